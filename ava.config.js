@@ -1,0 +1,7 @@
+export default {
+  files: ['test/**/*.test.ts'],
+  extensions: { ts: 'module' },
+  nodeArguments: ['--disable-warning=ExperimentalWarning'],
+  timeout: '2m',
+  concurrency: 3,
+};

@@ -1,0 +1,119 @@
+/**
+ * Every code a caller may branch on, with its data. Details are plain and cloneable, so they can cross a thread.
+ * A code, once released, keeps its meaning.
+ */
+export type ErrorDetails = {
+  /** A bug of ours, or a worker that died twice. */
+  INTERNAL: { readonly what: string };
+  /** Options that do not fit. */
+  USAGE: { readonly option?: string };
+  REFERENCE_INVALID: { readonly input: string };
+  LIST_INVALID: { readonly list: string; readonly line: number };
+  CONFIG_INVALID: { readonly path: string };
+
+  NOT_IN_STORE: { readonly asked: string };
+  ID_AMBIGUOUS: { readonly asked: string; readonly candidates: readonly string[] };
+  ID_TOO_SHORT: { readonly asked: string };
+  FILE_NOT_FOUND: { readonly path: string };
+  DISCOVERY_FAILED: { readonly name: string; readonly attempts: readonly string[] };
+  PLATFORM_MISSING: { readonly wanted: string; readonly available: readonly string[] };
+  HTTP_STATUS: { readonly url: string; readonly status: number };
+
+  /** Not an archive we read, or a damaged one. `looksLike` names what the bytes look like. */
+  ARCHIVE_UNREADABLE: { readonly path: string; readonly looksLike?: string };
+  /** A tar that breaks a rule; `rule` is its number in docs/rules.md, `entry` the path inside the archive. */
+  ARCHIVE_INVALID: { readonly rule: string; readonly entry?: string; readonly offset?: number };
+  /** `field` is the path of the offending member, such as `app.ports[0].port`. */
+  MANIFEST_INVALID: { readonly field?: string; readonly line?: number; readonly column?: number };
+  NAME_INVALID: { readonly name: string };
+  NAME_MISMATCH: { readonly asked: string; readonly found: string };
+  LABEL_INVALID: { readonly label: string; readonly value: string };
+  LABEL_MISMATCH: { readonly label: string; readonly asked: string; readonly found?: string };
+  IMAGE_ID_MISMATCH: { readonly asked: string; readonly found: string };
+  DIGEST_MISMATCH: { readonly asked: string; readonly found: string };
+  SIZE_MISMATCH: { readonly asked: number; readonly found: number };
+  SIGNATURE_MISSING: { readonly location: string };
+  SIGNATURE_UNREADABLE: { readonly location: string };
+  SIGNATURE_INVALID: { readonly fingerprint?: string };
+  SIGNATURE_EXPIRED: { readonly fingerprint: string; readonly expiredAt: string };
+  /** `signers` are fingerprints or key IDs found in the signature, `searched` the prefixes whose keys were looked at. */
+  KEY_UNKNOWN: { readonly signers: readonly string[]; readonly searched: readonly string[]; readonly name: string };
+  KEY_INVALID: { readonly fingerprint?: string; readonly path?: string };
+  KEY_EXPIRED: { readonly fingerprint: string; readonly expiredAt?: string };
+  KEY_REVOKED: { readonly fingerprint: string };
+  KEY_WEAK: { readonly fingerprint?: string; readonly algorithm: string };
+  LIMIT_EXCEEDED: { readonly limit: string; readonly maximum: number };
+  REDIRECT_REFUSED: { readonly from: string; readonly to?: string };
+  INSECURE_REFUSED: { readonly what: string };
+  DEPENDENCY_CYCLE: { readonly path: readonly string[] };
+  DEPENDENCY_FAILED: { readonly dependency: string };
+
+  AUTH_REQUIRED: { readonly host: string };
+  AUTH_DENIED: { readonly host: string };
+
+  NETWORK: { readonly url: string; readonly reason?: string };
+  TIMEOUT: { readonly url: string; readonly waitedMs: number };
+  STALLED: { readonly url: string; readonly bytes: number };
+  TLS: { readonly url: string; readonly reason?: string };
+  RESPONSE_INVALID: { readonly url: string };
+  LENGTH_MISMATCH: { readonly url: string; readonly expected: number; readonly received: number };
+  RATE_LIMITED: { readonly url: string; readonly retryAfterMs?: number };
+
+  STORE_CORRUPT: { readonly path: string };
+  STORE_BUSY: { readonly path: string };
+  STORE_FULL: { readonly path: string };
+  STORE_READ_ONLY: { readonly path: string };
+  STORE_VERSION: { readonly path: string; readonly found: number; readonly supported: number };
+  FILE_UNREADABLE: { readonly path: string };
+
+  LOCK_MISMATCH: { readonly reference: string };
+  CANCELLED: { readonly reason: string };
+};
+
+export type ErrorCode = keyof ErrorDetails;
+
+/** Any failure that a user or a caller can meet; everything else that is thrown is a bug. */
+export class ImageError<C extends ErrorCode = ErrorCode> extends Error {
+  override readonly name = 'ImageError';
+  readonly code: C;
+  readonly details: ErrorDetails[C];
+
+  /** @param message - what happened, one line, without what was asked: the caller knows that. */
+  constructor(code: C, message: string, details: ErrorDetails[C], options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+    this.details = details;
+  }
+}
+
+export function isImageError(error: unknown): error is ImageError {
+  return error instanceof ImageError;
+}
+
+export function hasCode<C extends ErrorCode>(error: unknown, code: C): error is ImageError<C> {
+  return error instanceof ImageError && error.code === code;
+}
+
+/** An ImageError as plain data: what crosses a thread and what JSON output shows. */
+export type ErrorData = {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly details: ErrorDetails[ErrorCode];
+  readonly cause?: ErrorData;
+};
+
+export function toErrorData(error: ImageError): ErrorData {
+  const { code, message, details, cause } = error;
+  return { code, message, details, ...(isImageError(cause) && { cause: toErrorData(cause) }) };
+}
+
+export function fromErrorData({ code, message, details, cause }: ErrorData): ImageError {
+  return new ImageError(code, message, details, cause && { cause: fromErrorData(cause) });
+}
+
+/** Any thrown value as an ImageError; what is not one already becomes INTERNAL, with itself as the cause. */
+export function asImageError(error: unknown): ImageError {
+  if (isImageError(error)) return error;
+  const what = error instanceof Error ? error.message : String(error);
+  return new ImageError('INTERNAL', `unexpected: ${what}`, { what }, { cause: error });
+}

@@ -1,0 +1,77 @@
+import type { ErrorData } from './errors.ts';
+
+/**
+ * What happens during a batch, in the order it happens. `key` names a node of the batch for as long as it lives;
+ * `reference` is what was asked for, in the caller's own words. Bytes are bytes on the wire unless said otherwise.
+ */
+export type BatchEvent =
+  | { readonly type: 'batch-started'; readonly requests: number }
+  | { readonly type: 'node-added'; readonly key: string; readonly reference: string; readonly parent?: string }
+  | { readonly type: 'node-started'; readonly key: string; readonly reference: string }
+  | { readonly type: 'waiting'; readonly key: string; readonly reason: string }
+  | {
+      readonly type: 'download-started';
+      readonly key: string;
+      readonly url: string;
+      readonly total?: number;
+      readonly resumedFrom: number;
+    }
+  | { readonly type: 'download-progress'; readonly key: string; readonly bytes: number; readonly total?: number }
+  | { readonly type: 'download-finished'; readonly key: string; readonly url: string; readonly bytes: number }
+  | {
+      readonly type: 'retry';
+      readonly key: string;
+      readonly url: string;
+      readonly attempt: number;
+      readonly delayMs: number;
+      readonly code: string;
+    }
+  | { readonly type: 'ingested'; readonly key: string; readonly imageID: string; readonly size: number }
+  | { readonly type: 'verified'; readonly key: string; readonly signedBy: readonly string[]; readonly identities: readonly string[] }
+  | { readonly type: 'node-finished'; readonly key: string; readonly outcome: Outcome }
+  | { readonly type: 'warning'; readonly message: string; readonly key?: string }
+  | { readonly type: 'batch-finished'; readonly totals: Totals };
+
+/** A sink must not throw and must not block: it is called from the hot path. */
+export type EventSink = (event: BatchEvent) => void;
+
+export type OutcomeStatus = 'fetched' | 'present' | 'failed' | 'blocked' | 'cancelled';
+
+/** How one request or one dependency ended. Absent facts are left out. The field names are those of the JSON output. */
+export type Outcome = {
+  readonly reference: string;
+  /** 0-based position among the requests; dependencies have none. */
+  readonly index?: number;
+  readonly status: OutcomeStatus;
+  /** Whole, 128 hex digits. */
+  readonly imageID?: string;
+  readonly name?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  /** `sha256:` and hex of the bytes as transferred. */
+  readonly digest?: string;
+  /** URL without credentials and query, or a path. */
+  readonly source?: string;
+  readonly bytesDownloaded?: number;
+  readonly durationMs?: number;
+  /** Lower-case hex fingerprints of the keys that signed; empty when it was not verified. */
+  readonly signedBy?: readonly string[];
+  readonly latest?: boolean;
+  readonly dependencies?: readonly string[];
+  readonly error?: ErrorData;
+};
+
+/** `images` counts requests; everything else counts nodes, each once. */
+export type Totals = {
+  readonly images: number;
+  readonly nodes: number;
+  readonly fetched: number;
+  readonly present: number;
+  readonly failed: number;
+  readonly blocked: number;
+  readonly cancelled: number;
+  readonly bytesDownloaded: number;
+  readonly bytesStored: number;
+  readonly requests: number;
+  readonly retries: number;
+  readonly durationMs: number;
+};

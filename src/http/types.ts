@@ -1,0 +1,126 @@
+/** The strong validator of a body. @see rules.md H4 */
+export type Validator = { readonly kind: 'etag' | 'last-modified'; readonly value: string };
+
+/** Header names are lower case; repeated ones are lists, as the wire had them. */
+export type Headers = Readonly<Record<string, string | readonly string[]>>;
+
+/** One exchange on the wire, without redirects, retries or interpretation. */
+export type TransportRequest = {
+  readonly method: 'GET' | 'HEAD';
+  /** http or https, no user information, no fragment. */
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+};
+
+export type TransportResponse = {
+  readonly status: number;
+  readonly headers: Headers;
+  /** Yields the bytes as they come; ending iteration early ends the exchange. */
+  readonly body: AsyncIterable<Uint8Array>;
+};
+
+/** The replaceable session that performs one exchange. Rejects with NETWORK, TLS, TIMEOUT or RESPONSE_INVALID. */
+export type Transport = (request: TransportRequest, signal: AbortSignal) => Promise<TransportResponse>;
+
+export type ConnectTo = { readonly host: string; readonly port: string; readonly toHost: string; readonly toPort: string };
+
+export type HttpTimeouts = {
+  readonly connectMs: number;
+  readonly headersMs: number;
+  /** Silence in a body. */
+  readonly stallMs: number;
+};
+
+export type HttpLimits = {
+  readonly archiveBytes: number;
+  readonly redirects: number;
+  readonly retryAfterMs: number;
+};
+
+export type HttpOptions = {
+  readonly timeouts: HttpTimeouts;
+  readonly limits: HttpLimits;
+  /** Tries after the first. */
+  readonly retries: number;
+  /** `--insecure-options=tls`: certificates are not checked. */
+  readonly insecureTls: boolean;
+  /** PEM text of additional certificate authorities. */
+  readonly ca?: readonly string[];
+  readonly connectTo: readonly ConnectTo[];
+  /** CIDR blocks that no connection may go to, checked on the address after DNS. */
+  readonly denyNet: readonly string[];
+  readonly proxy: { readonly http?: string; readonly https?: string; readonly noProxy?: string };
+  /** Headers for an exact `host[:port]`, sent over https only and never along a redirect to another origin. */
+  readonly credentials: (origin: URL) => Readonly<Record<string, string>> | undefined;
+  readonly userAgent: string;
+  /** Bytes a second over all transfers. */
+  readonly limitRate?: number;
+  /** Bytes a second of one transfer, averaged over 5 s, below which it is stalled. */
+  readonly minRate?: number;
+  readonly transport?: Transport;
+};
+
+/** Told of what a request goes through; none of these may throw. */
+export type HttpObserver = {
+  readonly onRequest?: (url: string) => void;
+  readonly onRetry?: (retry: { readonly url: string; readonly attempt: number; readonly delayMs: number; readonly code: string }) => void;
+};
+
+/** A small body, whole: a signature, a page, a key. */
+export type DocumentRequest = {
+  readonly url: string;
+  readonly limit: { readonly name: string; readonly bytes: number };
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Statuses that are answers; any other is HTTP_STATUS. */
+  readonly statuses: readonly number[];
+  /** Overrides the retries of the options. */
+  readonly retries?: number;
+  readonly observer?: HttpObserver;
+};
+
+export type Document = { readonly status: number; readonly headers: Headers; readonly url: string; readonly body: Uint8Array };
+
+/** Where a download's bytes go; what is there already decides the Range that is asked for. */
+export type Sink = {
+  readonly bytes: number;
+  readonly validator: Validator | undefined;
+  readonly total: number | undefined;
+  restart(about: { validator?: Validator; total?: number }): Promise<void>;
+  append(chunks: readonly Uint8Array[]): Promise<void>;
+};
+
+export type DownloadRequest = {
+  readonly url: string;
+  readonly sink: Sink;
+  /** Makes the request conditional when the sink is empty. */
+  readonly known?: { readonly etag?: string; readonly lastModified?: string };
+  /** After the headers of a body that will be taken; `resumedFrom` is 0 for a fresh one. */
+  readonly onStart?: (start: { readonly total?: number; readonly resumedFrom: number }) => void | Promise<void>;
+  /** After every append, with all the bytes of the sink. */
+  readonly onProgress?: (bytes: number) => void;
+  readonly observer?: HttpObserver;
+};
+
+export type Downloaded =
+  | { readonly kind: 'not-modified'; readonly freshness: Freshness }
+  | {
+      readonly kind: 'complete';
+      /** All bytes of the sink. */
+      readonly bytes: number;
+      /** Bytes that this call brought. */
+      readonly transferred: number;
+      /** Responses that the bytes came from, those of earlier runs counted: more than 1 after any resume. */
+      readonly responses: number;
+      readonly freshness: Freshness;
+    };
+
+/** What the cache may do with the answer. */
+export type Freshness = { readonly etag?: string; readonly lastModified?: string; readonly maxAgeMs: number };
+
+export type Http = AsyncDisposable & {
+  /** A small body with redirects, retries and a limit. */
+  getDocument(request: DocumentRequest, signal: AbortSignal): Promise<Document>;
+  /** A large body into a sink, resumed as often as it takes. A sink stays as it is when this rejects. */
+  download(request: DownloadRequest, signal: AbortSignal): Promise<Downloaded>;
+  close(): Promise<void>;
+};

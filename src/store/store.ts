@@ -1,0 +1,130 @@
+import type { ImageId } from '../image/image-id.ts';
+import type { Labels } from '../image/labels.ts';
+
+/** One image of the store. Times are milliseconds since the epoch. */
+export type StoredImage = {
+  readonly imageId: ImageId;
+  readonly name: string;
+  readonly labels: Labels;
+  /** Bytes of the uncompressed tar. */
+  readonly size: number;
+  readonly importedAtMs: number;
+  readonly lastUsedAtMs: number;
+  readonly latest: boolean;
+  /** Where it came from: a URL without credentials and query, or a path. */
+  readonly source: string;
+  /** `sha256:` and hex of the bytes as transferred. */
+  readonly digest: string;
+  /** Fingerprints of the keys that signed it, or false: brought in without verification. */
+  readonly verified: readonly string[] | false;
+  /** Verified only because `weak-keys` was asked for. */
+  readonly weak: boolean;
+};
+
+/** What is remembered of one exact URL. */
+export type Remote = {
+  readonly imageId: ImageId;
+  readonly etag?: string;
+  readonly lastModified?: string;
+  readonly maxAgeMs: number;
+  readonly checkedAtMs: number;
+  readonly signatureUrl?: string;
+};
+
+/** An image whose tar lies verified and synced at `path`, a name that `temporaryPath` gave. */
+export type Commit = {
+  readonly path: string;
+  readonly image: Omit<StoredImage, 'importedAtMs' | 'lastUsedAtMs'>;
+  /** The JSON document as it stood in the archive. */
+  readonly manifest: string;
+  /** Written in the same transaction. `url` is exact; only its hash is stored. */
+  readonly remote?: { readonly url: string; readonly record: Remote };
+};
+
+/** How a blob on disk compares with what the index says: size, mtime and inode. */
+export type BlobState = 'intact' | 'changed' | 'missing';
+
+/** The strong validator of a partial download. @see rules.md H4 */
+export type Validator = { readonly kind: 'etag' | 'last-modified'; readonly value: string };
+
+/**
+ * An append-only file that one download fills, under a claim. A changed file at the server or a restart is a new epoch:
+ * a new, empty file under another path.
+ */
+export type Partial = {
+  readonly path: string;
+  /** Bytes that are in the file now. */
+  readonly bytes: number;
+  readonly validator: Validator | undefined;
+  /** Whole length, where the server said one. */
+  readonly total: number | undefined;
+  /** Drops what is there and begins a new epoch. */
+  restart(about: { validator?: Validator; total?: number }): Promise<void>;
+  /** Writes at the end; fdatasync and sidecar every 32 MiB are its own affair. */
+  append(chunks: readonly Uint8Array[]): Promise<void>;
+  /** Everything appended so far survives a power cut once this resolves. */
+  sync(): Promise<void>;
+  /** Removes the files of this download. */
+  discard(): Promise<void>;
+  /** Syncs, and keeps the files for a later run. */
+  close(): Promise<void>;
+};
+
+export type Claim = AsyncDisposable & {
+  /** True when another owner held it first: what is wanted may be there by now. */
+  readonly waited: boolean;
+  release(): Promise<void>;
+};
+
+export type GarbageReport = { readonly blobs: number; readonly partials: number; readonly temporaries: number; readonly bytes: number };
+
+export type StoreOptions = {
+  /** Absolute path of the data directory; made when it is not there, unless readOnly. */
+  readonly dir: string;
+  readonly readOnly?: boolean;
+};
+
+/** The store of one data directory, opened by one process. Every promise may reject with a STORE_ code. */
+export type Store = AsyncDisposable & {
+  readonly dir: string;
+  readonly readOnly: boolean;
+
+  /** @param prefix - `sha512-` and 2 to 128 hex digits. @throws NOT_IN_STORE, ID_AMBIGUOUS, ID_TOO_SHORT */
+  resolveId(prefix: string): Promise<ImageId>;
+  getImage(imageId: ImageId): Promise<StoredImage | undefined>;
+  /** The best image of that name whose manifest has every one of `labels`. @see rkt-surroundings S30-S34 */
+  findImage(name: string, labels: Labels): Promise<StoredImage | undefined>;
+  /** Every image of exactly that name. */
+  imagesNamed(name: string): Promise<readonly StoredImage[]>;
+  /** All images by import time, a page at a time. */
+  images(): AsyncIterable<StoredImage>;
+  /** The manifest's JSON text. @throws NOT_IN_STORE */
+  manifest(imageId: ImageId): Promise<string>;
+  getRemote(url: string): Promise<Remote | undefined>;
+  putRemote(url: string, record: Remote): Promise<void>;
+
+  blobPath(imageId: ImageId): string;
+  blobState(imageId: ImageId): Promise<BlobState>;
+  /** Remembers a blob's present size, mtime and inode, after it has been hashed and found good. */
+  confirmBlob(imageId: ImageId): Promise<void>;
+  /** Marks use; written lazily, in groups, at the latest by close(). */
+  touch(imageId: ImageId): void;
+
+  /** A fresh name in this process's private directory; nothing is created. */
+  temporaryPath(): string;
+  /** Group commit: rename, fsync of the directory, one index transaction. Resolves when it is durable and visible. */
+  commit(commit: Commit): Promise<StoredImage>;
+  /** Takes an image off the list and removes its blob, remotes too. @returns bytes given back. @throws NOT_IN_STORE */
+  remove(imageId: ImageId): Promise<number>;
+  /** Removes unreferenced blobs, partial downloads older than `partialsOlderThanMs`, and what dead owners left. */
+  collect(options: { readonly nowMs: number; readonly partialsOlderThanMs: number; readonly dryRun?: boolean }): Promise<GarbageReport>;
+  /** Blobs on disk that no row names, one path at a time. */
+  unreferenced(): AsyncIterable<string>;
+
+  /** Waits for the single flight of `key` among all processes; within the process too. */
+  claim(key: string, signal: AbortSignal): Promise<Claim>;
+  /** Opens or resumes the partial download of an exact URL; the caller holds the claim of that URL. */
+  openPartial(url: string): Promise<Partial>;
+
+  close(): Promise<void>;
+};

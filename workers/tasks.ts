@@ -1,0 +1,125 @@
+import type { MessagePort } from 'node:worker_threads';
+
+import type { ImageId } from '../src/image/image-id.ts';
+
+/** What main tells a session that follows a growing file. At most one `grown` per 256 KiB. */
+export type ToIngest =
+  | { readonly kind: 'grown'; readonly bytes: number }
+  | { readonly kind: 'complete'; readonly bytes: number }
+  | { readonly kind: 'stop' };
+
+/** What a session tells main before it ends: the manifest as soon as it has been read and checked. */
+export type FromIngest = { readonly kind: 'manifest'; readonly manifest: string };
+
+/** Where the archive's bytes are: a whole small body, a whole file, or a file that grows until `complete`. */
+export type ArchiveSource =
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'growing'; readonly path: string; readonly bytes: number; readonly port: MessagePort };
+
+export type IngestLimits = {
+  readonly archiveBytes: number;
+  readonly unpackedBytes: number;
+  readonly manifestBytes: number;
+  readonly headerBytes: number;
+  readonly entries: number;
+  readonly pathBytes: number;
+  readonly dependencies: number;
+  readonly signatures: number;
+};
+
+export type IngestRequest = {
+  readonly source: ArchiveSource;
+  /** Shown in errors in place of a path: the reference's source. */
+  readonly shown: string;
+  /** Where the uncompressed tar goes: must not exist; written, synced, mode 0444; removed again on failure. */
+  readonly image: string;
+  /** The detached signature file, when one is to be verified: its digests are computed in the same pass. */
+  readonly signature?: Uint8Array;
+  readonly limits: IngestLimits;
+};
+
+export type IngestResponse = {
+  readonly imageId: ImageId;
+  /** `sha256:` and hex over the bytes as transferred. */
+  readonly digest: string;
+  /** Bytes of the archive as transferred. */
+  readonly archiveBytes: number;
+  /** Bytes of the uncompressed tar. */
+  readonly size: number;
+  /** The manifest as it stands in the archive, valid JSON. */
+  readonly manifest: string;
+  readonly compression: 'none' | 'gzip' | 'bzip2' | 'xz';
+  /** One digest for each signature packet, in the order of the file; empty when no signature was given. */
+  readonly signatureDigests: readonly Uint8Array[];
+};
+
+/** A trusted certificate, as the keystore hands it to a worker. */
+export type TrustedKey = {
+  /** Lower-case hex fingerprint of the primary key; the name of the file. */
+  readonly fingerprint: string;
+  /** The file's content: armored or binary. */
+  readonly certificate: Uint8Array;
+};
+
+export type VerifySignatureRequest = {
+  readonly signature: Uint8Array;
+  /** Shown in errors: a URL without query, or a path. */
+  readonly location: string;
+  /** As IngestResponse gave them; absent: the archive at `archive` is read once more (a signature that came late). */
+  readonly digests?: readonly Uint8Array[];
+  readonly archive?: string;
+  readonly keys: readonly TrustedKey[];
+  /** The image's name and the prefixes searched: for KEY_UNKNOWN. */
+  readonly name: string;
+  readonly searched: readonly string[];
+  readonly weakKeys: boolean;
+  /** Milliseconds since the epoch. */
+  readonly nowMs: number;
+  readonly signatures: number;
+};
+
+export type VerifySignatureResponse = {
+  /** Fingerprints of the primary keys that signed, at least one. */
+  readonly signedBy: readonly string[];
+  /** User IDs of those keys, raw: show with care. */
+  readonly identities: readonly string[];
+  /** True when only the lifted rule of `weak-keys` let it pass. */
+  readonly weak: boolean;
+};
+
+/** What a certificate file says of itself; used when keys are added and listed. */
+export type InspectKeyResponse = {
+  readonly fingerprint: string;
+  readonly subkeys: readonly string[];
+  readonly identities: readonly string[];
+  readonly createdAtMs: number;
+  readonly expiresAtMs?: number;
+  readonly revoked: boolean;
+};
+
+/** Who made a signature, before anything is downloaded: key IDs or fingerprints, lower-case hex. */
+export type InspectSignatureResponse = { readonly signers: readonly string[] };
+
+export type ReHashResponse = { readonly hex: string; readonly bytes: number };
+
+/** Every task of the pool: plain data in, plain data out. */
+export type Tasks = {
+  ingest: { readonly request: IngestRequest; readonly response: IngestResponse };
+  verifySignature: { readonly request: VerifySignatureRequest; readonly response: VerifySignatureResponse };
+  inspectSignature: {
+    readonly request: { readonly signature: Uint8Array; readonly location: string; readonly signatures: number };
+    readonly response: InspectSignatureResponse;
+  };
+  inspectKey: {
+    readonly request: { readonly certificate: Uint8Array; readonly location: string };
+    readonly response: InspectKeyResponse;
+  };
+  reHash: {
+    readonly request: { readonly path: string; readonly algorithm: 'sha512' | 'sha256' };
+    readonly response: ReHashResponse;
+  };
+};
+
+export type TaskName = keyof Tasks;
+export type Handler<N extends TaskName> = (request: Tasks[N]['request']) => Promise<Tasks[N]['response']>;
