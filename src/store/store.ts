@@ -1,5 +1,6 @@
 import type { ImageId } from '../image/image-id.ts';
 import type { Labels } from '../image/labels.ts';
+import type { Dependency } from '../image/manifest.ts';
 
 /** One image of the store. Times are milliseconds since the epoch. */
 export type StoredImage = {
@@ -19,6 +20,8 @@ export type StoredImage = {
   readonly verified: readonly string[] | false;
   /** Verified only because `weak-keys` was asked for. */
   readonly weak: boolean;
+  /** As the manifest lists them; kept in the row so that walking a tree that is all there reads no manifest. */
+  readonly dependencies: readonly Dependency[];
 };
 
 /** What is remembered of one exact URL. */
@@ -123,6 +126,8 @@ export type Store = AsyncDisposable & {
 
   /** Waits for the single flight of `key` among all processes; within the process too. */
   claim(key: string, signal: AbortSignal): Promise<Claim>;
+  /** The claim if nobody holds it, at once; undefined otherwise. A dead holder's claim is taken over. */
+  tryClaim(key: string): Promise<Claim | undefined>;
   /** Opens or resumes the partial download of an exact URL; the caller holds the claim of that URL. */
   openPartial(url: string): Promise<Partial>;
 
