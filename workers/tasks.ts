@@ -8,8 +8,10 @@ export type ToIngest =
   | { readonly kind: 'complete'; readonly bytes: number }
   | { readonly kind: 'stop' };
 
-/** What a session tells main before it ends: the manifest as soon as it has been read and checked. */
-export type FromIngest = { readonly kind: 'manifest'; readonly manifest: string };
+/** What a session tells main before it ends: first where it runs, then the manifest as soon as it has been read and checked. */
+export type FromIngest =
+  | { readonly kind: 'started'; readonly threadId: number }
+  | { readonly kind: 'manifest'; readonly manifest: string };
 
 /** Where the archive's bytes are: a whole small body, a whole file, or a file that grows until `complete`. */
 export type ArchiveSource =
