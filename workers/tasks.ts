@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 
 import type { ImageId } from '../src/image/image-id.ts';
+import type { ImageManifest } from '../src/image/manifest.ts';
 
 /** What main tells a session that follows a growing file. At most one `grown` per 256 KiB. */
 export type ToIngest =
@@ -51,6 +52,8 @@ export type IngestResponse = {
   readonly size: number;
   /** The manifest as it stands in the archive, valid JSON. */
   readonly manifest: string;
+  /** The same, parsed: main never parses what a worker has parsed. */
+  readonly parsed: ImageManifest;
   readonly compression: 'none' | 'gzip' | 'bzip2' | 'xz';
   /** One digest for each signature packet, in the order of the file; empty when no signature was given. */
   readonly signatureDigests: readonly Uint8Array[];
