@@ -1,10 +1,12 @@
 import { ImageError } from '../errors.ts';
+import { show } from './show.ts';
 
 declare const brand: unique symbol;
 /** `sha512-` and the 128 lower-case hex digits of the uncompressed tar's hash. @see appc 1.5 */
 export type ImageId = string & { readonly [brand]: 'ImageId' };
 
 const whole = /^sha512-[0-9a-f]{128}$/;
+const prefix = /^sha512-[0-9a-f]{0,128}$/;
 
 export function isImageId(text: string): text is ImageId {
   return whole.test(text);
@@ -14,7 +16,29 @@ export function isImageId(text: string): text is ImageId {
 export function parseImageId(text: string): ImageId {
   const lower = text.toLowerCase();
   if (!isImageId(lower)) {
-    throw new ImageError('REFERENCE_INVALID', 'not an image ID: want sha512- and 128 hex digits', { input: text });
+    throw new ImageError('REFERENCE_INVALID', 'not an image ID: want sha512- and 128 hex digits', {
+      input: show(text),
+    });
+  }
+  return lower;
+}
+
+/**
+ * The first digits of an image ID, or all of them. Hex digits may be upper case.
+ *
+ * @returns `sha512-` and 2 to 128 lower-case hex digits.
+ * @throws ID_TOO_SHORT below two digits; REFERENCE_INVALID
+ */
+export function parseImageIdPrefix(text: string): string {
+  const lower = text.toLowerCase();
+  if (!prefix.test(lower)) {
+    const message = 'not an image ID: want sha512- and 2 to 128 hex digits';
+    throw new ImageError('REFERENCE_INVALID', message, { input: show(text) });
+  }
+  if (lower.length < 'sha512-'.length + 2) {
+    throw new ImageError('ID_TOO_SHORT', 'too short for an image ID: want sha512- and at least 2 hex digits', {
+      asked: lower,
+    });
   }
   return lower;
 }

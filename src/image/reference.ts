@@ -7,7 +7,12 @@ export type FileReference = { readonly kind: 'file'; readonly text: string; read
 /** `url` is exactly what will be requested: http or https. */
 export type UrlReference = { readonly kind: 'url'; readonly text: string; readonly url: string };
 /** No default labels: they are added when the reference is looked up. An empty version counts as absent. */
-export type NameReference = { readonly kind: 'name'; readonly text: string; readonly name: string; readonly labels: Labels };
+export type NameReference = {
+  readonly kind: 'name';
+  readonly text: string;
+  readonly name: string;
+  readonly labels: Labels;
+};
 /** `docker://[HOST[:PORT]/]NAME[:TAG][@DIGEST]`, normalised: host and tag filled in, the digest decides. */
 export type RegistryReference = {
   readonly kind: 'registry';

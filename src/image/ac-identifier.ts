@@ -1,0 +1,45 @@
+import { ImageError } from '../errors.ts';
+import { show } from './show.ts';
+
+const alphabet = /^[a-z0-9._~/-]*$/;
+const edges = /^[a-z0-9](?:.*[a-z0-9])?$/;
+
+/**
+ * What keeps a text from being an AC Identifier (image, label, annotation and isolator names); undefined when it is one.
+ *
+ * @see appc 1.1, docs/rules.md A13
+ */
+export function acIdentifierProblem(text: string): string | undefined {
+  if (text === '') return 'is empty';
+  if (!alphabet.test(text)) return 'may hold only a-z, 0-9 and - . _ ~ /';
+  if (!edges.test(text)) return 'must start and end with a-z or 0-9';
+  // Names become paths and URLs.
+  if (text.split('/').some(isNoPart)) return 'has an empty, . or .. path part';
+  return undefined;
+}
+
+export function isAcIdentifier(text: string): boolean {
+  return acIdentifierProblem(text) === undefined;
+}
+
+/** @returns the text itself. @throws NAME_INVALID */
+export function parseAcIdentifier(text: string): string {
+  const problem = acIdentifierProblem(text);
+  if (problem !== undefined)
+    throw new ImageError('NAME_INVALID', `the name "${show(text)}" ${problem}`, { name: show(text) });
+  return text;
+}
+
+/** The nearest AC Identifier: lower case, `_` for what is not allowed. @throws NAME_INVALID when nothing is left. */
+export function sanitizeAcIdentifier(text: string): string {
+  const replaced = text.toLowerCase().replace(/[^a-z0-9._~/-]/gu, '_');
+  const parts = replaced.split('/').filter((part) => !isNoPart(part));
+  const trimmed = parts.join('/').replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, '');
+  if (trimmed === '')
+    throw new ImageError('NAME_INVALID', `"${show(text)}" holds nothing to make a name of`, { name: show(text) });
+  return trimmed;
+}
+
+function isNoPart(part: string): boolean {
+  return part === '' || part === '.' || part === '..';
+}

@@ -1,0 +1,50 @@
+import { ImageError } from '../errors.ts';
+import { show } from './show.ts';
+
+/** os and arch as appc labels spell them. */
+export type AppcPlatform = { readonly os: string; readonly arch: string };
+/** As Go and registries spell it; `variant` is `v6`, `v7`, `v8` and the like. */
+export type GoPlatform = { readonly os: string; readonly architecture: string; readonly variant?: string };
+
+type Row = readonly [os: string, architecture: string, variants: readonly string[], arch: string];
+
+// The first row of an appc pair gives the way back, with its first variant. An empty variant is an absent one.
+const rows: readonly Row[] = [
+  ['linux', 'amd64', ['', 'v1', 'v2', 'v3', 'v4'], 'amd64'],
+  ['linux', '386', [''], 'i386'],
+  ['linux', 'arm64', ['', 'v8'], 'aarch64'],
+  ['linux', 'arm', ['v6', '6', ''], 'armv6l'],
+  ['linux', 'arm', ['v7', '7'], 'armv7l'],
+  ['linux', 'ppc64', [''], 'ppc64'],
+  ['linux', 'ppc64le', [''], 'ppc64le'],
+  ['linux', 's390x', [''], 's390x'],
+  ['freebsd', 'amd64', ['', 'v1', 'v2', 'v3', 'v4'], 'amd64'],
+  ['freebsd', '386', [''], 'i386'],
+  ['freebsd', 'arm', ['v6', '6', '', 'v5', '5', 'v7', '7'], 'arm'],
+  ['darwin', 'amd64', ['', 'v1', 'v2', 'v3', 'v4'], 'x86_64'],
+  ['darwin', '386', [''], 'i386'],
+];
+
+/** @throws PLATFORM_MISSING when appc has no name for it. @see appc 4.4 */
+export function toAppcPlatform({ os, architecture, variant = '' }: GoPlatform): AppcPlatform {
+  const row = rows.find((row) => row[0] === os && row[1] === architecture && row[2].includes(variant));
+  if (!row)
+    throw missing([os, architecture, variant].filter(Boolean).join('/'), 'appc', (row) => `${row[0]}/${row[3]}`);
+  return { os, arch: row[3] };
+}
+
+/** @throws PLATFORM_MISSING when Go has no name for it. @see appc 4.5 */
+export function toGoPlatform({ os, arch }: AppcPlatform): GoPlatform {
+  const row = rows.find((row) => row[0] === os && row[3] === arch);
+  if (!row) throw missing(`${os}/${arch}`, 'Go', (row) => `${row[0]}/${row[1]}`);
+  const [variant] = row[2];
+  return { os, architecture: row[1], ...(variant && { variant }) };
+}
+
+function missing(wanted: string, whose: string, format: (row: Row) => string): ImageError<'PLATFORM_MISSING'> {
+  const message = `${whose} has no name for the platform "${show(wanted)}"`;
+  return new ImageError('PLATFORM_MISSING', message, {
+    wanted: show(wanted),
+    available: [...new Set(rows.map(format))],
+  });
+}

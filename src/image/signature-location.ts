@@ -1,0 +1,11 @@
+/** Where the detached signature of an archive lies: `.aci.asc` for a trailing `.aci`, appended otherwise. */
+export function signaturePath(path: string): string {
+  return `${path.replace(/\.aci$/, '')}.aci.asc`;
+}
+
+/** As signaturePath, for the path of a URL; query and fragment stay. */
+export function signatureUrl(url: string): string {
+  const location = new URL(url);
+  location.pathname = signaturePath(location.pathname);
+  return location.href;
+}

@@ -1,0 +1,92 @@
+import test from 'ava';
+
+import { hasCode } from '../../src/errors.ts';
+import { formatLabels, labelFaults, matchLabels, parseLabels } from '../../src/image/labels.ts';
+
+const osArch = (os: string | undefined, arch?: string) => [
+  ...(os === undefined ? [] : [{ name: 'os', value: os }]),
+  ...(arch === undefined ? [] : [{ name: 'arch', value: arch }]),
+];
+
+test('os and arch pairs of appc 0.8.11 are taken', (t) => {
+  const good: readonly (readonly [string, string | undefined, string | undefined])[] = [
+    ['L1', 'linux', 'amd64'],
+    ['L2', 'linux', 'aarch64'],
+    ['L4', 'linux', 'ppc64le'],
+    ['L5', 'linux', 'armv7b'],
+    ['L7', 'freebsd', 'amd64'],
+    ['L10', undefined, 'amd64'],
+    ['L11', 'linux', undefined],
+    ['L14', undefined, undefined],
+  ];
+  for (const [id, os, arch] of good) t.deepEqual(labelFaults(osArch(os, arch)), [], id);
+});
+
+test('other os and arch pairs are refused, and the message lists what there is', (t) => {
+  const bad: readonly (readonly [string, string, string | undefined, 'os' | 'arch'])[] = [
+    ['L3', 'linux', 'arm64', 'arch'],
+    ['L6', 'linux', 'arm', 'arch'],
+    ['L8', 'freebsd', 'armv7b', 'arch'],
+    ['L9', 'OS/360', 'S/360', 'os'],
+    ['L12', 'darwin', 'amd64', 'arch'],
+    ['L13', 'windows', 'amd64', 'os'],
+    ['L20', 'linux', '', 'arch'],
+    ['L21', '', undefined, 'os'],
+    ['L22', 'Linux', undefined, 'os'],
+    ['L23', 'linux', 'arm64_be', 'arch'],
+    ['L23', 'linux', 'ppc64l', 'arch'],
+    ['L23', 'linux', 'ppc64be', 'arch'],
+  ];
+  for (const [id, os, arch, label] of bad) {
+    const error = t.throws(() => parseLabels(osArch(os, arch)));
+    t.true(hasCode(error, 'LABEL_INVALID') && error.details.label === label, id);
+    t.regex(error.message, label === 'os' ? /darwin, freebsd, linux/ : /amd64/, id);
+  }
+});
+
+test('names are identifiers, none twice, none called name; values are free', (t) => {
+  t.is(parseLabels([{ name: 'version', value: '1,0 é' }]).get('version'), '1,0 é');
+  t.regex(t.throws(() => parseLabels([{ name: 'name', value: 'x' }])).message, /reserved/); // L15
+  t.regex(t.throws(() => parseLabels([...osArch('linux'), ...osArch('linux')])).message, /twice/); // L16
+  t.regex(t.throws(() => parseLabels([{ name: 'Bad', value: 'x' }])).message, /a-z/);
+  t.regex(t.throws(() => parseLabels([{ name: '', value: 'x' }])).message, /empty/);
+});
+
+test('every fault of a list is found, each with its place', (t) => {
+  const faults = labelFaults([
+    { name: 'A', value: '' },
+    { name: 'b', value: '' },
+    { name: 'b', value: '' },
+    ...osArch('beos'),
+  ]);
+  t.deepEqual(
+    faults.map(({ index, member }) => [index, member]),
+    [
+      [0, 'name'],
+      [2, 'name'],
+      [3, 'value'],
+    ],
+  );
+});
+
+test('labels are written sorted by name, whatever order they came in', (t) => {
+  const labels = new Map([
+    ['version', '1'],
+    ['arch', 'amd64'],
+    ['os', 'linux'],
+  ]);
+  t.is(formatLabels(labels), 'arch=amd64,os=linux,version=1');
+  t.is(formatLabels(new Map()), '');
+});
+
+test('labels match when all that were asked for are there with the same value', (t) => {
+  const found = new Map([
+    ['os', 'linux'],
+    ['version', '1'],
+  ]);
+  t.true(matchLabels(new Map(), found));
+  t.true(matchLabels(new Map([['version', '1']]), found));
+  t.false(matchLabels(new Map([['version', '2']]), found));
+  t.false(matchLabels(new Map([['channel', 'beta']]), found));
+  t.false(matchLabels(new Map([['channel', '']]), found));
+});

@@ -1,0 +1,86 @@
+import test from 'ava';
+
+import { hasCode } from '../../src/errors.ts';
+import { defaultLabels } from '../../src/image/default-labels.ts';
+import { architectures } from '../../src/image/os-arch.ts';
+import { toAppcPlatform, toGoPlatform } from '../../src/image/platform.ts';
+
+test('platforms of Go and registries get their appc names', (t) => {
+  const rows: readonly (readonly [string, string, string | undefined, string])[] = [
+    ['linux', 'amd64', undefined, 'amd64'],
+    ['linux', 'arm64', undefined, 'aarch64'], // K1
+    ['linux', 'arm64', 'v8', 'aarch64'],
+    ['linux', '386', undefined, 'i386'], // K2
+    ['linux', 'arm', '7', 'armv7l'], // K3
+    ['linux', 'arm', 'v7', 'armv7l'],
+    ['linux', 'arm', 'v6', 'armv6l'],
+    ['linux', 'arm', undefined, 'armv6l'], // K9
+    ['linux', 's390x', undefined, 's390x'],
+    ['freebsd', '386', undefined, 'i386'], // K4
+    ['freebsd', 'arm', '7', 'arm'], // K10
+    ['darwin', 'amd64', undefined, 'x86_64'],
+  ];
+  for (const [os, architecture, variant, arch] of rows) {
+    t.deepEqual(toAppcPlatform({ os, architecture, ...(variant !== undefined && { variant }) }), { os, arch });
+  }
+});
+
+test('a platform that appc does not name is refused, with those it names', (t) => {
+  for (const platform of [
+    { os: 'TempleOS', architecture: 'ia64' }, // K5
+    { os: '', architecture: '' }, // K6
+    { os: 'linux', architecture: 'arm', variant: 'v5' },
+    { os: 'linux', architecture: 'riscv64' },
+    { os: 'windows', architecture: 'amd64' },
+  ]) {
+    const error = t.throws(() => toAppcPlatform(platform));
+    t.true(hasCode(error, 'PLATFORM_MISSING') && error.details.available.includes('linux/aarch64'));
+  }
+});
+
+test('the way back is a true inverse, arm variants spelled as registries do', (t) => {
+  t.deepEqual(toGoPlatform({ os: 'linux', arch: 'armv6l' }), { os: 'linux', architecture: 'arm', variant: 'v6' }); // K7
+  t.throws(() => toGoPlatform({ os: 'linux', arch: 'armv7b' })); // K8
+  t.throws(() => toGoPlatform({ os: 'linux', arch: 'aarch64_be' }));
+  for (const [os, list] of architectures) {
+    for (const arch of list.filter((arch) => arch !== 'armv7b' && arch !== 'aarch64_be')) {
+      t.deepEqual(toAppcPlatform(toGoPlatform({ os, arch })), { os, arch });
+    }
+  }
+});
+
+test('missing os and arch are those of the running platform, in appc names', (t) => {
+  const rows: readonly (readonly [string, string, string | undefined, string])[] = [
+    ['linux', 'x64', undefined, 'amd64'],
+    ['linux', 'arm64', undefined, 'aarch64'],
+    ['linux', 'ia32', undefined, 'i386'],
+    ['linux', 'arm', '6', 'armv6l'],
+    ['linux', 'arm', '7', 'armv7l'],
+    ['linux', 'arm', undefined, 'armv7l'],
+    ['linux', 'ppc64', undefined, 'ppc64le'],
+    ['linux', 's390x', undefined, 's390x'],
+    ['freebsd', 'x64', undefined, 'amd64'],
+    ['freebsd', 'arm', undefined, 'arm'],
+    ['darwin', 'x64', undefined, 'x86_64'],
+  ];
+  for (const [platform, arch, armVersion, expected] of rows) {
+    const labels = defaultLabels(new Map(), { platform, arch, ...(armVersion !== undefined && { armVersion }) });
+    t.deepEqual([...labels], [['os', platform], ['arch', expected]]); // prettier-ignore
+  }
+});
+
+test('labels that were given stay, and a missing arch is named for the os that was asked for', (t) => {
+  const node = { platform: 'darwin', arch: 'x64' };
+  const labels = defaultLabels(new Map([['version', '1'], ['os', 'linux']]), node); // prettier-ignore
+  t.deepEqual([...labels], [['version', '1'], ['os', 'linux'], ['arch', 'amd64']]); // prettier-ignore
+  t.is(defaultLabels(new Map([['arch', 'i386']]), node).get('arch'), 'i386');
+});
+
+test('a pair that appc does not know is refused, and it is said where the value came from', (t) => {
+  const asked = t.throws(() => defaultLabels(new Map([['arch', 'arm64']]), { platform: 'linux', arch: 'x64' }));
+  t.true(hasCode(asked, 'LABEL_INVALID') && asked.details.label === 'arch');
+  t.notRegex(asked.message, /this machine/);
+  const own = t.throws(() => defaultLabels(new Map(), { platform: 'darwin', arch: 'arm64' }));
+  t.true(hasCode(own, 'LABEL_INVALID'));
+  t.regex(own.message, /taken from this machine/);
+});
