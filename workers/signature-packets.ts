@@ -1,0 +1,91 @@
+import { ImageError } from '../src/errors.ts';
+import { dearmorSignature } from './signature-armor.ts';
+import { describeFile, unreadable } from './signature-unreadable.ts';
+
+export type SignatureFile = {
+  /** Shown in errors. */
+  readonly location: string;
+  /** Signatures that a file may hold. */
+  readonly maximum: number;
+};
+
+/** One signature packet. `bytes` has its header, `body` starts at the version. */
+export type SignatureBytes = { readonly bytes: Uint8Array; readonly body: Uint8Array };
+
+const signatureTag = 2;
+const tagNames: ReadonlyMap<number, string> = new Map([
+  [1, 'encrypted data'],
+  [3, 'encrypted data'],
+  [4, 'a signed message'],
+  [5, 'a secret key'],
+  [6, 'a public key'],
+  [7, 'a secret key'],
+  [8, 'a compressed message'],
+  [9, 'encrypted data'],
+  [11, 'a message'],
+  [14, 'a public key'],
+  [18, 'encrypted data'],
+]);
+
+/**
+ * Splits a signature file, armored or binary, into its signature packets, without looking into them: that makes their
+ * number a bound on all work that follows.
+ *
+ * @throws SIGNATURE_UNREADABLE for anything but signature packets, LIMIT_EXCEEDED for too many.
+ * @see RFC 9580 §4.2; docs/rules.md S3, S8
+ */
+export function splitSignatureFile(file: Uint8Array, { location, maximum }: SignatureFile): readonly SignatureBytes[] {
+  const isBinary = file.length > 0 && ((file[0] ?? 0) & 0x80) !== 0;
+  const bytes = isBinary ? file : dearmorSignature(Buffer.from(file).toString('latin1'));
+  if (!bytes) throw unreadable(location, describeFile(file));
+
+  const packets: SignatureBytes[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const header = readHeader(bytes, at);
+    if (!header) throw unreadable(location, 'it is damaged or cut short');
+    if (header.tag !== signatureTag) {
+      const what = tagNames.get(header.tag) ?? `a packet of type ${header.tag}`;
+      throw unreadable(location, `it holds ${what}, not detached signatures alone`);
+    }
+    if (packets.length === maximum) {
+      const details = { limit: 'signatures', maximum };
+      throw new ImageError('LIMIT_EXCEEDED', `more than ${maximum} signatures in ${location}`, details);
+    }
+    packets.push({ bytes: bytes.subarray(at, header.end), body: bytes.subarray(header.start, header.end) });
+    at = header.end;
+  }
+  if (packets.length === 0) throw unreadable(location, 'it holds no signature');
+  return packets;
+}
+
+type Header = { readonly tag: number; readonly start: number; readonly end: number };
+
+/** Undefined: not a packet, of partial or indeterminate length, or longer than the file. */
+function readHeader(bytes: Uint8Array, at: number): Header | undefined {
+  const view = new DataView(bytes.buffer, bytes.byteOffset + at, bytes.length - at);
+  const first = view.getUint8(0);
+  if ((first & 0x80) === 0) return undefined;
+  const isNew = (first & 0x40) !== 0;
+  const tag = isNew ? first & 0x3f : (first >> 2) & 0x0f;
+  const length = isNew ? newLength(view) : oldLength(view, first & 0x03);
+  if (!length || length.header + length.body > view.byteLength) return undefined;
+  const start = at + length.header;
+  return { tag, start, end: start + length.body };
+}
+
+type Length = { readonly header: number; readonly body: number };
+
+function newLength(view: DataView): Length | undefined {
+  if (view.byteLength < 2) return undefined;
+  const first = view.getUint8(1);
+  if (first < 192) return { header: 2, body: first };
+  if (first < 224)
+    return view.byteLength < 3 ? undefined : { header: 3, body: ((first - 192) << 8) + view.getUint8(2) + 192 };
+  return first < 255 || view.byteLength < 6 ? undefined : { header: 6, body: view.getUint32(2) };
+}
+
+function oldLength(view: DataView, kind: number): Length | undefined {
+  if (kind === 0) return view.byteLength < 2 ? undefined : { header: 2, body: view.getUint8(1) };
+  if (kind === 1) return view.byteLength < 3 ? undefined : { header: 3, body: view.getUint16(1) };
+  return kind === 3 || view.byteLength < 5 ? undefined : { header: 5, body: view.getUint32(1) };
+}
