@@ -42,7 +42,12 @@ export function startSession(pool: Pool, request: SessionRequest, bytes: number)
     if (known.kind === 'complete') send(known);
     return current.result.catch((second: unknown) => {
       if (isImageError(second)) throw second;
-      throw new ImageError('INTERNAL', 'the worker died twice while it read this archive', { what: 'worker' }, { cause: second });
+      throw new ImageError(
+        'INTERNAL',
+        'the worker died twice while it read this archive',
+        { what: 'worker' },
+        { cause: second },
+      );
     });
   };
   const result = current.result.catch(again);

@@ -1,0 +1,39 @@
+import type { ImageError } from '../errors.ts';
+import type { Pin } from '../fetchers/context.ts';
+import type { Found } from '../fetchers/found.ts';
+import type { ImageReference } from '../image/reference.ts';
+import type { GraphNode } from './graph.ts';
+
+/** One image to bring, however many want it. */
+export interface Node extends GraphNode<Node> {
+  readonly key: string;
+  readonly reference: ImageReference;
+  readonly signature: string | undefined;
+  readonly pin: Pin | undefined;
+  /** Who asked for it by name; empty for what is only a dependency. */
+  readonly requests: { readonly index: number; readonly text: string }[];
+  /** 0 for a request, one more than its first parent otherwise. */
+  readonly depth: number;
+  found: Found | undefined;
+  /** Its own failure, or that of something it depends on. */
+  error: ImageError | undefined;
+  cancelled: boolean;
+  durationMs: number | undefined;
+}
+
+export type NodeRequest = Pick<Node, 'key' | 'reference' | 'signature' | 'pin' | 'depth'>;
+
+export function createNode(request: NodeRequest): Node {
+  return {
+    ...request,
+    requests: [],
+    children: [],
+    parents: [],
+    pending: 0,
+    state: 'open',
+    found: undefined,
+    error: undefined,
+    cancelled: false,
+    durationMs: undefined,
+  };
+}

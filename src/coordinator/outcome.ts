@@ -1,0 +1,47 @@
+import { ImageError, toErrorData } from '../errors.ts';
+import type { Outcome, OutcomeStatus } from '../events.ts';
+import { formatReference } from '../image/reference.ts';
+import type { Node } from './node.ts';
+
+/** What a settled node has to tell, once for each request that asked for it, once if it is only a dependency. */
+export function outcomes(node: Node): Outcome[] {
+  const common = outcomeOf(node);
+  if (node.requests.length === 0) return [{ reference: formatReference(node.reference), ...common }];
+  return node.requests.map(({ index, text }) => ({ reference: text, index, ...common }));
+}
+
+function outcomeOf(node: Node): Omit<Outcome, 'reference'> {
+  const { found, error, durationMs, children } = node;
+  return {
+    status: statusOf(node),
+    ...(found && {
+      imageID: found.image.imageId,
+      name: found.image.name,
+      labels: Object.fromEntries(found.image.labels),
+      digest: found.image.digest,
+      source: found.image.source,
+      bytesDownloaded: found.bytesDownloaded,
+      signedBy: found.image.verified || [],
+      latest: found.image.latest,
+    }),
+    ...(durationMs !== undefined && { durationMs }),
+    ...(found && { dependencies: children.flatMap(({ found }) => found?.image.imageId ?? []) }),
+    ...(error && { error: toErrorData(error) }),
+  };
+}
+
+export function statusOf({ found, error, cancelled }: Node): OutcomeStatus {
+  if (cancelled) return 'cancelled';
+  if (error || !found) return 'failed';
+  return found.status;
+}
+
+/** What a node inherits from the first of its children that failed. */
+export function dependencyError({ children }: Node): ImageError | undefined {
+  const failed = children.find((child) => child.error);
+  if (!failed?.error) return undefined;
+  const dependency = formatReference(failed.reference);
+  const { code, message } = failed.error;
+  const what = `its dependency ${dependency} failed: ${code}: ${message}`;
+  return new ImageError('DEPENDENCY_FAILED', what, { dependency }, { cause: failed.error });
+}

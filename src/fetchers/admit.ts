@@ -1,0 +1,35 @@
+import type { Remote, StoredImage } from '../store/store.ts';
+import type { Checked } from './check.ts';
+import type { FetchContext } from './context.ts';
+
+export type Admission = {
+  readonly checked: Checked;
+  /** A URL without credentials and query, or a path. */
+  readonly source: string;
+  readonly latest: boolean;
+  /** What to remember of the URL it came from. */
+  readonly remote?: { readonly url: string; readonly record: Omit<Remote, 'imageId'> };
+};
+
+/** Makes a checked image visible, with where it came from and how it was verified, in one transaction. */
+export function admit({ store }: FetchContext, { checked, source, latest, remote }: Admission): Promise<StoredImage> {
+  const { ingested, image, verification } = checked;
+  const { imageId, parsed, size, digest, manifest } = ingested;
+  return store.commit({
+    path: image,
+    image: {
+      imageId,
+      name: parsed.name,
+      labels: parsed.labels,
+      dependencies: parsed.dependencies,
+      size,
+      digest,
+      source,
+      latest,
+      verified: verification?.signedBy ?? false,
+      weak: verification?.weak ?? false,
+    },
+    manifest,
+    ...(remote && { remote: { url: remote.url, record: { imageId, ...remote.record } } }),
+  });
+}

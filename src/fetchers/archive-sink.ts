@@ -1,0 +1,109 @@
+import type { Sink } from '../http/types.ts';
+import type { Pool } from '../pool/pool.ts';
+import { startSession, type Session } from '../pool/session.ts';
+import type { Store } from '../store/store.ts';
+import type { IngestRequest, IngestResponse } from '../../workers/tasks.ts';
+
+/** A body up to this size stays in memory: to fetch it once more costs no more than to keep track of it. */
+const smallBytes = 64 * 1024;
+/** From here on a session follows the download; before, it would only hold a place. */
+const sessionBytes = 1024 * 1024;
+
+/** Takes a download's bytes and has them ingested while they still arrive. */
+export type ArchiveSink = Sink & {
+  /** Where the whole body lies; undefined while it is in memory. */
+  readonly path: string | undefined;
+  /** Rejects when a running ingest has failed, which makes the rest of the download pointless; never resolves. */
+  readonly failed: Promise<never>;
+  /** The whole body is there: what the ingest says of it. */
+  finish(): Promise<IngestResponse>;
+  /** Ends a running ingest and removes what was downloaded. */
+  discard(): Promise<void>;
+  /** Ends a running ingest and keeps what was downloaded for a later run. */
+  close(): Promise<void>;
+};
+
+export type ArchiveSinkOptions = {
+  readonly store: Store;
+  readonly pool: Pool;
+  readonly url: string;
+  /** Asked for when an ingest starts: the signature may be known no earlier. */
+  readonly ingest: () => Omit<IngestRequest, 'source'>;
+  /** The bytes must end up in a file, however few they are. */
+  readonly onDisk: boolean;
+};
+
+export async function openArchiveSink({ store, pool, url, ingest, onDisk }: ArchiveSinkOptions): Promise<ArchiveSink> {
+  const partial = await store.openPartial(url);
+  const failed = Promise.withResolvers<never>();
+  failed.promise.catch(() => undefined); // a download that ends first never looks at it
+  let small: Uint8Array[] | undefined;
+  let session: Session | undefined;
+
+  const smallTotal = (): number => small?.reduce((sum, chunk) => sum + chunk.byteLength, 0) ?? 0;
+
+  const endSession = async (): Promise<void> => {
+    const ending = session;
+    session = undefined;
+    await ending?.stop();
+  };
+
+  const follow = (): void => {
+    if (session) return session.grown(partial.bytes);
+    if (partial.bytes < sessionBytes) return;
+    const started = startSession(pool, { ...ingest(), path: partial.path }, partial.bytes);
+    started.result.catch((error: unknown) => {
+      if (session === started) failed.reject(error);
+    });
+    session = started;
+  };
+
+  return {
+    failed: failed.promise,
+    get bytes() {
+      return small ? smallTotal() : partial.bytes;
+    },
+    get validator() {
+      return small ? undefined : partial.validator;
+    },
+    get total() {
+      return small ? undefined : partial.total;
+    },
+    get path() {
+      return small ? undefined : partial.path;
+    },
+
+    async restart(about) {
+      await endSession();
+      const inMemory = !onDisk && about.total !== undefined && about.total <= smallBytes;
+      if (!inMemory) await partial.restart(about);
+      else if (partial.bytes > 0) await partial.discard();
+      small = inMemory ? [] : undefined;
+    },
+    async append(chunks) {
+      if (small) {
+        small.push(...chunks);
+        return;
+      }
+      await partial.append(chunks);
+      follow();
+    },
+    async finish() {
+      if (small) {
+        const bytes = Buffer.concat(small);
+        return pool.run('ingest', { ...ingest(), source: { kind: 'bytes', bytes } });
+      }
+      if (!session) return pool.run('ingest', { ...ingest(), source: { kind: 'file', path: partial.path } });
+      session.complete(partial.bytes);
+      return session.result;
+    },
+    async discard() {
+      await endSession();
+      await partial.discard();
+    },
+    async close() {
+      await endSession();
+      await partial.close();
+    },
+  };
+}

@@ -1,0 +1,65 @@
+import { rm, stat } from 'node:fs/promises';
+
+import { ImageError } from '../errors.ts';
+import type { FileReference } from '../image/reference.ts';
+import { show } from '../image/show.ts';
+import { signaturePath } from '../image/signature-location.ts';
+import { admit } from './admit.ts';
+import { check, type Checked } from './check.ts';
+import type { FetchContext, FetchRequest } from './context.ts';
+import type { Found } from './found.ts';
+import { ingestLimits } from './ingest-limits.ts';
+import { getSignature, showSignature, type SignatureSource } from './signature.ts';
+
+/** Reads an archive from disk: always, whatever the store has. @see image-package "Fetching by kind" */
+export async function fetchByFile(
+  context: FetchContext,
+  request: FetchRequest<FileReference>,
+  signal: AbortSignal,
+): Promise<Found> {
+  const { path } = request.reference;
+  await mustBeFile(path);
+  const checked = await context.slots.run(undefined, signal, () => readArchive(context, request, signal));
+  const image = await admit(context, { checked, source: path, latest: false });
+  return { status: 'fetched', image, bytesDownloaded: 0 };
+}
+
+async function readArchive(
+  context: FetchContext,
+  { key, reference: { path }, signature: override }: FetchRequest<FileReference>,
+  signal: AbortSignal,
+): Promise<Checked> {
+  const source: SignatureSource = { kind: 'file', path: override ?? signaturePath(path) };
+  const signature = context.keystore && (await getSignature(context, key, source, signal));
+  const proven = signature instanceof Uint8Array ? signature : undefined; // a file is never put off
+  const image = context.store.temporaryPath();
+  const ingested = await context.pool.run('ingest', {
+    source: { kind: 'file', path },
+    shown: show(path),
+    image,
+    limits: ingestLimits(context.limits),
+    ...(proven && { signature: proven }),
+  });
+  try {
+    const proof = proven && { signature: proven, location: showSignature(source), digests: ingested.signatureDigests };
+    return await check(context, { key, ingested, image, expected: {}, proof });
+  } catch (error) {
+    await rm(image, { force: true });
+    throw error;
+  }
+}
+
+async function mustBeFile(path: string): Promise<void> {
+  try {
+    const found = await stat(path);
+    if (found.isFile()) return;
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code === 'ENOENT' || code === 'ENOTDIR') {
+      throw new ImageError('FILE_NOT_FOUND', `there is no file ${show(path)}`, { path }, { cause: error });
+    }
+    const why = error instanceof Error ? error.message : String(error);
+    throw new ImageError('FILE_UNREADABLE', `can't be read: ${show(why)}`, { path }, { cause: error });
+  }
+  throw new ImageError('FILE_UNREADABLE', `${show(path)} is not a regular file`, { path });
+}

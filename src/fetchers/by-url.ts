@@ -1,0 +1,26 @@
+import { ImageError } from '../errors.ts';
+import type { UrlReference } from '../image/reference.ts';
+import { showUrl } from '../image/show-url.ts';
+import { signatureUrl } from '../image/signature-location.ts';
+import type { FetchContext, FetchRequest } from './context.ts';
+import { fetchRemote } from './remote.ts';
+import type { Found } from './found.ts';
+
+/** An archive at a URL: from the store while it is fresh, else asked for, with what we know of it. */
+export async function fetchByUrl(
+  context: FetchContext,
+  { key, reference: { url }, signature }: FetchRequest<UrlReference>,
+  signal: AbortSignal,
+): Promise<Found> {
+  const source =
+    signature === undefined
+      ? { kind: 'url' as const, url: signatureUrl(url) }
+      : { kind: 'file' as const, path: signature };
+  const found = await fetchRemote(context, { key, url, signature: source, expected: {}, latest: false }, signal);
+  if (found) return found;
+  throw new ImageError(
+    'NOT_IN_STORE',
+    `the store has nothing that came from ${showUrl(url)}, and the network is not asked`,
+    { asked: showUrl(url) },
+  );
+}

@@ -1,0 +1,52 @@
+import type { EventSink } from '../events.ts';
+import type { Http } from '../http/types.ts';
+import type { Limits } from '../image/limits.ts';
+import type { Pool } from '../pool/pool.ts';
+import type { Store } from '../store/store.ts';
+import type { Keystore } from '../verify/keystore.ts';
+
+/** When the store may answer. @see docs/design.md, pull policies */
+export type PullPolicy = 'new' | 'update' | 'never';
+
+/** What every fetch of a batch shares; lives as long as the fetcher. */
+export type FetchContext = {
+  readonly store: Store;
+  readonly http: Http;
+  readonly pool: Pool;
+  /** Absent: nothing is verified. */
+  readonly keystore: Keystore | undefined;
+  readonly policy: PullPolicy;
+  /** What is remembered of URLs is not looked at. */
+  readonly noCache: boolean;
+  readonly weakKeys: boolean;
+  readonly limits: Limits;
+  /** Runs a transfer when the host and the batch have room for it; local files count against the batch only. */
+  readonly slots: Slots;
+  readonly onEvent: EventSink;
+  /** Counted as they happen; read for the totals of a batch. */
+  readonly tally: { requests: number; retries: number };
+  readonly nowMs: () => number;
+};
+
+export type Slots = {
+  /** @param host - `host:port`, or undefined for a local file. Rejects with the signal's reason once it is aborted. */
+  run<T>(host: string | undefined, signal: AbortSignal, work: () => Promise<T>): Promise<T>;
+};
+
+/** One request as a fetcher sees it. */
+export type FetchRequest<R> = {
+  /** The node's key, for events. */
+  readonly key: string;
+  readonly reference: R;
+  /** Path of a detached signature that overrides the one beside the image. */
+  readonly signature: string | undefined;
+  /** What a dependency entry demands of the image beyond name and labels. */
+  readonly pin?: Pin | undefined;
+};
+
+export type Pin = {
+  /** A whole image ID or a prefix of one. */
+  readonly imageId?: string;
+  /** Bytes of the uncompressed image. */
+  readonly size?: number;
+};

@@ -1,0 +1,31 @@
+import { ImageError } from '../errors.ts';
+import type { ImageReference } from '../image/reference.ts';
+import { fetchByFile } from './by-file.ts';
+import { findById } from './by-id.ts';
+import { findByName } from './by-name.ts';
+import { fetchByUrl } from './by-url.ts';
+import type { FetchContext, FetchRequest } from './context.ts';
+import type { Found } from './found.ts';
+
+/** One image, by whatever kind of reference. @throws ImageError; the signal's reason when it is aborted. */
+export async function fetchImage(
+  context: FetchContext,
+  request: FetchRequest<ImageReference>,
+  signal: AbortSignal,
+): Promise<Found> {
+  const { reference } = request;
+  switch (reference.kind) {
+    case 'file':
+      return fetchByFile(context, { ...request, reference }, signal);
+    case 'id':
+      return findById(context, { ...request, reference });
+    case 'name':
+      return findByName(context, { ...request, reference });
+    case 'url':
+      return fetchByUrl(context, { ...request, reference }, signal);
+    case 'registry': {
+      const what = 'registry images';
+      throw new ImageError('INSECURE_REFUSED', 'signatures of registry images are not verified', { what });
+    }
+  }
+}

@@ -1,0 +1,92 @@
+import { readFile, stat } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { hasCode, ImageError } from '../errors.ts';
+import { show } from '../image/show.ts';
+import { showUrl } from '../image/show-url.ts';
+import type { FetchContext } from './context.ts';
+import { observing } from './observing.ts';
+
+/** Where an image's detached signature is. */
+export type SignatureSource =
+  { readonly kind: 'file'; readonly path: string } | { readonly kind: 'url'; readonly url: string };
+
+/** `later`: the server wants the image to be fetched first. @see docs/rules.md H5 */
+export type SignatureAnswer = Uint8Array | 'later';
+
+/** Waits before a signature that was put off is asked for again, in milliseconds. */
+const laterMs = [1_000, 2_000, 4_000];
+
+export function showSignature(source: SignatureSource): string {
+  return source.kind === 'file' ? show(source.path) : showUrl(source.url);
+}
+
+/** @throws SIGNATURE_MISSING, LIMIT_EXCEEDED, FILE_UNREADABLE, or what the network said. */
+export async function getSignature(
+  context: FetchContext,
+  key: string,
+  source: SignatureSource,
+  signal: AbortSignal,
+): Promise<SignatureAnswer> {
+  if (source.kind === 'file') return readSignature(source.path, context.limits.signature);
+  try {
+    const { status, body } = await context.http.getDocument(
+      {
+        url: source.url,
+        limit: { name: 'signature', bytes: context.limits.signature },
+        statuses: [200, 202],
+        observer: observing(context, key),
+      },
+      signal,
+    );
+    return status === 202 ? 'later' : body;
+  } catch (error) {
+    if (!isAbsent(error)) throw error;
+    throw missing(source, error, 'there is no signature beside the image');
+  }
+}
+
+/** Asks again for a signature that was put off, after the image has come. */
+export async function getLateSignature(
+  context: FetchContext,
+  key: string,
+  source: SignatureSource,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  for (const delayMs of laterMs) {
+    context.onEvent({ type: 'waiting', key, reason: 'the server puts the signature off' });
+    await sleep(delayMs, undefined, { signal });
+    const answer = await getSignature(context, key, source, signal);
+    if (answer !== 'later') return answer;
+  }
+  throw missing(source, undefined, 'the server put the signature off until the end');
+}
+
+async function readSignature(path: string, limit: number): Promise<Uint8Array> {
+  try {
+    const { size } = await stat(path);
+    if (size > limit) {
+      const details = { limit: 'signature', maximum: limit };
+      throw new ImageError('LIMIT_EXCEEDED', `the signature has ${size} bytes, more than ${limit}`, details);
+    }
+    return await readFile(path);
+  } catch (error) {
+    if (error instanceof ImageError) throw error;
+    if (isNoEntry(error)) throw missing({ kind: 'file', path }, error, 'there is no signature beside the image');
+    const why = error instanceof Error ? error.message : String(error);
+    throw new ImageError('FILE_UNREADABLE', `the signature can't be read: ${show(why)}`, { path }, { cause: error });
+  }
+}
+
+function missing(source: SignatureSource, cause: unknown, what: string): ImageError {
+  const location = showSignature(source);
+  return new ImageError('SIGNATURE_MISSING', `${what}: ${location}`, { location }, { cause });
+}
+
+function isAbsent(error: unknown): boolean {
+  return hasCode(error, 'HTTP_STATUS') && (error.details.status === 404 || error.details.status === 410);
+}
+
+function isNoEntry(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
+}

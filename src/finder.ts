@@ -1,0 +1,100 @@
+import { resolve } from 'node:path';
+
+import type { ActionOptions, BatchCall, FetchCall, Fetcher, Finder } from './action-options.ts';
+import { runBatch, type BatchRequest } from './coordinator/batch.ts';
+import { asImageError, fromErrorData, ImageError, toErrorData } from './errors.ts';
+import type { Outcome, Totals } from './events.ts';
+import type { FetchContext } from './fetchers/context.ts';
+import type { App, AppInput } from './image/apps.ts';
+import { parseImageId, type ImageId } from './image/image-id.ts';
+import { parseReference, referenceKey } from './image/reference.ts';
+import { show } from './image/show.ts';
+import { createFileCheck } from './file-check.ts';
+import { openContext } from './open-context.ts';
+
+/** Brings images into the store; knows nothing of image IDs, which only the store resolves. @see image-package "Fetching by kind" */
+export function createFetcher(options: ActionOptions): Fetcher {
+  const finder = createFinder(options);
+  return {
+    async fetchImage(image, call = {}) {
+      if (
+        parseReference(image, { type: call.type ?? 'guess', directory: process.cwd(), isFile: () => false }).kind ===
+        'id'
+      ) {
+        const what = `an image ID can't be fetched, want a URL, a path or an image name: ${show(image)}`;
+        throw new ImageError('REFERENCE_INVALID', what, { input: image });
+      }
+      return finder.findImage(image, call);
+    },
+    close: finder.close,
+    [Symbol.asyncDispose]: finder.close,
+  };
+}
+
+/** Answers from the store where the policy allows, and fetches the rest. */
+export function createFinder(options: ActionOptions): Finder {
+  const context = openContext(options);
+  const { close } = context;
+
+  return {
+    async findImage(image, { signature, type, signal = new AbortController().signal }: FetchCall = {}) {
+      const app = { image, ...(signature !== undefined && { signature }), ...(type && { type }) };
+      const { outcomes } = await findAll(context, options, [app], { signal });
+      return imageIdOf(outcomes[0], signal);
+    },
+    findImages: (apps, call = {}) => findAll(context, options, apps, call),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+async function findAll(
+  context: FetchContext,
+  { withDeps = true, failFast = false }: ActionOptions,
+  apps: Iterable<App>,
+  { signal = new AbortController().signal, onOutcome }: BatchCall,
+): Promise<{ outcomes: Outcome[]; totals: Totals }> {
+  const all = [...apps];
+  const outcomes: Outcome[] = [];
+  const settle = (outcome: Outcome): void => {
+    const { index, status, imageID } = outcome;
+    if (index !== undefined) {
+      outcomes[index] = outcome;
+      const app = all[index];
+      if (app && imageID !== undefined && status !== 'failed') app.imageID = parseImageId(imageID);
+    }
+    onOutcome?.(outcome);
+  };
+
+  const { requests, invalid } = parseApps(all);
+  const totals = await runBatch(requests, { context, withDeps, failFast, signal, onOutcome: settle });
+  invalid.forEach(settle);
+  const { images, nodes, failed } = totals;
+  const wrong = invalid.length;
+  return { outcomes, totals: { ...totals, images: images + wrong, nodes: nodes + wrong, failed: failed + wrong } };
+}
+
+function parseApps(apps: readonly AppInput[]): { requests: BatchRequest[]; invalid: Outcome[] } {
+  const directory = process.cwd();
+  const isFile = createFileCheck(directory);
+  const requests: BatchRequest[] = [];
+  const invalid: Outcome[] = [];
+  for (const [index, { image: text, type = 'guess', signature: path }] of apps.entries()) {
+    try {
+      const reference = parseReference(text, { type, directory, isFile });
+      const signature = path === undefined ? undefined : resolve(directory, path);
+      const key = referenceKey(reference) + (signature === undefined ? '' : ` ${signature}`);
+      requests.push({ index, text, key, signature, reference });
+    } catch (error) {
+      invalid.push({ reference: text, index, status: 'failed', error: toErrorData(asImageError(error)) });
+    }
+  }
+  return { requests, invalid };
+}
+
+function imageIdOf(outcome: Outcome | undefined, signal: AbortSignal): ImageId {
+  if (outcome?.status === 'cancelled') signal.throwIfAborted();
+  if (outcome?.error) throw fromErrorData(outcome.error);
+  if (outcome?.imageID === undefined) throw new ImageError('INTERNAL', 'no outcome', { what: 'no outcome' });
+  return parseImageId(outcome.imageID);
+}

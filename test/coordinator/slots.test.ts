@@ -1,0 +1,66 @@
+import { setImmediate as turn } from 'node:timers/promises';
+
+import test from 'ava';
+
+import { createSlots } from '../../src/coordinator/slots.ts';
+
+const never = new AbortController().signal;
+
+/** Jobs that count how many of them are under way, for each host and in all, until they are let go. */
+function counting() {
+  const open = Promise.withResolvers<void>();
+  const now = new Map<string, number>();
+  const most = new Map<string, number>();
+  const change = (name: string, by: number) => {
+    const count = (now.get(name) ?? 0) + by;
+    now.set(name, count);
+    most.set(name, Math.max(most.get(name) ?? 0, count));
+  };
+  const job = (host: string) => async () => {
+    for (const name of [host, 'all']) change(name, 1);
+    await open.promise;
+    await turn();
+    for (const name of [host, 'all']) change(name, -1);
+  };
+  return { job, most, now, release: () => open.resolve() };
+}
+
+test('no host has more than its share, and the batch no more than its own', async (t) => {
+  const slots = createSlots({ jobs: 5, jobsPerHost: 2 });
+  const { job, most, release } = counting();
+  const hosts = ['a:1', 'b:1', 'c:1', 'd:1'];
+  const jobs = hosts.flatMap((host) => Array.from({ length: 6 }, () => slots.run(host, never, job(host))));
+  await turn();
+  release();
+  await Promise.all(jobs);
+  t.deepEqual(Object.fromEntries(most), { 'a:1': 2, 'b:1': 2, 'c:1': 2, all: 5, 'd:1': 2 });
+});
+
+test('an idle host does not wait behind a busy one', async (t) => {
+  const slots = createSlots({ jobs: 3, jobsPerHost: 2 });
+  const { job, now, release } = counting();
+  const busy = Array.from({ length: 50 }, () => slots.run('busy:1', never, job('busy')));
+  const idle = slots.run('idle:1', never, job('idle'));
+  await turn();
+  t.deepEqual(Object.fromEntries(now), { busy: 2, all: 3, idle: 1 });
+  release();
+  await Promise.all([...busy, idle]);
+});
+
+test('a local file takes a place of the batch only', async (t) => {
+  const slots = createSlots({ jobs: 2, jobsPerHost: 1 });
+  t.is(await slots.run(undefined, never, () => Promise.resolve('read')), 'read');
+});
+
+test('what is not begun when the signal is aborted rejects with its reason, and a failed job frees its place', async (t) => {
+  const slots = createSlots({ jobs: 1, jobsPerHost: 1 });
+  const stop = new AbortController();
+  const first = slots.run('a:1', stop.signal, () => Promise.reject(new Error('broken')));
+  const second = slots.run('a:1', stop.signal, () => Promise.resolve());
+  stop.abort(new Error('enough'));
+  const reasons = (await Promise.allSettled([first, second])).map((result) =>
+    result.status === 'rejected' ? String(result.reason) : 'fulfilled',
+  );
+  t.deepEqual(reasons, ['Error: enough', 'Error: enough']);
+  t.is(await slots.run('a:1', never, () => Promise.resolve(1)), 1);
+});
