@@ -61,6 +61,6 @@ test('what is not begun when the signal is aborted rejects with its reason, and 
   const reasons = (await Promise.allSettled([first, second])).map((result) =>
     result.status === 'rejected' ? String(result.reason) : 'fulfilled',
   );
-  t.deepEqual(reasons, ['Error: enough', 'Error: enough']);
+  t.deepEqual(reasons, ['Error: broken', 'Error: enough']);
   t.is(await slots.run('a:1', never, () => Promise.resolve(1)), 1);
 });
