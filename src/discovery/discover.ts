@@ -1,0 +1,112 @@
+import { asImageError, hasCode, ImageError } from '../errors.ts';
+import type { Http, HttpObserver } from '../http/types.ts';
+import type { Labels } from '../image/labels.ts';
+import { isWithinPrefix, withParents } from '../image/name-prefix.ts';
+import { show } from '../image/show.ts';
+import { showUrl } from '../image/show-url.ts';
+import { parseMetaTags, type MetaTag } from './meta-tags.ts';
+import { originFor, type DiscoveryOrigin } from './origin.ts';
+import { renderTemplate, type Endpoint } from './template.ts';
+
+export type DiscoveryContext = {
+  readonly http: Pick<Http, 'getDocument'>;
+  /** `--insecure-options=http`: pages and templates may be http. */
+  readonly allowHttp: boolean;
+  readonly origins: readonly DiscoveryOrigin[];
+  /** Bytes of a page. */
+  readonly pageBytes: number;
+  /** Endpoints tried for one name. */
+  readonly endpoints: number;
+  readonly observer?: HttpObserver;
+};
+
+/**
+ * Where images of that name and labels are, in the order to try them.
+ *
+ * @throws DISCOVERY_FAILED with every attempt; LIMIT_EXCEEDED for a page too large.
+ * @see appc 6, docs/rules.md D1-D6
+ */
+export async function discoverEndpoints(
+  context: DiscoveryContext,
+  name: string,
+  labels: Labels,
+  signal: AbortSignal,
+): Promise<readonly Endpoint[]> {
+  const found = await walk(context, name, signal, (tags, isAllowed) =>
+    tags
+      .flatMap(({ kind, uri }) => (kind === 'endpoint' ? (renderTemplate(uri, name, labels) ?? []) : []))
+      .filter(({ archiveUrl, signatureUrl }) => isAllowed(archiveUrl) && isAllowed(signatureUrl)),
+  );
+  return found.slice(0, context.endpoints);
+}
+
+/** Where the signing keys for that name, or for a prefix of names, are offered. @throws as discoverEndpoints */
+export function discoverKeys(context: DiscoveryContext, name: string, signal: AbortSignal): Promise<readonly string[]> {
+  return walk(context, name, signal, (tags, isAllowed) =>
+    tags.flatMap(({ kind, uri }) => (kind === 'key' && isAllowed(uri) ? uri : [])),
+  );
+}
+
+/** Asks for the name's page and then its parents' until one of them yields something. */
+async function walk<T>(
+  context: DiscoveryContext,
+  name: string,
+  signal: AbortSignal,
+  pick: (tags: readonly MetaTag[], isAllowed: (url: string) => boolean) => readonly T[],
+): Promise<readonly T[]> {
+  const mapped = originFor(name, context.origins);
+  const isAllowed = (url: string): boolean => {
+    const parsed = URL.parse(url);
+    if (parsed?.protocol === 'https:') return true;
+    if (parsed?.protocol !== 'http:') return false;
+    return context.allowHttp || (mapped !== undefined && URL.parse(mapped.origin)?.origin === parsed.origin);
+  };
+
+  const attempts: string[] = [];
+  let cause: ImageError | undefined;
+  for (const level of withParents(name)) {
+    for (const url of pageUrls(level, mapped, context.allowHttp)) {
+      try {
+        const tags = await getTags(context, url, signal);
+        const found = pick(
+          tags.filter(({ prefix }) => isWithinPrefix(name, prefix)),
+          isAllowed,
+        );
+        if (found.length > 0) return found;
+        attempts.push(`${showUrl(url)}: no usable tag`);
+        break;
+      } catch (error) {
+        if (signal.aborted || hasCode(error, 'LIMIT_EXCEEDED')) throw error;
+        cause = asImageError(error);
+        attempts.push(`${showUrl(url)}: ${cause.code}: ${cause.message}`);
+      }
+    }
+  }
+  const what = `no page names a place for ${show(name)}; asked ${attempts.join('; ')}`;
+  throw new ImageError('DISCOVERY_FAILED', what, { name, attempts }, { cause });
+}
+
+/** https first; http only where it is allowed, and only after https failed. */
+function pageUrls(level: string, mapped: DiscoveryOrigin | undefined, allowHttp: boolean): readonly string[] {
+  if (mapped) return [`${mapped.origin.replace(/\/+$/, '')}/${level}?ac-discovery=1`];
+  const page = `${level}?ac-discovery=1`;
+  return allowHttp ? [`https://${page}`, `http://${page}`] : [`https://${page}`];
+}
+
+async function getTags(
+  { http, pageBytes, observer }: DiscoveryContext,
+  url: string,
+  signal: AbortSignal,
+): Promise<readonly MetaTag[]> {
+  const limit = { name: 'page', bytes: pageBytes };
+  const request = {
+    url,
+    limit,
+    statuses: [200],
+    retries: 1,
+    headers: { accept: 'text/html' },
+    ...(observer && { observer }),
+  };
+  const { body } = await http.getDocument(request, signal);
+  return parseMetaTags(new TextDecoder().decode(body));
+}
