@@ -11,8 +11,7 @@ export type ToIngest =
 
 /** What a session tells main before it ends: first where it runs, then the manifest as soon as it has been read and checked. */
 export type FromIngest =
-  | { readonly kind: 'started'; readonly threadId: number }
-  | { readonly kind: 'manifest'; readonly manifest: string };
+  { readonly kind: 'started'; readonly threadId: number } | { readonly kind: 'manifest'; readonly manifest: string };
 
 /** Where the archive's bytes are: a whole small body, a whole file, or a file that grows until `complete`. */
 export type ArchiveSource =
@@ -65,6 +64,8 @@ export type TrustedKey = {
   readonly fingerprint: string;
   /** The file's content: armored or binary. */
   readonly certificate: Uint8Array;
+  /** Where it lies, for messages. */
+  readonly path: string;
 };
 
 export type VerifySignatureRequest = {
@@ -93,6 +94,12 @@ export type VerifySignatureResponse = {
   readonly weak: boolean;
 };
 
+export type InspectKeyRequest = {
+  readonly certificate: Uint8Array;
+  /** Shown in errors: a path or a URL. */
+  readonly location: string;
+};
+
 /** What a certificate file says of itself; used when keys are added and listed. */
 export type InspectKeyResponse = {
   readonly fingerprint: string;
@@ -101,6 +108,14 @@ export type InspectKeyResponse = {
   readonly createdAtMs: number;
   readonly expiresAtMs?: number;
   readonly revoked: boolean;
+};
+
+export type InspectSignatureRequest = {
+  readonly signature: Uint8Array;
+  readonly location: string;
+  readonly signatures: number;
+  /** The keys trusted for an image's name: KEY_UNKNOWN unless one of them is named. Absent: no one is asked for. */
+  readonly trusted?: Pick<VerifySignatureRequest, 'keys' | 'name' | 'searched'>;
 };
 
 /** Who made a signature, before anything is downloaded: key IDs or fingerprints, lower-case hex. */
@@ -113,11 +128,11 @@ export type Tasks = {
   ingest: { readonly request: IngestRequest; readonly response: IngestResponse };
   verifySignature: { readonly request: VerifySignatureRequest; readonly response: VerifySignatureResponse };
   inspectSignature: {
-    readonly request: { readonly signature: Uint8Array; readonly location: string; readonly signatures: number };
+    readonly request: InspectSignatureRequest;
     readonly response: InspectSignatureResponse;
   };
   inspectKey: {
-    readonly request: { readonly certificate: Uint8Array; readonly location: string };
+    readonly request: InspectKeyRequest;
     readonly response: InspectKeyResponse;
   };
   reHash: {

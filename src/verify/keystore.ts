@@ -13,7 +13,11 @@ export type KeyFile = {
 
 /** The trusted keys for one image name. */
 export type Keyring = {
-  readonly keys: readonly { readonly fingerprint: string; readonly certificate: Uint8Array }[];
+  /**
+   * By layers, later ones last: of two files for one fingerprint the last that is good counts. `fingerprint` is the name
+   * of the file; who uses the certificate checks that it is its own.
+   */
+  readonly keys: readonly { readonly fingerprint: string; readonly certificate: Uint8Array; readonly path: string }[];
   /** Prefixes that were searched, for messages; `root` stands for the root keys. */
   readonly searched: readonly string[];
 };
@@ -32,7 +36,12 @@ export type Keystore = AsyncDisposable & {
   hasPrefixKey(name: string): Promise<boolean>;
   list(): Promise<readonly KeyFile[]>;
   /** Stores a certificate under its fingerprint. @returns the file's path. */
-  add(key: { readonly certificate: Uint8Array; readonly fingerprint: string; readonly prefix?: string; readonly layer: number }): Promise<string>;
+  add(key: {
+    readonly certificate: Uint8Array;
+    readonly fingerprint: string;
+    readonly prefix?: string;
+    readonly layer: number;
+  }): Promise<string>;
   /** Removes the file from the layers that can be written, and masks it where an earlier layer still has it. */
   remove(key: { readonly fingerprint: string; readonly prefix?: string; readonly layer: number }): Promise<boolean>;
   close(): Promise<void>;

@@ -1,0 +1,66 @@
+import { createHash } from 'node:crypto';
+
+import { ImageError, isImageError } from '../src/errors.ts';
+import { show } from '../src/image/show.ts';
+import type { Key } from './openpgp.ts';
+import type { TrustedKey } from './tasks.ts';
+
+/**
+ * The first certificate of a file, armored or binary.
+ *
+ * @throws KEY_INVALID for a secret key and for what cannot be parsed.
+ * @see docs/rules.md S2
+ */
+export async function readPublicCertificate(bytes: Uint8Array, location: string): Promise<Key> {
+  const { readCertificate } = await import('./openpgp.ts');
+  const key = await readCertificate(bytes).catch((error: unknown) => {
+    const why = show(error instanceof Error ? error.message : String(error));
+    throw new ImageError(
+      'KEY_INVALID',
+      `${location} is not a public key: ${why}`,
+      { path: location },
+      { cause: error },
+    );
+  });
+  if (!key.isPrivate()) return key;
+  const details = { fingerprint: key.getFingerprint(), path: location };
+  throw new ImageError('KEY_INVALID', `${location} is a secret key: only its public part belongs here`, details);
+}
+
+export type Trusted = {
+  readonly certificates: readonly Key[];
+  /** Why files are not used, one sentence each. */
+  readonly problems: readonly string[];
+};
+
+/** Of several files for one fingerprint the last good one counts. @see docs/rules.md S2 */
+export async function readTrusted(keys: readonly TrustedKey[]): Promise<Trusted> {
+  const certificates = new Map<string, Key>();
+  const problems: string[] = [];
+  for (const { fingerprint, certificate, path } of keys) {
+    try {
+      const key = await cached(certificate, show(path));
+      const found = key.getFingerprint();
+      if (found === fingerprint) certificates.set(fingerprint, key);
+      else problems.push(`${show(path)} holds the key ${found}`);
+    } catch (error) {
+      if (!isImageError(error)) throw error;
+      problems.push(error.message);
+    }
+  }
+  return { certificates: Array.from(certificates.values()), problems };
+}
+
+/** Parsed keys by the hash of their bytes: of ten thousand images most are signed by one key. */
+const parsed = new Map<string, Promise<Key>>();
+const parsedMaximum = 256;
+
+function cached(bytes: Uint8Array, location: string): Promise<Key> {
+  const hash = createHash('sha256').update(bytes).digest('base64');
+  const key = parsed.get(hash) ?? readPublicCertificate(bytes, location);
+  parsed.delete(hash);
+  parsed.set(hash, key);
+  const [oldest] = parsed.keys();
+  if (parsed.size > parsedMaximum && oldest !== undefined) parsed.delete(oldest);
+  return key;
+}

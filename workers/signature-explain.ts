@@ -1,0 +1,98 @@
+import { ImageError, isImageError } from '../src/errors.ts';
+import { show } from '../src/image/show.ts';
+import { factPolicy, isMadeBy, type Policy } from './openpgp.ts';
+import { keyFault } from './key-fault.ts';
+import { checkStanding } from './key-standing.ts';
+import type { DetachedSignature } from './signature-file.ts';
+import type { Candidate } from './signature-signers.ts';
+import type { Judging } from './signature-verdict.ts';
+
+/**
+ * Says in our own codes why a signature that names a trusted key was refused. It decides nothing: the refusal stands,
+ * whatever is found here.
+ *
+ * @param date - as of which it was judged.
+ */
+export async function explain(judging: Judging, date: Date, policy: Policy, refusal: unknown): Promise<ImageError> {
+  if (isImageError(refusal)) return refusal;
+  const { signature, candidate } = judging;
+  return (
+    weakHash(signature, candidate, policy) ??
+    unknownCritical(judging, policy) ??
+    keyFault(candidate, policy) ??
+    (await otherBytes(judging, refusal)) ??
+    wrongDate(signature, candidate, date) ??
+    (await badStanding(candidate, date, policy, refusal))
+  );
+}
+
+function weakHash({ packet, hash }: DetachedSignature, { key }: Candidate, policy: Policy): ImageError | undefined {
+  if (packet.hashAlgorithm === null || !policy.rejectHashAlgorithms.has(packet.hashAlgorithm)) return undefined;
+  const fingerprint = key.getFingerprint();
+  const message = `the signature by ${fingerprint} uses ${hash.name}, which is too weak to prove anything`;
+  return new ImageError('KEY_WEAK', message, { fingerprint, algorithm: hash.name });
+}
+
+function unknownCritical({ signature, candidate, location }: Judging, policy: Policy): ImageError | undefined {
+  const { unknownSubpackets, rawNotations } = signature.packet;
+  const subpacket = unknownSubpackets.find(({ critical }) => critical);
+  const notation = rawNotations.find(({ critical, name }) => critical && !policy.knownNotations.includes(name));
+  if (!subpacket && !notation) return undefined;
+  const what = subpacket ? `subpacket ${subpacket.type}` : `notation ${show(notation?.name ?? '')}`;
+  const message = `the signature by ${candidate.key.getFingerprint()} has a critical ${what} that is not known`;
+  return new ImageError('SIGNATURE_UNREADABLE', message, { location });
+}
+
+async function otherBytes(judging: Judging, cause: unknown): Promise<ImageError | undefined> {
+  const { signature, digest, candidate } = judging;
+  if (await isMadeBy(signature.packet, digest, candidate.key)) return undefined;
+  const fingerprint = candidate.key.getFingerprint();
+  const message = `bad signature by ${fingerprint}: the archive or the signature was changed, or they do not belong together`;
+  return new ImageError('SIGNATURE_INVALID', message, { fingerprint }, { cause });
+}
+
+function wrongDate({ packet }: DetachedSignature, { certificate, key }: Candidate, date: Date): ImageError | undefined {
+  const fingerprint = key.getFingerprint();
+  const made = packet.created ?? date;
+  const clock = `this machine's clock, which may be wrong, says ${date.toISOString()}`;
+  if (made > date) {
+    const message = `the signature by ${fingerprint} is dated ${made.toISOString()}, in the future (${clock})`;
+    return new ImageError('SIGNATURE_INVALID', message, { fingerprint });
+  }
+  if (made < key.getCreationTime() || made < certificate.getCreationTime()) {
+    const message = `the signature by ${fingerprint} is dated ${made.toISOString()}, before its key was made`;
+    return new ImageError('SIGNATURE_INVALID', message, { fingerprint });
+  }
+  const expiry = packet.getExpirationTime();
+  if (!(expiry instanceof Date) || expiry > date) return undefined;
+  const expiredAt = expiry.toISOString();
+  const message = `the signature by ${fingerprint} expired at ${expiredAt} (${clock})`;
+  return new ImageError('SIGNATURE_EXPIRED', message, { fingerprint, expiredAt });
+}
+
+async function badStanding(candidate: Candidate, date: Date, policy: Policy, refusal: unknown): Promise<ImageError> {
+  const fingerprint = candidate.key.getFingerprint();
+  try {
+    await checkStanding(candidate, date, policy);
+  } catch (error) {
+    if (isImageError(error)) return error;
+    const isWeak = await checkStanding(candidate, date, factPolicy).then(
+      () => true,
+      () => false,
+    );
+    if (!isWeak) return mayNotSign(fingerprint, error);
+    const message = `the key ${fingerprint} is bound by a signature that is too weak`;
+    return new ImageError('KEY_WEAK', message, { fingerprint, algorithm: 'self-signature' }, { cause: error });
+  }
+  return mayNotSign(fingerprint, refusal);
+}
+
+function mayNotSign(fingerprint: string, cause: unknown): ImageError {
+  const why = show(cause instanceof Error ? cause.message : String(cause));
+  return new ImageError(
+    'KEY_INVALID',
+    `the key ${fingerprint} could not make this signature: ${why}`,
+    { fingerprint },
+    { cause },
+  );
+}

@@ -1,0 +1,48 @@
+import { ImageError } from '../src/errors.ts';
+import { show } from '../src/image/show.ts';
+import type { Trusted } from './certificate.ts';
+import type { Key, Subkey } from './openpgp.ts';
+import type { DetachedSignature } from './signature-file.ts';
+import type { VerifySignatureRequest } from './tasks.ts';
+
+/** A key of a trusted certificate that a signature names as its maker. */
+export type Candidate = {
+  readonly certificate: Key;
+  readonly key: Key | Subkey;
+};
+
+/** The fingerprint that a signature names, else the key ID; lower-case hex, empty if it names none. */
+export function signerOf({ packet }: DetachedSignature): string {
+  const fingerprint = packet.issuerFingerprint;
+  return fingerprint ? Buffer.from(fingerprint).toString('hex') : packet.issuerKeyID.toHex();
+}
+
+/** Trusted keys that a signature names. More than one certificate may claim a subkey or share a key ID. */
+export function candidatesFor(signature: DetachedSignature, trusted: Trusted): readonly Candidate[] {
+  const signer = signerOf(signature);
+  return trusted.certificates.flatMap((certificate) => {
+    const key = certificate
+      .getKeys()
+      .find((each) => each.getFingerprint() === signer || each.getKeyID().toHex() === signer);
+    return key ? [{ certificate, key }] : [];
+  });
+}
+
+export function keyUnknown(
+  signatures: readonly DetachedSignature[],
+  { name, searched }: Pick<VerifySignatureRequest, 'name' | 'searched'>,
+  { problems }: Trusted,
+): ImageError {
+  const signers = [...new Set(signatures.map(signerOf))].filter((signer) => signer !== '');
+  const by = signers.length > 0 ? `signed by ${list(signers)}` : 'the signature does not say by whom';
+  const unused = problems.length > 0 ? `; key files not used: ${list(problems)}` : '';
+  const message = `${by}, not trusted for ${show(name)} (looked at the keys of ${list(searched.map((each) => show(each)))})${unused}`;
+  return new ImageError('KEY_UNKNOWN', message, { signers, searched, name });
+}
+
+const listed = 8;
+
+function list(items: readonly string[]): string {
+  const more = items.length > listed ? `, and ${items.length - listed} more` : '';
+  return `${items.slice(0, listed).join(', ')}${more}`;
+}
