@@ -1,0 +1,44 @@
+import type { OptionSpec } from '../options/option.ts';
+
+/** What the subcommands of `image` take beyond the options they share with others. */
+export const imageOptions = [
+  {
+    name: 'fields',
+    kind: 'value',
+    placeholder: 'LIST',
+    help: 'Columns: id, name, importtime, lastused, size, latest, verified, source',
+    commands: ['image list'],
+  },
+  {
+    name: 'sort',
+    kind: 'value',
+    choices: ['importtime', 'lastused', 'name', 'size'],
+    help: 'What to sort by, default importtime',
+    commands: ['image list'],
+  },
+  { name: 'order', kind: 'value', choices: ['asc', 'desc'], help: 'Direction, default asc', commands: ['image list'] },
+  { name: 'no-legend', kind: 'flag', help: 'Leave the titles of the columns out', commands: ['image list'] },
+  { name: 'pretty-print', kind: 'flag', help: 'Indent the manifest', commands: ['image cat-manifest'] },
+  { name: 'overwrite', kind: 'flag', help: 'Replace a file that is there', commands: ['image export'] },
+  {
+    name: 'grace-period',
+    kind: 'value',
+    placeholder: 'TIME',
+    help: 'Remove images not used for this long as well, such as 720h',
+    commands: ['image gc'],
+  },
+  {
+    name: 'partials-older-than',
+    kind: 'value',
+    placeholder: 'TIME',
+    help: 'Age at which a partial download goes, default 24h',
+    commands: ['image gc'],
+  },
+  { name: 'dry-run', kind: 'flag', help: 'Say what would go, and leave it', commands: ['image gc'] },
+  {
+    name: 'repair',
+    kind: 'flag',
+    help: 'Take damaged images off the list and sweep what nothing needs',
+    commands: ['image verify'],
+  },
+] as const satisfies readonly OptionSpec[];
