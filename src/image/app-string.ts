@@ -15,11 +15,11 @@ export type AppString = { readonly name: string; readonly labels: Labels };
 export function parseAppString(text: string): AppString {
   if (/\p{Cc}/u.test(text)) throw invalid(text, 'holds a control character');
   const [head = '', ...pairs] = text.split(',');
-  if (pairs.some((pair) => pair.includes(':'))) throw invalid(text, 'may hold a colon only right after the name');
+  if (pairs.some((pair) => pair.includes(':'))) throw invalid(text, 'a colon may stand only right after the name');
   const [name = '', version, ...more] = head.split(':');
-  if (more.length > 0) throw invalid(text, 'may hold one colon at most');
+  if (more.length > 0) throw invalid(text, 'one colon at most');
   const problem = acIdentifierProblem(name);
-  if (problem !== undefined) throw invalid(text, `is no image name: "${show(name)}" ${problem}`);
+  if (problem !== undefined) throw invalid(text, `the image name "${show(name)}" ${problem}`);
 
   const labels = new Map(version === undefined ? [] : [['version', version]]);
   for (const pair of pairs) addLabel(labels, pair, text);
@@ -29,12 +29,12 @@ export function parseAppString(text: string): AppString {
 
 function addLabel(labels: Map<string, string>, pair: string, text: string): void {
   const equals = pair.indexOf('=');
-  if (equals === -1) throw invalid(text, `has a label without a value: "${show(pair)}"`);
+  if (equals === -1) throw invalid(text, `label without a value: "${show(pair)}"`);
   const label = pair.slice(0, equals);
   const problem = acIdentifierProblem(label);
-  if (problem !== undefined) throw invalid(text, `has a bad label: "${show(label)}" ${problem}`);
+  if (problem !== undefined) throw invalid(text, `the label name "${show(label)}" ${problem}`);
   // The name is a label too: it cannot be given a second time.
-  if (label === 'name' || labels.has(label)) throw invalid(text, `gives the label ${label} twice`);
+  if (label === 'name' || labels.has(label)) throw invalid(text, `label ${label} is given twice`);
   labels.set(label, pair.slice(equals + 1));
 }
 
@@ -44,5 +44,5 @@ export function formatAppString({ name, labels }: AppString): string {
 }
 
 function invalid(text: string, problem: string): ImageError<'REFERENCE_INVALID'> {
-  return new ImageError('REFERENCE_INVALID', `"${show(text)}" ${problem}`, { input: show(text) });
+  return new ImageError('REFERENCE_INVALID', problem, { input: show(text) });
 }

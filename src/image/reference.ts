@@ -1,4 +1,14 @@
-import type { Labels } from './labels.ts';
+import { isAbsolute, resolve } from 'node:path';
+
+import { ImageError } from '../errors.ts';
+import { formatAppString, parseAppString } from './app-string.ts';
+import type { ImageType } from './apps.ts';
+import { parseImageIdPrefix } from './image-id.ts';
+import { sortLabels, type Labels } from './labels.ts';
+import { parseRegistryReference } from './registry-reference.ts';
+import { showUrl } from './show-url.ts';
+import { show } from './show.ts';
+import { fileUrlPath, parseHttpReference } from './url-reference.ts';
 
 /** `prefix` is `sha512-` and 2 to 128 lower-case hex digits. */
 export type IdReference = { readonly kind: 'id'; readonly text: string; readonly prefix: string };
@@ -25,3 +35,92 @@ export type RegistryReference = {
 
 /** A parsed request; `text` is the caller's own. A plain record, so it can cross a thread. */
 export type ImageReference = IdReference | FileReference | UrlReference | NameReference | RegistryReference;
+
+export type ReferenceContext = {
+  /** Absolute; what relative paths are relative to. */
+  readonly directory: string;
+  /** Default guess. */
+  readonly type?: ImageType;
+  /** Whether a regular file is at an absolute path; asked only when the text alone does not tell. */
+  readonly isFile: (path: string) => boolean;
+};
+
+/**
+ * Parses what a user asked for: an image ID, a path, a URL, a registry reference or an image name.
+ *
+ * @throws REFERENCE_INVALID, ID_TOO_SHORT
+ */
+export function parseReference(text: string, context: ReferenceContext): ImageReference {
+  const type = context.type ?? 'guess';
+  switch (type === 'guess' ? guessType(text, context) : type) {
+    case 'hash':
+      return { kind: 'id', text, prefix: parseImageIdPrefix(text) };
+    case 'url':
+      return parseUrl(text);
+    case 'docker':
+      return parseRegistryReference(text);
+    case 'path':
+      if (text === '' || text.includes('\0')) throw invalid(text, 'not a path');
+      return { kind: 'file', text, path: resolve(context.directory, text) };
+    case 'name':
+      return { kind: 'name', text, ...parseAppString(text) };
+  }
+}
+
+/** The first rule that fits decides; an existing file wins over a name. */
+function guessType(text: string, { directory, isFile }: ReferenceContext): Exclude<ImageType, 'guess'> {
+  if (text === '') throw invalid(text, 'an empty reference');
+  if (/^sha512-[^-/.:,]*$/i.test(text)) return 'hash';
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return 'url';
+  if (isAbsolute(text)) return 'path';
+  if (!text.includes('\0') && isFile(resolve(directory, text))) return 'path';
+  const [, scheme] = /^(https?|docker|file):/i.exec(text) ?? [];
+  if (scheme !== undefined) throw invalid(text, `two slashes are missing after ${scheme}:`);
+  if (text.includes(':')) return 'name';
+  return text.includes('./') || text.endsWith('.aci') ? 'path' : 'name';
+}
+
+function parseUrl(text: string): FileReference | UrlReference | RegistryReference {
+  const [, scheme = ''] = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text) ?? [];
+  switch (scheme.toLowerCase()) {
+    case 'http':
+    case 'https':
+      return parseHttpReference(text);
+    case 'file':
+      return { kind: 'file', text, path: fileUrlPath(text) };
+    case 'docker':
+      return parseRegistryReference(text);
+    default:
+      throw invalid(text, `URLs are http, https, docker or file, not "${show(scheme)}"`);
+  }
+}
+
+function invalid(text: string, problem: string): ImageError<'REFERENCE_INVALID'> {
+  const input = /^[a-z][a-z0-9+.-]*:/i.test(text) ? showUrl(text) : show(text);
+  return new ImageError('REFERENCE_INVALID', problem, { input });
+}
+
+/** Text that parses to the same reference. A URL comes with its query: show it through showUrl. */
+export function formatReference(reference: ImageReference): string {
+  switch (reference.kind) {
+    case 'id':
+      return reference.prefix;
+    case 'file':
+      return reference.path;
+    case 'url':
+      return reference.url;
+    case 'name':
+      return formatAppString(reference);
+    case 'registry': {
+      const { host, repository, tag, digest } = reference;
+      return `docker://${host}/${repository}${tag === undefined ? '' : `:${tag}`}${digest === undefined ? '' : `@${digest}`}`;
+    }
+  }
+}
+
+/** The same for two references, and only then, when they ask for the same thing. */
+export function referenceKey(reference: ImageReference): string {
+  // Labels of dependencies may hold commas, so their written form would not do.
+  if (reference.kind === 'name') return `name:${JSON.stringify([reference.name, ...sortLabels(reference.labels)])}`;
+  return `${reference.kind}:${formatReference(reference)}`;
+}

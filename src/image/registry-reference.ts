@@ -1,0 +1,86 @@
+import { isIPv6 } from 'node:net';
+
+import { ImageError } from '../errors.ts';
+import { isDigest } from './digest.ts';
+import { show } from './show.ts';
+import type { RegistryReference } from './reference.ts';
+
+const hub = 'docker.io';
+const hubNames: readonly string[] = [hub, 'index.docker.io', 'registry-1.docker.io'];
+
+const hostLabel = '[a-z0-9](?:[a-z0-9-]*[a-z0-9])?';
+const hostName = new RegExp(`^${hostLabel}(?:\\.${hostLabel})*$`);
+const component = /^[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*$/;
+const tagForm = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
+const maxNameLength = 255;
+const maxLength = 512;
+
+/**
+ * Parses `[docker://][HOST[:PORT]/]NAME[:TAG][@DIGEST]`, as docker reads it. The host is docker.io where none is named;
+ * the tag is `latest` where there is neither tag nor digest.
+ *
+ * @throws REFERENCE_INVALID
+ * @see docs/rules.md R3
+ */
+export function parseRegistryReference(text: string): RegistryReference {
+  const scheme = /^docker:\/\/\/?/i.exec(text)?.[0] ?? '';
+  const rest = text.slice(scheme.length);
+  const refuse = (problem: string) => invalid(rest, problem);
+  if (text.length > maxLength) throw refuse('too long for an image in a registry');
+
+  // Docker would take these for the repository of a tag, or for a repository.
+  if (/^(?:sha256:)?[0-9a-f]{64}$/.test(rest)) throw refuse('a digest needs a name before it: NAME@sha256:…');
+
+  const [named = '', digest] = splitAt(rest, '@');
+  if (digest !== undefined && !isDigest(digest)) {
+    throw refuse(
+      'only a digest, sha256: and 64 lower-case hex digits, may follow @; user names and passwords are refused',
+    );
+  }
+  const colon = named.lastIndexOf(':');
+  const tagged = colon > named.lastIndexOf('/');
+  const tag = tagged ? named.slice(colon + 1) : digest === undefined ? 'latest' : undefined;
+  if (tag !== undefined && !tagForm.test(tag)) throw refuse(`bad tag "${show(tag)}"`);
+
+  const { host, repository } = splitName(tagged ? named.slice(0, colon) : named);
+  if (!isHost(host)) throw refuse(`bad registry host "${show(host)}"`);
+  if (/[A-Z]/.test(repository)) throw refuse('the name of a repository is lower case');
+  if (!repository.split('/').every((part) => component.test(part)))
+    throw refuse(`bad repository name "${show(repository)}"`);
+  if (host.length + 1 + repository.length > maxNameLength)
+    throw refuse(`a name has ${maxNameLength} characters at most`);
+  return {
+    kind: 'registry',
+    text,
+    host,
+    repository,
+    ...(tag !== undefined && { tag }),
+    ...(digest !== undefined && { digest }),
+  };
+}
+
+/** The first part is a host when it looks like one, with a dot, a colon, or as localhost. */
+function splitName(name: string): { readonly host: string; readonly repository: string } {
+  const [first = '', rest] = splitAt(name, '/');
+  const named = rest !== undefined && (/[.:]/.test(first) || first === 'localhost');
+  const host = named ? first.toLowerCase() : hub;
+  const path = named ? rest : name;
+  if (!hubNames.includes(host)) return { host, repository: path };
+  return { host: hub, repository: path.includes('/') ? path : `library/${path}` };
+}
+
+function isHost(text: string): boolean {
+  const [, address, name = '', port] = /^(?:\[(.*)\]|([^:]*))(?::(\d{1,5}))?$/.exec(text) ?? [];
+  if (port !== undefined && (Number(port) < 1 || Number(port) > 65_535)) return false;
+  return address === undefined ? hostName.test(name) : isIPv6(address);
+}
+
+function splitAt(text: string, separator: string): readonly [string, string?] {
+  const at = text.indexOf(separator);
+  return at === -1 ? [text] : [text.slice(0, at), text.slice(at + 1)];
+}
+
+function invalid(rest: string, problem: string): ImageError<'REFERENCE_INVALID'> {
+  // A password before an @ is not repeated.
+  return new ImageError('REFERENCE_INVALID', problem, { input: `docker://${show(rest.replace(/^.*:.*@/s, ''))}` });
+}
