@@ -12,5 +12,6 @@ export async function writeManifest(
   pretty: boolean,
 ): Promise<void> {
   const text = await catManifest(store, await resolveImage(store, asked), { pretty });
-  X;
+  const shown = stdout.isTTY ? safeJson(text).replaceAll('\r', ' ') : text;
+  await write(stdout, shown.endsWith('\n') ? shown : `${shown}\n`);
 }
