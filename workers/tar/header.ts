@@ -1,0 +1,123 @@
+import { readNumber, readOctal } from './numbers.ts';
+import { invalid } from './refuse.ts';
+
+export const blockBytes = 512;
+
+export type EntryKind = 'file' | 'hard-link' | 'symlink' | 'character-device' | 'block-device' | 'directory' | 'fifo';
+
+/** Headers that only say something about the entry behind them, or about all entries. */
+export type ExtensionKind = 'pax' | 'pax-global' | 'gnu-name' | 'gnu-link';
+
+/** One header block. Paths are latin1 text, one character a byte, so that comparing them compares bytes. */
+export type Header = {
+  readonly kind: EntryKind | ExtensionKind;
+  readonly format: 'ustar' | 'gnu' | 'v7';
+  readonly path: string;
+  readonly linkPath: string;
+  /** As the size field says, whether or not bytes follow. */
+  readonly size: number;
+  /** Of the block in the tar. */
+  readonly offset: number;
+};
+
+const kinds: ReadonlyMap<string, Header['kind']> = new Map([
+  ['\0', 'file'],
+  ['0', 'file'],
+  ['1', 'hard-link'],
+  ['2', 'symlink'],
+  ['3', 'character-device'],
+  ['4', 'block-device'],
+  ['5', 'directory'],
+  ['6', 'fifo'],
+  ['x', 'pax'],
+  ['g', 'pax-global'],
+  ['L', 'gnu-name'],
+  ['K', 'gnu-link'],
+]);
+
+const unsupported: ReadonlyMap<string, string> = new Map([
+  ['7', 'a contiguous file'],
+  ['S', 'a GNU sparse file'],
+  ['M', 'a piece of a multi-volume file'],
+  ['V', 'a volume label'],
+  ['D', 'a GNU directory dump'],
+  ['N', 'an old GNU long name'],
+  ['X', 'a Solaris extended header'],
+]);
+
+/** Each as [start, length]; POSIX headers and GNU ones have the devices too, GNU ones two more times. */
+const numbers = { mode: [100, 8], uid: [108, 8], gid: [116, 8], mtime: [136, 12] } as const;
+const devices = { devmajor: [329, 8], devminor: [337, 8] } as const;
+const times = { atime: [345, 12], ctime: [357, 12] } as const;
+
+/**
+ * @param block - exactly 512 bytes, not all zero.
+ * @throws ARCHIVE_INVALID
+ * @see docs/rules.md A4, A10, A12; POSIX.1-2017 pax, ustar Interchange Format
+ */
+export function parseHeader(block: Buffer, offset: number): Header {
+  if (readOctal(block, 148, 8) !== checksum(block)) throw invalid('A4', 'a header with a wrong checksum', { offset });
+  const format = readFormat(block, offset);
+  const path = readPath(block, format, offset);
+  checkNumbers(block, format, { path, offset });
+  const size = readNumber(block, 124, 12);
+  if (size === undefined || size < 0) throw invalid('A4', 'a header without a usable size', { path, offset });
+  const kind = readKind(block, path, offset);
+  const isLink = kind === 'hard-link' || kind === 'symlink';
+  return { kind, format, path, linkPath: isLink ? readText(block, 157, 100, offset) : '', size, offset };
+}
+
+/** The sum of all bytes, those of the checksum itself counted as spaces. */
+function checksum(block: Buffer): number {
+  let sum = 8 * 0x20;
+  for (let index = 0; index < blockBytes; index++) {
+    if (index < 148 || index >= 156) sum += block[index] ?? 0;
+  }
+  return sum;
+}
+
+function readFormat(block: Buffer, offset: number): Header['format'] {
+  const magic = block.toString('latin1', 257, 265);
+  if (magic.startsWith('ustar\0')) return 'ustar';
+  if (magic === 'ustar  \0') return 'gnu';
+  if (!magic.startsWith('ustar')) return 'v7';
+  throw invalid('A4', 'a header of an unknown tar format', { offset });
+}
+
+/** Only POSIX headers have a prefix: the same bytes are times in a GNU header. */
+function readPath(block: Buffer, format: Header['format'], offset: number): string {
+  const name = readText(block, 0, 100, offset);
+  if (format !== 'ustar') return name;
+  const prefix = readText(block, 345, 155, offset);
+  if (prefix.length >= 131 && block.toString('latin1', 508, 512) === 'tar\0') {
+    throw invalid('A4', 'a header that star and POSIX read differently', { path: name, offset });
+  }
+  return prefix === '' ? name : `${prefix}/${name}`;
+}
+
+/** Readers cut a name at its first NUL or take it whole, so nothing may stand behind one. */
+function readText(block: Buffer, start: number, length: number, offset: number): string {
+  const text = block.toString('latin1', start, start + length);
+  const end = text.indexOf('\0');
+  if (end === -1) return text;
+  if (/[^\0]/.test(text.slice(end))) throw invalid('A10', 'a path with a NUL in it', { path: text, offset });
+  return text.slice(0, end);
+}
+
+function checkNumbers(block: Buffer, format: Header['format'], suspect: { path: string; offset: number }): void {
+  const fields = { ...numbers, ...(format !== 'v7' && devices), ...(format === 'gnu' && times) };
+  for (const [name, [start, length]] of Object.entries(fields)) {
+    if (readNumber(block, start, length) === undefined)
+      throw invalid('A4', `a header whose ${name} is no number`, suspect);
+  }
+}
+
+function readKind(block: Buffer, path: string, offset: number): Header['kind'] {
+  const flag = block.toString('latin1', 156, 157);
+  const kind = kinds.get(flag);
+  if (kind !== undefined) return kind;
+  throw invalid('A12', unsupported.get(flag) ?? `an entry of unknown type 0x${block.toString('hex', 156, 157)}`, {
+    path,
+    offset,
+  });
+}

@@ -1,0 +1,75 @@
+import { invalid, type Suspect } from './refuse.ts';
+
+/** What a pax header changes about the entry behind it. Paths are latin1 text. */
+export type PaxRecords = { readonly path?: string; readonly linkPath?: string; readonly size?: number };
+
+const whole = /^-?[0-9]+$/;
+const seconds = /^-?[0-9]+(\.[0-9]*)?$/;
+const numeric: ReadonlyMap<string, RegExp> = new Map([
+  ['size', /^[0-9]+$/],
+  ['uid', whole],
+  ['gid', whole],
+  ['mtime', seconds],
+  ['atime', seconds],
+  ['ctime', seconds],
+]);
+/** Read by someone as text that ends at a NUL. */
+const texts: ReadonlySet<string> = new Set(['path', 'linkpath', 'uname', 'gname']);
+const decisive: ReadonlySet<string> = new Set(['path', 'linkpath', 'size']);
+
+/**
+ * The records of a pax header: `<length> <key>=<value>\n`, nothing else. An empty value leaves the header's own.
+ *
+ * @throws ARCHIVE_INVALID
+ * @see docs/rules.md A6, A12; POSIX.1-2017 pax, Extended Header
+ */
+export function parsePax(bytes: Buffer, suspect: Suspect): PaxRecords {
+  const values = new Map<string, string>();
+  for (const [key, value] of records(bytes, suspect)) {
+    if (decisive.has(key) && values.has(key)) throw invalid('A6', `a pax header that states its ${key} twice`, suspect);
+    values.set(key, value);
+  }
+  const path = values.get('path');
+  const linkPath = values.get('linkpath');
+  const size = values.get('size');
+  return { ...(path && { path }), ...(linkPath && { linkPath }), ...(size && { size: Number(size) }) };
+}
+
+/**
+ * A global header is taken when it changes nothing that decides which entries there are: some readers apply such
+ * records, others do not.
+ */
+export function checkGlobalPax(bytes: Buffer, suspect: Suspect): void {
+  const { path, linkPath, size } = parsePax(bytes, suspect);
+  if (path !== undefined || linkPath !== undefined || size !== undefined) {
+    throw invalid('A6', 'a global pax header that sets paths or sizes', suspect);
+  }
+}
+
+function* records(bytes: Buffer, suspect: Suspect): Generator<readonly [key: string, value: string]> {
+  let at = 0;
+  while (at < bytes.length) {
+    const space = bytes.indexOf(0x20, at);
+    const digits = space === -1 ? '' : bytes.toString('latin1', at, Math.min(space, at + 16));
+    const end = at + (/^[1-9][0-9]*$/.test(digits) ? Number(digits) : Number.NaN);
+    if (!(end > space + 1 && end <= bytes.length) || bytes[end - 1] !== 0x0a) throw malformed(suspect);
+    const record = bytes.toString('latin1', space + 1, end - 1);
+    const equals = record.indexOf('=');
+    if (equals < 1) throw malformed(suspect);
+    yield checkRecord(record.slice(0, equals), record.slice(equals + 1), suspect);
+    at = end;
+  }
+}
+
+function checkRecord(key: string, value: string, suspect: Suspect): readonly [key: string, value: string] {
+  if (key.startsWith('GNU.sparse.')) throw invalid('A12', 'a GNU sparse file', suspect);
+  if (key.includes('\0')) throw malformed(suspect);
+  if (texts.has(key) && value.includes('\0')) throw invalid('A10', `a pax ${key} with a NUL in it`, suspect);
+  if (value !== '' && numeric.get(key)?.test(value) === false)
+    throw invalid('A6', `a pax ${key} that is no number`, suspect);
+  return [key, value];
+}
+
+function malformed(suspect: Suspect): Error {
+  return invalid('A6', 'a malformed pax header', suspect);
+}

@@ -1,0 +1,133 @@
+import { checkBelowRootfs, trimPath } from './entry-path.ts';
+import { createPathSet, type Standing } from './path-set.ts';
+import { invalid, overLimit, type Suspect } from './refuse.ts';
+import type { Body, TarFrames } from './tar-frames.ts';
+import { createTarReader, type TarEntry } from './tar-reader.ts';
+
+export type CheckerLimits = {
+  readonly manifestBytes: number;
+  readonly headerBytes: number;
+  readonly entries: number;
+  readonly pathBytes: number;
+};
+
+type ArchiveChecker = TarFrames;
+type Content = Omit<Body, 'size'>;
+
+/**
+ * Checks that a tar is an image: one manifest, one rootfs, everything else below it, each path once, nothing that
+ * leads an extractor astray. Memory does not depend on the size of the archive.
+ *
+ * @param onManifest - gets the manifest's bytes as soon as they have been read; what it throws ends the check.
+ * @returns throws ARCHIVE_INVALID and LIMIT_EXCEEDED. Directories that only show in the paths below them count as entries.
+ * @see docs/rules.md A3 to A12
+ */
+export function createArchiveChecker(limits: CheckerLimits, onManifest: (bytes: Buffer) => void): ArchiveChecker {
+  const paths = createPathSet();
+  let hasManifest = false;
+  let hasRootfs = false;
+
+  const reader = createTarReader(limits.headerBytes, (entry) => {
+    checkLength(entry.path, limits.pathBytes);
+    checkLength(entry.linkPath, limits.pathBytes);
+    const path = trimPath(entry.path);
+    const content = place(entry, path);
+    if (paths.size > limits.entries) throw overLimit('entries', limits.entries, 'too many entries in the archive');
+    return content;
+  });
+
+  return {
+    push: (chunk) => reader.push(chunk),
+    end() {
+      reader.end();
+      if (!hasManifest) throw invalid('A8', 'no manifest in it');
+      if (!hasRootfs) throw invalid('A9', 'no rootfs in it');
+    },
+  };
+
+  function place(entry: TarEntry, path: string): Content | undefined {
+    switch (path) {
+      case '':
+        if (entry.kind !== 'directory') throw invalid('A10', 'a top of the archive that is no directory', entry);
+        addEntry(path, 'directory', entry);
+        return undefined;
+      case 'manifest':
+        if (hasManifest) throw invalid('A8', 'a second manifest', entry);
+        hasManifest = true;
+        return captureManifest(entry);
+      case 'rootfs':
+        if (hasRootfs) throw invalid('A9', 'a second rootfs', entry);
+        if (entry.kind !== 'directory') throw invalid('A9', 'a rootfs that is no directory', entry);
+        hasRootfs = true;
+        return undefined;
+      default:
+        checkBelowRootfs(path, entry);
+        addParents(path, entry);
+        addEntry(path, readStanding(entry), entry);
+        return undefined;
+    }
+  }
+
+  function captureManifest(entry: TarEntry): Content {
+    if (entry.kind !== 'file' || entry.path.endsWith('/'))
+      throw invalid('A8', 'a manifest that is no regular file', entry);
+    if (entry.size > limits.manifestBytes) {
+      throw overLimit('manifest', limits.manifestBytes, `an image manifest of ${entry.size} bytes`);
+    }
+    const pieces: Buffer[] = [];
+    return {
+      piece: (piece) => pieces.push(Buffer.from(piece)),
+      done: () => onManifest(Buffer.concat(pieces)),
+    };
+  }
+
+  function addEntry(path: string, standing: Standing, suspect: Suspect): void {
+    const known = paths.get(path);
+    if (known === 'implied' && standing !== 'directory')
+      throw invalid('A12', `a ${standing} with entries below it`, suspect);
+    if (known !== undefined && known !== 'implied') throw invalid('A11', 'a path that is there twice', suspect);
+    paths.set(path, standing);
+  }
+
+  /** Every part above an entry is a directory, whether it has an entry of its own, before or behind, or not. */
+  function addParents(path: string, suspect: Suspect): void {
+    for (let end = path.lastIndexOf('/'); end > 'rootfs'.length; end = path.lastIndexOf('/', end - 1)) {
+      const parent = path.slice(0, end);
+      const known = paths.get(parent);
+      if (known === 'directory' || known === 'implied') return;
+      if (known !== undefined) throw invalid('A12', `an entry below a ${known}`, suspect);
+      paths.set(parent, 'implied');
+    }
+  }
+
+  function readStanding(entry: TarEntry): Standing {
+    switch (entry.kind) {
+      case 'directory':
+        return 'directory';
+      case 'symlink':
+        return 'symlink';
+      case 'file':
+        if (entry.path.endsWith('/')) throw invalid('A12', 'a file that some readers take for a directory', entry);
+        return 'file';
+      case 'hard-link':
+        return readTarget(entry);
+      case 'character-device':
+      case 'block-device':
+      case 'fifo':
+        return 'file';
+    }
+  }
+
+  /** A hard link stands for what it names: a symlink's second name is a symlink. */
+  function readTarget(entry: TarEntry): Standing {
+    const target = trimPath(entry.linkPath);
+    checkBelowRootfs(target, entry);
+    const standing = paths.get(target);
+    if (standing === 'file' || standing === 'symlink') return standing;
+    throw invalid('A12', 'a hard link to what is no earlier file', entry);
+  }
+}
+
+function checkLength(path: string, maximum: number): void {
+  if (path.length > maximum) throw overLimit('path', maximum, `a path of ${path.length} bytes in the archive`);
+}

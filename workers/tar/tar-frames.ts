@@ -1,0 +1,116 @@
+import { blockBytes } from './header.ts';
+import { invalid } from './refuse.ts';
+
+/** What follows a header: that many bytes, filled up to whole blocks. */
+export type Body = {
+  readonly size: number;
+  /** A piece of it; only valid during the call. */
+  readonly piece?: (piece: Buffer) => void;
+  /** After the last piece; at once when size is 0. */
+  readonly done?: () => void;
+};
+
+export type TarFrames = {
+  /** Takes the next bytes, as many as there are. */
+  push(chunk: Uint8Array): void;
+  /** No more bytes come. @throws ARCHIVE_INVALID unless the archive is whole */
+  end(): void;
+};
+
+/**
+ * Cuts a tar into header blocks and what follows them, without copying contents, and watches over its end.
+ *
+ * @param onHeader - gets each block that is not zero, only valid during the call, and its offset in the tar.
+ * @see docs/rules.md A4, A7
+ */
+export function createTarFrames(onHeader: (block: Buffer, offset: number) => Body): TarFrames {
+  const partial = Buffer.alloc(blockBytes);
+  let filled = 0;
+  let offset = 0;
+  let zeroBlocks = 0;
+  let body: Body | undefined;
+  let remaining = 0;
+  let padding = 0;
+
+  return {
+    push(chunk) {
+      const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+      for (let at = 0; at < bytes.length;) {
+        const used = take(bytes.subarray(at));
+        at += used;
+        offset += used;
+      }
+    },
+    end() {
+      if (body ?? padding > 0) throw invalid('A4', 'the archive ends inside an entry', { offset });
+      if (zeroBlocks < 2) throw invalid('A7', 'the archive ends without its two zero blocks', { offset });
+    },
+  };
+
+  /** @returns how many of the bytes, at least one, were used. */
+  function take(bytes: Buffer): number {
+    if (body) return takeBody(body, bytes);
+    if (padding > 0) return takePadding(bytes);
+    return zeroBlocks === 2 ? takeTail(bytes) : takeBlock(bytes);
+  }
+
+  function takeBody(current: Body, bytes: Buffer): number {
+    const piece = bytes.subarray(0, remaining);
+    current.piece?.(piece);
+    remaining -= piece.length;
+    if (remaining === 0) {
+      body = undefined;
+      current.done?.();
+    }
+    return piece.length;
+  }
+
+  function takePadding(bytes: Buffer): number {
+    const used = Math.min(padding, bytes.length);
+    padding -= used;
+    return used;
+  }
+
+  function takeTail(bytes: Buffer): number {
+    if (!isZero(bytes)) throw invalid('A7', 'data behind the end of the archive', { offset });
+    return bytes.length;
+  }
+
+  function takeBlock(bytes: Buffer): number {
+    const used = Math.min(blockBytes - filled, bytes.length);
+    if (used === blockBytes) {
+      readBlock(bytes.subarray(0, blockBytes), offset);
+      return used;
+    }
+    bytes.copy(partial, filled, 0, used);
+    filled += used;
+    if (filled === blockBytes) {
+      filled = 0;
+      readBlock(partial, offset + used - blockBytes);
+    }
+    return used;
+  }
+
+  function readBlock(block: Buffer, start: number): void {
+    if (isZero(block)) {
+      zeroBlocks += 1;
+      return;
+    }
+    if (zeroBlocks > 0) throw invalid('A7', 'data behind the end of the archive', { offset: start });
+    const next = onHeader(block, start);
+    remaining = next.size;
+    padding = (blockBytes - (next.size % blockBytes)) % blockBytes;
+    if (remaining === 0) next.done?.();
+    else body = next;
+  }
+}
+
+const zeros = Buffer.alloc(64 * 1024);
+
+function isZero(bytes: Buffer): boolean {
+  for (let at = 0; at < bytes.length; at += zeros.length) {
+    const part = bytes.subarray(at, at + zeros.length);
+    if (part.compare(zeros, 0, part.length) !== 0) return false;
+  }
+  return true;
+}

@@ -1,0 +1,60 @@
+import { createExtensions } from './extensions.ts';
+import { parseHeader, type EntryKind } from './header.ts';
+import { invalid } from './refuse.ts';
+import { createTarFrames, type Body, type TarFrames } from './tar-frames.ts';
+
+/** One entry, extensions applied. Paths are latin1 text, one character a byte, as the archive has them. */
+export type TarEntry = {
+  readonly kind: EntryKind;
+  readonly path: string;
+  readonly linkPath: string;
+  /** Bytes of content that follow; only files have any. */
+  readonly size: number;
+  /** Of the entry's own header in the tar. */
+  readonly offset: number;
+};
+
+/** Says who takes the content of an entry; nobody when it returns undefined. */
+export type OnEntry = (entry: TarEntry) => Omit<Body, 'size'> | undefined;
+
+/**
+ * Reads a tar strictly: what two readers could understand differently is refused. Never copies contents, and holds at
+ * most the extension headers of one entry.
+ *
+ * @param headerBytes - the most that one pax or GNU long-name header may hold.
+ * @returns throws ARCHIVE_INVALID and LIMIT_EXCEEDED, and what `onEntry` throws.
+ * @see docs/rules.md A3 to A7
+ */
+export function createTarReader(headerBytes: number, onEntry: OnEntry): TarFrames {
+  const extensions = createExtensions(headerBytes);
+  let isRecognised = false;
+  const frames = createTarFrames((block, offset) => {
+    const header = parseHeader(block, offset);
+    if (!isRecognised && header.format === 'v7') throw invalid('A1', 'a tar without the ustar magic', header);
+    isRecognised = true;
+    switch (header.kind) {
+      case 'pax':
+      case 'pax-global':
+      case 'gnu-name':
+      case 'gnu-link':
+        return extensions.read(header, header.kind);
+      case 'file':
+      case 'hard-link':
+      case 'symlink':
+      case 'character-device':
+      case 'block-device':
+      case 'directory':
+      case 'fifo': {
+        const entry = extensions.apply(header, header.kind);
+        return { size: entry.size, ...onEntry(entry) };
+      }
+    }
+  });
+  return {
+    push: (chunk) => frames.push(chunk),
+    end() {
+      frames.end();
+      if (extensions.pending()) throw invalid('A6', 'an extension header without an entry behind it');
+    },
+  };
+}
