@@ -1,0 +1,46 @@
+import { withParents } from '../image/name-prefix.ts';
+import type { KeyContent, KeyDirectory } from './key-directory.ts';
+import { partsMaximum, prefixDirectory, rootDirectory } from './key-place.ts';
+
+export type EffectiveKey = {
+  readonly fingerprint: string;
+  /** Absent for root keys. */
+  readonly prefix: string | undefined;
+  readonly content: Extract<KeyContent, { kind: 'certificate' }>;
+};
+
+/** The name's prefixes that keys may be stored under, shortest first. */
+export function searchedPrefixes(name: string): readonly string[] {
+  return withParents(name).toReversed().slice(0, partsMaximum);
+}
+
+/**
+ * The key files that count for a name. Layer after layer, in each the root keys first and then those of the name's
+ * prefixes, shortest first: a mask takes away what has been found under its fingerprint so far.
+ *
+ * @see docs/rules.md S2
+ */
+export async function effectiveKeys(
+  dirs: readonly string[],
+  read: (directory: string) => Promise<KeyDirectory>,
+  name: string,
+): Promise<readonly EffectiveKey[]> {
+  const found = new Map<string, EffectiveKey[]>();
+  const visit = (prefix: string | undefined, { keys }: KeyDirectory): void => {
+    for (const [fingerprint, content] of keys) {
+      if (content.kind === 'mask') found.delete(fingerprint);
+      else found.set(fingerprint, [...(found.get(fingerprint) ?? []), { fingerprint, prefix, content }]);
+    }
+  };
+
+  for (const dir of dirs) {
+    visit(undefined, await read(rootDirectory(dir)));
+    let parent = await read(prefixDirectory(dir));
+    for (const prefix of searchedPrefixes(name)) {
+      if (!parent.children.has(prefix.slice(prefix.lastIndexOf('/') + 1))) break; // nor can anything be below
+      parent = await read(prefixDirectory(dir, prefix));
+      visit(prefix, parent);
+    }
+  }
+  return Array.from(found.values()).flat();
+}

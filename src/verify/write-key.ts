@@ -1,0 +1,55 @@
+import { randomBytes } from 'node:crypto';
+import { chmod, mkdir, open, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+
+import { ImageError } from '../errors.ts';
+import { show } from '../image/show.ts';
+
+/**
+ * Writes a key file or a mask so that it is there whole or not at all, and stays there. Directories get mode 0755 and
+ * the file 0644, whatever the umask: keys are read by other users.
+ *
+ * @throws STORE_FULL, STORE_READ_ONLY or FILE_UNREADABLE.
+ */
+export async function writeKey(path: string, content: Uint8Array): Promise<void> {
+  const directory = dirname(path);
+  const temporary = join(directory, `.${randomBytes(8).toString('hex')}.tmp`);
+  try {
+    await makeDirectory(directory);
+    await using file = await open(temporary, 'wx', 0o600);
+    await file.writeFile(content);
+    await file.chmod(0o644);
+    await file.sync();
+    await rename(temporary, path);
+    await syncDirectory(directory);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined); // it may never have been there
+    throw keyWriteError(path, error);
+  }
+}
+
+/** Makes what is missing of a path, and syncs each name that is new. */
+async function makeDirectory(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode: 0o755 });
+  if (first === undefined) return;
+  for (let made = path; made.length >= first.length; made = dirname(made)) {
+    await chmod(made, 0o755);
+    await syncDirectory(dirname(made));
+  }
+}
+
+export async function syncDirectory(path: string): Promise<void> {
+  await using directory = await open(path, 'r');
+  await directory.sync();
+}
+
+export function keyWriteError(path: string, error: unknown): ImageError {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const why = show(error instanceof Error ? error.message : String(error), 4096);
+  const message = `trusted keys can't be written: ${why}`;
+  if (code === 'ENOSPC' || code === 'EDQUOT') return new ImageError('STORE_FULL', message, { path }, { cause: error });
+  if (code === 'EROFS' || code === 'EACCES' || code === 'EPERM') {
+    return new ImageError('STORE_READ_ONLY', message, { path }, { cause: error });
+  }
+  return new ImageError('FILE_UNREADABLE', message, { path }, { cause: error });
+}
