@@ -1,22 +1,21 @@
 import { resolve } from 'node:path';
-import type { Writable } from 'node:stream';
 
-import { exportImage, exportToStream, resolveImage, type ImagesContext } from '../../index.ts';
+import { exportImage, exportToStream, openPool, resolveImage } from '../../index.ts';
+import { isOn } from '../options/read.ts';
+import type { Subcommand } from './subcommand.ts';
 
-export type ExportOptions = {
-  readonly asked: string;
-  /** As typed; `-` is the standard output. */
-  readonly target: string;
-  readonly overwrite: boolean;
+/** A FILE of `-` is the standard output. */
+export const exportOne: Subcommand = (line, { stdout, signal }) => {
+  const [asked = '', target = ''] = line.operands.map(({ text }) => text);
+  const overwrite = isOn(line, 'overwrite');
+  return {
+    access: 'use',
+    async run(store) {
+      const image = await resolveImage(store, asked);
+      await using pool = openPool({ workers: 1, sessionsPerWorker: 1 });
+      if (target === '-') await exportToStream({ store, pool }, image, stdout, signal);
+      else await exportImage({ store, pool }, { image, target: resolve(target), overwrite });
+      return [];
+    },
+  };
 };
-
-export async function runExport(
-  stdout: Writable,
-  context: ImagesContext,
-  { asked, target, overwrite }: ExportOptions,
-  signal: AbortSignal,
-): Promise<void> {
-  const image = await resolveImage(context.store, asked);
-  if (target === '-') return exportToStream(context, image, stdout, signal);
-  return exportImage(context, { image, target: resolve(target), overwrite });
-}

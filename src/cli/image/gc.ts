@@ -1,24 +1,47 @@
-import type { Writable } from 'node:stream';
-
-import { collect, show, type CollectRequest, type Store } from '../../index.ts';
+import { collect, show, type CollectReport } from '../../index.ts';
+import { isOn, valueOf } from '../options/read.ts';
+import { parseTime } from '../options/time.ts';
+import { write } from '../output/write.ts';
 import { imageTitle, sizeText } from './image-fields.ts';
+import type { Subcommand } from './subcommand.ts';
 import { formatTable } from './table.ts';
-import { write } from './write.ts';
 
 /** Gives space back and says what went, or would go; nothing at all when there was nothing to do. */
-export async function runCollect(stdout: Writable, store: Store, request: CollectRequest): Promise<void> {
-  const { images, imageBytes, garbage } = await collect(store, request);
+export const gc: Subcommand = (line, { stdout }) => {
+  const dryRun = isOn(line, 'dry-run');
+  const gracePeriodMs = valueOf(line, 'grace-period', parsePeriod);
+  const partialsOlderThanMs = valueOf(line, 'partials-older-than', parsePeriod);
+  return {
+    access: dryRun ? 'read' : 'change',
+    async run(store) {
+      const report = await collect(store, {
+        nowMs: Date.now(),
+        dryRun: dryRun || store.readOnly, // a store that is not there: nothing to remove either
+        ...(gracePeriodMs !== undefined && { gracePeriodMs }),
+        ...(partialsOlderThanMs !== undefined && { partialsOlderThanMs }),
+      });
+      await write(stdout, formatReport(report, dryRun));
+      return [];
+    },
+  };
+};
+
+/** Longer than any timer could wait. */
+function parsePeriod(text: string, option: string): number {
+  return parseTime(text, option, Number.MAX_SAFE_INTEGER);
+}
+
+function formatReport({ images, imageBytes, garbage }: CollectReport, dryRun: boolean): string {
   const rows = images.map((image) => [image.imageId.slice(0, 39), show(imageTitle(image), 1000), sizeText(image.size)]);
-  await write(stdout, formatTable(rows));
   const counts = [
     counted(images.length, 'image'),
     counted(garbage.blobs, 'unreferenced blob'),
     counted(garbage.partials, 'partial download'),
     counted(garbage.temporaries, 'temporary directory', 'temporary directories'),
   ].filter((text) => text !== '');
-  if (counts.length === 0) return;
-  const verb = request.dryRun ? 'would remove' : 'removed';
-  await write(stdout, `${verb} ${counts.join(', ')}: ${sizeText(imageBytes + garbage.bytes)}\n`);
+  if (counts.length === 0) return '';
+  const verb = dryRun ? 'would remove' : 'removed';
+  return `${formatTable(rows)}${verb} ${counts.join(', ')}: ${sizeText(imageBytes + garbage.bytes)}\n`;
 }
 
 function counted(count: number, one: string, many = `${one}s`): string {

@@ -1,31 +1,49 @@
 import type { Writable } from 'node:stream';
 
-import { imageRow, listImages, type ListRequest, type Store, type StoredImage } from '../../index.ts';
-import { fieldText, fieldTitles, type ImageField } from './image-fields.ts';
+import { imageRow, listImages, type ListRequest, type StoredImage } from '../../index.ts';
+import { isOn, valueOf } from '../options/read.ts';
+import { write } from '../output/write.ts';
+import { oneOf } from './choice.ts';
+import { defaultFields, fieldText, fieldTitles, type ImageField } from './image-fields.ts';
 import { toSafeJson } from './json-text.ts';
+import { parseFields } from './parse-fields.ts';
+import type { Subcommand } from './subcommand.ts';
 import { formatTable } from './table.ts';
-import { write } from './write.ts';
 
-export type ListOptions = ListRequest & {
+type TableOptions = {
   readonly fields: readonly ImageField[];
   readonly legend: boolean;
   readonly full: boolean;
-  readonly output: 'text' | 'json';
+  readonly nowMs: number;
 };
 
-export async function writeImageList(
-  stdout: Writable,
-  store: Store,
-  options: ListOptions,
-  nowMs: number,
-): Promise<void> {
-  const images = listImages(store, options);
-  if (options.output === 'json') return writeJson(stdout, images);
-  const rows = options.legend ? [options.fields.map((field) => fieldTitles[field])] : [];
-  for await (const image of images)
-    rows.push(options.fields.map((field) => fieldText(field, image, { full: options.full, nowMs })));
-  const sizes = options.fields.flatMap((field, column) => (field === 'size' ? [column] : []));
-  await write(stdout, formatTable(rows, new Set(sizes)));
+export const list: Subcommand = (line, { stdout }) => {
+  const request: ListRequest = {
+    sort: valueOf(line, 'sort', oneOf(['importtime', 'lastused', 'name', 'size'])) ?? 'importtime',
+    order: valueOf(line, 'order', oneOf(['asc', 'desc'])) ?? 'asc',
+  };
+  const table = {
+    fields: valueOf(line, 'fields', parseFields) ?? defaultFields,
+    legend: !isOn(line, 'no-legend'),
+    full: isOn(line, 'full'),
+  };
+  const output = valueOf(line, 'output', oneOf(['text', 'json']));
+  return {
+    access: 'read',
+    async run(store) {
+      const images = listImages(store, request);
+      if (output === 'json') await writeJson(stdout, images);
+      else await writeTable(stdout, images, { ...table, nowMs: Date.now() });
+      return [];
+    },
+  };
+};
+
+async function writeTable(stdout: Writable, images: AsyncIterable<StoredImage>, options: TableOptions): Promise<void> {
+  const { fields, legend } = options;
+  const rows = legend ? [fields.map((field) => fieldTitles[field])] : [];
+  for await (const image of images) rows.push(fields.map((field) => fieldText(field, image, options)));
+  await write(stdout, formatTable(rows, new Set([fields.indexOf('size')])));
 }
 
 async function writeJson(stdout: Writable, images: AsyncIterable<StoredImage>): Promise<void> {

@@ -1,16 +1,13 @@
-import { show } from '../../index.ts';
 import { usageError } from '../options/usage-error.ts';
-import { defaultFields, imageFields, type ImageField } from './image-fields.ts';
+import { oneOf } from './choice.ts';
+import { imageFields, type ImageField } from './image-fields.ts';
+
+const parseField = oneOf(imageFields);
 
 /** `--fields`: a comma list of columns, in the order they are to stand. @throws USAGE for unknown and repeated ones. */
-export function parseFields(text: string | undefined, option: string): readonly ImageField[] {
-  if (text === undefined) return defaultFields;
-  const fields: ImageField[] = [];
-  for (const word of text.split(',')) {
-    const field = imageFields.find((name) => name === word);
-    if (!field) throw usageError(`unknown field "${show(word)}"; there are ${imageFields.join(', ')}`, option);
-    if (fields.includes(field)) throw usageError(`field "${field}" is there twice`, option);
-    fields.push(field);
-  }
+export function parseFields(text: string, option: string): readonly ImageField[] {
+  const fields = text.split(',').map((word) => parseField(word, option));
+  const twice = fields.find((field, index) => fields.indexOf(field) !== index);
+  if (twice !== undefined) throw usageError(`"${twice}" is there twice`, option);
   return fields;
 }

@@ -1,28 +1,31 @@
-import type { Writable } from 'node:stream';
-
 import {
   describeImage,
   imageRow,
   resolveImage,
-  show,
+  show as shown,
   type ImageDescription,
-  type Store,
   type StoredDependency,
 } from '../../index.ts';
+import { valueOf } from '../options/read.ts';
+import { write } from '../output/write.ts';
+import { oneOf } from './choice.ts';
 import { imageTitle, sizeText } from './image-fields.ts';
 import { safeJson, toSafeJson } from './json-text.ts';
+import type { Subcommand } from './subcommand.ts';
 import { formatTable } from './table.ts';
-import { write } from './write.ts';
 
-export async function writeImage(
-  stdout: Writable,
-  store: Store,
-  asked: string,
-  output: 'text' | 'json',
-): Promise<void> {
-  const description = await describeImage(store, await resolveImage(store, asked));
-  await write(stdout, output === 'json' ? formatJson(description) : formatText(description));
-}
+export const show: Subcommand = (line, { stdout }) => {
+  const [asked = ''] = line.operands.map(({ text }) => text);
+  const output = valueOf(line, 'output', oneOf(['text', 'json']));
+  return {
+    access: 'read',
+    async run(store) {
+      const description = await describeImage(store, await resolveImage(store, asked));
+      await write(stdout, output === 'json' ? formatJson(description) : formatText(description));
+      return [];
+    },
+  };
+};
 
 /** `dependencies` are the IDs of those that are here; `missing` names the others, when there are any. */
 function formatJson({ image, dependencies, manifest }: ImageDescription): string {
@@ -41,22 +44,22 @@ function formatText({ image, dependencies }: ImageDescription): string {
   const { imageId, labels, size, importedAtMs, lastUsedAtMs, latest, source, verified, weak, digest } = image;
   const lines: [string, string][] = [
     ['ID', imageId],
-    ['Name', show(image.name, 1000)],
-    ...Array.from(labels, ([name, value]): [string, string] => ['Label', show(`${name}=${value}`, 1000)]),
+    ['Name', shown(image.name, 1000)],
+    ...Array.from(labels, ([name, value]): [string, string] => ['Label', shown(`${name}=${value}`, 1000)]),
     ['Size', `${sizeText(size)} (${size} bytes)`],
     ['Imported', new Date(importedAtMs).toISOString()],
     ['Last used', new Date(lastUsedAtMs).toISOString()],
     ['Latest', latest ? 'yes' : 'no'],
-    ['Source', show(source, 4096)],
-    ['Digest', show(digest)],
+    ['Source', shown(source, 4096)],
+    ['Digest', shown(digest)],
   ];
   if (verified === false) lines.push(['Verified', 'no: brought in without a check of its signature']);
   else
-    for (const fingerprint of verified) lines.push(['Signed by', `${show(fingerprint)}${weak ? ' (weak key)' : ''}`]);
+    for (const fingerprint of verified) lines.push(['Signed by', `${shown(fingerprint)}${weak ? ' (weak key)' : ''}`]);
   for (const one of dependencies) {
     lines.push([
       'Needs',
-      `${show(dependencyTitle(one), 1000)} ${one.image ? `→ ${one.image.imageId.slice(0, 39)}` : '(not in the store)'}`,
+      `${shown(dependencyTitle(one), 1000)} ${one.image ? `→ ${one.image.imageId.slice(0, 39)}` : '(not in the store)'}`,
     ]);
   }
   return formatTable(lines.map(([title, value]) => [`${title}:`, value]));

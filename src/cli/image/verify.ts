@@ -1,47 +1,47 @@
-import type { Writable } from 'node:stream';
+import { availableParallelism } from 'node:os';
 
 import {
   asImageError,
   ImageError,
+  openPool,
   resolveImages,
   show,
   verifyImages,
   type Damage,
-  type ImagesContext,
-  type Repair,
   type Store,
   type StoredImage,
   type VerifyReport,
 } from '../../index.ts';
-import type { Failure } from './failure.ts';
+import { parseCount } from '../options/count.ts';
+import { isOn, valueOf } from '../options/read.ts';
+import { write } from '../output/write.ts';
+import { oneOf } from './choice.ts';
 import { imageTitle, sizeText } from './image-fields.ts';
 import { toSafeJson } from './json-text.ts';
+import type { Failure, Subcommand } from './subcommand.ts';
 import { formatTable } from './table.ts';
-import { write } from './write.ts';
 
-export type VerifyOptions = {
-  /** None: every image of the store. */
-  readonly asked: readonly string[];
-  readonly repair?: Repair;
-  readonly output: 'text' | 'json';
-  /** Blobs read at once. */
-  readonly width: number;
+/** Writes the report; what is damaged and stays so is a failure, and so is a request that names no image. */
+export const verify: Subcommand = (line, { stdout, signal }) => {
+  const asked = line.operands.map(({ text }) => text);
+  const repairs = isOn(line, 'repair');
+  const output = valueOf(line, 'output', oneOf(['text', 'json']));
+  const workers = valueOf(line, 'workers', parseCount) ?? availableParallelism();
+  return {
+    access: repairs ? 'change' : 'read',
+    async run(store) {
+      await using pool = openPool({ workers, sessionsPerWorker: 2 });
+      const repair = repairs && !store.readOnly ? { nowMs: Date.now() } : undefined;
+      const failures: Failure[] = [];
+      const images = asked.length === 0 ? store.images() : await named(store, asked, failures);
+      const request = { images, width: 2 * workers, ...(repair && { repair }) };
+      const report = await verifyImages({ store, pool }, request, signal);
+      await write(stdout, output === 'json' ? formatJson(report) : formatText(report));
+      const bad = report.damaged.filter(({ repaired }) => !repaired);
+      return [...failures, ...bad.map((damage) => failureOf(damage, store, repairs))];
+    },
+  };
 };
-
-/** Writes the report. @returns what is damaged and stays so, and requests that name no image. */
-export async function runVerify(
-  stdout: Writable,
-  context: ImagesContext,
-  { asked, repair, output, width }: VerifyOptions,
-  signal: AbortSignal,
-): Promise<readonly Failure[]> {
-  const failures: Failure[] = [];
-  const images = asked.length === 0 ? context.store.images() : await named(context.store, asked, failures);
-  const report = await verifyImages(context, { images, width, ...(repair && { repair }) }, signal);
-  await write(stdout, output === 'json' ? formatJson(report) : formatText(report));
-  const bad = report.damaged.filter((damage) => !damage.repaired);
-  return [...failures, ...bad.map((damage) => failureOf(damage, context.store, repair !== undefined))];
-}
 
 async function named(store: Store, asked: readonly string[], failures: Failure[]): Promise<Iterable<StoredImage>> {
   const images = new Map<string, StoredImage>();

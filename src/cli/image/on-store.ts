@@ -1,0 +1,30 @@
+import { toErrorData } from '../../index.ts';
+import type { Run } from '../command.ts';
+import { openCliStore } from '../open-store.ts';
+import { textOf } from '../options/read.ts';
+import { errorLine } from '../output/error-line.ts';
+import { exitCodeOf, exitCodes } from '../output/exit-code.ts';
+import { write } from '../output/write.ts';
+import type { Failure, Subcommand } from './subcommand.ts';
+
+/** Runs a subcommand on the store of the data directory; the exit code is the kind that all its failures share. */
+export function onStore(subcommand: Subcommand): Run {
+  return async (io, line) => {
+    const { access, run } = subcommand(line, io);
+    const directories = {
+      dir: textOf(line, 'dir'),
+      'system-config': textOf(line, 'system-config'),
+      'local-config': textOf(line, 'local-config'),
+      'user-config': textOf(line, 'user-config'),
+    };
+    await using store = await openCliStore(directories, io.environment, access);
+    const failures = await run(store);
+    for (const { asked, error } of failures) await write(io.stderr, `${errorLine(toErrorData(error), asked)}\n`);
+    return exitCodeOfAll(failures);
+  };
+}
+
+function exitCodeOfAll(failures: readonly Failure[]): number {
+  const [first, second] = new Set(failures.map(({ error }) => exitCodeOf(toErrorData(error))));
+  return second === undefined ? (first ?? exitCodes.success) : exitCodes.mixed;
+}

@@ -1,0 +1,17 @@
+import type { ImageError, Store } from '../../index.ts';
+import type { Io } from '../io.ts';
+import type { Access } from '../open-store.ts';
+import type { CommandLine } from '../options/command-line.ts';
+
+/** One thing that a command could not do; the rest of what it was asked may well be done. */
+export type Failure = { readonly asked: string; readonly error: ImageError };
+
+/** A subcommand whose arguments are right. */
+export type Prepared = {
+  readonly access: Access;
+  /** @throws ImageError when nothing could be done at all. */
+  run(this: void, store: Store): Promise<readonly Failure[]>;
+};
+
+/** Reads the arguments, before anything is opened. @throws USAGE */
+export type Subcommand = (line: CommandLine, io: Io) => Prepared;

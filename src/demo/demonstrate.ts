@@ -1,0 +1,85 @@
+import {
+  createFinder,
+  defaultLabels,
+  fromErrorData,
+  ImageError,
+  openKeystore,
+  openStore,
+  show,
+  type BatchResult,
+  type Outcome,
+} from '../index.ts';
+import { startOrigin } from './origin.ts';
+import { plan, prefix, roots, stranger, version } from './plan.ts';
+import { discoveryPage, publish } from './publish.ts';
+import { sizeText, timeText } from './text.ts';
+
+type Stage = {
+  /** Where the store goes. */
+  readonly dir: string;
+  /** Where the keystore goes. */
+  readonly keys: string;
+  readonly say: (line: string) => void;
+};
+
+export async function demonstrate({ dir, keys, say }: Stage, signal: AbortSignal): Promise<void> {
+  const startMs = performance.now();
+  const { files, bytes, signer } = await publish(defaultLabels(new Map(), process));
+  say(
+    `made     ${plan.length + 1} signed images, ${sizeText(bytes)} packed, in ${timeText(performance.now() - startMs)}`,
+  );
+
+  await using origin = await startOrigin(files, discoveryPage);
+  say(`serving  ${origin.url}, in this process`);
+
+  await using keystore = await openKeystore({ dirs: [keys] });
+  await keystore.add({
+    certificate: Buffer.from(signer.certificate),
+    fingerprint: signer.fingerprint,
+    prefix,
+    layer: 0,
+  });
+  say(`trusted  key …${signer.fingerprint.slice(-16)} for ${prefix}/`);
+
+  await using store = await openStore({ dir });
+  await using finder = createFinder({ store, keystore, discover: [{ prefix, origin: origin.url }] });
+  const find = (names: readonly string[], onOutcome?: (outcome: Outcome) => void): Promise<BatchResult> =>
+    finder.findImages(
+      names.map((name) => ({ image: `${name}:${version}` })),
+      { signal, ...(onOutcome && { onOutcome }) },
+    );
+
+  say(`asking   ${roots.length} images by name; what they depend on is found on the way\n`);
+  const first = await find(roots, (outcome) => say(`  ${outcomeText(outcome)}`));
+  requireAll(first, signal);
+  const { fetched, bytesDownloaded, bytesStored, durationMs } = first.totals;
+  say(`\nfetched  ${fetched} images, each once and verified: ${sizeText(bytesDownloaded)} in ${timeText(durationMs)}`);
+  say(`stored   ${sizeText(bytesStored)}`);
+
+  const refused = await find([stranger.name]);
+  signal.throwIfAborted();
+  say(`refused  ${refusalText(refused)}`);
+
+  const again = await find(roots);
+  requireAll(again, signal);
+  const { present, requests, durationMs: againMs } = again.totals;
+  say(`again    ${present} images are there already: ${requests} requests, ${timeText(againMs)}\n`);
+}
+
+function outcomeText({ status, reference, bytesDownloaded = 0, dependencies = [] }: Outcome): string {
+  const needs = dependencies.length > 0 ? `  needs ${dependencies.length}` : '';
+  return `${status.padEnd(8)} ${show(reference).padEnd(28)} ${sizeText(bytesDownloaded).padStart(9)}${needs}`;
+}
+
+function requireAll({ outcomes }: BatchResult, signal: AbortSignal): void {
+  signal.throwIfAborted();
+  for (const { error } of outcomes) if (error) throw fromErrorData(error);
+}
+
+/** The stranger's image must not get in: if it does, this is no demonstration but a bug. */
+function refusalText({ outcomes: [outcome] }: BatchResult): string {
+  if (outcome?.error?.code !== 'KEY_UNKNOWN') {
+    throw new ImageError('INTERNAL', 'an image signed by a stranger was not refused for it', { what: 'demo' });
+  }
+  return `${show(outcome.reference)}, signed by a stranger: ${outcome.error.code}`;
+}

@@ -1,0 +1,34 @@
+import { buildArchive } from './build-archive.ts';
+import type { Files } from './origin.ts';
+import { plan, prefix, stranger, version, type PlannedImage } from './plan.ts';
+import { createSigner, type Signer } from './signer.ts';
+
+export type Published = {
+  readonly files: Files;
+  /** Bytes of all archives. */
+  readonly bytes: number;
+  /** Whose images are to be trusted; the stranger's image is signed by somebody else. */
+  readonly signer: Signer;
+};
+
+/** Makes keys, images and signatures: everything that the origin serves. */
+export async function publish(platform: ReadonlyMap<string, string>): Promise<Published> {
+  const labels = new Map([['version', version], ...platform]);
+  const [signer, somebody] = await Promise.all([createSigner('Demo'), createSigner('Stranger')]);
+  const files = new Map<string, Uint8Array>();
+  let bytes = 0;
+  const add = async (image: PlannedImage, by: Signer): Promise<void> => {
+    const archive = await buildArchive(image, labels);
+    bytes += archive.length;
+    files.set(`/${image.name}-${version}.aci`, archive);
+    files.set(`/${image.name}-${version}.aci.asc`, Buffer.from(await by.sign(archive)));
+  };
+  for (const image of plan) await add(image, signer);
+  await add(stranger, somebody);
+  return { files, bytes, signer };
+}
+
+/** What `demo.example/…?ac-discovery=1` answers: where images of that prefix and their signatures are. */
+export function discoveryPage(origin: string): string {
+  return `<!doctype html><title>demo</title><meta name="ac-discovery" content="${prefix} ${origin}/{name}-{version}.{ext}">\n`;
+}

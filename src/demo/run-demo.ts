@@ -1,0 +1,42 @@
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Writable } from 'node:stream';
+
+import { ImageError, show } from '../index.ts';
+import { demonstrate } from './demonstrate.ts';
+
+export type DemoOptions = {
+  readonly stdout: Writable;
+  /** Directory for the store, absolute: not there yet, or empty. Absent: a temporary one that is removed. */
+  readonly keep?: string;
+  readonly signal: AbortSignal;
+};
+
+/**
+ * Publishes a tree of signed images on a local origin, fetches it for real, and tells what happened. Nothing is left
+ * running, and nothing on disk but the store that was to be kept.
+ *
+ * @throws the error of the first image that did not end as it should.
+ */
+export async function runDemo({ stdout, keep, signal }: DemoOptions): Promise<void> {
+  if (keep !== undefined) await requireEmpty(keep);
+  const scratch = await mkdtemp(join(tmpdir(), 'longshore-demo-'));
+  try {
+    const dir = keep ?? join(scratch, 'store');
+    await demonstrate({ dir, keys: join(scratch, 'keys'), say: (line) => void stdout.write(`${line}\n`) }, signal);
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+  stdout.write(`${farewell(keep)}\n`);
+}
+
+async function requireEmpty(dir: string): Promise<void> {
+  await mkdir(dir, { recursive: true });
+  if ((await readdir(dir)).length > 0) throw new ImageError('USAGE', `${show(dir)} is not empty`, { option: '--keep' });
+}
+
+function farewell(keep: string | undefined): string {
+  if (keep === undefined) return 'The store was temporary and is gone; `longshore demo --keep DIR` keeps it.';
+  return `The store is in ${show(keep)}. Look at it:\n  longshore image list --dir ${show(keep)}`;
+}
