@@ -1,0 +1,124 @@
+import { visit, type JSONVisitor } from 'jsonc-parser';
+
+import { show } from './show.ts';
+
+/** Why a text is not strict JSON. Line and column count from 1; at the end of the text they are its last character's. */
+export type JsonFault = { readonly problem: string; readonly line?: number; readonly column?: number };
+export type JsonResult =
+  | { readonly ok: true; readonly value: unknown; readonly text: string }
+  | { readonly ok: false; readonly fault: JsonFault };
+
+/** Called for every value, inner ones first; what it returns takes the value's place. `source` is a scalar as written. */
+export type Revive = (key: string, value: unknown, context: { readonly source?: string }) => unknown;
+
+export type JsonOptions = {
+  /** Default 64. */
+  readonly maxDepth?: number;
+  readonly revive?: Revive;
+};
+
+/**
+ * Parses one JSON value, UTF-8 where it is bytes: without byte order mark, comments or anything behind it, no key twice
+ * in one object (not in another case either), not nested deeper than `maxDepth`, no half of a surrogate pair.
+ *
+ * A member called `__proto__` is an ordinary member of the result.
+ *
+ * @see RFC 8259, docs/rules.md A13
+ */
+export function parseJsonStrict(source: Uint8Array | string, { maxDepth = 64, revive }: JsonOptions = {}): JsonResult {
+  const text = typeof source === 'string' ? source : decode(source);
+  if (text === undefined) return { ok: false, fault: { problem: 'not UTF-8' } };
+  const found = findFault(text, maxDepth);
+  if (found) return { ok: false, fault: { problem: found.problem, ...positionOf(text, found.offset) } };
+  // TypeScript does not know yet of the third argument.
+  const value: unknown = JSON.parse(text, revive as (key: string, value: unknown) => unknown);
+  return { ok: true, value, text };
+}
+
+/** The same for two keys that differ only in case. */
+export function foldKey(key: string): string {
+  return key.toUpperCase().toLowerCase(); // both: some characters have one upper case and two lower cases
+}
+
+/** One line for a message. */
+export function formatJsonFault({ problem, line, column }: JsonFault): string {
+  return line === undefined || column === undefined ? problem : `line ${line}, column ${column}: ${problem}`;
+}
+
+function decode(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+type Found = { readonly problem: string; readonly offset: number };
+
+function findFault(text: string, maxDepth: number): Found | undefined {
+  if (text.startsWith('\ufeff')) return { problem: 'a byte order mark', offset: 0 };
+  let found: Found | undefined;
+  const stop = (problem: string, offset: number): never => {
+    found = { problem, offset };
+    throw new Error(problem); // the visitor has no other way to end
+  };
+  try {
+    visit(text, createVisitor(text, maxDepth, stop), { disallowComments: true });
+  } catch (error) {
+    if (!found) throw error;
+  }
+  return found;
+}
+
+function createVisitor(text: string, maxDepth: number, stop: (problem: string, offset: number) => never): JSONVisitor {
+  /** The folded keys of each open object; undefined for an array. */
+  const open: (Set<string> | undefined)[] = [];
+  const enter = (keys: Set<string> | undefined, offset: number): void => {
+    if (open.push(keys) > maxDepth) stop(`nested deeper than ${maxDepth} levels`, offset);
+  };
+  const leave = (): void => void open.pop();
+  const checkString = (string: string, offset: number): void => {
+    if (!string.isWellFormed()) stop('half of a surrogate pair', offset);
+  };
+  return {
+    onObjectBegin: (offset) => enter(new Set(), offset),
+    onObjectEnd: leave,
+    onArrayBegin: (offset) => enter(undefined, offset),
+    onArrayEnd: leave,
+    onObjectProperty: (key, offset) => {
+      checkString(key, offset);
+      const keys = open.at(-1);
+      const folded = foldKey(key);
+      if (keys?.has(folded)) stop(`the key "${show(key)}" is there twice`, offset);
+      keys?.add(folded);
+    },
+    onLiteralValue: (value, offset) => {
+      if (typeof value === 'string') checkString(value, offset);
+    },
+    onError: (code, offset, length) => {
+      if (offset >= text.length) stop('the text ends too early', offset);
+      stop(problems.get(code) ?? `unexpected ${show(text.slice(offset, offset + length), 20)}`, offset);
+    },
+  };
+}
+
+/** By ParseErrorCode, of which the package exports no values. */
+const problems: ReadonlyMap<number, string> = new Map([
+  [3, 'a key in double quotes is wanted'],
+  [4, 'a value is wanted'],
+  [5, 'a colon is wanted'],
+  [6, 'a comma is wanted'],
+  [9, 'something follows the value'],
+  [10, 'a comment'],
+  [12, 'a string that does not end'],
+  [13, 'a number without its last digits'],
+  [14, 'four hex digits are wanted after \\u'],
+  [15, 'an unknown escape in a string'],
+  [16, 'a control character in a string'],
+]);
+
+function positionOf(text: string, offset: number): { readonly line: number; readonly column: number } {
+  const lines = text.slice(0, offset).split('\n');
+  const before = lines.at(-1)?.length ?? 0;
+  return { line: lines.length, column: offset < text.length ? before + 1 : before };
+}

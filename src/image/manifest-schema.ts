@@ -1,0 +1,167 @@
+import * as z from 'zod';
+
+import { acIdentifierProblem } from './ac-identifier.ts';
+import { acNameProblem } from './ac-name.ts';
+import { isHttpUrl } from './http-url.ts';
+import { isolatorValues } from './isolator.ts';
+import { labelFaults } from './labels.ts';
+import { isRfc3339 } from './rfc3339.ts';
+import { semVerProblem } from './sem-ver.ts';
+
+/** null stands for an absent member wherever a list, an object or a free text is meant. @see appc 3.1.3 */
+const listOf = <T extends z.ZodType>(item: T) =>
+  z
+    .array(item)
+    .nullish()
+    .transform((list) => list ?? []);
+const freeText = z
+  .string()
+  .nullish()
+  .transform((text) => text ?? '');
+const flag = z.boolean().nullish();
+const count = z.int().min(0, 'must not be negative').nullish();
+const identifier = checkedText(acIdentifierProblem);
+const acName = checkedText(acNameProblem);
+const required = z.string().min(1, 'is required');
+
+function checkedText(problemOf: (text: string) => string | undefined) {
+  return z.string().superRefine((text, context) => {
+    const problem = problemOf(text);
+    if (problem !== undefined) context.addIssue(problem);
+  });
+}
+
+/** Adds a fault at the `name` of each item whose name an earlier one has. */
+function uniqueNames(items: readonly { readonly name: string }[], context: z.RefinementCtx): void {
+  const names = new Set<string>();
+  for (const [index, { name }] of items.entries()) {
+    if (names.has(name)) context.addIssue({ code: 'custom', path: [index, 'name'], message: 'is there twice' });
+    names.add(name);
+  }
+}
+
+const labels = listOf(z.object({ name: z.string(), value: freeText })).superRefine((list, context) => {
+  for (const { index, member, problem } of labelFaults(list)) {
+    context.addIssue({ code: 'custom', path: [index, member], message: problem });
+  }
+});
+
+const annotation = z.object({ name: identifier, value: freeText }).superRefine(({ name, value }, context) => {
+  const wrong = (message: string) => context.addIssue({ code: 'custom', path: ['value'], message });
+  if (name === 'created' && !isRfc3339(value)) wrong('is not an RFC 3339 date');
+  if ((name === 'homepage' || name === 'documentation') && !isHttpUrl(value)) wrong('is not an http or https URL');
+});
+
+const dependency = z.object({
+  imageName: identifier,
+  imageID: z
+    .string()
+    .regex(/^sha512-[0-9a-f]{1,128}$/, 'is not sha512- and hex digits')
+    .nullish(),
+  labels,
+  size: count,
+});
+
+const eventHandler = z.object({ name: z.enum(['pre-start', 'post-stop']), exec: listOf(z.string().nullable()) });
+
+const variable = z.object({
+  name: z.string().regex(/^[A-Za-z_][A-Za-z_0-9.-]*$/, 'is no name for a variable'),
+  value: freeText,
+});
+
+const mountPoint = z.object({ name: acName, path: required, readOnly: flag });
+
+const port = z
+  .object({
+    name: acName.optional(),
+    protocol: freeText,
+    port: z.int().min(1, 'must be 1 to 65535').max(65_535, 'must be 1 to 65535'),
+    count,
+    socketActivated: flag,
+  })
+  .refine(({ port, count }) => port + (count || 1) <= 65_536, { path: ['count'], message: 'goes beyond port 65535' });
+
+const isolator = z.object({ name: identifier, value: z.unknown() }).superRefine(({ name, value }, context) => {
+  const result = isolatorValues.get(name)?.safeParse(value, { error: describeIssue });
+  for (const { path, message } of result?.error?.issues ?? []) {
+    context.addIssue({ code: 'custom', path: ['value', ...path], message });
+  }
+});
+
+function seccompOnce(isolators: readonly { readonly name: string }[], context: z.RefinementCtx): void {
+  const [first, second] = ['os/linux/seccomp-retain-set', 'os/linux/seccomp-remove-set'].map((name) =>
+    isolators.findIndex((isolator) => isolator.name === name),
+  );
+  if (first === undefined || second === undefined || first < 0 || second < 0) return;
+  const path = [Math.max(first, second), 'name'];
+  context.addIssue({ code: 'custom', path, message: 'cannot stand beside the other seccomp set' });
+}
+
+const app = z.object({
+  exec: listOf(z.string().nullable()),
+  eventHandlers: listOf(eventHandler).superRefine(uniqueNames),
+  user: required,
+  group: required,
+  supplementaryGIDs: listOf(z.int().nullable()),
+  workingDirectory: freeText.refine((path) => path === '' || path.startsWith('/'), 'must be an absolute path'),
+  environment: listOf(variable).superRefine(uniqueNames),
+  mountPoints: listOf(mountPoint),
+  ports: listOf(port),
+  isolators: listOf(isolator).superRefine(seccompOnce),
+  userAnnotations: z.record(z.string(), z.string()).nullish(),
+  userLabels: z.record(z.string(), z.string()).nullish(),
+});
+
+/**
+ * An image manifest of appc 0.8.11, less what only an executor needs: an unknown isolator is taken as it is. Keys are in
+ * the specification's case, and numbers that are not written as integers have been made strings.
+ *
+ * @see appc 3.3 to 3.6, docs/rules.md A13
+ */
+export const manifestSchema = z.object({
+  acKind: z.literal('ImageManifest'),
+  acVersion: checkedText(semVerProblem),
+  name: identifier,
+  labels,
+  app: app.nullish(),
+  annotations: listOf(annotation).superRefine(uniqueNames),
+  dependencies: listOf(dependency),
+  pathWhitelist: listOf(
+    z
+      .string()
+      .nullable()
+      .transform((path) => path ?? ''),
+  ),
+});
+
+/** The keys that the schema knows, in their own case. */
+export const manifestKeys: readonly string[] = [
+  manifestSchema,
+  app,
+  annotation,
+  dependency,
+  eventHandler,
+  mountPoint,
+  port,
+]
+  .flatMap((schema) => Object.keys(schema.shape))
+  .concat('request', 'limit', 'default', 'set', 'errno', 'role', 'type', 'level');
+
+/** What is wrong, as the end of a sentence that begins with the field. */
+export function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {
+  if (issue.input === undefined) return 'is missing';
+  if (issue.code === 'invalid_type') return `must be ${nouns.get(issue.expected) ?? `of type ${issue.expected}`}`;
+  if (issue.code === 'invalid_value') return `must be ${issue.values.map(String).join(' or ')}`;
+  if (issue.code === 'invalid_union') return 'is of the wrong type';
+  return undefined;
+}
+
+const nouns: ReadonlyMap<string, string> = new Map([
+  ['string', 'a string'],
+  ['number', 'a number'],
+  ['int', 'an integer'],
+  ['boolean', 'true or false'],
+  ['array', 'a list'],
+  ['object', 'an object'],
+  ['record', 'an object'],
+]);
