@@ -1,0 +1,50 @@
+import type { Command } from './command.ts';
+import { imageCommands } from './image/commands.ts';
+
+/** Every command there is, in the order of help. */
+export const commands: readonly Command[] = [
+  {
+    name: 'fetch',
+    operands: '[IMAGE...]',
+    summary: 'Bring images, and what they depend on, into the store',
+    examples: [
+      ['fetch example.com/app:1.0', 'an image by its name'],
+      ['fetch https://example.com/app.aci --signature app.aci.asc', 'with a signature that is at hand'],
+      ['fetch -f images.txt --output=json', 'all images of a list, the result as JSON'],
+      ['fetch --insecure-options=image docker://busybox', 'from a registry, whose images are not signed'],
+    ],
+    load: async () => (await import('./commands/fetch.ts')).runFetchCommand,
+  },
+  {
+    name: 'trust',
+    operands: '[KEY...]',
+    summary: 'Trust the signing keys in files, for names below a prefix or for all',
+    examples: [
+      ['trust --prefix example.com/team team.asc', 'for example.com/team and the names below it'],
+      ['trust --root vendor.asc', 'for every name'],
+    ],
+    load: async () => (await import('./commands/trust.ts')).runTrust,
+  },
+  {
+    name: 'trust list',
+    operands: '',
+    summary: 'Show the keys that are trusted',
+    examples: [['trust list --output=json', 'for programs']],
+    load: async () => (await import('./commands/trust-list.ts')).runTrustList,
+  },
+  {
+    name: 'trust remove',
+    operands: '<FINGERPRINT...>',
+    summary: 'Trust a key no longer, at one place or everywhere',
+    examples: [['trust remove --prefix example.com/team 8b86de38…', 'only for that prefix']],
+    load: async () => (await import('./commands/trust-remove.ts')).runTrustRemove,
+  },
+  ...imageCommands,
+  {
+    name: 'demo',
+    operands: '',
+    summary: 'Serve signed images locally and fetch them for real, for a first look',
+    examples: [['demo --keep ./store', 'and keep the store']],
+    load: async () => (await import('./commands/demo.ts')).runDemoCommand,
+  },
+];

@@ -1,0 +1,40 @@
+import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
+
+import { show } from '../../index.ts';
+import { usageError } from '../options/usage-error.ts';
+
+export type EventFile = {
+  readonly write: (line: string) => void;
+  /** Resolves when everything is in the file. */
+  end(): Promise<void>;
+};
+
+/**
+ * Opens the file for `--events`, empty. When it fails later, the run goes on without it.
+ *
+ * @param onFailure - told once, with the reason. @throws USAGE when it cannot be written at all
+ */
+export async function openEventFile(path: string, onFailure: (reason: string) => void): Promise<EventFile> {
+  const stream = createWriteStream(path);
+  try {
+    await once(stream, 'open');
+  } catch (error) {
+    throw usageError(`cannot write "${show(path)}": ${reasonOf(error)}`, '--events');
+  }
+  let failed = false;
+  stream.on('error', (error) => {
+    failed = true;
+    onFailure(reasonOf(error));
+  });
+  return {
+    write(line) {
+      if (!failed) stream.write(line);
+    },
+    end: () => new Promise((resolve) => (failed ? resolve() : stream.end(() => resolve()))),
+  };
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? ('code' in error ? String(error.code) : error.message) : String(error);
+}

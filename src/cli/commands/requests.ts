@@ -1,0 +1,43 @@
+import { resolve } from 'node:path';
+
+import { asImageError, createFileCheck, parseReference, type AppInput, type ImageError } from '../../index.ts';
+
+export type Request = { readonly text: string; readonly signature?: string };
+export type Misunderstood = { readonly asked: string; readonly error: ImageError };
+
+/** What a run was asked for, and what of it cannot be understood. */
+export type Requests = {
+  readonly apps: readonly AppInput[];
+  readonly errors: readonly Misunderstood[];
+  /** True when a local file is among them: it is written into the store under every pull policy. */
+  readonly hasFiles: boolean;
+};
+
+/** Reads requests as they stand in `directory`. Paths become absolute: a batch knows one directory only. */
+export function parseRequests(asked: Iterable<Request>, directory: string): Requests {
+  const isFile = createFileCheck(directory);
+  const apps: AppInput[] = [];
+  const errors: Misunderstood[] = [];
+  let hasFiles = false;
+  for (const { text, signature } of asked) {
+    try {
+      const reference = parseReference(text, { directory, isFile });
+      hasFiles ||= reference.kind === 'file';
+      apps.push({
+        image: reference.kind === 'file' ? reference.path : text,
+        ...(signature !== undefined && { signature: resolve(directory, signature) }),
+      });
+    } catch (error) {
+      errors.push({ asked: text, error: asImageError(error) });
+    }
+  }
+  return { apps, errors, hasFiles };
+}
+
+export function joinRequests(parts: readonly Requests[]): Requests {
+  return {
+    apps: parts.flatMap(({ apps }) => apps),
+    errors: parts.flatMap(({ errors }) => errors),
+    hasFiles: parts.some(({ hasFiles }) => hasFiles),
+  };
+}

@@ -1,0 +1,70 @@
+import type { AppInput, EventSink, Finder } from '../../index.ts';
+import type { Io } from '../io.ts';
+import { createBatchExitCode } from '../output/batch-exit-code.ts';
+import { createEventStream } from '../output/event-stream.ts';
+import { createJsonResult } from '../output/json-result.ts';
+import { openProgress } from '../output/open-progress.ts';
+import type { ProgressMode } from '../output/progress.ts';
+import { createTextResult } from '../output/text-result.ts';
+import { openEventFile } from './event-file.ts';
+
+export type FetchRun = {
+  readonly apps: readonly AppInput[];
+  readonly output: 'text' | 'json';
+  /** Whole image IDs in text output. */
+  readonly full: boolean;
+  readonly progress: ProgressMode;
+  /** Path of a file for events. */
+  readonly events: string | undefined;
+  /** What has to be said before the work begins. */
+  readonly warnings: readonly string[];
+};
+
+/**
+ * Fetches a batch and shows it: result, progress, events.
+ *
+ * @param openFinder - opens what does the work; its owner closes it.
+ * @returns the exit code, signals aside. @throws what openFinder throws, before anything is on the standard output
+ */
+export async function runFetch(
+  io: Io,
+  run: FetchRun,
+  openFinder: (onEvent: EventSink) => Promise<Pick<Finder, 'findImages'>>,
+): Promise<number> {
+  const progress = await openProgress(run.progress, io.stderr, Date.now);
+  const warn = (message: string): void => progress.onEvent({ type: 'warning', message });
+  const file =
+    run.events === undefined
+      ? undefined
+      : await openEventFile(run.events, (reason) => warn(`events are no longer written: ${reason}`));
+  const record = file && createEventStream(file.write, Date.now);
+  const onEvent: EventSink = (event) => {
+    progress.onEvent(event);
+    record?.(event);
+  };
+
+  let totals;
+  try {
+    for (const message of run.warnings) onEvent({ type: 'warning', message });
+    const finder = await openFinder(onEvent);
+    const result = run.output === 'json' ? createJsonResult(io.stdout) : createTextResult(io.stdout, run);
+    const exitCode = createBatchExitCode();
+    const isDone = new Uint8Array(run.apps.length);
+    io.awaits(() => run.apps.flatMap(({ image }, index) => (isDone[index] ? [] : [image])));
+
+    ({ totals } = await finder.findImages(run.apps, {
+      signal: io.signal,
+      onOutcome(outcome) {
+        if (outcome.index !== undefined) isDone[outcome.index] = 1;
+        exitCode.add(outcome);
+        result.add(outcome);
+        progress.onOutcome(outcome);
+      },
+    }));
+    await result.end(totals);
+    return exitCode.result(run.apps.length);
+  } finally {
+    progress.end(totals);
+    await file?.end();
+  }
+}

@@ -1,0 +1,28 @@
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+import type { Environment } from '../options/environment.ts';
+
+/** Absolute paths. Each may be missing. */
+export type ConfigDirectories = { readonly system: string; readonly local: string; readonly user: string };
+
+export type ConfigDirectoryOptions = {
+  readonly systemConfig?: string | undefined;
+  readonly localConfig?: string | undefined;
+  readonly userConfig?: string | undefined;
+};
+
+/** Where configuration and trusted keys are read, the weakest first. */
+export function configDirectories(options: ConfigDirectoryOptions, environment: Environment): ConfigDirectories {
+  return {
+    system: resolve(options.systemConfig ?? '/usr/lib/longshore'),
+    local: resolve(options.localConfig ?? '/etc/longshore'),
+    user: resolve(options.userConfig ?? join(baseDirectory('XDG_CONFIG_HOME', '.config', environment), 'longshore')),
+  };
+}
+
+/** Relative paths in these variables are invalid and count as unset. @see XDG Base Directory Specification */
+export function baseDirectory(variable: string, fallback: string, environment: Environment): string {
+  const path = environment[variable] ?? '';
+  return path.startsWith('/') ? path : join(environment['HOME'] || homedir(), fallback);
+}

@@ -1,0 +1,53 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { configError } from './config-error.ts';
+
+/** Far above any configuration; a file beyond it is not one. */
+const maxBytes = 1024 * 1024;
+
+export type ConfigDocument = { readonly path: string; readonly bytes: Uint8Array };
+
+/**
+ * The `.json` files directly inside `directory`, in lexical order; symlinks to files and to the directory are followed.
+ * A missing directory holds none.
+ *
+ * @throws CONFIG_INVALID
+ */
+export async function readDocuments(directory: string): Promise<readonly ConfigDocument[]> {
+  const documents: ConfigDocument[] = [];
+  for (const name of (await list(directory)).toSorted()) {
+    if (!name.endsWith('.json')) continue;
+    const path = join(directory, name);
+    const bytes = await readDocument(path);
+    if (bytes) documents.push({ path, bytes });
+  }
+  return documents;
+}
+
+async function list(directory: string): Promise<readonly string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === 'ENOENT') return [];
+    throw configError(directory, code === 'ENOTDIR' ? 'expected to be a directory' : `cannot be read: ${code}`, error);
+  }
+}
+
+async function readDocument(path: string): Promise<Uint8Array | undefined> {
+  try {
+    const { size, isFile } = await stat(path).then((stats) => ({ size: stats.size, isFile: stats.isFile() }));
+    if (!isFile) return undefined;
+    if (size > maxBytes) throw configError(path, `is larger than ${maxBytes} bytes`);
+    return await readFile(path);
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === undefined) throw error;
+    throw configError(path, `cannot be read: ${code}`, error);
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'syscall' in error && 'code' in error ? String(error.code) : undefined;
+}

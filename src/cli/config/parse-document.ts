@@ -1,0 +1,68 @@
+import type { z } from 'zod';
+
+import { show } from '../../index.ts';
+import { configError } from './config-error.ts';
+import type { ConfigDocument } from './documents.ts';
+import { heading, kinds, type Auth, type Credentials } from './kinds.ts';
+
+/** One configuration file, as its kind says. */
+export type ConfigItem =
+  | { readonly kind: 'auth'; readonly path: string; readonly value: Auth }
+  | {
+      readonly kind: 'dockerAuth';
+      readonly path: string;
+      readonly value: { readonly registries: readonly string[]; readonly credentials: Credentials };
+    }
+  | { readonly kind: 'paths'; readonly path: string; readonly value: { readonly data?: string | undefined } }
+  | {
+      readonly kind: 'discovery';
+      readonly path: string;
+      readonly value: { readonly prefix: string; readonly origin: string };
+    };
+
+/** @param directory - `auth.d`, …: the kinds that may stand there. @throws CONFIG_INVALID */
+export function parseDocument({ path, bytes }: ConfigDocument, directory: string): ConfigItem {
+  const json = parseJson(path, bytes);
+  const { rktKind, rktVersion } = checked(path, heading, json);
+  const allowed = Object.entries(kinds)
+    .filter(([, kind]) => kind.directory === directory)
+    .map(([name]) => name);
+  if (!allowed.includes(rktKind)) {
+    throw configError(
+      path,
+      `is of kind "${show(rktKind)}", but in ${directory} stand files of kind ${allowed.join(', ')}`,
+    );
+  }
+  if (rktVersion !== 'v1') {
+    throw configError(
+      path,
+      `no parser available for configuration of kind "${rktKind}" and version "${show(rktVersion)}"`,
+    );
+  }
+  switch (rktKind) {
+    case 'auth':
+      return { kind: 'auth', path, value: checked(path, kinds.auth.shape, json) };
+    case 'dockerAuth':
+      return { kind: 'dockerAuth', path, value: checked(path, kinds.dockerAuth.shape, json) };
+    case 'paths':
+      return { kind: 'paths', path, value: checked(path, kinds.paths.shape, json) };
+    default:
+      return { kind: 'discovery', path, value: checked(path, kinds.discovery.shape, json) };
+  }
+}
+
+function parseJson(path: string, bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw configError(path, 'is not JSON', error);
+  }
+}
+
+function checked<T>(path: string, shape: z.ZodType<T>, value: unknown): T {
+  const result = shape.safeParse(value);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  const field = issue?.path.map(String).join('.');
+  throw configError(path, `${field ? `${show(field)}: ` : ''}${show(issue?.message ?? 'not as it should be')}`);
+}

@@ -1,0 +1,94 @@
+import { join } from 'node:path';
+
+import { show } from '../../index.ts';
+import { discoverRule, type DiscoverRule } from '../options/discover.ts';
+import { authorization } from './authorization.ts';
+import { configError } from './config-error.ts';
+import type { ConfigDirectories } from './directories.ts';
+import { readDocuments } from './documents.ts';
+import type { ConfigItem } from './parse-document.ts';
+
+export type Config = {
+  /** Request headers by exact `host[:port]`. */
+  readonly headers: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  readonly dockerCredentials: Readonly<Record<string, { readonly user: string; readonly password: string }>>;
+  /** Absolute. */
+  readonly dataDirectory: string | undefined;
+  readonly discover: readonly DiscoverRule[];
+};
+
+/** What one layer says, item by item: a later layer replaces items, not files. */
+type Layer = {
+  readonly headers: Map<string, Readonly<Record<string, string>>>;
+  readonly dockerCredentials: Map<string, { readonly user: string; readonly password: string }>;
+  readonly paths: Map<'data', string>;
+  readonly discover: Map<string, DiscoverRule>;
+};
+
+const folders = ['auth.d', 'paths.d', 'discovery.d'];
+
+/**
+ * Reads the configuration of all layers; one bad file fails all of it.
+ *
+ * @throws CONFIG_INVALID naming the file
+ */
+export async function readConfig({ system, local, user }: ConfigDirectories): Promise<Config> {
+  const layers = await Promise.all([system, local, user].map(readLayer));
+  const merged = <V>(pick: (layer: Layer) => Map<string, V>) => new Map(layers.flatMap((layer) => [...pick(layer)]));
+  return {
+    headers: Object.fromEntries(merged((layer) => layer.headers)),
+    dockerCredentials: Object.fromEntries(merged((layer) => layer.dockerCredentials)),
+    dataDirectory: merged((layer) => layer.paths).get('data'),
+    discover: [...merged((layer) => layer.discover).values()],
+  };
+}
+
+async function readLayer(directory: string): Promise<Layer> {
+  const layer: Layer = { headers: new Map(), dockerCredentials: new Map(), paths: new Map(), discover: new Map() };
+  for (const folder of folders) {
+    const documents = await readDocuments(join(directory, folder));
+    if (documents.length === 0) continue;
+    const { parseDocument } = await import('./parse-document.ts'); // zod takes a while to load, and most have no files
+    for (const document of documents) add(layer, parseDocument(document, folder));
+  }
+  return layer;
+}
+
+function add(layer: Layer, { kind, path, value }: ConfigItem): void {
+  switch (kind) {
+    case 'auth':
+      for (const domain of value.domains) {
+        put(
+          layer.headers,
+          domain.toLowerCase(),
+          { Authorization: authorization(value) },
+          path,
+          `auth for domain "${domain}"`,
+        );
+      }
+      return;
+    case 'dockerAuth':
+      for (const registry of value.registries) {
+        put(
+          layer.dockerCredentials,
+          registry,
+          value.credentials,
+          path,
+          `credentials for docker registry "${registry}"`,
+        );
+      }
+      return;
+    case 'paths':
+      if (value.data !== undefined) put(layer.paths, 'data', value.data, path, 'data directory');
+      return;
+    case 'discovery': {
+      const rule = discoverRule(value.prefix, value.origin, (problem) => configError(path, problem));
+      put(layer.discover, rule.prefix, rule, path, `discovery for prefix "${rule.prefix}"`);
+    }
+  }
+}
+
+function put<K extends string, V>(items: Map<K, V>, key: K, value: V, path: string, what: string): void {
+  if (items.has(key)) throw configError(path, `${show(what)} is already specified`);
+  items.set(key, value);
+}

@@ -1,0 +1,131 @@
+import { parseArgs } from 'node:util';
+
+import { show } from '../../index.ts';
+import { environmentValues, type Environment } from './environment.ts';
+import { appliesTo, commandNames, variableName, type CommandName, type OptionSpec } from './option.ts';
+import { parseSwitch } from './switch.ts';
+import type { OptionName } from './table.ts';
+import { usageError } from './usage-error.ts';
+
+/** A value and, for messages, the option or the variable it came from. */
+export type OptionValue = { readonly text: string; readonly option: string };
+
+export type CommandLine = {
+  /** Absent when the words are those of no command. */
+  readonly command: CommandName | undefined;
+  /** What stands behind the words of the command, with the signature given for it. */
+  readonly operands: readonly { readonly text: string; readonly signature?: string }[];
+  /** The values of an option that count, flag before environment. */
+  readonly values: (name: OptionName) => readonly OptionValue[];
+  /** The operands and options in the one form that yargs cannot misread: operands first, then `--name=value`. */
+  readonly argv: readonly string[];
+};
+
+type Token = ReturnType<typeof tokens>[number];
+
+/**
+ * Reads the arguments once, with the places that yargs forgets: which image a signature stands behind, which command
+ * options stood before. yargs sees the result and decides what is unknown.
+ *
+ * @throws USAGE
+ */
+export function parseCommandLine(
+  args: readonly string[],
+  table: readonly OptionSpec[],
+  environment: Environment,
+): CommandLine {
+  const read = tokens(args, table);
+  const positionals = read.flatMap((token) => (token.kind === 'positional' ? [token.value] : []));
+  const command = commandOf(positionals);
+  const words = command === undefined ? 0 : command.split(' ').length;
+  const values = new Map(table.map((spec) => [spec.name, valuesOf(spec, read, command, environment)]));
+  return {
+    command,
+    operands: operandsOf(read, words),
+    values: (name) => values.get(name) ?? [],
+    argv: [...canonical(positionals.slice(words), read, table, values)],
+  };
+}
+
+function tokens(args: readonly string[], table: readonly OptionSpec[]) {
+  const options = Object.fromEntries(
+    table.map(({ name, short, kind }) => [
+      name,
+      { type: kind === 'flag' ? ('boolean' as const) : ('string' as const), ...(short && { short }) },
+    ]),
+  );
+  return parseArgs({ args: [...args], options, strict: false, allowPositionals: true, tokens: true }).tokens;
+}
+
+function commandOf([first = '', second = '']: readonly string[]): CommandName | undefined {
+  return commandNames.find((name) => name === `${first} ${second}`) ?? commandNames.find((name) => name === first);
+}
+
+function valuesOf(
+  spec: OptionSpec,
+  read: readonly Token[],
+  command: CommandName | undefined,
+  environment: Environment,
+): readonly OptionValue[] {
+  const option = `--${spec.name}`;
+  const given = read.flatMap((token) =>
+    token.kind === 'option' && token.name === spec.name ? [{ text: textOf(token, spec), option }] : [],
+  );
+  const variable = variableName(spec);
+  const inherited = appliesTo(spec, command)
+    ? environmentValues(spec, environment).map((text) => ({ text, option: variable }))
+    : [];
+  const all = spec.kind === 'named' ? [...inherited, ...given] : given.length > 0 ? given : inherited;
+  for (const value of all) check(value, spec);
+  return all;
+}
+
+function textOf(token: Extract<Token, { kind: 'option' }>, spec: OptionSpec): string {
+  if (spec.kind === 'flag') return token.value ?? 'true';
+  if (token.value === undefined) throw usageError('needs a value', `--${spec.name}`);
+  const isShort = !token.rawName.startsWith('--');
+  return isShort && token.inlineValue && token.value.startsWith('=') ? token.value.slice(1) : token.value;
+}
+
+function check({ text, option }: OptionValue, { name, kind, choices }: OptionSpec): void {
+  if (kind === 'flag') {
+    parseSwitch(text, option);
+  } else if (choices && !choices.includes(text)) {
+    throw usageError(`want ${choices.join(', ')}, got "${show(text)}"`, option);
+  } else if (text === '' && name !== 'insecure-options') {
+    throw usageError('needs a value', option);
+  }
+}
+
+function operandsOf(read: readonly Token[], words: number): CommandLine['operands'] {
+  const operands: { text: string; signature?: string }[] = [];
+  for (const token of read) {
+    if (token.kind === 'positional') operands.push({ text: token.value });
+    if (token.kind !== 'option' || token.name !== 'signature') continue;
+    const image = operands.length > words ? operands.at(-1) : undefined;
+    if (!image) throw usageError('must follow an image', '--signature');
+    if (image.signature !== undefined) throw usageError(`given twice for "${show(image.text)}"`, '--signature');
+    image.signature = token.value ?? '';
+  }
+  return operands.slice(words);
+}
+
+function* canonical(
+  positionals: readonly string[],
+  read: readonly Token[],
+  table: readonly OptionSpec[],
+  values: ReadonlyMap<string, readonly OptionValue[]>,
+): Generator<string> {
+  const dashed = positionals.filter((text) => text.startsWith('-') && text !== '-');
+  yield* positionals.filter((text) => !dashed.includes(text));
+  for (const { name, kind } of table) {
+    const all = values.get(name) ?? [];
+    const counting = kind === 'flag' || kind === 'value' ? all.slice(-1) : all;
+    for (const { text } of counting) yield `--${name}=${kind === 'flag' ? parseSwitch(text, name) : text}`;
+  }
+  for (const token of read) {
+    if (token.kind !== 'option' || values.has(token.name)) continue;
+    yield token.value === undefined ? token.rawName : `${token.rawName}=${token.value}`;
+  }
+  if (dashed.length > 0) yield* ['--', ...dashed];
+}

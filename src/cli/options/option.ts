@@ -1,0 +1,44 @@
+/** What options are written for; those of two words are below a group. */
+export const commandNames = [
+  'fetch',
+  'trust',
+  'trust list',
+  'trust remove',
+  'image list',
+  'image show',
+  'image cat-manifest',
+  'image export',
+  'image rm',
+  'image gc',
+  'image verify',
+  'demo',
+] as const;
+export type CommandName = (typeof commandNames)[number];
+
+/** One long option. From this one record come its parser, its variable in the environment and its line of help. */
+export type OptionSpec = {
+  readonly name: string;
+  /** One letter. */
+  readonly short?: string;
+  /**
+   * `flag` is on or off; the last `value` counts; `values` are kept all; `named` are kept all as well, and those of
+   * the environment come first, so that the last value of a name wins across both.
+   */
+  readonly kind: 'flag' | 'value' | 'values' | 'named';
+  /** What stands for the value in help. */
+  readonly placeholder?: string;
+  readonly choices?: readonly string[];
+  readonly help: string;
+  /** False where a variable could not say what it belongs to. */
+  readonly environment?: false;
+  readonly commands: readonly CommandName[] | 'all';
+};
+
+export function appliesTo(spec: OptionSpec, command: CommandName | undefined): boolean {
+  return spec.commands === 'all' || (command !== undefined && spec.commands.includes(command));
+}
+
+/** `LONGSHORE_NO_DEPS` for `no-deps`. */
+export function variableName(spec: Pick<OptionSpec, 'name'>): string {
+  return `LONGSHORE_${spec.name.toUpperCase().replaceAll('-', '_')}`;
+}

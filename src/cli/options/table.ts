@@ -1,0 +1,124 @@
+import { imageOptions } from '../image/options.ts';
+import type { OptionSpec } from './option.ts';
+
+const insecureWords = 'none, image, tls, http, pubkey, weak-keys, ondisk, all';
+
+/** Options of every command. */
+const common = [
+  { name: 'dir', kind: 'value', placeholder: 'DIR', help: 'Data directory' },
+  { name: 'insecure-options', kind: 'value', placeholder: 'LIST', help: `Checks to lift: ${insecureWords}` },
+  {
+    name: 'system-config',
+    kind: 'value',
+    placeholder: 'DIR',
+    help: 'System configuration, default /usr/lib/longshore',
+  },
+  { name: 'local-config', kind: 'value', placeholder: 'DIR', help: 'Local configuration, default /etc/longshore' },
+  { name: 'user-config', kind: 'value', placeholder: 'DIR', help: 'User configuration, default ~/.config/longshore' },
+  { name: 'trust-keys-from-https', kind: 'flag', help: 'Trust keys that are discovered over https, unreviewed' },
+  { name: 'debug', kind: 'flag', help: 'Show the causes of errors' },
+] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
+
+const fetch = [
+  {
+    name: 'from-file',
+    short: 'f',
+    kind: 'values',
+    placeholder: 'LIST',
+    help: 'Fetch what LIST names, - for standard input',
+  },
+  {
+    name: 'signature',
+    kind: 'values',
+    placeholder: 'FILE',
+    help: 'Signature of the image before it, instead of the one beside the image',
+    environment: false,
+  },
+  { name: 'store-only', kind: 'flag', help: 'Nothing from the network, as --pull-policy=never' },
+  { name: 'no-store', kind: 'flag', help: 'Ask the network first, as --pull-policy=update' },
+  {
+    name: 'pull-policy',
+    kind: 'value',
+    choices: ['new', 'update', 'never'],
+    help: 'When to ask the network, default new',
+  },
+  { name: 'no-deps', kind: 'flag', help: 'Leave dependencies out' },
+  { name: 'jobs', short: 'j', kind: 'value', placeholder: 'N', help: 'Transfers at once, default 16' },
+  { name: 'jobs-per-host', kind: 'value', placeholder: 'N', help: 'Transfers at once from one host, default 6' },
+  { name: 'retries', kind: 'value', placeholder: 'N', help: 'Tries after the first, default 4' },
+  { name: 'limit-rate', kind: 'value', placeholder: 'RATE', help: 'Most bytes a second in all: digits and K, M or G' },
+  { name: 'min-rate', kind: 'value', placeholder: 'RATE', help: 'A slower transfer counts as stalled, default off' },
+  { name: 'limit', kind: 'named', placeholder: 'NAME=VALUE', help: 'Set a limit, such as archive=2G' },
+  {
+    name: 'timeout',
+    kind: 'named',
+    placeholder: 'NAME=TIME',
+    help: 'Set connect, headers or stall, such as stall=20s',
+  },
+  { name: 'discover', kind: 'named', placeholder: 'PREFIX=ORIGIN', help: 'Discover names under PREFIX at ORIGIN' },
+  { name: 'ca-file', kind: 'value', placeholder: 'FILE', help: 'Trust the certificate authorities in FILE too' },
+  {
+    name: 'connect-to',
+    kind: 'values',
+    placeholder: 'HOST:PORT:ADDRESS:PORT',
+    help: 'Connect to another place, as curl does',
+  },
+  { name: 'deny-net', kind: 'values', placeholder: 'CIDR', help: 'Never connect to these addresses' },
+  { name: 'fail-fast', kind: 'flag', help: 'Stop at the first failure' },
+  {
+    name: 'progress',
+    kind: 'value',
+    choices: ['auto', 'tty', 'plain', 'json', 'none'],
+    help: 'Form of progress on stderr, default auto',
+  },
+  { name: 'events', kind: 'value', placeholder: 'FILE', help: 'Write events to FILE, one JSON object a line' },
+] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
+
+const trust = [
+  { name: 'root', kind: 'flag', help: 'Trust the key for every name' },
+  { name: 'prefix', kind: 'value', placeholder: 'PREFIX', help: 'Trust the key for PREFIX and the names below it' },
+] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
+
+const mixed = [
+  {
+    name: 'workers',
+    kind: 'value',
+    placeholder: 'N',
+    help: 'Threads that unpack and verify, default one a processor',
+    commands: ['fetch', 'image verify'],
+  },
+  { name: 'full', kind: 'flag', help: 'Print IDs whole', commands: ['fetch', 'image list'] },
+  {
+    name: 'output',
+    kind: 'value',
+    choices: ['text', 'json'],
+    help: 'Form of the result, default text',
+    commands: ['fetch', 'trust list', 'image list', 'image show', 'image verify'],
+  },
+  {
+    name: 'skip-fingerprint-review',
+    kind: 'flag',
+    help: 'Trust the key without asking',
+    commands: ['trust'],
+  },
+  {
+    name: 'keep',
+    kind: 'value',
+    placeholder: 'DIR',
+    help: 'Where to leave the store, which else is temporary',
+    commands: ['demo'],
+  },
+] as const satisfies readonly OptionSpec[];
+
+export type OptionName = (
+  typeof common | typeof fetch | typeof trust | typeof mixed | typeof imageOptions
+)[number]['name'];
+
+/** Every option there is, in the order of help. */
+export const optionTable: readonly OptionSpec[] = [
+  ...fetch.map((spec) => ({ ...spec, commands: ['fetch'] as const })),
+  ...trust.map((spec) => ({ ...spec, commands: ['trust', 'trust remove'] as const })),
+  ...mixed,
+  ...imageOptions,
+  ...common.map((spec) => ({ ...spec, commands: 'all' as const })),
+];

@@ -1,0 +1,74 @@
+import type { ErrorCode, ErrorData } from '../../index.ts';
+
+const checkList = 'Correct it and run again';
+const askPublisher = 'Tell its publisher; longshore will not take it';
+const later = 'Run again later: what was downloaded is kept';
+const credentials = 'Put credentials for this host into auth.d of the configuration';
+
+/** What a user can do next, by code: one sentence without its full stop. */
+const advice: Readonly<Record<ErrorCode, string>> = {
+  INTERNAL: 'This is a bug: run again with --debug and report what it prints',
+  USAGE: 'See --help',
+  REFERENCE_INVALID: checkList,
+  LIST_INVALID: checkList,
+  CONFIG_INVALID: 'Correct the file or take it away',
+  NOT_IN_STORE: 'Fetch it without --store-only, or see what is there with: longshore image list',
+  ID_AMBIGUOUS: 'Give more digits',
+  ID_TOO_SHORT: 'Give two digits or more',
+  FILE_NOT_FOUND: 'Check the path',
+  DISCOVERY_FAILED: 'Check the name, or say where to ask with --discover PREFIX=ORIGIN',
+  PLATFORM_MISSING: 'Ask for one of the platforms it has',
+  HTTP_STATUS: 'Check the address',
+  ARCHIVE_UNREADABLE: 'Check that the address leads to an image',
+  ARCHIVE_INVALID: askPublisher,
+  MANIFEST_INVALID: askPublisher,
+  NAME_INVALID: 'Check the name',
+  NAME_MISMATCH: 'Ask for it under its own name',
+  LABEL_INVALID: 'Check the labels',
+  LABEL_MISMATCH: 'Ask for labels that it has',
+  IMAGE_ID_MISMATCH: 'Check the image ID that was asked for',
+  DIGEST_MISMATCH: 'Check the digest that was asked for',
+  SIZE_MISMATCH: 'Check the size that was asked for',
+  SIGNATURE_MISSING: 'Publish the signature, name it with --signature, or lift the check with --insecure-options=image',
+  SIGNATURE_UNREADABLE: 'Check that the file is a detached OpenPGP signature',
+  SIGNATURE_INVALID: 'Do not use this image; tell its publisher',
+  SIGNATURE_EXPIRED: 'Ask its publisher for a new signature',
+  KEY_UNKNOWN: 'If the signer deserves it: longshore trust --prefix NAME KEYFILE',
+  KEY_INVALID: 'Check the key file',
+  KEY_EXPIRED: 'Get the renewed key from its publisher and trust that',
+  KEY_REVOKED: 'Get the new key from its publisher and trust that',
+  KEY_WEAK: 'Ask its publisher for a stronger signature, or accept it with --insecure-options=weak-keys',
+  LIMIT_EXCEEDED: 'If it is meant to be so large, raise it with --limit NAME=VALUE',
+  REDIRECT_REFUSED: 'Ask for the address that it leads to, if you trust that',
+  INSECURE_REFUSED: 'If you accept the risk, lift the check with --insecure-options',
+  DEPENDENCY_CYCLE: askPublisher,
+  DEPENDENCY_FAILED: 'See what is said of the dependency',
+  AUTH_REQUIRED: credentials,
+  AUTH_DENIED: `Check the credentials for this host in auth.d of the configuration`,
+  NETWORK: `Check the connection; ${later.toLowerCase()}`,
+  TIMEOUT: later,
+  STALLED: later,
+  TLS: 'Check the certificate and the clock, or name its authority with --ca-file',
+  RESPONSE_INVALID: 'Tell whoever runs the server',
+  LENGTH_MISMATCH: later,
+  RATE_LIMITED: 'Wait, then run again; --jobs-per-host=1 asks less',
+  STORE_CORRUPT: 'Run: longshore image verify --repair',
+  STORE_BUSY: 'Wait for the other process, then run again',
+  STORE_FULL: 'Make room, for example with longshore image gc, and run again',
+  STORE_READ_ONLY: 'Choose a directory that can be written with --dir',
+  STORE_VERSION: 'Use the longshore that wrote this store, or a newer one',
+  FILE_UNREADABLE: 'Check the permissions of the file',
+  LOCK_MISMATCH: 'Check what changed; then write the lock file anew',
+  CANCELLED: later,
+};
+
+export function adviceFor(error: ErrorData): string {
+  if (error.code === 'HTTP_STATUS' && 'status' in error.details) return adviceForStatus(error.details.status);
+  return advice[error.code];
+}
+
+function adviceForStatus(status: number): string {
+  if (status === 401 || status === 403) return credentials;
+  if (status === 407) return 'Put the credentials of the proxy into its address';
+  return status >= 500 ? later : advice.HTTP_STATUS;
+}

@@ -1,0 +1,26 @@
+import type { Outcome } from '../../index.ts';
+import { exitCodeOf, exitCodes, sharedExitCode } from './exit-code.ts';
+
+export type BatchExitCode = {
+  /** Takes the outcome of a request; dependencies count through the requests that need them. */
+  add(outcome: Outcome): void;
+  /** @param expected - how many requests there were: one without an outcome is a failure. */
+  result(expected: number): number;
+};
+
+/** The exit code of a batch: the kind that all failures share, however many images succeeded. */
+export function createBatchExitCode(): BatchExitCode {
+  const failures = new Set<number>();
+  let succeeded = 0;
+  return {
+    add(outcome) {
+      if (outcome.index === undefined) return;
+      if (outcome.status === 'fetched' || outcome.status === 'present') succeeded += 1;
+      if (outcome.status === 'failed') failures.add(outcome.error ? exitCodeOf(outcome.error) : exitCodes.unforeseen);
+    },
+    result(expected) {
+      if (failures.size > 0) return sharedExitCode(failures);
+      return succeeded === expected ? exitCodes.success : exitCodes.unforeseen;
+    },
+  };
+}

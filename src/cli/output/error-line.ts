@@ -1,0 +1,32 @@
+import { show, type ErrorData } from '../../index.ts';
+import { adviceFor } from './advice.ts';
+
+const maxMessage = 1000;
+
+/**
+ * One line: what was asked, the code, what happened, what to do next.
+ *
+ * @param reference - absent when no image is to blame.
+ */
+export function errorLine(error: ErrorData, reference?: string): string {
+  const asked = reference === undefined ? '' : `${show(reference, maxMessage)}: `;
+  return `error: ${asked}${error.code}: ${show(error.message, maxMessage)}. ${adviceFor(error)}.`;
+}
+
+/** The causes behind an error, outermost first, one line each: for `--debug`. */
+export function causeLines(error: unknown): readonly string[] {
+  const lines: string[] = [];
+  let cause = error instanceof Error ? error.cause : undefined;
+  for (let depth = 1; cause !== undefined && depth <= 16; depth += 1) {
+    const { text, next } = describe(cause);
+    lines.push(`${'  '.repeat(depth)}└─ ${show(text, maxMessage)}`);
+    cause = next;
+  }
+  return lines;
+}
+
+function describe(cause: unknown): { readonly text: string; readonly next: unknown } {
+  if (!(cause instanceof Error)) return { text: String(cause), next: undefined };
+  const code = 'code' in cause && typeof cause.code === 'string' ? `${cause.code}: ` : '';
+  return { text: `${code}${cause.message}`, next: cause.cause };
+}

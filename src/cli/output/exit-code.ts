@@ -1,0 +1,91 @@
+import type { ErrorCode, ErrorData } from '../../index.ts';
+
+/** Kinds of failure, as the exit code tells them. */
+export const exitCodes = Object.freeze({
+  success: 0,
+  unforeseen: 1,
+  usage: 2,
+  mixed: 3,
+  notFound: 4,
+  refused: 5,
+  authentication: 6,
+  network: 7,
+  store: 8,
+  lock: 10,
+});
+
+type Kind = Exclude<keyof typeof exitCodes, 'success' | 'mixed'>;
+
+const kinds: Readonly<Record<Exclude<ErrorCode, 'HTTP_STATUS' | 'DEPENDENCY_FAILED'>, Kind>> = {
+  INTERNAL: 'unforeseen',
+  USAGE: 'usage',
+  REFERENCE_INVALID: 'usage',
+  LIST_INVALID: 'usage',
+  CONFIG_INVALID: 'usage',
+  NOT_IN_STORE: 'notFound',
+  ID_AMBIGUOUS: 'notFound',
+  ID_TOO_SHORT: 'notFound',
+  FILE_NOT_FOUND: 'notFound',
+  DISCOVERY_FAILED: 'notFound',
+  PLATFORM_MISSING: 'notFound',
+  ARCHIVE_UNREADABLE: 'refused',
+  ARCHIVE_INVALID: 'refused',
+  MANIFEST_INVALID: 'refused',
+  NAME_INVALID: 'refused',
+  NAME_MISMATCH: 'refused',
+  LABEL_INVALID: 'refused',
+  LABEL_MISMATCH: 'refused',
+  IMAGE_ID_MISMATCH: 'refused',
+  DIGEST_MISMATCH: 'refused',
+  SIZE_MISMATCH: 'refused',
+  SIGNATURE_MISSING: 'refused',
+  SIGNATURE_UNREADABLE: 'refused',
+  SIGNATURE_INVALID: 'refused',
+  SIGNATURE_EXPIRED: 'refused',
+  KEY_UNKNOWN: 'refused',
+  KEY_INVALID: 'refused',
+  KEY_EXPIRED: 'refused',
+  KEY_REVOKED: 'refused',
+  KEY_WEAK: 'refused',
+  LIMIT_EXCEEDED: 'refused',
+  REDIRECT_REFUSED: 'refused',
+  INSECURE_REFUSED: 'refused',
+  DEPENDENCY_CYCLE: 'refused',
+  AUTH_REQUIRED: 'authentication',
+  AUTH_DENIED: 'authentication',
+  NETWORK: 'network',
+  TIMEOUT: 'network',
+  STALLED: 'network',
+  TLS: 'network',
+  RESPONSE_INVALID: 'network',
+  LENGTH_MISMATCH: 'network',
+  RATE_LIMITED: 'network',
+  STORE_CORRUPT: 'store',
+  STORE_BUSY: 'store',
+  STORE_FULL: 'store',
+  STORE_READ_ONLY: 'store',
+  STORE_VERSION: 'store',
+  FILE_UNREADABLE: 'store',
+  LOCK_MISMATCH: 'lock',
+  CANCELLED: 'unforeseen',
+};
+
+/** The exit code of several failures, given each one's: the one they share, or the one for a mixture. */
+export function sharedExitCode(codes: Iterable<number>): number {
+  const [first, second] = new Set(codes);
+  if (second !== undefined) return exitCodes.mixed;
+  return first ?? exitCodes.success;
+}
+
+/** The exit code of one failure. A failed dependency counts as what made it fail. */
+export function exitCodeOf(error: ErrorData): number {
+  const { code, details, cause } = error;
+  if (code === 'DEPENDENCY_FAILED') return cause ? exitCodeOf(cause) : exitCodes.unforeseen;
+  if (code === 'HTTP_STATUS') return exitCodes[kindOfStatus('status' in details ? details.status : 0)];
+  return exitCodes[kinds[code]];
+}
+
+function kindOfStatus(status: number): Kind {
+  if (status === 404 || status === 410) return 'notFound';
+  return status === 401 || status === 403 || status === 407 ? 'authentication' : 'network';
+}

@@ -1,0 +1,73 @@
+import yargs, { type Argv } from 'yargs';
+
+import type { Command } from './command.ts';
+import { appliesTo, type OptionSpec } from './options/option.ts';
+import { optionTable } from './options/table.ts';
+import { usageError } from './options/usage-error.ts';
+import { readVersion } from './version.ts';
+
+const maxColumns = 100;
+
+/**
+ * Checks the arguments of a command: unknown options, too few or too many operands.
+ *
+ * @returns false when help or the version was asked for, and has been printed. @throws USAGE
+ */
+export async function checkArguments(command: Command, argv: readonly string[]): Promise<boolean> {
+  let isComplete = false;
+  const parser = bare(argv, `longshore ${command.name}`).command(
+    `$0 ${command.operands}`,
+    command.summary,
+    (options) => describe(options, command),
+    () => {
+      isComplete = true;
+    },
+  );
+  await parser.parseAsync();
+  return isComplete;
+}
+
+/** Help on several commands: all of them, or those of a group. */
+export async function formatOverview(title: string, commands: readonly Command[]): Promise<string> {
+  const parser = bare([], 'longshore').usage(title);
+  for (const { name, operands, summary } of commands) parser.command(`${name} ${operands}`, summary);
+  return parser.epilogue('longshore COMMAND --help shows the options of a command, and examples.').getHelp();
+}
+
+function bare(argv: readonly string[], scriptName: string): Argv {
+  return yargs([...argv])
+    .scriptName(scriptName)
+    .parserConfiguration({
+      'boolean-negation': false,
+      'camel-case-expansion': false,
+      'dot-notation': false,
+      'greedy-arrays': false,
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+    })
+    .locale('en')
+    .wrap(Math.min(maxColumns, process.stdout.columns || maxColumns))
+    .exitProcess(false)
+    .help()
+    .alias('help', 'h')
+    .version(readVersion())
+    .strict()
+    .fail((message: string | null, error: Error | undefined) => {
+      throw error ?? usageError((message ?? 'cannot be understood').replaceAll(/\s*\n\s*/g, ' '));
+    });
+}
+
+function describe(parser: Argv, { name, examples }: Command): Argv {
+  for (const spec of optionTable) if (appliesTo(spec, name)) parser.option(spec.name, toYargs(spec));
+  for (const [line, what] of examples) parser.example(`longshore ${line}`, what);
+  return parser;
+}
+
+function toYargs({ short, kind, choices, help, placeholder }: OptionSpec) {
+  return {
+    ...(short && { alias: short }),
+    ...(choices && { choices }),
+    type: kind === 'flag' ? ('boolean' as const) : ('string' as const),
+    describe: placeholder ? `${help} (${placeholder})` : help,
+  };
+}
