@@ -1,6 +1,6 @@
 import { ImageError, isImageError } from '../src/errors.ts';
 import { show } from '../src/image/show.ts';
-import { factPolicy, isMadeBy, type Policy } from './openpgp.ts';
+import { enums, factPolicy, isMadeBy, type Policy } from './openpgp.ts';
 import { keyFault } from './key-fault.ts';
 import { checkStanding } from './key-standing.ts';
 import type { DetachedSignature } from './signature-file.ts';
@@ -17,7 +17,7 @@ export async function explain(judging: Judging, date: Date, policy: Policy, refu
   if (isImageError(refusal)) return refusal;
   const { signature, candidate } = judging;
   return (
-    weakHash(signature, candidate, policy) ??
+    weakHash(judging, policy) ??
     unknownCritical(judging, policy) ??
     keyFault(candidate, policy) ??
     (await otherBytes(judging, refusal)) ??
@@ -26,11 +26,19 @@ export async function explain(judging: Judging, date: Date, policy: Policy, refu
   );
 }
 
-function weakHash({ packet, hash }: DetachedSignature, { key }: Candidate, policy: Policy): ImageError | undefined {
-  if (packet.hashAlgorithm === null || !policy.rejectHashAlgorithms.has(packet.hashAlgorithm)) return undefined;
-  const fingerprint = key.getFingerprint();
+function weakHash({ signature, candidate }: Judging, policy: Policy): ImageError | undefined {
+  const { packet, hash } = signature;
+  const isRejected = packet.hashAlgorithm !== null && policy.rejectHashAlgorithms.has(packet.hashAlgorithm);
+  if (!isRejected && hash.bytes >= shortestDigest(packet.publicKeyAlgorithm)) return undefined;
+  const fingerprint = candidate.key.getFingerprint();
   const message = `the signature by ${fingerprint} uses ${hash.name}, which is too weak to prove anything`;
   return new ImageError('KEY_WEAK', message, { fingerprint, algorithm: hash.name });
+}
+
+/** In bytes. @see RFC 9580 §5.2.3.2-4 */
+function shortestDigest(algorithm: enums.publicKey | null): number {
+  if (algorithm === enums.publicKey.ed448) return 64;
+  return algorithm === enums.publicKey.ed25519 || algorithm === enums.publicKey.eddsaLegacy ? 32 : 0;
 }
 
 function unknownCritical({ signature, candidate, location }: Judging, policy: Policy): ImageError | undefined {

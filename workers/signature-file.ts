@@ -18,21 +18,23 @@ export type SignatureHash = {
   readonly name: string;
   /** As node:crypto calls it; undefined where no rule ever lets it pass. */
   readonly algorithm: string | undefined;
+  /** Of a digest. */
+  readonly bytes: number;
   /** Bytes of a version 6 salt. */
   readonly salt: number;
 };
 
 /** By the numbers of RFC 9580 §9.5. @see docs/rules.md S9 */
 const hashes: ReadonlyMap<number, SignatureHash> = new Map([
-  [1, { name: 'MD5', algorithm: undefined, salt: 0 }],
-  [2, { name: 'SHA-1', algorithm: 'sha1', salt: 0 }],
-  [3, { name: 'RIPEMD-160', algorithm: undefined, salt: 0 }],
-  [8, { name: 'SHA-256', algorithm: 'sha256', salt: 16 }],
-  [9, { name: 'SHA-384', algorithm: 'sha384', salt: 24 }],
-  [10, { name: 'SHA-512', algorithm: 'sha512', salt: 32 }],
-  [11, { name: 'SHA-224', algorithm: 'sha224', salt: 16 }],
-  [12, { name: 'SHA3-256', algorithm: 'sha3-256', salt: 16 }],
-  [14, { name: 'SHA3-512', algorithm: 'sha3-512', salt: 32 }],
+  [1, { name: 'MD5', algorithm: undefined, bytes: 16, salt: 0 }],
+  [2, { name: 'SHA-1', algorithm: 'sha1', bytes: 20, salt: 0 }],
+  [3, { name: 'RIPEMD-160', algorithm: undefined, bytes: 20, salt: 0 }],
+  [8, { name: 'SHA-256', algorithm: 'sha256', bytes: 32, salt: 16 }],
+  [9, { name: 'SHA-384', algorithm: 'sha384', bytes: 48, salt: 24 }],
+  [10, { name: 'SHA-512', algorithm: 'sha512', bytes: 64, salt: 32 }],
+  [11, { name: 'SHA-224', algorithm: 'sha224', bytes: 28, salt: 16 }],
+  [12, { name: 'SHA3-256', algorithm: 'sha3-256', bytes: 32, salt: 16 }],
+  [14, { name: 'SHA3-512', algorithm: 'sha3-512', bytes: 64, salt: 32 }],
 ]);
 
 const versions = [4, 6];
