@@ -79,7 +79,12 @@ export type Claim = AsyncDisposable & {
   release(): Promise<void>;
 };
 
-export type GarbageReport = { readonly blobs: number; readonly partials: number; readonly temporaries: number; readonly bytes: number };
+export type GarbageReport = {
+  readonly blobs: number;
+  readonly partials: number;
+  readonly temporaries: number;
+  readonly bytes: number;
+};
 
 export type StoreOptions = {
   /** Absolute path of the data directory; made when it is not there, unless readOnly. */
@@ -120,7 +125,11 @@ export type Store = AsyncDisposable & {
   /** Takes an image off the list and removes its blob, remotes too. @returns bytes given back. @throws NOT_IN_STORE */
   remove(imageId: ImageId): Promise<number>;
   /** Removes unreferenced blobs, partial downloads older than `partialsOlderThanMs`, and what dead owners left. */
-  collect(options: { readonly nowMs: number; readonly partialsOlderThanMs: number; readonly dryRun?: boolean }): Promise<GarbageReport>;
+  collect(options: {
+    readonly nowMs: number;
+    readonly partialsOlderThanMs: number;
+    readonly dryRun?: boolean;
+  }): Promise<GarbageReport>;
   /** Blobs on disk that no row names, one path at a time. */
   unreferenced(): AsyncIterable<string>;
 

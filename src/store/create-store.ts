@@ -1,0 +1,85 @@
+import { join } from 'node:path';
+
+import { ImageError } from '../errors.ts';
+import { shortImageId, type ImageId } from '../image/image-id.ts';
+import { showUrl } from '../image/show-url.ts';
+import type { Layout } from '../../workers/index-writer/protocol.ts';
+import { createBlobs } from './blobs.ts';
+import { readBootId } from './boot-id.ts';
+import { createClaims } from './claims.ts';
+import { formatImageRow, idDigits } from './image-row.ts';
+import { createLookups } from './lookups.ts';
+import { openPartial } from './partial.ts';
+import { partialFiles } from './partial-files.ts';
+import type { Reader } from './reader.ts';
+import { formatRemoteRow, hashKey } from './remote-row.ts';
+import { inStore } from './store-error.ts';
+import type { Partial, Store } from './store.ts';
+import { createTouches } from './touches.ts';
+import type { Writer } from './writer.ts';
+
+export type StoreParts = {
+  readonly layout: Layout;
+  readonly readOnly: boolean;
+  readonly reader: Reader;
+  readonly writer: Writer;
+};
+
+/** One store of its parts: lookups by the reader, changes by the writer, downloads by files alone. */
+export async function createStore({ layout, readOnly, reader, writer }: StoreParts): Promise<Store> {
+  const { request, owner } = writer;
+  const lookups = createLookups(reader, layout.index);
+  const touches = createTouches(request);
+  const bootId = await readBootId();
+  let temporaries = 0;
+  let closed: Promise<void> | undefined;
+
+  const shut = async (): Promise<void> => {
+    void touches.flush();
+    await reader.close(); // the last connection puts the log into the index: that must be one that may write
+    await writer.close();
+  };
+  const close = (): Promise<void> => (closed ??= shut());
+
+  return {
+    dir: layout.dir,
+    readOnly,
+    ...lookups,
+    ...createBlobs(reader, layout),
+    ...createClaims(request),
+
+    putRemote: (url, record) => request('putRemote', formatRemoteRow(url, record)),
+    confirmBlob: (imageId) => request('confirmBlob', { id: idDigits(imageId) }),
+    touch: (imageId) => touches.touch(idDigits(imageId)),
+
+    temporaryPath: () => join(layout.tmp, owner(), String((temporaries += 1))),
+    async commit({ path, image, manifest, remote }) {
+      await request('commit', {
+        path,
+        image: formatImageRow(image),
+        manifest,
+        ...(remote && { remote: formatRemoteRow(remote.url, remote.record) }),
+      });
+      return (await lookups.getImage(image.imageId)) ?? notListed(image.imageId);
+    },
+    async remove(imageId) {
+      return (await request('remove', { id: idDigits(imageId) })) ?? notListed(imageId);
+    },
+    collect: ({ nowMs, partialsOlderThanMs, dryRun = false }) =>
+      request('collect', { nowMs, partialsOlderThanMs, dryRun }),
+
+    async openPartial(url): Promise<Partial> {
+      owner(); // a store that is only read refuses here
+      const key = hashKey(url);
+      const fresh = { key, url: showUrl(url), epoch: 0, synced: 0, ...(bootId !== undefined && { bootId }) };
+      return inStore(join(layout.downloads, key), () => openPartial(partialFiles(layout, key), fresh));
+    },
+
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+function notListed(imageId: ImageId): never {
+  throw new ImageError('NOT_IN_STORE', `${shortImageId(imageId)} is not in the store`, { asked: imageId });
+}

@@ -1,0 +1,98 @@
+import { ImageError } from '../errors.ts';
+import { parseImageIdPrefix, shortImageId } from '../image/image-id.ts';
+import type { Labels } from '../image/labels.ts';
+import { show } from '../image/show.ts';
+import { listOf, numberOf, textOf } from './columns.ts';
+import { idDigits, imageColumns, imageIdOf, parseImageRow, parseLabels } from './image-row.ts';
+import type { Reader, Row } from './reader.ts';
+import { hashKey, parseRemoteRow } from './remote-row.ts';
+import type { Store } from './store.ts';
+
+export type Lookups = Pick<
+  Store,
+  'resolveId' | 'getImage' | 'findImage' | 'imagesNamed' | 'images' | 'manifest' | 'getRemote'
+>;
+
+/** Images read at a time while all are listed. */
+const pageRows = 256;
+/** Candidates that an ambiguous prefix names. */
+const shownCandidates = 8;
+
+/** @param path - of the index, for errors. */
+export function createLookups(reader: Reader, path: string): Lookups {
+  const select = `SELECT seq, ${imageColumns} FROM images`;
+  const byId = reader.prepare(`${select} WHERE id = ?`);
+  const byPrefix = reader.prepare('SELECT id FROM images WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?');
+  const byVersion = reader.prepare(`${select} WHERE name = ? AND version = ? ORDER BY imported_at DESC, seq`);
+  const byName = reader.prepare(`${select} WHERE name = ? ORDER BY latest DESC, imported_at DESC, seq`);
+  const page = reader.prepare(
+    `${select} WHERE (imported_at, seq) > (?, ?) ORDER BY imported_at, seq LIMIT ${pageRows}`,
+  );
+  const manifestOf = reader.prepare('SELECT manifest FROM images WHERE id = ?');
+  const remoteOf = reader.prepare('SELECT * FROM remotes WHERE key = ?');
+
+  const parsing = <T>(parse: (row: Row) => T) => {
+    return (row: Row): T => {
+      try {
+        return parse(row);
+      } catch (cause) {
+        const message = `${show(path, 1024)}: a row is damaged: repair with "longshore image verify --repair"`;
+        throw new ImageError('STORE_CORRUPT', message, { path }, { cause });
+      }
+    };
+  };
+  const toImage = parsing(parseImageRow);
+
+  return {
+    async resolveId(text) {
+      const prefix = parseImageIdPrefix(text);
+      const digits = idDigits(prefix);
+      const rows = await byPrefix.all(digits, digits.padEnd(128, 'f'), shownCandidates);
+      const candidates = rows.map(parsing((row) => imageIdOf(row, 'id')));
+      const [imageId] = candidates;
+      if (imageId === undefined)
+        throw new ImageError('NOT_IN_STORE', 'no image ID in the store begins so', { asked: prefix });
+      if (candidates.length === 1) return imageId;
+      const message = `several image IDs begin so: ${candidates.map(shortImageId).join(', ')}`;
+      throw new ImageError('ID_AMBIGUOUS', message, { asked: prefix, candidates });
+    },
+    async getImage(imageId) {
+      const row = await byId.get(idDigits(imageId));
+      return row && toImage(row);
+    },
+    async findImage(name, labels) {
+      const version = labels.get('version');
+      const matches = parsing((row) => hasLabels(row, labels));
+      const row = await (version === undefined ? byName.find(matches, name) : byVersion.find(matches, name, version));
+      return row && toImage(row);
+    },
+    async imagesNamed(name) {
+      return (await byName.all(name)).map(toImage);
+    },
+    async *images() {
+      let last: readonly [number, number] | undefined = [-Infinity, 0];
+      while (last) {
+        const rows = await page.all(...last);
+        yield* rows.map(toImage);
+        const end = rows.length < pageRows ? undefined : rows.at(-1);
+        last = end && [numberOf(end, 'imported_at'), numberOf(end, 'seq')];
+      }
+    },
+    async manifest(imageId) {
+      const row = await manifestOf.get(idDigits(imageId));
+      if (!row)
+        throw new ImageError('NOT_IN_STORE', `${shortImageId(imageId)} is not in the store`, { asked: imageId });
+      return parsing((one) => textOf(one, 'manifest'))(row);
+    },
+    async getRemote(url) {
+      const row = await remoteOf.get(hashKey(url));
+      return row && parsing(parseRemoteRow)(row);
+    },
+  };
+}
+
+/** Every label that is asked for, with that value; others do not matter. */
+function hasLabels(row: Row, wanted: Labels): boolean {
+  const labels = parseLabels(listOf(row, 'labels'));
+  return wanted.entries().every(([name, value]) => labels.get(name) === value);
+}

@@ -1,0 +1,85 @@
+import { randomBytes } from 'node:crypto';
+import { chmod, link, mkdir, open, stat, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+
+import type { Layout } from '../../workers/index-writer/protocol.ts';
+import { errnoOf } from './errno.ts';
+import { storeLayout } from './layout.ts';
+import { requireLocalFilesystem } from './local-filesystem.ts';
+import { syncDirectory } from './sync-directory.ts';
+
+const setgid = 0o2000;
+
+/** What makes the directory an OCI image layout. @see OCI image-spec, image-layout.md */
+const ociLayout = '{"imageLayoutVersion":"1.0.0"}\n';
+const ociIndex = '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}\n';
+
+/** Makes what is missing of a store that is to be written. Several processes may do so at once. */
+export async function makeLayout(dir: string): Promise<Layout> {
+  await makeStoreDirectory(dir);
+  await requireLocalFilesystem(dir);
+  const layout = storeLayout(dir, (await stat(dir)).mode);
+  const directories = [join(dir, 'blobs'), layout.blobs, join(dir, 'blobs', 'sha256'), layout.downloads, layout.tmp];
+  for (const directory of directories) await makeDirectory(directory, layout.dirMode);
+  await makeFile(layout.index, '', layout.fileMode);
+  await makeFile(join(dir, 'index.json'), ociIndex, layout.fileMode);
+  const made = await makeFile(join(dir, 'oci-layout'), ociLayout, layout.fileMode);
+  if (made) for (const directory of [join(dir, 'blobs'), dir, dirname(dir)]) await syncDirectory(directory);
+  return layout;
+}
+
+/** Below a setgid directory the store belongs to that group as its parent does; elsewhere to its owner alone. */
+async function makeStoreDirectory(dir: string): Promise<void> {
+  await mkdir(dirname(dir), { recursive: true });
+  const { mode } = await stat(dirname(dir));
+  await makeDirectory(dir, mode & setgid ? mode & 0o2775 : 0o755);
+}
+
+async function makeDirectory(path: string, mode: number): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') return;
+    throw error;
+  }
+  await chmod(path, mode);
+}
+
+/**
+ * Makes a file whole or not at all, and never in the place of another one.
+ *
+ * The index is made like this too, empty: SQLite would give it the mode of the umask, and a descriptor of ours, once
+ * closed, would drop the locks of another store that this process has open there.
+ */
+async function makeFile(path: string, content: string, mode: number): Promise<boolean> {
+  if (await exists(path)) return false;
+  const temporary = `${path}.${randomBytes(8).toString('hex')}`;
+  try {
+    await using file = await open(temporary, 'wx');
+    await file.writeFile(content);
+    await file.chmod(mode);
+    await file.datasync();
+  } catch (error) {
+    await unlink(temporary).catch(() => undefined);
+    throw error;
+  }
+  try {
+    await link(temporary, path);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') return false;
+    throw error;
+  } finally {
+    await unlink(temporary);
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+}

@@ -1,0 +1,74 @@
+import { ImageError, isImageError } from '../errors.ts';
+import { show } from '../image/show.ts';
+import { errnoOf } from './errno.ts';
+
+type StoreCode = 'STORE_BUSY' | 'STORE_CORRUPT' | 'STORE_FULL' | 'STORE_READ_ONLY';
+type Meaning = { readonly code: StoreCode; readonly what: string };
+
+const full: Meaning = { code: 'STORE_FULL', what: 'no space is left' };
+const readOnly: Meaning = { code: 'STORE_READ_ONLY', what: 'it cannot be written' };
+const misshapen: Meaning = { code: 'STORE_CORRUPT', what: 'it is not there, or not what it should be' };
+const failing: Meaning = { code: 'STORE_CORRUPT', what: 'the disk failed' };
+const damaged: Meaning = {
+  code: 'STORE_CORRUPT',
+  what: 'the index is damaged: repair with "longshore image verify --repair"',
+};
+
+const byErrno: ReadonlyMap<string, Meaning> = new Map([
+  ['ENOSPC', full],
+  ['EDQUOT', full],
+  ['EROFS', readOnly],
+  ['EACCES', readOnly],
+  ['EPERM', readOnly],
+  ['ENOENT', misshapen],
+  ['ENOTDIR', misshapen],
+  ['EISDIR', misshapen],
+  ['EIO', failing],
+]);
+
+/** Primary result codes. @see https://www.sqlite.org/rescode.html */
+const byResult: ReadonlyMap<number, Meaning> = new Map([
+  [3 /* PERM */, readOnly],
+  [5 /* BUSY */, { code: 'STORE_BUSY', what: 'other processes kept it locked for 10 s: try again' }],
+  [8 /* READONLY */, readOnly],
+  [10 /* IOERR */, failing],
+  [11 /* CORRUPT */, damaged],
+  [13 /* FULL */, full],
+  [14 /* CANTOPEN */, readOnly],
+  [26 /* NOTADB */, damaged],
+]);
+
+/** SQLITE_IOERR_SHMSIZE: no room for the memory that the users of the index share. */
+const sharedMemorySize = 4874;
+
+/**
+ * What went wrong in the store as a STORE_ code; what is none, a bug, stays as it is.
+ *
+ * @param path - what was worked on, where the error does not say it.
+ */
+export function storeError(error: unknown, path: string): unknown {
+  const meaning = isImageError(error) ? undefined : meaningOf(error);
+  if (!meaning) return error;
+  const where = error instanceof Error && 'path' in error && typeof error.path === 'string' ? error.path : path;
+  return new ImageError(meaning.code, `${show(where, 1024)}: ${meaning.what}`, { path: where }, { cause: error });
+}
+
+function meaningOf(error: unknown): Meaning | undefined {
+  const result = sqliteResult(error);
+  if (result === sharedMemorySize) return full;
+  return result === undefined ? byErrno.get(errnoOf(error) ?? '') : byResult.get(result & 0xff);
+}
+
+/** The extended result code. */
+export function sqliteResult(error: unknown): number | undefined {
+  return error instanceof Error && 'errcode' in error && typeof error.errcode === 'number' ? error.errcode : undefined;
+}
+
+/** Runs what works on the store; what goes wrong is told as a STORE_ code. */
+export async function inStore<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw storeError(error, path);
+  }
+}

@@ -1,0 +1,86 @@
+import { extname } from 'node:path';
+import { Worker } from 'node:worker_threads';
+
+import type { FromWriter, Layout, ToWriter, WriterTask, WriterTasks } from '../../workers/index-writer/protocol.ts';
+import { fromFailure } from './failure.ts';
+import { storeError } from './store-error.ts';
+
+/** The thread that owns the index. */
+export type Writer = {
+  /** The name of this process's directory in `tmp`. */
+  readonly owner: () => string;
+  readonly request: Request;
+  /** Ends the thread; what was asked for before is done and answered. */
+  readonly close: () => Promise<void>;
+};
+
+export type Request = <N extends WriterTask>(
+  task: N,
+  request: WriterTasks[N]['request'],
+) => Promise<WriterTasks[N]['response']>;
+
+type Pending = { readonly resolve: (value: unknown) => void; readonly reject: (error: unknown) => void };
+
+/** `tsc` rewrites imports but not URLs. */
+const filename = new URL(`../../workers/index-writer${extname(import.meta.url)}`, import.meta.url);
+
+/** Starts the thread and waits until it has opened the index. */
+export async function startWriter(layout: Layout): Promise<Writer> {
+  const worker = new Worker(filename, { workerData: layout });
+  const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+  const pending = new Map<number, Pending>();
+  let outbox: ToWriter[] = [];
+  let lastId = 0;
+  let ended: Error | undefined;
+
+  /** An idle store must not keep the process alive; a pending request must. */
+  const answerTo = (id: number): Promise<unknown> => {
+    worker.ref();
+    return new Promise((resolve, reject) => pending.set(id, { resolve, reject }));
+  };
+
+  const settle = (answer: FromWriter): void => {
+    const waiting = pending.get(answer.id);
+    pending.delete(answer.id);
+    if (answer.ok) waiting?.resolve(answer.value);
+    else waiting?.reject(storeError(fromFailure(answer.failure), layout.index));
+  };
+
+  const end = (error: Error): void => {
+    ended ??= error;
+    for (const { reject } of pending.values()) reject(error);
+    pending.clear();
+  };
+
+  worker.on('message', (answers: readonly FromWriter[]) => {
+    answers.forEach(settle);
+    if (pending.size === 0) worker.unref();
+  });
+  worker.on('error', (error) => end(new Error('the index writer died', { cause: error })));
+  worker.on('exit', () => end(new Error('the store is closed')));
+
+  /** One message for all that is asked for in one turn of the event loop. */
+  const send = (): void => {
+    worker.postMessage(outbox);
+    outbox = [];
+  };
+
+  const request = async (task: WriterTask, content: unknown): Promise<unknown> => {
+    if (ended) throw ended;
+    lastId += 1;
+    if (outbox.length === 0) setImmediate(send);
+    outbox.push({ id: lastId, task, request: content } as ToWriter); // the type of `Request` pairs the two
+    return answerTo(lastId);
+  };
+
+  const owner = await answerTo(0);
+  return {
+    owner: () => String(owner),
+    request: request as Request, // an answer has the type of its task
+    close: async () => {
+      if (!ended) await request('close', undefined);
+      worker.ref(); // or the process might end before the thread has
+      await exited;
+    },
+  };
+}

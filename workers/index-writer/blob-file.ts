@@ -1,0 +1,34 @@
+import { closeSync, fsyncSync, lstatSync, openSync, renameSync } from 'node:fs';
+
+import { ImageError } from '../../src/errors.ts';
+
+/** What the index remembers of a blob that is good. */
+export type BlobStamp = { readonly mtimeNs: bigint; readonly inode: bigint };
+
+/** @throws STORE_CORRUPT when it is not a file of that size. */
+export function readStamp(path: string, size: number): BlobStamp {
+  const stat = lstatSync(path, { bigint: true });
+  if (!stat.isFile() || stat.size !== BigInt(size)) {
+    throw new ImageError('STORE_CORRUPT', `${path} is not a file of ${size} bytes`, { path });
+  }
+  return { mtimeNs: stat.mtimeNs, inode: stat.ino };
+}
+
+/**
+ * Puts a verified file in its place. What is there already is replaced: it may be damaged, the new one is not; who reads
+ * the old one reads on.
+ */
+export function placeBlob(from: string, to: string, size: number): BlobStamp {
+  const stamp = readStamp(from, size);
+  renameSync(from, to);
+  return stamp;
+}
+
+export function syncDirectory(path: string): void {
+  const directory = openSync(path, 'r');
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
+}

@@ -1,0 +1,111 @@
+import { createClaims, type ClaimMessage, type Claims } from './claims.ts';
+import { collect } from './collect.ts';
+import { toFailure } from './failure.ts';
+import { createGroup } from './group.ts';
+import { openIndex } from './open-index.ts';
+import { createOwner } from './owner.ts';
+import { createOwners } from './owners.ts';
+import type { FromWriter, Layout, ToWriter } from './protocol.ts';
+import { removeImage } from './remove-image.ts';
+import { createRows } from './rows.ts';
+import { writeGroup, type GroupMessage } from './write-group.ts';
+
+export type Writer = {
+  /** The name of this process's directory in `tmp`. */
+  readonly owner: string;
+  /** Answers each message, now or later. */
+  handle(messages: readonly ToWriter[]): void;
+};
+
+/** Opens the index for writing, sweeps what dead processes left, and serves requests. */
+export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]) => void): Writer {
+  const db = openIndex(layout.index);
+  const owner = createOwner(layout);
+  const owners = createOwners(db, layout, owner.name);
+  owners.sweep({ nowMs: Date.now(), dryRun: false });
+  const claims = createClaims(db, owners, owner.name);
+  const rows = createRows(db);
+
+  const group = createGroup<GroupMessage>((messages) => {
+    const failures = writeGroup(db, rows, layout.blobs, messages);
+    post(
+      messages.map((message) =>
+        failures.has(message) ? failed(message, failures.get(message)) : done(message, undefined),
+      ),
+    );
+  });
+
+  const close = (): void => {
+    group.flush();
+    for (const opened of [claims, owner, db]) {
+      try {
+        opened.close();
+      } catch {
+        // What a full disk keeps us from clearing, the next process sweeps.
+      }
+    }
+  };
+
+  return {
+    owner: owner.name,
+    handle(messages) {
+      const answers = answerClaims(claims, messages.filter(isClaim));
+      for (const message of messages) {
+        switch (message.task) {
+          case 'claim':
+          case 'release':
+            break;
+          case 'commit':
+          case 'putRemote':
+          case 'confirmBlob':
+          case 'touch':
+            group.add(message);
+            break;
+          case 'remove':
+            group.flush(); // what was asked for earlier happens earlier
+            answers.push(answer(message, () => removeImage(db, rows, layout.blobs, message.request.id)));
+            break;
+          case 'collect':
+            collect({ db, layout, rows, owners }, message.request).then(
+              (counts) => post([done(message, counts)]),
+              (error: unknown) => post([failed(message, error)]),
+            );
+            break;
+          case 'close':
+            answers.push(answer(message, close));
+        }
+      }
+      if (answers.length > 0) post(answers);
+    },
+  };
+}
+
+function isClaim(message: ToWriter): message is ClaimMessage {
+  return message.task === 'claim' || message.task === 'release';
+}
+
+function answerClaims(claims: Claims, messages: readonly ClaimMessage[]): FromWriter[] {
+  if (messages.length === 0) return [];
+  try {
+    const taken = claims.run(messages);
+    return messages.map((message) => done(message, message.task === 'claim' ? taken.has(message) : undefined));
+  } catch (error) {
+    return messages.map((message) => (message.task === 'claim' ? failed(message, error) : done(message, undefined)));
+  }
+}
+
+function answer(message: ToWriter, work: () => unknown): FromWriter {
+  try {
+    return done(message, work());
+  } catch (error) {
+    return failed(message, error);
+  }
+}
+
+function done({ id }: ToWriter, value: unknown): FromWriter {
+  return { id, ok: true, value };
+}
+
+function failed({ id }: ToWriter, error: unknown): FromWriter {
+  return { id, ok: false, failure: toFailure(error) };
+}

@@ -1,0 +1,63 @@
+import type { DatabaseSync } from 'node:sqlite';
+
+import type { BlobStamp } from './blob-file.ts';
+import { mergeRow, type KeptFacts } from './merge-row.ts';
+import type { ImageRow, RemoteRow } from './protocol.ts';
+
+/** Writes single rows; the caller holds a transaction. */
+export type Rows = {
+  putImage(image: ImageRow, manifest: string, stamp: BlobStamp, nowMs: number): void;
+  putRemote(remote: RemoteRow): void;
+  setStamp(id: string, stamp: BlobStamp): void;
+  setUsed(id: string, atMs: number): void;
+  /** Undefined when it is not listed. */
+  sizeOf(id: string): number | undefined;
+  deleteImage(id: string): void;
+  /** Remotes of images that are gone. */
+  deleteDanglingRemotes(): void;
+};
+
+export function createRows(db: DatabaseSync): Rows {
+  const kept = db.prepare('SELECT latest, source, digest, verified, weak FROM images WHERE id = ?');
+  const putImage = db.prepare(`
+    INSERT INTO images (
+      id, name, version, labels, dependencies, size, imported_at, last_used_at, latest, source, digest, verified, weak,
+      mtime_ns, inode, manifest
+    ) VALUES (
+      :id, :name, :version, :labels, :dependencies, :size, :nowMs, :nowMs, :latest, :source, :digest, :verified, :weak,
+      :mtimeNs, :inode, :manifest
+    ) ON CONFLICT (id) DO UPDATE SET
+      name = excluded.name, version = excluded.version, labels = excluded.labels, dependencies = excluded.dependencies,
+      size = excluded.size, imported_at = excluded.imported_at, last_used_at = max(last_used_at, excluded.last_used_at),
+      latest = excluded.latest, source = excluded.source, digest = excluded.digest, verified = excluded.verified,
+      weak = excluded.weak, mtime_ns = excluded.mtime_ns, inode = excluded.inode, manifest = excluded.manifest`);
+  const putRemote = db.prepare(`
+    INSERT OR REPLACE INTO remotes (key, image, etag, last_modified, max_age, checked_at, signature_url)
+    VALUES (:key, :image, :etag, :lastModified, :maxAgeMs, :checkedAtMs, :signatureUrl)`);
+  const setStamp = db.prepare('UPDATE images SET mtime_ns = :mtimeNs, inode = :inode WHERE id = :id');
+  const setUsed = db.prepare('UPDATE images SET last_used_at = max(last_used_at, ?) WHERE id = ?');
+  const size = db.prepare('SELECT size FROM images WHERE id = ?');
+  const deleteImage = db.prepare('DELETE FROM images WHERE id = ?');
+  const deleteRemotes = db.prepare('DELETE FROM remotes WHERE image = ?');
+  const deleteDangling = db.prepare('DELETE FROM remotes WHERE image NOT IN (SELECT id FROM images)');
+
+  return {
+    putImage(image, manifest, stamp, nowMs) {
+      // The statement names exactly these columns of a STRICT table.
+      const old = kept.get(image.id) as KeptFacts | undefined;
+      putImage.run({ ...(old ? mergeRow(old, image) : image), ...stamp, manifest, nowMs });
+    },
+    putRemote: (remote) => void putRemote.run(remote),
+    setStamp: (id, stamp) => void setStamp.run({ id, ...stamp }),
+    setUsed: (id, atMs) => void setUsed.run(atMs, id),
+    sizeOf: (id) => {
+      const found = size.get(id)?.['size'];
+      return typeof found === 'number' ? found : undefined;
+    },
+    deleteImage: (id) => {
+      deleteImage.run(id);
+      deleteRemotes.run(id);
+    },
+    deleteDanglingRemotes: () => void deleteDangling.run(),
+  };
+}
