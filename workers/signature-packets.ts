@@ -41,12 +41,13 @@ export function splitSignatureFile(file: Uint8Array, { location, maximum }: Sign
 
   const packets: SignatureBytes[] = [];
   for (let at = 0; at < bytes.length;) {
-    const header = readHeader(bytes, at);
-    if (!header) throw unreadable(location, 'it is damaged or cut short');
-    if (header.tag !== signatureTag) {
-      const what = tagNames.get(header.tag) ?? `a packet of type ${header.tag}`;
+    const tag = tagOf(bytes[at] ?? 0);
+    if (tag !== signatureTag) {
+      const what = tagNames.get(tag ?? 0) ?? (tag === undefined ? 'other data' : `a packet of type ${tag}`);
       throw unreadable(location, `it holds ${what}, not detached signatures alone`);
     }
+    const header = readHeader(bytes, at);
+    if (!header) throw unreadable(location, 'it is damaged or cut short');
     if (packets.length === maximum) {
       const details = { limit: 'signatures', maximum };
       throw new ImageError('LIMIT_EXCEEDED', `more than ${maximum} signatures in ${location}`, details);
@@ -58,19 +59,20 @@ export function splitSignatureFile(file: Uint8Array, { location, maximum }: Sign
   return packets;
 }
 
-type Header = { readonly tag: number; readonly start: number; readonly end: number };
+/** Undefined: not the start of a packet. */
+function tagOf(first: number): number | undefined {
+  if ((first & 0x80) === 0) return undefined;
+  return (first & 0x40) !== 0 ? first & 0x3f : (first >> 2) & 0x0f;
+}
 
-/** Undefined: not a packet, of partial or indeterminate length, or longer than the file. */
-function readHeader(bytes: Uint8Array, at: number): Header | undefined {
+/** Where a packet's body starts and ends. Undefined: of partial or indeterminate length, or longer than the file. */
+function readHeader(bytes: Uint8Array, at: number): { readonly start: number; readonly end: number } | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset + at, bytes.length - at);
   const first = view.getUint8(0);
-  if ((first & 0x80) === 0) return undefined;
-  const isNew = (first & 0x40) !== 0;
-  const tag = isNew ? first & 0x3f : (first >> 2) & 0x0f;
-  const length = isNew ? newLength(view) : oldLength(view, first & 0x03);
+  const length = (first & 0x40) !== 0 ? newLength(view) : oldLength(view, first & 0x03);
   if (!length || length.header + length.body > view.byteLength) return undefined;
   const start = at + length.header;
-  return { tag, start, end: start + length.body };
+  return { start, end: start + length.body };
 }
 
 type Length = { readonly header: number; readonly body: number };
