@@ -1,0 +1,113 @@
+import { existsSync } from 'node:fs';
+import { readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import test from 'ava';
+
+import { hasCode } from '../../src/errors.ts';
+import { commitBlob, openTestStore, prepareBlob } from '../helpers/blob.ts';
+
+test('a commit puts the blob under its ID, read-only, and lists what was said of it', async (t) => {
+  const store = await openTestStore(t);
+  const content = Buffer.from('an image');
+  const before = Date.now();
+  const commit = await prepareBlob(store, { content, labels: { version: '1' }, verified: ['aa'], latest: true });
+
+  const image = await store.commit(commit);
+
+  t.like(image, commit.image);
+  t.true(image.importedAtMs >= before && image.importedAtMs <= Date.now());
+  t.is(image.lastUsedAtMs, image.importedAtMs);
+  t.deepEqual(await readFile(store.blobPath(image.imageId)), content);
+  t.is((await stat(store.blobPath(image.imageId))).mode & 0o777, 0o444);
+  t.false(existsSync(commit.path));
+  t.is(await store.blobState(image.imageId), 'intact');
+});
+
+test('thousands of commits at once share their syncs', async (t) => {
+  const store = await openTestStore(t);
+  const commits = await Promise.all(Array.from({ length: 3000 }, () => prepareBlob(store)));
+  const startedAt = performance.now();
+
+  const images = await Promise.all(commits.map((commit) => store.commit(commit)));
+
+  t.true(performance.now() - startedAt < 15_000); // each with a sync of its own, it would be minutes on many disks
+  t.is(new Set(images.map(({ imageId }) => imageId)).size, 3000);
+  t.is((await readdir(join(store.dir, 'blobs', 'sha512'))).length, 3000);
+});
+
+test('a commit that fails does not fail the others of its group, and leaves nothing', async (t) => {
+  const store = await openTestStore(t);
+  const good = await prepareBlob(store);
+  const absent = { ...(await prepareBlob(store)), path: store.temporaryPath() };
+  const short = await prepareBlob(store, { size: 63 });
+
+  const [first, second, third] = await Promise.allSettled([good, absent, short].map((commit) => store.commit(commit)));
+
+  t.is(first?.status, 'fulfilled');
+  t.true(second?.status === 'rejected' && hasCode(second.reason, 'STORE_CORRUPT'));
+  t.true(third?.status === 'rejected' && hasCode(third.reason, 'STORE_CORRUPT'));
+  t.is((await Array.fromAsync(store.images())).length, 1);
+  t.is((await readdir(join(store.dir, 'blobs', 'sha512'))).length, 1);
+  t.false(existsSync(short.path));
+});
+
+test('a second import keeps latest, use and verification, and adds signers', async (t) => {
+  const store = await openTestStore(t);
+  const content = Buffer.from('the same');
+  const verified = { content, verified: ['aa', 'bb'], source: 'https://signed.example.com/a', latest: true };
+  await commitBlob(store, verified);
+
+  const unverified = await commitBlob(store, { content, source: '/elsewhere' });
+  t.deepEqual(unverified.verified, ['aa', 'bb']);
+  t.true(unverified.latest);
+  t.is(unverified.source, 'https://signed.example.com/a');
+
+  const again = await commitBlob(store, { content, verified: ['bb', 'cc'], source: '/signed' });
+  t.deepEqual(again.verified, ['aa', 'bb', 'cc']);
+  t.is(again.source, '/signed');
+});
+
+test('a blob that was replaced behind the index is changed until it is confirmed, a removed one missing', async (t) => {
+  const store = await openTestStore(t);
+  const content = Buffer.from('an image');
+  const { imageId } = await commitBlob(store, { content });
+  const path = store.blobPath(imageId);
+
+  await utimes(path, 1, 1);
+  t.is(await store.blobState(imageId), 'changed');
+  await store.confirmBlob(imageId);
+  t.is(await store.blobState(imageId), 'intact');
+
+  await writeFile(path, 'an imagE longer');
+  t.is(await store.blobState(imageId), 'changed');
+  await t.throwsAsync(store.confirmBlob(imageId), { code: 'STORE_CORRUPT' });
+
+  await store.remove(imageId);
+  t.is(await store.blobState(imageId), 'missing');
+});
+
+test('a damaged blob is replaced by a commit of the same image; who reads the old one reads on', async (t) => {
+  const store = await openTestStore(t);
+  const content = Buffer.from('an image');
+  const { imageId } = await commitBlob(store, { content });
+  await writeFile(store.blobPath(imageId), 'damaged!');
+
+  await commitBlob(store, { content });
+
+  t.deepEqual(await readFile(store.blobPath(imageId)), content);
+  t.is(await store.blobState(imageId), 'intact');
+});
+
+test('use is noted by close at the latest, and never goes back', async (t) => {
+  const store = await openTestStore(t);
+  const { imageId, lastUsedAtMs } = await commitBlob(store);
+  while (Date.now() === lastUsedAtMs);
+
+  store.touch(imageId);
+  await store.close();
+
+  const { openStore } = await import('../../src/store/open-store.ts');
+  await using reader = await openStore({ dir: store.dir, readOnly: true });
+  t.true(((await reader.getImage(imageId))?.lastUsedAtMs ?? 0) > lastUsedAtMs);
+});

@@ -1,0 +1,141 @@
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+
+import test from 'ava';
+
+import { hasCode } from '../../src/errors.ts';
+import type { Store } from '../../src/store/store.ts';
+import { commitBlob, openTestStore } from '../helpers/blob.ts';
+
+/** Rewrites rows behind the store's back. */
+function rewrite(store: Store, sql: string): void {
+  const db = new DatabaseSync(join(store.dir, 'index.sqlite'));
+  db.exec(sql);
+  db.close();
+}
+
+const noLabels = new Map<string, string>();
+
+test('a whole ID and any beginning that only one image has resolve to it', async (t) => {
+  const store = await openTestStore(t);
+  const { imageId } = await commitBlob(store);
+
+  t.is(await store.resolveId(imageId), imageId); // T2
+  t.is(await store.resolveId(imageId.slice(0, 'sha512-'.length + 64)), imageId);
+  t.is(await store.resolveId(imageId.slice(0, 'sha512-'.length + 2).toUpperCase().replace('SHA', 'sha')), imageId); // T3
+});
+
+test('a beginning that several images have is ambiguous and names them', async (t) => {
+  const store = await openTestStore(t);
+  const images = await Promise.all(Array.from({ length: 300 }, () => commitBlob(store))); // 256 beginnings of two digits
+  const counts = Map.groupBy(images, ({ imageId }) => imageId.slice(0, 9));
+  const [prefix, several] = [...counts].find(([, group]) => group.length > 1) ?? t.fail('no two begin alike');
+
+  const error = await t.throwsAsync(store.resolveId(prefix)); // T4
+
+  t.true(hasCode(error, 'ID_AMBIGUOUS') && error.details.candidates.length === several.length);
+});
+
+test('what is no beginning of an ID, a single digit, and an unknown one are told apart', async (t) => {
+  const store = await openTestStore(t);
+  await t.throwsAsync(store.resolveId('badprefix-1'), { code: 'REFERENCE_INVALID' }); // T5
+  await t.throwsAsync(store.resolveId('sha512-1'), { code: 'ID_TOO_SHORT' }); // T6
+  await t.throwsAsync(store.resolveId('sha512-12'), { code: 'NOT_IN_STORE' });
+});
+
+test('a name that no image has finds nothing', async (t) => {
+  const store = await openTestStore(t);
+  t.is(await store.findImage('example.com/app', noLabels), undefined); // T9
+  t.deepEqual(await store.imagesNamed('example.com/app'), []);
+});
+
+test('every label that is asked for must be there with its value; others do not matter', async (t) => {
+  const store = await openTestStore(t);
+  const image = await commitBlob(store, { labels: { version: '1', os: 'linux' } });
+
+  const find = (labels: Record<string, string>) => store.findImage('example.com/app', new Map(Object.entries(labels)));
+  t.deepEqual(await find({}), image); // T10
+  t.deepEqual(await find({ os: 'linux' }), image);
+  t.deepEqual(await find({ version: '1', os: 'linux' }), image);
+  t.is(await find({ version: '2' }), undefined);
+  t.is(await find({ version: '1', os: 'freebsd' }), undefined);
+  t.is(await find({ arch: 'amd64' }), undefined);
+});
+
+test('without a version the image flagged latest wins, however old; with one it is the one asked for', async (t) => {
+  const store = await openTestStore(t);
+  const flagged = await commitBlob(store, { labels: { version: '1.0.0' }, latest: true });
+  const newer = await commitBlob(store, { labels: { version: '2.0.0' } });
+  rewrite(store, `UPDATE images SET imported_at = 1000 WHERE id = '${flagged.imageId.slice(7)}'`);
+
+  const find = async (version?: string) =>
+    (await store.findImage('example.com/app', new Map(version === undefined ? [] : [['version', version]])))?.imageId;
+  t.is(await find(), flagged.imageId); // T12
+  t.is(await find('1.0.0'), flagged.imageId); // T11
+  t.is(await find('2.0.0'), newer.imageId);
+});
+
+test('among equals the later import wins, and of one moment the first that came', async (t) => {
+  const store = await openTestStore(t);
+  const images = [];
+  for (let count = 0; count < 4; count += 1) images.push(await commitBlob(store, { labels: { version: '1' } }));
+  const find = async (labels = noLabels) => (await store.findImage('example.com/app', labels))?.imageId;
+
+  rewrite(store, 'UPDATE images SET imported_at = 5000 + (seq = 2)');
+  t.is(await find(), images[1]?.imageId);
+  t.is(await find(new Map([['version', '1']])), images[1]?.imageId);
+
+  rewrite(store, 'UPDATE images SET imported_at = 5000');
+  t.is(await find(), images[0]?.imageId);
+  t.is(await find(new Map([['version', '1']])), images[0]?.imageId);
+});
+
+test('a damaged row is STORE_CORRUPT for those who need it and hides no other image', async (t) => {
+  const store = await openTestStore(t);
+  const good = await commitBlob(store, { name: 'example.com/good' });
+  const bad = await commitBlob(store, { name: 'example.com/bad' });
+  rewrite(store, "UPDATE images SET labels = '[1' WHERE name = 'example.com/bad'");
+
+  await t.throwsAsync(store.getImage(bad.imageId), { code: 'STORE_CORRUPT' });
+  t.deepEqual(await store.findImage('example.com/good', noLabels), good);
+});
+
+test('the same image twice is one row, another of the same name is a second', async (t) => {
+  const store = await openTestStore(t);
+  const content = Buffer.from('the same');
+  await commitBlob(store, { content });
+  await commitBlob(store, { content });
+  t.is((await store.imagesNamed('example.com/app')).length, 1); // T16
+  await commitBlob(store);
+  t.is((await store.imagesNamed('example.com/app')).length, 2); // T17
+});
+
+test('all images are listed by import time, across pages, each once', async (t) => {
+  const store = await openTestStore(t);
+  await Promise.all(Array.from({ length: 600 }, () => commitBlob(store)));
+  rewrite(store, 'UPDATE images SET imported_at = 1000 + seq % 2');
+
+  const images = await Array.fromAsync(store.images());
+
+  t.is(new Set(images.map(({ imageId }) => imageId)).size, 600);
+  const times = images.map(({ importedAtMs }) => importedAtMs);
+  t.deepEqual(times, times.toSorted((a, b) => a - b));
+});
+
+test('a manifest is given back as it stood in the archive', async (t) => {
+  const store = await openTestStore(t);
+  const { imageId } = await commitBlob(store);
+  t.is(await store.manifest(imageId), '{"acKind":"ImageManifest"}');
+  await store.remove(imageId);
+  await t.throwsAsync(store.manifest(imageId), { code: 'NOT_IN_STORE' }); // T8
+});
+
+test('dependencies come back as they went in', async (t) => {
+  const store = await openTestStore(t);
+  const dependencies = [
+    { imageName: 'example.com/base', labels: new Map([['version', '1'], ['10', 'x'], ['2', 'y']]), imageId: 'sha512-ab', size: 3 },
+    { imageName: 'example.com/other', labels: new Map<string, string>() },
+  ];
+  const { imageId } = await commitBlob(store, { dependencies });
+  t.deepEqual((await store.getImage(imageId))?.dependencies, dependencies);
+});
