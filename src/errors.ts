@@ -17,7 +17,7 @@ export type ErrorDetails = {
   FILE_NOT_FOUND: { readonly path: string };
   DISCOVERY_FAILED: { readonly name: string; readonly attempts: readonly string[] };
   PLATFORM_MISSING: { readonly wanted: string; readonly available: readonly string[] };
-  HTTP_STATUS: { readonly url: string; readonly status: number };
+  HTTP_STATUS: { readonly url: string; readonly status: number; readonly retryAfterMs?: number };
 
   /** Not an archive we read, or a damaged one. `looksLike` names what the bytes look like. */
   ARCHIVE_UNREADABLE: { readonly path: string; readonly looksLike?: string };

@@ -19,10 +19,18 @@ export type TransportResponse = {
   readonly body: AsyncIterable<Uint8Array>;
 };
 
-/** The replaceable session that performs one exchange. Rejects with NETWORK, TLS, TIMEOUT or RESPONSE_INVALID. */
+/**
+ * The replaceable session that performs one exchange. It and its body reject with NETWORK, TLS, TIMEOUT, LENGTH_MISMATCH
+ * or RESPONSE_INVALID, and promptly with the signal's reason once that is aborted. What the body holds back is bounded.
+ */
 export type Transport = (request: TransportRequest, signal: AbortSignal) => Promise<TransportResponse>;
 
-export type ConnectTo = { readonly host: string; readonly port: string; readonly toHost: string; readonly toPort: string };
+export type ConnectTo = {
+  readonly host: string;
+  readonly port: string;
+  readonly toHost: string;
+  readonly toPort: string;
+};
 
 export type HttpTimeouts = {
   readonly connectMs: number;
@@ -63,13 +71,21 @@ export type HttpOptions = {
 /** Told of what a request goes through; none of these may throw. */
 export type HttpObserver = {
   readonly onRequest?: (url: string) => void;
-  readonly onRetry?: (retry: { readonly url: string; readonly attempt: number; readonly delayMs: number; readonly code: string }) => void;
+  readonly onRetry?: (retry: {
+    readonly url: string;
+    readonly attempt: number;
+    readonly delayMs: number;
+    readonly code: string;
+  }) => void;
 };
 
 /** A small body, whole: a signature, a page, a key. */
 export type DocumentRequest = {
+  /** Default GET; the body of a HEAD is empty. */
+  readonly method?: 'GET' | 'HEAD';
   readonly url: string;
   readonly limit: { readonly name: string; readonly bytes: number };
+  /** Lower-case names; `authorization` and `cookie` go to the origin of `url` only, never along a redirect away from it. */
   readonly headers?: Readonly<Record<string, string>>;
   /** Statuses that are answers; any other is HTTP_STATUS. */
   readonly statuses: readonly number[];
@@ -78,7 +94,12 @@ export type DocumentRequest = {
   readonly observer?: HttpObserver;
 };
 
-export type Document = { readonly status: number; readonly headers: Headers; readonly url: string; readonly body: Uint8Array };
+export type Document = {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly url: string;
+  readonly body: Uint8Array;
+};
 
 /** Where a download's bytes go; what is there already decides the Range that is asked for. */
 export type Sink = {
@@ -91,6 +112,10 @@ export type Sink = {
 
 export type DownloadRequest = {
   readonly url: string;
+  /** As those of a document. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** The digest of the body is known beforehand: it may be resumed without a validator. */
+  readonly immutable?: boolean;
   readonly sink: Sink;
   /** Makes the request conditional when the sink is empty. */
   readonly known?: { readonly etag?: string; readonly lastModified?: string };

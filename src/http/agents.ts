@@ -1,0 +1,99 @@
+import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
+
+import { Agent, Pool, type Dispatcher } from 'undici';
+
+import { ImageError } from '../errors.ts';
+import { targetOf } from './connect-to.ts';
+import { createConnector, type Wiring } from './connector.ts';
+import { parseDenyNet } from './deny-net.ts';
+import { directly, throughTunnel } from './open-socket.ts';
+import { parseProxies } from './proxy.ts';
+import type { HttpOptions, TransportRequest } from './types.ts';
+
+/** The connections to origins and to proxies. */
+export type Agents = {
+  dispatch(request: TransportRequest, handler: Dispatcher.DispatchHandler): void;
+  /** True for what a proxy answers in the place of the origin. */
+  isForwarded(url: string): boolean;
+  /** True while a reset tears a connection down, which makes a body without a length look complete. */
+  isResetting(): boolean;
+  /** Cuts what is still under way. */
+  close(): Promise<void>;
+};
+
+// Time is kept by the transport: undici waits longer than it says, and does not cover the tunnels of proxies.
+const settings = { maxHeaderSize: 64 * 1024, headersTimeout: 0, bodyTimeout: 0 };
+
+export function openAgents(options: HttpOptions): Agents {
+  const { timeouts, connectTo, insecureTls } = options;
+  const denyNet = parseDenyNet(options.denyNet);
+  const proxyFor = parseProxies(options.proxy);
+  const closing = new AbortController();
+  let resetting = false;
+  const wiring: Wiring = {
+    connectMs: timeouts.connectMs,
+    secureContext: lazySecureContext(options.ca),
+    insecureTls,
+    closing: closing.signal,
+    onSocket: (socket) => {
+      socket.on('error', () => {
+        resetting = true;
+        queueMicrotask(() => (resetting = false));
+      });
+    },
+  };
+  const proxies = new Agent({
+    factory: (origin) => {
+      const url = new URL(origin);
+      return new Pool(url, { ...settings, connect: createConnector(url, directly(targetOf(url, [])), wiring) });
+    },
+  });
+  const origins = new Agent({
+    factory: (origin) => {
+      const url = new URL(origin);
+      const [target, proxy] = [targetOf(url, connectTo), proxyFor(url)];
+      const open = proxy ? throughTunnel(target, proxy, proxies, denyNet) : directly(target, denyNet);
+      return new Pool(url, { ...settings, connect: createConnector(url, open, wiring) });
+    },
+  });
+  const forwarder = (url: URL) => (url.protocol === 'http:' ? proxyFor(url) : undefined);
+
+  return {
+    dispatch({ method, url, headers }, handler) {
+      const { origin, host, pathname, search, href } = new URL(url);
+      const proxy = forwarder(new URL(url));
+      if (!proxy) {
+        origins.dispatch({ origin, method, path: pathname + search, headers }, handler);
+        return;
+      }
+      denyNet?.check(targetOf(new URL(url), []).host);
+      const forwarded = {
+        host,
+        ...headers,
+        ...(proxy.authorization && { 'proxy-authorization': proxy.authorization }),
+      };
+      // without a server name undici would ask an https proxy for the certificate of the Host header
+      const request = {
+        origin: proxy.origin,
+        method,
+        path: href,
+        headers: forwarded,
+        servername: proxy.origin.hostname,
+      };
+      proxies.dispatch(request, handler);
+    },
+    isForwarded: (url) => forwarder(new URL(url)) !== undefined,
+    isResetting: () => resetting,
+    async close() {
+      const reason = new ImageError('CANCELLED', 'the http client was closed', { reason: 'closed' });
+      closing.abort(reason);
+      await Promise.all([origins.destroy(reason), proxies.destroy(reason)]);
+    },
+  };
+}
+
+/** Made at the first https connection: to read the roots takes a while. */
+function lazySecureContext(ca: readonly string[] = []): () => SecureContext {
+  let context: SecureContext | undefined;
+  return () => (context ??= createSecureContext(ca.length > 0 ? { ca: [...getCACertificates('default'), ...ca] } : {}));
+}

@@ -1,0 +1,42 @@
+import { isImageError } from '../errors.ts';
+import { showUrl } from '../image/show-url.ts';
+import type { HttpContext } from './context.ts';
+import { decideRetry } from './retry.ts';
+import type { HttpObserver } from './types.ts';
+
+export type Trying = {
+  readonly url: string;
+  /** Tries after the first. */
+  readonly retries: number;
+  readonly observer: HttpObserver | undefined;
+};
+
+/**
+ * Repeats a try until it succeeds or its failure is final.
+ *
+ * @param attempt - calls `progress` when it has brought something that will not have to be brought again: the count of
+ *   tries starts anew.
+ * @throws what the last try threw; the signal's reason once that is aborted.
+ */
+export async function withRetries<T>(
+  { options, clock }: HttpContext,
+  { url, retries, observer }: Trying,
+  attempt: (progress: () => void) => Promise<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  const policy = { retries, retryAfterMs: options.limits.retryAfterMs, random: clock.random };
+  let failed = 0;
+  for (;;) {
+    try {
+      return await attempt(() => (failed = 0));
+    } catch (error) {
+      signal.throwIfAborted();
+      failed += 1;
+      const decision = decideRetry(policy, failed, error);
+      if (decision.kind === 'give-up') throw decision.error;
+      const code = isImageError(error) ? error.code : 'INTERNAL';
+      observer?.onRetry?.({ url: showUrl(url), attempt: failed, delayMs: decision.delayMs, code });
+      await clock.sleep(decision.delayMs, signal);
+    }
+  }
+}

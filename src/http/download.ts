@@ -1,0 +1,77 @@
+import { withRetries } from './attempts.ts';
+import type { HttpContext } from './context.ts';
+import { withAnswer } from './redirects.ts';
+import { judge, type Asked } from './resume.ts';
+import { statusError } from './status.ts';
+import { createTransfer, type Transfer } from './transfer.ts';
+import type { Downloaded, DownloadRequest } from './types.ts';
+import { freshnessOf } from './validator.ts';
+
+/**
+ * Brings a body into a sink and resumes it as often as it takes; the bytes in the sink are always those of one version.
+ *
+ * @throws ImageError HTTP_STATUS, LIMIT_EXCEEDED, RATE_LIMITED, REDIRECT_REFUSED, what networks do, what the sink throws.
+ * @see docs/rules.md H2, H3, H4, H6, H11
+ */
+export function download(context: HttpContext, request: DownloadRequest, signal: AbortSignal): Promise<Downloaded> {
+  const transfer = createTransfer(context, request, signal);
+  const { url, observer } = request;
+  return withRetries(
+    context,
+    { url, retries: context.options.retries, observer },
+    async (progress) => {
+      const first = await attempt(context, request, transfer, progress, signal);
+      const result = first === 'start-over' ? await attempt(context, request, transfer, progress, signal) : first;
+      if (result === 'start-over') throw new TypeError('a download starts over once');
+      return result;
+    },
+    signal,
+  );
+}
+
+async function attempt(
+  context: HttpContext,
+  { url, headers, known, observer }: DownloadRequest,
+  transfer: Transfer,
+  progress: () => void,
+  signal: AbortSignal,
+): Promise<Downloaded | 'start-over'> {
+  const asked = transfer.ask();
+  return withAnswer(
+    context,
+    { method: 'GET', url, headers: { ...headers, ...headersFor(asked, known) } },
+    observer,
+    async (answer) => {
+      const verdict = judge(asked, answer.status, answer.headers);
+      switch (verdict.kind) {
+        case 'whole':
+        case 'rest':
+          return transfer.take(answer, verdict, progress);
+        case 'nothing-missing':
+          return transfer.takeNothing(answer);
+        case 'not-modified':
+          return { kind: 'not-modified', freshness: { ...known, ...freshnessOf(answer.headers) } };
+        case 'start-over':
+          if (transfer.startOver(verdict.mayResumeLater)) return 'start-over';
+          throw statusError(answer, context.clock.now());
+        case 'refused':
+          throw statusError(answer, context.clock.now());
+      }
+    },
+    signal,
+  );
+}
+
+function headersFor(asked: Asked, known: DownloadRequest['known'] = {}): Record<string, string> {
+  switch (asked.kind) {
+    case 'whole':
+      return {};
+    case 'unless-known':
+      return {
+        ...(known.etag !== undefined && { 'if-none-match': known.etag }),
+        ...(known.lastModified !== undefined && { 'if-modified-since': known.lastModified }),
+      };
+    case 'rest':
+      return { range: `bytes=${asked.from}-`, ...(asked.validator && { 'if-range': asked.validator.value }) };
+  }
+}

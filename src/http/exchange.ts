@@ -1,0 +1,62 @@
+import { ImageError } from '../errors.ts';
+import { showUrl } from '../image/show-url.ts';
+import type { HttpContext } from './context.ts';
+import { contentLength } from './headers.ts';
+import type { TransportRequest, TransportResponse } from './types.ts';
+import { watched } from './watch.ts';
+
+/** A body so small is read to its end when nobody wants it, so that the connection can serve again. */
+const restBytes = 64 * 1024;
+const restMs = 250;
+const windowMs = 5000;
+
+/**
+ * One request and its answer, which lives as long as `use` runs; its body fails with STALLED when it does not keep pace.
+ *
+ * @throws what the transport and `use` throw; the signal's reason once that is aborted.
+ */
+export async function withExchange<T>(
+  { transport, options, clock }: HttpContext,
+  request: TransportRequest,
+  use: (response: TransportResponse) => Promise<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  signal.throwIfAborted();
+  const exchange = new AbortController();
+  const stop = () => exchange.abort(signal.reason);
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    const response = await transport(request, exchange.signal);
+    const pace = { stallMs: options.timeouts.stallMs, minRate: options.minRate, windowMs };
+    const body = watched(response.body, pace, clock, ({ bytes, what }) => {
+      const details = { url: showUrl(request.url), bytes };
+      exchange.abort(new ImageError('STALLED', `${what}, after ${bytes} bytes`, details));
+    });
+    try {
+      return await use({ ...response, body });
+    } finally {
+      await finish(response, body, exchange);
+    }
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}
+
+/** Leaves nothing of an answer behind, and the connection usable if that is cheap. */
+async function finish(
+  { headers }: TransportResponse,
+  body: AsyncIterable<Uint8Array>,
+  exchange: AbortController,
+): Promise<void> {
+  const timer = setTimeout(() => exchange.abort(), restMs);
+  try {
+    const isSmall = (contentLength(headers) ?? Infinity) <= restBytes;
+    const rest = body[Symbol.asyncIterator]();
+    while (isSmall && !(await rest.next()).done);
+  } catch {
+    // an answer that is not wanted may fail
+  } finally {
+    clearTimeout(timer);
+    exchange.abort(); // nothing, if it has come to its end
+  }
+}

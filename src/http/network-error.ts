@@ -1,0 +1,91 @@
+import { ImageError, isImageError } from '../errors.ts';
+import { showUrl } from '../image/show-url.ts';
+import { show } from '../image/show.ts';
+import type { HttpTimeouts } from './types.ts';
+
+/** How far an exchange had come when it failed. Bytes are those of the body. */
+export type Progress = { readonly received: number; readonly expected: number | undefined } | undefined;
+
+/**
+ * A failure of sockets, TLS, parser or DNS as an ImageError; what is none of these is returned as it is.
+ *
+ * @param progress - undefined before the headers are there.
+ */
+export function networkError(error: unknown, url: string, timeouts: HttpTimeouts, progress: Progress): unknown {
+  if (isImageError(error) || !(error instanceof Error)) return error;
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  const shown = { url: showUrl(url) };
+  if (code === 'UND_ERR_CONNECT_TIMEOUT') return timeout(shown.url, 'no connection', timeouts.connectMs, error);
+  if (code === 'UND_ERR_HEADERS_TIMEOUT') return timeout(shown.url, 'no answer', timeouts.headersMs, error);
+  const certificate = certificateProblem(code);
+  if (certificate !== undefined) {
+    return new ImageError('TLS', `${certificate} (${host(url)})`, { ...shown, reason: code }, { cause: error });
+  }
+  if (progress === undefined && isMalformed(code, error)) {
+    const what = code === 'UND_ERR_HEADERS_OVERFLOW' ? 'headers of more than 64 KiB' : show(error.message);
+    return new ImageError('RESPONSE_INVALID', `not a proper HTTP response: ${what}`, shown, { cause: error });
+  }
+  if (progress && /^HPE_(?!INVALID_EOF_STATE)/.test(code)) {
+    const message = `malformed HTTP body after ${progress.received} bytes: ${show(error.message)}`;
+    return new ImageError('RESPONSE_INVALID', message, shown, { cause: error });
+  }
+  if (progress?.expected !== undefined && /^UND_ERR_(RES_CONTENT_LENGTH_MISMATCH|SOCKET)$/.test(code)) {
+    const { expected, received } = progress;
+    const message = `the body ended after ${received} of ${expected} bytes`;
+    return new ImageError('LENGTH_MISMATCH', message, { ...shown, expected, received }, { cause: error });
+  }
+  if (code === '') return error;
+  const message = `${problems[code] ?? show(error.message || code)} (${host(url)})`;
+  return new ImageError('NETWORK', message, { ...shown, reason: code }, { cause: error });
+}
+
+function timeout(url: string, what: string, waitedMs: number, cause: Error): ImageError {
+  return new ImageError('TIMEOUT', `${what} within ${waitedMs / 1000} s`, { url, waitedMs }, { cause });
+}
+
+function isMalformed(code: string, error: Error): boolean {
+  if (code === 'UND_ERR_SOCKET') return /^bad (response|upgrade)$/.test(error.message);
+  return (
+    code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW' || code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH'
+  );
+}
+
+function certificateProblem(code: string): string | undefined {
+  if (code in certificates) return certificates[code];
+  if (/^(CERT_|UNABLE_TO_|CRL_|ERROR_IN_|INVALID_)/.test(code)) return `the certificate is not good: ${code}`;
+  return /^(ERR_SSL_|ERR_TLS_|EPROTO$)/.test(code) ? `no TLS connection: ${code}` : undefined;
+}
+
+const unknownAuthority = 'the certificate is signed by an unknown authority';
+
+const certificates: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED: "the certificate has expired, or this machine's clock is wrong",
+  CERT_NOT_YET_VALID: "the certificate is not valid yet, or this machine's clock is wrong",
+  CERT_REVOKED: 'the certificate is revoked',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'the certificate is for another host',
+  DEPTH_ZERO_SELF_SIGNED_CERT: unknownAuthority,
+  SELF_SIGNED_CERT_IN_CHAIN: unknownAuthority,
+  UNABLE_TO_GET_ISSUER_CERT: unknownAuthority,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: unknownAuthority,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: unknownAuthority,
+};
+
+const cut = 'the connection was cut';
+
+const problems: Readonly<Record<string, string>> = {
+  EAI_AGAIN: 'the name cannot be resolved at the moment',
+  ENOTFOUND: 'no such host',
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: cut,
+  EPIPE: cut,
+  UND_ERR_SOCKET: cut,
+  HPE_INVALID_EOF_STATE: cut,
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: cut,
+  EHOSTUNREACH: 'no route to the host',
+  ENETUNREACH: 'no route to the network',
+  ETIMEDOUT: 'the connection timed out',
+};
+
+function host(url: string): string {
+  return show(URL.parse(url)?.host ?? '');
+}

@@ -1,0 +1,41 @@
+import { X509Certificate } from 'node:crypto';
+
+import { ImageError } from '../errors.ts';
+import { openAgents } from './agents.ts';
+import { systemClock, type Clock } from './clock.ts';
+import type { HttpContext } from './context.ts';
+import { getDocument } from './document.ts';
+import { download } from './download.ts';
+import { rateLimiter } from './rate-limit.ts';
+import type { Http, HttpOptions } from './types.ts';
+import { undiciTransport } from './undici-transport.ts';
+
+/**
+ * Opens what fetches over HTTP; connections are made and kept as they are needed.
+ *
+ * @throws ImageError USAGE for certificates, proxies and CIDR blocks that cannot be read.
+ */
+export function openHttp(options: HttpOptions, clock: Clock = systemClock): Http {
+  checkCertificates(options.ca ?? []);
+  const agents = openAgents(options);
+  const context: HttpContext = {
+    transport: options.transport ?? undiciTransport(agents, options.timeouts),
+    options,
+    clock,
+    limiter: options.limitRate === undefined ? undefined : rateLimiter(options.limitRate, clock),
+  };
+  return {
+    getDocument: (request, signal) => getDocument(context, request, signal),
+    download: (request, signal) => download(context, request, signal),
+    close: () => agents.close(),
+    [Symbol.asyncDispose]: () => agents.close(),
+  };
+}
+
+function checkCertificates(ca: readonly string[]): void {
+  try {
+    for (const pem of ca) new X509Certificate(pem);
+  } catch (cause) {
+    throw new ImageError('USAGE', 'not a certificate in PEM form', { option: 'ca-file' }, { cause });
+  }
+}

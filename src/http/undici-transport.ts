@@ -1,0 +1,94 @@
+import { errors, type Dispatcher } from 'undici';
+
+import type { Agents } from './agents.ts';
+import { bodyQueue, type BodyQueue } from './body-queue.ts';
+import { connectCause } from './connector.ts';
+import { contentLength } from './headers.ts';
+import { networkError } from './network-error.ts';
+import { proxyRefusal } from './open-socket.ts';
+import type { Headers, HttpTimeouts, Transport, TransportResponse } from './types.ts';
+
+/** What a body may hold back before its socket is paused. */
+const queueBytes = 256 * 1024;
+
+/** The session over undici, straight on its dispatcher: its streams would join, and so copy, what the sockets bring. */
+export function undiciTransport(agents: Agents, timeouts: HttpTimeouts): Transport {
+  return (request, signal) => {
+    const { promise, resolve, reject } = Promise.withResolvers<TransportResponse>();
+    let controller: Dispatcher.DispatchController | undefined;
+    let body: BodyQueue | undefined;
+    let timer: NodeJS.Timeout | undefined;
+    let received = 0;
+    let expected: number | undefined;
+
+    const settle = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', stop);
+    };
+    const fail = (error: unknown) => {
+      settle();
+      reject(error);
+      body?.fail(error);
+    };
+    const cancel = (reason: unknown) => {
+      settle();
+      controller?.abort(reason as Error);
+    };
+    const stop = () => {
+      fail(signal.reason);
+      cancel(signal.reason);
+    };
+    const late = () => {
+      if (!body) controller?.abort(new errors.HeadersTimeoutError());
+    };
+    const start = (status: number, headers: Headers) => {
+      clearTimeout(timer);
+      if (request.method === 'GET') expected = contentLength(headers);
+      body = bodyQueue(
+        {
+          pause: () => controller?.pause(),
+          resume: () => controller?.resume(),
+          cancel: () => cancel(new errors.RequestAbortedError()),
+        },
+        queueBytes,
+      );
+      resolve({ status, headers, body });
+    };
+    const translate = (error: unknown) =>
+      networkError(connectCause(error), request.url, timeouts, body && { received, expected });
+
+    if (signal.aborted) return Promise.reject(signal.reason as Error);
+    signal.addEventListener('abort', stop, { once: true });
+    const handler: Dispatcher.DispatchHandler = {
+      onRequestStart(started) {
+        controller = started;
+        if (signal.aborted) started.abort(signal.reason as Error);
+        else timer = setTimeout(() => setImmediate(late), timeouts.headersMs);
+      },
+      onResponseStart(started, status, headers) {
+        if (status < 200) return;
+        if (status === 407 && agents.isForwarded(request.url))
+          started.abort(proxyRefusal(new URL(request.url), status));
+        else start(status, headers as Headers); // undici's type allows for undefined, its parser has none
+      },
+      onResponseData(_, chunk) {
+        received += chunk.byteLength;
+        body?.push(chunk);
+      },
+      onResponseEnd() {
+        if (agents.isResetting()) return fail(translate(new errors.SocketError()));
+        settle();
+        body?.end();
+      },
+      onResponseError(_, error) {
+        fail(translate(error));
+      },
+    };
+    try {
+      agents.dispatch(request, handler);
+    } catch (error) {
+      fail(error);
+    }
+    return promise;
+  };
+}
