@@ -1,4 +1,4 @@
-import { hasCode } from '../errors.ts';
+import { isImageError } from '../errors.ts';
 import type { Dependency } from '../image/manifest.ts';
 import type { Store, StoredImage } from '../store/store.ts';
 
@@ -29,7 +29,7 @@ async function findDependency(
   try {
     return await store.getImage(await store.resolveId(imageId));
   } catch (error) {
-    if (hasCode(error, 'NOT_IN_STORE')) return undefined;
+    if (isImageError(error) && ['NOT_IN_STORE', 'ID_AMBIGUOUS', 'ID_TOO_SHORT'].includes(error.code)) return undefined;
     throw error;
   }
 }

@@ -2,9 +2,9 @@ import { open, stat } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
+import { errnoOf } from '../store/errno.ts';
 import type { StoredImage } from '../store/store.ts';
 import { corrupt, requireSound, type ImagesContext } from './check-blob.ts';
-import { errno } from './write-error.ts';
 
 /**
  * Writes the uncompressed image to a stream, which stays open. What is written cannot be taken back, so the blob is
@@ -21,7 +21,7 @@ export async function exportToStream(
   const { store } = context;
   const path = store.blobPath(image.imageId);
   await using file = await open(path).catch((error: unknown) => {
-    throw corrupt(store, image, errno(error) === 'ENOENT' ? 'missing' : 'unreadable');
+    throw corrupt(store, image, errnoOf(error) === 'ENOENT' ? 'missing' : 'unreadable');
   });
   await requireSound(context, image);
   const [opened, hashed] = await Promise.all([file.stat({ bigint: true }), stat(path, { bigint: true })]);

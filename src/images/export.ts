@@ -5,9 +5,10 @@ import { dirname, join } from 'node:path';
 
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
+import { errnoOf } from '../store/errno.ts';
 import type { StoredImage } from '../store/store.ts';
 import { corrupt, requireSound, type ImagesContext } from './check-blob.ts';
-import { errno, writeError } from './write-error.ts';
+import { writeError } from './write-error.ts';
 
 export type ExportRequest = {
   readonly image: StoredImage;
@@ -36,7 +37,7 @@ export async function exportImage(context: ImagesContext, { image, target, overw
     await (overwrite ? rename(temporary, target) : publish(temporary, target));
     await syncDirectory(dirname(target));
   } catch (error) {
-    if (errno(error) === 'ENOENT' && (await store.blobState(image.imageId)) === 'missing') {
+    if (errnoOf(error) === 'ENOENT' && (await store.blobState(image.imageId)) === 'missing') {
       throw corrupt(store, image, 'missing');
     }
     throw writeError(error, target);
@@ -48,7 +49,7 @@ export async function exportImage(context: ImagesContext, { image, target, overw
 
 async function refuseTaken(target: string, overwrite: boolean): Promise<void> {
   const taken = await stat(target).catch((error: unknown) => {
-    if (errno(error) === 'ENOENT') return undefined;
+    if (errnoOf(error) === 'ENOENT') return undefined;
     throw writeError(error, target);
   });
   if (!taken) return;
@@ -71,8 +72,8 @@ async function publish(temporary: string, target: string): Promise<void> {
   try {
     await link(temporary, target);
   } catch (error) {
-    if (errno(error) === 'EEXIST') throw exists(target);
-    if (!['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP'].includes(errno(error) ?? '')) throw error;
+    if (errnoOf(error) === 'EEXIST') throw exists(target);
+    if (!['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP'].includes(errnoOf(error) ?? '')) throw error;
     await refuseTaken(target, false);
     await rename(temporary, target);
   }

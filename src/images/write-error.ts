@@ -1,15 +1,11 @@
-import { ImageError, isImageError } from '../errors.ts';
+import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
+import { errnoOf } from '../store/errno.ts';
 
-/** The system's name for a failure, such as ENOENT; undefined for any other error. */
-export function errno(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
-}
-
-/** What kept a file from being written, as an ImageError; what is one already, or no system error, stays as it is. */
+/** What kept a file from being written, as an ImageError; any other than a system error stays as it is. */
 export function writeError(error: unknown, path: string): unknown {
-  const code = errno(error);
-  if (isImageError(error) || code === undefined) return error;
+  const code = errnoOf(error);
+  if (!(error instanceof Error && 'syscall' in error) || code === undefined) return error;
   const shown = show(path);
   switch (code) {
     case 'ENOENT':

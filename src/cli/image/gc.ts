@@ -12,11 +12,12 @@ export const gc: Subcommand = (line, { stdout }) => {
   const gracePeriodMs = valueOf(line, 'grace-period', parsePeriod);
   const partialsOlderThanMs = valueOf(line, 'partials-older-than', parsePeriod);
   return {
-    access: dryRun ? 'read' : 'change',
+    access: 'change',
     async run(store) {
+      if (store.readOnly) return []; // there is none: nothing to remove either
       const report = await collect(store, {
         nowMs: Date.now(),
-        dryRun: dryRun || store.readOnly, // a store that is not there: nothing to remove either
+        dryRun,
         ...(gracePeriodMs !== undefined && { gracePeriodMs }),
         ...(partialsOlderThanMs !== undefined && { partialsOlderThanMs }),
       });

@@ -1,0 +1,62 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import type { ExecutionContext } from 'ava';
+
+import { openPool, type Pool } from '../../src/pool/pool.ts';
+import { openStore } from '../../src/store/open-store.ts';
+import type { Store, StoredImage } from '../../src/store/store.ts';
+import { buildAci, type AciOptions } from './archive.ts';
+
+/** A directory of its own for one test, gone afterwards. */
+export async function temporaryDirectory(t: ExecutionContext): Promise<string> {
+  const dir = await mkdtemp(join(tmpdir(), 'longshore-test-'));
+  t.teardown(() => rm(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+/** A real store and real threads, closed when the test ends. */
+export async function storeContext(t: ExecutionContext): Promise<{ readonly store: Store; readonly pool: Pool }> {
+  const dir = join(await temporaryDirectory(t), 'store');
+  const store = await openStore({ dir });
+  t.teardown(() => store.close());
+  const pool = openPool({ workers: Math.min(2, availableParallelism()), sessionsPerWorker: 2 });
+  t.teardown(() => pool.close());
+  return { store, pool };
+}
+
+/** Commits an image as a fetch would, without the fetch. */
+export async function putImage(
+  store: Store,
+  options: AciOptions,
+  about: Partial<Pick<StoredImage, 'source' | 'verified' | 'latest' | 'weak'>> = {},
+): Promise<StoredImage> {
+  const { tar, bytes, imageId, manifest } = await buildAci(options);
+  const path = store.temporaryPath();
+  await writeFile(path, tar, { mode: 0o444 });
+  const { name, version, labels, dependencies = [] } = options;
+  return store.commit({
+    path,
+    manifest,
+    image: {
+      imageId,
+      name,
+      labels: new Map(Object.entries({ ...(version !== undefined && { version }), ...labels })),
+      size: tar.length,
+      digest: `sha256:${createHash('sha256').update(bytes).digest('hex')}`,
+      source: `/images/${name}.aci`,
+      verified: false,
+      weak: false,
+      latest: false,
+      dependencies: dependencies.map(({ imageName, imageID, labels: wanted = [], size }) => ({
+        imageName,
+        labels: new Map(wanted.map((label) => [label.name, label.value])),
+        ...(imageID !== undefined && { imageId: imageID }),
+        ...(size !== undefined && { size }),
+      })),
+      ...about,
+    },
+  });
+}

@@ -1,0 +1,101 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, readdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+
+import test from 'ava';
+
+import { exportToStream } from '../../src/images/export-stream.ts';
+import { exportImage } from '../../src/images/export.ts';
+import { damageFile } from '../helpers/damage.ts';
+import { putImage, storeContext, temporaryDirectory } from '../helpers/stored.ts';
+
+const never = new AbortController().signal;
+
+test('the file is the uncompressed image of mode 0644, whose hash is the image ID (T98)', async (t) => {
+  const context = await storeContext(t);
+  const image = await putImage(context.store, { name: 'example.com/app', size: 3_000_000, compress: 'gzip' });
+  const dir = await temporaryDirectory(t);
+  const target = join(dir, 'app.aci');
+  await exportImage(context, { image, target, overwrite: false });
+  t.is(
+    `sha512-${createHash('sha512')
+      .update(await readFile(target))
+      .digest('hex')}`,
+    image.imageId,
+  );
+  t.is((await stat(target)).mode & 0o7777, 0o644);
+  t.deepEqual(await readdir(dir), ['app.aci']);
+});
+
+test('a file that is there is replaced only with overwrite, anything else never', async (t) => {
+  const context = await storeContext(t);
+  const image = await putImage(context.store, { name: 'example.com/app' });
+  const dir = await temporaryDirectory(t);
+  const [file, folder] = [join(dir, 'app.aci'), join(dir, 'folder')];
+  await writeFile(file, 'mine');
+  await mkdir(folder);
+  await symlink(folder, join(dir, 'link'));
+  await t.throwsAsync(exportImage(context, { image, target: file, overwrite: false }), { code: 'USAGE' });
+  t.is(await readFile(file, 'utf8'), 'mine');
+  for (const target of [folder, join(dir, 'link'), '/dev/null']) {
+    await t.throwsAsync(exportImage(context, { image, target, overwrite: true }), { code: 'USAGE' }, target);
+  }
+  await exportImage(context, { image, target: file, overwrite: true });
+  t.is((await stat(file)).size, image.size);
+  t.deepEqual((await readdir(dir)).sort(), ['app.aci', 'folder', 'link']);
+});
+
+test('a damaged blob is never exported: the target stays as it was and nothing is left beside it', async (t) => {
+  const context = await storeContext(t);
+  const { store } = context;
+  const dir = await temporaryDirectory(t);
+  const target = join(dir, 'app.aci');
+  await writeFile(target, 'before');
+  for (const damage of ['flip', 'cut', 'unlink'] as const) {
+    const image = await putImage(store, { name: `example.com/${damage}`, size: 10_000 });
+    await damageFile(store.blobPath(image.imageId), damage);
+    await t.throwsAsync(exportImage(context, { image, target, overwrite: true }), { code: 'STORE_CORRUPT' }, damage);
+    const output = new PassThrough();
+    await t.throwsAsync(exportToStream(context, image, output, never), { code: 'STORE_CORRUPT' }, damage);
+    output.end();
+    t.is((await buffer(output)).length, 0);
+  }
+  t.is(await readFile(target, 'utf8'), 'before');
+  t.deepEqual(await readdir(dir), ['app.aci']);
+});
+
+test('a directory that is not there is said to be', async (t) => {
+  const context = await storeContext(t);
+  const image = await putImage(context.store, { name: 'example.com/app' });
+  const target = join(await temporaryDirectory(t), 'none', 'app.aci');
+  await t.throwsAsync(exportImage(context, { image, target, overwrite: false }), { code: 'FILE_NOT_FOUND' });
+});
+
+test('a stream gets every byte and stays open', async (t) => {
+  const context = await storeContext(t);
+  const image = await putImage(context.store, { name: 'example.com/app', size: 3_000_000 });
+  const output = new PassThrough();
+  const received = buffer(output);
+  await exportToStream(context, image, output, never);
+  t.false(output.writableEnded);
+  output.end();
+  t.is(
+    `sha512-${createHash('sha512')
+      .update(await received)
+      .digest('hex')}`,
+    image.imageId,
+  );
+});
+
+test('an export counts as use', async (t) => {
+  const context = await storeContext(t);
+  const image = await putImage(context.store, { name: 'example.com/app' });
+  await exportImage(context, { image, target: join(await temporaryDirectory(t), 'app.aci'), overwrite: false });
+  for (let tries = 0; tries < 100; tries++) {
+    if (((await context.store.getImage(image.imageId))?.lastUsedAtMs ?? 0) > image.lastUsedAtMs) break;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  t.true(((await context.store.getImage(image.imageId))?.lastUsedAtMs ?? 0) > image.lastUsedAtMs);
+});

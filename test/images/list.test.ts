@@ -1,0 +1,55 @@
+import test from 'ava';
+
+import { imageRow } from '../../src/images/image-row.ts';
+import { listImages, type ListRequest } from '../../src/images/list.ts';
+import type { StoredImage } from '../../src/store/store.ts';
+import { putImage, storeContext } from '../helpers/stored.ts';
+
+test('images come in the order they were imported unless another is asked for', async (t) => {
+  const { store } = await storeContext(t);
+  await putImage(store, { name: 'b', size: 5000 });
+  await putImage(store, { name: 'c', size: 100_000 });
+  await putImage(store, { name: 'a', size: 20_000 });
+  const names = async (request?: ListRequest): Promise<string> =>
+    (await Array.fromAsync(listImages(store, request))).map(({ name }) => name).join('');
+  t.is(await names(), 'bca');
+  t.is(await names({ order: 'desc' }), 'acb');
+  t.is(await names({ sort: 'name' }), 'abc');
+  t.is(await names({ sort: 'size', order: 'asc' }), 'bac');
+  t.is(await names({ sort: 'size', order: 'desc' }), 'cab');
+});
+
+test('an empty store lists nothing', async (t) => {
+  const { store } = await storeContext(t);
+  t.deepEqual(await Array.fromAsync(listImages(store)), []);
+});
+
+test('a row is plain data: whole IDs, an object of labels, ISO times, and how it was verified', (t) => {
+  const image: StoredImage = {
+    imageId: `sha512-${'0'.repeat(128)}` as StoredImage['imageId'], // its parser has tests of its own
+    name: 'example.com/app',
+    labels: new Map([['version', '1.0']]),
+    size: 10,
+    importedAtMs: 0,
+    lastUsedAtMs: 86_400_000,
+    latest: true,
+    source: 'https://example.com/app.aci',
+    digest: `sha256:${'1'.repeat(64)}`,
+    verified: ['ab'.repeat(20)],
+    weak: false,
+    dependencies: [],
+  };
+  t.deepEqual(imageRow(image), {
+    imageID: image.imageId,
+    name: 'example.com/app',
+    labels: { version: '1.0' },
+    size: 10,
+    importedAt: '1970-01-01T00:00:00.000Z',
+    lastUsedAt: '1970-01-02T00:00:00.000Z',
+    latest: true,
+    source: 'https://example.com/app.aci',
+    verified: ['ab'.repeat(20)],
+    digest: `sha256:${'1'.repeat(64)}`,
+  });
+  t.false(imageRow({ ...image, verified: false }).verified);
+});

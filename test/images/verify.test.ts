@@ -1,0 +1,155 @@
+import { access, copyFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+
+import test from 'ava';
+import fc from 'fast-check';
+
+import { hasCode } from '../../src/errors.ts';
+import { exportImage } from '../../src/images/export.ts';
+import { verifyImages, type Repair } from '../../src/images/verify.ts';
+import type { StoredImage } from '../../src/store/store.ts';
+import { damageFile } from '../helpers/damage.ts';
+import { putImage, storeContext, temporaryDirectory } from '../helpers/stored.ts';
+
+const never = new AbortController().signal;
+type Context = Awaited<ReturnType<typeof storeContext>>;
+
+test('a sound store has nothing to report', async (t) => {
+  const context = await storeContext(t);
+  const images = await putSome(context, 5);
+  t.deepEqual(await verify(context), {
+    checked: 5,
+    bytes: images.reduce((sum, { size }) => sum + size, 0),
+    damaged: [],
+    unreferenced: 0,
+  });
+});
+
+test('flipped, cut and missing blobs are found and named, in the order of the images', async (t) => {
+  const context = await storeContext(t);
+  const [a, , c, , e] = await putSome(context, 5);
+  if (!a || !c || !e) return t.fail();
+  await damageFile(context.store.blobPath(e.imageId), 'flip');
+  await damageFile(context.store.blobPath(c.imageId), 'unlink');
+  await damageFile(context.store.blobPath(a.imageId), 'cut');
+  const { checked, damaged } = await verify(context);
+  t.is(checked, 5);
+  t.deepEqual(
+    damaged.map(({ image, problem, repaired }) => [image.imageId, problem, repaired]),
+    [
+      [a.imageId, 'wrong size', false],
+      [c.imageId, 'missing', false],
+      [e.imageId, 'wrong hash', false],
+    ],
+  );
+});
+
+test('any single flipped byte of a blob is found, and the blob is not exported (P15)', async (t) => {
+  const context = await storeContext(t);
+  const image = await putImage(context.store, { name: 'example.com/app', size: 3000 });
+  const path = context.store.blobPath(image.imageId);
+  const dir = await temporaryDirectory(t);
+  const good = join(dir, 'good');
+  await copyFile(path, good);
+  const flip = fc.asyncProperty(fc.nat(image.size - 1), async (at) => {
+    await damageFile(path, 'flip', at);
+    const { damaged } = await verify(context);
+    const target = join(dir, 'out');
+    const exported = await exportImage(context, { image, target, overwrite: true }).then(
+      () => 'exported',
+      (error: unknown) => (hasCode(error, 'STORE_CORRUPT') ? 'refused' : 'failed'),
+    );
+    await copyFile(good, path);
+    return damaged[0]?.problem === 'wrong hash' && exported === 'refused';
+  });
+  await fc.assert(flip, { numRuns: 60 });
+  t.deepEqual((await verify(context)).damaged, []);
+});
+
+test('files that no image refers to are counted, and a repair sweeps them', async (t) => {
+  const context = await storeContext(t);
+  const [image] = await putSome(context, 1);
+  if (!image) return t.fail();
+  const loose = join(dirname(context.store.blobPath(image.imageId)), 'f'.repeat(128));
+  await writeFile(loose, 'nobody needs this');
+  t.is((await verify(context)).unreferenced, 1);
+  await access(loose);
+  t.is((await verify(context, { nowMs: Date.now() })).unreferenced, 1);
+  t.is((await verify(context)).unreferenced, 0);
+  await access(context.store.blobPath(image.imageId));
+});
+
+test('a repair takes a damaged image off the list, and reports it as not repaired', async (t) => {
+  const context = await storeContext(t);
+  const [bad, good] = await putSome(context, 2);
+  if (!bad || !good) return t.fail();
+  await damageFile(context.store.blobPath(bad.imageId), 'flip');
+  const { damaged } = await verify(context, { nowMs: Date.now() });
+  t.deepEqual(
+    damaged.map(({ image, repaired }) => [image.imageId, repaired]),
+    [[bad.imageId, false]],
+  );
+  t.is(await context.store.getImage(bad.imageId), undefined);
+  t.deepEqual(await verify(context), { checked: 1, bytes: good.size, damaged: [], unreferenced: 0 });
+});
+
+test('an image that is brought again and sound is repaired; what only claims to be is not', async (t) => {
+  const context = await storeContext(t);
+  const options = { name: 'example.com/app', size: 9000 };
+  const bad = await putImage(context.store, options);
+  const path = context.store.blobPath(bad.imageId);
+
+  await damageFile(path, 'flip');
+  const refetch = async ({ imageId }: StoredImage): Promise<boolean> => {
+    t.is(await context.store.getImage(imageId), undefined); // or it would be taken for a hit
+    await putImage(context.store, options);
+    return true;
+  };
+  const mended = await verify(context, { nowMs: Date.now(), refetch });
+  t.deepEqual(
+    mended.damaged.map(({ repaired }) => repaired),
+    [true],
+  );
+  t.deepEqual((await verify(context)).damaged, []);
+
+  await damageFile(path, 'flip');
+  const claimed = await verify(context, { nowMs: Date.now(), refetch: () => Promise.resolve(true) });
+  t.deepEqual(
+    claimed.damaged.map(({ repaired }) => repaired),
+    [false],
+  );
+});
+
+test('a repair remembers a sound blob whose times changed, so that the next fetch need not hash it', async (t) => {
+  const context = await storeContext(t);
+  const image = await putImage(context.store, { name: 'example.com/app' });
+  const path = context.store.blobPath(image.imageId);
+  await damageFile(path, 'flip');
+  await damageFile(path, 'flip');
+  t.is(await context.store.blobState(image.imageId), 'changed');
+  t.deepEqual((await verify(context, { nowMs: Date.now() })).damaged, []);
+  t.is(await context.store.blobState(image.imageId), 'intact');
+});
+
+test('an image that is removed while the others are read is not damaged', async (t) => {
+  const context = await storeContext(t);
+  const images = await putSome(context, 3);
+  const [, , last] = images;
+  if (!last) return t.fail();
+  await context.store.remove(last.imageId);
+  const { checked, damaged } = await verifyImages(context, { images, width: 1 }, never);
+  t.is(checked, 3);
+  t.deepEqual(damaged, []);
+});
+
+function verify(context: Context, repair?: Repair) {
+  return verifyImages(context, { images: context.store.images(), width: 3, ...(repair && { repair }) }, never);
+}
+
+async function putSome({ store }: Context, count: number): Promise<StoredImage[]> {
+  const images: StoredImage[] = [];
+  for (let seed = 0; seed < count; seed++) {
+    images.push(await putImage(store, { name: `example.com/app${seed}`, size: 4000 + seed * 1000, seed }));
+  }
+  return images;
+}
