@@ -1,93 +1,36 @@
-import type { EventSink, Outcome, Totals } from './events.ts';
-import type { Transport } from './http/types.ts';
-import type { App, ImageType } from './image/apps.ts';
-import type { ImageId } from './image/image-id.ts';
-import type { Limits, Timeouts } from './image/limits.ts';
-import type { Store } from './store/store.ts';
-import type { Keystore } from './verify/keystore.ts';
+export { asImageError, fromErrorData, hasCode, ImageError, isImageError, toErrorData } from './errors.ts';
+export type { ErrorCode, ErrorData, ErrorDetails } from './errors.ts';
+export type { BatchEvent, EventSink, Outcome, OutcomeStatus, Totals } from './events.ts';
+export { isAcIdentifier } from './image/ac-identifier.ts';
+export type { AppInput } from './image/apps.ts';
+export { defaultLabels } from './image/default-labels.ts';
+export { shortImageId, type ImageId } from './image/image-id.ts';
+export { defaultLimits, defaultTimeouts } from './image/limits.ts';
+export type { Limits, Timeouts } from './image/limits.ts';
+export { showUrl } from './image/show-url.ts';
+export { show } from './image/show.ts';
+export { catManifest } from './images/cat-manifest.ts';
+export type { BlobProblem, ImagesContext } from './images/check-blob.ts';
+export { collect, type CollectReport, type CollectRequest } from './images/collect.ts';
+export { describeImage, type ImageDescription, type StoredDependency } from './images/describe-image.ts';
+export { exportToStream } from './images/export-stream.ts';
+export { exportImage, type ExportRequest } from './images/export.ts';
+export { imageRow, type ImageRow } from './images/image-row.ts';
+export { listImages, type ListRequest, type SortField } from './images/list.ts';
+export { removeImages, type Removal } from './images/remove.ts';
+export { resolveImage, resolveImages } from './images/resolve-image.ts';
+export { verifyImages, type Damage, type Repair, type VerifyReport, type VerifyRequest } from './images/verify.ts';
+export { openPool, type Pool } from './pool/pool.ts';
+export { openStore } from './store/open-store.ts';
+export type { GarbageReport, Store, StoredImage, StoreOptions } from './store/store.ts';
 
-export type PullPolicy = 'new' | 'update' | 'never';
-
-/** Checks that are lifted. `image`: signatures (name and labels are checked all the same). */
-export type Insecure = {
-  readonly image?: boolean;
-  readonly tls?: boolean;
-  readonly http?: boolean;
-  readonly pubkey?: boolean;
-  readonly weakKeys?: boolean;
-};
-
-export type ActionOptions = {
-  readonly store: Store;
-  /** Absent: nothing is verified, as in rkt. */
-  readonly keystore?: Keystore;
-  /** Request headers by `host[:port]`, sent to exactly that origin and only over https. */
-  readonly headers?: Readonly<Record<string, Readonly<Record<string, string>>>>;
-  readonly dockerCredentials?: Readonly<Record<string, { readonly user: string; readonly password: string }>>;
-  readonly insecure?: Insecure;
-  readonly trustKeysFromHTTPS?: boolean;
-  /** Nothing from the network; the same as pullPolicy never. */
-  readonly storeOnly?: boolean;
-  /** Do not answer from the store; the same as pullPolicy update. */
-  readonly noStore?: boolean;
-  /** Ignore what is remembered of URLs altogether. */
-  readonly noCache?: boolean;
-  /** Default true. */
-  readonly withDeps?: boolean;
-  /** Default new. */
-  readonly pullPolicy?: PullPolicy;
-  /** Transfers at once, default 16. */
-  readonly jobs?: number;
-  /** Transfers at once from one host, default 6. */
-  readonly jobsPerHost?: number;
-  /** Threads that hash, inflate and verify; default the processors this process may use. */
-  readonly workers?: number;
-  /** Tries after the first, default 4. */
-  readonly retries?: number;
-  readonly limits?: Partial<Limits>;
-  readonly timeouts?: Partial<Timeouts>;
-  /** Bytes a second, over all transfers. */
-  readonly limitRate?: number;
-  /** Bytes a second, for one transfer; below it the transfer counts as stalled. */
-  readonly minRate?: number;
-  readonly failFast?: boolean;
-  readonly discover?: readonly { readonly prefix: string; readonly origin: string }[];
-  /** PEM texts. */
-  readonly ca?: readonly string[];
-  /** `HOST:PORT:ADDRESS:PORT`, as curl's --connect-to. */
-  readonly connectTo?: readonly string[];
-  /** CIDR blocks. */
-  readonly denyNet?: readonly string[];
-  readonly proxy?: { readonly http?: string; readonly https?: string; readonly noProxy?: string };
-  readonly onEvent?: EventSink;
-  readonly transport?: Transport;
-};
-
-export type FetchCall = {
-  /** Path of a detached signature that overrides the one beside the image. */
-  readonly signature?: string;
-  readonly type?: ImageType;
-  readonly signal?: AbortSignal;
-};
-
-export type BatchResult = { readonly outcomes: readonly Outcome[]; readonly totals: Totals };
-
-export type Fetcher = AsyncDisposable & {
-  /** From the network or a file into the store. @returns the image ID. @throws ImageError */
-  fetchImage(image: string, call?: FetchCall): Promise<ImageId>;
-  close(): Promise<void>;
-};
-
-export type BatchCall = {
-  readonly signal?: AbortSignal;
-  /** Told of each request's and each dependency's outcome as soon as it is known, in any order. */
-  readonly onOutcome?: (outcome: Outcome) => void;
-};
-
-export type Finder = AsyncDisposable & {
-  /** From the store if it can, else as fetchImage. */
-  findImage(image: string, call?: FetchCall): Promise<ImageId>;
-  /** Never rejects for a failed image; fills `app.imageID` of those that succeeded. Outcomes in the order of the apps. */
-  findImages(apps: Iterable<App>, call?: BatchCall): Promise<BatchResult>;
-  close(): Promise<void>;
-};
+export type { ActionOptions, BatchCall, BatchResult, FetchCall, Fetcher, Finder, Insecure } from './action-options.ts';
+export type { PullPolicy } from './fetchers/context.ts';
+export { createFetcher, createFinder } from './finder.ts';
+export { formatJsonFault, parseJsonStrict } from './image/json.ts';
+export { createFileCheck } from './file-check.ts';
+export { parseReference } from './image/reference.ts';
+export { openKeystore } from './verify/open-keystore.ts';
+export { listTrustedKeys, type TrustedKeyRow } from './verify/list-trusted-keys.ts';
+export { trustKey } from './verify/trust.ts';
+export type { Keystore } from './verify/keystore.ts';

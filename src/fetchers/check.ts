@@ -9,7 +9,9 @@ import type { FetchContext } from './context.ts';
 export type Expected = {
   readonly name?: string;
   readonly labels?: Labels;
-  /** A pin: a whole image ID. */
+  /** Labels that nobody asked for: what the image says of them must agree, but it may be silent. */
+  readonly defaults?: Labels;
+  /** A pin: an image ID, or the beginning of one. */
   readonly imageId?: string;
   /** Bytes of the uncompressed image. */
   readonly size?: number;
@@ -44,7 +46,7 @@ export type Checked = {
 export async function check(context: FetchContext, request: CheckRequest): Promise<Checked> {
   const { key, ingested, image, expected, proof } = request;
   context.onEvent({ type: 'ingested', key, imageID: ingested.imageId, size: ingested.size });
-  checkExpected(ingested, expected);
+  checkExpected({ ...ingested, ...ingested.parsed }, expected);
   if (!proof || !context.keystore) return { ingested, image, verification: undefined };
 
   const { keystore, pool, weakKeys, limits, nowMs } = context;
@@ -57,28 +59,30 @@ export async function check(context: FetchContext, request: CheckRequest): Promi
   return { ingested, image, verification };
 }
 
-function checkExpected({ parsed, imageId, size }: IngestResponse, expected: Expected): void {
-  if (expected.name !== undefined && parsed.name !== expected.name) {
-    const details = { asked: expected.name, found: parsed.name };
-    throw new ImageError(
-      'NAME_MISMATCH',
-      `the image is called ${show(parsed.name)}, not ${show(expected.name)}`,
-      details,
-    );
+/** What is compared with a request: facts that an ingest and the store both know. */
+export type Facts = Pick<IngestResponse, 'imageId' | 'size'> & { readonly name: string; readonly labels: Labels };
+
+/** @throws NAME_MISMATCH, LABEL_MISMATCH, IMAGE_ID_MISMATCH, SIZE_MISMATCH */
+export function checkExpected({ name, labels, imageId, size }: Facts, expected: Expected): void {
+  if (expected.name !== undefined && name !== expected.name) {
+    const details = { asked: expected.name, found: name };
+    throw new ImageError('NAME_MISMATCH', `the image is called ${show(name)}, not ${show(expected.name)}`, details);
   }
-  for (const [label, asked] of expected.labels ?? []) {
-    const found = parsed.labels.get(label);
-    if (found === asked) continue;
-    const details = { label, asked, ...(found !== undefined && { found }) };
-    const has = found === undefined ? 'the image has no such label' : `the image has ${show(found)}`;
-    throw new ImageError('LABEL_MISMATCH', `label ${show(label)}: ${show(asked)} was asked for, ${has}`, details);
-  }
-  if (expected.imageId !== undefined && imageId !== expected.imageId) {
+  for (const [label, asked] of expected.labels ?? []) mustAgree(label, asked, labels.get(label));
+  for (const [label, asked] of expected.defaults ?? []) mustAgree(label, asked, labels.get(label) ?? asked);
+  if (expected.imageId !== undefined && !imageId.startsWith(expected.imageId)) {
     const details = { asked: expected.imageId, found: imageId };
-    throw new ImageError('IMAGE_ID_MISMATCH', `the image is ${imageId}, not the one that was pinned`, details);
+    throw new ImageError('IMAGE_ID_MISMATCH', `the image is ${imageId}, pinned was ${show(expected.imageId)}`, details);
   }
   if (expected.size !== undefined && size !== expected.size) {
     const details = { asked: expected.size, found: size };
     throw new ImageError('SIZE_MISMATCH', `the image has ${size} bytes, ${expected.size} were announced`, details);
   }
+}
+
+function mustAgree(label: string, asked: string, found: string | undefined): void {
+  if (found === asked) return;
+  const details = { label, asked, ...(found !== undefined && { found }) };
+  const has = found === undefined ? 'the image has no such label' : `the image has ${show(found)}`;
+  throw new ImageError('LABEL_MISMATCH', `label ${show(label)}: ${show(asked)} was asked for, ${has}`, details);
 }

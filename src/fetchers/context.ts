@@ -1,5 +1,7 @@
+import type { DiscoveryContext } from '../discovery/discover.ts';
 import type { EventSink } from '../events.ts';
 import type { Http } from '../http/types.ts';
+import type { NodePlatform } from '../image/default-labels.ts';
 import type { Limits } from '../image/limits.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { Store } from '../store/store.ts';
@@ -19,6 +21,11 @@ export type FetchContext = {
   /** What is remembered of URLs is not looked at. */
   readonly noCache: boolean;
   readonly weakKeys: boolean;
+  readonly discovery: Pick<DiscoveryContext, 'allowHttp' | 'origins'>;
+  /** Keys that discovery offers over https are trusted without review. */
+  readonly trustKeysFromHTTPS: boolean;
+  /** Where os and arch come from when a name leaves them out. */
+  readonly platform: NodePlatform;
   readonly limits: Limits;
   /** Runs a transfer when the host and the batch have room for it; local files count against the batch only. */
   readonly slots: Slots;

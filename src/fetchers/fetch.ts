@@ -2,7 +2,7 @@ import { ImageError } from '../errors.ts';
 import type { ImageReference } from '../image/reference.ts';
 import { fetchByFile } from './by-file.ts';
 import { findById } from './by-id.ts';
-import { findByName } from './by-name.ts';
+import { fetchByName } from './by-name.ts';
 import { fetchByUrl } from './by-url.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
 import type { Found } from './found.ts';
@@ -20,7 +20,7 @@ export async function fetchImage(
     case 'id':
       return findById(context, { ...request, reference });
     case 'name':
-      return findByName(context, { ...request, reference });
+      return fetchByName(context, { ...request, reference }, signal);
     case 'url':
       return fetchByUrl(context, { ...request, reference }, signal);
     case 'registry': {

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 
-import { isImageError, type ImageError } from '../errors.ts';
+import { hasCode, isImageError, type ImageError } from '../errors.ts';
 import type { Freshness } from '../http/types.ts';
 import { showUrl } from '../image/show-url.ts';
 import type { IngestResponse } from '../../workers/tasks.ts';
@@ -115,12 +115,39 @@ async function attempt(
   }
 }
 
+/** The signature comes first: a signer that is not trusted for the name makes the download pointless. */
 async function askSignature(
   context: FetchContext,
-  { key, signature }: ReceiveRequest,
+  { key, url, signature: source, expected }: ReceiveRequest,
   signal: AbortSignal,
 ): Promise<SignatureAnswer | undefined> {
-  return signature && getSignature(context, key, signature, signal);
+  if (!source) return undefined;
+  const signature = await getSignature(context, key, source, signal).catch(async (error: unknown) => {
+    if (hasCode(error, 'SIGNATURE_MISSING')) await mustBeThere(context, key, url, signal);
+    throw error;
+  });
+  const { keystore, pool, limits } = context;
+  if (keystore && expected.name !== undefined && signature !== 'later') {
+    const about = { name: expected.name, signature, location: showSignature(source) };
+    await checkSigners({ keystore, pool, signatures: limits.signatures }, about);
+  }
+  return signature;
+}
+
+/** A signature that is missing beside an image that is missing too is not the news. @throws HTTP_STATUS 404 or 410 */
+async function mustBeThere(context: FetchContext, key: string, url: string, signal: AbortSignal): Promise<void> {
+  const limit = { name: 'archive', bytes: 0 };
+  const request = {
+    method: 'HEAD' as const,
+    url,
+    limit,
+    statuses: [200],
+    retries: 0,
+    observer: observing(context, key),
+  };
+  await context.http.getDocument(request, signal).catch((error: unknown) => {
+    if (isAbsent(error)) throw error;
+  });
 }
 
 /** What is to be verified: the digests of the same pass, or, for a signature that came late, the archive once more. */

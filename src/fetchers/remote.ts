@@ -3,7 +3,7 @@ import { hash } from 'node:crypto';
 import type { Claim, Remote, StoredImage } from '../store/store.ts';
 import { showUrl } from '../image/show-url.ts';
 import { admit } from './admit.ts';
-import type { Expected } from './check.ts';
+import { checkExpected, type Expected } from './check.ts';
 import type { FetchContext } from './context.ts';
 import { present, type Found } from './found.ts';
 import { receive, type Received } from './receive.ts';
@@ -38,7 +38,7 @@ export async function fetchRemote(
   const startedMs = context.nowMs();
   let ignoreRecords = noCache;
   for (;;) {
-    const known = ignoreRecords ? undefined : await lookUp(context, url);
+    const known = ignoreRecords ? undefined : await lookUp(context, request);
     if (known && (policy === 'never' || isFresh(known.record, startedMs, context.nowMs()))) return use(context, known);
     if (policy === 'never') return undefined;
 
@@ -108,10 +108,12 @@ async function settle(
   return { status: 'fetched', image, bytesDownloaded: received.bytesDownloaded };
 }
 
-async function lookUp(context: FetchContext, url: string): Promise<Known | undefined> {
+async function lookUp(context: FetchContext, { url, expected }: RemoteRequest): Promise<Known | undefined> {
   const record = await context.store.getRemote(url);
   const image = record && (await context.store.getImage(record.imageId));
-  return record && image && (await isUsable(context, image)) ? { image, record } : undefined;
+  if (!record || !image || !(await isUsable(context, image))) return undefined;
+  checkExpected(image, expected); // what the URL gave before is what it would give again
+  return { image, record };
 }
 
 function use({ store }: FetchContext, { image }: Known): Found {

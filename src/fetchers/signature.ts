@@ -83,7 +83,7 @@ function missing(source: SignatureSource, cause: unknown, what: string): ImageEr
   return new ImageError('SIGNATURE_MISSING', `${what}: ${location}`, { location }, { cause });
 }
 
-function isAbsent(error: unknown): boolean {
+export function isAbsent(error: unknown): boolean {
   return hasCode(error, 'HTTP_STATUS') && (error.details.status === 404 || error.details.status === 410);
 }
 

@@ -60,9 +60,9 @@ export function createLookups(reader: Reader, path: string): Lookups {
       const row = await byId.get(idDigits(imageId));
       return row && toImage(row);
     },
-    async findImage(name, labels) {
+    async findImage(name, labels, defaults = new Map()) {
       const version = labels.get('version');
-      const matches = parsing((row) => hasLabels(row, labels));
+      const matches = parsing((row) => hasLabels(row, labels, defaults));
       const row = await (version === undefined ? byName.find(matches, name) : byVersion.find(matches, name, version));
       return row && toImage(row);
     },
@@ -91,8 +91,9 @@ export function createLookups(reader: Reader, path: string): Lookups {
   };
 }
 
-/** Every label that is asked for, with that value; others do not matter. */
-function hasLabels(row: Row, wanted: Labels): boolean {
+/** Every label that is asked for, with that value; defaults too, where the image has such a label; others do not matter. */
+function hasLabels(row: Row, wanted: Labels, defaults: Labels): boolean {
   const labels = parseLabels(listOf(row, 'labels'));
-  return wanted.entries().every(([name, value]) => labels.get(name) === value);
+  if (!wanted.entries().every(([name, value]) => labels.get(name) === value)) return false;
+  return defaults.entries().every(([name, value]) => (labels.get(name) ?? value) === value);
 }

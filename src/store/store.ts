@@ -100,8 +100,12 @@ export type Store = AsyncDisposable & {
   /** @param prefix - `sha512-` and 2 to 128 hex digits. @throws NOT_IN_STORE, ID_AMBIGUOUS, ID_TOO_SHORT */
   resolveId(prefix: string): Promise<ImageId>;
   getImage(imageId: ImageId): Promise<StoredImage | undefined>;
-  /** The best image of that name whose manifest has every one of `labels`. @see rkt-surroundings S30-S34 */
-  findImage(name: string, labels: Labels): Promise<StoredImage | undefined>;
+  /**
+   * The best image of that name whose manifest has every one of `labels`, and none of `defaults` with another value.
+   *
+   * @see rkt-surroundings S30-S34, D24
+   */
+  findImage(name: string, labels: Labels, defaults?: Labels): Promise<StoredImage | undefined>;
   /** Every image of exactly that name. */
   imagesNamed(name: string): Promise<readonly StoredImage[]>;
   /** All images by import time, a page at a time. */

@@ -1,0 +1,31 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { measure, type Measured } from './measure.ts';
+
+const bin = join(import.meta.dirname, '../dist/src/cli/bin.js');
+
+/** The command as published, with a configuration of its own. */
+export function longshore(directory: string, args: readonly string[]): readonly string[] {
+  const config = join(directory, 'config');
+  const dirs = ['--system-config', config, '--local-config', config, '--user-config', config];
+  return [process.execPath, bin, ...args, ...dirs, '--dir', join(directory, 'store')];
+}
+
+/** Trusts a key for everything, once and for all rounds. */
+export async function trust(directory: string, certificate: string): Promise<void> {
+  await mkdir(join(directory, 'config'), { recursive: true });
+  await measure(longshore(directory, ['trust', '--root', '--skip-fingerprint-review', certificate]));
+}
+
+/** Fetches a list into an empty store. */
+export async function fetchList(
+  directory: string,
+  urls: readonly string[],
+  more: readonly string[] = [],
+): Promise<Measured> {
+  const list = join(directory, 'list.txt');
+  await writeFile(list, urls.join('\n'));
+  await rm(join(directory, 'store'), { recursive: true, force: true });
+  return measure(longshore(directory, ['fetch', '--progress=none', '-f', list, ...more]));
+}

@@ -1,0 +1,41 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+import { aciBatch } from './cases/aci-batch.ts';
+import { manySmall } from './cases/many-small.ts';
+import type { Row } from './report.ts';
+import { formatRows } from './report.ts';
+
+/** Every case measures both sides, interleaved, in one run. `npm run bench -- [--rounds N] [--small] [CASE...]` */
+const cases: Readonly<Record<string, (options: CaseOptions) => Promise<readonly Row[]>>> = {
+  'aci-batch': (options) => aciBatch({ ...options, delayMs: 0, rate: 0 }),
+  'slow-network': (options) => aciBatch({ ...options, delayMs: 50, rate: 10_000_000 }),
+  'many-small': manySmall,
+};
+
+export type CaseOptions = {
+  readonly rounds: number;
+  /** A small corpus: shows that the case works, not what it is worth. */
+  readonly small: boolean;
+  /** Removed at the end. */
+  readonly directory: string;
+};
+
+const { values, positionals } = parseArgs({
+  options: { rounds: { type: 'string', default: '5' }, small: { type: 'boolean', default: false } },
+  allowPositionals: true,
+});
+
+for (const name of positionals.length > 0 ? positionals : Object.keys(cases)) {
+  const run = cases[name];
+  if (!run) throw new Error(`no case ${name}; there are ${Object.keys(cases).join(', ')}`);
+  const directory = await mkdtemp(join(tmpdir(), 'longshore-bench-'));
+  try {
+    const rows = await run({ rounds: Number(values.rounds), small: values.small, directory });
+    process.stdout.write(`\n${name}\n\n${formatRows(rows)}\n`);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}

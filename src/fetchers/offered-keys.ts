@@ -1,0 +1,53 @@
+import { discoverKeys } from '../discovery/discover.ts';
+import { asImageError } from '../errors.ts';
+import { show } from '../image/show.ts';
+import { showUrl } from '../image/show-url.ts';
+import { trustKey } from '../verify/trust.ts';
+import type { FetchContext } from './context.ts';
+import { discovering } from './discovering.ts';
+import { observing } from './observing.ts';
+
+/**
+ * Trusts the keys that discovery offers for a name, where that was asked for and no key is trusted for the name yet; only
+ * such as come over https. What goes wrong is told, and shows at verification if it matters. @see rkt-surroundings P10
+ */
+export async function fetchOfferedKeys(
+  context: FetchContext,
+  key: string,
+  name: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { keystore, trustKeysFromHTTPS, onEvent } = context;
+  if (!keystore || !trustKeysFromHTTPS || (await keystore.hasPrefixKey(name))) return;
+  try {
+    const urls = await discoverKeys(discovering(context, key), name, signal);
+    for (const url of urls.filter((offered) => offered.startsWith('https:')))
+      await trustOffered(context, key, name, url, signal);
+  } catch (error) {
+    if (signal.aborted) throw error;
+    const { code, message } = asImageError(error);
+    onEvent({ type: 'warning', key, message: `no key was found for ${show(name)}: ${code}: ${message}` });
+  }
+}
+
+async function trustOffered(
+  context: FetchContext,
+  key: string,
+  name: string,
+  url: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { http, keystore, pool, limits, onEvent } = context;
+  if (!keystore) return;
+  const limit = { name: 'key', bytes: limits.key };
+  const { body } = await http.getDocument({ url, limit, statuses: [200], observer: observing(context, key) }, signal);
+  const layer = keystore.dirs.length - 1;
+  const trusted = await trustKey(
+    { keystore, pool },
+    { certificate: body, location: showUrl(url), prefix: name, layer },
+  );
+  if (trusted) {
+    const message = `trusting key ${trusted.key.fingerprint} for ${show(name)}, from ${showUrl(url)}, without review`;
+    onEvent({ type: 'warning', key, message });
+  }
+}
