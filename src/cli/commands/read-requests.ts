@@ -1,3 +1,6 @@
+import { dirname, resolve } from 'node:path';
+
+import { readList } from '../../lists/read-list.ts';
 import { joinRequests, parseRequests, type Request, type Requests } from './requests.ts';
 
 export type RequestSources = {
@@ -9,7 +12,20 @@ export type RequestSources = {
   readonly signal: AbortSignal;
 };
 
-/** All requests of a run, those of the command line first. */
-export async function readRequests({ asked }: RequestSources): Promise<Requests> {
-  return joinRequests([parseRequests(asked, process.cwd())]);
+/** All requests of a run, those of the command line first. @throws ImageError for a list that cannot be read at all */
+export async function readRequests({ asked, lists, stdin, signal }: RequestSources): Promise<Requests> {
+  const directory = process.cwd();
+  const parts = [parseRequests(asked, directory)];
+  for (const path of lists) {
+    const { entries, errors } = await readList({ path, directory, input: stdin }, signal);
+    const shown = path === '-' ? 'standard input' : path;
+    const requests = entries.map((entry) => ({ ...entry, place: `${shown}, line ${entry.line}: ` }));
+    const {
+      apps,
+      errors: invalid,
+      hasFiles,
+    } = parseRequests(requests, path === '-' ? directory : dirname(resolve(path)));
+    parts.push({ apps, hasFiles, errors: [...errors.map((error) => ({ asked: undefined, error })), ...invalid] });
+  }
+  return joinRequests(parts);
 }

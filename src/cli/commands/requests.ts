@@ -1,9 +1,12 @@
 import { resolve } from 'node:path';
 
 import { asImageError, createFileCheck, parseReference, type AppInput, type ImageError } from '../../index.ts';
+import { showReference } from '../output/show-reference.ts';
 
-export type Request = { readonly text: string; readonly signature?: string };
-export type Misunderstood = { readonly asked: string; readonly error: ImageError };
+/** `place` says where it stands, for messages. */
+export type Request = { readonly text: string; readonly signature?: string; readonly place?: string };
+/** `asked` is absent where the error itself says what it is about. */
+export type Misunderstood = { readonly asked: string | undefined; readonly error: ImageError };
 
 /** What a run was asked for, and what of it cannot be understood. */
 export type Requests = {
@@ -13,22 +16,22 @@ export type Requests = {
   readonly hasFiles: boolean;
 };
 
-/** Reads requests as they stand in `directory`. Paths become absolute: a batch knows one directory only. */
+/** Reads requests as they stand in `directory`. Where that is not the one a batch works in, paths become absolute. */
 export function parseRequests(asked: Iterable<Request>, directory: string): Requests {
   const isFile = createFileCheck(directory);
   const apps: AppInput[] = [];
   const errors: Misunderstood[] = [];
   let hasFiles = false;
-  for (const { text, signature } of asked) {
+  for (const { text, signature, place = '' } of asked) {
     try {
       const reference = parseReference(text, { directory, isFile });
       hasFiles ||= reference.kind === 'file';
       apps.push({
-        image: reference.kind === 'file' ? reference.path : text,
+        image: reference.kind === 'file' && directory !== process.cwd() ? reference.path : text,
         ...(signature !== undefined && { signature: resolve(directory, signature) }),
       });
     } catch (error) {
-      errors.push({ asked: text, error: asImageError(error) });
+      errors.push({ asked: `${place}${showReference(text)}`, error: asImageError(error) });
     }
   }
   return { apps, errors, hasFiles };

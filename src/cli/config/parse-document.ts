@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 
-import { show } from '../../index.ts';
+import { formatJsonFault, parseJsonStrict, show } from '../../index.ts';
 import { configError } from './config-error.ts';
 import type { ConfigDocument } from './documents.ts';
 import { heading, kinds, type Auth, type Credentials } from './kinds.ts';
@@ -52,11 +52,9 @@ export function parseDocument({ path, bytes }: ConfigDocument, directory: string
 }
 
 function parseJson(path: string, bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (error) {
-    throw configError(path, 'is not JSON', error);
-  }
+  const result = parseJsonStrict(bytes);
+  if (!result.ok) throw configError(path, `is not JSON: ${formatJsonFault(result.fault)}`);
+  return result.value;
 }
 
 function checked<T>(path: string, shape: z.ZodType<T>, value: unknown): T {

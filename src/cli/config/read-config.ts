@@ -63,7 +63,7 @@ function add(layer: Layer, { kind, path, value }: ConfigItem): void {
           domain.toLowerCase(),
           { Authorization: authorization(value) },
           path,
-          `auth for domain "${domain}"`,
+          `auth for domain "${domain}" is`,
         );
       }
       return;
@@ -74,21 +74,21 @@ function add(layer: Layer, { kind, path, value }: ConfigItem): void {
           registry,
           value.credentials,
           path,
-          `credentials for docker registry "${registry}"`,
+          `credentials for docker registry "${registry}" are`,
         );
       }
       return;
     case 'paths':
-      if (value.data !== undefined) put(layer.paths, 'data', value.data, path, 'data directory');
+      if (value.data !== undefined) put(layer.paths, 'data', value.data, path, 'data directory is');
       return;
     case 'discovery': {
       const rule = discoverRule(value.prefix, value.origin, (problem) => configError(path, problem));
-      put(layer.discover, rule.prefix, rule, path, `discovery for prefix "${rule.prefix}"`);
+      put(layer.discover, rule.prefix, rule, path, `discovery for prefix "${rule.prefix}" is`);
     }
   }
 }
 
 function put<K extends string, V>(items: Map<K, V>, key: K, value: V, path: string, what: string): void {
-  if (items.has(key)) throw configError(path, `${show(what)} is already specified`);
+  if (items.has(key)) throw configError(path, `${show(what)} already specified`);
   items.set(key, value);
 }

@@ -1,5 +1,6 @@
 import { show, type ErrorData } from '../../index.ts';
 import { adviceFor } from './advice.ts';
+import { showReference } from './show-reference.ts';
 
 const maxMessage = 1000;
 
@@ -9,7 +10,7 @@ const maxMessage = 1000;
  * @param reference - absent when no image is to blame.
  */
 export function errorLine(error: ErrorData, reference?: string): string {
-  const asked = reference === undefined ? '' : `${show(reference, maxMessage)}: `;
+  const asked = reference === undefined ? '' : `${showReference(reference)}: `;
   return `error: ${asked}${error.code}: ${show(error.message, maxMessage)}. ${adviceFor(error)}.`;
 }
 

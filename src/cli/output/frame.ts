@@ -1,8 +1,8 @@
 import prettyBytes from 'pretty-bytes';
 
-import { show } from '../../index.ts';
 import type { BatchState, Transfer } from './batch-state.ts';
 import { formatDuration } from './duration.ts';
+import { showReference } from './show-reference.ts';
 
 export type FrameSize = { readonly columns: number; readonly rows: number };
 
@@ -26,7 +26,9 @@ export function drawFrame(state: BatchState, nowMs: number, { columns, rows }: F
 
 function transferRow({ reference, bytes, total }: Transfer, columns: number): string {
   const width = Math.max(10, columns - barLength - 30);
-  const name = show(reference, width - 1).padEnd(width);
+  const name = showReference(reference)
+    .slice(0, width - 1)
+    .padEnd(width);
   if (!total) return `  ${name} ${size(bytes)}`;
   const done = Math.min(1, bytes / total);
   const bar = '='.repeat(Math.round(done * barLength)).padEnd(barLength, ' ');

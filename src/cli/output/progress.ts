@@ -6,7 +6,7 @@ export type ProgressMode = 'tty' | 'plain' | 'json' | 'none';
 export type Progress = {
   readonly onEvent: EventSink;
   /** Told of every outcome; says what failed, each once. */
-  onOutcome(outcome: Outcome): void;
+  readonly onOutcome: (outcome: Outcome) => void;
   /** Says the last word, if there are totals, and leaves the terminal as it was. Nothing may be called after it. */
   end(totals: Totals | undefined): void;
 };

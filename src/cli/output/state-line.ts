@@ -2,10 +2,11 @@ import prettyBytes from 'pretty-bytes';
 
 import { show, showUrl, type BatchEvent, type Outcome } from '../../index.ts';
 import { formatDuration } from './duration.ts';
+import { showReference } from './show-reference.ts';
 
 /** What a change of state looks like as a line; nothing for events that are none. `reference` is that of the event's node. */
 export function stateLine(event: BatchEvent, reference: string): string | undefined {
-  const shown = show(reference, 1000);
+  const shown = showReference(reference);
   switch (event.type) {
     case 'waiting':
       return `waiting ${shown}: ${show(event.reason)}`;
@@ -30,7 +31,7 @@ function finished({ reference, status, imageID, bytesDownloaded, durationMs }: O
     bytesDownloaded ? size(bytesDownloaded) : '',
     status === 'fetched' && durationMs !== undefined ? `in ${formatDuration(durationMs)}` : '',
   ].filter((fact) => fact !== '');
-  return `${status} ${show(reference, 1000)}${facts.length > 0 ? `: ${facts.join(' ')}` : ''}`;
+  return `${status} ${showReference(reference)}${facts.length > 0 ? `: ${facts.join(' ')}` : ''}`;
 }
 
 function size(bytes: number): string {

@@ -1,0 +1,139 @@
+import test from 'ava';
+
+import { parseCommandLine } from '../../../src/cli/options/command-line.ts';
+import { optionTable } from '../../../src/cli/options/table.ts';
+import { unknownVariables } from '../../../src/cli/options/environment.ts';
+
+const parse = (line: string, environment: Record<string, string> = {}) =>
+  parseCommandLine(line === '' ? [] : line.split(' '), optionTable, environment);
+const operands = (line: string) => parse(line).operands.map(({ text }) => text);
+const texts = (line: string, name: Parameters<ReturnType<typeof parse>['values']>[0], environment = {}) =>
+  parse(line, environment)
+    .values(name)
+    .map(({ text }) => text);
+
+test('a command is found behind options, and its options before it count', (t) => {
+  const line = parse('--store-only --dir /d fetch a');
+  t.is(line.command, 'fetch');
+  t.deepEqual(line.operands, [{ text: 'a' }]);
+  t.deepEqual(line.argv, ['a', '--store-only=true', '--dir=/d']);
+});
+
+test('a command of two words is found with options between them', (t) => {
+  const line = parse('image --full list --sort size');
+  t.is(line.command, 'image list');
+  t.deepEqual(line.operands, []);
+});
+
+test('trust by itself and its subcommands are told apart', (t) => {
+  t.is(parse('trust list').command, 'trust list');
+  t.is(parse('trust ./list').command, 'trust');
+});
+
+test('an option that may be repeated takes one value each time', (t) => {
+  t.deepEqual(operands('fetch -f one a --from-file two b --from-file=three c -ffour'), ['a', 'b', 'c']);
+  t.deepEqual(texts('fetch -f one a --from-file two b --from-file=three c -ffour', 'from-file'), [
+    'one',
+    'two',
+    'three',
+    'four',
+  ]);
+});
+
+test('a list may be the standard input', (t) => {
+  const line = parse('fetch -f - a');
+  t.deepEqual(line.values('from-file'), [{ text: '-', option: '--from-file' }]);
+  t.deepEqual(line.argv, ['a', '--from-file=-']);
+});
+
+test('a short option takes its value in every form', (t) => {
+  for (const form of ['-j 4', '-j4', '-j=4', '--jobs 4', '--jobs=4'])
+    t.deepEqual(texts(`fetch ${form} a`, 'jobs'), ['4']);
+});
+
+test('of a single-valued option given twice yargs sees the last', (t) => {
+  t.deepEqual(parse('fetch --jobs 1 --jobs 2').argv, ['--jobs=2']);
+});
+
+test('what stands behind -- is an operand', (t) => {
+  t.deepEqual(operands('fetch a -- --full -x'), ['a', '--full', '-x']);
+  t.deepEqual(parse('fetch a -- --full').argv, ['a', '--', '--full']);
+});
+
+test('options that are in no table are left to yargs', (t) => {
+  t.deepEqual(parse('fetch --bogus a --other=1 -z').argv, ['a', '--bogus', '--other=1', '-z']);
+});
+
+test('a signature belongs to the image before it', (t) => {
+  t.deepEqual(parse('--debug fetch a --signature=s --full b c --signature t').operands, [
+    { text: 'a', signature: 's' },
+    { text: 'b' },
+    { text: 'c', signature: 't' },
+  ]);
+});
+
+for (const [line, message] of [
+  ['fetch --signature s a', /--signature: must follow an image/],
+  ['--signature s fetch a', /--signature: must follow an image/],
+  ['fetch a --signature s --signature t', /--signature: given twice for "a"/],
+  ['fetch a --signature', /--signature: needs a value/],
+  ['fetch a --dir', /--dir: needs a value/],
+  ['fetch a --dir=', /--dir: needs a value/],
+  ['fetch a --progress=loud', /--progress: want auto, tty, plain, json, none, got "loud"/],
+  ['fetch a --no-deps=maybe', /--no-deps: want 1, true/],
+] as const) {
+  test(`${line} is a usage error`, (t) => {
+    t.like(
+      t.throws(() => parse(line)),
+      { code: 'USAGE' },
+    );
+    t.regex(t.throws(() => parse(line)).message, message);
+  });
+}
+
+test('the empty list of insecure options is a value', (t) => {
+  t.deepEqual(texts('fetch --insecure-options= a', 'insecure-options'), ['']);
+});
+
+test('the environment gives what the command line leaves open', (t) => {
+  const environment = { LONGSHORE_JOBS: '3', LONGSHORE_NO_DEPS: 'yes', LONGSHORE_DIR: '' };
+  t.deepEqual(parse('fetch a', environment).argv, ['a', '--no-deps=true', '--jobs=3']);
+  t.deepEqual(parse('fetch a --jobs 5 --no-deps=no', environment).argv, ['a', '--no-deps=false', '--jobs=5']);
+});
+
+test('a repeated option has one value a line in the environment, and a flag replaces them all', (t) => {
+  const environment = { LONGSHORE_DENY_NET: '10.0.0.0/8\nfd00::/8\n' };
+  t.deepEqual(texts('fetch a', 'deny-net', environment), ['10.0.0.0/8', 'fd00::/8']);
+  t.deepEqual(texts('fetch a --deny-net 127.0.0.0/8', 'deny-net', environment), ['127.0.0.0/8']);
+});
+
+test('named values of the environment stay beside those of other names', (t) => {
+  const environment = { LONGSHORE_LIMIT: 'manifest=1\nnodes=2' };
+  t.deepEqual(texts('fetch a --limit nodes=3', 'limit', environment), ['manifest=1', 'nodes=2', 'nodes=3']);
+});
+
+test('a variable of another command is neither used nor unknown', (t) => {
+  const environment = { LONGSHORE_JOBS: '3' };
+  t.deepEqual(parse('image list', environment).argv, []);
+  t.deepEqual(unknownVariables(optionTable, environment), []);
+});
+
+test('a bad variable is named in the message', (t) => {
+  t.regex(t.throws(() => parse('fetch a', { LONGSHORE_PROGRESS: 'x' })).message, /^LONGSHORE_PROGRESS: /);
+});
+
+test('variables that no option has are unknown, --signature has none', (t) => {
+  const environment = { LONGSHORE_JOB: '3', LONGSHORE_SIGNATURE: 's', LONGSHORE_JOBS: '1', OTHER: '' };
+  t.deepEqual(unknownVariables(optionTable, environment), [
+    'LONGSHORE_JOB is in the environment, but there is no such option',
+    'LONGSHORE_SIGNATURE is in the environment, but there is no such option',
+  ]);
+});
+
+test('every option has help, and no two share a name or a letter', (t) => {
+  const names = optionTable.map(({ name }) => name);
+  const letters = optionTable.flatMap(({ short }) => short ?? []);
+  t.is(new Set(names).size, names.length);
+  t.is(new Set(letters).size, letters.length);
+  t.true(optionTable.every(({ help }) => help.length > 0));
+});

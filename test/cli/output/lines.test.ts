@@ -1,0 +1,185 @@
+import { PassThrough } from 'node:stream';
+
+import test from 'ava';
+
+import { drawFrame } from '../../../src/cli/output/frame.ts';
+import { trackBatch } from '../../../src/cli/output/batch-state.ts';
+import { causeLines, errorLine } from '../../../src/cli/output/error-line.ts';
+import { createEventStream } from '../../../src/cli/output/event-stream.ts';
+import { formatDuration } from '../../../src/cli/output/duration.ts';
+import { createPlainProgress } from '../../../src/cli/output/plain-progress.ts';
+import { progressMode } from '../../../src/cli/output/progress-mode.ts';
+import { summaryLine } from '../../../src/cli/output/summary.ts';
+import { ImageError, toErrorData } from '../../../src/errors.ts';
+import type { BatchEvent, Outcome, Totals } from '../../../src/events.ts';
+
+const totals: Totals = {
+  ...{ images: 2, nodes: 3, fetched: 1, present: 1, failed: 1, blocked: 0, cancelled: 0 },
+  ...{ bytesDownloaded: 2_097_152, bytesStored: 1, requests: 1, retries: 0, durationMs: 2000 },
+};
+const notFound = toErrorData(new ImageError('HTTP_STATUS', 'the server says 404', { url: 'https://x/', status: 404 }));
+const failed: Outcome = { reference: 'example.com/a', index: 0, status: 'failed', error: notFound };
+
+test('an error line says what was asked, the code, what happened and what to do, on one line', (t) => {
+  t.is(errorLine(notFound, 'a:1'), 'error: a:1: HTTP_STATUS: the server says 404. Check the address.');
+  const hostile = { ...notFound, message: 'a\nb\u001b[31m\u202e' };
+  t.is(errorLine(hostile, 'x\u0007'), 'error: x\\x07: HTTP_STATUS: a\\x0ab\\x1b[31m\\u202e. Check the address.');
+});
+
+test('an error line shows no credentials and no query, and a registry digest whole', (t) => {
+  t.regex(errorLine(notFound, 'https://user:secret@host/a.aci?token=t'), /^error: https:\/\/host\/a\.aci: HTTP/);
+  t.true(errorLine(notFound, `docker://busybox@sha256:${'0'.repeat(64)}`).includes('docker://busybox@sha256:0'));
+});
+
+test('advice for a status depends on it', (t) => {
+  const line = (status: number) => errorLine({ ...notFound, details: { url: 'u', status } });
+  t.regex(line(401), /credentials/);
+  t.regex(line(503), /again later/);
+});
+
+test('the causes of an error come one a line, as far as they go', (t) => {
+  const cause = new Error('outer', { cause: new ImageError('TLS', 'inner\u0000', { url: 'u' }, { cause: 'text' }) });
+  t.deepEqual(causeLines(new Error('top', { cause })), ['  └─ outer', '    └─ TLS: inner\\x00', '      └─ text']);
+});
+
+test('events are numbered, dated and one JSON object a line', (t) => {
+  const lines: string[] = [];
+  const emit = createEventStream(
+    (line) => lines.push(line),
+    () => 0,
+  );
+  emit({ type: 'batch-started', requests: 1 });
+  emit({ type: 'warning', message: 'a\nb\u0085' });
+  t.is(
+    lines[0],
+    '{"schema":"longshore.event/1","seq":1,"time":"1970-01-01T00:00:00.000Z","type":"batch-started","requests":1}\n',
+  );
+  t.is(lines[1]?.split('\n').length, 2);
+  t.notRegex(lines[1] ?? '', /\u0085/);
+  t.like(JSON.parse(lines[1] ?? ''), { seq: 2, type: 'warning', message: 'a\nb\u0085' });
+});
+
+/** What plain progress writes. */
+function plain(states: boolean, use: (progress: ReturnType<typeof createPlainProgress>) => void): string[] {
+  const stderr = new PassThrough({ encoding: 'utf8' });
+  const progress = createPlainProgress(stderr, { states });
+  use(progress);
+  progress.end(totals);
+  return String(stderr.read() ?? '')
+    .split('\n')
+    .slice(0, -1);
+}
+
+const story: readonly BatchEvent[] = [
+  { type: 'node-added', key: 'k', reference: 'example.com/a' },
+  { type: 'node-started', key: 'k', reference: 'example.com/a' },
+  { type: 'download-started', key: 'k', url: 'https://h/a.aci?q', total: 2048, resumedFrom: 0 },
+  { type: 'download-progress', key: 'k', bytes: 1024, total: 2048 },
+  { type: 'retry', key: 'k', url: 'https://h/a.aci', attempt: 1, delayMs: 500, code: 'NETWORK' },
+  { type: 'download-started', key: 'k', url: 'https://h/a.aci', total: 2048, resumedFrom: 1024 },
+  {
+    type: 'node-finished',
+    key: 'k',
+    outcome: {
+      reference: 'example.com/a',
+      status: 'fetched',
+      imageID: 'sha512-ab',
+      bytesDownloaded: 2048,
+      durationMs: 1500,
+    },
+  },
+];
+
+test('plain progress has one line a change of state', (t) => {
+  t.deepEqual(
+    plain(true, ({ onEvent }) => story.forEach(onEvent)),
+    [
+      'downloading example.com/a: 2 KiB from https://h/a.aci',
+      'retrying example.com/a in 0.5 s: NETWORK from https://h/a.aci',
+      'resuming example.com/a at 1 KiB of 2 KiB from https://h/a.aci',
+      'fetched example.com/a: sha512-ab 2 KiB in 1.5 s',
+      '2 images and 1 dependency: 1 fetched, 1 present, 1 failed; 2 MiB in 2.0 s, 1 MiB/s',
+    ],
+  );
+});
+
+test('without progress there are still warnings and errors, each once', (t) => {
+  const lines = plain(false, ({ onEvent, onOutcome }) => {
+    story.forEach(onEvent);
+    onEvent({ type: 'warning', message: 'careful' });
+    onEvent({ type: 'warning', message: 'careful' });
+    onOutcome(failed);
+    onOutcome({ ...failed, index: 1 });
+    onOutcome({ ...failed, status: 'cancelled' });
+  });
+  t.deepEqual(lines, ['warning: careful', errorLine(notFound, 'example.com/a')]);
+});
+
+test('progress is drawn only on a terminal that can and that somebody watches', (t) => {
+  t.is(progressMode(undefined, true, {}), 'tty');
+  t.is(progressMode('auto', true, { CI: 'false' }), 'tty');
+  t.is(progressMode('auto', false, {}), 'plain');
+  t.is(progressMode('auto', true, { CI: 'true' }), 'plain');
+  t.is(progressMode('auto', true, { TERM: 'dumb' }), 'plain');
+  t.is(progressMode('tty', false, { CI: '1' }), 'tty');
+  t.is(progressMode('none', true, {}), 'none');
+});
+
+test('a frame has a row for each transfer and a total with rate and time left, cut to the terminal', (t) => {
+  const batch = trackBatch(0);
+  for (const key of ['a', 'b']) batch.take({ type: 'node-added', key, reference: key });
+  batch.take({ type: 'node-started', key: 'a', reference: 'example.com/\u001b[2J' });
+  batch.take({ type: 'download-started', key: 'a', url: 'u', total: 4096, resumedFrom: 1024 });
+  batch.state(1000);
+  batch.take({ type: 'download-progress', key: 'a', bytes: 2048, total: 4096 });
+  batch.take({ type: 'node-finished', key: 'b', outcome: { reference: 'b', status: 'present' } });
+  const frame = drawFrame(batch.state(3000), 3000, { columns: 100, rows: 24 });
+  const [row = '', total = '', ...rest] = frame.split('\n');
+  t.regex(row, /^ {2}example\.com\/\\x1b\[2J +\[={10} {10}\] +50% of 4 KiB$/);
+  t.is(total, '1/2 images · 1 present · 1 KiB · 341 B/s · 1.0 s left');
+  t.deepEqual(rest, []);
+  const narrow = drawFrame(batch.state(3000), 3000, { columns: 20, rows: 1 });
+  t.true(narrow.split('\n').every((line) => line.length < 20));
+});
+
+test('an image asked for twice is one node of the total', (t) => {
+  const batch = trackBatch(0);
+  batch.take({ type: 'node-added', key: 'a', reference: 'a' });
+  for (let asked = 0; asked < 2; asked += 1) {
+    batch.take({ type: 'node-finished', key: 'a', outcome: { reference: 'a', status: 'present' } });
+  }
+  t.like(batch.state(1), { nodes: 1, finished: 1 });
+});
+
+test('more transfers than rows are counted', (t) => {
+  const batch = trackBatch(0);
+  for (let key = 0; key < 20; key += 1)
+    batch.take({ type: 'download-started', key: String(key), url: 'u', resumedFrom: 0 });
+  const lines = drawFrame(batch.state(1), 1, { columns: 80, rows: 8 }).split('\n');
+  t.is(lines.length, 7);
+  t.is(lines[5], '  and 15 more');
+});
+
+test('a summary of nothing says so', (t) => {
+  const nothing = {
+    ...totals,
+    images: 0,
+    nodes: 0,
+    fetched: 0,
+    present: 0,
+    failed: 0,
+    bytesDownloaded: 0,
+    durationMs: 0,
+  };
+  t.is(summaryLine(nothing), '0 images: nothing to do; in 0.0 s');
+});
+
+test('durations are said in the units of people', (t) => {
+  t.deepEqual([0, 940, 12_000, 200_000, 7_500_000].map(formatDuration), [
+    '0.0 s',
+    '0.9 s',
+    '12 s',
+    '3 min 20 s',
+    '2 h 5 min',
+  ]);
+});

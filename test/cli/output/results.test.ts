@@ -1,0 +1,117 @@
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
+
+import test from 'ava';
+import fc from 'fast-check';
+
+import { createJsonResult } from '../../../src/cli/output/json-result.ts';
+import type { ResultWriter } from '../../../src/cli/output/result.ts';
+import { createTextResult } from '../../../src/cli/output/text-result.ts';
+import type { Outcome, Totals } from '../../../src/events.ts';
+
+const totals: Totals = {
+  ...{ images: 1, nodes: 1, fetched: 1, present: 0, failed: 0, blocked: 0, cancelled: 0 },
+  ...{ bytesDownloaded: 1, bytesStored: 1, requests: 1, retries: 0, durationMs: 1 },
+};
+const id = (digit: string): string => `sha512-${digit.repeat(128)}`;
+const fetched = (index: number, digit: string): Outcome => ({
+  ...{ reference: `r${index}`, index, status: 'fetched', imageID: id(digit) },
+});
+
+/** What is on the standard output after these outcomes, and at the end. */
+async function written(open: (stdout: PassThrough) => ResultWriter, outcomes: readonly Outcome[]): Promise<string> {
+  const stdout = new PassThrough();
+  const all = text(stdout);
+  const result = open(stdout);
+  for (const outcome of outcomes) result.add(outcome);
+  await result.end(totals);
+  stdout.end();
+  return all;
+}
+
+test('text has an ID a line in the order asked, whatever the order of the outcomes', async (t) => {
+  const open = (stdout: PassThrough) => createTextResult(stdout, { full: false });
+  const short = (digit: string) => `sha512-${digit.repeat(32)}\n`;
+  t.is(await written(open, [fetched(2, 'c'), fetched(0, 'a'), fetched(1, 'b')]), short('a') + short('b') + short('c'));
+});
+
+test('text is written as soon as the order allows', (t) => {
+  const stdout = new PassThrough({ encoding: 'utf8' });
+  const result = createTextResult(stdout, { full: true });
+  result.add(fetched(1, 'b'));
+  t.is(stdout.read(), null);
+  result.add(fetched(0, 'a'));
+  t.is(stdout.read(), `${id('a')}\n${id('b')}\n`);
+});
+
+test('text leaves out what is not there, and dependencies; twice asked is twice printed', async (t) => {
+  const open = (stdout: PassThrough) => createTextResult(stdout, { full: true });
+  const outcomes: Outcome[] = [
+    { reference: 'a', index: 0, status: 'failed', imageID: id('a') },
+    { reference: 'b', index: 1, status: 'cancelled' },
+    { reference: 'd', status: 'fetched', imageID: id('d') },
+    { ...fetched(2, 'c'), status: 'present' },
+    fetched(3, 'c'),
+  ];
+  t.is(await written(open, outcomes), `${id('c')}\n${id('c')}\n`);
+});
+
+test('a manifest digest in place of an ID is never shortened', async (t) => {
+  const imageID = `sha256:${'e'.repeat(64)}`;
+  const open = (stdout: PassThrough) => createTextResult(stdout, { full: false });
+  t.is(await written(open, [{ ...fetched(0, 'a'), imageID }]), `${imageID}\n`);
+});
+
+test('an empty batch is an empty document, and no text', async (t) => {
+  t.deepEqual(JSON.parse(await written(createJsonResult, [])), {
+    schema: 'longshore.fetch/1',
+    images: [],
+    nodes: [],
+    totals,
+  });
+  t.is(await written((stdout) => createTextResult(stdout, { full: false }), []), '');
+});
+
+test('JSON holds requests in order, dependencies beside them, whatever order they come in', async (t) => {
+  const outcome = fc.record({ reference: fc.string({ unit: 'binary' }), name: fc.string({ unit: 'binary' }) });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(outcome, { maxLength: 8 }),
+      fc.array(outcome, { maxLength: 8 }),
+      fc.nat(),
+      async (asked, nodes, seed) => {
+        const images = asked.map((about, index): Outcome => ({ ...about, index, status: 'fetched' }));
+        const dependencies = nodes.map((about): Outcome => ({ ...about, status: 'present' }));
+        const mixed = [...images, ...dependencies].sort(
+          (a, b) => (((a.index ?? 99) * seed) % 7) - (((b.index ?? 99) * seed) % 7),
+        );
+        const json = await written(createJsonResult, mixed);
+        t.notRegex(json, /[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]/);
+        t.deepEqual(
+          JSON.parse(json),
+          JSON.parse(JSON.stringify({ schema: 'longshore.fetch/1', images, nodes: dependencies, totals })),
+        );
+      },
+    ),
+    { numRuns: 100 },
+  );
+});
+
+test('JSON of more dependencies than memory should hold comes out whole', async (t) => {
+  const nodes = Array.from({ length: 20_000 }, (_, index): Outcome => ({
+    reference: `é${index}`,
+    status: 'present',
+    imageID: id('a'),
+  }));
+  const before = process.memoryUsage().heapUsed;
+  const stdout = new PassThrough();
+  const result = createJsonResult(stdout);
+  for (const node of nodes) result.add(node);
+  t.true(process.memoryUsage().heapUsed - before < 64 * 1024 * 1024);
+  const all = text(stdout);
+  result.add(fetched(0, 'b'));
+  await result.end(totals);
+  stdout.end();
+  const document = JSON.parse(await all) as { nodes: Outcome[]; images: Outcome[] };
+  t.deepEqual([document.nodes.length, document.nodes.at(-1), document.images.length], [20_000, nodes.at(-1), 1]);
+});
