@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import { hasCode, isImageError, type ImageError } from '../errors.ts';
 import type { Freshness } from '../http/types.ts';
 import { showUrl } from '../image/show-url.ts';
+import { checkSigners } from '../verify/check-signers.ts';
 import type { IngestResponse } from '../../workers/tasks.ts';
 import { openArchiveSink } from './archive-sink.ts';
 import { check, type Checked, type Expected, type Proof } from './check.ts';
@@ -12,6 +13,7 @@ import { observing } from './observing.ts';
 import {
   getLateSignature,
   getSignature,
+  isAbsent,
   showSignature,
   type SignatureAnswer,
   type SignatureSource,
