@@ -1,4 +1,5 @@
 import test from 'ava';
+import fc from 'fast-check';
 
 import { hasCode, type ImageError } from '../../src/errors.ts';
 import { lastDitchManifest } from '../../src/image/last-ditch-manifest.ts';
@@ -205,4 +206,31 @@ test('of a broken manifest the plain strings can still be shown', (t) => {
   for (const text of ['{"acKind":"PodManifest"}', '{', '[]', 'null', '{"acKind":"ImageManifest","name":5}']) {
     t.is(lastDitchManifest(Buffer.from(text)), undefined, text);
   }
+});
+
+test('whatever stands in its members, a document is taken or refused as a manifest', (t) => {
+  const value = fc.jsonValue({ maxDepth: 3 });
+  const list = fc.array(
+    fc.dictionary(fc.constantFrom('name', 'value', 'path', 'port', 'count', 'imageName', 'labels'), value),
+    { maxLength: 3 },
+  );
+  const app = fc.dictionary(
+    fc.constantFrom('user', 'group', 'exec', 'ports', 'environment', 'isolators'),
+    fc.oneof(value, list),
+  );
+  const members = fc.dictionary(
+    fc.constantFrom('labels', 'annotations', 'dependencies', 'app', 'pathWhitelist', 'NAME'),
+    fc.oneof(value, list, app),
+  );
+  fc.assert(
+    fc.property(members, (members) => {
+      try {
+        return parse(JSON.stringify({ ...base, ...members })).manifest.name === base.name;
+      } catch (error) {
+        return hasCode(error, 'MANIFEST_INVALID') && !/\p{Cc}/u.test(error.message);
+      }
+    }),
+    { numRuns: 500 },
+  );
+  t.pass();
 });

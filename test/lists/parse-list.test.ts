@@ -1,0 +1,88 @@
+import test from 'ava';
+import fc from 'fast-check';
+
+import { hasCode } from '../../src/errors.ts';
+import { parseList } from '../../src/lists/parse-list.ts';
+
+const context = { directory: '/lists', shown: 'images.txt' };
+const parse = (text: string) => parseList(text, context);
+
+test('a list has a reference a line, with a signature where one is given', (t) => {
+  const { entries, errors } = parse(
+    'example.com/app:1,os=linux\n./a.aci signature=sigs/a.asc\n\thttps://x.org/b.aci \t signature=/s.asc  \n',
+  );
+  t.deepEqual(errors, []);
+  t.deepEqual(entries, [
+    { text: 'example.com/app:1,os=linux', line: 1 },
+    { text: './a.aci', line: 2, signature: '/lists/sigs/a.asc' },
+    { text: 'https://x.org/b.aci', line: 3, signature: '/s.asc' },
+  ]);
+});
+
+test('a # begins a comment at the start and after white space, not in a URL', (t) => {
+  const { entries } = parse('# all\n  # indented\na # why\n\nhttps://x.org/b#c\nd\t#e # f\ng signature=h#i #j');
+  t.deepEqual(entries, [
+    { text: 'a', line: 3 },
+    { text: 'https://x.org/b#c', line: 5 },
+    { text: 'd', line: 6 },
+    { text: 'g', line: 7, signature: '/lists/h#i' },
+  ]);
+});
+
+test('CRLF and a byte order mark do no harm', (t) => {
+  const { entries, errors } = parse('\ufeffa\r\n\r\nb signature=c\r\n');
+  t.deepEqual(errors, []);
+  t.deepEqual(entries, [
+    { text: 'a', line: 1 },
+    { text: 'b', line: 3, signature: '/lists/c' },
+  ]);
+});
+
+test('every bad line is reported with its number, the others count', (t) => {
+  const { entries, errors } = parse(
+    'good\na b\n\x1b[2J\na signature=\nsignature=x\na signature=x signature=y\na\rb\n\ufeffa\n"a\0"\nalso',
+  );
+  t.deepEqual(
+    entries.map(({ text }) => text),
+    ['good', 'also'],
+  );
+  t.deepEqual(
+    errors.map(({ details }) => details.line),
+    [2, 3, 4, 5, 6, 7, 8, 9],
+  );
+  for (const error of errors) {
+    t.true(hasCode(error, 'LIST_INVALID'));
+    t.regex(error.message, /^images\.txt, line \d: /);
+    t.notRegex(error.message, /\p{Cc}/u);
+  }
+});
+
+test('an empty list is a list', (t) => {
+  for (const text of ['', '\n', '# nothing', '\ufeff']) t.deepEqual(parse(text), { entries: [], errors: [] });
+});
+
+test('a very long line is a bad line, quickly', (t) => {
+  const { entries, errors } = parse(`${' '.repeat(1 << 20)}a\nb\n${`a ${' '.repeat(60_000)}b`}`);
+  t.deepEqual([entries.length, errors.length], [1, 2]);
+});
+
+test('a file that is no list is given up after a thousand bad lines', (t) => {
+  const error = t.throws(() => parse('{ "a": 1 }\n'.repeat(2000)));
+  t.true(hasCode(error, 'LIST_INVALID'));
+  t.regex(error.message, /is no list/);
+});
+
+test('every line becomes an entry, an error or nothing', (t) => {
+  const line = fc.string({ unit: fc.constantFrom(...'a#= \t\r/', 'signature=', '\ufeff', '\x07') });
+  fc.assert(
+    fc.property(fc.array(line, { maxLength: 8 }), (lines) => {
+      const { entries, errors } = parse(lines.join('\n'));
+      const numbers = [...entries.map(({ line }) => line), ...errors.map(({ details }) => details.line)];
+      return (
+        new Set(numbers).size === numbers.length &&
+        entries.every(({ text }) => /^\S+$/.test(text) && !text.startsWith('#'))
+      );
+    }),
+  );
+  t.pass();
+});
