@@ -3,7 +3,6 @@ import { show } from '../src/image/show.ts';
 import { enums, factPolicy, isMadeBy, type Policy } from './openpgp.ts';
 import { keyFault } from './key-fault.ts';
 import { checkStanding } from './key-standing.ts';
-import type { DetachedSignature } from './signature-file.ts';
 import type { Candidate } from './signature-signers.ts';
 import type { Judging } from './signature-verdict.ts';
 
@@ -15,13 +14,13 @@ import type { Judging } from './signature-verdict.ts';
  */
 export async function explain(judging: Judging, date: Date, policy: Policy, refusal: unknown): Promise<ImageError> {
   if (isImageError(refusal)) return refusal;
-  const { signature, candidate } = judging;
+  const { candidate } = judging;
   return (
     weakHash(judging, policy) ??
     unknownCritical(judging, policy) ??
     keyFault(candidate, policy) ??
     (await otherBytes(judging, refusal)) ??
-    wrongDate(signature, candidate, date) ??
+    wrongDate(judging, date) ??
     (await badStanding(candidate, date, policy, refusal))
   );
 }
@@ -59,10 +58,12 @@ async function otherBytes(judging: Judging, cause: unknown): Promise<ImageError 
   return new ImageError('SIGNATURE_INVALID', message, { fingerprint }, { cause });
 }
 
-function wrongDate({ packet }: DetachedSignature, { certificate, key }: Candidate, date: Date): ImageError | undefined {
+function wrongDate({ signature, candidate, nowMs }: Judging, date: Date): ImageError | undefined {
+  const { packet } = signature;
+  const { certificate, key } = candidate;
   const fingerprint = key.getFingerprint();
   const made = packet.created ?? date;
-  const clock = `this machine's clock, which may be wrong, says ${date.toISOString()}`;
+  const clock = `this machine's clock, which may be wrong, says ${new Date(nowMs).toISOString()}`;
   if (made > date) {
     const message = `the signature by ${fingerprint} is dated ${made.toISOString()}, in the future (${clock})`;
     return new ImageError('SIGNATURE_INVALID', message, { fingerprint });

@@ -46,24 +46,15 @@ export type Gpg = AsyncDisposable & {
 
 export async function openGpg(): Promise<Gpg> {
   const home = await mkdtemp(join(tmpdir(), 'gpg-'));
-  const run = (args: readonly string[], input?: Uint8Array) =>
-    exec(
-      'gpg',
-      [
-        '--homedir',
-        home,
-        '--batch',
-        '--yes',
-        '--quiet',
-        '--no-tty',
-        '--pinentry-mode',
-        'loopback',
-        '--passphrase',
-        '',
-        ...args,
-      ],
-      input,
-    );
+  const options = ['--homedir', home, '--batch', '--yes', '--quiet', '--no-tty'];
+  const secrets = ['--pinentry-mode', 'loopback', '--passphrase', ''];
+  // One at a time: gpg loses updates when two write to one keyring.
+  let last: Promise<unknown> = Promise.resolve();
+  const run = (args: readonly string[], input?: Uint8Array): Promise<Buffer> => {
+    const next = last.then(() => exec('gpg', [...options, ...secrets, ...args], input));
+    last = next.catch(() => undefined);
+    return next;
+  };
 
   const close = async (): Promise<void> => {
     await exec('gpgconf', ['--homedir', home, '--kill', 'all']);
