@@ -13,7 +13,7 @@ export type Progress = { readonly received: number; readonly expected: number | 
  */
 export function networkError(error: unknown, url: string, timeouts: HttpTimeouts, progress: Progress): unknown {
   if (isImageError(error) || !(error instanceof Error)) return error;
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  const code = codeOf(error);
   const shown = { url: showUrl(url) };
   if (code === 'UND_ERR_CONNECT_TIMEOUT') return timeout(shown.url, 'no connection', timeouts.connectMs, error);
   if (code === 'UND_ERR_HEADERS_TIMEOUT') return timeout(shown.url, 'no answer', timeouts.headersMs, error);
@@ -25,7 +25,7 @@ export function networkError(error: unknown, url: string, timeouts: HttpTimeouts
     const what = code === 'UND_ERR_HEADERS_OVERFLOW' ? 'headers of more than 64 KiB' : show(error.message);
     return new ImageError('RESPONSE_INVALID', `not a proper HTTP response: ${what}`, shown, { cause: error });
   }
-  if (progress && /^HPE_(?!INVALID_EOF_STATE)/.test(code)) {
+  if (progress && code === parserCode) {
     const message = `malformed HTTP body after ${progress.received} bytes: ${show(error.message)}`;
     return new ImageError('RESPONSE_INVALID', message, shown, { cause: error });
   }
@@ -39,15 +39,21 @@ export function networkError(error: unknown, url: string, timeouts: HttpTimeouts
   return new ImageError('NETWORK', message, { ...shown, reason: code }, { cause: error });
 }
 
+const parserCode = 'HTTP_PARSER';
+
+/** undici's parser errors have no code of their own; one of them is a connection closed too early. */
+function codeOf(error: Error): string {
+  if (error.name === 'HTTPParserError') return /Invalid EOF state/.test(error.message) ? 'UND_ERR_SOCKET' : parserCode;
+  return 'code' in error && typeof error.code === 'string' ? error.code : '';
+}
+
 function timeout(url: string, what: string, waitedMs: number, cause: Error): ImageError {
   return new ImageError('TIMEOUT', `${what} within ${waitedMs / 1000} s`, { url, waitedMs }, { cause });
 }
 
 function isMalformed(code: string, error: Error): boolean {
   if (code === 'UND_ERR_SOCKET') return /^bad (response|upgrade)$/.test(error.message);
-  return (
-    code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW' || code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH'
-  );
+  return code === parserCode || code === 'UND_ERR_HEADERS_OVERFLOW' || code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH';
 }
 
 function certificateProblem(code: string): string | undefined {
@@ -79,7 +85,6 @@ const problems: Readonly<Record<string, string>> = {
   ECONNRESET: cut,
   EPIPE: cut,
   UND_ERR_SOCKET: cut,
-  HPE_INVALID_EOF_STATE: cut,
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: cut,
   EHOSTUNREACH: 'no route to the host',
   ENETUNREACH: 'no route to the network',

@@ -1,0 +1,43 @@
+import test from 'ava';
+
+import { hasCode } from '../../src/errors.ts';
+import { openTestHttp } from '../helpers/http.ts';
+import { memorySink } from '../helpers/memory-sink.ts';
+import { startRawServer } from '../helpers/raw-server.ts';
+
+const signal = AbortSignal.timeout(30_000);
+
+const answers: Readonly<Record<string, string>> = {
+  'two lengths': 'HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd',
+  'a length and chunks':
+    'HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
+  'a negative length': 'HTTP/1.1 200 OK\r\ncontent-length: -3\r\n\r\nabc',
+  'a length that is no number': 'HTTP/1.1 200 OK\r\ncontent-length: 3x\r\n\r\nabc',
+  'an absurd length': `HTTP/1.1 200 OK\r\ncontent-length: ${'9'.repeat(30)}\r\n\r\nabc`,
+  garbage: '\x00\x01\x02\x03 no http at all\r\n\r\n',
+  'another protocol': 'SSH-2.0-OpenSSH_9.2\r\n\r\n',
+  'a header without a colon': 'HTTP/1.1 200 OK\r\nwhat is this\r\n\r\n',
+  'one huge header': `HTTP/1.1 200 OK\r\nx: ${'y'.repeat(70_000)}\r\n\r\nabc`,
+  'too many headers': `HTTP/1.1 200 OK\r\n${'x: y\r\n'.repeat(100_000)}\r\nabc`,
+  'a bad chunk size': 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n',
+  'an upgrade nobody asked for': 'HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n',
+};
+
+for (const [what, answer] of Object.entries(answers)) {
+  test(`${what}: refused at once, and the process lives`, async (t) => {
+    const server = await startRawServer(t, (socket) => void socket.write(answer));
+    const http = openTestHttp(t);
+    const error = await t.throwsAsync(http.download({ url: `${server.url}/a?secret`, sink: memorySink() }, signal));
+    t.true(hasCode(error, 'RESPONSE_INVALID'), `${error}`);
+    t.like(error, { details: { url: `${server.url}/a` } });
+    t.is(server.requests.length, 1);
+  });
+}
+
+test('headers of less than 64 KiB are taken', async (t) => {
+  const padding = 'y'.repeat(60_000);
+  const server = await startRawServer(t, (socket) => void socket.end(`HTTP/1.0 200 OK\r\nx: ${padding}\r\n\r\nabc`));
+  const sink = memorySink();
+  await openTestHttp(t).download({ url: server.url, sink }, signal);
+  t.is(sink.bytes, 3);
+});

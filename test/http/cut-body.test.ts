@@ -1,0 +1,150 @@
+import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
+
+import test from 'ava';
+
+import { hasCode } from '../../src/errors.ts';
+import { openTestHttp } from '../helpers/http.ts';
+import { memorySink } from '../helpers/memory-sink.ts';
+import { startRawServer } from '../helpers/raw-server.ts';
+import { startServer } from '../helpers/server.ts';
+
+const signal = AbortSignal.timeout(30_000);
+const body = randomBytes(200_000);
+const half = body.subarray(0, 100_000);
+const etag = '"1"';
+
+/** Gives the first request an answer that breaks off, and the second what it asks for. */
+async function breakOnce(t: Parameters<typeof startRawServer>[0], first: (socket: Socket) => void) {
+  return startRawServer(t, (socket, head, count) => {
+    if (count === 1) return first(socket);
+    const start = Number(/range: bytes=(\d+)-/.exec(head)?.[1] ?? 0);
+    const rest = body.subarray(start);
+    const range = start > 0 ? `content-range: bytes ${start}-${body.byteLength - 1}/${body.byteLength}\r\n` : '';
+    const status = start > 0 ? '206 Partial Content' : '200 OK';
+    socket.write(`HTTP/1.1 ${status}\r\netag: ${etag}\r\n${range}content-length: ${rest.byteLength}\r\n\r\n`);
+    socket.write(rest);
+  });
+}
+
+const length = `content-length: ${body.byteLength}\r\n`;
+const cuts: Readonly<Record<string, { code: string; first: (socket: Socket) => void }>> = {
+  'closed early, with a length': {
+    code: 'LENGTH_MISMATCH',
+    first: (socket) => {
+      socket.write(`HTTP/1.1 200 OK\r\netag: ${etag}\r\n${length}\r\n`);
+      socket.end(half);
+    },
+  },
+  'closed early, with a length, on a connection that was to close': {
+    code: 'LENGTH_MISMATCH',
+    first: (socket) => {
+      socket.write(`HTTP/1.1 200 OK\r\nconnection: close\r\netag: ${etag}\r\n${length}\r\n`);
+      socket.end(half);
+    },
+  },
+  'closed between chunks': {
+    code: 'NETWORK',
+    first: (socket) => {
+      socket.write(`HTTP/1.1 200 OK\r\netag: ${etag}\r\ntransfer-encoding: chunked\r\n\r\n`);
+      socket.write(`${half.byteLength.toString(16)}\r\n`);
+      socket.write(half);
+      socket.end('\r\n');
+    },
+  },
+  'closed between chunks, on a connection that was to close': {
+    code: 'NETWORK',
+    first: (socket) => {
+      socket.write(`HTTP/1.1 200 OK\r\nconnection: close\r\netag: ${etag}\r\ntransfer-encoding: chunked\r\n\r\n`);
+      socket.write(`${half.byteLength.toString(16)}\r\n`);
+      socket.write(half);
+      socket.end('\r\n');
+    },
+  },
+  'reset, with a length': {
+    code: 'NETWORK',
+    first: (socket) => {
+      socket.write(`HTTP/1.1 200 OK\r\netag: ${etag}\r\n${length}\r\n`);
+      socket.write(half, () => setTimeout(() => socket.resetAndDestroy(), 100));
+    },
+  },
+  'reset, without a length': {
+    code: 'NETWORK',
+    first: (socket) => {
+      socket.write(`HTTP/1.0 200 OK\r\netag: ${etag}\r\n\r\n`);
+      socket.write(half, () => setTimeout(() => socket.resetAndDestroy(), 100));
+    },
+  },
+};
+
+for (const [what, { code, first }] of Object.entries(cuts)) {
+  test(`a body that is ${what}, is resumed where it broke off`, async (t) => {
+    const server = await breakOnce(t, first);
+    const sink = memorySink();
+    const codes: string[] = [];
+    const result = await openTestHttp(t).download(
+      { url: `${server.url}/a`, sink, observer: { onRetry: (retry) => codes.push(retry.code) } },
+      signal,
+    );
+    t.deepEqual(codes, [code]);
+    t.true(sink.content().equals(body));
+    t.like(result, { responses: 2, transferred: body.byteLength });
+    t.regex(server.requests[1] ?? '', /range: bytes=100000-\r\nif-range: "1"/);
+  });
+}
+
+test('a body that ends with its connection is whole: nothing says otherwise', async (t) => {
+  const server = await startRawServer(t, (socket) => void socket.end('HTTP/1.0 200 OK\r\n\r\nhello'));
+  const sink = memorySink();
+  await openTestHttp(t).download({ url: server.url, sink }, signal);
+  t.is(sink.content().toString(), 'hello');
+});
+
+test('a server that never gives a byte is given up after the retries', async (t) => {
+  const server = await startRawServer(t, (socket) => void socket.destroy());
+  const error = await t.throwsAsync(openTestHttp(t).download({ url: server.url, sink: memorySink() }, signal));
+  t.true(hasCode(error, 'NETWORK'));
+  t.is(server.requests.length, 5);
+});
+
+test('a server without ranges that always cuts is given up, whatever it sends', async (t) => {
+  const server = await startServer(t, { '/a': { body, etag, ranges: false, cutAfter: 100_000 } });
+  const error = await t.throwsAsync(openTestHttp(t).download({ url: `${server.url}/a`, sink: memorySink() }, signal));
+  t.true(hasCode(error, 'LENGTH_MISMATCH') || hasCode(error, 'NETWORK'));
+  t.true(server.requests.length <= 10);
+});
+
+test('a hundred cuts cost little more than the body', async (t) => {
+  const large = randomBytes(5_000_000);
+  const server = await startServer(t, { '/a': { body: large, etag, cutAfter: 50_000 } });
+  const sink = memorySink();
+  const result = await openTestHttp(t).download({ url: `${server.url}/a`, sink }, signal);
+  t.true(sink.content().equals(large));
+  t.true(server.requests.length >= 100);
+  t.is(result.kind === 'complete' ? result.transferred : 0, large.byteLength);
+  const starts = server.requests.map(({ headers }) => Number(/\d+/.exec(headers.range ?? '')?.[0] ?? 0));
+  const again = starts.slice(1).map((start, index) => (starts[index] ?? 0) + 50_000 - start);
+  t.is(Math.max(...again), 0);
+});
+
+test('a peer that closes while its body is held up does no harm', async (t) => {
+  const large = Buffer.alloc(8_000_000, 1);
+  const server = await startRawServer(t, (socket) => {
+    socket.write('HTTP/1.0 200 OK\r\n\r\n');
+    socket.end(large);
+  });
+  const http = openTestHttp(t);
+  await Promise.all(
+    Array.from({ length: 8 }, async () => {
+      const sink = memorySink();
+      const append = async (chunks: readonly Uint8Array[]) => {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        await sink.append(chunks);
+      };
+      const slow = { ...sink, append };
+      Object.defineProperty(slow, 'bytes', { get: () => sink.bytes });
+      await http.download({ url: server.url, sink: slow }, signal);
+      t.is(sink.bytes, large.byteLength);
+    }),
+  );
+});
