@@ -1,7 +1,7 @@
 import { checkBelowRootfs, trimPath } from './entry-path.ts';
 import { createPathSet, type Standing } from './path-set.ts';
 import { invalid, overLimit, type Suspect } from './refuse.ts';
-import type { Body, TarFrames } from './tar-frames.ts';
+import type { Body } from './tar-frames.ts';
 import { createTarReader, type TarEntry } from './tar-reader.ts';
 
 export type CheckerLimits = {
@@ -11,21 +11,28 @@ export type CheckerLimits = {
   readonly pathBytes: number;
 };
 
-type ArchiveChecker = TarFrames;
+export type ArchiveChecker<Manifest> = {
+  push(chunk: Uint8Array): void;
+  /** No more bytes come. @returns what was made of the manifest */
+  end(): Manifest;
+};
 type Content = Omit<Body, 'size'>;
 
 /**
  * Checks that a tar is an image: one manifest, one rootfs, everything else below it, each path once, nothing that
  * leads an extractor astray. Memory does not depend on the size of the archive.
  *
- * @param onManifest - gets the manifest's bytes as soon as they have been read; what it throws ends the check.
- * @returns throws ARCHIVE_INVALID and LIMIT_EXCEEDED. Directories that only show in the paths below them count as entries.
+ * @param readManifest - gets the manifest's bytes as soon as they have been read; what it throws ends the check.
+ * @returns a checker whose calls throw ARCHIVE_INVALID and LIMIT_EXCEEDED. Directories that only show in the paths below
+ * them count as entries.
  * @see docs/rules.md A3 to A12
  */
-export function createArchiveChecker(limits: CheckerLimits, onManifest: (bytes: Buffer) => void): ArchiveChecker {
+export function createArchiveChecker<Manifest>(
+  limits: CheckerLimits,
+  readManifest: (bytes: Buffer) => Manifest,
+): ArchiveChecker<Manifest> {
   const paths = createPathSet();
-  let hasManifest = false;
-  let hasRootfs = false;
+  let manifest: { readonly value: Manifest } | undefined;
 
   const reader = createTarReader(limits.headerBytes, (entry) => {
     checkLength(entry.path, limits.pathBytes);
@@ -40,8 +47,9 @@ export function createArchiveChecker(limits: CheckerLimits, onManifest: (bytes: 
     push: (chunk) => reader.push(chunk),
     end() {
       reader.end();
-      if (!hasManifest) throw invalid('A8', 'no manifest in it');
-      if (!hasRootfs) throw invalid('A9', 'no rootfs in it');
+      if (!manifest) throw invalid('A8', 'no manifest in it');
+      if (!paths.get('rootfs')) throw invalid('A9', 'no rootfs in it');
+      return manifest.value;
     },
   };
 
@@ -52,13 +60,13 @@ export function createArchiveChecker(limits: CheckerLimits, onManifest: (bytes: 
         addEntry(path, 'directory', entry);
         return undefined;
       case 'manifest':
-        if (hasManifest) throw invalid('A8', 'a second manifest', entry);
-        hasManifest = true;
+        if (paths.get(path)) throw invalid('A8', 'a second manifest', entry);
+        addEntry(path, 'file', entry);
         return captureManifest(entry);
       case 'rootfs':
-        if (hasRootfs) throw invalid('A9', 'a second rootfs', entry);
+        if (paths.get(path)) throw invalid('A9', 'a second rootfs', entry);
         if (entry.kind !== 'directory') throw invalid('A9', 'a rootfs that is no directory', entry);
-        hasRootfs = true;
+        addEntry(path, 'directory', entry);
         return undefined;
       default:
         checkBelowRootfs(path, entry);
@@ -77,7 +85,7 @@ export function createArchiveChecker(limits: CheckerLimits, onManifest: (bytes: 
     const pieces: Buffer[] = [];
     return {
       piece: (piece) => pieces.push(Buffer.from(piece)),
-      done: () => onManifest(Buffer.concat(pieces)),
+      done: () => (manifest = { value: readManifest(Buffer.concat(pieces)) }),
     };
   }
 

@@ -22,7 +22,7 @@ export type OnEntry = (entry: TarEntry) => Omit<Body, 'size'> | undefined;
  * most the extension headers of one entry.
  *
  * @param headerBytes - the most that one pax or GNU long-name header may hold.
- * @returns throws ARCHIVE_INVALID and LIMIT_EXCEEDED, and what `onEntry` throws.
+ * @returns a reader whose calls throw ARCHIVE_INVALID and LIMIT_EXCEEDED, and what `onEntry` throws.
  * @see docs/rules.md A3 to A7
  */
 export function createTarReader(headerBytes: number, onEntry: OnEntry): TarFrames {

@@ -9,12 +9,8 @@ export const checkerLimits: CheckerLimits = {
 };
 
 /** Runs the checker over a whole tar in chunks of that many bytes. @returns the manifest's text. */
-export function check(tar: Uint8Array, limits: Partial<CheckerLimits> = {}, chunkBytes = 65_536): string | undefined {
-  let manifest: string | undefined;
-  const checker = createArchiveChecker({ ...checkerLimits, ...limits }, (bytes) => {
-    manifest = bytes.toString('utf8');
-  });
+export function check(tar: Uint8Array, limits: Partial<CheckerLimits> = {}, chunkBytes = 65_536): string {
+  const checker = createArchiveChecker({ ...checkerLimits, ...limits }, (bytes) => bytes.toString('utf8'));
   for (let at = 0; at < tar.length; at += chunkBytes) checker.push(tar.subarray(at, at + chunkBytes));
-  checker.end();
-  return manifest;
+  return checker.end();
 }

@@ -1,0 +1,69 @@
+import { randomBytes } from 'node:crypto';
+import { gzipSync } from 'node:zlib';
+
+import test from 'ava';
+
+import { hasCode } from '../../../src/errors.ts';
+import { openArchive } from '../../../workers/decompress/open-archive.ts';
+import { buildAci, compress, type Compression } from '../../helpers/archive.ts';
+
+async function* pieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += size) yield await Promise.resolve(bytes.subarray(at, at + size));
+}
+
+async function open(bytes: Uint8Array, size = 1000): Promise<{ compression: string; tar: Buffer }> {
+  const { compression, tar } = await openArchive(pieces(bytes, size), 'example.com/app.aci');
+  return { compression, tar: Buffer.concat(await Array.fromAsync(tar)) };
+}
+
+for (const compression of ['none', 'gzip', 'bzip2', 'xz'] satisfies Compression[]) {
+  test(`an archive is told by its first bytes: ${compression}`, async (t) => {
+    const { bytes, tar } = await buildAci({ name: 'example.com/app', size: 5000, compress: compression });
+    for (const size of [1, 100, 100_000]) t.deepEqual(await open(bytes, size), { compression, tar });
+  });
+}
+
+const others: readonly [looksLike: string, bytes: Buffer][] = [
+  ['empty', Buffer.alloc(0)],
+  ['text', Buffer.from('hello')],
+  ['text', Buffer.from('BZ')],
+  ['JSON', Buffer.from('{"a":1}')],
+  ['JSON', Buffer.from('\ufeff [1]')],
+  ['HTML', Buffer.from('<html>')],
+  ['HTML', Buffer.from(`\n <!DOCTYPE  html>${'é'.repeat(400)}`)],
+  ['XML', Buffer.from('<?xml version="1.0"?>')],
+  ['zstd', Buffer.from('28b52ffd00', 'hex')],
+  ['zip', Buffer.from('PK\x03\x04zip')],
+  ['lz4', Buffer.from('04224d18', 'hex')],
+  ['OpenPGP encrypted', Buffer.from('-----BEGIN PGP MESSAGE-----\n\nabc')],
+  ['OpenPGP encrypted', Buffer.concat([Buffer.from('8c0d0409', 'hex'), Buffer.alloc(600, 0xa7)])],
+  ['an OpenPGP signature', Buffer.from('-----BEGIN PGP SIGNATURE-----\n')],
+  ['unknown', Buffer.from('00010203', 'hex')],
+  ['unknown', Buffer.alloc(2048)],
+];
+
+for (const [looksLike, bytes] of others) {
+  test(`what is no archive is named, inside gzip too: ${looksLike} ${bytes.toString('hex', 0, 4)}`, async (t) => {
+    for (const file of [bytes, gzipSync(bytes)]) {
+      const error = await t.throwsAsync(open(file, 64));
+      t.true(hasCode(error, 'ARCHIVE_UNREADABLE'));
+      if (hasCode(error, 'ARCHIVE_UNREADABLE')) t.deepEqual(error.details, { path: 'example.com/app.aci', looksLike });
+    }
+  });
+}
+
+test('only one layer of compression is undone', async (t) => {
+  const { bytes } = await buildAci({ name: 'example.com/app', compress: 'gzip' });
+  for (const outer of ['gzip', 'bzip2', 'xz'] satisfies Compression[]) {
+    const error = await t.throwsAsync(open(compress(bytes, outer)), { code: 'ARCHIVE_UNREADABLE' });
+    t.regex(error.message, /compressed twice/);
+  }
+});
+
+test('random bytes are never an archive', async (t) => {
+  for (let round = 0; round < 50; round++) {
+    const bytes = randomBytes(600);
+    bytes.writeUInt8(0, 0);
+    await t.throwsAsync(open(bytes), { code: 'ARCHIVE_UNREADABLE' });
+  }
+});

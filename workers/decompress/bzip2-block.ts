@@ -1,0 +1,106 @@
+import type { BitReader } from './bit-reader.ts';
+import { readBlockTables, type BlockTables, type HuffmanTable } from './bzip2-tables.ts';
+
+/** A block with its sorting still to be undone: in the upper 24 bits of each place the next one, in the lower 8 a byte. */
+export type Block = {
+  readonly chain: Uint32Array;
+  readonly length: number;
+  readonly origin: number;
+  /** Of the block's bytes, as stated. */
+  readonly crc: number;
+};
+
+const groupSize = 50;
+
+/**
+ * Reads a block behind its magic number.
+ *
+ * @param chain - as long as a block may be; the result lives in it.
+ * @returns undefined when the block is damaged. @throws outOfBits
+ */
+export function readBlock(reader: BitReader, chain: Uint32Array): Block | undefined {
+  const crc = ((reader.take(16) << 16) | reader.take(16)) >>> 0;
+  const isRandomised = reader.take(1) === 1; // by no encoder since 1997
+  const origin = reader.take(24);
+  const tables = readBlockTables(reader);
+  if (isRandomised || !tables) return undefined;
+  const counts = new Uint32Array(256);
+  const length = readSymbols(reader, tables, chain, counts);
+  if (length === undefined || origin >= length) return undefined;
+  link(chain, length, counts);
+  return { chain, length, origin, crc };
+}
+
+/** Undoes Huffman, zero-run and move-to-front coding. @returns how many bytes there are. */
+function readSymbols(
+  reader: BitReader,
+  { alphabet, selectors, tables }: BlockTables,
+  bytes: Uint32Array,
+  counts: Uint32Array,
+): number | undefined {
+  const recent = Uint8Array.from(alphabet);
+  const endSymbol = alphabet.length + 1;
+  let length = 0;
+  let run = 0;
+  let runDigit = 1;
+  for (const selector of selectors) {
+    const table = tables[selector];
+    if (!table) return undefined;
+    for (let index = 0; index < groupSize; index++) {
+      const symbol = readSymbol(reader, table);
+      if (symbol === undefined) return undefined;
+      if (symbol <= 1) {
+        run += runDigit << symbol;
+        runDigit <<= 1;
+        if (run > bytes.length) return undefined;
+        continue;
+      }
+      if (run > 0) {
+        const byte = recent[0] ?? 0;
+        if (length + run > bytes.length) return undefined;
+        bytes.fill(byte, length, length + run);
+        counts[byte] = (counts[byte] ?? 0) + run;
+        length += run;
+        run = 0;
+        runDigit = 1;
+      }
+      if (symbol === endSymbol) return length;
+      if (length === bytes.length) return undefined;
+      const byte = recent[symbol - 1] ?? 0;
+      recent.copyWithin(1, 0, symbol - 1);
+      recent[0] = byte;
+      bytes[length] = byte;
+      counts[byte] = (counts[byte] ?? 0) + 1;
+      length += 1;
+    }
+  }
+  return undefined;
+}
+
+function readSymbol(
+  reader: BitReader,
+  { shortest, longest, lastCode, offset, symbols }: HuffmanTable,
+): number | undefined {
+  let code = reader.take(shortest);
+  for (let length = shortest; length <= longest; length++) {
+    if (code <= (lastCode[length] ?? -1)) return symbols[code + (offset[length] ?? 0)];
+    code = (code << 1) | reader.take(1);
+  }
+  return undefined;
+}
+
+/** Writes into each place which place comes next. */
+function link(chain: Uint32Array, length: number, counts: Uint32Array): void {
+  const next = new Uint32Array(256);
+  let sum = 0;
+  for (const [byte, count] of counts.entries()) {
+    next[byte] = sum;
+    sum += count;
+  }
+  for (let place = 0; place < length; place++) {
+    const byte = (chain[place] ?? 0) & 0xff;
+    const from = next[byte] ?? 0;
+    chain[from] = (chain[from] ?? 0) | (place << 8);
+    next[byte] = from + 1;
+  }
+}

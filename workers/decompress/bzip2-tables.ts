@@ -1,0 +1,96 @@
+import type { BitReader } from './bit-reader.ts';
+
+/** Codes of up to 20 bits: the last code and the first place of each length, and the symbols in order of code. */
+export type HuffmanTable = {
+  readonly shortest: number;
+  readonly longest: number;
+  readonly lastCode: Int32Array;
+  readonly offset: Int32Array;
+  readonly symbols: Uint16Array;
+};
+
+export type BlockTables = {
+  /** The bytes that occur in the block, ascending. */
+  readonly alphabet: readonly number[];
+  /** Which table codes each group of 50 symbols. */
+  readonly selectors: Uint8Array;
+  readonly tables: readonly HuffmanTable[];
+};
+
+const maximumLength = 20;
+
+/** @returns undefined when they are damaged. */
+export function readBlockTables(reader: BitReader): BlockTables | undefined {
+  const alphabet = readAlphabet(reader);
+  const count = reader.take(3);
+  const selectorCount = reader.take(15);
+  if (alphabet.length === 0 || count < 2 || count > 6 || selectorCount === 0) return undefined;
+  const selectors = readSelectors(reader, count, selectorCount);
+  const tables: HuffmanTable[] = [];
+  for (let index = 0; index < count; index++) {
+    const table = readTable(reader, alphabet.length + 2);
+    if (table) tables.push(table);
+  }
+  return selectors && tables.length === count ? { alphabet, selectors, tables } : undefined;
+}
+
+/** 16 bits say which ranges of 16 bytes occur, then 16 bits for each of those say which bytes. */
+function readAlphabet(reader: BitReader): readonly number[] {
+  const alphabet: number[] = [];
+  const ranges = reader.take(16);
+  for (let range = 0; range < 16; range++) {
+    if ((ranges & (0x8000 >> range)) === 0) continue;
+    const bytes = reader.take(16);
+    for (let byte = 0; byte < 16; byte++) if ((bytes & (0x8000 >> byte)) !== 0) alphabet.push(range * 16 + byte);
+  }
+  return alphabet;
+}
+
+/** Unary numbers that say how far back in the list of recent tables each one is. */
+function readSelectors(reader: BitReader, tables: number, count: number): Uint8Array | undefined {
+  const recent = Array.from({ length: tables }, (_, index) => index);
+  const selectors = new Uint8Array(count);
+  for (let index = 0; index < count; index++) {
+    let back = 0;
+    while (reader.take(1) === 1) back += 1;
+    const [table] = recent.splice(back, 1);
+    if (table === undefined) return undefined;
+    recent.unshift(table);
+    selectors[index] = table;
+  }
+  return selectors;
+}
+
+/** The length of each symbol's code as the difference to the one before. */
+function readTable(reader: BitReader, symbols: number): HuffmanTable | undefined {
+  const lengths: number[] = [];
+  let length = reader.take(5);
+  while (lengths.length < symbols) {
+    if (length < 1 || length > maximumLength) return undefined;
+    if (reader.take(1) === 0) lengths.push(length);
+    else length += reader.take(1) === 0 ? 1 : -1;
+  }
+  return buildTable(lengths);
+}
+
+function buildTable(lengths: readonly number[]): HuffmanTable | undefined {
+  const lastCode = new Int32Array(maximumLength + 1).fill(-1);
+  const offset = new Int32Array(maximumLength + 1);
+  const symbols: number[] = [];
+  let code = 0;
+  for (let length = 1; length <= maximumLength; length++) {
+    code <<= 1;
+    offset[length] = symbols.length - code;
+    for (const [symbol, its] of lengths.entries()) if (its === length) symbols.push(symbol);
+    code = symbols.length - (offset[length] ?? 0);
+    lastCode[length] = code - 1;
+    if (code > 1 << length) return undefined;
+  }
+  return {
+    shortest: Math.min(...lengths),
+    longest: Math.max(...lengths),
+    lastCode,
+    offset,
+    symbols: Uint16Array.from(symbols),
+  };
+}

@@ -1,0 +1,53 @@
+import { createGunzip, type Gunzip } from 'node:zlib';
+
+import { isImageError } from '../../src/errors.ts';
+import { unreadable } from './unreadable.ts';
+
+/** Half the processor time of zlib's default, for the same work. */
+const outputBytes = 256 * 1024;
+
+/**
+ * Inflates a gzip file of one or more members; done with a chunk before it asks for the next.
+ *
+ * @param path - shown in errors.
+ * @throws ARCHIVE_UNREADABLE for a stream that is damaged, cut short, or followed by anything; what `chunks` throws.
+ * @see docs/rules.md A2; RFC 1952
+ */
+export async function* gunzip(chunks: AsyncIterable<Uint8Array>, path: string): AsyncGenerator<Uint8Array> {
+  const engine = createGunzip({ chunkSize: outputBytes });
+  const fed = feed(engine, chunks, path);
+  fed.catch((error: unknown) => engine.destroy(error instanceof Error ? error : new Error(String(error))));
+  try {
+    for await (const chunk of engine) yield chunk as Buffer; // a stream without object mode or encoding
+  } catch (error) {
+    if (isImageError(error) || !isZlibError(error)) throw error;
+    const what =
+      error.code === 'Z_BUF_ERROR' ? 'its gzip stream is cut short' : `its gzip stream is damaged (${error.message})`;
+    throw unreadable(path, what, error);
+  }
+}
+
+/** The engine ignores zeros behind the last member, and says so only by leaving them unread. */
+async function feed(engine: Gunzip, chunks: AsyncIterable<Uint8Array>, path: string): Promise<void> {
+  let fed = 0;
+  for await (const chunk of chunks) {
+    await write(engine, chunk);
+    fed += chunk.length;
+    if (engine.bytesWritten !== fed) throw unreadable(path, 'there is something behind its gzip stream');
+  }
+  engine.end();
+}
+
+/** Resolves when the chunk has been used up. */
+function write(engine: Gunzip, chunk: Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    engine.write(chunk, (error) => {
+      if (error) reject(error);
+      else resolve();
+    });
+  });
+}
+
+function isZlibError(error: unknown): error is Error & { readonly code: string } {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' && error.code.startsWith('Z_');
+}

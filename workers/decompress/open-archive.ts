@@ -1,0 +1,68 @@
+import { ImageError } from '../../src/errors.ts';
+import { createLookahead } from './lookahead.ts';
+import { sniff, sniffBytes, type Compression } from './sniff.ts';
+import { unreadable } from './unreadable.ts';
+
+export type OpenedArchive = {
+  readonly compression: Compression | 'none';
+  /** The bytes of the tar. */
+  readonly tar: AsyncIterable<Uint8Array>;
+};
+
+/**
+ * Finds out how an archive is compressed and undoes that, one layer of it. Each chunk, of `chunks` and of the tar,
+ * needs to be valid only until the next one is asked for.
+ *
+ * @param path - shown in errors.
+ * @throws ARCHIVE_UNREADABLE, here for what is no archive, from `tar` for what is damaged; what `chunks` throws.
+ * @see docs/rules.md A1, A2
+ */
+export async function openArchive(chunks: AsyncIterable<Uint8Array>, path: string): Promise<OpenedArchive> {
+  const input = createLookahead(chunks);
+  await input.want(sniffBytes);
+  const sniffed = sniff(input.held().subarray(0, sniffBytes));
+  switch (sniffed.kind) {
+    case 'tar':
+      return { compression: 'none', tar: input.rest() };
+    case 'compressed':
+      return { compression: sniffed.compression, tar: unpack(input.rest(), sniffed.compression, path) };
+    case 'other':
+      throw notAnArchive(path, sniffed.name, sniffed.name);
+  }
+}
+
+async function* unpack(
+  chunks: AsyncIterable<Uint8Array>,
+  compression: Compression,
+  path: string,
+): AsyncGenerator<Uint8Array> {
+  const output = createLookahead(await decompress(chunks, compression, path));
+  await output.want(sniffBytes);
+  const sniffed = sniff(output.held().subarray(0, sniffBytes));
+  if (sniffed.kind === 'compressed') {
+    throw unreadable(path, `it is compressed twice, ${sniffed.compression} inside ${compression}; one layer is read`);
+  }
+  if (sniffed.kind === 'other') throw notAnArchive(path, sniffed.name, `${compression} around ${sniffed.name}`);
+  yield* output.rest();
+}
+
+/** Imported when needed: most images are gzip, and a worker should start quickly. */
+async function decompress(
+  chunks: AsyncIterable<Uint8Array>,
+  compression: Compression,
+  path: string,
+): Promise<AsyncIterable<Uint8Array>> {
+  switch (compression) {
+    case 'gzip':
+      return (await import('./gunzip.ts')).gunzip(chunks, path);
+    case 'bzip2':
+      return (await import('./bunzip.ts')).bunzip(chunks, path);
+    case 'xz':
+      return (await import('./unxz.ts')).unxz(chunks, path);
+  }
+}
+
+function notAnArchive(path: string, looksLike: string, what: string): ImageError<'ARCHIVE_UNREADABLE'> {
+  const message = `not an image archive but ${what}; an image is a tar, plain or as gzip, bzip2 or xz`;
+  return new ImageError('ARCHIVE_UNREADABLE', message, { path, looksLike });
+}

@@ -1,0 +1,19 @@
+import { replying } from './reply.ts';
+
+// One export for each task of the pool. Each loads its own module: a worker that never verifies never loads openpgp.
+
+export const ingest = replying<'ingest'>(async (request) => (await import('./ingest.ts')).ingest(request));
+
+export const reHash = replying<'reHash'>(async (request) => (await import('./re-hash.ts')).reHash(request));
+
+export const verifySignature = replying<'verifySignature'>(async (request) =>
+  (await import('./verify-signature.ts')).verifySignature(request),
+);
+
+export const inspectSignature = replying<'inspectSignature'>(async (request) =>
+  (await import('./inspect-signature.ts')).inspectSignature(request),
+);
+
+export const inspectKey = replying<'inspectKey'>(async (request) =>
+  (await import('./inspect-key.ts')).inspectKey(request),
+);

@@ -1,0 +1,100 @@
+import { createHash } from 'node:crypto';
+import { threadId } from 'node:worker_threads';
+
+import { parseImageId } from '../src/image/image-id.ts';
+import { parseManifest, type ImageManifest } from '../src/image/manifest.ts';
+import { openArchive } from './decompress/open-archive.ts';
+import { withOutput } from './output.ts';
+import type { SignatureDigests } from './signature-digests.ts';
+import { openSource, type Source } from './source.ts';
+import { overLimit } from './tar/refuse.ts';
+import { createArchiveChecker } from './tar/tar-checker.ts';
+import type { FromIngest, Handler, IngestRequest } from './tasks.ts';
+
+type ParsedManifest = { readonly manifest: ImageManifest; readonly text: string };
+
+/**
+ * Brings an archive into an image file in one pass over its bytes: digests of what was transferred, decompression,
+ * image ID, archive rules, manifest, and the tar written and synced. Memory does not depend on the archive's size.
+ *
+ * @throws ARCHIVE_UNREADABLE, ARCHIVE_INVALID, MANIFEST_INVALID, LIMIT_EXCEEDED, SIGNATURE_UNREADABLE, FILE_NOT_FOUND,
+ * FILE_UNREADABLE, STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT, CANCELLED; the image file is gone then
+ */
+export const ingest: Handler<'ingest'> = async (request) => {
+  const { limits, shown } = request;
+  tell(request, { kind: 'started', threadId });
+  await using source = await openSource(request.source, shown);
+  const transfer = createTransfer(source, limits.archiveBytes, await openSignature(request));
+  const { compression, tar } = await openArchive(transfer.chunks(), shown);
+  const unpacked = await withOutput(request.image, (write) => unpack(request, source, tar, write));
+  return { ...unpacked, ...transfer.result(), compression };
+};
+
+function tell({ source }: IngestRequest, message: FromIngest): void {
+  if (source.kind === 'growing') source.port.postMessage(message);
+}
+
+/** A bad signature file is known before the first byte of the archive. */
+async function openSignature({ signature, shown, limits }: IngestRequest): Promise<SignatureDigests | undefined> {
+  if (!signature) return undefined;
+  const { createSignatureDigests } = await import('./signature-digests.ts'); // loads openpgp
+  return createSignatureDigests(signature, { location: shown, maximum: limits.signatures });
+}
+
+/** The bytes as they were transferred, counted and hashed as they pass. */
+function createTransfer(source: Source, maximum: number, signature: SignatureDigests | undefined) {
+  const hash = createHash('sha256');
+  let archiveBytes = 0;
+  return {
+    async *chunks(): AsyncGenerator<Uint8Array> {
+      for await (const chunk of source.chunks()) {
+        archiveBytes += chunk.length;
+        if (archiveBytes > maximum) throw overLimit('archive', maximum, 'the archive is too large');
+        hash.update(chunk);
+        signature?.update(chunk);
+        yield chunk;
+      }
+    },
+    result: () => ({
+      digest: `sha256:${hash.digest('hex')}`,
+      archiveBytes,
+      signatureDigests: signature?.digests() ?? [],
+    }),
+  };
+}
+
+async function unpack(
+  request: IngestRequest,
+  source: Source,
+  tar: AsyncIterable<Uint8Array>,
+  write: (chunk: Uint8Array) => Promise<void>,
+) {
+  const { limits } = request;
+  const hash = createHash('sha512');
+  let size = 0;
+  const checker = createArchiveChecker(limits, (bytes) => {
+    const parsed = readManifest(bytes, limits.dependencies);
+    tell(request, { kind: 'manifest', manifest: parsed.text });
+    return parsed;
+  });
+  for await (const chunk of tar) {
+    source.check();
+    size += chunk.length;
+    if (size > limits.unpackedBytes) throw overLimit('unpacked', limits.unpackedBytes, 'the image is too large');
+    const written = write(chunk);
+    try {
+      hash.update(chunk);
+      checker.push(chunk);
+    } finally {
+      await written;
+    }
+  }
+  const { manifest, text } = checker.end();
+  return { imageId: parseImageId(`sha512-${hash.digest('hex')}`), size, manifest: text, parsed: manifest };
+}
+
+function readManifest(bytes: Uint8Array, maximum: number): ParsedManifest {
+  const parsed = parseManifest(bytes);
+  if (parsed.manifest.dependencies.length > maximum) throw overLimit('dependencies', maximum, 'too many dependencies');
+  return parsed;
+}

@@ -1,0 +1,69 @@
+import { constants } from 'node:fs';
+import { open, rm, type FileHandle } from 'node:fs/promises';
+
+import { ImageError } from '../src/errors.ts';
+import { show } from '../src/image/show.ts';
+
+const finalMode = 0o444;
+
+/**
+ * Fills a new file. It stays only when `fill` succeeds: then with mode 0444 whatever the umask, and synced.
+ *
+ * @param fill - `write` resolves when the chunk may be used anew; awaited before the next call.
+ * @throws STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT; what `fill` throws
+ */
+export async function withOutput<T>(
+  path: string,
+  fill: (write: (chunk: Uint8Array) => Promise<void>) => Promise<T>,
+): Promise<T> {
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  const file = await open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600).catch(raise(path));
+  try {
+    return await fillFile(file, path, fill);
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
+  }
+}
+
+async function fillFile<T>(
+  opened: FileHandle,
+  path: string,
+  fill: (write: (chunk: Uint8Array) => Promise<void>) => Promise<T>,
+): Promise<T> {
+  await using file = opened;
+  const result = await fill((chunk) => writeAll(file, chunk).catch(raise(path)));
+  await file.chmod(finalMode).catch(raise(path));
+  await file.datasync().catch(raise(path));
+  return result;
+}
+
+async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
+  for (let at = 0; at < chunk.length;) at += (await file.write(chunk, at)).bytesWritten;
+}
+
+function raise(path: string): (error: unknown) => never {
+  return (error) => {
+    throw storeError(path, error);
+  };
+}
+
+function storeError(path: string, error: unknown): unknown {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const shown = show(path, 1024);
+  switch (code) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new ImageError('STORE_FULL', `${shown}: no space is left`, { path }, { cause: error });
+    case 'EROFS':
+    case 'EACCES':
+    case 'EPERM':
+      return new ImageError('STORE_READ_ONLY', `${shown}: it cannot be written`, { path }, { cause: error });
+    case 'EIO':
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return new ImageError('STORE_CORRUPT', `${shown}: it cannot be written (${code})`, { path }, { cause: error });
+    default:
+      return error;
+  }
+}
