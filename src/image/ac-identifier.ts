@@ -34,8 +34,8 @@ export function parseAcIdentifier(text: string): string {
 export function sanitizeAcIdentifier(text: string): string {
   const replaced = text.toLowerCase().replace(/[^a-z0-9._~/-]/gu, '_');
   const parts = replaced.split('/').filter((part) => !isNoPart(part));
-  const trimmed = parts.join('/').replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, '');
-  if (trimmed === '')
+  const [trimmed] = /[a-z0-9](?:.*[a-z0-9])?/.exec(parts.join('/')) ?? [];
+  if (trimmed === undefined)
     throw new ImageError('NAME_INVALID', `"${show(text)}" holds nothing to make a name of`, { name: show(text) });
   return trimmed;
 }

@@ -27,8 +27,8 @@ export function parseAcName(text: string): string {
 /** The nearest AC Name: lower case, `-` for what is not allowed. @throws NAME_INVALID when nothing is left. */
 export function sanitizeAcName(text: string): string {
   const replaced = text.toLowerCase().replace(/[^a-z0-9-]/gu, '-');
-  const trimmed = replaced.replace(/^-+|-+$/g, '');
-  if (trimmed === '')
+  const [trimmed] = /[a-z0-9](?:.*[a-z0-9])?/.exec(replaced) ?? [];
+  if (trimmed === undefined)
     throw new ImageError('NAME_INVALID', `"${show(text)}" holds nothing to make a name of`, { name: show(text) });
   return trimmed;
 }

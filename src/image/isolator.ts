@@ -2,7 +2,7 @@ import * as z from 'zod';
 
 const quantity = z
   .union([z.string(), z.number().transform(String)])
-  .refine((text) => /^[+-]?[0-9.]+[eEinumkKMGTP]*[-+]?[0-9]*$/.test(text), 'is not a quantity');
+  .refine((text) => /^[+-]?[0-9.]+(?:[eEinumkKMGTP]+[-+]?[0-9]*|[-+][0-9]*)?$/.test(text), 'is not a quantity');
 const resource = z.object({
   request: quantity.nullish(),
   limit: quantity.nullish(),

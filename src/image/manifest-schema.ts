@@ -89,11 +89,10 @@ const isolator = z.object({ name: identifier, value: z.unknown() }).superRefine(
 });
 
 function seccompOnce(isolators: readonly { readonly name: string }[], context: z.RefinementCtx): void {
-  const [first, second] = ['os/linux/seccomp-retain-set', 'os/linux/seccomp-remove-set'].map((name) =>
-    isolators.findIndex((isolator) => isolator.name === name),
-  );
-  if (first === undefined || second === undefined || first < 0 || second < 0) return;
-  const path = [Math.max(first, second), 'name'];
+  const retain = isolators.findIndex(({ name }) => name === 'os/linux/seccomp-retain-set');
+  const remove = isolators.findIndex(({ name }) => name === 'os/linux/seccomp-remove-set');
+  if (retain === -1 || remove === -1) return;
+  const path = [Math.max(retain, remove), 'name'];
   context.addIssue({ code: 'custom', path, message: 'cannot stand beside the other seccomp set' });
 }
 

@@ -81,6 +81,8 @@ function splitAt(text: string, separator: string): readonly [string, string?] {
 }
 
 function invalid(rest: string, problem: string): ImageError<'REFERENCE_INVALID'> {
+  const at = rest.lastIndexOf('@');
   // A password before an @ is not repeated.
-  return new ImageError('REFERENCE_INVALID', problem, { input: `docker://${show(rest.replace(/^.*:.*@/s, ''))}` });
+  const shown = rest.slice(0, Math.max(at, 0)).includes(':') ? rest.slice(at + 1) : rest;
+  return new ImageError('REFERENCE_INVALID', problem, { input: `docker://${show(shown)}` });
 }

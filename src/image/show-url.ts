@@ -8,10 +8,16 @@ const maxLength = 2048;
  */
 export function showUrl(url: string): string {
   const parsed = URL.parse(url);
-  if (parsed === null) return show(url.replace(/\/\/.*@/s, '//').replace(/[?#].*$/s, ''), maxLength);
+  if (parsed === null) return show(withoutUser(url).replace(/[?#].*$/s, ''), maxLength);
   parsed.username = '';
   parsed.password = '';
   parsed.search = '';
   parsed.hash = '';
   return show(parsed.href, maxLength);
+}
+
+function withoutUser(text: string): string {
+  const start = text.indexOf('//') + 2;
+  const end = text.lastIndexOf('@') + 1;
+  return start >= 2 && end > start ? text.slice(0, start) + text.slice(end) : text;
 }
