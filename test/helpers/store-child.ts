@@ -39,6 +39,13 @@ const commands: Record<string, () => Promise<void>> = {
     await setTimeout(60_000); // until it is killed: a close would remove the log beside the index
   },
 
+  /** Opens a store, uses it, and does not close it. */
+  async forget() {
+    const store = await openStore({ dir });
+    const { imageId } = await commitBlob(store);
+    store.touch(imageId);
+  },
+
   /** Commits, removes and collects without end; says when it has begun. */
   async churn() {
     const store = await openStore({ dir });
@@ -110,7 +117,15 @@ const commands: Record<string, () => Promise<void>> = {
     const again = await codeOf(() => commitBlob(store));
     const resumed = await codeOf(() => partial.append([randomBytes(1000)]));
     const leftOnlyListed = blobs.length === 1 && `sha512-${blobs[0]}` === imageId;
-    say({ appended, committed, listed: listed.length, seenByReader: seenByReader.length, leftOnlyListed, again, resumed });
+    say({
+      appended,
+      committed,
+      listed: listed.length,
+      seenByReader: seenByReader.length,
+      leftOnlyListed,
+      again,
+      resumed,
+    });
   },
 
   /** Opens for writing and for reading what the system does not let it write. */

@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
 
 const script = fileURLToPath(new URL('store-child.ts', import.meta.url));
+/** Most of such a process's life is the compilation of its sources. */
+const compileCache = fileURLToPath(new URL('../../node_modules/.cache/longshore-test', import.meta.url));
 
 export type StoreProcess = {
   readonly child: ChildProcess;
@@ -24,7 +26,10 @@ export function startStoreProcess(
   wrapper: readonly string[] = [],
 ): StoreProcess {
   const [program = '', ...rest] = [...wrapper, process.execPath, script, ...args];
-  const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(program, rest, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, NODE_COMPILE_CACHE: compileCache },
+  });
   const exit = once(child, 'close');
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const kill = async (): Promise<void> => {

@@ -22,7 +22,15 @@ test('a whole ID and any beginning that only one image has resolve to it', async
 
   t.is(await store.resolveId(imageId), imageId); // T2
   t.is(await store.resolveId(imageId.slice(0, 'sha512-'.length + 64)), imageId);
-  t.is(await store.resolveId(imageId.slice(0, 'sha512-'.length + 2).toUpperCase().replace('SHA', 'sha')), imageId); // T3
+  t.is(
+    await store.resolveId(
+      imageId
+        .slice(0, 'sha512-'.length + 2)
+        .toUpperCase()
+        .replace('SHA', 'sha'),
+    ),
+    imageId,
+  ); // T3
 });
 
 test('a beginning that several images have is ambiguous and names them', async (t) => {
@@ -119,7 +127,10 @@ test('all images are listed by import time, across pages, each once', async (t) 
 
   t.is(new Set(images.map(({ imageId }) => imageId)).size, 600);
   const times = images.map(({ importedAtMs }) => importedAtMs);
-  t.deepEqual(times, times.toSorted((a, b) => a - b));
+  t.deepEqual(
+    times,
+    times.toSorted((a, b) => a - b),
+  );
 });
 
 test('a manifest is given back as it stood in the archive', async (t) => {
@@ -133,7 +144,16 @@ test('a manifest is given back as it stood in the archive', async (t) => {
 test('dependencies come back as they went in', async (t) => {
   const store = await openTestStore(t);
   const dependencies = [
-    { imageName: 'example.com/base', labels: new Map([['version', '1'], ['10', 'x'], ['2', 'y']]), imageId: 'sha512-ab', size: 3 },
+    {
+      imageName: 'example.com/base',
+      labels: new Map([
+        ['version', '1'],
+        ['10', 'x'],
+        ['2', 'y'],
+      ]),
+      imageId: 'sha512-ab',
+      size: 3,
+    },
     { imageName: 'example.com/other', labels: new Map<string, string>() },
   ];
   const { imageId } = await commitBlob(store, { dependencies });

@@ -97,7 +97,11 @@ test('partial downloads are collected when they are old, and nobody has claimed 
 
 test('files that are not ours stay where they are', async (t) => {
   const store = await openTestStore(t);
-  const strangers = [join(store.dir, 'blobs', 'sha512', 'notes.txt'), join(store.dir, 'downloads', 'x', 'y'), join(store.dir, 'tmp', 'z')];
+  const strangers = [
+    join(store.dir, 'blobs', 'sha512', 'notes.txt'),
+    join(store.dir, 'downloads', 'x', 'y'),
+    join(store.dir, 'tmp', 'z'),
+  ];
   await mkdir(join(store.dir, 'downloads', 'x'));
   for (const path of strangers) await writeFile(path, 'x');
   for (const path of strangers) await utimes(path, 1, 1);

@@ -1,6 +1,8 @@
-import { closeSync, fsyncSync, lstatSync, openSync, renameSync } from 'node:fs';
+import { chmodSync, closeSync, fsyncSync, lstatSync, openSync, renameSync } from 'node:fs';
 
 import { ImageError } from '../../src/errors.ts';
+
+const blobMode = 0o444;
 
 /** What the index remembers of a blob that is good. */
 export type BlobStamp = { readonly mtimeNs: bigint; readonly inode: bigint };
@@ -20,6 +22,7 @@ export function readStamp(path: string, size: number): BlobStamp {
  */
 export function placeBlob(from: string, to: string, size: number): BlobStamp {
   const stamp = readStamp(from, size);
+  chmodSync(from, blobMode); // whatever the umask took from it
   renameSync(from, to);
   return stamp;
 }

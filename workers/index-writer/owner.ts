@@ -41,7 +41,7 @@ function lockFile(path: string, mode: number): DatabaseSync {
   writeFileSync(path, '', { flag: 'wx' });
   chmodSync(path, mode);
   const db = new DatabaseSync(path, { timeout: 0 });
-  db.exec('PRAGMA journal_mode = OFF'); // nothing is ever written, and the directory is about to move
+  db.exec('PRAGMA journal_mode = MEMORY'); // nothing is ever written, and the directory is about to move
   db.exec('BEGIN EXCLUSIVE');
   return db;
 }

@@ -17,7 +17,7 @@ export function takeLock(path: string): DatabaseSync | 'held' | 'missing' {
   let db: DatabaseSync | undefined;
   try {
     db = new DatabaseSync(url, { timeout: 0 });
-    db.exec('PRAGMA journal_mode = OFF'); // nothing is written, so no file is needed to undo it
+    db.exec('PRAGMA journal_mode = MEMORY'); // nothing will be written: no file to undo it
     db.exec('BEGIN EXCLUSIVE');
     return db;
   } catch (error) {

@@ -1,0 +1,126 @@
+import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+
+import test from 'ava';
+
+import { openStore } from '../../src/store/open-store.ts';
+import { openTestStore, storeDirectory } from '../helpers/blob.ts';
+import { startStoreProcess } from '../helpers/store-process.ts';
+
+const never = new AbortController().signal;
+
+test('within a process a claim goes to one after the other, in the order of asking', async (t) => {
+  const store = await openTestStore(t);
+  const order: number[] = [];
+  let holders = 0;
+  const waited = await Promise.all(
+    [0, 1, 2, 3].map(async (number) => {
+      await using claim = await store.claim('key', never);
+      t.is((holders += 1), 1);
+      order.push(number);
+      await setTimeout(5);
+      holders -= 1;
+      return claim.waited;
+    }),
+  );
+  t.deepEqual(order, [0, 1, 2, 3]);
+  t.deepEqual(waited, [false, true, true, true]);
+});
+
+test('a claim that somebody holds is not to be had at once; another key is', async (t) => {
+  const store = await openTestStore(t);
+  await using other = await openStore({ dir: store.dir });
+  const claim = await store.tryClaim('key');
+
+  t.truthy(claim);
+  t.is(await store.tryClaim('key'), undefined);
+  t.is(await other.tryClaim('key'), undefined);
+  await using _another = await other.claim('another', never);
+
+  await claim?.release();
+  await claim?.release(); // once more does nothing
+  await using taken = await other.tryClaim('key');
+  t.truthy(taken);
+  t.is(await store.tryClaim('key'), undefined);
+});
+
+test('an abort ends waiting with its reason and lets the next one have its turn', async (t) => {
+  const store = await openTestStore(t);
+  await using other = await openStore({ dir: store.dir });
+  const claim = await store.claim('key', never);
+  const reason = new Error('enough');
+
+  for (const waiting of [store, other]) {
+    const controller = new AbortController();
+    const waiter = waiting.claim('key', controller.signal);
+    void setTimeout(30).then(() => controller.abort(reason));
+    t.is(await t.throwsAsync(waiter), reason);
+  }
+  await t.throwsAsync(store.claim('free', AbortSignal.abort(reason)), { is: reason });
+
+  const next = other.claim('key', never);
+  await setTimeout(200);
+  await claim.release();
+  t.true((await next).waited);
+});
+
+test('eight processes that want one key have it one at a time', async (t) => {
+  const dir = await storeDirectory(t);
+  const mark = `${dir}.mark`;
+  const processes = Array.from({ length: 8 }, () => startStoreProcess(t, ['contend', dir, 'key', mark, '5']));
+  t.deepEqual(await Promise.all(processes.map((process) => process.ended())), Array<number>(8).fill(0));
+});
+
+test('a killed holder loses its claim and its temporary files to the next one', async (t) => {
+  const store = await openTestStore(t);
+  const holder = startStoreProcess(t, ['hold', store.dir, 'key']);
+  const temporary: unknown = JSON.parse((await holder.line()) ?? '');
+  t.true(typeof temporary === 'string' && existsSync(join(temporary, '..')));
+  t.is(await store.tryClaim('key'), undefined);
+  const waiter = store.claim('key', never);
+  await setTimeout(100);
+
+  await holder.kill();
+
+  await using claim = await waiter;
+  t.true(claim.waited);
+  t.is((await readdir(join(store.dir, 'tmp'))).length, 1);
+});
+
+test('opening for writing sweeps what dead processes left, and only that', async (t) => {
+  const dir = await storeDirectory(t);
+  const [dead, alive] = [startStoreProcess(t, ['hold', dir, 'a']), startStoreProcess(t, ['hold', dir, 'b'])];
+  await Promise.all([dead.line(), alive.line()]);
+  await dead.kill();
+  t.is((await readdir(join(dir, 'tmp'))).length, 2);
+  await using reader = await openStore({ dir, readOnly: true });
+  t.is((await readdir(join(dir, 'tmp'))).length, 2, 'a reader sweeps nothing');
+  await reader.close();
+
+  await using store = await openStore({ dir });
+
+  t.is((await readdir(join(dir, 'tmp'))).length, 2); // the living one's and ours
+  await using claim = await store.tryClaim('a');
+  t.truthy(claim);
+  t.is(await store.tryClaim('b'), undefined);
+});
+
+test('ten thousand claims at once are taken and released in a moment', async (t) => {
+  const store = await openTestStore(t);
+  const startedAt = performance.now();
+  const claims = await Promise.all(Array.from({ length: 10_000 }, (_, at) => store.claim(`key ${at}`, never)));
+  await Promise.all(claims.map((claim) => claim.release()));
+  t.true(performance.now() - startedAt < 10_000);
+});
+
+test('closing gives up all claims and leaves no directory behind', async (t) => {
+  const store = await openTestStore(t);
+  await using other = await openStore({ dir: store.dir });
+  const claim = await store.claim('key', never);
+  await store.close();
+  await claim.release();
+  t.truthy(await other.tryClaim('key'));
+  t.is((await readdir(join(store.dir, 'tmp'))).length, 1);
+});

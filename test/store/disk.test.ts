@@ -1,0 +1,95 @@
+import { execFileSync } from 'node:child_process';
+import { mkdir } from 'node:fs/promises';
+
+import test from 'ava';
+
+import { openStore } from '../../src/store/open-store.ts';
+import { commitBlob, storeDirectory } from '../helpers/blob.ts';
+import { startStoreProcess } from '../helpers/store-process.ts';
+
+/** Runs what follows with other mounts than the rest of the system has. */
+function mounting(command: string): readonly string[] {
+  return ['unshare', '-m', 'sh', '-ec', `${command}; exec "$@"`, 'sh'];
+}
+
+function canMount(): boolean {
+  try {
+    execFileSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A disk of one's own needs the right to mount one. */
+const testDisk = canMount() ? test : test.skip;
+
+for (const size of ['300k', '700k', '1m']) {
+  testDisk(
+    `a full disk of ${size} is STORE_FULL, lists nothing new, gives space back, and is written again once it can be`,
+    async (t) => {
+      const dir = await storeDirectory(t);
+      await mkdir(dir);
+      const process = startStoreProcess(
+        t,
+        ['fill', dir],
+        mounting(`mount -t tmpfs -o size=${size},mode=755 tmpfs ${dir}`),
+      );
+      t.deepEqual(JSON.parse((await process.line()) ?? ''), {
+        appended: 'STORE_FULL',
+        committed: 'STORE_FULL',
+        listed: 1,
+        seenByReader: 1,
+        leftOnlyListed: true,
+        again: 'ok',
+        resumed: 'ok',
+      });
+      t.is(await process.ended(), 0);
+    },
+  );
+}
+
+testDisk('a disk too small for an index is STORE_FULL', async (t) => {
+  const dir = await storeDirectory(t);
+  await mkdir(dir);
+  const process = startStoreProcess(t, ['readOnly', dir], mounting(`mount -t tmpfs -o size=16k tmpfs ${dir}`));
+  t.like(JSON.parse((await process.line()) ?? ''), { writing: 'STORE_FULL', names: [] });
+});
+
+testDisk('a store on a read-only disk can be read and says why it is not written', async (t) => {
+  const dir = await storeDirectory(t);
+  {
+    await using store = await openStore({ dir });
+    await commitBlob(store);
+  }
+  const mount = `mount --bind ${dir} ${dir}; mount -o remount,bind,ro ${dir}`;
+  const process = startStoreProcess(t, ['readOnly', dir], mounting(mount));
+  const expected = { writing: 'STORE_READ_ONLY', names: ['example.com/app'], states: ['intact'] };
+  t.deepEqual(JSON.parse((await process.line()) ?? ''), expected);
+});
+
+testDisk('a log that is not in the index yet is read from a read-only disk, too', async (t) => {
+  const dir = await storeDirectory(t);
+  const killed = startStoreProcess(t, ['umask', dir, '022']);
+  await killed.line();
+  await killed.kill();
+  const mount = `rm ${dir}/index.sqlite-shm; mount --bind ${dir} ${dir}; mount -o remount,bind,ro ${dir}`;
+  const process = startStoreProcess(t, ['readOnly', dir], mounting(mount));
+  t.like(JSON.parse((await process.line()) ?? ''), { writing: 'STORE_READ_ONLY', names: ['example.com/app'] });
+});
+
+const isRoot = process.getuid?.() === 0;
+(isRoot ? test : test.skip)('a store of somebody else can be read and says why it is not written', async (t) => {
+  const dir = await storeDirectory(t);
+  {
+    await using store = await openStore({ dir });
+    await commitBlob(store);
+  }
+  execFileSync('chmod', ['755', `${dir}/..`]);
+  const other = startStoreProcess(
+    t,
+    ['readOnly', dir],
+    ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'],
+  );
+  t.like(JSON.parse((await other.line()) ?? ''), { writing: 'STORE_READ_ONLY', names: ['example.com/app'] });
+});

@@ -1,0 +1,49 @@
+import test from 'ava';
+import fc from 'fast-check';
+
+import { writeAll } from '../../src/store/write-all.ts';
+
+test('chunks are written in order, however little a call takes', async (t) => {
+  const chunks = fc.array(fc.uint8Array({ maxLength: 20 }), { maxLength: 6 });
+  await fc.assert(
+    fc.asyncProperty(
+      chunks,
+      fc.nat(1000),
+      fc.infiniteStream(fc.integer({ min: 1, max: 15 })),
+      async (given, start, takes) => {
+        const written: number[] = [];
+        const file = {
+          writev: (buffers: readonly NodeJS.ArrayBufferView[], position?: number | null) => {
+            t.is(position, start + written.length);
+            const all = Buffer.concat(buffers as readonly Uint8Array[]);
+            const taken = all.subarray(0, Number(takes.next().value));
+            written.push(...taken);
+            return Promise.resolve({ bytesWritten: taken.length, buffers: [] });
+          },
+        };
+        let told = 0;
+        await writeAll(file as never, given, start, (bytes) => (told += bytes));
+        t.deepEqual(Buffer.from(written), Buffer.concat(given));
+        t.is(told, written.length);
+      },
+    ),
+  );
+  t.pass();
+});
+
+test('a failing call leaves it known how much was written before', async (t) => {
+  let calls = 0;
+  const file = {
+    writev: () => {
+      calls += 1;
+      if (calls === 2) return Promise.reject(new Error('full'));
+      return Promise.resolve({ bytesWritten: 3, buffers: [] });
+    },
+  };
+  let told = 0;
+  await t.throwsAsync(
+    writeAll(file as never, [Buffer.alloc(10)], 0, (bytes) => (told += bytes)),
+    { message: 'full' },
+  );
+  t.is(told, 3);
+});
