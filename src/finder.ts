@@ -8,7 +8,6 @@ import type { FetchContext } from './fetchers/context.ts';
 import type { App, AppInput } from './image/apps.ts';
 import { parseImageId, type ImageId } from './image/image-id.ts';
 import { parseReference, referenceKey } from './image/reference.ts';
-import { show } from './image/show.ts';
 import { createFileCheck } from './file-check.ts';
 import { openContext } from './open-context.ts';
 
@@ -17,11 +16,9 @@ export function createFetcher(options: ActionOptions): Fetcher {
   const finder = createFinder(options);
   return {
     async fetchImage(image, call = {}) {
-      if (
-        parseReference(image, { type: call.type ?? 'guess', directory: process.cwd(), isFile: () => false }).kind ===
-        'id'
-      ) {
-        const what = `an image ID can't be fetched, want a URL, a path or an image name: ${show(image)}`;
+      const type = call.type ?? 'guess';
+      if (parseReference(image, { type, directory: process.cwd(), isFile: () => false }).kind === 'id') {
+        const what = "an image ID can't be fetched, want a URL, a path or an image name";
         throw new ImageError('REFERENCE_INVALID', what, { input: image });
       }
       return finder.findImage(image, call);
@@ -75,11 +72,11 @@ async function findAll(
 }
 
 function parseApps(apps: readonly AppInput[]): { requests: BatchRequest[]; invalid: Outcome[] } {
-  const directory = process.cwd();
-  const isFile = createFileCheck(directory);
+  const here = process.cwd();
+  const isFile = createFileCheck(here);
   const requests: BatchRequest[] = [];
   const invalid: Outcome[] = [];
-  for (const [index, { image: text, type = 'guess', signature: path }] of apps.entries()) {
+  for (const [index, { image: text, type = 'guess', signature: path, directory = here }] of apps.entries()) {
     try {
       const reference = parseReference(text, { type, directory, isFile });
       const signature = path === undefined ? undefined : resolve(directory, path);
