@@ -1,0 +1,55 @@
+import test from 'ava';
+
+import { hasCode } from '../../src/errors.ts';
+import { parseDenyNet } from '../../src/http/deny-net.ts';
+import { openTestHttp } from '../helpers/http.ts';
+import { startProxy } from '../helpers/proxy.ts';
+import { startServer } from '../helpers/server.ts';
+
+const signal = AbortSignal.timeout(30_000);
+const limit = { name: 'page', bytes: 1000 };
+const page = (url: string) => ({ url, limit, statuses: [200] });
+
+for (const host of ['127.0.0.1', '0x7f.1', '0.0.0.0', '[::ffff:127.0.0.1]', 'localhost']) {
+  test(`no connection is made to ${host} when its network is denied`, async (t) => {
+    const server = await startServer(t, { '/': { body: 'no' } });
+    const http = openTestHttp(t, { denyNet: ['127.0.0.0/8', '::1/128'] });
+    const error = await t.throwsAsync(http.getDocument(page(`http://${host}:${server.port}/`), signal));
+    t.true(hasCode(error, 'INSECURE_REFUSED'), `${error}`);
+    t.is(server.requests.length, 0);
+  });
+}
+
+test('a redirect and connect-to lead into no denied network', async (t) => {
+  const inner = await startServer(t, { '/': { body: 'no' } });
+  const connectTo = [{ host: 'example.com', port: '', toHost: '127.0.0.1', toPort: `${inner.port}` }];
+  const http = openTestHttp(t, { denyNet: ['127.0.0.0/8'], connectTo });
+  t.true(hasCode(await t.throwsAsync(http.getDocument(page('http://example.com/'), signal)), 'INSECURE_REFUSED'));
+  t.is(inner.requests.length, 0);
+});
+
+test('a name with an address that is allowed is reached by that one', async (t) => {
+  const server = await startServer(t, { '/': { body: 'yes' } });
+  const http = openTestHttp(t, { denyNet: ['::1', '10.0.0.0/8'] });
+  t.is((await http.getDocument(page(`http://localhost:${server.port}/`), signal)).status, 200);
+});
+
+test('a proxy is not asked for an address that is denied, but may be in a denied network itself', async (t) => {
+  const server = await startServer(t, { '/': { body: 'yes' } });
+  const proxy = await startProxy(t, { toPort: server.port });
+  const http = openTestHttp(t, {
+    denyNet: ['10.0.0.0/8', '127.0.0.0/8'],
+    proxy: { http: proxy.url, https: proxy.url },
+  });
+  for (const url of ['http://10.0.0.1/', 'https://10.0.0.1/']) {
+    t.true(hasCode(await t.throwsAsync(http.getDocument(page(url), signal)), 'INSECURE_REFUSED'));
+  }
+  t.is(proxy.requests.length, 0);
+  t.is((await http.getDocument(page('http://example.com/'), signal)).status, 200);
+});
+
+test('what is no address and no block is refused', (t) => {
+  for (const block of ['10.0.0.0/33', 'example.com', '10.0.0/8', '']) {
+    t.throws(() => parseDenyNet([block]), { code: 'USAGE' }, block);
+  }
+});

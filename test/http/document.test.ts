@@ -1,0 +1,86 @@
+import test from 'ava';
+
+import { hasCode } from '../../src/errors.ts';
+import { openTestHttp } from '../helpers/http.ts';
+import { startRawServer } from '../helpers/raw-server.ts';
+import { startServer } from '../helpers/server.ts';
+
+const signal = AbortSignal.timeout(30_000);
+const limit = { name: 'signature', bytes: 1000 };
+
+test('a document comes whole, with the status that was asked for', async (t) => {
+  const server = await startServer(t, { '/a': { status: 202, body: 'later', headers: { 'x-y': 'z' } } });
+  const http = openTestHttp(t);
+  const { status, headers, body } = await http.getDocument(
+    { url: `${server.url}/a`, limit, statuses: [200, 202] },
+    signal,
+  );
+  t.deepEqual([status, headers['x-y'], Buffer.from(body).toString()], [202, 'z', 'later']);
+});
+
+test('another status is an error that names it', async (t) => {
+  const server = await startServer(t, { '/a': { status: 403, body: 'no' } });
+  const error = await t.throwsAsync(
+    openTestHttp(t).getDocument({ url: `${server.url}/a?k=v`, limit, statuses: [200] }, signal),
+  );
+  t.like(error, { code: 'HTTP_STATUS', details: { status: 403, url: `${server.url}/a` } });
+  t.is(server.requests.length, 1);
+});
+
+test('HEAD brings headers and no body, whatever length it announces', async (t) => {
+  const server = await startServer(t, {
+    'HEAD /a': { body: 'x'.repeat(5000), headers: { 'docker-content-digest': 'd' } },
+  });
+  const request = { method: 'HEAD', url: `${server.url}/a`, limit, statuses: [200] } as const;
+  const { headers, body } = await openTestHttp(t).getDocument(request, signal);
+  t.is(headers['docker-content-digest'], 'd');
+  t.is(body.byteLength, 0);
+});
+
+test('a document over the limit is refused by its length, or while it comes', async (t) => {
+  const body = 'x'.repeat(1001);
+  const server = await startServer(t, { '/a': { body }, '/b': { body, chunked: true } });
+  for (const path of ['/a', '/b']) {
+    const error = await t.throwsAsync(
+      openTestHttp(t).getDocument({ url: server.url + path, limit, statuses: [200] }, signal),
+    );
+    t.true(hasCode(error, 'LIMIT_EXCEEDED'));
+    t.like(error, { details: { limit: 'signature', maximum: 1000 } });
+  }
+  t.is(server.requests.length, 2);
+});
+
+test('an endless document is refused at the limit', async (t) => {
+  const server = await startRawServer(t, (socket) => {
+    socket.write('HTTP/1.0 200 OK\r\n\r\n');
+    const more = () => socket.destroyed || socket.write(Buffer.alloc(500), () => setImmediate(more));
+    more();
+  });
+  const promise = openTestHttp(t).getDocument({ url: server.url, limit, statuses: [200] }, signal);
+  t.true(hasCode(await t.throwsAsync(promise), 'LIMIT_EXCEEDED'));
+});
+
+test('a document that breaks off is asked for again, as often as it may', async (t) => {
+  const server = await startServer(t, { '/a': { body: 'x'.repeat(100), cutAfter: 50 } });
+  const request = { url: `${server.url}/a`, limit, statuses: [200], retries: 1 };
+  const error = await t.throwsAsync(openTestHttp(t).getDocument(request, signal));
+  t.true(hasCode(error, 'LENGTH_MISMATCH') || hasCode(error, 'NETWORK'));
+  t.is(server.requests.length, 2);
+});
+
+test('connections are used again, after answers nobody wanted too', async (t) => {
+  const ports = new Set<number | undefined>();
+  const server = await startServer(t, {
+    '/a': {
+      handler: ({ socket }, response) => {
+        ports.add(socket.remotePort);
+        response.writeHead(404, { 'content-length': 3 }).end('no!');
+      },
+    },
+  });
+  const http = openTestHttp(t);
+  for (let n = 0; n < 5; n += 1) {
+    await t.throwsAsync(http.getDocument({ url: `${server.url}/a`, limit, statuses: [200] }, signal));
+  }
+  t.true(ports.size <= 2); // a connection takes a turn of the event loop to become free
+});

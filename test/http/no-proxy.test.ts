@@ -1,0 +1,40 @@
+import test from 'ava';
+
+import { parseNoProxy } from '../../src/http/no-proxy.ts';
+
+const cases: readonly [noProxy: string, url: string, isExempt: boolean][] = [
+  ['', 'http://a.example/', false],
+  ['*', 'http://a.example/', true],
+  ['a.example', 'http://a.example/', true],
+  ['A.Example', 'http://a.EXAMPLE/', true],
+  ['a.example', 'http://b.a.example:8080/', true],
+  ['a.example', 'http://ba.example/', false],
+  ['a.example', 'http://a.example.org/', false],
+  ['.a.example', 'http://b.a.example/', true],
+  ['.a.example', 'http://a.example/', false],
+  ['a.example:8080', 'http://a.example:8080/', true],
+  ['a.example:8080', 'http://a.example/', false],
+  ['a.example:80', 'http://a.example/', true],
+  ['a.example:443', 'https://a.example/', true],
+  ['b.example, a.example', 'http://a.example/', true],
+  ['b.example a.example', 'http://a.example/', true],
+  ['10.0.0.0/8', 'http://10.1.2.3/', true],
+  ['10.0.0.0/8', 'http://11.1.2.3/', false],
+  ['10.0.0.0/8', 'http://ten.example/', false],
+  ['10.0.0.0/99', 'http://10.1.2.3/', false],
+  ['10.1.2.3', 'http://10.1.2.3/', true],
+  ['10.1.2.3', 'http://10.1.2.30/', false],
+  ['10.1.2.3:81', 'http://10.1.2.3:81/', true],
+  ['10.1.2.3:81', 'http://10.1.2.3/', false],
+  ['fd00::/8', 'http://[fd12::1]/', true],
+  ['fd00::/8', 'http://[fe12::1]/', false],
+  ['::1', 'http://[::1]:8080/', true],
+  ['[::1]:8080', 'http://[0:0::1]:8080/', true],
+  ['[::1]:8080', 'http://[::1]/', false],
+];
+
+for (const [noProxy, url, isExempt] of cases) {
+  test(`NO_PROXY=${noProxy} ${isExempt ? 'exempts' : 'does not exempt'} ${url}`, (t) => {
+    t.is(parseNoProxy(noProxy)(new URL(url)), isExempt);
+  });
+}

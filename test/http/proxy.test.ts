@@ -1,0 +1,120 @@
+import test from 'ava';
+
+import { hasCode } from '../../src/errors.ts';
+import { parseProxies } from '../../src/http/proxy.ts';
+import { openTestHttp } from '../helpers/http.ts';
+import { memorySink } from '../helpers/memory-sink.ts';
+import { startProxy } from '../helpers/proxy.ts';
+import { startRawServer } from '../helpers/raw-server.ts';
+import { startServer } from '../helpers/server.ts';
+
+const signal = AbortSignal.timeout(30_000);
+const limit = { name: 'page', bytes: 1000 };
+const page = (url: string) => ({ url, limit, statuses: [200] });
+const withUser = (url: string, user: string) => url.replace('//', `//${user}@`);
+const authorization = `Basic ${Buffer.from('me:s p').toString('base64')}`;
+
+test('https goes through a tunnel; the password stays with the proxy', async (t) => {
+  const server = await startServer(t, { '/': { body: 'yes' } }, { https: true });
+  const proxy = await startProxy(t, { credentials: 'me:s p' });
+  const http = openTestHttp(t, { ca: [server.ca], proxy: { https: withUser(proxy.url, 'me:s%20p') } });
+  t.is((await http.getDocument(page(server.url), signal)).status, 200);
+  t.deepEqual(proxy.requests, [{ line: `CONNECT 127.0.0.1:${server.port}`, authorization }]);
+  t.is(server.requests[0]?.headers['proxy-authorization'], undefined);
+});
+
+test('http is forwarded; the password stays with the proxy', async (t) => {
+  const server = await startServer(t, { '/a': { body: 'yes' } });
+  const proxy = await startProxy(t, { credentials: 'me:s p' });
+  const http = openTestHttp(t, { proxy: { http: withUser(proxy.url, 'me:s%20p') } });
+  t.is((await http.getDocument(page(`${server.url}/a?b`), signal)).status, 200);
+  t.deepEqual(proxy.requests, [{ line: `GET ${server.url}/a?b`, authorization }]);
+  t.like(server.requests[0]?.headers, { 'proxy-authorization': undefined, host: `127.0.0.1:${server.port}` });
+});
+
+test('downloads use the proxy with TLS checks off too', async (t) => {
+  const server = await startServer(t, { '/': { body: 'yes' } }, { https: true });
+  const proxy = await startProxy(t);
+  const http = openTestHttp(t, { insecureTls: true, proxy: { https: proxy.url } });
+  const sink = memorySink();
+  await http.download({ url: server.url, sink }, signal);
+  t.is(sink.content().toString(), 'yes');
+  t.is(proxy.requests.length, 1);
+});
+
+test('a proxy that wants another password is an answer of 407, without the password in it', async (t) => {
+  const [plain, secure] = [await startServer(t, {}), await startServer(t, {}, { https: true })];
+  const proxy = await startProxy(t, { credentials: 'me:right' });
+  const url = withUser(proxy.url, 'me:wrong');
+  const http = openTestHttp(t, { ca: [secure.ca], proxy: { http: url, https: url } });
+  for (const server of [plain, secure]) {
+    const error = await t.throwsAsync(http.getDocument(page(server.url), signal));
+    t.like(error, { code: 'HTTP_STATUS', details: { status: 407 } });
+    t.false(`${error.stack} ${JSON.stringify(error)}`.includes('wrong'));
+    t.is(server.requests.length, 0);
+  }
+  t.is(proxy.requests.length, 2);
+});
+
+test('a proxy that is not there is a network failure, after the retries', async (t) => {
+  const proxy = { http: 'http://127.0.0.1:1', https: 'http://127.0.0.1:1' };
+  const http = openTestHttp(t, { proxy, retries: 1 });
+  for (const url of ['http://192.0.2.1/', 'https://192.0.2.1/']) {
+    const error = await t.throwsAsync(http.getDocument(page(url), signal));
+    t.true(hasCode(error, 'NETWORK'), `${error}`);
+  }
+});
+
+for (const [what, answer] of Object.entries({
+  refuses: 'HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n',
+  'hangs up': '',
+})) {
+  test(`a proxy that ${what} is a network failure`, async (t) => {
+    const proxy = await startRawServer(t, (socket) => void socket.end(answer));
+    const http = openTestHttp(t, { proxy: { https: proxy.url }, retries: 1 });
+    const error = await t.throwsAsync(http.getDocument(page('https://192.0.2.1/'), signal));
+    t.true(hasCode(error, 'NETWORK'), `${error}`);
+    t.is(proxy.requests.length, 2);
+  });
+}
+
+test('a proxy that is silent is a timeout', async (t) => {
+  const proxy = await startRawServer(t, () => undefined);
+  const timeouts = { connectMs: 200, headersMs: 5000, stallMs: 5000 };
+  const http = openTestHttp(t, { proxy: { https: proxy.url }, retries: 0, timeouts });
+  t.true(hasCode(await t.throwsAsync(http.getDocument(page('https://192.0.2.1/'), signal)), 'TIMEOUT'));
+});
+
+test('a tunnel that is cut costs only what is missing', async (t) => {
+  const body = Buffer.alloc(100_000, 'x');
+  const server = await startServer(t, { '/a': { body, etag: '"1"' } }, { https: true });
+  const proxy = await startProxy(t, { cutAfter: 60_000 });
+  const http = openTestHttp(t, { ca: [server.ca], proxy: { https: proxy.url } });
+  const sink = memorySink();
+  await http.download({ url: `${server.url}/a`, sink }, signal);
+  t.true(sink.content().equals(body));
+  t.true(server.requests.length > 1);
+});
+
+test('NO_PROXY exempts, and connect-to leads a tunnel elsewhere', async (t) => {
+  const server = await startServer(t, { '/': { body: 'yes' } }, { https: true });
+  const proxy = await startProxy(t);
+  const direct = openTestHttp(t, { ca: [server.ca], proxy: { https: proxy.url, noProxy: '127.0.0.0/8' } });
+  t.is((await direct.getDocument(page(server.url), signal)).status, 200);
+  t.is(proxy.requests.length, 0);
+
+  const connectTo = [{ host: 'example.com', port: '443', toHost: '127.0.0.1', toPort: `${server.port}` }];
+  const led = openTestHttp(t, { ca: [server.ca], proxy: { https: proxy.url }, connectTo });
+  t.is((await led.getDocument(page('https://example.com/'), signal)).status, 200);
+  t.is(proxy.requests[0]?.line, `CONNECT 127.0.0.1:${server.port}`);
+});
+
+test('a proxy may be named without its scheme; what is none is refused without showing it', (t) => {
+  const proxyFor = parseProxies({ http: 'proxy.lan:3128', https: '' });
+  t.is(proxyFor(new URL('http://a/'))?.origin.href, 'http://proxy.lan:3128/');
+  t.is(proxyFor(new URL('https://a/')), undefined);
+  for (const http of ['socks5://me:secret@proxy.lan', 'http://me:secret@', 'http://me:sec%zzret@proxy.lan']) {
+    const error = t.throws(() => parseProxies({ http }), { code: 'USAGE' });
+    t.notRegex(error.message, /sec/);
+  }
+});
