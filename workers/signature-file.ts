@@ -1,5 +1,6 @@
 import type { SignaturePacket } from './openpgp.ts';
 import { splitSignatureFile, type SignatureFile } from './signature-packets.ts';
+import { isWellFormed } from './signature-structure.ts';
 import { unreadable } from './signature-unreadable.ts';
 import { ImageError } from '../src/errors.ts';
 
@@ -55,6 +56,7 @@ export async function readSignatureFile(bytes: Uint8Array, file: SignatureFile):
   for (const { bytes: packetBytes, body } of packets) {
     if (!versions.includes(body[0] ?? 0)) continue;
     checkType(body[1], file.location);
+    if (!isWellFormed(body)) throw unreadable(file.location, 'a signature is damaged');
     const packet = await readSignaturePacket(packetBytes).catch((error: unknown) => {
       throw malformed(file.location, error);
     });

@@ -144,7 +144,7 @@ test('a subkey grafted from another certificate may not sign for the one it was 
   const victim = await gpg.createKey();
   const signature = await gpg.sign(await gpg.addSubkey(victim), archive);
   const theirs = await secret(gpg, victim);
-  const thief = await secret(gpg, await gpg.createKey());
+  const thief = await secret(gpg, await gpg.createKey({ at: '20200101T000000' }));
   const [stolen] = theirs.toPublic().subkeys;
   if (!stolen) return t.fail();
 
