@@ -2,7 +2,7 @@ export { asImageError, fromErrorData, hasCode, ImageError, isImageError, toError
 export type { ErrorCode, ErrorData, ErrorDetails } from './errors.ts';
 export type { BatchEvent, EventSink, Outcome, OutcomeStatus, Totals } from './events.ts';
 export { isAcIdentifier } from './image/ac-identifier.ts';
-export type { AppInput } from './image/apps.ts';
+export { createApps, type App, type AppInput, type Apps, type ImageType } from './image/apps.ts';
 export { defaultLabels } from './image/default-labels.ts';
 export { shortImageId, type ImageId } from './image/image-id.ts';
 export { defaultLimits, defaultTimeouts } from './image/limits.ts';
