@@ -1,0 +1,117 @@
+import { execFile } from 'node:child_process';
+import { copyFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+
+import test from 'ava';
+
+import { bin } from '../helpers/run-cli.ts';
+import { startServer } from '../helpers/server.ts';
+import { openShell } from '../helpers/shell.ts';
+
+const execute = promisify(execFile);
+const preload = (code: string): string =>
+  `--import 'data:text/javascript,${encodeURIComponent(code).replaceAll("'", '%27')}'`;
+
+/** A finder in place of the real one. */
+const withFinder = (findImages: string): string =>
+  preload(`
+    import { registerHooks } from 'node:module';
+    const source = 'export const createFetcher = undefined; export const createFinder = () => ({ findImages: ${findImages}, [Symbol.asyncDispose]: async () => {} });';
+    registerHooks({
+      load: (url, context, next) => url.endsWith('/src/finder.ts') ? { format: 'module', source, shortCircuit: true } : next(url, context),
+    });
+  `);
+
+test.serial('work that never settles ends as a failure that names what has no outcome', async (t) => {
+  const { run } = await openShell(t, withFinder('() => new Promise(() => {})'));
+  const { code, stdout, stderr } = await run(
+    'longshore fetch --progress=none --insecure-options=image a.com/a a.com/b',
+  );
+  t.deepEqual([code, stdout], [1, '']);
+  t.regex(stderr, /^error: a\.com\/a: INTERNAL: no outcome$/m);
+  t.regex(stderr, /^error: a\.com\/b: INTERNAL: no outcome$/m);
+});
+
+test.serial('an exception that nobody caught is one line and a failure', async (t) => {
+  const { run } = await openShell(
+    t,
+    withFinder('() => { setTimeout(() => { throw new Error(`it broke`) }); return new Promise(() => {}) }'),
+  );
+  const { code, stderr } = await run('longshore fetch --progress=none a.com/a');
+  t.is(code, 1);
+  t.is(stderr, 'error: INTERNAL: unexpected: it broke\n');
+});
+
+test.serial('a bug in the work is INTERNAL, with its cause under --debug', async (t) => {
+  const { run } = await openShell(t, withFinder('async () => { throw new TypeError(`not a function`) }'));
+  const { code, stderr } = await run('longshore fetch --progress=none --debug a.com/a');
+  t.is(code, 1);
+  t.regex(stderr, /^error: INTERNAL: unexpected: not a function\. .*\n {2}└─ not a function\n$/);
+});
+
+for (const [signal, exit] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+] as const) {
+  test.serial(`the first ${signal} ends the run with ${exit} and a summary, within 3 s`, async (t) => {
+    const server = await startServer(t, { '/a.aci': { body: Buffer.alloc(1_000_000, 1), rate: 20_000 } });
+    const { start } = await openShell(t);
+    const { child, result } = start(`exec longshore fetch --insecure-options=image ${server.url}/a.aci`);
+    while (server.requests.length === 0) await sleep(20);
+    const sentMs = Date.now();
+    child.kill(signal);
+    const { code, stdout, stderr } = await result;
+    t.deepEqual([code, stdout], [exit, '']);
+    t.true(Date.now() - sentMs < 4000);
+    t.regex(stderr, /^1 image: 1 cancelled; /m);
+    t.notRegex(stderr, /^error/m);
+  });
+}
+
+test.serial('a second signal ends work that does not heed the first, at once', async (t) => {
+  const { start } = await openShell(
+    t,
+    withFinder('() => { console.error(`at work`); setInterval(() => {}, 1000); return new Promise(() => {}) }'),
+  );
+  const { child, result } = start('exec longshore fetch --progress=none a.com/a');
+  await new Promise((resolve) => child.stderr.once('data', resolve));
+  child.kill('SIGTERM');
+  await sleep(200);
+  const sentMs = Date.now();
+  child.kill('SIGINT');
+  t.is((await result).code, 143);
+  t.true(Date.now() - sentMs < 1500);
+});
+
+test.serial('a reader that goes away ends the run quietly', async (t) => {
+  const { run } = await openShell(t);
+  const { stdout, stderr } = await run('(longshore fetch --help; echo $? >code) | true; cat code');
+  t.is(stderr, '');
+  t.regex(stdout, /^[01]\n$/);
+});
+
+test.serial('an older Node is told apart in one line, by exit 2', async (t) => {
+  const { run } = await openShell(
+    t,
+    preload(`Object.defineProperty(process, 'versions', { value: { node: '12.22.12' } })`),
+  );
+  const { code, stdout, stderr } = await run('longshore fetch a');
+  t.deepEqual([code, stdout, stderr], [2, '', 'longshore: needs Node 24.15 or later, this is 12.22.12\n']);
+});
+
+test.serial('the entry is read by the Node of the system, if that is an older one', async (t) => {
+  const { directory } = await openShell(t);
+  const entry = join(directory, 'bin.mjs');
+  await copyFile(bin, entry); // it holds no types
+  const system = await execute('/usr/bin/node', ['--version']).catch(() => undefined);
+  if (!system || Number(/\d+/.exec(system.stdout)?.[0]) >= 24) {
+    t.pass('there is no older Node');
+    return;
+  }
+  const error = await t.throwsAsync<Error & { code: number; stderr: string }>(execute('/usr/bin/node', [entry]));
+  t.is(error.code, 2);
+  t.regex(error.stderr, /^longshore: needs Node 24\.15 or later, this is \d+\.\d+\.\d+\n$/);
+});

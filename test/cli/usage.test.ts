@@ -1,0 +1,108 @@
+import test from 'ava';
+
+import { runHere } from '../helpers/run-here.ts';
+import { openShell } from '../helpers/shell.ts';
+
+const usage: readonly (readonly [line: string, message: RegExp])[] = [
+  ['fetch', /name at least one image/],
+  ['fetch a --store-only --no-store', /both --store-only and --no-store specified/],
+  ['fetch a --store-only --pull-policy=update', /both --store-only and --pull-policy specified/],
+  ['fetch --signature s a', /--signature: must follow an image/],
+  ['fetch a --signature s --signature t', /--signature: given twice for "a"/],
+  ['fetch a --bogus', /Unknown argument: bogus/],
+  ['fetch a --no-bogus', /Unknown argument: no-bogus/],
+  ['fetch a --jobs', /--jobs: needs a value/],
+  ['fetch a --jobs=0', /--jobs: want a whole number from 1/],
+  ['fetch a --limit manifest=1X', /--limit manifest: want digits/],
+  ['fetch a --limit nothing=1', /--limit: no such name "nothing"/],
+  ['fetch a --timeout stall=20', /--timeout stall: want a number with ms, s, m or h/],
+  ['fetch a --deny-net 10.0.0.0/40', /--deny-net: want an address block/],
+  ['fetch a --connect-to a:b', /--connect-to: want HOST:PORT:ADDRESS:PORT/],
+  ['fetch a --discover example.com', /--discover: want NAME=VALUE/],
+  ['fetch a --insecure-options image,tls,image', /--insecure-options: duplicated option "image"/],
+  ['fetch a --insecure-options=nonsense', /--insecure-options: unknown option "nonsense"/],
+  ['fetch a --limit-rate 0', /--limit-rate: a rate of 0/],
+  ['fetch a --progress loud', /--progress: want auto, tty/],
+  ['fetch a --ca-file /nonexistent', /--ca-file: cannot use "\/nonexistent"/],
+  ['fetch a --events /nonexistent/events', /--events: cannot write "\/nonexistent\/events"/],
+  ['ftech a', /no command "ftech"; there are fetch, /],
+  ['image frobnicate', /no command "image frobnicate"; there are image list, /],
+  ['trust key.asc', /--root required for non-prefixed/],
+  ['trust key.asc --root --prefix a', /mutually exclusive/],
+  ['trust key.asc --prefix https://a', /must not contain a URL scheme, omit https:\/\//],
+  ['trust remove', /Not enough non-option arguments/],
+  ['trust remove abc', /is not a fingerprint/],
+];
+
+for (const [line, message] of usage) {
+  test(`longshore ${line} ends with 2, says why in one line, and prints nothing`, async (t) => {
+    const { code, stdout, stderr } = await runHere(line.split(' '));
+    t.deepEqual([code, stdout], [2, '']);
+    t.regex(stderr, /^error: USAGE: [^\n]+\n$/);
+    t.regex(stderr, message);
+  });
+}
+
+test('a bad value in the environment is a usage error that names the variable', async (t) => {
+  for (const [name, message] of [
+    ['LONGSHORE_JOBS', /LONGSHORE_JOBS: want a whole number/],
+    ['LONGSHORE_FAIL_FAST', /LONGSHORE_FAIL_FAST: want 1, true/],
+  ] as const) {
+    const { code, stderr } = await runHere(['fetch', 'a'], { [name]: 'many' });
+    t.is(code, 2);
+    t.regex(stderr, message);
+  }
+});
+
+test.serial(
+  'all references that do not parse are named at once, those of lists too, and nothing is tried',
+  async (t) => {
+    const { run } = await openShell(t);
+    const lines = `printf 'ftp://a/b\\nexample.com/good\\nsha512-x signature=\\n' > list;`;
+    const { code, stdout, stderr } = await run(
+      `${lines} longshore fetch gopher://c example.com/good -f list; code=$?; ls; exit $code`,
+    );
+    t.is(code, 2);
+    t.is(stdout, 'list\nlongshore\n');
+    const asked = stderr
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.split(': ').slice(1, 3).join(': '));
+    t.is(asked.length, 3, stderr);
+    t.true(asked.some((line) => line.startsWith('gopher://c')));
+    t.true(asked.some((line) => line.startsWith('list, line 1: ftp://a/b')));
+  },
+);
+
+test('longshore alone prints usage on stderr and ends with 2', async (t) => {
+  const { code, stdout, stderr } = await runHere([]);
+  t.deepEqual([code, stdout], [2, '']);
+  t.regex(stderr, /longshore fetch \[IMAGE\.\.\.\] /);
+});
+
+test.serial('help is a result: on stdout, with examples, and a success', async (t) => {
+  const { run } = await openShell(t);
+  const whole = await run('longshore --help');
+  t.deepEqual([whole.code, whole.stderr], [0, '']);
+  const fetch = await run('longshore fetch --help');
+  t.deepEqual([fetch.code, fetch.stderr], [0, '']);
+  for (const part of [/--no-store/, /-j, --jobs/, /Examples:/, /longshore fetch -f images\.txt/])
+    t.regex(fetch.stdout, part);
+});
+
+test.serial('the version is printed by itself', async (t) => {
+  const { run } = await openShell(t);
+  for (const line of ['longshore --version', 'longshore fetch --version']) {
+    const { code, stdout, stderr } = await run(line);
+    t.is(code, 0);
+    t.regex(stdout, /^\d+\.\d+\.\d+\n$/);
+    t.is(stderr, '');
+  }
+});
+
+test.serial('an empty list is a batch of nothing', async (t) => {
+  const { run } = await openShell(t);
+  const { code, stdout } = await run(`longshore fetch -f /dev/null --output=json`);
+  t.is(code, 0);
+  t.like(JSON.parse(stdout), { images: [], nodes: [] });
+});
