@@ -1,10 +1,11 @@
 import { createGunzip, type Gunzip } from 'node:zlib';
 
 import { isImageError } from '../../src/errors.ts';
+import { createLookahead } from './lookahead.ts';
 import { unreadable } from './unreadable.ts';
 
-/** Half the processor time of zlib's default, for the same work. */
-const outputBytes = 256 * 1024;
+/** Large pieces take half the processor time of zlib's default; a small file does not pay for a large buffer. */
+const outputBytes = { least: 16 * 1024, most: 256 * 1024 };
 
 /**
  * Inflates a gzip file of one or more members; done with a chunk before it asks for the next.
@@ -14,8 +15,11 @@ const outputBytes = 256 * 1024;
  * @see docs/rules.md A2; RFC 1952
  */
 export async function* gunzip(chunks: AsyncIterable<Uint8Array>, path: string): AsyncGenerator<Uint8Array> {
-  const engine = createGunzip({ chunkSize: outputBytes });
-  const fed = feed(engine, chunks, path);
+  const input = createLookahead(chunks);
+  await input.want(1);
+  const { least, most } = outputBytes;
+  const engine = createGunzip({ chunkSize: Math.min(most, Math.max(least, input.held().length * 4)) });
+  const fed = feed(engine, input.rest(), path);
   fed.catch((error: unknown) => engine.destroy(error instanceof Error ? error : new Error(String(error))));
   try {
     for await (const chunk of engine) yield chunk as Buffer; // a stream without object mode or encoding

@@ -3,12 +3,14 @@ import { invalid, type Suspect } from './refuse.ts';
 /** An empty, `.` or `..` part, at the start, in the middle or at the end. */
 const badPart = /(?:^|\/)\.{0,2}(?:\/|$)/;
 
-/** A path without one leading `./` and one trailing `/`; empty for the top of the archive. */
+/** The directory above manifest and rootfs, which some programs list. */
+export const topPath = '.';
+
+/** A path without one leading `./` and one trailing `/`. */
 export function trimPath(path: string): string {
-  const start = path.startsWith('./') ? 2 : 0;
-  const end = path.endsWith('/') && path.length > start ? path.length - 1 : path.length;
-  const trimmed = path.slice(start, end);
-  return trimmed === '.' ? '' : trimmed;
+  if (path === './' || path === '.') return topPath;
+  const trimmed = path.slice(path.startsWith('./') ? 2 : 0, path.endsWith('/') ? -1 : undefined);
+  return trimmed === topPath ? path : trimmed;
 }
 
 /** @throws ARCHIVE_INVALID unless the trimmed path is below `rootfs/`. @see docs/rules.md A10 */

@@ -1,4 +1,4 @@
-import { checkBelowRootfs, trimPath } from './entry-path.ts';
+import { checkBelowRootfs, topPath, trimPath } from './entry-path.ts';
 import { createPathSet, type Standing } from './path-set.ts';
 import { invalid, overLimit, type Suspect } from './refuse.ts';
 import type { Body } from './tar-frames.ts';
@@ -55,7 +55,7 @@ export function createArchiveChecker<Manifest>(
 
   function place(entry: TarEntry, path: string): Content | undefined {
     switch (path) {
-      case '':
+      case topPath:
         if (entry.kind !== 'directory') throw invalid('A10', 'a top of the archive that is no directory', entry);
         addEntry(path, 'directory', entry);
         return undefined;
