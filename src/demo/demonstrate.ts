@@ -24,7 +24,7 @@ type Stage = {
 
 export async function demonstrate({ dir, keys, say }: Stage, signal: AbortSignal): Promise<void> {
   const startMs = performance.now();
-  const { files, bytes, signer } = await publish(defaultLabels(new Map(), process));
+  const { files, bytes, signer } = await publish(defaultLabels(new Map(), process), signal);
   say(
     `made     ${plan.length + 1} signed images, ${sizeText(bytes)} packed, in ${timeText(performance.now() - startMs)}`,
   );
@@ -66,9 +66,10 @@ export async function demonstrate({ dir, keys, say }: Stage, signal: AbortSignal
   say(`again    ${present} images are there already: ${requests} requests, ${timeText(againMs)}\n`);
 }
 
-function outcomeText({ status, reference, bytesDownloaded = 0, dependencies = [] }: Outcome): string {
+function outcomeText({ status, reference, name, labels, bytesDownloaded = 0, dependencies = [] }: Outcome): string {
+  const title = name === undefined ? reference : `${name}:${labels?.['version'] ?? ''}`;
   const needs = dependencies.length > 0 ? `  needs ${dependencies.length}` : '';
-  return `${status.padEnd(8)} ${show(reference).padEnd(28)} ${sizeText(bytesDownloaded).padStart(9)}${needs}`;
+  return `${status.padEnd(8)} ${show(title).padEnd(28)} ${sizeText(bytesDownloaded).padStart(9)}${needs}`;
 }
 
 function requireAll({ outcomes }: BatchResult, signal: AbortSignal): void {

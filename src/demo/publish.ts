@@ -12,12 +12,13 @@ export type Published = {
 };
 
 /** Makes keys, images and signatures: everything that the origin serves. */
-export async function publish(platform: ReadonlyMap<string, string>): Promise<Published> {
+export async function publish(platform: ReadonlyMap<string, string>, signal: AbortSignal): Promise<Published> {
   const labels = new Map([['version', version], ...platform]);
   const [signer, somebody] = await Promise.all([createSigner('Demo'), createSigner('Stranger')]);
   const files = new Map<string, Uint8Array>();
   let bytes = 0;
   const add = async (image: PlannedImage, by: Signer): Promise<void> => {
+    signal.throwIfAborted();
     const archive = await buildArchive(image, labels);
     bytes += archive.length;
     files.set(`/${image.name}-${version}.aci`, archive);

@@ -1,7 +1,7 @@
 import prettyBytes from 'pretty-bytes';
 
 export function sizeText(bytes: number): string {
-  return prettyBytes(bytes, { binary: true, maximumFractionDigits: 1 });
+  return prettyBytes(bytes, { binary: true, minimumFractionDigits: 1, maximumFractionDigits: 1 });
 }
 
 export function timeText(ms: number): string {

@@ -23,7 +23,7 @@ export async function exportToStream(
   await using file = await open(path).catch((error: unknown) => {
     throw corrupt(store, image, errnoOf(error) === 'ENOENT' ? 'missing' : 'unreadable');
   });
-  await requireSound(context, image);
+  await requireSound(context, { image }, signal);
   const [opened, hashed] = await Promise.all([file.stat({ bigint: true }), stat(path, { bigint: true })]);
   if (opened.ino !== hashed.ino || opened.mtimeNs !== hashed.mtimeNs) throw corrupt(store, image, 'wrong hash');
   store.touch(image.imageId);

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { copyFile, link, open, rename, rm, stat } from 'node:fs/promises';
+import { link, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { ImageError } from '../errors.ts';
@@ -8,6 +8,7 @@ import { show } from '../image/show.ts';
 import { errnoOf } from '../store/errno.ts';
 import type { StoredImage } from '../store/store.ts';
 import { corrupt, requireSound, type ImagesContext } from './check-blob.ts';
+import { copyFile } from './copy-file.ts';
 import { writeError } from './write-error.ts';
 
 export type ExportRequest = {
@@ -25,22 +26,25 @@ export type ExportRequest = {
  * @throws STORE_CORRUPT when the blob is damaged, USAGE when the target may not be replaced, FILE_NOT_FOUND when its
  * directory is not there, STORE_FULL, STORE_READ_ONLY or FILE_UNREADABLE when it cannot be written.
  */
-export async function exportImage(context: ImagesContext, { image, target, overwrite }: ExportRequest): Promise<void> {
+export async function exportImage(
+  context: ImagesContext,
+  { image, target, overwrite }: ExportRequest,
+  signal: AbortSignal,
+): Promise<void> {
   const { store } = context;
+  const blob = store.blobPath(image.imageId);
   await refuseTaken(target, overwrite);
   // Short, so that a target with the longest name there is has room for it.
   const temporary = join(dirname(target), `.longshore-${randomBytes(8).toString('hex')}`);
   try {
-    await copyFile(store.blobPath(image.imageId), temporary, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-    await requireSound(context, image, temporary);
+    await copyFile(blob, temporary, signal);
+    await requireSound(context, { image, path: temporary }, signal);
     await settle(temporary);
     await (overwrite ? rename(temporary, target) : publish(temporary, target));
     await syncDirectory(dirname(target));
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT' && (await store.blobState(image.imageId)) === 'missing') {
-      throw corrupt(store, image, 'missing');
-    }
-    throw writeError(error, target);
+    if (!(error instanceof Error && 'path' in error && error.path === blob)) throw writeError(error, target);
+    throw corrupt(store, image, errnoOf(error) === 'ENOENT' ? 'missing' : 'unreadable');
   } finally {
     await rm(temporary, { force: true });
   }

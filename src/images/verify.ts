@@ -1,3 +1,4 @@
+import type { ImageId } from '../image/image-id.ts';
 import type { StoredImage } from '../store/store.ts';
 import { checkBlob, type BlobProblem, type ImagesContext } from './check-blob.ts';
 import { inParallel } from './in-parallel.ts';
@@ -40,7 +41,7 @@ export async function verifyImages(
   let checked = 0;
   let bytes = 0;
   const examine = async (image: StoredImage, position: number): Promise<void> => {
-    const damage = await examineImage(context, image, repair);
+    const damage = await examineImage(context, { image, repair }, signal);
     checked += 1;
     bytes += image.size;
     if (damage) found.push({ position, damage });
@@ -54,10 +55,14 @@ export async function verifyImages(
   return { checked, bytes, damaged, unreferenced };
 }
 
-async function examineImage(context: ImagesContext, image: StoredImage, repair?: Repair): Promise<Damage | undefined> {
+async function examineImage(
+  context: ImagesContext,
+  { image, repair }: { readonly image: StoredImage; readonly repair: Repair | undefined },
+  signal: AbortSignal,
+): Promise<Damage | undefined> {
   const { store } = context;
   const { imageId } = image;
-  const problem = await checkBlob(context, image);
+  const problem = await checkBlob(context, { image }, signal);
   if (!problem) {
     if (repair && (await store.blobState(imageId)) === 'changed') await store.confirmBlob(imageId);
     return undefined;
@@ -65,11 +70,11 @@ async function examineImage(context: ImagesContext, image: StoredImage, repair?:
   if (!(await store.getImage(imageId))) return undefined; // removed while it was read
   if (!repair) return { image, problem, repaired: false };
   await store.remove(imageId); // first: as long as it is listed, a fetch may take it for a hit
-  const repaired = (await repair.refetch?.(image)) === true && (await isSound(context, image));
+  const repaired = (await repair.refetch?.(image)) === true && (await isSound(context, imageId, signal));
   return { image, problem, repaired };
 }
 
-async function isSound(context: ImagesContext, { imageId }: StoredImage): Promise<boolean> {
+async function isSound(context: ImagesContext, imageId: ImageId, signal: AbortSignal): Promise<boolean> {
   const image = await context.store.getImage(imageId);
-  return image !== undefined && !(await checkBlob(context, image));
+  return image !== undefined && !(await checkBlob(context, { image }, signal));
 }

@@ -8,7 +8,7 @@ import { temporaryDirectory } from '../helpers/stored.ts';
 
 test('the demonstration fetches a signed tree, refuses a stranger, and leaves nothing behind', async (t) => {
   const dir = await temporaryDirectory(t);
-  const { code, stdout, stderr } = await runCli(['demo'], { TMPDIR: dir });
+  const { code, stdout, stderr } = await runCli(['demo'], { TMPDIR: dir, NODE_DISABLE_COMPILE_CACHE: '1' });
   t.is(stderr, '');
   t.is(code, 0);
   t.regex(stdout, /^fetched +30 images/m);

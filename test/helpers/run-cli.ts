@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { buffer } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
-const bin = fileURLToPath(new URL('../../src/cli/bin.ts', import.meta.url));
+/** What node runs. */
+export const bin = fileURLToPath(new URL('../../src/cli/bin.ts', import.meta.url));
 
 export type CliResult = {
   readonly code: number;

@@ -55,7 +55,7 @@ test('any single flipped byte of a blob is found, and the blob is not exported (
     await damageFile(path, 'flip', at);
     const { damaged } = await verify(context);
     const target = join(dir, 'out');
-    const exported = await exportImage(context, { image, target, overwrite: true }).then(
+    const exported = await exportImage(context, { image, target, overwrite: true }, never).then(
       () => 'exported',
       (error: unknown) => (hasCode(error, 'STORE_CORRUPT') ? 'refused' : 'failed'),
     );

@@ -14,7 +14,7 @@ export const exportOne: Subcommand = (line, { stdout, signal }) => {
       const image = await resolveImage(store, asked);
       await using pool = openPool({ workers: 1, sessionsPerWorker: 1 });
       if (target === '-') await exportToStream({ store, pool }, image, stdout, signal);
-      else await exportImage({ store, pool }, { image, target: resolve(target), overwrite });
+      else await exportImage({ store, pool }, { image, target: resolve(target), overwrite }, signal);
       return [];
     },
   };

@@ -10,6 +10,9 @@ import { parseFields } from './parse-fields.ts';
 import type { Subcommand } from './subcommand.ts';
 import { formatTable } from './table.ts';
 
+/** Rows are written in blocks: a write for each would take longer than all the rest. */
+const blockLength = 64 * 1024;
+
 type TableOptions = {
   readonly fields: readonly ImageField[];
   readonly legend: boolean;
@@ -47,11 +50,14 @@ async function writeTable(stdout: Writable, images: AsyncIterable<StoredImage>, 
 }
 
 async function writeJson(stdout: Writable, images: AsyncIterable<StoredImage>): Promise<void> {
+  let pending = '{"schema":"longshore.images/1","images":[';
   let separator = '';
-  await write(stdout, '{"schema":"longshore.images/1","images":[');
   for await (const image of images) {
-    await write(stdout, `${separator}\n${toSafeJson(imageRow(image))}`);
+    pending += `${separator}\n${toSafeJson(imageRow(image))}`;
     separator = ',';
+    if (pending.length < blockLength) continue;
+    await write(stdout, pending);
+    pending = '';
   }
-  await write(stdout, `${separator && '\n'}]}\n`);
+  await write(stdout, `${pending}${separator && '\n'}]}\n`);
 }

@@ -73,6 +73,7 @@ function formatText({ checked, bytes, damaged, unreferenced }: VerifyReport): st
     problem,
     repaired ? 'repaired' : 'damaged',
   ]);
+  if (checked === 0) return 'no images to check\n';
   const bad = damaged.length === 0 ? 'all sound' : `${damaged.length} damaged`;
   const loose = unreferenced === 0 ? '' : `; unreferenced files: ${unreferenced}`;
   return `${formatTable(rows)}checked ${checked} ${checked === 1 ? 'image' : 'images'} (${sizeText(bytes)}): ${bad}${loose}\n`;

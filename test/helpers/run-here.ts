@@ -1,0 +1,24 @@
+import { PassThrough } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+
+import type { Io } from '../../src/cli/io.ts';
+import { run } from '../../src/cli/run.ts';
+import type { CliResult } from './run-cli.ts';
+
+/** Runs longshore's command line in this process: as runCli, without the time that a process takes to start. */
+export async function runHere(args: readonly string[], environment: Io['environment'] = {}): Promise<CliResult> {
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const [results, errors] = [buffer(stdout), buffer(stderr)];
+  const code = await run(args, {
+    stdin: process.stdin,
+    stdout,
+    stderr: stderr as unknown as Io['stderr'], // no command asks it for more than a pipe has
+    environment,
+    signal: new AbortController().signal,
+    awaits: () => undefined,
+  });
+  stdout.end();
+  stderr.end();
+  const [bytes, messages] = await Promise.all([results, errors]);
+  return { code, bytes, stdout: bytes.toString(), stderr: messages.toString() };
+}
