@@ -1,0 +1,132 @@
+import { execFile } from 'node:child_process';
+import { readdir, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import test, { type ExecutionContext } from 'ava';
+
+import { openGpg, type Gpg } from '../helpers/keys.ts';
+import { bin } from '../helpers/run-cli.ts';
+import { runHere } from '../helpers/run-here.ts';
+import { temporaryDirectory } from '../helpers/stored.ts';
+
+let gpg: Gpg;
+let fingerprint: string;
+
+test.before(async () => {
+  gpg = await openGpg();
+  fingerprint = await gpg.createKey({ userId: 'Ann \u202eExample <ann@example.com>' });
+});
+test.after.always(() => gpg.close());
+
+/** longshore with configuration of its own and the key in `key.asc`. */
+async function longshore(t: ExecutionContext) {
+  const directory = await temporaryDirectory(t);
+  const key = join(directory, 'key.asc');
+  await writeFile(key, await gpg.certificate(fingerprint));
+  const layers = ['system', 'local', 'user'].map((name) => [
+    `LONGSHORE_${name.toUpperCase()}_CONFIG`,
+    join(directory, name),
+  ]);
+  const environment = Object.fromEntries(layers) as Record<string, string>;
+  const trust = (...args: readonly string[]) => runHere(['trust', ...args], environment);
+  return { directory, key, trust, environment };
+}
+
+test('a key is trusted for a prefix and listed, then removed', async (t) => {
+  const { key, trust } = await longshore(t);
+  const added = await trust(key, '--prefix', 'example.com/team', '--skip-fingerprint-review');
+  t.is(added.code, 0, added.stderr);
+  t.regex(
+    added.stdout,
+    new RegExp(`^Added key for prefix "example\\.com/team" at ".*/prefix\\.d/example\\.com/team/${fingerprint}"\\n$`),
+  );
+  t.true(added.stderr.replaceAll(' ', '').includes(fingerprint.toUpperCase()));
+  t.notRegex(added.stderr, /\u202e/);
+
+  const listed = JSON.parse((await trust('list', '--output=json')).stdout) as { keys: unknown[] };
+  t.like(listed, { schema: 'longshore.keys/1' });
+  t.like(listed.keys[0], { fingerprint, prefix: 'example.com/team', masked: false });
+  t.regex(
+    (await trust('list')).stdout,
+    new RegExp(`^FINGERPRINT .*\\n${fingerprint} +example\\.com/team +(local|user) `),
+  );
+
+  const removed = await trust('remove', fingerprint);
+  t.deepEqual(
+    [removed.code, removed.stdout],
+    [0, `Removed ${fingerprint}, no longer trusted for the prefix "example.com/team"\n`],
+  );
+  t.deepEqual(JSON.parse((await trust('list', '--output=json')).stdout), { schema: 'longshore.keys/1', keys: [] });
+});
+
+test('a root key is trusted for every name, and removed only where that is asked for', async (t) => {
+  const { key, trust } = await longshore(t);
+  t.regex((await trust('--root', key, '--skip-fingerprint-review')).stdout, /^Added root key at "/);
+  t.is((await trust('remove', '--prefix', 'example.com', fingerprint)).code, 4);
+  const removed = await trust('remove', '--root', fingerprint.toUpperCase());
+  t.regex(removed.stdout, /every name/);
+});
+
+test('without a terminal nothing is trusted unreviewed', async (t) => {
+  const { directory, key, trust } = await longshore(t);
+  const { code, stdout, stderr } = await trust(key, '--root');
+  t.deepEqual([code, stdout], [2, '']);
+  t.regex(stderr, /--skip-fingerprint-review/);
+  t.deepEqual(await readdir(directory), ['key.asc']);
+});
+
+test('a key that cannot be had does not keep the others out', async (t) => {
+  const { directory, key, trust } = await longshore(t);
+  const secret = join(directory, 'secret.asc');
+  await writeFile(secret, await gpg.run(['--armor', '--export-secret-keys', fingerprint]));
+  const { code, stdout, stderr } = await trust(
+    '--root',
+    '--skip-fingerprint-review',
+    join(directory, 'none'),
+    secret,
+    key,
+  );
+  t.is(code, 3);
+  t.regex(stdout, /^Added root key/);
+  t.regex(stderr, /none: FILE_NOT_FOUND: /);
+  t.regex(stderr, /secret\.asc: KEY_INVALID: /);
+});
+
+test('a key of another place than a file is refused', async (t) => {
+  const { trust } = await longshore(t);
+  const { code, stderr } = await trust('--root', 'https://example.com/key.asc');
+  t.is(code, 2);
+  t.regex(stderr, /is not a file: download the key/);
+});
+
+for (const [answers, added] of [
+  ['maybe\nyes\n', true],
+  ['no\n', false],
+] as const) {
+  test.serial(`on a terminal the answer ${JSON.stringify(answers)} decides`, async (t) => {
+    const { key, environment } = await longshore(t);
+    if (
+      await stat('/usr/bin/script').then(
+        () => false,
+        () => true,
+      )
+    )
+      return t.pass('script(1) is not here');
+    const command = `'${process.execPath}' '${bin}' trust --root '${key}'`;
+    const child = execFile('/usr/bin/script', ['-qec', command, '/dev/null'], {
+      env: { ...process.env, ...environment },
+    });
+    let output = '';
+    child.stdout?.on('data', (text: string) => {
+      output += text;
+      // Answers only what has been asked: what comes before the prompt is not read by it.
+      if (/\(yes\/no\)\? $|or 'no': $/.test(output.replaceAll(/\u001b\[[0-9;]*[A-Za-z]/g, ''))) {
+        child.stdin?.write(`${answers.split('\n')[output.includes("or 'no'") ? 1 : 0]}\n`);
+      }
+    });
+    const code = await new Promise((resolve) => child.once('exit', resolve));
+    t.is(code, 0, output);
+    t.is(/Added root key at/.test(output), added, output);
+    if (!added) t.regex(output, /not trusting/);
+  });
+}
