@@ -57,7 +57,7 @@ export function parseImageRow(row: Row): StoredImage {
   };
 }
 
-export function parseLabels(pairs: readonly unknown[]): Labels {
+function parseLabels(pairs: readonly unknown[]): Labels {
   return new Map(
     pairs.map((pair): [string, string] => {
       if (!Array.isArray(pair)) throw new Error('labels are pairs');

@@ -2,11 +2,11 @@ import { ImageError } from '../errors.ts';
 import { parseImageIdPrefix, shortImageId } from '../image/image-id.ts';
 import type { Labels } from '../image/labels.ts';
 import { show } from '../image/show.ts';
-import { listOf, numberOf, textOf } from './columns.ts';
-import { idDigits, imageColumns, imageIdOf, parseImageRow, parseLabels } from './image-row.ts';
+import { numberOf, textOf } from './columns.ts';
+import { idDigits, imageColumns, imageIdOf, parseImageRow } from './image-row.ts';
 import type { Reader, Row } from './reader.ts';
 import { hashKey, parseRemoteRow } from './remote-row.ts';
-import type { Store } from './store.ts';
+import type { Store, StoredImage } from './store.ts';
 
 export type Lookups = Pick<
   Store,
@@ -60,11 +60,10 @@ export function createLookups(reader: Reader, path: string): Lookups {
       const row = await byId.get(idDigits(imageId));
       return row && toImage(row);
     },
-    async findImage(name, labels, defaults = new Map()) {
+    findImage(name, labels) {
       const version = labels.get('version');
-      const matches = parsing((row) => hasLabels(row, labels, defaults));
-      const row = await (version === undefined ? byName.find(matches, name) : byVersion.find(matches, name, version));
-      return row && toImage(row);
+      const pick = (row: Row): StoredImage | undefined => matchRow(row, labels);
+      return version === undefined ? byName.find(pick, name) : byVersion.find(pick, name, version);
     },
     async imagesNamed(name) {
       return (await byName.all(name)).map(toImage);
@@ -91,9 +90,12 @@ export function createLookups(reader: Reader, path: string): Lookups {
   };
 }
 
-/** Every label that is asked for, with that value; defaults too, where the image has such a label; others do not matter. */
-function hasLabels(row: Row, wanted: Labels, defaults: Labels): boolean {
-  const labels = parseLabels(listOf(row, 'labels'));
-  if (!wanted.entries().every(([name, value]) => labels.get(name) === value)) return false;
-  return defaults.entries().every(([name, value]) => (labels.get(name) ?? value) === value);
+/** The image if it has every label that is asked for. A damaged row is none: others may serve, or it is fetched again. */
+function matchRow(row: Row, wanted: Labels): StoredImage | undefined {
+  try {
+    const image = parseImageRow(row);
+    return wanted.entries().every(([name, value]) => image.labels.get(name) === value) ? image : undefined;
+  } catch {
+    return undefined;
+  }
 }

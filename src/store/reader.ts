@@ -14,8 +14,8 @@ export type Reader = {
 export type Query = {
   get(...values: readonly SQLInputValue[]): Promise<Row | undefined>;
   all(...values: readonly SQLInputValue[]): Promise<readonly Row[]>;
-  /** The first row, in the order of the query, that `matches`. */
-  find(matches: (row: Row) => boolean, ...values: readonly SQLInputValue[]): Promise<Row | undefined>;
+  /** What `pick` makes of the first row, in the order of the query, that it does not pass over. */
+  find<T>(pick: (row: Row) => T | undefined, ...values: readonly SQLInputValue[]): Promise<T | undefined>;
 };
 
 /**
@@ -29,7 +29,7 @@ export function createReader(db: DatabaseSync, path: string): Reader {
       return {
         get: (...values) => patiently(path, () => statement.get(...values)),
         all: (...values) => patiently(path, () => statement.all(...values)),
-        find: (matches, ...values) => patiently(path, () => statement.iterate(...values).find(matches)),
+        find: (pick, ...values) => patiently(path, () => pickFirst(statement.iterate(...values), pick)),
       };
     },
     close: () => {
@@ -37,6 +37,15 @@ export function createReader(db: DatabaseSync, path: string): Reader {
       return Promise.resolve();
     },
   };
+}
+
+/** Stops reading there. */
+function pickFirst<T>(rows: Iterable<Row>, pick: (row: Row) => T | undefined): T | undefined {
+  for (const row of rows) {
+    const picked = pick(row);
+    if (picked !== undefined) return picked;
+  }
+  return undefined;
 }
 
 /** Of a store that is not there yet. */

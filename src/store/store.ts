@@ -137,7 +137,10 @@ export type Store = AsyncDisposable & {
   /** Blobs on disk that no row names, one path at a time. */
   unreferenced(): AsyncIterable<string>;
 
-  /** Waits for the single flight of `key` among all processes; within the process too. */
+  /**
+   * Waits for the single flight of `key` among all processes; within the process too. Only a hash of the key is kept. The
+   * claim of a URL is taken with the exact URL itself: that also keeps `collect` from its partial download.
+   */
   claim(key: string, signal: AbortSignal): Promise<Claim>;
   /** The claim if nobody holds it, at once; undefined otherwise. A dead holder's claim is taken over. */
   tryClaim(key: string): Promise<Claim | undefined>;

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { mkdir, readdir, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { setTimeout } from 'node:timers/promises';
 
 import test from 'ava';
@@ -105,6 +106,24 @@ test('opening for writing sweeps what dead processes left, and only that', async
   await using claim = await store.tryClaim('a');
   t.truthy(claim);
   t.is(await store.tryClaim('b'), undefined);
+});
+
+test('a directory that never got its lock is swept after a while, and a claim of nobody is free', async (t) => {
+  const dir = await storeDirectory(t);
+  await (await openStore({ dir })).close();
+  const [old, young] = [join(dir, 'tmp', `new-${'0'.repeat(32)}`), join(dir, 'tmp', `new-${'1'.repeat(32)}`)];
+  for (const path of [old, young]) await mkdir(path);
+  await utimes(old, 1, 1);
+  const index = new DatabaseSync(join(dir, 'index.sqlite'));
+  index.exec(`INSERT INTO claims VALUES ('${'a'.repeat(64)}', '${'2'.repeat(32)}'), ('${'b'.repeat(64)}', '../..')`);
+  index.close();
+
+  await using _store = await openStore({ dir });
+
+  t.deepEqual([old, young, join(dir, 'blobs')].map(existsSync), [false, true, true]);
+  const again = new DatabaseSync(join(dir, 'index.sqlite'), { readOnly: true });
+  t.deepEqual(again.prepare('SELECT * FROM claims').all(), []);
+  again.close();
 });
 
 test('ten thousand claims at once are taken and released in a moment', async (t) => {

@@ -2,18 +2,26 @@ import { lstatSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 export type Cleared = { readonly files: number; readonly bytes: number };
+export const nothing: Cleared = { files: 0, bytes: 0 };
 
-/** Removes a directory, or only counts it. @returns the files that held something, and their bytes. */
+/**
+ * Removes a directory, or only counts it. What another user made and this one may not remove stays.
+ *
+ * @returns the files that held something, and their bytes.
+ */
 export function clearDirectory(path: string, dryRun: boolean): Cleared {
-  let files = 0;
-  let bytes = 0;
-  for (const entry of listFiles(path)) {
-    const size = lstatSync(entry, { throwIfNoEntry: false })?.size ?? 0;
-    if (size > 0) files += 1;
-    bytes += size;
+  try {
+    const sizes = listFiles(path).map((file) => lstatSync(file, { throwIfNoEntry: false })?.size ?? 0);
+    if (!dryRun) rmSync(path, { recursive: true, force: true });
+    return { files: sizes.filter((size) => size > 0).length, bytes: sizes.reduce((sum, size) => sum + size, 0) };
+  } catch (error) {
+    if (isRefusal(error)) return nothing;
+    throw error;
   }
-  if (!dryRun) rmSync(path, { recursive: true, force: true });
-  return { files, bytes };
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'EACCES' || error.code === 'EPERM');
 }
 
 /** Another process may be clearing the same directory. */

@@ -2,10 +2,10 @@ import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 
-import { clearDirectory, type Cleared } from './clear-directory.ts';
+import { clearDirectory, nothing, type Cleared } from './clear-directory.ts';
+import { isLocked } from './is-locked.ts';
 import { unlockedPrefix } from './owner.ts';
 import type { Layout } from './protocol.ts';
-import { takeLock } from './take-lock.ts';
 import { withTransaction } from './transaction.ts';
 
 /** An owner found alive is believed for so long: many waiters ask about the same one. */
@@ -27,19 +27,14 @@ export function createOwners(db: DatabaseSync, { tmp }: Layout, self: string): O
   const claimants = db.prepare('SELECT DISTINCT owner FROM claims');
   const aliveUntil = new Map<string, number>();
 
-  /** Undefined when it lives. Its lock is kept meanwhile, so that only one process does this. */
+  /** Undefined when it lives. Several processes may do this at once: names are never used again. */
   const bury = (owner: string, dryRun: boolean): Cleared | undefined => {
     const directory = ownerName.test(owner) ? join(tmp, owner) : undefined; // a damaged row must not lead elsewhere
-    const lock = directory === undefined ? 'missing' : takeLock(join(directory, 'lock'));
-    if (lock === 'held') return undefined;
-    try {
-      // The files first: on a full disk the claims can only be dropped once there is room again.
-      const left = directory === undefined ? { files: 0, bytes: 0 } : clearDirectory(directory, dryRun);
-      if (!dryRun) withTransaction(db, 'NORMAL', () => dropClaims.run(owner));
-      return left;
-    } finally {
-      if (lock !== 'missing') lock.close();
-    }
+    if (directory !== undefined && isLocked(join(directory, 'lock'))) return undefined;
+    // The files first: on a full disk the claims can only be dropped once there is room again.
+    const left = directory === undefined ? nothing : clearDirectory(directory, dryRun);
+    if (!dryRun) withTransaction(db, 'NORMAL', () => dropClaims.run(owner));
+    return left;
   };
 
   const isAlive = (owner: string): boolean => {

@@ -1,6 +1,5 @@
-/** Primary result codes. @see https://www.sqlite.org/rescode.html */
+/** A primary result code. @see https://www.sqlite.org/rescode.html */
 export const SQLITE_BUSY = 5;
-export const SQLITE_NOTADB = 26;
 
 /** Whether SQLite failed with this primary result code, whatever its extension. */
 export function isSqliteError(error: unknown, code: number): boolean {

@@ -1,0 +1,31 @@
+import { rename } from 'node:fs/promises';
+
+import { errnoOf } from './errno.ts';
+import { storeLayout } from './layout.ts';
+import { inStore } from './store-error.ts';
+
+/**
+ * Moves a damaged index out of the way, for a repair: the store then opens with an empty one, and every blob is among
+ * its `unreferenced()`, from where it can be ingested again. What is only in the index is lost: how images were verified
+ * and what is remembered of URLs.
+ *
+ * @returns where the index is now.
+ */
+export async function setAsideIndex(dir: string, nowMs: number): Promise<string> {
+  const { index } = storeLayout(dir, 0);
+  const aside = `${index}.damaged-${nowMs}`;
+  return inStore(index, async () => {
+    await rename(index, aside);
+    // A log that stays would be played into the new index.
+    for (const suffix of ['-wal', '-shm']) await renameIfThere(index + suffix, aside + suffix);
+    return aside;
+  });
+}
+
+async function renameIfThere(from: string, to: string): Promise<void> {
+  try {
+    await rename(from, to);
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+  }
+}
