@@ -16,7 +16,7 @@ const maxColumns = 100;
 export async function checkArguments(command: Command, argv: readonly string[]): Promise<boolean> {
   let isComplete = false;
   const parser = bare(argv, `longshore ${command.name}`).command(
-    `$0 ${command.operands}`,
+    `$0 ${command.operands}`.trim(), // yargs takes the space alone for an operand
     command.summary,
     (options) => describe(options, command),
     () => {
