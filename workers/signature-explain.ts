@@ -17,7 +17,6 @@ export async function explain(judging: Judging, date: Date, policy: Policy, refu
   const { candidate } = judging;
   return (
     weakHash(judging, policy) ??
-    unknownCritical(judging, policy) ??
     keyFault(candidate, policy) ??
     (await otherBytes(judging, refusal)) ??
     wrongDate(judging, date) ??
@@ -38,16 +37,6 @@ function weakHash({ signature, candidate }: Judging, policy: Policy): ImageError
 function shortestDigest(algorithm: enums.publicKey | null): number {
   if (algorithm === enums.publicKey.ed448) return 64;
   return algorithm === enums.publicKey.ed25519 || algorithm === enums.publicKey.eddsaLegacy ? 32 : 0;
-}
-
-function unknownCritical({ signature, candidate, location }: Judging, policy: Policy): ImageError | undefined {
-  const { unknownSubpackets, rawNotations } = signature.packet;
-  const subpacket = unknownSubpackets.find(({ critical }) => critical);
-  const notation = rawNotations.find(({ critical, name }) => critical && !policy.knownNotations.includes(name));
-  if (!subpacket && !notation) return undefined;
-  const what = subpacket ? `subpacket ${subpacket.type}` : `notation ${show(notation?.name ?? '')}`;
-  const message = `the signature by ${candidate.key.getFingerprint()} has a critical ${what} that is not known`;
-  return new ImageError('SIGNATURE_UNREADABLE', message, { location });
 }
 
 async function otherBytes(judging: Judging, cause: unknown): Promise<ImageError | undefined> {

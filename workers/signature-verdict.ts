@@ -1,6 +1,7 @@
 import { hasCode, type ImageError } from '../src/errors.ts';
 import { strictPolicy, verifyDigest, weakPolicy, type Policy } from './openpgp.ts';
 import { checkStanding } from './key-standing.ts';
+import { unknownCritical } from './signature-critical.ts';
 import { explain } from './signature-explain.ts';
 import type { DetachedSignature } from './signature-file.ts';
 import type { Candidate } from './signature-signers.ts';
@@ -26,6 +27,8 @@ export type Judging = {
 
 /** @see docs/rules.md S4-S7, S9 */
 export async function judge(judging: Judging, weakKeys: boolean): Promise<Verdict> {
+  const critical = unknownCritical(judging);
+  if (critical) return { kind: 'unusable', error: critical };
   const strict = await judgeBy(judging, strictPolicy);
   if (!(weakKeys && strict && hasCode(strict, 'KEY_WEAK'))) return verdict(strict, false);
   return verdict(await judgeBy(judging, weakPolicy), true);

@@ -131,6 +131,8 @@ test('critical subpackets and notations that are not known are refused, others p
     t.true(hasCode(error, 'SIGNATURE_UNREADABLE'), String(error));
     t.regex(error?.message ?? '', /critical (subpacket 100|notation a@b\.c)/);
   }
+  const outside = await t.throwsAsync(forged({ unhashed: [[0x80 | 100, Buffer.from('x')]] }));
+  t.true(hasCode(outside, 'SIGNATURE_UNREADABLE'), String(outside));
   t.deepEqual(
     (
       await forged({
