@@ -5,7 +5,7 @@ import type { Environment } from './options/environment.ts';
 /** What a command may touch of the process it runs in. */
 export type Io = {
   readonly stdin: NodeJS.ReadStream;
-  readonly stdout: Writable;
+  readonly stdout: Writable & { readonly isTTY?: boolean };
   readonly stderr: NodeJS.WriteStream;
   readonly environment: Environment;
   /** Aborted by the first SIGHUP, SIGINT or SIGTERM, and when nobody reads the standard output any more. */

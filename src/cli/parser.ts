@@ -59,6 +59,7 @@ function bare(argv: readonly string[], scriptName: string): Argv {
 
 function describe(parser: Argv, { name, examples }: Command): Argv {
   for (const spec of optionTable) if (appliesTo(spec, name)) parser.option(spec.name, toYargs(spec));
+  parser.epilogue('Every option but --signature is also LONGSHORE_<NAME> in the environment.');
   for (const [line, what] of examples) parser.example(`longshore ${line}`, what);
   return parser;
 }

@@ -2,6 +2,7 @@ import { asImageError, toErrorData } from '../index.ts';
 import { commands } from './commands.ts';
 import type { Io } from './io.ts';
 import { parseCommandLine } from './options/command-line.ts';
+import { unknownVariables } from './options/environment.ts';
 import { isOn } from './options/read.ts';
 import { optionTable } from './options/table.ts';
 import { causeLines, errorLine } from './output/error-line.ts';
@@ -19,6 +20,7 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
     const command = commands.find(({ name }) => name === line.command);
     if (!command) return await showOverview(line, args, io);
     if (!(await checkArguments(command, line.argv))) return exitCodes.success;
+    if (command.name !== 'fetch') await warn(io); // which has forms of its own for warnings
     const runCommand = await command.load();
     return await runCommand(io, line);
   } catch (error) {
@@ -28,4 +30,8 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
     await write(io.stderr, lines.map((text) => `${text}\n`).join(''));
     return exitCodeOf(toErrorData(known));
   }
+}
+
+async function warn({ stderr, environment }: Io): Promise<void> {
+  for (const message of unknownVariables(optionTable, environment)) await write(stderr, `warning: ${message}\n`);
 }

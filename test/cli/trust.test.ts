@@ -110,8 +110,10 @@ for (const [answers, added] of [
         () => false,
         () => true,
       )
-    )
-      return t.pass('script(1) is not here');
+    ) {
+      t.pass('script(1) is not here');
+      return;
+    }
     const command = `'${process.execPath}' '${bin}' trust --root '${key}'`;
     const child = execFile('/usr/bin/script', ['-qec', command, '/dev/null'], {
       env: { ...process.env, ...environment },

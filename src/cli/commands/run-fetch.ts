@@ -5,6 +5,7 @@ import { createEventStream } from '../output/event-stream.ts';
 import { createJsonResult } from '../output/json-result.ts';
 import { openProgress } from '../output/open-progress.ts';
 import type { ProgressMode } from '../output/progress.ts';
+import { resultStream } from '../output/result-stream.ts';
 import { createTextResult } from '../output/text-result.ts';
 import { openEventFile } from './event-file.ts';
 
@@ -47,7 +48,8 @@ export async function runFetch(
   try {
     for (const message of run.warnings) onEvent({ type: 'warning', message });
     const finder = await openFinder(onEvent);
-    const result = run.output === 'json' ? createJsonResult(io.stdout) : createTextResult(io.stdout, run);
+    const stdout = resultStream(io.stdout, progress);
+    const result = run.output === 'json' ? createJsonResult(stdout) : createTextResult(stdout, run);
     const exitCode = createBatchExitCode();
     const isDone = new Uint8Array(run.apps.length);
     io.awaits(() => run.apps.flatMap(({ image }, index) => (isDone[index] ? [] : [image])));

@@ -13,6 +13,8 @@ export type BatchState = {
   readonly bytes: number;
   /** Bytes a second, over the last few seconds. */
   readonly rate: number;
+  /** Nodes whose archive is here whole, but not yet in the store. */
+  readonly landed: number;
   /** In the order they began. */
   readonly transfers: readonly Transfer[];
 };
@@ -29,6 +31,7 @@ export function trackBatch(startedAtMs: number): BatchTracker {
   const open = new Set<string>();
   const references = new Map<string, string>();
   const transfers = new Map<string, Transfer>();
+  const landed = new Set<string>();
   const counts = { fetched: 0, present: 0, failed: 0, blocked: 0, cancelled: 0 };
   const samples = [{ atMs: startedAtMs, bytes: 0 }];
   let nodes = 0;
@@ -57,10 +60,11 @@ export function trackBatch(startedAtMs: number): BatchTracker {
           return;
         }
         case 'download-finished':
-          transfers.delete(event.key);
+          if (transfers.delete(event.key)) landed.add(event.key);
           return;
         case 'node-finished':
           transfers.delete(event.key);
+          landed.delete(event.key);
           references.delete(event.key);
           if (!open.delete(event.key)) return; // asked for more than once: each request ends, but it is one node
           counts[event.outcome.status] += 1;
@@ -83,6 +87,7 @@ export function trackBatch(startedAtMs: number): BatchTracker {
         counts: { ...counts },
         bytes,
         rate: oldest && spanMs > 0 ? ((bytes - oldest.bytes) / spanMs) * 1000 : 0,
+        landed: landed.size,
         transfers: [...transfers.values()],
       };
     },

@@ -49,9 +49,12 @@ function totalRow(state: BatchState, nowMs: number): string {
 }
 
 /** Every node counts the same, and a transfer for the part of it that is there. */
-function remainingMs({ startedAtMs, finished, nodes, transfers }: BatchState, nowMs: number): number | undefined {
+function remainingMs(
+  { startedAtMs, finished, nodes, landed, transfers }: BatchState,
+  nowMs: number,
+): number | undefined {
   const partial = transfers.reduce((sum, { bytes, total }) => sum + (total ? Math.min(1, bytes / total) : 0), 0);
-  const done = nodes > 0 ? Math.min(1, (finished + partial) / nodes) : 0;
+  const done = nodes > 0 ? Math.min(1, (finished + landed + partial) / nodes) : 0;
   const elapsed = nowMs - startedAtMs;
   if (elapsed < settledMs || done <= 0 || done >= 1) return undefined;
   return (elapsed * (1 - done)) / done;

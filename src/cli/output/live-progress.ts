@@ -1,24 +1,29 @@
 import { createLogUpdate } from 'log-update';
 
+import { trackBatch } from './batch-state.ts';
 import { drawFrame } from './frame.ts';
 import { createMessages } from './messages.ts';
 import type { Progress } from './progress.ts';
 import { summaryLine } from './summary.ts';
-import { trackBatch } from './batch-state.ts';
 
 const redrawMs = 100;
 
-/** A few rows that are redrawn in place; what stays, such as errors, is written above them. */
+/** A few rows that are redrawn in place; what stays, such as errors, is written above them at the next redraw. */
 export function createLiveProgress(stderr: NodeJS.WriteStream, nowMs: () => number): Progress {
   const draw = createLogUpdate(stderr);
   const batch = trackBatch(nowMs());
-  const messages = createMessages((line) => {
-    draw.clear();
-    stderr.write(`${line}\n`);
-    redraw();
-  }, stderr);
+  let waiting: (() => void)[] = [];
+  const above = (write: () => void): void => void waiting.push(write);
+  const messages = createMessages((line) => above(() => stderr.write(`${line}\n`)), stderr);
 
+  const flush = (): void => {
+    if (waiting.length === 0) return;
+    draw.clear();
+    for (const write of waiting) write();
+    waiting = [];
+  };
   const redraw = (): void => {
+    flush();
     const now = nowMs();
     draw(drawFrame(batch.state(now), now, { columns: stderr.columns || 80, rows: stderr.rows || 24 }));
   };
@@ -26,6 +31,7 @@ export function createLiveProgress(stderr: NodeJS.WriteStream, nowMs: () => numb
   timer.unref();
 
   return {
+    above,
     onEvent(event) {
       if (event.type === 'warning') messages.warn(event.message);
       else batch.take(event);
@@ -33,6 +39,7 @@ export function createLiveProgress(stderr: NodeJS.WriteStream, nowMs: () => numb
     onOutcome: messages.fail,
     end(totals) {
       clearInterval(timer);
+      flush();
       draw.clear();
       draw.done();
       if (totals) stderr.write(`${summaryLine(totals)}\n`);

@@ -1,0 +1,47 @@
+import { PassThrough } from 'node:stream';
+import { stripVTControlCharacters } from 'node:util';
+
+import test from 'ava';
+
+import { createLiveProgress } from '../../../src/cli/output/live-progress.ts';
+import { resultStream } from '../../../src/cli/output/result-stream.ts';
+import { write } from '../../../src/cli/output/write.ts';
+
+/** A terminal: what is written to it, and the display on it. */
+function terminal() {
+  const stream = Object.assign(new PassThrough({ encoding: 'utf8' }), { isTTY: true, columns: 80, rows: 24 });
+  // The display asks a stream for no more than these.
+  const progress = createLiveProgress(stream as unknown as NodeJS.WriteStream, () => 0);
+  return { stream, progress, text: () => stripVTControlCharacters(String(stream.read() ?? '')) };
+}
+
+test('results on the terminal of the display are written once it is out of the way, in their order', async (t) => {
+  const { stream, progress, text } = terminal();
+  const stdout = resultStream(stream, progress);
+  await write(stdout, 'one\n');
+  await write(stdout, 'two\n');
+  t.notRegex(text(), /one|two/);
+  progress.end(undefined);
+  t.regex(text(), /one\ntwo\n$/);
+});
+
+test('results that go elsewhere do not wait', (t) => {
+  const { progress } = terminal();
+  const stdout = new PassThrough();
+  t.is(resultStream(stdout, progress), stdout);
+  progress.end(undefined);
+});
+
+test('the display is redrawn a few times a second, whatever happens, and gone in the end', async (t) => {
+  const { stream, progress } = terminal();
+  let written = 0;
+  stream.on('data', () => (written += 1));
+  for (let bytes = 0; bytes < 10_000; bytes += 1) progress.onEvent({ type: 'download-progress', key: 'k', bytes });
+  await new Promise((resolve) => setTimeout(resolve, 350));
+  t.true(written > 0 && written <= 20, `${written} writes`);
+  progress.end(undefined);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  const silent = written;
+  await new Promise((resolve) => setTimeout(resolve, 250));
+  t.is(written, silent);
+});
