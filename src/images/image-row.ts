@@ -14,7 +14,7 @@ export type ImageRow = {
   /** Fingerprints of the keys that signed it; false: nobody checked. */
   readonly verified: readonly string[] | false;
   /** `sha256:` and hex of the bytes as transferred. */
-  readonly digest?: string;
+  readonly digest: string;
 };
 
 export function imageRow(image: StoredImage): ImageRow {
@@ -29,6 +29,6 @@ export function imageRow(image: StoredImage): ImageRow {
     latest,
     source,
     verified,
-    ...(digest !== '' && { digest }),
+    digest,
   };
 }

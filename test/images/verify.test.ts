@@ -12,6 +12,8 @@ import { damageFile } from '../helpers/damage.ts';
 import { putImage, storeContext, temporaryDirectory } from '../helpers/stored.ts';
 
 const never = new AbortController().signal;
+/** Raise it for a long run. */
+const flips = Number(process.env['LONGSHORE_FLIPS'] ?? 60);
 type Context = Awaited<ReturnType<typeof storeContext>>;
 
 test('a sound store has nothing to report', async (t) => {
@@ -62,7 +64,7 @@ test('any single flipped byte of a blob is found, and the blob is not exported (
     await copyFile(good, path);
     return damaged[0]?.problem === 'wrong hash' && exported === 'refused';
   });
-  await fc.assert(flip, { numRuns: 60 });
+  await fc.assert(flip, { numRuns: flips });
   t.deepEqual((await verify(context)).damaged, []);
 });
 

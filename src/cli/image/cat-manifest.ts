@@ -12,7 +12,7 @@ export const catManifest: Subcommand = (line, { stdout }) => {
     access: 'read',
     async run(store) {
       const text = await readManifest(store, await resolveImage(store, asked), { pretty });
-      const shown = 'isTTY' in stdout && stdout.isTTY ? safeJson(text).replaceAll('\r', ' ') : text;
+      const shown = 'isTTY' in stdout && stdout.isTTY ? safeJson(text) : text;
       await write(stdout, shown.endsWith('\n') ? shown : `${shown}\n`);
       return [];
     },

@@ -8,6 +8,7 @@ const obeyed = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u20
 test('control and bidi characters inside strings become escapes', (t) => {
   t.is(toSafeJson({ a: '\x1b[2J\x9b\u202e\x7f' }), '{"a":"\\u001b[2J\\u009b\\u202e\\u007f"}');
   t.is(safeJson('{"é":"→"}'), '{"é":"→"}');
+  t.is(safeJson('{\r\n}'), '{ \n}');
 });
 
 test('any value keeps its meaning and holds nothing a terminal obeys', (t) => {
