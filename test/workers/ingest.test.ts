@@ -1,54 +1,19 @@
-import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { appendFile, mkdir, mkdtemp, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { MessageChannel, threadId } from 'node:worker_threads';
-import { gzipSync } from 'node:zlib';
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdir, open, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 
 import { hasCode, type ErrorCode } from '../../src/errors.ts';
-import { defaultLimits } from '../../src/image/limits.ts';
 import { ingest } from '../../workers/ingest.ts';
-import type { ArchiveSource, FromIngest, IngestLimits, IngestRequest, ToIngest } from '../../workers/tasks.ts';
-import { buildAci, someBytes, type Aci, type Compression } from '../helpers/archive.ts';
+import type { ArchiveSource } from '../../workers/tasks.ts';
+import { verifySignature } from '../../workers/verify-signature.ts';
+import { buildAci, someBytes, type Compression } from '../helpers/archive.ts';
+import { openGpg } from '../helpers/keys.ts';
 import { forgeArchive, forgeEntry, forgeHeader, tarEnd } from '../helpers/tar-forge.ts';
-
-const limits: IngestLimits = {
-  archiveBytes: defaultLimits.archive,
-  unpackedBytes: defaultLimits.unpacked,
-  manifestBytes: defaultLimits.manifest,
-  headerBytes: defaultLimits.header,
-  entries: defaultLimits.entries,
-  pathBytes: defaultLimits.path,
-  dependencies: defaultLimits.dependencies,
-  signatures: defaultLimits.signatures,
-};
-
-async function temporary(t: ExecutionContext): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'longshore-ingest-'));
-  t.teardown(() => rm(directory, { recursive: true }));
-  return directory;
-}
-
-async function requestFor(
-  t: ExecutionContext,
-  source: ArchiveSource,
-  more: Partial<IngestLimits> = {},
-): Promise<IngestRequest> {
-  const image = join(await temporary(t), 'image');
-  return { source, shown: 'https://example.com/app.aci', image, limits: { ...limits, ...more } };
-}
-
-async function refuses(t: ExecutionContext, request: IngestRequest, code: ErrorCode): Promise<unknown> {
-  const error = await t.throwsAsync(ingest(request));
-  t.true(hasCode(error, code), `${code}: ${String(error)}`);
-  t.false(existsSync(request.image), 'nothing is left');
-  return hasCode(error, code) ? error.details : undefined;
-}
+import { refuses, requestFor, temporary } from './ingest-request.ts';
 
 const bytesOf = (bytes: Uint8Array): ArchiveSource => ({ kind: 'bytes', bytes });
 
@@ -90,102 +55,6 @@ test('the mode of the image does not depend on the umask', async (t) => {
   const text = JSON.stringify({ ...request, source: { kind: 'bytes', bytes: bytes.toString('base64') } });
   execFileSync(process.execPath, ['--input-type=module', '--eval', script, text], { stdio: 'pipe' });
   t.is((await stat(request.image)).mode & 0o777, 0o444);
-});
-
-type Growing = {
-  readonly aci: Aci;
-  readonly path: string;
-  readonly request: IngestRequest;
-  readonly heard: FromIngest[];
-  readonly tell: (message: ToIngest) => void;
-};
-
-async function growing(t: ExecutionContext, aci: Aci, bytes: number): Promise<Growing> {
-  const path = join(await temporary(t), '1.part');
-  await writeFile(path, aci.bytes.subarray(0, bytes));
-  const { port1, port2 } = new MessageChannel();
-  t.teardown(() => port1.close());
-  const heard: FromIngest[] = [];
-  port1.on('message', (message: FromIngest) => heard.push(message));
-  const request = await requestFor(t, { kind: 'growing', path, bytes, port: port2 });
-  return { aci, path, request, heard, tell: (message) => port1.postMessage(message) };
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  for (const end = Date.now() + 20_000; !condition() && Date.now() < end;) await sleep(5);
-}
-
-for (const compression of ['none', 'gzip', 'bzip2', 'xz'] satisfies Compression[]) {
-  test(`a growing file is followed to its end: ${compression}`, async (t) => {
-    const aci = await buildAci({ name: 'example.com/app', size: 700_000, compress: compression });
-    const { path, request, heard, tell } = await growing(t, aci, 1000);
-    const result = ingest(request);
-    let there = 1000;
-    for (const step of [1, 4096, 100_000, aci.bytes.length]) {
-      const next = Math.min(aci.bytes.length, there + step);
-      await appendFile(path, aci.bytes.subarray(there, next));
-      tell({ kind: 'grown', bytes: next });
-      await sleep(5);
-      there = next;
-    }
-    tell({ kind: 'complete', bytes: aci.bytes.length });
-    t.is((await result).imageId, aci.imageId);
-    await until(() => heard.length === 2);
-    t.deepEqual(heard, [
-      { kind: 'started', threadId },
-      { kind: 'manifest', manifest: aci.manifest },
-    ]);
-  });
-}
-
-test('the manifest is told while the rest of the file is not there yet', async (t) => {
-  const aci = await buildAci({ name: 'example.com/app', size: 700_000, compress: 'gzip' });
-  const { path, request, heard, tell } = await growing(t, aci, 300_000);
-  const result = ingest(request);
-  await until(() => heard.length === 2);
-  t.deepEqual(heard[1], { kind: 'manifest', manifest: aci.manifest });
-  await appendFile(path, aci.bytes.subarray(300_000));
-  tell({ kind: 'complete', bytes: aci.bytes.length });
-  t.is((await result).imageId, aci.imageId);
-});
-
-test('a session that is told to stop ends at once and leaves nothing', async (t) => {
-  const aci = await buildAci({ name: 'example.com/app', size: 700_000, compress: 'gzip' });
-  const { request, heard, tell } = await growing(t, aci, 300_000);
-  const refused = refuses(t, request, 'CANCELLED');
-  await until(() => heard.length === 2);
-  tell({ kind: 'stop' });
-  await refused;
-});
-
-test('a session that is told to stop leaves a bomb in the middle', async (t) => {
-  const aci = await buildAci({
-    name: 'example.com/app',
-    files: { zeros: Buffer.alloc(100_000_000) },
-    compress: 'gzip',
-  });
-  const { request, heard, tell } = await growing(t, aci, aci.bytes.length);
-  const refused = refuses(t, request, 'CANCELLED');
-  await until(() => heard.length === 2);
-  tell({ kind: 'stop' });
-  await refused;
-});
-
-test('a session ends when nobody is left to tell it more', async (t) => {
-  const aci = await buildAci({ name: 'example.com/app', size: 5000 });
-  const path = join(await temporary(t), '1.part');
-  await writeFile(path, aci.bytes.subarray(0, 2000));
-  const { port1, port2 } = new MessageChannel();
-  const refused = refuses(t, await requestFor(t, { kind: 'growing', path, bytes: 2000, port: port2 }), 'CANCELLED');
-  port1.close();
-  await refused;
-});
-
-test('a file that ends before the bytes that were told is unreadable', async (t) => {
-  const aci = await buildAci({ name: 'example.com/app', size: 5000 });
-  const { request, tell } = await growing(t, aci, 2000);
-  tell({ kind: 'complete', bytes: 3000 });
-  await refuses(t, request, 'FILE_UNREADABLE');
 });
 
 test('limits hold before they are passed on disk', async (t) => {
@@ -285,7 +154,7 @@ test('many sessions share a thread', async (t) => {
   );
 });
 
-test('a large sparse file is read in a few megabytes of memory', async (t) => {
+test.serial('a large sparse file is read in a few megabytes of memory', async (t) => {
   const path = join(await temporary(t), 'large.aci');
   const size = 96 * 1024 * 1024;
   const head = Buffer.concat([forgeArchive().subarray(0, -1024), forgeHeader({ name: 'rootfs/large', size })]);
@@ -308,3 +177,72 @@ test('what comes in is hashed as it was transferred', async (t) => {
   t.is(once.imageId, twice.imageId);
   t.not(once.digest, twice.digest);
 });
+
+test('the digests for a signature are those of the archive as it was transferred', async (t) => {
+  await using gpg = await openGpg();
+  const fingerprint = await gpg.createKey();
+  const certificate = await gpg.certificate(fingerprint);
+  const { bytes } = await buildAci({ name: 'example.com/app', size: 100_000, compress: 'gzip' });
+  const signature = await gpg.sign(fingerprint, bytes);
+  const { signatureDigests: digests } = await ingest({ ...(await requestFor(t, bytesOf(bytes))), signature });
+  const verified = await verifySignature({
+    signature,
+    location: 'app.aci.asc',
+    digests,
+    keys: [{ fingerprint, certificate, path: 'root.d/key' }],
+    name: 'example.com/app',
+    searched: ['root'],
+    weakKeys: false,
+    nowMs: Date.now(),
+    signatures: 64,
+  });
+  t.deepEqual(verified.signedBy, [fingerprint]);
+});
+
+test('a signature file that is none is refused before the archive is read', async (t) => {
+  const request = await requestFor(t, bytesOf(Buffer.from('no archive either')));
+  await refuses(t, { ...request, signature: Buffer.from('<html>') }, 'SIGNATURE_UNREADABLE');
+});
+
+const script = `
+  const { ingest } = await import(${JSON.stringify(new URL('../../workers/ingest.ts', import.meta.url).href)});
+  await ingest(JSON.parse(process.argv[1])).catch(({ code }) => console.log(code));
+`;
+
+test('a full disk and one that cannot be written are told apart, and the space is given back', async (t) => {
+  const directory = await temporary(t);
+  const archive = join(directory, 'app.aci');
+  await writeFile(archive, (await buildAci({ name: 'example.com/app', size: 2_000_000, compress: 'gzip' })).bytes);
+  const request = {
+    ...(await requestFor(t, { kind: 'file', path: archive })),
+    image: join(directory, 'disk', 'image'),
+  };
+  await mkdir(join(directory, 'disk'));
+  const shell = `
+    mount -t tmpfs -o size=1m tmpfs "$1/disk" || exit 0
+    "$2" --input-type=module --eval "$3" "$4"; ls "$1/disk"
+    mount -o remount,ro "$1/disk"
+    "$2" --input-type=module --eval "$3" "$4"; ls "$1/disk"
+  `;
+  const parameters = ['sh', directory, process.execPath, script, JSON.stringify(request)];
+  const output = runPrivately(['sh', '-c', shell, ...parameters]);
+  if (output === undefined) t.log('no mounts of its own here: not tried');
+  else t.is(output, 'STORE_FULL\nSTORE_READ_ONLY\n');
+  t.pass();
+});
+
+/** Runs a command that may mount; undefined where that is not allowed. */
+function runPrivately(command: readonly string[]): string | undefined {
+  for (const options of [['--mount'], ['--mount', '--map-root-user']]) {
+    try {
+      const output = execFileSync('unshare', [...options, ...command], {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      });
+      if (output !== '') return output;
+    } catch (error) {
+      if (!(error instanceof Error && ('status' in error || 'code' in error))) throw error;
+    }
+  }
+  return undefined;
+}

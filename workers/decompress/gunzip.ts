@@ -1,6 +1,5 @@
 import { createGunzip, type Gunzip } from 'node:zlib';
 
-import { isImageError } from '../../src/errors.ts';
 import { createLookahead } from './lookahead.ts';
 import { unreadable } from './unreadable.ts';
 
@@ -24,7 +23,7 @@ export async function* gunzip(chunks: AsyncIterable<Uint8Array>, path: string): 
   try {
     for await (const chunk of engine) yield chunk as Buffer; // a stream without object mode or encoding
   } catch (error) {
-    if (isImageError(error) || !isZlibError(error)) throw error;
+    if (!isFault(error)) throw error;
     const what =
       error.code === 'Z_BUF_ERROR' ? 'its gzip stream is cut short' : `its gzip stream is damaged (${error.message})`;
     throw unreadable(path, what, error);
@@ -52,6 +51,8 @@ function write(engine: Gunzip, chunk: Uint8Array): Promise<void> {
   });
 }
 
-function isZlibError(error: unknown): error is Error & { readonly code: string } {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' && error.code.startsWith('Z_');
+const faults: ReadonlySet<unknown> = new Set(['Z_DATA_ERROR', 'Z_BUF_ERROR', 'Z_NEED_DICT']);
+
+function isFault(error: unknown): error is Error & { readonly code: string } {
+  return error instanceof Error && 'code' in error && faults.has(error.code);
 }

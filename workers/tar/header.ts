@@ -45,10 +45,26 @@ const unsupported: ReadonlyMap<string, string> = new Map([
   ['X', 'a Solaris extended header'],
 ]);
 
-/** Each as [start, length]; POSIX headers and GNU ones have the devices too, GNU ones two more times. */
-const numbers = { mode: [100, 8], uid: [108, 8], gid: [116, 8], mtime: [136, 12] } as const;
-const devices = { devmajor: [329, 8], devminor: [337, 8] } as const;
-const times = { atime: [345, 12], ctime: [357, 12] } as const;
+type Field = readonly [name: string, start: number, length: number];
+const common: readonly Field[] = [
+  ['mode', 100, 8],
+  ['uid', 108, 8],
+  ['gid', 116, 8],
+  ['mtime', 136, 12],
+];
+const devices: readonly Field[] = [
+  ['devmajor', 329, 8],
+  ['devminor', 337, 8],
+];
+const times: readonly Field[] = [
+  ['atime', 345, 12],
+  ['ctime', 357, 12],
+];
+const numbers: Readonly<Record<Header['format'], readonly Field[]>> = {
+  v7: common,
+  ustar: [...common, ...devices],
+  gnu: [...common, ...devices, ...times],
+};
 
 /**
  * @param block - exactly 512 bytes, not all zero.
@@ -105,8 +121,7 @@ function readText(block: Buffer, start: number, length: number, offset: number):
 }
 
 function checkNumbers(block: Buffer, format: Header['format'], suspect: { path: string; offset: number }): void {
-  const fields = { ...numbers, ...(format !== 'v7' && devices), ...(format === 'gnu' && times) };
-  for (const [name, [start, length]] of Object.entries(fields)) {
+  for (const [name, start, length] of numbers[format]) {
     if (readNumber(block, start, length) === undefined)
       throw invalid('A4', `a header whose ${name} is no number`, suspect);
   }

@@ -1,0 +1,15 @@
+import test from 'ava';
+
+import * as tasks from '../../workers/index.ts';
+
+test('every task of the pool has its export', (t) => {
+  t.deepEqual(Object.keys(tasks).sort(), ['ingest', 'inspectKey', 'inspectSignature', 'reHash', 'verifySignature']);
+});
+
+test('a failure that a user can meet is an answer, a bug is not', async (t) => {
+  const reply = await tasks.reHash({ path: '/nowhere/at/all', algorithm: 'sha512' });
+  t.like(reply, { ok: false, error: { code: 'FILE_NOT_FOUND' } });
+  await t.throwsAsync(tasks.reHash({ path: import.meta.filename, algorithm: 'none' as 'sha512' }), {
+    instanceOf: Error,
+  });
+});

@@ -1,0 +1,107 @@
+import { appendFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { MessageChannel, threadId } from 'node:worker_threads';
+
+import test, { type ExecutionContext } from 'ava';
+
+import { ingest } from '../../workers/ingest.ts';
+import type { FromIngest, IngestRequest, ToIngest } from '../../workers/tasks.ts';
+import { buildAci, type Aci, type Compression } from '../helpers/archive.ts';
+import { refuses, requestFor, temporary } from './ingest-request.ts';
+
+type Growing = {
+  readonly aci: Aci;
+  readonly path: string;
+  readonly request: IngestRequest;
+  readonly heard: FromIngest[];
+  readonly tell: (message: ToIngest) => void;
+};
+
+async function growing(t: ExecutionContext, aci: Aci, bytes: number): Promise<Growing> {
+  const path = join(await temporary(t), '1.part');
+  await writeFile(path, aci.bytes.subarray(0, bytes));
+  const { port1, port2 } = new MessageChannel();
+  t.teardown(() => port1.close());
+  const heard: FromIngest[] = [];
+  port1.on('message', (message: FromIngest) => heard.push(message));
+  const request = await requestFor(t, { kind: 'growing', path, bytes, port: port2 });
+  return { aci, path, request, heard, tell: (message) => port1.postMessage(message) };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (const end = Date.now() + 20_000; !condition() && Date.now() < end;) await sleep(5);
+}
+
+for (const compression of ['none', 'gzip', 'bzip2', 'xz'] satisfies Compression[]) {
+  test(`a growing file is followed to its end: ${compression}`, async (t) => {
+    const aci = await buildAci({ name: 'example.com/app', size: 700_000, compress: compression });
+    const { path, request, heard, tell } = await growing(t, aci, 1000);
+    const result = ingest(request);
+    let there = 1000;
+    for (const step of [1, 4096, 100_000, aci.bytes.length]) {
+      const next = Math.min(aci.bytes.length, there + step);
+      await appendFile(path, aci.bytes.subarray(there, next));
+      tell({ kind: 'grown', bytes: next });
+      await sleep(5);
+      there = next;
+    }
+    tell({ kind: 'complete', bytes: aci.bytes.length });
+    t.is((await result).imageId, aci.imageId);
+    await until(() => heard.length === 2);
+    t.deepEqual(heard, [
+      { kind: 'started', threadId },
+      { kind: 'manifest', manifest: aci.manifest },
+    ]);
+  });
+}
+
+test('the manifest is told while the rest of the file is not there yet', async (t) => {
+  const aci = await buildAci({ name: 'example.com/app', size: 700_000, compress: 'gzip' });
+  const { path, request, heard, tell } = await growing(t, aci, 300_000);
+  const result = ingest(request);
+  await until(() => heard.length === 2);
+  t.deepEqual(heard[1], { kind: 'manifest', manifest: aci.manifest });
+  await appendFile(path, aci.bytes.subarray(300_000));
+  tell({ kind: 'complete', bytes: aci.bytes.length });
+  t.is((await result).imageId, aci.imageId);
+});
+
+test('a session that is told to stop ends at once and leaves nothing', async (t) => {
+  const aci = await buildAci({ name: 'example.com/app', size: 700_000, compress: 'gzip' });
+  const { request, heard, tell } = await growing(t, aci, 300_000);
+  const refused = refuses(t, request, 'CANCELLED');
+  await until(() => heard.length === 2);
+  tell({ kind: 'stop' });
+  await refused;
+});
+
+test('a session that is told to stop leaves a bomb in the middle', async (t) => {
+  const aci = await buildAci({
+    name: 'example.com/app',
+    files: { zeros: Buffer.alloc(50_000_000) },
+    compress: 'gzip',
+  });
+  const { request, heard, tell } = await growing(t, aci, aci.bytes.length);
+  const refused = refuses(t, request, 'CANCELLED');
+  await until(() => heard.length === 2);
+  tell({ kind: 'stop' });
+  await refused;
+});
+
+test('a session ends when nobody is left to tell it more', async (t) => {
+  const aci = await buildAci({ name: 'example.com/app', size: 5000 });
+  const path = join(await temporary(t), '1.part');
+  await writeFile(path, aci.bytes.subarray(0, 2000));
+  const { port1, port2 } = new MessageChannel();
+  const refused = refuses(t, await requestFor(t, { kind: 'growing', path, bytes: 2000, port: port2 }), 'CANCELLED');
+  port1.close();
+  await refused;
+});
+
+test('a file that ends before the bytes that were told is unreadable', async (t) => {
+  const aci = await buildAci({ name: 'example.com/app', size: 5000 });
+  const { request, tell } = await growing(t, aci, 2000);
+  tell({ kind: 'complete', bytes: 3000 });
+  await refuses(t, request, 'FILE_UNREADABLE');
+});
