@@ -1,0 +1,150 @@
+import test, { type ExecutionContext } from 'ava';
+
+import { hasCode } from '../../src/errors.ts';
+import { openPool } from '../../src/pool/pool.ts';
+import { checkSigners } from '../../src/verify/check-signers.ts';
+import { listTrustedKeys } from '../../src/verify/list-trusted-keys.ts';
+import { openKeystore } from '../../src/verify/open-keystore.ts';
+import { trustKey } from '../../src/verify/trust.ts';
+import { verifyArchive } from '../../src/verify/verify-archive.ts';
+import { createSignatureDigests } from '../../workers/signature-digests.ts';
+import { openGpg } from '../helpers/keys.ts';
+import { keystoreDirs, putKey } from '../helpers/keystore-dirs.ts';
+
+const archive = Buffer.from('an archive');
+const location = 'app.aci.asc';
+const pool = openPool({ workers: 1, sessionsPerWorker: 4 });
+const opening = openGpg();
+test.after.always(async () => {
+  await Promise.all([pool.close(), opening.then((gpg) => gpg.close())]);
+});
+
+const setting = opening.then(async (gpg) => {
+  const [fingerprint, other] = [await gpg.createKey({ userId: 'Alice' }), await gpg.createKey({ userId: 'Bob' })];
+  const signature = await gpg.sign(fingerprint, archive, { armor: false });
+  const digests = await createSignatureDigests(signature, { location, maximum: 64 });
+  digests.update(archive);
+  return {
+    gpg,
+    fingerprint,
+    other,
+    certificate: await gpg.certificate(fingerprint),
+    otherCertificate: await gpg.certificate(other),
+    proof: { signature, location, digests: digests.digests() },
+  };
+});
+
+async function open(t: ExecutionContext) {
+  const dirs = await keystoreDirs(t);
+  const keystore = await openKeystore({ dirs });
+  const context = { keystore, pool, weakKeys: false, signatures: 64, nowMs: Date.now };
+  const { proof } = await setting;
+  return { dirs, keystore, context, verify: (name: string) => verifyArchive(context, { ...proof, name }) };
+}
+
+test('an image is good when a key trusted for its name signed it, and for no other name', async (t) => {
+  const { fingerprint, certificate, other, otherCertificate } = await setting;
+  const { keystore, context, verify } = await open(t);
+  const unknown = async (name: string, searched: readonly string[]) => {
+    const error = await t.throwsAsync(verify(name));
+    if (!hasCode(error, 'KEY_UNKNOWN')) return t.fail(String(error));
+    t.deepEqual(error.details, { signers: [fingerprint], searched, name });
+  };
+
+  await unknown('example.com/app', ['root', 'example.com', 'example.com/app']);
+  await keystore.add({ certificate, fingerprint, prefix: 'other.com', layer: 1 });
+  await keystore.add({ certificate: otherCertificate, fingerprint: other, prefix: 'example.com/app', layer: 1 });
+  await unknown('example.com/app', ['root', 'example.com', 'example.com/app']);
+
+  const added = await trustKey(context, { certificate, location: 'key', prefix: 'example.com/app', layer: 1 });
+  t.is(added?.key.fingerprint, fingerprint);
+  t.deepEqual(await verify('example.com/app'), { signedBy: [fingerprint], identities: ['Alice'], weak: false });
+  t.deepEqual((await verify('example.com/app/tool')).signedBy, [fingerprint]);
+  await unknown('example.com/apple', ['root', 'example.com', 'example.com/apple']);
+  await unknown('example.com', ['root', 'example.com']);
+
+  await trustKey(context, { certificate, location: 'key', layer: 1 });
+  t.deepEqual((await verify('example.com')).signedBy, [fingerprint]);
+});
+
+test('a system key that is masked locally is unknown', async (t) => {
+  const { fingerprint, certificate } = await setting;
+  const { dirs, verify } = await open(t);
+  await putKey(dirs[0], `root.d/${fingerprint}`, certificate);
+  await putKey(dirs[1], `root.d/${fingerprint}`, '');
+  for (const name of ['acme.com/etcd', 'acme.com/web/nginx']) {
+    t.true(hasCode(await t.throwsAsync(verify(name)), 'KEY_UNKNOWN'));
+  }
+});
+
+test('a broken file takes no good key of an earlier layer away, and is named where nothing else helps', async (t) => {
+  const { fingerprint, certificate } = await setting;
+  const { dirs, verify } = await open(t);
+  const path = await putKey(dirs[1], `root.d/${fingerprint}`, 'damaged');
+  const error = await t.throwsAsync(verify('example.com/app'));
+  t.true(hasCode(error, 'KEY_UNKNOWN') && error.message.includes(path), String(error));
+
+  const second = await open(t);
+  await putKey(second.dirs[0], `root.d/${fingerprint}`, certificate);
+  await putKey(second.dirs[1], `root.d/${fingerprint}`, 'damaged');
+  t.deepEqual((await second.verify('example.com/app')).signedBy, [fingerprint]);
+});
+
+test('the signer is checked before there is an archive', async (t) => {
+  const { fingerprint, certificate, proof } = await setting;
+  const { keystore, context } = await open(t);
+  const { signature } = proof;
+  const check = () => checkSigners(context, { name: 'example.com/app', signature, location });
+  t.true(hasCode(await t.throwsAsync(check()), 'KEY_UNKNOWN'));
+  await keystore.add({ certificate, fingerprint, layer: 2 });
+  t.deepEqual(await check(), { signers: [fingerprint] });
+});
+
+test('a key is shown before it is trusted, and a refusal leaves nothing', async (t) => {
+  const { fingerprint, certificate } = await setting;
+  const { keystore, context } = await open(t);
+  const shown: string[] = [];
+  const accept = (key: { readonly fingerprint: string }) => {
+    shown.push(key.fingerprint);
+    return false;
+  };
+  t.is(await trustKey(context, { certificate, location: 'key', layer: 1, accept }), undefined);
+  t.deepEqual(shown, [fingerprint]);
+  t.deepEqual(await keystore.list(), []);
+});
+
+test('secret keys, junk and prefixes that climb are not trusted', async (t) => {
+  const { gpg, fingerprint, certificate } = await setting;
+  const { keystore, context } = await open(t);
+  for (const bad of [await gpg.secretKey(fingerprint), Buffer.from('junk')]) {
+    const error = await t.throwsAsync(trustKey(context, { certificate: bad, location: 'key', layer: 1 }));
+    t.true(hasCode(error, 'KEY_INVALID'));
+  }
+  const climbing = { certificate, location: 'key', layer: 1, prefix: 'example.com/../../root.d' };
+  t.true(hasCode(await t.throwsAsync(trustKey(context, climbing)), 'NAME_INVALID'));
+  t.deepEqual(await keystore.list(), []);
+});
+
+test('the list of keys says who they are, where they count and what is masked', async (t) => {
+  const { gpg, fingerprint, other, certificate, otherCertificate } = await setting;
+  const { dirs, context } = await open(t);
+  const expiring = await gpg.createKey({ userId: 'Carol', expires: '2099-01-01' });
+  await putKey(dirs[0], `root.d/${fingerprint}`, certificate);
+  await putKey(dirs[0], `prefix.d/example.com/team/${other}`, otherCertificate);
+  await putKey(dirs[1], `prefix.d/example.com/${other}`, '');
+  await putKey(dirs[1], `prefix.d/example.com/${fingerprint}`, '');
+  await putKey(dirs[2], `prefix.d/example.com/${expiring}`, await gpg.certificate(expiring));
+  await putKey(dirs[2], `root.d/${other}`, certificate);
+  const warnings: string[] = [];
+  const rows = await listTrustedKeys(context, (message) => warnings.push(message));
+  t.deepEqual(
+    rows.map(({ expiresAt, ...row }) => ({ ...row, year: expiresAt?.slice(0, 4) })),
+    [
+      { fingerprint, root: true, layer: 0, identities: ['Alice'], masked: false, year: undefined },
+      { fingerprint: other, prefix: 'example.com/team', layer: 0, identities: ['Bob'], masked: true, year: undefined },
+      { fingerprint: expiring, prefix: 'example.com', layer: 2, identities: ['Carol'], masked: false, year: '2099' },
+    ],
+  );
+  t.is(warnings.length, 1);
+  t.regex(warnings[0] ?? '', new RegExp(`holds the key ${fingerprint}`));
+});
