@@ -76,6 +76,14 @@ test('--progress=json writes nothing but events to stderr', async (t) => {
   t.deepEqual([types[0], types.at(-1)], ['warning', 'batch-finished']);
 });
 
+test('what is there unverified is refused when verification is asked for, and the advice says how to go on', async (t) => {
+  const { at, fetch } = await longshore(t);
+  await fetch([at('base.aci')]);
+  const { code, stdout, stderr } = await fetch([at('base.aci')], { LONGSHORE_INSECURE_OPTIONS: 'none' });
+  t.deepEqual([code, stdout], [5, '']);
+  t.regex(stderr, /^error: .*base\.aci: SIGNATURE_MISSING: .*\. Publish .*\.\n$/);
+});
+
 test('lifted checks are warned about', async (t) => {
   const { at, fetch } = await longshore(t);
   const { stderr } = await fetch([at('base.aci')], { LONGSHORE_INSECURE_OPTIONS: 'image,tls' });

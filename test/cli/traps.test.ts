@@ -65,20 +65,3 @@ test.serial('a flag wins over the environment', async (t) => {
   t.is(code, 4);
   t.regex(stderr, /DEPENDENCY_FAILED/);
 });
-
-test.serial('a flag for the pull policy wins over the environment, too', async (t) => {
-  const { run } = await withImages(t);
-  const { code } = await run(`${fetch} --store-only example.com/base`, { LONGSHORE_NO_STORE: '1' });
-  t.is(code, 4);
-});
-
-test.serial(
-  'what is there without verification is fetched again, and refused, when verification is asked for',
-  async (t) => {
-    const { run } = await withImages(t);
-    await run(`${fetch} ./base.aci`);
-    const { code, stdout, stderr } = await run('longshore fetch --progress=none ./base.aci');
-    t.deepEqual([code, stdout], [5, '']);
-    t.regex(stderr, /^error: \.\/base\.aci: SIGNATURE_MISSING: .*\. Publish .*\.\n$/);
-  },
-);

@@ -15,7 +15,7 @@ import { fetchOptions } from './fetch-options.ts';
 import { openFinder } from './open-finder.ts';
 import { readRequests } from './read-requests.ts';
 import { runFetch } from './run-fetch.ts';
-import { insecureWarnings } from './warnings.ts';
+import { insecureWarnings } from './insecure-warnings.ts';
 
 /** Everything that may be wrong with the request is found before any work: then the standard output stays empty. */
 export const runFetchCommand: Run = async (io, line) => {
