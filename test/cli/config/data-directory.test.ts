@@ -21,5 +21,8 @@ test('without either it is the one of the user, root has the one of the system',
 test('the configuration of the user follows XDG, where that is an absolute path', (t) => {
   t.is(configDirectories({}, { XDG_CONFIG_HOME: '/x', HOME: '/h' }).user, '/x/longshore');
   t.is(configDirectories({}, { XDG_CONFIG_HOME: 'x', HOME: '/h' }).user, '/h/.config/longshore');
-  t.like(configDirectories({ localConfig: 'l' }, { HOME: '/h' }), { system: '/usr/lib/longshore', local: resolve('l') });
+  t.like(configDirectories({ localConfig: 'l' }, { HOME: '/h' }), {
+    system: '/usr/lib/longshore',
+    local: resolve('l'),
+  });
 });
