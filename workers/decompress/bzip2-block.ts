@@ -1,5 +1,5 @@
 import type { BitReader } from './bit-reader.ts';
-import { readBlockTables, type BlockTables, type HuffmanTable } from './bzip2-tables.ts';
+import { codeBits, readBlockTables, type BlockTables, type HuffmanTable } from './bzip2-tables.ts';
 
 /** A block with its sorting still to be undone: in the upper 24 bits of each place the next one, in the lower 8 a byte. */
 export type Block = {
@@ -67,7 +67,7 @@ function readSymbols(
       if (symbol === endSymbol) return length;
       if (length === bytes.length) return undefined;
       const byte = recent[symbol - 1] ?? 0;
-      recent.copyWithin(1, 0, symbol - 1);
+      for (let back = symbol - 1; back > 0; back--) recent[back] = recent[back - 1] ?? 0; // mostly few: copyWithin is slower
       recent[0] = byte;
       bytes[length] = byte;
       counts[byte] = (counts[byte] ?? 0) + 1;
@@ -77,16 +77,17 @@ function readSymbols(
   return undefined;
 }
 
+/** Looks at as many bits as the longest code has: behind a block there are always more than those. */
 function readSymbol(
   reader: BitReader,
   { shortest, longest, lastCode, offset, symbols }: HuffmanTable,
 ): number | undefined {
-  let code = reader.take(shortest);
-  for (let length = shortest; length <= longest; length++) {
-    if (code <= (lastCode[length] ?? -1)) return symbols[code + (offset[length] ?? 0)];
-    code = (code << 1) | reader.take(1);
-  }
-  return undefined;
+  const bits = reader.peek(codeBits);
+  let length = shortest;
+  while (length <= longest && bits > (lastCode[length] ?? -1)) length += 1;
+  if (length > longest) return undefined;
+  reader.skip(length);
+  return symbols[(bits >>> (codeBits - length)) + (offset[length] ?? 0)];
 }
 
 /** Writes into each place which place comes next. */

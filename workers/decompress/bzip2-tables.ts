@@ -1,6 +1,6 @@
 import type { BitReader } from './bit-reader.ts';
 
-/** Codes of up to 20 bits: the last code and the first place of each length, and the symbols in order of code. */
+/** Codes of up to 20 bits: for each length its last code, filled up to 20 bits with ones, and its place in the symbols. */
 export type HuffmanTable = {
   readonly shortest: number;
   readonly longest: number;
@@ -17,7 +17,7 @@ export type BlockTables = {
   readonly tables: readonly HuffmanTable[];
 };
 
-const maximumLength = 20;
+export const codeBits = 20;
 
 /** @returns undefined when they are damaged. */
 export function readBlockTables(reader: BitReader): BlockTables | undefined {
@@ -66,7 +66,7 @@ function readTable(reader: BitReader, symbols: number): HuffmanTable | undefined
   const lengths: number[] = [];
   let length = reader.take(5);
   while (lengths.length < symbols) {
-    if (length < 1 || length > maximumLength) return undefined;
+    if (length < 1 || length > codeBits) return undefined;
     if (reader.take(1) === 0) lengths.push(length);
     else length += reader.take(1) === 0 ? 1 : -1;
   }
@@ -74,16 +74,16 @@ function readTable(reader: BitReader, symbols: number): HuffmanTable | undefined
 }
 
 function buildTable(lengths: readonly number[]): HuffmanTable | undefined {
-  const lastCode = new Int32Array(maximumLength + 1).fill(-1);
-  const offset = new Int32Array(maximumLength + 1);
+  const lastCode = new Int32Array(codeBits + 1).fill(-1);
+  const offset = new Int32Array(codeBits + 1);
   const symbols: number[] = [];
   let code = 0;
-  for (let length = 1; length <= maximumLength; length++) {
+  for (let length = 1; length <= codeBits; length++) {
     code <<= 1;
     offset[length] = symbols.length - code;
     for (const [symbol, its] of lengths.entries()) if (its === length) symbols.push(symbol);
     code = symbols.length - (offset[length] ?? 0);
-    lastCode[length] = code - 1;
+    lastCode[length] = (code << (codeBits - length)) - 1;
     if (code > 1 << length) return undefined;
   }
   return {
