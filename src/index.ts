@@ -17,6 +17,8 @@ export { exportToStream } from './images/export-stream.ts';
 export { exportImage, type ExportRequest } from './images/export.ts';
 export { imageRow, type ImageRow } from './images/image-row.ts';
 export { listImages, type ListRequest, type SortField } from './images/list.ts';
+export { openRepaired, type Repaired } from './images/open-repaired.ts';
+export { relistBlobs } from './images/relist-blobs.ts';
 export { removeImages, type Removal } from './images/remove.ts';
 export { resolveImage, resolveImages } from './images/resolve-image.ts';
 export { verifyImages, type Damage, type Repair, type VerifyReport, type VerifyRequest } from './images/verify.ts';

@@ -1,7 +1,7 @@
 import { access, constants, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { openStore, type Store } from '../index.ts';
+import { openRepaired, openStore, type Repaired, type Store } from '../index.ts';
 import { dataDirectory, type DirectoryArguments } from './config/data-directory.ts';
 import type { Environment } from './options/environment.ts';
 
@@ -15,6 +15,13 @@ export type Access = 'read' | 'use' | 'change' | 'fill';
 export async function openCliStore(argv: DirectoryArguments, environment: Environment, wanted: Access): Promise<Store> {
   const dir = await dataDirectory(argv, environment);
   return openStore({ dir, readOnly: await isReadOnly(dir, wanted) });
+}
+
+/** As `change`, but a damaged index makes way for a new one, which lists nothing yet. */
+export async function openForRepair(argv: DirectoryArguments, environment: Environment): Promise<Repaired> {
+  const dir = await dataDirectory(argv, environment);
+  if (!(await isThere(dir))) return { store: await openStore({ dir, readOnly: true }) };
+  return openRepaired(dir, Date.now());
 }
 
 async function isReadOnly(dir: string, wanted: Access): Promise<boolean> {

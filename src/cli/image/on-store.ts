@@ -1,6 +1,6 @@
-import { toErrorData } from '../../index.ts';
+import { toErrorData, type Repaired } from '../../index.ts';
 import type { Run } from '../command.ts';
-import { openCliStore } from '../open-store.ts';
+import { openCliStore, openForRepair } from '../open-store.ts';
 import { textOf } from '../options/read.ts';
 import { errorLine } from '../output/error-line.ts';
 import { exitCodeOf, exitCodes } from '../output/exit-code.ts';
@@ -17,8 +17,12 @@ export function onStore(subcommand: Subcommand): Run {
       'local-config': textOf(line, 'local-config'),
       'user-config': textOf(line, 'user-config'),
     };
-    await using store = await openCliStore(directories, io.environment, access);
-    const failures = await run(store);
+    const opened: Repaired =
+      access === 'repair'
+        ? await openForRepair(directories, io.environment)
+        : { store: await openCliStore(directories, io.environment, access) };
+    await using store = opened.store;
+    const failures = await run(store, opened.setAside);
     for (const { asked, error } of failures) await write(io.stderr, `${errorLine(toErrorData(error), asked)}\n`);
     return exitCodeOfAll(failures);
   };

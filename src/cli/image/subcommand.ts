@@ -8,9 +8,12 @@ export type Failure = { readonly asked: string; readonly error: ImageError };
 
 /** A subcommand whose arguments are right. */
 export type Prepared = {
-  readonly access: Access;
-  /** @throws ImageError when nothing could be done at all. */
-  run(this: void, store: Store): Promise<readonly Failure[]>;
+  readonly access: Access | 'repair';
+  /**
+   * @param setAside - where a damaged index was put; only after `repair`.
+   * @throws ImageError when nothing could be done at all.
+   */
+  run(this: void, store: Store, setAside?: string): Promise<readonly Failure[]>;
 };
 
 /** Reads the arguments, before anything is opened. @throws USAGE */

@@ -2,8 +2,10 @@ import { availableParallelism } from 'node:os';
 
 import {
   asImageError,
+  defaultLimits,
   ImageError,
   openPool,
+  relistBlobs,
   resolveImages,
   show,
   verifyImages,
@@ -22,16 +24,20 @@ import type { Failure, Subcommand } from './subcommand.ts';
 import { formatTable } from './table.ts';
 
 /** Writes the report; what is damaged and stays so is a failure, and so is a request that names no image. */
-export const verify: Subcommand = (line, { stdout, signal }) => {
+export const verify: Subcommand = (line, { stdout, stderr, signal }) => {
   const asked = line.operands.map(({ text }) => text);
   const repairs = isOn(line, 'repair');
   const output = valueOf(line, 'output', oneOf(['text', 'json']));
   const workers = valueOf(line, 'workers', parseCount) ?? availableParallelism();
   return {
-    access: repairs ? 'change' : 'read',
-    async run(store) {
+    access: repairs ? 'repair' : 'read',
+    async run(store, setAside) {
       await using pool = openPool({ workers, sessionsPerWorker: 2 });
       const repair = repairs && !store.readOnly ? { nowMs: Date.now() } : undefined;
+      if (setAside !== undefined) {
+        const count = await relistBlobs({ store, pool }, { limits: defaultLimits, width: workers }, signal);
+        await write(stderr, setAsideText(setAside, count));
+      }
       const failures: Failure[] = [];
       const images = asked.length === 0 ? store.images() : await named(store, asked, failures);
       const request = { images, width: 2 * workers, ...(repair && { repair }) };
@@ -42,6 +48,11 @@ export const verify: Subcommand = (line, { stdout, signal }) => {
     },
   };
 };
+
+function setAsideText(path: string, count: number): string {
+  const found = count === 1 ? '1 image is' : `${count} images are`;
+  return `warning: the index was damaged and is now ${show(path, 4096)}; ${found} listed again, as not verified\n`;
+}
 
 async function named(store: Store, asked: readonly string[], failures: Failure[]): Promise<Iterable<StoredImage>> {
   const images = new Map<string, StoredImage>();

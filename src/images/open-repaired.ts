@@ -1,0 +1,38 @@
+import { hasCode } from '../errors.ts';
+import { openStore } from '../store/open-store.ts';
+import { setAsideIndex } from '../store/set-aside-index.ts';
+import type { Store } from '../store/store.ts';
+
+/** `setAside`: where a damaged index is now; the store then has a new one that lists nothing. */
+export type Repaired = { readonly store: Store; readonly setAside?: string };
+
+/**
+ * Opens a store for writing, its index readable from end to end: a damaged one makes way for a new one.
+ *
+ * @see relistBlobs, which finds the images again
+ */
+export async function openRepaired(dir: string, nowMs: number): Promise<Repaired> {
+  try {
+    return { store: await openReadable(dir) };
+  } catch (error) {
+    if (!hasCode(error, 'STORE_CORRUPT')) throw error;
+    const setAside = await setAsideIndex(dir, nowMs);
+    return { store: await openStore({ dir }), setAside };
+  }
+}
+
+async function openReadable(dir: string): Promise<Store> {
+  const store = await openStore({ dir });
+  try {
+    const names = new Set<string>();
+    for await (const { imageId, name } of store.images()) {
+      names.add(name);
+      await store.manifest(imageId);
+    }
+    for (const name of names) await store.imagesNamed(name);
+    return store;
+  } catch (error) {
+    await store.close().catch(() => undefined); // what closing meets, reading has met
+    throw error;
+  }
+}
