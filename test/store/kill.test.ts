@@ -10,7 +10,7 @@ import type { Store } from '../../src/store/store.ts';
 import { commitBlob, storeDirectory } from '../helpers/blob.ts';
 import { startStoreProcess } from '../helpers/store-process.ts';
 
-const rounds = 12;
+const rounds = 10;
 
 /** Everything listed is there and is what its ID says. @returns how many images are listed. */
 async function requireSound(t: ExecutionContext, store: Store): Promise<number> {

@@ -1,16 +1,33 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 
 import test from 'ava';
 
 import { hasCode } from '../../src/errors.ts';
+import { openStore } from '../../src/store/open-store.ts';
 import type { Store } from '../../src/store/store.ts';
 import { commitBlob, openTestStore } from '../helpers/blob.ts';
 
+/** One store for most tests: each has a name of its own. */
+const parent = await mkdtemp(join(tmpdir(), 'longshore-store-'));
+const shared = await openStore({ dir: join(parent, 'store') });
+test.after.always(async () => {
+  await shared.close();
+  await rm(parent, { recursive: true });
+});
+
+let names = 0;
+function freshName(): string {
+  names += 1;
+  return `example.com/app${names}`;
+}
+
 /** Rewrites rows behind the store's back. */
-function rewrite(store: Store, sql: string): void {
-  const db = new DatabaseSync(join(store.dir, 'index.sqlite'));
-  db.exec(sql);
+function rewrite(store: Store, sql: string, ...values: readonly string[]): void {
+  const db = new DatabaseSync(join(store.dir, 'index.sqlite'), { timeout: 5_000 });
+  db.prepare(sql).run(...values);
   db.close();
 }
 
@@ -52,16 +69,16 @@ test('what is no beginning of an ID, a single digit, and an unknown one are told
 });
 
 test('a name that no image has finds nothing', async (t) => {
-  const store = await openTestStore(t);
-  t.is(await store.findImage('example.com/app', noLabels), undefined); // T9
-  t.deepEqual(await store.imagesNamed('example.com/app'), []);
+  const name = freshName();
+  t.is(await shared.findImage(name, noLabels), undefined); // T9
+  t.deepEqual(await shared.imagesNamed(name), []);
 });
 
 test('every label that is asked for must be there with its value; others do not matter', async (t) => {
-  const store = await openTestStore(t);
-  const image = await commitBlob(store, { labels: { version: '1', os: 'linux' } });
+  const name = freshName();
+  const image = await commitBlob(shared, { name, labels: { version: '1', os: 'linux' } });
 
-  const find = (labels: Record<string, string>) => store.findImage('example.com/app', new Map(Object.entries(labels)));
+  const find = (labels: Record<string, string>) => shared.findImage(name, new Map(Object.entries(labels)));
   t.deepEqual(await find({}), image); // T10
   t.deepEqual(await find({ os: 'linux' }), image);
   t.deepEqual(await find({ version: '1', os: 'linux' }), image);
@@ -71,51 +88,57 @@ test('every label that is asked for must be there with its value; others do not 
 });
 
 test('without a version the image flagged latest wins, however old; with one it is the one asked for', async (t) => {
-  const store = await openTestStore(t);
-  const flagged = await commitBlob(store, { labels: { version: '1.0.0' }, latest: true });
-  const newer = await commitBlob(store, { labels: { version: '2.0.0' } });
-  rewrite(store, `UPDATE images SET imported_at = 1000 WHERE id = '${flagged.imageId.slice(7)}'`);
+  const name = freshName();
+  const flagged = await commitBlob(shared, { name, labels: { version: '1.0.0' }, latest: true });
+  const newer = await commitBlob(shared, { name, labels: { version: '2.0.0' } });
+  rewrite(shared, 'UPDATE images SET imported_at = 1000 WHERE name = ? AND latest = 1', name);
 
   const find = async (version?: string) =>
-    (await store.findImage('example.com/app', new Map(version === undefined ? [] : [['version', version]])))?.imageId;
+    (await shared.findImage(name, new Map(version === undefined ? [] : [['version', version]])))?.imageId;
   t.is(await find(), flagged.imageId); // T12
   t.is(await find('1.0.0'), flagged.imageId); // T11
   t.is(await find('2.0.0'), newer.imageId);
 });
 
 test('among equals the later import wins, and of one moment the first that came', async (t) => {
-  const store = await openTestStore(t);
+  const name = freshName();
   const images = [];
-  for (let count = 0; count < 4; count += 1) images.push(await commitBlob(store, { labels: { version: '1' } }));
-  const find = async (labels = noLabels) => (await store.findImage('example.com/app', labels))?.imageId;
+  for (let count = 0; count < 4; count += 1) images.push(await commitBlob(shared, { name, labels: { version: '1' } }));
+  const find = async (labels = noLabels) => (await shared.findImage(name, labels))?.imageId;
 
-  rewrite(store, 'UPDATE images SET imported_at = 5000 + (seq = 2)');
+  const second = images[1]?.imageId ?? '';
+  rewrite(
+    shared,
+    'UPDATE images SET imported_at = 5000 + (id = ?) WHERE name = ?',
+    second.slice('sha512-'.length),
+    name,
+  );
   t.is(await find(), images[1]?.imageId);
   t.is(await find(new Map([['version', '1']])), images[1]?.imageId);
 
-  rewrite(store, 'UPDATE images SET imported_at = 5000');
+  rewrite(shared, 'UPDATE images SET imported_at = 5000 WHERE name = ?', name);
   t.is(await find(), images[0]?.imageId);
   t.is(await find(new Map([['version', '1']])), images[0]?.imageId);
 });
 
 test('a damaged row is STORE_CORRUPT to who asks for it, and passed over where another image serves', async (t) => {
-  const store = await openTestStore(t);
-  const good = await commitBlob(store);
-  const bad = await commitBlob(store, { latest: true });
-  rewrite(store, "UPDATE images SET labels = '[1' WHERE latest = 1");
+  const name = freshName();
+  const good = await commitBlob(shared, { name });
+  const bad = await commitBlob(shared, { name, latest: true });
+  rewrite(shared, "UPDATE images SET labels = '[1' WHERE name = ? AND latest = 1", name);
 
-  await t.throwsAsync(store.getImage(bad.imageId), { code: 'STORE_CORRUPT' });
-  t.deepEqual(await store.findImage('example.com/app', noLabels), good);
+  await t.throwsAsync(shared.getImage(bad.imageId), { code: 'STORE_CORRUPT' });
+  t.deepEqual(await shared.findImage(name, noLabels), good);
 });
 
 test('the same image twice is one row, another of the same name is a second', async (t) => {
-  const store = await openTestStore(t);
+  const name = freshName();
   const content = Buffer.from('the same');
-  await commitBlob(store, { content });
-  await commitBlob(store, { content });
-  t.is((await store.imagesNamed('example.com/app')).length, 1); // T16
-  await commitBlob(store);
-  t.is((await store.imagesNamed('example.com/app')).length, 2); // T17
+  await commitBlob(shared, { name, content });
+  await commitBlob(shared, { name, content });
+  t.is((await shared.imagesNamed(name)).length, 1); // T16
+  await commitBlob(shared, { name });
+  t.is((await shared.imagesNamed(name)).length, 2); // T17
 });
 
 test('all images are listed by import time, across pages, each once', async (t) => {
@@ -134,15 +157,15 @@ test('all images are listed by import time, across pages, each once', async (t) 
 });
 
 test('a manifest is given back as it stood in the archive', async (t) => {
-  const store = await openTestStore(t);
-  const { imageId } = await commitBlob(store);
-  t.is(await store.manifest(imageId), '{"acKind":"ImageManifest"}');
-  await store.remove(imageId);
-  await t.throwsAsync(store.manifest(imageId), { code: 'NOT_IN_STORE' }); // T8
+  const name = freshName();
+  const { imageId } = await commitBlob(shared, { name });
+  t.is(await shared.manifest(imageId), '{"acKind":"ImageManifest"}');
+  await shared.remove(imageId);
+  await t.throwsAsync(shared.manifest(imageId), { code: 'NOT_IN_STORE' }); // T8
 });
 
 test('dependencies come back as they went in', async (t) => {
-  const store = await openTestStore(t);
+  const name = freshName();
   const dependencies = [
     {
       imageName: 'example.com/base',
@@ -156,6 +179,6 @@ test('dependencies come back as they went in', async (t) => {
     },
     { imageName: 'example.com/other', labels: new Map<string, string>() },
   ];
-  const { imageId } = await commitBlob(store, { dependencies });
-  t.deepEqual((await store.getImage(imageId))?.dependencies, dependencies);
+  const { imageId } = await commitBlob(shared, { name, dependencies });
+  t.deepEqual((await shared.getImage(imageId))?.dependencies, dependencies);
 });
