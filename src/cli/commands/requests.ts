@@ -16,7 +16,7 @@ export type Requests = {
   readonly hasFiles: boolean;
 };
 
-/** Reads requests as they stand in `directory`. Where that is not the one a batch works in, paths become absolute. */
+/** Reads requests as they stand in `directory`; the text stays as it is. */
 export function parseRequests(asked: Iterable<Request>, directory: string): Requests {
   const isFile = createFileCheck(directory);
   const apps: AppInput[] = [];
@@ -27,7 +27,8 @@ export function parseRequests(asked: Iterable<Request>, directory: string): Requ
       const reference = parseReference(text, { directory, isFile });
       hasFiles ||= reference.kind === 'file';
       apps.push({
-        image: reference.kind === 'file' && directory !== process.cwd() ? reference.path : text,
+        image: text,
+        ...(directory !== process.cwd() && { directory }),
         ...(signature !== undefined && { signature: resolve(directory, signature) }),
       });
     } catch (error) {
