@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { ImageError, isImageError } from '../src/errors.ts';
 import { show } from '../src/image/show.ts';
 import type { Key } from './openpgp.ts';
-import type { TrustedKey } from './tasks.ts';
+import type { TrustedKey, VerifySignatureResponse } from './tasks.ts';
 
 /**
  * The first certificate of a file, armored or binary.
@@ -29,36 +29,36 @@ export async function readPublicCertificate(bytes: Uint8Array, location: string)
 
 export type Trusted = {
   readonly certificates: readonly Key[];
-  /** Why files are not used, one sentence each. */
-  readonly problems: readonly string[];
+  /** Files that are not used. */
+  readonly skipped: VerifySignatureResponse['skipped'];
 };
 
 /** Of several files for one fingerprint the last good one counts. @see docs/rules.md S2 */
 export async function readTrusted(keys: readonly TrustedKey[]): Promise<Trusted> {
   const certificates = new Map<string, Key>();
-  const problems: string[] = [];
+  const skipped: { readonly path: string; readonly why: string }[] = [];
   for (const { fingerprint, certificate, path } of keys) {
     try {
-      const key = await cached(certificate, show(path));
+      const key = await cached(certificate);
       const found = key.getFingerprint();
       if (found === fingerprint) certificates.set(fingerprint, key);
-      else problems.push(`${show(path)} holds the key ${found}`);
+      else skipped.push({ path, why: `it holds the key ${found}` });
     } catch (error) {
       if (!isImageError(error)) throw error;
-      problems.push(error.message);
+      skipped.push({ path, why: error.message });
     }
   }
-  return { certificates: Array.from(certificates.values()), problems };
+  return { certificates: Array.from(certificates.values()), skipped };
 }
 
 /** Parsed keys by the hash of their bytes: of ten thousand images most are signed by one key. */
-const parsed = new Map<string, Promise<Key>>();
+const parsed = new Map<string, Key>();
 const parsedMaximum = 256;
 
-function cached(bytes: Uint8Array, location: string): Promise<Key> {
+async function cached(bytes: Uint8Array): Promise<Key> {
   const hash = createHash('sha256').update(bytes).digest('base64');
-  const key = parsed.get(hash) ?? readPublicCertificate(bytes, location);
-  parsed.delete(hash);
+  const key = parsed.get(hash) ?? (await readPublicCertificate(bytes, 'it'));
+  parsed.delete(hash); // the last used are the last to go
   parsed.set(hash, key);
   const [oldest] = parsed.keys();
   if (parsed.size > parsedMaximum && oldest !== undefined) parsed.delete(oldest);

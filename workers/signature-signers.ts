@@ -31,11 +31,12 @@ export function candidatesFor(signature: DetachedSignature, trusted: Trusted): r
 export function keyUnknown(
   signatures: readonly DetachedSignature[],
   { name, searched }: Pick<VerifySignatureRequest, 'name' | 'searched'>,
-  { problems }: Trusted,
+  { skipped }: Trusted,
 ): ImageError {
   const signers = [...new Set(signatures.map(signerOf))].filter((signer) => signer !== '');
   const by = signers.length > 0 ? `signed by ${list(signers)}` : 'the signature does not say by whom';
-  const unused = problems.length > 0 ? `; key files not used: ${list(problems)}` : '';
+  const files = skipped.map(({ path, why }) => `${show(path)}: ${why}`);
+  const unused = files.length > 0 ? `; key files not used: ${list(files)}` : '';
   const message = `${by}, not trusted for ${show(name)} (looked at the keys of ${list(searched.map((each) => show(each)))})${unused}`;
   return new ImageError('KEY_UNKNOWN', message, { signers, searched, name });
 }

@@ -92,6 +92,8 @@ export type VerifySignatureResponse = {
   readonly identities: readonly string[];
   /** True when only the lifted rule of `weak-keys` let it pass. */
   readonly weak: boolean;
+  /** Key files that hold no key, or another one than they are named by. */
+  readonly skipped: readonly { readonly path: string; readonly why: string }[];
 };
 
 export type InspectKeyRequest = {

@@ -38,7 +38,7 @@ export async function verifySignature(request: VerifySignatureRequest): Promise<
     if (outcome?.kind === 'unusable') refusal ??= outcome.error;
   }
   if (good.length === 0) throw refusal ?? keyUnknown(signatures, request, trusted);
-  return response(good);
+  return response(good, trusted);
 }
 
 type Good = { readonly certificate: Key; readonly weak: boolean };
@@ -80,11 +80,12 @@ async function digestsOf(
 /** User IDs that are reported of one key. */
 const identitiesMaximum = 8;
 
-function response(good: readonly Good[]): VerifySignatureResponse {
+function response(good: readonly Good[], { skipped }: Trusted): VerifySignatureResponse {
   const keys = new Map(good.map(({ certificate }) => [certificate.getFingerprint(), certificate]));
   return {
     signedBy: Array.from(keys.keys()),
     identities: Array.from(keys.values()).flatMap((key) => key.getUserIDs().slice(0, identitiesMaximum)),
     weak: good.every(({ weak }) => weak),
+    skipped,
   };
 }

@@ -33,10 +33,11 @@ export async function effectiveKeys(
     }
   };
 
+  const prefixes = searchedPrefixes(name);
   for (const dir of dirs) {
     visit(undefined, await read(rootDirectory(dir)));
     let parent = await read(prefixDirectory(dir));
-    for (const prefix of searchedPrefixes(name)) {
+    for (const prefix of prefixes) {
       if (!parent.children.has(prefix.slice(prefix.lastIndexOf('/') + 1))) break; // nor can anything be below
       parent = await read(prefixDirectory(dir, prefix));
       visit(prefix, parent);

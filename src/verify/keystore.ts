@@ -35,6 +35,8 @@ export type Keystore = AsyncDisposable & {
   /** True when a key is trusted for the name by prefix: root keys do not count, masked ones neither. */
   hasPrefixKey(name: string): Promise<boolean>;
   list(): Promise<readonly KeyFile[]>;
+  /** Warns of a file whose content turned out to be no key, or another one; once. */
+  skip(path: string, why: string): void;
   /** Stores a certificate under its fingerprint. @returns the file's path. */
   add(key: {
     readonly certificate: Uint8Array;

@@ -56,7 +56,11 @@ export async function listTrustedKeys(
 
 async function inspect(pool: TrustContext['pool'], { path, fingerprint }: KeyFile): Promise<InspectKeyResponse> {
   const location = show(path, 4096);
-  const key = await pool.run('inspectKey', { certificate: await readFile(path), location });
+  const certificate = await readFile(path).catch((error: unknown) => {
+    const why = show(error instanceof Error ? error.message : String(error), 4096);
+    throw new ImageError('FILE_UNREADABLE', `${location} can't be read: ${why}`, { path }, { cause: error });
+  });
+  const key = await pool.run('inspectKey', { certificate, location });
   if (key.fingerprint === fingerprint) return key;
   const details = { fingerprint: key.fingerprint, path };
   throw new ImageError('KEY_INVALID', `${location} holds the key ${key.fingerprint}`, details);

@@ -41,6 +41,7 @@ export function openKeystore({ dirs, onWarning = () => undefined }: KeystoreOpti
     async hasPrefixKey(name) {
       return (await keysFor(name)).some(({ prefix }) => prefix !== undefined);
     },
+    skip: warn,
     list: () => listKeyFiles(dirs, directories.get),
     async add({ certificate, fingerprint, prefix, layer }) {
       const path = keyPath(layerOf(dirs, layer), parsePlace(prefix), parseFingerprint(fingerprint));

@@ -25,5 +25,8 @@ export async function verifyArchive(
   proof: ArchiveProof,
 ): Promise<VerifySignatureResponse> {
   const { keys, searched } = await keystore.keyring(proof.name);
-  return pool.run('verifySignature', { ...proof, keys, searched, weakKeys, signatures, nowMs: nowMs() });
+  const request = { ...proof, keys, searched, weakKeys, signatures, nowMs: nowMs() };
+  const verified = await pool.run('verifySignature', request);
+  for (const { path, why } of verified.skipped) keystore.skip(path, why);
+  return verified;
 }

@@ -43,6 +43,7 @@ for (const algorithm of ['ed25519', 'rsa2048', 'rsa3072', 'nistp256', 'nistp384'
       signedBy: [signer],
       identities: [`${algorithm}@example.com`],
       weak: false,
+      skipped: [],
     });
     const bits = flipped(archive, archive.length - 1);
     const wrong = await t.throwsAsync(verify({ signature: mine, trusted, archive: bits }));
@@ -153,7 +154,7 @@ test('a file that does not hold the key it is named by is not used, and the mess
   const keys = [{ fingerprint: other, certificate, path: `/keys/${other}` }];
   const error = await t.throwsAsync(verifySignature({ ...good, keys }));
   t.true(hasCode(error, 'KEY_UNKNOWN'));
-  t.true(isImageError(error) && error.message.includes(`/keys/${other} holds the key ${fingerprint}`));
+  t.true(isImageError(error) && error.message.includes(`/keys/${other}: it holds the key ${fingerprint}`));
 });
 
 test('of several files for one fingerprint the last good one counts', async (t) => {
