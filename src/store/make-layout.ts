@@ -16,33 +16,35 @@ const ociIndex = '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.inde
 
 /** Makes what is missing of a store that is to be written. Several processes may do so at once. */
 export async function makeLayout(dir: string): Promise<Layout> {
-  await makeStoreDirectory(dir);
+  const made = await makeStoreDirectory(dir);
   await requireLocalFilesystem(dir);
   const layout = storeLayout(dir, (await stat(dir)).mode);
   const directories = [join(dir, 'blobs'), layout.blobs, join(dir, 'blobs', 'sha256'), layout.downloads, layout.tmp];
   for (const directory of directories) await makeDirectory(directory, layout.dirMode);
   await makeFile(layout.index, '', layout.fileMode);
   await makeFile(join(dir, 'index.json'), ociIndex, layout.fileMode);
-  const made = await makeFile(join(dir, 'oci-layout'), ociLayout, layout.fileMode);
-  if (made) for (const directory of [join(dir, 'blobs'), dir, dirname(dir)]) await syncDirectory(directory);
+  const completed = await makeFile(join(dir, 'oci-layout'), ociLayout, layout.fileMode);
+  if (completed) for (const directory of [join(dir, 'blobs'), dir]) await syncDirectory(directory);
+  if (made) await syncDirectory(dirname(dir));
   return layout;
 }
 
 /** Below a setgid directory the store belongs to that group as its parent does; elsewhere to its owner alone. */
-async function makeStoreDirectory(dir: string): Promise<void> {
+async function makeStoreDirectory(dir: string): Promise<boolean> {
   await mkdir(dirname(dir), { recursive: true });
   const { mode } = await stat(dirname(dir));
-  await makeDirectory(dir, mode & setgid ? mode & 0o2775 : 0o755);
+  return makeDirectory(dir, mode & setgid ? mode & 0o2775 : 0o755);
 }
 
-async function makeDirectory(path: string, mode: number): Promise<void> {
+async function makeDirectory(path: string, mode: number): Promise<boolean> {
   try {
     await mkdir(path);
   } catch (error) {
-    if (errnoOf(error) === 'EEXIST') return;
+    if (errnoOf(error) === 'EEXIST') return false;
     throw error;
   }
   await chmod(path, mode);
+  return true;
 }
 
 /**

@@ -10,6 +10,9 @@ import { syncDirectory } from './sync-directory.ts';
 /** Far above what we write. */
 const stateBytes = 64 * 1024;
 
+/** One that a full disk cut short is written again. */
+const firstSidecar = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
+
 /** The files of one download: `<epoch>.part` and the sidecar, in a directory of their own. */
 export type PartialFiles = {
   path(epoch: number): string;
@@ -84,7 +87,7 @@ export function partialFiles({ downloads, dirMode, fileMode }: Layout, key: stri
     async begin(state, file) {
       await chmod(directory, dirMode);
       await file.chmod(fileMode);
-      await using handle = await open(sidecar, 'wx');
+      await using handle = await open(sidecar, firstSidecar);
       await write(handle, state);
     },
     remove: () => rm(directory, { recursive: true, force: true }),

@@ -113,11 +113,13 @@ export async function openPartial(files: PartialFiles, fresh: PartialState): Pro
       }),
     close: () =>
       guarded(async () => {
+        const pointless = bytes === 0 && file !== undefined;
         try {
           await sync();
         } finally {
           await closeFile();
         }
+        if (pointless) await files.remove();
       }),
   };
 }

@@ -91,6 +91,13 @@ test('a discarded download leaves nothing and can begin anew', async (t) => {
   t.is((await store.openPartial(url)).bytes, 1);
 });
 
+test('a download that never got a byte leaves nothing', async (t) => {
+  const partial = await store.openPartial(freshUrl());
+  await partial.restart({ validator });
+  await partial.close();
+  t.false(existsSync(join(partial.path, '..')));
+});
+
 test('a body that is whole with its first bytes gets no sidecar', async (t) => {
   const url = freshUrl();
   const partial = await store.openPartial(url);

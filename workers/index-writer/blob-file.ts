@@ -1,6 +1,7 @@
 import { chmodSync, closeSync, fsyncSync, lstatSync, openSync, renameSync } from 'node:fs';
 
 import { ImageError } from '../../src/errors.ts';
+import { show } from '../../src/image/show.ts';
 
 const blobMode = 0o444;
 
@@ -11,7 +12,7 @@ export type BlobStamp = { readonly mtimeNs: bigint; readonly inode: bigint };
 export function readStamp(path: string, size: number): BlobStamp {
   const stat = lstatSync(path, { bigint: true });
   if (!stat.isFile() || stat.size !== BigInt(size)) {
-    throw new ImageError('STORE_CORRUPT', `${path} is not a file of ${size} bytes`, { path });
+    throw new ImageError('STORE_CORRUPT', `${show(path, 1024)} is not a file of ${size} bytes`, { path });
   }
   return { mtimeNs: stat.mtimeNs, inode: stat.ino };
 }
