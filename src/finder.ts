@@ -1,9 +1,9 @@
 import { resolve } from 'node:path';
 
-import type { ActionOptions, BatchCall, FetchCall, Fetcher, Finder } from './action-options.ts';
+import type { ActionOptions, BatchCall, BatchResult, FetchCall, Fetcher, Finder } from './action-options.ts';
 import { runBatch, type BatchRequest } from './coordinator/batch.ts';
 import { asImageError, fromErrorData, ImageError, toErrorData } from './errors.ts';
-import type { Outcome, Totals } from './events.ts';
+import type { Outcome, OutcomeStatus } from './events.ts';
 import type { FetchContext } from './fetchers/context.ts';
 import type { App, AppInput } from './image/apps.ts';
 import { parseImageId, type ImageId } from './image/image-id.ts';
@@ -23,23 +23,42 @@ export function createFetcher(options: ActionOptions): Fetcher {
       }
       return finder.findImage(image, call);
     },
-    close: finder.close,
-    [Symbol.asyncDispose]: finder.close,
+    close: () => finder.close(),
+    [Symbol.asyncDispose]: () => finder.close(),
   };
 }
 
 /** Answers from the store where the policy allows, and fetches the rest. */
 export function createFinder(options: ActionOptions): Finder {
   const context = openContext(options);
-  const { close } = context;
+  const closing = new AbortController();
+  const running = new Set<Promise<unknown>>();
+
+  const untilClosed = (signal: AbortSignal | undefined): AbortSignal =>
+    signal ? AbortSignal.any([signal, closing.signal]) : closing.signal;
+
+  const run = async (apps: Iterable<App>, { onOutcome }: BatchCall, signal: AbortSignal): Promise<BatchResult> => {
+    const batch = findAll(context, options, apps, { signal, ...(onOutcome && { onOutcome }) });
+    running.add(batch);
+    return batch.finally(() => running.delete(batch));
+  };
+
+  let closed: Promise<void> | undefined;
+  const shut = async (): Promise<void> => {
+    closing.abort(new ImageError('CANCELLED', 'the finder was closed', { reason: 'closed' }));
+    await Promise.allSettled(running);
+    await context.close();
+  };
+  const close = (): Promise<void> => (closed ??= shut());
 
   return {
-    async findImage(image, { signature, type, signal = new AbortController().signal }: FetchCall = {}) {
+    async findImage(image, { signature, type, signal }: FetchCall = {}) {
       const app = { image, ...(signature !== undefined && { signature }), ...(type && { type }) };
-      const { outcomes } = await findAll(context, options, [app], { signal });
-      return imageIdOf(outcomes[0], signal);
+      const stop = untilClosed(signal);
+      const { outcomes } = await run([app], {}, stop);
+      return imageIdOf(outcomes[0], stop);
     },
-    findImages: (apps, call = {}) => findAll(context, options, apps, call),
+    findImages: (apps, call = {}) => run(apps, call, untilClosed(call.signal)),
     close,
     [Symbol.asyncDispose]: close,
   };
@@ -49,8 +68,8 @@ async function findAll(
   context: FetchContext,
   { withDeps = true, failFast = false }: ActionOptions,
   apps: Iterable<App>,
-  { signal = new AbortController().signal, onOutcome }: BatchCall,
-): Promise<{ outcomes: Outcome[]; totals: Totals }> {
+  { signal, onOutcome }: BatchCall & { readonly signal: AbortSignal },
+): Promise<BatchResult> {
   const all = [...apps];
   const outcomes: Outcome[] = [];
   const settle = (outcome: Outcome): void => {
@@ -58,7 +77,7 @@ async function findAll(
     if (index !== undefined) {
       outcomes[index] = outcome;
       const app = all[index];
-      if (app && imageID !== undefined && status !== 'failed') app.imageID = parseImageId(imageID);
+      if (app && imageID !== undefined && isThere(status)) app.imageID = parseImageId(imageID);
     }
     onOutcome?.(outcome);
   };
@@ -92,6 +111,10 @@ function parseApps(apps: readonly AppInput[]): { requests: BatchRequest[]; inval
 function imageIdOf(outcome: Outcome | undefined, signal: AbortSignal): ImageId {
   if (outcome?.status === 'cancelled') signal.throwIfAborted();
   if (outcome?.error) throw fromErrorData(outcome.error);
-  if (outcome?.imageID === undefined) throw new ImageError('INTERNAL', 'no outcome', { what: 'no outcome' });
-  return parseImageId(outcome.imageID);
+  if (outcome?.imageID !== undefined && isThere(outcome.status)) return parseImageId(outcome.imageID);
+  throw new ImageError('INTERNAL', 'no outcome', { what: 'no outcome' });
+}
+
+function isThere(status: OutcomeStatus): boolean {
+  return status === 'fetched' || status === 'present';
 }

@@ -16,6 +16,7 @@ const userAgent = 'longshore/0.1';
 /** Everything that the fetches of one fetcher or finder share. */
 export function openContext(options: ActionOptions): FetchContext & { close(): Promise<void> } {
   const { store, keystore, headers = {}, insecure = {}, onEvent = () => undefined, proxy = {} } = options;
+  const policy = policyOf(options);
   const limits = Object.freeze({ ...defaultLimits, ...options.limits });
   const timeouts = { ...defaultTimeouts, ...options.timeouts };
   const jobs = options.jobs ?? defaults.jobs;
@@ -44,7 +45,7 @@ export function openContext(options: ActionOptions): FetchContext & { close(): P
     http,
     pool,
     keystore: insecure.image ? undefined : keystore,
-    policy: policyOf(options),
+    policy,
     noCache: options.noCache ?? false,
     weakKeys: insecure.weakKeys ?? false,
     discovery: { allowHttp: insecure.http ?? false, origins: options.discover ?? [] },

@@ -5,8 +5,9 @@ import type { Outcome, Totals } from '../events.ts';
 import type { FetchContext } from '../fetchers/context.ts';
 import { fetchImage } from '../fetchers/fetch.ts';
 import type { ImageReference } from '../image/reference.ts';
+import { show } from '../image/show.ts';
 import { expand } from './expand.ts';
-import { createGraph, findCycle } from './graph.ts';
+import { breakCycles, createGraph, type Graph } from './graph.ts';
 import { createNode, type Node, type NodeRequest } from './node.ts';
 import { dependencyError, outcomes } from './outcome.ts';
 import { createTotals } from './totals.ts';
@@ -33,7 +34,7 @@ export type BatchOptions = {
 };
 
 /** Brings a whole batch. Never rejects for an image that fails; a bug rejects. */
-export async function runBatch(requests: Iterable<BatchRequest>, options: BatchOptions): Promise<Totals> {
+export async function runBatch(requests: readonly BatchRequest[], options: BatchOptions): Promise<Totals> {
   const { context, withDeps, failFast, onOutcome } = options;
   const { onEvent, nowMs, limits } = context;
   const startedMs = nowMs();
@@ -49,10 +50,9 @@ export async function runBatch(requests: Iterable<BatchRequest>, options: BatchO
     node.error ??= dependencyError(node);
     node.cancelled ||= node.children.some((child) => child.cancelled) && !node.error;
     totals.add(node);
-    for (const outcome of outcomes(node)) {
-      onOutcome(outcome);
-      onEvent({ type: 'node-finished', key: node.key, outcome });
-    }
+    const [first, ...others] = outcomes(node);
+    onEvent({ type: 'node-finished', key: node.key, outcome: first });
+    for (const outcome of [first, ...others]) onOutcome(outcome);
     if (failFast && node.error)
       stop.abort(new ImageError('CANCELLED', 'another image failed', { reason: 'fail-fast' }));
   });
@@ -79,7 +79,7 @@ export async function runBatch(requests: Iterable<BatchRequest>, options: BatchO
       signal.throwIfAborted();
       onEvent({ type: 'node-started', key: node.key, reference: node.reference.text });
       node.found = await fetchImage(context, node, signal);
-      for (const request of withDeps ? expand(node, limits, nodes.size) : []) {
+      for (const request of withDeps ? expand(node, limits, nodes) : []) {
         const { node: child, isNew } = add(request, node);
         graph.link(node, child);
         if (isNew) enqueue(child);
@@ -92,23 +92,21 @@ export async function runBatch(requests: Iterable<BatchRequest>, options: BatchO
     graph.done(node);
   };
 
-  let images = 0;
+  onEvent({ type: 'batch-started', requests: requests.length });
   for (const { index, text, ...request } of requests) {
     const { node } = add({ ...request, pin: undefined, depth: 0 });
     node.requests.push({ index, text });
-    images += 1;
   }
-  onEvent({ type: 'batch-started', requests: images });
   for (const node of [...nodes.values()]) {
     enqueue(node);
     await queue.onSizeLessThan(aliveNodes);
   }
   await queue.onIdle();
   if (failure) throw failure;
-  breakCycles(nodes.values(), graph.settle);
+  for (const node of nodes.values()) breakCycles(node, (cycle) => failCycle(cycle, graph));
 
   const read = totals.read({
-    images,
+    images: requests.length,
     requests: context.tally.requests - before.requests,
     retries: context.tally.retries - before.retries,
     durationMs: nowMs() - startedMs,
@@ -117,16 +115,9 @@ export async function runBatch(requests: Iterable<BatchRequest>, options: BatchO
   return read;
 }
 
-function breakCycles(nodes: Iterable<Node>, settle: (node: Node) => void): void {
-  for (const node of nodes) {
-    while (node.state !== 'settled') {
-      const cycle = findCycle(node);
-      const path = cycle.map(({ reference }) => reference.text);
-      for (const member of cycle) {
-        if (member.state === 'settled') continue;
-        member.error ??= new ImageError('DEPENDENCY_CYCLE', `it depends on itself: ${path.join(' → ')}`, { path });
-        settle(member);
-      }
-    }
-  }
+function failCycle(cycle: readonly Node[], graph: Graph<Node>): void {
+  const path = cycle.map(({ reference }) => reference.text);
+  const what = `it depends on itself: ${show(path.join(' → '), 1024)}`;
+  for (const node of cycle) node.error ??= new ImageError('DEPENDENCY_CYCLE', what, { path });
+  for (const node of cycle) if (node.state !== 'settled') graph.settle(node);
 }

@@ -7,15 +7,21 @@ import type { Node, NodeRequest } from './node.ts';
 /**
  * The nodes that an image's dependencies ask for, in the order of its manifest.
  *
- * @param count - nodes of the batch so far.
+ * @param nodes - those of the batch so far, by key.
  * @throws LIMIT_EXCEEDED when they would go deeper, or become more, than allowed.
  */
-export function expand({ found, depth }: Node, limits: Limits, count: number): readonly NodeRequest[] {
+export function expand(
+  { found, depth }: Node,
+  limits: Limits,
+  nodes: ReadonlyMap<string, Node>,
+): readonly NodeRequest[] {
   const dependencies = found?.image.dependencies ?? [];
   if (dependencies.length === 0) return [];
   atMost('depth', depth + 1, limits.depth, 'dependencies go deeper than');
-  atMost('nodes', count + dependencies.length, limits.nodes, 'the batch needs more images than');
-  return dependencies.map((dependency) => requestOf(dependency, depth + 1));
+  const requests = dependencies.map((dependency) => requestOf(dependency, depth + 1));
+  const more = new Set(requests.flatMap(({ key }) => (nodes.has(key) ? [] : key))).size;
+  atMost('nodes', nodes.size + more, limits.nodes, 'the batch needs more images than');
+  return requests;
 }
 
 function requestOf({ imageName, labels, imageId, size }: Dependency, depth: number): NodeRequest {

@@ -51,20 +51,24 @@ export function createGraph<N extends GraphNode<N>>(onSettled: (node: N) => void
 }
 
 /**
- * A cycle at or below an unsettled node, its first node named again at the end. With nothing under way each unsettled node
- * has an unsettled child, so following them must come back.
+ * Cycles at or below an unsettled node, each with its first node named again at the end, until the node is settled. With
+ * nothing under way each unsettled node has an unsettled child, so following them must come back.
+ *
+ * @param onCycle - must settle all nodes of the cycle.
  */
-export function findCycle<N extends GraphNode<N>>(start: N): readonly N[] {
-  const seen = new Map<N, number>();
-  const path: N[] = [];
-  let node = start;
-  for (;;) {
-    const again = seen.get(node);
-    if (again !== undefined) return [...path.slice(again), node];
-    seen.set(node, path.length);
-    path.push(node);
+export function breakCycles<N extends GraphNode<N>>(start: N, onCycle: (cycle: readonly N[]) => void): void {
+  const path = [start];
+  const positions = new Map([[start, 0]]);
+  for (let node = path.at(-1); node; node = path.at(-1)) {
+    if (node.state === 'settled') {
+      path.pop();
+      positions.delete(node);
+      continue;
+    }
     const next = node.children.find((child) => child.state !== 'settled');
     if (!next) throw new Error('an unsettled node has no unsettled child');
-    node = next;
+    const again = positions.get(next);
+    if (again === undefined) positions.set(next, path.push(next) - 1);
+    else onCycle([...path.slice(again), next]);
   }
 }

@@ -1,13 +1,14 @@
-import { ImageError, toErrorData } from '../errors.ts';
+import { hasCode, ImageError, toErrorData } from '../errors.ts';
 import type { Outcome, OutcomeStatus } from '../events.ts';
 import { formatReference } from '../image/reference.ts';
+import { show } from '../image/show.ts';
 import type { Node } from './node.ts';
 
 /** What a settled node has to tell, once for each request that asked for it, once if it is only a dependency. */
-export function outcomes(node: Node): Outcome[] {
+export function outcomes(node: Node): readonly [Outcome, ...Outcome[]] {
   const common = outcomeOf(node);
-  if (node.requests.length === 0) return [{ reference: formatReference(node.reference), ...common }];
-  return node.requests.map(({ index, text }) => ({ reference: text, index, ...common }));
+  const [first, ...others] = node.requests.map(({ index, text }) => ({ reference: text, index, ...common }));
+  return first ? [first, ...others] : [{ reference: formatReference(node.reference), ...common }];
 }
 
 function outcomeOf(node: Node): Omit<Outcome, 'reference'> {
@@ -36,12 +37,15 @@ export function statusOf({ found, error, cancelled }: Node): OutcomeStatus {
   return found.status;
 }
 
-/** What a node inherits from the first of its children that failed. */
+/**
+ * What a node inherits from the first of its children that failed. However far down the failure is, it is one error for all
+ * that are above: it names the image that failed by its own doing, and does not grow from level to level.
+ */
 export function dependencyError({ children }: Node): ImageError | undefined {
   const failed = children.find((child) => child.error);
-  if (!failed?.error) return undefined;
+  if (!failed?.error || hasCode(failed.error, 'DEPENDENCY_FAILED')) return failed?.error;
   const dependency = formatReference(failed.reference);
   const { code, message } = failed.error;
-  const what = `its dependency ${dependency} failed: ${code}: ${message}`;
+  const what = `it needs ${show(dependency)}, which failed: ${code}: ${message}`;
   return new ImageError('DEPENDENCY_FAILED', what, { dependency }, { cause: failed.error });
 }

@@ -8,14 +8,19 @@ import type { Slots } from '../fetchers/context.ts';
  */
 export function createSlots({ jobs, jobsPerHost }: { readonly jobs: number; readonly jobsPerHost: number }): Slots {
   const batch = new PQueue({ concurrency: jobs });
-  const hosts = new Map<string, PQueue>();
+  const hosts = new Map<string, { readonly queue: PQueue; jobs: number }>();
 
-  const hostQueue = (host: string): PQueue => {
-    const known = hosts.get(host);
-    if (known) return known;
-    const queue = new PQueue({ concurrency: jobsPerHost });
-    hosts.set(host, queue);
-    return queue;
+  /** The host's queue is there for as long as it has jobs. */
+  const atHost = async <T>(name: string, job: () => Promise<T>): Promise<T> => {
+    const host = hosts.get(name) ?? { queue: new PQueue({ concurrency: jobsPerHost }), jobs: 0 };
+    hosts.set(name, host);
+    host.jobs += 1;
+    try {
+      return await host.queue.add(job);
+    } finally {
+      host.jobs -= 1;
+      if (host.jobs === 0) hosts.delete(name);
+    }
   };
 
   return {
@@ -25,7 +30,7 @@ export function createSlots({ jobs, jobsPerHost }: { readonly jobs: number; read
         return work();
       };
       const inBatch = (): Promise<T> => batch.add(async () => begin());
-      return host === undefined ? inBatch() : hostQueue(host).add(inBatch);
+      return host === undefined ? inBatch() : atHost(host, inBatch);
     },
   };
 }

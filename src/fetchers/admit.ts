@@ -1,4 +1,6 @@
-import type { Remote, StoredImage } from '../store/store.ts';
+import { rm } from 'node:fs/promises';
+
+import type { Commit, Remote, StoredImage } from '../store/store.ts';
 import type { Checked } from './check.ts';
 import type { FetchContext } from './context.ts';
 
@@ -11,11 +13,14 @@ export type Admission = {
   readonly remote?: { readonly url: string; readonly record: Omit<Remote, 'imageId'> };
 };
 
-/** Makes a checked image visible, with where it came from and how it was verified, in one transaction. */
-export function admit({ store }: FetchContext, { checked, source, latest, remote }: Admission): Promise<StoredImage> {
+/** Makes a checked image visible, with where it came from and how it was verified, in one transaction; or removes it. */
+export async function admit(
+  { store }: FetchContext,
+  { checked, source, latest, remote }: Admission,
+): Promise<StoredImage> {
   const { ingested, image, verification } = checked;
   const { imageId, parsed, size, digest, manifest } = ingested;
-  return store.commit({
+  const commit: Commit = {
     path: image,
     image: {
       imageId,
@@ -31,5 +36,9 @@ export function admit({ store }: FetchContext, { checked, source, latest, remote
     },
     manifest,
     ...(remote && { remote: { url: remote.url, record: { imageId, ...remote.record } } }),
+  };
+  return store.commit(commit).catch(async (error: unknown) => {
+    await rm(image, { force: true });
+    throw error;
   });
 }

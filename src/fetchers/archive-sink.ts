@@ -19,7 +19,7 @@ export type ArchiveSink = Sink & {
   finish(): Promise<IngestResponse>;
   /** Ends a running ingest and removes what was downloaded. */
   discard(): Promise<void>;
-  /** Ends a running ingest and keeps what was downloaded for a later run. */
+  /** Ends a running ingest and keeps what was downloaded for a later run, if it can be resumed. */
   close(): Promise<void>;
 };
 
@@ -33,7 +33,11 @@ export type ArchiveSinkOptions = {
   readonly onDisk: boolean;
 };
 
-export async function openArchiveSink({ store, pool, url, ingest, onDisk }: ArchiveSinkOptions): Promise<ArchiveSink> {
+/** @param signal - ends a running ingest. */
+export async function openArchiveSink(
+  { store, pool, url, ingest, onDisk }: ArchiveSinkOptions,
+  signal: AbortSignal,
+): Promise<ArchiveSink> {
   const partial = await store.openPartial(url);
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => undefined); // a download that ends first never looks at it
@@ -48,14 +52,12 @@ export async function openArchiveSink({ store, pool, url, ingest, onDisk }: Arch
     await ending?.stop();
   };
 
-  const follow = (): void => {
-    if (session) return session.grown(partial.bytes);
-    if (partial.bytes < sessionBytes) return;
-    const started = startSession(pool, { ...ingest(), path: partial.path }, partial.bytes);
+  const start = (): Session => {
+    const started = startSession(pool, { ...ingest(), path: partial.path }, partial.bytes, signal);
     started.result.catch((error: unknown) => {
       if (session === started) failed.reject(error);
     });
-    session = started;
+    return (session = started);
   };
 
   return {
@@ -86,16 +88,17 @@ export async function openArchiveSink({ store, pool, url, ingest, onDisk }: Arch
         return;
       }
       await partial.append(chunks);
-      follow();
+      if (session) session.grown(partial.bytes);
+      else if (partial.bytes >= sessionBytes) start();
     },
     async finish() {
       if (small) {
         const bytes = Buffer.concat(small);
         return pool.run('ingest', { ...ingest(), source: { kind: 'bytes', bytes } });
       }
-      if (!session) return pool.run('ingest', { ...ingest(), source: { kind: 'file', path: partial.path } });
-      session.complete(partial.bytes);
-      return session.result;
+      const following = session ?? start();
+      following.complete(partial.bytes);
+      return following.result;
     },
     async discard() {
       await endSession();
@@ -103,7 +106,7 @@ export async function openArchiveSink({ store, pool, url, ingest, onDisk }: Arch
     },
     async close() {
       await endSession();
-      await partial.close();
+      await (partial.bytes > 0 && partial.validator ? partial.close() : partial.discard());
     },
   };
 }

@@ -4,6 +4,7 @@ import { ImageError } from '../errors.ts';
 import type { FileReference } from '../image/reference.ts';
 import { show } from '../image/show.ts';
 import { signaturePath } from '../image/signature-location.ts';
+import { startSession } from '../pool/session.ts';
 import { admit } from './admit.ts';
 import { check, type Checked } from './check.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
@@ -18,8 +19,8 @@ export async function fetchByFile(
   signal: AbortSignal,
 ): Promise<Found> {
   const { path } = request.reference;
-  await mustBeFile(path);
-  const checked = await context.slots.run(undefined, signal, () => readArchive(context, request, signal));
+  const bytes = await sizeOfFile(path);
+  const checked = await context.slots.run(undefined, signal, () => readArchive(context, request, bytes, signal));
   const image = await admit(context, { checked, source: path, latest: false });
   return { status: 'fetched', image, bytesDownloaded: 0 };
 }
@@ -27,19 +28,17 @@ export async function fetchByFile(
 async function readArchive(
   context: FetchContext,
   { key, reference: { path }, signature: override }: FetchRequest<FileReference>,
+  bytes: number,
   signal: AbortSignal,
 ): Promise<Checked> {
   const source: SignatureSource = { kind: 'file', path: override ?? signaturePath(path) };
   const signature = context.keystore && (await getSignature(context, key, source, signal));
   const proven = signature instanceof Uint8Array ? signature : undefined; // a file is never put off
   const image = context.store.temporaryPath();
-  const ingested = await context.pool.run('ingest', {
-    source: { kind: 'file', path },
-    shown: show(path),
-    image,
-    limits: ingestLimits(context.limits),
-    ...(proven && { signature: proven }),
-  });
+  const ingest = { path, shown: show(path), image, limits: ingestLimits(context.limits) };
+  const session = startSession(context.pool, { ...ingest, ...(proven && { signature: proven }) }, bytes, signal);
+  session.complete(bytes);
+  const ingested = await session.result;
   try {
     const proof = proven && { signature: proven, location: showSignature(source), digests: ingested.signatureDigests };
     return await check(context, { key, ingested, image, expected: {}, proof });
@@ -49,10 +48,10 @@ async function readArchive(
   }
 }
 
-async function mustBeFile(path: string): Promise<void> {
+async function sizeOfFile(path: string): Promise<number> {
   try {
     const found = await stat(path);
-    if (found.isFile()) return;
+    if (found.isFile()) return found.size;
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
     if (code === 'ENOENT' || code === 'ENOTDIR') {

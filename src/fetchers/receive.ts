@@ -5,7 +5,7 @@ import type { Freshness } from '../http/types.ts';
 import { showUrl } from '../image/show-url.ts';
 import { checkSigners } from '../verify/check-signers.ts';
 import type { IngestResponse } from '../../workers/tasks.ts';
-import { openArchiveSink } from './archive-sink.ts';
+import { openArchiveSink, type ArchiveSink } from './archive-sink.ts';
 import { check, type Checked, type Expected, type Proof } from './check.ts';
 import type { FetchContext } from './context.ts';
 import { ingestLimits } from './ingest-limits.ts';
@@ -36,8 +36,8 @@ export type Received =
       readonly checked: Checked;
       readonly bytesDownloaded: number;
       readonly freshness: Freshness;
-      /** The image has been committed, or never will be: the download is not needed any more. */
-      readonly discard: () => Promise<void>;
+      /** What was downloaded: to be discarded once the image is committed, closed otherwise. */
+      readonly download: Pick<ArchiveSink, 'discard' | 'close'>;
     };
 
 /**
@@ -73,13 +73,8 @@ async function attempt(
     limits: ingestLimits(limits),
     ...(signature instanceof Uint8Array && { signature }),
   });
-  const sink = await openArchiveSink({
-    store,
-    pool,
-    url,
-    ingest,
-    onDisk: known !== undefined || signature === 'later',
-  });
+  const onDisk = known !== undefined || signature === 'later';
+  const sink = await openArchiveSink({ store, pool, url, ingest, onDisk }, signal);
   const pointless = new AbortController();
   sink.failed.catch((error: unknown) => pointless.abort(error));
 
@@ -109,9 +104,10 @@ async function attempt(
     const proof = await prove(context, request, signature, ingested, sink.path, signal);
     const checked = await check(context, { key, ingested, image, expected: request.expected, proof });
     const { freshness, transferred } = downloaded;
-    return { kind: 'received', checked, bytesDownloaded: transferred, freshness, discard: () => sink.discard() };
+    return { kind: 'received', checked, bytesDownloaded: transferred, freshness, download: sink };
   } catch (error) {
-    await (isRefusal(error) ? sink.discard() : sink.close());
+    const ending = isRefusal(error) ? sink.discard() : sink.close();
+    await ending.catch(() => undefined); // what went wrong first is the news
     await rm(image, { force: true });
     throw error;
   }

@@ -1,5 +1,3 @@
-import { hash } from 'node:crypto';
-
 import type { Claim, Remote, StoredImage } from '../store/store.ts';
 import { showUrl } from '../image/show-url.ts';
 import { admit } from './admit.ts';
@@ -33,24 +31,24 @@ export async function fetchRemote(
   request: RemoteRequest,
   signal: AbortSignal,
 ): Promise<Found | undefined> {
-  const { store, slots, policy, noCache, onEvent } = context;
-  const { key, url } = request;
+  const { store, slots, policy, onEvent } = context;
+  const { key, url, expected } = request;
   const startedMs = context.nowMs();
-  let ignoreRecords = noCache;
   for (;;) {
-    const known = ignoreRecords ? undefined : await lookUp(context, request);
-    if (known && (policy === 'never' || isFresh(known.record, startedMs, context.nowMs()))) return use(context, known);
+    const known = await lookUp(context, url, startedMs);
+    if (known && (policy === 'never' || isFresh(known.record, startedMs, context.nowMs()))) {
+      return use(context, known, expected);
+    }
     if (policy === 'never') return undefined;
 
     const transfer = await slots.run(new URL(url).host, signal, async () => {
-      const claim = await store.tryClaim(claimKey(url));
+      const claim = await store.tryClaim(url);
       return claim && bring(context, request, known, claim, signal);
     });
     if (transfer) return settle(context, request, known, transfer);
 
-    onEvent({ type: 'waiting', key, reason: 'another process fetches it' });
-    await (await store.claim(claimKey(url), signal)).release();
-    ignoreRecords = false; // what the other one brought is new to us
+    onEvent({ type: 'waiting', key, reason: 'it is being fetched already' });
+    await (await store.claim(url, signal)).release();
   }
 }
 
@@ -80,7 +78,7 @@ async function bring(
 
 async function settle(
   context: FetchContext,
-  { url, signature, latest }: RemoteRequest,
+  { url, signature, expected, latest }: RemoteRequest,
   known: Known | undefined,
   { received, claim: held }: Transfer,
 ): Promise<Found> {
@@ -96,27 +94,29 @@ async function settle(
   if (received.kind === 'not-modified') {
     if (!known) throw new Error('not modified, although nothing was known');
     await context.store.putRemote(url, { ...known.record, ...record });
-    return use(context, known);
+    return use(context, known, expected);
   }
-  const image = await admit(context, {
-    checked: received.checked,
-    source: showUrl(url),
-    latest,
-    remote: { url, record },
+  const { checked, download, bytesDownloaded } = received;
+  const admission = { checked, source: showUrl(url), latest, remote: { url, record } };
+  const image = await admit(context, admission).catch(async (error: unknown) => {
+    await download.close().catch(() => undefined); // what went wrong first is the news
+    throw error;
   });
-  await received.discard();
-  return { status: 'fetched', image, bytesDownloaded: received.bytesDownloaded };
+  await download.discard();
+  return { status: 'fetched', image, bytesDownloaded };
 }
 
-async function lookUp(context: FetchContext, { url, expected }: RemoteRequest): Promise<Known | undefined> {
+/** With noCache only what has come since this fetch began counts. */
+async function lookUp(context: FetchContext, url: string, startedMs: number): Promise<Known | undefined> {
   const record = await context.store.getRemote(url);
-  const image = record && (await context.store.getImage(record.imageId));
-  if (!record || !image || !(await isUsable(context, image))) return undefined;
-  checkExpected(image, expected); // what the URL gave before is what it would give again
-  return { image, record };
+  if (!record || (context.noCache && record.checkedAtMs < startedMs)) return undefined;
+  const image = await context.store.getImage(record.imageId);
+  return image && (await isUsable(context, image)) ? { image, record } : undefined;
 }
 
-function use({ store }: FetchContext, { image }: Known): Found {
+/** @throws as checkExpected: what the URL gave before is what it would give again */
+function use({ store }: FetchContext, { image }: Known, expected: Expected): Found {
+  checkExpected(image, expected);
   store.touch(image.imageId);
   return present(image);
 }
@@ -130,9 +130,4 @@ function isFresh({ checkedAtMs, maxAgeMs }: Remote, startedMs: number, nowMs: nu
 function validators({ etag, lastModified }: Remote): { etag?: string; lastModified?: string } | undefined {
   if (etag === undefined && lastModified === undefined) return undefined;
   return { ...(etag !== undefined && { etag }), ...(lastModified !== undefined && { lastModified }) };
-}
-
-/** Hashed, since a URL may carry secrets and claims are on disk. */
-function claimKey(url: string): string {
-  return `url:${hash('sha256', url)}`;
 }

@@ -1,14 +1,17 @@
+import { rm } from 'node:fs/promises';
 import { extname } from 'node:path';
 import type { Transferable } from 'node:worker_threads';
 
 import type { Piscina } from 'piscina';
 
-import { fromErrorData } from '../errors.ts';
+import { fromErrorData, ImageError, isImageError } from '../errors.ts';
 import type { Reply } from '../../workers/reply.ts';
 import type { TaskName, Tasks } from '../../workers/tasks.ts';
+import { spread } from './spread.ts';
+import { workerFailed } from './worker-failed.ts';
 
 export type PoolOptions = {
-  /** Threads, at least 1. They start with the first task. */
+  /** Threads, at least 1. They start as tasks need them. */
   readonly workers: number;
   /** Tasks that one thread may have under way: sessions that follow a download mostly wait. */
   readonly sessionsPerWorker: number;
@@ -17,8 +20,11 @@ export type PoolOptions = {
 /** The threads that hash, inflate, check and verify. */
 export type Pool = AsyncDisposable & {
   /**
+   * A task whose worker dies is given to another one, once, since it may be the victim of a neighbour; but not when
+   * something has moved to the worker, which died with it.
+   *
    * @param transfer - what moves to the worker instead of being copied.
-   * @throws the ImageError of the task; any other error means that the worker died or has a bug.
+   * @throws the ImageError of the task; INTERNAL when workers died of it; with `transfer` any error when one died.
    */
   run<N extends TaskName>(
     name: N,
@@ -27,24 +33,46 @@ export type Pool = AsyncDisposable & {
   ): Promise<Tasks[N]['response']>;
   /** Ends a thread that does not answer; its other tasks reject and a fresh thread takes its place. */
   recycle(threadId: number): Promise<void>;
+  /** Ends all threads; tasks under way reject with CANCELLED. */
   close(): Promise<void>;
 };
 
 export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
   let opening: Promise<Piscina> | undefined;
-  const piscina = (): Promise<Piscina> => (opening ??= start(workers, sessionsPerWorker));
+  let isClosed = false;
 
-  const close = async (): Promise<void> => {
-    await (await opening)?.destroy();
-  };
-
-  return {
-    async run<N extends TaskName>(name: N, request: Tasks[N]['request'], transfer: readonly Transferable[] = []) {
-      const pool = await piscina();
+  const attempt = async <N extends TaskName>(
+    name: N,
+    request: Tasks[N]['request'],
+    transfer: readonly Transferable[],
+  ): Promise<Tasks[N]['response']> => {
+    try {
+      if (isClosed) throw new Error('the pool is closed');
+      const pool = await (opening ??= start(workers, sessionsPerWorker));
       // piscina types neither task nor answer: the worker of this name gives exactly this reply.
       const reply = (await pool.run(request, { name, transferList: [...transfer] as never })) as Reply<N>;
       if (reply.ok) return reply.value;
       throw fromErrorData(reply.error);
+    } catch (error) {
+      if (!isClosed || isImageError(error)) throw error;
+      throw new ImageError('CANCELLED', 'the threads were closed', { reason: 'closed' }, { cause: error });
+    }
+  };
+
+  const close = async (): Promise<void> => {
+    isClosed = true;
+    await (await opening)?.destroy();
+  };
+
+  return {
+    async run(name, request, transfer = []) {
+      try {
+        return await attempt(name, request, transfer);
+      } catch (error) {
+        if (isImageError(error) || transfer.length > 0) throw error;
+        if ('image' in request) await rm(request.image, { force: true }); // what the dead worker had begun
+        return attempt(name, request, transfer).catch(workerFailed);
+      }
     },
     async recycle(threadId) {
       const thread = (await opening)?.threads.find((worker) => worker.threadId === threadId);
@@ -59,12 +87,16 @@ async function start(workers: number, sessionsPerWorker: number): Promise<Piscin
   const { Piscina } = await import('piscina');
   // tsc rewrites imports but not URLs: the worker is a .ts beside our sources and a .js beside what is built.
   const filename = new URL(`../../workers/index${extname(import.meta.url)}`, import.meta.url).href;
-  return new Piscina({
+  const pool = new Piscina({
     filename,
     minThreads: 1,
     maxThreads: workers,
     concurrentTasksPerWorker: sessionsPerWorker,
+    loadBalancer: spread(workers, sessionsPerWorker),
     idleTimeout: Infinity,
     execArgv: ['--disable-warning=ExperimentalWarning'],
   });
+  // An idle thread that dies has no task to tell; unheard, the event would end the process.
+  pool.on('error', () => undefined);
+  return pool;
 }

@@ -1,18 +1,17 @@
+import { rm } from 'node:fs/promises';
 import { MessageChannel } from 'node:worker_threads';
 
-import { asImageError, ImageError, isImageError } from '../errors.ts';
+import { ImageError, isImageError } from '../errors.ts';
 import type { FromIngest, IngestRequest, IngestResponse, ToIngest } from '../../workers/tasks.ts';
 import type { Pool } from './pool.ts';
+import { workerFailed } from './worker-failed.ts';
 
 /** How long a session may take to answer `stop` before its thread is recycled. */
 const stopMs = 5_000;
 /** A session is told of growth at most once per so many bytes. */
 const stepBytes = 256 * 1024;
 
-export type SessionRequest = Omit<IngestRequest, 'source'> & {
-  readonly path: string;
-  readonly onManifest?: (manifest: string) => void;
-};
+export type SessionRequest = Omit<IngestRequest, 'source'> & { readonly path: string };
 
 /** An ingest that follows a file while a download fills it. */
 export type Session = {
@@ -20,73 +19,70 @@ export type Session = {
   readonly result: Promise<IngestResponse>;
   grown(bytes: number): void;
   complete(bytes: number): void;
-  /** Resolves when the session has ended and its output is gone. */
+  /** Resolves when the session has ended; if it had no result, its output is gone. */
   stop(): Promise<void>;
 };
 
 /**
- * Starts an ingest of `path`, of which `bytes` are there. When its worker dies with it, it starts again from the file, once:
- * the neighbour of an archive that kills its worker must not pay for it.
+ * Starts an ingest of `path`, of which `bytes` are there; it stops when the signal is aborted. When its worker dies with it,
+ * it starts again from the file, once: the neighbour of an archive that kills its worker must not pay for it.
  */
-export function startSession(pool: Pool, request: SessionRequest, bytes: number): Session {
+export function startSession(
+  pool: Pick<Pool, 'run' | 'recycle'>,
+  request: SessionRequest,
+  bytes: number,
+  signal: AbortSignal,
+): Session {
   let known: ToIngest & { kind: 'grown' | 'complete' } = { kind: 'grown', bytes };
-  let told = bytes;
-  let stopped = false;
+  let isStopped = false;
   let current = follow(pool, request, bytes);
 
-  const send = (message: ToIngest): void => current.port.postMessage(message);
-
-  const again = (error: unknown): Promise<IngestResponse> => {
-    if (isImageError(error) || stopped) throw asImageError(error);
-    current = follow(pool, request, known.bytes);
-    if (known.kind === 'complete') send(known);
-    return current.result.catch((second: unknown) => {
-      if (isImageError(second)) throw second;
-      throw new ImageError(
-        'INTERNAL',
-        'the worker died twice while it read this archive',
-        { what: 'worker' },
-        { cause: second },
-      );
-    });
+  const tell = (message: typeof known): void => {
+    known = message;
+    current.port.postMessage(message);
   };
-  const result = current.result.catch(again);
+
+  const again = async (error: unknown): Promise<IngestResponse> => {
+    if (isImageError(error)) throw error;
+    await rm(request.image, { force: true }); // what the dead worker had begun
+    if (isStopped) throw new ImageError('CANCELLED', 'the session was stopped', { reason: 'stop' }, { cause: error });
+    current = follow(pool, request, known.bytes);
+    tell(known);
+    return current.result;
+  };
+
+  const stop = async (): Promise<void> => {
+    isStopped = true;
+    current.port.postMessage({ kind: 'stop' } satisfies ToIngest);
+    const timer = setTimeout(() => void current.recycle(), stopMs);
+    await result.catch(() => undefined);
+    clearTimeout(timer);
+  };
+  const abort = (): void => void stop();
+
+  const result = current.result
+    .catch(again)
+    .catch(workerFailed)
+    .finally(() => signal.removeEventListener('abort', abort));
   result.catch(() => undefined); // whoever asked looks at `result`; a session that is stopped may have nobody
+  signal.addEventListener('abort', abort, { once: true });
+  if (signal.aborted) abort();
 
   return {
     result,
     grown(now) {
-      if (now - told < stepBytes) return;
-      told = now;
-      known = { kind: 'grown', bytes: now };
-      send(known);
+      if (now - known.bytes >= stepBytes) tell({ kind: 'grown', bytes: now });
     },
-    complete(now) {
-      known = { kind: 'complete', bytes: now };
-      send(known);
-    },
-    async stop() {
-      stopped = true;
-      send({ kind: 'stop' });
-      const timer = setTimeout(() => void current.recycle(), stopMs);
-      await result.catch(() => undefined);
-      clearTimeout(timer);
-    },
+    complete: (now) => tell({ kind: 'complete', bytes: now }),
+    stop,
   };
 }
 
-function follow(pool: Pool, { path, onManifest, ...request }: SessionRequest, bytes: number) {
+function follow(pool: Pick<Pool, 'run' | 'recycle'>, { path, ...request }: SessionRequest, bytes: number) {
   const { port1: port, port2 } = new MessageChannel();
   let threadId: number | undefined;
   port.on('message', (message: FromIngest) => {
-    switch (message.kind) {
-      case 'started':
-        threadId = message.threadId;
-        break;
-      case 'manifest':
-        onManifest?.(message.manifest);
-        break;
-    }
+    if (message.kind === 'started') threadId = message.threadId;
   });
   port.unref();
   const result = pool
