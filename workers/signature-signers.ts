@@ -11,10 +11,14 @@ export type Candidate = {
   readonly key: Key | Subkey;
 };
 
+/** Bytes, of versions 4 and 6. */
+const fingerprintLengths = [20, 32];
+
 /** The fingerprint that a signature names, else the key ID; lower-case hex, empty if it names none. */
 export function signerOf({ packet }: DetachedSignature): string {
   const fingerprint = packet.issuerFingerprint;
-  return fingerprint ? Buffer.from(fingerprint).toString('hex') : packet.issuerKeyID.toHex();
+  if (fingerprint && fingerprintLengths.includes(fingerprint.length)) return Buffer.from(fingerprint).toString('hex');
+  return packet.issuerKeyID.toHex();
 }
 
 /** Trusted keys that a signature names. More than one certificate may claim a subkey or share a key ID. */

@@ -153,6 +153,13 @@ test('a signature that names no key, or a wildcard, is by an unknown key', async
   t.true(hasCode(error, 'KEY_UNKNOWN'));
 });
 
+test('a signer of no sensible length is not repeated at length', async (t) => {
+  const { forger, trusted } = await setting;
+  const endless = { ...forger, fingerprint: 'ab'.repeat(10_000) };
+  const error = await t.throwsAsync(verify({ signature: forgeSignature(endless, archive), trusted }));
+  t.true(hasCode(error, 'KEY_UNKNOWN') && error.details.signers[0] === 'ab'.repeat(8), String(error));
+});
+
 test('an expired key beside a good one spoils nothing', async (t) => {
   const { gpg, fingerprint, trusted } = await setting;
   const expired = await gpg.createKey({ at: '20200101T000000', expires: '1y' });
