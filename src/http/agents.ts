@@ -72,7 +72,7 @@ export function openAgents(options: HttpOptions): Agents {
         ...headers,
         ...(proxy.authorization && { 'proxy-authorization': proxy.authorization }),
       };
-      // without a server name undici would ask an https proxy for the certificate of the Host header
+      // without a server name undici would connect anew to an https proxy for every other Host header
       const request = {
         origin: proxy.origin,
         method,

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { checkServerIdentity, type SecureContext } from 'node:tls';
+import type { SecureContext } from 'node:tls';
 
 import { buildConnector, errors } from 'undici';
 
@@ -22,19 +22,20 @@ export function createConnector(origin: URL, open: OpenSocket, wiring: Wiring): 
     timeout: 0, // one timer covers all stages
     allowH2: false,
     rejectUnauthorized: !wiring.insecureTls,
-    // --connect-to changes the address, never the name that the certificate has to bear
-    checkServerIdentity: (_, certificate) => checkServerIdentity(bareHost(origin), certificate),
     ...(origin.protocol === 'https:' && { secureContext: wiring.secureContext() }),
   });
+  // the name in the certificate is the URL's: neither an address of --connect-to nor a Host header on its way to a proxy
+  const { protocol, host, hostname, port } = origin;
+  const server = { protocol, host, hostname: hostname.replace(/^\[(.*)\]$/, '$1'), port };
 
-  async function connect(request: buildConnector.Options): Promise<Socket> {
+  async function connect(): Promise<Socket> {
     const late = new AbortController();
     const timeout = () => late.abort(new errors.ConnectTimeoutError());
     const timer = setTimeout(() => setImmediate(timeout), wiring.connectMs);
     const signal = AbortSignal.any([late.signal, wiring.closing]);
     try {
       const raw = await open(signal);
-      const socket = origin.protocol === 'https:' ? await secure(request, raw, signal) : raw;
+      const socket = origin.protocol === 'https:' ? await secure(raw, signal) : raw;
       wiring.onSocket(socket);
       return socket;
     } catch (error) {
@@ -45,14 +46,14 @@ export function createConnector(origin: URL, open: OpenSocket, wiring: Wiring): 
     }
   }
 
-  async function secure(request: buildConnector.Options, raw: Socket, signal: AbortSignal): Promise<Socket> {
+  async function secure(raw: Socket, signal: AbortSignal): Promise<Socket> {
     const { promise, resolve, reject } = Promise.withResolvers<Socket>();
     const stop = () => {
       raw.destroy();
       reject(signal.reason as Error); // both reasons are errors of ours
     };
     signal.addEventListener('abort', stop, { once: true });
-    startTls({ ...request, httpSocket: raw }, (error, socket) => (error ? reject(error) : resolve(socket)));
+    startTls({ ...server, httpSocket: raw }, (error, socket) => (error ? reject(error) : resolve(socket)));
     try {
       return await promise;
     } finally {
@@ -60,8 +61,8 @@ export function createConnector(origin: URL, open: OpenSocket, wiring: Wiring): 
     }
   }
 
-  return (request, callback) => {
-    connect(request).then(
+  return (_, callback) => {
+    connect().then(
       (socket) => callback(null, socket),
       (error: unknown) => callback(connectFailure(error), null),
     );
@@ -78,8 +79,4 @@ const failureName = 'ConnectFailure';
 /** What made connecting fail, however many connectors it passed through. */
 export function connectCause(error: unknown): unknown {
   return error instanceof Error && error.name === failureName ? connectCause(error.cause) : error;
-}
-
-function bareHost({ hostname }: URL): string {
-  return hostname.replace(/^\[(.*)\]$/, '$1');
 }

@@ -34,7 +34,10 @@ export function networkError(error: unknown, url: string, timeouts: HttpTimeouts
     const message = `the body ended after ${received} of ${expected} bytes`;
     return new ImageError('LENGTH_MISMATCH', message, { ...shown, expected, received }, { cause: error });
   }
-  if (code === '') return error;
+  if (/^UND_ERR_(CLOSED|DESTROYED)$/.test(code)) {
+    return new ImageError('CANCELLED', 'the http client was closed', { reason: 'closed' }, { cause: error });
+  }
+  if (!networkCodes.test(code)) return error;
   const message = `${problems[code] ?? show(error.message || code)} (${host(url)})`;
   return new ImageError('NETWORK', message, { ...shown, reason: code }, { cause: error });
 }
@@ -75,6 +78,9 @@ const certificates: Readonly<Record<string, string>> = {
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: unknownAuthority,
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: unknownAuthority,
 };
+
+/** What the system and undici call failures of a connection; other codes are those of bugs. */
+const networkCodes = /^(E(?!RR_)[A-Z0-9_]+|UND_ERR_(SOCKET|RES_CONTENT_LENGTH_MISMATCH))$/;
 
 const cut = 'the connection was cut';
 

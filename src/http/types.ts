@@ -1,4 +1,4 @@
-/** The strong validator of a body. @see rules.md H4 */
+/** The strong validator of a body. @see docs/rules.md H4 */
 export type Validator = { readonly kind: 'etag' | 'last-modified'; readonly value: string };
 
 /** Header names are lower case; repeated ones are lists, as the wire had them. */

@@ -1,16 +1,22 @@
-import { createServer, request as httpRequest } from 'node:http';
+import { createServer as createHttpServer, request as httpRequest, type RequestListener } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import { connect, type Socket } from 'node:net';
 
+import { makeCertificate } from './certificates.ts';
 import { listen, type Teardown } from './server.ts';
 
 export type TestProxy = {
   readonly url: string;
+  /** PEM text of the authority behind its certificate; empty for http. */
+  readonly ca: string;
   readonly port: number;
   /** `CONNECT host:port` or `GET http://…`, and what authorized it. */
   readonly requests: readonly { readonly line: string; readonly authorization: string | undefined }[];
 };
 
 export type ProxyOptions = {
+  /** It is itself spoken to over TLS. */
+  readonly https?: boolean;
   /** `user:password` that it wants. */
   readonly credentials?: string;
   /** Where it connects instead of where it is asked to. */
@@ -23,7 +29,7 @@ export type ProxyOptions = {
 export async function startProxy(t: Teardown, options: ProxyOptions = {}): Promise<TestProxy> {
   const requests: { line: string; authorization: string | undefined }[] = [];
   const wanted = options.credentials && `Basic ${Buffer.from(options.credentials).toString('base64')}`;
-  const server = createServer((request, response) => {
+  const listener: RequestListener = (request, response) => {
     const authorization = request.headers['proxy-authorization'];
     requests.push({ line: `${request.method} ${request.url}`, authorization });
     if (wanted && authorization !== wanted) {
@@ -45,7 +51,9 @@ export async function startProxy(t: Teardown, options: ProxyOptions = {}): Promi
     });
     onward.on('error', () => response.writeHead(502).end());
     onward.end();
-  });
+  };
+  const tls = options.https ? await makeCertificate(['127.0.0.1']) : undefined;
+  const server = tls ? createHttpsServer(tls, listener) : createHttpServer(listener);
   server.on('connect', (request, near: Socket) => {
     const authorization = request.headers['proxy-authorization'];
     requests.push({ line: `CONNECT ${request.url}`, authorization });
@@ -62,7 +70,7 @@ export async function startProxy(t: Teardown, options: ProxyOptions = {}): Promi
     far.pipe(near);
   });
   const { port } = await listen(t, server);
-  return { url: `http://127.0.0.1:${port}`, port, requests };
+  return { url: `${tls ? 'https' : 'http'}://127.0.0.1:${port}`, ca: tls?.ca ?? '', port, requests };
 }
 
 function cutAfter(socket: Socket, bytes: number): void {

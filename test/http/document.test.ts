@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+
 import test from 'ava';
 
 import { hasCode } from '../../src/errors.ts';
@@ -83,4 +85,15 @@ test('connections are used again, after answers nobody wanted too', async (t) =>
     await t.throwsAsync(http.getDocument({ url: `${server.url}/a`, limit, statuses: [200] }, signal));
   }
   t.true(ports.size <= 2); // a connection takes a turn of the event loop to become free
+});
+
+test('an answer that nobody wants and that does not end is cut', async (t) => {
+  let closed: Promise<unknown> | undefined;
+  const server = await startRawServer(t, (socket) => {
+    closed = once(socket, 'close');
+    socket.write('HTTP/1.1 404 Not Found\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n');
+  });
+  const http = openTestHttp(t);
+  await t.throwsAsync(http.getDocument({ url: server.url, limit, statuses: [200] }, signal), { code: 'HTTP_STATUS' });
+  await t.notThrowsAsync(closed ?? Promise.reject(new Error('no connection')));
 });

@@ -32,6 +32,17 @@ test('http is forwarded; the password stays with the proxy', async (t) => {
   t.like(server.requests[0]?.headers, { 'proxy-authorization': undefined, host: `127.0.0.1:${server.port}` });
 });
 
+test('a proxy may be spoken to over TLS, for tunnels and for what it forwards', async (t) => {
+  const secure = await startServer(t, { '/': { body: 'yes' } }, { https: true, names: ['example.com'] });
+  const plain = await startServer(t, { '/': { body: 'yes' } });
+  const proxy = await startProxy(t, { https: true, toPort: secure.port });
+  const forwarder = await startProxy(t, { https: true, toPort: plain.port });
+  const http = openTestHttp(t, { ca: [proxy.ca], proxy: { http: forwarder.url, https: proxy.url } });
+  t.is((await http.getDocument(page('https://example.com/'), signal)).status, 200);
+  t.is((await http.getDocument(page('http://example.com/'), signal)).status, 200);
+  t.is(plain.requests[0]?.headers.host, 'example.com');
+});
+
 test('downloads use the proxy with TLS checks off too', async (t) => {
   const server = await startServer(t, { '/': { body: 'yes' } }, { https: true });
   const proxy = await startProxy(t);

@@ -118,6 +118,15 @@ test('closing takes no time, whatever hangs', async (t) => {
   t.true(performance.now() - started < 1000);
 });
 
+test('after closing nothing more is asked', async (t) => {
+  const server = await startServer(t, {});
+  const http = openTestHttp(t);
+  await http.close();
+  const error = await t.throwsAsync(http.download({ url: server.url, sink: memorySink() }, signal));
+  t.true(hasCode(error, 'CANCELLED'), `${error}`);
+  t.is(server.requests.length, 0);
+});
+
 test('an abort is prompt in every phase', async (t) => {
   const silent = await startRawServer(t, () => undefined);
   const { port } = await listen(t, createServer());
