@@ -12,7 +12,7 @@ const key = 'ab'.repeat(20);
 async function closedStore(t: ExecutionContext) {
   const { store } = await storeContext(t);
   const signed = await putImage(store, { name: 'example.com/app', version: '1.0', size: 5000 }, { verified: [key] });
-  for (let seed = 0; seed < 20; seed++) await putImage(store, { name: 'example.com/many', size: 100, seed });
+  for (let seed = 0; seed < 7; seed++) await putImage(store, { name: 'example.com/many', size: 100, seed });
   await store.close();
   return { signed, store, image: (...args: string[]) => runHere(['image', ...args, '--dir', store.dir]) };
 }
@@ -28,9 +28,9 @@ test('an index that is no database is set aside, and its images are listed again
   t.is(repaired.code, 0);
   t.regex(
     repaired.stderr,
-    /^warning: the index was damaged and is now .*; 21 images are listed again, as not verified\n$/,
+    /^warning: the index was damaged and is now .*; 8 images are listed again, as not verified\n$/,
   );
-  t.regex(repaired.stdout, /^checked 21 images \(.*\): all sound\n$/);
+  t.regex(repaired.stdout, /^checked 8 images \(.*\): all sound\n$/);
   t.true((await readdir(store.dir)).some((name) => name.startsWith('index.sqlite.damaged-')));
 
   const shown = await image('show', 'example.com/app:1.0', '--output=json');
@@ -42,21 +42,20 @@ test('a blob that is not what it is named for is not listed again, and is swept'
   await writeFile(join(store.dir, 'index.sqlite'), 'x'.repeat(8192));
   await damageFile(store.blobPath(signed.imageId), 'flip', 2000);
   await writeFile(store.blobPath(signed.imageId).replace(/.{128}$/, 'f'.repeat(128)), 'no image');
-  t.regex((await image('verify', '--repair')).stdout, /^checked 20 images .*unreferenced files: 2\n$/);
-  t.regex((await image('verify')).stdout, /^checked 20 images \([^)]*\): all sound\n$/);
+  t.regex((await image('verify', '--repair')).stdout, /^checked 7 images .*unreferenced files: 2\n$/);
+  t.regex((await image('verify')).stdout, /^checked 7 images \([^)]*\): all sound\n$/);
 });
 
 test('whatever page of the index is overwritten, a repair brings every image back', async (t) => {
   const { store, image } = await closedStore(t);
   const index = join(store.dir, 'index.sqlite');
-  const { size } = await stat(index);
-  for (let page = 0; page < size / 4096; page += Math.ceil(size / 4096 / 6)) {
+  const pages = (await stat(index)).size / 4096;
+  for (const page of new Set([0, 1, 2, pages - 1])) {
     const file = await open(index, 'r+');
     await file.write(Buffer.alloc(4096, 0xa5), 0, 4096, page * 4096);
     await file.close();
-    t.is((await image('verify', '--repair')).code, 0, `page ${page}`);
-    const { stdout, code } = await image('verify', '--output=json');
+    const { code, stdout } = await image('verify', '--repair');
     t.is(code, 0, `page ${page}`);
-    t.like(JSON.parse(stdout), { checked: 21, damaged: [], unreferenced: 0 }, `page ${page}`);
+    t.regex(stdout, /^checked 8 images \([^)]*\): all sound\n$/, `page ${page}`);
   }
 });

@@ -13,7 +13,7 @@ import { putImage, storeContext, temporaryDirectory } from '../helpers/stored.ts
 
 const never = new AbortController().signal;
 /** Raise it for a long run. */
-const flips = Number(process.env['LONGSHORE_FLIPS'] ?? 60);
+const flips = Number(process.env['LONGSHORE_FLIPS'] ?? 30);
 type Context = Awaited<ReturnType<typeof storeContext>>;
 
 test('a sound store has nothing to report', async (t) => {
