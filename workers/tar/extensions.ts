@@ -1,5 +1,5 @@
 import type { EntryKind, ExtensionKind, Header } from './header.ts';
-import { checkGlobalPax, parsePax, type PaxRecords } from './pax.ts';
+import { parseGlobalPax, parsePax, type PaxAttributes, type PaxRecords } from './pax.ts';
 import { invalid, overLimit } from './refuse.ts';
 import type { Body } from './tar-frames.ts';
 import type { TarEntry } from './tar-reader.ts';
@@ -26,6 +26,7 @@ const octalMaximum = 0o77777777777;
  */
 export function createExtensions(headerBytes: number): Extensions {
   let kept: Kept = {};
+  let globals: PaxAttributes = {};
 
   return {
     read(header, kind) {
@@ -37,7 +38,11 @@ export function createExtensions(headerBytes: number): Extensions {
       return {
         size,
         piece: (piece) => pieces.push(Buffer.from(piece)),
-        done: () => (kept = { ...kept, ...parseExtension(kind, Buffer.concat(pieces), header) }),
+        done: () => {
+          const bytes = Buffer.concat(pieces);
+          if (kind === 'pax-global') globals = { ...globals, ...parseGlobalPax(bytes, header) };
+          else kept = { ...kept, ...parseExtension(kind, bytes, header) };
+        },
       };
     },
     apply(header, kind) {
@@ -49,7 +54,9 @@ export function createExtensions(headerBytes: number): Extensions {
         throw invalid('A5', `a ${kind} with a size`, { path, offset: header.offset });
       }
       const linkPath = pax.linkPath ?? link ?? header.linkPath;
-      return { kind, path, linkPath, size: kind === 'file' ? size : 0, offset: header.offset };
+      const { uid, gid, mtime } = { ...header.attributes, ...globals, ...pax };
+      const attributes = { ...header.attributes, uid, gid, mtime };
+      return { kind, path, linkPath, size: kind === 'file' ? size : 0, attributes, offset: header.offset };
     },
     pending: () => Object.keys(kept).length > 0,
   };
@@ -67,13 +74,10 @@ function isAlone(kind: ExtensionKind, { pax, name, link }: Kept): boolean {
   }
 }
 
-function parseExtension(kind: ExtensionKind, bytes: Buffer, header: Header): Kept {
+function parseExtension(kind: Exclude<ExtensionKind, 'pax-global'>, bytes: Buffer, header: Header): Kept {
   switch (kind) {
     case 'pax':
       return { pax: parsePax(bytes, header) };
-    case 'pax-global':
-      checkGlobalPax(bytes, header);
-      return {};
     case 'gnu-name':
       return { name: parseLongText(bytes, header) };
     case 'gnu-link':

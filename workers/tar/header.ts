@@ -1,5 +1,5 @@
 import { readNumber, readOctal } from './numbers.ts';
-import { invalid } from './refuse.ts';
+import { invalid, type Suspect } from './refuse.ts';
 
 export const blockBytes = 512;
 
@@ -7,6 +7,18 @@ export type EntryKind = 'file' | 'hard-link' | 'symlink' | 'character-device' | 
 
 /** Headers that only say something about the entry behind them, or about all entries. */
 export type ExtensionKind = 'pax' | 'pax-global' | 'gnu-name' | 'gnu-link';
+
+/** What an extraction gives an entry beside its content. Numbers are as the archive has them, whatever they are good for. */
+export type Attributes = {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Seconds since the epoch, perhaps with a fraction. */
+  readonly mtime: number;
+  /** Of a device. */
+  readonly major: number;
+  readonly minor: number;
+};
 
 /** One header block. Paths are latin1 text, one character a byte, so that comparing them compares bytes. */
 export type Header = {
@@ -16,6 +28,7 @@ export type Header = {
   readonly linkPath: string;
   /** As the size field says, whether or not bytes follow. */
   readonly size: number;
+  readonly attributes: Attributes;
   /** Of the block in the tar. */
   readonly offset: number;
 };
@@ -45,27 +58,6 @@ const unsupported: ReadonlyMap<string, string> = new Map([
   ['X', 'a Solaris extended header'],
 ]);
 
-type Field = readonly [name: string, start: number, length: number];
-const common: readonly Field[] = [
-  ['mode', 100, 8],
-  ['uid', 108, 8],
-  ['gid', 116, 8],
-  ['mtime', 136, 12],
-];
-const devices: readonly Field[] = [
-  ['devmajor', 329, 8],
-  ['devminor', 337, 8],
-];
-const times: readonly Field[] = [
-  ['atime', 345, 12],
-  ['ctime', 357, 12],
-];
-const numbers: Readonly<Record<Header['format'], readonly Field[]>> = {
-  v7: common,
-  ustar: [...common, ...devices],
-  gnu: [...common, ...devices, ...times],
-};
-
 /**
  * @param block - exactly 512 bytes, not all zero.
  * @throws ARCHIVE_INVALID
@@ -75,12 +67,13 @@ export function parseHeader(block: Buffer, offset: number): Header {
   if (readOctal(block, 148, 8) !== checksum(block)) throw invalid('A4', 'a header with a wrong checksum', { offset });
   const format = readFormat(block, offset);
   const path = readPath(block, format, offset);
-  checkNumbers(block, format, { path, offset });
+  const attributes = readAttributes(block, format, { path, offset });
   const size = readNumber(block, 124, 12);
   if (size === undefined || size < 0) throw invalid('A4', 'a header without a usable size', { path, offset });
   const kind = readKind(block, path, offset);
   const isLink = kind === 'hard-link' || kind === 'symlink';
-  return { kind, format, path, linkPath: isLink ? readText(block, 157, 100, offset) : '', size, offset };
+  const linkPath = isLink ? readText(block, 157, 100, offset) : '';
+  return { kind, format, path, linkPath, size, attributes, offset };
 }
 
 /** The sum of all bytes, those of the checksum itself counted as spaces. */
@@ -120,11 +113,22 @@ function readText(block: Buffer, start: number, length: number, offset: number):
   return text.slice(0, end);
 }
 
-function checkNumbers(block: Buffer, format: Header['format'], suspect: { path: string; offset: number }): void {
-  for (const [name, start, length] of numbers[format]) {
-    if (readNumber(block, start, length) === undefined)
-      throw invalid('A4', `a header whose ${name} is no number`, suspect);
+/** Every number of the header, those that nobody uses too, is one. */
+function readAttributes(block: Buffer, format: Header['format'], suspect: Suspect): Attributes {
+  const read = (name: string, start: number, length: number): number => {
+    const number = readNumber(block, start, length);
+    if (number === undefined) throw invalid('A4', `a header whose ${name} is no number`, suspect);
+    return number;
+  };
+  const [mode, uid, gid] = [read('mode', 100, 8), read('uid', 108, 8), read('gid', 116, 8)];
+  const mtime = read('mtime', 136, 12);
+  if (format === 'v7') return { mode, uid, gid, mtime, major: 0, minor: 0 };
+  const [major, minor] = [read('devmajor', 329, 8), read('devminor', 337, 8)];
+  if (format === 'gnu') {
+    read('atime', 345, 12);
+    read('ctime', 357, 12);
   }
+  return { mode, uid, gid, mtime, major, minor };
 }
 
 function readKind(block: Buffer, path: string, offset: number): Header['kind'] {

@@ -1,7 +1,15 @@
+import type { Attributes } from './header.ts';
 import { invalid, type Suspect } from './refuse.ts';
 
 /** What a pax header changes about the entry behind it. Paths are latin1 text. */
-export type PaxRecords = { readonly path?: string; readonly linkPath?: string; readonly size?: number };
+export type PaxRecords = PaxAttributes & {
+  readonly path?: string;
+  readonly linkPath?: string;
+  readonly size?: number;
+};
+
+/** What a global pax header may state as well. */
+export type PaxAttributes = Partial<Pick<Attributes, 'uid' | 'gid' | 'mtime'>>;
 
 const whole = /^-?[0-9]+$/;
 const seconds = /^-?[0-9]+(\.[0-9]*)?$/;
@@ -31,19 +39,27 @@ export function parsePax(bytes: Buffer, suspect: Suspect): PaxRecords {
   }
   const path = values.get('path');
   const linkPath = values.get('linkpath');
-  const size = values.get('size');
-  return { ...(path && { path }), ...(linkPath && { linkPath }), ...(size && { size: Number(size) }) };
+  const [size, uid, gid, mtime] = ['size', 'uid', 'gid', 'mtime'].map((key) => values.get(key));
+  return {
+    ...(path && { path }),
+    ...(linkPath && { linkPath }),
+    ...(size && { size: Number(size) }),
+    ...(uid && { uid: Number(uid) }),
+    ...(gid && { gid: Number(gid) }),
+    ...(mtime && { mtime: Number(mtime) }),
+  };
 }
 
 /**
  * A global header is taken when it changes nothing that decides which entries there are: some readers apply such
  * records, others do not.
  */
-export function checkGlobalPax(bytes: Buffer, suspect: Suspect): void {
-  const { path, linkPath, size } = parsePax(bytes, suspect);
+export function parseGlobalPax(bytes: Buffer, suspect: Suspect): PaxAttributes {
+  const { path, linkPath, size, ...attributes } = parsePax(bytes, suspect);
   if (path !== undefined || linkPath !== undefined || size !== undefined) {
     throw invalid('A6', 'a global pax header that sets paths or sizes', suspect);
   }
+  return attributes;
 }
 
 function* records(bytes: Buffer, suspect: Suspect): Generator<readonly [key: string, value: string]> {

@@ -18,18 +18,23 @@ export type ArchiveChecker<Manifest> = {
 };
 type Content = Omit<Body, 'size'>;
 
+/** Says who takes the content of an entry, whose path is `rootfs` or below it. The entry has passed every check. */
+export type OnChecked = (entry: TarEntry, path: string) => Content | undefined;
+
 /**
  * Checks that a tar is an image: one manifest, one rootfs, everything else below it, each path once, nothing that
  * leads an extractor astray. Memory does not depend on the size of the archive.
  *
  * @param readManifest - gets the manifest's bytes as soon as they have been read; what it throws ends the check.
+ * @param onEntry - gets the other entries, for those who do more than check.
  * @returns a checker whose calls throw ARCHIVE_INVALID and LIMIT_EXCEEDED. Directories that only show in the paths below
  * them count as entries.
  * @see docs/rules.md A3 to A12
  */
 export function createArchiveChecker<Manifest>(
   limits: CheckerLimits,
-  readManifest: (bytes: Buffer) => Manifest,
+  readManifest: (bytes: Buffer, entry: TarEntry) => Manifest,
+  onEntry: OnChecked = () => undefined,
 ): ArchiveChecker<Manifest> {
   const paths = createPathSet();
   let manifest: { readonly value: Manifest } | undefined;
@@ -67,12 +72,12 @@ export function createArchiveChecker<Manifest>(
         if (paths.get(path)) throw invalid('A9', 'a second rootfs', entry);
         if (entry.kind !== 'directory') throw invalid('A9', 'a rootfs that is no directory', entry);
         addEntry(path, 'directory', entry);
-        return undefined;
+        return onEntry(entry, path);
       default:
         checkBelowRootfs(path, entry);
         addParents(path, entry);
         addEntry(path, readStanding(entry), entry);
-        return undefined;
+        return onEntry(entry, path);
     }
   }
 
@@ -85,7 +90,7 @@ export function createArchiveChecker<Manifest>(
     const pieces: Buffer[] = [];
     return {
       piece: (piece) => pieces.push(Buffer.from(piece)),
-      done: () => (manifest = { value: readManifest(Buffer.concat(pieces)) }),
+      done: () => (manifest = { value: readManifest(Buffer.concat(pieces), entry) }),
     };
   }
 

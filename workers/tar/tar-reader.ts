@@ -1,5 +1,5 @@
 import { createExtensions } from './extensions.ts';
-import { parseHeader, type EntryKind } from './header.ts';
+import { parseHeader, type Attributes, type EntryKind } from './header.ts';
 import { invalid } from './refuse.ts';
 import { createTarFrames, type Body, type TarFrames } from './tar-frames.ts';
 
@@ -10,6 +10,7 @@ export type TarEntry = {
   readonly linkPath: string;
   /** Bytes of content that follow; only files have any. */
   readonly size: number;
+  readonly attributes: Attributes;
   /** Of the entry's own header in the tar. */
   readonly offset: number;
 };
