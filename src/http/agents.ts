@@ -8,7 +8,7 @@ import { createConnector, type Wiring } from './connector.ts';
 import { parseDenyNet } from './deny-net.ts';
 import { directly, throughTunnel } from './open-socket.ts';
 import { parseProxies } from './proxy.ts';
-import type { HttpOptions, TransportRequest } from './types.ts';
+import type { HttpOptions, TlsMaterial, TransportRequest } from './types.ts';
 
 /** The connections to origins and to proxies. */
 export type Agents = {
@@ -53,20 +53,23 @@ export function openAgents(options: HttpOptions): Agents {
       const url = new URL(origin);
       const [target, proxy] = [targetOf(url, connectTo), proxyFor(url)];
       const open = proxy ? throughTunnel(target, proxy, proxies, denyNet) : directly(target, denyNet);
-      return new Pool(url, { ...settings, connect: createConnector(url, open, wiring) });
+      const material = options.tlsFor?.(url.host);
+      const own = material && { ...wiring, secureContext: lazySecureContext(options.ca, material) };
+      return new Pool(url, { ...settings, connect: createConnector(url, open, own ?? wiring) });
     },
   });
   const forwarder = (url: URL) => (url.protocol === 'http:' ? proxyFor(url) : undefined);
 
   return {
-    dispatch({ method, url, headers }, handler) {
-      const { origin, host, pathname, search, href } = new URL(url);
-      const proxy = forwarder(new URL(url));
+    dispatch({ method, url, headers, content = null }, handler) {
+      const asked = new URL(url);
+      const { origin, host, pathname, search, href } = asked;
+      const proxy = forwarder(asked);
       if (!proxy) {
-        origins.dispatch({ origin, method, path: pathname + search, headers }, handler);
+        origins.dispatch({ origin, method, path: pathname + search, headers, body: content }, handler);
         return;
       }
-      denyNet?.check(targetOf(new URL(url), []).host);
+      denyNet?.check(targetOf(asked, []).host);
       const forwarded = {
         host,
         ...headers,
@@ -78,6 +81,7 @@ export function openAgents(options: HttpOptions): Agents {
         method,
         path: href,
         headers: forwarded,
+        body: content,
         servername: proxy.origin.hostname,
       };
       proxies.dispatch(request, handler);
@@ -93,7 +97,16 @@ export function openAgents(options: HttpOptions): Agents {
 }
 
 /** Made at the first https connection: to read the roots takes a while. */
-function lazySecureContext(ca: readonly string[] = []): () => SecureContext {
+function lazySecureContext(
+  ca: readonly string[] = [],
+  material: TlsMaterial = { ca: [], pairs: [] },
+): () => SecureContext {
+  const more = [...ca, ...material.ca];
+  const { pairs } = material;
   let context: SecureContext | undefined;
-  return () => (context ??= createSecureContext(ca.length > 0 ? { ca: [...getCACertificates('default'), ...ca] } : {}));
+  return () =>
+    (context ??= createSecureContext({
+      ...(more.length > 0 && { ca: [...getCACertificates('default'), ...more] }),
+      ...(pairs.length > 0 && { cert: pairs.map(({ cert }) => cert), key: pairs.map(({ key }) => key) }),
+    }));
 }

@@ -10,16 +10,16 @@ import type { Document, DocumentRequest } from './types.ts';
  * @throws ImageError HTTP_STATUS for a status not asked for, LIMIT_EXCEEDED, and what networks do.
  */
 export function getDocument(context: HttpContext, request: DocumentRequest, signal: AbortSignal): Promise<Document> {
-  const { method = 'GET', url, headers = {}, observer, retries = context.options.retries } = request;
-  const ask = { method, url, headers };
+  const { method = 'GET', url, headers = {}, observer, retries = context.options.retries, onRefusal } = request;
+  const ask = { ...request, method, headers };
   const attempt = () =>
     withAnswer(
       context,
       ask,
       observer,
       async (answer) => {
-        if (!request.statuses.includes(answer.status)) throw statusError(answer, context.clock.now());
-        if (method === 'GET') checkLimit(contentLength(answer.headers) ?? 0, request.limit);
+        if (!request.statuses.includes(answer.status)) throw await statusError(answer, context.clock.now(), onRefusal);
+        if (method !== 'HEAD') checkLimit(contentLength(answer.headers) ?? 0, request.limit);
         const body = await collect(answer.body, request.limit);
         return { status: answer.status, headers: answer.headers, url: answer.url, body };
       },

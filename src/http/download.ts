@@ -20,10 +20,10 @@ export function download(context: HttpContext, request: DownloadRequest, signal:
     context,
     { url, retries: context.options.retries, observer },
     async (progress) => {
-      const first = await attempt(context, request, transfer, progress, signal);
-      const result = first === 'start-over' ? await attempt(context, request, transfer, progress, signal) : first;
-      if (result === 'start-over') throw new TypeError('a download starts over once');
-      return result;
+      for (;;) {
+        const result = await attempt(context, request, transfer, progress, signal);
+        if (result !== 'start-over') return result; // which comes once at most
+      }
     },
     signal,
   );
@@ -31,15 +31,16 @@ export function download(context: HttpContext, request: DownloadRequest, signal:
 
 async function attempt(
   context: HttpContext,
-  { url, headers, known, observer }: DownloadRequest,
+  request: DownloadRequest,
   transfer: Transfer,
   progress: () => void,
   signal: AbortSignal,
 ): Promise<Downloaded | 'start-over'> {
+  const { headers, known, observer, onRefusal } = request;
   const asked = transfer.ask();
   return withAnswer(
     context,
-    { method: 'GET', url, headers: { ...headers, ...headersFor(asked, known) } },
+    { ...request, method: 'GET', headers: { ...headers, ...headersFor(asked, known) } },
     observer,
     async (answer) => {
       const verdict = judge(asked, answer.status, answer.headers);
@@ -53,9 +54,9 @@ async function attempt(
           return { kind: 'not-modified', freshness: { ...known, ...freshnessOf(answer.headers) } };
         case 'start-over':
           if (transfer.startOver(verdict.mayResumeLater)) return 'start-over';
-          throw statusError(answer, context.clock.now());
+          throw await statusError(answer, context.clock.now(), onRefusal);
         case 'refused':
-          throw statusError(answer, context.clock.now());
+          throw await statusError(answer, context.clock.now(), onRefusal);
       }
     },
     signal,

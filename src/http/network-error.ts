@@ -21,13 +21,10 @@ export function networkError(error: unknown, url: string, timeouts: HttpTimeouts
   if (certificate !== undefined) {
     return new ImageError('TLS', `${certificate} (${host(url)})`, { ...shown, reason: code }, { cause: error });
   }
-  if (progress === undefined && isMalformed(code, error)) {
+  if (isMalformed(code, error, progress)) {
     const what = code === 'UND_ERR_HEADERS_OVERFLOW' ? 'headers of more than 64 KiB' : show(error.message);
-    return new ImageError('RESPONSE_INVALID', `not a proper HTTP response: ${what}`, shown, { cause: error });
-  }
-  if (progress && code === parserCode) {
-    const message = `malformed HTTP body after ${progress.received} bytes: ${show(error.message)}`;
-    return new ImageError('RESPONSE_INVALID', message, shown, { cause: error });
+    const where = progress ? `, after ${progress.received} bytes of the body` : '';
+    return new ImageError('RESPONSE_INVALID', `not a proper HTTP response${where}: ${what}`, shown, { cause: error });
   }
   if (progress?.expected !== undefined && /^UND_ERR_(RES_CONTENT_LENGTH_MISMATCH|SOCKET)$/.test(code)) {
     const { expected, received } = progress;
@@ -54,9 +51,11 @@ function timeout(url: string, what: string, waitedMs: number, cause: Error): Ima
   return new ImageError('TIMEOUT', `${what} within ${waitedMs / 1000} s`, { url, waitedMs }, { cause });
 }
 
-function isMalformed(code: string, error: Error): boolean {
+function isMalformed(code: string, error: Error, progress: Progress): boolean {
+  if (code === parserCode || code === 'UND_ERR_HEADERS_OVERFLOW') return true;
+  if (progress) return false;
   if (code === 'UND_ERR_SOCKET') return /^bad (response|upgrade)$/.test(error.message);
-  return code === parserCode || code === 'UND_ERR_HEADERS_OVERFLOW' || code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH';
+  return code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH'; // two lengths, read as one
 }
 
 function certificateProblem(code: string): string | undefined {

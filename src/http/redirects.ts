@@ -4,14 +4,10 @@ import { show } from '../image/show.ts';
 import type { HttpContext } from './context.ts';
 import { withExchange } from './exchange.ts';
 import { headerOf } from './headers.ts';
-import type { Headers, HttpObserver, TransportResponse } from './types.ts';
+import type { Headers, HttpObserver, RequestOptions, TransportRequest, TransportResponse } from './types.ts';
 
-export type Ask = {
-  readonly method: 'GET' | 'HEAD';
-  readonly url: string;
-  /** Lower-case names. */
-  readonly headers: Readonly<Record<string, string>>;
-};
+/** Header names are lower case. */
+export type Ask = TransportRequest & Pick<RequestOptions, 'ownCredentials' | 'redirects'>;
 
 /** `url` is the last one of the chain. */
 export type Answer = TransportResponse & { readonly url: string };
@@ -42,7 +38,12 @@ export async function withAnswer<T>(
     }
     const here = url;
     observer?.onRequest?.(showUrl(here.href));
-    const request = { method: ask.method, url: here.href, headers: headersFor(context, here, headers) };
+    const request = {
+      method: ask.method,
+      url: here.href,
+      headers: headersFor(context, here, headers, ask.ownCredentials),
+      ...(ask.content !== undefined && { content: ask.content }),
+    };
     const hop = await withExchange<Hop<T>>(
       context,
       request,
@@ -53,6 +54,7 @@ export async function withAnswer<T>(
       signal,
     );
     if (hop.kind === 'done') return hop.value;
+    if (!mayLead(ask.redirects, url, hop.url)) throw refused(url, 'a redirect of what may not be redirected', hop.url);
     if (hop.url.origin !== url.origin) headers = withoutSecrets(headers);
     url = hop.url;
   }
@@ -68,6 +70,10 @@ export function redirectTarget(from: URL, headers: Headers, visited: ReadonlySet
   if (why !== undefined) throw refused(from, why, to);
   to.hash = '';
   return to;
+}
+
+function mayLead(redirects: Ask['redirects'], from: URL, to: URL): boolean {
+  return redirects === undefined || (redirects === 'same-origin' && from.origin === to.origin);
 }
 
 function reasonToRefuse(from: URL, to: URL, visited: ReadonlySet<string>): string | undefined {
@@ -94,11 +100,16 @@ function firstUrl(text: string): URL {
   return url;
 }
 
-function headersFor({ options }: HttpContext, url: URL, headers: Ask['headers']): Record<string, string> {
+function headersFor(
+  { options }: HttpContext,
+  url: URL,
+  headers: Ask['headers'],
+  ownCredentials = false,
+): Record<string, string> {
   return {
     'user-agent': options.userAgent,
     'accept-encoding': 'identity', // what is on the wire is the file: docs/rules.md H9
-    ...(url.protocol === 'https:' && lowerCase(options.credentials(url) ?? {})),
+    ...(url.protocol === 'https:' && !ownCredentials && lowerCase(options.credentials(url) ?? {})),
     ...headers,
   };
 }

@@ -3,10 +3,38 @@ import { showUrl } from '../image/show-url.ts';
 import { headerOf } from './headers.ts';
 import type { Answer } from './redirects.ts';
 import { parseRetryAfter } from './retry.ts';
+import type { RequestOptions } from './types.ts';
 
-/** An answer whose status is no answer to what was asked. @param nowMs - milliseconds since the epoch, for Retry-After. */
-export function statusError({ status, headers, url }: Answer, nowMs: number): ImageError {
+/** What is read of the body of an answer that was not asked for. @see docs/rules.md R4 */
+const refusalBytes = 16 * 1024;
+
+/**
+ * The error for an answer whose status is no answer to what was asked.
+ *
+ * @param nowMs - milliseconds since the epoch, for Retry-After.
+ */
+export async function statusError(
+  { status, headers, url, body }: Answer,
+  nowMs: number,
+  onRefusal: RequestOptions['onRefusal'],
+): Promise<ImageError<'HTTP_STATUS'>> {
+  const said = onRefusal?.({ url, status, headers, body: await beginning(body) });
   const retryAfterMs = parseRetryAfter(headerOf(headers, 'retry-after'), nowMs);
   const details = { url: showUrl(url), status, ...(retryAfterMs !== undefined && { retryAfterMs }) };
-  return new ImageError('HTTP_STATUS', `the server answered ${status}`, details);
+  return new ImageError('HTTP_STATUS', `the server answered ${status}${said ? `: ${said}` : ''}`, details);
+}
+
+async function beginning(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of body) {
+      chunks.push(chunk);
+      bytes += chunk.byteLength;
+      if (bytes >= refusalBytes) break;
+    }
+  } catch {
+    // the status is what counts
+  }
+  return Buffer.concat(chunks).subarray(0, refusalBytes);
 }

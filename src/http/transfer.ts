@@ -21,7 +21,7 @@ export type Transfer = {
 
 export function createTransfer(
   { options, limiter }: HttpContext,
-  { sink, known, immutable = false, onStart, onProgress }: DownloadRequest,
+  { sink, known, immutable = false, size, onStart, onProgress }: DownloadRequest,
   signal: AbortSignal,
 ): Transfer {
   const isKnown = known?.etag !== undefined || known?.lastModified !== undefined;
@@ -44,12 +44,19 @@ export function createTransfer(
     await sink.restart({ ...(validator && { validator }), ...(total !== undefined && { total }) });
   }
 
+  function checkSize(found: number): void {
+    if (size === undefined || found === size) return;
+    const message = `a body of ${found} bytes where one of ${size} is wanted`;
+    throw new ImageError('SIZE_MISMATCH', message, { asked: size, found });
+  }
+
   async function receive({ body, url }: Answer, total: number | undefined, progress: () => void): Promise<void> {
     await onStart?.({ ...(total !== undefined && { total }), resumedFrom: sink.bytes });
     responses += 1;
     let bytes = sink.bytes;
     const check = (more: number) => {
       bytes += more;
+      if (size !== undefined && bytes > size) checkSize(bytes);
       if (total !== undefined && bytes > total) {
         [fromStart, mayResume] = [true, false];
         throw lengthMismatch(url, total, bytes);
@@ -90,12 +97,15 @@ export function createTransfer(
       return true;
     },
     async take(answer, verdict, progress) {
-      checkLimit(verdict.total ?? 0);
-      if (verdict.kind === 'whole') await restart(verdict);
-      await receive(answer, verdict.total, progress);
+      const total = verdict.total ?? size;
+      checkLimit(total ?? 0);
+      if (total !== undefined) checkSize(total);
+      if (verdict.kind === 'whole') await restart({ ...verdict, total });
+      await receive(answer, total, progress);
       return complete(answer);
     },
     async takeNothing(answer) {
+      checkSize(sink.bytes);
       await onStart?.({ total: sink.bytes, resumedFrom: sink.bytes });
       responses += 1;
       return complete(answer);

@@ -6,10 +6,12 @@ export type Headers = Readonly<Record<string, string | readonly string[]>>;
 
 /** One exchange on the wire, without redirects, retries or interpretation. */
 export type TransportRequest = {
-  readonly method: 'GET' | 'HEAD';
+  readonly method: 'GET' | 'HEAD' | 'POST';
   /** http or https, no user information, no fragment. */
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
+  /** Of a POST. */
+  readonly content?: string;
 };
 
 export type TransportResponse = {
@@ -45,6 +47,14 @@ export type HttpLimits = {
   readonly retryAfterMs: number;
 };
 
+/** PEM texts. */
+export type TlsMaterial = {
+  /** Authorities beside those of everyone. */
+  readonly ca: readonly string[];
+  /** What the client shows of itself. */
+  readonly pairs: readonly { readonly cert: string; readonly key: string }[];
+};
+
 export type HttpOptions = {
   readonly timeouts: HttpTimeouts;
   readonly limits: HttpLimits;
@@ -54,6 +64,8 @@ export type HttpOptions = {
   readonly insecureTls: boolean;
   /** PEM text of additional certificate authorities. */
   readonly ca?: readonly string[];
+  /** What one `host[:port]` asks for beyond that. */
+  readonly tlsFor?: (host: string) => TlsMaterial | undefined;
   readonly connectTo: readonly ConnectTo[];
   /** CIDR blocks that no connection may go to, checked on the address after DNS. */
   readonly denyNet: readonly string[];
@@ -79,19 +91,41 @@ export type HttpObserver = {
   }) => void;
 };
 
-/** A small body, whole: a signature, a page, a key. */
-export type DocumentRequest = {
-  /** Default GET; the body of a HEAD is empty. */
-  readonly method?: 'GET' | 'HEAD';
+/** An answer whose status is none of those asked for. */
+export type Refusal = {
+  /** Of the last request of a chain of redirects, with its query. */
   readonly url: string;
-  readonly limit: { readonly name: string; readonly bytes: number };
+  readonly status: number;
+  readonly headers: Headers;
+  /** At most 16 KiB of it. */
+  readonly body: Uint8Array;
+};
+
+/** What every request may say of itself. */
+export type RequestOptions = {
+  readonly url: string;
   /** Lower-case names; `authorization` and `cookie` go to the origin of `url` only, never along a redirect away from it. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** The request brings what it is to be known by: the credentials of the options are not sent. */
+  readonly ownCredentials?: boolean;
+  /** Default everywhere. To its own origin alone, or nowhere; another redirect is REDIRECT_REFUSED. */
+  readonly redirects?: 'same-origin' | 'none';
+  /** Told of an answer that is going to be HTTP_STATUS; what it returns, one safe line, is added to the message. */
+  readonly onRefusal?: (refusal: Refusal) => string | undefined;
+  readonly observer?: HttpObserver;
+};
+
+/** A small body, whole: a signature, a page, a key. */
+export type DocumentRequest = RequestOptions & {
+  /** Default GET; the body of a HEAD is empty. */
+  readonly method?: 'GET' | 'HEAD' | 'POST';
+  /** Of a POST, which is to be one that may be repeated. */
+  readonly content?: string;
+  readonly limit: { readonly name: string; readonly bytes: number };
   /** Statuses that are answers; any other is HTTP_STATUS. */
   readonly statuses: readonly number[];
   /** Overrides the retries of the options. */
   readonly retries?: number;
-  readonly observer?: HttpObserver;
 };
 
 export type Document = {
@@ -110,12 +144,11 @@ export type Sink = {
   append(chunks: readonly Uint8Array[]): Promise<void>;
 };
 
-export type DownloadRequest = {
-  readonly url: string;
-  /** As those of a document. */
-  readonly headers?: Readonly<Record<string, string>>;
+export type DownloadRequest = RequestOptions & {
   /** The digest of the body is known beforehand: it may be resumed without a validator. */
   readonly immutable?: boolean;
+  /** Bytes of the whole body, where they are known beforehand: any other size is SIZE_MISMATCH. */
+  readonly size?: number;
   readonly sink: Sink;
   /** Makes the request conditional when the sink is empty. */
   readonly known?: { readonly etag?: string; readonly lastModified?: string };
@@ -123,7 +156,6 @@ export type DownloadRequest = {
   readonly onStart?: (start: { readonly total?: number; readonly resumedFrom: number }) => void | Promise<void>;
   /** After every append, with all the bytes of the sink. */
   readonly onProgress?: (bytes: number) => void;
-  readonly observer?: HttpObserver;
 };
 
 export type Downloaded =

@@ -43,7 +43,7 @@ export function undiciTransport(agents: Agents, timeouts: HttpTimeouts): Transpo
     };
     const start = (status: number, headers: Headers) => {
       clearTimeout(timer);
-      if (request.method === 'GET') expected = contentLength(headers);
+      if (request.method !== 'HEAD') expected = contentLength(headers);
       body = bodyQueue(
         {
           pause: () => controller?.pause(),

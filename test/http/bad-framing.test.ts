@@ -20,6 +20,7 @@ const answers: Readonly<Record<string, string>> = {
   'one huge header': `HTTP/1.1 200 OK\r\nx: ${'y'.repeat(70_000)}\r\n\r\nabc`,
   'too many headers': `HTTP/1.1 200 OK\r\n${'x: y\r\n'.repeat(100_000)}\r\nabc`,
   'a bad chunk size': 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n',
+  'trailers without end': `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n${'x: y\r\n'.repeat(50_000)}`,
   'an upgrade nobody asked for': 'HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n',
 };
 
