@@ -14,21 +14,26 @@ export type Revive = (key: string, value: unknown, context: { readonly source?: 
 export type JsonOptions = {
   /** Default 64. */
   readonly maxDepth?: number;
+  /** Two keys that differ only in case are two keys. */
+  readonly caseSensitive?: boolean;
   readonly revive?: Revive;
 };
 
 /**
  * Parses one JSON value, UTF-8 where it is bytes: without byte order mark, comments or anything behind it, no key twice
- * in one object (not in another case either), not nested deeper than `maxDepth`, no half of a surrogate pair.
+ * in one object (nor in another case, unless `caseSensitive`), not nested deeper than `maxDepth`, no half of a surrogate pair.
  *
  * A member called `__proto__` is an ordinary member of the result.
  *
  * @see RFC 8259, docs/rules.md A13
  */
-export function parseJsonStrict(source: Uint8Array | string, { maxDepth = 64, revive }: JsonOptions = {}): JsonResult {
+export function parseJsonStrict(
+  source: Uint8Array | string,
+  { maxDepth = 64, caseSensitive = false, revive }: JsonOptions = {},
+): JsonResult {
   const text = typeof source === 'string' ? source : decode(source);
   if (text === undefined) return { ok: false, fault: { problem: 'not UTF-8' } };
-  const found = findFault(text, maxDepth);
+  const found = findFault(text, maxDepth, caseSensitive ? (key) => key : foldKey);
   if (found) return { ok: false, fault: { problem: found.problem, ...positionOf(text, found.offset) } };
   // TypeScript does not know yet of the third argument.
   const value: unknown = JSON.parse(text, revive as (key: string, value: unknown) => unknown);
@@ -55,7 +60,7 @@ function decode(bytes: Uint8Array): string | undefined {
 
 type Found = { readonly problem: string; readonly offset: number };
 
-function findFault(text: string, maxDepth: number): Found | undefined {
+function findFault(text: string, maxDepth: number, fold: (key: string) => string): Found | undefined {
   if (text.startsWith('\ufeff')) return { problem: 'a byte order mark', offset: 0 };
   let found: Found | undefined;
   const stop = (problem: string, offset: number): never => {
@@ -63,14 +68,19 @@ function findFault(text: string, maxDepth: number): Found | undefined {
     throw new Error(problem); // the visitor has no other way to end
   };
   try {
-    visit(text, createVisitor(text, maxDepth, stop), { disallowComments: true });
+    visit(text, createVisitor(text, maxDepth, fold, stop), { disallowComments: true });
   } catch (error) {
     if (!found) throw error;
   }
   return found;
 }
 
-function createVisitor(text: string, maxDepth: number, stop: (problem: string, offset: number) => never): JSONVisitor {
+function createVisitor(
+  text: string,
+  maxDepth: number,
+  fold: (key: string) => string,
+  stop: (problem: string, offset: number) => never,
+): JSONVisitor {
   /** The folded keys of each open object; undefined for an array. */
   const open: (Set<string> | undefined)[] = [];
   const enter = (keys: Set<string> | undefined, offset: number): void => {
@@ -88,7 +98,7 @@ function createVisitor(text: string, maxDepth: number, stop: (problem: string, o
     onObjectProperty: (key, offset) => {
       checkString(key, offset);
       const keys = open.at(-1);
-      const folded = foldKey(key);
+      const folded = fold(key);
       if (keys?.has(folded)) stop(`the key "${show(key)}" is there twice`, offset);
       keys?.add(folded);
     },
