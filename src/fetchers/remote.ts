@@ -1,7 +1,7 @@
 import type { Claim, Remote, StoredImage } from '../store/store.ts';
+import { checkExpected, type Expected } from '../image/expected.ts';
 import { showUrl } from '../image/show-url.ts';
 import { admit } from './admit.ts';
-import { checkExpected, type Expected } from './check.ts';
 import type { FetchContext } from './context.ts';
 import { present, type Found } from './found.ts';
 import { receive, type Received } from './receive.ts';

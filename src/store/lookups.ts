@@ -1,6 +1,6 @@
 import { ImageError } from '../errors.ts';
 import { parseImageIdPrefix, shortImageId } from '../image/image-id.ts';
-import type { Labels } from '../image/labels.ts';
+import { matchLabels, type Labels } from '../image/labels.ts';
 import { show } from '../image/show.ts';
 import { numberOf, textOf } from './columns.ts';
 import { idDigits, imageColumns, imageIdOf, parseImageRow } from './image-row.ts';
@@ -60,9 +60,9 @@ export function createLookups(reader: Reader, path: string): Lookups {
       const row = await byId.get(idDigits(imageId));
       return row && toImage(row);
     },
-    findImage(name, labels) {
+    findImage(name, labels, defaults) {
       const version = labels.get('version');
-      const pick = (row: Row): StoredImage | undefined => matchRow(row, labels);
+      const pick = (row: Row): StoredImage | undefined => matchRow(row, labels, defaults);
       return version === undefined ? byName.find(pick, name) : byVersion.find(pick, name, version);
     },
     async imagesNamed(name) {
@@ -90,11 +90,12 @@ export function createLookups(reader: Reader, path: string): Lookups {
   };
 }
 
-/** The image if it has every label that is asked for. A damaged row is none: others may serve, or it is fetched again. */
-function matchRow(row: Row, wanted: Labels): StoredImage | undefined {
+/** The image if it has every label that is asked for and contradicts none of the defaults. A damaged row is none: others may serve, or it is fetched again. */
+function matchRow(row: Row, wanted: Labels, defaults: Labels = new Map()): StoredImage | undefined {
   try {
     const image = parseImageRow(row);
-    return wanted.entries().every(([name, value]) => image.labels.get(name) === value) ? image : undefined;
+    const agrees = defaults.entries().every(([name, value]) => (image.labels.get(name) ?? value) === value);
+    return agrees && matchLabels(wanted, image.labels) ? image : undefined;
   } catch {
     return undefined;
   }

@@ -33,6 +33,16 @@ function rewrite(store: Store, sql: string, ...values: readonly string[]): void 
 
 const noLabels = new Map<string, string>();
 
+test('a default keeps out images that say otherwise, not those that are silent', async (t) => {
+  const name = freshName();
+  const other = await commitBlob(shared, { name, labels: { arch: 'aarch64' } });
+  const find = async (arch: string) => (await shared.findImage(name, noLabels, new Map([['arch', arch]])))?.imageId;
+  t.is(await find('amd64'), undefined);
+  t.is(await find('aarch64'), other.imageId);
+  const silent = await commitBlob(shared, { name });
+  t.is(await find('amd64'), silent.imageId);
+});
+
 test('a whole ID and any beginning that only one image has resolve to it', async (t) => {
   const store = await openTestStore(t);
   const { imageId } = await commitBlob(store);
