@@ -1,0 +1,75 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import type { ExecutionContext } from 'ava';
+
+import {
+  createApps,
+  createFinder,
+  openStore,
+  type ActionOptions,
+  type BatchCall,
+  type Finder,
+  type ImageId,
+  type Outcome,
+  type Store,
+} from '../../src/index.ts';
+import { temporaryDirectory } from './stored.ts';
+
+export type Fetching = {
+  /** The store is `store` in it. */
+  readonly directory: string;
+  readonly store: Store;
+  /** One more finder on the store; it does not repeat what fails. */
+  finder(this: void, options?: Partial<ActionOptions>): Finder;
+  /** Fetches one image with a finder of its own. */
+  fetch(this: void, image: string, options?: Partial<ActionOptions>): Promise<Outcome>;
+  /** Fetches a list, with one finder. */
+  fetchAll(
+    this: void,
+    images: readonly string[],
+    options?: Partial<ActionOptions>,
+    call?: BatchCall,
+  ): Promise<readonly Outcome[]>;
+  /** Everything that is listed, by import. */
+  listed(this: void): Promise<readonly ImageId[]>;
+  /** Files and directories of transfers that the store still has. */
+  leftovers(this: void): Promise<readonly string[]>;
+};
+
+/** A real store in a fresh directory, and finders on it; all closed when the test ends. */
+export async function openFetching(t: ExecutionContext, base: Partial<ActionOptions> = {}): Promise<Fetching> {
+  const directory = await temporaryDirectory(t);
+  const store = await openStore({ dir: join(directory, 'store') });
+  t.teardown(() => store.close());
+  const finder: Fetching['finder'] = (options = {}) => {
+    const opened = createFinder({ store, retries: 0, workers: 1, ...base, ...options });
+    t.teardown(() => opened.close());
+    return opened;
+  };
+  const fetchAll: Fetching['fetchAll'] = async (images, options = {}, call = {}) => {
+    await using once = finder(options);
+    return (await once.findImages(createApps(images), call)).outcomes;
+  };
+  return {
+    directory,
+    store,
+    finder,
+    fetchAll,
+    async fetch(image, options) {
+      const [outcome] = await fetchAll([image], options);
+      if (!outcome) throw new Error('no outcome');
+      return outcome;
+    },
+    listed: async () => (await Array.fromAsync(store.images())).map(({ imageId }) => imageId),
+    async leftovers() {
+      const found = await readdir(store.dir, { recursive: true });
+      return found.filter((path) => /^downloads\/|^tmp\/[^/]+\/\d+$/.test(path));
+    },
+  };
+}
+
+/** The code of an outcome's error, with those of its causes. */
+export function codesOf({ error }: Pick<Outcome, 'error'>): readonly string[] {
+  return error ? [error.code, ...codesOf({ ...(error.cause && { error: error.cause }) })] : [];
+}
