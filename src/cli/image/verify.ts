@@ -20,11 +20,12 @@ import { write } from '../output/write.ts';
 import { oneOf } from './choice.ts';
 import { imageTitle, sizeText } from './image-fields.ts';
 import { toSafeJson } from './json-text.ts';
+import { openRefetch } from './refetch.ts';
 import type { Failure, Subcommand } from './subcommand.ts';
 import { formatTable } from './table.ts';
 
 /** Writes the report; what is damaged and stays so is a failure, and so is a request that names no image. */
-export const verify: Subcommand = (line, { stdout, stderr, signal }) => {
+export const verify: Subcommand = (line, { stdout, stderr, signal, environment }) => {
   const asked = line.operands.map(({ text }) => text);
   const repairs = isOn(line, 'repair');
   const output = valueOf(line, 'output', oneOf(['text', 'json']));
@@ -33,7 +34,8 @@ export const verify: Subcommand = (line, { stdout, stderr, signal }) => {
     access: repairs ? 'repair' : 'read',
     async run(store, setAside) {
       await using pool = openPool({ workers, sessionsPerWorker: 2 });
-      const repair = repairs && !store.readOnly ? { nowMs: Date.now() } : undefined;
+      await using refetch = openRefetch(store, line, environment);
+      const repair = repairs && !store.readOnly ? { nowMs: Date.now(), refetch } : undefined;
       if (setAside !== undefined) {
         const count = await relistBlobs({ store, pool }, { limits: defaultLimits, width: workers }, signal);
         await write(stderr, setAsideText(setAside, count));
