@@ -1,0 +1,62 @@
+import test from 'ava';
+
+import { codesOf, openFetching } from '../helpers/fetching.ts';
+import { openGpg, type Gpg } from '../helpers/keys.ts';
+import { startOrigin } from '../helpers/origin.ts';
+import { openTrust } from '../helpers/trust.ts';
+
+let gpg: Gpg;
+let key: string;
+test.before(async () => {
+  gpg = await openGpg();
+  key = await gpg.createKey();
+});
+test.after.always(() => gpg.close());
+
+const name = 'example.com/app';
+
+test('a signature that is put off is asked for again after the image; put off for ever, it is missing', async (t) => {
+  const origin = await startOrigin(t, { sign: (bytes) => gpg.sign(key, bytes) });
+  const keystore = await openTrust(t, gpg, { root: key });
+  const { fetchAll, listed, leftovers } = await openFetching(t, { keystore, discover: origin.discover });
+  const soon = await origin.publish({ name, version: '1', size: 1000 });
+  const tagged = await origin.publish({ name, version: '2', size: 2000 });
+  const never = await origin.publish({ name, version: '3', size: 3000 });
+  for (const { path } of [soon, tagged]) {
+    const signed = origin.routes[`${path}.asc`];
+    origin.routes[`${path}.asc`] = {
+      handler: (_request, response) => {
+        if (origin.served(path) === 0) response.writeHead(202).end('not yet');
+        else response.end(signed?.body);
+      },
+    };
+  }
+  origin.routes[`${never.path}.asc`] = { status: 202 };
+  const waiting = new Set<string>();
+  const began = performance.now();
+  const [first, second, third] = await fetchAll([soon.url, `${name}:2`, never.url], {
+    onEvent: (event) => {
+      if (event.type === 'waiting') waiting.add(event.key);
+    },
+  });
+  t.like(first, { status: 'fetched', signedBy: [key] });
+  t.like(second, { status: 'fetched', signedBy: [key], imageID: tagged.imageId });
+  t.deepEqual(codesOf(third ?? {}), ['SIGNATURE_MISSING']);
+  t.is(waiting.size, 3);
+  t.deepEqual(
+    origin.requests.map(({ url }) => url).filter((url) => url.startsWith(soon.path)),
+    [`${soon.path}.asc`, soon.path, `${soon.path}.asc`],
+  );
+  t.is(origin.served(`${never.path}.asc`), 4);
+  t.true(performance.now() - began >= 7000);
+  t.is((await listed()).length, 2);
+  t.deepEqual(await leftovers(), []);
+});
+
+test('an image that is put off is a failure', async (t) => {
+  const origin = await startOrigin(t);
+  const { fetch, listed, leftovers } = await openFetching(t);
+  const { url } = await origin.publish({ name }, { status: 202 });
+  t.like((await fetch(url)).error, { code: 'HTTP_STATUS', details: { status: 202 } });
+  t.deepEqual([await listed(), await leftovers()], [[], []]);
+});
