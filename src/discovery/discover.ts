@@ -4,7 +4,7 @@ import type { Labels } from '../image/labels.ts';
 import { isWithinPrefix, withParents } from '../image/name-prefix.ts';
 import { show } from '../image/show.ts';
 import { showUrl } from '../image/show-url.ts';
-import { parseMetaTags, type MetaTag } from './meta-tags.ts';
+import type { MetaTag } from './meta-tags.ts';
 import { originFor, type DiscoveryOrigin } from './origin.ts';
 import { renderTemplate, type Endpoint } from './template.ts';
 
@@ -108,5 +108,6 @@ async function getTags(
     ...(observer && { observer }),
   };
   const { body } = await http.getDocument(request, signal);
+  const { parseMetaTags } = await import('./meta-tags.ts'); // loads an HTML parser, which many runs do without
   return parseMetaTags(new TextDecoder().decode(body));
 }

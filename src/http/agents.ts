@@ -5,9 +5,9 @@ import { Agent, Pool, type Dispatcher } from 'undici';
 import { ImageError } from '../errors.ts';
 import { targetOf } from './connect-to.ts';
 import { createConnector, type Wiring } from './connector.ts';
-import { parseDenyNet } from './deny-net.ts';
+import type { DenyNet } from './deny-net.ts';
 import { directly, throughTunnel } from './open-socket.ts';
-import { parseProxies } from './proxy.ts';
+import type { Proxy } from './proxy.ts';
 import type { HttpOptions, TlsMaterial, TransportRequest } from './types.ts';
 
 /** The connections to origins and to proxies. */
@@ -24,10 +24,11 @@ export type Agents = {
 // Time is kept by the transport: undici waits longer than it says, and does not cover the tunnels of proxies.
 const settings = { maxHeaderSize: 64 * 1024, headersTimeout: 0, bodyTimeout: 0 };
 
-export function openAgents(options: HttpOptions): Agents {
+/** Where connections may go, and through what. */
+export type Routes = { readonly denyNet: DenyNet | undefined; readonly proxyFor: (url: URL) => Proxy | undefined };
+
+export function openAgents(options: HttpOptions, { denyNet, proxyFor }: Routes): Agents {
   const { timeouts, connectTo, insecureTls } = options;
-  const denyNet = parseDenyNet(options.denyNet);
-  const proxyFor = parseProxies(options.proxy);
   const closing = new AbortController();
   let resetting = false;
   const wiring: Wiring = {

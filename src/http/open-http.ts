@@ -1,14 +1,15 @@
 import { X509Certificate } from 'node:crypto';
 
 import { ImageError } from '../errors.ts';
-import { openAgents } from './agents.ts';
 import { systemClock, type Clock } from './clock.ts';
 import type { HttpContext } from './context.ts';
+import { parseDenyNet } from './deny-net.ts';
 import { getDocument } from './document.ts';
 import { download } from './download.ts';
+import { lazyTransport } from './lazy-transport.ts';
+import { parseProxies } from './proxy.ts';
 import { rateLimiter } from './rate-limit.ts';
 import type { Http, HttpOptions } from './types.ts';
-import { undiciTransport } from './undici-transport.ts';
 
 /**
  * Opens what fetches over HTTP; connections are made and kept as they are needed.
@@ -17,9 +18,10 @@ import { undiciTransport } from './undici-transport.ts';
  */
 export function openHttp(options: HttpOptions, clock: Clock = systemClock): Http {
   checkCertificates(options.ca ?? []);
-  const agents = openAgents(options);
+  const routes = { denyNet: parseDenyNet(options.denyNet), proxyFor: parseProxies(options.proxy) };
+  const { transport, close } = lazyTransport(options, routes);
   const context: HttpContext = {
-    transport: options.transport ?? undiciTransport(agents, options.timeouts),
+    transport: options.transport ?? transport,
     options,
     clock,
     limiter: options.limitRate === undefined ? undefined : rateLimiter(options.limitRate, clock),
@@ -27,8 +29,8 @@ export function openHttp(options: HttpOptions, clock: Clock = systemClock): Http
   return {
     getDocument: (request, signal) => getDocument(context, request, signal),
     download: (request, signal) => download(context, request, signal),
-    close: () => agents.close(),
-    [Symbol.asyncDispose]: () => agents.close(),
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }
 
