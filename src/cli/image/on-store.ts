@@ -3,9 +3,9 @@ import type { Run } from '../command.ts';
 import { openCliStore, openForRepair } from '../open-store.ts';
 import { textOf } from '../options/read.ts';
 import { errorLine } from '../output/error-line.ts';
-import { exitCodeOf, exitCodes } from '../output/exit-code.ts';
+import { exitCodeOf, sharedExitCode } from '../output/exit-code.ts';
 import { write } from '../output/write.ts';
-import type { Failure, Subcommand } from './subcommand.ts';
+import type { Subcommand } from './subcommand.ts';
 
 /** Runs a subcommand on the store of the data directory; the exit code is the kind that all its failures share. */
 export function onStore(subcommand: Subcommand): Run {
@@ -24,11 +24,6 @@ export function onStore(subcommand: Subcommand): Run {
     await using store = opened.store;
     const failures = await run(store, opened.setAside);
     for (const { asked, error } of failures) await write(io.stderr, `${errorLine(toErrorData(error), asked)}\n`);
-    return exitCodeOfAll(failures);
+    return sharedExitCode(failures.map(({ error }) => exitCodeOf(toErrorData(error))));
   };
-}
-
-function exitCodeOfAll(failures: readonly Failure[]): number {
-  const [first, second] = new Set(failures.map(({ error }) => exitCodeOf(toErrorData(error))));
-  return second === undefined ? (first ?? exitCodes.success) : exitCodes.mixed;
 }

@@ -1,4 +1,4 @@
-import type { ErrorCode, ErrorData } from '../../index.ts';
+import { show, type ErrorCode, type ErrorData, type ErrorDetails } from '../../index.ts';
 
 const checkList = 'Correct it and run again';
 const askPublisher = 'Tell its publisher; longshore will not take it';
@@ -33,7 +33,7 @@ const advice: Readonly<Record<ErrorCode, string>> = {
   SIGNATURE_UNREADABLE: 'Check that the file is a detached OpenPGP signature',
   SIGNATURE_INVALID: 'Do not use this image; tell its publisher',
   SIGNATURE_EXPIRED: 'Ask its publisher for a new signature',
-  KEY_UNKNOWN: 'If the signer deserves it: longshore trust --prefix NAME KEYFILE',
+  KEY_UNKNOWN: 'If the signer deserves it: longshore trust --prefix NAME KEY',
   KEY_INVALID: 'Check the key file',
   KEY_EXPIRED: 'Get the renewed key from its publisher and trust that',
   KEY_REVOKED: 'Get the new key from its publisher and trust that',
@@ -64,7 +64,14 @@ const advice: Readonly<Record<ErrorCode, string>> = {
 
 export function adviceFor(error: ErrorData): string {
   if (error.code === 'HTTP_STATUS' && 'status' in error.details) return adviceForStatus(error.details.status);
+  if (error.code === 'KEY_UNKNOWN' && 'searched' in error.details) return adviceForSigner(error.details);
   return advice[error.code];
+}
+
+/** The message has named the signers and where their keys were looked for; this is the command that adds one. */
+function adviceForSigner({ name }: ErrorDetails['KEY_UNKNOWN']): string {
+  const trust = `longshore trust --prefix ${show(name)}`;
+  return `If the signer deserves it, and the fingerprint is its own: ${trust} KEYFILE, or ${trust} for the keys that discovery offers`;
 }
 
 function adviceForStatus(status: number): string {
