@@ -4,6 +4,8 @@ import { replying } from './reply.ts';
 
 export const ingest = replying<'ingest'>(async (request) => (await import('./ingest.ts')).ingest(request));
 
+export const extract = replying<'extract'>(async (request) => (await import('./extract.ts')).extract(request));
+
 export const reHash = replying<'reHash'>(async (request) => (await import('./re-hash.ts')).reHash(request));
 
 export const verifySignature = replying<'verifySignature'>(async (request) =>

@@ -125,6 +125,36 @@ export type InspectSignatureResponse = { readonly signers: readonly string[] };
 
 export type ReHashResponse = { readonly hex: string; readonly bytes: number };
 
+/** An image that gives its files to a tree. */
+export type ExtractLayer = {
+  readonly imageId: ImageId;
+  /** Path of the uncompressed tar. */
+  readonly blob: string;
+  /** Bytes of it. */
+  readonly size: number;
+  /** Its pathWhitelist; empty when it has none. */
+  readonly own: readonly string[];
+  /** The list of the topmost image above it that has one; empty when none has. */
+  readonly inherited: readonly string[];
+};
+
+export type ExtractRequest = {
+  /** From the image asked for down: whichever comes first provides a path. */
+  readonly layers: readonly ExtractLayer[];
+  /** An empty directory that nobody else writes into. What was written when this fails stays there. */
+  readonly target: string;
+  /** Stands for the target in errors. */
+  readonly shown: string;
+  /** What is below rootfs goes directly into the target, and no manifest. */
+  readonly rootfsOnly: boolean;
+  readonly limits: Pick<IngestLimits, 'manifestBytes' | 'headerBytes' | 'entries' | 'pathBytes'>;
+  /** Work stops soon after the other end has been closed. */
+  readonly port: MessagePort;
+};
+
+/** `skipped` are devices and fifos that could not be made, with their second names: how many, and the first paths. */
+export type ExtractResponse = { readonly skipped: { readonly count: number; readonly paths: readonly string[] } };
+
 /** Every task of the pool: plain data in, plain data out. */
 export type Tasks = {
   ingest: { readonly request: IngestRequest; readonly response: IngestResponse };
@@ -137,6 +167,7 @@ export type Tasks = {
     readonly request: InspectKeyRequest;
     readonly response: InspectKeyResponse;
   };
+  extract: { readonly request: ExtractRequest; readonly response: ExtractResponse };
   reHash: {
     readonly request: { readonly path: string; readonly algorithm: 'sha512' | 'sha256' };
     readonly response: ReHashResponse;

@@ -5,11 +5,11 @@ import { dirname, join } from 'node:path';
 
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
+import { writeError } from '../image/write-error.ts';
 import { errnoOf } from '../store/errno.ts';
 import type { StoredImage } from '../store/store.ts';
 import { corrupt, requireSound, type ImagesContext } from './check-blob.ts';
 import { copyFile } from './copy-file.ts';
-import { writeError } from './write-error.ts';
 
 export type ExportRequest = {
   readonly image: StoredImage;

@@ -3,7 +3,14 @@ import test from 'ava';
 import * as tasks from '../../workers/index.ts';
 
 test('every task of the pool has its export', (t) => {
-  t.deepEqual(Object.keys(tasks).sort(), ['ingest', 'inspectKey', 'inspectSignature', 'reHash', 'verifySignature']);
+  t.deepEqual(Object.keys(tasks).sort(), [
+    'extract',
+    'ingest',
+    'inspectKey',
+    'inspectSignature',
+    'reHash',
+    'verifySignature',
+  ]);
 });
 
 test('a failure that a user can meet is an answer, a bug is not', async (t) => {
