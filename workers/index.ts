@@ -6,6 +6,8 @@ export const ingest = replying<'ingest'>(async (request) => (await import('./ing
 
 export const extract = replying<'extract'>(async (request) => (await import('./extract.ts')).extract(request));
 
+export const convert = replying<'convert'>(async (request) => (await import('./convert/convert.ts')).convert(request));
+
 export const reHash = replying<'reHash'>(async (request) => (await import('./re-hash.ts')).reHash(request));
 
 export const verifySignature = replying<'verifySignature'>(async (request) =>

@@ -17,7 +17,7 @@ export async function withOutput<T>(
   fill: (write: (chunk: Uint8Array) => Promise<void>) => Promise<T>,
 ): Promise<T> {
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-  const file = await open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600).catch(raise(path));
+  const file = await open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600).catch(raiseStoreError(path));
   try {
     return await fillFile(file, path, fill);
   } catch (error) {
@@ -32,17 +32,19 @@ async function fillFile<T>(
   fill: (write: (chunk: Uint8Array) => Promise<void>) => Promise<T>,
 ): Promise<T> {
   await using file = opened;
-  const result = await fill((chunk) => writeAll(file, chunk).catch(raise(path)));
-  await file.chmod(finalMode).catch(raise(path));
-  await file.datasync().catch(raise(path));
+  const result = await fill((chunk) => writeAll(file, chunk).catch(raiseStoreError(path)));
+  await file.chmod(finalMode).catch(raiseStoreError(path));
+  await file.datasync().catch(raiseStoreError(path));
   return result;
 }
 
-async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
+/** Writes all of it behind what was written. */
+export async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
   for (let at = 0; at < chunk.length;) at += (await file.write(chunk, at)).bytesWritten;
 }
 
-function raise(path: string): (error: unknown) => never {
+/** What rejects a promise with the store's error in place of the system's. */
+export function raiseStoreError(path: string): (error: unknown) => never {
   return (error) => {
     throw storeError(path, error);
   };

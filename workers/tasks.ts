@@ -123,6 +123,41 @@ export type InspectSignatureRequest = {
 /** Who made a signature, before anything is downloaded: key IDs or fingerprints, lower-case hex. */
 export type InspectSignatureResponse = { readonly signers: readonly string[] };
 
+/** Where an image in a registry was found: what its manifest says of that. */
+export type ConvertOrigin = {
+  /** As a RegistryReference has it: `docker.io` for Docker Hub. */
+  readonly host: string;
+  readonly repository: string;
+  /** The version label; absent for what was asked for by digest alone. */
+  readonly tag?: string;
+  /** The reference in words, kept as an annotation: other words make another image ID. */
+  readonly text?: string;
+  readonly configDigest: string;
+  readonly manifestDigest: string;
+  readonly indexDigest?: string;
+};
+
+export type ConvertLimits = Pick<
+  IngestLimits,
+  'unpackedBytes' | 'manifestBytes' | 'headerBytes' | 'entries' | 'pathBytes'
+>;
+
+export type ConvertRequest = {
+  /** The lowest first; each a blob as transferred, which is checked against its digest once more. */
+  readonly layers: readonly { readonly path: string; readonly digest: string }[];
+  /** The image's config, checked against its digest. */
+  readonly config: Uint8Array;
+  readonly origin: ConvertOrigin;
+  /** As in IngestRequest. Compressed layers are unpacked beside it, into files without a name. */
+  readonly image: string;
+  readonly limits: ConvertLimits;
+};
+
+export type ConvertResponse = Pick<IngestResponse, 'imageId' | 'size' | 'manifest' | 'parsed'> & {
+  /** What the image asked for and a manifest cannot say; safe to show. */
+  readonly warnings: readonly string[];
+};
+
 export type ReHashResponse = { readonly hex: string; readonly bytes: number };
 
 /** An image that gives its files to a tree. */
@@ -168,6 +203,7 @@ export type Tasks = {
     readonly response: InspectKeyResponse;
   };
   extract: { readonly request: ExtractRequest; readonly response: ExtractResponse };
+  convert: { readonly request: ConvertRequest; readonly response: ConvertResponse };
   reHash: {
     readonly request: { readonly path: string; readonly algorithm: 'sha512' | 'sha256' };
     readonly response: ReHashResponse;

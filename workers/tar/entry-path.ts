@@ -1,7 +1,7 @@
 import { invalid, type Suspect } from './refuse.ts';
 
 /** An empty, `.` or `..` part, at the start, in the middle or at the end. */
-const badPart = /(?:^|\/)\.{0,2}(?:\/|$)/;
+export const badPart = /(?:^|\/)\.{0,2}(?:\/|$)/;
 
 /** The directory above manifest and rootfs, which some programs list. */
 export const topPath = '.';

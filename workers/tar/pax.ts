@@ -33,7 +33,7 @@ const decisive: ReadonlySet<string> = new Set(['path', 'linkpath', 'size']);
  */
 export function parsePax(bytes: Buffer, suspect: Suspect): PaxRecords {
   const values = new Map<string, string>();
-  for (const [key, value] of records(bytes, suspect)) {
+  for (const [key, value] of paxRecords(bytes, suspect)) {
     if (decisive.has(key) && values.has(key)) throw invalid('A6', `a pax header that states its ${key} twice`, suspect);
     values.set(key, value);
   }
@@ -62,7 +62,8 @@ export function parseGlobalPax(bytes: Buffer, suspect: Suspect): PaxAttributes {
   return attributes;
 }
 
-function* records(bytes: Buffer, suspect: Suspect): Generator<readonly [key: string, value: string]> {
+/** @throws ARCHIVE_INVALID for what is malformed, or is no number or path where one has to be. */
+export function* paxRecords(bytes: Buffer, suspect: Suspect): Generator<readonly [key: string, value: string]> {
   let at = 0;
   while (at < bytes.length) {
     const space = bytes.indexOf(0x20, at);

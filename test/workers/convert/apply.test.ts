@@ -1,0 +1,103 @@
+import test from 'ava';
+
+import { hasCode } from '../../../src/errors.ts';
+import { convert } from '../../../workers/convert/convert.ts';
+import { layerOf, convertLayers, requestFor } from './layers.ts';
+import { formatTree } from './listing.ts';
+
+type Vector = readonly [what: string, layers: readonly string[], tree: string];
+
+const vectors: readonly Vector[] = [
+  ['layers add up', ['a=A d/', 'b=B'], 'a=A b=B d/'],
+  ['the upper file wins', ['a=OLD', 'a=NEW'], 'a=NEW'],
+  ['a whiteout hides a file', ['a=A k=K', '!a'], 'k=K'],
+  [
+    'the original of hard links goes, the next name takes its content',
+    ['f1=yes f2->f1 f3->f1', '!f1'],
+    'f2=yes f3->f2',
+  ],
+  ['one of three hard links goes', ['f1=yes f2->f1 f3->f1', '!f2'], 'f1=yes f3->f1'],
+  ['all hard links go', ['f1=yes f2->f1 f3->f1', '!f1 !f2 !f3'], ''],
+  ['hard links are made anew', ['f1=OLD f2->f1 f3->f1', 'f1=NEW f2->f1 f3->f1'], 'f1=NEW f2->f1 f3->f1'],
+  ['one name of three gets other content', ['f1=OLD f2->f1 f3->f1', 'f2=NEW'], 'f1=OLD f2=NEW f3->f1'],
+  ['a file over a directory', ['d/ d/o=O', 'd=file'], 'd=file'],
+  ['a directory over a file', ['d=file', 'd/ d/n=N'], 'd/ d/n=N'],
+  ['a file over a directory and a directory again', ['d/ d/o=O', 'd=file', 'd/ d/n=N'], 'd/ d/n=N'],
+  ['a directory over a directory keeps what is in it', ['d/ d/o=O', 'd/ d/n=N'], 'd/ d/n=N d/o=O'],
+  ['a directory is removed and made again', ['d/ d/o=O', '!d', 'd/ d/n=N'], 'd/ d/n=N'],
+  ['the same in one layer, wherever the whiteout stands', ['d/ d/o=O', 'd/ d/n=N !d'], 'd/ d/n=N'],
+  ['an opaque directory', ['d/x=X d/y=Y', 'd/ d/!! d/new=N'], 'd/ d/new=N'],
+  ['an opaque mark behind what its layer adds', ['d/x=X', 'd/ d/new=N d/!!'], 'd/ d/new=N'],
+  ['an opaque root', ['a=A d/x=X', '!! b=B'], 'b=B'],
+  ['an opaque mark where nothing was', ['a=A', 'd/!!'], 'a=A'],
+  ['a hard link into a lower layer', ['f1=low', 'f2->f1'], 'f1=low f2->f1'],
+  ['a hard link into a lower layer whose name goes later', ['f1=low', 'f2->f1', '!f1'], 'f2=low'],
+  ['a hard link into a lower layer that is written anew later', ['f1=low', 'f2->f1', 'f1=new'], 'f1=new f2=low'],
+  ['a hard link to what its layer hides', ['f1=low', 'f2->f1 !f1'], 'f2=low'],
+  ['a hard link before its target', ['', 'a->b b=B c->a'], 'a=B b->a c->a'],
+  ['hard links to hard links, all before their target', ['a->b b->c c->d d=D'], 'a=D b->a c->a d->a'],
+  ['a hard link to a symlink', ['a~>x b->a'], 'a~>x b->a'],
+  ['a hard link to what the same layer replaces afterwards', ['a=1 b->a a=2'], 'a=2 b=1'],
+  ['no layers', [], ''],
+  ['an empty layer between others', ['a=A', '', 'b=B'], 'a=A b=B'],
+  ['a name that only looks like a whiteout', ['a.wh.b=x'], 'a.wh.b=x'],
+  ['a path twice: the last entry counts', ['a=x a=y d=f d/ d/e=E'], 'a=y d/ d/e=E'],
+  ['the root in three spellings', ['./ /a=A', '/ ./b=B'], 'a=A b=B'],
+  ['what aufs keeps', ['x=X', '.wh..wh.plnk/ .wh..wh.plnk/1.2=P .wh..wh.aufs'], 'x=X'],
+  ['a hard link to what aufs keeps', ['.wh..wh.plnk/ .wh..wh.plnk/1.2=P a->.wh..wh.plnk/1.2 b->a'], 'a=P b->a'],
+  ['a symlink over a directory', ['d/ d/o=O', 'd~>/e'], 'd~>/e'],
+  ['a directory over a symlink', ['d~>/e', 'd/ d/n=N'], 'd/ d/n=N'],
+  ['a whiteout of nothing that is there', ['a=A', '!b d/!c'], 'a=A'],
+  ['a whiteout below a file of a lower layer that gives way', ['d=f', 'd/ d/e/ d/e/!! d/!x'], 'd/ d/e/'],
+  ['directories that only show in paths', ['a/b/c=C', '!a a/n=N'], 'a/ a/n=N'],
+  [
+    'directories before what is in them, by name',
+    ['b=B a-b=1 a/c/d=D a=x a/ a/b=B'],
+    'a/ a/b=B a/c/ a/c/d=D a-b=1 b=B',
+  ],
+];
+
+for (const [what, texts, tree] of vectors) {
+  test(`layers make one tree: ${what}`, async (t) => {
+    const layers = await Promise.all(texts.map(layerOf));
+    t.is(formatTree((await convertLayers(t, layers)).tar), tree);
+  });
+}
+
+const refused: readonly Vector[] = [
+  ['a path that climbs', ['../a=x'], 'R8'],
+  ['a path that climbs from within', ['a/../../b=x'], 'R8'],
+  ['a path that ends in ..', ['a/..=x'], 'R8'],
+  ['an absolute path that climbs', ['/../a=x'], 'R8'],
+  ['a hard link to nowhere', ['a=x', 'b->c'], 'R8'],
+  ['a hard link that climbs', ['b->../c'], 'R8'],
+  ['a hard link to a directory', ['d/', 'b->d'], 'R8'],
+  ['a hard link to a directory of its own layer', ['d/ b->d'], 'R8'],
+  ['a hard link to the root', ['b->/'], 'R8'],
+  ['a hard link to itself', ['a->a'], 'R8'],
+  ['hard links in a circle', ['a->b b->c c->a'], 'R8'],
+  ['/dev as a symlink', ['dev~>/tmp'], 'R8'],
+  ['/dev as a file', ['dev/', './dev=x'], 'R8'],
+  ['/dev as a hard link', ['a=x dev->a'], 'R8'],
+  ['a root that is a symlink', ['./~>/tmp'], 'R8'],
+  ['a whiteout of no name', ['.wh.=x'], 'R8'],
+  ['a whiteout of the directory itself', ['d/ d/.wh..=x'], 'R8'],
+  ['a whiteout of the directory above', ['d/ d/.wh...=x'], 'R8'],
+  ['an entry below a whiteout', ['.wh.d/ .wh.d/x=X'], 'R8'],
+  ['an entry below a symlink of its layer', ['s~>/etc s/x=X'], 'A12'],
+  ['an entry below a symlink of a lower layer', ['s~>/etc', 's/x=X'], 'A12'],
+  ['an entry below a file of a lower layer', ['s=S', 's/x=X'], 'A12'],
+  ['an entry below a hard link to a symlink', ['s~>/etc h->s h/x=X'], 'A12'],
+  ['a whiteout below a symlink of a lower layer', ['s~>/etc', 's/!x'], 'A12'],
+];
+
+for (const [what, texts, rule] of refused) {
+  test(`layers are refused that lead astray: ${what}`, async (t) => {
+    const layers = await Promise.all(texts.map(layerOf));
+    const request = await requestFor(t, layers);
+    const error = await t.throwsAsync(convert(request));
+    if (!hasCode(error, 'ARCHIVE_INVALID')) return t.fail(String(error));
+    t.is(error.details.rule, rule);
+    t.regex(error.message, new RegExp(`^layer ${request.layers.at(-1)?.digest}: `));
+  });
+}

@@ -1,0 +1,33 @@
+import { overLimit } from '../tar/refuse.ts';
+import type { ConvertLimits } from '../tasks.ts';
+
+/** What all layers of an image may take together. */
+export type Budget = {
+  /** An entry of a layer, or a directory that only shows in the paths below it. */
+  addEntry(): void;
+  /** Text that stays in memory. */
+  addText(bytes: number): void;
+  /** Bytes of uncompressed layers. */
+  addUnpacked(bytes: number): void;
+};
+
+const textBytes = 64 * 1024 * 1024;
+
+/** @returns calls throw LIMIT_EXCEEDED. @see docs/rules.md A3, R4 */
+export function createBudget({ entries, unpackedBytes }: ConvertLimits): Budget {
+  let [entryCount, text, unpacked] = [2, 0, 0]; // the result has a manifest and a rootfs
+  return {
+    addEntry() {
+      entryCount += 1;
+      if (entryCount > entries) throw overLimit('entries', entries, 'too many entries in the layers');
+    },
+    addText(bytes) {
+      text += bytes;
+      if (text > textBytes) throw overLimit('entries', entries, `more than ${textBytes} bytes of paths in the layers`);
+    },
+    addUnpacked(bytes) {
+      unpacked += bytes;
+      if (unpacked > unpackedBytes) throw overLimit('unpacked', unpackedBytes, 'the layers are too large');
+    },
+  };
+}

@@ -1,0 +1,71 @@
+import { ImageError } from '../../src/errors.ts';
+import { gunzip } from '../decompress/gunzip.ts';
+import { createLookahead, type Lookahead } from '../decompress/lookahead.ts';
+import { sniff, sniffBytes } from '../decompress/sniff.ts';
+import { unzstd } from '../decompress/unzstd.ts';
+
+export type OpenedLayer = {
+  readonly isCompressed: boolean;
+  /** The bytes of the tar; none at all, or only zeros, for a layer without entries. */
+  readonly tar: AsyncIterable<Uint8Array>;
+};
+
+/**
+ * Finds out by its first bytes how a layer is compressed, whatever its media type says, and undoes that.
+ *
+ * @param digest - shown in errors.
+ * @throws ARCHIVE_UNREADABLE, here for what is no layer, from `tar` for what is damaged; what `chunks` throws.
+ * @see docs/rules.md A2, R8; OCI image-spec layer.md
+ */
+export async function openLayer(chunks: AsyncIterable<Uint8Array>, digest: string): Promise<OpenedLayer> {
+  const input = createLookahead(chunks);
+  await input.want(sniffBytes);
+  const unpacked = decompress(input, digest);
+  if (!unpacked) return { isCompressed: false, tar: input.rest() };
+  return { isCompressed: true, tar: checkInside(unpacked, digest) };
+}
+
+/** @returns undefined for a bare tar. */
+function decompress(input: Lookahead, digest: string): AsyncIterable<Uint8Array> | undefined {
+  const what = sniffLayer(input.held());
+  switch (what) {
+    case 'tar':
+      return undefined;
+    case 'gzip':
+      return gunzip(input.rest(), digest);
+    case 'zstd':
+      return unzstd(input.rest(), digest);
+    default:
+      throw notALayer(digest, what);
+  }
+}
+
+async function* checkInside(chunks: AsyncIterable<Uint8Array>, digest: string): AsyncGenerator<Uint8Array> {
+  const output = createLookahead(chunks);
+  await output.want(sniffBytes);
+  const what = sniffLayer(output.held());
+  if (what !== 'tar') throw notALayer(digest, `${what}, compressed`);
+  yield* output.rest();
+}
+
+/** @returns `tar`, `gzip`, `zstd`, or what a person would call it. */
+function sniffLayer(held: Buffer): string {
+  const start = held.subarray(0, sniffBytes);
+  if (start.every((byte) => byte === 0)) return 'tar';
+  const isSkippable = start.length >= 4 && (start.readUInt32LE() & 0xfffffff0) >>> 0 === 0x184d2a50;
+  if (isSkippable) return 'zstd';
+  const sniffed = sniff(start);
+  switch (sniffed.kind) {
+    case 'tar':
+      return 'tar';
+    case 'compressed':
+      return sniffed.compression;
+    case 'other':
+      return sniffed.name;
+  }
+}
+
+function notALayer(digest: string, looksLike: string): ImageError<'ARCHIVE_UNREADABLE'> {
+  const message = `not a layer but ${looksLike}; a layer is a tar, plain or as gzip or zstd`;
+  return new ImageError('ARCHIVE_UNREADABLE', message, { path: digest, looksLike });
+}
