@@ -1,0 +1,124 @@
+import { hasCode, ImageError } from '../errors.ts';
+import { showUrl } from '../image/show-url.ts';
+import { show } from '../image/show.ts';
+import type { Challenge } from './challenge.ts';
+import type { Connection } from './connect.ts';
+import { once } from './once.ts';
+import { basicAuthorization, requestToken, type Token } from './token.ts';
+import type { RegistryCredential, RegistryOptions } from './types.ts';
+
+/** How requests to one registry are authorised. */
+export type Authorizer = {
+  /** The Authorization for this repository, if the registry wants one. @throws ImageError AUTH_REQUIRED, AUTH_DENIED */
+  authorization(repository: string, signal: AbortSignal): Promise<string | undefined>;
+  /** Another one, if there is any, after a 401 to a request that bore `sent`. @throws ImageError AUTH_REQUIRED, AUTH_DENIED */
+  renew(
+    repository: string,
+    refused: { readonly sent: string | undefined; readonly challenges: readonly Challenge[] },
+    signal: AbortSignal,
+  ): Promise<string | undefined>;
+  /** The error for a refusal that stays one. @param said - by the registry, safe to show. */
+  denial(repository: string, said: string | undefined, cause: unknown): Promise<ImageError>;
+};
+
+type Context = Pick<RegistryOptions, 'http' | 'observer' | 'limits' | 'nowMs' | 'credentials'>;
+
+/** A token is not used in the last seconds of its life. */
+const marginMs = 5000;
+
+/** @param host - what the credentials are looked up by. */
+export function createAuthorizer(context: Context, host: string, { origin, challenges }: Connection): Authorizer {
+  let offered = challenges;
+  const scopesOf = new Map<string, ReadonlySet<string>>();
+  const tokens = new Map<string, (signal: AbortSignal) => Promise<Token>>();
+
+  async function tokenFor(repository: string, challenge: Challenge, signal: AbortSignal): Promise<Token> {
+    const known = tokens.get(repository) ?? remember(repository, challenge);
+    const token = await known(signal);
+    if (token.expiresAtMs - marginMs > context.nowMs()) return token;
+    if (tokens.get(repository) === known) tokens.delete(repository);
+    return (tokens.get(repository) ?? remember(repository, challenge))(signal);
+  }
+
+  function remember(repository: string, challenge: Challenge): (signal: AbortSignal) => Promise<Token> {
+    const get = once(async (signal) => {
+      const credential = await context.credentials(host, repository);
+      const scopes = scopesOf.get(repository) ?? new Set([pull(repository)]);
+      const realm = realmOf(challenge, origin);
+      if (!(realm instanceof URL)) throw authError(host, repository, credential, realm);
+      try {
+        const request = { realm, service: challenge.parameters.get('service'), scopes: [...scopes], credential };
+        return await requestToken(context, request, signal);
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        throw authError(host, repository, credential, `at its token server: ${error.message}`, error);
+      }
+    });
+    tokens.set(repository, get);
+    return get;
+  }
+
+  async function authorization(repository: string, signal: AbortSignal): Promise<string | undefined> {
+    const [bearer, basic] = [offer('bearer'), offer('basic')];
+    if (bearer && tokens.has(repository)) return `Bearer ${(await tokenFor(repository, bearer, signal)).value}`;
+    if (!bearer && !basic) return undefined;
+    const credential = await context.credentials(host, repository);
+    if (credential?.kind === 'bearer') return `Bearer ${credential.token}`;
+    if (bearer) return `Bearer ${(await tokenFor(repository, bearer, signal)).value}`;
+    return credential?.kind === 'basic' ? basicAuthorization(credential.user, credential.password) : undefined;
+  }
+
+  const offer = (scheme: string) => offered.find((challenge) => challenge.scheme === scheme);
+
+  return {
+    authorization,
+    async denial(repository, said, cause) {
+      return authError(host, repository, await context.credentials(host, repository), said, cause);
+    },
+    async renew(repository, { sent, challenges: now }, signal) {
+      if (now.length > 0) offered = now;
+      const wanted = offer('bearer')?.parameters.get('scope')?.split(' ').filter(Boolean) ?? [];
+      scopesOf.set(repository, new Set([pull(repository), ...wanted].slice(0, maxScopes)));
+      const current = await tokens.get(repository)?.(signal);
+      if (current && `Bearer ${current.value}` === sent) tokens.delete(repository);
+      const another = await authorization(repository, signal);
+      return another === sent ? undefined : another;
+    },
+  };
+}
+
+const maxScopes = 8;
+
+function pull(repository: string): string {
+  return `repository:${repository}:pull`;
+}
+
+/** Where tokens come from, or why there is no asking for any. @see docs/rules.md R5 */
+function realmOf({ parameters }: Challenge, origin: string): URL | string {
+  const text = parameters.get('realm') ?? '';
+  const realm = URL.parse(text, origin);
+  if (text === '' || realm === null) return 'it does not name its token server';
+  const isAllowed = realm.protocol === 'https:' || (realm.protocol === 'http:' && origin.startsWith('http:'));
+  if (isAllowed && realm.username === '' && realm.password === '') return realm;
+  return `it names a token server that may not be asked: ${showUrl(text)}`;
+}
+
+/** What a token server does that means no. */
+function isRefusal(error: unknown): error is ImageError {
+  if (hasCode(error, 'HTTP_STATUS')) return error.details.status >= 400 && error.details.status < 500;
+  return hasCode(error, 'REDIRECT_REFUSED');
+}
+
+function authError(
+  host: string,
+  repository: string,
+  credential: RegistryCredential | undefined,
+  said: string | undefined,
+  cause?: unknown,
+): ImageError {
+  const why = said === undefined ? '' : `: ${said}`;
+  const what = show(`${host}/${repository}`);
+  return credential
+    ? new ImageError('AUTH_DENIED', `the registry refuses the credentials for ${what}${why}`, { host }, { cause })
+    : new ImageError('AUTH_REQUIRED', `the registry wants credentials for ${what}${why}`, { host }, { cause });
+}

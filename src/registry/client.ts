@@ -1,0 +1,87 @@
+import { hasCode, isImageError } from '../errors.ts';
+import type { Document, DocumentRequest, Downloaded, DownloadRequest } from '../http/types.ts';
+import { placesOf, type Place } from './place.ts';
+import { createSession, type Session, type Target } from './session.ts';
+import type { RegistryOptions } from './types.ts';
+
+/** Something of a registry, and whether what answers can be checked against a digest. */
+export type RegistryTarget = Target & {
+  readonly host: string;
+  readonly wanted: 'tag' | 'digest';
+  /** Mirrors are not asked: what they had was bad. */
+  readonly upstreamOnly?: boolean;
+};
+
+type Own = 'url' | 'ownCredentials' | 'onRefusal';
+
+/** Asks registries and their mirrors; what it learns of them is kept for as long as it lives. */
+export type RegistryClient = {
+  readonly options: RegistryOptions;
+  /** @param accept - what it throws makes the next place be asked. */
+  getDocument<T>(
+    target: RegistryTarget,
+    request: Omit<DocumentRequest, Own>,
+    accept: (answer: Document) => T,
+    signal: AbortSignal,
+  ): Promise<T>;
+  download(target: RegistryTarget, request: Omit<DownloadRequest, Own>, signal: AbortSignal): Promise<Downloaded>;
+};
+
+export function createRegistryClient(options: RegistryOptions): RegistryClient {
+  const sessions = new Map<string, Session>();
+  const warned = new Set<string>();
+  /** Mirrors that did not answer. */
+  const silent = new Set<string>();
+
+  function sessionOf(place: Place): Session {
+    const key = keyOf(place);
+    const session = sessions.get(key) ?? createSession(options, place, (text) => warn(place.host, text));
+    sessions.set(key, session);
+    return session;
+  }
+
+  function warn(host: string, text: string): void {
+    const message = `${host} says: ${text}`;
+    if (warned.has(message) || warned.size >= maxWarnings) return;
+    warned.add(message);
+    options.onWarning(message);
+  }
+
+  async function ask<T>(
+    { host, wanted, upstreamOnly = false }: RegistryTarget,
+    work: (session: Session) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    let failure: unknown;
+    for (const place of placesOf(host, wanted, options)) {
+      if (place.isMirror && (upstreamOnly || silent.has(keyOf(place)))) continue;
+      try {
+        return await work(sessionOf(place));
+      } catch (error) {
+        signal.throwIfAborted();
+        failure = error;
+        if (!place.isMirror || !isOfPlace(error)) break;
+        if (hasCode(error, 'NETWORK') || hasCode(error, 'TIMEOUT') || hasCode(error, 'TLS')) silent.add(keyOf(place));
+      }
+    }
+    throw failure;
+  }
+
+  return {
+    options,
+    getDocument: (target, request, accept, signal) =>
+      ask(target, async (session) => accept(await session.getDocument(target, request, signal)), signal),
+    download: (target, request, signal) => ask(target, (session) => session.download(target, request, signal), signal),
+  };
+}
+
+const maxWarnings = 100;
+
+function keyOf({ origins, prefix, host }: Place): string {
+  return [...origins, prefix, host].join(' ');
+}
+
+/** True for what another place may do better: a full disk stays full. */
+function isOfPlace(error: unknown): boolean {
+  return isImageError(error) && !/^(STORE|FILE)_/.test(error.code);
+}

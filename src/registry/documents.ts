@@ -1,0 +1,140 @@
+import { hasCode, ImageError } from '../errors.ts';
+import { headerOf } from '../http/headers.ts';
+import type { Document, DocumentRequest, HttpObserver } from '../http/types.ts';
+import { isDigest, type Digest } from '../image/digest.ts';
+import type { RegistryReference } from '../image/reference.ts';
+import { checkDigest, digestOf, sizeMismatch } from './check-digest.ts';
+import type { RegistryClient } from './client.ts';
+import { parseRegistryManifest } from './manifest.ts';
+import { acceptedTypes } from './media-types.ts';
+import type { Descriptor, ImageIndex, RegistryDocument, RegistryManifest } from './types.ts';
+
+export type Repository = Pick<RegistryReference, 'host' | 'repository'>;
+
+/** What leads to a document: a tag, a digest, or a descriptor, which knows its size and type too. */
+export type Lead =
+  { readonly tag: string } | { readonly digest: Digest; readonly size?: number; readonly mediaType?: string };
+
+/** A document with what it says. */
+export type ParsedDocument = RegistryDocument & { readonly content: ImageIndex | RegistryManifest };
+
+/**
+ * A manifest or an index, checked against what led to it.
+ *
+ * @throws ImageError MANIFEST_INVALID, DIGEST_MISMATCH, SIZE_MISMATCH, LIMIT_EXCEEDED, AUTH_REQUIRED, AUTH_DENIED,
+ *   HTTP_STATUS, and what networks do.
+ * @see docs/rules.md R1-R4
+ */
+export function getManifest(
+  client: RegistryClient,
+  { host, repository }: Repository,
+  lead: Lead,
+  observer: HttpObserver | undefined,
+  signal: AbortSignal,
+): Promise<ParsedDocument> {
+  const { limits, onWarning } = client.options;
+  const isTag = 'tag' in lead;
+  const target = { host, repository, ...manifestOf(lead) };
+  return bounded('registry-manifest', limits.registryManifest, isTag ? undefined : lead.size, (limit) =>
+    client.getDocument(
+      target,
+      { limit, statuses: [200], headers: { accept: acceptedTypes }, ...(observer && { observer }) },
+      ({ body, headers }) => {
+        const digest = isTag ? digestOf(body) : lead.digest;
+        if (!isTag) checkDigest(body, lead);
+        const said = digestHeader(headers);
+        if (isTag && said !== undefined && said !== digest) {
+          onWarning(`${host} calls the manifest of ${repository}:${lead.tag} ${said}, but it is ${digest}`);
+        }
+        const type = headerOf(headers, 'content-type') ?? '';
+        const content = parseRegistryManifest(body, type, limits.layers);
+        if (!isTag && lead.mediaType !== undefined && lead.mediaType !== content.mediaType) {
+          const message = `a document of type ${content.mediaType} where one of type ${lead.mediaType} was announced`;
+          throw new ImageError('MANIFEST_INVALID', message, { field: 'mediaType' });
+        }
+        return { bytes: body, digest, mediaType: content.mediaType, content };
+      },
+      signal,
+    ),
+  );
+}
+
+/**
+ * What a tag stands for now, without a pull where the registry tells.
+ *
+ * @throws ImageError as getManifest
+ */
+export async function currentDigest(
+  client: RegistryClient,
+  { host, repository }: Repository,
+  tag: string,
+  observer: HttpObserver | undefined,
+  signal: AbortSignal,
+): Promise<Digest> {
+  const request: Omit<DocumentRequest, 'url'> = {
+    method: 'HEAD',
+    limit: { name: 'registry-manifest', bytes: client.options.limits.registryManifest },
+    statuses: [200, 405],
+    headers: { accept: acceptedTypes },
+    ...(observer && { observer }),
+  };
+  const target = { host, repository, ...manifestOf({ tag }) };
+  const said = await client.getDocument(
+    target,
+    request,
+    (answer) => (answer.status === 200 ? digestHeader(answer.headers) : undefined),
+    signal,
+  );
+  return said ?? (await getManifest(client, { host, repository }, { tag }, observer, signal)).digest;
+}
+
+/** The configuration of an image, checked. @throws ImageError as getManifest */
+export function getConfig(
+  client: RegistryClient,
+  { host, repository }: Repository,
+  config: Descriptor,
+  observer: HttpObserver | undefined,
+  signal: AbortSignal,
+): Promise<RegistryDocument> {
+  const { digest, mediaType, size } = config;
+  const target = { host, repository, path: `blobs/${digest}`, wanted: 'digest' } as const;
+  return bounded('registry-config', client.options.limits.registryConfig, size, (limit) =>
+    client.getDocument(
+      target,
+      { limit, statuses: [200], ...(observer && { observer }) },
+      ({ body }) => {
+        checkDigest(body, config);
+        return { bytes: body, digest, mediaType };
+      },
+      signal,
+    ),
+  );
+}
+
+/** Nothing is asked for that is to be too large, and nothing read beyond the size that it is to have. */
+async function bounded<T>(
+  name: string,
+  maximum: number,
+  size: number | undefined,
+  ask: (limit: DocumentRequest['limit']) => Promise<T>,
+): Promise<T> {
+  if (size === undefined) return ask({ name, bytes: maximum });
+  if (size > maximum)
+    throw new ImageError('LIMIT_EXCEEDED', `${size} bytes, more than ${maximum}`, { limit: name, maximum });
+  try {
+    return await ask({ name, bytes: size });
+  } catch (error) {
+    throw hasCode(error, 'LIMIT_EXCEEDED') && error.details.limit === name ? sizeMismatch(size, size + 1) : error;
+  }
+}
+
+function manifestOf(lead: Lead): { readonly path: string; readonly wanted: 'tag' | 'digest' } {
+  return 'tag' in lead
+    ? { path: `manifests/${lead.tag}`, wanted: 'tag' }
+    : { path: `manifests/${lead.digest}`, wanted: 'digest' };
+}
+
+function digestHeader(headers: Document['headers']): Digest | undefined {
+  const text = headerOf(headers, 'docker-content-digest');
+  return text !== undefined && isDigest(text) ? text : undefined;
+}

@@ -1,0 +1,27 @@
+import type { Downloaded, DownloadRequest } from '../http/types.ts';
+import type { RegistryClient } from './client.ts';
+import type { Repository } from './documents.ts';
+import type { Descriptor } from './types.ts';
+
+export type BlobDownload = Pick<DownloadRequest, 'sink' | 'onStart' | 'onProgress' | 'observer'> & {
+  readonly repository: Repository;
+  readonly blob: Pick<Descriptor, 'digest' | 'size'>;
+  /** Mirrors are not asked: what they had did not match its digest. */
+  readonly upstreamOnly?: boolean;
+};
+
+/**
+ * Brings a blob into a sink, resumed as often as it takes, with a new token where one ends on the way. Its size is
+ * checked here, its digest by whoever reads the sink.
+ *
+ * @throws ImageError SIZE_MISMATCH, AUTH_REQUIRED, AUTH_DENIED, and what download throws
+ * @see docs/rules.md H4, R2, R5
+ */
+export function downloadBlob(
+  client: RegistryClient,
+  { repository: { host, repository }, blob, upstreamOnly = false, ...request }: BlobDownload,
+  signal: AbortSignal,
+): Promise<Downloaded> {
+  const target = { host, repository, path: `blobs/${blob.digest}`, wanted: 'digest', upstreamOnly } as const;
+  return client.download(target, { ...request, size: blob.size, immutable: true }, signal);
+}

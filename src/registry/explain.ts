@@ -1,0 +1,39 @@
+import { z } from 'zod';
+
+import { headerOf } from '../http/headers.ts';
+import type { Refusal } from '../http/types.ts';
+import { parseJsonStrict } from '../image/json.ts';
+import { show } from '../image/show.ts';
+
+const errors = z.object({
+  errors: z.array(z.object({ code: z.string().default(''), message: z.string().default('') })).min(1),
+});
+/** As token servers put it. */
+const others = z.union([
+  z.object({ details: z.string() }).transform(({ details }) => details),
+  z.object({ error_description: z.string() }).transform((other) => other.error_description),
+  z.object({ message: z.string() }).transform(({ message }) => message),
+]);
+
+/** What a registry says of its refusal, made safe for one line of a message. @see OCI distribution-spec, Error Codes */
+export function explain({ headers, body }: Pick<Refusal, 'headers' | 'body'>): string | undefined {
+  const json = parseJsonStrict(body, { caseSensitive: true });
+  if (!json.ok) {
+    const isText = headerOf(headers, 'content-type')?.startsWith('text/plain');
+    return isText ? show(new TextDecoder().decode(body).trim()) || undefined : undefined;
+  }
+  const list = errors.safeParse(json.value).data?.errors.slice(0, 3);
+  const text = list
+    ? list.map(({ code, message }) => [code, message].filter(Boolean).join(': ')).join('; ')
+    : others.safeParse(json.value).data;
+  return text ? show(text) : undefined;
+}
+
+/** The texts of Warning headers that are meant for people. @see OCI distribution-spec, Warnings */
+export function warningsOf(headers: Refusal['headers']): readonly string[] {
+  const texts = [headers['warning'] ?? []].flat();
+  return texts.flatMap((text) => {
+    const said = /^299 - "((?:[^"\\]|\\.)*)"/.exec(text)?.[1];
+    return said ? [show(said.replace(/\\(.)/g, '$1'))] : [];
+  });
+}

@@ -1,0 +1,95 @@
+import { ImageError } from '../errors.ts';
+import { foldKey, formatJsonFault, parseJsonStrict } from '../image/json.ts';
+import { show } from '../image/show.ts';
+import {
+  indexTypes,
+  isForeignLayerType,
+  isGenericType,
+  isSchema1Type,
+  configTypes,
+  layerTypes,
+  manifestTypes,
+} from './media-types.ts';
+import { indexShape, manifestShape, type RawDescriptor } from './manifest-shape.ts';
+import { invalid, shaped } from './shaped.ts';
+import type { Descriptor, ImageIndex, RegistryManifest } from './types.ts';
+
+/**
+ * The one kind of document that these bytes are, by Content-Type, mediaType and fields.
+ *
+ * @param contentType - of the answer or of the descriptor that led here; parameters are ignored.
+ * @param maxLayers - `layers` of the limits.
+ * @throws ImageError MANIFEST_INVALID, LIMIT_EXCEEDED
+ * @see docs/rules.md R1, R3, R4
+ */
+export function parseRegistryManifest(
+  bytes: Uint8Array,
+  contentType: string,
+  maxLayers: number,
+): ImageIndex | RegistryManifest {
+  const json = parseJsonStrict(bytes);
+  if (!json.ok) throw invalid(`the manifest is not JSON: ${formatJsonFault(json.fault)}`);
+  const { value } = json;
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid('the manifest is no object');
+  const mediaType = agreedType(value, contentType.replace(/;.*$/s, '').trim().toLowerCase());
+  return indexTypes.includes(mediaType) ? toIndex(value, mediaType) : toManifest(value, mediaType, maxLayers);
+}
+
+/** @throws ImageError MANIFEST_INVALID unless all that says what the document is says the same. */
+function agreedType(value: object, contentType: string): string {
+  const keys = new Set(Object.keys(value).map(foldKey)); // readers that fold case must not see another kind
+  const isIndex = keys.has('manifests');
+  const isManifest = keys.has('layers') || keys.has('config');
+  const named = 'mediaType' in value ? value.mediaType : undefined;
+  if (named !== undefined && typeof named !== 'string') throw invalid('the media type is no text', 'mediaType');
+  const isOld = 'schemaVersion' in value && value.schemaVersion === 1;
+  if (isSchema1Type(contentType) || isSchema1Type(named ?? '') || isOld || keys.has('fslayers')) {
+    throw invalid('a docker schema 1 manifest, which is not supported: the image has to be pushed again');
+  }
+  if (isIndex && isManifest) throw invalid('both an index and a manifest in one document');
+  if (!isIndex && !isManifest) throw invalid('neither an index nor a manifest');
+  const known = isIndex ? indexTypes : manifestTypes;
+  const types = [contentType, named ?? ''].filter((type) => !isGenericType(type));
+  const stranger = types.find((type) => !known.includes(type));
+  if (stranger !== undefined) throw invalid(`${isIndex ? 'an index' : 'a manifest'} that says it is ${show(stranger)}`);
+  const [type = named ?? known[0] ?? '', other = type] = types;
+  if (type !== other)
+    throw invalid(`a manifest of type ${show(other)} in an answer of type ${show(type)}`, 'mediaType');
+  return type;
+}
+
+function toIndex(value: object, mediaType: string): ImageIndex {
+  const { manifests, annotations } = shaped(indexShape, value);
+  return {
+    kind: 'index',
+    mediaType,
+    annotations,
+    entries: manifests.map(({ platform, ...entry }) => ({ ...descriptorOf(entry), platform })),
+  };
+}
+
+function toManifest(value: object, mediaType: string, maxLayers: number): RegistryManifest {
+  if ('layers' in value && Array.isArray(value.layers) && value.layers.length > maxLayers) {
+    const details = { limit: 'layers', maximum: maxLayers };
+    throw new ImageError('LIMIT_EXCEEDED', `${value.layers.length} layers, more than ${maxLayers}`, details);
+  }
+  const { config, layers, annotations, artifactType } = shaped(manifestShape, value);
+  if (artifactType !== undefined || !configTypes.includes(config.mediaType)) {
+    throw invalid(`not an image, but ${show(artifactType ?? config.mediaType)}`, 'config.mediaType');
+  }
+  layers.forEach(checkLayer);
+  return { kind: 'manifest', mediaType, annotations, config: descriptorOf(config), layers: layers.map(descriptorOf) };
+}
+
+function checkLayer({ mediaType, urls }: RawDescriptor, index: number): void {
+  const field = `layers[${index}]`;
+  if (urls.length > 0 || isForeignLayerType(mediaType)) {
+    throw invalid('a foreign layer, which is to come from elsewhere than the registry', field);
+  }
+  if (mediaType.endsWith('+encrypted')) throw invalid('an encrypted layer', field);
+  if (!layerTypes.includes(mediaType)) throw invalid(`a layer of unknown type ${show(mediaType)}`, field);
+}
+
+function descriptorOf({ mediaType, digest, size, annotations }: RawDescriptor): Descriptor {
+  return { mediaType, digest, size, annotations };
+}

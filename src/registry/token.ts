@@ -1,0 +1,87 @@
+import { z } from 'zod';
+
+import { ImageError } from '../errors.ts';
+import type { Document } from '../http/types.ts';
+import { parseJsonStrict } from '../image/json.ts';
+import { showUrl } from '../image/show-url.ts';
+import { explain } from './explain.ts';
+import type { RegistryCredential, RegistryOptions } from './types.ts';
+
+export type TokenRequest = {
+  readonly realm: URL;
+  readonly service: string | undefined;
+  readonly scopes: readonly string[];
+  readonly credential: RegistryCredential | undefined;
+};
+
+/** `expiresAtMs` is since the epoch. */
+export type Token = { readonly value: string; readonly expiresAtMs: number };
+
+/** What a token lives when its server does not say, and at least. @see distribution, Token Authentication Specification */
+const leastMs = 60_000;
+
+const header = z.string().regex(/^[\x21-\x7e]+$/);
+const shape = z.object({
+  token: header.optional(),
+  access_token: header.optional(),
+  expires_in: z.number().positive().optional().catch(undefined),
+});
+
+/** @throws ImageError HTTP_STATUS, REDIRECT_REFUSED, LIMIT_EXCEEDED, RESPONSE_INVALID, and what networks do. */
+export async function requestToken(
+  context: Pick<RegistryOptions, 'http' | 'observer' | 'limits' | 'nowMs'>,
+  request: TokenRequest,
+  signal: AbortSignal,
+): Promise<Token> {
+  const { http, observer, limits, nowMs } = context;
+  const askedAtMs = nowMs();
+  const answer = await http.getDocument(
+    {
+      ...(request.credential?.kind === 'identity' ? exchange(request, request.credential.token) : ask(request)),
+      ownCredentials: true,
+      limit: { name: 'token', bytes: limits.token },
+      statuses: [200],
+      onRefusal: explain,
+      ...(observer && { observer }),
+    },
+    signal,
+  );
+  const { value, lifeMs } = parseToken(answer);
+  return { value, expiresAtMs: askedAtMs + lifeMs };
+}
+
+export function basicAuthorization(user: string, password: string): string {
+  return `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
+}
+
+function ask({ realm, service, scopes, credential }: TokenRequest) {
+  const url = new URL(realm);
+  if (service !== undefined) url.searchParams.set('service', service);
+  for (const scope of scopes) url.searchParams.append('scope', scope);
+  if (credential?.kind !== 'basic') return { url: url.href, redirects: 'same-origin' } as const;
+  url.searchParams.set('account', credential.user);
+  const authorization = basicAuthorization(credential.user, credential.password);
+  return { url: url.href, redirects: 'same-origin', headers: { authorization } } as const;
+}
+
+/** @see RFC 6749 6 */
+function exchange({ realm, service = '', scopes }: TokenRequest, token: string) {
+  const form = { grant_type: 'refresh_token', client_id: 'longshore', service, scope: scopes.join(' ') };
+  return {
+    method: 'POST',
+    url: realm.href,
+    redirects: 'none', // its content is the secret
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    content: new URLSearchParams({ ...form, refresh_token: token }).toString(),
+  } as const;
+}
+
+function parseToken({ body, url }: Document): { readonly value: string; readonly lifeMs: number } {
+  const json = parseJsonStrict(body, { caseSensitive: true });
+  const answer = json.ok ? shape.safeParse(json.value).data : undefined;
+  const value = answer?.token ?? answer?.access_token;
+  if (value === undefined) {
+    throw new ImageError('RESPONSE_INVALID', 'the answer of the token server holds no token', { url: showUrl(url) });
+  }
+  return { value, lifeMs: Math.max(leastMs, (answer?.expires_in ?? 0) * 1000) };
+}

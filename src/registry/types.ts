@@ -1,0 +1,69 @@
+import type { Http, HttpObserver } from '../http/types.ts';
+import type { Digest } from '../image/digest.ts';
+import type { Limits } from '../image/limits.ts';
+import type { GoPlatform } from '../image/platform.ts';
+
+/** `identity` is exchanged for tokens; `bearer` is one already. */
+export type RegistryCredential =
+  | { readonly kind: 'basic'; readonly user: string; readonly password: string }
+  | { readonly kind: 'identity'; readonly token: string }
+  | { readonly kind: 'bearer'; readonly token: string };
+
+/** @param host - as references name it, `docker.io` or `host[:port]`; of a mirror its own. */
+export type CredentialLookup = (host: string, repository: string) => Promise<RegistryCredential | undefined>;
+
+export type Mirror = {
+  /** `http(s)://host[:port]`; http here allows http to this mirror. */
+  readonly origin: string;
+  /** What stands before the repositories there: `proxy/hub`. */
+  readonly prefix?: string;
+  /** It may say what a tag means; otherwise it is asked for digests only. */
+  readonly resolves: boolean;
+};
+
+/** What is asked before a registry, in this order, or that it may not be asked at all. */
+export type MirrorRule = { readonly host: string; readonly blocked?: boolean; readonly mirrors: readonly Mirror[] };
+
+export type RegistryOptions = {
+  readonly http: Pick<Http, 'getDocument' | 'download'>;
+  readonly credentials: CredentialLookup;
+  /** `--insecure-options=http`: after https has failed. Registries on this machine are asked so in any case. */
+  readonly allowHttp: boolean;
+  readonly mirrors?: readonly MirrorRule[];
+  readonly limits: Pick<Limits, 'registryManifest' | 'registryConfig' | 'token' | 'layers' | 'indexDepth'>;
+  /** Told of each different text once. */
+  readonly onWarning: (message: string) => void;
+  /** Of the requests that several images share: for tokens, and whether a registry is there. */
+  readonly observer?: HttpObserver;
+  readonly nowMs: () => number;
+};
+
+/** What leads to a document or blob, and what it must be. @see docs/rules.md R2, R3 */
+export type Descriptor = {
+  readonly mediaType: string;
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+  readonly annotations: Readonly<Record<string, string>>;
+};
+
+export type IndexEntry = Descriptor & { readonly platform: GoPlatform | undefined };
+
+export type ImageIndex = {
+  readonly kind: 'index';
+  readonly mediaType: string;
+  readonly entries: readonly IndexEntry[];
+  readonly annotations: Readonly<Record<string, string>>;
+};
+
+export type RegistryManifest = {
+  readonly kind: 'manifest';
+  readonly mediaType: string;
+  readonly config: Descriptor;
+  /** The lowest first. */
+  readonly layers: readonly Descriptor[];
+  readonly annotations: Readonly<Record<string, string>>;
+};
+
+/** Bytes as transferred, checked against their digest. */
+export type RegistryDocument = { readonly bytes: Uint8Array; readonly digest: Digest; readonly mediaType: string };

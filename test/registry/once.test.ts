@@ -1,0 +1,46 @@
+import test from 'ava';
+
+import { once } from '../../src/registry/once.ts';
+
+const signal = AbortSignal.timeout(30_000);
+
+test('work that many ask for is done once, and its result kept', async (t) => {
+  let times = 0;
+  const get = once(() => Promise.resolve((times += 1)));
+  t.deepEqual(await Promise.all([get(signal), get(signal)]), [1, 1]);
+  t.is(await get(signal), 1);
+});
+
+test('work that failed fails for all who wait, and is done anew for the next', async (t) => {
+  let times = 0;
+  const get = once(() => ((times += 1) === 1 ? Promise.reject(new Error('first')) : Promise.resolve(times)));
+  const both = await Promise.allSettled([get(signal), get(signal)]);
+  t.deepEqual(
+    both.map(({ status }) => status),
+    ['rejected', 'rejected'],
+  );
+  t.is(await get(signal), 2);
+});
+
+test('who no longer waits does not stop the work for the others, the last one does', async (t) => {
+  const stopped: AbortSignal[] = [];
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const get = once((given) => {
+    stopped.push(given);
+    return promise;
+  });
+  const [a, b] = [new AbortController(), new AbortController()];
+  const [first, second] = [get(a.signal), get(b.signal)];
+  a.abort(new Error('a'));
+  await t.throwsAsync(first, { message: 'a' });
+  t.false(stopped[0]?.aborted);
+  b.abort(new Error('b'));
+  await t.throwsAsync(second, { message: 'b' });
+  t.true(stopped[0]?.aborted);
+
+  const third = get(signal);
+  t.is(stopped.length, 2);
+  resolve('done');
+  t.is(await third, 'done');
+  await t.throwsAsync(get(a.signal), { message: 'a' });
+});
