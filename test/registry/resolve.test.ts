@@ -4,7 +4,7 @@ import { hasCode } from '../../src/errors.ts';
 import { parseRegistryReference } from '../../src/image/registry-reference.ts';
 import type { RegistryClient } from '../../src/registry/client.ts';
 import { currentDigest, getConfig } from '../../src/registry/documents.ts';
-import { parseImageConfig } from '../../src/registry/image-config.ts';
+import { parseConfigFacts } from '../../src/registry/config-facts.ts';
 import { resolveImage } from '../../src/registry/resolve.ts';
 import { refusal, startRegistry, types, type TestDescriptor, type TestRegistry } from '../helpers/registry.ts';
 import { openTestClient } from '../helpers/registry-client.ts';
@@ -34,7 +34,7 @@ test('a tag is resolved to its manifest, whose configuration can be brought', as
     undefined,
     signal,
   );
-  t.deepEqual(parseImageConfig(config.bytes, image.layers.length).platform, platform);
+  t.deepEqual(parseConfigFacts(config.bytes, image.layers.length).platform, platform);
   t.regex(
     manifests(registry)[0]?.headers.accept ?? '',
     /oci\.image\.index.*manifest\.list.*oci\.image\.manifest.*manifest\.v2/,
