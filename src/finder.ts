@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
 
 import type { ActionOptions, BatchCall, BatchResult, FetchCall, Fetcher, Finder } from './action-options.ts';
-import { runBatch, type BatchRequest } from './coordinator/batch.ts';
+import { runBatch } from './coordinator/batch.ts';
+import type { BatchRequest } from './coordinator/walk.ts';
 import { asImageError, fromErrorData, ImageError, toErrorData } from './errors.ts';
 import type { Outcome, OutcomeStatus } from './events.ts';
 import type { FetchContext } from './fetchers/context.ts';

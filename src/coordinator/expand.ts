@@ -2,7 +2,7 @@ import { ImageError } from '../errors.ts';
 import type { Limits } from '../image/limits.ts';
 import type { Dependency } from '../image/manifest.ts';
 import { formatReference, referenceKey, type NameReference } from '../image/reference.ts';
-import type { Node, NodeRequest } from './node.ts';
+import type { NodeRequest } from './node.ts';
 
 /**
  * The nodes that an image's dependencies ask for, in the order of its manifest.
@@ -11,11 +11,11 @@ import type { Node, NodeRequest } from './node.ts';
  * @throws LIMIT_EXCEEDED when they would go deeper, or become more, than allowed.
  */
 export function expand(
-  { found, depth }: Node,
-  limits: Limits,
-  nodes: ReadonlyMap<string, Node>,
+  { depth }: Pick<NodeRequest, 'depth'>,
+  dependencies: readonly Dependency[],
+  limits: Pick<Limits, 'depth' | 'nodes'>,
+  nodes: ReadonlyMap<string, unknown>,
 ): readonly NodeRequest[] {
-  const dependencies = found?.image.dependencies ?? [];
   if (dependencies.length === 0) return [];
   atMost('depth', depth + 1, limits.depth, 'dependencies go deeper than');
   const requests = dependencies.map((dependency) => requestOf(dependency, depth + 1));

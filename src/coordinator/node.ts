@@ -4,8 +4,8 @@ import type { Found } from '../fetchers/found.ts';
 import type { ImageReference } from '../image/reference.ts';
 import type { GraphNode } from './graph.ts';
 
-/** One image to bring, however many want it. */
-export interface Node extends GraphNode<Node> {
+/** One image to bring, however many want it; `F` is what is found out of it. */
+export interface Node<F = Found> extends GraphNode<Node<F>> {
   readonly key: string;
   readonly reference: ImageReference;
   readonly signature: string | undefined;
@@ -14,7 +14,7 @@ export interface Node extends GraphNode<Node> {
   readonly requests: { readonly index: number; readonly text: string }[];
   /** 0 for a request, one more than its first parent otherwise. */
   readonly depth: number;
-  found: Found | undefined;
+  found: F | undefined;
   /** Its own failure, or that of something it depends on. */
   error: ImageError | undefined;
   cancelled: boolean;
@@ -23,7 +23,7 @@ export interface Node extends GraphNode<Node> {
 
 export type NodeRequest = Pick<Node, 'key' | 'reference' | 'signature' | 'pin' | 'depth'>;
 
-export function createNode(request: NodeRequest): Node {
+export function createNode<F>(request: NodeRequest): Node<F> {
   return {
     ...request,
     requests: [],

@@ -41,7 +41,7 @@ export function statusOf({ found, error, cancelled }: Node): OutcomeStatus {
  * What a node inherits from the first of its children that failed. However far down the failure is, it is one error for all
  * that are above: it names the image that failed by its own doing, and does not grow from level to level.
  */
-export function dependencyError({ children }: Node): ImageError | undefined {
+export function dependencyError<F>({ children }: Node<F>): ImageError | undefined {
   const failed = children.find((child) => child.error);
   if (!failed?.error || hasCode(failed.error, 'DEPENDENCY_FAILED')) return failed?.error;
   const dependency = formatReference(failed.reference);

@@ -74,6 +74,10 @@ export async function createStore({ layout, readOnly, reader, writer }: StorePar
       const fresh = { key, url: showUrl(url), epoch: 0, synced: 0, ...(bootId !== undefined && { bootId }) };
       return inStore(join(layout.downloads, key), () => openPartial(partialFiles(layout, key), fresh));
     },
+    async peekPartial(url) {
+      const found = await partialFiles(layout, hashKey(url)).peek(bootId);
+      return found && { bytes: found.bytes, validator: found.state.validator, total: found.state.total };
+    },
 
     close,
     [Symbol.asyncDispose]: close,

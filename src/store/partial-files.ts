@@ -13,11 +13,15 @@ const stateBytes = 64 * 1024;
 /** One that a full disk cut short is written again. */
 const firstSidecar = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
 
+type Resumable = { readonly state: PartialState; readonly bytes: number };
+
 /** The files of one download: `<epoch>.part` and the sidecar, in a directory of their own. */
 export type PartialFiles = {
   path(epoch: number): string;
-  /** What can be resumed: undefined unless the sidecar is whole and fits the bytes. */
-  find(bootId: string | undefined): Promise<{ readonly state: PartialState; readonly bytes: number } | undefined>;
+  /** What can be resumed: undefined unless the sidecar is whole and fits the bytes. Changes nothing. */
+  peek(bootId: string | undefined): Promise<Resumable | undefined>;
+  /** The same, without what cannot be relied upon. */
+  find(bootId: string | undefined): Promise<Resumable | undefined>;
   /** An empty file, and nothing beside it. */
   create(epoch: number): Promise<FileHandle>;
   reopen(epoch: number): Promise<FileHandle>;
@@ -63,21 +67,28 @@ export function partialFiles({ downloads, dirMode, fileMode }: Layout, key: stri
     namesSynced = true;
   };
 
+  /** What was written before a power cut, but not synced, may be anything. */
+  const peek = async (bootId: string | undefined): Promise<Resumable | undefined> => {
+    const text = await readSmallFile(sidecar);
+    const state = text === undefined ? undefined : parsePartialState(text, key);
+    if (!state) return undefined;
+    const size = await sizeOf(path(state.epoch));
+    if (size === undefined || size < state.synced || size > (state.total ?? Infinity)) return undefined;
+    return { state, bytes: isOfThisBoot(state, bootId) ? size : state.synced };
+  };
+
   return {
     path,
     update,
+    peek,
     async find(bootId) {
-      const text = await readSmallFile(sidecar);
-      const state = text === undefined ? undefined : parsePartialState(text, key);
-      if (!state) return undefined;
-      const size = await sizeOf(path(state.epoch));
-      if (size === undefined || size < state.synced || size > (state.total ?? Infinity)) return undefined;
-      if (bootId !== undefined && state.bootId === bootId) return { state, bytes: size };
-      // What was written before a power cut, but not synced, may be anything. From here on this start counts.
-      await truncate(path(state.epoch), state.synced);
+      const found = await peek(bootId);
+      if (!found || isOfThisBoot(found.state, bootId)) return found;
+      const { state, bytes } = found;
+      await truncate(path(state.epoch), bytes);
       const current = { ...state, ...(bootId !== undefined && { bootId }) };
-      await update(current);
-      return { state: current, bytes: state.synced };
+      await update(current); // from here on this start counts
+      return { state: current, bytes };
     },
     async create(epoch) {
       await empty();
@@ -92,6 +103,10 @@ export function partialFiles({ downloads, dirMode, fileMode }: Layout, key: stri
     },
     remove: () => rm(directory, { recursive: true, force: true }),
   };
+}
+
+function isOfThisBoot(state: PartialState, bootId: string | undefined): boolean {
+  return bootId !== undefined && state.bootId === bootId;
 }
 
 /** Undefined as well for what can't be read: it is of no use, and an attempt to replace it will say why. */

@@ -146,6 +146,8 @@ export type Store = AsyncDisposable & {
   tryClaim(key: string): Promise<Claim | undefined>;
   /** Opens or resumes the partial download of an exact URL; the caller holds the claim of that URL. */
   openPartial(url: string): Promise<Partial>;
+  /** What a partial download of an exact URL has so far, if it can be resumed; changes nothing and needs no claim. */
+  peekPartial(url: string): Promise<Pick<Partial, 'bytes' | 'validator' | 'total'> | undefined>;
 
   close(): Promise<void>;
 };

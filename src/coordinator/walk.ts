@@ -1,0 +1,113 @@
+import PQueue from 'p-queue';
+
+import { asImageError, ImageError } from '../errors.ts';
+import type { EventSink } from '../events.ts';
+import type { Limits } from '../image/limits.ts';
+import type { Dependency } from '../image/manifest.ts';
+import type { ImageReference } from '../image/reference.ts';
+import { show } from '../image/show.ts';
+import { expand } from './expand.ts';
+import { breakCycles, createGraph, type Graph } from './graph.ts';
+import { createNode, type Node, type NodeRequest } from './node.ts';
+import { dependencyError } from './outcome.ts';
+
+/** Nodes that may be under way at once. Most wait for a transfer; what is not begun yet costs next to nothing. */
+const aliveNodes = 1024;
+
+/** One parsed request, in the caller's own words and at its position among them. */
+export type BatchRequest = {
+  readonly index: number;
+  readonly text: string;
+  readonly key: string;
+  readonly signature: string | undefined;
+  readonly reference: ImageReference;
+};
+
+export type WalkOptions<F> = {
+  readonly limits: Pick<Limits, 'depth' | 'nodes'>;
+  readonly failFast: boolean;
+  readonly nowMs: () => number;
+  /** Finds out about one node; rejects with an ImageError, or with anything once the signal is aborted. */
+  readonly visit: (node: Node<F>, signal: AbortSignal) => Promise<F>;
+  /** What else has to be visited because of what was found. */
+  readonly dependenciesOf: (found: F) => readonly Dependency[];
+  /** Told of each node once, after all that it depends on. */
+  readonly onSettled: (node: Node<F>) => void;
+  /** Told of nodes that are added and started. */
+  readonly onEvent?: EventSink;
+};
+
+/** Visits requests and their dependencies, each once. Never rejects for a node that fails; a bug rejects. */
+export async function walk<F>(
+  requests: readonly BatchRequest[],
+  { limits, failFast, nowMs, visit, dependenciesOf, onSettled, onEvent }: WalkOptions<F>,
+  stopped: AbortSignal,
+): Promise<void> {
+  const stop = new AbortController();
+  const signal = AbortSignal.any([stopped, stop.signal]);
+  const nodes = new Map<string, Node<F>>();
+  const queue = new PQueue({ concurrency: aliveNodes });
+  let failure: ImageError | undefined;
+
+  const graph = createGraph<Node<F>>((node) => {
+    node.error ??= dependencyError(node);
+    node.cancelled ||= node.children.some((child) => child.cancelled) && !node.error;
+    onSettled(node);
+    if (failFast && node.error)
+      stop.abort(new ImageError('CANCELLED', 'another image failed', { reason: 'fail-fast' }));
+  });
+
+  const add = (request: NodeRequest, parent?: Node<F>): { node: Node<F>; isNew: boolean } => {
+    const known = nodes.get(request.key);
+    if (known) return { node: known, isNew: false };
+    const node = createNode<F>(request);
+    nodes.set(request.key, node);
+    const { key, reference } = node;
+    onEvent?.({ type: 'node-added', key, reference: reference.text, ...(parent && { parent: parent.key }) });
+    return { node, isNew: true };
+  };
+
+  /** Dependencies come before requests that have not begun: a tree that is begun is finished. */
+  const enqueue = (node: Node<F>): void => {
+    const priority = Math.min(node.depth, 1);
+    queue.add(() => enter(node), { priority }).catch((bug: unknown) => stop.abort((failure ??= asImageError(bug))));
+  };
+
+  const enter = async (node: Node<F>): Promise<void> => {
+    const beganMs = nowMs();
+    try {
+      signal.throwIfAborted();
+      onEvent?.({ type: 'node-started', key: node.key, reference: node.reference.text });
+      node.found = await visit(node, signal);
+      for (const request of expand(node, dependenciesOf(node.found), limits, nodes)) {
+        const { node: child, isNew } = add(request, node);
+        graph.link(node, child);
+        if (isNew) enqueue(child);
+      }
+    } catch (error) {
+      if (signal.aborted) node.cancelled = true;
+      else node.error = asImageError(error);
+    }
+    node.durationMs = nowMs() - beganMs;
+    graph.done(node);
+  };
+
+  for (const { index, text, ...request } of requests) {
+    const { node } = add({ ...request, pin: undefined, depth: 0 });
+    node.requests.push({ index, text });
+  }
+  for (const node of [...nodes.values()]) {
+    enqueue(node);
+    await queue.onSizeLessThan(aliveNodes);
+  }
+  await queue.onIdle();
+  if (failure) throw failure;
+  for (const node of nodes.values()) breakCycles(node, (cycle) => failCycle(cycle, graph));
+}
+
+function failCycle<F>(cycle: readonly Node<F>[], graph: Graph<Node<F>>): void {
+  const path = cycle.map(({ reference }) => reference.text);
+  const what = `it depends on itself: ${show(path.join(' → '), 1024)}`;
+  for (const node of cycle) node.error ??= new ImageError('DEPENDENCY_CYCLE', what, { path });
+  for (const node of cycle) if (node.state !== 'settled') graph.settle(node);
+}
