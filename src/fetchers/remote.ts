@@ -32,44 +32,56 @@ export async function fetchRemote(
   signal: AbortSignal,
 ): Promise<Found | undefined> {
   const { store, slots, policy, onEvent } = context;
-  const { key, url, expected } = request;
-  const startedMs = context.nowMs();
-  for (;;) {
-    const known = await lookUp(context, url, startedMs);
-    if (known && (policy === 'never' || isFresh(known.record, startedMs, context.nowMs()))) {
-      return use(context, known, expected);
-    }
-    if (policy === 'never') return undefined;
+  const { key, url } = request;
+  const sinceMs = context.nowMs();
+  const stored = await answer(context, request, sinceMs);
+  if (stored || policy === 'never') return stored;
 
-    const transfer = await slots.run(new URL(url).host, signal, async () => {
-      const claim = await store.tryClaim(url);
-      return claim && bring(context, request, known, claim, signal);
-    });
-    if (transfer) return settle(context, request, known, transfer);
+  const { host } = new URL(url);
+  const transfer = await slots.run(host, signal, async () => {
+    const claim = await store.tryClaim(url);
+    return claim && bring(context, request, sinceMs, claim, signal);
+  });
+  if (transfer) return settle(context, request, transfer);
 
-    onEvent({ type: 'waiting', key, reason: 'it is being fetched already' });
-    await (await store.claim(url, signal)).release();
-  }
+  onEvent({ type: 'waiting', key, reason: 'it is being fetched already' });
+  // Kept, in case the other one failed: of those who wait, only one must go on.
+  await using claim = await store.claim(url, signal);
+  const brought = await answer(context, request, sinceMs);
+  if (brought) return brought;
+  const own = await slots.run(host, signal, () => bring(context, request, sinceMs, claim, signal));
+  return await settle(context, request, own);
 }
 
-type Transfer = { readonly received: Received; readonly claim: Claim };
+/** What the store says by itself, if the policy lets it. */
+async function answer(context: FetchContext, request: RemoteRequest, sinceMs: number): Promise<Found | undefined> {
+  const known = await lookUp(context, request.url, sinceMs);
+  if (!known || !(context.policy === 'never' || isFresh(known.record, sinceMs, context.nowMs()))) return undefined;
+  return use(context, known, request.expected);
+}
+
+type Transfer = {
+  readonly claim: Claim;
+  readonly known: Known | undefined;
+  /** Absent: what is known has come while this one waited for a place. */
+  readonly received?: Received;
+};
 
 /** The part that needs a place among the transfers; the claim is kept until what came is committed. */
 async function bring(
   context: FetchContext,
   { key, url, signature, expected }: RemoteRequest,
-  known: Known | undefined,
+  sinceMs: number,
   claim: Claim,
   signal: AbortSignal,
 ): Promise<Transfer> {
   try {
+    const known = await lookUp(context, url, sinceMs);
+    if (known && isFresh(known.record, sinceMs, context.nowMs())) return { claim, known };
     const verify = context.keystore ? signature : undefined;
-    const received = await receive(
-      context,
-      { key, url, signature: verify, known: known && validators(known.record), expected },
-      signal,
-    );
-    return { received, claim };
+    const conditions = known && validators(known.record);
+    const received = await receive(context, { key, url, signature: verify, known: conditions, expected }, signal);
+    return { claim, known, received };
   } catch (error) {
     await claim.release();
     throw error;
@@ -79,10 +91,11 @@ async function bring(
 async function settle(
   context: FetchContext,
   { url, signature, expected, latest }: RemoteRequest,
-  known: Known | undefined,
-  { received, claim: held }: Transfer,
+  { received, known, claim: held }: Transfer,
 ): Promise<Found> {
   await using _claim = held;
+  if (known && !received) return use(context, known, expected);
+  if (!received) throw new Error('nothing was received, and nothing known');
   const { etag, lastModified, maxAgeMs } = received.freshness;
   const record = {
     maxAgeMs,

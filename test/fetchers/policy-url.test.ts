@@ -115,14 +115,27 @@ test('noCache asks for all of it whatever is remembered; a time in the future is
   t.deepEqual(conditions(origin), ['-', '-', '"1"']);
 });
 
-test('two fetches of one URL at once: one brings it, the other uses it, with noCache too', async (t) => {
+test('many fetches of one URL at once: one brings it, the others use it, though there is room for one only', async (t) => {
   const { finder } = await openFetching(t, { noCache: true });
   const origin = await startOrigin(t);
-  const { url, path, imageId } = await origin.publish({ name }, { delayMs: 200 });
-  const both = finder();
-  const ids = await Promise.all([both.findImage(url), both.findImage(url)]);
-  t.deepEqual(ids, [imageId, imageId]);
-  t.is(origin.served(path), 1);
+  const { url, path, imageId } = await origin.publish({ name }, { delayMs: 50 });
+  for (const [round, jobs] of [1, 8].entries()) {
+    const shared = finder({ jobs });
+    const ids = await Promise.all(Array.from({ length: 5 }, () => shared.findImage(url)));
+    t.deepEqual(new Set(ids), new Set([imageId]));
+    t.is(origin.served(path), round + 1);
+  }
+});
+
+test('of many that wait for a fetch that fails, each tries for itself, and all come to an end', async (t) => {
+  const { finder, leftovers } = await openFetching(t);
+  const origin = await startOrigin(t);
+  origin.routes['/app.aci'] = { status: 404, delayMs: 50 };
+  const shared = finder();
+  const results = await Promise.allSettled(Array.from({ length: 5 }, () => shared.findImage(`${origin.url}/app.aci`)));
+  t.true(results.every(({ status }) => status === 'rejected'));
+  t.is(origin.served('/app.aci'), 5);
+  t.deepEqual(await leftovers(), []);
 });
 
 test('behind a redirect the same holds, and all is remembered of the URL that was asked for', async (t) => {
