@@ -88,5 +88,5 @@ function readWhole(tar: FileHandle, position: number, bytes: number): Buffer {
 function readTar(tar: FileHandle, into: Buffer, position: number): number {
   const bytes = readSync(tar.fd, into, 0, into.length, position);
   if (bytes > 0) return bytes;
-  throw new ImageError('FILE_UNREADABLE', `a layer ends at byte ${position}, before its content`, { path: 'layer' });
+  throw new ImageError('FILE_UNREADABLE', `a layer ends at byte ${position}, before its content`, { path: 'a layer' });
 }

@@ -1,0 +1,145 @@
+import { execFileSync } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import test from 'ava';
+
+import { hasCode } from '../../../src/errors.ts';
+import { convert } from '../../../workers/convert/convert.ts';
+import { forgeEntry, forgeHeader, forgePax, tarEnd } from '../../helpers/tar-forge.ts';
+import { convertLayers, layerOf, pack, requestFor, temporary } from './layers.ts';
+import { listImage } from './listing.ts';
+
+const octal = (value: number, digits: number) => value.toString(8).padStart(digits, '0');
+const forge = (...blocks: readonly Buffer[]) => pack(Buffer.concat([...blocks, tarEnd]));
+
+/** The pax records before the first entry of that path, as text. */
+function paxOf(tar: Buffer, header: Buffer): string {
+  const at = tar.indexOf(header);
+  return tar.subarray(at, at + 512 + header.length + 1024).toString('latin1');
+}
+
+test('mode, owner, time, device numbers and names stay as they are', async (t) => {
+  const patch = {
+    108: `${octal(1234, 7)}\0${octal(5678, 7)}\0`,
+    136: `${octal(1_700_000_000, 11)}\0`,
+    265: 'daemon',
+    297: 'staff',
+    329: `${octal(10, 7)}\0${octal(229, 7)}\0`,
+  };
+  const layer = forge(
+    forgeEntry({ name: 'suid', mode: 0o6755, patch }, 'x'),
+    forgeEntry({ name: 'none', mode: 0, patch }, 'x'),
+    forgeHeader({ name: 'fuse', type: '3', mode: 0o666, patch }),
+    forgeHeader({ name: 'disk', type: '4', mode: 0o660, patch }),
+    forgeHeader({ name: 'pipe', type: '6', mode: 0o600, patch }),
+    forgeHeader({ name: 'tmp/', type: '5', mode: 0o1777, patch }),
+  );
+  const { tar } = await convertLayers(t, [layer]);
+  const file = join(await temporary(t), 'image.tar');
+  await writeFile(file, tar);
+  const list = execFileSync('tar', ['-tvf', file, '--full-time', '--utc'], { encoding: 'utf8' }).split('\n');
+  t.deepEqual(list.map((line) => line.replace(/ +/g, ' ')).slice(2), [
+    'brw-rw---- daemon/staff 10,229 2023-11-14 22:13:20 rootfs/disk',
+    'crw-rw-rw- daemon/staff 10,229 2023-11-14 22:13:20 rootfs/fuse',
+    '---------- daemon/staff 1 2023-11-14 22:13:20 rootfs/none',
+    'prw------- daemon/staff 0 2023-11-14 22:13:20 rootfs/pipe',
+    '-rwsr-sr-x daemon/staff 1 2023-11-14 22:13:20 rootfs/suid',
+    'drwxrwxrwt daemon/staff 0 2023-11-14 22:13:20 rootfs/tmp/',
+    '',
+  ]);
+  const suid = listImage(tar).find(({ path }) => path === 'rootfs/suid');
+  t.like(suid?.attributes, { uid: 1234, gid: 5678 });
+});
+
+test('what a header cannot hold stays whole in pax records', async (t) => {
+  const long = `${'d'.repeat(120)}/${'é'.repeat(60)}`;
+  const records = { mtime: '1700000000.123456789', uid: '3000000', gid: '4000000', uname: 'u'.repeat(40) };
+  const layer = forge(
+    forgePax({ ...records, path: long }),
+    forgeEntry({ name: 'short' }, 'content'),
+    forgePax({ linkpath: `/${'t'.repeat(150)}` }),
+    forgeHeader({ name: 'link', type: '2', linkName: 'cut' }),
+    forgePax({ mtime: '-1.50' }),
+    forgeEntry({ name: 'old' }),
+    forgePax({ mtime: '5000000000000.000' }),
+    forgeEntry({ name: 'late' }),
+  );
+  const { tar } = await convertLayers(t, [layer]);
+  const listed = new Map(listImage(tar).map((entry) => [entry.path, entry]));
+  const path = Buffer.from(`rootfs/${long}`).toString('latin1');
+  t.like(listed.get(path)?.attributes, { uid: 3_000_000, gid: 4_000_000 });
+  t.is(listed.get(path)?.content, 'content');
+  t.is(listed.get('rootfs/link')?.linkPath, `/${'t'.repeat(150)}`);
+  t.is(listed.get('rootfs/old')?.attributes.mtime, -1.5);
+  t.is(listed.get('rootfs/late')?.attributes.mtime, 5_000_000_000_000);
+  const text = tar.toString('latin1');
+  t.true(text.includes(' mtime=1700000000.123456789\n'));
+  t.true(text.includes(' mtime=-1.5\n'));
+  t.true(text.includes(` uname=${'u'.repeat(40)}\n`));
+});
+
+test('names and attributes are bytes, not text', async (t) => {
+  const capability = Buffer.from('0100000200a40000000000000000000000ff0a3d', 'hex').toString('latin1');
+  const records = `SCHILY.xattr.security.capability=${capability}`;
+  const length = records.length + 4;
+  const layer = forge(
+    forgeEntry({ name: 'PaxHeaders/x', type: 'x' }, Buffer.from(`${length} ${records}\n`, 'latin1')),
+    forgeEntry({ name: 'caf\xe9\xff' }, 'latin'),
+    forgePax({ comment: 'not kept', atime: '1', 'SCHILY.dev': '7', 'SCHILY.acl.access': 'user::rwx' }),
+    forgeEntry({ name: 'acl' }, ''),
+  );
+  const { tar } = await convertLayers(t, [layer]);
+  t.deepEqual(
+    listImage(tar).map(({ path }) => path),
+    ['manifest', 'rootfs/', 'rootfs/acl', 'rootfs/caf\xe9\xff'],
+  );
+  t.true(paxOf(tar, Buffer.from('PaxHeader\0')).includes('SCHILY.acl.access=user::rwx\n'));
+  t.true(tar.toString('latin1').includes(`${length} ${records}\n`));
+  t.notRegex(tar.toString('latin1'), /comment|atime|SCHILY\.dev/);
+});
+
+test('a directory has the attributes of its topmost entry, the root too', async (t) => {
+  const lower = await layerOf([
+    { name: './', type: 'directory', mode: 0o700 },
+    { name: 'd/', type: 'directory', mode: 0o711 },
+    { name: 'd/o', content: 'O' },
+    { name: 'e/', type: 'directory', mode: 0o711 },
+  ]);
+  const upper = await layerOf([
+    { name: '/', type: 'directory', mode: 0o755, uid: 7 },
+    { name: 'd/', type: 'directory', mode: 0o2750 },
+    { name: 'e/n', content: 'N' },
+    { name: 'new/n', content: 'N', uid: 9 },
+  ]);
+  const { tar } = await convertLayers(t, [lower, upper]);
+  const found = listImage(tar).flatMap(({ kind, path, attributes: { mode, uid } }) =>
+    kind === 'directory' ? [[path, mode.toString(8), uid]] : [],
+  );
+  t.deepEqual(found, [
+    ['rootfs/', '755', 7],
+    ['rootfs/d/', '2750', 0],
+    ['rootfs/e/', '711', 0],
+    ['rootfs/new/', '755', 0],
+  ]);
+});
+
+test('what no reader takes alike is refused', async (t) => {
+  const cases = [
+    [forge(forgeHeader({ name: 'sparse', type: 'S' })), 'A12'],
+    [forge(forgePax({ 'GNU.sparse.major': '1' }), forgeEntry({ name: 'sparse' })), 'A12'],
+    [forge(forgeHeader({ name: 'socket', type: 's' })), 'A12'],
+    [forge(forgeEntry({ name: 'file/' }, 'x')), 'A12'],
+    [forge(forgePax({ mtime: '9'.repeat(40) }), forgeEntry({ name: 'never' })), 'A6'],
+    [forge(forgePax({ uid: '9'.repeat(40) }), forgeEntry({ name: 'nobody' })), 'A6'],
+    [forge(forgeHeader({ name: 'device', type: '3', patch: { 329: '\x80\0\0\0\x10\0\0\0' } })), 'A4'],
+    [pack(forgeEntry({ name: 'no-end' }, 'x')), 'A7'],
+    [pack(Buffer.concat([forgeHeader({ name: 'cut', size: 5000 }), tarEnd])), 'A4'],
+    [pack(Buffer.concat([forgeEntry({ name: 'more' }), tarEnd, Buffer.from('behind')])), 'A7'],
+  ] as const;
+  for (const [layer, rule] of cases) {
+    const error = await t.throwsAsync(convert(await requestFor(t, [layer])));
+    t.true(hasCode(error, 'ARCHIVE_INVALID'), String(error));
+    if (hasCode(error, 'ARCHIVE_INVALID')) t.is(error.details.rule, rule, error.message);
+  }
+});

@@ -1,0 +1,208 @@
+import { existsSync } from 'node:fs';
+import { readFile, readdir, readlink, stat, truncate, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { constants, gzipSync, zstdCompressSync } from 'node:zlib';
+
+import test from 'ava';
+
+import { hasCode, type ErrorCode } from '../../../src/errors.ts';
+import { openPool } from '../../../src/pool/pool.ts';
+import { convert } from '../../../workers/convert/convert.ts';
+import { ingest } from '../../../workers/ingest.ts';
+import type { ConvertLimits, ConvertRequest } from '../../../workers/tasks.ts';
+import { buildTar, imageIdOf, someBytes } from '../../helpers/archive.ts';
+import { tarEnd } from '../../helpers/tar-forge.ts';
+import { requestFor as ingestRequest } from '../ingest-request.ts';
+import { convertLayers, convertLimits, layerOf, pack, requestFor, sha256, type LayerBytes } from './layers.ts';
+import { formatTree, listImage } from './listing.ts';
+
+const bigTar = () => buildTar([{ name: 'big', content: someBytes(3_000_000, 1) }]);
+const skippable = Buffer.concat([Buffer.from('502a4d1804000000', 'hex'), Buffer.from('meta')]);
+const frames = (tar: Buffer) =>
+  Buffer.concat(
+    [tar.subarray(0, 700), tar.subarray(700, 701), tar.subarray(701)].flatMap((part) => [
+      skippable,
+      zstdCompressSync(part),
+    ]),
+  );
+
+async function refuses(
+  t: Parameters<typeof requestFor>[0],
+  request: ConvertRequest,
+  code: ErrorCode,
+): Promise<unknown> {
+  const error = await t.throwsAsync(convert(request));
+  t.true(hasCode(error, code), `${code}: ${String(error)}`);
+  t.false(existsSync(request.image), 'nothing is left');
+  return hasCode(error, code) ? error.details : undefined;
+}
+
+test('a layer is read as gzip, zstd, zstd in chunks, and bare, to the same image', async (t) => {
+  const tar = await bigTar();
+  const ways = [gzipSync, (bytes: Buffer) => zstdCompressSync(bytes), frames, (bytes: Buffer) => bytes];
+  const ids = new Set<string>();
+  for (const compress of ways) {
+    const converted = await convertLayers(t, [pack(tar, compress)]);
+    ids.add(converted.imageId);
+    t.is(listImage(converted.tar).at(-1)?.content, someBytes(3_000_000, 1).toString('latin1'));
+  }
+  t.is(ids.size, 1);
+});
+
+test('the image is whole, synced, read-only, named by its hash, and passes the check of every image', async (t) => {
+  const layers = [await layerOf('a=A d/ d/b=B'), pack(await bigTar())];
+  const request = await requestFor(t, layers);
+  const response = await convert(request);
+  const tar = await readFile(request.image);
+  t.is(response.imageId, imageIdOf(tar));
+  t.is(response.size, tar.length);
+  t.is((await stat(request.image)).mode & 0o777, 0o444);
+  t.deepEqual((await readdir(dirname(request.image))).sort(), ['blob-0', 'blob-1', 'image']);
+  const ingested = await ingest(await ingestRequest(t, { kind: 'file', path: request.image }));
+  t.is(ingested.imageId, response.imageId);
+  t.is(ingested.manifest, response.manifest);
+  t.deepEqual(ingested.parsed, response.parsed);
+  t.is(listImage(tar)[0]?.path, 'manifest');
+});
+
+test('the same layers are the same image in every thread and place', async (t) => {
+  const layers = await Promise.all(['a=A b->a', 'c=C !a', 'd/ d/e=E'].map(layerOf));
+  await using pool = openPool({ workers: 2, sessionsPerWorker: 2 });
+  const ids = await Promise.all(
+    Array.from({ length: 4 }, async () => (await pool.run('convert', await requestFor(t, layers))).imageId),
+  );
+  // Of this version: a change of what is written is a change for everybody who knows images by their IDs.
+  const id =
+    'sha512-c017a8b6fb0dbf0beeb9a817db2f71f9a4291a31f47f33528d9c7552156136a0805e406ac1d88fb37d8064f61c0509f37fd7133828f7e0286fb1e5830a04fd62';
+  t.deepEqual(new Set<string>(ids), new Set([id]));
+});
+
+test('a layer of no bytes, of zeros, and of zeros compressed has no entries', async (t) => {
+  const nothing = Buffer.alloc(0);
+  const ways: LayerBytes[] = [
+    { tar: nothing, blob: nothing },
+    pack(nothing),
+    pack(tarEnd),
+    { tar: tarEnd, blob: tarEnd },
+    pack(Buffer.alloc(10_240), (bytes) => zstdCompressSync(bytes)),
+  ];
+  for (const layer of ways) t.is(formatTree((await convertLayers(t, [await layerOf('a=A'), layer])).tar), 'a=A');
+});
+
+test('a layer that unpacks to something else than the config names is refused', async (t) => {
+  const layer = await layerOf('a=A');
+  const config = { rootfs: { type: 'layers', diff_ids: [sha256(Buffer.from('else'))] } };
+  const details = await refuses(t, await requestFor(t, [layer], { about: config }), 'DIGEST_MISMATCH');
+  t.deepEqual(details, { asked: sha256(Buffer.from('else')), found: sha256(layer.tar) });
+});
+
+test('a blob that is not what its digest names is refused as that, whatever it holds', async (t) => {
+  for (const bytes of [(await layerOf('b=B')).blob, Buffer.from('<html>login</html>')]) {
+    const request = await requestFor(t, [await layerOf('a=A')]);
+    await writeFile(request.layers[0]?.path ?? '', bytes);
+    const details = await refuses(t, request, 'DIGEST_MISMATCH');
+    t.deepEqual(details, { asked: request.layers[0]?.digest, found: sha256(bytes) });
+  }
+});
+
+test('a layer that is no tar is refused, and named for what it is', async (t) => {
+  const cases: readonly (readonly [Buffer, string])[] = [
+    [Buffer.from('not a tar'), 'text'],
+    [Buffer.from('<!doctype html><p>login</p>'), 'HTML'],
+    [gzipSync('{"errors":[]}'), 'JSON, compressed'],
+    [gzipSync(gzipSync(Buffer.alloc(2000))), 'gzip, compressed'],
+    [Buffer.from('BZh91AY&SY'), 'bzip2'],
+  ];
+  for (const [blob, looksLike] of cases) {
+    const request = await requestFor(t, [{ tar: blob, blob }]);
+    const digest = request.layers[0]?.digest;
+    t.deepEqual(await refuses(t, request, 'ARCHIVE_UNREADABLE'), { path: digest, looksLike });
+  }
+});
+
+test('a compressed layer that is cut short or followed by something is refused', async (t) => {
+  const tar = await bigTar();
+  for (const compress of [gzipSync, (bytes: Buffer) => zstdCompressSync(bytes), frames]) {
+    const good = compress(tar);
+    for (const blob of [
+      good.subarray(0, -1),
+      good.subarray(0, good.length >> 1),
+      Buffer.concat([good, good.subarray(0, 1)]),
+    ]) {
+      await refuses(t, await requestFor(t, [{ tar, blob }]), 'ARCHIVE_UNREADABLE');
+    }
+  }
+});
+
+test('a damaged layer is refused by the check value it has, or by what it unpacks to', async (t) => {
+  const tar = await bigTar();
+  const params = { [constants.ZSTD_c_checksumFlag]: 1 };
+  const ways: readonly (readonly [(bytes: Buffer) => Buffer, ErrorCode])[] = [
+    [(bytes) => gzipSync(bytes, { level: 0 }), 'ARCHIVE_UNREADABLE'],
+    [(bytes) => zstdCompressSync(bytes, { params }), 'ARCHIVE_UNREADABLE'],
+    [(bytes) => bytes, 'DIGEST_MISMATCH'],
+  ];
+  for (const [compress, code] of ways) {
+    const blob = Buffer.from(compress(tar));
+    blob.writeUInt8(blob.readUInt8(blob.length >> 1) ^ 0x10, blob.length >> 1);
+    await refuses(t, await requestFor(t, [{ tar, blob }]), code);
+  }
+});
+
+test('limits hold for all layers together, before they are passed on disk', async (t) => {
+  const tar = await bigTar();
+  const layers = [pack(tar), pack(tar, (bytes) => zstdCompressSync(bytes)), await layerOf('a=A d/e/f=F')];
+  const cases: readonly (readonly [Partial<ConvertLimits>, string])[] = [
+    [{ unpackedBytes: 2 * tar.length - 1 }, 'unpacked'],
+    [{ manifestBytes: 50 }, 'manifest'],
+    [{ entries: 7 }, 'entries'],
+    [{ pathBytes: 11 }, 'path'],
+  ];
+  for (const [limit, name] of cases) {
+    const request = await requestFor(t, layers, { limits: { ...convertLimits, ...limit } });
+    const details = await refuses(t, request, 'LIMIT_EXCEEDED');
+    t.deepEqual(details, { limit: name, maximum: Object.values(limit)[0] });
+  }
+  const exact = { ...convertLimits, entries: 8, pathBytes: 12 };
+  t.is(formatTree((await convertLayers(t, layers.slice(1), { limits: exact })).tar).slice(0, 3), 'a=A');
+});
+
+test('a bomb of zeros ends at the limit', async (t) => {
+  const tar = await buildTar([{ name: 'zeros', content: Buffer.alloc(64 * 1024 * 1024) }]);
+  const limits = { ...convertLimits, unpackedBytes: 1024 * 1024 };
+  for (const compress of [gzipSync, (bytes: Buffer) => zstdCompressSync(bytes)]) {
+    await refuses(t, await requestFor(t, [pack(tar, compress)], { limits }), 'LIMIT_EXCEEDED');
+  }
+});
+
+test('layers and config agree on how many layers there are', async (t) => {
+  const layer = await layerOf('a=A');
+  const request = await requestFor(t, [layer]);
+  await refuses(t, { ...request, layers: [...request.layers, ...request.layers] }, 'MANIFEST_INVALID');
+  await refuses(t, { ...request, layers: [] }, 'MANIFEST_INVALID');
+});
+
+test('a layer that is not there, or shrinks, is an unreadable file', async (t) => {
+  const request = await requestFor(t, [await layerOf('a=A')]);
+  await refuses(
+    t,
+    { ...request, layers: [{ path: `${request.image}-none`, digest: sha256(tarEnd) }] },
+    'FILE_NOT_FOUND',
+  );
+  await truncate(request.layers[0]?.path ?? '', 0);
+  await refuses(t, request, 'DIGEST_MISMATCH');
+});
+
+test('one bad layer among many stops the others and leaves nothing open', async (t) => {
+  const good = await Promise.all(Array.from({ length: 12 }, (_, index) => layerOf(`f${index}=${index}`)));
+  const bad = await layerOf('../x=X');
+  const request = await requestFor(t, [...good, bad, ...good]);
+  await refuses(t, request, 'ARCHIVE_INVALID');
+  const open = await Promise.all(
+    (await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')),
+  );
+  t.deepEqual(
+    open.filter((path) => path.startsWith(dirname(request.image))),
+    [],
+  );
+});

@@ -1,0 +1,123 @@
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+import test, { type ExecutionContext } from 'ava';
+
+import type { TarItem } from '../../helpers/archive.ts';
+import { configFor, convertLayers, layerOf, sha256, temporary, type LayerBytes } from './layers.ts';
+
+const run = promisify(execFile);
+const missing = [
+  ['umoci', '--version'],
+  ['tar', '--version'],
+].filter(([program = '', option = '']) => spawnSync(program, [option]).status !== 0);
+const compare = missing.length === 0 ? test : test.skip;
+
+const directory = (name: string, mode = 0o755): TarItem => ({ name, type: 'directory', mode, mtime: new Date(1e12) });
+const file = (name: string, content: string, mode = 0o644): TarItem => ({ name, content, mode, mtime: new Date(1e12) });
+const link = (name: string, linkname: string): TarItem => ({ name, type: 'link', linkname });
+const symlink = (name: string, linkname: string): TarItem => ({ name, type: 'symlink', linkname });
+const whiteout = (name: string): TarItem => ({ name, content: '' });
+
+const images: Readonly<Record<string, readonly (readonly TarItem[])[]>> = {
+  'files, directories and links over each other': [
+    [
+      directory('./'),
+      directory('bin/'),
+      file('bin/busybox', 'program', 0o4755),
+      link('bin/sh', 'bin/busybox'),
+      link('bin/ls', 'bin/busybox'),
+      directory('etc/', 0o750),
+      file('etc/passwd', 'root:x:0:0\n', 0o600),
+      symlink('etc/mtab', '/proc/mounts'),
+      directory('var/'),
+      directory('var/cache/', 0o1777),
+      file('var/cache/old', 'old'),
+      file('swap', 'a file'),
+    ],
+    [
+      directory('etc/', 0o711),
+      file('etc/passwd', 'root:x:0:0\napp:x:7:7\n'),
+      whiteout('etc/.wh.mtab'),
+      directory('var/cache/', 0o700),
+      whiteout('var/cache/.wh..wh..opq'),
+      file('var/cache/new', 'new'),
+      whiteout('.wh.swap'),
+      directory('swap/'),
+      file('swap/in', 'a directory now'),
+    ],
+    [
+      whiteout('bin/.wh.busybox'),
+      link('bin/rm', 'bin/ls'),
+      file('bin/sh', 'another program', 0o755),
+      whiteout('.wh.swap'),
+      symlink('swap', 'bin/sh'),
+      directory(`deep/`),
+      directory(`deep/${'n'.repeat(90)}/`),
+      file(`deep/${'n'.repeat(90)}/${'m'.repeat(90)}`, 'long'),
+    ],
+  ],
+  'whole trees go and come back': [
+    [directory('a/'), directory('a/b/'), file('a/b/c', '1'), file('a/b/d', '2'), link('z', 'a/b/c')],
+    [whiteout('.wh.a')],
+    [directory('a/'), file('a/b', '3'), link('y', 'z')],
+    [whiteout('a/.wh.b'), directory('a/b/', 0o555), file('a/b/e', '4', 0o444)],
+  ],
+};
+
+for (const [what, contents] of Object.entries(images)) {
+  compare(`an image unpacks as umoci unpacks its layers: ${what}`, async (t) => {
+    const layers = await Promise.all(contents.map(layerOf));
+    const image = join(await temporary(t), 'image.tar');
+    await writeFile(image, (await convertLayers(t, layers)).tar);
+    const ours = await temporary(t);
+    await run('tar', ['--extract', '--same-permissions', '--file', image, '--directory', ours]);
+    t.deepEqual(describeTree(join(ours, 'rootfs')), describeTree(await unpackWithUmoci(t, layers)));
+  });
+}
+
+async function unpackWithUmoci(t: ExecutionContext, layers: readonly LayerBytes[]): Promise<string> {
+  const root = await temporary(t);
+  const layout = join(root, 'layout');
+  await mkdir(join(layout, 'blobs/sha256'), { recursive: true });
+  const add = async (bytes: Buffer, mediaType: string) => {
+    await writeFile(join(layout, 'blobs/sha256', sha256(bytes).slice('sha256:'.length)), bytes);
+    return { mediaType, digest: sha256(bytes), size: bytes.length };
+  };
+  const kind = 'application/vnd.oci.image';
+  const manifest = {
+    schemaVersion: 2,
+    config: await add(configFor(layers), `${kind}.config.v1+json`),
+    layers: await Promise.all(layers.map(({ blob }) => add(blob, `${kind}.layer.v1.tar+gzip`))),
+  };
+  const named = await add(Buffer.from(JSON.stringify(manifest)), `${kind}.manifest.v1+json`);
+  const annotations = { 'org.opencontainers.image.ref.name': 'test' };
+  await writeFile(join(layout, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
+  await writeFile(
+    join(layout, 'index.json'),
+    JSON.stringify({ schemaVersion: 2, manifests: [{ ...named, annotations }] }),
+  );
+  const bundle = join(root, 'bundle');
+  const isRoot = process.getuid?.() === 0;
+  await run('umoci', ['unpack', ...(isRoot ? [] : ['--rootless']), '--image', `${layout}:test`, bundle]);
+  return join(bundle, 'rootfs');
+}
+
+/** Type, mode, size, number of names, target and path of everything, and the content of files. */
+function describeTree(root: string): readonly string[] {
+  const list = execFileSync(
+    'find',
+    ['.', '-type', 'd', '-printf', '%y %m %p\n', '-o', '-printf', '%y %m %s %n %l %p\n'],
+    {
+      cwd: root,
+      encoding: 'utf8',
+    },
+  );
+  const sums = execFileSync('find', ['.', '-type', 'f', '-exec', 'sha256sum', '{}', '+'], {
+    cwd: root,
+    encoding: 'utf8',
+  });
+  return `${list}${sums}`.split('\n').sort();
+}
