@@ -18,10 +18,13 @@ export function expand(
 ): readonly NodeRequest[] {
   if (dependencies.length === 0) return [];
   atMost('depth', depth + 1, limits.depth, 'dependencies go deeper than');
-  const requests = dependencies.map((dependency) => requestOf(dependency, depth + 1));
-  const more = new Set(requests.flatMap(({ key }) => (nodes.has(key) ? [] : key))).size;
-  atMost('nodes', nodes.size + more, limits.nodes, 'the batch needs more images than');
-  return requests;
+  const more = new Set<string>();
+  return dependencies.map((dependency) => {
+    const request = requestOf(dependency, depth + 1);
+    if (!nodes.has(request.key)) more.add(request.key);
+    atMost('nodes', nodes.size + more.size, limits.nodes, 'the batch needs more images than');
+    return request;
+  });
 }
 
 function requestOf({ imageName, labels, imageId, size }: Dependency, depth: number): NodeRequest {
