@@ -1,3 +1,4 @@
+import type { PlanOutcome, PlanTotals } from './coordinator/plan-outcome.ts';
 import type { EventSink, Outcome, Totals } from './events.ts';
 import type { PullPolicy } from './fetchers/context.ts';
 import type { Transport } from './http/types.ts';
@@ -83,10 +84,20 @@ export type BatchCall = {
   readonly onOutcome?: (outcome: Outcome) => void;
 };
 
+export type PlanResult = { readonly outcomes: readonly PlanOutcome[]; readonly totals: PlanTotals };
+
+export type PlanCall = {
+  readonly signal?: AbortSignal;
+  /** Told of each request's and each dependency's outcome, a node after all that it needs. */
+  readonly onOutcome?: (outcome: PlanOutcome) => void;
+};
+
 export type Finder = AsyncDisposable & {
   /** From the store if it can, else as fetchImage. */
   findImage(image: string, call?: FetchCall): Promise<ImageId>;
   /** Never rejects for a failed image; fills `app.imageID` of those that succeeded. Outcomes in the order of the apps. */
   findImages(apps: Iterable<App>, call?: BatchCall): Promise<BatchResult>;
+  /** What findImages would do: asks store and network, brings nothing, writes nothing, also where the store could be. */
+  planImages(apps: Iterable<App>, call?: PlanCall): Promise<PlanResult>;
   close(): Promise<void>;
 };

@@ -1,16 +1,14 @@
-import { resolve } from 'node:path';
-
 import type { ActionOptions, BatchCall, BatchResult, FetchCall, Fetcher, Finder } from './action-options.ts';
 import { runBatch } from './coordinator/batch.ts';
-import type { BatchRequest } from './coordinator/walk.ts';
-import { asImageError, fromErrorData, ImageError, toErrorData } from './errors.ts';
+import { fromErrorData, ImageError } from './errors.ts';
 import type { Outcome, OutcomeStatus } from './events.ts';
 import type { FetchContext } from './fetchers/context.ts';
-import type { App, AppInput } from './image/apps.ts';
+import type { App } from './image/apps.ts';
 import { parseImageId, type ImageId } from './image/image-id.ts';
-import { parseReference, referenceKey } from './image/reference.ts';
-import { createFileCheck } from './file-check.ts';
+import { parseReference } from './image/reference.ts';
 import { openContext } from './open-context.ts';
+import { parseApps } from './parse-apps.ts';
+import { planApps } from './plan-apps.ts';
 
 /** Brings images into the store; knows nothing of image IDs, which only the store resolves. @see image-package "Fetching by kind" */
 export function createFetcher(options: ActionOptions): Fetcher {
@@ -38,11 +36,13 @@ export function createFinder(options: ActionOptions): Finder {
   const untilClosed = (signal: AbortSignal | undefined): AbortSignal =>
     signal ? AbortSignal.any([signal, closing.signal]) : closing.signal;
 
-  const run = async (apps: Iterable<App>, { onOutcome }: BatchCall, signal: AbortSignal): Promise<BatchResult> => {
-    const batch = findAll(context, options, apps, { signal, ...(onOutcome && { onOutcome }) });
+  const track = async <T>(batch: Promise<T>): Promise<T> => {
     running.add(batch);
     return batch.finally(() => running.delete(batch));
   };
+
+  const find = (apps: Iterable<App>, call: BatchCall, signal: AbortSignal): Promise<BatchResult> =>
+    track(findAll(context, options, apps, { ...call, signal }));
 
   let closed: Promise<void> | undefined;
   const shut = async (): Promise<void> => {
@@ -56,10 +56,12 @@ export function createFinder(options: ActionOptions): Finder {
     async findImage(image, { signature, type, signal }: FetchCall = {}) {
       const app = { image, ...(signature !== undefined && { signature }), ...(type && { type }) };
       const stop = untilClosed(signal);
-      const { outcomes } = await run([app], {}, stop);
+      const { outcomes } = await find([app], {}, stop);
       return imageIdOf(outcomes[0], stop);
     },
-    findImages: (apps, call = {}) => run(apps, call, untilClosed(call.signal)),
+    findImages: (apps, call = {}) => find(apps, call, untilClosed(call.signal)),
+    planImages: (apps, call = {}) =>
+      track(planApps(context, options, apps, { ...call, signal: untilClosed(call.signal) })),
     close,
     [Symbol.asyncDispose]: close,
   };
@@ -89,24 +91,6 @@ async function findAll(
   const { images, nodes, failed } = totals;
   const wrong = invalid.length;
   return { outcomes, totals: { ...totals, images: images + wrong, nodes: nodes + wrong, failed: failed + wrong } };
-}
-
-function parseApps(apps: readonly AppInput[]): { requests: BatchRequest[]; invalid: Outcome[] } {
-  const here = process.cwd();
-  const isFile = createFileCheck(here);
-  const requests: BatchRequest[] = [];
-  const invalid: Outcome[] = [];
-  for (const [index, { image: text, type = 'guess', signature: path, directory = here }] of apps.entries()) {
-    try {
-      const reference = parseReference(text, { type, directory, isFile });
-      const signature = path === undefined ? undefined : resolve(directory, path);
-      const key = referenceKey(reference) + (signature === undefined ? '' : ` ${signature}`);
-      requests.push({ index, text, key, signature, reference });
-    } catch (error) {
-      invalid.push({ reference: text, index, status: 'failed', error: toErrorData(asImageError(error)) });
-    }
-  }
-  return { requests, invalid };
 }
 
 function imageIdOf(outcome: Outcome | undefined, signal: AbortSignal): ImageId {

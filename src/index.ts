@@ -27,6 +27,8 @@ export { openStore } from './store/open-store.ts';
 export type { GarbageReport, Store, StoredImage, StoreOptions } from './store/store.ts';
 
 export type { ActionOptions, BatchCall, BatchResult, FetchCall, Fetcher, Finder, Insecure } from './action-options.ts';
+export type { PlanCall, PlanResult } from './action-options.ts';
+export type { PlanOutcome, PlanStatus, PlanTotals } from './coordinator/plan-outcome.ts';
 export type { PullPolicy } from './fetchers/context.ts';
 export { createFetcher, createFinder } from './finder.ts';
 export { formatJsonFault, parseJsonStrict } from './image/json.ts';

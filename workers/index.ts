@@ -4,6 +4,10 @@ import { replying } from './reply.ts';
 
 export const ingest = replying<'ingest'>(async (request) => (await import('./ingest.ts')).ingest(request));
 
+export const inspectArchive = replying<'inspectArchive'>(async (request) =>
+  (await import('./inspect-archive.ts')).inspectArchive(request),
+);
+
 export const extract = replying<'extract'>(async (request) => (await import('./extract.ts')).extract(request));
 
 export const convert = replying<'convert'>(async (request) => (await import('./convert/convert.ts')).convert(request));

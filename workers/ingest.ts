@@ -93,7 +93,7 @@ async function unpack(
   return { imageId: parseImageId(`sha512-${hash.digest('hex')}`), size, manifest: text, parsed: manifest };
 }
 
-function readManifest(bytes: Uint8Array, maximum: number): ParsedManifest {
+export function readManifest(bytes: Uint8Array, maximum: number): ParsedManifest {
   const parsed = parseManifest(bytes);
   if (parsed.manifest.dependencies.length > maximum) throw overLimit('dependencies', maximum, 'too many dependencies');
   return parsed;

@@ -160,6 +160,9 @@ export type ConvertResponse = Pick<IngestResponse, 'imageId' | 'size' | 'manifes
 
 export type ReHashResponse = { readonly hex: string; readonly bytes: number };
 
+/** An archive on disk that is only to say what it is. */
+export type InspectArchiveRequest = Omit<IngestRequest, 'source' | 'image' | 'signature'> & { readonly path: string };
+
 /** An image that gives its files to a tree. */
 export type ExtractLayer = {
   readonly imageId: ImageId;
@@ -202,6 +205,7 @@ export type Tasks = {
     readonly request: InspectKeyRequest;
     readonly response: InspectKeyResponse;
   };
+  inspectArchive: { readonly request: InspectArchiveRequest; readonly response: ImageManifest };
   extract: { readonly request: ExtractRequest; readonly response: ExtractResponse };
   convert: { readonly request: ConvertRequest; readonly response: ConvertResponse };
   reHash: {

@@ -16,8 +16,12 @@ export async function fetchByUrl(
     signature === undefined
       ? { kind: 'url' as const, url: signatureUrl(url) }
       : { kind: 'file' as const, path: signature };
-  const found = await fetchRemote(context, { key, url, signature: source, expected: {}, latest: false }, signal);
-  if (found) return found;
+  const remote = { key, url, signature: source, expected: {}, latest: false };
+  return (await fetchRemote(context, remote, signal)) ?? notRemembered(url);
+}
+
+/** @throws NOT_IN_STORE, of a URL under the policy `never` */
+export function notRemembered(url: string): never {
   throw new ImageError(
     'NOT_IN_STORE',
     `the store has nothing that came from ${showUrl(url)}, and the network is not asked`,

@@ -54,7 +54,11 @@ export async function fetchRemote(
 }
 
 /** What the store says by itself, if the policy lets it. */
-async function answer(context: FetchContext, request: RemoteRequest, sinceMs: number): Promise<Found | undefined> {
+export async function answer(
+  context: FetchContext,
+  request: Pick<RemoteRequest, 'url' | 'expected'>,
+  sinceMs: number,
+): Promise<Found | undefined> {
   const known = await lookUp(context, request.url, sinceMs);
   if (!known || !(context.policy === 'never' || isFresh(known.record, sinceMs, context.nowMs()))) return undefined;
   return use(context, known, request.expected);
@@ -120,7 +124,7 @@ async function settle(
 }
 
 /** With noCache only what has come since this fetch began counts. */
-async function lookUp(context: FetchContext, url: string, startedMs: number): Promise<Known | undefined> {
+export async function lookUp(context: FetchContext, url: string, startedMs: number): Promise<Known | undefined> {
   const record = await context.store.getRemote(url);
   if (!record || (context.noCache && record.checkedAtMs < startedMs)) return undefined;
   const image = await context.store.getImage(record.imageId);
@@ -140,7 +144,7 @@ function isFresh({ checkedAtMs, maxAgeMs }: Remote, startedMs: number, nowMs: nu
   return checkedAtMs >= startedMs || nowMs - checkedAtMs < maxAgeMs;
 }
 
-function validators({ etag, lastModified }: Remote): { etag?: string; lastModified?: string } | undefined {
+export function validators({ etag, lastModified }: Remote): { etag?: string; lastModified?: string } | undefined {
   if (etag === undefined && lastModified === undefined) return undefined;
   return { ...(etag !== undefined && { etag }), ...(lastModified !== undefined && { lastModified }) };
 }

@@ -42,7 +42,7 @@ export async function getSignature(
     return status === 202 ? 'later' : body;
   } catch (error) {
     if (!isAbsent(error)) throw error;
-    throw missing(source, error, 'there is no signature beside the image');
+    throw signatureMissing(source, error, 'there is no signature beside the image');
   }
 }
 
@@ -59,7 +59,7 @@ export async function getLateSignature(
     const answer = await getSignature(context, key, source, signal);
     if (answer !== 'later') return answer;
   }
-  throw missing(source, undefined, 'the server put the signature off until the end');
+  throw signatureMissing(source, undefined, 'the server put the signature off until the end');
 }
 
 async function readSignature(path: string, limit: number): Promise<Uint8Array> {
@@ -72,13 +72,14 @@ async function readSignature(path: string, limit: number): Promise<Uint8Array> {
     return await readFile(path);
   } catch (error) {
     if (error instanceof ImageError) throw error;
-    if (isNoEntry(error)) throw missing({ kind: 'file', path }, error, 'there is no signature beside the image');
+    if (isNoEntry(error))
+      throw signatureMissing({ kind: 'file', path }, error, 'there is no signature beside the image');
     const why = error instanceof Error ? error.message : String(error);
     throw new ImageError('FILE_UNREADABLE', `the signature can't be read: ${show(why)}`, { path }, { cause: error });
   }
 }
 
-function missing(source: SignatureSource, cause: unknown, what: string): ImageError {
+export function signatureMissing(source: SignatureSource, cause: unknown, what: string): ImageError {
   const location = showSignature(source);
   return new ImageError('SIGNATURE_MISSING', `${what}: ${location}`, { location }, { cause });
 }

@@ -6,6 +6,7 @@ test('every task of the pool has its export', (t) => {
   t.deepEqual(Object.keys(tasks).sort(), [
     'extract',
     'ingest',
+    'inspectArchive',
     'inspectKey',
     'inspectSignature',
     'reHash',

@@ -1,0 +1,38 @@
+import type { Planned } from '../fetchers/planned.ts';
+import type { Node } from './node.ts';
+import { knowsDependencies, planStatus, type PlanStatus, type PlanTotals } from './plan-outcome.ts';
+
+type Rest = Pick<PlanTotals, 'images' | 'requests' | 'retries' | 'durationMs'>;
+
+/** Counts nodes as they settle, each once. */
+export function createPlanTotals(): { add(node: Node<Planned>): void; read(rest: Rest): PlanTotals } {
+  const count: Record<PlanStatus, number> = { present: 0, absent: 0, failed: 0, cancelled: 0 };
+  const urls = new Set<string>();
+  let nodes = 0;
+  let bytesToFetch = 0;
+  let unknownSizes = 0;
+  let unknownDependencies = 0;
+
+  /** Two names that lead to one URL bring it once. */
+  const addUrl = (url: string, bytes: number | undefined): void => {
+    if (urls.has(url)) return;
+    urls.add(url);
+    if (bytes === undefined) unknownSizes += 1;
+    else bytesToFetch += bytes;
+  };
+
+  return {
+    add(node) {
+      const { found } = node;
+      nodes += 1;
+      count[planStatus(node)] += 1;
+      if (found?.status !== 'absent') return;
+      if (found.url !== undefined) addUrl(found.url, found.bytesToFetch);
+      if (!knowsDependencies(node)) unknownDependencies += 1;
+    },
+    read: ({ images, ...rest }) => ({
+      ...{ images, nodes, ...count },
+      ...{ bytesToFetch, unknownSizes, unknownDependencies, ...rest },
+    }),
+  };
+}

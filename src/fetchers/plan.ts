@@ -1,0 +1,56 @@
+import { ImageError } from '../errors.ts';
+import type { ImageReference } from '../image/reference.ts';
+import { signatureUrl } from '../image/signature-location.ts';
+import { findById } from './by-id.ts';
+import { notRemembered } from './by-url.ts';
+import type { FetchContext, FetchRequest } from './context.ts';
+import { firstEndpoint } from './first-endpoint.ts';
+import { planFile } from './plan-file.ts';
+import { planRemote } from './plan-remote.ts';
+import type { Planned } from './planned.ts';
+import { resolveName } from './resolve-name.ts';
+
+/**
+ * What a fetch of one image would do; asks the store and the network, brings no image, changes nothing.
+ *
+ * @param context - one that only reads. @throws what the fetch would, as far as that can be told beforehand.
+ */
+export async function planImage(
+  context: FetchContext,
+  request: FetchRequest<ImageReference>,
+  signal: AbortSignal,
+): Promise<Planned> {
+  const { key, reference, signature } = request;
+  switch (reference.kind) {
+    case 'file':
+      return planFile(context, { ...request, reference }, signal);
+    case 'id': {
+      const { image } = await findById(context, { ...request, reference });
+      return { status: 'present', image };
+    }
+    case 'name': {
+      const resolved = await resolveName(context, { ...request, reference }, signal);
+      if (resolved.kind === 'stored') return { status: 'present', image: resolved.image };
+      const { wanted: expected, endpoints } = resolved;
+      return firstEndpoint(
+        context,
+        { key, expected, endpoints, signature },
+        (url, source) => planRemote(context, { key, url, signature: source, expected }, signal),
+        signal,
+      );
+    }
+    case 'url': {
+      const { url } = reference;
+      const source =
+        signature === undefined
+          ? { kind: 'url' as const, url: signatureUrl(url) }
+          : { kind: 'file' as const, path: signature };
+      const remote = { key, url, signature: source, expected: {} };
+      return (await planRemote(context, remote, signal)) ?? notRemembered(url);
+    }
+    case 'registry': {
+      const what = 'registry images';
+      throw new ImageError('INSECURE_REFUSED', 'signatures of registry images are not verified', { what });
+    }
+  }
+}
