@@ -4,6 +4,7 @@ import * as tasks from '../../workers/index.ts';
 
 test('every task of the pool has its export', (t) => {
   t.deepEqual(Object.keys(tasks).sort(), [
+    'convert',
     'extract',
     'ingest',
     'inspectArchive',
