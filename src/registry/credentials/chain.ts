@@ -1,0 +1,59 @@
+import type { CredentialLookup, RegistryCredential } from '../types.ts';
+import type { CredentialFile, Environment } from './files.ts';
+import { askHelper } from './helper.ts';
+import { readCredentials, type Credentials } from './read-file.ts';
+import { byRegistryKey, findForRepository, registryKey } from './registry-keys.ts';
+
+export type CredentialChainOptions = {
+  /** By registry or namespace; these come first. */
+  readonly configured: Readonly<Record<string, { readonly user: string; readonly password: string }>>;
+  readonly files: readonly CredentialFile[];
+  /** What helpers run in. */
+  readonly environment: Environment;
+  readonly onWarning: (message: string) => void;
+  /** Of a helper; default 10 s. */
+  readonly helperMs?: number;
+};
+
+/**
+ * Looks credentials up where docker and podman do. Files are read, and helpers run, when they are first needed and once;
+ * one that is broken fails the registries that need it.
+ *
+ * @throws ImageError CONFIG_INVALID, when looking up
+ */
+export function openCredentialChain(options: CredentialChainOptions): CredentialLookup {
+  const { files, environment, onWarning, helperMs = 10_000 } = options;
+  const configured = byRegistryKey(options.configured);
+  const answers = new Map<string, Promise<RegistryCredential | undefined>>();
+  const reading = new Map<CredentialFile, Promise<Credentials | undefined>>();
+
+  function read(file: CredentialFile): Promise<Credentials | undefined> {
+    const contents = reading.get(file) ?? readCredentials(file, onWarning);
+    reading.set(file, contents);
+    return contents;
+  }
+
+  function ask(name: string, host: string, path: string): Promise<RegistryCredential | undefined> {
+    const key = `${name} ${host}`;
+    const answer = answers.get(key) ?? askHelper({ name, host, path, environment, timeoutMs: helperMs });
+    answers.set(key, answer);
+    return answer;
+  }
+
+  async function find(kept: Credentials, host: string, repository: string): Promise<RegistryCredential | undefined> {
+    const helper = kept.helpers.get(registryKey(host)) ?? kept.store;
+    const told = helper === undefined ? undefined : await ask(helper, host, kept.path);
+    return told ?? findForRepository(kept.auths, host, repository);
+  }
+
+  return async (host, repository) => {
+    const own = findForRepository(configured, host, repository);
+    if (own) return { kind: 'basic', ...own };
+    for (const file of files) {
+      const kept = await read(file);
+      const found = kept && (await find(kept, host, repository));
+      if (found) return found;
+    }
+    return undefined;
+  };
+}

@@ -1,0 +1,192 @@
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+
+import test, { type ExecutionContext } from 'ava';
+
+import { hasCode } from '../../../src/errors.ts';
+import { openCredentialChain, type CredentialChainOptions } from '../../../src/registry/credentials/chain.ts';
+import { credentialFiles } from '../../../src/registry/credentials/files.ts';
+
+const auth = (pair: string) => ({ auth: Buffer.from(pair).toString('base64') });
+const basic = (user: string, password: string) => ({ kind: 'basic', user, password }) as const;
+
+type Setting = {
+  readonly files?: Readonly<Record<string, object | string>>;
+  /** Shell scripts by helper name. */
+  readonly helpers?: Readonly<Record<string, string>>;
+  readonly environment?: Readonly<Record<string, string>>;
+} & Partial<Pick<CredentialChainOptions, 'configured' | 'helperMs'>>;
+
+/** A home with these files, as a chain of its own sees it. */
+async function chainOf(t: ExecutionContext, { files = {}, helpers = {}, environment = {}, ...options }: Setting) {
+  const home = await mkdtemp(join(tmpdir(), 'credentials-'));
+  t.teardown(() => rm(home, { recursive: true }));
+  for (const [name, content] of Object.entries(files)) {
+    await mkdir(dirname(join(home, name)), { recursive: true });
+    await writeFile(join(home, name), typeof content === 'string' ? content : JSON.stringify(content));
+  }
+  const bin = join(home, 'bin');
+  await mkdir(bin);
+  for (const [name, script] of Object.entries(helpers)) {
+    await writeFile(join(bin, `docker-credential-${name}`), `#!/bin/sh\n${script}\n`);
+    await chmod(join(bin, `docker-credential-${name}`), 0o755);
+  }
+  const variables = { HOME: home, XDG_RUNTIME_DIR: join(home, 'run'), PATH: `${bin}:/usr/bin:/bin`, ...environment };
+  const warnings: string[] = [];
+  const lookup = openCredentialChain({
+    configured: {},
+    files: credentialFiles(variables, '/nowhere', 4711),
+    environment: variables,
+    onWarning: (message) => warnings.push(message),
+    ...options,
+  });
+  return { home, lookup, warnings };
+}
+
+test('files stand where podman and docker put them, and a named one stands alone', (t) => {
+  const paths = (environment: Record<string, string>) =>
+    credentialFiles(environment, '/home/me', 7).map(({ path }) => path);
+  t.deepEqual(paths({}), [
+    '/run/containers/7/auth.json',
+    '/home/me/.config/containers/auth.json',
+    '/home/me/.docker/config.json',
+    '/home/me/.dockercfg',
+  ]);
+  t.deepEqual(paths({ HOME: '/h', XDG_RUNTIME_DIR: '/r', XDG_CONFIG_HOME: '/c', DOCKER_CONFIG: '/d' }), [
+    '/r/containers/auth.json',
+    '/c/containers/auth.json',
+    '/d/config.json',
+    '/h/.dockercfg',
+  ]);
+  t.deepEqual(paths({ REGISTRY_AUTH_FILE: '/a' }), ['/a']);
+});
+
+test('the first file that knows a registry counts, and what is configured comes before all', async (t) => {
+  const { lookup } = await chainOf(t, {
+    files: {
+      'run/containers/auth.json': { auths: { 'a.example': auth('run:1') } },
+      '.config/containers/auth.json': { auths: { 'a.example/team': auth('config:2'), 'b.example': auth('config:2') } },
+      '.docker/config.json': {
+        auths: { 'b.example': auth('docker:3'), 'https://index.docker.io/v1/': auth('docker:3:4') },
+      },
+      '.dockercfg': { 'c.example': { ...auth('old:5'), email: 'x@example.com' } },
+    },
+    configured: { 'd.example': { user: 'own', password: '6' }, 'index.docker.io/one': { user: 'own', password: '7' } },
+  });
+  t.deepEqual(await lookup('a.example', 'team/app'), basic('run', '1'));
+  t.deepEqual(await lookup('b.example', 'app'), basic('config', '2'));
+  t.deepEqual(await lookup('c.example', 'app'), basic('old', '5'));
+  t.deepEqual(await lookup('d.example', 'app'), basic('own', '6'));
+  t.deepEqual(await lookup('docker.io', 'library/app'), basic('docker', '3:4'));
+  t.deepEqual(await lookup('docker.io', 'one/app'), basic('own', '7'));
+  t.is(await lookup('e.example', 'app'), undefined);
+});
+
+test('tokens and plain names are read, and what is neither is passed over with a word', async (t) => {
+  const { lookup, warnings } = await chainOf(t, {
+    files: {
+      '.docker/config.json': {
+        auths: {
+          'identity.example': { ...auth('x:y'), identitytoken: 'refresh' },
+          'bearer.example': { registrytoken: 'bearer' },
+          'plain.example': { username: 'u', password: 'p' },
+          'nul.example': auth('u:p\0\0'),
+          'colon.example': auth('hunter2'),
+          'marker.example': {},
+        },
+        HttpHeaders: { 'User-Agent': 'x' },
+      },
+    },
+  });
+  t.deepEqual(await lookup('identity.example', 'a'), { kind: 'identity', token: 'refresh' });
+  t.deepEqual(await lookup('bearer.example', 'a'), { kind: 'bearer', token: 'bearer' });
+  t.deepEqual(await lookup('plain.example', 'a'), basic('u', 'p'));
+  t.deepEqual(await lookup('nul.example', 'a'), basic('u', 'p'));
+  t.is(await lookup('colon.example', 'a'), undefined);
+  t.is(await lookup('marker.example', 'a'), undefined);
+  t.is(warnings.length, 1);
+  t.regex(warnings[0] ?? '', /config\.json.*colon\.example/);
+  t.notRegex(warnings[0] ?? '', /hunter2|aHVudGVyMg/);
+});
+
+const echo = (user: string) =>
+  `read server; echo "$server" >> "$HOME/asked"; echo "{\\"ServerURL\\":\\"$server\\",\\"Username\\":\\"${user}\\",\\"Secret\\":\\"s-$server\\"}"`;
+const nothing = 'echo "credentials not found in native keychain"; exit 1';
+
+test('helpers are asked for their registry before the file, and once', async (t) => {
+  const { home, lookup } = await chainOf(t, {
+    files: {
+      '.docker/config.json': {
+        auths: { 'gcr.io': auth('file:1'), 'other.example': auth('file:2'), 'known.example': {} },
+        credHelpers: { 'gcr.io': 'cloud', 'https://index.docker.io/v1/': 'token', 'empty.example': 'empty' },
+        credsStore: 'store',
+      },
+    },
+    helpers: {
+      cloud: echo('cloud'),
+      token: echo('<token>'),
+      empty: nothing,
+      store: `[ "$(cat)" = known.example ] && echo '{"Username":"kept","Secret":"k"}' && exit; ${nothing}`,
+    },
+  });
+  const both = await Promise.all([lookup('gcr.io', 'a/b'), lookup('gcr.io', 'c')]);
+  t.deepEqual(both, [basic('cloud', 's-gcr.io'), basic('cloud', 's-gcr.io')]);
+  t.deepEqual(await lookup('docker.io', 'library/a'), { kind: 'identity', token: 's-https://index.docker.io/v1/' });
+  t.is(await lookup('empty.example', 'a'), undefined);
+  t.deepEqual(await lookup('other.example', 'a'), basic('file', '2'));
+  t.deepEqual(await lookup('known.example', 'a'), basic('kept', 'k'));
+  t.is(await readFile(join(home, 'asked'), 'utf8'), 'gcr.io\nhttps://index.docker.io/v1/\n');
+});
+
+const broken: Readonly<Record<string, readonly [string, RegExp]>> = {
+  missing: ['', /docker-credential-missing.*not on the PATH/],
+  failing: ['echo s3cret; echo "no \\033[2Jbus" >&2; exit 3', /failed: no .*bus/],
+  silent: ['exit 0', /did not answer with credentials/],
+  odd: ['echo "[]"', /did not answer with credentials/],
+  slow: ['exec sleep 20', /did not answer within 0\.2 s/],
+  loud: ['yes s3cret', /wrote more than|did not answer/],
+  '../evil': ['echo', /cannot be the name/],
+};
+
+for (const [name, [script, message]] of Object.entries(broken)) {
+  test(`a helper that is broken fails the registries that need it: ${name}`, async (t) => {
+    const { home, lookup } = await chainOf(t, {
+      files: {
+        '.docker/config.json': { credHelpers: { 'a.example': name }, auths: { 'b.example': auth('u:p') } },
+      },
+      helpers: name === 'missing' || name.includes('/') ? {} : { [name]: script },
+      helperMs: name === 'slow' ? 200 : 5000,
+    });
+    const error = await t.throwsAsync(lookup('a.example', 'x'));
+    t.true(hasCode(error, 'CONFIG_INVALID'));
+    t.like(error, { details: { path: join(home, '.docker/config.json') } });
+    t.regex(error?.message ?? '', message);
+    t.notRegex(error?.message ?? '', /s3cret|\u001b/);
+    t.deepEqual(await lookup('b.example', 'x'), basic('u', 'p'));
+  });
+}
+
+for (const [what, content] of Object.entries({
+  'that is not JSON': '{"auths":',
+  'whose auths are a list': { auths: [] },
+  'whose auth is a number': { auths: { 'a.example': { auth: 1 } } },
+  'that is too large': JSON.stringify({ auths: {}, x: 'x'.repeat(1024 * 1024) }),
+})) {
+  test(`a file ${what} is named, but only where it is needed`, async (t) => {
+    const { home, lookup } = await chainOf(t, {
+      files: {
+        '.config/containers/auth.json': { auths: { 'a.example': auth('u:p') } },
+        '.docker/config.json': content,
+      },
+    });
+    t.deepEqual(await lookup('a.example', 'x'), basic('u', 'p'));
+    const error = await t.throwsAsync(lookup('b.example', 'x'));
+    t.like(error, { code: 'CONFIG_INVALID', details: { path: join(home, '.docker/config.json') } });
+  });
+}
+
+test('a file that is named has to be there', async (t) => {
+  const { lookup } = await chainOf(t, { environment: { REGISTRY_AUTH_FILE: '/nowhere/auth.json' } });
+  t.true(hasCode(await t.throwsAsync(lookup('a.example', 'x')), 'CONFIG_INVALID'));
+});
