@@ -38,6 +38,23 @@ export const imageCommands: readonly Command[] = [
     load: () => load(import('./export.ts').then(({ exportOne }) => exportOne)),
   },
   {
+    name: 'image extract',
+    operands: '<IMAGE> <DIR>',
+    summary: 'Unpack an image, without what it depends on, into a new directory',
+    examples: [
+      ['image extract example.com/app:1.0 app', 'its manifest and its rootfs'],
+      ['image extract --rootfs-only --overwrite sha512-3f9a /srv/app', 'its files alone, in place of what was there'],
+    ],
+    load: () => load(import('./extract.ts').then(({ extract }) => extract)),
+  },
+  {
+    name: 'image render',
+    operands: '<IMAGE> <DIR>',
+    summary: 'Unpack an image over all it depends on, as it would be run, into a new directory',
+    examples: [['image render --rootfs-only example.com/app:1.0 /srv/app', 'a root filesystem']],
+    load: () => load(import('./extract.ts').then(({ render }) => render)),
+  },
+  {
     name: 'image rm',
     operands: '<IMAGE...>',
     summary: 'Remove images: a name means every version, with labels those that have them',

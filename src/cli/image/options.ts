@@ -19,7 +19,18 @@ export const imageOptions = [
   { name: 'order', kind: 'value', choices: ['asc', 'desc'], help: 'Direction, default asc', commands: ['image list'] },
   { name: 'no-legend', kind: 'flag', help: 'Leave the titles of the columns out', commands: ['image list'] },
   { name: 'pretty-print', kind: 'flag', help: 'Indent the manifest', commands: ['image cat-manifest'] },
-  { name: 'overwrite', kind: 'flag', help: 'Replace a file that is there', commands: ['image export'] },
+  {
+    name: 'overwrite',
+    kind: 'flag',
+    help: 'Replace what is there',
+    commands: ['image export', 'image extract', 'image render'],
+  },
+  {
+    name: 'rootfs-only',
+    kind: 'flag',
+    help: 'Put what is below rootfs directly into DIR, without the manifest',
+    commands: ['image extract', 'image render'],
+  },
   {
     name: 'grace-period',
     kind: 'value',

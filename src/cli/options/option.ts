@@ -1,6 +1,7 @@
 /** What options are written for; those of two words are below a group. */
 export const commandNames = [
   'fetch',
+  'plan',
   'trust',
   'trust list',
   'trust remove',
@@ -8,6 +9,8 @@ export const commandNames = [
   'image show',
   'image cat-manifest',
   'image export',
+  'image extract',
+  'image render',
   'image rm',
   'image gc',
   'image verify',

@@ -19,13 +19,14 @@ const common = [
   { name: 'debug', kind: 'flag', help: 'Show the causes of errors' },
 ] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
 
-const fetch = [
+/** What is asked for, of commands that take images from anywhere. */
+const asking = [
   {
     name: 'from-file',
     short: 'f',
     kind: 'values',
     placeholder: 'LIST',
-    help: 'Fetch what LIST names, - for standard input',
+    help: 'Take what LIST names, - for standard input',
   },
   {
     name: 'signature',
@@ -45,10 +46,24 @@ const fetch = [
   { name: 'no-deps', kind: 'flag', help: 'Leave dependencies out' },
   { name: 'jobs', short: 'j', kind: 'value', placeholder: 'N', help: 'Transfers at once, default 16' },
   { name: 'jobs-per-host', kind: 'value', placeholder: 'N', help: 'Transfers at once from one host, default 6' },
-  { name: 'retries', kind: 'value', placeholder: 'N', help: 'Tries after the first, default 4' },
+] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
+
+const fetch = [
+  { name: 'fail-fast', kind: 'flag', help: 'Stop at the first failure' },
+  {
+    name: 'progress',
+    kind: 'value',
+    choices: ['auto', 'tty', 'plain', 'json', 'none'],
+    help: 'Form of progress on stderr, default auto',
+  },
+  { name: 'events', kind: 'value', placeholder: 'FILE', help: 'Write events to FILE, one JSON object a line' },
   { name: 'limit-rate', kind: 'value', placeholder: 'RATE', help: 'Most bytes a second in all: digits and K, M or G' },
   { name: 'min-rate', kind: 'value', placeholder: 'RATE', help: 'A slower transfer counts as stalled, default off' },
-  { name: 'limit', kind: 'named', placeholder: 'NAME=VALUE', help: 'Set a limit, such as archive=2G' },
+] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
+
+/** Of commands that use the network. */
+const network = [
+  { name: 'retries', kind: 'value', placeholder: 'N', help: 'Tries after the first, default 4' },
   {
     name: 'timeout',
     kind: 'named',
@@ -64,14 +79,6 @@ const fetch = [
     help: 'Connect to another place, as curl does',
   },
   { name: 'deny-net', kind: 'values', placeholder: 'CIDR', help: 'Never connect to these addresses' },
-  { name: 'fail-fast', kind: 'flag', help: 'Stop at the first failure' },
-  {
-    name: 'progress',
-    kind: 'value',
-    choices: ['auto', 'tty', 'plain', 'json', 'none'],
-    help: 'Form of progress on stderr, default auto',
-  },
-  { name: 'events', kind: 'value', placeholder: 'FILE', help: 'Write events to FILE, one JSON object a line' },
 ] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
 
 const trust = [
@@ -81,13 +88,20 @@ const trust = [
 
 const mixed = [
   {
+    name: 'limit',
+    kind: 'named',
+    placeholder: 'NAME=VALUE',
+    help: 'Set a limit, such as archive=2G',
+    commands: ['fetch', 'plan', 'trust', 'image extract', 'image render'],
+  },
+  {
     name: 'workers',
     kind: 'value',
     placeholder: 'N',
     help: 'Threads that unpack and verify, default one a processor',
-    commands: ['fetch', 'image verify'],
+    commands: ['fetch', 'plan', 'image verify'],
   },
-  { name: 'full', kind: 'flag', help: 'Print IDs whole', commands: ['fetch', 'image list'] },
+  { name: 'full', kind: 'flag', help: 'Print IDs whole', commands: ['fetch', 'plan', 'image list'] },
   {
     name: 'output',
     kind: 'value',
@@ -96,9 +110,22 @@ const mixed = [
     commands: ['fetch', 'trust list', 'image list', 'image show', 'image verify'],
   },
   {
+    name: 'output',
+    kind: 'value',
+    choices: ['text', 'json', 'dot'],
+    help: 'Form of the plan, default text',
+    commands: ['plan'],
+  },
+  {
     name: 'skip-fingerprint-review',
     kind: 'flag',
     help: 'Trust the key without asking',
+    commands: ['trust'],
+  },
+  {
+    name: 'insecure-allow-http',
+    kind: 'flag',
+    help: 'Take keys over http as well, as --insecure-options=http',
     commands: ['trust'],
   },
   {
@@ -111,12 +138,14 @@ const mixed = [
 ] as const satisfies readonly OptionSpec[];
 
 export type OptionName = (
-  typeof common | typeof fetch | typeof trust | typeof mixed | typeof imageOptions
+  typeof common | typeof asking | typeof fetch | typeof network | typeof trust | typeof mixed | typeof imageOptions
 )[number]['name'];
 
 /** Every option there is, in the order of help. */
 export const optionTable: readonly OptionSpec[] = [
+  ...asking.map((spec) => ({ ...spec, commands: ['fetch', 'plan'] as const })),
   ...fetch.map((spec) => ({ ...spec, commands: ['fetch'] as const })),
+  ...network.map((spec) => ({ ...spec, commands: ['fetch', 'plan', 'trust'] as const })),
   ...trust.map((spec) => ({ ...spec, commands: ['trust', 'trust remove'] as const })),
   ...mixed,
   ...imageOptions,

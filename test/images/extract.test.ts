@@ -1,0 +1,217 @@
+import { execFile } from 'node:child_process';
+import { appendFile, chmod, mkdir, readdir, readFile, stat, lstat, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { promisify } from 'node:util';
+
+import test, { type ExecutionContext } from 'ava';
+
+import { defaultLimits } from '../../src/image/limits.ts';
+import { extractImage, type ExtractRequest } from '../../src/images/extract.ts';
+import { damageFile } from '../helpers/damage.ts';
+import { describeTree } from '../helpers/describe-tree.ts';
+import { putTar } from '../helpers/put-tar.ts';
+import { sharedContext } from '../helpers/shared-context.ts';
+import { putImage, temporaryDirectory } from '../helpers/stored.ts';
+import { forgeArchive, forgeEntry, forgePax } from '../helpers/tar-forge.ts';
+
+const run = promisify(execFile);
+const never = new AbortController().signal;
+const { store, pool } = await sharedContext();
+const isRoot = process.geteuid?.() === 0;
+
+function extract(request: Partial<ExtractRequest> & Pick<ExtractRequest, 'image' | 'target'>) {
+  const defaults = { overwrite: false, rootfsOnly: false, limits: defaultLimits };
+  return extractImage({ store, pool }, { ...defaults, ...request }, never);
+}
+
+/** Something of every kind that a filesystem of this machine holds. */
+const makeRootfs = `
+  umask 022; mkdir -p rootfs/usr/bin rootfs/tmp rootfs/closed rootfs/empty; cd rootfs
+  head -c 3000000 /dev/urandom > usr/bin/large; : > empty-file; printf x > usr/bin/tool; printf y > closed/in
+  ln -s tool usr/bin/sh; ln -s /nowhere/at/all dangling; ln usr/bin/tool usr/tool-too; ln dangling dangling-too
+  mkfifo pipe; chmod 0751 usr/bin/tool; chmod 1777 tmp; mkdir -p "$(printf 'd%.0s' $(seq 90))/$(printf 'e%.0s' $(seq 120))"
+  printf z > "$(printf 'd%.0s' $(seq 90))/$(printf 'e%.0s' $(seq 120))/$(printf 'f%.0s' $(seq 200))"
+  printf z > "$(printf 'bytes\\377\\201')"; printf z > 'white space
+and a line'
+  if [ "$(id -u)" = 0 ]; then
+    mknod null c 1 3; mknod disk b 7 200; ln null null-too; chmod 0660 disk
+    chown 123:456 usr/bin/tool dangling empty null; chmod 4755 usr/bin/large; chmod 2775 empty
+  fi
+  find . -exec touch -h -d '2020-05-05 05:05:05.125' {} +
+  touch -h -d '2001-02-03 04:05:06.25' usr/bin/tool dangling; touch -d '1960-01-01 00:00:00.5' empty-file
+  chmod 0555 closed; touch -d '2010-01-01' closed empty usr; cd ..; printf '{}' > manifest; chmod 0640 manifest`;
+
+for (const [format, compareTimes] of [
+  ['pax', true],
+  ['gnu', false], // whole seconds
+] as const) {
+  test(`a tree is what GNU tar makes of the same archive: ${format}`, async (t) => {
+    const dir = await temporaryDirectory(t);
+    await run('sh', ['-c', makeRootfs], { cwd: dir });
+    await run('tar', [`--format=${format}`, '-cf', '../image.tar', 'manifest', 'rootfs'], { cwd: await inside(dir) });
+    const tar = await readFile(join(dir, 'image.tar'));
+    const image = await putTar(store, { name: 'example.com/app', tar });
+
+    await mkdir(join(dir, 'theirs'));
+    await run('tar', ['-xpf', join(dir, 'image.tar'), '-C', join(dir, 'theirs')]);
+    const { skipped } = await extract({ image, target: join(dir, 'ours') });
+    t.is(skipped.count, 0);
+    const [ours, theirs] = await Promise.all([describeTree(join(dir, 'ours')), describeTree(join(dir, 'theirs'))]);
+    t.deepEqual(ours, theirs);
+    t.is(
+      ours.some((line) => line.includes('.250000')),
+      compareTimes,
+    );
+    t.is((await stat(join(dir, 'ours'))).mode & 0o7777, 0o755);
+
+    await extract({ image, target: join(dir, 'files'), rootfsOnly: true });
+    t.deepEqual(await describeTree(join(dir, 'files')), await describeTree(join(dir, 'theirs', 'rootfs')));
+    const [mine, other] = await Promise.all([stat(join(dir, 'files')), stat(join(dir, 'theirs', 'rootfs'))]);
+    t.deepEqual([mine.mode, mine.uid, mine.mtimeMs], [other.mode, other.uid, other.mtimeMs]);
+    await run('chmod', ['-R', 'u+w', dir]); // so that the teardown can remove it
+  });
+}
+
+/** Moves what was made into a directory of its own, so that the archive is not part of itself. */
+async function inside(dir: string): Promise<string> {
+  const from = join(dir, 'from');
+  await run('sh', ['-c', 'mkdir from && mv manifest rootfs from'], { cwd: dir });
+  return from;
+}
+
+test('an image is extracted alone and whole, whatever its dependencies and its list', async (t) => {
+  const image = await putTar(store, {
+    name: 'example.com/app',
+    dependencies: [{ imageName: 'example.com/none' }],
+    manifest: { pathWhitelist: ['/x'] },
+    tar: [{ name: 'rootfs', type: 'directory' }, { name: 'rootfs/x' }, { name: 'rootfs/y' }],
+  });
+  const target = join(await temporaryDirectory(t), 'app');
+  await extract({ image, target, rootfsOnly: true });
+  t.deepEqual((await readdir(target)).sort(), ['x', 'y']);
+});
+
+test('odd attributes of an archive are taken for what they can be', async (t) => {
+  const tar = forgeArchive(
+    forgePax({ mtime: '5.5' }, { type: 'g' }),
+    forgeEntry({ name: 'rootfs/global' }),
+    forgePax({ mtime: '-1.5', uid: '99999999999', gid: '-7' }),
+    forgeEntry({ name: 'rootfs/past' }),
+    forgePax({ mtime: '9'.repeat(400) }),
+    forgeEntry({ name: 'rootfs/far', mode: 0o777777 }),
+    forgeEntry({ name: 'rootfs/deep/er/file' }),
+  );
+  const target = join(await temporaryDirectory(t), 'app');
+  const image = await putTar(store, { name: 'example.com/app', tar });
+  await extract({ image, target, rootfsOnly: true });
+  const at = (name: string) => lstat(join(target, name));
+  t.is((await at('global')).mtimeMs, 5500);
+  t.is((await at('past')).mtimeMs, -1500);
+  t.is((await at('past')).uid, (await at('global')).uid);
+  t.is((await at('far')).mode & 0o7777, isRoot ? 0o7777 : 0o1777);
+  t.is((await at('deep/er')).mode & 0o7777, 0o755);
+});
+
+test('a directory that is there is replaced only with overwrite, an empty one always, anything else never', async (t) => {
+  const image = await putImage(store, { name: 'example.com/app', files: { x: '1' } });
+  const dir = await temporaryDirectory(t);
+  const [empty, full, closed] = [join(dir, 'empty'), join(dir, 'full'), join(dir, 'full', 'closed')];
+  await mkdir(empty);
+  await mkdir(closed, { recursive: true });
+  await writeFile(join(closed, 'mine'), '');
+  await chmod(closed, 0o555);
+  await symlink(full, join(dir, 'link'));
+  await writeFile(join(dir, 'file'), '');
+
+  await extract({ image, target: empty });
+  t.deepEqual(await readdir(empty), ['manifest', 'rootfs']);
+  await t.throwsAsync(extract({ image, target: full }), { code: 'USAGE', message: /--overwrite replaces it/ });
+  for (const name of ['file', 'link']) {
+    const request = { image, target: join(dir, name), overwrite: true };
+    await t.throwsAsync(extract(request), { code: 'USAGE', message: /not a directory/ }, name);
+  }
+  t.deepEqual(await readdir(full), ['closed']);
+  await extract({ image, target: full, overwrite: true });
+  t.deepEqual(await readdir(full), ['manifest', 'rootfs']);
+  t.deepEqual((await readdir(dir)).sort(), ['empty', 'file', 'full', 'link']);
+});
+
+test('the root of the filesystem, the store and what holds it are never a target', async (t) => {
+  const image = await putImage(store, { name: 'example.com/app' });
+  const dir = await temporaryDirectory(t);
+  await symlink('/', join(dir, 'slash'));
+  await symlink(store.dir, join(dir, 'store'));
+  for (const [target, message] of [
+    ['/', /root of the filesystem/],
+    [join(dir, '..', '..', '..'), /root of the filesystem/],
+    [store.dir, /in the store/],
+    [join(store.dir, 'blobs', 'new'), /in the store/],
+    [join(dir, 'store', 'blobs', 'new'), /in the store/],
+    [join(dir, 'slash', store.dir, '..'), /holds the store/],
+    [join(dir, 'slash'), /not a directory/],
+  ] as const) {
+    await t.throwsAsync(extract({ image, target, overwrite: true }), { code: 'USAGE', message }, target);
+  }
+  t.is(await store.blobState(image.imageId), 'intact');
+});
+
+test('a damaged blob leaves the target as it was, and nothing beside it', async (t) => {
+  const dir = await temporaryDirectory(t);
+  await mkdir(join(dir, 'app'));
+  await writeFile(join(dir, 'app', 'mine'), '');
+  const damages: readonly (readonly [message: RegExp, work: (blob: string) => Promise<unknown>])[] = [
+    [/wrong hash/, (blob) => damageFile(blob, 'flip', 2000)], // in content
+    [/wrong hash/, (blob) => damageFile(blob, 'flip', 3)], // in a name: no manifest any more
+    [/wrong size/, (blob) => damageFile(blob, 'cut')],
+    [/wrong size/, (blob) => chmod(blob, 0o644).then(() => appendFile(blob, Buffer.alloc(512)))],
+    [/missing/, (blob) => damageFile(blob, 'unlink')],
+  ];
+  for (const [index, [message, damage]] of damages.entries()) {
+    const image = await putImage(store, { name: `example.com/app${index}`, size: 10_000 });
+    await damage(store.blobPath(image.imageId));
+    const extracting = extract({ image, target: join(dir, 'app'), overwrite: true });
+    await t.throwsAsync(extracting, { code: 'STORE_CORRUPT', message }, String(index));
+  }
+  t.deepEqual(await readdir(dir, { recursive: true }), ['app', 'app/mine']);
+});
+
+test('what keeps a tree from being written is said', async (t) => {
+  const image = await putTar(store, {
+    name: 'example.com/long',
+    tar: [{ name: 'rootfs', type: 'directory' }, { name: `rootfs/${'x'.repeat(256)}` }],
+  });
+  const dir = await temporaryDirectory(t);
+  const target = join(dir, 'app');
+  await t.throwsAsync(extract({ image, target: join(dir, 'none', 'app') }), { code: 'FILE_NOT_FOUND' });
+  await t.throwsAsync(extract({ image, target }), {
+    code: 'FILE_UNREADABLE',
+    message: /app\/rootfs\/x+….*ENAMETOOLONG/,
+  });
+  const limits = { ...defaultLimits, entries: 1 };
+  await t.throwsAsync(extract({ image, target, limits }), { code: 'LIMIT_EXCEEDED' });
+  t.deepEqual(await readdir(dir), []);
+});
+
+test('an abort ends an extraction and leaves nothing', async (t) => {
+  const fifos = Array.from({ length: 100 }, (_, index) => ({ name: `rootfs/${index}`, type: 'fifo' as const }));
+  const large = { name: 'rootfs/large', content: Buffer.alloc(3_000_000) };
+  const tar = [{ name: 'rootfs', type: 'directory' as const }, ...fifos, large]; // a process for each fifo takes its time
+  const image = await putTar(store, { name: 'example.com/app', tar });
+  const dir = await temporaryDirectory(t);
+  const controller = new AbortController();
+  const request = { image, target: join(dir, 'app'), overwrite: false, rootfsOnly: true, limits: defaultLimits };
+  const extracting = extractImage({ store, pool }, request, controller.signal);
+  await untilBegun(t, dir);
+  controller.abort(new Error('enough'));
+  await t.throwsAsync(extracting, { message: 'enough' });
+  t.deepEqual(await readdir(dir), []);
+});
+
+async function untilBegun(t: ExecutionContext, dir: string): Promise<void> {
+  for (let tries = 0; tries < 2_000; tries++) {
+    if ((await readdir(dir, { recursive: true })).some((path) => path.endsWith('/0'))) return;
+    await setTimeout(1);
+  }
+  t.fail('it did not begin');
+}
