@@ -16,6 +16,10 @@ export function numberOf(row: Row, column: string): number {
   return typeof value === 'number' ? value : damaged(column);
 }
 
+export function optionalNumberOf(row: Row, column: string): number | undefined {
+  return row[column] === null ? undefined : numberOf(row, column);
+}
+
 export function flagOf(row: Row, column: string): boolean {
   return numberOf(row, column) !== 0;
 }

@@ -8,6 +8,7 @@ import { createBlobs } from './blobs.ts';
 import { readBootId } from './boot-id.ts';
 import { createClaims } from './claims.ts';
 import { formatImageRow, idDigits } from './image-row.ts';
+import { createRegistryStore } from './create-registry-store.ts';
 import { createLookups } from './lookups.ts';
 import { openPartial } from './partial.ts';
 import { partialFiles } from './partial-files.ts';
@@ -29,13 +30,15 @@ export type StoreParts = {
 export async function createStore({ layout, readOnly, reader, writer }: StoreParts): Promise<Store> {
   const { request, owner } = writer;
   const lookups = createLookups(reader, layout.index);
-  const touches = createTouches(request);
+  const touches = createTouches((ids, atMs) => request('touch', { ids, atMs }));
+  const registry = createRegistryStore(reader, layout, request);
   const bootId = await readBootId();
   let temporaries = 0;
   let closed: Promise<void> | undefined;
 
   const shut = async (): Promise<void> => {
     void touches.flush();
+    void registry.flushTouches();
     await reader.close(); // the last connection puts the log into the index: that must be one that may write
     await writer.close();
   };
@@ -47,6 +50,7 @@ export async function createStore({ layout, readOnly, reader, writer }: StorePar
     ...lookups,
     ...createBlobs(reader, layout),
     ...createClaims(request),
+    ...registry.store,
 
     putRemote: (url, record) => request('putRemote', formatRemoteRow(url, record)),
     confirmBlob: (imageId) => request('confirmBlob', { id: idDigits(imageId) }),
@@ -68,10 +72,10 @@ export async function createStore({ layout, readOnly, reader, writer }: StorePar
     collect: ({ nowMs, partialsOlderThanMs, dryRun = false }) =>
       request('collect', { nowMs, partialsOlderThanMs, dryRun }),
 
-    async openPartial(url): Promise<Partial> {
+    async openPartial(text): Promise<Partial> {
       owner(); // a store that is only read refuses here
-      const key = hashKey(url);
-      const fresh = { key, url: showUrl(url), epoch: 0, synced: 0, ...(bootId !== undefined && { bootId }) };
+      const key = hashKey(text);
+      const fresh = { key, url: showUrl(text), epoch: 0, synced: 0, ...(bootId !== undefined && { bootId }) };
       return inStore(join(layout.downloads, key), () => openPartial(partialFiles(layout, key), fresh));
     },
     async peekPartial(url) {

@@ -12,6 +12,8 @@ export function storeLayout(dir: string, mode: number): Layout {
     dir,
     index: join(dir, 'index.sqlite'),
     blobs: join(dir, 'blobs', 'sha512'),
+    registryBlobs: join(dir, 'blobs', 'sha256'),
+    ociIndex: join(dir, 'index.json'),
     downloads: join(dir, 'downloads'),
     tmp: join(dir, 'tmp'),
     dirMode,

@@ -1,9 +1,9 @@
 import { ImageError } from '../errors.ts';
 import { parseImageIdPrefix, shortImageId } from '../image/image-id.ts';
 import { matchLabels, type Labels } from '../image/labels.ts';
-import { show } from '../image/show.ts';
 import { numberOf, textOf } from './columns.ts';
 import { idDigits, imageColumns, imageIdOf, parseImageRow } from './image-row.ts';
+import { parsingRows } from './parsing-rows.ts';
 import type { Reader, Row } from './reader.ts';
 import { hashKey, parseRemoteRow } from './remote-row.ts';
 import type { Store, StoredImage } from './store.ts';
@@ -31,24 +31,14 @@ export function createLookups(reader: Reader, path: string): Lookups {
   const manifestOf = reader.prepare('SELECT manifest FROM images WHERE id = ?');
   const remoteOf = reader.prepare('SELECT * FROM remotes WHERE key = ?');
 
-  const parsing = <T>(parse: (row: Row) => T) => {
-    return (row: Row): T => {
-      try {
-        return parse(row);
-      } catch (cause) {
-        const message = `${show(path, 1024)}: a row is damaged: repair with "longshore image verify --repair"`;
-        throw new ImageError('STORE_CORRUPT', message, { path }, { cause });
-      }
-    };
-  };
-  const toImage = parsing(parseImageRow);
+  const toImage = parsingRows(path, parseImageRow);
 
   return {
     async resolveId(text) {
       const prefix = parseImageIdPrefix(text);
       const digits = idDigits(prefix);
       const rows = await byPrefix.all(digits, digits.padEnd(128, 'f'), shownCandidates);
-      const candidates = rows.map(parsing((row) => imageIdOf(row, 'id')));
+      const candidates = rows.map(parsingRows(path, (row) => imageIdOf(row, 'id')));
       const [imageId] = candidates;
       if (imageId === undefined)
         throw new ImageError('NOT_IN_STORE', 'no image ID in the store begins so', { asked: prefix });
@@ -81,11 +71,11 @@ export function createLookups(reader: Reader, path: string): Lookups {
       const row = await manifestOf.get(idDigits(imageId));
       if (!row)
         throw new ImageError('NOT_IN_STORE', `${shortImageId(imageId)} is not in the store`, { asked: imageId });
-      return parsing((one) => textOf(one, 'manifest'))(row);
+      return parsingRows(path, (one) => textOf(one, 'manifest'))(row);
     },
     async getRemote(url) {
       const row = await remoteOf.get(hashKey(url));
-      return row && parsing(parseRemoteRow)(row);
+      return row && parsingRows(path, parseRemoteRow)(row);
     },
   };
 }

@@ -1,6 +1,7 @@
 import type { ImageId } from '../image/image-id.ts';
 import type { Labels } from '../image/labels.ts';
 import type { Dependency } from '../image/manifest.ts';
+import type { RegistryStore } from './registry-store.ts';
 
 /** One image of the store. Times are milliseconds since the epoch. */
 export type StoredImage = {
@@ -93,7 +94,10 @@ export type StoreOptions = {
 };
 
 /** The store of one data directory, opened by one process. Every promise may reject with a STORE_ code. */
-export type Store = AsyncDisposable & {
+export type Store = ImageStore & RegistryStore;
+
+/** The images, and what comes with them. */
+export type ImageStore = AsyncDisposable & {
   readonly dir: string;
   readonly readOnly: boolean;
 
@@ -128,24 +132,30 @@ export type Store = AsyncDisposable & {
   commit(commit: Commit): Promise<StoredImage>;
   /** Takes an image off the list and removes its blob, remotes too. @returns bytes given back. @throws NOT_IN_STORE */
   remove(imageId: ImageId): Promise<number>;
-  /** Removes unreferenced blobs, partial downloads older than `partialsOlderThanMs`, and what dead owners left. */
+  /**
+   * Removes unreferenced blobs, partial downloads older than `partialsOlderThanMs`, and what dead owners left. Of a
+   * registry's blobs stay also what a living process has brought in for an image that is not committed yet, what other
+   * tools name in index.json (when it cannot be read: all), and files younger than `partialsOlderThanMs` of which nothing
+   * is known: another tool may just be writing them.
+   */
   collect(options: {
     readonly nowMs: number;
     readonly partialsOlderThanMs: number;
     readonly dryRun?: boolean;
   }): Promise<GarbageReport>;
-  /** Blobs on disk that no row names, one path at a time. */
+  /** Files of images, in `blobs/sha512`, that no row names, one path at a time. */
   unreferenced(): AsyncIterable<string>;
 
   /**
    * Waits for the single flight of `key` among all processes; within the process too. Only a hash of the key is kept. The
-   * claim of a URL is taken with the exact URL itself: that also keeps `collect` from its partial download.
+   * claim of a URL is taken with the exact URL itself, that of a registry's blob with its digest: that also keeps
+   * `collect` from its partial download.
    */
   claim(key: string, signal: AbortSignal): Promise<Claim>;
   /** The claim if nobody holds it, at once; undefined otherwise. A dead holder's claim is taken over. */
   tryClaim(key: string): Promise<Claim | undefined>;
-  /** Opens or resumes the partial download of an exact URL; the caller holds the claim of that URL. */
-  openPartial(url: string): Promise<Partial>;
+  /** Opens or resumes the partial download of an exact URL or of a digest; the caller holds the claim of the same text. */
+  openPartial(key: string): Promise<Partial>;
   /** What a partial download of an exact URL has so far, if it can be resumed; changes nothing and needs no claim. */
   peekPartial(url: string): Promise<Pick<Partial, 'bytes' | 'validator' | 'total'> | undefined>;
 

@@ -1,12 +1,10 @@
-import type { Request } from './writer.ts';
-
 const delayMs = 1_000;
 const most = 1_000;
 
 /** Notes of use, written in groups when there is time. That one is lost never fails the caller. */
 export type Touches = { touch(id: string): void; flush(): Promise<void> };
 
-export function createTouches(request: Request): Touches {
+export function createTouches(write: (ids: readonly string[], atMs: number) => Promise<void>): Touches {
   let ids = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
 
@@ -16,7 +14,7 @@ export function createTouches(request: Request): Touches {
     if (ids.size === 0) return;
     const due = [...ids];
     ids = new Set();
-    await request('touch', { ids: due, atMs: Date.now() }).catch(() => undefined);
+    await write(due, Date.now()).catch(() => undefined);
   };
 
   return {

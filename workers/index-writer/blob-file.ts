@@ -17,6 +17,16 @@ export function readStamp(path: string, size: number): BlobStamp {
   return { mtimeNs: stat.mtimeNs, inode: stat.ino };
 }
 
+/** @throws STORE_CORRUPT, or ENOENT, unless the file is the one that the index remembers. */
+export function requireStamp(path: string, known: (BlobStamp & { readonly size: number }) | undefined): void {
+  if (known) {
+    const { mtimeNs, inode } = readStamp(path, known.size);
+    if (mtimeNs === known.mtimeNs && inode === known.inode) return;
+  }
+  const what = known ? 'has changed since it was verified' : 'is not among the verified blobs';
+  throw new ImageError('STORE_CORRUPT', `${show(path, 1024)} ${what}`, { path });
+}
+
 /**
  * Puts a verified file in its place. What is there already is replaced: it may be damaged, the new one is not; who reads
  * the old one reads on.

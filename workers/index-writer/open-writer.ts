@@ -4,11 +4,16 @@ import { toFailure } from './failure.ts';
 import { createGroup } from './group.ts';
 import { openIndex } from './open-index.ts';
 import { createOwner } from './owner.ts';
+import { createOciFace } from './oci-face.ts';
 import { createOwners } from './owners.ts';
+import { createProjector } from './projector.ts';
 import type { FromWriter, Layout, ToWriter } from './protocol.ts';
+import { createRegistryRows } from './registry-rows.ts';
 import { removeImage } from './remove-image.ts';
+import { dropBlob, removeRegistryImage } from './remove-registry-image.ts';
 import { createRows } from './rows.ts';
 import { writeGroup, type GroupMessage } from './write-group.ts';
+import { writeOciIndex } from './write-oci-index.ts';
 
 export type Writer = {
   /** The name of this process's directory in `tmp`. */
@@ -25,9 +30,16 @@ export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]
   owners.sweep({ nowMs: Date.now(), dryRun: false });
   const claims = createClaims(db, owners, owner.name);
   const rows = createRows(db);
+  const registry = createRegistryRows(db);
+  const face = createOciFace(db, layout, owner.name);
+  const projector = createProjector(() => face.write());
+  if (face.isStale()) projector.mark(); // a process was killed, or another tool wrote the file
 
+  const context = { db, layout, rows, registry, owner: owner.name };
+  const removing = { db, layout, registry, face, projector };
   const group = createGroup<GroupMessage>((messages) => {
-    const failures = writeGroup(db, rows, layout.blobs, messages);
+    const failures = writeGroup(context, messages);
+    if (messages.some((message) => message.task === 'commitRegistryImage' && !failures.has(message))) projector.mark();
     post(
       messages.map((message) =>
         failures.has(message) ? failed(message, failures.get(message)) : done(message, undefined),
@@ -37,6 +49,7 @@ export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]
 
   const close = (): void => {
     group.flush();
+    projector.tryFlush();
     for (const opened of [claims, owner, db]) {
       try {
         opened.close();
@@ -59,14 +72,30 @@ export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]
           case 'putRemote':
           case 'confirmBlob':
           case 'touch':
+          case 'commitBlob':
+          case 'confirmDigest':
+          case 'commitRegistryImage':
+          case 'touchRegistryImages':
             group.add(message);
             break;
           case 'remove':
             group.flush(); // what was asked for earlier happens earlier
             answers.push(answer(message, () => removeImage(db, rows, layout.blobs, message.request.id)));
             break;
+          case 'removeRegistryImage':
+            group.flush();
+            answers.push(answer(message, () => removeRegistryImage(removing, message.request)));
+            break;
+          case 'dropBlob':
+            group.flush();
+            answers.push(answer(message, () => dropBlob(removing, message.request.digest)));
+            break;
+          case 'writeOciIndex':
+            group.flush();
+            answers.push(answer(message, () => writeOciIndex(layout, face, message.request.setAsideDamagedAtMs)));
+            break;
           case 'collect':
-            collect({ db, layout, rows, owners }, message.request).then(
+            collect({ db, layout, rows, registry, face, owners }, message.request).then(
               (counts) => post([done(message, counts)]),
               (error: unknown) => post([failed(message, error)]),
             );

@@ -1,7 +1,7 @@
 import type { ErrorData } from '../../src/errors.ts';
 
 /** Version of the index, `PRAGMA user_version`; both sides name it, so that they cannot disagree. */
-export type IndexVersion = 1;
+export type IndexVersion = 2;
 
 /** The paths of one store, and the modes that what is made in it gets. Plain data: it crosses to the thread. */
 export type Layout = {
@@ -9,6 +9,10 @@ export type Layout = {
   readonly index: string;
   /** `blobs/sha512`: images by the hex digits of their ID. */
   readonly blobs: string;
+  /** `blobs/sha256`: what registry images are made of, by the hex digits of the digest. */
+  readonly registryBlobs: string;
+  /** `index.json`, where other tools find the registry images. */
+  readonly ociIndex: string;
   readonly downloads: string;
   readonly tmp: string;
   readonly dirMode: number;
@@ -44,6 +48,30 @@ export type RemoteRow = {
   readonly signatureUrl: string | null;
 };
 
+/** The facts of one registry image as the index keeps them. Digests are 64 hex digits. */
+export type RegistryRow = {
+  /** Whole and normalised. */
+  readonly reference: string;
+  readonly manifest: string;
+  readonly manifestType: string;
+  readonly manifestSize: number;
+  readonly list: string | null;
+  readonly listType: string | null;
+  readonly listSize: number | null;
+  readonly oci: string | null;
+  readonly ociType: string | null;
+  readonly ociSize: number | null;
+  readonly os: string;
+  readonly architecture: string;
+  readonly variant: string | null;
+  /** The ID of the image that was made of it, 128 hex digits. */
+  readonly image: string | null;
+  readonly latest: number;
+  readonly source: string;
+  readonly verified: string | null;
+  readonly weak: number;
+};
+
 export type GarbageCounts = {
   readonly blobs: number;
   readonly partials: number;
@@ -58,6 +86,22 @@ export type CommitRequest = {
   readonly manifest: string;
   readonly remote?: RemoteRow;
 };
+
+export type BlobCommitRequest = {
+  /** The verified, synced file; gone from there afterwards, whatever the outcome. */
+  readonly path: string;
+  readonly digest: string;
+  readonly size: number;
+};
+
+export type RegistryCommitRequest = {
+  readonly row: RegistryRow;
+  /** Every one it needs, those of the row included. */
+  readonly blobs: readonly string[];
+};
+
+/** `digest` means every image whose manifest, list or derived manifest it is. */
+export type RegistryAsked = { readonly reference: string } | { readonly digest: string };
 
 export type CollectRequest = {
   readonly nowMs: number;
@@ -74,8 +118,23 @@ export type WriterTasks = {
   putRemote: { readonly request: RemoteRow; readonly response: undefined };
   confirmBlob: { readonly request: { readonly id: string }; readonly response: undefined };
   touch: { readonly request: { readonly ids: readonly string[]; readonly atMs: number }; readonly response: undefined };
+  commitBlob: { readonly request: BlobCommitRequest; readonly response: undefined };
+  confirmDigest: { readonly request: { readonly digest: string }; readonly response: undefined };
+  commitRegistryImage: { readonly request: RegistryCommitRequest; readonly response: undefined };
+  touchRegistryImages: {
+    readonly request: { readonly ids: readonly string[]; readonly atMs: number };
+    readonly response: undefined;
+  };
   /** Bytes given back; undefined when no such image is listed. */
   remove: { readonly request: { readonly id: string }; readonly response: number | undefined };
+  /** Bytes given back; undefined when no such image is listed. */
+  removeRegistryImage: { readonly request: RegistryAsked; readonly response: number | undefined };
+  /** References of the images that needed the blob and are off the list now. */
+  dropBlob: { readonly request: { readonly digest: string }; readonly response: readonly string[] };
+  writeOciIndex: {
+    readonly request: { readonly setAsideDamagedAtMs: number | undefined };
+    readonly response: undefined;
+  };
   collect: { readonly request: CollectRequest; readonly response: GarbageCounts };
   close: { readonly request: undefined; readonly response: undefined };
 };

@@ -4,6 +4,8 @@ import type { BlobStamp } from './blob-file.ts';
 import { mergeRow, type KeptFacts } from './merge-row.ts';
 import type { ImageRow, RemoteRow } from './protocol.ts';
 
+type KeptImageFacts = KeptFacts & Pick<ImageRow, 'digest'>;
+
 /** Writes single rows; the caller holds a transaction. */
 export type Rows = {
   putImage(image: ImageRow, manifest: string, stamp: BlobStamp, nowMs: number): void;
@@ -39,12 +41,13 @@ export function createRows(db: DatabaseSync): Rows {
   const size = db.prepare('SELECT size FROM images WHERE id = ?');
   const deleteImage = db.prepare('DELETE FROM images WHERE id = ?');
   const deleteRemotes = db.prepare('DELETE FROM remotes WHERE image = ?');
+  const forgetConversion = db.prepare('UPDATE registry_images SET image = NULL WHERE image = ?');
   const deleteDangling = db.prepare('DELETE FROM remotes WHERE image NOT IN (SELECT id FROM images)');
 
   return {
     putImage(image, manifest, stamp, nowMs) {
       // The statement names exactly these columns of a STRICT table.
-      const old = kept.get(image.id) as KeptFacts | undefined;
+      const old = kept.get(image.id) as KeptImageFacts | undefined;
       putImage.run({ ...(old ? mergeRow(old, image) : image), ...stamp, manifest, nowMs });
     },
     putRemote: (remote) => void putRemote.run(remote),
@@ -57,6 +60,7 @@ export function createRows(db: DatabaseSync): Rows {
     deleteImage: (id) => {
       deleteImage.run(id);
       deleteRemotes.run(id);
+      forgetConversion.run(id);
     },
     deleteDanglingRemotes: () => void deleteDangling.run(),
   };

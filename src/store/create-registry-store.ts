@@ -1,0 +1,40 @@
+import { ImageError } from '../errors.ts';
+import { isDigest } from '../image/digest.ts';
+import { show } from '../image/show.ts';
+import type { Layout } from '../../workers/index-writer/protocol.ts';
+import type { Reader } from './reader.ts';
+import { createRegistryLookups } from './registry-lookups.ts';
+import { digestDigits, formatRegistryRow, neededBlobs } from './registry-row.ts';
+import type { RegistryStore } from './registry-store.ts';
+import { createTouches } from './touches.ts';
+import type { Request } from './writer.ts';
+
+export function createRegistryStore(
+  reader: Reader,
+  layout: Layout,
+  request: Request,
+): { readonly store: RegistryStore; readonly flushTouches: () => Promise<void> } {
+  const lookups = createRegistryLookups(reader, layout);
+  const touches = createTouches((ids, atMs) => request('touchRegistryImages', { ids, atMs }));
+  const store: RegistryStore = {
+    ...lookups,
+    commitBlob: ({ path, digest, size }) => request('commitBlob', { path, digest: digestDigits(digest), size }),
+    confirmDigest: (digest) => request('confirmDigest', { digest: digestDigits(digest) }),
+    dropBlob: (digest) => request('dropBlob', { digest: digestDigits(digest) }),
+    async commitRegistryImage(commit) {
+      await request('commitRegistryImage', { row: formatRegistryRow(commit), blobs: neededBlobs(commit) });
+      return (await lookups.findRegistryImage(commit.reference)) ?? notListed(commit.reference);
+    },
+    touchRegistryImage: (reference) => touches.touch(reference),
+    async removeRegistryImage(asked) {
+      const what = isDigest(asked) ? { digest: digestDigits(asked) } : { reference: asked };
+      return (await request('removeRegistryImage', what)) ?? notListed(asked);
+    },
+    writeOciIndex: ({ setAsideDamagedAtMs } = {}) => request('writeOciIndex', { setAsideDamagedAtMs }),
+  };
+  return { store, flushTouches: () => touches.flush() };
+}
+
+function notListed(asked: string): never {
+  throw new ImageError('NOT_IN_STORE', `${show(asked)} is not in the store`, { asked });
+}

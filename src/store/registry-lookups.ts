@@ -1,0 +1,98 @@
+import { lstatSync } from 'node:fs';
+import { join } from 'node:path';
+
+import type { Digest } from '../image/digest.ts';
+import { ImageError } from '../errors.ts';
+import type { Layout } from '../../workers/index-writer/protocol.ts';
+import { numberOf, textOf } from './columns.ts';
+import { parseDigestPrefix } from './digest-prefix.ts';
+import { parsingRows } from './parsing-rows.ts';
+import type { Reader } from './reader.ts';
+import { digestDigits, parseRegistryRow, registryColumns, toDigest } from './registry-row.ts';
+import type { RegistryStore, StoredBlob } from './registry-store.ts';
+import { inStore } from './store-error.ts';
+
+export type RegistryLookups = Pick<
+  RegistryStore,
+  'digestPath' | 'hasBlob' | 'blobRows' | 'findRegistryImage' | 'registryImages' | 'resolveDigest' | 'registryImagesOf'
+>;
+
+/** Rows read at a time while all are listed. */
+const pageRows = 256;
+/** Candidates that an ambiguous prefix names. */
+const shownCandidates = 8;
+
+export function createRegistryLookups(reader: Reader, { index, registryBlobs }: Layout): RegistryLookups {
+  const select = `SELECT seq, ${registryColumns} FROM registry_images`;
+  const byReference = reader.prepare(`${select} WHERE reference = ?`);
+  const byDigest = reader.prepare(`${select} WHERE manifest = ?1 OR list = ?1 OR oci = ?1 ORDER BY imported_at, seq`);
+  const page = reader.prepare(
+    `${select} WHERE (imported_at, seq) > (?, ?) ORDER BY imported_at, seq LIMIT ${pageRows}`,
+  );
+  const byPrefix = reader.prepare(`
+    SELECT manifest digest FROM registry_images WHERE manifest BETWEEN ?1 AND ?2
+    UNION SELECT list FROM registry_images WHERE list BETWEEN ?1 AND ?2
+    UNION SELECT oci FROM registry_images WHERE oci BETWEEN ?1 AND ?2
+    ORDER BY digest LIMIT ?3`);
+  // As text: nanoseconds since the epoch do not fit into a number.
+  const stampOf = reader.prepare(
+    'SELECT CAST(size AS TEXT) size, CAST(mtime_ns AS TEXT) mtime, CAST(inode AS TEXT) inode FROM blobs WHERE digest = ?',
+  );
+  const blobPage = reader.prepare(`SELECT digest, size FROM blobs WHERE digest > ? ORDER BY digest LIMIT ${pageRows}`);
+  const toImage = parsingRows(index, parseRegistryRow);
+  const digestPath = (digest: Digest): string => join(registryBlobs, digestDigits(digest));
+
+  return {
+    digestPath,
+    hasBlob: (digest) =>
+      inStore(digestPath(digest), async () => {
+        const stat = lstatSync(digestPath(digest), { bigint: true, throwIfNoEntry: false });
+        const row = await stampOf.get(digestDigits(digest));
+        if (!stat?.isFile() || !row) return false;
+        return (
+          textOf(row, 'size') === String(stat.size) &&
+          textOf(row, 'mtime') === String(stat.mtimeNs) &&
+          textOf(row, 'inode') === String(stat.ino)
+        );
+      }),
+    async *blobRows() {
+      const parse = parsingRows(index, (row) => ({
+        digest: toDigest(textOf(row, 'digest')),
+        size: numberOf(row, 'size'),
+      }));
+      let last: string | undefined = '';
+      while (last !== undefined) {
+        const blobs: readonly StoredBlob[] = (await blobPage.all(last)).map(parse);
+        yield* blobs;
+        const end: StoredBlob | undefined = blobs.length < pageRows ? undefined : blobs.at(-1);
+        last = end && digestDigits(end.digest);
+      }
+    },
+    async findRegistryImage(reference) {
+      const row = await byReference.get(reference);
+      return row && toImage(row);
+    },
+    async *registryImages() {
+      let last: readonly [number, number] | undefined = [-Infinity, 0];
+      while (last) {
+        const rows = await page.all(...last);
+        yield* rows.map(toImage);
+        const end = rows.length < pageRows ? undefined : rows.at(-1);
+        last = end && [numberOf(end, 'imported_at'), numberOf(end, 'seq')];
+      }
+    },
+    async resolveDigest(text) {
+      const prefix = parseDigestPrefix(text);
+      const digits = digestDigits(prefix);
+      const rows = await byPrefix.all(digits, digits.padEnd(64, 'f'), shownCandidates);
+      const candidates = rows.map(parsingRows(index, (row) => toDigest(textOf(row, 'digest'))));
+      const [digest] = candidates;
+      if (digest === undefined)
+        throw new ImageError('NOT_IN_STORE', 'no digest in the store begins so', { asked: prefix });
+      if (candidates.length === 1) return digest;
+      const message = `several digests begin so: ${candidates.join(', ')}`;
+      throw new ImageError('ID_AMBIGUOUS', message, { asked: prefix, candidates });
+    },
+    registryImagesOf: async (digest) => (await byDigest.all(digestDigits(digest))).map(toImage),
+  };
+}

@@ -1,0 +1,98 @@
+import type { Digest } from '../image/digest.ts';
+import type { ImageId } from '../image/image-id.ts';
+import type { GoPlatform } from '../image/platform.ts';
+
+/** A manifest or index of a registry, as its bytes lie in the store. */
+export type StoredDescriptor = { readonly mediaType: string; readonly digest: Digest; readonly size: number };
+
+/** A file of `blobs/sha256`. `size` is in bytes, as transferred. */
+export type StoredBlob = { readonly digest: Digest; readonly size: number };
+
+/** An image of a registry, kept as it came. Times are milliseconds since the epoch. */
+export type RegistryImage = {
+  /** Whole and normalised, without a scheme: `docker.io/library/busybox:1`, or `…@sha256:…` when no tag was asked for. */
+  readonly reference: string;
+  /** As the registry served it. */
+  readonly manifest: StoredDescriptor;
+  /** The multi-platform index that it was chosen from. */
+  readonly index?: StoredDescriptor;
+  /** A manifest with the same blobs that was derived from a docker one, for tools that read OCI alone. */
+  readonly oci?: StoredDescriptor;
+  readonly platform: GoPlatform;
+  /** Everything that it is made of: documents, config and layers. */
+  readonly blobs: readonly Digest[];
+  /** The image that was made of it, as long as that is listed. */
+  readonly imageId?: ImageId;
+  readonly importedAtMs: number;
+  readonly lastUsedAtMs: number;
+  readonly latest: boolean;
+  /** Where it came from: a URL without credentials and query. */
+  readonly source: string;
+  /** Fingerprints of the keys that signed it, or false: brought in without verification. */
+  readonly verified: readonly string[] | false;
+  /** Verified only because `weak-keys` was asked for. */
+  readonly weak: boolean;
+};
+
+/** `blobs` need not name the manifest, the index and the derived manifest: they count in any case. */
+export type RegistryCommit = Omit<RegistryImage, 'importedAtMs' | 'lastUsedAtMs'>;
+
+/** Images of registries, and the blobs they are made of, which other tools may read, add to and remove. */
+export type RegistryStore = {
+  digestPath(digest: Digest): string;
+  /** Whether the blob is there, unchanged since it was verified. What another tool has removed or replaced is not. */
+  hasBlob(digest: Digest): Promise<boolean>;
+  /**
+   * Puts a verified, synced file of this filesystem in its place; it is gone from `path` afterwards, whatever the outcome.
+   * As long as this process lives and no image is made of the blob, `collect` keeps it.
+   */
+  commitBlob(blob: StoredBlob & { readonly path: string }): Promise<void>;
+  /** Remembers a blob's present mtime and inode, after it has been hashed and found good. */
+  confirmDigest(digest: Digest): Promise<void>;
+  /**
+   * Removes a blob that was found damaged, and takes the images that need it off the list; the rest of their blobs stays
+   * until `collect`.
+   *
+   * @returns their references.
+   */
+  dropBlob(digest: Digest): Promise<readonly string[]>;
+  /** All blobs by digest, a page at a time. */
+  blobRows(): AsyncIterable<StoredBlob>;
+
+  /**
+   * Lists an image in the place of what its reference named before, in one durable transaction; index.json follows within
+   * a second or so, at the latest by close(). A second import of the same manifest takes nothing away that was known.
+   *
+   * @throws STORE_CORRUPT when one of its blobs is not there any more: bring it once more.
+   */
+  commitRegistryImage(commit: RegistryCommit): Promise<RegistryImage>;
+  findRegistryImage(reference: string): Promise<RegistryImage | undefined>;
+  /** All registry images by import time, a page at a time. */
+  registryImages(): AsyncIterable<RegistryImage>;
+  /**
+   * The digest of a listed manifest, index or derived manifest that begins so.
+   *
+   * @param prefix - `sha256:` and 2 to 64 hex digits.
+   * @throws NOT_IN_STORE, ID_AMBIGUOUS, ID_TOO_SHORT, REFERENCE_INVALID
+   */
+  resolveDigest(prefix: string): Promise<Digest>;
+  /** The images whose manifest, index or derived manifest it is, by import time. */
+  registryImagesOf(digest: Digest): Promise<readonly RegistryImage[]>;
+  /** As touch. */
+  touchRegistryImage(reference: string): void;
+  /**
+   * Takes an image off the list, out of index.json, and removes the blobs that nothing else needs.
+   *
+   * @param asked - a reference, or a digest: then all that `registryImagesOf` gives for it.
+   * @returns bytes given back. @throws NOT_IN_STORE
+   */
+  removeRegistryImage(asked: string): Promise<number>;
+
+  /**
+   * Writes index.json now, for who wants to hear whether it can be.
+   *
+   * @param options.setAsideDamagedAtMs - one that cannot be read is renamed, with this time, and begun anew.
+   * @throws STORE_CORRUPT when it cannot be read: it stays as it is, and so do all blobs.
+   */
+  writeOciIndex(options?: { readonly setAsideDamagedAtMs?: number }): Promise<void>;
+};
