@@ -18,10 +18,7 @@ export default tseslint.config(
         'error',
         { name: 'fetch', message: 'A server can crash the built-in fetch; use src/http.' },
       ],
-      'no-restricted-syntax': [
-        'error',
-        { selector: 'ExportDefaultDeclaration', message: 'Named exports only.' },
-      ],
+      'no-restricted-syntax': ['error', { selector: 'ExportDefaultDeclaration', message: 'Named exports only.' }],
     },
   },
   {

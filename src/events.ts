@@ -27,7 +27,12 @@ export type BatchEvent =
       readonly code: string;
     }
   | { readonly type: 'ingested'; readonly key: string; readonly imageID: string; readonly size: number }
-  | { readonly type: 'verified'; readonly key: string; readonly signedBy: readonly string[]; readonly identities: readonly string[] }
+  | {
+      readonly type: 'verified';
+      readonly key: string;
+      readonly signedBy: readonly string[];
+      readonly identities: readonly string[];
+    }
   | { readonly type: 'node-finished'; readonly key: string; readonly outcome: Outcome }
   | { readonly type: 'warning'; readonly message: string; readonly key?: string }
   | { readonly type: 'batch-finished'; readonly totals: Totals };

@@ -9,7 +9,7 @@ const endpointTag = (prefix: string, uri = template) => `<meta name="ac-discover
 const keyTag = (prefix: string, uri: string) => `<meta name="ac-discovery-pubkeys" content="${prefix} ${uri}">`;
 
 /** A context over pages by URL; every URL that is asked for is noted. What is no page is 404, or the failure it stands for. */
-function pages(found: Record<string, string | 'down'>, options: Partial<DiscoveryContext> = {}) {
+function pages(found: Record<string, string>, options: Partial<DiscoveryContext> = {}) {
   const asked: string[] = [];
   const context: DiscoveryContext = {
     http: {

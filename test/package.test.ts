@@ -1,0 +1,53 @@
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+import test from 'ava';
+
+import { buildAci } from './helpers/archive.ts';
+
+const exec = promisify(execFile);
+const root = join(import.meta.dirname, '..');
+
+test('the package, installed elsewhere, works as a command and as a library', async (t) => {
+  t.timeout(180_000);
+  const directory = await mkdtemp(join(tmpdir(), 'longshore-package-'));
+  t.teardown(() => rm(directory, { recursive: true, force: true }));
+  await exec('npm', ['pack', '--silent', '--pack-destination', directory], { cwd: root });
+  const [tarball = ''] = (await readdir(directory)).filter((name) => name.endsWith('.tgz'));
+
+  const elsewhere = join(directory, 'elsewhere');
+  await mkdir(elsewhere);
+  await writeFile(join(elsewhere, 'package.json'), '{ "type": "module" }');
+  await exec('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', join('..', tarball)], {
+    cwd: elsewhere,
+  });
+  const app = await buildAci({ name: 'example.com/app', compress: 'gzip' });
+  await writeFile(join(elsewhere, 'app.aci'), app.bytes);
+
+  const command = join(elsewhere, 'node_modules/.bin/longshore');
+  const args = ['fetch', '--full', '--insecure-options=image', '--dir', 'store', './app.aci'];
+  const { stdout } = await exec(process.execPath, [command, ...args], { cwd: elsewhere });
+  t.is(stdout, `${app.imageId}\n`);
+
+  await writeFile(join(elsewhere, 'use.js'), program);
+  const used = await exec(process.execPath, ['use.js'], { cwd: elsewhere });
+  t.is(used.stdout, `${app.imageId} present\n`);
+  const shipped = await readdir(join(elsewhere, 'node_modules/longshore'), { recursive: true });
+  t.deepEqual(
+    shipped.filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts')),
+    [],
+  );
+});
+
+const program = `
+import { createApps, createFinder, openStore } from 'longshore';
+
+await using store = await openStore({ dir: 'store' });
+await using finder = createFinder({ store, pullPolicy: 'never' });
+const apps = createApps([{ image: 'example.com/app' }]);
+const { outcomes } = await finder.findImages(apps);
+for (const app of apps) console.log(app.imageID, outcomes[0].status);
+`;
