@@ -1,3 +1,4 @@
+import { ImageError } from '../../src/errors.ts';
 import { overLimit } from '../tar/refuse.ts';
 import type { ConvertLimits } from '../tasks.ts';
 
@@ -11,6 +12,7 @@ export type Budget = {
   addUnpacked(bytes: number): void;
 };
 
+/** Nothing can be left out of memory here, as it can where paths are only compared: no limit that anyone sets. */
 const textBytes = 64 * 1024 * 1024;
 
 /** @returns calls throw LIMIT_EXCEEDED. @see docs/rules.md A3, R4 */
@@ -23,7 +25,10 @@ export function createBudget({ entries, unpackedBytes }: ConvertLimits): Budget 
     },
     addText(bytes) {
       text += bytes;
-      if (text > textBytes) throw overLimit('entries', entries, `more than ${textBytes} bytes of paths in the layers`);
+      if (text > textBytes) {
+        const message = `more than ${textBytes} bytes of paths in the layers`;
+        throw new ImageError('LIMIT_EXCEEDED', message, { limit: 'paths', maximum: textBytes });
+      }
     },
     addUnpacked(bytes) {
       unpacked += bytes;

@@ -1,19 +1,14 @@
-import type { FileHandle } from 'node:fs/promises';
-
 import { ImageError } from '../../src/errors.ts';
 import { parseImageId } from '../../src/image/image-id.ts';
 import { parseManifest } from '../../src/image/manifest.ts';
 import { withOutput } from '../output.ts';
 import { overLimit } from '../tar/refuse.ts';
 import type { ConvertRequest, Handler } from '../tasks.ts';
-import { applyLayer } from './apply-layer.ts';
-import { createBudget } from './budget.ts';
 import { parseImageConfig, type ImageConfig } from './image-config.ts';
-import { inLayer } from './in-layer.ts';
-import { formatManifest } from './image-manifest.ts';
-import { readLayers } from './read-layers.ts';
+import { checkPlatform, formatManifest } from './image-manifest.ts';
+import { readTree, type ReadTree } from './read-tree.ts';
 import { createTarOutput } from './tar-output.ts';
-import { createDirectory, findNode, type Directory, type Leaf } from './tree.ts';
+import { findNode } from './tree.ts';
 import { readContent, writeImage } from './write-image.ts';
 
 const passwdBytes = 1024 * 1024;
@@ -29,12 +24,7 @@ const maxWarnings = 64;
  */
 export const convert: Handler<'convert'> = async (request) => {
   const config = parseImageConfig(request.config);
-  formatManifest(
-    config,
-    request.origin,
-    () => '',
-    () => undefined,
-  ); // a platform without a name is known before any layer
+  checkPlatform(config); // before any layer is read
   const diffIds = config.rootfs.diff_ids;
   if (diffIds.length !== request.layers.length) {
     const message = `the image has ${request.layers.length} layers, and its config names ${diffIds.length}`;
@@ -42,38 +32,21 @@ export const convert: Handler<'convert'> = async (request) => {
   }
 
   await using files = new AsyncDisposableStack();
-  const budget = createBudget(request.limits);
-  const linked = new Set<Leaf>();
-  const layers = await readLayers({ request, budget, linked, files }, diffIds);
-  const root = createDirectory();
-  for (const [number, { index }] of layers.entries()) {
-    try {
-      applyLayer(root, index, budget, linked);
-    } catch (error) {
-      throw inLayer(request.layers[number]?.digest ?? '', error);
-    }
-  }
-
-  const tars = layers.map(({ tar }) => tar);
-  const { manifest, ...about } = describe(request, config, root, tars);
+  const tree = await readTree(request, diffIds, files);
+  const { manifest, ...about } = describe(request, config, tree);
   const written = await withOutput(request.image, async (write) => {
     const output = createTarOutput(request.limits.unpackedBytes, write);
-    await writeImage({ manifest: Buffer.from(manifest), root, linked, tars }, output);
+    await writeImage(Buffer.from(manifest), tree, output);
     return output.end();
   });
   return { imageId: parseImageId(`sha512-${written.hex}`), size: written.size, manifest, ...about };
 };
 
-function describe(
-  { origin, limits }: ConvertRequest,
-  config: ImageConfig,
-  root: Directory,
-  tars: readonly FileHandle[],
-) {
+function describe({ origin, limits }: ConvertRequest, config: ImageConfig, tree: ReadTree) {
   const warnings: string[] = [];
   const readPasswd = (): string => {
-    const passwd = findNode(root, 'etc/passwd');
-    return passwd?.kind === 'file' ? readContent(tars, passwd, passwdBytes).toString() : '';
+    const passwd = findNode(tree.root, 'etc/passwd');
+    return passwd?.kind === 'file' ? readContent(tree, passwd, passwdBytes).toString() : '';
   };
   const manifest = formatManifest(config, origin, readPasswd, (line) => {
     if (warnings.length < maxWarnings) warnings.push(line);

@@ -1,6 +1,6 @@
 import { isHttpUrl } from '../../src/image/http-url.ts';
 import { sortLabels } from '../../src/image/labels.ts';
-import { toAppcPlatform } from '../../src/image/platform.ts';
+import { toAppcPlatform, type AppcPlatform } from '../../src/image/platform.ts';
 import { registryImageName, registryIndexName } from '../../src/image/registry-image-name.ts';
 import { isRfc3339 } from '../../src/image/rfc3339.ts';
 import type { ConvertOrigin } from '../tasks.ts';
@@ -36,9 +36,18 @@ export function formatManifest(
   });
 }
 
-function toLabels({ os, architecture, variant }: ImageConfig, { tag }: ConvertOrigin): Map<string, string> {
-  const platform = os === '' ? {} : toAppcPlatform({ os, architecture, variant });
-  return new Map(Object.entries({ ...(tag !== undefined && { version: tag }), ...platform }));
+/** @throws PLATFORM_MISSING */
+export function checkPlatform(config: ImageConfig): void {
+  toPlatform(config);
+}
+
+/** A config without an os says nothing of the platform. */
+function toPlatform({ os, architecture, variant }: ImageConfig): Partial<AppcPlatform> {
+  return os === '' ? {} : toAppcPlatform({ os, architecture, variant });
+}
+
+function toLabels(config: ImageConfig, { tag }: ConvertOrigin): Map<string, string> {
+  return new Map(Object.entries({ ...(tag !== undefined && { version: tag }), ...toPlatform(config) }));
 }
 
 function toAnnotations({ created, author, config }: ImageConfig, origin: ConvertOrigin): Map<string, string> {

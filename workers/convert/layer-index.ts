@@ -55,8 +55,8 @@ export function createLayerIndexer(
     start = entry.offset + blockBytes + Math.ceil(entry.size / blockBytes) * blockBytes;
     budget.addEntry();
     budget.addText(entry.path.length + entry.linkPath.length);
-    checkLength(entry, limits.pathBytes);
     const { kind, path } = parseLayerPath(entry.path, entry);
+    checkLength(entry, path, limits.pathBytes);
     switch (kind) {
       case 'entry':
         checkEntry(entry, path);
@@ -121,8 +121,10 @@ function checkEntry({ kind, path: text, offset }: TarEntry, path: string): void 
     throw invalid('A12', 'a file that some readers take for a directory', suspect);
 }
 
-/** The path has to fit when `rootfs/` stands before it. */
-function checkLength({ path, linkPath }: TarEntry, maximum: number): void {
-  const length = Math.max(path.length, linkPath.length) + rootfsBytes;
-  if (length > maximum) throw overLimit('path', maximum, `a path of ${length} bytes, below rootfs, in the layer`);
+/** The paths have to fit as the image will have them: below `rootfs/`, and a directory's with a slash behind it. */
+function checkLength({ kind, linkPath }: TarEntry, path: string, maximum: number): void {
+  const own = rootfsBytes + path.length + (kind === 'directory' ? 1 : 0);
+  const target = linkPath.length + (kind === 'hard-link' ? rootfsBytes : 0);
+  const length = Math.max(own, target);
+  if (length > maximum) throw overLimit('path', maximum, `a path of ${length} bytes, as the image would have it`);
 }

@@ -5,18 +5,9 @@ import { ImageError } from '../../src/errors.ts';
 import { blockBytes } from '../tar/header.ts';
 import { plainHead, readEntryHead, type EntryHead } from './entry-head.ts';
 import { formatHeader, padding } from './format-header.ts';
+import type { ReadTree } from './read-tree.ts';
 import type { TarOutput } from './tar-output.ts';
-import { walkTree, type Directory, type Leaf, type Node, type Place } from './tree.ts';
-
-/** What is to be written, and where it is read from. */
-export type ImageContent = {
-  readonly manifest: Buffer;
-  readonly root: Directory;
-  /** Leaves that may have more than one name. */
-  readonly linked: ReadonlySet<Leaf>;
-  /** By number of the layer. */
-  readonly tars: readonly FileHandle[];
-};
+import { walkTree, type Leaf, type Node, type Place } from './tree.ts';
 
 /**
  * Writes the tar of an image: the manifest, then the tree, each directory before what is in it, names in the order of
@@ -25,7 +16,7 @@ export type ImageContent = {
  * @throws ARCHIVE_INVALID, LIMIT_EXCEEDED, FILE_UNREADABLE; what the output throws
  * @see docs/rules.md A8 to A12
  */
-export async function writeImage({ manifest, root, linked, tars }: ImageContent, output: TarOutput): Promise<void> {
+export async function writeImage(manifest: Buffer, { root, linked, tars }: ReadTree, output: TarOutput): Promise<void> {
   const firstNames = new Map<Leaf, string>();
 
   await output.put(
@@ -56,26 +47,26 @@ export async function writeImage({ manifest, root, linked, tars }: ImageContent,
       formatHeader({ kind, path, linkPath: kind === 'symlink' ? linkPath : '', size, head: readHead(leaf) }),
     );
     if (size === 0) return;
-    await output.fill(size, (into, done) => readTar(tarOf(leaf), into, leaf.offset + blockBytes + done));
+    const tar = tarOf(tars, leaf);
+    await output.fill(size, (into, done) => readTar(tar, into, leaf.offset + blockBytes + done));
     await output.put(padding(size));
   }
 
   function readHead(place: Place): EntryHead {
-    const tar = tarOf(place);
+    const tar = tarOf(tars, place);
     return readEntryHead(place, (position, bytes) => readWhole(tar, position, bytes));
-  }
-
-  function tarOf({ layer }: Place): FileHandle {
-    const tar = tars[layer];
-    if (!tar) throw new Error(`no layer ${layer}`);
-    return tar;
   }
 }
 
-/** The content of a small file. */
-export function readContent(tars: readonly FileHandle[], { layer, offset, size }: Leaf, maximum: number): Buffer {
+/** The content of a file, or the first `maximum` bytes of it. */
+export function readContent({ tars }: Pick<ReadTree, 'tars'>, leaf: Leaf, maximum: number): Buffer {
+  return readWhole(tarOf(tars, leaf), leaf.offset + blockBytes, Math.min(leaf.size, maximum));
+}
+
+function tarOf(tars: readonly FileHandle[], { layer }: Place): FileHandle {
   const tar = tars[layer];
-  return tar ? readWhole(tar, offset + blockBytes, Math.min(size, maximum)) : Buffer.alloc(0);
+  if (!tar) throw new Error(`no layer ${layer}`);
+  return tar;
 }
 
 function readWhole(tar: FileHandle, position: number, bytes: number): Buffer {
