@@ -1,5 +1,5 @@
 import { rm } from 'node:fs/promises';
-import { MessageChannel } from 'node:worker_threads';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
 
 import { ImageError, isImageError } from '../errors.ts';
 import type { FromIngest, IngestRequest, IngestResponse, ToIngest } from '../../workers/tasks.ts';
@@ -36,6 +36,7 @@ export function startSession(
   let known: ToIngest & { kind: 'grown' | 'complete' } = { kind: 'grown', bytes };
   let isStopped = false;
   let current = follow(pool, request, bytes);
+  const unanswered = Promise.withResolvers<never>();
 
   const tell = (message: typeof known): void => {
     known = message;
@@ -45,7 +46,7 @@ export function startSession(
   const again = async (error: unknown): Promise<IngestResponse> => {
     if (isImageError(error)) throw error;
     await rm(request.image, { force: true }); // what the dead worker had begun
-    if (isStopped) throw new ImageError('CANCELLED', 'the session was stopped', { reason: 'stop' }, { cause: error });
+    if (isStopped) throw stopped(error);
     current = follow(pool, request, known.bytes);
     tell(known);
     return current.result;
@@ -54,16 +55,19 @@ export function startSession(
   const stop = async (): Promise<void> => {
     isStopped = true;
     current.port.postMessage({ kind: 'stop' } satisfies ToIngest);
-    const timer = setTimeout(() => void current.recycle(), stopMs);
+    const timer = setTimeout(() => {
+      if (current.threadId === undefined) unanswered.reject(stopped());
+      else void pool.recycle(current.threadId);
+    }, stopMs);
     await result.catch(() => undefined);
     clearTimeout(timer);
   };
   const abort = (): void => void stop();
 
-  const result = current.result
-    .catch(again)
-    .catch(workerFailed)
-    .finally(() => signal.removeEventListener('abort', abort));
+  const ingested = current.result.catch(again).catch(workerFailed);
+  const result = Promise.race([ingested, unanswered.promise]).finally(() => {
+    signal.removeEventListener('abort', abort);
+  });
   result.catch(() => undefined); // whoever asked looks at `result`; a session that is stopped may have nobody
   signal.addEventListener('abort', abort, { once: true });
   if (signal.aborted) abort();
@@ -78,21 +82,25 @@ export function startSession(
   };
 }
 
-function follow(pool: Pick<Pool, 'run' | 'recycle'>, { path, ...request }: SessionRequest, bytes: number) {
+function stopped(cause?: unknown): ImageError {
+  return new ImageError('CANCELLED', 'the session was stopped', { reason: 'stop' }, { cause });
+}
+
+type Following = {
+  readonly port: MessagePort;
+  readonly result: Promise<IngestResponse>;
+  /** Undefined until a thread has begun with it. */
+  threadId: number | undefined;
+};
+
+function follow(pool: Pick<Pool, 'run'>, { path, ...request }: SessionRequest, bytes: number): Following {
   const { port1: port, port2 } = new MessageChannel();
-  let threadId: number | undefined;
+  const source = { kind: 'growing', path, bytes, port: port2 } as const;
+  const result = pool.run('ingest', { ...request, source }, [port2]).finally(() => port.close());
+  const following: Following = { port, result, threadId: undefined };
   port.on('message', (message: FromIngest) => {
-    if (message.kind === 'started') threadId = message.threadId;
+    if (message.kind === 'started') following.threadId = message.threadId;
   });
   port.unref();
-  const result = pool
-    .run('ingest', { ...request, source: { kind: 'growing', path, bytes, port: port2 } }, [port2])
-    .finally(() => port.close());
-  return {
-    port,
-    result,
-    recycle: async () => {
-      if (threadId !== undefined) await pool.recycle(threadId);
-    },
-  };
+  return following;
 }

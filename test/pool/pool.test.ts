@@ -1,0 +1,75 @@
+import { createHash } from 'node:crypto';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import test, { type ExecutionContext } from 'ava';
+
+import { openPool, type Pool } from '../../src/pool/pool.ts';
+import { follow } from '../helpers/follow.ts';
+import { temporaryDirectory } from '../helpers/stored.ts';
+
+function openTestPool(t: ExecutionContext, workers: number, sessionsPerWorker: number): Pool {
+  const pool = openPool({ workers, sessionsPerWorker });
+  t.teardown(() => pool.close());
+  return pool;
+}
+
+/** A file of zeros, and the task of hashing it. */
+async function hashing(t: ExecutionContext, bytes: number) {
+  const path = join(await temporaryDirectory(t), 'zeros');
+  await using file = await open(path, 'wx');
+  await file.truncate(bytes);
+  return { path, algorithm: 'sha256' } as const;
+}
+
+test('a task whose thread dies is done by another one', async (t) => {
+  const pool = openTestPool(t, 1, 3);
+  const bytes = 200_000_000;
+  const request = await hashing(t, bytes);
+  const neighbour = await follow(t, pool);
+  const hashed = pool.run('reHash', request);
+  await pool.recycle(neighbour.threadId);
+  await t.throwsAsync(neighbour.result, { message: /exited/ });
+  const hash = createHash('sha256');
+  for (let at = 0; at < bytes; at += 1_000_000) hash.update(Buffer.alloc(1_000_000));
+  t.deepEqual(await hashed, { hex: hash.digest('hex'), bytes });
+});
+
+test('a task that two threads died of is INTERNAL, and the pool goes on', async (t) => {
+  const pool = openTestPool(t, 1, 3);
+  const hashed = pool.run('reHash', await hashing(t, 2 ** 40));
+  const failed = t.throwsAsync(hashed, { code: 'INTERNAL', message: /worker failed twice/ });
+  for (let time = 0; time < 2; time++) {
+    const neighbour = await follow(t, pool);
+    await pool.recycle(neighbour.threadId);
+    await t.throwsAsync(neighbour.result);
+  }
+  await failed;
+  t.is((await pool.run('reHash', await hashing(t, 1000))).bytes, 1000);
+});
+
+test('no thread gets a second task before there are as many as there may be', async (t) => {
+  const pool = openTestPool(t, 2, 2);
+  const first = await follow(t, pool);
+  const others = await Promise.all([follow(t, pool), follow(t, pool), follow(t, pool)]);
+  const threads = [first, ...others].map(({ threadId }) => threadId).sort();
+  t.is(new Set(threads).size, 2);
+  t.deepEqual([threads[0], threads[2]], [threads[1], threads[3]]);
+});
+
+test('closing ends what is under way, and nothing begins afterwards', async (t) => {
+  const pool = openTestPool(t, 1, 1);
+  const underWay = pool.run('reHash', await hashing(t, 2 ** 40));
+  const waiting = pool.run('reHash', await hashing(t, 2 ** 40));
+  const ended = Promise.all([underWay, waiting].map((task) => t.throwsAsync(task, { code: 'CANCELLED' })));
+  await pool.close();
+  await ended;
+  await t.throwsAsync(pool.run('reHash', await hashing(t, 1)), { code: 'CANCELLED' });
+  await pool.close();
+});
+
+test('a known failure of a task is its answer, not a reason to try again', async (t) => {
+  const pool = openTestPool(t, 1, 1);
+  const missing = pool.run('reHash', { path: join(await temporaryDirectory(t), 'missing'), algorithm: 'sha512' });
+  await t.throwsAsync(missing, { code: 'FILE_NOT_FOUND' });
+});
