@@ -43,6 +43,7 @@ export function createAuthorizer(context: Context, host: string, { origin, chall
   function remember(repository: string, challenge: Challenge): (signal: AbortSignal) => Promise<Token> {
     const get = once(async (signal) => {
       const credential = await context.credentials(host, repository);
+      if (credential?.kind === 'bearer') return { value: credential.token, expiresAtMs: Infinity };
       const scopes = scopesOf.get(repository) ?? new Set([pull(repository)]);
       const realm = realmOf(challenge, origin);
       if (!(realm instanceof URL)) throw authError(host, repository, credential, realm);
@@ -59,12 +60,9 @@ export function createAuthorizer(context: Context, host: string, { origin, chall
   }
 
   async function authorization(repository: string, signal: AbortSignal): Promise<string | undefined> {
-    const [bearer, basic] = [offer('bearer'), offer('basic')];
-    if (bearer && tokens.has(repository)) return `Bearer ${(await tokenFor(repository, bearer, signal)).value}`;
-    if (!bearer && !basic) return undefined;
-    const credential = await context.credentials(host, repository);
-    if (credential?.kind === 'bearer') return `Bearer ${credential.token}`;
+    const bearer = offer('bearer');
     if (bearer) return `Bearer ${(await tokenFor(repository, bearer, signal)).value}`;
+    const credential = offer('basic') && (await context.credentials(host, repository));
     return credential?.kind === 'basic' ? basicAuthorization(credential.user, credential.password) : undefined;
   }
 
@@ -76,8 +74,9 @@ export function createAuthorizer(context: Context, host: string, { origin, chall
       return authError(host, repository, await context.credentials(host, repository), said, cause);
     },
     async renew(repository, { sent, challenges: now }, signal) {
-      if (now.length > 0) offered = now;
-      const wanted = offer('bearer')?.parameters.get('scope')?.split(' ').filter(Boolean) ?? [];
+      if (now.some(({ scheme }) => scheme === 'bearer' || scheme === 'basic')) offered = now;
+      const bearer = now.find(({ scheme }) => scheme === 'bearer');
+      const wanted = bearer?.parameters.get('scope')?.split(' ').filter(Boolean) ?? [];
       scopesOf.set(repository, new Set([pull(repository), ...wanted].slice(0, maxScopes)));
       const current = await tokens.get(repository)?.(signal);
       if (current && `Bearer ${current.value}` === sent) tokens.delete(repository);
@@ -119,6 +118,11 @@ function authError(
   const why = said === undefined ? '' : `: ${said}`;
   const what = show(`${host}/${repository}`);
   return credential
-    ? new ImageError('AUTH_DENIED', `the registry refuses the credentials for ${what}${why}`, { host }, { cause })
+    ? new ImageError(
+        'AUTH_DENIED',
+        `the registry denies access to ${what} with the credentials there are${why}`,
+        { host },
+        { cause },
+      )
     : new ImageError('AUTH_REQUIRED', `the registry wants credentials for ${what}${why}`, { host }, { cause });
 }

@@ -26,7 +26,7 @@ export async function connect(context: Context, place: Place, signal: AbortSigna
       return await ping(context, second, undefined, signal);
     } catch (failure) {
       signal.throwIfAborted();
-      throw hasCode(error, 'NETWORK') ? failure : error;
+      throw isNotThere(failure) || hasCode(failure, 'REDIRECT_REFUSED') || isStatus(failure, 400) ? error : failure;
     }
   }
 }
@@ -43,6 +43,7 @@ async function ping(
       {
         url: `${origin}/v2/`,
         ownCredentials: true,
+        ...(origin.startsWith('http:') && { redirects: 'none' }),
         limit: { name: 'registry-manifest', bytes: limits.registryManifest },
         statuses: [200],
         onRefusal: (refused) => {
@@ -62,7 +63,7 @@ async function ping(
   }
 }
 
-/** Many registries have nothing at this path; a server of https answers http too, with 400. */
+/** Many registries have nothing at this path; over http only a registry counts, since servers of https answer there too. */
 function isAnswer({ status }: Refusal, origin: string): boolean {
   return origin.startsWith('https:') ? status >= 400 && status < 500 : status === 401;
 }
@@ -71,4 +72,9 @@ function isNotThere(error: unknown): boolean {
   return (
     isImageError(error) && ['NETWORK', 'TLS', 'TIMEOUT', 'RESPONSE_INVALID', 'LENGTH_MISMATCH'].includes(error.code)
   );
+}
+
+/** 400 is how servers of https answer over http. */
+function isStatus(error: unknown, status: number): boolean {
+  return hasCode(error, 'HTTP_STATUS') && error.details.status === status;
 }

@@ -11,7 +11,7 @@ export type TokenRequest = {
   readonly realm: URL;
   readonly service: string | undefined;
   readonly scopes: readonly string[];
-  readonly credential: RegistryCredential | undefined;
+  readonly credential: Exclude<RegistryCredential, { kind: 'bearer' }> | undefined;
 };
 
 /** `expiresAtMs` is since the epoch. */

@@ -1,0 +1,119 @@
+import { execFile, spawn } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
+
+import type { ExecutionContext } from 'ava';
+
+import { describe, types, type TestDescriptor } from './registry.ts';
+
+const run = promisify(execFile);
+
+export type DockerRegistry = {
+  /** `127.0.0.1:PORT`, of http. */
+  readonly host: string;
+  /** Copies an image from this layout by skopeo: `app:1`. */
+  push(layout: string, name: string, ...options: readonly string[]): Promise<void>;
+};
+
+/** Lets in `user` with the password `secret`. */
+const password = 'user:$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n';
+
+/**
+ * Debian's docker-registry on a port of its own, and skopeo to fill it.
+ *
+ * @returns undefined, with a word in the test's log, where one of them is not installed.
+ */
+export async function startDockerRegistry(
+  t: ExecutionContext,
+  { auth = false } = {},
+): Promise<DockerRegistry | undefined> {
+  for (const program of ['docker-registry', 'skopeo']) {
+    if (await isMissing(program)) {
+      t.log(`skipped: ${program} is not installed`);
+      t.pass();
+      return undefined;
+    }
+  }
+  const directory = await mkdtemp(join(tmpdir(), 'docker-registry-'));
+  const config = {
+    version: '0.1',
+    log: { level: 'info' },
+    storage: { filesystem: { rootdirectory: join(directory, 'data') } },
+    http: { addr: '127.0.0.1:0' },
+    ...(auth && { auth: { htpasswd: { realm: 'a realm', path: join(directory, 'htpasswd') } } }),
+  };
+  await writeFile(join(directory, 'config.yml'), JSON.stringify(config));
+  await writeFile(join(directory, 'htpasswd'), password);
+  const child = spawn('docker-registry', ['serve', join(directory, 'config.yml')], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  t.teardown(async () => {
+    child.kill('SIGKILL');
+    await ended;
+    await rm(directory, { recursive: true });
+  });
+  const host = await listening(createInterface(child.stderr));
+  child.stderr.resume(); // nobody reads on, and a full pipe would stop it
+  const credentials = auth ? ['--dest-creds', 'user:secret'] : [];
+  return {
+    host,
+    async push(layout, name, ...options) {
+      const copy = ['copy', '--quiet', '--insecure-policy', '--dest-tls-verify=false', ...credentials, ...options];
+      const env = { ...process.env, HOME: directory, XDG_RUNTIME_DIR: directory };
+      await run('skopeo', [...copy, `oci:${layout}`, `docker://${host}/${name}`], { env });
+    },
+  };
+}
+
+async function listening(lines: AsyncIterable<string>): Promise<string> {
+  const seen: string[] = [];
+  for await (const line of lines) {
+    seen.push(line);
+    const host = /listening on (127\.0\.0\.1:\d+)/.exec(line)?.[1];
+    if (host !== undefined) return host;
+  }
+  throw new Error(`docker-registry did not start: ${seen.join('\n')}`);
+}
+
+async function isMissing(program: string): Promise<boolean> {
+  return run(program, ['--version']).then(
+    () => false,
+    () => true,
+  );
+}
+
+/** An OCI layout of one image for each architecture, under one index where there are several. */
+export async function writeLayout(
+  directory: string,
+  architectures: readonly string[],
+  layer: Uint8Array,
+  diffId: string,
+): Promise<TestDescriptor> {
+  const blobs = join(directory, 'blobs/sha256');
+  await mkdir(blobs, { recursive: true });
+  const put = async (content: Uint8Array | object, mediaType: string): Promise<TestDescriptor> => {
+    const bytes = content instanceof Uint8Array ? content : Buffer.from(JSON.stringify(content));
+    const descriptor = describe(bytes, mediaType);
+    await writeFile(join(blobs, descriptor.digest.slice('sha256:'.length)), bytes);
+    return descriptor;
+  };
+  const manifests = await Promise.all(
+    architectures.map(async (architecture) => {
+      const platform = { os: 'linux', architecture };
+      const config = await put({ ...platform, rootfs: { type: 'layers', diff_ids: [diffId] } }, types.config);
+      const layers = [await put(layer, types.layer)];
+      const manifest = await put({ schemaVersion: 2, mediaType: types.manifest, config, layers }, types.manifest);
+      return { ...manifest, platform };
+    }),
+  );
+  const [only] = manifests;
+  const isOne = only !== undefined && manifests.length === 1;
+  const top = isOne ? only : await put({ schemaVersion: 2, mediaType: types.index, manifests }, types.index);
+  await writeFile(join(directory, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
+  await writeFile(join(directory, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [top] }));
+  return top;
+}
