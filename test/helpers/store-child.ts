@@ -7,6 +7,7 @@ import { setTimeout } from 'node:timers/promises';
 import { asImageError } from '../../src/errors.ts';
 import { openStore } from '../../src/store/open-store.ts';
 import { commitBlob, prepareBlob } from './blob.ts';
+import { putBytes, putRegistryImage } from './registry-image.ts';
 
 const [command = '', dir = '', ...rest] = process.argv.slice(2);
 const never = new AbortController().signal;
@@ -126,6 +127,29 @@ const commands: Record<string, () => Promise<void>> = {
       again,
       resumed,
     });
+  },
+
+  /** Brings registry images, named for the first argument, one after the other. */
+  async registry() {
+    await using store = await openStore({ dir });
+    const [name = '', count = ''] = rest;
+    for (let at = 0; at < Number(count); at += 1) await putRegistryImage(store, { content: `${name}${at}` });
+  },
+
+  /** Brings registry images and waits to be killed. */
+  async registryThenWait() {
+    const store = await openStore({ dir });
+    const count = Number(rest[0]);
+    for (let at = 0; at < count; at += 1) await putRegistryImage(store, { content: String(at) });
+    say(count);
+    await setTimeout(60_000);
+  },
+
+  /** Brings a blob that no image needs yet, says its digest and waits to be killed. */
+  async putBlobThenWait() {
+    const store = await openStore({ dir });
+    say(await putBytes(store, randomBytes(10)));
+    await setTimeout(60_000);
   },
 
   /** Opens for writing and for reading what the system does not let it write. */
