@@ -1,0 +1,95 @@
+import { truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import test from 'ava';
+
+import { buildAci } from '../helpers/archive.ts';
+import { openFetching } from '../helpers/fetching.ts';
+import { startOrigin } from '../helpers/origin.ts';
+
+const name = 'example.com/app';
+
+test('an aborted batch has an outcome for every image, promptly; what had come can be resumed', async (t) => {
+  const { finder, listed, leftovers, fetch } = await openFetching(t);
+  const origin = await startOrigin(t);
+  const good = await origin.publish({ name: 'example.com/good' });
+  const { bytes, imageId } = await buildAci({ name, size: 6_000_000 });
+  origin.routes['/slow.aci'] = { body: bytes, etag: '"1"', rate: 4_000_000 };
+  const silent = await origin.publish({ name: 'example.com/silent' }, { delayMs: 60_000 });
+  const apps = [good.url, `${origin.url}/slow.aci`, silent.url].map((image) => ({ image }));
+  for (let at = 0; at < 50; at++) apps.push({ image: `${silent.url}?${at}` });
+
+  const stop = new AbortController();
+  const opened = finder({
+    onEvent: (event) => {
+      if (event.type === 'download-progress' && event.bytes > 2_000_000) stop.abort(new Error('enough'));
+    },
+  });
+  const { outcomes, totals } = await opened.findImages(apps, { signal: stop.signal });
+  t.is(outcomes.length, apps.length);
+  t.deepEqual(
+    outcomes.map(({ status }) => status),
+    apps.map((_, index) => (index === 0 ? 'fetched' : 'cancelled')),
+  );
+  t.like(totals, { images: 53, fetched: 1, cancelled: 52, failed: 0 });
+  t.deepEqual(await listed(), [good.imageId]);
+  t.true((await leftovers()).every((path) => path.startsWith('downloads/')));
+
+  origin.routes['/slow.aci'] = { body: bytes, etag: '"1"' };
+  const resumed = await fetch(`${origin.url}/slow.aci`);
+  t.like(resumed, { status: 'fetched', imageID: imageId });
+  t.true((resumed.bytesDownloaded ?? Infinity) < bytes.length - 1_000_000);
+  t.deepEqual(await leftovers(), []);
+});
+
+test('findImage rejects with the reason of its signal, also when that was aborted before', async (t) => {
+  const { finder } = await openFetching(t);
+  const origin = await startOrigin(t);
+  const { url } = await origin.publish({ name }, { delayMs: 60_000 });
+  const opened = finder();
+  const reason = new Error('no longer wanted');
+  const stop = new AbortController();
+  const finding = opened.findImage(url, { signal: stop.signal });
+  setTimeout(() => stop.abort(reason), 50);
+  t.is(await t.throwsAsync(finding), reason);
+  t.is(await t.throwsAsync(opened.findImage(url, { signal: stop.signal })), reason);
+  t.true(origin.requests.length <= 1);
+});
+
+test('a local archive that is being read is let go as well', async (t) => {
+  const { directory, finder, leftovers } = await openFetching(t);
+  const path = join(directory, 'large.aci');
+  const size = 2 ** 30;
+  const { tar } = await buildAci({ name, manifestPosition: 'first', files: { data: '' } });
+  const header = sizedHeader(tar.subarray(tar.length - 1024 - 512, tar.length - 1024), size);
+  await writeFile(path, Buffer.concat([tar.subarray(0, tar.length - 1024 - 512), header]));
+  await truncate(path, tar.length + size);
+  const signal = AbortSignal.timeout(100);
+  t.is(await t.throwsAsync(finder().findImage(path, { signal }), { any: true }), signal.reason);
+  t.deepEqual(await leftovers(), []);
+});
+
+/** The header of a tar entry with another size. */
+function sizedHeader(header: Buffer, size: number): Buffer {
+  const sized = Buffer.from(header);
+  sized.write(`${size.toString(8).padStart(11, '0')}\0`, 124);
+  sized.fill(' ', 148, 156);
+  const sum = sized.reduce((total, byte) => total + byte, 0);
+  sized.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+  return sized;
+}
+
+test('closing a finder ends its batches first, and nothing begins afterwards', async (t) => {
+  const { finder, leftovers } = await openFetching(t);
+  const origin = await startOrigin(t);
+  const { url } = await origin.publish({ name }, { delayMs: 60_000 });
+  const opened = finder();
+  const finding = t.throwsAsync(opened.findImage(url), { code: 'CANCELLED', message: /closed/ });
+  setTimeout(() => void opened.close(), 50);
+  await finding;
+  await t.throwsAsync(opened.findImage(url), { code: 'CANCELLED' });
+  const { outcomes } = await opened.findImages([{ image: url }]);
+  t.like(outcomes[0], { status: 'cancelled' });
+  await opened.close();
+  t.deepEqual(await leftovers(), []);
+});
