@@ -74,6 +74,7 @@ const vectors: readonly (readonly [title: string, images: string, tree: Readonly
   ['R6', 'a->[b]{p(/etc)} b{p/,p/q}', { p: '-> /etc' }],
   ['R7', 'a->[b]{p/,p/q} b{p}', { 'p/': 'a', 'p/q': 'a' }],
   ['R7, the directory only implied (appc 7.3.5)', 'a->[b]{p/q} b{p}', { 'p/': 'nobody', 'p/q': 'a' }],
+  ['a file between that hides, and is replaced', 'a->[b]{p/x} b->[c]{p} c{p/,p/y}', { 'p/': 'nobody', 'p/x': 'a' }],
   ['R8', 'a->[b,c]{} b->[d]{fb} c->[d]{fc} d{fd}', { fb: 'b', fc: 'c', fd: 'd' }],
   ['R11', 'a->[b]{} b[/one]->[c]{b1,one} c{one,two}', { one: 'b' }],
   ['a list filters true ancestors only (appc 7.4.3)', 'a->[b,c]{} b{fb} c[/x]->[d]{x,y} d{x,z}', { fb: 'b', x: 'c' }],
