@@ -2,6 +2,6 @@ export default {
   files: ['test/**/*.test.ts'],
   extensions: { ts: 'module' },
   nodeArguments: ['--disable-warning=ExperimentalWarning'],
-  timeout: '2m',
+  timeout: '10m',
   concurrency: 3,
 };

@@ -12,7 +12,7 @@ const exec = promisify(execFile);
 const root = join(import.meta.dirname, '..');
 
 test('the package, installed elsewhere, works as a command and as a library', async (t) => {
-  t.timeout(180_000);
+  t.timeout(600_000);
   const directory = await mkdtemp(join(tmpdir(), 'longshore-package-'));
   t.teardown(() => rm(directory, { recursive: true, force: true }));
   await exec('npm', ['pack', '--silent', '--pack-destination', directory], { cwd: root });
