@@ -16,12 +16,23 @@ export const commands: readonly Command[] = [
     load: async () => (await import('./commands/fetch.ts')).runFetchCommand,
   },
   {
+    name: 'plan',
+    operands: '[IMAGE...]',
+    summary: 'Show what fetch would bring, from where, and how many bytes; change nothing',
+    examples: [
+      ['plan example.com/app:1.0', 'the tree, as far as it is known'],
+      ['plan -f images.txt --output=dot | dot -Tsvg > plan.svg', 'as a drawing'],
+    ],
+    load: async () => (await import('./commands/plan.ts')).runPlanCommand,
+  },
+  {
     name: 'trust',
     operands: '[KEY...]',
-    summary: 'Trust the signing keys in files, for names below a prefix or for all',
+    summary: 'Trust signing keys, for names below a prefix or for all; without KEY those that discovery offers',
     examples: [
       ['trust --prefix example.com/team team.asc', 'for example.com/team and the names below it'],
-      ['trust --root vendor.asc', 'for every name'],
+      ['trust --prefix example.com/team', 'the keys that discovery offers for it, after a look at each'],
+      ['trust --root https://example.com/vendor.asc', 'for every name'],
     ],
     load: async () => (await import('./commands/trust.ts')).runTrust,
   },

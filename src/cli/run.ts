@@ -20,7 +20,7 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
     const command = commands.find(({ name }) => name === line.command);
     if (!command) return await showOverview(line, args, io);
     if (!(await checkArguments(command, line.argv))) return exitCodes.success;
-    if (command.name !== 'fetch') await warn(io); // which has forms of its own for warnings
+    if (command.name !== 'fetch') await warn(io); // fetch has forms of its own for warnings
     const runCommand = await command.load();
     return await runCommand(io, line);
   } catch (error) {

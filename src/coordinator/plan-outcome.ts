@@ -37,24 +37,26 @@ export type PlanTotals = Pick<Totals, 'images' | 'nodes' | 'present' | 'failed' 
     readonly unknownDependencies: number;
   };
 
+export type PlanView = {
+  readonly idOf: (node: Node<Planned>) => number;
+  /** False while nobody can say what the node depends on. */
+  readonly isExplored: (node: Node<Planned>) => boolean;
+};
+
 /** What a settled node has to tell, once for each request that asked for it, once if it is only a dependency. */
-export function planOutcomes(
-  node: Node<Planned>,
-  idOf: (node: Node<Planned>) => number,
-): readonly [PlanOutcome, ...PlanOutcome[]] {
-  const common = outcomeOf(node, idOf);
+export function planOutcomes(node: Node<Planned>, view: PlanView): readonly [PlanOutcome, ...PlanOutcome[]] {
+  const common = outcomeOf(node, view);
   const [first, ...others] = node.requests.map(({ index, text }) => ({ reference: text, index, ...common }));
   return first ? [first, ...others] : [{ reference: formatReference(node.reference), ...common }];
 }
 
-function outcomeOf(node: Node<Planned>, idOf: (node: Node<Planned>) => number): Omit<PlanOutcome, 'reference'> {
+function outcomeOf(node: Node<Planned>, { idOf, isExplored }: PlanView): Omit<PlanOutcome, 'reference'> {
   const { found, error, children } = node;
-  const known = knowsDependencies(node);
   return {
     id: idOf(node),
     status: planStatus(node),
     ...(found && (found.status === 'present' ? imageFacts(found.image) : remoteFacts(found))),
-    ...(known && { dependencies: children.flatMap(imageIdOf), needs: children.map(idOf) }),
+    ...(isExplored(node) && { dependencies: children.flatMap(imageIdOf), needs: children.map(idOf) }),
     ...(error && { error: toErrorData(error) }),
   };
 }
@@ -80,9 +82,4 @@ function imageIdOf({ found }: Node<Planned>): readonly string[] {
 export function planStatus({ found, error, cancelled }: Node<Planned>): PlanStatus {
   if (cancelled) return 'cancelled';
   return error || !found ? 'failed' : found.status;
-}
-
-/** What is neither here nor a file says what it needs only once it has been fetched. */
-export function knowsDependencies({ found }: Node<Planned>): boolean {
-  return found?.status === 'present' || found?.manifest !== undefined;
 }

@@ -1,11 +1,14 @@
 import type { Planned } from '../fetchers/planned.ts';
 import type { Node } from './node.ts';
-import { knowsDependencies, planStatus, type PlanStatus, type PlanTotals } from './plan-outcome.ts';
+import { planStatus, type PlanStatus, type PlanTotals } from './plan-outcome.ts';
 
 type Rest = Pick<PlanTotals, 'images' | 'requests' | 'retries' | 'durationMs'>;
 
 /** Counts nodes as they settle, each once. */
-export function createPlanTotals(): { add(node: Node<Planned>): void; read(rest: Rest): PlanTotals } {
+export function createPlanTotals(): {
+  add(node: Node<Planned>, isExplored: boolean): void;
+  read(rest: Rest): PlanTotals;
+} {
   const count: Record<PlanStatus, number> = { present: 0, absent: 0, failed: 0, cancelled: 0 };
   const urls = new Set<string>();
   let nodes = 0;
@@ -22,13 +25,13 @@ export function createPlanTotals(): { add(node: Node<Planned>): void; read(rest:
   };
 
   return {
-    add(node) {
+    add(node, isExplored) {
       const { found } = node;
       nodes += 1;
       count[planStatus(node)] += 1;
       if (found?.status !== 'absent') return;
       if (found.url !== undefined) addUrl(found.url, found.bytesToFetch);
-      if (!knowsDependencies(node)) unknownDependencies += 1;
+      if (!isExplored) unknownDependencies += 1;
     },
     read: ({ images, ...rest }) => ({
       ...{ images, nodes, ...count },

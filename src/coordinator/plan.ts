@@ -32,6 +32,8 @@ export async function planBatch(
     ids.set(node, id);
     return id;
   };
+  const isExplored = ({ found }: Node<Planned>): boolean =>
+    found !== undefined && (!withDeps || namesDependencies(found));
 
   await walk<Planned>(
     requests,
@@ -40,8 +42,8 @@ export async function planBatch(
       visit: (node, stop) => planImage(reading, node, stop),
       dependenciesOf: (found) => (withDeps ? dependenciesOf(found) : []),
       onSettled(node) {
-        totals.add(node);
-        for (const outcome of planOutcomes(node, idOf)) onOutcome(outcome);
+        totals.add(node, isExplored(node));
+        for (const outcome of planOutcomes(node, { idOf, isExplored })) onOutcome(outcome);
       },
     },
     signal,
@@ -52,6 +54,11 @@ export async function planBatch(
     retries: tally.retries - before.retries,
     durationMs: nowMs() - startedMs,
   });
+}
+
+/** What is neither here nor a file says what it needs only once it has been fetched. */
+function namesDependencies(found: Planned): boolean {
+  return found.status === 'present' || found.manifest !== undefined;
 }
 
 function dependenciesOf(found: Planned): readonly Dependency[] {

@@ -1,13 +1,9 @@
-import type { ActionOptions, Insecure } from '../../index.ts';
-import { parseCidr } from '../options/cidr.ts';
+import type { ActionOptions } from '../../index.ts';
 import type { CommandLine } from '../options/command-line.ts';
-import { parseConnectTo } from '../options/connect-to.ts';
 import { parseCount } from '../options/count.ts';
-import { parseDiscover } from '../options/discover.ts';
-import { parseInsecureOptions } from '../options/insecure-options.ts';
-import { parseLimits, parseTimeouts } from '../options/limits.ts';
-import { isOn, namedValuesOf, valueOf, valuesOf } from '../options/read.ts';
+import { isOn, valueOf } from '../options/read.ts';
 import { parseRate } from '../options/size.ts';
+import { networkOptions } from './network-options.ts';
 import { pullPolicy } from './pull-policy.ts';
 
 export type FetchOptions = ReturnType<typeof fetchOptions>;
@@ -19,25 +15,15 @@ export function fetchOptions(line: CommandLine) {
       jobs: valueOf(line, 'jobs', parseCount),
       jobsPerHost: valueOf(line, 'jobs-per-host', parseCount),
       workers: valueOf(line, 'workers', parseCount),
-      retries: valueOf(line, 'retries', (text, option) => parseCount(text, option, 0)),
       limitRate: valueOf(line, 'limit-rate', parseRate),
       minRate: valueOf(line, 'min-rate', parseRate),
     }),
-    insecure: insecureOf(line),
+    ...networkOptions(line),
     trustKeysFromHTTPS: isOn(line, 'trust-keys-from-https'),
     withDeps: !isOn(line, 'no-deps'),
     failFast: isOn(line, 'fail-fast'),
     pullPolicy: pullPolicy(line),
-    limits: namedValuesOf(line, 'limit', parseLimits),
-    timeouts: namedValuesOf(line, 'timeout', parseTimeouts),
-    discover: namedValuesOf(line, 'discover', parseDiscover),
-    connectTo: valuesOf(line, 'connect-to', parseConnectTo),
-    denyNet: valuesOf(line, 'deny-net', parseCidr),
   } satisfies Partial<ActionOptions>;
-}
-
-function insecureOf(line: CommandLine): Insecure {
-  return valueOf(line, 'insecure-options', parseInsecureOptions) ?? {};
 }
 
 type Present<T> = { readonly [K in keyof T]?: Exclude<T[K], undefined> };

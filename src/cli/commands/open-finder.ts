@@ -1,34 +1,20 @@
 import { createFinder, openKeystore, type EventSink, type Finder } from '../../index.ts';
-import type { Config } from '../config/read-config.ts';
 import { defaultDataDirectory } from '../config/data-directory.ts';
-import type { ConfigDirectories } from '../config/directories.ts';
-import { openCliStore } from '../open-store.ts';
-import type { Environment } from '../options/environment.ts';
-import { mergeDiscover } from './discover-rules.ts';
-import type { FetchOptions } from './fetch-options.ts';
-import { proxyOf } from './proxy.ts';
+import { openCliStore, type Access } from '../open-store.ts';
+import { networkSettings } from './network-settings.ts';
+import type { Prepared } from './prepare.ts';
 
-export type FinderRequest = {
-  readonly options: FetchOptions;
-  readonly config: Config;
-  readonly directories: ConfigDirectories;
-  readonly environment: Environment;
-  /** The value of `--dir`. */
-  readonly dir: string | undefined;
-  /** PEM texts. */
-  readonly ca: readonly string[] | undefined;
-  /** True when something may be written into the store. */
-  readonly fills: boolean;
-};
+export type FinderRequest = Omit<Prepared, 'apps' | 'hasFiles'> & { readonly access: Access };
 
 /** Opens store, keystore and finder; `resources` closes them, in the other order. @throws ImageError */
 export async function openFinder(
   resources: AsyncDisposableStack,
-  { options, config, directories, environment, dir, ca, fills }: FinderRequest,
+  request: FinderRequest,
   onEvent: EventSink,
 ): Promise<Finder> {
+  const { options, config, directories, environment, dir, access } = request;
   const place = { dir: dir ?? config.dataDirectory ?? defaultDataDirectory(environment) };
-  const store = resources.use(await openCliStore(place, environment, fills ? 'fill' : 'use'));
+  const store = resources.use(await openCliStore(place, environment, access));
   const { system, local, user } = directories;
   const onWarning = (message: string): void => onEvent({ type: 'warning', message });
   const keystore = options.insecure.image
@@ -37,13 +23,10 @@ export async function openFinder(
   return resources.use(
     createFinder({
       ...options,
+      ...networkSettings(request),
       store,
       ...(keystore && { keystore }),
-      headers: config.headers,
       dockerCredentials: config.dockerCredentials,
-      discover: mergeDiscover(config.discover, options.discover),
-      proxy: proxyOf(environment),
-      ...(ca && { ca }),
       onEvent,
     }),
   );

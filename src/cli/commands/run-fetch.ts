@@ -1,4 +1,4 @@
-import type { AppInput, EventSink, Finder } from '../../index.ts';
+import type { AppInput, EventSink, Finder, Outcome, Totals } from '../../index.ts';
 import type { Io } from '../io.ts';
 import { createBatchExitCode } from '../output/batch-exit-code.ts';
 import { createEventStream } from '../output/event-stream.ts';
@@ -49,7 +49,10 @@ export async function runFetch(
     for (const message of run.warnings) onEvent({ type: 'warning', message });
     const finder = await openFinder(onEvent);
     const stdout = resultStream(io.stdout, progress);
-    const result = run.output === 'json' ? createJsonResult(stdout) : createTextResult(stdout, run);
+    const result =
+      run.output === 'json'
+        ? createJsonResult<Outcome, Totals>(stdout, 'longshore.fetch/1')
+        : createTextResult(stdout, run);
     const exitCode = createBatchExitCode();
     const isDone = new Uint8Array(run.apps.length);
     io.awaits(() => run.apps.flatMap(({ image }, index) => (isDone[index] ? [] : [image])));

@@ -38,12 +38,13 @@ export function parseCommandLine(
   const positionals = read.flatMap((token) => (token.kind === 'positional' ? [token.value] : []));
   const command = commandOf(positionals);
   const words = command === undefined ? 0 : command.split(' ').length;
-  const values = new Map(table.map((spec) => [spec.name, valuesOf(spec, read, command, environment)]));
+  const specs = specsFor(table, command);
+  const values = new Map(specs.map((spec) => [spec.name, valuesOf(spec, read, command, environment)]));
   return {
     command,
     operands: operandsOf(read, words),
     values: (name) => values.get(name) ?? [],
-    argv: [...canonical(positionals.slice(words), read, table, values)],
+    argv: [...canonical(positionals.slice(words), read, specs, values)],
   };
 }
 
@@ -59,6 +60,13 @@ function tokens(args: readonly string[], table: readonly OptionSpec[]) {
 
 function commandOf([first = '', second = '']: readonly string[]): CommandName | undefined {
   return commandNames.find((name) => name === `${first} ${second}`) ?? commandNames.find((name) => name === first);
+}
+
+/** Of rows that share a name the command's own; for an option that is none of the command's any: yargs refuses it. */
+function specsFor(table: readonly OptionSpec[], command: CommandName | undefined): readonly OptionSpec[] {
+  const specs = new Map<string, OptionSpec>();
+  for (const spec of table) if (!specs.has(spec.name) || appliesTo(spec, command)) specs.set(spec.name, spec);
+  return [...specs.values()];
 }
 
 function valuesOf(

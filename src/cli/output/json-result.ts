@@ -7,14 +7,17 @@ import { createSpool } from './spool.ts';
 import { written } from './write.ts';
 
 /**
- * One document, `longshore.fetch/1`, written as it becomes known: requests in the order asked, dependencies behind
- * them, totals last.
+ * One document of that schema, written as it becomes known: requests in the order asked, dependencies behind them,
+ * totals last.
  */
-export function createJsonResult(stdout: Writable): ResultWriter {
+export function createJsonResult<O extends { readonly index?: number }, T>(
+  stdout: Writable,
+  schema: 'longshore.fetch/1' | 'longshore.plan/1',
+): ResultWriter<O, T> {
   const nodes = createSpool();
   let images = 0;
   let dependencies = 0;
-  stdout.write('{"schema":"longshore.fetch/1","images":[');
+  stdout.write(`{"schema":"${schema}","images":[`);
   const print = inOrder<string>((json) => {
     stdout.write(images === 0 ? `\n${json}` : `,\n${json}`);
     images += 1;

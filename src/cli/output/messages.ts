@@ -8,7 +8,7 @@ import { errorLine } from './error-line.ts';
 export type Messages = {
   readonly warn: (message: string) => void;
   /** One error line for an outcome that failed, and nothing for others or for the same again. */
-  readonly fail: (outcome: Outcome) => void;
+  readonly fail: (outcome: Pick<Outcome, 'reference' | 'error'> & { readonly status: string }) => void;
 };
 
 /**

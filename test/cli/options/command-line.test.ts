@@ -3,6 +3,7 @@ import test from 'ava';
 import { parseCommandLine } from '../../../src/cli/options/command-line.ts';
 import { optionTable } from '../../../src/cli/options/table.ts';
 import { unknownVariables } from '../../../src/cli/options/environment.ts';
+import { appliesTo, commandNames } from '../../../src/cli/options/option.ts';
 
 const parse = (line: string, environment: Record<string, string> = {}) =>
   parseCommandLine(line === '' ? [] : line.split(' '), optionTable, environment);
@@ -122,6 +123,12 @@ test('a bad variable is named in the message', (t) => {
   t.regex(t.throws(() => parse('fetch a', { LONGSHORE_PROGRESS: 'x' })).message, /^LONGSHORE_PROGRESS: /);
 });
 
+test('an option with choices of its own for a command is read by those', (t) => {
+  t.deepEqual(texts('plan a --output=dot', 'output'), ['dot']);
+  t.deepEqual(texts('fetch a', 'output', { LONGSHORE_OUTPUT: 'json' }), ['json']);
+  t.throws(() => parse('fetch a --output=dot'), { message: /want text, json, got "dot"/ });
+});
+
 test('variables that no option has are unknown, --signature has none', (t) => {
   const environment = { LONGSHORE_JOB: '3', LONGSHORE_SIGNATURE: 's', LONGSHORE_JOBS: '1', OTHER: '' };
   t.deepEqual(unknownVariables(optionTable, environment), [
@@ -130,10 +137,12 @@ test('variables that no option has are unknown, --signature has none', (t) => {
   ]);
 });
 
-test('every option has help, and no two share a name or a letter', (t) => {
-  const names = optionTable.map(({ name }) => name);
-  const letters = optionTable.flatMap(({ short }) => short ?? []);
-  t.is(new Set(names).size, names.length);
-  t.is(new Set(letters).size, letters.length);
+test('every option has help, and no two of a command share a name or a letter', (t) => {
+  for (const command of commandNames) {
+    const own = optionTable.filter((spec) => appliesTo(spec, command));
+    const letters = own.flatMap(({ short }) => short ?? []);
+    t.is(new Set(own.map(({ name }) => name)).size, own.length, command);
+    t.is(new Set(letters).size, letters.length, command);
+  }
   t.true(optionTable.every(({ help }) => help.length > 0));
 });

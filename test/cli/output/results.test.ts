@@ -18,6 +18,8 @@ const fetched = (index: number, digit: string): Outcome => ({
   ...{ reference: `r${index}`, index, status: 'fetched', imageID: id(digit) },
 });
 
+const asJson = (stdout: PassThrough) => createJsonResult<Outcome, Totals>(stdout, 'longshore.fetch/1');
+
 /** What is on the standard output after these outcomes, and at the end. */
 async function written(open: (stdout: PassThrough) => ResultWriter, outcomes: readonly Outcome[]): Promise<string> {
   const stdout = new PassThrough();
@@ -63,7 +65,7 @@ test('a manifest digest in place of an ID is never shortened', async (t) => {
 });
 
 test('an empty batch is an empty document, and no text', async (t) => {
-  t.deepEqual(JSON.parse(await written(createJsonResult, [])), {
+  t.deepEqual(JSON.parse(await written(asJson, [])), {
     schema: 'longshore.fetch/1',
     images: [],
     nodes: [],
@@ -85,7 +87,7 @@ test('JSON holds requests in order, dependencies beside them, whatever order the
         const mixed = [...images, ...dependencies].sort(
           (a, b) => (((a.index ?? 99) * seed) % 7) - (((b.index ?? 99) * seed) % 7),
         );
-        const json = await written(createJsonResult, mixed);
+        const json = await written(asJson, mixed);
         t.notRegex(json, /[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]/);
         t.deepEqual(
           JSON.parse(json),
@@ -105,7 +107,7 @@ test('JSON of more dependencies than memory should hold comes out whole', async 
   }));
   const before = process.memoryUsage().heapUsed;
   const stdout = new PassThrough();
-  const result = createJsonResult(stdout);
+  const result = asJson(stdout);
   for (const node of nodes) result.add(node);
   t.true(process.memoryUsage().heapUsed - before < 64 * 1024 * 1024);
   const all = text(stdout);

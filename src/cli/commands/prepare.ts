@@ -1,0 +1,50 @@
+import { toErrorData } from '../../index.ts';
+import type { Io } from '../io.ts';
+import { readConfig, type Config } from '../config/read-config.ts';
+import type { ConfigDirectories } from '../config/directories.ts';
+import type { CommandLine } from '../options/command-line.ts';
+import { directoriesOf } from '../options/directories.ts';
+import type { Environment } from '../options/environment.ts';
+import { textOf, valueOf } from '../options/read.ts';
+import { usageError } from '../options/usage-error.ts';
+import { errorLine } from '../output/error-line.ts';
+import { write } from '../output/write.ts';
+import { readCaFile } from './ca-file.ts';
+import { fetchOptions, type FetchOptions } from './fetch-options.ts';
+import { readRequests } from './read-requests.ts';
+import type { Requests } from './requests.ts';
+
+/** What a run is about, read and checked. */
+export type Prepared = Omit<Requests, 'errors'> & {
+  readonly options: FetchOptions;
+  readonly config: Config;
+  readonly directories: ConfigDirectories;
+  readonly environment: Environment;
+  /** The value of `--dir`. */
+  readonly dir: string | undefined;
+  /** PEM texts. */
+  readonly ca: readonly string[] | undefined;
+};
+
+/**
+ * Finds everything that may be wrong with a request before any work: then the standard output stays empty.
+ *
+ * @returns undefined when references cannot be understood, all of which have been named then. @throws USAGE, CONFIG_INVALID
+ */
+export async function prepare(
+  { stdin, stderr, environment, signal }: Io,
+  line: CommandLine,
+): Promise<Prepared | undefined> {
+  const options = fetchOptions(line);
+  const ca = await valueOf(line, 'ca-file', readCaFile);
+  const lists = line.values('from-file').map(({ text }) => text);
+  if (line.operands.length + lists.length === 0) throw usageError('name at least one image, or a list with -f');
+  const { errors, ...requests } = await readRequests({ asked: line.operands, lists, stdin, signal });
+  if (errors.length > 0) {
+    await write(stderr, errors.map(({ asked, error }) => `${errorLine(toErrorData(error), asked)}\n`).join(''));
+    return undefined;
+  }
+  const directories = directoriesOf(line, environment);
+  const config = await readConfig(directories);
+  return { ...requests, options, config, directories, environment, dir: textOf(line, 'dir'), ca };
+}
