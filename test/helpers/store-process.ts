@@ -25,7 +25,16 @@ export function startStoreProcess(
   args: readonly string[],
   wrapper: readonly string[] = [],
 ): StoreProcess {
-  const [program = '', ...rest] = [...wrapper, process.execPath, script, ...args];
+  return startProcess(t, [script, ...args], wrapper);
+}
+
+/** A script in a process of its own, ended when the test ends. */
+export function startProcess(
+  t: ExecutionContext,
+  args: readonly string[],
+  wrapper: readonly string[] = [],
+): StoreProcess {
+  const [program = '', ...rest] = [...wrapper, process.execPath, ...args];
   const child = spawn(program, rest, {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, NODE_COMPILE_CACHE: compileCache },

@@ -1,0 +1,66 @@
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import test, { type ExecutionContext } from 'ava';
+
+import type { Outcome } from '../../src/index.ts';
+import { openFetching } from '../helpers/fetching.ts';
+import { startOrigin } from '../helpers/origin.ts';
+import { startProcess } from '../helpers/store-process.ts';
+
+const script = fileURLToPath(new URL('../helpers/fetch-child.ts', import.meta.url));
+
+/** Another process that fetches into a store. */
+function fetchElsewhere(t: ExecutionContext, dir: string, images: readonly string[]) {
+  const { line, kill } = startProcess(t, [script, dir, ...images]);
+  const outcomes = async (): Promise<readonly Outcome[]> => JSON.parse((await line()) ?? '[]') as Outcome[];
+  return { outcomes, kill };
+}
+
+test('two processes with one list into one store: each image is brought once, by one of them', async (t) => {
+  const { store, listed, leftovers } = await openFetching(t);
+  const origin = await startOrigin(t);
+  const published = [];
+  for (let at = 0; at < 12; at++) {
+    const size = at % 3 === 0 ? 2_500_000 : 10_000;
+    published.push(
+      await origin.publish({ name: `example.com/i${at}`, size, seed: at }, { delayMs: 300, etag: `"${at}"` }),
+    );
+  }
+  const urls = published.map(({ url }) => url);
+  const both = [fetchElsewhere(t, store.dir, urls), fetchElsewhere(t, store.dir, [...urls].reverse())];
+  const [one = [], other = []] = await Promise.all(both.map(({ outcomes }) => outcomes()));
+  for (const [at, { imageId, path }] of published.entries()) {
+    const mine = one[at];
+    const theirs = other[published.length - 1 - at];
+    t.deepEqual([mine?.imageID, theirs?.imageID], [imageId, imageId]);
+    t.deepEqual([mine?.status, theirs?.status].sort(), ['fetched', 'present']);
+    t.is(origin.served(path), 1);
+  }
+  t.is((await listed()).length, published.length);
+  t.deepEqual(await leftovers(), []);
+});
+
+test('a process that is killed while it fetches is followed by one that waited, which needs only the rest', async (t) => {
+  const { directory, finder, leftovers } = await openFetching(t);
+  const origin = await startOrigin(t);
+  const { url, imageId, bytes, path } = await origin.publish(
+    { name: 'example.com/app', size: 6_000_000 },
+    { etag: '"1"', rate: 2_000_000 },
+  );
+  const { kill } = fetchElsewhere(t, join(directory, 'store'), [url]);
+  while (origin.served(path) === 0) await sleep(20);
+  const waiting = Promise.withResolvers<void>();
+  const opened = finder({ onEvent: ({ type }) => type === 'waiting' && waiting.resolve() });
+  const finding = opened.findImages([{ image: url }]);
+  await waiting.promise;
+  await sleep(1000); // some of it has come
+  t.is(origin.served(path), 1);
+  await kill();
+  const { outcomes } = await finding;
+  t.like(outcomes[0], { status: 'fetched', imageID: imageId });
+  t.true((outcomes[0]?.bytesDownloaded ?? 0) < bytes.length, 'the rest');
+  t.is(origin.served(path), 2);
+  t.deepEqual(await leftovers(), []);
+});
