@@ -1,11 +1,7 @@
 import { sanitizeAcIdentifier } from './ac-identifier.ts';
 import type { RegistryReference } from './reference.ts';
 
-/**
- * The host that images of a registry bear in their names: Docker Hub's is the one that serves it.
- *
- * @see docs/rules.md R1
- */
+/** The host that images of a registry bear in their names, as rkt gave them: Docker Hub's is the one that serves it. */
 export function registryIndexName(host: string): string {
   return host === 'docker.io' ? 'registry-1.docker.io' : host;
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 import test, { type ExecutionContext } from 'ava';
+import fc from 'fast-check';
 
 import type { TarItem } from '../../helpers/archive.ts';
 import { configFor, convertLayers, layerOf, sha256, temporary, type LayerBytes } from './layers.ts';
@@ -69,13 +70,85 @@ const images: Readonly<Record<string, readonly (readonly TarItem[])[]>> = {
 
 for (const [what, contents] of Object.entries(images)) {
   compare(`an image unpacks as umoci unpacks its layers: ${what}`, async (t) => {
-    const layers = await Promise.all(contents.map(layerOf));
-    const image = join(await temporary(t), 'image.tar');
-    await writeFile(image, (await convertLayers(t, layers)).tar);
-    const ours = await temporary(t);
-    await run('tar', ['--extract', '--same-permissions', '--file', image, '--directory', ours]);
-    t.deepEqual(describeTree(join(ours, 'rootfs')), describeTree(await unpackWithUmoci(t, layers)));
+    await compareTrees(t, contents);
   });
+}
+
+type Spread = readonly [name: string, what: What];
+type What =
+  | { readonly kind: 'file' | 'link' | 'symlink' | 'whiteout'; readonly text: string }
+  | {
+      readonly kind: 'directory';
+      readonly mode: number;
+      readonly isOpaque: boolean;
+      readonly children: readonly Spread[];
+    };
+
+const { children } = fc.letrec<{ what: What; children: readonly Spread[] }>((tie) => ({
+  what: fc.oneof(
+    { maxDepth: 3 },
+    fc.record({
+      kind: fc.constantFrom('file', 'link', 'symlink', 'whiteout'),
+      text: fc.stringMatching(/^[a-z]{1,9}$/),
+    }),
+    fc.record({
+      kind: fc.constant('directory'),
+      mode: fc.constantFrom(0o755, 0o711, 0o1777),
+      isOpaque: fc.boolean(),
+      children: tie('children'),
+    }),
+  ),
+  children: fc.uniqueArray(fc.tuple(fc.constantFrom('a', 'b', 'c', 'd'), tie('what')), {
+    selector: ([name]) => name,
+    maxLength: 4,
+  }),
+}));
+
+/** Whiteouts come first, as umoci goes by the order in the tar. A link without a file before it is a file. */
+function spread(children: readonly Spread[], above: string, files: string[]): readonly TarItem[] {
+  const items = children.flatMap(([name, what]): readonly TarItem[] => {
+    const path = `${above}${name}`;
+    const [first] = files;
+    switch (what.kind) {
+      case 'whiteout':
+        return [whiteout(`${above}.wh.${name}`)];
+      case 'symlink':
+        return [symlink(path, what.text)];
+      case 'directory':
+        return [
+          directory(`${path}/`, what.mode),
+          ...(what.isOpaque ? [whiteout(`${path}/.wh..wh..opq`)] : []),
+          ...spread(what.children, `${path}/`, files),
+        ];
+      case 'link':
+      case 'file':
+        if (what.kind === 'link' && first !== undefined) return [link(path, first)];
+        files.push(path);
+        return [file(path, what.text)];
+    }
+  });
+  return items.sort((a, b) => Number(b.name.includes('.wh.')) - Number(a.name.includes('.wh.')));
+}
+
+compare('an image unpacks as umoci unpacks its layers: whatever they hold', async (t) => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(children, { minLength: 2, maxLength: 4 }), async (layers) => {
+      await compareTrees(
+        t,
+        layers.map((layer) => spread(layer, '', [])),
+      );
+    }),
+    { numRuns: 8 },
+  );
+});
+
+async function compareTrees(t: ExecutionContext, contents: readonly (readonly TarItem[])[]): Promise<void> {
+  const layers = await Promise.all(contents.map(layerOf));
+  const image = join(await temporary(t), 'image.tar');
+  await writeFile(image, (await convertLayers(t, layers)).tar);
+  const ours = await temporary(t);
+  await run('tar', ['--extract', '--same-permissions', '--file', image, '--directory', ours]);
+  t.deepEqual(describeTree(join(ours, 'rootfs')), describeTree(await unpackWithUmoci(t, layers)));
 }
 
 async function unpackWithUmoci(t: ExecutionContext, layers: readonly LayerBytes[]): Promise<string> {
@@ -105,11 +178,11 @@ async function unpackWithUmoci(t: ExecutionContext, layers: readonly LayerBytes[
   return join(bundle, 'rootfs');
 }
 
-/** Type, mode, size, number of names, target and path of everything, and the content of files. */
+/** Type, mode, time, size, number of names, target and path of everything, and the content of files. */
 function describeTree(root: string): readonly string[] {
   const list = execFileSync(
     'find',
-    ['.', '-type', 'd', '-printf', '%y %m %p\n', '-o', '-printf', '%y %m %s %n %l %p\n'],
+    ['.', '-type', 'd', '-printf', '%y %m %T@ %p\n', '-o', '-printf', '%y %m %T@ %s %n %l %p\n'],
     {
       cwd: root,
       encoding: 'utf8',
