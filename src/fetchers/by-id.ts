@@ -6,7 +6,11 @@ import { present, type Found } from './found.ts';
 import { isUsable, isVerifiedEnough } from './usable.ts';
 
 /** Only the store knows images by their ID. */
-export async function findById(context: FetchContext, { reference }: FetchRequest<IdReference>): Promise<Found> {
+export async function findById(
+  context: FetchContext,
+  { reference }: FetchRequest<IdReference>,
+  signal: AbortSignal,
+): Promise<Found> {
   const imageId = await context.store.resolveId(reference.prefix);
   const image = await context.store.getImage(imageId);
   if (!image) throw new ImageError('NOT_IN_STORE', 'the store has no image of this ID', { asked: reference.text });
@@ -14,7 +18,7 @@ export async function findById(context: FetchContext, { reference }: FetchReques
     const message = `${shortImageId(imageId)} was brought in without verification, from ${image.source}`;
     throw new ImageError('SIGNATURE_MISSING', message, { location: image.source });
   }
-  if (!(await isUsable(context, image))) {
+  if (!(await isUsable(context, image, signal))) {
     const path = context.store.blobPath(imageId);
     throw new ImageError('STORE_CORRUPT', `the blob of ${shortImageId(imageId)} is damaged or missing`, { path });
   }

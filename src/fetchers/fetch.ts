@@ -18,7 +18,7 @@ export async function fetchImage(
     case 'file':
       return fetchByFile(context, { ...request, reference }, signal);
     case 'id':
-      return findById(context, { ...request, reference });
+      return findById(context, { ...request, reference }, signal);
     case 'name':
       return fetchByName(context, { ...request, reference }, signal);
     case 'url':

@@ -6,7 +6,8 @@ import { showUrl } from '../image/show-url.ts';
 import type { FetchContext } from './context.ts';
 import { observing } from './observing.ts';
 import type { Planned } from './planned.ts';
-import { answer, lookUp, validators, type RemoteRequest } from './remote.ts';
+import { answer, lookUp, validators } from './known.ts';
+import type { RemoteRequest } from './remote.ts';
 import { getSignature, isAbsent, showSignature, signatureMissing, type SignatureSource } from './signature.ts';
 
 /** A server that does not do HEAD says nothing, not even that there is nothing. */
@@ -19,16 +20,16 @@ const headless = [405, 501];
  */
 export async function planRemote(
   context: FetchContext,
-  request: Omit<RemoteRequest, 'latest'>,
+  remote: Omit<RemoteRequest, 'latest'>,
   signal: AbortSignal,
 ): Promise<Planned | undefined> {
-  const { url } = request;
-  const sinceMs = context.nowMs();
-  const stored = await answer(context, request, sinceMs);
+  const { url } = remote;
+  const request = { ...remote, sinceMs: context.nowMs() };
+  const stored = await answer(context, request, signal);
   if (stored) return { status: 'present', image: stored.image };
   if (context.policy === 'never') return undefined;
   return context.slots.run(new URL(url).host, signal, async () => {
-    const known = await lookUp(context, url, sinceMs);
+    const known = await lookUp(context, request, signal);
     const { etag, lastModified } = (known && validators(known.record)) ?? {};
     const conditions = {
       ...(etag !== undefined && { 'if-none-match': etag }),

@@ -25,7 +25,7 @@ export async function planImage(
     case 'file':
       return planFile(context, { ...request, reference }, signal);
     case 'id': {
-      const { image } = await findById(context, { ...request, reference });
+      const { image } = await findById(context, { ...request, reference }, signal);
       return { status: 'present', image };
     }
     case 'name': {

@@ -1,12 +1,12 @@
-import type { Claim, Remote, StoredImage } from '../store/store.ts';
-import { checkExpected, type Expected } from '../image/expected.ts';
+import type { Expected } from '../image/expected.ts';
 import { showUrl } from '../image/show-url.ts';
+import type { Claim } from '../store/store.ts';
 import { admit } from './admit.ts';
 import type { FetchContext } from './context.ts';
-import { present, type Found } from './found.ts';
+import type { Found } from './found.ts';
+import { answer, isFresh, lookUp, use, validators, type Known } from './known.ts';
 import { receive, type Received } from './receive.ts';
 import type { SignatureSource } from './signature.ts';
-import { isUsable } from './usable.ts';
 
 export type RemoteRequest = {
   readonly key: string;
@@ -18,9 +18,6 @@ export type RemoteRequest = {
   readonly latest: boolean;
 };
 
-/** What is remembered of the URL, if the store could answer with it. */
-type Known = { readonly image: StoredImage; readonly record: Remote };
-
 /**
  * One URL, whoever else wants it at the same time: one brings it, all others wait and use it.
  *
@@ -28,64 +25,51 @@ type Known = { readonly image: StoredImage; readonly record: Remote };
  */
 export async function fetchRemote(
   context: FetchContext,
-  request: RemoteRequest,
+  remote: RemoteRequest,
   signal: AbortSignal,
 ): Promise<Found | undefined> {
   const { store, slots, policy, onEvent } = context;
-  const { key, url } = request;
-  const sinceMs = context.nowMs();
-  const stored = await answer(context, request, sinceMs);
+  const { key, url } = remote;
+  const request = { ...remote, sinceMs: context.nowMs() };
+  const stored = await answer(context, request, signal);
   if (stored || policy === 'never') return stored;
 
   const { host } = new URL(url);
   const transfer = await slots.run(host, signal, async () => {
     const claim = await store.tryClaim(url);
-    return claim && bring(context, request, sinceMs, claim, signal);
+    return claim && bring(context, { ...request, claim }, signal);
   });
   if (transfer) return settle(context, request, transfer);
 
   onEvent({ type: 'waiting', key, reason: 'it is being fetched already' });
   // Kept, in case the other one failed: of those who wait, only one must go on.
   await using claim = await store.claim(url, signal);
-  const brought = await answer(context, request, sinceMs);
+  const brought = await answer(context, request, signal);
   if (brought) return brought;
-  const own = await slots.run(host, signal, () => bring(context, request, sinceMs, claim, signal));
+  const own = await slots.run(host, signal, () => bring(context, { ...request, claim }, signal));
   return await settle(context, request, own);
 }
 
-/** What the store says by itself, if the policy lets it. */
-export async function answer(
-  context: FetchContext,
-  request: Pick<RemoteRequest, 'url' | 'expected'>,
-  sinceMs: number,
-): Promise<Found | undefined> {
-  const known = await lookUp(context, request.url, sinceMs);
-  if (!known || !(context.policy === 'never' || isFresh(known.record, sinceMs, context.nowMs()))) return undefined;
-  return use(context, known, request.expected);
-}
+/** The claim is kept until what came is committed. `known` alone: it came while this fetch waited for a place. */
+type Transfer = { readonly claim: Claim } & (
+  | { readonly kind: 'known'; readonly known: Known }
+  | { readonly kind: 'received'; readonly known: Known | undefined; readonly received: Received }
+);
 
-type Transfer = {
-  readonly claim: Claim;
-  readonly known: Known | undefined;
-  /** Absent: what is known has come while this one waited for a place. */
-  readonly received?: Received;
-};
-
-/** The part that needs a place among the transfers; the claim is kept until what came is committed. */
+/** The part that needs a place among the transfers. */
 async function bring(
   context: FetchContext,
-  { key, url, signature, expected }: RemoteRequest,
-  sinceMs: number,
-  claim: Claim,
+  request: RemoteRequest & { readonly sinceMs: number; readonly claim: Claim },
   signal: AbortSignal,
 ): Promise<Transfer> {
+  const { key, url, expected, claim } = request;
   try {
-    const known = await lookUp(context, url, sinceMs);
-    if (known && isFresh(known.record, sinceMs, context.nowMs())) return { claim, known };
-    const verify = context.keystore ? signature : undefined;
+    const known = await lookUp(context, request, signal);
+    if (known && isFresh(context, known, request)) return { kind: 'known', claim, known };
+    const signature = context.keystore ? request.signature : undefined;
     const conditions = known && validators(known.record);
-    const received = await receive(context, { key, url, signature: verify, known: conditions, expected }, signal);
-    return { claim, known, received };
+    const received = await receive(context, { key, url, signature, known: conditions, expected }, signal);
+    return { kind: 'received', claim, known, received };
   } catch (error) {
     await claim.release();
     throw error;
@@ -95,11 +79,12 @@ async function bring(
 async function settle(
   context: FetchContext,
   { url, signature, expected, latest }: RemoteRequest,
-  { received, known, claim: held }: Transfer,
+  transfer: Transfer,
 ): Promise<Found> {
-  await using _claim = held;
-  if (known && !received) return use(context, known, expected);
-  if (!received) throw new Error('nothing was received, and nothing known');
+  await using _claim = transfer.claim;
+  const { known } = transfer;
+  if (transfer.kind === 'known') return use(context, transfer.known, expected);
+  const { received } = transfer;
   const { etag, lastModified, maxAgeMs } = received.freshness;
   const record = {
     maxAgeMs,
@@ -121,30 +106,4 @@ async function settle(
   });
   await download.discard();
   return { status: 'fetched', image, bytesDownloaded };
-}
-
-/** With noCache only what has come since this fetch began counts. */
-export async function lookUp(context: FetchContext, url: string, startedMs: number): Promise<Known | undefined> {
-  const record = await context.store.getRemote(url);
-  if (!record || (context.noCache && record.checkedAtMs < startedMs)) return undefined;
-  const image = await context.store.getImage(record.imageId);
-  return image && (await isUsable(context, image)) ? { image, record } : undefined;
-}
-
-/** @throws as checkExpected: what the URL gave before is what it would give again */
-function use({ store }: FetchContext, { image }: Known, expected: Expected): Found {
-  checkExpected(image, expected);
-  store.touch(image.imageId);
-  return present(image);
-}
-
-/** Younger than its max-age, or brought since this fetch began; a time in the future is no time. @see D7-D9 */
-function isFresh({ checkedAtMs, maxAgeMs }: Remote, startedMs: number, nowMs: number): boolean {
-  if (checkedAtMs > nowMs) return false;
-  return checkedAtMs >= startedMs || nowMs - checkedAtMs < maxAgeMs;
-}
-
-export function validators({ etag, lastModified }: Remote): { etag?: string; lastModified?: string } | undefined {
-  if (etag === undefined && lastModified === undefined) return undefined;
-  return { ...(etag !== undefined && { etag }), ...(lastModified !== undefined && { lastModified }) };
 }

@@ -24,7 +24,7 @@ export async function resolveName(
 ): Promise<ResolvedName> {
   const wanted = wantedOf(context, reference, pin);
   const isPinned = wanted.imageId !== undefined;
-  const image = context.policy !== 'update' || isPinned ? await findStored(context, wanted) : undefined;
+  const image = context.policy !== 'update' || isPinned ? await findStored(context, wanted, signal) : undefined;
   if (image) return { kind: 'stored', image };
   if (context.policy === 'never') {
     throw new ImageError('NOT_IN_STORE', 'the store has no such image, and the network is not asked', {

@@ -1,5 +1,6 @@
 import { ImageError } from '../errors.ts';
 import { shortImageId, type ImageId } from '../image/image-id.ts';
+import { abortable } from '../pool/abortable.ts';
 import type { StoredImage } from '../store/store.ts';
 import type { FetchContext } from './context.ts';
 
@@ -15,16 +16,20 @@ export function isVerifiedEnough({ keystore, weakKeys }: FetchContext, image: St
  *
  * @throws STORE_CORRUPT under the policy `never`.
  */
-export async function isUsable(context: FetchContext, image: StoredImage): Promise<boolean> {
-  return isVerifiedEnough(context, image) && (await isIntact(context, image.imageId));
+export async function isUsable(context: FetchContext, image: StoredImage, signal: AbortSignal): Promise<boolean> {
+  return isVerifiedEnough(context, image) && (await isIntact(context, image.imageId, signal));
 }
 
-async function isIntact({ store, pool, policy }: FetchContext, imageId: ImageId): Promise<boolean> {
+async function isIntact(
+  { store, pool, policy }: FetchContext,
+  imageId: ImageId,
+  signal: AbortSignal,
+): Promise<boolean> {
   const state = await store.blobState(imageId);
   if (state === 'intact') return true;
   const path = store.blobPath(imageId);
   if (state === 'changed') {
-    const { hex } = await pool.run('reHash', { path, algorithm: 'sha512' });
+    const { hex } = await abortable(pool.run('reHash', { path, algorithm: 'sha512' }), signal);
     if (`sha512-${hex}` === imageId) {
       await store.confirmBlob(imageId);
       return true;

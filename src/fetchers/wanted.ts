@@ -15,9 +15,13 @@ export function wantedOf({ platform }: FetchContext, { name, labels }: NameRefer
 }
 
 /** The store's answer to a name: a pinned image by its ID, else the best of that name. @see rkt-surroundings S30-S34, D24 */
-export async function findStored(context: FetchContext, wanted: Wanted): Promise<StoredImage | undefined> {
+export async function findStored(
+  context: FetchContext,
+  wanted: Wanted,
+  signal: AbortSignal,
+): Promise<StoredImage | undefined> {
   const image = await findExpected(context.store, wanted);
-  if (!image || !(await isUsable(context, image))) return undefined;
+  if (!image || !(await isUsable(context, image, signal))) return undefined;
   context.store.touch(image.imageId);
   return image;
 }

@@ -1,8 +1,8 @@
 import { hasCode, ImageError } from '../errors.ts';
 import { shortImageId } from '../image/image-id.ts';
+import { abortable } from '../pool/abortable.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { Store, StoredImage } from '../store/store.ts';
-import { abortable } from './abortable.ts';
 
 /** What lives as long as a command: the store it works on and the threads that hash. */
 export type ImagesContext = { readonly store: Store; readonly pool: Pool };

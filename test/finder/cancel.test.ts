@@ -1,4 +1,4 @@
-import { truncate, writeFile } from 'node:fs/promises';
+import { chmod, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import test from 'ava';
@@ -78,6 +78,20 @@ function sizedHeader(header: Buffer, size: number): Buffer {
   sized.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
   return sized;
 }
+
+test('the hashing of a blob that has changed is not waited for', async (t) => {
+  const { finder, fetch, store } = await openFetching(t);
+  const origin = await startOrigin(t);
+  const { url, imageId } = await origin.publish({ name }, { headers: { 'cache-control': 'max-age=86400' } });
+  await fetch(url);
+  await chmod(store.blobPath(imageId), 0o644);
+  await truncate(store.blobPath(imageId), 2 ** 40);
+  const opened = finder();
+  for (const reference of [url, name, imageId]) {
+    const signal = AbortSignal.timeout(100);
+    t.is(await t.throwsAsync(opened.findImage(reference, { signal }), { any: true }), signal.reason, reference);
+  }
+});
 
 test('closing a finder ends its batches first, and nothing begins afterwards', async (t) => {
   const { finder, leftovers } = await openFetching(t);

@@ -13,9 +13,11 @@ const script = fileURLToPath(new URL('../helpers/fetch-child.ts', import.meta.ur
 
 /** Another process that fetches into a store. */
 function fetchElsewhere(t: ExecutionContext, dir: string, images: readonly string[]) {
-  const { line, kill } = startProcess(t, [script, dir, ...images]);
-  const outcomes = async (): Promise<readonly Outcome[]> => JSON.parse((await line()) ?? '[]') as Outcome[];
-  return { outcomes, kill };
+  const child = startProcess(t, [script, dir, ...images]);
+  return {
+    kill: () => child.kill(),
+    outcomes: async () => JSON.parse((await child.line()) ?? '[]') as readonly Outcome[], // what the script prints
+  };
 }
 
 test('two processes with one list into one store: each image is brought once, by one of them', async (t) => {
