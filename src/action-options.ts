@@ -13,6 +13,7 @@ export type Insecure = {
   readonly image?: boolean;
   readonly tls?: boolean;
   readonly http?: boolean;
+  /** Keys are trusted over https although `tls` is lifted. */
   readonly pubkey?: boolean;
   readonly weakKeys?: boolean;
 };
@@ -61,6 +62,33 @@ export type ActionOptions = {
   readonly proxy?: { readonly http?: string; readonly https?: string; readonly noProxy?: string };
   readonly onEvent?: EventSink;
   readonly transport?: Transport;
+};
+
+/** The part of ActionOptions that says how the network is used. */
+export type NetworkOptions = Pick<
+  ActionOptions,
+  | 'headers'
+  | 'insecure'
+  | 'retries'
+  | 'limits'
+  | 'timeouts'
+  | 'limitRate'
+  | 'minRate'
+  | 'discover'
+  | 'ca'
+  | 'connectTo'
+  | 'denyNet'
+  | 'proxy'
+  | 'transport'
+>;
+
+/** Where keys come from that are to be trusted. */
+export type KeyFinder = AsyncDisposable & {
+  /** The URLs of the keys that discovery offers for a prefix of image names, each once. @throws DISCOVERY_FAILED */
+  findKeys(prefix: string, signal: AbortSignal): Promise<readonly string[]>;
+  /** The bytes of a key. @throws INSECURE_REFUSED for http where it is not allowed, LIMIT_EXCEEDED, what networks do */
+  getKey(url: string, signal: AbortSignal): Promise<Uint8Array>;
+  close(): Promise<void>;
 };
 
 export type FetchCall = {

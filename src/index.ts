@@ -30,12 +30,14 @@ export { openStore } from './store/open-store.ts';
 export type { GarbageReport, Store, StoredImage, StoreOptions } from './store/store.ts';
 
 export type { ActionOptions, BatchCall, BatchResult, FetchCall, Fetcher, Finder, Insecure } from './action-options.ts';
-export type { PlanCall, PlanResult } from './action-options.ts';
+export type { KeyFinder, NetworkOptions, PlanCall, PlanResult } from './action-options.ts';
 export type { PlanOutcome, PlanStatus, PlanTotals } from './coordinator/plan-outcome.ts';
 export type { PullPolicy } from './fetchers/context.ts';
 export { createFetcher, createFinder } from './finder.ts';
 export { formatJsonFault, parseJsonStrict } from './image/json.ts';
 export { createFileCheck } from './file-check.ts';
+export { isHttpsAuthentic } from './is-https-authentic.ts';
+export { createKeyFinder } from './key-finder.ts';
 export { parseReference } from './image/reference.ts';
 export { openKeystore } from './verify/open-keystore.ts';
 export { listTrustedKeys, type TrustedKeyRow } from './verify/list-trusted-keys.ts';

@@ -4,39 +4,23 @@ import type { ActionOptions } from './action-options.ts';
 import { createSlots } from './coordinator/slots.ts';
 import { ImageError } from './errors.ts';
 import type { FetchContext, PullPolicy } from './fetchers/context.ts';
-import { openHttp } from './http/open-http.ts';
-import { parseConnectTo } from './http/connect-to.ts';
-import { defaultLimits, defaultTimeouts } from './image/limits.ts';
+import { defaultLimits } from './image/limits.ts';
+import { isHttpsAuthentic } from './is-https-authentic.ts';
+import { openClient } from './open-client.ts';
 import { openPool } from './pool/pool.ts';
 
 /** What the defaults of ActionOptions say, in one place. */
-const defaults = { jobs: 16, jobsPerHost: 6, retries: 4 };
-const userAgent = 'longshore/0.1';
+const defaults = { jobs: 16, jobsPerHost: 6 };
 
 /** Everything that the fetches of one fetcher or finder share. */
 export function openContext(options: ActionOptions): FetchContext & { close(): Promise<void> } {
-  const { store, keystore, headers = {}, insecure = {}, onEvent = () => undefined, proxy = {} } = options;
+  const { store, keystore, insecure = {}, onEvent = () => undefined } = options;
   const policy = policyOf(options);
   const limits = Object.freeze({ ...defaultLimits, ...options.limits });
-  const timeouts = { ...defaultTimeouts, ...options.timeouts };
   const jobs = options.jobs ?? defaults.jobs;
   const workers = options.workers ?? availableParallelism();
 
-  const http = openHttp({
-    timeouts: { connectMs: timeouts.connect, headersMs: timeouts.headers, stallMs: timeouts.stall },
-    limits: { archiveBytes: limits.archive, redirects: limits.redirects, retryAfterMs: limits.retryAfter },
-    retries: options.retries ?? defaults.retries,
-    insecureTls: insecure.tls ?? false,
-    connectTo: (options.connectTo ?? []).map(parseConnectTo),
-    denyNet: options.denyNet ?? [],
-    proxy,
-    credentials: ({ host }) => headers[host],
-    userAgent,
-    ...(options.ca && { ca: options.ca }),
-    ...(options.limitRate !== undefined && { limitRate: options.limitRate }),
-    ...(options.minRate !== undefined && { minRate: options.minRate }),
-    ...(options.transport && { transport: options.transport }),
-  });
+  const http = openClient(options, limits);
   // A transfer that has come leaves its place only once it is ingested: so many sessions may be under way, and a few more.
   const pool = openPool({ workers, sessionsPerWorker: Math.ceil(jobs / workers) + 1 });
 
@@ -49,7 +33,7 @@ export function openContext(options: ActionOptions): FetchContext & { close(): P
     noCache: options.noCache ?? false,
     weakKeys: insecure.weakKeys ?? false,
     discovery: { allowHttp: insecure.http ?? false, origins: options.discover ?? [] },
-    trustKeysFromHTTPS: options.trustKeysFromHTTPS ?? false,
+    trustKeysFromHTTPS: options.trustKeysFromHTTPS === true && isHttpsAuthentic(insecure),
     platform: { platform: process.platform, arch: process.arch },
     limits,
     slots: createSlots({ jobs, jobsPerHost: options.jobsPerHost ?? defaults.jobsPerHost }),

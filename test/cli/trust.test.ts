@@ -1,13 +1,12 @@
-import { execFile } from 'node:child_process';
-import { readdir, stat, writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
 import { openGpg, type Gpg } from '../helpers/keys.ts';
-import { bin } from '../helpers/run-cli.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
+import { hasTerminal, onTerminal } from '../helpers/terminal.ts';
 
 let gpg: Gpg;
 let fingerprint: string;
@@ -92,43 +91,28 @@ test('a key that cannot be had does not keep the others out', async (t) => {
   t.regex(stderr, /secret\.asc: KEY_INVALID: /);
 });
 
-test('a key of another place than a file is refused', async (t) => {
-  const { trust } = await longshore(t);
-  const { code, stderr } = await trust('--root', 'https://example.com/key.asc');
-  t.is(code, 2);
-  t.regex(stderr, /is not a file: download the key/);
+test('a key file of a file URL, or with an odd name, is found', async (t) => {
+  const { directory, trust, key } = await longshore(t);
+  const odd = join(directory, 'a%20b?c.asc');
+  await writeFile(odd, await gpg.certificate(fingerprint));
+  for (const text of [odd, `file://${key}`]) {
+    t.is((await trust('--root', '--skip-fingerprint-review', text)).code, 0, text);
+  }
 });
 
 for (const [answers, added] of [
-  ['maybe\nyes\n', true],
-  ['no\n', false],
+  [['maybe', 'yes'], true],
+  [['no'], false],
 ] as const) {
-  test.serial(`on a terminal the answer ${JSON.stringify(answers)} decides`, async (t) => {
-    const { key, environment } = await longshore(t);
-    if (
-      await stat('/usr/bin/script').then(
-        () => false,
-        () => true,
-      )
-    ) {
+  test.serial(`on a terminal the answers ${answers.join(', ')} decide`, async (t) => {
+    if (!hasTerminal) {
       t.pass('script(1) is not here');
       return;
     }
-    const command = `'${process.execPath}' '${bin}' trust --root '${key}'`;
-    const child = execFile('/usr/bin/script', ['-qec', command, '/dev/null'], {
-      env: { ...process.env, ...environment },
-    });
-    let output = '';
-    child.stdout?.on('data', (text: string) => {
-      output += text;
-      // Answers only what has been asked: what comes before the prompt is not read by it.
-      if (/\(yes\/no\)\? $|or 'no': $/.test(output.replaceAll(/\u001b\[[0-9;]*[A-Za-z]/g, ''))) {
-        child.stdin?.write(`${answers.split('\n')[output.includes("or 'no'") ? 1 : 0]}\n`);
-      }
-    });
-    const code = await new Promise((resolve) => child.once('exit', resolve));
+    const { key, environment } = await longshore(t);
+    const { code, output } = await onTerminal(['trust', '--root', key], environment, answers);
     t.is(code, 0, output);
     t.is(/Added root key at/.test(output), added, output);
-    if (!added) t.regex(output, /not trusting/);
+    t.is(/not trusting/.test(output), !added, output);
   });
 }

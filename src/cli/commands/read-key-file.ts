@@ -1,21 +1,17 @@
 import { open } from 'node:fs/promises';
 
-import { defaultLimits, ImageError, show } from '../../index.ts';
-import { usageError } from '../options/usage-error.ts';
+import { ImageError } from '../../index.ts';
 
-/** The bytes of a key file. @throws USAGE for a URL; FILE_NOT_FOUND, FILE_UNREADABLE, LIMIT_EXCEEDED */
-export async function readKeyFile(path: string): Promise<Uint8Array> {
-  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(path)) {
-    throw usageError(`"${show(path)}" is not a file: download the key, compare its fingerprint, and name the file`);
-  }
+/** The bytes of a key file. @throws FILE_NOT_FOUND, FILE_UNREADABLE, LIMIT_EXCEEDED */
+export async function readKeyFile(path: string, maximum: number): Promise<Uint8Array> {
   try {
     await using file = await open(path);
     const { size } = await file.stat();
-    if (size > defaultLimits.key) {
-      const details = { limit: 'key', maximum: defaultLimits.key };
+    if (size > maximum) {
+      const details = { limit: 'key', maximum };
       throw new ImageError('LIMIT_EXCEEDED', `a key file of ${size} bytes is over the limit`, details);
     }
-    const { buffer, bytesRead } = await file.read(new Uint8Array(defaultLimits.key), 0);
+    const { buffer, bytesRead } = await file.read(new Uint8Array(maximum), 0);
     return buffer.subarray(0, bytesRead);
   } catch (error) {
     const code = error instanceof Error && 'syscall' in error && 'code' in error ? String(error.code) : undefined;

@@ -2,52 +2,72 @@ import { asImageError, show, toErrorData, trustKey } from '../../index.ts';
 import type { Run } from '../command.ts';
 import type { Io } from '../io.ts';
 import { directoriesOf } from '../options/directories.ts';
-import { isOn } from '../options/read.ts';
 import { usageError } from '../options/usage-error.ts';
 import { errorLine } from '../output/error-line.ts';
 import { exitCodeOf, sharedExitCode } from '../output/exit-code.ts';
+import { parseKeyLocation, type KeyLocation } from './key-location.ts';
 import { formatKeyPlace, keyPlace, type KeyPlace } from './key-place.ts';
-import { readKeyFile } from './read-key-file.ts';
+import { openKeySource, type KeySource } from './key-source.ts';
 import { askToTrust, keyLines } from './review-key.ts';
 import { openTrust, ownLayer, type TrustContext } from './trust-context.ts';
 
-/** `trust KEY...`: adds keys after their fingerprints were reviewed. One that fails does not keep the others out. */
+/**
+ * `trust [KEY...]`: adds keys after their fingerprints were reviewed, each by itself; without KEY those that discovery
+ * offers for the prefix. One that fails does not keep the others out.
+ */
 export const runTrust: Run = async (io, line) => {
   const place = keyPlace(line);
-  if (line.operands.length === 0) throw usageError('name at least one key file; `trust list` shows what is trusted');
-  if (!place) throw usageError('--root required for non-prefixed (root) keys, or --prefix PREFIX');
+  const named = line.operands.map(({ text }) => parseKeyLocation(text));
+  if (!place) throw usageError(placeless(named.length));
   await using resources = new AsyncDisposableStack();
+  const source = await openKeySource(resources, io, line);
   const warn = (message: string): void => void io.stderr.write(`warning: ${message}\n`);
   const context = await openTrust(resources, directoriesOf(line, io.environment), warn);
+  const locations = named.length > 0 ? named : await findKeys(source, place);
   const codes: number[] = [];
-  for (const { text } of line.operands) {
+  for (const location of locations) {
     try {
-      await addKey(io, context, { path: text, place, isReviewed: !isOn(line, 'skip-fingerprint-review') });
+      await addKey(io, context, source, { location, place });
     } catch (error) {
       io.signal.throwIfAborted();
       const data = toErrorData(asImageError(error));
-      io.stderr.write(`${errorLine(data, text)}\n`);
+      io.stderr.write(`${errorLine(data, location.shown)}\n`);
       codes.push(exitCodeOf(data));
     }
   }
   return sharedExitCode(codes);
 };
 
-type KeyRequest = { readonly path: string; readonly place: KeyPlace; readonly isReviewed: boolean };
+function placeless(keys: number): string {
+  if (keys > 0) return '--root required for non-prefixed (root) keys, or --prefix PREFIX';
+  return 'want a key file or URL, or --prefix PREFIX to discover keys for it; `trust list` shows what is trusted';
+}
 
-async function addKey(io: Io, context: TrustContext, { path, place, isReviewed }: KeyRequest): Promise<void> {
+async function findKeys(source: KeySource, place: KeyPlace): Promise<readonly KeyLocation[]> {
+  if (place.kind === 'root') throw usageError('--root: name the keys; they are discovered for a prefix only');
+  return source.find(place.prefix);
+}
+
+type KeyRequest = { readonly location: KeyLocation; readonly place: KeyPlace };
+
+async function addKey(
+  io: Io,
+  context: TrustContext,
+  source: KeySource,
+  { location, place }: KeyRequest,
+): Promise<void> {
   const added = await trustKey(context, {
-    certificate: await readKeyFile(path),
-    location: path,
+    certificate: await source.read(location),
+    location: location.shown,
     layer: ownLayer(),
     ...(place.kind === 'prefix' && { prefix: place.prefix }),
     async accept(key) {
-      io.stderr.write(`${keyLines(key, path, formatKeyPlace(place)).join('\n')}\n`);
-      return !isReviewed || (await askToTrust(io));
+      io.stderr.write(`${keyLines(key, location.shown, formatKeyPlace(place)).join('\n')}\n`);
+      return !source.needsReview(location) || (await askToTrust(io));
     },
   });
   if (!added) {
-    io.stderr.write(`not trusting "${show(path)}"\n`);
+    io.stderr.write(`not trusting "${location.shown}"\n`);
     return;
   }
   const what = place.kind === 'root' ? 'root key' : `key for prefix "${place.prefix}"`;

@@ -1,0 +1,38 @@
+import type { KeyFinder, NetworkOptions } from './action-options.ts';
+import { discoverKeys } from './discovery/discover.ts';
+import { ImageError } from './errors.ts';
+import { parseAcIdentifier } from './image/ac-identifier.ts';
+import { defaultLimits } from './image/limits.ts';
+import { showUrl } from './image/show-url.ts';
+import { openClient } from './open-client.ts';
+
+/** Finds and gets keys as a fetch would: with its credentials, each for its own origin, and its ways to discover. */
+export function createKeyFinder(options: NetworkOptions): KeyFinder {
+  const limits = { ...defaultLimits, ...options.limits };
+  const { discover: origins = [], insecure = {} } = options;
+  const allowHttp = insecure.http ?? false;
+  const http = openClient(options, limits);
+  const discovery = { http, allowHttp, origins, pageBytes: limits.page, endpoints: limits.endpoints };
+
+  /** An origin over http that discovery was sent to is allowed, and no other. */
+  const isAllowed = ({ protocol, origin }: URL): boolean =>
+    protocol === 'https:' || allowHttp || origins.some((rule) => URL.parse(rule.origin)?.origin === origin);
+
+  return {
+    async findKeys(prefix, signal) {
+      return [...new Set(await discoverKeys(discovery, parseAcIdentifier(prefix), signal))];
+    },
+    async getKey(url, signal) {
+      const parsed = URL.parse(url);
+      if (parsed && !isAllowed(parsed)) {
+        const what = `keys are not taken over http: ${showUrl(url)}`;
+        throw new ImageError('INSECURE_REFUSED', what, { what: 'a key over http' });
+      }
+      const limit = { name: 'key', bytes: limits.key };
+      const { body } = await http.getDocument({ url, limit, statuses: [200] }, signal);
+      return body;
+    },
+    close: () => http.close(),
+    [Symbol.asyncDispose]: () => http.close(),
+  };
+}
