@@ -7,7 +7,7 @@ import { setTimeout } from 'node:timers/promises';
 import { asImageError } from '../../src/errors.ts';
 import { openStore } from '../../src/store/open-store.ts';
 import { commitBlob, prepareBlob } from './blob.ts';
-import { putBytes, putRegistryImage } from './registry-image.ts';
+import { prepareRegistryImage, putBytes, putRegistryImage } from './registry-image.ts';
 
 const [command = '', dir = '', ...rest] = process.argv.slice(2);
 const never = new AbortController().signal;
@@ -61,6 +61,20 @@ const commands: Record<string, () => Promise<void>> = {
     }
   },
 
+  /** Brings, moves, removes and collects registry images without end; says when it has begun. */
+  async churnRegistry() {
+    const store = await openStore({ dir });
+    say('begun');
+    for (let round = 0; ; round += 1) {
+      const contents = Array.from({ length: 4 }, (_, at) => `${process.pid}-${at}`);
+      await Promise.all(
+        contents.map((content) => putRegistryImage(store, { content, layer: randomBytes(100 + (round % 7)) })),
+      );
+      await store.removeRegistryImage(`docker.io/library/app:${contents[round % 4]}`);
+      if (round % 3 === 0) await store.collect({ nowMs: Date.now(), partialsOlderThanMs: 0 });
+    }
+  },
+
   /** Takes the claim again and again, and marks in a file that it has it: two marks at once are an error. */
   async contend() {
     await using store = await openStore({ dir });
@@ -104,27 +118,32 @@ const commands: Record<string, () => Promise<void>> = {
     await partial.restart({});
     await partial.append([randomBytes(1000)]);
     const commit = { ...(await prepareBlob(store)), manifest: 'x'.repeat(200_000) };
+    const registryCommit = await prepareRegistryImage(store, {});
     const ballast = join(dir, 'ballast');
     await writeFile(ballast, Buffer.alloc(4 << 20)).catch(() => undefined);
 
     const appended = await codeOf(() => partial.append([randomBytes(100_000)]));
     const committed = await codeOf(() => store.commit(commit));
-    const listed = await Array.fromAsync(store.images());
+    const kept = await codeOf(() => store.commitRegistryImage({ ...registryCommit, source: 'x'.repeat(200_000) }));
+    const listed = [...(await Array.fromAsync(store.images())), ...(await Array.fromAsync(store.registryImages()))];
     const blobs = await readdir(join(dir, 'blobs', 'sha512'));
     await using reader = await openStore({ dir, readOnly: true });
     const seenByReader = await Array.fromAsync(reader.images());
 
     await rm(ballast);
     const again = await codeOf(() => commitBlob(store));
+    const keptAgain = await codeOf(() => store.commitRegistryImage(registryCommit));
     const resumed = await codeOf(() => partial.append([randomBytes(1000)]));
     const leftOnlyListed = blobs.length === 1 && `sha512-${blobs[0]}` === imageId;
     say({
       appended,
       committed,
+      kept,
       listed: listed.length,
       seenByReader: seenByReader.length,
       leftOnlyListed,
       again,
+      keptAgain,
       resumed,
     });
   },

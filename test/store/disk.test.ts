@@ -38,10 +38,12 @@ for (const size of ['300k', '700k', '1m']) {
       t.deepEqual(JSON.parse((await process.line()) ?? ''), {
         appended: 'STORE_FULL',
         committed: 'STORE_FULL',
+        kept: 'STORE_FULL',
         listed: 1,
         seenByReader: 1,
         leftOnlyListed: true,
         again: 'ok',
+        keptAgain: 'ok',
         resumed: 'ok',
       });
       t.is(await process.ended(), 0);

@@ -8,6 +8,7 @@ import test, { type ExecutionContext } from 'ava';
 import { openStore } from '../../src/store/open-store.ts';
 import type { Store } from '../../src/store/store.ts';
 import { commitBlob, storeDirectory } from '../helpers/blob.ts';
+import { namesInIndex } from '../helpers/registry-image.ts';
 import { startStoreProcess } from '../helpers/store-process.ts';
 
 const rounds = 10;
@@ -45,4 +46,33 @@ test('two processes killed at any moment leave a sound store, and the next one f
   t.deepEqual(await Array.fromAsync(store.unreferenced()), []);
   t.is((await readdir(join(dir, 'tmp'))).length, 1);
   t.is((await readdir(join(dir, 'blobs', 'sha512'))).length, await requireSound(t, store));
+});
+
+test('registry images survive kills whole, and index.json names exactly them once the store has been opened', async (t) => {
+  const dir = await storeDirectory(t);
+  let listed = 0;
+  for (let round = 0; round < rounds / 2; round += 1) {
+    const processes = [startStoreProcess(t, ['churnRegistry', dir]), startStoreProcess(t, ['churnRegistry', dir])];
+    await Promise.all(processes.map((process) => process.line()));
+    await setTimeout(Math.random() * 300);
+    await Promise.all(processes.map((process) => process.kill()));
+
+    await (await openStore({ dir })).close();
+    await using store = await openStore({ dir, readOnly: true });
+    const images = await Array.fromAsync(store.registryImages());
+    listed = Math.max(listed, images.length);
+    for (const digest of new Set(images.flatMap(({ blobs }) => blobs))) {
+      const hash = createHash('sha256').update(await readFile(store.digestPath(digest)));
+      t.is(`sha256:${hash.digest('hex')}`, digest);
+      t.true(await store.hasBlob(digest));
+    }
+    t.deepEqual(await namesInIndex(dir), images.map(({ reference }) => reference).sort());
+  }
+  t.true(listed > 0, 'they never got so far as to be interrupted');
+
+  await using store = await openStore({ dir });
+  await store.collect({ nowMs: Date.now() + 1000, partialsOlderThanMs: 0 });
+  const images = await Array.fromAsync(store.registryImages());
+  const needed = [...new Set(images.flatMap(({ blobs }) => blobs))].map((digest) => digest.slice('sha256:'.length));
+  t.deepEqual((await readdir(join(dir, 'blobs', 'sha256'))).sort(), needed.sort());
 });

@@ -54,6 +54,19 @@ test('a partial download of a digest becomes its blob', async (t) => {
   t.is((await store.openPartial(digest)).bytes, 0);
 });
 
+test('a blob that is there already stays the file that it is', async (t) => {
+  const store = await openTestStore(t);
+  const bytes = Buffer.from('a layer');
+  const { ino } = await stat(store.digestPath(await putBytes(store, bytes)));
+  const path = store.temporaryPath();
+  await writeFile(path, bytes);
+
+  await store.commitBlob({ path, digest: digestOf(bytes), size: bytes.length });
+
+  t.is((await stat(store.digestPath(digestOf(bytes)))).ino, ino);
+  t.false(existsSync(path));
+});
+
 test('a blob of another size than was said is refused and leaves nothing', async (t) => {
   const store = await openTestStore(t);
   const [path, digest] = [store.temporaryPath(), digestOf(Buffer.from('x'))];

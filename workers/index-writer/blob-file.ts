@@ -17,14 +17,11 @@ export function readStamp(path: string, size: number): BlobStamp {
   return { mtimeNs: stat.mtimeNs, inode: stat.ino };
 }
 
-/** @throws STORE_CORRUPT, or ENOENT, unless the file is the one that the index remembers. */
-export function requireStamp(path: string, known: (BlobStamp & { readonly size: number }) | undefined): void {
-  if (known) {
-    const { mtimeNs, inode } = readStamp(path, known.size);
-    if (mtimeNs === known.mtimeNs && inode === known.inode) return;
-  }
-  const what = known ? 'has changed since it was verified' : 'is not among the verified blobs';
-  throw new ImageError('STORE_CORRUPT', `${show(path, 1024)} ${what}`, { path });
+/** Whether the file is the one that the index remembers. */
+export function isIntact(path: string, known: BlobStamp & { readonly size: number }): boolean {
+  const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  if (!stat?.isFile()) return false;
+  return stat.size === BigInt(known.size) && stat.mtimeNs === known.mtimeNs && stat.ino === known.inode;
 }
 
 /**

@@ -1,15 +1,13 @@
-import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { DatabaseSync } from 'node:sqlite';
 
-import { placeBlob, readStamp, requireStamp, syncDirectory, type BlobStamp } from './blob-file.ts';
-import { discardBlob } from './discard-blob.ts';
-import type { Layout, MessageOf } from './protocol.ts';
-import type { RegistryRows } from './registry-rows.ts';
-import type { Rows } from './rows.ts';
-import { trySavepoint, withTransaction, withWriteLock } from './transaction.ts';
+import { ImageError } from '../../src/errors.ts';
+import { show } from '../../src/image/show.ts';
+import { isIntact, readStamp, type BlobStamp } from './blob-file.ts';
+import { giveBack, placeFiles, type GroupContext, type Placed, type Placing } from './place-files.ts';
+import type { MessageOf } from './protocol.ts';
+import type { BlobRow } from './registry-rows.ts';
+import { trySavepoint, withTransaction } from './transaction.ts';
 
-type Placing = MessageOf<'commit'> | MessageOf<'commitBlob'>;
 export type GroupMessage =
   | Placing
   | MessageOf<'commitRegistryImage'>
@@ -19,20 +17,7 @@ export type GroupMessage =
   | MessageOf<'touch'>
   | MessageOf<'touchRegistryImages'>;
 
-export type GroupContext = {
-  readonly db: DatabaseSync;
-  readonly layout: Layout;
-  readonly rows: Rows;
-  readonly registry: RegistryRows;
-  /** The name of this process. */
-  readonly owner: string;
-};
-
 export type Failures = Map<GroupMessage, unknown>;
-
-type Target = { readonly directory: string; readonly path: string; readonly size: number };
-/** Where a file lies now; `replaced` when there was one already, which another tool may have put there. */
-type Placed = { readonly stamp: BlobStamp; readonly replaced: boolean };
 
 /**
  * Writes a group as one transaction. Blobs are renamed under its lock, and their directories are synced once, before the
@@ -48,7 +33,7 @@ export function writeGroup(context: GroupContext, messages: readonly GroupMessag
   const lists = messages.some(({ task }) => task === 'commit' || task === 'commitRegistryImage');
   try {
     withTransaction(context.db, lists ? 'FULL' : 'NORMAL', () => {
-      placeFiles(context.layout, placing, placed, failures);
+      placeFiles(context, placing, placed, failures);
       for (const message of messages) {
         if (failures.has(message)) continue;
         const failed = trySavepoint(context.db, () => writeMessage(context, message, placed.get(message)?.stamp));
@@ -58,36 +43,8 @@ export function writeGroup(context: GroupContext, messages: readonly GroupMessag
   } catch (error) {
     for (const message of messages) failures.set(message, failures.get(message) ?? error);
   }
-  for (const message of placing) if (failures.has(message)) cleanUp(context, message, placed.get(message));
+  for (const message of placing) if (failures.has(message)) giveBack(context, message, placed.get(message));
   return failures;
-}
-
-function targetOf({ blobs, registryBlobs }: Layout, message: Placing): Target {
-  const [directory, name, size] =
-    message.task === 'commit'
-      ? [blobs, message.request.image.id, message.request.image.size]
-      : [registryBlobs, message.request.digest, message.request.size];
-  return { directory, path: join(directory, name), size };
-}
-
-function placeFiles(
-  layout: Layout,
-  messages: readonly Placing[],
-  placed: Map<GroupMessage, Placed>,
-  failures: Failures,
-): void {
-  const directories = new Set<string>();
-  for (const message of messages) {
-    const { directory, path, size } = targetOf(layout, message);
-    try {
-      const replaced = existsSync(path);
-      placed.set(message, { stamp: placeBlob(message.request.path, path, size), replaced });
-      directories.add(directory);
-    } catch (error) {
-      failures.set(message, error);
-    }
-  }
-  for (const directory of directories) syncDirectory(directory);
 }
 
 function writeMessage(
@@ -109,7 +66,7 @@ function writeMessage(
     }
     case 'commitRegistryImage': {
       const { row, blobs } = message.request;
-      for (const digest of blobs) requireStamp(join(layout.registryBlobs, digest), registry.blob(digest));
+      for (const digest of blobs) requireIntact(join(layout.registryBlobs, digest), registry.blob(digest));
       return registry.putImage(row, blobs, Date.now());
     }
     case 'putRemote':
@@ -134,18 +91,8 @@ function writeMessage(
   }
 }
 
-/** Gives the space of a failed commit back; what can't be removed now is left to gc. */
-function cleanUp({ db, layout, rows, registry }: GroupContext, message: Placing, placed: Placed | undefined): void {
-  try {
-    rmSync(message.request.path, { force: true });
-    if (message.task === 'commit') discardBlob(db, rows, layout.blobs, message.request.image.id);
-    else if (placed?.replaced === false) {
-      withWriteLock(db, () => {
-        const { path } = targetOf(layout, message);
-        if (!registry.blob(message.request.digest)) rmSync(path, { force: true });
-      });
-    }
-  } catch {
-    // The failure of the commit is what the caller must hear.
-  }
+function requireIntact(path: string, known: BlobRow | undefined): void {
+  if (known && isIntact(path, known)) return;
+  const what = known ? 'is gone or has changed since it was verified' : 'is not among the verified blobs';
+  throw new ImageError('STORE_CORRUPT', `${show(path, 1024)} ${what}`, { path });
 }

@@ -1,0 +1,82 @@
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
+
+import { isIntact, placeBlob, syncDirectory, type BlobStamp } from './blob-file.ts';
+import { discardBlob } from './discard-blob.ts';
+import type { Layout, MessageOf } from './protocol.ts';
+import type { RegistryRows } from './registry-rows.ts';
+import type { Rows } from './rows.ts';
+import { withWriteLock } from './transaction.ts';
+
+/** Those that bring a file. */
+export type Placing = MessageOf<'commit'> | MessageOf<'commitBlob'>;
+
+export type GroupContext = {
+  readonly db: DatabaseSync;
+  readonly layout: Layout;
+  readonly rows: Rows;
+  readonly registry: RegistryRows;
+  /** The name of this process. */
+  readonly owner: string;
+};
+
+type Target = { readonly directory: string; readonly path: string; readonly size: number };
+/** Where a file lies now; `replaced` when there was one already, which another tool may have put there. */
+export type Placed = { readonly stamp: BlobStamp; readonly replaced: boolean };
+
+function targetOf({ blobs, registryBlobs }: Layout, message: Placing): Target {
+  const [directory, name, size] =
+    message.task === 'commit'
+      ? [blobs, message.request.image.id, message.request.image.size]
+      : [registryBlobs, message.request.digest, message.request.size];
+  return { directory, path: join(directory, name), size };
+}
+
+/** Puts the files of a group in their places, and syncs the names. What fails by itself goes to `failures`. */
+export function placeFiles(
+  { layout, registry }: GroupContext,
+  messages: readonly Placing[],
+  placed: Map<unknown, Placed>,
+  failures: Map<unknown, unknown>,
+): void {
+  const directories = new Set<string>();
+  for (const message of messages) {
+    const { directory, path, size } = targetOf(layout, message);
+    const known = message.task === 'commitBlob' ? registry.blob(message.request.digest) : undefined;
+    try {
+      if (known?.size === size && isIntact(path, known)) {
+        // Images are made of it: after a kill before the end of the transaction another file would pass for changed.
+        rmSync(message.request.path);
+        placed.set(message, { stamp: known, replaced: true });
+        continue;
+      }
+      const replaced = existsSync(path);
+      placed.set(message, { stamp: placeBlob(message.request.path, path, size), replaced });
+      directories.add(directory);
+    } catch (error) {
+      failures.set(message, error);
+    }
+  }
+  for (const directory of directories) syncDirectory(directory);
+}
+
+/** Gives the space of a failed commit back; what can't be removed now is left to gc. */
+export function giveBack(
+  { db, layout, rows, registry }: GroupContext,
+  message: Placing,
+  placed: Placed | undefined,
+): void {
+  try {
+    rmSync(message.request.path, { force: true });
+    if (message.task === 'commit') discardBlob(db, rows, layout.blobs, message.request.image.id);
+    else if (placed?.replaced === false) {
+      withWriteLock(db, () => {
+        const { path } = targetOf(layout, message);
+        if (!registry.blob(message.request.digest)) rmSync(path, { force: true });
+      });
+    }
+  } catch {
+    // The failure of the commit is what the caller must hear.
+  }
+}
