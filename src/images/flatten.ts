@@ -3,7 +3,7 @@ import { defaultLabels, type NodePlatform } from '../image/default-labels.ts';
 import type { ImageId } from '../image/image-id.ts';
 import { formatLabels, type Labels } from '../image/labels.ts';
 import type { Limits } from '../image/limits.ts';
-import { parseManifest, type Dependency } from '../image/manifest.ts';
+import type { Dependency } from '../image/manifest.ts';
 import { show } from '../image/show.ts';
 import { findExpected } from '../store/find-expected.ts';
 import type { Store, StoredImage } from '../store/store.ts';
@@ -36,6 +36,7 @@ export async function flatten(
   root: StoredImage,
   { limits, platform }: FlattenOptions,
 ): Promise<readonly FlatImage[]> {
+  const { parseManifest } = await import('../image/manifest.ts'); // with zod, which most commands do without
   const flat: FlatImage[] = [];
   const seen = new Set<string>();
 
