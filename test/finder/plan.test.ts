@@ -1,4 +1,4 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
@@ -35,7 +35,6 @@ test('what the store has is present, what it lacks is asked about by HEAD and no
   const base = await origin.publish({ name: 'example.com/base', dependencies: dependsOn('example.com/lib') });
   const other = await origin.publish({ name: 'example.com/other', size: 100_000 });
   await fetch('example.com/base');
-  await fetch(base.url); // so that nothing of the fetch is left to be written
   const before = await files();
   const from = origin.requests.length;
 
@@ -55,6 +54,19 @@ test('what the store has is present, what it lacks is asked about by HEAD and no
     'GET /example.com/other',
     `HEAD ${other.path}`,
   ]);
+});
+
+test('a plan notes no use of an image, nor that a blob which looks changed is good', async (t) => {
+  const { origin, plan, fetch, store, directory } = await planning(t);
+  const { imageId, url } = await origin.publish({ name: 'example.com/app' });
+  await fetch(url);
+  await utimes(store.blobPath(imageId), 1, 1);
+  const before = (await store.getImage(imageId))?.lastUsedAtMs;
+  t.like((await plan([imageId, 'example.com/app'])).totals, { images: 2, present: 2 });
+  t.is(await store.blobState(imageId), 'changed');
+  await store.close(); // writes what was put off
+  await using again = await openStore({ dir: join(directory, 'store'), readOnly: true });
+  t.is((await again.getImage(imageId))?.lastUsedAtMs, before);
 });
 
 test('the tree of an archive on disk is known, a diamond is one node, and a missing dependency fails what needs it', async (t) => {
