@@ -12,7 +12,7 @@ import type { Route } from '../helpers/serve-route.ts';
 const name = 'example.com/app';
 
 test('whatever is wrong with an image, it fails alone, with its code, and leaves nothing behind', async (t) => {
-  const { fetchAll, listed, leftovers } = await openFetching(t);
+  const { fetchAll, listed, leftovers, store } = await openFetching(t);
   const origin = await startOrigin(t);
   const good = await origin.publish({ name: 'example.com/good', compress: 'gzip' });
   const { bytes } = await buildAci({ name, compress: 'gzip', size: 3_000_000 });
@@ -56,6 +56,11 @@ test('whatever is wrong with an image, it fails alone, with its code, and leaves
   t.like(outcomes.at(-1), { status: 'fetched', imageID: good.imageId });
   t.deepEqual(await listed(), [good.imageId]);
   t.deepEqual(await leftovers(), []);
+  for (const url of bad) {
+    const claim = await store.tryClaim(url);
+    t.truthy(claim, `nobody holds ${url}`);
+    await claim?.release();
+  }
 });
 
 test('an image that is not the one that was asked for is refused by name, label, pin and size', async (t) => {

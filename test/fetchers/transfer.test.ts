@@ -104,7 +104,7 @@ for (const [what, isGood] of [
 }
 
 test('a silent server costs its image the stall timeout, and no other image anything', async (t) => {
-  const { fetchAll, leftovers } = await openFetching(t, { timeouts: { stall: 400, headers: 400 } });
+  const { fetchAll, leftovers } = await openFetching(t, { timeouts: { stall: 400, headers: 3_000 } });
   const origin = await startOrigin(t);
   const good = await origin.publish({ name });
   const headers = { 'content-length': '1000000' };

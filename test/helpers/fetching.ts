@@ -22,9 +22,9 @@ export type Fetching = {
   readonly store: Store;
   /** One more finder on the store; it does not repeat what fails. */
   finder(this: void, options?: Partial<ActionOptions>): Finder;
-  /** Fetches one image with a finder of its own. */
+  /** Fetches one image; calls with the same options share a finder, since its threads take a while to start. */
   fetch(this: void, image: string, options?: Partial<ActionOptions>): Promise<Outcome>;
-  /** Fetches a list, with one finder. */
+  /** Fetches a list, likewise. */
   fetchAll(
     this: void,
     images: readonly string[],
@@ -47,10 +47,16 @@ export async function openFetching(t: ExecutionContext, base: Partial<ActionOpti
     t.teardown(() => opened.close());
     return opened;
   };
-  const fetchAll: Fetching['fetchAll'] = async (images, options = {}, call = {}) => {
-    await using once = finder(options);
-    return (await once.findImages(createApps(images), call)).outcomes;
+  const shared = new Map<string, Finder>();
+  const sharedFinder = (options: Partial<ActionOptions>): Finder => {
+    if (options.onEvent ?? options.transport) return finder(options);
+    const key = JSON.stringify(options);
+    const known = shared.get(key) ?? finder(options);
+    shared.set(key, known);
+    return known;
   };
+  const fetchAll: Fetching['fetchAll'] = async (images, options = {}, call = {}) =>
+    (await sharedFinder(options).findImages(createApps(images), call)).outcomes;
   return {
     directory,
     store,
