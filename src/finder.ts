@@ -1,5 +1,13 @@
-import type { ActionOptions, BatchCall, BatchResult, FetchCall, Fetcher, Finder } from './action-options.ts';
-import { runBatch } from './coordinator/batch.ts';
+import type {
+  ActionOptions,
+  BatchCall,
+  BatchResult,
+  FetchCall,
+  Fetcher,
+  Finder,
+  PlanCall,
+  PlanResult,
+} from './action-options.ts';
 import { fromErrorData, ImageError } from './errors.ts';
 import type { Outcome, OutcomeStatus } from './events.ts';
 import type { FetchContext } from './fetchers/context.ts';
@@ -8,7 +16,6 @@ import { parseImageId, type ImageId } from './image/image-id.ts';
 import { parseReference } from './image/reference.ts';
 import { openContext } from './open-context.ts';
 import { parseApps } from './parse-apps.ts';
-import { planApps } from './plan-apps.ts';
 
 /** Brings images into the store; knows nothing of image IDs, which only the store resolves. @see image-package "Fetching by kind" */
 export function createFetcher(options: ActionOptions): Fetcher {
@@ -44,6 +51,9 @@ export function createFinder(options: ActionOptions): Finder {
   const find = (apps: Iterable<App>, call: BatchCall, signal: AbortSignal): Promise<BatchResult> =>
     track(findAll(context, options, apps, { ...call, signal }));
 
+  const plan = (apps: Iterable<App>, call: PlanCall, signal: AbortSignal): Promise<PlanResult> =>
+    track(import('./plan-apps.ts').then(({ planApps }) => planApps(context, options, apps, { ...call, signal })));
+
   let closed: Promise<void> | undefined;
   const shut = async (): Promise<void> => {
     closing.abort(new ImageError('CANCELLED', 'the finder was closed', { reason: 'closed' }));
@@ -60,8 +70,7 @@ export function createFinder(options: ActionOptions): Finder {
       return imageIdOf(outcomes[0], stop);
     },
     findImages: (apps, call = {}) => find(apps, call, untilClosed(call.signal)),
-    planImages: (apps, call = {}) =>
-      track(planApps(context, options, apps, { ...call, signal: untilClosed(call.signal) })),
+    planImages: (apps, call = {}) => plan(apps, call, untilClosed(call.signal)),
     close,
     [Symbol.asyncDispose]: close,
   };
@@ -86,6 +95,7 @@ async function findAll(
   };
 
   const { requests, invalid } = parseApps(all);
+  const { runBatch } = await import('./coordinator/batch.ts'); // and all that fetches, which most commands do without
   const totals = await runBatch(requests, { context, withDeps, failFast, signal, onOutcome: settle });
   invalid.forEach(settle);
   const { images, nodes, failed } = totals;
