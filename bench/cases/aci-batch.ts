@@ -32,7 +32,7 @@ export async function aciBatch(options: CaseOptions & { delayMs: number; rate: n
     await rm(data, { recursive: true, force: true });
     return measure([binary, `--dir=${data}`, `--local-config=${join(directory, 'config')}`, 'fetch', ...archives]);
   };
-  return takeTurns(
+  return await takeTurns(
     [
       { who: 'plain tools', run: () => tools('') },
       { who: 'aria2c -j8, download only', run: () => tools('1') },

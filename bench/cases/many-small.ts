@@ -13,5 +13,5 @@ export async function manySmall({ directory, rounds, small }: CaseOptions): Prom
   await using origin = await startOrigin(join(directory, 'files'), { delayMs: 0, rate: 0 });
   const archives = corpus.names.map((name) => `${origin.url}/${name}.aci`);
   await trust(directory, corpus.certificate);
-  return takeTurns([{ who: 'longshore', run: () => fetchList(directory, archives) }], rounds);
+  return await takeTurns([{ who: 'longshore', run: () => fetchList(directory, archives) }], rounds);
 }
