@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { constants, fchmodSync, writeSync } from 'node:fs';
 import { open, rm, type FileHandle } from 'node:fs/promises';
 
 import { ImageError } from '../src/errors.ts';
@@ -33,13 +33,20 @@ async function fillFile<T>(
 ): Promise<T> {
   await using file = opened;
   const result = await fill((chunk) => writeAll(file, chunk).catch(raiseStoreError(path)));
-  await file.chmod(finalMode).catch(raiseStoreError(path));
+  await Promise.try(() => fchmodSync(file.fd, finalMode)).catch(raiseStoreError(path));
   await file.datasync().catch(raiseStoreError(path));
   return result;
 }
 
+/** A write that small costs less than to ask another thread for it. */
+const smallBytes = 64 * 1024;
+
 /** Writes all of it behind what was written. */
 export async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
+  if (chunk.length <= smallBytes) {
+    for (let at = 0; at < chunk.length;) at += writeSync(file.fd, chunk, at);
+    return;
+  }
   for (let at = 0; at < chunk.length;) at += (await file.write(chunk, at)).bytesWritten;
 }
 

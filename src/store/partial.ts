@@ -15,7 +15,9 @@ const syncEveryBytes = 32 * 1024 * 1024;
  * @param fresh - the state of one that has nothing yet.
  */
 export async function openPartial(files: PartialFiles, fresh: PartialState): Promise<Partial> {
-  const found = await files.find(fresh.bootId);
+  /** Whether there may be files to remove: a small body never makes any. */
+  let isMade = files.exist();
+  const found = isMade ? await files.find(fresh.bootId) : undefined;
   let state = found?.state ?? fresh;
   let bytes = found?.bytes ?? 0;
   /** Whether the sidecar of this epoch is there, so that a later run would find it. */
@@ -101,6 +103,7 @@ export async function openPartial(files: PartialFiles, fresh: PartialState): Pro
       guarded(async () => {
         await dropFile();
         state = { ...fresh, epoch: state.epoch + 1, ...about };
+        isMade = true;
         file = await files.create(state.epoch);
       }),
     append: (chunks) => guarded(() => append(chunks)),
@@ -109,7 +112,8 @@ export async function openPartial(files: PartialFiles, fresh: PartialState): Pro
       guarded(async () => {
         await dropFile();
         state = { ...fresh, epoch: state.epoch };
-        await files.remove();
+        if (isMade) await files.remove();
+        isMade = false;
       }),
     close: () =>
       guarded(async () => {

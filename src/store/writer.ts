@@ -27,7 +27,11 @@ const filename = new URL(`../../workers/index-writer${extname(import.meta.url)}`
 /** Starts the thread and waits until it has opened the index. */
 export async function startWriter(layout: Layout): Promise<Writer> {
   // Not the flags of the program: a thread takes over --input-type and fails on it.
-  const worker = new Worker(filename, { workerData: layout, execArgv: ['--disable-warning=ExperimentalWarning'] });
+  const worker = new Worker(filename, {
+    workerData: layout,
+    execArgv: ['--disable-warning=ExperimentalWarning'],
+    resourceLimits: { maxYoungGenerationSizeMb: 12 },
+  });
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
   const pending = new Map<number, Pending>();
   let outbox: ToWriter[] = [];
