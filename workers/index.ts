@@ -1,6 +1,12 @@
+import { enableCompileCache } from 'node:module';
+
 import { replying } from './reply.ts';
 
+enableCompileCache(); // of this thread: the main one's does not reach here
+
 // One export for each task of the pool. Each loads its own module: a worker that never verifies never loads openpgp.
+
+export const prepare = replying<'prepare'>(async (request) => (await import('./prepare.ts')).prepare(request));
 
 export const ingest = replying<'ingest'>(async (request) => (await import('./ingest.ts')).ingest(request));
 

@@ -195,6 +195,8 @@ export type ExtractResponse = { readonly skipped: { readonly count: number; read
 
 /** Every task of the pool: plain data in, plain data out. */
 export type Tasks = {
+  /** Loads what ingests need, while the first bytes are still on their way. */
+  prepare: { readonly request: { readonly verifies: boolean }; readonly response: undefined };
   ingest: { readonly request: IngestRequest; readonly response: IngestResponse };
   verifySignature: { readonly request: VerifySignatureRequest; readonly response: VerifySignatureResponse };
   inspectSignature: {

@@ -4,7 +4,8 @@ import type { Slots } from '../fetchers/context.ts';
 
 /**
  * Places for transfers: the host's queue outside, the batch's inside. The other way round an idle host would wait behind
- * a busy one. A job that is not begun when the signal is aborted rejects with its reason; the queues are never cleared.
+ * a busy one. What has arrived gives its place up before it is worked off, as long as no more than `jobs` do.
+ * A job that is not begun when the signal is aborted rejects with its reason; the queues are never cleared.
  */
 export function createSlots({ jobs, jobsPerHost }: { readonly jobs: number; readonly jobsPerHost: number }): Slots {
   const batch = new PQueue({ concurrency: jobs });
@@ -23,14 +24,29 @@ export function createSlots({ jobs, jobsPerHost }: { readonly jobs: number; read
     }
   };
 
+  let arrears = 0;
+
   return {
-    run<T>(host: string | undefined, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-      const begin = (): Promise<T> => {
+    async run<T>(host: string | undefined, signal: AbortSignal, work: (arrived: () => void) => Promise<T>): Promise<T> {
+      let done: Promise<T> | undefined;
+      const begin = async (): Promise<void> => {
         signal.throwIfAborted();
-        return work();
+        const arrival = Promise.withResolvers<void>();
+        let isAhead = false;
+        done = work(() => {
+          if (isAhead || arrears >= jobs) return;
+          isAhead = true;
+          arrears += 1;
+          arrival.resolve();
+        }).finally(() => {
+          if (isAhead) arrears -= 1;
+        });
+        await Promise.race([done, arrival.promise]);
       };
-      const inBatch = (): Promise<T> => batch.add(async () => begin());
-      return host === undefined ? inBatch() : atHost(host, inBatch);
+      const inBatch = (): Promise<void> => batch.add(begin);
+      await (host === undefined ? inBatch() : atHost(host, inBatch));
+      if (!done) throw new Error('a place was given, but not used');
+      return done;
     },
   };
 }

@@ -36,8 +36,12 @@ export type FetchContext = {
 };
 
 export type Slots = {
-  /** @param host - `host:port`, or undefined for a local file. Rejects with the signal's reason once it is aborted. */
-  run<T>(host: string | undefined, signal: AbortSignal, work: () => Promise<T>): Promise<T>;
+  /**
+   * @param host - `host:port`, or undefined for a local file. Rejects with the signal's reason once it is aborted.
+   * @param work - calls `arrived` when the network has done its part: the place goes to the next one, unless too many
+   * have arrived and are not worked off.
+   */
+  run<T>(host: string | undefined, signal: AbortSignal, work: (arrived: () => void) => Promise<T>): Promise<T>;
 };
 
 /** One request as a fetcher sees it. */

@@ -35,9 +35,9 @@ export async function fetchRemote(
   if (stored || policy === 'never') return stored;
 
   const { host } = new URL(url);
-  const transfer = await slots.run(host, signal, async () => {
+  const transfer = await slots.run(host, signal, async (arrived) => {
     const claim = await store.tryClaim(url);
-    return claim && bring(context, { ...request, claim }, signal);
+    return claim && bring(context, { ...request, claim, arrived }, signal);
   });
   if (transfer) return settle(context, request, transfer);
 
@@ -46,7 +46,7 @@ export async function fetchRemote(
   await using claim = await store.claim(url, signal);
   const brought = await answer(context, request, signal);
   if (brought) return brought;
-  const own = await slots.run(host, signal, () => bring(context, { ...request, claim }, signal));
+  const own = await slots.run(host, signal, (arrived) => bring(context, { ...request, claim, arrived }, signal));
   return await settle(context, request, own);
 }
 
@@ -59,16 +59,17 @@ type Transfer = { readonly claim: Claim } & (
 /** The part that needs a place among the transfers. */
 async function bring(
   context: FetchContext,
-  request: RemoteRequest & { readonly sinceMs: number; readonly claim: Claim },
+  request: RemoteRequest & { readonly sinceMs: number; readonly claim: Claim; readonly arrived: () => void },
   signal: AbortSignal,
 ): Promise<Transfer> {
-  const { key, url, expected, claim } = request;
+  const { key, url, expected, claim, arrived } = request;
   try {
     const known = await lookUp(context, request, signal);
     if (known && isFresh(context, known, request)) return { kind: 'known', claim, known };
     const signature = context.keystore ? request.signature : undefined;
     const conditions = known && validators(known.record);
-    const received = await receive(context, { key, url, signature, known: conditions, expected }, signal);
+    if (!conditions) context.pool.prepare(signature !== undefined);
+    const received = await receive(context, { key, url, signature, known: conditions, expected, arrived }, signal);
     return { kind: 'received', claim, known, received };
   } catch (error) {
     await claim.release();

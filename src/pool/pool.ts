@@ -31,6 +31,8 @@ export type Pool = AsyncDisposable & {
     request: Tasks[N]['request'],
     transfer?: readonly Transferable[],
   ): Promise<Tasks[N]['response']>;
+  /** A download begins: one more thread, up to all, is started and loads what its ingest will need. */
+  prepare(verifies: boolean): void;
   /** Ends a thread that does not answer; its other tasks reject and a fresh thread takes its place. */
   recycle(threadId: number): Promise<void>;
   /** Ends all threads; tasks under way reject with CANCELLED. */
@@ -46,6 +48,7 @@ const resourceLimits = { maxYoungGenerationSizeMb: 12 };
 export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
   let opening: Promise<Piscina> | undefined;
   let isClosed = false;
+  let prepared = 0;
 
   const attempt = async <N extends TaskName>(
     name: N,
@@ -79,6 +82,11 @@ export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
         if ('image' in request) await rm(request.image, { force: true }); // what the dead worker had begun
         return attempt(name, request, transfer).catch(workerFailed);
       }
+    },
+    prepare(verifies) {
+      if (prepared === workers) return;
+      prepared += 1;
+      attempt('prepare', { verifies }, []).catch(() => undefined); // the ingest itself will tell
     },
     async recycle(threadId) {
       const thread = (await opening)?.threads.find((worker) => worker.threadId === threadId);

@@ -64,3 +64,33 @@ test('what is not begun when the signal is aborted rejects with its reason, and 
   t.deepEqual(reasons, ['Error: broken', 'Error: enough']);
   t.is(await slots.run('a:1', never, () => Promise.resolve(1)), 1);
 });
+
+test('what has arrived gives its place to the next one, as long as no more than the jobs are worked off', async (t) => {
+  const slots = createSlots({ jobs: 2, jobsPerHost: 2 });
+  const begun: number[] = [];
+  const open = Promise.withResolvers<void>();
+  const jobs = [0, 1, 2, 3, 4, 5].map((index) =>
+    slots.run('a:1', never, async (arrived) => {
+      begun.push(index);
+      arrived();
+      arrived();
+      await open.promise;
+      return index;
+    }),
+  );
+  await turn();
+  t.deepEqual(begun, [0, 1, 2, 3], 'two that have arrived, two that keep their places');
+  open.resolve();
+  t.deepEqual(await Promise.all(jobs), [0, 1, 2, 3, 4, 5]);
+});
+
+test('a job that fails after it has arrived still rejects', async (t) => {
+  const slots = createSlots({ jobs: 1, jobsPerHost: 1 });
+  const failing = slots.run('a:1', never, async (arrived) => {
+    arrived();
+    await turn();
+    throw new Error('bad archive');
+  });
+  await t.throwsAsync(failing, { message: 'bad archive' });
+  t.is(await slots.run('a:1', never, () => Promise.resolve(1)), 1);
+});

@@ -10,6 +10,7 @@ test('every task of the pool has its export', (t) => {
     'inspectArchive',
     'inspectKey',
     'inspectSignature',
+    'prepare',
     'reHash',
     'verifySignature',
   ]);
