@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { threadId } from 'node:worker_threads';
 
 import { parseImageId } from '../src/image/image-id.ts';
@@ -24,7 +24,9 @@ export const ingest: Handler<'ingest'> = async (request) => {
   const { limits, shown } = request;
   tell(request, { kind: 'started', threadId });
   await using source = await openSource(request.source, shown);
-  const transfer = createTransfer(source, limits.archiveBytes, await openSignature(request));
+  const sha256 = createHash('sha256');
+  const signature = await openSignature(request, sha256);
+  const transfer = createTransfer(source, limits.archiveBytes, sha256, signature);
   const { compression, tar } = await openArchive(transfer.chunks(), shown);
   const unpacked = await withOutput(request.image, (write) => unpack(request, source, tar, write));
   return { ...unpacked, ...transfer.result(), compression };
@@ -35,31 +37,32 @@ function tell({ source }: IngestRequest, message: FromIngest): void {
 }
 
 /** A bad signature file is known before the first byte of the archive. */
-async function openSignature({ signature, shown, limits }: IngestRequest): Promise<SignatureDigests | undefined> {
+async function openSignature(
+  { signature, shown, limits }: IngestRequest,
+  sha256: Hash,
+): Promise<SignatureDigests | undefined> {
   if (!signature) return undefined;
   const { createSignatureDigests } = await import('./signature-digests.ts'); // loads openpgp
-  return createSignatureDigests(signature, { location: shown, maximum: limits.signatures });
+  return createSignatureDigests(signature, { location: shown, maximum: limits.signatures }, sha256);
 }
 
 /** The bytes as they were transferred, counted and hashed as they pass. */
-function createTransfer(source: Source, maximum: number, signature: SignatureDigests | undefined) {
-  const hash = createHash('sha256');
+function createTransfer(source: Source, maximum: number, sha256: Hash, signature: SignatureDigests | undefined) {
   let archiveBytes = 0;
   return {
     async *chunks(): AsyncGenerator<Uint8Array> {
       for await (const chunk of source.chunks()) {
         archiveBytes += chunk.length;
         if (archiveBytes > maximum) throw overLimit('archive', maximum, 'the archive is too large');
-        hash.update(chunk);
+        sha256.update(chunk);
         signature?.update(chunk);
         yield chunk;
       }
     },
-    result: () => ({
-      digest: `sha256:${hash.digest('hex')}`,
-      archiveBytes,
-      signatureDigests: signature?.digests() ?? [],
-    }),
+    result: () => {
+      const signatureDigests = signature?.digests() ?? []; // first: they continue from the hash that is finished next
+      return { signatureDigests, digest: `sha256:${sha256.digest('hex')}`, archiveBytes };
+    },
   };
 }
 

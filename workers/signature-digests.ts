@@ -13,18 +13,26 @@ export type SignatureDigests = {
 /**
  * One native hash for each algorithm, and for each salt of version 6 signatures.
  *
+ * @param sha256 - a hash that the caller feeds with the same bytes, and that is not finished before digests(): where a
+ * signature needs no other, the bytes are not hashed twice.
  * @throws as readSignatureFile: a bad signature file is known before the first byte of the archive.
  * @see RFC 9580 §5.2.4
  */
-export async function createSignatureDigests(signature: Uint8Array, file: SignatureFile): Promise<SignatureDigests> {
-  return signatureDigests(await readSignatureFile(signature, file));
+export async function createSignatureDigests(
+  signature: Uint8Array,
+  file: SignatureFile,
+  sha256?: Hash,
+): Promise<SignatureDigests> {
+  return signatureDigests(await readSignatureFile(signature, file), sha256);
 }
 
-export function signatureDigests(signatures: readonly DetachedSignature[]): SignatureDigests {
+export function signatureDigests(signatures: readonly DetachedSignature[], sha256?: Hash): SignatureDigests {
+  const lent = sha256 && new Map([[hashKey('sha256', new Uint8Array()), sha256]]);
   const hashes = new Map<string, Hash>();
   for (const { hash, salt } of signatures) {
     const key = hashKey(hash.algorithm, salt);
-    if (hash.algorithm !== undefined && !hashes.has(key)) hashes.set(key, createHash(hash.algorithm).update(salt));
+    if (hash.algorithm !== undefined && !hashes.has(key) && !lent?.has(key))
+      hashes.set(key, createHash(hash.algorithm).update(salt));
   }
   return {
     update(chunk) {
@@ -32,7 +40,8 @@ export function signatureDigests(signatures: readonly DetachedSignature[]): Sign
     },
     digests: () =>
       signatures.map(({ hash, salt, signed }) => {
-        const overFile = hashes.get(hashKey(hash.algorithm, salt));
+        const key = hashKey(hash.algorithm, salt);
+        const overFile = lent?.get(key) ?? hashes.get(key);
         return overFile?.copy().update(signed).update(trailer(signed)).digest() ?? new Uint8Array();
       }),
   };

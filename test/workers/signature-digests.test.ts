@@ -69,3 +69,20 @@ test('what is hashed is file, signed part and trailer', async (t) => {
   const expected = createHash('sha512').update(archive).update(signed).update(trailer).digest();
   t.deepEqual(Buffer.from(digests.digests()[0] ?? []), expected);
 });
+
+test('a hash that is lent gives the same digest as one of its own, and can be finished afterwards', async (t) => {
+  const gpg = await opening;
+  const key = await gpg.createKey();
+  for (const digest of ['SHA256', 'SHA512']) {
+    const signature = await gpg.sign(key, archive, { digest });
+    const lent = createHash('sha256');
+    const [own, lending] = [
+      await createSignatureDigests(signature, file),
+      await createSignatureDigests(signature, file, lent),
+    ];
+    for (const digests of [own, lending]) digests.update(archive);
+    lent.update(archive);
+    t.deepEqual(lending.digests(), own.digests(), digest);
+    t.is(lent.digest('hex'), createHash('sha256').update(archive).digest('hex'));
+  }
+});
