@@ -17,17 +17,31 @@ export async function* gunzip(chunks: AsyncIterable<Uint8Array>, path: string): 
   const input = createLookahead(chunks);
   await input.want(1);
   const { least, most } = outputBytes;
-  const engine = createGunzip({ chunkSize: Math.min(most, Math.max(least, input.held().length * 4)) });
+  const chunkSize = Math.min(most, Math.max(least, input.held().length * 4));
+  const engine = createGunzip({ chunkSize });
   const fed = feed(engine, input.rest(), path);
   fed.catch((error: unknown) => engine.destroy(error instanceof Error ? error : new Error(String(error))));
   try {
-    for await (const chunk of engine) yield chunk as Buffer; // a stream without object mode or encoding
+    for await (const output of engine) {
+      const chunk = output as Buffer<ArrayBuffer>; // a stream without object mode or encoding
+      yield chunk;
+      free(chunk, chunkSize);
+    }
   } catch (error) {
     if (!isFault(error)) throw error;
     const what =
       error.code === 'Z_BUF_ERROR' ? 'its gzip stream is cut short' : `its gzip stream is damaged (${error.message})`;
     throw unreadable(path, what, error);
   }
+}
+
+/**
+ * Gives a used-up output buffer back at once. Left to the garbage collector, they alone would make it run every 64 MB, over
+ * a heap that has nothing else to give.
+ */
+function free({ buffer, byteOffset, byteLength }: Buffer<ArrayBuffer>, chunkSize: number): void {
+  const isUsedUp = byteOffset + byteLength === buffer.byteLength;
+  if (isUsedUp && buffer.byteLength === chunkSize && chunkSize > Buffer.poolSize) buffer.transfer(0);
 }
 
 /** The engine ignores zeros behind the last member, and says so only by leaving them unread. */
