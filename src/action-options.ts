@@ -1,8 +1,9 @@
 import type { PlanOutcome, PlanTotals } from './coordinator/plan-outcome.ts';
 import type { EventSink, Outcome, Totals } from './events.ts';
-import type { PullPolicy } from './fetchers/context.ts';
+import type { Keep, PullPolicy } from './fetchers/context.ts';
 import type { Transport } from './http/types.ts';
 import type { App, ImageType } from './image/apps.ts';
+import type { Digest } from './image/digest.ts';
 import type { ImageId } from './image/image-id.ts';
 import type { Limits, Timeouts } from './image/limits.ts';
 import type { Store } from './store/store.ts';
@@ -37,6 +38,10 @@ export type ActionOptions = {
   readonly withDeps?: boolean;
   /** Default new. */
   readonly pullPolicy?: PullPolicy;
+  /** What is kept of a registry's image: an archive made of it, itself, or (the default) both. */
+  readonly keep?: Keep;
+  /** Platforms that images of registries are brought for: `os/arch[/variant]`; default linux on this processor. */
+  readonly platform?: readonly string[];
   /** Transfers at once, default 16. */
   readonly jobs?: number;
   /** Transfers at once from one host, default 6. */
@@ -101,8 +106,8 @@ export type FetchCall = {
 export type BatchResult = { readonly outcomes: readonly Outcome[]; readonly totals: Totals };
 
 export type Fetcher = AsyncDisposable & {
-  /** From the network or a file into the store. @returns the image ID. @throws ImageError */
-  fetchImage(image: string, call?: FetchCall): Promise<ImageId>;
+  /** From the network or a file into the store. @returns the ID, as findImage. @throws ImageError */
+  fetchImage(image: string, call?: FetchCall): Promise<ImageId | Digest>;
   close(): Promise<void>;
 };
 
@@ -121,8 +126,12 @@ export type PlanCall = {
 };
 
 export type Finder = AsyncDisposable & {
-  /** From the store if it can, else as fetchImage. */
-  findImage(image: string, call?: FetchCall): Promise<ImageId>;
+  /**
+   * From the store if it can, else as fetchImage.
+   *
+   * @returns the image ID; of a registry's image that is kept as it came alone, the digest of its manifest.
+   */
+  findImage(image: string, call?: FetchCall): Promise<ImageId | Digest>;
   /** Never rejects for a failed image; fills `app.imageID` of those that succeeded. Outcomes in the order of the apps. */
   findImages(apps: Iterable<App>, call?: BatchCall): Promise<BatchResult>;
   /** What findImages would do: asks store and network, brings nothing, writes nothing, also where the store could be. */

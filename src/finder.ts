@@ -12,6 +12,7 @@ import { fromErrorData, ImageError } from './errors.ts';
 import type { Outcome, OutcomeStatus } from './events.ts';
 import type { FetchContext } from './fetchers/context.ts';
 import type { App } from './image/apps.ts';
+import { isDigest, type Digest } from './image/digest.ts';
 import { parseImageId, type ImageId } from './image/image-id.ts';
 import { parseReference } from './image/reference.ts';
 import { openContext } from './open-context.ts';
@@ -89,7 +90,7 @@ async function findAll(
     if (index !== undefined) {
       outcomes[index] = outcome;
       const app = all[index];
-      if (app && imageID !== undefined && isThere(status)) app.imageID = parseImageId(imageID);
+      if (app && imageID !== undefined && isThere(status)) app.imageID = parseFoundId(imageID);
     }
     onOutcome?.(outcome);
   };
@@ -103,11 +104,15 @@ async function findAll(
   return { outcomes, totals: { ...totals, images: images + wrong, nodes: nodes + wrong, failed: failed + wrong } };
 }
 
-function imageIdOf(outcome: Outcome | undefined, signal: AbortSignal): ImageId {
+function imageIdOf(outcome: Outcome | undefined, signal: AbortSignal): ImageId | Digest {
   if (outcome?.status === 'cancelled') signal.throwIfAborted();
   if (outcome?.error) throw fromErrorData(outcome.error);
-  if (outcome?.imageID !== undefined && isThere(outcome.status)) return parseImageId(outcome.imageID);
+  if (outcome?.imageID !== undefined && isThere(outcome.status)) return parseFoundId(outcome.imageID);
   throw new ImageError('INTERNAL', 'no outcome', { what: 'no outcome' });
+}
+
+function parseFoundId(text: string): ImageId | Digest {
+  return isDigest(text) ? text : parseImageId(text);
 }
 
 function isThere(status: OutcomeStatus): boolean {

@@ -7,6 +7,7 @@ import type { FetchContext, PullPolicy } from './fetchers/context.ts';
 import { defaultLimits } from './image/limits.ts';
 import { isHttpsAuthentic } from './is-https-authentic.ts';
 import { openClient } from './open-client.ts';
+import { openRegistries } from './open-registries.ts';
 import { openPool } from './pool/pool.ts';
 
 /** What the defaults of ActionOptions say, in one place. */
@@ -24,6 +25,9 @@ export function openContext(options: ActionOptions): FetchContext & { close(): P
   // A transfer that has come leaves its place only once it is ingested: so many sessions may be under way, and a few more.
   const pool = openPool({ workers, sessionsPerWorker: Math.ceil(jobs / workers) + 1 });
 
+  const tally = { requests: 0, retries: 0 };
+  const platform = { platform: process.platform, arch: process.arch };
+
   return {
     store,
     http,
@@ -32,13 +36,14 @@ export function openContext(options: ActionOptions): FetchContext & { close(): P
     policy,
     noCache: options.noCache ?? false,
     weakKeys: insecure.weakKeys ?? false,
+    registries: openRegistries(options, { http, limits, platform, onEvent, tally, nowMs: Date.now }),
     discovery: { allowHttp: insecure.http ?? false, origins: options.discover ?? [] },
     trustKeysFromHTTPS: options.trustKeysFromHTTPS === true && isHttpsAuthentic(insecure),
-    platform: { platform: process.platform, arch: process.arch },
+    platform,
     limits,
     slots: createSlots({ jobs, jobsPerHost: options.jobsPerHost ?? defaults.jobsPerHost }),
     onEvent,
-    tally: { requests: 0, retries: 0 },
+    tally,
     nowMs: Date.now,
     async close() {
       await Promise.all([http.close(), pool.close()]);

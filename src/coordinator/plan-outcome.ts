@@ -1,8 +1,8 @@
 import { toErrorData, type ErrorData } from '../errors.ts';
 import type { Outcome, Totals } from '../events.ts';
+import type { FoundImage } from '../fetchers/found.ts';
 import type { Planned } from '../fetchers/planned.ts';
 import { formatReference } from '../image/reference.ts';
-import type { StoredImage } from '../store/store.ts';
 import type { Node } from './node.ts';
 
 /** `present`: the store has it; `absent`: a fetch would bring it. */
@@ -61,14 +61,15 @@ function outcomeOf(node: Node<Planned>, { idOf, isExplored }: PlanView): Omit<Pl
   };
 }
 
-function imageFacts({ imageId, name, labels, digest, source, verified, latest }: StoredImage) {
+function imageFacts({ imageId, name, labels, digest, source, verified, latest }: FoundImage) {
   const facts = { imageID: imageId, name, labels: Object.fromEntries(labels), digest, source, latest };
   return { ...facts, signedBy: verified || [], bytesToFetch: 0 };
 }
 
-function remoteFacts({ manifest, source, signature, bytesToFetch }: Planned & { readonly status: 'absent' }) {
+function remoteFacts({ manifest, digest, source, signature, bytesToFetch }: Planned & { readonly status: 'absent' }) {
   return {
     ...(manifest && { name: manifest.name, labels: Object.fromEntries(manifest.labels) }),
+    ...(digest !== undefined && { digest }),
     source,
     ...(signature !== undefined && { signature }),
     ...(bytesToFetch !== undefined && { bytesToFetch }),

@@ -3,7 +3,9 @@ import type { EventSink } from '../events.ts';
 import type { Http } from '../http/types.ts';
 import type { NodePlatform } from '../image/default-labels.ts';
 import type { Limits } from '../image/limits.ts';
+import type { GoPlatform } from '../image/platform.ts';
 import type { Pool } from '../pool/pool.ts';
+import type { RegistryClient } from '../registry/client.ts';
 import type { Store } from '../store/store.ts';
 import type { Keystore } from '../verify/keystore.ts';
 
@@ -21,6 +23,7 @@ export type FetchContext = {
   /** What is remembered of URLs is not looked at. */
   readonly noCache: boolean;
   readonly weakKeys: boolean;
+  readonly registries: Registries;
   readonly discovery: Pick<DiscoveryContext, 'allowHttp' | 'origins'>;
   /** Keys that discovery offers over https are trusted without review. */
   readonly trustKeysFromHTTPS: boolean;
@@ -33,6 +36,19 @@ export type FetchContext = {
   /** Counted as they happen; read for the totals of a batch. */
   readonly tally: { requests: number; retries: number };
   readonly nowMs: () => number;
+};
+
+/** What is kept of a registry's image: an archive that it is converted to, itself, or both. */
+export type Keep = 'aci' | 'oci' | 'both';
+
+export type Registries = {
+  /** The one client of all fetches, made when it is first needed. */
+  client(): Promise<RegistryClient>;
+  readonly keep: Keep;
+  /** At least one: those that are brought of every image. The first is the one that is answered with. */
+  readonly platforms: readonly [GoPlatform, ...GoPlatform[]];
+  /** Without it an image for another platform is brought with a warning, where it is the only one there is. */
+  readonly isPlatformAsked: boolean;
 };
 
 export type Slots = {

@@ -1,4 +1,3 @@
-import { ImageError } from '../errors.ts';
 import type { ImageReference } from '../image/reference.ts';
 import { fetchByFile } from './by-file.ts';
 import { findById } from './by-id.ts';
@@ -24,8 +23,8 @@ export async function fetchImage(
     case 'url':
       return fetchByUrl(context, { ...request, reference }, signal);
     case 'registry': {
-      const what = 'registry images';
-      throw new ImageError('INSECURE_REFUSED', 'signatures of registry images are not verified', { what });
+      const { fetchByRegistry } = await import('./by-registry.ts'); // most batches have none
+      return fetchByRegistry(context, { ...request, reference }, signal);
     }
   }
 }

@@ -1,4 +1,5 @@
 import { ImageError } from '../errors.ts';
+import type { Digest } from './digest.ts';
 import type { ImageId } from './image-id.ts';
 import { show } from './show.ts';
 import { checkVolume, type Mount, type Volume } from './volume.ts';
@@ -23,8 +24,8 @@ export type AppInput = {
 };
 
 export type App = AppInput & {
-  /** Filled in by findImages when the image is there. */
-  imageID?: ImageId;
+  /** Filled in by findImages when the image is there; a digest where a registry's image is kept as it came alone. */
+  imageID?: ImageId | Digest;
 };
 
 /** An ordered list of apps, with the mounts and volumes that concern all of them. */

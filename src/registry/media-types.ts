@@ -23,6 +23,12 @@ export const layerTypes: readonly string[] = ['', '+gzip', '+zstd']
   .map((suffix) => ociLayer + suffix)
   .concat(['', '.gzip', '.zstd'].map((suffix) => dockerLayer + suffix));
 
+/** What OCI calls the same config or layer. */
+export function ociType(type: string): string {
+  if (type === configTypes[1]) return configTypes[0] ?? type;
+  return type.startsWith(dockerLayer) ? ociLayer + type.slice(dockerLayer.length).replace('.', '+') : type;
+}
+
 /** A type that says nothing of what a document is. */
 export function isGenericType(type: string): boolean {
   return ['', 'application/json', 'application/octet-stream', 'text/plain'].includes(type);

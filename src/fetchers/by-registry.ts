@@ -1,0 +1,58 @@
+import { ImageError } from '../errors.ts';
+import type { RegistryReference } from '../image/reference.ts';
+import type { FetchContext, FetchRequest } from './context.ts';
+import type { Found } from './found.ts';
+import { answerFromStore } from './registry-known.ts';
+import { pullImage } from './registry-pull.ts';
+import { wantedOfRegistry, type WantedOfRegistry } from './registry-wanted.ts';
+
+/**
+ * An image of a registry, for each platform that is wanted: the store's where the policy allows, else pulled.
+ *
+ * @returns that of the first platform. @see docs/rules.md R
+ */
+export async function fetchByRegistry(
+  context: FetchContext,
+  request: FetchRequest<RegistryReference>,
+  signal: AbortSignal,
+): Promise<Found> {
+  refuseUnverified(context);
+  const [first, ...others] = wantedOfRegistry(context.registries.platforms, request);
+  const found = await fetchWanted(context, first, signal);
+  let { status, bytesDownloaded } = found;
+  for (const wanted of others) {
+    const other = await fetchWanted(context, wanted, signal);
+    if (other.status === 'fetched') status = 'fetched';
+    bytesDownloaded += other.bytesDownloaded;
+  }
+  return { ...found, status, bytesDownloaded };
+}
+
+/** @throws INSECURE_REFUSED while signatures are to be checked. @see docs/rules.md R6 */
+export function refuseUnverified({ keystore }: Pick<FetchContext, 'keystore'>): void {
+  if (!keystore) return;
+  const message =
+    'images of registries come without signatures that could be checked; --insecure-options=image brings them unchecked';
+  throw new ImageError('INSECURE_REFUSED', message, { what: 'an image of a registry, unverified' });
+}
+
+/** Whoever else wants it at the same time: one brings it, all others wait and use it. */
+async function fetchWanted(context: FetchContext, wanted: WantedOfRegistry, signal: AbortSignal): Promise<Found> {
+  const { store, policy, onEvent, nowMs } = context;
+  const sinceMs = nowMs();
+  const stored = await answerFromStore(context, wanted, sinceMs, signal);
+  if (stored) return stored;
+  if (policy === 'never') return notKept(wanted);
+
+  const atOnce = await store.tryClaim(wanted.url);
+  if (!atOnce) onEvent({ type: 'waiting', key: wanted.key, reason: 'it is being fetched already' });
+  await using claim = atOnce ?? (await store.claim(wanted.url, signal));
+  const brought = claim.waited ? await answerFromStore(context, wanted, sinceMs, signal) : undefined;
+  return brought ?? (await pullImage(context, wanted, signal));
+}
+
+/** @throws NOT_IN_STORE, of a reference under the policy `never` */
+export function notKept({ name }: Pick<WantedOfRegistry, 'name'>): never {
+  const message = `the store has nothing that came for ${name}, and the network is not asked`;
+  throw new ImageError('NOT_IN_STORE', message, { asked: name });
+}

@@ -1,0 +1,40 @@
+import { readFile } from 'node:fs/promises';
+
+import { isImageError } from '../errors.ts';
+import { checkDigest } from '../registry/check-digest.ts';
+import { getConfig } from '../registry/documents.ts';
+import type { Descriptor, RegistryDocument } from '../registry/types.ts';
+import type { FetchContext } from './context.ts';
+import { observing } from './observing.ts';
+import type { Pull } from './registry-pull.ts';
+
+/** An image's configuration, out of the store or from the registry. It is kept only with the image. */
+export async function bringConfig(
+  context: FetchContext,
+  { client, resolved, wanted: { key, reference } }: Pull,
+  signal: AbortSignal,
+): Promise<RegistryDocument> {
+  const { config } = resolved;
+  const { slots } = context;
+  const stored = await readConfig(context, config);
+  if (stored) return stored;
+  const observer = observing(context, key);
+  return slots.run(reference.host, signal, () => getConfig(client, reference, config, observer, signal));
+}
+
+async function readConfig({ store, limits }: FetchContext, config: Descriptor): Promise<RegistryDocument | undefined> {
+  const { digest, size, mediaType } = config;
+  if (size > limits.registryConfig || !(await store.hasBlob(digest))) return undefined;
+  try {
+    const bytes = await readFile(store.digestPath(digest));
+    checkDigest(bytes, config);
+    return { bytes, digest, mediaType };
+  } catch (error) {
+    if (isImageError(error) || isNoEntry(error)) return undefined; // what is there is of no use
+    throw error;
+  }
+}
+
+function isNoEntry(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+}

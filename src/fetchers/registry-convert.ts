@@ -1,0 +1,79 @@
+import { rm } from 'node:fs/promises';
+
+import { abortable } from '../pool/abortable.ts';
+import type { RegistryDocument } from '../registry/types.ts';
+import type { StoredImage } from '../store/store.ts';
+import type { ConvertRequest, ConvertResponse } from '../../workers/tasks.ts';
+import type { FetchContext } from './context.ts';
+import { ingestLimits } from './ingest-limits.ts';
+import { isLatest } from './registry-image.ts';
+import { recordOf } from './registry-known.ts';
+import type { Pull } from './registry-pull.ts';
+
+/** Makes an archive of an image, all layers of which are there, and commits it. */
+export async function convertImage(
+  context: FetchContext,
+  pull: Pull,
+  config: RegistryDocument,
+  signal: AbortSignal,
+): Promise<StoredImage> {
+  const { store, onEvent, nowMs } = context;
+  const { wanted, resolved } = pull;
+  const { key, source, url, reference } = wanted;
+  const path = store.temporaryPath();
+  const { imageId, size, manifest, parsed, warnings } = await convert(
+    context,
+    requestOf(context, pull, config, path),
+    signal,
+  );
+  for (const message of warnings) onEvent({ type: 'warning', key, message });
+  onEvent({ type: 'ingested', key, imageID: imageId, size });
+  const { name, labels, dependencies } = parsed;
+  const about = { source, digest: resolved.manifest.digest, latest: isLatest(reference), verified: false } as const;
+  const commit = {
+    path,
+    image: { imageId, name, labels, dependencies, size, ...about, weak: false },
+    manifest,
+    remote: { url, record: recordOf(imageId, resolved.digest, nowMs()) },
+  };
+  return store.commit(commit).catch(async (error: unknown) => {
+    await rm(path, { force: true });
+    throw error;
+  });
+}
+
+/** A conversion cannot be told to stop: what nobody waits for any more is removed when it is done. */
+async function convert({ pool }: FetchContext, request: ConvertRequest, signal: AbortSignal): Promise<ConvertResponse> {
+  const converting = pool.run('convert', request);
+  try {
+    return await abortable(converting, signal);
+  } catch (error) {
+    converting.then(() => rm(request.image, { force: true })).catch(() => undefined); // it has said so already
+    throw error;
+  }
+}
+
+function requestOf(
+  { store, limits }: FetchContext,
+  { wanted: { reference }, resolved }: Pull,
+  config: RegistryDocument,
+  image: string,
+): ConvertRequest {
+  const { host, repository, tag } = reference;
+  const { manifest, indexes, layers } = resolved;
+  const [index] = indexes;
+  return {
+    layers: layers.map(({ digest }) => ({ path: store.digestPath(digest), digest })),
+    config: config.bytes,
+    origin: {
+      host,
+      repository,
+      ...(tag !== undefined && { tag }),
+      configDigest: config.digest,
+      manifestDigest: manifest.digest,
+      ...(index && { indexDigest: index.digest }),
+    },
+    image,
+    limits: ingestLimits(limits),
+  };
+}

@@ -1,0 +1,135 @@
+import { parseDigest, type Digest } from '../image/digest.ts';
+import { runsOn } from '../registry/choose-platform.ts';
+import { currentDigest } from '../registry/documents.ts';
+import type { RegistryImage } from '../store/registry-store.ts';
+import type { StoredImage } from '../store/store.ts';
+import type { FetchContext } from './context.ts';
+import { present, type Found } from './found.ts';
+import { observing } from './observing.ts';
+import { describeRegistryImage } from './registry-image.ts';
+import { isUsable } from './usable.ts';
+import type { WantedOfRegistry } from './registry-wanted.ts';
+
+/** What the store has of a reference. */
+export type KnownOfRegistry = {
+  /** What the reference stood for when it was last asked about. */
+  readonly digest: Digest;
+  readonly checkedAtMs: number;
+  readonly aci: StoredImage | undefined;
+  readonly oci: RegistryImage | undefined;
+};
+
+/** What the store says, asked by itself or, for a tag under the policy `update`, once the registry has not moved it. */
+export async function answerFromStore(
+  context: FetchContext,
+  wanted: WantedOfRegistry,
+  sinceMs: number,
+  signal: AbortSignal,
+): Promise<Found | undefined> {
+  const known = await lookUpKept(context, wanted, sinceMs, signal);
+  if (!known || !(await isCurrent(context, wanted, known, sinceMs, signal))) return undefined;
+  const { store } = context;
+  if (known.aci) store.touch(known.aci.imageId);
+  if (known.oci) store.touchRegistryImage(known.oci.reference);
+  return present(imageOf(context, wanted, known));
+}
+
+/** What is known of a reference, if it is all that is to be kept. */
+export async function lookUpKept(
+  context: FetchContext,
+  wanted: WantedOfRegistry,
+  sinceMs: number,
+  signal: AbortSignal,
+): Promise<KnownOfRegistry | undefined> {
+  const known = await lookUpRegistryImage(context, wanted, signal);
+  if (!known || (context.noCache && known.checkedAtMs < sinceMs)) return undefined;
+  return isAllKept(context, known) ? known : undefined;
+}
+
+/** The archive and the image itself, as far as they are whole; if they differ, what came last. */
+export async function lookUpRegistryImage(
+  context: FetchContext,
+  wanted: WantedOfRegistry,
+  signal: AbortSignal,
+): Promise<KnownOfRegistry | undefined> {
+  const [archive, oci] = await Promise.all([findArchive(context, wanted, signal), findWhole(context, wanted)]);
+  const kept = oci && { digest: (oci.index ?? oci.manifest).digest, checkedAtMs: oci.importedAtMs, oci };
+  if (!archive || !kept) return archive ? { ...archive, oci: undefined } : kept && { ...kept, aci: undefined };
+  if (archive.digest === kept.digest) return { ...archive, oci };
+  return archive.checkedAtMs > kept.checkedAtMs ? { ...archive, oci: undefined } : { ...kept, aci: undefined };
+}
+
+/** Whether the store may answer with what is known; asks the registry, if the policy says so, and notes its answer. */
+async function isCurrent(
+  context: FetchContext,
+  wanted: WantedOfRegistry,
+  known: KnownOfRegistry,
+  sinceMs: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (context.policy !== 'update' || known.checkedAtMs >= sinceMs) return true;
+  if (await isMoved(context, wanted, known, signal)) return false;
+  const { aci, digest } = known;
+  if (aci) await context.store.putRemote(wanted.url, recordOf(aci.imageId, digest, context.nowMs()));
+  return true;
+}
+
+/** Whether a tag stands for something else by now; a digest never does. */
+export async function isMoved(
+  context: FetchContext,
+  { key, reference }: WantedOfRegistry,
+  { digest }: KnownOfRegistry,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { host, tag } = reference;
+  if (reference.digest !== undefined || tag === undefined) return false;
+  const client = await context.registries.client();
+  const observer = observing(context, key);
+  const now = await context.slots.run(host, signal, () => currentDigest(client, reference, tag, observer, signal));
+  return now !== digest;
+}
+
+export function imageOf({ registries }: FetchContext, { reference }: WantedOfRegistry, { aci, oci }: KnownOfRegistry) {
+  const image = registries.keep === 'oci' || !aci ? oci && describeRegistryImage(reference, oci) : aci;
+  if (!image) throw new Error('something is known of the image, but neither form of it');
+  return image;
+}
+
+/** What is remembered of a reference: its digest takes the place of the ETag. */
+export function recordOf(imageId: StoredImage['imageId'], digest: Digest, checkedAtMs: number) {
+  return { imageId, etag: digest, maxAgeMs: 0, checkedAtMs };
+}
+
+/** Where the network is not asked, either form will do. */
+function isAllKept({ registries, policy }: FetchContext, { aci, oci }: KnownOfRegistry): boolean {
+  switch (registries.keep) {
+    case 'aci':
+      return aci !== undefined;
+    case 'oci':
+      return oci !== undefined;
+    case 'both':
+      return policy === 'never' || (aci !== undefined && oci !== undefined);
+  }
+}
+
+async function findArchive(context: FetchContext, { url }: WantedOfRegistry, signal: AbortSignal) {
+  const record = await context.store.getRemote(url);
+  const aci = record && (await context.store.getImage(record.imageId));
+  if (!aci || !(await isUsable(context, aci, signal))) return undefined;
+  return { aci, digest: parseDigest(record.etag ?? ''), checkedAtMs: record.checkedAtMs };
+}
+
+/** The image of the reference, or one for the right platform that came out of the same index. */
+async function findWhole(
+  { store, registries }: FetchContext,
+  { name, platform }: WantedOfRegistry,
+): Promise<RegistryImage | undefined> {
+  const named = await store.findRegistryImage(name);
+  if (!named) return undefined;
+  const isOnly = named.index === undefined && !registries.isPlatformAsked;
+  const siblings = named.index && !isOnly ? await store.registryImagesOf(named.index.digest) : [];
+  const image = [named, ...siblings].find((one) => isOnly || runsOn(one.platform, platform));
+  if (!image) return undefined;
+  for (const digest of image.blobs) if (!(await store.hasBlob(digest))) return undefined;
+  return image;
+}

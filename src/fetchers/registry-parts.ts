@@ -1,0 +1,67 @@
+import { hasCode, ImageError } from '../errors.ts';
+import { toAppcPlatform, type GoPlatform } from '../image/platform.ts';
+import { platformMissing, runsOn } from '../registry/choose-platform.ts';
+import { parseConfigFacts } from '../registry/config-facts.ts';
+import type { RegistryDocument } from '../registry/types.ts';
+import type { FetchContext } from './context.ts';
+import { bringBlob } from './registry-blob.ts';
+import { bringConfig } from './registry-config.ts';
+import { transferProgress } from './registry-progress.ts';
+import type { Pull } from './registry-pull.ts';
+
+export type Parts = {
+  readonly config: RegistryDocument;
+  readonly platform: GoPlatform;
+  readonly bytesDownloaded: number;
+};
+
+/** Brings configuration and layers, as far as the store lacks them, the largest first. When one fails the others stop. */
+export async function bringParts(context: FetchContext, pull: Pull, signal: AbortSignal): Promise<Parts> {
+  const stop = new AbortController();
+  const either = AbortSignal.any([signal, stop.signal]);
+  const layers = [...new Map(pull.resolved.layers.map((layer) => [layer.digest, layer])).values()];
+  const progress = transferProgress(context, pull);
+
+  const config = bringConfig(context, pull, either).then((document) => ({
+    config: document,
+    platform: checkedPlatform(context, pull, document.bytes),
+  }));
+  const blobs = layers
+    .toSorted((one, other) => other.size - one.size)
+    .map((blob) => bringBlob(context, { pull, blob, progress }, either));
+  const work = [config, ...blobs];
+  for (const part of work) part.catch((error: unknown) => stop.abort(error));
+  await Promise.allSettled(work);
+  either.throwIfAborted();
+  progress.end();
+  const { bytes } = progress;
+  return { ...(await config), bytesDownloaded: bytes + pull.resolved.manifest.bytes.byteLength };
+}
+
+/** @throws PLATFORM_MISSING, MANIFEST_INVALID */
+function checkedPlatform(
+  { registries, onEvent }: FetchContext,
+  { wanted, resolved }: Pull,
+  config: Uint8Array,
+): GoPlatform {
+  const { platform } = parseConfigFacts(config, resolved.layers.length);
+  if (platform.os === '') return platform;
+  if (!runsOn(platform, wanted.platform)) {
+    const error = platformMissing(wanted.platform, [platform]);
+    if (registries.isPlatformAsked || resolved.indexes.length > 0) throw error;
+    onEvent({ type: 'warning', key: wanted.key, message: error.message });
+  }
+  if (registries.keep !== 'oci') convertible(platform);
+  return platform;
+}
+
+/** Better said before layers are brought than after. */
+function convertible(platform: GoPlatform): void {
+  try {
+    toAppcPlatform(platform);
+  } catch (error) {
+    if (!hasCode(error, 'PLATFORM_MISSING')) throw error;
+    const message = `${error.message}; it can be kept as it is, with --keep=oci`;
+    throw new ImageError('PLATFORM_MISSING', message, error.details);
+  }
+}

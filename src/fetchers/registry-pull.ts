@@ -1,0 +1,62 @@
+import { hasCode } from '../errors.ts';
+import { resolveImage, type ResolvedImage } from '../registry/resolve.ts';
+import type { RegistryClient } from '../registry/client.ts';
+import type { StoredImage } from '../store/store.ts';
+import type { FetchContext } from './context.ts';
+import type { Found } from './found.ts';
+import { observing } from './observing.ts';
+import { convertImage } from './registry-convert.ts';
+import { describeRegistryImage } from './registry-image.ts';
+import { keepImage } from './registry-keep.ts';
+import { bringParts } from './registry-parts.ts';
+import { lookUpRegistryImage } from './registry-known.ts';
+import type { WantedOfRegistry } from './registry-wanted.ts';
+
+/** An image that is being brought. */
+export type Pull = {
+  readonly wanted: WantedOfRegistry;
+  readonly client: RegistryClient;
+  readonly resolved: ResolvedImage;
+};
+
+/**
+ * Brings what is missing of an image, and commits it in the forms that are to be kept; the caller holds the claim of its
+ * reference. Nothing is listed before all of it has been verified and, where it is, converted.
+ */
+export async function pullImage(context: FetchContext, wanted: WantedOfRegistry, signal: AbortSignal): Promise<Found> {
+  const { platform, reference, key } = wanted;
+  const client = await context.registries.client();
+  const about = { platform, observer: observing(context, key) };
+  const resolved = await context.slots.run(reference.host, signal, () =>
+    resolveImage(client, reference, about, signal),
+  );
+  const known = await lookUpRegistryImage(context, wanted, signal);
+  const aci = known?.digest === resolved.digest ? known.aci : undefined;
+  const pull = { wanted, client, resolved };
+  try {
+    return await bring(context, pull, aci, signal);
+  } catch (error) {
+    if (signal.aborted || !isGone(error)) throw error;
+    return bring(context, pull, aci, signal); // another tool, or a collection, has taken a blob away meanwhile
+  }
+}
+
+/** @param aci - what the same image had been converted to before. */
+async function bring(
+  context: FetchContext,
+  pull: Pull,
+  aci: StoredImage | undefined,
+  signal: AbortSignal,
+): Promise<Found> {
+  const { keep } = context.registries;
+  const { config, platform, bytesDownloaded } = await bringParts(context, pull, signal);
+  const archive = keep === 'oci' ? undefined : (aci ?? (await convertImage(context, pull, config, signal)));
+  const kept = keep === 'aci' ? undefined : await keepImage(context, pull, { config, platform, archive }, signal);
+  const image = archive ?? (kept && describeRegistryImage(pull.wanted.reference, kept));
+  if (!image) throw new Error('an image was kept in no form');
+  return { status: 'fetched', image, bytesDownloaded };
+}
+
+function isGone(error: unknown): boolean {
+  return hasCode(error, 'STORE_CORRUPT') || hasCode(error, 'FILE_NOT_FOUND');
+}

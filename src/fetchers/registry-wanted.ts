@@ -1,0 +1,30 @@
+import type { GoPlatform } from '../image/platform.ts';
+import { formatReference, type RegistryReference } from '../image/reference.ts';
+import type { FetchRequest } from './context.ts';
+
+/** An image of a registry for one platform. */
+export type WantedOfRegistry = Pick<FetchRequest<RegistryReference>, 'key' | 'reference'> & {
+  readonly platform: GoPlatform;
+  /** `docker://docker.io/library/busybox:1`: where it comes from, for people. */
+  readonly source: string;
+  /** The same and the platform: what is remembered goes by it. */
+  readonly url: string;
+  /** The name in the store and for other tools: `docker.io/library/busybox:1`. */
+  readonly name: string;
+  /** It is wanted beside the same for another platform, and so its name has to be one of its own. */
+  readonly isFurther: boolean;
+};
+
+export function wantedOfRegistry(
+  [first, ...others]: readonly [GoPlatform, ...GoPlatform[]],
+  { key, reference }: FetchRequest<RegistryReference>,
+): readonly [WantedOfRegistry, ...WantedOfRegistry[]] {
+  const source = formatReference(reference);
+  const about = { key, reference, source, name: source.slice('docker://'.length) };
+  const wanted = (platform: GoPlatform, isFurther: boolean): WantedOfRegistry => {
+    const { os, architecture, variant } = platform;
+    const url = `${source}#${[os, architecture, variant].filter(Boolean).join('/')}`;
+    return { ...about, platform, url, isFurther };
+  };
+  return [wanted(first, false), ...others.map((platform) => wanted(platform, true))];
+}

@@ -1,0 +1,81 @@
+import { createHash } from 'node:crypto';
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
+
+import test, { type ExecutionContext } from 'ava';
+
+import { startDockerRegistry, writeLayout } from '../helpers/docker-registry.ts';
+import { layerOf } from '../helpers/registry-fetching.ts';
+import { runHere } from '../helpers/run-here.ts';
+import { temporaryDirectory } from '../helpers/stored.ts';
+
+const run = promisify(execFile);
+
+type Result = {
+  readonly images: readonly { readonly status: string; readonly imageID: string; readonly digest: string }[];
+  readonly totals: { readonly requests: number; readonly bytesDownloaded: number };
+};
+
+/** Debian's registry with an image for two processors, and longshore with a store; undefined where it cannot be had. */
+async function pushed(t: ExecutionContext, ...options: readonly string[]) {
+  const registry = await startDockerRegistry(t);
+  if (!registry) return undefined;
+  const directory = await temporaryDirectory(t);
+  const tar = await layerOf({ 'etc/hostname': 'a'.repeat(200_000) });
+  const diffId = `sha256:${createHash('sha256').update(tar).digest('hex')}`;
+  const layout = join(directory, 'layout');
+  const top = await writeLayout(layout, ['amd64', 'arm64'], gzipSync(tar), diffId);
+  await registry.push(layout, 'team/app:1', '--all', ...options);
+  const store = join(directory, 'store');
+  const environment = {
+    HOME: directory,
+    LONGSHORE_SYSTEM_CONFIG: join(directory, 'system'),
+    LONGSHORE_LOCAL_CONFIG: join(directory, 'local'),
+    LONGSHORE_INSECURE_OPTIONS: 'image',
+    LONGSHORE_PROGRESS: 'none',
+    LONGSHORE_DIR: store,
+  };
+  return {
+    top,
+    store,
+    name: `${registry.host}/team/app:1`,
+    longshore: (...args: readonly string[]) => runHere(args, environment),
+    fetchJson: async (...args: readonly string[]) => {
+      const { code, stdout } = await runHere(['fetch', '--output=json', ...args], environment);
+      t.is(code, 0);
+      return JSON.parse(stdout) as Result;
+    },
+  };
+}
+
+test('what skopeo pushed is fetched as an archive and kept for skopeo to read, and the second time is there', async (t) => {
+  const fixture = await pushed(t);
+  if (!fixture) return;
+  const { name, store, top, longshore, fetchJson } = fixture;
+  const first = await longshore('fetch', '--full', `docker://${name}`);
+  t.is(first.code, 0);
+  t.regex(first.stdout, /^sha512-[0-9a-f]{128}\n$/);
+
+  const inspected = JSON.parse((await run('skopeo', ['inspect', `oci:${store}:${name}`])).stdout) as unknown;
+  t.like(inspected, { Os: 'linux', Architecture: process.arch === 'arm64' ? 'arm64' : 'amd64' });
+  const copy = ['copy', '--insecure-policy', `oci:${store}:${name}`, `oci:${store}-copy:app`];
+  await t.notThrowsAsync(run('skopeo', copy));
+  t.regex((await longshore('image', 'list', '--full')).stdout, new RegExp(first.stdout.trim()));
+
+  const { images, totals } = await fetchJson(`docker://${name}`);
+  t.like(images[0], { status: 'present', imageID: first.stdout.trim() });
+  t.deepEqual([totals.requests, totals.bytesDownloaded], [0, 0]);
+  const { images: pinned } = await fetchJson(`docker://${name.replace(/:1$/, '')}@${top.digest}`);
+  t.is(pinned[0]?.status, 'fetched');
+});
+
+test('a docker manifest is kept as it came, and beside it one that skopeo can read', async (t) => {
+  const fixture = await pushed(t, '--format', 'v2s2');
+  if (!fixture) return;
+  const { name, store, fetchJson } = fixture;
+  await fetchJson(`docker://${name}`);
+  const inspected = JSON.parse((await run('skopeo', ['inspect', '--raw', `oci:${store}:${name}`])).stdout) as unknown;
+  t.like(inspected, { mediaType: 'application/vnd.oci.image.manifest.v1+json' });
+});
