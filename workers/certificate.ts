@@ -2,8 +2,11 @@ import { createHash } from 'node:crypto';
 
 import { ImageError, isImageError } from '../src/errors.ts';
 import { show } from '../src/image/show.ts';
+import { lazy } from './lazy.ts';
 import type { Key } from './openpgp.ts';
 import type { TrustedKey, VerifySignatureResponse } from './tasks.ts';
+
+const openpgpModule = lazy(() => import('./openpgp.ts'));
 
 /**
  * The first certificate of a file, armored or binary.
@@ -12,7 +15,7 @@ import type { TrustedKey, VerifySignatureResponse } from './tasks.ts';
  * @see docs/rules.md S2
  */
 export async function readPublicCertificate(bytes: Uint8Array, location: string): Promise<Key> {
-  const { readCertificate } = await import('./openpgp.ts');
+  const { readCertificate } = await openpgpModule();
   const key = await readCertificate(bytes).catch((error: unknown) => {
     const why = show(error instanceof Error ? error.message : String(error));
     throw new ImageError(

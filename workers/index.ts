@@ -1,33 +1,41 @@
 import { enableCompileCache } from 'node:module';
 
+import { lazy } from './lazy.ts';
 import { replying } from './reply.ts';
 
 enableCompileCache(); // of this thread: the main one's does not reach here
 
 // One export for each task of the pool. Each loads its own module: a worker that never verifies never loads openpgp.
 
-export const prepare = replying<'prepare'>(async (request) => (await import('./prepare.ts')).prepare(request));
+const prepareModule = lazy(() => import('./prepare.ts'));
+export const prepare = replying<'prepare'>(async (request) => (await prepareModule()).prepare(request));
 
-export const ingest = replying<'ingest'>(async (request) => (await import('./ingest.ts')).ingest(request));
+const ingestModule = lazy(() => import('./ingest.ts'));
+export const ingest = replying<'ingest'>(async (request) => (await ingestModule()).ingest(request));
 
+const inspectArchiveModule = lazy(() => import('./inspect-archive.ts'));
 export const inspectArchive = replying<'inspectArchive'>(async (request) =>
-  (await import('./inspect-archive.ts')).inspectArchive(request),
+  (await inspectArchiveModule()).inspectArchive(request),
 );
 
-export const extract = replying<'extract'>(async (request) => (await import('./extract.ts')).extract(request));
+const extractModule = lazy(() => import('./extract.ts'));
+export const extract = replying<'extract'>(async (request) => (await extractModule()).extract(request));
 
-export const convert = replying<'convert'>(async (request) => (await import('./convert/convert.ts')).convert(request));
+const convertModule = lazy(() => import('./convert/convert.ts'));
+export const convert = replying<'convert'>(async (request) => (await convertModule()).convert(request));
 
-export const reHash = replying<'reHash'>(async (request) => (await import('./re-hash.ts')).reHash(request));
+const reHashModule = lazy(() => import('./re-hash.ts'));
+export const reHash = replying<'reHash'>(async (request) => (await reHashModule()).reHash(request));
 
+const verifySignatureModule = lazy(() => import('./verify-signature.ts'));
 export const verifySignature = replying<'verifySignature'>(async (request) =>
-  (await import('./verify-signature.ts')).verifySignature(request),
+  (await verifySignatureModule()).verifySignature(request),
 );
 
+const inspectSignatureModule = lazy(() => import('./inspect-signature.ts'));
 export const inspectSignature = replying<'inspectSignature'>(async (request) =>
-  (await import('./inspect-signature.ts')).inspectSignature(request),
+  (await inspectSignatureModule()).inspectSignature(request),
 );
 
-export const inspectKey = replying<'inspectKey'>(async (request) =>
-  (await import('./inspect-key.ts')).inspectKey(request),
-);
+const inspectKeyModule = lazy(() => import('./inspect-key.ts'));
+export const inspectKey = replying<'inspectKey'>(async (request) => (await inspectKeyModule()).inspectKey(request));

@@ -4,12 +4,15 @@ import { threadId } from 'node:worker_threads';
 import { parseImageId } from '../src/image/image-id.ts';
 import { parseManifest, type ImageManifest } from '../src/image/manifest.ts';
 import { openArchive } from './decompress/open-archive.ts';
+import { lazy } from './lazy.ts';
 import { withOutput } from './output.ts';
 import type { SignatureDigests } from './signature-digests.ts';
 import { openSource, type Source } from './source.ts';
 import { overLimit } from './tar/refuse.ts';
 import { createArchiveChecker } from './tar/tar-checker.ts';
 import type { FromIngest, Handler, IngestRequest } from './tasks.ts';
+
+const signatureDigestsModule = lazy(() => import('./signature-digests.ts')); // loads openpgp
 
 type ParsedManifest = { readonly manifest: ImageManifest; readonly text: string };
 
@@ -42,7 +45,7 @@ async function openSignature(
   sha256: Hash,
 ): Promise<SignatureDigests | undefined> {
   if (!signature) return undefined;
-  const { createSignatureDigests } = await import('./signature-digests.ts'); // loads openpgp
+  const { createSignatureDigests } = await signatureDigestsModule();
   return createSignatureDigests(signature, { location: shown, maximum: limits.signatures }, sha256);
 }
 

@@ -1,3 +1,4 @@
+import { lazy } from './lazy.ts';
 import type { SignaturePacket } from './openpgp.ts';
 import { splitSignatureFile, type SignatureFile } from './signature-packets.ts';
 import { isWellFormed } from './signature-structure.ts';
@@ -38,6 +39,8 @@ const hashes: ReadonlyMap<number, SignatureHash> = new Map([
   [14, { name: 'SHA3-512', algorithm: 'sha3-512', bytes: 64, salt: 32 }],
 ]);
 
+const openpgpModule = lazy(() => import('./openpgp.ts'));
+
 const versions = [4, 6];
 const binaryDocument = 0x00;
 const textDocument = 0x01;
@@ -51,7 +54,7 @@ const textDocument = 0x01;
  */
 export async function readSignatureFile(bytes: Uint8Array, file: SignatureFile): Promise<readonly DetachedSignature[]> {
   const packets = splitSignatureFile(bytes, file);
-  const { readSignaturePacket } = await import('./openpgp.ts');
+  const { readSignaturePacket } = await openpgpModule();
   const signatures: DetachedSignature[] = [];
   for (const { bytes: packetBytes, body } of packets) {
     if (!versions.includes(body[0] ?? 0)) continue;

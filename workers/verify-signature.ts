@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { ImageError } from '../src/errors.ts';
 import { show } from '../src/image/show.ts';
 import { readTrusted, type Trusted } from './certificate.ts';
+import { lazy } from './lazy.ts';
 import type { Key } from './openpgp.ts';
 import { signatureDigests } from './signature-digests.ts';
 import { readSignatureFile, type DetachedSignature } from './signature-file.ts';
@@ -44,6 +45,8 @@ export async function verifySignature(request: VerifySignatureRequest): Promise<
 type Good = { readonly certificate: Key; readonly weak: boolean };
 type Outcome = (Good & { readonly kind: 'good' }) | Exclude<Verdict, { kind: 'good' }>;
 
+const verdictModule = lazy(() => import('./signature-verdict.ts'));
+
 /** The best that any of the keys it names says of a signature; undefined when none of them is trusted. */
 async function judgeSignature(
   signature: DetachedSignature,
@@ -51,7 +54,7 @@ async function judgeSignature(
   trusted: Trusted,
   { nowMs, location, weakKeys }: VerifySignatureRequest,
 ): Promise<Outcome | undefined> {
-  const { judge } = await import('./signature-verdict.ts');
+  const { judge } = await verdictModule();
   let worst: Outcome | undefined;
   for (const candidate of candidatesFor(signature, trusted)) {
     const verdict = await judge({ signature, digest, candidate, nowMs, location }, weakKeys);

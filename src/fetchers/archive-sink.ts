@@ -3,6 +3,7 @@ import type { Pool } from '../pool/pool.ts';
 import { startSession, type Session } from '../pool/session.ts';
 import type { Store } from '../store/store.ts';
 import type { IngestRequest, IngestResponse } from '../../workers/tasks.ts';
+import { createSmallBody, type SmallBody } from './small-body.ts';
 
 /** A body up to this size stays in memory: to fetch it once more costs no more than to keep track of it. */
 const smallBytes = 64 * 1024;
@@ -41,10 +42,8 @@ export async function openArchiveSink(
   const partial = await store.openPartial(url);
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => undefined); // a download that ends first never looks at it
-  let small: Uint8Array[] | undefined;
+  let small: SmallBody | undefined;
   let session: Session | undefined;
-
-  const smallTotal = (): number => small?.reduce((sum, chunk) => sum + chunk.byteLength, 0) ?? 0;
 
   const endSession = async (): Promise<void> => {
     const ending = session;
@@ -63,7 +62,7 @@ export async function openArchiveSink(
   return {
     failed: failed.promise,
     get bytes() {
-      return small ? smallTotal() : partial.bytes;
+      return small?.bytes ?? partial.bytes;
     },
     get validator() {
       return small ? undefined : partial.validator;
@@ -77,14 +76,14 @@ export async function openArchiveSink(
 
     async restart(about) {
       await endSession();
-      const inMemory = !onDisk && about.total !== undefined && about.total <= smallBytes;
-      if (!inMemory) await partial.restart(about);
+      const { total } = about;
+      small = !onDisk && total !== undefined && total <= smallBytes ? createSmallBody(total) : undefined;
+      if (!small) await partial.restart(about);
       else if (partial.bytes > 0) await partial.discard();
-      small = inMemory ? [] : undefined;
     },
     async append(chunks) {
       if (small) {
-        small.push(...chunks);
+        small.append(chunks);
         return;
       }
       await partial.append(chunks);
@@ -93,8 +92,9 @@ export async function openArchiveSink(
     },
     async finish() {
       if (small) {
-        const bytes = Buffer.concat(small);
-        return pool.run('ingest', { ...ingest(), source: { kind: 'bytes', bytes } });
+        const body = small;
+        const source = { kind: 'bytes', bytes: body.content() } as const;
+        return pool.run('ingest', { ...ingest(), source }).finally(() => body.free());
       }
       const following = session ?? start();
       following.complete(partial.bytes);

@@ -10,6 +10,9 @@ const restBytes = 64 * 1024;
 const restMs = 250;
 const windowMs = 5000;
 
+/** Why an exchange ends when its use has ended; an abort without a reason makes one, with a stack, each time. */
+const over = new Error('the exchange is over');
+
 /**
  * One request and its answer, which lives as long as `use` runs; its body fails with STALLED when it does not keep pace.
  *
@@ -48,15 +51,21 @@ async function finish(
   body: AsyncIterable<Uint8Array>,
   exchange: AbortController,
 ): Promise<void> {
-  const timer = setTimeout(() => exchange.abort(), restMs);
+  const isSmall = (contentLength(headers) ?? Infinity) <= restBytes;
+  if (isSmall && (await isReadOut(body, exchange))) return;
+  exchange.abort(over);
+}
+
+/** Whether nothing of it is left. */
+async function isReadOut(body: AsyncIterable<Uint8Array>, exchange: AbortController): Promise<boolean> {
+  const timer = setTimeout(() => exchange.abort(over), restMs);
   try {
-    const isSmall = (contentLength(headers) ?? Infinity) <= restBytes;
     const rest = body[Symbol.asyncIterator]();
-    while (isSmall && !(await rest.next()).done);
+    while (!(await rest.next()).done);
+    return true;
   } catch {
-    // an answer that is not wanted may fail
+    return false; // an answer that is not wanted may fail
   } finally {
     clearTimeout(timer);
-    exchange.abort(); // nothing, if it has come to its end
   }
 }

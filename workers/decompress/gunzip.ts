@@ -1,4 +1,4 @@
-import { createGunzip, type Gunzip } from 'node:zlib';
+import { createGunzip, gunzipSync, type Gunzip } from 'node:zlib';
 
 import { createLookahead } from './lookahead.ts';
 import { unreadable } from './unreadable.ts';
@@ -6,8 +6,12 @@ import { unreadable } from './unreadable.ts';
 /** Large pieces take half the processor time of zlib's default; a small file does not pay for a large buffer. */
 const outputBytes = { least: 16 * 1024, most: 256 * 1024 };
 
+/** A file up to this size is inflated in one step: a stream for it would cost ten times what its bytes do. */
+const smallBytes = { packed: 64 * 1024, unpacked: 1024 * 1024 };
+
 /**
- * Inflates a gzip file of one or more members; done with a chunk before it asks for the next.
+ * Inflates a gzip file of one or more members; done with a chunk before it asks for the next. What it yields is valid until
+ * the next one is asked for.
  *
  * @param path - shown in errors.
  * @throws ARCHIVE_UNREADABLE for a stream that is damaged, cut short, or followed by anything; what `chunks` throws.
@@ -15,9 +19,14 @@ const outputBytes = { least: 16 * 1024, most: 256 * 1024 };
  */
 export async function* gunzip(chunks: AsyncIterable<Uint8Array>, path: string): AsyncGenerator<Uint8Array> {
   const input = createLookahead(chunks);
-  await input.want(1);
-  const { least, most } = outputBytes;
-  const chunkSize = Math.min(most, Math.max(least, input.held().length * 4));
+  await input.want(smallBytes.packed + 1);
+  const whole = input.held().length <= smallBytes.packed && inflateWhole(input.held(), path);
+  if (whole) {
+    yield whole;
+    free(whole);
+    return;
+  }
+  const chunkSize = chunkSizeFor(input.held());
   const engine = createGunzip({ chunkSize });
   const fed = feed(engine, input.rest(), path);
   fed.catch((error: unknown) => engine.destroy(error instanceof Error ? error : new Error(String(error))));
@@ -25,23 +34,46 @@ export async function* gunzip(chunks: AsyncIterable<Uint8Array>, path: string): 
     for await (const output of engine) {
       const chunk = output as Buffer<ArrayBuffer>; // a stream without object mode or encoding
       yield chunk;
-      free(chunk, chunkSize);
+      if (isUsedUp(chunk, chunkSize)) free(chunk);
     }
   } catch (error) {
-    if (!isFault(error)) throw error;
-    const what =
-      error.code === 'Z_BUF_ERROR' ? 'its gzip stream is cut short' : `its gzip stream is damaged (${error.message})`;
-    throw unreadable(path, what, error);
+    throw isFault(error) ? damaged(path, error) : error;
   }
 }
 
+/** @returns undefined for what grows too large for one step. */
+function inflateWhole(packed: Buffer, path: string): Buffer<ArrayBuffer> | undefined {
+  try {
+    const options = { chunkSize: chunkSizeFor(packed), maxOutputLength: smallBytes.unpacked, info: true };
+    // With `info` the engine comes along, which the types do not know: it tells how much it has read.
+    const { buffer, engine } = gunzipSync(packed, options) as unknown as Inflated;
+    if (engine.bytesWritten !== packed.length) throw trailing(path);
+    return buffer;
+  } catch (error) {
+    if (isFault(error)) throw damaged(path, error);
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+type Inflated = { readonly buffer: Buffer<ArrayBuffer>; readonly engine: { readonly bytesWritten: number } };
+
+function chunkSizeFor(held: Buffer): number {
+  const { least, most } = outputBytes;
+  return Math.min(most, Math.max(least, held.length * 4));
+}
+
+/** The engine keeps on filling a buffer until it is full. */
+function isUsedUp({ buffer, byteOffset, byteLength }: Buffer<ArrayBuffer>, chunkSize: number): boolean {
+  return buffer.byteLength === chunkSize && byteOffset + byteLength === chunkSize;
+}
+
 /**
- * Gives a used-up output buffer back at once. Left to the garbage collector, they alone would make it run every 64 MB, over
+ * Gives an output buffer back at once. Left to the garbage collector, they alone would make it run every 64 MB, over
  * a heap that has nothing else to give.
  */
-function free({ buffer, byteOffset, byteLength }: Buffer<ArrayBuffer>, chunkSize: number): void {
-  const isUsedUp = byteOffset + byteLength === buffer.byteLength;
-  if (isUsedUp && buffer.byteLength === chunkSize && chunkSize > Buffer.poolSize) buffer.transfer(0);
+function free({ buffer }: Buffer<ArrayBuffer>): void {
+  if (buffer.byteLength !== Buffer.poolSize) buffer.transfer(0); // the pool is shared with others
 }
 
 /** The engine ignores zeros behind the last member, and says so only by leaving them unread. */
@@ -50,7 +82,7 @@ async function feed(engine: Gunzip, chunks: AsyncIterable<Uint8Array>, path: str
   for await (const chunk of chunks) {
     await write(engine, chunk);
     fed += chunk.length;
-    if (engine.bytesWritten !== fed) throw unreadable(path, 'there is something behind its gzip stream');
+    if (engine.bytesWritten !== fed) throw trailing(path);
   }
   engine.end();
 }
@@ -69,4 +101,14 @@ const faults: ReadonlySet<unknown> = new Set(['Z_DATA_ERROR', 'Z_BUF_ERROR', 'Z_
 
 function isFault(error: unknown): error is Error & { readonly code: string } {
   return error instanceof Error && 'code' in error && faults.has(error.code);
+}
+
+function trailing(path: string): Error {
+  return unreadable(path, 'there is something behind its gzip stream');
+}
+
+function damaged(path: string, error: Error & { readonly code: string }): Error {
+  const what =
+    error.code === 'Z_BUF_ERROR' ? 'its gzip stream is cut short' : `its gzip stream is damaged (${error.message})`;
+  return unreadable(path, what, error);
 }

@@ -1,4 +1,5 @@
 import { ImageError } from '../../src/errors.ts';
+import { lazy } from '../lazy.ts';
 import { createLookahead } from './lookahead.ts';
 import { sniff, sniffBytes, type Compression } from './sniff.ts';
 import { unreadable } from './unreadable.ts';
@@ -46,7 +47,11 @@ async function* unpack(
   yield* output.rest();
 }
 
-/** Imported when needed: most images are gzip, and a worker should start quickly. */
+// Loaded when needed: most images are gzip, and a worker should start quickly.
+const gunzipModule = lazy(() => import('./gunzip.ts'));
+const bunzipModule = lazy(() => import('./bunzip.ts'));
+const unxzModule = lazy(() => import('./unxz.ts'));
+
 async function decompress(
   chunks: AsyncIterable<Uint8Array>,
   compression: Compression,
@@ -54,11 +59,11 @@ async function decompress(
 ): Promise<AsyncIterable<Uint8Array>> {
   switch (compression) {
     case 'gzip':
-      return (await import('./gunzip.ts')).gunzip(chunks, path);
+      return (await gunzipModule()).gunzip(chunks, path);
     case 'bzip2':
-      return (await import('./bunzip.ts')).bunzip(chunks, path);
+      return (await bunzipModule()).bunzip(chunks, path);
     case 'xz':
-      return (await import('./unxz.ts')).unxz(chunks, path);
+      return (await unxzModule()).unxz(chunks, path);
   }
 }
 

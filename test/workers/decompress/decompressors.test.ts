@@ -36,7 +36,8 @@ async function* chunked(bytes: Uint8Array, cuts: readonly number[]): AsyncGenera
 }
 
 async function unpackAll(unpack: Decompressor, packed: Uint8Array, cuts: readonly number[] = []): Promise<Buffer> {
-  return Buffer.concat(await Array.fromAsync(unpack(chunked(packed, cuts), 'an archive')));
+  const pieces = await Array.fromAsync(unpack(chunked(packed, cuts), 'an archive'), (piece) => Buffer.from(piece));
+  return Buffer.concat(pieces);
 }
 
 async function refusal(unpack: Decompressor, packed: Uint8Array, cuts: readonly number[] = []): Promise<string> {
