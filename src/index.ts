@@ -12,9 +12,17 @@ export { show } from './image/show.ts';
 export { catManifest } from './images/cat-manifest.ts';
 export type { BlobProblem, ImagesContext } from './images/check-blob.ts';
 export { collect, type CollectReport, type CollectRequest } from './images/collect.ts';
+export { describeRegistryImage, type RegistryDescription } from './images/describe-registry-image.ts';
 export { describeImage, type ImageDescription, type StoredDependency } from './images/describe-image.ts';
 export { extractImage, type ExtractRequest } from './images/extract.ts';
 export type { ExtractionReport, ExtractionRequest } from './images/extract-layers.ts';
+export type { Entry } from './images/entry.ts';
+export {
+  exportRegistryImage,
+  exportRegistryImageToDirectory,
+  exportRegistryImageToStream,
+  type RegistryExport,
+} from './images/export-registry.ts';
 export { exportToStream } from './images/export-stream.ts';
 export { exportImage, type ExportRequest } from './images/export.ts';
 export { imageRow, type ImageRow } from './images/image-row.ts';
@@ -23,8 +31,15 @@ export { openRepaired, type Repaired } from './images/open-repaired.ts';
 export { relistBlobs } from './images/relist-blobs.ts';
 export { removeImages, type Removal } from './images/remove.ts';
 export { renderImage, type RenderRequest } from './images/render.ts';
-export { resolveImage, resolveImages } from './images/resolve-image.ts';
+export {
+  requireImage,
+  requireRegistryImage,
+  resolveEntries,
+  resolveEntry,
+  resolveImage,
+} from './images/resolve-image.ts';
 export { verifyImages, type Damage, type Repair, type VerifyReport, type VerifyRequest } from './images/verify.ts';
+export type { BlobDamage } from './images/verify-blobs.ts';
 export { openPool, type Pool } from './pool/pool.ts';
 export { openStore } from './store/open-store.ts';
 export type { GarbageReport, Store, StoredImage, StoreOptions } from './store/store.ts';

@@ -1,31 +1,39 @@
 import { hasCode, ImageError } from '../errors.ts';
-import { shortImageId } from '../image/image-id.ts';
+import type { Digest } from '../image/digest.ts';
+import { isImageId, shortImageId, type ImageId } from '../image/image-id.ts';
 import { abortable } from '../pool/abortable.ts';
 import type { Pool } from '../pool/pool.ts';
-import type { Store, StoredImage } from '../store/store.ts';
+import type { Store } from '../store/store.ts';
 
 /** What lives as long as a command: the store it works on and the threads that hash. */
 export type ImagesContext = { readonly store: Store; readonly pool: Pool };
 
 export type BlobProblem = 'missing' | 'wrong size' | 'wrong hash' | 'unreadable';
 
-/** The image and, when it is not the blob itself that is to be read, the path of a copy. */
-export type BlobCheck = { readonly image: StoredImage; readonly path?: string };
+/** A blob, whose ID says its hash, and its bytes. */
+export type Blob = { readonly id: ImageId | Digest; readonly size: number };
+/** `path` is that of a copy, when it is not the blob itself that is to be read. */
+export type BlobCheck = Blob & { readonly path?: string };
+
+export function blobPathOf(store: Store, id: ImageId | Digest): string {
+  return isImageId(id) ? store.blobPath(id) : store.digestPath(id);
+}
 
 /**
- * Reads a whole file in a worker: the image's blob, or a copy of it.
+ * Reads a whole file in a worker: a blob, or a copy of it.
  *
- * @returns what is wrong with it, or undefined when it is the image it should be.
+ * @returns what is wrong with it, or undefined when it is what it should be.
  */
 export async function checkBlob(
   { store, pool }: ImagesContext,
-  { image: { imageId, size }, path = store.blobPath(imageId) }: BlobCheck,
+  { id, size, path = blobPathOf(store, id) }: BlobCheck,
   signal: AbortSignal,
 ): Promise<BlobProblem | undefined> {
+  const algorithm = isImageId(id) ? 'sha512' : 'sha256';
   try {
-    const { hex, bytes } = await abortable(pool.run('reHash', { path, algorithm: 'sha512' }), signal);
+    const { hex, bytes } = await abortable(pool.run('reHash', { path, algorithm }), signal);
     if (bytes !== size) return 'wrong size';
-    return `sha512-${hex}` === imageId ? undefined : 'wrong hash';
+    return id.slice('sha512-'.length) === hex ? undefined : 'wrong hash'; // both algorithms have names of one length
   } catch (error) {
     if (hasCode(error, 'FILE_NOT_FOUND')) return 'missing';
     if (hasCode(error, 'FILE_UNREADABLE')) return 'unreadable';
@@ -36,11 +44,12 @@ export async function checkBlob(
 /** As checkBlob, for callers who need the bytes. @throws STORE_CORRUPT with the path of the blob. */
 export async function requireSound(context: ImagesContext, check: BlobCheck, signal: AbortSignal): Promise<void> {
   const problem = await checkBlob(context, check, signal);
-  if (problem) throw corrupt(context.store, check.image, problem);
+  if (problem) throw corrupt(context.store, check, problem);
 }
 
-export function corrupt(store: Store, { imageId }: StoredImage, problem: BlobProblem): ImageError {
-  return new ImageError('STORE_CORRUPT', `the blob of ${shortImageId(imageId)} is damaged: ${problem}`, {
-    path: store.blobPath(imageId),
+export function corrupt(store: Store, { id }: Pick<Blob, 'id'>, problem: BlobProblem): ImageError {
+  const shown = isImageId(id) ? shortImageId(id) : id;
+  return new ImageError('STORE_CORRUPT', `the blob of ${shown} is damaged: ${problem}`, {
+    path: blobPathOf(store, id),
   });
 }

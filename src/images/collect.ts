@@ -1,5 +1,8 @@
 import { hasCode } from '../errors.ts';
-import type { GarbageReport, Store, StoredImage } from '../store/store.ts';
+import type { GarbageReport, Store } from '../store/store.ts';
+import type { Entry } from './entry.ts';
+import { listImages } from './list.ts';
+import { removeEntry } from './remove.ts';
 
 const day = 24 * 60 * 60 * 1000;
 
@@ -12,9 +15,12 @@ export type CollectRequest = {
   readonly dryRun?: boolean;
 };
 
-/** `garbage` is what nothing refers to; `images` are those taken off the list, whose bytes are `imageBytes`. */
+/**
+ * `garbage` is what nothing refers to; `images` are those taken off the list, and `imageBytes` what that gave back: in a
+ * dry run, their sizes, blobs that images share counted in each.
+ */
 export type CollectReport = {
-  readonly images: readonly StoredImage[];
+  readonly images: readonly Entry[];
   readonly imageBytes: number;
   readonly garbage: GarbageReport;
 };
@@ -23,28 +29,34 @@ export type CollectReport = {
 export async function collect(store: Store, request: CollectRequest): Promise<CollectReport> {
   const { nowMs, partialsOlderThanMs = day, gracePeriodMs, dryRun = false } = request;
   const unused = gracePeriodMs === undefined ? [] : await unusedSince(store, nowMs - gracePeriodMs);
-  const images = dryRun ? unused : await Array.fromAsync(removeEach(store, unused));
+  const removed = dryRun
+    ? unused.map((entry) => ({ entry, bytes: entry.size }))
+    : await Array.fromAsync(removeEach(store, unused));
   const garbage = await store.collect({ nowMs, partialsOlderThanMs, dryRun });
-  return { images, imageBytes: images.reduce((sum, image) => sum + image.size, 0), garbage };
+  const imageBytes = removed.reduce((sum, { bytes }) => sum + bytes, 0);
+  return { images: removed.map(({ entry }) => entry), imageBytes, garbage };
 }
 
 /** Last used before `sinceMs`; the longest unused first. Equal counts as used. */
-async function unusedSince(store: Store, sinceMs: number): Promise<StoredImage[]> {
-  const unused: StoredImage[] = [];
-  for await (const image of store.images()) if (image.lastUsedAtMs < sinceMs) unused.push(image);
+async function unusedSince(store: Store, sinceMs: number): Promise<Entry[]> {
+  const unused: Entry[] = [];
+  for await (const entry of listImages(store)) if (entry.lastUsedAtMs < sinceMs) unused.push(entry);
   return unused.sort((a, b) => a.lastUsedAtMs - b.lastUsedAtMs);
 }
 
-async function* removeEach(store: Store, images: readonly StoredImage[]): AsyncGenerator<StoredImage> {
-  for (const image of images) {
-    const now = await store.getImage(image.imageId);
-    if (now?.lastUsedAtMs !== image.lastUsedAtMs) continue; // used or removed since it was looked at
+async function* removeEach(
+  store: Store,
+  entries: readonly Entry[],
+): AsyncGenerator<{ readonly entry: Entry; readonly bytes: number }> {
+  for (const entry of entries) {
+    const now = await (entry.kind === 'image'
+      ? store.getImage(entry.id)
+      : store.findRegistryImage(entry.image.reference));
+    if (now?.lastUsedAtMs !== entry.lastUsedAtMs) continue; // used or removed since it was looked at
     try {
-      await store.remove(image.imageId);
+      yield { entry, bytes: await removeEntry(store, entry) };
     } catch (error) {
-      if (hasCode(error, 'NOT_IN_STORE')) continue; // another process was faster
-      throw error;
+      if (!hasCode(error, 'NOT_IN_STORE')) throw error; // another process was faster
     }
-    yield image;
   }
 }

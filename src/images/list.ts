@@ -1,4 +1,5 @@
-import type { Store, StoredImage } from '../store/store.ts';
+import type { Store } from '../store/store.ts';
+import { imageEntry, registryEntry, type Entry } from './entry.ts';
 
 export type SortField = 'importtime' | 'lastused' | 'name' | 'size';
 
@@ -9,23 +10,36 @@ export type ListRequest = {
   readonly order?: 'asc' | 'desc';
 };
 
-const compare: Readonly<Record<SortField, (a: StoredImage, b: StoredImage) => number>> = {
+const compare: Readonly<Record<SortField, (a: Entry, b: Entry) => number>> = {
   importtime: (a, b) => a.importedAtMs - b.importedAtMs,
   lastused: (a, b) => a.lastUsedAtMs - b.lastUsedAtMs,
   name: (a, b) => (a.name < b.name ? -1 : Number(a.name > b.name)),
   size: (a, b) => a.size - b.size,
 };
 
-/** The images of a store, sorted; equal ones in the order they were imported. */
+/** What a store lists, images of registries too, sorted; equal ones in the order they were imported. */
 export async function* listImages(
   store: Store,
   { sort = 'importtime', order = 'asc' }: ListRequest = {},
-): AsyncGenerator<StoredImage> {
+): AsyncGenerator<Entry> {
   if (sort === 'importtime' && order === 'asc') {
-    yield* store.images();
+    yield* byImport(store);
     return;
   }
-  const images = await Array.fromAsync(store.images());
+  const entries = await Array.fromAsync(byImport(store));
   const sign = order === 'asc' ? 1 : -1;
-  yield* images.sort((a, b) => sign * compare[sort](a, b));
+  yield* entries.sort((a, b) => sign * compare[sort](a, b));
+}
+
+/** Both kinds come by import time; they are merged as they come. */
+async function* byImport(store: Store): AsyncGenerator<Entry> {
+  const registryImages = store.registryImages()[Symbol.asyncIterator]();
+  let next = await registryImages.next();
+  for await (const image of store.images()) {
+    for (; !next.done && next.value.importedAtMs < image.importedAtMs; next = await registryImages.next()) {
+      yield registryEntry(next.value);
+    }
+    yield imageEntry(image);
+  }
+  for (; !next.done; next = await registryImages.next()) yield registryEntry(next.value);
 }

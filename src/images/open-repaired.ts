@@ -30,6 +30,8 @@ async function openReadable(dir: string): Promise<Store> {
       await store.manifest(imageId);
     }
     for (const name of names) await store.imagesNamed(name);
+    for await (const { reference } of store.registryImages()) await store.findRegistryImage(reference);
+    await Array.fromAsync(store.blobRows(), () => undefined);
     return store;
   } catch (error) {
     await store.close().catch(() => undefined); // what closing meets, reading has met

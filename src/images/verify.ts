@@ -1,33 +1,46 @@
+import { hasCode } from '../errors.ts';
 import type { ImageId } from '../image/image-id.ts';
-import type { StoredImage } from '../store/store.ts';
+import type { Store, StoredImage } from '../store/store.ts';
 import { checkBlob, type BlobProblem, type ImagesContext } from './check-blob.ts';
+import { imageEntry, type Entry } from './entry.ts';
 import { inParallel } from './in-parallel.ts';
+import { verifyBlobs, type BlobDamage, type BlobsRequest } from './verify-blobs.ts';
 
-export type Damage = { readonly image: StoredImage; readonly problem: BlobProblem; readonly repaired: boolean };
+export type ImageDamage = {
+  readonly kind: 'image';
+  readonly image: StoredImage;
+  readonly problem: BlobProblem;
+  readonly repaired: boolean;
+};
+export type Damage = ImageDamage | BlobDamage;
 
 export type VerifyRequest = {
   readonly images: AsyncIterable<StoredImage> | Iterable<StoredImage>;
+  /** Of registries. */
+  readonly blobs: BlobsRequest['blobs'];
   /** Blobs hashed at once. */
   readonly width: number;
   /** Takes damaged images off the list, fetches them again if it can, and sweeps what nothing needs. */
   readonly repair?: Repair;
-  /** Told of each image once it has been read. */
-  readonly onChecked?: (image: StoredImage, damage: Damage | undefined) => void;
 };
 
 export type Repair = {
   readonly nowMs: number;
   /** Brings an image that is no longer listed again; true if it says it did, which is then checked. */
-  readonly refetch?: (image: StoredImage) => Promise<boolean>;
+  readonly refetch?: (entry: Entry) => Promise<boolean>;
 };
 
 export type VerifyReport = {
+  /** Images and blobs of registries. */
   readonly checked: number;
+  readonly checkedBlobs: number;
   readonly bytes: number;
-  /** In the order of the images. */
+  /** In the order of the images; then blobs of registries. */
   readonly damaged: readonly Damage[];
   /** Files that no image refers to, those that a repair removed included. */
   readonly unreferenced: number;
+  /** A repair has begun index.json anew: what other tools had named there is not kept any more. */
+  readonly ociIndexSetAside: boolean;
 };
 
 /** Reads and hashes every blob: whether each is there, whole, and what its ID says. Without `repair` nothing changes. */
@@ -36,8 +49,9 @@ export async function verifyImages(
   request: VerifyRequest,
   signal: AbortSignal,
 ): Promise<VerifyReport> {
-  const { images, width, repair, onChecked } = request;
-  const found: { position: number; damage: Damage }[] = [];
+  const { images, width, repair } = request;
+  const { store } = context;
+  const found: { position: number; damage: ImageDamage }[] = [];
   let checked = 0;
   let bytes = 0;
   const examine = async (image: StoredImage, position: number): Promise<void> => {
@@ -45,36 +59,57 @@ export async function verifyImages(
     checked += 1;
     bytes += image.size;
     if (damage) found.push({ position, damage });
-    onChecked?.(image, damage);
   };
+  // First: an image that was made of a registry's is made of it again.
+  const blobs = await verifyBlobs(context, { blobs: request.blobs, width, repair }, signal);
   await inParallel(images, width, examine, signal);
 
-  const unreferenced = (await Array.fromAsync(context.store.unreferenced())).length;
-  if (repair) await context.store.collect({ nowMs: repair.nowMs, partialsOlderThanMs: Infinity });
+  const loose = (await Array.fromAsync(store.unreferenced())).length;
+  const ociIndexSetAside = repair !== undefined && (await rebuildOciIndex(store, repair.nowMs));
+  if (repair) await store.collect({ nowMs: repair.nowMs, partialsOlderThanMs: Infinity });
   const damaged = found.sort((a, b) => a.position - b.position).map(({ damage }) => damage);
-  return { checked, bytes, damaged, unreferenced };
+  return {
+    checked: checked + blobs.checked,
+    checkedBlobs: blobs.checked,
+    bytes: bytes + blobs.bytes,
+    damaged: [...damaged, ...blobs.damaged],
+    unreferenced: loose + blobs.unreferenced,
+    ociIndexSetAside,
+  };
 }
 
 async function examineImage(
   context: ImagesContext,
   { image, repair }: { readonly image: StoredImage; readonly repair: Repair | undefined },
   signal: AbortSignal,
-): Promise<Damage | undefined> {
+): Promise<ImageDamage | undefined> {
   const { store } = context;
-  const { imageId } = image;
-  const problem = await checkBlob(context, { image }, signal);
+  const { imageId, size } = image;
+  const problem = await checkBlob(context, { id: imageId, size }, signal);
   if (!problem) {
     if (repair && (await store.blobState(imageId)) === 'changed') await store.confirmBlob(imageId);
     return undefined;
   }
   if (!(await store.getImage(imageId))) return undefined; // removed while it was read
-  if (!repair) return { image, problem, repaired: false };
+  if (!repair) return { kind: 'image', image, problem, repaired: false };
   await store.remove(imageId); // first: as long as it is listed, a fetch may take it for a hit
-  const repaired = (await repair.refetch?.(image)) === true && (await isSound(context, imageId, signal));
-  return { image, problem, repaired };
+  const repaired = (await repair.refetch?.(imageEntry(image))) === true && (await isSound(context, imageId, signal));
+  return { kind: 'image', image, problem, repaired };
 }
 
 async function isSound(context: ImagesContext, imageId: ImageId, signal: AbortSignal): Promise<boolean> {
   const image = await context.store.getImage(imageId);
-  return image !== undefined && !(await checkBlob(context, { image }, signal));
+  return image !== undefined && !(await checkBlob(context, { id: imageId, size: image.size }, signal));
+}
+
+/** @returns whether the old one could not be read and had to make way. */
+async function rebuildOciIndex(store: Store, nowMs: number): Promise<boolean> {
+  try {
+    await store.writeOciIndex();
+    return false;
+  } catch (error) {
+    if (!hasCode(error, 'STORE_CORRUPT')) throw error;
+    await store.writeOciIndex({ setAsideDamagedAtMs: nowMs });
+    return true;
+  }
 }

@@ -3,9 +3,11 @@ import { join } from 'node:path';
 
 import type { Digest } from '../image/digest.ts';
 import { ImageError } from '../errors.ts';
+import { isImageId } from '../image/image-id.ts';
 import type { Layout } from '../../workers/index-writer/protocol.ts';
-import { numberOf, textOf } from './columns.ts';
+import { flagOf, numberOf, textOf } from './columns.ts';
 import { parseDigestPrefix } from './digest-prefix.ts';
+import { idDigits } from './image-row.ts';
 import { parsingRows } from './parsing-rows.ts';
 import type { Reader } from './reader.ts';
 import { digestDigits, parseRegistryRow, registryColumns, toDigest } from './registry-row.ts';
@@ -26,6 +28,7 @@ export function createRegistryLookups(reader: Reader, { index, registryBlobs }: 
   const select = `SELECT seq, ${registryColumns} FROM registry_images`;
   const byReference = reader.prepare(`${select} WHERE reference = ?`);
   const byDigest = reader.prepare(`${select} WHERE manifest = ?1 OR list = ?1 OR oci = ?1 ORDER BY imported_at, seq`);
+  const byImage = reader.prepare(`${select} WHERE image = ? ORDER BY imported_at, seq`);
   const page = reader.prepare(
     `${select} WHERE (imported_at, seq) > (?, ?) ORDER BY imported_at, seq LIMIT ${pageRows}`,
   );
@@ -38,7 +41,9 @@ export function createRegistryLookups(reader: Reader, { index, registryBlobs }: 
   const stampOf = reader.prepare(
     'SELECT CAST(size AS TEXT) size, CAST(mtime_ns AS TEXT) mtime, CAST(inode AS TEXT) inode FROM blobs WHERE digest = ?',
   );
-  const blobPage = reader.prepare(`SELECT digest, size FROM blobs WHERE digest > ? ORDER BY digest LIMIT ${pageRows}`);
+  const blobPage = reader.prepare(`
+    SELECT digest, size, EXISTS (SELECT 1 FROM registry_blobs WHERE registry_blobs.digest = blobs.digest) needed
+    FROM blobs WHERE digest > ? ORDER BY digest LIMIT ${pageRows}`);
   const toImage = parsingRows(index, parseRegistryRow);
   const digestPath = (digest: Digest): string => join(registryBlobs, digestDigits(digest));
 
@@ -59,10 +64,11 @@ export function createRegistryLookups(reader: Reader, { index, registryBlobs }: 
       const parse = parsingRows(index, (row) => ({
         digest: toDigest(textOf(row, 'digest')),
         size: numberOf(row, 'size'),
+        needed: flagOf(row, 'needed'),
       }));
       let last: string | undefined = '';
       while (last !== undefined) {
-        const blobs: readonly StoredBlob[] = (await blobPage.all(last)).map(parse);
+        const blobs: readonly ReturnType<typeof parse>[] = (await blobPage.all(last)).map(parse);
         yield* blobs;
         const end: StoredBlob | undefined = blobs.length < pageRows ? undefined : blobs.at(-1);
         last = end && digestDigits(end.digest);
@@ -93,6 +99,9 @@ export function createRegistryLookups(reader: Reader, { index, registryBlobs }: 
       const message = `several digests begin so: ${candidates.join(', ')}`;
       throw new ImageError('ID_AMBIGUOUS', message, { asked: prefix, candidates });
     },
-    registryImagesOf: async (digest) => (await byDigest.all(digestDigits(digest))).map(toImage),
+    registryImagesOf: async (id) => {
+      const rows = await (isImageId(id) ? byImage.all(idDigits(id)) : byDigest.all(digestDigits(id)));
+      return rows.map(toImage);
+    },
   };
 }

@@ -52,7 +52,9 @@ export function neededBlobs({ manifest, index, oci, blobs }: RegistryCommit): re
 export const registryColumns = `reference, manifest, manifest_type, manifest_size, list, list_type, list_size,
   oci, oci_type, oci_size, os, architecture, variant, registry_images.image, imported_at, last_used_at, latest, source,
   verified, weak,
-  (SELECT json_group_array(digest) FROM registry_blobs WHERE registry_blobs.image = registry_images.seq) blobs`;
+  (SELECT json_group_array(digest) FROM registry_blobs WHERE registry_blobs.image = registry_images.seq) blobs,
+  (SELECT coalesce(sum(size), 0) FROM blobs JOIN registry_blobs USING (digest)
+    WHERE registry_blobs.image = registry_images.seq) size`;
 
 export function parseRegistryRow(row: Row): RegistryImage {
   const index = parseDescriptor(row, 'list');
@@ -70,6 +72,7 @@ export function parseRegistryRow(row: Row): RegistryImage {
       ...(variant !== undefined && { variant }),
     },
     blobs: listOf(row, 'blobs').map((digits) => toDigest(String(digits))),
+    size: numberOf(row, 'size'),
     ...(optionalTextOf(row, 'image') !== undefined && { imageId: imageIdOf(row, 'image') }),
     importedAtMs: numberOf(row, 'imported_at'),
     lastUsedAtMs: numberOf(row, 'last_used_at'),

@@ -21,6 +21,8 @@ export type RegistryImage = {
   readonly platform: GoPlatform;
   /** Everything that it is made of: documents, config and layers. */
   readonly blobs: readonly Digest[];
+  /** Bytes of them together; those that other images share count in each. */
+  readonly size: number;
   /** The image that was made of it, as long as that is listed. */
   readonly imageId?: ImageId;
   readonly importedAtMs: number;
@@ -35,7 +37,7 @@ export type RegistryImage = {
 };
 
 /** `blobs` need not name the manifest, the index and the derived manifest: they count in any case. */
-export type RegistryCommit = Omit<RegistryImage, 'importedAtMs' | 'lastUsedAtMs'>;
+export type RegistryCommit = Omit<RegistryImage, 'size' | 'importedAtMs' | 'lastUsedAtMs'>;
 
 /** Images of registries, and the blobs they are made of, which other tools may read, add to and remove. */
 export type RegistryStore = {
@@ -56,8 +58,8 @@ export type RegistryStore = {
    * @returns their references.
    */
   dropBlob(digest: Digest): Promise<readonly string[]>;
-  /** All blobs by digest, a page at a time. */
-  blobRows(): AsyncIterable<StoredBlob>;
+  /** All blobs by digest, a page at a time; `needed` by an image that is listed. */
+  blobRows(): AsyncIterable<StoredBlob & { readonly needed: boolean }>;
 
   /**
    * Lists an image in the place of what its reference named before, in one durable transaction; index.json follows within
@@ -76,8 +78,8 @@ export type RegistryStore = {
    * @throws NOT_IN_STORE, ID_AMBIGUOUS, ID_TOO_SHORT, REFERENCE_INVALID
    */
   resolveDigest(prefix: string): Promise<Digest>;
-  /** The images whose manifest, index or derived manifest it is, by import time. */
-  registryImagesOf(digest: Digest): Promise<readonly RegistryImage[]>;
+  /** The images whose manifest, index or derived manifest it is, or that it was made of, by import time. */
+  registryImagesOf(id: Digest | ImageId): Promise<readonly RegistryImage[]>;
   /** As touch. */
   touchRegistryImage(reference: string): void;
   /**

@@ -17,7 +17,7 @@ test('images stay, however long unused, unless a grace period is given', async (
   t.deepEqual((await collect(store, { nowMs })).images, []);
   const { images, imageBytes } = await collect(store, { nowMs, gracePeriodMs: 999 * day });
   t.deepEqual(
-    images.map(({ imageId }) => imageId),
+    images.map(({ id }) => id),
     [image.imageId],
   );
   t.is(imageBytes, image.size);

@@ -1,5 +1,6 @@
 import test from 'ava';
 
+import { imageEntry } from '../../src/images/entry.ts';
 import { catManifest } from '../../src/images/cat-manifest.ts';
 import { describeImage } from '../../src/images/describe-image.ts';
 import { buildAci } from '../helpers/archive.ts';
@@ -31,7 +32,10 @@ test('the manifest is the text of the archive, byte for byte, and indented only 
   const options = { name: 'example.com/app', manifest: { annotations: [{ name: 'note', value: 'ü → "x"' }] } };
   const image = await putImage(store, options);
   const { manifest } = await buildAci(options);
-  t.is(await catManifest(store, image), manifest);
+  t.is(await catManifest(store, imageEntry(image)), manifest);
   t.is((await describeImage(store, image)).manifest, manifest);
-  t.is(await catManifest(store, image, { pretty: true }), JSON.stringify(JSON.parse(manifest), undefined, '\t'));
+  t.is(
+    await catManifest(store, imageEntry(image), { pretty: true }),
+    JSON.stringify(JSON.parse(manifest), undefined, '\t'),
+  );
 });

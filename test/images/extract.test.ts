@@ -40,7 +40,7 @@ and a line'
   fi
   find . -exec touch -h -d '2020-05-05 05:05:05.125' {} +
   touch -h -d '2001-02-03 04:05:06.25' usr/bin/tool dangling; touch -d '1960-01-01 00:00:00.5' empty-file
-  chmod 0555 closed; touch -d '2010-01-01' closed empty usr; cd ..; printf '{}' > manifest; chmod 0640 manifest`;
+  chmod 0555 closed; touch -d '2010-01-01' closed empty usr; cd ..; printf '{}' > manifest; chmod 0640 manifest; touch -d '2020-05-05' manifest`;
 
 for (const [format, compareTimes] of [
   ['pax', true],

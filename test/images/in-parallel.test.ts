@@ -28,10 +28,15 @@ test('every item is visited once, with its position, so many at a time and no mo
 test('after a failure nothing new starts, and what is under way ends before the promise rejects', async (t) => {
   let started = 0;
   let ended = 0;
+  const failed = Promise.withResolvers<undefined>();
   const visit = async (item: number): Promise<void> => {
     started += 1;
-    await sleep(item === 3 ? 1 : 20);
-    if (item === 3) throw new Error('three');
+    if (item === 3) {
+      failed.resolve(undefined);
+      throw new Error('three');
+    }
+    await failed.promise;
+    await sleep(1);
     ended += 1;
   };
   await t.throwsAsync(

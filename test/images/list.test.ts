@@ -1,5 +1,6 @@
 import test from 'ava';
 
+import { imageEntry } from '../../src/images/entry.ts';
 import { imageRow } from '../../src/images/image-row.ts';
 import { listImages, type ListRequest } from '../../src/images/list.ts';
 import type { StoredImage } from '../../src/store/store.ts';
@@ -39,7 +40,7 @@ test('a row is plain data: whole IDs, an object of labels, ISO times, and how it
     weak: false,
     dependencies: [],
   };
-  t.deepEqual(imageRow(image), {
+  t.deepEqual(imageRow(imageEntry(image)), {
     imageID: image.imageId,
     name: 'example.com/app',
     labels: { version: '1.0' },
@@ -51,5 +52,5 @@ test('a row is plain data: whole IDs, an object of labels, ISO times, and how it
     verified: ['ab'.repeat(20)],
     digest: `sha256:${'1'.repeat(64)}`,
   });
-  t.false(imageRow({ ...image, verified: false }).verified);
+  t.false(imageRow(imageEntry({ ...image, verified: false })).verified);
 });

@@ -48,7 +48,7 @@ test('the blob goes with the image, and its size is what removing gives back', a
 async function outcome(store: Store, asked: readonly string[]): Promise<string[]> {
   const removals = await Array.fromAsync(removeImages(store, asked));
   return removals.map((one) =>
-    one.kind === 'removed' ? `removed ${one.image.labels.get('version')}` : `${one.error.code} ${one.asked}`,
+    one.kind === 'removed' ? `removed ${one.entry.labels.get('version')}` : `${one.error.code} ${one.asked}`,
   );
 }
 

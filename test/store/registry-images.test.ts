@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -92,11 +92,16 @@ test('an image comes back as it was committed', async (t) => {
 
   const { blobs, ...facts } = commit;
   t.like(image, facts);
+  const sizes = image.blobs.map((digest) => statSync(store.digestPath(digest)).size);
+  t.is(
+    image.size,
+    sizes.reduce((sum, size) => sum + size),
+  );
   t.deepEqual(image.blobs.toSorted(), [...blobs, index?.digest, oci?.digest].sort());
   t.deepEqual(await store.findRegistryImage(commit.reference), image);
   t.is(await store.findRegistryImage('docker.io/library/other:1'), undefined);
-  for (const digest of [commit.manifest.digest, index?.digest, oci?.digest]) {
-    t.deepEqual(digest && (await store.registryImagesOf(digest)), [image]);
+  for (const id of [commit.manifest.digest, index?.digest, oci?.digest, imageId]) {
+    t.deepEqual(id && (await store.registryImagesOf(id)), [image]);
   }
 
   await store.remove(imageId);
@@ -157,6 +162,10 @@ test('the beginning of a digest leads to it, unless several begin so', async (t)
     rows.map((row) => row.digest),
     [...new Set(images.flatMap(({ blobs }) => blobs))].sort(),
   );
+  t.true(rows.every(({ needed }) => needed));
+  const loose = await putBytes(store, Buffer.from('loose'));
+  const unneeded = (await Array.fromAsync(store.blobRows())).filter(({ needed }) => !needed);
+  t.deepEqual(unneeded, [{ digest: loose, size: 5, needed: false }]);
 });
 
 test('use is noted by close at the latest', async (t) => {

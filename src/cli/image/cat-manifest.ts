@@ -1,4 +1,4 @@
-import { catManifest as readManifest, resolveImage } from '../../index.ts';
+import { catManifest as readManifest, resolveEntry } from '../../index.ts';
 import { isOn } from '../options/read.ts';
 import { write } from '../output/write.ts';
 import { safeJson } from './json-text.ts';
@@ -11,9 +11,12 @@ export const catManifest: Subcommand = (line, { stdout }) => {
   return {
     access: 'read',
     async run(store) {
-      const text = await readManifest(store, await resolveImage(store, asked), { pretty });
-      const shown = 'isTTY' in stdout && stdout.isTTY ? safeJson(text) : text;
-      await write(stdout, shown.endsWith('\n') ? shown : `${shown}\n`);
+      const entry = await resolveEntry(store, asked);
+      const text = await readManifest(store, entry, { asked, pretty });
+      const isTerminal = 'isTTY' in stdout && stdout.isTTY;
+      const isExact = entry.kind === 'registry' && !pretty && !isTerminal; // its hash is the digest
+      const shown = isTerminal ? safeJson(text) : text;
+      await write(stdout, isExact || shown.endsWith('\n') ? shown : `${shown}\n`);
       return [];
     },
   };

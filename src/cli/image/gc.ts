@@ -2,7 +2,7 @@ import { collect, show, type CollectReport } from '../../index.ts';
 import { isOn, valueOf } from '../options/read.ts';
 import { parseTime } from '../options/time.ts';
 import { write } from '../output/write.ts';
-import { imageTitle, sizeText } from './image-fields.ts';
+import { entryTitle, idText, sizeText } from './image-fields.ts';
 import type { Subcommand } from './subcommand.ts';
 import { formatTable } from './table.ts';
 
@@ -33,7 +33,7 @@ function parsePeriod(text: string, option: string): number {
 }
 
 function formatReport({ images, imageBytes, garbage }: CollectReport, dryRun: boolean): string {
-  const rows = images.map((image) => [image.imageId.slice(0, 39), show(imageTitle(image), 1000), sizeText(image.size)]);
+  const rows = images.map((entry) => [idText(entry), show(entryTitle(entry), 1000), sizeText(entry.size)]);
   const counts = [
     counted(images.length, 'image'),
     counted(garbage.blobs, 'unreferenced blob'),

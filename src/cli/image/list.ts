@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
 
-import { imageRow, listImages, type ListRequest, type StoredImage } from '../../index.ts';
+import { imageRow, listImages, type Entry, type ListRequest } from '../../index.ts';
 import { isOn, valueOf } from '../options/read.ts';
 import { write } from '../output/write.ts';
 import { oneOf } from './choice.ts';
@@ -34,26 +34,26 @@ export const list: Subcommand = (line, { stdout }) => {
   return {
     access: 'read',
     async run(store) {
-      const images = listImages(store, request);
-      if (output === 'json') await writeJson(stdout, images);
-      else await writeTable(stdout, images, { ...table, nowMs: Date.now() });
+      const entries = listImages(store, request);
+      if (output === 'json') await writeJson(stdout, entries);
+      else await writeTable(stdout, entries, { ...table, nowMs: Date.now() });
       return [];
     },
   };
 };
 
-async function writeTable(stdout: Writable, images: AsyncIterable<StoredImage>, options: TableOptions): Promise<void> {
+async function writeTable(stdout: Writable, entries: AsyncIterable<Entry>, options: TableOptions): Promise<void> {
   const { fields, legend } = options;
   const rows = legend ? [fields.map((field) => fieldTitles[field])] : [];
-  for await (const image of images) rows.push(fields.map((field) => fieldText(field, image, options)));
+  for await (const entry of entries) rows.push(fields.map((field) => fieldText(field, entry, options)));
   await write(stdout, formatTable(rows, new Set([fields.indexOf('size')])));
 }
 
-async function writeJson(stdout: Writable, images: AsyncIterable<StoredImage>): Promise<void> {
+async function writeJson(stdout: Writable, entries: AsyncIterable<Entry>): Promise<void> {
   let pending = '{"schema":"longshore.images/1","images":[';
   let separator = '';
-  for await (const image of images) {
-    pending += `${separator}\n${toSafeJson(imageRow(image))}`;
+  for await (const entry of entries) {
+    pending += `${separator}\n${toSafeJson(imageRow(entry))}`;
     separator = ',';
     if (pending.length < blockLength) continue;
     await write(stdout, pending);

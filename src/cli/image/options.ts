@@ -6,7 +6,7 @@ export const imageOptions = [
     name: 'fields',
     kind: 'value',
     placeholder: 'LIST',
-    help: 'Columns: id, name, importtime, lastused, size, latest, verified, source',
+    help: 'Columns: id, name, importtime, lastused, size, latest, verified, source, digest',
     commands: ['image list'],
   },
   {
@@ -19,6 +19,13 @@ export const imageOptions = [
   { name: 'order', kind: 'value', choices: ['asc', 'desc'], help: 'Direction, default asc', commands: ['image list'] },
   { name: 'no-legend', kind: 'flag', help: 'Leave the titles of the columns out', commands: ['image list'] },
   { name: 'pretty-print', kind: 'flag', help: 'Indent the manifest', commands: ['image cat-manifest'] },
+  {
+    name: 'format',
+    kind: 'value',
+    choices: ['aci', 'oci', 'docker'],
+    help: "What to write, default aci for an image, oci for a registry's",
+    commands: ['image export'],
+  },
   {
     name: 'overwrite',
     kind: 'flag',

@@ -1,4 +1,4 @@
-import { createFetcher, isImageError, openKeystore, type Fetcher, type Store, type StoredImage } from '../../index.ts';
+import { createFetcher, isImageError, openKeystore, type Entry, type Fetcher, type Store } from '../../index.ts';
 import { proxyOf } from '../commands/proxy.ts';
 import { configDirectories } from '../config/directories.ts';
 import { readConfig } from '../config/read-config.ts';
@@ -6,7 +6,7 @@ import type { CommandLine } from '../options/command-line.ts';
 import type { Environment } from '../options/environment.ts';
 import { textOf } from '../options/read.ts';
 
-export type Refetch = AsyncDisposable & ((image: StoredImage) => Promise<boolean>);
+export type Refetch = AsyncDisposable & ((entry: Entry) => Promise<boolean>);
 
 /**
  * Brings damaged images again from where they came from: what had been verified is verified again, what had not is not.
@@ -39,12 +39,15 @@ export function openRefetch(store: Store, line: CommandLine, environment: Enviro
     return resources.use(createFetcher({ ...shared, withDeps: false, retries: 1, ...(keystore && { keystore }) }));
   };
 
-  const refetch = async ({ imageId, source, verified }: StoredImage): Promise<boolean> => {
-    const isVerified = verified !== false;
+  const refetch = async (entry: Entry): Promise<boolean> => {
+    const isVerified = entry.verified !== false;
     const opening = fetchers.get(isVerified) ?? open(isVerified);
     fetchers.set(isVerified, opening);
     try {
-      return (await (await opening).fetchImage(source)) === imageId;
+      const fetcher = await opening;
+      if (entry.kind === 'image') return (await fetcher.fetchImage(entry.source)) === entry.id;
+      await fetcher.fetchImage(`docker://${entry.image.reference}`);
+      return true; // what the reference names now is seen in the store
     } catch (error) {
       if (!isImageError(error)) throw error;
       return false; // the image stays off the list, which is reported

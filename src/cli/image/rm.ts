@@ -19,7 +19,7 @@ export const rm: Subcommand = (line, { stdout, stderr }) => {
         }
         count += 1;
         bytes += removal.bytes;
-        await write(stdout, `${removal.image.imageId}\n`);
+        await write(stdout, `${removal.entry.id}\n`);
       }
       if (count > 0) await write(stderr, `removed ${count} ${count === 1 ? 'image' : 'images'}: ${sizeText(bytes)}\n`);
       return failures;

@@ -6,23 +6,21 @@ import {
   ImageError,
   openPool,
   relistBlobs,
-  resolveImages,
+  resolveEntries,
   show,
   verifyImages,
   type Damage,
   type Store,
   type StoredImage,
-  type VerifyReport,
+  type VerifyRequest,
 } from '../../index.ts';
 import { parseCount } from '../options/count.ts';
 import { isOn, valueOf } from '../options/read.ts';
 import { write } from '../output/write.ts';
 import { oneOf } from './choice.ts';
-import { imageTitle, sizeText } from './image-fields.ts';
-import { toSafeJson } from './json-text.ts';
 import { openRefetch } from './refetch.ts';
 import type { Failure, Subcommand } from './subcommand.ts';
-import { formatTable } from './table.ts';
+import { damagedId, damagedPath, damagedTitle, formatVerifyJson, formatVerifyText } from './verify-report.ts';
 
 /** Writes the report; what is damaged and stays so is a failure, and so is a request that names no image. */
 export const verify: Subcommand = (line, { stdout, stderr, signal, environment }) => {
@@ -41,53 +39,56 @@ export const verify: Subcommand = (line, { stdout, stderr, signal, environment }
         await write(stderr, setAsideText(setAside, count));
       }
       const failures: Failure[] = [];
-      const images = asked.length === 0 ? store.images() : await named(store, asked, failures);
-      const request = { images, width: 2 * workers, ...(repair && { repair }) };
+      const what = asked.length === 0 ? everything(store) : await named(store, asked, failures);
+      const request = { ...what, width: 2 * workers, ...(repair && { repair }) };
       const report = await verifyImages({ store, pool }, request, signal);
-      await write(stdout, output === 'json' ? formatJson(report) : formatText(report));
+      if (report.ociIndexSetAside) await write(stderr, ociIndexText);
+      await write(stdout, output === 'json' ? formatVerifyJson(report) : formatVerifyText(report));
       const bad = report.damaged.filter(({ repaired }) => !repaired);
       return [...failures, ...bad.map((damage) => failureOf(damage, store, repairs))];
     },
   };
 };
 
+type Asked = Pick<VerifyRequest, 'images' | 'blobs'>;
+
 function setAsideText(path: string, count: number): string {
   const found = count === 1 ? '1 image is' : `${count} images are`;
   return `warning: the index was damaged and is now ${show(path, 4096)}; ${found} listed again, as not verified\n`;
 }
 
-async function named(store: Store, asked: readonly string[], failures: Failure[]): Promise<Iterable<StoredImage>> {
+const ociIndexText =
+  'warning: index.json could not be read and is written anew; the old one is beside it, and what other tools had named' +
+  ' there is not kept any more\n';
+
+function everything(store: Store): Asked {
+  return { images: store.images(), blobs: store.blobRows() };
+}
+
+async function named(store: Store, asked: readonly string[], failures: Failure[]): Promise<Asked> {
   const images = new Map<string, StoredImage>();
+  const digests = new Set<string>();
   for (const text of asked) {
     try {
-      for (const image of await resolveImages(store, text)) images.set(image.imageId, image);
+      for (const entry of await resolveEntries(store, text)) {
+        if (entry.kind === 'image') images.set(entry.id, entry.image);
+        else for (const digest of entry.image.blobs) digests.add(digest);
+      }
     } catch (error) {
       failures.push({ asked: text, error: asImageError(error) });
     }
   }
-  return images.values();
+  return { images: images.values(), blobs: blobsAmong(store, digests) };
 }
 
-function failureOf({ image, problem }: Damage, store: Store, unlisted: boolean): Failure {
-  const what = `its blob is damaged: ${problem}${unlisted ? '; taken off the list' : ''}`;
-  const error = new ImageError('STORE_CORRUPT', what, { path: store.blobPath(image.imageId) });
-  return { asked: image.imageId.slice(0, 39), error };
+async function* blobsAmong(store: Store, digests: ReadonlySet<string>): Asked['blobs'] {
+  if (digests.size === 0) return;
+  for await (const blob of store.blobRows()) if (digests.has(blob.digest)) yield blob;
 }
 
-function formatJson({ checked, damaged, unreferenced }: VerifyReport): string {
-  const rows = damaged.map(({ image, problem, repaired }) => ({ imageID: image.imageId, problem, repaired }));
-  return `${toSafeJson({ schema: 'longshore.verify/1', checked, damaged: rows, unreferenced })}\n`;
-}
-
-function formatText({ checked, bytes, damaged, unreferenced }: VerifyReport): string {
-  const rows = damaged.map(({ image, problem, repaired }) => [
-    image.imageId.slice(0, 39),
-    show(imageTitle(image), 1000),
-    problem,
-    repaired ? 'repaired' : 'damaged',
-  ]);
-  if (checked === 0) return 'no images to check\n';
-  const bad = damaged.length === 0 ? 'all sound' : `${damaged.length} damaged`;
-  const loose = unreferenced === 0 ? '' : `; unreferenced files: ${unreferenced}`;
-  return `${formatTable(rows)}checked ${checked} ${checked === 1 ? 'image' : 'images'} (${sizeText(bytes)}): ${bad}${loose}\n`;
+function failureOf(damage: Damage, store: Store, unlisted: boolean): Failure {
+  const blob = damage.kind === 'image' ? 'its blob' : `a blob of ${show(damagedTitle(damage), 1000)}`;
+  const what = `${blob} is damaged: ${damage.problem}${unlisted ? '; taken off the list' : ''}`;
+  const error = new ImageError('STORE_CORRUPT', what, { path: damagedPath(store, damage) });
+  return { asked: damagedId(damage), error };
 }

@@ -1,0 +1,36 @@
+import { ImageError } from '../errors.ts';
+import { isDigest } from '../image/digest.ts';
+import { parseJsonStrict } from '../image/json.ts';
+import type { StoredDescriptor } from '../store/registry-store.ts';
+import type { Store } from '../store/store.ts';
+import { readDocument } from './registry-document.ts';
+
+/** What a manifest names; layers from the lowest up. */
+export type RegistryParts = { readonly config: StoredDescriptor; readonly layers: readonly StoredDescriptor[] };
+
+/**
+ * Reads what an image consists of from its manifest, or the one derived from it. All that a manifest may and may not say
+ * was checked before it came into the store; its digest says that it is the same.
+ *
+ * @throws STORE_CORRUPT
+ */
+export async function readParts(store: Store, { digest }: StoredDescriptor): Promise<RegistryParts> {
+  const parsed = parseJsonStrict(await readDocument(store, digest));
+  const { config, layers } = membersOf(parsed.ok ? parsed.value : undefined);
+  const parts = { config: parseDescriptor(config), layers: Array.isArray(layers) ? layers.map(parseDescriptor) : [] };
+  if (parts.config && parts.layers.every((layer) => layer !== undefined)) {
+    return { config: parts.config, layers: parts.layers };
+  }
+  const path = store.digestPath(digest);
+  throw new ImageError('STORE_CORRUPT', `${digest} is kept as a manifest, but is none`, { path });
+}
+
+function parseDescriptor(value: unknown): StoredDescriptor | undefined {
+  const { mediaType, digest, size } = membersOf(value);
+  const isWhole = typeof mediaType === 'string' && typeof digest === 'string' && typeof size === 'number';
+  return isWhole && isDigest(digest) ? { mediaType, digest, size } : undefined;
+}
+
+function membersOf(value: unknown): { readonly [name: string]: unknown } {
+  return typeof value === 'object' && value !== null ? { ...value } : {};
+}

@@ -1,0 +1,106 @@
+import type { Digest } from '../image/digest.ts';
+import type { RegistryImage, StoredBlob } from '../store/registry-store.ts';
+import type { Store } from '../store/store.ts';
+import { checkBlob, type BlobProblem, type ImagesContext } from './check-blob.ts';
+import { registryEntry } from './entry.ts';
+import { inParallel } from './in-parallel.ts';
+import type { Repair } from './verify.ts';
+
+/** A blob of a registry that is not what its digest says, and the images that need it. */
+export type BlobDamage = {
+  readonly kind: 'blob';
+  readonly digest: Digest;
+  readonly images: readonly RegistryImage[];
+  readonly problem: BlobProblem;
+  readonly repaired: boolean;
+};
+
+export type BlobsRequest = {
+  readonly blobs: AsyncIterable<StoredBlob & { readonly needed: boolean }>;
+  readonly width: number;
+  readonly repair: Repair | undefined;
+};
+
+export type BlobsReport = {
+  readonly checked: number;
+  readonly bytes: number;
+  /** By digest. */
+  readonly damaged: readonly BlobDamage[];
+  /** Files that no image needs. */
+  readonly unreferenced: number;
+};
+
+type Bad = StoredBlob & { readonly problem: BlobProblem };
+type Found = Bad & Pick<BlobDamage, 'images'>;
+
+/** Reads and hashes blobs of registries. A repair takes the images of damaged ones off the list and brings them again. */
+export async function verifyBlobs(
+  context: ImagesContext,
+  { blobs, width, repair }: BlobsRequest,
+  signal: AbortSignal,
+): Promise<BlobsReport> {
+  const bad = new Map<Digest, Bad>();
+  const total = { checked: 0, bytes: 0, unreferenced: 0 };
+  const examine = async ({ digest, size, needed }: StoredBlob & { readonly needed: boolean }): Promise<void> => {
+    const problem = await checkBlob(context, { id: digest, size }, signal);
+    if (problem === 'missing' && !needed) return; // other tools may remove what nobody needs, or anything
+    total.checked += 1;
+    total.bytes += size;
+    if (!needed) total.unreferenced += 1;
+    if (problem) bad.set(digest, { digest, size, problem });
+    else if (repair && !(await context.store.hasBlob(digest))) await context.store.confirmDigest(digest);
+  };
+  await inParallel(blobs, width, examine, signal);
+
+  const found = await withImages(context.store, bad);
+  return { ...total, damaged: await settle(context, found, repair, signal) };
+}
+
+/** Without those that are gone because the images that needed them were removed meanwhile. */
+async function withImages(store: Store, bad: ReadonlyMap<Digest, Bad>): Promise<readonly Found[]> {
+  const needing = new Map<Digest, RegistryImage[]>();
+  if (bad.size > 0) {
+    for await (const image of store.registryImages()) {
+      for (const digest of image.blobs.filter((one) => bad.has(one))) {
+        needing.set(digest, [...(needing.get(digest) ?? []), image]);
+      }
+    }
+  }
+  return Array.from(bad.values(), (one) => ({ ...one, images: needing.get(one.digest) ?? [] }))
+    .filter(({ problem, images }) => problem !== 'missing' || images.length > 0)
+    .sort((a, b) => (a.digest < b.digest ? -1 : 1));
+}
+
+async function settle(
+  context: ImagesContext,
+  found: readonly Found[],
+  repair: Repair | undefined,
+  signal: AbortSignal,
+): Promise<readonly BlobDamage[]> {
+  if (!repair) return found.map((one) => damageOf(one, false));
+  const { store } = context;
+  for (const { digest } of found) await store.dropBlob(digest); // first: what is listed, a fetch may take for a hit
+  const lost = new Map(found.flatMap(({ images }) => images.map((image) => [image.reference, image])));
+  const back = new Set<string>();
+  for (const image of lost.values()) {
+    signal.throwIfAborted();
+    if ((await repair.refetch?.(registryEntry(image))) && (await isListed(store, image))) back.add(image.reference);
+  }
+  return Array.fromAsync(found, async (one) => {
+    const isBack = one.images.every(({ reference }) => back.has(reference));
+    return damageOf(one, isBack && (await isSound(context, one, signal)));
+  });
+}
+
+function damageOf({ digest, images, problem }: Found, repaired: boolean): BlobDamage {
+  return { kind: 'blob', digest, images, problem, repaired };
+}
+
+async function isListed(store: Store, { reference, manifest }: RegistryImage): Promise<boolean> {
+  return (await store.findRegistryImage(reference))?.manifest.digest === manifest.digest;
+}
+
+/** One that nobody needs is well gone. */
+async function isSound(context: ImagesContext, { digest, size, images }: Found, signal: AbortSignal): Promise<boolean> {
+  return images.length === 0 || (await checkBlob(context, { id: digest, size }, signal)) === undefined;
+}

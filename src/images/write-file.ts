@@ -1,0 +1,80 @@
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { link, open, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+
+import { ImageError } from '../errors.ts';
+import { show } from '../image/show.ts';
+import { writeError } from '../image/write-error.ts';
+import { errnoOf } from '../store/errno.ts';
+
+export type FileTarget = {
+  /** Absolute path of the file to make. */
+  readonly target: string;
+  /** Replaces a file that is there; anything but a regular file never is. */
+  readonly overwrite: boolean;
+};
+
+/**
+ * Makes a file of mode 0644 that `fill` writes under another name beside it, one that is not there yet. It takes its own
+ * name when it is complete and synced: whatever happens, the target is the whole new file, or what it was before.
+ *
+ * @throws USAGE when the target may not be replaced, FILE_NOT_FOUND when its directory is not there, STORE_FULL,
+ * STORE_READ_ONLY or FILE_UNREADABLE when it cannot be written; what `fill` throws.
+ */
+export async function writeFileTarget(
+  { target, overwrite }: FileTarget,
+  fill: (temporary: string) => Promise<void>,
+): Promise<void> {
+  await refuseTaken(target, overwrite);
+  // Short, so that a target with the longest name there is has room for it.
+  const temporary = join(dirname(target), `.longshore-${randomBytes(8).toString('hex')}`);
+  try {
+    await fill(temporary);
+    await settleFile(temporary);
+    await (overwrite ? rename(temporary, target) : publish(temporary, target));
+    await syncDirectory(dirname(target));
+  } catch (error) {
+    throw writeError(error, target);
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+/** Mode 0644 whatever the umask, and on the disk. */
+export async function settleFile(path: string): Promise<void> {
+  await using file = await open(path, constants.O_RDONLY);
+  await file.chmod(0o644);
+  await file.sync();
+}
+
+export async function syncDirectory(path: string): Promise<void> {
+  await using directory = await open(path, constants.O_RDONLY);
+  await directory.sync();
+}
+
+async function refuseTaken(target: string, overwrite: boolean): Promise<void> {
+  const taken = await stat(target).catch((error: unknown) => {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw writeError(error, target);
+  });
+  if (!taken) return;
+  if (!taken.isFile()) throw new ImageError('USAGE', `${show(target)} is there and is not a regular file`, {});
+  if (!overwrite) throw exists(target);
+}
+
+function exists(target: string): ImageError {
+  return new ImageError('USAGE', `${show(target)} exists; --overwrite replaces it`, { option: 'overwrite' });
+}
+
+/** Gives the file its name unless the name was taken meanwhile; where there are no hard links, a last look must do. */
+async function publish(temporary: string, target: string): Promise<void> {
+  try {
+    await link(temporary, target);
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') throw exists(target);
+    if (!['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP'].includes(errnoOf(error) ?? '')) throw error;
+    await refuseTaken(target, false);
+    await rename(temporary, target);
+  }
+}

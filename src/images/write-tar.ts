@@ -1,0 +1,45 @@
+import { Readable, type Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+
+import { pack, type Pack } from 'tar-stream';
+
+import type { Store } from '../store/store.ts';
+import { openSound, type SoundBlob } from './sound-blob.ts';
+
+/** A regular file of an archive: bytes, or a blob that was hashed. */
+export type TarFile = { readonly name: string; readonly content: Uint8Array | SoundBlob };
+
+export type TarRequest = {
+  readonly files: readonly TarFile[];
+  readonly output: Writable;
+  /** Whether the output ends with the archive. */
+  readonly end: boolean;
+};
+
+/** The same for all, so that the same files make the same archive. */
+const attributes = { mode: 0o644, mtime: new Date(0) };
+
+/** Writes files as a tar, one after another, as fast as the output takes them. @throws STORE_CORRUPT */
+export async function writeTar(store: Store, { files, output, end }: TarRequest, signal: AbortSignal): Promise<void> {
+  const archive = pack();
+  const written = pipeline(archive, output, { end, signal });
+  try {
+    for (const file of files) await writeEntry(store, archive, file);
+    archive.finalize();
+  } catch (error) {
+    archive.destroy(error instanceof Error ? error : undefined);
+    await written; // which fails with what failed first: this, or the output
+    throw error;
+  }
+  await written;
+}
+
+async function writeEntry(store: Store, archive: Pack, { name, content }: TarFile): Promise<void> {
+  if (content instanceof Uint8Array) {
+    await pipeline(Readable.from([content]), archive.entry({ ...attributes, name, size: content.byteLength }));
+    return;
+  }
+  await using file = await openSound(store, content);
+  const source = file.createReadStream({ highWaterMark: 1024 * 1024, autoClose: false });
+  await pipeline(source, archive.entry({ ...attributes, name, size: content.size }));
+}
