@@ -80,7 +80,8 @@ async function unpack(
   let size = 0;
   const checker = createArchiveChecker(limits, (bytes) => {
     const parsed = readManifest(bytes, limits.dependencies);
-    tell(request, { kind: 'manifest', manifest: parsed.text });
+    const { dependencies } = parsed.manifest;
+    if (dependencies.length > 0) tell(request, { kind: 'dependencies', dependencies });
     return parsed;
   });
   for await (const chunk of tar) {

@@ -1,7 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 
 import type { ImageId } from '../src/image/image-id.ts';
-import type { ImageManifest } from '../src/image/manifest.ts';
+import type { Dependency, ImageManifest } from '../src/image/manifest.ts';
 
 /** What main tells a session that follows a growing file. At most one `grown` per 256 KiB. */
 export type ToIngest =
@@ -9,9 +9,13 @@ export type ToIngest =
   | { readonly kind: 'complete'; readonly bytes: number }
   | { readonly kind: 'stop' };
 
-/** What a session tells main before it ends: first where it runs, then the manifest as soon as it has been read and checked. */
+/**
+ * What a session tells main before it ends: first where it runs, then what the image depends on, if on anything, as soon as
+ * its manifest has been read and checked. No more of them than `limits.dependencies`; nothing of the image is verified then.
+ */
 export type FromIngest =
-  { readonly kind: 'started'; readonly threadId: number } | { readonly kind: 'manifest'; readonly manifest: string };
+  | { readonly kind: 'started'; readonly threadId: number }
+  | { readonly kind: 'dependencies'; readonly dependencies: readonly Dependency[] };
 
 /** Where the archive's bytes are: a whole small body, a whole file, or a file that grows until `complete`. */
 export type ArchiveSource =

@@ -2,6 +2,8 @@ import type { Outcome, Totals } from '../events.ts';
 import type { FetchContext } from '../fetchers/context.ts';
 import { fetchImage } from '../fetchers/fetch.ts';
 import type { Found } from '../fetchers/found.ts';
+import type { Early } from './ahead.ts';
+import { holdBack } from './hold-back.ts';
 import { outcomes } from './outcome.ts';
 import { createTotals } from './totals.ts';
 import { walk, type BatchRequest } from './walk.ts';
@@ -28,7 +30,7 @@ export async function runBatch(requests: readonly BatchRequest[], options: Batch
     requests,
     {
       ...{ limits, failFast, nowMs, onEvent },
-      visit: (node, stop) => fetchImage(context, node, stop),
+      visit: (request, early, stop) => fetchImage(contextOf(context, withDeps, early), request, stop),
       dependenciesOf: ({ image }) => (withDeps ? image.dependencies : []),
       onSettled(node) {
         totals.add(node);
@@ -48,4 +50,17 @@ export async function runBatch(requests: readonly BatchRequest[], options: Batch
   });
   onEvent({ type: 'batch-finished', totals: read });
   return read;
+}
+
+/** A fetch ahead comes after all others, and tells nothing, until something verified asks for it. */
+function contextOf(context: FetchContext, withDeps: boolean, { onDependencies, confirmed }: Early): FetchContext {
+  return {
+    ...context,
+    ...(withDeps && { onDependencies }),
+    ...(confirmed && {
+      confirmed,
+      slots: context.slots.ahead(confirmed),
+      onEvent: holdBack(context.onEvent, confirmed),
+    }),
+  };
 }

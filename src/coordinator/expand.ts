@@ -27,7 +27,8 @@ export function expand(
   });
 }
 
-function requestOf({ imageName, labels, imageId, size }: Dependency, depth: number): NodeRequest {
+/** @param depth - that of the node. */
+export function requestOf({ imageName, labels, imageId, size }: Dependency, depth: number): NodeRequest {
   const unnamed: NameReference = { kind: 'name', text: imageName, name: imageName, labels };
   const reference = { ...unnamed, text: formatReference(unnamed) };
   const pin = { ...(imageId !== undefined && { imageId }), ...(size !== undefined && { size }) };

@@ -14,6 +14,8 @@ export interface Node<F = Found> extends GraphNode<Node<F>> {
   readonly requests: { readonly index: number; readonly text: string }[];
   /** 0 for a request, one more than its first parent otherwise. */
   readonly depth: number;
+  /** The key of the request that it, or its first parent, was added for. */
+  readonly root: string;
   found: F | undefined;
   /** Its own failure, or that of something it depends on. */
   error: ImageError | undefined;
@@ -23,9 +25,10 @@ export interface Node<F = Found> extends GraphNode<Node<F>> {
 
 export type NodeRequest = Pick<Node, 'key' | 'reference' | 'signature' | 'pin' | 'depth'>;
 
-export function createNode<F>(request: NodeRequest): Node<F> {
+export function createNode<F>(request: NodeRequest, root: string): Node<F> {
   return {
     ...request,
+    root,
     requests: [],
     children: [],
     parents: [],

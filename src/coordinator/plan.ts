@@ -39,7 +39,7 @@ export async function planBatch(
     requests,
     {
       ...{ limits, failFast: false, nowMs },
-      visit: (node, stop) => planImage(reading, node, stop),
+      visit: (request, _early, stop) => planImage(reading, request, stop),
       dependenciesOf: (found) => (withDeps ? dependenciesOf(found) : []),
       onSettled(node) {
         totals.add(node, isExplored(node));

@@ -6,6 +6,7 @@ import type { Limits } from '../image/limits.ts';
 import type { Dependency } from '../image/manifest.ts';
 import type { ImageReference } from '../image/reference.ts';
 import { show } from '../image/show.ts';
+import { createAhead, type Begun, type Visit } from './ahead.ts';
 import { expand } from './expand.ts';
 import { breakCycles, createGraph, type Graph } from './graph.ts';
 import { createNode, type Node, type NodeRequest } from './node.ts';
@@ -28,7 +29,7 @@ export type WalkOptions<F> = {
   readonly failFast: boolean;
   readonly nowMs: () => number;
   /** Finds out about one node; rejects with an ImageError, or with anything once the signal is aborted. */
-  readonly visit: (node: Node<F>, signal: AbortSignal) => Promise<F>;
+  readonly visit: Visit<F>;
   /** What else has to be visited because of what was found. */
   readonly dependenciesOf: (found: F) => readonly Dependency[];
   /** Told of each node once, after all that it depends on. */
@@ -47,6 +48,7 @@ export async function walk<F>(
   const signal = AbortSignal.any([stopped, stop.signal]);
   const nodes = new Map<string, Node<F>>();
   const queue = new PQueue({ concurrency: aliveNodes });
+  const ahead = createAhead<F>({ visit, dependenciesOf, nowMs, nodes, signal });
   let failure: ImageError | undefined;
 
   const graph = createGraph<Node<F>>((node) => {
@@ -60,7 +62,7 @@ export async function walk<F>(
   const add = (request: NodeRequest, parent?: Node<F>): { node: Node<F>; isNew: boolean } => {
     const known = nodes.get(request.key);
     if (known) return { node: known, isNew: false };
-    const node = createNode<F>(request);
+    const node = createNode<F>(request, parent?.root ?? request.key);
     nodes.set(request.key, node);
     const { key, reference } = node;
     onEvent?.({ type: 'node-added', key, reference: reference.text, ...(parent && { parent: parent.key }) });
@@ -70,15 +72,22 @@ export async function walk<F>(
   /** Dependencies come before requests that have not begun: a tree that is begun is finished. */
   const enqueue = (node: Node<F>): void => {
     const priority = Math.min(node.depth, 1);
-    queue.add(() => enter(node), { priority }).catch((bug: unknown) => stop.abort((failure ??= asImageError(bug))));
+    const begun = ahead.take(node.key);
+    queue
+      .add(() => enter(node, begun), { priority })
+      .catch((bug: unknown) => stop.abort((failure ??= asImageError(bug))));
   };
 
-  const enter = async (node: Node<F>): Promise<void> => {
-    const beganMs = nowMs();
+  const visitNow = (node: Node<F>): Promise<F> =>
+    visit(node, { onDependencies: (dependencies) => ahead.wish(node, dependencies) }, signal);
+
+  const enter = async (node: Node<F>, begun: Begun<F> | undefined): Promise<void> => {
+    const beganMs = begun?.beganMs ?? nowMs();
     try {
       signal.throwIfAborted();
       onEvent?.({ type: 'node-started', key: node.key, reference: node.reference.text });
-      node.found = await visit(node, signal);
+      begun?.confirm();
+      node.found = await (begun?.result ?? visitNow(node));
       for (const request of expand(node, dependenciesOf(node.found), limits, nodes)) {
         const { node: child, isNew } = add(request, node);
         graph.link(node, child);
@@ -89,6 +98,7 @@ export async function walk<F>(
       else node.error = asImageError(error);
     }
     node.durationMs = nowMs() - beganMs;
+    ahead.release(node.key);
     graph.done(node);
   };
 
@@ -101,6 +111,7 @@ export async function walk<F>(
     await queue.onSizeLessThan(aliveNodes);
   }
   await queue.onIdle();
+  await ahead.ended();
   if (failure) throw failure;
   for (const node of nodes.values()) breakCycles(node, (cycle) => failCycle(cycle, graph));
 }

@@ -1,6 +1,6 @@
 import type { Sink } from '../http/types.ts';
 import type { Pool } from '../pool/pool.ts';
-import { startSession, type Session } from '../pool/session.ts';
+import { startSession, type Session, type SessionRequest } from '../pool/session.ts';
 import type { Store } from '../store/store.ts';
 import type { IngestRequest, IngestResponse } from '../../workers/tasks.ts';
 import { createSmallBody, type SmallBody } from './small-body.ts';
@@ -32,11 +32,12 @@ export type ArchiveSinkOptions = {
   readonly ingest: () => Omit<IngestRequest, 'source'>;
   /** The bytes must end up in a file, however few they are. */
   readonly onDisk: boolean;
+  readonly onDependencies: SessionRequest['onDependencies'];
 };
 
 /** @param signal - ends a running ingest. */
 export async function openArchiveSink(
-  { store, pool, url, ingest, onDisk }: ArchiveSinkOptions,
+  { store, pool, url, ingest, onDisk, onDependencies }: ArchiveSinkOptions,
   signal: AbortSignal,
 ): Promise<ArchiveSink> {
   const partial = await store.openPartial(url);
@@ -52,7 +53,8 @@ export async function openArchiveSink(
   };
 
   const start = (): Session => {
-    const started = startSession(pool, { ...ingest(), path: partial.path }, partial.bytes, signal);
+    const request = { ...ingest(), path: partial.path, ...(onDependencies && { onDependencies }) };
+    const started = startSession(pool, request, partial.bytes, signal);
     started.result.catch((error: unknown) => {
       if (session === started) failed.reject(error);
     });

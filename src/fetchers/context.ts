@@ -3,6 +3,7 @@ import type { EventSink } from '../events.ts';
 import type { Http } from '../http/types.ts';
 import type { NodePlatform } from '../image/default-labels.ts';
 import type { Limits } from '../image/limits.ts';
+import type { Dependency } from '../image/manifest.ts';
 import type { GoPlatform } from '../image/platform.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { RegistryClient } from '../registry/client.ts';
@@ -36,6 +37,10 @@ export type FetchContext = {
   /** Counted as they happen; read for the totals of a batch. */
   readonly tally: { requests: number; retries: number };
   readonly nowMs: () => number;
+  /** Of one fetch: told what its image depends on while that still arrives, and nothing of it is verified. */
+  readonly onDependencies?: (dependencies: readonly Dependency[]) => void;
+  /** Of a fetch ahead, which nothing verified asks for: resolves once something does. No key is discovered before. */
+  readonly confirmed?: Promise<void>;
 };
 
 /** What is kept of a registry's image: an archive that it is converted to, itself, or both. */
@@ -58,6 +63,8 @@ export type Slots = {
    * have arrived and are not worked off.
    */
   run<T>(host: string | undefined, signal: AbortSignal, work: (arrived: () => void) => Promise<T>): Promise<T>;
+  /** The same places, until `confirmed` resolves only such as a host's other transfers leave, and half of the batch's. */
+  ahead(confirmed: Promise<void>): Slots;
 };
 
 /** One request as a fetcher sees it. */

@@ -2,6 +2,7 @@ import { discoverKeys } from '../discovery/discover.ts';
 import { asImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import { showUrl } from '../image/show-url.ts';
+import { abortable } from '../pool/abortable.ts';
 import { trustKey } from '../verify/trust.ts';
 import type { FetchContext } from './context.ts';
 import { discovering } from './discovering.ts';
@@ -17,8 +18,9 @@ export async function fetchOfferedKeys(
   name: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const { keystore, trustKeysFromHTTPS, onEvent } = context;
+  const { keystore, trustKeysFromHTTPS, confirmed, onEvent } = context;
   if (!keystore || !trustKeysFromHTTPS || (await keystore.hasPrefixKey(name))) return;
+  if (confirmed) await abortable(confirmed, signal);
   try {
     const urls = await discoverKeys(discovering(context, key), name, signal);
     for (const url of urls.filter((offered) => offered.startsWith('https:')))

@@ -77,7 +77,8 @@ async function attempt(
     ...(signature instanceof Uint8Array && { signature }),
   });
   const onDisk = known !== undefined || signature === 'later';
-  const sink = await openArchiveSink({ store, pool, url, ingest, onDisk }, signal);
+  const { onDependencies } = context;
+  const sink = await openArchiveSink({ store, pool, url, ingest, onDisk, onDependencies }, signal);
   const pointless = new AbortController();
   sink.failed.catch((error: unknown) => pointless.abort(error));
 

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 
 import { ImageError, isImageError } from '../errors.ts';
+import type { Dependency } from '../image/manifest.ts';
 import type { FromIngest, IngestRequest, IngestResponse, ToIngest } from '../../workers/tasks.ts';
 import type { Pool } from './pool.ts';
 import { workerFailed } from './worker-failed.ts';
@@ -11,7 +12,11 @@ const stopMs = 5_000;
 /** A session is told of growth at most once per so many bytes. */
 const stepBytes = 256 * 1024;
 
-export type SessionRequest = Omit<IngestRequest, 'source'> & { readonly path: string };
+export type SessionRequest = Omit<IngestRequest, 'source'> & {
+  readonly path: string;
+  /** Told once the manifest has come, of an image that is not verified; once more when the session starts again. */
+  readonly onDependencies?: (dependencies: readonly Dependency[]) => void;
+};
 
 /** An ingest that follows a file while a download fills it. */
 export type Session = {
@@ -93,13 +98,18 @@ type Following = {
   threadId: number | undefined;
 };
 
-function follow(pool: Pick<Pool, 'run'>, { path, ...request }: SessionRequest, bytes: number): Following {
+function follow(
+  pool: Pick<Pool, 'run'>,
+  { path, onDependencies, ...request }: SessionRequest,
+  bytes: number,
+): Following {
   const { port1: port, port2 } = new MessageChannel();
   const source = { kind: 'growing', path, bytes, port: port2 } as const;
   const result = pool.run('ingest', { ...request, source }, [port2]).finally(() => port.close());
   const following: Following = { port, result, threadId: undefined };
   port.on('message', (message: FromIngest) => {
     if (message.kind === 'started') following.threadId = message.threadId;
+    else onDependencies?.(message.dependencies);
   });
   port.unref();
   return following;

@@ -94,3 +94,43 @@ test('a job that fails after it has arrived still rejects', async (t) => {
   await t.throwsAsync(failing, { message: 'bad archive' });
   t.is(await slots.run('a:1', never, () => Promise.resolve(1)), 1);
 });
+
+test('what is ahead has half of the places, and comes after the other transfers of its host', async (t) => {
+  const slots = createSlots({ jobs: 4, jobsPerHost: 3 });
+  const { job, now, release } = counting();
+  const ahead = slots.ahead(new Promise(() => undefined));
+  const order: string[] = [];
+  const early = ['a', 'b', 'c', 'd'].map((host) => ahead.run(`${host}:1`, never, job(host)));
+  await turn();
+  t.deepEqual(Object.fromEntries(now), { a: 1, all: 2, b: 1 });
+  const others = ['e', 'f'].map((host) => slots.run(`${host}:1`, never, job(host)));
+  await turn();
+  t.is(now.get('all'), 4);
+  release();
+  await Promise.all([...early, ...others]);
+
+  const busy = createSlots({ jobs: 2, jobsPerHost: 1 });
+  const mark = (name: string) => () => Promise.resolve(void order.push(name));
+  const first = busy.run('a:1', never, mark('first'));
+  const last = busy.ahead(new Promise(() => undefined)).run('a:1', never, mark('ahead'));
+  await Promise.all([first, last, busy.run('a:1', never, mark('second'))]);
+  t.deepEqual(order, ['first', 'second', 'ahead']);
+});
+
+test('what is confirmed takes its turn among the others, wherever it waits, and is done once', async (t) => {
+  const slots = createSlots({ jobs: 2, jobsPerHost: 1 });
+  const { job, release } = counting();
+  const confirmed = Promise.withResolvers<void>();
+  const order: string[] = [];
+  const mark = (name: string) => () => Promise.resolve(void order.push(name));
+  const other = slots.ahead(new Promise(() => undefined)).run('b:1', never, job('b'));
+  const first = slots.run('a:1', never, job('a'));
+  const early = slots.ahead(confirmed.promise).run('a:1', never, mark('early')); // has no place yet
+  await turn();
+  confirmed.resolve();
+  await turn();
+  const late = slots.run('a:1', never, mark('late'));
+  release();
+  await Promise.all([other, first, early, late]);
+  t.deepEqual(order, ['early', 'late']);
+});

@@ -29,13 +29,20 @@ async function growing(t: ExecutionContext, aci: Aci, bytes: number): Promise<Gr
   return { aci, path, request, heard, tell: (message) => port1.postMessage(message) };
 }
 
+const dependencies = [{ imageName: 'example.com/base', labels: [{ name: 'version', value: '1' }], size: 512 }];
+/** What is told of them. */
+const told: FromIngest = {
+  kind: 'dependencies',
+  dependencies: [{ imageName: 'example.com/base', labels: new Map([['version', '1']]), size: 512 }],
+};
+
 async function until(condition: () => boolean): Promise<void> {
   for (const end = Date.now() + 20_000; !condition() && Date.now() < end;) await sleep(5);
 }
 
 for (const compression of ['none', 'gzip', 'bzip2', 'xz'] satisfies Compression[]) {
   test(`a growing file is followed to its end: ${compression}`, async (t) => {
-    const aci = await buildAci({ name: 'example.com/app', size: 700_000, compress: compression });
+    const aci = await buildAci({ name: 'example.com/app', size: 700_000, dependencies, compress: compression });
     const { path, request, heard, tell } = await growing(t, aci, 1000);
     const result = ingest(request);
     let there = 1000;
@@ -49,26 +56,23 @@ for (const compression of ['none', 'gzip', 'bzip2', 'xz'] satisfies Compression[
     tell({ kind: 'complete', bytes: aci.bytes.length });
     t.is((await result).imageId, aci.imageId);
     await until(() => heard.length === 2);
-    t.deepEqual(heard, [
-      { kind: 'started', threadId },
-      { kind: 'manifest', manifest: aci.manifest },
-    ]);
+    t.deepEqual(heard, [{ kind: 'started', threadId }, told]);
   });
 }
 
-test('the manifest is told while the rest of the file is not there yet', async (t) => {
-  const aci = await buildAci({ name: 'example.com/app', size: 700_000, compress: 'gzip' });
+test('what the image depends on is told while the rest of the file is not there yet', async (t) => {
+  const aci = await buildAci({ name: 'example.com/app', size: 700_000, dependencies, compress: 'gzip' });
   const { path, request, heard, tell } = await growing(t, aci, 300_000);
   const result = ingest(request);
   await until(() => heard.length === 2);
-  t.deepEqual(heard[1], { kind: 'manifest', manifest: aci.manifest });
+  t.deepEqual(heard[1], told);
   await appendFile(path, aci.bytes.subarray(300_000));
   tell({ kind: 'complete', bytes: aci.bytes.length });
   t.is((await result).imageId, aci.imageId);
 });
 
 test('a session that is told to stop ends at once and leaves nothing', async (t) => {
-  const aci = await buildAci({ name: 'example.com/app', size: 700_000, compress: 'gzip' });
+  const aci = await buildAci({ name: 'example.com/app', size: 700_000, dependencies, compress: 'gzip' });
   const { request, heard, tell } = await growing(t, aci, 300_000);
   const refused = refuses(t, request, 'CANCELLED');
   await until(() => heard.length === 2);
@@ -80,6 +84,7 @@ test('a session that is told to stop leaves a bomb in the middle', async (t) => 
   const aci = await buildAci({
     name: 'example.com/app',
     files: { zeros: Buffer.alloc(50_000_000) },
+    dependencies,
     compress: 'gzip',
   });
   const { request, heard, tell } = await growing(t, aci, aci.bytes.length);
