@@ -13,9 +13,13 @@ export type ListRequest = {
 const compare: Readonly<Record<SortField, (a: Entry, b: Entry) => number>> = {
   importtime: (a, b) => a.importedAtMs - b.importedAtMs,
   lastused: (a, b) => a.lastUsedAtMs - b.lastUsedAtMs,
-  name: (a, b) => (a.name < b.name ? -1 : Number(a.name > b.name)),
+  name: (a, b) => (listedName(a) < listedName(b) ? -1 : Number(listedName(a) > listedName(b))),
   size: (a, b) => a.size - b.size,
 };
+
+function listedName(entry: Entry): string {
+  return entry.kind === 'registry' ? entry.image.reference : entry.name;
+}
 
 /** What a store lists, images of registries too, sorted; equal ones in the order they were imported. */
 export async function* listImages(

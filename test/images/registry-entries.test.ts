@@ -1,0 +1,206 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import test from 'ava';
+
+import { hasCode } from '../../src/errors.ts';
+import { catManifest } from '../../src/images/cat-manifest.ts';
+import { collect } from '../../src/images/collect.ts';
+import { describeRegistryImage } from '../../src/images/describe-registry-image.ts';
+import { imageRow } from '../../src/images/image-row.ts';
+import { listImages, type ListRequest } from '../../src/images/list.ts';
+import { removeImages } from '../../src/images/remove.ts';
+import { resolveEntries, resolveEntry, resolveImage } from '../../src/images/resolve-image.ts';
+import type { Store } from '../../src/store/store.ts';
+import { asJson, describe, putBytes, putRegistryImage } from '../helpers/registry-image.ts';
+import { damageFile } from '../helpers/damage.ts';
+import { putImage, storeContext } from '../helpers/stored.ts';
+
+const pinned = `docker.io/library/app@sha256:${'0'.repeat(64)}`;
+
+async function ids(store: Store, request?: ListRequest): Promise<readonly string[]> {
+  return (await Array.fromAsync(listImages(store, request))).map(({ id }) => id);
+}
+
+test('images of registries are listed among the others, in the order that was asked for', async (t) => {
+  const { store } = await storeContext(t);
+  const b = await putRegistryImage(store, { reference: 'b.example.com/app:1', content: 'b' });
+  await sleep(2);
+  const c = await putImage(store, { name: 'c', size: 100_000 });
+  await sleep(2);
+  const a = await putRegistryImage(store, { reference: 'a.example.com/app:1', content: 'a longer one' });
+  const all = [b.manifest.digest, c.imageId, a.manifest.digest] as const;
+  t.deepEqual(await ids(store), all);
+  t.deepEqual(await ids(store, { order: 'desc' }), all.toReversed());
+  t.deepEqual(await ids(store, { sort: 'name' }), [all[2], all[0], all[1]]);
+  t.deepEqual(await ids(store, { sort: 'size' }), [all[0], all[2], all[1]]);
+});
+
+test('a row has digest, reference and platform, and the name and labels that an image made of it has', async (t) => {
+  const { store } = await storeContext(t);
+  const made = await putImage(store, { name: 'registry-1.docker.io/library/app', version: '1' });
+  const platform = { os: 'linux', architecture: 'arm64', variant: 'v8' };
+  const { manifest, size } = await putRegistryImage(store, { content: '1', platform, imageId: made.imageId });
+  const [, row] = (await Array.fromAsync(listImages(store))).map(imageRow);
+  t.like(row, {
+    imageID: manifest.digest,
+    digest: manifest.digest,
+    reference: 'docker.io/library/app:1',
+    name: made.name,
+    labels: { version: '1', os: 'linux', arch: 'aarch64' },
+    platform,
+    size,
+    convertedTo: made.imageId,
+    verified: false,
+  });
+});
+
+test('a platform that appc has no name for is shown as the registry spells it, an unnamed one not at all', async (t) => {
+  const { store } = await storeContext(t);
+  await putRegistryImage(store, { reference: pinned, platform: { os: 'windows', architecture: 'amd64' } });
+  await putRegistryImage(store, { content: '2', platform: { os: '', architecture: '' } });
+  const rows = (await Array.fromAsync(listImages(store))).map(imageRow);
+  t.deepEqual(
+    rows.map(({ labels }) => labels),
+    [{ os: 'windows', arch: 'amd64' }, { version: '2' }],
+  );
+});
+
+test('one is found by its digest, by the beginning of it, and by its reference in every form', async (t) => {
+  const { store } = await storeContext(t);
+  const { manifest } = await putRegistryImage(store, { content: '1' });
+  await putRegistryImage(store, { reference: pinned, content: 'pinned' });
+  await putRegistryImage(store, { reference: 'localhost:5000/a/b:1', content: 'port' });
+  for (const asked of [
+    manifest.digest,
+    manifest.digest.slice(0, 30),
+    'docker.io/library/app:1',
+    'docker://app:1',
+    'docker://docker.io/library/app:1',
+    `docker://app:1@${manifest.digest}`,
+    'registry-1.docker.io/library/app:1',
+  ]) {
+    t.is((await resolveEntries(store, asked))[0]?.id, manifest.digest, asked);
+  }
+  t.is((await resolveEntry(store, 'docker://app:1')).id, manifest.digest);
+  for (const asked of [pinned, `docker://${pinned}`, 'localhost:5000/a/b:1', 'docker://localhost:5000/a/b:1']) {
+    t.is((await resolveEntry(store, asked)).kind, 'registry', asked);
+  }
+});
+
+test('what no image has is not in the store: other tags, other digests, names that begin with sha256', async (t) => {
+  const { store } = await storeContext(t);
+  await putRegistryImage(store, { content: '1' });
+  for (const asked of [
+    'docker://app:2',
+    'docker.io/library/app:2',
+    `docker://app:1@sha256:${'1'.repeat(64)}`,
+    `sha256:${'1'.repeat(64)}`,
+    'sha256:1.0',
+  ]) {
+    await t.throwsAsync(resolveEntry(store, asked), { code: 'NOT_IN_STORE' }, asked);
+    await t.throwsAsync(resolveEntries(store, asked), { code: 'NOT_IN_STORE' }, asked);
+  }
+  await t.throwsAsync(resolveEntry(store, 'sha256:1'), { code: 'ID_TOO_SHORT' });
+});
+
+test('a name means the image before the one that it was made of; a reference to a registry the other way round', async (t) => {
+  const { store } = await storeContext(t);
+  const name = 'registry.example.com/app';
+  const { imageId } = await putImage(store, { name, version: '1' });
+  const kept = await putRegistryImage(store, { reference: `${name}:1`, imageId });
+  t.is((await resolveEntry(store, `${name}:1`)).id, imageId);
+  t.is((await resolveEntry(store, `docker://${name}:1`)).id, kept.manifest.digest);
+  t.is((await resolveImage(store, `docker://${name}:1`)).imageId, imageId);
+  t.deepEqual((await resolveEntries(store, name)).map(({ id }) => id).sort(), [kept.manifest.digest, imageId]);
+  await store.removeRegistryImage(kept.reference);
+  t.is((await resolveEntry(store, `docker://${name}:1`)).id, imageId); // what is left of it
+});
+
+test('an index of which two platforms are kept means both, and none alone', async (t) => {
+  const { store } = await storeContext(t);
+  const bytes = asJson({ manifests: [] });
+  await putBytes(store, bytes);
+  const index = describe('application/vnd.oci.image.index.v1+json', bytes);
+  const [one, other] = [
+    await putRegistryImage(store, { content: '1', index }),
+    await putRegistryImage(store, { content: '2', index }),
+  ];
+  const error = await t.throwsAsync(resolveEntry(store, index.digest));
+  t.true(hasCode(error, 'ID_AMBIGUOUS') && error.details.candidates.length === 2);
+  t.is((await resolveEntries(store, index.digest)).length, 2);
+  await store.removeRegistryImage(other.reference);
+  const entry = await resolveEntry(store, index.digest);
+  t.is(entry.id, one.manifest.digest);
+  t.is(await catManifest(store, entry, { asked: index.digest }), bytes.toString());
+  t.regex(await catManifest(store, entry), /"layers"/);
+});
+
+test('an image that was not made into one of ours says so where that is needed', async (t) => {
+  const { store } = await storeContext(t);
+  const { manifest } = await putRegistryImage(store);
+  await t.throwsAsync(resolveImage(store, manifest.digest), { code: 'NOT_IN_STORE', message: /no image \(ACI\)/ });
+});
+
+test('its description has all its references, its configuration and its layers; a damaged manifest is refused', async (t) => {
+  const { store } = await storeContext(t);
+  const image = await putRegistryImage(store, { reference: 'docker.io/library/app:1' });
+  await putRegistryImage(store, { reference: 'docker.io/library/app:latest' });
+  const { references, config, layers, manifest } = await describeRegistryImage(store, image);
+  t.deepEqual(references, ['docker.io/library/app:1', 'docker.io/library/app:latest']);
+  t.deepEqual(
+    [image.manifest.digest, config.digest, ...layers.map(({ digest }) => digest)].sort(),
+    image.blobs.toSorted(),
+  );
+  t.is(manifest.length, image.manifest.size);
+  await damageFile(store.digestPath(image.manifest.digest), 'flip', 10);
+  await t.throwsAsync(describeRegistryImage(store, image), { code: 'STORE_CORRUPT', message: /wrong hash/ });
+});
+
+test('an image and the one of a registry that it was made of are removed each by itself', async (t) => {
+  const { store } = await storeContext(t);
+  const { imageId } = await putImage(store, { name: 'registry-1.docker.io/library/app', version: '1' });
+  const kept = await putRegistryImage(store, { content: '1', imageId });
+  const other = await putRegistryImage(store, { content: '2' });
+
+  await Array.fromAsync(removeImages(store, [imageId]));
+  t.deepEqual(await ids(store), [kept.manifest.digest, other.manifest.digest]);
+  t.is((await store.findRegistryImage(kept.reference))?.imageId, undefined);
+
+  const [removal] = await Array.fromAsync(removeImages(store, [kept.manifest.digest]));
+  const shared = kept.blobs.filter((digest) => other.blobs.includes(digest));
+  t.true(removal?.kind === 'removed' && removal.bytes > 0 && removal.bytes < kept.size);
+  t.deepEqual(await Promise.all(other.blobs.map((digest) => store.hasBlob(digest))), [true, true, true]);
+  t.is(shared.length, 1);
+});
+
+test('a digest removes all references to it, one of them only itself', async (t) => {
+  const { store } = await storeContext(t);
+  const tags = ['1', '2', '3'];
+  const images = [];
+  for (const tag of tags) images.push(await putRegistryImage(store, { reference: `docker.io/library/app:${tag}` }));
+  const digest = images[0]?.manifest.digest ?? '';
+  const first = await Array.fromAsync(removeImages(store, ['docker://app:2']));
+  t.deepEqual(await ids(store), [digest, digest]);
+  t.true(first[0]?.kind === 'removed' && first[0].bytes === 0);
+  t.is((await Array.fromAsync(removeImages(store, [digest, 'docker://app:1']))).length, 2);
+  t.deepEqual(await ids(store), []);
+});
+
+test('gc with a grace period takes unused images of registries too, and what only they need', async (t) => {
+  const { store } = await storeContext(t);
+  const old = await putRegistryImage(store, { content: 'old' });
+  await sleep(5);
+  const used = await putRegistryImage(store, { content: 'used' });
+  const request = { nowMs: used.lastUsedAtMs, gracePeriodMs: 1 };
+  const dry = await collect(store, { ...request, dryRun: true });
+  t.deepEqual([dry.images.map(({ id }) => id), dry.imageBytes], [[old.manifest.digest], old.size]);
+  t.is((await ids(store)).length, 2);
+  const { images, imageBytes } = await collect(store, request);
+  t.deepEqual(
+    images.map(({ id }) => id),
+    [old.manifest.digest],
+  );
+  t.true(imageBytes > 0 && imageBytes < old.size); // the layer is shared
+  t.deepEqual(await ids(store), [used.manifest.digest]);
+  t.is((await Array.fromAsync(store.blobRows())).length, 3);
+});
