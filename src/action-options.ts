@@ -1,11 +1,12 @@
 import type { PlanOutcome, PlanTotals } from './coordinator/plan-outcome.ts';
 import type { EventSink, Outcome, Totals } from './events.ts';
 import type { Keep, PullPolicy } from './fetchers/context.ts';
-import type { Transport } from './http/types.ts';
+import type { TlsMaterial, Transport } from './http/types.ts';
 import type { App, ImageType } from './image/apps.ts';
 import type { Digest } from './image/digest.ts';
 import type { ImageId } from './image/image-id.ts';
 import type { Limits, Timeouts } from './image/limits.ts';
+import type { CredentialLookup, MirrorRule } from './registry/types.ts';
 import type { Store } from './store/store.ts';
 import type { Keystore } from './verify/keystore.ts';
 
@@ -42,6 +43,12 @@ export type ActionOptions = {
   readonly keep?: Keep;
   /** Platforms that images of registries are brought for: `os/arch[/variant]`; default linux on this processor. */
   readonly platform?: readonly string[];
+  /** Where images of registries may be had beside or instead of the registry itself. */
+  readonly mirrors?: readonly MirrorRule[];
+  /** What to show a registry or a mirror; asked where dockerCredentials has nothing. */
+  readonly registryCredentials?: CredentialLookup;
+  /** By `host[:port]`, beside `ca`: as readCertificates gives them. */
+  readonly certificates?: ReadonlyMap<string, TlsMaterial>;
   /** Transfers at once, default 16. */
   readonly jobs?: number;
   /** Transfers at once from one host, default 6. */
@@ -81,6 +88,8 @@ export type NetworkOptions = Pick<
   | 'minRate'
   | 'discover'
   | 'ca'
+  | 'certificates'
+  | 'mirrors'
   | 'connectTo'
   | 'denyNet'
   | 'proxy'

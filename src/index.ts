@@ -47,9 +47,16 @@ export type { GarbageReport, Store, StoredImage, StoreOptions } from './store/st
 export type { ActionOptions, BatchCall, BatchResult, FetchCall, Fetcher, Finder, Insecure } from './action-options.ts';
 export type { KeyFinder, NetworkOptions, PlanCall, PlanResult } from './action-options.ts';
 export type { PlanOutcome, PlanStatus, PlanTotals } from './coordinator/plan-outcome.ts';
-export type { PullPolicy } from './fetchers/context.ts';
+export type { Keep, PullPolicy } from './fetchers/context.ts';
 export { createFetcher, createFinder } from './finder.ts';
 export { formatJsonFault, parseJsonStrict } from './image/json.ts';
+export { parsePlatform } from './image/parse-platform.ts';
+export { readCertificates } from './registry/certificates.ts';
+export { openCredentialChain, type CredentialChainOptions } from './registry/credentials/chain.ts';
+export { credentialFiles, type CredentialFile } from './registry/credentials/files.ts';
+export type { CredentialLookup, Mirror, MirrorRule, RegistryCredential } from './registry/types.ts';
+export type { Digest } from './image/digest.ts';
+export type { TlsMaterial } from './http/types.ts';
 export { createFileCheck } from './file-check.ts';
 export { isHttpsAuthentic } from './is-https-authentic.ts';
 export { createKeyFinder } from './key-finder.ts';

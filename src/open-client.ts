@@ -3,6 +3,7 @@ import { parseConnectTo } from './http/connect-to.ts';
 import { openHttp } from './http/open-http.ts';
 import type { Http } from './http/types.ts';
 import { defaultTimeouts, type Limits } from './image/limits.ts';
+import { tlsFor } from './tls-for.ts';
 
 const defaultRetries = 4;
 const userAgent = 'longshore/0.1';
@@ -21,6 +22,7 @@ export function openClient(options: NetworkOptions, limits: Limits): Http {
     proxy,
     credentials: ({ host }) => headers[host],
     userAgent,
+    tlsFor: tlsFor(options),
     ...(options.ca && { ca: options.ca }),
     ...(options.limitRate !== undefined && { limitRate: options.limitRate }),
     ...(options.minRate !== undefined && { minRate: options.minRate }),

@@ -9,7 +9,7 @@ type Context = Pick<FetchContext, 'http' | 'limits' | 'platform' | 'onEvent' | '
 
 /** How images of registries are brought; the client itself is made, and its code loaded, when one is wanted. @throws USAGE */
 export function openRegistries(options: ActionOptions, context: Context): Registries {
-  const [first, ...others] = (options.platform ?? []).map(parsePlatform);
+  const [first, ...others] = (options.platform ?? []).map((text) => parsePlatform(text));
   let client: Promise<RegistryClient> | undefined;
   return {
     client: () => (client ??= openClient(options, context)),
@@ -20,7 +20,7 @@ export function openRegistries(options: ActionOptions, context: Context): Regist
 }
 
 async function openClient(
-  { dockerCredentials = {}, insecure = {} }: ActionOptions,
+  { dockerCredentials = {}, registryCredentials, insecure = {}, mirrors = [] }: ActionOptions,
   { http, limits, onEvent, tally, nowMs }: Context,
 ): Promise<RegistryClient> {
   const { createRegistryClient } = await import('./registry/client.ts');
@@ -30,9 +30,11 @@ async function openClient(
     onRequest: () => (tally.requests += 1),
     onRetry: () => (tally.retries += 1),
   };
+  const own = openCredentialChain({ configured: dockerCredentials, files: [], environment: {}, onWarning });
   return createRegistryClient({
     http,
-    credentials: openCredentialChain({ configured: dockerCredentials, files: [], environment: {}, onWarning }),
+    credentials: async (...asked) => (await own(...asked)) ?? registryCredentials?.(...asked),
+    mirrors,
     allowHttp: insecure.http ?? false,
     limits,
     onWarning,

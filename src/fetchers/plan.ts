@@ -1,4 +1,3 @@
-import { ImageError } from '../errors.ts';
 import type { ImageReference } from '../image/reference.ts';
 import { signatureUrl } from '../image/signature-location.ts';
 import { findById } from './by-id.ts';
@@ -49,8 +48,8 @@ export async function planImage(
       return (await planRemote(context, remote, signal)) ?? notRemembered(url);
     }
     case 'registry': {
-      const what = 'registry images';
-      throw new ImageError('INSECURE_REFUSED', 'signatures of registry images are not verified', { what });
+      const { planRegistry } = await import('./plan-registry.ts'); // most batches have none
+      return planRegistry(context, { ...request, reference }, signal);
     }
   }
 }

@@ -55,7 +55,11 @@ export function openAgents(options: HttpOptions, { denyNet, proxyFor }: Routes):
       const [target, proxy] = [targetOf(url, connectTo), proxyFor(url)];
       const open = proxy ? throughTunnel(target, proxy, proxies, denyNet) : directly(target, denyNet);
       const material = options.tlsFor?.(url.host);
-      const own = material && { ...wiring, secureContext: lazySecureContext(options.ca, material) };
+      const own = material && {
+        ...wiring,
+        secureContext: lazySecureContext(options.ca, material),
+        insecureTls: insecureTls || (material.insecure ?? false),
+      };
       return new Pool(url, { ...settings, connect: createConnector(url, open, own ?? wiring) });
     },
   });

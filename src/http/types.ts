@@ -53,6 +53,8 @@ export type TlsMaterial = {
   readonly ca: readonly string[];
   /** What the client shows of itself. */
   readonly pairs: readonly { readonly cert: string; readonly key: string }[];
+  /** Certificates of this host are not checked. */
+  readonly insecure?: boolean;
 };
 
 export type HttpOptions = {

@@ -18,11 +18,11 @@ const architectures: Readonly<Record<string, readonly [architecture: string, var
 const form = /^([a-z0-9]+)\/([a-z0-9_-]+)(?:\/([a-z0-9.]+))?$/;
 
 /** `os/arch[/variant]`, as `linux/arm64` or `linux/arm/v7`. @throws USAGE */
-export function parsePlatform(text: string): GoPlatform {
+export function parsePlatform(text: string, option = 'platform'): GoPlatform {
   const [, os, named, given] = form.exec(text.toLowerCase()) ?? [];
   if (os === undefined || named === undefined) {
-    const message = `want a platform such as linux/arm64 or linux/arm/v7, got "${show(text)}"`;
-    throw new ImageError('USAGE', message, { option: 'platform' });
+    const message = `${option}: want a platform such as linux/arm64 or linux/arm/v7, got "${show(text)}"`;
+    throw new ImageError('USAGE', message, { option });
   }
   const [architecture, implied] = (Object.hasOwn(architectures, named) && architectures[named]) || [named];
   const variant = given ?? implied;

@@ -48,13 +48,13 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
   }
 
   async function ask<T>(
-    { host, wanted, upstreamOnly = false }: RegistryTarget,
+    target: RegistryTarget,
     work: (session: Session) => Promise<T>,
     signal: AbortSignal,
   ): Promise<T> {
     let failure: unknown;
-    for (const place of placesOf(host, wanted, options)) {
-      if (place.isMirror && (upstreamOnly || silent.has(keyOf(place)))) continue;
+    for (const place of placesOf(target, options)) {
+      if (place.isMirror && (target.upstreamOnly || silent.has(keyOf(place)))) continue;
       try {
         return await work(sessionOf(place));
       } catch (error) {
@@ -77,8 +77,8 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
 
 const maxWarnings = 100;
 
-function keyOf({ origins, prefix, host }: Place): string {
-  return [...origins, prefix, host].join(' ');
+function keyOf({ origins, prefix, cut, host }: Place): string {
+  return [...origins, prefix, cut, host].join(' ');
 }
 
 /** True for what another place may do better: a full disk stays full. */

@@ -1,6 +1,7 @@
 import { isIPv4 } from 'node:net';
 
 import { ImageError } from '../errors.ts';
+import { ruleFor, type FittingRule } from './mirror-rule.ts';
 import type { MirrorRule, RegistryOptions } from './types.ts';
 
 /** Where the content of a registry may be had. */
@@ -9,45 +10,66 @@ export type Place = {
   readonly host: string;
   /** Origins to try, https first. */
   readonly origins: readonly string[];
-  /** Before every repository: empty, or a path that ends with a slash. */
+  /** What stands before every repository there, in the place of `cut`; either may be empty. */
   readonly prefix: string;
+  readonly cut: string;
   /** After every URL: empty, or a query. */
   readonly query: string;
   readonly isMirror: boolean;
 };
 
+export type Asked = {
+  readonly host: string;
+  readonly repository: string;
+  readonly wanted: 'tag' | 'digest';
+};
+
 /**
- * Where to ask for something of a registry: its mirrors, then itself.
+ * Where to ask for something of a repository: its mirrors, then itself.
  *
- * @throws ImageError INSECURE_REFUSED for a registry that is blocked.
+ * @throws ImageError INSECURE_REFUSED for one that is blocked.
  */
 export function placesOf(
-  host: string,
-  wanted: 'tag' | 'digest',
+  { host, repository, wanted }: Asked,
   { mirrors = [], allowHttp }: Pick<RegistryOptions, 'mirrors' | 'allowHttp'>,
 ): readonly Place[] {
-  const rule = mirrors.find((candidate) => candidate.host === host);
-  if (rule?.blocked) throw new ImageError('INSECURE_REFUSED', `the registry ${host} is blocked`, { what: host });
-  return [...mirrorsOf(rule, wanted), registryPlace(host, allowHttp)];
+  const fitting = ruleFor(mirrors, host, repository);
+  if (!fitting) return [originalPlace({ host, path: '', cut: '' }, allowHttp)];
+  const { rule, cut } = fitting;
+  if (rule.blocked) throw new ImageError('INSECURE_REFUSED', `the registry ${rule.prefix} is blocked`, { what: host });
+  const mirrored = mirrorsOf(fitting, host, wanted);
+  return [...mirrored, originalPlace(locationOf(rule, host, cut), allowHttp || (rule.insecure ?? false))];
 }
 
-function mirrorsOf(rule: MirrorRule | undefined, wanted: 'tag' | 'digest'): readonly Place[] {
-  if (!rule) return [];
+/** What a repository of the registry is called there. */
+export function repositoryAt({ prefix, cut }: Pick<Place, 'prefix' | 'cut'>, repository: string): string {
+  const rest = cut === '' ? `/${repository}` : repository.slice(cut.length);
+  return (prefix + rest).replace(/^\//, '');
+}
+
+function mirrorsOf({ rule, cut }: FittingRule, host: string, wanted: Asked['wanted']): readonly Place[] {
   return rule.mirrors
     .filter(({ resolves }) => resolves || wanted === 'digest')
-    .map(({ origin, prefix }) => ({
-      host: new URL(origin).host,
-      origins: [new URL(origin).origin],
-      prefix: prefix === undefined ? '' : `${prefix}/`,
-      query: `?ns=${encodeURIComponent(rule.host)}`,
-      isMirror: true,
-    }));
+    .map(({ origin, prefix = '', insecure = false }) => {
+      const url = new URL(origin);
+      const origins = [url.origin, ...(insecure && url.protocol === 'https:' ? [`http://${url.host}`] : [])];
+      return { host: url.host, origins, prefix, cut, query: `?ns=${encodeURIComponent(host)}`, isMirror: true };
+    });
 }
 
-function registryPlace(host: string, allowHttp: boolean): Place {
+type Location = { readonly host: string; readonly path: string; readonly cut: string };
+
+function locationOf({ location }: MirrorRule, host: string, cut: string): Location {
+  if (location === undefined) return { host, path: '', cut: '' };
+  const slash = location.indexOf('/');
+  if (slash === -1) return { host: location, path: '', cut };
+  return { host: location.slice(0, slash), path: location.slice(slash + 1), cut };
+}
+
+function originalPlace({ host, path, cut }: Location, allowHttp: boolean): Place {
   const server = host === 'docker.io' ? 'registry-1.docker.io' : host;
   const origins = [`https://${server}`, ...(allowHttp || isLoopback(server) ? [`http://${server}`] : [])];
-  return { host, origins, prefix: '', query: '', isMirror: false };
+  return { host, origins, prefix: path, cut, query: '', isMirror: false };
 }
 
 function isLoopback(host: string): boolean {

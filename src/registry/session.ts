@@ -5,7 +5,7 @@ import { parseChallenges } from './challenge.ts';
 import { connect } from './connect.ts';
 import { explain, warningsOf } from './explain.ts';
 import { once } from './once.ts';
-import type { Place } from './place.ts';
+import { repositoryAt, type Place } from './place.ts';
 import type { RegistryOptions } from './types.ts';
 
 /** Something of a repository: `manifests/1.0`, `blobs/sha256:…`. */
@@ -36,7 +36,7 @@ export function createSession(context: RegistryOptions, place: Place, warn: (tex
     signal: AbortSignal,
   ): Promise<T> {
     const { origin, authorizer } = await enter(signal);
-    const repository = place.prefix + target.repository;
+    const repository = repositoryAt(place, target.repository);
     const url = `${origin}/v2/${repository}/${target.path}${place.query}`;
     let authorization = await authorizer.authorization(repository, signal);
     let before = -1;

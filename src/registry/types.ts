@@ -15,14 +15,26 @@ export type CredentialLookup = (host: string, repository: string) => Promise<Reg
 export type Mirror = {
   /** `http(s)://host[:port]`; http here allows http to this mirror. */
   readonly origin: string;
-  /** What stands before the repositories there: `proxy/hub`. */
+  /** What stands before the repositories there, in the place of the rule's namespace: `proxy/hub`. */
   readonly prefix?: string;
   /** It may say what a tag means; otherwise it is asked for digests only. */
   readonly resolves: boolean;
+  /** It is asked over http as well, once https has failed. */
+  readonly insecure?: boolean;
 };
 
-/** What is asked before a registry, in this order, or that it may not be asked at all. */
-export type MirrorRule = { readonly host: string; readonly blocked?: boolean; readonly mirrors: readonly Mirror[] };
+/** Where the repositories of a registry or a namespace are to be had, or that they may not be asked for at all. */
+export type MirrorRule = {
+  /** `docker.io`, `docker.io/library`, `*.example.com`: of several that fit the longest counts. */
+  readonly prefix: string;
+  readonly blocked?: boolean;
+  /** It is asked over http as well, once https has failed. */
+  readonly insecure?: boolean;
+  /** `host[:port][/path]` that takes the place of the prefix. */
+  readonly location?: string;
+  /** Asked before it, in this order. */
+  readonly mirrors: readonly Mirror[];
+};
 
 export type RegistryOptions = {
   readonly http: Pick<Http, 'getDocument' | 'download'>;

@@ -16,9 +16,9 @@ const platform = { os: 'linux', architecture: 'amd64' };
 const resolve = (client: RegistryClient, name: string) =>
   resolveImage(client, parseRegistryReference(`docker://${name}`), { platform }, signal);
 const origins = (host: string, allowHttp = false) =>
-  placesOf(host, 'tag', { allowHttp }).flatMap((place) => place.origins);
+  placesOf({ host, repository: 'app', wanted: 'tag' }, { allowHttp }).flatMap((place) => place.origins);
 const mirrored = (host: string, mirror: TestRegistry, more: object = {}) => ({
-  mirrors: [{ host, mirrors: [{ origin: mirror.url, resolves: true, ...more }] }],
+  mirrors: [{ prefix: host, mirrors: [{ origin: mirror.url, resolves: true, ...more }] }],
 });
 const paths = ({ requests }: TestRegistry) => requests.map(({ url }) => url);
 
@@ -86,7 +86,7 @@ test('a registry that is not there fails all its images, and is looked for anew 
 
 test('a blocked registry is not asked', async (t) => {
   const registry = await startRegistry(t);
-  const client = openTestClient(t, { mirrors: [{ host: registry.host, blocked: true, mirrors: [] }] });
+  const client = openTestClient(t, { mirrors: [{ prefix: registry.host, blocked: true, mirrors: [] }] });
   const error = await t.throwsAsync(resolve(client, `${registry.host}/app:1`));
   t.true(hasCode(error, 'INSECURE_REFUSED'));
   t.is(registry.requests.length, 0);

@@ -5,6 +5,7 @@ import { isOn, valueOf } from '../options/read.ts';
 import { parseRate } from '../options/size.ts';
 import { networkOptions } from './network-options.ts';
 import { pullPolicy } from './pull-policy.ts';
+import { registryOptions } from './registry-options.ts';
 
 export type FetchOptions = ReturnType<typeof fetchOptions>;
 
@@ -19,6 +20,7 @@ export function fetchOptions(line: CommandLine) {
       minRate: valueOf(line, 'min-rate', parseRate),
     }),
     ...networkOptions(line),
+    ...registryOptions(line),
     trustKeysFromHTTPS: isOn(line, 'trust-keys-from-https'),
     withDeps: !isOn(line, 'no-deps'),
     failFast: isOn(line, 'fail-fast'),

@@ -1,6 +1,7 @@
 import { createFinder, openKeystore, type EventSink, type Finder } from '../../index.ts';
 import { defaultDataDirectory } from '../config/data-directory.ts';
 import { openCliStore, type Access } from '../open-store.ts';
+import { registryCredentials } from '../registries/registry-settings.ts';
 import { networkSettings } from './network-settings.ts';
 import type { Prepared } from './prepare.ts';
 
@@ -27,6 +28,8 @@ export async function openFinder(
       store,
       ...(keystore && { keystore }),
       dockerCredentials: config.dockerCredentials,
+      ...request.registries,
+      registryCredentials: registryCredentials(environment, onWarning),
       onEvent,
     }),
   );

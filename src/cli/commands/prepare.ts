@@ -9,6 +9,7 @@ import { textOf, valueOf } from '../options/read.ts';
 import { usageError } from '../options/usage-error.ts';
 import { errorLine } from '../output/error-line.ts';
 import { write } from '../output/write.ts';
+import { registrySettings, type RegistrySettings } from '../registries/registry-settings.ts';
 import { readCaFile } from './ca-file.ts';
 import { fetchOptions, type FetchOptions } from './fetch-options.ts';
 import { readRequests } from './read-requests.ts';
@@ -24,6 +25,8 @@ export type Prepared = Omit<Requests, 'errors'> & {
   readonly dir: string | undefined;
   /** PEM texts. */
   readonly ca: readonly string[] | undefined;
+  /** Absent where no image of a registry is asked for. */
+  readonly registries: RegistrySettings | undefined;
 };
 
 /**
@@ -46,5 +49,7 @@ export async function prepare(
   }
   const directories = directoriesOf(line, environment);
   const config = await readConfig(directories);
-  return { ...requests, options, config, directories, environment, dir: textOf(line, 'dir'), ca };
+  const isOfRegistry = requests.apps.some(({ image }) => /^docker:/i.test(image));
+  const registries = isOfRegistry ? await registrySettings(options.mirrors, environment) : undefined;
+  return { ...requests, options, config, directories, environment, dir: textOf(line, 'dir'), ca, registries };
 }

@@ -43,6 +43,24 @@ const asking = [
     choices: ['new', 'update', 'never'],
     help: 'When to ask the network, default new',
   },
+  {
+    name: 'keep',
+    kind: 'value',
+    choices: ['aci', 'oci', 'both'],
+    help: 'What to keep of images of registries: an archive, themselves, or both (the default)',
+  },
+  {
+    name: 'platform',
+    kind: 'values',
+    placeholder: 'OS/ARCH[/VARIANT]',
+    help: 'Bring images of registries for it, default linux on this processor',
+  },
+  {
+    name: 'mirror',
+    kind: 'values',
+    placeholder: 'HOST=ORIGIN',
+    help: 'Ask ORIGIN first for images of the registry HOST',
+  },
   { name: 'no-deps', kind: 'flag', help: 'Leave dependencies out' },
   { name: 'jobs', short: 'j', kind: 'value', placeholder: 'N', help: 'Transfers at once, default 16' },
   { name: 'jobs-per-host', kind: 'value', placeholder: 'N', help: 'Transfers at once from one host, default 6' },
@@ -133,6 +151,7 @@ const mixed = [
     kind: 'value',
     placeholder: 'DIR',
     help: 'Where to leave the store, which else is temporary',
+    environment: false, // that of the same name is another option's
     commands: ['demo'],
   },
 ] as const satisfies readonly OptionSpec[];

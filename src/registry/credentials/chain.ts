@@ -1,7 +1,7 @@
 import type { CredentialLookup, RegistryCredential } from '../types.ts';
 import type { CredentialFile, Environment } from './files.ts';
-import { askHelper } from './helper.ts';
-import { readCredentials, type Credentials } from './read-file.ts';
+import type { HelperCall } from './helper.ts';
+import type { Credentials } from './read-file.ts';
 import { byRegistryKey, findForRepository, registryKey } from './registry-keys.ts';
 
 export type CredentialChainOptions = {
@@ -28,16 +28,26 @@ export function openCredentialChain(options: CredentialChainOptions): Credential
   const reading = new Map<CredentialFile, Promise<Credentials | undefined>>();
 
   function read(file: CredentialFile): Promise<Credentials | undefined> {
-    const contents = reading.get(file) ?? readCredentials(file, onWarning);
+    const contents = reading.get(file) ?? load(file);
     reading.set(file, contents);
     return contents;
   }
 
+  async function load(file: CredentialFile): Promise<Credentials | undefined> {
+    const { readCredentials } = await import('./read-file.ts'); // zod takes a while to load
+    return readCredentials(file, onWarning);
+  }
+
   function ask(name: string, host: string, path: string): Promise<RegistryCredential | undefined> {
     const key = `${name} ${host}`;
-    const answer = answers.get(key) ?? askHelper({ name, host, path, environment, timeoutMs: helperMs });
+    const answer = answers.get(key) ?? call({ name, host, path, environment, timeoutMs: helperMs });
     answers.set(key, answer);
     return answer;
+  }
+
+  async function call(helper: HelperCall): Promise<RegistryCredential | undefined> {
+    const { askHelper } = await import('./helper.ts');
+    return askHelper(helper);
   }
 
   async function find(kept: Credentials, host: string, repository: string): Promise<RegistryCredential | undefined> {

@@ -1,0 +1,76 @@
+import { parse } from 'smol-toml';
+import * as z from 'zod';
+
+import { show, type MirrorRule } from '../../index.ts';
+import { configError } from '../config/config-error.ts';
+
+const place = /^[a-zA-Z0-9._-]+(?::\d+)?(?:\/[a-z0-9._/-]*[a-z0-9])?$/;
+const location = z.string().regex(place, 'want HOST[:PORT][/PATH]');
+
+const mirror = z.object({
+  location,
+  insecure: z.boolean().default(false),
+  'pull-from-mirror': z.enum(['all', 'digest-only', 'tag-only']).default('all'),
+});
+
+const registry = z
+  .object({
+    prefix: z.string().regex(/^(?:\*\.)?[a-zA-Z0-9._-]+(?::\d+)?(?:\/[a-z0-9._/-]+)?$/, 'want HOST[:PORT][/PATH]'),
+    location,
+    insecure: z.boolean(),
+    blocked: z.boolean(),
+    'mirror-by-digest-only': z.boolean(),
+    mirror: z.array(mirror),
+  })
+  .partial()
+  .refine((named) => named.prefix !== undefined || named.location !== undefined, 'neither prefix nor location');
+
+const shape = z.object({
+  registry: z.array(registry).default([]),
+  registries: z.undefined('the first version of this format is not read: see containers-registries.conf(5)'),
+});
+
+/** @throws CONFIG_INVALID naming the file */
+export function parseRegistriesConf(text: string, path: string): readonly MirrorRule[] {
+  const { data, error } = shape.safeParse(parseToml(text, path));
+  if (data) return data.registry.map(ruleOf);
+  const [issue] = error.issues;
+  const field = show(issue?.path.map(String).join('.') ?? '');
+  throw configError(path, `${field === '' ? '' : `${field}: `}${show(issue?.message ?? 'not as it should be')}`);
+}
+
+function parseToml(text: string, path: string): unknown {
+  try {
+    return parse(text);
+  } catch (error) {
+    const what = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+    throw configError(path, `is not TOML: ${show(what)}`, error);
+  }
+}
+
+function ruleOf(named: z.infer<typeof registry>): MirrorRule {
+  const { location: at, prefix = at ?? '', insecure, blocked, mirror: mirrors = [] } = named;
+  const digestsOnly = named['mirror-by-digest-only'] ?? false;
+  return {
+    prefix: lowerHost(prefix),
+    ...(blocked && { blocked }),
+    ...(insecure && { insecure }),
+    ...(at !== undefined && at !== prefix && { location: lowerHost(at) }),
+    mirrors: mirrors.map((one) => {
+      const slash = one.location.indexOf('/');
+      const [host, below] =
+        slash === -1 ? [one.location, ''] : [one.location.slice(0, slash), one.location.slice(slash + 1)];
+      const resolves = !digestsOnly && one['pull-from-mirror'] !== 'digest-only';
+      return {
+        origin: `https://${host.toLowerCase()}`,
+        ...(below && { prefix: below }),
+        resolves,
+        insecure: one.insecure,
+      };
+    }),
+  };
+}
+
+function lowerHost(text: string): string {
+  return text.replace(/^[^/]*/, (host) => host.toLowerCase());
+}

@@ -1,0 +1,44 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+import {
+  credentialFiles,
+  openCredentialChain,
+  readCertificates,
+  type ActionOptions,
+  type MirrorRule,
+} from '../../index.ts';
+import { baseDirectory } from '../config/directories.ts';
+import type { Environment } from '../options/environment.ts';
+import { readRegistriesConf } from './registries-conf.ts';
+
+/** What this machine and this user have set up for registries, read where images of registries are asked for. */
+export type RegistrySettings = Required<Pick<ActionOptions, 'mirrors' | 'certificates'>>;
+
+/** @param given - mirrors that the command line names: they come first. @throws CONFIG_INVALID */
+export async function registrySettings(
+  given: readonly MirrorRule[],
+  environment: Environment,
+): Promise<RegistrySettings> {
+  const user = join(baseDirectory('XDG_CONFIG_HOME', '.config', environment), 'containers/certs.d');
+  const [configured, certificates] = await Promise.all([
+    readRegistriesConf(environment),
+    readCertificates(['/etc/docker/certs.d', '/etc/containers/certs.d', user]),
+  ]);
+  return { mirrors: mergeMirrors(configured, given), certificates };
+}
+
+/** Credentials as docker and podman keep them; nothing is read before a registry wants some. */
+export function registryCredentials(environment: Environment, onWarning: (message: string) => void) {
+  const files = credentialFiles(environment, homedir(), process.getuid?.() ?? 0);
+  return openCredentialChain({ configured: {}, files, environment, onWarning });
+}
+
+function mergeMirrors(configured: readonly MirrorRule[], given: readonly MirrorRule[]): readonly MirrorRule[] {
+  const rules = new Map(configured.map((rule) => [rule.prefix, rule]));
+  for (const { prefix, mirrors } of given) {
+    const rule = rules.get(prefix);
+    rules.set(prefix, { prefix, ...rule, mirrors: [...mirrors, ...(rule?.mirrors ?? [])] });
+  }
+  return [...rules.values()];
+}

@@ -1,0 +1,65 @@
+import type { RegistryReference } from '../image/reference.ts';
+import { registryImageName } from '../image/registry-image-name.ts';
+import { resolveImage, type ResolvedImage } from '../registry/resolve.ts';
+import { notKept, refuseUnverified } from './by-registry.ts';
+import type { FetchContext, FetchRequest } from './context.ts';
+import { observing } from './observing.ts';
+import type { Planned } from './planned.ts';
+import { registryLabels } from './registry-image.ts';
+import { imageOf, isMoved, lookUpKept } from './registry-known.ts';
+import { wantedOfRegistry, type WantedOfRegistry } from './registry-wanted.ts';
+
+/** What a fetch of a registry's image would bring, by what index and manifest say. @returns that of the first platform */
+export async function planRegistry(
+  context: FetchContext,
+  request: FetchRequest<RegistryReference>,
+  signal: AbortSignal,
+): Promise<Planned> {
+  refuseUnverified(context);
+  const [first, ...others] = wantedOfRegistry(context.registries.platforms, request);
+  let planned = await planWanted(context, first, signal);
+  for (const wanted of others) {
+    const other = await planWanted(context, wanted, signal);
+    if (other.status === 'present') continue;
+    if (planned.status === 'present') planned = other;
+    else planned = { ...planned, bytesToFetch: (planned.bytesToFetch ?? 0) + (other.bytesToFetch ?? 0) };
+  }
+  return planned;
+}
+
+async function planWanted(context: FetchContext, wanted: WantedOfRegistry, signal: AbortSignal): Promise<Planned> {
+  const { policy, slots, registries } = context;
+  const { key, platform, reference, source, url } = wanted;
+  const known = await lookUpKept(context, wanted, context.nowMs(), signal);
+  if (known && (policy !== 'update' || !(await isMoved(context, wanted, known, signal)))) {
+    return { status: 'present', image: imageOf(context, wanted, known) };
+  }
+  if (policy === 'never') return notKept(wanted);
+  const client = await registries.client();
+  const about = { platform, observer: observing(context, key) };
+  const resolved = await slots.run(reference.host, signal, () => resolveImage(client, reference, about, signal));
+  return {
+    status: 'absent',
+    url,
+    source,
+    digest: resolved.manifest.digest,
+    bytesToFetch: await missingBytes(context, resolved),
+    manifest: {
+      name: registryImageName(reference),
+      labels: registryLabels(reference, platform),
+      dependencies: [],
+    },
+  };
+}
+
+/** Each blob once; what is there of a partial download need not come again. */
+async function missingBytes({ store }: FetchContext, { config, layers }: ResolvedImage): Promise<number> {
+  const blobs = new Map([config, ...layers].map(({ digest, size }) => [digest, size]));
+  let bytes = 0;
+  for (const [digest, size] of blobs) {
+    if (await store.hasBlob(digest)) continue;
+    const partial = await store.peekPartial(digest);
+    bytes += Math.max(0, size - (partial?.bytes ?? 0));
+  }
+  return bytes;
+}

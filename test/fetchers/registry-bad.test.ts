@@ -1,0 +1,146 @@
+import test, { type ExecutionContext } from 'ava';
+
+import { codesOf } from '../helpers/fetching.ts';
+import { layerOf, openRegistryFetching, type RegistryFetching } from '../helpers/registry-fetching.ts';
+import { describe, refusal, types } from '../helpers/registry.ts';
+
+/** An image `app:1`, of which something is not as it should be. */
+async function putApp({ registry }: RegistryFetching) {
+  const { manifest, digest } = registry.putImage('app', '1', { layers: [await layerOf({ a: '1' })] });
+  const [layer = manifest.config] = manifest.layers;
+  const path = (what: string) => `/v2/app/${what}`;
+  return { digest, manifest, config: path(`blobs/${manifest.config.digest}`), layer: path(`blobs/${layer.digest}`) };
+}
+
+async function refusing(t: ExecutionContext, fetching: RegistryFetching, name = 'app:1') {
+  const outcome = await fetching.fetch(fetching.reference(name));
+  t.is(outcome.status, 'failed');
+  t.false(/[\n\u001b]/.test(outcome.error?.message ?? ''), 'one line');
+  t.deepEqual([await fetching.listed(), await fetching.kept(), await fetching.leftovers()], [[], [], []]);
+  return outcome.error;
+}
+
+test('a tag that is not there', async (t) => {
+  const fetching = await openRegistryFetching(t);
+  await putApp(fetching);
+  const error = await refusing(t, fetching, 'app:2');
+  t.like(error, { code: 'HTTP_STATUS', details: { status: 404 } });
+  t.regex(error?.message ?? '', /MANIFEST_UNKNOWN/);
+});
+
+test('a platform that an index does not have, and one that is not that of the only image', async (t) => {
+  const fetching = await openRegistryFetching(t);
+  const { registry } = fetching;
+  const image = registry.putImage('app', undefined, { architecture: 's390x' });
+  const document = { schemaVersion: 2, manifests: [{ ...image, platform: { os: 'linux', architecture: 's390x' } }] };
+  registry.putManifest('app', '1', document, types.index);
+  registry.putImage('app', '2', { architecture: 's390x' });
+  for (const name of ['app:1', 'app:2']) {
+    const error = await refusing(t, fetching, name);
+    t.like(error, { code: 'PLATFORM_MISSING', details: { wanted: 'linux/amd64', available: ['linux/s390x'] } });
+  }
+  t.is(fetching.asked(`GET /v2/app/blobs/${image.manifest.layers[0]?.digest ?? ''}`), 1, 'for the second only');
+});
+
+test('an image for another platform is brought with a warning where none was asked for and there is only that', async (t) => {
+  const warnings: string[] = [];
+  const fetching = await openRegistryFetching(t, {
+    platform: [],
+    onEvent: (event) => event.type === 'warning' && warnings.push(event.message),
+  });
+  fetching.registry.putImage('app', '1', { layers: [await layerOf({ a: '1' })], architecture: 's390x' });
+  t.like(await fetching.fetch(fetching.reference('app:1')), { status: 'fetched', labels: { arch: 's390x' } });
+  t.regex(warnings.join(), /only linux\/s390x/);
+  t.like(await fetching.fetch(fetching.reference('app:1')), { status: 'present' });
+});
+
+test('a platform that appc has no name for is refused before its layers are brought, or kept as it came', async (t) => {
+  const fetching = await openRegistryFetching(t, { platform: ['linux/riscv64'] });
+  const { manifest } = fetching.registry.putImage('app', '1', { architecture: 'riscv64' });
+  const error = await refusing(t, fetching);
+  t.is(error?.code, 'PLATFORM_MISSING');
+  t.regex(error?.message ?? '', /--keep=oci/);
+  const kept = await fetching.fetch(fetching.reference('app:1'), { keep: 'oci' });
+  t.like(kept, { status: 'fetched', labels: { os: 'linux', arch: 'riscv64' } });
+  t.truthy(manifest);
+});
+
+for (const what of ['config', 'layer'] as const) {
+  test(`a ${what} that is not what its digest names`, async (t) => {
+    const fetching = await openRegistryFetching(t);
+    const app = await putApp(fetching);
+    const route = fetching.registry.routes[app[what]];
+    const body = Buffer.from(route?.body ?? '');
+    body[0] = (body[0] ?? 0) ^ 1;
+    fetching.registry.routes[app[what]] = { body };
+    t.is((await refusing(t, fetching))?.code, 'DIGEST_MISMATCH');
+    t.false((await fetching.blobs()).some((digest) => app[what].endsWith(digest)));
+  });
+
+  test(`a ${what} that is longer than announced`, async (t) => {
+    const fetching = await openRegistryFetching(t);
+    const app = await putApp(fetching);
+    const body = Buffer.concat([Buffer.from(fetching.registry.routes[app[what]]?.body ?? ''), Buffer.alloc(1)]);
+    fetching.registry.routes[app[what]] = { body, chunked: true };
+    t.is((await refusing(t, fetching))?.code, 'SIZE_MISMATCH');
+  });
+}
+
+test('a manifest that is not what its digest names', async (t) => {
+  const fetching = await openRegistryFetching(t);
+  const { digest, manifest } = await putApp(fetching);
+  fetching.registry.routes[`/v2/app/manifests/${digest}`] = {
+    body: JSON.stringify({ ...manifest, annotations: {} }),
+    headers: { 'content-type': types.manifest },
+  };
+  t.is((await refusing(t, fetching, `app@${digest}`))?.code, 'DIGEST_MISMATCH');
+});
+
+test('a layer that does not unpack to what the configuration names, and one that climbs out', async (t) => {
+  const fetching = await openRegistryFetching(t);
+  const { registry } = fetching;
+  const layer = await layerOf({ a: '1' });
+  const lie = { os: 'linux', architecture: 'amd64', rootfs: { type: 'layers', diff_ids: [describe('x', '').digest] } };
+  const manifest = {
+    schemaVersion: 2,
+    mediaType: types.manifest,
+    config: registry.putBlob('app', JSON.stringify(lie), types.config),
+    layers: [registry.putBlob('app', layer)],
+  };
+  registry.putManifest('app', '1', manifest);
+  t.is((await refusing(t, fetching))?.code, 'DIGEST_MISMATCH');
+  registry.putImage('app', '2', { layers: [await layerOf({ '../../etc/passwd': 'x' })] });
+  const error = await refusing(t, fetching, 'app:2');
+  t.like(error, { code: 'ARCHIVE_INVALID', details: { rule: 'R8' } });
+});
+
+for (const [status, code] of [
+  [401, 'AUTH_REQUIRED'],
+  [403, 'AUTH_REQUIRED'],
+] as const) {
+  test(`a registry that answers ${status}`, async (t) => {
+    const challenge = { 'www-authenticate': 'Basic realm="x"' };
+    const guard = ({ url }: { readonly url?: string }) =>
+      status === 403 && url === '/v2/' ? undefined : refusal(status, 'DENIED', 'no\u001b[31m entry', challenge);
+    const fetching = await openRegistryFetching(t, {}, { guard });
+    await putApp(fetching);
+    t.is((await refusing(t, fetching))?.code, code);
+    const credentials = { [fetching.registry.host]: { user: 'u', password: 'secret' } };
+    const denied = await fetching.fetch(fetching.reference('app:1'), { dockerCredentials: credentials });
+    t.deepEqual(codesOf(denied).slice(0, 1), ['AUTH_DENIED']);
+    t.false(JSON.stringify(denied).includes('secret'));
+  });
+}
+
+test('a layer that is refused leaves the others of the batch alone', async (t) => {
+  const fetching = await openRegistryFetching(t);
+  const { registry, reference, fetchAll } = fetching;
+  const { layer } = await putApp(fetching);
+  registry.routes[layer] = { status: 404 };
+  registry.putImage('other', '1', { layers: [await layerOf({ b: '1' })] });
+  const outcomes = await fetchAll([reference('app:1'), reference('other:1')]);
+  t.deepEqual(
+    outcomes.map(({ status }) => status),
+    ['failed', 'fetched'],
+  );
+});

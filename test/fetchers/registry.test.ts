@@ -1,0 +1,123 @@
+import test from 'ava';
+
+import { openKeystore } from '../../src/index.ts';
+import { codesOf } from '../helpers/fetching.ts';
+import { layerOf, openRegistryFetching } from '../helpers/registry-fetching.ts';
+import { types } from '../helpers/registry.ts';
+
+const layers = async (text: string) => [await layerOf({ 'etc/hostname': text })];
+
+test('an image is brought once, kept as it came and as an archive, and the store answers from then on', async (t) => {
+  const { registry, reference, fetch, store, kept, asked } = await openRegistryFetching(t);
+  const image = registry.putImage('team/app', '1', { layers: await layers('1') });
+  const first = await fetch(reference('team/app:1'));
+  t.like(first, { status: 'fetched', digest: image.digest, source: reference('team/app:1'), latest: false });
+  t.like(first.labels, { version: '1', os: 'linux', arch: 'amd64' });
+  t.deepEqual(await kept(), [`${registry.host}/team/app:1`]);
+  const row = await store.findRegistryImage(`${registry.host}/team/app:1`);
+  t.is(row?.imageId, first.imageID as never);
+
+  const requests = registry.requests.length;
+  t.like(await fetch(reference('team/app:1')), { status: 'present', imageID: first.imageID, bytesDownloaded: 0 });
+  t.like(await fetch(reference('team/app:1'), { pullPolicy: 'never' }), { status: 'present' });
+  t.is(registry.requests.length, requests);
+  t.is(asked('GET /v2/team/app/blobs/'), 2);
+});
+
+test('what is asked for without a tag is the latest', async (t) => {
+  const { registry, reference, fetch } = await openRegistryFetching(t);
+  registry.putImage('app', 'latest', { layers: await layers('1') });
+  t.like(await fetch(reference('app')), { latest: true, labels: { version: 'latest' } });
+});
+
+test('a tag is asked about by HEAD under the policy update, and pulled when it has moved; a digest never moves', async (t) => {
+  const { registry, reference, fetch, asked } = await openRegistryFetching(t, { pullPolicy: 'update' });
+  const { digest } = registry.putImage('app', '1', { layers: await layers('old') });
+  const old = await fetch(reference('app:1'));
+  t.like(await fetch(reference('app:1')), { status: 'present', imageID: old.imageID });
+  t.deepEqual([asked('HEAD /v2/app/manifests/1'), asked('GET /v2/app/manifests/')], [1, 1]);
+
+  const moved = registry.putImage('app', '1', { layers: await layers('new') });
+  const now = await fetch(reference('app:1'));
+  t.like(now, { status: 'fetched', digest: moved.digest });
+  t.not(now.imageID, old.imageID);
+  await fetch(reference(`app@${digest}`));
+  const requests = registry.requests.length;
+  t.like(await fetch(reference(`app@${digest}`)), { status: 'present', digest });
+  t.is(registry.requests.length, requests);
+});
+
+test('under the policy never nobody is asked', async (t) => {
+  const { registry, reference, fetch } = await openRegistryFetching(t, { pullPolicy: 'never' });
+  registry.putImage('app', '1', { layers: await layers('1') });
+  t.deepEqual(codesOf(await fetch(reference('app:1'))), ['NOT_IN_STORE']);
+  t.is(registry.requests.length, 0);
+});
+
+test('with keep oci nothing is converted, and the digest of the manifest is the ID', async (t) => {
+  const { registry, reference, fetch, finder, listed, kept } = await openRegistryFetching(t, { keep: 'oci' });
+  const { digest } = registry.putImage('app', '1', { layers: ['no tar at all'] });
+  t.like(await fetch(reference('app:1')), { status: 'fetched', imageID: digest, digest });
+  t.like(await fetch(reference('app:1')), { status: 'present', imageID: digest });
+  t.deepEqual([await listed(), await kept()], [[], [`${registry.host}/app:1`]]);
+  t.is(await finder().findImage(reference('app:1')), digest as never);
+  const app = { image: reference('app:1') } as { image: string; imageID?: string };
+  await finder().findImages([app as never]);
+  t.is(app.imageID, digest);
+});
+
+test('with keep aci only the archive is listed, and its layers are there for the next image that needs them', async (t) => {
+  const { registry, reference, fetch, listed, kept, asked, blobs } = await openRegistryFetching(t, { keep: 'aci' });
+  const shared = await layers('1');
+  registry.putImage('app', '1', { layers: shared });
+  registry.putImage('app', '2', { layers: [...shared, ...(await layers('2'))] });
+  const { imageID } = await fetch(reference('app:1'));
+  t.like(await fetch(reference('app:1')), { status: 'present', imageID });
+  t.deepEqual([(await listed()).length, await kept()], [1, []]);
+  await fetch(reference('app:2'));
+  t.is(asked('GET /v2/app/blobs/'), 4);
+  t.is((await blobs()).length, 2);
+});
+
+test('an image that was kept only as it came is converted without its layers coming again', async (t) => {
+  const { registry, reference, fetch, asked } = await openRegistryFetching(t);
+  registry.putImage('app', '1', { layers: await layers('1') });
+  await fetch(reference('app:1'), { keep: 'oci' });
+  t.regex((await fetch(reference('app:1'))).imageID ?? '', /^sha512-/);
+  t.is(asked('GET /v2/app/blobs/'), 2);
+});
+
+test('the image for the platform that is wanted is chosen, and its index kept; of several platforms each', async (t) => {
+  const { registry, reference, fetch, kept, store, listed } = await openRegistryFetching(t);
+  const manifests = await Promise.all(
+    ['amd64', 'arm64', 's390x'].map(async (architecture) => ({
+      ...registry.putImage('app', undefined, { layers: await layers(architecture), architecture }),
+      platform: { os: 'linux', architecture },
+    })),
+  );
+  const document = { schemaVersion: 2, mediaType: types.index, manifests };
+  const index = registry.putManifest('app', '1', document, types.index);
+  const both = { platform: ['linux/arm64', 'linux/amd64'] };
+  const found = await fetch(reference('app:1'), both);
+  t.like(found, { status: 'fetched', digest: manifests[1]?.digest, labels: { arch: 'aarch64' } });
+  const [one, other] = [`${registry.host}/app:1`, `${registry.host}/app@${manifests[0]?.digest ?? ''}`];
+  t.deepEqual((await kept()).toSorted(), [one, other].toSorted());
+  t.is((await store.findRegistryImage(one))?.index?.digest, index.digest as never);
+  t.is((await listed()).length, 2);
+
+  const requests = registry.requests.length;
+  t.like(await fetch(reference('app:1'), both), { status: 'present', imageID: found.imageID });
+  t.like(await fetch(reference('app:1'), { platform: ['linux/amd64'] }), {
+    status: 'present',
+    labels: { arch: 'amd64' },
+  });
+  t.is(registry.requests.length, requests);
+});
+
+test('signatures that cannot be checked are not taken for granted', async (t) => {
+  const { registry, reference, fetch } = await openRegistryFetching(t, { keystore: await openKeystore({ dirs: [] }) });
+  registry.putImage('app', '1', { layers: await layers('1') });
+  t.deepEqual(codesOf(await fetch(reference('app:1'))), ['INSECURE_REFUSED']);
+  t.is(registry.requests.length, 0);
+  t.like(await fetch(reference('app:1'), { insecure: { image: true } }), { status: 'fetched' });
+});
