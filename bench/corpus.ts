@@ -1,20 +1,25 @@
 import { createHash } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+
+import { createMessage, enums, readPrivateKey, sign } from 'openpgp';
 
 import { buildTar } from '../test/helpers/archive.ts';
 import { openGpg } from '../test/helpers/keys.ts';
+import { nameOf } from './names.ts';
 
 export type CorpusOptions = {
   readonly directory: string;
   readonly count: number;
   /** Bytes of all tars together; the images' sizes vary around the mean. */
   readonly tarBytes: number;
+  /** Which images, by their positions, that of a position depends on. Default none. */
+  readonly needs?: (index: number) => readonly number[];
 };
 
 export type Corpus = {
-  /** `NAME.aci` and `NAME.aci.asc` lie in `directory/files`. */
+  /** Image names; `NAME.aci` and `NAME.aci.asc` lie in `directory/files`. */
   readonly names: readonly string[];
   readonly packedBytes: number;
   readonly tarBytes: number;
@@ -24,22 +29,25 @@ export type Corpus = {
 };
 
 /** Signed, gzipped images as they are published, the same bytes each time. The caller removes `directory`. */
-export async function makeCorpus({ directory, count, tarBytes }: CorpusOptions): Promise<Corpus & AsyncDisposable> {
+export async function makeCorpus(options: CorpusOptions): Promise<Corpus & AsyncDisposable> {
+  const { directory, count, tarBytes, needs = () => [] } = options;
   const files = join(directory, 'files');
-  await mkdir(files, { recursive: true });
+  await mkdir(join(files, dirname(nameOf(0))), { recursive: true });
   const gpg = await openGpg();
   const key = await gpg.createKey({ algorithm: 'rsa2048' });
   const certificate = join(directory, 'signer.asc');
   await writeFile(certificate, await gpg.certificate(key));
+  const signed = await signer(String(await gpg.secretKey(key)));
   const names: string[] = [];
   let packedBytes = 0;
   let total = 0;
   for (let index = 0; index < count; index += 1) {
-    const name = `app-${String(index).padStart(5, '0')}`;
-    const tar = await imageTar(name, Math.round((tarBytes / count) * (0.5 + (index % 5) / 4)), index);
+    const name = nameOf(index);
+    const bytes = Math.round((tarBytes / count) * (0.5 + (index % 5) / 4));
+    const tar = await imageTar(name, needs(index).map(nameOf), bytes, index);
     const packed = gzipSync(tar, { level: 6 });
     await writeFile(join(files, `${name}.aci`), packed);
-    await writeFile(join(files, `${name}.aci.asc`), await gpg.sign(key, packed, { armor: true, digest: 'SHA256' }));
+    await writeFile(join(files, `${name}.aci.asc`), await signed(packed));
     names.push(name);
     packedBytes += packed.byteLength;
     total += tar.byteLength;
@@ -54,16 +62,31 @@ export async function makeCorpus({ directory, count, tarBytes }: CorpusOptions):
   };
 }
 
-function imageTar(name: string, bytes: number, seed: number): Promise<Buffer> {
+/** Signs as `gpg --armor --detach-sign --digest-algo SHA256` does, without a process for each. */
+async function signer(armoredKey: string): Promise<(binary: Uint8Array) => Promise<string>> {
+  const signingKeys = await readPrivateKey({ armoredKey });
+  const config = {
+    preferredHashAlgorithm: enums.hash.sha256,
+    nonDeterministicSignaturesViaNotation: false,
+  };
+  return async (binary) => {
+    const message = await createMessage({ binary });
+    // its types lose the answer's when the message may be a stream; an armored one of bytes is a string
+    return (await sign({ message, signingKeys, detached: true, config })) as string;
+  };
+}
+
+function imageTar(name: string, dependencies: readonly string[], bytes: number, seed: number): Promise<Buffer> {
   const manifest = JSON.stringify({
     acKind: 'ImageManifest',
     acVersion: '0.7.4',
-    name: `example.com/bench/${name}`,
+    name,
     labels: [
       { name: 'version', value: '1.0.0' },
       { name: 'os', value: 'linux' },
       { name: 'arch', value: 'amd64' },
     ],
+    dependencies: dependencies.map((imageName) => ({ imageName })),
   });
   return buildTar([
     { name: 'manifest', content: manifest },

@@ -21,11 +21,20 @@ export async function trust(directory: string, certificate: string): Promise<voi
 /** Fetches a list into an empty store. */
 export async function fetchList(
   directory: string,
-  urls: readonly string[],
+  images: readonly string[],
+  more: readonly string[] = [],
+): Promise<Measured> {
+  await rm(join(directory, 'store'), { recursive: true, force: true });
+  return fetchMore(directory, images, more);
+}
+
+/** Fetches a list into the store as it is. */
+export async function fetchMore(
+  directory: string,
+  images: readonly string[],
   more: readonly string[] = [],
 ): Promise<Measured> {
   const list = join(directory, 'list.txt');
-  await writeFile(list, urls.join('\n'));
-  await rm(join(directory, 'store'), { recursive: true, force: true });
+  await writeFile(list, images.join('\n'));
   return measure(longshore(directory, ['fetch', '--progress=none', '-f', list, ...more]));
 }

@@ -4,7 +4,11 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { aciBatch } from './cases/aci-batch.ts';
+import { chain } from './cases/chain.ts';
 import { manySmall } from './cases/many-small.ts';
+import { manyTrees } from './cases/many-trees.ts';
+import { nothingToDo } from './cases/nothing-to-do.ts';
+import { tree } from './cases/tree.ts';
 import type { Row } from './report.ts';
 import { formatRows } from './report.ts';
 
@@ -13,6 +17,11 @@ const cases: Readonly<Record<string, (options: CaseOptions) => Promise<readonly 
   'aci-batch': (options) => aciBatch({ ...options, delayMs: 0, rate: 0 }),
   'slow-network': (options) => aciBatch({ ...options, delayMs: 50, rate: 10_000_000 }),
   'many-small': manySmall,
+  tree: (options) => tree({ ...options, delayMs: 0, rate: 0 }),
+  'tree-slow': (options) => tree({ ...options, delayMs: 50, rate: 10_000_000 }),
+  chain,
+  'many-trees': manyTrees,
+  'nothing-to-do': nothingToDo,
 };
 
 export type CaseOptions = {

@@ -1,19 +1,22 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { createServer, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { join, normalize } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { prefix } from './names.ts';
+
 /**
  * A static origin in a process of its own: `node origin.ts DIRECTORY DELAY_MS BYTES_PER_SECOND`. Each request waits for the
- * delay, each connection gets the rate; 0 lifts either. Prints its port, and ends with its standard input.
+ * delay, each connection gets the rate; 0 lifts either. For discovery every path is the page of its name, whose images lie
+ * here. Prints its port, and ends with its standard input.
  */
 const [directory = '.', delayMs = '0', rate = '0'] = process.argv.slice(2);
 
 const server = createServer((request, response) => {
-  void answer(request.url ?? '/', response).catch(() => response.destroy());
+  void answer(request, response).catch(() => response.destroy());
 });
 server.listen(0, '127.0.0.1', () => {
   const address = server.address();
@@ -21,9 +24,15 @@ server.listen(0, '127.0.0.1', () => {
 });
 process.stdin.resume().once('end', () => process.exit(0));
 
-async function answer(url: string, response: ServerResponse): Promise<void> {
+async function answer({ url = '/', headers }: IncomingMessage, response: ServerResponse): Promise<void> {
   if (Number(delayMs) > 0) await sleep(Number(delayMs));
-  const path = join(directory, normalize(new URL(url, 'http://origin').pathname));
+  const { pathname, searchParams } = new URL(url, 'http://origin');
+  if (searchParams.has('ac-discovery')) {
+    const template = `http://${headers.host ?? ''}/{name}.{ext}`;
+    response.end(`<meta name="ac-discovery" content="${prefix} ${template}">`);
+    return;
+  }
+  const path = join(directory, normalize(pathname));
   const found = await stat(path).catch(() => undefined);
   if (!found?.isFile()) {
     response.writeHead(404).end();

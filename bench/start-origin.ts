@@ -3,7 +3,13 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-export type Origin = AsyncDisposable & { readonly url: string };
+import { prefix } from './names.ts';
+
+export type Origin = AsyncDisposable & {
+  readonly url: string;
+  /** Options that have the corpus looked for there. */
+  readonly discover: readonly string[];
+};
 
 /** Starts the static origin on loopback. @param shape - milliseconds before each answer, bytes a second of each connection. */
 export async function startOrigin(directory: string, shape: { delayMs: number; rate: number }): Promise<Origin> {
@@ -12,8 +18,10 @@ export async function startOrigin(directory: string, shape: { delayMs: number; r
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const [port] = (await once(createInterface(child.stdout), 'line')) as [string];
+  const url = `http://127.0.0.1:${port}`;
   return {
-    url: `http://127.0.0.1:${port}`,
+    url,
+    discover: ['--discover', `${prefix}=${url}`],
     async [Symbol.asyncDispose]() {
       child.stdin.end();
       await once(child, 'exit');
