@@ -22,7 +22,8 @@ const attributes = { mode: 0o644, mtime: new Date(0) };
 /** Writes files as a tar, one after another, as fast as the output takes them. @throws STORE_CORRUPT */
 export async function writeTar(store: Store, { files, output, end }: TarRequest, signal: AbortSignal): Promise<void> {
   const archive = pack();
-  const written = pipeline(archive, output, { end, signal });
+  const written = pipeline(chunksOf(archive), output, { end, signal });
+  written.catch(() => undefined); // it is awaited when all has been given to it
   try {
     for (const file of files) await writeEntry(store, archive, file);
     archive.finalize();
@@ -32,6 +33,11 @@ export async function writeTar(store: Store, { files, output, end }: TarRequest,
     throw error;
   }
   await written;
+}
+
+/** The stream itself has a pipe of its own, which would end the output in any case. */
+async function* chunksOf(archive: Pack): AsyncGenerator<Uint8Array> {
+  for await (const chunk of archive as AsyncIterable<Uint8Array>) yield chunk;
 }
 
 async function writeEntry(store: Store, archive: Pack, { name, content }: TarFile): Promise<void> {

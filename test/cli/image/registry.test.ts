@@ -1,0 +1,147 @@
+import { createHash } from 'node:crypto';
+import { access, readdir, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import test, { type ExecutionContext } from 'ava';
+
+import { damageFile } from '../../helpers/damage.ts';
+import { namesInIndex, putRegistryImage } from '../../helpers/registry-image.ts';
+import { runHere } from '../../helpers/run-here.ts';
+import { putImage, storeContext, temporaryDirectory } from '../../helpers/stored.ts';
+
+/** A store with an image of a registry that was converted, and one that was not. */
+async function shell(t: ExecutionContext) {
+  const { store } = await storeContext(t);
+  const made = await putImage(store, { name: 'registry-1.docker.io/library/app', version: '1', size: 3000 });
+  const kept = await putRegistryImage(store, { content: '1', imageId: made.imageId });
+  const pure = await putRegistryImage(store, { reference: 'quay.io/team/app:2', content: '2' });
+  await store.close();
+  const image = (...args: string[]) => runHere(['image', ...args, '--dir', store.dir]);
+  return { store, made, kept, pure, image };
+}
+
+test('list shows references beside names, and digests whole where IDs stand', async (t) => {
+  const { image, made, kept, pure } = await shell(t);
+  const { code, stdout, stderr } = await image('list', '--no-legend', '--fields=id,name,digest');
+  t.deepEqual([code, stderr], [0, '']);
+  const rows = stdout.trim().split('\n');
+  t.deepEqual(
+    rows.map((row) => row.split(/ {2,}/)),
+    [
+      [made.imageId.slice(0, 19), 'registry-1.docker.io/library/app:1', made.digest],
+      [kept.manifest.digest, 'docker.io/library/app:1', kept.manifest.digest],
+      [pure.manifest.digest, 'quay.io/team/app:2', pure.manifest.digest],
+    ],
+  );
+  const json = JSON.parse((await image('list', '--output=json')).stdout) as { images: readonly object[] };
+  t.like(json.images[1], { imageID: kept.manifest.digest, convertedTo: made.imageId, reference: kept.reference });
+});
+
+test('show tells manifest, configuration, layers and platform, by any beginning of the digest', async (t) => {
+  const { image, pure } = await shell(t);
+  const { code, stdout } = await image('show', pure.manifest.digest.slice(0, 20));
+  t.is(code, 0);
+  for (const text of [...pure.blobs, 'quay.io/team/app:2', 'linux/amd64']) t.true(stdout.includes(text), text);
+  const json = JSON.parse((await image('show', pure.reference, '--output=json')).stdout) as {
+    readonly manifest: { readonly config: { readonly digest: string }; readonly layers: readonly object[] };
+  };
+  t.like(json, {
+    imageID: pure.manifest.digest,
+    references: [pure.reference],
+    config: json.manifest.config.digest,
+    platform: { os: 'linux', architecture: 'amd64' },
+  });
+  t.is(json.manifest.layers.length, 1);
+});
+
+test('cat-manifest gives the very bytes that the digest is of', async (t) => {
+  const { image, pure } = await shell(t);
+  const { bytes } = await image('cat-manifest', pure.manifest.digest);
+  t.is(`sha256:${createHash('sha256').update(bytes).digest('hex')}`, pure.manifest.digest);
+  const pretty = await image('cat-manifest', '--pretty-print', `docker://${pure.reference}`);
+  t.is(pretty.stdout, `${JSON.stringify(JSON.parse(String(bytes)), undefined, '\t')}\n`);
+});
+
+test('rm takes digests and references, and leaves the image that was made', async (t) => {
+  const { image, made, kept, pure } = await shell(t);
+  const { code, stdout } = await image('rm', kept.manifest.digest, 'docker://quay.io/team/app:2', 'sha256:00000000');
+  t.is(code, 4);
+  t.is(stdout, `${kept.manifest.digest}\n${pure.manifest.digest}\n`);
+  t.is((await image('list', '--no-legend', '--full', '--fields=id')).stdout, `${made.imageId}\n`);
+});
+
+test('gc removes what was left by an image that is gone, and says how much', async (t) => {
+  const { image, kept } = await shell(t);
+  t.is((await image('gc')).stdout, '');
+  t.regex((await image('gc', '--grace-period=1ms', '--dry-run')).stdout, /would remove 3 images: /);
+  const { stdout } = await image('gc', '--grace-period=1ms');
+  t.true(stdout.includes(`${kept.manifest.digest}  docker.io/library/app:1`));
+  t.is((await image('list', '--no-legend')).stdout, '');
+});
+
+test('verify names a damaged blob by its digest and ends with 8; a repair that cannot bring it takes it off the list', async (t) => {
+  const { image, store, kept, pure } = await shell(t);
+  t.regex((await image('verify')).stdout, /^checked 1 image and 5 blobs of registry images \(.*\): all sound\n$/);
+  await damageFile(store.digestPath(pure.manifest.digest), 'flip', 30);
+  const found = await image('verify', '--output=json');
+  t.is(found.code, 8);
+  t.deepEqual(JSON.parse(found.stdout), {
+    schema: 'longshore.verify/1',
+    checked: 6,
+    damaged: [{ digest: pure.manifest.digest, problem: 'wrong hash', repaired: false }],
+    unreferenced: 0,
+  });
+  t.is((await image('verify', kept.manifest.digest)).code, 0);
+  t.is((await image('verify', pure.reference)).code, 8);
+
+  await writeFile(join(store.dir, 'index.json'), 'no JSON');
+  const repaired = await image('verify', '--repair');
+  t.is(repaired.code, 8);
+  t.regex(repaired.stderr, /warning: index\.json could not be read/);
+  t.regex(repaired.stderr, /STORE_CORRUPT: a blob of quay\.io\/team\/app:2 is damaged: wrong hash; taken off the list/);
+  t.deepEqual(await namesInIndex(store.dir), [kept.reference]);
+  t.is((await image('verify')).code, 0);
+});
+
+test('export writes an OCI archive of what came from a registry, and the format that is asked for', async (t) => {
+  const { image, made, kept, pure } = await shell(t);
+  const dir = await temporaryDirectory(t);
+  const at = (name: string): string => join(dir, name);
+  const run = async (...args: string[]): Promise<number> => (await image('export', ...args)).code;
+  t.is(await run(pure.manifest.digest, at('oci.tar')), 0);
+  t.is(await run(made.imageId, at('app.aci')), 0);
+  t.is(await run('--format=aci', kept.manifest.digest, at('same.aci')), 0);
+  t.is(await run('--format=docker', made.imageId, at('docker.tar')), 0);
+  t.is(await run(kept.reference, `${at('layout')}/`), 0);
+  t.is((await stat(at('same.aci'))).size, made.size);
+  t.deepEqual((await readdir(at('layout'))).sort(), ['blobs', 'index.json', 'oci-layout']);
+  t.deepEqual((await image('export', pure.reference, '-')).bytes.subarray(0, 10).toString(), 'oci-layout');
+
+  t.is(await run('--format=aci', pure.manifest.digest, at('none.aci')), 4);
+  t.is(await run('--format=docker', pure.manifest.digest, dir), 2);
+  t.is(await run('--format=tar', pure.manifest.digest, at('none.tar')), 2);
+  t.is(await run(pure.manifest.digest, ''), 2);
+  t.is(await run(pure.manifest.digest, at('oci.tar')), 2);
+  t.is(await run('--overwrite', pure.manifest.digest, at('oci.tar')), 0);
+  t.deepEqual((await readdir(dir)).sort(), ['app.aci', 'docker.tar', 'layout', 'oci.tar', 'same.aci']);
+});
+
+test('an image that came from no registry is not one for registries', async (t) => {
+  const { store } = await storeContext(t);
+  await putImage(store, { name: 'example.com/app' });
+  await store.close();
+  const target = join(await temporaryDirectory(t), 'out.tar');
+  const args = ['image', 'export', '--format=oci', 'example.com/app', target, '--dir', store.dir];
+  const { code, stderr } = await runHere(args);
+  t.is(code, 4);
+  t.regex(stderr, /NOT_IN_STORE: the store keeps no image of a registry/);
+  await t.throwsAsync(access(target), { code: 'ENOENT' });
+});
+
+test('extract takes a digest for the image that was made of it', async (t) => {
+  const { image, kept, pure } = await shell(t);
+  const dir = await temporaryDirectory(t);
+  t.is((await image('extract', kept.manifest.digest, join(dir, 'app'))).code, 0);
+  t.is((await image('extract', pure.manifest.digest, join(dir, 'pure'))).code, 4);
+  t.deepEqual(await readdir(dir), ['app']);
+});
