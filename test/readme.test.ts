@@ -43,7 +43,7 @@ async function prepare(t: ExecutionContext) {
     const ended = output.then(([stdout, stderr, [code]]) => ({
       stdout: stdout.split('\n'),
       stderr,
-      code: Number(code),
+      code: Number(code ?? -1),
     }));
     return { child, ended };
   };
