@@ -1,3 +1,5 @@
+import type { IncomingMessage } from 'node:http';
+
 import test, { type ExecutionContext } from 'ava';
 
 import { codesOf } from '../helpers/fetching.ts';
@@ -120,7 +122,7 @@ for (const [status, code] of [
 ] as const) {
   test(`a registry that answers ${status}`, async (t) => {
     const challenge = { 'www-authenticate': 'Basic realm="x"' };
-    const guard = ({ url }: { readonly url?: string }) =>
+    const guard = ({ url }: IncomingMessage) =>
       status === 403 && url === '/v2/' ? undefined : refusal(status, 'DENIED', 'no\u001b[31m entry', challenge);
     const fetching = await openRegistryFetching(t, {}, { guard });
     await putApp(fetching);

@@ -27,7 +27,7 @@ const registry = z
 
 const shape = z.object({
   registry: z.array(registry).default([]),
-  registries: z.undefined('the first version of this format is not read: see containers-registries.conf(5)'),
+  registries: z.never('the first version of this format is not read: see containers-registries.conf(5)').optional(),
 });
 
 /** @throws CONFIG_INVALID naming the file */
