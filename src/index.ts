@@ -7,6 +7,7 @@ export { defaultLabels } from './image/default-labels.ts';
 export { shortImageId, type ImageId } from './image/image-id.ts';
 export { defaultLimits, defaultTimeouts } from './image/limits.ts';
 export type { Limits, Timeouts } from './image/limits.ts';
+export { toGoPlatform } from './image/platform.ts';
 export { showUrl } from './image/show-url.ts';
 export { show } from './image/show.ts';
 export { catManifest } from './images/cat-manifest.ts';

@@ -32,7 +32,8 @@ export const verify: Subcommand = (line, { stdout, stderr, signal, environment }
     access: repairs ? 'repair' : 'read',
     async run(store, setAside) {
       await using pool = openPool({ workers, sessionsPerWorker: 2 });
-      await using refetch = openRefetch(store, line, environment);
+      const warn = (message: string): void => void stderr.write(`warning: ${show(message, 1000)}\n`);
+      await using refetch = openRefetch(store, line, environment, warn);
       const repair = repairs && !store.readOnly ? { nowMs: Date.now(), refetch } : undefined;
       if (setAside !== undefined) {
         const count = await relistBlobs({ store, pool }, { limits: defaultLimits, width: workers }, signal);
