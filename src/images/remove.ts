@@ -38,6 +38,6 @@ export function removeEntry(store: Store, entry: Entry): Promise<number> {
 }
 
 /** What tells an entry from all others: several references of a registry may have one digest. */
-export function entryKey(entry: Entry): string {
+function entryKey(entry: Entry): string {
   return entry.kind === 'image' ? entry.id : entry.image.reference;
 }

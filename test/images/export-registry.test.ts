@@ -205,6 +205,11 @@ test('an output that fails ends the export with its error, and an abort with its
   const request = { image, format: 'docker', output } as const;
   await t.throwsAsync(exportRegistryImageToStream({ store, pool }, request, never), { message: 'nobody reads' });
 
+  const stuck = new Writable({ write: () => undefined });
+  const late = { image, format: 'oci', output: stuck } as const;
+  const soon = AbortSignal.timeout(200);
+  await t.throwsAsync(exportRegistryImageToStream({ store, pool }, late, soon), { message: /aborted/ });
+
   const aborted = AbortSignal.abort(new Error('enough'));
   const target = { image, format: 'oci', target: join(dir, 'out.tar'), overwrite: false } as const;
   await t.throwsAsync(exportRegistryImage({ store, pool }, target, aborted), { message: /enough|aborted/ });

@@ -20,21 +20,26 @@ export const imageCommands: readonly Command[] = [
     examples: [
       ['image show example.com/app:1.0', 'by name'],
       ['image show sha512-3f9a', 'by the first digits of its ID'],
+      ['image show docker://busybox:1', 'as the registry served it'],
     ],
     load: () => load(import('./show.ts').then(({ show }) => show)),
   },
   {
     name: 'image cat-manifest',
     operands: '<IMAGE>',
-    summary: 'Print the manifest of an image as it stands in the archive',
+    summary: 'Print the manifest of an image as it stands in the archive, or as the registry served it',
     examples: [['image cat-manifest --pretty-print example.com/app', 'indented']],
     load: () => load(import('./cat-manifest.ts').then(({ catManifest }) => catManifest)),
   },
   {
     name: 'image export',
     operands: '<IMAGE> <FILE>',
-    summary: 'Write an image to a file, uncompressed; - is the standard output',
-    examples: [['image export example.com/app:1.0 app.aci', 'its sha512 is the image ID']],
+    summary: 'Write an image to a file, uncompressed, or one of a registry as a tar; - is the standard output',
+    examples: [
+      ['image export example.com/app:1.0 app.aci', 'its sha512 is the image ID'],
+      ['image export docker://busybox:1 busybox.tar', 'an OCI archive; with a slash at the end, a directory'],
+      ['image export --format=docker docker://busybox:1 - | docker load', 'for docker'],
+    ],
     load: () => load(import('./export.ts').then(({ exportOne }) => exportOne)),
   },
   {
@@ -57,7 +62,7 @@ export const imageCommands: readonly Command[] = [
   {
     name: 'image rm',
     operands: '<IMAGE...>',
-    summary: 'Remove images: a name means every version, with labels those that have them',
+    summary: 'Remove images: a name means every version, with labels those that have them; a digest every reference',
     examples: [['image rm example.com/app:1.0 sha512-3f9a', 'one version, and one image by its ID']],
     load: () => load(import('./rm.ts').then(({ rm }) => rm)),
   },
