@@ -1,8 +1,11 @@
 import { ImageError } from '../errors.ts';
+import { isDigest, type Digest } from '../image/digest.ts';
 import { shortImageId } from '../image/image-id.ts';
 import type { IdReference } from '../image/reference.ts';
+import { parseRegistryReference } from '../image/registry-reference.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
 import { present, type Found } from './found.ts';
+import { describeRegistryImage } from './registry-image.ts';
 import { isUsable, isVerifiedEnough } from './usable.ts';
 
 /** Only the store knows images by their ID. */
@@ -11,6 +14,7 @@ export async function findById(
   { reference }: FetchRequest<IdReference>,
   signal: AbortSignal,
 ): Promise<Found> {
+  if (isDigest(reference.prefix)) return findByDigest(context, reference.prefix);
   const imageId = await context.store.resolveId(reference.prefix);
   const image = await context.store.getImage(imageId);
   if (!image) throw new ImageError('NOT_IN_STORE', 'the store has no image of this ID', { asked: reference.text });
@@ -24,4 +28,22 @@ export async function findById(
   }
   context.store.touch(imageId);
   return present(image);
+}
+
+/** An image of a registry that is kept as it came. */
+async function findByDigest(context: FetchContext, digest: Digest): Promise<Found> {
+  const { store } = context;
+  const [image] = await store.registryImagesOf(digest);
+  if (!image) throw new ImageError('NOT_IN_STORE', 'the store has no image of this digest', { asked: digest });
+  if (!isVerifiedEnough(context, image)) {
+    const message = `it was brought in without verification, from ${image.source}`;
+    throw new ImageError('SIGNATURE_MISSING', message, { location: image.source });
+  }
+  for (const blob of image.blobs) {
+    if (await store.hasBlob(blob)) continue;
+    const path = store.digestPath(blob);
+    throw new ImageError('STORE_CORRUPT', `the blob ${blob} of it is damaged or missing`, { path });
+  }
+  store.touchRegistryImage(image.reference);
+  return present(describeRegistryImage(parseRegistryReference(image.reference), image));
 }

@@ -40,14 +40,14 @@ export function refuseUnverified({ keystore }: Pick<FetchContext, 'keystore'>): 
 async function fetchWanted(context: FetchContext, wanted: WantedOfRegistry, signal: AbortSignal): Promise<Found> {
   const { store, policy, onEvent, nowMs } = context;
   const sinceMs = nowMs();
-  const stored = await answerFromStore(context, wanted, sinceMs, signal);
+  const stored = await answerFromStore(context, wanted, { sinceMs, mayAsk: true }, signal);
   if (stored) return stored;
   if (policy === 'never') return notKept(wanted);
 
   const atOnce = await store.tryClaim(wanted.url);
   if (!atOnce) onEvent({ type: 'waiting', key: wanted.key, reason: 'it is being fetched already' });
-  await using claim = atOnce ?? (await store.claim(wanted.url, signal));
-  const brought = claim.waited ? await answerFromStore(context, wanted, sinceMs, signal) : undefined;
+  await using _claim = atOnce ?? (await store.claim(wanted.url, signal));
+  const brought = await answerFromStore(context, wanted, { sinceMs, mayAsk: false }, signal);
   return brought ?? (await pullImage(context, wanted, signal));
 }
 

@@ -4,6 +4,11 @@ import type { FetchContext } from './context.ts';
 export function readingOnly(context: FetchContext): FetchContext {
   return {
     ...context,
-    store: { ...context.store, touch: () => undefined, confirmBlob: () => Promise.resolve() },
+    store: {
+      ...context.store,
+      touch: () => undefined,
+      touchRegistryImage: () => undefined,
+      confirmBlob: () => Promise.resolve(),
+    },
   };
 }

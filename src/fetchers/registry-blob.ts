@@ -1,4 +1,4 @@
-import { ImageError } from '../errors.ts';
+import { hasCode, ImageError } from '../errors.ts';
 import { abortable } from '../pool/abortable.ts';
 import { downloadBlob } from '../registry/download-blob.ts';
 import type { Descriptor } from '../registry/types.ts';
@@ -28,8 +28,8 @@ export async function bringBlob(context: FetchContext, request: BlobRequest, sig
   });
   if (isMine) return;
   // Kept, in case the other one failed: of those who wait, only one must go on.
-  const claim = await store.claim(digest, signal);
-  if (await store.hasBlob(digest)) return claim.release();
+  await using claim = await store.claim(digest, signal);
+  if (await store.hasBlob(digest)) return;
   await slots.run(host, signal, (arrived) => bringClaimed(context, request, { claim, arrived }, signal));
 }
 
@@ -45,7 +45,8 @@ async function bringClaimed(
   try {
     await receive(context, request, partial, arrived, signal);
   } catch (error) {
-    await partial.close().catch(() => undefined); // what went wrong first is the news
+    const isBad = hasCode(error, 'SIZE_MISMATCH') || hasCode(error, 'DIGEST_MISMATCH');
+    await (isBad ? partial.discard() : partial.close()).catch(() => undefined); // what went wrong first is the news
     throw error;
   }
 }

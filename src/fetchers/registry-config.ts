@@ -6,12 +6,14 @@ import { getConfig } from '../registry/documents.ts';
 import type { Descriptor, RegistryDocument } from '../registry/types.ts';
 import type { FetchContext } from './context.ts';
 import { observing } from './observing.ts';
+import type { TransferProgress } from './registry-progress.ts';
 import type { Pull } from './registry-pull.ts';
 
 /** An image's configuration, out of the store or from the registry. It is kept only with the image. */
 export async function bringConfig(
   context: FetchContext,
   { client, resolved, wanted: { key, reference } }: Pull,
+  progress: TransferProgress,
   signal: AbortSignal,
 ): Promise<RegistryDocument> {
   const { config } = resolved;
@@ -19,7 +21,11 @@ export async function bringConfig(
   const stored = await readConfig(context, config);
   if (stored) return stored;
   const observer = observing(context, key);
-  return slots.run(reference.host, signal, () => getConfig(client, reference, config, observer, signal));
+  return slots.run(reference.host, signal, async () => {
+    const document = await getConfig(client, reference, config, observer, signal);
+    progress.start(config.size, 0)(config.size);
+    return document;
+  });
 }
 
 async function readConfig({ store, limits }: FetchContext, config: Descriptor): Promise<RegistryDocument | undefined> {

@@ -19,15 +19,22 @@ export type KnownOfRegistry = {
   readonly oci: RegistryImage | undefined;
 };
 
-/** What the store says, asked by itself or, for a tag under the policy `update`, once the registry has not moved it. */
+export type StoreQuestion = {
+  /** When the fetch began: what has come since is young. */
+  readonly sinceMs: number;
+  /** The registry may be asked what a tag stands for now. */
+  readonly mayAsk: boolean;
+};
+
+/** What the store says by itself or, for a tag under the policy `update`, once the registry says that it has not moved. */
 export async function answerFromStore(
   context: FetchContext,
   wanted: WantedOfRegistry,
-  sinceMs: number,
+  question: StoreQuestion,
   signal: AbortSignal,
 ): Promise<Found | undefined> {
-  const known = await lookUpKept(context, wanted, sinceMs, signal);
-  if (!known || !(await isCurrent(context, wanted, known, sinceMs, signal))) return undefined;
+  const known = await lookUpKept(context, wanted, question.sinceMs, signal);
+  if (!known || !(await isCurrent(context, wanted, known, question, signal))) return undefined;
   const { store } = context;
   if (known.aci) store.touch(known.aci.imageId);
   if (known.oci) store.touchRegistryImage(known.oci.reference);
@@ -64,11 +71,12 @@ async function isCurrent(
   context: FetchContext,
   wanted: WantedOfRegistry,
   known: KnownOfRegistry,
-  sinceMs: number,
+  { sinceMs, mayAsk }: StoreQuestion,
   signal: AbortSignal,
 ): Promise<boolean> {
-  if (context.policy !== 'update' || known.checkedAtMs >= sinceMs) return true;
-  if (await isMoved(context, wanted, known, signal)) return false;
+  const isPinned = wanted.reference.digest !== undefined;
+  if (context.policy !== 'update' || isPinned || known.checkedAtMs >= sinceMs) return true;
+  if (!mayAsk || (await isMoved(context, wanted, known, signal))) return false;
   const { aci, digest } = known;
   if (aci) await context.store.putRemote(wanted.url, recordOf(aci.imageId, digest, context.nowMs()));
   return true;

@@ -22,7 +22,7 @@ export async function bringParts(context: FetchContext, pull: Pull, signal: Abor
   const layers = [...new Map(pull.resolved.layers.map((layer) => [layer.digest, layer])).values()];
   const progress = transferProgress(context, pull);
 
-  const config = bringConfig(context, pull, either).then((document) => ({
+  const config = bringConfig(context, pull, progress, either).then((document) => ({
     config: document,
     platform: checkedPlatform(context, pull, document.bytes),
   }));
@@ -34,8 +34,9 @@ export async function bringParts(context: FetchContext, pull: Pull, signal: Abor
   await Promise.allSettled(work);
   either.throwIfAborted();
   progress.end();
-  const { bytes } = progress;
-  return { ...(await config), bytesDownloaded: bytes + pull.resolved.manifest.bytes.byteLength };
+  const documents = [...pull.resolved.indexes, pull.resolved.manifest];
+  const bytes = documents.reduce((sum, document) => sum + document.bytes.byteLength, progress.bytes);
+  return { ...(await config), bytesDownloaded: bytes };
 }
 
 /** @throws PLATFORM_MISSING, MANIFEST_INVALID */

@@ -5,7 +5,10 @@ import type { StoredImage } from '../store/store.ts';
 import type { FetchContext } from './context.ts';
 
 /** An image that came in without verification never satisfies a request that asks for it; a weak one only a weak request. */
-export function isVerifiedEnough({ keystore, weakKeys }: FetchContext, image: StoredImage): boolean {
+export function isVerifiedEnough(
+  { keystore, weakKeys }: FetchContext,
+  image: Pick<StoredImage, 'verified' | 'weak'>,
+): boolean {
   if (!keystore) return true;
   return image.verified !== false && (!image.weak || weakKeys);
 }

@@ -3,6 +3,7 @@ import { isAbsolute, resolve } from 'node:path';
 import { ImageError } from '../errors.ts';
 import { formatAppString, parseAppString } from './app-string.ts';
 import type { ImageType } from './apps.ts';
+import { isDigest } from './digest.ts';
 import { parseImageIdPrefix } from './image-id.ts';
 import { sortLabels, type Labels } from './labels.ts';
 import { parseRegistryReference } from './registry-reference.ts';
@@ -10,7 +11,7 @@ import { showUrl } from './show-url.ts';
 import { show } from './show.ts';
 import { fileUrlPath, parseHttpReference } from './url-reference.ts';
 
-/** `prefix` is `sha512-` and 2 to 128 lower-case hex digits. */
+/** `prefix` is `sha512-` and 2 to 128 lower-case hex digits, or the digest of a registry image's manifest, whole. */
 export type IdReference = { readonly kind: 'id'; readonly text: string; readonly prefix: string };
 /** `path` as typed, or the path of a file:// URL. Relative to `directory` of the parse call; already absolute here. */
 export type FileReference = { readonly kind: 'file'; readonly text: string; readonly path: string };
@@ -54,7 +55,7 @@ export function parseReference(text: string, context: ReferenceContext): ImageRe
   const type = context.type ?? 'guess';
   switch (type === 'guess' ? guessType(text, context) : type) {
     case 'hash':
-      return { kind: 'id', text, prefix: parseImageIdPrefix(text) };
+      return { kind: 'id', text, prefix: isDigest(text) ? text : parseImageIdPrefix(text) };
     case 'url':
       return parseUrl(text);
     case 'docker':
@@ -70,7 +71,7 @@ export function parseReference(text: string, context: ReferenceContext): ImageRe
 /** The first rule that fits decides; an existing file wins over a name. */
 function guessType(text: string, { directory, isFile }: ReferenceContext): Exclude<ImageType, 'guess'> {
   if (text === '') throw invalid(text, 'an empty reference');
-  if (/^sha512-[^-/.:,]*$/i.test(text)) return 'hash';
+  if (/^sha512-[^-/.:,]*$/i.test(text) || isDigest(text)) return 'hash';
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return 'url';
   if (isAbsolute(text)) return 'path';
   if (!text.includes('\0') && isFile(resolve(directory, text))) return 'path';

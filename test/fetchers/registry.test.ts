@@ -1,3 +1,5 @@
+import { rm } from 'node:fs/promises';
+
 import test from 'ava';
 
 import { openKeystore } from '../../src/index.ts';
@@ -120,4 +122,14 @@ test('signatures that cannot be checked are not taken for granted', async (t) =>
   t.deepEqual(codesOf(await fetch(reference('app:1'))), ['INSECURE_REFUSED']);
   t.is(registry.requests.length, 0);
   t.like(await fetch(reference('app:1'), { insecure: { image: true } }), { status: 'fetched' });
+});
+
+test('the digest of a manifest that is kept is taken for an ID', async (t) => {
+  const { registry, reference, fetch, store } = await openRegistryFetching(t, { keep: 'oci' });
+  const { digest, manifest } = registry.putImage('app', '1', { layers: await layers('1') });
+  t.deepEqual(codesOf(await fetch(digest)), ['NOT_IN_STORE']);
+  await fetch(reference('app:1'));
+  t.like(await fetch(digest), { status: 'present', imageID: digest, labels: { version: '1' } });
+  await rm(store.digestPath((manifest.layers[0]?.digest ?? '') as never));
+  t.deepEqual(codesOf(await fetch(digest)), ['STORE_CORRUPT']);
 });
