@@ -1,9 +1,9 @@
-import { collect, show, type CollectReport } from '../../index.ts';
+import { collect, hasCode, show, type CollectReport, type Store } from '../../index.ts';
 import { isOn, valueOf } from '../options/read.ts';
 import { parseTime } from '../options/time.ts';
 import { write } from '../output/write.ts';
 import { entryTitle, idText, sizeText } from './image-fields.ts';
-import type { Subcommand } from './subcommand.ts';
+import type { Failure, Subcommand } from './subcommand.ts';
 import { formatTable } from './table.ts';
 
 /** Gives space back and says what went, or would go; nothing at all when there was nothing to do. */
@@ -22,10 +22,20 @@ export const gc: Subcommand = (line, { stdout }) => {
         ...(partialsOlderThanMs !== undefined && { partialsOlderThanMs }),
       });
       await write(stdout, formatReport(report, dryRun));
-      return [];
+      return dryRun ? [] : unreadableOciIndex(store);
     },
   };
 };
+
+/** While index.json cannot be read, every blob of a registry stays: another tool might have named it there. */
+async function unreadableOciIndex(store: Store): Promise<readonly Failure[]> {
+  try {
+    await store.writeOciIndex();
+  } catch (error) {
+    if (hasCode(error, 'STORE_CORRUPT')) return [{ asked: 'index.json', error }];
+  }
+  return []; // what else keeps it from being written, such as a full disk, keeps nothing from being given back
+}
 
 /** Longer than any timer could wait. */
 function parsePeriod(text: string, option: string): number {

@@ -79,6 +79,18 @@ test('gc removes what was left by an image that is gone, and says how much', asy
   t.is((await image('list', '--no-legend')).stdout, '');
 });
 
+test('gc says when it had to leave blobs because index.json cannot be read', async (t) => {
+  const { image, store } = await shell(t);
+  const path = join(store.dir, 'index.json');
+  await writeFile(path, 'no JSON');
+  t.is((await image('gc', '--dry-run')).code, 0);
+  const { code, stderr } = await image('gc');
+  t.is(code, 8);
+  t.regex(stderr, /^error: index\.json: STORE_CORRUPT: .*verify --repair.*\n$/);
+  t.is((await image('verify', '--repair')).code, 0);
+  t.is((await image('gc')).code, 0);
+});
+
 test('verify names a damaged blob by its digest and ends with 8; a repair that cannot bring it takes it off the list', async (t) => {
   const { image, store, kept, pure } = await shell(t);
   t.regex((await image('verify')).stdout, /^checked 1 image and 5 blobs of registry images \(.*\): all sound\n$/);
