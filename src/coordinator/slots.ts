@@ -6,7 +6,8 @@ type Work<T> = (arrived: () => void) => Promise<T>;
 
 /**
  * Places for transfers: the host's queue outside, the batch's inside. The other way round an idle host would wait behind
- * a busy one. What has arrived gives its place up before it is worked off, as long as no more than `jobs` do.
+ * a busy one. What has arrived gives its place up before it is worked off, as long as no more than `jobs` do. What is ahead
+ * has half of the places, or else one image that names many, and lets them drip, would keep all others from coming.
  * A job that is not begun when the signal is aborted rejects with its reason; the queues are never cleared.
  */
 export function createSlots({ jobs, jobsPerHost }: { readonly jobs: number; readonly jobsPerHost: number }): Slots {
@@ -55,6 +56,7 @@ export function createSlots({ jobs, jobsPerHost }: { readonly jobs: number; read
     const turn = (priority: number): Promise<void> =>
       host === undefined ? inBatch() : atHost(host, inBatch, priority);
 
+    // What is confirmed while it waits gets a second turn, among the others; whichever comes first counts.
     if (confirmed) await Promise.race([turn(-1), confirmed.then(() => (done ? undefined : turn(0)))]);
     else await turn(0);
     if (!done) throw new Error('a place was given, but not used');

@@ -63,7 +63,7 @@ export type Slots = {
    * have arrived and are not worked off.
    */
   run<T>(host: string | undefined, signal: AbortSignal, work: (arrived: () => void) => Promise<T>): Promise<T>;
-  /** The same places, until `confirmed` resolves only such as a host's other transfers leave, and half of the batch's. */
+  /** The same places for what is ahead: until `confirmed`, only what its host's other transfers leave, and half of all. */
   ahead(confirmed: Promise<void>): Slots;
 };
 

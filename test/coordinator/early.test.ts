@@ -74,8 +74,10 @@ test('what a bad image asked for is aborted and not told; its partial is kept, a
   await large.asked;
   await until(() => served('whole') === 1 && served('below') === 1);
   for (const end = Date.now() + 60_000; (await listed()).length < 2 && Date.now() < end;) await sleep(20);
+  const began = performance.now();
   root.spoil();
   const { outcomes, totals } = await finding;
+  t.true(performance.now() - began < 30_000, 'its end is not waited for');
   await large.cut;
 
   t.deepEqual(codesOf(outcomes[0] ?? {}), ['ARCHIVE_INVALID']);

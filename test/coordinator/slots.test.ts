@@ -110,11 +110,15 @@ test('what is ahead has half of the places, and comes after the other transfers 
   await Promise.all([...early, ...others]);
 
   const busy = createSlots({ jobs: 2, jobsPerHost: 1 });
+  const first = counting();
+  const holding = busy.run('a:1', never, first.job('a'));
   const mark = (name: string) => () => Promise.resolve(void order.push(name));
-  const first = busy.run('a:1', never, mark('first'));
   const last = busy.ahead(new Promise(() => undefined)).run('a:1', never, mark('ahead'));
-  await Promise.all([first, last, busy.run('a:1', never, mark('second'))]);
-  t.deepEqual(order, ['first', 'second', 'ahead']);
+  await turn(); // it waits at its host
+  const second = busy.run('a:1', never, mark('second'));
+  first.release();
+  await Promise.all([holding, last, second]);
+  t.deepEqual(order, ['second', 'ahead']);
 });
 
 test('what is confirmed takes its turn among the others, wherever it waits, and is done once', async (t) => {
