@@ -31,6 +31,7 @@ export async function runBatch(requests: readonly BatchRequest[], options: Batch
     {
       ...{ limits, failFast, nowMs, onEvent },
       visit: (request, early, stop) => fetchImage(contextOf(context, withDeps, early), request, stop),
+      imageIdOf: ({ image }) => image.imageId,
       dependenciesOf: ({ image }) => (withDeps ? image.dependencies : []),
       onSettled(node) {
         totals.add(node);

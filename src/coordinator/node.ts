@@ -16,7 +16,10 @@ export interface Node<F = Found> extends GraphNode<Node<F>> {
   readonly depth: number;
   /** The key of the request that it, or its first parent, was added for. */
   readonly root: string;
+  /** Until it has settled: of ten thousand images, what was found out of each is not kept. */
   found: F | undefined;
+  /** Of the image, once it has settled and is there. */
+  imageId: string | undefined;
   /** Its own failure, or that of something it depends on. */
   error: ImageError | undefined;
   cancelled: boolean;
@@ -35,6 +38,7 @@ export function createNode<F>(request: NodeRequest, root: string): Node<F> {
     pending: 0,
     state: 'open',
     found: undefined,
+    imageId: undefined,
     error: undefined,
     cancelled: false,
     durationMs: undefined,

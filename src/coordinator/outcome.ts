@@ -26,7 +26,7 @@ function outcomeOf(node: Node): Omit<Outcome, 'reference'> {
       latest: found.image.latest,
     }),
     ...(durationMs !== undefined && { durationMs }),
-    ...(found && { dependencies: children.flatMap(({ found }) => found?.image.imageId ?? []) }),
+    ...(found && { dependencies: children.flatMap(({ imageId }) => imageId ?? []) }),
     ...(error && { error: toErrorData(error) }),
   };
 }

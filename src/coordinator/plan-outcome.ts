@@ -56,7 +56,10 @@ function outcomeOf(node: Node<Planned>, { idOf, isExplored }: PlanView): Omit<Pl
     id: idOf(node),
     status: planStatus(node),
     ...(found && (found.status === 'present' ? imageFacts(found.image) : remoteFacts(found))),
-    ...(isExplored(node) && { dependencies: children.flatMap(imageIdOf), needs: children.map(idOf) }),
+    ...(isExplored(node) && {
+      dependencies: children.flatMap(({ imageId }) => imageId ?? []),
+      needs: children.map(idOf),
+    }),
     ...(error && { error: toErrorData(error) }),
   };
 }
@@ -74,10 +77,6 @@ function remoteFacts({ manifest, digest, source, signature, bytesToFetch }: Plan
     ...(signature !== undefined && { signature }),
     ...(bytesToFetch !== undefined && { bytesToFetch }),
   };
-}
-
-function imageIdOf({ found }: Node<Planned>): readonly string[] {
-  return found?.status === 'present' ? [found.image.imageId] : [];
 }
 
 export function planStatus({ found, error, cancelled }: Node<Planned>): PlanStatus {

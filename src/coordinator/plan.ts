@@ -40,6 +40,7 @@ export async function planBatch(
     {
       ...{ limits, failFast: false, nowMs },
       visit: (request, _early, stop) => planImage(reading, request, stop),
+      imageIdOf: (found) => (found.status === 'present' ? found.image.imageId : undefined),
       dependenciesOf: (found) => (withDeps ? dependenciesOf(found) : []),
       onSettled(node) {
         totals.add(node, isExplored(node));

@@ -32,6 +32,7 @@ export type WalkOptions<F> = {
   readonly visit: Visit<F>;
   /** What else has to be visited because of what was found. */
   readonly dependenciesOf: (found: F) => readonly Dependency[];
+  readonly imageIdOf: (found: F) => string | undefined;
   /** Told of each node once, after all that it depends on. */
   readonly onSettled: (node: Node<F>) => void;
   /** Told of nodes that are added and started. */
@@ -41,7 +42,7 @@ export type WalkOptions<F> = {
 /** Visits requests and their dependencies, each once. Never rejects for a node that fails; a bug rejects. */
 export async function walk<F>(
   requests: readonly BatchRequest[],
-  { limits, failFast, nowMs, visit, dependenciesOf, onSettled, onEvent }: WalkOptions<F>,
+  { limits, failFast, nowMs, visit, dependenciesOf, imageIdOf, onSettled, onEvent }: WalkOptions<F>,
   stopped: AbortSignal,
 ): Promise<void> {
   const stop = new AbortController();
@@ -54,7 +55,9 @@ export async function walk<F>(
   const graph = createGraph<Node<F>>((node) => {
     node.error ??= dependencyError(node);
     node.cancelled ||= node.children.some((child) => child.cancelled) && !node.error;
+    node.imageId = node.found && imageIdOf(node.found);
     onSettled(node);
+    node.found = undefined;
     if (failFast && node.error)
       stop.abort(new ImageError('CANCELLED', 'another image failed', { reason: 'fail-fast' }));
   });

@@ -79,6 +79,7 @@ test('a tree that never ends is stopped at the limit of nodes, quickly, and ever
         visits += 1;
         return Promise.resolve([...Array.from({ length: 40 }, (_, at) => `n${visits}-${at}`), `n${visits >> 1}-0`]);
       },
+      imageIdOf: () => undefined,
       dependenciesOf: (names) => names.map((name) => ({ imageName: `example.com/${name}`, labels: new Map() })),
       onSettled: ({ error }: Node<readonly string[]>) => {
         settled.set(error?.code, (settled.get(error?.code) ?? 0) + 1);
