@@ -1,4 +1,4 @@
-import { parseDigest, type Digest } from '../image/digest.ts';
+import { isDigest, type Digest } from '../image/digest.ts';
 import { runsOn } from '../registry/choose-platform.ts';
 import { currentDigest } from '../registry/documents.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
@@ -123,8 +123,9 @@ function isAllKept({ registries, policy }: FetchContext, { aci, oci }: KnownOfRe
 async function findArchive(context: FetchContext, { url }: WantedOfRegistry, signal: AbortSignal) {
   const record = await context.store.getRemote(url);
   const aci = record && (await context.store.getImage(record.imageId));
-  if (!aci || !(await isUsable(context, aci, signal))) return undefined;
-  return { aci, digest: parseDigest(record.etag ?? ''), checkedAtMs: record.checkedAtMs };
+  const { etag = '', checkedAtMs = 0 } = record ?? {};
+  if (!aci || !isDigest(etag) || !(await isUsable(context, aci, signal))) return undefined;
+  return { aci, digest: etag, checkedAtMs };
 }
 
 /** The image of the reference, or one for the right platform that came out of the same index. */

@@ -39,20 +39,19 @@ export async function bringParts(context: FetchContext, pull: Pull, signal: Abor
   return { ...(await config), bytesDownloaded: bytes };
 }
 
-/** @throws PLATFORM_MISSING, MANIFEST_INVALID */
+/** What an index says counts, as configurations leave variants out. @throws PLATFORM_MISSING, MANIFEST_INVALID */
 function checkedPlatform(
   { registries, onEvent }: FetchContext,
   { wanted, resolved }: Pull,
   config: Uint8Array,
 ): GoPlatform {
   const { platform } = parseConfigFacts(config, resolved.layers.length);
-  if (platform.os === '') return platform;
-  if (!runsOn(platform, wanted.platform)) {
-    const error = platformMissing(wanted.platform, [platform]);
-    if (registries.isPlatformAsked || resolved.indexes.length > 0) throw error;
-    onEvent({ type: 'warning', key: wanted.key, message: error.message });
-  }
-  if (registries.keep !== 'oci') convertible(platform);
+  if (platform.os !== '' && registries.keep !== 'oci') convertible(platform);
+  if (resolved.platform) return resolved.platform;
+  if (platform.os === '' || runsOn(platform, wanted.platform)) return platform;
+  const error = platformMissing(wanted.platform, [platform]);
+  if (registries.isPlatformAsked || resolved.indexes.length > 0) throw error;
+  onEvent({ type: 'warning', key: wanted.key, message: error.message });
   return platform;
 }
 

@@ -15,6 +15,8 @@ export type ResolvedImage = {
   /** On the way to the manifest, the outermost first; none where the reference stands for the manifest. */
   readonly indexes: readonly RegistryDocument[];
   readonly manifest: RegistryDocument;
+  /** As the indexes have it, where they do. */
+  readonly platform: GoPlatform | undefined;
   readonly config: Descriptor;
   /** The lowest first. */
   readonly layers: readonly Descriptor[];
@@ -35,19 +37,22 @@ export async function resolveImage(
 ): Promise<ResolvedImage> {
   const maximum = client.options.limits.indexDepth;
   const indexes: RegistryDocument[] = [];
+  let named: GoPlatform | undefined;
   let lead = leadOf(reference);
   for (;;) {
     const { content, ...document } = await getManifest(client, reference, lead, observer, signal);
     if (content.kind === 'manifest') {
       const { config, layers, annotations } = content;
-      return { digest: (indexes[0] ?? document).digest, indexes, manifest: document, config, layers, annotations };
+      const { digest } = indexes[0] ?? document;
+      return { digest, indexes, manifest: document, platform: named, config, layers, annotations };
     }
     indexes.push(document);
     if (indexes.length > maximum) {
       const message = `more than ${maximum} indexes in one another`;
       throw new ImageError('LIMIT_EXCEEDED', message, { limit: 'index-depth', maximum });
     }
-    const { digest, size, mediaType } = choosePlatform(content.entries, platform);
+    const { digest, size, mediaType, platform: chosen } = choosePlatform(content.entries, platform);
+    named = chosen ?? named;
     lead = { digest, size, mediaType };
   }
 }

@@ -116,6 +116,15 @@ test('the image for the platform that is wanted is chosen, and its index kept; o
   t.is(registry.requests.length, requests);
 });
 
+test('what an index says of a platform counts where the configuration leaves the variant out', async (t) => {
+  const { registry, reference, fetch } = await openRegistryFetching(t, { platform: ['linux/arm/v6'], keep: 'oci' });
+  const image = registry.putImage('app', undefined, { architecture: 'arm' });
+  const manifests = [{ ...image, platform: { os: 'linux', architecture: 'arm', variant: 'v6' } }];
+  registry.putManifest('app', '1', { schemaVersion: 2, manifests }, types.index);
+  t.like(await fetch(reference('app:1')), { status: 'fetched', labels: { arch: 'armv6l' } });
+  t.like(await fetch(reference('app:1')), { status: 'present' });
+});
+
 test('signatures that cannot be checked are not taken for granted', async (t) => {
   const { registry, reference, fetch } = await openRegistryFetching(t, { keystore: await openKeystore({ dirs: [] }) });
   registry.putImage('app', '1', { layers: await layers('1') });

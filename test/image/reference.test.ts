@@ -223,6 +223,13 @@ test('what is formatted parses to the same', (t) => {
   }
 });
 
+test('a whole digest is an ID, a part of one is a name', (t) => {
+  const digest = `sha256:${'ab'.repeat(32)}`;
+  t.like(parse(digest), { kind: 'id', prefix: digest });
+  t.is(formatReference(parse(digest)), digest);
+  t.is(parse(digest.slice(0, -1)).kind, 'name');
+});
+
 test('any text parses or is refused as a reference', (t) => {
   fc.assert(
     fc.property(
