@@ -2,7 +2,7 @@ import { ImageError } from '../errors.ts';
 import type { RegistryReference } from '../image/reference.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
 import type { Found } from './found.ts';
-import { answerFromStore } from './registry-known.ts';
+import { answerFromStore } from './registry-answer.ts';
 import { pullImage } from './registry-pull.ts';
 import { wantedOfRegistry, type WantedOfRegistry } from './registry-wanted.ts';
 

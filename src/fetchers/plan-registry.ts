@@ -5,8 +5,8 @@ import { notKept, refuseUnverified } from './by-registry.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
 import { observing } from './observing.ts';
 import type { Planned } from './planned.ts';
+import { imageOf, isMoved, lookUpKept } from './registry-answer.ts';
 import { registryLabels } from './registry-image.ts';
-import { imageOf, isMoved, lookUpKept } from './registry-known.ts';
 import { wantedOfRegistry, type WantedOfRegistry } from './registry-wanted.ts';
 
 /** What a fetch of a registry's image would bring, by what index and manifest say. @returns that of the first platform */
