@@ -1,7 +1,7 @@
 import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
-import { pack, type Pack } from 'tar-stream';
+import type { Pack } from 'tar-stream';
 
 import type { Store } from '../store/store.ts';
 import { openSound, type SoundBlob } from './sound-blob.ts';
@@ -21,6 +21,7 @@ const attributes = { mode: 0o644, mtime: new Date(0) };
 
 /** Writes files as a tar, one after another, as fast as the output takes them. @throws STORE_CORRUPT */
 export async function writeTar(store: Store, { files, output, end }: TarRequest, signal: AbortSignal): Promise<void> {
+  const { pack } = await import('tar-stream'); // which nothing but exports needs
   const archive = pack();
   const written = pipeline(chunksOf(archive), output, { end, signal });
   written.catch(() => undefined); // it is awaited when all has been given to it
