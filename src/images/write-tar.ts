@@ -24,7 +24,8 @@ export async function writeTar(store: Store, { files, output, end }: TarRequest,
   const { pack } = await import('tar-stream'); // which nothing but exports needs
   const archive = pack();
   const written = pipeline(chunksOf(archive), output, { end, signal });
-  written.catch(() => undefined); // it is awaited when all has been given to it
+  // Nobody takes what is given to it any more; the failure itself is told when `written` is awaited.
+  written.catch((error: unknown) => archive.destroy(error instanceof Error ? error : undefined));
   try {
     for (const file of files) await writeEntry(store, archive, file);
     archive.finalize();

@@ -207,8 +207,9 @@ test('an output that fails ends the export with its error, and an abort with its
 
   const stuck = new Writable({ write: () => undefined });
   const late = { image, format: 'oci', output: stuck } as const;
-  const soon = AbortSignal.timeout(200);
-  await t.throwsAsync(exportRegistryImageToStream({ store, pool }, late, soon), { message: /aborted/ });
+  const soon = new AbortController();
+  setTimeout(() => soon.abort(), 200); // not AbortSignal.timeout, which would not keep the process alive
+  await t.throwsAsync(exportRegistryImageToStream({ store, pool }, late, soon.signal), { message: /aborted/ });
 
   const aborted = AbortSignal.abort(new Error('enough'));
   const target = { image, format: 'oci', target: join(dir, 'out.tar'), overwrite: false } as const;
