@@ -9,7 +9,9 @@ const root = join(import.meta.dirname, '..');
 const arrows: Readonly<Record<string, readonly string[]>> = {
   index: ['*'],
   cli: ['index', 'lists', 'demo', 'bench'],
-  demo: ['index'],
+  demo: ['index', 'sample'],
+  bench: ['index', 'sample'],
+  sample: [],
   lists: ['image', 'errors'],
   coordinator: ['fetchers', 'store', 'image', 'errors', 'events'],
   images: ['store', 'pool', 'image', 'errors'],

@@ -9,9 +9,11 @@ import {
   type BatchResult,
   type Outcome,
 } from '../index.ts';
-import { startOrigin } from './origin.ts';
+import { discoveryPage } from '../sample/discovery-page.ts';
+import { inMemory } from '../sample/in-memory.ts';
+import { startOrigin } from '../sample/origin.ts';
 import { plan, prefix, roots, stranger, version } from './plan.ts';
-import { discoveryPage, publish } from './publish.ts';
+import { publish } from './publish.ts';
 import { sizeText, timeText } from './text.ts';
 
 type Stage = {
@@ -29,7 +31,7 @@ export async function demonstrate({ dir, keys, say }: Stage, signal: AbortSignal
     `made     ${plan.length + 1} signed images, ${sizeText(bytes)} packed, in ${timeText(performance.now() - startMs)}`,
   );
 
-  await using origin = await startOrigin(files, discoveryPage);
+  await using origin = await startOrigin({ find: inMemory(files), discoveryPage: discoveryPage('demo', prefix) });
   say(`serving  ${origin.url}, in this process`);
 
   await using keystore = await openKeystore({ dirs: [keys] });

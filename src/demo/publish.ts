@@ -1,7 +1,7 @@
-import { buildArchive } from './build-archive.ts';
-import type { Files } from './origin.ts';
+import { buildArchive } from '../sample/build-archive.ts';
+import type { Files } from '../sample/in-memory.ts';
+import { createSigner, type Signer } from '../sample/signer.ts';
 import { plan, prefix, stranger, version, type PlannedImage } from './plan.ts';
-import { createSigner, type Signer } from './signer.ts';
 
 export type Published = {
   readonly files: Files;
@@ -19,7 +19,7 @@ export async function publish(platform: ReadonlyMap<string, string>, signal: Abo
   let bytes = 0;
   const add = async (image: PlannedImage, by: Signer): Promise<void> => {
     signal.throwIfAborted();
-    const archive = await buildArchive(image, labels);
+    const archive = await buildArchive({ ...image, labels, version, noise: 0.5 });
     bytes += archive.length;
     files.set(`/${image.name}-${version}.aci`, archive);
     files.set(`/${image.name}-${version}.aci.asc`, Buffer.from(await by.sign(archive)));
@@ -27,9 +27,4 @@ export async function publish(platform: ReadonlyMap<string, string>, signal: Abo
   for (const image of plan) await add(image, signer);
   await add(stranger, somebody);
   return { files, bytes, signer };
-}
-
-/** What `demo.example/…?ac-discovery=1` answers: where images of that prefix and their signatures are. */
-export function discoveryPage(origin: string): string {
-  return `<!doctype html><title>demo</title><meta name="ac-discovery" content="${prefix} ${origin}/{name}-{version}.{ext}">\n`;
 }

@@ -12,7 +12,7 @@ export async function createSigner(name: string): Promise<Signer> {
   const { privateKey, publicKey } = await generateKey({
     type: 'ecc',
     curve: 'ed25519Legacy',
-    userIDs: [{ name, email: 'demo@demo.example' }],
+    userIDs: [{ name, email: `${name.toLowerCase()}@demo.example` }],
     format: 'object',
   });
   return {

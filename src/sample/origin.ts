@@ -1,0 +1,102 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { paced } from './paced.ts';
+
+/** A file as an origin offers it. */
+export type Body = {
+  readonly length: number;
+  /** Strong, quoted. */
+  readonly etag: string;
+  /** Its bytes from that position on. */
+  readonly read: (from: number) => Readable;
+};
+
+export type OriginOptions = {
+  /** The file at a path such as `/demo.example/app/web-1.0.aci`. */
+  readonly find: (path: string) => Promise<Body | undefined>;
+  /** What every path answers to a discovery request. */
+  readonly discoveryPage: (origin: string) => string;
+  /** Before each answer. Default none. */
+  readonly delayMs?: number;
+  /** Most bytes a second of each answer. Default none. */
+  readonly rate?: number;
+};
+
+export type Origin = AsyncDisposable & {
+  /** `http://127.0.0.1:PORT` */
+  readonly url: string;
+};
+
+/** Serves files on loopback, with entity tags and ranges. */
+export async function startOrigin(options: OriginOptions): Promise<Origin> {
+  let url = '';
+  const server = createServer((request, response) => {
+    void respond(options, url, request, response).catch(() => response.destroy());
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('a TCP server has a port');
+  url = `http://127.0.0.1:${address.port}`;
+  return {
+    url,
+    async [Symbol.asyncDispose]() {
+      const closed = once(server, 'close');
+      server.close();
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+async function respond(
+  { find, discoveryPage, delayMs = 0, rate }: OriginOptions,
+  url: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  if (delayMs > 0) await sleep(delayMs);
+  const { pathname, searchParams } = new URL(request.url ?? '/', url);
+  if (searchParams.has('ac-discovery')) {
+    response.end(discoveryPage(url));
+    return;
+  }
+  const body = await find(pathname);
+  if (!body) {
+    response.writeHead(404).end();
+    return;
+  }
+  const from = writeHead(request, response, body);
+  if (from === undefined) return;
+  const source = body.read(from);
+  await (rate === undefined ? pipeline(source, response) : pipeline(source, paced(rate), response));
+}
+
+/** @returns from where the body has to follow, or undefined when the answer is complete. */
+function writeHead({ headers }: IncomingMessage, response: ServerResponse, body: Body): number | undefined {
+  const { etag, length } = body;
+  response.setHeader('etag', etag);
+  if (headers['if-none-match'] === etag) {
+    response.writeHead(304).end();
+    return undefined;
+  }
+  const isSame = headers['if-range'] === undefined || headers['if-range'] === etag;
+  const from = isSame ? rangeStart(headers.range, length) : undefined;
+  if (from === undefined) {
+    response.writeHead(200, { 'content-length': length });
+    return 0;
+  }
+  const range = `bytes ${from}-${length - 1}/${length}`;
+  response.writeHead(206, { 'content-length': length - from, 'content-range': range });
+  return from;
+}
+
+/** The N of `bytes=N-`, the one form that a resuming download sends. */
+function rangeStart(range: string | undefined, length: number): number | undefined {
+  const start = Number(/^bytes=(\d+)-$/.exec(range ?? '')?.[1] ?? NaN);
+  return start < length ? start : undefined;
+}
