@@ -52,6 +52,18 @@ export const commands: readonly Command[] = [
   },
   ...imageCommands,
   {
+    name: 'bench',
+    operands: '[IMAGE...]',
+    summary: 'Measure what this machine can fetch: images made for it, or those named, into throw-away stores',
+    examples: [
+      ['bench', '40 signed images from a local server'],
+      ['bench --delay 50ms --rate 10M --jobs 8,16,32', 'as if the server were far away'],
+      ['bench -f images.txt --rounds 1', 'the real thing'],
+      ['bench --compare before.json', 'ends with 9 when it got slower'],
+    ],
+    load: async () => (await import('./commands/bench.ts')).runBenchCommand,
+  },
+  {
     name: 'demo',
     operands: '',
     summary: 'Serve signed images locally and fetch them for real, for a first look',

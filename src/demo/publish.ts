@@ -1,7 +1,7 @@
 import { buildArchive } from '../sample/build-archive.ts';
 import type { Files } from '../sample/in-memory.ts';
 import { createSigner, type Signer } from '../sample/signer.ts';
-import { plan, prefix, stranger, version, type PlannedImage } from './plan.ts';
+import { plan, stranger, version, type PlannedImage } from './plan.ts';
 
 export type Published = {
   readonly files: Files;

@@ -14,6 +14,7 @@ export const commandNames = [
   'image rm',
   'image gc',
   'image verify',
+  'bench',
   'demo',
 ] as const;
 export type CommandName = (typeof commandNames)[number];

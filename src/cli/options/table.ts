@@ -1,4 +1,5 @@
 import { imageOptions } from '../image/options.ts';
+import { benchOptions } from './bench.ts';
 import type { OptionSpec } from './option.ts';
 
 const insecureWords = 'none, image, tls, http, pubkey, weak-keys, ondisk, all';
@@ -110,7 +111,7 @@ const mixed = [
     kind: 'named',
     placeholder: 'NAME=VALUE',
     help: 'Set a limit, such as archive=2G',
-    commands: ['fetch', 'plan', 'trust', 'image extract', 'image render'],
+    commands: ['fetch', 'plan', 'trust', 'image extract', 'image render', 'bench'],
   },
   {
     name: 'workers',
@@ -125,7 +126,7 @@ const mixed = [
     kind: 'value',
     choices: ['text', 'json'],
     help: 'Form of the result, default text',
-    commands: ['fetch', 'trust list', 'image list', 'image show', 'image verify'],
+    commands: ['fetch', 'trust list', 'image list', 'image show', 'image verify', 'bench'],
   },
   {
     name: 'output',
@@ -157,16 +158,24 @@ const mixed = [
 ] as const satisfies readonly OptionSpec[];
 
 export type OptionName = (
-  typeof common | typeof asking | typeof fetch | typeof network | typeof trust | typeof mixed | typeof imageOptions
+  | typeof common
+  | typeof asking
+  | typeof fetch
+  | typeof network
+  | typeof trust
+  | typeof mixed
+  | typeof imageOptions
+  | typeof benchOptions
 )[number]['name'];
 
 /** Every option there is, in the order of help. */
 export const optionTable: readonly OptionSpec[] = [
   ...asking.map((spec) => ({ ...spec, commands: ['fetch', 'plan'] as const })),
   ...fetch.map((spec) => ({ ...spec, commands: ['fetch'] as const })),
-  ...network.map((spec) => ({ ...spec, commands: ['fetch', 'plan', 'trust'] as const })),
+  ...network.map((spec) => ({ ...spec, commands: ['fetch', 'plan', 'trust', 'bench'] as const })),
   ...trust.map((spec) => ({ ...spec, commands: ['trust', 'trust remove'] as const })),
   ...mixed,
   ...imageOptions,
+  ...benchOptions.map((spec) => ({ ...spec, commands: ['bench'] as const })),
   ...common.map((spec) => ({ ...spec, commands: 'all' as const })),
 ];

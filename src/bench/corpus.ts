@@ -1,0 +1,79 @@
+import { mkdir, statfs, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+
+import { defaultLabels, ImageError, openKeystore } from '../index.ts';
+import { buildArchive } from '../sample/build-archive.ts';
+import { createSigner } from '../sample/signer.ts';
+
+/** Of all image names. */
+export const prefix = 'bench.example';
+const version = '1.0';
+/** How many others an image of a tree needs. */
+const fanOut = 3;
+
+export type CorpusOptions = {
+  readonly images: number;
+  /** Bytes of each image's one file. */
+  readonly size: number;
+  /** Percent of its bytes that compression takes away. */
+  readonly compressibility: number;
+  readonly signed: boolean;
+  /** Each image needs up to three others, and only the topmost is asked for; else all are, and none needs another. */
+  readonly tree: boolean;
+};
+
+export type Corpus = {
+  /** What to ask for. */
+  readonly requests: readonly string[];
+  /** Bytes of all archives. */
+  readonly packedBytes: number;
+};
+
+/** Publishes images in `files`, and trusts their signer in the configuration directory `config`. @throws STORE_FULL */
+export async function makeCorpus(
+  { images, size, compressibility, signed, tree }: CorpusOptions,
+  { files, config }: { readonly files: string; readonly config: string },
+  signal: AbortSignal,
+): Promise<Corpus> {
+  await mkdir(join(files, prefix), { recursive: true });
+  await requireSpace(files, images * size * (2 - compressibility / 100));
+  const signer = signed ? await createSigner('Bench') : undefined;
+  if (signer) {
+    await using keystore = await openKeystore({ dirs: [config] });
+    const certificate = Buffer.from(signer.certificate);
+    await keystore.add({ certificate, fingerprint: signer.fingerprint, prefix, layer: 0 });
+  }
+  const labels = new Map([['version', version], ...defaultLabels(new Map(), process)]);
+  let packedBytes = 0;
+  for (let index = 0; index < images; index += 1) {
+    signal.throwIfAborted();
+    const name = nameOf(index);
+    const dependencies = tree ? below(index, images).map(nameOf) : [];
+    const noise = 1 - compressibility / 100;
+    const archive = await buildArchive({ name, labels, dependencies, version, bytes: size, noise });
+    const path = join(files, `${name}-${version}.aci`);
+    await writeFile(path, archive);
+    if (signer) await writeFile(`${path}.asc`, await signer.sign(archive));
+    packedBytes += archive.length;
+  }
+  const asked = tree ? 1 : images;
+  return { requests: Array.from({ length: asked }, (_, index) => `${nameOf(index)}:${version}`), packedBytes };
+}
+
+function nameOf(index: number): string {
+  return `${prefix}/image-${String(index).padStart(5, '0')}`;
+}
+
+/** The positions that a position depends on, in one tree over all. */
+function below(index: number, images: number): readonly number[] {
+  return Array.from({ length: fanOut }, (_, child) => fanOut * index + child + 1).filter((child) => child < images);
+}
+
+/** What is published, and one store that holds it unpacked. */
+async function requireSpace(directory: string, bytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(directory);
+  if (bavail * bsize >= bytes) return;
+  const [has, needs] = [bavail * bsize, bytes].map((count) => Math.ceil(count / 1024 ** 2));
+  const path = dirname(directory);
+  throw new ImageError('STORE_FULL', `the temporary directory has ${has} MiB left, this needs ${needs} MiB`, { path });
+}

@@ -1,0 +1,13 @@
+import { writeSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
+
+/**
+ * Runs another program in this process, and tells in the end what the process took: `measured PROGRAM ARGUMENTS…` writes
+ * `process.resourceUsage()` to descriptor 3 as JSON. Ends when its parent does.
+ */
+process.argv.splice(1, 1);
+process.on('exit', () => writeSync(3, JSON.stringify(process.resourceUsage())));
+process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+process.channel?.unref();
+
+await import(pathToFileURL(process.argv[1] ?? '').href);

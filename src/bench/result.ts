@@ -1,0 +1,67 @@
+import { z } from 'zod';
+
+const spread = z.object({ median: z.number(), min: z.number(), max: z.number() });
+const phases = z.object({ resolve: z.number(), download: z.number(), verify: z.number(), commit: z.number() });
+const count = z.int().positive();
+
+const settingResult = z.object({
+  /** Transfers at once. */
+  jobs: count,
+  /** Threads that unpack and verify. */
+  workers: count,
+  /** From the start of the process to its end. */
+  seconds: spread,
+  /** Medians over the rounds, from here on. The batch alone, without start-up: */
+  batchSeconds: z.number(),
+  /** Images and bytes as transferred, by the median of `seconds`. */
+  imagesPerSecond: z.number(),
+  bytesPerSecond: z.number(),
+  /** User and system time of the process. */
+  cpuSeconds: z.number(),
+  /** Peak resident memory of the process. */
+  peakBytes: z.number(),
+  /** Seconds of all images together. @see Phases */
+  phases,
+});
+
+/** What `--output=json` prints, and what `--compare` reads: `longshore.bench/1`. */
+export const benchResult = z.object({
+  schema: z.literal('longshore.bench/1'),
+  machine: z.object({
+    /** That this process may use. */
+    processors: count,
+    model: z.string(),
+    memoryBytes: z.number(),
+    platform: z.string(),
+    node: z.string(),
+    longshore: z.string(),
+  }),
+  corpus: z.discriminatedUnion('kind', [
+    z.object({
+      kind: z.literal('made'),
+      images: count,
+      /** Of each image's one file. */
+      size: z.number(),
+      /** Percent. */
+      compressibility: z.number(),
+      signed: z.boolean(),
+      tree: z.boolean(),
+      /** The server's; 0 is none. */
+      delayMs: z.number(),
+      rate: z.number(),
+    }),
+    z.object({ kind: z.literal('given'), requests: z.number(), images: z.number(), bytes: z.number() }),
+  ]),
+  rounds: count,
+  /** In the order of `--jobs`, then of `--workers`. */
+  settings: z.array(settingResult).min(1),
+  /** The fastest by its median. */
+  best: z.object({ jobs: count, workers: count }),
+  /** What holds the best one back. */
+  bound: z.enum(['network', 'processor', 'latency', 'start-up', 'unclear']),
+});
+
+export type BenchResult = z.infer<typeof benchResult>;
+export type SettingResult = z.infer<typeof settingResult>;
+export type Spread = z.infer<typeof spread>;
+export type Bound = BenchResult['bound'];

@@ -1,0 +1,113 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { makeCorpus, prefix, type CorpusOptions } from './corpus.ts';
+import { describeMachine } from './machine.ts';
+import type { BenchResult } from './result.ts';
+import type { Failure, Program } from './run-once.ts';
+import { startServer, type ServerShape } from './start-server.ts';
+import { median } from './spread.ts';
+import { judge, summarise } from './summarise.ts';
+import { sweep, type Setting } from './sweep.ts';
+
+export type BenchOptions = {
+  /** Given: arguments of a fetch that say which images, how many requests those are. */
+  readonly corpus:
+    | ({ readonly kind: 'made' } & CorpusOptions & ServerShape)
+    | { readonly kind: 'given'; readonly args: readonly string[]; readonly requests: number };
+  readonly settings: readonly Setting[];
+  readonly rounds: number;
+  /** Absent: for a made corpus, as many as there are jobs. */
+  readonly jobsPerHost: number | undefined;
+  readonly bin: string;
+  /** Of the runs. */
+  readonly environment: Program['environment'];
+  readonly version: string;
+  /** Progress, a line at a time. */
+  readonly say: (line: string) => void;
+};
+
+export type Bench = { readonly kind: 'done'; readonly result: BenchResult } | Failure;
+
+/** That of a fetch which is told nothing else. */
+const defaultJobsPerHost = 6;
+
+/**
+ * Measures fetches into throw-away stores below the temporary directory, each in a process of its own. Nothing is left
+ * behind: no file, no process.
+ *
+ * @throws STORE_FULL when the temporary directory cannot hold the images; the signal's reason.
+ */
+export async function runBench(options: BenchOptions, signal: AbortSignal): Promise<Bench> {
+  await using resources = new AsyncDisposableStack();
+  const scratch = await mkdtemp(join(tmpdir(), 'longshore-bench-'));
+  resources.defer(() => rm(scratch, { recursive: true, force: true, maxRetries: 3 }));
+
+  const { corpus, settings, rounds, say } = options;
+  const args = corpus.kind === 'made' ? await publish(resources, scratch, corpus, say, signal) : corpus.args;
+  const jobsPerHost = ({ jobs }: Setting): number =>
+    options.jobsPerHost ?? (corpus.kind === 'made' ? jobs : defaultJobsPerHost);
+  const swept = await sweep(
+    {
+      settings,
+      rounds,
+      program: { bin: options.bin, args: ['fetch', ...args], environment: options.environment },
+      argsOf: (setting) => [
+        `--jobs=${setting.jobs}`,
+        `--workers=${setting.workers}`,
+        `--jobs-per-host=${jobsPerHost(setting)}`,
+      ],
+      scratch,
+      onRound: (round) => say(round === 0 ? 'warming up' : `round ${round} of ${rounds}`),
+    },
+    signal,
+  );
+  if (swept.kind === 'failed') return swept;
+
+  const machine = describeMachine(options.version);
+  const results = swept.measured.map(summarise);
+  const runs = swept.measured.flatMap((measured) => measured.runs);
+  const judgement = judge(swept.measured, results, { processors: machine.processors, jobsPerHost });
+  return {
+    kind: 'done',
+    result: {
+      schema: 'longshore.bench/1',
+      machine,
+      corpus:
+        corpus.kind === 'made'
+          ? { ...corpus, delayMs: corpus.delayMs ?? 0, rate: corpus.rate ?? 0 }
+          : {
+              kind: 'given',
+              requests: corpus.requests,
+              images: median(runs.map(({ images }) => images)),
+              bytes: median(runs.map(({ bytes }) => bytes)),
+            },
+      rounds,
+      settings: results,
+      ...judgement,
+    },
+  };
+}
+
+/** Makes images and serves them. @returns what a fetch needs to be told to find them. */
+async function publish(
+  resources: AsyncDisposableStack,
+  scratch: string,
+  corpus: CorpusOptions & ServerShape,
+  say: BenchOptions['say'],
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const [files, config] = [join(scratch, 'files'), join(scratch, 'config')];
+  const { requests, packedBytes } = await makeCorpus(corpus, { files, config }, signal);
+  say(`made ${corpus.images} images, ${Math.round(packedBytes / 1024 ** 2)} MiB packed`);
+  const server = resources.use(await startServer(files, corpus, signal));
+  const list = join(scratch, 'images.txt');
+  await writeFile(list, requests.join('\n'));
+  return [
+    `--from-file=${list}`,
+    `--discover=${prefix}=${server.url}`,
+    ...['system', 'local', 'user'].map((layer) => `--${layer}-config=${config}`),
+    ...(corpus.signed ? [] : ['--insecure-options=image']),
+  ];
+}

@@ -1,0 +1,74 @@
+import { spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
+
+import { z } from 'zod';
+
+import { ImageError } from '../index.ts';
+import { beside } from './beside.ts';
+
+export type Program = {
+  /** The file of the command line program. */
+  readonly bin: string;
+  readonly args: readonly string[];
+  readonly environment: Readonly<Record<string, string | undefined>>;
+};
+
+/** What a process took, from its start to its end. */
+export type Usage = {
+  readonly seconds: number;
+  /** User and system time, of all threads. */
+  readonly cpuSeconds: number;
+  /** Peak resident memory. */
+  readonly peakBytes: number;
+};
+
+export type Run = { readonly kind: 'done'; readonly usage: Usage } | Failure;
+export type Failure = {
+  readonly kind: 'failed';
+  readonly exitCode: number;
+  /** What the program said on its standard error, cut. */
+  readonly said: string;
+};
+
+const mostSaid = 64 * 1024;
+const resourceUsage = z.object({ userCPUTime: z.number(), systemCPUTime: z.number(), maxRSS: z.number() });
+
+/** Runs the program in a process of its own, so that processor time and memory are the run's alone. */
+export async function runOnce({ bin, args, environment }: Program, signal: AbortSignal): Promise<Run> {
+  signal.throwIfAborted();
+  const startMs = performance.now();
+  const child = spawn(process.execPath, [beside('measured'), bin, ...args], {
+    env: { ...environment },
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'ipc'],
+  });
+  const ended = new Promise<number>((resolve) => {
+    child.once('error', () => resolve(1));
+    child.once('close', (code) => resolve(code ?? 1));
+  });
+  const exited = new Promise<number>((resolve) => child.once('exit', () => resolve(performance.now())));
+  const kill = (): void => void child.kill('SIGKILL'); // its store is thrown away in any case
+  signal.addEventListener('abort', kill);
+  try {
+    const [, , stderr, pipe] = child.stdio;
+    const [said, report] = await Promise.all([readText(stderr), readText(pipe)]);
+    const exitCode = await ended;
+    signal.throwIfAborted();
+    if (exitCode !== 0) return { kind: 'failed', exitCode, said };
+    return { kind: 'done', usage: { seconds: ((await exited) - startMs) / 1000, ...parseUsage(report) } };
+  } finally {
+    signal.removeEventListener('abort', kill);
+  }
+}
+
+async function readText(stream: unknown): Promise<string> {
+  let text = '';
+  // Both are pipes from the child; the types only know that any of them may be something else.
+  for await (const chunk of stream as Readable) if (text.length < mostSaid) text += String(chunk);
+  return text.slice(0, mostSaid);
+}
+
+function parseUsage(report: string): Omit<Usage, 'seconds'> {
+  if (report === '') throw new ImageError('INTERNAL', 'a run told nothing of itself', { what: 'bench' });
+  const { userCPUTime, systemCPUTime, maxRSS } = resourceUsage.parse(JSON.parse(report));
+  return { cpuSeconds: (userCPUTime + systemCPUTime) / 1e6, peakBytes: maxRSS * 1024 };
+}

@@ -1,0 +1,36 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+
+import { beside } from './beside.ts';
+
+export type ServerShape = {
+  /** Before each answer. */
+  readonly delayMs?: number;
+  /** Bytes a second of each answer. */
+  readonly rate?: number;
+};
+
+export type Server = AsyncDisposable & { readonly url: string };
+
+/** Serves a directory from a process of its own, so that the processor time of serving is not longshore's. */
+export async function startServer(directory: string, shape: ServerShape, signal: AbortSignal): Promise<Server> {
+  const { delayMs = 0, rate = 0 } = shape;
+  const child = fork(beside('serve'), [directory, String(delayMs), String(rate)], {
+    execArgv: [],
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const end = async (): Promise<void> => {
+    child.kill('SIGKILL'); // it has nothing to lose
+    await ended;
+  };
+  try {
+    const failed = ended.then(() => Promise.reject(new Error('the server did not start')));
+    failed.catch(() => undefined);
+    const [url] = (await Promise.race([once(child, 'message', { signal }), failed])) as [string]; // as serve.ts sends it
+    return { url, [Symbol.asyncDispose]: end };
+  } catch (error) {
+    await end();
+    throw error;
+  }
+}

@@ -1,0 +1,61 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { watchMachine } from './machine.ts';
+import { readEvents, type Told } from './read-events.ts';
+import { runOnce, type Failure, type Program, type Usage } from './run-once.ts';
+
+export type Setting = { readonly jobs: number; readonly workers: number };
+
+export type Measured = Usage &
+  Told & {
+    /** Of the whole machine, 0 to 1. */
+    readonly machineBusy: number;
+  };
+
+export type SweepOptions = {
+  readonly settings: readonly Setting[];
+  readonly rounds: number;
+  /** The program without what a setting adds. */
+  readonly program: Program;
+  /** Options that a setting becomes. */
+  readonly argsOf: (setting: Setting) => readonly string[];
+  /** Where stores come and go. */
+  readonly scratch: string;
+  /** Told before each round; 0 warms up. */
+  readonly onRound: (round: number) => void;
+};
+
+export type Sweep =
+  | { readonly kind: 'done'; readonly measured: readonly { readonly setting: Setting; readonly runs: Measured[] }[] }
+  | Failure;
+
+/** Lets the settings take turns, so that whatever else the machine does hits all of them. Ends at the first failure. */
+export async function sweep(options: SweepOptions, signal: AbortSignal): Promise<Sweep> {
+  const { settings, rounds, onRound } = options;
+  const measured = settings.map((setting) => ({ setting, runs: [] as Measured[] }));
+  for (let round = 0; round <= rounds; round += 1) {
+    onRound(round);
+    for (const { setting, runs } of measured) {
+      const run = await measure(options, setting, signal);
+      if (run.kind === 'failed') return run;
+      if (round > 0) runs.push(run.measured);
+    }
+  }
+  return { kind: 'done', measured };
+}
+
+async function measure(
+  { program, argsOf, scratch }: SweepOptions,
+  setting: Setting,
+  signal: AbortSignal,
+): Promise<{ readonly kind: 'done'; readonly measured: Measured } | Failure> {
+  const [store, events] = [join(scratch, 'store'), join(scratch, 'events')];
+  const args = [...program.args, ...argsOf(setting), '--progress=none', `--dir=${store}`, `--events=${events}`];
+  const machineBusy = watchMachine();
+  const run = await runOnce({ ...program, args }, signal);
+  if (run.kind === 'failed') return run;
+  const measured = { ...run.usage, machineBusy: machineBusy(), ...(await readEvents(events)) };
+  await rm(store, { recursive: true, force: true });
+  return { kind: 'done', measured };
+}

@@ -1,0 +1,50 @@
+import { readFile } from 'node:fs/promises';
+
+import { compare, obstacle, type Comparison } from '../../bench/compare.ts';
+import { benchResult, type BenchResult } from '../../bench/result.ts';
+import { show } from '../../index.ts';
+import { usageError } from '../options/usage-error.ts';
+
+const words = {
+  same: 'the same, within the noise',
+  faster: 'faster',
+  slower: 'slower',
+  unclear: 'cannot be told from single rounds',
+} as const satisfies Record<Comparison['verdict'], string>;
+
+/** Reads what `--output=json` printed. @throws USAGE */
+export async function readResult(path: string, option: string): Promise<BenchResult> {
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    const reason = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    throw usageError(`cannot read "${show(path)}": ${reason}`, option);
+  });
+  const parsed = benchResult.safeParse(parseJson(text));
+  if (!parsed.success) throw usageError(`"${show(path)}" is no result of longshore bench --output=json`, option);
+  return parsed.data;
+}
+
+/** One line for each setting that both have. @throws USAGE for results that have nothing in common */
+export function compareWith(
+  old: BenchResult,
+  now: BenchResult,
+): { readonly lines: readonly string[]; readonly isSlower: boolean } {
+  const why = obstacle(old, now);
+  if (why !== undefined) throw usageError(`cannot be compared: ${why}`, '--compare');
+  const comparisons = compare(old, now);
+  const lines = comparisons.map(({ jobs, workers, verdict, ratio }) => {
+    const percent = Math.abs(Math.round((ratio - 1) * 100));
+    const by = verdict === 'faster' || verdict === 'slower' ? `: ${percent} % ${ratio < 1 ? 'less' : 'more'} time` : '';
+    return `jobs ${jobs}, workers ${workers}: ${words[verdict]}${by}`;
+  });
+  const isElsewhere = old.machine.model !== now.machine.model || old.machine.processors !== now.machine.processors;
+  if (isElsewhere) lines.push('The other result is of another machine.');
+  return { lines, isSlower: comparisons.some(({ verdict }) => verdict === 'slower') };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // no JSON is no result either
+  }
+}

@@ -1,0 +1,65 @@
+import prettyBytes from 'pretty-bytes';
+
+import { phaseNames } from '../../bench/phases.ts';
+import type { BenchResult, Bound, SettingResult } from '../../bench/result.ts';
+import { show } from '../../index.ts';
+import { formatTable } from '../image/table.ts';
+
+const titles = ['JOBS', 'WORKERS', 'SECONDS', 'MIN', 'MAX', 'MIB/S', 'IMAGES/S', 'CPU S', 'PEAK'];
+const shareTitles = phaseNames.map((name) => name.toUpperCase());
+
+const bounds: Readonly<Record<Bound, string>> = {
+  network: 'the network holds it back: most of the time bytes are on their way',
+  processor: 'processors hold it back: unpacking and hashing keep them busy',
+  latency: 'latency holds it back: most of the time answers are awaited; more jobs may help',
+  'start-up': 'starting the process takes most of the time: try more or larger images',
+  unclear: 'what holds it back is unclear: nothing stands out',
+};
+
+/** A result for people: the machine, a row for each setting, and what follows. */
+export function benchTable(result: BenchResult): string {
+  const { machine, settings, best, bound, rounds } = result;
+  const { processors, model, memoryBytes, platform, node, longshore } = machine;
+  const fastest = settings.find(({ jobs, workers }) => jobs === best.jobs && workers === best.workers);
+  const seconds = fastest ? ` (${fixed(fastest.seconds.median)} s)` : '';
+  const choice = settings.length > 1 ? `Best: --jobs ${best.jobs} --workers ${best.workers}` : 'This setting';
+  return [
+    `${processors} × ${show(model)}, ${size(memoryBytes)}, ${platform}, Node ${node}, longshore ${longshore}\n`,
+    `${corpusText(result.corpus)}; ${rounds} ${rounds === 1 ? 'round' : 'rounds'}; shares are of the images' time\n\n`,
+    formatTable([[...titles, ...shareTitles], ...settings.map(row)], new Set([...titles, ...shareTitles].keys())),
+    `\n${choice}${seconds}; ${bounds[bound]}.\n`,
+  ].join('');
+}
+
+function row(setting: SettingResult): readonly string[] {
+  const { jobs, workers, seconds, bytesPerSecond, imagesPerSecond, cpuSeconds, peakBytes, phases } = setting;
+  const sum = phaseNames.reduce((total, name) => total + phases[name], 0);
+  return [
+    String(jobs),
+    String(workers),
+    fixed(seconds.median),
+    fixed(seconds.min),
+    fixed(seconds.max),
+    (bytesPerSecond / 1024 ** 2).toFixed(1),
+    imagesPerSecond.toFixed(1),
+    fixed(cpuSeconds),
+    size(peakBytes),
+    ...phaseNames.map((name) => (sum > 0 ? `${Math.round((phases[name] / sum) * 100)} %` : '-')),
+  ];
+}
+
+function corpusText(corpus: BenchResult['corpus']): string {
+  if (corpus.kind === 'given') return `${corpus.images} images, ${size(corpus.bytes)}`;
+  const { images, size: bytes, compressibility, signed, tree, delayMs, rate } = corpus;
+  const shape = [delayMs > 0 ? `, ${delayMs} ms an answer` : '', rate > 0 ? `, ${size(rate)}/s each` : ''].join('');
+  const kind = `${signed ? 'signed' : 'unsigned'} images of ${size(bytes)}`;
+  return `${images} ${kind} that shrink by ${compressibility} %${tree ? ' in a tree' : ''}${shape}`;
+}
+
+function fixed(seconds: number): string {
+  return seconds.toFixed(2);
+}
+
+function size(bytes: number): string {
+  return prettyBytes(bytes, { binary: true, maximumFractionDigits: bytes < 1024 ** 3 ? 0 : 1 });
+}

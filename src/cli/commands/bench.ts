@@ -1,0 +1,51 @@
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { runBench } from '../../bench/run-bench.ts';
+import { toErrorData } from '../../index.ts';
+import type { Run } from '../command.ts';
+import { toSafeJson } from '../image/json-text.ts';
+import { textOf, valueOf } from '../options/read.ts';
+import { errorLine } from '../output/error-line.ts';
+import { exitCodes } from '../output/exit-code.ts';
+import { write } from '../output/write.ts';
+import { readVersion } from '../version.ts';
+import { compareWith, readResult } from './bench-compare.ts';
+import { benchSettings } from './bench-options.ts';
+import { benchTable } from './bench-table.ts';
+import { readRequests } from './read-requests.ts';
+
+/** Of `--compare`, when a setting is slower beyond the noise. */
+const slower = 9;
+
+export const runBenchCommand: Run = async ({ stdin, stdout, stderr, environment, signal }, line) => {
+  const settings = benchSettings(line, environment);
+  const old = await valueOf(line, 'compare', readResult);
+  const lists = line.values('from-file').map(({ text }) => text);
+  const { errors } = await readRequests({ asked: line.operands, lists, stdin, signal });
+  if (errors.length > 0) {
+    await write(stderr, errors.map(({ asked, error }) => `${errorLine(toErrorData(error), asked)}\n`).join(''));
+    return exitCodes.usage;
+  }
+
+  const bench = await runBench(
+    {
+      ...settings,
+      bin: fileURLToPath(new URL(`../bin${extname(import.meta.url)}`, import.meta.url)),
+      version: readVersion(),
+      say: (text) => void stderr.write(`${text}\n`),
+    },
+    signal,
+  );
+  if (bench.kind === 'failed') {
+    await write(stderr, bench.said);
+    return bench.exitCode;
+  }
+  const { result } = bench;
+  const isJson = textOf(line, 'output') === 'json';
+  await write(stdout, isJson ? `${toSafeJson(result)}\n` : benchTable(result));
+  if (!old) return exitCodes.success;
+  const { lines, isSlower } = compareWith(old, result);
+  await write(isJson ? stderr : stdout, lines.map((text) => `${text}\n`).join(''));
+  return isSlower ? slower : exitCodes.success;
+};
