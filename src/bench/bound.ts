@@ -20,12 +20,15 @@ export type Surroundings = {
  */
 export function boundOf(setting: SettingResult, { processors, machineBusy, places }: Surroundings): Bound {
   const { seconds, batchSeconds, cpuSeconds, phases } = setting;
-  if (batchSeconds < seconds.median * half) return 'start-up';
-  const busy = cpuSeconds / seconds.median / processors;
+  const startSeconds = seconds.median - batchSeconds;
+  if (batchSeconds < startSeconds) return 'start-up';
+  // Start-up keeps one processor busy, which says nothing of the others.
+  const busy = (cpuSeconds - startSeconds) / batchSeconds / processors;
   if (busy >= most || (machineBusy >= most && busy >= half)) return 'processor';
   if (machineBusy >= most) return 'unclear'; // somebody else's work
   const transferring = phases.download / (batchSeconds * places);
   if (transferring >= half) return 'network';
   const working = phases.verify + phases.commit;
-  return transferring <= little && working <= batchSeconds * little * places ? 'latency' : 'unclear';
+  const waiting = busy < half && transferring <= little && working <= batchSeconds * places * little;
+  return waiting ? 'latency' : 'unclear';
 }

@@ -1,6 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 
-import type { BenchResult, SettingResult, Spread } from './result.ts';
+import type { BenchResult, Spread } from './result.ts';
+import type { BenchOptions } from './run-bench.ts';
+import type { Setting } from './sweep.ts';
 
 export type Verdict = 'same' | 'faster' | 'slower' | 'unclear';
 
@@ -24,10 +26,17 @@ export function compare(old: BenchResult, now: BenchResult): readonly Comparison
   });
 }
 
-/** What keeps two results from being compared, in words; undefined when nothing does. */
-export function obstacle(old: BenchResult, now: BenchResult): string | undefined {
-  if (!isDeepStrictEqual(old.corpus, now.corpus)) return 'it was measured with other images';
-  const shares = now.settings.some((setting) => old.settings.some((other) => isSame(other, setting)));
+/** What keeps a result from being compared with what is about to be measured, in words; undefined when nothing does. */
+export function obstacle(
+  old: BenchResult,
+  { corpus, settings }: Pick<BenchOptions, 'corpus' | 'settings'>,
+): string | undefined {
+  const isAlike =
+    corpus.kind === 'made'
+      ? isDeepStrictEqual(old.corpus, corpus)
+      : old.corpus.kind === 'given' && old.corpus.requests === corpus.requests;
+  if (!isAlike) return 'it was measured with other images';
+  const shares = settings.some((setting) => old.settings.some((other) => isSame(other, setting)));
   return shares ? undefined : 'it has none of these settings';
 }
 
@@ -37,6 +46,6 @@ function verdictOf(old: Spread, now: Spread): Verdict {
   return now.max < old.min ? 'faster' : 'same';
 }
 
-function isSame(a: SettingResult, b: SettingResult): boolean {
+function isSame(a: Setting, b: Setting): boolean {
   return a.jobs === b.jobs && a.workers === b.workers;
 }

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -43,6 +44,9 @@ export async function runBench(options: BenchOptions, signal: AbortSignal): Prom
   await using resources = new AsyncDisposableStack();
   const scratch = await mkdtemp(join(tmpdir(), 'longshore-bench-'));
   resources.defer(() => rm(scratch, { recursive: true, force: true, maxRetries: 3 }));
+  const sweepUp = (): void => rmSync(scratch, { recursive: true, force: true });
+  process.once('exit', sweepUp); // for a process that does not wait for us
+  resources.defer(() => void process.off('exit', sweepUp));
 
   const { corpus, settings, rounds, say } = options;
   const args = corpus.kind === 'made' ? await publish(resources, scratch, corpus, say, signal) : corpus.args;
@@ -52,7 +56,7 @@ export async function runBench(options: BenchOptions, signal: AbortSignal): Prom
     {
       settings,
       rounds,
-      program: { bin: options.bin, args: ['fetch', ...args], environment: options.environment },
+      program: { bin: options.bin, args, environment: options.environment },
       argsOf: (setting) => [
         `--jobs=${setting.jobs}`,
         `--workers=${setting.workers}`,
@@ -76,7 +80,7 @@ export async function runBench(options: BenchOptions, signal: AbortSignal): Prom
       machine,
       corpus:
         corpus.kind === 'made'
-          ? { ...corpus, delayMs: corpus.delayMs ?? 0, rate: corpus.rate ?? 0 }
+          ? corpus
           : {
               kind: 'given',
               requests: corpus.requests,

@@ -54,7 +54,7 @@ export async function runOnce({ bin, args, environment }: Program, signal: Abort
     const exitCode = await ended;
     signal.throwIfAborted();
     if (exitCode !== 0) return { kind: 'failed', exitCode, said };
-    return { kind: 'done', usage: { seconds: ((await exited) - startMs) / 1000, ...parseUsage(report) } };
+    return { kind: 'done', usage: { seconds: Math.round((await exited) - startMs) / 1000, ...parseUsage(report) } };
   } finally {
     signal.removeEventListener('abort', kill);
   }

@@ -4,17 +4,20 @@ import { once } from 'node:events';
 import { beside } from './beside.ts';
 
 export type ServerShape = {
-  /** Before each answer. */
-  readonly delayMs?: number;
-  /** Bytes a second of each answer. */
-  readonly rate?: number;
+  /** Before each answer; 0 is none. */
+  readonly delayMs: number;
+  /** Most bytes a second of each answer; 0 lifts it. */
+  readonly rate: number;
 };
 
 export type Server = AsyncDisposable & { readonly url: string };
 
 /** Serves a directory from a process of its own, so that the processor time of serving is not longshore's. */
-export async function startServer(directory: string, shape: ServerShape, signal: AbortSignal): Promise<Server> {
-  const { delayMs = 0, rate = 0 } = shape;
+export async function startServer(
+  directory: string,
+  { delayMs, rate }: ServerShape,
+  signal: AbortSignal,
+): Promise<Server> {
   const child = fork(beside('serve'), [directory, String(delayMs), String(rate)], {
     execArgv: [],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],

@@ -16,7 +16,7 @@ export type Measured = Usage &
 export type SweepOptions = {
   readonly settings: readonly Setting[];
   readonly rounds: number;
-  /** The program without what a setting adds. */
+  /** The program; its arguments are those of a fetch, without what a setting adds. */
   readonly program: Program;
   /** Options that a setting becomes. */
   readonly argsOf: (setting: Setting) => readonly string[];
@@ -51,7 +51,8 @@ async function measure(
   signal: AbortSignal,
 ): Promise<{ readonly kind: 'done'; readonly measured: Measured } | Failure> {
   const [store, events] = [join(scratch, 'store'), join(scratch, 'events')];
-  const args = [...program.args, ...argsOf(setting), '--progress=none', `--dir=${store}`, `--events=${events}`];
+  const own = [...argsOf(setting), '--progress=none', `--dir=${store}`, `--events=${events}`];
+  const args = ['fetch', ...own, ...program.args]; // which may end in operands
   const machineBusy = watchMachine();
   const run = await runOnce({ ...program, args }, signal);
   if (run.kind === 'failed') return run;

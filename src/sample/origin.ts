@@ -72,6 +72,7 @@ async function respond(
   }
   const from = writeHead(request, response, body);
   if (from === undefined) return;
+  response.flushHeaders(); // or they would wait for the first bytes of a slow body
   const source = body.read(from);
   await (rate === undefined ? pipeline(source, response) : pipeline(source, paced(rate), response));
 }

@@ -23,13 +23,17 @@ export async function readResult(path: string, option: string): Promise<BenchRes
   return parsed.data;
 }
 
-/** One line for each setting that both have. @throws USAGE for results that have nothing in common */
+/** @throws USAGE for a result that has nothing in common with what is about to be measured */
+export function requireComparable(old: BenchResult, planned: Parameters<typeof obstacle>[1]): void {
+  const why = obstacle(old, planned);
+  if (why !== undefined) throw usageError(`cannot be compared: ${why}`, '--compare');
+}
+
+/** One line for each setting that both have. */
 export function compareWith(
   old: BenchResult,
   now: BenchResult,
 ): { readonly lines: readonly string[]; readonly isSlower: boolean } {
-  const why = obstacle(old, now);
-  if (why !== undefined) throw usageError(`cannot be compared: ${why}`, '--compare');
   const comparisons = compare(old, now);
   const lines = comparisons.map(({ jobs, workers, verdict, ratio }) => {
     const percent = Math.abs(Math.round((ratio - 1) * 100));
@@ -38,6 +42,10 @@ export function compareWith(
   });
   const isElsewhere = old.machine.model !== now.machine.model || old.machine.processors !== now.machine.processors;
   if (isElsewhere) lines.push('The other result is of another machine.');
+  const [before, after] = [old.corpus, now.corpus];
+  if (before.kind === 'given' && after.kind === 'given' && before.bytes !== after.bytes) {
+    lines.push('Not the same bytes were fetched.');
+  }
   return { lines, isSlower: comparisons.some(({ verdict }) => verdict === 'slower') };
 }
 

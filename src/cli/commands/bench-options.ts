@@ -13,7 +13,7 @@ import { parseTime } from '../options/time.ts';
 import { usageError } from '../options/usage-error.ts';
 
 /** A made image is held in memory while it is made. */
-const mostSize = 256 * 1024 ** 2;
+const mostSize = 64 * 1024 ** 2;
 const mostCount = 100_000;
 /** More settings, jobs, workers or rounds than anybody waits for are a slip of the keyboard. */
 const mostTried = 1024;
@@ -41,8 +41,6 @@ export function benchSettings(line: CommandLine, environment: Environment): Sett
 }
 
 function made(line: CommandLine): BenchOptions['corpus'] {
-  const delayMs = valueOf(line, 'delay', parseTime);
-  const rate = valueOf(line, 'rate', parseRate);
   return {
     kind: 'made',
     images: valueOf(line, 'images', atMost(mostCount)) ?? 40,
@@ -50,8 +48,8 @@ function made(line: CommandLine): BenchOptions['corpus'] {
     compressibility: valueOf(line, 'compressibility', parsePercent) ?? 50,
     signed: !isOn(line, 'unsigned'),
     tree: isOn(line, 'tree'),
-    ...(delayMs !== undefined && { delayMs }),
-    ...(rate !== undefined && { rate }),
+    delayMs: valueOf(line, 'delay', parseTime) ?? 0,
+    rate: valueOf(line, 'rate', parseRate) ?? 0,
   };
 }
 
@@ -96,7 +94,7 @@ function atMost(most: number): (text: string, option: string) => number {
 
 function parseImageSize(text: string, option: string): number {
   const size = parseSize(text, option);
-  if (size > mostSize) throw usageError('at most 256M', option);
+  if (size > mostSize) throw usageError('at most 64M', option);
   return size;
 }
 

@@ -10,7 +10,7 @@ import { errorLine } from '../output/error-line.ts';
 import { exitCodes } from '../output/exit-code.ts';
 import { write } from '../output/write.ts';
 import { readVersion } from '../version.ts';
-import { compareWith, readResult } from './bench-compare.ts';
+import { compareWith, readResult, requireComparable } from './bench-compare.ts';
 import { benchSettings } from './bench-options.ts';
 import { benchTable } from './bench-table.ts';
 import { readRequests } from './read-requests.ts';
@@ -21,6 +21,7 @@ const slower = 9;
 export const runBenchCommand: Run = async ({ stdin, stdout, stderr, environment, signal }, line) => {
   const settings = benchSettings(line, environment);
   const old = await valueOf(line, 'compare', readResult);
+  if (old) requireComparable(old, settings);
   const lists = line.values('from-file').map(({ text }) => text);
   const { errors } = await readRequests({ asked: line.operands, lists, stdin, signal });
   if (errors.length > 0) {

@@ -24,7 +24,7 @@ export const benchOptions = [
   },
   { name: 'rounds', kind: 'value', placeholder: 'N', help: 'Runs of each setting after one that warms up, default 3' },
   { name: 'images', kind: 'value', placeholder: 'N', help: 'Images to make, default 40' },
-  { name: 'size', kind: 'value', placeholder: 'SIZE', help: 'Size of each, default 4M, at most 256M' },
+  { name: 'size', kind: 'value', placeholder: 'SIZE', help: 'Size of each, default 4M, at most 64M' },
   {
     name: 'compressibility',
     kind: 'value',

@@ -1,0 +1,158 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { glob, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import test, { type ExecutionContext } from 'ava';
+
+import { benchResult as benchForm } from '../../src/bench/result.ts';
+import { buildAci } from '../helpers/archive.ts';
+import { benchResult } from '../helpers/bench-result.ts';
+import { bin, runCli } from '../helpers/run-cli.ts';
+import { runHere } from '../helpers/run-here.ts';
+import { startServer } from '../helpers/server.ts';
+import { temporaryDirectory } from '../helpers/stored.ts';
+
+const small = ['--images=3', '--size=50K', '--rounds=1', '--jobs=2', '--workers=1'];
+
+async function surroundings(t: ExecutionContext) {
+  const dir = await temporaryDirectory(t);
+  return { dir, env: { PATH: process.env['PATH'] ?? '', HOME: dir, TMPDIR: dir, NODE_DISABLE_COMPILE_CACHE: '1' } };
+}
+
+/** Processes that have the text on their command line. */
+async function processesWith(text: string): Promise<readonly string[]> {
+  const files = await Array.fromAsync(glob('/proc/[0-9]*/cmdline'));
+  const lines = await Promise.all(files.map((file) => readFile(file, 'utf8').catch(() => '')));
+  return lines.filter((line) => line.includes(text));
+}
+
+test('a table has a row for each setting and one sentence on what follows, and nothing is left behind', async (t) => {
+  const { dir, env } = await surroundings(t);
+  const { code, stdout, stderr } = await runCli(['bench', ...small.slice(0, 3), '--jobs=1,2', '--workers=1'], env);
+  t.is(code, 0);
+  t.is(stderr, 'made 3 images, 0 MiB packed\nwarming up\nround 1 of 1\n');
+  t.regex(stdout, /^3 signed images of 50 KiB that shrink by 50 %; 1 round/m);
+  t.regex(stdout, /^JOBS +WORKERS +SECONDS +MIN +MAX +MIB\/S .* RESOLVE +DOWNLOAD +VERIFY +COMMIT$/m);
+  t.regex(stdout, /^ +1 +1 +\d+\.\d\d .* MiB .* %$/m);
+  t.regex(stdout, /^ +2 +1 +\d+\.\d\d .* MiB .* %$/m);
+  t.regex(stdout, /^Best: --jobs [12] --workers 1 \(\d+\.\d\d s\); .*\.$/m);
+  t.deepEqual(await readdir(dir), []);
+});
+
+test('JSON has the documented form, and every image of a tree is fetched', async (t) => {
+  const { dir, env } = await surroundings(t);
+  const { code, stdout } = await runCli(['bench', ...small, '--tree', '--unsigned', '--output=json'], env);
+  t.is(code, 0);
+  const result = benchForm.strict().parse(JSON.parse(stdout));
+  const [setting] = result.settings;
+  t.like(result.corpus, { kind: 'made', images: 3, size: 51_200, signed: false, tree: true });
+  t.like(setting, { jobs: 2, workers: 1 });
+  t.is(Math.round((setting?.imagesPerSecond ?? 0) * (setting?.seconds.median ?? 0)), 3);
+  t.true((setting?.cpuSeconds ?? 0) > 0.05 && (setting?.peakBytes ?? 0) > 30e6);
+  t.true((setting?.phases.resolve ?? 0) > 0);
+  t.deepEqual(await readdir(dir), []);
+});
+
+test('images that are named are fetched from where they are, in each round', async (t) => {
+  const { dir, env } = await surroundings(t);
+  const { bytes } = await buildAci({ name: 'example.com/app', size: 50_000 });
+  const server = await startServer(t, { '/app.aci': { body: bytes } });
+  const args = ['--insecure-options=image', '--rounds=1', '--jobs=1', '--workers=1', '--output=json'];
+  const { code, stdout } = await runCli(['bench', `${server.url}/app.aci`, ...args], env);
+  t.is(code, 0);
+  const { corpus } = benchForm.parse(JSON.parse(stdout));
+  t.deepEqual(corpus, { kind: 'given', requests: 1, images: 1, bytes: bytes.length });
+  t.is(server.requests.length, 2);
+  t.deepEqual(await readdir(dir), []);
+});
+
+test('a fetch that fails ends the measurement with its own words and its own exit code', async (t) => {
+  const { dir, env } = await surroundings(t);
+  const server = await startServer(t, {});
+  const url = `${server.url}/none.aci`;
+  const { code, stdout, stderr } = await runCli(['bench', url, '--insecure-options=image', '--rounds=1'], env);
+  t.deepEqual([code, stdout], [4, '']);
+  t.regex(stderr, /none\.aci: HTTP_STATUS: /);
+  t.deepEqual(await readdir(dir), []);
+});
+
+async function startLong(t: ExecutionContext): Promise<{ dir: string; child: ChildProcess }> {
+  const { dir, env } = await surroundings(t);
+  const args = ['bench', ...small, '--delay=20s'];
+  const child = spawn(process.execPath, [bin, ...args], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+  let said = '';
+  for await (const chunk of child.stderr ?? []) if ((said += String(chunk)).includes('warming up')) break;
+  for (let tries = 0; tries < 200 && (await processesWith(dir)).length < 2; tries += 1) await sleep(25);
+  t.is((await processesWith(dir)).length, 2, 'the server and a run');
+  return { dir, child };
+}
+
+test('an interrupted measurement ends at once, with its processes and files', async (t) => {
+  const { dir, child } = await startLong(t);
+  const ended = once(child, 'exit');
+  child.kill('SIGINT');
+  t.deepEqual(await ended, [130, null]);
+  t.deepEqual(await readdir(dir), []);
+  t.deepEqual(await processesWith(dir), []);
+});
+
+test('a measurement that is killed takes its processes along', async (t) => {
+  const { dir, child } = await startLong(t);
+  child.kill('SIGKILL');
+  for (let tries = 0; tries < 200 && (await processesWith(dir)).length > 0; tries += 1) await sleep(25);
+  t.deepEqual(await processesWith(dir), []);
+});
+
+const usage: readonly (readonly [line: string, message: RegExp])[] = [
+  ['bench --jobs 1,,2', /--jobs: want a whole number from 1/],
+  ['bench --workers 0', /--workers: want a whole number from 1/],
+  ['bench --rounds 5000', /--rounds: at most 1024/],
+  ['bench --images 0', /--images: want a whole number from 1/],
+  ['bench --size 1G', /--size: at most 64M/],
+  ['bench --compressibility 101', /--compressibility: want a percentage/],
+  ['bench --rate 0', /--rate: a rate of 0/],
+  ['bench --delay 5', /--delay: want a number with ms/],
+  ['bench -f -', /--from-file: a list is read in each round/],
+  ['bench example.com/app --tree', /--tree: has no meaning for images that are named/],
+  ['bench --compare /nonexistent', /--compare: cannot read "\/nonexistent": ENOENT/],
+  ['bench --store-only', /Unknown argument: store-only/],
+];
+for (const [line, message] of usage) {
+  test(`longshore ${line} ends with 2, says why in one line, and measures nothing`, async (t) => {
+    const { code, stdout, stderr } = await runHere(line.split(' '));
+    t.deepEqual([code, stdout], [2, '']);
+    t.regex(stderr, /^error: USAGE: [^\n]+\n$/);
+    t.regex(stderr, message);
+  });
+}
+
+test('references that do not parse are named before anything is measured', async (t) => {
+  const { code, stdout, stderr } = await runHere(['bench', 'ftp://a/b', 'NOT A NAME']);
+  t.deepEqual([code, stdout], [2, '']);
+  t.is(stderr.match(/REFERENCE_INVALID/g)?.length, 2);
+});
+
+test('a comparison ends with 9 when it got slower, and with 2 when it makes no sense', async (t) => {
+  const { dir, env } = await surroundings(t);
+  const before = join(dir, 'before.json');
+  const args = [...small.filter((arg) => !arg.startsWith('--rounds')), '--rounds=2', `--compare=${before}`];
+  const seconds = { median: 0.001, min: 0.001, max: 0.001 };
+  const corpus = { ...benchResult().corpus, images: 3, size: 51_200 };
+  const [setting] = benchResult().settings;
+  const settings = setting ? [{ ...setting, jobs: 2, workers: 1, seconds }] : [];
+  await writeFile(before, JSON.stringify({ ...benchResult(), corpus, settings }));
+  const slower = await runCli(['bench', ...args], env);
+  t.is(slower.code, 9);
+  t.regex(slower.stdout, /^jobs 2, workers 1: slower: \d+ % more time$/m);
+
+  const other = await runHere(['bench', ...args, '--unsigned']);
+  t.deepEqual([other.code, other.stdout], [2, '']);
+  t.regex(other.stderr, /--compare: cannot be compared: it was measured with other images/);
+
+  await writeFile(before, '{"schema":"longshore.fetch/1"}');
+  const strange = await runHere(['bench', ...args]);
+  t.is(strange.code, 2);
+  t.regex(strange.stderr, /is no result of longshore bench/);
+});

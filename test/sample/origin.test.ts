@@ -1,0 +1,59 @@
+import { once } from 'node:events';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { get, type IncomingMessage } from 'node:http';
+import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+
+import test, { type ExecutionContext } from 'ava';
+
+import { inDirectory } from '../../src/sample/in-directory.ts';
+import { startOrigin, type OriginOptions } from '../../src/sample/origin.ts';
+import { temporaryDirectory } from '../helpers/stored.ts';
+
+async function openOrigin(t: ExecutionContext, shape: Pick<OriginOptions, 'delayMs' | 'rate'> = {}) {
+  const dir = join(await temporaryDirectory(t), 'files');
+  await mkdir(dir);
+  await writeFile(join(dir, '../secret'), 'secret');
+  await writeFile(join(dir, 'file'), Buffer.alloc(100_000, 'abcdefghi'));
+  const origin = await startOrigin({ find: inDirectory(dir), discoveryPage: (url) => `<${url}>`, ...shape });
+  t.teardown(() => origin[Symbol.asyncDispose]());
+  return async (path: string, headers: Record<string, string> = {}) => {
+    const [response] = (await once(get(`${origin.url}${path}`, { headers, agent: false }), 'response')) as [
+      IncomingMessage,
+    ];
+    return response;
+  };
+}
+
+test('a file comes whole, as its rest, or not at all when it is known', async (t) => {
+  const ask = await openOrigin(t);
+  const whole = await ask('/file');
+  t.is((await buffer(whole)).length, 100_000);
+  const etag = String(whole.headers.etag);
+  const rest = await ask('/file', { range: 'bytes=99991-', 'if-range': etag });
+  t.is(rest.statusCode, 206);
+  t.is((await buffer(rest)).toString(), 'bcdefghia'.slice(0, 9));
+  t.is((await ask('/file', { 'if-none-match': etag })).statusCode, 304);
+  t.is((await ask('/file', { range: 'bytes=5-', 'if-range': '"another"' })).statusCode, 200);
+});
+
+test('what lies outside of the directory, or is none of its files, is not there', async (t) => {
+  const ask = await openOrigin(t);
+  for (const path of ['/none', '/', '/%2e%2e/secret', '/..%2fsecret']) t.is((await ask(path)).statusCode, 404, path);
+});
+
+test('every path answers a discovery request', async (t) => {
+  const ask = await openOrigin(t);
+  t.regex((await buffer(await ask('/any/name?ac-discovery=1'))).toString(), /^<http:\/\/127\.0\.0\.1:\d+>$/);
+});
+
+test('a slow origin waits before it answers, and the head is there before the body', async (t) => {
+  const ask = await openOrigin(t, { delayMs: 150, rate: 200_000 });
+  const startMs = performance.now();
+  const response = await ask('/file');
+  const headMs = performance.now() - startMs;
+  await buffer(response);
+  const bodyMs = performance.now() - startMs - headMs;
+  t.true(headMs >= 145, `${headMs}`);
+  t.true(bodyMs >= 400, `${bodyMs}`);
+});
