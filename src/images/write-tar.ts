@@ -23,7 +23,7 @@ const attributes = { mode: 0o644, mtime: new Date(0) };
 export async function writeTar(store: Store, { files, output, end }: TarRequest, signal: AbortSignal): Promise<void> {
   const { pack } = await import('tar-stream'); // which nothing but exports needs
   const archive = pack();
-  const written = pipeline(chunksOf(archive), output, { end, signal });
+  const written = pipeline(Readable.from(chunksOf(archive), { objectMode: false }), output, { end, signal });
   // Nobody takes what is given to it any more; the failure itself is told when `written` is awaited.
   written.catch((error: unknown) => archive.destroy(error instanceof Error ? error : undefined));
   try {
@@ -37,7 +37,10 @@ export async function writeTar(store: Store, { files, output, end }: TarRequest,
   await written;
 }
 
-/** The stream itself has a pipe of its own, which would end the output in any case. */
+/**
+ * The stream itself has a pipe of its own, which would end the output in any case; and of a generator alone the pipeline waits
+ * for an output that is stuck, aborted or not, when it is not to end it.
+ */
 async function* chunksOf(archive: Pack): AsyncGenerator<Uint8Array> {
   for await (const chunk of archive as AsyncIterable<Uint8Array>) yield chunk;
 }
