@@ -43,10 +43,10 @@ const defaultJobsPerHost = 6;
 export async function runBench(options: BenchOptions, signal: AbortSignal): Promise<Bench> {
   await using resources = new AsyncDisposableStack();
   const scratch = await mkdtemp(join(tmpdir(), 'longshore-bench-'));
-  resources.defer(() => rm(scratch, { recursive: true, force: true, maxRetries: 3 }));
   const sweepUp = (): void => rmSync(scratch, { recursive: true, force: true });
   process.once('exit', sweepUp); // for a process that does not wait for us
   resources.defer(() => void process.off('exit', sweepUp));
+  resources.defer(() => rm(scratch, { recursive: true, force: true, maxRetries: 3 }));
 
   const { corpus, settings, rounds, say } = options;
   const args = corpus.kind === 'made' ? await publish(resources, scratch, corpus, say, signal) : corpus.args;

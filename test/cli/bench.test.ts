@@ -59,12 +59,14 @@ test('images that are named are fetched from where they are, in each round', asy
   const { dir, env } = await surroundings(t);
   const { bytes } = await buildAci({ name: 'example.com/app', size: 50_000 });
   const server = await startServer(t, { '/app.aci': { body: bytes } });
+  const list = join(await temporaryDirectory(t), 'images.txt');
+  await writeFile(list, `${server.url}/app.aci # one\n`);
   const args = ['--insecure-options=image', '--rounds=1', '--jobs=1', '--workers=1', '--output=json'];
-  const { code, stdout } = await runCli(['bench', `${server.url}/app.aci`, ...args], env);
+  const { code, stdout } = await runCli(['bench', '-f', list, `${server.url}/app.aci?again`, ...args], env);
   t.is(code, 0);
   const { corpus } = benchForm.parse(JSON.parse(stdout));
-  t.deepEqual(corpus, { kind: 'given', requests: 1, images: 1, bytes: bytes.length });
-  t.is(server.requests.length, 2);
+  t.deepEqual(corpus, { kind: 'given', requests: 2, images: 2, bytes: bytes.length * 2 });
+  t.is(server.requests.length, 4);
   t.deepEqual(await readdir(dir), []);
 });
 
@@ -127,6 +129,14 @@ for (const [line, message] of usage) {
     t.regex(stderr, message);
   });
 }
+
+test('images that the temporary directory has no room for are not made', async (t) => {
+  const { dir, env } = await surroundings(t);
+  const { code, stderr } = await runCli(['bench', '--images=100000', '--size=64M'], env);
+  t.is(code, 8);
+  t.regex(stderr, /STORE_FULL: the temporary directory has \d+ MiB left, this needs 9600000 MiB/);
+  t.deepEqual(await readdir(dir), []);
+});
 
 test('references that do not parse are named before anything is measured', async (t) => {
   const { code, stdout, stderr } = await runHere(['bench', 'ftp://a/b', 'NOT A NAME']);

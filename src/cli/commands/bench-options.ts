@@ -4,7 +4,7 @@ import type { BenchOptions } from '../../bench/run-bench.ts';
 import type { CommandLine } from '../options/command-line.ts';
 import { parseCount } from '../options/count.ts';
 import type { Environment } from '../options/environment.ts';
-import { isOn, valueOf } from '../options/read.ts';
+import { isOn, valueOf, valuesOf } from '../options/read.ts';
 import { parseRate, parseSize } from '../options/size.ts';
 import { appliesTo } from '../options/option.ts';
 import { benchOptions } from '../options/bench.ts';
@@ -23,20 +23,25 @@ const making = ['images', 'size', 'compressibility', 'unsigned', 'tree', 'delay'
 
 type Settings = Pick<BenchOptions, 'corpus' | 'settings' | 'rounds' | 'jobsPerHost' | 'environment'>;
 
-/** What the command line says of a measurement. @throws USAGE */
-export function benchSettings(line: CommandLine, environment: Environment): Settings {
+/** The lists of images that are to be fetched. @throws USAGE for one that could be read only once */
+export function benchLists(line: CommandLine): readonly string[] {
+  return valuesOf(line, 'from-file', (text, option) => {
+    if (text === '-') throw usageError('a list is read in each round: want a file', option);
+    return text;
+  });
+}
+
+/** What the command line says of a measurement. @param requests - how many images it names. @throws USAGE */
+export function benchSettings(line: CommandLine, environment: Environment, requests: number): Settings {
   const jobs = valueOf(line, 'jobs', parseCounts) ?? [1, 4, 16];
   const workers = valueOf(line, 'workers', parseCounts) ?? [...new Set([1, availableParallelism()])];
-  const lists = line.values('from-file');
-  const requests = line.operands.length + lists.length;
-  for (const { text, option } of lists)
-    if (text === '-') throw usageError('a list is read in each round: want a file', option);
+  const isGiven = line.operands.length + line.values('from-file').length > 0;
   return {
-    corpus: requests > 0 ? given(line, requests) : made(line),
+    corpus: isGiven ? given(line, requests) : made(line),
     settings: jobs.flatMap((one) => workers.map((other) => ({ jobs: one, workers: other }))),
     rounds: valueOf(line, 'rounds', atMost(mostTried)) ?? 3,
     jobsPerHost: valueOf(line, 'jobs-per-host', parseCount),
-    environment: environmentOfRuns(environment, requests > 0),
+    environment: environmentOfRuns(environment, isGiven),
   };
 }
 

@@ -11,7 +11,7 @@ import { exitCodes } from '../output/exit-code.ts';
 import { write } from '../output/write.ts';
 import { readVersion } from '../version.ts';
 import { compareWith, readResult, requireComparable } from './bench-compare.ts';
-import { benchSettings } from './bench-options.ts';
+import { benchLists, benchSettings } from './bench-options.ts';
 import { benchTable } from './bench-table.ts';
 import { readRequests } from './read-requests.ts';
 
@@ -19,15 +19,15 @@ import { readRequests } from './read-requests.ts';
 const slower = 9;
 
 export const runBenchCommand: Run = async ({ stdin, stdout, stderr, environment, signal }, line) => {
-  const settings = benchSettings(line, environment);
   const old = await valueOf(line, 'compare', readResult);
-  if (old) requireComparable(old, settings);
-  const lists = line.values('from-file').map(({ text }) => text);
-  const { errors } = await readRequests({ asked: line.operands, lists, stdin, signal });
+  const sources = { asked: line.operands, lists: benchLists(line), stdin, signal };
+  const { apps, errors } = await readRequests(sources);
   if (errors.length > 0) {
     await write(stderr, errors.map(({ asked, error }) => `${errorLine(toErrorData(error), asked)}\n`).join(''));
     return exitCodes.usage;
   }
+  const settings = benchSettings(line, environment, apps.length);
+  if (old) requireComparable(old, settings);
 
   const bench = await runBench(
     {
