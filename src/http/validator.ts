@@ -21,11 +21,15 @@ export function strongValidator(headers: Headers): Validator | undefined {
   return modified + 1000 <= date ? { kind: 'last-modified', value } : undefined;
 }
 
-/** False if the answer carries a validator that tells of other bytes than `validator` does. */
+/**
+ * False if the answer carries a validator, and it is not `validator`: one of another kind may tell of other bytes, and nobody
+ * could say.
+ */
 export function mayBeSame(validator: Validator, headers: Headers): boolean {
-  if (headers['etag'] !== undefined) return validator.kind === 'etag' && headerOf(headers, 'etag') === validator.value;
-  if (validator.kind === 'etag' || headers['last-modified'] === undefined) return true;
-  return headerOf(headers, 'last-modified') === validator.value;
+  const { etag, 'last-modified': lastModified } = headers;
+  if (etag !== undefined) return validator.kind === 'etag' && headerOf(headers, 'etag') === validator.value;
+  if (lastModified === undefined) return true;
+  return validator.kind === 'last-modified' && headerOf(headers, 'last-modified') === validator.value;
 }
 
 export function freshnessOf(headers: Headers): Freshness {

@@ -90,6 +90,7 @@ test('an answer may be of the same bytes unless its validator says otherwise', (
   t.false(mayBeSame(etag, { etag: ['"1"', '"2"'] }));
   t.false(mayBeSame(date, { 'last-modified': 'Tue, 01 Jul 2025 10:00:01 GMT' }));
   t.false(mayBeSame(date, { etag: '"1"', 'last-modified': date.value }));
+  t.false(mayBeSame(etag, { 'last-modified': date.value }), 'another kind of validator says nothing for it');
 });
 
 test('freshness keeps what can be sent back', (t) => {
