@@ -30,13 +30,16 @@ async function processesWith(text: string): Promise<readonly string[]> {
 
 test('a table has a row for each setting and one sentence on what follows, and nothing is left behind', async (t) => {
   const { dir, env } = await surroundings(t);
-  const { code, stdout, stderr } = await runCli(['bench', ...small.slice(0, 3), '--jobs=1,2', '--workers=1'], env);
+  const report = join(await temporaryDirectory(t), 'bench.html');
+  const args = [...small.slice(0, 3), '--jobs=1,2', '--workers=1', `--report=${report}`];
+  const { code, stdout, stderr } = await runCli(['bench', ...args], env);
   t.is(code, 0);
   t.is(stderr, 'made 3 images, 0 MiB packed\nwarming up\nround 1 of 1\n');
   t.regex(stdout, /^3 signed images of 50 KiB that shrink by 50 %; 1 round/m);
   t.regex(stdout, /^JOBS +WORKERS +SECONDS +MIN +MAX +MIB\/S .* RESOLVE +DOWNLOAD +VERIFY +COMMIT$/m);
   t.regex(stdout, /^ +1 +1 +\d+\.\d\d .* MiB .* %$/m);
   t.regex(stdout, /^ +2 +1 +\d+\.\d\d .* MiB .* %$/m);
+  t.is((await readFile(report, 'utf8')).match(/<rect/g)?.length, 2);
   t.regex(stdout, /^Best: --jobs [12] --workers 1 \(\d+\.\d\d s\); .*\.$/m);
   t.deepEqual(await readdir(dir), []);
 });
@@ -119,6 +122,8 @@ const usage: readonly (readonly [line: string, message: RegExp])[] = [
   ['bench -f -', /--from-file: a list is read in each round/],
   ['bench example.com/app --tree', /--tree: has no meaning for images that are named/],
   ['bench --compare /nonexistent', /--compare: cannot read "\/nonexistent": ENOENT/],
+  ['bench --report /nonexistent/page.html', /--report: cannot write "\/nonexistent\/page.html": ENOENT/],
+  ['bench --report /tmp', /--report: "\/tmp" is a directory/],
   ['bench --store-only', /Unknown argument: store-only/],
 ];
 for (const [line, message] of usage) {

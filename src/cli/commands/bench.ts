@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -12,6 +13,7 @@ import { write } from '../output/write.ts';
 import { readVersion } from '../version.ts';
 import { compareWith, readResult, requireComparable } from './bench-compare.ts';
 import { benchLists, benchSettings } from './bench-options.ts';
+import { benchPage, requireWritable } from './bench-report.ts';
 import { benchTable } from './bench-table.ts';
 import { readRequests } from './read-requests.ts';
 
@@ -28,6 +30,7 @@ export const runBenchCommand: Run = async ({ stdin, stdout, stderr, environment,
   }
   const settings = benchSettings(line, environment, apps.length);
   if (old) requireComparable(old, settings);
+  const report = await valueOf(line, 'report', requireWritable);
 
   const bench = await runBench(
     {
@@ -45,6 +48,7 @@ export const runBenchCommand: Run = async ({ stdin, stdout, stderr, environment,
   const { result } = bench;
   const isJson = textOf(line, 'output') === 'json';
   await write(stdout, isJson ? `${toSafeJson(result)}\n` : benchTable(result));
+  if (report !== undefined) await writeFile(report, benchPage(result));
   if (!old) return exitCodes.success;
   const { lines, isSlower } = compareWith(old, result);
   await write(isJson ? stderr : stdout, lines.map((text) => `${text}\n`).join(''));
