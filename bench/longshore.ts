@@ -38,3 +38,9 @@ export async function fetchMore(
   await writeFile(list, images.join('\n'));
   return measure(longshore(directory, ['fetch', '--progress=none', '-f', list, ...more]));
 }
+
+/** Fetches what is named into an empty store. */
+export async function fetchImages(directory: string, args: readonly string[]): Promise<Measured> {
+  await rm(join(directory, 'store'), { recursive: true, force: true });
+  return measure(longshore(directory, ['fetch', '--progress=none', ...args]));
+}

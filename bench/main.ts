@@ -8,6 +8,7 @@ import { chain } from './cases/chain.ts';
 import { manySmall } from './cases/many-small.ts';
 import { manyTrees } from './cases/many-trees.ts';
 import { nothingToDo } from './cases/nothing-to-do.ts';
+import { registry } from './cases/registry.ts';
 import { tree } from './cases/tree.ts';
 import type { Row } from './report.ts';
 import { formatRows } from './report.ts';
@@ -22,6 +23,7 @@ const cases: Readonly<Record<string, (options: CaseOptions) => Promise<readonly 
   chain,
   'many-trees': manyTrees,
   'nothing-to-do': nothingToDo,
+  registry,
 };
 
 export type CaseOptions = {

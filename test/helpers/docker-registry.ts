@@ -28,15 +28,27 @@ const password = 'user:$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hj
  */
 export async function startDockerRegistry(
   t: ExecutionContext,
-  { auth = false } = {},
+  options: { readonly auth?: boolean } = {},
 ): Promise<DockerRegistry | undefined> {
-  for (const program of ['docker-registry', 'skopeo']) {
-    if (await isMissing(program)) {
-      t.log(`skipped: ${program} is not installed`);
-      t.pass();
-      return undefined;
-    }
+  const missing = await missingPrograms();
+  if (missing.length > 0) {
+    t.log(`skipped: not installed: ${missing.join(', ')}`);
+    t.pass();
+    return undefined;
   }
+  const registry = await openDockerRegistry(options);
+  t.teardown(() => registry[Symbol.asyncDispose]());
+  return registry;
+}
+
+/** What openDockerRegistry cannot do without. */
+export async function missingPrograms(): Promise<readonly string[]> {
+  const programs = ['docker-registry', 'skopeo'];
+  const isThere = await Promise.all(programs.map(isInstalled));
+  return programs.filter((_, index) => isThere[index] !== true);
+}
+
+export async function openDockerRegistry({ auth = false } = {}): Promise<DockerRegistry & AsyncDisposable> {
   const directory = await mkdtemp(join(tmpdir(), 'docker-registry-'));
   const config = {
     version: '0.1',
@@ -51,11 +63,6 @@ export async function startDockerRegistry(
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   const ended = new Promise((resolve) => child.once('exit', resolve));
-  t.teardown(async () => {
-    child.kill('SIGKILL');
-    await ended;
-    await rm(directory, { recursive: true });
-  });
   const host = await listening(createInterface(child.stderr));
   child.stderr.resume(); // nobody reads on, and a full pipe would stop it
   const credentials = auth ? ['--dest-creds', 'user:secret'] : [];
@@ -65,6 +72,11 @@ export async function startDockerRegistry(
       const copy = ['copy', '--quiet', '--insecure-policy', '--dest-tls-verify=false', ...credentials, ...options];
       const env = { ...process.env, HOME: directory, XDG_RUNTIME_DIR: directory };
       await run('skopeo', [...copy, `oci:${layout}`, `docker://${host}/${name}`], { env });
+    },
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGKILL');
+      await ended;
+      await rm(directory, { recursive: true });
     },
   };
 }
@@ -79,19 +91,31 @@ async function listening(lines: AsyncIterable<string>): Promise<string> {
   throw new Error(`docker-registry did not start: ${seen.join('\n')}`);
 }
 
-async function isMissing(program: string): Promise<boolean> {
+async function isInstalled(program: string): Promise<boolean> {
   return run(program, ['--version']).then(
-    () => false,
     () => true,
+    () => false,
   );
 }
 
-/** An OCI layout of one image for each architecture, under one index where there are several. */
-export async function writeLayout(
+/** A layer as it is transferred, and the digest of its tar. */
+export type Layer = { readonly bytes: Uint8Array; readonly diffId: string };
+
+/** As writeImageLayout, for images of one layer. */
+export function writeLayout(
   directory: string,
   architectures: readonly string[],
   layer: Uint8Array,
   diffId: string,
+): Promise<TestDescriptor> {
+  return writeImageLayout(directory, architectures, [{ bytes: layer, diffId }]);
+}
+
+/** An OCI layout of one image for each architecture, under one index where there are several. */
+export async function writeImageLayout(
+  directory: string,
+  architectures: readonly string[],
+  from: readonly Layer[],
 ): Promise<TestDescriptor> {
   const blobs = join(directory, 'blobs/sha256');
   await mkdir(blobs, { recursive: true });
@@ -104,8 +128,9 @@ export async function writeLayout(
   const manifests = await Promise.all(
     architectures.map(async (architecture) => {
       const platform = { os: 'linux', architecture };
-      const config = await put({ ...platform, rootfs: { type: 'layers', diff_ids: [diffId] } }, types.config);
-      const layers = [await put(layer, types.layer)];
+      const rootfs = { type: 'layers', diff_ids: from.map(({ diffId }) => diffId) };
+      const config = await put({ ...platform, rootfs }, types.config);
+      const layers = await Promise.all(from.map(({ bytes }) => put(bytes, types.layer)));
       const manifest = await put({ schemaVersion: 2, mediaType: types.manifest, config, layers }, types.manifest);
       return { ...manifest, platform };
     }),

@@ -1,0 +1,58 @@
+import { createHash } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+
+import { buildTar } from '../../test/helpers/archive.ts';
+import {
+  missingPrograms,
+  openDockerRegistry,
+  writeImageLayout,
+  type Layer,
+} from '../../test/helpers/docker-registry.ts';
+import { programLike } from '../corpus.ts';
+import { fetchImages } from '../longshore.ts';
+import type { CaseOptions } from '../main.ts';
+import { measure, type Measured } from '../measure.ts';
+import { takeTurns, type Row } from '../report.ts';
+
+/** An image of ten layers out of a real registry: copied by skopeo, kept by longshore, and made an archive of. */
+export async function registry({ directory, rounds, small }: CaseOptions): Promise<readonly Row[]> {
+  const missing = await missingPrograms();
+  if (missing.length > 0) throw new Error(`not installed: ${missing.join(', ')}`);
+  await using origin = await openDockerRegistry();
+  const layout = join(directory, 'layout');
+  const layerBytes = small ? 200_000 : 20_000_000;
+  await writeImageLayout(
+    layout,
+    ['amd64'],
+    await Promise.all(Array.from({ length: 10 }, (_, at) => layer(at, layerBytes))),
+  );
+  await origin.push(layout, 'team/app:1');
+  const reference = `docker://${origin.host}/team/app:1`;
+
+  const skopeo = async (): Promise<Measured> => {
+    const target = join(directory, 'copied');
+    await rm(target, { recursive: true, force: true });
+    const copy = ['skopeo', 'copy', '--quiet', '--insecure-policy', '--src-tls-verify=false'];
+    return measure([...copy, reference, `dir:${target}`]);
+  };
+  const longshore = (keep: string) => () =>
+    fetchImages(directory, ['--insecure-options=image', '--platform=linux/amd64', `--keep=${keep}`, reference]);
+  return await takeTurns(
+    [
+      { who: 'skopeo copy', run: skopeo },
+      { who: 'longshore --keep=oci', run: longshore('oci') },
+      { who: 'longshore, as an archive too', run: longshore('both') },
+    ],
+    rounds,
+  );
+}
+
+async function layer(number: number, bytes: number): Promise<Layer> {
+  const tar = await buildTar([
+    { name: `opt/${number}/`, type: 'directory' },
+    { name: `opt/${number}/program`, content: programLike(bytes, number) },
+  ]);
+  return { bytes: gzipSync(tar, { level: 6 }), diffId: `sha256:${createHash('sha256').update(tar).digest('hex')}` };
+}
