@@ -10,7 +10,7 @@ export type TimedEvent = {
 /**
  * Seconds that all images together spent. `resolve`: until the first byte, so waiting for a place, discovery and signature;
  * `download`: from there to the last byte, ingest follows along; `verify`: what was left of ingest then, and the checks;
- * `commit`: until the store has it.
+ * `commit`: until the store has it. What is fetched ahead in a tree is told of once it is wanted, so its phases look shorter.
  */
 export type Phases = {
   readonly resolve: number;

@@ -21,13 +21,15 @@ export function benchTable(result: BenchResult): string {
   const { machine, settings, best, bound, rounds } = result;
   const { processors, model, memoryBytes, platform, node, longshore } = machine;
   const fastest = settings.find(({ jobs, workers }) => jobs === best.jobs && workers === best.workers);
+  const alike = settings.filter((other) => other !== fastest && fastest && other.seconds.min <= fastest.seconds.max);
+  const noise = alike.length > 0 ? `, and ${alike.length} more within the noise` : '';
   const seconds = fastest ? ` (${fixed(fastest.seconds.median)} s)` : '';
   const choice = settings.length > 1 ? `Best: --jobs ${best.jobs} --workers ${best.workers}` : 'This setting';
   return [
     `${processors} × ${show(model)}, ${size(memoryBytes)}, ${platform}, Node ${node}, longshore ${longshore}\n`,
     `${corpusText(result.corpus)}; ${rounds} ${rounds === 1 ? 'round' : 'rounds'}; shares are of the images' time\n\n`,
     formatTable([[...titles, ...shareTitles], ...settings.map(row)], new Set([...titles, ...shareTitles].keys())),
-    `\n${choice}${seconds}; ${bounds[bound]}.\n`,
+    `\n${choice}${seconds}${noise}; ${bounds[bound]}.\n`,
   ].join('');
 }
 
