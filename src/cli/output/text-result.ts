@@ -8,16 +8,32 @@ import { written } from './write.ts';
 /** `sha512-` and 32 hex digits. */
 const shortLength = 39;
 
-/** One ID a line for each request whose image is there, in the order asked. */
+/** What is gathered for one write, at most. */
+const gatheredLength = 64 * 1024;
+
+/**
+ * One ID a line for each request whose image is there, in the order asked. What comes in one turn of the event loop is one
+ * write: ten thousand of their own would take longer than to find the images.
+ */
 export function createTextResult(stdout: Writable, { full }: { readonly full: boolean }): ResultWriter {
+  let lines = '';
+  const flush = (): void => {
+    if (lines !== '') stdout.write(lines);
+    lines = '';
+  };
   const print = inOrder<string>((line) => {
-    if (line !== '') stdout.write(line);
+    if (lines === '' && line !== '') setImmediate(flush);
+    lines += line;
+    if (lines.length > gatheredLength) flush();
   });
   return {
     add(outcome) {
       if (outcome.index !== undefined) print(outcome.index, lineOf(outcome, full));
     },
-    end: () => written(stdout),
+    async end() {
+      flush();
+      await written(stdout);
+    },
   };
 }
 

@@ -1,5 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import test from 'ava';
 import fc from 'fast-check';
@@ -37,13 +38,20 @@ test('text has an ID a line in the order asked, whatever the order of the outcom
   t.is(await written(open, [fetched(2, 'c'), fetched(0, 'a'), fetched(1, 'b')]), short('a') + short('b') + short('c'));
 });
 
-test('text is written as soon as the order allows', (t) => {
+test('text is written as soon as the order allows, what comes at once in one write', async (t) => {
   const stdout = new PassThrough({ encoding: 'utf8' });
+  const writes: string[] = [];
+  stdout.on('data', (text: string) => writes.push(text));
   const result = createTextResult(stdout, { full: true });
   result.add(fetched(1, 'b'));
-  t.is(stdout.read(), null);
+  await nextTurn();
+  t.deepEqual(writes, []);
   result.add(fetched(0, 'a'));
-  t.is(stdout.read(), `${id('a')}\n${id('b')}\n`);
+  await nextTurn();
+  t.deepEqual(writes, [`${id('a')}\n${id('b')}\n`]);
+  result.add(fetched(2, 'c'));
+  await nextTurn();
+  t.is(writes.length, 2);
 });
 
 test('text leaves out what is not there, and dependencies; twice asked is twice printed', async (t) => {
