@@ -32,6 +32,11 @@ export const verifySignature = replying<'verifySignature'>(async (request) =>
   (await verifySignatureModule()).verifySignature(request),
 );
 
+const verifySimpleModule = lazy(() => import('./verify-simple.ts'));
+export const verifySimpleSignature = replying<'verifySimpleSignature'>(async (request) =>
+  (await verifySimpleModule()).verifySimpleSignature(request),
+);
+
 const inspectSignatureModule = lazy(() => import('./inspect-signature.ts'));
 export const inspectSignature = replying<'inspectSignature'>(async (request) =>
   (await inspectSignatureModule()).inspectSignature(request),

@@ -43,7 +43,7 @@ async function otherBytes(judging: Judging, cause: unknown): Promise<ImageError 
   const { signature, digest, candidate } = judging;
   if (await isMadeBy(signature.packet, digest, candidate.key)) return undefined;
   const fingerprint = candidate.key.getFingerprint();
-  const message = `bad signature by ${fingerprint}: the archive or the signature was changed, or they do not belong together`;
+  const message = `bad signature by ${fingerprint}: the signature or what it was made over was changed, or they do not belong together`;
   return new ImageError('SIGNATURE_INVALID', message, { fingerprint }, { cause });
 }
 

@@ -1,4 +1,5 @@
 import { ImageError } from '../src/errors.ts';
+import { readHeader, tagOf } from './packet-header.ts';
 import { dearmorSignature } from './signature-armor.ts';
 import { describeFile, unreadable } from './signature-unreadable.ts';
 
@@ -57,37 +58,4 @@ export function splitSignatureFile(file: Uint8Array, { location, maximum }: Sign
   }
   if (packets.length === 0) throw unreadable(location, 'it holds no signature');
   return packets;
-}
-
-/** Undefined: not the start of a packet. */
-function tagOf(first: number): number | undefined {
-  if ((first & 0x80) === 0) return undefined;
-  return (first & 0x40) !== 0 ? first & 0x3f : (first >> 2) & 0x0f;
-}
-
-/** Where a packet's body starts and ends. Undefined: of partial or indeterminate length, or longer than the file. */
-function readHeader(bytes: Uint8Array, at: number): { readonly start: number; readonly end: number } | undefined {
-  const view = new DataView(bytes.buffer, bytes.byteOffset + at, bytes.length - at);
-  const first = view.getUint8(0);
-  const length = (first & 0x40) !== 0 ? newLength(view) : oldLength(view, first & 0x03);
-  if (!length || length.header + length.body > view.byteLength) return undefined;
-  const start = at + length.header;
-  return { start, end: start + length.body };
-}
-
-type Length = { readonly header: number; readonly body: number };
-
-function newLength(view: DataView): Length | undefined {
-  if (view.byteLength < 2) return undefined;
-  const first = view.getUint8(1);
-  if (first < 192) return { header: 2, body: first };
-  if (first < 224)
-    return view.byteLength < 3 ? undefined : { header: 3, body: ((first - 192) << 8) + view.getUint8(2) + 192 };
-  return first < 255 || view.byteLength < 6 ? undefined : { header: 6, body: view.getUint32(2) };
-}
-
-function oldLength(view: DataView, kind: number): Length | undefined {
-  if (kind === 0) return view.byteLength < 2 ? undefined : { header: 2, body: view.getUint8(1) };
-  if (kind === 1) return view.byteLength < 3 ? undefined : { header: 3, body: view.getUint16(1) };
-  return kind === 3 || view.byteLength < 5 ? undefined : { header: 5, body: view.getUint32(1) };
 }

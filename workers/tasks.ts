@@ -2,6 +2,7 @@ import type { MessagePort } from 'node:worker_threads';
 
 import type { ImageId } from '../src/image/image-id.ts';
 import type { Dependency, ImageManifest } from '../src/image/manifest.ts';
+import type { RegistryReference } from '../src/image/reference.ts';
 
 /** What main tells a session that follows a growing file. At most one `grown` per 256 KiB. */
 export type ToIngest =
@@ -99,6 +100,24 @@ export type VerifySignatureResponse = {
   /** Key files that hold no key, or another one than they are named by. */
   readonly skipped: readonly { readonly path: string; readonly why: string }[];
 };
+
+/** What is asked of the signatures that lie beside an image of a registry. */
+export type VerifySimpleSignatureRequest = Pick<
+  VerifySignatureRequest,
+  'keys' | 'name' | 'searched' | 'weakKeys' | 'nowMs' | 'signatures'
+> & {
+  /** Signed messages, each with where it is, for errors. `signatures` counts those in all of them. */
+  readonly messages: readonly { readonly bytes: Uint8Array; readonly location: string }[];
+  /** Bytes of a message, unpacked. */
+  readonly messageBytes: number;
+  /** What the image was asked for by. */
+  readonly reference: Pick<RegistryReference, 'host' | 'repository' | 'tag' | 'digest'>;
+  /** Of the image's manifest, and of the index that led to it: a signature is over one of them. */
+  readonly digests: readonly string[];
+};
+
+/** `location` is that of the first good signature. */
+export type VerifySimpleSignatureResponse = VerifySignatureResponse & { readonly location: string };
 
 export type InspectKeyRequest = {
   readonly certificate: Uint8Array;
@@ -203,6 +222,10 @@ export type Tasks = {
   prepare: { readonly request: { readonly verifies: boolean }; readonly response: undefined };
   ingest: { readonly request: IngestRequest; readonly response: IngestResponse };
   verifySignature: { readonly request: VerifySignatureRequest; readonly response: VerifySignatureResponse };
+  verifySimpleSignature: {
+    readonly request: VerifySimpleSignatureRequest;
+    readonly response: VerifySimpleSignatureResponse;
+  };
   inspectSignature: {
     readonly request: InspectSignatureRequest;
     readonly response: InspectSignatureResponse;
