@@ -6,6 +6,7 @@ import type { App, ImageType } from './image/apps.ts';
 import type { Digest } from './image/digest.ts';
 import type { ImageId } from './image/image-id.ts';
 import type { Limits, Timeouts } from './image/limits.ts';
+import type { Lookasides } from './registry/lookaside.ts';
 import type { CredentialLookup, MirrorRule } from './registry/types.ts';
 import type { Store } from './store/store.ts';
 import type { Keystore } from './verify/keystore.ts';
@@ -47,6 +48,8 @@ export type ActionOptions = {
   readonly mirrors?: readonly MirrorRule[];
   /** What to show a registry or a mirror; asked where dockerCredentials has nothing. */
   readonly registryCredentials?: CredentialLookup;
+  /** Where signatures of registries' images are read, as readLookasides gives it; absent: nowhere. */
+  readonly lookasides?: Lookasides;
   /** By `host[:port]`, beside `ca`: as readCertificates gives them. */
   readonly certificates?: ReadonlyMap<string, TlsMaterial>;
   /** Transfers at once, default 16. */

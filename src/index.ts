@@ -53,6 +53,8 @@ export { createFetcher, createFinder } from './finder.ts';
 export { formatJsonFault, parseJsonStrict } from './image/json.ts';
 export { parsePlatform } from './image/parse-platform.ts';
 export { readCertificates } from './registry/certificates.ts';
+export type { Lookasides, SignaturePlace } from './registry/lookaside.ts';
+export { readLookasides, type LookasideSources } from './registry/read-lookasides.ts';
 export { openCredentialChain, type CredentialChainOptions } from './registry/credentials/chain.ts';
 export { credentialFiles, type CredentialFile } from './registry/credentials/files.ts';
 export type { CredentialLookup, Mirror, MirrorRule, RegistryCredential } from './registry/types.ts';

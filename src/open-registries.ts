@@ -13,6 +13,7 @@ export function openRegistries(options: ActionOptions, context: Context): Regist
   let client: Promise<RegistryClient> | undefined;
   return {
     client: () => (client ??= openClient(options, context)),
+    lookasides: options.lookasides ?? { scopes: new Map(), others: undefined, fallback: undefined },
     keep: options.keep ?? 'both',
     platforms: first ? [first, ...others] : [hostPlatform(context.platform)],
     isPlatformAsked: first !== undefined,

@@ -16,7 +16,6 @@ export async function fetchByRegistry(
   request: FetchRequest<RegistryReference>,
   signal: AbortSignal,
 ): Promise<Found> {
-  refuseUnverified(context);
   const [first, ...others] = wantedOfRegistry(context.registries.platforms, request);
   const found = await fetchWanted(context, first, signal);
   let { status, bytesDownloaded } = found;
@@ -26,14 +25,6 @@ export async function fetchByRegistry(
     bytesDownloaded += other.bytesDownloaded;
   }
   return { ...found, status, bytesDownloaded };
-}
-
-/** @throws INSECURE_REFUSED while signatures are to be checked. @see docs/rules.md R6 */
-export function refuseUnverified({ keystore }: Pick<FetchContext, 'keystore'>): void {
-  if (!keystore) return;
-  const message =
-    'images of registries come without signatures that could be checked; --insecure-options=image brings them unchecked';
-  throw new ImageError('INSECURE_REFUSED', message, { what: 'an image of a registry, unverified' });
 }
 
 /** Whoever else wants it at the same time: one brings it, all others wait and use it. */

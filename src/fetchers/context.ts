@@ -7,6 +7,7 @@ import type { Dependency } from '../image/manifest.ts';
 import type { GoPlatform } from '../image/platform.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { RegistryClient } from '../registry/client.ts';
+import type { Lookasides } from '../registry/lookaside.ts';
 import type { Store } from '../store/store.ts';
 import type { Keystore } from '../verify/keystore.ts';
 
@@ -49,6 +50,8 @@ export type Keep = 'aci' | 'oci' | 'both';
 export type Registries = {
   /** The one client of all fetches, made when it is first needed. */
   client(): Promise<RegistryClient>;
+  /** Where signatures of images are read. */
+  readonly lookasides: Lookasides;
   readonly keep: Keep;
   /** At least one: those that are brought of every image. The first is the one that is answered with. */
   readonly platforms: readonly [GoPlatform, ...GoPlatform[]];

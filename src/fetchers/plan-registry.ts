@@ -1,12 +1,13 @@
 import type { RegistryReference } from '../image/reference.ts';
 import { registryImageName } from '../image/registry-image-name.ts';
 import { resolveImage, type ResolvedImage } from '../registry/resolve.ts';
-import { notKept, refuseUnverified } from './by-registry.ts';
+import { notKept } from './by-registry.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
 import { observing } from './observing.ts';
 import type { Planned } from './planned.ts';
 import { imageOf, isMoved, lookUpKept } from './registry-answer.ts';
 import { registryLabels } from './registry-image.ts';
+import { openVerifier } from './registry-verify.ts';
 import { wantedOfRegistry, type WantedOfRegistry } from './registry-wanted.ts';
 
 /** What a fetch of a registry's image would bring, by what index and manifest say. @returns that of the first platform */
@@ -15,7 +16,6 @@ export async function planRegistry(
   request: FetchRequest<RegistryReference>,
   signal: AbortSignal,
 ): Promise<Planned> {
-  refuseUnverified(context);
   const [first, ...others] = wantedOfRegistry(context.registries.platforms, request);
   let planned = await planWanted(context, first, signal);
   for (const wanted of others) {
@@ -35,15 +35,18 @@ async function planWanted(context: FetchContext, wanted: WantedOfRegistry, signa
     return { status: 'present', image: imageOf(context, wanted, known) };
   }
   if (policy === 'never') return notKept(wanted);
+  const verify = await openVerifier(context, wanted);
   const client = await registries.client();
   const about = { platform, observer: observing(context, key) };
   const resolved = await slots.run(reference.host, signal, () => resolveImage(client, reference, about, signal));
+  const verified = await verify(resolved, signal);
   return {
     status: 'absent',
     url,
     source,
     digest: resolved.manifest.digest,
     bytesToFetch: await missingBytes(context, resolved),
+    ...(verified && { signature: verified.location }),
     manifest: {
       name: registryImageName(reference),
       labels: registryLabels(reference, platform),

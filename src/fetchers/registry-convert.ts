@@ -7,6 +7,7 @@ import type { ConvertRequest, ConvertResponse } from '../../workers/tasks.ts';
 import type { FetchContext } from './context.ts';
 import { ingestLimits } from './ingest-limits.ts';
 import { isLatest } from './registry-image.ts';
+import { provenanceOf } from './registry-verify.ts';
 import { recordOf } from './registry-known.ts';
 import type { Pull } from './registry-pull.ts';
 
@@ -18,7 +19,7 @@ export async function convertImage(
   signal: AbortSignal,
 ): Promise<StoredImage> {
   const { store, onEvent, nowMs } = context;
-  const { wanted, resolved } = pull;
+  const { wanted, resolved, verified } = pull;
   const { key, source, url, reference } = wanted;
   const path = store.temporaryPath();
   const { imageId, size, manifest, parsed, warnings } = await convert(
@@ -29,10 +30,10 @@ export async function convertImage(
   for (const message of warnings) onEvent({ type: 'warning', key, message });
   onEvent({ type: 'ingested', key, imageID: imageId, size });
   const { name, labels, dependencies } = parsed;
-  const about = { source, digest: resolved.manifest.digest, latest: isLatest(reference), verified: false } as const;
+  const about = { source, digest: resolved.manifest.digest, latest: isLatest(reference), ...provenanceOf(verified) };
   const commit = {
     path,
-    image: { imageId, name, labels, dependencies, size, ...about, weak: false },
+    image: { imageId, name, labels, dependencies, size, ...about },
     manifest,
     remote: { url, record: recordOf(imageId, resolved.digest, nowMs()) },
   };

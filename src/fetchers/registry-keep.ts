@@ -9,6 +9,7 @@ import type { Store, StoredImage } from '../store/store.ts';
 import type { FetchContext } from './context.ts';
 import { isLatest } from './registry-image.ts';
 import type { Pull } from './registry-pull.ts';
+import { provenanceOf } from './registry-verify.ts';
 
 export type KeepRequest = {
   readonly config: RegistryDocument;
@@ -20,7 +21,7 @@ export type KeepRequest = {
 /** Lists an image as it came, all layers of which are there; its documents are brought with it. */
 export async function keepImage(
   { store }: FetchContext,
-  { wanted, resolved }: Pull,
+  { wanted, resolved, verified }: Pull,
   { config, platform, archive }: KeepRequest,
   signal: AbortSignal,
 ): Promise<RegistryImage> {
@@ -41,8 +42,7 @@ export async function keepImage(
     ...(archive && { imageId: archive.imageId }),
     latest: isLatest(wanted.reference),
     source: wanted.source,
-    verified: false,
-    weak: false,
+    ...provenanceOf(verified),
   });
 }
 

@@ -3,7 +3,7 @@ import { runsOn } from '../registry/choose-platform.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
 import type { StoredImage } from '../store/store.ts';
 import type { FetchContext } from './context.ts';
-import { isUsable } from './usable.ts';
+import { isUsable, isVerifiedEnough } from './usable.ts';
 import type { WantedOfRegistry } from './registry-wanted.ts';
 
 /** What the store has of a reference. */
@@ -41,16 +41,25 @@ async function findArchive(context: FetchContext, { url }: WantedOfRegistry, sig
   return { aci, digest: etag, checkedAtMs };
 }
 
-/** The image of the reference, or one for the right platform that came out of the same index. */
+/**
+ * The image of the reference, or one for the right platform that came out of the same index. Where signatures are checked
+ * it has to have one; that of another counts for a digest of the same repository alone, since it may name another tag.
+ */
 async function findWhole(
-  { store, registries }: FetchContext,
-  { name, platform }: WantedOfRegistry,
+  context: FetchContext,
+  { name, platform, reference }: WantedOfRegistry,
 ): Promise<RegistryImage | undefined> {
+  const { store, registries, keystore } = context;
   const named = await store.findRegistryImage(name);
   if (!named) return undefined;
   const isOnly = named.index === undefined && !registries.isPlatformAsked;
   const siblings = named.index && !isOnly ? await store.registryImagesOf(named.index.digest) : [];
-  const image = [named, ...siblings].find((one) => isOnly || runsOn(one.platform, platform));
+  const ofRepository = `${reference.host}/${reference.repository}@`;
+  const counts = ({ reference: other }: RegistryImage): boolean =>
+    !keystore || (reference.tag === undefined && other.startsWith(ofRepository));
+  const image = [named, ...siblings.filter(counts)].find(
+    (one) => (isOnly || runsOn(one.platform, platform)) && isVerifiedEnough(context, one),
+  );
   if (!image) return undefined;
   for (const digest of image.blobs) if (!(await store.hasBlob(digest))) return undefined;
   return image;

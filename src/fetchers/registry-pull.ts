@@ -10,6 +10,7 @@ import { describeRegistryImage } from './registry-image.ts';
 import { keepImage } from './registry-keep.ts';
 import { bringParts } from './registry-parts.ts';
 import { lookUpRegistryImage } from './registry-known.ts';
+import { openVerifier, type Verification } from './registry-verify.ts';
 import type { WantedOfRegistry } from './registry-wanted.ts';
 
 /** An image that is being brought. */
@@ -17,22 +18,27 @@ export type Pull = {
   readonly wanted: WantedOfRegistry;
   readonly client: RegistryClient;
   readonly resolved: ResolvedImage;
+  /** Absent: nothing is verified. */
+  readonly verified: Verification | undefined;
 };
 
 /**
  * Brings what is missing of an image, and commits it in the forms that are to be kept; the caller holds the claim of its
- * reference. Nothing is listed before all of it has been verified and, where it is, converted.
+ * reference. Its signatures are checked before any layer is brought, and nothing is listed before all of it has been
+ * verified and, where it is, converted.
  */
 export async function pullImage(context: FetchContext, wanted: WantedOfRegistry, signal: AbortSignal): Promise<Found> {
   const { platform, reference, key } = wanted;
+  const verify = await openVerifier(context, wanted);
   const client = await context.registries.client();
   const about = { platform, observer: observing(context, key) };
   const resolved = await context.slots.run(reference.host, signal, () =>
     resolveImage(client, reference, about, signal),
   );
+  const verified = await verify(resolved, signal);
   const known = await lookUpRegistryImage(context, wanted, signal);
   const aci = known?.digest === resolved.digest ? known.aci : undefined;
-  const pull = { wanted, client, resolved };
+  const pull = { wanted, client, resolved, verified };
   try {
     return await bring(context, pull, aci, signal);
   } catch (error) {

@@ -72,7 +72,8 @@ function originalPlace({ host, path, cut }: Location, allowHttp: boolean): Place
   return { host, origins, prefix: path, cut, query: '', isMirror: false };
 }
 
-function isLoopback(host: string): boolean {
+/** @param host - `host[:port]` */
+export function isLoopback(host: string): boolean {
   const { hostname } = new URL(`http://${host}`);
   return hostname === 'localhost' || hostname === '[::1]' || (isIPv4(hostname) && hostname.startsWith('127.'));
 }

@@ -5,6 +5,7 @@ import {
   credentialFiles,
   openCredentialChain,
   readCertificates,
+  readLookasides,
   type ActionOptions,
   type MirrorRule,
 } from '../../index.ts';
@@ -13,19 +14,30 @@ import type { Environment } from '../options/environment.ts';
 import { readRegistriesConf } from './registries-conf.ts';
 
 /** What this machine and this user have set up for registries, read where images of registries are asked for. */
-export type RegistrySettings = Required<Pick<ActionOptions, 'mirrors' | 'certificates'>>;
+export type RegistrySettings = Required<Pick<ActionOptions, 'mirrors' | 'certificates' | 'lookasides'>>;
 
 /** @param given - mirrors that the command line names: they come first. @throws CONFIG_INVALID */
 export async function registrySettings(
   given: readonly MirrorRule[],
   environment: Environment,
 ): Promise<RegistrySettings> {
-  const user = join(baseDirectory('XDG_CONFIG_HOME', '.config', environment), 'containers/certs.d');
-  const [configured, certificates] = await Promise.all([
+  const user = join(baseDirectory('XDG_CONFIG_HOME', '.config', environment), 'containers');
+  const [configured, certificates, lookasides] = await Promise.all([
     readRegistriesConf(environment),
-    readCertificates(['/etc/docker/certs.d', '/etc/containers/certs.d', user]),
+    readCertificates(['/etc/docker/certs.d', '/etc/containers/certs.d', join(user, 'certs.d')]),
+    readLookasides({
+      registriesD: [join(user, 'registries.d'), '/etc/containers/registries.d'],
+      fallback: signatureStore(environment),
+    }),
   ]);
-  return { mirrors: mergeMirrors(configured, given), certificates };
+  return { mirrors: mergeMirrors(configured, given), certificates, lookasides };
+}
+
+/** Where podman and skopeo put signatures when nobody says otherwise. @see containers-registries.d(5) */
+function signatureStore(environment: Environment): string {
+  const isRoot = (process.getuid?.() ?? 0) === 0;
+  const data = isRoot ? '/var/lib' : baseDirectory('XDG_DATA_HOME', '.local/share', environment);
+  return join(data, 'containers/sigstore');
 }
 
 /** Credentials as docker and podman keep them; nothing is read before a registry wants some. */
