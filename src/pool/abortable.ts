@@ -4,8 +4,8 @@ export async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promi
   const stop = (): void => aborted.reject(signal.reason);
   signal.addEventListener('abort', stop);
   try {
-    signal.throwIfAborted();
-    return await Promise.race([work, aborted.promise]);
+    if (signal.aborted) stop(); // raced all the same: work that fails later must not be an unhandled rejection
+    return await Promise.race([aborted.promise, work]);
   } finally {
     signal.removeEventListener('abort', stop);
   }
