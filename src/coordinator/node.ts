@@ -18,7 +18,7 @@ export interface Node<F = Found> extends GraphNode<Node<F>> {
   readonly root: string;
   /** Until it has settled: of ten thousand images, what was found out of each is not kept. */
   found: F | undefined;
-  /** Of the image, once it has settled and is there. */
+  /** Of the image, once it is there. */
   imageId: string | undefined;
   /** Its own failure, or that of something it depends on. */
   error: ImageError | undefined;

@@ -55,7 +55,6 @@ export async function walk<F>(
   const graph = createGraph<Node<F>>((node) => {
     node.error ??= dependencyError(node);
     node.cancelled ||= node.children.some((child) => child.cancelled) && !node.error;
-    node.imageId = node.found && imageIdOf(node.found);
     onSettled(node);
     node.found = undefined;
     if (failFast && node.error)
@@ -91,6 +90,7 @@ export async function walk<F>(
       onEvent?.({ type: 'node-started', key: node.key, reference: node.reference.text });
       begun?.confirm();
       node.found = await (begun?.result ?? visitNow(node));
+      node.imageId = imageIdOf(node.found);
       for (const request of expand(node, dependenciesOf(node.found), limits, nodes)) {
         const { node: child, isNew } = add(request, node);
         graph.link(node, child);

@@ -57,6 +57,9 @@ test('an image that depends on itself, or on one that depends on it, is refused 
   t.like(self?.error, { code: 'DEPENDENCY_CYCLE', details: { path: ['example.com/self', 'example.com/self'] } });
   const path = ['a', 'b', 'c', 'a'].map((name) => `example.com/${name}`);
   for (const member of [a, c]) t.like(member?.error, { code: 'DEPENDENCY_CYCLE', details: { path } });
+  t.deepEqual(self?.dependencies, [self?.imageID], 'its own image is there');
+  t.deepEqual(c?.dependencies, [a?.imageID]);
+  t.is(a?.dependencies?.length, 1);
   t.deepEqual(codesOf(above ?? {}), ['DEPENDENCY_FAILED', 'DEPENDENCY_CYCLE']);
   t.like(good, { status: 'fetched' });
 });
