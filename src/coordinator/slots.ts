@@ -63,20 +63,29 @@ export function createSlots({ jobs, jobsPerHost }: { readonly jobs: number; read
     return done;
   };
 
-  /** Holds one of the places for what is ahead, until the job is over or is not ahead any more. */
-  const whileAhead = async <T>(confirmed: Promise<void>, job: () => Promise<T>): Promise<T> => {
+  /** Holds one of the places for what is ahead, until the job is over, is dropped, or is not ahead any more. */
+  const whileAhead = async <T>(confirmed: Promise<void>, signal: AbortSignal, job: () => Promise<T>): Promise<T> => {
     const place = Promise.withResolvers<void>();
     const over = Promise.withResolvers<void>();
-    void early.add(() => {
-      place.resolve();
-      return Promise.race([over.promise, confirmed]);
-    });
-    await Promise.race([place.promise, confirmed]);
-    return job().finally(over.resolve);
+    const drop = (): void => over.resolve();
+    signal.addEventListener('abort', drop);
+    try {
+      signal.throwIfAborted();
+      const left = Promise.race([over.promise, confirmed]);
+      void early.add(() => {
+        place.resolve();
+        return left;
+      });
+      await Promise.race([place.promise, left]);
+      return await job();
+    } finally {
+      signal.removeEventListener('abort', drop);
+      drop();
+    }
   };
 
   const ahead = (confirmed: Promise<void>): Slots => ({
-    run: (host, signal, work) => whileAhead(confirmed, () => run(host, signal, work, confirmed)),
+    run: (host, signal, work) => whileAhead(confirmed, signal, () => run(host, signal, work, confirmed)),
     ahead,
   });
   return { run: (host, signal, work) => run(host, signal, work), ahead };

@@ -138,3 +138,23 @@ test('what is confirmed takes its turn among the others, wherever it waits, and 
   await Promise.all([other, first, early, late]);
   t.deepEqual(order, ['early', 'late']);
 });
+
+test('what is dropped while it waits at its host holds no place among what is ahead', async (t) => {
+  const slots = createSlots({ jobs: 2, jobsPerHost: 1 });
+  const { job, release } = counting();
+  const ahead = slots.ahead(new Promise(() => undefined));
+  const busy = slots.run('busy:1', never, job('busy'));
+  const stop = new AbortController();
+  const dropped = [0, 1].map(() => ahead.run('busy:1', stop.signal, job('dropped'))); // the second has no place yet
+  await turn();
+  stop.abort(new Error('nothing asks for it any more'));
+  const late = ahead.run('busy:1', stop.signal, job('late'));
+  t.is(await Promise.race([ahead.run('idle:1', never, () => Promise.resolve('begun')), turn('waits')]), 'begun');
+  release();
+  await busy;
+  const results = await Promise.allSettled([...dropped, late]);
+  t.deepEqual(
+    results.map(({ status }) => status),
+    ['rejected', 'rejected', 'rejected'],
+  );
+});
