@@ -20,7 +20,10 @@ export async function fetchOfferedKeys(
 ): Promise<void> {
   const { keystore, trustKeysFromHTTPS, confirmed, onEvent } = context;
   if (!keystore || !trustKeysFromHTTPS || (await keystore.hasPrefixKey(name))) return;
-  if (confirmed) await abortable(confirmed, signal);
+  if (confirmed) {
+    await abortable(confirmed, signal);
+    if (await keystore.hasPrefixKey(name)) return; // it came meanwhile
+  }
   try {
     const urls = await discoverKeys(discovering(context, key), name, signal);
     for (const url of urls.filter((offered) => offered.startsWith('https:')))

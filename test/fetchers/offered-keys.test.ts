@@ -90,3 +90,26 @@ test('keys for what an image names are discovered only once that image is verifi
   t.is(origin.served('/keys.asc'), 1);
   t.like(await store.getImage(base.imageId), { verified: [other] });
 });
+
+test('a key that became trusted while an image waited to be asked for is enough: no other is discovered', async (t) => {
+  const origin = await startOrigin(t, { https: true, sign: (bytes) => gpg.sign(key, bytes) });
+  const keystore = await openTrust(t, gpg, { 'example.com/root': key });
+  const { finder } = await openFetching(t, { keystore, discover: origin.discover, ca: [origin.ca] });
+  const dependencies = [{ imageName: name }];
+  const root = await origin.publish({ name: 'example.com/root', dependencies, size: 3_000_000 });
+  await origin.publish({ name });
+  const slow = held(root.bytes);
+  origin.routes[root.path] = slow;
+  origin.routes['/keys.asc'] = { body: await gpg.certificate(key) };
+  const offer = `<meta name="ac-discovery-pubkeys" content="example.com ${origin.url}/keys.asc">`;
+  origin.routes['/example.com'] = { body: String(origin.routes['/example.com']?.body) + offer };
+  const isLookedFor = () => origin.requests.some(({ url }) => url.startsWith('/example.com?'));
+
+  const finding = finder({ trustKeysFromHTTPS: true }).findImages([{ image: root.url }]);
+  for (const end = Date.now() + 60_000; !isLookedFor() && Date.now() < end;) await sleep(10);
+  await sleep(200); // now it waits
+  await keystore.add({ certificate: await gpg.certificate(key), fingerprint: key, prefix: name, layer: 0 });
+  slow.release();
+  t.like((await finding).totals, { nodes: 2, fetched: 2 });
+  t.is(origin.served('/keys.asc'), 0);
+});
