@@ -29,7 +29,7 @@ export type PlanOutcome = Pick<
 export type PlanTotals = Pick<Totals, 'images' | 'nodes' | 'present' | 'failed' | 'cancelled'> &
   Pick<Totals, 'requests' | 'retries' | 'durationMs'> & {
     readonly absent: number;
-    /** Of all whose size is known, each URL once. */
+    /** Of all whose size is known, each URL and each layer once. */
     readonly bytesToFetch: number;
     /** Nodes that are absent, and nobody says how large. */
     readonly unknownSizes: number;

@@ -10,16 +10,16 @@ export function createPlanTotals(): {
   read(rest: Rest): PlanTotals;
 } {
   const count: Record<PlanStatus, number> = { present: 0, absent: 0, failed: 0, cancelled: 0 };
-  const urls = new Set<string>();
+  const counted = new Set<string>();
   let nodes = 0;
   let bytesToFetch = 0;
   let unknownSizes = 0;
   let unknownDependencies = 0;
 
-  /** Two names that lead to one URL bring it once. */
-  const addUrl = (url: string, bytes: number | undefined): void => {
-    if (urls.has(url)) return;
-    urls.add(url);
+  /** Two names that lead to one URL bring it once, and so do two images that have a layer in common. */
+  const addOnce = (what: string, bytes: number | undefined): void => {
+    if (counted.has(what)) return;
+    counted.add(what);
     if (bytes === undefined) unknownSizes += 1;
     else bytesToFetch += bytes;
   };
@@ -30,7 +30,8 @@ export function createPlanTotals(): {
       nodes += 1;
       count[planStatus(node)] += 1;
       if (found?.status !== 'absent') return;
-      if (found.url !== undefined) addUrl(found.url, found.bytesToFetch);
+      if (found.parts) found.parts.forEach((bytes, digest) => addOnce(digest, bytes));
+      else if (found.url !== undefined) addOnce(found.url, found.bytesToFetch);
       if (!isExplored) unknownDependencies += 1;
     },
     read: ({ images, ...rest }) => ({

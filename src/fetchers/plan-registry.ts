@@ -21,13 +21,19 @@ export async function planRegistry(
   for (const wanted of others) {
     const other = await planWanted(context, wanted, signal);
     if (other.status === 'present') continue;
-    if (planned.status === 'present') planned = other;
-    else planned = { ...planned, bytesToFetch: (planned.bytesToFetch ?? 0) + (other.bytesToFetch ?? 0) };
+    planned = planned.status === 'present' ? other : { ...planned, ...bytesOf([...planned.parts, ...other.parts]) };
   }
   return planned;
 }
 
-async function planWanted(context: FetchContext, wanted: WantedOfRegistry, signal: AbortSignal): Promise<Planned> {
+type Present = Extract<Planned, { status: 'present' }>;
+type Absent = Extract<Planned, { status: 'absent' }> & { readonly parts: ReadonlyMap<string, number> };
+
+async function planWanted(
+  context: FetchContext,
+  wanted: WantedOfRegistry,
+  signal: AbortSignal,
+): Promise<Present | Absent> {
   const { policy, slots, registries } = context;
   const { key, platform, reference, source, url } = wanted;
   const known = await lookUpKept(context, wanted, context.nowMs(), signal);
@@ -45,7 +51,7 @@ async function planWanted(context: FetchContext, wanted: WantedOfRegistry, signa
     url,
     source,
     digest: resolved.manifest.digest,
-    bytesToFetch: await missingBytes(context, resolved),
+    ...bytesOf(await missingParts(context, resolved)),
     ...(verified && { signature: verified.location }),
     manifest: {
       name: registryImageName(reference),
@@ -55,14 +61,22 @@ async function planWanted(context: FetchContext, wanted: WantedOfRegistry, signa
   };
 }
 
-/** Each blob once; what is there of a partial download need not come again. */
-async function missingBytes({ store }: FetchContext, { config, layers }: ResolvedImage): Promise<number> {
-  const blobs = new Map([config, ...layers].map(({ digest, size }) => [digest, size]));
-  let bytes = 0;
-  for (const [digest, size] of blobs) {
+/** What is there of a partial download need not come again. */
+async function missingParts(
+  { store }: FetchContext,
+  { config, layers }: ResolvedImage,
+): Promise<readonly (readonly [string, number])[]> {
+  const missing: [string, number][] = [];
+  for (const { digest, size } of [config, ...layers]) {
     if (await store.hasBlob(digest)) continue;
     const partial = await store.peekPartial(digest);
-    bytes += Math.max(0, size - (partial?.bytes ?? 0));
+    missing.push([digest, Math.max(0, size - (partial?.bytes ?? 0))]);
   }
-  return bytes;
+  return missing;
+}
+
+/** Each part once. */
+function bytesOf(all: readonly (readonly [string, number])[]): Pick<Absent, 'parts' | 'bytesToFetch'> {
+  const parts = new Map(all);
+  return { parts, bytesToFetch: parts.values().reduce((sum, bytes) => sum + bytes, 0) };
 }

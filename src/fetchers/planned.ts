@@ -15,6 +15,8 @@ export type Planned =
       readonly digest?: string;
       /** What the network still has to bring; undefined when the server does not say. */
       readonly bytesToFetch: number | undefined;
+      /** Its parts by digest, which other images may share, with what each adds to that. */
+      readonly parts?: ReadonlyMap<string, number>;
       /** Where its signature is; absent when signatures are not checked. */
       readonly signature?: string;
       /** Absent where nothing but the archive says. */

@@ -2,6 +2,30 @@ import test from 'ava';
 
 import { createApps } from '../../src/index.ts';
 import { layerOf, openRegistryFetching } from '../helpers/registry-fetching.ts';
+import { types } from '../helpers/registry.ts';
+
+test('what two images or two platforms have in common is counted once in the totals', async (t) => {
+  const { registry, reference, finder } = await openRegistryFetching(t, { platform: ['linux/amd64', 'linux/arm64'] });
+  const shared = await layerOf({ a: '1' });
+  const own = await layerOf({ b: '22' });
+  const sizeOf = ({ manifest }: { readonly manifest: { readonly config: { readonly size: number } } }) =>
+    manifest.config.size;
+  const putIndex = (tag: string, layers: readonly Uint8Array[]): number => {
+    const images = ['amd64', 'arm64'].map((architecture) => ({
+      ...registry.putImage('app', undefined, { layers, architecture }),
+      platform: { os: 'linux', architecture },
+    }));
+    registry.putManifest('app', tag, { schemaVersion: 2, manifests: images }, types.index);
+    return images.reduce((sum, image) => sum + sizeOf(image), 0);
+  };
+  const [first, second] = [putIndex('1', [shared]), putIndex('2', [shared, own])];
+  const { outcomes, totals } = await finder().planImages(createApps([reference('app:1'), reference('app:2')]));
+  t.deepEqual(
+    outcomes.map(({ bytesToFetch }) => bytesToFetch),
+    [first + shared.length, second + shared.length + own.length],
+  );
+  t.is(totals.bytesToFetch, first + second + shared.length + own.length);
+});
 
 test('a plan says digest and bytes by the manifest alone, and the store what is there', async (t) => {
   const { registry, reference, finder, fetch, asked, kept } = await openRegistryFetching(t);
