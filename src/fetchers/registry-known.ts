@@ -21,7 +21,8 @@ export async function lookUpRegistryImage(
   wanted: WantedOfRegistry,
   signal: AbortSignal,
 ): Promise<KnownOfRegistry | undefined> {
-  const [archive, oci] = await Promise.all([findArchive(context, wanted, signal), findWhole(context, wanted)]);
+  const archive = await findArchive(context, wanted, signal);
+  const oci = await findWhole(context, wanted, archive?.aci);
   const kept = oci && { digest: (oci.index ?? oci.manifest).digest, checkedAtMs: oci.importedAtMs, oci };
   if (!archive || !kept) return archive ? { ...archive, oci: undefined } : kept && { ...kept, aci: undefined };
   if (archive.digest === kept.digest) return { ...archive, oci };
@@ -43,11 +44,13 @@ async function findArchive(context: FetchContext, { url }: WantedOfRegistry, sig
 
 /**
  * The image of the reference, or one for the right platform that came out of the same index. Where signatures are checked
- * it has to have one; that of another counts for a digest of the same repository alone, since it may name another tag.
+ * it has to have one. What bears another name may be signed for another tag: it counts where no tag is asked for, or where it
+ * is what the archive of this reference was made of.
  */
 async function findWhole(
   context: FetchContext,
   { name, platform, reference }: WantedOfRegistry,
+  archive: StoredImage | undefined,
 ): Promise<RegistryImage | undefined> {
   const { store, registries, keystore } = context;
   const named = await store.findRegistryImage(name);
@@ -55,8 +58,9 @@ async function findWhole(
   const isOnly = named.index === undefined && !registries.isPlatformAsked;
   const siblings = named.index && !isOnly ? await store.registryImagesOf(named.index.digest) : [];
   const ofRepository = `${reference.host}/${reference.repository}@`;
-  const counts = ({ reference: other }: RegistryImage): boolean =>
-    !keystore || (reference.tag === undefined && other.startsWith(ofRepository));
+  const counts = ({ reference: other, manifest }: RegistryImage): boolean =>
+    !keystore ||
+    (other.startsWith(ofRepository) && (reference.tag === undefined || manifest.digest === archive?.digest));
   const image = [named, ...siblings.filter(counts)].find(
     (one) => (isOnly || runsOn(one.platform, platform)) && isVerifiedEnough(context, one),
   );

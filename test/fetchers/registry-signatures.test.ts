@@ -198,6 +198,23 @@ test('a signature over the index is good for the image chosen from it, and one o
   t.like(await fetch(`${registry.host}/team/app:3`), { status: 'fetched', signedBy: [await alice] });
 });
 
+test('of several platforms each is verified, and the store has all of them then', async (t) => {
+  const { registry, image, put, message, fetch, asked } = await open(t, { platform: ['linux/amd64', 'linux/arm64'] });
+  const arm = registry.putImage('team/app', undefined, { layers: [await layerOf({ a: '2' })], architecture: 'arm64' });
+  const manifests = [
+    { ...image, platform: { os: 'linux', architecture: 'amd64' } },
+    { ...arm, platform: { os: 'linux', architecture: 'arm64' } },
+  ];
+  registry.putManifest('team/app', '1', { schemaVersion: 2, manifests }, types.index);
+  await put(1, await message());
+  t.deepEqual(codesOf((await fetch()) ?? {}), ['SIGNATURE_MISSING']);
+  await put(1, await message({ digest: arm.digest }), { digest: arm.digest });
+  t.like(await fetch(), { status: 'fetched', signedBy: [await alice] });
+  const requests = asked('');
+  t.like(await fetch(), { status: 'present', signedBy: [await alice] });
+  t.is(asked(''), requests);
+});
+
 test('an image that came unchecked is not present for who checks: it is verified first, and its layers do not come again', async (t) => {
   const { unchecked, fetch, put, message, asked, store, reference } = await open(t);
   t.like(await unchecked(), { status: 'fetched', signedBy: [] });
