@@ -13,6 +13,7 @@ test('every task of the pool has its export', (t) => {
     'prepare',
     'reHash',
     'verifySignature',
+    'verifySimpleSignature',
   ]);
 });
 
