@@ -173,9 +173,9 @@ test('what is appended beyond 32 MiB is vouched for along the way', async (t) =>
   const mebibyte = Buffer.alloc(1024 * 1024, 'x');
   for (let count = 0; count < 70; count += 1) await partial.append([mebibyte]);
 
-  const state: unknown = JSON.parse(await readFile(sidecarOf(partial), 'utf8'));
+  const { synced } = JSON.parse(await readFile(sidecarOf(partial), 'utf8')) as { readonly synced: number };
 
-  t.like(state, { synced: 32 * 1024 * 1024 }); // the second sync may still be under way
+  t.true([32, 64].includes(synced / mebibyte.length), `${synced}`); // the second sync may be over, or still under way
   await partial.discard();
   t.false(existsSync(partial.path));
 });
