@@ -1,6 +1,7 @@
 import { constants, fchmodSync, writeSync } from 'node:fs';
 import { open, rm, type FileHandle } from 'node:fs/promises';
 
+import { errnoOf } from '../src/image/errno.ts';
 import { ImageError } from '../src/errors.ts';
 import { show } from '../src/image/show.ts';
 
@@ -58,7 +59,7 @@ export function raiseStoreError(path: string): (error: unknown) => never {
 }
 
 function storeError(path: string, error: unknown): unknown {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const code = errnoOf(error);
   const shown = show(path, 1024);
   switch (code) {
     case 'ENOSPC':

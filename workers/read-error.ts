@@ -1,8 +1,9 @@
+import { errnoOf } from '../src/image/errno.ts';
 import { ImageError } from '../src/errors.ts';
 
 /** Why a file could not be read, by what the system said; what is no system error stays as it is. */
 export function readError(error: unknown, path: string): unknown {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const code = errnoOf(error);
   switch (code) {
     case 'ENOENT':
     case 'ENOTDIR':
@@ -11,7 +12,7 @@ export function readError(error: unknown, path: string): unknown {
     case 'EPERM':
       return fileUnreadable(path, 'not allowed to read the file', error);
     default:
-      return typeof code === 'string' ? fileUnreadable(path, `cannot read the file (${code})`, error) : error;
+      return code !== undefined ? fileUnreadable(path, `cannot read the file (${code})`, error) : error;
   }
 }
 

@@ -1,5 +1,6 @@
 import { rm, stat } from 'node:fs/promises';
 
+import { isNoEntry } from '../image/errno.ts';
 import { ImageError } from '../errors.ts';
 import type { FileReference } from '../image/reference.ts';
 import { show } from '../image/show.ts';
@@ -53,8 +54,7 @@ async function sizeOfFile(path: string): Promise<number> {
     const found = await stat(path);
     if (found.isFile()) return found.size;
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (code === 'ENOENT' || code === 'ENOTDIR') {
+    if (isNoEntry(error)) {
       throw new ImageError('FILE_NOT_FOUND', `there is no file ${show(path)}`, { path }, { cause: error });
     }
     const why = error instanceof Error ? error.message : String(error);

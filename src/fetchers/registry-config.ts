@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 
+import { isNoEntry } from '../image/errno.ts';
 import { isImageError } from '../errors.ts';
 import { checkDigest } from '../registry/check-digest.ts';
 import { getConfig } from '../registry/documents.ts';
@@ -39,8 +40,4 @@ async function readConfig({ store, limits }: FetchContext, config: Descriptor): 
     if (isImageError(error) || isNoEntry(error)) return undefined; // what is there is of no use
     throw error;
   }
-}
-
-function isNoEntry(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }

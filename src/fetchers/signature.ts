@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { isNoEntry } from '../image/errno.ts';
 import { hasCode, ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import { showUrl } from '../image/show-url.ts';
@@ -86,8 +87,4 @@ export function signatureMissing(source: SignatureSource, cause: unknown, what: 
 
 export function isAbsent(error: unknown): boolean {
   return hasCode(error, 'HTTP_STATUS') && (error.details.status === 404 || error.details.status === 410);
-}
-
-function isNoEntry(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
 }

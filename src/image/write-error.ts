@@ -1,11 +1,11 @@
+import { errnoOf } from './errno.ts';
 import { ImageError } from '../errors.ts';
 import { show } from './show.ts';
 
 /** What kept a file from being written, as an ImageError; any other than a system error stays as it is. */
 export function writeError(error: unknown, path: string): unknown {
-  const isSystemError = error instanceof Error && 'syscall' in error && 'code' in error;
-  if (!isSystemError || typeof error.code !== 'string') return error;
-  const { code } = error;
+  const code = errnoOf(error);
+  if (code === undefined) return error;
   const shown = show(path);
   switch (code) {
     case 'ENOENT':

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import type { Layout } from '../../workers/index-writer/protocol.ts';
 import { textOf } from './columns.ts';
-import { errnoOf } from './errno.ts';
+import { errnoOf } from '../image/errno.ts';
 import { idDigits } from './image-row.ts';
 import type { Reader } from './reader.ts';
 import { inStore } from './store-error.ts';

@@ -1,6 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { isNoEntry } from '../image/errno.ts';
 import { ImageError } from '../errors.ts';
 import { defaultLimits } from '../image/limits.ts';
 import { show } from '../image/show.ts';
@@ -33,7 +34,7 @@ export async function readKeyDirectory(
   onSkip: (path: string, why: string) => void,
 ): Promise<KeyDirectory> {
   const entries = await readdir(directory, { withFileTypes: true }).catch((error: unknown) => {
-    if (isAbsent(error)) return undefined;
+    if (isNoEntry(error)) return undefined;
     const message = `trusted keys can't be read: ${show(reason(error), 4096)}`;
     throw new ImageError('FILE_UNREADABLE', message, { path: directory }, { cause: error });
   });
@@ -67,8 +68,4 @@ async function readContent(path: string): Promise<KeyContent | string> {
 
 function reason(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-function isAbsent(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
 }

@@ -1,6 +1,7 @@
 import { stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
+import { isNoEntry } from '../image/errno.ts';
 import { keyPath } from './key-place.ts';
 import { keyWriteError, syncDirectory, writeKey } from './write-key.ts';
 
@@ -43,8 +44,7 @@ async function sizeOf(path: string): Promise<number | undefined> {
   try {
     return (await stat(path)).size;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR'))
-      return undefined;
+    if (isNoEntry(error)) return undefined;
     throw keyWriteError(path, error);
   }
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
+import { errnoOf } from '../image/errno.ts';
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 
@@ -44,7 +45,7 @@ export async function syncDirectory(path: string): Promise<void> {
 }
 
 export function keyWriteError(path: string, error: unknown): ImageError {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const code = errnoOf(error);
   const why = show(error instanceof Error ? error.message : String(error), 4096);
   const message = `trusted keys can't be written: ${why}`;
   if (code === 'ENOSPC' || code === 'EDQUOT') return new ImageError('STORE_FULL', message, { path }, { cause: error });

@@ -1,6 +1,8 @@
 import { lstatSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { errnoOf } from '../../src/image/errno.ts';
+
 export type Cleared = { readonly files: number; readonly bytes: number };
 export const nothing: Cleared = { files: 0, bytes: 0 };
 
@@ -21,7 +23,7 @@ export function clearDirectory(path: string, dryRun: boolean): Cleared {
 }
 
 function isRefusal(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'EACCES' || error.code === 'EPERM');
+  return ['EACCES', 'EPERM'].includes(errnoOf(error) ?? '');
 }
 
 /** Another process may be clearing the same directory. */
@@ -30,7 +32,7 @@ function listFiles(path: string): readonly string[] {
     const entries = readdirSync(path, { recursive: true, withFileTypes: true });
     return entries.filter((entry) => !entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name));
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    if (errnoOf(error) === 'ENOENT') return [];
     throw error;
   }
 }

@@ -2,6 +2,7 @@ import { unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 
+import { errnoOf } from '../../src/image/errno.ts';
 import { discardRegistryBlobs } from './discard-registry-blobs.ts';
 import { createForeignBlobs } from './foreign-blobs.ts';
 import type { OciFace } from './oci-face.ts';
@@ -60,6 +61,6 @@ function unlinkIfThere(path: string): void {
   try {
     unlinkSync(path);
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+    if (errnoOf(error) !== 'ENOENT') throw error;
   }
 }

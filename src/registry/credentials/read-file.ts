@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises';
 
 import * as z from 'zod';
 
+import { errnoOf, isNoEntry } from '../../image/errno.ts';
 import { formatJsonFault, parseJsonStrict } from '../../image/json.ts';
 import { show } from '../../image/show.ts';
 import type { RegistryCredential } from '../types.ts';
@@ -85,9 +86,9 @@ async function readBounded(path: string, isNamed: boolean): Promise<Uint8Array |
     if (size > maxBytes) throw configInvalid(path, `is larger than ${maxBytes} bytes`);
     return await handle.readFile();
   } catch (error) {
-    const code = error instanceof Error && 'code' in error && 'syscall' in error ? String(error.code) : undefined;
+    const code = errnoOf(error);
     if (code === undefined) throw error;
-    if (!isNamed && (code === 'ENOENT' || code === 'ENOTDIR')) return undefined;
+    if (!isNamed && isNoEntry(error)) return undefined;
     throw configInvalid(path, `cannot be read: ${code}`, error);
   }
 }
