@@ -1,9 +1,8 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename } from 'node:path';
 
 import type { TlsMaterial } from '../http/types.ts';
-import { show } from '../image/show.ts';
+import { listDirectory, readConfigFile } from './config-file.ts';
 import { configInvalid } from './credentials/config-invalid.ts';
 
 /**
@@ -17,8 +16,9 @@ import { configInvalid } from './credentials/config-invalid.ts';
 export async function readCertificates(directories: readonly string[]): Promise<ReadonlyMap<string, TlsMaterial>> {
   const found = new Map<string, TlsMaterial>();
   for (const directory of directories) {
-    for (const host of await list(directory)) {
-      const { ca, pairs } = await readHost(join(directory, host));
+    for (const path of (await listDirectory(directory)) ?? []) {
+      const { ca, pairs } = await readHost(path);
+      const host = basename(path);
       const before = found.get(host) ?? { ca: [], pairs: [] };
       if (ca.length + pairs.length > 0)
         found.set(host, { ca: [...before.ca, ...ca], pairs: [...before.pairs, ...pairs] });
@@ -28,8 +28,8 @@ export async function readCertificates(directories: readonly string[]): Promise<
 }
 
 async function readHost(directory: string): Promise<TlsMaterial> {
-  const names = (await list(directory)).toSorted();
-  const having = (ending: string) => names.filter((name) => name.endsWith(ending)).map((name) => join(directory, name));
+  const paths = (await listDirectory(directory)) ?? [];
+  const having = (ending: string) => paths.filter((path) => path.endsWith(ending));
   const ca = await Promise.all(having('.crt').map(readCertificate));
   const pairs = await Promise.all(
     having('.cert').map(async (path) => {
@@ -38,15 +38,6 @@ async function readHost(directory: string): Promise<TlsMaterial> {
     }),
   );
   return { ca, pairs };
-}
-
-async function list(directory: string): Promise<readonly string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes(codeOf(error))) return [];
-    throw configInvalid(directory, `cannot be read: ${codeOf(error)}`, error);
-  }
 }
 
 function readCertificate(path: string): Promise<string> {
@@ -58,17 +49,11 @@ function readKey(path: string): Promise<string> {
 }
 
 async function readPem(path: string, what: string, parse: (pem: string) => unknown): Promise<string> {
-  const pem = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw configInvalid(path, `cannot be read: ${codeOf(error)}`, error);
-  });
+  const pem = await readConfigFile(path);
   try {
     parse(pem);
   } catch (error) {
     throw configInvalid(path, `is not ${what} in PEM form`, error);
   }
   return pem;
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? show(String(error.code)) : 'unknown';
 }

@@ -1,0 +1,38 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { errnoOf, isNoEntry } from '../image/errno.ts';
+import { configInvalid } from './credentials/config-invalid.ts';
+
+/** Far above any such file. */
+const maxBytes = 1024 * 1024;
+
+/**
+ * The paths of what a configuration directory holds, in the order of their names; undefined where there is none.
+ *
+ * @throws ImageError CONFIG_INVALID
+ */
+export async function listDirectory(directory: string): Promise<readonly string[] | undefined> {
+  try {
+    const names = await readdir(directory);
+    return names.toSorted().map((name) => join(directory, name));
+  } catch (error) {
+    if (isNoEntry(error)) return undefined;
+    throw unreadable(directory, error);
+  }
+}
+
+/** @throws ImageError CONFIG_INVALID */
+export async function readConfigFile(path: string): Promise<string> {
+  try {
+    const { size } = await stat(path);
+    if (size <= maxBytes) return await readFile(path, 'utf8');
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+  throw configInvalid(path, `is larger than ${maxBytes} bytes`);
+}
+
+function unreadable(path: string, error: unknown): Error {
+  return configInvalid(path, `cannot be read: ${errnoOf(error) ?? 'unknown'}`, error);
+}

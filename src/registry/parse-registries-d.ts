@@ -1,0 +1,59 @@
+import { parse } from 'yaml';
+import * as z from 'zod';
+
+import { show } from '../image/show.ts';
+import { fileUrlPath } from '../image/url-reference.ts';
+import { configInvalid } from './credentials/config-invalid.ts';
+import type { SignaturePlace } from './lookaside.ts';
+
+/** What one file of a registries.d says of where signatures are read; a scope without a place has none of its own. */
+export type RegistriesD = {
+  readonly others: Said | undefined;
+  readonly scopes: readonly (readonly [scope: string, said: Said])[];
+};
+
+type Said = { readonly place: SignaturePlace | undefined };
+
+/** `sigstore` is what `lookaside` was called before. */
+const section = z.object({ lookaside: z.string(), sigstore: z.string() }).partial().nullish();
+const shape = z.object({ 'default-docker': section, docker: z.record(z.string(), section).nullish() }).nullable();
+
+/** @throws ImageError CONFIG_INVALID naming the file */
+export function parseRegistriesD(text: string, path: string): RegistriesD {
+  const { data, error } = shape.safeParse(parseYaml(text, path));
+  if (error) {
+    const [issue] = error.issues;
+    const field = show(issue?.path.map(String).join('.') ?? '');
+    throw configInvalid(path, `${field === '' ? '' : `${field}: `}${show(issue?.message ?? 'not as it should be')}`);
+  }
+  const others = data?.['default-docker'];
+  const scopes = Object.entries(data?.docker ?? {});
+  return {
+    others: others ? { place: placeOf(others, path) } : undefined,
+    scopes: scopes.map(([scope, said]) => [scope, { place: placeOf(said, path) }]),
+  };
+}
+
+function parseYaml(text: string, path: string): unknown {
+  try {
+    return parse(text, { maxAliasCount: 0, logLevel: 'error' });
+  } catch (error) {
+    const what = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+    throw configInvalid(path, `is not YAML: ${show(what)}`, error);
+  }
+}
+
+/** A section that only says where signatures are written says nothing here. */
+function placeOf(said: z.infer<typeof section>, path: string): SignaturePlace | undefined {
+  const text = said?.lookaside || said?.sigstore;
+  if (!text) return undefined;
+  const url = URL.parse(text);
+  try {
+    if (url?.protocol === 'file:') return { kind: 'file', path: fileUrlPath(text) };
+  } catch (error) {
+    throw configInvalid(path, `"${show(text)}" names no local directory`, error);
+  }
+  const isPlain = url !== null && /^https?:$/.test(url.protocol) && url.href === `${url.origin}${url.pathname}`;
+  if (isPlain) return { kind: 'url', url: url.href.replace(/\/+$/, '') };
+  throw configInvalid(path, 'signatures lie at http(s):// or file:/// URLs without user, password and query');
+}

@@ -1,0 +1,28 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import test from 'ava';
+
+import { openShell } from '../helpers/shell.ts';
+import { temporaryDirectory } from '../helpers/stored.ts';
+
+/** Each has a hundred modules or is large: together they would double what a command takes to start. */
+const heavy = ['htmlparser2', 'openpgp', 'piscina', 'tar-stream', 'undici', 'yaml', 'zod'];
+
+test('a command that only looks into the store loads nothing large', async (t) => {
+  const hooks = join(await temporaryDirectory(t), 'hooks.mjs');
+  await writeFile(
+    hooks,
+    `import { registerHooks } from 'node:module';
+    const loaded = new Set();
+    registerHooks({
+      load(url, context, next) {
+        loaded.add(/.*\\/node_modules\\/([^/]+)/.exec(url)?.[1]);
+        return next(url, context);
+      },
+    });
+    process.on('exit', () => console.error(${JSON.stringify(heavy)}.filter((name) => loaded.has(name)).join(' ')));`,
+  );
+  const { run } = await openShell(t, `--import '${hooks}'`);
+  t.like(await run('longshore image list --no-legend'), { code: 0, stdout: '', stderr: '\n' });
+});
