@@ -95,6 +95,7 @@ test('symlinked files and directories are read', async (t) => {
 });
 
 const auth = { domains: ['coreos.com'], type: 'basic' };
+const registry = { registries: ['coreos.com'], credentials: { user: 'bar', password: 'baz' } };
 const refused: readonly (readonly [folder: string, content: unknown, message: RegExp])[] = [
   ['auth.d', 'bogus', /is not JSON: /],
   ['auth.d', '{"rktKind":"auth","rktKind":"auth","rktVersion":"v1"}', /is not JSON: line 1, /],
@@ -125,8 +126,21 @@ const refused: readonly (readonly [folder: string, content: unknown, message: Re
     v1('dockerAuth', { registries: [], credentials: { user: 'a', password: 'b' } }),
     /no registries specified/,
   ],
-  ['auth.d', v1('dockerAuth', { registries: ['coreos.com'] }), /credentials/],
-  ['auth.d', v1('dockerAuth', { registries: ['coreos.com'], credentials: { user: 'a' } }), /password not specified/],
+  [
+    'auth.d',
+    { ...docker('coreos.com'), rktVersion: 'foo' },
+    /no parser available .* kind "dockerAuth" and version "foo"/,
+  ],
+  ['auth.d', v1('dockerAuth', { ...registry, registries: 'coreos.com' }), /registries: /],
+  ['auth.d', v1('dockerAuth', { ...registry, credentials: undefined }), /credentials/],
+  ['auth.d', v1('dockerAuth', { ...registry, credentials: {} }), /user not specified/],
+  ['auth.d', v1('dockerAuth', { ...registry, credentials: { user: '', password: 'b' } }), /user not specified/],
+  ['auth.d', v1('dockerAuth', { ...registry, credentials: { user: 'a' } }), /password not specified/],
+  ['auth.d', v1('dockerAuth', { ...registry, credentials: { user: 'a', password: '' } }), /password not specified/],
+  ['paths.d', 'bogus', /is not JSON: /],
+  ['paths.d', { rktKind: 'paths' }, /no rktVersion specified/],
+  ['paths.d', { rktKind: 'foo', rktVersion: 'v1' }, /kind "foo".* paths\.d /],
+  ['paths.d', { rktKind: 'paths', rktVersion: 'foo' }, /no parser available .* kind "paths" and version "foo"/],
   ['paths.d', v1('paths', { data: 'relative' }), /data directory must be an absolute path/],
   ['paths.d', v1('paths', { 'stage1-images': 'x' }), /stage1 images directory must be an absolute path/],
   ['discovery.d', v1('discovery', { prefix: 'Example.com', origin: 'https://m' }), /not a prefix/],
