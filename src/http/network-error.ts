@@ -1,4 +1,3 @@
-import { errnoOf } from '../image/errno.ts';
 import { ImageError, isImageError } from '../errors.ts';
 import { showUrl } from '../image/show-url.ts';
 import { show } from '../image/show.ts';
@@ -45,7 +44,7 @@ const parserCode = 'HTTP_PARSER';
 /** undici's parser errors have no code of their own; one of them is a connection closed too early. */
 function codeOf(error: Error): string {
   if (error.name === 'HTTPParserError') return /Invalid EOF state/.test(error.message) ? 'UND_ERR_SOCKET' : parserCode;
-  return errnoOf(error) ?? '';
+  return 'code' in error && typeof error.code === 'string' ? error.code : '';
 }
 
 function timeout(url: string, what: string, waitedMs: number, cause: Error): ImageError {
