@@ -11,7 +11,7 @@ import type { Lookasides } from '../registry/lookaside.ts';
 import type { Store } from '../store/store.ts';
 import type { Keystore } from '../verify/keystore.ts';
 
-/** When the store may answer. @see docs/design.md, pull policies */
+/** When the store may answer: `update` only where nothing could have changed at the origin, `never` always. */
 export type PullPolicy = 'new' | 'update' | 'never';
 
 /** What every fetch of a batch shares; lives as long as the fetcher. */

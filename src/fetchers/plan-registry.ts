@@ -1,12 +1,12 @@
 import type { RegistryReference } from '../image/reference.ts';
 import { registryImageName } from '../image/registry-image-name.ts';
+import { registryLabels } from '../image/registry-labels.ts';
 import { resolveImage, type ResolvedImage } from '../registry/resolve.ts';
 import { notKept } from './by-registry.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
 import { observing } from './observing.ts';
 import type { Planned } from './planned.ts';
 import { imageOf, isMoved, lookUpKept } from './registry-answer.ts';
-import { registryLabels } from './registry-image.ts';
 import { openVerifier } from './registry-verify.ts';
 import { wantedOfRegistry, type WantedOfRegistry } from './registry-wanted.ts';
 
@@ -68,7 +68,7 @@ async function missingParts(
 ): Promise<readonly (readonly [string, number])[]> {
   const missing: [string, number][] = [];
   for (const { digest, size } of [config, ...layers]) {
-    if (await store.hasBlob(digest)) continue;
+    if (await store.hasBlob(digest, size)) continue;
     const partial = await store.peekPartial(digest);
     missing.push([digest, Math.max(0, size - (partial?.bytes ?? 0))]);
   }

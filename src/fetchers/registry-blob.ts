@@ -18,9 +18,9 @@ export type BlobRequest = {
 /** One blob into the store, unless it is there; of all who want it at the same time one brings it. */
 export async function bringBlob(context: FetchContext, request: BlobRequest, signal: AbortSignal): Promise<void> {
   const { store, slots } = context;
-  const { digest } = request.blob;
+  const { digest, size } = request.blob;
   const { host } = request.pull.wanted.reference;
-  if (await store.hasBlob(digest)) return;
+  if (await store.hasBlob(digest, size)) return;
   const isMine = await slots.run(host, signal, async (arrived) => {
     const claim = await store.tryClaim(digest);
     if (claim) await bringClaimed(context, request, { claim, arrived }, signal);
@@ -29,7 +29,7 @@ export async function bringBlob(context: FetchContext, request: BlobRequest, sig
   if (isMine) return;
   // Kept, in case the other one failed: of those who wait, only one must go on.
   await using claim = await store.claim(digest, signal);
-  if (await store.hasBlob(digest)) return;
+  if (await store.hasBlob(digest, size)) return;
   await slots.run(host, signal, (arrived) => bringClaimed(context, request, { claim, arrived }, signal));
 }
 
@@ -40,8 +40,9 @@ async function bringClaimed(
   signal: AbortSignal,
 ): Promise<void> {
   await using _claim = claim;
-  if (await context.store.hasBlob(request.blob.digest)) return;
-  const partial = await context.store.openPartial(request.blob.digest);
+  const { digest, size } = request.blob;
+  if (await context.store.hasBlob(digest, size)) return;
+  const partial = await context.store.openPartial(digest);
   try {
     await receive(context, request, partial, arrived, signal);
   } catch (error) {

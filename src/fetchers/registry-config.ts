@@ -31,7 +31,7 @@ export async function bringConfig(
 
 async function readConfig({ store, limits }: FetchContext, config: Descriptor): Promise<RegistryDocument | undefined> {
   const { digest, size, mediaType } = config;
-  if (size > limits.registryConfig || !(await store.hasBlob(digest))) return undefined;
+  if (size > limits.registryConfig || !(await store.hasBlob(digest, size))) return undefined;
   try {
     const bytes = await readFile(store.digestPath(digest));
     checkDigest(bytes, config);

@@ -1,8 +1,8 @@
 import { hasCode } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
 import type { ImageId } from '../image/image-id.ts';
-import { toAppcPlatform, type GoPlatform } from '../image/platform.ts';
 import { registryImageName } from '../image/registry-image-name.ts';
+import { registryLabels } from '../image/registry-labels.ts';
 import { parseRegistryReference } from '../image/registry-reference.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
 import type { StoredImage } from '../store/store.ts';
@@ -27,8 +27,9 @@ export function imageEntry(image: StoredImage): Entry {
 /** Name and labels are those that an image made of it has. */
 export function registryEntry(image: RegistryImage): Entry {
   const { size, importedAtMs, lastUsedAtMs, latest, source, verified, weak, platform } = image;
-  const { name, tag } = parseListed(image.reference);
-  const labels = new Map(Object.entries({ ...(tag !== undefined && { version: tag }), ...platformLabels(platform) }));
+  const listed = parseListed(image.reference);
+  const { name } = listed;
+  const labels = registryLabels(listed, platform);
   const facts = { name, labels, size, importedAtMs, lastUsedAtMs, latest, source, verified, weak };
   return { ...facts, kind: 'registry', id: image.manifest.digest, image };
 }
@@ -41,16 +42,5 @@ function parseListed(reference: string): { readonly name: string; readonly tag?:
   } catch (error) {
     if (!hasCode(error, 'REFERENCE_INVALID')) throw error;
     return { name: reference };
-  }
-}
-
-/** As the registry spells it where appc has no name for it. */
-function platformLabels(platform: GoPlatform): Readonly<Record<string, string>> {
-  const { os, architecture } = platform;
-  try {
-    return os === '' ? {} : toAppcPlatform(platform);
-  } catch (error) {
-    if (!hasCode(error, 'PLATFORM_MISSING')) throw error;
-    return { os, arch: architecture };
   }
 }

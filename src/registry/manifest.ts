@@ -78,6 +78,7 @@ function toManifest(value: object, mediaType: string, maxLayers: number): Regist
     throw invalid(`not an image, but ${show(artifactType ?? config.mediaType)}`, 'config.mediaType');
   }
   layers.forEach(checkLayer);
+  checkSizes([config, ...layers]);
   return { kind: 'manifest', mediaType, annotations, config: descriptorOf(config), layers: layers.map(descriptorOf) };
 }
 
@@ -88,6 +89,16 @@ function checkLayer({ mediaType, urls }: RawDescriptor, index: number): void {
   }
   if (mediaType.endsWith('+encrypted')) throw invalid('an encrypted layer', field);
   if (!layerTypes.includes(mediaType)) throw invalid(`a layer of unknown type ${show(mediaType)}`, field);
+}
+
+/** Only one of two sizes of the same bytes could be right, and only one would be looked at. */
+function checkSizes(descriptors: readonly RawDescriptor[]): void {
+  const sizes = new Map<string, number>();
+  for (const { digest, size } of descriptors) {
+    const other = sizes.get(digest) ?? size;
+    if (other !== size) throw invalid(`${digest} is to have ${other} bytes, and ${size} as well`);
+    sizes.set(digest, size);
+  }
 }
 
 function descriptorOf({ mediaType, digest, size, annotations }: RawDescriptor): Descriptor {

@@ -49,11 +49,12 @@ export function createRegistryLookups(reader: Reader, { index, registryBlobs }: 
 
   return {
     digestPath,
-    hasBlob: (digest) =>
+    hasBlob: (digest, size) =>
       inStore(digestPath(digest), async () => {
         const stat = lstatSync(digestPath(digest), { bigint: true, throwIfNoEntry: false });
         const row = await stampOf.get(digestDigits(digest));
         if (!stat?.isFile() || !row) return false;
+        if (size !== undefined && stat.size !== BigInt(size)) return false;
         return (
           textOf(row, 'size') === String(stat.size) &&
           textOf(row, 'mtime') === String(stat.mtimeNs) &&

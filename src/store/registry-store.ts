@@ -42,8 +42,12 @@ export type RegistryCommit = Omit<RegistryImage, 'size' | 'importedAtMs' | 'last
 /** Images of registries, and the blobs they are made of, which other tools may read, add to and remove. */
 export type RegistryStore = {
   digestPath(digest: Digest): string;
-  /** Whether the blob is there, unchanged since it was verified. What another tool has removed or replaced is not. */
-  hasBlob(digest: Digest): Promise<boolean>;
+  /**
+   * Whether the blob is there, unchanged since it was verified. What another tool has removed or replaced is not.
+   *
+   * @param size - what it is said to have: one of another size is not what is meant.
+   */
+  hasBlob(digest: Digest, size?: number): Promise<boolean>;
   /**
    * Puts a verified, synced file of this filesystem in its place; it is gone from `path` afterwards, whatever the outcome.
    * As long as this process lives and no image is made of the blob, `collect` keeps it.

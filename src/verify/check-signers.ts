@@ -1,5 +1,6 @@
 import type { InspectSignatureResponse } from '../../workers/tasks.ts';
-import type { ArchiveProof, VerifyContext } from './verify-archive.ts';
+import type { ArchiveProof } from './verify-archive.ts';
+import type { VerifyContext } from './with-keyring.ts';
 
 /**
  * Whether a signature says that a key trusted for the name made it: asked before the image is downloaded, proven only

@@ -1,5 +1,5 @@
 import type { VerifySimpleSignatureRequest, VerifySimpleSignatureResponse } from '../../workers/tasks.ts';
-import type { VerifyContext } from './verify-archive.ts';
+import { withKeyring, type VerifyContext } from './with-keyring.ts';
 
 export type RegistryProof = Pick<
   VerifySimpleSignatureRequest,
@@ -12,13 +12,9 @@ export type RegistryProof = Pick<
  * @throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED.
  * @see docs/rules.md R6
  */
-export async function verifyRegistryImage(
-  { keystore, pool, weakKeys, signatures, nowMs }: VerifyContext,
+export function verifyRegistryImage(
+  context: VerifyContext,
   proof: RegistryProof,
 ): Promise<VerifySimpleSignatureResponse> {
-  const { keys, searched } = await keystore.keyring(proof.name);
-  const request = { ...proof, keys, searched, weakKeys, signatures, nowMs: nowMs() };
-  const verified = await pool.run('verifySimpleSignature', request);
-  for (const { path, why } of verified.skipped) keystore.skip(path, why);
-  return verified;
+  return withKeyring(context, proof.name, (trust) => context.pool.run('verifySimpleSignature', { ...proof, ...trust }));
 }
