@@ -88,6 +88,22 @@ for (const what of ['config', 'layer'] as const) {
   });
 }
 
+for (const [what, size] of [
+  ['a few', 7],
+  ['more', 2049],
+] as const) {
+  test(`a layer that is there already and is to have ${what} bytes is refused as it is where it has to come`, async (t) => {
+    const fetching = await openRegistryFetching(t);
+    const { manifest } = await putApp(fetching);
+    fetching.registry.putManifest('app', '2', { ...manifest, layers: [{ ...manifest.layers[0], size }] });
+    for (const first of ['app:2', 'app:1']) {
+      t.is((await fetching.fetch(fetching.reference('app:2'))).error?.code, 'SIZE_MISMATCH', `before ${first}`);
+      t.is((await fetching.fetch(fetching.reference('app:1'))).error, undefined);
+    }
+    t.deepEqual(await fetching.kept(), [fetching.reference('app:1').slice('docker://'.length)]);
+  });
+}
+
 test('a manifest that is not what its digest names', async (t) => {
   const fetching = await openRegistryFetching(t);
   const { digest, manifest } = await putApp(fetching);

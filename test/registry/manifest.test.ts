@@ -122,6 +122,11 @@ const refused: Readonly<Record<string, readonly [unknown, string, RegExp?]>> = {
     types.manifest,
     /text\/\\x1bplain/,
   ],
+  'a layer that is there twice with two sizes': [
+    { ...manifest, layers: [layer, { ...layer, size: layer.size + 1 }] },
+    types.manifest,
+    /as well/,
+  ],
 };
 for (const digest of wrongDigests) {
   Object.assign(refused, {

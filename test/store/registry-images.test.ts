@@ -21,6 +21,7 @@ test('a blob lies under its digest, read-only, and is there until it is removed 
   t.deepEqual(await readFile(path), bytes);
   t.is((await stat(path)).mode & 0o777, 0o444);
   t.true(await store.hasBlob(digest));
+  t.deepEqual([await store.hasBlob(digest, bytes.length), await store.hasBlob(digest, 1)], [true, false]);
 
   await utimes(path, 1, 1);
   t.false(await store.hasBlob(digest));
