@@ -1,0 +1,56 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import test, { type ExecutionContext } from 'ava';
+
+import { buildAci } from '../helpers/archive.ts';
+import { startServer } from '../helpers/server.ts';
+import { openShell } from '../helpers/shell.ts';
+
+const lastModified = 'Tue, 01 Jul 2025 10:00:00 GMT';
+const fetch = 'longshore fetch --insecure-options=image --progress=none --full';
+
+/** longshore, killed while about half of an image had come from a server that takes ranges. */
+async function killedAtHalf(t: ExecutionContext) {
+  const { run, start } = await openShell(t);
+  const { bytes, imageId } = await buildAci({ name: 'example.com/app', files: { data: randomBytes(4_000_000) } });
+  const sent = Promise.withResolvers<void>();
+  const server = await startServer(t, {
+    '/app.aci': {
+      handler: async (_, response) => {
+        const headers = { 'accept-ranges': 'bytes', 'last-modified': lastModified, 'content-length': bytes.length };
+        response.writeHead(200, headers);
+        response.write(bytes.subarray(0, bytes.length / 2));
+        await sleep(500); // what was written has been read
+        sent.resolve();
+      },
+    },
+  });
+  const { child, result } = start(`exec ${fetch} ${server.url}/app.aci`);
+  await sent.promise;
+  child.kill('SIGKILL');
+  t.is((await result).signal, 'SIGKILL');
+  return { server, bytes, imageId, again: () => run(`${fetch} ${server.url}/app.aci`) };
+}
+
+test.serial('what had come before a kill does not come again (T80)', async (t) => {
+  const { server, bytes, imageId, again } = await killedAtHalf(t);
+  server.routes['/app.aci'] = { body: bytes, lastModified };
+  const { code, stdout, stderr } = await again();
+  t.deepEqual([code, stdout], [0, `${imageId}\n`], stderr);
+  const [, second, ...others] = server.requests;
+  t.deepEqual([others, second?.headers['if-range']], [[], lastModified]);
+  const from = Number(/^bytes=(\d+)-$/.exec(second?.headers.range ?? '')?.[1]);
+  t.true(from > bytes.length / 4 && from <= bytes.length / 2, `from ${from} of ${bytes.length}`);
+});
+
+test.serial(
+  'where the server no longer takes ranges or says which file it is, all of it comes again (T81)',
+  async (t) => {
+    const { server, imageId, again, bytes } = await killedAtHalf(t);
+    server.routes['/app.aci'] = { body: bytes, ranges: false };
+    const { code, stdout, stderr } = await again();
+    t.deepEqual([code, stdout], [0, `${imageId}\n`], stderr);
+    t.is(server.requests.length, 2);
+  },
+);
