@@ -1,0 +1,100 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import test, { type ExecutionContext } from 'ava';
+
+import { buildAci } from '../helpers/archive.ts';
+import { openGpg, type Gpg } from '../helpers/keys.ts';
+import { startOrigin } from '../helpers/origin.ts';
+import { runHere } from '../helpers/run-here.ts';
+import { temporaryDirectory } from '../helpers/stored.ts';
+
+let gpg: Gpg;
+let ann: string;
+let bob: string;
+
+test.before(async () => {
+  gpg = await openGpg();
+  ann = await gpg.createKey({ userId: 'ann@example.com' });
+  bob = await gpg.createKey({ userId: 'bob@example.com' });
+});
+test.after.always(() => gpg.close());
+
+/** longshore with a store and keys of its own, and the keys of Ann and Bob as files. */
+async function longshore(t: ExecutionContext) {
+  const directory = await temporaryDirectory(t);
+  const at = (path: string): string => join(directory, path);
+  await writeFile(at('ann.asc'), await gpg.certificate(ann));
+  await writeFile(at('bob.asc'), await gpg.certificate(bob));
+  const environment = {
+    HOME: directory,
+    LONGSHORE_SYSTEM_CONFIG: at('system'),
+    LONGSHORE_LOCAL_CONFIG: at('local'),
+    LONGSHORE_USER_CONFIG: at('user'),
+    LONGSHORE_DIR: at('store'),
+  };
+  const run = (...args: readonly string[]) => runHere(args, environment);
+  return {
+    at,
+    fetch: (...args: readonly string[]) => run('fetch', '--full', ...args),
+    trust: async (key: 'ann' | 'bob', where: string) => {
+      const { code, stderr } = await run('trust', where, '--skip-fingerprint-review', at(`${key}.asc`));
+      t.is(code, 0, stderr);
+    },
+  };
+}
+
+test('an image file is taken once its signer is trusted for its name, and no sooner (T90-T94)', async (t) => {
+  const { at, fetch, trust } = await longshore(t);
+  const images = [];
+  for (const name of ['example.com/app', 'example.org/other']) {
+    const { bytes, imageId } = await buildAci({ name });
+    const path = at(`${name.replace('/', '-')}.aci`);
+    await writeFile(path, bytes);
+    images.push({ path, bytes, imageId });
+  }
+  const [app, other] = images;
+  if (!app || !other) return t.fail();
+  const refused = async (path: string, code: string) => {
+    const { code: exit, stdout, stderr } = await fetch('--progress=none', path);
+    t.deepEqual([exit, stdout], [5, '']);
+    t.regex(stderr, new RegExp(`^error: ${path}: ${code}: `, 'm'));
+  };
+  const taken = async (path: string, imageId: string) => {
+    const { code, stdout, stderr } = await fetch('--progress=none', path);
+    t.deepEqual([code, stdout], [0, `${imageId}\n`], stderr);
+  };
+
+  await refused(app.path, 'SIGNATURE_MISSING');
+  for (const { path, bytes } of images) await writeFile(`${path}.asc`, await gpg.sign(ann, bytes, { armor: false }));
+  await refused(app.path, 'KEY_UNKNOWN');
+  await trust('ann', '--prefix=example.com/other');
+  await refused(app.path, 'KEY_UNKNOWN');
+  await trust('bob', '--prefix=example.com/app');
+  await refused(app.path, 'KEY_UNKNOWN');
+  await trust('ann', '--prefix=example.com/app');
+  await taken(app.path, app.imageId);
+  await refused(other.path, 'KEY_UNKNOWN');
+  for (const prefix of ['example.net', 'example.org/others']) await trust('ann', `--prefix=${prefix}`);
+  await refused(other.path, 'KEY_UNKNOWN');
+  await trust('ann', '--root');
+  await taken(app.path, app.imageId);
+  await taken(other.path, other.imageId);
+});
+
+test('a signature that is put off is waited for in words, and the image is taken (T82)', async (t) => {
+  const { fetch, trust } = await longshore(t);
+  const origin = await startOrigin(t, { https: true, sign: (bytes) => gpg.sign(ann, bytes) });
+  const { url, path, imageId } = await origin.publish({ name: 'example.com/app' });
+  const signed = origin.routes[`${path}.asc`];
+  origin.routes[`${path}.asc`] = {
+    handler: (_request, response) => {
+      if (origin.served(path) === 0) response.writeHead(202).end();
+      else response.end(signed?.body);
+    },
+  };
+  await trust('ann', '--root');
+  const { code, stdout, stderr } = await fetch('--debug', '--insecure-options=tls', '--progress=plain', url);
+  t.deepEqual([code, stdout], [0, `${imageId}\n`], stderr);
+  t.regex(stderr, /^waiting https:\/\/127\.0\.0\.1:\d+\/example\.com\/app-latest\.aci: .*signature/m);
+});
