@@ -70,10 +70,10 @@ export function createAhead<F>({ visit, dependenciesOf, nowMs, nodes, signal }: 
     else below.delete(root);
   };
 
-  const grant = (asker: Asker, request: NodeRequest): void => {
-    const entry = entries.get(request.key);
-    if (entry) entry.askers.add(asker.key);
-    else if (!nodes.has(request.key)) begin(asker, request);
+  /** A visit that is under way may have one more who asks for it, whether there is room or not. */
+  const join = (asker: Asker, { key }: NodeRequest): boolean => {
+    entries.get(key)?.askers.add(asker.key);
+    return entries.has(key);
   };
 
   const fill = (): void => {
@@ -81,8 +81,8 @@ export function createAhead<F>({ visit, dependenciesOf, nowMs, nodes, signal }: 
       if (entries.size >= most.batch) return;
       while (hasRoom(asker)) {
         const request = requests.shift();
-        if (request) grant(asker, request);
-        else break;
+        if (!request) break;
+        if (!join(asker, request) && !nodes.has(request.key)) begin(asker, request);
       }
       if (requests.length === 0) wishes.delete(key);
     }
@@ -91,7 +91,7 @@ export function createAhead<F>({ visit, dependenciesOf, nowMs, nodes, signal }: 
   const wish = (asker: Asker, dependencies: readonly Dependency[]): void => {
     if (!entries.has(asker.key) && nodes.get(asker.key)?.state !== 'open') return; // told too late
     const requests = dependencies.map((dependency) => requestOf(dependency, asker.depth + 1));
-    wishes.set(asker.key, { asker, requests });
+    wishes.set(asker.key, { asker, requests: requests.filter((request) => !join(asker, request)) });
     fill();
   };
 

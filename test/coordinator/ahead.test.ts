@@ -83,6 +83,16 @@ test('what two ask for is aborted when neither does any more, and two that only 
   t.deepEqual(alive(), []);
 });
 
+test('one more may ask for what is under way where there is no room for anything new', (t) => {
+  const { ahead, wish, visit, alive } = begin('a', 'b');
+  wish('a', ['x']);
+  wish('b', [...many('b', 20), 'x']);
+  const { signal } = visit('x');
+  ahead.release(keyOf('a'));
+  t.false(signal.aborted);
+  t.true(alive().includes('x'));
+});
+
 test('what was taken is not aborted, nor what it asks for, until it has its own nodes', (t) => {
   const { ahead, nodes, wish, visit, alive } = begin('a');
   wish('a', ['x']);
