@@ -18,7 +18,7 @@ export type Authorizer = {
     signal: AbortSignal,
   ): Promise<string | undefined>;
   /** The error for a refusal that stays one. @param said - by the registry, safe to show. */
-  denial(repository: string, said: string | undefined, cause: unknown): Promise<ImageError>;
+  denial(repository: string, said: string | undefined, cause: unknown, signal: AbortSignal): Promise<ImageError>;
 };
 
 type Context = Pick<RegistryOptions, 'http' | 'observer' | 'limits' | 'nowMs' | 'credentials'>;
@@ -62,16 +62,19 @@ export function createAuthorizer(context: Context, host: string, { origin, chall
   async function authorization(repository: string, signal: AbortSignal): Promise<string | undefined> {
     const bearer = offer('bearer');
     if (bearer) return `Bearer ${(await tokenFor(repository, bearer, signal)).value}`;
-    const credential = offer('basic') && (await context.credentials(host, repository));
+    const credential = offer('basic') && (await credentialFor(repository, signal));
     return credential?.kind === 'basic' ? basicAuthorization(credential.user, credential.password) : undefined;
   }
 
+  /** A helper may take its time: nobody has to wait for it who no longer wants to know. */
+  const credentialFor = (repository: string, signal: AbortSignal) =>
+    once(() => context.credentials(host, repository))(signal);
   const offer = (scheme: string) => offered.find((challenge) => challenge.scheme === scheme);
 
   return {
     authorization,
-    async denial(repository, said, cause) {
-      return authError(host, repository, await context.credentials(host, repository), said, cause);
+    async denial(repository, said, cause, signal) {
+      return authError(host, repository, await credentialFor(repository, signal), said, cause);
     },
     async renew(repository, { sent, challenges: now }, signal) {
       if (now.some(({ scheme }) => scheme === 'bearer' || scheme === 'basic')) offered = now;

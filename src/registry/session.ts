@@ -54,7 +54,7 @@ export function createSession(context: RegistryOptions, place: Place, warn: (tex
           refusal.status === 401 && now > before
             ? await authorizer.renew(repository, { sent: authorization, challenges }, signal)
             : undefined;
-        if (another === undefined) throw await authorizer.denial(repository, explain(refusal), error);
+        if (another === undefined) throw await authorizer.denial(repository, explain(refusal), error, signal);
         [authorization, before] = [another, now];
       }
     }

@@ -238,6 +238,21 @@ test('headers that are configured for discovery are not sent to a registry', asy
   t.true(registry.requests.every(({ headers }) => headers.authorization === undefined));
 });
 
+test('who no longer wants an image does not wait for a helper', async (t) => {
+  const { registry } = await startTokenRegistry(t);
+  for (const challenge of ['Basic realm="x"', `Bearer realm="${registry.url}/token"`]) {
+    const asking = await startRegistry(t, { guard: () => denied(challenge) });
+    const stop = new AbortController();
+    const credentials = () => {
+      stop.abort(new Error('enough'));
+      return new Promise<never>(() => undefined);
+    };
+    const client = openTestClient(t, { credentials });
+    const reference = parseRegistryReference(`docker://${asking.host}/team/app:1`);
+    await t.throwsAsync(resolveImage(client, reference, { platform }, stop.signal), { message: 'enough' });
+  }
+});
+
 test('credentials that cannot be had fail the image that needs them', async (t) => {
   const { registry } = await startTokenRegistry(t);
   const credentials = () => Promise.reject(new Error('helper'));
