@@ -82,6 +82,33 @@ test('an image file is taken once its signer is trusted for its name, and no soo
   await taken(other.path, other.imageId);
 });
 
+test('a signature that lies elsewhere is named on the command line or in a list', async (t) => {
+  const { at, fetch, trust } = await longshore(t);
+  await trust('ann', '--root');
+  const expected = [];
+  for (const name of ['one', 'two', 'three']) {
+    const { bytes, imageId } = await buildAci({ name: `example.com/${name}` });
+    await writeFile(at(`${name}.aci`), bytes);
+    await writeFile(at(`${name}.sig`), await gpg.sign(ann, bytes));
+    expected.push(`${imageId}\n`);
+  }
+  await writeFile(at('list'), './two.aci signature=two.sig\n');
+  const named = (name: string, signature: string) => [at(`${name}.aci`), '--signature', at(signature)];
+  const { code, stdout, stderr } = await fetch(
+    ...named('one', 'one.sig'),
+    '-f',
+    at('list'),
+    ...named('three', 'three.sig'),
+  );
+  t.is(code, 0, stderr);
+  t.deepEqual(stdout.split(/(?<=\n)/).toSorted(), expected.toSorted());
+
+  const wrong = await fetch('--progress=none', ...named('one', 'two.sig'));
+  t.deepEqual([wrong.code, wrong.stdout], [5, '']);
+  t.regex(wrong.stderr, /one\.aci: SIGNATURE_INVALID: /);
+  t.is((await fetch('--insecure-options=image', ...named('one', 'missing.sig'))).code, 0, 'nobody looks at it');
+});
+
 test('a signature that is put off is waited for in words, and the image is taken (T82)', async (t) => {
   const { fetch, trust } = await longshore(t);
   const origin = await startOrigin(t, { https: true, sign: (bytes) => gpg.sign(ann, bytes) });

@@ -32,6 +32,12 @@ test('an image asked for twice is printed twice', async (t) => {
   t.deepEqual([code, stdout], [0, `${imageId}\n${imageId}\n`]);
 });
 
+test('three dashes between images mean nothing (T59)', async (t) => {
+  const { at, fetch, imageId } = await longshore(t);
+  const { code, stdout } = await fetch(['--full', at('base.aci'), '---', at('base.aci'), '---']);
+  t.deepEqual([code, stdout], [0, `${imageId}\n${imageId}\n`]);
+});
+
 test('JSON has each request with its own text, and failures with code and details', async (t) => {
   const { at, fetch, imageId } = await longshore(t);
   const { code, stdout } = await fetch(['--output=json', at('base.aci'), at('missing.aci')]);

@@ -92,6 +92,27 @@ test('an image without os and arch is found by name; one for another platform is
   t.like(await fetch('example.com/foreign:1,os=freebsd,arch=amd64'), { status: 'fetched' });
 });
 
+test('every label that was asked for is one of the image, with the same value (T84)', async (t) => {
+  const { fetch, fetchAll, origin, listed } = await origin1(t);
+  const labels = { os: 'linux', arch: 'amd64' };
+  const { bytes } = await buildAci({ name, version: '1.2.0', labels });
+  origin.routes['/any.aci'] = { body: bytes };
+  origin.routes['/example.com'] = { body: `<meta name="ac-discovery" content="example.com ${origin.url}/any.{ext}">` };
+  const asked = [`${name}:2.0`, `${name}:latest`, `${name},arch=aarch64`, `${name}:1.2.0,channel=stable`];
+  const outcomes = await fetchAll(asked);
+  t.deepEqual(
+    outcomes.map(({ error }) => [error?.code, error?.details]),
+    [
+      ['LABEL_MISMATCH', { label: 'version', asked: '2.0', found: '1.2.0' }],
+      ['LABEL_MISMATCH', { label: 'version', asked: 'latest', found: '1.2.0' }],
+      ['LABEL_MISMATCH', { label: 'arch', asked: 'aarch64', found: 'amd64' }],
+      ['LABEL_MISMATCH', { label: 'channel', asked: 'stable' }],
+    ],
+  );
+  t.deepEqual(await listed(), []);
+  t.like(await fetch(`${name}:1.2.0,arch=amd64`), { status: 'fetched', labels: { version: '1.2.0', ...labels } });
+});
+
 test('the next place is tried when one cannot be had, and a refused image ends the search', async (t) => {
   const { fetch, origin, path } = await origin1(t);
   const page = (...prefixes: string[]) =>

@@ -39,7 +39,10 @@ for (const pullPolicy of policies) {
     const { url, imageId } = await origin.publish({ name }, { headers: { 'cache-control': day } });
     t.like(await fetch(url), { status: 'fetched' });
     t.is((await store.getRemote(url))?.maxAgeMs, 86_400_000);
-    t.like(await fetch(url, { pullPolicy }), { status: 'present', imageID: imageId, bytesDownloaded: 0 });
+    for (const elapsed of [0, 86_340_000]) {
+      await age(store, url, elapsed);
+      t.like(await fetch(url, { pullPolicy }), { status: 'present', imageID: imageId, bytesDownloaded: 0 });
+    }
     t.is(origin.requests.length, 1);
   });
 }
