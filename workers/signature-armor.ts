@@ -1,5 +1,3 @@
-const begin = '-----BEGIN PGP SIGNATURE-----';
-const end = '-----END PGP SIGNATURE-----';
 const header = /^[A-Za-z]+: /;
 const checksum = /^=[A-Za-z0-9+/]{4}$/;
 const base64 = /^[A-Za-z0-9+/]*={0,2}$/;
@@ -12,6 +10,18 @@ const base64 = /^[A-Za-z0-9+/]*={0,2}$/;
  * @see RFC 9580 §6; docs/rules.md S3
  */
 export function dearmorSignature(text: string): Uint8Array | undefined {
+  const blocks = blocksOf(text, 'SIGNATURE');
+  return blocks && Buffer.concat(blocks);
+}
+
+/** As dearmorSignature, of a message that bears its signatures: one block. */
+export function dearmorMessage(text: string): Uint8Array | undefined {
+  const [block, ...others] = blocksOf(text, 'MESSAGE') ?? [];
+  return others.length === 0 ? block : undefined;
+}
+
+function blocksOf(text: string, what: 'SIGNATURE' | 'MESSAGE'): readonly Uint8Array[] | undefined {
+  const [begin, end] = [`-----BEGIN PGP ${what}-----`, `-----END PGP ${what}-----`];
   const blocks: Uint8Array[] = [];
   const lines = text.split('\n').map((line) => line.trimEnd());
   let at = 0;
@@ -30,5 +40,5 @@ export function dearmorSignature(text: string): Uint8Array | undefined {
     blocks.push(Buffer.from(encoded, 'base64'));
     at = last + 1;
   }
-  return blocks.length > 0 ? Buffer.concat(blocks) : undefined;
+  return blocks.length > 0 ? blocks : undefined;
 }

@@ -2,6 +2,7 @@ import { inflateRawSync, inflateSync, type ZlibOptions } from 'node:zlib';
 
 import { ImageError } from '../src/errors.ts';
 import { readDataPacket, readHeader, tagOf } from './packet-header.ts';
+import { dearmorMessage } from './signature-armor.ts';
 import { describeFile, unreadable } from './signature-unreadable.ts';
 
 /** An OpenPGP message that bears its own signatures. */
@@ -23,20 +24,23 @@ const tag = { signature: 2, onePass: 4, compressed: 8, literal: 11 } as const;
 const binary = 'b'.charCodeAt(0);
 
 /**
- * Takes a signed message apart, without looking into what is signed: announcements of signatures, the data, the signatures
+ * Takes a signed message apart, armored or binary, without looking into what is signed: announcements of signatures, the data, the signatures
  * themselves, as many as were announced, and nothing else; all of it packed or not.
  *
  * @throws SIGNATURE_UNREADABLE, LIMIT_EXCEEDED for one that is larger when unpacked.
  * @see RFC 9580 §10.3
  */
 export function readSignedMessage(file: Uint8Array, about: MessageFile): SignedMessage {
-  if (((file[0] ?? 0) & 0x80) === 0) throw unreadable(about.location, describeText(file));
-  return splitMessage(unpack(file, about), about.location);
+  const isBinary = ((file[0] ?? 0) & 0x80) !== 0;
+  const message = isBinary ? file : dearmorMessage(Buffer.from(file).toString('latin1'));
+  if (!message?.length) throw unreadable(about.location, describeText(file));
+  return splitMessage(unpack(message, about), about.location);
 }
 
 function describeText(file: Uint8Array): string {
-  const isArmored = /^\s*-----BEGIN PGP/.test(Buffer.from(file.subarray(0, 1024)).toString('latin1'));
-  return isArmored ? 'it is armored, not a binary signed message' : describeFile(file);
+  const [, what] = /^\s*-----BEGIN PGP ([A-Z ]*)/.exec(Buffer.from(file.subarray(0, 1024)).toString('latin1')) ?? [];
+  if (what === undefined) return describeFile(file);
+  return what === 'MESSAGE' ? 'its armor is damaged, cut short or not all there is' : notAMessage;
 }
 
 function unpack(file: Uint8Array, { location, maximumBytes }: MessageFile): Uint8Array {
