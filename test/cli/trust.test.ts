@@ -116,3 +116,20 @@ for (const [answers, added] of [
     t.is(/not trusting/.test(output), !added, output);
   });
 }
+
+for (const [what, typed, exit, message] of [
+  ['Ctrl-C', '\u0003', 130, /^((?!error:).)*$/s],
+  ['the end of the input', '\u0004', 2, /USAGE: the input ended(.|\s)*USAGE: the input ended/],
+] as const) {
+  test.serial(`on a terminal ${what} trusts nothing and ends the run, however many keys there are`, async (t) => {
+    if (!hasTerminal) {
+      t.pass('script(1) is not here');
+      return;
+    }
+    const { directory, key, environment } = await longshore(t);
+    const { code, output } = await onTerminal(['trust', '--root', key, key], environment, [typed]);
+    t.is(code, exit, output);
+    t.regex(output, message);
+    t.deepEqual(await readdir(directory), ['key.asc']);
+  });
+}

@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline/promises';
 
-import { ImageError, show } from '../../index.ts';
+import { show, type ImageError } from '../../index.ts';
 import type { Io } from '../io.ts';
 import { usageError } from '../options/usage-error.ts';
 
@@ -23,13 +23,14 @@ export function keyLines(key: ReviewedKey, location: string, place: string): rea
 /**
  * Asks until the answer is yes or no.
  *
- * @throws USAGE without a terminal to ask on, CANCELLED when the input ends.
+ * @throws USAGE without a terminal to ask on, and when the input ends; the signal's reason
  */
 export async function askToTrust({ stdin, stderr, signal }: Io): Promise<boolean> {
   if (!stdin.isTTY || !stderr.isTTY) {
     throw usageError('no terminal to review the fingerprint on: compare it and pass --skip-fingerprint-review');
   }
-  const terminal = createInterface({ input: stdin, output: stderr });
+  if (stdin.readableEnded) throw unanswered();
+  const terminal = createInterface({ input: stdin, output: stderr, terminal: false }); // Ctrl-C remains a signal
   const ended = new AbortController();
   terminal.once('close', () => ended.abort());
   const whenOver = AbortSignal.any([signal, ended.signal]);
@@ -39,11 +40,16 @@ export async function askToTrust({ stdin, stderr, signal }: Io): Promise<boolean
       if (answer === 'yes' || answer === 'no') return answer === 'yes';
       question = "Please enter 'yes' or 'no': ";
     }
-  } catch (error) {
-    throw new ImageError('CANCELLED', 'no answer', { reason: 'end of input' }, { cause: error });
+  } catch {
+    signal.throwIfAborted();
+    throw unanswered();
   } finally {
     terminal.close();
   }
+}
+
+function unanswered(): ImageError<'USAGE'> {
+  return usageError('the input ended without an answer: nothing is trusted unreviewed');
 }
 
 /** Upper-case groups of four, as OpenPGP programs print them. */
