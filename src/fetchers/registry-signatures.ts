@@ -63,13 +63,13 @@ export async function getSignatures(
 ): Promise<VerifySimpleSignatureRequest['messages']> {
   const maximum = context.limits.signatures;
   const found: { readonly bytes: Uint8Array; readonly location: string }[] = [];
-  let missing: unknown;
+  let missing: { readonly source: SignaturePlace; readonly cause: unknown } | undefined;
   for (const digest of digests) {
     for (let number = 1; ; number++) {
       const source = signatureAt(place, repository, digest, number);
       const answer = await getSignature(context, key, source, signal).catch((error: unknown) => {
         if (!hasCode(error, 'SIGNATURE_MISSING')) throw error;
-        missing ??= error;
+        missing ??= { source, cause: error.cause };
         return undefined;
       });
       if (!answer) break;
@@ -78,8 +78,9 @@ export async function getSignatures(
       found.push({ bytes: answer, location: showSignature(source) });
     }
   }
-  if (found.length === 0) throw missing;
-  return found;
+  if (found.length > 0) return found;
+  if (!missing) throw new Error('nothing was asked for');
+  throw signatureMissing(missing.source, missing.cause, 'there is no signature of the image');
 }
 
 function tooMany(maximum: number): ImageError {

@@ -21,7 +21,7 @@ export function invalid(rule: string, what: string, { path, offset }: Suspect = 
 
 /** @param limit - its name on the command line. @param what - what went over it, in words. */
 export function overLimit(limit: string, maximum: number, what: string): ImageError<'LIMIT_EXCEEDED'> {
-  return new ImageError('LIMIT_EXCEEDED', `${what}; the limit is ${maximum} (--limit ${limit}=VALUE)`, {
+  return new ImageError('LIMIT_EXCEEDED', `${what}; the limit is ${maximum}`, {
     limit,
     maximum,
   });

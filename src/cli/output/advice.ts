@@ -1,9 +1,13 @@
-import { show, type ErrorCode, type ErrorData, type ErrorDetails } from '../../index.ts';
+import { defaultLimits, show, type ErrorCode, type ErrorData, type ErrorDetails } from '../../index.ts';
+import { kebab } from '../options/named-value.ts';
 
 const checkList = 'Correct it and run again';
 const askPublisher = 'Tell its publisher; longshore will not take it';
 const later = 'Run again later: what was downloaded is kept';
-const credentials = 'Put credentials for this host into auth.d of the configuration';
+const authD = 'auth.d of the configuration';
+const credentials = `Put credentials for this host into ${authD}`;
+/** Those that a user can raise. */
+const limits: readonly string[] = Object.keys(defaultLimits).map(kebab);
 
 /** What a user can do next, by code: one sentence without its full stop. */
 const advice: Readonly<Record<ErrorCode, string>> = {
@@ -27,10 +31,11 @@ const advice: Readonly<Record<ErrorCode, string>> = {
   LABEL_INVALID: 'Check the labels',
   LABEL_MISMATCH: 'Ask for labels that it has',
   IMAGE_ID_MISMATCH: 'Check the image ID that was asked for',
-  DIGEST_MISMATCH: 'Check the digest that was asked for',
-  SIZE_MISMATCH: 'Check the size that was asked for',
-  SIGNATURE_MISSING: 'Publish the signature, name it with --signature, or lift the check with --insecure-options=image',
-  SIGNATURE_UNREADABLE: 'Check that the file is a detached OpenPGP signature',
+  DIGEST_MISMATCH: 'Check the digest that was asked for, or tell whoever serves the image',
+  SIZE_MISMATCH: 'Check the size that was asked for, or tell whoever serves the image',
+  SIGNATURE_MISSING:
+    'Publish it there, name that of an archive with --signature, or lift the check with --insecure-options=image',
+  SIGNATURE_UNREADABLE: 'Check that this is the signature: OpenPGP, detached, or for a registry a signed statement',
   SIGNATURE_INVALID: 'Do not use this image; tell its publisher',
   SIGNATURE_EXPIRED: 'Ask its publisher for a new signature',
   KEY_UNKNOWN: 'If the signer deserves it: longshore trust --prefix NAME KEY',
@@ -38,13 +43,13 @@ const advice: Readonly<Record<ErrorCode, string>> = {
   KEY_EXPIRED: 'Get the renewed key from its publisher and trust that',
   KEY_REVOKED: 'Get the new key from its publisher and trust that',
   KEY_WEAK: 'Ask its publisher for a stronger signature, or accept it with --insecure-options=weak-keys',
-  LIMIT_EXCEEDED: 'If it is meant to be so large, raise it with --limit NAME=VALUE',
+  LIMIT_EXCEEDED: 'It is more than longshore takes',
   REDIRECT_REFUSED: 'Ask for the address that it leads to, if you trust that',
   INSECURE_REFUSED: 'If you accept the risk, lift the check with --insecure-options',
   DEPENDENCY_CYCLE: askPublisher,
   DEPENDENCY_FAILED: 'See what is said of the dependency',
-  AUTH_REQUIRED: credentials,
-  AUTH_DENIED: `Check the credentials for this host in auth.d of the configuration`,
+  AUTH_REQUIRED: `Log in with podman or docker, or put credentials for this host into ${authD}`,
+  AUTH_DENIED: `Check the credentials for this host, those that podman and docker keep and those in ${authD}`,
   NETWORK: `Check the connection; ${later.toLowerCase()}`,
   TIMEOUT: later,
   STALLED: later,
@@ -65,7 +70,13 @@ const advice: Readonly<Record<ErrorCode, string>> = {
 export function adviceFor(error: ErrorData): string {
   if (error.code === 'HTTP_STATUS' && 'status' in error.details) return adviceForStatus(error.details.status);
   if (error.code === 'KEY_UNKNOWN' && 'searched' in error.details) return adviceForSigner(error.details);
+  if (error.code === 'LIMIT_EXCEEDED' && 'limit' in error.details) return adviceForLimit(error.details);
   return advice[error.code];
+}
+
+function adviceForLimit({ limit }: ErrorDetails['LIMIT_EXCEEDED']): string {
+  if (!limits.includes(limit)) return advice.LIMIT_EXCEEDED;
+  return `If it is meant to be so large, raise it with --limit ${limit}=VALUE`;
 }
 
 /** The message has named the signers and where their keys were looked for; this is the command that adds one. */

@@ -37,6 +37,13 @@ test('advice for a status depends on it', (t) => {
   t.regex(line(503), /again later/);
 });
 
+test('advice on a limit names the one that can be raised, if it can', (t) => {
+  const line = (limit: string) =>
+    errorLine(toErrorData(new ImageError('LIMIT_EXCEEDED', 'too much', { limit, maximum: 1 })));
+  t.regex(line('index-depth'), /raise it with --limit index-depth=VALUE\.$/);
+  t.notRegex(line('paths'), /--limit/);
+});
+
 test('the causes of an error come one a line, as far as they go', (t) => {
   const cause = new Error('outer', { cause: new ImageError('TLS', 'inner\u0000', { url: 'u' }, { cause: 'text' }) });
   t.deepEqual(causeLines(new Error('top', { cause })), ['  └─ outer', '    └─ TLS: inner\\x00', '      └─ text']);
