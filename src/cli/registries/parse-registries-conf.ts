@@ -25,15 +25,32 @@ const registry = z
   .partial()
   .refine((named) => named.prefix !== undefined || named.location !== undefined, 'neither prefix nor location');
 
-const shape = z.object({
-  registry: z.array(registry).default([]),
-  registries: z.never('the first version of this format is not read: see containers-registries.conf(5)').optional(),
-});
+const listed = z.object({ registries: z.array(location).default([]) }).transform(({ registries }) => registries);
 
-/** @throws CONFIG_INVALID naming the file */
+/** The first version of the format, which podman and skopeo still read. What it lists for short names is of no use here. */
+const firstVersion = z
+  .object({ insecure: listed.default([]), block: listed.default([]) })
+  .transform(({ insecure, block }): readonly MirrorRule[] => [
+    ...insecure.filter((name) => !block.includes(name)).map((name) => toRule(name, { insecure: true })),
+    ...block.map((name) => toRule(name, { blocked: true })),
+  ]);
+
+const shape = z
+  .object({ registry: z.array(registry).default([]), registries: firstVersion.default([]) })
+  .refine(
+    (file) => file.registry.length === 0 || file.registries.length === 0,
+    'both versions of the format in one file',
+  )
+  .transform((file) => [...file.registry.map(ruleOf), ...file.registries]);
+
+/**
+ * The rules of a registries.conf, of either version of the format.
+ *
+ * @throws CONFIG_INVALID naming the file
+ */
 export function parseRegistriesConf(text: string, path: string): readonly MirrorRule[] {
   const { data, error } = shape.safeParse(parseToml(text, path));
-  if (data) return data.registry.map(ruleOf);
+  if (data) return data;
   const [issue] = error.issues;
   const field = show(issue?.path.map(String).join('.') ?? '');
   throw configError(path, `${field === '' ? '' : `${field}: `}${show(issue?.message ?? 'not as it should be')}`);
@@ -69,6 +86,10 @@ function ruleOf(named: z.infer<typeof registry>): MirrorRule {
       };
     }),
   };
+}
+
+function toRule(name: string, how: Pick<MirrorRule, 'insecure' | 'blocked'>): MirrorRule {
+  return { prefix: lowerHost(name), ...how, mirrors: [] };
 }
 
 function lowerHost(text: string): string {

@@ -50,9 +50,29 @@ test('mirrors of a registry that may be asked for digests only do not say what t
   ]);
 });
 
+test('the first version of the format is read, and does not matter where it lists nothing', (t) => {
+  const text = `
+    [registries.search]
+    registries = ["docker.io", "quay.io"]
+    [registries.insecure]
+    registries = ["Inner.lan:5000", "bad.example.com/team"]
+    [registries.block]
+    registries = ["bad.example.com/team"]`;
+  t.deepEqual(rules(text), [
+    { prefix: 'inner.lan:5000', insecure: true, mirrors: [] },
+    { prefix: 'bad.example.com/team', blocked: true, mirrors: [] },
+  ]);
+  const empty = '[[registry]]\nlocation = "a.example"\n[registries.insecure]\nregistries = []\n[registries.search]';
+  t.deepEqual(rules(empty), [{ prefix: 'a.example', mirrors: [] }]);
+});
+
 for (const [what, text, why] of [
   ['what is no TOML', '[[registry', /is not TOML: /],
-  ['the first version of the format', '[registries.search]\nregistries = ["a"]', /registries: the first version/],
+  [
+    'a file of both versions of the format',
+    '[[registry]]\nlocation = "a"\n[registries.block]\nregistries = ["b"]',
+    /: both versions of the format/,
+  ],
   ['a rule for nothing', '[[registry]]\nblocked = true', /registry\.0: neither prefix nor location/],
   ['a location with a scheme', '[[registry]]\nlocation = "https://a"', /registry\.0\.location: want HOST/],
   ['a flag that is a text', '[[registry]]\nlocation = "a"\nblocked = "yes"', /registry\.0\.blocked: /],
