@@ -98,3 +98,15 @@ test('over http no credentials leave, neither for an image nor for its signature
   }
   t.deepEqual(sent(origin), new Set([undefined]));
 });
+
+test('a name is looked up over http only where that is allowed, after https has failed, and without credentials', async (t) => {
+  const { finder, store, origin, imageId } = await guarded(t, {}, 400, (authorization) => authorization === undefined);
+  origin.routes['/app'] = origin.routes['/example.com'] ?? {}; // as the host example.com has it
+  const connectTo = ['443', '80'].map((port) => `example.com:${port}:127.0.0.1:${origin.port}`);
+  const options = { discover: [], connectTo, headers: { 'example.com': { Authorization: bearer } } };
+  await t.throwsAsync(finder(options).findImage(`${name}:1`), { code: 'DISCOVERY_FAILED' });
+  t.deepEqual(origin.requests, []);
+  t.is(await finder({ ...options, insecure: { http: true } }).findImage(`${name}:1`), imageId);
+  t.deepEqual((await store.getImage(imageId))?.verified, [key]);
+  t.deepEqual(sent(origin), new Set([undefined]));
+});
