@@ -30,6 +30,7 @@ export { imageRow, type ImageRow } from './images/image-row.ts';
 export { listImages, type ListRequest, type SortField } from './images/list.ts';
 export { openRepaired, type Repaired } from './images/open-repaired.ts';
 export { relistBlobs } from './images/relist-blobs.ts';
+export { relistRegistryImages } from './images/relist-registry-images.ts';
 export { removeImages, type Removal } from './images/remove.ts';
 export { renderImage, type RenderRequest } from './images/render.ts';
 export {

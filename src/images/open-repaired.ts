@@ -9,7 +9,7 @@ export type Repaired = { readonly store: Store; readonly setAside?: string };
 /**
  * Opens a store for writing, its index readable from end to end: a damaged one makes way for a new one.
  *
- * @see relistBlobs, which finds the images again
+ * @see relistBlobs and relistRegistryImages, which find the images again
  */
 export async function openRepaired(dir: string, nowMs: number): Promise<Repaired> {
   try {

@@ -25,12 +25,12 @@ export async function readParts(store: Store, { digest }: StoredDescriptor): Pro
   throw new ImageError('STORE_CORRUPT', `${digest} is kept as a manifest, but is none`, { path });
 }
 
-function parseDescriptor(value: unknown): StoredDescriptor | undefined {
+export function parseDescriptor(value: unknown): StoredDescriptor | undefined {
   const { mediaType, digest, size } = membersOf(value);
   const isWhole = typeof mediaType === 'string' && typeof digest === 'string' && typeof size === 'number';
   return isWhole && isDigest(digest) ? { mediaType, digest, size } : undefined;
 }
 
-function membersOf(value: unknown): { readonly [name: string]: unknown } {
+export function membersOf(value: unknown): { readonly [name: string]: unknown } {
   return typeof value === 'object' && value !== null ? { ...value } : {};
 }

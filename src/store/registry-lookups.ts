@@ -9,6 +9,7 @@ import { flagOf, numberOf, textOf } from './columns.ts';
 import { parseDigestPrefix } from './digest-prefix.ts';
 import { idDigits } from './image-row.ts';
 import { parsingRows } from './parsing-rows.ts';
+import { readOciIndex } from './read-oci-index.ts';
 import type { Reader } from './reader.ts';
 import { digestDigits, parseRegistryRow, registryColumns, toDigest } from './registry-row.ts';
 import type { RegistryStore, StoredBlob } from './registry-store.ts';
@@ -16,7 +17,14 @@ import { inStore } from './store-error.ts';
 
 export type RegistryLookups = Pick<
   RegistryStore,
-  'digestPath' | 'hasBlob' | 'blobRows' | 'findRegistryImage' | 'registryImages' | 'resolveDigest' | 'registryImagesOf'
+  | 'digestPath'
+  | 'hasBlob'
+  | 'blobRows'
+  | 'findRegistryImage'
+  | 'registryImages'
+  | 'resolveDigest'
+  | 'registryImagesOf'
+  | 'ociIndex'
 >;
 
 /** Rows read at a time while all are listed. */
@@ -24,7 +32,7 @@ const pageRows = 256;
 /** Candidates that an ambiguous prefix names. */
 const shownCandidates = 8;
 
-export function createRegistryLookups(reader: Reader, { index, registryBlobs }: Layout): RegistryLookups {
+export function createRegistryLookups(reader: Reader, { index, registryBlobs, ociIndex }: Layout): RegistryLookups {
   const select = `SELECT seq, ${registryColumns} FROM registry_images`;
   const byReference = reader.prepare(`${select} WHERE reference = ?`);
   const byDigest = reader.prepare(`${select} WHERE manifest = ?1 OR list = ?1 OR oci = ?1 ORDER BY imported_at, seq`);
@@ -100,6 +108,7 @@ export function createRegistryLookups(reader: Reader, { index, registryBlobs }: 
       const message = `several digests begin so: ${candidates.join(', ')}`;
       throw new ImageError('ID_AMBIGUOUS', message, { asked: prefix, candidates });
     },
+    ociIndex: () => readOciIndex(ociIndex),
     registryImagesOf: async (id) => {
       const rows = await (isImageId(id) ? byImage.all(idDigits(id)) : byDigest.all(digestDigits(id)));
       return rows.map(toImage);

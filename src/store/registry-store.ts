@@ -1,5 +1,6 @@
 import type { Digest } from '../image/digest.ts';
 import type { ImageId } from '../image/image-id.ts';
+import type { OciDescriptor } from '../image/oci-index.ts';
 import type { GoPlatform } from '../image/platform.ts';
 
 /** A manifest or index of a registry, as its bytes lie in the store. */
@@ -94,6 +95,8 @@ export type RegistryStore = {
    */
   removeRegistryImage(asked: string): Promise<number>;
 
+  /** What index.json names, ours and that of other tools. @throws STORE_CORRUPT when it cannot be read */
+  ociIndex(): Promise<readonly OciDescriptor[]>;
   /**
    * Writes index.json now, for who wants to hear whether it can be.
    *

@@ -1,9 +1,10 @@
-import { open, readdir, stat, writeFile } from 'node:fs/promises';
+import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
 import { damageFile } from '../helpers/damage.ts';
+import { namesInIndex, putRegistryImage } from '../helpers/registry-image.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { putImage, storeContext } from '../helpers/stored.ts';
 
@@ -35,6 +36,43 @@ test('an index that is no database is set aside, and its images are listed again
 
   const shown = await image('show', 'example.com/app:1.0', '--output=json');
   t.like(JSON.parse(shown.stdout), { imageID: signed.imageId, size: signed.size, verified: false });
+});
+
+test('images of registries are listed again by the names of index.json, those that are whole', async (t) => {
+  const { store } = await storeContext(t);
+  const layer = Buffer.from('of two images');
+  const first = await putRegistryImage(store, { content: '1', layer, verified: [key] });
+  const second = await putRegistryImage(store, { reference: 'quay.io/team/app:latest', content: '2', layer });
+  const cut = await putRegistryImage(store, { content: '3' });
+  const gone = await putRegistryImage(store, { content: '4', layer: Buffer.from('soon gone') });
+  await store.close();
+  const path = join(store.dir, 'index.json');
+  const document = JSON.parse(await readFile(path, 'utf8')) as { manifests: { annotations: object }[] };
+  const name = { 'org.opencontainers.image.ref.name': '5' };
+  const theirs = { ...document.manifests[0], annotations: { ...name, 'io.containerd.image.name': 'quay.io/x:5' } };
+  await writeFile(path, JSON.stringify({ ...document, manifests: [...document.manifests, theirs, { digest: 'x' }] }));
+  await writeFile(join(store.dir, 'index.sqlite'), 'x'.repeat(8192));
+  await damageFile(store.digestPath(cut.manifest.digest), 'cut', 20);
+  const lost = gone.blobs.find((digest) => ![...first.blobs, gone.manifest.digest].includes(digest)) ?? '';
+  await damageFile(store.digestPath(lost as typeof first.manifest.digest), 'flip', 3);
+
+  const image = (...args: string[]) => runHere(['image', ...args, '--dir', store.dir]);
+  const repaired = await image('verify', '--repair');
+  t.is(repaired.code, 0, repaired.stderr);
+  t.regex(repaired.stderr, /; 2 images are listed again, as not verified\n$/);
+  t.regex(repaired.stdout, /^checked \d blobs of registry images .*: all sound/);
+  const { images } = JSON.parse((await image('list', '--output=json')).stdout) as {
+    images: { reference: string; imageID: string; verified: false; latest: boolean }[];
+  };
+  t.deepEqual(
+    images.map(({ reference, imageID, verified, latest }) => [reference, imageID, verified, latest]),
+    [
+      [first.reference, first.manifest.digest, false, false],
+      [second.reference, second.manifest.digest, false, true],
+    ],
+  );
+  t.true((await namesInIndex(store.dir)).includes('5'));
+  t.regex((await image('verify')).stdout, /^checked \d blobs of registry images .*: all sound/);
 });
 
 test('a blob that is not what it is named for is not listed again, and is swept', async (t) => {

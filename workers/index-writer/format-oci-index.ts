@@ -1,7 +1,6 @@
-import { generationAnnotation, refName, type OciDescriptor } from './oci-index.ts';
+import { containerdName, generationAnnotation, refName, type OciDescriptor } from '../../src/image/oci-index.ts';
 
 const indexType = 'application/vnd.oci.image.index.v1+json';
-const containerdName = 'io.containerd.image.name';
 
 /** A registry image as index.json names it: by the manifest, or the one derived from it. The digest is hex digits. */
 export type OwnDescriptor = {

@@ -3,10 +3,11 @@ import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 
 import { ImageError } from '../../src/errors.ts';
+import { generationAnnotation, type OciDescriptor } from '../../src/image/oci-index.ts';
 import { show } from '../../src/image/show.ts';
 import { syncDirectory } from './blob-file.ts';
 import { formatOciIndex, type OwnDescriptor } from './format-oci-index.ts';
-import { generationAnnotation, readOciIndex, stampOf, type OciDescriptor } from './oci-index.ts';
+import { readOciIndex, stampOf } from './oci-index.ts';
 import type { Layout } from './protocol.ts';
 import { withTransaction } from './transaction.ts';
 

@@ -6,6 +6,7 @@ import {
   ImageError,
   openPool,
   relistBlobs,
+  relistRegistryImages,
   resolveEntries,
   show,
   verifyImages,
@@ -36,10 +37,12 @@ export const verify: Subcommand = (line, { stdout, stderr, signal, environment }
       await using refetch = openRefetch(store, line, environment, warn);
       const repair = repairs && !store.readOnly ? { nowMs: Date.now(), refetch } : undefined;
       if (setAside !== undefined) {
-        const count = await relistBlobs({ store, pool }, { limits: defaultLimits, width: workers }, signal);
-        await write(stderr, setAsideText(setAside, count));
+        const archives = await relistBlobs({ store, pool }, { limits: defaultLimits, width: workers }, signal);
+        const others = await relistRegistryImages({ store, pool }, signal);
+        await write(stderr, setAsideText(setAside, archives + others));
       }
       const failures: Failure[] = [];
+      if (!repair && asked.length === 0) failures.push(...(await ociIndexFailures(store)));
       const what = asked.length === 0 ? everything(store) : await named(store, asked, failures);
       const request = { ...what, width: 2 * workers, ...(repair && { repair }) };
       const report = await verifyImages({ store, pool }, request, signal);
@@ -61,6 +64,14 @@ function setAsideText(path: string, count: number): string {
 const ociIndexText =
   'warning: index.json could not be read and is written anew; the old one is beside it, and what other tools had named' +
   ' there is not kept any more\n';
+
+/** Without a repair it is only said what is wrong with index.json: other tools find nothing then, and gc leaves all blobs. */
+async function ociIndexFailures(store: Store): Promise<readonly Failure[]> {
+  return store.ociIndex().then(
+    () => [],
+    (error: unknown) => [{ asked: 'index.json', error: asImageError(error) }],
+  );
+}
 
 function everything(store: Store): Asked {
   return { images: store.images(), blobs: store.blobRows() };

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { access, readdir, stat, writeFile } from 'node:fs/promises';
+import { access, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
@@ -89,6 +89,19 @@ test('gc says when it had to leave blobs because index.json cannot be read', asy
   t.regex(stderr, /^error: index\.json: STORE_CORRUPT: .*verify --repair.*\n$/);
   t.is((await image('verify', '--repair')).code, 0);
   t.is((await image('gc')).code, 0);
+});
+
+test('verify tells that index.json cannot be read, and leaves it as it is', async (t) => {
+  const { image, store } = await shell(t);
+  const path = join(store.dir, 'index.json');
+  await writeFile(path, '{"schemaVersion":1}');
+  const { code, stdout, stderr } = await image('verify');
+  t.is(code, 8);
+  t.regex(stdout, /: all sound/);
+  t.regex(stderr, /^error: index\.json: STORE_CORRUPT: .*it is no index of version 2.*verify --repair.*\n$/);
+  t.is(await readFile(path, 'utf8'), '{"schemaVersion":1}');
+  t.is((await image('verify', '--repair')).code, 0);
+  t.is((await image('verify')).code, 0);
 });
 
 test('verify names a damaged blob by its digest and ends with 8; a repair that cannot bring it takes it off the list', async (t) => {
