@@ -3,6 +3,7 @@ import { isDigest, type Digest } from '../image/digest.ts';
 import { shortImageId } from '../image/image-id.ts';
 import type { IdReference } from '../image/reference.ts';
 import { parseRegistryReference } from '../image/registry-reference.ts';
+import { runsOn } from '../registry/choose-platform.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
 import { present, type Found } from './found.ts';
 import { describeRegistryImage } from './registry-image.ts';
@@ -30,10 +31,16 @@ export async function findById(
   return present(image);
 }
 
-/** An image of a registry that is kept as it came. */
+/**
+ * An image of a registry that is kept as it came: of several references to it one that is verified, and of what came out of
+ * one index that for the platform.
+ */
 async function findByDigest(context: FetchContext, digest: Digest): Promise<Found> {
-  const { store } = context;
-  const [image] = await store.registryImagesOf(digest);
+  const { store, registries } = context;
+  const [platform] = registries.platforms;
+  const all = await store.registryImagesOf(digest);
+  const good = all.filter((one) => isVerifiedEnough(context, one));
+  const image = good.find((one) => runsOn(one.platform, platform)) ?? good[0] ?? all[0];
   if (!image) throw new ImageError('NOT_IN_STORE', 'the store has no image of this digest', { asked: digest });
   if (!isVerifiedEnough(context, image)) {
     const message = `it was brought in without verification, from ${image.source}`;

@@ -237,6 +237,18 @@ test('what came unchecked, kept in one form, is not present either', async (t) =
   }
 });
 
+test('a digest means the verified one of several references to it', async (t) => {
+  const { registry, unchecked, fetch, checked, put, message, image } = await open(t, { keep: 'oci' });
+  await unchecked();
+  registry.putManifest('team/app', '2', image.manifest);
+  const second = `${registry.host}/team/app:2`;
+  const byDigest = async () => (await checked.findImages(createApps([image.digest]))).outcomes[0];
+  t.deepEqual(codesOf((await byDigest()) ?? {}), ['SIGNATURE_MISSING']);
+  await put(1, await message({ reference: second }));
+  t.like(await fetch(second), { status: 'fetched' });
+  t.like(await byDigest(), { status: 'present', signedBy: [await alice], labels: { version: '2' } });
+});
+
 test('a plan checks signatures and says where the good one is', async (t) => {
   const { put, message, reference, checked, asked } = await open(t);
   const plan = async () => (await checked.planImages(createApps([`docker://${reference}`]))).outcomes[0];

@@ -133,6 +133,24 @@ test('signatures that cannot be checked are not taken for granted', async (t) =>
   t.like(await fetch(reference('app:1'), { insecure: { image: true } }), { status: 'fetched' });
 });
 
+test('the digest of an index that is kept means the image for the platform', async (t) => {
+  const both = ['linux/amd64', 'linux/arm64'];
+  const { registry, reference, fetch } = await openRegistryFetching(t, { keep: 'oci', platform: both });
+  const manifests = await Promise.all(
+    ['amd64', 'arm64'].map(async (architecture) => {
+      const { mediaType, digest, size } = registry.putImage('app', undefined, {
+        architecture,
+        layers: await layers('1'),
+      });
+      return { mediaType, digest, size, platform: { os: 'linux', architecture } };
+    }),
+  );
+  const { digest } = registry.putManifest('app', '1', { schemaVersion: 2, manifests }, types.index);
+  t.like(await fetch(reference('app:1')), { status: 'fetched' });
+  for (const [at, platform] of both.entries())
+    t.like(await fetch(digest, { platform: [platform] }), { imageID: manifests[at]?.digest });
+});
+
 test('the digest of a manifest that is kept is taken for an ID', async (t) => {
   const { registry, reference, fetch, store } = await openRegistryFetching(t, { keep: 'oci' });
   const { digest, manifest } = registry.putImage('app', '1', { layers: await layers('1') });
