@@ -21,14 +21,15 @@ export function createBlobs(reader: Reader, { blobs }: Layout): Blobs {
     'SELECT CAST(size AS TEXT) size, CAST(mtime_ns AS TEXT) mtime, CAST(inode AS TEXT) inode FROM images WHERE id = ?',
   );
   const listed = reader.prepare('SELECT 1 FROM images WHERE id = ?');
-  const blobPath = (imageId: string): string => join(blobs, idDigits(imageId));
+  const blobPath = (imageId: string): string => `${blobs}/${idDigits(imageId)}`; // join looks at each of 128 digits
 
   return {
     blobPath,
-    blobState: (imageId) =>
-      inStore(blobPath(imageId), async () => {
+    blobState(imageId) {
+      const path = blobPath(imageId);
+      return inStore(path, async () => {
         // A stat takes 5 µs where it stands, 30 in another thread, and every image that is present needs one.
-        const stat = lstatSync(blobPath(imageId), { bigint: true, throwIfNoEntry: false });
+        const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
         const row = await stampOf.get(idDigits(imageId));
         if (!stat || !row) return 'missing';
         const same =
@@ -37,7 +38,8 @@ export function createBlobs(reader: Reader, { blobs }: Layout): Blobs {
           textOf(row, 'mtime') === String(stat.mtimeNs) &&
           textOf(row, 'inode') === String(stat.ino);
         return same ? 'intact' : 'changed';
-      }),
+      });
+    },
     async *unreferenced() {
       try {
         for await (const { name } of await opendir(blobs)) {

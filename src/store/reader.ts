@@ -23,13 +23,27 @@ export type Query = {
  * itself never waits.
  */
 export function createReader(db: DatabaseSync, path: string): Reader {
+  const begin = db.prepare('BEGIN');
+  const commit = db.prepare('COMMIT');
+  const end = (): void => {
+    if (db.isOpen && db.isTransaction) commit.run();
+  };
+  /** Half of what a lookup costs are the locks: all of one turn share theirs. What another turn reads sees later writes. */
+  const read = <T>(work: () => T): Promise<T> =>
+    patiently(path, () => {
+      if (!db.isTransaction) {
+        begin.run();
+        process.nextTick(end);
+      }
+      return work();
+    });
   return {
     prepare(sql) {
       const statement = db.prepare(sql);
       return {
-        get: (...values) => patiently(path, () => statement.get(...values)),
-        all: (...values) => patiently(path, () => statement.all(...values)),
-        find: (pick, ...values) => patiently(path, () => pickFirst(statement.iterate(...values), pick)),
+        get: (...values) => read(() => statement.get(...values)),
+        all: (...values) => read(() => statement.all(...values)),
+        find: (pick, ...values) => read(() => pickFirst(statement.iterate(...values), pick)),
       };
     },
     close: () => {

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { setImmediate as turn } from 'node:timers/promises';
 
 import test from 'ava';
 
@@ -25,10 +26,12 @@ function freshName(): string {
 }
 
 /** Rewrites rows behind the store's back. */
-function rewrite(store: Store, sql: string, ...values: readonly string[]): void {
+/** As another process does: what it writes is seen from the next turn on. */
+async function rewrite(store: Store, sql: string, ...values: readonly string[]): Promise<void> {
   const db = new DatabaseSync(join(store.dir, 'index.sqlite'), { timeout: 5_000 });
   db.prepare(sql).run(...values);
   db.close();
+  await turn();
 }
 
 const noLabels = new Map<string, string>();
@@ -101,7 +104,7 @@ test('without a version the image flagged latest wins, however old; with one it 
   const name = freshName();
   const flagged = await commitBlob(shared, { name, labels: { version: '1.0.0' }, latest: true });
   const newer = await commitBlob(shared, { name, labels: { version: '2.0.0' } });
-  rewrite(shared, 'UPDATE images SET imported_at = 1000 WHERE name = ? AND latest = 1', name);
+  await rewrite(shared, 'UPDATE images SET imported_at = 1000 WHERE name = ? AND latest = 1', name);
 
   const find = async (version?: string) =>
     (await shared.findImage(name, new Map(version === undefined ? [] : [['version', version]])))?.imageId;
@@ -117,7 +120,7 @@ test('among equals the later import wins, and of one moment the first that came'
   const find = async (labels = noLabels) => (await shared.findImage(name, labels))?.imageId;
 
   const second = images[1]?.imageId ?? '';
-  rewrite(
+  await rewrite(
     shared,
     'UPDATE images SET imported_at = 5000 + (id = ?) WHERE name = ?',
     second.slice('sha512-'.length),
@@ -126,7 +129,7 @@ test('among equals the later import wins, and of one moment the first that came'
   t.is(await find(), images[1]?.imageId);
   t.is(await find(new Map([['version', '1']])), images[1]?.imageId);
 
-  rewrite(shared, 'UPDATE images SET imported_at = 5000 WHERE name = ?', name);
+  await rewrite(shared, 'UPDATE images SET imported_at = 5000 WHERE name = ?', name);
   t.is(await find(), images[0]?.imageId);
   t.is(await find(new Map([['version', '1']])), images[0]?.imageId);
 });
@@ -135,7 +138,7 @@ test('a damaged row is STORE_CORRUPT to who asks for it, and passed over where a
   const name = freshName();
   const good = await commitBlob(shared, { name });
   const bad = await commitBlob(shared, { name, latest: true });
-  rewrite(shared, "UPDATE images SET labels = '[1' WHERE name = ? AND latest = 1", name);
+  await rewrite(shared, "UPDATE images SET labels = '[1' WHERE name = ? AND latest = 1", name);
 
   await t.throwsAsync(shared.getImage(bad.imageId), { code: 'STORE_CORRUPT' });
   t.deepEqual(await shared.findImage(name, noLabels), good);
@@ -154,7 +157,7 @@ test('the same image twice is one row, another of the same name is a second', as
 test('all images are listed by import time, across pages, each once', async (t) => {
   const store = await openTestStore(t);
   await Promise.all(Array.from({ length: 600 }, () => commitBlob(store)));
-  rewrite(store, 'UPDATE images SET imported_at = 1000 + seq % 2');
+  await rewrite(store, 'UPDATE images SET imported_at = 1000 + seq % 2');
 
   const images = await Array.fromAsync(store.images());
 
