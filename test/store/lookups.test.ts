@@ -25,8 +25,7 @@ function freshName(): string {
   return `example.com/app${names}`;
 }
 
-/** Rewrites rows behind the store's back. */
-/** As another process does: what it writes is seen from the next turn on. */
+/** Rewrites rows behind the store's back, as another process does: seen from the next turn on. */
 async function rewrite(store: Store, sql: string, ...values: readonly string[]): Promise<void> {
   const db = new DatabaseSync(join(store.dir, 'index.sqlite'), { timeout: 5_000 });
   db.prepare(sql).run(...values);
