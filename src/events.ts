@@ -9,6 +9,8 @@ export type BatchEvent =
   | { readonly type: 'node-added'; readonly key: string; readonly reference: string; readonly parent?: string }
   | { readonly type: 'node-started'; readonly key: string; readonly reference: string }
   | { readonly type: 'waiting'; readonly key: string; readonly reason: string }
+  /** The node has got a place among the transfers, for which it waited so long; `host` is absent for a local file. */
+  | { readonly type: 'place-taken'; readonly key: string; readonly host?: string; readonly waitedMs: number }
   | {
       readonly type: 'download-started';
       readonly key: string;

@@ -4,43 +4,55 @@ export type TimedEvent = {
   readonly key?: string | undefined;
   /** Milliseconds since the epoch. */
   readonly timeMs: number;
+  /** Of a place among the transfers. */
+  readonly waitedMs?: number | undefined;
   readonly outcome?: { readonly durationMs?: number | undefined } | undefined;
 };
 
 /**
- * Seconds that all images together spent. `resolve`: until the first byte, so waiting for a place, discovery and signature;
- * `download`: from there to the last byte, ingest follows along; `verify`: what was left of ingest then, and the checks;
+ * Seconds that all images together spent. `wait`: for a place among the transfers; `resolve`: otherwise until the first
+ * byte, so discovery, signature and the answer; `download`: from there to the last byte, ingest follows along; `verify`: what was left of ingest then, and the checks;
  * `commit`: until the store has it. What is fetched ahead in a tree is told of once it is wanted, so its phases look shorter.
  */
 export type Phases = {
+  readonly wait: number;
   readonly resolve: number;
   readonly download: number;
   readonly verify: number;
   readonly commit: number;
 };
 
-export const phaseNames = ['resolve', 'download', 'verify', 'commit'] as const satisfies readonly (keyof Phases)[];
+export const phaseNames = [
+  'wait',
+  'resolve',
+  'download',
+  'verify',
+  'commit',
+] as const satisfies readonly (keyof Phases)[];
 
 /** Ends of the phases of one image, in order, in milliseconds since the epoch. */
-type Marks = { readonly startMs: number; firstMs?: number; lastMs?: number; checkedMs?: number };
+type Marks = { readonly startMs: number; waitMs: number; firstMs?: number; lastMs?: number; checkedMs?: number };
 
 /** Adds up the phases of a batch, event by event. Images that the store had, or that failed, count for nothing. */
 export function addPhases(): { add(event: TimedEvent): void; sums(): Phases } {
-  const sumsMs = { resolve: 0, download: 0, verify: 0, commit: 0 };
+  const sumsMs = { wait: 0, resolve: 0, download: 0, verify: 0, commit: 0 };
   const alive = new Map<string, Marks>();
   return {
-    add({ type, key = '', timeMs, outcome }) {
-      if (type === 'node-started') alive.set(key, { startMs: timeMs });
+    add({ type, key = '', timeMs, waitedMs = 0, outcome }) {
+      if (type === 'node-started') alive.set(key, { startMs: timeMs, waitMs: 0 });
       const marks = alive.get(key);
       if (!marks) return;
+      const { startMs, firstMs, lastMs, checkedMs } = marks;
+      if (type === 'place-taken' && firstMs === undefined)
+        marks.waitMs = Math.min(marks.waitMs + waitedMs, timeMs - startMs);
       if (type === 'download-started') marks.firstMs ??= timeMs;
       if (type === 'download-finished') marks.lastMs = timeMs;
       if (type === 'ingested' || type === 'verified') marks.checkedMs = timeMs;
       if (type !== 'node-finished') return;
       alive.delete(key);
-      const { startMs, firstMs, lastMs, checkedMs } = marks;
       if (firstMs === undefined || lastMs === undefined || checkedMs === undefined) return;
-      sumsMs.resolve += firstMs - startMs;
+      sumsMs.wait += marks.waitMs;
+      sumsMs.resolve += firstMs - startMs - marks.waitMs;
       sumsMs.download += lastMs - firstMs;
       sumsMs.verify += checkedMs - lastMs;
       // An image that needs others finishes after them; its own work ended before.
@@ -48,6 +60,7 @@ export function addPhases(): { add(event: TimedEvent): void; sums(): Phases } {
       sumsMs.commit += Math.max(0, endMs - checkedMs);
     },
     sums: () => ({
+      wait: sumsMs.wait / 1000,
       resolve: sumsMs.resolve / 1000,
       download: sumsMs.download / 1000,
       verify: sumsMs.verify / 1000,

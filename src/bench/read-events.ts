@@ -10,6 +10,7 @@ const eventForm = z.object({
   type: z.string(),
   key: z.string().optional(),
   url: z.string().optional(),
+  waitedMs: z.number().optional(),
   outcome: z.object({ durationMs: z.number().optional() }).optional(),
   totals: z.object({ fetched: z.number(), bytesDownloaded: z.number(), durationMs: z.number() }).optional(),
 });

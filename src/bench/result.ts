@@ -1,7 +1,14 @@
 import { z } from 'zod';
 
 const spread = z.object({ median: z.number(), min: z.number(), max: z.number() });
-const phases = z.object({ resolve: z.number(), download: z.number(), verify: z.number(), commit: z.number() });
+const phases = z.object({
+  /** Absent in older results, where it is a part of `resolve`. */
+  wait: z.number().optional(),
+  resolve: z.number(),
+  download: z.number(),
+  verify: z.number(),
+  commit: z.number(),
+});
 const count = z.int().positive();
 
 const settingResult = z.object({

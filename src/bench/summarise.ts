@@ -1,5 +1,5 @@
 import { boundOf } from './bound.ts';
-import { phaseNames, type Phases } from './phases.ts';
+import type { Phases } from './phases.ts';
 import type { BenchResult, SettingResult } from './result.ts';
 import { median, spreadOf } from './spread.ts';
 import type { Measured, Setting } from './sweep.ts';
@@ -11,7 +11,6 @@ export function summarise({ setting, runs }: Swept): SettingResult {
   const of = (pick: (run: Measured) => number): number => median(runs.map(pick));
   const seconds = spreadOf(runs.map((run) => run.seconds));
   const phase = (name: keyof Phases): number => of(({ phases }) => phases[name]);
-  const [resolve, download, verify, commit] = phaseNames.map(phase);
   return {
     ...setting,
     seconds,
@@ -20,7 +19,13 @@ export function summarise({ setting, runs }: Swept): SettingResult {
     bytesPerSecond: of(({ bytes }) => bytes) / seconds.median,
     cpuSeconds: of(({ cpuSeconds }) => cpuSeconds),
     peakBytes: of(({ peakBytes }) => peakBytes),
-    phases: { resolve: resolve ?? 0, download: download ?? 0, verify: verify ?? 0, commit: commit ?? 0 },
+    phases: {
+      wait: phase('wait'),
+      resolve: phase('resolve'),
+      download: phase('download'),
+      verify: phase('verify'),
+      commit: phase('commit'),
+    },
   };
 }
 

@@ -5,6 +5,7 @@ import type { Found } from '../fetchers/found.ts';
 import type { Early } from './ahead.ts';
 import { holdBack } from './hold-back.ts';
 import { outcomes } from './outcome.ts';
+import { tellPlaces } from './tell-places.ts';
 import { createTotals } from './totals.ts';
 import { walk, type BatchRequest } from './walk.ts';
 
@@ -30,7 +31,7 @@ export async function runBatch(requests: readonly BatchRequest[], options: Batch
     requests,
     {
       ...{ limits, failFast, nowMs, onEvent },
-      visit: (request, early, stop) => fetchImage(contextOf(context, withDeps, early), request, stop),
+      visit: (request, early, stop) => fetchImage(contextOf(context, request.key, withDeps, early), request, stop),
       imageIdOf: ({ image }) => image.imageId,
       dependenciesOf: ({ image }) => (withDeps ? image.dependencies : []),
       onSettled(node) {
@@ -54,14 +55,19 @@ export async function runBatch(requests: readonly BatchRequest[], options: Batch
 }
 
 /** A fetch ahead comes after all others, and tells nothing, until something verified asks for it. */
-function contextOf(context: FetchContext, withDeps: boolean, { onDependencies, confirmed }: Early): FetchContext {
+function contextOf(
+  context: FetchContext,
+  key: string,
+  withDeps: boolean,
+  { onDependencies, confirmed }: Early,
+): FetchContext {
+  const onEvent = confirmed ? holdBack(context.onEvent, confirmed) : context.onEvent;
+  const slots = confirmed ? context.slots.ahead(confirmed) : context.slots;
   return {
     ...context,
+    onEvent,
+    slots: tellPlaces(slots, { key, onEvent, nowMs: context.nowMs }),
     ...(withDeps && { onDependencies }),
-    ...(confirmed && {
-      confirmed,
-      slots: context.slots.ahead(confirmed),
-      onEvent: holdBack(context.onEvent, confirmed),
-    }),
+    ...(confirmed && { confirmed }),
   };
 }

@@ -25,7 +25,7 @@ test('the phases of images that overlap add up', (t) => {
     [4500, 'ingested', 'b'],
     [6000, 'node-finished', 'b'],
   ]);
-  t.deepEqual(found, { resolve: 3, download: 4, verify: 1.5, commit: 2 });
+  t.deepEqual(found, { wait: 0, resolve: 3, download: 4, verify: 1.5, commit: 2 });
 });
 
 test('an image that waits for what it needs is not committed for as long', (t) => {
@@ -39,6 +39,18 @@ test('an image that waits for what it needs is not committed for as long', (t) =
   t.is(found.commit, 0.5);
 });
 
+test('waiting for a place is told apart from what else happens before the first byte', (t) => {
+  const phases = addPhases();
+  phases.add({ timeMs: 0, type: 'node-started', key: 'a' });
+  phases.add({ timeMs: 2000, type: 'place-taken', key: 'a', waitedMs: 1500 });
+  phases.add({ timeMs: 3000, type: 'download-started', key: 'a' });
+  phases.add({ timeMs: 3500, type: 'place-taken', key: 'a', waitedMs: 400 }); // for one more blob, while others come
+  phases.add({ timeMs: 4000, type: 'download-finished', key: 'a' });
+  phases.add({ timeMs: 4000, type: 'verified', key: 'a' });
+  phases.add({ timeMs: 4000, type: 'node-finished', key: 'a' });
+  t.deepEqual(phases.sums(), { wait: 1.5, resolve: 1.5, download: 1, verify: 0, commit: 0 });
+});
+
 test('images that the store had, or that failed, count for nothing', (t) => {
   const found = sums([
     [0, 'node-started', 'present'],
@@ -48,5 +60,5 @@ test('images that the store had, or that failed, count for nothing', (t) => {
     [2000, 'node-finished', 'failed', 2000],
     [3000, 'download-finished', 'unknown'],
   ]);
-  t.deepEqual(found, { resolve: 0, download: 0, verify: 0, commit: 0 });
+  t.deepEqual(found, { wait: 0, resolve: 0, download: 0, verify: 0, commit: 0 });
 });

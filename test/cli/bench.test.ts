@@ -36,7 +36,7 @@ test('a table has a row for each setting and one sentence on what follows, and n
   t.is(code, 0);
   t.is(stderr, 'made 3 images, 0 MiB packed\nwarming up\nround 1 of 1\n');
   t.regex(stdout, /^3 signed images of 50 KiB that shrink by 50 %; 1 round/m);
-  t.regex(stdout, /^JOBS +WORKERS +SECONDS +MIN +MAX +MIB\/S .* RESOLVE +DOWNLOAD +VERIFY +COMMIT$/m);
+  t.regex(stdout, /^JOBS +WORKERS +SECONDS +MIN +MAX +MIB\/S .* WAIT +RESOLVE +DOWNLOAD +VERIFY +COMMIT$/m);
   t.regex(stdout, /^ +1 +1 +\d+\.\d\d .* MiB .* %$/m);
   t.regex(stdout, /^ +2 +1 +\d+\.\d\d .* MiB .* %$/m);
   t.is((await readFile(report, 'utf8')).match(/<rect/g)?.length, 2);

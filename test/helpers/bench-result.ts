@@ -11,7 +11,7 @@ export function settingResult(parts: Partial<SettingResult> = {}): SettingResult
     bytesPerSecond: 1e6,
     cpuSeconds: 1,
     peakBytes: 1e8,
-    phases: { resolve: 1, download: 1, verify: 1, commit: 1 },
+    phases: { wait: 1, resolve: 1, download: 1, verify: 1, commit: 1 },
     ...parts,
   };
 }

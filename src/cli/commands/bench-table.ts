@@ -35,7 +35,7 @@ export function benchTable(result: BenchResult): string {
 
 function row(setting: SettingResult): readonly string[] {
   const { jobs, workers, seconds, bytesPerSecond, imagesPerSecond, cpuSeconds, peakBytes, phases } = setting;
-  const sum = phaseNames.reduce((total, name) => total + phases[name], 0);
+  const sum = phaseNames.reduce((total, name) => total + (phases[name] ?? 0), 0);
   return [
     String(jobs),
     String(workers),
@@ -46,7 +46,7 @@ function row(setting: SettingResult): readonly string[] {
     imagesPerSecond.toFixed(1),
     fixed(cpuSeconds),
     size(peakBytes),
-    ...phaseNames.map((name) => (sum > 0 ? `${Math.round((phases[name] / sum) * 100)} %` : '-')),
+    ...phaseNames.map((name) => (sum > 0 ? `${Math.round(((phases[name] ?? 0) / sum) * 100)} %` : '-')),
   ];
 }
 
