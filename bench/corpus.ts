@@ -7,7 +7,7 @@ import { createMessage, enums, readPrivateKey, sign } from 'openpgp';
 
 import { buildTar } from '../test/helpers/archive.ts';
 import { openGpg } from '../test/helpers/keys.ts';
-import { nameOf } from './names.ts';
+import { archiveOf, nameOf } from './names.ts';
 
 export type CorpusOptions = {
   readonly directory: string;
@@ -19,7 +19,7 @@ export type CorpusOptions = {
 };
 
 export type Corpus = {
-  /** Image names; `NAME.aci` and `NAME.aci.asc` lie in `directory/files`. */
+  /** Image names; `archiveOf(NAME)`, and its signature with `.asc`, lie in `directory/files`. */
   readonly names: readonly string[];
   readonly packedBytes: number;
   readonly tarBytes: number;
@@ -46,8 +46,9 @@ export async function makeCorpus(options: CorpusOptions): Promise<Corpus & Async
     const bytes = Math.round((tarBytes / count) * (0.5 + (index % 5) / 4));
     const tar = await imageTar(name, needs(index).map(nameOf), bytes, index);
     const packed = gzipSync(tar, { level: 6 });
-    await writeFile(join(files, `${name}.aci`), packed);
-    await writeFile(join(files, `${name}.aci.asc`), await signed(packed));
+    const archive = join(files, archiveOf(name));
+    await writeFile(archive, packed);
+    await writeFile(`${archive}.asc`, await signed(packed));
     names.push(name);
     packedBytes += packed.byteLength;
     total += tar.byteLength;

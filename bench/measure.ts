@@ -43,8 +43,3 @@ async function watchPeak(bash: number, ended: Promise<unknown>): Promise<number>
   }
   return peak;
 }
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
-}

@@ -1,4 +1,5 @@
-import { median, type Measured } from './measure.ts';
+import { median } from '../src/bench/spread.ts';
+import type { Measured } from './measure.ts';
 
 /** One contender of a case, with all its rounds. */
 export type Row = { readonly who: string; readonly rounds: readonly Measured[] };

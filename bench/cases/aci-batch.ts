@@ -5,6 +5,7 @@ import { makeCorpus } from '../corpus.ts';
 import { fetchList, trust } from '../longshore.ts';
 import type { CaseOptions } from '../main.ts';
 import { measure, type Measured } from '../measure.ts';
+import { archiveOf } from '../names.ts';
 import { takeTurns, type Row } from '../report.ts';
 import { startOrigin } from '../start-origin.ts';
 
@@ -14,7 +15,7 @@ export async function aciBatch(options: CaseOptions & { delayMs: number; rate: n
   const count = small ? 4 : 20;
   await using corpus = await makeCorpus({ directory, count, tarBytes: small ? 8e6 : 401e6 });
   await using origin = await startOrigin(join(directory, 'files'), options);
-  const archives = corpus.names.map((name) => `${origin.url}/${name}.aci`);
+  const archives = corpus.names.map((name) => `${origin.url}/${archiveOf(name)}`);
   const list = join(directory, 'aria2.txt');
   await writeFile(list, archives.flatMap((url) => [url, `${url}.asc`]).join('\n'));
   await trust(directory, corpus.certificate);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { makeCorpus } from '../corpus.ts';
 import { fetchList, trust } from '../longshore.ts';
 import type { CaseOptions } from '../main.ts';
+import { archiveOf } from '../names.ts';
 import { takeTurns, type Row } from '../report.ts';
 import { startOrigin } from '../start-origin.ts';
 
@@ -11,7 +12,7 @@ export async function manySmall({ directory, rounds, small }: CaseOptions): Prom
   const count = small ? 50 : 2_000;
   await using corpus = await makeCorpus({ directory, count, tarBytes: count * 20e3 });
   await using origin = await startOrigin(join(directory, 'files'), { delayMs: 0, rate: 0 });
-  const archives = corpus.names.map((name) => `${origin.url}/${name}.aci`);
+  const archives = corpus.names.map((name) => `${origin.url}/${archiveOf(name)}`);
   await trust(directory, corpus.certificate);
   return await takeTurns([{ who: 'longshore', run: () => fetchList(directory, archives) }], rounds);
 }

@@ -1,13 +1,12 @@
 import { discoveryPage } from '../sample/discovery-page.ts';
 import { inDirectory } from '../sample/in-directory.ts';
 import { startOrigin } from '../sample/origin.ts';
-import { prefix } from './corpus.ts';
 
 /**
- * The origin as a process of its own: `serve DIRECTORY DELAY_MS BYTES_PER_SECOND`, where 0 lifts either. Tells its parent its
- * URL, and ends when the parent does.
+ * The origin as a process of its own: `serve DIRECTORY PREFIX DELAY_MS BYTES_PER_SECOND`, where 0 lifts either. PREFIX is that
+ * of all image names. Tells its parent its URL, and ends when the parent does.
  */
-const [directory = '.', delayMs = '0', rate = '0'] = process.argv.slice(2);
+const [directory = '.', prefix = '', delayMs = '0', rate = '0'] = process.argv.slice(2);
 
 for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined); // the parent decides
 const origin = await startOrigin({

@@ -3,6 +3,12 @@ import { once } from 'node:events';
 
 import { beside } from './beside.ts';
 
+export type Served = ServerShape & {
+  readonly directory: string;
+  /** Of the image names that discovery finds there. */
+  readonly prefix: string;
+};
+
 export type ServerShape = {
   /** Before each answer; 0 is none. */
   readonly delayMs: number;
@@ -13,12 +19,8 @@ export type ServerShape = {
 export type Server = AsyncDisposable & { readonly url: string };
 
 /** Serves a directory from a process of its own, so that the processor time of serving is not longshore's. */
-export async function startServer(
-  directory: string,
-  { delayMs, rate }: ServerShape,
-  signal: AbortSignal,
-): Promise<Server> {
-  const child = fork(beside('serve'), [directory, String(delayMs), String(rate)], {
+export async function startServer({ directory, prefix, delayMs, rate }: Served, signal: AbortSignal): Promise<Server> {
+  const child = fork(beside('serve'), [directory, prefix, String(delayMs), String(rate)], {
     execArgv: [],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
