@@ -6,8 +6,8 @@ export type Origin = Server & {
   readonly discover: readonly string[];
 };
 
-/** Serves a corpus on loopback. @param shape - milliseconds before each answer, bytes a second of each; 0 lifts either. */
-export async function startOrigin(directory: string, shape: ServerShape): Promise<Origin> {
-  const server = await startServer({ directory, prefix, ...shape }, new AbortController().signal);
+/** Serves a corpus on loopback. */
+export async function startOrigin(directory: string, { delayMs, rate }: ServerShape): Promise<Origin> {
+  const server = await startServer({ directory, prefix, delayMs, rate }, new AbortController().signal);
   return { ...server, discover: ['--discover', `${prefix}=${server.url}`] };
 }

@@ -105,7 +105,7 @@ async function publish(
   const [files, config] = [join(scratch, 'files'), join(scratch, 'config')];
   const { requests, packedBytes } = await makeCorpus(corpus, { files, config }, signal);
   say(`made ${corpus.images} images, ${Math.round(packedBytes / 1024 ** 2)} MiB packed`);
-  const server = resources.use(await startServer({ directory: files, prefix, ...corpus }, signal));
+  const server = resources.use(await startServer({ ...corpus, directory: files, prefix }, signal));
   const list = join(scratch, 'images.txt');
   await writeFile(list, requests.join('\n'));
   return [
