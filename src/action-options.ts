@@ -6,6 +6,7 @@ import type { App, ImageType } from './image/apps.ts';
 import type { Digest } from './image/digest.ts';
 import type { ImageId } from './image/image-id.ts';
 import type { Limits, Timeouts } from './image/limits.ts';
+import type { Pool } from './pool/pool.ts';
 import type { Lookasides } from './registry/lookaside.ts';
 import type { CredentialLookup, MirrorRule } from './registry/types.ts';
 import type { Store } from './store/store.ts';
@@ -58,6 +59,8 @@ export type ActionOptions = {
   readonly jobsPerHost?: number;
   /** Threads that hash, inflate and verify; default the processors this process may use. */
   readonly workers?: number;
+  /** Threads that are there already, as openFetchPool opens them; who opened them closes them. Default: own ones. */
+  readonly pool?: Pool;
   /** Tries after the first, default 4. */
   readonly retries?: number;
   readonly limits?: Partial<Limits>;

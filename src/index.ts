@@ -42,6 +42,7 @@ export {
 } from './images/resolve-image.ts';
 export { verifyImages, type Damage, type Repair, type VerifyReport, type VerifyRequest } from './images/verify.ts';
 export type { BlobDamage } from './images/verify-blobs.ts';
+export { openFetchPool } from './open-fetch-pool.ts';
 export { openPool, type Pool } from './pool/pool.ts';
 export { openStore } from './store/open-store.ts';
 export type { GarbageReport, Store, StoredImage, StoreOptions } from './store/store.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import test from 'ava';
 
-import { createFetcher, ImageError, type ActionOptions } from '../../src/index.ts';
+import { createFetcher, ImageError, openFetchPool, type ActionOptions, type Pool } from '../../src/index.ts';
 import { buildAci } from '../helpers/archive.ts';
 import { openFetching } from '../helpers/fetching.ts';
 import { startOrigin } from '../helpers/origin.ts';
@@ -89,3 +89,24 @@ for (const [what, ending] of [
     t.true(performance.now() - began < 60_000);
   });
 }
+
+test('threads that are given are worked with, and stay open when the finder is closed', async (t) => {
+  const { directory, finder } = await openFetching(t);
+  const path = join(directory, 'app.aci');
+  const { bytes, imageId } = await buildAci({ name: 'example.com/app' });
+  await writeFile(path, bytes);
+  await using pool = openFetchPool({ workers: 1 });
+  const done: string[] = [];
+  const telling: Pool = {
+    ...pool,
+    run(task, ...rest) {
+      done.push(task);
+      return pool.run(task, ...rest);
+    },
+  };
+  const opened = finder({ pool: telling });
+  t.is(await opened.findImage(path), imageId);
+  await opened.close();
+  t.true(done.includes('ingest'), done.join(' '));
+  t.truthy(await pool.run('reHash', { path, algorithm: 'sha256' }));
+});

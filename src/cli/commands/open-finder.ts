@@ -1,6 +1,8 @@
-import { createFinder, openKeystore, type EventSink, type Finder } from '../../index.ts';
+import { join } from 'node:path';
+
+import { createFinder, openFetchPool, openKeystore, type EventSink, type Finder } from '../../index.ts';
 import { defaultDataDirectory } from '../config/data-directory.ts';
-import { openCliStore, type Access } from '../open-store.ts';
+import { isThere, openCliStore, type Access } from '../open-store.ts';
 import { registryCredentials } from '../registries/registry-settings.ts';
 import { networkSettings } from './network-settings.ts';
 import type { Prepared } from './prepare.ts';
@@ -15,7 +17,11 @@ export async function openFinder(
 ): Promise<Finder> {
   const { options, config, directories, environment, dir, access } = request;
   const place = { dir: dir ?? config.dataDirectory ?? defaultDataDirectory(environment) };
+  const pool = resources.use(openFetchPool(options));
+  // Into an empty store something will have to come: a thread gets ready for it while the store is made.
+  if (access === 'fill' && !(await isThere(join(place.dir, 'index.sqlite')))) pool.prepare(!options.insecure.image);
   const store = resources.use(await openCliStore(place, environment, access));
+  resources.defer(() => pool.close()); // before the store: nobody writes there any more
   const { system, local, user } = directories;
   const onWarning = (message: string): void => onEvent({ type: 'warning', message });
   const keystore = options.insecure.image
@@ -24,6 +30,7 @@ export async function openFinder(
   return resources.use(
     createFinder({
       ...options,
+      pool,
       ...networkSettings(request),
       store,
       ...(keystore && { keystore }),
