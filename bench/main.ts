@@ -9,6 +9,7 @@ import { manySmall } from './cases/many-small.ts';
 import { manyTrees } from './cases/many-trees.ts';
 import { nothingToDo } from './cases/nothing-to-do.ts';
 import { registry } from './cases/registry.ts';
+import { sharedLayers } from './cases/shared-layers.ts';
 import { tree } from './cases/tree.ts';
 import type { Row } from './report.ts';
 import { formatRows } from './report.ts';
@@ -24,6 +25,7 @@ const cases: Readonly<Record<string, (options: CaseOptions) => Promise<readonly 
   'many-trees': manyTrees,
   'nothing-to-do': nothingToDo,
   registry,
+  'shared-layers': sharedLayers,
 };
 
 export type CaseOptions = {

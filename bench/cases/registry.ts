@@ -49,7 +49,8 @@ export async function registry({ directory, rounds, small }: CaseOptions): Promi
   );
 }
 
-async function layer(number: number, bytes: number): Promise<Layer> {
+/** A layer of one program, the same bytes for the same number. */
+export async function layer(number: number, bytes: number): Promise<Layer> {
   const tar = await buildTar([
     { name: `opt/${number}/`, type: 'directory' },
     { name: `opt/${number}/program`, content: programLike(bytes, number) },

@@ -16,6 +16,8 @@ export type DockerRegistry = {
   readonly host: string;
   /** Copies an image from this layout by skopeo: `app:1`. */
   push(layout: string, name: string, ...options: readonly string[]): Promise<void>;
+  /** Digests of the blobs that it has sent since it was last asked, each as often as it was. */
+  takeSent(): readonly string[];
 };
 
 /** Lets in `user` with the password `secret`. */
@@ -60,7 +62,12 @@ export async function openDockerRegistry({ auth = false } = {}): Promise<DockerR
   await writeFile(join(directory, 'config.yml'), JSON.stringify(config));
   await writeFile(join(directory, 'htpasswd'), password);
   const child = spawn('docker-registry', ['serve', join(directory, 'config.yml')], {
-    stdio: ['ignore', 'ignore', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let sent: string[] = [];
+  createInterface(child.stdout).on('line', (line) => {
+    const digest = /"GET \/v2\/\S+\/blobs\/(\S+) HTTP\/1.1" 20[06] /.exec(line)?.[1];
+    if (digest !== undefined) sent.push(digest);
   });
   const ended = new Promise((resolve) => child.once('exit', resolve));
   const host = await listening(createInterface(child.stderr));
@@ -72,6 +79,11 @@ export async function openDockerRegistry({ auth = false } = {}): Promise<DockerR
       const copy = ['copy', '--quiet', '--insecure-policy', '--dest-tls-verify=false', ...credentials, ...options];
       const env = { ...process.env, HOME: directory, XDG_RUNTIME_DIR: directory };
       await run('skopeo', [...copy, `oci:${layout}`, `docker://${host}/${name}`], { env });
+    },
+    takeSent() {
+      const taken = sent;
+      sent = [];
+      return taken;
     },
     async [Symbol.asyncDispose]() {
       child.kill('SIGKILL');
