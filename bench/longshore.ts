@@ -3,9 +3,10 @@ import { join } from 'node:path';
 
 import { measure, type Measured } from './measure.ts';
 
-const bin = join(import.meta.dirname, '../dist/src/cli/bin.js');
+/** The command as published; another one where `LONGSHORE` names its file. */
+const bin = process.env['LONGSHORE'] ?? join(import.meta.dirname, '../dist/src/cli/bin.js');
 
-/** The command as published, with a configuration of its own. */
+/** The command with a configuration of its own. */
 export function longshore(directory: string, args: readonly string[]): readonly string[] {
   const config = join(directory, 'config');
   const dirs = ['--system-config', config, '--local-config', config, '--user-config', config];

@@ -11,10 +11,13 @@ import { nothingToDo } from './cases/nothing-to-do.ts';
 import { registry } from './cases/registry.ts';
 import { sharedLayers } from './cases/shared-layers.ts';
 import { tree } from './cases/tree.ts';
-import type { Row } from './report.ts';
-import { formatRows } from './report.ts';
+import { formatRows, summarise } from './report.ts';
+import type { Row, Turns } from './take-turns.ts';
 
-/** Every case measures both sides, interleaved, in one run. `npm run bench -- [--rounds N] [--small] [CASE...]` */
+/**
+ * Every case measures both sides, interleaved, in one run. `npm run bench -- [--rounds N] [--tries N] [--small] [--json]
+ * [CASE...]`
+ */
 const cases: Readonly<Record<string, (options: CaseOptions) => Promise<readonly Row[]>>> = {
   'aci-batch': (options) => aciBatch({ ...options, delayMs: 0, rate: 0 }),
   'slow-network': (options) => aciBatch({ ...options, delayMs: 50, rate: 10_000_000 }),
@@ -29,7 +32,7 @@ const cases: Readonly<Record<string, (options: CaseOptions) => Promise<readonly 
 };
 
 export type CaseOptions = {
-  readonly rounds: number;
+  readonly turns: Turns;
   /** A small corpus: shows that the case works, not what it is worth. */
   readonly small: boolean;
   /** Removed at the end. */
@@ -37,7 +40,12 @@ export type CaseOptions = {
 };
 
 const { values, positionals } = parseArgs({
-  options: { rounds: { type: 'string', default: '5' }, small: { type: 'boolean', default: false } },
+  options: {
+    rounds: { type: 'string', default: '5' },
+    tries: { type: 'string', default: '5' },
+    small: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+  },
   allowPositionals: true,
 });
 
@@ -46,8 +54,13 @@ for (const name of positionals.length > 0 ? positionals : Object.keys(cases)) {
   if (!run) throw new Error(`no case ${name}; there are ${Object.keys(cases).join(', ')}`);
   const directory = await mkdtemp(join(tmpdir(), 'longshore-bench-'));
   try {
-    const rows = await run({ rounds: Number(values.rounds), small: values.small, directory });
-    process.stdout.write(`\n${name}\n\n${formatRows(rows)}\n`);
+    const turns = { rounds: Number(values.rounds), tries: Number(values.tries) };
+    const rows = await run({ turns, small: values.small, directory });
+    process.stdout.write(
+      values.json
+        ? `${JSON.stringify({ case: name, rows: rows.map(summarise) })}\n`
+        : `\n${name}\n\n${formatRows(rows)}\n`,
+    );
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

@@ -2,12 +2,18 @@ import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 
+import { watchOthers, type Others } from './watch-others.ts';
+
 export type Measured = {
   readonly wallMs: number;
   /** User and system time of the command and all its children. */
   readonly cpuMs: number;
   /** Peak resident memory of the largest process of the command. */
   readonly peakMiB: number;
+  /** What other processes did meanwhile. */
+  readonly others: Others;
+  /** What else a case found out of this run, by the heading of its column. */
+  readonly facts?: Readonly<Record<string, number>>;
 };
 
 /** Runs a command under bash's own clock. @throws with its standard error unless it ends with 0. */
@@ -16,6 +22,7 @@ export async function measure(
   env: Readonly<Record<string, string>> = {},
 ): Promise<Measured> {
   const script = 'TIMEFORMAT="%3R %3U %3S"; time "$@"';
+  const others = await watchOthers();
   const child = spawn('bash', ['-c', script, 'bench', ...command], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { ...process.env, ...env },
@@ -25,7 +32,12 @@ export async function measure(
   const stderr = await text(child.stderr);
   if ((await ended) !== 0) throw new Error(`${command.join(' ')} failed:\n${stderr}`);
   const [wall = 0, user = 0, system = 0] = (stderr.trimEnd().split('\n').at(-1) ?? '').split(' ').map(Number);
-  return { wallMs: wall * 1000, cpuMs: (user + system) * 1000, peakMiB: (await peak) / 1024 };
+  return {
+    wallMs: wall * 1000,
+    cpuMs: (user + system) * 1000,
+    peakMiB: (await peak) / 1024,
+    others: await others(),
+  };
 }
 
 /** The kernel keeps each process's own peak, so looking now and then is enough. In KiB. */

@@ -1,45 +1,77 @@
 import { median } from '../src/bench/spread.ts';
 import type { Measured } from './measure.ts';
+import { isDisturbed, mostByOthers, type Row } from './take-turns.ts';
 
-/** One contender of a case, with all its rounds. */
-export type Row = { readonly who: string; readonly rounds: readonly Measured[] };
-
-type Contender = {
+/** A row as one line of JSON has it. */
+export type Summary = {
   readonly who: string;
-  /** Leaves everything as it was before, so that every round is the same. */
-  readonly run: () => Promise<Measured>;
+  /** Medians of all rounds. */
+  readonly wallMs: number;
+  readonly cpuMs: number;
+  readonly peakMiB: number;
+  readonly facts: Readonly<Record<string, number>>;
+  /** Runs made again because other processes disturbed them, and rounds for which there was no undisturbed one. */
+  readonly discarded: number;
+  readonly disturbed: number;
 };
 
-/** Lets the contenders take turns, so that whatever else the machine does hits all of them; one round warms up. */
-export async function takeTurns(contenders: readonly Contender[], rounds: number): Promise<readonly Row[]> {
-  const rows = contenders.map(({ who }) => ({ who, rounds: [] as Measured[] }));
-  for (let round = -1; round < rounds; round += 1) {
-    for (const [index, { run }] of contenders.entries()) {
-      const measured = await run();
-      if (round >= 0) rows[index]?.rounds.push(measured);
-    }
-  }
-  return rows;
+export function summarise({ who, rounds, discarded }: Row): Summary {
+  const of = (pick: (measured: Measured) => number): number => median(rounds.map(pick));
+  const facts = Object.keys(rounds[0]?.facts ?? {});
+  return {
+    who,
+    wallMs: of(({ wallMs }) => wallMs),
+    cpuMs: of(({ cpuMs }) => cpuMs),
+    peakMiB: of(({ peakMiB }) => peakMiB),
+    facts: Object.fromEntries(facts.map((name) => [name, of((measured) => measured.facts?.[name] ?? NaN)])),
+    discarded,
+    disturbed: rounds.filter(isDisturbed).length,
+  };
 }
 
-/** A table in which the first row is the measure of all others. */
+/** A table in which the first row is the measure of all others, and so is the floor where there is one. */
 export function formatRows(rows: readonly Row[]): string {
-  const [first] = rows;
-  const of = (row: Row | undefined, pick: (measured: Measured) => number): number =>
-    median((row?.rounds ?? []).map(pick));
-  const line = (row: Row): string => {
+  const first = rows[0] && summarise(rows[0]);
+  const floorRow = rows.find(({ isFloor }) => isFloor);
+  const floor = floorRow && summarise(floorRow);
+  const facts = [...new Set(rows.flatMap((row) => Object.keys(summarise(row).facts)))];
+  const line = (row: Row): readonly string[] => {
+    const sum = summarise(row);
     const walls = row.rounds.map(({ wallMs }) => wallMs / 1000);
-    const wall = of(row, ({ wallMs }) => wallMs);
-    const cpu = of(row, ({ cpuMs }) => cpuMs);
+    const ratios = (to: Summary | undefined): readonly string[] =>
+      to === undefined ? [] : [ratio(sum.wallMs, to.wallMs), ratio(sum.cpuMs, to.cpuMs)];
     return [
       row.who,
-      `${(wall / 1000).toFixed(2)} s (${Math.min(...walls).toFixed(2)}–${Math.max(...walls).toFixed(2)})`,
-      `${(cpu / 1000).toFixed(2)} s`,
-      `${of(row, ({ peakMiB }) => peakMiB).toFixed(0)} MiB`,
-      (wall / of(first, ({ wallMs }) => wallMs)).toFixed(2),
-      (cpu / of(first, ({ cpuMs }) => cpuMs)).toFixed(2),
-    ].join(' | ');
+      `${(sum.wallMs / 1000).toFixed(2)} s (${Math.min(...walls).toFixed(2)}–${Math.max(...walls).toFixed(2)})`,
+      `${(sum.cpuMs / 1000).toFixed(2)} s`,
+      `${sum.peakMiB.toFixed(0)} MiB`,
+      ...ratios(first),
+      ...ratios(floor),
+      ...facts.map((name) => sum.facts[name]?.toFixed(1) ?? ''),
+    ];
   };
-  const head = ['who', 'wall, median (min–max)', 'processor', 'peak memory', 'wall ratio', 'processor ratio'];
-  return [head.join(' | '), head.map(() => '---').join('|'), ...rows.map(line)].map((text) => `| ${text} |`).join('\n');
+  const head = [
+    ...['who', 'wall, median (min–max)', 'processor', 'peak memory', 'wall ratio', 'processor ratio'],
+    ...(floor ? ['wall to floor', 'processor to floor'] : []),
+    ...facts,
+  ];
+  const table = [head, head.map(() => '---'), ...rows.map(line)].map((cells) => `| ${cells.join(' | ')} |`);
+  return [...table, '', ...disturbances(rows)].join('\n');
+}
+
+function ratio(value: number, to: number): string {
+  return (value / to).toFixed(2);
+}
+
+function disturbances(rows: readonly Row[]): readonly string[] {
+  const summaries = rows.map(summarise);
+  const rounds = rows.reduce((sum, row) => sum + row.rounds.length, 0);
+  const discarded = summaries.reduce((sum, row) => sum + row.discarded, 0);
+  const disturbed = summaries.reduce((sum, row) => sum + row.disturbed, 0);
+  const limit = `more than ${mostByOthers * 100} % of the machine`;
+  if (disturbed === rounds) return [`The machine was never quiet: in every run others took ${limit}.`];
+  return [
+    `Discarded because others took ${limit}: ${discarded} of ${rounds + discarded} runs.`,
+    ...(disturbed > 0 ? [`No quiet run for ${disturbed} of ${rounds}: the least disturbed one counts.`] : []),
+  ];
 }

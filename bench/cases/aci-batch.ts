@@ -6,12 +6,12 @@ import { fetchList, trust } from '../longshore.ts';
 import type { CaseOptions } from '../main.ts';
 import { measure, type Measured } from '../measure.ts';
 import { archiveOf } from '../names.ts';
-import { takeTurns, type Row } from '../report.ts';
+import { takeTurns, type Row } from '../take-turns.ts';
 import { startOrigin } from '../start-origin.ts';
 
 /** Twenty signed images, 401 MB as tar: aria2c, gunzip, sha512sum and gpg against longshore; rkt where `RKT` names a binary. */
 export async function aciBatch(options: CaseOptions & { delayMs: number; rate: number }): Promise<readonly Row[]> {
-  const { directory, rounds, small } = options;
+  const { directory, turns, small } = options;
   const count = small ? 4 : 20;
   await using corpus = await makeCorpus({ directory, count, tarBytes: small ? 8e6 : 401e6 });
   await using origin = await startOrigin(join(directory, 'files'), options);
@@ -40,6 +40,6 @@ export async function aciBatch(options: CaseOptions & { delayMs: number; rate: n
       { who: 'longshore', run: () => fetchList(directory, archives, ['--jobs-per-host', '8']) },
       ...(rkt === undefined ? [] : [{ who: 'rkt', run: () => fetchByRkt(rkt) }]),
     ],
-    rounds,
+    turns,
   );
 }

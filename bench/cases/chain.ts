@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { makeCorpus } from '../corpus.ts';
 import { fetchList, trust } from '../longshore.ts';
 import type { CaseOptions } from '../main.ts';
-import { takeTurns, type Row } from '../report.ts';
+import { takeTurns, type Row } from '../take-turns.ts';
 import { startOrigin } from '../start-origin.ts';
 
 /** Ten signed images, 200 MB as tar, each of which needs the next, with 50 ms a request and 10 MB/s a connection. */
-export async function chain({ directory, rounds, small }: CaseOptions): Promise<readonly Row[]> {
+export async function chain({ directory, turns, small }: CaseOptions): Promise<readonly Row[]> {
   const count = 10;
   const needs = (index: number) => (index + 1 < count ? [index + 1] : []);
   await using corpus = await makeCorpus({ directory, count, tarBytes: small ? 40e6 : 200e6, needs });
@@ -19,6 +19,6 @@ export async function chain({ directory, rounds, small }: CaseOptions): Promise<
       { who: 'list of 10', run: () => fetchList(directory, corpus.names, more) },
       { who: 'chain of 10', run: () => fetchList(directory, corpus.names.slice(0, 1), more) },
     ],
-    rounds,
+    turns,
   );
 }

@@ -14,10 +14,10 @@ import { programLike } from '../corpus.ts';
 import { fetchImages } from '../longshore.ts';
 import type { CaseOptions } from '../main.ts';
 import { measure, type Measured } from '../measure.ts';
-import { takeTurns, type Row } from '../report.ts';
+import { takeTurns, type Row } from '../take-turns.ts';
 
 /** An image of ten layers out of a real registry: copied by skopeo, kept by longshore, and made an archive of. */
-export async function registry({ directory, rounds, small }: CaseOptions): Promise<readonly Row[]> {
+export async function registry({ directory, turns, small }: CaseOptions): Promise<readonly Row[]> {
   const missing = await missingPrograms();
   if (missing.length > 0) throw new Error(`not installed: ${missing.join(', ')}`);
   await using origin = await openDockerRegistry();
@@ -45,7 +45,7 @@ export async function registry({ directory, rounds, small }: CaseOptions): Promi
       { who: 'longshore --keep=oci', run: longshore('oci') },
       { who: 'longshore, as an archive too', run: longshore('both') },
     ],
-    rounds,
+    turns,
   );
 }
 

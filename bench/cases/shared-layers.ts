@@ -5,7 +5,7 @@ import { openDockerRegistry, writeImageLayout } from '../../test/helpers/docker-
 import { fetchImages } from '../longshore.ts';
 import type { CaseOptions } from '../main.ts';
 import { measure, type Measured } from '../measure.ts';
-import { takeTurns, type Row } from '../report.ts';
+import { takeTurns, type Row } from '../take-turns.ts';
 import { layer } from './registry.ts';
 
 /**
@@ -14,7 +14,7 @@ import { layer } from './registry.ts';
  *
  * @throws when longshore has a blob sent to it twice.
  */
-export async function sharedLayers({ directory, rounds, small }: CaseOptions): Promise<readonly Row[]> {
+export async function sharedLayers({ directory, turns, small }: CaseOptions): Promise<readonly Row[]> {
   const [count, layerBytes] = small ? [4, 50_000] : [50, 2_000_000];
   await using origin = await openDockerRegistry();
   const shared = await Promise.all(Array.from({ length: 8 }, (_, at) => layer(at, layerBytes)));
@@ -48,6 +48,6 @@ export async function sharedLayers({ directory, rounds, small }: CaseOptions): P
       { who: 'skopeo copy, one by one', run: skopeo },
       { who: 'longshore --keep=oci', run: longshore },
     ],
-    rounds,
+    turns,
   );
 }

@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import { makeCorpus } from '../corpus.ts';
 import { fetchList, trust } from '../longshore.ts';
 import type { CaseOptions } from '../main.ts';
-import { takeTurns, type Row } from '../report.ts';
+import { takeTurns, type Row } from '../take-turns.ts';
 import { startOrigin } from '../start-origin.ts';
 
 /** Twenty signed images, 401 MB as tar, by name: all of them in a list, and the one that needs the others. */
 export async function tree(options: CaseOptions & { delayMs: number; rate: number }): Promise<readonly Row[]> {
-  const { directory, rounds, small } = options;
+  const { directory, turns, small } = options;
   const tarBytes = small ? 40e6 : 401e6;
   await using corpus = await makeCorpus({ directory, count: 20, tarBytes, needs: (index) => below(index, 20) });
   await using origin = await startOrigin(join(directory, 'files'), options);
@@ -19,7 +19,7 @@ export async function tree(options: CaseOptions & { delayMs: number; rate: numbe
       { who: 'list of 20', run: () => fetchList(directory, corpus.names, more) },
       { who: 'tree of 20', run: () => fetchList(directory, corpus.names.slice(0, 1), more) },
     ],
-    rounds,
+    turns,
   );
 }
 
