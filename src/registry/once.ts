@@ -29,9 +29,10 @@ export function once<T>(work: (signal: AbortSignal) => Promise<T>): (signal: Abo
       }
       reject(signal.reason as Error); // whatever the caller aborts with
     };
-    signal.addEventListener('abort', stop, { once: true });
     mine.waiting += 1;
+    signal.addEventListener('abort', stop, { once: true });
     try {
+      if (signal.aborted) stop(); // by what the work did at once
       return await Promise.race([mine.result, aborted]);
     } finally {
       mine.waiting -= 1;
