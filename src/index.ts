@@ -8,6 +8,7 @@ export { shortImageId, type ImageId } from './image/image-id.ts';
 export { defaultLimits, defaultTimeouts } from './image/limits.ts';
 export type { Limits, Timeouts } from './image/limits.ts';
 export { toGoPlatform } from './image/platform.ts';
+export { showReference } from './image/show-reference.ts';
 export { showUrl } from './image/show-url.ts';
 export { show } from './image/show.ts';
 export { catManifest } from './images/cat-manifest.ts';
@@ -52,7 +53,7 @@ export type { KeyFinder, NetworkOptions, PlanCall, PlanResult } from './action-o
 export type { PlanOutcome, PlanStatus, PlanTotals } from './coordinator/plan-outcome.ts';
 export type { Keep, PullPolicy } from './fetchers/context.ts';
 export { createFetcher, createFinder } from './finder.ts';
-export { formatJsonFault, parseJsonStrict } from './image/json.ts';
+export { formatJsonPlace, parseJsonStrict } from './image/json.ts';
 export { parsePlatform } from './image/parse-platform.ts';
 export { readCertificates } from './registry/certificates.ts';
 export type { Lookasides, SignaturePlace } from './registry/lookaside.ts';

@@ -50,6 +50,11 @@ export function formatJsonFault({ problem, line, column }: JsonFault): string {
   return line === undefined || column === undefined ? problem : `line ${line}, column ${column}: ${problem}`;
 }
 
+/** The same without a word of the text, which may hold secrets. */
+export function formatJsonPlace({ problem, line, column }: JsonFault): string {
+  return line === undefined || column === undefined ? problem : `line ${line}, column ${column}`;
+}
+
 function decode(bytes: Uint8Array): string | undefined {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);

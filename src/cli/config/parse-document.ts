@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 
-import { formatJsonFault, parseJsonStrict, show } from '../../index.ts';
+import { formatJsonPlace, parseJsonStrict, show } from '../../index.ts';
 import { configError } from './config-error.ts';
 import type { ConfigDocument } from './documents.ts';
 import { heading, kinds, type Auth, type Credentials } from './kinds.ts';
@@ -53,7 +53,7 @@ export function parseDocument({ path, bytes }: ConfigDocument, directory: string
 
 function parseJson(path: string, bytes: Uint8Array): unknown {
   const result = parseJsonStrict(bytes);
-  if (!result.ok) throw configError(path, `is not JSON: ${formatJsonFault(result.fault)}`);
+  if (!result.ok) throw configError(path, `is not JSON: ${formatJsonPlace(result.fault)}`);
   return result.value;
 }
 

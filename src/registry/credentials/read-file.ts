@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 import * as z from 'zod';
 
 import { errnoOf, isNoEntry } from '../../image/errno.ts';
-import { formatJsonFault, parseJsonStrict } from '../../image/json.ts';
+import { formatJsonPlace, parseJsonStrict } from '../../image/json.ts';
 import { show } from '../../image/show.ts';
 import type { RegistryCredential } from '../types.ts';
 import { configInvalid } from './config-invalid.ts';
@@ -49,7 +49,7 @@ export async function readCredentials(
   const bytes = await readBounded(path, isNamed);
   if (!bytes) return undefined;
   const json = parseJsonStrict(bytes, { caseSensitive: true });
-  if (!json.ok) throw configInvalid(path, `is not JSON: ${formatJsonFault(json.fault)}`);
+  if (!json.ok) throw configInvalid(path, `is not JSON: ${formatJsonPlace(json.fault)}`);
   const shape = kind === 'dockercfg' ? auths.transform((record) => file.parse({ auths: record })) : file;
   const { data, error } = shape.safeParse(json.value);
   if (!data) {

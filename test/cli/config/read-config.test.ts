@@ -99,6 +99,7 @@ const registry = { registries: ['coreos.com'], credentials: { user: 'bar', passw
 const refused: readonly (readonly [folder: string, content: unknown, message: RegExp])[] = [
   ['auth.d', 'bogus', /is not JSON: /],
   ['auth.d', '{"rktKind":"auth","rktKind":"auth","rktVersion":"v1"}', /is not JSON: line 1, /],
+  ['auth.d', '{"password":hunter2}', /is not JSON: line 1, column 13$/],
   ['auth.d', {}, /no rktKind specified/],
   ['auth.d', { rktKind: '', rktVersion: 'v1' }, /no rktKind specified/],
   ['auth.d', { rktKind: 'auth' }, /no rktVersion specified/],

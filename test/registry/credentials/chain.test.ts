@@ -169,6 +169,7 @@ for (const [name, [script, message]] of Object.entries(broken)) {
 
 for (const [what, content] of Object.entries({
   'that is not JSON': '{"auths":',
+  'with a password in no quotes': '{"auths":{"b.example":{"password":s3cret}}}',
   'whose auths are a list': { auths: [] },
   'whose auth is a number': { auths: { 'a.example': { auth: 1 } } },
   'that is too large': JSON.stringify({ auths: {}, x: 'x'.repeat(1024 * 1024) }),
@@ -183,6 +184,7 @@ for (const [what, content] of Object.entries({
     t.deepEqual(await lookup('a.example', 'x'), basic('u', 'p'));
     const error = await t.throwsAsync(lookup('b.example', 'x'));
     t.like(error, { code: 'CONFIG_INVALID', details: { path: join(home, '.docker/config.json') } });
+    t.notRegex(error?.message ?? '', /s3cret/);
   });
 }
 
