@@ -28,7 +28,8 @@ const marginMs = 5000;
 
 /** @param host - what the credentials are looked up by. */
 export function createAuthorizer(context: Context, host: string, { origin, challenges }: Connection): Authorizer {
-  let offered = challenges;
+  /** What a repository asked for, where that is known. */
+  const offered = new Map<string, readonly Challenge[]>();
   const scopesOf = new Map<string, ReadonlySet<string>>();
   const tokens = new Map<string, (signal: AbortSignal) => Promise<Token>>();
 
@@ -42,7 +43,7 @@ export function createAuthorizer(context: Context, host: string, { origin, chall
 
   function remember(repository: string, challenge: Challenge): (signal: AbortSignal) => Promise<Token> {
     const get = once(async (signal) => {
-      const credential = await context.credentials(host, repository);
+      const credential = await lookUp(repository);
       if (credential?.kind === 'bearer') return { value: credential.token, expiresAtMs: Infinity };
       const scopes = scopesOf.get(repository) ?? new Set([pull(repository)]);
       const realm = realmOf(challenge, origin);
@@ -60,16 +61,27 @@ export function createAuthorizer(context: Context, host: string, { origin, chall
   }
 
   async function authorization(repository: string, signal: AbortSignal): Promise<string | undefined> {
-    const bearer = offer('bearer');
+    const bearer = offer(repository, 'bearer');
     if (bearer) return `Bearer ${(await tokenFor(repository, bearer, signal)).value}`;
-    const credential = offer('basic') && (await credentialFor(repository, signal));
+    const credential = offer(repository, 'basic') && (await credentialFor(repository, signal));
     return credential?.kind === 'basic' ? basicAuthorization(credential.user, credential.password) : undefined;
   }
 
   /** A helper may take its time: nobody has to wait for it who no longer wants to know. */
-  const credentialFor = (repository: string, signal: AbortSignal) =>
-    once(() => context.credentials(host, repository))(signal);
-  const offer = (scheme: string) => offered.find((challenge) => challenge.scheme === scheme);
+  const credentialFor = (repository: string, signal: AbortSignal) => once(() => lookUp(repository))(signal);
+
+  async function lookUp(repository: string): Promise<RegistryCredential | undefined> {
+    try {
+      return await context.credentials(host, repository);
+    } catch (error) {
+      if (!hasCode(error, 'CONFIG_INVALID')) throw error;
+      const message = `the credentials for ${show(host)} cannot be had: ${error.message}`;
+      throw new ImageError('AUTH_REQUIRED', message, { host }, { cause: error });
+    }
+  }
+
+  const offer = (repository: string, scheme: string) =>
+    (offered.get(repository) ?? challenges).find((challenge) => challenge.scheme === scheme);
 
   return {
     authorization,
@@ -77,7 +89,7 @@ export function createAuthorizer(context: Context, host: string, { origin, chall
       return authError(host, repository, await credentialFor(repository, signal), said, cause);
     },
     async renew(repository, { sent, challenges: now }, signal) {
-      if (now.some(({ scheme }) => scheme === 'bearer' || scheme === 'basic')) offered = now;
+      if (now.some(({ scheme }) => scheme === 'bearer' || scheme === 'basic')) offered.set(repository, now);
       const bearer = now.find(({ scheme }) => scheme === 'bearer');
       const wanted = bearer?.parameters.get('scope')?.split(' ').filter(Boolean) ?? [];
       scopesOf.set(repository, new Set([pull(repository), ...wanted].slice(0, maxScopes)));

@@ -1,6 +1,6 @@
 import test from 'ava';
 
-import { hasCode } from '../../src/errors.ts';
+import { hasCode, ImageError } from '../../src/errors.ts';
 import { parseRegistryReference } from '../../src/image/registry-reference.ts';
 import type { RegistryClient } from '../../src/registry/client.ts';
 import { resolveImage } from '../../src/registry/resolve.ts';
@@ -257,4 +257,9 @@ test('credentials that cannot be had fail the image that needs them', async (t) 
   const { registry } = await startTokenRegistry(t);
   const credentials = () => Promise.reject(new Error('helper'));
   await t.throwsAsync(resolve(openTestClient(t, { credentials }), registry), { message: 'helper' });
+  const cause = new ImageError('CONFIG_INVALID', 'a bad file', { path: 'a' });
+  const broken = openTestClient(t, { credentials: () => Promise.reject(cause) });
+  const error = await t.throwsAsync(resolve(broken, registry));
+  t.like(error, { code: 'AUTH_REQUIRED', cause }); // CONFIG_INVALID is for runs in which nothing was tried
+  t.regex(error?.message ?? '', /cannot be had: a bad file$/);
 });
