@@ -21,6 +21,9 @@ export const inspectArchive = replying<'inspectArchive'>(async (request) =>
 const extractModule = lazy(() => import('./extract.ts'));
 export const extract = replying<'extract'>(async (request) => (await extractModule()).extract(request));
 
+const unpackLayerModule = lazy(() => import('./convert/unpack-layer.ts'));
+export const unpackLayer = replying<'unpackLayer'>(async (request) => (await unpackLayerModule()).unpackLayer(request));
+
 const convertModule = lazy(() => import('./convert/convert.ts'));
 export const convert = replying<'convert'>(async (request) => (await convertModule()).convert(request));
 

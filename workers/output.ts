@@ -8,7 +8,8 @@ import { show } from '../src/image/show.ts';
 const finalMode = 0o444;
 
 /**
- * Fills a new file. It stays only when `fill` succeeds: then with mode 0444 whatever the umask, and synced.
+ * Fills a new file. It stays only when `fill` succeeds: then with mode 0444 whatever the umask, and synced unless it is not
+ * to outlive the process.
  *
  * @param fill - `write` resolves when the chunk may be used anew; awaited before the next call.
  * @throws STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT; what `fill` throws
@@ -16,11 +17,12 @@ const finalMode = 0o444;
 export async function withOutput<T>(
   path: string,
   fill: (write: (chunk: Uint8Array) => Promise<void>) => Promise<T>,
+  { sync = true } = {},
 ): Promise<T> {
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   const file = await open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600).catch(raiseStoreError(path));
   try {
-    return await fillFile(file, path, fill);
+    return await fillFile(file, path, fill, sync);
   } catch (error) {
     await rm(path, { force: true });
     throw error;
@@ -31,11 +33,12 @@ async function fillFile<T>(
   opened: FileHandle,
   path: string,
   fill: (write: (chunk: Uint8Array) => Promise<void>) => Promise<T>,
+  sync: boolean,
 ): Promise<T> {
   await using file = opened;
   const result = await fill((chunk) => writeAll(file, chunk).catch(raiseStoreError(path)));
   await Promise.try(() => fchmodSync(file.fd, finalMode)).catch(raiseStoreError(path));
-  await file.datasync().catch(raiseStoreError(path));
+  if (sync) await file.datasync().catch(raiseStoreError(path));
   return result;
 }
 

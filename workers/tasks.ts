@@ -3,6 +3,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { ImageId } from '../src/image/image-id.ts';
 import type { Dependency, ImageManifest } from '../src/image/manifest.ts';
 import type { RegistryReference } from '../src/image/reference.ts';
+import type { ConvertRequest, ConvertResponse, UnpackLayerRequest, UnpackLayerResponse } from './convert/requests.ts';
 
 /** What main tells a session that follows a growing file. At most one `grown` per 256 KiB. */
 export type ToIngest =
@@ -146,41 +147,6 @@ export type InspectSignatureRequest = {
 /** Who made a signature, before anything is downloaded: key IDs or fingerprints, lower-case hex. */
 export type InspectSignatureResponse = { readonly signers: readonly string[] };
 
-/** Where an image in a registry was found: what its manifest says of that. */
-export type ConvertOrigin = {
-  /** As a RegistryReference has it: `docker.io` for Docker Hub. */
-  readonly host: string;
-  readonly repository: string;
-  /** The version label; absent for what was asked for by digest alone. */
-  readonly tag?: string;
-  /** The reference in words, kept as an annotation: other words make another image ID. */
-  readonly text?: string;
-  readonly configDigest: string;
-  readonly manifestDigest: string;
-  readonly indexDigest?: string;
-};
-
-export type ConvertLimits = Pick<
-  IngestLimits,
-  'unpackedBytes' | 'manifestBytes' | 'headerBytes' | 'entries' | 'pathBytes'
->;
-
-export type ConvertRequest = {
-  /** The lowest first; each a blob as transferred, which is checked against its digest once more. */
-  readonly layers: readonly { readonly path: string; readonly digest: string }[];
-  /** The image's config, checked against its digest. */
-  readonly config: Uint8Array;
-  readonly origin: ConvertOrigin;
-  /** As in IngestRequest. Compressed layers are unpacked beside it, into files without a name. */
-  readonly image: string;
-  readonly limits: ConvertLimits;
-};
-
-export type ConvertResponse = Pick<IngestResponse, 'imageId' | 'size' | 'manifest' | 'parsed'> & {
-  /** What the image asked for and a manifest cannot say; safe to show. */
-  readonly warnings: readonly string[];
-};
-
 export type ReHashResponse = { readonly hex: string; readonly bytes: number };
 
 /** An archive on disk that is only to say what it is. */
@@ -236,6 +202,7 @@ export type Tasks = {
   };
   inspectArchive: { readonly request: InspectArchiveRequest; readonly response: ImageManifest };
   extract: { readonly request: ExtractRequest; readonly response: ExtractResponse };
+  unpackLayer: { readonly request: UnpackLayerRequest; readonly response: UnpackLayerResponse };
   convert: { readonly request: ConvertRequest; readonly response: ConvertResponse };
   reHash: {
     readonly request: { readonly path: string; readonly algorithm: 'sha512' | 'sha256' };

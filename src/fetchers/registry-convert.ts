@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { abortable } from '../pool/abortable.ts';
 import type { RegistryDocument } from '../registry/types.ts';
 import type { StoredImage } from '../store/store.ts';
-import type { ConvertRequest, ConvertResponse } from '../../workers/tasks.ts';
+import type { ConvertRequest, ConvertResponse } from '../../workers/convert/requests.ts';
 import type { FetchContext } from './context.ts';
 import { ingestLimits } from './ingest-limits.ts';
 import { isLatest } from './registry-image.ts';
@@ -11,11 +11,14 @@ import { provenanceOf } from './registry-verify.ts';
 import { recordOf } from './registry-known.ts';
 import type { Pull } from './registry-pull.ts';
 
-/** Makes an archive of an image, all layers of which are there, and commits it. */
+/** What an archive is made of: `tars` are those of the layers, by position. */
+export type Unpacked = { readonly config: RegistryDocument; readonly tars: readonly string[] };
+
+/** Makes an archive of an image whose layers are unpacked, and commits it. */
 export async function convertImage(
   context: FetchContext,
   pull: Pull,
-  config: RegistryDocument,
+  unpacked: Unpacked,
   signal: AbortSignal,
 ): Promise<StoredImage> {
   const { store, onEvent, nowMs } = context;
@@ -24,7 +27,7 @@ export async function convertImage(
   const path = store.temporaryPath();
   const { imageId, size, manifest, parsed, warnings } = await convert(
     context,
-    requestOf(context, pull, config, path),
+    requestOf(context, pull, unpacked, path),
     signal,
   );
   for (const message of warnings) onEvent({ type: 'warning', key, message });
@@ -55,16 +58,16 @@ async function convert({ pool }: FetchContext, request: ConvertRequest, signal: 
 }
 
 function requestOf(
-  { store, limits }: FetchContext,
+  { limits }: FetchContext,
   { wanted: { reference }, resolved }: Pull,
-  config: RegistryDocument,
+  { config, tars }: Unpacked,
   image: string,
 ): ConvertRequest {
   const { host, repository, tag } = reference;
   const { manifest, indexes, layers } = resolved;
   const [index] = indexes;
   return {
-    layers: layers.map(({ digest }) => ({ path: store.digestPath(digest), digest })),
+    layers: tars.map((tar, position) => ({ tar, digest: layers[position]?.digest ?? '' })),
     config: config.bytes,
     origin: {
       host,

@@ -1,13 +1,15 @@
 import { hasCode, ImageError } from '../errors.ts';
+import type { Digest } from '../image/digest.ts';
 import { toAppcPlatform, type GoPlatform } from '../image/platform.ts';
 import { platformMissing, runsOn } from '../registry/choose-platform.ts';
-import { parseConfigFacts } from '../registry/config-facts.ts';
+import { parseConfigFacts, type ConfigFacts } from '../registry/config-facts.ts';
 import type { RegistryDocument } from '../registry/types.ts';
 import type { FetchContext } from './context.ts';
 import { bringBlob } from './registry-blob.ts';
 import { bringConfig } from './registry-config.ts';
 import { transferProgress } from './registry-progress.ts';
 import type { Pull } from './registry-pull.ts';
+import type { Unpacker } from './registry-unpack.ts';
 
 export type Parts = {
   readonly config: RegistryDocument;
@@ -15,37 +17,54 @@ export type Parts = {
   readonly bytesDownloaded: number;
 };
 
-/** Brings configuration and layers, as far as the store lacks them, the largest first. When one fails the others stop. */
-export async function bringParts(context: FetchContext, pull: Pull, signal: AbortSignal): Promise<Parts> {
+/**
+ * Brings configuration and layers, as far as the store lacks them, the largest first, and unpacks them as they come. When
+ * one fails the others stop.
+ */
+export async function bringParts(
+  context: FetchContext,
+  pull: Pull,
+  unpacker: Pick<Unpacker, 'unpack'> | undefined,
+  signal: AbortSignal,
+): Promise<Parts> {
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
-  const layers = [...new Map(pull.resolved.layers.map((layer) => [layer.digest, layer])).values()];
+  const layers = new Map(pull.resolved.layers.map((layer) => [layer.digest, layer]));
   const progress = transferProgress(context, pull);
 
-  const config = bringConfig(context, pull, progress, either).then((document) => ({
-    config: document,
-    platform: checkedPlatform(context, pull, document.bytes),
-  }));
-  const blobs = layers
-    .toSorted((one, other) => other.size - one.size)
-    .map((blob) => bringBlob(context, { pull, blob, progress }, either));
-  const work = [config, ...blobs];
-  for (const part of work) part.catch((error: unknown) => stop.abort(error));
-  await Promise.allSettled(work);
+  const config = bringConfig(context, pull, progress, either).then((document) => {
+    const facts = parseConfigFacts(document.bytes, pull.resolved.layers.length);
+    return { config: document, platform: checkedPlatform(context, pull, facts), diffIds: facts.diffIds };
+  });
+  const blobs = new Map(
+    [...layers.values()]
+      .toSorted((one, other) => other.size - one.size)
+      .map((blob) => [blob.digest, bringBlob(context, { pull, blob, progress }, either)]),
+  );
+  const unpack = async (digest: Digest, position: number): Promise<void> => {
+    await blobs.get(digest);
+    const diffId = (await config).diffIds[position];
+    if (diffId !== undefined) await unpacker?.unpack({ position, digest, diffId }, either);
+  };
+  const transfers = [config, ...blobs.values()];
+  const unpacking = unpacker ? pull.resolved.layers.map(({ digest }, position) => unpack(digest, position)) : [];
+  for (const part of [...transfers, ...unpacking]) part.catch((error: unknown) => stop.abort(error));
+  await Promise.allSettled(transfers);
+  if (!either.aborted) progress.end();
+  await Promise.allSettled(unpacking);
   either.throwIfAborted();
-  progress.end();
   const documents = [...pull.resolved.indexes, pull.resolved.manifest];
   const bytes = documents.reduce((sum, document) => sum + document.bytes.byteLength, progress.bytes);
-  return { ...(await config), bytesDownloaded: bytes };
+  const { platform, config: document } = await config;
+  return { config: document, platform, bytesDownloaded: bytes };
 }
 
 /** What an index says counts, as configurations leave variants out. @throws PLATFORM_MISSING, MANIFEST_INVALID */
 function checkedPlatform(
   { registries, onEvent }: FetchContext,
   { wanted, resolved }: Pull,
-  config: Uint8Array,
+  { platform }: ConfigFacts,
 ): GoPlatform {
-  const { platform } = parseConfigFacts(config, resolved.layers.length);
   if (platform.os !== '' && registries.keep !== 'oci') convertible(platform);
   if (resolved.platform) return resolved.platform;
   if (platform.os === '' || runsOn(platform, wanted.platform)) return platform;

@@ -10,6 +10,7 @@ import { describeRegistryImage } from './registry-image.ts';
 import { keepImage } from './registry-keep.ts';
 import { bringParts } from './registry-parts.ts';
 import { lookUpRegistryImage } from './registry-known.ts';
+import { openUnpacker } from './registry-unpack.ts';
 import { openVerifier, type Verification } from './registry-verify.ts';
 import type { WantedOfRegistry } from './registry-wanted.ts';
 
@@ -55,8 +56,10 @@ async function bring(
   signal: AbortSignal,
 ): Promise<Found> {
   const { keep } = context.registries;
-  const { config, platform, bytesDownloaded } = await bringParts(context, pull, signal);
-  const archive = keep === 'oci' ? undefined : (aci ?? (await convertImage(context, pull, config, signal)));
+  await using unpacker = keep === 'oci' || aci ? undefined : openUnpacker(context);
+  const { config, platform, bytesDownloaded } = await bringParts(context, pull, unpacker, signal);
+  const converted = unpacker && (await convertImage(context, pull, { config, tars: unpacker.tars }, signal));
+  const archive = keep === 'oci' ? undefined : (converted ?? aci);
   const kept = keep === 'aci' ? undefined : await keepImage(context, pull, { config, platform, archive }, signal);
   const image = archive ?? (kept && describeRegistryImage(pull.wanted.reference, kept));
   if (!image) throw new Error('an image was kept in no form');

@@ -12,6 +12,7 @@ test('every task of the pool has its export', (t) => {
     'inspectSignature',
     'prepare',
     'reHash',
+    'unpackLayer',
     'verifySignature',
     'verifySimpleSignature',
   ]);

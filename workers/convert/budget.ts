@@ -1,6 +1,6 @@
 import { ImageError } from '../../src/errors.ts';
 import { overLimit } from '../tar/refuse.ts';
-import type { ConvertLimits } from '../tasks.ts';
+import type { ConvertLimits } from './requests.ts';
 
 /** What all layers of an image may take together. */
 export type Budget = {

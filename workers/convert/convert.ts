@@ -1,11 +1,11 @@
-import { ImageError } from '../../src/errors.ts';
 import { parseImageId } from '../../src/image/image-id.ts';
 import { parseManifest } from '../../src/image/manifest.ts';
 import { withOutput } from '../output.ts';
 import { overLimit } from '../tar/refuse.ts';
-import type { ConvertRequest, Handler } from '../tasks.ts';
+import type { Handler } from '../tasks.ts';
 import { parseImageConfig, type ImageConfig } from './image-config.ts';
 import { checkPlatform, formatManifest } from './image-manifest.ts';
+import type { ConvertRequest } from './requests.ts';
 import { readTree, type ReadTree } from './read-tree.ts';
 import { createTarOutput } from './tar-output.ts';
 import { findNode } from './tree.ts';
@@ -15,24 +15,18 @@ const passwdBytes = 1024 * 1024;
 const maxWarnings = 64;
 
 /**
- * Makes one image of a registry image's layers: reads each layer once, then writes what is left of all of them. The same
+ * Makes one image of a registry image's layers: reads the headers of each, then writes what is left of all of them. The same
  * config, layers and origin give the same image ID everywhere. Memory depends on the number of paths, not on their content.
  *
- * @throws MANIFEST_INVALID, PLATFORM_MISSING, DIGEST_MISMATCH, ARCHIVE_UNREADABLE, ARCHIVE_INVALID, LIMIT_EXCEEDED,
- * NAME_INVALID, FILE_NOT_FOUND, FILE_UNREADABLE, STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT; the image file is gone then
+ * @throws MANIFEST_INVALID, PLATFORM_MISSING, ARCHIVE_INVALID, LIMIT_EXCEEDED, NAME_INVALID, FILE_NOT_FOUND,
+ * FILE_UNREADABLE, STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT; the image file is gone then
  * @see docs/rules.md R8
  */
 export const convert: Handler<'convert'> = async (request) => {
   const config = parseImageConfig(request.config);
   checkPlatform(config); // before any layer is read
-  const diffIds = config.rootfs.diff_ids;
-  if (diffIds.length !== request.layers.length) {
-    const message = `the image has ${request.layers.length} layers, and its config names ${diffIds.length}`;
-    throw new ImageError('MANIFEST_INVALID', message, { field: 'rootfs.diff_ids' });
-  }
-
   await using files = new AsyncDisposableStack();
-  const tree = await readTree(request, diffIds, files);
+  const tree = await readTree(request, files);
   const { manifest, ...about } = describe(request, config, tree);
   const written = await withOutput(request.image, async (write) => {
     const output = createTarOutput(request.limits.unpackedBytes, write);

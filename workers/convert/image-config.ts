@@ -39,13 +39,6 @@ const schema = z.object({
   architecture: text,
   variant: text,
   config: runtime.nullish(),
-  rootfs: z.object({
-    type: z.literal('layers'),
-    diff_ids: z
-      .array(z.string().regex(/^sha256:[0-9a-f]{64}$/, 'is no sha256: and 64 lower-case hex digits'))
-      .nullish()
-      .transform((list) => list ?? []),
-  }),
 });
 
 /** How a container of the image is to be run. Sets are lists of their keys; what is absent or null is empty. */

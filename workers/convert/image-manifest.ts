@@ -3,7 +3,7 @@ import { sortLabels } from '../../src/image/labels.ts';
 import { toAppcPlatform, type AppcPlatform } from '../../src/image/platform.ts';
 import { registryImageName, registryIndexName } from '../../src/image/registry-image-name.ts';
 import { isRfc3339 } from '../../src/image/rfc3339.ts';
-import type { ConvertOrigin } from '../tasks.ts';
+import type { ConvertOrigin } from './requests.ts';
 import { toEnvironment } from './environment.ts';
 import type { ImageConfig, RuntimeConfig } from './image-config.ts';
 import { toMountPoints } from './mount-points.ts';

@@ -1,7 +1,7 @@
 import { blockBytes } from '../tar/header.ts';
 import { invalid, overLimit } from '../tar/refuse.ts';
 import { createTarReader, type TarEntry } from '../tar/tar-reader.ts';
-import type { ConvertLimits } from '../tasks.ts';
+import type { ConvertLimits } from './requests.ts';
 import type { Budget } from './budget.ts';
 import { parseLayerPath, trimLayerPath } from './layer-path.ts';
 import type { Leaf, Place } from './tree.ts';

@@ -7,22 +7,22 @@ import { unzstd } from '../decompress/unzstd.ts';
 export type OpenedLayer = {
   readonly isCompressed: boolean;
   /** The bytes of the tar; none at all, or only zeros, for a layer without entries. */
-  readonly tar: AsyncIterable<Uint8Array>;
+  readonly chunks: AsyncIterable<Uint8Array>;
 };
 
 /**
  * Finds out by its first bytes how a layer is compressed, whatever its media type says, and undoes that.
  *
  * @param digest - shown in errors.
- * @throws ARCHIVE_UNREADABLE, here for what is no layer, from `tar` for what is damaged; what `chunks` throws.
+ * @throws ARCHIVE_UNREADABLE, here for what is no layer, from reading for what is damaged; what `chunks` throws.
  * @see docs/rules.md A2, R8; OCI image-spec layer.md
  */
 export async function openLayer(chunks: AsyncIterable<Uint8Array>, digest: string): Promise<OpenedLayer> {
   const input = createLookahead(chunks);
   await input.want(sniffBytes);
   const unpacked = decompress(input, digest);
-  if (!unpacked) return { isCompressed: false, tar: input.rest() };
-  return { isCompressed: true, tar: checkInside(unpacked, digest) };
+  if (!unpacked) return { isCompressed: false, chunks: input.rest() };
+  return { isCompressed: true, chunks: checkInside(unpacked, digest) };
 }
 
 /** @returns undefined for a bare tar. */

@@ -1,10 +1,10 @@
 import type { FileHandle } from 'node:fs/promises';
 
-import type { ConvertRequest } from '../tasks.ts';
+import type { ConvertRequest } from './requests.ts';
 import { applyLayer } from './apply-layer.ts';
 import { createBudget } from './budget.ts';
 import { inLayer } from './in-layer.ts';
-import { readLayers } from './read-layers.ts';
+import { readLayer } from './read-layer.ts';
 import { createDirectory, type Directory, type Leaf } from './tree.ts';
 
 /** What is left of all layers, and the tars that it is in. */
@@ -19,24 +19,21 @@ export type ReadTree = {
 /**
  * Reads all layers and lays them over each other.
  *
- * @param diffIds - one for each layer.
  * @param files - closes the tars.
  */
-export async function readTree(
-  request: ConvertRequest,
-  diffIds: readonly string[],
-  files: AsyncDisposableStack,
-): Promise<ReadTree> {
-  const budget = createBudget(request.limits);
+export async function readTree({ layers, limits }: ConvertRequest, files: AsyncDisposableStack): Promise<ReadTree> {
+  const budget = createBudget(limits);
   const linked = new Set<Leaf>();
-  const layers = await readLayers({ request, budget, linked, files }, diffIds);
   const root = createDirectory();
-  for (const [number, { index }] of layers.entries()) {
+  const tars: FileHandle[] = [];
+  for (const [number, layer] of layers.entries()) {
+    const { tar, index } = await readLayer({ limits, budget, linked, files }, number, layer);
+    tars.push(tar);
     try {
       applyLayer(root, index, budget, linked);
     } catch (error) {
-      throw inLayer(request.layers[number]?.digest ?? '', error);
+      throw inLayer(layer.digest, error);
     }
   }
-  return { root, linked, tars: layers.map(({ tar }) => tar) };
+  return { root, linked, tars };
 }

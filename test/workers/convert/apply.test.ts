@@ -1,8 +1,7 @@
 import test from 'ava';
 
 import { hasCode } from '../../../src/errors.ts';
-import { convert } from '../../../workers/convert/convert.ts';
-import { layerOf, convertLayers, requestFor } from './layers.ts';
+import { convertBlobs, layerOf, convertLayers, requestFor } from './layers.ts';
 import { formatTree } from './listing.ts';
 
 type Vector = readonly [what: string, layers: readonly string[], tree: string];
@@ -95,9 +94,9 @@ for (const [what, texts, rule] of refused) {
   test(`layers are refused that lead astray: ${what}`, async (t) => {
     const layers = await Promise.all(texts.map(layerOf));
     const request = await requestFor(t, layers);
-    const error = await t.throwsAsync(convert(request));
+    const error = await t.throwsAsync(convertBlobs(request));
     if (!hasCode(error, 'ARCHIVE_INVALID')) return t.fail(String(error));
     t.is(error.details.rule, rule);
-    t.regex(error.message, new RegExp(`^layer ${request.layers.at(-1)?.digest}: `));
+    t.regex(error.message, new RegExp(`^layer ${request.blobs.at(-1)?.digest}: `));
   });
 }

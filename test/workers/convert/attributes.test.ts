@@ -5,9 +5,8 @@ import { join } from 'node:path';
 import test from 'ava';
 
 import { hasCode } from '../../../src/errors.ts';
-import { convert } from '../../../workers/convert/convert.ts';
 import { forgeEntry, forgeHeader, forgePax, tarEnd } from '../../helpers/tar-forge.ts';
-import { convertLayers, layerOf, pack, requestFor, temporary } from './layers.ts';
+import { convertBlobs, convertLayers, layerOf, pack, requestFor, temporary } from './layers.ts';
 import { listImage } from './listing.ts';
 
 const octal = (value: number, digits: number) => value.toString(8).padStart(digits, '0');
@@ -138,7 +137,7 @@ test('what no reader takes alike is refused', async (t) => {
     [pack(Buffer.concat([forgeEntry({ name: 'more' }), tarEnd, Buffer.from('behind')])), 'A7'],
   ] as const;
   for (const [layer, rule] of cases) {
-    const error = await t.throwsAsync(convert(await requestFor(t, [layer])));
+    const error = await t.throwsAsync(convertBlobs(await requestFor(t, [layer])));
     t.true(hasCode(error, 'ARCHIVE_INVALID'), String(error));
     if (hasCode(error, 'ARCHIVE_INVALID')) t.is(error.details.rule, rule, error.message);
   }

@@ -7,8 +7,16 @@ import { gzipSync } from 'node:zlib';
 import type { ExecutionContext } from 'ava';
 
 import { defaultLimits } from '../../../src/image/limits.ts';
+import { parseConfigFacts } from '../../../src/registry/config-facts.ts';
 import { convert } from '../../../workers/convert/convert.ts';
-import type { ConvertLimits, ConvertRequest, ConvertResponse } from '../../../workers/tasks.ts';
+import { unpackLayer } from '../../../workers/convert/unpack-layer.ts';
+import type {
+  ConvertLayer,
+  ConvertLimits,
+  ConvertRequest,
+  ConvertResponse,
+} from '../../../workers/convert/requests.ts';
+import type { Handler } from '../../../workers/tasks.ts';
 import { buildTar, type TarItem } from '../../helpers/archive.ts';
 
 export const convertLimits: ConvertLimits = {
@@ -65,17 +73,24 @@ export async function temporary(t: ExecutionContext): Promise<string> {
   return directory;
 }
 
+/** A conversion of blobs as they come. */
+export type BlobsRequest = Omit<ConvertRequest, 'layers'> & {
+  readonly blobs: readonly { readonly path: string; readonly digest: string }[];
+};
+
+type More = Partial<ConvertRequest> & { readonly about?: Config };
+
 export async function requestFor(
   t: ExecutionContext,
   layers: readonly LayerBytes[],
-  more: Partial<ConvertRequest> & { readonly about?: Config } = {},
-): Promise<ConvertRequest> {
+  more: More = {},
+): Promise<BlobsRequest> {
   const directory = await temporary(t);
   const blobs = layers.map(({ blob }, number) => ({ path: join(directory, `blob-${number}`), digest: sha256(blob) }));
   await Promise.all(blobs.map(({ path }, number) => writeFile(path, layers[number]?.blob ?? '')));
   const { about, ...request } = more;
   return {
-    layers: blobs,
+    blobs,
     config: configFor(layers, about),
     origin: {
       host: 'docker.io',
@@ -90,13 +105,40 @@ export async function requestFor(
   };
 }
 
+/** Unpacks the layers and makes an image of them; the tars are gone afterwards. */
+export async function convertBlobs(
+  { blobs, ...request }: BlobsRequest,
+  tasks: { readonly unpackLayer: Handler<'unpackLayer'>; readonly convert: Handler<'convert'> } = {
+    unpackLayer,
+    convert,
+  },
+): Promise<ConvertResponse> {
+  const { diffIds } = parseConfigFacts(request.config, blobs.length);
+  const tars = blobs.map((_, number) => `${request.image}.layer-${number}`);
+  try {
+    const layers: ConvertLayer[] = [];
+    const { unpackedBytes } = request.limits;
+    let unpackedBefore = 0;
+    for (const [number, { path, digest }] of blobs.entries()) {
+      const [diffId = '', into = ''] = [diffIds[number], tars[number]];
+      const limit = { unpackedBytes, unpackedBefore };
+      const { tar, size } = await tasks.unpackLayer({ path, digest, diffId, tar: into, ...limit });
+      layers.push({ tar, digest });
+      unpackedBefore += size;
+    }
+    return await tasks.convert({ ...request, layers });
+  } finally {
+    await Promise.all(tars.map((tar) => rm(tar, { force: true })));
+  }
+}
+
 export type Converted = ConvertResponse & { readonly tar: Buffer };
 
 export async function convertLayers(
   t: ExecutionContext,
   layers: readonly LayerBytes[],
-  more: Partial<ConvertRequest> & { readonly about?: Config } = {},
+  more: More = {},
 ): Promise<Converted> {
   const request = await requestFor(t, layers, more);
-  return { ...(await convert(request)), tar: await readFile(request.image) };
+  return { ...(await convertBlobs(request)), tar: await readFile(request.image) };
 }

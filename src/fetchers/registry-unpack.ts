@@ -1,0 +1,52 @@
+import { rm } from 'node:fs/promises';
+
+import PQueue from 'p-queue';
+
+import type { Digest } from '../image/digest.ts';
+import { abortable } from '../pool/abortable.ts';
+import type { FetchContext } from './context.ts';
+
+/** Decompression has threads of its own, so that several layers at a time keep them busy. */
+const atOnce = 4;
+
+export type UnpackRequest = { readonly position: number; readonly digest: Digest; readonly diffId: Digest };
+
+/** Unpacks an image's layers while others are still on their way; the tars are gone when it is disposed of. */
+export type Unpacker = AsyncDisposable & {
+  /** A layer whose blob is there. @throws DIGEST_MISMATCH, ARCHIVE_UNREADABLE, LIMIT_EXCEEDED, FILE_ and STORE_ codes */
+  unpack(layer: UnpackRequest, signal: AbortSignal): Promise<void>;
+  /** Paths, by position, of those that are unpacked. */
+  readonly tars: readonly string[];
+};
+
+export function openUnpacker({ store, pool, limits }: FetchContext): Unpacker {
+  const queue = new PQueue({ concurrency: atOnce });
+  const tars: string[] = [];
+  const removals: (() => Promise<void>)[] = [];
+  let unpackedBefore = 0;
+  let isOver = false;
+
+  const unpackNow = async ({ position, digest, diffId }: UnpackRequest, signal: AbortSignal): Promise<void> => {
+    signal.throwIfAborted();
+    const tar = store.temporaryPath();
+    const path = store.digestPath(digest);
+    const request = { path, digest, diffId, tar, unpackedBytes: limits.unpacked, unpackedBefore };
+    const unpacking = pool.run('unpackLayer', request);
+    const remove = (): Promise<void> => rm(tar, { force: true });
+    // It cannot be told to stop: what nobody waits for any more is removed when it is done.
+    unpacking.then(() => (isOver ? remove() : undefined)).catch(() => undefined);
+    removals.push(remove);
+    const unpacked = await abortable(unpacking, signal);
+    unpackedBefore += unpacked.size;
+    tars[position] = unpacked.tar;
+  };
+
+  return {
+    tars,
+    unpack: (layer, signal) => queue.add(() => unpackNow(layer, signal)),
+    async [Symbol.asyncDispose]() {
+      isOver = true;
+      await Promise.all(removals.map((remove) => remove()));
+    },
+  };
+}

@@ -1,0 +1,55 @@
+import type { IngestLimits, IngestResponse } from '../tasks.ts';
+
+/** Where an image in a registry was found: what its manifest says of that. */
+export type ConvertOrigin = {
+  /** As a RegistryReference has it: `docker.io` for Docker Hub. */
+  readonly host: string;
+  readonly repository: string;
+  /** The version label; absent for what was asked for by digest alone. */
+  readonly tag?: string;
+  /** The reference in words, kept as an annotation: other words make another image ID. */
+  readonly text?: string;
+  readonly configDigest: string;
+  readonly manifestDigest: string;
+  readonly indexDigest?: string;
+};
+
+export type ConvertLimits = Pick<
+  IngestLimits,
+  'unpackedBytes' | 'manifestBytes' | 'headerBytes' | 'entries' | 'pathBytes'
+>;
+
+export type UnpackLayerRequest = {
+  /** The blob as transferred, which is checked against its digest once more. */
+  readonly path: string;
+  readonly digest: string;
+  /** The digest that its tar must have. */
+  readonly diffId: string;
+  /** Path of a new file for the tar of a compressed layer. */
+  readonly tar: string;
+  /** Of all layers of the image, and what others of them have taken of it. */
+  readonly unpackedBytes: number;
+  readonly unpackedBefore: number;
+};
+
+/** Where the tar is, which for a plain layer is the blob itself, and its bytes. */
+export type UnpackLayerResponse = { readonly tar: string; readonly size: number };
+
+/** A layer whose digests have been checked; `digest` is its blob's. */
+export type ConvertLayer = { readonly tar: string; readonly digest: string };
+
+export type ConvertRequest = {
+  /** The lowest first. */
+  readonly layers: readonly ConvertLayer[];
+  /** The image's config, checked against its digest. */
+  readonly config: Uint8Array;
+  readonly origin: ConvertOrigin;
+  /** As in IngestRequest. */
+  readonly image: string;
+  readonly limits: ConvertLimits;
+};
+
+export type ConvertResponse = Pick<IngestResponse, 'imageId' | 'size' | 'manifest' | 'parsed'> & {
+  /** What the image asked for and a manifest cannot say; safe to show. */
+  readonly warnings: readonly string[];
+};
