@@ -3,15 +3,15 @@ import type { Measured } from './measure.ts';
 /** One contender of a case, with all its rounds. */
 export type Row = {
   readonly who: string;
-  /** The least that the work can take here: the others are compared with it. */
   readonly isFloor: boolean;
   readonly rounds: readonly Measured[];
   /** Runs that count for nothing because other processes disturbed them. */
   readonly discarded: number;
 };
 
-type Contender = {
+export type Contender = {
   readonly who: string;
+  /** The least that the work can take here: the others are compared with it. Default no. */
   readonly isFloor?: boolean;
   /** Leaves everything as it was before, so that every round is the same. */
   readonly run: () => Promise<Measured>;

@@ -6,10 +6,14 @@ import { fetchList, trust } from '../longshore.ts';
 import type { CaseOptions } from '../main.ts';
 import { measure, type Measured } from '../measure.ts';
 import { archiveOf } from '../names.ts';
+import { floors } from '../run-floor.ts';
 import { takeTurns, type Row } from '../take-turns.ts';
 import { startOrigin } from '../start-origin.ts';
 
-/** Twenty signed images, 401 MB as tar: aria2c, gunzip, sha512sum and gpg against longshore; rkt where `RKT` names a binary. */
+/**
+ * Twenty signed images, 401 MB as tar: aria2c, gunzip, sha512sum and gpg against longshore; rkt where `RKT` names a binary. Beside
+ * them what the same files take at least, where the network sets no limit.
+ */
 export async function aciBatch(options: CaseOptions & { delayMs: number; rate: number }): Promise<readonly Row[]> {
   const { directory, turns, small } = options;
   const count = small ? 4 : 20;
@@ -38,6 +42,7 @@ export async function aciBatch(options: CaseOptions & { delayMs: number; rate: n
       { who: 'plain tools', run: () => tools('') },
       { who: 'aria2c -j8, download only', run: () => tools('1') },
       { who: 'longshore', run: () => fetchList(directory, archives, ['--jobs-per-host', '8']) },
+      ...(options.rate === 0 ? floors(directory, corpus.names) : []),
       ...(rkt === undefined ? [] : [{ who: 'rkt', run: () => fetchByRkt(rkt) }]),
     ],
     turns,
