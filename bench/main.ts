@@ -8,8 +8,10 @@ import { chain } from './cases/chain.ts';
 import { manySmall } from './cases/many-small.ts';
 import { manyTrees } from './cases/many-trees.ts';
 import { nothingToDo } from './cases/nothing-to-do.ts';
+import { oneLarge } from './cases/one-large.ts';
 import { registry } from './cases/registry.ts';
 import { sharedLayers } from './cases/shared-layers.ts';
+import { startUp } from './cases/start-up.ts';
 import { tree } from './cases/tree.ts';
 import { formatRows, summarise } from './report.ts';
 import type { Row, Turns } from './take-turns.ts';
@@ -27,6 +29,8 @@ const cases: Readonly<Record<string, (options: CaseOptions) => Promise<readonly 
   chain,
   'many-trees': manyTrees,
   'nothing-to-do': nothingToDo,
+  'one-large': oneLarge,
+  'start-up': startUp,
   registry,
   'shared-layers': sharedLayers,
 };
