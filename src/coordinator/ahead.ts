@@ -1,9 +1,7 @@
 import type { Dependency } from '../image/manifest.ts';
+import { createAheadBook } from './ahead-book.ts';
 import { requestOf } from './expand.ts';
 import type { Node, NodeRequest } from './node.ts';
-
-/** Nodes ahead at once, of the batch and below one request; counted until a verified image asks for them. */
-const most = { batch: 64, root: 16 };
 
 /** What a visit tells, and is told, while its image is not verified yet. */
 export type Early = {
@@ -46,29 +44,12 @@ export type AheadOptions<F> = {
   readonly signal: AbortSignal;
 };
 
-type Entry<F> = Asker & Begun<F> & { readonly askers: Set<string>; drop(): void };
-
 export function createAhead<F>({ visit, dependenciesOf, nowMs, nodes, signal }: AheadOptions<F>): Ahead<F> {
-  const entries = new Map<string, Entry<F>>();
-  /** How many entries there are below each request. */
-  const below = new Map<string, number>();
+  const book = createAheadBook<F>();
+  const { entries } = book;
   /** What askers need and has not been begun. */
   const wishes = new Map<string, { readonly asker: Asker; readonly requests: NodeRequest[] }>();
   const running = new Set<Promise<void>>();
-
-  const hasRoom = ({ root }: Asker): boolean => entries.size < most.batch && (below.get(root) ?? 0) < most.root;
-
-  const insert = (entry: Entry<F>): void => {
-    entries.set(entry.key, entry);
-    below.set(entry.root, (below.get(entry.root) ?? 0) + 1);
-  };
-
-  const remove = ({ key, root }: Entry<F>): void => {
-    entries.delete(key);
-    const others = (below.get(root) ?? 0) - 1;
-    if (others > 0) below.set(root, others);
-    else below.delete(root);
-  };
 
   /** A visit that is under way may have one more who asks for it, whether there is room or not. */
   const join = (asker: Asker, { key }: NodeRequest): boolean => {
@@ -78,8 +59,8 @@ export function createAhead<F>({ visit, dependenciesOf, nowMs, nodes, signal }: 
 
   const fill = (): void => {
     for (const [key, { asker, requests }] of wishes) {
-      if (entries.size >= most.batch) return;
-      while (hasRoom(asker)) {
+      if (book.isFull()) return;
+      while (book.hasRoom(asker.root)) {
         const request = requests.shift();
         if (!request) break;
         if (!join(asker, request) && !nodes.has(request.key)) begin(asker, request);
@@ -107,7 +88,7 @@ export function createAhead<F>({ visit, dependenciesOf, nowMs, nodes, signal }: 
       confirm: confirmed.resolve,
       drop: () => stop.abort(new Error('nothing asks for it any more')),
     };
-    insert(entry);
+    book.insert(entry);
 
     const isAhead = (): boolean => entries.get(key) === entry;
     const over = result
@@ -122,13 +103,8 @@ export function createAhead<F>({ visit, dependenciesOf, nowMs, nodes, signal }: 
   const release = (key: string): void => {
     wishes.delete(key);
     if (entries.size === 0) return;
-    for (const { askers } of entries.values()) askers.delete(key);
-    const wanted = reachable(entries);
-    for (const [dropped, entry] of entries) {
-      if (wanted.has(dropped)) continue;
-      remove(entry);
-      wishes.delete(dropped);
-      for (const { askers } of entries.values()) askers.delete(dropped);
+    for (const entry of book.leave(key)) {
+      wishes.delete(entry.key);
       entry.drop();
     }
     fill();
@@ -140,7 +116,7 @@ export function createAhead<F>({ visit, dependenciesOf, nowMs, nodes, signal }: 
     take(key) {
       const entry = entries.get(key);
       if (!entry) return undefined;
-      remove(entry);
+      book.remove(entry);
       fill();
       return entry;
     },
@@ -148,16 +124,4 @@ export function createAhead<F>({ visit, dependenciesOf, nowMs, nodes, signal }: 
       await Promise.all(running);
     },
   };
-}
-
-/** Those that a node asks for, by itself or through others of them: two that only ask for each other are not. */
-function reachable(entries: ReadonlyMap<string, { readonly askers: ReadonlySet<string> }>): ReadonlySet<string> {
-  const found = new Set<string>();
-  for (let before = -1; before !== found.size;) {
-    before = found.size;
-    for (const [key, { askers }] of entries) {
-      if (askers.values().some((asker) => !entries.has(asker) || found.has(asker))) found.add(key);
-    }
-  }
-  return found;
 }
