@@ -8,10 +8,11 @@ const root = join(import.meta.dirname, '..');
 /** Who may import whom; `types` allows `import type` alone. What is not listed is forbidden. */
 const arrows: Readonly<Record<string, readonly string[]>> = {
   index: ['*'],
-  cli: ['index', 'lists', 'demo', 'bench'],
+  cli: ['index', 'lists', 'demo', 'bench', 'report'],
   demo: ['index', 'sample'],
   bench: ['index', 'sample'],
   sample: [],
+  report: ['image', 'errors', 'events'],
   lists: ['image', 'errors'],
   coordinator: ['fetchers', 'store', 'image', 'errors', 'events'],
   images: ['store', 'pool', 'image', 'errors'],

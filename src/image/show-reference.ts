@@ -1,4 +1,5 @@
-import { show, showUrl } from '../../index.ts';
+import { showUrl } from './show-url.ts';
+import { show } from './show.ts';
 
 /**
  * What was asked for, on a terminal: URLs without credentials and query. Registry references are no URLs, and have no

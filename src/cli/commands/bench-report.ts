@@ -1,10 +1,5 @@
-import { access, constants, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
-
 import { chart } from '../../bench/chart.ts';
 import type { BenchResult } from '../../bench/result.ts';
-import { isImageError, show } from '../../index.ts';
-import { usageError } from '../options/usage-error.ts';
 import { benchTable } from './bench-table.ts';
 
 const style = `
@@ -30,20 +25,6 @@ ${chart(result.settings, result.best)}
 <pre>${escapeHtml(benchTable(result))}</pre>
 </html>
 `;
-}
-
-/** Finds out whether the file can be written, before anything is measured; makes none. @throws USAGE */
-export async function requireWritable(path: string, option: string): Promise<string> {
-  const found = await stat(path).catch(() => undefined);
-  try {
-    if (found?.isDirectory()) throw usageError(`"${show(path)}" is a directory`, option);
-    await access(found ? path : dirname(path), constants.W_OK);
-  } catch (error) {
-    if (isImageError(error)) throw error;
-    const reason = error instanceof Error && 'code' in error ? String(error.code) : String(error);
-    throw usageError(`cannot write "${show(path)}": ${reason}`, option);
-  }
-  return path;
 }
 
 function escapeHtml(text: string): string {

@@ -13,9 +13,10 @@ import { write } from '../output/write.ts';
 import { readVersion } from '../version.ts';
 import { compareWith, readResult, requireComparable } from './bench-compare.ts';
 import { benchLists, benchSettings } from './bench-options.ts';
-import { benchPage, requireWritable } from './bench-report.ts';
+import { benchPage } from './bench-report.ts';
 import { benchTable } from './bench-table.ts';
 import { readRequests } from './read-requests.ts';
+import { requireWritable } from './report-file.ts';
 
 /** Of `--compare`, when a setting is slower beyond the noise. */
 const slower = 9;

@@ -1,7 +1,13 @@
 import { resolve } from 'node:path';
 
-import { asImageError, createFileCheck, parseReference, type AppInput, type ImageError } from '../../index.ts';
-import { showReference } from '../output/show-reference.ts';
+import {
+  asImageError,
+  createFileCheck,
+  parseReference,
+  showReference,
+  type AppInput,
+  type ImageError,
+} from '../../index.ts';
 
 /** `place` says where it stands, for messages. */
 export type Request = { readonly text: string; readonly signature?: string; readonly place?: string };

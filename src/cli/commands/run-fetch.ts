@@ -8,6 +8,7 @@ import type { ProgressMode } from '../output/progress.ts';
 import { resultStream } from '../output/result-stream.ts';
 import { createTextResult } from '../output/text-result.ts';
 import { openEventFile } from './event-file.ts';
+import type { FetchReport } from './fetch-report.ts';
 
 export type FetchRun = {
   readonly apps: readonly AppInput[];
@@ -17,12 +18,14 @@ export type FetchRun = {
   readonly progress: ProgressMode;
   /** Path of a file for events. */
   readonly events: string | undefined;
+  /** Path of a file for the report, which can be written. */
+  readonly report: string | undefined;
   /** What has to be said before the work begins. */
   readonly warnings: readonly string[];
 };
 
 /**
- * Fetches a batch and shows it: result, progress, events.
+ * Fetches a batch and shows it: result, progress, events, report.
  *
  * @param openFinder - opens what does the work; its owner closes it.
  * @returns the exit code, signals aside. @throws what openFinder throws, before anything is on the standard output
@@ -39,9 +42,11 @@ export async function runFetch(
       ? undefined
       : await openEventFile(run.events, (reason) => warn(`events are no longer written: ${reason}`));
   const record = file && createEventStream(file.write, Date.now);
+  const report = run.report === undefined ? undefined : await openReport(run.report, warn);
   const onEvent: EventSink = (event) => {
     progress.onEvent(event);
     record?.(event);
+    report?.onEvent(event);
   };
 
   let totals;
@@ -69,7 +74,13 @@ export async function runFetch(
     await result.end(totals);
     return exitCode.result(run.apps.length);
   } finally {
+    report?.end();
     progress.end(totals);
     await file?.end();
   }
+}
+
+async function openReport(path: string, warn: (message: string) => void): Promise<FetchReport> {
+  const { openFetchReport } = await import('./fetch-report.ts');
+  return openFetchReport(path, (reason) => warn(`the report could not be written: ${reason}`));
 }

@@ -37,5 +37,5 @@ export const benchOptions = [
   { name: 'rate', kind: 'value', placeholder: 'RATE', help: 'Most bytes a second of each of its answers' },
   { name: 'no-deps', kind: 'flag', help: 'Leave dependencies out' },
   { name: 'compare', kind: 'value', placeholder: 'FILE', help: 'Compare with a result of --output=json before' },
-  { name: 'report', kind: 'value', placeholder: 'FILE', help: 'Write a page with a chart, such as bench.html' },
+  { name: 'report', kind: 'value', placeholder: 'FILE.html', help: 'Write a page with charts to FILE.html' },
 ] as const satisfies readonly Omit<OptionSpec, 'commands'>[];

@@ -76,6 +76,7 @@ const fetch = [
     help: 'Form of progress on stderr, default auto',
   },
   { name: 'events', kind: 'value', placeholder: 'FILE', help: 'Write events to FILE, one JSON object a line' },
+  { name: 'report', kind: 'value', placeholder: 'FILE.html', help: 'Write a page that shows the run to FILE.html' },
   { name: 'limit-rate', kind: 'value', placeholder: 'RATE', help: 'Most bytes a second in all: digits and K, M or G' },
   { name: 'min-rate', kind: 'value', placeholder: 'RATE', help: 'A slower transfer counts as stalled, default off' },
 ] as const satisfies readonly Omit<OptionSpec, 'commands'>[];

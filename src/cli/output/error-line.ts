@@ -1,6 +1,5 @@
-import { show, type ErrorData } from '../../index.ts';
+import { show, showReference, type ErrorData } from '../../index.ts';
 import { adviceFor } from './advice.ts';
-import { showReference } from './show-reference.ts';
 
 const maxMessage = 1000;
 

@@ -1,8 +1,8 @@
 import prettyBytes from 'pretty-bytes';
 
+import { showReference } from '../../index.ts';
 import type { BatchState, Transfer } from './batch-state.ts';
 import { formatDuration } from './duration.ts';
-import { showReference } from './show-reference.ts';
 
 export type FrameSize = { readonly columns: number; readonly rows: number };
 

@@ -1,9 +1,8 @@
 import type { Writable } from 'node:stream';
 
-import type { PlanOutcome, PlanStatus, PlanTotals } from '../../index.ts';
+import { showReference, type PlanOutcome, type PlanStatus, type PlanTotals } from '../../index.ts';
 import { hidesDependencies, planState } from './plan-state.ts';
 import type { ResultWriter } from './result.ts';
-import { showReference } from './show-reference.ts';
 import { written } from './write.ts';
 
 const looks: Readonly<Record<PlanStatus, string>> = {

@@ -1,11 +1,10 @@
 import type { Writable } from 'node:stream';
 
-import type { PlanOutcome, PlanTotals } from '../../index.ts';
+import { showReference, type PlanOutcome, type PlanTotals } from '../../index.ts';
 import { inOrder } from './in-order.ts';
 import { hidesDependencies, planState } from './plan-state.ts';
 import { planSummary } from './plan-summary.ts';
 import type { ResultWriter } from './result.ts';
-import { showReference } from './show-reference.ts';
 import { written } from './write.ts';
 
 type Branch = { readonly id: number; readonly above: number; readonly indent: string; readonly isLast: boolean };

@@ -1,8 +1,7 @@
 import prettyBytes from 'pretty-bytes';
 
-import { show, showUrl, type BatchEvent, type Outcome } from '../../index.ts';
+import { show, showReference, showUrl, type BatchEvent, type Outcome } from '../../index.ts';
 import { formatDuration } from './duration.ts';
-import { showReference } from './show-reference.ts';
 
 /** What a change of state looks like as a line; nothing for events that are none. `reference` is that of the event's node. */
 export function stateLine(event: BatchEvent, reference: string): string | undefined {

@@ -1,0 +1,54 @@
+import { closeSync, openSync, realpathSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { access, constants, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+import { isImageError, show } from '../../index.ts';
+import { usageError } from '../options/usage-error.ts';
+
+/** Finds out whether a file can be written, before anything is done; makes none. @throws USAGE */
+export async function requireWritable(path: string, option: string): Promise<string> {
+  const found = await stat(path).catch(() => undefined);
+  try {
+    if (found?.isDirectory()) throw usageError(`"${show(path)}" is a directory`, option);
+    if (found) await access(path, constants.W_OK);
+    if (!found || found.isFile()) await access(dirname(path), constants.W_OK); // where it comes to be, under another name
+  } catch (error) {
+    if (isImageError(error)) throw error;
+    throw usageError(`cannot write "${show(path)}": ${reasonOf(error)}`, option);
+  }
+  return path;
+}
+
+/**
+ * Writes a page piece by piece under another name, and moves it to its place once it is whole. Synchronous, so that a process
+ * that is about to end can do it too. What is no regular file, such as a pipe, is written to as it is.
+ *
+ * @returns why it could not be written; undefined when it was.
+ */
+export function writeReport(path: string, pieces: Iterable<string>): string | undefined {
+  let temporary: string | undefined;
+  try {
+    const target = statSync(path, { throwIfNoEntry: false }) ? realpathSync(path) : path;
+    const isPlain = statSync(target, { throwIfNoEntry: false })?.isFile() ?? true;
+    if (isPlain) temporary = `${target}.${process.pid}.tmp`;
+    const file = openSync(temporary ?? target, 'w');
+    try {
+      for (const piece of pieces) writeWhole(file, Buffer.from(piece));
+    } finally {
+      closeSync(file);
+    }
+    if (temporary !== undefined) renameSync(temporary, target);
+    return undefined;
+  } catch (error) {
+    if (temporary !== undefined) rmSync(temporary, { force: true });
+    return reasonOf(error);
+  }
+}
+
+function writeWhole(file: number, bytes: Uint8Array): void {
+  for (let written = 0; written < bytes.length;) written += writeSync(file, bytes, written);
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? ('code' in error ? String(error.code) : error.message) : String(error);
+}

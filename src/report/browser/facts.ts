@@ -1,0 +1,66 @@
+import { formatBytes, formatTime } from '../format.ts';
+import { phases, statusMarks } from '../phases.ts';
+import { create } from './dom.ts';
+import type { Item } from './items.ts';
+
+type Fact = readonly [name: string, value: string, className?: string];
+
+/** Everything that is known of an image, as a list. */
+export function detailOf(item: Item): HTMLElement {
+  const { parent, imageId, name, source, bytes, size, retries, retryTimes, signers, error, below } = item;
+  const facts: Fact[] = [
+    ['status', statusOf(item)],
+    ['error', error, 'error'],
+    ...timesIn(item),
+    ['began', `${formatTime(item.spans[0]?.fromMs ?? 0)} into the run`],
+    ['downloaded', downloadOf(item)],
+    ['in the store', size > 0 ? formatBytes(size) : ''],
+    ['tried again', retries > 0 ? `${retries} ×, at ${retryTimes.map(formatTime).join(', ')}` : ''],
+    ['name', name],
+    ['ID', imageId],
+    ['from', bytes > 0 || source !== item.reference ? source : ''],
+    ['signed by', signers.join('\n')],
+    ['needed by', parent?.reference ?? ''],
+    ['below it', below > 0 ? `${below} more` : ''],
+  ];
+  return factList(facts);
+}
+
+/** The most important of it, for a glance. */
+export function glanceAt(item: Item): HTMLElement {
+  const facts: Fact[] = [
+    ['status', statusOf(item)],
+    ['error', item.error, 'error'],
+    ...timesIn(item),
+    ['downloaded', downloadOf(item)],
+    ['tried again', item.retries > 0 ? `${item.retries} ×` : ''],
+  ];
+  return factList(facts);
+}
+
+function statusOf({ status }: Item): string {
+  return `${statusMarks[status]} ${status === 'open' ? 'no outcome: the run was over before' : status}`;
+}
+
+function timesIn({ spans }: Item): Fact[] {
+  const sums = phases.map((_, at) =>
+    spans.reduce((sum, { phase, fromMs, toMs }) => sum + (phase === at ? toMs - fromMs : 0), 0),
+  );
+  return phases.flatMap((phase, at) => ((sums[at] ?? 0) > 0 ? [[phase, formatTime(sums[at] ?? 0)] as const] : []));
+}
+
+function downloadOf({ bytes, spans }: Item): string {
+  if (bytes === 0) return '';
+  const at = phases.indexOf('download');
+  const ms = spans.reduce((sum, { phase, fromMs, toMs }) => sum + (phase === at ? toMs - fromMs : 0), 0);
+  return ms > 0 ? `${formatBytes(bytes)}, ${formatBytes((bytes / ms) * 1000)}/s` : formatBytes(bytes);
+}
+
+function factList(facts: readonly Fact[]): HTMLElement {
+  const known = facts.filter(([, value]) => value !== '');
+  return create(
+    'dl',
+    'facts',
+    ...known.flatMap(([name, value, kind]) => [create('dt', '', name), create('dd', kind, value)]),
+  );
+}

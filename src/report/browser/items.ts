@@ -1,0 +1,50 @@
+import type { ReportData } from '../data.ts';
+import { statuses, type Status } from '../phases.ts';
+import { spansOf, timesOf, type Span } from '../times.ts';
+
+/** One image as the page works with it. */
+export type Item = {
+  readonly index: number;
+  readonly reference: string;
+  readonly parent: Item | undefined;
+  readonly depth: number;
+  readonly status: Status;
+  readonly spans: readonly Span[];
+  readonly retryTimes: readonly number[];
+  readonly retries: number;
+  readonly bytes: number;
+  readonly size: number;
+  readonly imageId: string;
+  readonly name: string;
+  readonly source: string;
+  readonly signers: readonly string[];
+  readonly error: string;
+  readonly workMs: number;
+  readonly waitMs: number;
+  readonly needsMs: number;
+  /** Lower case; what a filter looks in. */
+  readonly text: string;
+  /** How many rows below it belong to it. */
+  below: number;
+};
+
+export function toItems({ rows, signers: known }: Pick<ReportData, 'rows' | 'signers'>): readonly Item[] {
+  const items: Item[] = [];
+  for (const [index, row] of rows.entries()) {
+    const [reference, parentAt, status, spans, retryTimes, retries, bytes, size, imageId, name, source] = row;
+    const [, , , , , , , , , , , signedBy, error] = row;
+    const parent = items[parentAt];
+    const signers = signedBy.map((at) => known[at] ?? '');
+    items.push({
+      ...{ index, reference, parent, retryTimes, retries, bytes, size, imageId, name, source, signers, error },
+      depth: parent ? parent.depth + 1 : 0,
+      status: statuses[status] ?? 'open',
+      spans: spansOf(spans),
+      ...timesOf(spans),
+      text: [reference, imageId, name, source, ...signers, error].join('\n').toLowerCase(),
+      below: 0,
+    });
+    for (let above = parent; above; above = above.parent) above.below += 1;
+  }
+  return items;
+}

@@ -1,0 +1,169 @@
+import { formatTime } from '../format.ts';
+import { timeTicks } from '../ticks.ts';
+import { create } from './dom.ts';
+import type { Item } from './items.ts';
+import { createOverview } from './overview.ts';
+import { createRow, drawLane, rowHeight, type TimeRange } from './row.ts';
+import type { TreeRow } from './view.ts';
+import { watchWindow } from './window.ts';
+
+export type Waterfall = {
+  readonly element: HTMLElement;
+  show(rows: readonly TreeRow[], folded: ReadonlySet<Item>): void;
+  /** Whether time is that of the rows in sight, or that of the whole run. */
+  zoom(isOfRowsInSight: boolean): void;
+  choose(item: Item | undefined): void;
+};
+
+export type WaterfallOptions = {
+  readonly durationMs: number;
+  readonly onChoose: (item: Item) => void;
+  readonly onFold: (item: Item) => void;
+};
+
+/** Images as rows of bars over time. Only rows in sight are in the page, however many there are. */
+export function createWaterfall({ durationMs, onChoose, onFold }: WaterfallOptions): Waterfall {
+  const scroller = create('div', 'rows');
+  const space = create('div');
+  const ticks = create('div', 'lane');
+  const overview = createOverview(durationMs, (share) => {
+    scroller.scrollTop = share * space.offsetHeight - scroller.clientHeight / 2;
+  });
+  const element = create(
+    'div',
+    'fall',
+    overview.element,
+    create('div', 'times', create('div', 'label'), ticks),
+    scroller,
+  );
+  scroller.append(space);
+  scroller.role = 'treegrid';
+  scroller.tabIndex = 0;
+  scroller.ariaLabel = 'Images over time';
+
+  let rows: readonly TreeRow[] = [];
+  let folded: ReadonlySet<Item> = new Set();
+  let chosen: Item | undefined;
+  let isZoomed = false;
+  const drawn = new Map<Item, HTMLElement>();
+
+  const draw = (): void => {
+    const { from, to } = list.range();
+    const inSight = rows.slice(from, to);
+    const range = isZoomed ? rangeOf(inSight, durationMs) : { fromMs: 0, toMs: Math.max(1, durationMs) };
+    const gone = new Set(drawn.keys());
+    for (const [at, row] of inSight.entries()) {
+      const { item } = row;
+      gone.delete(item);
+      const known = drawn.get(item);
+      const shown = known ?? createRow(row, folded.has(item));
+      if (!known) space.append(shown);
+      drawn.set(item, shown);
+      shown.style.top = `${(from + at) * rowHeight}px`;
+      shown.ariaSelected = String(item === chosen);
+      drawLane(shown, item, range);
+    }
+    for (const item of gone) {
+      drawn.get(item)?.remove();
+      drawn.delete(item);
+    }
+    drawTicks(ticks, scroller, range);
+    const share = (index: number): number => Math.min(1, index / Math.max(1, rows.length));
+    overview.mark(
+      share(scroller.scrollTop / rowHeight),
+      share((scroller.scrollTop + scroller.clientHeight) / rowHeight),
+      range,
+    );
+  };
+  const list = watchWindow(scroller, { rowHeight, header: 0, onChange: draw });
+
+  const choose = (item: Item | undefined): void => {
+    chosen = item;
+    const at = rows.findIndex((row) => row.item === item);
+    if (at >= 0) list.reveal(at);
+    draw();
+    if (item && drawn.has(item)) scroller.setAttribute('aria-activedescendant', `row-${item.index}`);
+    else scroller.removeAttribute('aria-activedescendant');
+  };
+  const go = (to: Item | undefined): void => {
+    if (to) onChoose(to);
+  };
+  const itemAt = (target: EventTarget | null): Item | undefined => {
+    const index = target instanceof Element ? target.closest<HTMLElement>('.row')?.dataset['index'] : undefined;
+    return index === undefined ? undefined : rows.find(({ item }) => item.index === Number(index))?.item;
+  };
+
+  scroller.addEventListener('click', ({ target }) => {
+    const item = itemAt(target);
+    if (!item) return;
+    if (target instanceof Element && target.closest('button.fold')) onFold(item);
+    else onChoose(item);
+  });
+  scroller.addEventListener('keydown', (event) => {
+    const at = rows.findIndex(({ item }) => item === chosen);
+    const page = Math.max(1, Math.floor(scroller.clientHeight / rowHeight) - 1);
+    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -rows.length, End: rows.length }[
+      event.key
+    ];
+    if (step !== undefined) go(rows[Math.min(rows.length - 1, Math.max(0, at < 0 ? 0 : at + step))]?.item);
+    else if (!chosen) return;
+    else if (event.key === 'ArrowLeft') {
+      if (chosen.below > 0 && !folded.has(chosen)) onFold(chosen);
+      else go(chosen.parent);
+    } else if (event.key === 'ArrowRight') {
+      if (folded.has(chosen)) onFold(chosen);
+      else if (chosen.below > 0) go(rows[at + 1]?.item);
+    } else if (event.key !== 'Enter') return;
+    event.preventDefault();
+  });
+
+  return {
+    element,
+    show(next, nextFolded) {
+      [rows, folded] = [next, nextFolded];
+      for (const row of drawn.values()) row.remove();
+      drawn.clear();
+      const height = rows.length * rowHeight;
+      space.style.height = `${height}px`;
+      scroller.style.height = `${Math.max(4 * rowHeight, Math.min(height, window.innerHeight * 0.66))}px`;
+      scroller.ariaRowCount = String(rows.length);
+      overview.element.hidden = height <= window.innerHeight * 0.66;
+      overview.draw(rows);
+      draw();
+      if (rows.length === 0) space.replaceChildren(create('p', 'none', 'No image matches.'));
+      else space.querySelector('.none')?.remove();
+    },
+    zoom(isOfRowsInSight) {
+      isZoomed = isOfRowsInSight;
+      draw();
+    },
+    choose,
+  };
+}
+
+/** When the rows were at work, with a little room around it. */
+function rangeOf(rows: readonly TreeRow[], durationMs: number): TimeRange {
+  const spans = rows.flatMap(({ item }) => item.spans.filter(({ phase }) => phase > 0 && phase < 5));
+  if (spans.length === 0) return { fromMs: 0, toMs: Math.max(1, durationMs) };
+  const fromMs = Math.min(...spans.map((span) => span.fromMs));
+  const toMs = Math.max(...spans.map((span) => span.toMs));
+  const room = Math.max(1, (toMs - fromMs) * 0.04);
+  return { fromMs: Math.max(0, fromMs - room), toMs: toMs + room };
+}
+
+/** Times above the rows, and lines through them. */
+function drawTicks(ticks: HTMLElement, scroller: HTMLElement, { fromMs, toMs }: TimeRange): void {
+  const times = timeTicks(fromMs, toMs, Math.max(2, ticks.clientWidth / 110));
+  const share = (ms: number): number => (ms - fromMs) / Math.max(1e-6, toMs - fromMs);
+  ticks.replaceChildren(
+    ...times.map((ms) => {
+      const tick = create('span', 'tick', ms === 0 ? '0' : formatTime(ms));
+      tick.style.left = `${share(ms) * 100}%`;
+      return tick;
+    }),
+  );
+  const [first = 0, second = first] = times;
+  const step = second > first ? (share(second) - share(first)) * ticks.clientWidth : 1e5;
+  scroller.style.setProperty('--tick', `${step}px`);
+  scroller.style.setProperty('--shift', `${share(first) * ticks.clientWidth}px`);
+}

@@ -1,0 +1,27 @@
+const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
+
+/** `0 B`, `512 B`, `1.5 MiB`: three digits are enough. */
+export function formatBytes(bytes: number): string {
+  let [value, unit] = [bytes, 0];
+  while (value >= 1000 && unit < units.length - 1) [value, unit] = [value / 1024, unit + 1];
+  return `${formatNumber(value, unit === 0 ? 0 : 1)} ${units[unit] ?? ''}`;
+}
+
+/** `0 ms`, `320 ms`, `1.25 s`, `12.3 s`, `3 min 20 s`, `2 h 5 min`: short times matter as much as long ones. */
+export function formatTime(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  const seconds = ms / 1000;
+  if (seconds < 59.95) return `${seconds.toFixed(seconds < 9.995 ? 2 : 1)} s`;
+  const whole = Math.round(seconds);
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  const minutes = Math.round(whole / 60);
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** With spaces between thousands, and digits behind the point only below a hundred. */
+export function formatNumber(value: number, digits = 0): string {
+  const text = value.toFixed(value < 99.95 ? digits : 0);
+  const [whole = '', rest] = text.split('.');
+  const grouped = whole.replaceAll(/\B(?=(\d{3})+$)/g, '\u202f');
+  return rest === undefined || /^0+$/.test(rest) ? grouped : `${grouped}.${rest}`;
+}

@@ -1,0 +1,82 @@
+import { createHash } from 'node:crypto';
+
+import { show } from '../image/show.ts';
+import type { ReportData } from './data.ts';
+import { formatNumber } from './format.ts';
+import { embedJson, escapeHtml } from './html.ts';
+import { outcomeTable } from './outcome-table.ts';
+import { pageScript } from './script.ts';
+import { seriesCharts } from './series-chart.ts';
+import { style } from './style.ts';
+import { phaseLegend, summary, warningList } from './summary.ts';
+import type { Timeline } from './timeline.ts';
+
+/** What a page says besides the run. */
+export type About = {
+  readonly title: string;
+  /** Of the run: which command, program, machine. */
+  readonly facts: readonly string[];
+  /** Stand before all else; `html` is ours, and holds no outside text that was not escaped. */
+  readonly sections: readonly { readonly title: string; readonly html: string }[];
+};
+
+const rowsAtOnce = 500;
+
+/**
+ * A run as one page, piece by piece, with everything in it. It loads nothing, and a browser that heeds its policy lets it load
+ * nothing: only this style and this script count.
+ */
+export function* reportPage(timeline: Timeline, { title: name, facts, sections }: About): Generator<string> {
+  const title = show(name);
+  const script = pageScript();
+  const policy = `default-src 'none'; style-src ${sourceOf(style)}; script-src ${sourceOf(script)}; base-uri 'none'; form-action 'none'`;
+  const when = timeline.startedAt.replace('T', ' ').replace(/\..*$/, ' UTC');
+  yield `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>${escapeHtml(title)}</title>
+<style>${style}</style>
+</head>
+<body>
+<header><h1>${escapeHtml(title)}</h1><p>${[when, ...facts].map((fact) => escapeHtml(show(fact))).join(' · ')}</p></header>
+<main>
+<section aria-label="Summary">${summary(timeline)}</section>
+`;
+  for (const { title: heading, html } of sections) {
+    yield `<section><h2>${escapeHtml(heading)}</h2>${html}</section>\n`;
+  }
+  yield `<section id="series"><h2>Over time</h2>
+<figure>${seriesCharts(timeline.series, timeline.durationMs)}</figure>
+${phaseLegend(timeline)}
+</section>
+<section id="images" hidden><h2>Images</h2>${leftOut(timeline)}</section>
+<section id="table"><h2>Outcomes</h2>${outcomeTable(timeline)}</section>
+${warningList(timeline)}
+</main>
+`;
+  yield* data(timeline);
+  yield `<script>${script}</script>\n</body>\n</html>\n`;
+}
+
+function leftOut({ rows, nodes }: Timeline): string {
+  if (rows.length >= nodes) return '';
+  const [shown, all] = [formatNumber(rows.length), formatNumber(nodes)];
+  return `<p class="note">Of ${all} images, these are the ${shown} that failed or took longest; the charts are of all.</p>`;
+}
+
+function* data({ startedAt, durationMs, signers, series, rows }: Timeline): Generator<string> {
+  const rest: Omit<ReportData, 'rows'> = { startedAt, durationMs, signers, series };
+  yield `<script type="application/json" id="data">${embedJson(rest).slice(0, -1)},"rows":[`;
+  for (let from = 0; from < rows.length; from += rowsAtOnce) {
+    yield `${from > 0 ? ',' : ''}${embedJson(rows.slice(from, from + rowsAtOnce)).slice(1, -1)}`;
+  }
+  yield ']}</script>\n';
+}
+
+function sourceOf(text: string): string {
+  return `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
+}

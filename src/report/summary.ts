@@ -1,0 +1,98 @@
+import { formatBytes, formatNumber, formatTime } from './format.ts';
+import { escapeHtml } from './html.ts';
+import { phases, statuses, statusMarks, type Phase, type Status } from './phases.ts';
+import type { Timeline } from './timeline.ts';
+
+/** What a run came to, at a glance: a sentence, the shares of each status, and numbers. */
+export function summary(timeline: Timeline): string {
+  const counts = statusCounts(timeline);
+  return `<p class="verdict ${isGood(counts) ? 'good' : 'bad'}">${verdict(timeline, counts)}</p>
+${shares(counts, timeline.nodes)}
+<dl class="numbers">${numbers(timeline)
+    .map(([name, value, more]) => `<div><dt>${name}</dt><dd>${value}${more && `<small>${more}</small>`}</dd></div>`)
+    .join('')}</dl>`;
+}
+
+/** Which colour is which phase, with how much of the images' time each took. */
+export function phaseLegend({ series }: Timeline): string {
+  const sums = series.images.map((values) => values.reduce((sum, value) => sum + value, 0) * series.sliceMs);
+  const items = phases.map((phase, at) => {
+    const time = formatTime(sums[at] ?? 0);
+    return `<li><i class="swatch fill-${phase}"></i><b>${phase}</b> ${meanings[phase]}<small>${time} in all</small></li>`;
+  });
+  return `<ul class="legend">${items.join('')}</ul>`;
+}
+
+const meanings: Readonly<Record<Phase, string>> = {
+  wait: 'for its turn, or a place',
+  resolve: 'until the first byte',
+  download: 'until the last byte',
+  verify: 'the rest of ingest, checks',
+  commit: 'until the store has it',
+  needs: 'done itself, others awaited',
+};
+
+type Counts = Readonly<Record<Status, number>>;
+
+function statusCounts({ counts, nodes }: Timeline): Counts {
+  const told = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  return { ...counts, open: Math.max(0, nodes - told) };
+}
+
+function isGood({ failed, blocked, cancelled, open }: Counts): boolean {
+  return failed + blocked + cancelled + open === 0;
+}
+
+function verdict({ nodes }: Timeline, counts: Counts): string {
+  const there = counts.fetched + counts.present;
+  if (nodes === 0) return 'There was nothing to do.';
+  if (isGood(counts)) return nodes === 1 ? 'The image is there.' : `All ${formatNumber(nodes)} images are there.`;
+  const rest = (['failed', 'blocked', 'cancelled'] as const)
+    .filter((status) => counts[status] > 0)
+    .map((status) => `${formatNumber(counts[status])} ${status}`);
+  if (counts.open > 0) rest.push(`${formatNumber(counts.open)} without an outcome`);
+  return `${formatNumber(there)} of ${formatNumber(nodes)} images are there: ${rest.join(', ')}.`;
+}
+
+/** One bar, as wide as the page, and what its parts mean. */
+function shares(counts: Counts, nodes: number): string {
+  const present = statuses.filter((status) => counts[status] > 0);
+  let x = 0;
+  const parts = present.map((status) => {
+    const width = (counts[status] / Math.max(1, nodes)) * 100;
+    const part = `<rect class="status-${status}" x="${x.toFixed(3)}%" width="${width.toFixed(3)}%" height="100%"/>`;
+    x += width;
+    return part;
+  });
+  const items = present.map(
+    (status) =>
+      `<li class="status-${status}"><i class="mark">${statusMarks[status]}</i>${formatNumber(counts[status])} ${status}</li>`,
+  );
+  return `<svg class="shares" width="100%" height="10" aria-hidden="true">${parts.join('')}</svg>
+<ul class="counts">${items.join('')}</ul>`;
+}
+
+function numbers(timeline: Timeline): readonly (readonly [name: string, value: string, more: string])[] {
+  const { totals, nodes, requests, counts } = timeline;
+  const bytes = totals?.bytesDownloaded ?? timeline.bytesDownloaded;
+  const durationMs = totals?.durationMs ?? timeline.durationMs;
+  const seconds = Math.max(durationMs, 1) / 1000;
+  const there = counts.fetched + counts.present;
+  return [
+    ['Images', formatNumber(nodes), `${formatNumber(requests)} asked for`],
+    ['Wall time', formatTime(durationMs), `${formatNumber(there / seconds, 1)} images/s`],
+    ['Downloaded', formatBytes(bytes), `${formatBytes(bytes / seconds)}/s`],
+    ...(totals ? [['Stored', formatBytes(totals.bytesStored), ''] as const] : []),
+    ...(totals ? [['Requests', formatNumber(totals.requests), ''] as const] : []),
+    ['Retries', formatNumber(totals?.retries ?? timeline.retries), ''],
+    ['Warnings', formatNumber(timeline.warnings.count), ''],
+  ];
+}
+
+/** What had to be said meanwhile. */
+export function warningList({ warnings: { texts, count } }: Timeline): string {
+  if (count === 0) return '';
+  const more = count > texts.length ? `<p>… and ${formatNumber(count - texts.length)} more.</p>` : '';
+  const items = texts.map((text) => `<li>${escapeHtml(text)}</li>`).join('');
+  return `<section><h2>Warnings</h2><ul class="warnings">${items}</ul>${more}</section>`;
+}

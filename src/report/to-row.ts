@@ -1,0 +1,63 @@
+import type { ErrorData } from '../errors.ts';
+import { showReference } from '../image/show-reference.ts';
+import { show } from '../image/show.ts';
+import type { Row } from './data.ts';
+import type { Life } from './life.ts';
+import { statuses } from './phases.ts';
+
+const longest = { reference: 300, name: 200, source: 300, signer: 160, error: 400 } as const;
+const mostSigners = 4;
+
+/** Gives equal texts one number. */
+export type Numbering = { number(text: string): number; readonly texts: readonly string[] };
+
+export function createNumbering(): Numbering {
+  const numbers = new Map<string, number>();
+  const texts: string[] = [];
+  return {
+    texts,
+    number(text) {
+      const known = numbers.get(text) ?? texts.length;
+      if (known === texts.length) {
+        numbers.set(text, known);
+        texts.push(text);
+      }
+      return known;
+    },
+  };
+}
+
+/** A life as the page shows it. Outside text becomes safe for people here, and of bounded length. */
+export function toRow(life: Life, parent: number, signers: Numbering): Row {
+  const { reference, addedMs, spans, retryTimes, retries, size, source, outcome } = life;
+  const shown = cut(showReference(reference), longest.reference);
+  const name = show(outcome?.name ?? '', longest.name);
+  return [
+    shown,
+    parent,
+    statuses.indexOf(outcome?.status ?? 'open'),
+    [addedMs, ...spans].map(Math.round),
+    retryTimes.map(Math.round),
+    retries,
+    outcome?.bytesDownloaded ?? life.bytes,
+    size,
+    shortId(outcome?.imageID ?? ''),
+    name === shown ? '' : name,
+    cut(showReference(source), longest.source),
+    life.signers.slice(0, mostSigners).map((text) => signers.number(show(text, longest.signer))),
+    outcome?.error ? show(errorText(outcome.error), longest.error) : '',
+  ];
+}
+
+/** As the command line prints it; digests of registries stay whole. */
+function shortId(imageId: string): string {
+  return show(imageId.startsWith('sha512-') ? imageId.slice(0, 39) : imageId, 100);
+}
+
+function errorText({ code, message }: ErrorData): string {
+  return `${code}: ${message}`;
+}
+
+function cut(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
+}
