@@ -28,7 +28,14 @@ export type BatchEvent =
       readonly delayMs: number;
       readonly code: string;
     }
-  | { readonly type: 'ingested'; readonly key: string; readonly imageID: string; readonly size: number }
+  | {
+      readonly type: 'ingested';
+      readonly key: string;
+      readonly imageID: string;
+      readonly size: number;
+      /** Milliseconds that a worker took for each step of an archive: read, inflate, hash, check, write, sync. */
+      readonly steps?: Readonly<Record<string, number>>;
+    }
   | {
       readonly type: 'verified';
       readonly key: string;

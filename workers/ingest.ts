@@ -8,6 +8,7 @@ import { lazy } from './lazy.ts';
 import { withOutput } from './output.ts';
 import type { SignatureDigests } from './signature-digests.ts';
 import { openSource, type Source } from './source.ts';
+import { createStepClock, type StepClock } from './step-clock.ts';
 import { overLimit } from './tar/refuse.ts';
 import { createArchiveChecker } from './tar/tar-checker.ts';
 import type { FromIngest, Handler, IngestRequest } from './tasks.ts';
@@ -29,10 +30,17 @@ export const ingest: Handler<'ingest'> = async (request) => {
   await using source = await openSource(request.source, shown);
   const sha256 = createHash('sha256');
   const signature = await openSignature(request, sha256);
-  const transfer = createTransfer(source, limits.archiveBytes, sha256, signature);
+  const clock = createStepClock();
+  const transfer = createTransfer(source, { maximum: limits.archiveBytes, sha256, signature, clock });
   const { compression, tar } = await openArchive(transfer.chunks(), shown);
-  const unpacked = await withOutput(request.image, (write) => unpack(request, source, tar, write));
-  return { ...unpacked, ...transfer.result(), compression };
+  let synced = (): void => undefined;
+  const unpacked = await withOutput(request.image, async (write) => {
+    const result = await unpack(request, { source, tar, write, clock });
+    synced = clock.start('sync');
+    return result;
+  });
+  synced();
+  return { ...unpacked, ...transfer.result(), compression, steps: clock.read() };
 };
 
 function tell({ source }: IngestRequest, message: FromIngest): void {
@@ -49,16 +57,25 @@ async function openSignature(
   return createSignatureDigests(signature, { location: shown, maximum: limits.signatures }, sha256);
 }
 
+type Transfer = {
+  readonly maximum: number;
+  readonly sha256: Hash;
+  readonly signature: SignatureDigests | undefined;
+  readonly clock: StepClock;
+};
+
 /** The bytes as they were transferred, counted and hashed as they pass. */
-function createTransfer(source: Source, maximum: number, sha256: Hash, signature: SignatureDigests | undefined) {
+function createTransfer(source: Source, { maximum, sha256, signature, clock }: Transfer) {
   let archiveBytes = 0;
   return {
     async *chunks(): AsyncGenerator<Uint8Array> {
-      for await (const chunk of source.chunks()) {
+      for await (const chunk of clock.waiting('read', source.chunks())) {
         archiveBytes += chunk.length;
         if (archiveBytes > maximum) throw overLimit('archive', maximum, 'the archive is too large');
+        const hashed = clock.start('hash');
         sha256.update(chunk);
         signature?.update(chunk);
+        hashed();
         yield chunk;
       }
     },
@@ -69,12 +86,14 @@ function createTransfer(source: Source, maximum: number, sha256: Hash, signature
   };
 }
 
-async function unpack(
-  request: IngestRequest,
-  source: Source,
-  tar: AsyncIterable<Uint8Array>,
-  write: (chunk: Uint8Array) => Promise<void>,
-) {
+type Unpacking = {
+  readonly source: Source;
+  readonly tar: AsyncIterable<Uint8Array>;
+  readonly write: (chunk: Uint8Array) => Promise<void>;
+  readonly clock: StepClock;
+};
+
+async function unpack(request: IngestRequest, { source, tar, write, clock }: Unpacking) {
   const { limits } = request;
   const hash = createHash('sha512');
   let size = 0;
@@ -84,16 +103,22 @@ async function unpack(
     if (dependencies.length > 0) tell(request, { kind: 'dependencies', dependencies });
     return parsed;
   });
-  for await (const chunk of tar) {
+  for await (const chunk of clock.waiting('inflate', tar)) {
     source.check();
     size += chunk.length;
     if (size > limits.unpackedBytes) throw overLimit('unpacked', limits.unpackedBytes, 'the image is too large');
     const written = write(chunk);
     try {
+      const hashed = clock.start('hash');
       hash.update(chunk);
+      hashed();
+      const checked = clock.start('check');
       checker.push(chunk);
+      checked();
     } finally {
+      const done = clock.start('write');
       await written;
+      done();
     }
   }
   const { manifest, text } = checker.end();

@@ -4,6 +4,7 @@ import type { ImageId } from '../src/image/image-id.ts';
 import type { Dependency, ImageManifest } from '../src/image/manifest.ts';
 import type { RegistryReference } from '../src/image/reference.ts';
 import type { ConvertRequest, ConvertResponse, UnpackLayerRequest, UnpackLayerResponse } from './convert/requests.ts';
+import type { IngestSteps } from './step-clock.ts';
 
 /** What main tells a session that follows a growing file. At most one `grown` per 256 KiB. */
 export type ToIngest =
@@ -62,6 +63,7 @@ export type IngestResponse = {
   readonly compression: 'none' | 'gzip' | 'bzip2' | 'xz';
   /** One digest for each signature packet, in the order of the file; empty when no signature was given. */
   readonly signatureDigests: readonly Uint8Array[];
+  readonly steps: IngestSteps;
 };
 
 /** A trusted certificate, as the keystore hands it to a worker. */

@@ -31,7 +31,8 @@ export type Checked = {
 /** Checks what came against what was asked for, then its signature against the keys trusted for its own name. */
 export async function check(context: FetchContext, request: CheckRequest): Promise<Checked> {
   const { key, ingested, image, expected, proof } = request;
-  context.onEvent({ type: 'ingested', key, imageID: ingested.imageId, size: ingested.size });
+  const { imageId, size, steps } = ingested;
+  context.onEvent({ type: 'ingested', key, imageID: imageId, size, steps });
   checkExpected({ ...ingested, ...ingested.parsed }, expected);
   if (!proof || !context.keystore) return { ingested, image, verification: undefined };
 

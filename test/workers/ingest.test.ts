@@ -24,7 +24,11 @@ for (const compression of ['none', 'gzip', 'bzip2', 'xz'] satisfies Compression[
     await writeFile(file, aci.bytes);
     for (const source of [bytesOf(aci.bytes), { kind: 'file', path: file } as const]) {
       const request = await requestFor(t, source);
-      const response = await ingest(request);
+      const beganMs = performance.now();
+      const { steps, ...response } = await ingest(request);
+      const passedMs = performance.now() - beganMs;
+      t.true(Object.values(steps).reduce((sum, ms) => sum + ms) <= passedMs + 1);
+      t.true(steps.hash > 0 && steps.sync > 0);
       t.deepEqual(
         { ...response, parsed: response.parsed.name },
         {
