@@ -17,7 +17,7 @@ import { startOrigin } from '../start-origin.ts';
 export async function aciBatch(options: CaseOptions & { delayMs: number; rate: number }): Promise<readonly Row[]> {
   const { directory, turns, small } = options;
   const count = small ? 4 : 20;
-  await using corpus = await makeCorpus({ directory, count, tarBytes: small ? 8e6 : 401e6 });
+  await using corpus = await makeCorpus({ directory, count, tarBytes: small ? 40e6 : 401e6 });
   await using origin = await startOrigin(join(directory, 'files'), options);
   const archives = corpus.names.map((name) => `${origin.url}/${archiveOf(name)}`);
   const list = join(directory, 'aria2.txt');
