@@ -19,5 +19,5 @@ export function chart(settings: readonly SettingResult[], best: Pick<SettingResu
     ].join('');
   });
   const height = settings.length * rowHeight;
-  return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="Seconds of each setting">${bars.join('\n')}</svg>`;
+  return `<svg class="bench" viewBox="0 0 ${width} ${height}" role="img" aria-label="Seconds of each setting">${bars.join('\n')}</svg>`;
 }

@@ -10,7 +10,7 @@ import type { Failure, Program } from './run-once.ts';
 import { startServer, type ServerShape } from './start-server.ts';
 import { median } from './spread.ts';
 import { judge, summarise } from './summarise.ts';
-import { sweep, type Setting } from './sweep.ts';
+import { eventsOf, sweep, type Setting } from './sweep.ts';
 
 export type BenchOptions = {
   /** Given: arguments of a fetch that say which images, how many requests those are. */
@@ -27,6 +27,8 @@ export type BenchOptions = {
   readonly version: string;
   /** Progress, a line at a time. */
   readonly say: (line: string) => void;
+  /** Given the file of events of the fastest setting's last run, before it is gone. */
+  readonly onFastest?: (events: string) => Promise<void>;
 };
 
 export type Bench = { readonly kind: 'done'; readonly result: BenchResult } | Failure;
@@ -73,6 +75,7 @@ export async function runBench(options: BenchOptions, signal: AbortSignal): Prom
   const results = swept.measured.map(summarise);
   const runs = swept.measured.flatMap((measured) => measured.runs);
   const judgement = judge(swept.measured, results, { processors: machine.processors, jobsPerHost });
+  await options.onFastest?.(eventsOf(scratch, judgement.best));
   return {
     kind: 'done',
     result: {

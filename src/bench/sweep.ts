@@ -45,12 +45,17 @@ export async function sweep(options: SweepOptions, signal: AbortSignal): Promise
   return { kind: 'done', measured };
 }
 
+/** Where the events of a setting's last run are. */
+export function eventsOf(scratch: string, { jobs, workers }: Setting): string {
+  return join(scratch, `events-${jobs}-${workers}`);
+}
+
 async function measure(
   { program, argsOf, scratch }: SweepOptions,
   setting: Setting,
   signal: AbortSignal,
 ): Promise<{ readonly kind: 'done'; readonly measured: Measured } | Failure> {
-  const [store, events] = [join(scratch, 'store'), join(scratch, 'events')];
+  const [store, events] = [join(scratch, 'store'), eventsOf(scratch, setting)];
   const own = [...argsOf(setting), '--progress=none', `--dir=${store}`, `--events=${events}`];
   const args = ['fetch', ...own, ...program.args]; // which may end in operands
   const machineBusy = watchMachine();

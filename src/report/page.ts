@@ -16,7 +16,7 @@ export type About = {
   readonly title: string;
   /** Of the run: which command, program, machine. */
   readonly facts: readonly string[];
-  /** Stand before all else; `html` is ours, and holds no outside text that was not escaped. */
+  /** Stand before the run; `html` is ours, and holds no outside text that was not escaped. */
   readonly sections: readonly { readonly title: string; readonly html: string }[];
 };
 
@@ -44,12 +44,12 @@ export function* reportPage(timeline: Timeline, { title: name, facts, sections }
 <body>
 <header><h1>${escapeHtml(title)}</h1><p>${[when, ...facts].map((fact) => escapeHtml(show(fact))).join(' · ')}</p></header>
 <main>
-<section aria-label="Summary">${summary(timeline)}</section>
 `;
   for (const { title: heading, html } of sections) {
     yield `<section><h2>${escapeHtml(heading)}</h2>${html}</section>\n`;
   }
-  yield `<section id="series"><h2>Over time</h2>
+  yield `<section aria-label="Summary">${summary(timeline)}</section>
+<section id="series"><h2>Over time</h2>
 <figure>${seriesCharts(timeline.series, timeline.durationMs)}</figure>
 ${phaseLegend(timeline)}
 </section>

@@ -33,9 +33,9 @@ ul.counts, ul.legend { list-style: none; margin: 8px 0 0; padding: 0; display: f
 .status-fetched .mark { color: var(--good); } .status-present .mark { color: var(--muted); }
 .status-failed .mark, .status-failed .error { color: var(--bad); }
 .status-cancelled .mark, .status-blocked .mark, .status-open .mark { color: var(--odd); }
-.numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(124px, 1fr)); gap: 1px; margin: 20px 0 0;
+.numbers { display: flex; flex-wrap: wrap; gap: 1px; margin: 20px 0 0;
   background: var(--line); border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
-.numbers div { background: var(--panel); padding: 10px 14px; } .numbers dt { color: var(--muted); font-size: 12px; }
+.numbers div { flex: 1 1 118px; background: var(--panel); padding: 10px 14px; } .numbers dt { color: var(--muted); font-size: 12px; }
 .numbers dd { margin: 0; font-size: 19px; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .numbers small { display: block; }`;
 
@@ -43,7 +43,7 @@ const charts = `
 figure { margin: 0; position: relative; border: 1px solid var(--line); border-radius: 8px; background: var(--panel); }
 .chart { display: block; overflow: visible; } .chart + .chart { margin-top: 10px; } .axis { display: block; overflow: visible; }
 figure > svg:first-child { margin-top: 6px; } .axis { margin: 2px 0 4px; }
-.chart text, .axis text { font-size: 11px; fill: var(--muted); paint-order: stroke; stroke: var(--panel); stroke-width: 3px; }
+.chart text, .axis text { font-size: 11px; fill: var(--text); paint-order: stroke; stroke: var(--panel); stroke-width: 3px; }
 .chart .what { fill: var(--text); } .rule { stroke: var(--line); } .base { stroke: var(--needs); }
 .fill-wait { fill: var(--wait); background: var(--wait); } .fill-resolve { fill: var(--resolve); background: var(--resolve); }
 .fill-download { fill: var(--download); background: var(--download); }
@@ -67,7 +67,7 @@ input, select, button { font: inherit; color: inherit; }
 .tools .found { color: var(--muted); margin-left: auto; font-variant-numeric: tabular-nums; }`;
 
 const waterfall = `
-.split { display: grid; grid-template-columns: minmax(0, 1fr); gap: 12px; } 
+.split { display: grid; grid-template-columns: minmax(0, 1fr); gap: 12px; }
 .fall { border: 1px solid var(--line); border-radius: 8px; overflow: hidden; background: var(--panel); --label: clamp(128px, 32%, 400px); }
 .overview { position: relative; height: 92px; border-bottom: 1px solid var(--line); cursor: pointer; touch-action: none; }
 .overview canvas { position: absolute; inset: 0; width: 100%; height: 100%; }
@@ -94,10 +94,12 @@ const waterfall = `
 .span.fill-needs { top: 11px; height: 2px; }
 .row .end, .row .again { position: absolute; top: 3px; height: 18px; line-height: 18px; font-style: normal; font-weight: 700; font-size: 12px; }
 .row .end { margin-left: 4px; } .status-failed .end { color: var(--bad); } .status-cancelled .end, .status-blocked .end, .status-open .end { color: var(--odd); }
-.status-failed .span:not(.fill-wait, .fill-needs), .status-cancelled .span:not(.fill-wait, .fill-needs) { outline: 1.5px solid var(--bad);
-  outline-offset: -1.5px; background-image: repeating-linear-gradient(135deg, transparent 0 4px, color-mix(in srgb, var(--panel) 60%, transparent) 4px 7px); }
-.status-cancelled .span:not(.fill-wait, .fill-needs) { outline-color: var(--odd); outline-style: dashed; }
+.span.broken { background-image: repeating-linear-gradient(135deg, transparent 0 4px, color-mix(in srgb, var(--panel) 60%, transparent) 4px 7px);
+  outline: 1.5px solid var(--bad); outline-offset: -1.5px; min-width: 4px; } .status-cancelled .broken, .status-open .broken { outline: 1.5px dashed var(--odd); }
 .row .again { width: 12px; margin-left: -6px; text-align: center; color: var(--text); text-shadow: 0 0 2px var(--ground), 0 0 2px var(--ground), 0 0 3px var(--ground); }
+.narrow .row { flex-wrap: wrap; height: 42px; border-bottom: 1px solid var(--rule); } .narrow .row > .label { flex: 0 0 100%; height: 20px; }
+.narrow .row > .lane { flex: 0 0 100%; height: 21px; border-left: 0; } .narrow .times > .label { display: none; }
+.narrow .span { top: 3px; } .narrow .span.fill-wait { top: 8px; } .narrow .span.fill-needs { top: 9px; } .narrow .end, .narrow .again { top: 1px !important; }
 .none { padding: 24px; color: var(--muted); text-align: center; }`;
 
 const detail = `
@@ -125,8 +127,8 @@ th button { border: 0; background: none; padding: 0; font-weight: 600; cursor: p
 th[aria-sort=ascending] button::after { content: " ↑"; opacity: 1; } th[aria-sort=descending] button::after { content: " ↓"; opacity: 1; }
 td:last-child { color: var(--bad); max-width: 640px; } .warnings { margin: 0; padding-left: 20px; }
 .scripted td { max-width: none; } .scripted table { table-layout: fixed; min-width: 980px; }
-.scripted th:nth-child(1) { width: 104px; } .scripted th:nth-child(n+3):nth-child(-n+6) { width: 92px; }
-.scripted th:nth-child(7) { width: 15%; } .scripted th:nth-child(8) { width: 27%; }
+.scripted th:nth-child(1) { width: 104px; } .scripted th:nth-child(n+3):nth-child(-n+6) { width: 84px; }
+.scripted th:nth-child(7) { width: 13%; } .scripted th:nth-child(8) { width: 24%; }
 .bar { fill: var(--wait); } .best { fill: var(--commit); } .bench { width: 100%; max-width: 860px; height: auto; } .bench text { font-size: 14px; fill: var(--text); }
 .bench path { stroke: var(--text); stroke-width: 2; } pre { overflow-x: auto; font-size: 12.5px; line-height: 1.5; }`;
 

@@ -39,7 +39,9 @@ test('a table has a row for each setting and one sentence on what follows, and n
   t.regex(stdout, /^JOBS +WORKERS +SECONDS +MIN +MAX +MIB\/S .* WAIT +RESOLVE +DOWNLOAD +VERIFY +COMMIT$/m);
   t.regex(stdout, /^ +1 +1 +\d+\.\d\d .* MiB .* %$/m);
   t.regex(stdout, /^ +2 +1 +\d+\.\d\d .* MiB .* %$/m);
-  t.is((await readFile(report, 'utf8')).match(/<rect/g)?.length, 2);
+  const page = await readFile(report, 'utf8');
+  t.is(page.match(/<rect class="b/g)?.length, 2);
+  t.regex(page, /The last run with --jobs [12] --workers 1, the fastest.*All 3 images are there\./s);
   t.regex(stdout, /^Best: --jobs [12] --workers 1 \(\d+\.\d\d s\).*; .*\.$/m);
   t.deepEqual(await readdir(dir), []);
 });

@@ -1,9 +1,9 @@
-import { writeFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { runBench } from '../../bench/run-bench.ts';
 import { toErrorData } from '../../index.ts';
+import type { Timeline } from '../../report/timeline.ts';
 import type { Run } from '../command.ts';
 import { toSafeJson } from '../image/json-text.ts';
 import { textOf, valueOf } from '../options/read.ts';
@@ -13,10 +13,9 @@ import { write } from '../output/write.ts';
 import { readVersion } from '../version.ts';
 import { compareWith, readResult, requireComparable } from './bench-compare.ts';
 import { benchLists, benchSettings } from './bench-options.ts';
-import { benchPage } from './bench-report.ts';
 import { benchTable } from './bench-table.ts';
 import { readRequests } from './read-requests.ts';
-import { requireWritable } from './report-file.ts';
+import { requireWritable, writeReport } from './report-file.ts';
 
 /** Of `--compare`, when a setting is slower beyond the noise. */
 const slower = 9;
@@ -33,12 +32,19 @@ export const runBenchCommand: Run = async ({ stdin, stdout, stderr, environment,
   if (old) requireComparable(old, settings);
   const report = await valueOf(line, 'report', requireWritable);
 
+  let timeline: Timeline | undefined;
   const bench = await runBench(
     {
       ...settings,
       bin: fileURLToPath(new URL(`../bin${extname(import.meta.url)}`, import.meta.url)),
       version: readVersion(),
       say: (text) => void stderr.write(`${text}\n`),
+      ...(report !== undefined && {
+        onFastest: async (events) => {
+          const { readTimeline } = await import('./read-timeline.ts');
+          timeline = await readTimeline(events);
+        },
+      }),
     },
     signal,
   );
@@ -49,7 +55,11 @@ export const runBenchCommand: Run = async ({ stdin, stdout, stderr, environment,
   const { result } = bench;
   const isJson = textOf(line, 'output') === 'json';
   await write(stdout, isJson ? `${toSafeJson(result)}\n` : benchTable(result));
-  if (report !== undefined) await writeFile(report, benchPage(result));
+  if (report !== undefined && timeline) {
+    const { benchPage } = await import('./bench-report.ts');
+    const failure = writeReport(report, benchPage(result, timeline));
+    if (failure !== undefined) await write(stderr, `warning: the report could not be written: ${failure}\n`);
+  }
   if (!old) return exitCodes.success;
   const { lines, isSlower } = compareWith(old, result);
   await write(isJson ? stderr : stdout, lines.map((text) => `${text}\n`).join(''));

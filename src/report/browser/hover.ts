@@ -26,5 +26,7 @@ export function showOnHover(within: HTMLElement, itemAt: (target: Element) => It
     tip.style.top = `${clientY + away + height > window.innerHeight ? Math.max(4, clientY - away - height) : clientY + away}px`;
   });
   within.addEventListener('pointerleave', hide);
+  document.addEventListener('keydown', hide);
+  document.addEventListener('pointerdown', hide);
   within.addEventListener('scroll', hide, { capture: true, passive: true });
 }

@@ -31,7 +31,7 @@ export function upgradeOutcomes(scroller: HTMLElement, onChoose: (item: Item) =>
     const inSight = rows.slice(from, to).map((item) => rowOf(item, item === chosen));
     body.replaceChildren(gap(from), ...inSight, gap(rows.length - to));
   };
-  const list = watchWindow(scroller, { rowHeight: lineHeight, header: lineHeight, onChange: draw });
+  const list = watchWindow(scroller, { rowHeight: () => lineHeight, header: lineHeight, onChange: draw });
   const sort = (): void => {
     rows = sorted(items, order);
     draw();

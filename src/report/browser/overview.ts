@@ -1,6 +1,6 @@
 import { phases } from '../phases.ts';
 import { create, oncePerFrame } from './dom.ts';
-import type { TimeRange } from './row.ts';
+import { isWork, type TimeRange } from './row.ts';
 import type { TreeRow } from './view.ts';
 
 export type Overview = {
@@ -65,8 +65,7 @@ function paintRows(canvas: HTMLCanvasElement, rows: readonly TreeRow[], duration
   const bar = Math.max(density, rowHeight * 0.8);
   for (const [at, { item }] of rows.entries()) {
     const y = at * rowHeight;
-    for (const { phase, fromMs, toMs } of item.spans) {
-      if (phases[phase] === 'wait' || phases[phase] === 'needs') continue;
+    for (const { phase, fromMs, toMs } of item.spans.filter(isWork)) {
       const x = (fromMs / Math.max(1, durationMs)) * width;
       context.fillStyle = colours[phase] ?? bad;
       context.fillRect(x, y, Math.max(density, ((toMs - fromMs) / Math.max(1, durationMs)) * width), bar);

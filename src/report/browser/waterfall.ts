@@ -3,7 +3,7 @@ import { timeTicks } from '../ticks.ts';
 import { create } from './dom.ts';
 import type { Item } from './items.ts';
 import { createOverview } from './overview.ts';
-import { createRow, drawLane, rowHeight, type TimeRange } from './row.ts';
+import { createRow, drawLane, isWork, rowHeights, type TimeRange } from './row.ts';
 import type { TreeRow } from './view.ts';
 import { watchWindow } from './window.ts';
 
@@ -20,6 +20,9 @@ export type WaterfallOptions = {
   readonly onChoose: (item: Item) => void;
   readonly onFold: (item: Item) => void;
 };
+
+/** Pixels: with less, labels and bars do not fit beside each other. */
+const narrowest = 620;
 
 /** Images as rows of bars over time. Only rows in sight are in the page, however many there are. */
 export function createWaterfall({ durationMs, onChoose, onFold }: WaterfallOptions): Waterfall {
@@ -45,6 +48,7 @@ export function createWaterfall({ durationMs, onChoose, onFold }: WaterfallOptio
   let folded: ReadonlySet<Item> = new Set();
   let chosen: Item | undefined;
   let isZoomed = false;
+  let rowHeight: number = rowHeights.wide;
   const drawn = new Map<Item, HTMLElement>();
 
   const draw = (): void => {
@@ -75,7 +79,7 @@ export function createWaterfall({ durationMs, onChoose, onFold }: WaterfallOptio
       range,
     );
   };
-  const list = watchWindow(scroller, { rowHeight, header: 0, onChange: draw });
+  const list = watchWindow(scroller, { rowHeight: () => rowHeight, header: 0, onChange: draw });
 
   const choose = (item: Item | undefined): void => {
     chosen = item;
@@ -123,6 +127,9 @@ export function createWaterfall({ durationMs, onChoose, onFold }: WaterfallOptio
       [rows, folded] = [next, nextFolded];
       for (const row of drawn.values()) row.remove();
       drawn.clear();
+      const isNarrow = element.clientWidth < narrowest;
+      element.classList.toggle('narrow', isNarrow);
+      rowHeight = isNarrow ? rowHeights.narrow : rowHeights.wide;
       const height = rows.length * rowHeight;
       space.style.height = `${height}px`;
       scroller.style.height = `${Math.max(4 * rowHeight, Math.min(height, window.innerHeight * 0.66))}px`;
@@ -143,7 +150,7 @@ export function createWaterfall({ durationMs, onChoose, onFold }: WaterfallOptio
 
 /** When the rows were at work, with a little room around it. */
 function rangeOf(rows: readonly TreeRow[], durationMs: number): TimeRange {
-  const spans = rows.flatMap(({ item }) => item.spans.filter(({ phase }) => phase > 0 && phase < 5));
+  const spans = rows.flatMap(({ item }) => item.spans.filter(isWork));
   if (spans.length === 0) return { fromMs: 0, toMs: Math.max(1, durationMs) };
   const fromMs = Math.min(...spans.map((span) => span.fromMs));
   const toMs = Math.max(...spans.map((span) => span.toMs));
