@@ -1,12 +1,15 @@
 import { writeSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 
+import { watchThreads } from './threads.ts';
+
 /**
  * Runs another program in this process, and tells in the end what the process took: `measured PROGRAM ARGUMENTS…` writes
- * `process.resourceUsage()` to descriptor 3 as JSON. Ends when its parent does.
+ * `process.resourceUsage()`, and what each thread took, to descriptor 3 as JSON. Ends when its parent does.
  */
 process.argv.splice(1, 1);
-process.on('exit', () => writeSync(3, JSON.stringify(process.resourceUsage())));
+const threads = watchThreads();
+process.on('exit', () => writeSync(3, JSON.stringify({ ...process.resourceUsage(), threads: threads() })));
 process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
 process.channel?.unref();
 

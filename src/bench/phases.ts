@@ -6,6 +6,8 @@ export type TimedEvent = {
   readonly timeMs: number;
   /** Of a place among the transfers. */
   readonly waitedMs?: number | undefined;
+  /** Of an ingest, in milliseconds. */
+  readonly steps?: Readonly<Record<string, number>> | undefined;
   readonly outcome?: { readonly durationMs?: number | undefined } | undefined;
 };
 

@@ -3,6 +3,8 @@ import { createInterface } from 'node:readline';
 
 import { z } from 'zod';
 
+import { addDepths, type Depths } from './depths.ts';
+import { addIngests, type IngestSums } from './ingest-sums.ts';
 import { addPhases, type Phases } from './phases.ts';
 
 const eventForm = z.object({
@@ -11,6 +13,7 @@ const eventForm = z.object({
   key: z.string().optional(),
   url: z.string().optional(),
   waitedMs: z.number().optional(),
+  steps: z.record(z.string(), z.number()).optional(),
   outcome: z.object({ durationMs: z.number().optional() }).optional(),
   totals: z.object({ fetched: z.number(), bytesDownloaded: z.number(), durationMs: z.number() }).optional(),
 });
@@ -25,17 +28,20 @@ export type Told = {
   /** How many hosts archives came from. */
   readonly hosts: number;
   readonly phases: Phases;
+  readonly ingest: IngestSums;
+  readonly depths: Depths;
 };
 
 /** Reads the file that `fetch --events` wrote. */
 export async function readEvents(path: string): Promise<Told> {
-  const phases = addPhases();
+  const [phases, ingests, depths] = [addPhases(), addIngests(), addDepths()];
   const hosts = new Set<string>();
   let totals = { fetched: 0, bytesDownloaded: 0, durationMs: 0 };
   for await (const line of createInterface({ input: createReadStream(path) })) {
     if (line.includes('"type":"download-progress"')) continue; // most of them, and none needed
     const event = eventForm.parse(JSON.parse(line));
-    phases.add({ ...event, timeMs: Date.parse(event.time) });
+    const timed = { ...event, timeMs: Date.parse(event.time) };
+    for (const sum of [phases, ingests, depths]) sum.add(timed);
     if (event.type === 'download-started' && event.url !== undefined) hosts.add(URL.parse(event.url)?.host ?? '');
     totals = event.totals ?? totals;
   }
@@ -45,5 +51,7 @@ export async function readEvents(path: string): Promise<Told> {
     batchSeconds: totals.durationMs / 1000,
     hosts: Math.max(1, hosts.size),
     phases: phases.sums(),
+    ingest: ingests.sums(),
+    depths: depths.read(),
   };
 }

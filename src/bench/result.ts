@@ -9,6 +9,15 @@ const phases = z.object({
   verify: z.number(),
   commit: z.number(),
 });
+const ingest = z.object({
+  read: z.number(),
+  inflate: z.number(),
+  hash: z.number(),
+  check: z.number(),
+  write: z.number(),
+  sync: z.number(),
+});
+const depth = z.object({ mean: z.number(), most: z.number() });
 const count = z.int().positive();
 
 const settingResult = z.object({
@@ -29,6 +38,12 @@ const settingResult = z.object({
   peakBytes: z.number(),
   /** Seconds of all images together. @see Phases */
   phases,
+  /** Absent in older results. Of those seconds, what workers took for each step of an ingest. @see IngestSteps */
+  ingest: ingest.optional(),
+  /** Images at a time. @see Depths */
+  depths: z.object({ waiting: depth, transferring: depth, working: depth }).optional(),
+  /** Processor seconds by thread; `other` are Node's own. */
+  threads: z.record(z.string(), z.number()).optional(),
 });
 
 /** What `--output=json` prints, and what `--compare` reads: `longshore.bench/1`. */

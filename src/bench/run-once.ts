@@ -5,6 +5,7 @@ import { z } from 'zod';
 
 import { ImageError } from '../index.ts';
 import { beside } from './beside.ts';
+import type { ThreadSeconds } from './threads.ts';
 
 export type Program = {
   /** The file of the command line program. */
@@ -18,6 +19,8 @@ export type Usage = {
   readonly seconds: number;
   /** User and system time, of all threads. */
   readonly cpuSeconds: number;
+  /** Of each; `other` are those of Node itself, which compile, sweep and read files. */
+  readonly threads: ThreadSeconds;
   /** Peak resident memory. */
   readonly peakBytes: number;
 };
@@ -31,7 +34,12 @@ export type Failure = {
 };
 
 const mostSaid = 64 * 1024;
-const resourceUsage = z.object({ userCPUTime: z.number(), systemCPUTime: z.number(), maxRSS: z.number() });
+const resourceUsage = z.object({
+  userCPUTime: z.number(),
+  systemCPUTime: z.number(),
+  maxRSS: z.number(),
+  threads: z.record(z.string(), z.number()),
+});
 
 /** Runs the program in a process of its own, so that processor time and memory are the run's alone. */
 export async function runOnce({ bin, args, environment }: Program, signal: AbortSignal): Promise<Run> {
@@ -69,6 +77,9 @@ async function readText(stream: unknown): Promise<string> {
 
 function parseUsage(report: string): Omit<Usage, 'seconds'> {
   if (report === '') throw new ImageError('INTERNAL', 'a run told nothing of itself', { what: 'bench' });
-  const { userCPUTime, systemCPUTime, maxRSS } = resourceUsage.parse(JSON.parse(report));
-  return { cpuSeconds: (userCPUTime + systemCPUTime) / 1e6, peakBytes: maxRSS * 1024 };
+  const { userCPUTime, systemCPUTime, maxRSS, threads } = resourceUsage.parse(JSON.parse(report));
+  const cpuSeconds = (userCPUTime + systemCPUTime) / 1e6;
+  const known = Object.values(threads).reduce((sum, seconds) => sum + seconds, 0);
+  const other = Math.max(0, cpuSeconds - known);
+  return { cpuSeconds, threads: { ...threads, other }, peakBytes: maxRSS * 1024 };
 }

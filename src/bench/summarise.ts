@@ -1,4 +1,6 @@
 import { boundOf } from './bound.ts';
+import type { Depth, Depths } from './depths.ts';
+import type { IngestSums } from './ingest-sums.ts';
 import type { Phases } from './phases.ts';
 import type { BenchResult, SettingResult } from './result.ts';
 import { median, spreadOf } from './spread.ts';
@@ -11,6 +13,12 @@ export function summarise({ setting, runs }: Swept): SettingResult {
   const of = (pick: (run: Measured) => number): number => median(runs.map(pick));
   const seconds = spreadOf(runs.map((run) => run.seconds));
   const phase = (name: keyof Phases): number => of(({ phases }) => phases[name]);
+  const step = (name: keyof IngestSums): number => of(({ ingest }) => ingest[name]);
+  const depth = (name: keyof Depths): Depth => ({
+    mean: of(({ depths }) => depths[name].mean),
+    most: of(({ depths }) => depths[name].most),
+  });
+  const threadNames = [...new Set(runs.flatMap(({ threads }) => Object.keys(threads)))];
   return {
     ...setting,
     seconds,
@@ -26,6 +34,16 @@ export function summarise({ setting, runs }: Swept): SettingResult {
       verify: phase('verify'),
       commit: phase('commit'),
     },
+    ingest: {
+      read: step('read'),
+      inflate: step('inflate'),
+      hash: step('hash'),
+      check: step('check'),
+      write: step('write'),
+      sync: step('sync'),
+    },
+    depths: { waiting: depth('waiting'), transferring: depth('transferring'), working: depth('working') },
+    threads: Object.fromEntries(threadNames.map((name) => [name, of(({ threads }) => threads[name] ?? 0)])),
   };
 }
 

@@ -28,6 +28,7 @@ const filename = new URL(`../../workers/index-writer${extname(import.meta.url)}`
 export async function startWriter(layout: Layout): Promise<Writer> {
   // Not the flags of the program: a thread takes over --input-type and fails on it.
   const worker = new Worker(filename, {
+    name: 'index',
     workerData: layout,
     execArgv: ['--disable-warning=ExperimentalWarning'],
     resourceLimits: { maxYoungGenerationSizeMb: 12 },

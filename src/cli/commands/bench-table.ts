@@ -4,6 +4,7 @@ import { phaseNames } from '../../bench/phases.ts';
 import type { BenchResult, Bound, SettingResult } from '../../bench/result.ts';
 import { show } from '../../index.ts';
 import { formatTable } from '../image/table.ts';
+import { benchDetails } from './bench-details.ts';
 
 const titles = ['JOBS', 'WORKERS', 'SECONDS', 'MIN', 'MAX', 'MIB/S', 'IMAGES/S', 'CPU S', 'PEAK'];
 const shareTitles = phaseNames.map((name) => name.toUpperCase());
@@ -29,6 +30,7 @@ export function benchTable(result: BenchResult): string {
     `${processors} × ${show(model)}, ${size(memoryBytes)}, ${platform}, Node ${node}, longshore ${longshore}\n`,
     `${corpusText(result.corpus)}; ${rounds} ${rounds === 1 ? 'round' : 'rounds'}; shares are of the images' time\n\n`,
     formatTable([[...titles, ...shareTitles], ...settings.map(row)], new Set([...titles, ...shareTitles].keys())),
+    fastest ? `\n${benchDetails(fastest)}` : '',
     `\n${choice}${seconds}${noise}; ${bounds[bound]}.\n`,
   ].join('');
 }
