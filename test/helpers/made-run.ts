@@ -28,7 +28,10 @@ export function madeEvents({ images, needs = 0, failEvery = Infinity, jobs = 16 
   const known: number[] = [];
   const ends: number[] = [];
   const at = (ms: number, event: BatchEvent): void => void events.push({ atMs: Math.round(ms), event });
-  const parentOf = (index: number): number => (needs > 0 && index % 20 > 0 ? index - 1 - ((index - 1) % needs) : -1);
+  const parentOf = (index: number): number => {
+    const place = index % 20; // of twenty, the first is asked for
+    return needs > 0 && place > 0 ? index - 1 - ((place - 1) % needs) : -1;
+  };
   at(0, { type: 'batch-started', requests: images });
   for (let index = 0; index < images; index += 1) {
     const parent = parentOf(index);

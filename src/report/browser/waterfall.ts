@@ -55,21 +55,22 @@ export function createWaterfall({ durationMs, onChoose, onFold }: WaterfallOptio
     const { from, to } = list.range();
     const inSight = rows.slice(from, to);
     const range = isZoomed ? rangeOf(inSight, durationMs) : { fromMs: 0, toMs: Math.max(1, durationMs) };
-    const gone = new Set(drawn.keys());
+    const wanted = new Set(inSight.map(({ item }) => item));
+    for (const [item, row] of drawn) {
+      if (wanted.has(item)) continue;
+      row.remove();
+      drawn.delete(item);
+    }
+    let above: Element | undefined;
     for (const [at, row] of inSight.entries()) {
       const { item } = row;
-      gone.delete(item);
-      const known = drawn.get(item);
-      const shown = known ?? createRow(row, folded.has(item));
-      if (!known) space.append(shown);
+      const shown = drawn.get(item) ?? createRow(row, folded.has(item));
       drawn.set(item, shown);
+      if (!shown.isConnected) space.insertBefore(shown, above ? above.nextSibling : space.firstChild);
+      above = shown; // who hears the page gets the rows in their order too
       shown.style.top = `${(from + at) * rowHeight}px`;
       shown.ariaSelected = String(item === chosen);
       drawLane(shown, item, range);
-    }
-    for (const item of gone) {
-      drawn.get(item)?.remove();
-      drawn.delete(item);
     }
     drawTicks(ticks, scroller, range);
     const share = (index: number): number => Math.min(1, index / Math.max(1, rows.length));
@@ -132,7 +133,7 @@ export function createWaterfall({ durationMs, onChoose, onFold }: WaterfallOptio
       rowHeight = isNarrow ? rowHeights.narrow : rowHeights.wide;
       const height = rows.length * rowHeight;
       space.style.height = `${height}px`;
-      scroller.style.height = `${Math.max(4 * rowHeight, Math.min(height, window.innerHeight * 0.66))}px`;
+      scroller.style.height = `${Math.max(rows.length === 0 ? 72 : rowHeight, Math.min(height, window.innerHeight * 0.66))}px`;
       scroller.ariaRowCount = String(rows.length);
       overview.element.hidden = height <= window.innerHeight * 0.66;
       overview.draw(rows);
