@@ -11,6 +11,7 @@ import { signature } from './micro/signature.ts';
 import { storeIndex } from './micro/store-index.ts';
 import { tarReader } from './micro/tar-reader.ts';
 import { texts } from './micro/texts.ts';
+import { formatTable } from './report.ts';
 
 /** Pieces of longshore by themselves, in this process: `node bench/micro.ts [--ms TIME_FOR_EACH]` */
 const { values } = parseArgs({ options: { ms: { type: 'string', default: '600' } } });
@@ -34,11 +35,8 @@ for (const { name, run, before } of pieces) {
 }
 await bench.run();
 
-const head = ['piece', 'each, median', 'a second', '±', 'runs'];
 const lines = pieces.map((piece) => line(piece, bench.getTask(piece.name)));
-process.stdout.write(
-  `${[head, head.map(() => '---'), ...lines].map((cells) => `| ${cells.join(' | ')} |`).join('\n')}\n`,
-);
+process.stdout.write(`${formatTable(['piece', 'each, median', 'a second', '±', 'runs'], lines)}\n`);
 
 function line({ name, unit, count }: Piece, task: Task | undefined): readonly string[] {
   if (task?.result.state !== 'completed') throw new Error(`${name} was not measured`);

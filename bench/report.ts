@@ -55,8 +55,12 @@ export function formatRows(rows: readonly Row[]): string {
     ...(floor ? ['wall to floor', 'processor to floor'] : []),
     ...facts,
   ];
-  const table = [head, head.map(() => '---'), ...rows.map(line)].map((cells) => `| ${cells.join(' | ')} |`);
-  return [...table, '', ...disturbances(rows)].join('\n');
+  return [formatTable(head, rows.map(line)), '', ...disturbances(rows)].join('\n');
+}
+
+/** As Markdown has tables. */
+export function formatTable(head: readonly string[], lines: readonly (readonly string[])[]): string {
+  return [head, head.map(() => '---'), ...lines].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }
 
 function ratio(value: number, to: number): string {

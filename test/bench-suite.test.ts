@@ -6,6 +6,7 @@ import test from 'ava';
 import { z } from 'zod';
 
 import type { Measured } from '../bench/measure.ts';
+import { predict } from '../bench/predict.ts';
 import { formatRows, summarise } from '../bench/report.ts';
 import { takeTurns } from '../bench/take-turns.ts';
 import { watchOthers } from '../bench/watch-others.ts';
@@ -99,4 +100,21 @@ test('what a process of others takes is seen', async (t) => {
   const { ms, share } = await others();
   t.true(ms >= 200, `${ms} ms`);
   t.true(share > 0 && share <= 1);
+});
+
+test('the model names what a run waits for', (t) => {
+  const costs = {
+    ...{ startMs: 500, startCpuMs: 800 },
+    ...{ mainMsAnImage: 1, mainMsAMiB: 1, threadsMsAnImage: 2, threadsMsAMiB: 10 },
+  };
+  const work = { images: 100, packedMiB: 500, tarMiB: 1000 };
+  const network = { bitsPerSecond: 2 ** 33, connectionBitsPerSecond: 2 ** 33, latencyMs: 0, places: 8 };
+  t.deepEqual(predict(costs, work, { ...network, processors: 2 }), { wall: 'processors', wallMs: 500 + 5_400 });
+  t.deepEqual(predict(costs, work, { ...network, processors: 1 }), { wall: 'processors', wallMs: 800 + 10_800 });
+  t.deepEqual(predict(costs, work, { ...network, processors: 32 }), { wall: 'main thread', wallMs: 500 + 600 });
+  const slow = { ...network, processors: 32, latencyMs: 400 };
+  t.deepEqual(predict(costs, work, slow), {
+    wall: 'network',
+    wallMs: 500 + (500 * 2 ** 23 * 1000) / 2 ** 33 / 8 + 10_000,
+  });
 });
