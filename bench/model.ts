@@ -75,7 +75,9 @@ const ahead = [0.02, 0.1, 1, 10, 100].map((each) => {
   const from = Array.from({ length: 256 }, (_, at) => at + 1).find(
     (processors) => on(processors).wall === 'main thread',
   );
-  const cells = [8, 32].map(on).map(({ wallMs, wall }) => `${Number(((images * 1000) / wallMs).toPrecision(2))}, ${wall}`);
+  const cells = [8, 32]
+    .map(on)
+    .map(({ wallMs, wall }) => `${Number(((images * 1000) / wallMs).toPrecision(2))}, ${wall}`);
   return [`${each} MiB`, ...cells, from === undefined ? 'never' : `${from} processors`];
 });
 
