@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { Script } from 'node:vm';
 
 import test from 'ava';
 
@@ -28,9 +29,13 @@ test('the package, installed elsewhere, works as a command and as a library', as
   await writeFile(join(elsewhere, 'app.aci'), app.bytes);
 
   const command = join(elsewhere, 'node_modules/.bin/longshore');
-  const args = ['fetch', '--full', '--insecure-options=image', '--dir', 'store', './app.aci'];
+  const args = ['fetch', '--full', '--insecure-options=image', '--dir', 'store', '--report', 'run.html', './app.aci'];
   const { stdout } = await exec(process.execPath, [command, ...args], { cwd: elsewhere });
   t.is(stdout, `${app.imageId}\n`);
+  const [script = 'none'] =
+    /(?<=<script>).*?(?=<\/script>)/s.exec(await readFile(join(elsewhere, 'run.html'), 'utf8')) ?? [];
+  t.notThrows(() => new Script(script), "the report's script is made of what was built");
+  t.true(script.includes('createWaterfall('));
 
   await writeFile(join(elsewhere, 'use.js'), program);
   const used = await exec(process.execPath, ['use.js'], { cwd: elsewhere });

@@ -18,7 +18,7 @@ function collect(url: URL, seen: Set<string>, texts: string[]): void {
   seen.add(url.href);
   const source = readFileSync(url, 'utf8');
   const text = url.href.endsWith('.ts') ? stripTypeScriptTypes(source) : source;
-  const own = text.replaceAll(/^import\s[^;]*?from '(\.[^']+)';$/gm, (_, path: string) => {
+  const own = text.replaceAll(/^import\s[^;]*?from ['"](\.[^'"]+)['"];$/gm, (_, path: string) => {
     collect(new URL(path, url), seen, texts);
     return '';
   });

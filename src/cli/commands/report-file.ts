@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { closeSync, openSync, realpathSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { access, constants, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -30,8 +31,8 @@ export function writeReport(path: string, pieces: Iterable<string>): string | un
   try {
     const target = statSync(path, { throwIfNoEntry: false }) ? realpathSync(path) : path;
     const isPlain = statSync(target, { throwIfNoEntry: false })?.isFile() ?? true;
-    if (isPlain) temporary = `${target}.${process.pid}.tmp`;
-    const file = openSync(temporary ?? target, 'w');
+    if (isPlain) temporary = `${target}.${randomUUID()}.tmp`;
+    const file = temporary === undefined ? openSync(target, 'w') : openSync(temporary, 'wx');
     try {
       for (const piece of pieces) writeWhole(file, Buffer.from(piece));
     } finally {
