@@ -6,11 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
 import { createGunzip } from 'node:zlib';
 
-/**
- * The least that archives can take in Node: `floor.ts THREADS DIRECTORY FILE...` inflates each, with sha512 of the tar and sha256
- * of the file, as a signature needs it, by as many threads. Nothing is fetched, checked or synced; the tars are written where
- * DIRECTORY is not empty.
- */
+/** What the threads share. */
 type Work = {
   /** Of the next file that nobody has taken. */
   readonly next: Int32Array<SharedArrayBuffer>;
@@ -18,6 +14,11 @@ type Work = {
   readonly files: readonly string[];
 };
 
+/**
+ * The least that archives can take in Node: `floor.ts THREADS DIRECTORY FILE...` inflates each, with sha512 of the tar and sha256
+ * of the file, as a signature needs it, by as many threads. Nothing is fetched, checked or synced; the tars are written where
+ * DIRECTORY is not empty.
+ */
 if (isMainThread) {
   const [threads, directory = '', ...files] = process.argv.slice(2);
   const work: Work = { next: new Int32Array(new SharedArrayBuffer(4)), directory, files };

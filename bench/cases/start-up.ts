@@ -12,6 +12,7 @@ import { takeTurns, type Row } from '../take-turns.ts';
 
 /** What a command takes that has next to nothing to do, beside other programs that have not. */
 export async function startUp({ directory, turns }: CaseOptions): Promise<readonly Row[]> {
+  // the first image of a corpus has half of the mean size
   await using corpus = await makeCorpus({ directory, count: 1, tarBytes: 40e3 });
   await using origin = await startOrigin(join(directory, 'files'), { delayMs: 0, rate: 0 });
   await trust(directory, corpus.certificate);
