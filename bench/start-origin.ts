@@ -7,7 +7,7 @@ export type Origin = Server & {
 };
 
 /** Serves a corpus on loopback. */
-export async function startOrigin(directory: string, { delayMs, rate }: ServerShape): Promise<Origin> {
-  const server = await startServer({ directory, prefix, delayMs, rate }, new AbortController().signal);
+export async function startOrigin(directory: string, { delayMs, rate }: Omit<ServerShape, 'loss'>): Promise<Origin> {
+  const server = await startServer({ directory, prefix, delayMs, rate, loss: 0 }, new AbortController().signal);
   return { ...server, discover: ['--discover', `${prefix}=${server.url}`] };
 }

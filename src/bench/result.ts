@@ -71,6 +71,8 @@ export const benchResult = z.object({
       /** The server's; 0 is none. */
       delayMs: z.number(),
       rate: z.number(),
+      /** Percent of its answers that broke off. */
+      loss: z.number().default(0),
     }),
     z.object({ kind: z.literal('given'), requests: z.number(), images: z.number(), bytes: z.number() }),
   ]),

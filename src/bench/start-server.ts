@@ -14,13 +14,18 @@ export type ServerShape = {
   readonly delayMs: number;
   /** Most bytes a second of each answer; 0 lifts it. */
   readonly rate: number;
+  /** Of a hundred answers, how many break off halfway. */
+  readonly loss: number;
 };
 
 export type Server = AsyncDisposable & { readonly url: string };
 
 /** Serves a directory from a process of its own, so that the processor time of serving is not longshore's. */
-export async function startServer({ directory, prefix, delayMs, rate }: Served, signal: AbortSignal): Promise<Server> {
-  const child = fork(beside('serve'), [directory, prefix, String(delayMs), String(rate)], {
+export async function startServer(
+  { directory, prefix, delayMs, rate, loss }: Served,
+  signal: AbortSignal,
+): Promise<Server> {
+  const child = fork(beside('serve'), [directory, prefix, String(delayMs), String(rate), String(loss)], {
     execArgv: [],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });

@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { breakAfter, createLoss } from './loss.ts';
 import { paced } from './paced.ts';
 
 /** A file as an origin offers it. */
@@ -24,6 +25,8 @@ export type OriginOptions = {
   readonly delayMs?: number;
   /** Most bytes a second of each answer. Default none. */
   readonly rate?: number;
+  /** Of a hundred answers with a body, how many break off halfway. Default none. */
+  readonly loss?: number;
 };
 
 export type Origin = AsyncDisposable & {
@@ -34,8 +37,9 @@ export type Origin = AsyncDisposable & {
 /** Serves files on loopback, with entity tags and ranges. */
 export async function startOrigin(options: OriginOptions): Promise<Origin> {
   let url = '';
+  const isLost = createLoss(options.loss ?? 0);
   const server = createServer((request, response) => {
-    void respond(options, url, request, response).catch(() => response.destroy());
+    void respond({ ...options, isLost }, url, request, response).catch(() => response.destroy());
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -54,7 +58,7 @@ export async function startOrigin(options: OriginOptions): Promise<Origin> {
 }
 
 async function respond(
-  { find, discoveryPage, delayMs = 0, rate }: OriginOptions,
+  { find, discoveryPage, delayMs = 0, rate, isLost }: OriginOptions & { readonly isLost: () => boolean },
   url: string,
   request: IncomingMessage,
   response: ServerResponse,
@@ -73,8 +77,15 @@ async function respond(
   const from = writeHead(request, response, body);
   if (from === undefined) return;
   response.flushHeaders(); // or they would wait for the first bytes of a slow body
-  const source = body.read(from);
-  await (rate === undefined ? pipeline(source, response) : pipeline(source, paced(rate), response));
+  const steps = [
+    ...(rate === undefined ? [] : [paced(rate)]),
+    ...(isLost() ? [breakAfter((body.length - from) >> 1)] : []),
+  ];
+  const source: AsyncIterable<Uint8Array> = body.read(from);
+  await pipeline(
+    steps.reduce((chunks, step) => step(chunks), source),
+    response,
+  );
 }
 
 /** @returns from where the body has to follow, or undefined when the answer is complete. */

@@ -48,6 +48,7 @@ test('a result of other images, or without a setting in common, is no match', (t
     tree: false,
     delayMs: 0,
     rate: 0,
+    loss: 0,
   } as const;
   const given = { kind: 'given', args: [], requests: 1 } as const;
   const settings = [{ jobs: 4, workers: 2 }];

@@ -29,6 +29,7 @@ export function benchResult(parts: Partial<BenchResult> = {}): BenchResult {
       tree: false,
       delayMs: 0,
       rate: 0,
+      loss: 0,
     },
     rounds: 3,
     settings: [settingResult()],

@@ -10,7 +10,7 @@ import { inDirectory } from '../../src/sample/in-directory.ts';
 import { startOrigin, type OriginOptions } from '../../src/sample/origin.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
-async function openOrigin(t: ExecutionContext, shape: Pick<OriginOptions, 'delayMs' | 'rate'> = {}) {
+async function openOrigin(t: ExecutionContext, shape: Pick<OriginOptions, 'delayMs' | 'rate' | 'loss'> = {}) {
   const dir = join(await temporaryDirectory(t), 'files');
   await mkdir(dir);
   await writeFile(join(dir, '../secret'), 'secret');
@@ -56,4 +56,22 @@ test('a slow origin waits before it answers, and the head is there before the bo
   const bodyMs = performance.now() - startMs - headMs;
   t.true(headMs >= 145, `${headMs}`);
   t.true(bodyMs >= 400, `${bodyMs}`);
+});
+
+test('as many answers as asked for break off halfway, and the rest can be had', async (t) => {
+  const ask = await openOrigin(t, { loss: 50 });
+  const lengths: number[] = [];
+  for (let count = 0; count < 4; count += 1) {
+    const response = await ask('/file');
+    t.is(response.headers['content-length'], '100000');
+    let length = 0;
+    try {
+      for await (const chunk of response) length += (chunk as Buffer).length; // a response without an encoding
+    } catch (error) {
+      t.is((error as Error).message, 'aborted');
+    }
+    lengths.push(length);
+  }
+  t.deepEqual(lengths, [100_000, 50_000, 100_000, 50_000]);
+  t.is((await buffer(await ask('/file', { range: 'bytes=50000-' }))).length, 50_000);
 });

@@ -19,7 +19,7 @@ const mostCount = 100_000;
 const mostTried = 1024;
 
 /** What only says how images are made and served. */
-const making = ['images', 'size', 'compressibility', 'unsigned', 'tree', 'delay', 'rate'] as const;
+const making = ['images', 'size', 'compressibility', 'unsigned', 'tree', 'delay', 'rate', 'loss'] as const;
 
 type Settings = Pick<BenchOptions, 'corpus' | 'settings' | 'rounds' | 'jobsPerHost' | 'environment'>;
 
@@ -50,11 +50,12 @@ function made(line: CommandLine): BenchOptions['corpus'] {
     kind: 'made',
     images: valueOf(line, 'images', atMost(mostCount)) ?? 40,
     size: valueOf(line, 'size', parseImageSize) ?? 4 * 1024 ** 2,
-    compressibility: valueOf(line, 'compressibility', parsePercent) ?? 50,
+    compressibility: valueOf(line, 'compressibility', (text, option) => parsePercent(text, option, 100)) ?? 50,
     signed: !isOn(line, 'unsigned'),
     tree: isOn(line, 'tree'),
     delayMs: valueOf(line, 'delay', parseTime) ?? 0,
     rate: valueOf(line, 'rate', parseRate) ?? 0,
+    loss: valueOf(line, 'loss', (text, option) => parsePercent(text, option, 50)) ?? 0,
   };
 }
 
@@ -103,8 +104,8 @@ function parseImageSize(text: string, option: string): number {
   return size;
 }
 
-function parsePercent(text: string, option: string): number {
+function parsePercent(text: string, option: string, most: number): number {
   const percent = parseCount(text, option, 0);
-  if (percent > 100) throw usageError('want a percentage from 0 to 100', option);
+  if (percent > most) throw usageError(`want a percentage from 0 to ${most}`, option);
   return percent;
 }

@@ -35,6 +35,7 @@ export const benchOptions = [
   { name: 'tree', kind: 'flag', help: 'Make images that need others, and ask for the topmost alone' },
   { name: 'delay', kind: 'value', placeholder: 'TIME', help: 'Have the local server wait before each answer' },
   { name: 'rate', kind: 'value', placeholder: 'RATE', help: 'Most bytes a second of each of its answers' },
+  { name: 'loss', kind: 'value', placeholder: 'PERCENT', help: 'How many of its answers break off, at most 50' },
   { name: 'no-deps', kind: 'flag', help: 'Leave dependencies out' },
   { name: 'compare', kind: 'value', placeholder: 'FILE', help: 'Compare with a result of --output=json before' },
   { name: 'report', kind: 'value', placeholder: 'FILE.html', help: 'Write a page with charts to FILE.html' },
