@@ -1,3 +1,4 @@
+import { columns } from './columns.ts';
 import type { ReportData, Row } from './data.ts';
 import { formatBytes, formatTime } from './format.ts';
 import { escapeHtml } from './html.ts';
@@ -7,11 +8,9 @@ import { timesOf } from './times.ts';
 /** Of those that are readable without the page's script. */
 const mostRows = 200;
 
-const titles = ['status', 'image', 'bytes', 'work', 'wait', 'retries', 'signed by', 'error'] as const;
-
 /** The table of outcomes, which the page's script makes sortable and completes. */
 export function outcomeTable({ rows, signers }: ReportData): string {
-  const head = titles.map((title) => `<th scope="col" data-column="${title}">${title}</th>`).join('');
+  const head = columns.map((column) => `<th scope="col">${column}</th>`).join('');
   const body = rows.slice(0, mostRows).map((row) => tableRow(row, signers));
   const more = rows.length > mostRows ? `<p class="more">These are the first ${mostRows} of ${rows.length}.</p>` : '';
   return `<div class="scroll" id="outcomes"><table><thead><tr>${head}</tr></thead><tbody>${body.join('')}</tbody></table></div>${more}`;

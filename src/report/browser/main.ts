@@ -7,7 +7,7 @@ import { toItems, type Item } from './items.ts';
 import { upgradeOutcomes } from './outcomes.ts';
 import { readOutSeries } from './series-cursor.ts';
 import { createTools } from './tools.ts';
-import { matcher, treeRows, type Filter } from './view.ts';
+import { isFiltering, matcher, treeRows, type Filter } from './view.ts';
 import { createWaterfall } from './waterfall.ts';
 
 /** More rows than this do not share the time of a whole run well. */
@@ -25,7 +25,8 @@ function start(): void {
     waterfall.choose(item);
     outcomes.choose(item);
   };
-  const showTree = (): void => waterfall.show(treeRows(items, filter, folded), folded);
+  const showTree = (): void =>
+    waterfall.show(treeRows(items, filter, folded), isFiltering(filter) ? new Set() : folded);
   const detail = createDetail(() => choose(undefined));
   const waterfall = createWaterfall({
     durationMs: data.durationMs,

@@ -1,8 +1,9 @@
+import { columns, type Column } from '../columns.ts';
 import { formatBytes, formatTime } from '../format.ts';
 import { statusMarks } from '../phases.ts';
 import { create, find } from './dom.ts';
 import type { Item } from './items.ts';
-import { columns, sorted, type Column, type Order } from './view.ts';
+import { sorted, type Order } from './view.ts';
 import { watchWindow } from './window.ts';
 
 const lineHeight = 28;

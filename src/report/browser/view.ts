@@ -1,3 +1,4 @@
+import type { Column } from '../columns.ts';
 import type { Status } from '../phases.ts';
 import type { Item } from './items.ts';
 
@@ -17,9 +18,13 @@ export function matcher({ text, statuses }: Filter): (item: Item) => boolean {
     (statuses.size === 0 || statuses.has(item.status)) && words.every((word) => item.text.includes(word));
 }
 
+export function isFiltering({ text, statuses }: Filter): boolean {
+  return text.trim() !== '' || statuses.size > 0;
+}
+
 /** The rows of the tree that are to be seen: what matches, below what it belongs to; folds count where nothing is filtered. */
 export function treeRows(items: readonly Item[], filter: Filter, folded: ReadonlySet<Item>): readonly TreeRow[] {
-  if (filter.text.trim() === '' && filter.statuses.size === 0) {
+  if (!isFiltering(filter)) {
     const rows: TreeRow[] = [];
     for (let at = 0; at < items.length; at += 1) {
       const item = items[at];
@@ -38,8 +43,6 @@ export function treeRows(items: readonly Item[], filter: Filter, folded: Readonl
   return items.filter((item) => shown.has(item)).map((item) => ({ item, isContext: !found.has(item) }));
 }
 
-export const columns = ['status', 'image', 'bytes', 'work', 'wait', 'retries', 'signed by', 'error'] as const;
-export type Column = (typeof columns)[number];
 export type Order = { readonly column: Column; readonly isDescending: boolean };
 
 /** Items in the order of a column; equal ones stay as they were, and texts that are not there come last. */
