@@ -58,7 +58,7 @@ for (const name of positionals.length > 0 ? positionals : Object.keys(cases)) {
   if (!run) throw new Error(`no case ${name}; there are ${Object.keys(cases).join(', ')}`);
   const directory = await mkdtemp(join(tmpdir(), 'longshore-bench-'));
   try {
-    const turns = { rounds: Number(values.rounds), tries: Number(values.tries) };
+    const turns = { rounds: Number(values.rounds), tries: Number(values.tries), warmUp: !values.small };
     const rows = await run({ turns, small: values.small, directory });
     process.stdout.write(
       values.json

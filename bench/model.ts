@@ -41,7 +41,7 @@ const rows = await takeTurns(
     ...floors(batch.directory, batch.names),
     { who: 'floor of nothing', run: () => runFloor(batch.directory, [], '') },
   ],
-  { rounds: Number(values.rounds), tries: Number(values.tries) },
+  { rounds: Number(values.rounds), tries: Number(values.tries), warmUp: !values.small },
 );
 const [one, all, whole, onOne, onTwo, manyOnOne, slowly, floor, written, nothing] = rows.map(summarise);
 if (!one || !all || !whole || !onOne || !onTwo || !manyOnOne || !slowly || !floor || !written || !nothing)

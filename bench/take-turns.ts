@@ -21,6 +21,8 @@ export type Turns = {
   readonly rounds: number;
   /** How often a run is made, at most, until one is undisturbed. */
   readonly tries: number;
+  /** Whether a round that does not count comes first. */
+  readonly warmUp: boolean;
 };
 
 /** Of the machine's processor time. */
@@ -34,15 +36,18 @@ export function isDisturbed({ others }: Pick<Measured, 'others'>): boolean {
 }
 
 /**
- * Lets the contenders take turns, so that whatever else the machine does hits all of them; one round warms up. A run that
- * other processes disturbed is made again; of runs that were all disturbed the one that was least so counts.
+ * Lets the contenders take turns, so that whatever else the machine does hits all of them. A run that other
+ * processes disturbed is made again; of runs that were all disturbed the one that was least so counts.
  */
-export async function takeTurns(contenders: readonly Contender[], { rounds, tries }: Turns): Promise<readonly Row[]> {
+export async function takeTurns(
+  contenders: readonly Contender[],
+  { rounds, tries, warmUp }: Turns,
+): Promise<readonly Row[]> {
   const rows = contenders.map(({ who, isFloor = false, run }) => ({
     ...{ who, isFloor, run, discarded: 0 },
     rounds: [] as Measured[],
   }));
-  for (let round = -1; round < rounds; round += 1) {
+  for (let round = warmUp ? -1 : 0; round < rounds; round += 1) {
     for (const row of rows) {
       const runs = [await row.run()];
       if (round < 0) continue;

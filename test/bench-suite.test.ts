@@ -37,20 +37,20 @@ test.serial(
       t.pass();
       return;
     }
-    const output = await run('main', '--small', '--rounds=1', '--tries=1', '--json', 'aci-batch', 'start-up');
+    const output = await run('main', '--small', '--rounds=1', '--tries=1', '--json', 'start-up', 'aci-batch');
     const cases = output.trimEnd().split('\n');
     const rows = cases.map((line) => caseForm.parse(JSON.parse(line)));
     t.deepEqual(
       rows.map((result) => result.case),
-      ['aci-batch', 'start-up'],
+      ['start-up', 'aci-batch'],
     );
     const cpuMs = (name: string, who: string): number =>
       rows.find((result) => result.case === name)?.rows.find((row) => row.who === who)?.cpuMs ?? NaN;
     const longshore = cpuMs('aci-batch', 'longshore') - cpuMs('start-up', 'longshore, one image of 20 KB');
     const floor = cpuMs('aci-batch', 'floor: inflate and hash') - cpuMs('start-up', 'floor of that image');
     t.log(`beyond start-up, longshore ${longshore.toFixed(0)} ms, floor ${floor.toFixed(0)} ms`);
-    // Here it is 2; a bound that only a collapse reaches, whatever else the machine does.
-    t.true(longshore <= 8 * floor, `${longshore} ms to ${floor} ms`);
+    // It is 2 to 4; a bound that only a collapse reaches, whatever else the machine does.
+    t.true(longshore <= 12 * floor, `${longshore} ms to ${floor} ms`);
   },
 );
 
@@ -76,7 +76,7 @@ function contender(who: string, ...runs: readonly Measured[]) {
 
 test('a run that others disturb is made again, and counts for nothing', async (t) => {
   const runs = [measured(9, 0.5), measured(8, 0.2), measured(1, 0.05), measured(3, 0.1)];
-  const [row] = await takeTurns([contender('a', ...runs)], { rounds: 2, tries: 3 });
+  const [row] = await takeTurns([contender('a', ...runs)], { rounds: 2, tries: 3, warmUp: true });
   t.deepEqual(row?.rounds, [measured(1, 0.05), measured(3, 0.1)]);
   t.like(row && summarise(row), { wallMs: 2000, discarded: 2, disturbed: 0 });
   t.regex(formatRows(row ? [row] : []), /Discarded because others took more than 10 % of the machine: 2 of 4 runs\.$/);
@@ -85,7 +85,7 @@ test('a run that others disturb is made again, and counts for nothing', async (t
 test('of runs that others all disturb the least disturbed one counts, and the table says so', async (t) => {
   const loud = contender('loud', measured(9, 0.5), measured(8, 0.2), measured(7, 0.3));
   const quiet = contender('quiet', measured(1, 0));
-  const rows = await takeTurns([loud, quiet], { rounds: 1, tries: 3 });
+  const rows = await takeTurns([loud, quiet], { rounds: 1, tries: 3, warmUp: true });
   t.deepEqual(rows[0]?.rounds, [measured(8, 0.2)]);
   t.true(formatRows(rows).endsWith('2 of 4 runs.\nNo quiet run for 1 of 2: the least disturbed one counts.'));
   t.regex(formatRows(rows.slice(0, 1)), /The machine was never quiet/);
