@@ -85,8 +85,9 @@ const waterfall = `
 .row.context > .label { opacity: .55; }
 .fold { flex: 0 0 20px; height: 20px; padding: 0; border: 0; background: none; color: var(--muted); cursor: pointer; font-size: 10px; }
 .fold:hover { color: var(--text); } .row .mark { flex: 0 0 1.4em; }
-.name { display: flex; min-width: 0; } .name .head { flex: 0 1000 auto; min-width: 2.2em; overflow: hidden; text-overflow: ellipsis; color: var(--muted); }
-.name .head:empty { display: none; } .name .tail { flex: 0 1 auto; overflow: hidden; text-overflow: ellipsis; }
+.name { display: flex; min-width: 0; } .name .head { flex: 0 1 auto; min-width: 2.2em; overflow: hidden; text-overflow: ellipsis; color: var(--muted); }
+.name .head:empty { display: none; } .name .head:empty + .tail { max-width: 100%; }
+.name .tail { flex: 0 0 auto; max-width: calc(100% - 2.2em); overflow: hidden; text-overflow: ellipsis; }
 .hidden-count { color: var(--muted); font-size: 11px; margin-left: 6px; }
 .row > .lane { position: relative; flex: 1; overflow: hidden; border-left: 1px solid var(--line);
   background: repeating-linear-gradient(to right, var(--line) 0 1px, transparent 1px var(--tick, 100%)) var(--shift, 0) 0; }

@@ -48,6 +48,9 @@ look(
     ]);
     t.is(await page.locator('#row-4').getAttribute('aria-level'), '3');
     t.is(await page.locator('#row-4 .span.fill-download').count(), 1);
+    const cut =
+      "[...document.querySelectorAll('.tail')].slice(0, 16).filter((e) => e.scrollWidth > e.clientWidth).length";
+    t.is(await page.evaluate(cut), 0, 'the end of a name is cut last');
     t.is(await page.locator('.verdict').textContent(), '56 of 60 images are there: 4 failed.');
     t.deepEqual(complaints, []);
   },
