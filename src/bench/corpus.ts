@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { defaultLabels, ImageError, openKeystore } from '../index.ts';
 import { buildArchive } from '../sample/build-archive.ts';
 import { createSigner } from '../sample/signer.ts';
+import { makeRegistryCorpus } from './registry-corpus.ts';
 
 /** Of all image names. */
 export const prefix = 'bench.example';
@@ -13,30 +14,34 @@ const fanOut = 3;
 
 export type CorpusOptions = {
   readonly images: number;
-  /** Bytes of each image's one file. */
+  /** Bytes of each image's one file, or of all layers of each. */
   readonly size: number;
   /** Percent of its bytes that compression takes away. */
   readonly compressibility: number;
   readonly signed: boolean;
   /** Each image needs up to three others, and only the topmost is asked for; else all are, and none needs another. */
   readonly tree: boolean;
+  /** Images of a registry, of four layers each, instead of archives; neither signed nor in a tree. */
+  readonly registry: boolean;
 };
 
 export type Corpus = {
-  /** What to ask for. */
-  readonly requests: readonly string[];
-  /** Bytes of all archives. */
+  /** What to ask for once it is served at a URL. */
+  readonly requests: (origin: string) => readonly string[];
+  /** Bytes of all archives, or blobs. */
   readonly packedBytes: number;
 };
 
 /** Publishes images in `files`, and trusts their signer in the configuration directory `config`. @throws STORE_FULL */
 export async function makeCorpus(
-  { images, size, compressibility, signed, tree }: CorpusOptions,
+  options: CorpusOptions,
   { files, config }: { readonly files: string; readonly config: string },
   signal: AbortSignal,
 ): Promise<Corpus> {
+  const { images, size, compressibility, signed, tree } = options;
   await mkdir(join(files, prefix), { recursive: true });
   await requireSpace(files, images * size * (2 - compressibility / 100));
+  if (options.registry) return makeRegistryCorpus(options, files, signal);
   const signer = signed ? await createSigner('Bench') : undefined;
   if (signer) {
     await using keystore = await openKeystore({ dirs: [config] });
@@ -56,8 +61,8 @@ export async function makeCorpus(
     if (signer) await writeFile(`${path}.asc`, await signer.sign(archive));
     packedBytes += archive.length;
   }
-  const asked = tree ? 1 : images;
-  return { requests: Array.from({ length: asked }, (_, index) => `${nameOf(index)}:${version}`), packedBytes };
+  const requests = Array.from({ length: tree ? 1 : images }, (_, index) => `${nameOf(index)}:${version}`);
+  return { requests: () => requests, packedBytes };
 }
 
 function nameOf(index: number): string {

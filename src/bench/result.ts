@@ -68,6 +68,8 @@ export const benchResult = z.object({
       compressibility: z.number(),
       signed: z.boolean(),
       tree: z.boolean(),
+      /** Images of a registry; absent in older results. */
+      registry: z.boolean().default(false),
       /** The server's; 0 is none. */
       delayMs: z.number(),
       rate: z.number(),

@@ -110,7 +110,7 @@ async function publish(
   say(`made ${corpus.images} images, ${Math.round(packedBytes / 1024 ** 2)} MiB packed`);
   const server = resources.use(await startServer({ ...corpus, directory: files, prefix }, signal));
   const list = join(scratch, 'images.txt');
-  await writeFile(list, requests.join('\n'));
+  await writeFile(list, requests(server.url).join('\n'));
   return [
     `--from-file=${list}`,
     `--discover=${prefix}=${server.url}`,

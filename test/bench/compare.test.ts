@@ -46,6 +46,7 @@ test('a result of other images, or without a setting in common, is no match', (t
     compressibility: 50,
     signed: true,
     tree: false,
+    registry: false,
     delayMs: 0,
     rate: 0,
     loss: 0,

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { benchResult as benchForm } from '../../src/bench/result.ts';
+import { benchResult as benchForm, type BenchResult } from '../../src/bench/result.ts';
 import { buildAci } from '../helpers/archive.ts';
 import { benchResult } from '../helpers/bench-result.ts';
 import { bin, runCli } from '../helpers/run-cli.ts';
@@ -149,6 +149,18 @@ test('references that do not parse are named before anything is measured', async
   const { code, stdout, stderr } = await runHere(['bench', 'ftp://a/b', 'NOT A NAME']);
   t.deepEqual([code, stdout], [2, '']);
   t.is(stderr.match(/REFERENCE_INVALID/g)?.length, 2);
+});
+
+test('images of a registry are made, fetched and measured', async (t) => {
+  const { env } = await surroundings(t);
+  const { code, stdout, stderr } = await runCli(['bench', ...small, '--registry', '--output=json'], env);
+  t.is(code, 0, stderr);
+  const { corpus, settings } = JSON.parse(stdout) as BenchResult; // as it was printed
+  t.like(corpus, { kind: 'made', registry: true, signed: false });
+  t.true(settings[0] !== undefined && settings[0].bytesPerSecond > 0);
+  const both = await runHere(['bench', '--registry', '--tree']);
+  t.deepEqual([both.code, both.stdout], [2, '']);
+  t.regex(both.stderr, /--tree/);
 });
 
 test('a comparison ends with 9 when it got slower, and with 2 when it makes no sense', async (t) => {

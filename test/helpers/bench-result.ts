@@ -27,6 +27,7 @@ export function benchResult(parts: Partial<BenchResult> = {}): BenchResult {
       compressibility: 50,
       signed: true,
       tree: false,
+      registry: false,
       delayMs: 0,
       rate: 0,
       loss: 0,

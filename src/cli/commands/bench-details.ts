@@ -25,10 +25,8 @@ export function benchDetails(setting: SettingResult): string {
       phaseNames.map((name) => [name, phases[name] ?? 0]),
     ),
   ];
-  if (ingest) {
-    const steps = ingestSteps.map((name) => [name, ingest[name]] as const);
-    parts.push('\n', table('INGEST', steps));
-  }
+  const steps = ingest ? ingestSteps.map((name) => [name, ingest[name]] as const) : [];
+  if (steps.some(([, seconds]) => seconds > 0)) parts.push('\n', table('INGEST', steps)); // registries' images have none
   if (depths) {
     const stages = Object.entries(depths).map(([name, { mean, most }]) => `${name} ${mean.toFixed(1)} (most ${most})`);
     parts.push(`\nImages at a time: ${stages.join(', ')}\n`);

@@ -19,7 +19,7 @@ const mostCount = 100_000;
 const mostTried = 1024;
 
 /** What only says how images are made and served. */
-const making = ['images', 'size', 'compressibility', 'unsigned', 'tree', 'delay', 'rate', 'loss'] as const;
+const making = ['images', 'size', 'compressibility', 'unsigned', 'tree', 'registry', 'delay', 'rate', 'loss'] as const;
 
 type Settings = Pick<BenchOptions, 'corpus' | 'settings' | 'rounds' | 'jobsPerHost' | 'environment'>;
 
@@ -46,13 +46,16 @@ export function benchSettings(line: CommandLine, environment: Environment, reque
 }
 
 function made(line: CommandLine): BenchOptions['corpus'] {
+  const registry = isOn(line, 'registry');
+  if (registry && isOn(line, 'tree')) throw usageError('images of a registry need no others', '--tree');
   return {
     kind: 'made',
     images: valueOf(line, 'images', atMost(mostCount)) ?? 40,
     size: valueOf(line, 'size', parseImageSize) ?? 4 * 1024 ** 2,
     compressibility: valueOf(line, 'compressibility', (text, option) => parsePercent(text, option, 100)) ?? 50,
-    signed: !isOn(line, 'unsigned'),
+    signed: !registry && !isOn(line, 'unsigned'),
     tree: isOn(line, 'tree'),
+    registry,
     delayMs: valueOf(line, 'delay', parseTime) ?? 0,
     rate: valueOf(line, 'rate', parseRate) ?? 0,
     loss: valueOf(line, 'loss', (text, option) => parsePercent(text, option, 50)) ?? 0,

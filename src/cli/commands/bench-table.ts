@@ -54,13 +54,14 @@ function row(setting: SettingResult): readonly string[] {
 
 function corpusText(corpus: BenchResult['corpus']): string {
   if (corpus.kind === 'given') return `${corpus.images} images, ${size(corpus.bytes)}`;
-  const { images, size: bytes, compressibility, signed, tree, delayMs, rate, loss } = corpus;
+  const { images, size: bytes, compressibility, signed, tree, registry, delayMs, rate, loss } = corpus;
   const shape = [
     delayMs > 0 ? `, ${delayMs} ms an answer` : '',
     rate > 0 ? `, ${size(rate)}/s each` : '',
     loss > 0 ? `, ${loss} % of them break off` : '',
   ].join('');
-  const kind = `${signed ? 'signed' : 'unsigned'} images of ${size(bytes)}`;
+  const whose = registry ? "registry's" : signed ? 'signed' : 'unsigned';
+  const kind = `${whose} images of ${size(bytes)}`;
   return `${images} ${kind} that shrink by ${compressibility} %${tree ? ' in a tree' : ''}${shape}`;
 }
 

@@ -33,6 +33,11 @@ export const benchOptions = [
   },
   { name: 'unsigned', kind: 'flag', help: 'Make images without signatures' },
   { name: 'tree', kind: 'flag', help: 'Make images that need others, and ask for the topmost alone' },
+  {
+    name: 'registry',
+    kind: 'flag',
+    help: 'Make images of a registry instead, of four layers each, without signatures',
+  },
   { name: 'delay', kind: 'value', placeholder: 'TIME', help: 'Have the local server wait before each answer' },
   { name: 'rate', kind: 'value', placeholder: 'RATE', help: 'Most bytes a second of each of its answers' },
   { name: 'loss', kind: 'value', placeholder: 'PERCENT', help: 'How many of its answers break off, at most 50' },
