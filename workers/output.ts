@@ -36,10 +36,40 @@ async function fillFile<T>(
   sync: boolean,
 ): Promise<T> {
   await using file = opened;
-  const result = await fill((chunk) => writeAll(file, chunk).catch(raiseStoreError(path)));
-  await Promise.try(() => fchmodSync(file.fd, finalMode)).catch(raiseStoreError(path));
-  if (sync) await file.datasync().catch(raiseStoreError(path));
-  return result;
+  const early = sync ? syncEarly(file) : undefined;
+  try {
+    const result = await fill(async (chunk) => {
+      await writeAll(file, chunk).catch(raiseStoreError(path));
+      early?.wrote(chunk.length);
+    });
+    await Promise.try(() => fchmodSync(file.fd, finalMode)).catch(raiseStoreError(path));
+    await early?.done().catch(raiseStoreError(path));
+    if (sync) await file.datasync().catch(raiseStoreError(path));
+    return result;
+  } finally {
+    await early?.done().catch(() => undefined); // before the file is closed
+  }
+}
+
+/** Bytes after which the disk begins with what it has to keep, while more of it comes. */
+const syncBytes = 32 * 1024 * 1024;
+
+/** Syncs a file that grows, now and then, one sync at a time: what is left at the end is little. */
+function syncEarly(file: FileHandle) {
+  let unsynced = 0;
+  let isSyncing = false;
+  let synced = Promise.resolve();
+  return {
+    wrote(bytes: number): void {
+      unsynced += bytes;
+      if (unsynced < syncBytes || isSyncing) return;
+      unsynced = 0;
+      isSyncing = true;
+      synced = synced.then(() => file.datasync()).finally(() => (isSyncing = false));
+      synced.catch(() => undefined); // whoever awaits it in the end hears of it: the system tells of a failure once
+    },
+    done: (): Promise<void> => synced,
+  };
 }
 
 /** A write that small costs less than to ask another thread for it. */
