@@ -5,12 +5,12 @@ import { ImageError } from '../errors.ts';
 import type { FileReference } from '../image/reference.ts';
 import { show } from '../image/show.ts';
 import { signaturePath } from '../image/signature-location.ts';
+import { ingestLimits } from '../pool/ingest-limits.ts';
 import { startSession } from '../pool/session.ts';
 import { admit } from './admit.ts';
 import { check, type Checked } from './check.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
 import type { Found } from './found.ts';
-import { ingestLimits } from './ingest-limits.ts';
 import { getSignature, showSignature, type SignatureSource } from './signature.ts';
 
 /** Reads an archive from disk: always, whatever the store has. @see image-package "Fetching by kind" */

@@ -1,8 +1,8 @@
 import type { FileReference } from '../image/reference.ts';
 import { show } from '../image/show.ts';
 import { signaturePath } from '../image/signature-location.ts';
+import { ingestLimits } from '../pool/ingest-limits.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
-import { ingestLimits } from './ingest-limits.ts';
 import type { Planned } from './planned.ts';
 import { getSignature, showSignature, type SignatureSource } from './signature.ts';
 

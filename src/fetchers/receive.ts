@@ -4,12 +4,12 @@ import { hasCode, isImageError, type ImageError } from '../errors.ts';
 import type { Freshness } from '../http/types.ts';
 import type { Expected } from '../image/expected.ts';
 import { showUrl } from '../image/show-url.ts';
+import { ingestLimits } from '../pool/ingest-limits.ts';
 import { checkSigners } from '../verify/check-signers.ts';
 import type { IngestResponse } from '../../workers/tasks.ts';
 import { openArchiveSink, type ArchiveSink } from './archive-sink.ts';
 import { check, type Checked, type Proof } from './check.ts';
 import type { FetchContext } from './context.ts';
-import { ingestLimits } from './ingest-limits.ts';
 import { observing } from './observing.ts';
 import {
   getLateSignature,

@@ -2,10 +2,10 @@ import { rm } from 'node:fs/promises';
 
 import { abortable } from '../pool/abortable.ts';
 import type { RegistryDocument } from '../registry/types.ts';
+import { ingestLimits } from '../pool/ingest-limits.ts';
 import type { StoredImage } from '../store/store.ts';
 import type { ConvertRequest, ConvertResponse } from '../../workers/convert/requests.ts';
 import type { FetchContext } from './context.ts';
-import { ingestLimits } from './ingest-limits.ts';
 import { isLatest } from './registry-image.ts';
 import { provenanceOf } from './registry-verify.ts';
 import { recordOf } from './registry-known.ts';

@@ -3,6 +3,7 @@ import { basename } from 'node:path';
 
 import { isImageError } from '../errors.ts';
 import type { Limits } from '../image/limits.ts';
+import { ingestLimits } from '../pool/ingest-limits.ts';
 import type { ImagesContext } from './check-blob.ts';
 import { inParallel } from './in-parallel.ts';
 
@@ -39,16 +40,7 @@ async function relist({ store, pool }: ImagesContext, path: string, limits: Limi
       source: { kind: 'file', path },
       shown: path,
       image,
-      limits: {
-        archiveBytes: limits.unpacked,
-        unpackedBytes: limits.unpacked,
-        manifestBytes: limits.manifest,
-        headerBytes: limits.header,
-        entries: limits.entries,
-        pathBytes: limits.path,
-        dependencies: limits.dependencies,
-        signatures: limits.signatures,
-      },
+      limits: ingestLimits({ ...limits, archive: limits.unpacked }),
     });
     if (imageId !== `sha512-${basename(path)}`) return false;
     const { name, labels, dependencies } = parsed;

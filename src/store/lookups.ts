@@ -1,7 +1,8 @@
 import { ImageError } from '../errors.ts';
 import { parseImageIdPrefix, shortImageId } from '../image/image-id.ts';
 import { matchLabels, type Labels } from '../image/labels.ts';
-import { numberOf, textOf } from './columns.ts';
+import { byImport, importPage } from './by-import.ts';
+import { textOf } from './columns.ts';
 import { idDigits, imageColumns, imageIdOf, parseImageRow } from './image-row.ts';
 import { parsingRows } from './parsing-rows.ts';
 import type { Reader, Row } from './reader.ts';
@@ -13,8 +14,6 @@ export type Lookups = Pick<
   'resolveId' | 'getImage' | 'findImage' | 'imagesNamed' | 'images' | 'manifest' | 'getRemote'
 >;
 
-/** Images read at a time while all are listed. */
-const pageRows = 256;
 /** Candidates that an ambiguous prefix names. */
 const shownCandidates = 8;
 
@@ -25,9 +24,7 @@ export function createLookups(reader: Reader, path: string): Lookups {
   const byPrefix = reader.prepare('SELECT id FROM images WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?');
   const byVersion = reader.prepare(`${select} WHERE name = ? AND version = ? ORDER BY imported_at DESC, seq`);
   const byName = reader.prepare(`${select} WHERE name = ? ORDER BY latest DESC, imported_at DESC, seq`);
-  const page = reader.prepare(
-    `${select} WHERE (imported_at, seq) > (?, ?) ORDER BY imported_at, seq LIMIT ${pageRows}`,
-  );
+  const page = reader.prepare(`${select} ${importPage}`);
   const manifestOf = reader.prepare('SELECT manifest FROM images WHERE id = ?');
   const remoteOf = reader.prepare('SELECT * FROM remotes WHERE key = ?');
 
@@ -59,13 +56,7 @@ export function createLookups(reader: Reader, path: string): Lookups {
       return (await byName.all(name)).map(toImage);
     },
     async *images() {
-      let last: readonly [number, number] | undefined = [-Infinity, 0];
-      while (last) {
-        const rows = await page.all(...last);
-        yield* rows.map(toImage);
-        const end = rows.length < pageRows ? undefined : rows.at(-1);
-        last = end && [numberOf(end, 'imported_at'), numberOf(end, 'seq')];
-      }
+      for await (const row of byImport(page)) yield toImage(row);
     },
     async manifest(imageId) {
       const row = await manifestOf.get(idDigits(imageId));

@@ -5,6 +5,7 @@ import type { Digest } from '../image/digest.ts';
 import { ImageError } from '../errors.ts';
 import { isImageId } from '../image/image-id.ts';
 import type { Layout } from '../../workers/index-writer/protocol.ts';
+import { byImport, importPage } from './by-import.ts';
 import { flagOf, numberOf, textOf } from './columns.ts';
 import { parseDigestPrefix } from './digest-prefix.ts';
 import { idDigits } from './image-row.ts';
@@ -37,9 +38,7 @@ export function createRegistryLookups(reader: Reader, { index, registryBlobs, oc
   const byReference = reader.prepare(`${select} WHERE reference = ?`);
   const byDigest = reader.prepare(`${select} WHERE manifest = ?1 OR list = ?1 OR oci = ?1 ORDER BY imported_at, seq`);
   const byImage = reader.prepare(`${select} WHERE image = ? ORDER BY imported_at, seq`);
-  const page = reader.prepare(
-    `${select} WHERE (imported_at, seq) > (?, ?) ORDER BY imported_at, seq LIMIT ${pageRows}`,
-  );
+  const page = reader.prepare(`${select} ${importPage}`);
   const byPrefix = reader.prepare(`
     SELECT manifest digest FROM registry_images WHERE manifest BETWEEN ?1 AND ?2
     UNION SELECT list FROM registry_images WHERE list BETWEEN ?1 AND ?2
@@ -88,13 +87,7 @@ export function createRegistryLookups(reader: Reader, { index, registryBlobs, oc
       return row && toImage(row);
     },
     async *registryImages() {
-      let last: readonly [number, number] | undefined = [-Infinity, 0];
-      while (last) {
-        const rows = await page.all(...last);
-        yield* rows.map(toImage);
-        const end = rows.length < pageRows ? undefined : rows.at(-1);
-        last = end && [numberOf(end, 'imported_at'), numberOf(end, 'seq')];
-      }
+      for await (const row of byImport(page)) yield toImage(row);
     },
     async resolveDigest(text) {
       const prefix = parseDigestPrefix(text);

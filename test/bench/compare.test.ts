@@ -1,7 +1,7 @@
 import test from 'ava';
 
 import { compare, obstacle } from '../../src/bench/compare.ts';
-import { benchResult, settingResult } from '../helpers/bench-result.ts';
+import { benchResult, madeCorpus, settingResult } from '../helpers/bench-result.ts';
 
 const old = benchResult({ settings: [settingResult({ seconds: { median: 2, min: 1.9, max: 2.1 } })] });
 const verdict = (min: number, max: number, rounds = 3) =>
@@ -39,24 +39,12 @@ test('only settings that both results have are compared, and the ratio is that o
 });
 
 test('a result of other images, or without a setting in common, is no match', (t) => {
-  const made = {
-    kind: 'made',
-    images: 10,
-    size: 1000,
-    compressibility: 50,
-    signed: true,
-    tree: false,
-    registry: false,
-    delayMs: 0,
-    rate: 0,
-    loss: 0,
-  } as const;
   const given = { kind: 'given', args: [], requests: 1 } as const;
   const settings = [{ jobs: 4, workers: 2 }];
-  t.is(obstacle(old, { corpus: made, settings }), undefined);
-  t.regex(obstacle(old, { corpus: { ...made, rate: 9 }, settings }) ?? '', /other images/);
+  t.is(obstacle(old, { corpus: madeCorpus, settings }), undefined);
+  t.regex(obstacle(old, { corpus: { ...madeCorpus, rate: 9 }, settings }) ?? '', /other images/);
   t.regex(obstacle(old, { corpus: given, settings }) ?? '', /other images/);
-  t.regex(obstacle(old, { corpus: made, settings: [{ jobs: 4, workers: 3 }] }) ?? '', /settings/);
+  t.regex(obstacle(old, { corpus: madeCorpus, settings: [{ jobs: 4, workers: 3 }] }) ?? '', /settings/);
   const real = benchResult({ corpus: { kind: 'given', requests: 1, images: 5, bytes: 9 } });
   t.is(obstacle(real, { corpus: given, settings }), undefined);
 });

@@ -16,22 +16,24 @@ export function settingResult(parts: Partial<SettingResult> = {}): SettingResult
   };
 }
 
+export const madeCorpus = {
+  kind: 'made',
+  images: 10,
+  size: 1000,
+  compressibility: 50,
+  signed: true,
+  tree: false,
+  registry: false,
+  delayMs: 0,
+  rate: 0,
+  loss: 0,
+} as const;
+
 export function benchResult(parts: Partial<BenchResult> = {}): BenchResult {
   return {
     schema: 'longshore.bench/1',
     machine: { processors: 2, model: 'any', memoryBytes: 1e9, platform: 'linux/x64', node: '24.15.0', longshore: '0' },
-    corpus: {
-      kind: 'made',
-      images: 10,
-      size: 1000,
-      compressibility: 50,
-      signed: true,
-      tree: false,
-      registry: false,
-      delayMs: 0,
-      rate: 0,
-      loss: 0,
-    },
+    corpus: madeCorpus,
     rounds: 3,
     settings: [settingResult()],
     best: { jobs: 4, workers: 2 },

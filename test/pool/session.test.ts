@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { ingestLimits } from '../../src/fetchers/ingest-limits.ts';
+import { ingestLimits } from '../../src/pool/ingest-limits.ts';
 import { defaultLimits } from '../../src/image/limits.ts';
 import { openPool, type Pool } from '../../src/pool/pool.ts';
 import { startSession } from '../../src/pool/session.ts';
