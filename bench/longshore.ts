@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { measure, type Measured } from './measure.ts';
 
 /** The command as published; another one where `LONGSHORE` names its file. */
-const bin = process.env['LONGSHORE'] ?? join(import.meta.dirname, '../dist/src/cli/bin.js');
+export const bin = process.env['LONGSHORE'] ?? join(import.meta.dirname, '../dist/src/cli/bin.js');
 
 /** The command with a configuration of its own. */
 export function longshore(directory: string, args: readonly string[]): readonly string[] {

@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { makeCorpus } from '../corpus.ts';
-import { fetchList, fetchMore, longshore, trust } from '../longshore.ts';
+import { bin, fetchList, fetchMore, longshore, trust } from '../longshore.ts';
 import type { CaseOptions } from '../main.ts';
 import { measure } from '../measure.ts';
 import { archiveOf } from '../names.ts';
@@ -32,7 +32,7 @@ export async function startUp({ directory, turns }: CaseOptions): Promise<readon
     [
       { who: 'node -e 0', run: () => measure([process.execPath, '-e', '0']) },
       ...(hasSkopeo ? [{ who: 'skopeo --version', run: () => measure(['skopeo', '--version']) }] : []),
-      { who: 'longshore --version', run: () => measure(longshore(directory, ['--version'])) },
+      { who: 'longshore --version', run: () => measure([process.execPath, bin, '--version']) },
       { who: 'longshore image list, empty store', run: list },
       { who: 'longshore, one name that is there', run: () => fetchMore(inStore, corpus.names) },
       { who: 'longshore, one image of 20 KB', run: () => fetchList(directory, archives) },
