@@ -4,6 +4,7 @@ import { compare, obstacle, type Comparison } from '../../bench/compare.ts';
 import { benchResult, type BenchResult } from '../../bench/result.ts';
 import { show } from '../../index.ts';
 import { usageError } from '../options/usage-error.ts';
+import { reasonOf } from '../output/reason.ts';
 
 const words = {
   same: 'the same, within the noise',
@@ -15,8 +16,7 @@ const words = {
 /** Reads what `--output=json` printed. @throws USAGE */
 export async function readResult(path: string, option: string): Promise<BenchResult> {
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    const reason = error instanceof Error && 'code' in error ? String(error.code) : String(error);
-    throw usageError(`cannot read "${show(path)}": ${reason}`, option);
+    throw usageError(`cannot read "${show(path)}": ${reasonOf(error)}`, option);
   });
   const parsed = benchResult.safeParse(parseJson(text));
   if (!parsed.success) throw usageError(`"${show(path)}" is no result of longshore bench --output=json`, option);

@@ -2,12 +2,11 @@ import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { runBench } from '../../bench/run-bench.ts';
-import { toErrorData } from '../../index.ts';
 import type { Timeline } from '../../report/timeline.ts';
 import type { Run } from '../command.ts';
 import { toSafeJson } from '../image/json-text.ts';
 import { textOf, valueOf } from '../options/read.ts';
-import { errorLine } from '../output/error-line.ts';
+import { errorLines } from '../output/error-line.ts';
 import { exitCodes } from '../output/exit-code.ts';
 import { write } from '../output/write.ts';
 import { readVersion } from '../version.ts';
@@ -25,7 +24,7 @@ export const runBenchCommand: Run = async ({ stdin, stdout, stderr, environment,
   const sources = { asked: line.operands, lists: benchLists(line), stdin, signal };
   const { apps, errors } = await readRequests(sources);
   if (errors.length > 0) {
-    await write(stderr, errors.map(({ asked, error }) => `${errorLine(toErrorData(error), asked)}\n`).join(''));
+    await write(stderr, errorLines(errors));
     return exitCodes.usage;
   }
   const settings = benchSettings(line, environment, apps.length);

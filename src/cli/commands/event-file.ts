@@ -3,6 +3,7 @@ import { createWriteStream } from 'node:fs';
 
 import { show } from '../../index.ts';
 import { usageError } from '../options/usage-error.ts';
+import { reasonOf } from '../output/reason.ts';
 
 export type EventFile = {
   readonly write: (line: string) => void;
@@ -33,8 +34,4 @@ export async function openEventFile(path: string, onFailure: (reason: string) =>
     },
     end: () => new Promise((resolve) => (failed ? resolve() : stream.end(() => resolve()))),
   };
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? ('code' in error ? String(error.code) : error.message) : String(error);
 }

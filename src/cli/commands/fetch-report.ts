@@ -1,7 +1,9 @@
+import { describeMachine } from '../../bench/machine.ts';
 import type { EventSink } from '../../index.ts';
 import { reportPage } from '../../report/page.ts';
 import { createTimeline } from '../../report/timeline.ts';
-import { runFacts } from './run-facts.ts';
+import { readVersion } from '../version.ts';
+import { machineFacts } from './machine-facts.ts';
 import { writeReport } from './report-file.ts';
 
 export type FetchReport = {
@@ -20,7 +22,7 @@ export function openFetchReport(path: string, onFailure: (reason: string) => voi
   const timeline = createTimeline(Date.now());
   const write = (): void => {
     process.off('exit', write);
-    const about = { title: 'longshore fetch', facts: runFacts(), sections: [] };
+    const about = { title: 'longshore fetch', facts: machineFacts(describeMachine(readVersion())), sections: [] };
     const failure = writeReport(path, reportPage(timeline.read(Date.now()), about));
     if (failure !== undefined) onFailure(failure);
   };

@@ -1,4 +1,3 @@
-import { toErrorData } from '../../index.ts';
 import type { Io } from '../io.ts';
 import { readConfig, type Config } from '../config/read-config.ts';
 import type { ConfigDirectories } from '../config/directories.ts';
@@ -7,7 +6,7 @@ import { directoriesOf } from '../options/directories.ts';
 import type { Environment } from '../options/environment.ts';
 import { textOf, valueOf } from '../options/read.ts';
 import { usageError } from '../options/usage-error.ts';
-import { errorLine } from '../output/error-line.ts';
+import { errorLines } from '../output/error-line.ts';
 import { write } from '../output/write.ts';
 import { registrySettings, type RegistrySettings } from '../registries/registry-settings.ts';
 import { readCaFile } from './ca-file.ts';
@@ -44,7 +43,7 @@ export async function prepare(
   if (line.operands.length + lists.length === 0) throw usageError('name at least one image, or a list with -f');
   const { errors, ...requests } = await readRequests({ asked: line.operands, lists, stdin, signal });
   if (errors.length > 0) {
-    await write(stderr, errors.map(({ asked, error }) => `${errorLine(toErrorData(error), asked)}\n`).join(''));
+    await write(stderr, errorLines(errors));
     return undefined;
   }
   const directories = directoriesOf(line, environment);

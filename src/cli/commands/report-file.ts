@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 
 import { isImageError, show } from '../../index.ts';
 import { usageError } from '../options/usage-error.ts';
+import { reasonOf } from '../output/reason.ts';
 
 /** Finds out whether a file can be written, before anything is done; makes none. @throws USAGE */
 export async function requireWritable(path: string, option: string): Promise<string> {
@@ -48,8 +49,4 @@ export function writeReport(path: string, pieces: Iterable<string>): string | un
 
 function writeWhole(file: number, bytes: Uint8Array): void {
   for (let written = 0; written < bytes.length;) written += writeSync(file, bytes, written);
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? ('code' in error ? String(error.code) : error.message) : String(error);
 }

@@ -2,7 +2,7 @@ import { toErrorData, type Repaired } from '../../index.ts';
 import type { Run } from '../command.ts';
 import { openCliStore, openForRepair } from '../open-store.ts';
 import { textOf } from '../options/read.ts';
-import { errorLine } from '../output/error-line.ts';
+import { errorLines } from '../output/error-line.ts';
 import { exitCodeOf, sharedExitCode } from '../output/exit-code.ts';
 import { write } from '../output/write.ts';
 import type { Subcommand } from './subcommand.ts';
@@ -23,7 +23,7 @@ export function onStore(subcommand: Subcommand): Run {
         : { store: await openCliStore(directories, io.environment, access) };
     await using store = opened.store;
     const failures = await run(store, opened.setAside);
-    for (const { asked, error } of failures) await write(io.stderr, `${errorLine(toErrorData(error), asked)}\n`);
+    await write(io.stderr, errorLines(failures));
     return sharedExitCode(failures.map(({ error }) => exitCodeOf(toErrorData(error))));
   };
 }

@@ -1,4 +1,4 @@
-import { show, showReference, type ErrorData } from '../../index.ts';
+import { show, showReference, toErrorData, type ErrorData, type ImageError } from '../../index.ts';
 import { adviceFor } from './advice.ts';
 
 const maxMessage = 1000;
@@ -11,6 +11,13 @@ const maxMessage = 1000;
 export function errorLine(error: ErrorData, reference?: string): string {
   const asked = reference === undefined ? '' : `${showReference(reference)}: `;
   return `error: ${asked}${error.code}: ${show(error.message, maxMessage)}. ${adviceFor(error)}.`;
+}
+
+/** A line for each of several failures. */
+export function errorLines(
+  failures: readonly { readonly asked: string | undefined; readonly error: ImageError }[],
+): string {
+  return failures.map(({ asked, error }) => `${errorLine(toErrorData(error), asked)}\n`).join('');
 }
 
 /** The causes behind an error, outermost first, one line each: for `--debug`. */
