@@ -1,8 +1,9 @@
 import type { TimedEvent } from './phases.ts';
+import { recordOf } from './record-of.ts';
 
-const stages = ['waiting', 'transferring', 'working'] as const;
+export const depthStages = ['waiting', 'transferring', 'working'] as const;
 
-type Stage = (typeof stages)[number];
+type Stage = (typeof depthStages)[number];
 
 /** How many images at a time were there: on average over the batch, and at most. */
 export type Depth = { readonly mean: number; readonly most: number };
@@ -19,7 +20,7 @@ const begins: Readonly<Record<string, Stage | undefined>> = {
 /** Follows how many images of a batch are in which stage, event by event in the order of their times. */
 export function addDepths(): { add(event: TimedEvent): void; read(): Depths } {
   const stageOf = new Map<string, Stage>();
-  const now = { waiting: 0, transferring: 0, working: 0 };
+  const now = recordOf(depthStages, () => 0);
   const most = { ...now };
   const area = { ...now };
   let [firstMs, lastMs] = [NaN, NaN];
@@ -38,7 +39,7 @@ export function addDepths(): { add(event: TimedEvent): void; read(): Depths } {
   return {
     add({ type, key, timeMs }) {
       if (Number.isNaN(firstMs)) [firstMs, lastMs] = [timeMs, timeMs];
-      for (const stage of stages) area[stage] += now[stage] * (timeMs - lastMs);
+      for (const stage of depthStages) area[stage] += now[stage] * (timeMs - lastMs);
       lastMs = timeMs;
       const stage = begins[type];
       if (key === undefined || (!stage && type !== 'node-finished')) return;
@@ -48,10 +49,6 @@ export function addDepths(): { add(event: TimedEvent): void; read(): Depths } {
       now[stage] += 1;
       most[stage] = Math.max(most[stage], now[stage]);
     },
-    read: () => ({
-      waiting: depthOf('waiting'),
-      transferring: depthOf('transferring'),
-      working: depthOf('working'),
-    }),
+    read: () => recordOf(depthStages, depthOf),
   };
 }

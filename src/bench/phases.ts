@@ -1,3 +1,5 @@
+import { recordOf } from './record-of.ts';
+
 /** What counts of an event of a batch. */
 export type TimedEvent = {
   readonly type: string;
@@ -13,31 +15,20 @@ export type TimedEvent = {
 
 /**
  * Seconds that all images together spent. `wait`: for a place among the transfers; `resolve`: otherwise until the first
- * byte, so discovery, signature and the answer; `download`: from there to the last byte, ingest follows along; `verify`: what was left of ingest then, and the checks;
- * `commit`: until the store has it. What is fetched ahead in a tree is told of once it is wanted, so its phases look shorter.
+ * byte, so discovery, signature and the answer; `download`: from there to the last byte, ingest follows along; `verify`:
+ * what was left of ingest then, and the checks; `commit`: until the store has it. What is fetched ahead in a tree is told
+ * of once it is wanted, so its phases look shorter.
  */
-export type Phases = {
-  readonly wait: number;
-  readonly resolve: number;
-  readonly download: number;
-  readonly verify: number;
-  readonly commit: number;
-};
+export type Phases = Readonly<Record<(typeof phaseNames)[number], number>>;
 
-export const phaseNames = [
-  'wait',
-  'resolve',
-  'download',
-  'verify',
-  'commit',
-] as const satisfies readonly (keyof Phases)[];
+export const phaseNames = ['wait', 'resolve', 'download', 'verify', 'commit'] as const;
 
 /** Ends of the phases of one image, in order, in milliseconds since the epoch. */
 type Marks = { readonly startMs: number; waitMs: number; firstMs?: number; lastMs?: number; checkedMs?: number };
 
 /** Adds up the phases of a batch, event by event. Images that the store had, or that failed, count for nothing. */
 export function addPhases(): { add(event: TimedEvent): void; sums(): Phases } {
-  const sumsMs = { wait: 0, resolve: 0, download: 0, verify: 0, commit: 0 };
+  const sumsMs = recordOf(phaseNames, () => 0);
   const alive = new Map<string, Marks>();
   return {
     add({ type, key = '', timeMs, waitedMs = 0, outcome }) {
@@ -61,12 +52,6 @@ export function addPhases(): { add(event: TimedEvent): void; sums(): Phases } {
       const endMs = Math.min(timeMs, startMs + (outcome?.durationMs ?? Infinity));
       sumsMs.commit += Math.max(0, endMs - checkedMs);
     },
-    sums: () => ({
-      wait: sumsMs.wait / 1000,
-      resolve: sumsMs.resolve / 1000,
-      download: sumsMs.download / 1000,
-      verify: sumsMs.verify / 1000,
-      commit: sumsMs.commit / 1000,
-    }),
+    sums: () => recordOf(phaseNames, (phase) => sumsMs[phase] / 1000),
   };
 }

@@ -1,7 +1,8 @@
 import { boundOf } from './bound.ts';
-import type { Depth, Depths } from './depths.ts';
-import type { IngestSums } from './ingest-sums.ts';
-import type { Phases } from './phases.ts';
+import { depthStages } from './depths.ts';
+import { ingestSteps } from './ingest-sums.ts';
+import { phaseNames } from './phases.ts';
+import { recordOf } from './record-of.ts';
 import type { BenchResult, SettingResult } from './result.ts';
 import { median, spreadOf } from './spread.ts';
 import type { Measured, Setting } from './sweep.ts';
@@ -12,12 +13,6 @@ export type Swept = { readonly setting: Setting; readonly runs: readonly Measure
 export function summarise({ setting, runs }: Swept): SettingResult {
   const of = (pick: (run: Measured) => number): number => median(runs.map(pick));
   const seconds = spreadOf(runs.map((run) => run.seconds));
-  const phase = (name: keyof Phases): number => of(({ phases }) => phases[name]);
-  const step = (name: keyof IngestSums): number => of(({ ingest }) => ingest[name]);
-  const depth = (name: keyof Depths): Depth => ({
-    mean: of(({ depths }) => depths[name].mean),
-    most: of(({ depths }) => depths[name].most),
-  });
   const threadNames = [...new Set(runs.flatMap(({ threads }) => Object.keys(threads)))];
   return {
     ...setting,
@@ -27,23 +22,13 @@ export function summarise({ setting, runs }: Swept): SettingResult {
     bytesPerSecond: of(({ bytes }) => bytes) / seconds.median,
     cpuSeconds: of(({ cpuSeconds }) => cpuSeconds),
     peakBytes: of(({ peakBytes }) => peakBytes),
-    phases: {
-      wait: phase('wait'),
-      resolve: phase('resolve'),
-      download: phase('download'),
-      verify: phase('verify'),
-      commit: phase('commit'),
-    },
-    ingest: {
-      read: step('read'),
-      inflate: step('inflate'),
-      hash: step('hash'),
-      check: step('check'),
-      write: step('write'),
-      sync: step('sync'),
-    },
-    depths: { waiting: depth('waiting'), transferring: depth('transferring'), working: depth('working') },
-    threads: Object.fromEntries(threadNames.map((name) => [name, of(({ threads }) => threads[name] ?? 0)])),
+    phases: recordOf(phaseNames, (phase) => of(({ phases }) => phases[phase])),
+    ingest: recordOf(ingestSteps, (step) => of(({ ingest }) => ingest[step])),
+    depths: recordOf(depthStages, (stage) => ({
+      mean: of(({ depths }) => depths[stage].mean),
+      most: of(({ depths }) => depths[stage].most),
+    })),
+    threads: recordOf(threadNames, (name) => of(({ threads }) => threads[name] ?? 0)),
   };
 }
 

@@ -52,13 +52,13 @@ function made(line: CommandLine): BenchOptions['corpus'] {
     kind: 'made',
     images: valueOf(line, 'images', atMost(mostCount)) ?? 40,
     size: valueOf(line, 'size', parseImageSize) ?? 4 * 1024 ** 2,
-    compressibility: valueOf(line, 'compressibility', (text, option) => parsePercent(text, option, 100)) ?? 50,
+    compressibility: valueOf(line, 'compressibility', percentUpTo(100)) ?? 50,
     signed: !registry && !isOn(line, 'unsigned'),
     tree: isOn(line, 'tree'),
     registry,
     delayMs: valueOf(line, 'delay', parseTime) ?? 0,
     rate: valueOf(line, 'rate', parseRate) ?? 0,
-    loss: valueOf(line, 'loss', (text, option) => parsePercent(text, option, 50)) ?? 0,
+    loss: valueOf(line, 'loss', percentUpTo(50)) ?? 0,
   };
 }
 
@@ -107,8 +107,10 @@ function parseImageSize(text: string, option: string): number {
   return size;
 }
 
-function parsePercent(text: string, option: string, most: number): number {
-  const percent = parseCount(text, option, 0);
-  if (percent > most) throw usageError(`want a percentage from 0 to ${most}`, option);
-  return percent;
+function percentUpTo(most: number): (text: string, option: string) => number {
+  return (text, option) => {
+    const percent = parseCount(text, option, 0);
+    if (percent > most) throw usageError(`want a percentage from 0 to ${most}`, option);
+    return percent;
+  };
 }
