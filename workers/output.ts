@@ -36,18 +36,17 @@ async function fillFile<T>(
   sync: boolean,
 ): Promise<T> {
   await using file = opened;
-  const early = sync ? syncEarly(file) : undefined;
+  const disk = sync ? syncing(file) : undefined;
   try {
     const result = await fill(async (chunk) => {
       await writeAll(file, chunk).catch(raiseStoreError(path));
-      early?.wrote(chunk.length);
+      disk?.wrote(chunk.length);
     });
     await Promise.try(() => fchmodSync(file.fd, finalMode)).catch(raiseStoreError(path));
-    await early?.done().catch(raiseStoreError(path));
-    if (sync) await file.datasync().catch(raiseStoreError(path));
+    await disk?.end().catch(raiseStoreError(path));
     return result;
   } finally {
-    await early?.done().catch(() => undefined); // before the file is closed
+    await disk?.settled(); // before the file is closed
   }
 }
 
@@ -55,20 +54,24 @@ async function fillFile<T>(
 const syncBytes = 32 * 1024 * 1024;
 
 /** Syncs a file that grows, now and then, one sync at a time: what is left at the end is little. */
-function syncEarly(file: FileHandle) {
+function syncing(file: FileHandle) {
   let unsynced = 0;
   let isSyncing = false;
   let synced = Promise.resolve();
+  /** One that failed is the last: the system tells of a failure once. */
+  const sync = (): Promise<void> => (synced = synced.then(() => file.datasync()));
+  const settled = (): Promise<void> => synced.catch(() => undefined);
   return {
+    settled,
     wrote(bytes: number): void {
       unsynced += bytes;
       if (unsynced < syncBytes || isSyncing) return;
       unsynced = 0;
       isSyncing = true;
-      synced = synced.then(() => file.datasync()).finally(() => (isSyncing = false));
-      synced.catch(() => undefined); // whoever awaits it in the end hears of it: the system tells of a failure once
+      void sync();
+      void settled().then(() => (isSyncing = false));
     },
-    done: (): Promise<void> => synced,
+    end: sync,
   };
 }
 

@@ -22,7 +22,7 @@ export type Unpacker = AsyncDisposable & {
 export function openUnpacker({ store, pool, limits }: FetchContext): Unpacker {
   const queue = new PQueue({ concurrency: atOnce });
   const tars: string[] = [];
-  const removals: (() => Promise<void>)[] = [];
+  const made: string[] = [];
   let unpackedBefore = 0;
   let isOver = false;
 
@@ -32,10 +32,9 @@ export function openUnpacker({ store, pool, limits }: FetchContext): Unpacker {
     const path = store.digestPath(digest);
     const request = { path, digest, diffId, tar, unpackedBytes: limits.unpacked, unpackedBefore };
     const unpacking = pool.run('unpackLayer', request);
-    const remove = (): Promise<void> => rm(tar, { force: true });
     // It cannot be told to stop: what nobody waits for any more is removed when it is done.
-    unpacking.then(() => (isOver ? remove() : undefined)).catch(() => undefined);
-    removals.push(remove);
+    unpacking.then(() => (isOver ? remove(tar) : undefined)).catch(() => undefined);
+    made.push(tar);
     const unpacked = await abortable(unpacking, signal);
     unpackedBefore += unpacked.size;
     tars[position] = unpacked.tar;
@@ -46,7 +45,11 @@ export function openUnpacker({ store, pool, limits }: FetchContext): Unpacker {
     unpack: (layer, signal) => queue.add(() => unpackNow(layer, signal)),
     async [Symbol.asyncDispose]() {
       isOver = true;
-      await Promise.all(removals.map((remove) => remove()));
+      await Promise.all(made.map(remove));
     },
   };
+}
+
+function remove(path: string): Promise<void> {
+  return rm(path, { force: true });
 }

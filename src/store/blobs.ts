@@ -3,10 +3,10 @@ import { opendir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type { Layout } from '../../workers/index-writer/protocol.ts';
-import { textOf } from './columns.ts';
 import { errnoOf } from '../image/errno.ts';
 import { idDigits } from './image-row.ts';
 import type { Reader } from './reader.ts';
+import { hasStamp, stampColumns } from './stamp.ts';
 import { inStore } from './store-error.ts';
 import type { Store } from './store.ts';
 
@@ -16,10 +16,7 @@ export type Blobs = Pick<Store, 'blobPath' | 'blobState' | 'unreferenced'>;
 
 /** The files of the images, and how they compare with the index. */
 export function createBlobs(reader: Reader, { blobs }: Layout): Blobs {
-  // As text: nanoseconds since the epoch do not fit into a number.
-  const stampOf = reader.prepare(
-    'SELECT CAST(size AS TEXT) size, CAST(mtime_ns AS TEXT) mtime, CAST(inode AS TEXT) inode FROM images WHERE id = ?',
-  );
+  const stampOf = reader.prepare(`SELECT ${stampColumns} FROM images WHERE id = ?`);
   const listed = reader.prepare('SELECT 1 FROM images WHERE id = ?');
   const blobPath = (imageId: string): string => `${blobs}/${idDigits(imageId)}`; // join looks at each of 128 digits
 
@@ -32,12 +29,7 @@ export function createBlobs(reader: Reader, { blobs }: Layout): Blobs {
         const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
         const row = await stampOf.get(idDigits(imageId));
         if (!stat || !row) return 'missing';
-        const same =
-          stat.isFile() &&
-          textOf(row, 'size') === String(stat.size) &&
-          textOf(row, 'mtime') === String(stat.mtimeNs) &&
-          textOf(row, 'inode') === String(stat.ino);
-        return same ? 'intact' : 'changed';
+        return hasStamp(stat, row) ? 'intact' : 'changed';
       });
     },
     async *unreferenced() {

@@ -14,6 +14,7 @@ import { readOciIndex } from './read-oci-index.ts';
 import type { Reader } from './reader.ts';
 import { digestDigits, parseRegistryRow, registryColumns, toDigest } from './registry-row.ts';
 import type { RegistryStore, StoredBlob } from './registry-store.ts';
+import { hasStamp, stampColumns } from './stamp.ts';
 import { inStore } from './store-error.ts';
 
 export type RegistryLookups = Pick<
@@ -44,10 +45,7 @@ export function createRegistryLookups(reader: Reader, { index, registryBlobs, oc
     UNION SELECT list FROM registry_images WHERE list BETWEEN ?1 AND ?2
     UNION SELECT oci FROM registry_images WHERE oci BETWEEN ?1 AND ?2
     ORDER BY digest LIMIT ?3`);
-  // As text: nanoseconds since the epoch do not fit into a number.
-  const stampOf = reader.prepare(
-    'SELECT CAST(size AS TEXT) size, CAST(mtime_ns AS TEXT) mtime, CAST(inode AS TEXT) inode FROM blobs WHERE digest = ?',
-  );
+  const stampOf = reader.prepare(`SELECT ${stampColumns} FROM blobs WHERE digest = ?`);
   const blobPage = reader.prepare(`
     SELECT digest, size, EXISTS (SELECT 1 FROM registry_blobs WHERE registry_blobs.digest = blobs.digest) needed
     FROM blobs WHERE digest > ? ORDER BY digest LIMIT ${pageRows}`);
@@ -56,18 +54,15 @@ export function createRegistryLookups(reader: Reader, { index, registryBlobs, oc
 
   return {
     digestPath,
-    hasBlob: (digest, size) =>
-      inStore(digestPath(digest), async () => {
-        const stat = lstatSync(digestPath(digest), { bigint: true, throwIfNoEntry: false });
+    hasBlob(digest, size) {
+      const path = digestPath(digest);
+      return inStore(path, async () => {
+        const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
         const row = await stampOf.get(digestDigits(digest));
-        if (!stat?.isFile() || !row) return false;
-        if (size !== undefined && stat.size !== BigInt(size)) return false;
-        return (
-          textOf(row, 'size') === String(stat.size) &&
-          textOf(row, 'mtime') === String(stat.mtimeNs) &&
-          textOf(row, 'inode') === String(stat.ino)
-        );
-      }),
+        if (!stat || !row || (size !== undefined && stat.size !== BigInt(size))) return false;
+        return hasStamp(stat, row);
+      });
+    },
     async *blobRows() {
       const parse = parsingRows(index, (row) => ({
         digest: toDigest(textOf(row, 'digest')),
