@@ -8,19 +8,15 @@ import { pathToFileURL } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 
 import { held } from './helpers/held.ts';
-import { openGpg, type Gpg } from './helpers/keys.ts';
+import { openGpg } from './helpers/keys.ts';
 import { startOrigin } from './helpers/origin.ts';
 import { temporaryDirectory } from './helpers/stored.ts';
 import { openTrust } from './helpers/trust.ts';
 
 const root = join(import.meta.dirname, '..');
 
-let gpg: Gpg;
-let key: string;
-test.before(async () => {
-  gpg = await openGpg();
-  key = await gpg.createKey();
-});
+const gpg = await openGpg();
+const key = await gpg.createKey();
 test.after.always(() => gpg.close());
 
 /** The README's program as it stands, in a directory where `longshore` is our sources, and an origin for it. */

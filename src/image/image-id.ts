@@ -47,3 +47,8 @@ export function parseImageIdPrefix(text: string): string {
 export function shortImageId(imageId: ImageId): string {
   return imageId.slice(0, 39);
 }
+
+/** Of what is an image ID or a digest, where digests stay whole. */
+export function shortId(id: string): string {
+  return isImageId(id) ? shortImageId(id) : id;
+}

@@ -1,6 +1,6 @@
 import { hasCode, ImageError } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
-import { isImageId, shortImageId, type ImageId } from '../image/image-id.ts';
+import { isImageId, shortId, type ImageId } from '../image/image-id.ts';
 import { abortable } from '../pool/abortable.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { Store } from '../store/store.ts';
@@ -48,7 +48,7 @@ export async function requireSound(context: ImagesContext, check: BlobCheck, sig
 }
 
 export function corrupt(store: Store, { id }: Pick<Blob, 'id'>, problem: BlobProblem): ImageError {
-  const shown = isImageId(id) ? shortImageId(id) : id;
+  const shown = shortId(id);
   return new ImageError('STORE_CORRUPT', `the blob of ${shown} is damaged: ${problem}`, {
     path: blobPathOf(store, id),
   });

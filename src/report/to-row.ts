@@ -1,4 +1,5 @@
 import type { ErrorData } from '../errors.ts';
+import { shortId } from '../image/image-id.ts';
 import { showReference } from '../image/show-reference.ts';
 import { show } from '../image/show.ts';
 import type { Row } from './data.ts';
@@ -41,17 +42,12 @@ export function toRow(life: Life, parent: number, signers: Numbering): Row {
     retries,
     outcome?.bytesDownloaded ?? life.bytes,
     size,
-    shortId(outcome?.imageID ?? ''),
+    show(shortId(outcome?.imageID ?? ''), 100),
     name === shown ? '' : name,
     cut(showReference(source), longest.source),
     life.signers.slice(0, mostSigners).map((text) => signers.number(show(text, longest.signer))),
     outcome?.error ? show(errorText(outcome.error), longest.error) : '',
   ];
-}
-
-/** As the command line prints it; digests of registries stay whole. */
-function shortId(imageId: string): string {
-  return show(imageId.startsWith('sha512-') ? imageId.slice(0, 39) : imageId, 100);
 }
 
 function errorText({ code, message }: ErrorData): string {

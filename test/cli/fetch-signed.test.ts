@@ -4,20 +4,14 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 
 import { buildAci } from '../helpers/archive.ts';
-import { openGpg, type Gpg } from '../helpers/keys.ts';
+import { openGpg } from '../helpers/keys.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
-let gpg: Gpg;
-let ann: string;
-let bob: string;
-
-test.before(async () => {
-  gpg = await openGpg();
-  ann = await gpg.createKey({ userId: 'ann@example.com' });
-  bob = await gpg.createKey({ userId: 'bob@example.com' });
-});
+const gpg = await openGpg();
+const ann = await gpg.createKey({ userId: 'ann@example.com' });
+const bob = await gpg.createKey({ userId: 'bob@example.com' });
 test.after.always(() => gpg.close());
 
 /** longshore with a store and keys of its own, and the keys of Ann and Bob as files. */

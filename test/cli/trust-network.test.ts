@@ -3,22 +3,16 @@ import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { openGpg, type Gpg } from '../helpers/keys.ts';
+import { openGpg } from '../helpers/keys.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { startServer, type ServerOptions } from '../helpers/server.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 import { hasTerminal, onTerminal } from '../helpers/terminal.ts';
 
-let gpg: Gpg;
-let ann: string;
-let bob: string;
-
-test.before(async () => {
-  gpg = await openGpg();
-  ann = await gpg.createKey({ userId: 'ann@example.com' });
-  bob = await gpg.createKey({ userId: 'bob@example.com' });
-});
+const gpg = await openGpg();
+const ann = await gpg.createKey({ userId: 'ann@example.com' });
+const bob = await gpg.createKey({ userId: 'bob@example.com' });
 test.after.always(() => gpg.close());
 
 const prefix = 'example.com/team';

@@ -1,17 +1,13 @@
 import test, { type ExecutionContext } from 'ava';
 
 import { codesOf, openFetching } from '../helpers/fetching.ts';
-import { openGpg, type Gpg } from '../helpers/keys.ts';
+import { openGpg } from '../helpers/keys.ts';
 import { startOrigin, type Origin } from '../helpers/origin.ts';
 import type { ServerOptions } from '../helpers/server.ts';
 import { openTrust } from '../helpers/trust.ts';
 
-let gpg: Gpg;
-let key: string;
-test.before(async () => {
-  gpg = await openGpg();
-  key = await gpg.createKey();
-});
+const gpg = await openGpg();
+const key = await gpg.createKey();
 test.after.always(() => gpg.close());
 
 const name = 'example.com/app';

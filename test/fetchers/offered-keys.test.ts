@@ -4,16 +4,12 @@ import test from 'ava';
 
 import { codesOf, openFetching } from '../helpers/fetching.ts';
 import { held } from '../helpers/held.ts';
-import { openGpg, type Gpg } from '../helpers/keys.ts';
+import { openGpg } from '../helpers/keys.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { openTrust } from '../helpers/trust.ts';
 
-let gpg: Gpg;
-let key: string;
-test.before(async () => {
-  gpg = await openGpg();
-  key = await gpg.createKey();
-});
+const gpg = await openGpg();
+const key = await gpg.createKey();
 test.after.always(() => gpg.close());
 
 const name = 'example.com/app';

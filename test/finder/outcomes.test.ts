@@ -8,16 +8,12 @@ import test from 'ava';
 import { createApps, type App } from '../../src/index.ts';
 import { buildAci } from '../helpers/archive.ts';
 import { codesOf, openFetching } from '../helpers/fetching.ts';
-import { openGpg, type Gpg } from '../helpers/keys.ts';
+import { openGpg } from '../helpers/keys.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { openTrust } from '../helpers/trust.ts';
 
-let gpg: Gpg;
-let key: string;
-test.before(async () => {
-  gpg = await openGpg();
-  key = await gpg.createKey();
-});
+const gpg = await openGpg();
+const key = await gpg.createKey();
 test.after.always(() => gpg.close());
 
 const sha256 = (bytes: Uint8Array): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
