@@ -1,7 +1,9 @@
 import { create } from './dom.ts';
+import { createDrawnRows } from './drawn-rows.ts';
 import type { Item } from './items.ts';
 import { createOverview } from './overview.ts';
-import { createRow, drawLane, rowHeights } from './row.ts';
+import { listenForChoice } from './row-choice.ts';
+import { rowHeights } from './row.ts';
 import { drawTicks, rangeOf } from './time-axis.ts';
 import type { TreeRow } from './view.ts';
 import { watchWindow } from './window.ts';
@@ -48,29 +50,13 @@ export function createWaterfall({ durationMs, onChoose, onFold }: WaterfallOptio
   let chosen: Item | undefined;
   let isZoomed = false;
   let rowHeight: number = rowHeights.wide;
-  const drawn = new Map<Item, HTMLElement>();
+  const drawn = createDrawnRows(space);
 
   const draw = (): void => {
     const { from, to } = list.range();
     const inSight = rows.slice(from, to);
     const range = isZoomed ? rangeOf(inSight, durationMs) : { fromMs: 0, toMs: Math.max(1, durationMs) };
-    const wanted = new Set(inSight.map(({ item }) => item));
-    for (const [item, row] of drawn) {
-      if (wanted.has(item)) continue;
-      row.remove();
-      drawn.delete(item);
-    }
-    let above: Element | undefined;
-    for (const [at, row] of inSight.entries()) {
-      const { item } = row;
-      const shown = drawn.get(item) ?? createRow(row, folded.has(item));
-      drawn.set(item, shown);
-      if (!shown.isConnected) space.insertBefore(shown, above ? above.nextSibling : space.firstChild);
-      above = shown; // who hears the page gets the rows in their order too
-      shown.style.top = `${(from + at) * rowHeight}px`;
-      shown.ariaSelected = String(item === chosen);
-      drawLane(shown, item, range);
-    }
+    drawn.draw(inSight, from, { rowHeight, folded, chosen, range });
     drawTicks(ticks, scroller, range);
     const share = (index: number): number => Math.min(1, index / Math.max(1, rows.length));
     overview.mark(
@@ -89,43 +75,13 @@ export function createWaterfall({ durationMs, onChoose, onFold }: WaterfallOptio
     if (item && drawn.has(item)) scroller.setAttribute('aria-activedescendant', `row-${item.index}`);
     else scroller.removeAttribute('aria-activedescendant');
   };
-  const go = (to: Item | undefined): void => {
-    if (to) onChoose(to);
-  };
-  const itemAt = (target: EventTarget | null): Item | undefined => {
-    const index = target instanceof Element ? target.closest<HTMLElement>('.row')?.dataset['index'] : undefined;
-    return index === undefined ? undefined : rows.find(({ item }) => item.index === Number(index))?.item;
-  };
-
-  scroller.addEventListener('click', ({ target }) => {
-    const item = itemAt(target);
-    if (!item) return;
-    if (target instanceof Element && target.closest('button.fold')) onFold(item);
-    else onChoose(item);
-  });
-  scroller.addEventListener('keydown', (event) => {
-    const at = rows.findIndex(({ item }) => item === chosen);
-    const page = Math.max(1, Math.floor(scroller.clientHeight / rowHeight) - 1);
-    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -rows.length, End: rows.length }[
-      event.key
-    ];
-    if (step !== undefined) go(rows[Math.min(rows.length - 1, Math.max(0, at < 0 ? 0 : at + step))]?.item);
-    else if (!chosen) return;
-    else if (event.key === 'ArrowLeft') {
-      if (chosen.below > 0 && !folded.has(chosen)) onFold(chosen);
-      else go(chosen.parent);
-    } else if (event.key === 'ArrowRight') {
-      if (folded.has(chosen)) onFold(chosen);
-      else if (chosen.below > 0) go(rows[at + 1]?.item);
-    } else if (event.key !== 'Enter') return;
-    event.preventDefault();
-  });
+  const page = (): number => Math.max(1, Math.floor(scroller.clientHeight / rowHeight) - 1);
+  listenForChoice(scroller, () => ({ rows, folded, chosen, page: page() }), { onChoose, onFold });
 
   return {
     element,
     show(next, nextFolded) {
       [rows, folded] = [next, nextFolded];
-      for (const row of drawn.values()) row.remove();
       drawn.clear();
       const isNarrow = element.clientWidth < narrowest;
       element.classList.toggle('narrow', isNarrow);
