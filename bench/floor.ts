@@ -15,9 +15,9 @@ type Work = {
 };
 
 /**
- * The least that archives can take in Node: `floor.ts THREADS DIRECTORY FILE...` inflates each, with sha512 of the tar and sha256
- * of the file, as a signature needs it, by as many threads. Nothing is fetched, checked or synced; the tars are written where
- * DIRECTORY is not empty.
+ * The least that archives can take in Node: `floor.ts THREADS DIRECTORY FILE...` inflates each, with sha512 of the tar and
+ * sha256 of the file, as a signature needs it, by as many threads. Nothing is fetched, checked or synced; the tars are
+ * written where DIRECTORY is not empty.
  */
 if (isMainThread) {
   const [threads, directory = '', ...files] = process.argv.slice(2);

@@ -59,7 +59,7 @@ export type ActionOptions = {
   readonly jobsPerHost?: number;
   /** Threads that hash, inflate and verify; default the processors this process may use. */
   readonly workers?: number;
-  /** Threads that are there already, as openFetchPool opens them; who opened them closes them. Default: own ones. */
+  /** Threads that are there already, as openFetchPool opens them; who opened them closes them. Default: own, of `workers`. */
   readonly pool?: Pool;
   /** Tries after the first, default 4. */
   readonly retries?: number;

@@ -24,8 +24,8 @@ const tag = { signature: 2, onePass: 4, compressed: 8, literal: 11 } as const;
 const binary = 'b'.charCodeAt(0);
 
 /**
- * Takes a signed message apart, armored or binary, without looking into what is signed: announcements of signatures, the data, the signatures
- * themselves, as many as were announced, and nothing else; all of it packed or not.
+ * Takes a signed message apart, armored or binary, without looking into what is signed: announcements of signatures, the
+ * data, the signatures themselves, as many as were announced, and nothing else; all of it packed or not.
  *
  * @throws SIGNATURE_UNREADABLE, LIMIT_EXCEEDED for one that is larger when unpacked.
  * @see RFC 9580 §10.3

@@ -3,8 +3,8 @@ import { inDirectory } from '../sample/in-directory.ts';
 import { startOrigin } from '../sample/origin.ts';
 
 /**
- * The origin as a process of its own: `serve DIRECTORY PREFIX DELAY_MS BYTES_PER_SECOND LOSS`, where 0 lifts any. PREFIX is that
- * of all image names. Tells its parent its URL, and ends when the parent does.
+ * The origin as a process of its own: `serve DIRECTORY PREFIX DELAY_MS BYTES_PER_SECOND LOSS`, where 0 lifts any. PREFIX is
+ * that of all image names. Tells its parent its URL, and ends when the parent does.
  */
 const [directory = '.', prefix = '', delayMs = '0', rate = '0', loss = '0'] = process.argv.slice(2);
 

@@ -71,7 +71,10 @@ export function createLookups(reader: Reader, path: string): Lookups {
   };
 }
 
-/** The image if it has every label that is asked for and contradicts none of the defaults. A damaged row is none: others may serve, or it is fetched again. */
+/**
+ * The image if it has every label that is asked for and contradicts none of the defaults. A damaged row is none: others may
+ * serve, or it is fetched again.
+ */
 function matchRow(row: Row, wanted: Labels, defaults: Labels = new Map()): StoredImage | undefined {
   try {
     const image = parseImageRow(row);

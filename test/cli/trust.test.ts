@@ -3,18 +3,13 @@ import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { openGpg, type Gpg } from '../helpers/keys.ts';
+import { openGpg } from '../helpers/keys.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 import { hasTerminal, onTerminal } from '../helpers/terminal.ts';
 
-let gpg: Gpg;
-let fingerprint: string;
-
-test.before(async () => {
-  gpg = await openGpg();
-  fingerprint = await gpg.createKey({ userId: 'Ann \u202eExample <ann@example.com>' });
-});
+const gpg = await openGpg();
+const fingerprint = await gpg.createKey({ userId: 'Ann \u202eExample <ann@example.com>' });
 test.after.always(() => gpg.close());
 
 /** longshore with configuration of its own and the key in `key.asc`. */

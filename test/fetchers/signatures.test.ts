@@ -5,18 +5,13 @@ import test, { type ExecutionContext } from 'ava';
 
 import { buildAci } from '../helpers/archive.ts';
 import { codesOf, openFetching } from '../helpers/fetching.ts';
-import { openGpg, type Gpg } from '../helpers/keys.ts';
+import { openGpg } from '../helpers/keys.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { openTrust } from '../helpers/trust.ts';
 
-let gpg: Gpg;
-let key: string;
-let stranger: string;
-test.before(async () => {
-  gpg = await openGpg();
-  key = await gpg.createKey();
-  stranger = await gpg.createKey();
-});
+const gpg = await openGpg();
+const key = await gpg.createKey();
+const stranger = await gpg.createKey();
 test.after.always(() => gpg.close());
 
 const name = 'example.com/foo';
