@@ -19,7 +19,7 @@ export type Unpacker = AsyncDisposable & {
   readonly tars: readonly string[];
 };
 
-export function openUnpacker({ store, pool, limits }: FetchContext): Unpacker {
+export function openUnpacker({ store, pool, limits }: Pick<FetchContext, 'store' | 'pool' | 'limits'>): Unpacker {
   const queue = new PQueue({ concurrency: atOnce });
   const tars: string[] = [];
   const made: string[] = [];

@@ -1,0 +1,70 @@
+import { existsSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
+
+import test, { type ExecutionContext } from 'ava';
+
+import { openUnpacker } from '../../src/fetchers/registry-unpack.ts';
+import { parseDigest } from '../../src/image/digest.ts';
+import { defaultLimits } from '../../src/image/limits.ts';
+import { someBytes } from '../helpers/archive.ts';
+import { putBytes } from '../helpers/registry-image.ts';
+import { layerOf } from '../helpers/registry-fetching.ts';
+import { describe } from '../helpers/registry.ts';
+import { storeContext } from '../helpers/stored.ts';
+
+const never = new AbortController().signal;
+
+/** A layer that has come, packed and as it is, and an unpacker. */
+async function opened(t: ExecutionContext, bytes: number, unpacked = defaultLimits.unpacked) {
+  const { store, pool } = await storeContext(t);
+  const tar = await layerOf({ file: someBytes(bytes, 1) });
+  const [packed, plain] = [await putBytes(store, gzipSync(tar)), await putBytes(store, tar)];
+  const unpacker = openUnpacker({ store, pool, limits: { ...defaultLimits, unpacked } });
+  const leftovers = async () =>
+    (await readdir(join(store.dir, 'tmp'), { recursive: true })).filter((path) => /\/\d+$/.test(path));
+  return { store, pool, tar, packed, plain, unpacker, leftovers };
+}
+
+test('a packed layer becomes a file until all is over, a plain one is its own', async (t) => {
+  const { store, tar, packed, plain, unpacker, leftovers } = await opened(t, 3_000_000);
+  await Promise.all([
+    unpacker.unpack({ position: 1, digest: packed, diffId: plain }, never),
+    unpacker.unpack({ position: 0, digest: plain, diffId: plain }, never),
+  ]);
+  const [first = '', second = ''] = unpacker.tars;
+  t.is(first, store.digestPath(plain));
+  t.true((await readFile(second)).equals(tar));
+  await unpacker[Symbol.asyncDispose]();
+  t.deepEqual(await leftovers(), []);
+  t.true(existsSync(first), 'the blob stays');
+});
+
+test('a layer that is another one leaves nothing', async (t) => {
+  const { packed, unpacker, leftovers } = await opened(t, 1000);
+  const diffId = parseDigest(describe('another', '').digest);
+  await t.throwsAsync(unpacker.unpack({ position: 0, digest: packed, diffId }, never), { code: 'DIGEST_MISMATCH' });
+  t.deepEqual(await leftovers(), []);
+});
+
+test('the limit is that of all layers together', async (t) => {
+  const { packed, plain, tar, unpacker } = await opened(t, 100_000, 150_000);
+  await unpacker.unpack({ position: 0, digest: packed, diffId: plain }, never);
+  const error = await t.throwsAsync(unpacker.unpack({ position: 1, digest: packed, diffId: plain }, never));
+  t.like(error, { code: 'LIMIT_EXCEEDED', details: { limit: 'unpacked', maximum: 150_000 } });
+  t.true(tar.length < 150_000);
+});
+
+test('who no longer waits is let go at once, and what is made all the same is removed', async (t) => {
+  const { packed, plain, unpacker, leftovers } = await opened(t, 60_000_000);
+  const stop = new AbortController();
+  const unpacking = unpacker.unpack({ position: 0, digest: packed, diffId: plain }, stop.signal);
+  while ((await leftovers()).length === 0) await sleep(2);
+  stop.abort(new Error('enough'));
+  await t.throwsAsync(unpacking, { message: 'enough' });
+  await unpacker[Symbol.asyncDispose]();
+  for (let look = 0; look < 500 && (await leftovers()).length > 0; look += 1) await sleep(20);
+  t.deepEqual(await leftovers(), []);
+});
