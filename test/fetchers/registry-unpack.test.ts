@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 
 import test, { type ExecutionContext } from 'ava';
@@ -9,6 +9,7 @@ import test, { type ExecutionContext } from 'ava';
 import { openUnpacker } from '../../src/fetchers/registry-unpack.ts';
 import { parseDigest } from '../../src/image/digest.ts';
 import { defaultLimits } from '../../src/image/limits.ts';
+import type { Pool } from '../../src/pool/pool.ts';
 import { someBytes } from '../helpers/archive.ts';
 import { putBytes } from '../helpers/registry-image.ts';
 import { layerOf } from '../helpers/registry-fetching.ts';
@@ -22,10 +23,19 @@ async function opened(t: ExecutionContext, bytes: number, unpacked = defaultLimi
   const { store, pool } = await storeContext(t);
   const tar = await layerOf({ file: someBytes(bytes, 1) });
   const [packed, plain] = [await putBytes(store, gzipSync(tar)), await putBytes(store, tar)];
-  const unpacker = openUnpacker({ store, pool, limits: { ...defaultLimits, unpacked } });
+  const work: Promise<unknown>[] = [];
+  const telling: Pool = {
+    ...pool,
+    run(...task) {
+      const done = pool.run(...task);
+      work.push(done);
+      return done;
+    },
+  };
+  const unpacker = openUnpacker({ store, pool: telling, limits: { ...defaultLimits, unpacked } });
   const leftovers = async () =>
     (await readdir(join(store.dir, 'tmp'), { recursive: true })).filter((path) => /\/\d+$/.test(path));
-  return { store, pool, tar, packed, plain, unpacker, leftovers };
+  return { store, tar, packed, plain, unpacker, work, leftovers };
 }
 
 test('a packed layer becomes a file until all is over, a plain one is its own', async (t) => {
@@ -57,14 +67,19 @@ test('the limit is that of all layers together', async (t) => {
   t.true(tar.length < 150_000);
 });
 
-test('who no longer waits is let go at once, and what is made all the same is removed', async (t) => {
-  const { packed, plain, unpacker, leftovers } = await opened(t, 60_000_000);
-  const stop = new AbortController();
-  const unpacking = unpacker.unpack({ position: 0, digest: packed, diffId: plain }, stop.signal);
-  while ((await leftovers()).length === 0) await sleep(2);
-  stop.abort(new Error('enough'));
-  await t.throwsAsync(unpacking, { message: 'enough' });
-  await unpacker[Symbol.asyncDispose]();
-  for (let look = 0; look < 500 && (await leftovers()).length > 0; look += 1) await sleep(20);
-  t.deepEqual(await leftovers(), []);
-});
+for (const when of ['before', 'after'] as const) {
+  test(`who no longer waits is let go at once, and nothing is left: ${when} the file is there`, async (t) => {
+    const { work, packed, plain, unpacker, leftovers } = await opened(t, 60_000_000);
+    const stop = new AbortController();
+    const unpacking = unpacker.unpack({ position: 0, digest: packed, diffId: plain }, stop.signal);
+    await turn();
+    while (when === 'after' && (await leftovers()).length === 0) await sleep(2);
+    stop.abort(new Error('enough'));
+    await t.throwsAsync(unpacking, { message: 'enough' });
+    await unpacker[Symbol.asyncDispose]();
+    t.is(work.length, 1);
+    await t.notThrowsAsync(work[0] ?? Promise.reject(new Error('none')), 'it cannot be told to stop');
+    for (let look = 0; look < 100 && (await leftovers()).length > 0; look += 1) await sleep(20);
+    t.deepEqual(await leftovers(), []);
+  });
+}
