@@ -31,7 +31,9 @@ export type Pool = AsyncDisposable & {
     request: Tasks[N]['request'],
     transfer?: readonly Transferable[],
   ): Promise<Tasks[N]['response']>;
-  /** A download begins: one more thread, up to all, is started and loads what its ingest will need. */
+  /** The first thread is started and loads what an ingest will need, before any download begins. */
+  warmUp(verifies: boolean): void;
+  /** A download begins: there will be as many threads as downloads, up to all, that have loaded what an ingest needs. */
   prepare(verifies: boolean): void;
   /** Ends a thread that does not answer; its other tasks reject and a fresh thread takes its place. */
   recycle(threadId: number): Promise<void>;
@@ -49,6 +51,7 @@ export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
   let opening: Promise<Piscina> | undefined;
   let isClosed = false;
   let prepared = 0;
+  let downloads = 0;
 
   const attempt = async <N extends TaskName>(
     name: N,
@@ -57,7 +60,7 @@ export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
   ): Promise<Tasks[N]['response']> => {
     try {
       if (isClosed) throw new Error('the pool is closed');
-      const pool = await (opening ??= start(workers, sessionsPerWorker));
+      const pool = await (opening ??= openPiscina(workers, sessionsPerWorker));
       // piscina types neither task nor answer: the worker of this name gives exactly this reply.
       const reply = (await pool.run(request, { name, transferList: [...transfer] as never })) as Reply<N>;
       if (reply.ok) return reply.value;
@@ -65,6 +68,13 @@ export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
     } catch (error) {
       if (!isClosed || isImageError(error)) throw error;
       throw new ImageError('CANCELLED', 'the threads were closed', { reason: 'closed' }, { cause: error });
+    }
+  };
+
+  const start = (threads: number, verifies: boolean): void => {
+    while (prepared < Math.min(threads, workers)) {
+      prepared += 1;
+      attempt('prepare', { verifies }, []).catch(() => undefined); // the ingest itself will tell
     }
   };
 
@@ -83,10 +93,10 @@ export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
         return attempt(name, request, transfer).catch(workerFailed);
       }
     },
+    warmUp: (verifies) => start(1, verifies),
     prepare(verifies) {
-      if (prepared === workers) return;
-      prepared += 1;
-      attempt('prepare', { verifies }, []).catch(() => undefined); // the ingest itself will tell
+      downloads += 1;
+      start(downloads, verifies);
     },
     async recycle(threadId) {
       const thread = (await opening)?.threads.find((worker) => worker.threadId === threadId);
@@ -97,7 +107,7 @@ export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
   };
 }
 
-async function start(workers: number, sessionsPerWorker: number): Promise<Piscina> {
+async function openPiscina(workers: number, sessionsPerWorker: number): Promise<Piscina> {
   const { Piscina } = await import('piscina');
   // tsc rewrites imports but not URLs: the worker is a .ts beside our sources and a .js beside what is built.
   const filename = new URL(`../../workers/index${extname(import.meta.url)}`, import.meta.url).href;

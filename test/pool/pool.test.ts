@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 
 import test, { type ExecutionContext } from 'ava';
 
@@ -21,6 +22,31 @@ async function hashing(t: ExecutionContext, bytes: number) {
   await file.truncate(bytes);
   return { path, algorithm: 'sha256' } as const;
 }
+
+/** How many threads this process has started so far. */
+function threadsStarted(): number {
+  const thread = new Worker('', { eval: true });
+  return thread.threadId;
+}
+
+test.serial('the thread that was started ahead is that of the first download', async (t) => {
+  const pool = openTestPool(t, 3, 2);
+  const before = threadsStarted();
+  pool.warmUp(true);
+  pool.warmUp(true);
+  pool.prepare(true);
+  await pool.run('reHash', await hashing(t, 1000));
+  const started = threadsStarted() - before - 1;
+  t.true(started <= 2, 'that one, and one for the task when that one is not there yet');
+});
+
+test.serial('downloads have threads started, one each, up to all', async (t) => {
+  const pool = openTestPool(t, 2, 2);
+  const before = threadsStarted();
+  for (let download = 0; download < 3; download += 1) pool.prepare(true);
+  await pool.run('reHash', await hashing(t, 1000));
+  t.is(threadsStarted() - before - 1, 2);
+});
 
 test('a task whose thread dies is done by another one', async (t) => {
   const pool = openTestPool(t, 1, 3);

@@ -19,7 +19,7 @@ export async function openFinder(
   const place = { dir: dir ?? config.dataDirectory ?? defaultDataDirectory(environment) };
   const pool = resources.use(openFetchPool(options));
   // Into an empty store something will have to come: a thread gets ready for it while the store is made.
-  if (access === 'fill' && !(await isThere(join(place.dir, 'index.sqlite')))) pool.prepare(!options.insecure.image);
+  if (access === 'fill' && !(await isThere(join(place.dir, 'index.sqlite')))) pool.warmUp(!options.insecure.image);
   const store = resources.use(await openCliStore(place, environment, access));
   resources.defer(() => pool.close()); // before the store: nobody writes there any more
   const { system, local, user } = directories;
