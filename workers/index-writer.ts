@@ -1,4 +1,4 @@
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 
 import { openWriter } from './index-writer/open-writer.ts';
 import type { FromWriter, Layout, ToWriter } from './index-writer/protocol.ts';
@@ -8,13 +8,15 @@ if (!parentPort) throw new Error('the index writer runs as a worker thread');
 const port = parentPort;
 const post = (answers: readonly FromWriter[]): void => port.postMessage(answers);
 
-try {
-  const writer = openWriter(workerData as Layout, post); // what our own side of the thread passed
-  post([{ id: 0, ok: true, value: writer.owner }]);
-  port.on('message', (messages: readonly ToWriter[]) => {
-    writer.handle(messages);
-    if (messages.some(({ task }) => task === 'close')) port.close();
-  });
-} catch (error) {
-  post([{ id: 0, ok: false, failure: toFailure(error) }]);
-}
+port.once('message', (layout: Layout) => {
+  try {
+    const writer = openWriter(layout, post);
+    port.on('message', (messages: readonly ToWriter[]) => {
+      writer.handle(messages);
+      if (messages.some(({ task }) => task === 'close')) port.close();
+    });
+    post([{ id: 0, ok: true, value: writer.owner }]);
+  } catch (error) {
+    post([{ id: 0, ok: false, failure: toFailure(error) }]);
+  }
+});

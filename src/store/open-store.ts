@@ -7,7 +7,7 @@ import { openReadOnly } from './open-read-only.ts';
 import { openReader } from './open-reader.ts';
 import { inStore } from './store-error.ts';
 import type { Store, StoreOptions } from './store.ts';
-import { startWriter, type Writer } from './writer.ts';
+import { startThread, startWriter, type Writer } from './writer.ts';
 
 /**
  * Opens the store of a data directory: made, migrated and swept as need be; or, with `readOnly`, as it is.
@@ -19,8 +19,12 @@ export async function openStore({ dir, readOnly = false }: StoreOptions): Promis
     const layout = storeLayout(dir, 0); // nothing will be made
     return createStore({ layout, readOnly, reader: await openReadOnly(layout.index), writer: refusingWriter(dir) });
   }
-  const layout = await inStore(dir, () => makeLayout(dir));
-  const writer = await startWriter(layout);
+  const thread = startThread();
+  const layout = await inStore(dir, () => makeLayout(dir)).catch(async (error: unknown) => {
+    await thread.terminate();
+    throw error;
+  });
+  const writer = await startWriter(thread, layout);
   try {
     return await createStore({ layout, readOnly, reader: await openReader(layout.index, layout.index), writer });
   } catch (error) {

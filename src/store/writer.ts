@@ -24,15 +24,18 @@ type Pending = { readonly resolve: (value: unknown) => void; readonly reject: (e
 /** `tsc` rewrites imports but not URLs. */
 const filename = new URL(`../../workers/index-writer${extname(import.meta.url)}`, import.meta.url);
 
-/** Starts the thread and waits until it has opened the index. */
-export async function startWriter(layout: Layout): Promise<Writer> {
+/** A thread that waits for the paths of its store: to start takes it as long as to make them. */
+export function startThread(): Worker {
   // Not the flags of the program: a thread takes over --input-type and fails on it.
-  const worker = new Worker(filename, {
+  return new Worker(filename, {
     name: 'index',
-    workerData: layout,
     execArgv: ['--disable-warning=ExperimentalWarning'],
     resourceLimits: { maxYoungGenerationSizeMb: 12 },
   });
+}
+
+/** Waits until the thread has opened the index. */
+export async function startWriter(worker: Worker, layout: Layout): Promise<Writer> {
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
   const pending = new Map<number, Pending>();
   let outbox: ToWriter[] = [];
@@ -79,6 +82,7 @@ export async function startWriter(layout: Layout): Promise<Writer> {
     return answerTo(lastId);
   };
 
+  worker.postMessage(layout);
   const owner = await answerTo(0);
   return {
     owner: () => String(owner),
