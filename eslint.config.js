@@ -2,7 +2,7 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist', 'eslint.config.js', 'ava.config.js'] },
+  { ignores: ['dist', '*.config.js'] },
   js.configs.recommended,
   tseslint.configs.recommendedTypeChecked,
   {

@@ -37,10 +37,15 @@ test('the package, installed elsewhere, works as a command and as a library', as
   t.notThrows(() => new Script(script), "the report's script is made of what was built");
   t.true(script.includes('createWaterfall('));
 
+  const measure = ['bench', '--images=1', '--size=10K', '--rounds=1', '--jobs=1', '--workers=1'];
+  const bench = await exec(process.execPath, [command, ...measure], { cwd: elsewhere });
+  t.regex(bench.stdout, /^ +1 +1 +\d/m, 'its server and its runs are programs of their own');
+
   await writeFile(join(elsewhere, 'use.js'), program);
   const used = await exec(process.execPath, ['use.js'], { cwd: elsewhere });
   t.is(used.stdout, `${app.imageId} present\n`);
   const shipped = await readdir(join(elsewhere, 'node_modules/longshore'), { recursive: true });
+  t.regex(await readFile(join(elsewhere, 'node_modules/longshore/dist/licenses/bin.txt'), 'utf8'), /^undici .*MIT/m);
   t.deepEqual(
     shipped.filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts')),
     [],

@@ -3,5 +3,5 @@ import { fileURLToPath } from 'node:url';
 
 /** The file of a program of this room, in the sources or as built. */
 export function beside(name: 'serve' | 'measured'): string {
-  return fileURLToPath(new URL(`./${name}${extname(import.meta.url)}`, import.meta.url));
+  return fileURLToPath(new URL(`../bench/${name}${extname(import.meta.url)}`, import.meta.url));
 }

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { addDepths, type Depths } from './depths.ts';
 import { addIngests, type IngestSums } from './ingest-sums.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 const spread = z.object({ median: z.number(), min: z.number(), max: z.number() });
 const phases = z.object({

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { ImageError } from '../index.ts';
 import { beside } from './beside.ts';

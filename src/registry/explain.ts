@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { headerOf } from '../http/headers.ts';
 import type { Refusal } from '../http/types.ts';

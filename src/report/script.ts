@@ -7,7 +7,7 @@ import { extname } from 'node:path';
  * stand, so no two of them may declare the same name: the block would not parse.
  */
 export function pageScript(): string {
-  const main = new URL(`./browser/main${extname(import.meta.url)}`, import.meta.url);
+  const main = new URL(`../report/browser/main${extname(import.meta.url)}`, import.meta.url);
   const texts: string[] = [];
   collect(main, new Set(), texts);
   return `"use strict";\n{\n${texts.join('\n')}}\n`;

@@ -1,8 +1,6 @@
-import { extname } from 'node:path';
-import { fileURLToPath } from 'node:url';
-
 import { runBench } from '../../bench/run-bench.ts';
 import type { Timeline } from '../../report/timeline.ts';
+import { binFile } from '../bin-file.ts';
 import type { Run } from '../command.ts';
 import { toSafeJson } from '../image/json-text.ts';
 import { textOf, valueOf } from '../options/read.ts';
@@ -35,7 +33,7 @@ export const runBenchCommand: Run = async ({ stdin, stdout, stderr, environment,
   const bench = await runBench(
     {
       ...settings,
-      bin: fileURLToPath(new URL(`../bin${extname(import.meta.url)}`, import.meta.url)),
+      bin: binFile(),
       version: readVersion(),
       say: (text) => void stderr.write(`${text}\n`),
       ...(report !== undefined && {

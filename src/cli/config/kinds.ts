@@ -1,6 +1,6 @@
 import { isAbsolute } from 'node:path';
 
-import { z } from 'zod';
+import * as z from 'zod';
 
 const text = (missing: string) => z.string(missing).min(1, missing);
 const hosts = (missing: string) =>

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 
 import { formatJsonPlace, parseJsonStrict, show } from '../../index.ts';
 import { configError } from './config-error.ts';

@@ -1,0 +1,77 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+
+import { defineConfig } from 'rolldown';
+
+// What runs as a program is put into few files, dependencies included: each start pays for every file that it loads. The
+// library stays as modules, so that whoever uses it shares its dependencies with their own.
+
+/** Of undici what src/http uses, from its own files: its index loads all the rest too, which takes longer than these. */
+const undiciParts = {
+  name: 'undici-parts',
+  resolveId: (id) => (id === 'undici' ? '\0undici' : undefined),
+  load: (id) =>
+    id === '\0undici'
+      ? [
+          `export { default as Agent } from 'undici/lib/dispatcher/agent.js';`,
+          `export { default as Pool } from 'undici/lib/dispatcher/pool.js';`,
+          `export { default as buildConnector } from 'undici/lib/core/connect.js';`,
+          `export { default as errors } from 'undici/lib/core/errors.js';`,
+        ].join('\n')
+      : undefined,
+};
+
+/** The terms of the packages that were put in. */
+const licenses = (fileName) => ({
+  name: 'licenses',
+  generateBundle(_options, files) {
+    const modules = Object.values(files).flatMap((file) => (file.type === 'chunk' ? file.moduleIds : []));
+    const packages = new Set(modules.flatMap((id) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(id)?.[0] ?? []));
+    if (packages.size === 0) return;
+    this.emitFile({ type: 'asset', fileName, source: [...packages].sort().map(terms).join('\n\n') });
+  },
+});
+
+function terms(directory) {
+  const { name, version, license } = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'));
+  const files = readdirSync(directory).filter((file) => /^licen[cs]e/i.test(file));
+  return [`${name} ${version} (${license})`, ...files.map((file) => readFileSync(join(directory, file), 'utf8'))].join(
+    '\n\n',
+  );
+}
+
+/** Programs that share files. A group is one file: what matches, with all that it imports. */
+function programs(paths, groups) {
+  return {
+    input: Object.fromEntries(paths.map((path) => [path, `${path}.ts`])),
+    platform: 'node',
+    plugins: [undiciParts, licenses(`licenses/${basename(paths[0])}.txt`)],
+    // openpgp is under the LGPL: users must be able to put another in its place. piscina starts threads with a file of its own.
+    external: ['openpgp', 'piscina'],
+    resolve: { mainFields: ['module', 'main'] },
+    output: {
+      dir: 'dist',
+      // as deep as the programs' own files, so that their relative URLs lead to the same places
+      chunkFileNames: 'src/chunks/[name]-[hash].js',
+      codeSplitting: { groups },
+      comments: { legal: true, annotation: false, jsdoc: false },
+    },
+    // what a group takes in is loaded with it, though some ask for it later
+    checks: { ineffectiveDynamicImport: false },
+  };
+}
+
+export default defineConfig([
+  programs(
+    ['src/cli/bin', 'src/bench/serve', 'src/bench/measured'],
+    [
+      { name: 'run', test: /\/src\/cli\/run\.ts$/, priority: 2 },
+      { name: 'fetch', test: /\/src\/cli\/commands\/fetch\.ts$/, priority: 1 },
+    ],
+  ),
+  programs(
+    ['workers/index'],
+    [{ name: 'ingest', test: /\/workers\/(ingest|decompress\/gunzip|signature-digests)\.ts$/ }],
+  ),
+  programs(['workers/index-writer'], []), // by itself: it needs little of what the others share
+]);
