@@ -33,7 +33,7 @@ export type BatchEvent =
       readonly key: string;
       readonly imageID: string;
       readonly size: number;
-      /** Milliseconds that a worker took for each step of an archive: read, inflate, hash, check, write, sync. */
+      /** Milliseconds that an archive waited for a worker, and that it took: wait, read, inflate, hash, check, write, sync. */
       readonly steps?: Readonly<Record<string, number>>;
     }
   | {

@@ -11,7 +11,7 @@ const prepareModule = lazy(() => import('./prepare.ts'));
 export const prepare = replying<'prepare'>(async (request) => (await prepareModule()).prepare(request));
 
 const ingestModule = lazy(() => import('./ingest.ts'));
-export const ingest = replying<'ingest'>(async (request) => (await ingestModule()).ingest(request));
+export const ingest = replying<'ingest'>(async (request, waitedMs) => (await ingestModule()).ingest(request, waitedMs));
 
 const inspectArchiveModule = lazy(() => import('./inspect-archive.ts'));
 export const inspectArchive = replying<'inspectArchive'>(async (request) =>

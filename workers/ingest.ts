@@ -24,13 +24,13 @@ type ParsedManifest = { readonly manifest: ImageManifest; readonly text: string 
  * @throws ARCHIVE_UNREADABLE, ARCHIVE_INVALID, MANIFEST_INVALID, LIMIT_EXCEEDED, SIGNATURE_UNREADABLE, FILE_NOT_FOUND,
  * FILE_UNREADABLE, STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT, CANCELLED; the image file is gone then
  */
-export const ingest: Handler<'ingest'> = async (request) => {
+export const ingest: Handler<'ingest'> = async (request, waitedMs = 0) => {
   const { limits, shown } = request;
   tell(request, { kind: 'started', threadId });
   await using source = await openSource(request.source, shown);
   const sha256 = createHash('sha256');
   const signature = await openSignature(request, sha256);
-  const clock = createStepClock();
+  const clock = createStepClock(waitedMs);
   const transfer = createTransfer(source, { maximum: limits.archiveBytes, sha256, signature, clock });
   const { compression, tar } = await openArchive(transfer.chunks(), shown);
   let synced = (): void => undefined;

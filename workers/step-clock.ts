@@ -1,5 +1,7 @@
 /** Milliseconds of each step of an ingest. Steps that other threads work on count for as long as they are waited for. */
 export type IngestSteps = {
+  /** For a thread to begin. */
+  readonly wait: number;
   /** Until the archive's bytes were there. */
   readonly read: number;
   readonly inflate: number;
@@ -10,17 +12,19 @@ export type IngestSteps = {
   readonly sync: number;
 };
 
+type Step = Exclude<keyof IngestSteps, 'wait'>;
+
 export type StepClock = {
   /** Counts from now until the returned function is called. */
-  start(step: keyof IngestSteps): () => void;
+  start(step: Step): () => void;
   /** Counts what a reader waits for each piece. */
-  waiting<T>(step: keyof IngestSteps, pieces: AsyncIterable<T>): AsyncGenerator<T>;
+  waiting<T>(step: Step, pieces: AsyncIterable<T>): AsyncGenerator<T>;
   /** So far, to a hundredth. */
   read(): IngestSteps;
 };
 
 /** Of steps that go on at the same time each moment counts for one, so that all together are no more than what has passed. */
-export function createStepClock(nowMs: () => number = () => performance.now()): StepClock {
+export function createStepClock(waitedMs: number, nowMs: () => number = () => performance.now()): StepClock {
   const steps = { read: 0, inflate: 0, hash: 0, check: 0, write: 0, sync: 0 };
   let counted = 0;
 
@@ -48,6 +52,7 @@ export function createStepClock(nowMs: () => number = () => performance.now()): 
     read() {
       const { read, inflate, hash, check, write, sync } = steps;
       return {
+        wait: waitedMs,
         read: rounded(read),
         inflate: rounded(inflate),
         hash: rounded(hash),

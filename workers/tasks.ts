@@ -213,4 +213,8 @@ export type Tasks = {
 };
 
 export type TaskName = keyof Tasks;
-export type Handler<N extends TaskName> = (request: Tasks[N]['request']) => Promise<Tasks[N]['response']>;
+/** `waitedMs`: how long the task waited for a thread. */
+export type Handler<N extends TaskName> = (
+  request: Tasks[N]['request'],
+  waitedMs?: number,
+) => Promise<Tasks[N]['response']>;

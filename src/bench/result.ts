@@ -10,6 +10,8 @@ const phases = z.object({
   commit: z.number(),
 });
 const ingest = z.object({
+  /** For a worker. Absent in older results, where it is a part of no step. */
+  wait: z.number().optional(),
   read: z.number(),
   inflate: z.number(),
   hash: z.number(),

@@ -5,7 +5,7 @@ import type { Transferable } from 'node:worker_threads';
 import type { Piscina } from 'piscina';
 
 import { fromErrorData, ImageError, isImageError } from '../errors.ts';
-import type { Reply } from '../../workers/reply.ts';
+import type { Reply, Task } from '../../workers/reply.ts';
 import type { TaskName, Tasks } from '../../workers/tasks.ts';
 import { spread } from './spread.ts';
 import { workerFailed } from './worker-failed.ts';
@@ -58,11 +58,13 @@ export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
     request: Tasks[N]['request'],
     transfer: readonly Transferable[],
   ): Promise<Tasks[N]['response']> => {
+    const askedMs = Date.now();
     try {
       if (isClosed) throw new Error('the pool is closed');
       const pool = await (opening ??= openPiscina(workers, sessionsPerWorker));
       // piscina types neither task nor answer: the worker of this name gives exactly this reply.
-      const reply = (await pool.run(request, { name, transferList: [...transfer] as never })) as Reply<N>;
+      const task: Task<N> = { request, askedMs };
+      const reply = (await pool.run(task, { name, transferList: [...transfer] as never })) as Reply<N>;
       if (reply.ok) return reply.value;
       throw fromErrorData(reply.error);
     } catch (error) {

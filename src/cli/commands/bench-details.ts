@@ -25,7 +25,7 @@ export function benchDetails(setting: SettingResult): string {
       phaseNames.map((name) => [name, phases[name] ?? 0]),
     ),
   ];
-  const steps = ingest ? ingestSteps.map((name) => [name, ingest[name]] as const) : [];
+  const steps = ingest ? ingestSteps.map((name) => [name, ingest[name] ?? 0] as const) : [];
   if (steps.some(([, seconds]) => seconds > 0)) parts.push('\n', table('INGEST', steps)); // registries' images have none
   if (depths) {
     const stages = Object.entries(depths).map(([name, { mean, most }]) => `${name} ${mean.toFixed(1)} (most ${most})`);

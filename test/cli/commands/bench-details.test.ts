@@ -3,7 +3,7 @@ import test from 'ava';
 import { benchDetails } from '../../../src/cli/commands/bench-details.ts';
 import { settingResult } from '../../helpers/bench-result.ts';
 
-const ingest = { read: 1, inflate: 2, hash: 0.5, check: 0.25, write: 0.25, sync: 0 };
+const ingest = { wait: 1, read: 1, inflate: 2, hash: 0.5, check: 0.25, write: 0.25, sync: 0 };
 const depths = {
   waiting: { mean: 3.14, most: 9 },
   transferring: { mean: 2, most: 4 },
@@ -26,11 +26,12 @@ verify       1.00   25 %   10.0
 commit       0.00    0 %      -
 
 INGEST   SECONDS  SHARE  MIB/S
-read        1.00   25 %   10.0
-inflate     2.00   50 %    5.0
-hash        0.50   13 %   20.0
-check       0.25    6 %   40.0
-write       0.25    6 %   40.0
+wait        1.00   20 %   10.0
+read        1.00   20 %   10.0
+inflate     2.00   40 %    5.0
+hash        0.50   10 %   20.0
+check       0.25    5 %   40.0
+write       0.25    5 %   40.0
 sync        0.00    0 %      -
 
 Images at a time: waiting 3.1 (most 9), transferring 2.0 (most 4), working 0.5 (most 2)
