@@ -60,7 +60,7 @@ function corpusText(corpus: BenchResult['corpus']): string {
     rate > 0 ? `, ${size(rate)}/s each` : '',
     loss > 0 ? `, ${loss} % of them break off` : '',
   ].join('');
-  const whose = registry ? "registry's" : signed ? 'signed' : 'unsigned';
+  const whose = registry ? 'registry' : signed ? 'signed' : 'unsigned';
   const kind = `${whose} images of ${size(bytes)}`;
   return `${images} ${kind} that shrink by ${compressibility} %${tree ? ' in a tree' : ''}${shape}`;
 }
