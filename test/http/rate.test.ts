@@ -63,10 +63,10 @@ test('a drip is too slow, a steady flow is not, and without a minimum nothing is
 
 test('a reader that takes its time makes no body slow', async (t) => {
   let slow = false;
-  const pace = { stallMs: 100, minRate: 100_000, windowMs: 200 };
-  for await (const chunk of watched(drip(10_000, 1, 5), pace, systemClock, () => (slow = true))) {
+  const pace = { stallMs: 1_000, minRate: 9_000, windowMs: 1_000 };
+  for await (const chunk of watched(drip(10_000, 1, 3), pace, systemClock, () => (slow = true))) {
     t.is(chunk.byteLength, 10_000);
-    await new Promise((resolve) => setTimeout(resolve, 250));
+    await new Promise((resolve) => setTimeout(resolve, 1_300));
   }
   t.false(slow);
 });
