@@ -10,12 +10,11 @@ import type {
 } from './action-options.ts';
 import { fromErrorData, ImageError } from './errors.ts';
 import type { Outcome, OutcomeStatus } from './events.ts';
-import type { FetchContext } from './fetchers/context.ts';
 import type { App } from './image/apps.ts';
 import { isDigest, type Digest } from './image/digest.ts';
 import { parseImageId, type ImageId } from './image/image-id.ts';
 import { parseReference } from './image/reference.ts';
-import { openContext } from './open-context.ts';
+import { openContext, type OpenContext } from './open-context.ts';
 import { parseApps } from './parse-apps.ts';
 
 /** Brings images into the store; knows nothing of image IDs, which only the store resolves. @see image-package "Fetching by kind" */
@@ -78,7 +77,7 @@ export function createFinder(options: ActionOptions): Finder {
 }
 
 async function findAll(
-  context: FetchContext,
+  context: OpenContext,
   { withDeps = true, failFast = false }: ActionOptions,
   apps: Iterable<App>,
   { signal, onOutcome }: BatchCall & { readonly signal: AbortSignal },
@@ -98,6 +97,7 @@ async function findAll(
   const { requests, invalid } = parseApps(all);
   const { runBatch } = await import('./coordinator/batch.ts'); // and all that fetches, which most commands do without
   const totals = await runBatch(requests, { context, withDeps, failFast, signal, onOutcome: settle });
+  await context.tidied();
   invalid.forEach(settle);
   const { images, nodes, failed } = totals;
   const wrong = invalid.length;

@@ -12,7 +12,13 @@ import { openRegistries } from './open-registries.ts';
 const defaultJobsPerHost = 6;
 
 /** Everything that the fetches of one fetcher or finder share. */
-export function openContext(options: ActionOptions): FetchContext & { close(): Promise<void> } {
+export type OpenContext = FetchContext & {
+  /** Resolves when nothing is being tidied up any more. */
+  tidied(): Promise<void>;
+  close(): Promise<void>;
+};
+
+export function openContext(options: ActionOptions): OpenContext {
   const { store, keystore, insecure = {}, onEvent = () => undefined } = options;
   const policy = policyOf(options);
   const limits = Object.freeze({ ...defaultLimits, ...options.limits });
@@ -21,6 +27,7 @@ export function openContext(options: ActionOptions): FetchContext & { close(): P
 
   const tally = { requests: 0, retries: 0 };
   const platform = { platform: process.platform, arch: process.arch };
+  const tidying = new Set<Promise<unknown>>();
 
   return {
     store,
@@ -36,11 +43,18 @@ export function openContext(options: ActionOptions): FetchContext & { close(): P
     platform,
     limits,
     slots: createSlots({ jobs: options.jobs ?? defaultJobs, jobsPerHost: options.jobsPerHost ?? defaultJobsPerHost }),
+    tidy(work) {
+      const over = work.catch(() => undefined).finally(() => tidying.delete(over));
+      tidying.add(over);
+    },
     onEvent,
     tally,
     nowMs: Date.now,
+    async tidied() {
+      await Promise.all(tidying);
+    },
     async close() {
-      await Promise.all([http.close(), pool === options.pool ? undefined : pool.close()]);
+      await Promise.all([...tidying, http.close(), pool === options.pool ? undefined : pool.close()]);
     },
   };
 }

@@ -34,6 +34,8 @@ export type FetchContext = {
   readonly limits: Limits;
   /** Runs a transfer when the host and the batch have room for it; local files count against the batch only. */
   readonly slots: Slots;
+  /** Takes what is tidied up when an image is there already: no image waits for it, the batch does. A failure is nobody's. */
+  readonly tidy: (work: Promise<unknown>) => void;
   readonly onEvent: EventSink;
   /** Counted as they happen; read for the totals of a batch. */
   readonly tally: { requests: number; retries: number };

@@ -82,7 +82,8 @@ async function settle(
   { url, signature, expected, latest }: RemoteRequest,
   transfer: Transfer,
 ): Promise<Found> {
-  await using _claim = transfer.claim;
+  await using held = new AsyncDisposableStack();
+  held.use(transfer.claim);
   const { known } = transfer;
   if (transfer.kind === 'known') return use(context, transfer.known, expected);
   const { received } = transfer;
@@ -105,6 +106,7 @@ async function settle(
     await download.close().catch(() => undefined); // what went wrong first is the news
     throw error;
   });
-  await download.discard();
+  held.defer(() => download.discard());
+  context.tidy(held.move().disposeAsync()); // to remove a large file takes the kernel a while
   return { status: 'fetched', image, bytesDownloaded };
 }
