@@ -5,7 +5,7 @@ import { parseImageId } from '../src/image/image-id.ts';
 import { parseManifest, type ImageManifest } from '../src/image/manifest.ts';
 import { openArchive } from './decompress/open-archive.ts';
 import { lazy } from './lazy.ts';
-import { withOutput } from './output.ts';
+import { withOutput, type Write } from './output.ts';
 import type { SignatureDigests } from './signature-digests.ts';
 import { openSource, type Source } from './source.ts';
 import { createStepClock, type StepClock } from './step-clock.ts';
@@ -89,7 +89,7 @@ function createTransfer(source: Source, { maximum, sha256, signature, clock }: T
 type Unpacking = {
   readonly source: Source;
   readonly tar: AsyncIterable<Uint8Array>;
-  readonly write: (chunk: Uint8Array) => Promise<void>;
+  readonly write: Write;
   readonly clock: StepClock;
 };
 
@@ -107,19 +107,15 @@ async function unpack(request: IngestRequest, { source, tar, write, clock }: Unp
     source.check();
     size += chunk.length;
     if (size > limits.unpackedBytes) throw overLimit('unpacked', limits.unpackedBytes, 'the image is too large');
-    const written = write(chunk);
-    try {
-      const hashed = clock.start('hash');
-      hash.update(chunk);
-      hashed();
-      const checked = clock.start('check');
-      checker.push(chunk);
-      checked();
-    } finally {
-      const done = clock.start('write');
-      await written;
-      done();
-    }
+    const hashed = clock.start('hash');
+    hash.update(chunk);
+    hashed();
+    const checked = clock.start('check');
+    checker.push(chunk);
+    checked();
+    const written = clock.start('write');
+    write(chunk);
+    written();
   }
   const { manifest, text } = checker.end();
   return { imageId: parseImageId(`sha512-${hash.digest('hex')}`), size, manifest: text, parsed: manifest };

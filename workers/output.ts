@@ -7,16 +7,18 @@ import { show } from '../src/image/show.ts';
 
 const finalMode = 0o444;
 
+/** Writes a chunk behind what was written; the chunk may be used anew then. */
+export type Write = (chunk: Uint8Array) => void;
+
 /**
  * Fills a new file. It stays only when `fill` succeeds: then with mode 0444 whatever the umask, and synced unless it is not
  * to outlive the process.
  *
- * @param fill - `write` resolves when the chunk may be used anew; awaited before the next call.
  * @throws STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT; what `fill` throws
  */
 export async function withOutput<T>(
   path: string,
-  fill: (write: (chunk: Uint8Array) => Promise<void>) => Promise<T>,
+  fill: (write: Write) => Promise<T>,
   { sync = true } = {},
 ): Promise<T> {
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
@@ -32,17 +34,17 @@ export async function withOutput<T>(
 async function fillFile<T>(
   opened: FileHandle,
   path: string,
-  fill: (write: (chunk: Uint8Array) => Promise<void>) => Promise<T>,
+  fill: (write: Write) => Promise<T>,
   sync: boolean,
 ): Promise<T> {
   await using file = opened;
   const disk = sync ? syncing(file) : undefined;
   try {
-    const result = await fill(async (chunk) => {
-      await writeAll(file, chunk).catch(raiseStoreError(path));
+    const result = await fill((chunk) => {
+      inStore(path, () => writeAll(file.fd, chunk));
       disk?.wrote(chunk.length);
     });
-    await Promise.try(() => fchmodSync(file.fd, finalMode)).catch(raiseStoreError(path));
+    inStore(path, () => fchmodSync(file.fd, finalMode));
     await disk?.end().catch(raiseStoreError(path));
     return result;
   } finally {
@@ -75,20 +77,21 @@ function syncing(file: FileHandle) {
   };
 }
 
-/** A write that small costs less than to ask another thread for it. */
-const smallBytes = 64 * 1024;
+/** To ask another thread for it would take longer, and hold up no less: there is one disk. */
+function writeAll(file: number, chunk: Uint8Array): void {
+  for (let at = 0; at < chunk.length;) at += writeSync(file, chunk, at);
+}
 
-/** Writes all of it behind what was written. */
-export async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
-  if (chunk.length <= smallBytes) {
-    for (let at = 0; at < chunk.length;) at += writeSync(file.fd, chunk, at);
-    return;
+function inStore(path: string, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    throw storeError(path, error);
   }
-  for (let at = 0; at < chunk.length;) at += (await file.write(chunk, at)).bytesWritten;
 }
 
 /** What rejects a promise with the store's error in place of the system's. */
-export function raiseStoreError(path: string): (error: unknown) => never {
+function raiseStoreError(path: string): (error: unknown) => never {
   return (error) => {
     throw storeError(path, error);
   };

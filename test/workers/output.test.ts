@@ -16,9 +16,10 @@ async function callsOf(t: ExecutionContext, options: { readonly sync?: boolean }
   const directory = await temporaryDirectory(t);
   const [path, log] = [join(directory, 'file'), join(directory, 'calls')];
   const program = `
+    const { setImmediate: turn } = await import('node:timers/promises');
     const { withOutput } = await import(${JSON.stringify(output)});
     const chunk = Buffer.alloc(1024 * 1024, 'x');
-    const fill = async (write) => { for (let at = 0; at < ${mebibytes}; at += 1) await write(chunk); };
+    const fill = async (write) => { for (let at = 0; at < ${mebibytes}; at += 1) { write(chunk); await turn(); } };
     await withOutput(${JSON.stringify(path)}, fill, ${JSON.stringify(options)});`;
   const node = [process.execPath, '--input-type=module', '--eval', program];
   try {

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
+import { setImmediate as turn } from 'node:timers/promises';
 
+import type { Write } from '../output.ts';
 import { overLimit } from '../tar/refuse.ts';
 
-/** Gathers small pieces into large ones, which it hashes while they are written. */
+/** Gathers small pieces into large ones, which it hashes and writes. */
 export type TarOutput = {
   put(bytes: Uint8Array): Promise<void>;
   /** @param read - fills the start of a buffer that is never empty. @returns how many bytes it gave, at least 1 */
@@ -14,22 +16,19 @@ export type TarOutput = {
 const bufferBytes = 1024 * 1024;
 
 /** @returns calls throw LIMIT_EXCEEDED, and what `write` throws. */
-export function createTarOutput(maximum: number, write: (chunk: Uint8Array) => Promise<void>): TarOutput {
+export function createTarOutput(maximum: number, write: Write): TarOutput {
   const hash = createHash('sha512');
-  let [buffer, other] = [Buffer.allocUnsafeSlow(bufferBytes), Buffer.allocUnsafeSlow(bufferBytes)];
+  const buffer = Buffer.allocUnsafeSlow(bufferBytes);
   let filled = 0;
   let size = 0;
-  let written = Promise.resolve();
 
   const flush = async (): Promise<void> => {
-    await written;
     size += filled;
     if (size > maximum) throw overLimit('unpacked', maximum, 'the image is too large');
     const chunk = buffer.subarray(0, filled);
-    written = write(chunk);
-    written.catch(() => undefined); // whoever awaits it next hears of it
     hash.update(chunk);
-    [buffer, other] = [other, buffer];
+    write(chunk);
+    await turn(); // whoever else works in this thread
     filled = 0;
   };
 
@@ -50,7 +49,6 @@ export function createTarOutput(maximum: number, write: (chunk: Uint8Array) => P
     },
     async end() {
       await flush();
-      await written;
       return { hex: hash.digest('hex'), size };
     },
   };

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
 import { ImageError, isImageError } from '../../src/errors.ts';
-import { withOutput } from '../output.ts';
+import { withOutput, type Write } from '../output.ts';
 import { openFile, readChunks } from '../read-file.ts';
 import { reHash } from '../re-hash.ts';
 import { overLimit } from '../tar/refuse.ts';
@@ -33,14 +33,13 @@ async function unpack({ path, digest, diffId, ...request }: UnpackLayerRequest):
   const { isCompressed, chunks } = await openLayer(hashing(readChunks(source, digest), transferred), digest);
   const unpacked = createHash('sha256');
   let size = 0;
-  const drain = async (write?: (chunk: Uint8Array) => Promise<void>): Promise<void> => {
+  const drain = async (write?: Write): Promise<void> => {
     for await (const chunk of chunks) {
       size += chunk.length;
       if (size > request.unpackedBytes - request.unpackedBefore)
         throw overLimit('unpacked', request.unpackedBytes, 'the layers are too large');
-      const written = write?.(chunk);
       unpacked.update(chunk);
-      await written;
+      write?.(chunk);
     }
     checkDigest(digest, transferred.digest('hex'), 'a layer is not what its digest names');
     checkDigest(diffId, unpacked.digest('hex'), `layer ${digest} does not unpack to what the image's config names`);
