@@ -1,6 +1,7 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
+import { promisify } from 'node:util';
 
 import { watchOthers, type Others } from './watch-others.ts';
 
@@ -22,6 +23,7 @@ export async function measure(
   env: Readonly<Record<string, string>> = {},
 ): Promise<Measured> {
   const script = 'TIMEFORMAT="%3R %3U %3S"; time "$@"';
+  await promisify(execFile)('sync'); // what others left to be written is not this one's
   const others = await watchOthers();
   const child = spawn('bash', ['-c', script, 'bench', ...command], {
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -40,10 +42,14 @@ export async function measure(
   };
 }
 
+/** Between two looks at the peaks: a tenth of what has passed, since to look takes time from what is measured. */
+const lookMs = { least: 20, most: 500 };
+
 /** The kernel keeps each process's own peak, so looking now and then is enough. In KiB. */
 async function watchPeak(bash: number, ended: Promise<unknown>): Promise<number> {
   let peak = 0;
   let isOver = false;
+  const beganMs = performance.now();
   void ended.then(() => (isOver = true));
   while (!isOver) {
     const children = await readFile(`/proc/${bash}/task/${bash}/children`, 'utf8').catch(() => '');
@@ -51,7 +57,8 @@ async function watchPeak(bash: number, ended: Promise<unknown>): Promise<number>
       const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
       peak = Math.max(peak, Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0));
     }
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    const pauseMs = Math.min(lookMs.most, Math.max(lookMs.least, (performance.now() - beganMs) / 10));
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
   return peak;
 }
