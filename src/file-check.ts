@@ -22,3 +22,13 @@ function list(directory: string): readonly string[] {
     return []; // a directory that can't be listed offers no files to guess from
   }
 }
+
+/** One check for each directory: the lists of a batch may lie in several. */
+export function createFileChecks(): (directory: string) => (path: string) => boolean {
+  const checks = new Map<string, (path: string) => boolean>();
+  return (directory) => {
+    const known = checks.get(directory) ?? createFileCheck(directory);
+    checks.set(directory, known);
+    return known;
+  };
+}

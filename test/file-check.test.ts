@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import test from 'ava';
 
-import { createFileCheck } from '../src/file-check.ts';
+import { createFileCheck, createFileChecks } from '../src/file-check.ts';
 
 test('only regular files count, wherever they lie', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'check-'));
@@ -24,4 +24,15 @@ test('only regular files count, wherever they lie', async (t) => {
 
 test('a directory that is not there has no files', (t) => {
   t.false(createFileCheck('/nonexistent/directory')('/nonexistent/directory/app'));
+});
+
+test('each directory is listed once, whatever is asked for in others', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'check-'));
+  t.teardown(() => rm(directory, { recursive: true }));
+  const checkIn = createFileChecks();
+  t.false(checkIn(directory)(join(directory, 'app')));
+  await writeFile(join(directory, 'app'), '');
+  t.false(checkIn('/')(join(directory, 'other')));
+  t.false(checkIn(directory)(join(directory, 'app')), 'that was answered by the listing');
+  t.true(createFileChecks()(directory)(join(directory, 'app')));
 });
