@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -17,6 +17,8 @@ test('the package, installed elsewhere, works as a command and as a library', as
   const directory = await mkdtemp(join(tmpdir(), 'longshore-package-'));
   t.teardown(() => rm(directory, { recursive: true, force: true }));
   await exec('npm', ['pack', '--silent', '--pack-destination', directory], { cwd: root });
+  const { mode } = await stat(join(root, 'dist/src/cli/bin.js'));
+  t.is(mode & 0o111, 0o111, 'npx runs it in a clone too, after any build');
   const [tarball = ''] = (await readdir(directory)).filter((name) => name.endsWith('.tgz'));
 
   const elsewhere = join(directory, 'elsewhere');
