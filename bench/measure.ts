@@ -43,9 +43,9 @@ export async function measure(
 }
 
 /** Between two looks at the peaks: a tenth of what has passed, since to look takes time from what is measured. */
-const lookMs = { least: 20, most: 500 };
+const lookMs = { least: 20, most: 200 };
 
-/** The kernel keeps each process's own peak, so looking now and then is enough. In KiB. */
+/** The kernel keeps each process's own peak, so looking now and then is enough; what comes after the last look is missed. In KiB. */
 async function watchPeak(bash: number, ended: Promise<unknown>): Promise<number> {
   let peak = 0;
   let isOver = false;

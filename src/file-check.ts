@@ -6,20 +6,21 @@ import { relative, sep } from 'node:path';
  * since a file below it can only be there when its first part is.
  */
 export function createFileCheck(directory: string): (path: string) => boolean {
-  let entries: ReadonlySet<string> | undefined;
+  let entries: ReadonlySet<string> | undefined | null = null;
   return (path) => {
-    entries ??= new Set(list(directory));
+    if (entries === null) entries = list(directory);
     const [first = ''] = relative(directory, path).split(sep);
-    if (first !== '..' && !entries.has(first)) return false;
+    if (first !== '..' && entries && !entries.has(first)) return false;
     return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
   };
 }
 
-function list(directory: string): readonly string[] {
+/** @returns undefined for a directory that can be entered at most: each path is looked at then */
+function list(directory: string): ReadonlySet<string> | undefined {
   try {
-    return readdirSync(directory);
+    return new Set(readdirSync(directory));
   } catch {
-    return []; // a directory that can't be listed offers no files to guess from
+    return undefined;
   }
 }
 

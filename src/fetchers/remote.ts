@@ -43,10 +43,12 @@ export async function fetchRemote(
 
   onEvent({ type: 'waiting', key, reason: 'it is being fetched already' });
   // Kept, in case the other one failed: of those who wait, only one must go on.
-  await using claim = await store.claim(url, signal);
+  await using held = new AsyncDisposableStack();
+  const claim = held.use(await store.claim(url, signal));
   const brought = await answer(context, request, signal);
   if (brought) return brought;
   const own = await slots.run(host, signal, (arrived) => bring(context, { ...request, claim, arrived }, signal));
+  held.move(); // who settles it gives the claim back
   return await settle(context, request, own);
 }
 

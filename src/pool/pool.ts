@@ -33,7 +33,7 @@ export type Pool = AsyncDisposable & {
   ): Promise<Tasks[N]['response']>;
   /** The first thread is started and loads what an ingest will need, before any download begins. */
   warmUp(verifies: boolean): void;
-  /** A download begins: there will be as many threads as downloads, up to all, that have loaded what an ingest needs. */
+  /** A download begins: as long as there are fewer threads than downloads, one that is idle, or a new one, loads what an ingest needs. */
   prepare(verifies: boolean): void;
   /** Ends a thread that does not answer; its other tasks reject and a fresh thread takes its place. */
   recycle(threadId: number): Promise<void>;

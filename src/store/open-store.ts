@@ -19,12 +19,9 @@ export async function openStore({ dir, readOnly = false }: StoreOptions): Promis
     const layout = storeLayout(dir, 0); // nothing will be made
     return createStore({ layout, readOnly, reader: await openReadOnly(layout.index), writer: refusingWriter(dir) });
   }
-  const thread = startThread();
-  const layout = await inStore(dir, () => makeLayout(dir)).catch(async (error: unknown) => {
-    await thread.terminate();
-    throw error;
-  });
-  const writer = await startWriter(thread, layout);
+  const making = inStore(dir, () => makeLayout(dir));
+  const writer = await startWriter(startThread(), making);
+  const layout = await making;
   try {
     return await createStore({ layout, readOnly, reader: await openReader(layout.index, layout.index), writer });
   } catch (error) {

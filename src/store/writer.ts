@@ -34,8 +34,9 @@ export function startThread(): Worker {
   });
 }
 
-/** Waits until the thread has opened the index. */
-export async function startWriter(worker: Worker, layout: Layout): Promise<Writer> {
+/** Has the thread open the index once its store is made, and waits until it has. @throws what `making` and the thread do */
+export async function startWriter(worker: Worker, making: Promise<Layout>): Promise<Writer> {
+  making.catch(() => undefined); // told below, once the thread has ended
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
   const pending = new Map<number, Pending>();
   let outbox: ToWriter[] = [];
@@ -52,7 +53,7 @@ export async function startWriter(worker: Worker, layout: Layout): Promise<Write
     const waiting = pending.get(answer.id);
     pending.delete(answer.id);
     if (answer.ok) waiting?.resolve(answer.value);
-    else waiting?.reject(storeError(fromFailure(answer.failure), layout.index));
+    else void making.then(({ index }) => waiting?.reject(storeError(fromFailure(answer.failure), index)));
   };
 
   const end = (error: Error): void => {
@@ -82,8 +83,14 @@ export async function startWriter(worker: Worker, layout: Layout): Promise<Write
     return answerTo(lastId);
   };
 
+  const opened = answerTo(0); // also when the thread dies before it is asked
+  opened.catch(() => undefined);
+  const layout = await making.catch(async (error: unknown) => {
+    await worker.terminate();
+    throw error;
+  });
   worker.postMessage(layout);
-  const owner = await answerTo(0);
+  const owner = await opened;
   return {
     owner: () => String(owner),
     request: request as Request, // an answer has the type of its task

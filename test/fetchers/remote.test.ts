@@ -24,6 +24,7 @@ for (const how of ['resolve', 'reject'] as const) {
     const { bytes, imageId } = await buildAci({ name: 'example.com/app', size: 1_000_000 });
     origin.routes['/app.aci'] = { body: bytes, etag: '"1"' };
     const [tidied, there] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    tidied.promise.catch(() => undefined); // told to whoever discards, which may be later
     const slow = finder({
       store: removingAfter(store, tidied.promise),
       onEvent: ({ type }) => type === 'node-finished' && there.resolve(),

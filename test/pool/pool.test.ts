@@ -40,14 +40,6 @@ test.serial('the thread that was started ahead is that of the first download', a
   t.true(started <= 2, 'that one, and one for the task when that one is not there yet');
 });
 
-test.serial('downloads have threads started, one each, up to all', async (t) => {
-  const pool = openTestPool(t, 2, 2);
-  const before = threadsStarted();
-  for (let download = 0; download < 3; download += 1) pool.prepare(true);
-  await pool.run('reHash', await hashing(t, 1000));
-  t.is(threadsStarted() - before - 1, 2);
-});
-
 test('a task whose thread dies is done by another one', async (t) => {
   const pool = openTestPool(t, 1, 3);
   const bytes = 200_000_000;
