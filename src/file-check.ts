@@ -6,9 +6,9 @@ import { relative, sep } from 'node:path';
  * since a file below it can only be there when its first part is.
  */
 export function createFileCheck(directory: string): (path: string) => boolean {
-  let entries: ReadonlySet<string> | undefined | null = null;
+  let listing: { readonly entries: ReadonlySet<string> | undefined } | undefined;
   return (path) => {
-    if (entries === null) entries = list(directory);
+    const { entries } = (listing ??= { entries: list(directory) });
     const [first = ''] = relative(directory, path).split(sep);
     if (first !== '..' && entries && !entries.has(first)) return false;
     return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;

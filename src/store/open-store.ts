@@ -7,7 +7,7 @@ import { openReadOnly } from './open-read-only.ts';
 import { openReader } from './open-reader.ts';
 import { inStore } from './store-error.ts';
 import type { Store, StoreOptions } from './store.ts';
-import { startThread, startWriter, type Writer } from './writer.ts';
+import { startWriter, type Writer } from './writer.ts';
 
 /**
  * Opens the store of a data directory: made, migrated and swept as need be; or, with `readOnly`, as it is.
@@ -20,7 +20,7 @@ export async function openStore({ dir, readOnly = false }: StoreOptions): Promis
     return createStore({ layout, readOnly, reader: await openReadOnly(layout.index), writer: refusingWriter(dir) });
   }
   const making = inStore(dir, () => makeLayout(dir));
-  const writer = await startWriter(startThread(), making);
+  const writer = await startWriter(making);
   const layout = await making;
   try {
     return await createStore({ layout, readOnly, reader: await openReader(layout.index, layout.index), writer });

@@ -24,18 +24,18 @@ type Pending = { readonly resolve: (value: unknown) => void; readonly reject: (e
 /** `tsc` rewrites imports but not URLs. */
 const filename = new URL(`../../workers/index-writer${extname(import.meta.url)}`, import.meta.url);
 
-/** A thread that waits for the paths of its store: to start takes it as long as to make them. */
-export function startThread(): Worker {
+/**
+ * Starts the thread, which takes as long as to make a store, and waits until it has opened the index there.
+ *
+ * @throws what `making` and the thread do
+ */
+export async function startWriter(making: Promise<Layout>): Promise<Writer> {
   // Not the flags of the program: a thread takes over --input-type and fails on it.
-  return new Worker(filename, {
+  const worker = new Worker(filename, {
     name: 'index',
     execArgv: ['--disable-warning=ExperimentalWarning'],
     resourceLimits: { maxYoungGenerationSizeMb: 12 },
   });
-}
-
-/** Has the thread open the index once its store is made, and waits until it has. @throws what `making` and the thread do */
-export async function startWriter(worker: Worker, making: Promise<Layout>): Promise<Writer> {
   making.catch(() => undefined); // told below, once the thread has ended
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
   const pending = new Map<number, Pending>();
