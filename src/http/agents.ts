@@ -8,6 +8,7 @@ import { createConnector, type Wiring } from './connector.ts';
 import type { DenyNet } from './deny-net.ts';
 import { directly, throughTunnel } from './open-socket.ts';
 import type { Proxy } from './proxy.ts';
+import { createReadBuffers } from './read-buffers.ts';
 import type { HttpOptions, TlsMaterial, TransportRequest } from './types.ts';
 
 /** The connections to origins and to proxies. */
@@ -17,6 +18,8 @@ export type Agents = {
   isForwarded(url: string): boolean;
   /** True while a reset tears a connection down, which makes a body without a length look complete. */
   isResetting(): boolean;
+  /** Of a body, what nobody looks at any more. */
+  readonly recycle: (chunk: Uint8Array) => void;
   /** Cuts what is still under way. */
   close(): Promise<void>;
 };
@@ -31,6 +34,7 @@ export function openAgents(options: HttpOptions, { denyNet, proxyFor }: Routes):
   const { timeouts, connectTo, insecureTls } = options;
   const closing = new AbortController();
   let resetting = false;
+  const buffers = createReadBuffers(settings.maxHeaderSize);
   const wiring: Wiring = {
     connectMs: timeouts.connectMs,
     secureContext: lazySecureContext(options.ca),
@@ -53,7 +57,8 @@ export function openAgents(options: HttpOptions, { denyNet, proxyFor }: Routes):
     factory: (origin) => {
       const url = new URL(origin);
       const [target, proxy] = [targetOf(url, connectTo), proxyFor(url)];
-      const open = proxy ? throughTunnel(target, proxy, proxies, denyNet) : directly(target, denyNet);
+      const plain = url.protocol === 'http:' ? buffers : undefined; // TLS reads for itself
+      const open = proxy ? throughTunnel(target, proxy, proxies, denyNet) : directly(target, denyNet, plain);
       const material = options.tlsFor?.(url.host);
       const own = material && {
         ...wiring,
@@ -93,6 +98,7 @@ export function openAgents(options: HttpOptions, { denyNet, proxyFor }: Routes):
     },
     isForwarded: (url) => forwarder(new URL(url)) !== undefined,
     isResetting: () => resetting,
+    recycle: buffers.recycle,
     async close() {
       const reason = new ImageError('CANCELLED', 'the http client was closed', { reason: 'closed' });
       closing.abort(reason);

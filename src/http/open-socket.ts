@@ -8,19 +8,22 @@ import { showUrl } from '../image/show-url.ts';
 import type { Target } from './connect-to.ts';
 import type { DenyNet } from './deny-net.ts';
 import type { Proxy } from './proxy.ts';
+import type { ReadBuffers } from './read-buffers.ts';
 
 /** Makes the plain connection to a server, or to what looks like one. */
 export type OpenSocket = (signal: AbortSignal) => Promise<Socket>;
 
-export function directly(target: Target, denyNet?: DenyNet): OpenSocket {
+/** @param buffers - to read into, unless something else is going to read from the socket. */
+export function directly(target: Target, denyNet?: DenyNet, buffers?: ReadBuffers): OpenSocket {
   return async (signal) => {
     denyNet?.check(target.host);
-    const socket = connect({
+    const socket: Socket = connect({
       ...target,
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: 60_000,
       ...(denyNet && { lookup: denyNet.lookup }),
+      ...(buffers && { onread: buffers.readInto((chunk) => socket.push(chunk)) }),
     });
     try {
       await once(socket, 'connect', { signal });

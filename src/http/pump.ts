@@ -12,6 +12,8 @@ export type Pumping = {
   /** Called with the bytes of each chunk before it is taken; may throw to refuse it. */
   readonly check: (bytes: number) => void;
   readonly onAppend: () => void;
+  /** Given each chunk that the sink is done with. */
+  readonly recycle: ((chunk: Uint8Array) => void) | undefined;
 };
 
 /**
@@ -23,7 +25,7 @@ export type Pumping = {
 export async function pump(
   body: AsyncIterable<Uint8Array>,
   sink: Sink,
-  { limiter, check, onAppend }: Pumping,
+  { limiter, check, onAppend, recycle }: Pumping,
   signal: AbortSignal,
 ): Promise<void> {
   let batch: Uint8Array[] = [];
@@ -44,6 +46,7 @@ export async function pump(
   const append = async (chunks: readonly Uint8Array[]) => {
     try {
       await sink.append(chunks);
+      if (recycle) chunks.forEach(recycle);
       onAppend();
     } catch (error) {
       broken = { error };

@@ -50,7 +50,11 @@ export function createTransfer(
     throw new ImageError('SIZE_MISMATCH', message, { asked: size, found });
   }
 
-  async function receive({ body, url }: Answer, total: number | undefined, progress: () => void): Promise<void> {
+  async function receive(
+    { body, recycle, url }: Answer,
+    total: number | undefined,
+    progress: () => void,
+  ): Promise<void> {
     await onStart?.({ ...(total !== undefined && { total }), resumedFrom: sink.bytes });
     responses += 1;
     let bytes = sink.bytes;
@@ -71,7 +75,7 @@ export function createTransfer(
       }
       onProgress?.(sink.bytes);
     };
-    await pump(body, sink, { limiter, check, onAppend }, signal);
+    await pump(body, sink, { limiter, check, onAppend, recycle }, signal);
     if (total !== undefined && sink.bytes < total) throw lengthMismatch(url, total, sink.bytes);
   }
 

@@ -19,6 +19,8 @@ export type TransportResponse = {
   readonly headers: Headers;
   /** Yields the bytes as they come; ending iteration early ends the exchange. */
   readonly body: AsyncIterable<Uint8Array>;
+  /** Takes a chunk of the body that nobody looks at any more, for its memory. */
+  readonly recycle?: (chunk: Uint8Array) => void;
 };
 
 /**
@@ -143,6 +145,7 @@ export type Sink = {
   readonly validator: Validator | undefined;
   readonly total: number | undefined;
   restart(about: { validator?: Validator; total?: number }): Promise<void>;
+  /** The chunks may be used anew once it resolves. */
   append(chunks: readonly Uint8Array[]): Promise<void>;
 };
 

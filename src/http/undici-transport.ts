@@ -52,7 +52,7 @@ export function undiciTransport(agents: Agents, timeouts: HttpTimeouts): Transpo
         },
         queueBytes,
       );
-      resolve({ status, headers, body });
+      resolve({ status, headers, body, recycle: agents.recycle });
     };
     const translate = (error: unknown) =>
       networkError(connectCause(error), request.url, timeouts, body && { received, expected });

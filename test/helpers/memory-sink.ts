@@ -37,7 +37,7 @@ export function memorySink(left: { bytes?: Uint8Array; validator?: Validator; to
     },
     append(more) {
       const size = more.reduce((sum, chunk) => sum + chunk.byteLength, 0);
-      chunks.push(...more);
+      chunks.push(...more.map((chunk) => Buffer.from(chunk))); // they are used anew
       bytes += size;
       appends.push(size);
       return Promise.resolve();

@@ -4,7 +4,7 @@ import { pump } from '../../src/http/pump.ts';
 import { memorySink } from '../helpers/memory-sink.ts';
 
 const signal = AbortSignal.timeout(30_000);
-const pumping = { limiter: undefined, check: () => undefined, onAppend: () => undefined };
+const pumping = { limiter: undefined, check: () => undefined, onAppend: () => undefined, recycle: undefined };
 const chunk = new Uint8Array(64 * 1024);
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
