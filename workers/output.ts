@@ -1,9 +1,12 @@
-import { constants, fchmodSync, writeSync } from 'node:fs';
-import { open, rm, type FileHandle } from 'node:fs/promises';
+import { closeSync, constants, fchmodSync, fdatasync, openSync, writeSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { promisify } from 'node:util';
 
 import { errnoOf } from '../src/image/errno.ts';
 import { ImageError } from '../src/errors.ts';
 import { show } from '../src/image/show.ts';
+
+const datasync = promisify(fdatasync);
 
 const finalMode = 0o444;
 
@@ -22,7 +25,7 @@ export async function withOutput<T>(
   { sync = true } = {},
 ): Promise<T> {
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-  const file = await open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600).catch(raiseStoreError(path));
+  const file = inStore(path, () => openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
   try {
     return await fillFile(file, path, fill, sync);
   } catch (error) {
@@ -31,24 +34,21 @@ export async function withOutput<T>(
   }
 }
 
-async function fillFile<T>(
-  opened: FileHandle,
-  path: string,
-  fill: (write: Write) => Promise<T>,
-  sync: boolean,
-): Promise<T> {
-  await using file = opened;
+async function fillFile<T>(file: number, path: string, fill: (write: Write) => Promise<T>, sync: boolean): Promise<T> {
   const disk = sync ? syncing(file) : undefined;
   try {
     const result = await fill((chunk) => {
-      inStore(path, () => writeAll(file.fd, chunk));
+      inStore(path, () => writeAll(file, chunk));
       disk?.wrote(chunk.length);
     });
-    inStore(path, () => fchmodSync(file.fd, finalMode));
-    await disk?.end().catch(raiseStoreError(path));
+    inStore(path, () => fchmodSync(file, finalMode));
+    await disk?.end().catch((error: unknown) => {
+      throw storeError(path, error);
+    });
     return result;
   } finally {
-    await disk?.settled(); // before the file is closed
+    await disk?.settled();
+    inStore(path, () => closeSync(file));
   }
 }
 
@@ -56,12 +56,12 @@ async function fillFile<T>(
 const syncBytes = 32 * 1024 * 1024;
 
 /** Syncs a file that grows, now and then, one sync at a time: what is left at the end is little. */
-function syncing(file: FileHandle) {
+function syncing(file: number) {
   let unsynced = 0;
   let isSyncing = false;
   let synced = Promise.resolve();
   /** One that failed is the last: the system tells of a failure once. */
-  const sync = (): Promise<void> => (synced = synced.then(() => file.datasync()));
+  const sync = (): Promise<void> => (synced = synced.then(() => datasync(file)));
   const settled = (): Promise<void> => synced.catch(() => undefined);
   return {
     settled,
@@ -77,24 +77,17 @@ function syncing(file: FileHandle) {
   };
 }
 
-/** To ask another thread for it would take longer, and hold up no less: there is one disk. */
+/** To ask another thread for it, as for opening and closing, would take longer, and hold up no less: there is one disk. */
 function writeAll(file: number, chunk: Uint8Array): void {
   for (let at = 0; at < chunk.length;) at += writeSync(file, chunk, at);
 }
 
-function inStore(path: string, work: () => void): void {
+function inStore<T>(path: string, work: () => T): T {
   try {
-    work();
+    return work();
   } catch (error) {
     throw storeError(path, error);
   }
-}
-
-/** What rejects a promise with the store's error in place of the system's. */
-function raiseStoreError(path: string): (error: unknown) => never {
-  return (error) => {
-    throw storeError(path, error);
-  };
 }
 
 function storeError(path: string, error: unknown): unknown {
