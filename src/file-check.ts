@@ -1,18 +1,24 @@
 import { readdirSync, statSync } from 'node:fs';
-import { relative, sep } from 'node:path';
+import { sep } from 'node:path';
 
 /**
  * Tells which absolute paths are regular files. One listing of `directory` answers for nearly all of the names of a batch,
  * since a file below it can only be there when its first part is.
  */
 export function createFileCheck(directory: string): (path: string) => boolean {
+  const below = directory.endsWith(sep) ? directory : directory + sep;
   let listing: { readonly entries: ReadonlySet<string> | undefined } | undefined;
   return (path) => {
     const { entries } = (listing ??= { entries: list(directory) });
-    const [first = ''] = relative(directory, path).split(sep);
-    if (first !== '..' && entries && !entries.has(first)) return false;
+    if (entries && path.startsWith(below) && !entries.has(firstOf(path, below.length))) return false;
     return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
   };
+}
+
+/** The part of a path that begins at `from`. */
+function firstOf(path: string, from: number): string {
+  const end = path.indexOf(sep, from);
+  return end < 0 ? path.slice(from) : path.slice(from, end);
 }
 
 /** @returns undefined for a directory that can be entered at most: each path is looked at then */
