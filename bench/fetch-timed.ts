@@ -1,7 +1,7 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { longshore } from './longshore.ts';
+import { emptyStore, longshore } from './longshore.ts';
 import { measure, type Measured } from './measure.ts';
 
 /** Loaded before longshore; a thread inherits it. */
@@ -18,7 +18,7 @@ export const mainThread = 'main thread, ms';
 /** Fetches a list into an empty store. @param processors - as taskset takes them; empty: all. */
 export async function fetchTimed(directory: string, images: readonly string[], processors = ''): Promise<Measured> {
   const [list, time] = [join(directory, 'list.txt'), join(directory, 'main-thread')];
-  await rm(join(directory, 'store'), { recursive: true, force: true });
+  await emptyStore(directory);
   await writeFile(list, images.join('\n'));
   const [node = '', ...rest] = longshore(directory, ['fetch', '--progress=none', '--jobs-per-host=8', '-f', list]);
   const pinned = processors === '' ? [] : ['taskset', '--cpu-list', processors];

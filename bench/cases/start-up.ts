@@ -1,8 +1,7 @@
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { makeCorpus } from '../corpus.ts';
-import { bin, fetchList, fetchMore, longshore, trust } from '../longshore.ts';
+import { bin, emptyStore, fetchList, fetchMore, longshore, trust } from '../longshore.ts';
 import type { CaseOptions } from '../main.ts';
 import { measure } from '../measure.ts';
 import { archiveOf } from '../names.ts';
@@ -25,7 +24,7 @@ export async function startUp({ directory, turns }: CaseOptions): Promise<readon
     () => false,
   );
   const list = async () => {
-    await rm(join(directory, 'store'), { recursive: true, force: true });
+    await emptyStore(directory);
     return measure(longshore(directory, ['image', 'list']));
   };
   return await takeTurns(

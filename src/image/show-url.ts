@@ -9,6 +9,7 @@ const maxLength = 2048;
 export function showUrl(url: string): string {
   const parsed = URL.parse(url);
   if (parsed === null) return show(withoutUser(url).replace(/[?#].*$/s, ''), maxLength);
+  if (!/[?#@]/.test(parsed.href)) return show(parsed.href, maxLength); // each of the four below writes the URL anew
   parsed.username = '';
   parsed.password = '';
   parsed.search = '';
