@@ -1,4 +1,4 @@
-import type { DatabaseSync, SQLInputValue, SQLOutputValue } from 'node:sqlite';
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
 
 import { patiently } from './patiently.ts';
 
@@ -43,7 +43,7 @@ export function createReader(db: DatabaseSync, path: string): Reader {
       return {
         get: (...values) => read(() => statement.get(...values)),
         all: (...values) => read(() => statement.all(...values)),
-        find: (pick, ...values) => read(() => pickFirst(statement.iterate(...values), pick)),
+        find: (pick, ...values) => read(() => pickFirst(statement, pick, values)),
       };
     },
     close: () => {
@@ -53,13 +53,19 @@ export function createReader(db: DatabaseSync, path: string): Reader {
   };
 }
 
-/** Stops reading there. */
-function pickFirst<T>(rows: Iterable<Row>, pick: (row: Row) => T | undefined): T | undefined {
-  for (const row of rows) {
-    const picked = pick(row);
-    if (picked !== undefined) return picked;
-  }
-  return undefined;
+/** Stops reading there. Mostly the first row is it, and an iterator costs as much again as to get one row. */
+function pickFirst<T>(
+  statement: StatementSync,
+  pick: (row: Row) => T | undefined,
+  values: readonly SQLInputValue[],
+): T | undefined {
+  const first = statement.get(...values);
+  const picked = first && pick(first);
+  if (!first || picked !== undefined) return picked;
+  return statement
+    .iterate(...values)
+    .map(pick)
+    .find((one) => one !== undefined);
 }
 
 /** Of a store that is not there yet. */
