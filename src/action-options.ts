@@ -1,3 +1,4 @@
+import type { Lock } from './coordinator/lock.ts';
 import type { PlanOutcome, PlanTotals } from './coordinator/plan-outcome.ts';
 import type { EventSink, Outcome, Totals } from './events.ts';
 import type { Keep, PullPolicy } from './fetchers/context.ts';
@@ -128,6 +129,8 @@ export type Fetcher = AsyncDisposable & {
 
 export type BatchCall = {
   readonly signal?: AbortSignal;
+  /** What references have to be: LOCK_MISMATCH otherwise. */
+  readonly lock?: Lock;
   /** Told of each request's and each dependency's outcome as soon as it is known, in any order. */
   readonly onOutcome?: (outcome: Outcome) => void;
 };

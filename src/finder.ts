@@ -80,7 +80,7 @@ async function findAll(
   context: OpenContext,
   { withDeps = true, failFast = false }: ActionOptions,
   apps: Iterable<App>,
-  { signal, onOutcome }: BatchCall & { readonly signal: AbortSignal },
+  { signal, lock, onOutcome }: BatchCall & { readonly signal: AbortSignal },
 ): Promise<BatchResult> {
   const all = [...apps];
   const outcomes: Outcome[] = [];
@@ -96,7 +96,7 @@ async function findAll(
 
   const { requests, invalid } = parseApps(all);
   const { runBatch } = await import('./coordinator/batch.ts'); // and all that fetches, which most commands do without
-  const totals = await runBatch(requests, { context, withDeps, failFast, signal, onOutcome: settle });
+  const totals = await runBatch(requests, { context, withDeps, failFast, lock, signal, onOutcome: settle });
   await context.tidied();
   invalid.forEach(settle);
   const { images, nodes, failed } = totals;

@@ -4,7 +4,7 @@ export type { BatchEvent, EventSink, Outcome, OutcomeStatus, Totals } from './ev
 export { isAcIdentifier } from './image/ac-identifier.ts';
 export { createApps, type App, type AppInput, type Apps, type ImageType } from './image/apps.ts';
 export { defaultLabels } from './image/default-labels.ts';
-export { shortImageId, type ImageId } from './image/image-id.ts';
+export { isImageId, shortImageId, type ImageId } from './image/image-id.ts';
 export { defaultLimits, defaultTimeouts } from './image/limits.ts';
 export type { Limits, Timeouts } from './image/limits.ts';
 export { toGoPlatform } from './image/platform.ts';
@@ -43,6 +43,7 @@ export {
 } from './images/resolve-image.ts';
 export { verifyImages, type Damage, type Repair, type VerifyReport, type VerifyRequest } from './images/verify.ts';
 export type { BlobDamage } from './images/verify-blobs.ts';
+export { writeFileTarget } from './images/write-file.ts';
 export { openFetchPool } from './open-fetch-pool.ts';
 export { openPool, type Pool } from './pool/pool.ts';
 export { openStore } from './store/open-store.ts';
@@ -50,6 +51,7 @@ export type { GarbageReport, Store, StoredImage, StoreOptions } from './store/st
 
 export type { ActionOptions, BatchCall, BatchResult, FetchCall, Fetcher, Finder, Insecure } from './action-options.ts';
 export type { KeyFinder, NetworkOptions, PlanCall, PlanResult } from './action-options.ts';
+export type { Lock } from './coordinator/lock.ts';
 export type { PlanOutcome, PlanStatus, PlanTotals } from './coordinator/plan-outcome.ts';
 export type { Keep, PullPolicy } from './fetchers/context.ts';
 export { createFetcher, createFinder } from './finder.ts';
@@ -61,7 +63,7 @@ export { readLookasides, type LookasideSources } from './registry/read-lookaside
 export { openCredentialChain, type CredentialChainOptions } from './registry/credentials/chain.ts';
 export { credentialFiles, type CredentialFile } from './registry/credentials/files.ts';
 export type { CredentialLookup, Mirror, MirrorRule, RegistryCredential } from './registry/types.ts';
-export type { Digest } from './image/digest.ts';
+export { isDigest, type Digest } from './image/digest.ts';
 export type { TlsMaterial } from './http/types.ts';
 export { createFileCheck } from './file-check.ts';
 export { isHttpsAuthentic } from './is-https-authentic.ts';

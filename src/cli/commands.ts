@@ -11,6 +11,7 @@ export const commands: readonly Command[] = [
       ['fetch example.com/app:1.0', 'an image by its name'],
       ['fetch https://example.com/app.aci --signature app.aci.asc', 'with a signature that is at hand'],
       ['fetch -f images.txt --output=json', 'all images of a list, the result as JSON'],
+      ['fetch -f images.txt --lock images.lock.json --frozen', 'only the images that it was the last time'],
       ['fetch --insecure-options=image docker://busybox', 'from a registry, whose images are not signed'],
     ],
     load: async () => (await import('./commands/fetch.ts')).runFetchCommand,

@@ -1,9 +1,11 @@
 import type { Outcome, Totals } from '../events.ts';
-import type { FetchContext } from '../fetchers/context.ts';
+import type { FetchContext, FetchRequest } from '../fetchers/context.ts';
 import { fetchImage } from '../fetchers/fetch.ts';
 import type { Found } from '../fetchers/found.ts';
+import type { ImageReference } from '../image/reference.ts';
 import type { Early } from './ahead.ts';
 import { holdBack } from './hold-back.ts';
+import { holdToLock, type Lock } from './lock.ts';
 import { outcomes } from './outcome.ts';
 import { tellPlaces } from './tell-places.ts';
 import { createTotals } from './totals.ts';
@@ -13,6 +15,7 @@ export type BatchOptions = {
   readonly context: FetchContext;
   readonly withDeps: boolean;
   readonly failFast: boolean;
+  readonly lock: Lock | undefined;
   readonly signal: AbortSignal;
   /** Each request's and each dependency's outcome, as soon as it is known. */
   readonly onOutcome: (outcome: Outcome) => void;
@@ -20,7 +23,7 @@ export type BatchOptions = {
 
 /** Brings a whole batch. Never rejects for an image that fails; a bug rejects. */
 export async function runBatch(requests: readonly BatchRequest[], options: BatchOptions): Promise<Totals> {
-  const { context, withDeps, failFast, signal, onOutcome } = options;
+  const { context, withDeps, failFast, lock, signal, onOutcome } = options;
   const { onEvent, nowMs, limits, tally } = context;
   const startedMs = nowMs();
   const before = { ...tally };
@@ -31,7 +34,11 @@ export async function runBatch(requests: readonly BatchRequest[], options: Batch
     requests,
     {
       ...{ limits, failFast, nowMs, onEvent },
-      visit: (request, early, stop) => fetchImage(contextOf(context, request.key, withDeps, early), request, stop),
+      visit: (request, early, stop) => {
+        const own = contextOf(context, request.key, withDeps, early);
+        const fetch = (held: FetchRequest<ImageReference>): Promise<Found> => fetchImage(own, held, stop);
+        return lock ? holdToLock(lock, request, fetch) : fetch(request);
+      },
       imageIdOf: ({ image }) => image.imageId,
       dependenciesOf: ({ image }) => (withDeps ? image.dependencies : []),
       onSettled(node) {

@@ -28,7 +28,7 @@ export async function fetchByFile(
 
 async function readArchive(
   context: FetchContext,
-  { key, reference: { path }, signature: override }: FetchRequest<FileReference>,
+  { key, reference: { path }, signature: override, pin = {} }: FetchRequest<FileReference>,
   bytes: number,
   signal: AbortSignal,
 ): Promise<Checked> {
@@ -42,7 +42,7 @@ async function readArchive(
   const ingested = await session.result;
   try {
     const proof = proven && { signature: proven, location: showSignature(source), digests: ingested.signatureDigests };
-    return await check(context, { key, ingested, image, expected: {}, proof });
+    return await check(context, { key, ingested, image, expected: pin, proof });
   } catch (error) {
     await rm(image, { force: true });
     throw error;

@@ -9,14 +9,14 @@ import type { Found } from './found.ts';
 /** An archive at a URL: from the store while it is fresh, else asked for, with what we know of it. */
 export async function fetchByUrl(
   context: FetchContext,
-  { key, reference: { url }, signature }: FetchRequest<UrlReference>,
+  { key, reference: { url }, signature, pin = {} }: FetchRequest<UrlReference>,
   signal: AbortSignal,
 ): Promise<Found> {
   const source =
     signature === undefined
       ? { kind: 'url' as const, url: signatureUrl(url) }
       : { kind: 'file' as const, path: signature };
-  const remote = { key, url, signature: source, expected: {}, latest: false };
+  const remote = { key, url, signature: source, expected: pin, latest: false };
   return (await fetchRemote(context, remote, signal)) ?? notRemembered(url);
 }
 

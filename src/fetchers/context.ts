@@ -79,7 +79,7 @@ export type FetchRequest<R> = {
   readonly reference: R;
   /** Path of a detached signature that overrides the one beside the image. */
   readonly signature: string | undefined;
-  /** What a dependency entry demands of the image beyond name and labels. */
+  /** What a dependency entry, or a lock, demands of the image beyond name and labels. */
   readonly pin?: Pin | undefined;
 };
 

@@ -1,10 +1,13 @@
 import type { Run } from '../command.ts';
+import type { CommandLine } from '../options/command-line.ts';
 import { unknownVariables } from '../options/environment.ts';
 import { isOn, textOf, valueOf } from '../options/read.ts';
 import { optionTable } from '../options/table.ts';
+import { usageError } from '../options/usage-error.ts';
 import { exitCodes } from '../output/exit-code.ts';
 import { progressMode } from '../output/progress-mode.ts';
 import { insecureWarnings } from './insecure-warnings.ts';
+import type { LockFile } from './lock-file.ts';
 import { openFinder } from './open-finder.ts';
 import { prepare } from './prepare.ts';
 import { requireWritable } from './report-file.ts';
@@ -24,7 +27,21 @@ export const runFetchCommand: Run = async (io, line) => {
     progress: progressMode(textOf(line, 'progress'), io.stderr.isTTY, environment),
     events: textOf(line, 'events'),
     report: await valueOf(line, 'report', requireWritable),
+    lockFile: await lockFileOf(line),
     warnings: [...unknownVariables(optionTable, environment), ...insecureWarnings(options.insecure)],
   };
   return await runFetch(io, run, (onEvent) => openFinder(resources, { ...prepared, access }, onEvent));
 };
+
+/** @throws USAGE, CONFIG_INVALID */
+async function lockFileOf(line: CommandLine): Promise<LockFile | undefined> {
+  const path = textOf(line, 'lock');
+  const frozen = isOn(line, 'frozen');
+  if (path === undefined) {
+    if (frozen) throw usageError('it needs --lock FILE', '--frozen');
+    return undefined;
+  }
+  if (!frozen) await requireWritable(path, '--lock');
+  const { openLockFile } = await import('./lock-file.ts');
+  return openLockFile(path, frozen);
+}

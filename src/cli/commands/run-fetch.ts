@@ -1,6 +1,7 @@
 import type { AppInput, EventSink, Finder, Outcome, Totals } from '../../index.ts';
 import type { Io } from '../io.ts';
 import { createBatchExitCode } from '../output/batch-exit-code.ts';
+import { exitCodes } from '../output/exit-code.ts';
 import { createEventStream } from '../output/event-stream.ts';
 import { createJsonResult } from '../output/json-result.ts';
 import { openProgress } from '../output/open-progress.ts';
@@ -9,6 +10,7 @@ import { resultStream } from '../output/result-stream.ts';
 import { createTextResult } from '../output/text-result.ts';
 import { openEventFile } from './event-file.ts';
 import type { FetchReport } from './fetch-report.ts';
+import type { LockFile } from './lock-file.ts';
 
 export type FetchRun = {
   readonly apps: readonly AppInput[];
@@ -20,6 +22,7 @@ export type FetchRun = {
   readonly events: string | undefined;
   /** Path of a file for the report, which can be written. */
   readonly report: string | undefined;
+  readonly lockFile: LockFile | undefined;
   /** What has to be said before the work begins. */
   readonly warnings: readonly string[];
 };
@@ -64,6 +67,7 @@ export async function runFetch(
 
     ({ totals } = await finder.findImages(run.apps, {
       signal: io.signal,
+      ...(run.lockFile && { lock: run.lockFile.lock }),
       onOutcome(outcome) {
         if (outcome.index !== undefined) isDone[outcome.index] = 1;
         exitCode.add(outcome);
@@ -72,7 +76,9 @@ export async function runFetch(
       },
     }));
     await result.end(totals);
-    return exitCode.result(run.apps.length);
+    const code = exitCode.result(run.apps.length);
+    if (code === exitCodes.success) await run.lockFile?.end();
+    return code;
   } finally {
     report?.end();
     progress.end(totals);

@@ -19,7 +19,7 @@ export async function readDocuments(directory: string): Promise<readonly ConfigD
   for (const name of (await list(directory)).toSorted()) {
     if (!name.endsWith('.json')) continue;
     const path = join(directory, name);
-    const bytes = await readDocument(path);
+    const bytes = await readDocument(path, maxBytes);
     if (bytes) documents.push({ path, bytes });
   }
   return documents;
@@ -35,11 +35,12 @@ async function list(directory: string): Promise<readonly string[]> {
   }
 }
 
-async function readDocument(path: string): Promise<Uint8Array | undefined> {
+/** @returns undefined for what is no regular file. @throws CONFIG_INVALID */
+export async function readDocument(path: string, maximum: number): Promise<Uint8Array | undefined> {
   try {
     const { size, isFile } = await stat(path).then((stats) => ({ size: stats.size, isFile: stats.isFile() }));
     if (!isFile) return undefined;
-    if (size > maxBytes) throw configError(path, `is larger than ${maxBytes} bytes`);
+    if (size > maximum) throw configError(path, `is larger than ${maximum} bytes`);
     return await readFile(path);
   } catch (error) {
     const code = codeOf(error);

@@ -77,6 +77,13 @@ const fetch = [
   },
   { name: 'events', kind: 'value', placeholder: 'FILE', help: 'Write events to FILE, one JSON object a line' },
   { name: 'report', kind: 'value', placeholder: 'FILE.html', help: 'Write a page that shows the run to FILE.html' },
+  {
+    name: 'lock',
+    kind: 'value',
+    placeholder: 'FILE',
+    help: 'Take the images that FILE names, and write into it which they were',
+  },
+  { name: 'frozen', kind: 'flag', help: 'Take only what the lock file names, and leave it as it is' },
   { name: 'limit-rate', kind: 'value', placeholder: 'RATE', help: 'Most bytes a second in all: digits and K, M or G' },
   { name: 'min-rate', kind: 'value', placeholder: 'RATE', help: 'A slower transfer counts as stalled, default off' },
 ] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
