@@ -1,4 +1,4 @@
-import type { Lock } from './coordinator/lock.ts';
+import type { Lock } from './fetchers/lock.ts';
 import type { PlanOutcome, PlanTotals } from './coordinator/plan-outcome.ts';
 import type { EventSink, Outcome, Totals } from './events.ts';
 import type { Keep, PullPolicy } from './fetchers/context.ts';

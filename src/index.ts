@@ -51,7 +51,7 @@ export type { GarbageReport, Store, StoredImage, StoreOptions } from './store/st
 
 export type { ActionOptions, BatchCall, BatchResult, FetchCall, Fetcher, Finder, Insecure } from './action-options.ts';
 export type { KeyFinder, NetworkOptions, PlanCall, PlanResult } from './action-options.ts';
-export type { Lock } from './coordinator/lock.ts';
+export type { Lock } from './fetchers/lock.ts';
 export type { PlanOutcome, PlanStatus, PlanTotals } from './coordinator/plan-outcome.ts';
 export type { Keep, PullPolicy } from './fetchers/context.ts';
 export { createFetcher, createFinder } from './finder.ts';

@@ -1,11 +1,10 @@
 import type { Outcome, Totals } from '../events.ts';
-import type { FetchContext, FetchRequest } from '../fetchers/context.ts';
+import type { FetchContext } from '../fetchers/context.ts';
 import { fetchImage } from '../fetchers/fetch.ts';
 import type { Found } from '../fetchers/found.ts';
-import type { ImageReference } from '../image/reference.ts';
+import type { Lock } from '../fetchers/lock.ts';
 import type { Early } from './ahead.ts';
 import { holdBack } from './hold-back.ts';
-import { holdToLock, type Lock } from './lock.ts';
 import { outcomes } from './outcome.ts';
 import { tellPlaces } from './tell-places.ts';
 import { createTotals } from './totals.ts';
@@ -29,16 +28,14 @@ export async function runBatch(requests: readonly BatchRequest[], options: Batch
   const before = { ...tally };
   const totals = createTotals();
 
+  const shared = lock ? { ...context, lock } : context;
+
   onEvent({ type: 'batch-started', requests: requests.length });
   await walk<Found>(
     requests,
     {
       ...{ limits, failFast, nowMs, onEvent },
-      visit: (request, early, stop) => {
-        const own = contextOf(context, request.key, withDeps, early);
-        const fetch = (held: FetchRequest<ImageReference>): Promise<Found> => fetchImage(own, held, stop);
-        return lock ? holdToLock(lock, request, fetch) : fetch(request);
-      },
+      visit: (request, early, stop) => fetchImage(contextOf(shared, request.key, withDeps, early), request, stop),
       imageIdOf: ({ image }) => image.imageId,
       dependenciesOf: ({ image }) => (withDeps ? image.dependencies : []),
       onSettled(node) {

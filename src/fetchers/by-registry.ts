@@ -1,7 +1,9 @@
 import { ImageError } from '../errors.ts';
+import { parseDigest, type Digest } from '../image/digest.ts';
 import type { RegistryReference } from '../image/reference.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
 import type { Found } from './found.ts';
+import { holdToLock } from './lock.ts';
 import { answerFromStore } from './registry-answer.ts';
 import { pullImage } from './registry-pull.ts';
 import { wantedOfRegistry, type WantedOfRegistry } from './registry-wanted.ts';
@@ -17,14 +19,24 @@ export async function fetchByRegistry(
   signal: AbortSignal,
 ): Promise<Found> {
   const [first, ...others] = wantedOfRegistry(context.registries.platforms, request);
-  const found = await fetchWanted(context, first, signal);
+  const fetch = (wanted: WantedOfRegistry): Promise<Found> => fetchHeld(context, wanted, signal);
+  const found = await fetch(first);
   let { status, bytesDownloaded } = found;
   for (const wanted of others) {
-    const other = await fetchWanted(context, wanted, signal);
+    const other = await fetch(wanted);
     if (other.status === 'fetched') status = 'fetched';
     bytesDownloaded += other.bytesDownloaded;
   }
   return { ...found, status, bytesDownloaded };
+}
+
+function fetchHeld(context: FetchContext, wanted: WantedOfRegistry, signal: AbortSignal): Promise<Found> {
+  return holdToLock(context, wanted.url, (locked) => fetchWanted(context, { ...wanted, locked }, signal), digestOf);
+}
+
+/** Of its manifest, in whatever form it is kept. */
+function digestOf({ image }: Found): Digest {
+  return parseDigest(image.digest);
 }
 
 /** Whoever else wants it at the same time: one brings it, all others wait and use it. */

@@ -10,6 +10,7 @@ import type { RegistryClient } from '../registry/client.ts';
 import type { Lookasides } from '../registry/lookaside.ts';
 import type { Store } from '../store/store.ts';
 import type { Keystore } from '../verify/keystore.ts';
+import type { Lock } from './lock.ts';
 
 /** When the store may answer: `update` only where nothing could have changed at the origin, `never` always. */
 export type PullPolicy = 'new' | 'update' | 'never';
@@ -42,6 +43,8 @@ export type FetchContext = {
   readonly nowMs: () => number;
   /** Of one fetch: told what its image depends on while that still arrives, and nothing of it is verified. */
   readonly onDependencies?: (dependencies: readonly Dependency[]) => void;
+  /** What images have to be. */
+  readonly lock?: Lock;
   /** Of a fetch ahead, which nothing verified asks for: resolves once something does. No key is discovered before. */
   readonly confirmed?: Promise<void>;
 };

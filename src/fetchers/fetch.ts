@@ -1,15 +1,37 @@
-import type { ImageReference } from '../image/reference.ts';
+import type { ImageReference, RegistryReference } from '../image/reference.ts';
 import { fetchByFile } from './by-file.ts';
 import { findById } from './by-id.ts';
 import { fetchByName } from './by-name.ts';
 import { fetchByUrl } from './by-url.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
-import type { Found } from './found.ts';
+import type { Found, FoundImage } from './found.ts';
+import { holdToLock, nameInLock } from './lock.ts';
 
 /** One image, by whatever kind of reference. @throws ImageError; the signal's reason when it is aborted. */
 export async function fetchImage(
   context: FetchContext,
   request: FetchRequest<ImageReference>,
+  signal: AbortSignal,
+): Promise<Found> {
+  const { reference, pin } = request;
+  if (reference.kind === 'registry') {
+    const { fetchByRegistry } = await import('./by-registry.ts'); // most batches have none
+    return fetchByRegistry(context, { ...request, reference }, signal);
+  }
+  const fetch = (locked: string | undefined): Promise<Found> => {
+    const held = locked === undefined ? pin : { ...pin, imageId: locked };
+    return fetchArchive(context, { ...request, reference, pin: held }, signal);
+  };
+  return context.lock ? holdToLock(context, nameInLock(reference, pin), fetch, imageIdOf) : fetch(undefined);
+}
+
+function imageIdOf({ image }: Found): FoundImage['imageId'] {
+  return image.imageId;
+}
+
+function fetchArchive(
+  context: FetchContext,
+  request: FetchRequest<Exclude<ImageReference, RegistryReference>>,
   signal: AbortSignal,
 ): Promise<Found> {
   const { reference } = request;
@@ -22,9 +44,5 @@ export async function fetchImage(
       return fetchByName(context, { ...request, reference }, signal);
     case 'url':
       return fetchByUrl(context, { ...request, reference }, signal);
-    case 'registry': {
-      const { fetchByRegistry } = await import('./by-registry.ts'); // most batches have none
-      return fetchByRegistry(context, { ...request, reference }, signal);
-    }
   }
 }

@@ -11,11 +11,12 @@ export type KnownRequest = {
   readonly url: string;
   /** When the fetch began: what has come since is young, and the only thing that counts with noCache. */
   readonly sinceMs: number;
+  readonly expected: Expected;
 };
 
 export async function lookUp(
   context: FetchContext,
-  { url, sinceMs }: KnownRequest,
+  { url, sinceMs }: Pick<KnownRequest, 'url' | 'sinceMs'>,
   signal: AbortSignal,
 ): Promise<Known | undefined> {
   const record = await context.store.getRemote(url);
@@ -27,7 +28,7 @@ export async function lookUp(
 /** What the store says by itself, if the policy lets it. @throws as `use` */
 export async function answer(
   context: FetchContext,
-  request: KnownRequest & { readonly expected: Expected },
+  request: KnownRequest,
   signal: AbortSignal,
 ): Promise<Found | undefined> {
   const known = await lookUp(context, request, signal);
@@ -35,8 +36,16 @@ export async function answer(
   return use(context, known, request.expected);
 }
 
-/** Younger than its max-age, or brought since this fetch began; a time in the future is no time. @see D7-D9 */
-export function isFresh({ nowMs }: FetchContext, { record }: Known, { sinceMs }: KnownRequest): boolean {
+/**
+ * Younger than its max-age, or brought since this fetch began; a time in the future is no time. What is not the image that
+ * is pinned is never fresh: the origin may have that by now. @see D7-D9
+ */
+export function isFresh(
+  { nowMs }: FetchContext,
+  { image, record }: Known,
+  { sinceMs, expected }: Pick<KnownRequest, 'sinceMs' | 'expected'>,
+): boolean {
+  if (expected.imageId !== undefined && !image.imageId.startsWith(expected.imageId)) return false;
   const { checkedAtMs, maxAgeMs } = record;
   const now = nowMs();
   if (checkedAtMs > now) return false;

@@ -22,10 +22,12 @@ export async function answerFromStore(
 ): Promise<Found | undefined> {
   const known = await lookUpKept(context, wanted, question.sinceMs, signal);
   if (!known || !(await isCurrent(context, wanted, known, question, signal))) return undefined;
+  const image = imageOf(context, wanted, known);
+  if (wanted.locked !== undefined && image.digest !== wanted.locked && context.policy !== 'never') return undefined;
   const { store } = context;
   if (known.aci) store.touch(known.aci.imageId);
   if (known.oci) store.touchRegistryImage(known.oci.reference);
-  return present(imageOf(context, wanted, known));
+  return present(image);
 }
 
 /** What is known of a reference, if it is all that is to be kept. */
@@ -48,7 +50,7 @@ async function isCurrent(
   { sinceMs, mayAsk }: StoreQuestion,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const isPinned = wanted.reference.digest !== undefined;
+  const isPinned = wanted.reference.digest !== undefined || wanted.locked !== undefined;
   if (context.policy !== 'update' || isPinned || known.checkedAtMs >= sinceMs) return true;
   if (!mayAsk || (await isMoved(context, wanted, known, signal))) return false;
   const { aci, digest } = known;

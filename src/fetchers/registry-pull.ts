@@ -4,6 +4,7 @@ import type { RegistryClient } from '../registry/client.ts';
 import type { StoredImage } from '../store/store.ts';
 import type { FetchContext } from './context.ts';
 import type { Found } from './found.ts';
+import { lockMismatch } from './lock.ts';
 import { observing } from './observing.ts';
 import { convertImage } from './registry-convert.ts';
 import { describeRegistryImage } from './registry-image.ts';
@@ -36,6 +37,9 @@ export async function pullImage(context: FetchContext, wanted: WantedOfRegistry,
   const resolved = await context.slots.run(reference.host, signal, () =>
     resolveImage(client, reference, about, signal),
   );
+  const { digest } = resolved.manifest;
+  if (wanted.locked !== undefined && digest !== wanted.locked)
+    throw lockMismatch(wanted.url, wanted.locked, `it is ${digest}`);
   const verified = await verify(resolved, signal);
   const known = await lookUpRegistryImage(context, wanted, signal);
   const aci = known?.digest === resolved.digest ? known.aci : undefined;

@@ -1,3 +1,5 @@
+import type { Digest } from '../image/digest.ts';
+import type { ImageId } from '../image/image-id.ts';
 import type { GoPlatform } from '../image/platform.ts';
 import { formatReference, type RegistryReference } from '../image/reference.ts';
 import type { FetchRequest } from './context.ts';
@@ -11,6 +13,8 @@ export type WantedOfRegistry = Pick<FetchRequest<RegistryReference>, 'key' | 're
   readonly url: string;
   /** The name in the store and for other tools: `docker.io/library/busybox:1`. */
   readonly name: string;
+  /** What a lock says that it is. */
+  readonly locked: ImageId | Digest | undefined;
   /** It is wanted beside the same for another platform, and so its name has to be one of its own. */
   readonly isFurther: boolean;
 };
@@ -24,7 +28,7 @@ export function wantedOfRegistry(
   const wanted = (platform: GoPlatform, isFurther: boolean): WantedOfRegistry => {
     const { os, architecture, variant } = platform;
     const url = `${source}#${[os, architecture, variant].filter(Boolean).join('/')}`;
-    return { ...about, platform, url, isFurther };
+    return { ...about, platform, url, locked: undefined, isFurther };
   };
   return [wanted(first, false), ...others.map((platform) => wanted(platform, true))];
 }

@@ -1,4 +1,4 @@
-import { readFile, stat, utimes, writeFile } from 'node:fs/promises';
+import { lstat, readFile, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
@@ -6,11 +6,11 @@ import test, { type ExecutionContext } from 'ava';
 import { buildAci } from '../helpers/archive.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { layerOf } from '../helpers/registry-fetching.ts';
-import { startRegistry } from '../helpers/registry.ts';
+import { startRegistry, types } from '../helpers/registry.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
-type LockDocument = { readonly schema: string; readonly images: Record<string, { readonly imageID: string }> };
+type LockDocument = { readonly schema: string; readonly images: Record<string, { imageID?: string; digest?: string }> };
 
 /** `example.com/app`, which needs `example.com/base`, at an origin, and longshore with a lock file and stores. */
 async function locking(t: ExecutionContext) {
@@ -34,7 +34,11 @@ async function locking(t: ExecutionContext) {
     runHere(['fetch', '--full', '--dir', at(store), ...args], environment);
   return {
     ...{ at, origin, base, app, fetch },
-    list: async (store: string) => (await runHere(['image', 'list', '--full', '--dir', at(store)], environment)).stdout,
+    list: async (store: string) => {
+      const { code, stdout } = await runHere(['image', 'list', '--full', '--dir', at(store)], environment);
+      t.is(code, 0);
+      return stdout;
+    },
     lock: async () => JSON.parse(await readFile(at('lock.json'), 'utf8')) as LockDocument,
     /** Another image of the same name in its place. */
     replace: async (published: typeof app) => {
@@ -66,7 +70,7 @@ test('an image that is not the one of the lock file is refused, and never seen i
   for (const reference of ['example.com/app:1', app.url]) {
     const { code, stdout, stderr } = await fetch('fresh', reference);
     t.deepEqual([code, stdout], [10, '']);
-    t.regex(stderr, /LOCK_MISMATCH: .*the lock file says sha512-/);
+    t.regex(stderr, /LOCK_MISMATCH: the lock file says sha512-[0-9a-f]{32}, but the image is sha512-[0-9a-f]{32}\./);
   }
   await writeFile(at('app.aci'), (await buildAci({ name: 'example.com/app', version: '1', size: 1 })).bytes);
   await writeFile(
@@ -74,6 +78,7 @@ test('an image that is not the one of the lock file is refused, and never seen i
     JSON.stringify({ ...before, images: { [at('app.aci')]: { imageID: app.imageId } } }),
   );
   t.is((await fetch('fresh', at('app.aci'))).code, 10);
+  t.true((await list('store')).includes('example.com/app'));
   t.false((await list('fresh')).includes('example.com/app'));
   t.false((await list('fresh')).includes(other));
 });
@@ -98,7 +103,7 @@ test('a run that fails leaves the lock file as it was, and so does one that find
   await fetch('store', 'example.com/app:1');
   const before = await readFile(at('lock.json'), 'utf8');
   await utimes(at('lock.json'), 1, 1);
-  t.not((await fetch('store', 'example.com/app:1', 'example.com/missing')).code, 0);
+  t.not((await fetch('store', 'example.com/base:1', 'example.com/missing')).code, 0);
   t.is((await fetch('store', 'example.com/app:1')).code, 0);
   t.is(await readFile(at('lock.json'), 'utf8'), before);
   t.is((await stat(at('lock.json'))).mtimeMs, 1000);
@@ -132,20 +137,108 @@ test('a URL is in the lock file without credentials and query', async (t) => {
   t.deepEqual((await lock()).images[app.url], { imageID: app.imageId });
 });
 
-test('a tag that moved is not what the lock file says', async (t) => {
-  const { fetch, lock } = await locking(t);
+/** A registry with an image for two processors, for which longshore asks. */
+async function lockingTag(t: ExecutionContext) {
+  const locked = await locking(t);
   const registry = await startRegistry(t);
-  registry.putImage('team/app', '1', { layers: [await layerOf({ one: '1' })] });
+  const put = async (text: string, armText = text) => {
+    const images = Object.entries({ amd64: text, arm64: armText }).map(async ([architecture, content]) => {
+      const image = registry.putImage('team/app', undefined, { layers: [await layerOf({ content })], architecture });
+      return { ...image, platform: { os: 'linux', architecture } };
+    });
+    registry.putManifest('team/app', '1', { schemaVersion: 2, manifests: await Promise.all(images) }, types.index);
+  };
+  await put('one');
   const reference = `docker://${registry.host}/team/app:1`;
-  const options = ['--platform', 'linux/amd64', '--keep=oci', reference];
-  const first = await fetch('store', ...options);
-  t.is(first.code, 0, first.stderr);
-  t.deepEqual((await lock()).images, { [reference]: { imageID: first.stdout.trim() } });
-  t.is((await fetch('fresh', '--frozen', ...options)).code, 0);
-  registry.putImage('team/app', '1', { layers: [await layerOf({ two: '2' })] });
-  const { code, stderr } = await fetch('third', ...options);
+  return { ...locked, put, reference, options: ['--platform', 'linux/amd64', reference] };
+}
+
+for (const keep of ['aci', 'oci', 'both']) {
+  test(`a tag that moved is refused before anything of it is seen: --keep=${keep}`, async (t) => {
+    const { fetch, lock, list, put, reference, options } = await lockingTag(t);
+    const first = await fetch('store', `--keep=${keep}`, ...options);
+    t.is(first.code, 0, first.stderr);
+    const [name, entry] = Object.entries((await lock()).images)[0] ?? [];
+    t.is(name, `${reference}#linux/amd64`);
+    t.regex(entry?.digest ?? '', /^sha256:/);
+    t.is((await fetch('fresh', `--keep=${keep}`, '--frozen', ...options)).code, 0);
+    await put('two');
+    for (const policy of ['new', 'update']) {
+      const { code, stderr } = await fetch('third', `--keep=${keep}`, '--pull-policy', policy, ...options);
+      t.is(code, 10);
+      t.regex(stderr, /LOCK_MISMATCH: the lock file says sha256:[0-9a-f]{64}, but it is sha256:/);
+      t.is(await list('third'), await list('nothing'));
+    }
+    t.is((await fetch('store', `--keep=${keep}`, '--no-store', '--frozen', ...options)).code, 0, 'the store has it');
+  });
+}
+
+test('a store that remembers another image asks again, as the lock may be of today', async (t) => {
+  const { fetch, put, at, app, origin, replace, options } = await lockingTag(t);
+  origin.routes[app.path] = { body: app.bytes, headers: { 'cache-control': 'max-age=3600' } };
+  const asked = [app.url, ...options];
+  t.is((await fetch('old', '--lock', at('old.json'), ...asked)).code, 0);
+  await put('two');
+  await replace(app);
+  t.is((await fetch('new', ...asked)).code, 0);
+  t.is((await fetch('old', '--store-only', '--frozen', ...asked)).code, 10);
+  const { code, stderr } = await fetch('old', '--frozen', ...asked);
+  t.is(code, 0, stderr);
+});
+
+test('each platform of an image is locked by itself', async (t) => {
+  const { fetch, lock, put, reference } = await lockingTag(t);
+  const platforms = ['--platform', 'linux/amd64', '--platform', 'linux/arm64'];
+  const { code, stderr } = await fetch('store', ...platforms, reference);
+  t.is(code, 0, stderr);
+  t.deepEqual(Object.keys((await lock()).images), [`${reference}#linux/amd64`, `${reference}#linux/arm64`]);
+  await put('one', 'two');
+  t.is((await fetch('fresh', '--frozen', '--platform', 'linux/amd64', reference)).code, 0);
+  t.is((await fetch('fresh', '--frozen', ...platforms, reference)).code, 10);
+  t.is((await fetch('fresh', '--frozen', '--platform', 'linux/s390x', reference)).code, 10);
+});
+
+test('dependencies that are pinned to different images of one name are locked apart', async (t) => {
+  const { fetch, lock, origin, base } = await locking(t);
+  const pinned = (imageID: string) => [
+    { imageName: 'example.com/base', labels: [{ name: 'version', value: '1' }], imageID },
+  ];
+  await origin.publish({ name: 'example.com/one', dependencies: pinned(base.imageId) });
+  await origin.publish({ name: 'example.com/two', dependencies: pinned(base.imageId.slice(0, 20)) });
+  const { code, stderr } = await fetch('store', 'example.com/one', 'example.com/two');
+  t.is(code, 0, stderr);
+  t.is(Object.keys((await lock()).images).length, 4);
+  t.is((await fetch('fresh', '--frozen', 'example.com/one', 'example.com/two')).code, 0);
+});
+
+test('an image with other labels is another image', async (t) => {
+  const { fetch, app, origin } = await locking(t);
+  await fetch('store', 'example.com/app:1');
+  origin.routes[app.path] = { body: (await buildAci({ name: 'example.com/app', version: '2' })).bytes };
+  const { code, stderr } = await fetch('fresh', 'example.com/app:1');
   t.is(code, 10);
-  t.regex(stderr, /LOCK_MISMATCH: the image is sha256:[0-9a-f]{64}, the lock file says sha256:/);
+  t.regex(stderr, /LOCK_MISMATCH: the lock file says sha512-[0-9a-f]{32}, but label version/);
+});
+
+test('files that only their case tells apart are two', async (t) => {
+  const { fetch, lock, at } = await locking(t);
+  for (const name of ['A.aci', 'a.aci']) {
+    await writeFile(at(name), (await buildAci({ name: `example.com/${name.toLowerCase()}`, size: 9 })).bytes);
+  }
+  for (let time = 0; time < 2; time += 1) t.is((await fetch('store', at('A.aci'), at('a.aci'))).code, 0);
+  t.deepEqual(Object.keys((await lock()).images), [at('A.aci'), at('a.aci')]);
+});
+
+test('a lock file that is a link is written where it leads, and a batch of nothing writes none', async (t) => {
+  const { fetch, lock, at } = await locking(t);
+  await writeFile(at('list'), '# nothing yet');
+  t.is((await fetch('store', '-f', at('list'))).code, 0);
+  await t.throwsAsync(lock(), { code: 'ENOENT' });
+  await writeFile(at('elsewhere.json'), '{"schema":"longshore.lock/1","images":{}}');
+  await symlink(at('elsewhere.json'), at('lock.json'));
+  await fetch('store', 'example.com/base:1');
+  t.is(Object.keys((await lock()).images).length, 1);
+  t.true((await lstat(at('lock.json'))).isSymbolicLink());
 });
 
 test('what is no lock file, and --frozen without one, are refused before anything is done', async (t) => {
@@ -158,7 +251,7 @@ test('what is no lock file, and --frozen without one, are refused before anythin
   };
   await bad('{', /CONFIG_INVALID: .*is not JSON/);
   await bad('{"schema":"longshore.lock/9","images":{}}', /schema is not longshore\.lock\/1/);
-  await bad('{"schema":"longshore.lock/1","images":{"a":{"imageID":"sha512-1"}}}', /neither an image ID nor a digest/);
+  await bad('{"schema":"longshore.lock/1","images":{"a":{"imageID":"sha512-1"}}}', /images a: neither an imageID/);
   for (const [args, pattern] of [
     [['--frozen', '--lock', at('missing.json')], /CONFIG_INVALID: .*missing\.json/],
     [['--lock', at('no/lock.json')], /--lock: cannot write/],

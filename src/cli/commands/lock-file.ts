@@ -1,4 +1,5 @@
-import { access, writeFile } from 'node:fs/promises';
+import { access, realpath, writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 
 import * as z from 'zod';
 
@@ -34,40 +35,40 @@ const shape = z.object({
   schema: z.literal(schema, `not a lock file: its schema is not ${schema}`),
   images: z.record(
     z.string(),
-    z.object({
-      imageID: z.custom<ImageId | Digest>(
-        (value) => typeof value === 'string' && (isImageId(value) || isDigest(value)),
-        'neither an image ID nor a digest',
-      ),
-    }),
+    z.union(
+      [
+        z.object({ imageID: z.custom<ImageId>((value) => typeof value === 'string' && isImageId(value)) }),
+        z.object({ digest: z.custom<Digest>((value) => typeof value === 'string' && isDigest(value)) }),
+      ],
+      'neither an imageID of sha512 nor a digest of sha256',
+    ),
   ),
 });
 
 /**
  * A file that says which image each reference was.
  *
- * @param path - absolute or relative to the working directory; no file there is one that names no image, unless it is frozen.
+ * @param path - absolute, or relative to the working directory. No file there is one that names no image, unless frozen.
  * @throws CONFIG_INVALID
  */
 export async function openLockFile(path: string, frozen: boolean): Promise<LockFile> {
   const before = frozen || (await isThere(path)) ? await readImages(path) : undefined;
   const found: Images = new Map();
   let ambiguous: string | undefined;
-  const onFound = (reference: string, imageId: ImageId | Digest): void => {
-    if ((found.get(reference) ?? imageId) !== imageId) ambiguous = reference;
-    found.set(reference, imageId);
+  const onFound = (reference: string, id: ImageId | Digest): void => {
+    if ((found.get(reference) ?? id) !== id) ambiguous = reference;
+    found.set(reference, id);
   };
   return {
     lock: { images: before ?? new Map(), frozen, onFound },
     async end() {
-      if (frozen || (before && isSame(before, found))) return;
+      if (frozen || found.size === 0 || (before && isSame(before, found))) return;
       if (ambiguous !== undefined) {
-        const message = `${show(ambiguous, 2048)} stands for several images, that differ in what the lock file leaves out of a URL`;
+        const message = `${show(ambiguous, 2048)} stands for several images, so that none of them can be locked`;
         throw new ImageError('LOCK_MISMATCH', message, { reference: ambiguous });
       }
-      await writeFileTarget({ target: path, overwrite: true }, (file) =>
-        writeFile(file, format(found), { flag: 'wx' }),
-      );
+      const target = await realpath(path).catch(() => resolve(path));
+      await writeFileTarget({ target, overwrite: true }, (file) => writeFile(file, format(found), { flag: 'wx' }));
     },
   };
 }
@@ -75,17 +76,20 @@ export async function openLockFile(path: string, frozen: boolean): Promise<LockF
 function isThere(path: string): Promise<boolean> {
   return access(path).then(
     () => true,
-    () => false,
+    (error: unknown) => !(error instanceof Error && 'code' in error && error.code === 'ENOENT'),
   );
 }
 
 async function readImages(path: string): Promise<Images> {
   const bytes = await readDocument(path, maxBytes);
   if (!bytes) throw configError(path, 'is not a regular file');
-  const json = parseJsonStrict(bytes);
+  const json = parseJsonStrict(bytes, { caseSensitive: true });
   if (!json.ok) throw configError(path, `is not JSON: ${formatJsonPlace(json.fault)}`);
   const result = shape.safeParse(json.value);
-  if (result.success) return new Map(Object.entries(result.data.images).map(([key, { imageID }]) => [key, imageID]));
+  if (result.success) {
+    const entries = Object.entries(result.data.images);
+    return new Map(entries.map(([name, one]) => [name, 'digest' in one ? one.digest : one.imageID]));
+  }
   const [issue] = result.error.issues;
   throw configError(path, show(`${issue?.path.join(' ') ?? ''}: ${issue?.message ?? ''}`.replace(/^: /, ''), 1000));
 }
@@ -97,6 +101,8 @@ function isSame(before: Images, found: Images): boolean {
 /** One form for the same images, so that versions of the file can be compared line by line. */
 function format(found: Images): string {
   const sorted = [...found].sort(([one], [other]) => (one < other ? -1 : 1));
-  const images = Object.fromEntries(sorted.map(([reference, imageID]) => [reference, { imageID }]));
+  const images = Object.fromEntries(
+    sorted.map(([name, id]) => [name, isDigest(id) ? { digest: id } : { imageID: id }]),
+  );
   return `${JSON.stringify({ schema, images }, undefined, 2)}\n`;
 }
