@@ -104,9 +104,14 @@ const { children } = fc.letrec<{ what: What; children: readonly Spread[] }>((tie
   }),
 }));
 
-/** Whiteouts come first, as umoci goes by the order in the tar. A link without a file before it is a file. */
+/**
+ * Whiteouts come before what lies beside them, and behind the directory they are in, as umoci goes by the order in the tar: one
+ * whose directory is a link below would be looked for behind the link. A link without a file before it is a file.
+ */
 function spread(children: readonly Spread[], above: string, files: string[]): readonly TarItem[] {
-  const items = children.flatMap(([name, what]): readonly TarItem[] => {
+  const isWhiteout = ([, { kind }]: Spread): number => Number(kind === 'whiteout');
+  const sorted = children.toSorted((one, other) => isWhiteout(other) - isWhiteout(one));
+  return sorted.flatMap(([name, what]): readonly TarItem[] => {
     const path = `${above}${name}`;
     const [first] = files;
     switch (what.kind) {
@@ -127,7 +132,6 @@ function spread(children: readonly Spread[], above: string, files: string[]): re
         return [file(path, what.text)];
     }
   });
-  return items.sort((a, b) => Number(b.name.includes('.wh.')) - Number(a.name.includes('.wh.')));
 }
 
 compare('an image unpacks as umoci unpacks its layers: whatever they hold', async (t) => {
