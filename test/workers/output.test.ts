@@ -36,7 +36,7 @@ async function callsOf(t: ExecutionContext, options: { readonly sync?: boolean }
 
 test('a large file is synced while it is written, and once more behind the last of it', async (t) => {
   const calls = await callsOf(t, {});
-  if (calls !== undefined) t.regex(calls, /^w{32,}s.*w.*sw.*s$/);
+  if (calls !== undefined) t.regex(calls, /^w{32,}s.*w.*s$/); // how often depends on the disk: one at a time
 });
 
 test('what is not to outlive the process is not synced', async (t) => {
