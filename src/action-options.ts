@@ -1,7 +1,7 @@
-import type { Lock } from './fetchers/lock.ts';
 import type { PlanOutcome, PlanTotals } from './coordinator/plan-outcome.ts';
 import type { EventSink, Outcome, Totals } from './events.ts';
 import type { Keep, PullPolicy } from './fetchers/context.ts';
+import type { Lock } from './fetchers/lock.ts';
 import type { TlsMaterial, Transport } from './http/types.ts';
 import type { App, ImageType } from './image/apps.ts';
 import type { Digest } from './image/digest.ts';

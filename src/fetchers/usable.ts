@@ -23,6 +23,17 @@ export async function isUsable(context: FetchContext, image: StoredImage, signal
   return isVerifiedEnough(context, image) && (await isIntact(context, image.imageId, signal));
 }
 
+/** The image, and that it was used, if the store may answer with it. @throws as isUsable */
+export async function takeUsable(
+  context: FetchContext,
+  image: StoredImage | undefined,
+  signal: AbortSignal,
+): Promise<StoredImage | undefined> {
+  if (!image || !(await isUsable(context, image, signal))) return undefined;
+  context.store.touch(image.imageId);
+  return image;
+}
+
 async function isIntact(
   { store, pool, policy }: FetchContext,
   imageId: ImageId,

@@ -3,7 +3,7 @@ import type { NameReference } from '../image/reference.ts';
 import { findExpected, type ByName } from '../store/find-expected.ts';
 import type { StoredImage } from '../store/store.ts';
 import type { FetchContext, Pin } from './context.ts';
-import { isUsable } from './usable.ts';
+import { takeUsable } from './usable.ts';
 
 /** A name as it is looked for: what was asked for, and os and arch where it left them out. */
 export type Wanted = ByName & Required<Pick<ByName, 'defaults'>>;
@@ -20,8 +20,5 @@ export async function findStored(
   wanted: Wanted,
   signal: AbortSignal,
 ): Promise<StoredImage | undefined> {
-  const image = await findExpected(context.store, wanted);
-  if (!image || !(await isUsable(context, image, signal))) return undefined;
-  context.store.touch(image.imageId);
-  return image;
+  return takeUsable(context, await findExpected(context.store, wanted), signal);
 }

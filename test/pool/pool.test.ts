@@ -36,6 +36,8 @@ test.serial('the thread that was started ahead is that of the first download', a
   while (started === 0) await delay(20);
   await delay(200);
   t.is(started, 1);
+  await pool.run('reHash', await hashing(t, 1000));
+  t.true(started <= 2, 'that one, and one for the task when that one is not there yet');
 });
 
 test('a task whose thread dies is done by another one', async (t) => {
