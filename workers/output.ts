@@ -2,7 +2,7 @@ import { closeSync, constants, fchmodSync, fdatasync, openSync, writeSync } from
 import { rm } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
-import { errnoOf } from '../src/image/errno.ts';
+import { errnoOf } from '../src/system/errno.ts';
 import { ImageError } from '../src/errors.ts';
 import { show } from '../src/image/show.ts';
 

@@ -1,4 +1,4 @@
-import { errnoOf } from '../src/image/errno.ts';
+import { errnoOf } from '../src/system/errno.ts';
 import { ImageError } from '../src/errors.ts';
 
 /** Why a file could not be read, by what the system said; what is no system error stays as it is. */

@@ -1,6 +1,6 @@
 import { rm, stat } from 'node:fs/promises';
 
-import { isNoEntry } from '../image/errno.ts';
+import { isNoEntry } from '../system/errno.ts';
 import { ImageError } from '../errors.ts';
 import type { FileReference } from '../image/reference.ts';
 import { show } from '../image/show.ts';

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 
-import { isNoEntry } from '../image/errno.ts';
+import { isNoEntry } from '../system/errno.ts';
 import { isImageError } from '../errors.ts';
 import { checkDigest } from '../registry/check-digest.ts';
 import { getConfig } from '../registry/documents.ts';

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { isNoEntry } from '../image/errno.ts';
+import { isNoEntry } from '../system/errno.ts';
 import { hasCode, ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import { showUrl } from '../image/show-url.ts';

@@ -1,4 +1,4 @@
-import { errnoOf } from './errno.ts';
+import { errnoOf } from '../system/errno.ts';
 import { ImageError } from '../errors.ts';
 import { show } from './show.ts';
 

@@ -1,4 +1,4 @@
-import { errnoOf } from '../image/errno.ts';
+import { errnoOf } from '../system/errno.ts';
 import { blobPathOf, corrupt, requireSound, type Blob, type ImagesContext } from './check-blob.ts';
 import { copyFile } from './copy-file.ts';
 

@@ -4,7 +4,7 @@ import { buffer } from 'node:stream/consumers';
 
 import type { Digest } from '../image/digest.ts';
 import { defaultLimits } from '../image/limits.ts';
-import { errnoOf } from '../image/errno.ts';
+import { errnoOf } from '../system/errno.ts';
 import type { Store } from '../store/store.ts';
 import { corrupt } from './check-blob.ts';
 

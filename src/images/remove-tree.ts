@@ -1,6 +1,6 @@
 import { chmod, readdir, rm } from 'node:fs/promises';
 
-import { errnoOf } from '../image/errno.ts';
+import { errnoOf } from '../system/errno.ts';
 
 /** Removes a directory and all below it, if it is there, also directories that their modes would keep us out of. */
 export async function removeTree(path: string): Promise<void> {

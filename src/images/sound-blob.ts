@@ -1,7 +1,7 @@
 import type { BigIntStats } from 'node:fs';
 import { open, stat, type FileHandle } from 'node:fs/promises';
 
-import { errnoOf } from '../image/errno.ts';
+import { errnoOf } from '../system/errno.ts';
 import type { Store } from '../store/store.ts';
 import { blobPathOf, corrupt, requireSound, type Blob, type ImagesContext } from './check-blob.ts';
 

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import { writeError } from '../image/write-error.ts';
-import { errnoOf } from '../image/errno.ts';
+import { errnoOf } from '../system/errno.ts';
 
 export type FileTarget = {
   /** Absolute path of the file to make. */

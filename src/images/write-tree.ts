@@ -5,7 +5,7 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import { writeError } from '../image/write-error.ts';
-import { errnoOf } from '../image/errno.ts';
+import { errnoOf } from '../system/errno.ts';
 import { removeTree } from './remove-tree.ts';
 
 export type TreeTarget = {

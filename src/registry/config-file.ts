@@ -1,7 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { errnoOf, isNoEntry } from '../image/errno.ts';
+import { errnoOf, isNoEntry } from '../system/errno.ts';
 import { configInvalid } from './credentials/config-invalid.ts';
 
 /** Far above any such file. */

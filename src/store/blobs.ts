@@ -3,7 +3,7 @@ import { opendir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type { Layout } from '../../workers/index-writer/protocol.ts';
-import { errnoOf } from '../image/errno.ts';
+import { errnoOf } from '../system/errno.ts';
 import { idDigits } from './image-row.ts';
 import type { Reader } from './reader.ts';
 import { hasStamp, stampColumns } from './stamp.ts';

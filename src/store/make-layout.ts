@@ -3,7 +3,7 @@ import { chmod, link, mkdir, open, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import type { Layout } from '../../workers/index-writer/protocol.ts';
-import { errnoOf } from '../image/errno.ts';
+import { errnoOf } from '../system/errno.ts';
 import { storeLayout } from './layout.ts';
 import { requireLocalFilesystem } from './local-filesystem.ts';
 import { syncDirectory } from './sync-directory.ts';

@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url';
 
 import { hasCode, ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
-import { errnoOf } from '../image/errno.ts';
+import { errnoOf } from '../system/errno.ts';
 import { openReader } from './open-reader.ts';
 import { emptyReader, type Reader } from './reader.ts';
 

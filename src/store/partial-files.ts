@@ -3,7 +3,7 @@ import { chmod, lstat, mkdir, open, readdir, rename, rm, truncate, type FileHand
 import { join } from 'node:path';
 
 import type { Layout } from '../../workers/index-writer/protocol.ts';
-import { errnoOf } from '../image/errno.ts';
+import { errnoOf } from '../system/errno.ts';
 import { formatPartialState, parsePartialState, type PartialState } from './partial-state.ts';
 import { syncDirectory } from './sync-directory.ts';
 

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 
-import { isNoEntry } from '../image/errno.ts';
+import { isNoEntry } from '../system/errno.ts';
 import { ociIndexBytes, parseOciIndex, unreadableOciIndex, type OciDescriptor } from '../image/oci-index.ts';
 
 /** What an `index.json` names; nothing where there is none. @throws STORE_CORRUPT when it cannot be read */

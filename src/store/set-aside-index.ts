@@ -1,6 +1,6 @@
 import { rename } from 'node:fs/promises';
 
-import { errnoOf } from '../image/errno.ts';
+import { errnoOf } from '../system/errno.ts';
 import { storeLayout } from './layout.ts';
 import { inStore } from './store-error.ts';
 

@@ -1,6 +1,6 @@
 import { ImageError, isImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
-import { errnoOf } from '../image/errno.ts';
+import { errnoOf } from '../system/errno.ts';
 
 type StoreCode = 'STORE_BUSY' | 'STORE_CORRUPT' | 'STORE_FULL' | 'STORE_READ_ONLY';
 type Meaning = { readonly code: StoreCode; readonly what: string };

@@ -1,7 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { isNoEntry } from '../image/errno.ts';
+import { isNoEntry } from '../system/errno.ts';
 import { ImageError } from '../errors.ts';
 import { defaultLimits } from '../image/limits.ts';
 import { show } from '../image/show.ts';

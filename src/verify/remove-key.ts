@@ -1,7 +1,7 @@
 import { stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-import { isNoEntry } from '../image/errno.ts';
+import { isNoEntry } from '../system/errno.ts';
 import { keyPath } from './key-place.ts';
 import { keyWriteError, syncDirectory, writeKey } from './write-key.ts';
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-import { errnoOf } from '../image/errno.ts';
+import { errnoOf } from '../system/errno.ts';
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 

@@ -1,7 +1,7 @@
 import { lstatSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { errnoOf } from '../../src/image/errno.ts';
+import { errnoOf } from '../../src/system/errno.ts';
 
 export type Cleared = { readonly files: number; readonly bytes: number };
 export const nothing: Cleared = { files: 0, bytes: 0 };

@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync, type BigIntStats } from 'node:fs';
 
-import { errnoOf } from '../../src/image/errno.ts';
+import { errnoOf } from '../../src/system/errno.ts';
 
 export type ReadFile = { readonly text: string; readonly stat: BigIntStats };
 

@@ -2,7 +2,7 @@ import { unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 
-import { errnoOf } from '../../src/image/errno.ts';
+import { errnoOf } from '../../src/system/errno.ts';
 import { discardRegistryBlobs } from './discard-registry-blobs.ts';
 import { createForeignBlobs } from './foreign-blobs.ts';
 import type { OciFace } from './oci-face.ts';

@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises';
 
 import * as z from 'zod';
 
-import { errnoOf, isNoEntry } from '../../image/errno.ts';
+import { errnoOf, isNoEntry } from '../../system/errno.ts';
 import { formatJsonPlace, parseJsonStrict } from '../../image/json.ts';
 import { show } from '../../image/show.ts';
 import type { RegistryCredential } from '../types.ts';

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 
 import test from 'ava';
 
-import { errnoOf, isNoEntry } from '../../src/image/errno.ts';
+import { errnoOf, isNoEntry } from '../../src/system/errno.ts';
 
 function failure(reading: Promise<unknown>): Promise<unknown> {
   return reading.then(
