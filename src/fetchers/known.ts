@@ -1,3 +1,4 @@
+import { longestFreshMs } from '../http/cache-control.ts';
 import { checkExpected, type Expected } from '../image/expected.ts';
 import type { Remote, StoredImage } from '../store/store.ts';
 import type { FetchContext } from './context.ts';
@@ -37,7 +38,7 @@ export async function answer(
 }
 
 /**
- * Younger than its max-age, or brought since this fetch began; a time in the future is no time. What is not the image that
+ * Younger than its max-age, which counts for a week at most, or brought since this fetch began; a time in the future is no time. What is not the image that
  * is pinned is never fresh: the origin may have that by now. @see D7-D9
  */
 export function isFresh(
@@ -49,7 +50,7 @@ export function isFresh(
   const { checkedAtMs, maxAgeMs } = record;
   const now = nowMs();
   if (checkedAtMs > now) return false;
-  return checkedAtMs >= sinceMs || now - checkedAtMs < maxAgeMs;
+  return checkedAtMs >= sinceMs || now - checkedAtMs < Math.min(maxAgeMs, longestFreshMs);
 }
 
 /** @throws as checkExpected: what the URL gave before is what it would give again */

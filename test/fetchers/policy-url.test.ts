@@ -47,6 +47,23 @@ for (const pullPolicy of policies) {
   });
 }
 
+test('a max-age counts for a week at most, also one that was remembered when it counted for longer', async (t) => {
+  const { fetch, store } = await openFetching(t);
+  const origin = await startOrigin(t);
+  const headers = { 'cache-control': 'max-age=31536000' };
+  const { url } = await origin.publish({ name }, { etag: '"1"', headers });
+  await fetch(url);
+  const record = await store.getRemote(url);
+  if (!record) throw new Error('nothing is remembered');
+  await store.putRemote(url, { ...record, maxAgeMs: 31_536_000_000 });
+  await age(store, url, 7 * 86_400_000 - 60_000);
+  await fetch(url);
+  t.is(origin.requests.length, 1);
+  await age(store, url, 60_000);
+  await fetch(url);
+  t.deepEqual(conditions(origin), ['-', '"1"']);
+});
+
 for (const pullPolicy of ['new', 'update'] as const) {
   test(`${pullPolicy}: an old record makes the request conditional, and a 304 makes it young again`, async (t) => {
     const { fetch, store } = await openFetching(t);

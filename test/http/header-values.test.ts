@@ -6,7 +6,9 @@ import { contentLength, headerOf } from '../../src/http/headers.ts';
 import { parseHttpDate } from '../../src/http/http-date.ts';
 import { freshnessOf, mayBeSame, strongValidator } from '../../src/http/validator.ts';
 
-test('max-age counts in seconds from when the answer was made; no-store and no-cache win wherever they stand', (t) => {
+const week = 7 * 86_400;
+
+test('max-age counts in seconds, a week at most, from when the answer was made; no-store and no-cache win wherever they stand', (t) => {
   const cases: readonly [string | string[], number, string?][] = [
     ['max-age=10', 10],
     ['no-cache', 0],
@@ -29,7 +31,11 @@ test('max-age counts in seconds from when the answer was made; no-store and no-c
     [['max-age=10', 'no-store'], 0],
     ['foo="no-store", max-age=10', 10],
     ['foo="a, no-store", max-age=10', 10],
-    ['max-age=99999999999999', 2 ** 31],
+    ['max-age=604800', week],
+    ['max-age=31536000', week],
+    ['max-age=99999999999999', week],
+    ['max-age=31536000', week, '864000'],
+    ['max-age=864000', 86_400, '777600'],
     ['', 0],
     ['max-age=10', 6, '4'],
     ['max-age=10', 0, '11'],
