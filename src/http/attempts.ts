@@ -9,29 +9,29 @@ export type Trying = {
   /** Tries after the first. */
   readonly retries: number;
   readonly observer: HttpObserver | undefined;
+  /** Asked after each try that failed: true when so much has come that tries are counted anew. */
+  readonly hasProgressed?: (error: unknown) => boolean;
 };
 
 /**
  * Repeats a try until it succeeds or its failure is final.
  *
- * @param attempt - calls `progress` when it has brought something that will not have to be brought again: the count of
- *   tries starts anew.
  * @throws what the last try threw; the signal's reason once that is aborted.
  */
 export async function withRetries<T>(
   { options, clock }: HttpContext,
-  { url, retries, observer }: Trying,
-  attempt: (progress: () => void) => Promise<T>,
+  { url, retries, observer, hasProgressed }: Trying,
+  attempt: () => Promise<T>,
   signal: AbortSignal,
 ): Promise<T> {
   const policy = { retries, retryAfterMs: options.limits.retryAfterMs, random: clock.random };
   let failed = 0;
   for (;;) {
     try {
-      return await attempt(() => (failed = 0));
+      return await attempt();
     } catch (error) {
       signal.throwIfAborted();
-      failed += 1;
+      failed = hasProgressed?.(error) ? 1 : failed + 1;
       const decision = decideRetry(policy, failed, error);
       if (decision.kind === 'give-up') throw decision.error;
       const code = isImageError(error) ? error.code : 'INTERNAL';

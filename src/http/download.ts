@@ -18,10 +18,10 @@ export function download(context: HttpContext, request: DownloadRequest, signal:
   const { url, observer } = request;
   return withRetries(
     context,
-    { url, retries: context.options.retries, observer },
-    async (progress) => {
+    { url, retries: context.options.retries, observer, hasProgressed: (error) => transfer.hasProgressed(error) },
+    async () => {
       for (;;) {
-        const result = await attempt(context, request, transfer, progress, signal);
+        const result = await attempt(context, request, transfer, signal);
         if (result !== 'start-over') return result; // which comes once at most
       }
     },
@@ -33,7 +33,6 @@ async function attempt(
   context: HttpContext,
   request: DownloadRequest,
   transfer: Transfer,
-  progress: () => void,
   signal: AbortSignal,
 ): Promise<Downloaded | 'start-over'> {
   const { headers, known, observer, onRefusal } = request;
@@ -47,7 +46,7 @@ async function attempt(
       switch (verdict.kind) {
         case 'whole':
         case 'rest':
-          return transfer.take(answer, verdict, progress);
+          return transfer.take(answer, verdict);
         case 'nothing-missing':
           return transfer.takeNothing(answer);
         case 'not-modified':

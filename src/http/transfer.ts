@@ -1,6 +1,7 @@
-import { ImageError } from '../errors.ts';
+import { hasCode, ImageError } from '../errors.ts';
 import { showUrl } from '../image/show-url.ts';
 import type { HttpContext } from './context.ts';
+import { createProgress } from './progress.ts';
 import { pump } from './pump.ts';
 import type { Answer } from './redirects.ts';
 import { askFor, type Asked, type Verdict } from './resume.ts';
@@ -14,9 +15,11 @@ export type Transfer = {
   /** The next request is for everything. @returns false if that has been tried already. */
   startOver(mayResumeLater: boolean): boolean;
   /** Takes the body of an answer into the sink, which is emptied first for a whole one. */
-  take(answer: Answer, verdict: Verdict & { kind: 'whole' | 'rest' }, progress: () => void): Promise<Downloaded>;
+  take(answer: Answer, verdict: Verdict & { kind: 'whole' | 'rest' }): Promise<Downloaded>;
   /** The sink had everything. */
   takeNothing(answer: Answer): Promise<Downloaded>;
+  /** After a try that ended with this error: whether so much has come that tries are counted anew. */
+  hasProgressed(error: unknown): boolean;
 };
 
 export function createTransfer(
@@ -28,8 +31,11 @@ export function createTransfer(
   let transferred = 0;
   /** Those of earlier runs count as one. */
   let responses = sink.bytes > 0 ? 1 : 0;
-  /** The most bytes that the sink has held: more than that is progress. */
+  /** The most bytes that the sink has held: only what is beyond them is progress. */
   let best = sink.bytes;
+  const progress = createProgress(best);
+  /** Of the last body that was taken. */
+  let lastTotal = sink.total ?? size;
   let restarts = 0;
   let hasStartedOver = false;
   let fromStart = false;
@@ -38,7 +44,7 @@ export function createTransfer(
   /** A server that makes us begin anew again and again does not get new tries for it without end. */
   async function restart({ total, validator }: Verdict & { kind: 'whole' }): Promise<void> {
     if (sink.bytes > 0) restarts += 1;
-    if (restarts <= options.retries) best = 0;
+    if (restarts <= options.retries) progress.begin((best = 0));
     fromStart = false;
     responses = 0;
     await sink.restart({ ...(validator && { validator }), ...(total !== undefined && { total }) });
@@ -50,11 +56,8 @@ export function createTransfer(
     throw new ImageError('SIZE_MISMATCH', message, { asked: size, found });
   }
 
-  async function receive(
-    { body, recycle, url }: Answer,
-    total: number | undefined,
-    progress: () => void,
-  ): Promise<void> {
+  async function receive({ body, recycle, url }: Answer, total: number | undefined): Promise<void> {
+    lastTotal = total;
     await onStart?.({ ...(total !== undefined && { total }), resumedFrom: sink.bytes });
     responses += 1;
     let bytes = sink.bytes;
@@ -69,10 +72,7 @@ export function createTransfer(
       transferred += more;
     };
     const onAppend = () => {
-      if (sink.bytes > best) {
-        best = sink.bytes;
-        progress();
-      }
+      best = Math.max(best, sink.bytes);
       onProgress?.(sink.bytes);
     };
     await pump(body, sink, { limiter, check, onAppend, recycle }, signal);
@@ -91,6 +91,7 @@ export function createTransfer(
 
   return {
     ask() {
+      progress.begin(best);
       const isWhole = sink.bytes > 0 && (fromStart || !mayResume);
       return isWhole ? { kind: 'whole' } : askFor(sink, isKnown, immutable);
     },
@@ -100,12 +101,12 @@ export function createTransfer(
       mayResume = mayResumeLater;
       return true;
     },
-    async take(answer, verdict, progress) {
+    async take(answer, verdict) {
       const total = verdict.total ?? size;
       checkLimit(total ?? 0);
       if (total !== undefined) checkSize(total);
       if (verdict.kind === 'whole') await restart({ ...verdict, total });
-      await receive(answer, total, progress);
+      await receive(answer, total);
       return complete(answer);
     },
     async takeNothing(answer) {
@@ -114,6 +115,8 @@ export function createTransfer(
       responses += 1;
       return complete(answer);
     },
+    hasProgressed: (error) =>
+      progress.isEnough({ bytes: best, total: lastTotal, hasStalled: hasCode(error, 'STALLED') }),
   };
 }
 

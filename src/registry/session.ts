@@ -1,5 +1,6 @@
 import { hasCode, isImageError, type ImageError } from '../errors.ts';
 import type { Document, DocumentRequest, Downloaded, DownloadRequest, Refusal } from '../http/types.ts';
+import { leastProgress } from '../http/progress.ts';
 import { createAuthorizer } from './authorizer.ts';
 import { parseChallenges } from './challenge.ts';
 import { connect } from './connect.ts';
@@ -28,10 +29,10 @@ export function createSession(context: RegistryOptions, place: Place, warn: (tex
     return { ...connection, authorizer: createAuthorizer(context, place.host, connection) };
   });
 
-  /** @param progress - more than after the last 401 is a reason to go on after the next one. */
+  /** @param hasProgressed - since the last 401: a reason to go on after the next one. */
   async function authorized<T>(
     target: Target,
-    progress: () => number,
+    hasProgressed: () => boolean,
     send: (request: Pick<DocumentRequest, Own | 'headers'>) => Promise<T>,
     signal: AbortSignal,
   ): Promise<T> {
@@ -39,7 +40,7 @@ export function createSession(context: RegistryOptions, place: Place, warn: (tex
     const repository = repositoryAt(place, target.repository);
     const url = `${origin}/v2/${repository}/${target.path}${place.query}`;
     let authorization = await authorizer.authorization(repository, signal);
-    let before = -1;
+    let isFirst = true;
     for (;;) {
       let refusal: Refusal | undefined;
       const onRefusal = (refused: Refusal) => explain((refusal = refused));
@@ -48,14 +49,15 @@ export function createSession(context: RegistryOptions, place: Place, warn: (tex
         return await send({ url, ownCredentials: true, onRefusal, headers });
       } catch (error) {
         if (!refusal || !isDenial(error, refusal, origin)) throw error;
-        const now = progress();
+        const mayGoOn = hasProgressed() || isFirst;
+        isFirst = false;
         const challenges = parseChallenges(refusal.headers['www-authenticate']);
         const another =
-          refusal.status === 401 && now > before
+          refusal.status === 401 && mayGoOn
             ? await authorizer.renew(repository, { sent: authorization, challenges }, signal)
             : undefined;
         if (another === undefined) throw await authorizer.denial(repository, explain(refusal), error, signal);
-        [authorization, before] = [another, now];
+        authorization = another;
       }
     }
   }
@@ -64,7 +66,7 @@ export function createSession(context: RegistryOptions, place: Place, warn: (tex
     getDocument: (target, request, signal) =>
       authorized(
         target,
-        () => 0,
+        () => false,
         async (own) => {
           const answer = await context.http.getDocument(
             { ...request, ...own, headers: { ...request.headers, ...own.headers } },
@@ -78,10 +80,20 @@ export function createSession(context: RegistryOptions, place: Place, warn: (tex
     download: (target, request, signal) =>
       authorized(
         target,
-        () => request.sink.bytes,
+        progressOf(request),
         (own) => context.http.download({ ...request, ...own, headers: { ...request.headers, ...own.headers } }, signal),
         signal,
       ),
+  };
+}
+
+/** Whether as much has come since this was last asked as makes tries count anew. */
+function progressOf({ sink, size }: Pick<DownloadRequest, 'sink' | 'size'>): () => boolean {
+  let before = sink.bytes;
+  return () => {
+    if (sink.bytes - before < leastProgress(before, size)) return false;
+    before = sink.bytes;
+    return true;
   };
 }
 

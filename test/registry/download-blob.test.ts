@@ -74,8 +74,31 @@ test('a token that ends during a download is replaced, and the download goes on 
   t.is(registry.requests.filter(({ url }) => url.startsWith('/token')).length, 3);
 });
 
-function sendCut(response: ServerResponse, from: number): void {
-  const to = Math.min(from + 100_000, bytes.length);
+test('a registry that wants a new token after each byte is given up', async (t) => {
+  let valid = 1;
+  const registry = await startRegistry(t, {
+    guard: ({ headers }) =>
+      headers.authorization === `Bearer ${valid}`
+        ? undefined
+        : refusal(401, 'UNAUTHORIZED', 'expired', { 'www-authenticate': 'Bearer realm="/token"' }),
+  });
+  registry.routes['/token'] = { handler: (_, response) => void response.end(`{"token":"${valid}"}`) };
+  const blob = registry.putBlob('app', bytes);
+  const path = `/v2/app/blobs/${blob.digest}`;
+  registry.routes[path] = {
+    handler: ({ headers }, response) => {
+      const from = Number(/\d+/.exec(headers.range ?? '')?.[0] ?? 0);
+      valid += 1;
+      sendCut(response, from, 1);
+    },
+  };
+  const asked = request(registry, blob);
+  t.true(hasCode(await t.throwsAsync(downloadBlob(openTestClient(t), asked, signal)), 'AUTH_REQUIRED'));
+  t.true(asked.sink.bytes <= 2);
+});
+
+function sendCut(response: ServerResponse, from: number, count = 100_000): void {
+  const to = Math.min(from + count, bytes.length);
   const range = { 'content-range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` };
   response.writeHead(from === 0 ? 200 : 206, { 'content-length': bytes.length - from, ...(from > 0 && range) });
   response.write(bytes.subarray(from, to), () => (to === bytes.length ? response.end() : response.destroy()));
