@@ -6,21 +6,6 @@ import { defineConfig } from 'rolldown';
 // What runs as a program is put into few files, dependencies included: each start pays for every file that it loads. The
 // library stays as modules, so that whoever uses it shares its dependencies with their own.
 
-/** Of undici what src/http uses, from its own files: its index loads all the rest too, which takes longer than these. */
-const undiciParts = {
-  name: 'undici-parts',
-  resolveId: (id) => (id === 'undici' ? '\0undici' : undefined),
-  load: (id) =>
-    id === '\0undici'
-      ? [
-          `export { default as Agent } from 'undici/lib/dispatcher/agent.js';`,
-          `export { default as Pool } from 'undici/lib/dispatcher/pool.js';`,
-          `export { default as buildConnector } from 'undici/lib/core/connect.js';`,
-          `export { default as errors } from 'undici/lib/core/errors.js';`,
-        ].join('\n')
-      : undefined,
-};
-
 /** The terms of the packages that were put in. */
 const licenses = (fileName) => ({
   name: 'licenses',
@@ -45,7 +30,7 @@ function programs(paths, groups) {
   return {
     input: Object.fromEntries(paths.map((path) => [path, `${path}.ts`])),
     platform: 'node',
-    plugins: [undiciParts, licenses(`licenses/${basename(paths[0])}.txt`)],
+    plugins: [licenses(`licenses/${basename(paths[0])}.txt`)],
     // openpgp is under the LGPL: users must be able to put another in its place. piscina starts threads with a file of its own.
     external: ['openpgp', 'piscina'],
     resolve: { mainFields: ['module', 'main'] },
@@ -63,7 +48,8 @@ function programs(paths, groups) {
 
 export default defineConfig([
   programs(
-    ['src/cli/bin', 'src/bench/serve', 'src/bench/measured'],
+    // run is what bin loads; by itself, for programs that have a process already: the tests
+    ['src/cli/bin', 'src/cli/run', 'src/bench/serve', 'src/bench/measured'],
     [
       { name: 'run', test: /\/src\/cli\/run\.ts$/, priority: 2 },
       { name: 'fetch', test: /\/src\/cli\/commands\/fetch\.ts$/, priority: 1 },

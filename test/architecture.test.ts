@@ -70,6 +70,16 @@ test('imports run along the arrows only', async (t) => {
   t.deepEqual(wrong, []);
 });
 
+test('packages are taken by the names that they export: other files of theirs may lack what their entry sets up', async (t) => {
+  const { dependencies } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+    dependencies: Readonly<Record<string, string>>;
+  };
+  const inner = new RegExp(`['"\`](?:[^'"\`]*node_modules/)?(?:${Object.keys(dependencies).join('|')})/[^'"\`]*`, 'g');
+  const files = await Array.fromAsync(glob('{{src,workers}/**/*.ts,*.config.js}', { cwd: root }));
+  const found = await Promise.all(files.map(async (path) => (await readFile(join(root, path), 'utf8')).match(inner)));
+  t.deepEqual(found.flat().filter(Boolean), []);
+});
+
 test('a source file has at most 350 lines, a test at most 400', async (t) => {
   const files = await Array.fromAsync(glob('{src,workers,bench,test}/**/*.ts', { cwd: root }));
   const long = await Promise.all(

@@ -1,36 +1,39 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Script } from 'node:vm';
 
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 
 import { buildAci } from './helpers/archive.ts';
+import { installPacked } from './helpers/packed.ts';
+import { startProxy } from './helpers/proxy.ts';
+import { layerOf } from './helpers/registry-fetching.ts';
+import { startRegistry } from './helpers/registry.ts';
+import { startServer } from './helpers/server.ts';
+import { temporaryDirectory } from './helpers/stored.ts';
 
 const exec = promisify(execFile);
-const root = join(import.meta.dirname, '..');
 
-test('the package, installed elsewhere, works as a command and as a library', async (t) => {
+let elsewhere: string;
+let command: string;
+
+test.before(async () => {
+  elsewhere = await mkdtemp(join(tmpdir(), 'longshore-package-'));
+  command = await installPacked(elsewhere);
+});
+
+test.after.always(() => rm(elsewhere, { recursive: true, force: true }));
+
+test.serial('the package, installed elsewhere, works as a command and as a library', async (t) => {
   t.timeout(600_000);
-  const directory = await mkdtemp(join(tmpdir(), 'longshore-package-'));
-  t.teardown(() => rm(directory, { recursive: true, force: true }));
-  await exec('npm', ['pack', '--silent', '--pack-destination', directory], { cwd: root });
-  const { mode } = await stat(join(root, 'dist/src/cli/bin.js'));
+  const { mode } = await stat(command);
   t.is(mode & 0o111, 0o111, 'npx runs it in a clone too, after any build');
-  const [tarball = ''] = (await readdir(directory)).filter((name) => name.endsWith('.tgz'));
-
-  const elsewhere = join(directory, 'elsewhere');
-  await mkdir(elsewhere);
-  await writeFile(join(elsewhere, 'package.json'), '{ "type": "module" }');
-  await exec('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', join('..', tarball)], {
-    cwd: elsewhere,
-  });
   const app = await buildAci({ name: 'example.com/app', compress: 'gzip' });
   await writeFile(join(elsewhere, 'app.aci'), app.bytes);
 
-  const command = join(elsewhere, 'node_modules/.bin/longshore');
   const args = ['fetch', '--full', '--insecure-options=image', '--dir', 'store', '--report', 'run.html', './app.aci'];
   const { stdout } = await exec(process.execPath, [command, ...args], { cwd: elsewhere });
   t.is(stdout, `${app.imageId}\n`);
@@ -63,3 +66,70 @@ const apps = createApps([{ image: 'example.com/app' }]);
 const { outcomes } = await finder.findImages(apps);
 for (const app of apps) console.log(app.imageID, outcomes[0].status);
 `;
+
+type Way = {
+  readonly to: 'http' | 'https' | 'registry' | 'file';
+  /** The proxy, by the scheme that it is spoken to in. */
+  readonly proxy?: 'http' | 'https';
+  readonly credentials?: string;
+};
+
+const ways: readonly Way[] = [
+  { to: 'file' },
+  { to: 'http' },
+  { to: 'https' },
+  { to: 'registry' },
+  ...(['http', 'https'] as const).flatMap((proxy) =>
+    [undefined, 'me:s p'].flatMap((credentials) =>
+      (['http', 'https', 'registry'] as const).map((to) => ({ to, proxy, ...(credentials && { credentials }) })),
+    ),
+  ),
+];
+
+for (const way of ways) {
+  const through = way.proxy ? `, through a proxy that speaks ${way.proxy}` : '';
+  test.serial(
+    `what is installed fetches: ${way.to}${through}${way.credentials ? ' and wants credentials' : ''}`,
+    async (t) => {
+      const { reference, ca, isAsked } = await origin(t, way.to);
+      const directory = await temporaryDirectory(t);
+      const { credentials } = way;
+      const proxy =
+        way.proxy && (await startProxy(t, { https: way.proxy === 'https', ...(credentials && { credentials }) }));
+      const url = proxy?.url.replace('//', credentials ? '//me:s%20p@' : '//');
+      await writeFile(join(directory, 'ca.pem'), ca || (proxy?.ca ?? ''));
+      const options = ['--dir=store', '--full', '--progress=none', '--insecure-options=image,http', '--retries=0'];
+      const authority = ca || proxy?.ca ? ['--ca-file=ca.pem'] : [];
+      const env = { PATH: process.env['PATH'], HOME: directory, ...(url && { http_proxy: url, https_proxy: url }) };
+      const { stdout, stderr } = await exec(process.execPath, [command, 'fetch', ...options, ...authority, reference], {
+        cwd: directory,
+        env,
+      });
+      t.regex(stdout, /^sha512-[0-9a-f]{128}\n$/);
+      t.notRegex(stderr, /error/);
+      t.true(isAsked());
+      t.is((proxy?.requests.length ?? 0) > 0, proxy !== undefined, 'and by no other way');
+    },
+  );
+}
+
+/** Something that has an image. */
+async function origin(
+  t: ExecutionContext,
+  kind: Way['to'],
+): Promise<{ reference: string; ca: string; isAsked: () => boolean }> {
+  if (kind === 'registry') {
+    const registry = await startRegistry(t, { https: true });
+    registry.putImage('team/app', '1', { layers: [await layerOf({ 'etc/a': 'a' })] });
+    const isAsked = () => registry.requests.length > 0;
+    return { reference: `docker://${registry.host}/team/app:1`, ca: registry.ca, isAsked };
+  }
+  const { bytes } = await buildAci({ name: 'example.com/app', compress: 'gzip' });
+  if (kind === 'file') {
+    const path = join(await temporaryDirectory(t), 'app.aci');
+    await writeFile(path, bytes);
+    return { reference: path, ca: '', isAsked: () => true };
+  }
+  const server = await startServer(t, { '/app.aci': { body: bytes } }, { https: kind === 'https' });
+  return { reference: `${server.url}/app.aci`, ca: server.ca, isAsked: () => server.requests.length > 0 };
+}

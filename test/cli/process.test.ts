@@ -14,39 +14,39 @@ const execute = promisify(execFile);
 const preload = (code: string): string =>
   `--import 'data:text/javascript,${encodeURIComponent(code).replaceAll("'", '%27')}'`;
 
-/** A finder in place of the real one. */
-const withFinder = (findImages: string): string =>
+/** Work that goes wrong: what happens when a file `*.aci` is looked at. */
+const whenLookedAt = (look: string): string =>
   preload(`
-    import { registerHooks } from 'node:module';
-    const source = 'export const createFetcher = undefined; export const createFinder = () => ({ findImages: ${findImages}, [Symbol.asyncDispose]: async () => {} });';
-    registerHooks({
-      load: (url, context, next) => url.endsWith('/src/finder.ts') ? { format: 'module', source, shortCircuit: true } : next(url, context),
-    });
+    import fs from 'node:fs';
+    import { syncBuiltinESMExports } from 'node:module';
+    const { stat } = fs.promises;
+    fs.promises.stat = (path, options) => String(path).endsWith('.aci') ? (${look})() : stat(path, options);
+    syncBuiltinESMExports();
   `);
 
 test.serial('work that never settles ends as a failure that names what has no outcome', async (t) => {
-  const { run } = await openShell(t, withFinder('() => new Promise(() => {})'));
+  const { run } = await openShell(t, whenLookedAt('() => new Promise(() => {})'));
   const { code, stdout, stderr } = await run(
-    'longshore fetch --progress=none --insecure-options=image a.com/a a.com/b',
+    'touch a.aci b.aci; longshore fetch --progress=none --insecure-options=image ./a.aci ./b.aci',
   );
   t.deepEqual([code, stdout], [1, '']);
-  t.regex(stderr, /^error: a\.com\/a: INTERNAL: no outcome$/m);
-  t.regex(stderr, /^error: a\.com\/b: INTERNAL: no outcome$/m);
+  t.regex(stderr, /^error: \.\/a\.aci: INTERNAL: no outcome$/m);
+  t.regex(stderr, /^error: \.\/b\.aci: INTERNAL: no outcome$/m);
 });
 
 test.serial('an exception that nobody caught is one line and a failure', async (t) => {
   const { run } = await openShell(
     t,
-    withFinder('() => { setTimeout(() => { throw new Error(`it broke`) }); return new Promise(() => {}) }'),
+    whenLookedAt('() => { setTimeout(() => { throw new Error(`it broke`) }); return new Promise(() => {}) }'),
   );
-  const { code, stderr } = await run('longshore fetch --progress=none a.com/a');
+  const { code, stderr } = await run('touch a.aci; exec longshore fetch --progress=none ./a.aci');
   t.is(code, 1);
   t.is(stderr, 'error: INTERNAL: unexpected: it broke\n');
 });
 
 test.serial('a bug in the work is INTERNAL, with its cause under --debug', async (t) => {
-  const { run } = await openShell(t, withFinder('async () => { throw new TypeError(`not a function`) }'));
-  const { code, stderr } = await run('longshore fetch --progress=none --debug a.com/a');
+  const { run } = await openShell(t, preload('URL.parse = () => { throw new TypeError(`not a function`); };'));
+  const { code, stderr } = await run('longshore fetch --progress=none --debug http://a.example/a.aci');
   t.is(code, 1);
   t.regex(stderr, /^error: INTERNAL: unexpected: not a function\. .*\n {2}└─ not a function\n$/);
 });
@@ -74,9 +74,9 @@ for (const [signal, exit] of [
 test.serial('a second signal ends work that does not heed the first, at once', async (t) => {
   const { start } = await openShell(
     t,
-    withFinder('() => { console.error(`at work`); setInterval(() => {}, 1000); return new Promise(() => {}) }'),
+    whenLookedAt('() => { console.error(`at work`); setInterval(() => {}, 1000); return new Promise(() => {}) }'),
   );
-  const { child, result } = start('exec longshore fetch --progress=none a.com/a');
+  const { child, result } = start('touch a.aci; exec longshore fetch --progress=none ./a.aci');
   await new Promise((resolve) => child.stderr.once('data', resolve));
   child.kill('SIGTERM');
   await sleep(200);

@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { buffer } from 'node:stream/consumers';
-import { fileURLToPath } from 'node:url';
+
+import { commandFile } from './built.ts';
 
 /** What node runs. */
-export const bin = fileURLToPath(new URL('../../src/cli/bin.ts', import.meta.url));
+export const bin = commandFile('bin');
 
 export type CliResult = {
   readonly code: number;

@@ -2,8 +2,12 @@ import { PassThrough } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 
 import type { Io } from '../../src/cli/io.ts';
-import { run } from '../../src/cli/run.ts';
+import type { run as Run } from '../../src/cli/run.ts';
+import { commandFile } from './built.ts';
 import type { CliResult } from './run-cli.ts';
+
+// the built file has the types of its source
+const { run } = (await import(commandFile('run'))) as { run: typeof Run };
 
 /** Runs longshore's command line in this process: as runCli, without the time that a process takes to start. */
 export async function runHere(args: readonly string[], environment: Io['environment'] = {}): Promise<CliResult> {

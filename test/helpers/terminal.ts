@@ -22,6 +22,7 @@ export async function onTerminal(
 ): Promise<Dialogue> {
   const command = [process.execPath, bin, ...args].map((word) => `'${word}'`).join(' ');
   const child = execFile(script, ['-qec', command, '/dev/null'], { env: { ...process.env, ...environment } });
+  child.stdin?.on('error', () => undefined); // it may end before an answer reaches it
   let output = '';
   let answered = 0;
   child.stdout?.on('data', (text: string) => {
