@@ -1,12 +1,13 @@
-import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { link, open, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { link, open, rename, stat, unlink } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import { writeError } from '../image/write-error.ts';
 import { errnoOf } from '../system/errno.ts';
+import { holdDirectory } from '../system/held-directory.ts';
+import { withPrivateDirectory } from './private-directory.ts';
 
 export type FileTarget = {
   /** Absolute path of the file to make. */
@@ -16,7 +17,7 @@ export type FileTarget = {
 };
 
 /**
- * Makes a file of mode 0644 that `fill` writes under another name beside it, one that is not there yet. It takes its own
+ * Makes a file of mode 0644 that `fill` writes in a private directory beside it, where it is not there yet. It takes its own
  * name when it is complete and synced: whatever happens, the target is the whole new file, or what it was before.
  *
  * @throws USAGE when the target may not be replaced, FILE_NOT_FOUND when its directory is not there, STORE_FULL,
@@ -26,24 +27,26 @@ export async function writeFileTarget(
   { target, overwrite }: FileTarget,
   fill: (temporary: string) => Promise<void>,
 ): Promise<void> {
-  await refuseTaken(target, overwrite);
-  // Short, so that a target with the longest name there is has room for it.
-  const temporary = join(dirname(target), `.longshore-${randomBytes(8).toString('hex')}`);
+  const [parent, name] = [dirname(target), basename(target)];
+  await refuseTaken(target, target, overwrite);
   try {
-    await fill(temporary);
-    await settleFile(temporary);
-    await (overwrite ? rename(temporary, target) : publish(temporary, target));
-    await syncDirectory(dirname(target));
+    await using above = await holdDirectory(parent, { follow: true });
+    await withPrivateDirectory(above, parent, async ({ inside }) => {
+      const temporary = join(inside, 'file');
+      const place = join(above.path, name);
+      await fill(temporary);
+      await settleFile(temporary);
+      await (overwrite ? rename(temporary, place) : publish(temporary, place, target));
+    });
+    await syncDirectory(above.path);
   } catch (error) {
     throw writeError(error, target);
-  } finally {
-    await rm(temporary, { force: true });
   }
 }
 
 /** Mode 0644 whatever the umask, and on the disk. */
 export async function settleFile(path: string): Promise<void> {
-  await using file = await open(path, constants.O_RDONLY);
+  await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   await file.chmod(0o644);
   await file.sync();
 }
@@ -53,8 +56,8 @@ export async function syncDirectory(path: string): Promise<void> {
   await directory.sync();
 }
 
-async function refuseTaken(target: string, overwrite: boolean): Promise<void> {
-  const taken = await stat(target).catch((error: unknown) => {
+async function refuseTaken(place: string, target: string, overwrite: boolean): Promise<void> {
+  const taken = await stat(place).catch((error: unknown) => {
     if (errnoOf(error) === 'ENOENT') return undefined;
     throw writeError(error, target);
   });
@@ -68,13 +71,14 @@ function exists(target: string): ImageError {
 }
 
 /** Gives the file its name unless the name was taken meanwhile; where there are no hard links, a last look must do. */
-async function publish(temporary: string, target: string): Promise<void> {
+async function publish(temporary: string, place: string, target: string): Promise<void> {
   try {
-    await link(temporary, target);
+    await link(temporary, place);
+    await unlink(temporary);
   } catch (error) {
     if (errnoOf(error) === 'EEXIST') throw exists(target);
     if (!['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP'].includes(errnoOf(error) ?? '')) throw error;
-    await refuseTaken(target, false);
-    await rename(temporary, target);
+    await refuseTaken(place, target, false);
+    await rename(temporary, place);
   }
 }

@@ -1,12 +1,12 @@
-import { randomBytes } from 'node:crypto';
-import { lstat, mkdir, readdir, realpath, rename } from 'node:fs/promises';
+import { lstat, readdir, realpath, rename, rmdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import { writeError } from '../image/write-error.ts';
 import { errnoOf } from '../system/errno.ts';
-import { removeTree } from './remove-tree.ts';
+import { emptyDirectory, holdDirectory, type HeldDirectory } from '../system/held-directory.ts';
+import { withPrivateDirectory } from './private-directory.ts';
 
 export type TreeTarget = {
   /** Absolute path of the directory to make; an empty one may be there. */
@@ -18,7 +18,8 @@ export type TreeTarget = {
 /**
  * Makes a directory that `fill` fills under another name beside it. It takes its own name when it is complete, and only
  * then does an old one go: whatever happens, the target is the whole new tree or what it was before. Ended by force in
- * between, the old tree may still bear the name `.longshore-…-old`.
+ * between, the old tree may still bear the name `.longshore-…-old`. Both directories are worked in by descriptors: who else
+ * may write beside the target cannot lead this elsewhere.
  *
  * @param storeDir - the target may neither be in it nor above it.
  * @throws USAGE when the target may not be replaced, FILE_NOT_FOUND when its directory is not there, STORE_FULL,
@@ -29,46 +30,49 @@ export async function writeTree<T>(
   { target, overwrite }: TreeTarget,
   fill: (directory: string) => Promise<T>,
 ): Promise<T> {
+  const absolute = resolve(target);
+  const [parent, name] = [dirname(absolute), basename(absolute)];
   try {
-    const place = await checkPlace(storeDir, target);
-    await refuseTaken(place, overwrite);
-    const temporary = join(dirname(place), `.longshore-${randomBytes(8).toString('hex')}`);
-    try {
-      await mkdir(temporary, { mode: 0o700 });
-      const result = await fill(temporary);
-      await (overwrite ? replace(temporary, place) : publish(temporary, place));
-      return result;
-    } finally {
-      await removeTree(temporary);
+    await using above = await holdDirectory(parent, { follow: true });
+    await checkPlace(storeDir, target, join(await realpath(above.path), name));
+    const place = join(above.path, name);
+    await refuseTaken(place, target, overwrite);
+    await using old = overwrite ? await holdIfThere(place) : undefined;
+    const filled = await withPrivateDirectory(above, parent, async ({ inside, itself }) => {
+      const result = await fill(inside);
+      await (old ? replace(itself, place) : publish(itself, place, target));
+      return { result, aside: asideOf(itself) };
+    });
+    if (old) {
+      await emptyDirectory(old);
+      await rmdir(filled.aside);
     }
+    return filled.result;
   } catch (error) {
     throw writeError(error, target);
   }
 }
 
-/** @returns the path that the target has once no directory above it is a symlink. */
-async function checkPlace(storeDir: string, target: string): Promise<string> {
-  const absolute = resolve(target);
-  const place = join(await realpath(dirname(absolute)), basename(absolute));
-  if (place === dirname(place)) throw refused(target, 'is the root of the filesystem');
+/** @param place - the path that the target has once no directory above it is a symlink. */
+async function checkPlace(storeDir: string, target: string, place: string): Promise<void> {
+  if (resolve(target) === dirname(resolve(target))) throw refused(target, 'is the root of the filesystem');
   const store = await realpath(storeDir);
   if (isWithin(place, store)) throw refused(target, 'is in the store');
   if (isWithin(store, place)) throw refused(target, 'holds the store');
-  return place;
 }
 
 function isWithin(path: string, directory: string): boolean {
   return path === directory || path.startsWith(directory + sep);
 }
 
-async function refuseTaken(place: string, overwrite: boolean): Promise<void> {
+async function refuseTaken(place: string, target: string, overwrite: boolean): Promise<void> {
   const taken = await lstat(place).catch((error: unknown) => {
     if (errnoOf(error) === 'ENOENT') return undefined;
     throw error;
   });
   if (!taken) return;
-  if (!taken.isDirectory()) throw refused(place, 'is there and is not a directory');
-  if (!overwrite && (await readdir(place)).length > 0) throw exists(place);
+  if (!taken.isDirectory()) throw refused(target, 'is there and is not a directory');
+  if (!overwrite && (await readdir(place)).length > 0) throw exists(target);
 }
 
 function refused(path: string, why: string): ImageError {
@@ -80,28 +84,36 @@ function exists(path: string): ImageError {
 }
 
 /** A rename replaces an empty directory and nothing else. */
-async function publish(temporary: string, place: string): Promise<void> {
+async function publish(temporary: string, place: string, target: string): Promise<void> {
   try {
     await rename(temporary, place);
   } catch (error) {
-    throw ['ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(errnoOf(error) ?? '') ? exists(place) : error;
+    throw ['ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(errnoOf(error) ?? '') ? exists(target) : error;
   }
 }
 
+/** Held before it is moved: what bears its new name may be another directory then. */
+async function holdIfThere(place: string): Promise<HeldDirectory | undefined> {
+  try {
+    return await holdDirectory(place);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** The name of the old tree until it is removed. */
+function asideOf(temporary: string): string {
+  return `${temporary}-old`;
+}
+
 async function replace(temporary: string, place: string): Promise<void> {
-  const old = `${temporary}-old`;
-  const isThere = await rename(place, old).then(
-    () => true,
-    (error: unknown) => {
-      if (errnoOf(error) === 'ENOENT') return false;
-      throw error;
-    },
-  );
+  const aside = asideOf(temporary);
+  await rename(place, aside);
   try {
     await rename(temporary, place);
   } catch (error) {
-    if (isThere) await rename(old, place);
+    await rename(aside, place);
     throw error;
   }
-  if (isThere) await removeTree(old);
 }
