@@ -2,9 +2,10 @@ import * as z from 'zod';
 
 import { isImageError } from '../src/errors.ts';
 import { isDigest } from '../src/image/digest.ts';
-import { formatJsonFault, parseJsonStrict } from '../src/image/json.ts';
+import { describeJsonFault, parseJsonStrict } from '../src/image/json.ts';
 import { formatReference, type RegistryReference } from '../src/image/reference.ts';
 import { parseRegistryReference } from '../src/image/registry-reference.ts';
+import { checkShape, formatFault } from '../src/image/shape.ts';
 import { show } from '../src/image/show.ts';
 import type { VerifySimpleSignatureRequest } from './tasks.ts';
 
@@ -34,14 +35,10 @@ export function statementProblem(
   if (statement.length > statementBytes)
     return `is over ${statement.length} bytes, too many for a statement on an image`;
   const json = parseJsonStrict(statement, { caseSensitive: true });
-  if (!json.ok) return `is over something that is no JSON: ${formatJsonFault(json.fault)}`;
-  const { data, error } = shape.safeParse(json.value);
-  if (!data) {
-    const [issue] = error.issues;
-    const field = issue?.path.map(String).join('.') || 'its top level';
-    return `is over something that is no statement on an image: ${show(field)}: ${show(issue?.message ?? '')}`;
-  }
-  const { image, identity } = data.critical;
+  if (!json.ok) return `is over something that ${describeJsonFault(json.fault)}`;
+  const shaped = checkShape(shape, json.value);
+  if (!shaped.ok) return `is over something that is no statement on an image: ${formatFault(shaped.fault)}`;
+  const { image, identity } = shaped.value.critical;
   const digest = image['docker-manifest-digest'];
   if (!isDigest(digest) || !digests.includes(digest)) {
     return `is for ${show(digest)}, and not for ${digests.join(' or ')}`;

@@ -3,7 +3,13 @@ import { visit, type JSONVisitor } from 'jsonc-parser';
 import { show } from './show.ts';
 
 /** Why a text is not strict JSON. Line and column count from 1; at the end of the text they are its last character's. */
-export type JsonFault = { readonly problem: string; readonly line?: number; readonly column?: number };
+export type JsonFault = {
+  readonly problem: string;
+  /** The rule that a text breaks which is JSON as others read it, without a word of that text. */
+  readonly rule?: string;
+  readonly line?: number;
+  readonly column?: number;
+};
 export type JsonResult =
   | { readonly ok: true; readonly value: unknown; readonly text: string }
   | { readonly ok: false; readonly fault: JsonFault };
@@ -34,7 +40,10 @@ export function parseJsonStrict(
   const text = typeof source === 'string' ? source : decode(source);
   if (text === undefined) return { ok: false, fault: { problem: 'not UTF-8' } };
   const found = findFault(text, maxDepth, caseSensitive ? (key) => key : foldKey);
-  if (found) return { ok: false, fault: { problem: found.problem, ...positionOf(text, found.offset) } };
+  if (found) {
+    const { offset, ...fault } = found;
+    return { ok: false, fault: { ...fault, ...positionOf(text, offset) } };
+  }
   // TypeScript does not know yet of the third argument.
   const value: unknown = JSON.parse(text, revive as (key: string, value: unknown) => unknown);
   return { ok: true, value, text };
@@ -45,14 +54,20 @@ export function foldKey(key: string): string {
   return key.toUpperCase().toLowerCase(); // both: some characters have one upper case and two lower cases
 }
 
-/** One line for a message. */
-export function formatJsonFault({ problem, line, column }: JsonFault): string {
-  return line === undefined || column === undefined ? problem : `line ${line}, column ${column}: ${problem}`;
+/** The end of a sentence that begins with what the text is. */
+export function describeJsonFault(fault: JsonFault): string {
+  return `${fault.rule === undefined ? 'is not JSON' : 'cannot be used'}: ${formatJsonFault(fault)}`;
 }
 
 /** The same without a word of the text, which may hold secrets. */
-export function formatJsonPlace({ problem, line, column }: JsonFault): string {
-  return line === undefined || column === undefined ? problem : `line ${line}, column ${column}`;
+export function describeJsonPlace({ rule, line, column, problem }: JsonFault): string {
+  const place = line === undefined || column === undefined ? problem : `line ${line}, column ${column}`;
+  return rule === undefined ? `is not JSON: ${place}` : `cannot be used: ${place}: ${rule}`;
+}
+
+/** One line for a message. */
+export function formatJsonFault({ problem, line, column }: JsonFault): string {
+  return line === undefined || column === undefined ? problem : `line ${line}, column ${column}: ${problem}`;
 }
 
 function decode(bytes: Uint8Array): string | undefined {
@@ -63,13 +78,13 @@ function decode(bytes: Uint8Array): string | undefined {
   }
 }
 
-type Found = { readonly problem: string; readonly offset: number };
+type Found = Pick<JsonFault, 'problem' | 'rule'> & { readonly offset: number };
 
 function findFault(text: string, maxDepth: number, fold: (key: string) => string): Found | undefined {
   if (text.startsWith('\ufeff')) return { problem: 'a byte order mark', offset: 0 };
   let found: Found | undefined;
-  const stop = (problem: string, offset: number): never => {
-    found = { problem, offset };
+  const stop: Stop = (problem, offset, rule) => {
+    found = { problem, offset, ...(rule !== undefined && { rule }) };
     throw new Error(problem); // the visitor has no other way to end
   };
   try {
@@ -80,20 +95,18 @@ function findFault(text: string, maxDepth: number, fold: (key: string) => string
   return found;
 }
 
-function createVisitor(
-  text: string,
-  maxDepth: number,
-  fold: (key: string) => string,
-  stop: (problem: string, offset: number) => never,
-): JSONVisitor {
+type Stop = (problem: string, offset: number, rule?: string) => never;
+
+function createVisitor(text: string, maxDepth: number, fold: (key: string) => string, stop: Stop): JSONVisitor {
   /** The folded keys of each open object; undefined for an array. */
   const open: (Set<string> | undefined)[] = [];
   const enter = (keys: Set<string> | undefined, offset: number): void => {
-    if (open.push(keys) > maxDepth) stop(`nested deeper than ${maxDepth} levels`, offset);
+    const problem = `nested deeper than ${maxDepth} levels`;
+    if (open.push(keys) > maxDepth) stop(problem, offset, problem);
   };
   const leave = (): void => void open.pop();
   const checkString = (string: string, offset: number): void => {
-    if (!string.isWellFormed()) stop('half of a surrogate pair', offset);
+    if (!string.isWellFormed()) stop(halfPair, offset, halfPair);
   };
   return {
     onObjectBegin: (offset) => enter(new Set(), offset),
@@ -104,7 +117,7 @@ function createVisitor(
       checkString(key, offset);
       const keys = open.at(-1);
       const folded = fold(key);
-      if (keys?.has(folded)) stop(`the key "${show(key)}" is there twice`, offset);
+      if (keys?.has(folded)) stop(`the key "${show(key)}" is there twice`, offset, 'a key is there twice');
       keys?.add(folded);
     },
     onLiteralValue: (value, offset) => {
@@ -116,6 +129,8 @@ function createVisitor(
     },
   };
 }
+
+const halfPair = 'half of a surrogate pair';
 
 /** By ParseErrorCode, of which the package exports no values. */
 const problems: ReadonlyMap<number, string> = new Map([

@@ -2,22 +2,14 @@ import * as z from 'zod';
 
 import { acIdentifierProblem } from './ac-identifier.ts';
 import { acNameProblem } from './ac-name.ts';
+import { listOf, text } from './go-json.ts';
 import { isHttpUrl } from './http-url.ts';
 import { isolatorValues } from './isolator.ts';
 import { labelFaults } from './labels.ts';
 import { isRfc3339 } from './rfc3339.ts';
 import { semVerProblem } from './sem-ver.ts';
+import { describeIssue } from './shape.ts';
 
-/** null stands for an absent member wherever a list, an object or a free text is meant. @see appc 3.1.3 */
-const listOf = <T extends z.ZodType>(item: T) =>
-  z
-    .array(item)
-    .nullish()
-    .transform((list) => list ?? []);
-const freeText = z
-  .string()
-  .nullish()
-  .transform((text) => text ?? '');
 const flag = z.boolean().nullish();
 const count = z.int().min(0, 'must not be negative').nullish();
 const identifier = checkedText(acIdentifierProblem);
@@ -40,13 +32,13 @@ function uniqueNames(items: readonly { readonly name: string }[], context: z.Ref
   }
 }
 
-const labels = listOf(z.object({ name: z.string(), value: freeText })).superRefine((list, context) => {
+const labels = listOf(z.object({ name: z.string(), value: text })).superRefine((list, context) => {
   for (const { index, member, problem } of labelFaults(list)) {
     context.addIssue({ code: 'custom', path: [index, member], message: problem });
   }
 });
 
-const annotation = z.object({ name: identifier, value: freeText }).superRefine(({ name, value }, context) => {
+const annotation = z.object({ name: identifier, value: text }).superRefine(({ name, value }, context) => {
   const wrong = (message: string) => context.addIssue({ code: 'custom', path: ['value'], message });
   if (name === 'created' && !isRfc3339(value)) wrong('is not an RFC 3339 date');
   if ((name === 'homepage' || name === 'documentation') && !isHttpUrl(value)) wrong('is not an http or https URL');
@@ -66,7 +58,7 @@ const eventHandler = z.object({ name: z.enum(['pre-start', 'post-stop']), exec: 
 
 const variable = z.object({
   name: z.string().regex(/^[A-Za-z_][A-Za-z_0-9.-]*$/, 'is no name for a variable'),
-  value: freeText,
+  value: text,
 });
 
 const mountPoint = z.object({ name: acName, path: required, readOnly: flag });
@@ -74,7 +66,7 @@ const mountPoint = z.object({ name: acName, path: required, readOnly: flag });
 const port = z
   .object({
     name: acName.optional(),
-    protocol: freeText,
+    protocol: text,
     port: z.int().min(1, 'must be 1 to 65535').max(65_535, 'must be 1 to 65535'),
     count,
     socketActivated: flag,
@@ -102,7 +94,7 @@ const app = z.object({
   user: required,
   group: required,
   supplementaryGIDs: listOf(z.int().nullable()),
-  workingDirectory: freeText.refine((path) => path === '' || path.startsWith('/'), 'must be an absolute path'),
+  workingDirectory: text.refine((path) => path === '' || path.startsWith('/'), 'must be an absolute path'),
   environment: listOf(variable).superRefine(uniqueNames),
   mountPoints: listOf(mountPoint),
   ports: listOf(port),
@@ -125,12 +117,7 @@ export const manifestSchema = z.object({
   app: app.nullish(),
   annotations: listOf(annotation).superRefine(uniqueNames),
   dependencies: listOf(dependency),
-  pathWhitelist: listOf(
-    z
-      .string()
-      .nullable()
-      .transform((path) => path ?? ''),
-  ),
+  pathWhitelist: listOf(text),
 });
 
 /** The keys that the schema knows, in their own case. */
@@ -145,22 +132,3 @@ export const manifestKeys: readonly string[] = [
 ]
   .flatMap((schema) => Object.keys(schema.shape))
   .concat('request', 'limit', 'default', 'set', 'errno', 'role', 'type', 'level');
-
-/** What is wrong, as the end of a sentence that begins with the field. */
-export function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {
-  if (issue.input === undefined) return 'is missing';
-  if (issue.code === 'invalid_type') return `must be ${nouns.get(issue.expected) ?? `of type ${issue.expected}`}`;
-  if (issue.code === 'invalid_value') return `must be ${issue.values.map(String).join(' or ')}`;
-  if (issue.code === 'invalid_union') return 'is of the wrong type';
-  return undefined;
-}
-
-const nouns: ReadonlyMap<string, string> = new Map([
-  ['string', 'a string'],
-  ['number', 'a number'],
-  ['int', 'an integer'],
-  ['boolean', 'true or false'],
-  ['array', 'a list'],
-  ['object', 'an object'],
-  ['record', 'an object'],
-]);

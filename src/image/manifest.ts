@@ -1,8 +1,8 @@
 import { ImageError } from '../errors.ts';
-import { foldKey, formatJsonFault, parseJsonStrict } from './json.ts';
+import { foldKey, describeJsonFault, parseJsonStrict } from './json.ts';
 import type { Labels } from './labels.ts';
-import { describeIssue, manifestKeys, manifestSchema } from './manifest-schema.ts';
-import { show } from './show.ts';
+import { manifestKeys, manifestSchema } from './manifest-schema.ts';
+import { checkShape, formatFault, type Fault } from './shape.ts';
 
 /** One entry of a manifest's `dependencies`. `imageId` may be a prefix-free whole ID or a shorter pin, as written. */
 export type Dependency = {
@@ -36,14 +36,14 @@ export function parseManifest(bytes: Uint8Array): { readonly manifest: ImageMani
   if (!json.ok) {
     const { line, column } = json.fault;
     const details = line === undefined || column === undefined ? {} : { line, column };
-    throw new ImageError('MANIFEST_INVALID', `the manifest is not JSON: ${formatJsonFault(json.fault)}`, details);
+    throw new ImageError('MANIFEST_INVALID', `the manifest ${describeJsonFault(json.fault)}`, details);
   }
-  const { data, error } = manifestSchema.safeParse(json.value, { error: describeIssue });
-  if (!data) throw invalid(error.issues);
+  const shaped = checkShape(manifestSchema, json.value);
+  if (!shaped.ok) throw invalid(shaped.faults);
 
-  const { acVersion, name, pathWhitelist } = data;
-  const labels = toLabels(data.labels);
-  const dependencies = data.dependencies.map(({ imageName, imageID, labels, size }): Dependency => ({
+  const { acVersion, name, pathWhitelist } = shaped.value;
+  const labels = toLabels(shaped.value.labels);
+  const dependencies = shaped.value.dependencies.map(({ imageName, imageID, labels, size }): Dependency => ({
     imageName,
     labels: toLabels(labels),
     ...(imageID != null && { imageId: imageID }),
@@ -70,22 +70,9 @@ function toLabels(list: readonly { readonly name: string; readonly value: string
   return new Map(list.map(({ name, value }) => [name, value]));
 }
 
-type Issue = { readonly path: readonly PropertyKey[]; readonly message: string };
-
-function invalid(issues: readonly Issue[]): ImageError<'MANIFEST_INVALID'> {
-  const faults = issues
-    .slice(0, maxFaultsShown)
-    .map(({ path, message }) => `${formatPath(path) || 'the document'} ${message}`);
-  if (issues.length > faults.length) faults.push(`and ${issues.length - faults.length} faults more`);
-  const field = formatPath(issues[0]?.path ?? []);
+function invalid(all: readonly Fault[]): ImageError<'MANIFEST_INVALID'> {
+  const faults = all.slice(0, maxFaultsShown).map(formatFault);
+  if (all.length > faults.length) faults.push(`and ${all.length - faults.length} faults more`);
+  const field = all[0]?.field ?? '';
   return new ImageError('MANIFEST_INVALID', `bad manifest: ${faults.join('; ')}`, field === '' ? {} : { field });
-}
-
-function formatPath(path: readonly PropertyKey[]): string {
-  return show(
-    path
-      .map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`))
-      .join('')
-      .replace(/^\./, ''),
-  );
 }

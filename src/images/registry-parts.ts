@@ -15,7 +15,7 @@ export type RegistryParts = { readonly config: StoredDescriptor; readonly layers
  * @throws STORE_CORRUPT
  */
 export async function readParts(store: Store, { digest }: StoredDescriptor): Promise<RegistryParts> {
-  const parsed = parseJsonStrict(await readDocument(store, digest));
+  const parsed = parseJsonStrict(await readDocument(store, digest), { caseSensitive: true });
   const { config, layers } = membersOf(parsed.ok ? parsed.value : undefined);
   const parts = { config: parseDescriptor(config), layers: Array.isArray(layers) ? layers.map(parseDescriptor) : [] };
   if (parts.config && parts.layers.every((layer) => layer !== undefined)) {

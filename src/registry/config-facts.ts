@@ -1,7 +1,8 @@
 import * as z from 'zod';
 
 import type { Digest } from '../image/digest.ts';
-import { formatJsonFault, parseJsonStrict } from '../image/json.ts';
+import { listOf, text } from '../image/go-json.ts';
+import { describeJsonFault, parseJsonStrict } from '../image/json.ts';
 import type { GoPlatform } from '../image/platform.ts';
 import { digest } from './manifest-shape.ts';
 import { invalid, shaped } from './shaped.ts';
@@ -13,21 +14,13 @@ export type ConfigFacts = {
   readonly diffIds: readonly Digest[];
 };
 
-const text = z
-  .string()
-  .nullish()
-  .transform((value) => value ?? '');
-
 const shape = z.object({
   os: text,
   architecture: text,
   variant: text,
   rootfs: z.object({
     type: z.literal('layers'),
-    diff_ids: z
-      .array(digest)
-      .nullish()
-      .transform((ids) => ids ?? []),
+    diff_ids: listOf(digest),
   }),
 });
 
@@ -38,8 +31,8 @@ const shape = z.object({
  */
 export function parseConfigFacts(bytes: Uint8Array, layers: number): ConfigFacts {
   const json = parseJsonStrict(bytes, { caseSensitive: true });
-  if (!json.ok) throw invalid(`the image configuration is not JSON: ${formatJsonFault(json.fault)}`);
-  const { os, architecture, variant, rootfs } = shaped(shape, json.value);
+  if (!json.ok) throw invalid(`the image configuration ${describeJsonFault(json.fault)}`);
+  const { os, architecture, variant, rootfs } = shaped('image configuration', shape, json.value);
   const diffIds = rootfs.diff_ids;
   if (diffIds.length !== layers) throw invalid(`${diffIds.length} diff IDs for ${layers} layers`, 'rootfs.diff_ids');
   return { platform: { os, architecture, ...(variant && { variant }) }, diffIds };

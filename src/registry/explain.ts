@@ -2,11 +2,12 @@ import * as z from 'zod';
 
 import { headerOf } from '../http/headers.ts';
 import type { Refusal } from '../http/types.ts';
+import { text } from '../image/go-json.ts';
 import { parseJsonStrict } from '../image/json.ts';
 import { show } from '../image/show.ts';
 
 const errors = z.object({
-  errors: z.array(z.object({ code: z.string().default(''), message: z.string().default('') })).min(1),
+  errors: z.array(z.object({ code: text, message: text })).min(1),
 });
 /** As token servers put it. */
 const others = z.union([

@@ -1,5 +1,5 @@
 import { ImageError } from '../errors.ts';
-import { foldKey, formatJsonFault, parseJsonStrict } from '../image/json.ts';
+import { foldKey, describeJsonFault, parseJsonStrict } from '../image/json.ts';
 import { show } from '../image/show.ts';
 import {
   indexTypes,
@@ -10,7 +10,7 @@ import {
   layerTypes,
   manifestTypes,
 } from './media-types.ts';
-import { indexShape, manifestShape, type RawDescriptor } from './manifest-shape.ts';
+import { indexShape, knownKeys, manifestShape, type RawDescriptor } from './manifest-shape.ts';
 import { invalid, shaped } from './shaped.ts';
 import type { Descriptor, ImageIndex, RegistryManifest } from './types.ts';
 
@@ -27,39 +27,56 @@ export function parseRegistryManifest(
   contentType: string,
   maxLayers: number,
 ): ImageIndex | RegistryManifest {
-  const json = parseJsonStrict(bytes);
-  if (!json.ok) throw invalid(`the manifest is not JSON: ${formatJsonFault(json.fault)}`);
+  const json = parseJsonStrict(bytes, { caseSensitive: true }); // keys of annotations may differ in case only
+  if (!json.ok) throw invalid(`the manifest ${describeJsonFault(json.fault)}`);
   const { value } = json;
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid('the manifest is no object');
   const mediaType = agreedType(value, contentType.replace(/;.*$/s, '').trim().toLowerCase());
+  checkKeys(value);
   return indexTypes.includes(mediaType) ? toIndex(value, mediaType) : toManifest(value, mediaType, maxLayers);
 }
 
 /** @throws ImageError MANIFEST_INVALID unless all that says what the document is says the same. */
 function agreedType(value: object, contentType: string): string {
-  const keys = new Set(Object.keys(value).map(foldKey)); // readers that fold case must not see another kind
-  const isIndex = keys.has('manifests');
+  const members = Object.entries(value).filter(([, member]) => member !== null);
+  const keys = new Set(members.map(([key]) => foldKey(key))); // readers that fold case must not see another kind
   const isManifest = keys.has('layers') || keys.has('config');
-  const named = 'mediaType' in value ? value.mediaType : undefined;
-  if (named !== undefined && typeof named !== 'string') throw invalid('the media type is no text', 'mediaType');
+  const named = ('mediaType' in value ? value.mediaType : undefined) ?? '';
+  if (typeof named !== 'string') throw invalid('mediaType must be a string', 'mediaType');
+  const isEmptyIndex = !isManifest && indexTypes.includes(named || contentType);
+  const isIndex = keys.has('manifests') || isEmptyIndex;
   const isOld = 'schemaVersion' in value && value.schemaVersion === 1;
-  if (isSchema1Type(contentType) || isSchema1Type(named ?? '') || isOld || keys.has('fslayers')) {
+  if (isSchema1Type(contentType) || isSchema1Type(named) || isOld || keys.has('fslayers')) {
     throw invalid('a docker schema 1 manifest, which is not supported: the image has to be pushed again');
   }
   if (isIndex && isManifest) throw invalid('both an index and a manifest in one document');
   if (!isIndex && !isManifest) throw invalid('neither an index nor a manifest');
   const known = isIndex ? indexTypes : manifestTypes;
-  const types = [contentType, named ?? ''].filter((type) => !isGenericType(type));
+  const types = [contentType, named].filter((type) => !isGenericType(type));
   const stranger = types.find((type) => !known.includes(type));
   if (stranger !== undefined) throw invalid(`${isIndex ? 'an index' : 'a manifest'} that says it is ${show(stranger)}`);
-  const [type = named ?? known[0] ?? '', other = type] = types;
+  const [type = known[0] ?? '', other = type] = types;
   if (type !== other)
     throw invalid(`a manifest of type ${show(other)} in an answer of type ${show(type)}`, 'mediaType');
   return type;
 }
 
+const knownByFold: ReadonlyMap<string, string> = new Map(knownKeys.map((key) => [foldKey(key), key]));
+
+/** Readers in Go take a key in any case, and would see in `Layers` what others do not: no such member may be there. */
+function checkKeys(value: unknown): void {
+  if (Array.isArray(value)) return value.forEach(checkKeys);
+  if (typeof value !== 'object' || value === null) return;
+  for (const [key, member] of Object.entries(value)) {
+    const known = knownByFold.get(foldKey(key));
+    if (known !== undefined && key !== known)
+      throw invalid(`the key "${show(key)}" is to be written "${known}"`, known);
+    if (['config', 'layers', 'manifests', 'platform'].includes(key)) checkKeys(member);
+  }
+}
+
 function toIndex(value: object, mediaType: string): ImageIndex {
-  const { manifests, annotations } = shaped(indexShape, value);
+  const { manifests, annotations } = shaped('index', indexShape, value);
   return {
     kind: 'index',
     mediaType,
@@ -73,9 +90,9 @@ function toManifest(value: object, mediaType: string, maxLayers: number): Regist
     const details = { limit: 'layers', maximum: maxLayers };
     throw new ImageError('LIMIT_EXCEEDED', `${value.layers.length} layers, more than ${maxLayers}`, details);
   }
-  const { config, layers, annotations, artifactType } = shaped(manifestShape, value);
-  if (artifactType !== undefined || !configTypes.includes(config.mediaType)) {
-    throw invalid(`not an image, but ${show(artifactType ?? config.mediaType)}`, 'config.mediaType');
+  const { config, layers, annotations, artifactType } = shaped('manifest', manifestShape, value);
+  if (artifactType !== '' || !configTypes.includes(config.mediaType)) {
+    throw invalid(`not an image, but ${show(artifactType || config.mediaType)}`, 'config.mediaType');
   }
   layers.forEach(checkLayer);
   checkSizes([config, ...layers]);

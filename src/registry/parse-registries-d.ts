@@ -1,6 +1,8 @@
 import { parse } from 'yaml';
 import * as z from 'zod';
 
+import { text as goText } from '../image/go-json.ts';
+import { checkShape, formatFieldFault } from '../image/shape.ts';
 import { show } from '../image/show.ts';
 import { fileUrlPath } from '../image/url-reference.ts';
 import { configInvalid } from './credentials/config-invalid.ts';
@@ -15,17 +17,14 @@ export type RegistriesD = {
 type Said = { readonly place: SignaturePlace | undefined };
 
 /** `sigstore` is what `lookaside` was called before. */
-const section = z.object({ lookaside: z.string(), sigstore: z.string() }).partial().nullish();
+const section = z.object({ lookaside: goText, sigstore: goText }).nullish();
 const shape = z.object({ 'default-docker': section, docker: z.record(z.string(), section).nullish() }).nullable();
 
 /** @throws ImageError CONFIG_INVALID naming the file */
 export function parseRegistriesD(text: string, path: string): RegistriesD {
-  const { data, error } = shape.safeParse(parseYaml(text, path));
-  if (error) {
-    const [issue] = error.issues;
-    const field = show(issue?.path.map(String).join('.') ?? '');
-    throw configInvalid(path, `${field === '' ? '' : `${field}: `}${show(issue?.message ?? 'not as it should be')}`);
-  }
+  const shaped = checkShape(shape, parseYaml(text, path));
+  if (!shaped.ok) throw configInvalid(path, formatFieldFault(shaped.fault));
+  const data = shaped.value;
   const others = data?.['default-docker'];
   const scopes = Object.entries(data?.docker ?? {});
   return {

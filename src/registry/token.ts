@@ -2,7 +2,9 @@ import * as z from 'zod';
 
 import { ImageError } from '../errors.ts';
 import type { Document } from '../http/types.ts';
-import { parseJsonStrict } from '../image/json.ts';
+import { text } from '../image/go-json.ts';
+import { describeJsonPlace, parseJsonStrict } from '../image/json.ts';
+import { checkShape, formatFault } from '../image/shape.ts';
 import { showUrl } from '../image/show-url.ts';
 import { explain } from './explain.ts';
 import type { RegistryCredential, RegistryOptions } from './types.ts';
@@ -20,10 +22,11 @@ export type Token = { readonly value: string; readonly expiresAtMs: number };
 /** What a token lives when its server does not say, and at least. @see distribution, Token Authentication Specification */
 const leastMs = 60_000;
 
-const header = z.string().regex(/^[\x21-\x7e]+$/);
+/** It goes into a header as it is. */
+const token = text.refine((value) => /^[\x21-\x7e]*$/.test(value), 'must be visible ASCII');
 const shape = z.object({
-  token: header.optional(),
-  access_token: header.optional(),
+  token,
+  access_token: token,
   expires_in: z.number().positive().optional().catch(undefined),
 });
 
@@ -78,10 +81,15 @@ function exchange({ realm, service = '', scopes }: TokenRequest, token: string) 
 
 function parseToken({ body, url }: Document): { readonly value: string; readonly lifeMs: number } {
   const json = parseJsonStrict(body, { caseSensitive: true });
-  const answer = json.ok ? shape.safeParse(json.value).data : undefined;
-  const value = answer?.token ?? answer?.access_token;
-  if (value === undefined) {
-    throw new ImageError('RESPONSE_INVALID', 'the answer of the token server holds no token', { url: showUrl(url) });
-  }
-  return { value, lifeMs: Math.max(leastMs, (answer?.expires_in ?? 0) * 1000) };
+  if (!json.ok) throw badToken(url, describeJsonPlace(json.fault));
+  const shaped = checkShape(shape, json.value);
+  if (!shaped.ok) throw badToken(url, `is none: ${formatFault(shaped.fault)}`);
+  const answer = shaped.value;
+  const value = answer.token || answer.access_token;
+  if (value === '') throw badToken(url, 'holds no token');
+  return { value, lifeMs: Math.max(leastMs, (answer.expires_in ?? 0) * 1000) };
+}
+
+function badToken(url: string, what: string): ImageError {
+  return new ImageError('RESPONSE_INVALID', `the answer of the token server ${what}`, { url: showUrl(url) });
 }

@@ -251,7 +251,7 @@ test('what is no lock file, and --frozen without one, are refused before anythin
   };
   await bad('{', /CONFIG_INVALID: .*is not JSON/);
   await bad('{"schema":"longshore.lock/9","images":{}}', /schema is not longshore\.lock\/1/);
-  await bad('{"schema":"longshore.lock/1","images":{"a":{"imageID":"sha512-1"}}}', /images a: neither an imageID/);
+  await bad('{"schema":"longshore.lock/1","images":{"a":{"imageID":"sha512-1"}}}', /images\.a: neither an imageID/);
   for (const [args, pattern] of [
     [['--frozen', '--lock', at('missing.json')], /CONFIG_INVALID: .*missing\.json/],
     [['--lock', at('no/lock.json')], /--lock: cannot write/],

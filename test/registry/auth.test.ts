@@ -83,6 +83,20 @@ test('an identity token is exchanged by a form', async (t) => {
   });
 });
 
+test('a token may stand under either name, and the other be null or empty', async (t) => {
+  const nothing = { expires_in: null, issued_at: null };
+  for (const body of [
+    { access_token: 'good' },
+    { token: null, access_token: 'good' },
+    { token: '', access_token: 'good' },
+    { token: 'good', access_token: null, ...nothing },
+  ]) {
+    const { registry } = await startTokenRegistry(t);
+    registry.routes['/token'] = { body: JSON.stringify(body) };
+    await t.notThrowsAsync(resolve(openTestClient(t), registry));
+  }
+});
+
 test('a token of the configuration is used as it is', async (t) => {
   const { registry } = await startTokenRegistry(t);
   await resolve(openTestClient(t, having({ kind: 'bearer', token: 'good' })), registry);

@@ -18,6 +18,7 @@ test('a configuration tells its platform and the digests of its layers', (t) => 
 
 test('what is absent or null is empty', (t) => {
   const empty = { platform: { os: '', architecture: '' }, diffIds: [] };
+  t.deepEqual(parse({ os: null, architecture: null, variant: null, rootfs: { type: 'layers' } }, 0), empty);
   t.deepEqual(parse({ variant: '', rootfs: { type: 'layers', diff_ids: null } }, 0), empty);
 });
 

@@ -59,6 +59,32 @@ test('what the answer does not tell is told by the document, and by its fields',
   t.is(parse({ ...manifest, mediaType: undefined }).mediaType, types.manifest);
 });
 
+test('what is null or absent is empty, as programs in Go write it', (t) => {
+  const nulls = { annotations: null, artifactType: null, mediaType: null };
+  const described = { ...config, annotations: null, urls: null };
+  for (const layers of [null, undefined]) {
+    t.deepEqual(parse({ ...manifest, ...nulls, config: described, layers }), parse({ ...manifest, layers: [] }));
+  }
+  t.like(parse({ ...manifest, manifests: null, fsLayers: null }), { kind: 'manifest' });
+  t.like(parse({ ...manifest, annotations: { a: null } }), { annotations: { a: '' } });
+  for (const manifests of [null, undefined]) {
+    t.like(parse({ ...index, manifests }, types.index), { kind: 'index', entries: [] } as never);
+  }
+  const platforms = [
+    { os: 'linux', architecture: 'arm64', variant: null, 'os.version': null, 'os.features': null, features: null },
+    { os: null, architecture: null },
+    null,
+  ].map((platform) => ({ ...index.manifests[0], platform }));
+  t.like(parse({ ...index, manifests: platforms }, types.index), {
+    entries: [{ platform: { os: 'linux', architecture: 'arm64' } }, { platform: undefined }, { platform: undefined }],
+  } as never);
+});
+
+test('keys of annotations keep their case', (t) => {
+  const annotations = { Vendor: 'x', vendor: 'y', Layers: 'z' };
+  t.deepEqual(parse({ ...manifest, annotations, config: { ...config, annotations } }).annotations, annotations);
+});
+
 const wrongDigests = [
   'sha256:abc',
   `md5:${'a'.repeat(32)}`,
@@ -81,11 +107,31 @@ const refused: Readonly<Record<string, readonly [unknown, string, RegExp?]>> = {
   'schema 1 beside layers': [{ ...manifest, fsLayers: [] }, types.manifest, /schema 1/],
   'another schema': [{ ...manifest, schemaVersion: 3 }, types.manifest],
   'no configuration': [{ schemaVersion: 2, layers: [] }, types.manifest],
-  'no layers': [{ schemaVersion: 2, config }, types.manifest],
+  'no configuration but null': [
+    { ...manifest, config: null },
+    types.manifest,
+    /bad manifest: config must be an object/,
+  ],
+  'layers under a name in another case': [{ schemaVersion: 2, config, Layers: [layer] }, types.manifest, /"layers"/],
+  'a digest twice, in another case': [
+    { ...manifest, layers: [{ ...layer, Digest: config.digest }] },
+    types.manifest,
+    /"digest"/,
+  ],
+  'a size that is null': [
+    { ...manifest, layers: [{ ...layer, size: null }] },
+    types.manifest,
+    /layers\[0\]\.size must be/,
+  ],
   'a size below zero': [{ ...manifest, layers: [{ ...layer, size: -1 }] }, types.manifest, /layers\[0\]\.size/],
   'a size that is no whole number': [{ ...manifest, layers: [{ ...layer, size: 1.5 }] }, types.manifest],
   'a size beyond all numbers': [{ ...manifest, layers: [{ ...layer, size: 2 ** 53 }] }, types.manifest],
   'a size in quotes': [{ ...manifest, config: { ...config, size: '1' } }, types.manifest],
+  'an annotation twice': [
+    JSON.stringify({ ...manifest, annotations: {} }).replace('"annotations":{', '"annotations":{"a":"1","a":"2"'),
+    types.manifest,
+    /"a" is there twice/,
+  ],
   'a key twice': [JSON.stringify(manifest).replace('{', '{"layers":[],'), types.manifest, /twice/],
   'something after it': [`${JSON.stringify(manifest)}{}`, types.manifest],
   'a list': [[manifest], types.manifest],

@@ -47,7 +47,7 @@ test('the first directory that is there counts alone', async (t) => {
 
 const bad: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'is not YAML': { 'a.yaml': 'docker: {' },
-  'docker.example.com.lookaside:': { 'a.yaml': 'docker: {example.com: {lookaside: 1}}' },
+  'docker["example.com"].lookaside: must be a string': { 'a.yaml': 'docker: {example.com: {lookaside: 1}}' },
   'default-docker is spoken of twice': { 'a.yaml': 'default-docker: {}', 'b.yaml': 'default-docker: {}' },
   'example.com is spoken of twice': { 'a.yaml': 'docker: {example.com: }', 'b.yaml': 'docker: {example.com: {}}' },
   'Map keys must be unique': { 'a.yaml': 'docker: {}\ndocker: {}' },

@@ -1,35 +1,21 @@
 import * as z from 'zod';
 
 import { ImageError } from '../../src/errors.ts';
-import { formatJsonFault, parseJsonStrict } from '../../src/image/json.ts';
-import { describeIssue } from '../../src/image/manifest-schema.ts';
-import { show } from '../../src/image/show.ts';
+import { listOf, mapOf, text, texts } from '../../src/image/go-json.ts';
+import { describeJsonFault, parseJsonStrict } from '../../src/image/json.ts';
+import { checkShape, formatFault } from '../../src/image/shape.ts';
 
-const text = z
-  .string()
-  .nullish()
-  .transform((value) => value ?? '');
-const texts = z
-  .array(z.string())
-  .nullish()
-  .transform((list) => list ?? []);
-const set = z
-  .record(z.string(), z.unknown())
-  .nullish()
-  .transform((value) => Object.keys(value ?? {}));
+const set = mapOf(z.unknown()).transform((value) => Object.keys(value));
 
 const runtime = z.object({
   User: text,
   ExposedPorts: set,
-  Env: texts,
-  Entrypoint: texts,
-  Cmd: texts,
+  Env: listOf(text),
+  Entrypoint: listOf(text),
+  Cmd: listOf(text),
   Volumes: set,
   WorkingDir: text,
-  Labels: z
-    .record(z.string(), z.string())
-    .nullish()
-    .transform((labels) => labels ?? {}),
+  Labels: texts,
 });
 
 const schema = z.object({
@@ -54,17 +40,10 @@ export type ImageConfig = z.output<typeof schema>;
  */
 export function parseImageConfig(bytes: Uint8Array): ImageConfig {
   const json = parseJsonStrict(bytes, { caseSensitive: true }); // labels may differ only in case
-  if (!json.ok)
-    throw new ImageError('MANIFEST_INVALID', `the image's config is not JSON: ${formatJsonFault(json.fault)}`, {});
-  const { data, error } = schema.safeParse(json.value, { error: describeIssue });
-  if (data) return data;
-  const [issue] = error.issues;
-  const field = show(issue?.path.join('.') ?? '');
-  throw new ImageError(
-    'MANIFEST_INVALID',
-    `bad image config: ${field || 'the document'} ${issue?.message ?? 'is not valid'}`,
-    {
-      ...(field !== '' && { field }),
-    },
-  );
+  if (!json.ok) throw new ImageError('MANIFEST_INVALID', `the image's config ${describeJsonFault(json.fault)}`, {});
+  const shaped = checkShape(schema, json.value);
+  if (shaped.ok) return shaped.value;
+  const { fault } = shaped;
+  const details = fault.field === '' ? {} : { field: fault.field };
+  throw new ImageError('MANIFEST_INVALID', `bad image config: ${formatFault(fault)}`, details);
 }

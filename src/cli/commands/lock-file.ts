@@ -4,7 +4,9 @@ import { resolve } from 'node:path';
 import * as z from 'zod';
 
 import {
-  formatJsonPlace,
+  checkShape,
+  describeJsonPlace,
+  formatFieldFault,
   ImageError,
   isDigest,
   isImageId,
@@ -84,14 +86,13 @@ async function readImages(path: string): Promise<Images> {
   const bytes = await readDocument(path, maxBytes);
   if (!bytes) throw configError(path, 'is not a regular file');
   const json = parseJsonStrict(bytes, { caseSensitive: true });
-  if (!json.ok) throw configError(path, `is not JSON: ${formatJsonPlace(json.fault)}`);
-  const result = shape.safeParse(json.value);
-  if (result.success) {
-    const entries = Object.entries(result.data.images);
+  if (!json.ok) throw configError(path, describeJsonPlace(json.fault));
+  const result = checkShape(shape, json.value);
+  if (result.ok) {
+    const entries = Object.entries(result.value.images);
     return new Map(entries.map(([name, one]) => [name, 'digest' in one ? one.digest : one.imageID]));
   }
-  const [issue] = result.error.issues;
-  throw configError(path, show(`${issue?.path.join(' ') ?? ''}: ${issue?.message ?? ''}`.replace(/^: /, ''), 1000));
+  throw configError(path, formatFieldFault(result.fault));
 }
 
 function isSame(before: Images, found: Images): boolean {

@@ -1,6 +1,6 @@
 import type * as z from 'zod';
 
-import { formatJsonPlace, parseJsonStrict, show } from '../../index.ts';
+import { checkShape, describeJsonPlace, formatFieldFault, parseJsonStrict, show } from '../../index.ts';
 import { configError } from './config-error.ts';
 import type { ConfigDocument } from './documents.ts';
 import { heading, kinds, type Auth, type Credentials } from './kinds.ts';
@@ -53,14 +53,12 @@ export function parseDocument({ path, bytes }: ConfigDocument, directory: string
 
 function parseJson(path: string, bytes: Uint8Array): unknown {
   const result = parseJsonStrict(bytes);
-  if (!result.ok) throw configError(path, `is not JSON: ${formatJsonPlace(result.fault)}`);
+  if (!result.ok) throw configError(path, describeJsonPlace(result.fault));
   return result.value;
 }
 
 function checked<T>(path: string, shape: z.ZodType<T>, value: unknown): T {
-  const result = shape.safeParse(value);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  const field = issue?.path.map(String).join('.');
-  throw configError(path, `${field ? `${show(field)}: ` : ''}${show(issue?.message ?? 'not as it should be')}`);
+  const result = checkShape(shape, value);
+  if (result.ok) return result.value;
+  throw configError(path, formatFieldFault(result.fault));
 }

@@ -1,7 +1,7 @@
 import { parse } from 'smol-toml';
 import * as z from 'zod';
 
-import { show, type MirrorRule } from '../../index.ts';
+import { checkShape, formatFieldFault, show, type MirrorRule } from '../../index.ts';
 import { configError } from '../config/config-error.ts';
 
 const place = /^[a-zA-Z0-9._-]+(?::\d+)?(?:\/[a-z0-9._/-]*[a-z0-9])?$/;
@@ -49,11 +49,9 @@ const shape = z
  * @throws CONFIG_INVALID naming the file
  */
 export function parseRegistriesConf(text: string, path: string): readonly MirrorRule[] {
-  const { data, error } = shape.safeParse(parseToml(text, path));
-  if (data) return data;
-  const [issue] = error.issues;
-  const field = show(issue?.path.map(String).join('.') ?? '');
-  throw configError(path, `${field === '' ? '' : `${field}: `}${show(issue?.message ?? 'not as it should be')}`);
+  const shaped = checkShape(shape, parseToml(text, path));
+  if (shaped.ok) return shaped.value;
+  throw configError(path, formatFieldFault(shaped.fault));
 }
 
 function parseToml(text: string, path: string): unknown {

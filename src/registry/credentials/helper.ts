@@ -3,6 +3,7 @@ import { promisify } from 'node:util';
 
 import * as z from 'zod';
 
+import { text } from '../../image/go-json.ts';
 import { parseJsonStrict } from '../../image/json.ts';
 import { show } from '../../image/show.ts';
 import type { RegistryCredential } from '../types.ts';
@@ -12,7 +13,7 @@ import type { Environment } from './files.ts';
 const run = promisify(execFile);
 const maxOutput = 64 * 1024;
 
-const answer = z.object({ Username: z.string(), Secret: z.string() });
+const answer = z.object({ Username: text, Secret: z.string() });
 
 export type HelperCall = {
   /** `gcloud` for docker-credential-gcloud. */
@@ -38,7 +39,7 @@ export async function askHelper(call: HelperCall): Promise<RegistryCredential | 
   const output = await runHelper(call);
   if (output === undefined) return undefined;
   const json = parseJsonStrict(output, { caseSensitive: true });
-  const found = json.ok ? answer.safeParse(json.value).data : undefined;
+  const found = json.ok ? answer.safeParse(json.value).data : undefined; // what it wrote may be secret: no word of why
   if (!found) throw configInvalid(path, `docker-credential-${name} did not answer with credentials for ${host}`);
   if (found.Username === '<token>') return { kind: 'identity', token: found.Secret };
   return found.Username === '' ? undefined : { kind: 'basic', user: found.Username, password: found.Secret };

@@ -3,7 +3,9 @@ import { open } from 'node:fs/promises';
 import * as z from 'zod';
 
 import { errnoOf, isNoEntry } from '../../system/errno.ts';
-import { formatJsonPlace, parseJsonStrict } from '../../image/json.ts';
+import { mapOf, text, texts } from '../../image/go-json.ts';
+import { describeJsonPlace, parseJsonStrict } from '../../image/json.ts';
+import { checkShape, formatFieldFault } from '../../image/shape.ts';
 import { show } from '../../image/show.ts';
 import type { RegistryCredential } from '../types.ts';
 import { configInvalid } from './config-invalid.ts';
@@ -23,19 +25,11 @@ export type Credentials = {
 /** Far above any such file. */
 const maxBytes = 1024 * 1024;
 
-const entry = z.object({
-  auth: z.string().optional(),
-  username: z.string().optional(),
-  password: z.string().optional(),
-  identitytoken: z.string().optional(),
-  registrytoken: z.string().optional(),
-});
-const auths = z.record(z.string(), entry);
-const file = z.object({
-  auths: auths.default({}),
-  credHelpers: z.record(z.string(), z.string()).default({}),
-  credsStore: z.string().optional(),
-});
+const members = { auth: text, username: text, password: text, identitytoken: text, registrytoken: text };
+const entry = z.preprocess((value) => value ?? {}, z.object(members));
+const auths = mapOf(entry);
+const file = z.object({ auths, credHelpers: texts, credsStore: text });
+const dockercfg = auths.transform((record) => ({ auths: record, credHelpers: {}, credsStore: '' }));
 
 /**
  * @param warn - told of entries that are passed over, without what is in them.
@@ -47,15 +41,13 @@ export async function readCredentials(
   warn: (message: string) => void,
 ): Promise<Credentials | undefined> {
   const bytes = await readBounded(path, isNamed);
-  if (!bytes) return undefined;
+  if (!bytes || isBlank(bytes)) return undefined;
   const json = parseJsonStrict(bytes, { caseSensitive: true });
-  if (!json.ok) throw configInvalid(path, `is not JSON: ${formatJsonPlace(json.fault)}`);
-  const shape = kind === 'dockercfg' ? auths.transform((record) => file.parse({ auths: record })) : file;
-  const { data, error } = shape.safeParse(json.value);
-  if (!data) {
-    const field = error.issues[0]?.path.map(String).join('.') ?? '';
-    throw configInvalid(path, `${show(field) || 'the whole'} is not what credentials look like`);
-  }
+  if (!json.ok) throw configInvalid(path, describeJsonPlace(json.fault));
+  const shape: z.ZodType<z.output<typeof file>> = kind === 'dockercfg' ? dockercfg : file;
+  const shaped = checkShape(shape, json.value);
+  if (!shaped.ok) throw configInvalid(path, formatFieldFault(shaped.fault));
+  const data = shaped.value;
   const known: Record<string, RegistryCredential> = {};
   for (const [registry, value] of Object.entries(data.auths)) {
     const credential = credentialOf(value);
@@ -64,7 +56,7 @@ export async function readCredentials(
   }
   return {
     path,
-    helpers: byRegistryKey(data.credHelpers),
+    helpers: byRegistryKey(Object.fromEntries(Object.entries(data.credHelpers).filter(([, name]) => name !== ''))),
     store: kind === 'docker' ? data.credsStore || undefined : undefined,
     auths: byRegistryKey(known),
   };
@@ -74,9 +66,14 @@ function credentialOf(value: z.infer<typeof entry>): RegistryCredential | undefi
   if (value.identitytoken) return { kind: 'identity', token: value.identitytoken };
   if (value.registrytoken) return { kind: 'bearer', token: value.registrytoken };
   if (value.username && value.password) return { kind: 'basic', user: value.username, password: value.password };
-  const pair = Buffer.from(value.auth ?? '', 'base64').toString('utf8');
+  const pair = Buffer.from(value.auth, 'base64').toString('utf8');
   const [, user, password] = /^([^:]+):(.*?)\0*$/s.exec(pair) ?? [];
   return user === undefined || password === undefined ? undefined : { kind: 'basic', user, password };
+}
+
+/** As docker takes it: a file that was made and never written holds nothing. */
+function isBlank(bytes: Uint8Array): boolean {
+  return bytes.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d);
 }
 
 async function readBounded(path: string, isNamed: boolean): Promise<Uint8Array | undefined> {

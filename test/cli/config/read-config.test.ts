@@ -98,7 +98,11 @@ const auth = { domains: ['coreos.com'], type: 'basic' };
 const registry = { registries: ['coreos.com'], credentials: { user: 'bar', password: 'baz' } };
 const refused: readonly (readonly [folder: string, content: unknown, message: RegExp])[] = [
   ['auth.d', 'bogus', /is not JSON: /],
-  ['auth.d', '{"rktKind":"auth","rktKind":"auth","rktVersion":"v1"}', /is not JSON: line 1, /],
+  [
+    'auth.d',
+    '{"rktKind":"auth","rktKind":"auth","rktVersion":"v1"}',
+    /cannot be used: line 1, column 19: a key is there twice$/,
+  ],
   ['auth.d', '{"password":hunter2}', /is not JSON: line 1, column 13$/],
   ['auth.d', {}, /no rktKind specified/],
   ['auth.d', { rktKind: '', rktVersion: 'v1' }, /no rktKind specified/],

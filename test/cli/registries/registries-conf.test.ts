@@ -73,9 +73,13 @@ for (const [what, text, why] of [
     '[[registry]]\nlocation = "a"\n[registries.block]\nregistries = ["b"]',
     /: both versions of the format/,
   ],
-  ['a rule for nothing', '[[registry]]\nblocked = true', /registry\.0: neither prefix nor location/],
-  ['a location with a scheme', '[[registry]]\nlocation = "https://a"', /registry\.0\.location: want HOST/],
-  ['a flag that is a text', '[[registry]]\nlocation = "a"\nblocked = "yes"', /registry\.0\.blocked: /],
+  ['a rule for nothing', '[[registry]]\nblocked = true', /registry\[0\]: neither prefix nor location/],
+  ['a location with a scheme', '[[registry]]\nlocation = "https://a"', /registry\[0\]\.location: want HOST/],
+  [
+    'a flag that is a text',
+    '[[registry]]\nlocation = "a"\nblocked = "yes"',
+    /registry\[0\]\.blocked: must be true or false$/,
+  ],
 ] as const) {
   test(`${what} is refused, and the file named`, (t) => {
     const error = t.throws<ImageError>(() => rules(text));

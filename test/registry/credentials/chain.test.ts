@@ -110,6 +110,35 @@ test('tokens and plain names are read, and what is neither is passed over with a
   t.notRegex(warnings[0] ?? '', /hunter2|aHVudGVyMg/);
 });
 
+test('what is null or empty counts as absent', async (t) => {
+  const entry = { auth: null, username: null, password: null, identitytoken: null, registrytoken: null };
+  const nulls = { 'other.example': null, 'odd.example': entry };
+  for (const files of [
+    { '.docker/config.json': { auths: { ...nulls, 'a.example': auth('u:p') }, credHelpers: null, credsStore: null } },
+    { '.docker/config.json': { auths: { 'a.example': auth('u:p') }, credHelpers: { 'a.example': null } } },
+    { '.dockercfg': { ...nulls, 'a.example': auth('u:p') } },
+    { '.docker/config.json': { auths: null }, '.dockercfg': { 'a.example': auth('u:p') } },
+    { '.docker/config.json': '', '.config/containers/auth.json': ' \n', '.dockercfg': { 'a.example': auth('u:p') } },
+  ]) {
+    const { lookup } = await chainOf(t, { files });
+    t.deepEqual(await lookup('a.example', 'x'), basic('u', 'p'));
+    for (const host of ['other.example', 'odd.example']) t.is(await lookup(host, 'x'), undefined);
+  }
+});
+
+test('what is wrong with a file is said of the member, without what stands there', async (t) => {
+  const problem = async (content: object | string) => {
+    const { lookup } = await chainOf(t, { files: { '.docker/config.json': content } });
+    return (await t.throwsAsync(lookup('a.example', 'x')))?.message.replace(/^.*config\.json"/, '');
+  };
+  t.is(await problem({ auths: [] }), ': auths: must be an object');
+  t.is(await problem({ auths: { 'b.example': { auth: 1 } } }), ': auths["b.example"].auth: must be a string');
+  t.is(
+    await problem('{"auths":{"s3cret":{},"s3cret":{}}}'),
+    ': cannot be used: line 1, column 23: a key is there twice',
+  );
+});
+
 const echo = (user: string) =>
   `read server; echo "$server" >> "$HOME/asked"; echo "{\\"ServerURL\\":\\"$server\\",\\"Username\\":\\"${user}\\",\\"Secret\\":\\"s-$server\\"}"`;
 const nothing = 'echo "credentials not found in native keychain"; exit 1';
