@@ -65,6 +65,8 @@ export type ErrorDetails = {
   STORE_READ_ONLY: { readonly path: string };
   STORE_VERSION: { readonly path: string; readonly found: number; readonly supported: number };
   FILE_UNREADABLE: { readonly path: string };
+  /** A result could not be written to where it was to go: the standard output, or a file that an option names. */
+  OUTPUT_FAILED: { readonly output: string; readonly reason: string };
 
   LOCK_MISMATCH: { readonly reference: string };
   CANCELLED: { readonly reason: string };

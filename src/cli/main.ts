@@ -1,5 +1,8 @@
+import type { Writable } from 'node:stream';
+
 import { filterWarnings } from './warnings.ts';
 import { listenForSignals } from './interruption.ts';
+import { openStandardOutput } from './output/standard-output.ts';
 import { readVersion } from './version.ts';
 
 /**
@@ -8,21 +11,22 @@ import { readVersion } from './version.ts';
  */
 export async function main(args: readonly string[]): Promise<void> {
   process.exitCode = 1;
-  if (args.length === 1 && args[0] === '--version') {
-    process.stdout.write(`${readVersion()}\n`); // without loading anything else
-    process.exitCode = 0;
+  const stdout = openStandardOutput();
+  if (args.length === 1 && args[0] === '--version' && (await tryToPrint(stdout, readVersion()))) {
+    process.exitCode = 0; // without loading anything else
     return;
   }
 
   filterWarnings();
   const interruption = listenForSignals();
+  stdout.on('error', interruption.stop); // nobody gets the results any more
   let pending = (): readonly string[] => [];
-  guard(interruption.stop, () => pending());
+  guard(() => pending());
 
   const { run } = await import('./run.ts');
   const exitCode = await run(args, {
     stdin: process.stdin,
-    stdout: process.stdout,
+    stdout,
     stderr: process.stderr,
     environment: process.env,
     signal: interruption.signal,
@@ -33,7 +37,7 @@ export async function main(args: readonly string[]): Promise<void> {
 }
 
 /** What no command is there to report any more. */
-function guard(stop: () => void, pending: () => readonly string[]): void {
+function guard(pending: () => readonly string[]): void {
   const die = (error: unknown): void => {
     const what = error instanceof Error ? error.message : String(error);
     process.stderr.write(`error: INTERNAL: unexpected: ${oneLine(what)}\n`);
@@ -48,8 +52,12 @@ function guard(stop: () => void, pending: () => readonly string[]): void {
     }
     process.removeAllListeners('beforeExit');
   });
-  process.stdout.on('error', stop); // EPIPE: whoever read our results has seen enough
   process.stderr.on('error', () => undefined);
+}
+
+function tryToPrint(stdout: Writable, line: string): Promise<boolean> {
+  stdout.on('error', () => undefined);
+  return new Promise((resolve) => stdout.write(`${line}\n`, (error) => resolve(!error)));
 }
 
 function oneLine(text: string): string {

@@ -11,9 +11,9 @@ const maxColumns = 100;
 /**
  * Checks the arguments of a command: unknown options, too few or too many operands.
  *
- * @returns false when help or the version was asked for, and has been printed. @throws USAGE
+ * @returns the help or the version, where that was asked for. @throws USAGE
  */
-export async function checkArguments(command: Command, argv: readonly string[]): Promise<boolean> {
+export async function checkArguments(command: Command, argv: readonly string[]): Promise<string | undefined> {
   let isComplete = false;
   const parser = bare(argv, `longshore ${command.name}`).command(
     `$0 ${command.operands}`.trim(), // yargs takes the space alone for an operand
@@ -23,8 +23,12 @@ export async function checkArguments(command: Command, argv: readonly string[]):
       isComplete = true;
     },
   );
-  await parser.parseAsync();
-  return isComplete;
+  const printed = await new Promise<string>((resolve, reject) => {
+    const end = (error: Error | undefined, _argv: unknown, output: string): void =>
+      error ? reject(error) : resolve(output);
+    Promise.resolve(parser.parse([...argv], {}, end)).catch(reject);
+  });
+  return isComplete ? undefined : printed;
 }
 
 /** Help on several commands: all of them, or those of a group. */

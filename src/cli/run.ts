@@ -1,4 +1,7 @@
-import { asImageError, toErrorData } from '../index.ts';
+import { setImmediate } from 'node:timers/promises';
+
+import { asImageError, toErrorData, type ImageError } from '../index.ts';
+import { errnoOf } from '../system/errno.ts';
 import { commands } from './commands.ts';
 import type { Io } from './io.ts';
 import { parseCommandLine } from './options/command-line.ts';
@@ -8,10 +11,25 @@ import { isOn } from './options/read.ts';
 import { optionTable } from './options/table.ts';
 import { causeLines, errorLine } from './output/error-line.ts';
 import { exitCodeOf, exitCodes } from './output/exit-code.ts';
-import { write } from './output/write.ts';
+import { outputFailed } from './output/output-failed.ts';
+import { write, written } from './output/write.ts';
 
-/** Finds the command and runs it. @returns the exit code; everything that ends a command has been said by then. */
+/**
+ * Finds the command and runs it. @returns the exit code, once the standard output has taken everything; what ends a command
+ * has been said by then.
+ */
 export async function run(args: readonly string[], io: Io): Promise<number> {
+  let failure = io.stdout.errored ?? undefined;
+  io.stdout.on('error', (error) => (failure ??= error));
+  const exitCode = await runCommand(args, io, () => failure !== undefined);
+  await written(io.stdout);
+  await setImmediate(); // a stream tells of its failure after the write that failed has come back
+  if (!failure || errnoOf(failure) === 'EPIPE') return exitCode; // a reader that has seen enough
+  return fail(outputFailed('the standard output', failure), io, args.includes('--debug'));
+}
+
+/** @param isCut - whether the standard output takes nothing any more: what a command throws then is what comes of it. */
+async function runCommand(args: readonly string[], io: Io, isCut: () => boolean): Promise<number> {
   let debug = args.includes('--debug');
   try {
     const line = parseCommandLine(args, optionTable, io.environment);
@@ -20,18 +38,25 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
     if (!command) return await (await import('./overview.ts')).showOverview(line, args, io);
     if (!isPlain(command, line.argv)) {
       const { checkArguments } = await import('./parser.ts');
-      if (!(await checkArguments(command, line.argv))) return exitCodes.success;
+      const asked = await checkArguments(command, line.argv);
+      if (asked !== undefined) {
+        await write(io.stdout, `${asked}\n`);
+        return exitCodes.success;
+      }
     }
     if (command.name !== 'fetch') await warn(io); // fetch has forms of its own for warnings
     const runCommand = await command.load();
     return await runCommand(io, line);
   } catch (error) {
-    if (io.signal.aborted) return exitCodes.unforeseen; // whoever aborted knows the code and the reason
-    const known = asImageError(error);
-    const lines = [errorLine(toErrorData(known)), ...(debug ? causeLines(known) : [])];
-    await write(io.stderr, lines.map((text) => `${text}\n`).join(''));
-    return exitCodeOf(toErrorData(known));
+    if (io.signal.aborted || isCut()) return exitCodes.unforeseen; // whoever aborted knows the code and the reason
+    return fail(asImageError(error), io, debug);
   }
+}
+
+async function fail(error: ImageError, { stderr }: Io, debug: boolean): Promise<number> {
+  const lines = [errorLine(toErrorData(error)), ...(debug ? causeLines(error) : [])];
+  await write(stderr, lines.map((text) => `${text}\n`).join(''));
+  return exitCodeOf(toErrorData(error));
 }
 
 async function warn({ stderr, environment }: Io): Promise<void> {

@@ -7,6 +7,8 @@ import { buildAci } from '../helpers/archive.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { layerOf } from '../helpers/registry-fetching.ts';
 import { startRegistry, types } from '../helpers/registry.ts';
+import { openLockFile } from '../../src/cli/commands/lock-file.ts';
+import { parseImageId } from '../../src/image/image-id.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
@@ -275,4 +277,11 @@ test('two URLs that only their queries tell apart cannot both be locked', async 
   t.is(code, 10);
   t.regex(stderr, /LOCK_MISMATCH: .*stands for several images/);
   await t.throwsAsync(lock(), { code: 'ENOENT' });
+});
+
+test('a lock file that cannot be written any more is OUTPUT_FAILED', async (t) => {
+  const path = join(await temporaryDirectory(t), 'gone', 'lock.json');
+  const file = await openLockFile(path, false);
+  file.lock.onFound('example.com/app', parseImageId(`sha512-${'a'.repeat(128)}`));
+  await t.throwsAsync(file.end(), { code: 'OUTPUT_FAILED', message: /^the lock file .* \(ENOENT\)$/ });
 });

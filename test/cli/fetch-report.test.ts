@@ -77,11 +77,24 @@ test('a report that cannot be written is refused before anything is fetched', as
   t.deepEqual(await readdir(directory), ['base.aci']);
 });
 
-test('a report that cannot be written any more is a warning, and the run ends as it would', async (t) => {
+test('a report that cannot be written any more is OUTPUT_FAILED, where nothing else failed', async (t) => {
   const { at, fetch } = await longshore(t);
-  const { code, stderr } = await fetch([at('base.aci'), '--report', '/dev/full']);
-  t.is(code, 0);
-  t.regex(stderr, /^warning: the report could not be written: ENOSPC$/m);
+  const { code, stdout, stderr } = await fetch([at('base.aci'), '--report', '/dev/full']);
+  t.is(code, 8);
+  t.regex(stdout, /^sha512-/);
+  t.regex(stderr, /^error: OUTPUT_FAILED: the report \/dev\/full could not be written: .* \(ENOSPC\)\. /m);
+
+  const failed = await fetch([at('missing.aci'), '--report', '/dev/full']);
+  t.is(failed.code, 4);
+  t.regex(failed.stderr, /^warning: the report \/dev\/full could not be written: .* \(ENOSPC\)$/m);
+});
+
+test('events that cannot be written any more are OUTPUT_FAILED, once the images are there', async (t) => {
+  const { at, fetch } = await longshore(t);
+  const { code, stdout, stderr } = await fetch([at('base.aci'), '--events', '/dev/full']);
+  t.is(code, 8);
+  t.regex(stdout, /^sha512-/);
+  t.regex(stderr, /^error: OUTPUT_FAILED: the events in \/dev\/full could not be written: .* \(ENOSPC\)\. /m);
 });
 
 /** A run whose only image trickles in, once it does. */

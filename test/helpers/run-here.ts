@@ -9,10 +9,19 @@ import type { CliResult } from './run-cli.ts';
 // the built file has the types of its source
 const { run } = (await import(commandFile('run'))) as { run: typeof Run };
 
-/** Runs longshore's command line in this process: as runCli, without the time that a process takes to start. */
-export async function runHere(args: readonly string[], environment: Io['environment'] = {}): Promise<CliResult> {
-  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
-  const [results, errors] = [buffer(stdout), buffer(stderr)];
+/**
+ * Runs longshore's command line in this process: as runCli, without the time that a process takes to start.
+ *
+ * @param output - takes the standard output instead; the result has none of it then.
+ */
+export async function runHere(
+  args: readonly string[],
+  environment: Io['environment'] = {},
+  output?: Io['stdout'],
+): Promise<CliResult> {
+  const [pipe, stderr] = [new PassThrough(), new PassThrough()];
+  const stdout = output ?? pipe;
+  const [results, errors] = [buffer(pipe), buffer(stderr)];
   const code = await run(args, {
     stdin: process.stdin,
     stdout,
@@ -21,7 +30,7 @@ export async function runHere(args: readonly string[], environment: Io['environm
     signal: new AbortController().signal,
     awaits: () => undefined,
   });
-  stdout.end();
+  pipe.end();
   stderr.end();
   const [bytes, messages] = await Promise.all([results, errors]);
   return { code, bytes, stdout: bytes.toString(), stderr: messages.toString() };

@@ -52,13 +52,12 @@ export const runBenchCommand: Run = async ({ stdin, stdout, stderr, environment,
   const { result } = bench;
   const isJson = textOf(line, 'output') === 'json';
   await write(stdout, isJson ? `${toSafeJson(result)}\n` : benchTable(result));
+  const { lines, isSlower } = old ? compareWith(old, result) : { lines: [], isSlower: false };
+  await write(isJson ? stderr : stdout, lines.map((text) => `${text}\n`).join(''));
   if (report !== undefined && timeline) {
     const { benchPage } = await import('./bench-report.ts');
     const failure = writeReport(report, benchPage(result, timeline));
-    if (failure !== undefined) await write(stderr, `warning: the report could not be written: ${failure}\n`);
+    if (failure) throw failure;
   }
-  if (!old) return exitCodes.success;
-  const { lines, isSlower } = compareWith(old, result);
-  await write(isJson ? stderr : stdout, lines.map((text) => `${text}\n`).join(''));
   return isSlower ? slower : exitCodes.success;
 };

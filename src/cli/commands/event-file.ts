@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 
-import { show } from '../../index.ts';
+import { show, type ImageError } from '../../index.ts';
 import { usageError } from '../options/usage-error.ts';
+import { outputFailed } from '../output/output-failed.ts';
 import { reasonOf } from '../output/reason.ts';
 
 export type EventFile = {
@@ -12,11 +13,11 @@ export type EventFile = {
 };
 
 /**
- * Opens the file for `--events`, empty. When it fails later, the run goes on without it.
+ * Opens the file for `--events`, empty. When it cannot be written later, the run goes on without it.
  *
- * @param onFailure - told once, with the reason. @throws USAGE when it cannot be written at all
+ * @param onFailure - told once, with OUTPUT_FAILED. @throws USAGE when it cannot be written at all
  */
-export async function openEventFile(path: string, onFailure: (reason: string) => void): Promise<EventFile> {
+export async function openEventFile(path: string, onFailure: (error: ImageError) => void): Promise<EventFile> {
   const stream = createWriteStream(path);
   try {
     await once(stream, 'open');
@@ -26,7 +27,7 @@ export async function openEventFile(path: string, onFailure: (reason: string) =>
   let failed = false;
   stream.on('error', (error) => {
     failed = true;
-    onFailure(reasonOf(error));
+    onFailure(outputFailed(`the events in ${show(path)}`, error));
   });
   return {
     write(line) {

@@ -19,10 +19,15 @@ import {
 } from '../../index.ts';
 import { configError } from '../config/config-error.ts';
 import { readDocument } from '../config/documents.ts';
+import { outputFailed } from '../output/output-failed.ts';
 
 export type LockFile = {
   readonly lock: Lock;
-  /** The batch went well: what it found is what the file says from now on. Nothing is written where that is so already. */
+  /**
+   * The batch went well: what it found is what the file says from now on. Nothing is written where that is so already.
+   *
+   * @throws LOCK_MISMATCH, OUTPUT_FAILED
+   */
   end(): Promise<void>;
 };
 
@@ -70,7 +75,11 @@ export async function openLockFile(path: string, frozen: boolean): Promise<LockF
         throw new ImageError('LOCK_MISMATCH', message, { reference: ambiguous });
       }
       const target = await realpath(path).catch(() => resolve(path));
-      await writeFileTarget({ target, overwrite: true }, (file) => writeFile(file, format(found), { flag: 'wx' }));
+      try {
+        await writeFileTarget({ target, overwrite: true }, (file) => writeFile(file, format(found), { flag: 'wx' }));
+      } catch (error) {
+        throw outputFailed(`the lock file ${show(path)}`, error);
+      }
     },
   };
 }

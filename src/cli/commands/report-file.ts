@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { closeSync, openSync, realpathSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, openSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
 import { access, constants, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-import { isImageError, show } from '../../index.ts';
+import { isImageError, show, type ImageError } from '../../index.ts';
 import { usageError } from '../options/usage-error.ts';
+import { outputFailed } from '../output/output-failed.ts';
 import { reasonOf } from '../output/reason.ts';
+import { writeWhole } from '../output/write.ts';
 
 /** Finds out whether a file can be written, before anything is done; makes none. @throws USAGE */
 export async function requireWritable(path: string, option: string): Promise<string> {
@@ -25,9 +27,9 @@ export async function requireWritable(path: string, option: string): Promise<str
  * Writes a page piece by piece under another name, and moves it to its place once it is whole. Synchronous, so that a process
  * that is about to end can do it too. What is no regular file, such as a pipe, is written to as it is.
  *
- * @returns why it could not be written; undefined when it was.
+ * @returns OUTPUT_FAILED when it could not be written.
  */
-export function writeReport(path: string, pieces: Iterable<string>): string | undefined {
+export function writeReport(path: string, pieces: Iterable<string>): ImageError | undefined {
   let temporary: string | undefined;
   try {
     const target = statSync(path, { throwIfNoEntry: false }) ? realpathSync(path) : path;
@@ -43,10 +45,6 @@ export function writeReport(path: string, pieces: Iterable<string>): string | un
     return undefined;
   } catch (error) {
     if (temporary !== undefined) rmSync(temporary, { force: true });
-    return reasonOf(error);
+    return outputFailed(`the report ${show(path)}`, error);
   }
-}
-
-function writeWhole(file: number, bytes: Uint8Array): void {
-  for (let written = 0; written < bytes.length;) written += writeSync(file, bytes, written);
 }

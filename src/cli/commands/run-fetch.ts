@@ -1,4 +1,4 @@
-import type { AppInput, EventSink, Finder, Outcome, Totals } from '../../index.ts';
+import type { AppInput, EventSink, Finder, ImageError, Outcome, Totals } from '../../index.ts';
 import type { Io } from '../io.ts';
 import { createBatchExitCode } from '../output/batch-exit-code.ts';
 import { exitCodes } from '../output/exit-code.ts';
@@ -31,7 +31,8 @@ export type FetchRun = {
  * Fetches a batch and shows it: result, progress, events, report.
  *
  * @param openFinder - opens what does the work; its owner closes it.
- * @returns the exit code, signals aside. @throws what openFinder throws, before anything is on the standard output
+ * @returns the exit code, signals aside. @throws what openFinder throws, before anything is on the standard output; OUTPUT_FAILED when
+ * all images are there but events or the report could not be written
  */
 export async function runFetch(
   io: Io,
@@ -39,13 +40,14 @@ export async function runFetch(
   openFinder: (onEvent: EventSink) => Promise<Pick<Finder, 'findImages'>>,
 ): Promise<number> {
   const progress = await openProgress(run.progress, io.stderr, Date.now);
-  const warn = (message: string): void => progress.onEvent({ type: 'warning', message });
-  const file =
-    run.events === undefined
-      ? undefined
-      : await openEventFile(run.events, (reason) => warn(`events are no longer written: ${reason}`));
+  const unwritten: ImageError[] = [];
+  const onUnwritten = (error: ImageError): void => {
+    unwritten.push(error);
+    progress.onEvent({ type: 'warning', message: error.message });
+  };
+  const file = run.events === undefined ? undefined : await openEventFile(run.events, onUnwritten);
   const record = file && createEventStream(file.write, Date.now);
-  const report = run.report === undefined ? undefined : await openReport(run.report, warn);
+  const report = run.report === undefined ? undefined : await openReport(run.report, onUnwritten);
   const onEvent: EventSink = (event) => {
     progress.onEvent(event);
     record?.(event);
@@ -53,6 +55,7 @@ export async function runFetch(
   };
 
   let totals;
+  let code: number;
   try {
     for (const message of run.warnings) onEvent({ type: 'warning', message });
     const finder = await openFinder(onEvent);
@@ -76,17 +79,19 @@ export async function runFetch(
       },
     }));
     await result.end(totals);
-    const code = exitCode.result(run.apps.length);
+    code = exitCode.result(run.apps.length);
     if (code === exitCodes.success) await run.lockFile?.end();
-    return code;
   } finally {
     report?.end();
-    progress.end(totals);
     await file?.end();
+    progress.end(totals);
   }
+  const [failure] = unwritten;
+  if (failure && code === exitCodes.success) throw failure;
+  return code;
 }
 
-async function openReport(path: string, warn: (message: string) => void): Promise<FetchReport> {
+async function openReport(path: string, onFailure: (error: ImageError) => void): Promise<FetchReport> {
   const { openFetchReport } = await import('./fetch-report.ts');
-  return openFetchReport(path, (reason) => warn(`the report could not be written: ${reason}`));
+  return openFetchReport(path, onFailure);
 }

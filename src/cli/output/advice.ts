@@ -63,6 +63,7 @@ const advice: Readonly<Record<ErrorCode, string>> = {
   STORE_READ_ONLY: 'Choose a directory that can be written with --dir',
   STORE_VERSION: 'Use the longshore that wrote this store, or a newer one',
   FILE_UNREADABLE: 'Check the permissions of the file',
+  OUTPUT_FAILED: 'Make room there, or write it elsewhere, and run again',
   LOCK_MISMATCH: 'Check what changed; then write the lock file anew',
   CANCELLED: later,
 };

@@ -66,6 +66,7 @@ const kinds: Readonly<Record<Exclude<ErrorCode, 'HTTP_STATUS' | 'DEPENDENCY_FAIL
   STORE_READ_ONLY: 'store',
   STORE_VERSION: 'store',
   FILE_UNREADABLE: 'store',
+  OUTPUT_FAILED: 'store',
   LOCK_MISMATCH: 'lock',
   CANCELLED: 'unforeseen',
 };

@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 
 /** Writes, and resolves when the stream has taken it and all before it, or is gone: its errors are its owner's affair. */
@@ -11,4 +12,9 @@ export function write(stream: Writable, bytes: string | Uint8Array): Promise<voi
 /** Resolves when all that was written so far has left the stream. */
 export function written(stream: Writable): Promise<void> {
   return write(stream, '');
+}
+
+/** All of the bytes: one call may write a part of them, as it does where the disk is nearly full. */
+export function writeWhole(descriptor: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.byteLength;) done += writeSync(descriptor, bytes, done);
 }

@@ -19,7 +19,15 @@ const table: Readonly<Record<number, readonly ErrorCode[]>> = {
   ],
   6: ['AUTH_REQUIRED', 'AUTH_DENIED'],
   7: ['NETWORK', 'TIMEOUT', 'STALLED', 'TLS', 'RESPONSE_INVALID', 'LENGTH_MISMATCH', 'RATE_LIMITED'],
-  8: ['STORE_CORRUPT', 'STORE_BUSY', 'STORE_FULL', 'STORE_READ_ONLY', 'STORE_VERSION', 'FILE_UNREADABLE'],
+  8: [
+    'STORE_CORRUPT',
+    'STORE_BUSY',
+    'STORE_FULL',
+    'STORE_READ_ONLY',
+    'STORE_VERSION',
+    'FILE_UNREADABLE',
+    'OUTPUT_FAILED',
+  ],
   10: ['LOCK_MISMATCH'],
 };
 

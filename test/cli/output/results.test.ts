@@ -125,3 +125,17 @@ test('JSON of more dependencies than memory should hold comes out whole', async 
   const document = JSON.parse(await all) as { nodes: Outcome[]; images: Outcome[] };
   t.deepEqual([document.nodes.length, document.nodes.at(-1), document.images.length], [20_000, nodes.at(-1), 1]);
 });
+
+test('dependencies that cannot be kept until their turn fail the result, in the end', async (t) => {
+  const result = asJson(new PassThrough().resume());
+  const before = process.env['TMPDIR'];
+  process.env['TMPDIR'] = '/nonexistent';
+  try {
+    for (let count = 0; count < 12; count += 1) result.add({ reference: 'd'.repeat(100_000), status: 'fetched' });
+  } finally {
+    if (before === undefined) delete process.env['TMPDIR'];
+    else process.env['TMPDIR'] = before;
+  }
+  result.add(fetched(0, 'a'));
+  await t.throwsAsync(result.end(totals), { code: 'OUTPUT_FAILED', message: /temporary file .* \(ENOENT\)$/ });
+});
