@@ -1,9 +1,11 @@
 import { enableCompileCache } from 'node:module';
+import { workerData } from 'node:worker_threads';
 
 import { lazy } from './lazy.ts';
 import { replying } from './reply.ts';
 
-enableCompileCache(); // of this thread: the main one's does not reach here
+const given = workerData as { readonly compileCache: string | undefined } | null;
+if (given?.compileCache !== undefined) enableCompileCache(given.compileCache); // of this thread: the main one's does not reach here
 
 // One export for each task of the pool. Each loads its own module: a worker that never verifies never loads openpgp.
 

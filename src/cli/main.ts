@@ -1,9 +1,10 @@
 import type { Writable } from 'node:stream';
 
-import { filterWarnings } from './warnings.ts';
+import { keepCompiled } from './compile-cache.ts';
 import { listenForSignals } from './interruption.ts';
 import { openStandardOutput } from './output/standard-output.ts';
 import { readVersion } from './version.ts';
+import { filterWarnings } from './warnings.ts';
 
 /**
  * Runs one command line. The exit code is a failure until the command has ended with another: a Node process whose
@@ -23,6 +24,7 @@ export async function main(args: readonly string[]): Promise<void> {
   let pending = (): readonly string[] => [];
   guard(() => pending());
 
+  keepCompiled(process.env);
   const { run } = await import('./run.ts');
   const exitCode = await run(args, {
     stdin: process.stdin,

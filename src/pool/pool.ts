@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
-import { extname } from 'node:path';
+import { getCompileCacheDir } from 'node:module';
+import { dirname, extname } from 'node:path';
 import type { Transferable } from 'node:worker_threads';
 
 import type { Piscina } from 'piscina';
@@ -111,6 +112,7 @@ export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
 
 async function openPiscina(workers: number, sessionsPerWorker: number): Promise<Piscina> {
   const { Piscina } = await import('piscina');
+  const cache = getCompileCacheDir(); // with a directory for this version of Node at its end
   // tsc rewrites imports but not URLs: the worker is a .ts beside our sources and a .js beside what is built.
   const filename = new URL(`../../workers/index${extname(import.meta.url)}`, import.meta.url).href;
   const pool = new Piscina({
@@ -121,6 +123,8 @@ async function openPiscina(workers: number, sessionsPerWorker: number): Promise<
     loadBalancer: spread(workers, sessionsPerWorker),
     idleTimeout: Infinity,
     resourceLimits,
+    // a thread has a cache of its own, in the same place
+    workerData: { compileCache: cache && dirname(cache) },
     execArgv: ['--disable-warning=ExperimentalWarning'],
   });
   // An idle thread that dies has no task to tell; unheard, the event would end the process.

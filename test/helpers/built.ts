@@ -3,6 +3,9 @@ import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '../..');
 
+/** Most of a short process's life is the compilation of its sources. */
+export const compileCache = join(root, 'node_modules/.cache/longshore-test');
+
 /**
  * A file of the command as it is published, since what works from source may fail in the bundle. `FROM_SOURCE=1` in the
  * environment stands for the sources, while one works on them.

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { buffer } from 'node:stream/consumers';
 
-import { commandFile } from './built.ts';
+import { commandFile, compileCache } from './built.ts';
 
 /** What node runs. */
 export const bin = commandFile('bin');
@@ -20,7 +20,7 @@ export async function runCli(
   environment: Readonly<Record<string, string>> = {},
 ): Promise<CliResult> {
   const child = spawn(process.execPath, [bin, ...args], {
-    env: { PATH: process.env['PATH'], HOME: '/nonexistent', ...environment },
+    env: { PATH: process.env['PATH'], HOME: '/nonexistent', NODE_COMPILE_CACHE: compileCache, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const ended = once(child, 'close');

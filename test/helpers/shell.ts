@@ -6,6 +6,7 @@ import { text } from 'node:stream/consumers';
 
 import type { ExecutionContext } from 'ava';
 
+import { compileCache } from './built.ts';
 import { bin } from './run-cli.ts';
 import { temporaryDirectory } from './stored.ts';
 
@@ -35,6 +36,7 @@ export async function openShell(t: ExecutionContext, nodeOptions = ''): Promise<
   const base = {
     PATH: `${directory}:/usr/bin:/bin`,
     HOME: directory,
+    NODE_COMPILE_CACHE: compileCache,
     LONGSHORE_DIR: join(directory, 'store'),
     LONGSHORE_SYSTEM_CONFIG: join(directory, 'system'),
     LONGSHORE_LOCAL_CONFIG: join(directory, 'local'),

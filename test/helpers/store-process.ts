@@ -5,9 +5,9 @@ import { fileURLToPath } from 'node:url';
 
 import type { ExecutionContext } from 'ava';
 
+import { compileCache } from './built.ts';
+
 const script = fileURLToPath(new URL('store-child.ts', import.meta.url));
-/** Most of such a process's life is the compilation of its sources. */
-const compileCache = fileURLToPath(new URL('../../node_modules/.cache/longshore-test', import.meta.url));
 
 export type StoreProcess = {
   readonly child: ChildProcess;

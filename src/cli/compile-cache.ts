@@ -1,0 +1,43 @@
+import { lstatSync, mkdirSync, realpathSync } from 'node:fs';
+import { enableCompileCache, getCompileCacheDir } from 'node:module';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+
+import { errnoOf } from '../system/errno.ts';
+import type { Environment } from './options/environment.ts';
+
+/**
+ * Keeps compiled code below the user's own cache directory. By itself Node keeps it in the directory for temporary files,
+ * under a name that anybody can take first, and runs what it finds there without asking who wrote it.
+ */
+export function keepCompiled(environment: Environment): void {
+  if (environment['NODE_DISABLE_COMPILE_CACHE'] || getCompileCacheDir() !== undefined) return;
+  const caches = environment['XDG_CACHE_HOME'] || join(homedir(), '.cache');
+  const directory = join(caches, 'longshore');
+  try {
+    for (const path of [caches, directory]) makeDirectory(path);
+    if (isOnlyOurs(directory)) enableCompileCache(directory);
+  } catch {
+    // it only saves time
+  }
+}
+
+/** Not its parents: a home directory that is not there is not made. */
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error;
+  }
+}
+
+/** Nobody else, the administrator aside, can put anything into a directory, nor another in its place. */
+function isOnlyOurs(directory: string): boolean {
+  const us = process.geteuid?.();
+  for (let path = realpathSync(directory), isParent = false; ; path = dirname(path), isParent = true) {
+    const { uid, mode } = lstatSync(path);
+    const isShared = (mode & 0o022) !== 0 && !(isParent && (mode & 0o1000) !== 0);
+    if (isShared || (uid !== us && !(isParent && uid === 0))) return false;
+    if (path === dirname(path)) return true;
+  }
+}
