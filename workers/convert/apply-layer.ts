@@ -1,95 +1,250 @@
-import { invalid } from '../tar/refuse.ts';
+import { blockBytes } from '../tar/header.ts';
+import { invalid, overLimit, type Suspect } from '../tar/refuse.ts';
+import { createTarReader, type TarEntry } from '../tar/tar-reader.ts';
 import type { Budget } from './budget.ts';
-import type { LayerIndex, OpenLink } from './layer-index.ts';
-import { parentOf } from './layer-path.ts';
-import { createDirectory, findNode, type Directory, type Leaf, type Node } from './tree.ts';
+import { followPath, type Following } from './follow-path.ts';
+import { parseLayerPath, splitLayerPath, type LayerPath } from './layer-path.ts';
+import type { ConvertLimits } from './requests.ts';
+import { createDirectory, type Directory, type Leaf, type Node, type Place } from './tree.ts';
+
+export type LayerApplier = {
+  /** Takes the next bytes of the layer's tar. */
+  push(chunk: Uint8Array): void;
+  /** No more bytes come; no byte at all is an empty layer. */
+  end(): void;
+};
+
+/** What the layers of one image share. */
+export type Applying = {
+  /** Of the tree that they are laid over each other in. */
+  readonly root: Directory;
+  readonly limits: ConvertLimits;
+  readonly budget: Budget;
+  /** Gets the leaves that have more than one name. */
+  readonly linked: Set<Leaf>;
+};
+
+/** A name that a hard link has, whose target is not there yet. */
+type OpenLink = Spot & { readonly target: string; readonly suspect: Suspect };
+/** A name in a directory, whether or not anything stands there. */
+type Spot = { readonly directory: Directory; readonly name: string };
+/** A directory without links in its path, and the length of that path with a slash behind it. */
+type Located = { readonly directory: Directory; readonly length: number };
+
+const rootfsBytes = 'rootfs/'.length;
 
 /**
- * Lays a layer over the tree of those below it: first its whiteouts, wherever they stand in it, then its entries.
+ * Lays a layer over the tree of those below it, entry by entry, as umoci does. A whiteout hides what lower layers have and
+ * nothing else, wherever it stands.
  *
- * @param linked - gets the leaves that have more than one name.
- * @throws ARCHIVE_INVALID, LIMIT_EXCEEDED
+ * @param layer - its number, 0 for the lowest.
+ * @returns an applier whose calls throw ARCHIVE_INVALID and LIMIT_EXCEEDED.
  * @see docs/rules.md R8; OCI image-spec layer.md, Applying Changesets
  */
-export function applyLayer(root: Directory, layer: LayerIndex, budget: Budget, linked: Set<Leaf>): void {
-  resolveLinks(root, layer, linked);
-  for (const path of layer.whiteouts) findLower(root, layer, parentOf(path))?.children.delete(nameOf(path));
-  for (const path of layer.opaques) findLower(root, layer, path)?.children.clear();
+export function createLayerApplier(layer: number, { root, limits, budget, linked }: Applying): LayerApplier {
+  /** By directory: the names at which, or below which, this layer has an entry. */
+  const touched = new Map<Directory, Set<string>>();
+  /** Directories in which nothing is left of lower layers. */
+  const cleared = new Set<Directory>();
+  /** What lower layers have and this one takes away: a hard link may still name it. */
+  const hidden = new Map<Directory, Map<string, Node>>();
+  /** By what stands in for its target in the tree until the end of the layer. */
+  const openLinks = new Map<Leaf, OpenLink>();
+  /** What aufs keeps for itself, by whole path. */
+  const bookkeeping = createDirectory();
+  /** The directory of the entry before, which most often is that of the next; none once a node is replaced or removed. */
+  let last: (Located & { readonly path: string }) | undefined;
+  let start = 0;
+  let isEmpty = true;
 
-  const directoryAt = createPlacer(root, layer, budget);
-  for (const [path, entry] of layer.entries) {
-    if (entry.kind === 'directory') directoryAt(path).place = entry;
-    else if (entry.kind !== 'hard-link') directoryAt(parentOf(path)).children.set(nameOf(path), entry);
-  }
-}
-
-/** Binds the links that are still open: to what their own layer has, else to what the layers below have. */
-function resolveLinks(root: Directory, layer: LayerIndex, linked: Set<Leaf>): void {
-  for (const entries of [layer.bookkeeping, layer.entries]) {
-    for (const [path, entry] of entries) {
-      if (entry.kind !== 'hard-link') continue;
-      const { names, leaf } = followLinks(root, layer, path, entry);
-      linked.add(leaf);
-      for (const name of names) (layer.entries.has(name) ? layer.entries : layer.bookkeeping).set(name, leaf);
-    }
-  }
-}
-
-/** @returns what the link leads to, and the names of the links on the way, so that none is followed twice. */
-function followLinks(
-  root: Directory,
-  { entries, bookkeeping }: LayerIndex,
-  path: string,
-  link: OpenLink,
-): { readonly names: ReadonlySet<string>; readonly leaf: Leaf } {
-  const suspect = { path, offset: link.offset };
-  const names = new Set([path]);
-  for (let { target } = link; ;) {
-    const found = entries.get(target) ?? bookkeeping.get(target) ?? findNode(root, target);
-    if (!found) throw invalid('R8', 'a hard link to nowhere', suspect);
-    if (found.kind === 'directory') throw invalid('R8', 'a hard link to a directory', suspect);
-    if (found.kind !== 'hard-link') return { names, leaf: found };
-    if (names.has(target)) throw invalid('R8', 'hard links that lead in a circle', suspect);
-    names.add(target);
-    target = found.target;
-  }
-}
-
-/** The directory of the layers below whose content is to be hidden. Who unpacks layers would follow a symlink there. */
-function findLower(root: Directory, { entries }: LayerIndex, path: string): Directory | undefined {
-  let node: Node | undefined = root;
-  for (let end = path === '' ? -1 : 0; end !== -1 && node?.kind === 'directory';) {
-    const next = path.indexOf('/', end + 1);
-    const [name, upTo] = next === -1 ? [path.slice(end), path] : [path.slice(end, next), path.slice(0, next)];
-    node = node.children.get(name);
-    if (node?.kind === 'symlink' && !entries.has(upTo)) throw invalid('A12', 'a whiteout below a symlink', { path });
-    end = next === -1 ? -1 : next + 1;
-  }
-  return node?.kind === 'directory' ? node : undefined;
-}
-
-/** @returns the directory at a path, made when it is not there; it takes the place of a file only by an entry of its own. */
-function createPlacer(root: Directory, layer: LayerIndex, budget: Budget): (path: string) => Directory {
-  const placed = new Map<string, Directory>([['', root]]);
-  const directoryAt = (path: string): Directory => {
-    const known = placed.get(path);
-    if (known) return known;
-    const parent = directoryAt(parentOf(path));
-    const entry = layer.entries.get(path);
-    if (entry && entry.kind !== 'directory') throw invalid('A12', 'an entry below what is no directory', { path });
-    const found = parent.children.get(nameOf(path));
-    const directory = found?.kind === 'directory' ? found : createDirectory();
-    if (directory !== found) {
-      if (found && !entry) throw invalid('A12', 'an entry below what is no directory in a lower layer', { path });
-      if (!entry) budget.addEntry();
-      parent.children.set(nameOf(path), directory);
-    }
-    placed.set(path, directory);
-    return directory;
+  const now: Following = {
+    childOf: ({ children }, name) => children.get(name),
+    onLink: (bytes) => budget.addLink(bytes),
   };
-  return directoryAt;
-}
+  const before: Following = {
+    ...now,
+    childOf: (directory, name) => hidden.get(directory)?.get(name) ?? directory.children.get(name),
+  };
 
-function nameOf(path: string): string {
-  return path.slice(path.lastIndexOf('/') + 1);
+  const reader = createTarReader(limits.headerBytes, takeEntry, { isLayer: true });
+  return {
+    push(chunk) {
+      isEmpty &&= chunk.length === 0;
+      reader.push(chunk);
+    },
+    end() {
+      if (!isEmpty) reader.end();
+      for (const [standIn, { directory, name }] of openLinks) {
+        if (directory.children.get(name) === standIn) bindLink(standIn);
+      }
+    },
+  };
+
+  function takeEntry(entry: TarEntry): undefined {
+    const place = { layer, start, offset: entry.offset };
+    start = entry.offset + blockBytes + Math.ceil(entry.size / blockBytes) * blockBytes;
+    budget.addEntry();
+    budget.addText(entry.path.length + entry.linkPath.length);
+    checkLength(entry.linkPath.length);
+    const path = parseLayerPath(entry.path, entry);
+    switch (path.kind) {
+      case 'entry':
+        return addEntry(entry, path, place);
+      case 'bookkeeping':
+        if (entry.kind === 'directory') return;
+        return putLeaf({ directory: bookkeeping, name: `${path.parent}/${path.name}` }, entry, place);
+      case 'whiteout':
+        return hideName(directoryAt(path.parent, entry), path.name);
+      case 'opaque':
+        return clear(directoryAt(path.parent, entry));
+    }
+  }
+
+  function addEntry(entry: TarEntry, { parent, name }: LayerPath, place: Place): undefined {
+    const { directory, length } = makeDirectories(parent, entry);
+    checkLength(rootfsBytes + length + name.length + (entry.kind === 'directory' ? 1 : 0));
+    if (entry.kind === 'directory') {
+      const found = name === '' ? directory : directory.children.get(name);
+      const made = found?.kind === 'directory' ? found : createDirectory();
+      made.place = place;
+      if (name === '') return;
+      if (made !== found) cleared.add(made);
+      return put({ directory, name }, made);
+    }
+    if (name === '') throw invalid('R8', 'a root that is no directory', entry);
+    if (directory === root && name === 'dev') throw invalid('R8', 'a /dev that is no directory', entry);
+    return putLeaf({ directory, name }, entry, place);
+  }
+
+  function putLeaf(spot: Spot, entry: TarEntry, place: Place): undefined {
+    const { kind, size, linkPath } = entry;
+    if (kind === 'directory') throw new Error('a directory is no leaf');
+    if (kind !== 'hard-link') return put(spot, { kind, size, linkPath, ...place });
+
+    const target = findTarget(linkPath, entry, now);
+    if (target && target.kind !== 'directory' && !openLinks.has(target)) {
+      linked.add(target);
+      return put(spot, target);
+    }
+    const standIn: Leaf = { kind: 'file', size: 0, linkPath: '', ...place };
+    openLinks.set(standIn, { ...spot, target: linkPath, suspect: { path: entry.path, offset: entry.offset } });
+    return put(spot, standIn);
+  }
+
+  function put({ directory, name }: Spot, node: Node): undefined {
+    const found = directory.children.get(name);
+    if (found && found !== node) {
+      last = undefined;
+      if (!touched.get(directory)?.has(name)) keepHidden({ directory, name }, found);
+    }
+    directory.children.set(name, node);
+    touch(directory, name);
+  }
+
+  function touch(directory: Directory, name: string): void {
+    const names = touched.get(directory);
+    if (names) names.add(name);
+    else touched.set(directory, new Set([name]));
+  }
+
+  function hideName(directory: Directory | undefined, name: string): undefined {
+    const node = directory?.children.get(name);
+    if (!directory || !node) return;
+    if (!touched.get(directory)?.has(name)) remove({ directory, name }, node);
+    else if (node.kind === 'directory') clear(node);
+  }
+
+  /** Removes what lower layers have in a directory; once is enough for a layer. */
+  function clear(directory: Directory | undefined): undefined {
+    if (!directory || cleared.has(directory)) return;
+    cleared.add(directory);
+    for (const name of directory.children.keys()) hideName(directory, name);
+  }
+
+  function remove({ directory, name }: Spot, node: Node): void {
+    directory.children.delete(name);
+    keepHidden({ directory, name }, node);
+    last = undefined;
+  }
+
+  function keepHidden({ directory, name }: Spot, node: Node): void {
+    const nodes = hidden.get(directory);
+    if (nodes) nodes.set(name, node);
+    else hidden.set(directory, new Map([[name, node]]));
+  }
+
+  function follow(path: string, suspect: Suspect, following: Following) {
+    const steps = followPath(root, path, following);
+    if (!steps) throw invalid('R8', 'a path that leads through too many links', suspect);
+    return steps;
+  }
+
+  function directoryAt(path: string, suspect: Suspect): Directory | undefined {
+    const steps = follow(path, suspect, now);
+    const node = steps.length === 0 ? root : steps.at(-1)?.node;
+    return node?.kind === 'directory' ? node : undefined;
+  }
+
+  /** The directory that a path leads to, made if it is not there, with all above it. */
+  function makeDirectories(path: string, suspect: Suspect): Located {
+    if (last?.path === path) return last;
+    let directory = root;
+    let length = 0;
+    for (const { name } of follow(path, suspect, now)) {
+      const found = directory.children.get(name) ?? makeDirectory();
+      if (found.kind !== 'directory') throw invalid('R8', 'an entry below what is no directory', suspect);
+      length += name.length + 1;
+      if (directory.children.has(name)) touch(directory, name);
+      else {
+        checkLength(rootfsBytes + length);
+        budget.addText(name.length);
+        put({ directory, name }, found);
+      }
+      directory = found;
+    }
+    last = { path, directory, length };
+    return last;
+  }
+
+  function makeDirectory(): Directory {
+    budget.addEntry();
+    const made = createDirectory();
+    cleared.add(made);
+    return made;
+  }
+
+  /** What a hard link names; a link at the end of its path is not followed. */
+  function findTarget(path: string, suspect: Suspect, following: Following): Node | undefined {
+    const { parent, name } = splitLayerPath(path, suspect);
+    const kept = bookkeeping.children.get(`${parent}/${name}`);
+    if (kept || name === '') return kept ?? root;
+    const steps = follow(parent, suspect, following);
+    const node = steps.length === 0 ? root : steps.at(-1)?.node;
+    return node?.kind === 'directory' ? following.childOf(node, name) : undefined;
+  }
+
+  /** Binds a link to what its own layer has, else to what the layers below have. Those on the way are bound with it. */
+  function bindLink(standIn: Leaf): void {
+    const way = new Map<Leaf, OpenLink>();
+    let leaf = standIn;
+    for (let link = openLinks.get(leaf); link; link = openLinks.get(leaf)) {
+      const { target, suspect } = link;
+      if (way.has(leaf)) throw invalid('R8', 'hard links that lead in a circle', suspect);
+      way.set(leaf, link);
+      const found = findTarget(target, suspect, now) ?? findTarget(target, suspect, before);
+      if (!found) throw invalid('R8', 'a hard link to nowhere', suspect);
+      if (found.kind === 'directory') throw invalid('R8', 'a hard link to a directory', suspect);
+      leaf = found;
+    }
+    linked.add(leaf);
+    for (const [passed, { directory, name }] of way) {
+      if (directory.children.get(name) === passed) directory.children.set(name, leaf);
+    }
+  }
+
+  /** The paths have to fit as the image will have them: below `rootfs/`, and a directory's with a slash behind it. */
+  function checkLength(length: number): void {
+    const { pathBytes } = limits;
+    if (length > pathBytes) throw overLimit('path', pathBytes, `a path of ${length} bytes, as the image would have it`);
+  }
 }

@@ -8,6 +8,8 @@ export type Budget = {
   addEntry(): void;
   /** Text that stays in memory. */
   addText(bytes: number): void;
+  /** A link that was followed, by the length of its target: there can be many of them for each path. */
+  addLink(bytes: number): void;
   /** Bytes of uncompressed layers. */
   addUnpacked(bytes: number): void;
 };
@@ -17,7 +19,7 @@ const textBytes = 64 * 1024 * 1024;
 
 /** @returns calls throw LIMIT_EXCEEDED. @see docs/rules.md A3, R4 */
 export function createBudget({ entries, unpackedBytes }: ConvertLimits): Budget {
-  let [entryCount, text, unpacked] = [2, 0, 0]; // the result has a manifest and a rootfs
+  let [entryCount, text, links, unpacked] = [2, 0, 0, 0]; // the result has a manifest and a rootfs
   return {
     addEntry() {
       entryCount += 1;
@@ -25,14 +27,19 @@ export function createBudget({ entries, unpackedBytes }: ConvertLimits): Budget 
     },
     addText(bytes) {
       text += bytes;
-      if (text > textBytes) {
-        const message = `more than ${textBytes} bytes of paths in the layers`;
-        throw new ImageError('LIMIT_EXCEEDED', message, { limit: 'paths', maximum: textBytes });
-      }
+      if (text > textBytes) throw overText('paths', 'bytes of paths in the layers');
+    },
+    addLink(bytes) {
+      links += bytes;
+      if (links > textBytes) throw overText('links', 'bytes of links to follow in the layers');
     },
     addUnpacked(bytes) {
       unpacked += bytes;
       if (unpacked > unpackedBytes) throw overLimit('unpacked', unpackedBytes, 'the layers are too large');
     },
   };
+}
+
+function overText(limit: string, what: string): ImageError {
+  return new ImageError('LIMIT_EXCEEDED', `more than ${textBytes} ${what}`, { limit, maximum: textBytes });
 }

@@ -1,10 +1,10 @@
 import type { FileHandle } from 'node:fs/promises';
 
-import type { ConvertRequest } from './requests.ts';
-import { applyLayer } from './apply-layer.ts';
+import { openFile, readChunks } from '../read-file.ts';
+import type { ConvertLayer, ConvertRequest } from './requests.ts';
+import { createLayerApplier, type Applying } from './apply-layer.ts';
 import { createBudget } from './budget.ts';
 import { inLayer } from './in-layer.ts';
-import { readLayer } from './read-layer.ts';
 import { createDirectory, type Directory, type Leaf } from './tree.ts';
 
 /** What is left of all layers, and the tars that it is in. */
@@ -17,23 +17,35 @@ export type ReadTree = {
 };
 
 /**
- * Reads all layers and lays them over each other.
+ * Reads the headers of all layers and lays them over each other.
  *
- * @param files - closes the tars.
+ * @param files - closes the tars, when all is done.
+ * @throws ARCHIVE_INVALID, LIMIT_EXCEEDED, FILE_NOT_FOUND, FILE_UNREADABLE
  */
 export async function readTree({ layers, limits }: ConvertRequest, files: AsyncDisposableStack): Promise<ReadTree> {
-  const budget = createBudget(limits);
-  const linked = new Set<Leaf>();
-  const root = createDirectory();
+  const applying = { root: createDirectory(), linked: new Set<Leaf>(), limits, budget: createBudget(limits) };
   const tars: FileHandle[] = [];
   for (const [number, layer] of layers.entries()) {
-    const { tar, index } = await readLayer({ limits, budget, linked, files }, number, layer);
+    const tar = files.use(await openFile(layer.tar, layer.digest));
     tars.push(tar);
     try {
-      applyLayer(root, index, budget, linked);
+      await applyLayer(applying, number, { tar, layer });
     } catch (error) {
       throw inLayer(layer.digest, error);
     }
   }
-  return { root, linked, tars };
+  return { root: applying.root, linked: applying.linked, tars };
+}
+
+async function applyLayer(
+  applying: Applying,
+  number: number,
+  { tar, layer }: { readonly tar: FileHandle; readonly layer: ConvertLayer },
+): Promise<void> {
+  const applier = createLayerApplier(number, applying);
+  for await (const chunk of readChunks(tar, layer.digest)) {
+    applying.budget.addUnpacked(chunk.length);
+    applier.push(chunk);
+  }
+  applier.end();
 }

@@ -30,16 +30,6 @@ export function createDirectory(): Directory {
   return { kind: 'directory', place: undefined, children: new Map() };
 }
 
-/** What stands at a path; undefined too when it leads through what is no directory. */
-export function findNode(root: Directory, path: string): Node | undefined {
-  let node: Node | undefined = root;
-  for (const name of path === '' ? [] : path.split('/')) {
-    if (node?.kind !== 'directory') return undefined;
-    node = node.children.get(name);
-  }
-  return node;
-}
-
 /** All below a directory, by path, each directory before what is in it. Names are sorted by their bytes. */
 export function* walkTree(root: Directory): Generator<readonly [path: string, node: Node]> {
   const open = [sortedChildren(root, '')];

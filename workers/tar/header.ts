@@ -23,6 +23,8 @@ export type Attributes = {
 /** One header block. Paths are latin1 text, one character a byte, so that comparing them compares bytes. */
 export type Header = {
   readonly kind: EntryKind | ExtensionKind;
+  /** A file of the kind that is a directory to some readers when its path ends with a slash. */
+  readonly isOldFile: boolean;
   readonly format: 'ustar' | 'gnu' | 'v7';
   readonly path: string;
   readonly linkPath: string;
@@ -73,7 +75,8 @@ export function parseHeader(block: Buffer, offset: number): Header {
   const kind = readKind(block, path, offset);
   const isLink = kind === 'hard-link' || kind === 'symlink';
   const linkPath = isLink ? readText(block, 157, 100, offset) : '';
-  return { kind, format, path, linkPath, size, attributes, offset };
+  const isOldFile = block[156] === 0;
+  return { kind, isOldFile, format, path, linkPath, size, attributes, offset };
 }
 
 /** The sum of all bytes, those of the checksum itself counted as spaces. */

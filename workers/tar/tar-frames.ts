@@ -17,13 +17,18 @@ export type TarFrames = {
   end(): void;
 };
 
+export type TarForm = {
+  /** A layer may end behind any entry's content: without padding and without one or both zero blocks. */
+  readonly isLayer: boolean;
+};
+
 /**
  * Cuts a tar into header blocks and what follows them, without copying contents, and watches over its end.
  *
  * @param onHeader - gets each block that is not zero, only valid during the call, and its offset in the tar.
- * @see docs/rules.md A4, A7
+ * @see docs/rules.md A4, A7, R8
  */
-export function createTarFrames(onHeader: (block: Buffer, offset: number) => Body): TarFrames {
+export function createTarFrames(onHeader: (block: Buffer, offset: number) => Body, { isLayer }: TarForm): TarFrames {
   const partial = Buffer.alloc(blockBytes);
   let filled = 0;
   let offset = 0;
@@ -42,8 +47,10 @@ export function createTarFrames(onHeader: (block: Buffer, offset: number) => Bod
       }
     },
     end() {
-      if (body ?? padding > 0) throw invalid('A4', 'the archive ends inside an entry', { offset });
-      if (zeroBlocks < 2) throw invalid('A7', 'the archive ends without its two zero blocks', { offset });
+      if (body ?? (padding > 0 && !isLayer)) throw invalid('A4', 'the archive ends inside an entry', { offset });
+      if (isLayer && !isZero(partial.subarray(0, filled)))
+        throw invalid('A4', 'the archive ends inside a header', { offset });
+      if (zeroBlocks < 2 && !isLayer) throw invalid('A7', 'the archive ends without its two zero blocks', { offset });
     },
   };
 

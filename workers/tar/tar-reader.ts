@@ -1,7 +1,7 @@
 import { createExtensions } from './extensions.ts';
-import { parseHeader, type Attributes, type EntryKind } from './header.ts';
+import { parseHeader, type Attributes, type EntryKind, type Header } from './header.ts';
 import { invalid } from './refuse.ts';
-import { createTarFrames, type Body, type TarFrames } from './tar-frames.ts';
+import { createTarFrames, type Body, type TarForm, type TarFrames } from './tar-frames.ts';
 
 /** One entry, extensions applied. Paths are latin1 text, one character a byte, as the archive has them. */
 export type TarEntry = {
@@ -24,10 +24,16 @@ export type OnEntry = (entry: TarEntry) => Omit<Body, 'size'> | undefined;
  *
  * @param headerBytes - the most that one pax or GNU long-name header may hold.
  * @returns a reader whose calls throw ARCHIVE_INVALID and LIMIT_EXCEEDED, and what `onEntry` throws.
- * @see docs/rules.md A3 to A7
+ * @see docs/rules.md A3 to A7, R8
  */
-export function createTarReader(headerBytes: number, onEntry: OnEntry): TarFrames {
+export function createTarReader(headerBytes: number, onEntry: OnEntry, form: TarForm = { isLayer: false }): TarFrames {
   const extensions = createExtensions(headerBytes);
+  /** In a layer a path with a slash at its end is read as by Go. */
+  const readEntry = (header: Header, kind: EntryKind): TarEntry => {
+    const entry = extensions.apply(header, kind);
+    if (!form.isLayer || !header.isOldFile || !entry.path.endsWith('/')) return entry;
+    return { ...entry, kind: 'directory', size: 0 };
+  };
   let isRecognised = false;
   const frames = createTarFrames((block, offset) => {
     const header = parseHeader(block, offset);
@@ -46,11 +52,11 @@ export function createTarReader(headerBytes: number, onEntry: OnEntry): TarFrame
       case 'block-device':
       case 'directory':
       case 'fifo': {
-        const entry = extensions.apply(header, header.kind);
+        const entry = readEntry(header, header.kind);
         return { size: entry.size, ...onEntry(entry) };
       }
     }
-  });
+  }, form);
   return {
     push: (chunk) => frames.push(chunk),
     end() {

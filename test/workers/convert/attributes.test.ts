@@ -7,7 +7,7 @@ import test from 'ava';
 import { hasCode } from '../../../src/errors.ts';
 import { forgeEntry, forgeHeader, forgePax, tarEnd } from '../../helpers/tar-forge.ts';
 import { convertBlobs, convertLayers, layerOf, pack, requestFor, temporary } from './layers.ts';
-import { listImage } from './listing.ts';
+import { formatTree, listImage } from './listing.ts';
 
 const octal = (value: number, digits: number) => value.toString(8).padStart(digits, '0');
 const forge = (...blocks: readonly Buffer[]) => pack(Buffer.concat([...blocks, tarEnd]));
@@ -128,11 +128,13 @@ test('what no reader takes alike is refused', async (t) => {
     [forge(forgeHeader({ name: 'sparse', type: 'S' })), 'A12'],
     [forge(forgePax({ 'GNU.sparse.major': '1' }), forgeEntry({ name: 'sparse' })), 'A12'],
     [forge(forgeHeader({ name: 'socket', type: 's' })), 'A12'],
-    [forge(forgeEntry({ name: 'file/' }, 'x')), 'A12'],
     [forge(forgePax({ mtime: '9'.repeat(40) }), forgeEntry({ name: 'never' })), 'A6'],
     [forge(forgePax({ uid: '9'.repeat(40) }), forgeEntry({ name: 'nobody' })), 'A6'],
     [forge(forgeHeader({ name: 'device', type: '3', patch: { 329: '\x80\0\0\0\x10\0\0\0' } })), 'A4'],
-    [pack(forgeEntry({ name: 'no-end' }, 'x')), 'A7'],
+    [pack(Buffer.concat([forgeEntry({ name: 'a-file' }), Buffer.alloc(100), Buffer.from('x')])), 'A4'],
+    [pack(Buffer.concat([forgeEntry({ name: 'one-block' }), Buffer.alloc(512), forgeEntry()])), 'A7'],
+    [pack(forgeEntry({ name: 'cut' }, 'x').subarray(0, 512)), 'A4'],
+    [pack(forgeHeader({ name: 'cut' }).subarray(0, 511)), 'A4'],
     [pack(Buffer.concat([forgeHeader({ name: 'cut', size: 5000 }), tarEnd])), 'A4'],
     [pack(Buffer.concat([forgeEntry({ name: 'more' }), tarEnd, Buffer.from('behind')])), 'A7'],
   ] as const;
@@ -141,4 +143,16 @@ test('what no reader takes alike is refused', async (t) => {
     t.true(hasCode(error, 'ARCHIVE_INVALID'), String(error));
     if (hasCode(error, 'ARCHIVE_INVALID')) t.is(error.details.rule, rule, error.message);
   }
+});
+
+test('a layer may end behind any content, without padding and without the blocks that close it', async (t) => {
+  const entry = forgeEntry({ name: 'a' }, 'x');
+  const ends = [Buffer.alloc(0), Buffer.alloc(100), Buffer.alloc(512), Buffer.alloc(600), tarEnd, Buffer.alloc(10_240)];
+  for (const tar of [...ends.map((end) => Buffer.concat([entry, end])), entry.subarray(0, 513), entry.subarray(0, 700)])
+    t.is(formatTree((await convertLayers(t, [pack(tar), await layerOf('b=B')])).tar), 'a=x b=B');
+});
+
+test('a file whose path ends with a slash is what Go takes it for: by its kind a file or a directory', async (t) => {
+  const layer = forge(forgeEntry({ name: 'file/' }, 'x'), forgeEntry({ name: 'directory/', type: '\0' }));
+  t.is(formatTree((await convertLayers(t, [layer])).tar), 'directory/ file=x');
 });

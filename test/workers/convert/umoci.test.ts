@@ -1,5 +1,5 @@
-import { execFile, execFileSync, spawnSync } from 'node:child_process';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { execFile, spawnSync } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -7,14 +7,11 @@ import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 
 import type { TarItem } from '../../helpers/archive.ts';
-import { configFor, convertLayers, layerOf, sha256, temporary, type LayerBytes } from './layers.ts';
+import { convertLayers, layerOf, temporary } from './layers.ts';
+import { describeTree, hasUmoci, unpackWithUmoci } from './umoci.ts';
 
 const run = promisify(execFile);
-const missing = [
-  ['umoci', '--version'],
-  ['tar', '--version'],
-].filter(([program = '', option = '']) => spawnSync(program, [option]).status !== 0);
-const compare = missing.length === 0 ? test : test.skip;
+const compare = hasUmoci && spawnSync('tar', ['--version']).status === 0 ? test : test.skip;
 
 const directory = (name: string, mode = 0o755): TarItem => ({ name, type: 'directory', mode, mtime: new Date(1e12) });
 const file = (name: string, content: string, mode = 0o644): TarItem => ({ name, content, mode, mtime: new Date(1e12) });
@@ -153,48 +150,4 @@ async function compareTrees(t: ExecutionContext, contents: readonly (readonly Ta
   const ours = await temporary(t);
   await run('tar', ['--extract', '--same-permissions', '--file', image, '--directory', ours]);
   t.deepEqual(describeTree(join(ours, 'rootfs')), describeTree(await unpackWithUmoci(t, layers)));
-}
-
-async function unpackWithUmoci(t: ExecutionContext, layers: readonly LayerBytes[]): Promise<string> {
-  const root = await temporary(t);
-  const layout = join(root, 'layout');
-  await mkdir(join(layout, 'blobs/sha256'), { recursive: true });
-  const add = async (bytes: Buffer, mediaType: string) => {
-    await writeFile(join(layout, 'blobs/sha256', sha256(bytes).slice('sha256:'.length)), bytes);
-    return { mediaType, digest: sha256(bytes), size: bytes.length };
-  };
-  const kind = 'application/vnd.oci.image';
-  const manifest = {
-    schemaVersion: 2,
-    config: await add(configFor(layers), `${kind}.config.v1+json`),
-    layers: await Promise.all(layers.map(({ blob }) => add(blob, `${kind}.layer.v1.tar+gzip`))),
-  };
-  const named = await add(Buffer.from(JSON.stringify(manifest)), `${kind}.manifest.v1+json`);
-  const annotations = { 'org.opencontainers.image.ref.name': 'test' };
-  await writeFile(join(layout, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
-  await writeFile(
-    join(layout, 'index.json'),
-    JSON.stringify({ schemaVersion: 2, manifests: [{ ...named, annotations }] }),
-  );
-  const bundle = join(root, 'bundle');
-  const isRoot = process.getuid?.() === 0;
-  await run('umoci', ['unpack', ...(isRoot ? [] : ['--rootless']), '--image', `${layout}:test`, bundle]);
-  return join(bundle, 'rootfs');
-}
-
-/** Type, mode, time, size, number of names, target and path of everything, and the content of files. */
-function describeTree(root: string): readonly string[] {
-  const list = execFileSync(
-    'find',
-    ['.', '-type', 'd', '-printf', '%y %m %T@ %p\n', '-o', '-printf', '%y %m %T@ %s %n %l %p\n'],
-    {
-      cwd: root,
-      encoding: 'utf8',
-    },
-  );
-  const sums = execFileSync('find', ['.', '-type', 'f', '-exec', 'sha256sum', '{}', '+'], {
-    cwd: root,
-    encoding: 'utf8',
-  });
-  return `${list}${sums}`.split('\n').sort();
 }
