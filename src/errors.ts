@@ -1,3 +1,6 @@
+/** An image of a registry that only its conversion refuses: it can be kept as it came. */
+type Keepable = { readonly keep?: 'oci' };
+
 /**
  * Every code a caller may branch on, with its data. Details are plain and cloneable, so they can cross a thread.
  * A code, once released, keeps its meaning.
@@ -16,21 +19,21 @@ export type ErrorDetails = {
   ID_TOO_SHORT: { readonly asked: string };
   FILE_NOT_FOUND: { readonly path: string };
   DISCOVERY_FAILED: { readonly name: string; readonly attempts: readonly string[] };
-  PLATFORM_MISSING: { readonly wanted: string; readonly available: readonly string[] };
+  PLATFORM_MISSING: Keepable & { readonly wanted: string; readonly available: readonly string[] };
   HTTP_STATUS: { readonly url: string; readonly status: number; readonly retryAfterMs?: number };
 
   /** Not an archive we read, or a damaged one. `looksLike` names what the bytes look like. */
-  ARCHIVE_UNREADABLE: { readonly path: string; readonly looksLike?: string };
+  ARCHIVE_UNREADABLE: Keepable & { readonly path: string; readonly looksLike?: string };
   /** A tar that breaks a rule; `rule` is its number in docs/rules.md, `entry` the path inside the archive. */
-  ARCHIVE_INVALID: { readonly rule: string; readonly entry?: string; readonly offset?: number };
+  ARCHIVE_INVALID: Keepable & { readonly rule: string; readonly entry?: string; readonly offset?: number };
   /** `field` is the path of the offending member, such as `app.ports[0].port`. */
-  MANIFEST_INVALID: { readonly field?: string; readonly line?: number; readonly column?: number };
-  NAME_INVALID: { readonly name: string };
+  MANIFEST_INVALID: Keepable & { readonly field?: string; readonly line?: number; readonly column?: number };
+  NAME_INVALID: Keepable & { readonly name: string };
   NAME_MISMATCH: { readonly asked: string; readonly found: string };
   LABEL_INVALID: { readonly label: string; readonly value: string };
   LABEL_MISMATCH: { readonly label: string; readonly asked: string; readonly found?: string };
   IMAGE_ID_MISMATCH: { readonly asked: string; readonly found: string };
-  DIGEST_MISMATCH: { readonly asked: string; readonly found: string };
+  DIGEST_MISMATCH: Keepable & { readonly asked: string; readonly found: string };
   SIZE_MISMATCH: { readonly asked: number; readonly found: number };
   SIGNATURE_MISSING: { readonly location: string };
   SIGNATURE_UNREADABLE: { readonly location: string };
@@ -42,7 +45,7 @@ export type ErrorDetails = {
   KEY_EXPIRED: { readonly fingerprint: string; readonly expiredAt?: string };
   KEY_REVOKED: { readonly fingerprint: string };
   KEY_WEAK: { readonly fingerprint?: string; readonly algorithm: string };
-  LIMIT_EXCEEDED: { readonly limit: string; readonly maximum: number };
+  LIMIT_EXCEEDED: Keepable & { readonly limit: string; readonly maximum: number };
   REDIRECT_REFUSED: { readonly from: string; readonly to?: string };
   INSECURE_REFUSED: { readonly what: string };
   DEPENDENCY_CYCLE: { readonly path: readonly string[] };

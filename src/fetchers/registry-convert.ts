@@ -6,6 +6,7 @@ import { ingestLimits } from '../pool/ingest-limits.ts';
 import type { StoredImage } from '../store/store.ts';
 import type { ConvertRequest, ConvertResponse } from '../../workers/convert/requests.ts';
 import type { FetchContext } from './context.ts';
+import { notConvertible } from './not-convertible.ts';
 import { isLatest } from './registry-image.ts';
 import { provenanceOf } from './registry-verify.ts';
 import { recordOf } from './registry-known.ts';
@@ -53,7 +54,7 @@ async function convert({ pool }: FetchContext, request: ConvertRequest, signal: 
     return await abortable(converting, signal);
   } catch (error) {
     converting.then(() => rm(request.image, { force: true })).catch(() => undefined); // it has said so already
-    throw error;
+    throw signal.aborted ? error : notConvertible(error);
   }
 }
 

@@ -1,10 +1,10 @@
-import { hasCode, ImageError } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
 import { toAppcPlatform, type GoPlatform } from '../image/platform.ts';
 import { platformMissing, runsOn } from '../registry/choose-platform.ts';
 import { parseConfigFacts, type ConfigFacts } from '../registry/config-facts.ts';
 import type { RegistryDocument } from '../registry/types.ts';
 import type { FetchContext } from './context.ts';
+import { notConvertible } from './not-convertible.ts';
 import { bringBlob } from './registry-blob.ts';
 import { bringConfig } from './registry-config.ts';
 import { transferProgress } from './registry-progress.ts';
@@ -79,8 +79,6 @@ function convertible(platform: GoPlatform): void {
   try {
     toAppcPlatform(platform);
   } catch (error) {
-    if (!hasCode(error, 'PLATFORM_MISSING')) throw error;
-    const message = `${error.message}; it can be kept as it is, with --keep=oci`;
-    throw new ImageError('PLATFORM_MISSING', message, error.details);
+    throw notConvertible(error);
   }
 }

@@ -2,9 +2,11 @@ import { rm } from 'node:fs/promises';
 
 import PQueue from 'p-queue';
 
+import { hasCode } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
 import { abortable } from '../pool/abortable.ts';
 import type { FetchContext } from './context.ts';
+import { notConvertible } from './not-convertible.ts';
 
 /** Decompression has threads of its own, so that several layers at a time keep them busy. */
 const atOnce = 4;
@@ -35,7 +37,9 @@ export function openUnpacker({ store, pool, limits }: Pick<FetchContext, 'store'
     // It cannot be told to stop: what nobody waits for any more is removed when it is done.
     unpacking.then(() => (isOver ? remove(tar) : undefined)).catch(() => undefined);
     made.push(tar);
-    const unpacked = await abortable(unpacking, signal);
+    const unpacked = await abortable(unpacking, signal).catch((error: unknown) => {
+      throw signal.aborted || isAnotherBlob(error, digest) ? error : notConvertible(error);
+    });
     unpackedBefore += unpacked.size;
     tars[position] = unpacked.tar;
   };
@@ -48,6 +52,11 @@ export function openUnpacker({ store, pool, limits }: Pick<FetchContext, 'store'
       await Promise.all(made.map(remove));
     },
   };
+}
+
+/** Bytes that are not what their digest names are no image's, converted or not. */
+function isAnotherBlob(error: unknown, digest: Digest): boolean {
+  return hasCode(error, 'DIGEST_MISMATCH') && error.details.asked === digest;
 }
 
 function remove(path: string): Promise<void> {

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 
 import test, { type ExecutionContext } from 'ava';
 
+import { adviceFor } from '../../src/cli/output/advice.ts';
 import { codesOf } from '../helpers/fetching.ts';
 import { layerOf, openRegistryFetching, type RegistryFetching } from '../helpers/registry-fetching.ts';
 import { describe, refusal, types } from '../helpers/registry.ts';
@@ -126,10 +127,29 @@ test('a layer that does not unpack to what the configuration names, and one that
     layers: [registry.putBlob('app', layer)],
   };
   registry.putManifest('app', '1', manifest);
-  t.is((await refusing(t, fetching))?.code, 'DIGEST_MISMATCH');
+  t.like(await refusing(t, fetching), { code: 'DIGEST_MISMATCH', details: { keep: 'oci' } });
   registry.putImage('app', '2', { layers: [await layerOf({ '../../etc/passwd': 'x' })] });
   const error = await refusing(t, fetching, 'app:2');
   t.like(error, { code: 'ARCHIVE_INVALID', details: { rule: 'R8' } });
+});
+
+test('what only its conversion refuses can be kept as it is, and the refusal says so', async (t) => {
+  const fetching = await openRegistryFetching(t, { limits: { path: 20 } });
+  const { registry } = fetching;
+  registry.putImage('app', 'ARCHIVE_INVALID', { layers: [await layerOf({ '../a': 'x' })] });
+  registry.putImage('app', 'ARCHIVE_UNREADABLE', { layers: [Buffer.from('not a tar')] });
+  registry.putImage('app', 'LIMIT_EXCEEDED', { layers: [await layerOf({ 'a-long-name-in-a-layer': 'x' })] });
+  registry.putImage('app', 'MANIFEST_INVALID', { layers: [await layerOf({})], config: { Env: 'x' } });
+  const codes = ['ARCHIVE_INVALID', 'ARCHIVE_UNREADABLE', 'LIMIT_EXCEEDED', 'MANIFEST_INVALID'];
+  for (const code of codes) {
+    const error = await refusing(t, fetching, `app:${code}`);
+    t.like(error, { code, details: { keep: 'oci' } });
+    t.regex(error?.message ?? '', /--keep=oci/);
+    t.notRegex(error ? adviceFor(error) : '', /will not take it|leads to an image/);
+  }
+  for (const code of codes) {
+    t.like(await fetching.fetch(fetching.reference(`app:${code}`), { keep: 'oci' }), { status: 'fetched' });
+  }
 });
 
 for (const [status, code] of [

@@ -43,6 +43,8 @@ export type TestImage = {
   readonly layers?: readonly (Uint8Array | string)[];
   readonly os?: string;
   readonly architecture?: string;
+  /** How it is run. */
+  readonly config?: Readonly<Record<string, unknown>>;
 };
 
 export type ImageJson = {
@@ -99,9 +101,14 @@ export async function startRegistry(t: Teardown, options: TestRegistryOptions = 
     routes,
     putBlob,
     putManifest,
-    putImage(repository, tag, { layers = ['layer'], os = 'linux', architecture = 'amd64' } = {}) {
+    putImage(repository, tag, { layers = ['layer'], os = 'linux', architecture = 'amd64', config: runtime } = {}) {
       const diffIds = layers.map((layer) => describe(layer, '').digest);
-      const config = JSON.stringify({ os, architecture, rootfs: { type: 'layers', diff_ids: diffIds } });
+      const config = JSON.stringify({
+        os,
+        architecture,
+        ...(runtime && { config: runtime }),
+        rootfs: { type: 'layers', diff_ids: diffIds },
+      });
       const manifest: ImageJson = {
         schemaVersion: 2,
         mediaType: types.manifest,

@@ -69,14 +69,15 @@ const advice: Readonly<Record<ErrorCode, string>> = {
 };
 
 export function adviceFor(error: ErrorData): string {
+  if (error.code === 'LIMIT_EXCEEDED' && 'limit' in error.details) return adviceForLimit(error.details);
+  if ('keep' in error.details) return 'Keep it so, or tell its publisher';
   if (error.code === 'HTTP_STATUS' && 'status' in error.details) return adviceForStatus(error.details.status);
   if (error.code === 'KEY_UNKNOWN' && 'searched' in error.details) return adviceForSigner(error.details);
-  if (error.code === 'LIMIT_EXCEEDED' && 'limit' in error.details) return adviceForLimit(error.details);
   return advice[error.code];
 }
 
-function adviceForLimit({ limit }: ErrorDetails['LIMIT_EXCEEDED']): string {
-  if (!limits.includes(limit)) return advice.LIMIT_EXCEEDED;
+function adviceForLimit({ limit, keep }: ErrorDetails['LIMIT_EXCEEDED']): string {
+  if (!limits.includes(limit)) return keep ? 'Keep it so' : advice.LIMIT_EXCEEDED;
   return `If it is meant to be so large, raise it with --limit ${limit}=VALUE`;
 }
 
