@@ -85,6 +85,8 @@ export type GarbageReport = {
   readonly partials: number;
   readonly temporaries: number;
   readonly bytes: number;
+  /** Paths of what dead processes left and could not be removed, as when it belongs to another user. */
+  readonly left: readonly string[];
 };
 
 export type StoreOptions = {

@@ -1,5 +1,6 @@
 /** What other processes do to a store while a test looks on. Usage: store-child.ts COMMAND DIR [ARGUMENT...] */
 import { randomBytes } from 'node:crypto';
+import { closeSync, openSync } from 'node:fs';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -96,6 +97,29 @@ const commands: Record<string, () => Promise<void>> = {
     await prepareBlob(store);
     say(store.temporaryPath());
     await setTimeout(60_000);
+  },
+
+  /** Says whether a claim is to be had at once, and what a collection could not remove. */
+  async tryClaim() {
+    await using store = await openStore({ dir });
+    const claim = await store.tryClaim(rest[0] ?? '');
+    say(claim !== undefined);
+    say((await store.collect({ nowMs: Date.now(), partialsOlderThanMs: 0 })).left);
+  },
+
+  /** Asks for a claim that somebody holds when it cannot open a single file more. */
+  async tryClaimWithoutFiles() {
+    await using store = await openStore({ dir });
+    await store.tryClaim('another'); // what that loads is loaded
+    const taken: number[] = [];
+    try {
+      for (;;) taken.push(openSync('/dev/null', 'r'));
+    } catch {
+      // Now there are none left.
+    }
+    const claim = await store.tryClaim(rest[0] ?? '');
+    taken.forEach((file) => closeSync(file));
+    say(claim !== undefined);
   },
 
   /** Appends to a partial download without end, saying after each append how many bytes are in it. */

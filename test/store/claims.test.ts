@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, utimes } from 'node:fs/promises';
+import { mkdir, readdir, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 
 import test from 'ava';
 
@@ -11,6 +12,14 @@ import { openTestStore, storeDirectory } from '../helpers/blob.ts';
 import { startStoreProcess } from '../helpers/store-process.ts';
 
 const never = new AbortController().signal;
+
+/** Each owner has a directory and a lock beside it, and there is nothing else. */
+async function countOwners(dir: string): Promise<number> {
+  const names = await readdir(join(dir, 'tmp'));
+  const owners = names.filter((name) => /^[0-9a-f]{32}$/.test(name));
+  if (!isDeepStrictEqual(names.sort(), owners.flatMap((name) => [name, `${name}.lock`]).sort())) return NaN;
+  return owners.length;
+}
 
 test('within a process a claim goes to one after the other, in the order of asking', async (t) => {
   const store = await openTestStore(t);
@@ -87,7 +96,7 @@ test('a killed holder loses its claim and its temporary files to the next one', 
 
   await using claim = await waiter;
   t.true(claim.waited);
-  t.is((await readdir(join(store.dir, 'tmp'))).length, 1);
+  t.is(await countOwners(store.dir), 1);
 });
 
 test('opening for writing sweeps what dead processes left, and only that', async (t) => {
@@ -95,32 +104,34 @@ test('opening for writing sweeps what dead processes left, and only that', async
   const [dead, alive] = [startStoreProcess(t, ['hold', dir, 'a']), startStoreProcess(t, ['hold', dir, 'b'])];
   await Promise.all([dead.line(), alive.line()]);
   await dead.kill();
-  t.is((await readdir(join(dir, 'tmp'))).length, 2);
+  t.is(await countOwners(dir), 2);
   await using reader = await openStore({ dir, readOnly: true });
-  t.is((await readdir(join(dir, 'tmp'))).length, 2, 'a reader sweeps nothing');
+  t.is(await countOwners(dir), 2, 'a reader sweeps nothing');
   await reader.close();
 
   await using store = await openStore({ dir });
 
-  t.is((await readdir(join(dir, 'tmp'))).length, 2); // the living one's and ours
+  t.is(await countOwners(dir), 2); // the living one's and ours
   await using claim = await store.tryClaim('a');
   t.truthy(claim);
   t.is(await store.tryClaim('b'), undefined);
 });
 
-test('a directory that never got its lock is swept after a while, and a claim of nobody is free', async (t) => {
+test('a lock file that was never locked is swept after a while, and a claim of nobody is free', async (t) => {
   const dir = await storeDirectory(t);
   await (await openStore({ dir })).close();
-  const [old, young] = [join(dir, 'tmp', `new-${'0'.repeat(32)}`), join(dir, 'tmp', `new-${'1'.repeat(32)}`)];
-  for (const path of [old, young]) await mkdir(path);
-  await utimes(old, 1, 1);
+  const unlocked = (digit: string): string => join(dir, 'tmp', `new-${digit.repeat(32)}`);
+  const [old, older, young] = [`${unlocked('0')}.lock`, unlocked('2'), `${unlocked('1')}.lock`];
+  for (const path of [old, young]) await writeFile(path, '');
+  await mkdir(older); // older versions make a directory
+  for (const path of [old, older]) await utimes(path, 1, 1);
   const index = new DatabaseSync(join(dir, 'index.sqlite'));
   index.exec(`INSERT INTO claims VALUES ('${'a'.repeat(64)}', '${'2'.repeat(32)}'), ('${'b'.repeat(64)}', '../..')`);
   index.close();
 
   await using _store = await openStore({ dir });
 
-  t.deepEqual([old, young, join(dir, 'blobs')].map(existsSync), [false, true, true]);
+  t.deepEqual([old, older, young, join(dir, 'blobs')].map(existsSync), [false, false, true, true]);
   const again = new DatabaseSync(join(dir, 'index.sqlite'), { readOnly: true });
   t.deepEqual(again.prepare('SELECT * FROM claims').all(), []);
   again.close();
@@ -143,5 +154,5 @@ test('closing gives up all claims and leaves no directory behind', async (t) => 
   await store.close();
   await claim.release();
   t.truthy(await other.tryClaim('key'));
-  t.is((await readdir(join(store.dir, 'tmp'))).length, 1);
+  t.is(await countOwners(store.dir), 1);
 });

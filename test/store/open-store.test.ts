@@ -132,7 +132,8 @@ for (const umask of ['077', '000']) {
     t.true(Object.keys(modes).length > 15);
     const expected = Object.keys(modes).map((path) => {
       if (/^blobs\/sha512\/./.test(path)) return [path, 0o444];
-      return [path, /\.|^oci-layout$|lock$/.test(path) ? 0o664 : 0o2775];
+      if (/^tmp\/./.test(path)) return [path, /lock$/.test(path) ? 0o644 : 0o2700];
+      return [path, /\.|^oci-layout$/.test(path) ? 0o664 : 0o2775];
     });
     t.deepEqual(modes, Object.fromEntries(expected));
   });

@@ -22,7 +22,7 @@ export async function collectFiles(
   { directory, name, isGarbage }: GarbageFiles,
   dryRun: boolean,
 ): Promise<Cleared> {
-  const total = { files: 0, bytes: 0 };
+  const total = { files: 0, bytes: 0, left: [] };
   for await (const names of inChunks(directory)) {
     const candidates = names.filter((one) => name.test(one) && isGarbage(one));
     if (candidates.length === 0) continue;

@@ -41,6 +41,7 @@ export async function collect(collector: Collector, request: CollectRequest): Pr
     partials: partials.files,
     temporaries: temporaries.files,
     bytes: blobs.bytes + registryBlobs.bytes + partials.bytes + temporaries.bytes,
+    left: [...temporaries.left, ...partials.left],
   };
 }
 
@@ -49,7 +50,7 @@ async function collectPartials(
   { db, layout }: Collector,
   { nowMs, partialsOlderThanMs, dryRun }: CollectRequest,
 ): Promise<Cleared> {
-  const total = { files: 0, bytes: 0 };
+  const total = { files: 0, bytes: 0, left: [] as string[] };
   const claimed = db.prepare('SELECT 1 FROM claims WHERE key = ?');
   for await (const names of inChunks(layout.downloads)) {
     for (const name of names) {
@@ -57,17 +58,28 @@ async function collectPartials(
       if (!partialName.test(name) || !(nowMs - changedAt(path) > partialsOlderThanMs)) continue;
       withWriteLock(db, () => {
         if (claimed.get(name)) return;
-        total.files += 1;
-        total.bytes += clearDirectory(path, dryRun).bytes;
+        const { bytes, left } = clearDirectory(path, dryRun);
+        total.files += left.length === 0 ? 1 : 0;
+        total.bytes += bytes;
+        total.left.push(...left);
       });
     }
   }
   return total;
 }
 
-/** When anything in the directory last changed. */
+/** When anything in the directory last changed, or what is in its place. */
 function changedAt(path: string): number {
-  const files = readdirSync(path).map((name) => join(path, name));
-  const times = [path, ...files].map((file) => lstatSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0);
+  const times = [path, ...namesIn(path).map((name) => join(path, name))].map(
+    (file) => lstatSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0,
+  );
   return Math.max(...times);
+}
+
+function namesIn(path: string): readonly string[] {
+  try {
+    return lstatSync(path).isDirectory() ? readdirSync(path) : [];
+  } catch {
+    return []; // gone, or of another user, who lets nobody in
+  }
 }

@@ -1,47 +1,45 @@
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, linkSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 
+import { createLock } from './lock.ts';
 import type { Layout } from './protocol.ts';
 
-/** A directory that bears this prefix is not locked yet. */
+/** A lock file that bears this prefix is not locked yet. */
 export const unlockedPrefix = 'new-';
+export const lockSuffix = '.lock';
 
-/** This process's directory in `tmp`, and the lock that tells other processes that it lives. */
+const setgid = 0o2000;
+
+/** This process's directory in `tmp`, and the lock beside it that tells other processes that it lives. */
 export type Owner = { readonly name: string; close(): void };
 
 /**
- * Makes the directory under a name that sweepers ignore, locks it and gives it its name. The kernel drops the lock
- * however the process ends.
+ * Locks a file under a name that sweepers ignore, gives it its name, and makes the directory. The group may read the lock;
+ * the directory is this user's alone. The kernel drops the lock however the process ends.
  */
 export function createOwner({ tmp, dirMode, fileMode }: Layout): Owner {
   const name = randomBytes(16).toString('hex');
-  const unlocked = join(tmp, unlockedPrefix + name);
   const path = join(tmp, name);
-  mkdirSync(unlocked);
+  const lockPath = path + lockSuffix;
+  const unlocked = join(tmp, unlockedPrefix + name + lockSuffix);
   try {
-    chmodSync(unlocked, dirMode);
-    const lock = lockFile(join(unlocked, 'lock'), fileMode);
-    renameSync(unlocked, path);
+    const lock = createLock(unlocked, fileMode & 0o644);
+    renameSync(unlocked, lockPath);
+    mkdirSync(path, { mode: 0o700 });
+    chmodSync(path, 0o700 | (dirMode & setgid));
+    linkSync(lockPath, join(path, 'lock')); // where older versions look
     return {
       name,
       close: () => {
         rmSync(path, { recursive: true, force: true });
+        rmSync(lockPath, { force: true });
         lock.close();
       },
     };
   } catch (error) {
-    rmSync(unlocked, { recursive: true, force: true });
+    rmSync(path, { recursive: true, force: true });
+    for (const file of [unlocked, lockPath]) rmSync(file, { force: true });
     throw error;
   }
-}
-
-function lockFile(path: string, mode: number): DatabaseSync {
-  writeFileSync(path, '', { flag: 'wx' });
-  chmodSync(path, mode);
-  const db = new DatabaseSync(path, { timeout: 0 });
-  db.exec('PRAGMA journal_mode = MEMORY'); // nothing is ever written, and the directory is about to move
-  db.exec('BEGIN EXCLUSIVE');
-  return db;
 }

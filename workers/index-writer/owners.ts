@@ -1,24 +1,27 @@
-import { readdirSync, statSync } from 'node:fs';
+import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 
 import { clearDirectory, nothing, type Cleared } from './clear-directory.ts';
-import { isLocked } from './is-locked.ts';
-import { unlockedPrefix } from './owner.ts';
+import { lockState } from './lock.ts';
+import { lockSuffix } from './owner.ts';
 import type { Layout } from './protocol.ts';
 import { withTransaction } from './transaction.ts';
 
 /** An owner found alive is believed for so long: many waiters ask about the same one. */
 const trustedMs = 20;
-/** A directory that has been without its lock for so long will not get it. */
+/** A lock file that has been without its lock for so long will not get it. */
 const unlockedMs = 10 * 60_000;
-const ownerName = /^(new-)?[0-9a-f]{32}$/;
+const ownerName = /^[0-9a-f]{32}$/;
+/** What owners have in `tmp`, and what they will have. What else lies there is not ours. */
+const ownedName = /^([0-9a-f]{32})(?:\.lock)?$/;
+const unlockedName = /^new-[0-9a-f]{32}(?:\.lock)?$/;
 
 /** What the processes of one store know of each other. */
 export type Owners = {
   /** False once the owner is dead, and its claims and its directory are gone. */
   isAlive(owner: string): boolean;
-  /** Removes what every dead owner left, or only counts it. */
+  /** Removes what every dead owner left, or only counts it. What is another user's is left to that user or to root. */
   sweep(options: { readonly nowMs: number; readonly dryRun: boolean }): Cleared;
 };
 
@@ -27,42 +30,88 @@ export function createOwners(db: DatabaseSync, { tmp }: Layout, self: string): O
   const claimants = db.prepare('SELECT DISTINCT owner FROM claims');
   const aliveUntil = new Map<string, number>();
 
-  /** Undefined when it lives. Several processes may do this at once: names are never used again. */
-  const bury = (owner: string, dryRun: boolean): Cleared | undefined => {
-    const directory = ownerName.test(owner) ? join(tmp, owner) : undefined; // a damaged row must not lead elsewhere
-    if (directory !== undefined && isLocked(join(directory, 'lock'))) return undefined;
-    // The files first: on a full disk the claims can only be dropped once there is room again.
-    const left = directory === undefined ? nothing : clearDirectory(directory, dryRun);
-    if (!dryRun) withTransaction(db, 'NORMAL', () => dropClaims.run(owner));
-    return left;
+  const drop = (owner: string): void => void withTransaction(db, 'NORMAL', () => dropClaims.run(owner));
+
+  /** The claims first: others wait for them. On a full disk they can only be dropped once the files are. */
+  const bury = (owner: string, dryRun: boolean): Cleared => {
+    const path = ownerName.test(owner) ? join(tmp, owner) : undefined; // a damaged row must not lead elsewhere
+    const clear = (): Cleared => (path === undefined ? nothing : clearOwner(path, dryRun));
+    if (dryRun) return clear();
+    try {
+      drop(owner);
+      return clear();
+    } catch {
+      const left = clear();
+      drop(owner);
+      return left;
+    }
   };
 
   const isAlive = (owner: string): boolean => {
     if (owner === self || (aliveUntil.get(owner) ?? 0) > performance.now()) return true;
     aliveUntil.delete(owner);
-    if (bury(owner, false)) return false;
-    aliveUntil.set(owner, performance.now() + trustedMs);
-    return true;
+    if (ownerName.test(owner) && !isDead(join(tmp, owner))) {
+      aliveUntil.set(owner, performance.now() + trustedMs);
+      return true;
+    }
+    bury(owner, false);
+    return false;
   };
 
-  const isSweepable = (directory: string, nowMs: number): boolean => {
-    if (!ownerName.test(directory) || directory === self) return false;
-    if (!directory.startsWith(unlockedPrefix)) return true;
-    const stat = statSync(join(tmp, directory), { throwIfNoEntry: false });
-    return stat !== undefined && nowMs - stat.mtimeMs > unlockedMs;
+  const sweepUnlocked = (name: string, nowMs: number, dryRun: boolean): Cleared => {
+    const path = join(tmp, name);
+    const stat = lstatSync(path, { throwIfNoEntry: false });
+    if (!stat || nowMs - stat.mtimeMs <= unlockedMs || lockState(path) === 'held') return nothing;
+    return clearOwn(path, dryRun);
   };
 
   return {
     isAlive,
     sweep({ nowMs, dryRun }) {
-      const total = { files: 0, bytes: 0 };
-      for (const directory of readdirSync(tmp)) {
-        const left = isSweepable(directory, nowMs) ? bury(directory, dryRun) : undefined;
-        total.files += left?.files ?? 0;
-        total.bytes += left?.bytes ?? 0;
-      }
+      const names = readdirSync(tmp);
+      const owners = new Set(names.map((name) => ownedName.exec(name)?.[1]).filter((name) => name !== undefined));
+      owners.delete(self);
+      const dead = [...owners].filter((owner) => isDead(join(tmp, owner)));
+      const cleared = [
+        ...names.filter((name) => unlockedName.test(name)).map((name) => sweepUnlocked(name, nowMs, dryRun)),
+        ...dead.map((owner) => bury(owner, dryRun)),
+      ];
       if (!dryRun) for (const { owner } of claimants.all()) isAlive(String(owner));
-      return total;
+      return sum(cleared);
     },
+  };
+}
+
+/**
+ * Only a lock that is not there, or could be had, proves death. Older versions have theirs inside the directory.
+ *
+ * @param path - of the owner's directory.
+ */
+function isDead(path: string): boolean {
+  const state = lockState(path + lockSuffix);
+  if (state !== 'absent') return state === 'free';
+  const isDirectory = lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  return !isDirectory || ['absent', 'free'].includes(lockState(join(path, 'lock')));
+}
+
+/** The directory first: as long as it is there, the lock tells whose it was. */
+function clearOwner(path: string, dryRun: boolean): Cleared {
+  const cleared = clearOwn(path, dryRun);
+  if (cleared.left.length > 0) return cleared;
+  return sum([cleared, clearOwn(path + lockSuffix, dryRun)]);
+}
+
+function clearOwn(path: string, dryRun: boolean): Cleared {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (!stat) return nothing;
+  const user = process.geteuid?.() ?? stat.uid;
+  return user === 0 || user === stat.uid ? clearDirectory(path, dryRun) : { ...nothing, left: [path] };
+}
+
+function sum(parts: readonly Cleared[]): Cleared {
+  return {
+    files: parts.reduce((total, { files }) => total + files, 0),
+    bytes: parts.reduce((total, { bytes }) => total + bytes, 0),
+    left: parts.flatMap(({ left }) => left),
   };
 }

@@ -77,6 +77,7 @@ export type GarbageCounts = {
   readonly partials: number;
   readonly temporaries: number;
   readonly bytes: number;
+  readonly left: readonly string[];
 };
 
 export type CommitRequest = {
