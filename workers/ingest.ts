@@ -50,12 +50,12 @@ function tell({ source }: IngestRequest, message: FromIngest): void {
 
 /** A bad signature file is known before the first byte of the archive. */
 async function openSignature(
-  { signature, shown, limits }: IngestRequest,
+  { signature, limits }: IngestRequest,
   sha256: Hash,
 ): Promise<SignatureDigests | undefined> {
   if (!signature) return undefined;
   const { createSignatureDigests } = await signatureDigestsModule();
-  return createSignatureDigests(signature, { location: shown, maximum: limits.signatures }, sha256);
+  return createSignatureDigests(signature.bytes, { location: signature.location, maximum: limits.signatures }, sha256);
 }
 
 type Transfer = {

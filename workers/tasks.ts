@@ -43,8 +43,11 @@ export type IngestRequest = {
   readonly shown: string;
   /** Where the uncompressed tar goes: must not exist; written, synced, mode 0444; removed again on failure. */
   readonly image: string;
-  /** The detached signature file, when one is to be verified: its digests are computed in the same pass. */
-  readonly signature?: Uint8Array;
+  /**
+   * The detached signature file, when one is to be verified: its digests are computed in the same pass. `location` is shown in
+   * errors.
+   */
+  readonly signature?: { readonly bytes: Uint8Array; readonly location: string };
   readonly limits: IngestLimits;
 };
 

@@ -34,14 +34,15 @@ async function readArchive(
 ): Promise<Checked> {
   const source: SignatureSource = { kind: 'file', path: override ?? signaturePath(path) };
   const signature = context.keystore && (await getSignature(context, key, source, signal));
-  const proven = signature instanceof Uint8Array ? signature : undefined; // a file is never put off
+  const proven = signature instanceof Uint8Array ? { bytes: signature, location: showSignature(source) } : undefined; // a file is never put off
   const image = context.store.temporaryPath();
   const ingest = { path, shown: show(path), image, limits: ingestLimits(context.limits) };
   const session = startSession(context.pool, { ...ingest, ...(proven && { signature: proven }) }, bytes, signal);
   session.complete(bytes);
   const ingested = await session.result;
   try {
-    const proof = proven && { signature: proven, location: showSignature(source), digests: ingested.signatureDigests };
+    const { signatureDigests: digests } = ingested;
+    const proof = proven && { signature: proven.bytes, location: proven.location, digests };
     return await check(context, { key, ingested, image, expected: pin, proof });
   } catch (error) {
     await rm(image, { force: true });

@@ -74,7 +74,10 @@ async function attempt(
     shown: showUrl(url),
     image,
     limits: ingestLimits(limits),
-    ...(signature instanceof Uint8Array && { signature }),
+    ...(request.signature &&
+      signature instanceof Uint8Array && {
+        signature: { bytes: signature, location: showSignature(request.signature) },
+      }),
   });
   const onDisk = known !== undefined || signature === 'later';
   const { onDependencies } = context;

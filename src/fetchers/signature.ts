@@ -42,8 +42,10 @@ export async function getSignature(
     );
     return status === 202 ? 'later' : body;
   } catch (error) {
-    if (!isAbsent(error)) throw error;
-    throw signatureMissing(source, error, 'there is no signature beside the image');
+    if (isAbsent(error)) throw signatureMissing(source, error, 'there is no signature beside the image');
+    if (!hasCode(error, 'HTTP_STATUS')) throw error;
+    const message = `of the signature ${showUrl(source.url)}: ${error.message}`;
+    throw new ImageError('HTTP_STATUS', message, error.details, { cause: error });
   }
 }
 

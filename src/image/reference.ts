@@ -1,6 +1,6 @@
 import { isAbsolute, resolve } from 'node:path';
 
-import { ImageError } from '../errors.ts';
+import { hasCode, ImageError } from '../errors.ts';
 import { formatAppString, parseAppString } from './app-string.ts';
 import type { ImageType } from './apps.ts';
 import { isDigest } from './digest.ts';
@@ -64,7 +64,18 @@ export function parseReference(text: string, context: ReferenceContext): ImageRe
       if (text === '' || text.includes('\0')) throw invalid(text, 'not a path');
       return { kind: 'file', text, path: resolve(context.directory, text) };
     case 'name':
-      return { kind: 'name', text, ...parseAppString(text) };
+      return { kind: 'name', text, ...parseName(text) };
+  }
+}
+
+/** What is no name may be how other programs write an image of a registry, port and all. */
+function parseName(text: string): ReturnType<typeof parseAppString> {
+  try {
+    return parseAppString(text);
+  } catch (error) {
+    if (!hasCode(error, 'REFERENCE_INVALID') || !/^[^/]+:\d+\/|@sha256:/.test(text)) throw error;
+    const message = `${error.message}; an image of a registry is written docker://HOST[:PORT]/NAME[:TAG]`;
+    throw new ImageError('REFERENCE_INVALID', message, error.details, { cause: error });
   }
 }
 
@@ -77,6 +88,10 @@ function guessType(text: string, { directory, isFile }: ReferenceContext): Exclu
   if (!text.includes('\0') && isFile(resolve(directory, text))) return 'path';
   const [, scheme] = /^(https?|docker|file):/i.exec(text) ?? [];
   if (scheme !== undefined) throw invalid(text, `two slashes are missing after ${scheme}:`);
+  const [, transport] = /^(oci|oci-archive|docker-archive|docker-daemon|dir|containers-storage):[./~]/.exec(text) ?? [];
+  if (transport !== undefined) {
+    throw invalid(text, `${transport}: is not read; copy it to a registry and ask for that: docker://HOST/NAME:TAG`);
+  }
   if (text.includes(':')) return 'name';
   return text.includes('./') || text.endsWith('.aci') ? 'path' : 'name';
 }

@@ -62,9 +62,11 @@ test('a signature that needs a password, or is a web page, is no signature', asy
   const { fetch, origin, isEmpty } = await verifying(t);
   const { url, path } = await origin.publish({ name, version: '1' });
   origin.routes[`${path}.asc`] = { status: 401 };
-  t.like((await fetch(url)).error, { code: 'HTTP_STATUS', details: { status: 401 } });
+  const { error } = await fetch(url);
+  t.like(error, { code: 'HTTP_STATUS', details: { status: 401, url: `${url}.asc` } });
+  t.true(error?.message.includes(`the signature ${url}.asc`), error?.message);
   origin.routes[`${path}.asc`] = { body: '<!doctype html><title>Sign in</title>' };
-  t.deepEqual(codesOf(await fetch(url)), ['SIGNATURE_UNREADABLE']);
+  t.like((await fetch(url)).error, { code: 'SIGNATURE_UNREADABLE', details: { location: `${url}.asc` } });
   t.deepEqual(codesOf(await fetch(`${name}:1`)), ['SIGNATURE_UNREADABLE']);
   origin.routes[`${path}.asc`] = { body: Buffer.alloc(2 ** 20 + 1, 'x') };
   t.like((await fetch(url)).error, { code: 'LIMIT_EXCEEDED', details: { limit: 'signature' } });

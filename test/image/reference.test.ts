@@ -267,3 +267,14 @@ test('any text parses or is refused as a reference', (t) => {
   );
   t.pass();
 });
+
+test('how other programs write images is told apart from names, with what to write here', (t) => {
+  const context = { directory: '/work', isFile: () => false };
+  for (const text of ['127.0.0.1:5000/a/b:1', 'localhost:5000/a:1', `busybox@sha256:${'0'.repeat(64)}`]) {
+    t.throws(() => parseReference(text, context), { code: 'REFERENCE_INVALID', message: /docker:\/\/HOST/ }, text);
+  }
+  for (const text of ['oci:/images/a', 'docker-archive:./a.tar', 'dir:/images']) {
+    t.throws(() => parseReference(text, context), { code: 'REFERENCE_INVALID', message: /docker:\/\/HOST/ }, text);
+  }
+  t.like(parseReference('oci:1.0', context), { kind: 'name', name: 'oci' });
+});

@@ -188,10 +188,11 @@ test('the digests for a signature are those of the archive as it was transferred
   const certificate = await gpg.certificate(fingerprint);
   const { bytes } = await buildAci({ name: 'example.com/app', size: 100_000, compress: 'gzip' });
   const signature = await gpg.sign(fingerprint, bytes);
-  const { signatureDigests: digests } = await ingest({ ...(await requestFor(t, bytesOf(bytes))), signature });
+  const file = { bytes: signature, location: 'app.aci.asc' };
+  const { signatureDigests: digests } = await ingest({ ...(await requestFor(t, bytesOf(bytes))), signature: file });
   const verified = await verifySignature({
     signature,
-    location: 'app.aci.asc',
+    location: file.location,
     digests,
     keys: [{ fingerprint, certificate, path: 'root.d/key' }],
     name: 'example.com/app',
@@ -205,7 +206,9 @@ test('the digests for a signature are those of the archive as it was transferred
 
 test('a signature file that is none is refused before the archive is read', async (t) => {
   const request = await requestFor(t, bytesOf(Buffer.from('no archive either')));
-  await refuses(t, { ...request, signature: Buffer.from('<html>') }, 'SIGNATURE_UNREADABLE');
+  const signature = { bytes: Buffer.from('<html>'), location: 'https://example.com/app.aci.asc' };
+  const details = await refuses(t, { ...request, signature }, 'SIGNATURE_UNREADABLE');
+  t.deepEqual(details, { location: signature.location }, 'what is named is the signature, not the image');
 });
 
 const script = `

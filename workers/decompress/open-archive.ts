@@ -1,7 +1,7 @@
 import { ImageError } from '../../src/errors.ts';
 import { lazy } from '../lazy.ts';
 import { createLookahead } from './lookahead.ts';
-import { sniff, sniffBytes, type Compression } from './sniff.ts';
+import { nameOtherArchive, sniff, sniffBytes, type Compression } from './sniff.ts';
 import { unreadable } from './unreadable.ts';
 
 export type OpenedArchive = {
@@ -24,12 +24,19 @@ export async function openArchive(chunks: AsyncIterable<Uint8Array>, path: strin
   const sniffed = sniff(input.held().subarray(0, sniffBytes));
   switch (sniffed.kind) {
     case 'tar':
+      checkKind(input.held(), path);
       return { compression: 'none', tar: input.rest() };
     case 'compressed':
       return { compression: sniffed.compression, tar: unpack(input.rest(), sniffed.compression, path) };
     case 'other':
       throw notAnArchive(path, sniffed.name, sniffed.name);
   }
+}
+
+/** A tar of another kind of image. */
+function checkKind(start: Buffer, path: string): void {
+  const other = nameOtherArchive(start);
+  if (other !== undefined) throw notAnArchive(path, other, other);
 }
 
 async function* unpack(
@@ -44,6 +51,7 @@ async function* unpack(
     throw unreadable(path, `it is compressed twice, ${sniffed.compression} inside ${compression}; one layer is read`);
   }
   if (sniffed.kind === 'other') throw notAnArchive(path, sniffed.name, `${compression} around ${sniffed.name}`);
+  checkKind(output.held(), path);
   yield* output.rest();
 }
 
@@ -68,6 +76,6 @@ async function decompress(
 }
 
 function notAnArchive(path: string, looksLike: string, what: string): ImageError<'ARCHIVE_UNREADABLE'> {
-  const message = `not an image archive but ${what}; an image is a tar, plain or as gzip, bzip2 or xz`;
+  const message = `not an image archive but ${what}; an image is a tar (ustar, pax or GNU), plain or as gzip, bzip2 or xz`;
   return new ImageError('ARCHIVE_UNREADABLE', message, { path, looksLike });
 }

@@ -11,6 +11,7 @@ export type Sniffed =
 
 const magics: readonly [magic: string, name: string][] = [
   ['\x28\xb5\x2f\xfd', 'zstd'],
+  ['\x5d\x00\x00', 'lzma'],
   ['\x04\x22\x4d\x18', 'lz4'],
   ['\x1f\x9d', 'compress (.Z)'],
   ['LZIP', 'lzip'],
@@ -48,8 +49,30 @@ function nameOther(start: Buffer, text: string): string {
   if (start.length === 0) return 'empty';
   const magic = magics.find(([bytes]) => text.startsWith(bytes));
   if (magic) return magic[1];
+  if (isHeader(start)) return start[156] === 0x56 ? 'a tar with a volume label' : 'an old tar (v7)';
   if (isText(start)) return nameText(text);
   return encryptedTags.has(start.readUInt8(0)) ? 'OpenPGP encrypted' : 'unknown';
+}
+
+/** A tar header whose checksum is right, without the magic of ustar. */
+function isHeader(start: Buffer): boolean {
+  const field = /^ *([0-7]+)[ \0]*$/.exec(start.toString('latin1', 148, 156))?.[1];
+  if (start.length < sniffBytes || field === undefined) return false;
+  const sum = start.reduce((total, byte, at) => total + (at >= 148 && at < 156 ? 0x20 : byte), 0);
+  return sum === Number.parseInt(field, 8);
+}
+
+/**
+ * What another kind of archive is by the name of its first entry, none of which an image archive may have.
+ *
+ * @param start - the first 512 bytes of a tar. @see docs/rules.md A10
+ */
+export function nameOtherArchive(start: Buffer): string | undefined {
+  const [path = ''] = start.toString('latin1', 0, 100).replace(/^\.\//, '').split('\0');
+  if (/^(?:blobs\/|oci-layout$|index\.json$)/.test(path)) return 'an archive of an OCI layout';
+  if (/^(?:[0-9a-f]{64}(?:\.tar|\.json|\/)|manifest\.json$|repositories$)/.test(path))
+    return 'an archive of docker save';
+  return undefined;
 }
 
 function nameText(text: string): string {

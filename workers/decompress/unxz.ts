@@ -1,6 +1,8 @@
 import { createRequire } from 'node:module';
 
-import { unreadable } from './unreadable.ts';
+import { createLookahead } from './lookahead.ts';
+import { unreadable, unsupported } from './unreadable.ts';
+import { readXzHeader, xzHeaderBytes } from './xz-header.ts';
 
 /** xz-embedded, compiled: reads and writes through buffers of fixed size in its own memory. */
 type Decoder = {
@@ -23,9 +25,13 @@ const status = { ok: 0, end: 1, memoryLimit: 4, options: 6, cutShort: 8 } as con
  * @see docs/rules.md A2; the .xz file format 1.2.1
  */
 export async function* unxz(chunks: AsyncIterable<Uint8Array>, path: string): AsyncGenerator<Uint8Array> {
+  const input = createLookahead(chunks);
+  await input.want(xzHeaderBytes);
+  const header = readXzHeader(input.held());
+  if (header.unsupported !== undefined) throw unsupported(path, header.unsupported);
   const decoder = await instantiate();
   const context = decoder.create_context();
-  for await (const chunk of chunks) {
+  for await (const chunk of input.rest()) {
     const { inputBytes } = view(decoder, context);
     for (let at = 0; at < chunk.length; at += inputBytes) {
       yield* decode(decoder, context, chunk.subarray(at, at + inputBytes), path);

@@ -20,7 +20,8 @@ const advice: Readonly<Record<ErrorCode, string>> = {
   ID_AMBIGUOUS: 'Give more digits',
   ID_TOO_SHORT: 'Give two digits or more',
   FILE_NOT_FOUND: 'Check the path',
-  DISCOVERY_FAILED: 'Check the name, or say where to ask with --discover PREFIX=ORIGIN',
+  DISCOVERY_FAILED:
+    'Check the name, say where to ask with --discover PREFIX=ORIGIN, or write docker:// before an image of a registry',
   PLATFORM_MISSING: 'Ask for one of the platforms it has',
   HTTP_STATUS: 'Check the address',
   ARCHIVE_UNREADABLE: 'Check that the address leads to an image',
@@ -68,12 +69,33 @@ const advice: Readonly<Record<ErrorCode, string>> = {
   CANCELLED: later,
 };
 
+/** For what was recognised, though it is not read: how to write it so that it is. The first that fits counts. */
+const repacking: readonly (readonly [looksLike: RegExp, advice: string])[] = [
+  [/^an old tar/, 'Write it anew, for example with tar --format=ustar'],
+  [/volume label/, 'Write it anew without --label'],
+  [
+    /^an archive of (?:docker|an OCI)/,
+    'Copy it to a registry, for example with skopeo, and fetch that: docker://HOST/NAME:TAG',
+  ],
+  [/^xz with a (?:sha256 )?check/, 'Write it anew with xz --check=crc64'],
+  [/^xz with the .* filter/, 'Write it anew with xz and no filter but --lzma2'],
+  [/^xz with a dictionary/, 'Write it anew with xz -9 or less'],
+  [/^(?:zstd|lz4|lzma|lzip|compress)/, 'Compress it anew as gzip, bzip2 or xz'],
+  [/^(?:zip|7-Zip|RAR)/, 'Pack it anew as a tar'],
+  [/^OpenPGP encrypted/, 'Decrypt it first'],
+];
+
 export function adviceFor(error: ErrorData): string {
   if (error.code === 'LIMIT_EXCEEDED' && 'limit' in error.details) return adviceForLimit(error.details);
   if ('keep' in error.details) return 'Keep it so, or tell its publisher';
   if (error.code === 'HTTP_STATUS' && 'status' in error.details) return adviceForStatus(error.details.status);
   if (error.code === 'KEY_UNKNOWN' && 'searched' in error.details) return adviceForSigner(error.details);
+  if (error.code === 'ARCHIVE_UNREADABLE' && 'looksLike' in error.details) return adviceForFormat(error.details);
   return advice[error.code];
+}
+
+function adviceForFormat({ looksLike = '' }: ErrorDetails['ARCHIVE_UNREADABLE']): string {
+  return repacking.find(([pattern]) => pattern.test(looksLike))?.[1] ?? advice.ARCHIVE_UNREADABLE;
 }
 
 function adviceForLimit({ limit, keep }: ErrorDetails['LIMIT_EXCEEDED']): string {

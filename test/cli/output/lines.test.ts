@@ -44,6 +44,18 @@ test('advice on a limit names the one that can be raised, if it can', (t) => {
   t.notRegex(line('paths'), /--limit/);
 });
 
+test('advice for what is recognised, though it is not read, says how to write it anew', (t) => {
+  const line = (looksLike: string) =>
+    errorLine(toErrorData(new ImageError('ARCHIVE_UNREADABLE', 'not read', { path: 'x', looksLike })));
+  t.regex(line('an old tar (v7)'), /tar --format=ustar\.$/);
+  t.regex(line('a tar with a volume label'), /without --label\.$/);
+  t.regex(line('xz with a sha256 check'), /xz --check=crc64\.$/);
+  t.regex(line('xz with the x86 filter'), /no filter but --lzma2\.$/);
+  t.regex(line('lzma'), /gzip, bzip2 or xz\.$/);
+  t.regex(line('an archive of docker save'), /docker:\/\/HOST\/NAME:TAG\.$/);
+  t.regex(line('HTML'), /leads to an image\.$/);
+});
+
 test('the causes of an error come one a line, as far as they go', (t) => {
   const cause = new Error('outer', { cause: new ImageError('TLS', 'inner\u0000', { url: 'u' }, { cause: 'text' }) });
   t.deepEqual(causeLines(new Error('top', { cause })), ['  └─ outer', '    └─ TLS: inner\\x00', '      └─ text']);

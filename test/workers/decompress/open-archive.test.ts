@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 
@@ -23,6 +24,28 @@ for (const compression of ['none', 'gzip', 'bzip2', 'xz'] satisfies Compression[
   });
 }
 
+/** A header as tar wrote it before POSIX: without a magic number. */
+function oldTar(path: string, type: string): Buffer {
+  const block = Buffer.alloc(1024);
+  block.write(path);
+  block.write('0000644\0', 100);
+  block.fill(' ', 148, 156);
+  block.write(type, 156, 'latin1');
+  return withChecksum(block);
+}
+
+function ustar(path: string): Buffer {
+  const block = oldTar(path, '0');
+  block.write('ustar\x0000', 257, 'latin1');
+  return withChecksum(block.fill(' ', 148, 156));
+}
+
+function withChecksum(block: Buffer): Buffer {
+  const sum = block.subarray(0, 512).reduce((total, byte) => total + byte, 0);
+  block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+  return block;
+}
+
 const others: readonly [looksLike: string, bytes: Buffer][] = [
   ['empty', Buffer.alloc(0)],
   ['text', Buffer.from('hello')],
@@ -38,6 +61,15 @@ const others: readonly [looksLike: string, bytes: Buffer][] = [
   ['OpenPGP encrypted', Buffer.from('-----BEGIN PGP MESSAGE-----\n\nabc')],
   ['OpenPGP encrypted', Buffer.concat([Buffer.from('8c0d0409', 'hex'), Buffer.alloc(600, 0xa7)])],
   ['an OpenPGP signature', Buffer.from('-----BEGIN PGP SIGNATURE-----\n')],
+  ['lzma', Buffer.from('5d00008000ffffffffffffffff', 'hex')],
+  ['an old tar (v7)', oldTar('manifest', '0')],
+  ['an old tar (v7)', oldTar('./manifest', '\0')],
+  ['a tar with a volume label', oldTar('backup of Monday', 'V')],
+  ['unknown', oldTar('\x01', '0').fill('7', 148, 154)],
+  ['an archive of docker save', ustar(`${'ab'.repeat(32)}.tar`)],
+  ['an archive of docker save', ustar('manifest.json')],
+  ['an archive of an OCI layout', ustar('blobs/')],
+  ['an archive of an OCI layout', ustar('./oci-layout')],
   ['unknown', Buffer.from('00010203', 'hex')],
   ['unknown', Buffer.alloc(2048)],
 ];
@@ -51,6 +83,37 @@ for (const [looksLike, bytes] of others) {
     }
   });
 }
+
+const options: readonly [looksLike: string, ...args: string[]][] = [
+  ['xz with a sha256 check', '--check=sha256'],
+  ['xz with the x86 filter', '--x86', '--lzma2'],
+  ['xz with the delta filter', '--delta=dist=4', '--lzma2'],
+  ['xz with a dictionary of more than 64 MiB', '--lzma2=preset=0,dict=96MiB'],
+];
+
+for (const [looksLike, ...args] of options) {
+  test(`what xz is not read with is named: ${looksLike}`, async (t) => {
+    const { tar } = await buildAci({ name: 'example.com/app' });
+    const file = execFileSync('xz', ['--stdout', ...args], { input: tar });
+    for (const size of [1, 64, 100_000]) {
+      const error = await t.throwsAsync(open(file, size), { code: 'ARCHIVE_UNREADABLE' });
+      t.true(hasCode(error, 'ARCHIVE_UNREADABLE') && error.details.looksLike === looksLike, error.message);
+    }
+  });
+}
+
+test('xz with every check and dictionary that is read', async (t) => {
+  const { tar } = await buildAci({ name: 'example.com/app', size: 5000 });
+  for (const args of [
+    ['--check=none'],
+    ['--check=crc32'],
+    ['-9e'],
+    ['-0'],
+    ['--lzma2=dict=1536KiB'],
+    ['--block-size=1000'],
+  ])
+    t.deepEqual(await open(execFileSync('xz', ['--stdout', ...args], { input: tar })), { compression: 'xz', tar });
+});
 
 test('only one layer of compression is undone', async (t) => {
   const { bytes } = await buildAci({ name: 'example.com/app', compress: 'gzip' });
