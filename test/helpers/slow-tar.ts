@@ -105,7 +105,9 @@ function readHeader(block: Buffer): Raw {
     readNumber(block, at, length);
   if (isPosix || isGnu) for (const at of [329, 337]) readNumber(block, at, 8);
   if (isGnu) for (const at of [345, 357]) readNumber(block, at, 12);
-  const prefix = isPosix ? readText(block, 345, 155) : '';
+  const times = [block.toString('latin1', 476, 488), block.toString('latin1', 488, 500)];
+  const areTimes = times.every((time) => /^([0-7]{11}[ \0]|[0-7]{10} \0|\0*)$/.test(time));
+  const prefix = isPosix ? readText(block, 345, block.readUInt8(475) === 0 && areTimes ? 130 : 155) : '';
   if (prefix.length > 130 && block.toString('latin1', 508) === 'tar\0') refuse('star');
   const name = readText(block, 0, 100);
   const flag = block.toString('latin1', 156, 157);

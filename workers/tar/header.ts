@@ -100,20 +100,28 @@ function readFormat(block: Buffer, offset: number): Header['format'] {
 function readPath(block: Buffer, format: Header['format'], offset: number): string {
   const name = readText(block, 0, 100, offset);
   if (format !== 'ustar') return name;
-  const prefix = readText(block, 345, 155, offset);
+  const prefix = readText(block, 345, hasStarTimes(block) ? 131 : 155, offset);
   if (prefix.length >= 131 && block.toString('latin1', 508, 512) === 'tar\0') {
     throw invalid('A4', 'a header that star and POSIX read differently', { path: name, offset });
   }
   return prefix === '' ? name : `${prefix}/${name}`;
 }
 
+/** As star does, and the tar of npm under the POSIX magic: a NUL behind the prefix, then the times of access and change. */
+function hasStarTimes(block: Buffer): boolean {
+  return block[475] === 0 && starTimes.test(block.toString('latin1', 476, 500));
+}
+
+const starTimes = /^(?:[0-7]{11}[ \0]|[0-7]{10} \0|\0{12}){2}$/;
+
 /** Readers cut a name at its first NUL or take it whole, so nothing may stand behind one. */
 function readText(block: Buffer, start: number, length: number, offset: number): string {
   const text = block.toString('latin1', start, start + length);
   const end = text.indexOf('\0');
   if (end === -1) return text;
-  if (/[^\0]/.test(text.slice(end))) throw invalid('A10', 'a path with a NUL in it', { path: text, offset });
-  return text.slice(0, end);
+  const path = text.slice(0, end);
+  if (/[^\0]/.test(text.slice(end))) throw invalid('A10', 'a path with a NUL in it', { path, offset });
+  return path;
 }
 
 /** Every number of the header, those that nobody uses too, is one. */

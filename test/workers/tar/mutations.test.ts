@@ -25,6 +25,7 @@ const seeds: readonly Buffer[] = [
     forgeHeader({ name: 'rootfs/d/link', type: '2', linkName: '../a' }),
     forgeHeader({ name: 'rootfs/d/hard', type: '1', linkName: 'rootfs/a' }),
     forgeHeader({ name: 'null', prefix: 'rootfs/dev', type: '3' }),
+    forgeHeader({ name: 's', prefix: 'rootfs/d', patch: { 476: '14523456701\0', 488: '0452345670 \0' } }),
   ),
   forgeArchive(
     forgePax({ path: long, size: '7', mtime: '1.5' }),
@@ -72,7 +73,7 @@ const names = [
   'rootfs/..',
   'rootfs/d',
 ];
-const offsets = [0, 100, 108, 116, 124, 136, 148, 156, 157, 257, 263, 265, 329, 337, 345, 357, 500, 508];
+const offsets = [0, 100, 108, 116, 124, 136, 148, 156, 157, 257, 263, 265, 329, 337, 345, 357, 475, 476, 488, 500, 508];
 
 const place = fc.nat(30);
 const mutation = fc.oneof(

@@ -1,6 +1,7 @@
 import test, { type ExecutionContext } from 'ava';
 
 import { hasCode } from '../../../src/errors.ts';
+import { createTarReader } from '../../../workers/tar/tar-reader.ts';
 import {
   forgeArchive,
   forgeEntry,
@@ -108,6 +109,41 @@ test('a NUL inside a name is refused, wherever the name stands', (t) => {
   refuses(t, forgeArchive(forgePax({ path: 'rootfs/a\0b' }), forgeHeader()), 'A10');
   refuses(t, forgeArchive(forgePax({ linkpath: 'a\0b' }), forgeHeader({ type: '2' })), 'A10');
   refuses(t, forgeArchive(forgeEntry({ type: 'L' }, 'rootfs/a\0b\0'), forgeHeader()), 'A10');
+});
+
+test('times that star and the tar of npm put behind a prefix are no part of the path', (t) => {
+  const times = (atime: string, ctime = atime) => ({ 476: atime, 488: ctime });
+  const read = (prefix: string, patch: Readonly<Record<number, string>>): string | undefined => {
+    let path: string | undefined;
+    createTarReader(1024, (entry) => void ({ path } = entry)).push(forgeHeader({ prefix, name: 'a', patch }));
+    return path;
+  };
+  const longest = `rootfs/${'p'.repeat(123)}`;
+  for (const prefix of ['rootfs', longest]) {
+    t.is(read(prefix, times('14523456701\0')), `${prefix}/a`);
+    t.is(read(prefix, times('0452345670 \0', '14523456701 ')), `${prefix}/a`);
+    t.is(read(prefix, { 476: '14523456701\0' }), `${prefix}/a`);
+  }
+  t.is(read(`${longest}pp/${'q'.repeat(20)}`, {}), `${longest}pp/${'q'.repeat(20)}/a`, 'a prefix of 155 bytes');
+  refuses(t, forgeArchive(forgeHeader({ prefix: 'rootfs', name: 'a', patch: times('14523456789\0') })), 'A10');
+  refuses(t, forgeArchive(forgeHeader({ prefix: 'rootfs', name: 'a', patch: times('1452345670\0\0') })), 'A10');
+  refuses(
+    t,
+    forgeArchive(forgeHeader({ prefix: 'rootfs', name: 'a', patch: { 470: 'x', ...times('14523456701\0') } })),
+    'A10',
+  );
+  refuses(
+    t,
+    forgeArchive(forgeHeader({ prefix: 'rootfs', name: 'a', patch: { 475: 'x', ...times('14523456701\0') } })),
+    'A10',
+  );
+  const star = { ...times('14523456701\0'), 508: 'tar\0' };
+  refuses(t, forgeArchive(forgeHeader({ prefix: `${longest}p`, name: 'a', patch: star })), 'A10');
+});
+
+test('a refusal of a path with a NUL shows what is before it', (t) => {
+  const error = t.throws(() => check(forgeArchive(forgeHeader({ name: 'rootfs/a\0b' }))));
+  t.regex(error.message, /entry rootfs\/a, byte/);
 });
 
 test('only files have content: sizes of directories are ignored, others are refused', (t) => {
