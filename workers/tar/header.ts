@@ -50,9 +50,12 @@ const kinds: ReadonlyMap<string, Header['kind']> = new Map([
   ['K', 'gnu-link'],
 ]);
 
+/** Of which readers without support for it would make another file. */
+export const sparse = 'a GNU sparse file; write the archive without sparse files (tar without -S)';
+
 const unsupported: ReadonlyMap<string, string> = new Map([
   ['7', 'a contiguous file'],
-  ['S', 'a GNU sparse file'],
+  ['S', sparse],
   ['M', 'a piece of a multi-volume file'],
   ['V', 'a volume label'],
   ['D', 'a GNU directory dump'],

@@ -1,4 +1,4 @@
-import type { Attributes } from './header.ts';
+import { sparse, type Attributes } from './header.ts';
 import { invalid, type Suspect } from './refuse.ts';
 
 /** What a pax header changes about the entry behind it. Paths are latin1 text. */
@@ -79,7 +79,7 @@ export function* paxRecords(bytes: Buffer, suspect: Suspect): Generator<readonly
 }
 
 function checkRecord(key: string, value: string, suspect: Suspect): readonly [key: string, value: string] {
-  if (key.startsWith('GNU.sparse.')) throw invalid('A12', 'a GNU sparse file', suspect);
+  if (key.startsWith('GNU.sparse.')) throw invalid('A12', sparse, suspect);
   if (key.includes('\0')) throw malformed(suspect);
   if (texts.has(key) && value.includes('\0')) throw invalid('A10', `a pax ${key} with a NUL in it`, suspect);
   if (value !== '' && numeric.get(key)?.test(value) === false)

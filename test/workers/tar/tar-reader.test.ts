@@ -159,6 +159,8 @@ test('entry types that are not files of a file system are refused by name', (t) 
   }
   t.throws(() => check(forgeArchive(forgeHeader({ type: 'S' }))), { message: /GNU sparse file/ });
   refuses(t, forgeArchive(forgePax({ 'GNU.sparse.major': '1' }), forgeHeader()), 'A12');
+  for (const sparse of [forgeHeader({ type: 'S' }), forgePax({ 'GNU.sparse.major': '1' })])
+    t.throws(() => check(forgeArchive(sparse)), { message: /without -S/ });
 });
 
 test('a pax header changes the entry behind it and no other', (t) => {
