@@ -9,13 +9,13 @@ export function tlsFor({
   certificates,
   mirrors = [],
 }: Pick<NetworkOptions, 'certificates' | 'mirrors'>): (host: string) => TlsMaterial | undefined {
-  const insecure = mirrors.flatMap((rule) => [
-    ...(rule.insecure ? [(rule.location ?? rule.prefix).replace(/\/.*$/s, '')] : []),
-    ...rule.mirrors.flatMap((mirror) => (mirror.insecure ? [new URL(mirror.origin).host] : [])),
+  const insecure = mirrors.flatMap(({ insecure, location, prefix, source, mirrors }) => [
+    ...(insecure ? [{ prefix: location ?? prefix, ...(source !== undefined && { source }) }] : []),
+    ...mirrors.flatMap((mirror) => (mirror.insecure ? [{ prefix: mirror.origin.replace(/^https?:\/\//, '') }] : [])),
   ]);
   return (server) => {
     const host = server === 'registry-1.docker.io' ? 'docker.io' : server; // under which name references have it
     const material = certificates?.get(host);
-    return insecure.some((named) => isHostOf(named, host)) ? { ...none, ...material, insecure: true } : material;
+    return insecure.some((rule) => isHostOf(rule, host)) ? { ...none, ...material, insecure: true } : material;
   };
 }

@@ -43,10 +43,9 @@ export function parseRegistryReference(text: string): RegistryReference {
   if (tag !== undefined && !tagForm.test(tag)) throw refuse(`bad tag "${show(tag)}"`);
 
   const { host, repository } = splitName(tagged ? named.slice(0, colon) : named);
-  if (!isHost(host)) throw refuse(`bad registry host "${show(host)}"`);
+  if (!isRegistryHost(host)) throw refuse(`bad registry host "${show(host)}"`);
   if (/[A-Z]/.test(repository)) throw refuse('the name of a repository is lower case');
-  if (!repository.split('/').every((part) => component.test(part)))
-    throw refuse(`bad repository name "${show(repository)}"`);
+  if (!isRepository(repository)) throw refuse(`bad repository name "${show(repository)}"`);
   if (host.length + 1 + repository.length > maxNameLength)
     throw refuse(`a name has ${maxNameLength} characters at most`);
   return {
@@ -69,10 +68,15 @@ function splitName(name: string): { readonly host: string; readonly repository: 
   return { host: hub, repository: path.includes('/') ? path : `library/${path}` };
 }
 
-function isHost(text: string): boolean {
+/** `host[:port]` as references name it; addresses of IPv6 stand in brackets. */
+export function isRegistryHost(text: string): boolean {
   const [, address, name = '', port] = /^(?:\[(.*)\]|([^:]*))(?::(\d{1,5}))?$/.exec(text) ?? [];
   if (port !== undefined && (Number(port) < 1 || Number(port) > 65_535)) return false;
   return address === undefined ? hostName.test(name) : isIPv6(address);
+}
+
+export function isRepository(text: string): boolean {
+  return text.split('/').every((part) => component.test(part));
 }
 
 function splitAt(text: string, separator: string): readonly [string, string?] {

@@ -1,13 +1,12 @@
-import { hasCode, isImageError } from '../errors.ts';
+import { hasCode, ImageError, isImageError } from '../errors.ts';
 import type { Document, DocumentRequest, Downloaded, DownloadRequest } from '../http/types.ts';
-import { placesOf, type Place } from './place.ts';
+import { placesOf, type Asked, type Place } from './place.ts';
 import { createSession, type Session, type Target } from './session.ts';
 import type { RegistryOptions } from './types.ts';
 
 /** Something of a registry, and whether what answers can be checked against a digest. */
-export type RegistryTarget = Target & {
-  readonly host: string;
-  readonly wanted: 'tag' | 'digest';
+export type RegistryTarget = Asked & {
+  readonly path: string;
   /** Mirrors are not asked: what they had was bad. */
   readonly upstreamOnly?: boolean;
 };
@@ -49,14 +48,15 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
 
   async function ask<T>(
     target: RegistryTarget,
-    work: (session: Session) => Promise<T>,
+    work: (session: Session, there: Target) => Promise<T>,
     signal: AbortSignal,
   ): Promise<T> {
+    const { places, blocked } = placesOf(target, options);
     let failure: unknown;
-    for (const place of placesOf(target, options)) {
+    for (const place of places) {
       if (place.isMirror && (target.upstreamOnly || silent.has(keyOf(place)))) continue;
       try {
-        return await work(sessionOf(place));
+        return await work(sessionOf(place), { repository: place.repository, path: target.path });
       } catch (error) {
         signal.throwIfAborted();
         failure = error;
@@ -64,21 +64,24 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
         if (hasCode(error, 'NETWORK') || hasCode(error, 'TIMEOUT') || hasCode(error, 'TLS')) silent.add(keyOf(place));
       }
     }
+    if (blocked && isOfPlace(failure ?? blocked))
+      throw new ImageError(blocked.code, blocked.message, blocked.details, { cause: failure });
     throw failure;
   }
 
   return {
     options,
     getDocument: (target, request, accept, signal) =>
-      ask(target, async (session) => accept(await session.getDocument(target, request, signal)), signal),
-    download: (target, request, signal) => ask(target, (session) => session.download(target, request, signal), signal),
+      ask(target, async (session, there) => accept(await session.getDocument(there, request, signal)), signal),
+    download: (target, request, signal) =>
+      ask(target, (session, there) => session.download(there, request, signal), signal),
   };
 }
 
 const maxWarnings = 100;
 
-function keyOf({ origins, prefix, cut, host }: Place): string {
-  return [...origins, prefix, cut, host].join(' ');
+function keyOf({ origins, query, host }: Place): string {
+  return [...origins, query, host].join(' ');
 }
 
 /** True for what another place may do better: a full disk stays full. */

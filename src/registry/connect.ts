@@ -14,7 +14,11 @@ type Context = Pick<RegistryOptions, 'http' | 'observer' | 'limits'>;
  *
  * @throws ImageError what the last try met; of https, where http did not answer as a registry does.
  */
-export async function connect(context: Context, place: Place, signal: AbortSignal): Promise<Connection> {
+export async function connect(
+  context: Context,
+  place: Pick<Place, 'origins'>,
+  signal: AbortSignal,
+): Promise<Connection> {
   const [first = '', second] = place.origins;
   if (second === undefined) return ping(context, first, undefined, signal);
   try {

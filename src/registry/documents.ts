@@ -4,12 +4,13 @@ import type { Document, DocumentRequest, HttpObserver } from '../http/types.ts';
 import { isDigest, type Digest } from '../image/digest.ts';
 import type { RegistryReference } from '../image/reference.ts';
 import { checkDigest, digestOf, sizeMismatch } from './check-digest.ts';
-import type { RegistryClient } from './client.ts';
+import type { RegistryClient, RegistryTarget } from './client.ts';
 import { parseRegistryManifest } from './manifest.ts';
 import { acceptedTypes } from './media-types.ts';
 import type { Descriptor, ImageIndex, RegistryDocument, RegistryManifest } from './types.ts';
 
-export type Repository = Pick<RegistryReference, 'host' | 'repository'>;
+/** `digest` is that of the reference, where it has one. */
+export type Repository = Pick<RegistryReference, 'host' | 'repository' | 'digest'>;
 
 /** What leads to a document: a tag, a digest, or a descriptor, which knows its size and type too. */
 export type Lead =
@@ -27,14 +28,14 @@ export type ParsedDocument = RegistryDocument & { readonly content: ImageIndex |
  */
 export function getManifest(
   client: RegistryClient,
-  { host, repository }: Repository,
+  where: Repository,
   lead: Lead,
   observer: HttpObserver | undefined,
   signal: AbortSignal,
 ): Promise<ParsedDocument> {
   const { limits, onWarning } = client.options;
   const isTag = 'tag' in lead;
-  const target = { host, repository, ...manifestOf(lead) };
+  const target = targetOf(where, manifestOf(lead));
   return bounded('registry-manifest', limits.registryManifest, isTag ? undefined : lead.size, (limit) =>
     client.getDocument(
       target,
@@ -44,7 +45,7 @@ export function getManifest(
         if (!isTag) checkDigest(body, lead);
         const said = digestHeader(headers);
         if (isTag && said !== undefined && said !== digest) {
-          onWarning(`${host} calls the manifest of ${repository}:${lead.tag} ${said}, but it is ${digest}`);
+          onWarning(`${where.host} calls the manifest of ${where.repository}:${lead.tag} ${said}, but it is ${digest}`);
         }
         const type = headerOf(headers, 'content-type') ?? '';
         const content = parseRegistryManifest(body, type, limits.layers);
@@ -66,7 +67,7 @@ export function getManifest(
  */
 export async function currentDigest(
   client: RegistryClient,
-  { host, repository }: Repository,
+  where: Repository,
   tag: string,
   observer: HttpObserver | undefined,
   signal: AbortSignal,
@@ -78,26 +79,26 @@ export async function currentDigest(
     headers: { accept: acceptedTypes },
     ...(observer && { observer }),
   };
-  const target = { host, repository, ...manifestOf({ tag }) };
+  const target = targetOf(where, manifestOf({ tag }));
   const said = await client.getDocument(
     target,
     request,
     (answer) => (answer.status === 200 ? digestHeader(answer.headers) : undefined),
     signal,
   );
-  return said ?? (await getManifest(client, { host, repository }, { tag }, observer, signal)).digest;
+  return said ?? (await getManifest(client, where, { tag }, observer, signal)).digest;
 }
 
 /** The configuration of an image, checked. @throws ImageError as getManifest */
 export function getConfig(
   client: RegistryClient,
-  { host, repository }: Repository,
+  where: Repository,
   config: Descriptor,
   observer: HttpObserver | undefined,
   signal: AbortSignal,
 ): Promise<RegistryDocument> {
   const { digest, mediaType, size } = config;
-  const target = { host, repository, path: `blobs/${digest}`, wanted: 'digest' } as const;
+  const target = targetOf(where, { path: `blobs/${digest}`, wanted: 'digest' });
   return bounded('registry-config', client.options.limits.registryConfig, size, (limit) =>
     client.getDocument(
       target,
@@ -128,7 +129,13 @@ async function bounded<T>(
   }
 }
 
-function manifestOf(lead: Lead): { readonly path: string; readonly wanted: 'tag' | 'digest' } {
+type Part = Pick<RegistryTarget, 'path' | 'wanted'>;
+
+function targetOf({ host, repository, digest }: Repository, part: Part): RegistryTarget {
+  return { host, repository, ...(digest !== undefined && { digest }), ...part };
+}
+
+function manifestOf(lead: Lead): Part {
   return 'tag' in lead
     ? { path: `manifests/${lead.tag}`, wanted: 'tag' }
     : { path: `manifests/${lead.digest}`, wanted: 'digest' };

@@ -19,9 +19,11 @@ export type BlobDownload = Pick<DownloadRequest, 'sink' | 'onStart' | 'onProgres
  */
 export function downloadBlob(
   client: RegistryClient,
-  { repository: { host, repository }, blob, upstreamOnly = false, ...request }: BlobDownload,
+  { repository: where, blob, upstreamOnly = false, ...request }: BlobDownload,
   signal: AbortSignal,
 ): Promise<Downloaded> {
-  const target = { host, repository, path: `blobs/${blob.digest}`, wanted: 'digest', upstreamOnly } as const;
+  const { host, repository, digest } = where;
+  const of = { host, repository, ...(digest !== undefined && { digest }) };
+  const target = { ...of, path: `blobs/${blob.digest}`, wanted: 'digest', upstreamOnly } as const;
   return client.download(target, { ...request, size: blob.size, immutable: true }, signal);
 }

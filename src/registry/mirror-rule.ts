@@ -1,27 +1,40 @@
 import type { MirrorRule } from './types.ts';
 
-/** A rule that fits, and the part of the repository that its prefix stands for. */
-export type FittingRule = { readonly rule: MirrorRule; readonly cut: string };
+/** A rule that fits, and what follows its prefix in the name: empty, `/app`, or `:5000/app` where only the port does. */
+export type FittingRule = { readonly rule: MirrorRule; readonly rest: string };
 
 /**
- * The rule with the longest prefix that a repository lies under; the first of equals.
+ * The rule with the longest prefix that a repository lies under; the first of equals. Tags and digests do not matter.
  *
+ * @param name - `host[:port]/repository`
  * @see containers-registries.conf(5)
  */
-export function ruleFor(rules: readonly MirrorRule[], host: string, repository: string): FittingRule | undefined {
+export function ruleFor(rules: readonly MirrorRule[], name: string): FittingRule | undefined {
   let best: FittingRule | undefined;
   for (const rule of rules) {
-    const slash = rule.prefix.indexOf('/');
-    const named = slash === -1 ? rule.prefix : rule.prefix.slice(0, slash);
-    const cut = slash === -1 ? '' : rule.prefix.slice(slash + 1);
-    const isBelow = cut === '' || repository === cut || repository.startsWith(`${cut}/`);
-    if (!isBelow || !isHostOf(named, host)) continue;
-    if (!best || rule.prefix.length > best.rule.prefix.length) best = { rule, cut };
+    const length = matchingLength(rule, name);
+    if (length === undefined) continue;
+    if (!best || rule.prefix.length > best.rule.prefix.length) best = { rule, rest: name.slice(length) };
   }
   return best;
 }
 
-/** `*.example.com` is every host below example.com, and not that itself. */
-export function isHostOf(named: string, host: string): boolean {
-  return named.startsWith('*.') ? host.endsWith(named.slice(1)) : host === named;
+/** True for a host that a prefix is about. `*.example.com` is every host below example.com, and not that itself. */
+export function isHostOf(rule: Pick<MirrorRule, 'prefix' | 'source'>, host: string): boolean {
+  const [named = ''] = rule.prefix.split('/', 1);
+  return matchingLength({ ...rule, prefix: named }, host) !== undefined;
+}
+
+/** In a file, a host without a port stands for it with any port too, as programs read it that use such files. */
+function matchingLength({ prefix, source }: Pick<MirrorRule, 'prefix' | 'source'>, name: string): number | undefined {
+  const [host = ''] = name.split('/', 1);
+  const hasPort = /:\d+$/.test(host);
+  if (prefix.startsWith('*.')) {
+    const hostname = host.replace(/:\d+$/, '');
+    return hostname.endsWith(prefix.slice(1)) ? hostname.length : undefined;
+  }
+  if (!name.startsWith(prefix)) return undefined;
+  const next = name[prefix.length];
+  const isPort = hasPort && next === ':' && source !== undefined;
+  return next === undefined || next === '/' || isPort ? prefix.length : undefined;
 }

@@ -1,18 +1,19 @@
 import { isIPv4 } from 'node:net';
 
 import { ImageError } from '../errors.ts';
-import { ruleFor, type FittingRule } from './mirror-rule.ts';
-import type { MirrorRule, RegistryOptions } from './types.ts';
+import { isRegistryHost, isRepository } from '../image/registry-reference.ts';
+import { show } from '../image/show.ts';
+import { ruleFor } from './mirror-rule.ts';
+import type { Mirror, MirrorRule, RegistryOptions } from './types.ts';
 
-/** Where the content of a registry may be had. */
+/** Where the content of a repository may be had. */
 export type Place = {
   /** What its credentials are looked up by: the registry as references name it, or the host of a mirror. */
   readonly host: string;
+  /** What the repository is called there. */
+  readonly repository: string;
   /** Origins to try, https first. */
   readonly origins: readonly string[];
-  /** What stands before every repository there, in the place of `cut`; either may be empty. */
-  readonly prefix: string;
-  readonly cut: string;
   /** After every URL: empty, or a query. */
   readonly query: string;
   readonly isMirror: boolean;
@@ -21,55 +22,86 @@ export type Place = {
 export type Asked = {
   readonly host: string;
   readonly repository: string;
+  /** Of the reference, where it has one: some mirrors are asked for such references only, some for others. */
+  readonly digest?: string;
   readonly wanted: 'tag' | 'digest';
 };
+
+/** `blocked` is the error for the registry itself, where it may not be asked: its mirrors may be all the same. */
+export type Places = { readonly places: readonly Place[]; readonly blocked: ImageError | undefined };
+
+type Options = Pick<RegistryOptions, 'mirrors' | 'allowHttp'>;
 
 /**
  * Where to ask for something of a repository: its mirrors, then itself.
  *
- * @throws ImageError INSECURE_REFUSED for one that is blocked.
+ * @throws ImageError CONFIG_INVALID for a rule that cannot be followed: what it is about might not be asked elsewhere.
+ * @see containers-registries.conf(5)
  */
-export function placesOf(
-  { host, repository, wanted }: Asked,
-  { mirrors = [], allowHttp }: Pick<RegistryOptions, 'mirrors' | 'allowHttp'>,
-): readonly Place[] {
-  const fitting = ruleFor(mirrors, host, repository);
-  if (!fitting) return [originalPlace({ host, path: '', cut: '' }, allowHttp)];
-  const { rule, cut } = fitting;
-  if (rule.blocked) throw new ImageError('INSECURE_REFUSED', `the registry ${rule.prefix} is blocked`, { what: host });
-  const mirrored = mirrorsOf(fitting, host, wanted);
-  return [...mirrored, originalPlace(locationOf(rule, host, cut), allowHttp || (rule.insecure ?? false))];
+export function placesOf(asked: Asked, { mirrors: rules = [], allowHttp }: Options): Places {
+  const { host, repository } = asked;
+  const fitting = ruleFor(rules, `${host}/${repository}`);
+  if (!fitting) return { places: [originalPlace({ host, repository }, allowHttp)], blocked: undefined };
+  const { rule, rest } = fitting;
+  if (rule.fault !== undefined) throw unusable(rule, rule.fault);
+  const isBlocked = (place: Place) => ruleFor(rules, `${place.host}/${place.repository}`)?.rule.blocked ?? false;
+  const mirrored = rule.mirrors
+    .filter((mirror) => isFor(mirror, asked))
+    .map((mirror) => mirrorPlace(mirror, rewritten(rule, locationOf(mirror), rest), host));
+  const there = rule.location === undefined ? { host, repository } : rewritten(rule, rule.location, rest);
+  const original = originalPlace(there, allowHttp || (rule.insecure ?? false));
+  const usable = mirrored.filter((place) => !isBlocked(place));
+  if (!rule.blocked && !isBlocked(original)) return { places: [...usable, original], blocked: undefined };
+  const what = rule.blocked ? rule.prefix : original.host;
+  const blocked = new ImageError('INSECURE_REFUSED', `the registry ${show(what)} is blocked`, { what: host });
+  return { places: usable, blocked };
 }
 
-/** What a repository of the registry is called there. */
-export function repositoryAt({ prefix, cut }: Pick<Place, 'prefix' | 'cut'>, repository: string): string {
-  const rest = cut === '' ? `/${repository}` : repository.slice(cut.length);
-  return (prefix + rest).replace(/^\//, '');
+function isFor({ resolves, only }: Mirror, { digest, wanted }: Asked): boolean {
+  if (only !== undefined && (only === 'digests') !== (digest !== undefined)) return false;
+  return resolves || wanted === 'digest';
 }
 
-function mirrorsOf({ rule, cut }: FittingRule, host: string, wanted: Asked['wanted']): readonly Place[] {
-  return rule.mirrors
-    .filter(({ resolves }) => resolves || wanted === 'digest')
-    .map(({ origin, prefix = '', insecure = false }) => {
-      const url = new URL(origin);
-      const origins = [url.origin, ...(insecure && url.protocol === 'https:' ? [`http://${url.host}`] : [])];
-      return { host: url.host, origins, prefix, cut, query: `?ns=${encodeURIComponent(host)}`, isMirror: true };
-    });
+type There = Pick<Place, 'host' | 'repository'>;
+
+/** @param location - `host[:port][/path]` that takes the place of the prefix. @throws ImageError CONFIG_INVALID */
+function rewritten(rule: MirrorRule, location: string, rest: string): There {
+  const name = location + rest;
+  const slash = name.indexOf('/');
+  const [host, repository] = slash === -1 ? [name, ''] : [name.slice(0, slash), name.slice(slash + 1)];
+  if (isRegistryHost(host) && isRepository(repository)) return { host, repository };
+  throw unusable(rule, `"${show(name)}", to which its location leads, is not the name of a repository`);
 }
 
-type Location = { readonly host: string; readonly path: string; readonly cut: string };
-
-function locationOf({ location }: MirrorRule, host: string, cut: string): Location {
-  if (location === undefined) return { host, path: '', cut: '' };
-  const slash = location.indexOf('/');
-  if (slash === -1) return { host: location, path: '', cut };
-  return { host: location.slice(0, slash), path: location.slice(slash + 1), cut };
+function unusable({ prefix, source }: MirrorRule, fault: string): ImageError {
+  const about = `the rule for ${show(prefix)}: ${fault}`;
+  if (source === undefined) return new ImageError('USAGE', `--mirror: ${about}`, { option: '--mirror' });
+  return new ImageError('CONFIG_INVALID', `"${show(source, 1000)}": ${about}`, { path: source });
 }
 
-function originalPlace({ host, path, cut }: Location, allowHttp: boolean): Place {
-  const server = host === 'docker.io' ? 'registry-1.docker.io' : host;
+function locationOf({ origin, prefix = '' }: Mirror): string {
+  return hostOf(origin) + (prefix === '' ? '' : `/${prefix}`);
+}
+
+function hostOf(origin: string): string {
+  return origin.replace(/^https?:\/\//, '');
+}
+
+function mirrorPlace({ origin, insecure = false }: Mirror, there: There, asked: string): Place {
+  const isHttp = origin.startsWith('http:');
+  const server = serverOf(there.host);
+  const origins = isHttp ? [`http://${server}`] : [`https://${server}`, ...(insecure ? [`http://${server}`] : [])];
+  return { ...there, origins, query: `?ns=${encodeURIComponent(asked)}`, isMirror: true };
+}
+
+function originalPlace(there: There, allowHttp: boolean): Place {
+  const server = serverOf(there.host);
   const origins = [`https://${server}`, ...(allowHttp || isLoopback(server) ? [`http://${server}`] : [])];
-  return { host, origins, prefix: path, cut, query: '', isMirror: false };
+  return { ...there, origins, query: '', isMirror: false };
+}
+
+function serverOf(host: string): string {
+  return host === 'docker.io' ? 'registry-1.docker.io' : host;
 }
 
 /** @param host - `host[:port]` */

@@ -6,10 +6,10 @@ import { parseChallenges } from './challenge.ts';
 import { connect } from './connect.ts';
 import { explain, warningsOf } from './explain.ts';
 import { once } from './once.ts';
-import { repositoryAt, type Place } from './place.ts';
+import type { Place } from './place.ts';
 import type { RegistryOptions } from './types.ts';
 
-/** Something of a repository: `manifests/1.0`, `blobs/sha256:…`. */
+/** Something of a repository, as it is called there: `manifests/1.0`, `blobs/sha256:…`. */
 export type Target = { readonly repository: string; readonly path: string };
 
 type Own = 'url' | 'ownCredentials' | 'onRefusal';
@@ -23,7 +23,11 @@ export type Session = {
 };
 
 /** @param warn - told of what the place wants people to know. */
-export function createSession(context: RegistryOptions, place: Place, warn: (text: string) => void): Session {
+export function createSession(
+  context: RegistryOptions,
+  place: Pick<Place, 'host' | 'origins' | 'query'>,
+  warn: (text: string) => void,
+): Session {
   const enter = once(async (signal) => {
     const connection = await connect(context, place, signal);
     return { ...connection, authorizer: createAuthorizer(context, place.host, connection) };
@@ -31,14 +35,13 @@ export function createSession(context: RegistryOptions, place: Place, warn: (tex
 
   /** @param hasProgressed - since the last 401: a reason to go on after the next one. */
   async function authorized<T>(
-    target: Target,
+    { repository, path }: Target,
     hasProgressed: () => boolean,
     send: (request: Pick<DocumentRequest, Own | 'headers'>) => Promise<T>,
     signal: AbortSignal,
   ): Promise<T> {
     const { origin, authorizer } = await enter(signal);
-    const repository = repositoryAt(place, target.repository);
-    const url = `${origin}/v2/${repository}/${target.path}${place.query}`;
+    const url = `${origin}/v2/${repository}/${path}${place.query}`;
     let authorization = await authorizer.authorization(repository, signal);
     let isFirst = true;
     for (;;) {

@@ -19,6 +19,8 @@ export type Mirror = {
   readonly prefix?: string;
   /** It may say what a tag means; otherwise it is asked for digests only. */
   readonly resolves: boolean;
+  /** The references that it is asked for at all: those with a digest, or those without. Default: all. */
+  readonly only?: 'digests' | 'tags';
   /** It is asked over http as well, once https has failed. */
   readonly insecure?: boolean;
 };
@@ -32,8 +34,12 @@ export type MirrorRule = {
   readonly insecure?: boolean;
   /** `host[:port][/path]` that takes the place of the prefix. */
   readonly location?: string;
-  /** Asked before it, in this order. */
+  /** Asked before it, in this order, also where it is blocked itself. */
   readonly mirrors: readonly Mirror[];
+  /** The file that says so. */
+  readonly source?: string;
+  /** Why it cannot be followed: nothing of what it is about is asked for, since it may be meant for a mirror. */
+  readonly fault?: string;
 };
 
 export type RegistryOptions = {

@@ -16,7 +16,7 @@ const platform = { os: 'linux', architecture: 'amd64' };
 const resolve = (client: RegistryClient, name: string) =>
   resolveImage(client, parseRegistryReference(`docker://${name}`), { platform }, signal);
 const origins = (host: string, allowHttp = false) =>
-  placesOf({ host, repository: 'app', wanted: 'tag' }, { allowHttp }).flatMap((place) => place.origins);
+  placesOf({ host, repository: 'app', wanted: 'tag' }, { allowHttp }).places.flatMap((place) => place.origins);
 const mirrored = (host: string, mirror: TestRegistry, more: object = {}) => ({
   mirrors: [{ prefix: host, mirrors: [{ origin: mirror.url, resolves: true, ...more }] }],
 });

@@ -28,7 +28,11 @@ export const runFetchCommand: Run = async (io, line) => {
     events: textOf(line, 'events'),
     report: await valueOf(line, 'report', requireWritable),
     lockFile: await lockFileOf(line),
-    warnings: [...unknownVariables(optionTable, environment), ...insecureWarnings(options.insecure)],
+    warnings: [
+      ...unknownVariables(optionTable, environment),
+      ...insecureWarnings(options.insecure),
+      ...prepared.warnings,
+    ],
   };
   return await runFetch(io, run, (onEvent) => openFinder(resources, { ...prepared, access }, onEvent));
 };

@@ -21,7 +21,7 @@ export const runPlanCommand: Run = async (io, line) => {
   if (!prepared) return exitCodes.usage;
   const { apps, options } = prepared;
   const messages = createMessages((text) => void io.stderr.write(`${text}\n`), io.stderr);
-  insecureWarnings(options.insecure).forEach(messages.warn);
+  [...insecureWarnings(options.insecure), ...prepared.warnings].forEach(messages.warn);
 
   await using resources = new AsyncDisposableStack();
   const finder = await openFinder(resources, { ...prepared, access: 'read' }, (event) => {

@@ -26,6 +26,8 @@ export type Prepared = Omit<Requests, 'errors'> & {
   readonly ca: readonly string[] | undefined;
   /** Absent where no image of a registry is asked for. */
   readonly registries: RegistrySettings | undefined;
+  /** About what was read. */
+  readonly warnings: readonly string[];
 };
 
 /**
@@ -49,6 +51,9 @@ export async function prepare(
   const directories = directoriesOf(line, environment);
   const config = await readConfig(directories);
   const isOfRegistry = requests.apps.some(({ image }) => /^docker:/i.test(image));
-  const registries = isOfRegistry ? await registrySettings(options.mirrors, environment) : undefined;
-  return { ...requests, options, config, directories, environment, dir: textOf(line, 'dir'), ca, registries };
+  const warnings: string[] = [];
+  const registries = isOfRegistry
+    ? await registrySettings(options.mirrors, environment, (message) => warnings.push(message))
+    : undefined;
+  return { ...requests, options, config, directories, environment, dir: textOf(line, 'dir'), ca, registries, warnings };
 }

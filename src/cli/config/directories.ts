@@ -24,5 +24,9 @@ export function configDirectories(options: ConfigDirectoryOptions, environment: 
 /** Relative paths in these variables are invalid and count as unset. @see XDG Base Directory Specification */
 export function baseDirectory(variable: string, fallback: string, environment: Environment): string {
   const path = environment[variable] ?? '';
-  return path.startsWith('/') ? path : join(environment['HOME'] || homedir(), fallback);
+  return path.startsWith('/') ? path : join(homeDirectory(environment), fallback);
+}
+
+export function homeDirectory(environment: Environment): string {
+  return environment['HOME'] || homedir();
 }

@@ -29,7 +29,7 @@ export function openRefetch(
     const keystore = isVerified ? resources.use(await openKeystore({ dirs: [system, local, user] })) : undefined;
     const settings = registry && {
       ...registry,
-      ...(await registrySettings([], environment)),
+      ...(await registrySettings([], environment, onWarning)),
       registryCredentials: registryCredentials(environment, onWarning),
     };
     const fetcher = createFetcher({

@@ -4,54 +4,80 @@ import * as z from 'zod';
 import { checkShape, formatFieldFault, show, type MirrorRule } from '../../index.ts';
 import { configError } from '../config/config-error.ts';
 
-const place = /^[a-zA-Z0-9._-]+(?::\d+)?(?:\/[a-z0-9._/-]*[a-z0-9])?$/;
-const location = z.string().regex(place, 'want HOST[:PORT][/PATH]');
+/** What a registries.conf says, of either version of the format; `warnings` are about what is not followed. */
+export type RegistriesConf = { readonly rules: readonly MirrorRule[]; readonly warnings: readonly string[] };
+
+/** Slashes at the end do not matter. */
+const location = z
+  .string()
+  .refine((text) => !/^https?:\/\//i.test(text), 'must be HOST[:PORT][/PATH], without a scheme')
+  .transform((text) => text.replace(/\/+$/, ''));
+
+const pulls = z.enum(['', 'all', 'digest-only', 'tag-only']).default('all');
 
 const mirror = z.object({
-  location,
+  location: location.refine((text) => text !== '', 'must not be empty'),
   insecure: z.boolean().default(false),
-  'pull-from-mirror': z.enum(['all', 'digest-only', 'tag-only']).default('all'),
+  'pull-from-mirror': pulls,
 });
 
 const registry = z
   .object({
-    prefix: z.string().regex(/^(?:\*\.)?[a-zA-Z0-9._-]+(?::\d+)?(?:\/[a-z0-9._/-]+)?$/, 'want HOST[:PORT][/PATH]'),
-    location,
-    insecure: z.boolean(),
-    blocked: z.boolean(),
-    'mirror-by-digest-only': z.boolean(),
-    mirror: z.array(mirror),
+    prefix: location.default(''),
+    location: location.default(''),
+    insecure: z.boolean().default(false),
+    blocked: z.boolean().default(false),
+    'mirror-by-digest-only': z.boolean().default(false),
+    'pull-from-mirror': z.literal('', 'is for mirrors only').default(''),
+    mirror: z.array(mirror).default([]),
   })
-  .partial()
-  .refine((named) => named.prefix !== undefined || named.location !== undefined, 'neither prefix nor location');
+  .refine((named) => !/^\*\..*[/:@]/.test(named.prefix), { path: ['prefix'], message: 'must be *.HOST and no more' })
+  .refine(
+    (named) =>
+      !named['mirror-by-digest-only'] || named.mirror.every((one) => ['', 'all'].includes(one['pull-from-mirror'])),
+    'mirror-by-digest-only and pull-from-mirror are both there',
+  );
 
-const listed = z.object({ registries: z.array(location).default([]) }).transform(({ registries }) => registries);
+const listed = z.object({ registries: z.array(z.string()).default([]) }).transform(({ registries }) => registries);
 
 /** The first version of the format, which podman and skopeo still read. What it lists for short names is of no use here. */
-const firstVersion = z
-  .object({ insecure: listed.default([]), block: listed.default([]) })
-  .transform(({ insecure, block }): readonly MirrorRule[] => [
-    ...insecure.filter((name) => !block.includes(name)).map((name) => toRule(name, { insecure: true })),
-    ...block.map((name) => toRule(name, { blocked: true })),
-  ]);
+const firstVersion = z.object({ insecure: listed.default([]), block: listed.default([]) });
 
 const shape = z
-  .object({ registry: z.array(registry).default([]), registries: firstVersion.default([]) })
+  .object({
+    registry: z.array(z.unknown()).default([]),
+    registries: firstVersion.default({ insecure: [], block: [] }),
+  })
   .refine(
-    (file) => file.registry.length === 0 || file.registries.length === 0,
+    ({ registry, registries: { insecure, block } }) => registry.length === 0 || insecure.length + block.length === 0,
     'both versions of the format in one file',
-  )
-  .transform((file) => [...file.registry.map(ruleOf), ...file.registries]);
+  );
 
 /**
- * The rules of a registries.conf, of either version of the format.
+ * The rules of a registries.conf. One that cannot be followed stays in the list, with what is wrong: what it is about is
+ * not to be asked for as if it were not there. Of two rules for the same prefix the first counts.
  *
- * @throws CONFIG_INVALID naming the file
+ * @throws CONFIG_INVALID naming the file, if it cannot be told whom a rule is about
+ * @see containers-registries.conf(5)
  */
-export function parseRegistriesConf(text: string, path: string): readonly MirrorRule[] {
-  const shaped = checkShape(shape, parseToml(text, path));
-  if (shaped.ok) return shaped.value;
-  throw configError(path, formatFieldFault(shaped.fault));
+export function parseRegistriesConf(text: string, path: string): RegistriesConf {
+  const shaped = checkShape(shape, lowerKeys(parseToml(text, path)));
+  if (!shaped.ok) throw configError(path, formatFieldFault(shaped.fault));
+  const { registry: entries, registries } = shaped.value;
+  const listed = [...new Set([...registries.block, ...registries.insecure])].map((location) => ({
+    location,
+    blocked: registries.block.includes(location),
+    insecure: registries.insecure.includes(location),
+  }));
+  const [rules, warnings] = [new Map<string, MirrorRule>(), new Array<string>()];
+  for (const [index, entry] of [...entries, ...listed].entries()) {
+    const rule = parseEntry(entry, index, path);
+    if (rules.has(rule.prefix)) continue;
+    const { fault = neverApplied(rule) } = rule;
+    if (fault !== undefined) warnings.push(`"${show(path, 1000)}": the rule for ${show(rule.prefix)}: ${fault}`);
+    rules.set(rule.prefix, rule);
+  }
+  return { rules: [...rules.values()], warnings };
 }
 
 function parseToml(text: string, path: string): unknown {
@@ -63,31 +89,61 @@ function parseToml(text: string, path: string): unknown {
   }
 }
 
-function ruleOf(named: z.infer<typeof registry>): MirrorRule {
-  const { location: at, prefix = at ?? '', insecure, blocked, mirror: mirrors = [] } = named;
-  const digestsOnly = named['mirror-by-digest-only'] ?? false;
+/** Keys are taken in any case, as programs in Go take them. */
+function lowerKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(lowerKeys);
+  if (typeof value !== 'object' || value === null || value instanceof Date) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key.toLowerCase(), lowerKeys(member)]));
+}
+
+function parseEntry(entry: unknown, index: number, path: string): MirrorRule {
+  const shaped = checkShape(registry, entry);
+  const prefix = prefixOf(entry);
+  if (prefix === '') throw configError(path, `registry[${index}]: neither prefix nor location`);
+  if (shaped.ok) return ruleOf(shaped.value, prefix, path);
+  return { prefix, mirrors: [], source: path, fault: formatFieldFault(shaped.fault) };
+}
+
+/** What an entry is about, also where the rest of it cannot be read. */
+function prefixOf(entry: unknown): string {
+  const members = typeof entry === 'object' && entry !== null ? entry : {};
+  const texts = ['prefix', 'location'].map((key) => ({ ...members })[key]);
+  const text = texts.find((one) => typeof one === 'string' && one !== '') ?? '';
+  return lowerHost(
+    String(text)
+      .replace(/^https?:\/\//i, '')
+      .replace(/\/+$/, ''),
+  );
+}
+
+function ruleOf(named: z.infer<typeof registry>, prefix: string, source: string): MirrorRule {
+  const { location: at, insecure, blocked, mirror: mirrors } = named;
+  const there = lowerHost(at);
   return {
-    prefix: lowerHost(prefix),
+    prefix,
     ...(blocked && { blocked }),
     ...(insecure && { insecure }),
-    ...(at !== undefined && at !== prefix && { location: lowerHost(at) }),
+    ...(there !== '' && there !== prefix && { location: there }),
     mirrors: mirrors.map((one) => {
-      const slash = one.location.indexOf('/');
-      const [host, below] =
-        slash === -1 ? [one.location, ''] : [one.location.slice(0, slash), one.location.slice(slash + 1)];
-      const resolves = !digestsOnly && one['pull-from-mirror'] !== 'digest-only';
+      const [, host = '', below] = /^([^/]*)(?:\/(.*))?$/s.exec(one.location) ?? [];
+      const pull = named['mirror-by-digest-only'] ? 'digest-only' : one['pull-from-mirror'];
       return {
         origin: `https://${host.toLowerCase()}`,
         ...(below && { prefix: below }),
-        resolves,
+        resolves: true,
+        ...(pull === 'digest-only' && { only: 'digests' as const }),
+        ...(pull === 'tag-only' && { only: 'tags' as const }),
         insecure: one.insecure,
       };
     }),
+    source,
   };
 }
 
-function toRule(name: string, how: Pick<MirrorRule, 'insecure' | 'blocked'>): MirrorRule {
-  return { prefix: lowerHost(name), ...how, mirrors: [] };
+/** Rules are looked up by the names of repositories. */
+function neverApplied({ prefix }: MirrorRule): string | undefined {
+  const isOfImage = /\/[^/]*[:@][^/]*$/.test(prefix);
+  return isOfImage ? 'its prefix has a tag or a digest, so that it is never applied' : undefined;
 }
 
 function lowerHost(text: string): string {

@@ -3,15 +3,16 @@ import { join } from 'node:path';
 
 import { show, type MirrorRule } from '../../index.ts';
 import { configError } from '../config/config-error.ts';
-import { baseDirectory } from '../config/directories.ts';
+import { baseDirectory, homeDirectory } from '../config/directories.ts';
 import type { Environment } from '../options/environment.ts';
+import type { RegistriesConf } from './parse-registries-conf.ts';
 
 /** Far above any such file. */
 const maxBytes = 1024 * 1024;
 
 /**
  * The rules that registries.conf and what stands in the directories beside it have for registries, a later file's
- * taking the place of an earlier one's with the same prefix.
+ * taking the place of an earlier one's with the same prefix. In the order of their prefixes.
  *
  * @throws CONFIG_INVALID naming the file
  * @see containers-registries.conf(5), containers-registries.conf.d(5)
@@ -19,33 +20,42 @@ const maxBytes = 1024 * 1024;
 export async function readRegistriesConf(
   environment: Environment,
   system = '/etc/containers',
-): Promise<readonly MirrorRule[]> {
-  const rules = new Map<string, MirrorRule>();
+): Promise<RegistriesConf> {
+  const [rules, warnings] = [new Map<string, MirrorRule>(), new Array<string>()];
   for (const path of await filesOf(environment, system)) {
-    const text = await readText(path);
-    if (text === undefined) continue;
     const { parseRegistriesConf } = await import('./parse-registries-conf.ts');
-    for (const rule of parseRegistriesConf(text, path)) rules.set(rule.prefix, rule);
+    const file = parseRegistriesConf(await readText(path), path);
+    for (const rule of file.rules) rules.set(rule.prefix, rule);
+    warnings.push(...file.warnings);
   }
-  return [...rules.values()];
+  return { rules: [...rules.values()].toSorted((one, other) => (one.prefix < other.prefix ? -1 : 1)), warnings };
 }
 
+/** A main file of the user's own takes the place of all of the system's; one that is named, of the main file alone. */
 async function filesOf(environment: Environment, system: string): Promise<readonly string[]> {
+  const users = await userDirectory(environment);
+  const [own, others] = [join(users, 'registries.conf'), join(system, 'registries.conf')];
   const named = environment['CONTAINERS_REGISTRIES_CONF'];
-  if (named) return [named];
-  const user = join(baseDirectory('XDG_CONFIG_HOME', '.config', environment), 'containers');
-  const main = [user, system].map((directory) => join(directory, 'registries.conf'));
-  const own = (await isThere(main[0] ?? '')) ? main.slice(0, 1) : main.slice(1);
-  return [...own, ...(await listConf(join(system, 'registries.conf.d'))), ...(await listConf(`${main[0] ?? ''}.d`))];
+  if (!named && (await isThere(own))) return [own, ...(await listConf(`${own}.d`))];
+  const main = named ?? ((await isThere(others)) ? others : undefined);
+  return [...(main ? [main] : []), ...(await listConf(`${others}.d`)), ...(await listConf(`${own}.d`))];
+}
+
+/** Podman and skopeo look below the home directory, whatever XDG_CONFIG_HOME says: what is there counts. */
+async function userDirectory(environment: Environment): Promise<string> {
+  const home = join(homeDirectory(environment), '.config/containers');
+  const main = join(home, 'registries.conf');
+  if ((await isThere(main)) || (await isThere(`${main}.d`))) return home;
+  return join(baseDirectory('XDG_CONFIG_HOME', '.config', environment), 'containers');
 }
 
 async function listConf(directory: string): Promise<readonly string[]> {
   try {
-    const names = await readdir(directory);
-    return names
-      .filter((name) => name.endsWith('.conf'))
-      .toSorted()
-      .map((name) => join(directory, name));
+    const entries = await readdir(directory, { withFileTypes: true });
+    return entries
+      .filter((entry) => entry.name.endsWith('.conf') && !entry.isDirectory())
+      .map(({ name }) => join(directory, name))
+      .toSorted();
   } catch (error) {
     if (isAbsent(error)) return [];
     throw configError(directory, `cannot be read: ${codeOf(error)}`, error);
@@ -59,13 +69,12 @@ async function isThere(path: string): Promise<boolean> {
   );
 }
 
-async function readText(path: string): Promise<string | undefined> {
+async function readText(path: string): Promise<string> {
   try {
     const { size } = await stat(path);
     if (size > maxBytes) throw configError(path, `is larger than ${maxBytes} bytes`);
     return await readFile(path, 'utf8');
   } catch (error) {
-    if (isAbsent(error)) return undefined;
     if (error instanceof Error && 'syscall' in error) {
       throw configError(path, `cannot be read: ${codeOf(error)}`, error);
     }

@@ -20,6 +20,7 @@ export type RegistrySettings = Required<Pick<ActionOptions, 'mirrors' | 'certifi
 export async function registrySettings(
   given: readonly MirrorRule[],
   environment: Environment,
+  onWarning: (message: string) => void,
 ): Promise<RegistrySettings> {
   const user = join(baseDirectory('XDG_CONFIG_HOME', '.config', environment), 'containers');
   const [configured, certificates, lookasides] = await Promise.all([
@@ -30,7 +31,8 @@ export async function registrySettings(
       fallback: signatureStore(environment),
     }),
   ]);
-  return { mirrors: mergeMirrors(configured, given), certificates, lookasides };
+  configured.warnings.forEach(onWarning);
+  return { mirrors: mergeMirrors(configured.rules, given), certificates, lookasides };
 }
 
 /** Where podman and skopeo put signatures when nobody says otherwise. @see containers-registries.d(5) */

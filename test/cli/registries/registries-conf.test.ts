@@ -8,7 +8,9 @@ import { readRegistriesConf } from '../../../src/cli/registries/registries-conf.
 import { hasCode, type ImageError } from '../../../src/index.ts';
 import { temporaryDirectory } from '../../helpers/stored.ts';
 
-const rules = (text: string) => parseRegistriesConf(text, '/etc/registries.conf');
+const source = '/etc/registries.conf';
+const conf = (text: string) => parseRegistriesConf(text, source);
+const rules = (text: string) => conf(text).rules;
 
 test('prefix, location, mirrors, blocked and insecure are read', (t) => {
   const text = `
@@ -35,18 +37,23 @@ test('prefix, location, mirrors, blocked and insecure are read', (t) => {
       insecure: true,
       mirrors: [
         { origin: 'https://mirror.lan:5000', prefix: 'hub/x', resolves: true, insecure: true },
-        { origin: 'https://other.lan', resolves: false, insecure: false },
+        { origin: 'https://other.lan', resolves: true, only: 'digests', insecure: false },
       ],
+      source,
     },
-    { prefix: 'bad.example.com', blocked: true, mirrors: [] },
+    { prefix: 'bad.example.com', blocked: true, mirrors: [], source },
   ]);
 });
 
-test('mirrors of a registry that may be asked for digests only do not say what tags mean', (t) => {
+test('mirrors of a registry that may be asked for digests only are asked for no tag, nor for what it stands for', (t) => {
   const text =
     '[[registry]]\nprefix = "*.example.com"\nmirror-by-digest-only = true\n[[registry.mirror]]\nlocation = "m"';
   t.deepEqual(rules(text), [
-    { prefix: '*.example.com', mirrors: [{ origin: 'https://m', resolves: false, insecure: false }] },
+    {
+      prefix: '*.example.com',
+      mirrors: [{ origin: 'https://m', resolves: true, only: 'digests', insecure: false }],
+      source,
+    },
   ]);
 });
 
@@ -59,11 +66,11 @@ test('the first version of the format is read, and does not matter where it list
     [registries.block]
     registries = ["bad.example.com/team"]`;
   t.deepEqual(rules(text), [
-    { prefix: 'inner.lan:5000', insecure: true, mirrors: [] },
-    { prefix: 'bad.example.com/team', blocked: true, mirrors: [] },
+    { prefix: 'bad.example.com/team', blocked: true, insecure: true, mirrors: [], source },
+    { prefix: 'inner.lan:5000', insecure: true, mirrors: [], source },
   ]);
   const empty = '[[registry]]\nlocation = "a.example"\n[registries.insecure]\nregistries = []\n[registries.search]';
-  t.deepEqual(rules(empty), [{ prefix: 'a.example', mirrors: [] }]);
+  t.deepEqual(rules(empty), [{ prefix: 'a.example', mirrors: [], source }]);
 });
 
 for (const [what, text, why] of [
@@ -74,12 +81,6 @@ for (const [what, text, why] of [
     /: both versions of the format/,
   ],
   ['a rule for nothing', '[[registry]]\nblocked = true', /registry\[0\]: neither prefix nor location/],
-  ['a location with a scheme', '[[registry]]\nlocation = "https://a"', /registry\[0\]\.location: want HOST/],
-  [
-    'a flag that is a text',
-    '[[registry]]\nlocation = "a"\nblocked = "yes"',
-    /registry\[0\]\.blocked: must be true or false$/,
-  ],
 ] as const) {
   test(`${what} is refused, and the file named`, (t) => {
     const error = t.throws<ImageError>(() => rules(text));
@@ -88,6 +89,51 @@ for (const [what, text, why] of [
     t.regex(error?.message ?? '', /"\/etc\/registries\.conf": [^\n]*$/);
   });
 }
+
+for (const [what, text, prefix, why] of [
+  [
+    'a location with a scheme',
+    'location = "https://a"',
+    'a',
+    /: location: must be HOST\[:PORT\]\[\/PATH\], without a scheme$/,
+  ],
+  ['a flag that is a text', 'location = "a"\nblocked = "yes"', 'a', /: blocked: must be true or false$/],
+  ['a wildcard with a port', 'prefix = "*.a:1"', '*.a:1', /: prefix: must be \*\.HOST/],
+  [
+    'a pull that is none',
+    'location = "a"\n[[registry.mirror]]\nlocation = "b"\npull-from-mirror = "x"',
+    'a',
+    /mirror\[0\]\.pull-from-mirror: must be/,
+  ],
+  [
+    'two words on digests',
+    'location = "a"\nmirror-by-digest-only = true\n[[registry.mirror]]\nlocation = "b"\npull-from-mirror = "tag-only"',
+    'a',
+    /both there$/,
+  ],
+] as const) {
+  test(`${what} fails what the rule is about, and is warned of`, (t) => {
+    const { rules, warnings } = conf(`[[registry]]\n${text}\n[[registry]]\nlocation = "good.example"`);
+    t.is(rules.length, 2);
+    t.like(rules[0], { prefix, mirrors: [], source });
+    t.not(rules[0]?.fault, undefined);
+    t.is(rules[1]?.fault, undefined);
+    t.is(warnings.length, 1);
+    t.regex(warnings[0] ?? '', /^"\/etc\/registries\.conf": the rule for /);
+    t.regex(warnings[0] ?? '', why);
+  });
+}
+
+test('a rule that is never applied is warned of', (t) => {
+  const { warnings } = conf(
+    '[[registry]]\nprefix = "quay.io/x/y:v1"\nlocation = "m"\n[[registry]]\nlocation = "m:5000"',
+  );
+  t.is(warnings.length, 1);
+  t.regex(
+    warnings[0] ?? '',
+    /the rule for quay\.io\/x\/y:v1: its prefix has a tag or a digest, so that it is never applied$/,
+  );
+});
 
 async function files(t: ExecutionContext, contents: Readonly<Record<string, string>>) {
   const directory = await temporaryDirectory(t);
@@ -98,19 +144,29 @@ async function files(t: ExecutionContext, contents: Readonly<Record<string, stri
   }
   const read = async (environment: Readonly<Record<string, string>> = {}) => {
     const found = await readRegistriesConf({ HOME: directory, ...environment }, join(directory, 'etc'));
-    return found.map(({ location }) => location);
+    return found.rules.map(({ location }) => location);
   };
   return { directory, read };
 }
 
-test('of the two main files the own one counts, and files beside them take the place of its rules', async (t) => {
+test('an own main file takes the place of all files of the system, and files beside it that of its rules', async (t) => {
   const main = { 'etc/registries.conf': 'system', '.config/containers/registries.conf': 'own' };
   t.deepEqual(await (await files(t, main)).read(), ['own']);
   const more = { 'etc/registries.conf.d/2.conf': 'second', 'etc/registries.conf.d/1.conf': 'first' };
-  t.deepEqual(await (await files(t, { ...main, ...more })).read(), ['second']);
+  t.deepEqual(await (await files(t, { ...main, ...more })).read(), ['own']);
+  t.deepEqual(await (await files(t, more)).read(), ['second']);
   const own = { '.config/containers/registries.conf.d/a.conf': 'last', 'etc/registries.conf.d/x.txt': 'none' };
   const { directory, read } = await files(t, { ...main, ...more, ...own, named: 'named' });
   t.deepEqual(await read(), ['last']);
-  t.deepEqual(await read({ CONTAINERS_REGISTRIES_CONF: join(directory, 'named') }), ['named']);
+  t.deepEqual(await read({ CONTAINERS_REGISTRIES_CONF: join(directory, 'named') }), ['last']);
+  const alone = await files(t, { named: 'named', '.config/containers/registries.conf': 'own' });
+  t.deepEqual(await alone.read({ CONTAINERS_REGISTRIES_CONF: join(alone.directory, 'named') }), ['named']);
+  const missing = await t.throwsAsync(alone.read({ CONTAINERS_REGISTRIES_CONF: '/nowhere' }));
+  t.true(hasCode(missing, 'CONFIG_INVALID'));
+  const xdg = { XDG_CONFIG_HOME: join(directory, 'xdg') };
+  t.deepEqual(await (await files(t, { 'xdg/containers/registries.conf': 'xdg' })).read(), []);
+  const moved = await files(t, { 'xdg/containers/registries.conf': 'xdg' });
+  t.deepEqual(await moved.read({ XDG_CONFIG_HOME: join(moved.directory, 'xdg') }), ['xdg']);
+  t.deepEqual(await read(xdg), ['last']);
   t.deepEqual(await (await files(t, {})).read(), []);
 });

@@ -68,6 +68,23 @@ test('a registries.conf that is broken stops the run, but only where an image of
   t.is((await fetch(['/nonexistent.aci'])).code, 4);
 });
 
+test('a broken rule is warned of, and fails only what it is about', async (t) => {
+  const registry = await startRegistry(t);
+  const printed = await withApp(registry);
+  const mirror = await startRegistry(t);
+  const conf = `[[registry]]\nlocation = "broken.example"\n[[registry.mirror]]\nlocation = "https://${mirror.host}"`;
+  const fetch = await home(t, { '.config/containers/registries.conf': conf });
+  const { code, stdout, stderr } = await fetch([`docker://${registry.host}/app:1`], { LONGSHORE_PROGRESS: 'plain' });
+  t.deepEqual([code, stdout], [0, printed]);
+  t.regex(stderr, /warning: ".*registries\.conf": the rule for broken\.example: mirror\[0\]\.location: must be/);
+  const failed = await fetch(['docker://broken.example/app:1']);
+  t.deepEqual([failed.code, failed.stdout, mirror.requests.length], [2, '', 0]);
+  t.regex(
+    failed.stderr,
+    /error: docker:\/\/broken\.example\/app:1: CONFIG_INVALID: ".*registries\.conf": the rule for broken/,
+  );
+});
+
 for (const [what, files] of [
   ['what rkt kept', (host: string) => ({ 'local/auth.d/a.json': dockerAuth(host) })],
   ['what podman keeps', (host: string) => ({ 'containers/auth.json': auths(host) })],
