@@ -37,6 +37,7 @@ export function openAgents(options: HttpOptions, { denyNet, proxyFor }: Routes):
   const buffers = createReadBuffers(settings.maxHeaderSize);
   const wiring: Wiring = {
     connectMs: timeouts.connectMs,
+    headerBytes: settings.maxHeaderSize,
     secureContext: lazySecureContext(options.ca),
     insecureTls,
     closing: closing.signal,

@@ -3,11 +3,14 @@ import type { SecureContext } from 'node:tls';
 
 import { buildConnector, errors } from 'undici';
 
+import { filterAnswers } from './answer-filter.ts';
 import type { OpenSocket } from './open-socket.ts';
 
 /** What the connections of all origins have in common. */
 export type Wiring = {
   readonly connectMs: number;
+  /** The most that headers may take. */
+  readonly headerBytes: number;
   readonly secureContext: () => SecureContext;
   readonly insecureTls: boolean;
   /** Ends what is still being connected. */
@@ -36,6 +39,7 @@ export function createConnector(origin: URL, open: OpenSocket, wiring: Wiring): 
     try {
       const raw = await open(signal);
       const socket = origin.protocol === 'https:' ? await secure(raw, signal) : raw;
+      filterAnswers(socket, wiring.headerBytes);
       wiring.onSocket(socket);
       return socket;
     } catch (error) {

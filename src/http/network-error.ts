@@ -41,6 +41,11 @@ export function networkError(error: unknown, url: string, timeouts: HttpTimeouts
 
 const parserCode = 'HTTP_PARSER';
 
+/** What the parser should not have taken. */
+export function malformed(what: string): Error {
+  return Object.assign(new Error(what), { code: parserCode });
+}
+
 /** undici's parser errors have no code of their own; one of them is a connection closed too early. */
 function codeOf(error: Error): string {
   if (error.name === 'HTTPParserError') return /Invalid EOF state/.test(error.message) ? 'UND_ERR_SOCKET' : parserCode;

@@ -5,6 +5,7 @@ import type { Dispatcher } from 'undici';
 
 import { ImageError } from '../errors.ts';
 import { showUrl } from '../image/show-url.ts';
+import { stopFiltering } from './answer-filter.ts';
 import type { Target } from './connect-to.ts';
 import type { DenyNet } from './deny-net.ts';
 import type { Proxy } from './proxy.ts';
@@ -51,8 +52,10 @@ export function throughTunnel(
       headers: { host: authority, ...(authorization && { 'proxy-authorization': authorization }) },
       signal,
     });
-    if (statusCode === 200) return socket as Socket; // undici hands over the very socket that a connector made
-    drop(socket as Socket);
+    const tunnel = socket as Socket; // undici hands over the very socket that a connector made
+    stopFiltering(tunnel);
+    if (statusCode === 200) return tunnel;
+    drop(tunnel);
     throw proxyRefusal(origin, statusCode);
   };
 }

@@ -1,10 +1,11 @@
 import { errors, type Dispatcher } from 'undici';
 
+import { show } from '../image/show.ts';
 import type { Agents } from './agents.ts';
 import { bodyQueue, type BodyQueue } from './body-queue.ts';
 import { connectCause } from './connector.ts';
-import { contentLength } from './headers.ts';
-import { networkError } from './network-error.ts';
+import { contentLength, headerList } from './headers.ts';
+import { malformed, networkError } from './network-error.ts';
 import { proxyRefusal } from './open-socket.ts';
 import type { Headers, HttpTimeouts, Transport, TransportResponse } from './types.ts';
 
@@ -66,8 +67,10 @@ export function undiciTransport(agents: Agents, timeouts: HttpTimeouts): Transpo
         else timer = setTimeout(() => setImmediate(late), timeouts.headersMs);
       },
       onResponseStart(started, status, headers) {
-        if (status < 200) return;
-        if (status === 407 && agents.isForwarded(request.url))
+        const coding = headerList(headers as Headers, 'transfer-encoding').trim();
+        if (!/^(chunked|identity)?$/i.test(coding))
+          started.abort(malformed(`the transfer coding "${show(coding)}" is not chunked`));
+        else if (status === 407 && agents.isForwarded(request.url))
           started.abort(proxyRefusal(new URL(request.url), status));
         else start(status, headers as Headers); // undici's type allows for undefined, its parser has none
       },

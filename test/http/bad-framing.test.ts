@@ -14,6 +14,13 @@ const answers: Readonly<Record<string, string>> = {
   'a negative length': 'HTTP/1.1 200 OK\r\ncontent-length: -3\r\n\r\nabc',
   'a length that is no number': 'HTTP/1.1 200 OK\r\ncontent-length: 3x\r\n\r\nabc',
   'an absurd length': `HTTP/1.1 200 OK\r\ncontent-length: ${'9'.repeat(30)}\r\n\r\nabc`,
+  'a coding behind chunked': 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, identity\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
+  'chunks twice':
+    'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
+  'a coding that was not asked for': 'HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
+  'a version with another framing': 'HTTP/2.0 200 OK\r\ncontent-length: 3\r\n\r\nabc',
+  'an ancient version': 'HTTP/0.9 200 OK\r\ncontent-length: 3\r\n\r\nabc',
+  'interim answers without end': 'HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n'.repeat(10_000),
   garbage: '\x00\x01\x02\x03 no http at all\r\n\r\n',
   'another protocol': 'SSH-2.0-OpenSSH_9.2\r\n\r\n',
   'a header without a colon': 'HTTP/1.1 200 OK\r\nwhat is this\r\n\r\n',
