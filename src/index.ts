@@ -12,6 +12,7 @@ export { showReference } from './image/show-reference.ts';
 export { showUrl } from './image/show-url.ts';
 export { checkShape, formatFieldFault } from './image/shape.ts';
 export { show } from './image/show.ts';
+export { trustName } from './image/trust-name.ts';
 export { catManifest } from './images/cat-manifest.ts';
 export type { BlobProblem, ImagesContext } from './images/check-blob.ts';
 export { collect, type CollectReport, type CollectRequest } from './images/collect.ts';

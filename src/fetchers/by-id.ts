@@ -7,7 +7,7 @@ import { runsOn } from '../registry/choose-platform.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
 import { present, type Found } from './found.ts';
 import { describeRegistryImage } from './registry-image.ts';
-import { isUsable, isVerifiedEnough } from './usable.ts';
+import { isUsable, signerFault } from './usable.ts';
 
 /** Only the store knows images by their ID. */
 export async function findById(
@@ -19,10 +19,8 @@ export async function findById(
   const imageId = await context.store.resolveId(reference.prefix);
   const image = await context.store.getImage(imageId);
   if (!image) throw new ImageError('NOT_IN_STORE', 'the store has no image of this ID', { asked: reference.text });
-  if (!isVerifiedEnough(context, image)) {
-    const message = `${shortImageId(imageId)} was brought in without verification, from ${image.source}`;
-    throw new ImageError('SIGNATURE_MISSING', message, { location: image.source });
-  }
+  const fault = await signerFault(context, image, image.name);
+  if (fault !== undefined) throw refusal(fault, shortImageId(imageId), image);
   if (!(await isUsable(context, image, signal))) {
     const path = context.store.blobPath(imageId);
     throw new ImageError('STORE_CORRUPT', `the blob of ${shortImageId(imageId)} is damaged or missing`, { path });
@@ -39,12 +37,13 @@ async function findByDigest(context: FetchContext, digest: Digest): Promise<Foun
   const { store, registries } = context;
   const [platform] = registries.platforms;
   const all = await store.registryImagesOf(digest);
-  const good = all.filter((one) => isVerifiedEnough(context, one));
-  const image = good.find((one) => runsOn(one.platform, platform)) ?? good[0] ?? all[0];
-  if (!image) throw new ImageError('NOT_IN_STORE', 'the store has no image of this digest', { asked: digest });
-  if (!isVerifiedEnough(context, image)) {
-    const message = `it was brought in without verification, from ${image.source}`;
-    throw new ImageError('SIGNATURE_MISSING', message, { location: image.source });
+  const faults = await Promise.all(all.map((one) => signerFault(context, one, one.reference)));
+  const good = all.filter((_, index) => faults[index] === undefined);
+  const image = good.find((one) => runsOn(one.platform, platform)) ?? good[0];
+  if (!image) {
+    const [refused] = all;
+    if (!refused) throw new ImageError('NOT_IN_STORE', 'the store has no image of this digest', { asked: digest });
+    throw refusal(faults.find((fault) => fault instanceof ImageError) ?? 'unverified', 'it', refused);
   }
   for (const blob of image.blobs) {
     if (await store.hasBlob(blob)) continue;
@@ -53,4 +52,13 @@ async function findByDigest(context: FetchContext, digest: Digest): Promise<Foun
   }
   store.touchRegistryImage(image.reference);
   return present(describeRegistryImage(parseRegistryReference(image.reference), image));
+}
+
+type Fault = NonNullable<Awaited<ReturnType<typeof signerFault>>>;
+
+/** @param what - stands for the image in the message. */
+function refusal(fault: Fault, what: string, { source }: { readonly source: string }): ImageError {
+  if (fault !== 'unverified') return fault;
+  const message = `${what} was brought in without verification, from ${source}`;
+  return new ImageError('SIGNATURE_MISSING', message, { location: source });
 }

@@ -1,9 +1,10 @@
+import { ImageError } from '../errors.ts';
 import { isDigest, type Digest } from '../image/digest.ts';
 import { runsOn } from '../registry/choose-platform.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
 import type { StoredImage } from '../store/store.ts';
 import type { FetchContext } from './context.ts';
-import { isUsable, isVerifiedEnough } from './usable.ts';
+import { isUsable, signerFault } from './usable.ts';
 import type { WantedOfRegistry } from './registry-wanted.ts';
 
 /** What the store has of a reference. */
@@ -61,10 +62,24 @@ async function findWhole(
   const counts = ({ reference: other, manifest }: RegistryImage): boolean =>
     !keystore ||
     (other.startsWith(ofRepository) && (reference.tag === undefined || manifest.digest === archive?.digest));
-  const image = [named, ...siblings.filter(counts)].find(
-    (one) => (isOnly || runsOn(one.platform, platform)) && isVerifiedEnough(context, one),
-  );
+  const fitting = [named, ...siblings.filter(counts)].filter((one) => isOnly || runsOn(one.platform, platform));
+  const image = await findTrusted(context, fitting);
   if (!image) return undefined;
   for (const digest of image.blobs) if (!(await store.hasBlob(digest))) return undefined;
   return image;
+}
+
+/** @throws KEY_UNKNOWN under the policy `never`, where only its signers speak against one */
+async function findTrusted(
+  context: FetchContext,
+  images: readonly RegistryImage[],
+): Promise<RegistryImage | undefined> {
+  let refused: ImageError | undefined;
+  for (const image of images) {
+    const fault = await signerFault(context, image, image.reference);
+    if (fault === undefined) return image;
+    if (fault instanceof ImageError) refused ??= fault;
+  }
+  if (refused && context.policy === 'never') throw refused;
+  return undefined;
 }

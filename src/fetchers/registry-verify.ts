@@ -1,4 +1,4 @@
-import { sanitizeAcIdentifier } from '../image/ac-identifier.ts';
+import { registryTrustName } from '../image/trust-name.ts';
 import type { SignaturePlace } from '../registry/lookaside.ts';
 import type { ResolvedImage } from '../registry/resolve.ts';
 import type { StoredImage } from '../store/store.ts';
@@ -23,7 +23,7 @@ export async function openVerifier(context: FetchContext, { key, reference }: Wa
   const { keystore, pool, weakKeys, limits, nowMs } = context;
   if (!keystore) return () => Promise.resolve(undefined);
   const place = await signaturePlace(context, reference);
-  const { host, repository } = reference;
+  const { repository } = reference;
   return async (resolved, signal) => {
     const digests = [...new Set([resolved.digest, resolved.manifest.digest])];
     const messages = await context.slots.run(hostOf(place), signal, () =>
@@ -31,14 +31,7 @@ export async function openVerifier(context: FetchContext, { key, reference }: Wa
     );
     const verified = await verifyRegistryImage(
       { keystore, pool, weakKeys, signatures: limits.signatures, nowMs },
-      // A key file's directory can't be named by a port: `localhost_5000/app` it is, as in names of converted images.
-      {
-        name: sanitizeAcIdentifier(`${host}/${repository}`),
-        messages,
-        messageBytes: limits.signature,
-        reference,
-        digests,
-      },
+      { name: registryTrustName(reference), messages, messageBytes: limits.signature, reference, digests },
     );
     const { signedBy, identities } = verified;
     context.onEvent({ type: 'verified', key, signedBy, identities });

@@ -1,26 +1,45 @@
 import { ImageError } from '../errors.ts';
 import { shortImageId, type ImageId } from '../image/image-id.ts';
+import { show } from '../image/show.ts';
+import { trustName } from '../image/trust-name.ts';
 import { abortable } from '../pool/abortable.ts';
 import type { StoredImage } from '../store/store.ts';
 import type { FetchContext } from './context.ts';
 
-/** An image that came in without verification never satisfies a request that asks for it; a weak one only a weak request. */
-export function isVerifiedEnough(
+/** What an image of the store, or of a registry, says of how it was verified. */
+type Provenance = Pick<StoredImage, 'verified' | 'weak' | 'source'>;
+
+/**
+ * What keeps an image of the store from answering a request that asks for verification. One that came in without is
+ * `unverified`, and so is a weak one unless that is enough; one whose signers are not trusted now for its name is KEY_UNKNOWN.
+ *
+ * @param name - its own name. @see docs/rules.md S2
+ */
+export async function signerFault(
   { keystore, weakKeys }: FetchContext,
-  image: Pick<StoredImage, 'verified' | 'weak'>,
-): boolean {
-  if (!keystore) return true;
-  return image.verified !== false && (!image.weak || weakKeys);
+  { verified, weak, source }: Provenance,
+  name: string,
+): Promise<'unverified' | ImageError<'KEY_UNKNOWN'> | undefined> {
+  if (!keystore) return undefined;
+  if (verified === false || (weak && !weakKeys)) return 'unverified';
+  const trusted = trustName({ name, source });
+  if (await keystore.trusts(trusted, verified)) return undefined;
+  const { searched } = await keystore.keyring(trusted);
+  const message = `it was verified by ${verified.map((one) => show(one)).join(', ')}, not trusted now for ${show(trusted)} (looked at the keys of ${searched.join(', ')})`;
+  return new ImageError('KEY_UNKNOWN', message, { signers: verified, searched, name: trusted });
 }
 
 /**
- * Whether the store may answer with this image: verified enough, and its blob is what the index says. A blob whose size,
- * time or inode changed is hashed; under `never` a bad one is an error, otherwise it counts as absent and is fetched again.
+ * Whether the store may answer with this image: verified by who is trusted now, and its blob is what the index says. A blob
+ * whose size, time or inode changed is hashed; under `never` a bad one is an error, otherwise it counts as absent and is
+ * fetched again.
  *
- * @throws STORE_CORRUPT under the policy `never`.
+ * @throws KEY_UNKNOWN, STORE_CORRUPT under the policy `never`.
  */
 export async function isUsable(context: FetchContext, image: StoredImage, signal: AbortSignal): Promise<boolean> {
-  return isVerifiedEnough(context, image) && (await isIntact(context, image.imageId, signal));
+  const fault = await signerFault(context, image, image.name);
+  if (fault instanceof ImageError && context.policy === 'never') throw fault;
+  return fault === undefined && (await isIntact(context, image.imageId, signal));
 }
 
 /** The image, and that it was used, if the store may answer with it. @throws as isUsable */

@@ -22,26 +22,53 @@ export function searchedPrefixes(name: string): readonly string[] {
  */
 export async function effectiveKeys(
   dirs: readonly string[],
-  read: (directory: string) => Promise<KeyDirectory>,
+  read: ReadDirectory,
   name: string,
 ): Promise<readonly EffectiveKey[]> {
   const found = new Map<string, EffectiveKey[]>();
-  const visit = (prefix: string | undefined, { keys }: KeyDirectory): void => {
+  await visitDirectories(dirs, read, name, (prefix, keys) => {
     for (const [fingerprint, content] of keys) {
       if (content.kind === 'mask') found.delete(fingerprint);
       else found.set(fingerprint, [...(found.get(fingerprint) ?? []), { fingerprint, prefix, content }]);
     }
-  };
+  });
+  return Array.from(found.values()).flat();
+}
 
+/** Whether one of the fingerprints counts for a name, however many other keys there are. */
+export async function hasEffectiveKey(
+  dirs: readonly string[],
+  read: ReadDirectory,
+  name: string,
+  fingerprints: readonly string[],
+): Promise<boolean> {
+  const found = new Set<string>();
+  await visitDirectories(dirs, read, name, (_, keys) => {
+    for (const fingerprint of fingerprints) {
+      const content = keys.get(fingerprint);
+      if (content?.kind === 'mask') found.delete(fingerprint);
+      else if (content) found.add(fingerprint);
+    }
+  });
+  return found.size > 0;
+}
+
+type ReadDirectory = (directory: string) => Promise<KeyDirectory>;
+
+async function visitDirectories(
+  dirs: readonly string[],
+  read: ReadDirectory,
+  name: string,
+  visit: (prefix: string | undefined, keys: KeyDirectory['keys']) => void,
+): Promise<void> {
   const prefixes = searchedPrefixes(name);
   for (const dir of dirs) {
-    visit(undefined, await read(rootDirectory(dir)));
+    visit(undefined, (await read(rootDirectory(dir))).keys);
     let parent = await read(prefixDirectory(dir));
     for (const prefix of prefixes) {
       if (!parent.children.has(prefix.slice(prefix.lastIndexOf('/') + 1))) break; // nor can anything be below
       parent = await read(prefixDirectory(dir, prefix));
-      visit(prefix, parent);
+      visit(prefix, parent.keys);
     }
   }
-  return Array.from(found.values()).flat();
 }

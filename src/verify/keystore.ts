@@ -34,6 +34,8 @@ export type Keystore = AsyncDisposable & {
   keyring(name: string): Promise<Keyring>;
   /** True when a key is trusted for the name by prefix: root keys do not count, masked ones neither. */
   hasPrefixKey(name: string): Promise<boolean>;
+  /** Whether one of these keys is trusted for the name; certificates are not looked into. */
+  trusts(name: string, fingerprints: readonly string[]): Promise<boolean>;
   list(): Promise<readonly KeyFile[]>;
   /** Warns of a file whose content turned out to be no key, or another one; once. */
   skip(path: string, why: string): void;

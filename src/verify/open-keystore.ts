@@ -1,6 +1,6 @@
 import { parseAcIdentifier } from '../image/ac-identifier.ts';
 import { show } from '../image/show.ts';
-import { effectiveKeys, searchedPrefixes } from './effective-keys.ts';
+import { effectiveKeys, hasEffectiveKey, searchedPrefixes } from './effective-keys.ts';
 import { createFreshCache } from './fresh-cache.ts';
 import { readKeyDirectory } from './key-directory.ts';
 import { keyPath, parseFingerprint, parseKeyPrefix } from './key-place.ts';
@@ -41,6 +41,7 @@ export function openKeystore({ dirs, onWarning = () => undefined }: KeystoreOpti
     async hasPrefixKey(name) {
       return (await keysFor(name)).some(({ prefix }) => prefix !== undefined);
     },
+    trusts: (name, fingerprints) => hasEffectiveKey(dirs, directories.get, parseAcIdentifier(name), fingerprints),
     skip: warn,
     list: () => listKeyFiles(dirs, directories.get),
     async add({ certificate, fingerprint, prefix, layer }) {

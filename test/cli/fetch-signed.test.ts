@@ -30,6 +30,7 @@ async function longshore(t: ExecutionContext) {
   const run = (...args: readonly string[]) => runHere(args, environment);
   return {
     at,
+    run,
     fetch: (...args: readonly string[]) => run('fetch', '--full', ...args),
     trust: async (key: 'ann' | 'bob', where: string) => {
       const { code, stderr } = await run('trust', where, '--skip-fingerprint-review', at(`${key}.asc`));
@@ -117,4 +118,26 @@ test('a signature that is put off is waited for in words, and the image is taken
   const { code, stdout, stderr } = await fetch('--debug', '--insecure-options=tls', '--progress=plain', url);
   t.deepEqual([code, stdout], [0, `${imageId}\n`], stderr);
   t.regex(stderr, /^waiting https:\/\/127\.0\.0\.1:\d+\/example\.com\/app-latest\.aci: .*signature/m);
+});
+
+test('an image whose signer is not trusted any more is shown as such, and does not count', async (t) => {
+  const { at, run, fetch, trust } = await longshore(t);
+  const { bytes, imageId } = await buildAci({ name: 'example.com/app' });
+  await writeFile(at('app.aci'), bytes);
+  await writeFile(at('app.aci.asc'), await gpg.sign(ann, bytes));
+  await trust('ann', '--root');
+  t.is((await fetch(at('app.aci'))).code, 0);
+  const images = async () =>
+    (JSON.parse((await run('image', 'list', '--output=json')).stdout) as { images: object[] }).images;
+  const column = async () => (await run('image', 'list', '--fields=verified', '--no-legend')).stdout.trim();
+  t.like(await images(), [{ imageID: imageId, verified: [ann], trusted: undefined }]);
+  t.is(await column(), ann.slice(-16));
+
+  t.is((await run('trust', 'remove', ann)).code, 0);
+  t.like(await images(), [{ imageID: imageId, verified: [ann], trusted: false }]);
+  t.is(await column(), `${ann.slice(-16)} (not trusted now)`);
+  t.regex((await run('image', 'show', imageId)).stdout, new RegExp(`^Signed by: +${ann} \\(not trusted now\\)$`, 'm'));
+  const { code, stderr } = await fetch('--store-only', imageId);
+  t.is(code, 5);
+  t.regex(stderr, new RegExp(`KEY_UNKNOWN: it was verified by ${ann}, not trusted now for example.com/app`));
 });

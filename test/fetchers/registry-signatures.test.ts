@@ -80,6 +80,25 @@ test('an image whose signature lies in a directory is brought, and who signed is
   t.is(registry.requests.length, length);
 });
 
+test('what was verified by a key that is not trusted now is verified again, or KEY_UNKNOWN', async (t) => {
+  const { put, message, fetch, reference, prefix, finder, store } = await open(t);
+  await put(1, await message());
+  t.like(await fetch(), { status: 'fetched' });
+  const other = await openTrust(t, await opening, { [`${prefix}/team`]: await bob });
+  await using never = finder({ keystore: other, pullPolicy: 'never' });
+  const image = await store.findRegistryImage(reference);
+  for (const asked of [`docker://${reference}`, image?.imageId ?? '', image?.manifest.digest ?? '']) {
+    const error = await t.throwsAsync(never.findImage(asked), { code: 'KEY_UNKNOWN' }, asked);
+    t.regex(error.message, new RegExp(`verified by ${await alice}, not trusted now for ${prefix}/team/app`));
+  }
+  await using checked = finder({ keystore: other });
+  await t.throwsAsync(checked.findImage(`docker://${reference}`), { code: 'KEY_UNKNOWN' });
+  await put(1, await message({}, { by: await bob }));
+  await checked.findImage(`docker://${reference}`);
+  t.deepEqual((await store.findRegistryImage(reference))?.verified, [await alice, await bob]);
+  await never.findImage(`docker://${reference}`);
+});
+
 test('signatures come from a server too, also over http from this machine', async (t) => {
   const routes: Record<string, { readonly body: Uint8Array }> = {};
   const server = await startServer(t, routes);

@@ -140,6 +140,50 @@ test('what came without verification satisfies no request that asks for it: it i
   t.deepEqual((await store.getImage(imageId))?.verified, [key], 'to bring it again unverified takes nothing away');
 });
 
+test('what was verified by a key that is not trusted now satisfies nobody: it is fetched again, or KEY_UNKNOWN', async (t) => {
+  const { fetch, keystore, origin, store } = await verifying(t);
+  const headers = { 'cache-control': 'max-age=86400' };
+  const { url, path, bytes, imageId } = await origin.publish({ name, version: '1' }, { etag: '"1"', headers });
+  t.like(await fetch(url), { status: 'fetched', signedBy: [key] });
+
+  const other = await openTrust(t, gpg, { [name]: stranger });
+  for (const reference of [url, `${name}:1`, imageId]) {
+    const { error } = await fetch(reference, { keystore: other, storeOnly: true });
+    t.like(error, { code: 'KEY_UNKNOWN', details: { signers: [key], name, searched: ['root', 'example.com', name] } });
+  }
+  t.deepEqual(codesOf(await fetch(imageId, { keystore: other })), ['KEY_UNKNOWN']);
+  for (const reference of [url, `${name}:1`])
+    t.deepEqual(codesOf(await fetch(reference, { keystore: other })), ['KEY_UNKNOWN'], 'its signature is read again');
+  t.is(origin.served(path), 2, 'by URL; by name the signer is checked before');
+  t.like(await fetch(url), { status: 'present', signedBy: [key] });
+
+  origin.routes[`${path}.asc`] = { body: await gpg.sign(stranger, bytes) };
+  t.like(await fetch(url, { keystore: other }), { status: 'fetched', imageID: imageId });
+  t.deepEqual((await store.getImage(imageId))?.verified, [key, stranger], 'signers add up');
+  t.like(await fetch(url, { keystore: other }), { status: 'present' });
+  t.like(await fetch(url), { status: 'present' });
+
+  await keystore.remove({ fingerprint: key, prefix: name, layer: 0 });
+  t.deepEqual(codesOf(await fetch(imageId)), ['KEY_UNKNOWN'], 'nor after it was removed from the same keystore');
+  t.like(await fetch(imageId, { insecure: { image: true } }), { status: 'present' });
+});
+
+test('a dependency that was verified by a key that is not trusted now is fetched again', async (t) => {
+  const { fetch, origin } = await verifying(t, 'example.com');
+  const base = await origin.publish({ name: 'example.com/base', version: '1' });
+  const app = await origin.publish({
+    name,
+    version: '1',
+    dependencies: [{ imageName: 'example.com/base', labels: [{ name: 'version', value: '1' }] }],
+  });
+  t.like(await fetch(app.url), { status: 'fetched' });
+  const other = await openTrust(t, gpg, { [name]: key, 'example.com/base': stranger });
+  t.deepEqual(codesOf(await fetch(app.url, { keystore: other })), ['DEPENDENCY_FAILED', 'KEY_UNKNOWN']);
+  origin.routes[`${base.path}.asc`] = { body: await gpg.sign(stranger, base.bytes) };
+  t.like(await fetch(app.url, { keystore: other }), { status: 'fetched', signedBy: [key] });
+  t.is(origin.served(base.path), 2);
+});
+
 test('a weak signature passes only where that was asked for, is recorded, and satisfies nobody else', async (t) => {
   const { fetch, keystore, origin, store } = await verifying(t);
   const old = await gpg.createKey({ algorithm: 'rsa2048' });

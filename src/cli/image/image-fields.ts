@@ -32,7 +32,11 @@ export const fieldTitles: Readonly<Record<ImageField, string>> = {
 };
 
 /** One cell, for people; `full` is for those who need it exact: whole IDs, ISO times, bytes. */
-export function fieldText(field: ImageField, entry: Entry, { full, nowMs }: { full: boolean; nowMs: number }): string {
+export function fieldText(
+  field: ImageField,
+  entry: Entry,
+  { full, nowMs, isTrusted }: { full: boolean; nowMs: number; isTrusted: boolean },
+): string {
   const time = (atMs: number): string => (full ? new Date(atMs).toISOString() : relativeTime(atMs, nowMs));
   switch (field) {
     case 'id':
@@ -48,7 +52,7 @@ export function fieldText(field: ImageField, entry: Entry, { full, nowMs }: { fu
     case 'latest':
       return String(entry.latest);
     case 'verified':
-      return verifiedText(entry, full);
+      return `${verifiedText(entry, full)}${isTrusted ? '' : ' (not trusted now)'}`;
     case 'source':
       return show(entry.source, 1000);
     case 'digest':

@@ -9,6 +9,7 @@ import { toSafeJson } from './json-text.ts';
 import { parseFields } from './parse-fields.ts';
 import type { Subcommand } from './subcommand.ts';
 import { formatTable } from './table.ts';
+import { openTrustedNow, trustFact, type TrustedNow } from './trusted-now.ts';
 
 /** Rows are written in blocks: a write for each would take longer than all the rest. */
 const blockLength = 64 * 1024;
@@ -18,9 +19,11 @@ type TableOptions = {
   readonly legend: boolean;
   readonly full: boolean;
   readonly nowMs: number;
+  readonly isTrusted: TrustedNow;
 };
 
-export const list: Subcommand = (line, { stdout }) => {
+export const list: Subcommand = (line, io) => {
+  const { stdout } = io;
   const request: ListRequest = {
     sort: valueOf(line, 'sort', oneOf(['importtime', 'lastused', 'name', 'size'])) ?? 'importtime',
     order: valueOf(line, 'order', oneOf(['asc', 'desc'])) ?? 'asc',
@@ -35,8 +38,9 @@ export const list: Subcommand = (line, { stdout }) => {
     access: 'read',
     async run(store) {
       const entries = listImages(store, request);
-      if (output === 'json') await writeJson(stdout, entries);
-      else await writeTable(stdout, entries, { ...table, nowMs: Date.now() });
+      const isTrusted = await openTrustedNow(line, io);
+      if (output === 'json') await writeJson(stdout, entries, isTrusted);
+      else await writeTable(stdout, entries, { ...table, isTrusted, nowMs: Date.now() });
       return [];
     },
   };
@@ -45,15 +49,19 @@ export const list: Subcommand = (line, { stdout }) => {
 async function writeTable(stdout: Writable, entries: AsyncIterable<Entry>, options: TableOptions): Promise<void> {
   const { fields, legend } = options;
   const rows = legend ? [fields.map((field) => fieldTitles[field])] : [];
-  for await (const entry of entries) rows.push(fields.map((field) => fieldText(field, entry, options)));
+  const showsTrust = fields.includes('verified');
+  for await (const entry of entries) {
+    const isTrusted = !showsTrust || (await options.isTrusted(entry));
+    rows.push(fields.map((field) => fieldText(field, entry, { ...options, isTrusted })));
+  }
   await write(stdout, formatTable(rows, new Set([fields.indexOf('size')])));
 }
 
-async function writeJson(stdout: Writable, entries: AsyncIterable<Entry>): Promise<void> {
+async function writeJson(stdout: Writable, entries: AsyncIterable<Entry>, isTrusted: TrustedNow): Promise<void> {
   let pending = '{"schema":"longshore.images/1","images":[';
   let separator = '';
   for await (const entry of entries) {
-    pending += `${separator}\n${toSafeJson(imageRow(entry))}`;
+    pending += `${separator}\n${toSafeJson({ ...imageRow(entry), ...trustFact(await isTrusted(entry)) })}`;
     separator = ',';
     if (pending.length < blockLength) continue;
     await write(stdout, pending);

@@ -2,7 +2,7 @@ import { show, type Entry, type RegistryDescription } from '../../index.ts';
 import { sizeText } from './image-fields.ts';
 import { formatEntryJson, formatEntryText, type Line } from './show-entry.ts';
 
-export function formatRegistryJson(entry: Entry, description: RegistryDescription): string {
+export function formatRegistryJson(entry: Entry, isTrusted: boolean, description: RegistryDescription): string {
   const { image, references, config, layers, manifest } = description;
   const { mediaType } = image.manifest;
   const more = {
@@ -12,10 +12,14 @@ export function formatRegistryJson(entry: Entry, description: RegistryDescriptio
     config: config.digest,
     layers,
   };
-  return formatEntryJson(entry, { ...more, dependencies: [] }, manifest);
+  return formatEntryJson(entry, isTrusted, { ...more, dependencies: [] }, manifest);
 }
 
-export function formatRegistryText(entry: Entry, { image, references, config, layers }: RegistryDescription): string {
+export function formatRegistryText(
+  entry: Entry,
+  isTrusted: boolean,
+  { image, references, config, layers }: RegistryDescription,
+): string {
   const { manifest, index, platform, imageId } = image;
   const { os, architecture, variant } = platform;
   const before: readonly Line[] = [
@@ -29,5 +33,5 @@ export function formatRegistryText(entry: Entry, { image, references, config, la
     ['Config', config.digest],
     ...layers.map(({ digest, size }): Line => ['Layer', `${digest} ${sizeText(size)}`]),
   ];
-  return formatEntryText(entry, before, after);
+  return formatEntryText(entry, isTrusted, before, after);
 }
