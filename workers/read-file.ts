@@ -1,20 +1,35 @@
-import { constants } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 
 import { isImageError } from '../src/errors.ts';
+import { errnoOf } from '../src/system/errno.ts';
+import { openFoundFile, openOwnFile } from '../src/system/files.ts';
 import { fileUnreadable, readError } from './read-error.ts';
 
 const readBytes = 1024 * 1024;
 
-/** Opens a regular file; a pipe without a writer does not hold it up. @throws FILE_NOT_FOUND, FILE_UNREADABLE */
-export async function openFile(path: string, shown: string): Promise<FileHandle> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: unknown) => {
-    throw readError(error, shown);
+/** Opens a file of our own: no link is followed. @throws FILE_NOT_FOUND, FILE_UNREADABLE */
+export function openFile(path: string, shown: string): Promise<FileHandle> {
+  return opened(openOwnFile(path), shown);
+}
+
+/** Opens a regular file that a user named. @throws FILE_NOT_FOUND, FILE_UNREADABLE */
+export function openNamedFile(path: string, shown: string): Promise<FileHandle> {
+  return opened(openFoundFile(path), shown);
+}
+
+async function opened(opening: Promise<FileHandle>, shown: string): Promise<FileHandle> {
+  return opening.catch((error: unknown) => {
+    switch (errnoOf(error)) {
+      case 'EISDIR':
+        throw fileUnreadable(shown, 'it is a directory', error);
+      case 'EFTYPE':
+        throw fileUnreadable(shown, 'it is not a regular file', error);
+      case 'ELOOP':
+        throw fileUnreadable(shown, 'it is a symbolic link', error);
+      default:
+        throw readError(error, shown);
+    }
   });
-  const stats = await file.stat();
-  if (stats.isFile()) return file;
-  await file.close();
-  throw fileUnreadable(shown, stats.isDirectory() ? 'it is a directory' : 'it is not a regular file');
 }
 
 /**

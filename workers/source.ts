@@ -1,5 +1,5 @@
 import { followGrowth } from './growth.ts';
-import { openFile, readChunks } from './read-file.ts';
+import { openFile, openNamedFile, readChunks } from './read-file.ts';
 import type { ArchiveSource } from './tasks.ts';
 
 /** The bytes of an archive, from the first to the last. */
@@ -23,7 +23,7 @@ export async function openSource(source: ArchiveSource, shown: string): Promise<
         [Symbol.asyncDispose]: () => Promise.resolve(),
       };
     case 'file': {
-      const file = await openFile(source.path, shown);
+      const file = await openNamedFile(source.path, shown);
       return {
         chunks: () => readChunks(file, shown),
         check: () => undefined,

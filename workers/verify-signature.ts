@@ -1,9 +1,6 @@
-import { createReadStream } from 'node:fs';
-
-import { ImageError } from '../src/errors.ts';
-import { show } from '../src/image/show.ts';
 import { readTrusted } from './certificate.ts';
 import { judgeSignatures, provenBy } from './judge-signatures.ts';
+import { openFile, readChunks } from './read-file.ts';
 import { signatureDigests } from './signature-digests.ts';
 import { readSignatureFile, type DetachedSignature } from './signature-file.ts';
 import { candidatesFor, keyUnknown } from './signature-signers.ts';
@@ -36,12 +33,7 @@ async function digestsOf(
 ): Promise<readonly Uint8Array[]> {
   if (archive === undefined) throw new Error('neither digests nor an archive');
   const digests = signatureDigests(signatures);
-  try {
-    for await (const chunk of createReadStream(archive, { highWaterMark: 1 << 20 }))
-      digests.update(chunk as Uint8Array);
-  } catch (error) {
-    const why = show(error instanceof Error ? error.message : String(error));
-    throw new ImageError('FILE_UNREADABLE', `the archive can't be read: ${why}`, { path: archive }, { cause: error });
-  }
+  await using file = await openFile(archive, archive);
+  for await (const chunk of readChunks(file, archive)) digests.update(chunk);
   return digests.digests();
 }

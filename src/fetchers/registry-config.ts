@@ -1,6 +1,5 @@
-import { readFile } from 'node:fs/promises';
-
-import { isNoEntry } from '../system/errno.ts';
+import { errnoOf } from '../system/errno.ts';
+import { openOwnFile, readAtMost } from '../system/files.ts';
 import { isImageError } from '../errors.ts';
 import { checkDigest } from '../registry/check-digest.ts';
 import { getConfig } from '../registry/documents.ts';
@@ -33,11 +32,12 @@ async function readConfig({ store, limits }: FetchContext, config: Descriptor): 
   const { digest, size, mediaType } = config;
   if (size > limits.registryConfig || !(await store.hasBlob(digest, size))) return undefined;
   try {
-    const bytes = await readFile(store.digestPath(digest));
+    await using file = await openOwnFile(store.digestPath(digest));
+    const bytes = await readAtMost(file, size + 1);
     checkDigest(bytes, config);
     return { bytes, digest, mediaType };
   } catch (error) {
-    if (isImageError(error) || isNoEntry(error)) return undefined; // what is there is of no use
+    if (isImageError(error) || errnoOf(error) !== undefined) return undefined; // what is there is of no use
     throw error;
   }
 }

@@ -1,7 +1,8 @@
 import type { BigIntStats } from 'node:fs';
-import { open, stat, type FileHandle } from 'node:fs/promises';
+import { lstat, type FileHandle } from 'node:fs/promises';
 
 import { errnoOf } from '../system/errno.ts';
+import { openOwnFile } from '../system/files.ts';
 import type { Store } from '../store/store.ts';
 import { blobPathOf, corrupt, requireSound, type Blob, type ImagesContext } from './check-blob.ts';
 
@@ -10,14 +11,14 @@ export type SoundBlob = Blob & { readonly stamp: string };
 
 /** Hashes a blob, for bytes that cannot be taken back once they are written. @throws STORE_CORRUPT */
 export async function hashBlob(context: ImagesContext, { id, size }: Blob, signal: AbortSignal): Promise<SoundBlob> {
-  const stamp = stampOf(await orCorrupt(context.store, { id }, stat(blobPathOf(context.store, id), { bigint: true })));
+  const stamp = stampOf(await orCorrupt(context.store, { id }, lstat(blobPathOf(context.store, id), { bigint: true })));
   await requireSound(context, { id, size }, signal);
   return { id, size, stamp };
 }
 
 /** Opens the very file that was hashed. @throws STORE_CORRUPT when it is not there any more. */
 export async function openSound(store: Store, { id, stamp }: SoundBlob): Promise<FileHandle> {
-  const file = await orCorrupt(store, { id }, open(blobPathOf(store, id)));
+  const file = await orCorrupt(store, { id }, openOwnFile(blobPathOf(store, id)));
   if (stampOf(await file.stat({ bigint: true })) === stamp) return file;
   await file.close();
   throw corrupt(store, { id }, 'wrong hash');

@@ -43,6 +43,7 @@ export async function createStore({ layout, readOnly, reader, writer }: StorePar
     await writer.close();
   };
   const close = (): Promise<void> => (closed ??= shut());
+  const temporaryPath = (): string => join(layout.tmp, owner(), String((temporaries += 1)));
 
   return {
     dir: layout.dir,
@@ -56,7 +57,7 @@ export async function createStore({ layout, readOnly, reader, writer }: StorePar
     confirmBlob: (imageId) => request('confirmBlob', { id: idDigits(imageId) }),
     touch: (imageId) => touches.touch(idDigits(imageId)),
 
-    temporaryPath: () => join(layout.tmp, owner(), String((temporaries += 1))),
+    temporaryPath,
     async commit({ path, image, manifest, remote }) {
       await request('commit', {
         path,
@@ -76,10 +77,10 @@ export async function createStore({ layout, readOnly, reader, writer }: StorePar
       owner(); // a store that is only read refuses here
       const key = hashKey(text);
       const fresh = { key, url: showUrl(text), epoch: 0, synced: 0, ...(bootId !== undefined && { bootId }) };
-      return inStore(join(layout.downloads, key), () => openPartial(partialFiles(layout, key), fresh));
+      return inStore(join(layout.downloads, key), () => openPartial(partialFiles(layout, key, temporaryPath), fresh));
     },
     async peekPartial(url) {
-      const found = await partialFiles(layout, hashKey(url)).peek(bootId);
+      const found = await partialFiles(layout, hashKey(url), temporaryPath).peek(bootId);
       return found && { bytes: found.bytes, validator: found.state.validator, total: found.state.total };
     },
 

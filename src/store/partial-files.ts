@@ -1,9 +1,11 @@
-import { constants, existsSync } from 'node:fs';
-import { chmod, lstat, mkdir, open, readdir, rename, rm, truncate, type FileHandle } from 'node:fs/promises';
+import { constants, lstatSync } from 'node:fs';
+import { lstat, mkdir, open, rename, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type { Layout } from '../../workers/index-writer/protocol.ts';
-import { errnoOf } from '../system/errno.ts';
+import { errnoOf, isNoEntry } from '../system/errno.ts';
+import { openOwnFile, readAtMost } from '../system/files.ts';
+import { holdDirectorySync, removePath } from '../system/held-directory.ts';
 import { formatPartialState, parsePartialState, type PartialState } from './partial-state.ts';
 import { syncDirectory } from './sync-directory.ts';
 
@@ -11,7 +13,9 @@ import { syncDirectory } from './sync-directory.ts';
 const stateBytes = 64 * 1024;
 
 /** One that a full disk cut short is written again. */
-const firstSidecar = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
+const firstSidecar =
+  constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+const sidecar = 'state.json';
 
 type Resumable = { readonly state: PartialState; readonly bytes: number };
 
@@ -34,18 +38,40 @@ export type PartialFiles = {
   remove(): Promise<void>;
 };
 
-export function partialFiles({ downloads, dirMode, fileMode }: Layout, key: string): PartialFiles {
+/** @param aside - a fresh name in this process's private directory: nobody can add to what is removed there, or exchange it. */
+export function partialFiles(
+  { downloads, dirMode, fileMode }: Pick<Layout, 'downloads' | 'dirMode' | 'fileMode'>,
+  key: string,
+  aside: () => string,
+): PartialFiles {
   const directory = join(downloads, key);
-  const sidecar = join(directory, 'state.json');
-  const path = (epoch: number): string => join(directory, `${epoch}.part`);
+  const nameOf = (epoch: number): string => `${epoch}.part`;
   let namesSynced = false;
 
-  const empty = async (): Promise<void> => {
+  /** Works in the directory itself: what others put in its place meanwhile is not followed. @throws ENOTDIR */
+  const within = async <T>(work: (at: (name: string) => string) => Promise<T>): Promise<T> => {
+    using held = holdDirectorySync(directory);
+    return await work((name) => `${held.path}/${name}`);
+  };
+
+  const remove = async (): Promise<void> => {
+    const moved = aside();
+    try {
+      await rename(directory, moved);
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return;
+      throw error;
+    }
+    await removePath(moved);
+  };
+
+  const makeEmpty = async (): Promise<void> => {
     try {
       await mkdir(directory);
     } catch (error) {
       if (errnoOf(error) !== 'EEXIST') throw error;
-      for (const name of await readdir(directory)) await rm(join(directory, name), { recursive: true, force: true });
+      await remove();
+      await mkdir(directory);
     }
   };
 
@@ -55,56 +81,69 @@ export function partialFiles({ downloads, dirMode, fileMode }: Layout, key: stri
   };
 
   const update = async (state: PartialState): Promise<void> => {
-    const temporary = `${sidecar}.new`;
-    await rm(temporary, { force: true });
-    {
-      await using handle = await open(temporary, 'wx');
-      await write(handle, state);
-      await handle.datasync();
-    }
-    await rename(temporary, sidecar);
+    await within(async (at) => {
+      const temporary = at(`${sidecar}.new`);
+      await removePath(temporary);
+      {
+        await using handle = await open(temporary, 'wx');
+        await write(handle, state);
+        await handle.datasync();
+      }
+      await rename(temporary, at(sidecar));
+      if (!namesSynced) await syncDirectory(at(''));
+    });
     if (namesSynced) return;
-    await syncDirectory(directory);
     await syncDirectory(downloads);
     namesSynced = true;
   };
 
-  /** What was written before a power cut, but not synced, may be anything. */
-  const peek = async (bootId: string | undefined): Promise<Resumable | undefined> => {
-    const text = await readSmallFile(sidecar);
+  const peekAt = async (at: (name: string) => string, bootId: string | undefined): Promise<Resumable | undefined> => {
+    const text = await readSmallFile(at(sidecar));
     const state = text === undefined ? undefined : parsePartialState(text, key);
     if (!state) return undefined;
-    const size = await sizeOf(path(state.epoch));
+    const size = await sizeOf(at(nameOf(state.epoch)));
     if (size === undefined || size < state.synced || size > (state.total ?? Infinity)) return undefined;
     return { state, bytes: isOfThisBoot(state, bootId) ? size : state.synced };
   };
+  /** What was written before a power cut, but not synced, may be anything. */
+  const peek = (bootId: string | undefined): Promise<Resumable | undefined> =>
+    within((at) => peekAt(at, bootId)).catch((error: unknown) => {
+      if (isNoEntry(error)) return undefined;
+      throw error;
+    });
+  const reopen = (epoch: number): Promise<FileHandle> =>
+    within((at) => openOwnFile(at(nameOf(epoch)), constants.O_RDWR));
 
   return {
-    path,
-    exist: () => existsSync(directory),
+    path: (epoch) => join(directory, nameOf(epoch)),
+    exist: () => lstatSync(directory, { throwIfNoEntry: false }) !== undefined,
     update,
     peek,
     async find(bootId) {
       const found = await peek(bootId);
       if (!found || isOfThisBoot(found.state, bootId)) return found;
       const { state, bytes } = found;
-      await truncate(path(state.epoch), bytes);
+      {
+        await using file = await reopen(state.epoch);
+        await file.truncate(bytes);
+      }
       const current = { ...state, ...(bootId !== undefined && { bootId }) };
       await update(current); // from here on this start counts
       return { state: current, bytes };
     },
     async create(epoch) {
-      await empty();
-      return open(path(epoch), 'wx');
+      await makeEmpty();
+      return within((at) => open(at(nameOf(epoch)), 'wx'));
     },
-    reopen: (epoch) => open(path(epoch), constants.O_RDWR | constants.O_NOFOLLOW),
+    reopen,
     async begin(state, file) {
-      await chmod(directory, dirMode);
+      using held = holdDirectorySync(directory);
+      await held.setMode(dirMode);
       await file.chmod(fileMode);
-      await using handle = await open(sidecar, firstSidecar);
+      await using handle = await open(`${held.path}/${sidecar}`, firstSidecar);
       await write(handle, state);
     },
-    remove: () => rm(directory, { recursive: true, force: true }),
+    remove,
   };
 }
 
@@ -115,9 +154,9 @@ function isOfThisBoot(state: PartialState, bootId: string | undefined): boolean 
 /** Undefined as well for what can't be read: it is of no use, and an attempt to replace it will say why. */
 async function readSmallFile(path: string): Promise<string | undefined> {
   try {
-    await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-    const { size } = await file.stat();
-    return size <= stateBytes ? await file.readFile('utf8') : undefined;
+    await using file = await openOwnFile(path);
+    const bytes = await readAtMost(file, stateBytes + 1);
+    return bytes.length <= stateBytes ? bytes.toString() : undefined;
   } catch {
     return undefined;
   }

@@ -23,6 +23,8 @@ const byErrno: ReadonlyMap<string, Meaning> = new Map([
   ['ENOENT', misshapen],
   ['ENOTDIR', misshapen],
   ['EISDIR', misshapen],
+  ['ELOOP', misshapen],
+  ['EFTYPE', misshapen],
   ['EIO', failing],
 ]);
 

@@ -1,4 +1,4 @@
-import { constants, readlinkSync } from 'node:fs';
+import { closeSync, constants, openSync, readlinkSync } from 'node:fs';
 import { open, readdir, rename, rmdir, unlink, chmod } from 'node:fs/promises';
 
 import { errnoOf } from './errno.ts';
@@ -42,6 +42,30 @@ export async function holdDirectory(path: string | Buffer, { follow = false } = 
     setMode: (mode) => chmod(link, mode),
     [Symbol.asyncDispose]: () => directory.close(),
   };
+}
+
+/** The same for short work, without another thread; no symlink is followed. */
+export function holdDirectorySync(path: string): Disposable & Pick<HeldDirectory, 'path' | 'setMode'> {
+  const directory = openSync(path, O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  const link = descriptors === undefined ? path : `${descriptors}/${directory}`;
+  return {
+    path: `${link}/.`,
+    setMode: (mode) => chmod(link, mode),
+    [Symbol.dispose]: () => closeSync(directory),
+  };
+}
+
+/** Removes whatever bears a name, a directory with all that is in it, if it is there. */
+export async function removePath(path: string): Promise<void> {
+  try {
+    await using directory = await holdDirectory(path);
+    await emptyDirectory(directory);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return;
+    if (errnoOf(error) !== 'ENOTDIR') throw error;
+    return unlinkIfThere(path);
+  }
+  await rmdir(path);
 }
 
 /**
@@ -111,7 +135,7 @@ async function allowingIn(path: Buffer, work: () => Promise<void>): Promise<void
   }
 }
 
-async function unlinkIfThere(path: Buffer): Promise<void> {
+async function unlinkIfThere(path: Buffer | string): Promise<void> {
   try {
     await unlink(path);
   } catch (error) {

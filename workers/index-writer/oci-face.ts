@@ -5,6 +5,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { ImageError } from '../../src/errors.ts';
 import { generationAnnotation, type OciDescriptor } from '../../src/image/oci-index.ts';
 import { show } from '../../src/image/show.ts';
+import { openOwnFileSync } from '../../src/system/files.ts';
 import { syncDirectory } from './blob-file.ts';
 import { formatOciIndex, type OwnDescriptor } from './format-oci-index.ts';
 import { readOciIndex, stampOf } from './oci-index.ts';
@@ -112,7 +113,7 @@ function writeSynced(path: string, text: string, mode: number): void {
 /** Empty when it cannot be read. */
 function readHead(path: string): string {
   try {
-    const file = openSync(path, 'r');
+    const file = openOwnFileSync(path);
     try {
       const head = Buffer.alloc(headBytes);
       return head.toString('latin1', 0, readSync(file, head));

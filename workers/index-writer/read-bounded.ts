@@ -1,11 +1,12 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync, type BigIntStats } from 'node:fs';
+import { closeSync, fstatSync, readFileSync, type BigIntStats } from 'node:fs';
 
 import { errnoOf } from '../../src/system/errno.ts';
+import { openOwnFileSync } from '../../src/system/files.ts';
 
 export type ReadFile = { readonly text: string; readonly stat: BigIntStats };
 
 /**
- * Reads a regular file that another tool may have written.
+ * Reads a regular file that another tool may have written. No link is followed.
  *
  * @returns undefined when it is not there.
  */
@@ -14,7 +15,6 @@ export function readBounded(path: string, maxBytes: number): ReadFile | undefine
   if (file === undefined) return undefined;
   try {
     const stat = fstatSync(file, { bigint: true });
-    if (!stat.isFile()) throw new Error('it is no regular file');
     if (stat.size > maxBytes) throw new Error(`it has more than ${maxBytes} bytes`);
     return { text: readFileSync(file, 'utf8'), stat };
   } finally {
@@ -22,10 +22,9 @@ export function readBounded(path: string, maxBytes: number): ReadFile | undefine
   }
 }
 
-/** Without waiting for the other end of a pipe. */
 function openIfThere(path: string): number | undefined {
   try {
-    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    return openOwnFileSync(path);
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
     throw error;

@@ -1,0 +1,72 @@
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { open, type FileHandle } from 'node:fs/promises';
+
+const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants;
+
+/**
+ * Opens a file of our own, such as one of the store. What somebody put in its place is neither followed nor waited for.
+ *
+ * @throws ELOOP for a symlink, EISDIR for a directory, EFTYPE for a pipe or a device
+ */
+export async function openOwnFile(path: string, flags = O_RDONLY): Promise<FileHandle> {
+  return requireRegular(await open(path, flags | O_NONBLOCK | O_NOFOLLOW), path);
+}
+
+/** The same, without another thread. The caller closes it. */
+export function openOwnFileSync(path: string): number {
+  const file = openSync(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+  const stat = fstatSync(file);
+  if (stat.isFile()) return file;
+  closeSync(file);
+  throw notRegular(path, stat.isDirectory());
+}
+
+/** Opens a file that was found, which may lie behind a symlink, as configuration often does. @throws EISDIR, EFTYPE */
+export async function openFoundFile(path: string): Promise<FileHandle> {
+  return requireRegular(await open(path, O_RDONLY | O_NONBLOCK), path);
+}
+
+/**
+ * Reads a file that a user named, which may be a pipe, or one that was found, which must be a regular file.
+ *
+ * @returns its bytes, at most one more than `maxBytes`: that says that there are more.
+ */
+export async function readNamed(path: string, maxBytes: number): Promise<Buffer> {
+  await using file = await open(path, O_RDONLY);
+  return readAtMost(file, maxBytes + 1);
+}
+
+export async function readFound(path: string, maxBytes: number): Promise<Buffer> {
+  await using file = await openFoundFile(path);
+  return readAtMost(file, maxBytes + 1);
+}
+
+const chunkBytes = 64 * 1024;
+
+/** From where the file stands: a pipe has no positions, and a size that says nothing. */
+export async function readAtMost(file: FileHandle, bytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for (let left = bytes; left > 0;) {
+    const chunk = Buffer.allocUnsafe(Math.min(left, chunkBytes));
+    const { bytesRead } = await file.read(chunk, 0, chunk.length, null);
+    if (bytesRead === 0) break;
+    chunks.push(chunk.subarray(0, bytesRead));
+    left -= bytesRead;
+  }
+  return Buffer.concat(chunks);
+}
+
+async function requireRegular(file: FileHandle, path: string): Promise<FileHandle> {
+  const stat = await file.stat().catch(async (error: unknown) => {
+    await file.close();
+    throw error;
+  });
+  if (stat.isFile()) return file;
+  await file.close();
+  throw notRegular(path, stat.isDirectory());
+}
+
+function notRegular(path: string, isDirectory: boolean): Error {
+  const code = isDirectory ? 'EISDIR' : 'EFTYPE';
+  return Object.assign(new Error(`${code}: it is no regular file, open '${path}'`), { code, path });
+}
