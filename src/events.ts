@@ -2,7 +2,8 @@ import type { ErrorData } from './errors.ts';
 
 /**
  * What happens during a batch, in the order it happens. `key` names a node of the batch for as long as it lives;
- * `reference` is what was asked for, in the caller's own words. Bytes are bytes on the wire unless said otherwise.
+ * `reference` is what was asked for, in the caller's own words, but that URLs come without credentials and query here: only
+ * outcomes that are handed to the caller, and results made of them, have those. Bytes are bytes on the wire unless said otherwise.
  */
 export type BatchEvent =
   | { readonly type: 'batch-started'; readonly requests: number }

@@ -1,4 +1,4 @@
-import { show } from '../index.ts';
+import { showReference } from '../index.ts';
 import { commands } from './commands.ts';
 import type { Io } from './io.ts';
 import type { CommandLine } from './options/command-line.ts';
@@ -20,9 +20,12 @@ export async function showOverview(line: CommandLine, args: readonly string[], i
   }
   const group = commands.filter(({ name }) => first === undefined || name.startsWith(`${first} `));
   if (group.length === 0 || (second !== undefined && !isAsked)) {
-    const words = [first, group.length > 0 ? second : undefined].filter((word) => word !== undefined).join(' ');
+    const words = [first, group.length > 0 ? second : undefined]
+      .filter((word) => word !== undefined)
+      .map(showReference)
+      .join(' ');
     const known = (group.length > 0 ? group : commands).map(({ name }) => name).join(', ');
-    throw usageError(`no command "${show(words)}"; there are ${known}`);
+    throw usageError(`no command "${words}"; there are ${known}`);
   }
   const help = await formatOverview(title, group);
   await write(isAsked ? io.stdout : io.stderr, `${help}\n`);

@@ -1,5 +1,6 @@
 import yargs, { type Argv } from 'yargs';
 
+import { showUrlsIn } from '../index.ts';
 import type { Command } from './command.ts';
 import { appliesTo, type OptionSpec } from './options/option.ts';
 import { optionTable } from './options/table.ts';
@@ -57,7 +58,7 @@ function bare(argv: readonly string[], scriptName: string): Argv {
     .version(readVersion())
     .strict()
     .fail((message: string | null, error: Error | undefined) => {
-      throw error ?? usageError((message ?? 'cannot be understood').replaceAll(/\s*\n\s*/g, ' '));
+      throw error ?? usageError(showUrlsIn((message ?? 'cannot be understood').replaceAll(/\s*\n\s*/g, ' ')));
     });
 }
 

@@ -4,6 +4,7 @@ import { fetchImage } from '../fetchers/fetch.ts';
 import type { Found } from '../fetchers/found.ts';
 import type { Lock } from '../fetchers/lock.ts';
 import type { Early } from './ahead.ts';
+import { withoutSecrets } from '../image/show-reference.ts';
 import { holdBack } from './hold-back.ts';
 import { outcomes } from './outcome.ts';
 import { tellPlaces } from './tell-places.ts';
@@ -41,7 +42,8 @@ export async function runBatch(requests: readonly BatchRequest[], options: Batch
       onSettled(node) {
         totals.add(node);
         const [first, ...others] = outcomes(node);
-        onEvent({ type: 'node-finished', key: node.key, outcome: first });
+        const told = { ...first, reference: withoutSecrets(first.reference) };
+        onEvent({ type: 'node-finished', key: node.key, outcome: told });
         for (const outcome of [first, ...others]) onOutcome(outcome);
       },
     },

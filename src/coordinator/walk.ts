@@ -5,6 +5,7 @@ import type { EventSink } from '../events.ts';
 import type { Limits } from '../image/limits.ts';
 import type { Dependency } from '../image/manifest.ts';
 import type { ImageReference } from '../image/reference.ts';
+import { withoutSecrets } from '../image/show-reference.ts';
 import { show } from '../image/show.ts';
 import { createAhead, type Begun, type Visit } from './ahead.ts';
 import { expand } from './expand.ts';
@@ -67,7 +68,8 @@ export async function walk<F>(
     const node = createNode<F>(request, parent?.root ?? request.key);
     nodes.set(request.key, node);
     const { key, reference } = node;
-    onEvent?.({ type: 'node-added', key, reference: reference.text, ...(parent && { parent: parent.key }) });
+    const about = { key, reference: withoutSecrets(reference.text), ...(parent && { parent: parent.key }) };
+    onEvent?.({ type: 'node-added', ...about });
     return { node, isNew: true };
   };
 
@@ -87,7 +89,7 @@ export async function walk<F>(
     const beganMs = begun?.beganMs ?? nowMs();
     try {
       signal.throwIfAborted();
-      onEvent?.({ type: 'node-started', key: node.key, reference: node.reference.text });
+      onEvent?.({ type: 'node-started', key: node.key, reference: withoutSecrets(node.reference.text) });
       begun?.confirm();
       node.found = await (begun?.result ?? visitNow(node));
       node.imageId = imageIdOf(node.found);

@@ -65,7 +65,7 @@ export function redirectTarget(from: URL, headers: Headers, visited: ReadonlySet
   const location = headerOf(headers, 'location');
   if (location === undefined) throw refused(from, 'a redirect without one location');
   const to = URL.parse(location, from.href);
-  if (to === null) throw refused(from, `a redirect to something that is no URL: ${show(location)}`);
+  if (to === null) throw refused(from, `a redirect to something that is no URL: ${showUrl(location)}`);
   const why = reasonToRefuse(from, to, visited);
   if (why !== undefined) throw refused(from, why, to);
   to.hash = '';

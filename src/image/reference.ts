@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { isAbsolute, resolve } from 'node:path';
 
 import { hasCode, ImageError } from '../errors.ts';
@@ -134,9 +135,14 @@ export function formatReference(reference: ImageReference): string {
   }
 }
 
-/** The same for two references, and only then, when they ask for the same thing. */
+/** The same for two references, and only then, when they ask for the same thing. It tells nothing that is secret in a URL. */
 export function referenceKey(reference: ImageReference): string {
   // Labels of dependencies may hold commas, so their written form would not do.
   if (reference.kind === 'name') return `name:${JSON.stringify([reference.name, ...sortLabels(reference.labels)])}`;
-  return `${reference.kind}:${formatReference(reference)}`;
+  return `${reference.kind}:${reference.kind === 'url' ? urlKey(reference.url) : formatReference(reference)}`;
+}
+
+function urlKey(url: string): string {
+  const shown = showUrl(url);
+  return shown === url ? url : `${shown} ${hash('sha256', url, 'hex').slice(0, 32)}`;
 }

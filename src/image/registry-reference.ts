@@ -31,6 +31,7 @@ export function parseRegistryReference(text: string): RegistryReference {
   // Docker would take these for the repository of a tag, or for a repository.
   if (/^(?:sha256:)?[0-9a-f]{64}$/.test(rest)) throw refuse('a digest needs a name before it: NAME@sha256:…');
 
+  if (rest.includes('?')) throw refuse('a reference of a registry has no query');
   const [named = '', digest] = splitAt(rest, '@');
   if (digest !== undefined && !isDigest(digest)) {
     throw refuse(
@@ -86,7 +87,7 @@ function splitAt(text: string, separator: string): readonly [string, string?] {
 
 function invalid(rest: string, problem: string): ImageError<'REFERENCE_INVALID'> {
   const at = rest.lastIndexOf('@');
-  // A password before an @ is not repeated.
-  const shown = rest.slice(0, Math.max(at, 0)).includes(':') ? rest.slice(at + 1) : rest;
+  // A password before an @, or a query, is not repeated.
+  const shown = (rest.slice(0, Math.max(at, 0)).includes(':') ? rest.slice(at + 1) : rest).replace(/\?.*$/s, '');
   return new ImageError('REFERENCE_INVALID', problem, { input: `docker://${show(shown)}` });
 }

@@ -22,3 +22,8 @@ function withoutUser(text: string): string {
   const end = text.lastIndexOf('@') + 1;
   return start >= 2 && end > start ? text.slice(0, start) + text.slice(end) : text;
 }
+
+/** Text that others made, such as a library's message, with URLs in it as showUrl shows them. */
+export function showUrlsIn(text: string): string {
+  return text.replaceAll(/\b[a-z][a-z0-9+.-]*:\/\/[^\s"]+/gi, (url) => (/[?#@]/.test(url) ? showUrl(url) : url));
+}

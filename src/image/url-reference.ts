@@ -5,6 +5,11 @@ import { ImageError } from '../errors.ts';
 import { showUrl } from './show-url.ts';
 import type { UrlReference } from './reference.ts';
 
+/** Whether text is meant as an http or https URL. */
+export function isHttpUrl(text: string): boolean {
+  return /^https?:\/\//i.test(text);
+}
+
 /**
  * An http or https URL as it will be requested: without fragment.
  *

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 
 import { ImageError } from '../errors.ts';
+import { isHttpUrl } from '../image/url-reference.ts';
 import type { ListContext, ListEntry } from './list-entry.ts';
 
 const maxLength = 64 * 1024;
@@ -22,6 +23,7 @@ export function parseLine(text: string, line: number, { directory, shown }: List
   const [, reference, signature] = form.exec(content) ?? [];
   // The line is not repeated: it may hold a password.
   if (reference === undefined) throw invalid('want one reference, then signature=PATH if need be');
+  if (signature !== undefined && isHttpUrl(signature)) throw invalid('a signature is a local file, not a URL');
   if (reference.startsWith('signature=')) throw invalid('a signature belongs behind the reference it is for');
   return { text: reference, line, ...(signature !== undefined && { signature: resolve(directory, signature) }) };
 }

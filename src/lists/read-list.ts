@@ -3,7 +3,8 @@ import { dirname, resolve } from 'node:path';
 import { addAbortSignal, type Readable } from 'node:stream';
 
 import { ImageError } from '../errors.ts';
-import { show } from '../image/show.ts';
+import { showReference } from '../image/show-reference.ts';
+import { isHttpUrl } from '../image/url-reference.ts';
 import { createListBuilder, type List } from './parse-list.ts';
 import { readLines } from './read-lines.ts';
 
@@ -25,7 +26,11 @@ export type ListSource = {
 export async function readList({ path, directory, input }: ListSource, signal: AbortSignal): Promise<List> {
   const isInput = path === '-';
   const file = resolve(directory, path);
-  const shown = isInput ? 'standard input' : show(path);
+  const shown = isInput ? 'standard input' : showReference(path);
+  if (isHttpUrl(path)) {
+    const message = `a list is a local file, or - for the standard input, but ${shown} is a URL: fetch it first`;
+    throw new ImageError('FILE_NOT_FOUND', message, { path: shown });
+  }
   const builder = createListBuilder({ directory: isInput ? directory : dirname(file), shown });
   const stream: AsyncIterable<Uint8Array> = addAbortSignal(signal, isInput ? input : createReadStream(file));
   try {

@@ -4,6 +4,7 @@ import { headerOf } from '../http/headers.ts';
 import type { Refusal } from '../http/types.ts';
 import { text } from '../image/go-json.ts';
 import { parseJsonStrict } from '../image/json.ts';
+import { showUrlsIn } from '../image/show-url.ts';
 import { show } from '../image/show.ts';
 
 const errors = z.object({
@@ -21,13 +22,13 @@ export function explain({ headers, body }: Pick<Refusal, 'headers' | 'body'>): s
   const json = parseJsonStrict(body, { caseSensitive: true });
   if (!json.ok) {
     const isText = headerOf(headers, 'content-type')?.startsWith('text/plain');
-    return isText ? show(new TextDecoder().decode(body).trim()) || undefined : undefined;
+    return isText ? show(showUrlsIn(new TextDecoder().decode(body).trim())) || undefined : undefined;
   }
   const list = errors.safeParse(json.value).data?.errors.slice(0, 3);
   const text = list
     ? list.map(({ code, message }) => [code, message].filter(Boolean).join(': ')).join('; ')
     : others.safeParse(json.value).data;
-  return text ? show(text) : undefined;
+  return text ? show(showUrlsIn(text)) : undefined;
 }
 
 /** The texts of Warning headers that are meant for people. @see OCI distribution-spec, Warnings */

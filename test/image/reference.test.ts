@@ -278,3 +278,9 @@ test('how other programs write images is told apart from names, with what to wri
   }
   t.like(parseReference('oci:1.0', context), { kind: 'name', name: 'oci' });
 });
+
+test('a key tells URLs apart by what is secret in them, and does not tell it', (t) => {
+  const keys = ['http://h/a?sig=1', 'http://h/a?sig=2', 'http://h/a'].map((text) => referenceKey(parse(text)));
+  t.is(new Set(keys).size, 3);
+  for (const key of keys) t.notRegex(key, /sig/);
+});

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { show, showUrl } from '../../index.ts';
+import { show, showReference, showUrl } from '../../index.ts';
 import { usageError } from '../options/usage-error.ts';
 
 /** Where a key is; `shown` is for people: without credentials and query. */
@@ -19,9 +19,9 @@ export function parseKeyLocation(text: string): KeyLocation {
     case 'https://':
       return { kind: 'url', url: text, shown: showUrl(text) };
     case 'file://':
-      return { kind: 'file', path: pathOf(text), shown: show(text, 1000) };
+      return { kind: 'file', path: pathOf(text), shown: showReference(text) };
     default:
-      throw usageError(`"${show(text)}": keys are files or have an http or https URL`);
+      throw usageError(`"${showReference(text)}": keys are files or have an http or https URL`);
   }
 }
 
@@ -29,7 +29,7 @@ function pathOf(text: string): string {
   try {
     return fileURLToPath(text);
   } catch {
-    throw usageError(`"${show(text)}": a file URL names a local file: file:///PATH`);
+    throw usageError(`"${showReference(text)}": a file URL names a local file: file:///PATH`);
   }
 }
 

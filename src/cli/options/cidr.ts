@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 
-import { show } from '../../index.ts';
+import { showReference } from '../../index.ts';
 import { usageError } from './usage-error.ts';
 
 /** A CIDR block, IPv4 or IPv6; a bare address is a block of one. @returns `ADDRESS/LENGTH`. @throws USAGE */
@@ -9,7 +9,7 @@ export function parseCidr(text: string, option: string): string {
   const bits = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
   const prefix = length === undefined ? bits : Number(length);
   if (bits < 0 || prefix > bits) {
-    throw usageError(`want an address block such as 10.0.0.0/8 or fd00::/8, got "${show(text)}"`, option);
+    throw usageError(`want an address block such as 10.0.0.0/8 or fd00::/8, got "${showReference(text)}"`, option);
   }
   return `${address}/${prefix}`;
 }

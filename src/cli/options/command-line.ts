@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 
-import { show } from '../../index.ts';
+import { isHttpUrl, show, showUrl } from '../../index.ts';
 import { environmentValues, type Environment } from './environment.ts';
 import { appliesTo, commandNames, variableName, type CommandName, type OptionSpec } from './option.ts';
 import { parseSwitch } from './switch.ts';
@@ -113,7 +113,9 @@ function operandsOf(read: readonly Token[], words: number): CommandLine['operand
     const image = operands.length > words ? operands.at(-1) : undefined;
     if (!image) throw usageError('must follow an image', '--signature');
     if (image.signature !== undefined) throw usageError(`given twice for "${show(image.text)}"`, '--signature');
-    image.signature = token.value ?? '';
+    const file = token.value ?? '';
+    if (isHttpUrl(file)) throw usageError(`wants a local file, not a URL: ${showUrl(file)}`, '--signature');
+    image.signature = file;
   }
   return operands.slice(words);
 }

@@ -1,4 +1,4 @@
-import { show } from '../../index.ts';
+import { showReference } from '../../index.ts';
 import { usageError } from './usage-error.ts';
 
 const part = String.raw`(?:\[[0-9A-Fa-f:.]+\]|[^:\[\]\s]*)`;
@@ -15,7 +15,7 @@ const form = new RegExp(`^${part}:(${port}):${part}:(${port})$`);
 export function parseConnectTo(text: string, option: string): string {
   const ports = form.exec(text)?.slice(1);
   if (ports === undefined || ports.some((digits) => Number(digits) > 65_535)) {
-    throw usageError(`want HOST:PORT:ADDRESS:PORT, got "${show(text)}"`, option);
+    throw usageError(`want HOST:PORT:ADDRESS:PORT, got "${showReference(text)}"`, option);
   }
   return text;
 }

@@ -1,4 +1,4 @@
-import { isAcIdentifier, show } from '../../index.ts';
+import { isAcIdentifier, showReference } from '../../index.ts';
 import { splitNamedValue } from './named-value.ts';
 import { usageError } from './usage-error.ts';
 
@@ -17,7 +17,7 @@ export function parseDiscover(texts: readonly string[], option: string): readonl
 
 /** Checks a rule wherever it comes from; `refuse` makes the error that is thrown. */
 export function discoverRule(prefix: string, origin: string, refuse: (problem: string) => Error): DiscoverRule {
-  if (!isAcIdentifier(prefix)) throw refuse(`"${show(prefix)}" is not a prefix of image names`);
+  if (!isAcIdentifier(prefix)) throw refuse(`"${showReference(prefix)}" is not a prefix of image names`);
   const url = URL.parse(origin);
   const isOrigin = url !== null && /^https?:$/.test(url.protocol) && url.href === `${url.origin}/`;
   if (!isOrigin) throw refuse(`want an origin such as https://mirror.lan:8443 for "${prefix}"`);

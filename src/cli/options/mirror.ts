@@ -1,4 +1,4 @@
-import { show, type MirrorRule } from '../../index.ts';
+import { showReference, type MirrorRule } from '../../index.ts';
 import { splitNamedValue } from './named-value.ts';
 import { usageError } from './usage-error.ts';
 
@@ -14,7 +14,8 @@ export function parseMirrors(texts: readonly string[], option: string): readonly
   const rules = new Map<string, MirrorRule>();
   for (const text of texts) {
     const { name: prefix, value } = splitNamedValue(text, option);
-    if (!prefixForm.test(prefix)) throw usageError(`"${show(prefix)}" is not a registry, nor a part of one`, option);
+    if (!prefixForm.test(prefix))
+      throw usageError(`"${showReference(prefix)}" is not a registry, nor a part of one`, option);
     const url = URL.parse(value);
     const isPlain = url !== null && /^https?:$/.test(url.protocol) && url.href === url.origin + url.pathname;
     if (!isPlain) throw usageError(`want an origin such as https://mirror.lan:5000 for ${prefix}`, option);

@@ -1,4 +1,4 @@
-import { show, showReference, toErrorData, type ErrorData, type ImageError } from '../../index.ts';
+import { show, showReference, showUrlsIn, toErrorData, type ErrorData, type ImageError } from '../../index.ts';
 import { adviceFor } from './advice.ts';
 
 const maxMessage = 1000;
@@ -26,7 +26,7 @@ export function causeLines(error: unknown): readonly string[] {
   let cause = error instanceof Error ? error.cause : undefined;
   for (let depth = 1; cause !== undefined && depth <= 16; depth += 1) {
     const { text, next } = describe(cause);
-    lines.push(`${'  '.repeat(depth)}└─ ${show(text, maxMessage)}`);
+    lines.push(`${'  '.repeat(depth)}└─ ${show(showUrlsIn(text), maxMessage)}`);
     cause = next;
   }
   return lines;
