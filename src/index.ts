@@ -33,8 +33,7 @@ export { exportImage, type ExportRequest } from './images/export.ts';
 export { imageRow, type ImageRow } from './images/image-row.ts';
 export { listImages, type ListRequest, type SortField } from './images/list.ts';
 export { openRepaired, type Repaired } from './images/open-repaired.ts';
-export { relistBlobs } from './images/relist-blobs.ts';
-export { relistRegistryImages } from './images/relist-registry-images.ts';
+export { relistImages, type Relisted } from './images/relist-images.ts';
 export { removeImages, type Removal } from './images/remove.ts';
 export { renderImage, type RenderRequest } from './images/render.ts';
 export {
@@ -49,6 +48,7 @@ export type { BlobDamage } from './images/verify-blobs.ts';
 export { writeFileTarget } from './images/write-file.ts';
 export { openFetchPool } from './open-fetch-pool.ts';
 export { openPool, type Pool } from './pool/pool.ts';
+export { lostBlobs, type LostBlob } from './store/lost-index.ts';
 export { openStore } from './store/open-store.ts';
 export type { GarbageReport, Store, StoredImage, StoreOptions } from './store/store.ts';
 

@@ -15,6 +15,10 @@ export const prepare = replying<'prepare'>(async (request) => (await prepareModu
 const ingestModule = lazy(() => import('./ingest.ts'));
 export const ingest = replying<'ingest'>(async (request, waitedMs) => (await ingestModule()).ingest(request, waitedMs));
 
+export const readImage = replying<'readImage'>(async (request, waitedMs) =>
+  (await ingestModule()).readImage(request, waitedMs),
+);
+
 const inspectArchiveModule = lazy(() => import('./inspect-archive.ts'));
 export const inspectArchive = replying<'inspectArchive'>(async (request) =>
   (await inspectArchiveModule()).inspectArchive(request),

@@ -12,10 +12,12 @@ import { openSource, type Source } from './source.ts';
 import { createStepClock, type StepClock } from './step-clock.ts';
 import { overLimit } from './tar/refuse.ts';
 import { createArchiveChecker } from './tar/tar-checker.ts';
-import type { FromIngest, Handler, IngestRequest } from './tasks.ts';
+import type { FromIngest, Handler, IngestRequest, IngestResponse } from './tasks.ts';
 
 const signatureDigestsModule = lazy(() => import('./signature-digests.ts')); // loads openpgp
 
+type PassRequest = Omit<IngestRequest, 'image'>;
+type Unpacked = Pick<IngestResponse, 'imageId' | 'size' | 'manifest' | 'parsed'>;
 type ParsedManifest = { readonly manifest: ImageManifest; readonly text: string };
 
 /**
@@ -25,7 +27,19 @@ type ParsedManifest = { readonly manifest: ImageManifest; readonly text: string 
  * @throws ARCHIVE_UNREADABLE, ARCHIVE_INVALID, MANIFEST_INVALID, LIMIT_EXCEEDED, SIGNATURE_UNREADABLE, FILE_NOT_FOUND,
  * FILE_UNREADABLE, STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT, CANCELLED; the image file is gone then
  */
-export const ingest: Handler<'ingest'> = async (request, waitedMs = 0) => {
+export const ingest: Handler<'ingest'> = (request, waitedMs = 0) =>
+  pass(request, waitedMs, (fill) => withOutput(request.image, fill));
+
+/** As ingest, without an image file: for one that is in its place. */
+export const readImage: Handler<'readImage'> = (request, waitedMs = 0) =>
+  pass(request, waitedMs, (fill) => fill(() => undefined));
+
+/** @param into - calls `fill` with where the tar goes. */
+async function pass(
+  request: PassRequest,
+  waitedMs: number,
+  into: (fill: (write: Write) => Promise<Unpacked>) => Promise<Unpacked>,
+): Promise<IngestResponse> {
   const { limits, shown } = request;
   tell(request, { kind: 'started', threadId });
   await using source = await openSource(request.source, shown);
@@ -35,24 +49,21 @@ export const ingest: Handler<'ingest'> = async (request, waitedMs = 0) => {
   const transfer = createTransfer(source, { maximum: limits.archiveBytes, sha256, signature, clock });
   const { compression, tar } = await openArchive(transfer.chunks(), shown);
   let synced = (): void => undefined;
-  const unpacked = await withOutput(request.image, async (write) => {
+  const unpacked = await into(async (write) => {
     const result = await unpack(request, { source, tar, write, clock });
     synced = clock.start('sync');
     return result;
   });
   synced();
   return { ...unpacked, ...transfer.result(), compression, steps: clock.read() };
-};
+}
 
-function tell({ source }: IngestRequest, message: FromIngest): void {
+function tell({ source }: PassRequest, message: FromIngest): void {
   if (source.kind === 'growing') source.port.postMessage(message);
 }
 
 /** A bad signature file is known before the first byte of the archive. */
-async function openSignature(
-  { signature, limits }: IngestRequest,
-  sha256: Hash,
-): Promise<SignatureDigests | undefined> {
+async function openSignature({ signature, limits }: PassRequest, sha256: Hash): Promise<SignatureDigests | undefined> {
   if (!signature) return undefined;
   const { createSignatureDigests } = await signatureDigestsModule();
   return createSignatureDigests(signature.bytes, { location: signature.location, maximum: limits.signatures }, sha256);
@@ -97,7 +108,7 @@ type Unpacking = {
 /** Bytes after which whoever else works in this thread has a turn, and a stop is heard of: bzip2 by itself gives none. */
 const turnBytes = 1024 * 1024;
 
-async function unpack(request: IngestRequest, { source, tar, write, clock }: Unpacking) {
+async function unpack(request: PassRequest, { source, tar, write, clock }: Unpacking): Promise<Unpacked> {
   const { limits } = request;
   const hash = createHash('sha512');
   let size = 0;

@@ -205,6 +205,7 @@ export type Tasks = {
     readonly request: InspectKeyRequest;
     readonly response: InspectKeyResponse;
   };
+  readImage: { readonly request: Omit<IngestRequest, 'image' | 'signature'>; readonly response: IngestResponse };
   inspectArchive: { readonly request: InspectArchiveRequest; readonly response: ImageManifest };
   extract: { readonly request: ExtractRequest; readonly response: ExtractResponse };
   unpackLayer: { readonly request: UnpackLayerRequest; readonly response: UnpackLayerResponse };

@@ -34,6 +34,42 @@ export function parseOciIndex(text: string): OciIndex {
   };
 }
 
+/** Whether it names something, but nothing as we do: what lies in the layout is not ours then. */
+export function isOfOtherTools({ manifests, generation }: OciIndex): boolean {
+  return generation === undefined && manifests.length > 0 && !manifests.some(bearsBothNames);
+}
+
+/** As our entries do, and those of no other tool: both names are the whole one. */
+export function bearsBothNames({ entry, name }: OciDescriptor): boolean {
+  return name !== undefined && annotationOf(entry, containerdName) === name;
+}
+
+/** The entries that are ours in the text of an index, which need not be whole. */
+export function findOwnEntries(text: string): readonly OciDescriptor[] {
+  return entriesIn(text).filter(bearsBothNames);
+}
+
+function entriesIn(text: string): readonly OciDescriptor[] {
+  try {
+    return parseOciIndex(text).manifests;
+  } catch {
+    return text.split(entryBegins).slice(1).flatMap(parseEntry); // it is damaged
+  }
+}
+
+/** So does every entry begin that Go programs and we write; it ends with the last of its members, an object. */
+const entryBegins = '{"mediaType":';
+
+function parseEntry(rest: string): readonly OciDescriptor[] {
+  const end = rest.indexOf('}}');
+  if (end === -1) return [];
+  try {
+    return [parseDescriptor(JSON.parse(entryBegins + rest.slice(0, end + 2)))];
+  } catch {
+    return []; // damaged
+  }
+}
+
 /** What other tools keep is then not known. */
 export function unreadableOciIndex(path: string, cause: unknown): ImageError {
   const why = cause instanceof Error ? cause.message : '';

@@ -1,29 +1,31 @@
 import { hasCode } from '../errors.ts';
+import { storeLayout } from '../store/layout.ts';
 import { openStore } from '../store/open-store.ts';
 import { setAsideIndex } from '../store/set-aside-index.ts';
 import type { Store } from '../store/store.ts';
 
-/** `setAside`: where a damaged index is now; the store then has a new one that lists nothing. */
+/** `setAside`: where a damaged index is now, or what was left of a lost one. */
 export type Repaired = { readonly store: Store; readonly setAside?: string };
 
 /**
- * Opens a store for writing, its index readable from end to end: a damaged one makes way for a new one.
- *
- * @see relistBlobs and relistRegistryImages, which find the images again
+ * Opens a store for writing, its index readable from end to end: a damaged one makes way for a new one. Where an index is new
+ * but there are blobs, the store can be opened only like this until `relistImages` has found the images again.
  */
 export async function openRepaired(dir: string, nowMs: number): Promise<Repaired> {
   try {
     return { store: await openReadable(dir) };
   } catch (error) {
-    if (!hasCode(error, 'STORE_CORRUPT')) throw error;
+    const { index } = storeLayout(dir, 0);
+    if (!hasCode(error, 'STORE_CORRUPT') || error.details.path !== index) throw error; // the index is not at fault
     const setAside = await setAsideIndex(dir, nowMs);
-    return { store: await openStore({ dir }), setAside };
+    return { store: await openStore({ dir, relisting: true }), setAside };
   }
 }
 
 async function openReadable(dir: string): Promise<Store> {
-  const store = await openStore({ dir });
+  const store = await openStore({ dir, relisting: true });
   try {
+    await store.checkIndex();
     const names = new Set<string>();
     for await (const { imageId, name } of store.images()) {
       names.add(name);

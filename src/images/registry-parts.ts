@@ -16,13 +16,17 @@ export type RegistryParts = { readonly config: StoredDescriptor; readonly layers
  */
 export async function readParts(store: Store, { digest }: StoredDescriptor): Promise<RegistryParts> {
   const parsed = parseJsonStrict(await readDocument(store, digest), { caseSensitive: true });
-  const { config, layers } = membersOf(parsed.ok ? parsed.value : undefined);
-  const parts = { config: parseDescriptor(config), layers: Array.isArray(layers) ? layers.map(parseDescriptor) : [] };
-  if (parts.config && parts.layers.every((layer) => layer !== undefined)) {
-    return { config: parts.config, layers: parts.layers };
-  }
+  const parts = partsOf(membersOf(parsed.ok ? parsed.value : undefined));
+  if (parts) return parts;
   const path = store.digestPath(digest);
   throw new ImageError('STORE_CORRUPT', `${digest} is kept as a manifest, but is none`, { path });
+}
+
+/** Undefined for what is no manifest. */
+export function partsOf(members: ReturnType<typeof membersOf>): RegistryParts | undefined {
+  const config = parseDescriptor(members['config']);
+  const layers = Array.isArray(members['layers']) ? members['layers'].map(parseDescriptor) : [];
+  return config && layers.every((layer) => layer !== undefined) ? { config, layers } : undefined;
 }
 
 export function parseDescriptor(value: unknown): StoredDescriptor | undefined {

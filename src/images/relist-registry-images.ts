@@ -1,97 +1,255 @@
-import { open, rm } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { lstat, open } from 'node:fs/promises';
 
 import { hasCode } from '../errors.ts';
-import { containerdName, type OciDescriptor } from '../image/oci-index.ts';
+import type { Digest } from '../image/digest.ts';
+import { parseJsonStrict } from '../image/json.ts';
+import { defaultLimits } from '../image/limits.ts';
 import type { GoPlatform } from '../image/platform.ts';
-import { formatReference } from '../image/reference.ts';
+import { formatReference, type RegistryReference } from '../image/reference.ts';
 import { parseRegistryReference } from '../image/registry-reference.ts';
-import type { RegistryCommit, StoredDescriptor } from '../store/registry-store.ts';
-import { inStore } from '../store/store-error.ts';
+import type { StoredBlob, StoredDescriptor } from '../store/registry-store.ts';
+import { stampFile } from '../store/stamp.ts';
 import type { Store } from '../store/store.ts';
-import type { ImagesContext } from './check-blob.ts';
-import { copyBlob } from './copy-blob.ts';
-import { membersOf, parseDescriptor, readParts } from './registry-parts.ts';
+import { checkBlob, type ImagesContext } from './check-blob.ts';
+import { readDocument } from './registry-document.ts';
+import { membersOf, parseDescriptor, partsOf, type RegistryParts } from './registry-parts.ts';
 
-const manifestType = 'application/vnd.oci.image.manifest.v1+json';
+const ociType = 'application/vnd.oci.image.manifest.v1+json';
+const dockerType = 'application/vnd.docker.distribution.manifest.v2+json';
+/** Of an image whose name is lost: no registry can have this host. @see RFC 6761 section 6.4 */
+const unnamed = 'unnamed.invalid/image';
+
+type Manifest = StoredDescriptor & { readonly parts: RegistryParts; readonly platform: GoPlatform | undefined };
+type Index = StoredDescriptor & { readonly members: readonly Digest[] };
+/** What lies in the store and no listed image needs, as far as it is a document. */
+type Documents = { readonly manifests: Map<Digest, Manifest>; readonly indexes: Map<Digest, Index> };
+/** `oci` was derived from the manifest. */
+type Found = { readonly manifest: Manifest; readonly oci?: Manifest };
 
 /**
- * Lists the images of registries again that index.json names, as far as they are whole: for an index that is new because
- * the old one was damaged. What that alone knew is lost: how they were verified, from which index of platforms they came,
- * and the docker manifest that one was derived from.
+ * Lists the images of registries again that lie in the store and are whole, under the names that index.json knew, or one
+ * that says that it is lost. Nothing is copied. How they were verified is not known any more, so they count as not verified.
  *
- * @returns how many were listed.
+ * @returns how many were listed, and the files of which nothing can be told: what another tool names in index.json is its own.
  */
-export async function relistRegistryImages(context: ImagesContext, signal: AbortSignal): Promise<number> {
+export async function relistRegistryImages(
+  context: ImagesContext,
+  signal: AbortSignal,
+): Promise<{ readonly count: number; readonly kept: readonly string[] }> {
+  const { store } = context;
+  const documents = await readDocuments(store, signal);
+  const names = await readNames(store);
+  const foreign = await foreignDigests(store, documents, names);
+  const order = new Map([...names.keys()].map((digest, at) => [digest, at]));
+  const place = ({ manifest, oci }: Found): number => order.get((oci ?? manifest).digest) ?? order.size;
   let count = 0;
-  for (const descriptor of await namedInLayout(context.store)) {
+  for (const found of pairDerived(documents).toSorted((a, b) => place(a) - place(b))) {
+    const { manifest, oci } = found;
+    const known = names.get((oci ?? manifest).digest) ?? [];
+    if (known.length === 0 && (!manifest.platform || foreign.has(manifest.digest))) continue;
     signal.throwIfAborted();
-    const named = parseEntry(descriptor);
-    if (named && (await relist(context, named, signal))) count += 1;
+    const references = known.length > 0 ? known : [`${unnamed}@${manifest.digest}`];
+    for (const reference of references)
+      if (await relist(context, documents, { ...found, reference }, signal)) count += 1;
   }
-  return count;
+  const kept: string[] = [];
+  for await (const { digest } of store.unlistedBlobs()) {
+    if (!foreign.has(digest)) kept.push(store.digestPath(digest));
+  }
+  return { count, kept };
 }
 
-/** One that cannot be read names nothing: a repair is about to set it aside. */
-async function namedInLayout(store: Store): Promise<readonly OciDescriptor[]> {
+async function readDocuments(store: Store, signal: AbortSignal): Promise<Documents> {
+  const documents: Documents = { manifests: new Map(), indexes: new Map() };
+  for await (const { digest, size } of store.unlistedBlobs()) {
+    signal.throwIfAborted();
+    if (size > defaultLimits.registryManifest || !(await beginsAsJson(store.digestPath(digest)))) continue;
+    const members = await readJson(store, digest);
+    const { mediaType, manifests } = members;
+    const type = typeof mediaType === 'string' ? mediaType : ociType; // it need not be said
+    const parts = partsOf(members);
+    if (Array.isArray(manifests)) {
+      const digests = manifests.flatMap((one) => parseDescriptor(one)?.digest ?? []);
+      documents.indexes.set(digest, { mediaType: type, digest, size, members: digests });
+    } else if (parts && [ociType, dockerType].includes(type)) {
+      const platform = parsePlatform(await readJson(store, parts.config.digest));
+      documents.manifests.set(digest, { mediaType: type, digest, size, parts, platform });
+    }
+  }
+  return documents;
+}
+
+/** Layers need not be read whole. */
+async function beginsAsJson(path: string): Promise<boolean> {
   try {
-    return await store.ociIndex();
+    await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(1), 0, 1, 0);
+    return /^[\s{]$/.test(buffer.toString('latin1', 0, bytesRead));
+  } catch {
+    return false; // what cannot be read stays as it is
+  }
+}
+
+/** Empty for what is no JSON object, or not what it is named for. */
+async function readJson(store: Store, digest: Digest): Promise<ReturnType<typeof membersOf>> {
+  try {
+    const parsed = parseJsonStrict(await readDocument(store, digest), { caseSensitive: true });
+    return membersOf(parsed.ok ? parsed.value : undefined);
   } catch (error) {
-    if (hasCode(error, 'STORE_CORRUPT')) return [];
+    if (hasCode(error, 'STORE_CORRUPT')) return {};
     throw error;
   }
 }
 
-type Named = Omit<RegistryCommit, 'blobs'>;
+/** Undefined for what is no config of an image. */
+function parsePlatform({ os, architecture, variant, rootfs }: ReturnType<typeof membersOf>): GoPlatform | undefined {
+  const text = (member: unknown): string => (typeof member === 'string' ? member : '');
+  if (rootfs === undefined && text(os) === '') return undefined;
+  return { os: text(os), architecture: text(architecture), ...(text(variant) && { variant: text(variant) }) };
+}
 
-/** Our own entries have both names, and both whole, as those of no other tool. */
-function parseEntry({ entry, name: reference = '' }: OciDescriptor): Named | undefined {
-  const manifest = parseDescriptor(entry);
-  if (manifest?.mediaType !== manifestType || membersOf(entry['annotations'])[containerdName] !== reference) {
-    return undefined;
+/** References by what they name; one that is found twice means what the first entry says. */
+async function readNames(store: Store): Promise<ReadonlyMap<string, readonly string[]>> {
+  const names = new Map<string, string[]>();
+  const seen = new Set<string>();
+  for (const { digest, name = '' } of await store.salvagedEntries()) {
+    if (seen.has(name) || !parseReference(name)) continue;
+    seen.add(name);
+    names.set(digest, [...(names.get(digest) ?? []), name]);
   }
+  return names;
+}
+
+function parseReference(name: string): RegistryReference | undefined {
   try {
-    const parsed = parseRegistryReference(reference);
-    const source = formatReference(parsed);
-    if (source !== `docker://${reference}`) return undefined;
-    const platform = parsePlatform(entry['platform']);
-    return { reference, manifest, platform, latest: parsed.tag === 'latest', source, verified: false, weak: false };
+    const parsed = parseRegistryReference(name);
+    return formatReference(parsed) === `docker://${name}` ? parsed : undefined;
   } catch (error) {
     if (hasCode(error, 'REFERENCE_INVALID')) return undefined;
     throw error;
   }
 }
 
-function parsePlatform(value: unknown): GoPlatform {
-  const { os, architecture, variant } = membersOf(value);
-  const text = (member: unknown): string => (typeof member === 'string' ? member : '');
-  return { os: text(os), architecture: text(architecture), ...(text(variant) && { variant: text(variant) }) };
+/** All that entries of other tools lead to. */
+async function foreignDigests(
+  store: Store,
+  { indexes, manifests }: Documents,
+  names: ReadonlyMap<string, readonly string[]>,
+): Promise<ReadonlySet<string>> {
+  const entries = await store.ociIndex().catch((error: unknown) => {
+    if (hasCode(error, 'STORE_CORRUPT')) return []; // a repair is about to set it aside
+    throw error;
+  });
+  const digests = new Set<string>(entries.map(({ digest }) => digest).filter((digest) => !names.has(digest)));
+  for (const digest of digests as Set<Digest>) {
+    const { config, layers } = manifests.get(digest)?.parts ?? { layers: [] };
+    for (const part of [...(config ? [config] : []), ...layers]) digests.add(part.digest);
+    for (const member of indexes.get(digest)?.members ?? []) digests.add(member);
+  }
+  return digests;
 }
 
-async function relist(context: ImagesContext, named: Named, signal: AbortSignal): Promise<boolean> {
+/** A docker manifest and an OCI one of the very same blobs are one image. */
+function pairDerived({ manifests }: Documents): readonly Found[] {
+  const keyOf = ({ parts: { config, layers } }: Manifest): string =>
+    [config, ...layers].map(({ digest }) => digest).join(' ');
+  const derived = new Map(
+    [...manifests.values()].filter(({ mediaType }) => mediaType === ociType).map((one) => [keyOf(one), one]),
+  );
+  const docker = [...manifests.values()].filter(({ mediaType }) => mediaType === dockerType);
+  const pairs = docker.map((manifest): Found => {
+    const oci = derived.get(keyOf(manifest));
+    return { manifest, ...(oci && { oci }) };
+  });
+  const paired = new Set(pairs.map(({ oci }) => oci?.digest));
+  const single = [...manifests.values()].filter(
+    ({ mediaType, digest }) => mediaType === ociType && !paired.has(digest),
+  );
+  return [...pairs, ...single.map((manifest) => ({ manifest }))];
+}
+
+async function relist(
+  context: ImagesContext,
+  documents: Documents,
+  { manifest, oci, reference: name }: Found & { readonly reference: string },
+  signal: AbortSignal,
+): Promise<boolean> {
   const { store } = context;
+  const reference = await freeReference(store, name, manifest);
+  if (reference === undefined) return false;
+  const indexes = chainOf(documents, manifest.digest, parseRegistryReference(reference));
+  const [index] = indexes;
+  const { config, layers } = manifest.parts;
+  const blobs = [manifest, config, ...layers, ...(oci ? [oci] : []), ...indexes];
+  if (!(await areThere(store, blobs))) return false;
+  for (const blob of blobs) {
+    if (!(await store.hasBlob(blob.digest, blob.size)) && !(await adopt(context, blob, signal))) return false;
+  }
+  await store.commitRegistryImage({
+    reference,
+    manifest: describe(manifest),
+    ...(index && { index: describe(index) }),
+    ...(oci && { oci: describe(oci) }),
+    platform: manifest.platform ?? { os: '', architecture: '' },
+    blobs: blobs.map(({ digest }) => digest),
+    latest: parseRegistryReference(reference).tag === 'latest',
+    source: `docker://${reference}`,
+    verified: false,
+    weak: false,
+  });
+  return true;
+}
+
+/** What the name stands for in the index stays: this one is then only known by its digest. */
+async function freeReference(store: Store, name: string, { digest }: Manifest): Promise<string | undefined> {
+  if (!(await store.findRegistryImage(name))) return name;
+  const parsed = parseReference(name);
+  const byDigest = parsed ? `${parsed.host}/${parsed.repository}@${digest}` : name;
+  return (await store.findRegistryImage(byDigest)) ? undefined : byDigest;
+}
+
+/** The indexes that led to a manifest, the outermost first, where only those can have been it. */
+function chainOf({ indexes }: Documents, digest: Digest, asked: RegistryReference): readonly Index[] {
+  const chain: Index[] = [];
+  for (let below = digest; chain.length < defaultLimits.indexDepth;) {
+    const parents = [...indexes.values()].filter(({ members }) => members.includes(below));
+    const [parent] = parents;
+    if (!parent || parents.length > 1 || chain.includes(parent)) break;
+    chain.unshift(parent);
+    below = parent.digest;
+  }
+  const at = asked.digest === undefined ? 0 : chain.findIndex((index) => index.digest === asked.digest);
+  return at === -1 ? [] : chain.slice(at);
+}
+
+async function areThere(store: Store, blobs: readonly StoredBlob[]): Promise<boolean> {
+  const sizes = await Promise.all(
+    blobs.map(({ digest }) =>
+      lstat(store.digestPath(digest)).then(
+        ({ size }) => size,
+        () => undefined,
+      ),
+    ),
+  );
+  return blobs.every(({ size }, at) => sizes[at] === size);
+}
+
+/** @returns whether it is what its digest says */
+async function adopt(context: ImagesContext, { digest, size }: StoredBlob, signal: AbortSignal): Promise<boolean> {
+  const { store } = context;
+  const path = store.digestPath(digest);
+  const found = stampFile(path);
+  if (!found || (await checkBlob(context, { id: digest, size }, signal))) return false;
   try {
-    const { config, layers } = await readParts(store, named.manifest);
-    const blobs = [named.manifest, config, ...layers];
-    for (const blob of blobs) if (!(await store.hasBlob(blob.digest, blob.size))) await adopt(context, blob, signal);
-    await store.commitRegistryImage({ ...named, blobs: blobs.map(({ digest }) => digest) });
+    await store.relistBlob({ digest, size, stamp: found.stamp });
     return true;
   } catch (error) {
-    if (hasCode(error, 'STORE_CORRUPT')) return false;
+    if (hasCode(error, 'STORE_CORRUPT') && error.details.path === path) return false; // somebody replaced it meanwhile
     throw error;
   }
 }
 
-/** Makes a file of the layout a blob that the index knows, if it is what its name says. */
-async function adopt(context: ImagesContext, { digest, size }: StoredDescriptor, signal: AbortSignal): Promise<void> {
-  const path = context.store.temporaryPath();
-  try {
-    await inStore(path, async () => {
-      await copyBlob(context, { id: digest, size, to: path }, signal);
-      await using file = await open(path, 'r+');
-      await file.datasync();
-    });
-    await context.store.commitBlob({ path, digest, size });
-  } finally {
-    await rm(path, { force: true });
-  }
+function describe({ mediaType, digest, size }: StoredDescriptor): StoredDescriptor {
+  return { mediaType, digest, size };
 }

@@ -20,12 +20,16 @@ export type VerifyRequest = {
   readonly blobs: BlobsRequest['blobs'];
   /** Blobs hashed at once. */
   readonly width: number;
-  /** Takes damaged images off the list, fetches them again if it can, and sweeps what nothing needs. */
+  /** Images that were read and hashed a moment ago. */
+  readonly sound?: ReadonlySet<ImageId>;
+  /** Takes damaged images off the list, fetches them again if it can, and sweeps what is known to be needed by nothing. */
   readonly repair?: Repair;
 };
 
 export type Repair = {
   readonly nowMs: number;
+  /** Nothing is swept: there are blobs of which the index does not tell what they are. */
+  readonly keepsBlobs?: boolean;
   /** Brings an image that is no longer listed again; true if it says it did, which is then checked. */
   readonly refetch?: (entry: Entry) => Promise<boolean>;
 };
@@ -37,7 +41,7 @@ export type VerifyReport = {
   readonly bytes: number;
   /** In the order of the images; then blobs of registries. */
   readonly damaged: readonly Damage[];
-  /** Files that no image refers to, those that a repair removed included. */
+  /** Files that no image refers to, those that a repair swept included. */
   readonly unreferenced: number;
   /** A repair has begun index.json anew: what other tools had named there is not kept any more. */
   readonly ociIndexSetAside: boolean;
@@ -55,7 +59,8 @@ export async function verifyImages(
   let checked = 0;
   let bytes = 0;
   const examine = async (image: StoredImage, position: number): Promise<void> => {
-    const damage = await examineImage(context, { image, repair }, signal);
+    const isSound = request.sound?.has(image.imageId) === true;
+    const damage = isSound ? undefined : await examineImage(context, { image, repair }, signal);
     checked += 1;
     bytes += image.size;
     if (damage) found.push({ position, damage });
@@ -66,7 +71,9 @@ export async function verifyImages(
 
   const loose = (await Array.fromAsync(store.unreferenced())).length;
   const ociIndexSetAside = repair !== undefined && (await rebuildOciIndex(store, repair.nowMs));
-  if (repair) await store.collect({ nowMs: repair.nowMs, partialsOlderThanMs: Infinity });
+  if (repair && !repair.keepsBlobs && loose === 0) {
+    await store.collect({ nowMs: repair.nowMs, partialsOlderThanMs: Infinity });
+  }
   const damaged = found.sort((a, b) => a.position - b.position).map(({ damage }) => damage);
   return {
     checked: checked + blobs.checked,

@@ -1,16 +1,14 @@
 import { lstatSync } from 'node:fs';
-import { opendir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type { Layout } from '../../workers/index-writer/protocol.ts';
-import { errnoOf } from '../system/errno.ts';
+import { imageBlobName } from '../image/blob-name.ts';
+import { namesIn } from '../system/directory.ts';
 import { idDigits } from './image-row.ts';
 import type { Reader } from './reader.ts';
 import { hasStamp, stampColumns } from './stamp.ts';
 import { inStore } from './store-error.ts';
 import type { Store } from './store.ts';
-
-const blobName = /^[0-9a-f]{128}$/;
 
 export type Blobs = Pick<Store, 'blobPath' | 'blobState' | 'unreferenced'>;
 
@@ -33,12 +31,8 @@ export function createBlobs(reader: Reader, { blobs }: Layout): Blobs {
       });
     },
     async *unreferenced() {
-      try {
-        for await (const { name } of await opendir(blobs)) {
-          if (blobName.test(name) && !(await listed.get(name))) yield join(blobs, name);
-        }
-      } catch (error) {
-        if (errnoOf(error) !== 'ENOENT') throw error; // no store yet
+      for await (const name of namesIn(blobs)) {
+        if (imageBlobName.test(name) && !(await listed.get(name))) yield join(blobs, name);
       }
     },
   };

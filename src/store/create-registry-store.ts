@@ -19,6 +19,8 @@ export function createRegistryStore(
   const store: RegistryStore = {
     ...lookups,
     commitBlob: ({ path, digest, size }) => request('commitBlob', { path, digest: digestDigits(digest), size }),
+    relistBlob: ({ digest, size, stamp }) =>
+      request('relist', { kind: 'blob', digest: digestDigits(digest), size, stamp }),
     confirmDigest: (digest) => request('confirmDigest', { digest: digestDigits(digest) }),
     dropBlob: (digest) => request('dropBlob', { digest: digestDigits(digest) }),
     async commitRegistryImage(commit) {

@@ -67,6 +67,9 @@ export async function createStore({ layout, readOnly, reader, writer }: StorePar
       });
       return (await lookups.getImage(image.imageId)) ?? notListed(image.imageId);
     },
+    relist: ({ image, manifest, stamp }) =>
+      request('relist', { kind: 'image', image: formatImageRow(image), manifest, stamp }),
+    endRelisting: () => request('endRelisting', undefined),
     async remove(imageId) {
       return (await request('remove', { id: idDigits(imageId) })) ?? notListed(imageId);
     },

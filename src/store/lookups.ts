@@ -4,14 +4,14 @@ import { matchLabels, type Labels } from '../image/labels.ts';
 import { byImport, importPage } from './by-import.ts';
 import { textOf } from './columns.ts';
 import { idDigits, imageColumns, imageIdOf, parseImageRow } from './image-row.ts';
-import { parsingRows } from './parsing-rows.ts';
+import { damagedIndex, parsingRows } from './parsing-rows.ts';
 import type { Reader, Row } from './reader.ts';
 import { hashKey, parseRemoteRow } from './remote-row.ts';
 import type { Store, StoredImage } from './store.ts';
 
 export type Lookups = Pick<
   Store,
-  'resolveId' | 'getImage' | 'findImage' | 'imagesNamed' | 'images' | 'manifest' | 'getRemote'
+  'resolveId' | 'getImage' | 'findImage' | 'imagesNamed' | 'images' | 'manifest' | 'checkIndex' | 'getRemote'
 >;
 
 /** Candidates that an ambiguous prefix names. */
@@ -63,6 +63,10 @@ export function createLookups(reader: Reader, path: string): Lookups {
       if (!row)
         throw new ImageError('NOT_IN_STORE', `${shortImageId(imageId)} is not in the store`, { asked: imageId });
       return parsingRows(path, (one) => textOf(one, 'manifest'))(row);
+    },
+    async checkIndex() {
+      const found = (await reader.prepare('PRAGMA integrity_check(1)').get())?.['integrity_check'] ?? 'ok';
+      if (found !== 'ok') throw damagedIndex(path, new Error(String(found)));
     },
     async getRemote(url) {
       const row = await remoteOf.get(hashKey(url));

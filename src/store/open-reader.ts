@@ -6,7 +6,7 @@ import type { IndexVersion } from '../../workers/index-writer/protocol.ts';
 import { patiently } from './patiently.ts';
 import { createReader, emptyReader, type Reader } from './reader.ts';
 
-const supported: IndexVersion = 2;
+const supported: IndexVersion = 3;
 
 /**
  * Opens the index for reading; one that nothing was written to is empty.

@@ -1,10 +1,13 @@
 import { ImageError } from '../errors.ts';
+import type { Layout } from '../../workers/index-writer/protocol.ts';
 import { show } from '../image/show.ts';
-import { createStore } from './create-store.ts';
+import { createStore, type StoreParts } from './create-store.ts';
 import { storeLayout } from './layout.ts';
+import { holdsOurBlobs, isRelisting, lostIndex } from './lost-index.ts';
 import { makeLayout } from './make-layout.ts';
 import { openReadOnly } from './open-read-only.ts';
 import { openReader } from './open-reader.ts';
+import { emptyReader, type Reader } from './reader.ts';
 import { inStore } from './store-error.ts';
 import type { Store, StoreOptions } from './store.ts';
 import { startWriter, type Writer } from './writer.ts';
@@ -14,19 +17,46 @@ import { startWriter, type Writer } from './writer.ts';
  *
  * @throws STORE_BUSY, STORE_CORRUPT, STORE_FULL, STORE_READ_ONLY, STORE_VERSION; FILE_UNREADABLE with `readOnly`
  */
-export async function openStore({ dir, readOnly = false }: StoreOptions): Promise<Store> {
-  if (readOnly) {
-    const layout = storeLayout(dir, 0); // nothing will be made
-    return createStore({ layout, readOnly, reader: await openReadOnly(layout.index), writer: refusingWriter(dir) });
+export async function openStore({ dir, readOnly = false, relisting = false }: StoreOptions): Promise<Store> {
+  const { reader, parts } = await (readOnly ? openToRead(dir) : openToWrite(dir));
+  try {
+    if (!relisting && (await isLost(reader, parts.layout))) throw lostIndex(parts.layout.index);
+    return await createStore({ ...parts, readOnly, reader });
+  } catch (error) {
+    await reader.close();
+    await parts.writer.close();
+    throw error;
   }
+}
+
+type Opened = { readonly reader: Reader; readonly parts: Pick<StoreParts, 'layout' | 'writer'> };
+
+async function openToRead(dir: string): Promise<Opened> {
+  const layout = storeLayout(dir, 0); // nothing will be made
+  return { reader: await openReadOnly(layout.index), parts: { layout, writer: refusingWriter(dir) } };
+}
+
+async function openToWrite(dir: string): Promise<Opened> {
   const making = inStore(dir, () => makeLayout(dir));
   const writer = await startWriter(making);
   const layout = await making;
   try {
-    return await createStore({ layout, readOnly, reader: await openReader(layout.index, layout.index), writer });
+    return { reader: await openReader(layout.index, layout.index), parts: { layout, writer } };
   } catch (error) {
     await writer.close();
     throw error;
+  }
+}
+
+/** An index that lists nothing yet where blobs lie: whatever listed them is not there. */
+async function isLost(reader: Reader, layout: Layout): Promise<boolean> {
+  if (reader !== emptyReader) return isRelisting(reader);
+  if (!(await holdsOurBlobs(layout))) return false;
+  const again = await openReadOnly(layout.index); // another process may just have made the store
+  try {
+    return again === emptyReader || (await isRelisting(again));
+  } finally {
+    await again.close();
   }
 }
 

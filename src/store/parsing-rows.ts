@@ -12,8 +12,12 @@ export function parsingRows<T>(path: string, parse: (row: Row) => T): (row: Row)
     try {
       return parse(row);
     } catch (cause) {
-      const message = `${show(path, 1024)}: a row is damaged: repair with "longshore image verify --repair"`;
-      throw new ImageError('STORE_CORRUPT', message, { path }, { cause });
+      throw damagedIndex(path, cause);
     }
   };
+}
+
+export function damagedIndex(path: string, cause: unknown): ImageError<'STORE_CORRUPT'> {
+  const message = `${show(path, 1024)}: a row is damaged: repair with "longshore image verify --repair"`;
+  return new ImageError('STORE_CORRUPT', message, { path }, { cause });
 }

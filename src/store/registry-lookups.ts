@@ -1,6 +1,7 @@
-import { lstatSync } from 'node:fs';
+import { existsSync, lstatSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { registryBlobName } from '../image/blob-name.ts';
 import type { Digest } from '../image/digest.ts';
 import { ImageError } from '../errors.ts';
 import { isImageId } from '../image/image-id.ts';
@@ -8,13 +9,14 @@ import type { Layout } from '../../workers/index-writer/protocol.ts';
 import { byImport, importPage } from './by-import.ts';
 import { flagOf, numberOf, textOf } from './columns.ts';
 import { parseDigestPrefix } from './digest-prefix.ts';
+import { namesIn } from '../system/directory.ts';
 import { idDigits } from './image-row.ts';
 import { parsingRows } from './parsing-rows.ts';
-import { readOciIndex } from './read-oci-index.ts';
+import { readOciIndex, salvageEntries } from './read-oci-index.ts';
 import type { Reader } from './reader.ts';
 import { digestDigits, parseRegistryRow, registryColumns, toDigest } from './registry-row.ts';
 import type { RegistryStore, StoredBlob } from './registry-store.ts';
-import { hasStamp, stampColumns } from './stamp.ts';
+import { hasStamp, stampColumns, stampFile } from './stamp.ts';
 import { inStore } from './store-error.ts';
 
 export type RegistryLookups = Pick<
@@ -27,6 +29,8 @@ export type RegistryLookups = Pick<
   | 'resolveDigest'
   | 'registryImagesOf'
   | 'ociIndex'
+  | 'salvagedEntries'
+  | 'unlistedBlobs'
 >;
 
 /** Rows read at a time while all are listed. */
@@ -34,7 +38,10 @@ const pageRows = 256;
 /** Candidates that an ambiguous prefix names. */
 const shownCandidates = 8;
 
-export function createRegistryLookups(reader: Reader, { index, registryBlobs, ociIndex }: Layout): RegistryLookups {
+export function createRegistryLookups(
+  reader: Reader,
+  { index, registryBlobs, ociIndex, tmp }: Layout,
+): RegistryLookups {
   const select = `SELECT seq, ${registryColumns} FROM registry_images`;
   const byReference = reader.prepare(`${select} WHERE reference = ?`);
   const byDigest = reader.prepare(`${select} WHERE manifest = ?1 OR list = ?1 OR oci = ?1 ORDER BY imported_at, seq`);
@@ -49,6 +56,12 @@ export function createRegistryLookups(reader: Reader, { index, registryBlobs, oc
   const blobPage = reader.prepare(`
     SELECT digest, size, EXISTS (SELECT 1 FROM registry_blobs WHERE registry_blobs.digest = blobs.digest) needed
     FROM blobs WHERE digest > ? ORDER BY digest LIMIT ${pageRows}`);
+  const settled = reader.prepare(`
+    SELECT 1 FROM registry_blobs WHERE digest = ?1
+    UNION ALL SELECT 1 FROM blobs WHERE digest = ?1 AND owner IS NULL`);
+  const ownerOf = reader.prepare('SELECT owner FROM blobs WHERE digest = ?');
+  /** A process has its directory for as long as it lives: who opens the store for writing has swept the others. */
+  const isAlive = (owner: unknown): boolean => typeof owner === 'string' && existsSync(join(tmp, owner));
   const toImage = parsingRows(index, parseRegistryRow);
   const digestPath = (digest: Digest): string => join(registryBlobs, digestDigits(digest));
 
@@ -77,6 +90,15 @@ export function createRegistryLookups(reader: Reader, { index, registryBlobs, oc
         last = end && digestDigits(end.digest);
       }
     },
+    async *unlistedBlobs() {
+      for await (const name of namesIn(registryBlobs)) {
+        if (!registryBlobName.test(name) || (await settled.get(name))) continue;
+        if (isAlive((await ownerOf.get(name))?.['owner'])) continue;
+        const digest = toDigest(name);
+        const found = stampFile(digestPath(digest));
+        if (found) yield { digest, size: found.size };
+      }
+    },
     async findRegistryImage(reference) {
       const row = await byReference.get(reference);
       return row && toImage(row);
@@ -96,7 +118,8 @@ export function createRegistryLookups(reader: Reader, { index, registryBlobs, oc
       const message = `several digests begin so: ${candidates.join(', ')}`;
       throw new ImageError('ID_AMBIGUOUS', message, { asked: prefix, candidates });
     },
-    ociIndex: () => readOciIndex(ociIndex),
+    ociIndex: async () => (await readOciIndex(ociIndex))?.manifests ?? [],
+    salvagedEntries: () => inStore(ociIndex, () => salvageEntries(ociIndex)),
     registryImagesOf: async (id) => {
       const rows = await (isImageId(id) ? byImage.all(idDigits(id)) : byDigest.all(digestDigits(id)));
       return rows.map(toImage);

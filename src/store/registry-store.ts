@@ -2,6 +2,7 @@ import type { Digest } from '../image/digest.ts';
 import type { ImageId } from '../image/image-id.ts';
 import type { OciDescriptor } from '../image/oci-index.ts';
 import type { GoPlatform } from '../image/platform.ts';
+import type { BlobStamp } from './stamp.ts';
 
 /** A manifest or index of a registry, as its bytes lie in the store. */
 export type StoredDescriptor = { readonly mediaType: string; readonly digest: Digest; readonly size: number };
@@ -97,6 +98,15 @@ export type RegistryStore = {
 
   /** What index.json names, ours and that of other tools. @throws STORE_CORRUPT when it cannot be read */
   ociIndex(): Promise<readonly OciDescriptor[]>;
+  /** The entries of ours that are whole in index.json, and in those that were set aside. The present one comes first. */
+  salvagedEntries(): Promise<readonly OciDescriptor[]>;
+  /**
+   * Files of `blobs/sha256` that an image should have become of: no image needs them, and no row tells of them, or only that of
+   * a process which ended before it had listed an image.
+   */
+  unlistedBlobs(): AsyncIterable<StoredBlob>;
+  /** Takes a file that lies in its place among the blobs, as commitBlob does. @throws STORE_CORRUPT when it is not that one */
+  relistBlob(blob: StoredBlob & { readonly stamp: BlobStamp }): Promise<void>;
   /**
    * Writes index.json now, for who wants to hear whether it can be.
    *

@@ -1,5 +1,6 @@
-import type { BigIntStats } from 'node:fs';
+import { lstatSync, type BigIntStats } from 'node:fs';
 
+import type { BlobStamp } from '../../workers/index-writer/blob-file.ts';
 import { textOf } from './columns.ts';
 import type { Row } from './reader.ts';
 
@@ -14,4 +15,12 @@ export function hasStamp(stat: BigIntStats, row: Row): boolean {
     textOf(row, 'mtime') === String(stat.mtimeNs) &&
     textOf(row, 'inode') === String(stat.ino)
   );
+}
+
+export type { BlobStamp };
+
+/** A regular file as it stands now. @returns undefined for everything else */
+export function stampFile(path: string): { readonly size: number; readonly stamp: BlobStamp } | undefined {
+  const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  return stat?.isFile() ? { size: Number(stat.size), stamp: { mtimeNs: stat.mtimeNs, inode: stat.ino } } : undefined;
 }

@@ -2,6 +2,7 @@ import type { ImageId } from '../image/image-id.ts';
 import type { Labels } from '../image/labels.ts';
 import type { Dependency } from '../image/manifest.ts';
 import type { RegistryStore } from './registry-store.ts';
+import type { BlobStamp } from './stamp.ts';
 
 /** One image of the store. Times are milliseconds since the epoch. */
 export type StoredImage = {
@@ -93,6 +94,8 @@ export type StoreOptions = {
   /** Absolute path of the data directory; made when it is not there, unless readOnly. */
   readonly dir: string;
   readonly readOnly?: boolean;
+  /** Opens also a store whose index is lost, and lists nothing yet: for a repair, which lists its blobs again. */
+  readonly relisting?: boolean;
 };
 
 /** The store of one data directory, opened by one process. Every promise may reject with a STORE_ code. */
@@ -118,6 +121,8 @@ export type ImageStore = AsyncDisposable & {
   images(): AsyncIterable<StoredImage>;
   /** The manifest's JSON text. @throws NOT_IN_STORE */
   manifest(imageId: ImageId): Promise<string>;
+  /** Reads the whole index, and whether it contradicts itself. @throws STORE_CORRUPT */
+  checkIndex(): Promise<void>;
   getRemote(url: string): Promise<Remote | undefined>;
   putRemote(url: string, record: Remote): Promise<void>;
 
@@ -132,6 +137,10 @@ export type ImageStore = AsyncDisposable & {
   temporaryPath(): string;
   /** Group commit: rename, fsync of the directory, one index transaction. Resolves when it is durable and visible. */
   commit(commit: Commit): Promise<StoredImage>;
+  /** Lists an image whose tar lies in its place; one that is listed already stays so. @throws STORE_CORRUPT when it is not that file */
+  relist(image: Omit<Commit, 'path' | 'remote'> & { readonly stamp: BlobStamp }): Promise<void>;
+  /** The store lists again what it can: from now on it can be opened by everybody. */
+  endRelisting(): Promise<void>;
   /** Takes an image off the list and removes its blob, remotes too. @returns bytes given back. @throws NOT_IN_STORE */
   remove(imageId: ImageId): Promise<number>;
   /**

@@ -20,7 +20,7 @@ test('after its damaged index is set aside a store opens, and its blobs are ther
   const aside = await setAsideIndex(dir, 1);
 
   t.true(existsSync(aside));
-  await using repaired = await openStore({ dir });
+  await using repaired = await openStore({ dir, relisting: true });
   t.deepEqual(await Array.fromAsync(repaired.unreferenced()), [store.blobPath(imageId)]);
   t.truthy(await commitBlob(repaired));
 });

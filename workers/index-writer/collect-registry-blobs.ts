@@ -1,6 +1,7 @@
 import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { registryBlobName } from '../../src/image/blob-name.ts';
 import type { Cleared } from './clear-directory.ts';
 import { collectFiles } from './collect-files.ts';
 import type { Collector } from './collect.ts';
@@ -8,8 +9,6 @@ import { deleteGoneBlobs } from './discard-registry-blobs.ts';
 import type { ForeignBlobs } from './foreign-blobs.ts';
 import type { OciFace } from './oci-face.ts';
 import type { CollectRequest } from './protocol.ts';
-
-const digestName = /^[0-9a-f]{64}$/;
 
 /**
  * Removes blobs that no registry image needs, nor what other tools keep here. One that a living process has brought in
@@ -31,7 +30,7 @@ export async function collectRegistryBlobs(
   const isGarbage = (digest: string): boolean =>
     !registry.isNeeded(digest) && isSettled(digest) && !foreign.has(`sha256:${digest}`);
 
-  const files = { directory: layout.registryBlobs, name: digestName, isGarbage };
+  const files = { directory: layout.registryBlobs, name: registryBlobName, isGarbage };
   const cleared = await collectFiles(db, files, dryRun);
   if (!dryRun) deleteGoneBlobs(db, registry, layout.registryBlobs);
   return cleared;

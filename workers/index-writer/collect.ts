@@ -2,6 +2,7 @@ import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 
+import { imageBlobName } from '../../src/image/blob-name.ts';
 import { clearDirectory, type Cleared } from './clear-directory.ts';
 import { collectFiles } from './collect-files.ts';
 import { collectRegistryBlobs } from './collect-registry-blobs.ts';
@@ -14,7 +15,6 @@ import type { RegistryRows } from './registry-rows.ts';
 import type { Rows } from './rows.ts';
 import { withTransaction, withWriteLock } from './transaction.ts';
 
-const blobName = /^[0-9a-f]{128}$/;
 const partialName = /^[0-9a-f]{64}$/;
 
 export type Collector = {
@@ -33,7 +33,7 @@ export async function collect(collector: Collector, request: CollectRequest): Pr
   const partials = await collectPartials(collector, request);
   const foreign = createForeignBlobs(face, layout);
   const isGarbage = (id: string): boolean => rows.sizeOf(id) === undefined && !foreign.has(`sha512:${id}`);
-  const blobs = await collectFiles(db, { directory: layout.blobs, name: blobName, isGarbage }, request.dryRun);
+  const blobs = await collectFiles(db, { directory: layout.blobs, name: imageBlobName, isGarbage }, request.dryRun);
   const registryBlobs = await collectRegistryBlobs(collector, foreign, request);
   if (!request.dryRun) withTransaction(db, 'NORMAL', () => rows.deleteDanglingRemotes());
   return {

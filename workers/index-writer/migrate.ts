@@ -3,12 +3,22 @@ import type { DatabaseSync } from 'node:sqlite';
 import { ImageError } from '../../src/errors.ts';
 import { withTransaction } from './transaction.ts';
 
-/** Brings the index to the version that `steps` lead to, in one transaction; an empty one is of version 0. */
-export function migrate(db: DatabaseSync, path: string, steps: readonly string[]): void {
+/**
+ * Brings the index to the version that `steps` lead to, in one transaction; an empty one is of version 0.
+ *
+ * @param onMade - part of that transaction, where the index was empty.
+ */
+export function migrate(
+  db: DatabaseSync,
+  path: string,
+  steps: readonly string[],
+  onMade: () => void = () => undefined,
+): void {
   if (readVersion(db, path, steps.length) === steps.length) return;
   withTransaction(db, 'FULL', () => {
     const found = readVersion(db, path, steps.length); // again, under the lock: another process may have been faster
     for (const step of steps.slice(found)) db.exec(step);
+    if (found === 0) onMade();
     db.exec(`PRAGMA user_version = ${steps.length}`);
   });
 }

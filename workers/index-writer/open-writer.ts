@@ -1,3 +1,5 @@
+import type { DatabaseSync } from 'node:sqlite';
+
 import { createClaims, type ClaimMessage, type Claims } from './claims.ts';
 import { collect } from './collect.ts';
 import { toFailure } from './failure.ts';
@@ -12,6 +14,7 @@ import { createRegistryRows } from './registry-rows.ts';
 import { removeImage } from './remove-image.ts';
 import { dropBlob, removeRegistryImage } from './remove-registry-image.ts';
 import { createRows } from './rows.ts';
+import { withTransaction } from './transaction.ts';
 import { writeGroup, type GroupMessage } from './write-group.ts';
 import { writeOciIndex } from './write-oci-index.ts';
 
@@ -24,7 +27,7 @@ export type Writer = {
 
 /** Opens the index for writing, sweeps what dead processes left, and serves requests. */
 export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]) => void): Writer {
-  const db = openIndex(layout.index);
+  const db = openIndex(layout);
   const owner = createOwner(layout);
   const owners = createOwners(db, layout, owner.name);
   owners.sweep({ nowMs: Date.now(), dryRun: false });
@@ -74,6 +77,7 @@ export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]
           case 'touch':
           case 'commitBlob':
           case 'confirmDigest':
+          case 'relist':
           case 'commitRegistryImage':
           case 'touchRegistryImages':
             group.add(message);
@@ -94,6 +98,10 @@ export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]
             group.flush();
             answers.push(answer(message, () => writeOciIndex(layout, face, message.request.setAsideDamagedAtMs)));
             break;
+          case 'endRelisting':
+            group.flush();
+            answers.push(answer(message, () => endRelisting(db)));
+            break;
           case 'collect':
             collect({ db, layout, rows, registry, face, owners }, message.request).then(
               (counts) => post([done(message, counts)]),
@@ -107,6 +115,10 @@ export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]
       if (answers.length > 0) post(answers);
     },
   };
+}
+
+function endRelisting(db: DatabaseSync): void {
+  withTransaction(db, 'FULL', () => db.exec('UPDATE generation SET relisting = 0'));
 }
 
 function isClaim(message: ToWriter): message is ClaimMessage {

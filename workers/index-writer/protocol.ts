@@ -1,7 +1,8 @@
 import type { ErrorData } from '../../src/errors.ts';
+import type { BlobStamp } from './blob-file.ts';
 
 /** Version of the index, `PRAGMA user_version`; both sides name it, so that they cannot disagree. */
-export type IndexVersion = 2;
+export type IndexVersion = 3;
 
 /** The paths of one store, and the modes that what is made in it gets. Plain data: it crosses to the thread. */
 export type Layout = {
@@ -95,6 +96,11 @@ export type BlobCommitRequest = {
   readonly size: number;
 };
 
+/** A file that lies in its place, hashed and found good; `stamp` is that of the file that was hashed. */
+export type RelistRequest =
+  | { readonly kind: 'image'; readonly image: ImageRow; readonly manifest: string; readonly stamp: BlobStamp }
+  | { readonly kind: 'blob'; readonly digest: string; readonly size: number; readonly stamp: BlobStamp };
+
 export type RegistryCommitRequest = {
   readonly row: RegistryRow;
   /** Every one it needs, those of the row included. */
@@ -121,6 +127,9 @@ export type WriterTasks = {
   touch: { readonly request: { readonly ids: readonly string[]; readonly atMs: number }; readonly response: undefined };
   commitBlob: { readonly request: BlobCommitRequest; readonly response: undefined };
   confirmDigest: { readonly request: { readonly digest: string }; readonly response: undefined };
+  relist: { readonly request: RelistRequest; readonly response: undefined };
+  /** The index lists again what it can: from now on it counts as whole. */
+  endRelisting: { readonly request: undefined; readonly response: undefined };
   commitRegistryImage: { readonly request: RegistryCommitRequest; readonly response: undefined };
   touchRegistryImages: {
     readonly request: { readonly ids: readonly string[]; readonly atMs: number };

@@ -9,6 +9,9 @@
  * a manifest derived for tools that read OCI alone. `descriptors` are those of index.json that are ours; one stays here
  * until it is gone from there. `generation` counts what index.json has to follow, `lineage` tells this index from any
  * other that the directory had.
+ *
+ * Version 3 tells an index that was begun over blobs which another one had listed: `relisting` is 1 until a repair has listed
+ * again what it can.
  */
 export const schemaSteps: readonly string[] = [
   `
@@ -110,5 +113,8 @@ export const schemaSteps: readonly string[] = [
     number INTEGER NOT NULL
   ) STRICT;
   INSERT INTO generation VALUES (lower(hex(randomblob(8))), 0);
+  `,
+  `
+  ALTER TABLE generation ADD COLUMN relisting INTEGER NOT NULL DEFAULT 0;
   `,
 ];

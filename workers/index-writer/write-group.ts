@@ -4,12 +4,12 @@ import { ImageError } from '../../src/errors.ts';
 import { show } from '../../src/image/show.ts';
 import { isIntact, readStamp, type BlobStamp } from './blob-file.ts';
 import { giveBack, placeFiles, type GroupContext, type Placed, type Placing } from './place-files.ts';
-import type { MessageOf } from './protocol.ts';
-import type { BlobRow } from './registry-rows.ts';
+import type { MessageOf, RelistRequest } from './protocol.ts';
 import { trySavepoint, withTransaction } from './transaction.ts';
 
 export type GroupMessage =
   | Placing
+  | MessageOf<'relist'>
   | MessageOf<'commitRegistryImage'>
   | MessageOf<'putRemote'>
   | MessageOf<'confirmBlob'>
@@ -30,7 +30,7 @@ export function writeGroup(context: GroupContext, messages: readonly GroupMessag
   const placing = messages.filter((message) => message.task === 'commit' || message.task === 'commitBlob');
   const placed = new Map<GroupMessage, Placed>();
   // The row of a registry's blob may be lost until an image is made of it: then it is brought once more.
-  const lists = messages.some(({ task }) => task === 'commit' || task === 'commitRegistryImage');
+  const lists = messages.some(({ task }) => task === 'commit' || task === 'relist' || task === 'commitRegistryImage');
   try {
     withTransaction(context.db, lists ? 'FULL' : 'NORMAL', () => {
       placeFiles(context, placing, placed, failures);
@@ -47,11 +47,8 @@ export function writeGroup(context: GroupContext, messages: readonly GroupMessag
   return failures;
 }
 
-function writeMessage(
-  { layout, rows, registry, owner }: GroupContext,
-  message: GroupMessage,
-  stamp: BlobStamp | undefined,
-): void {
+function writeMessage(context: GroupContext, message: GroupMessage, stamp: BlobStamp | undefined): void {
+  const { layout, rows, registry, owner } = context;
   switch (message.task) {
     case 'commit': {
       const { image, manifest, remote } = message.request;
@@ -64,6 +61,8 @@ function writeMessage(
       if (stamp) registry.putBlob(digest, size, stamp, owner);
       return;
     }
+    case 'relist':
+      return relist(context, message.request);
     case 'commitRegistryImage': {
       const { row, blobs } = message.request;
       for (const digest of blobs) requireIntact(join(layout.registryBlobs, digest), registry.blob(digest));
@@ -91,7 +90,22 @@ function writeMessage(
   }
 }
 
-function requireIntact(path: string, known: BlobRow | undefined): void {
+/** What somebody has listed meanwhile stays as it is: more may be known of it. */
+function relist({ layout, rows, registry, owner }: GroupContext, request: RelistRequest): void {
+  const { stamp } = request;
+  if (request.kind === 'image') {
+    const { id, size } = request.image;
+    if (rows.sizeOf(id) !== undefined) return;
+    requireIntact(join(layout.blobs, id), { ...stamp, size });
+    rows.putImage(request.image, request.manifest, stamp, Date.now());
+  } else {
+    const { digest, size } = request;
+    requireIntact(join(layout.registryBlobs, digest), { ...stamp, size });
+    registry.putBlob(digest, size, stamp, owner);
+  }
+}
+
+function requireIntact(path: string, known: (BlobStamp & { readonly size: number }) | undefined): void {
   if (known && isIntact(path, known)) return;
   const what = known ? 'is gone or has changed since it was verified' : 'is not among the verified blobs';
   throw new ImageError('STORE_CORRUPT', `${show(path, 1024)} ${what}`, { path });

@@ -14,6 +14,8 @@ export type Prepared = {
    * @throws ImageError when nothing could be done at all.
    */
   run(this: void, store: Store, setAside?: string): Promise<readonly Failure[]>;
+  /** What is still to be told when the store cannot be opened or read. @throws the error, when that is all. */
+  failed?(this: void, error: unknown): Promise<readonly Failure[]>;
 };
 
 /** Reads the arguments, before anything is opened. @throws USAGE */

@@ -1,4 +1,12 @@
-import { show, type Damage, type Store, type VerifyReport } from '../../index.ts';
+import {
+  isImageId,
+  shortImageId,
+  show,
+  type Damage,
+  type LostBlob,
+  type Store,
+  type VerifyReport,
+} from '../../index.ts';
 import { idText, imageTitle, sizeText } from './image-fields.ts';
 import { toSafeJson } from './json-text.ts';
 import { formatTable } from './table.ts';
@@ -6,13 +14,14 @@ import { formatTable } from './table.ts';
 /** Images that need one blob and are named; the rest is counted. */
 const shownImages = 4;
 
-export function formatVerifyJson({ checked, damaged, unreferenced }: VerifyReport): string {
+/** @param relisted - images that are listed again. */
+export function formatVerifyJson({ checked, damaged, unreferenced }: VerifyReport, relisted: number): string {
   const rows = damaged.map((damage) => {
     const { problem, repaired } = damage;
     const id = damage.kind === 'image' ? { imageID: damage.image.imageId } : { digest: damage.digest };
     return { ...id, problem, repaired };
   });
-  return `${toSafeJson({ schema: 'longshore.verify/1', checked, damaged: rows, unreferenced })}\n`;
+  return `${toSafeJson({ schema: 'longshore.verify/1', checked, damaged: rows, unreferenced, ...(relisted > 0 && { relisted }) })}\n`;
 }
 
 export function formatVerifyText({ checked, checkedBlobs, bytes, damaged, unreferenced }: VerifyReport): string {
@@ -31,6 +40,23 @@ export function formatVerifyText({ checked, checkedBlobs, bytes, damaged, unrefe
   ];
   const bad = damaged.length === 0 ? 'all sound' : `${damaged.length} damaged`;
   return `${formatTable(rows)}checked ${counts.join(' and ')} (${sizeText(bytes)}): ${bad}${loose}\n`;
+}
+
+/** Of a store whose index is lost: nothing was hashed, since nothing says what should be there. */
+export function formatLostJson(lost: readonly LostBlob[]): string {
+  const rows = lost.map(({ id }) => ({
+    ...(isImageId(id) ? { imageID: id } : { digest: id }),
+    problem: 'index-lost',
+    repaired: false,
+  }));
+  return `${toSafeJson({ schema: 'longshore.verify/1', checked: 0, damaged: rows, unreferenced: lost.length })}\n`;
+}
+
+export function formatLostText(lost: readonly LostBlob[]): string {
+  const bytes = lost.reduce((sum, { size }) => sum + size, 0);
+  const rows = lost.map(({ id, size }) => [isImageId(id) ? shortImageId(id) : id, sizeText(size), 'index-lost']);
+  const blobs = lost.length === 1 ? '1 blob' : `${lost.length} blobs`;
+  return `${formatTable(rows)}the index is lost: ${blobs} (${sizeText(bytes)}) not listed\n`;
 }
 
 export function damagedId(damage: Damage): string {

@@ -2,15 +2,16 @@ import { availableParallelism } from 'node:os';
 
 import {
   asImageError,
-  defaultLimits,
+  hasCode,
   ImageError,
+  lostBlobs,
   openPool,
-  relistBlobs,
-  relistRegistryImages,
+  relistImages,
   resolveEntries,
   show,
   verifyImages,
   type Damage,
+  type Relisted,
   type Store,
   type StoredImage,
   type VerifyRequest,
@@ -21,7 +22,15 @@ import { write } from '../output/write.ts';
 import { oneOf } from './choice.ts';
 import { openRefetch } from './refetch.ts';
 import type { Failure, Subcommand } from './subcommand.ts';
-import { damagedId, damagedPath, damagedTitle, formatVerifyJson, formatVerifyText } from './verify-report.ts';
+import {
+  damagedId,
+  damagedPath,
+  damagedTitle,
+  formatLostJson,
+  formatLostText,
+  formatVerifyJson,
+  formatVerifyText,
+} from './verify-report.ts';
 
 /** Writes the report; what is damaged and stays so is a failure, and so is a request that names no image. */
 export const verify: Subcommand = (line, { stdout, stderr, signal, environment }) => {
@@ -30,24 +39,39 @@ export const verify: Subcommand = (line, { stdout, stderr, signal, environment }
   const output = valueOf(line, 'output', oneOf(['text', 'json']));
   const workers = valueOf(line, 'workers', parseCount) ?? availableParallelism();
   return {
+    /** Without an index nothing tells what was there: each blob is named. */
+    async failed(error) {
+      if (repairs || !hasCode(error, 'STORE_CORRUPT')) throw error;
+      const lost = await Array.fromAsync(lostBlobs(error.details.path));
+      if (lost.length === 0) throw error;
+      await write(stdout, output === 'json' ? formatLostJson(lost) : formatLostText(lost));
+      return [{ asked: error.details.path, error }];
+    },
     access: repairs ? 'repair' : 'read',
     async run(store, setAside) {
       await using pool = openPool({ workers, sessionsPerWorker: 2 });
       const warn = (message: string): void => void stderr.write(`warning: ${show(message, 1000)}\n`);
       await using refetch = openRefetch(store, line, environment, warn);
-      const repair = repairs && !store.readOnly ? { nowMs: Date.now(), refetch } : undefined;
-      if (setAside !== undefined) {
-        const archives = await relistBlobs({ store, pool }, { limits: defaultLimits, width: workers }, signal);
-        const others = await relistRegistryImages({ store, pool }, signal);
-        await write(stderr, setAsideText(setAside, archives + others));
-      }
+      const changes = repairs && !store.readOnly;
+      const relisted = changes ? await relistImages({ store, pool }, workers, signal) : undefined;
+      if (relisted) await write(stderr, relistedText(relisted, setAside));
+      const keepsBlobs = setAside !== undefined || (relisted?.count ?? 0) > 0 || (relisted?.kept ?? []).length > 0;
+      const repair = changes ? { nowMs: Date.now(), refetch, keepsBlobs } : undefined;
       const failures: Failure[] = [];
       if (!repair && asked.length === 0) failures.push(...(await ociIndexFailures(store)));
       const what = asked.length === 0 ? everything(store) : await named(store, asked, failures);
-      const request = { ...what, width: 2 * workers, ...(repair && { repair }) };
+      const request = {
+        ...what,
+        width: 2 * workers,
+        ...(repair && { repair }),
+        ...(relisted && { sound: relisted.images }),
+      };
       const report = await verifyImages({ store, pool }, request, signal);
       if (report.ociIndexSetAside) await write(stderr, ociIndexText);
-      await write(stdout, output === 'json' ? formatVerifyJson(report) : formatVerifyText(report));
+      await write(
+        stdout,
+        output === 'json' ? formatVerifyJson(report, relisted?.count ?? 0) : formatVerifyText(report),
+      );
       const bad = report.damaged.filter(({ repaired }) => !repaired);
       return [...failures, ...bad.map((damage) => failureOf(damage, store, repairs))];
     },
@@ -56,9 +80,18 @@ export const verify: Subcommand = (line, { stdout, stderr, signal, environment }
 
 type Asked = Pick<VerifyRequest, 'images' | 'blobs'>;
 
-function setAsideText(path: string, count: number): string {
-  const found = count === 1 ? '1 image is' : `${count} images are`;
-  return `warning: the index was damaged and is now ${show(path, 4096)}; ${found} listed again, as not verified\n`;
+/** Files that are named when they are kept; the rest is counted. */
+const shownFiles = 8;
+
+function relistedText({ count, kept }: Relisted, setAside: string | undefined): string {
+  const found = `${count === 1 ? '1 image is' : `${count} images are`} listed again, as not verified`;
+  const lines = [
+    ...(setAside === undefined ? [] : [`the index was damaged and is now ${show(setAside, 4096)}; ${found}`]),
+    ...(setAside === undefined && count > 0 ? [`the index did not name all that is in the store; ${found}`] : []),
+    ...kept.slice(0, shownFiles).map((path) => `no image can be made of ${show(path, 4096)}: it stays until image gc`),
+    ...(kept.length > shownFiles ? [`nor of ${kept.length - shownFiles} more files`] : []),
+  ];
+  return lines.map((line) => `warning: ${line}\n`).join('');
 }
 
 const ociIndexText =

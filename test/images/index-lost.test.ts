@@ -1,0 +1,226 @@
+import { copyFile, cp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import test, { type ExecutionContext } from 'ava';
+import fc from 'fast-check';
+
+import { openStore } from '../../src/store/open-store.ts';
+import type { Store } from '../../src/store/store.ts';
+import { putRegistryImage } from '../helpers/registry-image.ts';
+import { runHere } from '../helpers/run-here.ts';
+import { putImage, storeContext, temporaryDirectory } from '../helpers/stored.ts';
+
+/** Raise it for a long run. */
+const losses = Number(process.env['LONGSHORE_LOSSES'] ?? 12);
+const key = 'ab'.repeat(20);
+
+type Listed = { readonly imageID: string; readonly verified: unknown; readonly reference?: string };
+type Report = {
+  readonly damaged: readonly { problem: string; imageID?: string; digest?: string }[];
+  relisted?: number;
+};
+
+/** What a process leaves that is killed: nothing of its commits has gone from the log into the index. */
+async function killedStore(t: ExecutionContext): Promise<string> {
+  const { store } = await storeContext(t);
+  await fill(store, 3);
+  return copyOf(t, store.dir);
+}
+
+async function fill(store: Store, count: number): Promise<void> {
+  for (let seed = 0; seed < count; seed++)
+    await putImage(store, { name: 'example.com/app', size: 100, seed }, { verified: [key] });
+  for (let at = 0; at < count; at++) await putRegistryImage(store, { content: `v${at}`, verified: [key] });
+  await store.writeOciIndex();
+}
+
+async function copyOf(t: ExecutionContext, dir: string): Promise<string> {
+  const to = join(await temporaryDirectory(t), 'store');
+  await cp(dir, to, { recursive: true, preserveTimestamps: true });
+  return to;
+}
+
+const image = (dir: string, ...args: string[]) => runHere(['image', ...args, '--dir', dir]);
+
+async function blobsOf(dir: string): Promise<string[]> {
+  return (await readdir(join(dir, 'blobs'), { recursive: true })).sort();
+}
+
+async function listed(dir: string): Promise<readonly Listed[]> {
+  const { code, stdout, stderr } = await image(dir, 'list', '--output=json');
+  if (code !== 0) throw new Error(stderr);
+  return (JSON.parse(stdout) as { images: Listed[] }).images;
+}
+
+const ways: Readonly<Record<string, (index: string) => Promise<void>>> = {
+  'the index is gone': (index) => rm(index),
+  'all of the index is gone': async (index) => {
+    for (const suffix of ['', '-wal', '-shm']) await rm(index + suffix, { force: true });
+  },
+  'the index is empty': (index) => truncate(index, 0),
+  'the log is gone before anything went from it into the index': (index) => rm(`${index}-wal`),
+  'the index is no database, and its log is gone': async (index) => {
+    await rm(`${index}-wal`);
+    await writeFile(index, 'x'.repeat(8192));
+  },
+};
+
+for (const [way, lose] of Object.entries(ways)) {
+  test(`${way}: verify names every blob, nothing takes the store for an empty one, a repair lists all again`, async (t) => {
+    const dir = await killedStore(t);
+    const before = await blobsOf(dir);
+    await lose(join(dir, 'index.sqlite'));
+
+    const found = await image(dir, 'verify', '--output=json');
+    t.is(found.code, 8, found.stderr);
+    t.regex(found.stderr, /STORE_CORRUPT.*verify --repair/);
+    const { damaged } = JSON.parse(found.stdout) as Report;
+    t.is(damaged.length, before.length - 2); // two of the names are those of directories
+    t.true(damaged.every(({ problem }) => problem === 'index-lost'));
+    t.regex(
+      (await image(dir, 'verify')).stdout,
+      /^sha512-.*index-lost\n(.*\n)*the index is lost: 10 blobs .* not listed\n$/,
+    );
+
+    for (const args of [['list'], ['show', 'example.com/app'], ['gc'], ['rm', 'example.com/app']]) {
+      const refused = await image(dir, ...args);
+      t.is(refused.code, 8, `${args.join(' ')}: ${refused.stderr}`);
+      t.regex(refused.stderr, /STORE_CORRUPT.*verify --repair/);
+    }
+    const fetched = await runHere(['fetch', '--dir', dir, '--insecure-options=image', '/nowhere.aci']);
+    t.is(fetched.code, 8, fetched.stderr);
+    t.deepEqual(await blobsOf(dir), before);
+
+    const repaired = await image(dir, 'verify', '--repair', '--output=json');
+    t.is(repaired.code, 0, repaired.stderr);
+    t.is((JSON.parse(repaired.stdout) as Report).relisted, 6);
+    t.deepEqual(await blobsOf(dir), before);
+    const images = await listed(dir);
+    t.true(images.every(({ verified }) => verified === false));
+    t.deepEqual(
+      images.flatMap(({ reference }) => reference ?? []),
+      ['docker.io/library/app:v0', 'docker.io/library/app:v1', 'docker.io/library/app:v2'],
+    );
+    t.is(images.length, 6);
+    t.regex((await image(dir, 'verify')).stdout, /all sound\n$/);
+    t.is((await image(dir, 'gc', '--partials-older-than=1ms')).code, 0);
+    t.deepEqual(await blobsOf(dir), before);
+  });
+}
+
+test('the log of an index that is lost is put aside with what is left of it', async (t) => {
+  const dir = await killedStore(t);
+  const log = await readFile(join(dir, 'index.sqlite-wal'));
+  await rm(join(dir, 'index.sqlite'));
+  t.is((await image(dir, 'gc')).code, 8);
+  t.is((await image(dir, 'verify', '--repair')).code, 0);
+  const aside = (await readdir(dir)).find((name) => /^index\.sqlite\.damaged-\d+-wal$/.test(name)) ?? '';
+  t.deepEqual(await readFile(join(dir, aside)), log);
+});
+
+test('a repair that was cut short leaves a store that only a repair can open', async (t) => {
+  const dir = await killedStore(t);
+  await rm(join(dir, 'index.sqlite'));
+  await rm(join(dir, 'index.sqlite-wal'));
+  await (await openStore({ dir, relisting: true })).close();
+  for (const readOnly of [true, false]) {
+    await t.throwsAsync(openStore({ dir, readOnly }), { code: 'STORE_CORRUPT', message: /verify --repair/ });
+  }
+  t.is((JSON.parse((await image(dir, 'verify', '--output=json')).stdout) as Report).damaged.length, 10);
+  t.is((await image(dir, 'verify', '--repair')).code, 0);
+  t.is((await listed(dir)).length, 6);
+});
+
+test('an index that is an older one gets the rows that it lacks; what it knows stays verified', async (t) => {
+  const { store } = await storeContext(t);
+  await putImage(store, { name: 'example.com/first' }, { verified: [key] });
+  const old = join(await temporaryDirectory(t), 'old');
+  await copyFile(join(store.dir, 'index.sqlite'), old);
+  await copyFile(join(store.dir, 'index.sqlite-wal'), `${old}-wal`);
+  await fill(store, 2);
+  const dir = await copyOf(t, store.dir);
+  await copyFile(old, join(dir, 'index.sqlite'));
+  await copyFile(`${old}-wal`, join(dir, 'index.sqlite-wal'));
+  await rm(join(dir, 'index.sqlite-shm'));
+
+  const before = await blobsOf(dir);
+  t.regex((await image(dir, 'verify')).stdout, /^checked 1 image .*: all sound; unreferenced files: 2\n$/);
+  const repaired = await image(dir, 'verify', '--repair');
+  t.is(repaired.code, 0);
+  t.is(
+    repaired.stderr,
+    'warning: the index did not name all that is in the store; 4 images are listed again, as not verified\n',
+  );
+  t.deepEqual(await blobsOf(dir), before);
+  t.deepEqual(
+    (await listed(dir)).map(({ verified }) => verified),
+    [[key], false, false, false, false],
+  );
+});
+
+test('whatever is lost, cut or replaced of what is derived and of the index, a repair lists every image', async (t) => {
+  const { store } = await storeContext(t);
+  await putImage(store, { name: 'example.com/first' });
+  const names = ['index.sqlite', 'index.sqlite-wal', 'index.sqlite-shm', 'index.json'];
+  const older = await temporaryDirectory(t);
+  for (const name of names) await copyFile(join(store.dir, name), join(older, name));
+  await fill(store, 2);
+  const killed = await copyOf(t, store.dir);
+  await store.close();
+  const closed = await copyOf(t, store.dir);
+  const wanted = new Set((await listed(closed)).map(({ imageID }) => imageID));
+  t.is(wanted.size, 5);
+
+  const harm = fc.oneof(
+    fc.constantFrom<{ kind: 'kept' | 'lost' | 'empty' | 'older' }>(
+      { kind: 'kept' },
+      { kind: 'lost' },
+      { kind: 'empty' },
+      { kind: 'older' },
+    ),
+    fc.record({ kind: fc.constant('cut' as const), at: fc.nat(5000) }),
+    fc.record({ kind: fc.constant('garbage' as const), bytes: fc.uint8Array({ minLength: 1, maxLength: 5000 }) }),
+  );
+  const property = fc.asyncProperty(fc.boolean(), fc.tuple(harm, harm, harm, harm), async (isKilled, harms) => {
+    const dir = await copyOf(t, isKilled ? killed : closed);
+    const before = await blobsOf(dir);
+    for (const [at, one] of harms.entries()) await doHarm(dir, older, names[at] ?? '', one);
+
+    const repaired = await image(dir, 'verify', '--repair');
+    const images = new Set((await listed(dir)).map(({ imageID }) => imageID));
+    const sound = await image(dir, 'verify');
+    await rm(dir, { recursive: true });
+    t.deepEqual(
+      [...wanted].filter((id) => !images.has(id)),
+      [],
+      repaired.stderr,
+    );
+    t.deepEqual([repaired.code, sound.code], [0, 0], repaired.stderr + sound.stderr);
+    return before.length > 0;
+  });
+  await fc.assert(property, { numRuns: losses });
+});
+
+type Harm =
+  | { readonly kind: 'kept' | 'lost' | 'empty' | 'older' }
+  | { readonly kind: 'cut'; readonly at: number }
+  | { readonly kind: 'garbage'; readonly bytes: Uint8Array };
+
+async function doHarm(dir: string, older: string, name: string, harm: Harm): Promise<void> {
+  const path = join(dir, name);
+  const content = await readFile(path).catch(() => undefined);
+  switch (harm.kind) {
+    case 'kept':
+      return;
+    case 'lost':
+      return rm(path, { force: true });
+    case 'empty':
+      return writeFile(path, '');
+    case 'older':
+      return copyFile(join(older, name), path);
+    case 'cut':
+      return content && truncate(path, Math.min(content.length, harm.at));
+    case 'garbage':
+      return writeFile(path, harm.bytes);
+  }
+}

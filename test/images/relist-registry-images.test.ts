@@ -1,0 +1,139 @@
+import { mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import test, { type ExecutionContext } from 'ava';
+
+import { relistImages } from '../../src/images/relist-images.ts';
+import { openStore } from '../../src/store/open-store.ts';
+import type { RegistryImage } from '../../src/store/registry-store.ts';
+import type { Store } from '../../src/store/store.ts';
+import {
+  asJson,
+  describe,
+  digestOf,
+  namesInIndex,
+  prepareRegistryImage,
+  putBytes,
+  putRegistryImage,
+} from '../helpers/registry-image.ts';
+import { storeContext, temporaryDirectory } from '../helpers/stored.ts';
+
+const never = new AbortController().signal;
+const ociManifest = 'application/vnd.oci.image.manifest.v1+json';
+const ociIndex = 'application/vnd.oci.image.index.v1+json';
+const dockerManifest = 'application/vnd.docker.distribution.manifest.v2+json';
+
+type Context = Awaited<ReturnType<typeof storeContext>>;
+
+/** The store with a new index, and what a repair lists again. */
+async function afterLoss(t: ExecutionContext, { store, pool }: Context, harm?: (dir: string) => Promise<void>) {
+  const { dir } = store;
+  await store.close();
+  await rm(join(dir, 'index.sqlite'));
+  await harm?.(dir);
+  const repaired = await openStore({ dir, relisting: true });
+  t.teardown(() => repaired.close());
+  const relisted = await relistImages({ store: repaired, pool }, 2, never);
+  return { store: repaired, relisted, images: await Array.fromAsync(repaired.registryImages()) };
+}
+
+function facts({ reference, manifest, index, oci, platform, blobs }: RegistryImage) {
+  return { reference, manifest, index, oci, platform, blobs: blobs.toSorted() };
+}
+
+/** One that came with a docker manifest, out of an index for several platforms. */
+async function putDockerImage(store: Store): Promise<RegistryImage> {
+  const commit = await prepareRegistryImage(store, { content: 'docker' });
+  const bytes = await readFile(store.digestPath(commit.manifest.digest));
+  const docker = asJson({ ...(JSON.parse(bytes.toString()) as object), mediaType: dockerManifest });
+  const manifest = describe(dockerManifest, docker);
+  const list = asJson({ schemaVersion: 2, mediaType: ociIndex, manifests: [manifest] });
+  for (const document of [docker, list]) await putBytes(store, document);
+  const index = describe(ociIndex, list);
+  return store.commitRegistryImage({ ...commit, manifest, index, oci: commit.manifest });
+}
+
+test('a docker manifest, the one derived from it and the index that led to it are one image again', async (t) => {
+  const context = await storeContext(t);
+  const image = await putDockerImage(context.store);
+  await context.store.writeOciIndex();
+  const { images, relisted } = await afterLoss(t, context);
+  t.deepEqual(images.map(facts), [facts(image)]);
+  t.deepEqual([relisted.count, relisted.kept], [1, []]);
+});
+
+test('an image whose name is lost is listed under its digest', async (t) => {
+  const context = await storeContext(t);
+  const image = await putRegistryImage(context.store);
+  const { images, store } = await afterLoss(t, context, (dir) => rm(join(dir, 'index.json')));
+  const reference = `unnamed.invalid/image@${image.manifest.digest}`;
+  t.deepEqual(images.map(facts), [{ ...facts(image), reference }]);
+  await store.writeOciIndex();
+  t.deepEqual(await namesInIndex(store.dir), [reference]);
+});
+
+test('names are found in an index.json that is cut, and in one that was set aside', async (t) => {
+  const context = await storeContext(t);
+  const { store } = context;
+  const first = await putRegistryImage(store, { content: 'first' });
+  await store.writeOciIndex();
+  await writeFile(join(store.dir, 'index.json.damaged-7'), await readFile(join(store.dir, 'index.json')));
+  await store.removeRegistryImage(first.reference);
+  const second = await putRegistryImage(store, { content: 'second' });
+  const third = await putRegistryImage(store, { content: 'third' });
+  await store.writeOciIndex();
+  const again = await prepareRegistryImage(store, { content: 'first' });
+  t.deepEqual(again.manifest, first.manifest);
+  const { images } = await afterLoss(t, context, async (dir) => {
+    const path = join(dir, 'index.json');
+    await truncate(path, (await readFile(path)).length - 20);
+  });
+  t.deepEqual(images.map(({ reference }) => reference).sort(), [
+    first.reference,
+    second.reference,
+    `unnamed.invalid/image@${third.manifest.digest}`,
+  ]);
+});
+
+test('what is not whole is not listed, and nothing of it goes', async (t) => {
+  const context = await storeContext(t);
+  const { store } = context;
+  const image = await putRegistryImage(store);
+  const layer = image.blobs.find((digest) => digest !== image.manifest.digest) ?? image.manifest.digest;
+  const { images, relisted } = await afterLoss(t, context, () => rm(store.digestPath(layer)));
+  t.deepEqual(images, []);
+  const left = image.blobs.filter((digest) => digest !== layer).map((digest) => store.digestPath(digest));
+  t.deepEqual(relisted.kept.toSorted(), left.toSorted());
+});
+
+test('a repair of a sound store does not bring back what was replaced, and leaves other tools their images', async (t) => {
+  const context = await storeContext(t);
+  const { store } = context;
+  const old = await putRegistryImage(store, { content: 'old', reference: 'docker.io/library/app:1' });
+  await putRegistryImage(store, { content: 'new', reference: 'docker.io/library/app:1' });
+  await store.writeOciIndex();
+  const bytes = asJson({ schemaVersion: 2, mediaType: ociManifest, config: describe('x', asJson({})), layers: [] });
+  await writeFile(store.digestPath(digestOf(bytes)), bytes);
+  await writeFile(store.digestPath(digestOf(asJson({}))), asJson({}));
+  const path = join(store.dir, 'index.json');
+  const document = JSON.parse(await readFile(path, 'utf8')) as { manifests: object[] };
+  const theirs = { ...describe(ociManifest, bytes), annotations: { 'org.opencontainers.image.ref.name': '1' } };
+  await writeFile(path, JSON.stringify({ ...document, manifests: [...document.manifests, theirs] }));
+
+  const relisted = await relistImages(context, 2, never);
+  t.deepEqual([relisted.count, relisted.kept], [0, []]);
+  t.deepEqual((await Array.fromAsync(store.registryImages())).length, 1);
+  t.true(await store.hasBlob(old.manifest.digest)); // until gc
+});
+
+test('a layout that another tool made is no store whose index is lost', async (t) => {
+  const dir = join(await temporaryDirectory(t), 'layout');
+  await mkdir(join(dir, 'blobs', 'sha256'), { recursive: true });
+  const bytes = asJson({ schemaVersion: 2 });
+  await writeFile(join(dir, 'blobs', 'sha256', digestOf(bytes).slice('sha256:'.length)), bytes);
+  await writeFile(join(dir, 'index.json'), asJson({ schemaVersion: 2, manifests: [describe(ociManifest, bytes)] }));
+  for (const readOnly of [true, false]) {
+    await using store = await openStore({ dir, readOnly });
+    t.deepEqual(await Array.fromAsync(store.registryImages()), []);
+  }
+});
