@@ -19,7 +19,7 @@ export async function main(args: readonly string[]): Promise<void> {
   }
 
   filterWarnings();
-  const interruption = listenForSignals();
+  const interruption = listenForSignals(process.env);
   stdout.on('error', interruption.stop); // nobody gets the results any more
   let pending = (): readonly string[] => [];
   guard(() => pending());

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { copyFile } from 'node:fs/promises';
+import { copyFile, glob, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -69,6 +69,34 @@ for (const [signal, exit] of [
     t.regex(stderr, /^1 image: 1 cancelled; /m);
     t.notRegex(stderr, /^error/m);
   });
+}
+
+for (const [how, line] of Object.entries({
+  nohup: `exec bash -c 'nohup longshore "$@"; exit $?' -`,
+  'a shell that ignores it': `trap '' HUP; longshore`,
+})) {
+  test.serial(`SIGHUP stays ignored under ${how}, and SIGTERM ends the run`, async (t) => {
+    const server = await startServer(t, { '/a.aci': { body: Buffer.alloc(1_000_000, 1), rate: 20_000 } });
+    const { start } = await openShell(t);
+    const { child, result } = start(`${line} fetch --insecure-options=image ${server.url}/a.aci`);
+    while (server.requests.length === 0) await sleep(20);
+    const pid = await processOf(server.url);
+    process.kill(pid, 'SIGHUP');
+    process.kill(pid, 'SIGTERM'); // as the second signal, it would end the run without a summary
+    const { code, stderr } = await result;
+    t.is(code, 143);
+    t.regex(stderr, /^1 image: 1 cancelled; /m);
+    t.is(child.signalCode, null);
+  });
+}
+
+/** The number of the program that has the text on its command line, and is no shell. */
+async function processOf(text: string): Promise<number> {
+  for await (const path of glob('/proc/[0-9]*/cmdline')) {
+    const [program = '', ...args] = (await readFile(path, 'utf8').catch(() => '')).split('\0');
+    if (program === process.execPath && args.some((arg) => arg.includes(text))) return Number(path.split('/')[2]);
+  }
+  throw new Error(`no program has ${text} on its command line`);
 }
 
 test.serial('a second signal ends work that does not heed the first, at once', async (t) => {
