@@ -1,5 +1,7 @@
+import { hasCode } from '../src/errors.ts';
 import { readTrusted } from './certificate.ts';
 import { judgeSignatures, provenBy } from './judge-signatures.ts';
+import { fileUnreadable } from './read-error.ts';
 import { openFile, readChunks } from './read-file.ts';
 import { signatureDigests } from './signature-digests.ts';
 import { readSignatureFile, type DetachedSignature } from './signature-file.ts';
@@ -33,7 +35,9 @@ async function digestsOf(
 ): Promise<readonly Uint8Array[]> {
   if (archive === undefined) throw new Error('neither digests nor an archive');
   const digests = signatureDigests(signatures);
-  await using file = await openFile(archive, archive);
+  await using file = await openFile(archive, archive).catch((error: unknown) => {
+    throw hasCode(error, 'FILE_NOT_FOUND') ? fileUnreadable(archive, 'the archive is gone', error) : error;
+  });
   for await (const chunk of readChunks(file, archive)) digests.update(chunk);
   return digests.digests();
 }

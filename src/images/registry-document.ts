@@ -19,5 +19,5 @@ export async function readDocument(store: Store, digest: Digest): Promise<Buffer
 
 async function readDocumentFile(path: string): Promise<Buffer> {
   await using file = await openOwnFile(path);
-  return readAtMost(file, defaultLimits.registryManifest + 1); // one byte more than a document may have
+  return await readAtMost(file, defaultLimits.registryManifest + 1); // one byte more than a document may have
 }

@@ -33,12 +33,12 @@ export async function openFoundFile(path: string): Promise<FileHandle> {
  */
 export async function readNamed(path: string, maxBytes: number): Promise<Buffer> {
   await using file = await open(path, O_RDONLY);
-  return readAtMost(file, maxBytes + 1);
+  return await readAtMost(file, maxBytes + 1);
 }
 
 export async function readFound(path: string, maxBytes: number): Promise<Buffer> {
   await using file = await openFoundFile(path);
-  return readAtMost(file, maxBytes + 1);
+  return await readAtMost(file, maxBytes + 1);
 }
 
 const chunkBytes = 64 * 1024;
