@@ -74,5 +74,5 @@ export { createKeyFinder } from './key-finder.ts';
 export { parseReference } from './image/reference.ts';
 export { openKeystore } from './verify/open-keystore.ts';
 export { listTrustedKeys, type TrustedKeyRow } from './verify/list-trusted-keys.ts';
-export { trustKey } from './verify/trust.ts';
+export { trustKeys, type TrustOutcome } from './verify/trust.ts';
 export type { Keystore } from './verify/keystore.ts';

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 
 import { ImageError, isImageError } from '../src/errors.ts';
-import { show } from '../src/image/show.ts';
 import { lazy } from './lazy.ts';
+import { describeKeyFile } from './signature-unreadable.ts';
 import type { Key } from './openpgp.ts';
 import type { TrustedKey, VerifySignatureResponse } from './tasks.ts';
 
@@ -17,13 +17,8 @@ const openpgpModule = lazy(() => import('./openpgp.ts'));
 export async function readPublicCertificate(bytes: Uint8Array, location: string): Promise<Key> {
   const { readCertificate } = await openpgpModule();
   const key = await readCertificate(bytes).catch((error: unknown) => {
-    const why = show(error instanceof Error ? error.message : String(error));
-    throw new ImageError(
-      'KEY_INVALID',
-      `${location} is not a public key: ${why}`,
-      { path: location },
-      { cause: error },
-    );
+    const message = `${location} is not a public key: ${describeKeyFile(bytes)}`;
+    throw new ImageError('KEY_INVALID', message, { path: location }, { cause: error });
   });
   if (!key.isPrivate()) return key;
   const details = { fingerprint: key.getFingerprint(), path: location };

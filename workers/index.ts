@@ -53,3 +53,4 @@ export const inspectSignature = replying<'inspectSignature'>(async (request) =>
 
 const inspectKeyModule = lazy(() => import('./inspect-key.ts'));
 export const inspectKey = replying<'inspectKey'>(async (request) => (await inspectKeyModule()).inspectKey(request));
+export const inspectKeys = replying<'inspectKeys'>(async (request) => (await inspectKeyModule()).inspectKeys(request));

@@ -20,7 +20,21 @@ export function dearmorMessage(text: string): Uint8Array | undefined {
   return others.length === 0 ? block : undefined;
 }
 
-function blocksOf(text: string, what: 'SIGNATURE' | 'MESSAGE'): readonly Uint8Array[] | undefined {
+/** As dearmorSignature, of certificates, which may have text around their blocks. */
+export function dearmorKeys(text: string): Uint8Array | undefined {
+  const [begin, end] = ['-----BEGIN PGP PUBLIC KEY BLOCK-----', '-----END PGP PUBLIC KEY BLOCK-----'];
+  const found: string[] = [];
+  for (let at = text.indexOf(begin); at >= 0; at = text.indexOf(begin, at)) {
+    const last = text.indexOf(end, at);
+    if (last < 0) return undefined;
+    found.push(text.slice(at, last + end.length));
+    at = last + end.length;
+  }
+  const blocks = blocksOf(found.join('\n'), 'PUBLIC KEY BLOCK');
+  return blocks && Buffer.concat(blocks);
+}
+
+function blocksOf(text: string, what: 'SIGNATURE' | 'MESSAGE' | 'PUBLIC KEY BLOCK'): readonly Uint8Array[] | undefined {
   const [begin, end] = [`-----BEGIN PGP ${what}-----`, `-----END PGP ${what}-----`];
   const blocks: Uint8Array[] = [];
   const lines = text.split('\n').map((line) => line.trimEnd());

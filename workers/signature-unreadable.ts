@@ -21,3 +21,11 @@ export function describeFile(file: Uint8Array): string {
   const start = Buffer.from(file.subarray(0, 4096)).toString('latin1');
   return looks.find(([pattern]) => pattern.test(start))?.[1] ?? 'it is not OpenPGP';
 }
+
+/** The same of a file that should hold a certificate, and does not as far as it can be read. */
+export function describeKeyFile(file: Uint8Array): string {
+  if (((file[0] ?? 0) & 0x80) !== 0) return 'it is damaged, or of a kind that is not supported';
+  const what = describeFile(file);
+  if (what.startsWith('its armor')) return 'it is a signature';
+  return what === 'it is a public key' ? 'its armor is damaged, or it is of a kind that is not supported' : what;
+}

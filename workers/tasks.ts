@@ -139,6 +139,23 @@ export type InspectKeyResponse = {
   readonly createdAtMs: number;
   readonly expiresAtMs?: number;
   readonly revoked: boolean;
+  /** Why it verifies nothing as of now; `weak` only as long as weak keys are not accepted. */
+  readonly fault?: {
+    readonly kind: 'revoked' | 'expired' | 'weak' | 'unsupported' | 'no-signer';
+    readonly why: string;
+  };
+};
+
+/** One of several certificates, and its own bytes. */
+export type InspectedKey = InspectKeyResponse & { readonly certificate: Uint8Array };
+
+/** `number` counts the certificates of the file from 1. */
+export type RefusedCertificate = { readonly number: number; readonly why: string };
+
+/** At least one key. */
+export type InspectKeysResponse = {
+  readonly keys: readonly InspectedKey[];
+  readonly refused: readonly RefusedCertificate[];
 };
 
 export type InspectSignatureRequest = {
@@ -201,6 +218,7 @@ export type Tasks = {
     readonly request: InspectSignatureRequest;
     readonly response: InspectSignatureResponse;
   };
+  inspectKeys: { readonly request: InspectKeyRequest; readonly response: InspectKeysResponse };
   inspectKey: {
     readonly request: InspectKeyRequest;
     readonly response: InspectKeyResponse;

@@ -3,7 +3,7 @@ import { asImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import { showUrl } from '../image/show-url.ts';
 import { abortable } from '../pool/abortable.ts';
-import { trustKey } from '../verify/trust.ts';
+import { trustKeys } from '../verify/trust.ts';
 import type { FetchContext } from './context.ts';
 import { discovering } from './discovering.ts';
 import { observing } from './observing.ts';
@@ -47,12 +47,12 @@ async function trustOffered(
   const limit = { name: 'key', bytes: limits.key };
   const { body } = await http.getDocument({ url, limit, statuses: [200], observer: observing(context, key) }, signal);
   const layer = keystore.dirs.length - 1;
-  const trusted = await trustKey(
-    { keystore, pool },
-    { certificate: body, location: showUrl(url), prefix: name, layer },
-  );
-  if (trusted) {
-    const message = `trusting key ${trusted.key.fingerprint} for ${show(name)}, from ${showUrl(url)}, without review`;
+  const request = { certificate: body, location: showUrl(url), prefix: name, layer };
+  for await (const outcome of trustKeys({ keystore, pool }, request)) {
+    if (outcome.kind !== 'trusted') continue;
+    const { fingerprint, fault } = outcome.key;
+    const but = fault ? `, though it verifies nothing: ${fault.why}` : '';
+    const message = `trusting key ${fingerprint} for ${show(name)}, from ${showUrl(url)}, without review${but}`;
     onEvent({ type: 'warning', key, message });
   }
 }

@@ -18,6 +18,10 @@ export type TrustedKeyRow = {
   readonly identities: readonly string[];
   /** ISO 8601 in UTC; absent for a key that does not expire. */
   readonly expiresAt?: string;
+  /** Only of a key that is. */
+  readonly revoked?: true;
+  /** Why it verifies nothing as of now, if so. */
+  readonly fault?: string;
   /** A later layer takes it away, wherever it is trusted here. */
   readonly masked: boolean;
 };
@@ -48,6 +52,8 @@ export async function listTrustedKeys(
       layer,
       identities: key.identities,
       ...(key.expiresAtMs !== undefined && { expiresAt: new Date(key.expiresAtMs).toISOString() }),
+      ...(key.revoked && { revoked: true as const }),
+      ...(key.fault && { fault: key.fault.why }),
       masked: masks.some((mask) => hides(mask, file)),
     });
   }

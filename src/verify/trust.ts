@@ -1,38 +1,48 @@
 import type { Pool } from '../pool/pool.ts';
-import type { InspectKeyResponse } from '../../workers/tasks.ts';
+import type { InspectKeyResponse, RefusedCertificate } from '../../workers/tasks.ts';
 import { parseKeyPrefix } from './key-place.ts';
 import type { Keystore } from './keystore.ts';
 
 export type TrustContext = { readonly keystore: Keystore; readonly pool: Pick<Pool, 'run'> };
 
 export type TrustRequest = {
-  /** The content of a key file, armored or binary; its size is the reader's to limit. */
+  /** The content of a key file, armored or binary, with one certificate or several; its size is the reader's to limit. */
   readonly certificate: Uint8Array;
   /** A path, or a URL without credentials and query. */
   readonly location: string;
-  /** Absent: the key is trusted for every name. */
+  /** Absent: the keys are trusted for every name. */
   readonly prefix?: string;
   readonly layer: number;
-  /** Asked with what the key says of itself, before anything is written. Default: yes. */
+  /** Asked for each with what the key says of itself, before it is written. Default: yes. */
   readonly accept?: (key: InspectKeyResponse) => boolean | Promise<boolean>;
 };
 
-export type TrustedNow = { readonly path: string; readonly key: InspectKeyResponse };
+/** What became of one certificate of a file: `path` is where it is stored, `why` is why it cannot be used. */
+export type TrustOutcome =
+  | { readonly kind: 'trusted'; readonly path: string; readonly key: InspectKeyResponse }
+  | { readonly kind: 'declined'; readonly key: InspectKeyResponse }
+  | ({ readonly kind: 'refused' } & RefusedCertificate);
 
 /**
- * Adds a key to the keystore.
+ * Adds the keys of a file to the keystore, each in a file of its own. Those that verify nothing now are added too, with a
+ * `fault`: one that is revoked takes the place of the same key before it was.
  *
- * @returns undefined when it was not accepted.
- * @throws KEY_INVALID for a secret key and for what cannot be parsed, NAME_INVALID, STORE_READ_ONLY, STORE_FULL.
+ * @throws KEY_INVALID for a secret key and where no certificate can be used, NAME_INVALID, LIMIT_EXCEEDED, STORE_READ_ONLY,
+ * STORE_FULL; what was told before stays.
  */
-export async function trustKey(
+export async function* trustKeys(
   { keystore, pool }: TrustContext,
   { certificate, location, prefix, layer, accept = () => true }: TrustRequest,
-): Promise<TrustedNow | undefined> {
+): AsyncGenerator<TrustOutcome> {
   if (prefix !== undefined) parseKeyPrefix(prefix);
-  const key = await pool.run('inspectKey', { certificate, location });
-  if (!(await accept(key))) return undefined;
-  const { fingerprint } = key;
-  const path = await keystore.add({ certificate, fingerprint, layer, ...(prefix !== undefined && { prefix }) });
-  return { path, key };
+  const { keys, refused } = await pool.run('inspectKeys', { certificate, location });
+  for (const one of refused) yield { kind: 'refused', ...one };
+  for (const { certificate: own, ...key } of keys) {
+    if (!(await accept(key))) {
+      yield { kind: 'declined', key };
+      continue;
+    }
+    const place = { fingerprint: key.fingerprint, layer, ...(prefix !== undefined && { prefix }) };
+    yield { kind: 'trusted', path: await keystore.add({ certificate: own, ...place }), key };
+  }
 }

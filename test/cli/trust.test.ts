@@ -53,6 +53,33 @@ test('a key is trusted for a prefix and listed, then removed', async (t) => {
   t.deepEqual(JSON.parse((await trust('list', '--output=json')).stdout), { schema: 'longshore.keys/1', keys: [] });
 });
 
+test('a file of several keys: each is shown and stored, what verifies nothing is warned of, the list shows revoked', async (t) => {
+  const { directory, trust } = await longshore(t);
+  const [expired, revoked, curve] = [
+    await gpg.createKey({ at: '20200101T000000', expires: '1d' }),
+    await gpg.createKey(),
+    await gpg.createKey({ algorithm: 'brainpoolP256r1' }),
+  ];
+  await gpg.revoke(revoked);
+  const file = join(directory, 'four.asc');
+  await writeFile(file, await gpg.run(['--armor', '--export', fingerprint, expired, revoked, curve]));
+  const { code, stdout, stderr } = await trust('--root', '--skip-fingerprint-review', file);
+  t.is(code, 0, stderr);
+  t.deepEqual(
+    [...stdout.matchAll(/root\.d\/([0-9a-f]{40})"/g)].map(([, added]) => added).toSorted(),
+    [fingerprint, expired, revoked].toSorted(),
+  );
+  t.regex(stderr, /warning: it verifies nothing: it expired at 2020-01-02/);
+  t.regex(stderr, /warning: it verifies nothing: it is revoked/);
+  t.regex(stderr, new RegExp(`warning: certificate \\d of ".*four\\.asc" is not taken: .*${curve}.*brainpoolP256r1`));
+  t.regex((await trust('list')).stdout, new RegExp(`^${revoked} .* revoked `, 'm'));
+  const { keys } = JSON.parse((await trust('list', '--output=json')).stdout) as { keys: { fingerprint: string }[] };
+  t.like(
+    keys.find((key) => key.fingerprint === revoked),
+    { revoked: true, fault: 'it is revoked' },
+  );
+});
+
 test('a root key is trusted for every name, and removed only where that is asked for', async (t) => {
   const { key, trust } = await longshore(t);
   t.regex((await trust('--root', key, '--skip-fingerprint-review')).stdout, /^Added root key at "/);

@@ -5,7 +5,7 @@ import { openPool } from '../../src/pool/pool.ts';
 import { checkSigners } from '../../src/verify/check-signers.ts';
 import { listTrustedKeys } from '../../src/verify/list-trusted-keys.ts';
 import { openKeystore } from '../../src/verify/open-keystore.ts';
-import { trustKey } from '../../src/verify/trust.ts';
+import { trustKeys } from '../../src/verify/trust.ts';
 import { verifyArchive } from '../../src/verify/verify-archive.ts';
 import { createSignatureDigests } from '../../workers/signature-digests.ts';
 import { openGpg } from '../helpers/keys.ts';
@@ -43,6 +43,8 @@ async function open(t: ExecutionContext) {
   return { dirs, keystore, context, warnings, verify: (name: string) => verifyArchive(context, { ...proof, name }) };
 }
 
+const trustAll = (...args: Parameters<typeof trustKeys>) => Array.fromAsync(trustKeys(...args));
+
 test('an image is good when a key trusted for its name signed it, and for no other name', async (t) => {
   const { fingerprint, certificate, other, otherCertificate } = await setting;
   const { keystore, context, verify } = await open(t);
@@ -57,8 +59,8 @@ test('an image is good when a key trusted for its name signed it, and for no oth
   await keystore.add({ certificate: otherCertificate, fingerprint: other, prefix: 'example.com/app', layer: 1 });
   await unknown('example.com/app', ['root', 'example.com', 'example.com/app']);
 
-  const added = await trustKey(context, { certificate, location: 'key', prefix: 'example.com/app', layer: 1 });
-  t.is(added?.key.fingerprint, fingerprint);
+  const [added] = await trustAll(context, { certificate, location: 'key', prefix: 'example.com/app', layer: 1 });
+  t.like(added, { kind: 'trusted', key: { fingerprint } });
   t.deepEqual(await verify('example.com/app'), {
     signedBy: [fingerprint],
     identities: ['Alice'],
@@ -69,7 +71,7 @@ test('an image is good when a key trusted for its name signed it, and for no oth
   await unknown('example.com/apple', ['root', 'example.com', 'example.com/apple']);
   await unknown('example.com', ['root', 'example.com']);
 
-  await trustKey(context, { certificate, location: 'key', layer: 1 });
+  await trustAll(context, { certificate, location: 'key', layer: 1 });
   t.deepEqual((await verify('example.com')).signedBy, [fingerprint]);
 });
 
@@ -118,7 +120,7 @@ test('a key is shown before it is trusted, and a refusal leaves nothing', async 
     shown.push(key.fingerprint);
     return false;
   };
-  t.is(await trustKey(context, { certificate, location: 'key', layer: 1, accept }), undefined);
+  t.like(await trustAll(context, { certificate, location: 'key', layer: 1, accept }), [{ kind: 'declined' }]);
   t.deepEqual(shown, [fingerprint]);
   t.deepEqual(await keystore.list(), []);
 });
@@ -127,12 +129,66 @@ test('secret keys, junk and prefixes that climb are not trusted', async (t) => {
   const { gpg, fingerprint, certificate } = await setting;
   const { keystore, context } = await open(t);
   for (const bad of [await gpg.secretKey(fingerprint), Buffer.from('junk')]) {
-    const error = await t.throwsAsync(trustKey(context, { certificate: bad, location: 'key', layer: 1 }));
+    const error = await t.throwsAsync(trustAll(context, { certificate: bad, location: 'key', layer: 1 }));
     t.true(hasCode(error, 'KEY_INVALID'));
   }
   const climbing = { certificate, location: 'key', layer: 1, prefix: 'example.com/../../root.d' };
-  t.true(hasCode(await t.throwsAsync(trustKey(context, climbing)), 'NAME_INVALID'));
+  t.true(hasCode(await t.throwsAsync(trustAll(context, climbing)), 'NAME_INVALID'));
   t.deepEqual(await keystore.list(), []);
+});
+
+test('each certificate of a file is trusted in a file of its own, in one block of armor, in several or in none', async (t) => {
+  const { gpg, fingerprint, other, certificate, otherCertificate } = await setting;
+  const files = [
+    await gpg.run(['--armor', '--export', fingerprint, other]),
+    Buffer.concat([Buffer.from('two keys:\n'), certificate, Buffer.from('and\n'), otherCertificate]),
+    await gpg.run(['--export', fingerprint, other]),
+  ];
+  for (const file of files) {
+    const { keystore, context, verify } = await open(t);
+    const outcomes = await trustAll(context, { certificate: file, location: 'key', layer: 1 });
+    t.deepEqual(
+      outcomes.map(({ kind }) => kind),
+      ['trusted', 'trusted'],
+    );
+    t.deepEqual((await keystore.list()).map((key) => key.fingerprint).toSorted(), [fingerprint, other].toSorted());
+    t.deepEqual((await verify('example.com/app')).signedBy, [fingerprint]);
+  }
+});
+
+test('of several certificates those that cannot be used are told of, and a revoked one takes the place of the old one', async (t) => {
+  const { gpg, fingerprint } = await setting;
+  const { keystore, context } = await open(t);
+  const brainpool = await gpg.createKey({ algorithm: 'brainpoolP256r1' });
+  const expired = await gpg.createKey({ at: '20200101T000000', expires: '1d' });
+  const revoked = await gpg.createKey();
+  const before = await gpg.certificate(revoked);
+  await trustAll(context, { certificate: before, location: 'key', layer: 1 });
+  await gpg.revoke(revoked);
+  const certificate = Buffer.concat([
+    await gpg.run(['--export', brainpool]),
+    await gpg.run(['--export', fingerprint]),
+    await gpg.run(['--export', expired]),
+    await gpg.run(['--export', revoked]),
+  ]);
+  const outcomes = await trustAll(context, { certificate, location: 'key', layer: 1 });
+  t.like(outcomes[0], { kind: 'refused', number: 1 });
+  t.regex(outcomes[0]?.kind === 'refused' ? outcomes[0].why : '', new RegExp(`${brainpool}.*curve brainpoolP256r1`));
+  t.like(outcomes[1], { kind: 'trusted', key: { fingerprint, fault: undefined } });
+  t.like(outcomes[2], { kind: 'trusted', key: { fingerprint: expired, fault: { kind: 'expired' } } });
+  t.like(outcomes[3], { kind: 'trusted', key: { fingerprint: revoked, fault: { kind: 'revoked' } } });
+  const rows = await listTrustedKeys(context, () => undefined);
+  t.is(rows.find((row) => row.fingerprint === revoked)?.revoked, true);
+  t.is((await keystore.list()).length, 3);
+  const only = await gpg.certificate(brainpool);
+  await t.throwsAsync(trustAll(context, { certificate: only, location: 'key', layer: 1 }), { code: 'KEY_INVALID' });
+});
+
+test('a file of more certificates than anybody looks through is refused', async (t) => {
+  const { gpg, fingerprint } = await setting;
+  const { context } = await open(t);
+  const certificate = Buffer.concat(Array<Buffer>(257).fill(await gpg.run(['--export', fingerprint])));
+  await t.throwsAsync(trustAll(context, { certificate, location: 'key', layer: 1 }), { code: 'LIMIT_EXCEEDED' });
 });
 
 test('the list of keys says who they are, where they count and what is masked', async (t) => {

@@ -11,6 +11,7 @@ test('every task of the pool has its export', (t) => {
     'ingest',
     'inspectArchive',
     'inspectKey',
+    'inspectKeys',
     'inspectSignature',
     'prepare',
     'reHash',

@@ -8,6 +8,8 @@ export type ReviewedKey = {
   readonly fingerprint: string;
   readonly subkeys: readonly string[];
   readonly identities: readonly string[];
+  /** Why it verifies nothing as of now. */
+  readonly fault?: { readonly why: string };
 };
 
 /** What a person compares with what the owner of the key says: lines for the terminal. */
@@ -17,6 +19,7 @@ export function keyLines(key: ReviewedKey, location: string, place: string): rea
     `  fingerprint: ${grouped(key.fingerprint)}`,
     ...key.subkeys.map((fingerprint) => `  subkey fingerprint: ${grouped(fingerprint)}`),
     ...key.identities.map((identity) => `  ${show(identity)}`),
+    ...(key.fault ? [`  warning: it verifies nothing: ${show(key.fault.why)}`] : []),
   ];
 }
 

@@ -28,11 +28,11 @@ function named({ layer, ...row }: TrustedKeyRow) {
 
 function table(rows: readonly TrustedKeyRow[]): string {
   const title = ['FINGERPRINT', 'TRUSTED FOR', 'LAYER', 'EXPIRES', 'IDENTITY'];
-  const lines = rows.map(({ fingerprint, prefix, layer, expiresAt, identities, masked }) => [
+  const lines = rows.map(({ fingerprint, prefix, layer, expiresAt, revoked, identities, masked }) => [
     fingerprint,
     show(prefix ?? '(every name)'),
     `${layerNames[layer]}${masked ? ' (masked)' : ''}`,
-    expiresAt?.slice(0, 10) ?? 'never',
+    revoked ? 'revoked' : (expiresAt?.slice(0, 10) ?? 'never'),
     identities.map((identity) => show(identity)).join(', '),
   ]);
   return formatTable([title, ...lines]);

@@ -1,4 +1,4 @@
-import { asImageError, show, toErrorData, trustKey } from '../../index.ts';
+import { asImageError, show, toErrorData, trustKeys, type TrustOutcome } from '../../index.ts';
 import type { Run } from '../command.ts';
 import type { Io } from '../io.ts';
 import { directoriesOf } from '../options/directories.ts';
@@ -56,7 +56,7 @@ async function addKey(
   source: KeySource,
   { location, place }: KeyRequest,
 ): Promise<void> {
-  const added = await trustKey(context, {
+  const outcomes = trustKeys(context, {
     certificate: await source.read(location),
     location: location.shown,
     layer: ownLayer(),
@@ -66,10 +66,21 @@ async function addKey(
       return !source.needsReview(location) || (await askToTrust(io));
     },
   });
-  if (!added) {
-    io.stderr.write(`not trusting "${location.shown}"\n`);
-    return;
+  for await (const outcome of outcomes) tell(io, outcome, location.shown, place);
+}
+
+function tell({ stdout, stderr }: Io, outcome: TrustOutcome, shown: string, place: KeyPlace): void {
+  switch (outcome.kind) {
+    case 'trusted': {
+      const what = place.kind === 'root' ? 'root key' : `key for prefix "${place.prefix}"`;
+      stdout.write(`Added ${what} at "${show(outcome.path, 4096)}"\n`);
+      return;
+    }
+    case 'declined':
+      stderr.write(`not trusting "${shown}" (${outcome.key.fingerprint})\n`);
+      return;
+    case 'refused':
+      stderr.write(`warning: certificate ${outcome.number} of "${shown}" is not taken: ${show(outcome.why, 1000)}\n`);
+      return;
   }
-  const what = place.kind === 'root' ? 'root key' : `key for prefix "${place.prefix}"`;
-  io.stdout.write(`Added ${what} at "${show(added.path, 4096)}"\n`);
 }
