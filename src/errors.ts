@@ -20,7 +20,14 @@ export type ErrorDetails = {
   FILE_NOT_FOUND: { readonly path: string };
   DISCOVERY_FAILED: { readonly name: string; readonly attempts: readonly string[] };
   PLATFORM_MISSING: Keepable & { readonly wanted: string; readonly available: readonly string[] };
-  HTTP_STATUS: { readonly url: string; readonly status: number; readonly retryAfterMs?: number };
+  /** `redirectedFrom` is the host that led to this one; `takesNoCredentials`: none are ever shown to it, whatever is configured. */
+  HTTP_STATUS: {
+    readonly url: string;
+    readonly status: number;
+    readonly retryAfterMs?: number;
+    readonly redirectedFrom?: string;
+    readonly takesNoCredentials?: true;
+  };
 
   /** Not an archive we read, or a damaged one. `looksLike` names what the bytes look like. */
   ARCHIVE_UNREADABLE: Keepable & { readonly path: string; readonly looksLike?: string };

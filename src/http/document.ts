@@ -1,8 +1,13 @@
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
+
 import { ImageError } from '../errors.ts';
+import { showUrl } from '../image/show-url.ts';
+import { show } from '../image/show.ts';
 import { withRetries } from './attempts.ts';
 import type { HttpContext } from './context.ts';
-import { contentLength } from './headers.ts';
-import { withAnswer } from './redirects.ts';
+import { contentLength, headerOf } from './headers.ts';
+import { withAnswer, type Answer } from './redirects.ts';
 import { statusError } from './status.ts';
 import type { Document, DocumentRequest } from './types.ts';
 
@@ -10,7 +15,7 @@ import type { Document, DocumentRequest } from './types.ts';
  * @throws ImageError HTTP_STATUS for a status not asked for, LIMIT_EXCEEDED, and what networks do.
  */
 export function getDocument(context: HttpContext, request: DocumentRequest, signal: AbortSignal): Promise<Document> {
-  const { method = 'GET', url, headers = {}, observer, retries = context.options.retries, onRefusal } = request;
+  const { method = 'GET', url, headers = {}, observer, retries = context.options.retries } = request;
   const ask = { ...request, method, headers };
   const attempt = () =>
     withAnswer(
@@ -18,9 +23,13 @@ export function getDocument(context: HttpContext, request: DocumentRequest, sign
       ask,
       observer,
       async (answer) => {
-        if (!request.statuses.includes(answer.status)) throw await statusError(answer, context.clock.now(), onRefusal);
-        if (method !== 'HEAD') checkLimit(contentLength(answer.headers) ?? 0, request.limit);
-        const body = await collect(answer.body, request.limit);
+        if (!request.statuses.includes(answer.status)) throw await statusError(answer, context.clock.now(), request);
+        const coding = request.decodes ? codingOf(answer) : undefined;
+        const limit = coding === undefined ? request.limit : codedLimit(request.limit);
+        if (method !== 'HEAD') checkLimit(contentLength(answer.headers) ?? 0, limit);
+        const sent = await collect(answer.body, limit);
+        const body =
+          coding === undefined || method === 'HEAD' ? sent : await decode(sent, coding, answer.url, request.limit);
         return { status: answer.status, headers: answer.headers, url: answer.url, body };
       },
       signal,
@@ -29,6 +38,8 @@ export function getDocument(context: HttpContext, request: DocumentRequest, sign
 }
 
 type Limit = DocumentRequest['limit'];
+
+const gunzipped = promisify(gunzip);
 
 async function collect(body: AsyncIterable<Uint8Array>, limit: Limit): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
@@ -41,8 +52,35 @@ async function collect(body: AsyncIterable<Uint8Array>, limit: Limit): Promise<U
   return Buffer.concat(chunks);
 }
 
-function checkLimit(bytes: number, { name, bytes: maximum }: Limit): void {
-  if (bytes > maximum) {
-    throw new ImageError('LIMIT_EXCEEDED', `more than ${maximum} bytes`, { limit: name, maximum });
+/** Undefined for a body as it is. */
+function codingOf({ headers }: Answer): string | undefined {
+  const coding = headerOf(headers, 'content-encoding')?.trim().toLowerCase() ?? '';
+  return coding === '' || coding === 'identity' ? undefined : coding;
+}
+
+/** Of something incompressible gzip makes more than it was. */
+function codedLimit({ name, bytes }: Limit): Limit {
+  return { name, bytes: bytes + (bytes >> 8) + 1024 };
+}
+
+async function decode(body: Uint8Array, coding: string, url: string, { name, bytes }: Limit): Promise<Uint8Array> {
+  const refuse = (problem: string, cause?: unknown) =>
+    new ImageError('RESPONSE_INVALID', `the answer is ${problem}`, { url: showUrl(url) }, { cause });
+  if (coding !== 'gzip' && coding !== 'x-gzip') {
+    throw refuse(`coded as ${show(coding)}, which was not asked for`);
   }
+  try {
+    return await gunzipped(body, { maxOutputLength: bytes });
+  } catch (error) {
+    if (error instanceof RangeError) throw overLimit({ name, bytes });
+    throw refuse('said to be coded as gzip, and is not', error);
+  }
+}
+
+function checkLimit(bytes: number, { name, bytes: maximum }: Limit): void {
+  if (bytes > maximum) throw overLimit({ name, bytes: maximum });
+}
+
+function overLimit({ name, bytes: maximum }: Limit): ImageError {
+  return new ImageError('LIMIT_EXCEEDED', `more than ${maximum} bytes`, { limit: name, maximum });
 }

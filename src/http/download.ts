@@ -35,7 +35,7 @@ async function attempt(
   transfer: Transfer,
   signal: AbortSignal,
 ): Promise<Downloaded | 'start-over'> {
-  const { headers, known, observer, onRefusal } = request;
+  const { headers, known, observer } = request;
   const asked = transfer.ask();
   return withAnswer(
     context,
@@ -53,9 +53,9 @@ async function attempt(
           return { kind: 'not-modified', freshness: { ...known, ...freshnessOf(answer.headers) } };
         case 'start-over':
           if (transfer.startOver(verdict.mayResumeLater)) return 'start-over';
-          throw await statusError(answer, context.clock.now(), onRefusal);
+          throw await statusError(answer, context.clock.now(), request);
         case 'refused':
-          throw await statusError(answer, context.clock.now(), onRefusal);
+          throw await statusError(answer, context.clock.now(), request);
       }
     },
     signal,

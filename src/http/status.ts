@@ -16,12 +16,21 @@ const refusalBytes = 16 * 1024;
 export async function statusError(
   { status, headers, url, body }: Answer,
   nowMs: number,
-  onRefusal: RequestOptions['onRefusal'],
+  { url: asked, onRefusal, ownCredentials = false }: Pick<RequestOptions, 'url' | 'onRefusal' | 'ownCredentials'>,
 ): Promise<ImageError<'HTTP_STATUS'>> {
   const said = onRefusal?.({ url, status, headers, body: await beginning(body) });
   const retryAfterMs = parseRetryAfter(headerOf(headers, 'retry-after'), nowMs);
-  const details = { url: showUrl(url), status, ...(retryAfterMs !== undefined && { retryAfterMs }) };
-  return new ImageError('HTTP_STATUS', `the server answered ${status}${said ? `: ${said}` : ''}`, details);
+  const [here, first] = [new URL(url), new URL(asked)];
+  const redirectedFrom = here.host === first.host ? undefined : first.host;
+  const details = {
+    url: showUrl(url),
+    status,
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+    ...(redirectedFrom !== undefined && { redirectedFrom }),
+    ...((ownCredentials || here.protocol === 'http:') && { takesNoCredentials: true as const }),
+  };
+  const who = redirectedFrom === undefined ? 'the server' : `${here.host}, to which ${redirectedFrom} leads,`;
+  return new ImageError('HTTP_STATUS', `${who} answered ${status}${said ? `: ${said}` : ''}`, details);
 }
 
 async function beginning(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {

@@ -130,6 +130,8 @@ export type DocumentRequest = RequestOptions & {
   readonly statuses: readonly number[];
   /** Overrides the retries of the options. */
   readonly retries?: number;
+  /** A body that comes gzip-coded, though that was not asked for, is decoded; the limit is for both forms of it. */
+  readonly decodes?: boolean;
 };
 
 export type Document = {

@@ -47,7 +47,7 @@ async function ping(
       {
         url: `${origin}/v2/`,
         ownCredentials: true,
-        ...(origin.startsWith('http:') && { redirects: 'none' }),
+        ...(origin.startsWith('http:') && { redirects: 'same-origin' }),
         limit: { name: 'registry-manifest', bytes: limits.registryManifest },
         statuses: [200],
         onRefusal: (refused) => {

@@ -39,7 +39,7 @@ export function getManifest(
   return bounded('registry-manifest', limits.registryManifest, isTag ? undefined : lead.size, (limit) =>
     client.getDocument(
       target,
-      { limit, statuses: [200], headers: { accept: acceptedTypes }, ...(observer && { observer }) },
+      { limit, statuses: [200], decodes: true, headers: { accept: acceptedTypes }, ...(observer && { observer }) },
       ({ body, headers }) => {
         const digest = isTag ? digestOf(body) : lead.digest;
         if (!isTag) checkDigest(body, lead);
@@ -75,18 +75,28 @@ export async function currentDigest(
   const request: Omit<DocumentRequest, 'url'> = {
     method: 'HEAD',
     limit: { name: 'registry-manifest', bytes: client.options.limits.registryManifest },
-    statuses: [200, 405],
+    statuses: [200, 405, 501],
     headers: { accept: acceptedTypes },
     ...(observer && { observer }),
   };
   const target = targetOf(where, manifestOf({ tag }));
-  const said = await client.getDocument(
-    target,
-    request,
-    (answer) => (answer.status === 200 ? digestHeader(answer.headers) : undefined),
-    signal,
-  );
+  const said = await client
+    .getDocument(target, request, ({ status, headers }) => (status === 200 ? digestHeader(headers) : undefined), signal)
+    .catch((error: unknown) => {
+      if (!isHeadRefused(error)) throw error;
+      return undefined;
+    });
   return said ?? (await getManifest(client, where, { tag }, observer, signal)).digest;
+}
+
+/** Some registries know no HEAD, and say so in many ways; what is wrong with GET too is told then. */
+function isHeadRefused(error: unknown): boolean {
+  if (hasCode(error, 'AUTH_REQUIRED') || hasCode(error, 'AUTH_DENIED')) {
+    return hasCode(error.cause, 'HTTP_STATUS') && error.cause.details.status === 403;
+  }
+  if (!hasCode(error, 'HTTP_STATUS')) return false;
+  const { status } = error.details;
+  return status >= 400 && status < 500 && ![401, 407, 408, 425, 429].includes(status);
 }
 
 /** The configuration of an image, checked. @throws ImageError as getManifest */

@@ -20,15 +20,19 @@ const others = z.union([
 /** What a registry says of its refusal, made safe for one line of a message. @see OCI distribution-spec, Error Codes */
 export function explain({ headers, body }: Pick<Refusal, 'headers' | 'body'>): string | undefined {
   const json = parseJsonStrict(body, { caseSensitive: true });
-  if (!json.ok) {
-    const isText = headerOf(headers, 'content-type')?.startsWith('text/plain');
-    return isText ? show(showUrlsIn(new TextDecoder().decode(body).trim())) || undefined : undefined;
-  }
+  if (!json.ok) return explainText(headerOf(headers, 'content-type') ?? '', new TextDecoder().decode(body));
   const list = errors.safeParse(json.value).data?.errors.slice(0, 3);
   const text = list
     ? list.map(({ code, message }) => [code, message].filter(Boolean).join(': ')).join('; ')
     : others.safeParse(json.value).data;
   return text ? show(showUrlsIn(text)) : undefined;
+}
+
+/** Stores of objects, to which registries lead, answer in XML. */
+function explainText(type: string, text: string): string | undefined {
+  if (type.startsWith('text/plain')) return show(showUrlsIn(text.trim())) || undefined;
+  const said = /^(?:application|text)\/xml/.test(type) ? /<Message>([^<]+)<\/Message>/.exec(text)?.[1] : undefined;
+  return said && show(showUrlsIn(said.trim()));
 }
 
 /** The texts of Warning headers that are meant for people. @see OCI distribution-spec, Warnings */

@@ -44,6 +44,7 @@ export async function requestToken(
       ownCredentials: true,
       limit: { name: 'token', bytes: limits.token },
       statuses: [200],
+      decodes: true,
       onRefusal: explain,
       ...(observer && { observer }),
     },

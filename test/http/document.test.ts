@@ -1,4 +1,6 @@
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { gzipSync } from 'node:zlib';
 
 import test from 'ava';
 
@@ -96,4 +98,50 @@ test('an answer that nobody wants and that does not end is cut', async (t) => {
   const http = openTestHttp(t);
   await t.throwsAsync(http.getDocument({ url: server.url, limit, statuses: [200] }, signal), { code: 'HTTP_STATUS' });
   await t.notThrowsAsync(closed ?? Promise.reject(new Error('no connection')));
+});
+
+test('a coded document is decoded where that is asked for, within the limit for it', async (t) => {
+  const body = Buffer.from('x'.repeat(1000));
+  const large = Buffer.from('x'.repeat(1001));
+  const noise = randomBytes(1000);
+  const gzip = { 'content-encoding': 'gzip' };
+  const server = await startServer(t, {
+    '/gzip': { body: gzipSync(body), headers: gzip },
+    '/old-name': { body: gzipSync(body), headers: { 'content-encoding': 'X-GZIP' } },
+    '/identity': { body, headers: { 'content-encoding': 'identity' } },
+    '/larger-coded': { body: gzipSync(noise), headers: gzip },
+    '/large': { body: gzipSync(large), headers: gzip },
+    '/endless': { body: gzipSync(Buffer.alloc(1_000_000)), headers: gzip },
+    '/not': { body, headers: gzip },
+    '/cut': { body: gzipSync(body).subarray(0, -4), headers: gzip },
+    '/br': { body, headers: { 'content-encoding': 'br' } },
+  });
+  const http = openTestHttp(t);
+  const get = (path: string) =>
+    http.getDocument({ url: server.url + path, limit, statuses: [200], decodes: true }, signal);
+  for (const path of ['/gzip', '/old-name', '/identity']) t.deepEqual(Buffer.from((await get(path)).body), body);
+  t.deepEqual(Buffer.from((await get('/larger-coded')).body), noise);
+  for (const path of ['/large', '/endless']) {
+    t.like(await t.throwsAsync(get(path)), { code: 'LIMIT_EXCEEDED', details: { limit: 'signature', maximum: 1000 } });
+  }
+  for (const path of ['/not', '/cut']) {
+    t.like(await t.throwsAsync(get(path)), {
+      code: 'RESPONSE_INVALID',
+      message: 'the answer is said to be coded as gzip, and is not',
+    });
+  }
+  t.like(await t.throwsAsync(get('/br')), { message: 'the answer is coded as br, which was not asked for' });
+  const plain = await http.getDocument({ url: `${server.url}/gzip`, limit, statuses: [200] }, signal);
+  t.deepEqual(Buffer.from(plain.body), gzipSync(body));
+});
+
+test('a host that refuses what another led to is named, without a query', async (t) => {
+  const bucket = await startServer(t, { '/key': { status: 403, body: 'expired' } });
+  const server = await startServer(t, { '/a': { status: 307, headers: { location: `${bucket.url}/key?secret` } } });
+  const error = await t.throwsAsync(
+    openTestHttp(t).getDocument({ url: `${server.url}/a`, limit, statuses: [200] }, signal),
+  );
+  const [there, here] = [new URL(bucket.url).host, new URL(server.url).host];
+  t.is(error?.message, `${there}, to which ${here} leads, answered 403`);
+  t.like(error, { details: { url: `${bucket.url}/key`, status: 403, redirectedFrom: here, takesNoCredentials: true } });
 });

@@ -1,3 +1,5 @@
+import { gzipSync } from 'node:zlib';
+
 import test from 'ava';
 
 import { hasCode, ImageError } from '../../src/errors.ts';
@@ -83,8 +85,12 @@ test('an identity token is exchanged by a form', async (t) => {
   });
 });
 
-test('a token may stand under either name, and the other be null or empty', async (t) => {
+test('a token may stand under either name, the other be null or empty, and all of it be gzip-coded', async (t) => {
   const nothing = { expires_in: null, issued_at: null };
+  const coded = await startTokenRegistry(t);
+  const headers = { 'content-encoding': 'gzip' };
+  coded.registry.routes['/token'] = { body: gzipSync('{"token":"good"}'), headers };
+  await t.notThrowsAsync(resolve(openTestClient(t), coded.registry));
   for (const body of [
     { access_token: 'good' },
     { token: null, access_token: 'good' },

@@ -152,3 +152,21 @@ test('a download that is given up ends at once', async (t) => {
   const asked = { ...request(registry, blob), onStart: () => stop.abort(new Error('enough')) };
   await t.throwsAsync(downloadBlob(openTestClient(t), asked, stop.signal), { message: 'enough' });
 });
+
+test('a host that a blob lies on, and that refuses it, is named with what it says', async (t) => {
+  const bucket = await startServer(t, {
+    '/key': {
+      status: 403,
+      body: '<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>',
+      headers: { 'content-type': 'application/xml' },
+    },
+  });
+  const registry = await startRegistry(t);
+  const blob = registry.putBlob('app', 'x');
+  const path = `/v2/app/blobs/${blob.digest}`;
+  registry.routes[path] = { status: 307, headers: { location: `${bucket.url}/key?X-Amz-Signature=abc` } };
+  const error = await t.throwsAsync(downloadBlob(openTestClient(t), request(registry, blob), signal));
+  const { host } = new URL(bucket.url);
+  t.is(error?.message, `${host}, to which ${registry.host} leads, answered 403: Request has expired`);
+  t.like(error, { code: 'HTTP_STATUS', details: { redirectedFrom: registry.host, takesNoCredentials: true } });
+});

@@ -62,6 +62,29 @@ test('a server of http that leads to https does not make the registry one of htt
   t.deepEqual([plain.requests.length, secure.requests.length], [1, 0]);
 });
 
+test('a registry whose entrance lies elsewhere on the same host is there', async (t) => {
+  const registry = await startRegistry(t);
+  registry.putImage('app', '1');
+  registry.routes['/v2/'] = { status: 307, headers: { location: '/gateway/v2/' } };
+  registry.routes['/gateway/v2/'] = { body: '{}' };
+  await t.notThrowsAsync(resolve(openTestClient(t), `${registry.host}/app:1`));
+  t.deepEqual(paths(registry), ['/v2/', '/gateway/v2/', '/v2/app/manifests/1']);
+});
+
+test('what an entrance elsewhere on the same host asks for is given', async (t) => {
+  const registry = await startRegistry(t, {
+    guard: ({ url, headers }) =>
+      url === '/v2/' || headers.authorization !== undefined
+        ? undefined
+        : refusal(401, 'U', 'u', { 'www-authenticate': 'Basic realm=x' }),
+  });
+  registry.putImage('app', '1');
+  registry.routes['/v2/'] = { status: 307, headers: { location: '/gateway/v2/' } };
+  registry.routes['/gateway/v2/'] = refusal(401, 'U', 'u', { 'www-authenticate': 'Basic realm=x' });
+  const client = openTestClient(t, { credentials: () => Promise.resolve(basic()) });
+  await t.notThrowsAsync(resolve(client, `${registry.host}/app:1`));
+});
+
 test('a registry without the entrance is asked all the same', async (t) => {
   const registry = await startRegistry(t, {
     https: true,

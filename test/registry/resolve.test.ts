@@ -1,3 +1,5 @@
+import { gzipSync } from 'node:zlib';
+
 import test from 'ava';
 
 import { hasCode } from '../../src/errors.ts';
@@ -229,4 +231,46 @@ test('warnings are told of once', async (t) => {
   await resolve(client, registry, 'app:1');
   await resolve(client, registry, 'app:1');
   t.deepEqual(client.warnings, [`${registry.host} says: this is "old"`]);
+});
+
+for (const status of [400, 403, 404, 405, 501]) {
+  test(`a registry that answers HEAD with ${status} is asked with GET`, async (t) => {
+    const registry = await startRegistry(t);
+    const { digest } = registry.putImage('app', '1');
+    registry.routes['HEAD /v2/app/manifests/1'] = { status };
+    const where = { host: registry.host, repository: 'app' };
+    t.is(await currentDigest(openTestClient(t), where, '1', undefined, signal), digest as never);
+    t.deepEqual(
+      manifests(registry).map(({ method }) => method),
+      ['HEAD', 'GET'],
+    );
+  });
+}
+
+for (const status of [401, 429]) {
+  test(`a registry that answers HEAD with ${status} means it`, async (t) => {
+    const registry = await startRegistry(t);
+    registry.putImage('app', '1');
+    registry.routes['HEAD /v2/app/manifests/1'] = { status };
+    const where = { host: registry.host, repository: 'app' };
+    const client = openTestClient(t, { http: { retries: 0 } });
+    await t.throwsAsync(currentDigest(client, where, '1', undefined, signal));
+    t.true(manifests(registry).every(({ method }) => method === 'HEAD'));
+  });
+}
+
+test('a manifest that comes gzip-coded is decoded, and its digest is that of the manifest', async (t) => {
+  const registry = await startRegistry(t);
+  const { digest, manifest } = registry.putImage('app', '1');
+  const headers = { 'content-type': types.manifest, 'content-encoding': 'gzip' };
+  const coded = { body: gzipSync(JSON.stringify(manifest)), headers };
+  for (const name of ['1', digest]) registry.routes[`/v2/app/manifests/${name}`] = coded;
+  for (const name of ['app:1', `app@${digest}`]) {
+    const image = await resolve(openTestClient(t), registry, name);
+    t.is(image.manifest.digest, digest as never);
+    t.is(Buffer.from(image.manifest.bytes).toString(), JSON.stringify(manifest));
+  }
+  registry.routes['/v2/app/manifests/1'] = { ...coded, body: gzipSync(Buffer.alloc(5_000_000)) };
+  const large = await t.throwsAsync(resolve(openTestClient(t), registry, 'app:1'));
+  t.like(large, { code: 'LIMIT_EXCEEDED', details: { limit: 'registry-manifest' } });
 });

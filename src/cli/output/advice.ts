@@ -88,7 +88,7 @@ const repacking: readonly (readonly [looksLike: RegExp, advice: string])[] = [
 export function adviceFor(error: ErrorData): string {
   if (error.code === 'LIMIT_EXCEEDED' && 'limit' in error.details) return adviceForLimit(error.details);
   if ('keep' in error.details) return 'Keep it so, or tell its publisher';
-  if (error.code === 'HTTP_STATUS' && 'status' in error.details) return adviceForStatus(error.details.status);
+  if (error.code === 'HTTP_STATUS' && 'status' in error.details) return adviceForStatus(error.details);
   if (error.code === 'KEY_UNKNOWN' && 'searched' in error.details) return adviceForSigner(error.details);
   if (error.code === 'ARCHIVE_UNREADABLE' && 'looksLike' in error.details) return adviceForFormat(error.details);
   return advice[error.code];
@@ -109,8 +109,13 @@ function adviceForSigner({ name }: ErrorDetails['KEY_UNKNOWN']): string {
   return `If the signer deserves it, and the fingerprint is its own: ${trust} KEYFILE, or ${trust} for the keys that discovery offers`;
 }
 
-function adviceForStatus(status: number): string {
-  if (status === 401 || status === 403) return credentials;
+function adviceForStatus({ url, status, redirectedFrom, takesNoCredentials }: ErrorDetails['HTTP_STATUS']): string {
+  if (status === 401 || status === 403) {
+    if (!takesNoCredentials) return credentials;
+    if (redirectedFrom !== undefined)
+      return `Run again: ${redirectedFrom} may lead elsewhere then; else tell whoever runs it`;
+    if (url.startsWith('http:')) return 'Ask for it over https: credentials are not shown over http';
+  }
   if (status === 407) return 'Put the credentials of the proxy into its address';
   return status >= 500 ? later : advice.HTTP_STATUS;
 }

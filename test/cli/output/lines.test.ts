@@ -37,6 +37,14 @@ test('advice for a status depends on it', (t) => {
   t.regex(line(503), /again later/);
 });
 
+test('credentials are not advised where none are ever shown', (t) => {
+  const line = (more: object) => errorLine({ ...notFound, details: { url: 'https://b/', status: 403, ...more } });
+  t.regex(line({}), /credentials/);
+  t.regex(line({ redirectedFrom: 'a', takesNoCredentials: true }), /Run again: a may lead elsewhere then/);
+  t.notRegex(line({ redirectedFrom: 'a', takesNoCredentials: true }), /redentials/);
+  t.regex(line({ url: 'http://b/', takesNoCredentials: true }), /over https: credentials are not shown over http\.$/);
+});
+
 test('advice on a limit names the one that can be raised, if it can', (t) => {
   const line = (limit: string) =>
     errorLine(toErrorData(new ImageError('LIMIT_EXCEEDED', 'too much', { limit, maximum: 1 })));
