@@ -3,6 +3,7 @@ import { createSecureContext, getCACertificates, type SecureContext } from 'node
 import { Agent, Pool, type Dispatcher } from 'undici';
 
 import { ImageError } from '../errors.ts';
+import { requestTarget } from '../image/exact-url.ts';
 import { targetOf } from './connect-to.ts';
 import { createConnector, type Wiring } from './connector.ts';
 import type { DenyNet } from './deny-net.ts';
@@ -74,10 +75,10 @@ export function openAgents(options: HttpOptions, { denyNet, proxyFor }: Routes):
   return {
     dispatch({ method, url, headers, content = null }, handler) {
       const asked = new URL(url);
-      const { origin, host, pathname, search, href } = asked;
+      const { origin, host } = asked;
       const proxy = forwarder(asked);
       if (!proxy) {
-        origins.dispatch({ origin, method, path: pathname + search, headers, body: content }, handler);
+        origins.dispatch({ origin, method, path: requestTarget(url), headers, body: content }, handler);
         return;
       }
       denyNet?.check(targetOf(asked, []).host);
@@ -90,7 +91,7 @@ export function openAgents(options: HttpOptions, { denyNet, proxyFor }: Routes):
       const request = {
         origin: proxy.origin,
         method,
-        path: href,
+        path: url,
         headers: forwarded,
         body: content,
         servername: proxy.origin.hostname,

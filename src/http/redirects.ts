@@ -1,4 +1,5 @@
 import { ImageError } from '../errors.ts';
+import { parseExactUrl, type ExactUrl } from '../image/exact-url.ts';
 import { showUrl } from '../image/show-url.ts';
 import { show } from '../image/show.ts';
 import type { HttpContext } from './context.ts';
@@ -12,7 +13,7 @@ export type Ask = TransportRequest & Pick<RequestOptions, 'ownCredentials' | 're
 /** `url` is the last one of the chain. */
 export type Answer = TransportResponse & { readonly url: string };
 
-type Hop<T> = { readonly kind: 'onward'; readonly url: URL } | { readonly kind: 'done'; readonly value: T };
+type Hop<T> = { readonly kind: 'onward'; readonly to: ExactUrl } | { readonly kind: 'done'; readonly value: T };
 
 /**
  * Follows redirects to the answer, which lives as long as `use` runs. Credentials are looked up for each hop anew, and
@@ -28,76 +29,79 @@ export async function withAnswer<T>(
   use: (answer: Answer) => Promise<T>,
   signal: AbortSignal,
 ): Promise<T> {
-  let url = firstUrl(ask.url);
+  let here = firstUrl(ask.url);
   let headers = ask.headers;
   const visited = new Set<string>();
   for (;;) {
-    visited.add(url.href);
+    visited.add(here.href);
     if (visited.size > context.options.limits.redirects + 1) {
-      throw refused(url, `more than ${context.options.limits.redirects} redirects`);
+      throw refused(here, `more than ${context.options.limits.redirects} redirects`);
     }
-    const here = url;
-    observer?.onRequest?.(showUrl(here.href));
+    const from = here;
+    observer?.onRequest?.(showUrl(from.href));
     const request = {
       method: ask.method,
-      url: here.href,
-      headers: headersFor(context, here, headers, ask.ownCredentials),
+      url: from.href,
+      headers: headersFor(context, from.url, headers, ask.ownCredentials),
       ...(ask.content !== undefined && { content: ask.content }),
     };
     const hop = await withExchange<Hop<T>>(
       context,
       request,
       async (response) => {
-        if (!isRedirect(response.status)) return { kind: 'done', value: await use({ ...response, url: here.href }) };
-        return { kind: 'onward', url: redirectTarget(here, response.headers, visited) };
+        if (!isRedirect(response.status)) return { kind: 'done', value: await use({ ...response, url: from.href }) };
+        return { kind: 'onward', to: redirectTarget(from, response.headers, visited) };
       },
       signal,
     );
     if (hop.kind === 'done') return hop.value;
-    if (!mayLead(ask.redirects, url, hop.url)) throw refused(url, 'a redirect of what may not be redirected', hop.url);
-    if (hop.url.origin !== url.origin) headers = withoutSecrets(headers);
-    url = hop.url;
+    if (!mayLead(ask.redirects, from, hop.to)) throw refused(from, 'a redirect of what may not be redirected', hop.to);
+    if (hop.to.url.origin !== from.url.origin) headers = withoutSecrets(headers);
+    here = hop.to;
   }
 }
 
 /** Where a redirect leads. @throws ImageError REDIRECT_REFUSED */
-export function redirectTarget(from: URL, headers: Headers, visited: ReadonlySet<string>): URL {
+function redirectTarget(from: ExactUrl, headers: Headers, visited: ReadonlySet<string>): ExactUrl {
   const location = headerOf(headers, 'location');
   if (location === undefined) throw refused(from, 'a redirect without one location');
-  const to = URL.parse(location, from.href);
-  if (to === null) throw refused(from, `a redirect to something that is no URL: ${showUrl(location)}`);
+  const parsed = URL.parse(location, from.href);
+  if (parsed === null) throw refused(from, `a redirect to something that is no URL: ${show(location)}`);
+  const to = parseExactUrl(location, from.href) ?? { url: parsed, href: parsed.href };
   const why = reasonToRefuse(from, to, visited);
   if (why !== undefined) throw refused(from, why, to);
-  to.hash = '';
   return to;
 }
 
-function mayLead(redirects: Ask['redirects'], from: URL, to: URL): boolean {
-  return redirects === undefined || (redirects === 'same-origin' && from.origin === to.origin);
+function mayLead(redirects: Ask['redirects'], from: ExactUrl, to: ExactUrl): boolean {
+  return redirects === undefined || (redirects === 'same-origin' && from.url.origin === to.url.origin);
 }
 
-function reasonToRefuse(from: URL, to: URL, visited: ReadonlySet<string>): string | undefined {
+function reasonToRefuse(
+  { url: from }: ExactUrl,
+  { url: to, href }: ExactUrl,
+  visited: ReadonlySet<string>,
+): string | undefined {
   if (!isHttp(to)) return `a redirect to ${show(to.protocol)}`;
   if (hasUser(to)) return 'a redirect with a user or a password in it';
   if (from.protocol === 'https:' && to.protocol === 'http:') return 'a redirect from https to http';
-  return visited.has(to.href.replace(/#.*$/s, '')) ? 'a redirect in a circle' : undefined;
+  return visited.has(href) ? 'a redirect in a circle' : undefined;
 }
 
-function refused(from: URL, why: string, to?: URL): ImageError {
-  const details = { from: showUrl(from.href), ...(to && { to: showUrl(to.href) }) };
+function refused(from: ExactUrl, why: string, to?: ExactUrl): ImageError {
+  const details = { from: showUrl(from.href), ...(to && { to: showUrl(to.url.href) }) };
   return new ImageError('REDIRECT_REFUSED', to ? `${why}: ${details.to}` : `${why} (${details.from})`, details);
 }
 
-function firstUrl(text: string): URL {
-  const url = URL.parse(text);
-  if (url === null || !isHttp(url) || hasUser(url)) {
+function firstUrl(text: string): ExactUrl {
+  const exact = parseExactUrl(text);
+  if (!exact || hasUser(exact.url)) {
     const input = showUrl(text);
     throw new ImageError('REFERENCE_INVALID', `not an http or https URL without user and password: ${input}`, {
       input,
     });
   }
-  url.hash = '';
-  return url;
+  return exact;
 }
 
 function headersFor(

@@ -40,6 +40,7 @@ export function judge(asked: Asked, status: number, headers: Headers): Verdict {
     const total = restTotal(asked, headers);
     return isSame && total !== undefined ? { kind: 'rest', total } : { kind: 'start-over', mayResumeLater: false };
   }
+  if (status === 501) return { kind: 'start-over', mayResumeLater: false };
   if (status === 416) {
     const total = parseUnsatisfiedRange(headerOf(headers, 'content-range')) ?? asked.total;
     return isSame && total === asked.from ? { kind: 'nothing-missing' } : { kind: 'start-over', mayResumeLater: true };

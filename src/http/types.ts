@@ -7,7 +7,7 @@ export type Headers = Readonly<Record<string, string | readonly string[]>>;
 /** One exchange on the wire, without redirects, retries or interpretation. */
 export type TransportRequest = {
   readonly method: 'GET' | 'HEAD' | 'POST';
-  /** http or https, no user information, no fragment. */
+  /** http or https, no user information, no fragment; it is asked for as it is written. */
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   /** Of a POST. */

@@ -5,7 +5,6 @@ export function signaturePath(path: string): string {
 
 /** As signaturePath, for the path of a URL; query and fragment stay. */
 export function signatureUrl(url: string): string {
-  const location = new URL(url);
-  location.pathname = signaturePath(location.pathname);
-  return location.href;
+  const [path = '', rest = ''] = /^([^?#]*)(.*)$/s.exec(url)?.slice(1) ?? [];
+  return `${signaturePath(path)}${rest}`;
 }

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { ImageError } from '../errors.ts';
+import { parseExactUrl } from './exact-url.ts';
 import { showUrl } from './show-url.ts';
 import type { UrlReference } from './reference.ts';
 
@@ -11,19 +12,19 @@ export function isHttpUrl(text: string): boolean {
 }
 
 /**
- * An http or https URL as it will be requested: without fragment.
+ * An http or https URL as it will be requested: without fragment, and else as it is written.
  *
  * @throws REFERENCE_INVALID, for a user name or password in it too. @see docs/rules.md H7
  */
 export function parseHttpReference(text: string): UrlReference {
   // The URL parser would drop control characters and outer spaces.
-  const url = /\p{Cc}|^ | $/u.test(text) ? null : URL.parse(text);
-  if (url === null) throw invalid(text, 'not a URL');
+  const exact = /\p{Cc}|^ | $/u.test(text) ? undefined : parseExactUrl(text);
+  if (!exact) throw invalid(text, 'not a URL');
+  const { url, href } = exact;
   if (url.username !== '' || url.password !== '') {
     throw invalid(text, 'a URL may not hold a user name or password: they belong into the configuration');
   }
-  url.hash = '';
-  return { kind: 'url', text, url: url.href };
+  return { kind: 'url', text, url: href };
 }
 
 /** The local path of a file:// URL, decoded; query and fragment count for nothing. @throws REFERENCE_INVALID */

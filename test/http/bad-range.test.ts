@@ -44,6 +44,25 @@ for (const [what, headers] of Object.entries(lies)) {
   });
 }
 
+test('a 501 to a range makes the download start over, and no range is asked for again', async (t) => {
+  const server = await startServer(t, {
+    '/a': {
+      handler: (request, response) => {
+        if (request.headers.range !== undefined) response.writeHead(501).end();
+        else if (server.requests.length > 2) response.writeHead(200, { etag, 'content-length': 1000 }).end(body);
+        else response.writeHead(200, { etag, 'content-length': 1000 }).write(body.subarray(0, 500), () => server.cut());
+      },
+    },
+  });
+  const sink = memorySink({ bytes: randomBytes(100), validator: { kind: 'etag', value: etag }, total: 1000 });
+  await openTestHttp(t).download({ url: `${server.url}/a`, sink }, signal);
+  t.true(sink.content().equals(body));
+  t.deepEqual(
+    server.requests.map(({ headers }) => headers.range),
+    ['bytes=100-', undefined, undefined],
+  );
+});
+
 test('a 206 that goes on beyond its end makes the download start over', async (t) => {
   const server = await startServer(t, {
     '/a': {

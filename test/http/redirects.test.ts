@@ -3,6 +3,7 @@ import test from 'ava';
 import { hasCode } from '../../src/errors.ts';
 import { openTestHttp } from '../helpers/http.ts';
 import { memorySink } from '../helpers/memory-sink.ts';
+import { startRawServer } from '../helpers/raw-server.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 
 const signal = AbortSignal.timeout(30_000);
@@ -19,6 +20,23 @@ for (const status of [301, 302, 303, 307, 308]) {
     t.is(Buffer.from(body).toString(), 'yes');
   });
 }
+
+test('a URL is asked for as it was written: by the caller, by a redirect, and through a proxy', async (t) => {
+  const signed = `/a?name='x'&sig="<a|b>"%27{`;
+  const raw = await startRawServer(t, (socket, head) => {
+    const isLast = head.includes('/last');
+    const location = isLast ? '' : `location: /last?t='\r\n`;
+    socket.write(`HTTP/1.1 ${isLast ? 200 : 302} x\r\n${location}content-length: 0\r\n\r\n`);
+  });
+  for (const proxy of [{}, { http: raw.url }]) {
+    const http = openTestHttp(t, { proxy });
+    const { url } = await http.getDocument(page(raw.url + signed), signal);
+    t.is(url, `${raw.url}/last?t='`);
+    const asked = raw.requests.slice(-2).map((head) => head.split(' ')[1]);
+    const before = 'http' in proxy ? raw.url : '';
+    t.deepEqual(asked, [before + signed, `${before}/last?t='`]);
+  }
+});
 
 test('ten redirects are followed, eleven are not', async (t) => {
   const routes = Object.fromEntries(Array.from({ length: 11 }, (_, n) => [`/${n}`, to(`/${n + 1}`)]));
