@@ -25,23 +25,22 @@ export function openUnpacker({ store, pool, limits }: Pick<FetchContext, 'store'
   const queue = new PQueue({ concurrency: atOnce });
   const tars: string[] = [];
   const made: string[] = [];
-  let unpackedBefore = 0;
+  const unpacked = new SharedArrayBuffer(8);
   let isOver = false;
 
   const unpackNow = async ({ position, digest, diffId }: UnpackRequest, signal: AbortSignal): Promise<void> => {
     signal.throwIfAborted();
     const tar = store.temporaryPath();
     const path = store.digestPath(digest);
-    const request = { path, digest, diffId, tar, unpackedBytes: limits.unpacked, unpackedBefore };
+    const request = { path, digest, diffId, tar, unpackedBytes: limits.unpacked, unpacked };
     const unpacking = pool.run('unpackLayer', request);
     // It cannot be told to stop: what nobody waits for any more is removed when it is done.
     unpacking.then(() => (isOver ? remove(tar) : undefined)).catch(() => undefined);
     made.push(tar);
-    const unpacked = await abortable(unpacking, signal).catch((error: unknown) => {
+    const layer = await abortable(unpacking, signal).catch((error: unknown) => {
       throw signal.aborted || isAnotherBlob(error, digest) ? error : notConvertible(error);
     });
-    unpackedBefore += unpacked.size;
-    tars[position] = unpacked.tar;
+    tars[position] = layer.tar;
   };
 
   return {

@@ -10,6 +10,7 @@ import { openUnpacker } from '../../src/fetchers/registry-unpack.ts';
 import { parseDigest } from '../../src/image/digest.ts';
 import { defaultLimits } from '../../src/image/limits.ts';
 import type { Pool } from '../../src/pool/pool.ts';
+import type { UnpackLayerRequest } from '../../workers/convert/requests.ts';
 import { someBytes } from '../helpers/archive.ts';
 import { putBytes } from '../helpers/registry-image.ts';
 import { layerOf } from '../helpers/registry-fetching.ts';
@@ -24,9 +25,11 @@ async function opened(t: ExecutionContext, bytes: number, unpacked = defaultLimi
   const tar = await layerOf({ file: someBytes(bytes, 1) });
   const [packed, plain] = [await putBytes(store, gzipSync(tar)), await putBytes(store, tar)];
   const work: Promise<unknown>[] = [];
+  const asked: UnpackLayerRequest[] = [];
   const telling: Pool = {
     ...pool,
     run(...task) {
+      if (isUnpacking(task[1])) asked.push(task[1]);
       const done = pool.run(...task);
       work.push(done);
       return done;
@@ -35,7 +38,7 @@ async function opened(t: ExecutionContext, bytes: number, unpacked = defaultLimi
   const unpacker = openUnpacker({ store, pool: telling, limits: { ...defaultLimits, unpacked } });
   const leftovers = async () =>
     (await readdir(join(store.dir, 'tmp'), { recursive: true })).filter((path) => /\/\d+$/.test(path));
-  return { store, tar, packed, plain, unpacker, work, leftovers };
+  return { store, tar, packed, plain, unpacker, work, asked, leftovers };
 }
 
 test('a packed layer becomes a file until all is over, a plain one is its own', async (t) => {
@@ -67,6 +70,15 @@ test('the limit is that of all layers together', async (t) => {
   t.true(tar.length < 150_000);
 });
 
+test('layers that are unpacked side by side stop at the limit of all', async (t) => {
+  const { unpacker, packed, plain, asked } = await opened(t, 40_000_000, 50_000_000);
+  const layers = [0, 1, 2, 3].map((position) => unpacker.unpack({ position, digest: packed, diffId: plain }, never));
+  const results = await Promise.allSettled(layers);
+  t.true(results.filter(({ status }) => status === 'rejected').length >= 3);
+  const unpacked = Number(new BigUint64Array(asked[0]?.unpacked ?? new ArrayBuffer(8))[0]);
+  t.true(unpacked > 50_000_000 && unpacked < 52_000_000, `${unpacked}`);
+});
+
 for (const when of ['before', 'after'] as const) {
   test(`who no longer waits is let go at once, and nothing is left: ${when} the file is there`, async (t) => {
     const { work, packed, plain, unpacker, leftovers } = await opened(t, 60_000_000);
@@ -82,4 +94,8 @@ for (const when of ['before', 'after'] as const) {
     for (let look = 0; look < 100 && (await leftovers()).length > 0; look += 1) await sleep(20);
     t.deepEqual(await leftovers(), []);
   });
+}
+
+function isUnpacking(request: object): request is UnpackLayerRequest {
+  return 'unpacked' in request;
 }

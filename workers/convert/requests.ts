@@ -27,9 +27,10 @@ export type UnpackLayerRequest = {
   readonly diffId: string;
   /** Path of a new file for the tar of a compressed layer. */
   readonly tar: string;
-  /** Of all layers of the image, and what others of them have taken of it. */
+  /** The most that all layers of the image may have unpacked. */
   readonly unpackedBytes: number;
-  readonly unpackedBefore: number;
+  /** What they have so far, in all threads: one 64-bit number, zero at first. */
+  readonly unpacked: SharedArrayBuffer;
 };
 
 /** Where the tar is, which for a plain layer is the blob itself, and its bytes. */

@@ -32,11 +32,13 @@ async function unpack({ path, digest, diffId, ...request }: UnpackLayerRequest):
   const transferred = createHash('sha256');
   const { isCompressed, chunks } = await openLayer(hashing(readChunks(source, digest), transferred), digest);
   const unpacked = createHash('sha256');
+  const total = new BigUint64Array(request.unpacked);
   let size = 0;
   const drain = async (write?: Write): Promise<void> => {
     for await (const chunk of chunks) {
       size += chunk.length;
-      if (size > request.unpackedBytes - request.unpackedBefore)
+      const added = BigInt(chunk.length);
+      if (Atomics.add(total, 0, added) + added > request.unpackedBytes)
         throw overLimit('unpacked', request.unpackedBytes, 'the layers are too large');
       unpacked.update(chunk);
       write?.(chunk);

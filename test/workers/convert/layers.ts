@@ -118,13 +118,12 @@ export async function convertBlobs(
   try {
     const layers: ConvertLayer[] = [];
     const { unpackedBytes } = request.limits;
-    let unpackedBefore = 0;
+    const unpacked = new SharedArrayBuffer(8);
     for (const [number, { path, digest }] of blobs.entries()) {
       const [diffId = '', into = ''] = [diffIds[number], tars[number]];
-      const limit = { unpackedBytes, unpackedBefore };
-      const { tar, size } = await tasks.unpackLayer({ path, digest, diffId, tar: into, ...limit });
+      const limit = { unpackedBytes, unpacked };
+      const { tar } = await tasks.unpackLayer({ path, digest, diffId, tar: into, ...limit });
       layers.push({ tar, digest });
-      unpackedBefore += size;
     }
     return await tasks.convert({ ...request, layers });
   } finally {
