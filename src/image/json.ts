@@ -22,12 +22,14 @@ export type JsonOptions = {
   readonly maxDepth?: number;
   /** Two keys that differ only in case are two keys. */
   readonly caseSensitive?: boolean;
+  /** In the objects that are values of these keys, keys are data: two that differ only in case are two. */
+  readonly dataOf?: readonly string[];
   readonly revive?: Revive;
 };
 
 /**
  * Parses one JSON value, UTF-8 where it is bytes: without byte order mark, comments or anything behind it, no key twice
- * in one object (nor in another case, unless `caseSensitive`), not nested deeper than `maxDepth`, no half of a surrogate pair.
+ * in one object (nor in another case, unless `caseSensitive` or `dataOf` say so), not nested deeper than `maxDepth`, no half of a surrogate pair.
  *
  * A member called `__proto__` is an ordinary member of the result.
  *
@@ -35,11 +37,14 @@ export type JsonOptions = {
  */
 export function parseJsonStrict(
   source: Uint8Array | string,
-  { maxDepth = 64, caseSensitive = false, revive }: JsonOptions = {},
+  { maxDepth = 64, caseSensitive = false, dataOf = [], revive }: JsonOptions = {},
 ): JsonResult {
   const text = typeof source === 'string' ? source : decode(source);
   if (text === undefined) return { ok: false, fault: { problem: 'not UTF-8' } };
-  const found = findFault(text, maxDepth, caseSensitive ? (key) => key : foldKey);
+  const hasData = new Set(dataOf.map(foldKey));
+  const foldFor = (above: string | undefined) =>
+    caseSensitive || (above !== undefined && hasData.has(foldKey(above))) ? (key: string) => key : foldKey;
+  const found = findFault(text, maxDepth, foldFor);
   if (found) {
     const { offset, ...fault } = found;
     return { ok: false, fault: { ...fault, ...positionOf(text, offset) } };
@@ -78,9 +83,13 @@ function decode(bytes: Uint8Array): string | undefined {
   }
 }
 
+type ObjectKeys = { readonly seen: Set<string>; readonly fold: (key: string) => string };
 type Found = Pick<JsonFault, 'problem' | 'rule'> & { readonly offset: number };
 
-function findFault(text: string, maxDepth: number, fold: (key: string) => string): Found | undefined {
+/** How keys are compared in an object that is the value of a key, or of none. */
+type FoldFor = (above: string | undefined) => (key: string) => string;
+
+function findFault(text: string, maxDepth: number, foldFor: FoldFor): Found | undefined {
   if (text.startsWith('\ufeff')) return { problem: 'a byte order mark', offset: 0 };
   let found: Found | undefined;
   const stop: Stop = (problem, offset, rule) => {
@@ -88,7 +97,7 @@ function findFault(text: string, maxDepth: number, fold: (key: string) => string
     throw new Error(problem); // the visitor has no other way to end
   };
   try {
-    visit(text, createVisitor(text, maxDepth, fold, stop), { disallowComments: true });
+    visit(text, createVisitor(text, maxDepth, foldFor, stop), { disallowComments: true });
   } catch (error) {
     if (!found) throw error;
   }
@@ -97,10 +106,13 @@ function findFault(text: string, maxDepth: number, fold: (key: string) => string
 
 type Stop = (problem: string, offset: number, rule?: string) => never;
 
-function createVisitor(text: string, maxDepth: number, fold: (key: string) => string, stop: Stop): JSONVisitor {
+function createVisitor(text: string, maxDepth: number, foldFor: FoldFor, stop: Stop): JSONVisitor {
   /** The folded keys of each open object; undefined for an array. */
-  const open: (Set<string> | undefined)[] = [];
-  const enter = (keys: Set<string> | undefined, offset: number): void => {
+  const open: (ObjectKeys | undefined)[] = [];
+  /** The key whose value comes next. */
+  let above: string | undefined;
+  const enter = (keys: ObjectKeys | undefined, offset: number): void => {
+    above = undefined;
     const problem = `nested deeper than ${maxDepth} levels`;
     if (open.push(keys) > maxDepth) stop(problem, offset, problem);
   };
@@ -109,18 +121,20 @@ function createVisitor(text: string, maxDepth: number, fold: (key: string) => st
     if (!string.isWellFormed()) stop(halfPair, offset, halfPair);
   };
   return {
-    onObjectBegin: (offset) => enter(new Set(), offset),
+    onObjectBegin: (offset) => enter({ seen: new Set(), fold: foldFor(above) }, offset),
     onObjectEnd: leave,
     onArrayBegin: (offset) => enter(undefined, offset),
     onArrayEnd: leave,
     onObjectProperty: (key, offset) => {
       checkString(key, offset);
       const keys = open.at(-1);
-      const folded = fold(key);
-      if (keys?.has(folded)) stop(`the key "${show(key)}" is there twice`, offset, 'a key is there twice');
-      keys?.add(folded);
+      const folded = keys?.fold(key) ?? key;
+      if (keys?.seen.has(folded)) stop(`the key "${show(key)}" is there twice`, offset, 'a key is there twice');
+      keys?.seen.add(folded);
+      above = key;
     },
     onLiteralValue: (value, offset) => {
+      above = undefined;
       if (typeof value === 'string') checkString(value, offset);
     },
     onError: (code, offset, length) => {

@@ -32,7 +32,7 @@ const maxFaultsShown = 5;
  * @see docs/rules.md A13
  */
 export function parseManifest(bytes: Uint8Array): { readonly manifest: ImageManifest; readonly text: string } {
-  const json = parseJsonStrict(bytes, { revive });
+  const json = parseJsonStrict(bytes, { revive, dataOf: ['userLabels', 'userAnnotations'] });
   if (!json.ok) {
     const { line, column } = json.fault;
     const details = line === undefined || column === undefined ? {} : { line, column };

@@ -8,3 +8,15 @@ test('keys that differ only in case are told apart where that is asked for', (t)
   t.like(parseJsonStrict(text, { caseSensitive: true }), { value: { Maintainer: 1, maintainer: 2 } });
   t.false(parseJsonStrict('{"a":1,"a":2}', { caseSensitive: true }).ok);
 });
+
+test('keys that are data are told apart in the objects that have such, and only there', (t) => {
+  const dataOf = ['labels'];
+  const taken = (text: string) => parseJsonStrict(text, { dataOf }).ok;
+  t.true(taken('{"labels":{"Name":"x","name":"y"},"b":1}'));
+  t.true(taken('{"LABELS":{"Name":"x","name":"y"}}'));
+  t.false(taken('{"labels":{"Name":"x","Name":"y"}}'));
+  t.false(taken('{"labels":{"Name":"x"},"Labels":{}}'));
+  t.false(taken('{"labels":{"a":{"Name":"x","name":"y"}}}'));
+  t.false(taken('{"labels":[{"Name":"x","name":"y"}]}'));
+  t.false(taken('{"labels":1,"b":[{"Name":"x","name":"y"}]}'));
+});

@@ -10,6 +10,7 @@ const set = mapOf(z.unknown()).transform((value) => Object.keys(value));
 const runtime = z.object({
   User: text,
   ExposedPorts: set,
+  PortSpecs: listOf(text),
   Env: listOf(text),
   Entrypoint: listOf(text),
   Cmd: listOf(text),

@@ -79,7 +79,7 @@ function toApp(config: RuntimeConfig, readPasswd: () => string, warn: (line: str
   const workingDirectory = toWorkingDirectory(config.WorkingDir, warn);
   const environment = toEnvironment(config.Env, warn);
   const mountPoints = toMountPoints(config.Volumes, warn);
-  const ports = toPorts(config.ExposedPorts, warn);
+  const ports = toPorts(config, warn);
   const userLabels = Object.entries(config.Labels).sort(([a], [b]) => (a < b ? -1 : 1));
   return {
     exec: exec.length > 0 ? exec : null,

@@ -169,7 +169,8 @@ test('ports: ranges, protocols, and what is no port', (t) => {
     [['080/tcp'], [port('080-tcp', 80)], 0],
     [['80/sctp'], [port('80-sctp', 80, 'sctp')], 0],
     [['65535'], [port('65535', 65_535)], 0],
-    [['0/tcp', 'http', '-1/tcp', '+80/tcp', ' 80/tcp', '/tcp', '65536', '9-8', '80/', '80-65536'], [], 10],
+    [['0/tcp', 'http', '-1/tcp', '+80/tcp', ' 80/tcp', '/tcp', '65536', '9-8', '80-65536'], [], 9],
+    [['80/'], [port('80', 80)], 0],
   ];
   for (const [keys, expected, left] of cases) {
     const ExposedPorts = Object.fromEntries(keys.map((key) => [key, {}]));
@@ -182,6 +183,26 @@ test('ports: ranges, protocols, and what is no port', (t) => {
     );
     t.is(warnings.length, left, keys.join());
   }
+});
+
+test('the ports of old images count where there are no others, without what is about a host', (t) => {
+  const PortSpecs = ['80', '8080:443/tcp', '127.0.0.1::53/udp', 'x'];
+  const { app, warnings } = convertConfig({ config: { PortSpecs } });
+  const names = ({ ports }: { ports?: unknown }) => (ports as readonly { name: string }[]).map(({ name }) => name);
+  t.deepEqual(names(app ?? {}), ['443-tcp', '53-udp', '80']);
+  t.is(warnings.length, 3);
+  const both = convertConfig({ config: { PortSpecs, ExposedPorts: { '81': {} } } });
+  t.deepEqual([names(both.app ?? {}), both.warnings], [['81'], []]);
+  t.is(convertConfig({ config: { PortSpecs: null } }).app?.['ports'], undefined);
+});
+
+test('a volume whose path is relative is taken from the root, with a warning', (t) => {
+  const { app, warnings } = convertConfig({ config: { Volumes: { data: {}, '/data': {}, 'a/b': {} } } });
+  t.deepEqual(app?.['mountPoints'], [
+    { name: 'volume-a-b', path: '/a/b' },
+    { name: 'volume-data', path: '/data' },
+  ]);
+  t.is(warnings.length, 2);
 });
 
 test('volumes: names, order, and names that would be the same', (t) => {
@@ -242,6 +263,12 @@ test('a config that is none is refused where it is wrong', (t) => {
     t.true(hasCode(error, 'MANIFEST_INVALID'), text);
     if (hasCode(error, 'MANIFEST_INVALID')) t.is(error.details.field, field, text);
   }
+});
+
+test('labels that differ only in case are labels of the image', async (t) => {
+  const about = { config: { Labels: { Name: 'x', name: 'y' } } };
+  const { manifest } = await convertLayers(t, [await layerOf('a=A')], { about });
+  t.deepEqual((JSON.parse(manifest) as Manifest).app?.['userLabels'], { Name: 'x', name: 'y' });
 });
 
 test("a user's group is looked up in the image's own /etc/passwd", async (t) => {
