@@ -5,6 +5,7 @@ import { parseConfigFacts, type ConfigFacts } from '../registry/config-facts.ts'
 import type { RegistryDocument } from '../registry/types.ts';
 import type { FetchContext } from './context.ts';
 import { notConvertible } from './not-convertible.ts';
+import type { LayerPacking } from '../../workers/convert/open-layer.ts';
 import { bringBlob } from './registry-blob.ts';
 import { bringConfig } from './registry-config.ts';
 import { transferProgress } from './registry-progress.ts';
@@ -27,6 +28,7 @@ export async function bringParts(
   unpacker: Pick<Unpacker, 'unpack'> | undefined,
   signal: AbortSignal,
 ): Promise<Parts> {
+  const { onEvent } = context;
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
   const layers = new Map(pull.resolved.layers.map((layer) => [layer.digest, layer]));
@@ -44,7 +46,11 @@ export async function bringParts(
   const unpack = async (digest: Digest, position: number): Promise<void> => {
     await blobs.get(digest);
     const diffId = (await config).diffIds[position];
-    if (diffId !== undefined) await unpacker?.unpack({ position, digest, diffId }, either);
+    const unpacked = diffId && (await unpacker?.unpack({ position, digest, diffId }, either));
+    const stated = packingOf(layers.get(digest)?.mediaType);
+    if (!unpacked || unpacked.packing === stated) return;
+    const message = `layer ${digest} is ${inWords[unpacked.packing]}, and not ${inWords[stated]} as its media type says`;
+    onEvent({ type: 'warning', key: pull.wanted.key, message });
   };
   const transfers = [config, ...blobs.values()];
   const unpacking = unpacker ? pull.resolved.layers.map(({ digest }, position) => unpack(digest, position)) : [];
@@ -57,6 +63,13 @@ export async function bringParts(
   const bytes = documents.reduce((sum, document) => sum + document.bytes.byteLength, progress.bytes);
   const { platform, config: document } = await config;
   return { config: document, platform, bytesDownloaded: bytes };
+}
+
+const inWords: Readonly<Record<LayerPacking, string>> = { tar: 'a bare tar', gzip: 'gzip', zstd: 'zstd' };
+
+function packingOf(mediaType = ''): LayerPacking {
+  if (/gzip$/.test(mediaType)) return 'gzip';
+  return /zstd$/.test(mediaType) ? 'zstd' : 'tar';
 }
 
 /** What an index says counts, as configurations leave variants out. @throws PLATFORM_MISSING, MANIFEST_INVALID */

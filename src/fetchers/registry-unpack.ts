@@ -6,6 +6,7 @@ import { hasCode } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
 import { abortable } from '../pool/abortable.ts';
 import type { FetchContext } from './context.ts';
+import type { UnpackLayerResponse } from '../../workers/convert/requests.ts';
 import { notConvertible } from './not-convertible.ts';
 
 /** Decompression has threads of its own, so that several layers at a time keep them busy. */
@@ -16,7 +17,7 @@ export type UnpackRequest = { readonly position: number; readonly digest: Digest
 /** Unpacks an image's layers while others are still on their way; the tars are gone when it is disposed of. */
 export type Unpacker = AsyncDisposable & {
   /** A layer whose blob is there. @throws DIGEST_MISMATCH, ARCHIVE_UNREADABLE, LIMIT_EXCEEDED, FILE_ and STORE_ codes */
-  unpack(layer: UnpackRequest, signal: AbortSignal): Promise<void>;
+  unpack(layer: UnpackRequest, signal: AbortSignal): Promise<UnpackLayerResponse>;
   /** Paths, by position, of those that are unpacked. */
   readonly tars: readonly string[];
 };
@@ -28,7 +29,7 @@ export function openUnpacker({ store, pool, limits }: Pick<FetchContext, 'store'
   const unpacked = new SharedArrayBuffer(8);
   let isOver = false;
 
-  const unpackNow = async ({ position, digest, diffId }: UnpackRequest, signal: AbortSignal): Promise<void> => {
+  const unpackNow = async ({ position, digest, diffId }: UnpackRequest, signal: AbortSignal) => {
     signal.throwIfAborted();
     const tar = store.temporaryPath();
     const path = store.digestPath(digest);
@@ -41,6 +42,7 @@ export function openUnpacker({ store, pool, limits }: Pick<FetchContext, 'store'
       throw signal.aborted || isAnotherBlob(error, digest) ? error : notConvertible(error);
     });
     tars[position] = layer.tar;
+    return layer;
   };
 
   return {

@@ -14,6 +14,7 @@ export const types = {
   dockerManifest: 'application/vnd.docker.distribution.manifest.v2+json',
   config: 'application/vnd.oci.image.config.v1+json',
   layer: 'application/vnd.oci.image.layer.v1.tar+gzip',
+  plainLayer: 'application/vnd.oci.image.layer.v1.tar',
 } as const;
 
 export type TestDescriptor = { readonly mediaType: string; readonly digest: string; readonly size: number };
@@ -113,11 +114,15 @@ export async function startRegistry(t: Teardown, options: TestRegistryOptions = 
         schemaVersion: 2,
         mediaType: types.manifest,
         config: putBlob(repository, config, types.config),
-        layers: layers.map((layer) => putBlob(repository, layer)),
+        layers: layers.map((layer) => putBlob(repository, layer, isGzip(layer) ? types.layer : types.plainLayer)),
       };
       return { ...putManifest(repository, tag, manifest), manifest };
     },
   };
+}
+
+function isGzip(bytes: Uint8Array | string): boolean {
+  return bytes[0] === 0x1f && bytes[1] === 0x8b;
 }
 
 const unknown: Route = refusal(404, 'MANIFEST_UNKNOWN', 'manifest unknown');

@@ -1,11 +1,14 @@
 import { ImageError } from '../../src/errors.ts';
 import { gunzip } from '../decompress/gunzip.ts';
-import { createLookahead, type Lookahead } from '../decompress/lookahead.ts';
+import { createLookahead } from '../decompress/lookahead.ts';
 import { sniff, sniffBytes } from '../decompress/sniff.ts';
 import { unzstd } from '../decompress/unzstd.ts';
 
+/** How the bytes of a layer are packed. */
+export type LayerPacking = 'tar' | 'gzip' | 'zstd';
+
 export type OpenedLayer = {
-  readonly isCompressed: boolean;
+  readonly packing: LayerPacking;
   /** The bytes of the tar; none at all, or only zeros, for a layer without entries. */
   readonly chunks: AsyncIterable<Uint8Array>;
 };
@@ -20,23 +23,16 @@ export type OpenedLayer = {
 export async function openLayer(chunks: AsyncIterable<Uint8Array>, digest: string): Promise<OpenedLayer> {
   const input = createLookahead(chunks);
   await input.want(sniffBytes);
-  const unpacked = decompress(input, digest);
-  if (!unpacked) return { isCompressed: false, chunks: input.rest() };
-  return { isCompressed: true, chunks: checkInside(unpacked, digest) };
-}
-
-/** @returns undefined for a bare tar. */
-function decompress(input: Lookahead, digest: string): AsyncIterable<Uint8Array> | undefined {
-  const what = sniffLayer(input.held());
-  switch (what) {
+  const packing = sniffLayer(input.held());
+  switch (packing) {
     case 'tar':
-      return undefined;
+      return { packing, chunks: input.rest() };
     case 'gzip':
-      return gunzip(input.rest(), digest);
+      return { packing, chunks: checkInside(gunzip(input.rest(), digest), digest) };
     case 'zstd':
-      return unzstd(input.rest(), digest);
+      return { packing, chunks: checkInside(unzstd(input.rest(), digest), digest) };
     default:
-      throw notALayer(digest, what);
+      throw notALayer(digest, packing);
   }
 }
 

@@ -1,3 +1,4 @@
+import type { LayerPacking } from './open-layer.ts';
 import type { IngestLimits, IngestResponse } from '../tasks.ts';
 
 /** Where an image in a registry was found: what its manifest says of that. */
@@ -33,8 +34,8 @@ export type UnpackLayerRequest = {
   readonly unpacked: SharedArrayBuffer;
 };
 
-/** Where the tar is, which for a plain layer is the blob itself, and its bytes. */
-export type UnpackLayerResponse = { readonly tar: string; readonly size: number };
+/** Where the tar is, which for a plain layer is the blob itself; its bytes; how the blob was packed. */
+export type UnpackLayerResponse = { readonly tar: string; readonly size: number; readonly packing: LayerPacking };
 
 /** A layer whose digests have been checked; `digest` is its blob's. */
 export type ConvertLayer = { readonly tar: string; readonly digest: string };

@@ -30,7 +30,7 @@ export const unpackLayer: Handler<'unpackLayer'> = async (request) => {
 async function unpack({ path, digest, diffId, ...request }: UnpackLayerRequest): Promise<UnpackLayerResponse> {
   await using source = await openFile(path, digest);
   const transferred = createHash('sha256');
-  const { isCompressed, chunks } = await openLayer(hashing(readChunks(source, digest), transferred), digest);
+  const { packing, chunks } = await openLayer(hashing(readChunks(source, digest), transferred), digest);
   const unpacked = createHash('sha256');
   const total = new BigUint64Array(request.unpacked);
   let size = 0;
@@ -46,8 +46,9 @@ async function unpack({ path, digest, diffId, ...request }: UnpackLayerRequest):
     checkDigest(digest, transferred.digest('hex'), 'a layer is not what its digest names');
     checkDigest(diffId, unpacked.digest('hex'), `layer ${digest} does not unpack to what the image's config names`);
   };
-  await (isCompressed ? withOutput(request.tar, drain, { sync: false }) : drain());
-  return { tar: isCompressed ? request.tar : path, size };
+  const isPlain = packing === 'tar';
+  await (isPlain ? drain() : withOutput(request.tar, drain, { sync: false }));
+  return { tar: isPlain ? path : request.tar, size, packing };
 }
 
 async function* hashing(
