@@ -8,12 +8,13 @@ export function tellPlaces(slots: Slots, { key, onEvent, nowMs }: Telling): Slot
   return {
     run(host, signal, work) {
       const askedMs = nowMs();
-      return slots.run(host, signal, (arrived) => {
+      return slots.run(host, signal, (slot) => {
         const waitedMs = Math.max(0, nowMs() - askedMs);
         onEvent({ type: 'place-taken', key, waitedMs, ...(host !== undefined && { host }) });
-        return work(arrived);
+        return work(slot);
       });
     },
+    answered: (host) => slots.answered(host),
     ahead: (confirmed) => tellPlaces(slots.ahead(confirmed), { key, onEvent, nowMs }),
   };
 }

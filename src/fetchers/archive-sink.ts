@@ -10,6 +10,9 @@ const smallBytes = 64 * 1024;
 /** From here on a session follows the download; before, it would only hold a place. */
 const sessionBytes = 1024 * 1024;
 
+/** A session whose file does not grow by so many bytes in that time ends: others are to have its place in a thread. */
+const quiet = { bytes: 256 * 1024, ms: 5_000 };
+
 /** Takes a download's bytes and has them ingested while they still arrive. */
 export type ArchiveSink = Sink & {
   /** Where the whole body lies; undefined while it is in memory. */
@@ -45,11 +48,28 @@ export async function openArchiveSink(
   failed.promise.catch(() => undefined); // a download that ends first never looks at it
   let small: SmallBody | undefined;
   let session: Session | undefined;
+  let ending: Promise<void> | undefined;
+  let isQuiet: NodeJS.Timeout | undefined;
+  /** When the file was last seen to grow, and when it is large enough for a session. */
+  let [grownTo, enough] = [0, sessionBytes];
 
+  const unwatch = (): void => {
+    clearTimeout(isQuiet);
+    isQuiet = undefined;
+  };
   const endSession = async (): Promise<void> => {
-    const ending = session;
+    unwatch();
+    const stopping = session?.stop();
     session = undefined;
-    await ending?.stop();
+    const ended = Promise.all([ending, stopping]).then(() => {
+      if (ending === ended) ending = undefined;
+    });
+    await (ending = ended);
+  };
+  /** The next one begins from the start: not before it has twice as much, or all. */
+  const yieldPlace = (): void => {
+    enough = 2 * partial.bytes;
+    void endSession();
   };
 
   const start = (): Session => {
@@ -58,6 +78,8 @@ export async function openArchiveSink(
     started.result.catch((error: unknown) => {
       if (session === started) failed.reject(error);
     });
+    grownTo = partial.bytes;
+    isQuiet = setTimeout(yieldPlace, quiet.ms).unref();
     return (session = started);
   };
 
@@ -78,6 +100,7 @@ export async function openArchiveSink(
 
     async restart(about) {
       await endSession();
+      enough = sessionBytes;
       const { total } = about;
       small = !onDisk && total !== undefined && total <= smallBytes ? createSmallBody(total) : undefined;
       if (!small) await partial.restart(about);
@@ -90,7 +113,10 @@ export async function openArchiveSink(
       }
       await partial.append(chunks);
       if (session) session.grown(partial.bytes);
-      else if (partial.bytes >= sessionBytes) start();
+      else if (partial.bytes >= enough && !ending) start();
+      if (partial.bytes - grownTo < quiet.bytes) return;
+      grownTo = partial.bytes;
+      isQuiet?.refresh();
     },
     async finish() {
       if (small) {
@@ -98,7 +124,9 @@ export async function openArchiveSink(
         const source = { kind: 'bytes', bytes: body.content() } as const;
         return pool.run('ingest', { ...ingest(), source }).finally(() => body.free());
       }
+      await ending;
       const following = session ?? start();
+      unwatch();
       following.complete(partial.bytes);
       return following.result;
     },

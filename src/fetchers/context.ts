@@ -1,6 +1,6 @@
 import type { DiscoveryContext } from '../discovery/discover.ts';
 import type { EventSink } from '../events.ts';
-import type { Http } from '../http/types.ts';
+import type { Http, Pacing } from '../http/types.ts';
 import type { NodePlatform } from '../image/default-labels.ts';
 import type { Limits } from '../image/limits.ts';
 import type { Dependency } from '../image/manifest.ts';
@@ -35,6 +35,8 @@ export type FetchContext = {
   readonly limits: Limits;
   /** Runs a transfer when the host and the batch have room for it; local files count against the batch only. */
   readonly slots: Slots;
+  /** Of one transfer: the slot that it runs in. */
+  readonly slot?: Slot;
   /** Takes what is tidied up when an image is there already: no image waits for it, the batch does. A failure is nobody's. */
   readonly tidy: (work: Promise<unknown>) => void;
   readonly onEvent: EventSink;
@@ -67,12 +69,22 @@ export type Registries = {
 export type Slots = {
   /**
    * @param host - `host:port`, or undefined for a local file. Rejects with the signal's reason once it is aborted.
-   * @param work - calls `arrived` when the network has done its part: the place goes to the next one, unless too many
-   * have arrived and are not worked off.
+   * @param work - done once there is a slot, with the means to say how it gets on.
    */
-  run<T>(host: string | undefined, signal: AbortSignal, work: (arrived: () => void) => Promise<T>): Promise<T>;
-  /** The same places for what is ahead: until `confirmed`, only what its host's other transfers leave, and half of all. */
+  run<T>(host: string | undefined, signal: AbortSignal, work: (slot: Slot) => Promise<T>): Promise<T>;
+  /** The same slots for what is ahead: until `confirmed`, only what its host's other transfers leave, and half of all. */
   ahead(confirmed: Promise<void>): Slots;
+  /** A host has answered what needed no slot. */
+  answered(host: string): void;
+};
+
+/** What a transfer runs in. */
+export type Slot = Pacing & {
+  /**
+   * The network has done its part: the slot goes to the next transfer, unless too many have arrived and are not worked
+   * off.
+   */
+  arrived(): void;
 };
 
 /** One request as a fetcher sees it. */

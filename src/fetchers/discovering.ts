@@ -4,7 +4,8 @@ import { observing } from './observing.ts';
 
 /** The part of a fetch's context that discovery needs. */
 export function discovering(context: FetchContext, key: string): DiscoveryContext {
-  const { http, discovery, limits } = context;
+  const { http, slots, discovery, limits } = context;
   const { page: pageBytes, endpoints } = limits;
-  return { http, ...discovery, pageBytes, endpoints, observer: observing(context, key) };
+  const observer = { ...observing(context, key), onAnswer: (host: string) => slots.answered(host) };
+  return { http, ...discovery, pageBytes, endpoints, observer };
 }

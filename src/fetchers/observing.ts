@@ -2,9 +2,10 @@ import type { HttpObserver } from '../http/types.ts';
 import { showUrl } from '../image/show-url.ts';
 import type { FetchContext } from './context.ts';
 
-/** Counts requests and retries, and tells of the latter. */
-export function observing({ tally, onEvent }: FetchContext, key: string): HttpObserver {
+/** Counts requests and retries, and tells of the latter; the slot is told how they get on. */
+export function observing({ tally, onEvent, slot }: FetchContext, key: string): HttpObserver {
   return {
+    ...(slot && { pacing: slot }),
     onRequest: () => {
       tally.requests += 1;
     },

@@ -43,8 +43,9 @@ async function planWanted(
   if (policy === 'never') return notKept(wanted);
   const verify = await openVerifier(context, wanted);
   const client = await registries.client();
-  const about = { platform, observer: observing(context, key) };
-  const resolved = await slots.run(reference.host, signal, () => resolveImage(client, reference, about, signal));
+  const resolved = await slots.run(reference.host, signal, (slot) =>
+    resolveImage(client, reference, { platform, observer: observing({ ...context, slot }, key) }, signal),
+  );
   const verified = await verify(resolved, signal);
   return {
     status: 'absent',

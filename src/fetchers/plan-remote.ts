@@ -28,17 +28,18 @@ export async function planRemote(
   const stored = await answer(context, request, signal);
   if (stored) return { status: 'present', image: stored.image };
   if (context.policy === 'never') return undefined;
-  return context.slots.run(new URL(url).host, signal, async () => {
-    const known = await lookUp(context, request, signal);
+  return context.slots.run(new URL(url).host, signal, async (slot) => {
+    const inSlot = { ...context, slot };
+    const known = await lookUp(inSlot, request, signal);
     const { etag, lastModified } = (known && validators(known.record)) ?? {};
     const conditions = {
       ...(etag !== undefined && { 'if-none-match': etag }),
       ...(lastModified !== undefined && { 'if-modified-since': lastModified }),
     };
-    const head = await getHead(context, { key: request.key, url, conditions }, signal);
+    const head = await getHead(inSlot, { key: request.key, url, conditions }, signal);
     if (known && head.status === 304) return { status: 'present', image: known.image };
-    const signature = await findSignature(context, request, signal);
-    const bytesToFetch = await missingBytes(context, url, head);
+    const signature = await findSignature(inSlot, request, signal);
+    const bytesToFetch = await missingBytes(inSlot, url, head);
     return { status: 'absent', url, source: showUrl(url), bytesToFetch, ...(signature !== undefined && { signature }) };
   });
 }

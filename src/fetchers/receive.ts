@@ -28,8 +28,6 @@ export type ReceiveRequest = {
   /** What the server said of the bytes we have: makes the request conditional. */
   readonly known: { readonly etag?: string; readonly lastModified?: string } | undefined;
   readonly expected: Expected;
-  /** The network has done its part. */
-  readonly arrived: () => void;
 };
 
 export type Received =
@@ -106,7 +104,7 @@ async function attempt(
       await sink.close();
       return downloaded;
     }
-    request.arrived();
+    context.slot?.arrived();
     onEvent({ type: 'download-finished', key, url: showUrl(url), bytes: downloaded.bytes });
     const ingested = await sink.finish();
     const proof = await prove(context, request, signature, ingested, sink.path, signal);

@@ -68,8 +68,9 @@ export async function isMoved(
   const { host, tag } = reference;
   if (reference.digest !== undefined || tag === undefined) return false;
   const client = await context.registries.client();
-  const observer = observing(context, key);
-  const now = await context.slots.run(host, signal, () => currentDigest(client, reference, tag, observer, signal));
+  const now = await context.slots.run(host, signal, (slot) =>
+    currentDigest(client, reference, tag, observing({ ...context, slot }, key), signal),
+  );
   return now !== digest;
 }
 

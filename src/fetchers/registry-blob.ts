@@ -21,22 +21,22 @@ export async function bringBlob(context: FetchContext, request: BlobRequest, sig
   const { digest, size } = request.blob;
   const { host } = request.pull.wanted.reference;
   if (await store.hasBlob(digest, size)) return;
-  const isMine = await slots.run(host, signal, async (arrived) => {
+  const isMine = await slots.run(host, signal, async (slot) => {
     const claim = await store.tryClaim(digest);
-    if (claim) await bringClaimed(context, request, { claim, arrived }, signal);
+    if (claim) await bringClaimed({ ...context, slot }, request, claim, signal);
     return claim !== undefined;
   });
   if (isMine) return;
   // Kept, in case the other one failed: of those who wait, only one must go on.
   await using claim = await store.claim(digest, signal);
   if (await store.hasBlob(digest, size)) return;
-  await slots.run(host, signal, (arrived) => bringClaimed(context, request, { claim, arrived }, signal));
+  await slots.run(host, signal, (slot) => bringClaimed({ ...context, slot }, request, claim, signal));
 }
 
 async function bringClaimed(
   context: FetchContext,
   request: BlobRequest,
-  { claim, arrived }: { readonly claim: Claim; readonly arrived: () => void },
+  claim: Claim,
   signal: AbortSignal,
 ): Promise<void> {
   await using _claim = claim;
@@ -44,7 +44,7 @@ async function bringClaimed(
   if (await context.store.hasBlob(digest, size)) return;
   const partial = await context.store.openPartial(digest);
   try {
-    await receive(context, request, partial, arrived, signal);
+    await receive(context, request, partial, signal);
   } catch (error) {
     const isBad = hasCode(error, 'SIZE_MISMATCH') || hasCode(error, 'DIGEST_MISMATCH');
     await (isBad ? partial.discard() : partial.close()).catch(() => undefined); // what went wrong first is the news
@@ -57,14 +57,13 @@ async function receive(
   context: FetchContext,
   request: BlobRequest,
   partial: Partial,
-  arrived: () => void,
   signal: AbortSignal,
 ): Promise<void> {
   const { store, pool } = context;
   const { digest, size } = request.blob;
   for (let isSecond = false; ; isSecond = true) {
     const isMixed = await download(context, request, partial, isSecond, signal);
-    arrived();
+    context.slot?.arrived();
     const { path } = partial;
     const [{ hex }] = await Promise.all([
       abortable(pool.run('reHash', { path, algorithm: 'sha256' }), signal),

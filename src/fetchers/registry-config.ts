@@ -20,8 +20,8 @@ export async function bringConfig(
   const { slots } = context;
   const stored = await readConfig(context, config);
   if (stored) return stored;
-  const observer = observing(context, key);
-  return slots.run(reference.host, signal, async () => {
+  return slots.run(reference.host, signal, async (slot) => {
+    const observer = observing({ ...context, slot }, key);
     const document = await getConfig(client, reference, config, observer, signal);
     progress.start(config.size, 0)(config.size);
     return document;

@@ -33,9 +33,8 @@ export async function pullImage(context: FetchContext, wanted: WantedOfRegistry,
   const { platform, reference, key } = wanted;
   const verify = await openVerifier(context, wanted);
   const client = await context.registries.client();
-  const about = { platform, observer: observing(context, key) };
-  const resolved = await context.slots.run(reference.host, signal, () =>
-    resolveImage(client, reference, about, signal),
+  const resolved = await context.slots.run(reference.host, signal, (slot) =>
+    resolveImage(client, reference, { platform, observer: observing({ ...context, slot }, key) }, signal),
   );
   const { digest } = resolved.manifest;
   if (wanted.locked !== undefined && digest !== wanted.locked)

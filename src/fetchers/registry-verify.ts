@@ -26,8 +26,8 @@ export async function openVerifier(context: FetchContext, { key, reference }: Wa
   const { repository } = reference;
   return async (resolved, signal) => {
     const digests = [...new Set([resolved.digest, resolved.manifest.digest])];
-    const messages = await context.slots.run(hostOf(place), signal, () =>
-      getSignatures(context, place, { key, repository, digests }, signal),
+    const messages = await context.slots.run(hostOf(place), signal, (slot) =>
+      getSignatures({ ...context, slot }, place, { key, repository, digests }, signal),
     );
     const verified = await verifyRegistryImage(
       { keystore, pool, weakKeys, signatures: limits.signatures, nowMs },

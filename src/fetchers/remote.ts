@@ -35,9 +35,9 @@ export async function fetchRemote(
   if (stored || policy === 'never') return stored;
 
   const { host } = new URL(url);
-  const transfer = await slots.run(host, signal, async (arrived) => {
+  const transfer = await slots.run(host, signal, async (slot) => {
     const claim = await store.tryClaim(url);
-    return claim && bring(context, { ...request, claim, arrived }, signal);
+    return claim && bring({ ...context, slot }, { ...request, claim }, signal);
   });
   if (transfer) return settle(context, request, transfer);
 
@@ -47,7 +47,7 @@ export async function fetchRemote(
   const claim = held.use(await store.claim(url, signal));
   const brought = await answer(context, request, signal);
   if (brought) return brought;
-  const own = await slots.run(host, signal, (arrived) => bring(context, { ...request, claim, arrived }, signal));
+  const own = await slots.run(host, signal, (slot) => bring({ ...context, slot }, { ...request, claim }, signal));
   held.move(); // who settles it gives the claim back
   return await settle(context, request, own);
 }
@@ -61,17 +61,17 @@ type Transfer = { readonly claim: Claim } & (
 /** The part that needs a place among the transfers. */
 async function bring(
   context: FetchContext,
-  request: RemoteRequest & { readonly sinceMs: number; readonly claim: Claim; readonly arrived: () => void },
+  request: RemoteRequest & { readonly sinceMs: number; readonly claim: Claim },
   signal: AbortSignal,
 ): Promise<Transfer> {
-  const { key, url, expected, claim, arrived } = request;
+  const { key, url, expected, claim } = request;
   try {
     const known = await lookUp(context, request, signal);
     if (known && isFresh(context, known, request)) return { kind: 'known', claim, known };
     const signature = context.keystore ? request.signature : undefined;
     const conditions = known && validators(known.record);
     if (!conditions) context.pool.prepare(signature !== undefined);
-    const received = await receive(context, { key, url, signature, known: conditions, expected, arrived }, signal);
+    const received = await receive(context, { key, url, signature, known: conditions, expected }, signal);
     return { kind: 'received', claim, known, received };
   } catch (error) {
     await claim.release();

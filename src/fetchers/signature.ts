@@ -58,7 +58,8 @@ export async function getLateSignature(
 ): Promise<Uint8Array> {
   for (const delayMs of laterMs) {
     context.onEvent({ type: 'waiting', key, reason: 'the server puts the signature off' });
-    await sleep(delayMs, undefined, { signal });
+    const wait = (): Promise<void> => sleep(delayMs, undefined, { signal });
+    await (context.slot?.pause(wait) ?? wait());
     const answer = await getSignature(context, key, source, signal);
     if (answer !== 'later') return answer;
   }

@@ -1,6 +1,7 @@
 import { isImageError } from '../errors.ts';
 import { showUrl } from '../image/show-url.ts';
 import type { HttpContext } from './context.ts';
+import { givenUp } from './exchange.ts';
 import { decideRetry } from './retry.ts';
 import type { HttpObserver } from './types.ts';
 
@@ -25,18 +26,23 @@ export async function withRetries<T>(
   signal: AbortSignal,
 ): Promise<T> {
   const policy = { retries, retryAfterMs: options.limits.retryAfterMs, random: clock.random };
+  const pause = (wait: () => Promise<void>): Promise<void> => observer?.pacing?.pause(wait) ?? wait();
   let failed = 0;
   for (;;) {
     try {
       return await attempt();
     } catch (error) {
       signal.throwIfAborted();
+      if (error === givenUp) {
+        await pause(() => Promise.resolve());
+        continue;
+      }
       failed = hasProgressed?.(error) ? 1 : failed + 1;
       const decision = decideRetry(policy, failed, error);
       if (decision.kind === 'give-up') throw decision.error;
       const code = isImageError(error) ? error.code : 'INTERNAL';
       observer?.onRetry?.({ url: showUrl(url), attempt: failed, delayMs: decision.delayMs, code });
-      await clock.sleep(decision.delayMs, signal);
+      await pause(() => clock.sleep(decision.delayMs, signal));
     }
   }
 }

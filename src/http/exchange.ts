@@ -2,8 +2,8 @@ import { ImageError } from '../errors.ts';
 import { showUrl } from '../image/show-url.ts';
 import type { HttpContext } from './context.ts';
 import { contentLength } from './headers.ts';
-import type { TransportRequest, TransportResponse } from './types.ts';
-import { watched } from './watch.ts';
+import type { Pacing, TransportRequest, TransportResponse } from './types.ts';
+import { watched, type Slowness } from './watch.ts';
 
 /** A body so small is read to its end when nobody wants it, so that the connection can serve again. */
 const restBytes = 64 * 1024;
@@ -13,14 +13,19 @@ const windowMs = 5000;
 /** Why an exchange ends when its use has ended; an abort without a reason makes one, with a stack, each time. */
 const over = new Error('the exchange is over');
 
+/** Why an exchange ends that gives up its connection so that others may have it. */
+export const givenUp = new Error('the connection was given up for others');
+
 /**
- * One request and its answer, which lives as long as `use` runs; its body fails with STALLED when it does not keep pace.
+ * One request and its answer, which lives as long as `use` runs; its body fails with STALLED when it does not keep pace,
+ * and with `givenUp` when others are to have the connection.
  *
  * @throws what the transport and `use` throw; the signal's reason once that is aborted.
  */
 export async function withExchange<T>(
   { transport, options, clock }: HttpContext,
   request: TransportRequest,
+  pacing: Pacing | undefined,
   use: (response: TransportResponse) => Promise<T>,
   signal: AbortSignal,
 ): Promise<T> {
@@ -28,13 +33,18 @@ export async function withExchange<T>(
   const exchange = new AbortController();
   const stop = () => exchange.abort(signal.reason);
   signal.addEventListener('abort', stop, { once: true });
+  const onOver = pacing?.onConnection(() => exchange.abort(givenUp));
   try {
+    pacing?.onWaiting(true);
     const response = await transport(request, exchange.signal);
+    pacing?.onAnswer();
+    pacing?.onWaiting(false);
     const pace = { stallMs: options.timeouts.stallMs, minRate: options.minRate, windowMs };
-    const body = watched(response.body, pace, clock, ({ bytes, what }) => {
+    const onSlow = ({ bytes, what }: Slowness): void => {
       const details = { url: showUrl(request.url), bytes };
       exchange.abort(new ImageError('STALLED', `${what}, after ${bytes} bytes`, details));
-    });
+    };
+    const body = watched(response.body, pace, clock, onSlow, pacing);
     try {
       return await use({ ...response, body });
     } finally {
@@ -42,6 +52,8 @@ export async function withExchange<T>(
     }
   } finally {
     signal.removeEventListener('abort', stop);
+    pacing?.onWaiting(false);
+    onOver?.();
   }
 }
 

@@ -48,7 +48,9 @@ export async function withAnswer<T>(
     const hop = await withExchange<Hop<T>>(
       context,
       request,
+      observer?.pacing,
       async (response) => {
+        observer?.onAnswer?.(from.url.host);
         if (!isRedirect(response.status)) return { kind: 'done', value: await use({ ...response, url: from.href }) };
         return { kind: 'onward', to: redirectTarget(from, response.headers, visited) };
       },

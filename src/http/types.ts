@@ -84,9 +84,34 @@ export type HttpOptions = {
   readonly transport?: Transport;
 };
 
+/**
+ * How a request that shares connections with others gets on, told to whoever shares them out. None of these may throw but
+ * `pause`.
+ */
+export type Pacing = {
+  /**
+   * An exchange begins.
+   *
+   * @param giveUp - ends it; the request pauses and is made again, without that counting as a try.
+   * @returns to be called when it is over
+   */
+  onConnection(giveUp: () => void): () => void;
+  /** Whether the server is waited for, and nothing else. */
+  onWaiting(isWaiting: boolean): void;
+  /** The headers of an answer have come. */
+  onAnswer(): void;
+  /** So many bytes of a body have come. */
+  onBytes(bytes: number): void;
+  /** Resolves when the request may go on after `wait`: meanwhile others may have what it had. */
+  pause(wait: () => Promise<void>): Promise<void>;
+};
+
 /** Told of what a request goes through; none of these may throw. */
 export type HttpObserver = {
+  readonly pacing?: Pacing;
   readonly onRequest?: (url: string) => void;
+  /** A host, `host:port`, has answered. */
+  readonly onAnswer?: (host: string) => void;
   readonly onRetry?: (retry: {
     readonly url: string;
     readonly attempt: number;

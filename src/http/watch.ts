@@ -1,4 +1,5 @@
 import type { Clock } from './clock.ts';
+import type { Pacing } from './types.ts';
 
 /** What a body has to keep up: no silence of `stallMs`, and `minRate` bytes a second over each `windowMs` of waiting. */
 export type Pace = { readonly stallMs: number; readonly minRate: number | undefined; readonly windowMs: number };
@@ -15,6 +16,7 @@ export async function* watched(
   { stallMs, minRate, windowMs }: Pace,
   clock: Clock,
   onSlow: (slowness: Slowness) => void,
+  pacing?: Pacing,
 ): AsyncGenerator<Uint8Array, void> {
   let bytes = 0;
   let isWaiting = true;
@@ -36,21 +38,26 @@ export async function* watched(
   };
   const rate = minRate === undefined ? undefined : setInterval(() => setImmediate(measure), windowMs / 10);
 
+  pacing?.onWaiting(true);
   try {
     for await (const chunk of body) {
       isWaiting = false;
       bytes += chunk.byteLength;
+      pacing?.onWaiting(false);
+      pacing?.onBytes(chunk.byteLength);
       if (rate) {
         waitedMs += clock.monotonic() - since;
         windowBytes += chunk.byteLength;
       }
       yield chunk;
       isWaiting = true;
+      pacing?.onWaiting(true);
       if (rate) since = clock.monotonic();
       silence.refresh();
     }
   } finally {
     clearTimeout(silence);
     clearInterval(rate);
+    pacing?.onWaiting(false);
   }
 }

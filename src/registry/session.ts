@@ -1,5 +1,5 @@
 import { hasCode, isImageError, type ImageError } from '../errors.ts';
-import type { Document, DocumentRequest, Downloaded, DownloadRequest, Refusal } from '../http/types.ts';
+import type { Document, DocumentRequest, Downloaded, DownloadRequest, Pacing, Refusal } from '../http/types.ts';
 import { leastProgress } from '../http/progress.ts';
 import { createAuthorizer } from './authorizer.ts';
 import { parseChallenges } from './challenge.ts';
@@ -36,13 +36,14 @@ export function createSession(
   /** @param hasProgressed - since the last 401: a reason to go on after the next one. */
   async function authorized<T>(
     { repository, path }: Target,
-    hasProgressed: () => boolean,
+    { pacing, hasProgressed }: { readonly pacing: Pacing | undefined; readonly hasProgressed: () => boolean },
     send: (request: Pick<DocumentRequest, Own | 'headers'>) => Promise<T>,
     signal: AbortSignal,
   ): Promise<T> {
-    const { origin, authorizer } = await enter(signal);
+    const { origin, authorizer } = await waitingFor(pacing, () => enter(signal));
+    pacing?.onAnswer();
     const url = `${origin}/v2/${repository}/${path}${place.query}`;
-    let authorization = await authorizer.authorization(repository, signal);
+    let authorization = await waitingFor(pacing, () => authorizer.authorization(repository, signal));
     let isFirst = true;
     for (;;) {
       let refusal: Refusal | undefined;
@@ -69,7 +70,7 @@ export function createSession(
     getDocument: (target, request, signal) =>
       authorized(
         target,
-        () => false,
+        { pacing: request.observer?.pacing, hasProgressed: () => false },
         async (own) => {
           const answer = await context.http.getDocument(
             { ...request, ...own, headers: { ...request.headers, ...own.headers } },
@@ -83,11 +84,21 @@ export function createSession(
     download: (target, request, signal) =>
       authorized(
         target,
-        progressOf(request),
+        { pacing: request.observer?.pacing, hasProgressed: progressOf(request) },
         (own) => context.http.download({ ...request, ...own, headers: { ...request.headers, ...own.headers } }, signal),
         signal,
       ),
   };
+}
+
+/** Of requests that many images share, none of which makes them: all of them wait for the server. */
+async function waitingFor<T>(pacing: Pacing | undefined, work: () => Promise<T>): Promise<T> {
+  pacing?.onWaiting(true);
+  try {
+    return await work();
+  } finally {
+    pacing?.onWaiting(false);
+  }
 }
 
 /** Whether as much has come since this was last asked as makes tries count anew. */

@@ -3,6 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import test from 'ava';
 
 import { createSlots } from '../../src/coordinator/slots.ts';
+import type { Slots } from '../../src/fetchers/context.ts';
 
 const never = new AbortController().signal;
 
@@ -25,10 +26,16 @@ function counting() {
   return { job, most, now, release: () => open.resolve() };
 }
 
+/** Lets hosts show that they answer, without which each has one slot only. */
+async function prove(slots: Slots, ...hosts: readonly string[]): Promise<void> {
+  for (const host of hosts) await slots.run(host, never, (slot) => Promise.resolve(slot.onAnswer()));
+}
+
 test('no host has more than its share, and the batch no more than its own', async (t) => {
   const slots = createSlots({ jobs: 5, jobsPerHost: 2 });
   const { job, most, release } = counting();
   const hosts = ['a:1', 'b:1', 'c:1', 'd:1'];
+  await prove(slots, ...hosts);
   const jobs = hosts.flatMap((host) => Array.from({ length: 6 }, () => slots.run(host, never, job(host))));
   await turn();
   release();
@@ -39,6 +46,7 @@ test('no host has more than its share, and the batch no more than its own', asyn
 test('an idle host does not wait behind a busy one', async (t) => {
   const slots = createSlots({ jobs: 3, jobsPerHost: 2 });
   const { job, now, release } = counting();
+  await prove(slots, 'busy:1', 'idle:1');
   const busy = Array.from({ length: 50 }, () => slots.run('busy:1', never, job('busy')));
   const idle = slots.run('idle:1', never, job('idle'));
   await turn();
@@ -55,8 +63,14 @@ test('a local file takes a place of the batch only', async (t) => {
 test('what is not begun when the signal is aborted rejects with its reason, and a failed job frees its place', async (t) => {
   const slots = createSlots({ jobs: 1, jobsPerHost: 1 });
   const stop = new AbortController();
-  const first = slots.run('a:1', stop.signal, () => Promise.reject(new Error('broken')));
+  const begun = Promise.withResolvers<void>();
+  const first = slots.run('a:1', stop.signal, async () => {
+    begun.resolve();
+    await turn();
+    throw new Error('broken');
+  });
   const second = slots.run('a:1', stop.signal, () => Promise.resolve());
+  await begun.promise;
   stop.abort(new Error('enough'));
   const reasons = (await Promise.allSettled([first, second])).map((result) =>
     result.status === 'rejected' ? String(result.reason) : 'fulfilled',
@@ -67,13 +81,14 @@ test('what is not begun when the signal is aborted rejects with its reason, and 
 
 test('what has arrived gives its place to the next one, as long as no more than the jobs are worked off', async (t) => {
   const slots = createSlots({ jobs: 2, jobsPerHost: 2 });
+  await prove(slots, 'a:1');
   const begun: number[] = [];
   const open = Promise.withResolvers<void>();
   const jobs = [0, 1, 2, 3, 4, 5].map((index) =>
-    slots.run('a:1', never, async (arrived) => {
+    slots.run('a:1', never, async (slot) => {
       begun.push(index);
-      arrived();
-      arrived();
+      slot.arrived();
+      slot.arrived();
       await open.promise;
       return index;
     }),
@@ -86,8 +101,8 @@ test('what has arrived gives its place to the next one, as long as no more than 
 
 test('a job that fails after it has arrived still rejects', async (t) => {
   const slots = createSlots({ jobs: 1, jobsPerHost: 1 });
-  const failing = slots.run('a:1', never, async (arrived) => {
-    arrived();
+  const failing = slots.run('a:1', never, async (slot) => {
+    slot.arrived();
     await turn();
     throw new Error('bad archive');
   });

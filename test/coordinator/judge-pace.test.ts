@@ -1,0 +1,80 @@
+import test from 'ava';
+import fc from 'fast-check';
+
+import { judgePace, slowBelow, type Paced } from '../../src/coordinator/judge-pace.ts';
+
+const most = { all: 64, host: 24 };
+const asked = { ended: [1e6, 1e6, 1e6], othersWait: true, newcomers: 0, most };
+
+const transfer = (rate: number | undefined, more: Partial<Paced> = {}): Paced => ({
+  ...{ host: 'a:1', isSlow: false, counts: true, rate, wasWaitedFor: true, mayGiveUp: true },
+  ...more,
+});
+
+test('slow is what is below a tenth of the median of what is usual, and only while others wait', (t) => {
+  const [slow, decent, new_] = [transfer(99_000), transfer(101_000), transfer(undefined)];
+  t.deepEqual(judgePace([slow, decent, new_], asked), { slow: [slow], decent: [decent], givingUp: [] });
+  t.deepEqual(judgePace([slow], { ...asked, othersWait: false }).slow, []);
+});
+
+test('a transfer that was held up by us is not slow, and one that was slow may recover', (t) => {
+  const heldUp = transfer(10, { wasWaitedFor: false });
+  const again = transfer(900_000, { isSlow: true, counts: false });
+  const still = transfer(10, { isSlow: true, counts: false });
+  t.deepEqual(judgePace([heldUp, again, still], asked), { slow: [], decent: [heldUp, again], givingUp: [] });
+});
+
+test('where all are slow and nothing has ended yet, less than 64 KiB in 5 s is slow; later less than 1 KiB a second', (t) => {
+  t.is(slowBelow([10, 20, 30], false), (64 * 1024) / 5);
+  t.is(slowBelow([10, 20, 30], true), 1024);
+  t.is(slowBelow([], false), (64 * 1024) / 5);
+  t.is(slowBelow([1e6, 2e6, 3e6], false), 2e5);
+});
+
+test('of more slow ones than there may be the slowest give up, as far as they may', (t) => {
+  const slow = [3, 1, 2, 0].map((rate) => transfer(rate, { host: `${rate}` }));
+  const unconnected = transfer(0, { host: 'x', mayGiveUp: false });
+  const { givingUp } = judgePace([...slow, unconnected], { ...asked, most: { all: 3, host: 24 } });
+  t.deepEqual(
+    givingUp.map(({ rate }) => rate),
+    [0, 1],
+  );
+  const ofOne = [3, 1, 2, 0].map((rate) => transfer(rate));
+  const byHost = judgePace([...ofOne, transfer(0, { host: 'b' })], { ...asked, most: { all: 64, host: 3 } });
+  t.deepEqual(
+    byHost.givingUp.map(({ host, rate }) => [host, rate]),
+    [['a:1', 0]],
+  );
+});
+
+test('nobody gives up who keeps pace, nobody more than has to, and what is slow is not decent', (t) => {
+  const paced = fc.record({
+    host: fc.constantFrom('a:1', 'b:1', undefined),
+    isSlow: fc.boolean(),
+    counts: fc.boolean(),
+    rate: fc.option(fc.double({ min: 0, max: 2e6, noNaN: true }), { nil: undefined }),
+    wasWaitedFor: fc.boolean(),
+    mayGiveUp: fc.boolean(),
+  });
+  const questions = fc.record({
+    ended: fc.array(fc.nat(2_000_000), { maxLength: 5 }),
+    othersWait: fc.boolean(),
+    newcomers: fc.nat(3),
+  });
+  fc.assert(
+    fc.property(fc.array(paced, { maxLength: 40 }), questions, (transfers, question) => {
+      const few = { all: 5, host: 3 };
+      const { slow, decent, givingUp } = judgePace(transfers, { ...question, most: few });
+      t.false(slow.some((one) => decent.includes(one)));
+      t.false(givingUp.some((one) => decent.includes(one) || !one.mayGiveUp));
+      if (!question.othersWait) t.is(slow.length + givingUp.length, 0);
+      const before = transfers.filter((one) => !one.counts && !decent.includes(one));
+      const after = [...before, ...slow.filter(({ counts }) => counts)].filter((one) => !givingUp.includes(one));
+      t.true(after.length <= Math.max(few.all, before.length), 'there are never more of them than there may be');
+      for (const one of givingUp) {
+        const ofHost = after.filter(({ host }) => host === one.host).length;
+        t.true(after.length + question.newcomers >= few.all || ofHost >= few.host, 'room is made, and no more');
+      }
+    }),
+  );
+});
