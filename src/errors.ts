@@ -14,7 +14,8 @@ export type ErrorDetails = {
   LIST_INVALID: { readonly list: string; readonly line: number };
   CONFIG_INVALID: { readonly path: string };
 
-  NOT_IN_STORE: { readonly asked: string };
+  /** `of` is there where a key is not in the keystore. */
+  NOT_IN_STORE: { readonly asked: string; readonly of?: 'keystore' };
   ID_AMBIGUOUS: { readonly asked: string; readonly candidates: readonly string[] };
   ID_TOO_SHORT: { readonly asked: string };
   FILE_NOT_FOUND: { readonly path: string };
@@ -78,7 +79,8 @@ export type ErrorDetails = {
   /** A result could not be written to where it was to go: the standard output, or a file that an option names. */
   OUTPUT_FAILED: { readonly output: string; readonly reason: string };
 
-  LOCK_MISMATCH: { readonly reference: string };
+  /** `why` is absent where it is another image; `missing`: the lock has none, `ambiguous`: there are several. */
+  LOCK_MISMATCH: { readonly reference: string; readonly why?: 'missing' | 'ambiguous' };
   CANCELLED: { readonly reason: string };
 };
 

@@ -5,7 +5,7 @@ import { errnoOf } from '../system/errno.ts';
 import { commands } from './commands.ts';
 import type { Io } from './io.ts';
 import { parseCommandLine } from './options/command-line.ts';
-import { unknownVariables } from './options/environment.ts';
+import { environmentWarnings } from './options/environment.ts';
 import { isPlain } from './options/is-plain.ts';
 import { isOn } from './options/read.ts';
 import { optionTable } from './options/table.ts';
@@ -60,5 +60,5 @@ async function fail(error: ImageError, { stderr }: Io, debug: boolean): Promise<
 }
 
 async function warn({ stderr, environment }: Io): Promise<void> {
-  for (const message of unknownVariables(optionTable, environment)) await write(stderr, `warning: ${message}\n`);
+  for (const message of environmentWarnings(optionTable, environment)) await write(stderr, `warning: ${message}\n`);
 }

@@ -52,7 +52,7 @@ export async function holdToLock(
   if (!lock) return fetch(undefined);
   const locked = lock.images.get(name);
   if (locked === undefined && lock.frozen) {
-    throw new ImageError('LOCK_MISMATCH', 'the lock file does not have it', { reference: name });
+    throw new ImageError('LOCK_MISMATCH', 'the lock file does not have it', { reference: name, why: 'missing' });
   }
   const found = await fetch(locked).catch((error: unknown) => {
     throw locked !== undefined && isOther(error) ? lockMismatch(name, locked, differenceOf(error), error) : error;

@@ -20,7 +20,7 @@ export type ListSource = {
 /**
  * Reads a list, a line at a time.
  *
- * @throws FILE_NOT_FOUND, FILE_UNREADABLE, LIMIT_EXCEEDED beyond 64 MiB, LIST_INVALID for what is no list at all; single
+ * @throws USAGE for a URL, FILE_NOT_FOUND, FILE_UNREADABLE, LIMIT_EXCEEDED beyond 64 MiB, LIST_INVALID for what is no list at all; single
  * bad lines are in the result.
  */
 export async function readList({ path, directory, input }: ListSource, signal: AbortSignal): Promise<List> {
@@ -28,8 +28,8 @@ export async function readList({ path, directory, input }: ListSource, signal: A
   const file = resolve(directory, path);
   const shown = isInput ? 'standard input' : showReference(path);
   if (isHttpUrl(path)) {
-    const message = `a list is a local file, or - for the standard input, but ${shown} is a URL: fetch it first`;
-    throw new ImageError('FILE_NOT_FOUND', message, { path: shown });
+    const message = `want a local file, or - for the standard input, got the URL ${shown}: bring it first`;
+    throw new ImageError('USAGE', message, { option: '--from-file' });
   }
   const builder = createListBuilder({ directory: isInput ? directory : dirname(file), shown });
   const stream: AsyncIterable<Uint8Array> = addAbortSignal(signal, isInput ? input : createReadStream(file));

@@ -143,3 +143,21 @@ test.serial('the entry is read by the Node of the system, if that is an older on
   t.is(error.code, 2);
   t.regex(error.stderr, /^longshore: needs Node 24\.15 or later, this is \d+\.\d+\.\d+\n$/);
 });
+
+test.serial(
+  'a variable for Node does not lift the check of certificates, and it is said that it does not',
+  async (t) => {
+    const server = await startServer(t, {}, { https: true });
+    const { run } = await openShell(t);
+    const { code, stderr } = await run(`longshore fetch --insecure-options=image --retries=0 ${server.url}/a.aci`, {
+      NODE_TLS_REJECT_UNAUTHORIZED: '0',
+    });
+    t.is(code, 7);
+    t.deepEqual(server.requests, []);
+    t.deepEqual(stderr.match(/^warning: .*NODE_TLS.*$/gm), [
+      'warning: NODE_TLS_REJECT_UNAUTHORIZED=0 is in the environment, but certificates are checked all the same:' +
+        ' --insecure-options=tls leaves that out, --ca-file names an authority to trust',
+    ]);
+    t.regex(stderr, /^error: .*: TLS: /m);
+  },
+);

@@ -1,6 +1,6 @@
 import type { Run } from '../command.ts';
 import type { CommandLine } from '../options/command-line.ts';
-import { unknownVariables } from '../options/environment.ts';
+import { environmentWarnings } from '../options/environment.ts';
 import { isOn, textOf, valueOf } from '../options/read.ts';
 import { optionTable } from '../options/table.ts';
 import { usageError } from '../options/usage-error.ts';
@@ -29,7 +29,7 @@ export const runFetchCommand: Run = async (io, line) => {
     report: await valueOf(line, 'report', requireWritable),
     lockFile: await lockFileOf(line),
     warnings: [
-      ...unknownVariables(optionTable, environment),
+      ...environmentWarnings(optionTable, environment),
       ...insecureWarnings(options.insecure),
       ...prepared.warnings,
     ],

@@ -72,7 +72,7 @@ export async function openLockFile(path: string, frozen: boolean): Promise<LockF
       if (frozen || found.size === 0 || (before && isSame(before, found))) return;
       if (ambiguous !== undefined) {
         const message = `${show(ambiguous, 2048)} stands for several images, so that none of them can be locked`;
-        throw new ImageError('LOCK_MISMATCH', message, { reference: ambiguous });
+        throw new ImageError('LOCK_MISMATCH', message, { reference: ambiguous, why: 'ambiguous' });
       }
       const target = await realpath(path).catch(() => resolve(path));
       try {

@@ -36,7 +36,8 @@ async function removeKey(keystore: Keystore, fingerprint: string, place?: KeyPla
     const request = { fingerprint, layer: ownLayer(), ...(from.kind === 'prefix' && { prefix: from.prefix }) };
     if (await keystore.remove(request)) removed.push(from);
   }
-  if (removed.length === 0) throw new ImageError('NOT_IN_STORE', 'no such key is trusted', { asked: fingerprint });
+  if (removed.length === 0)
+    throw new ImageError('NOT_IN_STORE', 'no such key is trusted', { asked: fingerprint, of: 'keystore' });
   return removed;
 }
 

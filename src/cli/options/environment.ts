@@ -10,10 +10,15 @@ export function environmentValues(spec: OptionSpec, environment: Environment): r
   return spec.kind === 'values' || spec.kind === 'named' ? text.split('\n').filter((line) => line !== '') : [text];
 }
 
-/** One warning for each `LONGSHORE_` variable that no option listens to. */
-export function unknownVariables(table: readonly OptionSpec[], environment: Environment): readonly string[] {
+/** A warning for each `LONGSHORE_` variable that no option listens to, and for one that people expect more of. */
+export function environmentWarnings(table: readonly OptionSpec[], environment: Environment): readonly string[] {
   const known = new Set(table.filter((spec) => spec.environment !== false).map(variableName));
-  return Object.keys(environment)
+  const unknown = Object.keys(environment)
     .filter((name) => name.startsWith('LONGSHORE_') && !known.has(name))
     .map((name) => `${show(name)} is in the environment, but there is no such option`);
+  return environment['NODE_TLS_REJECT_UNAUTHORIZED'] === '0' ? [...unknown, tlsVariable] : unknown;
 }
+
+const tlsVariable =
+  'NODE_TLS_REJECT_UNAUTHORIZED=0 is in the environment, but certificates are checked all the same:' +
+  ' --insecure-options=tls leaves that out, --ca-file names an authority to trust';

@@ -1,73 +1,139 @@
 import { defaultLimits, show, type ErrorCode, type ErrorData, type ErrorDetails } from '../../index.ts';
 import { kebab } from '../options/named-value.ts';
 
-const checkList = 'Correct it and run again';
-const askPublisher = 'Tell its publisher; longshore will not take it';
 const later = 'Run again later: what was downloaded is kept';
+const checkAddress = 'Check the address';
+const tellServer = 'Tell whoever runs the server';
 const authD = 'auth.d of the configuration';
-const credentials = `Put credentials for this host into ${authD}`;
 /** Those that a user can raise. */
 const limits: readonly string[] = Object.keys(defaultLimits).map(kebab);
 
+/** What was asked for, as far as advice depends on it. */
+type Asked = { readonly isOfRegistry: boolean };
+type Advise<C extends ErrorCode> = (details: ErrorDetails[C], asked: Asked) => string;
+
 /** What a user can do next, by code: one sentence without its full stop. */
-const advice: Readonly<Record<ErrorCode, string>> = {
+const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
   INTERNAL: 'This is a bug: run again with --debug and report what it prints',
   USAGE: 'See --help',
-  REFERENCE_INVALID: checkList,
-  LIST_INVALID: checkList,
+  REFERENCE_INVALID: 'Correct it and run again',
+  LIST_INVALID: 'Correct it and run again',
   CONFIG_INVALID: 'Correct the file or take it away',
-  NOT_IN_STORE: 'Fetch it without --store-only, or see what is there with: longshore image list',
-  ID_AMBIGUOUS: 'Give more digits',
+  NOT_IN_STORE: adviceForMissing,
+  ID_AMBIGUOUS: 'Give more digits, or the name of the one that is meant',
   ID_TOO_SHORT: 'Give two digits or more',
   FILE_NOT_FOUND: 'Check the path',
   DISCOVERY_FAILED:
     'Check the name, say where to ask with --discover PREFIX=ORIGIN, or write docker:// before an image of a registry',
-  PLATFORM_MISSING: 'Ask for one of the platforms it has',
-  HTTP_STATUS: 'Check the address',
-  ARCHIVE_UNREADABLE: 'Check that the address leads to an image',
-  ARCHIVE_INVALID: askPublisher,
-  MANIFEST_INVALID: askPublisher,
+  PLATFORM_MISSING: 'Ask for one of the platforms it has, with --platform',
+  HTTP_STATUS: adviceForStatus,
+  ARCHIVE_UNREADABLE: adviceForFormat,
+  ARCHIVE_INVALID: ({ rule }) =>
+    `It has to be written anew, as ${rule} in docs/rules.md has it: tell its publisher, if that is not you`,
+  MANIFEST_INVALID: 'It has to be written anew: tell its publisher, if that is not you',
   NAME_INVALID: 'Check the name',
   NAME_MISMATCH: 'Ask for it under its own name',
   LABEL_INVALID: 'Check the labels',
   LABEL_MISMATCH: 'Ask for labels that it has',
-  IMAGE_ID_MISMATCH: 'Check the image ID that was asked for',
+  IMAGE_ID_MISMATCH: 'Check the image ID that was asked for, by you or by the image that needs it',
   DIGEST_MISMATCH: 'Check the digest that was asked for, or tell whoever serves the image',
   SIZE_MISMATCH: 'Check the size that was asked for, or tell whoever serves the image',
-  SIGNATURE_MISSING:
-    'Publish it there, name that of an archive with --signature, or lift the check with --insecure-options=image',
+  SIGNATURE_MISSING: (_, { isOfRegistry }) =>
+    isOfRegistry
+      ? 'Publish one there, as skopeo copy --sign-by makes it, or lift the check with --insecure-options=image'
+      : 'Publish it there, name it with --signature, or lift the check with --insecure-options=image',
   SIGNATURE_UNREADABLE: 'Check that this is the signature: OpenPGP, detached, or for a registry a signed statement',
-  SIGNATURE_INVALID: 'Do not use this image; tell its publisher',
-  SIGNATURE_EXPIRED: 'Ask its publisher for a new signature',
-  KEY_UNKNOWN: 'If the signer deserves it: longshore trust --prefix NAME KEY',
-  KEY_INVALID: 'Check the key file',
+  SIGNATURE_INVALID:
+    'Check that the signature is that of this image; if it is, do not use the image and tell its publisher',
+  SIGNATURE_EXPIRED: "Check this machine's clock; if it is right, ask the publisher for a new signature",
+  KEY_UNKNOWN: adviceForSigner,
+  KEY_INVALID: ({ path }) =>
+    path === undefined
+      ? 'Ask the publisher for a signature by a key that may sign and is supported'
+      : 'Check the key file',
   KEY_EXPIRED: 'Get the renewed key from its publisher and trust that',
   KEY_REVOKED: 'Get the new key from its publisher and trust that',
-  KEY_WEAK: 'Ask its publisher for a stronger signature, or accept it with --insecure-options=weak-keys',
-  LIMIT_EXCEEDED: 'It is more than longshore takes',
-  REDIRECT_REFUSED: 'Ask for the address that it leads to, if you trust that',
-  INSECURE_REFUSED: 'If you accept the risk, lift the check with --insecure-options',
-  DEPENDENCY_CYCLE: askPublisher,
+  KEY_WEAK: ({ algorithm }) =>
+    /md5|ripemd|elgamal/i.test(algorithm)
+      ? 'Ask the publisher for a stronger signature'
+      : 'Ask the publisher for a stronger signature, or accept it with --insecure-options=weak-keys',
+  LIMIT_EXCEEDED: adviceForLimit,
+  REDIRECT_REFUSED: adviceForRedirect,
+  INSECURE_REFUSED: adviceForRisk,
+  DEPENDENCY_CYCLE: 'None of them can come first: tell the publisher, if that is not you',
   DEPENDENCY_FAILED: 'See what is said of the dependency',
   AUTH_REQUIRED: `Log in with podman or docker, or put credentials for this host into ${authD}`,
   AUTH_DENIED: `Check the credentials for this host, those that podman and docker keep and those in ${authD}`,
-  NETWORK: `Check the connection; ${later.toLowerCase()}`,
-  TIMEOUT: later,
+  NETWORK: ({ reason }) =>
+    reason === 'ENOTFOUND' ? 'Check the name of the host' : `Check the connection; ${later.toLowerCase()}`,
+  TIMEOUT: `${later}, and --timeout says how long to wait`,
   STALLED: later,
   TLS: 'Check the certificate and the clock, or name its authority with --ca-file',
-  RESPONSE_INVALID: 'Tell whoever runs the server',
+  RESPONSE_INVALID: tellServer,
   LENGTH_MISMATCH: later,
-  RATE_LIMITED: 'Wait, then run again; --jobs-per-host=1 asks less',
+  RATE_LIMITED: (_, { isOfRegistry }) =>
+    `Wait, then run again; --jobs-per-host=1 asks less${isOfRegistry ? ', and who logs in may often ask more' : ''}`,
   STORE_CORRUPT: 'Run: longshore image verify --repair',
   STORE_BUSY: 'Wait for the other process, then run again',
-  STORE_FULL: 'Make room, for example with longshore image gc, and run again',
-  STORE_READ_ONLY: 'Choose a directory that can be written with --dir',
+  STORE_FULL: 'Make room there, in a store for example with longshore image gc, and run again',
+  STORE_READ_ONLY: 'Choose a place that can be written, for the store with --dir, or have it made writable',
   STORE_VERSION: 'Use the longshore that wrote this store, or a newer one',
-  FILE_UNREADABLE: 'Check the permissions of the file',
+  FILE_UNREADABLE: 'Check the path, that it is what it should be, and who may read and write it',
   OUTPUT_FAILED: 'Make room there, or write it elsewhere, and run again',
-  LOCK_MISMATCH: 'Check what changed; then write the lock file anew',
+  LOCK_MISMATCH: adviceForLock,
   CANCELLED: later,
 };
+
+/** @param reference - what was asked for, in the caller's words. */
+export function adviceFor(error: ErrorData, reference = ''): string {
+  const { code, details } = error;
+  if (code !== 'LIMIT_EXCEEDED' && 'keep' in details) return 'Keep it so, or tell its publisher';
+  const found = advice[code];
+  if (typeof found === 'string') return found;
+  const asked = { isOfRegistry: /^docker:|^sha256:/i.test(reference) };
+  return (found as Advise<ErrorCode>)(details, asked); // the details are those of the code
+}
+
+function adviceForMissing({ asked, of }: ErrorDetails['NOT_IN_STORE']): string {
+  if (of === 'keystore') return 'See what is trusted with: longshore trust list';
+  if (/^sha\d+[-:]/.test(asked))
+    return 'See what is there with longshore image list; what is not has to be fetched by name or address';
+  return 'Fetch it, without --store-only, or see what is there with: longshore image list';
+}
+
+function adviceForStatus(details: ErrorDetails['HTTP_STATUS'], { isOfRegistry }: Asked): string {
+  const { status } = details;
+  switch (status) {
+    case 401:
+    case 403:
+      return adviceForDenial(details);
+    case 407:
+      return 'Put user and password into the address of the proxy: http://USER:PASSWORD@HOST:PORT';
+    case 408:
+    case 425:
+    case 429:
+      return later;
+    case 451:
+      return 'Ask whoever runs the server: it may not give it out';
+    case 511:
+      return 'Log in to the network that this machine is in, for example with a browser, then run again';
+    case 501:
+    case 505:
+      return tellServer;
+    default:
+      if (status >= 500 || status === 202) return later;
+      if (status < 400) return tellServer;
+      return isOfRegistry ? 'Check the name, the tag and the registry' : checkAddress;
+  }
+}
+
+/** @see docs/rules.md H8, R5: who never gets credentials need not be given any. */
+function adviceForDenial({ url, redirectedFrom, takesNoCredentials }: ErrorDetails['HTTP_STATUS']): string {
+  if (takesNoCredentials && redirectedFrom !== undefined)
+    return `Run again: ${redirectedFrom} may lead elsewhere then; else tell whoever runs it`;
+  if (url.startsWith('http:')) return 'Ask for it over https: credentials are not shown over http';
+  return takesNoCredentials ? tellServer : `Put credentials for this host into ${authD}, or check those that are there`;
+}
 
 /** For what was recognised, though it is not read: how to write it so that it is. The first that fits counts. */
 const repacking: readonly (readonly [looksLike: RegExp, advice: string])[] = [
@@ -85,37 +151,45 @@ const repacking: readonly (readonly [looksLike: RegExp, advice: string])[] = [
   [/^OpenPGP encrypted/, 'Decrypt it first'],
 ];
 
-export function adviceFor(error: ErrorData): string {
-  if (error.code === 'LIMIT_EXCEEDED' && 'limit' in error.details) return adviceForLimit(error.details);
-  if ('keep' in error.details) return 'Keep it so, or tell its publisher';
-  if (error.code === 'HTTP_STATUS' && 'status' in error.details) return adviceForStatus(error.details);
-  if (error.code === 'KEY_UNKNOWN' && 'searched' in error.details) return adviceForSigner(error.details);
-  if (error.code === 'ARCHIVE_UNREADABLE' && 'looksLike' in error.details) return adviceForFormat(error.details);
-  return advice[error.code];
-}
-
-function adviceForFormat({ looksLike = '' }: ErrorDetails['ARCHIVE_UNREADABLE']): string {
-  return repacking.find(([pattern]) => pattern.test(looksLike))?.[1] ?? advice.ARCHIVE_UNREADABLE;
+function adviceForFormat({ looksLike }: ErrorDetails['ARCHIVE_UNREADABLE']): string {
+  if (looksLike === undefined) return 'It is damaged: get it anew, or tell its publisher';
+  return repacking.find(([pattern]) => pattern.test(looksLike))?.[1] ?? 'Check that the address leads to an image';
 }
 
 function adviceForLimit({ limit, keep }: ErrorDetails['LIMIT_EXCEEDED']): string {
-  if (!limits.includes(limit)) return keep ? 'Keep it so' : advice.LIMIT_EXCEEDED;
-  return `If it is meant to be so large, raise it with --limit ${limit}=VALUE`;
+  if (limits.includes(limit)) return `If it is meant to be so large, raise it with --limit ${limit}=VALUE`;
+  return keep ? 'Keep it so' : 'It is more than longshore takes';
 }
 
 /** The message has named the signers and where their keys were looked for; this is the command that adds one. */
-function adviceForSigner({ name }: ErrorDetails['KEY_UNKNOWN']): string {
+function adviceForSigner({ name }: ErrorDetails['KEY_UNKNOWN'], { isOfRegistry }: Asked): string {
   const trust = `longshore trust --prefix ${show(name)}`;
-  return `If the signer deserves it, and the fingerprint is its own: ${trust} KEYFILE, or ${trust} for the keys that discovery offers`;
+  const discovered = isOfRegistry ? '' : `, or ${trust} for the keys that discovery offers`;
+  return `If the signer deserves it, and the fingerprint is its own: ${trust} KEYFILE${discovered}`;
 }
 
-function adviceForStatus({ url, status, redirectedFrom, takesNoCredentials }: ErrorDetails['HTTP_STATUS']): string {
-  if (status === 401 || status === 403) {
-    if (!takesNoCredentials) return credentials;
-    if (redirectedFrom !== undefined)
-      return `Run again: ${redirectedFrom} may lead elsewhere then; else tell whoever runs it`;
-    if (url.startsWith('http:')) return 'Ask for it over https: credentials are not shown over http';
+/** What is asked for by itself is asked for as it is; a registry's answers are followed or not. */
+function adviceForRedirect({ from, to }: ErrorDetails['REDIRECT_REFUSED'], { isOfRegistry }: Asked): string {
+  const isDowngrade = from.startsWith('https:') && to?.startsWith('http:');
+  return isDowngrade && !isOfRegistry ? 'Ask for the address that it leads to, if you trust that' : tellServer;
+}
+
+function adviceForRisk({ what }: ErrorDetails['INSECURE_REFUSED']): string {
+  switch (what) {
+    case 'deny-net':
+      return 'Take the address out of --deny-net, if it may be connected to';
+    case 'an image of a registry, unverified':
+      return 'If you accept the risk: --insecure-options=image';
+    case 'signatures over http':
+    case 'a key over http':
+      return 'If you accept the risk: --insecure-options=http';
+    default:
+      return 'The configuration of registries forbids it: see blocked in registries.conf';
   }
-  if (status === 407) return 'Put the credentials of the proxy into its address';
-  return status >= 500 ? later : advice.HTTP_STATUS;
+}
+
+function adviceForLock({ why }: ErrorDetails['LOCK_MISMATCH']): string {
+  if (why === 'missing') return 'Run once without --frozen: then the file has it';
+  if (why === 'ambiguous') return 'Ask for one of them only';
+  return 'Check what changed; to take the other image, take its entry out of the lock file';
 }

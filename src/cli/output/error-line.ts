@@ -10,7 +10,7 @@ const maxMessage = 1000;
  */
 export function errorLine(error: ErrorData, reference?: string): string {
   const asked = reference === undefined ? '' : `${showReference(reference)}: `;
-  return `error: ${asked}${error.code}: ${show(error.message, maxMessage)}. ${adviceFor(error)}.`;
+  return `error: ${asked}${error.code}: ${show(error.message, maxMessage)}. ${adviceFor(error, reference)}.`;
 }
 
 /** A line for each of several failures. */

@@ -2,7 +2,7 @@ import test from 'ava';
 
 import { parseCommandLine } from '../../../src/cli/options/command-line.ts';
 import { optionTable } from '../../../src/cli/options/table.ts';
-import { unknownVariables } from '../../../src/cli/options/environment.ts';
+import { environmentWarnings } from '../../../src/cli/options/environment.ts';
 import { appliesTo, commandNames } from '../../../src/cli/options/option.ts';
 
 const parse = (line: string, environment: Record<string, string> = {}) =>
@@ -116,7 +116,7 @@ test('named values of the environment stay beside those of other names', (t) => 
 test('a variable of another command is neither used nor unknown', (t) => {
   const environment = { LONGSHORE_JOBS: '3' };
   t.deepEqual(parse('image list', environment).argv, []);
-  t.deepEqual(unknownVariables(optionTable, environment), []);
+  t.deepEqual(environmentWarnings(optionTable, environment), []);
 });
 
 test('a bad variable is named in the message', (t) => {
@@ -131,7 +131,7 @@ test('an option with choices of its own for a command is read by those', (t) => 
 
 test('variables that no option has are unknown, --signature has none', (t) => {
   const environment = { LONGSHORE_JOB: '3', LONGSHORE_SIGNATURE: 's', LONGSHORE_JOBS: '1', OTHER: '' };
-  t.deepEqual(unknownVariables(optionTable, environment), [
+  t.deepEqual(environmentWarnings(optionTable, environment), [
     'LONGSHORE_JOB is in the environment, but there is no such option',
     'LONGSHORE_SIGNATURE is in the environment, but there is no such option',
   ]);

@@ -10,7 +10,7 @@ import { formatDuration } from '../../../src/cli/output/duration.ts';
 import { createPlainProgress } from '../../../src/cli/output/plain-progress.ts';
 import { progressMode } from '../../../src/cli/output/progress-mode.ts';
 import { summaryLine } from '../../../src/cli/output/summary.ts';
-import { ImageError, toErrorData } from '../../../src/errors.ts';
+import { ImageError, toErrorData, type ErrorCode, type ErrorDetails } from '../../../src/errors.ts';
 import type { BatchEvent, Outcome, Totals } from '../../../src/events.ts';
 
 const totals: Totals = {
@@ -31,10 +31,51 @@ test('an error line shows no credentials and no query, and a registry digest who
   t.true(errorLine(notFound, `docker://busybox@sha256:${'0'.repeat(64)}`).includes('docker://busybox@sha256:0'));
 });
 
-test('advice for a status depends on it', (t) => {
-  const line = (status: number) => errorLine({ ...notFound, details: { url: 'u', status } });
-  t.regex(line(401), /credentials/);
+function advised<C extends ErrorCode>(code: C, details: ErrorDetails[C], reference = 'https://h/a'): string {
+  return errorLine(toErrorData(new ImageError(code, 'it failed', details)), reference);
+}
+
+test('advice for a status depends on it, and on what can help there', (t) => {
+  const line = (status: number, reference?: string, url = 'https://h/a') =>
+    advised('HTTP_STATUS', { url, status }, reference);
+  t.regex(line(401), /credentials for this host/);
+  t.notRegex(line(401, undefined, 'http://h/a'), /auth\.d/); // they are sent over https only
+  t.regex(line(401, undefined, 'http://h/a'), /over https/);
   t.regex(line(503), /again later/);
+  t.notRegex(line(511), /later/);
+  t.regex(line(511), /Log in to the network/);
+  for (const status of [204, 206, 304, 501, 505]) t.regex(line(status), /Tell whoever runs the server\.$/);
+  for (const status of [408, 425, 429]) t.regex(line(status), /later/);
+  t.regex(line(407), /address of the proxy/);
+});
+
+test('advice says only what can help in the situation', (t) => {
+  const signer = { signers: ['ab'], searched: ['root'], name: 'docker.io/library/a' };
+  t.notRegex(advised('KEY_UNKNOWN', signer, 'docker://a'), /discovery/);
+  t.regex(advised('KEY_UNKNOWN', { ...signer, name: 'example.com/a' }), /for the keys that discovery offers/);
+  t.notRegex(advised('SIGNATURE_MISSING', { location: 'x' }, 'docker://a'), /--signature/);
+  t.regex(advised('SIGNATURE_MISSING', { location: 'x' }), /name it with --signature/);
+  t.regex(advised('KEY_WEAK', { algorithm: 'sha1' }), /=weak-keys/);
+  t.notRegex(advised('KEY_WEAK', { algorithm: 'md5' }), /weak-keys/);
+  t.notRegex(advised('INSECURE_REFUSED', { what: 'deny-net' }), /insecure-options/);
+  t.notRegex(advised('INSECURE_REFUSED', { what: 'registry.example' }), /insecure-options/);
+  t.regex(advised('INSECURE_REFUSED', { what: 'a key over http' }), /--insecure-options=http\.$/);
+  t.regex(advised('REDIRECT_REFUSED', { from: 'https://h/a', to: 'http://h/a' }), /Ask for the address/);
+  t.notRegex(advised('REDIRECT_REFUSED', { from: 'https://h/a', to: 'ftp://h/a' }), /Ask for/);
+  t.notRegex(advised('REDIRECT_REFUSED', { from: 'https://h/a', to: 'https://h/a' }), /Ask for/);
+  t.regex(advised('NOT_IN_STORE', { asked: 'ab', of: 'keystore' }, 'ab'), /longshore trust list\.$/);
+  t.notRegex(advised('NOT_IN_STORE', { asked: 'sha512-ab' }, 'sha512-ab'), /--store-only/);
+  t.regex(advised('LOCK_MISMATCH', { reference: 'a', why: 'missing' }), /without --frozen/);
+  t.regex(advised('LOCK_MISMATCH', { reference: 'a' }), /take its entry out/);
+  t.regex(advised('ARCHIVE_UNREADABLE', { path: 'x' }), /damaged/);
+  t.regex(advised('ARCHIVE_INVALID', { rule: 'A7' }), /A7 in docs\/rules\.md/);
+});
+
+test('advice on what its publisher did right does not send anybody to the publisher', (t) => {
+  for (const code of ['ARCHIVE_INVALID', 'MANIFEST_INVALID', 'NAME_INVALID'] as const) {
+    const details = { rule: 'R8', name: 'a', keep: 'oci' } as const;
+    t.regex(advised(code, details, 'docker://a'), /Keep it so/);
+  }
 });
 
 test('credentials are not advised where none are ever shown', (t) => {
