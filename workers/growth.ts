@@ -7,6 +7,10 @@ import type { ToIngest } from './tasks.ts';
 export type Growth = {
   /** Resolves when there are more bytes than that, or will never be. @throws CANCELLED when told to stop */
   beyond(bytes: number): Promise<{ readonly bytes: number; readonly isComplete: boolean }>;
+  /** Resolves once all bytes are there. @throws CANCELLED when told to stop */
+  readonly whole: () => Promise<void>;
+  /** Rejects, with CANCELLED, when told to stop. */
+  readonly stopped: Promise<never>;
   /** @throws CANCELLED when told to stop */
   check(): void;
   close(): void;
@@ -18,8 +22,11 @@ export function followGrowth(bytes: number, port: MessagePort): Growth {
   let isStopped = false;
   let changed = Promise.withResolvers<void>();
 
+  const stopping = Promise.withResolvers<never>();
+  stopping.promise.catch(() => undefined); // not everybody waits for it
+  const told = (): ImageError => new ImageError('CANCELLED', 'the session was told to stop', { reason: 'stop' });
   const check = (): void => {
-    if (isStopped) throw new ImageError('CANCELLED', 'the session was told to stop', { reason: 'stop' });
+    if (isStopped) throw told();
   };
   const change = (): void => {
     changed.resolve();
@@ -27,6 +34,7 @@ export function followGrowth(bytes: number, port: MessagePort): Growth {
   };
   const stop = (): void => {
     isStopped = true;
+    stopping.reject(told());
     change();
   };
   const onMessage = (message: ToIngest): void => {
@@ -49,6 +57,10 @@ export function followGrowth(bytes: number, port: MessagePort): Growth {
       for (check(); state.bytes <= known && !state.isComplete; check()) await changed.promise;
       return state;
     },
+    async whole() {
+      for (check(); !state.isComplete; check()) await changed.promise;
+    },
+    stopped: stopping.promise,
     check,
     close() {
       port.off('close', stop);

@@ -1,11 +1,15 @@
 import { enableCompileCache } from 'node:module';
+import { parentPort } from 'node:worker_threads';
 import { workerData } from 'node:worker_threads';
 
 import { lazy } from './lazy.ts';
+import { shareMemory } from './memory.ts';
 import { replying } from './reply.ts';
 
 const given = workerData as { readonly compileCache: string | undefined } | null;
 if (given?.compileCache !== undefined) enableCompileCache(given.compileCache); // of this thread: the main one's does not reach here
+
+shareMemory((message, transfer) => parentPort?.postMessage(message, [...transfer]));
 
 // One export for each task of the pool. Each loads its own module: a worker that never verifies never loads openpgp.
 

@@ -6,6 +6,7 @@ import { parseImageId } from '../src/image/image-id.ts';
 import { parseManifest, type ImageManifest } from '../src/image/manifest.ts';
 import { openArchive } from './decompress/open-archive.ts';
 import { lazy } from './lazy.ts';
+import { threadMemory } from './memory.ts';
 import { withOutput, type Write } from './output.ts';
 import type { SignatureDigests } from './signature-digests.ts';
 import { openSource, type Source } from './source.ts';
@@ -47,7 +48,7 @@ async function pass(
   const signature = await openSignature(request, sha256);
   const clock = createStepClock(waitedMs);
   const transfer = createTransfer(source, { maximum: limits.archiveBytes, sha256, signature, clock });
-  const { compression, tar } = await openArchive(transfer.chunks(), shown);
+  const { compression, tar } = await openArchive(transfer.chunks(), shown, threadMemory(source.arrival));
   let synced = (): void => undefined;
   const unpacked = await into(async (write) => {
     const result = await unpack(request, { source, tar, write, clock });

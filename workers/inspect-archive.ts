@@ -1,6 +1,7 @@
 import type { ImageManifest } from '../src/image/manifest.ts';
 import { openArchive } from './decompress/open-archive.ts';
 import { readManifest } from './ingest.ts';
+import { threadMemory } from './memory.ts';
 import { openSource } from './source.ts';
 import { overLimit } from './tar/refuse.ts';
 import { createArchiveChecker } from './tar/tar-checker.ts';
@@ -13,7 +14,7 @@ import type { Handler } from './tasks.ts';
  */
 export const inspectArchive: Handler<'inspectArchive'> = async ({ path, shown, limits }) => {
   await using source = await openSource({ kind: 'file', path }, shown);
-  const { tar } = await openArchive(source.chunks(), shown);
+  const { tar } = await openArchive(source.chunks(), shown, threadMemory());
   const found: { manifest?: ImageManifest } = {};
   const checker = createArchiveChecker(limits, (bytes) => {
     const { manifest } = readManifest(bytes, limits.dependencies);

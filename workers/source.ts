@@ -1,4 +1,5 @@
 import { followGrowth } from './growth.ts';
+import type { Arrival } from './memory.ts';
 import { openFile, openNamedFile, readChunks } from './read-file.ts';
 import type { ArchiveSource } from './tasks.ts';
 
@@ -8,6 +9,8 @@ export type Source = AsyncDisposable & {
   chunks(): AsyncIterable<Uint8Array>;
   /** @throws CANCELLED once the session has been told to stop */
   check(): void;
+  /** Of what may still be coming. */
+  readonly arrival?: Arrival;
 };
 
 /**
@@ -36,6 +39,7 @@ export async function openSource(source: ArchiveSource, shown: string): Promise<
       return {
         chunks: () => readChunks(file, shown, async (known) => (await growth.beyond(known)).bytes),
         check: () => growth.check(),
+        arrival: growth,
         async [Symbol.asyncDispose]() {
           growth.close();
           await file.close();

@@ -6,8 +6,10 @@ import type { Transferable } from 'node:worker_threads';
 import type { Piscina } from 'piscina';
 
 import { fromErrorData, ImageError, isImageError } from '../errors.ts';
+import type { MemoryMessage } from '../../workers/memory.ts';
 import type { Reply, Task } from '../../workers/reply.ts';
 import type { TaskName, Tasks } from '../../workers/tasks.ts';
+import { createMemoryBudget } from './memory-budget.ts';
 import { spread } from './spread.ts';
 import { workerFailed } from './worker-failed.ts';
 
@@ -127,6 +129,8 @@ async function openPiscina(workers: number, sessionsPerWorker: number): Promise<
     workerData: { compileCache: cache && dirname(cache) },
     execArgv: ['--disable-warning=ExperimentalWarning'],
   });
+  const memory = createMemoryBudget();
+  pool.on('message', (message: MemoryMessage) => memory.serve(message.port));
   // An idle thread that dies has no task to tell; unheard, the event would end the process.
   pool.on('error', () => undefined);
   return pool;

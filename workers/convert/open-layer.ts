@@ -1,8 +1,10 @@
 import { ImageError } from '../../src/errors.ts';
+import { boundSilence } from '../decompress/bound-silence.ts';
 import { gunzip } from '../decompress/gunzip.ts';
 import { createLookahead } from '../decompress/lookahead.ts';
 import { sniff, sniffBytes } from '../decompress/sniff.ts';
 import { unzstd } from '../decompress/unzstd.ts';
+import { threadMemory } from '../memory.ts';
 
 /** How the bytes of a layer are packed. */
 export type LayerPacking = 'tar' | 'gzip' | 'zstd';
@@ -28,9 +30,21 @@ export async function openLayer(chunks: AsyncIterable<Uint8Array>, digest: strin
     case 'tar':
       return { packing, chunks: input.rest() };
     case 'gzip':
-      return { packing, chunks: checkInside(gunzip(input.rest(), digest), digest) };
+      return {
+        packing,
+        chunks: checkInside(
+          boundSilence(input.rest(), (rest) => gunzip(rest, digest)),
+          digest,
+        ),
+      };
     case 'zstd':
-      return { packing, chunks: checkInside(unzstd(input.rest(), digest), digest) };
+      return {
+        packing,
+        chunks: checkInside(
+          boundSilence(input.rest(), (rest) => unzstd(rest, digest, threadMemory())),
+          digest,
+        ),
+      };
     default:
       throw notALayer(digest, packing);
   }

@@ -1,10 +1,13 @@
 import { createBitReader, outOfBits, type BitReader } from './bit-reader.ts';
+import type { Memory } from '../memory.ts';
 import { readBlock, type Block } from './bzip2-block.ts';
 import { expandBlock } from './bzip2-expand.ts';
 import { createLookahead, type Lookahead } from './lookahead.ts';
 import { unreadable } from './unreadable.ts';
 
 const outputBytes = 256 * 1024;
+/** A block, packed and unpacked. */
+const heldBytes = 8 * 1024 * 1024;
 
 type Piece = { readonly kind: 'block'; readonly block: Block } | { readonly kind: 'end'; readonly crc: number };
 
@@ -13,15 +16,22 @@ type Piece = { readonly kind: 'block'; readonly block: Block } | { readonly kind
  *
  * Our own, because the packages for it loop for ever on a run that overflows, or need the whole file at once.
  *
- * @param path - shown in errors.
+ * @param path - shown in errors. @param memory - for a block.
  * @throws ARCHIVE_UNREADABLE for a stream that is damaged, cut short, or followed by anything; what `chunks` throws.
  * @see docs/rules.md A2
  */
-export async function* bunzip(chunks: AsyncIterable<Uint8Array>, path: string): AsyncGenerator<Uint8Array> {
+export async function* bunzip(
+  chunks: AsyncIterable<Uint8Array>,
+  path: string,
+  memory: Memory,
+): AsyncGenerator<Uint8Array> {
+  using _share = await memory.reserve(heldBytes);
   const input = createLookahead(chunks);
+  let chain = new Uint32Array();
   do {
-    const level = await readLevel(input, path);
-    yield* readStream(input, level * 100_000, path);
+    const blockBytes = (await readLevel(input, path)) * 100_000;
+    if (chain.length < blockBytes) chain = new Uint32Array(blockBytes); // one for all streams: an empty one has 14 bytes
+    yield* readStream(input, chain.subarray(0, blockBytes), path);
     await input.want(1);
   } while (input.held().length > 0);
 }
@@ -34,11 +44,11 @@ async function readLevel(input: Lookahead, path: string): Promise<number> {
   return Number(level);
 }
 
-async function* readStream(input: Lookahead, blockBytes: number, path: string): AsyncGenerator<Uint8Array> {
-  const chain = new Uint32Array(blockBytes);
+/** @param chain - as long as a block of the stream may be. */
+async function* readStream(input: Lookahead, chain: Uint32Array, path: string): AsyncGenerator<Uint8Array> {
   let crc = 0;
   for (let bit = 0; ;) {
-    await input.want(packedBytes(blockBytes));
+    await input.want(packedBytes(chain.length));
     const reader = createBitReader(input.held(), bit);
     const piece = readPiece(reader, chain, path);
     if (piece.kind === 'end') {

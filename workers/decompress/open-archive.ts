@@ -1,5 +1,7 @@
 import { ImageError } from '../../src/errors.ts';
 import { lazy } from '../lazy.ts';
+import type { Memory } from '../memory.ts';
+import { boundSilence, threadMs } from './bound-silence.ts';
 import { createLookahead } from './lookahead.ts';
 import { nameOtherArchive, sniff, sniffBytes, type Compression } from './sniff.ts';
 import { unreadable } from './unreadable.ts';
@@ -14,11 +16,16 @@ export type OpenedArchive = {
  * Finds out how an archive is compressed and undoes that, one layer of it. Each chunk, of `chunks` and of the tar,
  * needs to be valid only until the next one is asked for.
  *
- * @param path - shown in errors.
- * @throws ARCHIVE_UNREADABLE, here for what is no archive, from `tar` for what is damaged; what `chunks` throws.
+ * @param path - shown in errors. @param memory - for what the decompressor is going to hold.
+ * @throws ARCHIVE_UNREADABLE, here for what is no archive, from `tar` for what is damaged; LIMIT_EXCEEDED; what
+ * `chunks` throws.
  * @see docs/rules.md A1, A2
  */
-export async function openArchive(chunks: AsyncIterable<Uint8Array>, path: string): Promise<OpenedArchive> {
+export async function openArchive(
+  chunks: AsyncIterable<Uint8Array>,
+  path: string,
+  memory: Memory,
+): Promise<OpenedArchive> {
   const input = createLookahead(chunks);
   await input.want(sniffBytes);
   const sniffed = sniff(input.held().subarray(0, sniffBytes));
@@ -27,7 +34,7 @@ export async function openArchive(chunks: AsyncIterable<Uint8Array>, path: strin
       checkKind(input.held(), path);
       return { compression: 'none', tar: input.rest() };
     case 'compressed':
-      return { compression: sniffed.compression, tar: unpack(input.rest(), sniffed.compression, path) };
+      return { compression: sniffed.compression, tar: unpack(input.rest(), sniffed.compression, path, memory) };
     case 'other':
       throw notAnArchive(path, sniffed.name, sniffed.name);
   }
@@ -43,8 +50,9 @@ async function* unpack(
   chunks: AsyncIterable<Uint8Array>,
   compression: Compression,
   path: string,
+  memory: Memory,
 ): AsyncGenerator<Uint8Array> {
-  const output = createLookahead(await decompress(chunks, compression, path));
+  const output = createLookahead(await decompress(chunks, compression, path, memory));
   await output.want(sniffBytes);
   const sniffed = sniff(output.held().subarray(0, sniffBytes));
   if (sniffed.kind === 'compressed') {
@@ -64,14 +72,21 @@ async function decompress(
   chunks: AsyncIterable<Uint8Array>,
   compression: Compression,
   path: string,
+  memory: Memory,
 ): Promise<AsyncIterable<Uint8Array>> {
   switch (compression) {
-    case 'gzip':
-      return (await gunzipModule()).gunzip(chunks, path);
-    case 'bzip2':
-      return (await bunzipModule()).bunzip(chunks, path);
-    case 'xz':
-      return (await unxzModule()).unxz(chunks, path);
+    case 'gzip': {
+      const { gunzip } = await gunzipModule();
+      return boundSilence(chunks, (input) => gunzip(input, path));
+    }
+    case 'bzip2': {
+      const { bunzip } = await bunzipModule();
+      return boundSilence(chunks, (input) => bunzip(input, path, memory), threadMs);
+    }
+    case 'xz': {
+      const { unxz } = await unxzModule();
+      return boundSilence(chunks, (input) => unxz(input, path, memory), threadMs);
+    }
   }
 }
 

@@ -14,12 +14,13 @@ type Step = { readonly read: number } | { readonly skip: number };
 /**
  * Walks over the frames of a zstd file without decompressing them.
  *
- * @param path - shown in errors.
+ * @param path - shown in errors. @param onFrame - told of each, within the call that takes its header: the bytes that have to
+ * be held to decompress it, 0 for one that is skipped.
  * @returns calls throw ARCHIVE_UNREADABLE for what is no frame.
  * @see RFC 8878 §3.1
  */
-export function createZstdFrames(path: string): ZstdFrames {
-  let frame = scanFrame(path);
+export function createZstdFrames(path: string, onFrame: (windowBytes: number) => void): ZstdFrames {
+  let frame = scanFrame(path, onFrame);
   let step = frame.next();
   let isWithin = false;
   let held = Buffer.alloc(0);
@@ -47,7 +48,7 @@ export function createZstdFrames(path: string): ZstdFrames {
         if (at === bytes.length && !('skip' in step.value && step.value.skip === 0)) return at;
         at += advance(bytes.subarray(at), step.value);
       }
-      frame = scanFrame(path);
+      frame = scanFrame(path, onFrame);
       step = frame.next();
       isWithin = false;
       return at;
@@ -58,10 +59,12 @@ export function createZstdFrames(path: string): ZstdFrames {
   };
 }
 
-function* scanFrame(path: string): Generator<Step, void, Buffer> {
+function* scanFrame(path: string, onFrame: (windowBytes: number) => void): Generator<Step, void, Buffer> {
   const magic = (yield { read: 4 }).readUInt32LE();
   if ((magic & 0xfffffff0) >>> 0 === 0x184d2a50) {
-    yield { skip: (yield { read: 4 }).readUInt32LE() };
+    const skipped = (yield { read: 4 }).readUInt32LE();
+    onFrame(0);
+    yield { skip: skipped };
     return;
   }
   if (magic !== 0xfd2fb528) throw unreadable(path, 'there is something behind its zstd stream');
@@ -70,7 +73,8 @@ function* scanFrame(path: string): Generator<Step, void, Buffer> {
   const isSingleSegment = (descriptor & 0x20) !== 0;
   const dictionaryBytes = [0, 1, 2, 4][descriptor & 3] ?? 0;
   const sizeBytes = [isSingleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6] ?? 0;
-  yield { skip: (isSingleSegment ? 0 : 1) + dictionaryBytes + sizeBytes };
+  const header = yield { read: (isSingleSegment ? 0 : 1) + dictionaryBytes + sizeBytes };
+  onFrame(isSingleSegment ? contentBytes(header.subarray(dictionaryBytes)) : windowBytes(header.readUInt8()));
 
   for (let isLast = false; !isLast;) {
     const header = (yield { read: 3 }).readUIntLE(0, 3);
@@ -79,4 +83,24 @@ function* scanFrame(path: string): Generator<Step, void, Buffer> {
     yield { skip: isRepeated ? 1 : header >> 3 };
   }
   if ((descriptor & 4) !== 0) yield { skip: 4 };
+}
+
+/** @see RFC 8878 §3.1.1.1.2 */
+function windowBytes(descriptor: number): number {
+  const base = 2 ** (10 + (descriptor >> 3));
+  return base + (base / 8) * (descriptor & 7);
+}
+
+/** All of the content is the window then. @see RFC 8878 §3.1.1.1.4 */
+function contentBytes(field: Buffer): number {
+  switch (field.length) {
+    case 1:
+      return field.readUInt8();
+    case 2:
+      return field.readUInt16LE() + 256;
+    case 4:
+      return field.readUInt32LE();
+    default:
+      return Number(field.readBigUInt64LE());
+  }
 }

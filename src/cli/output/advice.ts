@@ -146,6 +146,8 @@ const repacking: readonly (readonly [looksLike: RegExp, advice: string])[] = [
   [/^xz with a (?:sha256 )?check/, 'Write it anew with xz --check=crc64'],
   [/^xz with the .* filter/, 'Write it anew with xz and no filter but --lzma2'],
   [/^xz with a dictionary/, 'Write it anew with xz -9 or less'],
+  [/^xz with a larger/, 'Write it anew with xz in one go'],
+  [/^zstd with a window/, 'Write it anew with zstd --long=27 or less'],
   [/^(?:zstd|lz4|lzma|lzip|compress)/, 'Compress it anew as gzip, bzip2 or xz'],
   [/^(?:zip|7-Zip|RAR)/, 'Pack it anew as a tar'],
   [/^OpenPGP encrypted/, 'Decrypt it first'],

@@ -8,9 +8,10 @@ import { hasCode } from '../../../src/errors.ts';
 import { bunzip } from '../../../workers/decompress/bunzip.ts';
 import { gunzip } from '../../../workers/decompress/gunzip.ts';
 import { unxz } from '../../../workers/decompress/unxz.ts';
+import { unlimitedMemory, type Memory } from '../../../workers/memory.ts';
 import { someBytes } from '../../helpers/archive.ts';
 
-type Decompressor = (chunks: AsyncIterable<Uint8Array>, path: string) => AsyncIterable<Uint8Array>;
+type Decompressor = (chunks: AsyncIterable<Uint8Array>, path: string, memory: Memory) => AsyncIterable<Uint8Array>;
 
 const run = (program: string, bytes: Uint8Array, ...args: readonly string[]) =>
   execFileSync(program, ['--stdout', ...args], { input: bytes, maxBuffer: 2 ** 28 });
@@ -36,7 +37,9 @@ async function* chunked(bytes: Uint8Array, cuts: readonly number[]): AsyncGenera
 }
 
 async function unpackAll(unpack: Decompressor, packed: Uint8Array, cuts: readonly number[] = []): Promise<Buffer> {
-  const pieces = await Array.fromAsync(unpack(chunked(packed, cuts), 'an archive'), (piece) => Buffer.from(piece));
+  const pieces = await Array.fromAsync(unpack(chunked(packed, cuts), 'an archive', unlimitedMemory), (piece) =>
+    Buffer.from(piece),
+  );
   return Buffer.concat(pieces);
 }
 
@@ -122,7 +125,7 @@ for (const [name, pack, unpack] of formats) {
   test(`${name}: a bomb comes in small pieces`, async (t) => {
     const bomb = pack(Buffer.alloc(20_000_000));
     let total = 0;
-    for await (const piece of unpack(chunked(bomb, []), 'an archive')) {
+    for await (const piece of unpack(chunked(bomb, []), 'an archive', unlimitedMemory)) {
       t.true(piece.length <= 256 * 1024);
       total += piece.length;
       if (total > 5_000_000) break;
@@ -136,7 +139,7 @@ for (const [name, pack, unpack] of formats) {
       yield await Promise.resolve(packed.subarray(0, 20));
       throw failure;
     };
-    t.is(await t.throwsAsync(Array.fromAsync(unpack(failing(), 'an archive'))), failure);
+    t.is(await t.throwsAsync(Array.fromAsync(unpack(failing(), 'an archive', unlimitedMemory))), failure);
   });
 }
 
@@ -194,6 +197,7 @@ test('xz: files are decoded side by side, and a slow one holds up no other', asy
       await Promise.withResolvers<never>().promise;
     })(),
     'a slow archive',
+    unlimitedMemory,
   )[Symbol.asyncIterator]();
   void slow.next();
   t.deepEqual(await unpackAll(unxz, packed), content);

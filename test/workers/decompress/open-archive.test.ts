@@ -6,6 +6,7 @@ import test from 'ava';
 
 import { hasCode } from '../../../src/errors.ts';
 import { openArchive } from '../../../workers/decompress/open-archive.ts';
+import { unlimitedMemory } from '../../../workers/memory.ts';
 import { buildAci, compress, type Compression } from '../../helpers/archive.ts';
 
 async function* pieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
@@ -13,7 +14,7 @@ async function* pieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Arr
 }
 
 async function open(bytes: Uint8Array, size = 1000): Promise<{ compression: string; tar: Buffer }> {
-  const { compression, tar } = await openArchive(pieces(bytes, size), 'example.com/app.aci');
+  const { compression, tar } = await openArchive(pieces(bytes, size), 'example.com/app.aci', unlimitedMemory);
   return { compression, tar: Buffer.concat(await Array.fromAsync(tar)) };
 }
 

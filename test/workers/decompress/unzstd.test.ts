@@ -5,6 +5,7 @@ import fc from 'fast-check';
 
 import { hasCode } from '../../../src/errors.ts';
 import { unzstd } from '../../../workers/decompress/unzstd.ts';
+import { unlimitedMemory } from '../../../workers/memory.ts';
 
 const skippable = (content: string) => {
   const head = Buffer.from('5f2a4d1800000000', 'hex');
@@ -17,7 +18,7 @@ async function* cut(bytes: Buffer, step: number): AsyncGenerator<Buffer> {
 }
 
 async function decompress(bytes: Buffer, step = bytes.length): Promise<Buffer> {
-  return Buffer.concat(await Array.fromAsync(unzstd(cut(bytes, step), 'layer')));
+  return Buffer.concat(await Array.fromAsync(unzstd(cut(bytes, step), 'layer', unlimitedMemory)));
 }
 
 const part = fc.oneof(
