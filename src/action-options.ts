@@ -2,12 +2,13 @@ import type { PlanOutcome, PlanTotals } from './coordinator/plan-outcome.ts';
 import type { EventSink, Outcome, Totals } from './events.ts';
 import type { Keep, PullPolicy } from './fetchers/context.ts';
 import type { Lock } from './fetchers/lock.ts';
-import type { TlsMaterial, Transport } from './http/types.ts';
+import type { Transport } from './http/types.ts';
 import type { App, ImageType } from './image/apps.ts';
 import type { Digest } from './image/digest.ts';
 import type { ImageId } from './image/image-id.ts';
 import type { Limits, Timeouts } from './image/limits.ts';
 import type { Pool } from './pool/pool.ts';
+import type { HostCertificates } from './registry/certificates.ts';
 import type { Lookasides } from './registry/lookaside.ts';
 import type { CredentialLookup, MirrorRule } from './registry/types.ts';
 import type { Store } from './store/store.ts';
@@ -53,7 +54,7 @@ export type ActionOptions = {
   /** Where signatures of registries' images are read, as readLookasides gives it; absent: nowhere. */
   readonly lookasides?: Lookasides;
   /** By `host[:port]`, beside `ca`: as readCertificates gives them. */
-  readonly certificates?: ReadonlyMap<string, TlsMaterial>;
+  readonly certificates?: ReadonlyMap<string, HostCertificates>;
   /** Transfers at once, default 16. */
   readonly jobs?: number;
   /** Transfers at once from one host, default 6. */

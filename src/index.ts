@@ -60,7 +60,7 @@ export type { Keep, PullPolicy } from './fetchers/context.ts';
 export { createFetcher, createFinder } from './finder.ts';
 export { describeJsonPlace, parseJsonStrict } from './image/json.ts';
 export { parsePlatform } from './image/parse-platform.ts';
-export { readCertificates } from './registry/certificates.ts';
+export { readCertificates, type HostCertificates } from './registry/certificates.ts';
 export type { Lookasides, SignaturePlace } from './registry/lookaside.ts';
 export { readLookasides, type LookasideSources } from './registry/read-lookasides.ts';
 export { openCredentialChain, type CredentialChainOptions } from './registry/credentials/chain.ts';

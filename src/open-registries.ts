@@ -4,6 +4,10 @@ import type { HttpObserver } from './http/types.ts';
 import { parsePlatform } from './image/parse-platform.ts';
 import { hostPlatform } from './registry/choose-platform.ts';
 import type { RegistryClient } from './registry/client.ts';
+import { keepRecentDocuments } from './registry/recent-documents.ts';
+
+/** Of configurations: of most, thousands. */
+const recentBytes = 8 * 1024 * 1024;
 
 type Context = Pick<FetchContext, 'http' | 'limits' | 'platform' | 'onEvent' | 'tally' | 'nowMs'>;
 
@@ -14,6 +18,7 @@ export function openRegistries(options: ActionOptions, context: Context): Regist
   return {
     client: () => (client ??= openClient(options, context)),
     lookasides: options.lookasides ?? { scopes: new Map(), others: undefined, fallback: undefined },
+    configs: keepRecentDocuments(recentBytes),
     keep: options.keep ?? 'both',
     platforms: first ? [first, ...others] : [hostPlatform(context.platform)],
     isPlatformAsked: first !== undefined,
@@ -21,7 +26,7 @@ export function openRegistries(options: ActionOptions, context: Context): Regist
 }
 
 async function openClient(
-  { dockerCredentials = {}, registryCredentials, insecure = {}, mirrors = [] }: ActionOptions,
+  { dockerCredentials = {}, registryCredentials, insecure = {}, mirrors = [], certificates }: ActionOptions,
   { http, limits, onEvent, tally, nowMs }: Context,
 ): Promise<RegistryClient> {
   const { createRegistryClient } = await import('./registry/client.ts');
@@ -36,6 +41,7 @@ async function openClient(
     http,
     credentials: async (...asked) => (await own(...asked)) ?? registryCredentials?.(...asked),
     mirrors,
+    ...(certificates && { certificates }),
     allowHttp: insecure.http ?? false,
     limits,
     onWarning,

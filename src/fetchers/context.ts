@@ -8,6 +8,7 @@ import type { GoPlatform } from '../image/platform.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { RegistryClient } from '../registry/client.ts';
 import type { Lookasides } from '../registry/lookaside.ts';
+import type { RecentDocuments } from '../registry/recent-documents.ts';
 import type { Store } from '../store/store.ts';
 import type { Keystore } from '../verify/keystore.ts';
 import type { Lock } from './lock.ts';
@@ -59,6 +60,8 @@ export type Registries = {
   client(): Promise<RegistryClient>;
   /** Where signatures of images are read. */
   readonly lookasides: Lookasides;
+  /** Configurations that came lately. */
+  readonly configs: RecentDocuments;
   readonly keep: Keep;
   /** At least one: those that are brought of every image. The first is the one that is answered with. */
   readonly platforms: readonly [GoPlatform, ...GoPlatform[]];

@@ -1,5 +1,6 @@
 import { hasCode, ImageError } from '../errors.ts';
 import { abortable } from '../pool/abortable.ts';
+import type { DownloadedFrom } from '../registry/client.ts';
 import { downloadBlob } from '../registry/download-blob.ts';
 import type { Descriptor } from '../registry/types.ts';
 import type { Claim, Partial } from '../store/store.ts';
@@ -52,7 +53,10 @@ async function bringClaimed(
   }
 }
 
-/** What does not match its digest may do so from elsewhere, or if it comes from one response: once more, from the start. */
+/**
+ * What does not match its digest may do so if it comes from one response: once more, from the start. A mirror that has
+ * other bytes is named, and not asked for this blob any more.
+ */
 async function receive(
   context: FetchContext,
   request: BlobRequest,
@@ -61,8 +65,9 @@ async function receive(
 ): Promise<void> {
   const { store, pool } = context;
   const { digest, size } = request.blob;
-  for (let isSecond = false; ; isSecond = true) {
-    const isMixed = await download(context, request, partial, isSecond, signal);
+  const without = new Set<string>();
+  for (let isSecond = false; ;) {
+    const { isMixed, from } = await download(context, request, partial, without, signal);
     context.slot?.arrived();
     const { path } = partial;
     const [{ hex }] = await Promise.all([
@@ -72,30 +77,40 @@ async function receive(
     const found = `sha256:${hex}`;
     if (found === digest) break;
     await partial.discard();
-    if (isSecond || !isMixed) {
+    const mayBeElse = isMixed && !isSecond;
+    if (!mayBeElse && !from?.isMirror) {
       const message = `the blob that came is ${found}, and not ${digest}`;
       throw new ImageError('DIGEST_MISMATCH', message, { asked: digest, found });
     }
+    isSecond = true;
+    if (mayBeElse || !from) continue;
+    without.add(from.host);
+    const message = `the mirror ${from.host} has other bytes for the blob ${digest}: they are ${found}`;
+    context.onEvent({ type: 'warning', key: request.pull.wanted.key, message });
   }
   await store.commitBlob({ path: partial.path, digest, size });
   await partial.discard();
 }
 
-/** @returns whether what is there now may be of more than one origin. */
+type Came = { readonly isMixed: boolean; readonly from?: DownloadedFrom['from'] };
+
+/** @returns whether what is there now may be of more than one response, and where the last of it came from. */
 async function download(
   context: FetchContext,
   { pull: { client, wanted }, blob, progress }: BlobRequest,
   partial: Partial,
-  upstreamOnly: boolean,
+  without: ReadonlySet<string>,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<Came> {
   if (partial.bytes > blob.size) await partial.discard();
   const onProgress = progress.start(blob.size, partial.bytes);
-  if (blob.size > 0 && partial.bytes === blob.size) return true;
-  const about = { repository: wanted.reference, blob, sink: partial, upstreamOnly };
-  const { responses } = {
-    responses: 0,
-    ...(await downloadBlob(client, { ...about, observer: observing(context, wanted.key), onProgress }, signal)),
-  };
-  return responses > 1 || (client.options.mirrors ?? []).length > 0;
+  if (blob.size > 0 && partial.bytes === blob.size) return { isMixed: true };
+  const about = { repository: wanted.reference, blob, sink: partial, without };
+  const downloaded = await downloadBlob(
+    client,
+    { ...about, observer: observing(context, wanted.key), onProgress },
+    signal,
+  );
+  const { responses } = { responses: 0, ...downloaded };
+  return { isMixed: responses > 1, from: downloaded.from };
 }

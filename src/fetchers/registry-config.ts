@@ -9,7 +9,7 @@ import { observing } from './observing.ts';
 import type { TransferProgress } from './registry-progress.ts';
 import type { Pull } from './registry-pull.ts';
 
-/** An image's configuration, out of the store or from the registry. It is kept only with the image. */
+/** An image's configuration, out of the store or from the registry, which is asked once however many images share it. */
 export async function bringConfig(
   context: FetchContext,
   { client, resolved, wanted: { key, reference } }: Pull,
@@ -17,15 +17,17 @@ export async function bringConfig(
   signal: AbortSignal,
 ): Promise<RegistryDocument> {
   const { config } = resolved;
-  const { slots } = context;
+  const { slots, registries } = context;
   const stored = await readConfig(context, config);
   if (stored) return stored;
-  return slots.run(reference.host, signal, async (slot) => {
-    const observer = observing({ ...context, slot }, key);
-    const document = await getConfig(client, reference, config, observer, signal);
-    progress.start(config.size, 0)(config.size);
-    return document;
-  });
+  const bring = (shared: AbortSignal) =>
+    slots.run(reference.host, shared, async (slot) => {
+      const observer = observing({ ...context, slot }, key);
+      const document = await getConfig(client, reference, config, observer, shared);
+      progress.start(config.size, 0)(config.size);
+      return document;
+    });
+  return { ...(await registries.configs.get(config, bring, signal)), mediaType: config.mediaType };
 }
 
 async function readConfig({ store, limits }: FetchContext, config: Descriptor): Promise<RegistryDocument | undefined> {

@@ -7,11 +7,14 @@ import type { RegistryOptions } from './types.ts';
 /** Something of a registry, and whether what answers can be checked against a digest. */
 export type RegistryTarget = Asked & {
   readonly path: string;
-  /** Mirrors are not asked: what they had was bad. */
-  readonly upstreamOnly?: boolean;
+  /** Hosts of mirrors that are not asked: what they had was bad. */
+  readonly without?: ReadonlySet<string>;
 };
 
 type Own = 'url' | 'ownCredentials' | 'onRefusal';
+
+/** `from` is where the last of it came from: the host of the registry or of a mirror. */
+export type DownloadedFrom = Downloaded & { readonly from: Pick<Place, 'host' | 'isMirror'> };
 
 /** Asks registries and their mirrors; what it learns of them is kept for as long as it lives. */
 export type RegistryClient = {
@@ -23,7 +26,7 @@ export type RegistryClient = {
     accept: (answer: Document) => T,
     signal: AbortSignal,
   ): Promise<T>;
-  download(target: RegistryTarget, request: Omit<DownloadRequest, Own>, signal: AbortSignal): Promise<Downloaded>;
+  download(target: RegistryTarget, request: Omit<DownloadRequest, Own>, signal: AbortSignal): Promise<DownloadedFrom>;
 };
 
 export function createRegistryClient(options: RegistryOptions): RegistryClient {
@@ -34,13 +37,17 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
 
   function sessionOf(place: Place): Session {
     const key = keyOf(place);
-    const session = sessions.get(key) ?? createSession(options, place, (text) => warn(place.host, text));
+    const known = sessions.get(key);
+    if (known) return known;
+    const { fault, warnings = [] } = options.certificates?.get(place.host) ?? {};
+    warnings.forEach(warn);
+    if (fault) throw fault;
+    const session = createSession(options, place, (text) => warn(`${place.host} says: ${text}`));
     sessions.set(key, session);
     return session;
   }
 
-  function warn(host: string, text: string): void {
-    const message = `${host} says: ${text}`;
+  function warn(message: string): void {
     if (warned.has(message) || warned.size >= maxWarnings) return;
     warned.add(message);
     options.onWarning(message);
@@ -48,19 +55,20 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
 
   async function ask<T>(
     target: RegistryTarget,
-    work: (session: Session, there: Target) => Promise<T>,
+    work: (session: Session, there: Target, place: Place) => Promise<T>,
     signal: AbortSignal,
   ): Promise<T> {
     const { places, blocked } = placesOf(target, options);
     let failure: unknown;
     for (const place of places) {
-      if (place.isMirror && (target.upstreamOnly || silent.has(keyOf(place)))) continue;
+      if (place.isMirror && (target.without?.has(place.host) || silent.has(keyOf(place)))) continue;
       try {
-        return await work(sessionOf(place), { repository: place.repository, path: target.path });
+        return await work(sessionOf(place), { repository: place.repository, path: target.path }, place);
       } catch (error) {
         signal.throwIfAborted();
         failure = error;
         if (!place.isMirror || !isOfPlace(error)) break;
+        if (isOfContent(error)) warn(`the mirror ${place.host} has something else as ${target.path}: ${error.message}`);
         if (hasCode(error, 'NETWORK') || hasCode(error, 'TIMEOUT') || hasCode(error, 'TLS')) silent.add(keyOf(place));
       }
     }
@@ -74,7 +82,14 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
     getDocument: (target, request, accept, signal) =>
       ask(target, async (session, there) => accept(await session.getDocument(there, request, signal)), signal),
     download: (target, request, signal) =>
-      ask(target, (session, there) => session.download(there, request, signal), signal),
+      ask(
+        target,
+        async (session, there, { host, isMirror }) => ({
+          ...(await session.download(there, request, signal)),
+          from: { host, isMirror },
+        }),
+        signal,
+      ),
   };
 }
 
@@ -82,6 +97,11 @@ const maxWarnings = 100;
 
 function keyOf({ origins, query, host }: Place): string {
   return [...origins, query, host].join(' ');
+}
+
+/** True for what came, and is not what it should be. */
+function isOfContent(error: unknown): error is ImageError {
+  return isImageError(error) && ['DIGEST_MISMATCH', 'SIZE_MISMATCH', 'MANIFEST_INVALID'].includes(error.code);
 }
 
 /** True for what another place may do better: a full disk stays full. */

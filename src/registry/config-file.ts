@@ -1,6 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { isImageError } from '../errors.ts';
 import { errnoOf, isNoEntry } from '../system/errno.ts';
 import { configInvalid } from './credentials/config-invalid.ts';
 
@@ -25,9 +26,11 @@ export async function listDirectory(directory: string): Promise<readonly string[
 /** @throws ImageError CONFIG_INVALID */
 export async function readConfigFile(path: string): Promise<string> {
   try {
-    const { size } = await stat(path);
-    if (size <= maxBytes) return await readFile(path, 'utf8');
+    const stats = await stat(path);
+    if (stats.isFile() && stats.size <= maxBytes) return await readFile(path, 'utf8');
+    if (!stats.isFile()) throw configInvalid(path, 'is no regular file');
   } catch (error) {
+    if (isImageError(error)) throw error;
     throw unreadable(path, error);
   }
   throw configInvalid(path, `is larger than ${maxBytes} bytes`);

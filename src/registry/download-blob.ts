@@ -1,13 +1,13 @@
-import type { Downloaded, DownloadRequest } from '../http/types.ts';
-import type { RegistryClient } from './client.ts';
+import type { DownloadRequest } from '../http/types.ts';
+import type { DownloadedFrom, RegistryClient } from './client.ts';
 import type { Repository } from './documents.ts';
 import type { Descriptor } from './types.ts';
 
 export type BlobDownload = Pick<DownloadRequest, 'sink' | 'onStart' | 'onProgress' | 'observer'> & {
   readonly repository: Repository;
   readonly blob: Pick<Descriptor, 'digest' | 'size'>;
-  /** Mirrors are not asked: what they had did not match its digest. */
-  readonly upstreamOnly?: boolean;
+  /** Hosts of mirrors that are not asked: what they had did not match its digest. */
+  readonly without?: ReadonlySet<string>;
 };
 
 /**
@@ -19,11 +19,11 @@ export type BlobDownload = Pick<DownloadRequest, 'sink' | 'onStart' | 'onProgres
  */
 export function downloadBlob(
   client: RegistryClient,
-  { repository: where, blob, upstreamOnly = false, ...request }: BlobDownload,
+  { repository: where, blob, without, ...request }: BlobDownload,
   signal: AbortSignal,
-): Promise<Downloaded> {
+): Promise<DownloadedFrom> {
   const { host, repository, digest } = where;
   const of = { host, repository, ...(digest !== undefined && { digest }) };
-  const target = { ...of, path: `blobs/${blob.digest}`, wanted: 'digest', upstreamOnly } as const;
+  const target = { ...of, path: `blobs/${blob.digest}`, wanted: 'digest', ...(without && { without }) } as const;
   return client.download(target, { ...request, size: blob.size, immutable: true }, signal);
 }

@@ -2,6 +2,7 @@ import type { Http, HttpObserver } from '../http/types.ts';
 import type { Digest } from '../image/digest.ts';
 import type { Limits } from '../image/limits.ts';
 import type { GoPlatform } from '../image/platform.ts';
+import type { HostCertificates } from './certificates.ts';
 
 /** `identity` is exchanged for tokens; `bearer` is one already. */
 export type RegistryCredential =
@@ -48,6 +49,8 @@ export type RegistryOptions = {
   /** `--insecure-options=http`: after https has failed. Registries on this machine are asked so in any case. */
   readonly allowHttp: boolean;
   readonly mirrors?: readonly MirrorRule[];
+  /** By `host[:port]`. */
+  readonly certificates?: ReadonlyMap<string, Pick<HostCertificates, 'warnings' | 'fault'>>;
   readonly limits: Pick<Limits, 'registryManifest' | 'registryConfig' | 'token' | 'layers' | 'indexDepth'>;
   /** Told of each different text once. */
   readonly onWarning: (message: string) => void;

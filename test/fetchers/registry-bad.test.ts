@@ -3,9 +3,10 @@ import type { IncomingMessage } from 'node:http';
 import test, { type ExecutionContext } from 'ava';
 
 import { adviceFor } from '../../src/cli/output/advice.ts';
+import type { BatchEvent } from '../../src/index.ts';
 import { codesOf } from '../helpers/fetching.ts';
 import { layerOf, openRegistryFetching, type RegistryFetching } from '../helpers/registry-fetching.ts';
-import { describe, refusal, types } from '../helpers/registry.ts';
+import { describe, refusal, startRegistry, types } from '../helpers/registry.ts';
 
 /** An image `app:1`, of which something is not as it should be. */
 async function putApp({ registry }: RegistryFetching) {
@@ -104,6 +105,36 @@ for (const [what, size] of [
     t.deepEqual(await fetching.kept(), [fetching.reference('app:1').slice('docker://'.length)]);
   });
 }
+
+test('a mirror with a blob that is not what its digest names is warned of by name, and the next one is asked', async (t) => {
+  const [bad, good] = await Promise.all([startRegistry(t), startRegistry(t)]);
+  const mirrors = [bad, good].map(({ url }) => ({ origin: url, resolves: true }));
+  const fetching = await openRegistryFetching(t, { mirrors: [{ prefix: 'app.example', mirrors }] });
+  const layers = [await layerOf({ a: '1' })];
+  good.putImage('app', '1', { layers });
+  const { manifest } = bad.putImage('app', '1', { layers });
+  const paths = [manifest.config, ...manifest.layers].map(({ digest }) => `/v2/app/blobs/${digest}`);
+  for (const path of paths) {
+    const body = Buffer.from(bad.routes[path]?.body ?? '');
+    body[0] = (body[0] ?? 0) ^ 1;
+    bad.routes[path] = { body };
+  }
+  const warnings: string[] = [];
+  const onEvent = (event: BatchEvent) => void (event.type === 'warning' && warnings.push(event.message));
+  const outcome = await fetching.fetch('docker://app.example/app:1', { onEvent });
+  t.is(outcome.error, undefined);
+  for (const { requests } of [bad, good]) {
+    t.deepEqual(
+      requests
+        .filter(({ url }) => url.includes('/blobs/'))
+        .map(({ url }) => url.replace(/\?.*/, ''))
+        .toSorted(),
+      paths.toSorted(),
+    );
+  }
+  const named = warnings.filter((message) => message.startsWith(`the mirror ${bad.host} has `));
+  t.is(named.length, 2, warnings.join('\n'));
+});
 
 test('a manifest that is not what its digest names', async (t) => {
   const fetching = await openRegistryFetching(t);

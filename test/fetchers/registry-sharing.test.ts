@@ -28,6 +28,20 @@ test('a layer that several images of a batch need is brought once, whatever repo
   t.is(asked('GET /v2/'), 1 + 4 + 4 + 4 + 1, 'the entrance, manifests, configurations, own layers and the shared one');
 });
 
+for (const keep of ['aci', 'both'] as const) {
+  test(`a configuration that many tags share is asked for once a batch: --keep=${keep}`, async (t) => {
+    const { registry, reference, fetchAll, asked } = await openRegistryFetching(t, { keep });
+    const layers = [await layerOf({ a: '1' })];
+    const tags = Array.from({ length: 20 }, (_, index) => `app:${index}`);
+    const { manifest } = registry.putImage('app', undefined, { layers });
+    for (const [index] of tags.entries())
+      registry.putManifest('app', `${index}`, { ...manifest, annotations: { index: `${index}` } });
+    const outcomes = await fetchAll(tags.map(reference));
+    t.true(outcomes.every(({ status, error }) => status === 'fetched' && !error));
+    t.is(asked(`GET ${blob('app', manifest.config)}`), 1);
+  });
+}
+
 test('of two processes one brings an image and the other waits', async (t) => {
   const { registry, reference, store, kept, asked } = await openRegistryFetching(t);
   const { manifest } = registry.putImage('app', '1', { layers: [await layerOf({ data: randomBytes(50_000) })] });

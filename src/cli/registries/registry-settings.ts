@@ -9,7 +9,7 @@ import {
   type ActionOptions,
   type MirrorRule,
 } from '../../index.ts';
-import { baseDirectory } from '../config/directories.ts';
+import { baseDirectory, homeDirectory } from '../config/directories.ts';
 import type { Environment } from '../options/environment.ts';
 import { readRegistriesConf } from './registries-conf.ts';
 
@@ -25,7 +25,12 @@ export async function registrySettings(
   const user = join(baseDirectory('XDG_CONFIG_HOME', '.config', environment), 'containers');
   const [configured, certificates, lookasides] = await Promise.all([
     readRegistriesConf(environment),
-    readCertificates(['/etc/docker/certs.d', '/etc/containers/certs.d', join(user, 'certs.d')]),
+    readCertificates([
+      join(homeDirectory(environment), '.config/containers/certs.d'),
+      join(user, 'certs.d'),
+      '/etc/containers/certs.d',
+      '/etc/docker/certs.d',
+    ]),
     readLookasides({
       registriesD: [join(user, 'registries.d'), '/etc/containers/registries.d'],
       fallback: signatureStore(environment),

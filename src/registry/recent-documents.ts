@@ -1,0 +1,57 @@
+import { once } from './once.ts';
+import type { Descriptor, RegistryDocument } from './types.ts';
+
+/** Documents that many ask for at about the same time: each is brought once, and kept while there is room. */
+export type RecentDocuments = {
+  /** @param bring - of those who ask at the same time, the first one's. A failure is everybody's, and is not kept. */
+  get(
+    descriptor: Pick<Descriptor, 'digest' | 'size'>,
+    bring: (signal: AbortSignal) => Promise<RegistryDocument>,
+    signal: AbortSignal,
+  ): Promise<RegistryDocument>;
+};
+
+type Entry = { readonly get: (signal: AbortSignal) => Promise<RegistryDocument>; bytes: number };
+
+/** @param maxBytes - of documents that have come; the longest kept goes first. */
+export function keepRecentDocuments(maxBytes: number): RecentDocuments {
+  const entries = new Map<string, Entry>();
+  let total = 0;
+
+  function forget(key: string, entry: Entry): void {
+    if (entries.get(key) !== entry) return;
+    entries.delete(key);
+    total -= entry.bytes;
+  }
+
+  function add(key: string, bring: (signal: AbortSignal) => Promise<RegistryDocument>): Entry {
+    const entry: Entry = { get: once(bring), bytes: 0 };
+    entries.set(key, entry);
+    return entry;
+  }
+
+  function keep(key: string, entry: Entry, bytes: number): void {
+    if (entries.get(key) !== entry || entry.bytes > 0) return;
+    entry.bytes = bytes;
+    total += bytes;
+    for (const [oldest, old] of entries) {
+      if (total <= maxBytes) return;
+      if (old.bytes > 0) forget(oldest, old);
+    }
+  }
+
+  return {
+    async get({ digest, size }, bring, signal) {
+      const key = `${digest} ${size}`;
+      const entry = entries.get(key) ?? add(key, bring);
+      try {
+        const document = await entry.get(signal);
+        keep(key, entry, document.bytes.byteLength);
+        return document;
+      } catch (error) {
+        forget(key, entry); // also where only this one gave up: whoever comes next asks for itself
+        throw error;
+      }
+    },
+  };
+}
