@@ -32,7 +32,11 @@ async function readArchive(
   bytes: number,
   signal: AbortSignal,
 ): Promise<Checked> {
-  const source: SignatureSource = { kind: 'file', path: override ?? signaturePath(path) };
+  const source: SignatureSource = {
+    kind: 'file',
+    path: override ?? signaturePath(path),
+    isNamed: override !== undefined,
+  };
   const signature = context.keystore && (await getSignature(context, key, source, signal));
   const proven = signature instanceof Uint8Array ? { bytes: signature, location: showSignature(source) } : undefined; // a file is never put off
   const image = context.store.temporaryPath();

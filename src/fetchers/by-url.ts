@@ -17,7 +17,7 @@ export async function fetchByUrl(
   const source =
     signature === undefined
       ? { kind: 'url' as const, url: signatureUrl(url) }
-      : { kind: 'file' as const, path: signature };
+      : { kind: 'file' as const, path: signature, isNamed: true };
   if (pin.imageId !== undefined) {
     const image = await context.store.getImage(parseImageId(pin.imageId)); // wherever it came from
     const stored = await takeUsable(context, image, signal);

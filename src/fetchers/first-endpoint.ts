@@ -32,7 +32,7 @@ export async function firstEndpoint<T>(
     const source =
       signature === undefined
         ? { kind: 'url' as const, url: signatureUrl }
-        : { kind: 'file' as const, path: signature };
+        : { kind: 'file' as const, path: signature, isNamed: true };
     try {
       const found = await attempt(archiveUrl, source);
       if (found) return found;

@@ -15,7 +15,11 @@ export async function planFile(
   const { slots, pool, limits, keystore } = context;
   const request = { path, shown: show(path), limits: ingestLimits(limits) };
   const { name, labels, dependencies } = await slots.run(undefined, signal, () => pool.run('inspectArchive', request));
-  const signature: SignatureSource = { kind: 'file', path: override ?? signaturePath(path) };
+  const signature: SignatureSource = {
+    kind: 'file',
+    path: override ?? signaturePath(path),
+    isNamed: override !== undefined,
+  };
   if (keystore) await getSignature(context, key, signature, signal);
   return {
     status: 'absent',

@@ -43,7 +43,7 @@ export async function planImage(
       const source =
         signature === undefined
           ? { kind: 'url' as const, url: signatureUrl(url) }
-          : { kind: 'file' as const, path: signature };
+          : { kind: 'file' as const, path: signature, isNamed: true };
       const remote = { key, url, signature: source, expected: {} };
       return (await planRemote(context, remote, signal)) ?? notRemembered(url);
     }

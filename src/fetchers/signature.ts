@@ -1,16 +1,17 @@
-import { readFile, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { isNoEntry } from '../system/errno.ts';
+import { readFound, readNamed } from '../system/files.ts';
 import { hasCode, ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import { showUrl } from '../image/show-url.ts';
 import type { FetchContext } from './context.ts';
 import { observing } from './observing.ts';
 
-/** Where an image's detached signature is. */
+/** Where an image's detached signature is. A file that a user named may be a pipe; one that is looked for is a regular file. */
 export type SignatureSource =
-  { readonly kind: 'file'; readonly path: string } | { readonly kind: 'url'; readonly url: string };
+  | { readonly kind: 'file'; readonly path: string; readonly isNamed?: boolean }
+  | { readonly kind: 'url'; readonly url: string };
 
 /** `later`: the server wants the image to be fetched first. @see docs/rules.md H5 */
 export type SignatureAnswer = Uint8Array | 'later';
@@ -29,7 +30,7 @@ export async function getSignature(
   source: SignatureSource,
   signal: AbortSignal,
 ): Promise<SignatureAnswer> {
-  if (source.kind === 'file') return readSignature(source.path, context.limits.signature);
+  if (source.kind === 'file') return readSignature(source, context.limits.signature);
   try {
     const { status, body } = await context.http.getDocument(
       {
@@ -66,14 +67,15 @@ export async function getLateSignature(
   throw signatureMissing(source, undefined, 'the server put the signature off until the end');
 }
 
-async function readSignature(path: string, limit: number): Promise<Uint8Array> {
+async function readSignature(
+  { path, isNamed = false }: Extract<SignatureSource, { readonly kind: 'file' }>,
+  limit: number,
+): Promise<Uint8Array> {
   try {
-    const { size } = await stat(path);
-    if (size > limit) {
-      const details = { limit: 'signature', maximum: limit };
-      throw new ImageError('LIMIT_EXCEEDED', `the signature has ${size} bytes, more than ${limit}`, details);
-    }
-    return await readFile(path);
+    const bytes = await (isNamed ? readNamed(path, limit) : readFound(path, limit));
+    if (bytes.length <= limit) return bytes;
+    const details = { limit: 'signature', maximum: limit };
+    throw new ImageError('LIMIT_EXCEEDED', `the signature has more than ${limit} bytes`, details);
   } catch (error) {
     if (error instanceof ImageError) throw error;
     if (isNoEntry(error))

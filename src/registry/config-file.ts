@@ -1,8 +1,8 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { isImageError } from '../errors.ts';
 import { errnoOf, isNoEntry } from '../system/errno.ts';
+import { readFound } from '../system/files.ts';
 import { configInvalid } from './credentials/config-invalid.ts';
 
 /** Far above any such file. */
@@ -26,11 +26,10 @@ export async function listDirectory(directory: string): Promise<readonly string[
 /** @throws ImageError CONFIG_INVALID */
 export async function readConfigFile(path: string): Promise<string> {
   try {
-    const stats = await stat(path);
-    if (stats.isFile() && stats.size <= maxBytes) return await readFile(path, 'utf8');
-    if (!stats.isFile()) throw configInvalid(path, 'is no regular file');
+    const bytes = await readFound(path, maxBytes);
+    if (bytes.length <= maxBytes) return bytes.toString();
   } catch (error) {
-    if (isImageError(error)) throw error;
+    if (['EFTYPE', 'EISDIR'].includes(errnoOf(error) ?? '')) throw configInvalid(path, 'is no regular file', error);
     throw unreadable(path, error);
   }
   throw configInvalid(path, `is larger than ${maxBytes} bytes`);

@@ -68,5 +68,5 @@ async function requireRegular(file: FileHandle, path: string): Promise<FileHandl
 
 function notRegular(path: string, isDirectory: boolean): Error {
   const code = isDirectory ? 'EISDIR' : 'EFTYPE';
-  return Object.assign(new Error(`${code}: it is no regular file, open '${path}'`), { code, path });
+  return Object.assign(new Error(`${code}: it is no regular file, open '${path}'`), { code, path, syscall: 'open' });
 }

@@ -1,7 +1,8 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { isNoEntry } from '../system/errno.ts';
+import { errnoOf, isNoEntry } from '../system/errno.ts';
+import { readFound } from '../system/files.ts';
 import { ImageError } from '../errors.ts';
 import { defaultLimits } from '../image/limits.ts';
 import { show } from '../image/show.ts';
@@ -59,13 +60,12 @@ export async function readKeyDirectory(
 
 /** @returns why it is skipped, when it is no file that could hold a key. */
 async function readContent(path: string): Promise<KeyContent | string> {
-  const about = await stat(path);
-  if (!about.isFile()) return 'it is not a file';
-  if (about.size > defaultLimits.key) return `it has ${about.size} bytes, more than ${defaultLimits.key}`;
-  const certificate = about.size > 0 ? await readFile(path) : new Uint8Array();
+  const certificate = await readFound(path, defaultLimits.key);
+  if (certificate.length > defaultLimits.key) return `it has more than ${defaultLimits.key} bytes`;
   return certificate.length > 0 ? { kind: 'certificate', path, certificate } : { kind: 'mask', path };
 }
 
 function reason(error: unknown): string {
+  if (['EFTYPE', 'EISDIR'].includes(errnoOf(error) ?? '')) return 'it is not a file';
   return error instanceof Error ? error.message : String(error);
 }

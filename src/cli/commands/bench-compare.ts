@@ -1,10 +1,12 @@
-import { readFile } from 'node:fs/promises';
-
 import { compare, obstacle, type Comparison } from '../../bench/compare.ts';
 import { benchResult, type BenchResult } from '../../bench/result.ts';
 import { show } from '../../index.ts';
+import { readNamed } from '../../system/files.ts';
 import { usageError } from '../options/usage-error.ts';
 import { reasonOf } from '../output/reason.ts';
+
+/** Far above any result. */
+const maxBytes = 64 * 1024 * 1024;
 
 const words = {
   same: 'the same, within the noise',
@@ -15,10 +17,10 @@ const words = {
 
 /** Reads what `--output=json` printed. @throws USAGE */
 export async function readResult(path: string, option: string): Promise<BenchResult> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+  const bytes = await readNamed(path, maxBytes).catch((error: unknown) => {
     throw usageError(`cannot read "${show(path)}": ${reasonOf(error)}`, option);
   });
-  const parsed = benchResult.safeParse(parseJson(text));
+  const parsed = benchResult.safeParse(bytes.length > maxBytes ? undefined : parseJson(bytes.toString()));
   if (!parsed.success) throw usageError(`"${show(path)}" is no result of longshore bench --output=json`, option);
   return parsed.data;
 }

@@ -1,6 +1,8 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { errnoOf } from '../../system/errno.ts';
+import { readFound } from '../../system/files.ts';
 import { configError } from './config-error.ts';
 
 /** Far above any configuration; a file beyond it is not one. */
@@ -38,12 +40,12 @@ async function list(directory: string): Promise<readonly string[]> {
 /** @returns undefined for what is no regular file. @throws CONFIG_INVALID */
 export async function readDocument(path: string, maximum: number): Promise<Uint8Array | undefined> {
   try {
-    const { size, isFile } = await stat(path).then((stats) => ({ size: stats.size, isFile: stats.isFile() }));
-    if (!isFile) return undefined;
-    if (size > maximum) throw configError(path, `is larger than ${maximum} bytes`);
-    return await readFile(path);
+    const bytes = await readFound(path, maximum);
+    if (bytes.length > maximum) throw configError(path, `is larger than ${maximum} bytes`);
+    return bytes;
   } catch (error) {
-    const code = codeOf(error);
+    const code = errnoOf(error);
+    if (code === 'EFTYPE' || code === 'EISDIR') return undefined;
     if (code === undefined) throw error;
     throw configError(path, `cannot be read: ${code}`, error);
   }

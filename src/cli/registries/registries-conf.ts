@@ -1,7 +1,8 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { show, type MirrorRule } from '../../index.ts';
+import { readFound } from '../../system/files.ts';
 import { configError } from '../config/config-error.ts';
 import { baseDirectory, homeDirectory } from '../config/directories.ts';
 import type { Environment } from '../options/environment.ts';
@@ -71,9 +72,9 @@ async function isThere(path: string): Promise<boolean> {
 
 async function readText(path: string): Promise<string> {
   try {
-    const { size } = await stat(path);
-    if (size > maxBytes) throw configError(path, `is larger than ${maxBytes} bytes`);
-    return await readFile(path, 'utf8');
+    const bytes = await readFound(path, maxBytes);
+    if (bytes.length > maxBytes) throw configError(path, `is larger than ${maxBytes} bytes`);
+    return bytes.toString();
   } catch (error) {
     if (error instanceof Error && 'syscall' in error) {
       throw configError(path, `cannot be read: ${codeOf(error)}`, error);

@@ -1,8 +1,7 @@
-import { open } from 'node:fs/promises';
-
 import * as z from 'zod';
 
 import { errnoOf, isNoEntry } from '../../system/errno.ts';
+import { readFound, readNamed } from '../../system/files.ts';
 import { mapOf, text, texts } from '../../image/go-json.ts';
 import { describeJsonPlace, parseJsonStrict } from '../../image/json.ts';
 import { checkShape, formatFieldFault } from '../../image/shape.ts';
@@ -78,10 +77,9 @@ function isBlank(bytes: Uint8Array): boolean {
 
 async function readBounded(path: string, isNamed: boolean): Promise<Uint8Array | undefined> {
   try {
-    await using handle = await open(path);
-    const { size } = await handle.stat();
-    if (size > maxBytes) throw configInvalid(path, `is larger than ${maxBytes} bytes`);
-    return await handle.readFile();
+    const bytes = await (isNamed ? readNamed(path, maxBytes) : readFound(path, maxBytes));
+    if (bytes.length > maxBytes) throw configInvalid(path, `is larger than ${maxBytes} bytes`);
+    return bytes;
   } catch (error) {
     const code = errnoOf(error);
     if (code === undefined) throw error;
