@@ -70,12 +70,13 @@ export type ErrorDetails = {
   LENGTH_MISMATCH: { readonly url: string; readonly expected: number; readonly received: number };
   RATE_LIMITED: { readonly url: string; readonly retryAfterMs?: number };
 
-  STORE_CORRUPT: { readonly path: string };
+  /** `errno`: what the system said, where that is all there is to say. */
+  STORE_CORRUPT: { readonly path: string; readonly errno?: string };
   STORE_BUSY: { readonly path: string };
   STORE_FULL: { readonly path: string };
   STORE_READ_ONLY: { readonly path: string };
   STORE_VERSION: { readonly path: string; readonly found: number; readonly supported: number };
-  FILE_UNREADABLE: { readonly path: string };
+  FILE_UNREADABLE: { readonly path: string; readonly errno?: string };
   /** A result could not be written to where it was to go: the standard output, or a file that an option names. */
   OUTPUT_FAILED: { readonly output: string; readonly reason: string };
 

@@ -2,9 +2,7 @@ import { closeSync, constants, fchmodSync, fdatasync, openSync, writeSync } from
 import { rm } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
-import { errnoOf } from '../src/system/errno.ts';
-import { ImageError } from '../src/errors.ts';
-import { show } from '../src/image/show.ts';
+import { storeFileError } from '../src/image/write-error.ts';
 
 const datasync = promisify(fdatasync);
 
@@ -43,7 +41,7 @@ async function fillFile<T>(file: number, path: string, fill: (write: Write) => P
     });
     inStore(path, () => fchmodSync(file, finalMode));
     await disk?.end().catch((error: unknown) => {
-      throw storeError(path, error);
+      throw storeFileError(error, path);
     });
     return result;
   } finally {
@@ -86,26 +84,6 @@ function inStore<T>(path: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    throw storeError(path, error);
-  }
-}
-
-function storeError(path: string, error: unknown): unknown {
-  const code = errnoOf(error);
-  const shown = show(path, 1024);
-  switch (code) {
-    case 'ENOSPC':
-    case 'EDQUOT':
-      return new ImageError('STORE_FULL', `${shown}: no space is left`, { path }, { cause: error });
-    case 'EROFS':
-    case 'EACCES':
-    case 'EPERM':
-      return new ImageError('STORE_READ_ONLY', `${shown}: it cannot be written`, { path }, { cause: error });
-    case 'EIO':
-    case 'ENOENT':
-    case 'ENOTDIR':
-      return new ImageError('STORE_CORRUPT', `${shown}: it cannot be written (${code})`, { path }, { cause: error });
-    default:
-      return error;
+    throw storeFileError(error, path);
   }
 }

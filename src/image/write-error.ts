@@ -1,23 +1,42 @@
-import { errnoOf } from '../system/errno.ts';
 import { ImageError } from '../errors.ts';
+import { systemFailure, type Cause } from '../system/errno.ts';
 import { show } from './show.ts';
 
 /** What kept a file from being written, as an ImageError; any other than a system error stays as it is. */
 export function writeError(error: unknown, path: string): unknown {
-  const code = errnoOf(error);
-  if (code === undefined) return error;
+  const failure = systemFailure(error);
+  if (!failure) return error;
+  const { errno, cause, what } = failure;
   const shown = show(path);
-  switch (code) {
-    case 'ENOENT':
+  switch (cause) {
+    case 'absent':
       return new ImageError('FILE_NOT_FOUND', `the directory of ${shown} is not there`, { path }, { cause: error });
-    case 'ENOSPC':
-    case 'EDQUOT':
-      return new ImageError('STORE_FULL', `no room to write ${shown} (${code})`, { path }, { cause: error });
-    case 'EROFS':
-    case 'EACCES':
-    case 'EPERM':
-      return new ImageError('STORE_READ_ONLY', `not allowed to write ${shown} (${code})`, { path }, { cause: error });
-    default:
-      return new ImageError('FILE_UNREADABLE', `cannot write ${shown} (${code})`, { path }, { cause: error });
+    case 'full':
+      return new ImageError('STORE_FULL', `no room to write ${shown}: ${what}`, { path }, { cause: error });
+    case 'denied':
+      return new ImageError('STORE_READ_ONLY', `not allowed to write ${shown}: ${what}`, { path }, { cause: error });
+    case 'misplaced':
+    case 'path':
+    case 'limit':
+    case 'failing':
+      return new ImageError('FILE_UNREADABLE', `cannot write ${shown}: ${what}`, { path, errno }, { cause: error });
   }
+}
+
+const storeCodes: Readonly<Record<Cause, 'STORE_CORRUPT' | 'STORE_FULL' | 'STORE_READ_ONLY' | 'FILE_UNREADABLE'>> = {
+  absent: 'STORE_CORRUPT',
+  misplaced: 'STORE_CORRUPT',
+  failing: 'STORE_CORRUPT',
+  full: 'STORE_FULL',
+  denied: 'STORE_READ_ONLY',
+  path: 'FILE_UNREADABLE',
+  limit: 'FILE_UNREADABLE',
+};
+
+/** What went wrong with a file of the store; what is no system error, or comes from a mistake of ours, stays as it is. */
+export function storeFileError(error: unknown, path: string): unknown {
+  const failure = systemFailure(error);
+  if (!failure || ['EBADF', 'EEXIST', 'EINVAL'].includes(failure.errno)) return error;
+  const { errno, cause, what } = failure;
+  return new ImageError(storeCodes[cause], `${show(path, 1024)}: ${what}`, { path, errno }, { cause: error });
 }

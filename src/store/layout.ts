@@ -1,9 +1,22 @@
 import { join } from 'node:path';
 
+import { ImageError } from '../errors.ts';
+import { show } from '../image/show.ts';
 import type { Layout } from '../../workers/index-writer/protocol.ts';
 
 const setgid = 0o2000;
 const worldWritable = 0o002;
+
+/** SQLite takes no longer paths than 512 bytes, and has to append to the longest, that of a lock in `tmp`. */
+const dirBytes = 440;
+
+/** @throws FILE_UNREADABLE for a directory whose path is too long for a store. */
+export function requireShortPath(dir: string): void {
+  const bytes = Buffer.byteLength(dir);
+  if (bytes <= dirBytes) return;
+  const message = `the path of the store is too long (${bytes} bytes, at most ${dirBytes}): ${show(dir)}`;
+  throw new ImageError('FILE_UNREADABLE', message, { path: dir, errno: 'ENAMETOOLONG' });
+}
 
 /** @param mode - of `dir`: what is made in it gets the same, whatever the umask; nothing is writable for the world. */
 export function storeLayout(dir: string, mode: number): Layout {

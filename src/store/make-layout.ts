@@ -31,7 +31,13 @@ export async function makeLayout(dir: string): Promise<Layout> {
 
 /** Below a setgid directory the store belongs to that group as its parent does; elsewhere to its owner alone. */
 async function makeStoreDirectory(dir: string): Promise<boolean> {
-  await mkdir(dirname(dir), { recursive: true });
+  await mkdir(dirname(dir), { recursive: true }).catch((error: unknown) => {
+    if (errnoOf(error) !== 'EEXIST') throw error;
+    throw Object.assign(new Error('a part of the path is not a directory', { cause: error }), {
+      code: 'ENOTDIR',
+      path: dir,
+    });
+  });
   const { mode } = await stat(dirname(dir));
   return makeDirectory(dir, mode & setgid ? mode & 0o2775 : 0o755);
 }

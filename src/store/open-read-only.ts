@@ -5,9 +5,10 @@ import { pathToFileURL } from 'node:url';
 
 import { hasCode, ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
-import { errnoOf } from '../system/errno.ts';
+import { errnoOf, systemFailure } from '../system/errno.ts';
 import { openReader } from './open-reader.ts';
 import { emptyReader, type Reader } from './reader.ts';
+import { storeError } from './store-error.ts';
 
 /** How often a copy is begun again because the index changed meanwhile. */
 const copies = 5;
@@ -39,8 +40,14 @@ async function isReadable(path: string): Promise<boolean> {
     return (await stat(path)).size > 0;
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return false;
-    throw new ImageError('FILE_UNREADABLE', `${show(path, 1024)} cannot be read`, { path }, { cause: error });
+    throw unreadable(error, path);
   }
+}
+
+/** What the system says of the path is told as it is told to writers; what is not allowed here is to read. */
+function unreadable(error: unknown, path: string): unknown {
+  if (systemFailure(error)?.cause !== 'denied') return storeError(error, path);
+  return new ImageError('FILE_UNREADABLE', `${show(path, 1024)} cannot be read`, { path }, { cause: error });
 }
 
 /** The index and its log as they are together at one moment, in a directory of our own. */

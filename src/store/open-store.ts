@@ -2,7 +2,7 @@ import { ImageError } from '../errors.ts';
 import type { Layout } from '../../workers/index-writer/protocol.ts';
 import { show } from '../image/show.ts';
 import { createStore, type StoreParts } from './create-store.ts';
-import { storeLayout } from './layout.ts';
+import { requireShortPath, storeLayout } from './layout.ts';
 import { holdsOurBlobs, isRelisting, lostIndex } from './lost-index.ts';
 import { makeLayout } from './make-layout.ts';
 import { openReadOnly } from './open-read-only.ts';
@@ -15,9 +15,10 @@ import { startWriter, type Writer } from './writer.ts';
 /**
  * Opens the store of a data directory: made, migrated and swept as need be; or, with `readOnly`, as it is.
  *
- * @throws STORE_BUSY, STORE_CORRUPT, STORE_FULL, STORE_READ_ONLY, STORE_VERSION; FILE_UNREADABLE with `readOnly`
+ * @throws STORE_BUSY, STORE_CORRUPT, STORE_FULL, STORE_READ_ONLY, STORE_VERSION, FILE_UNREADABLE
  */
 export async function openStore({ dir, readOnly = false, relisting = false }: StoreOptions): Promise<Store> {
+  requireShortPath(dir);
   const { reader, parts } = await (readOnly ? openToRead(dir) : openToWrite(dir));
   try {
     if (!relisting && (await isLost(reader, parts.layout))) throw lostIndex(parts.layout.index);

@@ -1,32 +1,17 @@
 import { ImageError, isImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
-import { errnoOf } from '../system/errno.ts';
+import { storeFileError } from '../image/write-error.ts';
 
 type StoreCode = 'STORE_BUSY' | 'STORE_CORRUPT' | 'STORE_FULL' | 'STORE_READ_ONLY';
 type Meaning = { readonly code: StoreCode; readonly what: string };
 
-const full: Meaning = { code: 'STORE_FULL', what: 'no space is left' };
+const full: Meaning = { code: 'STORE_FULL', what: 'no space left on device' };
 const readOnly: Meaning = { code: 'STORE_READ_ONLY', what: 'it cannot be written' };
-const misshapen: Meaning = { code: 'STORE_CORRUPT', what: 'it is not there, or not what it should be' };
 const failing: Meaning = { code: 'STORE_CORRUPT', what: 'the disk failed' };
 const damaged: Meaning = {
   code: 'STORE_CORRUPT',
   what: 'the index is damaged: repair with "longshore image verify --repair"',
 };
-
-const byErrno: ReadonlyMap<string, Meaning> = new Map([
-  ['ENOSPC', full],
-  ['EDQUOT', full],
-  ['EROFS', readOnly],
-  ['EACCES', readOnly],
-  ['EPERM', readOnly],
-  ['ENOENT', misshapen],
-  ['ENOTDIR', misshapen],
-  ['EISDIR', misshapen],
-  ['ELOOP', misshapen],
-  ['EFTYPE', misshapen],
-  ['EIO', failing],
-]);
 
 /** Primary result codes. @see https://www.sqlite.org/rescode.html */
 const byResult: ReadonlyMap<number, Meaning> = new Map([
@@ -49,16 +34,13 @@ const sharedMemorySize = 4874;
  * @param path - what was worked on, where the error does not say it.
  */
 export function storeError(error: unknown, path: string): unknown {
-  const meaning = isImageError(error) ? undefined : meaningOf(error);
-  if (!meaning) return error;
+  if (isImageError(error)) return error;
   const where = error instanceof Error && 'path' in error && typeof error.path === 'string' ? error.path : path;
-  return new ImageError(meaning.code, `${show(where, 1024)}: ${meaning.what}`, { path: where }, { cause: error });
-}
-
-function meaningOf(error: unknown): Meaning | undefined {
   const result = sqliteResult(error);
-  if (result === sharedMemorySize) return full;
-  return result === undefined ? byErrno.get(errnoOf(error) ?? '') : byResult.get(result & 0xff);
+  if (result === undefined) return storeFileError(error, where);
+  const meaning = result === sharedMemorySize ? full : byResult.get(result & 0xff);
+  if (!meaning) return error;
+  return new ImageError(meaning.code, `${show(where, 1024)}: ${meaning.what}`, { path: where }, { cause: error });
 }
 
 /** The extended result code. */

@@ -1,10 +1,77 @@
+import { constants } from 'node:os';
+import { getSystemErrorMap } from 'node:util';
+
+/** Those that Node calls "Unknown system error -122" and the like, such as that of a quota that is used up. */
+const names = new Map<number, string>([
+  ...Object.entries(constants.errno).map(([name, number]): [number, string] => [number, name]),
+  [117, 'EUCLEAN'],
+]);
+
 /** The name of a system error, such as `ENOENT`: Node's own codes, of an abort for one, have another form. */
 export function errnoOf(error: unknown): string | undefined {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return typeof code === 'string' && /^E[A-Z\d]+$/.test(code) ? code : undefined;
+  if (typeof code !== 'string') return undefined;
+  const [, number] = /^Unknown system error -(\d+)$/.exec(code) ?? [];
+  if (number !== undefined) return names.get(Number(number)) ?? `E${number}`;
+  return /^E[A-Z\d]+$/.test(code) ? code : undefined;
 }
 
 /** Whether nothing is there under the path that was asked for. */
 export function isNoEntry(error: unknown): boolean {
   return ['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '');
+}
+
+/**
+ * What a system error comes from: nothing is there; something else than what was expected; a path that the system does not take;
+ * no room; no right; a limit of the process or the machine; a disk that fails, or anything else.
+ */
+export type Cause = 'absent' | 'misplaced' | 'path' | 'full' | 'denied' | 'limit' | 'failing';
+/** `what` is said of the path that was worked on. */
+export type SystemFailure = { readonly errno: string; readonly cause: Cause; readonly what: string };
+
+/** `EFTYPE` is ours, as other systems have it. @see errno(3) */
+const table: Readonly<Record<string, readonly [Cause, string]>> = {
+  ENOENT: ['absent', 'it is not there'],
+  ENOTDIR: ['misplaced', 'it, or a part of its path, is not a directory'],
+  EISDIR: ['misplaced', 'it is a directory'],
+  ELOOP: ['misplaced', 'it is a symbolic link where none is followed, or links lead to each other'],
+  EFTYPE: ['misplaced', 'it is not a regular file'],
+  ENXIO: ['misplaced', 'it is not a regular file'],
+  EEXIST: ['misplaced', 'something else is there already'],
+  ENOTEMPTY: ['misplaced', 'it is not empty'],
+  EXDEV: ['misplaced', 'it lies on another file system'],
+  ENAMETOOLONG: ['path', 'its path is too long, or a name in it'],
+  EILSEQ: ['path', 'the file system does not take such a name'],
+  ENOSPC: ['full', 'no space left on device'],
+  EDQUOT: ['full', 'the quota is used up'],
+  EFBIG: ['full', 'it would be larger than the file system, or a limit of the process, allows'],
+  EACCES: ['denied', 'access is not allowed'],
+  EPERM: ['denied', 'that is not allowed'],
+  EROFS: ['denied', 'the file system is read-only'],
+  EMFILE: ['limit', 'too many files are open in this process'],
+  ENFILE: ['limit', 'too many files are open on this machine'],
+  ENOMEM: ['limit', 'no memory is left'],
+  EBUSY: ['limit', 'it is in use'],
+  ETXTBSY: ['limit', 'it is in use'],
+  EIO: ['failing', 'the disk failed'],
+  EUCLEAN: ['failing', 'the file system is damaged'],
+  ESTALE: ['failing', 'the file system has lost it'],
+};
+
+/** What the system said of a path; undefined for what is no error of the system. */
+export function systemFailure(error: unknown): SystemFailure | undefined {
+  const errno = errnoOf(error);
+  return errno === undefined ? undefined : describeErrno(errno);
+}
+
+export function describeErrno(errno: string): SystemFailure {
+  const [cause, text] = table[errno] ?? ['failing', textOf(errno)];
+  return { errno, cause, what: `${text} (${errno})` };
+}
+
+function textOf(errno: string): string {
+  const known = getSystemErrorMap()
+    .values()
+    .find(([name]) => name === errno);
+  return known?.[1] ?? 'the system failed';
 }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-import { errnoOf } from '../system/errno.ts';
+import { systemFailure } from '../system/errno.ts';
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 
@@ -45,12 +45,11 @@ export async function syncDirectory(path: string): Promise<void> {
 }
 
 export function keyWriteError(path: string, error: unknown): ImageError {
-  const code = errnoOf(error);
-  const why = show(error instanceof Error ? error.message : String(error), 4096);
-  const message = `trusted keys can't be written: ${why}`;
-  if (code === 'ENOSPC' || code === 'EDQUOT') return new ImageError('STORE_FULL', message, { path }, { cause: error });
-  if (code === 'EROFS' || code === 'EACCES' || code === 'EPERM') {
-    return new ImageError('STORE_READ_ONLY', message, { path }, { cause: error });
-  }
-  return new ImageError('FILE_UNREADABLE', message, { path }, { cause: error });
+  const failure = systemFailure(error);
+  const why = failure?.what ?? show(error instanceof Error ? error.message : String(error), 4096);
+  const message = `trusted keys can't be written: ${show(path, 4096)}: ${why}`;
+  if (failure?.cause === 'full') return new ImageError('STORE_FULL', message, { path }, { cause: error });
+  if (failure?.cause === 'denied') return new ImageError('STORE_READ_ONLY', message, { path }, { cause: error });
+  const details = { path, ...(failure && { errno: failure.errno }) };
+  return new ImageError('FILE_UNREADABLE', message, details, { cause: error });
 }

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 
 import test from 'ava';
 
-import { errnoOf, isNoEntry } from '../../src/system/errno.ts';
+import { errnoOf, isNoEntry, systemFailure } from '../../src/system/errno.ts';
 
 function failure(reading: Promise<unknown>): Promise<unknown> {
   return reading.then(
@@ -25,4 +25,33 @@ test('an abort, an argument that is wrong and a plain error are no system errors
   t.is(errnoOf(await failure(readFile('/dev/null', { signal: AbortSignal.abort() }))), undefined);
   t.is(errnoOf(await failure(readFile('a\0b'))), undefined);
   t.is(errnoOf(new Error('ENOENT')), undefined);
+});
+
+test('an error that Node has no name for is known by its number', (t) => {
+  const failed = (number: number) =>
+    Object.assign(new Error(`Unknown system error -${number}`), { code: `Unknown system error -${number}` });
+  t.like(systemFailure(failed(122)), { errno: 'EDQUOT', cause: 'full', what: 'the quota is used up (EDQUOT)' });
+  t.like(systemFailure(failed(117)), { errno: 'EUCLEAN', cause: 'failing' });
+  t.like(systemFailure(failed(9999)), { errno: 'E9999', what: 'the system failed (E9999)' });
+});
+
+test('what a system error comes from is told of each, of those that are rare by what the system calls them', (t) => {
+  const failed = (code: string) => systemFailure(Object.assign(new Error(code), { code }));
+  const causes = Object.fromEntries(
+    ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ENOSPC', 'EACCES', 'EMFILE', 'EIO'].map((code) => [
+      code,
+      failed(code)?.cause,
+    ]),
+  );
+  t.deepEqual(causes, {
+    ENOENT: 'absent',
+    ENOTDIR: 'misplaced',
+    ENAMETOOLONG: 'path',
+    ENOSPC: 'full',
+    EACCES: 'denied',
+    EMFILE: 'limit',
+    EIO: 'failing',
+  });
+  t.like(failed('EMLINK'), { cause: 'failing', what: 'too many links (EMLINK)' });
+  t.is(systemFailure(new Error('no')), undefined);
 });

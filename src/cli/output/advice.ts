@@ -1,4 +1,5 @@
 import { defaultLimits, show, type ErrorCode, type ErrorData, type ErrorDetails } from '../../index.ts';
+import { describeErrno } from '../../system/errno.ts';
 import { kebab } from '../options/named-value.ts';
 
 const later = 'Run again later: what was downloaded is kept';
@@ -73,12 +74,13 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
   LENGTH_MISMATCH: later,
   RATE_LIMITED: (_, { isOfRegistry }) =>
     `Wait, then run again; --jobs-per-host=1 asks less${isOfRegistry ? ', and who logs in may often ask more' : ''}`,
-  STORE_CORRUPT: 'Run: longshore image verify --repair',
+  STORE_CORRUPT: ({ errno }) => adviceForErrno(errno, 'Run: longshore image verify --repair'),
   STORE_BUSY: 'Wait for the other process, then run again',
   STORE_FULL: 'Make room there, in a store for example with longshore image gc, and run again',
   STORE_READ_ONLY: 'Choose a place that can be written, for the store with --dir, or have it made writable',
   STORE_VERSION: 'Use the longshore that wrote this store, or a newer one',
-  FILE_UNREADABLE: 'Check the path, that it is what it should be, and who may read and write it',
+  FILE_UNREADABLE: ({ errno }) =>
+    adviceForErrno(errno, 'Check the path, that it is what it should be, and who may read and write it'),
   OUTPUT_FAILED: 'Make room there, or write it elsewhere, and run again',
   LOCK_MISMATCH: adviceForLock,
   CANCELLED: later,
@@ -92,6 +94,25 @@ export function adviceFor(error: ErrorData, reference = ''): string {
   if (typeof found === 'string') return found;
   const asked = { isOfRegistry: /^docker:|^sha256:/i.test(reference) };
   return (found as Advise<ErrorCode>)(details, asked); // the details are those of the code
+}
+
+/** What the system refused is no damage that a repair could mend. */
+function adviceForErrno(errno: string | undefined, otherwise: string): string {
+  switch (errno === undefined ? undefined : describeErrno(errno).cause) {
+    case 'path':
+      return 'Choose a shorter path';
+    case 'misplaced':
+      return 'Choose another path, for the store with --dir, or take away what is in the place of it';
+    case 'limit':
+      return 'Do less at a time with --jobs, or raise the limit: of open files with ulimit -n';
+    case 'failing':
+      return 'Check the disk: the log of the system says more';
+    case 'absent':
+    case 'full':
+    case 'denied':
+    case undefined:
+      return otherwise;
+  }
 }
 
 function adviceForMissing({ asked, of }: ErrorDetails['NOT_IN_STORE']): string {
