@@ -11,7 +11,7 @@ import type { Reply, Task } from '../../workers/reply.ts';
 import type { TaskName, Tasks } from '../../workers/tasks.ts';
 import { createMemoryBudget } from './memory-budget.ts';
 import { spread } from './spread.ts';
-import { workerFailed } from './worker-failed.ts';
+import { shownOf, workerFailed } from './worker-failed.ts';
 
 export type PoolOptions = {
   /** Threads, at least 1. They start as tasks need them. */
@@ -27,7 +27,7 @@ export type Pool = AsyncDisposable & {
    * something has moved to the worker, which died with it.
    *
    * @param transfer - what moves to the worker instead of being copied.
-   * @throws the ImageError of the task; INTERNAL when workers died of it; with `transfer` any error when one died.
+   * @throws the ImageError of the task; INTERNAL when workers died of it, LIMIT_EXCEEDED when for want of memory; with `transfer` any error when one died.
    */
   run<N extends TaskName>(
     name: N,
@@ -95,7 +95,7 @@ export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
       } catch (error) {
         if (isImageError(error) || transfer.length > 0) throw error;
         if ('image' in request) await rm(request.image, { force: true }); // what the dead worker had begun
-        return attempt(name, request, transfer).catch(workerFailed);
+        return attempt(name, request, transfer).catch((again: unknown) => workerFailed(again, shownOf(request)));
       }
     },
     warmUp: (verifies) => start(1, verifies),

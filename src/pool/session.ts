@@ -69,7 +69,7 @@ export function startSession(
   };
   const abort = (): void => void stop();
 
-  const ingested = current.result.catch(again).catch(workerFailed);
+  const ingested = current.result.catch(again).catch((error: unknown) => workerFailed(error, request.shown));
   const result = Promise.race([ingested, unanswered.promise]).finally(() => {
     signal.removeEventListener('abort', abort);
   });

@@ -180,6 +180,7 @@ function adviceForFormat({ looksLike }: ErrorDetails['ARCHIVE_UNREADABLE']): str
 }
 
 function adviceForLimit({ limit, keep }: ErrorDetails['LIMIT_EXCEEDED']): string {
+  if (limit === 'heap') return 'If there is more memory, allow it: NODE_OPTIONS=--max-old-space-size=MIB';
   if (limits.includes(limit)) return `If it is meant to be so large, raise it with --limit ${limit}=VALUE`;
   return keep ? 'Keep it so' : 'It is more than longshore takes';
 }
