@@ -32,6 +32,23 @@ test('expiry and revocation are told of', async (t) => {
   t.true((await inspectKey({ certificate: await gpg.certificate(revoked), location: 'key' })).revoked);
 });
 
+test('what verifies nothing says why: DSA, bound by SHA-1, on a curve that is not supported, without a key that signs', async (t) => {
+  const gpg = await opening;
+  const faultOf = async (certificate: Buffer) => (await inspectKey({ certificate, location: 'key' })).fault;
+  const dsa = await gpg.createKey({ algorithm: 'dsa2048' });
+  t.regex((await faultOf(await gpg.certificate(dsa)))?.why ?? '', /too weak \(dsa\)/);
+  const curve = await gpg.createKey({ algorithm: 'brainpoolP256r1' });
+  t.like(await faultOf(await gpg.certificate(curve)), {
+    kind: 'unsupported',
+    why: 'the curve brainpoolP256r1 is not supported',
+  });
+  const certifier = await gpg.createKey({ usage: 'cert' });
+  t.like(await faultOf(await gpg.certificate(certifier)), { kind: 'no-signer' });
+  const sha1 = ['--cert-digest-algo', 'SHA1', '--allow-weak-digest-algos', '--quick-gen-key', 'sha1@example.com'];
+  await gpg.run([...sha1, 'rsa2048', 'sign,cert', 'never']);
+  t.regex((await faultOf(await gpg.certificate('sha1@example.com')))?.why ?? '', /too weak \(bound by SHA-1\)/);
+});
+
 test('of several certificates the first counts', async (t) => {
   const gpg = await opening;
   const [first, second] = [await gpg.createKey(), await gpg.createKey()];
