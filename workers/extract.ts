@@ -29,7 +29,7 @@ export const extract: Handler<'extract'> = async (request) => {
     await writeLayer({ request, layer, plan, tree, withManifest: index === 0 && !request.rootfsOnly }, stop.check);
   }
   tree.finish();
-  return { skipped: tree.skipped };
+  return { skipped: tree.skipped, withoutXattrs: tree.withoutXattrs };
 };
 
 /** A blob that is no archive gives half a plan, and is refused when it is written from. */

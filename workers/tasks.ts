@@ -201,8 +201,15 @@ export type ExtractRequest = {
   readonly port: MessagePort;
 };
 
-/** `skipped` are devices and fifos that could not be made, with their second names: how many, and the first paths. */
-export type ExtractResponse = { readonly skipped: { readonly count: number; readonly paths: readonly string[] } };
+/** How many paths, and the first of them. */
+export type SomePaths = { readonly count: number; readonly paths: readonly string[] };
+
+export type ExtractResponse = {
+  /** Devices and fifos that could not be made, with their second names. */
+  readonly skipped: SomePaths;
+  /** What has extended attributes, file capabilities too, that could not be set. */
+  readonly withoutXattrs: SomePaths;
+};
 
 /** Every task of the pool: plain data in, plain data out. */
 export type Tasks = {

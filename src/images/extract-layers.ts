@@ -11,8 +11,13 @@ export type ExtractionRequest = TreeTarget & {
   readonly limits: Limits;
 };
 
-/** `skipped` are devices and fifos that could not be made: how many, and the first paths, as they are in the image. */
-export type ExtractionReport = { readonly skipped: { readonly count: number; readonly paths: readonly string[] } };
+/** What of the images is not in the tree, as it is named in them: how many paths, and the first. */
+export type ExtractionReport = {
+  /** Devices and fifos that could not be made. */
+  readonly skipped: { readonly count: number; readonly paths: readonly string[] };
+  /** What has extended attributes, file capabilities too, that could not be set. */
+  readonly withoutXattrs: { readonly count: number; readonly paths: readonly string[] };
+};
 
 /** Writes images into a directory, an upper one before those below it, and notes that they were used. */
 export async function extractLayers(

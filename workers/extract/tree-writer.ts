@@ -7,17 +7,19 @@ import type { Attributes } from '../tar/header.ts';
 import type { Body } from '../tar/tar-frames.ts';
 import type { TarEntry } from '../tar/tar-reader.ts';
 import type { ExtractRequest, ExtractResponse } from '../tasks.ts';
-import { setOnFile, setOnPath, setOnSymlink, type Wanted } from './attributes.ts';
+import { isWritableByUs, setOnFile, setOnPath, setOnSymlink, type Wanted } from './attributes.ts';
 import { makeNode, type NodeKind } from './make-node.ts';
 import type { Placement } from './plan.ts';
+import { createXattrWriter } from './xattrs.ts';
 
 export type TreeWriter = Disposable & {
   /** Makes what an entry stands for, its parents too. @returns who takes its content */
   add(entry: TarEntry, placement: Placement): Omit<Body, 'size'> | undefined;
   writeFile(path: string, content: Uint8Array, attributes: Attributes): void;
-  /** Gives the directories their attributes, once nothing more comes into them. */
+  /** Sets what is left: extended attributes, and what directories get once nothing more comes into them. */
   finish(): void;
   readonly skipped: ExtractResponse['skipped'];
+  readonly withoutXattrs: ExtractResponse['withoutXattrs'];
 };
 
 type Target = Pick<ExtractRequest, 'target' | 'shown' | 'rootfsOnly'>;
@@ -26,7 +28,10 @@ const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
 /** Of a directory while it is filled; and of one that no entry says anything of. */
 const openMode = 0o700;
 const impliedMode = 0o755;
-const shownSkipped = 8;
+const shownPaths = 8;
+/** Of files; directories get theirs at the end, as what is made in them could inherit some. */
+const fileDumpBytes = 1024 * 1024;
+const directoryDumpBytes = 16 * 1024 * 1024;
 
 /**
  * Writes a tree into a directory that belongs to it alone. Nothing can come to stand outside: a name is only ever made
@@ -42,8 +47,15 @@ export function createTreeWriter({ target, shown, rootfsOnly }: Target): TreeWri
   const top = rootfsOnly ? 'rootfs' : '';
   const directories = new Map<string, Wanted>([[top, { mode: impliedMode }]]);
   const skipped = new Set<string>();
+  const withoutXattrs = new Set<string>();
+  const addFailure = (below: string): void => void withoutXattrs.add(rootfsOnly ? join(top, below) : below);
+  const fileXattrs = createXattrWriter(target, fileDumpBytes, addFailure);
+  const directoryXattrs = createXattrWriter(target, directoryDumpBytes, addFailure);
+  /** Modes that would keep us from setting extended attributes. */
+  const laterModes = new Map<string, Wanted>();
   let open: number | undefined;
 
+  const belowTarget = (path: string): string => (rootfsOnly ? path.slice(top.length + 1) : path) || '.';
   const locate = (path: string): Buffer => {
     const below = rootfsOnly ? path.slice(top.length) : `/${path}`;
     return Buffer.concat([base, Buffer.from(below, 'latin1')]);
@@ -70,7 +82,11 @@ export function createTreeWriter({ target, shown, rootfsOnly }: Target): TreeWri
     if (!directories.has(parent)) makeDirectory(parent, { mode: impliedMode });
   };
 
-  const openFile = (path: string, attributes: Attributes) => {
+  const addXattrs = (path: string, { kind, xattrs }: TarEntry): void => {
+    if (xattrs) (kind === 'directory' ? directoryXattrs : fileXattrs).add(belowTarget(path), xattrs);
+  };
+
+  const openFile = (path: string, attributes: Attributes, onDone = (): void => undefined) => {
     const file = guard(path, (location) => openSync(location, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
     open = file;
     return {
@@ -79,13 +95,23 @@ export function createTreeWriter({ target, shown, rootfsOnly }: Target): TreeWri
         guard(path, () => setOnFile(file, attributes));
         open = undefined;
         guard(path, () => closeSync(file));
+        onDone();
       },
     };
+  };
+
+  const addFile = (path: string, entry: TarEntry) => {
+    const { attributes, xattrs } = entry;
+    const isLater = xattrs !== undefined && !isWritableByUs(attributes);
+    if (isLater) laterModes.set(path, attributes);
+    const first = isLater ? { ...attributes, mode: attributes.mode | 0o200 } : attributes;
+    return openFile(path, first, () => addXattrs(path, entry));
   };
 
   const addNode = (entry: TarEntry, kind: NodeKind, path: string): void => {
     if (guard(path, (location) => makeNode(location, kind, entry))) {
       guard(path, (location) => setOnPath(location, entry.attributes));
+      addXattrs(path, entry);
     } else skipped.add(path);
   };
 
@@ -99,17 +125,19 @@ export function createTreeWriter({ target, shown, rootfsOnly }: Target): TreeWri
       const { path } = placement;
       if (entry.kind === 'directory') {
         makeDirectory(path, entry.attributes);
+        addXattrs(path, entry);
         return undefined;
       }
       makeParent(path);
       switch (entry.kind) {
         case 'file':
-          return openFile(path, entry.attributes);
+          return addFile(path, entry);
         case 'symlink':
           guard(path, (location) => {
             symlinkSync(Buffer.from(entry.linkPath, 'latin1'), location);
             setOnSymlink(location, entry.attributes);
           });
+          addXattrs(path, entry);
           return undefined;
         case 'hard-link':
           addLink(placement);
@@ -127,18 +155,28 @@ export function createTreeWriter({ target, shown, rootfsOnly }: Target): TreeWri
       file.done();
     },
     finish() {
+      fileXattrs.flush();
+      directoryXattrs.flush(); // before their owners may enter them
+      for (const [path, wanted] of laterModes) guard(path, (location) => setOnPath(location, wanted));
       // What is deeper is greater: a parent that nobody may enter, or whose time counts, comes behind its children.
       const deepestFirst = [...directories].sort(([a], [b]) => (a < b ? 1 : -1));
       for (const [path, wanted] of deepestFirst) guard(path, (location) => setOnPath(location, wanted));
     },
     get skipped() {
-      const paths = Array.from(skipped.values().take(shownSkipped), (path) => Buffer.from(path, 'latin1').toString());
-      return { count: skipped.size, paths };
+      return summarise(skipped);
+    },
+    get withoutXattrs() {
+      return summarise(withoutXattrs);
     },
     [Symbol.dispose]() {
       if (open !== undefined) closeSync(open);
     },
   };
+}
+
+function summarise(all: ReadonlySet<string>): ExtractResponse['skipped'] {
+  const paths = Array.from(all.values().take(shownPaths), (path) => Buffer.from(path, 'latin1').toString());
+  return { count: all.size, paths };
 }
 
 function writeAll(file: number, bytes: Uint8Array): void {

@@ -54,9 +54,10 @@ export function createExtensions(headerBytes: number): Extensions {
         throw invalid('A5', `a ${kind} with a size`, { path, offset: header.offset });
       }
       const linkPath = pax.linkPath ?? link ?? header.linkPath;
-      const { uid, gid, mtime } = { ...header.attributes, ...globals, ...pax };
-      const attributes = { ...header.attributes, uid, gid, mtime };
-      return { kind, path, linkPath, size: kind === 'file' ? size : 0, attributes, offset: header.offset };
+      const { uid, gid, mtime, mtimeText } = { ...header.attributes, ...globals, ...pax };
+      const attributes = { ...header.attributes, uid, gid, mtime, ...(mtimeText !== undefined && { mtimeText }) };
+      const xattrs = pax.xattrs && { xattrs: pax.xattrs };
+      return { kind, path, linkPath, size: kind === 'file' ? size : 0, attributes, offset: header.offset, ...xattrs };
     },
     pending: () => Object.keys(kept).length > 0,
   };

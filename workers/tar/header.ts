@@ -15,6 +15,8 @@ export type Attributes = {
   readonly gid: number;
   /** Seconds since the epoch, perhaps with a fraction. */
   readonly mtime: number;
+  /** The same as a pax header has it, which may be more digits than a number holds. */
+  readonly mtimeText?: string;
   /** Of a device. */
   readonly major: number;
   readonly minor: number;

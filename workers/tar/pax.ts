@@ -6,10 +6,14 @@ export type PaxRecords = PaxAttributes & {
   readonly path?: string;
   readonly linkPath?: string;
   readonly size?: number;
+  readonly xattrs?: ExtendedAttributes;
 };
 
 /** What a global pax header may state as well. */
-export type PaxAttributes = Partial<Pick<Attributes, 'uid' | 'gid' | 'mtime'>>;
+export type PaxAttributes = Partial<Pick<Attributes, 'uid' | 'gid' | 'mtime' | 'mtimeText'>>;
+
+/** Values by name, both latin1 text. */
+export type ExtendedAttributes = ReadonlyMap<string, string>;
 
 const whole = /^-?[0-9]+$/;
 const seconds = /^-?[0-9]+(\.[0-9]*)?$/;
@@ -46,8 +50,28 @@ export function parsePax(bytes: Buffer, suspect: Suspect): PaxRecords {
     ...(size && { size: Number(size) }),
     ...(uid && { uid: Number(uid) }),
     ...(gid && { gid: Number(gid) }),
-    ...(mtime && { mtime: Number(mtime) }),
+    ...(mtime && { mtime: Number(mtime), mtimeText: mtime }),
+    ...readXattrs(values),
   };
+}
+
+const starXattr = 'SCHILY.xattr.';
+const libarchiveXattr = 'LIBARCHIVE.xattr.';
+
+/** As star and most others write extended attributes, or else as libarchive does: the name URL-encoded, the value in base64. */
+function readXattrs(values: ReadonlyMap<string, string>): Pick<PaxRecords, 'xattrs'> {
+  const xattrs = new Map<string, string>();
+  for (const [key, value] of values) {
+    if (!key.startsWith(libarchiveXattr)) continue;
+    const name = key.slice(libarchiveXattr.length).replace(/%([0-9a-f]{2})/gi, (_, hex: string) => unhex(hex));
+    xattrs.set(name, Buffer.from(value, 'base64').toString('latin1'));
+  }
+  for (const [key, value] of values) if (key.startsWith(starXattr)) xattrs.set(key.slice(starXattr.length), value);
+  return xattrs.size > 0 ? { xattrs } : {};
+}
+
+function unhex(hex: string): string {
+  return String.fromCharCode(Number.parseInt(hex, 16));
 }
 
 /**

@@ -1,5 +1,6 @@
 import { createExtensions } from './extensions.ts';
 import { parseHeader, type Attributes, type EntryKind, type Header } from './header.ts';
+import type { ExtendedAttributes } from './pax.ts';
 import { invalid } from './refuse.ts';
 import { createTarFrames, type Body, type TarForm, type TarFrames } from './tar-frames.ts';
 
@@ -11,6 +12,7 @@ export type TarEntry = {
   /** Bytes of content that follow; only files have any. */
   readonly size: number;
   readonly attributes: Attributes;
+  readonly xattrs?: ExtendedAttributes;
   /** Of the entry's own header in the tar. */
   readonly offset: number;
 };

@@ -40,16 +40,25 @@ function unpack(work: typeof extractImage): Subcommand {
       async run(store) {
         const image = await resolveImage(store, asked);
         await using pool = openPool({ workers: 1, sessionsPerWorker: 1 });
-        const { skipped } = await work({ store, pool }, { ...request, image }, signal);
-        if (skipped.count > 0) await write(stderr, `warning: ${skippedText(skipped)}\n`);
+        const report = await work({ store, pool }, { ...request, image }, signal);
+        for (const [field, text] of leftOut) {
+          if (report[field].count > 0) await write(stderr, `warning: ${text}: ${formatPaths(report[field])}\n`);
+        }
         return [];
       },
     };
   };
 }
 
-function skippedText({ count, paths }: ExtractionReport['skipped']): string {
+const leftOut = [
+  ['skipped', 'devices and fifos that could not be made here were left out'],
+  [
+    'withoutXattrs',
+    "extended attributes could not all be set here (setfattr, root's rights, or a filesystem that has them is missing)",
+  ],
+] as const;
+
+function formatPaths({ count, paths }: ExtractionReport['skipped']): string {
   const more = count > paths.length ? `, and ${count - paths.length} more` : '';
-  const names = paths.map((path) => show(path)).join(', ');
-  return `devices and fifos that could not be made here were left out: ${names}${more}`;
+  return `${paths.map((path) => show(path)).join(', ')}${more}`;
 }
