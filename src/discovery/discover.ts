@@ -23,7 +23,7 @@ export type DiscoveryContext = {
 /**
  * Where images of that name and labels are, in the order to try them.
  *
- * @throws DISCOVERY_FAILED with every attempt; LIMIT_EXCEEDED for a page too large.
+ * @throws DISCOVERY_FAILED with every attempt; HTTP_STATUS where each was answered with 401 or 403; LIMIT_EXCEEDED for a page too large.
  * @see appc 6, docs/rules.md D1-D6
  */
 export async function discoverEndpoints(
@@ -64,6 +64,7 @@ async function walk<T>(
 
   const attempts: string[] = [];
   let cause: ImageError | undefined;
+  let isDenied = true;
   for (const level of withParents(name)) {
     for (const url of pageUrls(level, mapped, context.allowHttp)) {
       try {
@@ -74,15 +75,19 @@ async function walk<T>(
         );
         if (found.length > 0) return found;
         attempts.push(`${showUrl(url)}: no usable tag`);
+        isDenied = false;
         break;
       } catch (error) {
         if (signal.aborted || hasCode(error, 'LIMIT_EXCEEDED')) throw error;
         cause = asImageError(error);
+        isDenied &&= hasCode(error, 'HTTP_STATUS') && [401, 403].includes(error.details.status);
         attempts.push(`${showUrl(url)}: ${cause.code}: ${cause.message}`);
       }
     }
   }
   const what = `no page names a place for ${show(name)}; asked ${attempts.join('; ')}`;
+  // Credentials would help then, and not another name.
+  if (isDenied && hasCode(cause, 'HTTP_STATUS')) throw new ImageError('HTTP_STATUS', what, cause.details, { cause });
   throw new ImageError('DISCOVERY_FAILED', what, { name, attempts }, { cause });
 }
 

@@ -17,6 +17,7 @@ function pages(found: Record<string, string>, options: Partial<DiscoveryContext>
         asked.push(url);
         const page = found[url.replace('?ac-discovery=1', '')];
         if (page === 'down') return Promise.reject(new ImageError('NETWORK', 'refused', { url }));
+        if (page === '401') return Promise.reject(new ImageError('HTTP_STATUS', 'status 401', { url, status: 401 }));
         if (page === undefined)
           return Promise.reject(new ImageError('HTTP_STATUS', 'status 404', { url, status: 404 }));
         return Promise.resolve({ status: 200, headers: {}, url, body: Buffer.from(page) });
@@ -122,4 +123,15 @@ test('a page that is too large ends the search', async (t) => {
     Promise.reject(new ImageError('LIMIT_EXCEEDED', 'too large', { limit: 'page', maximum: 1 }));
   const error = await t.throwsAsync(ask({ ...context, http: { getDocument } }));
   t.true(hasCode(error, 'LIMIT_EXCEEDED'));
+});
+
+test('where all pages want credentials, that is what fails', async (t) => {
+  const some = { 'https://example.com/a/b': '401', 'https://example.com/a': '401' };
+  const all = { ...some, 'https://example.com': '401' };
+  const error = await t.throwsAsync(ask(pages(all).context));
+  t.like(error, { code: 'HTTP_STATUS', details: { status: 401, url: 'https://example.com?ac-discovery=1' } });
+  t.regex(error?.message ?? '', /no page names a place for example\.com\/a\/b; asked .*401/);
+  t.true(hasCode(await t.throwsAsync(ask(pages(some).context)), 'DISCOVERY_FAILED'));
+  const untagged = { ...all, 'https://example.com': '<html>' };
+  t.true(hasCode(await t.throwsAsync(ask(pages(untagged).context)), 'DISCOVERY_FAILED'));
 });

@@ -90,6 +90,8 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
 export function adviceFor(error: ErrorData, reference = ''): string {
   const { code, details } = error;
   if (code !== 'LIMIT_EXCEEDED' && 'keep' in details) return 'Keep it so, or tell its publisher';
+  if (code === 'AUTH_REQUIRED' && error.cause?.code === 'CONFIG_INVALID')
+    return 'Mend what keeps them, or take it away';
   const found = advice[code];
   if (typeof found === 'string') return found;
   const asked = { isOfRegistry: /^docker:|^sha256:/i.test(reference) };

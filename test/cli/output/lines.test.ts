@@ -78,6 +78,12 @@ test('advice on what its publisher did right does not send anybody to the publis
   }
 });
 
+test('credentials that are there and cannot be read are to be mended, not made anew', (t) => {
+  const cause = new ImageError('CONFIG_INVALID', 'a key twice', { path: 'config.json' });
+  const error = new ImageError('AUTH_REQUIRED', 'cannot be had', { host: 'a' }, { cause });
+  t.regex(errorLine(toErrorData(error)), /Mend what keeps them, or take it away\.$/);
+});
+
 test('credentials are not advised where none are ever shown', (t) => {
   const line = (more: object) => errorLine({ ...notFound, details: { url: 'https://b/', status: 403, ...more } });
   t.regex(line({}), /credentials/);

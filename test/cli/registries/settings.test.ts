@@ -124,7 +124,7 @@ for (const [args, why] of [
   [['--keep=all'], /--keep: want aci, oci, both/],
   [['--mirror=docker.io'], /--mirror: want NAME=VALUE/],
   [['--mirror=docker.io=mirror.lan'], /--mirror: want an origin/],
-  [['--mirror=https://docker.io=https://m'], /--mirror: "https:\/\/docker\.io" is not a registry/],
+  [['--mirror=https://docker.io=https://m'], /--mirror: "https:\/\/docker\.io\/" is not a registry/],
   [['--mirror=docker.io=https://user:secret@m'], /--mirror: want an origin/],
 ] as const) {
   test(`${args.join(' ')} is not understood`, async (t) => {
