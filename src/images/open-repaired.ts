@@ -1,5 +1,6 @@
 import { hasCode } from '../errors.ts';
 import { storeLayout } from '../store/layout.ts';
+import { setAsideMisplaced } from '../store/misplaced.ts';
 import { openStore } from '../store/open-store.ts';
 import { setAsideIndex } from '../store/set-aside-index.ts';
 import type { Store } from '../store/store.ts';
@@ -12,6 +13,7 @@ export type Repaired = { readonly store: Store; readonly setAside?: string };
  * but there are blobs, the store can be opened only like this until `relistImages` has found the images again.
  */
 export async function openRepaired(dir: string, nowMs: number): Promise<Repaired> {
+  await setAsideMisplaced(storeLayout(dir, 0), nowMs);
   try {
     return { store: await openReadable(dir) };
   } catch (error) {

@@ -5,6 +5,7 @@ import { createStore, type StoreParts } from './create-store.ts';
 import { requireShortPath, storeLayout } from './layout.ts';
 import { holdsOurBlobs, isRelisting, lostIndex } from './lost-index.ts';
 import { makeLayout } from './make-layout.ts';
+import { requireLayout } from './misplaced.ts';
 import { openReadOnly } from './open-read-only.ts';
 import { openReader } from './open-reader.ts';
 import { emptyReader, type Reader } from './reader.ts';
@@ -19,6 +20,7 @@ import { startWriter, type Writer } from './writer.ts';
  */
 export async function openStore({ dir, readOnly = false, relisting = false }: StoreOptions): Promise<Store> {
   requireShortPath(dir);
+  requireLayout(storeLayout(dir, 0), { writing: !readOnly });
   const { reader, parts } = await (readOnly ? openToRead(dir) : openToWrite(dir));
   try {
     if (!relisting && (await isLost(reader, parts.layout))) throw lostIndex(parts.layout.index);

@@ -2,6 +2,7 @@ import { rename } from 'node:fs/promises';
 
 import { errnoOf } from '../system/errno.ts';
 import { storeLayout } from './layout.ts';
+import { indexSuffixes } from './misplaced.ts';
 import { inStore } from './store-error.ts';
 
 /**
@@ -15,17 +16,20 @@ export async function setAsideIndex(dir: string, nowMs: number): Promise<string>
   const { index } = storeLayout(dir, 0);
   const aside = `${index}.damaged-${nowMs}`;
   return inStore(index, async () => {
-    await rename(index, aside);
     // A log that stays would be played into the new index.
-    for (const suffix of ['-wal', '-shm']) await renameIfThere(index + suffix, aside + suffix);
+    let isThere = false;
+    for (const suffix of indexSuffixes) isThere = (await renameIfThere(index + suffix, aside + suffix)) || isThere;
+    if (!isThere) await rename(index, aside); // which says so
     return aside;
   });
 }
 
-async function renameIfThere(from: string, to: string): Promise<void> {
+async function renameIfThere(from: string, to: string): Promise<boolean> {
   try {
     await rename(from, to);
+    return true;
   } catch (error) {
     if (errnoOf(error) !== 'ENOENT') throw error;
+    return false;
   }
 }
