@@ -11,6 +11,7 @@ import { nothingToDo } from './cases/nothing-to-do.ts';
 import { oneLarge } from './cases/one-large.ts';
 import { registry } from './cases/registry.ts';
 import { sharedLayers } from './cases/shared-layers.ts';
+import { slowHosts } from './cases/slow-hosts.ts';
 import { startUp } from './cases/start-up.ts';
 import { tree } from './cases/tree.ts';
 import { formatRows, summarise } from './report.ts';
@@ -33,6 +34,7 @@ const cases: Readonly<Record<string, (options: CaseOptions) => Promise<readonly 
   'start-up': startUp,
   registry,
   'shared-layers': sharedLayers,
+  'slow-hosts': slowHosts,
 };
 
 export type CaseOptions = {
