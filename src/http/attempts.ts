@@ -15,20 +15,22 @@ export type Trying = {
 };
 
 /**
- * Repeats a try until it succeeds or its failure is final.
+ * Repeats a try until it succeeds or its failure is final, as it is where nothing answers any more.
  *
  * @throws what the last try threw; the signal's reason once that is aborted.
  */
 export async function withRetries<T>(
-  { options, clock }: HttpContext,
+  { options, clock, health }: HttpContext,
   { url, retries, observer, hasProgressed }: Trying,
   attempt: () => Promise<T>,
   signal: AbortSignal,
 ): Promise<T> {
   const policy = { retries, retryAfterMs: options.limits.retryAfterMs, random: clock.random };
   const pause = (wait: () => Promise<void>): Promise<void> => observer?.pacing?.pause(wait) ?? wait();
+  const origin = URL.parse(url)?.origin ?? '';
   let failed = 0;
   for (;;) {
+    health.check(origin);
     try {
       return await attempt();
     } catch (error) {
@@ -39,7 +41,9 @@ export async function withRetries<T>(
       }
       failed = hasProgressed?.(error) ? 1 : failed + 1;
       const decision = decideRetry(policy, failed, error);
+      const isDead = health.failed(origin, error, decision.kind === 'give-up');
       if (decision.kind === 'give-up') throw decision.error;
+      if (isDead) throw error;
       const code = isImageError(error) ? error.code : 'INTERNAL';
       observer?.onRetry?.({ url: showUrl(url), attempt: failed, delayMs: decision.delayMs, code });
       await pause(() => clock.sleep(decision.delayMs, signal));

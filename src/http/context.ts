@@ -1,4 +1,5 @@
 import type { Clock } from './clock.ts';
+import type { HostHealth } from './host-health.ts';
 import type { RateLimiter } from './rate-limit.ts';
 import type { HttpOptions, Transport } from './types.ts';
 
@@ -9,4 +10,5 @@ export type HttpContext = {
   readonly clock: Clock;
   /** Of all downloads together. */
   readonly limiter: RateLimiter | undefined;
+  readonly health: HostHealth;
 };

@@ -6,6 +6,7 @@ import type { HttpContext } from './context.ts';
 import { parseDenyNet } from './deny-net.ts';
 import { getDocument } from './document.ts';
 import { download } from './download.ts';
+import { createHostHealth } from './host-health.ts';
 import { lazyTransport } from './lazy-transport.ts';
 import { parseProxies } from './proxy.ts';
 import { rateLimiter } from './rate-limit.ts';
@@ -24,6 +25,7 @@ export function openHttp(options: HttpOptions, clock: Clock = systemClock): Http
     transport: options.transport ?? transport,
     options,
     clock,
+    health: createHostHealth(clock),
     limiter: options.limitRate === undefined ? undefined : rateLimiter(options.limitRate, clock),
   };
   return {

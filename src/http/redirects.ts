@@ -50,6 +50,7 @@ export async function withAnswer<T>(
       request,
       observer?.pacing,
       async (response) => {
+        context.health.answered(from.url.origin);
         observer?.onAnswer?.(from.url.host);
         if (!isRedirect(response.status)) return { kind: 'done', value: await use({ ...response, url: from.href }) };
         return { kind: 'onward', to: redirectTarget(from, response.headers, visited) };
