@@ -15,10 +15,10 @@ import { freshnessOf } from './validator.ts';
  */
 export function download(context: HttpContext, request: DownloadRequest, signal: AbortSignal): Promise<Downloaded> {
   const transfer = createTransfer(context, request, signal);
-  const { url, observer } = request;
+  const { url, observer, retries = context.options.retries } = request;
   return withRetries(
     context,
-    { url, retries: context.options.retries, observer, hasProgressed: (error) => transfer.hasProgressed(error) },
+    { url, retries, observer, hasProgressed: (error) => transfer.hasProgressed(error) },
     async () => {
       for (;;) {
         const result = await attempt(context, request, transfer, signal);

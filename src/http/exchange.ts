@@ -25,7 +25,7 @@ export const givenUp = new Error('the connection was given up for others');
 export async function withExchange<T>(
   { transport, options, clock }: HttpContext,
   request: TransportRequest,
-  pacing: Pacing | undefined,
+  { pacing, answerMs }: { readonly pacing: Pacing | undefined; readonly answerMs: number | undefined },
   use: (response: TransportResponse) => Promise<T>,
   signal: AbortSignal,
 ): Promise<T> {
@@ -36,7 +36,9 @@ export async function withExchange<T>(
   const onOver = pacing?.onConnection(() => exchange.abort(givenUp));
   try {
     pacing?.onWaiting(true);
-    const response = await transport(request, exchange.signal);
+    const late =
+      answerMs === undefined ? undefined : setTimeout(() => exchange.abort(unanswered(request, answerMs)), answerMs);
+    const response = await transport(request, exchange.signal).finally(() => clearTimeout(late));
     pacing?.onAnswer();
     pacing?.onWaiting(false);
     const pace = { stallMs: options.timeouts.stallMs, minRate: options.minRate, windowMs };
@@ -55,6 +57,10 @@ export async function withExchange<T>(
     pacing?.onWaiting(false);
     onOver?.();
   }
+}
+
+function unanswered({ url }: TransportRequest, waitedMs: number): ImageError {
+  return new ImageError('TIMEOUT', `no answer within ${waitedMs / 1000} s`, { url: showUrl(url), waitedMs });
 }
 
 /** Leaves nothing of an answer behind, and the connection usable if that is cheap. */

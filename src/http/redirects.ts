@@ -8,7 +8,7 @@ import { headerOf } from './headers.ts';
 import type { Headers, HttpObserver, RequestOptions, TransportRequest, TransportResponse } from './types.ts';
 
 /** Header names are lower case. */
-export type Ask = TransportRequest & Pick<RequestOptions, 'ownCredentials' | 'redirects'>;
+export type Ask = TransportRequest & Pick<RequestOptions, 'ownCredentials' | 'redirects' | 'answerMs'>;
 
 /** `url` is the last one of the chain. */
 export type Answer = TransportResponse & { readonly url: string };
@@ -48,7 +48,7 @@ export async function withAnswer<T>(
     const hop = await withExchange<Hop<T>>(
       context,
       request,
-      observer?.pacing,
+      { pacing: observer?.pacing, answerMs: ask.answerMs },
       async (response) => {
         context.health.answered(from.url.origin);
         observer?.onAnswer?.(from.url.host);

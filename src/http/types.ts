@@ -139,6 +139,10 @@ export type RequestOptions = {
   readonly ownCredentials?: boolean;
   /** Default everywhere. To its own origin alone, or nowhere; another redirect is REDIRECT_REFUSED. */
   readonly redirects?: 'same-origin' | 'none';
+  /** Overrides the retries of the options. */
+  readonly retries?: number;
+  /** The server has so long to connect and to answer, if that is less than the timeouts of the options. */
+  readonly answerMs?: number;
   /** Told of an answer that is going to be HTTP_STATUS; what it returns, one safe line, is added to the message. */
   readonly onRefusal?: (refusal: Refusal) => string | undefined;
   readonly observer?: HttpObserver;
@@ -153,8 +157,6 @@ export type DocumentRequest = RequestOptions & {
   readonly limit: { readonly name: string; readonly bytes: number };
   /** Statuses that are answers; any other is HTTP_STATUS. */
   readonly statuses: readonly number[];
-  /** Overrides the retries of the options. */
-  readonly retries?: number;
   /** A body that comes gzip-coded, though that was not asked for, is decoded; the limit is for both forms of it. */
   readonly decodes?: boolean;
 };

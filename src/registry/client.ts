@@ -1,5 +1,6 @@
-import { hasCode, ImageError, isImageError } from '../errors.ts';
+import { ImageError, isImageError } from '../errors.ts';
 import type { Document, DocumentRequest, Downloaded, DownloadRequest } from '../http/types.ts';
+import { createMirrorHealth, impatient } from './mirror-health.ts';
 import { placesOf, type Asked, type Place } from './place.ts';
 import { createSession, type Session, type Target } from './session.ts';
 import type { RegistryOptions } from './types.ts';
@@ -32,8 +33,8 @@ export type RegistryClient = {
 export function createRegistryClient(options: RegistryOptions): RegistryClient {
   const sessions = new Map<string, Session>();
   const warned = new Set<string>();
-  /** Mirrors that did not answer. */
-  const silent = new Set<string>();
+  const mirrors = createMirrorHealth(options);
+  const ofMirrors = { ...options, http: impatient(options.http) };
 
   function sessionOf(place: Place): Session {
     const key = keyOf(place);
@@ -42,7 +43,8 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
     const { fault, warnings = [] } = options.certificates?.get(place.host) ?? {};
     warnings.forEach(warn);
     if (fault) throw fault;
-    const session = createSession(options, place, (text) => warn(`${place.host} says: ${text}`));
+    const context = place.isMirror ? ofMirrors : options;
+    const session = createSession(context, place, (text) => warn(`${place.host} says: ${text}`));
     sessions.set(key, session);
     return session;
   }
@@ -61,15 +63,19 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
     const { places, blocked } = placesOf(target, options);
     let failure: unknown;
     for (const place of places) {
-      if (place.isMirror && (target.without?.has(place.host) || silent.has(keyOf(place)))) continue;
+      const isWanted = place.isMirror && !target.without?.has(place.host);
+      const asking = isWanted ? mirrors.ask(keyOf(place)) : undefined;
+      if (place.isMirror && !asking) continue;
       try {
-        return await work(sessionOf(place), { repository: place.repository, path: target.path }, place);
+        const answer = await work(sessionOf(place), { repository: place.repository, path: target.path }, place);
+        asking?.answered();
+        return answer;
       } catch (error) {
         signal.throwIfAborted();
         failure = error;
         if (!place.isMirror || !isOfPlace(error)) break;
         if (isOfContent(error)) warn(`the mirror ${place.host} has something else as ${target.path}: ${error.message}`);
-        if (hasCode(error, 'NETWORK') || hasCode(error, 'TIMEOUT') || hasCode(error, 'TLS')) silent.add(keyOf(place));
+        asking?.failed(error, place.host);
       }
     }
     if (blocked && isOfPlace(failure ?? blocked))

@@ -172,18 +172,3 @@ test('a mirror that may not resolve is asked for digests only, and none where it
   await downloadBlob(client, { repository, blob, sink: memorySink() }, signal);
   t.true(paths(mirror).includes(`/v2/app/blobs/${blob.digest}?ns=${encodeURIComponent(registry.host)}`));
 });
-
-test('a mirror that does not answer is asked once in a run', async (t) => {
-  const registry = await startRegistry(t);
-  registry.putImage('app', '1');
-  const closed = { ...registry, url: 'http://127.0.0.1:9' };
-  const requests: string[] = [];
-  const client = openTestClient(t, {
-    ...mirrored(registry.host, closed),
-    http: { retries: 0 },
-    observer: { onRequest: (url) => requests.push(url) },
-  });
-  await resolve(client, `${registry.host}/app:1`);
-  await resolve(client, `${registry.host}/app:1`);
-  t.is(requests.filter((url) => url.startsWith(closed.url)).length, 1);
-});
