@@ -66,6 +66,8 @@ export type Outcome = {
   readonly digest?: string;
   /** URL without credentials and query, or a path. */
   readonly source?: string;
+  /** Of an image that came from a registry: the URL that its manifest really came from, which may be a mirror's. */
+  readonly endpoint?: string;
   readonly bytesDownloaded?: number;
   readonly durationMs?: number;
   /** Lower-case hex fingerprints of the keys that signed; empty when it was not verified. */

@@ -21,6 +21,7 @@ function outcomeOf(node: Node): Omit<Outcome, 'reference'> {
       labels: Object.fromEntries(found.image.labels),
       digest: found.image.digest,
       source: found.image.source,
+      ...(found.endpoint !== undefined && { endpoint: found.endpoint }),
       bytesDownloaded: found.bytesDownloaded,
       signedBy: found.image.verified || [],
       latest: found.image.latest,

@@ -13,6 +13,8 @@ export type Found = {
   readonly status: 'fetched' | 'present';
   readonly image: FoundImage;
   readonly bytesDownloaded: number;
+  /** Of a registry's image that was fetched: the URL that its manifest came from, which may be a mirror's. */
+  readonly endpoint?: string;
 };
 
 export function present(image: FoundImage): Found {

@@ -12,7 +12,7 @@ export type TransferProgress = {
 
 export function transferProgress(
   { onEvent }: Pick<FetchContext, 'onEvent'>,
-  { wanted: { key, source } }: Pick<Pull, 'wanted'>,
+  { wanted: { key }, resolved: { endpoint: url } }: Pick<Pull, 'wanted' | 'resolved'>,
 ): TransferProgress {
   let total = 0;
   let there = 0;
@@ -25,7 +25,7 @@ export function transferProgress(
     start(size, resumedFrom) {
       total += size;
       there += resumedFrom;
-      if (!isStarted) onEvent({ type: 'download-started', key, url: source, total, resumedFrom });
+      if (!isStarted) onEvent({ type: 'download-started', key, url, total, resumedFrom });
       isStarted = true;
       let last = resumedFrom;
       return (now) => {
@@ -36,7 +36,7 @@ export function transferProgress(
       };
     },
     end() {
-      if (isStarted) onEvent({ type: 'download-finished', key, url: source, bytes: there });
+      if (isStarted) onEvent({ type: 'download-finished', key, url, bytes: there });
     },
   };
 }

@@ -66,7 +66,7 @@ async function bring(
   const kept = keep === 'aci' ? undefined : await keepImage(context, pull, { config, platform, archive }, signal);
   const image = archive ?? (kept && describeRegistryImage(pull.wanted.reference, kept));
   if (!image) throw new Error('an image was kept in no form');
-  return { status: 'fetched', image, bytesDownloaded };
+  return { status: 'fetched', image, bytesDownloaded, endpoint: pull.resolved.endpoint };
 }
 
 function isGone(error: unknown): boolean {

@@ -3,6 +3,7 @@ import { headerOf } from '../http/headers.ts';
 import type { Document, DocumentRequest, HttpObserver } from '../http/types.ts';
 import { isDigest, type Digest } from '../image/digest.ts';
 import type { RegistryReference } from '../image/reference.ts';
+import { showUrl } from '../image/show-url.ts';
 import { checkDigest, digestOf, sizeMismatch } from './check-digest.ts';
 import type { RegistryClient, RegistryTarget } from './client.ts';
 import { parseRegistryManifest } from './manifest.ts';
@@ -17,7 +18,11 @@ export type Lead =
   { readonly tag: string } | { readonly digest: Digest; readonly size?: number; readonly mediaType?: string };
 
 /** A document with what it says. */
-export type ParsedDocument = RegistryDocument & { readonly content: ImageIndex | RegistryManifest };
+export type ParsedDocument = RegistryDocument & {
+  readonly content: ImageIndex | RegistryManifest;
+  /** Where it really came from, without a query. */
+  readonly url: string;
+};
 
 /**
  * A manifest or an index, checked against what led to it.
@@ -40,7 +45,7 @@ export function getManifest(
     client.getDocument(
       target,
       { limit, statuses: [200], decodes: true, headers: { accept: acceptedTypes }, ...(observer && { observer }) },
-      ({ body, headers }) => {
+      ({ body, headers, url }) => {
         const digest = isTag ? digestOf(body) : lead.digest;
         if (!isTag) checkDigest(body, lead);
         const said = digestHeader(headers);
@@ -53,7 +58,7 @@ export function getManifest(
           const message = `a document of type ${content.mediaType} where one of type ${lead.mediaType} was announced`;
           throw new ImageError('MANIFEST_INVALID', message, { field: 'mediaType' });
         }
-        return { bytes: body, digest, mediaType: content.mediaType, content };
+        return { bytes: body, digest, mediaType: content.mediaType, content, url: showUrl(url) };
       },
       signal,
     ),

@@ -15,6 +15,8 @@ export type ResolvedImage = {
   /** On the way to the manifest, the outermost first; none where the reference stands for the manifest. */
   readonly indexes: readonly RegistryDocument[];
   readonly manifest: RegistryDocument;
+  /** The URL that the manifest really came from: of the registry, or of a mirror. */
+  readonly endpoint: string;
   /** As the indexes have it, where they do. */
   readonly platform: GoPlatform | undefined;
   readonly config: Descriptor;
@@ -40,11 +42,11 @@ export async function resolveImage(
   let named: GoPlatform | undefined;
   let lead = leadOf(reference);
   for (;;) {
-    const { content, ...document } = await getManifest(client, reference, lead, observer, signal);
+    const { content, url, ...document } = await getManifest(client, reference, lead, observer, signal);
     if (content.kind === 'manifest') {
       const { config, layers, annotations } = content;
       const { digest } = indexes[0] ?? document;
-      return { digest, indexes, manifest: document, platform: named, config, layers, annotations };
+      return { endpoint: url, digest, indexes, manifest: document, platform: named, config, layers, annotations };
     }
     indexes.push(document);
     if (indexes.length > maximum) {
