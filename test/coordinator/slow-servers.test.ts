@@ -42,7 +42,7 @@ async function fetchBehind(
   release: () => void,
   options: Partial<ActionOptions> = {},
 ) {
-  const { finder } = await openFetching(t, { retries: 4 });
+  const { finder } = await openFetching(t, { retries: 1000 });
   const finished: string[] = [];
   const onEvent = (event: BatchEvent): void => {
     if (event.type !== 'node-finished') return;
