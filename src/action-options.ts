@@ -79,7 +79,13 @@ export type ActionOptions = {
   readonly connectTo?: readonly string[];
   /** CIDR blocks. */
   readonly denyNet?: readonly string[];
-  readonly proxy?: { readonly http?: string; readonly https?: string; readonly noProxy?: string };
+  readonly proxy?: {
+    readonly http?: string;
+    readonly https?: string;
+    /** For what has none of its own. */
+    readonly all?: string;
+    readonly noProxy?: string;
+  };
   readonly onEvent?: EventSink;
   readonly transport?: Transport;
 };

@@ -28,6 +28,7 @@ export type ErrorDetails = {
     readonly retryAfterMs?: number;
     readonly redirectedFrom?: string;
     readonly takesNoCredentials?: true;
+    readonly proxy?: string;
   };
 
   /** Not an archive we read, or a damaged one. `looksLike` names what the bytes look like. */
@@ -60,12 +61,13 @@ export type ErrorDetails = {
   DEPENDENCY_FAILED: { readonly dependency: string };
 
   AUTH_REQUIRED: { readonly host: string };
-  AUTH_DENIED: { readonly host: string };
+  AUTH_DENIED: { readonly host: string; readonly proxy?: string };
 
-  NETWORK: { readonly url: string; readonly reason?: string };
-  TIMEOUT: { readonly url: string; readonly waitedMs: number };
+  /** `proxy` is its URL, where one was used or refused: of the next two and TLS too. */
+  NETWORK: { readonly url: string; readonly reason?: string; readonly proxy?: string };
+  TIMEOUT: { readonly url: string; readonly waitedMs: number; readonly proxy?: string };
   STALLED: { readonly url: string; readonly bytes: number };
-  TLS: { readonly url: string; readonly reason?: string };
+  TLS: { readonly url: string; readonly reason?: string; readonly proxy?: string };
   RESPONSE_INVALID: { readonly url: string };
   LENGTH_MISMATCH: { readonly url: string; readonly expected: number; readonly received: number };
   RATE_LIMITED: { readonly url: string; readonly retryAfterMs?: number };

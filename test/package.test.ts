@@ -13,6 +13,7 @@ import { startProxy } from './helpers/proxy.ts';
 import { layerOf } from './helpers/registry-fetching.ts';
 import { startRegistry } from './helpers/registry.ts';
 import { startServer } from './helpers/server.ts';
+import { startSocks } from './helpers/socks.ts';
 import { temporaryDirectory } from './helpers/stored.ts';
 
 const exec = promisify(execFile);
@@ -70,7 +71,7 @@ for (const app of apps) console.log(app.imageID, outcomes[0].status);
 type Way = {
   readonly to: 'http' | 'https' | 'registry' | 'file';
   /** The proxy, by the scheme that it is spoken to in. */
-  readonly proxy?: 'http' | 'https';
+  readonly proxy?: 'http' | 'https' | 'socks5';
   readonly credentials?: string;
 };
 
@@ -79,7 +80,7 @@ const ways: readonly Way[] = [
   { to: 'http' },
   { to: 'https' },
   { to: 'registry' },
-  ...(['http', 'https'] as const).flatMap((proxy) =>
+  ...(['http', 'https', 'socks5'] as const).flatMap((proxy) =>
     [undefined, 'me:s p'].flatMap((credentials) =>
       (['http', 'https', 'registry'] as const).map((to) => ({ to, proxy, ...(credentials && { credentials }) })),
     ),
@@ -94,23 +95,39 @@ for (const way of ways) {
       const { reference, ca, isAsked } = await origin(t, way.to);
       const directory = await temporaryDirectory(t);
       const { credentials } = way;
-      const proxy =
-        way.proxy && (await startProxy(t, { https: way.proxy === 'https', ...(credentials && { credentials }) }));
+      const proxy = way.proxy && (await start(t, way.proxy, credentials));
       const url = proxy?.url.replace('//', credentials ? '//me:s%20p@' : '//');
-      await writeFile(join(directory, 'ca.pem'), ca || (proxy?.ca ?? ''));
+      const authority = ca || proxy?.ca;
+      await writeFile(join(directory, 'ca.pem'), authority ?? '');
       const options = ['--dir=store', '--full', '--progress=none', '--insecure-options=image,http', '--retries=0'];
-      const authority = ca || proxy?.ca ? ['--ca-file=ca.pem'] : [];
-      const env = { PATH: process.env['PATH'], HOME: directory, ...(url && { http_proxy: url, https_proxy: url }) };
-      const { stdout, stderr } = await exec(process.execPath, [command, 'fetch', ...options, ...authority, reference], {
-        cwd: directory,
-        env,
-      });
+      const env = {
+        PATH: process.env['PATH'],
+        HOME: directory,
+        ...(url && (way.proxy === 'socks5' ? { all_proxy: url } : { http_proxy: url, https_proxy: url })),
+      };
+      const { stdout, stderr } = await exec(
+        process.execPath,
+        [command, 'fetch', ...options, ...(authority ? ['--ca-file=ca.pem'] : []), reference],
+        {
+          cwd: directory,
+          env,
+        },
+      );
       t.regex(stdout, /^sha512-[0-9a-f]{128}\n$/);
       t.notRegex(stderr, /error/);
       t.true(isAsked());
       t.is((proxy?.requests.length ?? 0) > 0, proxy !== undefined, 'and by no other way');
     },
   );
+}
+
+function start(
+  t: ExecutionContext,
+  kind: NonNullable<Way['proxy']>,
+  credentials: string | undefined,
+): Promise<{ url: string; ca?: string; requests: readonly unknown[] }> {
+  const options = credentials === undefined ? {} : { credentials };
+  return kind === 'socks5' ? startSocks(t, options) : startProxy(t, { https: kind === 'https', ...options });
 }
 
 /** Something that has an image. */

@@ -7,16 +7,16 @@ import { requestTarget } from '../image/exact-url.ts';
 import { targetOf } from './connect-to.ts';
 import { createConnector, type Wiring } from './connector.ts';
 import type { DenyNet } from './deny-net.ts';
-import { directly, throughTunnel } from './open-socket.ts';
-import type { Proxy } from './proxy.ts';
+import { directly, throughSocks, throughTunnel } from './open-socket.ts';
+import { authorizationOf, type Proxy } from './proxy.ts';
 import { createReadBuffers } from './read-buffers.ts';
 import type { HttpOptions, TlsMaterial, TransportRequest } from './types.ts';
 
 /** The connections to origins and to proxies. */
 export type Agents = {
   dispatch(request: TransportRequest, handler: Dispatcher.DispatchHandler): void;
-  /** True for what a proxy answers in the place of the origin. */
-  isForwarded(url: string): boolean;
+  /** Who answers in the place of the origin, if anybody does. */
+  forwarderOf(url: string): Proxy | undefined;
   /** True while a reset tears a connection down, which makes a body without a length look complete. */
   isResetting(): boolean;
   /** Of a body, what nobody looks at any more. */
@@ -52,7 +52,10 @@ export function openAgents(options: HttpOptions, { denyNet, proxyFor }: Routes):
   const proxies = new Agent({
     factory: (origin) => {
       const url = new URL(origin);
-      return new Pool(url, { ...settings, connect: createConnector(url, directly(targetOf(url, [])), wiring) });
+      return new Pool(url, {
+        ...settings,
+        connect: createConnector(url, directly(targetOf(url, [])), wiring, { proxy: url.origin, isEnd: true }),
+      });
     },
   });
   const origins = new Agent({
@@ -60,17 +63,28 @@ export function openAgents(options: HttpOptions, { denyNet, proxyFor }: Routes):
       const url = new URL(origin);
       const [target, proxy] = [targetOf(url, connectTo), proxyFor(url)];
       const plain = url.protocol === 'http:' ? buffers : undefined; // TLS reads for itself
-      const open = proxy ? throughTunnel(target, proxy, proxies, denyNet) : directly(target, denyNet, plain);
+      const open =
+        proxy?.kind === 'http'
+          ? throughTunnel(target, proxy, proxies, denyNet)
+          : proxy
+            ? throughSocks(target, proxy, denyNet)
+            : directly(target, denyNet, plain);
       const material = options.tlsFor?.(url.host);
       const own = material && {
         ...wiring,
         secureContext: lazySecureContext(options.ca, material),
         insecureTls: insecureTls || (material.insecure ?? false),
       };
-      return new Pool(url, { ...settings, connect: createConnector(url, open, own ?? wiring) });
+      return new Pool(url, {
+        ...settings,
+        connect: createConnector(url, open, own ?? wiring, proxy && { proxy: proxy.shown }),
+      });
     },
   });
-  const forwarder = (url: URL) => (url.protocol === 'http:' ? proxyFor(url) : undefined);
+  const forwarder = (url: URL) => {
+    const proxy = url.protocol === 'http:' ? proxyFor(url) : undefined;
+    return proxy?.kind === 'http' ? proxy : undefined;
+  };
 
   return {
     dispatch({ method, url, headers, content = null }, handler) {
@@ -85,7 +99,7 @@ export function openAgents(options: HttpOptions, { denyNet, proxyFor }: Routes):
       const forwarded = {
         host,
         ...headers,
-        ...(proxy.authorization && { 'proxy-authorization': proxy.authorization }),
+        ...authorizationOf(proxy),
       };
       // without a server name undici would connect anew to an https proxy for every other Host header
       const request = {
@@ -98,7 +112,7 @@ export function openAgents(options: HttpOptions, { denyNet, proxyFor }: Routes):
       };
       proxies.dispatch(request, handler);
     },
-    isForwarded: (url) => forwarder(new URL(url)) !== undefined,
+    forwarderOf: (url) => forwarder(new URL(url)),
     isResetting: () => resetting,
     recycle: buffers.recycle,
     async close() {

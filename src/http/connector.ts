@@ -19,8 +19,11 @@ export type Wiring = {
   readonly onSocket: (socket: Socket) => void;
 };
 
+/** The proxy that connections go through; `isEnd` if they are to the proxy itself. */
+type Via = { readonly proxy: string; readonly isEnd?: boolean };
+
 /** Connects for one origin: name, address, tunnel and TLS within one time limit. */
-export function createConnector(origin: URL, open: OpenSocket, wiring: Wiring): buildConnector.connector {
+export function createConnector(origin: URL, open: OpenSocket, wiring: Wiring, via?: Via): buildConnector.connector {
   const startTls = buildConnector({
     timeout: 0, // one timer covers all stages
     allowH2: false,
@@ -36,15 +39,16 @@ export function createConnector(origin: URL, open: OpenSocket, wiring: Wiring): 
     const timeout = () => late.abort(new errors.ConnectTimeoutError());
     const timer = setTimeout(() => setImmediate(timeout), wiring.connectMs);
     const signal = AbortSignal.any([late.signal, wiring.closing]);
+    let failing = via?.proxy;
     try {
       const raw = await open(signal);
+      if (!via?.isEnd) failing = undefined;
       const socket = origin.protocol === 'https:' ? await secure(raw, signal) : raw;
       filterAnswers(socket, wiring.headerBytes);
       wiring.onSocket(socket);
       return socket;
     } catch (error) {
-      signal.throwIfAborted();
-      throw error;
+      throw connectFailure(signal.aborted ? signal.reason : error, failing);
     } finally {
       clearTimeout(timer);
     }
@@ -68,19 +72,21 @@ export function createConnector(origin: URL, open: OpenSocket, wiring: Wiring): 
   return (_, callback) => {
     connect().then(
       (socket) => callback(null, socket),
-      (error: unknown) => callback(connectFailure(error), null),
+      (error: Error) => callback(error, null),
     );
   };
 }
 
 /** An error without a code, since undici tries to connect for ever after some codes. */
-function connectFailure(cause: unknown): Error {
-  return Object.assign(new Error('no connection', { cause }), { name: failureName });
+function connectFailure(cause: unknown, proxy: string | undefined): Error {
+  return Object.assign(new Error('no connection', { cause }), { name: failureName, proxy });
 }
 
 const failureName = 'ConnectFailure';
 
-/** What made connecting fail, however many connectors it passed through. */
-export function connectCause(error: unknown): unknown {
-  return error instanceof Error && error.name === failureName ? connectCause(error.cause) : error;
+/** What made connecting fail, however many connectors it passed through, and the proxy that it was about, if it was one. */
+export function connectCause(error: unknown): { readonly cause: unknown; readonly proxy?: string } {
+  if (!(error instanceof Error && error.name === failureName)) return { cause: error };
+  const inner = connectCause(error.cause);
+  return 'proxy' in error && typeof error.proxy === 'string' ? { proxy: error.proxy, ...inner } : inner;
 }

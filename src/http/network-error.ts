@@ -6,36 +6,51 @@ import type { HttpTimeouts } from './types.ts';
 /** How far an exchange had come when it failed. Bytes are those of the body. */
 export type Progress = { readonly received: number; readonly expected: number | undefined } | undefined;
 
+/** Who an exchange was with: a `proxy` that could not be passed, or the server of the URL, maybe by way of a `forwarder`. */
+type Peer = { readonly url: string; readonly proxy: string | undefined; readonly forwarder: string | undefined };
+
 /**
  * A failure of sockets, TLS, parser or DNS as an ImageError; what is none of these is returned as it is.
  *
  * @param progress - undefined before the headers are there.
  */
-export function networkError(error: unknown, url: string, timeouts: HttpTimeouts, progress: Progress): unknown {
+export function networkError(error: unknown, peer: Peer, timeouts: HttpTimeouts, progress: Progress): unknown {
   if (isImageError(error) || !(error instanceof Error)) return error;
   const code = codeOf(error);
-  const shown = { url: showUrl(url) };
-  if (code === 'UND_ERR_CONNECT_TIMEOUT') return timeout(shown.url, 'no connection', timeouts.connectMs, error);
-  if (code === 'UND_ERR_HEADERS_TIMEOUT') return timeout(shown.url, 'no answer', timeouts.headersMs, error);
+  const proxy = peer.proxy ?? peer.forwarder;
+  const url = showUrl(peer.url);
+  const shown = { url, ...(proxy !== undefined && { proxy }) };
+  const who = nameOf(peer);
+  const timeout = (what: string, waitedMs: number) =>
+    new ImageError(
+      'TIMEOUT',
+      `no ${what} ${who} within ${waitedMs / 1000} s`,
+      { ...shown, waitedMs },
+      { cause: error },
+    );
+  if (code === 'UND_ERR_CONNECT_TIMEOUT') return timeout('connection to', timeouts.connectMs);
+  if (code === 'UND_ERR_HEADERS_TIMEOUT') return timeout('answer from', timeouts.headersMs);
   const certificate = certificateProblem(code);
   if (certificate !== undefined) {
-    return new ImageError('TLS', `${certificate} (${host(url)})`, { ...shown, reason: code }, { cause: error });
+    return new ImageError('TLS', `${certificate} (${who})`, { ...shown, reason: code }, { cause: error });
   }
   if (isMalformed(code, error, progress)) {
     const what = code === 'UND_ERR_HEADERS_OVERFLOW' ? 'headers of more than 64 KiB' : show(error.message);
     const where = progress ? `, after ${progress.received} bytes of the body` : '';
-    return new ImageError('RESPONSE_INVALID', `not a proper HTTP response${where}: ${what}`, shown, { cause: error });
+    return new ImageError('RESPONSE_INVALID', `not a proper HTTP response from ${who}${where}: ${what}`, shown, {
+      cause: error,
+    });
   }
   if (progress?.expected !== undefined && /^UND_ERR_(RES_CONTENT_LENGTH_MISMATCH|SOCKET)$/.test(code)) {
     const { expected, received } = progress;
     const message = `the body ended after ${received} of ${expected} bytes`;
-    return new ImageError('LENGTH_MISMATCH', message, { ...shown, expected, received }, { cause: error });
+    return new ImageError('LENGTH_MISMATCH', message, { url, expected, received }, { cause: error });
   }
   if (/^UND_ERR_(CLOSED|DESTROYED)$/.test(code)) {
     return new ImageError('CANCELLED', 'the http client was closed', { reason: 'closed' }, { cause: error });
   }
   if (!networkCodes.test(code)) return error;
-  const message = `${problems[code] ?? show(error.message || code)} (${host(url)})`;
+  const message = `${problems[code] ?? show(error.message || code)} (${who})`;
   return new ImageError('NETWORK', message, { ...shown, reason: code }, { cause: error });
 }
 
@@ -50,10 +65,6 @@ export function malformed(what: string): Error {
 function codeOf(error: Error): string {
   if (error.name === 'HTTPParserError') return /Invalid EOF state/.test(error.message) ? 'UND_ERR_SOCKET' : parserCode;
   return 'code' in error && typeof error.code === 'string' ? error.code : '';
-}
-
-function timeout(url: string, what: string, waitedMs: number, cause: Error): ImageError {
-  return new ImageError('TIMEOUT', `${what} within ${waitedMs / 1000} s`, { url, waitedMs }, { cause });
 }
 
 function isMalformed(code: string, error: Error, progress: Progress): boolean {
@@ -101,6 +112,8 @@ const problems: Readonly<Record<string, string>> = {
   ETIMEDOUT: 'the connection timed out',
 };
 
-function host(url: string): string {
-  return show(URL.parse(url)?.host ?? '');
+function nameOf({ url, proxy, forwarder }: Peer): string {
+  if (proxy !== undefined) return `the proxy ${proxy}`;
+  const host = show(URL.parse(url)?.host ?? '');
+  return forwarder === undefined ? host : `${host}, through the proxy ${forwarder}`;
 }

@@ -1,12 +1,14 @@
 import { BlockList, isIP } from 'node:net';
+import { domainToASCII } from 'node:url';
 
 import { addBlock, isListed } from './net-block.ts';
 
 type Rule = (host: string, port: string) => boolean;
 
 /**
- * Reads NO_PROXY. Entries, separated by commas or white space: `*`; a name, for itself and all below it; `.name`, for all
- * below it only; an address or a CIDR block, for URLs with addresses. Names and addresses may end in `:port`.
+ * Reads NO_PROXY. Entries, separated by commas or white space: `*`; a name, for itself and all below it; `.name` or
+ * `*.name`, for all below it only; an address or a CIDR block, for URLs with addresses. Names and addresses may end in `:port`. As
+ * Go's programs read it, but that nothing is exempt by itself, loopback neither.
  *
  * @returns whether a URL is exempt from the proxy.
  */
@@ -25,9 +27,14 @@ function parseEntry(entry: string): Rule {
   const blocks = new BlockList();
   if (addBlock(blocks, entry)) return (host) => isListed(blocks, host);
   const [, name = entry, port] = /^(\[[^\]]*\]|[^:]*):(\d+)$/.exec(entry) ?? [];
-  const wanted = name.replace(/^\[|\]$/g, '');
+  const wanted = nameOf(name.replace(/^\[|\]$/g, '').replace(/^\*(?=\.)|\.$/g, ''));
   const matches = hostRule(wanted);
   return (host, at) => (port === undefined || port === at) && matches(host);
+}
+
+/** In the letters that URLs have it in. */
+function nameOf(text: string): string {
+  return /[^\0-\x7f]/.test(text) ? domainToASCII(text) || text : text;
 }
 
 function hostRule(wanted: string): (host: string) => boolean {

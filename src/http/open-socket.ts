@@ -3,13 +3,12 @@ import { connect, type Socket } from 'node:net';
 
 import type { Dispatcher } from 'undici';
 
-import { ImageError } from '../errors.ts';
-import { showUrl } from '../image/show-url.ts';
 import { stopFiltering } from './answer-filter.ts';
 import type { Target } from './connect-to.ts';
 import type { DenyNet } from './deny-net.ts';
-import type { Proxy } from './proxy.ts';
+import { authorizationOf, proxyRefusal, type Proxy } from './proxy.ts';
 import type { ReadBuffers } from './read-buffers.ts';
+import { askSocks } from './socks.ts';
 
 /** Makes the plain connection to a server, or to what looks like one. */
 export type OpenSocket = (signal: AbortSignal) => Promise<Socket>;
@@ -39,7 +38,7 @@ export function directly(target: Target, denyNet?: DenyNet, buffers?: ReadBuffer
 /** Asks a proxy for a tunnel. Names are resolved by the proxy, so only a literal address can be denied. */
 export function throughTunnel(
   { host, port }: Target,
-  { origin, authorization }: Proxy,
+  proxy: Proxy & { kind: 'http' },
   proxies: Dispatcher,
   denyNet?: DenyNet,
 ): OpenSocket {
@@ -47,25 +46,33 @@ export function throughTunnel(
     denyNet?.check(host);
     const authority = `${host.includes(':') ? `[${host}]` : host}:${port}`;
     const { socket, statusCode } = await proxies.connect({
-      origin,
+      origin: proxy.origin,
       path: authority,
-      headers: { host: authority, ...(authorization && { 'proxy-authorization': authorization }) },
+      headers: { host: authority, ...authorizationOf(proxy) },
       signal,
     });
     const tunnel = socket as Socket; // undici hands over the very socket that a connector made
     stopFiltering(tunnel);
     if (statusCode === 200) return tunnel;
     drop(tunnel);
-    throw proxyRefusal(origin, statusCode);
+    throw proxyRefusal(proxy, statusCode);
   };
 }
 
-/** A proxy that wants another password will want it every time; other refusals may pass. */
-export function proxyRefusal({ href }: URL, status: number): ImageError {
-  const url = showUrl(href);
-  if (status !== 407)
-    return new ImageError('NETWORK', `the proxy answered ${status}`, { url, reason: `proxy ${status}` });
-  return new ImageError('HTTP_STATUS', 'the proxy wants a user and a password (407)', { url, status });
+/** As throughTunnel, by SOCKS. */
+export function throughSocks(target: Target, proxy: Proxy & { kind: 'socks5' }, denyNet?: DenyNet): OpenSocket {
+  const open = directly(proxy.target);
+  return async (signal) => {
+    denyNet?.check(target.host);
+    const socket = await open(signal);
+    try {
+      await askSocks(socket, target, proxy, signal);
+      return socket;
+    } catch (error) {
+      drop(socket);
+      throw error;
+    }
+  };
 }
 
 function drop(socket: Socket): void {

@@ -73,7 +73,8 @@ export type HttpOptions = {
   readonly connectTo: readonly ConnectTo[];
   /** CIDR blocks that no connection may go to, checked on the address after DNS. */
   readonly denyNet: readonly string[];
-  readonly proxy: { readonly http?: string; readonly https?: string; readonly noProxy?: string };
+  /** `all` is for what has none of its own. */
+  readonly proxy: { readonly http?: string; readonly https?: string; readonly all?: string; readonly noProxy?: string };
   /** Headers for an exact `host[:port]`, sent over https only and never along a redirect to another origin. */
   readonly credentials: (origin: URL) => Readonly<Record<string, string>> | undefined;
   readonly userAgent: string;

@@ -6,7 +6,7 @@ import { bodyQueue, type BodyQueue } from './body-queue.ts';
 import { connectCause } from './connector.ts';
 import { contentLength, headerList } from './headers.ts';
 import { malformed, networkError } from './network-error.ts';
-import { proxyRefusal } from './open-socket.ts';
+import { proxyRefusal } from './proxy.ts';
 import type { Headers, HttpTimeouts, Transport, TransportResponse } from './types.ts';
 
 /** What a body may hold back before its socket is paused. */
@@ -55,8 +55,11 @@ export function undiciTransport(agents: Agents, timeouts: HttpTimeouts): Transpo
       );
       resolve({ status, headers, body, recycle: agents.recycle });
     };
-    const translate = (error: unknown) =>
-      networkError(connectCause(error), request.url, timeouts, body && { received, expected });
+    const translate = (error: unknown) => {
+      const { cause, proxy } = connectCause(error);
+      const peer = { url: request.url, proxy, forwarder: agents.forwarderOf(request.url)?.shown };
+      return networkError(cause, peer, timeouts, body && { received, expected });
+    };
 
     if (signal.aborted) return Promise.reject(signal.reason as Error);
     signal.addEventListener('abort', stop, { once: true });
@@ -67,11 +70,11 @@ export function undiciTransport(agents: Agents, timeouts: HttpTimeouts): Transpo
         else timer = setTimeout(() => setImmediate(late), timeouts.headersMs);
       },
       onResponseStart(started, status, headers) {
+        const forwarder = agents.forwarderOf(request.url);
         const coding = headerList(headers as Headers, 'transfer-encoding').trim();
         if (!/^(chunked|identity)?$/i.test(coding))
           started.abort(malformed(`the transfer coding "${show(coding)}" is not chunked`));
-        else if (status === 407 && agents.isForwarded(request.url))
-          started.abort(proxyRefusal(new URL(request.url), status));
+        else if (status === 407 && forwarder) started.abort(proxyRefusal(forwarder, status));
         else start(status, headers as Headers); // undici's type allows for undefined, its parser has none
       },
       onResponseData(_, chunk) {

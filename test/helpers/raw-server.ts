@@ -17,10 +17,12 @@ export type RawServer = {
 export async function startRawServer(
   t: Teardown,
   answer: (socket: Socket, head: string, count: number) => void,
+  onConnection?: (socket: Socket) => void,
 ): Promise<RawServer> {
   const requests: string[] = [];
   const server = createServer((socket) => {
     let text = '';
+    onConnection?.(socket);
     socket.on('data', (chunk: Buffer) => {
       text += chunk.toString('latin1');
       for (let end = text.indexOf('\r\n\r\n'); end >= 0; end = text.indexOf('\r\n\r\n')) {

@@ -92,10 +92,20 @@ export function adviceFor(error: ErrorData, reference = ''): string {
   if (code !== 'LIMIT_EXCEEDED' && 'keep' in details) return 'Keep it so, or tell its publisher';
   if (code === 'AUTH_REQUIRED' && error.cause?.code === 'CONFIG_INVALID')
     return 'Mend what keeps them, or take it away';
+  if ('proxy' in details) return adviceForProxy(error);
   const found = advice[code];
   if (typeof found === 'string') return found;
   const asked = { isOfRegistry: /^docker:|^sha256:/i.test(reference) };
   return (found as Advise<ErrorCode>)(details, asked); // the details are those of the code
+}
+
+/** What was not passed; the message names it. */
+function adviceForProxy({ code, details }: ErrorData): string {
+  if (code === 'AUTH_DENIED' || ('status' in details && details.status === 407)) {
+    return 'Put user and password into the address of the proxy, in http_proxy, https_proxy or all_proxy: http://USER:PASSWORD@HOST:PORT';
+  }
+  if (code === 'TLS') return 'Check the certificate and the clock, or name its authority with --ca-file';
+  return 'Check the proxy that http_proxy, https_proxy or all_proxy names, or name hosts to reach without it in no_proxy';
 }
 
 /** What the system refused is no damage that a repair could mend. */

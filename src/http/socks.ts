@@ -1,0 +1,110 @@
+import { isIP, type Socket } from 'node:net';
+
+import { ImageError } from '../errors.ts';
+import type { Target } from './connect-to.ts';
+import type { Proxy } from './proxy.ts';
+
+/**
+ * Has a SOCKS5 proxy connect to a target: a name is sent as it is. undici's agent for this makes its connections by itself, so that
+ * neither what is checked of them nor what is known of their ends would hold.
+ *
+ * @param socket - a connection to the proxy.
+ * @see RFC 1928, RFC 1929
+ */
+export async function askSocks(socket: Socket, target: Target, proxy: Proxy, signal: AbortSignal): Promise<void> {
+  let broken: Error | undefined;
+  let wake = () => {};
+  const look = () => wake();
+  const fail = (error: Error) => {
+    broken ??= error;
+    wake();
+  };
+  const stop = () => fail(signal.reason as Error);
+  socket.on('readable', look).on('end', look).on('close', look).on('error', fail);
+  signal.addEventListener('abort', stop);
+  try {
+    await shakeHands(socket, target, proxy, async (bytes) => {
+      for (;;) {
+        if (broken) throw broken;
+        const found = socket.read(bytes) as Buffer | null;
+        if (found?.length === bytes) return found;
+        if (found || socket.readableEnded || socket.destroyed)
+          throw failure(proxy, 'closed the connection', 'socks cut');
+        await new Promise<void>((resolve) => (wake = resolve));
+      }
+    });
+  } finally {
+    socket.off('readable', look).off('end', look).off('close', look).off('error', fail);
+    signal.removeEventListener('abort', stop);
+  }
+}
+
+async function shakeHands(
+  socket: Socket,
+  { host, port }: Target,
+  proxy: Proxy,
+  take: (bytes: number) => Promise<Buffer>,
+): Promise<void> {
+  const { user } = proxy;
+  const methods = user ? [noUser, withPassword] : [noUser];
+  socket.write(Buffer.from([5, methods.length, ...methods]));
+  const [version, method] = await take(2);
+  if (version !== 5) throw failure(proxy, 'does not speak SOCKS5', 'socks version');
+  if (user && method === withPassword) {
+    const [name, password] = [Buffer.from(user.name), Buffer.from(user.password)];
+    if (name.length > 255 || password.length > 255)
+      throw failure(proxy, 'takes no user or password so long', 'socks user');
+    socket.write(Buffer.concat([Buffer.from([1, name.length]), name, Buffer.from([password.length]), password]));
+    const [, verdict] = await take(2);
+    if (verdict !== 0) throw denied(proxy, 'refuses its user and password');
+  } else if (method !== noUser) {
+    throw denied(proxy, user ? 'takes no user and password' : 'wants a user and a password');
+  }
+
+  socket.write(Buffer.concat([Buffer.from([5, 1, 0]), addressOf(host), Buffer.from([port >> 8, port & 0xff])]));
+  const [, reply = 0, , kind] = await take(4);
+  if (reply !== 0) throw failure(proxy, replies[reply] ?? `answered ${reply}`, `socks ${reply}`);
+  const bound = kind === ipv4 ? 4 : kind === ipv6 ? 16 : ((await take(1))[0] ?? 0);
+  await take(bound + 2);
+}
+
+const [noUser, withPassword] = [0, 2];
+const [ipv4, domain, ipv6] = [1, 3, 4];
+
+function addressOf(host: string): Buffer {
+  const family = isIP(host);
+  if (family === 4) return Buffer.from([ipv4, ...host.split('.').map(Number)]);
+  if (family === 6) return Buffer.from([ipv6, ...groupsOf(host).flatMap((group) => [group >> 8, group & 0xff])]);
+  const name = Buffer.from(host);
+  return Buffer.concat([Buffer.from([domain, name.length]), name]); // of a URL, and so of 255 bytes at most
+}
+
+/** The eight numbers of an IPv6 address, in any of its forms. */
+function groupsOf(address: string): number[] {
+  const { hostname } = new URL(`http://[${address}]`); // hexadecimal throughout
+  const [head = [], tail] = hostname
+    .slice(1, -1)
+    .split('::')
+    .map((half) => half.split(':').filter(Boolean));
+  const zeros = tail ? Array<string>(8 - head.length - tail.length).fill('0') : [];
+  return [...head, ...zeros, ...(tail ?? [])].map((group) => parseInt(group, 16));
+}
+
+function failure({ shown }: Proxy, what: string, reason: string): ImageError {
+  return new ImageError('NETWORK', `the proxy ${shown} ${what}`, { url: shown, proxy: shown, reason });
+}
+
+function denied({ shown }: Proxy, what: string): ImageError {
+  return new ImageError('AUTH_DENIED', `the proxy ${shown} ${what}`, { host: shown, proxy: shown });
+}
+
+const replies: Readonly<Record<number, string>> = {
+  1: 'has failed',
+  2: 'does not allow this connection',
+  3: 'has no route to the network',
+  4: 'has no route to the host',
+  5: 'says: connection refused',
+  6: 'says: the connection timed out',
+  7: 'makes no connections',
+  8: 'does not take such an address',
+};
