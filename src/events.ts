@@ -28,6 +28,8 @@ export type BatchEvent =
       readonly attempt: number;
       readonly delayMs: number;
       readonly code: string;
+      /** Of the server's answer, where the code is HTTP_STATUS. */
+      readonly status?: number;
     }
   | {
       readonly type: 'ingested';

@@ -44,9 +44,19 @@ export async function withRetries<T>(
       const isDead = health.failed(origin, error, decision.kind === 'give-up');
       if (decision.kind === 'give-up') throw decision.error;
       if (isDead) throw error;
-      const code = isImageError(error) ? error.code : 'INTERNAL';
-      observer?.onRetry?.({ url: showUrl(url), attempt: failed, delayMs: decision.delayMs, code });
+      observer?.onRetry?.({ url: showUrl(url), ...facts(error), attempt: failed, delayMs: decision.delayMs });
       await pause(() => clock.sleep(decision.delayMs, signal));
     }
   }
+}
+
+/** What failed, and where it led to: by redirects to another host, or to a proxy. */
+function facts(error: unknown): { readonly code: string; readonly url?: string; readonly status?: number } {
+  if (!isImageError(error)) return { code: 'INTERNAL' };
+  const { code, details } = error;
+  return {
+    code,
+    ...('url' in details && { url: details.url }),
+    ...('status' in details && { status: details.status }),
+  };
 }

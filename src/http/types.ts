@@ -118,6 +118,8 @@ export type HttpObserver = {
     readonly attempt: number;
     readonly delayMs: number;
     readonly code: string;
+    /** Of an answer. */
+    readonly status?: number;
   }) => void;
 };
 

@@ -36,6 +36,21 @@ for (const code of [408, 425, 429, 500, 502, 503, 504, 599]) {
   test(`${code} may pass`, (t) => t.is(decideRetry(policy, 1, status(code)).kind, 'wait'));
 }
 
+test('a retry is told of with the status, and with the host that answered', async (t) => {
+  const other = await startServer(t, { '/b': { status: 429 } });
+  const server = await startServer(t, {
+    '/a': { status: 302, headers: { location: `http://localhost:${other.port}/b` } },
+  });
+  const retries: unknown[] = [];
+  const observer = { onRetry: (retry: object) => retries.push(retry) };
+  const http = openTestHttp(t, { retries: 1 });
+  await t.throwsAsync(
+    http.getDocument({ url: `${server.url}/a`, limit: { name: 'page', bytes: 9 }, statuses: [200], observer }, signal),
+    { code: 'RATE_LIMITED' },
+  );
+  t.like(retries, [{ code: 'HTTP_STATUS', status: 429, url: `http://localhost:${other.port}/b`, attempt: 1 }]);
+});
+
 for (const code of [201, 202, 206, 304, 400, 401, 403, 404, 407, 410, 416]) {
   test(`${code} is final`, (t) => t.is(decideRetry(policy, 1, status(code)).kind, 'give-up'));
 }
@@ -108,7 +123,7 @@ test('a server that is busy twice is asked three times, after the waits it wants
   await openTestHttp(t, {}, clock).download({ url: `${server.url}/a?x`, sink, observer }, signal);
   t.is(sink.content().toString(), 'yes');
   t.deepEqual(clock.slept, [7000, 1000]);
-  const retry = { url: `${server.url}/a`, code: 'HTTP_STATUS' };
+  const retry = { url: `${server.url}/a`, code: 'HTTP_STATUS', status: 503 };
   t.deepEqual(told, [
     { ...retry, attempt: 1, delayMs: 7000 },
     { ...retry, attempt: 2, delayMs: 1000 },

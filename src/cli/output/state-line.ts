@@ -16,7 +16,7 @@ export function stateLine(event: BatchEvent, reference: string): string | undefi
         : `downloading ${shown}${total && `: ${total.slice(4)}`} from ${showUrl(event.url)}`;
     }
     case 'retry':
-      return `retrying ${shown} in ${formatDuration(event.delayMs)}: ${show(event.code)} from ${showUrl(event.url)}`;
+      return `retrying ${shown} in ${formatDuration(event.delayMs)}: ${event.status ?? show(event.code)} from ${showUrl(event.url)}`;
     case 'node-finished':
       return event.outcome.status === 'failed' ? undefined : finished(event.outcome);
     default:

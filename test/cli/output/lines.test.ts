@@ -49,6 +49,16 @@ test('advice for a status depends on it, and on what can help there', (t) => {
   t.regex(line(407), /address of the proxy/);
 });
 
+test('advice on what a proxy refused, or did not do, leads to the proxy', (t) => {
+  const proxy = 'http://proxy.lan:3128';
+  const url = 'https://h/a';
+  t.regex(advised('NETWORK', { url, proxy, reason: 'ENOTFOUND' }), /Check the proxy that http_proxy/);
+  t.regex(advised('TIMEOUT', { url, proxy, waitedMs: 1 }), /Check the proxy that http_proxy/);
+  t.regex(advised('HTTP_STATUS', { url: proxy, proxy, status: 407 }), /address of the proxy, in http_proxy/);
+  t.regex(advised('AUTH_DENIED', { host: proxy, proxy }), /address of the proxy, in http_proxy/);
+  t.regex(advised('TLS', { url, proxy }), /--ca-file/);
+});
+
 test('advice says only what can help in the situation', (t) => {
   const signer = { signers: ['ab'], searched: ['root'], name: 'docker.io/library/a' };
   t.notRegex(advised('KEY_UNKNOWN', signer, 'docker://a'), /discovery/);
@@ -150,6 +160,7 @@ const story: readonly BatchEvent[] = [
   { type: 'download-started', key: 'k', url: 'https://h/a.aci?q', total: 2048, resumedFrom: 0 },
   { type: 'download-progress', key: 'k', bytes: 1024, total: 2048 },
   { type: 'retry', key: 'k', url: 'https://h/a.aci', attempt: 1, delayMs: 500, code: 'NETWORK' },
+  { type: 'retry', key: 'k', url: 'https://h/a.aci', attempt: 2, delayMs: 500, code: 'HTTP_STATUS', status: 429 },
   { type: 'download-started', key: 'k', url: 'https://h/a.aci', total: 2048, resumedFrom: 1024 },
   {
     type: 'node-finished',
@@ -170,6 +181,7 @@ test('plain progress has one line a change of state', (t) => {
     [
       'downloading example.com/a: 2 KiB from https://h/a.aci',
       'retrying example.com/a in 0.5 s: NETWORK from https://h/a.aci',
+      'retrying example.com/a in 0.5 s: 429 from https://h/a.aci',
       'resuming example.com/a at 1 KiB of 2 KiB from https://h/a.aci',
       'fetched example.com/a: sha512-ab 2 KiB in 1.5 s',
       '2 images and 1 dependency: 1 fetched, 1 present, 1 failed; 2 MiB in 2.0 s, 1 MiB/s',
