@@ -4,6 +4,7 @@ import type { RegistryReference } from '../image/reference.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
 import type { Found } from './found.ts';
 import { holdToLock } from './lock.ts';
+import { tellingSilence } from './observing.ts';
 import { answerFromStore } from './registry-answer.ts';
 import { pullImage } from './registry-pull.ts';
 import { wantedOfRegistry, type WantedOfRegistry } from './registry-wanted.ts';
@@ -49,7 +50,7 @@ async function fetchWanted(context: FetchContext, wanted: WantedOfRegistry, sign
 
   const atOnce = await store.tryClaim(wanted.url);
   if (!atOnce) onEvent({ type: 'waiting', key: wanted.key, reason: 'it is being fetched already' });
-  await using _claim = atOnce ?? (await store.claim(wanted.url, signal));
+  await using _claim = atOnce ?? (await store.claim(wanted.url, signal, tellingSilence(context, wanted.key)));
   const brought = await answerFromStore(context, wanted, { sinceMs, mayAsk: false }, signal);
   return brought ?? (await pullImage(context, wanted, signal));
 }

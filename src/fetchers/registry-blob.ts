@@ -5,7 +5,7 @@ import { downloadBlob } from '../registry/download-blob.ts';
 import type { Descriptor } from '../registry/types.ts';
 import type { Claim, Partial } from '../store/store.ts';
 import type { FetchContext } from './context.ts';
-import { observing } from './observing.ts';
+import { observing, tellingSilence } from './observing.ts';
 import type { TransferProgress } from './registry-progress.ts';
 import type { Pull } from './registry-pull.ts';
 import { syncFile } from './sync-file.ts';
@@ -29,7 +29,7 @@ export async function bringBlob(context: FetchContext, request: BlobRequest, sig
   });
   if (isMine) return;
   // Kept, in case the other one failed: of those who wait, only one must go on.
-  await using claim = await store.claim(digest, signal);
+  await using claim = await store.claim(digest, signal, tellingSilence(context, request.pull.wanted.key));
   if (await store.hasBlob(digest, size)) return;
   await slots.run(host, signal, (slot) => bringClaimed({ ...context, slot }, request, claim, signal));
 }

@@ -5,6 +5,7 @@ import { admit } from './admit.ts';
 import type { FetchContext } from './context.ts';
 import type { Found } from './found.ts';
 import { answer, isFresh, lookUp, use, validators, type Known } from './known.ts';
+import { tellingSilence } from './observing.ts';
 import { receive, type Received } from './receive.ts';
 import type { SignatureSource } from './signature.ts';
 
@@ -44,7 +45,7 @@ export async function fetchRemote(
   onEvent({ type: 'waiting', key, reason: 'it is being fetched already' });
   // Kept, in case the other one failed: of those who wait, only one must go on.
   await using held = new AsyncDisposableStack();
-  const claim = held.use(await store.claim(url, signal));
+  const claim = held.use(await store.claim(url, signal, tellingSilence(context, key)));
   const brought = await answer(context, request, signal);
   if (brought) return brought;
   const own = await slots.run(host, signal, (slot) => bring({ ...context, slot }, { ...request, claim }, signal));

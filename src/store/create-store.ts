@@ -15,7 +15,7 @@ import { partialFiles } from './partial-files.ts';
 import type { Reader } from './reader.ts';
 import { formatRemoteRow, hashKey } from './remote-row.ts';
 import { inStore } from './store-error.ts';
-import type { Partial, Store } from './store.ts';
+import type { Partial, Patience, Store } from './store.ts';
 import { createTouches } from './touches.ts';
 import type { Writer } from './writer.ts';
 
@@ -24,14 +24,16 @@ export type StoreParts = {
   readonly readOnly: boolean;
   readonly reader: Reader;
   readonly writer: Writer;
+  readonly patience?: Patience | undefined;
 };
 
 /** One store of its parts: lookups by the reader, changes by the writer, downloads by files alone. */
-export async function createStore({ layout, readOnly, reader, writer }: StoreParts): Promise<Store> {
+export async function createStore({ layout, readOnly, reader, writer, patience }: StoreParts): Promise<Store> {
   const { request, owner } = writer;
   const lookups = createLookups(reader, layout.index);
   const touches = createTouches((ids, atMs) => request('touch', { ids, atMs }));
   const registry = createRegistryStore(reader, layout, request);
+  const { isAlone, ...claims } = createClaims(request, patience);
   const bootId = await readBootId();
   let temporaries = 0;
   let closed: Promise<void> | undefined;
@@ -50,7 +52,7 @@ export async function createStore({ layout, readOnly, reader, writer }: StorePar
     readOnly,
     ...lookups,
     ...createBlobs(reader, layout),
-    ...createClaims(request),
+    ...claims,
     ...registry.store,
 
     putRemote: (url, record) => request('putRemote', formatRemoteRow(url, record)),
@@ -77,10 +79,12 @@ export async function createStore({ layout, readOnly, reader, writer }: StorePar
       request('collect', { nowMs, partialsOlderThanMs, dryRun }),
 
     async openPartial(text): Promise<Partial> {
-      owner(); // a store that is only read refuses here
+      const own = join(layout.tmp, owner()); // a store that is only read refuses here
       const key = hashKey(text);
       const fresh = { key, url: showUrl(text), epoch: 0, synced: 0, ...(bootId !== undefined && { bootId }) };
-      return inStore(join(layout.downloads, key), () => openPartial(partialFiles(layout, key, temporaryPath), fresh));
+      // Who holds the claim may go on at any time, in the place that is known to all.
+      const place = isAlone(key) ? { ...layout, downloads: own } : layout;
+      return inStore(join(place.downloads, key), () => openPartial(partialFiles(place, key, temporaryPath), fresh));
     },
     async peekPartial(url) {
       const found = await partialFiles(layout, hashKey(url), temporaryPath).peek(bootId);

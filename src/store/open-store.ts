@@ -18,13 +18,13 @@ import { startWriter, type Writer } from './writer.ts';
  *
  * @throws STORE_BUSY, STORE_CORRUPT, STORE_FULL, STORE_READ_ONLY, STORE_VERSION, FILE_UNREADABLE
  */
-export async function openStore({ dir, readOnly = false, relisting = false }: StoreOptions): Promise<Store> {
+export async function openStore({ dir, readOnly = false, relisting = false, patience }: StoreOptions): Promise<Store> {
   requireShortPath(dir);
   requireLayout(storeLayout(dir, 0), { writing: !readOnly });
   const { reader, parts } = await (readOnly ? openToRead(dir) : openToWrite(dir));
   try {
     if (!relisting && (await isLost(reader, parts.layout))) throw lostIndex(parts.layout.index);
-    return await createStore({ ...parts, readOnly, reader });
+    return await createStore({ ...parts, readOnly, reader, patience });
   } catch (error) {
     await reader.close();
     await parts.writer.close();

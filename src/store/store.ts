@@ -81,6 +81,12 @@ export type Claim = AsyncDisposable & {
   release(): Promise<void>;
 };
 
+/** Told when a holder that is alive has given no sign of life for a while, and when it is waited for no longer. */
+export type OnSilence = (what: 'still waiting' | 'going on alone') => void;
+
+/** How long a holder of a claim may give no sign of life. */
+export type Patience = { readonly sayMs: number; readonly aloneMs: number };
+
 export type GarbageReport = {
   readonly blobs: number;
   readonly partials: number;
@@ -94,6 +100,8 @@ export type StoreOptions = {
   /** Absolute path of the data directory; made when it is not there, unless readOnly. */
   readonly dir: string;
   readonly readOnly?: boolean;
+  /** Default 5 s and 60 s. */
+  readonly patience?: Patience;
   /** Opens also a store whose index is lost, and lists nothing yet: for a repair, which lists its blobs again. */
   readonly relisting?: boolean;
 };
@@ -161,8 +169,11 @@ export type ImageStore = AsyncDisposable & {
    * Waits for the single flight of `key` among all processes; within the process too. Only a hash of the key is kept. The
    * claim of a URL is taken with the exact URL itself, that of a registry's blob with its digest: that also keeps
    * `collect` from its partial download.
+   *
+   * Who holds it may be stopped: then there comes a time at which the caller gets on without it, as if the claim were its own.
+   * `openPartial` works in this process's private directory then.
    */
-  claim(key: string, signal: AbortSignal): Promise<Claim>;
+  claim(key: string, signal: AbortSignal, onSilence?: OnSilence): Promise<Claim>;
   /** The claim if nobody holds it, at once; undefined otherwise. A dead holder's claim is taken over. */
   tryClaim(key: string): Promise<Claim | undefined>;
   /** Opens or resumes the partial download of an exact URL or of a digest; the caller holds the claim of the same text. */

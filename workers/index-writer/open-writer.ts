@@ -9,7 +9,7 @@ import { createOwner } from './owner.ts';
 import { createOciFace } from './oci-face.ts';
 import { createOwners } from './owners.ts';
 import { createProjector } from './projector.ts';
-import type { FromWriter, Layout, ToWriter } from './protocol.ts';
+import type { ClaimAnswer, FromWriter, Layout, ToWriter } from './protocol.ts';
 import { createRegistryRows } from './registry-rows.ts';
 import { removeImage } from './remove-image.ts';
 import { dropBlob, removeRegistryImage } from './remove-registry-image.ts';
@@ -31,7 +31,7 @@ export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]
   const owner = createOwner(layout);
   const owners = createOwners(db, layout, owner.name);
   owners.sweep({ nowMs: Date.now(), dryRun: false });
-  const claims = createClaims(db, owners, owner.name);
+  const claims = createClaims(db, owners, owner);
   const rows = createRows(db);
   const registry = createRegistryRows(db);
   const face = createOciFace(db, layout, owner.name);
@@ -129,7 +129,9 @@ function answerClaims(claims: Claims, messages: readonly ClaimMessage[]): FromWr
   if (messages.length === 0) return [];
   try {
     const taken = claims.run(messages);
-    return messages.map((message) => done(message, message.task === 'claim' ? taken.has(message) : undefined));
+    const answerTo = (message: ClaimMessage): ClaimAnswer =>
+      taken.has(message) ? { isOurs: true } : { isOurs: false, silentMs: claims.silentMs(message.request.key) };
+    return messages.map((message) => done(message, message.task === 'claim' ? answerTo(message) : undefined));
   } catch (error) {
     return messages.map((message) => (message.task === 'claim' ? failed(message, error) : done(message, undefined)));
   }

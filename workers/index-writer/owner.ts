@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmodSync, linkSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, linkSync, lutimesSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { createLock } from './lock.ts';
@@ -12,7 +12,12 @@ export const lockSuffix = '.lock';
 const setgid = 0o2000;
 
 /** This process's directory in `tmp`, and the lock beside it that tells other processes that it lives. */
-export type Owner = { readonly name: string; close(): void };
+export type Owner = {
+  readonly name: string;
+  /** A sign of life: the time of the lock. */
+  readonly beat: () => void;
+  close(): void;
+};
 
 /**
  * Locks a file under a name that sweepers ignore, gives it its name, and makes the directory. The group may read the lock;
@@ -31,6 +36,14 @@ export function createOwner({ tmp, dirMode, fileMode }: Layout): Owner {
     linkSync(lockPath, join(path, 'lock')); // where older versions look
     return {
       name,
+      beat: () => {
+        const now = Date.now() / 1000;
+        try {
+          lutimesSync(lockPath, now, now);
+        } catch {
+          // Who waits for this process takes it for stopped after a while, and does without it.
+        }
+      },
       close: () => {
         rmSync(path, { recursive: true, force: true });
         rmSync(lockPath, { force: true });

@@ -12,6 +12,8 @@ import { withTransaction } from './transaction.ts';
 const trustedMs = 20;
 /** A lock file that has been without its lock for so long will not get it. */
 const unlockedMs = 10 * 60_000;
+/** Between two looks no more counts: this process may itself have been stopped. */
+const lookMs = 1_000;
 const ownerName = /^[0-9a-f]{32}$/;
 /** What owners have in `tmp`, and what they will have. What else lies there is not ours. */
 const ownedName = /^([0-9a-f]{32})(?:\.lock)?$/;
@@ -21,14 +23,23 @@ const unlockedName = /^new-[0-9a-f]{32}(?:\.lock)?$/;
 export type Owners = {
   /** False once the owner is dead, and its claims and its directory are gone. */
   isAlive(owner: string): boolean;
+  /** For how long it has given no sign of life, as far as this process has looked; 0 for an older version, which gives none. */
+  silentMs(owner: string): number;
   /** Removes what every dead owner left, or only counts it. What is another user's is left to that user or to root. */
   sweep(options: { readonly nowMs: number; readonly dryRun: boolean }): Cleared;
 };
 
-export function createOwners(db: DatabaseSync, { tmp }: Layout, self: string): Owners {
+/** @param now - milliseconds of a clock that only goes forward. */
+export function createOwners(
+  db: DatabaseSync,
+  { tmp }: Pick<Layout, 'tmp'>,
+  self: string,
+  now = (): number => performance.now(),
+): Owners {
   const dropClaims = db.prepare('DELETE FROM claims WHERE owner = ?');
   const claimants = db.prepare('SELECT DISTINCT owner FROM claims');
   const aliveUntil = new Map<string, number>();
+  const signs = new Map<string, { readonly mtimeMs: number; readonly silentMs: number; readonly atMs: number }>();
 
   const drop = (owner: string): void => void withTransaction(db, 'NORMAL', () => dropClaims.run(owner));
 
@@ -48,12 +59,13 @@ export function createOwners(db: DatabaseSync, { tmp }: Layout, self: string): O
   };
 
   const isAlive = (owner: string): boolean => {
-    if (owner === self || (aliveUntil.get(owner) ?? 0) > performance.now()) return true;
+    if (owner === self || (aliveUntil.get(owner) ?? 0) > now()) return true;
     aliveUntil.delete(owner);
     if (ownerName.test(owner) && !isDead(join(tmp, owner))) {
-      aliveUntil.set(owner, performance.now() + trustedMs);
+      aliveUntil.set(owner, now() + trustedMs);
       return true;
     }
+    signs.delete(owner);
     bury(owner, false);
     return false;
   };
@@ -67,6 +79,15 @@ export function createOwners(db: DatabaseSync, { tmp }: Layout, self: string): O
 
   return {
     isAlive,
+    silentMs(owner) {
+      const mtimeMs = timeOf(join(tmp, owner + lockSuffix));
+      if (!ownerName.test(owner) || mtimeMs === undefined) return 0;
+      const last = signs.get(owner);
+      const atMs = now();
+      const silentMs = last?.mtimeMs === mtimeMs ? last.silentMs + Math.min(atMs - last.atMs, lookMs) : 0;
+      signs.set(owner, { mtimeMs, silentMs, atMs });
+      return silentMs;
+    },
     sweep({ nowMs, dryRun }) {
       const names = readdirSync(tmp);
       const owners = new Set(names.map((name) => ownedName.exec(name)?.[1]).filter((name) => name !== undefined));
@@ -92,6 +113,14 @@ function isDead(path: string): boolean {
   if (state !== 'absent') return state === 'free';
   const isDirectory = lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
   return !isDirectory || ['absent', 'free'].includes(lockState(join(path, 'lock')));
+}
+
+function timeOf(path: string): number | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false })?.mtimeMs;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The directory first: as long as it is there, the lock tells whose it was. */

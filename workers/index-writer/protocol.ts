@@ -116,10 +116,12 @@ export type CollectRequest = {
   readonly dryRun: boolean;
 };
 
+/** Who has the key now: this process, or a living owner that has given no sign of life for so long. */
+export type ClaimAnswer = { readonly isOurs: true } | { readonly isOurs: false; readonly silentMs: number };
+
 /** What the thread that owns the index does for the main thread. */
 export type WriterTasks = {
-  /** True: the key is ours now. False: a living owner holds it. */
-  claim: { readonly request: { readonly key: string }; readonly response: boolean };
+  claim: { readonly request: { readonly key: string }; readonly response: ClaimAnswer };
   release: { readonly request: { readonly key: string }; readonly response: undefined };
   commit: { readonly request: CommitRequest; readonly response: undefined };
   putRemote: { readonly request: RemoteRow; readonly response: undefined };
