@@ -1,16 +1,15 @@
-import { lookup as resolve, type LookupAddress } from 'node:dns';
-import { BlockList, type LookupFunction } from 'node:net';
+import { BlockList, isIP } from 'node:net';
 
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
-import { addBlock, isListed } from './net-block.ts';
+import { addBlock, addressBytes, isListed } from './net-block.ts';
 
 /** Guards the addresses that connections go to; the check comes after DNS and before the connection. */
 export type DenyNet = {
   /** @throws ImageError INSECURE_REFUSED for an address that is denied; names pass. */
   readonly check: (host: string) => void;
-  /** For net.connect: the addresses of a name, without those denied. */
-  readonly lookup: LookupFunction;
+  /** Those of the addresses of a name that are not denied. @throws ImageError INSECURE_REFUSED if there are none */
+  readonly allowed: (addresses: readonly string[], host: string) => readonly string[];
 };
 
 /** @throws ImageError USAGE for what is not a CIDR block. */
@@ -22,26 +21,49 @@ export function parseDenyNet(blocks: readonly string[]): DenyNet | undefined {
       throw new ImageError('USAGE', `not an address or a CIDR block: ${show(block)}`, { option: 'deny-net' });
     }
   }
-  const isDenied = (address: string) => isListed(list, meant[address] ?? address);
+  const isDenied = (host: string) => isIP(host) !== 0 && reached(host).some((address) => isListed(list, address));
   return {
     check(host) {
       if (isDenied(host)) throw denied(host);
     },
-    lookup(hostname, options, callback) {
-      resolve(hostname, { ...options, all: true }, (error, found) => {
-        if (error) return callback(error, []);
-        const allowed = found.filter(({ address }) => !isDenied(address));
-        const [first] = allowed;
-        if (first === undefined) return callback(denied(hostname), []);
-        if (options.all) callback(null, allowed satisfies LookupAddress[]);
-        else callback(null, first.address, first.family);
-      });
+    allowed(addresses, host) {
+      const found = addresses.filter((address) => !isDenied(address));
+      if (found.length === 0) throw denied(host);
+      return found;
     },
   };
 }
 
-/** A connection to the unspecified address reaches this machine. */
-const meant: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
+/** What a connection to an address may reach: that address, and those of IPv4 that gateways and tunnels find in one of IPv6. */
+function reached(address: string): readonly string[] {
+  const bytes = addressBytes(address);
+  const inside = bytes.length === 4 ? [bytes] : embedded(bytes);
+  const all = [address.replace(/%.*$/s, ''), ...inside.map((four) => four.join('.'))];
+  // a connection to the unspecified address reaches this machine
+  return all.flatMap((one) =>
+    one === '0.0.0.0' ? [one, '127.0.0.1'] : isZero(one) ? [one, '::1', '127.0.0.1'] : [one],
+  );
+}
+
+/** The addresses of IPv4 in the sixteen bytes of one of IPv6. */
+function embedded(bytes: readonly number[]): readonly (readonly number[])[] {
+  const startsWith = (...prefix: readonly number[]) => prefix.every((byte, index) => bytes[index] === byte);
+  const zeros = (count: number) => Array<number>(count).fill(0);
+  const last = bytes.slice(12);
+  const isMapped = startsWith(...zeros(10), 0xff, 0xff); // RFC 4291
+  const isCompatible = startsWith(...zeros(12)); // RFC 4291; :: and ::1 among them, which do no harm
+  const isTranslated = startsWith(...zeros(8), 0xff, 0xff, 0, 0); // RFC 2765
+  const isNat64 = startsWith(0, 0x64, 0xff, 0x9b, ...zeros(8)) || startsWith(0, 0x64, 0xff, 0x9b, 0, 1); // RFC 6052, 8215
+  const isIsatap = bytes[10] === 0x5e && bytes[11] === 0xfe && bytes[9] === 0; // RFC 5214
+  if (isMapped || isCompatible || isTranslated || isNat64 || isIsatap) return [last];
+  if (startsWith(0x20, 0x02)) return [bytes.slice(2, 6)]; // 6to4, RFC 3056
+  if (startsWith(0x20, 0x01, 0, 0)) return [bytes.slice(4, 8), last.map((byte) => byte ^ 0xff)]; // Teredo, RFC 4380
+  return [];
+}
+
+function isZero(address: string): boolean {
+  return isIP(address) === 6 && addressBytes(address).every((byte) => byte === 0);
+}
 
 function denied(host: string): ImageError {
   return new ImageError('INSECURE_REFUSED', `connections to ${show(host)} are denied by --deny-net`, {

@@ -4,6 +4,7 @@ import { connect, type Socket } from 'node:net';
 import type { Dispatcher } from 'undici';
 
 import { stopFiltering } from './answer-filter.ts';
+import { addressesOf, connectAny } from './connect-any.ts';
 import type { Target } from './connect-to.ts';
 import type { DenyNet } from './deny-net.ts';
 import { authorizationOf, proxyRefusal, type Proxy } from './proxy.ts';
@@ -14,15 +15,14 @@ import { askSocks } from './socks.ts';
 export type OpenSocket = (signal: AbortSignal) => Promise<Socket>;
 
 /** @param buffers - to read into, unless something else is going to read from the socket. */
-export function directly(target: Target, denyNet?: DenyNet, buffers?: ReadBuffers): OpenSocket {
-  return async (signal) => {
-    denyNet?.check(target.host);
+export function directly({ host, port }: Target, denyNet?: DenyNet, buffers?: ReadBuffers): OpenSocket {
+  async function connectTo(address: string, signal: AbortSignal): Promise<Socket> {
     const socket: Socket = connect({
-      ...target,
+      host: address,
+      port,
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: 60_000,
-      ...(denyNet && { lookup: denyNet.lookup }),
       ...(buffers && { onread: buffers.readInto((chunk) => socket.push(chunk)) }),
     });
     try {
@@ -32,6 +32,11 @@ export function directly(target: Target, denyNet?: DenyNet, buffers?: ReadBuffer
       drop(socket);
       throw error;
     }
+  }
+  return async (signal) => {
+    denyNet?.check(host);
+    const addresses = await addressesOf(host, signal);
+    return connectAny(denyNet?.allowed(addresses, host) ?? addresses, connectTo, signal);
   };
 }
 

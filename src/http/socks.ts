@@ -2,6 +2,7 @@ import { isIP, type Socket } from 'node:net';
 
 import { ImageError } from '../errors.ts';
 import type { Target } from './connect-to.ts';
+import { addressBytes } from './net-block.ts';
 import type { Proxy } from './proxy.ts';
 
 /**
@@ -73,21 +74,9 @@ const [ipv4, domain, ipv6] = [1, 3, 4];
 
 function addressOf(host: string): Buffer {
   const family = isIP(host);
-  if (family === 4) return Buffer.from([ipv4, ...host.split('.').map(Number)]);
-  if (family === 6) return Buffer.from([ipv6, ...groupsOf(host).flatMap((group) => [group >> 8, group & 0xff])]);
+  if (family !== 0) return Buffer.from([family === 4 ? ipv4 : ipv6, ...addressBytes(host)]);
   const name = Buffer.from(host);
   return Buffer.concat([Buffer.from([domain, name.length]), name]); // of a URL, and so of 255 bytes at most
-}
-
-/** The eight numbers of an IPv6 address, in any of its forms. */
-function groupsOf(address: string): number[] {
-  const { hostname } = new URL(`http://[${address}]`); // hexadecimal throughout
-  const [head = [], tail] = hostname
-    .slice(1, -1)
-    .split('::')
-    .map((half) => half.split(':').filter(Boolean));
-  const zeros = tail ? Array<string>(8 - head.length - tail.length).fill('0') : [];
-  return [...head, ...zeros, ...(tail ?? [])].map((group) => parseInt(group, 16));
 }
 
 function failure({ shown }: Proxy, what: string, reason: string): ImageError {

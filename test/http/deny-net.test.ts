@@ -10,7 +10,18 @@ const signal = AbortSignal.timeout(30_000);
 const limit = { name: 'page', bytes: 1000 };
 const page = (url: string) => ({ url, limit, statuses: [200] });
 
-for (const host of ['127.0.0.1', '0x7f.1', '0.0.0.0', '[::ffff:127.0.0.1]', 'localhost']) {
+const written = [
+  '127.0.0.1',
+  '0x7f.1',
+  '0.0.0.0',
+  '[::ffff:127.0.0.1]',
+  '[::ffff:0.0.0.0]',
+  '[::]',
+  '[::0.0.0.0]',
+  'localhost',
+];
+
+for (const host of written) {
   test(`no connection is made to ${host} when its network is denied`, async (t) => {
     const server = await startServer(t, { '/': { body: 'no' } });
     const http = openTestHttp(t, { denyNet: ['127.0.0.0/8', '::1/128'] });
@@ -46,6 +57,30 @@ test('a proxy is not asked for an address that is denied, but may be in a denied
   }
   t.is(proxy.requests.length, 0);
   t.is((await http.getDocument(page('http://example.com/'), signal)).status, 200);
+});
+
+for (const [how, address] of [
+  ['mapped', '::ffff:10.1.2.3'],
+  ['compatible', '::10.1.2.3'],
+  ['translated', '::ffff:0:10.1.2.3'],
+  ['NAT64', '64:ff9b::10.1.2.3'],
+  ['a local NAT64', '64:ff9b:1::10.1.2.3'],
+  ['6to4', '2002:a01:203::1'],
+  ['Teredo', '2001:0:1:2::f5fe:fdfc'],
+  ['ISATAP', 'fe80::5efe:10.1.2.3'],
+  ['with a zone', '::ffff:10.1.2.3%lo'],
+] as const) {
+  test(`an address of IPv4 inside one of IPv6 is seen: ${how}`, (t) => {
+    const guard = parseDenyNet(['10.0.0.0/8']);
+    t.throws(() => guard?.check(address), { code: 'INSECURE_REFUSED' });
+    t.throws(() => guard?.allowed([address], 'a.example'), { code: 'INSECURE_REFUSED' });
+    t.notThrows(() => parseDenyNet(['11.0.0.0/8'])?.check(address));
+  });
+}
+
+test('of the addresses of a name those that are denied are left out', (t) => {
+  const guard = parseDenyNet(['10.0.0.0/8', 'fd00::/8']);
+  t.deepEqual(guard?.allowed(['10.0.0.1', '192.0.2.1', 'fd00::1', '2001:db8::1'], 'a'), ['192.0.2.1', '2001:db8::1']);
 });
 
 test('what is no address and no block is refused', (t) => {
