@@ -1,5 +1,6 @@
 import { ImageError } from '../errors.ts';
 import { showUrl } from '../image/show-url.ts';
+import { show } from '../image/show.ts';
 import type { HttpContext } from './context.ts';
 import { contentLength } from './headers.ts';
 import type { Pacing, TransportRequest, TransportResponse } from './types.ts';
@@ -44,7 +45,8 @@ export async function withExchange<T>(
     const pace = { stallMs: options.timeouts.stallMs, minRate: options.minRate, windowMs };
     const onSlow = ({ bytes, what }: Slowness): void => {
       const details = { url: showUrl(request.url), bytes };
-      exchange.abort(new ImageError('STALLED', `${what}, after ${bytes} bytes`, details));
+      const from = show(new URL(request.url).host);
+      exchange.abort(new ImageError('STALLED', `${what}, after ${bytes} bytes (${from})`, details));
     };
     const body = watched(response.body, pace, clock, onSlow, pacing);
     try {

@@ -43,7 +43,7 @@ export function networkError(error: unknown, peer: Peer, timeouts: HttpTimeouts,
   }
   if (progress?.expected !== undefined && /^UND_ERR_(RES_CONTENT_LENGTH_MISMATCH|SOCKET)$/.test(code)) {
     const { expected, received } = progress;
-    const message = `the body ended after ${received} of ${expected} bytes`;
+    const message = `the body ended after ${received} of ${expected} bytes (${who})`;
     return new ImageError('LENGTH_MISMATCH', message, { url, expected, received }, { cause: error });
   }
   if (/^UND_ERR_(CLOSED|DESTROYED)$/.test(code)) {
