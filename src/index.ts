@@ -13,6 +13,7 @@ export { isHttpUrl } from './image/url-reference.ts';
 export { showUrl, showUrlsIn } from './image/show-url.ts';
 export { checkShape, formatFieldFault } from './image/shape.ts';
 export { show } from './image/show.ts';
+export { makeScratch, writeError } from './image/write-error.ts';
 export { trustName } from './image/trust-name.ts';
 export { catManifest } from './images/cat-manifest.ts';
 export type { BlobProblem, ImagesContext } from './images/check-blob.ts';

@@ -1,8 +1,8 @@
 import { rmSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { makeScratch } from '../index.ts';
 import { makeCorpus, prefix, type CorpusOptions } from './corpus.ts';
 import { describeMachine } from './machine.ts';
 import type { BenchResult } from './result.ts';
@@ -44,7 +44,7 @@ const defaultJobsPerHost = 6;
  */
 export async function runBench(options: BenchOptions, signal: AbortSignal): Promise<Bench> {
   await using resources = new AsyncDisposableStack();
-  const scratch = await mkdtemp(join(tmpdir(), 'longshore-bench-'));
+  const scratch = await makeScratch('longshore-bench-');
   const sweepUp = (): void => rmSync(scratch, { recursive: true, force: true });
   process.once('exit', sweepUp); // for a process that does not wait for us
   resources.defer(() => void process.off('exit', sweepUp));

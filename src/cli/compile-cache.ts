@@ -1,7 +1,7 @@
 import { lstatSync, mkdirSync, realpathSync } from 'node:fs';
 import { enableCompileCache, getCompileCacheDir } from 'node:module';
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 
 import { errnoOf } from '../system/errno.ts';
 import type { Environment } from './options/environment.ts';
@@ -12,7 +12,9 @@ import type { Environment } from './options/environment.ts';
  */
 export function keepCompiled(environment: Environment): void {
   if (environment['NODE_DISABLE_COMPILE_CACHE'] || getCompileCacheDir() !== undefined) return;
-  const caches = environment['XDG_CACHE_HOME'] || join(homedir(), '.cache');
+  const named = environment['XDG_CACHE_HOME'] ?? '';
+  const caches = isAbsolute(named) ? named : join(homedir(), '.cache');
+  if (!isAbsolute(caches)) return; // HOME may be anything
   const directory = join(caches, 'longshore');
   try {
     for (const path of [caches, directory]) makeDirectory(path);

@@ -40,7 +40,7 @@ export async function formatOverview(title: string, commands: readonly Command[]
 }
 
 function bare(argv: readonly string[], scriptName: string): Argv {
-  return yargs([...argv])
+  return yargs([...argv], '/') // it looks for settings of its own in a directory, which may not be there any more
     .scriptName(scriptName)
     .parserConfiguration({
       'boolean-negation': false,

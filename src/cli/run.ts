@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 
-import { asImageError, toErrorData, type ImageError } from '../index.ts';
+import { asImageError, ImageError, toErrorData } from '../index.ts';
 import { errnoOf } from '../system/errno.ts';
 import { commands } from './commands.ts';
 import type { Io } from './io.ts';
@@ -49,8 +49,18 @@ async function runCommand(args: readonly string[], io: Io, isCut: () => boolean)
     return await runCommand(io, line);
   } catch (error) {
     if (io.signal.aborted || isCut()) return exitCodes.unforeseen; // whoever aborted knows the code and the reason
-    return fail(asImageError(error), io, debug);
+    return fail(isDirectoryGone(error) ? directoryGone(error) : asImageError(error), io, debug);
   }
+}
+
+/** Relative paths mean nothing without a working directory, and many a call looks for it. */
+function isDirectoryGone(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error && error.syscall === 'uv_cwd';
+}
+
+function directoryGone(cause: unknown): ImageError {
+  const message = 'the working directory is not there any more, or may not be entered';
+  return new ImageError('FILE_NOT_FOUND', message, { path: '.' }, { cause });
 }
 
 async function fail(error: ImageError, { stderr }: Io, debug: boolean): Promise<number> {

@@ -1,9 +1,9 @@
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 
-import { ImageError, show } from '../index.ts';
+import { ImageError, makeScratch, show, writeError } from '../index.ts';
+import { makeDirectories } from '../system/directory.ts';
 import { demonstrate } from './demonstrate.ts';
 
 export type DemoOptions = {
@@ -21,7 +21,7 @@ export type DemoOptions = {
  */
 export async function runDemo({ stdout, keep, signal }: DemoOptions): Promise<void> {
   if (keep !== undefined) await requireEmpty(keep);
-  const scratch = await mkdtemp(join(tmpdir(), 'longshore-demo-'));
+  const scratch = await makeScratch('longshore-demo-');
   try {
     const dir = keep ?? join(scratch, 'store');
     await demonstrate({ dir, keys: join(scratch, 'keys'), say: (line) => void stdout.write(`${line}\n`) }, signal);
@@ -32,8 +32,12 @@ export async function runDemo({ stdout, keep, signal }: DemoOptions): Promise<vo
 }
 
 async function requireEmpty(dir: string): Promise<void> {
-  await mkdir(dir, { recursive: true });
-  if ((await readdir(dir)).length > 0) throw new ImageError('USAGE', `${show(dir)} is not empty`, { option: '--keep' });
+  const names = await makeDirectories(dir)
+    .then(() => readdir(dir))
+    .catch((error: unknown) => {
+      throw writeError(error, dir);
+    });
+  if (names.length > 0) throw new ImageError('USAGE', `${show(dir)} is not empty`, { option: '--keep' });
 }
 
 function farewell(keep: string | undefined): string {

@@ -69,7 +69,7 @@ function redirectTarget(from: ExactUrl, headers: Headers, visited: ReadonlySet<s
   const location = headerOf(headers, 'location');
   if (location === undefined) throw refused(from, 'a redirect without one location');
   const parsed = URL.parse(location, from.href);
-  if (parsed === null) throw refused(from, `a redirect to something that is no URL: ${show(location)}`);
+  if (parsed === null) throw refused(from, `a redirect to something that is no URL: ${showUrl(location)}`);
   const to = parseExactUrl(location, from.href) ?? { url: parsed, href: parsed.href };
   const why = reasonToRefuse(from, to, visited);
   if (why !== undefined) throw refused(from, why, to);

@@ -31,6 +31,7 @@ export function parseRegistryReference(text: string): RegistryReference {
   // Docker would take these for the repository of a tag, or for a repository.
   if (/^(?:sha256:)?[0-9a-f]{64}$/.test(rest)) throw refuse('a digest needs a name before it: NAME@sha256:…');
 
+  if (rest === '') throw refuse('an empty reference');
   if (rest.includes('?')) throw refuse('a reference of a registry has no query');
   const [named = '', digest] = splitAt(rest, '@');
   if (digest !== undefined && !isDigest(digest)) {

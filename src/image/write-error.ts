@@ -1,3 +1,7 @@
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
 import { ImageError } from '../errors.ts';
 import { systemFailure, type Cause } from '../system/errno.ts';
 import { show } from './show.ts';
@@ -21,6 +25,14 @@ export function writeError(error: unknown, path: string): unknown {
     case 'failing':
       return new ImageError('FILE_UNREADABLE', `cannot write ${shown}: ${what}`, { path, errno }, { cause: error });
   }
+}
+
+/** Makes a directory of its own for temporary files. @throws FILE_NOT_FOUND, STORE_FULL, STORE_READ_ONLY, FILE_UNREADABLE */
+export async function makeScratch(name: string): Promise<string> {
+  const path = join(tmpdir(), name);
+  return mkdtemp(path).catch((error: unknown) => {
+    throw writeError(error, path);
+  });
 }
 
 const storeCodes: Readonly<Record<Cause, 'STORE_CORRUPT' | 'STORE_FULL' | 'STORE_READ_ONLY' | 'FILE_UNREADABLE'>> = {

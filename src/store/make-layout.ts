@@ -3,6 +3,7 @@ import { chmod, link, mkdir, open, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import type { Layout } from '../../workers/index-writer/protocol.ts';
+import { makeDirectories } from '../system/directory.ts';
 import { errnoOf } from '../system/errno.ts';
 import { storeLayout } from './layout.ts';
 import { requireLocalFilesystem } from './local-filesystem.ts';
@@ -31,13 +32,7 @@ export async function makeLayout(dir: string): Promise<Layout> {
 
 /** Below a setgid directory the store belongs to that group as its parent does; elsewhere to its owner alone. */
 async function makeStoreDirectory(dir: string): Promise<boolean> {
-  await mkdir(dirname(dir), { recursive: true }).catch((error: unknown) => {
-    if (errnoOf(error) !== 'EEXIST') throw error;
-    throw Object.assign(new Error('a part of the path is not a directory', { cause: error }), {
-      code: 'ENOTDIR',
-      path: dir,
-    });
-  });
+  await makeDirectories(dirname(dir));
   const { mode } = await stat(dirname(dir));
   return makeDirectory(dir, mode & setgid ? mode & 0o2775 : 0o755);
 }

@@ -1,5 +1,8 @@
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { closeSync, constants, createReadStream, fstatSync, open as openFile, openSync } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { promisify } from 'node:util';
+import { isMainThread } from 'node:worker_threads';
 
 const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants;
 
@@ -32,9 +35,31 @@ export async function openFoundFile(path: string): Promise<FileHandle> {
  * @returns its bytes, at most one more than `maxBytes`: that says that there are more.
  */
 export async function readNamed(path: string, maxBytes: number): Promise<Buffer> {
-  await using file = await open(path, O_RDONLY);
-  return await readAtMost(file, maxBytes + 1);
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  const stream: AsyncIterable<Buffer> = await openNamed(path); // which has no encoding
+  for await (const chunk of stream) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes > maxBytes) break;
+  }
+  return Buffer.concat(chunks).subarray(0, maxBytes + 1);
 }
+
+/**
+ * The bytes of a file that a user named, as they come. A pipe that nobody writes to yet is waited for as a socket is: a call
+ * that waits in a thread would keep the process from ending, whatever signal it gets. (In a worker thread it is all the same: Node
+ * closes there, when the thread ends, every descriptor that it has given out, also one that the socket has closed.)
+ */
+export async function openNamed(path: string): Promise<Readable> {
+  if (!isMainThread) return createReadStream(path, { fd: await open(path, O_RDONLY) });
+  const descriptor = await openDescriptor(path, O_RDONLY | O_NONBLOCK);
+  if (!fstatSync(descriptor).isFIFO()) return createReadStream(path, { fd: descriptor });
+  const { Socket } = await import('node:net'); // which hardly anybody needs
+  return new Socket({ fd: descriptor, readable: true, writable: false });
+}
+
+const openDescriptor = promisify(openFile);
 
 export async function readFound(path: string, maxBytes: number): Promise<Buffer> {
   await using file = await openFoundFile(path);

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, open, rename, rm } from 'node:fs/promises';
+import { chmod, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
+import { makeDirectories } from '../system/directory.ts';
 import { systemFailure } from '../system/errno.ts';
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
@@ -31,7 +32,7 @@ export async function writeKey(path: string, content: Uint8Array): Promise<void>
 
 /** Makes what is missing of a path, and syncs each name that is new. */
 async function makeDirectory(path: string): Promise<void> {
-  const first = await mkdir(path, { recursive: true, mode: 0o755 });
+  const first = await makeDirectories(path, 0o755);
   if (first === undefined) return;
   for (let made = path; made.length >= first.length; made = dirname(made)) {
     await chmod(made, 0o755);

@@ -43,7 +43,7 @@ test('chunks may end anywhere, within a character too', async (t) => {
     );
     t.deepEqual(
       await fromInput(...chunks),
-      parseList(text, { directory: '/here', shown: 'standard input' }),
+      { ...parseList(text, { directory: '/here', shown: 'standard input' }), directory: '/here' },
       `${size}`,
     );
   }

@@ -4,6 +4,7 @@ import { binFile } from '../bin-file.ts';
 import type { Run } from '../command.ts';
 import { toSafeJson } from '../image/json-text.ts';
 import { textOf, valueOf } from '../options/read.ts';
+import { usageError } from '../options/usage-error.ts';
 import { errorLines } from '../output/error-line.ts';
 import { exitCodes } from '../output/exit-code.ts';
 import { write } from '../output/write.ts';
@@ -25,6 +26,8 @@ export const runBenchCommand: Run = async ({ stdin, stdout, stderr, environment,
     await write(stderr, errorLines(errors));
     return exitCodes.usage;
   }
+  if (sources.lists.length > 0 && apps.length === 0)
+    throw usageError('there is nothing to measure: no list names an image');
   const settings = benchSettings(line, environment, apps.length);
   if (old) requireComparable(old, settings);
   const report = await valueOf(line, 'report', requireWritable);

@@ -14,6 +14,7 @@ export function parseKeyLocation(text: string): KeyLocation {
   const [scheme] = /^[a-z][a-z0-9+.-]*:\/\//i.exec(text) ?? [];
   switch (scheme?.toLowerCase()) {
     case undefined:
+      if (text === '') throw usageError('an empty name is no key file'); // not the working directory
       return { kind: 'file', path: resolve(text), shown: show(text, 1000) };
     case 'http://':
     case 'https://':

@@ -51,7 +51,7 @@ export async function prepare(
   const directories = directoriesOf(line, environment);
   const config = await readConfig(directories);
   const isOfRegistry = requests.apps.some(({ image }) => /^docker:/i.test(image));
-  const warnings: string[] = [];
+  const warnings = requests.apps.length === 0 ? ['no list names an image: there is nothing to do'] : [];
   const registries = isOfRegistry
     ? await registrySettings(options.mirrors, environment, (message) => warnings.push(message))
     : undefined;

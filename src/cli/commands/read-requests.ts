@@ -1,5 +1,3 @@
-import { dirname, resolve } from 'node:path';
-
 import { readList } from '../../lists/read-list.ts';
 import { joinRequests, parseRequests, type Request, type Requests } from './requests.ts';
 
@@ -17,15 +15,12 @@ export async function readRequests({ asked, lists, stdin, signal }: RequestSourc
   const directory = process.cwd();
   const parts = [parseRequests(asked, directory)];
   for (const path of lists) {
-    const { entries, errors } = await readList({ path, directory, input: stdin }, signal);
+    const list = await readList({ path, directory, input: stdin }, signal);
     const shown = path === '-' ? 'standard input' : path;
-    const requests = entries.map((entry) => ({ ...entry, place: `${shown}, line ${entry.line}: ` }));
-    const {
-      apps,
-      errors: invalid,
-      hasFiles,
-    } = parseRequests(requests, path === '-' ? directory : dirname(resolve(path)));
-    parts.push({ apps, hasFiles, errors: [...errors.map((error) => ({ asked: undefined, error })), ...invalid] });
+    const requests = list.entries.map((entry) => ({ ...entry, place: `${shown}, line ${entry.line}: ` }));
+    const { apps, errors: invalid, hasFiles } = parseRequests(requests, list.directory);
+    const errors = [...list.errors.map((error) => ({ asked: undefined, error })), ...invalid];
+    parts.push({ apps, hasFiles, errors });
   }
   return joinRequests(parts);
 }

@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { closeSync, openSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
 import { access, constants, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { isImageError, show, type ImageError } from '../../index.ts';
 import { usageError } from '../options/usage-error.ts';
@@ -9,13 +9,15 @@ import { outputFailed } from '../output/output-failed.ts';
 import { reasonOf } from '../output/reason.ts';
 import { writeWhole } from '../output/write.ts';
 
+const { O_NONBLOCK, O_WRONLY } = constants;
+
 /** Finds out whether a file can be written, before anything is done; makes none. @throws USAGE */
 export async function requireWritable(path: string, option: string): Promise<string> {
   const found = await stat(path).catch(() => undefined);
   try {
     if (found?.isDirectory()) throw usageError(`"${show(path)}" is a directory`, option);
     if (found) await access(path, constants.W_OK);
-    if (!found || found.isFile()) await access(dirname(path), constants.W_OK); // where it comes to be, under another name
+    if (!found || found.isFile()) await access(`${dirname(path)}/.`, constants.W_OK); // where it comes to be, under another name
   } catch (error) {
     if (isImageError(error)) throw error;
     throw usageError(`cannot write "${show(path)}": ${reasonOf(error)}`, option);
@@ -25,7 +27,8 @@ export async function requireWritable(path: string, option: string): Promise<str
 
 /**
  * Writes a page piece by piece under another name, and moves it to its place once it is whole. Synchronous, so that a process
- * that is about to end can do it too. What is no regular file, such as a pipe, is written to as it is.
+ * that is about to end can do it too. What is no regular file, such as a pipe, is written to as it is; a pipe that nobody reads is
+ * not waited for.
  *
  * @returns OUTPUT_FAILED when it could not be written.
  */
@@ -34,8 +37,9 @@ export function writeReport(path: string, pieces: Iterable<string>): ImageError 
   try {
     const target = statSync(path, { throwIfNoEntry: false }) ? realpathSync(path) : path;
     const isPlain = statSync(target, { throwIfNoEntry: false })?.isFile() ?? true;
-    if (isPlain) temporary = `${target}.${randomUUID()}.tmp`;
-    const file = temporary === undefined ? openSync(target, 'w') : openSync(temporary, 'wx');
+    // Short, so that a target with the longest name there is has room for it.
+    if (isPlain) temporary = join(dirname(target), `.longshore-${randomBytes(8).toString('hex')}`);
+    const file = temporary === undefined ? openSync(target, O_WRONLY | O_NONBLOCK) : openSync(temporary, 'wx');
     try {
       for (const piece of pieces) writeWhole(file, Buffer.from(piece));
     } finally {
@@ -44,7 +48,16 @@ export function writeReport(path: string, pieces: Iterable<string>): ImageError 
     if (temporary !== undefined) renameSync(temporary, target);
     return undefined;
   } catch (error) {
-    if (temporary !== undefined) rmSync(temporary, { force: true });
+    if (temporary !== undefined) removeIfThere(temporary);
     return outputFailed(`the report ${show(path)}`, error);
+  }
+}
+
+/** Where its directory is none, its removal would fail too. */
+function removeIfThere(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // what kept it from being written is told
   }
 }

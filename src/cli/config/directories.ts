@@ -1,4 +1,4 @@
-import { homedir } from 'node:os';
+import { userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 
 import type { Environment } from '../options/environment.ts';
@@ -27,6 +27,13 @@ export function baseDirectory(variable: string, fallback: string, environment: E
   return path.startsWith('/') ? path : join(homeDirectory(environment), fallback);
 }
 
+/** As the environment or the system has it; where neither says one, as for a user without an entry, one that is not there. */
 export function homeDirectory(environment: Environment): string {
-  return environment['HOME'] || homedir();
+  const named = environment['HOME'] ?? '';
+  if (named.startsWith('/')) return named;
+  try {
+    return userInfo().homedir;
+  } catch {
+    return '/nonexistent';
+  }
 }

@@ -81,7 +81,8 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
   STORE_VERSION: 'Use the longshore that wrote this store, or a newer one',
   FILE_UNREADABLE: ({ errno }) =>
     adviceForErrno(errno, 'Check the path, that it is what it should be, and who may read and write it'),
-  OUTPUT_FAILED: 'Make room there, or write it elsewhere, and run again',
+  OUTPUT_FAILED: ({ reason }) =>
+    `${/^(?:ENOSPC|EDQUOT|EFBIG)$/.test(reason) ? 'Make room there' : 'Check what is there'}, or write it elsewhere, and run again`,
   LOCK_MISMATCH: adviceForLock,
   CANCELLED: later,
 };

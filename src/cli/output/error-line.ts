@@ -9,7 +9,7 @@ const maxMessage = 1000;
  * @param reference - absent when no image is to blame.
  */
 export function errorLine(error: ErrorData, reference?: string): string {
-  const asked = reference === undefined ? '' : `${showReference(reference)}: `;
+  const asked = reference === undefined ? '' : `${showReference(reference).trim() || '""'}: `;
   return `error: ${asked}${error.code}: ${show(error.message, maxMessage)}. ${adviceFor(error, reference)}.`;
 }
 

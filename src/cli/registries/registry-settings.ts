@@ -1,4 +1,3 @@
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 import {
@@ -49,7 +48,7 @@ function signatureStore(environment: Environment): string {
 
 /** Credentials as docker and podman keep them; nothing is read before a registry wants some. */
 export function registryCredentials(environment: Environment, onWarning: (message: string) => void) {
-  const files = credentialFiles(environment, homedir(), process.getuid?.() ?? 0);
+  const files = credentialFiles(environment, homeDirectory(environment), process.getuid?.() ?? 0);
   return openCredentialChain({ configured: {}, files, environment, onWarning });
 }
 

@@ -1,0 +1,118 @@
+import { spawnSync } from 'node:child_process';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import test from 'ava';
+
+import { buildAci } from '../helpers/archive.ts';
+import { openShell } from '../helpers/shell.ts';
+
+/** A shell beside an image, a file, a directory and a pipe. */
+async function opened(t: Parameters<typeof openShell>[0]) {
+  const shell = await openShell(t);
+  const at = (path: string): string => join(shell.directory, path);
+  await writeFile(at('a.aci'), (await buildAci({ name: 'example.com/a' })).bytes);
+  await writeFile(at('file'), '');
+  await mkdir(at('dir'));
+  spawnSync('mkfifo', [at('pipe')]);
+  const environment = { LONGSHORE_INSECURE_OPTIONS: 'image', LONGSHORE_PROGRESS: 'none' };
+  return { ...shell, at, run: (line: string) => shell.run(line, environment), environment };
+}
+
+const long = 'n'.repeat(255);
+
+const lines: readonly (readonly [line: string, code: number, message: RegExp])[] = [
+  ['fetch a.aci --report file/run.html', 2, /USAGE: --report: cannot write "file\/run\.html": ENOTDIR/],
+  ['fetch a.aci --lock file/lock', 2, /USAGE: --lock: cannot write "file\/lock": ENOTDIR/],
+  ['fetch a.aci --report pipe', 8, /OUTPUT_FAILED: the report pipe/],
+  ['fetch a.aci --dir /proc/none/store', 8, /STORE_|FILE_/],
+  ['demo --keep file', 8, /FILE_UNREADABLE: cannot write .*file/],
+  ['demo --keep file/store', 8, /FILE_UNREADABLE: cannot write .*file\/store/],
+  ['demo --keep /proc/none', 4, /FILE_NOT_FOUND/],
+  ['bench -f /dev/null', 2, /USAGE: there is nothing to measure/],
+  ['trust "" --root', 2, /USAGE: an empty name is no key file/],
+  ['fetch ""', 2, /^error: "": REFERENCE_INVALID/m],
+  ['fetch -f dir', 8, /FILE_UNREADABLE: the list dir cannot be read: it is a directory/],
+  ['fetch -f file/list', 4, /FILE_NOT_FOUND: there is no list file\/list/],
+  ['fetch -f https://example.com/list', 2, /USAGE: want a local file/],
+  ['image show docker://', 2, /REFERENCE_INVALID: an empty reference/],
+];
+
+for (const [line, code, message] of lines) {
+  test(`longshore ${line} says what is wrong, and is no bug`, async (t) => {
+    const { run } = await opened(t);
+    const result = await run(`longshore ${line}`);
+    t.is(result.code, code, result.stderr);
+    t.regex(result.stderr, message);
+    t.notRegex(result.stderr, /INTERNAL|\n {4}at /);
+  });
+}
+
+test('a temporary directory that is not there is named', async (t) => {
+  const { run } = await opened(t);
+  for (const command of ['demo', 'bench --images=1']) {
+    const { code, stderr } = await run(`TMPDIR=/nonexistent longshore ${command}`);
+    t.is(code, 4);
+    t.regex(stderr, /^error: FILE_NOT_FOUND: the directory of \/nonexistent\//);
+  }
+});
+
+test('a working directory that is gone is named', async (t) => {
+  const { run } = await opened(t);
+  const { code, stderr } = await run('mkdir gone; cd gone; rmdir ../gone; longshore fetch x.aci');
+  t.is(code, 4);
+  t.regex(stderr, /FILE_NOT_FOUND: the working directory is not there any more/);
+});
+
+test('a report may have the longest name there is', async (t) => {
+  const { run, at } = await opened(t);
+  t.is((await run(`longshore fetch ./a.aci --report ${long}`)).code, 0);
+  t.regex(await readFile(at(long), 'utf8'), /<html/);
+});
+
+test('lists that name nothing are worth a warning', async (t) => {
+  const { run } = await opened(t);
+  const { code, stderr } = await run('longshore fetch -f /dev/null');
+  t.is(code, 0);
+  t.regex(stderr, /^warning: no list names an image: there is nothing to do$/m);
+});
+
+test('a list that comes by a pipe is relative to the working directory', async (t) => {
+  const { run } = await opened(t);
+  const { code, stdout } = await run(
+    '(sleep 0.1; echo ./a.aci) >pipe & mkdir below; cd below; longshore plan -f ../pipe',
+  );
+  t.is(code, 4); // below holds no a.aci
+  t.regex(stdout, /a\.aci: failed: FILE_NOT_FOUND/);
+  t.is((await run("bash -c 'longshore plan -f <(echo ./a.aci)'")).code, 0);
+});
+
+for (const line of ['fetch -f pipe', 'trust --root --skip-fingerprint-review pipe', 'fetch a.aci --events pipe']) {
+  test.serial(`longshore ${line} ends with a signal, though nobody is at the other end`, async (t) => {
+    const { start, environment } = await opened(t);
+    const { child, result } = start(`longshore ${line} & echo $!; wait $!`, environment);
+    const pid = Number(
+      await new Promise((resolve) => child.stdout.once('data', (data: Buffer) => resolve(String(data)))),
+    );
+    await sleep(1500); // until it waits; sooner it would end all the same
+    process.kill(pid, 'SIGTERM');
+    t.is((await result).code, 143);
+  });
+}
+
+test('events go to a pipe once somebody reads it, and a reader that has seen enough is no failure', async (t) => {
+  const { run } = await opened(t);
+  const read = await run('(sleep 0.5; cat pipe >read) & longshore fetch ./a.aci --events pipe; wait; wc -l <read');
+  t.regex(read.stdout, /^sha512-[0-9a-f]+\n\d+\n$/);
+  t.is((await run('true <pipe & longshore fetch ./a.aci --events pipe')).code, 0);
+});
+
+test('directories in the environment that are not absolute count as unset', async (t) => {
+  const { run, directory } = await opened(t);
+  const before = await readdir(directory);
+  const unset = 'HOME= XDG_CACHE_HOME=x XDG_CONFIG_HOME=x XDG_DATA_HOME=x';
+  t.is((await run(`${unset} longshore image list --dir /nonexistent/store`)).code, 0);
+  t.is((await run(`HOME=x longshore image list --dir /nonexistent/store`)).code, 0);
+  t.deepEqual(await readdir(directory), before);
+});
