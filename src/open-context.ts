@@ -5,7 +5,7 @@ import type { FetchContext, PullPolicy } from './fetchers/context.ts';
 import { defaultLimits } from './image/limits.ts';
 import { isHttpsAuthentic } from './is-https-authentic.ts';
 import { openClient } from './open-client.ts';
-import { defaultJobs, openFetchPool } from './open-fetch-pool.ts';
+import { concurrencyOf, defaultJobs, openFetchPool } from './open-fetch-pool.ts';
 import { openRegistries } from './open-registries.ts';
 
 /** Transfers at once from one host. */
@@ -23,6 +23,8 @@ export function openContext(options: ActionOptions): OpenContext {
   const policy = policyOf(options);
   const limits = Object.freeze({ ...defaultLimits, ...options.limits });
   const http = openClient(options, limits);
+  const { jobs } = concurrencyOf(options);
+  if (jobs < (options.jobs ?? defaultJobs)) onEvent({ type: 'warning', message: fewFiles(jobs) });
   const pool = options.pool ?? openFetchPool(options);
 
   const tally = { requests: 0, retries: 0 };
@@ -42,7 +44,7 @@ export function openContext(options: ActionOptions): OpenContext {
     trustKeysFromHTTPS: options.trustKeysFromHTTPS === true && isHttpsAuthentic(insecure),
     platform,
     limits,
-    slots: createSlots({ jobs: options.jobs ?? defaultJobs, jobsPerHost: options.jobsPerHost ?? defaultJobsPerHost }),
+    slots: createSlots({ jobs, jobsPerHost: options.jobsPerHost ?? defaultJobsPerHost }),
     tidy(work) {
       const over = work.catch(() => undefined).finally(() => tidying.delete(over));
       tidying.add(over);
@@ -57,6 +59,11 @@ export function openContext(options: ActionOptions): OpenContext {
       await Promise.all([...tidying, http.close(), pool === options.pool ? undefined : pool.close()]);
     },
   };
+}
+
+function fewFiles(jobs: number): string {
+  const transfers = jobs === 1 ? 'one transfer' : `${jobs} transfers`;
+  return `${transfers} at a time: this process may open few files, as "ulimit -n" says`;
 }
 
 function policyOf({ storeOnly, noStore, pullPolicy = 'new' }: ActionOptions): PullPolicy {

@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
 import { storeFileError } from '../src/image/write-error.ts';
+import { whenFilesAreFree } from '../src/system/spare-files.ts';
 
 const datasync = promisify(fdatasync);
 
@@ -23,7 +24,10 @@ export async function withOutput<T>(
   { sync = true } = {},
 ): Promise<T> {
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-  const file = inStore(path, () => openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
+  const open = (): number => openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+  const file = await whenFilesAreFree(open).catch((error: unknown) => {
+    throw storeFileError(error, path);
+  });
   try {
     return await fillFile(file, path, fill, sync);
   } catch (error) {

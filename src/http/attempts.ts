@@ -1,5 +1,6 @@
 import { isImageError } from '../errors.ts';
 import { showUrl } from '../image/show-url.ts';
+import { isOutOfFiles } from '../system/spare-files.ts';
 import type { HttpContext } from './context.ts';
 import { givenUp } from './exchange.ts';
 import { decideRetry } from './retry.ts';
@@ -13,6 +14,10 @@ export type Trying = {
   /** Asked after each try that failed: true when so much has come that tries are counted anew. */
   readonly hasProgressed?: (error: unknown) => boolean;
 };
+
+/** How long others may take to close their files and sockets, and how often one looks. */
+const filesMs = 60_000;
+const retryMs = 200;
 
 /**
  * Repeats a try until it succeeds or its failure is final, as it is where nothing answers any more.
@@ -29,12 +34,18 @@ export async function withRetries<T>(
   const pause = (wait: () => Promise<void>): Promise<void> => observer?.pacing?.pause(wait) ?? wait();
   const origin = URL.parse(url)?.origin ?? '';
   let failed = 0;
+  let waitedMs = 0;
   for (;;) {
     health.check(origin);
     try {
       return await attempt();
     } catch (error) {
       signal.throwIfAborted();
+      if (isOutOfFiles(error) && waitedMs < filesMs) {
+        waitedMs += retryMs; // no try of the server's: there was nothing left to ask it with
+        await pause(() => clock.sleep(retryMs, signal));
+        continue;
+      }
       if (error === givenUp) {
         await pause(() => Promise.resolve());
         continue;

@@ -9,6 +9,7 @@ import { fromErrorData, ImageError, isImageError } from '../errors.ts';
 import type { MemoryMessage } from '../../workers/memory.ts';
 import type { Reply, Task } from '../../workers/reply.ts';
 import type { TaskName, Tasks } from '../../workers/tasks.ts';
+import { whenFilesAreFree } from '../system/spare-files.ts';
 import { createMemoryBudget } from './memory-budget.ts';
 import { spread } from './spread.ts';
 import { shownOf, workerFailed } from './worker-failed.ts';
@@ -95,7 +96,9 @@ export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
       } catch (error) {
         if (isImageError(error) || transfer.length > 0) throw error;
         if ('image' in request) await rm(request.image, { force: true }); // what the dead worker had begun
-        return attempt(name, request, transfer).catch((again: unknown) => workerFailed(again, shownOf(request)));
+        // A thread that could not be started, or load what it needs, for want of descriptors is no victim of its task.
+        const repeat = () => attempt(name, request, transfer);
+        return whenFilesAreFree(repeat).catch((again: unknown) => workerFailed(again, shownOf(request)));
       }
     },
     warmUp: (verifies) => start(1, verifies),

@@ -6,6 +6,7 @@ import type { Layout } from '../../workers/index-writer/protocol.ts';
 import { errnoOf, isNoEntry } from '../system/errno.ts';
 import { openOwnFile, readAtMost } from '../system/files.ts';
 import { holdDirectorySync, removePath } from '../system/held-directory.ts';
+import { whenFilesAreFree } from '../system/spare-files.ts';
 import { formatPartialState, parsePartialState, type PartialState } from './partial-state.ts';
 import { syncDirectory } from './sync-directory.ts';
 
@@ -50,7 +51,7 @@ export function partialFiles(
 
   /** Works in the directory itself: what others put in its place meanwhile is not followed. @throws ENOTDIR */
   const within = async <T>(work: (at: (name: string) => string) => Promise<T>): Promise<T> => {
-    using held = holdDirectorySync(directory);
+    using held = await whenFilesAreFree(() => holdDirectorySync(directory));
     return await work((name) => `${held.path}/${name}`);
   };
 
@@ -85,7 +86,7 @@ export function partialFiles(
       const temporary = at(`${sidecar}.new`);
       await removePath(temporary);
       {
-        await using handle = await open(temporary, 'wx');
+        await using handle = await whenFilesAreFree(() => open(temporary, 'wx'));
         await write(handle, state);
         await handle.datasync();
       }
@@ -133,14 +134,14 @@ export function partialFiles(
     },
     async create(epoch) {
       await makeEmpty();
-      return within((at) => open(at(nameOf(epoch)), 'wx'));
+      return within((at) => whenFilesAreFree(() => open(at(nameOf(epoch)), 'wx')));
     },
     reopen,
     async begin(state, file) {
-      using held = holdDirectorySync(directory);
+      using held = await whenFilesAreFree(() => holdDirectorySync(directory));
       await held.setMode(dirMode);
       await file.chmod(fileMode);
-      await using handle = await open(`${held.path}/${sidecar}`, firstSidecar);
+      await using handle = await whenFilesAreFree(() => open(`${held.path}/${sidecar}`, firstSidecar));
       await write(handle, state);
     },
     remove,

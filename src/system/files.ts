@@ -4,6 +4,8 @@ import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { isMainThread } from 'node:worker_threads';
 
+import { whenFilesAreFree, whenFilesAreFreeSync } from './spare-files.ts';
+
 const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants;
 
 /**
@@ -12,12 +14,12 @@ const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants;
  * @throws ELOOP for a symlink, EISDIR for a directory, EFTYPE for a pipe or a device
  */
 export async function openOwnFile(path: string, flags = O_RDONLY): Promise<FileHandle> {
-  return requireRegular(await open(path, flags | O_NONBLOCK | O_NOFOLLOW), path);
+  return requireRegular(await whenFilesAreFree(() => open(path, flags | O_NONBLOCK | O_NOFOLLOW)), path);
 }
 
-/** The same, without another thread. The caller closes it. */
+/** The same, in a thread of its own. The caller closes it. */
 export function openOwnFileSync(path: string): number {
-  const file = openSync(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+  const file = whenFilesAreFreeSync(() => openSync(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW));
   const stat = fstatSync(file);
   if (stat.isFile()) return file;
   closeSync(file);
@@ -26,7 +28,7 @@ export function openOwnFileSync(path: string): number {
 
 /** Opens a file that was found, which may lie behind a symlink, as configuration often does. @throws EISDIR, EFTYPE */
 export async function openFoundFile(path: string): Promise<FileHandle> {
-  return requireRegular(await open(path, O_RDONLY | O_NONBLOCK), path);
+  return requireRegular(await whenFilesAreFree(() => open(path, O_RDONLY | O_NONBLOCK)), path);
 }
 
 /**

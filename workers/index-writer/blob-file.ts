@@ -2,6 +2,7 @@ import { chmodSync, closeSync, fsyncSync, lstatSync, openSync, renameSync } from
 
 import { ImageError } from '../../src/errors.ts';
 import { show } from '../../src/image/show.ts';
+import { whenFilesAreFreeSync } from '../../src/system/spare-files.ts';
 
 const blobMode = 0o444;
 
@@ -36,7 +37,7 @@ export function placeBlob(from: string, to: string, size: number): BlobStamp {
 }
 
 export function syncDirectory(path: string): void {
-  const directory = openSync(path, 'r');
+  const directory = whenFilesAreFreeSync(() => openSync(path, 'r'));
   try {
     fsyncSync(directory);
   } finally {

@@ -6,6 +6,7 @@ import { ImageError } from '../../src/errors.ts';
 import { generationAnnotation, type OciDescriptor } from '../../src/image/oci-index.ts';
 import { show } from '../../src/image/show.ts';
 import { openOwnFileSync } from '../../src/system/files.ts';
+import { whenFilesAreFreeSync } from '../../src/system/spare-files.ts';
 import { syncDirectory } from './blob-file.ts';
 import { formatOciIndex, type OwnDescriptor } from './format-oci-index.ts';
 import { readOciIndex, stampOf } from './oci-index.ts';
@@ -100,7 +101,7 @@ export function createOciFace(db: DatabaseSync, { dir, ociIndex, tmp, fileMode }
 }
 
 function writeSynced(path: string, text: string, mode: number): void {
-  const file = openSync(path, 'wx');
+  const file = whenFilesAreFreeSync(() => openSync(path, 'wx'));
   try {
     writeFileSync(file, text);
     fsyncSync(file);

@@ -1,0 +1,51 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
+
+/** How many more files this process may open; Infinity where the system does not say. */
+export function spareFiles(): number {
+  try {
+    const [, limit] = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
+    return limit === undefined ? Infinity : Number(limit) - readdirSync('/proc/self/fd').length;
+  } catch {
+    return Infinity;
+  }
+}
+
+/** Whether something failed because this process, or the machine, can open no more files or sockets for now. */
+export function isOutOfFiles(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    const code = 'code' in at ? at.code : undefined;
+    // An error that comes from another thread has its message alone.
+    if (code === 'EMFILE' || code === 'ENFILE' || /^E[MN]FILE\b/.test(at.message)) return true;
+  }
+  return false;
+}
+
+const patienceMs = 10_000;
+const retryMs = 20;
+
+/** Opens something, and waits for others to close theirs while there are no descriptors left. @throws what `open` does */
+export async function whenFilesAreFree<T>(open: () => T | Promise<T>): Promise<T> {
+  const until = performance.now() + patienceMs;
+  for (;;) {
+    try {
+      return await open();
+    } catch (error) {
+      if (!isOutOfFiles(error) || performance.now() > until) throw error;
+    }
+    await setTimeout(retryMs);
+  }
+}
+
+/** The same in a thread of its own, which has nothing else to do until then. */
+export function whenFilesAreFreeSync<T>(open: () => T): T {
+  const until = performance.now() + patienceMs;
+  for (;;) {
+    try {
+      return open();
+    } catch (error) {
+      if (!isOutOfFiles(error) || performance.now() > until) throw error;
+    }
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, retryMs);
+  }
+}

@@ -1,0 +1,51 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+import test from 'ava';
+
+import { concurrencyOf } from '../../src/open-fetch-pool.ts';
+import { startOrigin } from '../helpers/origin.ts';
+import { bin } from '../helpers/run-cli.ts';
+import { temporaryDirectory } from '../helpers/stored.ts';
+
+const run = promisify(execFile);
+
+for (const [title, options] of [
+  ['as it is', []],
+  ['whatever was asked for', ['--jobs', '60', '--jobs-per-host', '60', '--workers', '16']],
+] as const) {
+  test(`a batch of 60 images from 21 servers ends well where a process may open 64 files, ${title}`, async (t) => {
+    t.timeout(300_000);
+    const many = await startOrigin(t);
+    const urls: string[] = [];
+    for (let at = 0; at < 60; at += 1) {
+      const origin = at % 3 === 0 ? await startOrigin(t) : many;
+      const about = { name: `example.com/i${at}`, size: [2_000_000, 200_000, 10_000][at % 3] ?? 0, seed: at };
+      urls.push((await origin.publish(about, { etag: `"${at}"` })).url);
+    }
+    const args = [
+      'fetch',
+      ...urls,
+      '--insecure-options=image,http',
+      '--dir',
+      join(await temporaryDirectory(t), 'store'),
+    ];
+    const limited = 'ulimit -n 64; exec "$0" "$@"';
+    const { stdout, stderr } = await run('sh', ['-c', limited, process.execPath, bin, ...args, ...options]);
+    t.is(stdout.split('\n').length, 61, stderr);
+    t.regex(stderr, /60 fetched/);
+    t.notRegex(stderr, /EMFILE|retrying/);
+    t.regex(stderr, /warning: one transfer at a time: this process may open few files/);
+  });
+}
+
+test('how much is done at once is what was asked for, or what there are files for', (t) => {
+  const asked = { jobs: 16, workers: 8 };
+  t.deepEqual(concurrencyOf(asked, Infinity), asked);
+  t.deepEqual(concurrencyOf(asked, 980), asked);
+  t.deepEqual(concurrencyOf(asked, 26), { jobs: 1, workers: 1 });
+  t.deepEqual(concurrencyOf(asked, -5), { jobs: 1, workers: 1 });
+  const some = concurrencyOf(asked, 100);
+  t.true(some.jobs > 1 && some.jobs < 16 && some.workers > 1 && some.workers < 8);
+});
