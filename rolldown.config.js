@@ -51,6 +51,8 @@ export default defineConfig([
     // run is what bin loads; by itself, for programs that have a process already: the tests
     ['src/cli/bin', 'src/cli/run', 'src/bench/serve', 'src/bench/measured'],
     [
+      // what comes before the rest may load compiled code: it asks for nothing of the rest
+      { name: 'main', test: /\/src\/cli\/main\.ts$/, priority: 3 },
       { name: 'run', test: /\/src\/cli\/run\.ts$/, priority: 2 },
       { name: 'fetch', test: /\/src\/cli\/commands\/fetch\.ts$/, priority: 1 },
     ],

@@ -30,3 +30,24 @@ test('a command that only looks into the store loads nothing large', async (t) =
   t.like(await run('longshore image list --help'), { code: 0, stderr: 'yargs\n' });
   t.like(await run('longshore image list --no-legend'), { code: 0, stdout: '', stderr: '\n' });
 });
+
+test('the version is told before anything but a few small files is loaded', async (t) => {
+  const hooks = join(await temporaryDirectory(t), 'hooks.mjs');
+  await writeFile(
+    hooks,
+    `import { registerHooks } from 'node:module';
+    let bytes = 0;
+    registerHooks({
+      load(url, context, next) {
+        const found = next(url, context);
+        bytes += found.source?.length ?? 0;
+        return found;
+      },
+    });
+    process.on('exit', () => console.error(bytes));`,
+  );
+  const { run } = await openShell(t, `--import '${hooks}'`);
+  const { code, stderr } = await run('longshore --version');
+  t.is(code, 0);
+  t.true(Number(stderr) > 1000 && Number(stderr) < 40_000, stderr);
+});
