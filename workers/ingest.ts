@@ -13,12 +13,13 @@ import { openSource, type Source } from './source.ts';
 import { createStepClock, type StepClock } from './step-clock.ts';
 import { overLimit } from './tar/refuse.ts';
 import { createArchiveChecker } from './tar/tar-checker.ts';
-import type { FromIngest, Handler, IngestRequest, IngestResponse } from './tasks.ts';
+import type { FromIngest, Handler, IngestRequest, IngestResponse, ReadImageResponse } from './tasks.ts';
 
 const signatureDigestsModule = lazy(() => import('./signature-digests.ts')); // loads openpgp
 
 type PassRequest = Omit<IngestRequest, 'image'>;
 type Unpacked = Pick<IngestResponse, 'imageId' | 'size' | 'manifest' | 'parsed'>;
+type Fill = (write: Write) => Promise<Unpacked>;
 type ParsedManifest = { readonly manifest: ImageManifest; readonly text: string };
 
 /**
@@ -28,19 +29,24 @@ type ParsedManifest = { readonly manifest: ImageManifest; readonly text: string 
  * @throws ARCHIVE_UNREADABLE, ARCHIVE_INVALID, MANIFEST_INVALID, LIMIT_EXCEEDED, SIGNATURE_UNREADABLE, FILE_NOT_FOUND,
  * FILE_UNREADABLE, STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT, CANCELLED; the image file is gone then
  */
-export const ingest: Handler<'ingest'> = (request, waitedMs = 0) =>
-  pass(request, waitedMs, (fill) => withOutput(request.image, fill));
+export const ingest: Handler<'ingest'> = async (request, waitedMs = 0) => {
+  const { response, filled } = await pass(request, waitedMs, (fill) => withOutput(request.image, fill));
+  return { ...response, stamp: filled.stamp };
+};
 
 /** As ingest, without an image file: for one that is in its place. */
-export const readImage: Handler<'readImage'> = (request, waitedMs = 0) =>
-  pass(request, waitedMs, (fill) => fill(() => undefined));
+export const readImage: Handler<'readImage'> = async (request, waitedMs = 0) => {
+  const read = (fill: Fill): Promise<{ readonly result: Unpacked }> =>
+    fill(() => undefined).then((result) => ({ result }));
+  return (await pass(request, waitedMs, read)).response;
+};
 
 /** @param into - calls `fill` with where the tar goes. */
-async function pass(
+async function pass<F extends { readonly result: Unpacked }>(
   request: PassRequest,
   waitedMs: number,
-  into: (fill: (write: Write) => Promise<Unpacked>) => Promise<Unpacked>,
-): Promise<IngestResponse> {
+  into: (fill: Fill) => Promise<F>,
+): Promise<{ readonly response: ReadImageResponse; readonly filled: F }> {
   const { limits, shown } = request;
   tell(request, { kind: 'started', threadId });
   await using source = await openSource(request.source, shown);
@@ -50,13 +56,14 @@ async function pass(
   const transfer = createTransfer(source, { maximum: limits.archiveBytes, sha256, signature, clock });
   const { compression, tar } = await openArchive(transfer.chunks(), shown, threadMemory(source.arrival));
   let synced = (): void => undefined;
-  const unpacked = await into(async (write) => {
+  const filled = await into(async (write) => {
     const result = await unpack(request, { source, tar, write, clock });
     synced = clock.start('sync');
     return result;
   });
   synced();
-  return { ...unpacked, ...transfer.result(), compression, steps: clock.read() };
+  const response = { ...filled.result, ...transfer.result(), compression, steps: clock.read() };
+  return { response, filled };
 }
 
 function tell({ source }: PassRequest, message: FromIngest): void {

@@ -1,13 +1,16 @@
-import { closeSync, constants, fchmodSync, fdatasync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, fdatasync, fstatSync, openSync, writeSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
+import { stampOf, type FileStamp } from '../src/system/stamp.ts';
 import { storeFileError } from '../src/image/write-error.ts';
 import { whenFilesAreFree } from '../src/system/spare-files.ts';
 
 const datasync = promisify(fdatasync);
 
 const finalMode = 0o444;
+
+export type Filled<T> = { readonly result: T; readonly stamp: FileStamp };
 
 /** Writes a chunk behind what was written; the chunk may be used anew then. */
 export type Write = (chunk: Uint8Array) => void;
@@ -16,13 +19,14 @@ export type Write = (chunk: Uint8Array) => void;
  * Fills a new file. It stays only when `fill` succeeds: then with mode 0444 whatever the umask, and synced unless it is not
  * to outlive the process.
  *
+ * @returns what `fill` does, and the stamp of the descriptor that was written to.
  * @throws STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT; what `fill` throws
  */
 export async function withOutput<T>(
   path: string,
   fill: (write: Write) => Promise<T>,
   { sync = true } = {},
-): Promise<T> {
+): Promise<Filled<T>> {
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   const open = (): number => openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
   const file = await whenFilesAreFree(open).catch((error: unknown) => {
@@ -36,18 +40,26 @@ export async function withOutput<T>(
   }
 }
 
-async function fillFile<T>(file: number, path: string, fill: (write: Write) => Promise<T>, sync: boolean): Promise<T> {
+async function fillFile<T>(
+  file: number,
+  path: string,
+  fill: (write: Write) => Promise<T>,
+  sync: boolean,
+): Promise<Filled<T>> {
   const disk = sync ? syncing(file) : undefined;
   try {
     const result = await fill((chunk) => {
       inStore(path, () => writeAll(file, chunk));
       disk?.wrote(chunk.length);
     });
-    inStore(path, () => fchmodSync(file, finalMode));
+    const stamp = inStore(path, () => {
+      fchmodSync(file, finalMode);
+      return stampOf(fstatSync(file, { bigint: true }));
+    });
     await disk?.end().catch((error: unknown) => {
       throw storeFileError(error, path);
     });
-    return result;
+    return { result, stamp };
   } finally {
     await disk?.settled();
     inStore(path, () => closeSync(file));

@@ -4,6 +4,7 @@ import type { ImageId } from '../src/image/image-id.ts';
 import type { Dependency, ImageManifest } from '../src/image/manifest.ts';
 import type { RegistryReference } from '../src/image/reference.ts';
 import type { ConvertRequest, ConvertResponse, UnpackLayerRequest, UnpackLayerResponse } from './convert/requests.ts';
+import type { FileStamp } from '../src/system/stamp.ts';
 import type { IngestSteps } from './step-clock.ts';
 
 /** What main tells a session that follows a growing file. At most one `grown` per 256 KiB. */
@@ -67,7 +68,11 @@ export type IngestResponse = {
   /** One digest for each signature packet, in the order of the file; empty when no signature was given. */
   readonly signatureDigests: readonly Uint8Array[];
   readonly steps: IngestSteps;
+  /** Of the image file, by the descriptor that was written to. */
+  readonly stamp: FileStamp;
 };
+/** Of an image that is in its place. */
+export type ReadImageResponse = Omit<IngestResponse, 'stamp'>;
 
 /** A trusted certificate, as the keystore hands it to a worker. */
 export type TrustedKey = {
@@ -230,7 +235,7 @@ export type Tasks = {
     readonly request: InspectKeyRequest;
     readonly response: InspectKeyResponse;
   };
-  readImage: { readonly request: Omit<IngestRequest, 'image' | 'signature'>; readonly response: IngestResponse };
+  readImage: { readonly request: Omit<IngestRequest, 'image' | 'signature'>; readonly response: ReadImageResponse };
   inspectArchive: { readonly request: InspectArchiveRequest; readonly response: ImageManifest };
   extract: { readonly request: ExtractRequest; readonly response: ExtractResponse };
   unpackLayer: { readonly request: UnpackLayerRequest; readonly response: UnpackLayerResponse };

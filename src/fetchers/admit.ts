@@ -19,9 +19,10 @@ export async function admit(
   { checked, source, latest, remote }: Admission,
 ): Promise<StoredImage> {
   const { ingested, image, verification } = checked;
-  const { imageId, parsed, size, digest, manifest } = ingested;
+  const { imageId, parsed, size, digest, manifest, stamp } = ingested;
   const commit: Commit = {
     path: image,
+    stamp,
     image: {
       imageId,
       name: parsed.name,

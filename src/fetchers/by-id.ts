@@ -7,7 +7,7 @@ import { runsOn } from '../registry/choose-platform.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
 import { present, type Found } from './found.ts';
 import { describeRegistryImage } from './registry-image.ts';
-import { isUsable, signerFault } from './usable.ts';
+import { hasBlob, isUsable, signerFault } from './usable.ts';
 
 /** Only the store knows images by their ID. */
 export async function findById(
@@ -15,7 +15,7 @@ export async function findById(
   { reference }: FetchRequest<IdReference>,
   signal: AbortSignal,
 ): Promise<Found> {
-  if (isDigest(reference.prefix)) return findByDigest(context, reference.prefix);
+  if (isDigest(reference.prefix)) return findByDigest(context, reference.prefix, signal);
   const imageId = await context.store.resolveId(reference.prefix);
   const image = await context.store.getImage(imageId);
   if (!image) throw new ImageError('NOT_IN_STORE', 'the store has no image of this ID', { asked: reference.text });
@@ -33,7 +33,7 @@ export async function findById(
  * An image of a registry that is kept as it came: of several references to it one that is verified, and of what came out of
  * one index that for the platform.
  */
-async function findByDigest(context: FetchContext, digest: Digest): Promise<Found> {
+async function findByDigest(context: FetchContext, digest: Digest, signal: AbortSignal): Promise<Found> {
   const { store, registries } = context;
   const [platform] = registries.platforms;
   const all = await store.registryImagesOf(digest);
@@ -46,7 +46,7 @@ async function findByDigest(context: FetchContext, digest: Digest): Promise<Foun
     throw refusal(faults.find((fault) => fault instanceof ImageError) ?? 'unverified', 'it', refused);
   }
   for (const blob of image.blobs) {
-    if (await store.hasBlob(blob)) continue;
+    if (await hasBlob(context, { digest: blob }, signal)) continue;
     const path = store.digestPath(blob);
     throw new ImageError('STORE_CORRUPT', `the blob ${blob} of it is damaged or missing`, { path });
   }

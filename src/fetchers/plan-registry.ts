@@ -9,6 +9,7 @@ import type { Planned } from './planned.ts';
 import { imageOf, isMoved, lookUpKept } from './registry-answer.ts';
 import { openVerifier } from './registry-verify.ts';
 import { wantedOfRegistry, type WantedOfRegistry } from './registry-wanted.ts';
+import { hasBlob } from './usable.ts';
 
 /** What a fetch of a registry's image would bring, by what index and manifest say. @returns that of the first platform */
 export async function planRegistry(
@@ -52,7 +53,7 @@ async function planWanted(
     url,
     source,
     digest: resolved.manifest.digest,
-    ...bytesOf(await missingParts(context, resolved)),
+    ...bytesOf(await missingParts(context, resolved, signal)),
     ...(verified && { signature: verified.location }),
     manifest: {
       name: registryImageName(reference),
@@ -64,13 +65,14 @@ async function planWanted(
 
 /** What is there of a partial download need not come again. */
 async function missingParts(
-  { store }: FetchContext,
+  context: FetchContext,
   { config, layers }: ResolvedImage,
+  signal: AbortSignal,
 ): Promise<readonly (readonly [string, number])[]> {
   const missing: [string, number][] = [];
   for (const { digest, size } of [config, ...layers]) {
-    if (await store.hasBlob(digest, size)) continue;
-    const partial = await store.peekPartial(digest);
+    if (await hasBlob(context, { digest, size }, signal)) continue;
+    const partial = await context.store.peekPartial(digest);
     missing.push([digest, Math.max(0, size - (partial?.bytes ?? 0))]);
   }
   return missing;

@@ -9,6 +9,7 @@ export function readingOnly(context: FetchContext): FetchContext {
       touch: () => undefined,
       touchRegistryImage: () => undefined,
       confirmBlob: () => Promise.resolve(),
+      confirmDigest: () => Promise.resolve(),
     },
   };
 }

@@ -3,12 +3,14 @@ import { abortable } from '../pool/abortable.ts';
 import type { DownloadedFrom } from '../registry/client.ts';
 import { downloadBlob } from '../registry/download-blob.ts';
 import type { Descriptor } from '../registry/types.ts';
+import { stampFile } from '../system/stamp.ts';
 import type { Claim, Partial } from '../store/store.ts';
 import type { FetchContext } from './context.ts';
 import { observing, tellingSilence } from './observing.ts';
 import type { TransferProgress } from './registry-progress.ts';
 import type { Pull } from './registry-pull.ts';
 import { syncFile } from './sync-file.ts';
+import { hasBlob } from './usable.ts';
 
 export type BlobRequest = {
   readonly pull: Pull;
@@ -19,9 +21,9 @@ export type BlobRequest = {
 /** One blob into the store, unless it is there; of all who want it at the same time one brings it. */
 export async function bringBlob(context: FetchContext, request: BlobRequest, signal: AbortSignal): Promise<void> {
   const { store, slots } = context;
-  const { digest, size } = request.blob;
+  const { digest } = request.blob;
   const { host } = request.pull.wanted.reference;
-  if (await store.hasBlob(digest, size)) return;
+  if (await hasBlob(context, request.blob, signal)) return;
   const isMine = await slots.run(host, signal, async (slot) => {
     const claim = await store.tryClaim(digest);
     if (claim) await bringClaimed({ ...context, slot }, request, claim, signal);
@@ -30,7 +32,7 @@ export async function bringBlob(context: FetchContext, request: BlobRequest, sig
   if (isMine) return;
   // Kept, in case the other one failed: of those who wait, only one must go on.
   await using claim = await store.claim(digest, signal, tellingSilence(context, request.pull.wanted.key));
-  if (await store.hasBlob(digest, size)) return;
+  if (await hasBlob(context, request.blob, signal)) return;
   await slots.run(host, signal, (slot) => bringClaimed({ ...context, slot }, request, claim, signal));
 }
 
@@ -41,8 +43,8 @@ async function bringClaimed(
   signal: AbortSignal,
 ): Promise<void> {
   await using _claim = claim;
-  const { digest, size } = request.blob;
-  if (await context.store.hasBlob(digest, size)) return;
+  const { digest } = request.blob;
+  if (await hasBlob(context, request.blob, signal)) return;
   const partial = await context.store.openPartial(digest);
   try {
     await receive(context, request, partial, signal);
@@ -70,12 +72,16 @@ async function receive(
     const { isMixed, from } = await download(context, request, partial, without, signal);
     context.slot?.arrived();
     const { path } = partial;
+    const before = stampFile(path); // what changes while it is hashed is another file
     const [{ hex }] = await Promise.all([
       abortable(pool.run('reHash', { path, algorithm: 'sha256' }), signal),
       syncFile(path),
     ]);
     const found = `sha256:${hex}`;
-    if (found === digest) break;
+    if (found === digest && before) {
+      await store.commitBlob({ path, stamp: before.stamp, digest, size });
+      return partial.discard();
+    }
     await partial.discard();
     const mayBeElse = isMixed && !isSecond;
     if (!mayBeElse && !from?.isMirror) {
@@ -88,8 +94,6 @@ async function receive(
     const message = `the mirror ${from.host} has other bytes for the blob ${digest}: they are ${found}`;
     context.onEvent({ type: 'warning', key: request.pull.wanted.key, message });
   }
-  await store.commitBlob({ path: partial.path, digest, size });
-  await partial.discard();
 }
 
 type Came = { readonly isMixed: boolean; readonly from?: DownloadedFrom['from'] };

@@ -26,7 +26,7 @@ export async function convertImage(
   const { wanted, resolved, verified } = pull;
   const { key, source, url, reference } = wanted;
   const path = store.temporaryPath();
-  const { imageId, size, manifest, parsed, warnings } = await convert(
+  const { imageId, size, stamp, manifest, parsed, warnings } = await convert(
     context,
     requestOf(context, pull, unpacked, path),
     signal,
@@ -37,6 +37,7 @@ export async function convertImage(
   const about = { source, digest: resolved.manifest.digest, latest: isLatest(reference), ...provenanceOf(verified) };
   const commit = {
     path,
+    stamp,
     image: { imageId, name, labels, dependencies, size, ...about },
     manifest,
     remote: { url, record: recordOf(imageId, resolved.digest, nowMs()) },

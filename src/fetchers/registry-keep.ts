@@ -4,6 +4,7 @@ import type { GoPlatform } from '../image/platform.ts';
 import { deriveOciManifest } from '../registry/derive-oci.ts';
 import type { RegistryDocument } from '../registry/types.ts';
 import type { RegistryImage, StoredDescriptor } from '../store/registry-store.ts';
+import { stampOf } from '../system/stamp.ts';
 import { inStore } from '../store/store-error.ts';
 import type { Store, StoredImage } from '../store/store.ts';
 import type { FetchContext } from './context.ts';
@@ -49,12 +50,13 @@ export async function keepImage(
 async function putDocument(store: Store, { bytes, digest }: RegistryDocument): Promise<void> {
   if (await store.hasBlob(digest)) return;
   const path = store.temporaryPath();
-  await inStore(path, async () => {
+  const stamp = await inStore(path, async () => {
     await using file = await open(path, 'wx');
     await file.writeFile(bytes);
     await file.datasync();
+    return stampOf(await file.stat({ bigint: true }));
   });
-  await store.commitBlob({ path, digest, size: bytes.byteLength });
+  await store.commitBlob({ path, stamp, digest, size: bytes.byteLength });
 }
 
 function describe({ mediaType, digest, bytes }: RegistryDocument): StoredDescriptor {

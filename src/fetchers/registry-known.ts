@@ -4,7 +4,7 @@ import { runsOn } from '../registry/choose-platform.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
 import type { StoredImage } from '../store/store.ts';
 import type { FetchContext } from './context.ts';
-import { isUsable, signerFault } from './usable.ts';
+import { hasBlob, isUsable, signerFault } from './usable.ts';
 import type { WantedOfRegistry } from './registry-wanted.ts';
 
 /** What the store has of a reference. */
@@ -23,7 +23,7 @@ export async function lookUpRegistryImage(
   signal: AbortSignal,
 ): Promise<KnownOfRegistry | undefined> {
   const archive = await findArchive(context, wanted, signal);
-  const oci = await findWhole(context, wanted, archive?.aci);
+  const oci = await findWhole(context, wanted, archive?.aci, signal);
   const kept = oci && { digest: (oci.index ?? oci.manifest).digest, checkedAtMs: oci.importedAtMs, oci };
   if (!archive || !kept) return archive ? { ...archive, oci: undefined } : kept && { ...kept, aci: undefined };
   if (archive.digest === kept.digest) return { ...archive, oci };
@@ -52,6 +52,7 @@ async function findWhole(
   context: FetchContext,
   { name, platform, reference }: WantedOfRegistry,
   archive: StoredImage | undefined,
+  signal: AbortSignal,
 ): Promise<RegistryImage | undefined> {
   const { store, registries, keystore } = context;
   const named = await store.findRegistryImage(name);
@@ -65,7 +66,7 @@ async function findWhole(
   const fitting = [named, ...siblings.filter(counts)].filter((one) => isOnly || runsOn(one.platform, platform));
   const image = await findTrusted(context, fitting);
   if (!image) return undefined;
-  for (const digest of image.blobs) if (!(await store.hasBlob(digest))) return undefined;
+  for (const digest of image.blobs) if (!(await hasBlob(context, { digest }, signal))) return undefined;
   return image;
 }
 

@@ -1,8 +1,10 @@
 import { ImageError } from '../errors.ts';
+import type { Digest } from '../image/digest.ts';
 import { shortImageId, type ImageId } from '../image/image-id.ts';
 import { show } from '../image/show.ts';
 import { trustName } from '../image/trust-name.ts';
 import { abortable } from '../pool/abortable.ts';
+import { stampFile } from '../system/stamp.ts';
 import type { StoredImage } from '../store/store.ts';
 import type { FetchContext } from './context.ts';
 
@@ -61,14 +63,32 @@ async function isIntact(
   const state = await store.blobState(imageId);
   if (state === 'intact') return true;
   const path = store.blobPath(imageId);
-  if (state === 'changed') {
+  const before = state === 'changed' ? stampFile(path) : undefined;
+  if (before) {
     const { hex } = await abortable(pool.run('reHash', { path, algorithm: 'sha512' }), signal);
     if (`sha512-${hex}` === imageId) {
-      await store.confirmBlob(imageId);
+      await store.confirmBlob(imageId, before.stamp);
       return true;
     }
   }
   if (policy !== 'never') return false;
   const what = state === 'missing' ? 'is missing' : 'does not hash to its ID';
   throw new ImageError('STORE_CORRUPT', `the blob of ${shortImageId(imageId)} ${what}`, { path });
+}
+
+/** Whether the store has a blob of a registry. One whose stamp is another one than the index remembers is hashed first. */
+export async function hasBlob(
+  { store, pool }: FetchContext,
+  { digest, size }: { readonly digest: Digest; readonly size?: number },
+  signal: AbortSignal,
+): Promise<boolean> {
+  const state = await store.digestState(digest, size);
+  if (state !== 'changed') return state === 'intact';
+  const path = store.digestPath(digest);
+  const before = stampFile(path);
+  if (!before) return false;
+  const { hex } = await abortable(pool.run('reHash', { path, algorithm: 'sha256' }), signal);
+  if (`sha256:${hex}` !== digest) return false;
+  await store.confirmDigest(digest, before.stamp);
+  return true;
 }

@@ -5,7 +5,7 @@ import type { ImageId } from '../image/image-id.ts';
 import { defaultLimits } from '../image/limits.ts';
 import { abortable } from '../pool/abortable.ts';
 import { ingestLimits } from '../pool/ingest-limits.ts';
-import { stampFile } from '../store/stamp.ts';
+import { stampFile } from '../system/stamp.ts';
 import type { ImagesContext } from './check-blob.ts';
 import { inParallel } from './in-parallel.ts';
 

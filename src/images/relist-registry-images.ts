@@ -9,7 +9,7 @@ import type { GoPlatform } from '../image/platform.ts';
 import { formatReference, type RegistryReference } from '../image/reference.ts';
 import { parseRegistryReference } from '../image/registry-reference.ts';
 import type { StoredBlob, StoredDescriptor } from '../store/registry-store.ts';
-import { stampFile } from '../store/stamp.ts';
+import { stampFile } from '../system/stamp.ts';
 import type { Store } from '../store/store.ts';
 import { checkBlob, type ImagesContext } from './check-blob.ts';
 import { readDocument } from './registry-document.ts';

@@ -32,6 +32,6 @@ async function orCorrupt<T>(store: Store, blob: Pick<Blob, 'id'>, work: Promise<
   }
 }
 
-function stampOf({ size, mtimeNs, ino }: BigIntStats): string {
-  return `${size} ${mtimeNs} ${ino}`;
+function stampOf({ size, mtimeNs, ctimeNs, ino }: BigIntStats): string {
+  return `${size} ${mtimeNs} ${ctimeNs} ${ino}`;
 }

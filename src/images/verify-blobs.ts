@@ -1,5 +1,6 @@
 import type { Digest } from '../image/digest.ts';
 import type { RegistryImage, StoredBlob } from '../store/registry-store.ts';
+import { stampFile } from '../system/stamp.ts';
 import type { Store } from '../store/store.ts';
 import { checkBlob, type BlobProblem, type ImagesContext } from './check-blob.ts';
 import { registryEntry } from './entry.ts';
@@ -42,13 +43,15 @@ export async function verifyBlobs(
   const bad = new Map<Digest, Bad>();
   const total = { checked: 0, bytes: 0, unreferenced: 0 };
   const examine = async ({ digest, size, needed }: StoredBlob & { readonly needed: boolean }): Promise<void> => {
+    const before = stampFile(context.store.digestPath(digest));
     const problem = await checkBlob(context, { id: digest, size }, signal);
     if (problem === 'missing' && !needed) return; // other tools may remove what nobody needs, or anything
     total.checked += 1;
     total.bytes += size;
     if (!needed) total.unreferenced += 1;
     if (problem) bad.set(digest, { digest, size, problem });
-    else if (repair && !(await context.store.hasBlob(digest))) await context.store.confirmDigest(digest);
+    else if (repair && before && !(await context.store.hasBlob(digest)))
+      await context.store.confirmDigest(digest, before.stamp);
   };
   await inParallel(blobs, width, examine, signal);
 
@@ -79,7 +82,7 @@ async function settle(
 ): Promise<readonly BlobDamage[]> {
   if (!repair) return found.map((one) => damageOf(one, false));
   const { store } = context;
-  for (const { digest } of found) await store.dropBlob(digest); // first: what is listed, a fetch may take for a hit
+  for (const { digest, problem } of found) await store.dropBlob(digest, { keepsFile: problem === 'unreadable' }); // first: what is listed, a fetch may take for a hit
   const lost = new Map(found.flatMap(({ images }) => images.map((image) => [image.reference, image])));
   const back = new Set<string>();
   for (const image of lost.values()) {

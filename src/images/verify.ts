@@ -1,5 +1,6 @@
 import { hasCode } from '../errors.ts';
 import type { ImageId } from '../image/image-id.ts';
+import { stampFile } from '../system/stamp.ts';
 import type { Store, StoredImage } from '../store/store.ts';
 import { checkBlob, type BlobProblem, type ImagesContext } from './check-blob.ts';
 import { imageEntry, type Entry } from './entry.ts';
@@ -92,14 +93,16 @@ async function examineImage(
 ): Promise<ImageDamage | undefined> {
   const { store } = context;
   const { imageId, size } = image;
+  const before = stampFile(store.blobPath(imageId));
   const problem = await checkBlob(context, { id: imageId, size }, signal);
   if (!problem) {
-    if (repair && (await store.blobState(imageId)) === 'changed') await store.confirmBlob(imageId);
+    const isChanged = repair && before && (await store.blobState(imageId)) === 'changed';
+    if (isChanged) await store.confirmBlob(imageId, before.stamp);
     return undefined;
   }
   if (!(await store.getImage(imageId))) return undefined; // removed while it was read
   if (!repair) return { kind: 'image', image, problem, repaired: false };
-  await store.remove(imageId); // first: as long as it is listed, a fetch may take it for a hit
+  await store.remove(imageId, { keepsFile: problem === 'unreadable' }); // first: as long as it is listed, a fetch may take it for a hit
   const repaired = (await repair.refetch?.(imageEntry(image))) === true && (await isSound(context, imageId, signal));
   return { kind: 'image', image, problem, repaired };
 }

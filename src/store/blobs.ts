@@ -26,7 +26,7 @@ export function createBlobs(reader: Reader, { blobs }: Layout): Blobs {
         // A stat takes 5 µs where it stands, 30 in another thread, and every image that is present needs one.
         const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
         const row = await stampOf.get(idDigits(imageId));
-        if (!stat || !row) return 'missing';
+        if (!stat?.isFile() || !row) return 'missing';
         return hasStamp(stat, row) ? 'intact' : 'changed';
       });
     },

@@ -18,11 +18,12 @@ export function createRegistryStore(
   const touches = createTouches((ids, atMs) => request('touchRegistryImages', { ids, atMs }));
   const store: RegistryStore = {
     ...lookups,
-    commitBlob: ({ path, digest, size }) => request('commitBlob', { path, digest: digestDigits(digest), size }),
+    commitBlob: ({ path, stamp, digest, size }) =>
+      request('commitBlob', { path, stamp, digest: digestDigits(digest), size }),
     relistBlob: ({ digest, size, stamp }) =>
       request('relist', { kind: 'blob', digest: digestDigits(digest), size, stamp }),
-    confirmDigest: (digest) => request('confirmDigest', { digest: digestDigits(digest) }),
-    dropBlob: (digest) => request('dropBlob', { digest: digestDigits(digest) }),
+    confirmDigest: (digest, stamp) => request('confirmDigest', { digest: digestDigits(digest), stamp }),
+    dropBlob: (digest, { keepsFile = false } = {}) => request('dropBlob', { digest: digestDigits(digest), keepsFile }),
     async commitRegistryImage(commit) {
       await request('commitRegistryImage', { row: formatRegistryRow(commit), blobs: neededBlobs(commit) });
       return (await lookups.findRegistryImage(commit.reference)) ?? notListed(commit.reference);

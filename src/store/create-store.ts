@@ -56,13 +56,14 @@ export async function createStore({ layout, readOnly, reader, writer, patience }
     ...registry.store,
 
     putRemote: (url, record) => request('putRemote', formatRemoteRow(url, record)),
-    confirmBlob: (imageId) => request('confirmBlob', { id: idDigits(imageId) }),
+    confirmBlob: (imageId, stamp) => request('confirmBlob', { id: idDigits(imageId), stamp }),
     touch: (imageId) => touches.touch(idDigits(imageId)),
 
     temporaryPath,
-    async commit({ path, image, manifest, remote }) {
+    async commit({ path, stamp, image, manifest, remote }) {
       await request('commit', {
         path,
+        stamp,
         image: formatImageRow(image),
         manifest,
         ...(remote && { remote: formatRemoteRow(remote.url, remote.record) }),
@@ -72,8 +73,8 @@ export async function createStore({ layout, readOnly, reader, writer, patience }
     relist: ({ image, manifest, stamp }) =>
       request('relist', { kind: 'image', image: formatImageRow(image), manifest, stamp }),
     endRelisting: () => request('endRelisting', undefined),
-    async remove(imageId) {
-      return (await request('remove', { id: idDigits(imageId) })) ?? notListed(imageId);
+    async remove(imageId, { keepsFile = false } = {}) {
+      return (await request('remove', { id: idDigits(imageId), keepsFile })) ?? notListed(imageId);
     },
     collect: ({ nowMs, partialsOlderThanMs, dryRun = false }) =>
       request('collect', { nowMs, partialsOlderThanMs, dryRun }),

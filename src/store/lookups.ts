@@ -1,10 +1,11 @@
 import { ImageError } from '../errors.ts';
 import { parseImageIdPrefix, shortImageId } from '../image/image-id.ts';
+import { damagedIndex } from '../image/index-fault.ts';
 import { matchLabels, type Labels } from '../image/labels.ts';
 import { byImport, importPage } from './by-import.ts';
 import { textOf } from './columns.ts';
 import { idDigits, imageColumns, imageIdOf, parseImageRow } from './image-row.ts';
-import { damagedIndex, parsingRows } from './parsing-rows.ts';
+import { parsingRows } from './parsing-rows.ts';
 import type { Reader, Row } from './reader.ts';
 import { hashKey, parseRemoteRow } from './remote-row.ts';
 import type { Store, StoredImage } from './store.ts';

@@ -11,7 +11,7 @@ import type { Layout } from '../../workers/index-writer/protocol.ts';
 import { storeLayout } from './layout.ts';
 import { readOciIndex } from './read-oci-index.ts';
 import type { Reader } from './reader.ts';
-import { stampFile } from './stamp.ts';
+import { stampFile } from '../system/stamp.ts';
 
 /** Whether blobs lie there that an index must have listed: those of a layout that another tool made are none. */
 export async function holdsOurBlobs({ blobs, registryBlobs, ociIndex }: Layout): Promise<boolean> {

@@ -1,6 +1,7 @@
 import { DatabaseSync } from 'node:sqlite';
 
 import { ImageError } from '../errors.ts';
+import { foreignIndex } from '../image/index-fault.ts';
 import { show } from '../image/show.ts';
 import type { IndexVersion } from '../../workers/index-writer/protocol.ts';
 import { patiently } from './patiently.ts';
@@ -13,13 +14,17 @@ const supported: IndexVersion = 3;
  *
  * @param location - the path, or a file: URL with SQLite's parameters.
  * @param path - of the index, for errors.
- * @throws STORE_VERSION unless it is of the version we know.
+ * @throws STORE_VERSION unless it is of the version we know; STORE_CORRUPT
  */
 export async function openReader(location: string | URL, path: string): Promise<Reader> {
   const db = await patiently(path, () => new DatabaseSync(location, { readOnly: true, timeout: 0 }));
   try {
     const found = await patiently(path, () => Number(db.prepare('PRAGMA user_version').get()?.['user_version']));
     if (found === supported) return createReader(db, path);
+    const schema = await patiently(path, () => db.prepare('SELECT name FROM sqlite_schema').all());
+    const isOurs =
+      found === 0 ? schema.length === 0 : found > supported || schema.some(({ name }) => name === 'images');
+    if (!isOurs) throw foreignIndex(path);
     if (found !== 0) throw otherVersion(path, found);
     db.close();
     return emptyReader;

@@ -9,7 +9,7 @@ import { requireLayout } from './misplaced.ts';
 import { openReadOnly } from './open-read-only.ts';
 import { openReader } from './open-reader.ts';
 import { emptyReader, type Reader } from './reader.ts';
-import { inStore } from './store-error.ts';
+import { inStore, storeError } from './store-error.ts';
 import type { Store, StoreOptions } from './store.ts';
 import { startWriter, type Writer } from './writer.ts';
 
@@ -28,7 +28,7 @@ export async function openStore({ dir, readOnly = false, relisting = false, pati
   } catch (error) {
     await reader.close();
     await parts.writer.close();
-    throw error;
+    throw storeError(error, parts.layout.index);
   }
 }
 

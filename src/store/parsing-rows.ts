@@ -1,5 +1,4 @@
-import { ImageError } from '../errors.ts';
-import { show } from '../image/show.ts';
+import { damagedIndex } from '../image/index-fault.ts';
 import type { Row } from './reader.ts';
 
 /**
@@ -15,9 +14,4 @@ export function parsingRows<T>(path: string, parse: (row: Row) => T): (row: Row)
       throw damagedIndex(path, cause);
     }
   };
-}
-
-export function damagedIndex(path: string, cause: unknown): ImageError<'STORE_CORRUPT'> {
-  const message = `${show(path, 1024)}: a row is damaged: repair with "longshore image verify --repair"`;
-  return new ImageError('STORE_CORRUPT', message, { path }, { cause });
 }

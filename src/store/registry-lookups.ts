@@ -16,13 +16,16 @@ import { readOciIndex, salvageEntries } from './read-oci-index.ts';
 import type { Reader } from './reader.ts';
 import { digestDigits, parseRegistryRow, registryColumns, toDigest } from './registry-row.ts';
 import type { RegistryStore, StoredBlob } from './registry-store.ts';
-import { hasStamp, stampColumns, stampFile } from './stamp.ts';
+import type { BlobState } from './store.ts';
+import { stampFile } from '../system/stamp.ts';
+import { hasStamp, stampColumns } from './stamp.ts';
 import { inStore } from './store-error.ts';
 
 export type RegistryLookups = Pick<
   RegistryStore,
   | 'digestPath'
   | 'hasBlob'
+  | 'digestState'
   | 'blobRows'
   | 'findRegistryImage'
   | 'registryImages'
@@ -64,18 +67,20 @@ export function createRegistryLookups(
   const isAlive = (owner: unknown): boolean => typeof owner === 'string' && existsSync(join(tmp, owner));
   const toImage = parsingRows(index, parseRegistryRow);
   const digestPath = (digest: Digest): string => join(registryBlobs, digestDigits(digest));
+  const digestState = (digest: Digest, size?: number): Promise<BlobState> => {
+    const path = digestPath(digest);
+    return inStore(path, async () => {
+      const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+      const row = await stampOf.get(digestDigits(digest));
+      if (!stat?.isFile() || !row || (size !== undefined && stat.size !== BigInt(size))) return 'missing';
+      return hasStamp(stat, row) ? 'intact' : 'changed';
+    });
+  };
 
   return {
     digestPath,
-    hasBlob(digest, size) {
-      const path = digestPath(digest);
-      return inStore(path, async () => {
-        const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-        const row = await stampOf.get(digestDigits(digest));
-        if (!stat || !row || (size !== undefined && stat.size !== BigInt(size))) return false;
-        return hasStamp(stat, row);
-      });
-    },
+    digestState,
+    hasBlob: async (digest, size) => (await digestState(digest, size)) === 'intact',
     async *blobRows() {
       const parse = parsingRows(index, (row) => ({
         digest: toDigest(textOf(row, 'digest')),

@@ -2,7 +2,8 @@ import type { Digest } from '../image/digest.ts';
 import type { ImageId } from '../image/image-id.ts';
 import type { OciDescriptor } from '../image/oci-index.ts';
 import type { GoPlatform } from '../image/platform.ts';
-import type { BlobStamp } from './stamp.ts';
+import type { FileStamp } from '../system/stamp.ts';
+import type { BlobState } from './store.ts';
 
 /** A manifest or index of a registry, as its bytes lie in the store. */
 export type StoredDescriptor = { readonly mediaType: string; readonly digest: Digest; readonly size: number };
@@ -54,16 +55,19 @@ export type RegistryStore = {
    * Puts a verified, synced file of this filesystem in its place; it is gone from `path` afterwards, whatever the outcome.
    * As long as this process lives and no image is made of the blob, `collect` keeps it.
    */
-  commitBlob(blob: StoredBlob & { readonly path: string }): Promise<void>;
-  /** Remembers a blob's present mtime and inode, after it has been hashed and found good. */
-  confirmDigest(digest: Digest): Promise<void>;
+  commitBlob(blob: StoredBlob & { readonly path: string; readonly stamp: FileStamp }): Promise<void>;
+  /** As hasBlob, but tells a blob that is `changed`, and may yet be good, from one that is not there. */
+  digestState(digest: Digest, size?: number): Promise<BlobState>;
+  /** As confirmBlob. */
+  confirmDigest(digest: Digest, stamp: FileStamp): Promise<void>;
   /**
    * Removes a blob that was found damaged, and takes the images that need it off the list; the rest of their blobs stays
    * until `collect`.
    *
+   * @param options.keepsFile - as for remove.
    * @returns their references.
    */
-  dropBlob(digest: Digest): Promise<readonly string[]>;
+  dropBlob(digest: Digest, options?: { readonly keepsFile?: boolean }): Promise<readonly string[]>;
   /** All blobs by digest, a page at a time; `needed` by an image that is listed. */
   blobRows(): AsyncIterable<StoredBlob & { readonly needed: boolean }>;
 
@@ -106,7 +110,7 @@ export type RegistryStore = {
    */
   unlistedBlobs(): AsyncIterable<StoredBlob>;
   /** Takes a file that lies in its place among the blobs, as commitBlob does. @throws STORE_CORRUPT when it is not that one */
-  relistBlob(blob: StoredBlob & { readonly stamp: BlobStamp }): Promise<void>;
+  relistBlob(blob: StoredBlob & { readonly stamp: FileStamp }): Promise<void>;
   /**
    * Writes index.json now, for who wants to hear whether it can be.
    *

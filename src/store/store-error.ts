@@ -1,4 +1,5 @@
 import { ImageError, isImageError } from '../errors.ts';
+import { foreignIndex, isForeignSchema } from '../image/index-fault.ts';
 import { show } from '../image/show.ts';
 import { storeFileError } from '../image/write-error.ts';
 
@@ -39,7 +40,7 @@ export function storeError(error: unknown, path: string): unknown {
   const result = sqliteResult(error);
   if (result === undefined) return storeFileError(error, where);
   const meaning = result === sharedMemorySize ? full : byResult.get(result & 0xff);
-  if (!meaning) return error;
+  if (!meaning) return isForeignSchema(error) ? foreignIndex(path, error) : error;
   return new ImageError(meaning.code, `${show(where, 1024)}: ${meaning.what}`, { path: where }, { cause: error });
 }
 

@@ -2,7 +2,7 @@ import type { ImageId } from '../image/image-id.ts';
 import type { Labels } from '../image/labels.ts';
 import type { Dependency } from '../image/manifest.ts';
 import type { RegistryStore } from './registry-store.ts';
-import type { BlobStamp } from './stamp.ts';
+import type { FileStamp } from '../system/stamp.ts';
 
 /** One image of the store. Times are milliseconds since the epoch. */
 export type StoredImage = {
@@ -39,6 +39,8 @@ export type Remote = {
 /** An image whose tar lies verified and synced at `path`, a name that `temporaryPath` gave. */
 export type Commit = {
   readonly path: string;
+  /** Of the descriptor that was hashed: another file of that name is refused. */
+  readonly stamp: FileStamp;
   readonly image: Omit<StoredImage, 'importedAtMs' | 'lastUsedAtMs'>;
   /** The JSON document as it stood in the archive. */
   readonly manifest: string;
@@ -46,7 +48,7 @@ export type Commit = {
   readonly remote?: { readonly url: string; readonly record: Remote };
 };
 
-/** How a blob on disk compares with what the index says: size, mtime and inode. */
+/** How a blob on disk compares with what the index says: size, mtime, ctime and inode. */
 export type BlobState = 'intact' | 'changed' | 'missing';
 
 /** The strong validator of a partial download. @see rules.md H4 */
@@ -136,8 +138,12 @@ export type ImageStore = AsyncDisposable & {
 
   blobPath(imageId: ImageId): string;
   blobState(imageId: ImageId): Promise<BlobState>;
-  /** Remembers a blob's present size, mtime and inode, after it has been hashed and found good. */
-  confirmBlob(imageId: ImageId): Promise<void>;
+  /**
+   * Remembers the stamp of a blob that has been hashed and found good.
+   *
+   * @param stamp - taken before it was hashed. @throws STORE_CORRUPT when it is another file now
+   */
+  confirmBlob(imageId: ImageId, stamp: FileStamp): Promise<void>;
   /** Marks use; written lazily, in groups, at the latest by close(). */
   touch(imageId: ImageId): void;
 
@@ -146,11 +152,16 @@ export type ImageStore = AsyncDisposable & {
   /** Group commit: rename, fsync of the directory, one index transaction. Resolves when it is durable and visible. */
   commit(commit: Commit): Promise<StoredImage>;
   /** Lists an image whose tar lies in its place; one that is listed already stays so. @throws STORE_CORRUPT when it is not that file */
-  relist(image: Omit<Commit, 'path' | 'remote'> & { readonly stamp: BlobStamp }): Promise<void>;
+  relist(image: Omit<Commit, 'path' | 'remote'>): Promise<void>;
   /** The store lists again what it can: from now on it can be opened by everybody. */
   endRelisting(): Promise<void>;
-  /** Takes an image off the list and removes its blob, remotes too. @returns bytes given back. @throws NOT_IN_STORE */
-  remove(imageId: ImageId): Promise<number>;
+  /**
+   * Takes an image off the list and removes its blob, remotes too.
+   *
+   * @param options.keepsFile - the blob stays where it is: what could not be read may be good.
+   * @returns bytes given back. @throws NOT_IN_STORE
+   */
+  remove(imageId: ImageId, options?: { readonly keepsFile?: boolean }): Promise<number>;
   /**
    * Removes unreferenced blobs, partial downloads older than `partialsOlderThanMs`, and what dead owners left. Of a
    * registry's blobs stay also what a living process has brought in for an image that is not committed yet, what other

@@ -7,12 +7,20 @@ import type { ExecutionContext } from 'ava';
 
 import { parseImageId, type ImageId } from '../../src/image/image-id.ts';
 import { openStore } from '../../src/store/open-store.ts';
+import { stampFile } from '../../src/system/stamp.ts';
 import type { Commit, Store, StoredImage } from '../../src/store/store.ts';
 
 export type BlobOptions = Partial<Omit<StoredImage, 'labels'>> & {
   readonly content?: Uint8Array;
   readonly labels?: Readonly<Record<string, string>>;
 };
+
+/** The stamp of a file as it is now. */
+export function stampNow(path: string): Commit['stamp'] {
+  const found = stampFile(path);
+  if (!found) throw new Error(`${path} is no file`);
+  return found.stamp;
+}
 
 export function idOf(content: Uint8Array): ImageId {
   return parseImageId(`sha512-${createHash('sha512').update(content).digest('hex')}`);
@@ -25,6 +33,7 @@ export async function prepareBlob(store: Store, options: BlobOptions = {}): Prom
   await writeFile(path, content, { mode: 0o444, flag: 'wx' });
   return {
     path,
+    stamp: stampNow(path),
     manifest: '{"acKind":"ImageManifest"}',
     image: {
       imageId: idOf(content),

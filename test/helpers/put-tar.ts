@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 
 import type { Store, StoredImage } from '../../src/store/store.ts';
 import { buildManifest, buildTar, imageIdOf, type AciOptions, type TarItem } from './archive.ts';
+import { stampNow } from './blob.ts';
 
 export type TarImage = Pick<AciOptions, 'name' | 'labels' | 'dependencies' | 'manifest'> & {
   /** Entries, the manifest before them if there is none. Or the whole tar, whatever it is. */
@@ -22,6 +23,7 @@ export async function putTar(store: Store, { tar, ...about }: TarImage): Promise
   }));
   return store.commit({
     path,
+    stamp: stampNow(path),
     manifest,
     image: {
       imageId: imageIdOf(bytes),

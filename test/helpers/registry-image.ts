@@ -6,6 +6,7 @@ import { gzipSync } from 'node:zlib';
 import { parseDigest, type Digest } from '../../src/image/digest.ts';
 import type { RegistryCommit, RegistryImage, StoredDescriptor } from '../../src/store/registry-store.ts';
 import type { Store } from '../../src/store/store.ts';
+import { stampNow } from './blob.ts';
 
 export function digestOf(bytes: Uint8Array): Digest {
   return parseDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`);
@@ -15,7 +16,7 @@ export function digestOf(bytes: Uint8Array): Digest {
 export async function putBytes(store: Store, bytes: Uint8Array): Promise<Digest> {
   const [path, digest] = [store.temporaryPath(), digestOf(bytes)];
   await writeFile(path, bytes, { flag: 'wx' });
-  await store.commitBlob({ path, digest, size: bytes.byteLength });
+  await store.commitBlob({ path, stamp: stampNow(path), digest, size: bytes.byteLength });
   return digest;
 }
 

@@ -9,6 +9,7 @@ import { openPool, type Pool } from '../../src/pool/pool.ts';
 import { openStore } from '../../src/store/open-store.ts';
 import type { Store, StoredImage } from '../../src/store/store.ts';
 import { buildAci, type AciOptions } from './archive.ts';
+import { stampNow } from './blob.ts';
 
 /** A directory of its own for one test, gone afterwards. */
 export async function temporaryDirectory(t: ExecutionContext): Promise<string> {
@@ -39,6 +40,7 @@ export async function putImage(
   const { name, version, labels, dependencies = [] } = options;
   return store.commit({
     path,
+    stamp: stampNow(path),
     manifest,
     image: {
       imageId,

@@ -6,7 +6,7 @@ import test from 'ava';
 
 import { hasCode } from '../../src/errors.ts';
 import { openStore } from '../../src/store/open-store.ts';
-import { commitBlob, openTestStore, prepareBlob } from '../helpers/blob.ts';
+import { commitBlob, openTestStore, prepareBlob, stampNow } from '../helpers/blob.ts';
 
 test('a commit puts the blob under its ID, read-only, and lists what was said of it', async (t) => {
   const store = await openTestStore(t);
@@ -75,12 +75,12 @@ test('a blob that was replaced behind the index is changed until it is confirmed
 
   await utimes(path, 1, 1);
   t.is(await store.blobState(imageId), 'changed');
-  await store.confirmBlob(imageId);
+  await store.confirmBlob(imageId, stampNow(path));
   t.is(await store.blobState(imageId), 'intact');
 
   await writeFile(path, 'an imagE longer');
   t.is(await store.blobState(imageId), 'changed');
-  await t.throwsAsync(store.confirmBlob(imageId), { code: 'STORE_CORRUPT' });
+  await t.throwsAsync(store.confirmBlob(imageId, stampNow(path)), { code: 'STORE_CORRUPT' });
 
   await store.remove(imageId);
   t.is(await store.blobState(imageId), 'missing');

@@ -6,7 +6,7 @@ import test from 'ava';
 
 import { hasCode } from '../../src/errors.ts';
 import { openStore } from '../../src/store/open-store.ts';
-import { commitBlob, openTestStore } from '../helpers/blob.ts';
+import { commitBlob, openTestStore, stampNow } from '../helpers/blob.ts';
 import { describe, digestOf, prepareRegistryImage, putBytes, putRegistryImage } from '../helpers/registry-image.ts';
 
 test('a blob lies under its digest, read-only, and is there until it is removed or changed', async (t) => {
@@ -25,7 +25,7 @@ test('a blob lies under its digest, read-only, and is there until it is removed 
 
   await utimes(path, 1, 1);
   t.false(await store.hasBlob(digest));
-  await store.confirmDigest(digest);
+  await store.confirmDigest(digest, stampNow(store.digestPath(digest)));
   t.true(await store.hasBlob(digest));
 
   await rm(path);
@@ -47,7 +47,7 @@ test('a partial download of a digest becomes its blob', async (t) => {
   t.is(resumed.bytes, 9);
   await resumed.append([bytes.subarray(9)]);
   await resumed.sync();
-  await store.commitBlob({ path: resumed.path, digest, size: bytes.length });
+  await store.commitBlob({ path: resumed.path, stamp: stampNow(resumed.path), digest, size: bytes.length });
   await resumed.discard();
 
   t.deepEqual(await readFile(store.digestPath(digest)), bytes);
@@ -62,7 +62,7 @@ test('a blob that is there already stays the file that it is', async (t) => {
   const path = store.temporaryPath();
   await writeFile(path, bytes);
 
-  await store.commitBlob({ path, digest: digestOf(bytes), size: bytes.length });
+  await store.commitBlob({ path, stamp: stampNow(path), digest: digestOf(bytes), size: bytes.length });
 
   t.is((await stat(store.digestPath(digestOf(bytes)))).ino, ino);
   t.false(existsSync(path));
@@ -72,7 +72,7 @@ test('a blob of another size than was said is refused and leaves nothing', async
   const store = await openTestStore(t);
   const [path, digest] = [store.temporaryPath(), digestOf(Buffer.from('x'))];
   await writeFile(path, 'x');
-  await t.throwsAsync(store.commitBlob({ path, digest, size: 2 }), { code: 'STORE_CORRUPT' });
+  await t.throwsAsync(store.commitBlob({ path, stamp: stampNow(path), digest, size: 2 }), { code: 'STORE_CORRUPT' });
   t.deepEqual([path, store.digestPath(digest)].map(existsSync), [false, false]);
 });
 

@@ -14,6 +14,7 @@ import { buildAci, someBytes, type Compression } from '../helpers/archive.ts';
 import { openGpg } from '../helpers/keys.ts';
 import { forgeArchive, forgeEntry, forgeHeader, tarEnd } from '../helpers/tar-forge.ts';
 import { refuses, requestFor, temporary } from './ingest-request.ts';
+import { stampNow } from '../helpers/blob.ts';
 
 const bytesOf = (bytes: Uint8Array): ArchiveSource => ({ kind: 'bytes', bytes });
 
@@ -40,6 +41,7 @@ for (const compression of ['none', 'gzip', 'bzip2', 'xz'] satisfies Compression[
           parsed: 'example.com/app',
           compression,
           signatureDigests: [],
+          stamp: stampNow(request.image),
         },
       );
       t.true((await readFile(request.image)).equals(aci.tar));

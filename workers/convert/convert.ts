@@ -28,12 +28,12 @@ export const convert: Handler<'convert'> = async (request) => {
   await using files = new AsyncDisposableStack();
   const tree = await readTree(request, files);
   const { manifest, ...about } = describe(request, config, tree);
-  const written = await withOutput(request.image, async (write) => {
+  const { result: written, stamp } = await withOutput(request.image, async (write) => {
     const output = createTarOutput(request.limits.unpackedBytes, write);
     await writeImage(Buffer.from(manifest), tree, output);
     return output.end();
   });
-  return { imageId: parseImageId(`sha512-${written.hex}`), size: written.size, manifest, ...about };
+  return { imageId: parseImageId(`sha512-${written.hex}`), size: written.size, stamp, manifest, ...about };
 };
 
 function describe({ origin, limits }: ConvertRequest, config: ImageConfig, tree: ReadTree) {

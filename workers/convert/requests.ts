@@ -51,7 +51,7 @@ export type ConvertRequest = {
   readonly limits: ConvertLimits;
 };
 
-export type ConvertResponse = Pick<IngestResponse, 'imageId' | 'size' | 'manifest' | 'parsed'> & {
+export type ConvertResponse = Pick<IngestResponse, 'imageId' | 'size' | 'stamp' | 'manifest' | 'parsed'> & {
   /** What the image asked for and a manifest cannot say; safe to show. */
   readonly warnings: readonly string[];
 };

@@ -1,39 +1,69 @@
-import { chmodSync, closeSync, fsyncSync, lstatSync, openSync, renameSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  fsyncSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  type BigIntStats,
+} from 'node:fs';
 
 import { ImageError } from '../../src/errors.ts';
 import { show } from '../../src/image/show.ts';
 import { whenFilesAreFreeSync } from '../../src/system/spare-files.ts';
+import { stampOf, type FileStamp } from '../../src/system/stamp.ts';
 
 const blobMode = 0o444;
 
-/** What the index remembers of a blob that is good. */
-export type BlobStamp = { readonly mtimeNs: bigint; readonly inode: bigint };
+/** A blob before it was remembered when its file last changed has no ctime: it has to be hashed first. */
+export type KnownBlob = { readonly [F in keyof FileStamp]: FileStamp[F] | null } & { readonly size: number };
 
-/** @throws STORE_CORRUPT when it is not a file of that size. */
-export function readStamp(path: string, size: number): BlobStamp {
-  const stat = lstatSync(path, { bigint: true });
-  if (!stat.isFile() || stat.size !== BigInt(size)) {
-    throw new ImageError('STORE_CORRUPT', `${show(path, 1024)} is not a file of ${size} bytes`, { path });
-  }
-  return { mtimeNs: stat.mtimeNs, inode: stat.ino };
+/** The stamp of a file that is the one that the index remembers; undefined for any other. */
+export function intactStamp(path: string, known: KnownBlob): FileStamp | undefined {
+  const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  return isSame(stat, known) ? stampOf(stat) : undefined;
 }
 
-/** Whether the file is the one that the index remembers. */
-export function isIntact(path: string, known: BlobStamp & { readonly size: number }): boolean {
-  const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-  if (!stat?.isFile()) return false;
-  return stat.size === BigInt(known.size) && stat.mtimeNs === known.mtimeNs && stat.ino === known.inode;
+function isSame(stat: BigIntStats | undefined, { size, mtimeNs, ctimeNs, inode }: KnownBlob): stat is BigIntStats {
+  if (!stat?.isFile() || stat.size !== BigInt(size)) return false;
+  return stat.mtimeNs === mtimeNs && stat.ctimeNs === ctimeNs && stat.ino === inode;
 }
 
 /**
- * Puts a verified file in its place. What is there already is replaced: it may be damaged, the new one is not; who reads
- * the old one reads on.
+ * Puts the very file that was verified in its place. What is there already is replaced: it may be damaged, the new one is not;
+ * who reads the old one reads on.
+ *
+ * @param known - of the descriptor that was hashed.
+ * @returns the stamp in its place: to rename a file changes its ctime.
+ * @throws STORE_CORRUPT when another file lies there now.
  */
-export function placeBlob(from: string, to: string, size: number): BlobStamp {
-  const stamp = readStamp(from, size);
-  chmodSync(from, blobMode); // whatever the umask took from it
+export function placeBlob(from: string, to: string, known: KnownBlob): FileStamp {
+  const stat = lstatSync(from, { bigint: true });
+  if (!isSame(stat, known)) throw isAnother(from, known);
+  if ((Number(stat.mode) & 0o777) !== blobMode) makeReadOnly(from, stat.ino);
   renameSync(from, to);
-  return stamp;
+  const placed = lstatSync(to, { bigint: true });
+  if (placed.ino !== stat.ino) throw isAnother(to, known);
+  return stampOf(placed);
+}
+
+/** By its descriptor: a link that somebody puts there now leads nowhere. */
+function makeReadOnly(path: string, inode: bigint): void {
+  const file = whenFilesAreFreeSync(() =>
+    openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK),
+  );
+  try {
+    if (fstatSync(file, { bigint: true }).ino === inode) fchmodSync(file, blobMode);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function isAnother(path: string, { size }: KnownBlob): ImageError<'STORE_CORRUPT'> {
+  const message = `${show(path, 1024)} is not the file of ${size} bytes that was verified`;
+  return new ImageError('STORE_CORRUPT', message, { path });
 }
 
 export function syncDirectory(path: string): void {

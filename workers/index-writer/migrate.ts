@@ -1,12 +1,14 @@
 import type { DatabaseSync } from 'node:sqlite';
 
 import { ImageError } from '../../src/errors.ts';
+import { foreignIndex } from '../../src/image/index-fault.ts';
 import { withTransaction } from './transaction.ts';
 
 /**
  * Brings the index to the version that `steps` lead to, in one transaction; an empty one is of version 0.
  *
  * @param onMade - part of that transaction, where the index was empty.
+ * @throws STORE_VERSION; STORE_CORRUPT for a database that another program made
  */
 export function migrate(
   db: DatabaseSync,
@@ -17,6 +19,7 @@ export function migrate(
   if (readVersion(db, path, steps.length) === steps.length) return;
   withTransaction(db, 'FULL', () => {
     const found = readVersion(db, path, steps.length); // again, under the lock: another process may have been faster
+    if (found === 0 && db.prepare('SELECT 1 FROM sqlite_schema').get()) throw foreignIndex(path);
     for (const step of steps.slice(found)) db.exec(step);
     if (found === 0) onMade();
     db.exec(`PRAGMA user_version = ${steps.length}`);

@@ -1,4 +1,4 @@
-import { lstatSync } from 'node:fs';
+import { lstatSync, type BigIntStats } from 'node:fs';
 
 import { ociIndexBytes, parseOciIndex, unreadableOciIndex, type OciIndex } from '../../src/image/oci-index.ts';
 import { readBounded } from './read-bounded.ts';
@@ -25,14 +25,6 @@ export function stampOf(path: string): string {
   return stat ? formatStamp(stat) : '';
 }
 
-function formatStamp({
-  size,
-  mtimeNs,
-  ino,
-}: {
-  readonly size: bigint;
-  readonly mtimeNs: bigint;
-  readonly ino: bigint;
-}): string {
-  return `${size} ${mtimeNs} ${ino}`;
+function formatStamp({ size, mtimeNs, ctimeNs, ino }: BigIntStats): string {
+  return `${size} ${mtimeNs} ${ctimeNs} ${ino}`;
 }

@@ -84,7 +84,7 @@ export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]
             break;
           case 'remove':
             group.flush(); // what was asked for earlier happens earlier
-            answers.push(answer(message, () => removeImage(db, rows, layout.blobs, message.request.id)));
+            answers.push(answer(message, () => removeImage(db, rows, layout.blobs, message.request)));
             break;
           case 'removeRegistryImage':
             group.flush();
@@ -92,7 +92,7 @@ export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]
             break;
           case 'dropBlob':
             group.flush();
-            answers.push(answer(message, () => dropBlob(removing, message.request.digest)));
+            answers.push(answer(message, () => dropBlob(removing, message.request)));
             break;
           case 'writeOciIndex':
             group.flush();

@@ -1,8 +1,9 @@
-import { existsSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { lstatSync, renameSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 
-import { isIntact, placeBlob, syncDirectory, type BlobStamp } from './blob-file.ts';
+import type { FileStamp } from '../../src/system/stamp.ts';
+import { intactStamp, placeBlob, syncDirectory } from './blob-file.ts';
 import { discardBlob } from './discard-blob.ts';
 import type { Layout, MessageOf } from './protocol.ts';
 import type { RegistryRows } from './registry-rows.ts';
@@ -23,7 +24,7 @@ export type GroupContext = {
 
 type Target = { readonly directory: string; readonly path: string; readonly size: number };
 /** Where a file lies now; `replaced` when there was one already, which another tool may have put there. */
-export type Placed = { readonly stamp: BlobStamp; readonly replaced: boolean };
+export type Placed = { readonly stamp: FileStamp; readonly replaced: boolean };
 
 function targetOf({ blobs, registryBlobs }: Layout, message: Placing): Target {
   const [directory, name, size] =
@@ -45,20 +46,33 @@ export function placeFiles(
     const { directory, path, size } = targetOf(layout, message);
     const known = message.task === 'commitBlob' ? registry.blob(message.request.digest) : undefined;
     try {
-      if (known?.size === size && isIntact(path, known)) {
+      const intact = known?.size === size ? intactStamp(path, known) : undefined;
+      if (intact) {
         // Images are made of it: after a kill before the end of the transaction another file would pass for changed.
         rmSync(message.request.path);
-        placed.set(message, { stamp: known, replaced: true });
+        placed.set(message, { stamp: intact, replaced: true });
         continue;
       }
-      const replaced = existsSync(path);
-      placed.set(message, { stamp: placeBlob(message.request.path, path, size), replaced });
+      const replaced = makeWay(path, layout.dir);
+      const stamp = placeBlob(message.request.path, path, { ...message.request.stamp, size });
+      placed.set(message, { stamp, replaced });
       directories.add(directory);
     } catch (error) {
       failures.set(message, error);
     }
   }
   for (const directory of directories) syncDirectory(directory);
+}
+
+/**
+ * A directory, a link or a pipe in the place of a blob is not ours to remove: it goes into the directory of the store.
+ *
+ * @returns whether there was anything.
+ */
+function makeWay(path: string, dir: string): boolean {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat && !stat.isFile()) renameSync(path, join(dir, `${basename(path)}.damaged-${Date.now()}`));
+  return stat !== undefined;
 }
 
 /** Gives the space of a failed commit back; what can't be removed now is left to gc. */

@@ -1,5 +1,5 @@
 import type { ErrorData } from '../../src/errors.ts';
-import type { BlobStamp } from './blob-file.ts';
+import type { FileStamp } from '../../src/system/stamp.ts';
 
 /** Version of the index, `PRAGMA user_version`; both sides name it, so that they cannot disagree. */
 export type IndexVersion = 3;
@@ -82,24 +82,26 @@ export type GarbageCounts = {
 };
 
 export type CommitRequest = {
-  /** The verified, synced tar; gone from there afterwards, whatever the outcome. */
+  /** The verified, synced tar; gone from there afterwards, whatever the outcome. `stamp` is that of the descriptor that was hashed. */
   readonly path: string;
+  readonly stamp: FileStamp;
   readonly image: ImageRow;
   readonly manifest: string;
   readonly remote?: RemoteRow;
 };
 
 export type BlobCommitRequest = {
-  /** The verified, synced file; gone from there afterwards, whatever the outcome. */
+  /** The verified, synced file; gone from there afterwards, whatever the outcome. `stamp` is as in CommitRequest. */
   readonly path: string;
+  readonly stamp: FileStamp;
   readonly digest: string;
   readonly size: number;
 };
 
 /** A file that lies in its place, hashed and found good; `stamp` is that of the file that was hashed. */
 export type RelistRequest =
-  | { readonly kind: 'image'; readonly image: ImageRow; readonly manifest: string; readonly stamp: BlobStamp }
-  | { readonly kind: 'blob'; readonly digest: string; readonly size: number; readonly stamp: BlobStamp };
+  | { readonly kind: 'image'; readonly image: ImageRow; readonly manifest: string; readonly stamp: FileStamp }
+  | { readonly kind: 'blob'; readonly digest: string; readonly size: number; readonly stamp: FileStamp };
 
 export type RegistryCommitRequest = {
   readonly row: RegistryRow;
@@ -125,10 +127,13 @@ export type WriterTasks = {
   release: { readonly request: { readonly key: string }; readonly response: undefined };
   commit: { readonly request: CommitRequest; readonly response: undefined };
   putRemote: { readonly request: RemoteRow; readonly response: undefined };
-  confirmBlob: { readonly request: { readonly id: string }; readonly response: undefined };
+  confirmBlob: { readonly request: { readonly id: string; readonly stamp: FileStamp }; readonly response: undefined };
   touch: { readonly request: { readonly ids: readonly string[]; readonly atMs: number }; readonly response: undefined };
   commitBlob: { readonly request: BlobCommitRequest; readonly response: undefined };
-  confirmDigest: { readonly request: { readonly digest: string }; readonly response: undefined };
+  confirmDigest: {
+    readonly request: { readonly digest: string; readonly stamp: FileStamp };
+    readonly response: undefined;
+  };
   relist: { readonly request: RelistRequest; readonly response: undefined };
   /** The index lists again what it can: from now on it counts as whole. */
   endRelisting: { readonly request: undefined; readonly response: undefined };
@@ -137,12 +142,18 @@ export type WriterTasks = {
     readonly request: { readonly ids: readonly string[]; readonly atMs: number };
     readonly response: undefined;
   };
-  /** Bytes given back; undefined when no such image is listed. */
-  remove: { readonly request: { readonly id: string }; readonly response: number | undefined };
+  /** Bytes given back; undefined when no such image is listed. `keepsFile`: the blob stays, as one that no row names. */
+  remove: {
+    readonly request: { readonly id: string; readonly keepsFile: boolean };
+    readonly response: number | undefined;
+  };
   /** Bytes given back; undefined when no such image is listed. */
   removeRegistryImage: { readonly request: RegistryAsked; readonly response: number | undefined };
   /** References of the images that needed the blob and are off the list now. */
-  dropBlob: { readonly request: { readonly digest: string }; readonly response: readonly string[] };
+  dropBlob: {
+    readonly request: { readonly digest: string; readonly keepsFile: boolean };
+    readonly response: readonly string[];
+  };
   writeOciIndex: {
     readonly request: { readonly setAsideDamagedAtMs: number | undefined };
     readonly response: undefined;

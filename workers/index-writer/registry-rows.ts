@@ -1,17 +1,18 @@
 import type { DatabaseSync } from 'node:sqlite';
 
-import type { BlobStamp } from './blob-file.ts';
+import type { FileStamp } from '../../src/system/stamp.ts';
+import type { KnownBlob } from './blob-file.ts';
 import { mergeRow, type KeptFacts } from './merge-row.ts';
 import type { RegistryAsked, RegistryRow } from './protocol.ts';
 
 /** Digests are 64 hex digits. */
-export type BlobRow = BlobStamp & { readonly size: number; readonly owner: string | null };
+export type BlobRow = KnownBlob & { readonly owner: string | null };
 
 /** Writes and reads the rows of registry images; the caller holds a transaction where it writes. */
 export type RegistryRows = {
   /** @param owner - of this process: as long as it lives the blob may be about to become part of an image. */
-  putBlob(digest: string, size: number, stamp: BlobStamp, owner: string): void;
-  setBlobStamp(digest: string, stamp: BlobStamp): void;
+  putBlob(digest: string, size: number, stamp: FileStamp, owner: string): void;
+  setBlobStamp(digest: string, stamp: FileStamp): void;
   blob(digest: string): BlobRow | undefined;
   deleteBlob(digest: string): void;
   /** Whether an image is made of it. */
@@ -32,11 +33,15 @@ type KeptRegistryFacts = KeptFacts & Pick<RegistryRow, 'manifest' | 'image'>;
 
 export function createRegistryRows(db: DatabaseSync): RegistryRows {
   const putBlob = db.prepare(`
-    INSERT INTO blobs (digest, size, mtime_ns, inode, owner) VALUES (:digest, :size, :mtimeNs, :inode, :owner)
-    ON CONFLICT DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns, inode = excluded.inode,
+    INSERT INTO blobs (digest, size, mtime_ns, ctime_ns, inode, owner)
+    VALUES (:digest, :size, :mtimeNs, :ctimeNs, :inode, :owner)
+    ON CONFLICT DO UPDATE SET
+      size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns, inode = excluded.inode,
       owner = CASE WHEN EXISTS (SELECT 1 FROM registry_blobs WHERE digest = :digest) THEN NULL ELSE excluded.owner END`);
-  const setStamp = db.prepare('UPDATE blobs SET mtime_ns = :mtimeNs, inode = :inode WHERE digest = :digest');
-  const blob = db.prepare('SELECT size, mtime_ns mtimeNs, inode, owner FROM blobs WHERE digest = ?');
+  const setStamp = db.prepare(
+    'UPDATE blobs SET mtime_ns = :mtimeNs, ctime_ns = :ctimeNs, inode = :inode WHERE digest = :digest',
+  );
+  const blob = db.prepare('SELECT size, mtime_ns mtimeNs, ctime_ns ctimeNs, inode, owner FROM blobs WHERE digest = ?');
   blob.setReadBigInts(true); // nanoseconds since the epoch do not fit into a number
   const deleteBlob = db.prepare('DELETE FROM blobs WHERE digest = ?');
   const needed = db.prepare('SELECT 1 FROM registry_blobs WHERE digest = ?');

@@ -1,6 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 
 import { discardBlob } from './discard-blob.ts';
+import type { MessageOf } from './protocol.ts';
 import type { Rows } from './rows.ts';
 import { withTransaction } from './transaction.ts';
 
@@ -9,11 +10,17 @@ import { withTransaction } from './transaction.ts';
  *
  * @returns bytes given back, 0 when the blob was gone already; undefined when no such image is listed.
  */
-export function removeImage(db: DatabaseSync, rows: Rows, blobs: string, id: string): number | undefined {
+export function removeImage(
+  db: DatabaseSync,
+  rows: Rows,
+  blobs: string,
+  { id, keepsFile }: MessageOf<'remove'>['request'],
+): number | undefined {
   const listed = withTransaction(db, 'FULL', () => {
     if (rows.sizeOf(id) === undefined) return false;
     rows.deleteImage(id);
     return true;
   });
-  return listed ? discardBlob(db, rows, blobs, id) : undefined;
+  if (!listed) return undefined;
+  return keepsFile ? 0 : discardBlob(db, rows, blobs, id);
 }

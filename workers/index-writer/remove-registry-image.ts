@@ -1,13 +1,12 @@
-import { unlinkSync } from 'node:fs';
+import { lstatSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 
-import { errnoOf } from '../../src/system/errno.ts';
 import { discardRegistryBlobs } from './discard-registry-blobs.ts';
 import { createForeignBlobs } from './foreign-blobs.ts';
 import type { OciFace } from './oci-face.ts';
 import type { Projector } from './projector.ts';
-import type { Layout, RegistryAsked } from './protocol.ts';
+import type { Layout, MessageOf, RegistryAsked } from './protocol.ts';
 import type { RegistryRows } from './registry-rows.ts';
 import { withTransaction, withWriteLock } from './transaction.ts';
 
@@ -42,7 +41,10 @@ export function removeRegistryImage(
  *
  * @returns their references.
  */
-export function dropBlob({ db, layout, registry, projector }: RegistryRemoving, digest: string): readonly string[] {
+export function dropBlob(
+  { db, layout, registry, projector }: RegistryRemoving,
+  { digest, keepsFile }: MessageOf<'dropBlob'>['request'],
+): readonly string[] {
   const references = withTransaction(db, 'FULL', () => {
     const users = registry.referencesTo(digest);
     for (const reference of users) registry.deleteImages({ reference });
@@ -52,15 +54,9 @@ export function dropBlob({ db, layout, registry, projector }: RegistryRemoving, 
   if (references.length > 0) projector.mark();
   projector.tryFlush();
   withWriteLock(db, () => {
-    if (!registry.blob(digest)) unlinkIfThere(join(layout.registryBlobs, digest)); // or somebody has just brought it
+    const path = join(layout.registryBlobs, digest);
+    const isFile = lstatSync(path, { throwIfNoEntry: false })?.isFile() === true;
+    if (isFile && !keepsFile && !registry.blob(digest)) unlinkSync(path); // or somebody has just brought it
   });
   return references;
-}
-
-function unlinkIfThere(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw error;
-  }
 }

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 
-import type { BlobStamp } from './blob-file.ts';
+import type { FileStamp } from '../../src/system/stamp.ts';
 import { mergeRow, type KeptFacts } from './merge-row.ts';
 import type { ImageRow, RemoteRow } from './protocol.ts';
 
@@ -8,9 +8,9 @@ type KeptImageFacts = KeptFacts & Pick<ImageRow, 'digest'>;
 
 /** Writes single rows; the caller holds a transaction. */
 export type Rows = {
-  putImage(image: ImageRow, manifest: string, stamp: BlobStamp, nowMs: number): void;
+  putImage(image: ImageRow, manifest: string, stamp: FileStamp, nowMs: number): void;
   putRemote(remote: RemoteRow): void;
-  setStamp(id: string, stamp: BlobStamp): void;
+  setStamp(id: string, stamp: FileStamp): void;
   setUsed(id: string, atMs: number): void;
   /** Undefined when it is not listed. */
   sizeOf(id: string): number | undefined;
@@ -24,19 +24,22 @@ export function createRows(db: DatabaseSync): Rows {
   const putImage = db.prepare(`
     INSERT INTO images (
       id, name, version, labels, dependencies, size, imported_at, last_used_at, latest, source, digest, verified, weak,
-      mtime_ns, inode, manifest
+      mtime_ns, ctime_ns, inode, manifest
     ) VALUES (
       :id, :name, :version, :labels, :dependencies, :size, :nowMs, :nowMs, :latest, :source, :digest, :verified, :weak,
-      :mtimeNs, :inode, :manifest
+      :mtimeNs, :ctimeNs, :inode, :manifest
     ) ON CONFLICT (id) DO UPDATE SET
       name = excluded.name, version = excluded.version, labels = excluded.labels, dependencies = excluded.dependencies,
       size = excluded.size, imported_at = excluded.imported_at, last_used_at = max(last_used_at, excluded.last_used_at),
       latest = excluded.latest, source = excluded.source, digest = excluded.digest, verified = excluded.verified,
-      weak = excluded.weak, mtime_ns = excluded.mtime_ns, inode = excluded.inode, manifest = excluded.manifest`);
+      weak = excluded.weak, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns, inode = excluded.inode,
+      manifest = excluded.manifest`);
   const putRemote = db.prepare(`
     INSERT OR REPLACE INTO remotes (key, image, etag, last_modified, max_age, checked_at, signature_url)
     VALUES (:key, :image, :etag, :lastModified, :maxAgeMs, :checkedAtMs, :signatureUrl)`);
-  const setStamp = db.prepare('UPDATE images SET mtime_ns = :mtimeNs, inode = :inode WHERE id = :id');
+  const setStamp = db.prepare(
+    'UPDATE images SET mtime_ns = :mtimeNs, ctime_ns = :ctimeNs, inode = :inode WHERE id = :id',
+  );
   const setUsed = db.prepare('UPDATE images SET last_used_at = max(last_used_at, ?) WHERE id = ?');
   const size = db.prepare('SELECT size FROM images WHERE id = ?');
   const deleteImage = db.prepare('DELETE FROM images WHERE id = ?');

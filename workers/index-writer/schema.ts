@@ -11,7 +11,7 @@
  * other that the directory had.
  *
  * Version 3 tells an index that was begun over blobs which another one had listed: `relisting` is 1 until a repair has listed
- * again what it can.
+ * again what it can. It adds `ctime_ns`, which belongs to `mtime_ns`; where it is NULL the file has to be hashed first.
  */
 export const schemaSteps: readonly string[] = [
   `
@@ -116,5 +116,7 @@ export const schemaSteps: readonly string[] = [
   `,
   `
   ALTER TABLE generation ADD COLUMN relisting INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE images ADD COLUMN ctime_ns INTEGER;
+  ALTER TABLE blobs ADD COLUMN ctime_ns INTEGER;
   `,
 ];

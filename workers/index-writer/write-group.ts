@@ -2,7 +2,8 @@ import { join } from 'node:path';
 
 import { ImageError } from '../../src/errors.ts';
 import { show } from '../../src/image/show.ts';
-import { isIntact, readStamp, type BlobStamp } from './blob-file.ts';
+import type { FileStamp } from '../../src/system/stamp.ts';
+import { intactStamp, type KnownBlob } from './blob-file.ts';
 import { giveBack, placeFiles, type GroupContext, type Placed, type Placing } from './place-files.ts';
 import type { MessageOf, RelistRequest } from './protocol.ts';
 import { trySavepoint, withTransaction } from './transaction.ts';
@@ -47,7 +48,7 @@ export function writeGroup(context: GroupContext, messages: readonly GroupMessag
   return failures;
 }
 
-function writeMessage(context: GroupContext, message: GroupMessage, stamp: BlobStamp | undefined): void {
+function writeMessage(context: GroupContext, message: GroupMessage, stamp: FileStamp | undefined): void {
   const { layout, rows, registry, owner } = context;
   switch (message.task) {
     case 'commit': {
@@ -71,16 +72,18 @@ function writeMessage(context: GroupContext, message: GroupMessage, stamp: BlobS
     case 'putRemote':
       return rows.putRemote(message.request);
     case 'confirmBlob': {
-      const { id } = message.request;
+      const { id, stamp: known } = message.request;
       const size = rows.sizeOf(id);
-      if (size !== undefined) rows.setStamp(id, readStamp(join(layout.blobs, id), size));
-      return;
+      if (size === undefined) return;
+      requireIntact(join(layout.blobs, id), { ...known, size });
+      return rows.setStamp(id, known);
     }
     case 'confirmDigest': {
-      const { digest } = message.request;
+      const { digest, stamp: known } = message.request;
       const blob = registry.blob(digest);
-      if (blob) registry.setBlobStamp(digest, readStamp(join(layout.registryBlobs, digest), blob.size));
-      return;
+      if (!blob) return;
+      requireIntact(join(layout.registryBlobs, digest), { ...known, size: blob.size });
+      return registry.setBlobStamp(digest, known);
     }
     case 'touch':
       for (const id of message.request.ids) rows.setUsed(id, message.request.atMs);
@@ -105,8 +108,8 @@ function relist({ layout, rows, registry, owner }: GroupContext, request: Relist
   }
 }
 
-function requireIntact(path: string, known: (BlobStamp & { readonly size: number }) | undefined): void {
-  if (known && isIntact(path, known)) return;
+function requireIntact(path: string, known: KnownBlob | undefined): void {
+  if (known && intactStamp(path, known)) return;
   const what = known ? 'is gone or has changed since it was verified' : 'is not among the verified blobs';
   throw new ImageError('STORE_CORRUPT', `${show(path, 1024)} ${what}`, { path });
 }

@@ -78,7 +78,8 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
   STORE_BUSY: 'Wait for the other process, then run again',
   STORE_FULL: 'Make room there, in a store for example with longshore image gc, and run again',
   STORE_READ_ONLY: 'Choose a place that can be written, for the store with --dir, or have it made writable',
-  STORE_VERSION: 'Use the longshore that wrote this store, or a newer one',
+  STORE_VERSION:
+    'Use the longshore that wrote this store, or a newer one; if the index is of another program, choose another --dir',
   FILE_UNREADABLE: ({ errno }) =>
     adviceForErrno(errno, 'Check the path, that it is what it should be, and who may read and write it'),
   OUTPUT_FAILED: ({ reason }) =>
