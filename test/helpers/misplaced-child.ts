@@ -126,8 +126,6 @@ await makeTemplate();
 for (const path of paths) {
   for (const [kind, make] of Object.entries(kinds)) {
     if (!`${path} ${kind}`.startsWith(pattern)) continue;
-    // That a damaged blob is brought again is told where blobs are.
-    if (path.startsWith('blobs/sha512/') && kind === 'directory') continue;
     await rm(store, { recursive: true, force: true });
     await cp(template, store, { recursive: true });
     await rm(join(store, path), { recursive: true, force: true });

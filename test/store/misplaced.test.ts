@@ -31,7 +31,8 @@ for (const room of ['index', 'oci-layout', 'blobs', 'downloads', 'tmp']) {
       t.true(untouched, `changed what is elsewhere: ${title}`);
       t.true(known.includes(code), title);
       t.notRegex(stderr, /INTERNAL/, title);
-      if (command === 'fetch after repair') t.is(code, 0, title);
+      const isBroughtAgain = command === 'fetch' && /^blobs\/sha512\/.|^downloads\/|^tmp\/|^oci|^index.json/.test(path);
+      if (isBroughtAgain || command === 'fetch after repair') t.is(code, 0, title);
     }
     clearTimeout(timer);
     t.is(await process.ended(), 0, `ended or hung after: ${JSON.stringify(last)}`);
