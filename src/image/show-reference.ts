@@ -6,7 +6,11 @@ import { show } from './show.ts';
  * what somebody wrote there all the same is cut as well.
  */
 export function showReference(text: string): string {
-  return isUrl(text) ? showUrl(text) : show(withoutUserOfRegistry(text), 1000);
+  if (isUrl(text)) return showUrl(text);
+  return show(
+    isBrokenUrl(text) ? text.replace(/[?#].*$/s, '').replace(/:.*@/s, ':') : withoutUserOfRegistry(text),
+    1000,
+  );
 }
 
 /** The caller's own text, but for credentials and query of a URL: what events say of a node. */
@@ -15,7 +19,12 @@ export function withoutSecrets(text: string): string {
 }
 
 function isUrl(text: string): boolean {
-  return (/^[a-z][a-z0-9+.-]*:\/\//i.test(text) && !/^docker:/i.test(text)) || /^(?:https?|ftp|file):/i.test(text);
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(text) && !/^docker:/i.test(text);
+}
+
+/** Meant as a URL, but a slash is missing. */
+function isBrokenUrl(text: string): boolean {
+  return /^(?:https?|ftp|file):/i.test(text);
 }
 
 /** What stands before an `@` that no digest follows. */

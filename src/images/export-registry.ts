@@ -29,7 +29,7 @@ export async function exportRegistryImage(
   { image, format, ...target }: RegistryExport & FileTarget,
   signal: AbortSignal,
 ): Promise<void> {
-  await writeFileTarget(target, async (temporary) => {
+  await writeFileTarget({ ...target, outside: context.store.dir }, async (temporary) => {
     const files = await soundFiles(context, { image, format }, signal);
     const output = createWriteStream(temporary, { flags: 'wx', highWaterMark: 1024 * 1024 });
     await writeTar(context.store, { files, output, end: true }, signal);

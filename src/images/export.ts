@@ -17,6 +17,6 @@ export async function exportImage(
   signal: AbortSignal,
 ): Promise<void> {
   const { imageId: id, size } = image;
-  await writeFileTarget(target, (to) => copyBlob(context, { id, size, to }, signal));
+  await writeFileTarget({ ...target, outside: context.store.dir }, (to) => copyBlob(context, { id, size, to }, signal));
   context.store.touch(id);
 }

@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
-import { link, open, rename, stat, unlink } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { link, open, realpath, rename, stat, unlink } from 'node:fs/promises';
+import { basename, dirname, join, sep } from 'node:path';
 
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
@@ -14,6 +14,8 @@ export type FileTarget = {
   readonly target: string;
   /** Replaces a file that is there; anything but a regular file never is. */
   readonly overwrite: boolean;
+  /** A directory that the target may not be in: the store. */
+  readonly outside?: string;
 };
 
 /**
@@ -24,13 +26,15 @@ export type FileTarget = {
  * STORE_READ_ONLY or FILE_UNREADABLE when it cannot be written; what `fill` throws.
  */
 export async function writeFileTarget(
-  { target, overwrite }: FileTarget,
+  { target, overwrite, outside }: FileTarget,
   fill: (temporary: string) => Promise<void>,
 ): Promise<void> {
   const [parent, name] = [dirname(target), basename(target)];
   await refuseTaken(target, target, overwrite);
   try {
     await using above = await holdDirectory(parent, { follow: true });
+    if (outside !== undefined && isWithin(await realpath(above.path), await realpath(outside)))
+      throw new ImageError('USAGE', `${show(target)} is in the store`, {});
     await withPrivateDirectory(above, parent, async ({ inside }) => {
       const temporary = join(inside, 'file');
       const place = join(above.path, name);
@@ -42,6 +46,11 @@ export async function writeFileTarget(
   } catch (error) {
     throw writeError(error, target);
   }
+}
+
+/** Of two paths without symlinks. */
+export function isWithin(path: string, directory: string): boolean {
+  return path === directory || path.startsWith(directory + sep);
 }
 
 /** Mode 0644 whatever the umask, and on the disk. */

@@ -1,5 +1,5 @@
 import { lstat, readdir, realpath, rename, rmdir } from 'node:fs/promises';
-import { basename, dirname, join, resolve, sep } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
@@ -7,6 +7,7 @@ import { writeError } from '../image/write-error.ts';
 import { errnoOf } from '../system/errno.ts';
 import { emptyDirectory, holdDirectory, type HeldDirectory } from '../system/held-directory.ts';
 import { withPrivateDirectory } from './private-directory.ts';
+import { isWithin } from './write-file.ts';
 
 export type TreeTarget = {
   /** Absolute path of the directory to make; an empty one may be there. */
@@ -59,10 +60,6 @@ async function checkPlace(storeDir: string, target: string, place: string): Prom
   const store = await realpath(storeDir);
   if (isWithin(place, store)) throw refused(target, 'is in the store');
   if (isWithin(store, place)) throw refused(target, 'holds the store');
-}
-
-function isWithin(path: string, directory: string): boolean {
-  return path === directory || path.startsWith(directory + sep);
 }
 
 async function refuseTaken(place: string, target: string, overwrite: boolean): Promise<void> {

@@ -14,6 +14,7 @@ async function opened(t: Parameters<typeof openShell>[0]) {
   const at = (path: string): string => join(shell.directory, path);
   await writeFile(at('a.aci'), (await buildAci({ name: 'example.com/a' })).bytes);
   await writeFile(at('file'), '');
+  await writeFile(at('list'), './a.aci\n');
   await mkdir(at('dir'));
   spawnSync('mkfifo', [at('pipe')]);
   const environment = { LONGSHORE_INSECURE_OPTIONS: 'image', LONGSHORE_PROGRESS: 'none' };
@@ -36,6 +37,14 @@ const lines: readonly (readonly [line: string, code: number, message: RegExp])[]
   ['fetch -f dir', 8, /FILE_UNREADABLE: the list dir cannot be read: it is a directory/],
   ['fetch -f file/list', 4, /FILE_NOT_FOUND: there is no list file\/list/],
   ['fetch -f https://example.com/list', 2, /USAGE: want a local file/],
+  ['fetch file:a.aci', 2, /^error: file:a\.aci: REFERENCE_INVALID: two slashes/m],
+  ['fetch -f list --events list', 2, /USAGE: --events: "list" is a list of this run/],
+  ['fetch -f list --report ./dir/../list', 2, /USAGE: --report: ".*" is a list of this run/],
+  ['fetch -f list --events a.aci', 2, /USAGE: --events: "a\.aci" is an image or a signature of this run/],
+  ['fetch ./a.aci --signature a.asc --report a.asc', 2, /USAGE: --report: "a\.asc" is an image or a signature/],
+  ['fetch ./a.aci --events same --report same', 2, /USAGE: --report: "same" is the file of --events too/],
+  ['fetch ./a.aci --lock store/index.sqlite', 2, /USAGE: --lock: "store\/index\.sqlite" is in the store/],
+  ['fetch ./a.aci --events store/index.sqlite', 2, /USAGE: --events: .* is in the store/],
   ['image show docker://', 2, /REFERENCE_INVALID: an empty reference/],
 ];
 

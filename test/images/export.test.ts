@@ -128,3 +128,15 @@ test('what keeps a file from being written is said: no such directory, a file in
   await t.throwsAsync(into('x'.repeat(256)), { code: 'FILE_UNREADABLE', message: /ENAMETOOLONG/ });
   await into('y'.repeat(255));
 });
+
+test('nothing of the store is replaced, nor anything put into it', async (t) => {
+  const context = await storeContext(t);
+  const image = await putImage(context.store, { name: 'example.com/app' });
+  const { dir } = context.store;
+  const before = await readdir(dir);
+  for (const path of ['index.sqlite', 'new.aci', 'blobs/new.aci']) {
+    const request = { image, target: join(dir, path), overwrite: true };
+    await t.throwsAsync(exportImage(context, request, never), { code: 'USAGE', message: /is in the store/ }, path);
+  }
+  t.deepEqual(await readdir(dir), before);
+});

@@ -8,7 +8,8 @@ import { exitCodes } from '../output/exit-code.ts';
 import { progressMode } from '../output/progress-mode.ts';
 import { insecureWarnings } from './insecure-warnings.ts';
 import type { LockFile } from './lock-file.ts';
-import { openFinder } from './open-finder.ts';
+import { openFinder, storeDirectory } from './open-finder.ts';
+import { requireApart } from './output-files.ts';
 import { prepare } from './prepare.ts';
 import { requireWritable } from './report-file.ts';
 import { runFetch } from './run-fetch.ts';
@@ -17,6 +18,13 @@ export const runFetchCommand: Run = async (io, line) => {
   const prepared = await prepare(io, line);
   if (!prepared) return exitCodes.usage;
   const { apps, hasFiles, options, environment } = prepared;
+
+  const outputs = (['events', 'report', 'lock'] as const).flatMap((name) => {
+    const path = textOf(line, name);
+    return path === undefined || (name === 'lock' && isOn(line, 'frozen')) ? [] : [{ option: `--${name}`, path }];
+  });
+  const lists = line.values('from-file').map(({ text }) => text);
+  await requireApart(outputs, { lists, apps, storeDir: storeDirectory(prepared) });
 
   await using resources = new AsyncDisposableStack();
   const access = options.pullPolicy !== 'never' || hasFiles ? 'fill' : 'use';

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import { createFinder, openFetchPool, openKeystore, type EventSink, type Finder } from '../../index.ts';
 import { defaultDataDirectory } from '../config/data-directory.ts';
@@ -15,8 +15,8 @@ export async function openFinder(
   request: FinderRequest,
   onEvent: EventSink,
 ): Promise<Finder> {
-  const { options, config, directories, environment, dir, access } = request;
-  const place = { dir: dir ?? config.dataDirectory ?? defaultDataDirectory(environment) };
+  const { options, config, directories, environment, access } = request;
+  const place = { dir: storeDirectory(request) };
   const pool = resources.use(openFetchPool(options));
   // Into an empty store something will have to come: a thread gets ready for it while the store is made.
   if (access === 'fill' && !(await isThere(join(place.dir, 'index.sqlite')))) pool.warmUp(!options.insecure.image);
@@ -40,4 +40,9 @@ export async function openFinder(
       onEvent,
     }),
   );
+}
+
+/** @returns an absolute path. */
+export function storeDirectory({ dir, config, environment }: Pick<Prepared, 'dir' | 'config' | 'environment'>): string {
+  return resolve(dir ?? config.dataDirectory ?? defaultDataDirectory(environment));
 }
