@@ -11,7 +11,11 @@ export function createFileCheck(directory: string): (path: string) => boolean {
   return (path) => {
     const { entries } = (listing ??= { entries: list(directory) });
     if (entries && path.startsWith(below) && !entries.has(firstOf(path, below.length))) return false;
-    return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+    try {
+      return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+    } catch {
+      return entries !== undefined; // there is something, such as a link to itself: to read it will say what is wrong
+    }
   };
 }
 

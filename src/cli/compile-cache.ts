@@ -1,9 +1,9 @@
 import { lstatSync, mkdirSync, realpathSync } from 'node:fs';
 import { enableCompileCache, getCompileCacheDir } from 'node:module';
-import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 
 import { errnoOf } from '../system/errno.ts';
+import { homeDirectory } from './config/directories.ts';
 import type { Environment } from './options/environment.ts';
 
 /**
@@ -13,8 +13,7 @@ import type { Environment } from './options/environment.ts';
 export function keepCompiled(environment: Environment): void {
   if (environment['NODE_DISABLE_COMPILE_CACHE'] || getCompileCacheDir() !== undefined) return;
   const named = environment['XDG_CACHE_HOME'] ?? '';
-  const caches = isAbsolute(named) ? named : join(homedir(), '.cache');
-  if (!isAbsolute(caches)) return; // HOME may be anything
+  const caches = isAbsolute(named) ? named : join(homeDirectory(environment), '.cache');
   const directory = join(caches, 'longshore');
   try {
     for (const path of [caches, directory]) makeDirectory(path);

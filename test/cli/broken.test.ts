@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -16,6 +16,7 @@ async function opened(t: Parameters<typeof openShell>[0]) {
   await writeFile(at('file'), '');
   await writeFile(at('list'), './a.aci\n');
   await mkdir(at('dir'));
+  await symlink('loop', at('loop'));
   spawnSync('mkfifo', [at('pipe')]);
   const environment = { LONGSHORE_INSECURE_OPTIONS: 'image', LONGSHORE_PROGRESS: 'none' };
   return { ...shell, at, run: (line: string) => shell.run(line, environment), environment };
@@ -45,6 +46,7 @@ const lines: readonly (readonly [line: string, code: number, message: RegExp])[]
   ['fetch ./a.aci --events same --report same', 2, /USAGE: --report: "same" is the file of --events too/],
   ['fetch ./a.aci --lock store/index.sqlite', 2, /USAGE: --lock: "store\/index\.sqlite" is in the store/],
   ['fetch ./a.aci --events store/index.sqlite', 2, /USAGE: --events: .* is in the store/],
+  ['fetch loop', 8, /FILE_UNREADABLE: .*ELOOP/],
   ['image show docker://', 2, /REFERENCE_INVALID: an empty reference/],
 ];
 
@@ -124,4 +126,31 @@ test('directories in the environment that are not absolute count as unset', asyn
   t.is((await run(`${unset} longshore image list --dir /nonexistent/store`)).code, 0);
   t.is((await run(`HOME=x longshore image list --dir /nonexistent/store`)).code, 0);
   t.deepEqual(await readdir(directory), before);
+});
+
+test('a user that the system does not know, without a home directory, can use it', async (t) => {
+  const { run, directory } = await opened(t);
+  if (process.getuid?.() !== 0) {
+    t.log('skipped: only root can become another user');
+    t.pass();
+    return;
+  }
+  await chmod(directory, 0o755);
+  const line = 'setpriv --reuid=12345 --regid=12345 --clear-groups env -u HOME longshore image list --no-legend';
+  t.like(await run(line), { code: 0, stdout: '', stderr: '' });
+});
+
+test('a working directory that may not be entered is no bug', async (t) => {
+  const { run, directory } = await opened(t);
+  if (process.getuid?.() !== 0) {
+    t.log('skipped: only root can become another user');
+    t.pass();
+    return;
+  }
+  await chmod(directory, 0o755);
+  const { stderr } = await run(
+    'cd dir; chmod 0 .; setpriv --reuid=12345 --regid=12345 --clear-groups env HOME=/nonexistent longshore plan ./x.aci',
+  );
+  t.regex(stderr, /error: /);
+  t.notRegex(stderr, /INTERNAL/);
 });
