@@ -1,6 +1,6 @@
 import { rm, stat } from 'node:fs/promises';
 
-import { isNoEntry } from '../system/errno.ts';
+import { isNoEntry, whyFailed } from '../system/errno.ts';
 import { ImageError } from '../errors.ts';
 import type { FileReference } from '../image/reference.ts';
 import { show } from '../image/show.ts';
@@ -62,8 +62,8 @@ async function sizeOfFile(path: string): Promise<number> {
     if (isNoEntry(error)) {
       throw new ImageError('FILE_NOT_FOUND', `there is no file ${show(path)}`, { path }, { cause: error });
     }
-    const why = error instanceof Error ? error.message : String(error);
-    throw new ImageError('FILE_UNREADABLE', `can't be read: ${show(why)}`, { path }, { cause: error });
+    const message = `${show(path)} can't be read: ${show(whyFailed(error))}`;
+    throw new ImageError('FILE_UNREADABLE', message, { path }, { cause: error });
   }
   throw new ImageError('FILE_UNREADABLE', `${show(path)} is not a regular file`, { path });
 }

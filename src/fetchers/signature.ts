@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { isNoEntry } from '../system/errno.ts';
+import { isNoEntry, whyFailed } from '../system/errno.ts';
 import { readFound, readNamed } from '../system/files.ts';
 import { hasCode, ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
@@ -80,8 +80,8 @@ async function readSignature(
     if (error instanceof ImageError) throw error;
     if (isNoEntry(error))
       throw signatureMissing({ kind: 'file', path }, error, 'there is no signature beside the image');
-    const why = error instanceof Error ? error.message : String(error);
-    throw new ImageError('FILE_UNREADABLE', `the signature can't be read: ${show(why)}`, { path }, { cause: error });
+    const message = `the signature ${show(path)} can't be read: ${show(whyFailed(error))}`;
+    throw new ImageError('FILE_UNREADABLE', message, { path }, { cause: error });
   }
 }
 

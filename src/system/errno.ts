@@ -64,6 +64,11 @@ export function systemFailure(error: unknown): SystemFailure | undefined {
   return errno === undefined ? undefined : describeErrno(errno);
 }
 
+/** Why something failed, for the end of a message: in words of ours, where it is the system that said so. */
+export function whyFailed(error: unknown): string {
+  return systemFailure(error)?.what ?? (error instanceof Error ? error.message : String(error));
+}
+
 export function describeErrno(errno: string): SystemFailure {
   const [cause, text] = table[errno] ?? ['failing', textOf(errno)];
   return { errno, cause, what: `${text} (${errno})` };

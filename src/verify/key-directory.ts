@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { errnoOf, isNoEntry } from '../system/errno.ts';
+import { errnoOf, isNoEntry, whyFailed } from '../system/errno.ts';
 import { readFound } from '../system/files.ts';
 import { ImageError } from '../errors.ts';
 import { defaultLimits } from '../image/limits.ts';
@@ -67,5 +67,5 @@ async function readContent(path: string): Promise<KeyContent | string> {
 
 function reason(error: unknown): string {
   if (['EFTYPE', 'EISDIR'].includes(errnoOf(error) ?? '')) return 'it is not a file';
-  return error instanceof Error ? error.message : String(error);
+  return whyFailed(error);
 }

@@ -2,6 +2,7 @@ import { ImageError, isImageError } from '../errors.ts';
 import { isWithinPrefix } from '../image/name-prefix.ts';
 import { defaultLimits } from '../image/limits.ts';
 import { show } from '../image/show.ts';
+import { whyFailed } from '../system/errno.ts';
 import { readFound } from '../system/files.ts';
 import type { InspectKeyResponse } from '../../workers/tasks.ts';
 import type { KeyFile } from './keystore.ts';
@@ -63,7 +64,7 @@ export async function listTrustedKeys(
 async function inspect(pool: TrustContext['pool'], { path, fingerprint }: KeyFile): Promise<InspectKeyResponse> {
   const location = show(path, 4096);
   const certificate = await readFound(path, defaultLimits.key).catch((error: unknown) => {
-    const why = show(error instanceof Error ? error.message : String(error), 4096);
+    const why = show(whyFailed(error), 4096);
     throw new ImageError('FILE_UNREADABLE', `${location} can't be read: ${why}`, { path }, { cause: error });
   });
   const key = await pool.run('inspectKey', { certificate, location });

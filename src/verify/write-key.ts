@@ -3,7 +3,7 @@ import { chmod, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { makeDirectories } from '../system/directory.ts';
-import { systemFailure } from '../system/errno.ts';
+import { systemFailure, whyFailed } from '../system/errno.ts';
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 
@@ -47,7 +47,7 @@ export async function syncDirectory(path: string): Promise<void> {
 
 export function keyWriteError(path: string, error: unknown): ImageError {
   const failure = systemFailure(error);
-  const why = failure?.what ?? show(error instanceof Error ? error.message : String(error), 4096);
+  const why = show(whyFailed(error), 4096);
   const message = `trusted keys can't be written: ${show(path, 4096)}: ${why}`;
   if (failure?.cause === 'full') return new ImageError('STORE_FULL', message, { path }, { cause: error });
   if (failure?.cause === 'denied') return new ImageError('STORE_READ_ONLY', message, { path }, { cause: error });

@@ -46,7 +46,8 @@ const lines: readonly (readonly [line: string, code: number, message: RegExp])[]
   ['fetch ./a.aci --events same --report same', 2, /USAGE: --report: "same" is the file of --events too/],
   ['fetch ./a.aci --lock store/index.sqlite', 2, /USAGE: --lock: "store\/index\.sqlite" is in the store/],
   ['fetch ./a.aci --events store/index.sqlite', 2, /USAGE: --events: .* is in the store/],
-  ['fetch loop', 8, /FILE_UNREADABLE: .*ELOOP/],
+  ['fetch ./loop', 8, /FILE_UNREADABLE: .*loop can't be read: it is a symbolic link .* \(ELOOP\)\./],
+  ['fetch ./a.aci --ca-file loop', 2, /--ca-file: cannot use "loop": it is a symbolic link .* \(ELOOP\)\./],
   ['image show docker://', 2, /REFERENCE_INVALID: an empty reference/],
 ];
 

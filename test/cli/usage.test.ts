@@ -23,7 +23,7 @@ const usage: readonly (readonly [line: string, message: RegExp])[] = [
   ['fetch a --insecure-options=nonsense', /--insecure-options: unknown option "nonsense"/],
   ['fetch a --limit-rate 0', /--limit-rate: a rate of 0/],
   ['fetch a --progress loud', /--progress: want auto, tty/],
-  ['fetch a --ca-file /nonexistent', /--ca-file: cannot use "\/nonexistent"/],
+  ['fetch a --ca-file /nonexistent', /--ca-file: cannot use "\/nonexistent": it is not there/],
   ['fetch a --events /nonexistent/events', /--events: cannot write "\/nonexistent\/events"/],
   ['ftech a', /no command "ftech"; there are fetch, /],
   ['image frobnicate', /no command "image frobnicate"; there are image list, /],

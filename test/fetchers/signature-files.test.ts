@@ -36,12 +36,23 @@ test('a signature that a user names may be a pipe; one that is found is a regula
   execFileSync('mkfifo', [`${image}.asc`]);
   const found = await runHere(fetching);
   t.is(found.code, 8);
-  t.regex(found.stderr, /FILE_UNREADABLE: .*no regular file/);
+  t.regex(found.stderr, /FILE_UNREADABLE: .*signature .*app\.aci\.asc can't be read: it is not a regular file/);
   execFileSync('rm', [`${image}.asc`]);
 
   await writeFile(join(dir, 'elsewhere'), 'no signature');
   await symlink(join(dir, 'elsewhere'), `${image}.asc`);
   t.regex((await runHere(fetching)).stderr, /SIGNATURE_UNREADABLE/);
+});
+
+test('a signature whose link leads to itself is told of in words', async (t) => {
+  t.timeout(patience);
+  const dir = await temporaryDirectory(t);
+  const image = join(dir, 'app.aci');
+  await writeFile(image, (await buildAci({ name: 'example.com/app' })).bytes);
+  await symlink('app.aci.asc', `${image}.asc`);
+  const { code, stderr } = await runHere(['fetch', image, '--dir', join(dir, 'store')]);
+  t.is(code, 8);
+  t.regex(stderr, /FILE_UNREADABLE: the signature .*app\.aci\.asc can't be read: it is a symbolic link .*\(ELOOP\)/);
 });
 
 test('a pipe or a device among keys and configuration is not waited for', async (t) => {

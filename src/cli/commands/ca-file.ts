@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 
 import { show } from '../../index.ts';
+import { whyFailed } from '../../system/errno.ts';
 import { readNamed } from '../../system/files.ts';
 import { usageError } from '../options/usage-error.ts';
 
@@ -18,7 +19,6 @@ export async function readCaFile(path: string, option: string): Promise<readonly
     for (const certificate of certificates) void new X509Certificate(certificate);
     return certificates;
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw usageError(`cannot use "${show(path)}": ${show(reason)}`, option);
+    throw usageError(`cannot use "${show(path)}": ${show(whyFailed(error))}`, option);
   }
 }
