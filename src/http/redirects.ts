@@ -66,14 +66,20 @@ export async function withAnswer<T>(
 
 /** Where a redirect leads. @throws ImageError REDIRECT_REFUSED */
 function redirectTarget(from: ExactUrl, headers: Headers, visited: ReadonlySet<string>): ExactUrl {
-  const location = headerOf(headers, 'location');
-  if (location === undefined) throw refused(from, 'a redirect without one location');
+  const written = headerOf(headers, 'location');
+  if (written === undefined) throw refused(from, 'a redirect without one location');
+  const location = withBytesEncoded(written);
   const parsed = URL.parse(location, from.href);
   if (parsed === null) throw refused(from, `a redirect to something that is no URL: ${showUrl(location)}`);
   const to = parseExactUrl(location, from.href) ?? { url: parsed, href: parsed.href };
   const why = reasonToRefuse(from, to, visited);
   if (why !== undefined) throw refused(from, why, to);
   return to;
+}
+
+/** The bytes of a header come as one character each; in a URL they are those of UTF-8, or whatever else the server knows. */
+function withBytesEncoded(location: string): string {
+  return location.replace(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
 function mayLead(redirects: Ask['redirects'], from: ExactUrl, to: ExactUrl): boolean {

@@ -38,6 +38,34 @@ test('a URL is asked for as it was written: by the caller, by a redirect, and th
   }
 });
 
+test('what a redirect has that is not ASCII goes into the request byte by byte, be it UTF-8 or not', async (t) => {
+  const raw = await startRawServer(t, (socket, head) => {
+    const [, to] = /^GET \/(utf-8|latin1) /.exec(head) ?? [];
+    const place = { 'utf-8': '2fc3a92e616369 3f713d e282ac', latin1: '2fe92e616369 3f713d 27e9' }[to ?? ''] ?? '';
+    const location = Buffer.from(place.replaceAll(' ', ''), 'hex').toString('latin1');
+    const status = to === undefined ? '200 OK' : `302 Found\r\nlocation: ${location}`;
+    socket.write(`HTTP/1.1 ${status}\r\ncontent-length: 0\r\n\r\n`, 'latin1');
+  });
+  for (const [from, target] of [
+    ['utf-8', '/%C3%A9.aci?q=%E2%82%AC'],
+    ['latin1', "/%E9.aci?q='%E9"],
+  ]) {
+    const { url } = await openTestHttp(t).getDocument(page(`${raw.url}/${from}`), signal);
+    t.is(url, raw.url + target);
+    t.is(raw.requests.at(-1)?.split(' ')[1], target);
+  }
+});
+
+test('a host in UTF-8 is the one that a redirect leads to', async (t) => {
+  const location = Buffer.from('http://bücher.invalid/a').toString('latin1');
+  const raw = await startRawServer(t, (socket) => {
+    socket.write(`HTTP/1.1 302 Found\r\nlocation: ${location}\r\ncontent-length: 0\r\n\r\n`, 'latin1');
+  });
+  const http = openTestHttp(t, { proxy: { http: raw.url } });
+  const error = await t.throwsAsync(http.getDocument(page(`${raw.url}/a`), signal));
+  t.like(error, { details: { to: 'http://xn--bcher-kva.invalid/a' } });
+});
+
 test('ten redirects are followed, eleven are not', async (t) => {
   const routes = Object.fromEntries(Array.from({ length: 11 }, (_, n) => [`/${n}`, to(`/${n + 1}`)]));
   const server = await startServer(t, { ...routes, '/11': { body: 'far' } });
