@@ -1,6 +1,7 @@
 import { ImageError, isImageError } from '../errors.ts';
 import { showUrl } from '../image/show-url.ts';
 import { show } from '../image/show.ts';
+import { systemFailure } from '../system/errno.ts';
 import type { HttpTimeouts } from './types.ts';
 
 /** How far an exchange had come when it failed. Bytes are those of the body. */
@@ -35,7 +36,7 @@ export function networkError(error: unknown, peer: Peer, timeouts: HttpTimeouts,
     return new ImageError('TLS', `${certificate} (${who})`, { ...shown, reason: code }, { cause: error });
   }
   if (isMalformed(code, error, progress)) {
-    const what = code === 'UND_ERR_HEADERS_OVERFLOW' ? 'headers of more than 64 KiB' : show(error.message);
+    const what = malformation(code, error);
     const where = progress ? `, after ${progress.received} bytes of the body` : '';
     return new ImageError('RESPONSE_INVALID', `not a proper HTTP response from ${who}${where}: ${what}`, shown, {
       cause: error,
@@ -50,9 +51,37 @@ export function networkError(error: unknown, peer: Peer, timeouts: HttpTimeouts,
     return new ImageError('CANCELLED', 'the http client was closed', { reason: 'closed' }, { cause: error });
   }
   if (!networkCodes.test(code)) return error;
-  const message = `${problems[code] ?? show(error.message || code)} (${who})`;
+  const message = `${problemOf(code, error)} (${who})`;
   return new ImageError('NETWORK', message, { ...shown, reason: code }, { cause: error });
 }
+
+/** What is wrong with a response, in words of ours: those of the parser are of protocols that nobody asked for. */
+function malformation(code: string, error: Error): string {
+  if (error.name === 'HTTPParserError') {
+    const parsed = 'code' in error ? String(error.code) : '';
+    return malformations[parsed] ?? 'it cannot be read';
+  }
+  return malformations[code] ?? show(error.message);
+}
+
+const badLength = 'its length is told twice, or is no number';
+
+const malformations: Readonly<Record<string, string>> = {
+  HPE_INVALID_CONSTANT: 'it does not begin with "HTTP/"',
+  HPE_INVALID_VERSION: 'its version is none of HTTP',
+  HPE_INVALID_STATUS: 'its status is no number of three digits',
+  HPE_INVALID_HEADER_TOKEN: 'a header has a character that must not stand there',
+  HPE_CR_EXPECTED: 'a line does not end as it must',
+  HPE_LF_EXPECTED: 'a line does not end as it must',
+  HPE_STRICT: 'a line does not end as it must',
+  HPE_UNEXPECTED_CONTENT_LENGTH: badLength,
+  HPE_INVALID_CONTENT_LENGTH: badLength,
+  HPE_INVALID_TRANSFER_ENCODING: 'its transfer codings do not end with one "chunked"',
+  HPE_INVALID_CHUNK_SIZE: 'the size of a chunk is no number',
+  UND_ERR_HEADERS_OVERFLOW: 'headers of more than 64 KiB',
+  UND_ERR_SOCKET: 'it changes the protocol, which nobody asked for',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'a header cannot be read', // undici says so of any fault behind a length
+};
 
 const parserCode = 'HTTP_PARSER';
 
@@ -71,7 +100,7 @@ function isMalformed(code: string, error: Error, progress: Progress): boolean {
   if (code === parserCode || code === 'UND_ERR_HEADERS_OVERFLOW') return true;
   if (progress) return false;
   if (code === 'UND_ERR_SOCKET') return /^bad (response|upgrade)$/.test(error.message);
-  return code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH'; // two lengths, read as one
+  return code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH'; // before the body
 }
 
 function certificateProblem(code: string): string | undefined {
@@ -111,6 +140,11 @@ const problems: Readonly<Record<string, string>> = {
   ENETUNREACH: 'no route to the network',
   ETIMEDOUT: 'the connection timed out',
 };
+
+function problemOf(code: string, error: Error): string {
+  if (code.startsWith('EAI_')) return problems[code] ?? `the name cannot be resolved (${code})`;
+  return problems[code] ?? systemFailure(error)?.what ?? show(error.message || code);
+}
 
 function nameOf({ url, proxy, forwarder }: Peer): string {
   if (proxy !== undefined) return `the proxy ${proxy}`;

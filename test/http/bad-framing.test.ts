@@ -21,6 +21,11 @@ const answers: Readonly<Record<string, string>> = {
   'a version with another framing': 'HTTP/2.0 200 OK\r\ncontent-length: 3\r\n\r\nabc',
   'an ancient version': 'HTTP/0.9 200 OK\r\ncontent-length: 3\r\n\r\nabc',
   'interim answers without end': 'HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n'.repeat(10_000),
+  'an escape in a header': 'HTTP/1.1 200 OK\r\netag: "\x1b[31m"\r\ncontent-length: 3\r\n\r\nabc',
+  'an escape in a header behind the length': 'HTTP/1.1 200 OK\r\ncontent-length: 3\r\netag: "\x1b[31m"\r\n\r\nabc',
+  'a status that is no number': 'HTTP/1.1 2x0 OK\r\ncontent-length: 3\r\n\r\nabc',
+  'a line that ends with a carriage return alone': 'HTTP/1.1 200 OK\rcontent-length: 3\r\n\r\nabc',
+  'a chunk longer than it says': 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nabc\r\n0\r\n\r\n',
   garbage: '\x00\x01\x02\x03 no http at all\r\n\r\n',
   'another protocol': 'SSH-2.0-OpenSSH_9.2\r\n\r\n',
   'a header without a colon': 'HTTP/1.1 200 OK\r\nwhat is this\r\n\r\n',
@@ -31,12 +36,18 @@ const answers: Readonly<Record<string, string>> = {
   'an upgrade nobody asked for': 'HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n',
 };
 
+/** What the parser and undici say. */
+const parserWords =
+  /Response does not match|Expected|Invalid|Missing|Unexpected|Body length|HPE_|bad response|bad upgrade|HTTP\/1.1 protocol/;
+
 for (const [what, answer] of Object.entries(answers)) {
   test(`${what}: refused at once, and the process lives`, async (t) => {
     const server = await startRawServer(t, (socket) => void socket.write(answer));
     const http = openTestHttp(t);
     const error = await t.throwsAsync(http.download({ url: `${server.url}/a?secret`, sink: memorySink() }, signal));
     t.true(hasCode(error, 'RESPONSE_INVALID'), `${error}`);
+    t.regex(error.message, /^not a proper HTTP response from 127\.0\.0\.1:\d+(, after \d+ bytes of the body)?: [^A-Z]/);
+    t.notRegex(error.message, parserWords);
     t.like(error, { details: { url: `${server.url}/a` } });
     t.is(server.requests.length, 1);
   });
