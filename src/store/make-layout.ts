@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { chmod, link, mkdir, open, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
+import { ImageError } from '../errors.ts';
+import { show } from '../image/show.ts';
 import type { Layout } from '../../workers/index-writer/protocol.ts';
 import { makeDirectories } from '../system/directory.ts';
 import { errnoOf } from '../system/errno.ts';
@@ -32,9 +34,20 @@ export async function makeLayout(dir: string): Promise<Layout> {
 
 /** Below a setgid directory the store belongs to that group as its parent does; elsewhere to its owner alone. */
 async function makeStoreDirectory(dir: string): Promise<boolean> {
-  await makeDirectories(dirname(dir));
-  const { mode } = await stat(dirname(dir));
-  return makeDirectory(dir, mode & setgid ? mode & 0o2775 : 0o755);
+  try {
+    await makeDirectories(dirname(dir));
+    const { mode } = await stat(dirname(dir));
+    return await makeDirectory(dir, mode & setgid ? mode & 0o2775 : 0o755);
+  } catch (error) {
+    throw errnoOf(error) === 'ENOENT' ? unmakeable(dir, error) : error;
+  }
+}
+
+/** Such as below /proc, where nothing is there whatever is made: no damage of a store. */
+function unmakeable(dir: string, cause: unknown): ImageError {
+  const path = cause instanceof Error && 'path' in cause && typeof cause.path === 'string' ? cause.path : dir;
+  const message = `${show(path, 1024)}: no directory can be made there (ENOENT)`;
+  return new ImageError('STORE_READ_ONLY', message, { path }, { cause });
 }
 
 async function makeDirectory(path: string, mode: number): Promise<boolean> {
