@@ -48,6 +48,8 @@ export function createOwners(
     const path = ownerName.test(owner) ? join(tmp, owner) : undefined; // a damaged row must not lead elsewhere
     const clear = (): Cleared => (path === undefined ? nothing : clearOwner(path, dryRun));
     if (dryRun) return clear();
+    aliveUntil.delete(owner);
+    signs.delete(owner);
     try {
       drop(owner);
       return clear();
@@ -60,12 +62,10 @@ export function createOwners(
 
   const isAlive = (owner: string): boolean => {
     if (owner === self || (aliveUntil.get(owner) ?? 0) > now()) return true;
-    aliveUntil.delete(owner);
     if (ownerName.test(owner) && !isDead(join(tmp, owner))) {
       aliveUntil.set(owner, now() + trustedMs);
       return true;
     }
-    signs.delete(owner);
     bury(owner, false);
     return false;
   };
