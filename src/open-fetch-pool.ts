@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 
 import type { ActionOptions } from './action-options.ts';
+import { ImageError } from './errors.ts';
 import { openPool, type Pool } from './pool/pool.ts';
 import { spareFiles } from './system/spare-files.ts';
 
@@ -27,9 +28,17 @@ function clamp(possible: number, wanted: number): number {
   return Math.max(1, Math.min(wanted, Math.floor(possible)));
 }
 
-/** The threads that a fetcher or finder with these options works with: for who has them start before it is there. */
+/** What begins nevertheless fails anywhere, with whatever is opened last. */
+function tooFewFiles(spare: number): ImageError {
+  const message = `too many files are open in this process: it may open ${Math.max(0, spare)} more, and needs ${reservedFiles} (EMFILE)`;
+  return new ImageError('FILE_UNREADABLE', message, { path: '/proc/self/fd', errno: 'EMFILE' });
+}
+
+/** The threads that a fetcher or finder with these options works with: for who has them start before it is there. @throws FILE_UNREADABLE */
 export function openFetchPool(options: Pick<ActionOptions, 'jobs' | 'workers'>): Pool {
-  const { jobs, workers: threads } = concurrencyOf(options);
+  const spare = spareFiles();
+  if (spare < reservedFiles) throw tooFewFiles(spare);
+  const { jobs, workers: threads } = concurrencyOf(options, spare);
   // A transfer that has come leaves its place only once it is ingested: so many sessions may be under way, and a few more.
   return openPool({ workers: threads, sessionsPerWorker: Math.ceil(jobs / threads) + 1 });
 }

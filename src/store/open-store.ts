@@ -41,7 +41,7 @@ async function openToRead(dir: string): Promise<Opened> {
 
 async function openToWrite(dir: string): Promise<Opened> {
   const making = inStore(dir, () => makeLayout(dir));
-  const writer = await startWriter(making);
+  const writer = await inStore(dir, () => startWriter(making));
   const layout = await making;
   try {
     return { reader: await openReader(layout.index, layout.index), parts: { layout, writer } };

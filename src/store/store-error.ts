@@ -1,6 +1,7 @@
 import { ImageError, isImageError } from '../errors.ts';
 import { foreignIndex, isForeignSchema } from '../image/index-fault.ts';
 import { show } from '../image/show.ts';
+import { spareFiles } from '../system/spare-files.ts';
 import { storeFileError } from '../image/write-error.ts';
 
 type StoreCode = 'STORE_BUSY' | 'STORE_CORRUPT' | 'STORE_FULL' | 'STORE_READ_ONLY';
@@ -14,6 +15,10 @@ const damaged: Meaning = {
   what: 'the index is damaged: repair with "longshore image verify --repair"',
 };
 
+/** SQLite does not say why it could not open a file; of an index it has three. */
+const SQLITE_CANTOPEN = 14;
+const filesOfIndex = 4;
+
 /** Primary result codes. @see https://www.sqlite.org/rescode.html */
 const byResult: ReadonlyMap<number, Meaning> = new Map([
   [3 /* PERM */, readOnly],
@@ -22,7 +27,7 @@ const byResult: ReadonlyMap<number, Meaning> = new Map([
   [10 /* IOERR */, failing],
   [11 /* CORRUPT */, damaged],
   [13 /* FULL */, full],
-  [14 /* CANTOPEN */, readOnly],
+  [SQLITE_CANTOPEN, readOnly],
   [26 /* NOTADB */, damaged],
 ]);
 
@@ -39,6 +44,9 @@ export function storeError(error: unknown, path: string): unknown {
   const where = error instanceof Error && 'path' in error && typeof error.path === 'string' ? error.path : path;
   const result = sqliteResult(error);
   if (result === undefined) return storeFileError(error, where);
+  if ((result & 0xff) === SQLITE_CANTOPEN && spareFiles() < filesOfIndex) {
+    return storeFileError(Object.assign(new Error('no files are left', { cause: error }), { code: 'EMFILE' }), where);
+  }
   const meaning = result === sharedMemorySize ? full : byResult.get(result & 0xff);
   if (!meaning) return isForeignSchema(error) ? foreignIndex(path, error) : error;
   return new ImageError(meaning.code, `${show(where, 1024)}: ${meaning.what}`, { path: where }, { cause: error });

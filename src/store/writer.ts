@@ -2,6 +2,7 @@ import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 
 import type { FromWriter, Layout, ToWriter, WriterTask, WriterTasks } from '../../workers/index-writer/protocol.ts';
+import { isOutOfFiles } from '../system/spare-files.ts';
 import { fromFailure } from './failure.ts';
 import { storeError } from './store-error.ts';
 
@@ -66,7 +67,10 @@ export async function startWriter(making: Promise<Layout>): Promise<Writer> {
     answers.forEach(settle);
     if (pending.size === 0) worker.unref();
   });
-  worker.on('error', (error) => end(new Error('the index writer died', { cause: error })));
+  worker.on('error', (error) => {
+    const died = new Error('the index writer died', { cause: error });
+    end(isOutOfFiles(error) ? Object.assign(died, { code: 'EMFILE' }) : died);
+  });
   worker.on('exit', () => end(new Error('the store is closed')));
 
   /** One message for all that is asked for in one turn of the event loop. */

@@ -6,17 +6,19 @@ export function spareFiles(): number {
   try {
     const [, limit] = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
     return limit === undefined ? Infinity : Number(limit) - readdirSync('/proc/self/fd').length;
-  } catch {
-    return Infinity;
+  } catch (error) {
+    return isOutOfFiles(error) ? 0 : Infinity;
   }
 }
+
+/** An error that comes from another thread has its message alone, and Node has words of its own for a thread that cannot start. */
+const inMessage = /^(Worker initialization failure: )?E[MN]FILE\b|^Cannot read package config .*too many open files/;
 
 /** Whether something failed because this process, or the machine, can open no more files or sockets for now. */
 export function isOutOfFiles(error: unknown): boolean {
   for (let at = error; at instanceof Error; at = at.cause) {
     const code = 'code' in at ? at.code : undefined;
-    // An error that comes from another thread has its message alone.
-    if (code === 'EMFILE' || code === 'ENFILE' || /^E[MN]FILE\b/.test(at.message)) return true;
+    if (code === 'EMFILE' || code === 'ENFILE' || inMessage.test(at.message)) return true;
   }
   return false;
 }

@@ -1,10 +1,12 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 import test from 'ava';
 
 import { concurrencyOf } from '../../src/open-fetch-pool.ts';
+import { openStore } from '../../src/store/open-store.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { bin } from '../helpers/run-cli.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
@@ -38,6 +40,36 @@ for (const [title, options] of [
     t.notRegex(stderr, /EMFILE|retrying/);
     t.regex(stderr, /warning: one transfer at a time: this process may open few files/);
   });
+}
+
+test('where a process may open hardly any file, that is what a fetch says, and it makes nothing', async (t) => {
+  const directory = await temporaryDirectory(t);
+  for (const files of [24, 30, 34]) {
+    const dir = join(directory, `store-${files}`);
+    const { code, stderr } = limited(files, ['fetch', './none.aci', '--dir', dir]);
+    t.is(code, 8, stderr);
+    t.regex(stderr, /^error: FILE_UNREADABLE: too many files are open in this process: .*ulimit -n\.$/m);
+    t.false(existsSync(dir));
+  }
+});
+
+test('a store that cannot be opened since no more files may be is neither damaged nor a bug', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const dir = join(directory, 'store');
+  await (await openStore({ dir })).close();
+  for (const files of [24, 25, 26, 27, 28, 29, 30]) {
+    const { code, stderr } = limited(files, ['image', 'gc', '--dir', dir]);
+    if (code === 0) continue; // enough for the files of this command
+    t.is(code, 8, `${files}: ${stderr}`);
+    t.regex(stderr, /FILE_UNREADABLE: .*too many files are open in this process \(EMFILE\)\. .*ulimit -n/);
+  }
+});
+
+/** Runs the command where it may open few files. */
+function limited(files: number, args: readonly string[]): { readonly code: number | null; readonly stderr: string } {
+  const command = ['-c', `ulimit -n ${files}; exec "$0" "$@"`, process.execPath, bin, ...args];
+  const { status: code, stderr } = spawnSync('sh', command, { encoding: 'utf8', timeout: 60_000 });
+  return { code, stderr };
 }
 
 test('how much is done at once is what was asked for, or what there are files for', (t) => {
