@@ -1,7 +1,7 @@
 import { ImageError, isImageError } from '../errors.ts';
 import { foreignIndex, isForeignSchema } from '../image/index-fault.ts';
 import { show } from '../image/show.ts';
-import { spareFiles } from '../system/spare-files.ts';
+import { isFileSizeLimited, spareFiles } from '../system/spare-files.ts';
 import { storeFileError } from '../image/write-error.ts';
 
 type StoreCode = 'STORE_BUSY' | 'STORE_CORRUPT' | 'STORE_FULL' | 'STORE_READ_ONLY';
@@ -15,8 +15,8 @@ const damaged: Meaning = {
   what: 'the index is damaged: repair with "longshore image verify --repair"',
 };
 
-/** SQLite does not say why it could not open a file; of an index it has three. */
 const SQLITE_CANTOPEN = 14;
+/** An index, its log, and the memory that its users share. */
 const filesOfIndex = 4;
 
 /** Primary result codes. @see https://www.sqlite.org/rescode.html */
@@ -33,6 +33,8 @@ const byResult: ReadonlyMap<number, Meaning> = new Map([
 
 /** SQLITE_IOERR_SHMSIZE: no room for the memory that the users of the index share. */
 const sharedMemorySize = 4874;
+/** What makes a file larger: SQLITE_IOERR_WRITE, SQLITE_IOERR_TRUNCATE, and that. */
+const growing: ReadonlySet<number> = new Set([778, 1546, sharedMemorySize]);
 
 /**
  * What went wrong in the store as a STORE_ code; what is none, a bug, stays as it is.
@@ -44,12 +46,17 @@ export function storeError(error: unknown, path: string): unknown {
   const where = error instanceof Error && 'path' in error && typeof error.path === 'string' ? error.path : path;
   const result = sqliteResult(error);
   if (result === undefined) return storeFileError(error, where);
-  if ((result & 0xff) === SQLITE_CANTOPEN && spareFiles() < filesOfIndex) {
-    return storeFileError(Object.assign(new Error('no files are left', { cause: error }), { code: 'EMFILE' }), where);
-  }
+  const limit = limitOfProcess(result);
+  if (limit) return storeFileError(Object.assign(new Error('a limit of the process', { cause: error }), limit), where);
   const meaning = result === sharedMemorySize ? full : byResult.get(result & 0xff);
   if (!meaning) return isForeignSchema(error) ? foreignIndex(path, error) : error;
   return new ImageError(meaning.code, `${show(where, 1024)}: ${meaning.what}`, { path: where }, { cause: error });
+}
+
+/** What SQLite met but does not say: of its errors the errno is lost. */
+function limitOfProcess(result: number): { readonly code: string } | undefined {
+  if ((result & 0xff) === SQLITE_CANTOPEN && spareFiles() < filesOfIndex) return { code: 'EMFILE' };
+  return growing.has(result) && isFileSizeLimited() ? { code: 'EFBIG' } : undefined;
 }
 
 /** The extended result code. */

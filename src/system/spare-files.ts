@@ -11,6 +11,15 @@ export function spareFiles(): number {
   }
 }
 
+/** Whether this process may make no file larger than some size, as `ulimit -f` sets it. */
+export function isFileSizeLimited(): boolean {
+  try {
+    return /^Max file size\s+\d/m.test(readFileSync('/proc/self/limits', 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
 /** An error that comes from another thread has its message alone, and Node has words of its own for a thread that cannot start. */
 const inMessage = /^(Worker initialization failure: )?E[MN]FILE\b|^Cannot read package config .*too many open files/;
 

@@ -46,7 +46,7 @@ test('where a process may open hardly any file, that is what a fetch says, and i
   const directory = await temporaryDirectory(t);
   for (const files of [24, 30, 34]) {
     const dir = join(directory, `store-${files}`);
-    const { code, stderr } = limited(files, ['fetch', './none.aci', '--dir', dir]);
+    const { code, stderr } = limited(`-n ${files}`, ['fetch', './none.aci', '--dir', dir]);
     t.is(code, 8, stderr);
     t.regex(stderr, /^error: FILE_UNREADABLE: too many files are open in this process: .*ulimit -n\.$/m);
     t.false(existsSync(dir));
@@ -58,17 +58,26 @@ test('a store that cannot be opened since no more files may be is neither damage
   const dir = join(directory, 'store');
   await (await openStore({ dir })).close();
   for (const files of [24, 25, 26, 27, 28, 29, 30]) {
-    const { code, stderr } = limited(files, ['image', 'gc', '--dir', dir]);
+    const { code, stderr } = limited(`-n ${files}`, ['image', 'gc', '--dir', dir]);
     if (code === 0) continue; // enough for the files of this command
     t.is(code, 8, `${files}: ${stderr}`);
     t.regex(stderr, /FILE_UNREADABLE: .*too many files are open in this process \(EMFILE\)\. .*ulimit -n/);
   }
 });
 
-/** Runs the command where it may open few files. */
-function limited(files: number, args: readonly string[]): { readonly code: number | null; readonly stderr: string } {
-  const command = ['-c', `ulimit -n ${files}; exec "$0" "$@"`, process.execPath, bin, ...args];
-  const { status: code, stderr } = spawnSync('sh', command, { encoding: 'utf8', timeout: 60_000 });
+test('a limit of the size of files is named, and is no fault of the disk', async (t) => {
+  for (const blocks of [20, 50]) {
+    const dir = join(await temporaryDirectory(t), 'store');
+    const { code, stderr } = limited(`-f ${blocks}`, ['fetch', './none.aci', '--dir', dir]);
+    t.is(code, 8, stderr);
+    t.regex(stderr, /STORE_FULL: .*index\.sqlite: it would be larger than .* limit of the process, allows \(EFBIG\)/);
+  }
+});
+
+/** Runs the command where what it may do is limited. */
+function limited(limit: string, args: readonly string[]): { readonly code: number | null; readonly stderr: string } {
+  const command = ['-c', `ulimit ${limit}; exec "$0" "$@"`, process.execPath, bin, ...args];
+  const { status: code, stderr } = spawnSync('bash', command, { encoding: 'utf8', timeout: 60_000 });
   return { code, stderr };
 }
 
