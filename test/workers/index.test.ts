@@ -15,6 +15,7 @@ test('every task of the pool has its export', (t) => {
     'inspectSignature',
     'prepare',
     'reHash',
+    'readImage',
     'unpackLayer',
     'verifySignature',
     'verifySimpleSignature',
