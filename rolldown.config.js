@@ -54,12 +54,12 @@ export default defineConfig([
       // what comes before the rest may load compiled code: it asks for nothing of the rest
       { name: 'main', test: /\/src\/cli\/main\.ts$/, priority: 3 },
       { name: 'run', test: /\/src\/cli\/run\.ts$/, priority: 2 },
-      { name: 'fetch', test: /\/src\/cli\/commands\/fetch\.ts$/, priority: 1 },
+      { name: 'fetch', test: /\/src\/cli\/commands\/fetch\/fetch\.ts$/, priority: 1 },
     ],
   ),
   programs(
     ['workers/index'],
-    [{ name: 'ingest', test: /\/workers\/(ingest|decompress\/gunzip|signature-digests)\.ts$/ }],
+    [{ name: 'ingest', test: /\/workers\/(ingest\/ingest|decompress\/gunzip|openpgp\/digests)\.ts$/ }],
   ),
   programs(['workers/index-writer'], []), // by itself: it needs little of what the others share
 ]);

@@ -1,4 +1,4 @@
-import { median } from '../src/bench/spread.ts';
+import { median } from '../src/bench/result.ts';
 import type { Measured } from './measure.ts';
 import { isDisturbed, mostByOthers, type Row } from './take-turns.ts';
 

@@ -1,10 +1,10 @@
-import type { KeyFinder, NetworkOptions } from './action-options.ts';
+import type { KeyFinder, NetworkOptions } from './options.ts';
 import { discoverKeys } from './discovery/discover.ts';
 import { ImageError } from './errors.ts';
 import { parseAcIdentifier } from './image/ac-identifier.ts';
 import { defaultLimits } from './image/limits.ts';
-import { showUrl } from './image/show-url.ts';
-import { openClient } from './open-client.ts';
+import { showUrl } from './image/show.ts';
+import { openClient } from './compose.ts';
 
 /** Finds and gets keys as a fetch would: with its credentials, each for its own origin, and its ways to discover. */
 export function createKeyFinder(options: NetworkOptions): KeyFinder {

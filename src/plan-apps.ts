@@ -1,9 +1,8 @@
-import type { ActionOptions, PlanCall, PlanResult } from './action-options.ts';
-import { planBatch } from './coordinator/plan.ts';
-import type { PlanOutcome } from './coordinator/plan-outcome.ts';
+import type { ActionOptions, PlanCall, PlanResult } from './options.ts';
+import { planBatch, type PlanOutcome } from './coordinator/plan-batch.ts';
 import type { FetchContext } from './fetchers/context.ts';
 import type { App } from './image/apps.ts';
-import { parseApps } from './parse-apps.ts';
+import { parseApps } from './finder.ts';
 
 /** What findImages would do about the apps. */
 export async function planApps(

@@ -1,10 +1,8 @@
 import { enableCompileCache } from 'node:module';
-import { parentPort } from 'node:worker_threads';
-import { workerData } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 
-import { lazy } from './lazy.ts';
+import { lazy, replying } from './tasks.ts';
 import { shareMemory } from './memory.ts';
-import { replying } from './reply.ts';
 
 const given = workerData as { readonly compileCache: string | undefined } | null;
 if (given?.compileCache !== undefined) enableCompileCache(given.compileCache); // of this thread: the main one's does not reach here
@@ -13,22 +11,22 @@ shareMemory((message, transfer) => parentPort?.postMessage(message, [...transfer
 
 // One export for each task of the pool. Each loads its own module: a worker that never verifies never loads openpgp.
 
-const prepareModule = lazy(() => import('./prepare.ts'));
+const prepareModule = lazy(() => import('./ingest/prepare.ts'));
 export const prepare = replying<'prepare'>(async (request) => (await prepareModule()).prepare(request));
 
-const ingestModule = lazy(() => import('./ingest.ts'));
+const ingestModule = lazy(() => import('./ingest/ingest.ts'));
 export const ingest = replying<'ingest'>(async (request, waitedMs) => (await ingestModule()).ingest(request, waitedMs));
 
 export const readImage = replying<'readImage'>(async (request, waitedMs) =>
   (await ingestModule()).readImage(request, waitedMs),
 );
 
-const inspectArchiveModule = lazy(() => import('./inspect-archive.ts'));
+const inspectArchiveModule = lazy(() => import('./ingest/ingest.ts'));
 export const inspectArchive = replying<'inspectArchive'>(async (request) =>
   (await inspectArchiveModule()).inspectArchive(request),
 );
 
-const extractModule = lazy(() => import('./extract.ts'));
+const extractModule = lazy(() => import('./extract/extract.ts'));
 export const extract = replying<'extract'>(async (request) => (await extractModule()).extract(request));
 
 const unpackLayerModule = lazy(() => import('./convert/unpack-layer.ts'));
@@ -37,24 +35,24 @@ export const unpackLayer = replying<'unpackLayer'>(async (request) => (await unp
 const convertModule = lazy(() => import('./convert/convert.ts'));
 export const convert = replying<'convert'>(async (request) => (await convertModule()).convert(request));
 
-const reHashModule = lazy(() => import('./re-hash.ts'));
+const reHashModule = lazy(() => import('./ingest/read-file.ts'));
 export const reHash = replying<'reHash'>(async (request) => (await reHashModule()).reHash(request));
 
-const verifySignatureModule = lazy(() => import('./verify-signature.ts'));
+const verifySignatureModule = lazy(() => import('./openpgp/verify-signature.ts'));
 export const verifySignature = replying<'verifySignature'>(async (request) =>
   (await verifySignatureModule()).verifySignature(request),
 );
 
-const verifySimpleModule = lazy(() => import('./verify-simple.ts'));
+const verifySimpleModule = lazy(() => import('./openpgp/verify-simple.ts'));
 export const verifySimpleSignature = replying<'verifySimpleSignature'>(async (request) =>
   (await verifySimpleModule()).verifySimpleSignature(request),
 );
 
-const inspectSignatureModule = lazy(() => import('./inspect-signature.ts'));
+const inspectSignatureModule = lazy(() => import('./openpgp/signers.ts'));
 export const inspectSignature = replying<'inspectSignature'>(async (request) =>
   (await inspectSignatureModule()).inspectSignature(request),
 );
 
-const inspectKeyModule = lazy(() => import('./inspect-key.ts'));
+const inspectKeyModule = lazy(() => import('./openpgp/certificate.ts'));
 export const inspectKey = replying<'inspectKey'>(async (request) => (await inspectKeyModule()).inspectKey(request));
 export const inspectKeys = replying<'inspectKeys'>(async (request) => (await inspectKeyModule()).inspectKeys(request));

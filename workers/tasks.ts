@@ -4,8 +4,9 @@ import type { ImageId } from '../src/image/image-id.ts';
 import type { Dependency, ImageManifest } from '../src/image/manifest.ts';
 import type { RegistryReference } from '../src/image/reference.ts';
 import type { ConvertRequest, ConvertResponse, UnpackLayerRequest, UnpackLayerResponse } from './convert/requests.ts';
-import type { FileStamp } from '../src/system/stamp.ts';
-import type { IngestSteps } from './step-clock.ts';
+import type { FileStamp } from '../src/system/files.ts';
+import type { IngestSteps } from './ingest/step-clock.ts';
+import { isImageError, toErrorData, type ErrorData } from '../src/errors.ts';
 
 /** What main tells a session that follows a growing file. At most one `grown` per 256 KiB. */
 export type ToIngest =
@@ -174,10 +175,10 @@ export type InspectSignatureRequest = {
 /** Who made a signature, before anything is downloaded: key IDs or fingerprints, lower-case hex. */
 export type InspectSignatureResponse = { readonly signers: readonly string[] };
 
-export type ReHashResponse = { readonly hex: string; readonly bytes: number };
+type ReHashResponse = { readonly hex: string; readonly bytes: number };
 
 /** An archive on disk that is only to say what it is. */
-export type InspectArchiveRequest = Omit<IngestRequest, 'source' | 'image' | 'signature'> & { readonly path: string };
+type InspectArchiveRequest = Omit<IngestRequest, 'source' | 'image' | 'signature'> & { readonly path: string };
 
 /** An image that gives its files to a tree. */
 export type ExtractLayer = {
@@ -207,7 +208,7 @@ export type ExtractRequest = {
 };
 
 /** How many paths, and the first of them. */
-export type SomePaths = { readonly count: number; readonly paths: readonly string[] };
+type SomePaths = { readonly count: number; readonly paths: readonly string[] };
 
 export type ExtractResponse = {
   /** Devices and fifos that could not be made, with their second names. */
@@ -252,3 +253,27 @@ export type Handler<N extends TaskName> = (
   request: Tasks[N]['request'],
   waitedMs?: number,
 ) => Promise<Tasks[N]['response']>;
+
+/** A thrown error crosses a thread without its class and code, so a known failure crosses as data. */
+export type Reply<N extends TaskName> =
+  { readonly ok: true; readonly value: Tasks[N]['response'] } | { readonly ok: false; readonly error: ErrorData };
+
+/** What crosses to a thread, and when it was asked for: milliseconds since the epoch. */
+export type Task<N extends TaskName> = { readonly request: Tasks[N]['request']; readonly askedMs: number };
+
+export function replying<N extends TaskName>(handler: Handler<N>): (task: Task<N>) => Promise<Reply<N>> {
+  return async ({ request, askedMs }) => {
+    try {
+      return { ok: true, value: await handler(request, Math.max(0, Date.now() - askedMs)) };
+    } catch (error) {
+      if (!isImageError(error)) throw error; // a bug, not an answer
+      return { ok: false, error: toErrorData(error) };
+    }
+  };
+}
+
+/** A module that is loaded when it is first asked for, and the loader asked once: import() alone asks it each time. */
+export function lazy<T>(load: () => Promise<T>): () => Promise<T> {
+  let loading: Promise<T> | undefined;
+  return () => (loading ??= load());
+}

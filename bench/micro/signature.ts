@@ -1,7 +1,7 @@
 import { openGpg } from '../../test/helpers/keys.ts';
 import { verifyRequest } from '../../test/helpers/verify-request.ts';
-import { createSignatureDigests } from '../../workers/signature-digests.ts';
-import { verifySignature } from '../../workers/verify-signature.ts';
+import { createSignatureDigests } from '../../workers/openpgp/digests.ts';
+import { verifySignature } from '../../workers/openpgp/verify-signature.ts';
 import { programLike } from '../corpus.ts';
 import type { Piece } from './piece.ts';
 

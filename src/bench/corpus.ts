@@ -2,8 +2,7 @@ import { mkdir, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { defaultLabels, ImageError, openKeystore } from '../index.ts';
-import { buildArchive } from '../sample/build-archive.ts';
-import { createSigner } from '../sample/signer.ts';
+import { buildArchive, createSigner } from '../sample/archive.ts';
 import { makeRegistryCorpus } from './registry-corpus.ts';
 
 /** Of all image names. */

@@ -8,7 +8,7 @@ import { gzip } from 'node:zlib';
 import { pack } from 'tar-stream';
 
 import { defaultLabels, toGoPlatform } from '../index.ts';
-import { sampleContent } from '../sample/content.ts';
+import { sampleContent } from '../sample/archive.ts';
 import type { Corpus, CorpusOptions } from './corpus.ts';
 
 const compress = promisify(gzip);

@@ -93,3 +93,48 @@ export type BenchResult = z.infer<typeof benchResult>;
 export type SettingResult = z.infer<typeof settingResult>;
 export type Spread = z.infer<typeof spread>;
 export type Bound = BenchResult['bound'];
+
+/** From these shares on, something is what the run waits for; below the last of them, it hardly is. */
+const most = 0.8;
+const half = 0.5;
+const little = 0.3;
+
+export type Surroundings = {
+  /** That the run may use. */
+  readonly processors: number;
+  /** The share of the machine's processor time that was used meanwhile, by whatever it was: 0 to 1. */
+  readonly machineBusy: number;
+  /** Transfers that could run at once: no more than jobs, images, or what the hosts are given. */
+  readonly places: number;
+};
+
+/**
+ * What holds a run back, by what was measured of it: nothing but start-up, processors that are all busy, bytes that trickle
+ * in, or answers that are long in coming. `unclear` where no share stands out.
+ */
+export function boundOf(setting: SettingResult, { processors, machineBusy, places }: Surroundings): Bound {
+  const { seconds, batchSeconds, cpuSeconds, phases } = setting;
+  const startSeconds = seconds.median - batchSeconds;
+  if (batchSeconds < startSeconds) return 'start-up';
+  // Start-up keeps one processor busy, which says nothing of the others.
+  const busy = (cpuSeconds - startSeconds) / batchSeconds / processors;
+  if (busy >= most || (machineBusy >= most && busy >= half)) return 'processor';
+  if (machineBusy >= most) return 'unclear'; // somebody else's work
+  const transferring = phases.download / (batchSeconds * places);
+  if (transferring >= half) return 'network';
+  const working = phases.verify + phases.commit;
+  const waiting = busy < half && transferring <= little && working <= batchSeconds * places * little;
+  return waiting ? 'latency' : 'unclear';
+}
+
+/** @param values - at least one. */
+export function spreadOf(values: readonly number[]): Spread {
+  return { median: median(values), min: Math.min(...values), max: Math.max(...values) };
+}
+
+/** @param values - at least one; of an even number, the mean of the two in the middle. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const [low = NaN, high = low] = sorted.slice((sorted.length - 1) >> 1, (sorted.length >> 1) + 1);
+  return (low + high) / 2;
+}

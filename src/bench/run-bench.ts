@@ -5,10 +5,9 @@ import { join } from 'node:path';
 import { makeScratch } from '../index.ts';
 import { makeCorpus, prefix, type CorpusOptions } from './corpus.ts';
 import { describeMachine } from './machine.ts';
-import type { BenchResult } from './result.ts';
+import { type BenchResult, median } from './result.ts';
 import type { Failure, Program } from './run-once.ts';
 import { startServer, type ServerShape } from './start-server.ts';
-import { median } from './spread.ts';
 import { judge, summarise } from './summarise.ts';
 import { eventsOf, sweep, type Setting } from './sweep.ts';
 

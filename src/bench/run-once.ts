@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 import * as z from 'zod';
 
 import { ImageError } from '../index.ts';
-import { beside } from './beside.ts';
 import type { ThreadSeconds } from './threads.ts';
 
 export type Program = {
@@ -25,7 +26,7 @@ export type Usage = {
   readonly peakBytes: number;
 };
 
-export type Run = { readonly kind: 'done'; readonly usage: Usage } | Failure;
+type Run = { readonly kind: 'done'; readonly usage: Usage } | Failure;
 export type Failure = {
   readonly kind: 'failed';
   readonly exitCode: number;
@@ -82,4 +83,9 @@ function parseUsage(report: string): Omit<Usage, 'seconds'> {
   const known = Object.values(threads).reduce((sum, seconds) => sum + seconds, 0);
   const other = Math.max(0, cpuSeconds - known);
   return { cpuSeconds, threads: { ...threads, other }, peakBytes: maxRSS * 1024 };
+}
+
+/** The file of a program of this room, in the sources or as built. */
+export function beside(name: 'serve' | 'measured'): string {
+  return fileURLToPath(new URL(`../bench/${name}${extname(import.meta.url)}`, import.meta.url));
 }

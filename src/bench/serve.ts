@@ -1,6 +1,4 @@
-import { discoveryPage } from '../sample/discovery-page.ts';
-import { inDirectory } from '../sample/in-directory.ts';
-import { startOrigin } from '../sample/origin.ts';
+import { discoveryPage, inDirectory, startOrigin } from '../sample/origin.ts';
 
 /**
  * The origin as a process of its own: `serve DIRECTORY PREFIX DELAY_MS BYTES_PER_SECOND LOSS`, where 0 lifts any. PREFIX is

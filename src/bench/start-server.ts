@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 
-import { beside } from './beside.ts';
+import { beside } from './run-once.ts';
 
 export type Served = ServerShape & {
   readonly directory: string;

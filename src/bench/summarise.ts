@@ -1,10 +1,5 @@
-import { boundOf } from './bound.ts';
-import { depthStages } from './depths.ts';
-import { ingestSteps } from './ingest-sums.ts';
-import { phaseNames } from './phases.ts';
-import { recordOf } from './record-of.ts';
-import type { BenchResult, SettingResult } from './result.ts';
-import { median, spreadOf } from './spread.ts';
+import { boundOf, type BenchResult, type SettingResult, median, spreadOf } from './result.ts';
+import { depthStages, ingestSteps, phaseNames, recordOf } from './phases.ts';
 import type { Measured, Setting } from './sweep.ts';
 
 export type Swept = { readonly setting: Setting; readonly runs: readonly Measured[] };

@@ -1,5 +1,5 @@
 import type { Command } from './command.ts';
-import { imageCommands } from './image/commands.ts';
+import { imageCommands } from './commands/image/commands.ts';
 
 /** Every command there is, in the order of help. */
 export const commands: readonly Command[] = [
@@ -14,7 +14,7 @@ export const commands: readonly Command[] = [
       ['fetch -f images.txt --lock images.lock.json --frozen', 'only the images that it was the last time'],
       ['fetch --insecure-options=image docker://busybox', 'from a registry, whose images are not signed'],
     ],
-    load: async () => (await import('./commands/fetch.ts')).runFetchCommand,
+    load: async () => (await import('./commands/fetch/fetch.ts')).runFetchCommand,
   },
   {
     name: 'plan',
@@ -24,7 +24,7 @@ export const commands: readonly Command[] = [
       ['plan example.com/app:1.0', 'the tree, as far as it is known'],
       ['plan -f images.txt --output=dot | dot -Tsvg > plan.svg', 'as a drawing'],
     ],
-    load: async () => (await import('./commands/plan.ts')).runPlanCommand,
+    load: async () => (await import('./commands/plan/plan.ts')).runPlanCommand,
   },
   {
     name: 'trust',
@@ -35,21 +35,21 @@ export const commands: readonly Command[] = [
       ['trust --prefix example.com/team', 'the keys that discovery offers for it, after a look at each'],
       ['trust --root https://example.com/vendor.asc', 'for every name'],
     ],
-    load: async () => (await import('./commands/trust.ts')).runTrust,
+    load: async () => (await import('./commands/trust/trust.ts')).runTrust,
   },
   {
     name: 'trust list',
     operands: '',
     summary: 'Show the keys that are trusted',
     examples: [['trust list --output=json', 'for programs']],
-    load: async () => (await import('./commands/trust-list.ts')).runTrustList,
+    load: async () => (await import('./commands/trust/list.ts')).runTrustList,
   },
   {
     name: 'trust remove',
     operands: '<FINGERPRINT...>',
     summary: 'Trust a key no longer, at one place or everywhere',
     examples: [['trust remove --prefix example.com/team 8b86de38…', 'only for that prefix']],
-    load: async () => (await import('./commands/trust-remove.ts')).runTrustRemove,
+    load: async () => (await import('./commands/trust/remove.ts')).runTrustRemove,
   },
   ...imageCommands,
   {
@@ -62,13 +62,13 @@ export const commands: readonly Command[] = [
       ['bench -f images.txt --rounds 1', 'the real thing'],
       ['bench --compare before.json', 'ends with 9 when it got slower'],
     ],
-    load: async () => (await import('./commands/bench.ts')).runBenchCommand,
+    load: async () => (await import('./commands/bench/bench.ts')).runBenchCommand,
   },
   {
     name: 'demo',
     operands: '',
     summary: 'Serve signed images locally and fetch them for real, for a first look',
     examples: [['demo --keep ./store', 'and keep the store']],
-    load: async () => (await import('./commands/demo.ts')).runDemoCommand,
+    load: async () => (await import('./commands/bench/demo.ts')).runDemoCommand,
   },
 ];

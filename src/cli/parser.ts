@@ -1,11 +1,14 @@
 import yargs, { type Argv } from 'yargs';
 
-import { showUrlsIn } from '../index.ts';
-import type { Command } from './command.ts';
-import { appliesTo, type OptionSpec } from './options/option.ts';
+import { showUrlsIn, showReference } from '../index.ts';
+import type { Command, Io } from './command.ts';
+import { appliesTo, type OptionSpec, usageError } from './options/option.ts';
 import { optionTable } from './options/table.ts';
-import { usageError } from './options/usage-error.ts';
 import { readVersion } from './version.ts';
+import { commands } from './commands.ts';
+import type { CommandLine } from './options/command-line.ts';
+import { exitCodes } from './output/exit-code.ts';
+import { write } from './output/write.ts';
 
 const maxColumns = 100;
 
@@ -76,4 +79,28 @@ function toYargs({ short, kind, choices, help, placeholder }: OptionSpec) {
     type: kind === 'flag' ? ('boolean' as const) : ('string' as const),
     describe: placeholder ? `${help} (${placeholder})` : help,
   };
+}
+
+const title = 'longshore fills image stores in bulk: it brings images and all they depend on, verified, resumable.';
+
+/** Answers a command line without a command: with help where it was asked for. @throws USAGE for words that are none */
+export async function showOverview(line: CommandLine, args: readonly string[], io: Io): Promise<number> {
+  const isAsked = args.includes('--help') || args.includes('-h');
+  const [first, second] = line.operands.map(({ text }) => text);
+  if (args.includes('--version') && first === undefined) {
+    await write(io.stdout, `${readVersion()}\n`);
+    return exitCodes.success;
+  }
+  const group = commands.filter(({ name }) => first === undefined || name.startsWith(`${first} `));
+  if (group.length === 0 || (second !== undefined && !isAsked)) {
+    const words = [first, group.length > 0 ? second : undefined]
+      .filter((word) => word !== undefined)
+      .map(showReference)
+      .join(' ');
+    const known = (group.length > 0 ? group : commands).map(({ name }) => name).join(', ');
+    throw usageError(`no command "${words}"; there are ${known}`);
+  }
+  const help = await formatOverview(title, group);
+  await write(isAsked ? io.stdout : io.stderr, `${help}\n`);
+  return isAsked ? exitCodes.success : exitCodes.usage;
 }

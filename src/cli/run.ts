@@ -3,15 +3,13 @@ import { setImmediate } from 'node:timers/promises';
 import { asImageError, ImageError, toErrorData } from '../index.ts';
 import { errnoOf } from '../system/errno.ts';
 import { commands } from './commands.ts';
-import type { Io } from './io.ts';
-import { parseCommandLine } from './options/command-line.ts';
+import type { Io } from './command.ts';
+import { parseCommandLine, isPlain } from './options/command-line.ts';
 import { environmentWarnings } from './options/environment.ts';
-import { isPlain } from './options/is-plain.ts';
 import { isOn } from './options/read.ts';
 import { optionTable } from './options/table.ts';
-import { causeLines, errorLine } from './output/error-line.ts';
+import { causeLines, errorLine, outputFailed } from './output/error-line.ts';
 import { exitCodeOf, exitCodes } from './output/exit-code.ts';
-import { outputFailed } from './output/output-failed.ts';
 import { write, written } from './output/write.ts';
 
 /**
@@ -35,7 +33,7 @@ async function runCommand(args: readonly string[], io: Io, isCut: () => boolean)
     const line = parseCommandLine(args, optionTable, io.environment);
     debug = isOn(line, 'debug');
     const command = commands.find(({ name }) => name === line.command);
-    if (!command) return await (await import('./overview.ts')).showOverview(line, args, io);
+    if (!command) return await (await import('./parser.ts')).showOverview(line, args, io);
     if (!isPlain(command, line.argv)) {
       const { checkArguments } = await import('./parser.ts');
       const asked = await checkArguments(command, line.argv);

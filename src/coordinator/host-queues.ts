@@ -17,10 +17,10 @@ export async function takeTurn(queue: PQueue, priority: number): Promise<Leave> 
 }
 
 /** `good`: it brought something at a decent pace. `answers`: nothing better is known of it, or it was too slow lately. */
-export type Standing = 'good' | 'answers';
+type Standing = 'good' | 'answers';
 
 /** A queue for each host, there for as long as it has jobs, and how each host has done so far. */
-export type HostQueues = {
+type HostQueues = {
   /** Waits for a turn at a host. A host that has not shown yet what it can do has one at a time. */
   turn(host: string, priority: number): Promise<Leave>;
   standing(host: string): Standing | undefined;
@@ -60,5 +60,31 @@ export function createHostQueues(jobsPerHost: number): HostQueues {
     },
     taken: (host) => hosts.get(host)?.queue.pending ?? 0,
     hasWaiting: () => hosts.values().some(({ queue }) => queue.size > 0),
+  };
+}
+
+/**
+ * Holds one of a few places until the job is over, is dropped by its signal, has been confirmed, or calls `leave` since
+ * others are not to wait for it.
+ */
+type PlacesAhead = <T>(confirmed: Promise<void>, signal: AbortSignal, job: (leave: Leave) => Promise<T>) => Promise<T>;
+
+export function createPlacesAhead(places: number): PlacesAhead {
+  const queue = new PQueue({ concurrency: places });
+  return async (confirmed, signal, job) => {
+    const over = Promise.withResolvers<void>();
+    const drop = (): void => over.resolve();
+    signal.addEventListener('abort', drop);
+    try {
+      signal.throwIfAborted();
+      const left = Promise.race([over.promise, confirmed]);
+      const turn = takeTurn(queue, 0);
+      void Promise.all([turn, left]).then(([leave]) => leave());
+      await Promise.race([turn, left]);
+      return await job(drop);
+    } finally {
+      signal.removeEventListener('abort', drop);
+      drop();
+    }
   };
 }

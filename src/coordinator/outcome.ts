@@ -1,5 +1,5 @@
 import { hasCode, ImageError, toErrorData } from '../errors.ts';
-import type { Outcome, OutcomeStatus } from '../events.ts';
+import type { Outcome, OutcomeStatus, Totals } from '../events.ts';
 import { formatReference } from '../image/reference.ts';
 import { show } from '../image/show.ts';
 import type { Node } from './node.ts';
@@ -32,7 +32,7 @@ function outcomeOf(node: Node): Omit<Outcome, 'reference'> {
   };
 }
 
-export function statusOf({ found, error, cancelled }: Node): OutcomeStatus {
+function statusOf({ found, error, cancelled }: Node): OutcomeStatus {
   if (cancelled) return 'cancelled';
   if (error || !found) return 'failed';
   return found.status;
@@ -50,3 +50,22 @@ export function dependencyError<F>({ children }: Node<F>): ImageError | undefine
   const what = `it needs ${show(dependency)}, which failed: ${code}: ${message}`;
   return new ImageError('DEPENDENCY_FAILED', what, { dependency }, { cause: failed.error });
 }
+
+/** Counts nodes as they settle, each once. */
+export function createTotals(): { add(node: Node): void; read(rest: Rest): Totals } {
+  const count: Record<OutcomeStatus, number> = { fetched: 0, present: 0, failed: 0, blocked: 0, cancelled: 0 };
+  let nodes = 0;
+  let bytesDownloaded = 0;
+  let bytesStored = 0;
+  return {
+    add(node) {
+      nodes += 1;
+      count[statusOf(node)] += 1;
+      bytesDownloaded += node.found?.bytesDownloaded ?? 0;
+      if (node.found?.status === 'fetched') bytesStored += node.found.image.size;
+    },
+    read: ({ images, ...rest }) => ({ images, nodes, ...count, bytesDownloaded, bytesStored, ...rest }),
+  };
+}
+
+type Rest = Pick<Totals, 'images' | 'requests' | 'retries' | 'durationMs'>;

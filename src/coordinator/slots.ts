@@ -1,9 +1,8 @@
 import PQueue from 'p-queue';
 
 import type { Slot, Slots } from '../fetchers/context.ts';
-import { createHostQueues, takeTurn, type Leave } from './host-queues.ts';
+import { createHostQueues, takeTurn, type Leave, createPlacesAhead } from './host-queues.ts';
 import { judgePace, lookMs, slowBelow, tellingBytes, windowMs } from './judge-pace.ts';
-import { createPlacesAhead } from './places-ahead.ts';
 import { beginAt, createTransfer, doneSince, lookAt, pacedOf, type Transfer } from './transfer.ts';
 
 export type SlotsOptions = {

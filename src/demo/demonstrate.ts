@@ -1,3 +1,5 @@
+import prettyBytes from 'pretty-bytes';
+
 import {
   createFinder,
   defaultLabels,
@@ -9,12 +11,8 @@ import {
   type BatchResult,
   type Outcome,
 } from '../index.ts';
-import { discoveryPage } from '../sample/discovery-page.ts';
-import { inMemory } from '../sample/in-memory.ts';
-import { startOrigin } from '../sample/origin.ts';
-import { plan, prefix, roots, stranger, version } from './plan.ts';
-import { publish } from './publish.ts';
-import { sizeText, timeText } from './text.ts';
+import { discoveryPage, inMemory, startOrigin } from '../sample/origin.ts';
+import { plan, prefix, roots, stranger, version, publish } from './trees.ts';
 
 type Stage = {
   /** Where the store goes. */
@@ -85,4 +83,12 @@ function refusalText({ outcomes: [outcome] }: BatchResult): string {
     throw new ImageError('INTERNAL', 'an image signed by a stranger was not refused for it', { what: 'demo' });
   }
   return `${show(outcome.reference)}, signed by a stranger: ${outcome.error.code}`;
+}
+
+function sizeText(bytes: number): string {
+  return prettyBytes(bytes, { binary: true, minimumFractionDigits: 1, maximumFractionDigits: 1 });
+}
+
+function timeText(ms: number): string {
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }

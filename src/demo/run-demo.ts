@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 
 import { ImageError, makeScratch, show, writeError } from '../index.ts';
-import { makeDirectories } from '../system/directory.ts';
+import { makeDirectories } from '../system/files.ts';
 import { demonstrate } from './demonstrate.ts';
 
 export type DemoOptions = {

@@ -1,11 +1,9 @@
 import { asImageError, hasCode, ImageError } from '../errors.ts';
-import type { Http, HttpObserver } from '../http/types.ts';
+import type { Http, HttpObserver } from '../http/contract.ts';
 import type { Labels } from '../image/labels.ts';
-import { isWithinPrefix, withParents } from '../image/name-prefix.ts';
-import { show } from '../image/show.ts';
-import { showUrl } from '../image/show-url.ts';
+import { isWithinPrefix, withParents } from '../image/ac-identifier.ts';
+import { show, showUrl } from '../image/show.ts';
 import type { MetaTag } from './meta-tags.ts';
-import { originFor, type DiscoveryOrigin } from './origin.ts';
 import { renderTemplate, type Endpoint } from './template.ts';
 
 export type DiscoveryContext = {
@@ -115,4 +113,17 @@ async function getTags(
   const { body } = await http.getDocument(request, signal);
   const { parseMetaTags } = await import('./meta-tags.ts'); // loads an HTML parser, which many runs do without
   return parseMetaTags(new TextDecoder().decode(body));
+}
+
+/** Discovery of names under `prefix` asks `origin` in place of the host that the name begins with. */
+type DiscoveryOrigin = { readonly prefix: string; readonly origin: string };
+
+/** The origin with the longest prefix that covers the name, at a path boundary. */
+function originFor(name: string, origins: readonly DiscoveryOrigin[]): DiscoveryOrigin | undefined {
+  return origins
+    .filter(({ prefix }) => isWithinPrefix(name, prefix))
+    .reduce<DiscoveryOrigin | undefined>(
+      (best, next) => (best && best.prefix.length >= next.prefix.length ? best : next),
+      undefined,
+    );
 }

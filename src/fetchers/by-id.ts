@@ -6,8 +6,8 @@ import { parseRegistryReference } from '../image/registry-reference.ts';
 import { runsOn } from '../registry/choose-platform.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
 import { present, type Found } from './found.ts';
-import { describeRegistryImage } from './registry-image.ts';
-import { hasBlob, isUsable, signerFault } from './usable.ts';
+import { describeRegistryImage } from './registry/image.ts';
+import { hasBlob, isUsable, signerFault } from './stored.ts';
 
 /** Only the store knows images by their ID. */
 export async function findById(

@@ -1,7 +1,7 @@
 import type { DiscoveryContext } from '../discovery/discover.ts';
 import type { EventSink } from '../events.ts';
-import type { Http, Pacing } from '../http/types.ts';
-import type { NodePlatform } from '../image/default-labels.ts';
+import type { Http, Pacing, HttpObserver } from '../http/contract.ts';
+import type { NodePlatform } from '../image/labels.ts';
 import type { Limits } from '../image/limits.ts';
 import type { Dependency } from '../image/manifest.ts';
 import type { GoPlatform } from '../image/platform.ts';
@@ -9,9 +9,10 @@ import type { Pool } from '../pool/pool.ts';
 import type { RegistryClient } from '../registry/client.ts';
 import type { Lookasides } from '../registry/lookaside.ts';
 import type { RecentDocuments } from '../registry/recent-documents.ts';
-import type { Store } from '../store/store.ts';
+import type { Store, OnSilence } from '../store/store.ts';
 import type { Keystore } from '../verify/keystore.ts';
 import type { Lock } from './lock.ts';
+import { showUrl } from '../image/show.ts';
 
 /** When the store may answer: `update` only where nothing could have changed at the origin, `never` always. */
 export type PullPolicy = 'new' | 'update' | 'never';
@@ -107,3 +108,41 @@ export type Pin = {
   /** Bytes of the uncompressed image. */
   readonly size?: number;
 };
+
+/** Counts requests and retries, and tells of the latter; the slot is told how they get on. */
+export function observing({ tally, onEvent, slot }: FetchContext, key: string): HttpObserver {
+  return {
+    ...(slot && { pacing: slot }),
+    onRequest: () => {
+      tally.requests += 1;
+    },
+    onRetry: ({ url, ...retry }) => {
+      tally.retries += 1;
+      onEvent({ type: 'retry', key, url: showUrl(url), ...retry });
+    },
+  };
+}
+
+/** Says what becomes of the wait for another process that may be stopped. */
+export function tellingSilence({ onEvent }: FetchContext, key: string): OnSilence {
+  return (what) => {
+    const meanwhile =
+      what === 'still waiting' ? 'it is waited for a minute at most' : 'this one fetches it as well, for itself';
+    const message = `the process that fetches it gives no sign of life, as one that is stopped: ${meanwhile}`;
+    onEvent({ type: 'warning', key, message });
+  };
+}
+
+/** The same, but what a look at the store would note down there is forgotten. */
+export function readingOnly(context: FetchContext): FetchContext {
+  return {
+    ...context,
+    store: {
+      ...context.store,
+      touch: () => undefined,
+      touchRegistryImage: () => undefined,
+      confirmBlob: () => Promise.resolve(),
+      confirmDigest: () => Promise.resolve(),
+    },
+  };
+}

@@ -1,8 +1,8 @@
 import type { ImageReference, RegistryReference } from '../image/reference.ts';
-import { fetchByFile } from './by-file.ts';
+import { fetchByFile } from './archive/by-file.ts';
 import { findById } from './by-id.ts';
-import { fetchByName } from './by-name.ts';
-import { fetchByUrl } from './by-url.ts';
+import { fetchByName } from './archive/by-name.ts';
+import { fetchByUrl } from './archive/by-url.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
 import type { Found, FoundImage } from './found.ts';
 import { holdToLock, nameInLock } from './lock.ts';
@@ -15,7 +15,7 @@ export async function fetchImage(
 ): Promise<Found> {
   const { reference, pin } = request;
   if (reference.kind === 'registry') {
-    const { fetchByRegistry } = await import('./by-registry.ts'); // most batches have none
+    const { fetchByRegistry } = await import('./registry/fetch.ts'); // most batches have none
     return fetchByRegistry(context, { ...request, reference }, signal);
   }
   const fetch = (locked: string | undefined): Promise<Found> => {

@@ -4,7 +4,7 @@ import { hasCode, ImageError, isImageError } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
 import { shortId, type ImageId } from '../image/image-id.ts';
 import { formatReference, type ImageReference } from '../image/reference.ts';
-import { showUrl } from '../image/show-url.ts';
+import { showUrl } from '../image/show.ts';
 import type { FetchContext, Pin } from './context.ts';
 import type { Found } from './found.ts';
 

@@ -1,13 +1,12 @@
 import type { ImageReference } from '../image/reference.ts';
-import { signatureUrl } from '../image/signature-location.ts';
+import { signatureUrl } from '../image/apps.ts';
 import { findById } from './by-id.ts';
-import { notRemembered } from './by-url.ts';
+import { notRemembered } from './archive/by-url.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
-import { firstEndpoint } from './first-endpoint.ts';
-import { planFile } from './plan-file.ts';
-import { planRemote } from './plan-remote.ts';
-import type { Planned } from './planned.ts';
-import { resolveName } from './resolve-name.ts';
+import { firstEndpoint, resolveName } from './archive/by-name.ts';
+import { planFile } from './archive/by-file.ts';
+import { planRemote } from './archive/plan-remote.ts';
+import type { Planned } from './found.ts';
 
 /**
  * What a fetch of one image would do; asks the store and the network, brings no image, changes nothing.
@@ -48,7 +47,7 @@ export async function planImage(
       return (await planRemote(context, remote, signal)) ?? notRemembered(url);
     }
     case 'registry': {
-      const { planRegistry } = await import('./plan-registry.ts'); // most batches have none
+      const { planRegistry } = await import('./registry/plan.ts'); // most batches have none
       return planRegistry(context, { ...request, reference }, signal);
     }
   }

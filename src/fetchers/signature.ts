@@ -3,10 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isNoEntry, whyFailed } from '../system/errno.ts';
 import { readFound, readNamed } from '../system/files.ts';
 import { hasCode, ImageError } from '../errors.ts';
-import { show } from '../image/show.ts';
-import { showUrl } from '../image/show-url.ts';
-import type { FetchContext } from './context.ts';
-import { observing } from './observing.ts';
+import { show, showUrl } from '../image/show.ts';
+import { type FetchContext, observing } from './context.ts';
 
 /** Where an image's detached signature is. A file that a user named may be a pipe; one that is looked for is a regular file. */
 export type SignatureSource =

@@ -3,14 +3,12 @@ import { createSecureContext, getCACertificates, type SecureContext } from 'node
 import { Agent, Pool, type Dispatcher } from 'undici';
 
 import { ImageError } from '../errors.ts';
-import { requestTarget } from '../image/exact-url.ts';
-import { targetOf } from './connect-to.ts';
+import { requestTarget } from '../image/url.ts';
+import { targetOf, directly, throughSocks, throughTunnel, createReadBuffers } from './connect.ts';
 import { createConnector, type Wiring } from './connector.ts';
 import type { DenyNet } from './deny-net.ts';
-import { directly, throughSocks, throughTunnel } from './open-socket.ts';
 import { authorizationOf, type Proxy } from './proxy.ts';
-import { createReadBuffers } from './read-buffers.ts';
-import type { HttpOptions, TlsMaterial, TransportRequest } from './types.ts';
+import type { HttpOptions, TlsMaterial, TransportRequest } from './contract.ts';
 
 /** The connections to origins and to proxies. */
 export type Agents = {

@@ -4,7 +4,7 @@ import type { SecureContext } from 'node:tls';
 import { buildConnector, errors } from 'undici';
 
 import { filterAnswers } from './answer-filter.ts';
-import type { OpenSocket } from './open-socket.ts';
+import type { OpenSocket } from './connect.ts';
 
 /** What the connections of all origins have in common. */
 export type Wiring = {

@@ -1,11 +1,10 @@
-import { withRetries } from './attempts.ts';
-import type { HttpContext } from './context.ts';
+import { withRetries } from './retry.ts';
+import type { HttpContext } from './open-http.ts';
 import { withAnswer } from './redirects.ts';
-import { judge, type Asked } from './resume.ts';
-import { statusError } from './status.ts';
-import { createTransfer, type Transfer } from './transfer.ts';
-import type { Downloaded, DownloadRequest } from './types.ts';
-import { freshnessOf } from './validator.ts';
+import { judge, type Asked, createTransfer, type Transfer } from './transfer.ts';
+import { statusError } from './document.ts';
+import type { Downloaded, DownloadRequest } from './contract.ts';
+import { freshnessOf } from './headers.ts';
 
 /**
  * Brings a body into a sink and resumes it as often as it takes; the bytes in the sink are always those of one version.

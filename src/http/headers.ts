@@ -1,4 +1,4 @@
-import type { Headers } from './types.ts';
+import type { Headers, Freshness, Validator } from './contract.ts';
 
 /** The value of a header that may stand once only; undefined when it is absent or stands twice with different values. */
 export function headerOf(headers: Headers, name: string): string | undefined {
@@ -23,4 +23,101 @@ export function wholeNumber(text: string | undefined): number | undefined {
   if (text === undefined || !/^\d+$/.test(text)) return undefined;
   const value = Number(text);
   return Number.isSafeInteger(value) ? value : undefined;
+}
+
+/** `start` and `end` are the first and the last byte; no `total` where the server says `*`. */
+type ContentRange = { readonly start: number; readonly end: number; readonly total?: number };
+
+/** The Content-Range of a 206; undefined unless it makes sense. @see RFC 9110 14.4 */
+export function parseContentRange(text: string | undefined): ContentRange | undefined {
+  const [, first, last, length] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/i.exec(text ?? '') ?? [];
+  const [start, end, total] = [wholeNumber(first), wholeNumber(last), wholeNumber(length)];
+  if (start === undefined || end === undefined || end < start) return undefined;
+  if (length === '*') return { start, end };
+  return total !== undefined && end < total ? { start, end, total } : undefined;
+}
+
+/** The total that a 416 names. */
+export function parseUnsatisfiedRange(text: string | undefined): number | undefined {
+  return wholeNumber(/^bytes \*\/(\d+)$/i.exec(text ?? '')?.[1]);
+}
+
+const directive = /([!#$%&'*+\-.^_`|~0-9a-z]+)(?:\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]*))?/gi;
+
+/** However long a max-age is: what was once answered, perhaps by mistake, is asked for again after a week. */
+export const longestFreshMs = 7 * 86_400_000;
+
+/**
+ * How long an answer is fresh, in milliseconds, counted from now, at most a week; 0 when nothing is said. `no-store` and
+ * `no-cache` win wherever they stand; the smallest of several max-ages counts; what is malformed is ignored.
+ *
+ * @see RFC 9111 4.2, 5.2
+ */
+export function maxAgeMs(headers: Headers): number {
+  let seconds: number | undefined;
+  for (const [, name = '', value] of headerList(headers, 'cache-control').matchAll(directive)) {
+    if (/^no-(store|cache)$/i.test(name)) return 0;
+    const age = /^max-age$/i.test(name) ? wholeNumber(value?.replace(/^"(.*)"$/, '$1')) : undefined;
+    if (age !== undefined) seconds = Math.min(age, seconds ?? Infinity);
+  }
+  const spent = wholeNumber(headerOf(headers, 'age')) ?? 0;
+  return Math.min(1000 * Math.max(0, (seconds ?? 0) - spent), longestFreshMs);
+}
+
+const entityTag = /^(W\/)?"[\x21\x23-\x7e\x80-\xff]*"$/;
+
+/**
+ * What makes a body safe to resume: a strong ETag; without any ETag, a Last-Modified at least a second older than Date.
+ *
+ * @see docs/rules.md H4; RFC 9110 8.8.2.2
+ */
+export function strongValidator(headers: Headers): Validator | undefined {
+  if (headers['etag'] !== undefined) {
+    const etag = etagOf(headers);
+    return etag?.startsWith('"') ? { kind: 'etag', value: etag } : undefined;
+  }
+  const value = lastModifiedOf(headers);
+  const [modified, date] = [parseHttpDate(value), parseHttpDate(headerOf(headers, 'date'))];
+  if (value === undefined || modified === undefined || date === undefined) return undefined;
+  return modified + 1000 <= date ? { kind: 'last-modified', value } : undefined;
+}
+
+/**
+ * False if the answer carries a validator, and it is not `validator`: one of another kind may tell of other bytes, and nobody
+ * could say.
+ */
+export function mayBeSame(validator: Validator, headers: Headers): boolean {
+  const { etag, 'last-modified': lastModified } = headers;
+  if (etag !== undefined) return validator.kind === 'etag' && headerOf(headers, 'etag') === validator.value;
+  if (lastModified === undefined) return true;
+  return validator.kind === 'last-modified' && headerOf(headers, 'last-modified') === validator.value;
+}
+
+export function freshnessOf(headers: Headers): Freshness {
+  const [etag, lastModified] = [etagOf(headers), lastModifiedOf(headers)];
+  return {
+    ...(etag !== undefined && { etag }),
+    ...(lastModified !== undefined && { lastModified }),
+    maxAgeMs: maxAgeMs(headers),
+  };
+}
+
+function etagOf(headers: Headers): string | undefined {
+  const etag = headerOf(headers, 'etag');
+  return etag !== undefined && entityTag.test(etag) ? etag : undefined;
+}
+
+function lastModifiedOf(headers: Headers): string | undefined {
+  const value = headerOf(headers, 'last-modified');
+  return parseHttpDate(value) === undefined ? undefined : value;
+}
+
+const imfFixdate =
+  /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4} \d\d:\d\d:\d\d GMT$/;
+
+/** Milliseconds since the epoch, or undefined for anything but the one form that servers have to send. @see RFC 9110 5.6.7 */
+export function parseHttpDate(text: string | undefined): number | undefined {
+  if (text === undefined || !imfFixdate.test(text)) return undefined;
+  const ms = Date.parse(text);
+  return Number.isNaN(ms) ? undefined : ms;
 }

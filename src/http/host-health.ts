@@ -1,5 +1,5 @@
 import { ImageError, isImageError } from '../errors.ts';
-import type { Clock } from './clock.ts';
+import type { Clock } from './open-http.ts';
 
 /** Hosts that do not answer: once that is certain, what else is asked of them fails at once. */
 export type HostHealth = {

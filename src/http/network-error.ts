@@ -1,8 +1,7 @@
 import { ImageError, isImageError } from '../errors.ts';
-import { showUrl } from '../image/show-url.ts';
-import { show } from '../image/show.ts';
+import { showUrl, show } from '../image/show.ts';
 import { systemFailure } from '../system/errno.ts';
-import type { HttpTimeouts } from './types.ts';
+import type { HttpTimeouts } from './contract.ts';
 
 /** How far an exchange had come when it failed. Bytes are those of the body. */
 export type Progress = { readonly received: number; readonly expected: number | undefined } | undefined;

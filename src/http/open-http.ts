@@ -1,16 +1,15 @@
 import { X509Certificate } from 'node:crypto';
+import { setTimeout as wait } from 'node:timers/promises';
 
 import { ImageError } from '../errors.ts';
-import { systemClock, type Clock } from './clock.ts';
-import type { HttpContext } from './context.ts';
 import { parseDenyNet } from './deny-net.ts';
 import { getDocument } from './document.ts';
 import { download } from './download.ts';
-import { createHostHealth } from './host-health.ts';
-import { lazyTransport } from './lazy-transport.ts';
+import { createHostHealth, type HostHealth } from './host-health.ts';
 import { parseProxies } from './proxy.ts';
-import { rateLimiter } from './rate-limit.ts';
-import type { Http, HttpOptions } from './types.ts';
+import { rateLimiter, type RateLimiter } from './pump.ts';
+import type { Http, HttpOptions, Transport } from './contract.ts';
+import type { Agents, Routes } from './agents.ts';
 
 /**
  * Opens what fetches over HTTP; connections are made and kept as they are needed.
@@ -42,4 +41,71 @@ function checkCertificates(ca: readonly string[]): void {
   } catch (cause) {
     throw new ImageError('USAGE', 'not a certificate in PEM form', { option: 'ca-file' }, { cause });
   }
+}
+
+/** What every request of one Http shares. */
+export type HttpContext = {
+  readonly transport: Transport;
+  readonly options: HttpOptions;
+  readonly clock: Clock;
+  /** Of all downloads together. */
+  readonly limiter: RateLimiter | undefined;
+  readonly health: HostHealth;
+};
+
+/** Time and chance, passed in so that a test can hold both. */
+export type Clock = {
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Milliseconds that no one sets back. */
+  readonly monotonic: () => number;
+  /** In 0..1. */
+  readonly random: () => number;
+  /** Rejects with the signal's reason. */
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+};
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  random: () => Math.random(),
+  async sleep(ms, signal) {
+    try {
+      await wait(ms, undefined, { signal });
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error;
+    }
+  },
+};
+
+type Opened = { readonly agents: Agents; readonly transport: Transport };
+
+/** The session over undici, which comes with the first request: to load it takes longer than many a command runs. */
+function lazyTransport(
+  options: HttpOptions,
+  routes: Routes,
+): { readonly transport: Transport; readonly close: () => Promise<void> } {
+  let opening: Promise<Opened> | undefined;
+  let isClosed = false;
+  return {
+    async transport(request, signal) {
+      if (isClosed) throw new ImageError('CANCELLED', 'the http client was closed', { reason: 'closed' });
+      const { transport } = await (opening ??= open(options, routes));
+      return transport(request, signal);
+    },
+    async close() {
+      isClosed = true;
+      await (await opening)?.agents.close();
+    },
+  };
+}
+
+async function open(options: HttpOptions, routes: Routes): Promise<Opened> {
+  const [{ openAgents }, { undiciTransport }] = await Promise.all([
+    import('./agents.ts'),
+    import('./undici-transport.ts'),
+  ]);
+  const agents = openAgents(options, routes);
+  return { agents, transport: undiciTransport(agents, options.timeouts) };
 }

@@ -1,10 +1,13 @@
+import { BlockList, isIP } from 'node:net';
+import { domainToASCII } from 'node:url';
+
 import { ImageError } from '../errors.ts';
-import type { Target } from './connect-to.ts';
-import { parseNoProxy } from './no-proxy.ts';
-import type { HttpOptions } from './types.ts';
+import type { Target } from './connect.ts';
+import type { HttpOptions } from './contract.ts';
+import { addBlock, isListed } from './deny-net.ts';
 
 /** What a proxy gets of its user: never an origin server, never a message. */
-export type ProxyUser = { readonly name: string; readonly password: string };
+type ProxyUser = { readonly name: string; readonly password: string };
 
 /** `shown` is its URL for messages, without user and password. */
 export type Proxy = { readonly shown: string; readonly user: ProxyUser | undefined } & (
@@ -68,4 +71,48 @@ export function proxyRefusal({ shown, user }: Proxy, status: number): ImageError
   }
   const message = user ? 'refuses its user and password' : 'wants a user and a password';
   return new ImageError('HTTP_STATUS', `the proxy ${shown} ${message} (407)`, { ...details, status });
+}
+
+type Rule = (host: string, port: string) => boolean;
+
+/**
+ * Reads NO_PROXY. Entries, separated by commas or white space: `*`; a name, for itself and all below it; `.name` or
+ * `*.name`, for all below it only; an address or a CIDR block, for URLs with addresses. Names and addresses may end in `:port`. As
+ * Go's programs read it, but that nothing is exempt by itself, loopback neither.
+ *
+ * @returns whether a URL is exempt from the proxy.
+ */
+export function parseNoProxy(text: string): (url: URL) => boolean {
+  const entries = text.toLowerCase().split(/[\s,]+/);
+  const rules = entries.filter((entry) => entry !== '').map(parseEntry);
+  return (url) => {
+    const host = url.hostname.replace(/^\[|\]$|\.$/g, '');
+    const port = url.port || (url.protocol === 'https:' ? '443' : '80');
+    return rules.some((rule) => rule(host, port));
+  };
+}
+
+function parseEntry(entry: string): Rule {
+  if (entry === '*') return () => true;
+  const blocks = new BlockList();
+  if (addBlock(blocks, entry)) return (host) => isListed(blocks, host);
+  const [, name = entry, port] = /^(\[[^\]]*\]|[^:]*):(\d+)$/.exec(entry) ?? [];
+  const wanted = nameOf(name.replace(/^\[|\]$/g, '').replace(/^\*(?=\.)|\.$/g, ''));
+  const matches = hostRule(wanted);
+  return (host, at) => (port === undefined || port === at) && matches(host);
+}
+
+/** In the letters that URLs have it in. */
+function nameOf(text: string): string {
+  return /[^\0-\x7f]/.test(text) ? domainToASCII(text) || text : text;
+}
+
+function hostRule(wanted: string): (host: string) => boolean {
+  if (isIP(wanted) !== 0) {
+    const blocks = new BlockList();
+    addBlock(blocks, wanted);
+    return (host) => isListed(blocks, host);
+  }
+  if (wanted.startsWith('.')) return (host) => host.endsWith(wanted);
+  return (host) => host === wanted || host.endsWith(`.${wanted}`);
 }

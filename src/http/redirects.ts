@@ -1,11 +1,10 @@
 import { ImageError } from '../errors.ts';
-import { parseExactUrl, type ExactUrl } from '../image/exact-url.ts';
-import { showUrl } from '../image/show-url.ts';
-import { show } from '../image/show.ts';
-import type { HttpContext } from './context.ts';
+import { parseExactUrl, type ExactUrl } from '../image/url.ts';
+import { showUrl, show } from '../image/show.ts';
+import type { HttpContext } from './open-http.ts';
 import { withExchange } from './exchange.ts';
 import { headerOf } from './headers.ts';
-import type { Headers, HttpObserver, RequestOptions, TransportRequest, TransportResponse } from './types.ts';
+import type { Headers, HttpObserver, RequestOptions, TransportRequest, TransportResponse } from './contract.ts';
 
 /** Header names are lower case. */
 export type Ask = TransportRequest & Pick<RequestOptions, 'ownCredentials' | 'redirects' | 'answerMs'>;

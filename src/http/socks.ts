@@ -1,8 +1,8 @@
 import { isIP, type Socket } from 'node:net';
 
 import { ImageError } from '../errors.ts';
-import type { Target } from './connect-to.ts';
-import { addressBytes } from './net-block.ts';
+import type { Target } from './connect.ts';
+import { addressBytes } from './deny-net.ts';
 import type { Proxy } from './proxy.ts';
 
 /**

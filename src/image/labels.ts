@@ -1,6 +1,5 @@
 import { ImageError } from '../errors.ts';
 import { acIdentifierProblem } from './ac-identifier.ts';
-import { osArchProblem } from './os-arch.ts';
 import { show } from './show.ts';
 
 /** Label name → value, as a manifest or a request states them. Insertion order is kept. */
@@ -8,7 +7,7 @@ export type Labels = ReadonlyMap<string, string>;
 
 export type LabelPair = { readonly name: string; readonly value: string };
 /** `member` says which half of the pair at `index` is at fault. */
-export type LabelFault = LabelPair & {
+type LabelFault = LabelPair & {
   readonly index: number;
   readonly member: 'name' | 'value';
   readonly problem: string;
@@ -64,4 +63,65 @@ export function sortLabels(labels: Labels): readonly (readonly [string, string])
 export function matchLabels(asked: Labels, found: Labels): boolean {
   for (const [name, value] of asked) if (found.get(name) !== value) return false;
   return true;
+}
+
+/** Of the running Node: process.platform and process.arch; `armVersion` is process.config.variables.arm_version. */
+export type NodePlatform = { readonly platform: string; readonly arch: string; readonly armVersion?: string };
+
+/**
+ * The labels with os and arch filled in, each only where it is missing, as appc names them for the running platform.
+ *
+ * @throws LABEL_INVALID when the pair that results is none of appc's.
+ * @see appc 4.2, 4.3
+ */
+export function defaultLabels(labels: Labels, node: NodePlatform): Labels {
+  const os = labels.get('os') ?? node.platform;
+  const arch = labels.get('arch') ?? appcArch(os, node);
+  const bad = osArchProblem(os, arch);
+  if (bad) {
+    const { label, value, problem } = bad;
+    const whose = labels.has(label) ? '' : ', taken from this machine,';
+    throw new ImageError('LABEL_INVALID', `the value "${show(value)}" of label ${label}${whose} ${problem}`, {
+      label,
+      value: show(value),
+    });
+  }
+  return new Map([...labels, ['os', os], ['arch', arch]]);
+}
+
+function appcArch(os: string, { arch, armVersion }: NodePlatform): string {
+  switch (arch) {
+    case 'x64':
+      return os === 'darwin' ? 'x86_64' : 'amd64';
+    case 'ia32':
+      return 'i386';
+    case 'arm64':
+      return 'aarch64';
+    case 'arm':
+      if (os !== 'linux') return 'arm';
+      return armVersion === '6' ? 'armv6l' : 'armv7l';
+    case 'ppc64':
+      return 'ppc64le'; // Node runs on little-endian POWER only
+    default:
+      return arch;
+  }
+}
+
+/** The architectures of each operating system. @see appc 0.8.11, Labels */
+export const architectures: ReadonlyMap<string, readonly string[]> = new Map([
+  ['darwin', ['x86_64', 'i386']],
+  ['freebsd', ['amd64', 'i386', 'arm']],
+  ['linux', ['amd64', 'i386', 'aarch64', 'aarch64_be', 'armv6l', 'armv7l', 'armv7b', 'ppc64', 'ppc64le', 's390x']],
+]);
+
+type OsArchProblem = { readonly label: 'os' | 'arch'; readonly value: string; readonly problem: string };
+
+/** What is wrong with a pair of labels. Without `os` nothing is checked. @see appc 4.2 */
+function osArchProblem(os: string | undefined, arch: string | undefined): OsArchProblem | undefined {
+  if (os === undefined) return undefined;
+  const known = architectures.get(os);
+  if (known === undefined)
+    return { label: 'os', value: os, problem: `must be one of ${[...architectures.keys()].join(', ')}` };
+  if (arch === undefined || known.includes(arch)) return undefined;
+  return { label: 'arch', value: arch, problem: `must be one of ${known.join(', ')} for ${os}` };
 }

@@ -1,13 +1,9 @@
 import * as z from 'zod';
 
-import { acIdentifierProblem } from './ac-identifier.ts';
-import { acNameProblem } from './ac-name.ts';
+import { acIdentifierProblem, acNameProblem } from './ac-identifier.ts';
 import { listOf, text } from './go-json.ts';
-import { isHttpUrl } from './http-url.ts';
-import { isolatorValues } from './isolator.ts';
+import { isHttpUrl, isolatorValues, isRfc3339, semVerProblem } from './manifest-values.ts';
 import { labelFaults } from './labels.ts';
-import { isRfc3339 } from './rfc3339.ts';
-import { semVerProblem } from './sem-ver.ts';
 import { describeIssue } from './shape.ts';
 
 const flag = z.boolean().nullish();

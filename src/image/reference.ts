@@ -2,15 +2,14 @@ import { hash } from 'node:crypto';
 import { isAbsolute, resolve } from 'node:path';
 
 import { hasCode, ImageError } from '../errors.ts';
-import { formatAppString, parseAppString } from './app-string.ts';
 import type { ImageType } from './apps.ts';
 import { isDigest } from './digest.ts';
 import { parseImageIdPrefix } from './image-id.ts';
-import { sortLabels, type Labels } from './labels.ts';
+import { sortLabels, type Labels, formatLabels } from './labels.ts';
 import { parseRegistryReference } from './registry-reference.ts';
-import { showUrl } from './show-url.ts';
-import { show } from './show.ts';
-import { fileUrlPath, parseHttpReference } from './url-reference.ts';
+import { showUrl, show } from './show.ts';
+import { fileUrlPath, parseHttpReference } from './url.ts';
+import { acIdentifierProblem } from './ac-identifier.ts';
 
 /** `prefix` is `sha512-` and 2 to 128 lower-case hex digits, or the digest of a registry image's manifest, whole. */
 export type IdReference = { readonly kind: 'id'; readonly text: string; readonly prefix: string };
@@ -38,7 +37,7 @@ export type RegistryReference = {
 /** A parsed request; `text` is the caller's own. A plain record, so it can cross a thread. */
 export type ImageReference = IdReference | FileReference | UrlReference | NameReference | RegistryReference;
 
-export type ReferenceContext = {
+type ReferenceContext = {
   /** Absolute; what relative paths are relative to. */
   readonly directory: string;
   /** Default guess. */
@@ -145,4 +144,79 @@ export function referenceKey(reference: ImageReference): string {
 function urlKey(url: string): string {
   const shown = showUrl(url);
   return shown === url ? url : `${shown} ${hash('sha256', url, 'hex').slice(0, 32)}`;
+}
+
+/** An image name and the labels asked for with it. An empty version counts as none. */
+type AppString = { readonly name: string; readonly labels: Labels };
+
+/**
+ * Parses `name[:version][,label=value]*`. Nothing is trimmed, unescaped or checked against the list of platforms.
+ *
+ * @throws REFERENCE_INVALID
+ * @see appc 5
+ */
+export function parseAppString(text: string): AppString {
+  if (/\p{Cc}/u.test(text)) throw invalidName(text, 'holds a control character');
+  const [head = '', ...pairs] = text.split(',');
+  if (pairs.some((pair) => pair.includes(':'))) throw invalidName(text, 'a colon may stand only right after the name');
+  const [name = '', version, ...more] = head.split(':');
+  if (more.length > 0) throw invalidName(text, 'one colon at most');
+  const problem = acIdentifierProblem(name);
+  if (problem !== undefined) throw invalidName(text, `the image name "${show(name)}" ${problem}`);
+
+  const labels = new Map(version === undefined ? [] : [['version', version]]);
+  for (const pair of pairs) addLabel(labels, pair, text);
+  if (labels.get('version') === '') labels.delete('version');
+  return { name, labels };
+}
+
+function addLabel(labels: Map<string, string>, pair: string, text: string): void {
+  const equals = pair.indexOf('=');
+  if (equals === -1) throw invalidName(text, `label without a value: "${show(pair)}"`);
+  const label = pair.slice(0, equals);
+  const problem = acIdentifierProblem(label);
+  if (problem !== undefined) throw invalidName(text, `the label name "${show(label)}" ${problem}`);
+  // The name is a label too: it cannot be given a second time.
+  if (label === 'name' || labels.has(label)) throw invalidName(text, `label ${label} is given twice`);
+  labels.set(label, pair.slice(equals + 1));
+}
+
+/** `name,label=value…`, sorted by label; parses back to the same, as long as no value holds a comma or a colon. */
+export function formatAppString({ name, labels }: AppString): string {
+  return labels.size === 0 ? name : `${name},${formatLabels(labels)}`;
+}
+
+function invalidName(text: string, problem: string): ImageError<'REFERENCE_INVALID'> {
+  return new ImageError('REFERENCE_INVALID', problem, { input: show(text) });
+}
+
+/**
+ * What was asked for, on a terminal: URLs without credentials and query. Registry references have no place for either, but
+ * what somebody wrote there all the same is cut as well.
+ */
+export function showReference(text: string): string {
+  if (isUrl(text)) return showUrl(text);
+  return show(
+    isBrokenUrl(text) ? text.replace(/[?#].*$/s, '').replace(/:.*@/s, ':') : withoutUserOfRegistry(text),
+    1000,
+  );
+}
+
+/** The caller's own text, but for credentials and query of a URL: what events say of a node. */
+export function withoutSecrets(text: string): string {
+  return isUrl(text) ? showUrl(text) : text;
+}
+
+function isUrl(text: string): boolean {
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(text) && !/^docker:/i.test(text);
+}
+
+/** Meant as a URL, but a slash is missing. */
+function isBrokenUrl(text: string): boolean {
+  return /^(?:https?|ftp|file):/i.test(text);
+}
+
+/** What stands before an `@` that no digest follows. */
+function withoutUserOfRegistry(text: string): string {
+  return text.replace(/^(docker:\/*)[^/]*@(?!sha\d+:)/i, '$1').replace(/^(docker:[^?]*)\?.*$/is, '$1');
 }

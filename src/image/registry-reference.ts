@@ -4,6 +4,7 @@ import { ImageError } from '../errors.ts';
 import { isDigest } from './digest.ts';
 import { show } from './show.ts';
 import type { RegistryReference } from './reference.ts';
+import { sanitizeAcIdentifier } from './ac-identifier.ts';
 
 const hub = 'docker.io';
 const hubNames: readonly string[] = [hub, 'index.docker.io', 'registry-1.docker.io'];
@@ -91,4 +92,35 @@ function invalid(rest: string, problem: string): ImageError<'REFERENCE_INVALID'>
   // A password before an @, or a query, is not repeated.
   const shown = (rest.slice(0, Math.max(at, 0)).includes(':') ? rest.slice(at + 1) : rest).replace(/\?.*$/s, '');
   return new ImageError('REFERENCE_INVALID', problem, { input: `docker://${show(shown)}` });
+}
+
+/** The host that images of a registry bear in their names, as rkt gave them: Docker Hub's is the one that serves it. */
+export function registryIndexName(host: string): string {
+  return host === 'docker.io' ? 'registry-1.docker.io' : host;
+}
+
+/** The name of the image that a registry's image is converted to, such as `registry-1.docker.io/library/redis`. */
+export function registryImageName({ host, repository }: Pick<RegistryReference, 'host' | 'repository'>): string {
+  return sanitizeAcIdentifier(`${registryIndexName(host)}/${repository}`);
+}
+
+const scheme = 'docker://';
+
+/**
+ * The name for which keys of an image have to be trusted: its own, or for one of a registry that of its repository.
+ *
+ * @param image - `source` is where it came from.
+ */
+export function trustName({ name, source }: { readonly name: string; readonly source: string }): string {
+  if (!source.startsWith(scheme)) return name;
+  try {
+    return registryTrustName(parseRegistryReference(source));
+  } catch {
+    return name; // a store may have been written by another version
+  }
+}
+
+/** A key file's directory can't be named by a port: `localhost_5000/app` it is, as in names of converted images. */
+export function registryTrustName({ host, repository }: Pick<RegistryReference, 'host' | 'repository'>): string {
+  return sanitizeAcIdentifier(`${host}/${repository}`);
 }

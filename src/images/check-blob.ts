@@ -1,9 +1,13 @@
+import type { BigIntStats } from 'node:fs';
+import { lstat, type FileHandle } from 'node:fs/promises';
+
 import { hasCode, ImageError } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
 import { isImageId, shortId, type ImageId } from '../image/image-id.ts';
-import { abortable } from '../pool/abortable.ts';
-import type { Pool } from '../pool/pool.ts';
+import { abortable, type Pool } from '../pool/pool.ts';
 import type { Store } from '../store/store.ts';
+import { errnoOf } from '../system/errno.ts';
+import { openOwnFile } from '../system/files.ts';
 
 /** What lives as long as a command: the store it works on and the threads that hash. */
 export type ImagesContext = { readonly store: Store; readonly pool: Pool };
@@ -13,7 +17,7 @@ export type BlobProblem = 'missing' | 'wrong size' | 'wrong hash' | 'unreadable'
 /** A blob, whose ID says its hash, and its bytes. */
 export type Blob = { readonly id: ImageId | Digest; readonly size: number };
 /** `path` is that of a copy, when it is not the blob itself that is to be read. */
-export type BlobCheck = Blob & { readonly path?: string };
+type BlobCheck = Blob & { readonly path?: string };
 
 export function blobPathOf(store: Store, id: ImageId | Digest): string {
   return isImageId(id) ? store.blobPath(id) : store.digestPath(id);
@@ -52,4 +56,62 @@ export function corrupt(store: Store, { id }: Pick<Blob, 'id'>, problem: BlobPro
   return new ImageError('STORE_CORRUPT', `the blob of ${shown} is damaged: ${problem}`, {
     path: blobPathOf(store, id),
   });
+}
+
+/** A blob that was hashed and found good. `stamp` tells that very file from any other, and from a changed one. */
+export type SoundBlob = Blob & { readonly stamp: string };
+
+/** Hashes a blob, for bytes that cannot be taken back once they are written. @throws STORE_CORRUPT */
+export async function hashBlob(context: ImagesContext, { id, size }: Blob, signal: AbortSignal): Promise<SoundBlob> {
+  const stamp = stampOf(await orCorrupt(context.store, { id }, lstat(blobPathOf(context.store, id), { bigint: true })));
+  await requireSound(context, { id, size }, signal);
+  return { id, size, stamp };
+}
+
+/** Opens the very file that was hashed. @throws STORE_CORRUPT when it is not there any more. */
+export async function openSound(store: Store, { id, stamp }: SoundBlob): Promise<FileHandle> {
+  const file = await orCorrupt(store, { id }, openOwnFile(blobPathOf(store, id)));
+  if (stampOf(await file.stat({ bigint: true })) === stamp) return file;
+  await file.close();
+  throw corrupt(store, { id }, 'wrong hash');
+}
+
+async function orCorrupt<T>(store: Store, blob: Pick<Blob, 'id'>, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw corrupt(store, blob, errnoOf(error) === 'ENOENT' ? 'missing' : 'unreadable');
+  }
+}
+
+function stampOf({ size, mtimeNs, ctimeNs, ino }: BigIntStats): string {
+  return `${size} ${mtimeNs} ${ctimeNs} ${ino}`;
+}
+
+/**
+ * Visits every item, `width` at a time. After the first failure, or once the signal is aborted, nothing new starts; the
+ * promise settles when what was under way has ended.
+ */
+export async function inParallel<T>(
+  items: AsyncIterable<T> | Iterable<T>,
+  width: number,
+  visit: (item: T, position: number) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  // A generator hands its items out one by one, however many ask, and a lane that throws closes it for all of them.
+  const source = numbered(items);
+  const lane = async (): Promise<void> => {
+    for await (const [item, position] of source) {
+      signal.throwIfAborted();
+      await visit(item, position);
+    }
+  };
+  const lanes = await Promise.allSettled(Array.from({ length: width }, lane));
+  const failed = lanes.find((result) => result.status === 'rejected');
+  if (failed) throw failed.reason;
+}
+
+async function* numbered<T>(items: AsyncIterable<T> | Iterable<T>): AsyncGenerator<[T, number]> {
+  let position = 0;
+  for await (const item of items) yield [item, position++];
 }

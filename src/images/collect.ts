@@ -1,7 +1,6 @@
 import { hasCode } from '../errors.ts';
 import type { GarbageReport, Store } from '../store/store.ts';
-import type { Entry } from './entry.ts';
-import { listImages } from './list.ts';
+import { type Entry, listImages } from './list.ts';
 import { removeEntry } from './remove.ts';
 
 const day = 24 * 60 * 60 * 1000;

@@ -1,7 +1,26 @@
+import type { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createWriteStream, constants } from 'node:fs';
+import { chmod, mkdir, writeFile, copyFile as cloneFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+
 import type { StoredImage } from '../store/store.ts';
-import type { ImagesContext } from './check-blob.ts';
-import { copyBlob } from './copy-blob.ts';
-import { writeFileTarget, type FileTarget } from './write-file.ts';
+import {
+  type ImagesContext,
+  hashBlob,
+  openSound,
+  inParallel,
+  blobPathOf,
+  corrupt,
+  requireSound,
+  type Blob,
+} from './check-blob.ts';
+import { writeFileTarget, type FileTarget, settleFile } from './write-file.ts';
+import type { RegistryImage } from '../store/registry-store.ts';
+import { registryLayout, type LayoutFile, type RegistryFormat, writeTar, type TarFile } from './registry-layout.ts';
+import { writeTree, type TreeTarget } from './write-tree.ts';
+import { errnoOf } from '../system/errno.ts';
+import { openOwnFile } from '../system/files.ts';
 
 export type ExportRequest = FileTarget & { readonly image: StoredImage };
 
@@ -19,4 +38,128 @@ export async function exportImage(
   const { imageId: id, size } = image;
   await writeFileTarget({ ...target, outside: context.store.dir }, (to) => copyBlob(context, { id, size, to }, signal));
   context.store.touch(id);
+}
+
+/**
+ * Writes the uncompressed image to a stream, which stays open. What is written cannot be taken back, so the blob is
+ * hashed first, and the very file that was hashed is sent.
+ *
+ * @throws STORE_CORRUPT before the first byte when the blob is damaged.
+ */
+export async function exportToStream(
+  context: ImagesContext,
+  { imageId: id, size }: StoredImage,
+  output: Writable,
+  signal: AbortSignal,
+): Promise<void> {
+  const { store } = context;
+  await using file = await openSound(store, await hashBlob(context, { id, size }, signal));
+  store.touch(id);
+  await pipeline(file.createReadStream({ highWaterMark: 1024 * 1024, autoClose: false }), output, {
+    end: false,
+    signal,
+  });
+}
+
+export type RegistryExport = { readonly image: RegistryImage; readonly format: RegistryFormat };
+
+/** Blobs read at once. */
+const width = 4;
+
+/**
+ * Writes an image of a registry to a tar: an OCI archive, or what `docker load` takes. Every blob is hashed before it is
+ * written, so whatever happens the target is the whole, sound image, or what it was before.
+ *
+ * @throws STORE_CORRUPT when a blob is damaged; as writeFileTarget
+ */
+export async function exportRegistryImage(
+  context: ImagesContext,
+  { image, format, ...target }: RegistryExport & FileTarget,
+  signal: AbortSignal,
+): Promise<void> {
+  await writeFileTarget({ ...target, outside: context.store.dir }, async (temporary) => {
+    const files = await soundFiles(context, { image, format }, signal);
+    const output = createWriteStream(temporary, { flags: 'wx', highWaterMark: 1024 * 1024 });
+    await writeTar(context.store, { files, output, end: true }, signal);
+  });
+  context.store.touchRegistryImage(image.reference);
+}
+
+/** As exportRegistryImage, to a stream that stays open. @throws STORE_CORRUPT before the first byte */
+export async function exportRegistryImageToStream(
+  context: ImagesContext,
+  { output, ...request }: RegistryExport & { readonly output: Writable },
+  signal: AbortSignal,
+): Promise<void> {
+  const files = await soundFiles(context, request, signal);
+  context.store.touchRegistryImage(request.image.reference);
+  await writeTar(context.store, { files, output, end: false }, signal);
+}
+
+/** Writes an image of a registry as an OCI image layout that holds nothing else. @throws STORE_CORRUPT; as writeTree */
+export async function exportRegistryImageToDirectory(
+  context: ImagesContext,
+  { image, ...target }: Pick<RegistryExport, 'image'> & TreeTarget,
+  signal: AbortSignal,
+): Promise<void> {
+  await writeTree(context.store.dir, target, async (directory) => {
+    const place = async ({ name, content }: LayoutFile): Promise<void> => {
+      const to = join(directory, name);
+      await mkdir(dirname(to), { recursive: true, mode: 0o755 });
+      if (content instanceof Uint8Array) await writeFile(to, content, { flag: 'wx' });
+      else await copyBlob(context, { ...content, to }, signal);
+      await settleFile(to);
+    };
+    await inParallel(await registryLayout(context.store, image, 'oci'), width, place, signal);
+    await chmod(directory, 0o755);
+  });
+  context.store.touchRegistryImage(image.reference);
+}
+
+/** The files of the layout, every blob hashed. */
+async function soundFiles(
+  context: ImagesContext,
+  { image, format }: RegistryExport,
+  signal: AbortSignal,
+): Promise<readonly TarFile[]> {
+  const files: TarFile[] = [];
+  const check = async ({ name, content }: LayoutFile, position: number): Promise<void> => {
+    files[position] = {
+      name,
+      content: content instanceof Uint8Array ? content : await hashBlob(context, content, signal),
+    };
+  };
+  await inParallel(await registryLayout(context.store, image, format), width, check, signal);
+  return files;
+}
+
+/** Copies a blob to a file that must not be there, and hashes the copy. @throws STORE_CORRUPT; system errors of `to` */
+async function copyBlob(
+  context: ImagesContext,
+  { id, size, to }: Blob & { readonly to: string },
+  signal: AbortSignal,
+): Promise<void> {
+  const path = blobPathOf(context.store, id);
+  try {
+    await copyFile(path, to, signal);
+  } catch (error) {
+    if (!(error instanceof Error && 'path' in error && error.path === path)) throw error;
+    throw corrupt(context.store, { id }, errnoOf(error) === 'ENOENT' ? 'missing' : 'unreadable');
+  }
+  await requireSound(context, { id, size, path: to }, signal);
+}
+
+const clone = constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE;
+const highWaterMark = 1024 * 1024;
+
+/** Copies to a file that must not be there: at once where the filesystem shares blocks, else so that it can be stopped. */
+async function copyFile(from: string, to: string, signal: AbortSignal): Promise<void> {
+  await using source = await openOwnFile(from); // also where it is cloned: what is no file must not be waited for
+  try {
+    await cloneFile(from, to, clone);
+  } catch {
+    // whatever the reason, the copy meets it too or does without
+    const input = source.createReadStream({ highWaterMark, autoClose: false });
+    await pipeline(input, createWriteStream(to, { flags: 'wx', highWaterMark }), { signal });
+  }
 }

@@ -9,11 +9,10 @@ import type { GoPlatform } from '../image/platform.ts';
 import { formatReference, type RegistryReference } from '../image/reference.ts';
 import { parseRegistryReference } from '../image/registry-reference.ts';
 import type { StoredBlob, StoredDescriptor } from '../store/registry-store.ts';
-import { stampFile } from '../system/stamp.ts';
+import { stampFile } from '../system/files.ts';
 import type { Store } from '../store/store.ts';
 import { checkBlob, type ImagesContext } from './check-blob.ts';
-import { readDocument } from './registry-document.ts';
-import { membersOf, parseDescriptor, partsOf, type RegistryParts } from './registry-parts.ts';
+import { readDocument, membersOf, parseDescriptor, partsOf, type RegistryParts } from './registry-image.ts';
 
 const ociType = 'application/vnd.oci.image.manifest.v1+json';
 const dockerType = 'application/vnd.docker.distribution.manifest.v2+json';

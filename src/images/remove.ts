@@ -1,6 +1,6 @@
 import { asImageError, type ImageError } from '../errors.ts';
 import type { Store } from '../store/store.ts';
-import type { Entry } from './entry.ts';
+import type { Entry } from './list.ts';
 import { resolveEntries } from './resolve-image.ts';
 
 /** How one image ended, or a request that names none. `bytes` is what removing it gave back. */

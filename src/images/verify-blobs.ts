@@ -1,10 +1,9 @@
 import type { Digest } from '../image/digest.ts';
 import type { RegistryImage, StoredBlob } from '../store/registry-store.ts';
-import { stampFile } from '../system/stamp.ts';
+import { stampFile } from '../system/files.ts';
 import type { Store } from '../store/store.ts';
-import { checkBlob, type BlobProblem, type ImagesContext } from './check-blob.ts';
-import { registryEntry } from './entry.ts';
-import { inParallel } from './in-parallel.ts';
+import { checkBlob, type BlobProblem, type ImagesContext, inParallel } from './check-blob.ts';
+import { registryEntry } from './list.ts';
 import type { Repair } from './verify.ts';
 
 /** A blob of a registry that is not what its digest says, and the images that need it. */

@@ -1,10 +1,9 @@
 import { hasCode } from '../errors.ts';
 import type { ImageId } from '../image/image-id.ts';
-import { stampFile } from '../system/stamp.ts';
+import { stampFile } from '../system/files.ts';
 import type { Store, StoredImage } from '../store/store.ts';
-import { checkBlob, type BlobProblem, type ImagesContext } from './check-blob.ts';
-import { imageEntry, type Entry } from './entry.ts';
-import { inParallel } from './in-parallel.ts';
+import { checkBlob, type BlobProblem, type ImagesContext, inParallel } from './check-blob.ts';
+import { imageEntry, type Entry } from './list.ts';
 import { verifyBlobs, type BlobDamage, type BlobsRequest } from './verify-blobs.ts';
 
 export type ImageDamage = {

@@ -3,12 +3,11 @@ import { dirname, resolve } from 'node:path';
 import { addAbortSignal, type Readable } from 'node:stream';
 
 import { ImageError } from '../errors.ts';
-import { showReference } from '../image/show-reference.ts';
-import { isHttpUrl } from '../image/url-reference.ts';
+import { showReference } from '../image/reference.ts';
+import { isHttpUrl } from '../image/url.ts';
 import { isNoEntry, systemFailure } from '../system/errno.ts';
 import { openNamed } from '../system/files.ts';
 import { createListBuilder, type List } from './parse-list.ts';
-import { readLines } from './read-lines.ts';
 
 export type ListSource = {
   /** `-` is the input. */
@@ -61,4 +60,41 @@ function unreadable(shown: string, cause: unknown): unknown {
   if (isNoEntry(cause))
     return new ImageError('FILE_NOT_FOUND', `there is no list ${shown}`, { path: shown }, { cause });
   return new ImageError('FILE_UNREADABLE', `the list ${shown} cannot be read: ${failure.what}`, details, { cause });
+}
+
+const maxBytes = 64 * 1024 * 1024;
+
+/**
+ * The lines of UTF-8 bytes, without their line feeds, a chunk's worth at a time.
+ *
+ * @throws LIMIT_EXCEEDED beyond 64 MiB, LIST_INVALID for bytes that are not UTF-8.
+ */
+export async function* readLines(chunks: AsyncIterable<Uint8Array>, shown: string): AsyncGenerator<readonly string[]> {
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  let bytes = 0;
+  let count = 0;
+  let rest = '';
+  const decode = (chunk?: Uint8Array): string => {
+    try {
+      return decoder.decode(chunk, { stream: chunk !== undefined });
+    } catch (cause) {
+      const message = `${shown} is no list: it is not UTF-8, from line ${count + 1} on or a little later`;
+      throw new ImageError('LIST_INVALID', message, { list: shown, line: count + 1 }, { cause });
+    }
+  };
+  for await (const chunk of chunks) {
+    bytes += chunk.byteLength;
+    if (bytes > maxBytes) {
+      throw new ImageError('LIMIT_EXCEEDED', `${shown} has more than ${maxBytes} bytes`, {
+        limit: 'list',
+        maximum: maxBytes,
+      });
+    }
+    const lines = decode(chunk).split('\n');
+    lines[0] = rest + (lines[0] ?? '');
+    rest = lines.pop() ?? '';
+    count += lines.length;
+    yield lines;
+  }
+  yield [rest + decode()];
 }

@@ -2,19 +2,19 @@ import { rm } from 'node:fs/promises';
 import { getCompileCacheDir } from 'node:module';
 import { dirname, extname } from 'node:path';
 import type { Transferable } from 'node:worker_threads';
+import { getHeapStatistics } from 'node:v8';
 
 import type { Piscina } from 'piscina';
 
 import { fromErrorData, ImageError, isImageError } from '../errors.ts';
 import type { MemoryMessage } from '../../workers/memory.ts';
-import type { Reply, Task } from '../../workers/reply.ts';
-import type { TaskName, Tasks } from '../../workers/tasks.ts';
+import type { Reply, Task, TaskName, Tasks, IngestLimits } from '../../workers/tasks.ts';
 import { whenFilesAreFree } from '../system/spare-files.ts';
 import { createMemoryBudget } from './memory-budget.ts';
-import { spread } from './spread.ts';
-import { shownOf, workerFailed } from './worker-failed.ts';
+import { show } from '../image/show.ts';
+import type { Limits } from '../image/limits.ts';
 
-export type PoolOptions = {
+type PoolOptions = {
   /** Threads, at least 1. They start as tasks need them. */
   readonly workers: number;
   /** Tasks that one thread may have under way: sessions that follow a download mostly wait. */
@@ -137,4 +137,71 @@ async function openPiscina(workers: number, sessionsPerWorker: number): Promise<
   // An idle thread that dies has no task to tell; unheard, the event would end the process.
   pool.on('error', () => undefined);
   return pool;
+}
+
+type Thread = { readonly currentUsage: number };
+
+/**
+ * Gives a task to the thread that has the fewest. As long as there may be more threads, none gets a second task: piscina
+ * by itself would fill the first one before it starts the next.
+ */
+function spread(workers: number, sessionsPerWorker: number) {
+  return <T extends Thread>(_task: unknown, threads: readonly T[]): T | null => {
+    let best: T | null = null;
+    for (const thread of threads) if (!best || thread.currentUsage < best.currentUsage) best = thread;
+    const most = threads.length < workers ? 1 : sessionsPerWorker;
+    return best && best.currentUsage < most ? best : null;
+  };
+}
+
+/**
+ * Rethrows what a task failed with a second time. A thread that had no memory left is LIMIT_EXCEEDED, since what it was given
+ * took it all; anything else but an ImageError is INTERNAL.
+ *
+ * @param shown - what it was about, for people.
+ */
+export function workerFailed(error: unknown, shown: string | undefined): never {
+  if (isImageError(error)) throw error;
+  if (error instanceof Error && 'code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY') {
+    const maximum = getHeapStatistics().heap_size_limit; // a thread has the same unless it is told otherwise
+    const about = shown === undefined ? '' : ` over ${show(shown, 1000)}`;
+    const message = `a thread ran out of memory${about}; the limit of its heap is ${Math.round(maximum / 2 ** 20)} MiB`;
+    throw new ImageError('LIMIT_EXCEEDED', message, { limit: 'heap', maximum }, { cause: error });
+  }
+  const what = show(error instanceof Error ? error.message : String(error));
+  throw new ImageError('INTERNAL', `a worker failed twice over it: ${what}`, { what: 'worker' }, { cause: error });
+}
+
+/** What a task is about, in the words of its request. */
+function shownOf(request: object): string | undefined {
+  const { shown, location, digest } = request as Partial<Record<'shown' | 'location' | 'digest', unknown>>; // any of them
+  const name = shown ?? location ?? digest;
+  return typeof name === 'string' ? name : undefined;
+}
+
+/** The limits that concern a worker, by the names it has for them. */
+export function ingestLimits(limits: Limits): IngestLimits {
+  return {
+    archiveBytes: limits.archive,
+    unpackedBytes: limits.unpacked,
+    manifestBytes: limits.manifest,
+    headerBytes: limits.header,
+    entries: limits.entries,
+    pathBytes: limits.path,
+    dependencies: limits.dependencies,
+    signatures: limits.signatures,
+  };
+}
+
+/** The result of work that cannot be told to stop, or the signal's reason as soon as nobody waits for it any more. */
+export async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const stop = (): void => aborted.reject(signal.reason);
+  signal.addEventListener('abort', stop);
+  try {
+    if (signal.aborted) stop(); // raced all the same: work that fails later must not be an unhandled rejection
+    return await Promise.race([aborted.promise, work]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
 }

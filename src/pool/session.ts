@@ -4,8 +4,7 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { ImageError, isImageError } from '../errors.ts';
 import type { Dependency } from '../image/manifest.ts';
 import type { FromIngest, IngestRequest, IngestResponse, ToIngest } from '../../workers/tasks.ts';
-import type { Pool } from './pool.ts';
-import { workerFailed } from './worker-failed.ts';
+import { type Pool, workerFailed } from './pool.ts';
 
 /** How long a session may take to answer `stop` before its thread is recycled. */
 const stopMs = 5_000;

@@ -1,12 +1,13 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
+import { readdir } from 'node:fs/promises';
 
 import { isImageError, type ImageError } from '../errors.ts';
-import type { TlsMaterial } from '../http/types.ts';
+import type { TlsMaterial } from '../http/contract.ts';
 import { show } from '../image/show.ts';
-import { errnoOf } from '../system/errno.ts';
-import { listDirectory, readConfigFile } from './config-file.ts';
-import { configInvalid } from './credentials/config-invalid.ts';
+import { errnoOf, isNoEntry } from '../system/errno.ts';
+import { configInvalid } from './credentials/files.ts';
+import { readFound } from '../system/files.ts';
 
 /** What is there for one `host[:port]`. */
 export type HostCertificates = TlsMaterial & {
@@ -102,4 +103,38 @@ async function readPem(path: string, what: string, parse: (pem: string) => unkno
     throw configInvalid(path, `is not ${what} in PEM form`, error);
   }
   return pem;
+}
+
+/** Far above any such file. */
+const maxBytes = 1024 * 1024;
+
+/**
+ * The paths of what a configuration directory holds, in the order of their names; undefined where there is none.
+ *
+ * @throws ImageError CONFIG_INVALID
+ */
+export async function listDirectory(directory: string): Promise<readonly string[] | undefined> {
+  try {
+    const names = await readdir(directory);
+    return names.toSorted().map((name) => join(directory, name));
+  } catch (error) {
+    if (isNoEntry(error)) return undefined;
+    throw unreadable(directory, error);
+  }
+}
+
+/** @throws ImageError CONFIG_INVALID */
+export async function readConfigFile(path: string): Promise<string> {
+  try {
+    const bytes = await readFound(path, maxBytes);
+    if (bytes.length <= maxBytes) return bytes.toString();
+  } catch (error) {
+    if (['EFTYPE', 'EISDIR'].includes(errnoOf(error) ?? '')) throw configInvalid(path, 'is no regular file', error);
+    throw unreadable(path, error);
+  }
+  throw configInvalid(path, `is larger than ${maxBytes} bytes`);
+}
+
+function unreadable(path: string, error: unknown): Error {
+  return configInvalid(path, `cannot be read: ${errnoOf(error) ?? 'unknown'}`, error);
 }

@@ -1,5 +1,5 @@
 import { ImageError } from '../errors.ts';
-import type { NodePlatform } from '../image/default-labels.ts';
+import type { NodePlatform } from '../image/labels.ts';
 import type { GoPlatform } from '../image/platform.ts';
 import { show } from '../image/show.ts';
 import type { IndexEntry } from './types.ts';

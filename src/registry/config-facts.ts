@@ -4,8 +4,7 @@ import type { Digest } from '../image/digest.ts';
 import { listOf, text } from '../image/go-json.ts';
 import { describeJsonFault, parseJsonStrict } from '../image/json.ts';
 import type { GoPlatform } from '../image/platform.ts';
-import { digest } from './manifest-shape.ts';
-import { invalid, shaped } from './shaped.ts';
+import { digest, invalid, shaped } from './manifest.ts';
 
 /** What has to be known of a configuration before its layers are brought; what runs is for the conversion to read. */
 export type ConfigFacts = {

@@ -1,6 +1,6 @@
 import { hasCode, isImageError } from '../errors.ts';
-import type { Refusal } from '../http/types.ts';
-import { parseChallenges, type Challenge } from './challenge.ts';
+import type { Refusal } from '../http/contract.ts';
+import { parseChallenges, type Challenge } from './authorizer.ts';
 import type { Place } from './place.ts';
 import type { RegistryOptions } from './types.ts';
 

@@ -1,10 +1,10 @@
 import { hasCode, ImageError } from '../errors.ts';
 import { headerOf } from '../http/headers.ts';
-import type { Document, DocumentRequest, HttpObserver } from '../http/types.ts';
+import type { Document, DocumentRequest, HttpObserver } from '../http/contract.ts';
 import { isDigest, type Digest } from '../image/digest.ts';
 import type { RegistryReference } from '../image/reference.ts';
-import { showUrl } from '../image/show-url.ts';
-import { checkDigest, digestOf, sizeMismatch } from './check-digest.ts';
+import { showUrl } from '../image/show.ts';
+import { checkDigest, digestOf, sizeMismatch } from './download-blob.ts';
 import type { RegistryClient, RegistryTarget } from './client.ts';
 import { parseRegistryManifest } from './manifest.ts';
 import { acceptedTypes } from './media-types.ts';

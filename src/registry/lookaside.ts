@@ -2,6 +2,10 @@ import { join } from 'node:path';
 
 import type { Digest } from '../image/digest.ts';
 import type { RegistryReference } from '../image/reference.ts';
+import { show } from '../image/show.ts';
+import { listDirectory, readConfigFile } from './certificates.ts';
+import { configInvalid } from './credentials/files.ts';
+import type { RegistriesD } from './parse-registries-d.ts';
 
 /** Where signatures are read: a directory, or a URL without query and a slash at its end. */
 export type SignaturePlace =
@@ -44,4 +48,47 @@ function* scopesOf({ host, repository, tag, digest }: RegistryReference): Genera
   if (digest !== undefined) yield `${name}@${digest}`;
   for (let end = name.length; end > 0; end = name.lastIndexOf('/', end - 1)) yield name.slice(0, end);
   for (let dot = host.indexOf('.'); dot !== -1; dot = host.indexOf('.', dot + 1)) yield `*${host.slice(dot)}`;
+}
+
+export type LookasideSources = {
+  /** Directories such as /etc/containers/registries.d, the user's own first: only the first that is there counts. */
+  readonly registriesD: readonly string[];
+  /** As in Lookasides. */
+  readonly fallback?: string;
+};
+
+/**
+ * What the files of a registries.d say of where signatures are read. No scope may be spoken of twice, in whatever files.
+ *
+ * @throws ImageError CONFIG_INVALID naming the file
+ * @see containers-registries.d(5)
+ */
+export async function readLookasides({ registriesD, fallback }: LookasideSources): Promise<Lookasides> {
+  const scopes = new Map<string, SignaturePlace | undefined>();
+  let others: RegistriesD['others'];
+  for (const path of await filesOf(registriesD)) {
+    // A parser and its checks are loaded only where there is something to parse.
+    const { parseRegistriesD } = await import('./parse-registries-d.ts');
+    const file = parseRegistriesD(await readConfigFile(path), path);
+    if (others && file.others) throw twice(path, 'default-docker');
+    others ??= file.others;
+    for (const [scope, { place }] of file.scopes) {
+      if (scopes.has(scope)) throw twice(path, scope);
+      scopes.set(scope, place);
+    }
+  }
+  const named = [...scopes].flatMap(([scope, place]) => (place ? [[scope, place] as const] : []));
+  return { scopes: new Map(named), others: others?.place, fallback };
+}
+
+async function filesOf(directories: readonly string[]): Promise<readonly string[]> {
+  for (const directory of directories) {
+    const files = await listDirectory(directory);
+    if (files) return files.filter((path) => path.endsWith('.yaml'));
+  }
+  return [];
+}
+
+function twice(path: string, scope: string): Error {
+  return configInvalid(path, `${show(scope)} is spoken of twice in this directory`);
 }

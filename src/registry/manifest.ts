@@ -1,3 +1,8 @@
+import * as z from 'zod';
+import type { ZodType } from 'zod';
+
+import { isDigest, type Digest } from '../image/digest.ts';
+import { listOf, text, texts } from '../image/go-json.ts';
 import { ImageError } from '../errors.ts';
 import { foldKey, describeJsonFault, parseJsonStrict } from '../image/json.ts';
 import { show } from '../image/show.ts';
@@ -10,9 +15,51 @@ import {
   layerTypes,
   manifestTypes,
 } from './media-types.ts';
-import { indexShape, knownKeys, manifestShape, type RawDescriptor } from './manifest-shape.ts';
-import { invalid, shaped } from './shaped.ts';
 import type { Descriptor, ImageIndex, RegistryManifest } from './types.ts';
+import { checkShape, formatFault } from '../image/shape.ts';
+
+const digestProblem = 'must be sha256: and 64 lower-case hex digits';
+
+export const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), digestProblem);
+
+/** `urls` are those of a foreign layer. */
+const descriptor = z.object({
+  mediaType: text,
+  digest,
+  size: z.int().nonnegative('must not be negative'),
+  annotations: texts,
+  urls: listOf(text),
+});
+
+const platformMembers = z.object({ os: text, architecture: text, variant: text });
+const platform = platformMembers.nullish().transform((named) => {
+  if (!named?.os && !named?.architecture) return undefined;
+  const { os, architecture, variant } = named;
+  return { os, architecture, ...(variant && { variant }) };
+});
+
+const schemaVersion = z.literal(2);
+
+const indexShape = z.object({
+  schemaVersion,
+  manifests: listOf(descriptor.extend({ platform })),
+  annotations: texts,
+});
+
+const manifestShape = z.object({
+  schemaVersion,
+  config: descriptor,
+  layers: listOf(descriptor),
+  annotations: texts,
+  artifactType: text,
+});
+
+type RawDescriptor = z.infer<typeof descriptor>;
+
+/** The members that say what a document, or a part of one, is. */
+const knownKeys: readonly string[] = [indexShape, manifestShape, descriptor, platformMembers]
+  .flatMap((shape) => Object.keys(shape.shape))
+  .concat('mediaType', 'platform');
 
 /**
  * The one kind of document that these bytes are, by Content-Type, mediaType and fields.
@@ -120,4 +167,16 @@ function checkSizes(descriptors: readonly RawDescriptor[]): void {
 
 function descriptorOf({ mediaType, digest, size, annotations }: RawDescriptor): Descriptor {
   return { mediaType, digest, size, annotations };
+}
+
+/** @param what - the document, as messages call it. @throws ImageError MANIFEST_INVALID naming the first field that is wrong */
+export function shaped<T>(what: string, shape: ZodType<T>, value: unknown): T {
+  const result = checkShape(shape, value);
+  if (result.ok) return result.value;
+  const { fault } = result;
+  throw invalid(`bad ${what}: ${formatFault(fault)}`, fault.field === '' ? undefined : fault.field);
+}
+
+export function invalid(message: string, field?: string): ImageError<'MANIFEST_INVALID'> {
+  return new ImageError('MANIFEST_INVALID', message, field === undefined ? {} : { field });
 }

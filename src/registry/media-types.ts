@@ -1,3 +1,6 @@
+import { digestOf } from './download-blob.ts';
+import type { Descriptor, RegistryDocument } from './types.ts';
+
 export const indexTypes: readonly string[] = [
   'application/vnd.oci.image.index.v1+json',
   'application/vnd.docker.distribution.manifest.list.v2+json',
@@ -24,7 +27,7 @@ export const layerTypes: readonly string[] = ['', '+gzip', '+zstd']
   .concat(['', '.gzip', '.zstd'].map((suffix) => dockerLayer + suffix));
 
 /** What OCI calls the same config or layer. */
-export function ociType(type: string): string {
+function ociType(type: string): string {
   if (type === configTypes[1]) return configTypes[0] ?? type;
   return type.startsWith(dockerLayer) ? ociLayer + type.slice(dockerLayer.length).replace('.', '+') : type;
 }
@@ -40,4 +43,26 @@ export function isSchema1Type(type: string): boolean {
 
 export function isForeignLayerType(type: string): boolean {
   return type.startsWith('application/vnd.docker.image.rootfs.foreign.') || type.includes('.layer.nondistributable.');
+}
+
+/**
+ * The OCI manifest of an image that came with a docker one: the same blobs under the types that tools expect which read
+ * OCI alone. The same image always gives the same bytes.
+ *
+ * @returns undefined for what is an OCI manifest already.
+ * @see OCI image-spec, manifest.md and media-types.md (Compatibility Matrix)
+ */
+export function deriveOciManifest(
+  manifest: RegistryDocument,
+  { config, layers }: { readonly config: Descriptor; readonly layers: readonly Descriptor[] },
+): RegistryDocument | undefined {
+  const [mediaType = ''] = manifestTypes;
+  if (manifest.mediaType === mediaType) return undefined;
+  const text = JSON.stringify({ schemaVersion: 2, mediaType, config: toOci(config), layers: layers.map(toOci) });
+  const bytes = Buffer.from(text);
+  return { bytes, digest: digestOf(bytes), mediaType };
+}
+
+function toOci({ mediaType, digest, size }: Descriptor): Pick<Descriptor, 'mediaType' | 'digest' | 'size'> {
+  return { mediaType: ociType(mediaType), digest, size };
 }

@@ -1,5 +1,5 @@
 import { ImageError } from '../errors.ts';
-import type { HttpObserver } from '../http/types.ts';
+import type { HttpObserver } from '../http/contract.ts';
 import { parseDigest } from '../image/digest.ts';
 import type { GoPlatform } from '../image/platform.ts';
 import type { RegistryReference } from '../image/reference.ts';

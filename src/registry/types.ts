@@ -1,4 +1,4 @@
-import type { Http, HttpObserver } from '../http/types.ts';
+import type { Http, HttpObserver } from '../http/contract.ts';
 import type { Digest } from '../image/digest.ts';
 import type { Limits } from '../image/limits.ts';
 import type { GoPlatform } from '../image/platform.ts';

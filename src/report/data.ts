@@ -40,3 +40,57 @@ export type Series = {
   readonly images: readonly (readonly number[])[];
   readonly bytesPerSecond: readonly number[];
 };
+
+/** Of the table of outcomes. */
+export const columns = ['status', 'image', 'bytes', 'work', 'wait', 'retries', 'signed by', 'error'] as const;
+export type Column = (typeof columns)[number];
+
+/**
+ * What an image does at a time, in the order of its life. `wait`: for its turn or its place; `resolve`: otherwise until the
+ * first byte; `download`: from there to the last byte, ingest follows along; `verify`: what was left of ingest then, and the
+ * checks; `commit`: until the store has it; `needs`: its own work is done, what it depends on is awaited.
+ */
+export const phases = ['wait', 'resolve', 'download', 'verify', 'commit', 'needs'] as const;
+export type Phase = (typeof phases)[number];
+
+/** How an image ended; `open`: the run was over before it had. */
+export const statuses = ['fetched', 'present', 'failed', 'blocked', 'cancelled', 'open'] as const;
+export type Status = (typeof statuses)[number];
+
+/** Marks that tell states apart without colour. */
+export const statusMarks: Readonly<Record<Status, string>> = {
+  fetched: '✓',
+  present: '=',
+  failed: '✕',
+  blocked: '⊘',
+  cancelled: '–',
+  open: '?',
+};
+
+export type Span = { readonly phase: number; readonly fromMs: number; readonly toMs: number };
+
+/** A row's spans, one after the other. */
+export function spansOf([fromMs = 0, ...rest]: readonly number[]): readonly Span[] {
+  const spans: Span[] = [];
+  for (let at = 0, beginMs = fromMs; at + 1 < rest.length; at += 2) {
+    const toMs = rest[at + 1] ?? beginMs;
+    spans.push({ phase: rest[at] ?? 0, fromMs: beginMs, toMs });
+    beginMs = toMs;
+  }
+  return spans;
+}
+
+/** How long an image was at work itself, how long it waited for that, and how long for others after it. */
+export function timesOf(spans: readonly number[]): {
+  readonly workMs: number;
+  readonly waitMs: number;
+  readonly needsMs: number;
+} {
+  let [workMs, waitMs, needsMs] = [0, 0, 0];
+  for (const { phase, fromMs, toMs } of spansOf(spans)) {
+    if (phases[phase] === 'wait') waitMs += toMs - fromMs;
+    else if (phases[phase] === 'needs') needsMs += toMs - fromMs;
+    else workMs += toMs - fromMs;
+  }
+  return { workMs, waitMs, needsMs };
+}

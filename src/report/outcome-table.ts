@@ -1,9 +1,6 @@
-import { columns } from './columns.ts';
-import type { ReportData, Row } from './data.ts';
+import { columns, type ReportData, type Row, statuses, statusMarks, timesOf } from './data.ts';
 import { formatBytes, formatTime } from './format.ts';
 import { escapeHtml } from './html.ts';
-import { statuses, statusMarks } from './phases.ts';
-import { timesOf } from './times.ts';
 
 /** Of those that are readable without the page's script. */
 const mostRows = 200;

@@ -1,7 +1,5 @@
-import type { Series } from './data.ts';
-import { formatBytes, formatNumber, formatTime } from './format.ts';
-import { phases, type Phase } from './phases.ts';
-import { roundUp, timeTicks } from './ticks.ts';
+import { type Series, phases, type Phase } from './data.ts';
+import { formatBytes, formatNumber, formatTime, roundUp, timeTicks } from './format.ts';
 
 /** Phases in which an image takes something of the machine or of the network, bottom first. */
 const active: readonly Phase[] = ['commit', 'verify', 'download', 'resolve'];

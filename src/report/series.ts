@@ -1,5 +1,4 @@
-import type { Series } from './data.ts';
-import { phases } from './phases.ts';
+import { type Series, phases } from './data.ts';
 
 const slices = 480;
 const firstSliceMs = 4;

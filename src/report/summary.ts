@@ -1,6 +1,6 @@
 import { formatBytes, formatNumber, formatTime } from './format.ts';
 import { escapeHtml } from './html.ts';
-import { phases, statuses, statusMarks, type Phase, type Status } from './phases.ts';
+import { phases, statuses, statusMarks, type Phase, type Status } from './data.ts';
 import type { Timeline } from './timeline.ts';
 
 /** What a run came to, at a glance: a sentence, the shares of each status, and numbers. */

@@ -1,11 +1,9 @@
 import type { BatchEvent, OutcomeStatus, Totals } from '../events.ts';
 import { show } from '../image/show.ts';
 import type { ReportData } from './data.ts';
-import { keepMost } from './kept.ts';
-import { beginLife, endLife, follow, type LifeEvent } from './life.ts';
+import { keepMost, beginLife, endLife, follow, type LifeEvent } from './life.ts';
 import { createSeries } from './series.ts';
-import { createNumbering, toRow } from './to-row.ts';
-import { treeOrder } from './tree-order.ts';
+import { createNumbering, toRow, treeOrder } from './to-row.ts';
 
 const mostRows = 20_000;
 const mostWarnings = 50;

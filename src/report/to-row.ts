@@ -1,16 +1,15 @@
 import type { ErrorData } from '../errors.ts';
 import { shortId } from '../image/image-id.ts';
-import { showReference } from '../image/show-reference.ts';
+import { showReference } from '../image/reference.ts';
 import { show } from '../image/show.ts';
-import type { Row } from './data.ts';
+import { type Row, statuses } from './data.ts';
 import type { Life } from './life.ts';
-import { statuses } from './phases.ts';
 
 const longest = { reference: 300, name: 200, source: 300, signer: 160, error: 400 } as const;
 const mostSigners = 4;
 
 /** Gives equal texts one number. */
-export type Numbering = { number(text: string): number; readonly texts: readonly string[] };
+type Numbering = { number(text: string): number; readonly texts: readonly string[] };
 
 export function createNumbering(): Numbering {
   const numbers = new Map<string, number>();
@@ -56,4 +55,27 @@ function errorText({ code, message }: ErrorData): string {
 
 function cut(text: string, most: number): string {
   return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
+}
+
+/** Lives so that those below another follow it, each with its parent's position; -1 where that is not among them. */
+export function treeOrder(lives: Iterable<Life>): readonly { readonly life: Life; readonly parent: number }[] {
+  const all = new Map(Array.from(lives, (life) => [life.key, life]));
+  const below = Map.groupBy(all.values(), ({ parent }) =>
+    parent !== undefined && all.has(parent) ? parent : undefined,
+  );
+  const ordered: { life: Life; parent: number }[] = [];
+  const seen = new Set<string>();
+  const visit = (roots: readonly Life[]): void => {
+    const stack = roots.map((life) => ({ life, parent: -1 })).reverse();
+    for (let next = stack.pop(); next; next = stack.pop()) {
+      if (seen.has(next.life.key)) continue;
+      seen.add(next.life.key);
+      const parent = ordered.push(next) - 1;
+      const children = below.get(next.life.key) ?? [];
+      for (const life of children.toReversed()) stack.push({ life, parent });
+    }
+  };
+  visit(below.get(undefined) ?? []);
+  for (const life of all.values()) if (!seen.has(life.key)) visit([life]); // parents in a ring, which no batch has
+  return ordered;
 }

@@ -1,14 +1,17 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { join, normalize } from 'node:path';
+import { createHash } from 'node:crypto';
 
-import { breakAfter, createLoss } from './loss.ts';
-import { paced } from './paced.ts';
+import { breakAfter, createLoss, paced } from './slow-network.ts';
 
 /** A file as an origin offers it. */
-export type Body = {
+type Body = {
   readonly length: number;
   /** Strong, quoted. */
   readonly etag: string;
@@ -29,7 +32,7 @@ export type OriginOptions = {
   readonly loss?: number;
 };
 
-export type Origin = AsyncDisposable & {
+type Origin = AsyncDisposable & {
   /** `http://127.0.0.1:PORT` */
   readonly url: string;
 };
@@ -111,4 +114,43 @@ function writeHead({ headers }: IncomingMessage, response: ServerResponse, body:
 function rangeStart(range: string | undefined, length: number): number | undefined {
   const start = Number(/^bytes=(\d+)-$/.exec(range ?? '')?.[1] ?? NaN);
   return start < length ? start : undefined;
+}
+
+const chunkLength = 256 * 1024;
+
+/** Files that an origin finds below a directory; what ends in a slash is the file `index` there. */
+export function inDirectory(directory: string): OriginOptions['find'] {
+  return async (path) => {
+    const file = join(directory, normalize(path.endsWith('/') ? `${path}index` : path));
+    const found = await stat(file).catch(() => undefined); // whatever the reason: it is not there to be had
+    if (!found?.isFile()) return undefined;
+    return {
+      length: found.size,
+      etag: `"${found.size}-${found.mtimeMs}"`,
+      read: (start) => createReadStream(file, { start, highWaterMark: chunkLength }),
+    };
+  };
+}
+
+/** A file by its path, such as `/demo.example/app/web-1.0.aci`. */
+export type Files = ReadonlyMap<string, Uint8Array>;
+
+/** Files that an origin finds in memory. */
+export function inMemory(files: Files): OriginOptions['find'] {
+  const bodies = new Map(Array.from(files, ([path, bytes]) => [path, bodyOf(bytes)]));
+  return (path) => Promise.resolve(bodies.get(path));
+}
+
+function bodyOf(bytes: Uint8Array): Body {
+  return {
+    length: bytes.length,
+    etag: `"${createHash('sha256').update(bytes).digest('hex')}"`,
+    read: (from) => Readable.from([bytes.subarray(from)]),
+  };
+}
+
+/** The page of a prefix whose images lie at `ORIGIN/NAME-VERSION.aci`, and their signatures beside them. */
+export function discoveryPage(title: string, prefix: string): (origin: string) => string {
+  return (origin) =>
+    `<!doctype html><title>${title}</title><meta name="ac-discovery" content="${prefix} ${origin}/{name}-{version}.{ext}">\n`;
 }

@@ -1,16 +1,15 @@
-import { lstatSync } from 'node:fs';
+import { lstatSync, type BigIntStats } from 'node:fs';
 import { join } from 'node:path';
 
-import type { Layout } from '../../workers/index-writer/protocol.ts';
-import { imageBlobName } from '../image/blob-name.ts';
-import { namesIn } from '../system/directory.ts';
-import { idDigits } from './image-row.ts';
-import type { Reader } from './reader.ts';
-import { hasStamp, stampColumns } from './stamp.ts';
+import type { Layout } from './index/protocol.ts';
+import { imageBlobName } from '../image/digest.ts';
+import { namesIn } from '../system/files.ts';
+import { idDigits, optionalTextOf, textOf } from './index/rows.ts';
+import type { Reader, Row } from './index/reader.ts';
 import { inStore } from './store-error.ts';
 import type { Store } from './store.ts';
 
-export type Blobs = Pick<Store, 'blobPath' | 'blobState' | 'unreferenced'>;
+type Blobs = Pick<Store, 'blobPath' | 'blobState' | 'unreferenced'>;
 
 /** The files of the images, and how they compare with the index. */
 export function createBlobs(reader: Reader, { blobs }: Layout): Blobs {
@@ -36,4 +35,19 @@ export function createBlobs(reader: Reader, { blobs }: Layout): Blobs {
       }
     },
   };
+}
+
+/** What is remembered of a file that was good. As text: nanoseconds since the epoch do not fit into a number. */
+export const stampColumns =
+  'CAST(size AS TEXT) size, CAST(mtime_ns AS TEXT) mtime, CAST(ctime_ns AS TEXT) ctime, CAST(inode AS TEXT) inode';
+
+/** Whether a file is as it was then. @param row - of `stampColumns`. */
+export function hasStamp(stat: BigIntStats, row: Row): boolean {
+  return (
+    stat.isFile() &&
+    textOf(row, 'size') === String(stat.size) &&
+    textOf(row, 'mtime') === String(stat.mtimeNs) &&
+    optionalTextOf(row, 'ctime') === String(stat.ctimeNs) &&
+    textOf(row, 'inode') === String(stat.ino)
+  );
 }

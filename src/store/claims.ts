@@ -1,10 +1,9 @@
 import { setTimeout } from 'node:timers/promises';
 
-import type { ClaimAnswer } from '../../workers/index-writer/protocol.ts';
-import { hashKey } from './remote-row.ts';
+import type { ClaimAnswer } from './index/protocol.ts';
+import { hashKey } from './index/rows.ts';
 import type { Claim, OnSilence, Patience, Store } from './store.ts';
-import { createTurns, type Turn } from './turns.ts';
-import type { Request } from './writer.ts';
+import type { Request } from './index-thread.ts';
 
 /** A waiter asks again after 20 to 80 ms, less often when a crowd waits. */
 const pollMs = 20;
@@ -13,7 +12,7 @@ const crowd = 100;
 
 const defaultPatience: Patience = { sayMs: 5_000, aloneMs: 60_000 };
 
-export type Claims = Pick<Store, 'claim' | 'tryClaim'> & {
+type Claims = Pick<Store, 'claim' | 'tryClaim'> & {
   /** Whether a key is claimed here although somebody holds it who gives no sign of life. @param key - its hash. */
   readonly isAlone: (key: string) => boolean;
 };
@@ -96,4 +95,63 @@ export function createClaims(request: Request, { sayMs, aloneMs }: Patience = de
       }
     },
   };
+}
+
+type Turn = {
+  /** True when another one had it first. */
+  readonly waited: boolean;
+  readonly end: () => void;
+};
+
+/** Lets in one holder of each key at a time, in the order of asking, within the process. */
+type Turns = {
+  /** Rejects with the signal's reason once it is aborted. */
+  take(key: string, signal: AbortSignal): Promise<Turn>;
+  tryTake(key: string): Turn | undefined;
+};
+
+function createTurns(): Turns {
+  /** Of each key that somebody has, those who wait for it. */
+  const queues = new Map<string, Set<() => void>>();
+
+  const begin = (key: string, waited: boolean): Turn => ({
+    waited,
+    end: () => {
+      const queue = queues.get(key) ?? new Set();
+      const [next] = queue;
+      if (!next) return void queues.delete(key);
+      queue.delete(next);
+      next();
+    },
+  });
+
+  return {
+    tryTake(key) {
+      if (queues.has(key)) return undefined;
+      queues.set(key, new Set());
+      return begin(key, false);
+    },
+    async take(key, signal) {
+      signal.throwIfAborted();
+      const queue = queues.get(key);
+      if (queue) await wait(queue, signal);
+      else queues.set(key, new Set());
+      return begin(key, queue !== undefined);
+    },
+  };
+}
+
+function wait(queue: Set<() => void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const leave = (): void => {
+      queue.delete(enter);
+      reject(signal.reason as Error);
+    };
+    const enter = (): void => {
+      signal.removeEventListener('abort', leave);
+      resolve();
+    };
+    signal.addEventListener('abort', leave, { once: true });
+    queue.add(enter);
+  });
 }

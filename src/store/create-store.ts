@@ -2,22 +2,22 @@ import { join } from 'node:path';
 
 import { ImageError } from '../errors.ts';
 import { shortImageId, type ImageId } from '../image/image-id.ts';
-import { showUrl } from '../image/show-url.ts';
-import type { Layout } from '../../workers/index-writer/protocol.ts';
+import { showUrl, show } from '../image/show.ts';
+import type { Layout } from './index/protocol.ts';
 import { createBlobs } from './blobs.ts';
-import { readBootId } from './boot-id.ts';
+import { readBootId, partialFiles } from './download-state.ts';
 import { createClaims } from './claims.ts';
-import { formatImageRow, idDigits } from './image-row.ts';
-import { createRegistryStore } from './create-registry-store.ts';
-import { createLookups } from './lookups.ts';
-import { openPartial } from './partial.ts';
-import { partialFiles } from './partial-files.ts';
-import type { Reader } from './reader.ts';
-import { formatRemoteRow, hashKey } from './remote-row.ts';
+import { formatImageRow, idDigits, formatRemoteRow, hashKey } from './index/rows.ts';
+import { createLookups } from './index/lookups.ts';
+import { openPartial } from './download-file.ts';
+import type { Reader } from './index/reader.ts';
 import { inStore } from './store-error.ts';
 import type { Partial, Patience, Store } from './store.ts';
-import { createTouches } from './touches.ts';
-import type { Writer } from './writer.ts';
+import type { Writer, Request } from './index-thread.ts';
+import { isDigest } from '../image/digest.ts';
+import { createRegistryLookups } from './index/registry-lookups.ts';
+import { digestDigits, formatRegistryRow, neededBlobs } from './index/registry-rows.ts';
+import type { RegistryStore } from './registry-store.ts';
 
 export type StoreParts = {
   readonly layout: Layout;
@@ -99,4 +99,66 @@ export async function createStore({ layout, readOnly, reader, writer, patience }
 
 function notListed(imageId: ImageId): never {
   throw new ImageError('NOT_IN_STORE', `${shortImageId(imageId)} is not in the store`, { asked: imageId });
+}
+
+function createRegistryStore(
+  reader: Reader,
+  layout: Layout,
+  request: Request,
+): { readonly store: RegistryStore; readonly flushTouches: () => Promise<void> } {
+  const lookups = createRegistryLookups(reader, layout);
+  const touches = createTouches((ids, atMs) => request('touchRegistryImages', { ids, atMs }));
+  const store: RegistryStore = {
+    ...lookups,
+    commitBlob: ({ path, stamp, digest, size }) =>
+      request('commitBlob', { path, stamp, digest: digestDigits(digest), size }),
+    relistBlob: ({ digest, size, stamp }) =>
+      request('relist', { kind: 'blob', digest: digestDigits(digest), size, stamp }),
+    confirmDigest: (digest, stamp) => request('confirmDigest', { digest: digestDigits(digest), stamp }),
+    dropBlob: (digest, { keepsFile = false } = {}) => request('dropBlob', { digest: digestDigits(digest), keepsFile }),
+    async commitRegistryImage(commit) {
+      await request('commitRegistryImage', { row: formatRegistryRow(commit), blobs: neededBlobs(commit) });
+      return (await lookups.findRegistryImage(commit.reference)) ?? registryImageNotListed(commit.reference);
+    },
+    touchRegistryImage: (reference) => touches.touch(reference),
+    async removeRegistryImage(asked) {
+      const what = isDigest(asked) ? { digest: digestDigits(asked) } : { reference: asked };
+      return (await request('removeRegistryImage', what)) ?? registryImageNotListed(asked);
+    },
+    writeOciIndex: ({ setAsideDamagedAtMs } = {}) => request('writeOciIndex', { setAsideDamagedAtMs }),
+  };
+  return { store, flushTouches: () => touches.flush() };
+}
+
+function registryImageNotListed(asked: string): never {
+  throw new ImageError('NOT_IN_STORE', `${show(asked)} is not in the store`, { asked });
+}
+
+const delayMs = 1_000;
+const most = 1_000;
+
+/** Notes of use, written in groups when there is time. That one is lost never fails the caller. */
+type Touches = { touch(id: string): void; flush(): Promise<void> };
+
+function createTouches(write: (ids: readonly string[], atMs: number) => Promise<void>): Touches {
+  let ids = new Set<string>();
+  let timer: NodeJS.Timeout | undefined;
+
+  const flush = async (): Promise<void> => {
+    clearTimeout(timer);
+    timer = undefined;
+    if (ids.size === 0) return;
+    const due = [...ids];
+    ids = new Set();
+    await write(due, Date.now()).catch(() => undefined);
+  };
+
+  return {
+    flush,
+    touch(id) {
+      ids.add(id);
+      if (ids.size >= most) void flush();
+      else timer ??= setTimeout(() => void flush(), delayMs).unref();
+    },
+  };
 }

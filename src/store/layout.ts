@@ -1,10 +1,102 @@
-import { join } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import { chmod, link, mkdir, open, stat, unlink, readFile, statfs } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
-import type { Layout } from '../../workers/index-writer/protocol.ts';
+import type { Layout } from './index/protocol.ts';
+import { makeDirectories, syncDirectory } from '../system/files.ts';
+import { errnoOf } from '../system/errno.ts';
 
 const setgid = 0o2000;
+
+/** What makes the directory an OCI image layout. @see OCI image-spec, image-layout.md */
+const ociLayout = '{"imageLayoutVersion":"1.0.0"}\n';
+const ociIndex = '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}\n';
+
+/** Makes what is missing of a store that is to be written. Several processes may do so at once. */
+export async function makeLayout(dir: string): Promise<Layout> {
+  const made = await makeStoreDirectory(dir);
+  await requireLocalFilesystem(dir);
+  const layout = storeLayout(dir, (await stat(dir)).mode);
+  const directories = [join(dir, 'blobs'), layout.blobs, layout.registryBlobs, layout.downloads, layout.tmp];
+  for (const directory of directories) await makeDirectory(directory, layout.dirMode);
+  await makeFile(layout.index, '', layout.fileMode);
+  await makeFile(layout.ociIndex, ociIndex, layout.fileMode);
+  const completed = await makeFile(join(dir, 'oci-layout'), ociLayout, layout.fileMode);
+  if (completed) for (const directory of [join(dir, 'blobs'), dir]) await syncDirectory(directory);
+  if (made) await syncDirectory(dirname(dir));
+  return layout;
+}
+
+/** Below a setgid directory the store belongs to that group as its parent does; elsewhere to its owner alone. */
+async function makeStoreDirectory(dir: string): Promise<boolean> {
+  try {
+    await makeDirectories(dirname(dir));
+    const { mode } = await stat(dirname(dir));
+    return await makeDirectory(dir, mode & setgid ? mode & 0o2775 : 0o755);
+  } catch (error) {
+    throw errnoOf(error) === 'ENOENT' ? unmakeable(dir, error) : error;
+  }
+}
+
+/** Such as below /proc, where nothing is there whatever is made: no damage of a store. */
+function unmakeable(dir: string, cause: unknown): ImageError {
+  const path = cause instanceof Error && 'path' in cause && typeof cause.path === 'string' ? cause.path : dir;
+  const message = `${show(path, 1024)}: no directory can be made there (ENOENT)`;
+  return new ImageError('STORE_READ_ONLY', message, { path }, { cause });
+}
+
+async function makeDirectory(path: string, mode: number): Promise<boolean> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') return false;
+    throw error;
+  }
+  await chmod(path, mode);
+  return true;
+}
+
+/**
+ * Makes a file whole or not at all, and never in the place of another one.
+ *
+ * The index is made like this too, empty: SQLite would give it the mode of the umask, and a descriptor of ours, once
+ * closed, would drop the locks of another store that this process has open there.
+ */
+async function makeFile(path: string, content: string, mode: number): Promise<boolean> {
+  if (await exists(path)) return false;
+  const temporary = `${path}.${randomBytes(8).toString('hex')}`;
+  try {
+    await using file = await open(temporary, 'wx');
+    await file.writeFile(content);
+    await file.chmod(mode);
+    await file.datasync();
+  } catch (error) {
+    await unlink(temporary).catch(() => undefined);
+    throw error;
+  }
+  try {
+    await link(temporary, path);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') return false;
+    throw error;
+  } finally {
+    await unlink(temporary);
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
 const worldWritable = 0o002;
 
 /** SQLite takes no longer paths than 512 bytes, and has to append to the longest, that of a lock in `tmp`. */
@@ -32,4 +124,49 @@ export function storeLayout(dir: string, mode: number): Layout {
     dirMode,
     fileMode: dirMode & 0o666,
   };
+}
+
+/** `f_type` of filesystems that other machines may write as well. @see statfs(2) */
+const networkTypes: ReadonlyMap<number, string> = new Map([
+  [0x6969, 'nfs'],
+  [0x517b, 'smb'],
+  [0xff534d42, 'cifs'],
+  [0xfe534d42, 'smb2'],
+  [0x01021997, '9p'],
+  [0x00c36400, 'ceph'],
+  [0x5346414f, 'afs'],
+  [0x73757245, 'coda'],
+  [0x0bd00bd0, 'lustre'],
+  [0x47504653, 'gpfs'],
+]);
+const fuseType = 0x65735546;
+const networkFuse =
+  /^fuse\.(sshfs|glusterfs|s3fs|gcsfuse|goofys|rclone|davfs2?|curlftpfs|ceph-fuse|juicefs|mfs|smbnetfs)$/;
+
+/**
+ * SQLite's write-ahead log needs memory that all its users share, which no network filesystem offers.
+ *
+ * @throws STORE_READ_ONLY when `dir` lies on one.
+ */
+export async function requireLocalFilesystem(dir: string): Promise<void> {
+  const { type } = await statfs(dir);
+  const network = networkFilesystem(type, type === fuseType ? await mountedType(dir) : undefined);
+  if (network === undefined) return;
+  const message = `${show(dir)} lies on a network filesystem (${network}), which cannot hold a store: choose a local --dir`;
+  throw new ImageError('STORE_READ_ONLY', message, { path: dir });
+}
+
+/** @param mounted - the type that the mount table names, which tells apart what FUSE serves. */
+export function networkFilesystem(type: number, mounted: string | undefined): string | undefined {
+  if (mounted !== undefined && networkFuse.test(mounted)) return mounted;
+  return networkTypes.get(type >>> 0);
+}
+
+/** @see proc_pid_mountinfo(5): the third field is the device, the first after the dash the type. */
+async function mountedType(dir: string): Promise<string | undefined> {
+  const { dev } = await stat(dir, { bigint: true });
+  const device = `${((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn)}:${(dev & 0xffn) | ((dev >> 12n) & ~0xffn)}`;
+  const mounts = await readFile('/proc/self/mountinfo', 'utf8').catch(() => '');
+  const mount = mounts.split('\n').find((line) => line.split(' ')[2] === device);
+  return mount?.split(' - ')[1]?.split(' ')[0];
 }

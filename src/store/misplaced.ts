@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
-import type { Layout } from '../../workers/index-writer/protocol.ts';
+import type { Layout } from './index/protocol.ts';
 import { inStore } from './store-error.ts';
 
 /** `told`: what errors name, so that a repair knows what is at fault. */

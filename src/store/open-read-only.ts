@@ -6,8 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { hasCode, ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import { errnoOf, systemFailure } from '../system/errno.ts';
-import { openReader } from './open-reader.ts';
-import { emptyReader, type Reader } from './reader.ts';
+import { openReader, emptyReader, type Reader } from './index/reader.ts';
 import { storeError } from './store-error.ts';
 
 /** How often a copy is begun again because the index changed meanwhile. */

@@ -2,7 +2,7 @@ import type { ImageId } from '../image/image-id.ts';
 import type { Labels } from '../image/labels.ts';
 import type { Dependency } from '../image/manifest.ts';
 import type { RegistryStore } from './registry-store.ts';
-import type { FileStamp } from '../system/stamp.ts';
+import type { FileStamp } from '../system/files.ts';
 
 /** One image of the store. Times are milliseconds since the epoch. */
 export type StoredImage = {

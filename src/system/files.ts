@@ -1,10 +1,22 @@
-import { closeSync, constants, createReadStream, fstatSync, open as openFile, openSync } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
+import {
+  closeSync,
+  constants,
+  createReadStream,
+  fstatSync,
+  open as openFile,
+  openSync,
+  opendirSync,
+  lstatSync,
+  type BigIntStats,
+} from 'node:fs';
+import { open, type FileHandle, mkdir, opendir, stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { isMainThread } from 'node:worker_threads';
+import { dirname } from 'node:path';
 
 import { whenFilesAreFree, whenFilesAreFreeSync } from './spare-files.ts';
+import { errnoOf, isNoEntry } from './errno.ts';
 
 const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants;
 
@@ -96,4 +108,75 @@ async function requireRegular(file: FileHandle, path: string): Promise<FileHandl
 function notRegular(path: string, isDirectory: boolean): Error {
   const code = isDirectory ? 'EISDIR' : 'EFTYPE';
   return Object.assign(new Error(`${code}: it is no regular file, open '${path}'`), { code, path, syscall: 'open' });
+}
+
+/** The names in a directory, one at a time; none where there is no directory. */
+export async function* namesIn(path: string): AsyncGenerator<string> {
+  try {
+    for await (const { name } of await opendir(path)) yield name;
+  } catch (error) {
+    if (!isNoEntry(error)) throw error;
+  }
+}
+
+/** Whether there is such a name in a directory; looks no further than the first. */
+export function hasName(path: string, name: RegExp): boolean {
+  try {
+    using directory = opendirSync(path);
+    for (let entry = directory.readSync(); entry; entry = directory.readSync()) if (name.test(entry.name)) return true;
+    return false;
+  } catch (error) {
+    if (isNoEntry(error)) return false;
+    throw error;
+  }
+}
+
+/**
+ * Makes what is missing of a path. Node's own way never comes back where the system says that nothing is there whatever is
+ * made, as below /proc.
+ *
+ * @param path - absolute.
+ * @returns the first directory that was made, if any. @throws ENOTDIR where something else is in the way
+ */
+export async function makeDirectories(path: string, mode = 0o777): Promise<string | undefined> {
+  try {
+    return (await makeOne(path, mode)) ? path : undefined;
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT' || dirname(path) === path) throw error;
+  }
+  const first = await makeDirectories(dirname(path), mode);
+  const isMade = await makeOne(path, mode);
+  return first ?? (isMade ? path : undefined);
+}
+
+async function makeOne(path: string, mode: number): Promise<boolean> {
+  try {
+    await mkdir(path, { mode });
+    return true;
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error;
+    if ((await stat(path)).isDirectory()) return false;
+    throw Object.assign(new Error(`ENOTDIR: not a directory, mkdir '${path}'`, { cause: error }), {
+      ...{ code: 'ENOTDIR', path, syscall: 'mkdir' },
+    });
+  }
+}
+
+/** Tells one state of one file from all others, together with its size. */
+export type FileStamp = { readonly mtimeNs: bigint; readonly ctimeNs: bigint; readonly inode: bigint };
+
+export function stampOf({ mtimeNs, ctimeNs, ino }: BigIntStats): FileStamp {
+  return { mtimeNs, ctimeNs, inode: ino };
+}
+
+/** A regular file as it stands now; undefined for everything else. */
+export function stampFile(path: string): { readonly size: number; readonly stamp: FileStamp } | undefined {
+  const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  return stat?.isFile() ? { size: Number(stat.size), stamp: stampOf(stat) } : undefined;
+}
+
+/** Makes the names in a directory survive a power cut. */
+export async function syncDirectory(path: string): Promise<void> {
+  await using directory = await whenFilesAreFree(() => open(path));
+  await directory.sync();
 }

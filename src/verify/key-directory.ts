@@ -6,7 +6,8 @@ import { readFound } from '../system/files.ts';
 import { ImageError } from '../errors.ts';
 import { defaultLimits } from '../image/limits.ts';
 import { show } from '../image/show.ts';
-import { isFingerprint } from './key-place.ts';
+import type { KeyFile } from './keystore.ts';
+import { isAcIdentifier, parseAcIdentifier } from '../image/ac-identifier.ts';
 
 /** What a file named by a fingerprint holds: a certificate, or nothing, which masks the key of that name. */
 export type KeyContent =
@@ -68,4 +69,70 @@ async function readContent(path: string): Promise<KeyContent | string> {
 function reason(error: unknown): string {
   if (['EFTYPE', 'EISDIR'].includes(errnoOf(error) ?? '')) return 'it is not a file';
   return whyFailed(error);
+}
+
+/** Every key file and mask of every layer: root keys first, then by prefix. */
+export async function listKeyFiles(
+  dirs: readonly string[],
+  read: (directory: string) => Promise<KeyDirectory>,
+): Promise<readonly KeyFile[]> {
+  const files: KeyFile[] = [];
+  const collect = (layer: number, prefix: string | undefined, { keys }: KeyDirectory): void => {
+    for (const [fingerprint, { kind, path }] of keys) {
+      files.push({ fingerprint, ...(prefix !== undefined && { prefix }), layer, path, masked: kind === 'mask' });
+    }
+  };
+  const walk = async (layer: number, dir: string, parent: string, { children }: KeyDirectory): Promise<void> => {
+    if (parent.split('/').length >= partsMaximum) return;
+    for (const child of Array.from(children).toSorted()) {
+      const prefix = parent === '' ? child : `${parent}/${child}`;
+      if (!isAcIdentifier(prefix)) continue;
+      const directory = await read(prefixDirectory(dir, prefix));
+      collect(layer, prefix, directory);
+      await walk(layer, dir, prefix, directory);
+    }
+  };
+
+  for (const [layer, dir] of dirs.entries()) {
+    collect(layer, undefined, await read(rootDirectory(dir)));
+    await walk(layer, dir, '', await read(prefixDirectory(dir)));
+  }
+  return files;
+}
+
+/** Path parts of a prefix: more are neither searched nor written. */
+export const partsMaximum = 64;
+const partBytes = 255;
+
+/** Keys that are trusted for every name. */
+export function rootDirectory(dir: string): string {
+  return join(dir, 'trustedkeys', 'root.d');
+}
+
+/** Keys that are trusted for one prefix and what is below; without a prefix, the directory of all prefixes. */
+export function prefixDirectory(dir: string, prefix = ''): string {
+  return join(dir, 'trustedkeys', 'prefix.d', ...prefix.split('/'));
+}
+
+export function keyPath(dir: string, prefix: string | undefined, fingerprint: string): string {
+  return join(prefix === undefined ? rootDirectory(dir) : prefixDirectory(dir, prefix), fingerprint);
+}
+
+/** A prefix that keys may be stored under: an AC Identifier, so that no `..` climbs out. @throws NAME_INVALID */
+export function parseKeyPrefix(text: string): string {
+  const parts = parseAcIdentifier(text).split('/');
+  if (parts.length <= partsMaximum && parts.every((part) => part.length <= partBytes)) return text;
+  throw new ImageError('NAME_INVALID', `the prefix "${show(text)}" is too long`, { name: show(text) });
+}
+
+/** Of versions 4 and 6, lower-case hex. */
+function isFingerprint(text: string): boolean {
+  return /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(text);
+}
+
+/** Upper-case digits are taken too. @throws KEY_INVALID */
+export function parseFingerprint(text: string): string {
+  const fingerprint = text.toLowerCase();
+  if (isFingerprint(fingerprint)) return fingerprint;
+  throw new ImageError('KEY_INVALID', `"${show(text)}" is not a fingerprint: want 40 or 64 hex digits`, {});
 }

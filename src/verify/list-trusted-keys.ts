@@ -1,5 +1,5 @@
 import { ImageError, isImageError } from '../errors.ts';
-import { isWithinPrefix } from '../image/name-prefix.ts';
+import { isWithinPrefix } from '../image/ac-identifier.ts';
 import { defaultLimits } from '../image/limits.ts';
 import { show } from '../image/show.ts';
 import { whyFailed } from '../system/errno.ts';

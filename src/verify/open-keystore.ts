@@ -1,13 +1,19 @@
-import { parseAcIdentifier } from '../image/ac-identifier.ts';
+import { parseAcIdentifier, withParents } from '../image/ac-identifier.ts';
 import { show } from '../image/show.ts';
-import { effectiveKeys, hasEffectiveKey, searchedPrefixes } from './effective-keys.ts';
-import { createFreshCache } from './fresh-cache.ts';
-import { readKeyDirectory } from './key-directory.ts';
-import { keyPath, parseFingerprint, parseKeyPrefix } from './key-place.ts';
+import {
+  readKeyDirectory,
+  keyPath,
+  parseFingerprint,
+  parseKeyPrefix,
+  listKeyFiles,
+  type KeyContent,
+  type KeyDirectory,
+  partsMaximum,
+  prefixDirectory,
+  rootDirectory,
+} from './key-directory.ts';
 import type { Keystore, KeystoreOptions } from './keystore.ts';
-import { listKeyFiles } from './list-key-files.ts';
-import { removeKey } from './remove-key.ts';
-import { writeKey } from './write-key.ts';
+import { removeKey, writeKey } from './trust.ts';
 
 /** How long a directory counts as it was read: what others change is seen after that, what we change at once. */
 const freshMs = 1_000;
@@ -68,4 +74,108 @@ function layerOf(dirs: readonly string[], layer: number): string {
   const dir = dirs[layer];
   if (dir === undefined) throw new RangeError(`no layer ${layer}: there are ${dirs.length}`);
   return dir;
+}
+
+export type EffectiveKey = {
+  readonly fingerprint: string;
+  /** Absent for root keys. */
+  readonly prefix: string | undefined;
+  readonly content: Extract<KeyContent, { kind: 'certificate' }>;
+};
+
+/** The name's prefixes that keys may be stored under, shortest first. */
+export function searchedPrefixes(name: string): readonly string[] {
+  return withParents(name).toReversed().slice(0, partsMaximum);
+}
+
+/**
+ * The key files that count for a name. Layer after layer, in each the root keys first and then those of the name's
+ * prefixes, shortest first: a mask takes away what has been found under its fingerprint so far.
+ *
+ * @see docs/rules.md S2
+ */
+export async function effectiveKeys(
+  dirs: readonly string[],
+  read: ReadDirectory,
+  name: string,
+): Promise<readonly EffectiveKey[]> {
+  const found = new Map<string, EffectiveKey[]>();
+  await visitDirectories(dirs, read, name, (prefix, keys) => {
+    for (const [fingerprint, content] of keys) {
+      if (content.kind === 'mask') found.delete(fingerprint);
+      else found.set(fingerprint, [...(found.get(fingerprint) ?? []), { fingerprint, prefix, content }]);
+    }
+  });
+  return Array.from(found.values()).flat();
+}
+
+/** Whether one of the fingerprints counts for a name, however many other keys there are. */
+export async function hasEffectiveKey(
+  dirs: readonly string[],
+  read: ReadDirectory,
+  name: string,
+  fingerprints: readonly string[],
+): Promise<boolean> {
+  const found = new Set<string>();
+  await visitDirectories(dirs, read, name, (_, keys) => {
+    for (const fingerprint of fingerprints) {
+      const content = keys.get(fingerprint);
+      if (content?.kind === 'mask') found.delete(fingerprint);
+      else if (content) found.add(fingerprint);
+    }
+  });
+  return found.size > 0;
+}
+
+type ReadDirectory = (directory: string) => Promise<KeyDirectory>;
+
+async function visitDirectories(
+  dirs: readonly string[],
+  read: ReadDirectory,
+  name: string,
+  visit: (prefix: string | undefined, keys: KeyDirectory['keys']) => void,
+): Promise<void> {
+  const prefixes = searchedPrefixes(name);
+  for (const dir of dirs) {
+    visit(undefined, (await read(rootDirectory(dir))).keys);
+    let parent = await read(prefixDirectory(dir));
+    for (const prefix of prefixes) {
+      if (!parent.children.has(prefix.slice(prefix.lastIndexOf('/') + 1))) break; // nor can anything be below
+      parent = await read(prefixDirectory(dir, prefix));
+      visit(prefix, parent.keys);
+    }
+  }
+}
+
+const entriesMaximum = 4_096;
+
+/** Reads each key once in a while, however often and by however many it is asked for. Failures are not kept. */
+export type FreshCache<T> = {
+  readonly get: (key: string) => Promise<T>;
+  readonly clear: () => void;
+};
+
+export function createFreshCache<T>(
+  freshMs: number,
+  read: (key: string) => Promise<T>,
+  now: () => number = () => performance.now(),
+): FreshCache<T> {
+  const entries = new Map<string, { readonly value: Promise<T>; readonly readAtMs: number }>();
+  return {
+    get(key) {
+      const nowMs = now();
+      const known = entries.get(key);
+      if (known && nowMs - known.readAtMs < freshMs) return known.value;
+      if (entries.size >= entriesMaximum) entries.clear();
+      const entry = { value: read(key), readAtMs: nowMs };
+      entries.set(key, entry);
+      entry.value.catch(() => {
+        if (entries.get(key) === entry) entries.delete(key);
+      });
+      return entry.value;
+    },
+    clear: () => {
+      entries.clear();
+    },
+  };
 }

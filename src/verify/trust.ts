@@ -1,11 +1,19 @@
+import { randomBytes } from 'node:crypto';
+import { chmod, open, rename, rm, stat, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+
 import type { Pool } from '../pool/pool.ts';
 import type { InspectKeyResponse, RefusedCertificate } from '../../workers/tasks.ts';
-import { parseKeyPrefix } from './key-place.ts';
+import { parseKeyPrefix, keyPath } from './key-directory.ts';
 import type { Keystore } from './keystore.ts';
+import { makeDirectories } from '../system/files.ts';
+import { systemFailure, whyFailed, isNoEntry } from '../system/errno.ts';
+import { ImageError } from '../errors.ts';
+import { show } from '../image/show.ts';
 
 export type TrustContext = { readonly keystore: Keystore; readonly pool: Pick<Pool, 'run'> };
 
-export type TrustRequest = {
+type TrustRequest = {
   /** The content of a key file, armored or binary, with one certificate or several; its size is the reader's to limit. */
   readonly certificate: Uint8Array;
   /** A path, or a URL without credentials and query. */
@@ -44,5 +52,109 @@ export async function* trustKeys(
     }
     const place = { fingerprint: key.fingerprint, layer, ...(prefix !== undefined && { prefix }) };
     yield { kind: 'trusted', path: await keystore.add({ certificate: own, ...place }), key };
+  }
+}
+
+/**
+ * Writes a key file or a mask so that it is there whole or not at all, and stays there. Directories get mode 0755 and
+ * the file 0644, whatever the umask: keys are read by other users.
+ *
+ * @throws STORE_FULL, STORE_READ_ONLY or FILE_UNREADABLE.
+ */
+export async function writeKey(path: string, content: Uint8Array): Promise<void> {
+  const directory = dirname(path);
+  const temporary = join(directory, `.${randomBytes(8).toString('hex')}.tmp`);
+  try {
+    await makeDirectory(directory);
+    await using file = await open(temporary, 'wx', 0o600);
+    await file.writeFile(content);
+    await file.chmod(0o644);
+    await file.sync();
+    await rename(temporary, path);
+    await syncDirectory(directory);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined); // it may never have been there
+    throw keyWriteError(path, error);
+  }
+}
+
+/** Makes what is missing of a path, and syncs each name that is new. */
+async function makeDirectory(path: string): Promise<void> {
+  const first = await makeDirectories(path, 0o755);
+  if (first === undefined) return;
+  for (let made = path; made.length >= first.length; made = dirname(made)) {
+    await chmod(made, 0o755);
+    await syncDirectory(dirname(made));
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  await using directory = await open(path, 'r');
+  await directory.sync();
+}
+
+function keyWriteError(path: string, error: unknown): ImageError {
+  const failure = systemFailure(error);
+  const why = show(whyFailed(error), 4096);
+  const message = `trusted keys can't be written: ${show(path, 4096)}: ${why}`;
+  if (failure?.cause === 'full') return new ImageError('STORE_FULL', message, { path }, { cause: error });
+  if (failure?.cause === 'denied') return new ImageError('STORE_READ_ONLY', message, { path }, { cause: error });
+  const details = { path, ...(failure && { errno: failure.errno }) };
+  return new ImageError('FILE_UNREADABLE', message, details, { cause: error });
+}
+
+type KeyRemoval = {
+  readonly fingerprint: string;
+  readonly prefix: string | undefined;
+  /** The layer that is written; the first one, the system's, is touched only when it is this one. */
+  readonly layer: number;
+};
+
+/**
+ * Takes a key away from where it was put: its file is removed in `layer` and in every other layer but the system's, as
+ * far as they can be written, and what is left in an earlier one is masked.
+ *
+ * @returns false when there was nothing to take away.
+ * @throws STORE_READ_ONLY and others of keyWriteError, when it would still be trusted.
+ */
+export async function removeKey(dirs: readonly string[], { fingerprint, prefix, layer }: KeyRemoval): Promise<boolean> {
+  const paths = dirs.map((dir) => keyPath(dir, prefix, fingerprint));
+  let removed = false;
+  let isTrusted = false;
+  for (const [index, path] of paths.entries()) {
+    const size = await sizeOf(path);
+    if (size === undefined) continue;
+    if (size > 0 && (index > 0 || index === layer)) {
+      if (await remove(path, index >= layer)) {
+        removed = true;
+        continue;
+      }
+    }
+    isTrusted = size > 0;
+  }
+  const target = paths[layer];
+  if (isTrusted && target !== undefined) await writeKey(target, new Uint8Array());
+  return removed || isTrusted;
+}
+
+/** @returns undefined when there is no file. */
+async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if (isNoEntry(error)) return undefined;
+    throw keyWriteError(path, error);
+  }
+}
+
+/** @returns false when it stays and need not go: a mask in a later layer hides it. */
+async function remove(path: string, isNeeded: boolean): Promise<boolean> {
+  try {
+    await unlink(path);
+    await syncDirectory(dirname(path));
+    return true;
+  } catch (error) {
+    if (isNeeded) throw keyWriteError(path, error);
+    return false;
   }
 }

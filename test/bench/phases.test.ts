@@ -1,6 +1,6 @@
 import test from 'ava';
 
-import { addPhases, type TimedEvent } from '../../src/bench/phases.ts';
+import { addPhases, type TimedEvent, addDepths, addIngests } from '../../src/bench/phases.ts';
 
 const sums = (events: readonly (readonly [timeMs: number, type: string, key: string, durationMs?: number])[]) => {
   const phases = addPhases();
@@ -61,4 +61,63 @@ test('images that the store had, or that failed, count for nothing', (t) => {
     [3000, 'download-finished', 'unknown'],
   ]);
   t.deepEqual(found, { wait: 0, resolve: 0, download: 0, verify: 0, commit: 0 });
+});
+
+const read = (events: readonly (readonly [timeMs: number, type: string, key?: string])[]) => {
+  const depths = addDepths();
+  for (const [timeMs, type, key] of events) depths.add({ timeMs, type, key });
+  return depths.read();
+};
+
+test('images are counted in each stage for as long as they are there', (t) => {
+  const depths = read([
+    [0, 'batch-started'],
+    [0, 'node-started', 'a'],
+    [0, 'node-started', 'b'],
+    [100, 'download-started', 'a'],
+    [200, 'download-started', 'b'],
+    [300, 'download-finished', 'a'],
+    [400, 'download-finished', 'b'],
+    [600, 'node-finished', 'a'],
+    [900, 'node-finished', 'b'],
+    [1000, 'batch-finished'],
+  ]);
+  t.deepEqual(depths, {
+    waiting: { mean: 0.3, most: 2 },
+    transferring: { mean: 0.4, most: 2 },
+    working: { mean: 0.8, most: 2 },
+  });
+});
+
+test('an image that is retried, present or failed is in one stage at a time, and in none at the end', (t) => {
+  const { waiting, transferring, working } = read([
+    [0, 'node-started', 'retried'],
+    [10, 'download-started', 'retried'],
+    [20, 'download-started', 'retried'],
+    [30, 'node-started', 'present'],
+    [40, 'node-finished', 'present'],
+    [50, 'node-finished', 'retried'],
+    [100, 'warning'],
+  ]);
+  t.deepEqual(waiting, { mean: 0.2, most: 1 });
+  t.deepEqual(transferring, { mean: 0.4, most: 1 });
+  t.deepEqual(working, { mean: 0, most: 0 });
+});
+
+test('a batch of no time has no depth', (t) => {
+  t.deepEqual(read([]).waiting, { mean: 0, most: 0 });
+  t.deepEqual(read([[5, 'node-started', 'a']]).waiting, { mean: 0, most: 1 });
+});
+
+test('the steps of all ingests add up, and what is no step is passed over', (t) => {
+  const ingests = addIngests();
+  ingests.add({ type: 'node-started', timeMs: 0, key: 'a' });
+  ingests.add({ type: 'ingested', timeMs: 1, key: 'a', steps: { wait: 20, read: 500, hash: 250, other: 9 } });
+  ingests.add({
+    type: 'ingested',
+    timeMs: 2,
+    key: 'b',
+    steps: { read: 1500, inflate: 1000, check: 1, write: 2, sync: 3 },
+  });
+  t.deepEqual(ingests.sums(), { wait: 0.02, read: 2, inflate: 1, hash: 0.25, check: 0.001, write: 0.002, sync: 0.003 });
 });

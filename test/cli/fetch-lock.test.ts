@@ -7,7 +7,7 @@ import { buildAci } from '../helpers/archive.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { layerOf } from '../helpers/registry-fetching.ts';
 import { startRegistry, types } from '../helpers/registry.ts';
-import { openLockFile } from '../../src/cli/commands/lock-file.ts';
+import { openLockFile } from '../../src/cli/commands/fetch/lock-file.ts';
 import { parseImageId } from '../../src/image/image-id.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';

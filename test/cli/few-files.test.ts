@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 
 import test from 'ava';
 
-import { concurrencyOf } from '../../src/open-fetch-pool.ts';
+import { concurrencyOf } from '../../src/compose.ts';
 import { openStore } from '../../src/store/open-store.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { bin } from '../helpers/run-cli.ts';

@@ -7,7 +7,7 @@ import type { ExecutionContext } from 'ava';
 
 import { parseImageId, type ImageId } from '../../src/image/image-id.ts';
 import { openStore } from '../../src/store/open-store.ts';
-import { stampFile } from '../../src/system/stamp.ts';
+import { stampFile } from '../../src/system/files.ts';
 import type { Commit, Store, StoredImage } from '../../src/store/store.ts';
 
 export type BlobOptions = Partial<Omit<StoredImage, 'labels'>> & {

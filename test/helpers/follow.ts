@@ -5,9 +5,8 @@ import { MessageChannel } from 'node:worker_threads';
 
 import type { ExecutionContext } from 'ava';
 
-import { ingestLimits } from '../../src/pool/ingest-limits.ts';
+import { ingestLimits, type Pool } from '../../src/pool/pool.ts';
 import { defaultLimits } from '../../src/image/limits.ts';
-import type { Pool } from '../../src/pool/pool.ts';
 import type { FromIngest } from '../../workers/tasks.ts';
 import { temporaryDirectory } from './stored.ts';
 

@@ -1,6 +1,5 @@
-import { systemClock, type Clock } from '../../src/http/clock.ts';
-import { openHttp } from '../../src/http/open-http.ts';
-import type { Http, HttpOptions } from '../../src/http/types.ts';
+import { systemClock, type Clock, openHttp } from '../../src/http/open-http.ts';
+import type { Http, HttpOptions } from '../../src/http/contract.ts';
 import type { Teardown } from './server.ts';
 
 /** A clock whose pauses take no time but are written down. */

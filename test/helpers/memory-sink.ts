@@ -1,4 +1,4 @@
-import type { Sink, Validator } from '../../src/http/types.ts';
+import type { Sink, Validator } from '../../src/http/contract.ts';
 
 export type MemorySink = Sink & {
   /** Everything in it. */

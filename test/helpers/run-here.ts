@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 
-import type { Io } from '../../src/cli/io.ts';
+import type { Io } from '../../src/cli/command.ts';
 import type { run as Run } from '../../src/cli/run.ts';
 import { commandFile } from './built.ts';
 import type { CliResult } from './run-cli.ts';

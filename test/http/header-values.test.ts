@@ -1,10 +1,16 @@
 import test from 'ava';
 
-import { maxAgeMs } from '../../src/http/cache-control.ts';
-import { parseContentRange, parseUnsatisfiedRange } from '../../src/http/content-range.ts';
-import { contentLength, headerOf } from '../../src/http/headers.ts';
-import { parseHttpDate } from '../../src/http/http-date.ts';
-import { freshnessOf, mayBeSame, strongValidator } from '../../src/http/validator.ts';
+import {
+  maxAgeMs,
+  parseContentRange,
+  parseUnsatisfiedRange,
+  contentLength,
+  headerOf,
+  parseHttpDate,
+  freshnessOf,
+  mayBeSame,
+  strongValidator,
+} from '../../src/http/headers.ts';
 
 const week = 7 * 86_400;
 

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 
 import test from 'ava';
 
-import type { Transport, Validator } from '../../src/http/types.ts';
+import type { Transport, Validator } from '../../src/http/contract.ts';
 import { openTestHttp } from '../helpers/http.ts';
 import { memorySink } from '../helpers/memory-sink.ts';
 import { startServer } from '../helpers/server.ts';

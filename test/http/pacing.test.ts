@@ -1,6 +1,6 @@
 import test from 'ava';
 
-import type { Pacing } from '../../src/http/types.ts';
+import type { Pacing } from '../../src/http/contract.ts';
 import { openTestHttp } from '../helpers/http.ts';
 import { memorySink } from '../helpers/memory-sink.ts';
 import { startRawServer } from '../helpers/raw-server.ts';

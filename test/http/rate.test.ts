@@ -1,8 +1,8 @@
 import test from 'ava';
 
-import { systemClock } from '../../src/http/clock.ts';
-import { rateLimiter } from '../../src/http/rate-limit.ts';
-import { watched, type Slowness } from '../../src/http/watch.ts';
+import { systemClock } from '../../src/http/open-http.ts';
+import { rateLimiter } from '../../src/http/pump.ts';
+import { watched, type Slowness } from '../../src/http/exchange.ts';
 import { openTestHttp } from '../helpers/http.ts';
 import { memorySink } from '../helpers/memory-sink.ts';
 import { startServer } from '../helpers/server.ts';

@@ -3,7 +3,7 @@ import { text } from 'node:stream/consumers';
 import test from 'ava';
 
 import { hasCode } from '../../src/errors.ts';
-import type { Refusal } from '../../src/http/types.ts';
+import type { Refusal } from '../../src/http/contract.ts';
 import { openTestHttp } from '../helpers/http.ts';
 import { memorySink } from '../helpers/memory-sink.ts';
 import { startServer } from '../helpers/server.ts';

@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import test from 'ava';
 
 import { hasCode } from '../../src/errors.ts';
-import { systemClock } from '../../src/http/clock.ts';
+import { systemClock } from '../../src/http/open-http.ts';
 import { openTestHttp } from '../helpers/http.ts';
 import { memorySink } from '../helpers/memory-sink.ts';
 import { startRawServer } from '../helpers/raw-server.ts';

@@ -2,8 +2,14 @@ import test from 'ava';
 import fc from 'fast-check';
 
 import { hasCode } from '../../src/errors.ts';
-import { isAcIdentifier, parseAcIdentifier, sanitizeAcIdentifier } from '../../src/image/ac-identifier.ts';
-import { isAcName, parseAcName, sanitizeAcName } from '../../src/image/ac-name.ts';
+import {
+  isAcIdentifier,
+  parseAcIdentifier,
+  sanitizeAcIdentifier,
+  isAcName,
+  parseAcName,
+  sanitizeAcName,
+} from '../../src/image/ac-identifier.ts';
 
 /** id, text, is an AC Identifier, is an AC Name. */
 const validity: readonly (readonly [string, string, boolean, boolean])[] = [

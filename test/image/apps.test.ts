@@ -1,7 +1,7 @@
 import test from 'ava';
 
 import { hasCode } from '../../src/errors.ts';
-import { createApps } from '../../src/image/apps.ts';
+import { createApps, parseMount, parseVolume, signaturePath, signatureUrl } from '../../src/image/apps.ts';
 import { parseImageId } from '../../src/image/image-id.ts';
 
 test('apps keep their order and what they carry; an image ID can be filled in', (t) => {
@@ -54,4 +54,72 @@ test('volumes are well-formed and there once', (t) => {
   t.true(hasCode(twice, 'USAGE'));
   t.regex(twice.message, /volume a is there twice/);
   t.throws(() => createApps([], { volumes: [{ name: 'a', kind: 'host', source: 'relative' }] }).validate());
+});
+
+test('a mount names a volume and a target', (t) => {
+  t.deepEqual(parseMount('volume=data,target=/var/lib/a=b'), { volume: 'data', path: '/var/lib/a=b' });
+  t.deepEqual(parseMount('target=/d,volume=data'), { volume: 'data', path: '/d' });
+});
+
+test('a volume is of the host or empty', (t) => {
+  t.deepEqual(parseVolume('data,kind=host,source=/x,readOnly=true'), {
+    name: 'data',
+    kind: 'host',
+    source: '/x',
+    readOnly: true,
+  });
+  t.deepEqual(parseVolume('data,kind=host,source=/x,readOnly=0'), {
+    name: 'data',
+    kind: 'host',
+    source: '/x',
+    readOnly: false,
+  });
+  t.deepEqual(parseVolume('tmp,kind=empty'), { name: 'tmp', kind: 'empty' });
+});
+
+test('malformed mounts and volumes are usage errors that name the option', (t) => {
+  const mounts = [
+    '',
+    'data',
+    'volume=data',
+    'target=/d',
+    'volume=,target=/d',
+    'volume=Data,target=/d',
+    'volume=a,target=/d,x=y',
+    'volume=a,volume=b,target=/d',
+    'volume=a,target=/d,',
+  ];
+  for (const text of mounts) {
+    const error = t.throws(() => parseMount(text), undefined, text);
+    t.true(hasCode(error, 'USAGE') && error.details.option === '--mount', text);
+  }
+  const volumes = [
+    '',
+    'data',
+    ',kind=empty',
+    'Data,kind=empty',
+    'data,kind=nfs',
+    'data,kind=host',
+    'data,kind=host,source=x',
+    'data,kind=empty,source=/x',
+    'data,kind=empty,kind=empty',
+    'data,kind=empty,name=x',
+    'data,kind=host,source=/x,readOnly=maybe',
+    'data,kind=empty,__proto__=x',
+  ];
+  for (const text of volumes) {
+    const error = t.throws(() => parseVolume(text), undefined, text);
+    t.true(hasCode(error, 'USAGE') && error.details.option === '--volume', text);
+  }
+});
+
+test('a signature lies beside its archive; query and fragment of a URL stay', (t) => {
+  t.is(signaturePath('/d/image'), '/d/image.aci.asc');
+  t.is(signaturePath('/d/image.aci'), '/d/image.aci.asc');
+  t.is(signaturePath('/d.aci/image'), '/d.aci/image.aci.asc');
+  t.is(signatureUrl('https://x.org/d/image'), 'https://x.org/d/image.aci.asc');
+  t.is(signatureUrl('https://x.org/d/image.aci'), 'https://x.org/d/image.aci.asc');
+  t.is(signatureUrl('https://x.org/d/image.aci?q=a.aci#f'), 'https://x.org/d/image.aci.asc?q=a.aci#f');
+  t.is(signatureUrl(`https://x.org/d/image.aci?q='`), `https://x.org/d/image.aci.asc?q='`);
+  t.is(signatureUrl('https://x.org/d/%2Fimage%3F.aci?q'), 'https://x.org/d/%2Fimage%3F.aci.asc?q');
 });

@@ -1,10 +1,9 @@
 import test from 'ava';
 
-import { sanitizeAcIdentifier } from '../../src/image/ac-identifier.ts';
-import { sanitizeAcName } from '../../src/image/ac-name.ts';
+import { sanitizeAcIdentifier, sanitizeAcName } from '../../src/image/ac-identifier.ts';
 import { parseManifest } from '../../src/image/manifest.ts';
 import { parseReference } from '../../src/image/reference.ts';
-import { showUrl } from '../../src/image/show-url.ts';
+import { showUrl } from '../../src/image/show.ts';
 
 const many = 1 << 19;
 

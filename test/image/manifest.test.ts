@@ -2,8 +2,7 @@ import test from 'ava';
 import fc from 'fast-check';
 
 import { hasCode, type ImageError } from '../../src/errors.ts';
-import { lastDitchManifest } from '../../src/image/last-ditch-manifest.ts';
-import { parseManifest } from '../../src/image/manifest.ts';
+import { lastDitchManifest, parseManifest } from '../../src/image/manifest.ts';
 
 const base = { acKind: 'ImageManifest', acVersion: '0.7.4', name: 'example.com/app' };
 const document = JSON.stringify(base);

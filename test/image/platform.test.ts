@@ -1,9 +1,8 @@
 import test from 'ava';
 
 import { hasCode } from '../../src/errors.ts';
-import { defaultLabels } from '../../src/image/default-labels.ts';
-import { architectures } from '../../src/image/os-arch.ts';
-import { toAppcPlatform, toGoPlatform } from '../../src/image/platform.ts';
+import { defaultLabels, architectures } from '../../src/image/labels.ts';
+import { toAppcPlatform, toGoPlatform, parsePlatform, registryLabels } from '../../src/image/platform.ts';
 
 test('platforms of Go and registries get their appc names', (t) => {
   const rows: readonly (readonly [string, string, string | undefined, string])[] = [
@@ -83,4 +82,59 @@ test('a pair that appc does not know is refused, and it is said where the value 
   const own = t.throws(() => defaultLabels(new Map(), { platform: 'darwin', arch: 'arm64' }));
   t.true(hasCode(own, 'LABEL_INVALID'));
   t.regex(own.message, /taken from this machine/);
+});
+
+for (const [text, ...parts] of [
+  ['linux/arm64', 'linux', 'arm64', undefined],
+  ['linux/arm/v7', 'linux', 'arm', 'v7'],
+  ['Linux/AMD64', 'linux', 'amd64', undefined],
+  ['linux/x86_64', 'linux', 'amd64', undefined],
+  ['linux/x86-64', 'linux', 'amd64', undefined],
+  ['linux/aarch64', 'linux', 'arm64', undefined],
+  ['linux/armhf', 'linux', 'arm', 'v7'],
+  ['linux/armel', 'linux', 'arm', 'v6'],
+  ['macos/arm64/v8', 'darwin', 'arm64', 'v8'],
+] as const) {
+  test(`${text} is ${parts.filter(Boolean).join('/')}`, (t) => {
+    const { os, architecture, variant } = parsePlatform(text);
+    t.deepEqual([os, architecture, variant], parts);
+  });
+}
+
+for (const text of [
+  '',
+  'linux',
+  'linux/',
+  '/amd64',
+  'linux/arm/v7/x',
+  'linux/constructor/ ',
+  'a b/c',
+  'linux/\u001b[31m',
+]) {
+  test(`${JSON.stringify(text)} is no platform`, (t) => {
+    const error = t.throws(() => parsePlatform(text, '--platform'));
+    t.true(hasCode(error, 'USAGE'));
+    t.regex(error?.message ?? '', /^--platform: want a platform [^\u001b]*$/);
+  });
+}
+
+test('a word that every object knows is an architecture like any other', (t) => {
+  t.deepEqual(parsePlatform('linux/constructor'), { os: 'linux', architecture: 'constructor' });
+});
+
+function labels(tag: string | undefined, os: string, architecture: string, variant = '') {
+  return Object.fromEntries(registryLabels(tag === undefined ? {} : { tag }, { os, architecture, variant }));
+}
+
+test('a tag is the version, and the platform is named as archives name it', (t) => {
+  t.deepEqual(labels('1.36', 'linux', 'arm64'), { version: '1.36', os: 'linux', arch: 'aarch64' });
+  t.deepEqual(labels(undefined, 'linux', 'amd64'), { os: 'linux', arch: 'amd64' });
+});
+
+test('a platform that archives have no name for keeps that of its registry', (t) => {
+  t.deepEqual(labels(undefined, 'linux', 'riscv64'), { os: 'linux', arch: 'riscv64' });
+});
+
+test('an image that names no platform has no labels for it', (t) => {
+  t.deepEqual(labels('1', '', ''), { version: '1' });
 });

@@ -1,7 +1,7 @@
 import test from 'ava';
 
 import { hasCode, ImageError } from '../../src/errors.ts';
-import { parseRegistryReference } from '../../src/image/registry-reference.ts';
+import { parseRegistryReference, registryImageName } from '../../src/image/registry-reference.ts';
 
 const S = 'ea0d1389812f43e474c50155ec4914e1b48792d420820c15cab28c0794034950';
 
@@ -112,4 +112,14 @@ test('a password is not repeated, whatever it holds', (t) => {
     const error = t.throws<ImageError>(() => parseRegistryReference(`docker://${rest}`), { instanceOf: ImageError });
     t.notRegex(JSON.stringify([error.message, error.details]), /secret/, rest);
   }
+});
+
+test('a converted image is named after its registry and repository', (t) => {
+  const cases = [
+    ['docker://redis:7', 'registry-1.docker.io/library/redis'],
+    ['docker://index.docker.io/team/app', 'registry-1.docker.io/team/app'],
+    ['docker://quay.io/coreos/etcd:v2.3.0', 'quay.io/coreos/etcd'],
+    ['docker://localhost:5000/x', 'localhost_5000/x'],
+  ] as const;
+  for (const [text, name] of cases) t.is(registryImageName(parseRegistryReference(text)), name);
 });

@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 
-import { show } from '../../src/image/show.ts';
+import { show, showUrl } from '../../src/image/show.ts';
 
 test('ordinary text is shown as it is, accents and emoji included', (t) => {
   t.is(show('example.com/app:1.0 – naïve 🐳'), 'example.com/app:1.0 – naïve 🐳');
@@ -30,4 +30,21 @@ test('whatever comes in, nothing that moves a cursor or a line comes out, and th
     }),
   );
   t.pass();
+});
+
+test('user information, query and fragment are left out', (t) => {
+  t.is(showUrl('https://user:secret@example.com:8443/a/b.aci?token=t#f'), 'https://example.com:8443/a/b.aci');
+  t.is(showUrl('https://example.com/a.aci'), 'https://example.com/a.aci');
+  t.is(showUrl('docker://user:secret@example.com/app?x=1'), 'docker://example.com/app');
+});
+
+test('text that is no URL loses what looks like a password or a query', (t) => {
+  t.is(showUrl('https://user:pa#ss@example.com/a?b'), 'https://example.com/a');
+  t.is(showUrl('https://ho st/a?token=t'), 'https://ho st/a');
+  t.is(showUrl('a/b?c#d'), 'a/b');
+});
+
+test('control characters do not come through', (t) => {
+  t.is(showUrl('not a url \x1b[2J'), 'not a url \\x1b[2J');
+  t.notRegex(showUrl('https://example.com/\x1b[2J\n'), /[\0-\x1f]/);
 });

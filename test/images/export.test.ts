@@ -1,16 +1,25 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, readdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { PassThrough } from 'node:stream';
+import { PassThrough, Readable, Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
 
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
+import { extract } from 'tar-stream';
 
-import { exportToStream } from '../../src/images/export-stream.ts';
-import { exportImage } from '../../src/images/export.ts';
+import {
+  exportToStream,
+  exportImage,
+  exportRegistryImage,
+  exportRegistryImageToDirectory,
+  exportRegistryImageToStream,
+} from '../../src/images/export.ts';
 import { openStore } from '../../src/store/open-store.ts';
 import { damageFile } from '../helpers/damage.ts';
 import { putImage, storeContext, temporaryDirectory } from '../helpers/stored.ts';
+import type { RegistryFormat } from '../../src/images/registry-layout.ts';
+import { asJson, describe, digestOf, putBytes, putRegistryImage } from '../helpers/registry-image.ts';
 
 const never = new AbortController().signal;
 
@@ -140,3 +149,218 @@ test('nothing of the store is replaced, nor anything put into it', async (t) => 
   }
   t.deepEqual(await readdir(dir), before);
 });
+
+/** The files of a tar by their names. */
+async function untar(bytes: Uint8Array): Promise<Map<string, Buffer>> {
+  const files = new Map<string, Buffer>();
+  const entries = extract();
+  const reading = pipeline(Readable.from([bytes]), entries);
+  for await (const entry of entries) files.set(entry.header.name, await buffer(entry));
+  await reading;
+  return files;
+}
+
+async function context(t: ExecutionContext) {
+  const stored = await storeContext(t);
+  const dir = await temporaryDirectory(t);
+  const write = (image: Parameters<typeof exportRegistryImage>[1]['image'], format: RegistryFormat, name = 'out.tar') =>
+    exportRegistryImage(stored, { image, format, target: join(dir, name), overwrite: false }, never);
+  return { ...stored, dir, write };
+}
+
+test('an OCI archive is a layout of one image under its reference, without its index, all blobs as they are', async (t) => {
+  const { store, dir, write } = await context(t);
+  await putRegistryImage(store, { content: 'another' });
+  const index = asJson({ manifests: [] });
+  await putBytes(store, index);
+  const image = await putRegistryImage(store, {
+    content: '1',
+    layer: Buffer.alloc(3_000_000, 'layer'),
+    index: describe('application/vnd.oci.image.index.v1+json', index),
+  });
+  await write(image, 'oci');
+  const files = await untar(await readFile(join(dir, 'out.tar')));
+  const expected = image.blobs.filter((digest) => digest !== digestOf(index)).map((digest) => digest.slice(7));
+  t.deepEqual(
+    [...files.keys()].sort(),
+    [...expected.map((hex) => `blobs/sha256/${hex}`), 'index.json', 'oci-layout'].sort(),
+  );
+  for (const hex of expected) t.is(digestOf(files.get(`blobs/sha256/${hex}`) ?? Buffer.alloc(0)).slice(7), hex);
+  t.deepEqual(JSON.parse(String(files.get('index.json'))), {
+    schemaVersion: 2,
+    mediaType: 'application/vnd.oci.image.index.v1+json',
+    manifests: [
+      {
+        ...image.manifest,
+        platform: { os: 'linux', architecture: 'amd64' },
+        annotations: {
+          'org.opencontainers.image.ref.name': image.reference,
+          'io.containerd.image.name': image.reference,
+        },
+      },
+    ],
+  });
+  t.is((await stat(join(dir, 'out.tar'))).mode & 0o7777, 0o644);
+});
+
+test('of a docker manifest an OCI archive has the one that was derived from it', async (t) => {
+  const { store, dir, write } = await context(t);
+  const [config, layer] = [asJson({ os: 'linux' }), Buffer.from('layer')];
+  const manifestOf = (mediaType: string) =>
+    asJson({ mediaType, config: describe('config', config), layers: [describe('layer', layer)] });
+  const [docker, oci] = [manifestOf('docker'), manifestOf('oci')];
+  for (const bytes of [config, layer, docker, oci]) await putBytes(store, bytes);
+  const image = await putRegistryImage(store, {
+    manifest: describe('docker', docker),
+    oci: describe('oci', oci),
+    platform: { os: '', architecture: '' },
+    blobs: [config, layer].map(digestOf),
+  });
+  await write(image, 'oci');
+  const files = await untar(await readFile(join(dir, 'out.tar')));
+  const { manifests } = JSON.parse(String(files.get('index.json'))) as { manifests: readonly object[] };
+  t.like(manifests[0], { digest: digestOf(oci), platform: undefined });
+  t.deepEqual(
+    [...files.keys()].slice(2),
+    [oci, config, layer].map((bytes) => `blobs/sha256/${digestOf(bytes).slice(7)}`),
+  );
+});
+
+test('a docker archive has the configuration, the layers in order, each file once, and the tag', async (t) => {
+  const { store, dir, write } = await context(t);
+  const [one, two] = [Buffer.from('layer one'), Buffer.from('layer two')];
+  const config = asJson({ os: 'linux' });
+  const layers = [one, two, one].map((bytes) => describe('application/vnd.oci.image.layer.v1.tar+gzip', bytes));
+  const manifest = asJson({ config: describe('application/vnd.oci.image.config.v1+json', config), layers });
+  for (const bytes of [one, two, config, manifest]) await putBytes(store, bytes);
+  const about = { manifest: describe('m', manifest), blobs: [one, two, config].map(digestOf) };
+  const tagged = await putRegistryImage(store, { ...about, reference: 'docker.io/library/app:1.0' });
+  const pinned = await putRegistryImage(store, { ...about, reference: `docker.io/library/app@${digestOf(manifest)}` });
+
+  await write(tagged, 'docker');
+  const files = await untar(await readFile(join(dir, 'out.tar')));
+  const names = [one, two].map((bytes) => `${digestOf(bytes).slice(7)}.tar`);
+  const configName = `${digestOf(config).slice(7)}.json`;
+  t.deepEqual([...files.keys()], ['manifest.json', configName, ...names]);
+  t.deepEqual(JSON.parse(String(files.get('manifest.json'))), [
+    { Config: configName, RepoTags: ['docker.io/library/app:1.0'], Layers: [...names, names[0]] },
+  ]);
+  await write(pinned, 'docker', 'pinned.tar');
+  const other = await untar(await readFile(join(dir, 'pinned.tar')));
+  t.like(JSON.parse(String(other.get('manifest.json'))), [{ RepoTags: [] }]);
+});
+
+test('the same image makes the same archive, to a file and to a stream, which stays open', async (t) => {
+  const { store, pool, dir, write } = await context(t);
+  const image = await putRegistryImage(store, { layer: Buffer.alloc(2_000_000, 'x') });
+  for (const format of ['oci', 'docker'] as const) {
+    await write(image, format, format);
+    const output = new PassThrough();
+    const received = buffer(output);
+    await exportRegistryImageToStream({ store, pool }, { image, format, output }, never);
+    t.false(output.writableEnded);
+    output.end();
+    t.is(hash(await received), hash(await readFile(join(dir, format))));
+  }
+});
+
+test('a directory becomes an OCI layout of readable files; one that is there stays unless it may be replaced', async (t) => {
+  const { store, pool, dir } = await context(t);
+  const image = await putRegistryImage(store);
+  const target = join(dir, 'layout');
+  const write = (overwrite: boolean) =>
+    exportRegistryImageToDirectory({ store, pool }, { image, target, overwrite }, never);
+  await write(false);
+  t.deepEqual((await readdir(target)).sort(), ['blobs', 'index.json', 'oci-layout']);
+  t.deepEqual(
+    (await readdir(join(target, 'blobs/sha256'))).sort(),
+    image.blobs.map((digest) => digest.slice(7)).sort(),
+  );
+  t.deepEqual(
+    await Promise.all([target, join(target, 'index.json')].map(async (path) => (await stat(path)).mode & 0o777)),
+    [0o755, 0o644],
+  );
+  await t.throwsAsync(write(false), { code: 'USAGE' });
+  await writeFile(join(target, 'old'), '');
+  await write(true);
+  t.false((await readdir(target)).includes('old'));
+  const inside = { image, target: join(store.dir, 'layout'), overwrite: false };
+  await t.throwsAsync(exportRegistryImageToDirectory({ store, pool }, inside, never), { code: 'USAGE' });
+});
+
+for (const kind of ['flip', 'cut', 'unlink'] as const) {
+  test(`after ${kind} of any blob nothing is exported, and nothing is left`, async (t) => {
+    const { store, pool, dir, write } = await context(t);
+    const image = await putRegistryImage(store, { content: kind, layer: Buffer.alloc(500) });
+    for (const digest of image.blobs) {
+      const path = store.digestPath(digest);
+      const good = await readFile(path);
+      await damageFile(path, kind, 30);
+      for (const format of ['oci', 'docker'] as const) {
+        await t.throwsAsync(write(image, format), { code: 'STORE_CORRUPT' }, format);
+        const output = new PassThrough();
+        const request = { image, format, output };
+        await t.throwsAsync(exportRegistryImageToStream({ store, pool }, request, never), { code: 'STORE_CORRUPT' });
+        t.is(output.readableLength, 0);
+      }
+      const target = { image, target: join(dir, 'layout'), overwrite: false };
+      await t.throwsAsync(exportRegistryImageToDirectory({ store, pool }, target, never), { code: 'STORE_CORRUPT' });
+      await writeFile(path, good);
+    }
+    t.deepEqual(await readdir(dir), []);
+    await write(image, 'oci');
+  });
+}
+
+test('what takes the archive slowly is never sent more than it takes', async (t) => {
+  const { store, pool } = await context(t);
+  const image = await putRegistryImage(store, { layer: Buffer.alloc(30_000_000, 'x') });
+  let most = 0;
+  const output = new Writable({
+    highWaterMark: 1024,
+    write(_chunk, _encoding, done) {
+      most = Math.max(most, this.writableLength);
+      setImmediate(done);
+    },
+  });
+  await exportRegistryImageToStream({ store, pool }, { image, format: 'oci', output }, never);
+  t.true(most < 4_000_000, String(most));
+});
+
+test('an output that fails ends the export with its error, and an abort with its reason', async (t) => {
+  const { store, pool, dir } = await context(t);
+  const image = await putRegistryImage(store, { layer: Buffer.alloc(5_000_000, 'x') });
+  const output = new Writable({ write: (_chunk, _encoding, done) => done(new Error('nobody reads')) });
+  const request = { image, format: 'docker', output } as const;
+  await t.throwsAsync(exportRegistryImageToStream({ store, pool }, request, never), { message: 'nobody reads' });
+
+  const stuck = new Writable({ write: () => undefined });
+  const late = { image, format: 'oci', output: stuck } as const;
+  const soon = new AbortController();
+  setTimeout(() => soon.abort(), 200); // not AbortSignal.timeout, which would not keep the process alive
+  await t.throwsAsync(exportRegistryImageToStream({ store, pool }, late, soon.signal), { message: /aborted/ });
+
+  const aborted = AbortSignal.abort(new Error('enough'));
+  const target = { image, format: 'oci', target: join(dir, 'out.tar'), overwrite: false } as const;
+  await t.throwsAsync(exportRegistryImage({ store, pool }, target, aborted), { message: /enough|aborted/ });
+  t.deepEqual(await readdir(dir), []);
+});
+
+test('a target is replaced only with overwrite, and an export counts as use', async (t) => {
+  const { store, pool, dir, write } = await context(t);
+  const image = await putRegistryImage(store);
+  await writeFile(join(dir, 'out.tar'), 'mine');
+  await mkdir(join(dir, 'folder'));
+  await t.throwsAsync(write(image, 'oci'), { code: 'USAGE' });
+  await t.throwsAsync(write(image, 'oci', 'folder'), { code: 'USAGE' });
+  t.is(await readFile(join(dir, 'out.tar'), 'utf8'), 'mine');
+  const target = { image, format: 'oci', target: join(dir, 'out.tar'), overwrite: true } as const;
+  await exportRegistryImage({ store, pool }, target, never);
+  await store.close();
+  await using reader = await openStore({ dir: store.dir, readOnly: true });
+  t.true(((await reader.findRegistryImage(image.reference))?.lastUsedAtMs ?? 0) > image.lastUsedAtMs);
+});
+
+function hash(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}

@@ -4,8 +4,7 @@ import { join } from 'node:path';
 import test from 'ava';
 
 import { defaultLimits } from '../../src/image/limits.ts';
-import { extractImage } from '../../src/images/extract.ts';
-import { renderImage } from '../../src/images/render.ts';
+import { extractImage, renderImage } from '../../src/images/extract.ts';
 import { putTar } from '../helpers/put-tar.ts';
 import { sharedContext } from '../helpers/shared-context.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';

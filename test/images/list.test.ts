@@ -1,8 +1,6 @@
 import test from 'ava';
 
-import { imageEntry } from '../../src/images/entry.ts';
-import { imageRow } from '../../src/images/image-row.ts';
-import { listImages, type ListRequest } from '../../src/images/list.ts';
+import { imageEntry, imageRow, listImages, type ListRequest } from '../../src/images/list.ts';
 import type { StoredImage } from '../../src/store/store.ts';
 import { putImage, storeContext } from '../helpers/stored.ts';
 

@@ -3,11 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 
 import { hasCode } from '../../src/errors.ts';
-import { catManifest } from '../../src/images/cat-manifest.ts';
+import { catManifest, describeRegistryImage } from '../../src/images/show.ts';
 import { collect } from '../../src/images/collect.ts';
-import { describeRegistryImage } from '../../src/images/describe-registry-image.ts';
-import { imageRow } from '../../src/images/image-row.ts';
-import { listImages, type ListRequest } from '../../src/images/list.ts';
+import { imageRow, listImages, type ListRequest } from '../../src/images/list.ts';
 import { removeImages } from '../../src/images/remove.ts';
 import { resolveEntries, resolveEntry, resolveImage } from '../../src/images/resolve-image.ts';
 import type { Store } from '../../src/store/store.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { relistImages } from '../../src/images/relist-images.ts';
+import { relistImages } from '../../src/images/relist.ts';
 import { openStore } from '../../src/store/open-store.ts';
 import type { RegistryImage } from '../../src/store/registry-store.ts';
 import type { Store } from '../../src/store/store.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import test from 'ava';
 
-import type { Entry } from '../../src/images/entry.ts';
+import type { Entry } from '../../src/images/list.ts';
 import { verifyImages, type Damage, type Repair, type VerifyReport } from '../../src/images/verify.ts';
 import { damageFile, type DamageKind } from '../helpers/damage.ts';
 import { namesInIndex, putBytes, putRegistryImage } from '../helpers/registry-image.ts';

@@ -8,7 +8,7 @@ import { hasCode } from '../../src/errors.ts';
 import { exportImage } from '../../src/images/export.ts';
 import { verifyImages, type Repair } from '../../src/images/verify.ts';
 import type { StoredImage } from '../../src/store/store.ts';
-import type { Entry } from '../../src/images/entry.ts';
+import type { Entry } from '../../src/images/list.ts';
 import { damageFile } from '../helpers/damage.ts';
 import { putImage, storeContext, temporaryDirectory } from '../helpers/stored.ts';
 

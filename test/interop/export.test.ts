@@ -6,7 +6,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { exportRegistryImage, exportRegistryImageToDirectory } from '../../src/images/export-registry.ts';
+import { exportRegistryImage, exportRegistryImageToDirectory } from '../../src/images/export.ts';
 import type { RegistryFormat } from '../../src/images/registry-layout.ts';
 import { buildTar } from '../helpers/archive.ts';
 import { asJson, describe, digestOf, putBytes, putRegistryImage } from '../helpers/registry-image.ts';

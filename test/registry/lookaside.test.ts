@@ -1,8 +1,13 @@
-import test from 'ava';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import test, { type ExecutionContext } from 'ava';
 
 import { parseDigest } from '../../src/image/digest.ts';
 import { parseRegistryReference } from '../../src/image/registry-reference.ts';
-import { lookasideFor, signatureAt, type SignaturePlace } from '../../src/registry/lookaside.ts';
+import { lookasideFor, signatureAt, type SignaturePlace, readLookasides } from '../../src/registry/lookaside.ts';
+import { hasCode } from '../../src/errors.ts';
+import { temporaryDirectory } from '../helpers/stored.ts';
 
 const digest = `sha256:${'a'.repeat(64)}`;
 const at = (url: string): SignaturePlace => ({ kind: 'url', url });
@@ -54,3 +59,63 @@ test('signatures lie under the repository, the digest and their number', (t) => 
   const directory: SignaturePlace = { kind: 'file', path: '/var/sigs' };
   t.deepEqual(signatureAt(directory, 'team/app', parseDigest(digest), 2), { kind: 'file', path: `/var/sigs/${path}` });
 });
+
+async function directoryOf(t: ExecutionContext, files: Readonly<Record<string, string>>): Promise<string> {
+  const directory = join(await temporaryDirectory(t), 'registries.d');
+  await mkdir(directory);
+  for (const [name, text] of Object.entries(files)) await writeFile(join(directory, name), text);
+  return directory;
+}
+
+async function read(t: ExecutionContext, files: Readonly<Record<string, string>>) {
+  return readLookasides({ registriesD: [await directoryOf(t, files)] });
+}
+
+test('all files of a directory count together, under both names of the key', async (t) => {
+  const { scopes, others, fallback } = await read(t, {
+    'default.yaml': 'default-docker:\n  sigstore: file:///var/a%20b/\n',
+    'a.yaml': 'docker:\n  example.com: {lookaside: "https://example.com/sigs/", sigstore: "https://other"}\n  a.io:\n',
+    'b.yaml':
+      'docker:\n  example.com/team:\n    lookaside: http://localhost:8080\n  b.io: {lookaside-staging: file:///b}\n',
+    'empty.yaml': '# nothing\n',
+    'not-read.conf': '{',
+  });
+  t.deepEqual(others, { kind: 'file', path: '/var/a b' });
+  t.deepEqual(Object.fromEntries(scopes), {
+    'example.com': { kind: 'url', url: 'https://example.com/sigs' },
+    'example.com/team': { kind: 'url', url: 'http://localhost:8080' },
+  });
+  t.is(fallback, undefined);
+});
+
+test('the first directory that is there counts alone', async (t) => {
+  const user = await directoryOf(t, {});
+  const system = await directoryOf(t, { 'default.yaml': 'default-docker: {lookaside: file:///system}' });
+  const others = { kind: 'file', path: '/system' } as const;
+  t.is((await readLookasides({ registriesD: [user, system] })).others, undefined);
+  t.deepEqual((await readLookasides({ registriesD: [`${user}-none`, system], fallback: '/x' })).others, others);
+  const nothing = { scopes: new Map(), others: undefined, fallback: '/x' };
+  t.deepEqual(await readLookasides({ registriesD: [`${user}-none`], fallback: '/x' }), nothing);
+});
+
+const bad: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  'is not YAML': { 'a.yaml': 'docker: {' },
+  'docker["example.com"].lookaside: must be a string': { 'a.yaml': 'docker: {example.com: {lookaside: 1}}' },
+  'default-docker is spoken of twice': { 'a.yaml': 'default-docker: {}', 'b.yaml': 'default-docker: {}' },
+  'example.com is spoken of twice': { 'a.yaml': 'docker: {example.com: }', 'b.yaml': 'docker: {example.com: {}}' },
+  'Map keys must be unique': { 'a.yaml': 'docker: {}\ndocker: {}' },
+  'names no local directory': { 'a.yaml': 'default-docker: {lookaside: "file://host/sigs"}' },
+  'without user, password and query': { 'a.yaml': 'default-docker: {lookaside: "https://a:b@example.com/"}' },
+  'signatures lie at': { 'a.yaml': 'default-docker: {lookaside: /var/sigs}' },
+  'http(s):// or file:///': { 'a.yaml': 'default-docker: {lookaside: "https://example.com/?a"}' },
+  'is larger than': { 'a.yaml': '#'.repeat(1024 * 1024 + 1) },
+};
+
+for (const [what, files] of Object.entries(bad)) {
+  test(`a bad file is named: ${what}`, async (t) => {
+    const error = await t.throwsAsync(read(t, files));
+    t.true(hasCode(error, 'CONFIG_INVALID') && /\/[ab]\.yaml$/.test(error.details.path), error.message);
+    t.true(error.message.includes(what), error.message);
+    t.notRegex(error.message, /\n|a:b/);
+  });
+}

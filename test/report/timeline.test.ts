@@ -2,8 +2,7 @@ import test from 'ava';
 import fc from 'fast-check';
 
 import type { BatchEvent, Outcome } from '../../src/index.ts';
-import { phases } from '../../src/report/phases.ts';
-import { spansOf } from '../../src/report/times.ts';
+import { phases, spansOf } from '../../src/report/data.ts';
 import { createTimeline } from '../../src/report/timeline.ts';
 import { madeRun } from '../helpers/made-run.ts';
 

@@ -6,8 +6,7 @@ import { buffer } from 'node:stream/consumers';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { inDirectory } from '../../src/sample/in-directory.ts';
-import { startOrigin, type OriginOptions } from '../../src/sample/origin.ts';
+import { inDirectory, startOrigin, type OriginOptions } from '../../src/sample/origin.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
 async function openOrigin(t: ExecutionContext, shape: Pick<OriginOptions, 'delayMs' | 'rate' | 'loss'> = {}) {

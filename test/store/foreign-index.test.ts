@@ -4,7 +4,7 @@ import { DatabaseSync } from 'node:sqlite';
 
 import test from 'ava';
 
-import { openRepaired } from '../../src/images/open-repaired.ts';
+import { openRepaired } from '../../src/images/relist.ts';
 import { openStore } from '../../src/store/open-store.ts';
 import { commitBlob, storeDirectory } from '../helpers/blob.ts';
 

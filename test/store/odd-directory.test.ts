@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 
 import test from 'ava';
 
-import { openRepaired } from '../../src/images/open-repaired.ts';
+import { openRepaired } from '../../src/images/relist.ts';
 import { openStore } from '../../src/store/open-store.ts';
 import { storeDirectory } from '../helpers/blob.ts';
 import { runHere } from '../helpers/run-here.ts';

@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite';
 import test from 'ava';
 
 import { hasCode } from '../../src/errors.ts';
-import { openStore } from '../../src/store/open-store.ts';
+import { openStore, setAsideIndex } from '../../src/store/open-store.ts';
 import { commitBlob, idOf, storeDirectory } from '../helpers/blob.ts';
 import { startStoreProcess } from '../helpers/store-process.ts';
 
@@ -170,4 +170,25 @@ test('a store that is only read refuses every change', async (t) => {
 test('a store that was forgotten does not keep its process from ending', async (t) => {
   const process = startStoreProcess(t, ['forget', await storeDirectory(t)]);
   t.is(await process.ended(), 0);
+});
+
+test('after its damaged index is set aside a store opens, and its blobs are there to be taken in again', async (t) => {
+  const dir = await storeDirectory(t);
+  const store = await openStore({ dir });
+  const { imageId } = await commitBlob(store);
+  await store.close();
+  await writeFile(join(dir, 'index.sqlite'), 'this is no database, whatever it may look like');
+  await writeFile(join(dir, 'index.sqlite-wal'), 'nor is this its log');
+  await t.throwsAsync(openStore({ dir }), { code: 'STORE_CORRUPT' });
+
+  const aside = await setAsideIndex(dir, 1);
+
+  t.true(existsSync(aside));
+  await using repaired = await openStore({ dir, relisting: true });
+  t.deepEqual(await Array.fromAsync(repaired.unreferenced()), [store.blobPath(imageId)]);
+  t.truthy(await commitBlob(repaired));
+});
+
+test('where there is no index there is nothing to set aside', async (t) => {
+  await t.throwsAsync(setAsideIndex(await storeDirectory(t), 1), { code: 'STORE_CORRUPT' });
 });

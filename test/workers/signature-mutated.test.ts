@@ -6,9 +6,8 @@ import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 
 import { isImageError } from '../../src/errors.ts';
-import { dearmorSignature } from '../../workers/signature-armor.ts';
-import { splitSignatureFile } from '../../workers/signature-packets.ts';
-import { verifySignature } from '../../workers/verify-signature.ts';
+import { dearmorSignature, splitSignatureFile } from '../../workers/openpgp/packets.ts';
+import { verifySignature } from '../../workers/openpgp/verify-signature.ts';
 import { exec, openGpg } from '../helpers/keys.ts';
 import { verifyRequest } from '../helpers/verify-request.ts';
 

@@ -1,11 +1,9 @@
 import { blockBytes } from '../tar/header.ts';
 import { invalid, overLimit, type Suspect } from '../tar/refuse.ts';
 import { createTarReader, type TarEntry } from '../tar/tar-reader.ts';
-import type { Budget } from './budget.ts';
-import { followPath, type Following } from './follow-path.ts';
-import { parseLayerPath, splitLayerPath, type LayerPath } from './layer-path.ts';
+import { type Budget, createDirectory, type Directory, type Leaf, type Node, type Place } from './tree.ts';
+import { followPath, type Following, parseLayerPath, splitLayerPath, type LayerPath } from './layer-path.ts';
 import type { ConvertLimits } from './requests.ts';
-import { createDirectory, type Directory, type Leaf, type Node, type Place } from './tree.ts';
 
 export type LayerApplier = {
   /** Takes the next bytes of the layer's tar. */

@@ -1,15 +1,14 @@
 import { parseImageId } from '../../src/image/image-id.ts';
 import { parseManifest } from '../../src/image/manifest.ts';
-import { withOutput } from '../output.ts';
+import { withOutput } from '../ingest/output.ts';
 import { overLimit } from '../tar/refuse.ts';
 import type { Handler } from '../tasks.ts';
-import { findNode } from './follow-path.ts';
+import { findNode } from './layer-path.ts';
 import { parseImageConfig, type ImageConfig } from './image-config.ts';
 import { checkPlatform, formatManifest } from './image-manifest.ts';
 import type { ConvertRequest } from './requests.ts';
 import { readTree, type ReadTree } from './read-tree.ts';
-import { createTarOutput } from './tar-output.ts';
-import { readContent, writeImage } from './write-image.ts';
+import { createTarOutput, readContent, writeImage } from './write-image.ts';
 
 const passwdBytes = 1024 * 1024;
 const maxWarnings = 64;

@@ -1,5 +1,5 @@
-import { blockBytes, parseHeader, type Attributes, type Header } from '../tar/header.ts';
-import { paxRecords } from '../tar/pax.ts';
+import { blockBytes, parseHeader, type Attributes, type Header, type EntryKind } from '../tar/header.ts';
+import { paxRecords } from '../tar/extensions.ts';
 import { invalid } from '../tar/refuse.ts';
 import type { Place } from './tree.ts';
 
@@ -87,4 +87,119 @@ function formatTime(text: string, offset: number): string {
   if (whole === undefined) throw invalid('A6', 'a time beyond all numbers', { offset });
   const digits = fraction.replace(/0+$/, '');
   return digits === '' ? whole : `${whole}.${digits}`;
+}
+
+/** Texts are latin1, one character a byte. */
+export type FormattedEntry = {
+  readonly kind: EntryKind;
+  readonly path: string;
+  readonly linkPath: string;
+  readonly size: number;
+  readonly head: EntryHead;
+};
+
+const flags: Readonly<Record<EntryKind, string>> = {
+  file: '0',
+  'hard-link': '1',
+  symlink: '2',
+  'character-device': '3',
+  'block-device': '4',
+  directory: '5',
+  fifo: '6',
+};
+
+const nameBytes = 100;
+const ownerNameBytes = 32;
+const octalMaximum = { 7: 0o7777777, 11: 0o77777777777 } as const;
+
+/**
+ * The blocks before an entry's content: a POSIX header, and a pax header before it for what does not fit. The same entry
+ * always has the same bytes, and none that were given are lost, as they would be in UTF-8 text or 32-bit numbers.
+ *
+ * @see POSIX.1-2017 pax, Extended Header and ustar Interchange Format
+ */
+export function formatHeader(entry: FormattedEntry): Buffer {
+  const { path, linkPath, size, head } = entry;
+  const { mtime } = head;
+  const records: (readonly [string, string])[] = [
+    ...(path.length > nameBytes ? [['path', path] as const] : []),
+    ...(linkPath.length > nameBytes ? [['linkpath', linkPath] as const] : []),
+    ...(fits(size, 11) ? [] : [['size', String(size)] as const]),
+    ...(fits(head.uid, 7) ? [] : [['uid', String(head.uid)] as const]),
+    ...(fits(head.gid, 7) ? [] : [['gid', String(head.gid)] as const]),
+    ...(head.userName.length > ownerNameBytes ? [['uname', head.userName] as const] : []),
+    ...(head.groupName.length > ownerNameBytes ? [['gname', head.groupName] as const] : []),
+    ...(isPlainTime(mtime) ? [] : [['mtime', mtime] as const]),
+    ...head.records,
+  ];
+  const block = formatBlock(flags[entry.kind], entry, isPlainTime(mtime) ? Number(mtime) : 0);
+  return records.length === 0 ? block : Buffer.concat([formatPax(records), block]);
+}
+
+function formatPax(records: readonly (readonly [string, string])[]): Buffer {
+  const body = Buffer.from(records.map(([key, value]) => formatRecord(key, value)).join(''), 'latin1');
+  const header = formatBlock('x', { path: 'PaxHeader', linkPath: '', size: body.length, head: plainHead }, 0);
+  return Buffer.concat([header, body, padding(body.length)]);
+}
+
+/** The length counts its own digits. */
+function formatRecord(key: string, value: string): string {
+  const rest = ` ${key}=${value}\n`;
+  const digits = String(rest.length).length;
+  const length = rest.length + digits;
+  return `${String(length).length === digits ? length : length + 1}${rest}`;
+}
+
+function formatBlock(
+  flag: string,
+  { path, linkPath, size, head }: Omit<FormattedEntry, 'kind'>,
+  mtime: number,
+): Buffer {
+  const block = Buffer.alloc(blockBytes);
+  block.write(path.slice(0, nameBytes), 0, 'latin1');
+  block.write(octal(head.mode & 0o7777, 7), 100);
+  block.write(octal(fits(head.uid, 7) ? head.uid : 0, 7), 108);
+  block.write(octal(fits(head.gid, 7) ? head.gid : 0, 7), 116);
+  if (fits(size, 11)) block.write(octal(size, 11), 124);
+  else writeBase256(block, size);
+  block.write(octal(mtime, 11), 136);
+  block.write('        ', 148);
+  block.write(flag, 156);
+  block.write(linkPath.slice(0, nameBytes), 157, 'latin1');
+  block.write('ustar\x0000', 257);
+  block.write(head.userName.slice(0, ownerNameBytes), 265, 'latin1');
+  block.write(head.groupName.slice(0, ownerNameBytes), 297, 'latin1');
+  block.write(octal(head.major, 7), 329);
+  block.write(octal(head.minor, 7), 337);
+  block.write(`${octal(checksum(block), 6)}\0 `, 148);
+  return block;
+}
+
+/** A size that a reader without pax understands too. */
+function writeBase256(block: Buffer, size: number): void {
+  block.writeUInt8(0x80, 124);
+  block.writeBigUInt64BE(BigInt(size), 128);
+}
+
+function checksum(block: Buffer): number {
+  let sum = 0;
+  for (const byte of block) sum += byte;
+  return sum;
+}
+
+function octal(value: number, digits: number): string {
+  return value.toString(8).padStart(digits, '0');
+}
+
+function fits(value: number, digits: 7 | 11): boolean {
+  return value >= 0 && value <= octalMaximum[digits];
+}
+
+function isPlainTime(text: string): boolean {
+  return /^\d{1,11}$/.test(text) && fits(Number(text), 11);
+}
+
+/** What fills up the last block of that many bytes. */
+export function padding(bytes: number): Buffer {
+  return Buffer.alloc((blockBytes - (bytes % blockBytes)) % blockBytes);
 }

@@ -1,14 +1,13 @@
-import { isHttpUrl } from '../../src/image/http-url.ts';
+import { posix } from 'node:path';
+
+import { isHttpUrl, isRfc3339 } from '../../src/image/manifest-values.ts';
 import { sortLabels } from '../../src/image/labels.ts';
 import { toAppcPlatform, type AppcPlatform } from '../../src/image/platform.ts';
-import { registryImageName, registryIndexName } from '../../src/image/registry-image-name.ts';
-import { isRfc3339 } from '../../src/image/rfc3339.ts';
+import { registryImageName, registryIndexName } from '../../src/image/registry-reference.ts';
 import type { ConvertOrigin } from './requests.ts';
-import { toEnvironment } from './environment.ts';
 import type { ImageConfig, RuntimeConfig } from './image-config.ts';
-import { toMountPoints } from './mount-points.ts';
-import { toPorts } from './ports.ts';
-import { toUser } from './user.ts';
+import { show } from '../../src/image/show.ts';
+import { sanitizeAcName } from '../../src/image/ac-identifier.ts';
 
 /** Go's zero time, which stands for none. */
 const noTime = '0001-01-01T00:00:00Z';
@@ -100,4 +99,121 @@ function toWorkingDirectory(path: string, warn: (line: string) => void): string 
 
 function toPair([name, value]: readonly [string, string]) {
   return { name, value };
+}
+
+type Variable = { readonly name: string; readonly value: string };
+
+/**
+ * `NAME=VALUE` texts as variables. One that is there again takes the value and not the place of the first.
+ *
+ * @param warn - gets a line for each text that is left out.
+ * @see appc 3.4.6
+ */
+function toEnvironment(texts: readonly string[], warn: (line: string) => void): readonly Variable[] {
+  const values = new Map<string, string>();
+  for (const text of texts) {
+    const [, name, value = ''] = /^([A-Za-z_][A-Za-z_0-9.-]*)=([^]*)$/.exec(text) ?? [];
+    if (name === undefined)
+      warn(`the environment variable "${show(text, 80)}" is left out: its name is none in an image`);
+    else values.set(name, value);
+  }
+  return Array.from(values, ([name, value]) => ({ name, value }));
+}
+
+type MountPoint = { readonly name: string; readonly path: string };
+
+/**
+ * A mount point for each volume, by name. Volumes whose names would be the same are numbered in the order of their paths. A
+ * path that is not absolute is taken from the root, as docker does.
+ *
+ * @param warn - gets a line for each volume that is left out or changed.
+ */
+function toMountPoints(volumes: readonly string[], warn: (line: string) => void): readonly MountPoint[] {
+  const points = new Map<string, MountPoint>();
+  const numbers = new Map<string, number>();
+  const paths = volumes.flatMap((path) => {
+    if (path === '') warn('a volume without a path is left out');
+    else if (!path.startsWith('/'))
+      warn(`the path of the volume "${show(path)}" is relative: it is taken from the root`);
+    return path === '' ? [] : [path.startsWith('/') ? path : `/${path}`];
+  });
+  for (const path of [...new Set(paths)].sort()) {
+    const plain = sanitizeAcName(`volume${posix.normalize(`/${path}`)}`);
+    let name = plain;
+    for (let number = numbers.get(plain) ?? 1; points.has(name); number++) {
+      name = `${plain}-${number}`;
+      numbers.set(plain, number + 1);
+    }
+    points.set(name, { name, path });
+  }
+  return [...points.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+type Port = {
+  readonly name: string;
+  readonly protocol: string;
+  readonly port: number;
+  readonly count: number;
+  readonly socketActivated: false;
+};
+
+/**
+ * Ports by name, from keys such as `80`, `53/udp` and `8000-9000/tcp`; what is none of these is left out.
+ *
+ * @param warn - gets a line for each text that is left out or changed.
+ */
+function toPorts(
+  { ExposedPorts, PortSpecs }: Pick<RuntimeConfig, 'ExposedPorts' | 'PortSpecs'>,
+  warn: (line: string) => void,
+): readonly Port[] {
+  const ports = new Map<string, Port>();
+  for (const key of ExposedPorts.length > 0 ? ExposedPorts : PortSpecs.map((spec) => withoutHost(spec, warn))) {
+    const port = parsePort(key);
+    if (port) ports.set(port.name, port);
+    else warn(`the exposed port "${show(key)}" is left out: it is no port, and no range of ports`);
+  }
+  return [...ports.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** Old images have `[[address:]port of the host:]port` in the place of ExposedPorts. */
+function withoutHost(spec: string, warn: (line: string) => void): string {
+  const key = spec.slice(spec.lastIndexOf(':') + 1);
+  if (key !== spec) warn(`of the port "${show(spec)}" the part before "${show(key)}" is left out: it is about a host`);
+  return key;
+}
+
+/** As in docker a slash with nothing behind it says nothing. */
+function parsePort(key: string): Port | undefined {
+  const [, from, to, protocol] = /^(\d{1,6})(?:-(\d{1,6}))?(?:\/([a-z]*))?$/i.exec(key) ?? [];
+  const [port, last] = [Number(from), Number(to ?? from)];
+  if (!(port >= 1 && port <= last && last <= 65_535)) return undefined;
+  return {
+    name: sanitizeAcName(key),
+    protocol: protocol?.toLowerCase() || 'tcp',
+    port,
+    count: last - port + 1,
+    socketActivated: false,
+  };
+}
+
+type User = { readonly user: string; readonly group: string };
+
+/**
+ * The user and group of a text such as `redis`, `1000` and `user:group`. Where it names no group, a number is the group's
+ * too, and a name's group is looked up.
+ *
+ * @param readPasswd - the image's own /etc/passwd, empty when there is none.
+ */
+function toUser(text: string, readPasswd: () => string): User {
+  const [user = '', group = ''] = text.split(':');
+  if (user === '' || group !== '') return { user: user || '0', group: group || '0' };
+  return { user, group: /^\d+$/.test(user) ? user : findGroup(user, readPasswd()) };
+}
+
+function findGroup(user: string, passwd: string): string {
+  for (const line of passwd.split('\n')) {
+    const [name, , , group = ''] = line.split(':');
+    if (name === user && /^\d+$/.test(group)) return group;
+  }
+  return '0';
 }

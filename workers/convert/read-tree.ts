@@ -1,11 +1,10 @@
 import type { FileHandle } from 'node:fs/promises';
 
-import { openFile, readChunks } from '../read-file.ts';
+import { openFile, readChunks } from '../ingest/read-file.ts';
 import type { ConvertLayer, ConvertRequest } from './requests.ts';
 import { createLayerApplier, type Applying } from './apply-layer.ts';
-import { createBudget } from './budget.ts';
-import { inLayer } from './in-layer.ts';
-import { createDirectory, type Directory, type Leaf } from './tree.ts';
+import { createBudget, createDirectory, type Directory, type Leaf } from './tree.ts';
+import { ImageError, isImageError } from '../../src/errors.ts';
 
 /** What is left of all layers, and the tars that it is in. */
 export type ReadTree = {
@@ -48,4 +47,10 @@ async function applyLayer(
     applier.push(chunk);
   }
   applier.end();
+}
+
+/** What went wrong in a layer, with its digest where that is not said yet. */
+export function inLayer(digest: string, error: unknown): unknown {
+  if (!isImageError(error) || !error.code.startsWith('ARCHIVE_')) return error;
+  return new ImageError(error.code, `layer ${digest}: ${error.message}`, error.details, { cause: error });
 }

@@ -1,4 +1,4 @@
-import type { LayerPacking } from './open-layer.ts';
+import type { LayerPacking } from './unpack-layer.ts';
 import type { IngestLimits, IngestResponse } from '../tasks.ts';
 
 /** Where an image in a registry was found: what its manifest says of that. */

@@ -1,9 +1,7 @@
-import { createBitReader, outOfBits, type BitReader } from './bit-reader.ts';
+import { createBitReader, outOfBits, type BitReader } from './bzip2-tables.ts';
 import type { Memory } from '../memory.ts';
-import { readBlock, type Block } from './bzip2-block.ts';
-import { expandBlock } from './bzip2-expand.ts';
-import { createLookahead, type Lookahead } from './lookahead.ts';
-import { unreadable } from './unreadable.ts';
+import { readBlock, type Block, expandBlock } from './bzip2-block.ts';
+import { createLookahead, type Lookahead, unreadable } from './lookahead.ts';
 
 const outputBytes = 256 * 1024;
 /** A block, packed and unpacked. */

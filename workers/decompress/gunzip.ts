@@ -1,7 +1,6 @@
 import { createGunzip, gunzipSync, type Gunzip } from 'node:zlib';
 
-import { createLookahead } from './lookahead.ts';
-import { unreadable } from './unreadable.ts';
+import { createLookahead, unreadable } from './lookahead.ts';
 
 /** Large pieces take half the processor time of zlib's default; a small file does not pay for a large buffer. */
 const outputBytes = { least: 16 * 1024, most: 256 * 1024 };

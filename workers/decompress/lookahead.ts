@@ -1,3 +1,5 @@
+import { ImageError } from '../../src/errors.ts';
+
 export type Lookahead = {
   /** Resolves when at least that many bytes are held, or all there are. */
   want(bytes: number): Promise<void>;
@@ -37,4 +39,19 @@ export function createLookahead(chunks: AsyncIterable<Uint8Array>): Lookahead {
 
 function wrap(chunk: Uint8Array): Buffer {
   return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+}
+
+/**
+ * @param path - what is shown for the archive. @param what - completes "cannot read the archive: …".
+ */
+export function unreadable(path: string, what: string, cause?: unknown): ImageError<'ARCHIVE_UNREADABLE'> {
+  return new ImageError('ARCHIVE_UNREADABLE', `cannot read the archive: ${what}`, { path }, { cause });
+}
+
+/** @param looksLike - what a person would call it, which is advised upon by that. */
+export function unsupported(path: string, looksLike: string): ImageError<'ARCHIVE_UNREADABLE'> {
+  return new ImageError('ARCHIVE_UNREADABLE', `cannot read the archive: ${looksLike} is not supported`, {
+    path,
+    looksLike,
+  });
 }

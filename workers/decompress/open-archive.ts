@@ -1,12 +1,10 @@
 import { ImageError } from '../../src/errors.ts';
-import { lazy } from '../lazy.ts';
+import { lazy } from '../tasks.ts';
 import type { Memory } from '../memory.ts';
 import { boundSilence, threadMs } from './bound-silence.ts';
-import { createLookahead } from './lookahead.ts';
-import { nameOtherArchive, sniff, sniffBytes, type Compression } from './sniff.ts';
-import { unreadable } from './unreadable.ts';
+import { createLookahead, unreadable } from './lookahead.ts';
 
-export type OpenedArchive = {
+type OpenedArchive = {
   readonly compression: Compression | 'none';
   /** The bytes of the tar. */
   readonly tar: AsyncIterable<Uint8Array>;
@@ -93,4 +91,99 @@ async function decompress(
 function notAnArchive(path: string, looksLike: string, what: string): ImageError<'ARCHIVE_UNREADABLE'> {
   const message = `not an image archive but ${what}; an image is a tar (ustar, pax or GNU), plain or as gzip, bzip2 or xz`;
   return new ImageError('ARCHIVE_UNREADABLE', message, { path, looksLike });
+}
+
+/** How many bytes from the start are enough to tell. */
+export const sniffBytes = 512;
+
+type Compression = 'gzip' | 'bzip2' | 'xz';
+
+/** `name` is what a person would call it. */
+type Sniffed =
+  | { readonly kind: 'tar' }
+  | { readonly kind: 'compressed'; readonly compression: Compression }
+  | { readonly kind: 'other'; readonly name: string };
+
+const magics: readonly [magic: string, name: string][] = [
+  ['\x28\xb5\x2f\xfd', 'zstd'],
+  ['\x5d\x00\x00', 'lzma'],
+  ['\x04\x22\x4d\x18', 'lz4'],
+  ['\x1f\x9d', 'compress (.Z)'],
+  ['LZIP', 'lzip'],
+  ['7z\xbc\xaf\x27\x1c', '7-Zip'],
+  ['PK\x03\x04', 'zip'],
+  ['PK\x05\x06', 'zip'],
+  ['Rar!', 'RAR'],
+  ['\x7fELF', 'an ELF program'],
+  ['-----BEGIN PGP MESSAGE', 'OpenPGP encrypted'],
+  ['-----BEGIN PGP SIGNATURE', 'an OpenPGP signature'],
+  ['-----BEGIN PGP PUBLIC KEY', 'an OpenPGP key'],
+];
+
+/** Packets that begin an encrypted message: session keys (1, 3) and data (9, 18), in old and new form. */
+const encryptedTags: ReadonlySet<number> = new Set([
+  0x84, 0x85, 0x86, 0x8c, 0x8d, 0x8e, 0xa4, 0xa5, 0xa6, 0xc1, 0xc3, 0xc9, 0xd2,
+]);
+
+/**
+ * What a file is by its first bytes.
+ *
+ * @param start - the first 512 bytes, or all there are.
+ * @see docs/rules.md A1; appc 2.2
+ */
+export function sniff(start: Buffer): Sniffed {
+  const text = start.toString('latin1');
+  if (text.startsWith('\x1f\x8b')) return { kind: 'compressed', compression: 'gzip' };
+  if (/^BZh[1-9]/.test(text)) return { kind: 'compressed', compression: 'bzip2' };
+  if (text.startsWith('\xfd7zXZ\0')) return { kind: 'compressed', compression: 'xz' };
+  if (text.slice(257, 262) === 'ustar') return { kind: 'tar' };
+  return { kind: 'other', name: nameOther(start, text) };
+}
+
+function nameOther(start: Buffer, text: string): string {
+  if (start.length === 0) return 'empty';
+  const magic = magics.find(([bytes]) => text.startsWith(bytes));
+  if (magic) return magic[1];
+  if (isHeader(start)) return start[156] === 0x56 ? 'a tar with a volume label' : 'an old tar (v7)';
+  if (isText(start)) return nameText(text);
+  return encryptedTags.has(start.readUInt8(0)) ? 'OpenPGP encrypted' : 'unknown';
+}
+
+/** A tar header whose checksum is right, without the magic of ustar. */
+function isHeader(start: Buffer): boolean {
+  const field = /^ *([0-7]+)[ \0]*$/.exec(start.toString('latin1', 148, 156))?.[1];
+  if (start.length < sniffBytes || field === undefined) return false;
+  const sum = start.reduce((total, byte, at) => total + (at >= 148 && at < 156 ? 0x20 : byte), 0);
+  return sum === Number.parseInt(field, 8);
+}
+
+/**
+ * What another kind of archive is by the name of its first entry, none of which an image archive may have.
+ *
+ * @param start - the first 512 bytes of a tar. @see docs/rules.md A10
+ */
+function nameOtherArchive(start: Buffer): string | undefined {
+  const [path = ''] = start.toString('latin1', 0, 100).replace(/^\.\//, '').split('\0');
+  if (/^(?:blobs\/|oci-layout$|index\.json$)/.test(path)) return 'an archive of an OCI layout';
+  if (/^(?:[0-9a-f]{64}(?:\.tar|\.json|\/)|manifest\.json$|repositories$)/.test(path))
+    return 'an archive of docker save';
+  return undefined;
+}
+
+function nameText(text: string): string {
+  const trimmed = text.replace(/^\xef\xbb\xbf/, '').trimStart();
+  if (/^<(?:!doctype\s+html|html|head|body|!--)/i.test(trimmed)) return 'HTML';
+  if (/^<\?xml/i.test(trimmed)) return 'XML';
+  return /^[{[]/.test(trimmed) ? 'JSON' : 'text';
+}
+
+/** UTF-8 without control characters, but for white space and escape; it may be cut in the middle of a character. */
+function isText(start: Buffer): boolean {
+  if (start.some((byte) => byte < 0x20 && ![0x09, 0x0a, 0x0c, 0x0d, 0x1b].includes(byte))) return false;
+  try {
+    new TextDecoder('utf-8', { fatal: true }).decode(start, { stream: true });
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -1,8 +1,9 @@
-import { trimPath } from '../tar/entry-path.ts';
+import { posix } from 'node:path';
+
+import { trimPath, createPathSet } from '../tar/paths.ts';
 import type { OnChecked } from '../tar/tar-checker.ts';
 import type { TarEntry } from '../tar/tar-reader.ts';
-import type { Overlay } from './overlay.ts';
-import type { Whitelist } from './whitelist.ts';
+import type { ExtractLayer } from '../tasks.ts';
 
 /** Where an entry goes in the tree; for a hard link, also what it becomes another name of. */
 export type Placement = { readonly path: string; readonly linkPath: string };
@@ -13,7 +14,7 @@ export type Plan = (entry: TarEntry, path: string) => Placement | undefined;
 /** Each entry where it says. */
 export const takeAll: Plan = ({ linkPath }, path) => ({ path, linkPath: trimPath(linkPath) });
 
-export type Planner = {
+type Planner = {
   /** Gets every entry of an archive, in its order. */
   readonly onEntry: OnChecked;
   readonly plan: Plan;
@@ -61,4 +62,87 @@ export function createPlanner(overlay: Overlay, whitelist: Whitelist): Planner {
     },
     plan: (entry, path) => (changes.has(entry.offset) ? changes.get(entry.offset) : takeAll(entry, path)),
   };
+}
+
+/** The paths of a tree that images fill one after the other, the uppermost first. */
+export type Overlay = {
+  /**
+   * Takes a path unless an image above has provided it, or something that is no directory at one of its parents.
+   * A directory that only shows in the paths below it can still be provided, as a directory. A file that an upper
+   * directory has replaced is not taken, but hides what images below it have there.
+   *
+   * @returns whether it was taken.
+   */
+  offer(path: string, isDirectory: boolean): boolean;
+  /** How many paths there are, parents that nobody provided included. */
+  readonly size: number;
+};
+
+/** The result is that of unpacking the lowest image first, each over what is there. @see appc 7.2, 7.3.3 to 7.3.5 */
+export function createOverlay(): Overlay {
+  const paths = createPathSet();
+  /** Directories of which nothing comes from below any more. */
+  const closed = new Set<string>();
+
+  const isClosed = (path: string): boolean => {
+    if (closed.size === 0) return false;
+    for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) {
+      if (closed.has(path.slice(0, end))) return true;
+    }
+    return false;
+  };
+
+  /** Every part above a path becomes a directory, unless one of them is something else. */
+  const addParents = (path: string): boolean => {
+    const missing: string[] = [];
+    for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1)) {
+      const parent = path.slice(0, end);
+      const known = paths.get(parent);
+      if (known === 'file') return false;
+      if (known !== undefined) break;
+      missing.push(parent);
+    }
+    for (const parent of missing) paths.set(parent, 'implied');
+    return true;
+  };
+
+  return {
+    offer(path, isDirectory) {
+      if (isClosed(path)) return false;
+      const known = paths.get(path);
+      if (known === undefined && !addParents(path)) return false;
+      if (!isDirectory && (known === 'directory' || known === 'implied')) closed.add(path);
+      if (known !== undefined && (known !== 'implied' || !isDirectory)) return false;
+      paths.set(path, isDirectory ? 'directory' : 'file');
+      return true;
+    },
+    get size() {
+      return paths.size;
+    },
+  };
+}
+
+type Whitelist = (path: string, isDirectory: boolean) => boolean;
+
+/**
+ * Which paths of an image may go into a tree: its own list does without nothing but directories, the one from above
+ * without nothing at all. The rootfs itself is always taken.
+ *
+ * @returns a function of paths in latin1 text, as archives have them.
+ * @see appc 7.3.2, 7.4
+ */
+export function createWhitelist({ own, inherited }: Pick<ExtractLayer, 'own' | 'inherited'>): Whitelist {
+  const [mine, above] = [listed(own), listed(inherited)];
+  return (path, isDirectory) =>
+    path === 'rootfs' || ((isDirectory || (mine?.has(path) ?? true)) && (above?.has(path) ?? true));
+}
+
+function listed(paths: readonly string[]): ReadonlySet<string> | undefined {
+  return paths.length === 0 ? undefined : new Set(paths.map(toArchivePath));
+}
+
+/** `/a`, `a`, `//a`, `/a/` and `/x/../a` are the same. */
+function toArchivePath(path: string): string {
+  const clean = posix.join('rootfs', path).replace(/\/$/, '');
+  return Buffer.from(clean).toString('latin1');
 }

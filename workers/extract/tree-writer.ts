@@ -1,5 +1,6 @@
 import { closeSync, constants, linkSync, mkdirSync, openSync, symlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { spawnSync } from 'node:child_process';
 
 import { show } from '../../src/image/show.ts';
 import { writeError } from '../../src/image/write-error.ts';
@@ -7,10 +8,8 @@ import type { Attributes } from '../tar/header.ts';
 import type { Body } from '../tar/tar-frames.ts';
 import type { TarEntry } from '../tar/tar-reader.ts';
 import type { ExtractRequest, ExtractResponse } from '../tasks.ts';
-import { isWritableByUs, setOnFile, setOnPath, setOnSymlink, type Wanted } from './attributes.ts';
-import { makeNode, type NodeKind } from './make-node.ts';
+import { isWritableByUs, setOnFile, setOnPath, setOnSymlink, type Wanted, createXattrWriter } from './attributes.ts';
 import type { Placement } from './plan.ts';
-import { createXattrWriter } from './xattrs.ts';
 
 export type TreeWriter = Disposable & {
   /** Makes what an entry stands for, its parents too. @returns who takes its content */
@@ -181,4 +180,22 @@ function summarise(all: ReadonlySet<string>): ExtractResponse['skipped'] {
 
 function writeAll(file: number, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
+}
+
+const types = { 'character-device': 'c', 'block-device': 'b', fifo: 'p' } as const;
+const timeout = 10_000;
+
+type NodeKind = keyof typeof types;
+
+/**
+ * A device or a fifo, by the system's mknod: Node has no call for it. Devices need root, and often more than root in a
+ * container has.
+ *
+ * @returns false when it could not be made.
+ */
+function makeNode(path: Buffer, kind: NodeKind, { attributes: { major, minor } }: TarEntry): boolean {
+  const name = path.toString();
+  if (!Buffer.from(name).equals(path)) return false; // arguments are UTF-8, paths need not be
+  const numbers = kind === 'fifo' ? [] : [String(major), String(minor)];
+  return spawnSync('mknod', ['--', name, types[kind], ...numbers], { stdio: 'ignore', timeout }).status === 0;
 }

@@ -1,4 +1,3 @@
-import { readNumber, readOctal } from './numbers.ts';
 import { invalid, type Suspect } from './refuse.ts';
 
 export const blockBytes = 512;
@@ -155,4 +154,28 @@ function readKind(block: Buffer, path: string, offset: number): Header['kind'] {
     path,
     offset,
   });
+}
+
+/** NULs before spaces before digits would be read in two ways. */
+const octal = /^ *\0*([0-7]*)[ \0]*$/;
+
+/**
+ * A number field of a tar header: octal, or base-256 when its first bit is set.
+ *
+ * @returns undefined for anything else, and for numbers beyond what JavaScript holds exactly.
+ * @see docs/rules.md A4
+ */
+function readNumber(block: Buffer, start: number, length: number): number | undefined {
+  const first = block.readUInt8(start);
+  if ((first & 0x80) === 0) return readOctal(block, start, length);
+  let value = BigInt.asIntN(7, BigInt(first & 0x7f)); // two's complement without the marking bit
+  for (const byte of block.subarray(start + 1, start + length)) value = (value << 8n) | BigInt(byte);
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : undefined;
+}
+
+/** Octal digits with spaces or NULs around them; an empty field is 0. */
+function readOctal(block: Buffer, start: number, length: number): number | undefined {
+  const digits = octal.exec(block.toString('latin1', start, start + length))?.[1];
+  return digits === undefined ? undefined : Number.parseInt(digits || '0', 8);
 }

@@ -1,5 +1,4 @@
-import { checkBelowRootfs, topPath, trimPath } from './entry-path.ts';
-import { createPathSet, type Standing } from './path-set.ts';
+import { checkBelowRootfs, topPath, trimPath, createPathSet, type Standing } from './paths.ts';
 import { invalid, overLimit, type Suspect } from './refuse.ts';
 import type { Body } from './tar-frames.ts';
 import { createTarReader, type TarEntry } from './tar-reader.ts';

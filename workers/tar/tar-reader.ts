@@ -1,6 +1,5 @@
-import { createExtensions } from './extensions.ts';
+import { createExtensions, type ExtendedAttributes } from './extensions.ts';
 import { parseHeader, type Attributes, type EntryKind, type Header } from './header.ts';
-import type { ExtendedAttributes } from './pax.ts';
 import { invalid } from './refuse.ts';
 import { createTarFrames, type Body, type TarForm, type TarFrames } from './tar-frames.ts';
 

@@ -2,7 +2,7 @@ import { realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 
 import { show, type AppInput } from '../../index.ts';
-import { usageError } from '../options/usage-error.ts';
+import { usageError } from '../options/option.ts';
 
 /** A file that an option says something is written to. */
 export type OutputFile = { readonly option: string; readonly path: string };

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { errnoOf } from '../../system/errno.ts';
 import { readFound } from '../../system/files.ts';
-import { configError } from './config-error.ts';
+import { ImageError, show } from '../../index.ts';
 
 /** Far above any configuration; a file beyond it is not one. */
 const maxBytes = 1024 * 1024;
@@ -53,4 +53,14 @@ export async function readDocument(path: string, maximum: number): Promise<Uint8
 
 function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'syscall' in error && 'code' in error ? String(error.code) : undefined;
+}
+
+/** @param what - said of the file, after its name. */
+export function configError(path: string, what: string, cause?: unknown): ImageError<'CONFIG_INVALID'> {
+  return new ImageError(
+    'CONFIG_INVALID',
+    `"${show(path, 1000)}": ${what}`,
+    { path },
+    cause === undefined ? {} : { cause },
+  );
 }

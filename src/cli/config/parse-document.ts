@@ -1,8 +1,7 @@
 import type * as z from 'zod';
 
 import { checkShape, describeJsonPlace, formatFieldFault, parseJsonStrict, show } from '../../index.ts';
-import { configError } from './config-error.ts';
-import type { ConfigDocument } from './documents.ts';
+import { configError, type ConfigDocument } from './documents.ts';
 import { heading, kinds, type Auth, type Credentials } from './kinds.ts';
 
 /** One configuration file, as its kind says. */

@@ -1,12 +1,11 @@
 import { join } from 'node:path';
 
 import { show } from '../../index.ts';
-import { discoverRule, type DiscoverRule } from '../options/discover.ts';
-import { authorization } from './authorization.ts';
-import { configError } from './config-error.ts';
+import { discoverRule, type DiscoverRule } from '../options/values.ts';
+import { configError, readDocuments } from './documents.ts';
 import type { ConfigDirectories } from './directories.ts';
-import { readDocuments } from './documents.ts';
 import type { ConfigItem } from './parse-document.ts';
+import type { Auth } from './kinds.ts';
 
 export type Config = {
   /** Request headers by exact `host[:port]`. */
@@ -91,4 +90,16 @@ function add(layer: Layer, { kind, path, value }: ConfigItem): void {
 function put<K extends string, V>(items: Map<K, V>, key: K, value: V, path: string, what: string): void {
   if (items.has(key)) throw configError(path, `${show(what)} already specified`);
   items.set(key, value);
+}
+
+/** The value of the Authorization header. @see RFC 7617 (Basic), RFC 6750 (Bearer) */
+function authorization(auth: Auth): string {
+  switch (auth.type) {
+    case 'basic': {
+      const { user, password } = auth.credentials;
+      return `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
+    }
+    case 'oauth':
+      return `Bearer ${auth.credentials.token}`;
+  }
 }

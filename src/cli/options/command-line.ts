@@ -2,13 +2,20 @@ import { parseArgs } from 'node:util';
 
 import { isHttpUrl, show, showUrl } from '../../index.ts';
 import { environmentValues, type Environment } from './environment.ts';
-import { appliesTo, commandNames, variableName, type CommandName, type OptionSpec } from './option.ts';
-import { parseSwitch } from './switch.ts';
-import type { OptionName } from './table.ts';
-import { usageError } from './usage-error.ts';
+import {
+  appliesTo,
+  commandNames,
+  variableName,
+  type CommandName,
+  type OptionSpec,
+  parseSwitch,
+  usageError,
+} from './option.ts';
+import { type OptionName, optionTable } from './table.ts';
+import type { Command } from '../command.ts';
 
 /** A value and, for messages, the option or the variable it came from. */
-export type OptionValue = { readonly text: string; readonly option: string };
+type OptionValue = { readonly text: string; readonly option: string };
 
 export type CommandLine = {
   /** Absent when the words are those of no command. */
@@ -138,4 +145,21 @@ function* canonical(
     yield token.value === undefined ? token.rawName : `${token.rawName}=${token.value}`;
   }
   if (dashed.length > 0) yield* ['--', ...dashed];
+}
+
+/**
+ * Whether yargs has nothing to say about a command line in its canonical form: every option is one of the command's, and
+ * there are as many operands as it wants. To load yargs takes longer than many a command runs.
+ */
+export function isPlain({ name, operands }: Pick<Command, 'name' | 'operands'>, argv: readonly string[]): boolean {
+  const known = new Set(optionTable.flatMap((spec) => (appliesTo(spec, name) ? [spec.name] : [])));
+  const options = argv.filter((text) => text.startsWith('-') && text !== '-');
+  const isKnown = options.every((text) => known.has(/^--([^=]+)=/.exec(text)?.[1] ?? ''));
+  return isKnown && areEnough(operands, argv.length - options.length);
+}
+
+function areEnough(notation: string, count: number): boolean {
+  const wanted = notation.split(' ').filter(Boolean);
+  const least = wanted.filter((word) => word.startsWith('<')).length;
+  return count >= least && (count <= wanted.length || notation.includes('...'));
 }

@@ -1,3 +1,5 @@
+import { show, ImageError } from '../../index.ts';
+
 /** What options are written for; those of two words are below a group. */
 export const commandNames = [
   'fetch',
@@ -45,4 +47,22 @@ export function appliesTo(spec: OptionSpec, command: CommandName | undefined): b
 /** `LONGSHORE_NO_DEPS` for `no-deps`. */
 export function variableName(spec: Pick<OptionSpec, 'name'>): string {
   return `LONGSHORE_${spec.name.toUpperCase().replaceAll('-', '_')}`;
+}
+
+const on = new Set(['1', 'true', 'yes', 'on']);
+const off = new Set(['', '0', 'false', 'no', 'off']);
+
+/** @throws USAGE for anything but 1, true, yes, on and 0, false, no, off. */
+export function parseSwitch(text: string, option: string): boolean {
+  const word = text.toLowerCase();
+  if (on.has(word)) return true;
+  if (off.has(word)) return false;
+  throw usageError(`want 1, true, yes, on or 0, false, no, off, got "${show(text)}"`, option);
+}
+
+/** @param option - as the user wrote it: `--jobs`, or `LONGSHORE_JOBS`. */
+export function usageError(message: string, option?: string): ImageError<'USAGE'> {
+  return new ImageError('USAGE', option === undefined ? message : `${option}: ${message}`, {
+    ...(option && { option }),
+  });
 }

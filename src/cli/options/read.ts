@@ -1,6 +1,8 @@
 import type { CommandLine } from './command-line.ts';
-import { parseSwitch } from './switch.ts';
+import { parseSwitch } from './option.ts';
 import type { OptionName } from './table.ts';
+import { configDirectories, type ConfigDirectories } from '../config/directories.ts';
+import type { Environment } from './environment.ts';
 
 export function isOn(line: CommandLine, name: OptionName): boolean {
   const value = line.values(name).at(-1);
@@ -39,5 +41,17 @@ export function namedValuesOf<T>(
   return parse(
     line.values(name).map(({ text }) => text),
     `--${name}`,
+  );
+}
+
+/** The configuration directories that a command line names. */
+export function directoriesOf(line: CommandLine, environment: Environment): ConfigDirectories {
+  return configDirectories(
+    {
+      systemConfig: textOf(line, 'system-config'),
+      localConfig: textOf(line, 'local-config'),
+      userConfig: textOf(line, 'user-config'),
+    },
+    environment,
   );
 }

@@ -1,4 +1,4 @@
-import { imageOptions } from '../image/options.ts';
+import { imageOptions } from '../commands/image/options.ts';
 import { benchOptions } from './bench.ts';
 import type { OptionSpec } from './option.ts';
 

@@ -1,6 +1,6 @@
 import { defaultLimits, show, type ErrorCode, type ErrorData, type ErrorDetails } from '../../index.ts';
 import { describeErrno } from '../../system/errno.ts';
-import { kebab } from '../options/named-value.ts';
+import { kebab } from '../options/values.ts';
 
 const later = 'Run again later: what was downloaded is kept';
 const checkAddress = 'Check the address';

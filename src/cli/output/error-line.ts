@@ -1,5 +1,6 @@
-import { show, showReference, showUrlsIn, toErrorData, type ErrorData, type ImageError } from '../../index.ts';
+import { show, showReference, showUrlsIn, toErrorData, type ErrorData, ImageError } from '../../index.ts';
 import { adviceFor } from './advice.ts';
+import { systemFailure } from '../../system/errno.ts';
 
 const maxMessage = 1000;
 
@@ -36,4 +37,17 @@ function describe(cause: unknown): { readonly text: string; readonly next: unkno
   if (!(cause instanceof Error)) return { text: String(cause), next: undefined };
   const code = 'code' in cause && typeof cause.code === 'string' ? `${cause.code}: ` : '';
   return { text: `${code}${cause.message}`, next: cause.cause };
+}
+
+/** Why something could not be done, for the end of a message: what the system calls it, where it has a name for it. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? ('code' in error ? String(error.code) : error.message) : String(error);
+}
+
+/** @param output - what could not be written, such as `the standard output`. */
+export function outputFailed(output: string, cause: unknown): ImageError<'OUTPUT_FAILED'> {
+  const failure = systemFailure(cause) ?? (cause instanceof Error ? systemFailure(cause.cause) : undefined);
+  const reason = failure?.errno ?? reasonOf(cause);
+  const message = `${output} could not be written: ${failure?.what ?? reason}`;
+  return new ImageError('OUTPUT_FAILED', message, { output, reason }, { cause });
 }

@@ -1,4 +1,4 @@
-import type { ErrorCode, ErrorData } from '../../index.ts';
+import type { ErrorCode, ErrorData, Outcome, PlanOutcome } from '../../index.ts';
 
 /** Kinds of failure, as the exit code tells them. */
 export const exitCodes = Object.freeze({
@@ -89,4 +89,33 @@ export function exitCodeOf(error: ErrorData): number {
 function kindOfStatus(status: number): Kind {
   if (status === 404 || status === 410) return 'notFound';
   return status === 401 || status === 403 || status === 407 ? 'authentication' : 'network';
+}
+
+type BatchExitCode = {
+  /** Takes the outcome of a request; dependencies count through the requests that need them. */
+  add(outcome: Outcome | PlanOutcome): void;
+  /** @param expected - how many requests there were: one without an outcome is a failure. */
+  result(expected: number): number;
+};
+
+/** The exit code of a batch, or of the plan of one: the kind that all failures share, however many images succeeded. */
+export function createBatchExitCode(): BatchExitCode {
+  const failures = new Set<number>();
+  let succeeded = 0;
+  return {
+    add(outcome) {
+      if (outcome.index === undefined) return;
+      if (isGood(outcome.status)) succeeded += 1;
+      if (outcome.status === 'failed') failures.add(outcome.error ? exitCodeOf(outcome.error) : exitCodes.unforeseen);
+    },
+    result(expected) {
+      if (failures.size > 0) return sharedExitCode(failures);
+      return succeeded === expected ? exitCodes.success : exitCodes.unforeseen;
+    },
+  };
+}
+
+/** What a plan finds absent can be had. */
+function isGood(status: (Outcome | PlanOutcome)['status']): boolean {
+  return status === 'fetched' || status === 'present' || status === 'absent';
 }

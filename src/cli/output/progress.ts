@@ -1,4 +1,10 @@
-import type { EventSink, Outcome, Totals } from '../../index.ts';
+import type { Writable } from 'node:stream';
+
+import type { EventSink, Outcome, Totals, BatchEvent } from '../../index.ts';
+import type { Environment } from '../options/environment.ts';
+import { createMessages } from './messages.ts';
+import { stateLine, summaryLine } from './state-line.ts';
+import { toSafeJson } from './table.ts';
 
 export type ProgressMode = 'tty' | 'plain' | 'json' | 'none';
 
@@ -12,3 +18,74 @@ export type Progress = {
   /** Says the last word, if there are totals, and leaves the terminal as it was. Nothing may be called after it. */
   end(totals: Totals | undefined): void;
 };
+
+/** @param asked - the value of `--progress`; `auto` draws only where somebody looks at a terminal that can. */
+export function progressMode(asked: string | undefined, isTTY: boolean, environment: Environment): ProgressMode {
+  if (asked === 'tty' || asked === 'plain' || asked === 'json' || asked === 'none') return asked;
+  const isCI = !['', '0', 'false'].includes(environment['CI'] ?? '');
+  return isTTY && !isCI && environment['TERM'] !== 'dumb' ? 'tty' : 'plain';
+}
+
+/** @param nowMs - milliseconds since the epoch. */
+export async function openProgress(
+  mode: ProgressMode,
+  stderr: NodeJS.WriteStream,
+  nowMs: () => number,
+): Promise<Progress> {
+  switch (mode) {
+    case 'tty': {
+      const { createLiveProgress } = await import('./live-progress.ts');
+      return createLiveProgress(stderr, nowMs);
+    }
+    case 'plain':
+    case 'none':
+      return createPlainProgress(stderr, { states: mode === 'plain' });
+    case 'json':
+      return createJsonProgress(stderr, nowMs);
+  }
+}
+
+/** One line a change of state, for logs; without `states` only warnings and errors. */
+export function createPlainProgress(stderr: Writable, { states }: { readonly states: boolean }): Progress {
+  const references = new Map<string, string>();
+  const write = (line: string): void => void stderr.write(`${line}\n`);
+  const messages = createMessages(write, stderr);
+
+  const follow = (event: BatchEvent): void => {
+    if (event.type === 'node-started') references.set(event.key, event.reference);
+    const key = 'key' in event ? (event.key ?? '') : '';
+    const line = stateLine(event, references.get(key) ?? key);
+    if (line !== undefined) write(line);
+    if (event.type === 'node-finished') references.delete(event.key);
+  };
+
+  return {
+    onEvent(event) {
+      if (event.type === 'warning') messages.warn(event.message);
+      else if (states) follow(event);
+    },
+    onOutcome: messages.fail,
+    end(totals) {
+      if (states && totals) write(summaryLine(totals));
+    },
+  };
+}
+
+/** Events on the standard error and nothing else: failures and warnings are events too. */
+function createJsonProgress(stderr: Writable, nowMs: () => number): Progress {
+  return {
+    onEvent: createEventStream((line) => void stderr.write(line), nowMs),
+    onOutcome: () => undefined,
+    end: () => undefined,
+  };
+}
+
+/** Writes each event as one JSON object a line. `nowMs` gives milliseconds since the epoch. */
+export function createEventStream(write: (line: string) => void, nowMs: () => number): EventSink {
+  let seq = 0;
+  return ({ type, ...rest }: BatchEvent) => {
+    seq += 1;
+    const time = new Date(nowMs()).toISOString();
+    write(`${toSafeJson({ schema: 'longshore.event/1', seq, time, type, ...rest })}\n`);
+  };
+}

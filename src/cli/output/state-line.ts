@@ -1,7 +1,6 @@
 import prettyBytes from 'pretty-bytes';
 
-import { show, showReference, showUrl, type BatchEvent, type Outcome } from '../../index.ts';
-import { formatDuration } from './duration.ts';
+import { show, showReference, showUrl, type BatchEvent, type Outcome, type Totals } from '../../index.ts';
 
 /** What a change of state looks like as a line; nothing for events that are none. `reference` is that of the event's node. */
 export function stateLine(event: BatchEvent, reference: string): string | undefined {
@@ -35,4 +34,34 @@ function finished({ reference, status, imageID, bytesDownloaded, durationMs }: O
 
 function size(bytes: number): string {
   return prettyBytes(bytes, { binary: true });
+}
+
+const statuses = ['fetched', 'present', 'failed', 'blocked', 'cancelled'] as const;
+
+/** The last line of a run. */
+export function summaryLine(totals: Totals): string {
+  const counts = statuses.filter((status) => totals[status] > 0).map((status) => `${totals[status]} ${status}`);
+  const { nodes, images, bytesDownloaded, durationMs } = totals;
+  const dependencies = nodes > images ? ` and ${plural(nodes - images, 'dependency', 'dependencies')}` : '';
+  const rate = durationMs > 0 ? `, ${prettyBytes((bytesDownloaded / durationMs) * 1000, { binary: true })}/s` : '';
+  const bytes = bytesDownloaded > 0 ? `${prettyBytes(bytesDownloaded, { binary: true })} ` : '';
+  return (
+    `${plural(images, 'image', 'images')}${dependencies}: ${counts.join(', ') || 'nothing to do'}; ` +
+    `${bytes}in ${formatDuration(durationMs)}${bytes && rate}`
+  );
+}
+
+function plural(count: number, one: string, many: string): string {
+  return `${count} ${count === 1 ? one : many}`;
+}
+
+/** A span of time for people: `0.3 s`, `12 s`, `3 min 20 s`, `2 h 5 min`. */
+export function formatDuration(ms: number): string {
+  const seconds = ms / 1000;
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  const minutes = Math.round(whole / 60);
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }

@@ -2,7 +2,7 @@ import { parse } from 'smol-toml';
 import * as z from 'zod';
 
 import { checkShape, formatFieldFault, show, type MirrorRule } from '../../index.ts';
-import { configError } from '../config/config-error.ts';
+import { configError } from '../config/documents.ts';
 
 /** What a registries.conf says, of either version of the format; `warnings` are about what is not followed. */
 export type RegistriesConf = { readonly rules: readonly MirrorRule[]; readonly warnings: readonly string[] };

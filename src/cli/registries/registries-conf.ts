@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { show, type MirrorRule } from '../../index.ts';
 import { readFound } from '../../system/files.ts';
-import { configError } from '../config/config-error.ts';
+import { configError } from '../config/documents.ts';
 import { baseDirectory, homeDirectory } from '../config/directories.ts';
 import type { Environment } from '../options/environment.ts';
 import type { RegistriesConf } from './parse-registries-conf.ts';

@@ -7,9 +7,8 @@ import { describeJsonPlace, parseJsonStrict } from '../../image/json.ts';
 import { checkShape, formatFieldFault } from '../../image/shape.ts';
 import { show } from '../../image/show.ts';
 import type { RegistryCredential } from '../types.ts';
-import { configInvalid } from './config-invalid.ts';
-import type { CredentialFile } from './files.ts';
-import { byRegistryKey } from './registry-keys.ts';
+import { configInvalid, type CredentialFile } from './files.ts';
+import { byRegistryKey } from './chain.ts';
 
 export type Credentials = {
   readonly path: string;

@@ -1,12 +1,12 @@
 import { formatBytes, formatTime } from '../format.ts';
-import { phases, statusMarks } from '../phases.ts';
+import { phases, statusMarks } from '../data.ts';
 import { create } from './dom.ts';
 import type { Item } from './items.ts';
 
 type Fact = readonly [name: string, value: string, className?: string];
 
 /** Everything that is known of an image, as a list. */
-export function detailOf(item: Item): HTMLElement {
+function detailOf(item: Item): HTMLElement {
   const { parent, imageId, name, source, bytes, size, retries, retryTimes, signers, error, below } = item;
   const facts: Fact[] = [
     ['status', statusOf(item)],
@@ -27,7 +27,7 @@ export function detailOf(item: Item): HTMLElement {
 }
 
 /** The most important of it, for a glance. */
-export function glanceAt(item: Item): HTMLElement {
+function glanceAt(item: Item): HTMLElement {
   const facts: Fact[] = [
     ['status', statusOf(item)],
     ['error', item.error, 'error'],
@@ -63,4 +63,54 @@ function factList(facts: readonly Fact[]): HTMLElement {
     'facts',
     ...known.flatMap(([name, value, kind]) => [create('dt', '', name), create('dd', kind, value)]),
   );
+}
+
+type Detail = { readonly element: HTMLElement; show(item: Item | undefined): void };
+
+/** Everything about the image that was chosen. */
+export function createDetail(onClose: () => void): Detail {
+  const element = create('aside', 'detail');
+  element.ariaLive = 'polite';
+  element.ariaLabel = 'The image that was chosen';
+  const close = create('button', 'close', '✕');
+  close.ariaLabel = 'close';
+  close.addEventListener('click', onClose);
+  const show = (item: Item | undefined): void => {
+    if (item) element.replaceChildren(close, create('h3', '', item.reference), detailOf(item));
+    else
+      element.replaceChildren(
+        create('p', 'hint', 'Choose an image, by click or arrow keys, to see all that is known of it.'),
+      );
+  };
+  show(undefined);
+  return { element, show };
+}
+
+const away = 14;
+
+/** Shows the most important of an image beside the pointer. What a keyboard reaches is told in full elsewhere. */
+export function showOnHover(within: HTMLElement, itemAt: (target: Element) => Item | undefined): void {
+  const tip = create('div', 'tip');
+  tip.hidden = true;
+  tip.ariaHidden = 'true';
+  document.body.append(tip);
+  let shown: Item | undefined;
+  const hide = (): void => {
+    tip.hidden = true;
+    shown = undefined;
+  };
+  within.addEventListener('pointermove', ({ target, clientX, clientY, pointerType }) => {
+    const item = target instanceof Element && pointerType === 'mouse' ? itemAt(target) : undefined;
+    if (!item) return hide();
+    if (item !== shown) tip.replaceChildren(create('b', '', item.reference), glanceAt(item));
+    shown = item;
+    tip.hidden = false;
+    const { width, height } = tip.getBoundingClientRect();
+    tip.style.left = `${clientX + away + width > window.innerWidth ? Math.max(4, clientX - away - width) : clientX + away}px`;
+    tip.style.top = `${clientY + away + height > window.innerHeight ? Math.max(4, clientY - away - height) : clientY + away}px`;
+  });
+  within.addEventListener('pointerleave', hide);
+  document.addEventListener('keydown', hide);
+  document.addEventListener('pointerdown', hide);
+  within.addEventListener('scroll', hide, { capture: true, passive: true });
 }

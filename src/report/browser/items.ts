@@ -1,6 +1,4 @@
-import type { ReportData } from '../data.ts';
-import { statuses, type Status } from '../phases.ts';
-import { spansOf, timesOf, type Span } from '../times.ts';
+import { type ReportData, statuses, type Status, spansOf, timesOf, type Span } from '../data.ts';
 
 /** One image as the page works with it. */
 export type Item = {

@@ -1,8 +1,6 @@
-import type { ReportData } from '../data.ts';
-import type { Status } from '../phases.ts';
-import { createDetail } from './detail.ts';
+import type { ReportData, Status } from '../data.ts';
+import { createDetail, showOnHover } from './facts.ts';
 import { find } from './dom.ts';
-import { showOnHover } from './hover.ts';
 import { toItems, type Item } from './items.ts';
 import { upgradeOutcomes } from './outcomes.ts';
 import { readOutSeries } from './series-cursor.ts';

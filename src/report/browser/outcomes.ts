@@ -1,16 +1,14 @@
-import { columns, type Column } from '../columns.ts';
+import { columns, type Column, statusMarks } from '../data.ts';
 import { formatBytes, formatTime } from '../format.ts';
-import { statusMarks } from '../phases.ts';
-import { create, find } from './dom.ts';
+import { create, find, oncePerFrame } from './dom.ts';
 import type { Item } from './items.ts';
 import { sorted, type Order } from './view.ts';
-import { watchWindow } from './window.ts';
 
 const lineHeight = 28;
 /** What is worth looking at is large: such a column begins with its largest. */
 const largestFirst: ReadonlySet<Column> = new Set(['bytes', 'work', 'wait', 'retries']);
 
-export type Outcomes = {
+type Outcomes = {
   show(items: readonly Item[]): void;
   choose(item: Item | undefined): void;
 };
@@ -103,4 +101,44 @@ function gap(rows: number): HTMLElement {
   row.style.height = `${rows * lineHeight}px`;
   row.hidden = rows === 0;
   return row;
+}
+
+/** Positions of rows: the first, and the one after the last. */
+type Range = { readonly from: number; readonly to: number };
+
+/** A part of a long list that can be scrolled through: which rows there are to draw, and a few beyond. */
+type ListWindow = {
+  range(): Range;
+  /** Scrolls as little as need be. */
+  reveal(index: number): void;
+};
+
+type ListShape = {
+  /** In pixels. */
+  readonly rowHeight: () => number;
+  /** Pixels above the first row. */
+  readonly header: number;
+  /** Told when other rows come into sight. */
+  readonly onChange: () => void;
+};
+
+const beyond = 4;
+
+export function watchWindow(scroller: HTMLElement, { rowHeight, header, onChange }: ListShape): ListWindow {
+  const change = oncePerFrame(onChange);
+  scroller.addEventListener('scroll', change, { passive: true });
+  new ResizeObserver(change).observe(scroller);
+  return {
+    range() {
+      const first = Math.floor((scroller.scrollTop - header) / rowHeight());
+      const count = Math.ceil(scroller.clientHeight / rowHeight());
+      return { from: Math.max(0, first - beyond), to: first + count + beyond };
+    },
+    reveal(index) {
+      const [top, bottom] = [index * rowHeight(), (index + 1) * rowHeight() + header];
+      const { scrollTop, clientHeight } = scroller;
+      if (top < scrollTop) scroller.scrollTop = top;
+      else if (bottom > scrollTop + clientHeight) scroller.scrollTop = bottom - clientHeight;
+    },
+  };
 }

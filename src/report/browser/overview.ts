@@ -1,6 +1,6 @@
-import { phases } from '../phases.ts';
+import { phases } from '../data.ts';
 import { create, oncePerFrame } from './dom.ts';
-import { isWork, type TimeRange } from './row.ts';
+import { isWork, type TimeRange } from './rows.ts';
 import type { TreeRow } from './view.ts';
 
 export type Overview = {

@@ -1,6 +1,5 @@
-import type { ReportData } from '../data.ts';
+import { type ReportData, phases } from '../data.ts';
 import { formatBytes, formatNumber, formatTime } from '../format.ts';
-import { phases } from '../phases.ts';
 import { create } from './dom.ts';
 
 /** Reads the charts out at the pointer, or with the arrow keys. */

@@ -1,7 +1,6 @@
-import { formatTime } from '../format.ts';
-import { timeTicks } from '../ticks.ts';
+import { formatTime, timeTicks } from '../format.ts';
 import { create } from './dom.ts';
-import { isWork, type TimeRange } from './row.ts';
+import { isWork, type TimeRange } from './rows.ts';
 import type { TreeRow } from './view.ts';
 
 /** When the rows were at work, with a little room around it. */

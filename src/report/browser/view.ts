@@ -1,5 +1,4 @@
-import type { Column } from '../columns.ts';
-import type { Status } from '../phases.ts';
+import type { Column, Status } from '../data.ts';
 import type { Item } from './items.ts';
 
 export type Filter = {

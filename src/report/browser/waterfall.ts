@@ -1,12 +1,10 @@
 import { create } from './dom.ts';
-import { createDrawnRows } from './drawn-rows.ts';
+import { createDrawnRows, listenForChoice, rowHeights } from './rows.ts';
 import type { Item } from './items.ts';
 import { createOverview } from './overview.ts';
-import { listenForChoice } from './row-choice.ts';
-import { rowHeights } from './row.ts';
 import { drawTicks, rangeOf } from './time-axis.ts';
 import type { TreeRow } from './view.ts';
-import { watchWindow } from './window.ts';
+import { watchWindow } from './outcomes.ts';
 
 export type Waterfall = {
   readonly element: HTMLElement;

@@ -1,15 +1,19 @@
 import test from 'ava';
 
 import { hasCode } from '../../../src/errors.ts';
-import { parseCidr } from '../../../src/cli/options/cidr.ts';
-import { parseConnectTo } from '../../../src/cli/options/connect-to.ts';
-import { parseCount } from '../../../src/cli/options/count.ts';
-import { parseDiscover } from '../../../src/cli/options/discover.ts';
-import { parseInsecureOptions } from '../../../src/cli/options/insecure-options.ts';
-import { parseLimits, parseTimeouts } from '../../../src/cli/options/limits.ts';
-import { parseRate, parseSize } from '../../../src/cli/options/size.ts';
-import { parseSwitch } from '../../../src/cli/options/switch.ts';
-import { parseTime } from '../../../src/cli/options/time.ts';
+import {
+  parseCidr,
+  parseConnectTo,
+  parseCount,
+  parseDiscover,
+  parseInsecureOptions,
+  parseLimits,
+  parseTimeouts,
+  parseRate,
+  parseSize,
+  parseTime,
+} from '../../../src/cli/options/values.ts';
+import { parseSwitch } from '../../../src/cli/options/option.ts';
 
 type Parse<T> = (text: string, option: string) => T;
 

@@ -1,7 +1,6 @@
 import test from 'ava';
 
-import { createBatchExitCode } from '../../../src/cli/output/batch-exit-code.ts';
-import { exitCodeOf, sharedExitCode } from '../../../src/cli/output/exit-code.ts';
+import { createBatchExitCode, exitCodeOf, sharedExitCode } from '../../../src/cli/output/exit-code.ts';
 import type { ErrorCode, ErrorData } from '../../../src/errors.ts';
 import type { Outcome, OutcomeStatus } from '../../../src/events.ts';
 

@@ -2,14 +2,11 @@ import { PassThrough } from 'node:stream';
 
 import test from 'ava';
 
-import { drawFrame } from '../../../src/cli/output/frame.ts';
+import { drawFrame } from '../../../src/cli/output/live-progress.ts';
 import { trackBatch } from '../../../src/cli/output/batch-state.ts';
 import { causeLines, errorLine } from '../../../src/cli/output/error-line.ts';
-import { createEventStream } from '../../../src/cli/output/event-stream.ts';
-import { formatDuration } from '../../../src/cli/output/duration.ts';
-import { createPlainProgress } from '../../../src/cli/output/plain-progress.ts';
-import { progressMode } from '../../../src/cli/output/progress-mode.ts';
-import { summaryLine } from '../../../src/cli/output/summary.ts';
+import { createEventStream, createPlainProgress, progressMode } from '../../../src/cli/output/progress.ts';
+import { formatDuration, summaryLine } from '../../../src/cli/output/state-line.ts';
 import { ImageError, toErrorData, type ErrorCode, type ErrorDetails } from '../../../src/errors.ts';
 import type { BatchEvent, Outcome, Totals } from '../../../src/events.ts';
 

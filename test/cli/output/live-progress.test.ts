@@ -4,7 +4,7 @@ import { stripVTControlCharacters } from 'node:util';
 import test from 'ava';
 
 import { createLiveProgress } from '../../../src/cli/output/live-progress.ts';
-import { resultStream } from '../../../src/cli/output/result-stream.ts';
+import { resultStream } from '../../../src/cli/output/text-result.ts';
 import { write } from '../../../src/cli/output/write.ts';
 
 /** A terminal: what is written to it, and the display on it. */

@@ -6,8 +6,7 @@ import test from 'ava';
 import fc from 'fast-check';
 
 import { createJsonResult } from '../../../src/cli/output/json-result.ts';
-import type { ResultWriter } from '../../../src/cli/output/result.ts';
-import { createTextResult } from '../../../src/cli/output/text-result.ts';
+import { type ResultWriter, createTextResult } from '../../../src/cli/output/text-result.ts';
 import type { Outcome, Totals } from '../../../src/events.ts';
 
 const totals: Totals = {

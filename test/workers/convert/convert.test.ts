@@ -7,7 +7,7 @@ import test from 'ava';
 
 import { hasCode, type ErrorCode } from '../../../src/errors.ts';
 import { openPool } from '../../../src/pool/pool.ts';
-import { ingest } from '../../../workers/ingest.ts';
+import { ingest } from '../../../workers/ingest/ingest.ts';
 import type { ConvertLimits, ConvertRequest, UnpackLayerRequest } from '../../../workers/convert/requests.ts';
 import { buildTar, imageIdOf, someBytes } from '../../helpers/archive.ts';
 import { tarEnd } from '../../helpers/tar-forge.ts';

@@ -5,7 +5,7 @@ import { MessageChannel } from 'node:worker_threads';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 
-import { extract } from '../../../workers/extract.ts';
+import { extract } from '../../../workers/extract/extract.ts';
 import { buildTar, type TarItem } from '../../helpers/archive.ts';
 import { convertLayers, convertLimits, pack, temporary, type LayerBytes } from './layers.ts';
 import { describeTree, hasUmoci, unpackWithUmoci } from './umoci.ts';

@@ -3,7 +3,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 
 import test from 'ava';
 
-import { openLayer } from '../../../workers/convert/open-layer.ts';
+import { openLayer } from '../../../workers/convert/unpack-layer.ts';
 import { boundSilence } from '../../../workers/decompress/bound-silence.ts';
 import { openArchive } from '../../../workers/decompress/open-archive.ts';
 import { unlimitedMemory } from '../../../workers/memory.ts';

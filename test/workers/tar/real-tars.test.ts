@@ -7,7 +7,7 @@ import { gunzipSync } from 'node:zlib';
 import test from 'ava';
 import { create } from 'tar';
 
-import { ingest } from '../../../workers/ingest.ts';
+import { ingest } from '../../../workers/ingest/ingest.ts';
 import { goodManifest } from '../../helpers/tar-forge.ts';
 import { convertLayers } from '../convert/layers.ts';
 import { formatTree } from '../convert/listing.ts';

@@ -1,0 +1,65 @@
+import { runBench } from '../../../bench/run-bench.ts';
+import type { Timeline } from '../../../report/timeline.ts';
+import { binFile, type Run } from '../../command.ts';
+import { toSafeJson } from '../../output/table.ts';
+import { textOf, valueOf } from '../../options/read.ts';
+import { usageError } from '../../options/option.ts';
+import { errorLines } from '../../output/error-line.ts';
+import { exitCodes } from '../../output/exit-code.ts';
+import { write } from '../../output/write.ts';
+import { readVersion } from '../../version.ts';
+import { compareWith, readResult, requireComparable } from './compare.ts';
+import { benchLists, benchSettings } from './options.ts';
+import { benchTable } from './table.ts';
+import { readRequests } from '../fetch/requests.ts';
+import { requireWritable, writeReport } from '../fetch/report.ts';
+
+/** Of `--compare`, when a setting is slower beyond the noise. */
+const slower = 9;
+
+export const runBenchCommand: Run = async ({ stdin, stdout, stderr, environment, signal }, line) => {
+  const old = await valueOf(line, 'compare', readResult);
+  const sources = { asked: line.operands, lists: benchLists(line), stdin, signal };
+  const { apps, errors } = await readRequests(sources);
+  if (errors.length > 0) {
+    await write(stderr, errorLines(errors));
+    return exitCodes.usage;
+  }
+  if (sources.lists.length > 0 && apps.length === 0)
+    throw usageError('there is nothing to measure: no list names an image');
+  const settings = benchSettings(line, environment, apps.length);
+  if (old) requireComparable(old, settings);
+  const report = await valueOf(line, 'report', requireWritable);
+
+  let timeline: Timeline | undefined;
+  const bench = await runBench(
+    {
+      ...settings,
+      bin: binFile(),
+      version: readVersion(),
+      say: (text) => void stderr.write(`${text}\n`),
+      ...(report !== undefined && {
+        onFastest: async (events) => {
+          const { readTimeline } = await import('./report.ts');
+          timeline = await readTimeline(events);
+        },
+      }),
+    },
+    signal,
+  );
+  if (bench.kind === 'failed') {
+    await write(stderr, bench.said);
+    return bench.exitCode;
+  }
+  const { result } = bench;
+  const isJson = textOf(line, 'output') === 'json';
+  await write(stdout, isJson ? `${toSafeJson(result)}\n` : benchTable(result));
+  const { lines, isSlower } = old ? compareWith(old, result) : { lines: [], isSlower: false };
+  await write(isJson ? stderr : stdout, lines.map((text) => `${text}\n`).join(''));
+  if (report !== undefined && timeline) {
+    const { benchPage } = await import('./report.ts');
+    const failure = writeReport(report, benchPage(result, timeline));
+    if (failure) throw failure;
+  }
+  return isSlower ? slower : exitCodes.success;
+};

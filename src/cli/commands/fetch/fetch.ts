@@ -1,0 +1,58 @@
+import type { Run } from '../../command.ts';
+import type { CommandLine } from '../../options/command-line.ts';
+import { environmentWarnings } from '../../options/environment.ts';
+import { isOn, textOf, valueOf } from '../../options/read.ts';
+import { optionTable } from '../../options/table.ts';
+import { usageError } from '../../options/option.ts';
+import { exitCodes } from '../../output/exit-code.ts';
+import { progressMode } from '../../output/progress.ts';
+import { insecureWarnings, prepare } from './prepare.ts';
+import type { LockFile } from './lock-file.ts';
+import { openFinder, storeDirectory } from './network.ts';
+import { requireApart } from '../output-files.ts';
+import { requireWritable } from './report.ts';
+import { runFetch } from './run-fetch.ts';
+
+export const runFetchCommand: Run = async (io, line) => {
+  const prepared = await prepare(io, line);
+  if (!prepared) return exitCodes.usage;
+  const { apps, hasFiles, options, environment } = prepared;
+
+  const outputs = (['events', 'report', 'lock'] as const).flatMap((name) => {
+    const path = textOf(line, name);
+    return path === undefined || (name === 'lock' && isOn(line, 'frozen')) ? [] : [{ option: `--${name}`, path }];
+  });
+  const lists = line.values('from-file').map(({ text }) => text);
+  await requireApart(outputs, { lists, apps, storeDir: storeDirectory(prepared) });
+
+  await using resources = new AsyncDisposableStack();
+  const access = options.pullPolicy !== 'never' || hasFiles ? 'fill' : 'use';
+  const run = {
+    apps,
+    output: textOf(line, 'output') === 'json' ? ('json' as const) : ('text' as const),
+    full: isOn(line, 'full'),
+    progress: progressMode(textOf(line, 'progress'), io.stderr.isTTY, environment),
+    events: textOf(line, 'events'),
+    report: await valueOf(line, 'report', requireWritable),
+    lockFile: await lockFileOf(line),
+    warnings: [
+      ...environmentWarnings(optionTable, environment),
+      ...insecureWarnings(options.insecure),
+      ...prepared.warnings,
+    ],
+  };
+  return await runFetch(io, run, (onEvent) => openFinder(resources, { ...prepared, access }, onEvent));
+};
+
+/** @throws USAGE, CONFIG_INVALID */
+async function lockFileOf(line: CommandLine): Promise<LockFile | undefined> {
+  const path = textOf(line, 'lock');
+  const frozen = isOn(line, 'frozen');
+  if (path === undefined) {
+    if (frozen) throw usageError('it needs --lock FILE', '--frozen');
+    return undefined;
+  }
+  if (!frozen) await requireWritable(path, '--lock');
+  const { openLockFile } = await import('./lock-file.ts');
+  return openLockFile(path, frozen);
+}

@@ -1,0 +1,117 @@
+import { access, realpath, writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+
+import * as z from 'zod';
+
+import {
+  checkShape,
+  describeJsonPlace,
+  formatFieldFault,
+  ImageError,
+  isDigest,
+  isImageId,
+  parseJsonStrict,
+  show,
+  writeFileTarget,
+  type Digest,
+  type ImageId,
+  type Lock,
+} from '../../../index.ts';
+import { configError, readDocument } from '../../config/documents.ts';
+import { outputFailed } from '../../output/error-line.ts';
+
+export type LockFile = {
+  readonly lock: Lock;
+  /**
+   * The batch went well: what it found is what the file says from now on. Nothing is written where that is so already.
+   *
+   * @throws LOCK_MISMATCH, OUTPUT_FAILED
+   */
+  end(): Promise<void>;
+};
+
+type Images = Map<string, ImageId | Digest>;
+
+/** As for lists. */
+const maxBytes = 64 * 1024 * 1024;
+
+const schema = 'longshore.lock/1';
+
+const shape = z.object({
+  schema: z.literal(schema, `not a lock file: its schema is not ${schema}`),
+  images: z.record(
+    z.string(),
+    z.union(
+      [
+        z.object({ imageID: z.custom<ImageId>((value) => typeof value === 'string' && isImageId(value)) }),
+        z.object({ digest: z.custom<Digest>((value) => typeof value === 'string' && isDigest(value)) }),
+      ],
+      'neither an imageID of sha512 nor a digest of sha256',
+    ),
+  ),
+});
+
+/**
+ * A file that says which image each reference was.
+ *
+ * @param path - absolute, or relative to the working directory. No file there is one that names no image, unless frozen.
+ * @throws CONFIG_INVALID
+ */
+export async function openLockFile(path: string, frozen: boolean): Promise<LockFile> {
+  const before = frozen || (await isThere(path)) ? await readImages(path) : undefined;
+  const found: Images = new Map();
+  let ambiguous: string | undefined;
+  const onFound = (reference: string, id: ImageId | Digest): void => {
+    if ((found.get(reference) ?? id) !== id) ambiguous = reference;
+    found.set(reference, id);
+  };
+  return {
+    lock: { images: before ?? new Map(), frozen, onFound },
+    async end() {
+      if (frozen || found.size === 0 || (before && isSame(before, found))) return;
+      if (ambiguous !== undefined) {
+        const message = `${show(ambiguous, 2048)} stands for several images, so that none of them can be locked`;
+        throw new ImageError('LOCK_MISMATCH', message, { reference: ambiguous, why: 'ambiguous' });
+      }
+      const target = await realpath(path).catch(() => resolve(path));
+      try {
+        await writeFileTarget({ target, overwrite: true }, (file) => writeFile(file, format(found), { flag: 'wx' }));
+      } catch (error) {
+        throw outputFailed(`the lock file ${show(path)}`, error);
+      }
+    },
+  };
+}
+
+function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    (error: unknown) => !(error instanceof Error && 'code' in error && error.code === 'ENOENT'),
+  );
+}
+
+async function readImages(path: string): Promise<Images> {
+  const bytes = await readDocument(path, maxBytes);
+  if (!bytes) throw configError(path, 'is not a regular file');
+  const json = parseJsonStrict(bytes, { caseSensitive: true });
+  if (!json.ok) throw configError(path, describeJsonPlace(json.fault));
+  const result = checkShape(shape, json.value);
+  if (result.ok) {
+    const entries = Object.entries(result.value.images);
+    return new Map(entries.map(([name, one]) => [name, 'digest' in one ? one.digest : one.imageID]));
+  }
+  throw configError(path, formatFieldFault(result.fault));
+}
+
+function isSame(before: Images, found: Images): boolean {
+  return before.size === found.size && found.entries().every(([reference, id]) => before.get(reference) === id);
+}
+
+/** One form for the same images, so that versions of the file can be compared line by line. */
+function format(found: Images): string {
+  const sorted = [...found].sort(([one], [other]) => (one < other ? -1 : 1));
+  const images = Object.fromEntries(
+    sorted.map(([name, id]) => [name, isDigest(id) ? { digest: id } : { imageID: id }]),
+  );
+  return `${JSON.stringify({ schema, images }, undefined, 2)}\n`;
+}

@@ -1,0 +1,111 @@
+import { join, resolve } from 'node:path';
+import { X509Certificate } from 'node:crypto';
+
+import {
+  createFinder,
+  openFetchPool,
+  openKeystore,
+  type EventSink,
+  type Finder,
+  type ActionOptions,
+  show,
+} from '../../../index.ts';
+import { defaultDataDirectory } from '../../config/data-directory.ts';
+import { isThere, openCliStore, type Access } from '../../open-store.ts';
+import { registryCredentials } from '../../registries/registry-settings.ts';
+import type { Prepared } from './prepare.ts';
+import type { Config } from '../../config/read-config.ts';
+import type { Environment } from '../../options/environment.ts';
+import type { DiscoverRule } from '../../options/values.ts';
+import { whyFailed } from '../../../system/errno.ts';
+import { readNamed } from '../../../system/files.ts';
+import { usageError } from '../../options/option.ts';
+
+type FinderRequest = Omit<Prepared, 'apps' | 'hasFiles'> & { readonly access: Access };
+
+/** Opens store, keystore and finder; `resources` closes them, in the other order. @throws ImageError */
+export async function openFinder(
+  resources: AsyncDisposableStack,
+  request: FinderRequest,
+  onEvent: EventSink,
+): Promise<Finder> {
+  const { options, config, directories, environment, access } = request;
+  const place = { dir: storeDirectory(request) };
+  const pool = resources.use(openFetchPool(options));
+  // Into an empty store something will have to come: a thread gets ready for it while the store is made.
+  if (access === 'fill' && !(await isThere(join(place.dir, 'index.sqlite')))) pool.warmUp(!options.insecure.image);
+  const store = resources.use(await openCliStore(place, environment, access));
+  resources.defer(() => pool.close()); // before the store: nobody writes there any more
+  const { system, local, user } = directories;
+  const onWarning = (message: string): void => onEvent({ type: 'warning', message });
+  const keystore = options.insecure.image
+    ? undefined
+    : resources.use(await openKeystore({ dirs: [system, local, user], onWarning }));
+  return resources.use(
+    createFinder({
+      ...options,
+      pool,
+      ...networkSettings(request),
+      store,
+      ...(keystore && { keystore }),
+      dockerCredentials: config.dockerCredentials,
+      ...request.registries,
+      registryCredentials: registryCredentials(environment, onWarning),
+      onEvent,
+    }),
+  );
+}
+
+/** @returns an absolute path. */
+export function storeDirectory({ dir, config, environment }: Pick<Prepared, 'dir' | 'config' | 'environment'>): string {
+  return resolve(dir ?? config.dataDirectory ?? defaultDataDirectory(environment));
+}
+
+type NetworkRequest = {
+  readonly options: Required<Pick<ActionOptions, 'discover'>>;
+  readonly config: Pick<Config, 'headers' | 'discover'>;
+  readonly environment: Environment;
+  /** PEM texts. */
+  readonly ca: readonly string[] | undefined;
+};
+
+/** What command line, configuration and environment together say of the network. */
+export function networkSettings({ options, config, environment, ca }: NetworkRequest) {
+  return {
+    headers: config.headers,
+    discover: mergeDiscover(config.discover, options.discover),
+    proxy: proxyOf(environment),
+    ...(ca && { ca }),
+  } satisfies Partial<ActionOptions>;
+}
+
+/** The proxies of the environment; a lower-case name wins. */
+export function proxyOf(environment: Environment): NonNullable<ActionOptions['proxy']> {
+  const read = (name: string): string | undefined => environment[name] || environment[name.toUpperCase()] || undefined;
+  const [http, https] = [read('http_proxy'), read('https_proxy')];
+  const [all, noProxy] = [read('all_proxy'), read('no_proxy')];
+  return { ...(http && { http }), ...(https && { https }), ...(all && { all }), ...(noProxy && { noProxy }) };
+}
+
+/** The rules of the command line replace those of the configuration prefix by prefix. */
+function mergeDiscover(configured: readonly DiscoverRule[], given: readonly DiscoverRule[]): readonly DiscoverRule[] {
+  return [...new Map([...configured, ...given].map((rule) => [rule.prefix, rule])).values()];
+}
+
+/** Far above what a system trusts. */
+const maxBytes = 16 * 1024 * 1024;
+const block = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
+
+/** The certificates of a PEM file, one text each. @throws USAGE when there are none */
+export async function readCaFile(path: string, option: string): Promise<readonly string[]> {
+  try {
+    const text = await readNamed(path, maxBytes);
+    if (text.length > maxBytes) throw new Error(`is larger than ${maxBytes} bytes`);
+    const certificates = text.toString('latin1').match(block) ?? [];
+    if (certificates.length === 0) throw new Error('holds no PEM certificate');
+    for (const certificate of certificates) void new X509Certificate(certificate);
+    return certificates;
+  } catch (error) {
+    throw usageError(`cannot use "${show(path)}": ${show(whyFailed(error))}`, option);
+  }
+}

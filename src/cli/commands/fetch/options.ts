@@ -1,0 +1,100 @@
+import { type ActionOptions, type PullPolicy, parsePlatform } from '../../../index.ts';
+import type { CommandLine } from '../../options/command-line.ts';
+import {
+  parseCount,
+  parseRate,
+  parseMirrors,
+  parseCidr,
+  parseConnectTo,
+  parseDiscover,
+  parseInsecureOptions,
+  parseLimits,
+  parseTimeouts,
+} from '../../options/values.ts';
+import { isOn, valueOf, namedValuesOf, textOf, valuesOf } from '../../options/read.ts';
+import type { OptionName } from '../../options/table.ts';
+import { usageError } from '../../options/option.ts';
+
+export type FetchOptions = ReturnType<typeof fetchOptions>;
+
+/** What the command line says of how to fetch; what it leaves open is absent. @throws USAGE */
+export function fetchOptions(line: CommandLine) {
+  return {
+    ...present({
+      jobs: valueOf(line, 'jobs', parseCount),
+      jobsPerHost: valueOf(line, 'jobs-per-host', parseCount),
+      workers: valueOf(line, 'workers', parseCount),
+      limitRate: valueOf(line, 'limit-rate', parseRate),
+      minRate: valueOf(line, 'min-rate', parseRate),
+    }),
+    ...networkOptions(line),
+    ...registryOptions(line),
+    trustKeysFromHTTPS: isOn(line, 'trust-keys-from-https'),
+    withDeps: !isOn(line, 'no-deps'),
+    failFast: isOn(line, 'fail-fast'),
+    pullPolicy: pullPolicy(line),
+  } satisfies Partial<ActionOptions>;
+}
+
+type Present<T> = { readonly [K in keyof T]?: Exclude<T[K], undefined> };
+
+function present<T extends Record<string, unknown>>(values: T): Present<T> {
+  // fromEntries forgets which keys there were; what is left has them still.
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Present<T>;
+}
+
+type Ask = { readonly policy: PullPolicy; readonly option: string };
+
+/**
+ * What `--pull-policy`, `--store-only` and `--no-store` say together. Those of the command line silence those of the
+ * environment.
+ *
+ * @throws USAGE when they contradict each other
+ */
+export function pullPolicy(line: CommandLine): PullPolicy {
+  const asks = [...fromFlag(line, 'store-only', 'never'), ...fromFlag(line, 'no-store', 'update'), ...fromPolicy(line)];
+  const flags = asks.filter(({ option }) => option.startsWith('--'));
+  const [first, ...others] = flags.length > 0 ? flags : asks;
+  const other = others.find(({ policy }) => policy !== first?.policy);
+  if (first && other) throw usageError(`both ${first.option} and ${other.option} specified`);
+  return first?.policy ?? 'new';
+}
+
+function fromFlag(line: CommandLine, name: OptionName, policy: PullPolicy): readonly Ask[] {
+  return isOn(line, name) ? line.values(name).map(({ option }) => ({ policy, option })) : [];
+}
+
+function fromPolicy(line: CommandLine): readonly Ask[] {
+  const value = line.values('pull-policy').at(-1);
+  const policy = (['new', 'update', 'never'] as const).find((word) => word === value?.text);
+  return value && policy ? [{ policy, option: value.option }] : [];
+}
+
+/** What the command line says of images of registries. @throws USAGE */
+function registryOptions(line: CommandLine) {
+  const keep = (['aci', 'oci', 'both'] as const).find((word) => word === textOf(line, 'keep'));
+  return {
+    ...(keep && { keep }),
+    platform: valuesOf(line, 'platform', checkPlatform),
+    mirrors: namedValuesOf(line, 'mirror', parseMirrors),
+  } satisfies Partial<ActionOptions>;
+}
+
+function checkPlatform(text: string, option: string): string {
+  parsePlatform(text, option);
+  return text;
+}
+
+/** What the command line says of the network. @throws USAGE */
+export function networkOptions(line: CommandLine) {
+  const retries = valueOf(line, 'retries', (text, option) => parseCount(text, option, 0));
+  return {
+    ...(retries !== undefined && { retries }),
+    insecure: valueOf(line, 'insecure-options', parseInsecureOptions) ?? {},
+    limits: namedValuesOf(line, 'limit', parseLimits),
+    timeouts: namedValuesOf(line, 'timeout', parseTimeouts),
+    discover: namedValuesOf(line, 'discover', parseDiscover),
+    connectTo: valuesOf(line, 'connect-to', parseConnectTo),
+    denyNet: valuesOf(line, 'deny-net', parseCidr),
+  } satisfies Partial<ActionOptions>;
+}

@@ -1,0 +1,67 @@
+import type { Io } from '../../command.ts';
+import { readConfig, type Config } from '../../config/read-config.ts';
+import type { ConfigDirectories } from '../../config/directories.ts';
+import type { CommandLine } from '../../options/command-line.ts';
+import { directoriesOf, textOf, valueOf } from '../../options/read.ts';
+import type { Environment } from '../../options/environment.ts';
+import { usageError } from '../../options/option.ts';
+import { errorLines } from '../../output/error-line.ts';
+import { write } from '../../output/write.ts';
+import { registrySettings, type RegistrySettings } from '../../registries/registry-settings.ts';
+import { readCaFile } from './network.ts';
+import { fetchOptions, type FetchOptions } from './options.ts';
+import { readRequests, type Requests } from './requests.ts';
+import type { Insecure } from '../../../index.ts';
+
+/** What a run is about, read and checked. */
+export type Prepared = Omit<Requests, 'errors'> & {
+  readonly options: FetchOptions;
+  readonly config: Config;
+  readonly directories: ConfigDirectories;
+  readonly environment: Environment;
+  /** The value of `--dir`. */
+  readonly dir: string | undefined;
+  /** PEM texts. */
+  readonly ca: readonly string[] | undefined;
+  /** Absent where no image of a registry is asked for. */
+  readonly registries: RegistrySettings | undefined;
+  /** About what was read. */
+  readonly warnings: readonly string[];
+};
+
+/**
+ * Finds everything that may be wrong with a request before any work: then the standard output stays empty.
+ *
+ * @returns undefined when references cannot be understood, all of which have been named then. @throws USAGE, CONFIG_INVALID
+ */
+export async function prepare(
+  { stdin, stderr, environment, signal }: Io,
+  line: CommandLine,
+): Promise<Prepared | undefined> {
+  const options = fetchOptions(line);
+  const ca = await valueOf(line, 'ca-file', readCaFile);
+  const lists = line.values('from-file').map(({ text }) => text);
+  if (line.operands.length + lists.length === 0) throw usageError('name at least one image, or a list with -f');
+  const { errors, ...requests } = await readRequests({ asked: line.operands, lists, stdin, signal });
+  if (errors.length > 0) {
+    await write(stderr, errorLines(errors));
+    return undefined;
+  }
+  const directories = directoriesOf(line, environment);
+  const config = await readConfig(directories);
+  const isOfRegistry = requests.apps.some(({ image }) => /^docker:/i.test(image));
+  const warnings = requests.apps.length === 0 ? ['no list names an image: there is nothing to do'] : [];
+  const registries = isOfRegistry
+    ? await registrySettings(options.mirrors, environment, (message) => warnings.push(message))
+    : undefined;
+  return { ...requests, options, config, directories, environment, dir: textOf(line, 'dir'), ca, registries, warnings };
+}
+
+/** What a user should know of lifted checks before the work begins. */
+export function insecureWarnings({ tls, image, pubkey }: Insecure): readonly string[] {
+  return [
+    ...(tls ? ['TLS verification has been disabled'] : []),
+    ...(tls && pubkey && !image ? ['signing keys may come over a connection that nobody checked'] : []),
+    ...(image ? ['image signature verification has been disabled'] : []),
+  ];
+}

@@ -1,0 +1,78 @@
+import { resolve } from 'node:path';
+
+import {
+  asImageError,
+  createFileCheck,
+  parseReference,
+  showReference,
+  type AppInput,
+  type ImageError,
+} from '../../../index.ts';
+import { readList } from '../../../lists/read-list.ts';
+
+/** `place` says where it stands, for messages. */
+type Request = { readonly text: string; readonly signature?: string; readonly place?: string };
+/** `asked` is absent where the error itself says what it is about. */
+type Misunderstood = { readonly asked: string | undefined; readonly error: ImageError };
+
+/** What a run was asked for, and what of it cannot be understood. */
+export type Requests = {
+  readonly apps: readonly AppInput[];
+  readonly errors: readonly Misunderstood[];
+  /** True when a local file is among them: it is written into the store under every pull policy. */
+  readonly hasFiles: boolean;
+};
+
+/** Reads requests as they stand in `directory`; the text stays as it is. */
+function parseRequests(asked: Iterable<Request>, directory: string): Requests {
+  const isFile = createFileCheck(directory);
+  const apps: AppInput[] = [];
+  const errors: Misunderstood[] = [];
+  let hasFiles = false;
+  for (const { text, signature, place = '' } of asked) {
+    try {
+      const reference = parseReference(text, { directory, isFile });
+      hasFiles ||= reference.kind === 'file';
+      apps.push({
+        image: text,
+        ...(directory !== process.cwd() && { directory }),
+        ...(signature !== undefined && { signature: resolve(directory, signature) }),
+      });
+    } catch (error) {
+      errors.push({ asked: `${place}${showReference(text)}`, error: asImageError(error) });
+    }
+  }
+  return { apps, errors, hasFiles };
+}
+
+function joinRequests(parts: readonly Requests[]): Requests {
+  return {
+    apps: parts.flatMap(({ apps }) => apps),
+    errors: parts.flatMap(({ errors }) => errors),
+    hasFiles: parts.some(({ hasFiles }) => hasFiles),
+  };
+}
+
+type RequestSources = {
+  /** What stands on the command line. */
+  readonly asked: readonly Request[];
+  /** Paths of lists; `-` is the standard input. */
+  readonly lists: readonly string[];
+  readonly stdin: NodeJS.ReadStream;
+  readonly signal: AbortSignal;
+};
+
+/** All requests of a run, those of the command line first. @throws ImageError for a list that cannot be read at all */
+export async function readRequests({ asked, lists, stdin, signal }: RequestSources): Promise<Requests> {
+  const directory = process.cwd();
+  const parts = [parseRequests(asked, directory)];
+  for (const path of lists) {
+    const list = await readList({ path, directory, input: stdin }, signal);
+    const shown = path === '-' ? 'standard input' : path;
+    const requests = list.entries.map((entry) => ({ ...entry, place: `${shown}, line ${entry.line}: ` }));
+    const { apps, errors: invalid, hasFiles } = parseRequests(requests, list.directory);
+    const errors = [...list.errors.map((error) => ({ asked: undefined, error })), ...invalid];
+    parts.push({ apps, hasFiles, errors });
+  }
+  return joinRequests(parts);
+}

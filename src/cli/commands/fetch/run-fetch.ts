@@ -1,0 +1,93 @@
+import type { AppInput, EventSink, Finder, ImageError, Outcome, Totals } from '../../../index.ts';
+import type { Io } from '../../command.ts';
+import { createBatchExitCode, exitCodes } from '../../output/exit-code.ts';
+import { createEventStream, openProgress, type ProgressMode } from '../../output/progress.ts';
+import { createJsonResult } from '../../output/json-result.ts';
+import { resultStream, createTextResult } from '../../output/text-result.ts';
+import { openEventFile } from './event-file.ts';
+import type { FetchReport } from './report.ts';
+import type { LockFile } from './lock-file.ts';
+
+export type FetchRun = {
+  readonly apps: readonly AppInput[];
+  readonly output: 'text' | 'json';
+  /** Whole image IDs in text output. */
+  readonly full: boolean;
+  readonly progress: ProgressMode;
+  /** Path of a file for events. */
+  readonly events: string | undefined;
+  /** Path of a file for the report, which can be written. */
+  readonly report: string | undefined;
+  readonly lockFile: LockFile | undefined;
+  /** What has to be said before the work begins. */
+  readonly warnings: readonly string[];
+};
+
+/**
+ * Fetches a batch and shows it: result, progress, events, report.
+ *
+ * @param openFinder - opens what does the work; its owner closes it.
+ * @returns the exit code, signals aside. @throws what openFinder throws, before anything is on the standard output; OUTPUT_FAILED when
+ * all images are there but events or the report could not be written
+ */
+export async function runFetch(
+  io: Io,
+  run: FetchRun,
+  openFinder: (onEvent: EventSink) => Promise<Pick<Finder, 'findImages'>>,
+): Promise<number> {
+  const progress = await openProgress(run.progress, io.stderr, Date.now);
+  const unwritten: ImageError[] = [];
+  const onUnwritten = (error: ImageError): void => {
+    unwritten.push(error);
+    progress.onEvent({ type: 'warning', message: error.message });
+  };
+  const file = run.events === undefined ? undefined : await openEventFile(run.events, onUnwritten);
+  const record = file && createEventStream(file.write, Date.now);
+  const report = run.report === undefined ? undefined : await openReport(run.report, onUnwritten);
+  const onEvent: EventSink = (event) => {
+    progress.onEvent(event);
+    record?.(event);
+    report?.onEvent(event);
+  };
+
+  let totals;
+  let code: number;
+  try {
+    for (const message of run.warnings) onEvent({ type: 'warning', message });
+    const finder = await openFinder(onEvent);
+    const stdout = resultStream(io.stdout, progress);
+    const result =
+      run.output === 'json'
+        ? createJsonResult<Outcome, Totals>(stdout, 'longshore.fetch/1')
+        : createTextResult(stdout, run);
+    const exitCode = createBatchExitCode();
+    const isDone = new Uint8Array(run.apps.length);
+    io.awaits(() => run.apps.flatMap(({ image }, index) => (isDone[index] ? [] : [image])));
+
+    ({ totals } = await finder.findImages(run.apps, {
+      signal: io.signal,
+      ...(run.lockFile && { lock: run.lockFile.lock }),
+      onOutcome(outcome) {
+        if (outcome.index !== undefined) isDone[outcome.index] = 1;
+        exitCode.add(outcome);
+        result.add(outcome);
+        progress.onOutcome(outcome);
+      },
+    }));
+    await result.end(totals);
+    code = exitCode.result(run.apps.length);
+    if (code === exitCodes.success) await run.lockFile?.end();
+  } finally {
+    report?.end();
+    await file?.end();
+    progress.end(totals);
+  }
+  const [failure] = unwritten;
+  if (failure && code === exitCodes.success) throw failure;
+  return code;
+}
+
+async function openReport(path: string, onFailure: (error: ImageError) => void): Promise<FetchReport> {
+  const { openFetchReport } = await import('./report.ts');
+  return openFetchReport(path, onFailure);
+}

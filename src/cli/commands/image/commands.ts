@@ -1,0 +1,88 @@
+import type { Command, Run } from '../../command.ts';
+import type { Subcommand } from './subcommand.ts';
+
+/** The subcommands of `image`: what is in the store, and what becomes of it. None of them uses the network. */
+export const imageCommands: readonly Command[] = [
+  {
+    name: 'image list',
+    operands: '',
+    summary: 'List the images of the store',
+    examples: [
+      ['image list --sort=size --order=desc', 'the largest first'],
+      ['image list --fields=name,verified --no-legend', 'two columns, for a script'],
+    ],
+    load: () => load(import('./list.ts').then(({ list }) => list)),
+  },
+  {
+    name: 'image show',
+    operands: '<IMAGE>',
+    summary: 'Show what the store knows of an image, and what it depends on',
+    examples: [
+      ['image show example.com/app:1.0', 'by name'],
+      ['image show sha512-3f9a', 'by the first digits of its ID'],
+      ['image show docker://busybox:1', 'as the registry served it'],
+    ],
+    load: () => load(import('./show.ts').then(({ showImage }) => showImage)),
+  },
+  {
+    name: 'image cat-manifest',
+    operands: '<IMAGE>',
+    summary: 'Print the manifest of an image as it stands in the archive, or as the registry served it',
+    examples: [['image cat-manifest --pretty-print example.com/app', 'indented']],
+    load: () => load(import('./cat-manifest.ts').then(({ catManifest }) => catManifest)),
+  },
+  {
+    name: 'image export',
+    operands: '<IMAGE> <FILE>',
+    summary: 'Write an image to a file, uncompressed, or one of a registry as a tar; - is the standard output',
+    examples: [
+      ['image export example.com/app:1.0 app.aci', 'its sha512 is the image ID'],
+      ['image export docker://busybox:1 busybox.tar', 'an OCI archive; with a slash at the end, a directory'],
+      ['image export --format=docker docker://busybox:1 - | docker load', 'for docker'],
+    ],
+    load: () => load(import('./export.ts').then(({ exportOne }) => exportOne)),
+  },
+  {
+    name: 'image extract',
+    operands: '<IMAGE> <DIR>',
+    summary: 'Unpack an image, without what it depends on, into a new directory',
+    examples: [
+      ['image extract example.com/app:1.0 app', 'its manifest and its rootfs'],
+      ['image extract --rootfs-only --overwrite sha512-3f9a /srv/app', 'its files alone, in place of what was there'],
+    ],
+    load: () => load(import('./extract.ts').then(({ extract }) => extract)),
+  },
+  {
+    name: 'image render',
+    operands: '<IMAGE> <DIR>',
+    summary: 'Unpack an image over all it depends on, as it would be run, into a new directory',
+    examples: [['image render --rootfs-only example.com/app:1.0 /srv/app', 'a root filesystem']],
+    load: () => load(import('./extract.ts').then(({ render }) => render)),
+  },
+  {
+    name: 'image rm',
+    operands: '<IMAGE...>',
+    summary: 'Remove images: a name means every version, with labels those that have them; a digest every reference',
+    examples: [['image rm example.com/app:1.0 sha512-3f9a', 'one version, and one image by its ID']],
+    load: () => load(import('./rm.ts').then(({ rm }) => rm)),
+  },
+  {
+    name: 'image gc',
+    operands: '',
+    summary: 'Remove what no image needs: loose blobs, old partial downloads, leftovers of dead processes',
+    examples: [['image gc --grace-period=720h', 'and images that were not used for 30 days']],
+    load: () => load(import('./gc.ts').then(({ gc }) => gc)),
+  },
+  {
+    name: 'image verify',
+    operands: '[IMAGE...]',
+    summary: 'Read and hash images, all unless some are named, and say which are damaged',
+    examples: [['image verify --repair', 'and take the damaged ones off the list']],
+    load: () => load(import('./verify.ts').then(({ verify }) => verify)),
+  },
+];
+
+async function load(subcommand: Promise<Subcommand>): Promise<Run> {
+  const { onStore } = await import('./subcommand.ts');
+  return onStore(await subcommand);
+}

@@ -1,0 +1,68 @@
+import { stat } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
+
+import {
+  exportImage,
+  exportRegistryImage,
+  exportRegistryImageToDirectory,
+  exportRegistryImageToStream,
+  exportToStream,
+  openPool,
+  requireImage,
+  requireRegistryImage,
+  resolveEntry,
+  type ImagesContext,
+} from '../../../index.ts';
+import type { Io } from '../../command.ts';
+import { isOn, valueOf } from '../../options/read.ts';
+import { usageError } from '../../options/option.ts';
+import { oneOf } from './options.ts';
+import type { Subcommand } from './subcommand.ts';
+
+type Export = {
+  readonly asked: string;
+  readonly file: string;
+  readonly overwrite: boolean;
+  readonly format: 'aci' | 'oci' | 'docker' | undefined;
+};
+
+/** A FILE of `-` is the standard output; one that is a directory, or ends with a slash, becomes an OCI image layout. */
+export const exportOne: Subcommand = (line, io) => {
+  const [asked = '', file = ''] = line.operands.map(({ text }) => text);
+  if (file === '') throw usageError('no file named: an empty name is none'); // not the working directory
+  const format = valueOf(line, 'format', oneOf(['aci', 'oci', 'docker']));
+  const request = { asked, file, format, overwrite: isOn(line, 'overwrite') };
+  return {
+    access: 'use',
+    async run(store) {
+      await using pool = openPool({ workers: availableParallelism(), sessionsPerWorker: 1 });
+      await writeExport({ store, pool }, request, io);
+      return [];
+    },
+  };
+};
+
+async function writeExport(
+  context: ImagesContext,
+  { asked, file, overwrite, format }: Export,
+  { stdout, signal }: Pick<Io, 'stdout' | 'signal'>,
+): Promise<void> {
+  const { store } = context;
+  const entry = await resolveEntry(store, asked);
+  const target = { target: resolve(file), overwrite };
+  if (format === 'aci' || (format === undefined && entry.kind === 'image')) {
+    const image = await requireImage(store, entry);
+    if (file === '-') return exportToStream(context, image, stdout, signal);
+    return exportImage(context, { image, ...target }, signal);
+  }
+  const request = { image: await requireRegistryImage(store, entry), format: format ?? 'oci' } as const;
+  if (file === '-') return exportRegistryImageToStream(context, { ...request, output: stdout }, signal);
+  if (!(await isDirectory(file))) return exportRegistryImage(context, { ...request, ...target }, signal);
+  if (format === 'docker') throw usageError('only an OCI image layout can be a directory', 'format');
+  return exportRegistryImageToDirectory(context, { ...request, ...target }, signal);
+}
+
+async function isDirectory(file: string): Promise<boolean> {
+  return file.endsWith('/') || ((await stat(file).catch(() => undefined))?.isDirectory() ?? false);
+}

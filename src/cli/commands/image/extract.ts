@@ -1,0 +1,64 @@
+import { resolve } from 'node:path';
+
+import {
+  defaultLimits,
+  extractImage,
+  openPool,
+  renderImage,
+  resolveImage,
+  show,
+  type ExtractionReport,
+} from '../../../index.ts';
+import { parseLimits } from '../../options/values.ts';
+import { isOn, namedValuesOf } from '../../options/read.ts';
+import { usageError } from '../../options/option.ts';
+import { write } from '../../output/write.ts';
+import type { Subcommand } from './subcommand.ts';
+
+/** Only what the image itself holds. */
+export const extract = unpack((context, request, signal) => extractImage(context, request, signal));
+
+/** With what it depends on. */
+export const render = unpack((context, request, signal) => {
+  const { platform, arch } = process;
+  return renderImage(context, { ...request, platform: { platform, arch } }, signal);
+});
+
+/** What could not be made is a warning: the tree is there all the same. */
+function unpack(work: typeof extractImage): Subcommand {
+  return (line, { stderr, signal }) => {
+    const [asked = '', target = ''] = line.operands.map(({ text }) => text);
+    if (target === '') throw usageError('no directory named: an empty name is none'); // not the working directory
+    const request = {
+      target: resolve(target),
+      overwrite: isOn(line, 'overwrite'),
+      rootfsOnly: isOn(line, 'rootfs-only'),
+      limits: { ...defaultLimits, ...namedValuesOf(line, 'limit', parseLimits) },
+    };
+    return {
+      access: 'use',
+      async run(store) {
+        const image = await resolveImage(store, asked);
+        await using pool = openPool({ workers: 1, sessionsPerWorker: 1 });
+        const report = await work({ store, pool }, { ...request, image }, signal);
+        for (const [field, text] of leftOut) {
+          if (report[field].count > 0) await write(stderr, `warning: ${text}: ${formatPaths(report[field])}\n`);
+        }
+        return [];
+      },
+    };
+  };
+}
+
+const leftOut = [
+  ['skipped', 'devices and fifos that could not be made here were left out'],
+  [
+    'withoutXattrs',
+    "extended attributes could not all be set here (setfattr, root's rights, or a filesystem that has them is missing)",
+  ],
+] as const;
+
+function formatPaths({ count, paths }: ExtractionReport['skipped']): string {
+  const more = count > paths.length ? `, and ${count - paths.length} more` : '';
+  return `${paths.map((path) => show(path)).join(', ')}${more}`;
+}

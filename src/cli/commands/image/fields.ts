@@ -1,0 +1,138 @@
+import prettyBytes from 'pretty-bytes';
+
+import { show, type Entry, asImageError, isAcIdentifier, openKeystore, trustName } from '../../../index.ts';
+import type { Io } from '../../command.ts';
+import { directoriesOf } from '../../options/read.ts';
+import type { CommandLine } from '../../options/command-line.ts';
+
+export const imageFields = [
+  'id',
+  'name',
+  'importtime',
+  'lastused',
+  'size',
+  'latest',
+  'verified',
+  'source',
+  'digest',
+] as const;
+export type ImageField = (typeof imageFields)[number];
+
+/** What `image list` shows unless it is told: rkt's columns in rkt's order. */
+export const defaultFields: readonly ImageField[] = ['id', 'name', 'importtime', 'lastused', 'size', 'latest'];
+
+export const fieldTitles: Readonly<Record<ImageField, string>> = {
+  id: 'ID',
+  name: 'NAME',
+  importtime: 'IMPORT TIME',
+  lastused: 'LAST USED',
+  size: 'SIZE',
+  latest: 'LATEST',
+  verified: 'VERIFIED',
+  source: 'SOURCE',
+  digest: 'DIGEST',
+};
+
+/** One cell, for people; `full` is for those who need it exact: whole IDs, ISO times, bytes. */
+export function fieldText(
+  field: ImageField,
+  entry: Entry,
+  { full, nowMs, isTrusted }: { full: boolean; nowMs: number; isTrusted: boolean },
+): string {
+  const time = (atMs: number): string => (full ? new Date(atMs).toISOString() : relativeTime(atMs, nowMs));
+  switch (field) {
+    case 'id':
+      return full ? entry.id : idText(entry, 12);
+    case 'name':
+      return show(entryTitle(entry), 1000);
+    case 'importtime':
+      return time(entry.importedAtMs);
+    case 'lastused':
+      return time(entry.lastUsedAtMs);
+    case 'size':
+      return full ? String(entry.size) : sizeText(entry.size);
+    case 'latest':
+      return String(entry.latest);
+    case 'verified':
+      return `${verifiedText(entry, full)}${isTrusted ? '' : ' (not trusted now)'}`;
+    case 'source':
+      return show(entry.source, 1000);
+    case 'digest':
+      return show(entry.kind === 'image' ? entry.image.digest : entry.id);
+  }
+}
+
+/** The first digits of an ID; a digest is always whole, since other tools take no part of one. */
+export function idText({ kind, id }: Pick<Entry, 'kind' | 'id'>, digits = 32): string {
+  return kind === 'registry' ? id : id.slice(0, 'sha512-'.length + digits);
+}
+
+/** What a user asks for to get it: name and version, or the reference of a registry's image. */
+export function entryTitle(entry: Entry): string {
+  return entry.kind === 'registry' ? entry.image.reference : imageTitle(entry);
+}
+
+/** Name and version, the way a user asks for it. */
+export function imageTitle({ name, labels }: Pick<Entry, 'name' | 'labels'>): string {
+  const version = labels.get('version');
+  return version ? `${name}:${version}` : name;
+}
+
+export function sizeText(bytes: number): string {
+  return prettyBytes(bytes, { binary: true });
+}
+
+function verifiedText({ verified }: Entry, full: boolean): string {
+  if (verified === false) return 'no';
+  return verified.map((fingerprint) => (full ? fingerprint : fingerprint.slice(-16))).join(',');
+}
+
+const second = 1000;
+const minute = 60 * second;
+const hour = 60 * minute;
+const day = 24 * hour;
+
+const units = [
+  { unit: 'year', ms: 365 * day },
+  { unit: 'month', ms: 30 * day },
+  { unit: 'day', ms: day },
+  { unit: 'hour', ms: hour },
+  { unit: 'minute', ms: minute },
+  { unit: 'second', ms: second },
+] as const;
+
+const format = new Intl.RelativeTimeFormat('en');
+
+/** A moment as people say it: `6 days ago`, `just now`. Both times are milliseconds since the epoch. */
+export function relativeTime(atMs: number, nowMs: number): string {
+  const distance = Math.abs(atMs - nowMs);
+  const found = units.find(({ ms }) => distance >= ms);
+  return found ? format.format(Math.trunc((atMs - nowMs) / found.ms), found.unit) : 'just now';
+}
+
+/** Whether one of the keys that an image was verified by is trusted for it now. */
+export type TrustedNow = (entry: Entry) => Promise<boolean>;
+
+/** Where the trusted keys cannot be read, nothing can be said against an image; that is warned of once. */
+export async function openTrustedNow(line: CommandLine, { environment, stderr }: Io): Promise<TrustedNow> {
+  const { system, local, user } = directoriesOf(line, environment);
+  const keystore = await openKeystore({ dirs: [system, local, user] });
+  let isReadable = true;
+  return async (entry) => {
+    const { verified, source } = entry;
+    if (verified === false || !isReadable) return true;
+    const name = trustName({ name: entry.name, source });
+    try {
+      return isAcIdentifier(name) && (await keystore.trusts(name, verified));
+    } catch (error) {
+      isReadable = false;
+      stderr.write(`warning: ${show(asImageError(error).message, 4096)}\n`);
+      return true;
+    }
+  };
+}
+
+/** What JSON says beside the fingerprints, where none of them is trusted; nothing otherwise. */
+export function trustFact(isTrusted: boolean): { readonly trusted?: false } {
+  return isTrusted ? {} : { trusted: false };
+}

@@ -1,0 +1,72 @@
+import { type OptionSpec, usageError } from '../../options/option.ts';
+import { show } from '../../../index.ts';
+
+/** What the subcommands of `image` take beyond the options they share with others. */
+export const imageOptions = [
+  {
+    name: 'fields',
+    kind: 'value',
+    placeholder: 'LIST',
+    help: 'Columns: id, name, importtime, lastused, size, latest, verified, source, digest',
+    commands: ['image list'],
+  },
+  {
+    name: 'sort',
+    kind: 'value',
+    choices: ['importtime', 'lastused', 'name', 'size'],
+    help: 'What to sort by, default importtime',
+    commands: ['image list'],
+  },
+  { name: 'order', kind: 'value', choices: ['asc', 'desc'], help: 'Direction, default asc', commands: ['image list'] },
+  { name: 'no-legend', kind: 'flag', help: 'Leave the titles of the columns out', commands: ['image list'] },
+  { name: 'pretty-print', kind: 'flag', help: 'Indent the manifest', commands: ['image cat-manifest'] },
+  {
+    name: 'format',
+    kind: 'value',
+    choices: ['aci', 'oci', 'docker'],
+    help: "What to write, default aci for an image, oci for a registry's",
+    commands: ['image export'],
+  },
+  {
+    name: 'overwrite',
+    kind: 'flag',
+    help: 'Replace what is there',
+    commands: ['image export', 'image extract', 'image render'],
+  },
+  {
+    name: 'rootfs-only',
+    kind: 'flag',
+    help: 'Put what is below rootfs directly into DIR, without the manifest',
+    commands: ['image extract', 'image render'],
+  },
+  {
+    name: 'grace-period',
+    kind: 'value',
+    placeholder: 'TIME',
+    help: 'Remove images not used for this long as well, such as 720h',
+    commands: ['image gc'],
+  },
+  {
+    name: 'partials-older-than',
+    kind: 'value',
+    placeholder: 'TIME',
+    help: 'Age at which a partial download goes, default 24h',
+    commands: ['image gc'],
+  },
+  { name: 'dry-run', kind: 'flag', help: 'Say what would go, and leave it', commands: ['image gc'] },
+  {
+    name: 'repair',
+    kind: 'flag',
+    help: 'Take damaged images off the list and sweep what nothing needs',
+    commands: ['image verify'],
+  },
+] as const satisfies readonly OptionSpec[];
+
+/** A parser that takes one of the words given. @throws USAGE */
+export function oneOf<const T extends string>(words: readonly T[]): (text: string, option: string) => T {
+  return (text, option) => {
+    const found = words.find((word) => word === text);
+    if (found === undefined) throw usageError(`want ${words.join(', ')}, got "${show(text)}"`, option);
+    return found;
+  };
+}

@@ -1,0 +1,106 @@
+import {
+  createFetcher,
+  isImageError,
+  openKeystore,
+  type Entry,
+  type Fetcher,
+  type Store,
+  toGoPlatform,
+  type ActionOptions,
+} from '../../../index.ts';
+import { proxyOf } from '../fetch/network.ts';
+import { readConfig } from '../../config/read-config.ts';
+import type { CommandLine } from '../../options/command-line.ts';
+import { directoriesOf, valueOf } from '../../options/read.ts';
+import type { Environment } from '../../options/environment.ts';
+import { parseInsecureOptions } from '../../options/values.ts';
+import { registryCredentials, registrySettings } from '../../registries/registry-settings.ts';
+
+type Refetch = AsyncDisposable & ((entry: Entry) => Promise<boolean>);
+
+/** Brings damaged images again from where they came from. Nothing is opened before there is something to bring. */
+export function openRefetch(
+  store: Store,
+  line: CommandLine,
+  environment: Environment,
+  onWarning: (message: string) => void,
+): Refetch {
+  const resources = new AsyncDisposableStack();
+  const fetchers = new Map<string, Promise<Fetcher>>();
+  const { http = false, tls = false, weakKeys = false } = valueOf(line, 'insecure-options', parseInsecureOptions) ?? {};
+
+  const open = async ({ isVerified, registry }: RefetchOptions): Promise<Fetcher> => {
+    const directories = directoriesOf(line, environment);
+    const { headers, dockerCredentials, discover } = await readConfig(directories);
+    const { system, local, user } = directories;
+    const keystore = isVerified ? resources.use(await openKeystore({ dirs: [system, local, user] })) : undefined;
+    const settings = registry && {
+      ...registry,
+      ...(await registrySettings([], environment, onWarning)),
+      registryCredentials: registryCredentials(environment, onWarning),
+    };
+    const fetcher = createFetcher({
+      store,
+      headers,
+      dockerCredentials,
+      discover,
+      insecure: { http, tls, weakKeys },
+      proxy: proxyOf(environment),
+      pullPolicy: 'update',
+      withDeps: false,
+      retries: 1,
+      ...(keystore && { keystore }),
+      ...settings,
+    });
+    return resources.use(fetcher);
+  };
+
+  const refetch = async (entry: Entry): Promise<boolean> => {
+    try {
+      const options = await refetchOptions(store, entry);
+      const key = JSON.stringify(options);
+      const opening = fetchers.get(key) ?? open(options);
+      fetchers.set(key, opening);
+      const id = await (await opening).fetchImage(refetchSource(entry));
+      return entry.kind === 'registry' || id === entry.id; // what a reference names now is seen in the store
+    } catch (error) {
+      if (!isImageError(error)) throw error;
+      return false; // the image stays off the list, which is reported
+    }
+  };
+  return Object.assign(refetch, { [Symbol.asyncDispose]: () => resources.disposeAsync() });
+}
+
+/** How an image is to be brought so that it is the same again. */
+type RefetchOptions = {
+  /** What had been verified is verified again, what had not is not. */
+  readonly isVerified: boolean;
+  /** Of an image of a registry. */
+  readonly registry?: Required<Pick<ActionOptions, 'keep' | 'platform'>>;
+};
+
+const scheme = 'docker://';
+
+/** @throws PLATFORM_MISSING for an image whose platform no registry could have a name for */
+async function refetchOptions(store: Store, entry: Entry): Promise<RefetchOptions> {
+  const isVerified = entry.verified !== false;
+  if (entry.kind === 'registry') {
+    const { imageId, platform } = entry.image;
+    return { isVerified, registry: { keep: imageId === undefined ? 'oci' : 'both', platform: asked(platform) } };
+  }
+  if (!entry.source.startsWith(scheme)) return { isVerified };
+  const kept = await store.findRegistryImage(entry.source.slice(scheme.length));
+  const [os, arch] = [entry.labels.get('os'), entry.labels.get('arch')];
+  const platform = os === undefined || arch === undefined ? [] : asked(toGoPlatform({ os, arch }));
+  return { isVerified, registry: { keep: kept ? 'both' : 'aci', platform } };
+}
+
+/** The text that fetches an image again. */
+function refetchSource(entry: Entry): string {
+  return entry.kind === 'image' ? entry.source : scheme + entry.image.reference;
+}
+
+/** Nothing when the image does not say what it is for. */
+function asked({ os, architecture, variant }: ReturnType<typeof toGoPlatform>): readonly string[] {
+  return os === '' ? [] : [[os, architecture, variant].filter(Boolean).join('/')];
+}

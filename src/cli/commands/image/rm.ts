@@ -1,0 +1,28 @@
+import { removeImages } from '../../../index.ts';
+import { write } from '../../output/write.ts';
+import { sizeText } from './fields.ts';
+import type { Failure, Subcommand } from './subcommand.ts';
+
+/** Prints the ID of every image that is gone, and what all that gave back. */
+export const rm: Subcommand = (line, { stdout, stderr }) => {
+  const asked = line.operands.map(({ text }) => text);
+  return {
+    access: 'change',
+    async run(store) {
+      const failures: Failure[] = [];
+      let count = 0;
+      let bytes = 0;
+      for await (const removal of removeImages(store, asked)) {
+        if (removal.kind === 'failed') {
+          failures.push(removal);
+          continue;
+        }
+        count += 1;
+        bytes += removal.bytes;
+        await write(stdout, `${removal.entry.id}\n`);
+      }
+      if (count > 0) await write(stderr, `removed ${count} ${count === 1 ? 'image' : 'images'}: ${sizeText(bytes)}\n`);
+      return failures;
+    },
+  };
+};

@@ -1,0 +1,144 @@
+import {
+  describeImage,
+  describeRegistryImage,
+  resolveEntry,
+  type Entry,
+  type Store,
+  imageRow,
+  show,
+  type ImageDescription,
+  type StoredDependency,
+  type RegistryDescription,
+} from '../../../index.ts';
+import { valueOf } from '../../options/read.ts';
+import { write } from '../../output/write.ts';
+import { oneOf } from './options.ts';
+import type { Subcommand } from './subcommand.ts';
+import { openTrustedNow, sizeText, trustFact, imageTitle } from './fields.ts';
+import { safeJson, toSafeJson, formatTable } from '../../output/table.ts';
+
+export const showImage: Subcommand = (line, io) => {
+  const { stdout } = io;
+  const [asked = ''] = line.operands.map(({ text }) => text);
+  const output = valueOf(line, 'output', oneOf(['text', 'json']));
+  return {
+    access: 'read',
+    async run(store) {
+      const entry = await resolveEntry(store, asked);
+      const isTrusted = await (await openTrustedNow(line, io))(entry);
+      await write(stdout, await describe(store, entry, { isTrusted, json: output === 'json' }));
+      return [];
+    },
+  };
+};
+
+type Showing = { readonly isTrusted: boolean; readonly json: boolean };
+
+async function describe(store: Store, entry: Entry, { isTrusted, json }: Showing): Promise<string> {
+  if (entry.kind === 'image') {
+    const description = await describeImage(store, entry.image);
+    return json ? formatImageJson(entry, isTrusted, description) : formatImageText(entry, isTrusted, description);
+  }
+  const description = await describeRegistryImage(store, entry.image);
+  return json ? formatRegistryJson(entry, isTrusted, description) : formatRegistryText(entry, isTrusted, description);
+}
+
+/** A title, and what stands behind it. */
+export type Line = readonly [title: string, value: string];
+
+/** One document: the row of a list, more facts, and the manifest as it stands: parsed and written, numbers could change. */
+export function formatEntryJson(entry: Entry, isTrusted: boolean, more: object, manifest: string): string {
+  const row = { schema: 'longshore.image/1', ...imageRow(entry), ...trustFact(isTrusted), ...more };
+  return `${toSafeJson(row).slice(0, -1)},"manifest":${safeJson(manifest.trim())}}\n`;
+}
+
+/** `before` stands between name and size, `after` at the end. */
+export function formatEntryText(
+  entry: Entry,
+  isTrusted: boolean,
+  before: readonly Line[],
+  after: readonly Line[],
+): string {
+  const { id, name, labels, size, importedAtMs, lastUsedAtMs, latest, source, verified, weak } = entry;
+  const lines: readonly Line[] = [
+    ['ID', id],
+    ['Name', show(name, 1000)],
+    ...Array.from(labels, ([label, value]): Line => ['Label', show(`${label}=${value}`, 1000)]),
+    ...before,
+    ['Size', `${sizeText(size)} (${size} bytes)`],
+    ['Imported', new Date(importedAtMs).toISOString()],
+    ['Last used', new Date(lastUsedAtMs).toISOString()],
+    ['Latest', latest ? 'yes' : 'no'],
+    ['Source', show(source, 4096)],
+    ...(verified === false
+      ? [['Verified', 'no: brought in without a check of its signature'] as const]
+      : verified.map((fingerprint): Line => [
+          'Signed by',
+          `${show(fingerprint)}${weak ? ' (weak key)' : ''}${isTrusted ? '' : ' (not trusted now)'}`,
+        ])),
+    ...after,
+  ];
+  return formatTable(lines.map(([title, value]) => [`${title}:`, value]));
+}
+
+/** `dependencies` are the IDs of those that are here; `missing` names the others, when there are any. */
+export function formatImageJson(
+  entry: Entry,
+  isTrusted: boolean,
+  { dependencies, manifest }: ImageDescription,
+): string {
+  const missing = dependencies.filter((one) => !one.image).map(dependencyTitle);
+  const more = {
+    dependencies: dependencies.flatMap((one) => one.image?.imageId ?? []),
+    ...(missing.length > 0 && { missing }),
+  };
+  return formatEntryJson(entry, isTrusted, more, manifest);
+}
+
+export function formatImageText(entry: Entry, isTrusted: boolean, { image, dependencies }: ImageDescription): string {
+  const needs = dependencies.map((one): Line => {
+    const found = one.image ? `→ ${one.image.imageId.slice(0, 39)}` : '(not in the store)';
+    return ['Needs', `${show(dependencyTitle(one), 1000)} ${found}`];
+  });
+  return formatEntryText(entry, isTrusted, [], [['Digest', show(image.digest)], ...needs]);
+}
+
+function dependencyTitle({ dependency: { imageName, labels, imageId } }: StoredDependency): string {
+  const others = Array.from(labels).filter(([name]) => name !== 'version');
+  const title = imageTitle({ name: imageName, labels });
+  return [title, ...others.map(([name, value]) => `${name}=${value}`)].join(',') + (imageId ? ` (${imageId})` : '');
+}
+
+export function formatRegistryJson(entry: Entry, isTrusted: boolean, description: RegistryDescription): string {
+  const { image, references, config, layers, manifest } = description;
+  const { mediaType } = image.manifest;
+  const more = {
+    references,
+    mediaType,
+    ...(image.index && { index: image.index.digest }),
+    config: config.digest,
+    layers,
+  };
+  return formatEntryJson(entry, isTrusted, { ...more, dependencies: [] }, manifest);
+}
+
+export function formatRegistryText(
+  entry: Entry,
+  isTrusted: boolean,
+  { image, references, config, layers }: RegistryDescription,
+): string {
+  const { manifest, index, platform, imageId } = image;
+  const { os, architecture, variant } = platform;
+  const before: readonly Line[] = [
+    ...references.map((reference): Line => ['Reference', show(reference, 1000)]),
+    ['Platform', show([os, architecture, variant].filter(Boolean).join('/')) || 'none named'],
+  ];
+  const after: readonly Line[] = [
+    ...(imageId === undefined ? [] : [['Converted to', imageId] as const]),
+    ...(index ? [['Index', index.digest] as const] : []),
+    ['Manifest', `${manifest.digest} (${show(manifest.mediaType)})`],
+    ['Config', config.digest],
+    ...layers.map(({ digest, size }): Line => ['Layer', `${digest} ${sizeText(size)}`]),
+  ];
+  return formatEntryText(entry, isTrusted, before, after);
+}

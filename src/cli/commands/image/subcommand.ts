@@ -1,0 +1,54 @@
+import { type ImageError, type Store, toErrorData, type Repaired } from '../../../index.ts';
+import type { Io, Run } from '../../command.ts';
+import { type Access, openCliStore, openForRepair } from '../../open-store.ts';
+import type { CommandLine } from '../../options/command-line.ts';
+import { textOf } from '../../options/read.ts';
+import { errorLines } from '../../output/error-line.ts';
+import { exitCodeOf, sharedExitCode } from '../../output/exit-code.ts';
+import { write } from '../../output/write.ts';
+
+/** One thing that a command could not do; the rest of what it was asked may well be done. */
+export type Failure = { readonly asked: string; readonly error: ImageError };
+
+/** A subcommand whose arguments are right. */
+export type Prepared = {
+  readonly access: Access | 'repair';
+  /**
+   * @param setAside - where a damaged index was put; only after `repair`.
+   * @throws ImageError when nothing could be done at all.
+   */
+  run(this: void, store: Store, setAside?: string): Promise<readonly Failure[]>;
+  /** What is still to be told when the store cannot be opened or read. @throws the error, when that is all. */
+  failed?(this: void, error: unknown): Promise<readonly Failure[]>;
+};
+
+/** Reads the arguments, before anything is opened. @throws USAGE */
+export type Subcommand = (line: CommandLine, io: Io) => Prepared;
+
+/** Runs a subcommand on the store of the data directory; the exit code is the kind that all its failures share. */
+export function onStore(subcommand: Subcommand): Run {
+  return async (io, line) => {
+    const { access, run, failed } = subcommand(line, io);
+    const directories = {
+      dir: textOf(line, 'dir'),
+      'system-config': textOf(line, 'system-config'),
+      'local-config': textOf(line, 'local-config'),
+      'user-config': textOf(line, 'user-config'),
+    };
+    const runOpened = async (): Promise<readonly Failure[]> => {
+      const opened: Repaired =
+        access === 'repair'
+          ? await openForRepair(directories, io.environment)
+          : { store: await openCliStore(directories, io.environment, access) };
+      await using store = opened.store;
+      return await run(store, opened.setAside);
+    };
+    const failures = await runOpened().catch(failed ?? rethrow);
+    await write(io.stderr, errorLines(failures));
+    return sharedExitCode(failures.map(({ error }) => exitCodeOf(toErrorData(error))));
+  };
+}
+
+function rethrow(error: unknown): never {
+  throw error;
+}

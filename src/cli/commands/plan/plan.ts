@@ -1,0 +1,53 @@
+import type { Writable } from 'node:stream';
+
+import type { PlanOutcome, PlanTotals } from '../../../index.ts';
+import type { Run } from '../../command.ts';
+import type { CommandLine } from '../../options/command-line.ts';
+import { isOn, textOf } from '../../options/read.ts';
+import { createBatchExitCode, exitCodes } from '../../output/exit-code.ts';
+import { createJsonResult } from '../../output/json-result.ts';
+import { createMessages } from '../../output/messages.ts';
+import { createPlanDot, createPlanTree } from '../../output/plan-result.ts';
+import type { ResultWriter } from '../../output/text-result.ts';
+import { insecureWarnings, prepare } from '../fetch/prepare.ts';
+import { openFinder } from '../fetch/network.ts';
+
+/** `plan [IMAGE...]`: what `fetch` with the same arguments would do. */
+export const runPlanCommand: Run = async (io, line) => {
+  const prepared = await prepare(io, line);
+  if (!prepared) return exitCodes.usage;
+  const { apps, options } = prepared;
+  const messages = createMessages((text) => void io.stderr.write(`${text}\n`), io.stderr);
+  [...insecureWarnings(options.insecure), ...prepared.warnings].forEach(messages.warn);
+
+  await using resources = new AsyncDisposableStack();
+  const finder = await openFinder(resources, { ...prepared, access: 'read' }, (event) => {
+    if (event.type === 'warning') messages.warn(event.message);
+  });
+  const result = planResult(line, io.stdout);
+  const exitCode = createBatchExitCode();
+  const isDone = new Uint8Array(apps.length);
+  io.awaits(() => apps.flatMap(({ image }, index) => (isDone[index] ? [] : [image])));
+  const { totals } = await finder.planImages(apps, {
+    signal: io.signal,
+    onOutcome(outcome) {
+      if (outcome.index !== undefined) isDone[outcome.index] = 1;
+      exitCode.add(outcome);
+      result.add(outcome);
+      messages.fail(outcome);
+    },
+  });
+  await result.end(totals);
+  return exitCode.result(apps.length);
+};
+
+function planResult(line: CommandLine, stdout: Writable): ResultWriter<PlanOutcome, PlanTotals> {
+  switch (textOf(line, 'output')) {
+    case 'json':
+      return createJsonResult(stdout, 'longshore.plan/1');
+    case 'dot':
+      return createPlanDot(stdout);
+    default:
+      return createPlanTree(stdout, { full: isOn(line, 'full') });
+  }
+}

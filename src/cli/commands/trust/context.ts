@@ -1,0 +1,45 @@
+import { openKeystore, openPool, type Keystore, type Pool, isAcIdentifier, show } from '../../../index.ts';
+import type { ConfigDirectories } from '../../config/directories.ts';
+import type { CommandLine } from '../../options/command-line.ts';
+import { isOn, textOf } from '../../options/read.ts';
+import { usageError } from '../../options/option.ts';
+
+/** The layers of trusted keys, in the order of the keystore's directories. */
+export const layerNames = ['system', 'local', 'user'] as const;
+
+/** `trust` changes the local layer for root and the user's for others; never the system's. */
+export function ownLayer(): number {
+  return layerNames.indexOf(process.getuid?.() === 0 ? 'local' : 'user');
+}
+
+export type TrustContext = { readonly keystore: Keystore; readonly pool: Pool };
+
+/** Opens what `trust` works with; `resources` closes it. */
+export async function openTrust(
+  resources: AsyncDisposableStack,
+  { system, local, user }: ConfigDirectories,
+  onWarning: (message: string) => void,
+): Promise<TrustContext> {
+  const keystore = resources.use(await openKeystore({ dirs: [system, local, user], onWarning }));
+  const pool = resources.use(openPool({ workers: 1, sessionsPerWorker: 1 }));
+  return { keystore, pool };
+}
+
+/** For what a key is trusted: a name prefix, or every name. */
+export type KeyPlace = { readonly kind: 'root' } | { readonly kind: 'prefix'; readonly prefix: string };
+
+/** What `--root` and `--prefix` say; undefined when there is neither. @throws USAGE */
+export function keyPlace(line: CommandLine): KeyPlace | undefined {
+  const prefix = textOf(line, 'prefix');
+  const isRoot = isOn(line, 'root');
+  if (prefix === undefined) return isRoot ? { kind: 'root' } : undefined;
+  if (isRoot) throw usageError('--root and --prefix usage mutually exclusive');
+  const [scheme] = /^[a-z][a-z0-9+.-]*:\/\//i.exec(prefix) ?? [];
+  if (scheme) throw usageError(`must not contain a URL scheme, omit ${scheme}`, '--prefix');
+  if (!isAcIdentifier(prefix)) throw usageError(`"${show(prefix)}" is not a prefix of image names`, '--prefix');
+  return { kind: 'prefix', prefix };
+}
+
+export function formatKeyPlace(place: KeyPlace): string {
+  return place.kind === 'root' ? 'every name (root)' : `the prefix "${place.prefix}"`;
+}

@@ -1,0 +1,106 @@
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import {
+  createKeyFinder,
+  defaultLimits,
+  isHttpsAuthentic,
+  show,
+  showReference,
+  showUrl,
+  ImageError,
+} from '../../../index.ts';
+import type { Io } from '../../command.ts';
+import { readConfig } from '../../config/read-config.ts';
+import type { CommandLine } from '../../options/command-line.ts';
+import { directoriesOf, isOn, valueOf } from '../../options/read.ts';
+import { readCaFile, networkSettings } from '../fetch/network.ts';
+import { networkOptions } from '../fetch/options.ts';
+import { usageError } from '../../options/option.ts';
+import { systemFailure } from '../../../system/errno.ts';
+import { readNamed } from '../../../system/files.ts';
+
+/** Where `trust` gets its keys from. */
+export type KeySource = {
+  /** The keys that discovery offers for a prefix of names. */
+  find(prefix: string): Promise<readonly KeyLocation[]>;
+  read(location: KeyLocation): Promise<Uint8Array>;
+  /** True for a key that somebody has to look at before it is trusted. */
+  needsReview(location: KeyLocation): boolean;
+};
+
+/** `resources` closes it. @throws USAGE, CONFIG_INVALID */
+export async function openKeySource(
+  resources: AsyncDisposableStack,
+  { environment, signal }: Io,
+  line: CommandLine,
+): Promise<KeySource> {
+  const options = networkOptions(line);
+  const allowHttp = isOn(line, 'insecure-allow-http');
+  const insecure = { ...options.insecure, ...(allowHttp && { http: true }) };
+  const config = await readConfig(directoriesOf(line, environment));
+  const ca = await valueOf(line, 'ca-file', readCaFile);
+  const network = networkSettings({ options, config, environment, ca });
+  const finder = resources.use(createKeyFinder({ ...options, ...network, insecure }));
+
+  const maximum = options.limits.key ?? defaultLimits.key;
+  const isSkipped = isOn(line, 'skip-fingerprint-review');
+  const trustsHttps = isOn(line, 'trust-keys-from-https') && isHttpsAuthentic(insecure);
+  return {
+    find: async (prefix) => (await finder.findKeys(prefix, signal)).map(parseKeyLocation),
+    read: (location) =>
+      location.kind === 'url' ? finder.getKey(location.url, signal) : readKeyFile(location.path, maximum),
+    needsReview: (location) => !isSkipped && !(trustsHttps && isHttps(location)),
+  };
+}
+
+/** Where a key is; `shown` is for people: without credentials and query. */
+export type KeyLocation =
+  | { readonly kind: 'file'; readonly path: string; readonly shown: string }
+  | { readonly kind: 'url'; readonly url: string; readonly shown: string };
+
+/** A path, however odd the characters in it, or a file, http or https URL. @throws USAGE */
+export function parseKeyLocation(text: string): KeyLocation {
+  const [scheme] = /^[a-z][a-z0-9+.-]*:\/\//i.exec(text) ?? [];
+  switch (scheme?.toLowerCase()) {
+    case undefined:
+      if (text === '') throw usageError('an empty name is no key file'); // not the working directory
+      return { kind: 'file', path: resolve(text), shown: show(text, 1000) };
+    case 'http://':
+    case 'https://':
+      return { kind: 'url', url: text, shown: showUrl(text) };
+    case 'file://':
+      return { kind: 'file', path: pathOf(text), shown: showReference(text) };
+    default:
+      throw usageError(`"${showReference(text)}": keys are files or have an http or https URL`);
+  }
+}
+
+function pathOf(text: string): string {
+  try {
+    return fileURLToPath(text);
+  } catch {
+    throw usageError(`"${showReference(text)}": a file URL names a local file: file:///PATH`);
+  }
+}
+
+/** True for what a server with a certificate of its own has sent. */
+function isHttps(location: KeyLocation): boolean {
+  return location.kind === 'url' && location.url.toLowerCase().startsWith('https:');
+}
+
+/** The bytes of a key file. @throws FILE_NOT_FOUND, FILE_UNREADABLE, LIMIT_EXCEEDED */
+async function readKeyFile(path: string, maximum: number): Promise<Uint8Array> {
+  try {
+    const bytes = await readNamed(path, maximum);
+    if (bytes.length <= maximum) return bytes;
+    const details = { limit: 'key', maximum };
+    throw new ImageError('LIMIT_EXCEEDED', `a key file of more than ${maximum} bytes is over the limit`, details);
+  } catch (error) {
+    const failure = systemFailure(error);
+    if (!failure) throw error;
+    if (failure.errno === 'ENOENT')
+      throw new ImageError('FILE_NOT_FOUND', 'there is no such file', { path }, { cause: error });
+    throw new ImageError('FILE_UNREADABLE', `cannot be read: ${failure.what}`, { path }, { cause: error });
+  }
+}

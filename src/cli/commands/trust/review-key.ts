@@ -1,0 +1,61 @@
+import { createInterface } from 'node:readline/promises';
+
+import { show, type ImageError } from '../../../index.ts';
+import type { Io } from '../../command.ts';
+import { usageError } from '../../options/option.ts';
+
+export type ReviewedKey = {
+  readonly fingerprint: string;
+  readonly subkeys: readonly string[];
+  readonly identities: readonly string[];
+  /** Why it verifies nothing as of now. */
+  readonly fault?: { readonly why: string };
+};
+
+/** What a person compares with what the owner of the key says: lines for the terminal. */
+export function keyLines(key: ReviewedKey, location: string, place: string): readonly string[] {
+  return [
+    `key "${show(location, 1000)}" for ${place}`,
+    `  fingerprint: ${grouped(key.fingerprint)}`,
+    ...key.subkeys.map((fingerprint) => `  subkey fingerprint: ${grouped(fingerprint)}`),
+    ...key.identities.map((identity) => `  ${show(identity)}`),
+    ...(key.fault ? [`  warning: it verifies nothing: ${show(key.fault.why)}`] : []),
+  ];
+}
+
+/**
+ * Asks until the answer is yes or no.
+ *
+ * @throws USAGE without a terminal to ask on, and when the input ends; the signal's reason
+ */
+export async function askToTrust({ stdin, stderr, signal }: Io): Promise<boolean> {
+  if (!stdin.isTTY || !stderr.isTTY) {
+    throw usageError('no terminal to review the fingerprint on: compare it and pass --skip-fingerprint-review');
+  }
+  if (stdin.readableEnded) throw unanswered();
+  const terminal = createInterface({ input: stdin, output: stderr, terminal: false }); // Ctrl-C remains a signal
+  const ended = new AbortController();
+  terminal.once('close', () => ended.abort());
+  const whenOver = AbortSignal.any([signal, ended.signal]);
+  try {
+    for (let question = 'Are you sure you want to trust this key (yes/no)? '; ;) {
+      const answer = await terminal.question(question, { signal: whenOver });
+      if (answer === 'yes' || answer === 'no') return answer === 'yes';
+      question = "Please enter 'yes' or 'no': ";
+    }
+  } catch {
+    signal.throwIfAborted();
+    throw unanswered();
+  } finally {
+    terminal.close();
+  }
+}
+
+function unanswered(): ImageError<'USAGE'> {
+  return usageError('the input ended without an answer: nothing is trusted unreviewed');
+}
+
+/** Upper-case groups of four, as OpenPGP programs print them. */
+function grouped(fingerprint: string): string {
+  return show(fingerprint.toUpperCase().replace(/(.{4})(?=.)/g, '$1 '));
+}

@@ -1,0 +1,83 @@
+import { asImageError, show, toErrorData, trustKeys, type TrustOutcome } from '../../../index.ts';
+import type { Run, Io } from '../../command.ts';
+import { directoriesOf } from '../../options/read.ts';
+import { usageError } from '../../options/option.ts';
+import { errorLine } from '../../output/error-line.ts';
+import { exitCodeOf, sharedExitCode } from '../../output/exit-code.ts';
+import { parseKeyLocation, type KeyLocation, openKeySource, type KeySource } from './key-source.ts';
+import { formatKeyPlace, keyPlace, type KeyPlace, openTrust, ownLayer, type TrustContext } from './context.ts';
+import { askToTrust, keyLines } from './review-key.ts';
+
+/**
+ * `trust [KEY...]`: adds keys after their fingerprints were reviewed, each by itself; without KEY those that discovery
+ * offers for the prefix. One that fails does not keep the others out.
+ */
+export const runTrust: Run = async (io, line) => {
+  const place = keyPlace(line);
+  const named = line.operands.map(({ text }) => parseKeyLocation(text));
+  if (!place) throw usageError(placeless(named.length));
+  await using resources = new AsyncDisposableStack();
+  const source = await openKeySource(resources, io, line);
+  const warn = (message: string): void => void io.stderr.write(`warning: ${message}\n`);
+  const context = await openTrust(resources, directoriesOf(line, io.environment), warn);
+  const locations = named.length > 0 ? named : await findKeys(source, place);
+  const codes: number[] = [];
+  for (const location of locations) {
+    try {
+      await addKey(io, context, source, { location, place });
+    } catch (error) {
+      io.signal.throwIfAborted();
+      const data = toErrorData(asImageError(error));
+      io.stderr.write(`${errorLine(data, location.shown)}\n`);
+      codes.push(exitCodeOf(data));
+    }
+  }
+  return sharedExitCode(codes);
+};
+
+function placeless(keys: number): string {
+  if (keys > 0) return '--root required for non-prefixed (root) keys, or --prefix PREFIX';
+  return 'want a key file or URL, or --prefix PREFIX to discover keys for it; `trust list` shows what is trusted';
+}
+
+async function findKeys(source: KeySource, place: KeyPlace): Promise<readonly KeyLocation[]> {
+  if (place.kind === 'root') throw usageError('--root: name the keys; they are discovered for a prefix only');
+  return source.find(place.prefix);
+}
+
+type KeyRequest = { readonly location: KeyLocation; readonly place: KeyPlace };
+
+async function addKey(
+  io: Io,
+  context: TrustContext,
+  source: KeySource,
+  { location, place }: KeyRequest,
+): Promise<void> {
+  const outcomes = trustKeys(context, {
+    certificate: await source.read(location),
+    location: location.shown,
+    layer: ownLayer(),
+    ...(place.kind === 'prefix' && { prefix: place.prefix }),
+    async accept(key) {
+      io.stderr.write(`${keyLines(key, location.shown, formatKeyPlace(place)).join('\n')}\n`);
+      return !source.needsReview(location) || (await askToTrust(io));
+    },
+  });
+  for await (const outcome of outcomes) tell(io, outcome, location.shown, place);
+}
+
+function tell({ stdout, stderr }: Io, outcome: TrustOutcome, shown: string, place: KeyPlace): void {
+  switch (outcome.kind) {
+    case 'trusted': {
+      const what = place.kind === 'root' ? 'root key' : `key for prefix "${place.prefix}"`;
+      stdout.write(`Added ${what} at "${show(outcome.path, 4096)}"\n`);
+      return;
+    }
+    case 'declined':
+      stderr.write(`not trusting "${shown}" (${outcome.key.fingerprint})\n`);
+      return;
+    case 'refused':
+      stderr.write(`warning: certificate ${outcome.number} of "${shown}" is not taken: ${show(outcome.why, 1000)}\n`);
+      return;
+  }
+}

@@ -1,0 +1,211 @@
+import { availableParallelism } from 'node:os';
+
+import type { ActionOptions, NetworkOptions, Insecure } from './options.ts';
+import { createSlots } from './coordinator/slots.ts';
+import { ImageError } from './errors.ts';
+import type { FetchContext, PullPolicy, Registries } from './fetchers/context.ts';
+import { defaultLimits, defaultTimeouts, type Limits } from './image/limits.ts';
+import { parseConnectTo } from './http/connect.ts';
+import { openHttp } from './http/open-http.ts';
+import type { Http, HttpObserver, TlsMaterial } from './http/contract.ts';
+import { parsePlatform } from './image/platform.ts';
+import { hostPlatform } from './registry/choose-platform.ts';
+import type { RegistryClient } from './registry/client.ts';
+import { keepRecentDocuments } from './registry/recent-documents.ts';
+import { openPool, type Pool } from './pool/pool.ts';
+import { spareFiles } from './system/spare-files.ts';
+import { isHostOf } from './registry/place.ts';
+
+/** Transfers at once from one host. */
+const defaultJobsPerHost = 6;
+
+/** Everything that the fetches of one fetcher or finder share. */
+export type OpenContext = FetchContext & {
+  /** Resolves when nothing is being tidied up any more. */
+  tidied(): Promise<void>;
+  close(): Promise<void>;
+};
+
+export function openContext(options: ActionOptions): OpenContext {
+  const { store, keystore, insecure = {}, onEvent = () => undefined } = options;
+  const policy = policyOf(options);
+  const limits = Object.freeze({ ...defaultLimits, ...options.limits });
+  const http = openClient(options, limits);
+  const { jobs } = concurrencyOf(options);
+  if (jobs < (options.jobs ?? defaultJobs)) onEvent({ type: 'warning', message: fewFiles(jobs) });
+  const pool = options.pool ?? openFetchPool(options);
+
+  const tally = { requests: 0, retries: 0 };
+  const platform = { platform: process.platform, arch: process.arch };
+  const tidying = new Set<Promise<unknown>>();
+
+  return {
+    store,
+    http,
+    pool,
+    keystore: insecure.image ? undefined : keystore,
+    policy,
+    noCache: options.noCache ?? false,
+    weakKeys: insecure.weakKeys ?? false,
+    registries: openRegistries(options, { http, limits, platform, onEvent, tally, nowMs: Date.now }),
+    discovery: { allowHttp: insecure.http ?? false, origins: options.discover ?? [] },
+    trustKeysFromHTTPS: options.trustKeysFromHTTPS === true && isHttpsAuthentic(insecure),
+    platform,
+    limits,
+    slots: createSlots({ jobs, jobsPerHost: options.jobsPerHost ?? defaultJobsPerHost }),
+    tidy(work) {
+      const over = work.catch(() => undefined).finally(() => tidying.delete(over));
+      tidying.add(over);
+    },
+    onEvent,
+    tally,
+    nowMs: Date.now,
+    async tidied() {
+      await Promise.all(tidying);
+    },
+    async close() {
+      await Promise.all([...tidying, http.close(), pool === options.pool ? undefined : pool.close()]);
+    },
+  };
+}
+
+function fewFiles(jobs: number): string {
+  const transfers = jobs === 1 ? 'one transfer' : `${jobs} transfers`;
+  return `${transfers} at a time: this process may open few files, as "ulimit -n" says`;
+}
+
+function policyOf({ storeOnly, noStore, pullPolicy = 'new' }: ActionOptions): PullPolicy {
+  if (storeOnly && noStore) throw new ImageError('USAGE', 'storeOnly and noStore contradict each other', {});
+  if (storeOnly) return 'never';
+  return noStore ? 'update' : pullPolicy;
+}
+
+const defaultRetries = 4;
+const userAgent = 'longshore/0.1';
+
+/** The one client of a finder. @throws USAGE */
+export function openClient(options: NetworkOptions, limits: Limits): Http {
+  const { headers = {}, insecure = {}, proxy = {} } = options;
+  const timeouts = { ...defaultTimeouts, ...options.timeouts };
+  return openHttp({
+    timeouts: { connectMs: timeouts.connect, headersMs: timeouts.headers, stallMs: timeouts.stall },
+    limits: { archiveBytes: limits.archive, redirects: limits.redirects, retryAfterMs: limits.retryAfter },
+    retries: options.retries ?? defaultRetries,
+    insecureTls: insecure.tls ?? false,
+    connectTo: (options.connectTo ?? []).map(parseConnectTo),
+    denyNet: options.denyNet ?? [],
+    proxy,
+    credentials: ({ host }) => headers[host],
+    userAgent,
+    tlsFor: tlsFor(options),
+    ...(options.ca && { ca: options.ca }),
+    ...(options.limitRate !== undefined && { limitRate: options.limitRate }),
+    ...(options.minRate !== undefined && { minRate: options.minRate }),
+    ...(options.transport && { transport: options.transport }),
+  });
+}
+
+/** Of configurations: of most, thousands. */
+const recentBytes = 8 * 1024 * 1024;
+
+type Context = Pick<FetchContext, 'http' | 'limits' | 'platform' | 'onEvent' | 'tally' | 'nowMs'>;
+
+/** How images of registries are brought; the client itself is made, and its code loaded, when one is wanted. @throws USAGE */
+function openRegistries(options: ActionOptions, context: Context): Registries {
+  const [first, ...others] = (options.platform ?? []).map((text) => parsePlatform(text));
+  let client: Promise<RegistryClient> | undefined;
+  return {
+    client: () => (client ??= openRegistryClient(options, context)),
+    lookasides: options.lookasides ?? { scopes: new Map(), others: undefined, fallback: undefined },
+    configs: keepRecentDocuments(recentBytes),
+    keep: options.keep ?? 'both',
+    platforms: first ? [first, ...others] : [hostPlatform(context.platform)],
+    isPlatformAsked: first !== undefined,
+  };
+}
+
+async function openRegistryClient(
+  { dockerCredentials = {}, registryCredentials, insecure = {}, mirrors = [], certificates }: ActionOptions,
+  { http, limits, onEvent, tally, nowMs }: Context,
+): Promise<RegistryClient> {
+  const { createRegistryClient } = await import('./registry/client.ts');
+  const { openCredentialChain } = await import('./registry/credentials/chain.ts');
+  const onWarning = (message: string): void => onEvent({ type: 'warning', message });
+  const observer: HttpObserver = {
+    onRequest: () => (tally.requests += 1),
+    onRetry: () => (tally.retries += 1),
+  };
+  const own = openCredentialChain({ configured: dockerCredentials, files: [], environment: {}, onWarning });
+  return createRegistryClient({
+    http,
+    credentials: async (...asked) => (await own(...asked)) ?? registryCredentials?.(...asked),
+    mirrors,
+    ...(certificates && { certificates }),
+    allowHttp: insecure.http ?? false,
+    limits,
+    onWarning,
+    observer,
+    nowMs,
+  });
+}
+
+/** Transfers at once. */
+const defaultJobs = 16;
+
+/** What a thread needs, most while it starts; and a transfer: sockets, what it fills, what is read and written of it. */
+const filesPerThread = 8;
+const filesPerJob = 8;
+/** For the index, for directories that are synced, and what is loaded later. */
+const reservedFiles = 16;
+
+/** How much is done at once: less than asked for where this process may open few files. */
+export function concurrencyOf(
+  { jobs = defaultJobs, workers = availableParallelism() }: Pick<ActionOptions, 'jobs' | 'workers'>,
+  spare = spareFiles(),
+): { readonly jobs: number; readonly workers: number } {
+  const files = spare - reservedFiles;
+  const threads = clamp(files / 2 / filesPerThread, workers);
+  return { workers: threads, jobs: clamp((files - threads * filesPerThread) / filesPerJob, jobs) };
+}
+
+function clamp(possible: number, wanted: number): number {
+  return Math.max(1, Math.min(wanted, Math.floor(possible)));
+}
+
+/** What begins nevertheless fails anywhere, with whatever is opened last. */
+function tooFewFiles(spare: number): ImageError {
+  const message = `too many files are open in this process: it may open ${Math.max(0, spare)} more, and needs ${reservedFiles} (EMFILE)`;
+  return new ImageError('FILE_UNREADABLE', message, { path: '/proc/self/fd', errno: 'EMFILE' });
+}
+
+/** The threads that a fetcher or finder with these options works with: for who has them start before it is there. @throws FILE_UNREADABLE */
+export function openFetchPool(options: Pick<ActionOptions, 'jobs' | 'workers'>): Pool {
+  const spare = spareFiles();
+  if (spare < reservedFiles) throw tooFewFiles(spare);
+  const { jobs, workers: threads } = concurrencyOf(options, spare);
+  // A transfer that has come leaves its place only once it is ingested: so many sessions may be under way, and a few more.
+  return openPool({ workers: threads, sessionsPerWorker: Math.ceil(jobs / threads) + 1 });
+}
+
+const none: TlsMaterial = { ca: [], pairs: [] };
+
+/** What certificates of a registry and the rules for it say of its TLS. */
+export function tlsFor({
+  certificates,
+  mirrors = [],
+}: Pick<NetworkOptions, 'certificates' | 'mirrors'>): (host: string) => TlsMaterial | undefined {
+  const insecure = mirrors.flatMap(({ insecure, location, prefix, source, mirrors }) => [
+    ...(insecure ? [{ prefix: location ?? prefix, ...(source !== undefined && { source }) }] : []),
+    ...mirrors.flatMap((mirror) => (mirror.insecure ? [{ prefix: mirror.origin.replace(/^https?:\/\//, '') }] : [])),
+  ]);
+  return (server) => {
+    const host = server === 'registry-1.docker.io' ? 'docker.io' : server; // under which name references have it
+    const material = certificates?.get(host);
+    return insecure.some((rule) => isHostOf(rule, host)) ? { ...none, ...material, insecure: true } : material;
+  };
+}
+
+/** Whether a key that came over https may be taken for its owner's: nobody checked certificates without `tls`. */
+export function isHttpsAuthentic({ tls = false, pubkey = false }: Insecure): boolean {
+  return !tls || pubkey;
+}

@@ -1,0 +1,185 @@
+import { type FetchContext, readingOnly } from '../fetchers/context.ts';
+import { planImage } from '../fetchers/plan.ts';
+import type { Planned, FoundImage } from '../fetchers/found.ts';
+import type { Dependency } from '../image/manifest.ts';
+import type { Node } from './node.ts';
+import { walk, type BatchRequest } from './walk.ts';
+import { toErrorData, type ErrorData } from '../errors.ts';
+import type { Outcome, Totals } from '../events.ts';
+import { formatReference } from '../image/reference.ts';
+
+type PlanOptions = {
+  readonly context: FetchContext;
+  readonly withDeps: boolean;
+  readonly signal: AbortSignal;
+  /** Each request's and each dependency's, as soon as it is known: a node after all that it needs. */
+  readonly onOutcome: (outcome: PlanOutcome) => void;
+};
+
+/** Finds out what a batch would do, and does nothing of it. Never rejects for an image that fails; a bug rejects. */
+export async function planBatch(
+  requests: readonly BatchRequest[],
+  { context, withDeps, signal, onOutcome }: PlanOptions,
+): Promise<PlanTotals> {
+  const { nowMs, limits, tally } = context;
+  const startedMs = nowMs();
+  const before = { ...tally };
+  const reading = readingOnly(context);
+  const totals = createPlanTotals();
+  const ids = new Map<Node<Planned>, number>();
+  const idOf = (node: Node<Planned>): number => {
+    const id = ids.get(node) ?? ids.size;
+    ids.set(node, id);
+    return id;
+  };
+  const isExplored = ({ found }: Node<Planned>): boolean =>
+    found !== undefined && (!withDeps || namesDependencies(found));
+
+  await walk<Planned>(
+    requests,
+    {
+      ...{ limits, failFast: false, nowMs },
+      visit: (request, _early, stop) => planImage(reading, request, stop),
+      imageIdOf: (found) => (found.status === 'present' ? found.image.imageId : undefined),
+      dependenciesOf: (found) => (withDeps ? dependenciesOf(found) : []),
+      onSettled(node) {
+        totals.add(node, isExplored(node));
+        for (const outcome of planOutcomes(node, { idOf, isExplored })) onOutcome(outcome);
+      },
+    },
+    signal,
+  );
+  return totals.read({
+    images: requests.length,
+    requests: tally.requests - before.requests,
+    retries: tally.retries - before.retries,
+    durationMs: nowMs() - startedMs,
+  });
+}
+
+/** What is neither here nor a file says what it needs only once it has been fetched. */
+function namesDependencies(found: Planned): boolean {
+  return found.status === 'present' || found.manifest !== undefined;
+}
+
+function dependenciesOf(found: Planned): readonly Dependency[] {
+  return found.status === 'present' ? found.image.dependencies : (found.manifest?.dependencies ?? []);
+}
+
+/** `present`: the store has it; `absent`: a fetch would bring it. */
+export type PlanStatus = 'present' | 'absent' | 'failed' | 'cancelled';
+
+/** What a fetch would do about one request or one dependency. Fields that Outcome has as well mean the same. */
+export type PlanOutcome = Pick<
+  Outcome,
+  'reference' | 'index' | 'imageID' | 'name' | 'labels' | 'digest' | 'source' | 'signedBy' | 'latest' | 'dependencies'
+> & {
+  /** Names a node of the plan: the same for all requests that ask for it. */
+  readonly id: number;
+  readonly status: PlanStatus;
+  /** What the network still has to bring; absent when the server does not say. */
+  readonly bytesToFetch?: number;
+  /** URL or path of the signature that a fetch would check; it is there. */
+  readonly signature?: string;
+  /** The `id`s of what it depends on, in the manifest's order; absent while only the archive says that. */
+  readonly needs?: readonly number[];
+  readonly error?: ErrorData;
+};
+
+/** `images` counts requests; everything else counts nodes, each once. */
+export type PlanTotals = Pick<Totals, 'images' | 'nodes' | 'present' | 'failed' | 'cancelled'> &
+  Pick<Totals, 'requests' | 'retries' | 'durationMs'> & {
+    readonly absent: number;
+    /** Of all whose size is known, each URL and each layer once. */
+    readonly bytesToFetch: number;
+    /** Nodes that are absent, and nobody says how large. */
+    readonly unknownSizes: number;
+    /** Nodes whose dependencies show only when they are fetched. */
+    readonly unknownDependencies: number;
+  };
+
+type PlanView = {
+  readonly idOf: (node: Node<Planned>) => number;
+  /** False while nobody can say what the node depends on. */
+  readonly isExplored: (node: Node<Planned>) => boolean;
+};
+
+/** What a settled node has to tell, once for each request that asked for it, once if it is only a dependency. */
+function planOutcomes(node: Node<Planned>, view: PlanView): readonly [PlanOutcome, ...PlanOutcome[]] {
+  const common = outcomeOf(node, view);
+  const [first, ...others] = node.requests.map(({ index, text }) => ({ reference: text, index, ...common }));
+  return first ? [first, ...others] : [{ reference: formatReference(node.reference), ...common }];
+}
+
+function outcomeOf(node: Node<Planned>, { idOf, isExplored }: PlanView): Omit<PlanOutcome, 'reference'> {
+  const { found, error, children } = node;
+  return {
+    id: idOf(node),
+    status: planStatus(node),
+    ...(found && (found.status === 'present' ? imageFacts(found.image) : remoteFacts(found))),
+    ...(isExplored(node) && {
+      dependencies: children.flatMap(({ imageId }) => imageId ?? []),
+      needs: children.map(idOf),
+    }),
+    ...(error && { error: toErrorData(error) }),
+  };
+}
+
+function imageFacts({ imageId, name, labels, digest, source, verified, latest }: FoundImage) {
+  const facts = { imageID: imageId, name, labels: Object.fromEntries(labels), digest, source, latest };
+  return { ...facts, signedBy: verified || [], bytesToFetch: 0 };
+}
+
+function remoteFacts({ manifest, digest, source, signature, bytesToFetch }: Planned & { readonly status: 'absent' }) {
+  return {
+    ...(manifest && { name: manifest.name, labels: Object.fromEntries(manifest.labels) }),
+    ...(digest !== undefined && { digest }),
+    source,
+    ...(signature !== undefined && { signature }),
+    ...(bytesToFetch !== undefined && { bytesToFetch }),
+  };
+}
+
+function planStatus({ found, error, cancelled }: Node<Planned>): PlanStatus {
+  if (cancelled) return 'cancelled';
+  return error || !found ? 'failed' : found.status;
+}
+
+type Rest = Pick<PlanTotals, 'images' | 'requests' | 'retries' | 'durationMs'>;
+
+/** Counts nodes as they settle, each once. */
+function createPlanTotals(): {
+  add(node: Node<Planned>, isExplored: boolean): void;
+  read(rest: Rest): PlanTotals;
+} {
+  const count: Record<PlanStatus, number> = { present: 0, absent: 0, failed: 0, cancelled: 0 };
+  const counted = new Set<string>();
+  let nodes = 0;
+  let bytesToFetch = 0;
+  let unknownSizes = 0;
+  let unknownDependencies = 0;
+
+  /** Two names that lead to one URL bring it once, and so do two images that have a layer in common. */
+  const addOnce = (what: string, bytes: number | undefined): void => {
+    if (counted.has(what)) return;
+    counted.add(what);
+    if (bytes === undefined) unknownSizes += 1;
+    else bytesToFetch += bytes;
+  };
+
+  return {
+    add(node, isExplored) {
+      const { found } = node;
+      nodes += 1;
+      count[planStatus(node)] += 1;
+      if (found?.status !== 'absent') return;
+      if (found.parts) found.parts.forEach((bytes, digest) => addOnce(digest, bytes));
+      else if (found.url !== undefined) addOnce(found.url, found.bytesToFetch);
+      if (!isExplored) unknownDependencies += 1;
+    },
+    read: ({ images, ...rest }) => ({
+      ...{ images, nodes, ...count },
+      ...{ bytesToFetch, unknownSizes, unknownDependencies, ...rest },
+    }),
+  };
+}

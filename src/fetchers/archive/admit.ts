@@ -1,0 +1,90 @@
+import { rm } from 'node:fs/promises';
+
+import type { Commit, Remote, StoredImage } from '../../store/store.ts';
+import type { FetchContext } from '../context.ts';
+import { checkExpected, type Expected } from '../../image/expected.ts';
+import { verifyArchive } from '../../verify/verify.ts';
+import type { IngestResponse, VerifySignatureResponse } from '../../../workers/tasks.ts';
+
+type Admission = {
+  readonly checked: Checked;
+  /** A URL without credentials and query, or a path. */
+  readonly source: string;
+  readonly latest: boolean;
+  /** What to remember of the URL it came from. */
+  readonly remote?: { readonly url: string; readonly record: Omit<Remote, 'imageId'> };
+};
+
+/** Makes a checked image visible, with where it came from and how it was verified, in one transaction; or removes it. */
+export async function admit(
+  { store }: FetchContext,
+  { checked, source, latest, remote }: Admission,
+): Promise<StoredImage> {
+  const { ingested, image, verification } = checked;
+  const { imageId, parsed, size, digest, manifest, stamp } = ingested;
+  const commit: Commit = {
+    path: image,
+    stamp,
+    image: {
+      imageId,
+      name: parsed.name,
+      labels: parsed.labels,
+      dependencies: parsed.dependencies,
+      size,
+      digest,
+      source,
+      latest,
+      verified: verification?.signedBy ?? false,
+      weak: verification?.weak ?? false,
+    },
+    manifest,
+    ...(remote && { remote: { url: remote.url, record: { imageId, ...remote.record } } }),
+  };
+  return store.commit(commit).catch(async (error: unknown) => {
+    await rm(image, { force: true });
+    throw error;
+  });
+}
+
+/** A detached signature and what it is over: digests made while the archive was read, or the archive itself. */
+export type Proof = {
+  readonly signature: Uint8Array;
+  readonly location: string;
+  readonly digests?: readonly Uint8Array[];
+  readonly archive?: string;
+};
+
+type CheckRequest = {
+  readonly key: string;
+  readonly ingested: IngestResponse;
+  /** Path of the uncompressed tar that the ingest wrote. */
+  readonly image: string;
+  readonly expected: Expected;
+  /** Absent: the image is not verified. */
+  readonly proof: Proof | undefined;
+};
+
+/** An image that may become visible. */
+export type Checked = {
+  readonly ingested: IngestResponse;
+  readonly image: string;
+  readonly verification: VerifySignatureResponse | undefined;
+};
+
+/** Checks what came against what was asked for, then its signature against the keys trusted for its own name. */
+export async function check(context: FetchContext, request: CheckRequest): Promise<Checked> {
+  const { key, ingested, image, expected, proof } = request;
+  const { imageId, size, steps } = ingested;
+  context.onEvent({ type: 'ingested', key, imageID: imageId, size, steps });
+  checkExpected({ ...ingested, ...ingested.parsed }, expected);
+  if (!proof || !context.keystore) return { ingested, image, verification: undefined };
+
+  const { keystore, pool, weakKeys, limits, nowMs } = context;
+  const verification = await verifyArchive(
+    { keystore, pool, weakKeys, signatures: limits.signatures, nowMs },
+    { name: ingested.parsed.name, ...proof },
+  );
+  const { signedBy, identities } = verification;
+  context.onEvent({ type: 'verified', key, signedBy, identities });
+  return { ingested, image, verification };
+}

@@ -1,0 +1,92 @@
+import { rm, stat } from 'node:fs/promises';
+
+import { isNoEntry, whyFailed } from '../../system/errno.ts';
+import { ImageError } from '../../errors.ts';
+import type { FileReference } from '../../image/reference.ts';
+import { show } from '../../image/show.ts';
+import { signaturePath } from '../../image/apps.ts';
+import { ingestLimits } from '../../pool/pool.ts';
+import { startSession } from '../../pool/session.ts';
+import { admit, check, type Checked } from './admit.ts';
+import type { FetchContext, FetchRequest } from '../context.ts';
+import type { Found, Planned } from '../found.ts';
+import { getSignature, showSignature, type SignatureSource } from '../signature.ts';
+
+/** Reads an archive from disk: always, whatever the store has. @see image-package "Fetching by kind" */
+export async function fetchByFile(
+  context: FetchContext,
+  request: FetchRequest<FileReference>,
+  signal: AbortSignal,
+): Promise<Found> {
+  const { path } = request.reference;
+  const bytes = await sizeOfFile(path);
+  const checked = await context.slots.run(undefined, signal, () => readArchive(context, request, bytes, signal));
+  const image = await admit(context, { checked, source: path, latest: false });
+  return { status: 'fetched', image, bytesDownloaded: 0 };
+}
+
+async function readArchive(
+  context: FetchContext,
+  { key, reference: { path }, signature: override, pin = {} }: FetchRequest<FileReference>,
+  bytes: number,
+  signal: AbortSignal,
+): Promise<Checked> {
+  const source: SignatureSource = {
+    kind: 'file',
+    path: override ?? signaturePath(path),
+    isNamed: override !== undefined,
+  };
+  const signature = context.keystore && (await getSignature(context, key, source, signal));
+  const proven = signature instanceof Uint8Array ? { bytes: signature, location: showSignature(source) } : undefined; // a file is never put off
+  const image = context.store.temporaryPath();
+  const ingest = { path, shown: show(path), image, limits: ingestLimits(context.limits) };
+  const session = startSession(context.pool, { ...ingest, ...(proven && { signature: proven }) }, bytes, signal);
+  session.complete(bytes);
+  const ingested = await session.result;
+  try {
+    const { signatureDigests: digests } = ingested;
+    const proof = proven && { signature: proven.bytes, location: proven.location, digests };
+    return await check(context, { key, ingested, image, expected: pin, proof });
+  } catch (error) {
+    await rm(image, { force: true });
+    throw error;
+  }
+}
+
+async function sizeOfFile(path: string): Promise<number> {
+  try {
+    const found = await stat(path);
+    if (found.isFile()) return found.size;
+  } catch (error) {
+    if (isNoEntry(error)) {
+      throw new ImageError('FILE_NOT_FOUND', `there is no file ${show(path)}`, { path }, { cause: error });
+    }
+    const message = `${show(path)} can't be read: ${show(whyFailed(error))}`;
+    throw new ImageError('FILE_UNREADABLE', message, { path }, { cause: error });
+  }
+  throw new ImageError('FILE_UNREADABLE', `${show(path)} is not a regular file`, { path });
+}
+
+/** An archive on disk is read as far as its manifest. */
+export async function planFile(
+  context: FetchContext,
+  { key, reference: { path }, signature: override }: FetchRequest<FileReference>,
+  signal: AbortSignal,
+): Promise<Planned> {
+  const { slots, pool, limits, keystore } = context;
+  const request = { path, shown: show(path), limits: ingestLimits(limits) };
+  const { name, labels, dependencies } = await slots.run(undefined, signal, () => pool.run('inspectArchive', request));
+  const signature: SignatureSource = {
+    kind: 'file',
+    path: override ?? signaturePath(path),
+    isNamed: override !== undefined,
+  };
+  if (keystore) await getSignature(context, key, signature, signal);
+  return {
+    status: 'absent',
+    source: path,
+    bytesToFetch: 0,
+    ...(keystore && { signature: showSignature(signature) }),
+    manifest: { name, labels, dependencies },
+  };
+}

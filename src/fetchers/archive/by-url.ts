@@ -1,0 +1,37 @@
+import { ImageError } from '../../errors.ts';
+import { parseImageId } from '../../image/image-id.ts';
+import type { UrlReference } from '../../image/reference.ts';
+import { showUrl } from '../../image/show.ts';
+import { signatureUrl } from '../../image/apps.ts';
+import type { FetchContext, FetchRequest } from '../context.ts';
+import { fetchRemote } from './remote.ts';
+import { takeUsable } from '../stored.ts';
+import { present, type Found } from '../found.ts';
+
+/** An archive at a URL: from the store while it is fresh, else asked for, with what we know of it. */
+export async function fetchByUrl(
+  context: FetchContext,
+  { key, reference: { url }, signature, pin = {} }: FetchRequest<UrlReference>,
+  signal: AbortSignal,
+): Promise<Found> {
+  const source =
+    signature === undefined
+      ? { kind: 'url' as const, url: signatureUrl(url) }
+      : { kind: 'file' as const, path: signature, isNamed: true };
+  if (pin.imageId !== undefined) {
+    const image = await context.store.getImage(parseImageId(pin.imageId)); // wherever it came from
+    const stored = await takeUsable(context, image, signal);
+    if (stored) return present(stored);
+  }
+  const remote = { key, url, signature: source, expected: pin, latest: false };
+  return (await fetchRemote(context, remote, signal)) ?? notRemembered(url);
+}
+
+/** @throws NOT_IN_STORE, of a URL under the policy `never` */
+export function notRemembered(url: string): never {
+  throw new ImageError(
+    'NOT_IN_STORE',
+    `the store has nothing that came from ${showUrl(url)}, and the network is not asked`,
+    { asked: showUrl(url) },
+  );
+}

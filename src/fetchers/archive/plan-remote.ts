@@ -1,0 +1,104 @@
+import { ImageError } from '../../errors.ts';
+import { contentLength, mayBeSame } from '../../http/headers.ts';
+import type { Document } from '../../http/contract.ts';
+import { showUrl } from '../../image/show.ts';
+import { type FetchContext, observing } from '../context.ts';
+import type { Planned } from '../found.ts';
+import { answer, lookUp, validators } from './url-cache.ts';
+import type { RemoteRequest } from './remote.ts';
+import { getSignature, isAbsent, showSignature, signatureMissing, type SignatureSource } from '../signature.ts';
+
+/** A server that does not do HEAD says nothing, not even that there is nothing. */
+const headless = [405, 501];
+
+/**
+ * What a fetch of a URL would bring, by what HEAD says.
+ *
+ * @returns undefined when the policy keeps us from the network and the store can't answer.
+ */
+export async function planRemote(
+  context: FetchContext,
+  remote: Omit<RemoteRequest, 'latest'>,
+  signal: AbortSignal,
+): Promise<Planned | undefined> {
+  const { url } = remote;
+  const request = { ...remote, sinceMs: context.nowMs() };
+  const stored = await answer(context, request, signal);
+  if (stored) return { status: 'present', image: stored.image };
+  if (context.policy === 'never') return undefined;
+  return context.slots.run(new URL(url).host, signal, async (slot) => {
+    const inSlot = { ...context, slot };
+    const known = await lookUp(inSlot, request, signal);
+    const { etag, lastModified } = (known && validators(known.record)) ?? {};
+    const conditions = {
+      ...(etag !== undefined && { 'if-none-match': etag }),
+      ...(lastModified !== undefined && { 'if-modified-since': lastModified }),
+    };
+    const head = await getHead(inSlot, { key: request.key, url, conditions }, signal);
+    if (known && head.status === 304) return { status: 'present', image: known.image };
+    const signature = await findSignature(inSlot, request, signal);
+    const bytesToFetch = await missingBytes(inSlot, url, head);
+    return { status: 'absent', url, source: showUrl(url), bytesToFetch, ...(signature !== undefined && { signature }) };
+  });
+}
+
+type HeadRequest = { readonly key: string; readonly url: string; readonly conditions: Record<string, string> };
+
+function getHead(context: FetchContext, { key, url, conditions }: HeadRequest, signal: AbortSignal): Promise<Document> {
+  const isConditional = Object.keys(conditions).length > 0;
+  return context.http.getDocument(
+    {
+      method: 'HEAD',
+      url,
+      headers: conditions,
+      limit: { name: 'archive', bytes: 0 },
+      statuses: [200, ...(isConditional ? [304] : []), ...headless],
+      observer: observing(context, key),
+    },
+    signal,
+  );
+}
+
+/** What is there of a partial download of the same bytes need not come again. @see docs/rules.md H4 */
+async function missingBytes(
+  { store, limits }: FetchContext,
+  url: string,
+  { status, headers }: Document,
+): Promise<number | undefined> {
+  const total = status === 200 ? contentLength(headers) : undefined;
+  if (total === undefined) return undefined;
+  if (total > limits.archive) {
+    const details = { limit: 'archive', maximum: limits.archive };
+    throw new ImageError('LIMIT_EXCEEDED', `the image has ${total} bytes, more than ${limits.archive}`, details);
+  }
+  const partial = await store.peekPartial(url);
+  if (!partial?.validator || !mayBeSame(partial.validator, headers)) return total;
+  return partial.total === undefined || partial.total === total ? Math.max(0, total - partial.bytes) : total;
+}
+
+/** @returns where it is, or undefined when it is not asked for. @throws SIGNATURE_MISSING */
+async function findSignature(
+  context: FetchContext,
+  { key, signature: source }: Pick<RemoteRequest, 'key' | 'signature'>,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (!context.keystore) return undefined;
+  if (source.kind === 'file') await getSignature(context, key, source, signal);
+  else await headSignature(context, key, source, signal);
+  return showSignature(source);
+}
+
+async function headSignature(
+  context: FetchContext,
+  key: string,
+  source: SignatureSource & { readonly kind: 'url' },
+  signal: AbortSignal,
+): Promise<void> {
+  const limit = { name: 'signature', bytes: 0 };
+  const statuses = [200, 202, ...headless];
+  const request = { method: 'HEAD' as const, url: source.url, limit, statuses, observer: observing(context, key) };
+  await context.http.getDocument(request, signal).catch((error: unknown) => {
+    if (!isAbsent(error)) throw error;
+    throw signatureMissing(source, error, 'there is no signature beside the image');
+  });
+}

@@ -1,0 +1,180 @@
+import { rm } from 'node:fs/promises';
+
+import { hasCode, isImageError, type ImageError } from '../../errors.ts';
+import type { Freshness } from '../../http/contract.ts';
+import type { Expected } from '../../image/expected.ts';
+import { showUrl } from '../../image/show.ts';
+import { ingestLimits } from '../../pool/pool.ts';
+import { checkSigners } from '../../verify/verify.ts';
+import type { IngestResponse } from '../../../workers/tasks.ts';
+import { openArchiveSink, type ArchiveSink } from './sink.ts';
+import { check, type Checked, type Proof } from './admit.ts';
+import { type FetchContext, observing } from '../context.ts';
+import {
+  getLateSignature,
+  getSignature,
+  isAbsent,
+  showSignature,
+  type SignatureAnswer,
+  type SignatureSource,
+} from '../signature.ts';
+
+export type ReceiveRequest = {
+  readonly key: string;
+  readonly url: string;
+  /** Absent: the image is not verified. */
+  readonly signature: SignatureSource | undefined;
+  /** What the server said of the bytes we have: makes the request conditional. */
+  readonly known: { readonly etag?: string; readonly lastModified?: string } | undefined;
+  readonly expected: Expected;
+};
+
+export type Received =
+  | { readonly kind: 'not-modified'; readonly freshness: Freshness }
+  | {
+      readonly kind: 'received';
+      readonly checked: Checked;
+      readonly bytesDownloaded: number;
+      readonly freshness: Freshness;
+      /** What was downloaded: to be discarded once the image is committed, closed otherwise. */
+      readonly download: Pick<ArchiveSink, 'discard' | 'close'>;
+    };
+
+/**
+ * Downloads an archive, ingests it on the way, and checks everything about it; the caller holds the claim of the URL.
+ * A check that fails on bytes of more than one response gets one more try from byte 0. @see docs/rules.md H4
+ */
+export async function receive(context: FetchContext, request: ReceiveRequest, signal: AbortSignal): Promise<Received> {
+  const mixed = { value: false };
+  try {
+    return await attempt(context, request, mixed, signal);
+  } catch (error) {
+    if (!mixed.value || !isRefusal(error) || signal.aborted) throw error;
+    const message = `what had been resumed did not pass (${error.code}); once more from the start`;
+    context.onEvent({ type: 'warning', key: request.key, message });
+    return attempt(context, request, mixed, signal);
+  }
+}
+
+async function attempt(
+  context: FetchContext,
+  request: ReceiveRequest,
+  mixed: { value: boolean },
+  signal: AbortSignal,
+): Promise<Received> {
+  const { store, pool, http, limits, onEvent } = context;
+  const { key, url, known } = request;
+  const image = store.temporaryPath();
+  // A conditional request may need no signature: then it is asked for when a body comes.
+  let signature = known ? undefined : await askSignature(context, request, signal);
+  const ingest = () => ({
+    shown: showUrl(url),
+    image,
+    limits: ingestLimits(limits),
+    ...(request.signature &&
+      signature instanceof Uint8Array && {
+        signature: { bytes: signature, location: showSignature(request.signature) },
+      }),
+  });
+  const onDisk = known !== undefined || signature === 'later';
+  const { onDependencies } = context;
+  const sink = await openArchiveSink({ store, pool, url, ingest, onDisk, onDependencies }, signal);
+  const pointless = new AbortController();
+  sink.failed.catch((error: unknown) => pointless.abort(error));
+
+  try {
+    const downloaded = await http.download(
+      {
+        url,
+        sink,
+        ...(known && { known }),
+        observer: observing(context, key),
+        onStart: async ({ total, resumedFrom }) => {
+          mixed.value = resumedFrom > 0;
+          if (known) signature ??= await askSignature(context, request, signal);
+          const about = { key, url: showUrl(url), resumedFrom, ...(total !== undefined && { total }) };
+          onEvent({ type: 'download-started', ...about });
+        },
+        onProgress: (bytes) => onEvent({ type: 'download-progress', key, bytes }),
+      },
+      AbortSignal.any([signal, pointless.signal]),
+    );
+    if (downloaded.kind === 'not-modified') {
+      await sink.close();
+      return downloaded;
+    }
+    context.slot?.arrived();
+    onEvent({ type: 'download-finished', key, url: showUrl(url), bytes: downloaded.bytes });
+    const ingested = await sink.finish();
+    const proof = await prove(context, request, signature, ingested, sink.path, signal);
+    const checked = await check(context, { key, ingested, image, expected: request.expected, proof });
+    const { freshness, transferred } = downloaded;
+    return { kind: 'received', checked, bytesDownloaded: transferred, freshness, download: sink };
+  } catch (error) {
+    const ending = isRefusal(error) ? sink.discard() : sink.close();
+    await ending.catch(() => undefined); // what went wrong first is the news
+    await rm(image, { force: true });
+    throw error;
+  }
+}
+
+/** The signature comes first: a signer that is not trusted for the name makes the download pointless. */
+async function askSignature(
+  context: FetchContext,
+  { key, url, signature: source, expected }: ReceiveRequest,
+  signal: AbortSignal,
+): Promise<SignatureAnswer | undefined> {
+  if (!source) return undefined;
+  const signature = await getSignature(context, key, source, signal).catch(async (error: unknown) => {
+    if (hasCode(error, 'SIGNATURE_MISSING')) await mustBeThere(context, key, url, signal);
+    throw error;
+  });
+  const { keystore, pool, limits } = context;
+  if (keystore && expected.name !== undefined && signature !== 'later') {
+    const about = { name: expected.name, signature, location: showSignature(source) };
+    await checkSigners({ keystore, pool, signatures: limits.signatures }, about);
+  }
+  return signature;
+}
+
+/** A signature that is missing beside an image that is missing too is not the news. @throws HTTP_STATUS 404 or 410 */
+async function mustBeThere(context: FetchContext, key: string, url: string, signal: AbortSignal): Promise<void> {
+  const limit = { name: 'archive', bytes: 0 };
+  const request = {
+    method: 'HEAD' as const,
+    url,
+    limit,
+    statuses: [200],
+    retries: 0,
+    observer: observing(context, key),
+  };
+  await context.http.getDocument(request, signal).catch((error: unknown) => {
+    if (isAbsent(error)) throw error;
+  });
+}
+
+/** What is to be verified: the digests of the same pass, or, for a signature that came late, the archive once more. */
+async function prove(
+  context: FetchContext,
+  { key, signature: source }: ReceiveRequest,
+  signature: SignatureAnswer | undefined,
+  { signatureDigests }: IngestResponse,
+  archive: string | undefined,
+  signal: AbortSignal,
+): Promise<Proof | undefined> {
+  if (!source || !signature) return undefined;
+  const location = showSignature(source);
+  if (signature !== 'later') return { signature, location, digests: signatureDigests };
+  return {
+    signature: await getLateSignature(context, key, source, signal),
+    location,
+    ...(archive !== undefined && { archive }),
+  };
+}
+
+const refusals = /^(ARCHIVE|MANIFEST|NAME|LABEL|IMAGE_ID|DIGEST|SIZE|SIGNATURE|KEY|LIMIT)_/;
+
+/** Bytes that were judged and found bad: to keep them would only repeat the verdict. */
+function isRefusal(error: unknown): error is ImageError {
+  return isImageError(error) && refusals.test(error.code);
+}

@@ -1,0 +1,114 @@
+import type { Expected } from '../../image/expected.ts';
+import { showUrl } from '../../image/show.ts';
+import type { Claim } from '../../store/store.ts';
+import { admit } from './admit.ts';
+import { type FetchContext, tellingSilence } from '../context.ts';
+import type { Found } from '../found.ts';
+import { answer, isFresh, lookUp, use, validators, type Known } from './url-cache.ts';
+import { receive, type Received } from './receive.ts';
+import type { SignatureSource } from '../signature.ts';
+
+export type RemoteRequest = {
+  readonly key: string;
+  /** Exactly what is asked for, and the key of what is remembered. */
+  readonly url: string;
+  readonly signature: SignatureSource;
+  readonly expected: Expected;
+  /** Whether an image that comes is flagged as the latest of its name. */
+  readonly latest: boolean;
+};
+
+/**
+ * One URL, whoever else wants it at the same time: one brings it, all others wait and use it.
+ *
+ * @returns undefined when the policy keeps us from the network and the store can't answer.
+ */
+export async function fetchRemote(
+  context: FetchContext,
+  remote: RemoteRequest,
+  signal: AbortSignal,
+): Promise<Found | undefined> {
+  const { store, slots, policy, onEvent } = context;
+  const { key, url } = remote;
+  const request = { ...remote, sinceMs: context.nowMs() };
+  const stored = await answer(context, request, signal);
+  if (stored || policy === 'never') return stored;
+
+  const { host } = new URL(url);
+  const transfer = await slots.run(host, signal, async (slot) => {
+    const claim = await store.tryClaim(url);
+    return claim && bring({ ...context, slot }, { ...request, claim }, signal);
+  });
+  if (transfer) return settle(context, request, transfer);
+
+  onEvent({ type: 'waiting', key, reason: 'it is being fetched already' });
+  // Kept, in case the other one failed: of those who wait, only one must go on.
+  await using held = new AsyncDisposableStack();
+  const claim = held.use(await store.claim(url, signal, tellingSilence(context, key)));
+  const brought = await answer(context, request, signal);
+  if (brought) return brought;
+  const own = await slots.run(host, signal, (slot) => bring({ ...context, slot }, { ...request, claim }, signal));
+  held.move(); // who settles it gives the claim back
+  return await settle(context, request, own);
+}
+
+/** The claim is kept until what came is committed. `known` alone: it came while this fetch waited for a place. */
+type Transfer = { readonly claim: Claim } & (
+  | { readonly kind: 'known'; readonly known: Known }
+  | { readonly kind: 'received'; readonly known: Known | undefined; readonly received: Received }
+);
+
+/** The part that needs a place among the transfers. */
+async function bring(
+  context: FetchContext,
+  request: RemoteRequest & { readonly sinceMs: number; readonly claim: Claim },
+  signal: AbortSignal,
+): Promise<Transfer> {
+  const { key, url, expected, claim } = request;
+  try {
+    const known = await lookUp(context, request, signal);
+    if (known && isFresh(context, known, request)) return { kind: 'known', claim, known };
+    const signature = context.keystore ? request.signature : undefined;
+    const conditions = known && validators(known.record);
+    if (!conditions) context.pool.prepare(signature !== undefined);
+    const received = await receive(context, { key, url, signature, known: conditions, expected }, signal);
+    return { kind: 'received', claim, known, received };
+  } catch (error) {
+    await claim.release();
+    throw error;
+  }
+}
+
+async function settle(
+  context: FetchContext,
+  { url, signature, expected, latest }: RemoteRequest,
+  transfer: Transfer,
+): Promise<Found> {
+  await using held = new AsyncDisposableStack();
+  held.use(transfer.claim);
+  const { known } = transfer;
+  if (transfer.kind === 'known') return use(context, transfer.known, expected);
+  const { received } = transfer;
+  const { etag, lastModified, maxAgeMs } = received.freshness;
+  const record = {
+    maxAgeMs,
+    checkedAtMs: context.nowMs(),
+    ...(etag !== undefined && { etag }),
+    ...(lastModified !== undefined && { lastModified }),
+    ...(signature.kind === 'url' && { signatureUrl: showUrl(signature.url) }),
+  };
+  if (received.kind === 'not-modified') {
+    if (!known) throw new Error('not modified, although nothing was known');
+    await context.store.putRemote(url, { ...known.record, ...record });
+    return use(context, known, expected);
+  }
+  const { checked, download, bytesDownloaded } = received;
+  const admission = { checked, source: showUrl(url), latest, remote: { url, record } };
+  const image = await admit(context, admission).catch(async (error: unknown) => {
+    await download.close().catch(() => undefined); // what went wrong first is the news
+    throw error;
+  });
+  held.defer(() => download.discard());
+  context.tidy(held.move().disposeAsync()); // to remove a large file takes the kernel a while
+  return { status: 'fetched', image, bytesDownloaded };
+}

@@ -1,0 +1,67 @@
+import { longestFreshMs } from '../../http/headers.ts';
+import { checkExpected, type Expected } from '../../image/expected.ts';
+import type { Remote, StoredImage } from '../../store/store.ts';
+import type { FetchContext } from '../context.ts';
+import { present, type Found } from '../found.ts';
+import { isUsable } from '../stored.ts';
+
+/** What is remembered of a URL, if the store could answer with it. */
+export type Known = { readonly image: StoredImage; readonly record: Remote };
+
+export type KnownRequest = {
+  readonly url: string;
+  /** When the fetch began: what has come since is young, and the only thing that counts with noCache. */
+  readonly sinceMs: number;
+  readonly expected: Expected;
+};
+
+export async function lookUp(
+  context: FetchContext,
+  { url, sinceMs }: Pick<KnownRequest, 'url' | 'sinceMs'>,
+  signal: AbortSignal,
+): Promise<Known | undefined> {
+  const record = await context.store.getRemote(url);
+  if (!record || (context.noCache && record.checkedAtMs < sinceMs)) return undefined;
+  const image = await context.store.getImage(record.imageId);
+  return image && (await isUsable(context, image, signal)) ? { image, record } : undefined;
+}
+
+/** What the store says by itself, if the policy lets it. @throws as `use` */
+export async function answer(
+  context: FetchContext,
+  request: KnownRequest,
+  signal: AbortSignal,
+): Promise<Found | undefined> {
+  const known = await lookUp(context, request, signal);
+  if (!known || !(context.policy === 'never' || isFresh(context, known, request))) return undefined;
+  return use(context, known, request.expected);
+}
+
+/**
+ * Younger than its max-age, which counts for a week at most, or brought since this fetch began; a time in the future is no time. What is not the image that
+ * is pinned is never fresh: the origin may have that by now. @see D7-D9
+ */
+export function isFresh(
+  { nowMs }: FetchContext,
+  { image, record }: Known,
+  { sinceMs, expected }: Pick<KnownRequest, 'sinceMs' | 'expected'>,
+): boolean {
+  if (expected.imageId !== undefined && !image.imageId.startsWith(expected.imageId)) return false;
+  const { checkedAtMs, maxAgeMs } = record;
+  const now = nowMs();
+  if (checkedAtMs > now) return false;
+  return checkedAtMs >= sinceMs || now - checkedAtMs < Math.min(maxAgeMs, longestFreshMs);
+}
+
+/** @throws as checkExpected: what the URL gave before is what it would give again */
+export function use({ store }: FetchContext, { image }: Known, expected: Expected): Found {
+  checkExpected(image, expected);
+  store.touch(image.imageId);
+  return present(image);
+}
+
+/** What makes a request conditional. */
+export function validators({ etag, lastModified }: Remote): { etag?: string; lastModified?: string } | undefined {
+  if (etag === undefined && lastModified === undefined) return undefined;
+  return { ...(etag !== undefined && { etag }), ...(lastModified !== undefined && { lastModified }) };
+}

@@ -1,0 +1,64 @@
+import { open } from 'node:fs/promises';
+
+import type { GoPlatform } from '../../image/platform.ts';
+import { deriveOciManifest } from '../../registry/media-types.ts';
+import type { RegistryDocument } from '../../registry/types.ts';
+import type { RegistryImage, StoredDescriptor } from '../../store/registry-store.ts';
+import { stampOf } from '../../system/files.ts';
+import { inStore } from '../../store/store-error.ts';
+import type { Store, StoredImage } from '../../store/store.ts';
+import type { FetchContext } from '../context.ts';
+import { isLatest } from './image.ts';
+import type { Pull } from './pull.ts';
+import { provenanceOf } from './signatures.ts';
+
+export type KeepRequest = {
+  readonly config: RegistryDocument;
+  readonly platform: GoPlatform;
+  /** What the image was converted to. */
+  readonly archive: StoredImage | undefined;
+};
+
+/** Lists an image as it came, all layers of which are there; its documents are brought with it. */
+export async function keepImage(
+  { store }: FetchContext,
+  { wanted, resolved, verified }: Pull,
+  { config, platform, archive }: KeepRequest,
+  signal: AbortSignal,
+): Promise<RegistryImage> {
+  const { manifest, indexes, layers } = resolved;
+  const [index] = indexes;
+  const oci = deriveOciManifest(manifest, resolved);
+  signal.throwIfAborted();
+  const documents = [manifest, config, ...indexes, ...(oci ? [oci] : [])];
+  await Promise.all(documents.map((document) => putDocument(store, document)));
+  const { host, repository } = wanted.reference;
+  return store.commitRegistryImage({
+    reference: wanted.isFurther ? `${host}/${repository}@${manifest.digest}` : wanted.name,
+    manifest: describe(manifest),
+    ...(index && { index: describe(index) }),
+    ...(oci && { oci: describe(oci) }),
+    platform,
+    blobs: [...documents, ...layers].map(({ digest }) => digest),
+    ...(archive && { imageId: archive.imageId }),
+    latest: isLatest(wanted.reference),
+    source: wanted.source,
+    ...provenanceOf(verified),
+  });
+}
+
+async function putDocument(store: Store, { bytes, digest }: RegistryDocument): Promise<void> {
+  if (await store.hasBlob(digest)) return;
+  const path = store.temporaryPath();
+  const stamp = await inStore(path, async () => {
+    await using file = await open(path, 'wx');
+    await file.writeFile(bytes);
+    await file.datasync();
+    return stampOf(await file.stat({ bigint: true }));
+  });
+  await store.commitBlob({ path, stamp, digest, size: bytes.byteLength });
+}
+
+function describe({ mediaType, digest, bytes }: RegistryDocument): StoredDescriptor {
+  return { mediaType, digest, size: bytes.byteLength };
+}

@@ -1,0 +1,134 @@
+import type { Digest } from '../../image/digest.ts';
+import { toAppcPlatform, type GoPlatform } from '../../image/platform.ts';
+import { platformMissing, runsOn } from '../../registry/choose-platform.ts';
+import { parseConfigFacts, type ConfigFacts } from '../../registry/config-facts.ts';
+import type { RegistryDocument, Descriptor } from '../../registry/types.ts';
+import { type FetchContext, observing } from '../context.ts';
+import { notConvertible, type Unpacker } from './convert.ts';
+import type { LayerPacking } from '../../../workers/convert/unpack-layer.ts';
+import { bringBlob, transferProgress, type TransferProgress } from './blobs.ts';
+import type { Pull } from './pull.ts';
+import { errnoOf } from '../../system/errno.ts';
+import { openOwnFile, readAtMost } from '../../system/files.ts';
+import { isImageError } from '../../errors.ts';
+import { checkDigest } from '../../registry/download-blob.ts';
+import { getConfig } from '../../registry/documents.ts';
+
+type Parts = {
+  readonly config: RegistryDocument;
+  readonly platform: GoPlatform;
+  readonly bytesDownloaded: number;
+};
+
+/**
+ * Brings configuration and layers, as far as the store lacks them, the largest first, and unpacks them as they come. When
+ * one fails the others stop.
+ */
+export async function bringParts(
+  context: FetchContext,
+  pull: Pull,
+  unpacker: Pick<Unpacker, 'unpack'> | undefined,
+  signal: AbortSignal,
+): Promise<Parts> {
+  const { onEvent } = context;
+  const stop = new AbortController();
+  const either = AbortSignal.any([signal, stop.signal]);
+  const layers = new Map(pull.resolved.layers.map((layer) => [layer.digest, layer]));
+  const progress = transferProgress(context, pull);
+
+  const config = bringConfig(context, pull, progress, either).then((document) => {
+    const facts = parseConfigFacts(document.bytes, pull.resolved.layers.length);
+    return { config: document, platform: checkedPlatform(context, pull, facts), diffIds: facts.diffIds };
+  });
+  const blobs = new Map(
+    [...layers.values()]
+      .toSorted((one, other) => other.size - one.size)
+      .map((blob) => [blob.digest, bringBlob(context, { pull, blob, progress }, either)]),
+  );
+  const unpack = async (digest: Digest, position: number): Promise<void> => {
+    await blobs.get(digest);
+    const diffId = (await config).diffIds[position];
+    const unpacked = diffId && (await unpacker?.unpack({ position, digest, diffId }, either));
+    const stated = packingOf(layers.get(digest)?.mediaType);
+    if (!unpacked || unpacked.packing === stated) return;
+    const message = `layer ${digest} is ${inWords[unpacked.packing]}, and not ${inWords[stated]} as its media type says`;
+    onEvent({ type: 'warning', key: pull.wanted.key, message });
+  };
+  const transfers = [config, ...blobs.values()];
+  const unpacking = unpacker ? pull.resolved.layers.map(({ digest }, position) => unpack(digest, position)) : [];
+  for (const part of [...transfers, ...unpacking]) part.catch((error: unknown) => stop.abort(error));
+  await Promise.allSettled(transfers);
+  if (!either.aborted) progress.end();
+  await Promise.allSettled(unpacking);
+  either.throwIfAborted();
+  const documents = [...pull.resolved.indexes, pull.resolved.manifest];
+  const bytes = documents.reduce((sum, document) => sum + document.bytes.byteLength, progress.bytes);
+  const { platform, config: document } = await config;
+  return { config: document, platform, bytesDownloaded: bytes };
+}
+
+const inWords: Readonly<Record<LayerPacking, string>> = { tar: 'a bare tar', gzip: 'gzip', zstd: 'zstd' };
+
+function packingOf(mediaType = ''): LayerPacking {
+  if (/gzip$/.test(mediaType)) return 'gzip';
+  return /zstd$/.test(mediaType) ? 'zstd' : 'tar';
+}
+
+/** What an index says counts, as configurations leave variants out. @throws PLATFORM_MISSING, MANIFEST_INVALID */
+function checkedPlatform(
+  { registries, onEvent }: FetchContext,
+  { wanted, resolved }: Pull,
+  { platform }: ConfigFacts,
+): GoPlatform {
+  if (platform.os !== '' && registries.keep !== 'oci') convertible(platform);
+  if (resolved.platform) return resolved.platform;
+  if (platform.os === '' || runsOn(platform, wanted.platform)) return platform;
+  const error = platformMissing(wanted.platform, [platform]);
+  if (registries.isPlatformAsked || resolved.indexes.length > 0) throw error;
+  onEvent({ type: 'warning', key: wanted.key, message: error.message });
+  return platform;
+}
+
+/** Better said before layers are brought than after. */
+function convertible(platform: GoPlatform): void {
+  try {
+    toAppcPlatform(platform);
+  } catch (error) {
+    throw notConvertible(error);
+  }
+}
+
+/** An image's configuration, out of the store or from the registry, which is asked once however many images share it. */
+async function bringConfig(
+  context: FetchContext,
+  { client, resolved, wanted: { key, reference } }: Pull,
+  progress: TransferProgress,
+  signal: AbortSignal,
+): Promise<RegistryDocument> {
+  const { config } = resolved;
+  const { slots, registries } = context;
+  const stored = await readConfig(context, config);
+  if (stored) return stored;
+  const bring = (shared: AbortSignal) =>
+    slots.run(reference.host, shared, async (slot) => {
+      const observer = observing({ ...context, slot }, key);
+      const document = await getConfig(client, reference, config, observer, shared);
+      progress.start(config.size, 0)(config.size);
+      return document;
+    });
+  return { ...(await registries.configs.get(config, bring, signal)), mediaType: config.mediaType };
+}
+
+async function readConfig({ store, limits }: FetchContext, config: Descriptor): Promise<RegistryDocument | undefined> {
+  const { digest, size, mediaType } = config;
+  if (size > limits.registryConfig || !(await store.hasBlob(digest, size))) return undefined;
+  try {
+    await using file = await openOwnFile(store.digestPath(digest));
+    const bytes = await readAtMost(file, size + 1);
+    checkDigest(bytes, config);
+    return { bytes, digest, mediaType };
+  } catch (error) {
+    if (isImageError(error) || errnoOf(error) !== undefined) return undefined; // what is there is of no use
+    throw error;
+  }
+}

@@ -1,0 +1,71 @@
+import { hasCode } from '../../errors.ts';
+import { resolveImage, type ResolvedImage } from '../../registry/resolve.ts';
+import type { RegistryClient } from '../../registry/client.ts';
+import type { StoredImage } from '../../store/store.ts';
+import { type FetchContext, observing } from '../context.ts';
+import type { Found } from '../found.ts';
+import { lockMismatch } from '../lock.ts';
+import { convertImage, openUnpacker } from './convert.ts';
+import { describeRegistryImage, type WantedOfRegistry } from './image.ts';
+import { keepImage } from './keep.ts';
+import { bringParts } from './layers.ts';
+import { lookUpRegistryImage } from './stored.ts';
+import { openVerifier, type Verification } from './signatures.ts';
+
+/** An image that is being brought. */
+export type Pull = {
+  readonly wanted: WantedOfRegistry;
+  readonly client: RegistryClient;
+  readonly resolved: ResolvedImage;
+  /** Absent: nothing is verified. */
+  readonly verified: Verification | undefined;
+};
+
+/**
+ * Brings what is missing of an image, and commits it in the forms that are to be kept; the caller holds the claim of its
+ * reference. Its signatures are checked before any layer is brought, and nothing is listed before all of it has been
+ * verified and, where it is, converted.
+ */
+export async function pullImage(context: FetchContext, wanted: WantedOfRegistry, signal: AbortSignal): Promise<Found> {
+  const { platform, reference, key } = wanted;
+  const verify = await openVerifier(context, wanted);
+  const client = await context.registries.client();
+  const resolved = await context.slots.run(reference.host, signal, (slot) =>
+    resolveImage(client, reference, { platform, observer: observing({ ...context, slot }, key) }, signal),
+  );
+  const { digest } = resolved.manifest;
+  if (wanted.locked !== undefined && digest !== wanted.locked)
+    throw lockMismatch(wanted.url, wanted.locked, `it is ${digest}`);
+  const verified = await verify(resolved, signal);
+  const known = await lookUpRegistryImage(context, wanted, signal);
+  const aci = known?.digest === resolved.digest ? known.aci : undefined;
+  const pull = { wanted, client, resolved, verified };
+  try {
+    return await bring(context, pull, aci, signal);
+  } catch (error) {
+    if (signal.aborted || !isGone(error)) throw error;
+    return bring(context, pull, aci, signal); // another tool, or a collection, has taken a blob away meanwhile
+  }
+}
+
+/** @param aci - what the same image had been converted to before. */
+async function bring(
+  context: FetchContext,
+  pull: Pull,
+  aci: StoredImage | undefined,
+  signal: AbortSignal,
+): Promise<Found> {
+  const { keep } = context.registries;
+  await using unpacker = keep === 'oci' || aci ? undefined : openUnpacker(context);
+  const { config, platform, bytesDownloaded } = await bringParts(context, pull, unpacker, signal);
+  const converted = unpacker && (await convertImage(context, pull, { config, tars: unpacker.tars }, signal));
+  const archive = keep === 'oci' ? undefined : (converted ?? aci);
+  const kept = keep === 'aci' ? undefined : await keepImage(context, pull, { config, platform, archive }, signal);
+  const image = archive ?? (kept && describeRegistryImage(pull.wanted.reference, kept));
+  if (!image) throw new Error('an image was kept in no form');
+  return { status: 'fetched', image, bytesDownloaded, endpoint: pull.resolved.endpoint };
+}
+
+function isGone(error: unknown): boolean {
+  return hasCode(error, 'STORE_CORRUPT') || hasCode(error, 'FILE_NOT_FOUND');
+}

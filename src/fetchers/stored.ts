@@ -1,0 +1,115 @@
+import { ImageError } from '../errors.ts';
+import type { Digest } from '../image/digest.ts';
+import { shortImageId, type ImageId } from '../image/image-id.ts';
+import { show } from '../image/show.ts';
+import { trustName } from '../image/registry-reference.ts';
+import { abortable } from '../pool/pool.ts';
+import { stampFile } from '../system/files.ts';
+import type { StoredImage } from '../store/store.ts';
+import type { FetchContext, Pin } from './context.ts';
+import { defaultLabels } from '../image/labels.ts';
+import type { NameReference } from '../image/reference.ts';
+import { findExpected, type ByName } from '../store/index/lookups.ts';
+
+/** What an image of the store, or of a registry, says of how it was verified. */
+type Provenance = Pick<StoredImage, 'verified' | 'weak' | 'source'>;
+
+/**
+ * What keeps an image of the store from answering a request that asks for verification. One that came in without is
+ * `unverified`, and so is a weak one unless that is enough; one whose signers are not trusted now for its name is KEY_UNKNOWN.
+ *
+ * @param name - its own name. @see docs/rules.md S2
+ */
+export async function signerFault(
+  { keystore, weakKeys }: FetchContext,
+  { verified, weak, source }: Provenance,
+  name: string,
+): Promise<'unverified' | ImageError<'KEY_UNKNOWN'> | undefined> {
+  if (!keystore) return undefined;
+  if (verified === false || (weak && !weakKeys)) return 'unverified';
+  const trusted = trustName({ name, source });
+  if (await keystore.trusts(trusted, verified)) return undefined;
+  const { searched } = await keystore.keyring(trusted);
+  const message = `it was verified by ${verified.map((one) => show(one)).join(', ')}, not trusted now for ${show(trusted)} (looked at the keys of ${searched.join(', ')})`;
+  return new ImageError('KEY_UNKNOWN', message, { signers: verified, searched, name: trusted });
+}
+
+/**
+ * Whether the store may answer with this image: verified by who is trusted now, and its blob is what the index says. A blob
+ * whose size, time or inode changed is hashed; under `never` a bad one is an error, otherwise it counts as absent and is
+ * fetched again.
+ *
+ * @throws KEY_UNKNOWN, STORE_CORRUPT under the policy `never`.
+ */
+export async function isUsable(context: FetchContext, image: StoredImage, signal: AbortSignal): Promise<boolean> {
+  const fault = await signerFault(context, image, image.name);
+  if (fault instanceof ImageError && context.policy === 'never') throw fault;
+  return fault === undefined && (await isIntact(context, image.imageId, signal));
+}
+
+/** The image, and that it was used, if the store may answer with it. @throws as isUsable */
+export async function takeUsable(
+  context: FetchContext,
+  image: StoredImage | undefined,
+  signal: AbortSignal,
+): Promise<StoredImage | undefined> {
+  if (!image || !(await isUsable(context, image, signal))) return undefined;
+  context.store.touch(image.imageId);
+  return image;
+}
+
+async function isIntact(
+  { store, pool, policy }: FetchContext,
+  imageId: ImageId,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const state = await store.blobState(imageId);
+  if (state === 'intact') return true;
+  const path = store.blobPath(imageId);
+  const before = state === 'changed' ? stampFile(path) : undefined;
+  if (before) {
+    const { hex } = await abortable(pool.run('reHash', { path, algorithm: 'sha512' }), signal);
+    if (`sha512-${hex}` === imageId) {
+      await store.confirmBlob(imageId, before.stamp);
+      return true;
+    }
+  }
+  if (policy !== 'never') return false;
+  const what = state === 'missing' ? 'is missing' : 'does not hash to its ID';
+  throw new ImageError('STORE_CORRUPT', `the blob of ${shortImageId(imageId)} ${what}`, { path });
+}
+
+/** Whether the store has a blob of a registry. One whose stamp is another one than the index remembers is hashed first. */
+export async function hasBlob(
+  { store, pool }: FetchContext,
+  { digest, size }: { readonly digest: Digest; readonly size?: number },
+  signal: AbortSignal,
+): Promise<boolean> {
+  const state = await store.digestState(digest, size);
+  if (state !== 'changed') return state === 'intact';
+  const path = store.digestPath(digest);
+  const before = stampFile(path);
+  if (!before) return false;
+  const { hex } = await abortable(pool.run('reHash', { path, algorithm: 'sha256' }), signal);
+  if (`sha256:${hex}` !== digest) return false;
+  await store.confirmDigest(digest, before.stamp);
+  return true;
+}
+
+/** A name as it is looked for: what was asked for, and os and arch where it left them out. */
+export type Wanted = ByName & Required<Pick<ByName, 'defaults'>>;
+
+export function wantedOf({ platform }: FetchContext, { name, labels }: NameReference, pin: Pin = {}): Wanted {
+  const all = defaultLabels(labels, platform);
+  const defaults = new Map([...all].filter(([label]) => !labels.has(label)));
+  return { name, labels, defaults, ...pin };
+}
+
+/** The store's answer to a name: a pinned image by its ID, else the best of that name. @see rkt-surroundings S30-S34, D24 */
+export async function findStored(
+  context: FetchContext,
+  wanted: Wanted,
+  signal: AbortSignal,
+): Promise<StoredImage | undefined> {
+  return takeUsable(context, await findExpected(context.store, wanted), signal);
+}

@@ -1,0 +1,60 @@
+import { createHash } from 'node:crypto';
+
+import { ImageError } from '../errors.ts';
+import { isDigest, type Digest } from '../image/digest.ts';
+import { parseJsonStrict } from '../image/json.ts';
+import type { StoredDescriptor } from '../store/registry-store.ts';
+import type { Store } from '../store/store.ts';
+import { defaultLimits } from '../image/limits.ts';
+import { errnoOf } from '../system/errno.ts';
+import { openOwnFile, readAtMost } from '../system/files.ts';
+import { corrupt } from './check-blob.ts';
+
+/** What a manifest names; layers from the lowest up. */
+export type RegistryParts = { readonly config: StoredDescriptor; readonly layers: readonly StoredDescriptor[] };
+
+/**
+ * Reads what an image consists of from its manifest, or the one derived from it. All that a manifest may and may not say
+ * was checked before it came into the store; its digest says that it is the same.
+ *
+ * @throws STORE_CORRUPT
+ */
+export async function readParts(store: Store, { digest }: StoredDescriptor): Promise<RegistryParts> {
+  const parsed = parseJsonStrict(await readDocument(store, digest), { caseSensitive: true });
+  const parts = partsOf(membersOf(parsed.ok ? parsed.value : undefined));
+  if (parts) return parts;
+  const path = store.digestPath(digest);
+  throw new ImageError('STORE_CORRUPT', `${digest} is kept as a manifest, but is none`, { path });
+}
+
+/** Undefined for what is no manifest. */
+export function partsOf(members: ReturnType<typeof membersOf>): RegistryParts | undefined {
+  const config = parseDescriptor(members['config']);
+  const layers = Array.isArray(members['layers']) ? members['layers'].map(parseDescriptor) : [];
+  return config && layers.every((layer) => layer !== undefined) ? { config, layers } : undefined;
+}
+
+export function parseDescriptor(value: unknown): StoredDescriptor | undefined {
+  const { mediaType, digest, size } = membersOf(value);
+  const isWhole = typeof mediaType === 'string' && typeof digest === 'string' && typeof size === 'number';
+  return isWhole && isDigest(digest) ? { mediaType, digest, size } : undefined;
+}
+
+export function membersOf(value: unknown): { readonly [name: string]: unknown } {
+  return typeof value === 'object' && value !== null ? { ...value } : {};
+}
+
+/** Reads a manifest or an index of a registry, which is small. @throws STORE_CORRUPT unless it is what its digest says. */
+export async function readDocument(store: Store, digest: Digest): Promise<Buffer> {
+  const bytes = await readDocumentFile(store.digestPath(digest)).catch((error: unknown) => {
+    throw corrupt(store, { id: digest }, errnoOf(error) === 'ENOENT' ? 'missing' : 'unreadable');
+  });
+  const found = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+  if (found !== digest) throw corrupt(store, { id: digest }, 'wrong hash');
+  return bytes;
+}
+
+async function readDocumentFile(path: string): Promise<Buffer> {
+  await using file = await openOwnFile(path);
+  return await readAtMost(file, defaultLimits.registryManifest + 1); // one byte more than a document may have
+}

@@ -1,0 +1,74 @@
+import { isImageError } from '../errors.ts';
+import type { Dependency } from '../image/manifest.ts';
+import type { Store, StoredImage } from '../store/store.ts';
+import type { RegistryImage } from '../store/registry-store.ts';
+import { readDocument, readParts, type RegistryParts } from './registry-image.ts';
+import type { Entry } from './list.ts';
+import { askedDocument } from './resolve-image.ts';
+
+/** One dependency of an image, and what the store has for it. */
+export type StoredDependency = { readonly dependency: Dependency; readonly image: StoredImage | undefined };
+
+export type ImageDescription = {
+  readonly image: StoredImage;
+  readonly dependencies: readonly StoredDependency[];
+  /** The JSON text as it stood in the archive. */
+  readonly manifest: string;
+};
+
+/** Everything the store knows of an image. Dependencies are looked up as the manifest states them, pins first. */
+export async function describeImage(store: Store, image: StoredImage): Promise<ImageDescription> {
+  const manifest = await store.manifest(image.imageId);
+  const dependencies = await Promise.all(
+    image.dependencies.map(async (dependency) => ({ dependency, image: await findDependency(store, dependency) })),
+  );
+  return { image, dependencies, manifest };
+}
+
+async function findDependency(
+  store: Store,
+  { imageName, imageId, labels }: Dependency,
+): Promise<StoredImage | undefined> {
+  if (imageId === undefined) return store.findImage(imageName, labels);
+  try {
+    return await store.getImage(await store.resolveId(imageId));
+  } catch (error) {
+    if (isImageError(error) && ['NOT_IN_STORE', 'ID_AMBIGUOUS', 'ID_TOO_SHORT'].includes(error.code)) return undefined;
+    throw error;
+  }
+}
+
+export type RegistryDescription = RegistryParts & {
+  readonly image: RegistryImage;
+  /** All that name this manifest, its own among them. */
+  readonly references: readonly string[];
+  /** The JSON text as the registry served it. */
+  readonly manifest: string;
+};
+
+/** Everything the store knows of a registry's image. @throws STORE_CORRUPT when its manifest is damaged */
+export async function describeRegistryImage(store: Store, image: RegistryImage): Promise<RegistryDescription> {
+  const { digest } = image.manifest;
+  const [parts, manifest, named] = await Promise.all([
+    readParts(store, image.manifest),
+    readDocument(store, digest),
+    store.registryImagesOf(digest),
+  ]);
+  return { ...parts, image, references: named.map(({ reference }) => reference), manifest: manifest.toString() };
+}
+
+/** `asked`: of a registry's image, an index or a derived manifest may be meant by its digest. `pretty` indents with tabs. */
+type CatManifestOptions = { readonly asked?: string; readonly pretty?: boolean };
+
+/** The manifest's JSON text as it stood in the archive, or as the registry served it. */
+export async function catManifest(
+  store: Store,
+  entry: Entry,
+  { asked = entry.id, pretty = false }: CatManifestOptions = {},
+): Promise<string> {
+  const text =
+    entry.kind === 'image'
+      ? await store.manifest(entry.id)
+      : (await readDocument(store, await askedDocument(store, asked, entry.image))).toString();
+  return pretty ? JSON.stringify(JSON.parse(text), undefined, '\t') : text;
+}

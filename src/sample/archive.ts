@@ -1,0 +1,85 @@
+import { buffer } from 'node:stream/consumers';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import { createCipheriv, createHash } from 'node:crypto';
+
+import { pack } from 'tar-stream';
+
+const compress = promisify(gzip);
+
+/** `bytes` are those of its one file. */
+type SampleImage = SampleContent & {
+  readonly labels: ReadonlyMap<string, string>;
+  /** Names of images, each wanted in `version`. */
+  readonly dependencies: readonly string[];
+  readonly version: string;
+};
+
+/** The image as a server would offer it: a signed-to-be, gzipped tar, byte for byte the same in every run. */
+export async function buildArchive(image: SampleImage): Promise<Buffer> {
+  const { name, labels, dependencies, version } = image;
+  const manifest = {
+    acKind: 'ImageManifest',
+    acVersion: '0.8.11',
+    name,
+    labels: Array.from(labels, ([label, value]) => ({ name: label, value })),
+    dependencies: dependencies.map((imageName) => ({ imageName, labels: [{ name: 'version', value: version }] })),
+  };
+  const archive = pack();
+  const mtime = new Date(0);
+  archive.entry({ name: 'manifest', mtime }, JSON.stringify(manifest));
+  archive.entry({ name: 'rootfs', type: 'directory', mtime });
+  archive.entry({ name: 'rootfs/data', mtime }, sampleContent(image));
+  archive.finalize();
+  return compress(await buffer(archive), { level: 1 });
+}
+
+const blockLength = 64 * 1024;
+
+type SampleContent = {
+  /** Another one makes other bytes. */
+  readonly name: string;
+  readonly bytes: number;
+  /** The share of them, 0 to 1, that no compression takes away. */
+  readonly noise: number;
+};
+
+/** Noise and text take turns: what shrinks is spread over the file, as in programs. The same bytes in every run. */
+export function sampleContent({ name, bytes, noise }: SampleContent): Buffer {
+  const key = createHash('sha256').update(name).digest();
+  const cipher = createCipheriv('aes-256-ctr', key, Buffer.alloc(16));
+  const file = Buffer.alloc(bytes, `${name} `);
+  for (let at = 0; at < bytes; at += blockLength) {
+    const length = Math.round(Math.min(blockLength, bytes - at) * noise);
+    cipher.update(Buffer.alloc(length)).copy(file, at);
+  }
+  return file;
+}
+
+/** A key made for this run, and what it signs. */
+export type Signer = {
+  readonly fingerprint: string;
+  /** The armored public key. */
+  readonly certificate: string;
+  /** An armored, detached signature over the archive as it is transferred. */
+  sign(archive: Uint8Array): Promise<string>;
+};
+
+export async function createSigner(name: string): Promise<Signer> {
+  const { createMessage, generateKey, sign } = await import('openpgp');
+  const { privateKey, publicKey } = await generateKey({
+    type: 'ecc',
+    curve: 'ed25519Legacy',
+    userIDs: [{ name, email: `${name.toLowerCase()}@demo.example` }],
+    format: 'object',
+  });
+  return {
+    fingerprint: publicKey.getFingerprint(),
+    certificate: publicKey.armor(),
+    async sign(binary) {
+      const message = await createMessage({ binary });
+      // its types lose the answer's when the message may be a stream; an armored one of bytes is a string
+      return (await sign({ message, signingKeys: privateKey, detached: true })) as string;
+    },
+  };
+}

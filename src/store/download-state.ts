@@ -1,0 +1,244 @@
+import { constants, lstatSync } from 'node:fs';
+import { lstat, mkdir, open, rename, type FileHandle, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import type { Layout } from './index/protocol.ts';
+import { errnoOf, isNoEntry } from '../system/errno.ts';
+import { openOwnFile, readAtMost, syncDirectory } from '../system/files.ts';
+import { holdDirectorySync, removePath } from '../system/held-directory.ts';
+import { whenFilesAreFree } from '../system/spare-files.ts';
+import type { Validator } from './store.ts';
+
+/** Far above what we write. */
+const stateBytes = 64 * 1024;
+
+/** One that a full disk cut short is written again. */
+const firstSidecar =
+  constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+const sidecar = 'state.json';
+
+type Resumable = { readonly state: PartialState; readonly bytes: number };
+
+/** The files of one download: `<epoch>.part` and the sidecar, in a directory of their own. */
+export type PartialFiles = {
+  path(epoch: number): string;
+  /** Whether there is anything at all: one look, cheaper than to ask another thread. */
+  exist(): boolean;
+  /** What can be resumed: undefined unless the sidecar is whole and fits the bytes. Changes nothing. */
+  peek(bootId: string | undefined): Promise<Resumable | undefined>;
+  /** The same, without what cannot be relied upon. */
+  find(bootId: string | undefined): Promise<Resumable | undefined>;
+  /** An empty file, and nothing beside it. */
+  create(epoch: number): Promise<FileHandle>;
+  reopen(epoch: number): Promise<FileHandle>;
+  /** The first sidecar of an epoch: there is nothing to lose yet, so it need not be whole at once. */
+  begin(state: PartialState, file: FileHandle): Promise<void>;
+  /** Puts a sidecar in the place of the last one, so that a power cut leaves one or the other. */
+  update(state: PartialState): Promise<void>;
+  remove(): Promise<void>;
+};
+
+/** @param aside - a fresh name in this process's private directory: nobody can add to what is removed there, or exchange it. */
+export function partialFiles(
+  { downloads, dirMode, fileMode }: Pick<Layout, 'downloads' | 'dirMode' | 'fileMode'>,
+  key: string,
+  aside: () => string,
+): PartialFiles {
+  const directory = join(downloads, key);
+  const nameOf = (epoch: number): string => `${epoch}.part`;
+  let namesSynced = false;
+
+  /** Works in the directory itself: what others put in its place meanwhile is not followed. @throws ENOTDIR */
+  const within = async <T>(work: (at: (name: string) => string) => Promise<T>): Promise<T> => {
+    using held = await whenFilesAreFree(() => holdDirectorySync(directory));
+    return await work((name) => `${held.path}/${name}`);
+  };
+
+  const remove = async (): Promise<void> => {
+    const moved = aside();
+    try {
+      await rename(directory, moved);
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return;
+      throw error;
+    }
+    await removePath(moved);
+  };
+
+  const makeEmpty = async (): Promise<void> => {
+    try {
+      await mkdir(directory);
+    } catch (error) {
+      if (errnoOf(error) !== 'EEXIST') throw error;
+      await remove();
+      await mkdir(directory);
+    }
+  };
+
+  const write = async (file: FileHandle, state: PartialState): Promise<void> => {
+    await file.writeFile(formatPartialState(state));
+    await file.chmod(fileMode);
+  };
+
+  const update = async (state: PartialState): Promise<void> => {
+    await within(async (at) => {
+      const temporary = at(`${sidecar}.new`);
+      await removePath(temporary);
+      {
+        await using handle = await whenFilesAreFree(() => open(temporary, 'wx'));
+        await write(handle, state);
+        await handle.datasync();
+      }
+      await rename(temporary, at(sidecar));
+      if (!namesSynced) await syncDirectory(at(''));
+    });
+    if (namesSynced) return;
+    await syncDirectory(downloads);
+    namesSynced = true;
+  };
+
+  const peekAt = async (at: (name: string) => string, bootId: string | undefined): Promise<Resumable | undefined> => {
+    const text = await readSmallFile(at(sidecar));
+    const state = text === undefined ? undefined : parsePartialState(text, key);
+    if (!state) return undefined;
+    const size = await sizeOf(at(nameOf(state.epoch)));
+    if (size === undefined || size < state.synced || size > (state.total ?? Infinity)) return undefined;
+    return { state, bytes: isOfThisBoot(state, bootId) ? size : state.synced };
+  };
+  /** What was written before a power cut, but not synced, may be anything. */
+  const peek = (bootId: string | undefined): Promise<Resumable | undefined> =>
+    within((at) => peekAt(at, bootId)).catch((error: unknown) => {
+      if (isNoEntry(error)) return undefined;
+      throw error;
+    });
+  const reopen = (epoch: number): Promise<FileHandle> =>
+    within((at) => openOwnFile(at(nameOf(epoch)), constants.O_RDWR));
+
+  return {
+    path: (epoch) => join(directory, nameOf(epoch)),
+    exist: () => lstatSync(directory, { throwIfNoEntry: false }) !== undefined,
+    update,
+    peek,
+    async find(bootId) {
+      const found = await peek(bootId);
+      if (!found || isOfThisBoot(found.state, bootId)) return found;
+      const { state, bytes } = found;
+      {
+        await using file = await reopen(state.epoch);
+        await file.truncate(bytes);
+      }
+      const current = { ...state, ...(bootId !== undefined && { bootId }) };
+      await update(current); // from here on this start counts
+      return { state: current, bytes };
+    },
+    async create(epoch) {
+      await makeEmpty();
+      return within((at) => whenFilesAreFree(() => open(at(nameOf(epoch)), 'wx')));
+    },
+    reopen,
+    async begin(state, file) {
+      using held = await whenFilesAreFree(() => holdDirectorySync(directory));
+      await held.setMode(dirMode);
+      await file.chmod(fileMode);
+      await using handle = await whenFilesAreFree(() => open(`${held.path}/${sidecar}`, firstSidecar));
+      await write(handle, state);
+    },
+    remove,
+  };
+}
+
+function isOfThisBoot(state: PartialState, bootId: string | undefined): boolean {
+  return bootId !== undefined && state.bootId === bootId;
+}
+
+/** Undefined as well for what can't be read: it is of no use, and an attempt to replace it will say why. */
+async function readSmallFile(path: string): Promise<string | undefined> {
+  try {
+    await using file = await openOwnFile(path);
+    const bytes = await readAtMost(file, stateBytes + 1);
+    return bytes.length <= stateBytes ? bytes.toString() : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    const stat = await lstat(path);
+    return stat.isFile() ? stat.size : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What is needed to resume a download, kept beside its bytes. */
+export type PartialState = {
+  /** SHA-256 of the exact URL, hex. */
+  readonly key: string;
+  /** For people: without credentials and query. */
+  readonly url: string;
+  readonly epoch: number;
+  readonly validator?: Validator;
+  readonly total?: number;
+  /** Bytes that survive a power cut. */
+  readonly synced: number;
+  /** Of the system that wrote this. */
+  readonly bootId?: string;
+};
+
+export function formatPartialState(state: PartialState): string {
+  return `${JSON.stringify(state)}\n`;
+}
+
+/** @returns undefined for what is torn, or not of `key`: nothing of that download can be relied upon. */
+export function parsePartialState(text: string, key: string): PartialState | undefined {
+  const value = parseObject(text);
+  if (value?.['key'] !== key) return undefined;
+  const { url, epoch, total, synced, bootId } = value;
+  const validator = parseValidator(value['validator']);
+  if (typeof url !== 'string' || !isCount(epoch) || !isCount(synced) || validator === 'damaged') return undefined;
+  if (total !== undefined && !isCount(total)) return undefined;
+  if (bootId !== undefined && typeof bootId !== 'string') return undefined;
+  return {
+    key,
+    url,
+    epoch,
+    synced,
+    ...(validator && { validator }),
+    ...(total !== undefined && { total }),
+    ...(bootId !== undefined && { bootId }),
+  };
+}
+
+function parseObject(text: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? { ...value } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function parseValidator(value: unknown): Validator | undefined | 'damaged' {
+  if (value === undefined) return undefined;
+  if (typeof value !== 'object' || value === null || !('kind' in value) || !('value' in value)) return 'damaged';
+  const { kind, value: text } = value;
+  return (kind === 'etag' || kind === 'last-modified') && typeof text === 'string' ? { kind, value: text } : 'damaged';
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
+}
+
+/**
+ * What tells one start of the system from the next: after another one only synced bytes can be relied upon.
+ *
+ * @returns undefined where the kernel does not say: then nothing tells that it is still the same.
+ */
+export async function readBootId(): Promise<string | undefined> {
+  try {
+    return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+  } catch {
+    return undefined;
+  }
+}

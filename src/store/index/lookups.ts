@@ -1,0 +1,129 @@
+import { ImageError, hasCode } from '../../errors.ts';
+import { parseImageIdPrefix, shortImageId } from '../../image/image-id.ts';
+import { damagedIndex } from '../store-error.ts';
+import { matchLabels, type Labels } from '../../image/labels.ts';
+import {
+  byImport,
+  importPage,
+  textOf,
+  idDigits,
+  imageColumns,
+  imageIdOf,
+  parseImageRow,
+  parsingRows,
+  hashKey,
+  parseRemoteRow,
+} from './rows.ts';
+import type { Reader, Row } from './reader.ts';
+import type { Store, StoredImage } from '../store.ts';
+import { checkExpected, type Expected } from '../../image/expected.ts';
+
+type Lookups = Pick<
+  Store,
+  'resolveId' | 'getImage' | 'findImage' | 'imagesNamed' | 'images' | 'manifest' | 'checkIndex' | 'getRemote'
+>;
+
+/** Candidates that an ambiguous prefix names. */
+const shownCandidates = 8;
+
+/** @param path - of the index, for errors. */
+export function createLookups(reader: Reader, path: string): Lookups {
+  const select = `SELECT seq, ${imageColumns} FROM images`;
+  const byId = reader.prepare(`${select} WHERE id = ?`);
+  const byPrefix = reader.prepare('SELECT id FROM images WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?');
+  const byVersion = reader.prepare(`${select} WHERE name = ? AND version = ? ORDER BY imported_at DESC, seq`);
+  const byName = reader.prepare(`${select} WHERE name = ? ORDER BY latest DESC, imported_at DESC, seq`);
+  const page = reader.prepare(`${select} ${importPage}`);
+  const manifestOf = reader.prepare('SELECT manifest FROM images WHERE id = ?');
+  const remoteOf = reader.prepare('SELECT * FROM remotes WHERE key = ?');
+
+  const toImage = parsingRows(path, parseImageRow);
+
+  return {
+    async resolveId(text) {
+      const prefix = parseImageIdPrefix(text);
+      const digits = idDigits(prefix);
+      const rows = await byPrefix.all(digits, digits.padEnd(128, 'f'), shownCandidates);
+      const candidates = rows.map(parsingRows(path, (row) => imageIdOf(row, 'id')));
+      const [imageId] = candidates;
+      if (imageId === undefined)
+        throw new ImageError('NOT_IN_STORE', 'no image ID in the store begins so', { asked: prefix });
+      if (candidates.length === 1) return imageId;
+      const message = `several image IDs begin so: ${candidates.map(shortImageId).join(', ')}`;
+      throw new ImageError('ID_AMBIGUOUS', message, { asked: prefix, candidates });
+    },
+    async getImage(imageId) {
+      const row = await byId.get(idDigits(imageId));
+      return row && toImage(row);
+    },
+    findImage(name, labels, defaults) {
+      const version = labels.get('version');
+      const pick = (row: Row): StoredImage | undefined => matchRow(row, labels, defaults);
+      return version === undefined ? byName.find(pick, name) : byVersion.find(pick, name, version);
+    },
+    async imagesNamed(name) {
+      return (await byName.all(name)).map(toImage);
+    },
+    async *images() {
+      for await (const row of byImport(page)) yield toImage(row);
+    },
+    async manifest(imageId) {
+      const row = await manifestOf.get(idDigits(imageId));
+      if (!row)
+        throw new ImageError('NOT_IN_STORE', `${shortImageId(imageId)} is not in the store`, { asked: imageId });
+      return parsingRows(path, (one) => textOf(one, 'manifest'))(row);
+    },
+    async checkIndex() {
+      const found = (await reader.prepare('PRAGMA integrity_check(1)').get())?.['integrity_check'] ?? 'ok';
+      if (found !== 'ok') throw damagedIndex(path, new Error(String(found)));
+    },
+    async getRemote(url) {
+      const row = await remoteOf.get(hashKey(url));
+      return row && parsingRows(path, parseRemoteRow)(row);
+    },
+  };
+}
+
+/**
+ * The image if it has every label that is asked for and contradicts none of the defaults. A damaged row is none: others may
+ * serve, or it is fetched again.
+ */
+function matchRow(row: Row, wanted: Labels, defaults: Labels = new Map()): StoredImage | undefined {
+  try {
+    const image = parseImageRow(row);
+    const agrees = defaults.entries().every(([name, value]) => (image.labels.get(name) ?? value) === value);
+    return agrees && matchLabels(wanted, image.labels) ? image : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What a name and perhaps a pin ask for. */
+export type ByName = Expected & Required<Pick<Expected, 'name' | 'labels'>>;
+
+/**
+ * The image of the store that is meant: a pinned one by its ID, which must then have the name and the labels, else the
+ * best of that name; undefined when there is none.
+ *
+ * @throws NAME_MISMATCH, LABEL_MISMATCH, SIZE_MISMATCH for a pinned one; ID_AMBIGUOUS
+ * @see rkt-surroundings S30-S34, D24
+ */
+export async function findExpected(store: Store, expected: ByName): Promise<StoredImage | undefined> {
+  const { name, labels, defaults, imageId, size } = expected;
+  if (imageId === undefined) {
+    const image = await store.findImage(name, labels, defaults);
+    return image && (size === undefined || image.size === size) ? image : undefined;
+  }
+  const pinned = await findPinned(store, imageId);
+  if (pinned) checkExpected(pinned, expected);
+  return pinned;
+}
+
+async function findPinned(store: Store, imageId: string): Promise<StoredImage | undefined> {
+  try {
+    return await store.getImage(await store.resolveId(imageId));
+  } catch (error) {
+    if (hasCode(error, 'NOT_IN_STORE')) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,139 @@
+import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from 'node:sqlite';
+import { setTimeout } from 'node:timers/promises';
+
+import { ImageError } from '../../errors.ts';
+import { foreignIndex, sqliteResult, storeError } from '../store-error.ts';
+import { show } from '../../image/show.ts';
+import type { IndexVersion } from './protocol.ts';
+
+export type Row = Readonly<Record<string, SQLOutputValue>>;
+
+/** The index, for reading alone. */
+export type Reader = {
+  /** Prepared once, run often. */
+  prepare(sql: string): Query;
+  close(): Promise<void>;
+};
+
+export type Query = {
+  get(...values: readonly SQLInputValue[]): Promise<Row | undefined>;
+  all(...values: readonly SQLInputValue[]): Promise<readonly Row[]>;
+  /** What `pick` makes of the first row, in the order of the query, that it does not pass over. */
+  find<T>(pick: (row: Row) => T | undefined, ...values: readonly SQLInputValue[]): Promise<T | undefined>;
+};
+
+/**
+ * Reads on the main thread: a lookup takes microseconds, less than a message to another thread would. The connection
+ * itself never waits.
+ */
+function createReader(db: DatabaseSync, path: string): Reader {
+  const begin = db.prepare('BEGIN');
+  const commit = db.prepare('COMMIT');
+  const end = (): void => {
+    if (db.isOpen && db.isTransaction) commit.run();
+  };
+  /** Half of what a lookup costs are the locks: all of one turn share theirs. What another turn reads sees later writes. */
+  const read = <T>(work: () => T): Promise<T> =>
+    patiently(path, () => {
+      if (!db.isTransaction) {
+        begin.run();
+        process.nextTick(end);
+      }
+      return work();
+    });
+  return {
+    prepare(sql) {
+      const statement = db.prepare(sql);
+      return {
+        get: (...values) => read(() => statement.get(...values)),
+        all: (...values) => read(() => statement.all(...values)),
+        find: (pick, ...values) => read(() => pickFirst(statement, pick, values)),
+      };
+    },
+    close: () => {
+      db.close();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** Stops reading there. Mostly the first row is it, and an iterator costs as much again as to get one row. */
+function pickFirst<T>(
+  statement: StatementSync,
+  pick: (row: Row) => T | undefined,
+  values: readonly SQLInputValue[],
+): T | undefined {
+  const first = statement.get(...values);
+  const picked = first && pick(first);
+  if (!first || picked !== undefined) return picked;
+  return statement
+    .iterate(...values)
+    .map(pick)
+    .find((one) => one !== undefined);
+}
+
+/** Of a store that is not there yet. */
+export const emptyReader: Reader = {
+  prepare: () => ({
+    get: () => Promise.resolve(undefined),
+    all: () => Promise.resolve([]),
+    find: () => Promise.resolve(undefined),
+  }),
+  close: () => Promise.resolve(),
+};
+
+const supported: IndexVersion = 3;
+
+/**
+ * Opens the index for reading; one that nothing was written to is empty.
+ *
+ * @param location - the path, or a file: URL with SQLite's parameters.
+ * @param path - of the index, for errors.
+ * @throws STORE_VERSION unless it is of the version we know; STORE_CORRUPT
+ */
+export async function openReader(location: string | URL, path: string): Promise<Reader> {
+  const db = await patiently(path, () => new DatabaseSync(location, { readOnly: true, timeout: 0 }));
+  try {
+    const found = await patiently(path, () => Number(db.prepare('PRAGMA user_version').get()?.['user_version']));
+    if (found === supported) return createReader(db, path);
+    const schema = await patiently(path, () => db.prepare('SELECT name FROM sqlite_schema').all());
+    const isOurs =
+      found === 0 ? schema.length === 0 : found > supported || schema.some(({ name }) => name === 'images');
+    if (!isOurs) throw foreignIndex(path);
+    if (found !== 0) throw otherVersion(path, found);
+    db.close();
+    return emptyReader;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+function otherVersion(path: string, found: number): ImageError {
+  const way = found > supported ? 'use a newer one' : 'any command that writes brings it up to date';
+  const message = `${show(path, 1024)} is of version ${found}, this longshore reads ${supported}: ${way}`;
+  return new ImageError('STORE_VERSION', message, { path, found, supported });
+}
+
+const SQLITE_BUSY = 5;
+const busyMs = 10_000;
+const retryMs = 20;
+
+/**
+ * Reads from the index, again while it is busy: for the moments when another process recovers, opens or closes it. SQLite
+ * would wait with the thread.
+ *
+ * @throws STORE_BUSY after 10 s, and the other STORE_ codes.
+ */
+async function patiently<T>(path: string, read: () => T): Promise<T> {
+  const until = performance.now() + busyMs;
+  for (;;) {
+    try {
+      return read();
+    } catch (error) {
+      const busy = ((sqliteResult(error) ?? 0) & 0xff) === SQLITE_BUSY;
+      if (!busy || performance.now() > until) throw storeError(error, path);
+    }
+    await setTimeout(retryMs);
+  }
+}

@@ -1,0 +1,168 @@
+import { existsSync, lstatSync } from 'node:fs';
+import { join, basename, dirname } from 'node:path';
+import { readdir } from 'node:fs/promises';
+
+import { registryBlobName, type Digest } from '../../image/digest.ts';
+import { ImageError } from '../../errors.ts';
+import { isImageId } from '../../image/image-id.ts';
+import type { Layout } from './protocol.ts';
+import { byImport, importPage, flagOf, numberOf, textOf, idDigits, parsingRows } from './rows.ts';
+import { parseDigestPrefix, digestDigits, parseRegistryRow, registryColumns, toDigest } from './registry-rows.ts';
+import { namesIn, stampFile, openOwnFile, readAtMost } from '../../system/files.ts';
+import type { Reader } from './reader.ts';
+import type { RegistryStore, StoredBlob } from '../registry-store.ts';
+import type { BlobState } from '../store.ts';
+import { hasStamp, stampColumns } from '../blobs.ts';
+import { inStore } from '../store-error.ts';
+import { isNoEntry } from '../../system/errno.ts';
+import {
+  findOwnEntries,
+  ociIndexBytes,
+  parseOciIndex,
+  unreadableOciIndex,
+  type OciDescriptor,
+  type OciIndex,
+} from '../../image/oci-index.ts';
+
+type RegistryLookups = Pick<
+  RegistryStore,
+  | 'digestPath'
+  | 'hasBlob'
+  | 'digestState'
+  | 'blobRows'
+  | 'findRegistryImage'
+  | 'registryImages'
+  | 'resolveDigest'
+  | 'registryImagesOf'
+  | 'ociIndex'
+  | 'salvagedEntries'
+  | 'unlistedBlobs'
+>;
+
+/** Rows read at a time while all are listed. */
+const pageRows = 256;
+/** Candidates that an ambiguous prefix names. */
+const shownCandidates = 8;
+
+export function createRegistryLookups(
+  reader: Reader,
+  { index, registryBlobs, ociIndex, tmp }: Layout,
+): RegistryLookups {
+  const select = `SELECT seq, ${registryColumns} FROM registry_images`;
+  const byReference = reader.prepare(`${select} WHERE reference = ?`);
+  const byDigest = reader.prepare(`${select} WHERE manifest = ?1 OR list = ?1 OR oci = ?1 ORDER BY imported_at, seq`);
+  const byImage = reader.prepare(`${select} WHERE image = ? ORDER BY imported_at, seq`);
+  const page = reader.prepare(`${select} ${importPage}`);
+  const byPrefix = reader.prepare(`
+    SELECT manifest digest FROM registry_images WHERE manifest BETWEEN ?1 AND ?2
+    UNION SELECT list FROM registry_images WHERE list BETWEEN ?1 AND ?2
+    UNION SELECT oci FROM registry_images WHERE oci BETWEEN ?1 AND ?2
+    ORDER BY digest LIMIT ?3`);
+  const stampOf = reader.prepare(`SELECT ${stampColumns} FROM blobs WHERE digest = ?`);
+  const blobPage = reader.prepare(`
+    SELECT digest, size, EXISTS (SELECT 1 FROM registry_blobs WHERE registry_blobs.digest = blobs.digest) needed
+    FROM blobs WHERE digest > ? ORDER BY digest LIMIT ${pageRows}`);
+  const settled = reader.prepare(`
+    SELECT 1 FROM registry_blobs WHERE digest = ?1
+    UNION ALL SELECT 1 FROM blobs WHERE digest = ?1 AND owner IS NULL`);
+  const ownerOf = reader.prepare('SELECT owner FROM blobs WHERE digest = ?');
+  /** A process has its directory for as long as it lives: who opens the store for writing has swept the others. */
+  const isAlive = (owner: unknown): boolean => typeof owner === 'string' && existsSync(join(tmp, owner));
+  const toImage = parsingRows(index, parseRegistryRow);
+  const digestPath = (digest: Digest): string => join(registryBlobs, digestDigits(digest));
+  const digestState = (digest: Digest, size?: number): Promise<BlobState> => {
+    const path = digestPath(digest);
+    return inStore(path, async () => {
+      const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+      const row = await stampOf.get(digestDigits(digest));
+      if (!stat?.isFile() || !row || (size !== undefined && stat.size !== BigInt(size))) return 'missing';
+      return hasStamp(stat, row) ? 'intact' : 'changed';
+    });
+  };
+
+  return {
+    digestPath,
+    digestState,
+    hasBlob: async (digest, size) => (await digestState(digest, size)) === 'intact',
+    async *blobRows() {
+      const parse = parsingRows(index, (row) => ({
+        digest: toDigest(textOf(row, 'digest')),
+        size: numberOf(row, 'size'),
+        needed: flagOf(row, 'needed'),
+      }));
+      let last: string | undefined = '';
+      while (last !== undefined) {
+        const blobs: readonly ReturnType<typeof parse>[] = (await blobPage.all(last)).map(parse);
+        yield* blobs;
+        const end: StoredBlob | undefined = blobs.length < pageRows ? undefined : blobs.at(-1);
+        last = end && digestDigits(end.digest);
+      }
+    },
+    async *unlistedBlobs() {
+      for await (const name of namesIn(registryBlobs)) {
+        if (!registryBlobName.test(name) || (await settled.get(name))) continue;
+        if (isAlive((await ownerOf.get(name))?.['owner'])) continue;
+        const digest = toDigest(name);
+        const found = stampFile(digestPath(digest));
+        if (found) yield { digest, size: found.size };
+      }
+    },
+    async findRegistryImage(reference) {
+      const row = await byReference.get(reference);
+      return row && toImage(row);
+    },
+    async *registryImages() {
+      for await (const row of byImport(page)) yield toImage(row);
+    },
+    async resolveDigest(text) {
+      const prefix = parseDigestPrefix(text);
+      const digits = digestDigits(prefix);
+      const rows = await byPrefix.all(digits, digits.padEnd(64, 'f'), shownCandidates);
+      const candidates = rows.map(parsingRows(index, (row) => toDigest(textOf(row, 'digest'))));
+      const [digest] = candidates;
+      if (digest === undefined)
+        throw new ImageError('NOT_IN_STORE', 'no digest in the store begins so', { asked: prefix });
+      if (candidates.length === 1) return digest;
+      const message = `several digests begin so: ${candidates.join(', ')}`;
+      throw new ImageError('ID_AMBIGUOUS', message, { asked: prefix, candidates });
+    },
+    ociIndex: async () => (await readOciIndex(ociIndex))?.manifests ?? [],
+    salvagedEntries: () => inStore(ociIndex, () => salvageEntries(ociIndex)),
+    registryImagesOf: async (id) => {
+      const rows = await (isImageId(id) ? byImage.all(idDigits(id)) : byDigest.all(digestDigits(id)));
+      return rows.map(toImage);
+    },
+  };
+}
+
+/** An `index.json`; undefined where there is none. @throws STORE_CORRUPT when it cannot be read */
+export async function readOciIndex(path: string): Promise<OciIndex | undefined> {
+  try {
+    return parseOciIndex(await readText(path));
+  } catch (error) {
+    if (isNoEntry(error)) return undefined;
+    throw unreadableOciIndex(path, error);
+  }
+}
+
+async function readText(path: string): Promise<string> {
+  await using file = await openOwnFile(path);
+  const bytes = await readAtMost(file, ociIndexBytes + 1);
+  if (bytes.length > ociIndexBytes) throw new Error(`it has more than ${ociIndexBytes} bytes`);
+  return bytes.toString();
+}
+
+/**
+ * What `index.json` and those that were set aside in the same directory say of our images, also where they are damaged: every
+ * entry that is whole. The present one comes first, then the latest of the others.
+ */
+async function salvageEntries(path: string): Promise<readonly OciDescriptor[]> {
+  const [directory, name] = [dirname(path), basename(path)];
+  const names = (await readdir(directory)).filter((one) => one.startsWith(`${name}.damaged-`));
+  const entries: OciDescriptor[] = [];
+  for (const one of [name, ...names.sort().reverse()]) {
+    const text = await readText(join(directory, one)).catch(() => ''); // it says nothing
+    entries.push(...findOwnEntries(text));
+  }
+  return entries;
+}

@@ -1,0 +1,120 @@
+import { isDigest, type Digest } from '../../image/digest.ts';
+import type { RegistryRow } from './protocol.ts';
+import { flagOf, listOf, numberOf, optionalNumberOf, optionalTextOf, textOf, idDigits, imageIdOf } from './rows.ts';
+import type { Row } from './reader.ts';
+import type { RegistryCommit, RegistryImage, StoredDescriptor } from '../registry-store.ts';
+import { ImageError } from '../../errors.ts';
+import { show } from '../../image/show.ts';
+
+const digestPrefix = 'sha256:';
+
+/** The hex digits of a digest, or of the beginning of one: its key in the index and the name of its file. */
+export function digestDigits(digest: string): string {
+  return digest.slice(digestPrefix.length);
+}
+
+export function toDigest(digits: string): Digest {
+  const digest = digestPrefix + digits;
+  if (!isDigest(digest)) throw new Error('a digest is damaged');
+  return digest;
+}
+
+export function formatRegistryRow(commit: RegistryCommit): RegistryRow {
+  const { manifest, index, oci, platform, imageId } = commit;
+  return {
+    reference: commit.reference,
+    manifest: digestDigits(manifest.digest),
+    manifestType: manifest.mediaType,
+    manifestSize: manifest.size,
+    list: index ? digestDigits(index.digest) : null,
+    listType: index?.mediaType ?? null,
+    listSize: index?.size ?? null,
+    oci: oci ? digestDigits(oci.digest) : null,
+    ociType: oci?.mediaType ?? null,
+    ociSize: oci?.size ?? null,
+    os: platform.os,
+    architecture: platform.architecture,
+    variant: platform.variant ?? null,
+    image: imageId === undefined ? null : idDigits(imageId),
+    latest: Number(commit.latest),
+    source: commit.source,
+    verified: commit.verified === false ? null : JSON.stringify(commit.verified),
+    weak: Number(commit.weak),
+  };
+}
+
+/** All digests that an image needs, as hex digits, each once. */
+export function neededBlobs({ manifest, index, oci, blobs }: RegistryCommit): readonly string[] {
+  const documents = [manifest, index, oci].flatMap((one) => (one ? [one.digest] : []));
+  return [...new Set([...documents, ...blobs])].map(digestDigits);
+}
+
+/** What `parseRegistryRow` reads. */
+export const registryColumns = `reference, manifest, manifest_type, manifest_size, list, list_type, list_size,
+  oci, oci_type, oci_size, os, architecture, variant, registry_images.image, imported_at, last_used_at, latest, source,
+  verified, weak,
+  (SELECT json_group_array(digest) FROM registry_blobs WHERE registry_blobs.image = registry_images.seq) blobs,
+  (SELECT coalesce(sum(size), 0) FROM blobs JOIN registry_blobs USING (digest)
+    WHERE registry_blobs.image = registry_images.seq) size`;
+
+export function parseRegistryRow(row: Row): RegistryImage {
+  const index = parseDescriptor(row, 'list');
+  const oci = parseDescriptor(row, 'oci');
+  const variant = optionalTextOf(row, 'variant');
+  const isVerified = optionalTextOf(row, 'verified') !== undefined;
+  return {
+    reference: textOf(row, 'reference'),
+    manifest: parseDescriptor(row, 'manifest') ?? noManifest(),
+    ...(index && { index }),
+    ...(oci && { oci }),
+    platform: {
+      os: textOf(row, 'os'),
+      architecture: textOf(row, 'architecture'),
+      ...(variant !== undefined && { variant }),
+    },
+    blobs: listOf(row, 'blobs').map((digits) => toDigest(String(digits))),
+    size: numberOf(row, 'size'),
+    ...(optionalTextOf(row, 'image') !== undefined && { imageId: imageIdOf(row, 'image') }),
+    importedAtMs: numberOf(row, 'imported_at'),
+    lastUsedAtMs: numberOf(row, 'last_used_at'),
+    latest: flagOf(row, 'latest'),
+    source: textOf(row, 'source'),
+    verified: isVerified && listOf(row, 'verified').map(String),
+    weak: flagOf(row, 'weak'),
+  };
+}
+
+/** @param column - of the digest; those of its type and size are named for it. */
+function parseDescriptor(row: Row, column: string): StoredDescriptor | undefined {
+  const digits = optionalTextOf(row, column);
+  const mediaType = optionalTextOf(row, `${column}_type`);
+  const size = optionalNumberOf(row, `${column}_size`);
+  if (digits === undefined || mediaType === undefined || size === undefined) return undefined;
+  return { mediaType, digest: toDigest(digits), size };
+}
+
+function noManifest(): never {
+  throw new Error('the manifest is missing');
+}
+
+const prefix = /^sha256:[0-9a-f]{0,64}$/;
+
+/**
+ * The first digits of a digest, or all of them. Hex digits may be upper case.
+ *
+ * @returns `sha256:` and 2 to 64 lower-case hex digits.
+ * @throws ID_TOO_SHORT below two digits; REFERENCE_INVALID
+ */
+export function parseDigestPrefix(text: string): string {
+  const lower = text.toLowerCase();
+  if (!prefix.test(lower)) {
+    const message = 'not a digest: want sha256: and 2 to 64 hex digits';
+    throw new ImageError('REFERENCE_INVALID', message, { input: show(text) });
+  }
+  if (lower.length < 'sha256:'.length + 2) {
+    throw new ImageError('ID_TOO_SHORT', 'too short for a digest: want sha256: and at least 2 hex digits', {
+      asked: lower,
+    });
+  }
+  return lower;
+}

@@ -1,0 +1,171 @@
+import { hash } from 'node:crypto';
+
+import { isImageId, type ImageId } from '../../image/image-id.ts';
+import type { Labels } from '../../image/labels.ts';
+import type { Dependency } from '../../image/manifest.ts';
+import type { ImageRow, RemoteRow } from './protocol.ts';
+import type { Row, Query } from './reader.ts';
+import type { Commit, StoredImage, Remote } from '../store.ts';
+import { damagedIndex } from '../store-error.ts';
+
+const idPrefix = 'sha512-';
+
+/** The hex digits of an ID, or of the beginning of one: its key in the index and the name of its blob. */
+export function idDigits(imageId: string): string {
+  return imageId.slice(idPrefix.length);
+}
+
+export function imageIdOf(row: Row, column: string): ImageId {
+  const imageId = idPrefix + textOf(row, column);
+  if (!isImageId(imageId)) throw new Error(`the column ${column} holds no image ID`);
+  return imageId;
+}
+
+export function formatImageRow(image: Commit['image']): ImageRow {
+  return {
+    id: idDigits(image.imageId),
+    name: image.name,
+    version: image.labels.get('version') ?? null,
+    labels: JSON.stringify([...image.labels]),
+    dependencies: JSON.stringify(image.dependencies.map((one) => ({ ...one, labels: [...one.labels] }))),
+    size: image.size,
+    latest: Number(image.latest),
+    source: image.source,
+    digest: image.digest,
+    verified: image.verified === false ? null : JSON.stringify(image.verified),
+    weak: Number(image.weak),
+  };
+}
+
+/** The columns that `parseImageRow` reads. */
+export const imageColumns =
+  'id, name, labels, dependencies, size, imported_at, last_used_at, latest, source, digest, verified, weak';
+
+export function parseImageRow(row: Row): StoredImage {
+  const isVerified = optionalTextOf(row, 'verified') !== undefined;
+  return {
+    imageId: imageIdOf(row, 'id'),
+    name: textOf(row, 'name'),
+    labels: parseLabels(listOf(row, 'labels')),
+    size: numberOf(row, 'size'),
+    importedAtMs: numberOf(row, 'imported_at'),
+    lastUsedAtMs: numberOf(row, 'last_used_at'),
+    latest: flagOf(row, 'latest'),
+    source: textOf(row, 'source'),
+    digest: textOf(row, 'digest'),
+    verified: isVerified && listOf(row, 'verified').map(String),
+    weak: flagOf(row, 'weak'),
+    dependencies: listOf(row, 'dependencies').map(parseDependency),
+  };
+}
+
+function parseLabels(pairs: readonly unknown[]): Labels {
+  return new Map(
+    pairs.map((pair): [string, string] => {
+      if (!Array.isArray(pair)) throw new Error('labels are pairs');
+      return [String(pair[0]), String(pair[1])];
+    }),
+  );
+}
+
+/** A dependency as `formatImageRow` wrote it; only its labels had to take another form. */
+function parseDependency(value: unknown): Dependency {
+  const { labels, ...rest } = value as Omit<Dependency, 'labels'> & { readonly labels: readonly unknown[] };
+  return { ...rest, labels: parseLabels(labels) };
+}
+
+/** What is kept of an exact URL, or of any other key: a URL may carry secrets. */
+export function hashKey(text: string): string {
+  return hash('sha256', text, 'hex');
+}
+
+export function formatRemoteRow(url: string, record: Remote): RemoteRow {
+  return {
+    key: hashKey(url),
+    image: idDigits(record.imageId),
+    etag: record.etag ?? null,
+    lastModified: record.lastModified ?? null,
+    maxAgeMs: record.maxAgeMs,
+    checkedAtMs: record.checkedAtMs,
+    signatureUrl: record.signatureUrl ?? null,
+  };
+}
+
+export function parseRemoteRow(row: Row): Remote {
+  const etag = optionalTextOf(row, 'etag');
+  const lastModified = optionalTextOf(row, 'last_modified');
+  const signatureUrl = optionalTextOf(row, 'signature_url');
+  return {
+    imageId: imageIdOf(row, 'image'),
+    maxAgeMs: numberOf(row, 'max_age'),
+    checkedAtMs: numberOf(row, 'checked_at'),
+    ...(etag !== undefined && { etag }),
+    ...(lastModified !== undefined && { lastModified }),
+    ...(signatureUrl !== undefined && { signatureUrl }),
+  };
+}
+
+/** Reads columns of a row. All of these throw a plain error for what we would not have written: the row is damaged. */
+
+export function textOf(row: Row, column: string): string {
+  const value = row[column];
+  return typeof value === 'string' ? value : damaged(column);
+}
+
+export function optionalTextOf(row: Row, column: string): string | undefined {
+  return row[column] === null ? undefined : textOf(row, column);
+}
+
+export function numberOf(row: Row, column: string): number {
+  const value = row[column];
+  return typeof value === 'number' ? value : damaged(column);
+}
+
+export function optionalNumberOf(row: Row, column: string): number | undefined {
+  return row[column] === null ? undefined : numberOf(row, column);
+}
+
+export function flagOf(row: Row, column: string): boolean {
+  return numberOf(row, column) !== 0;
+}
+
+export function listOf(row: Row, column: string): readonly unknown[] {
+  const value: unknown = JSON.parse(textOf(row, column));
+  return Array.isArray(value) ? value : damaged(column);
+}
+
+function damaged(column: string): never {
+  throw new Error(`the column ${column} is damaged`);
+}
+
+/**
+ * Tells of a row that `parse` does not understand.
+ *
+ * @param path - of the index, for errors.
+ */
+export function parsingRows<T>(path: string, parse: (row: Row) => T): (row: Row) => T {
+  return (row) => {
+    try {
+      return parse(row);
+    } catch (cause) {
+      throw damagedIndex(path, cause);
+    }
+  };
+}
+
+/** Rows read at a time while all are listed. */
+const pageRows = 256;
+
+/** What follows `SELECT …` in a query of all rows in the order of their import, a page at a time. */
+export const importPage = `WHERE (imported_at, seq) > (?, ?) ORDER BY imported_at, seq LIMIT ${pageRows}`;
+
+/** All rows in the order of their import. @param page - selects imported_at and seq, and ends in `importPage`. */
+export async function* byImport(page: Query): AsyncGenerator<Row> {
+  let last: readonly [number, number] | undefined = [-Infinity, 0];
+  while (last) {
+    const rows = await page.all(...last);
+    yield* rows;
+    const end = rows.length < pageRows ? undefined : rows.at(-1);
+    last = end && [numberOf(end, 'imported_at'), numberOf(end, 'seq')];
+  }
+}

@@ -1,0 +1,97 @@
+import type { DatabaseSync } from 'node:sqlite';
+
+import type { Owner, Owners } from './owners.ts';
+import type { MessageOf } from '../protocol.ts';
+import { withTransaction } from './transaction.ts';
+
+const retryMs = 1_000;
+/** A process that holds claims gives signs of life so often. */
+const beatMs = 1_000;
+
+export type ClaimMessage = MessageOf<'claim'> | MessageOf<'release'>;
+
+export type Claims = {
+  /** All at once. A release always succeeds, late if need be. @returns the claims that are ours now. */
+  run(messages: readonly ClaimMessage[]): ReadonlySet<ClaimMessage>;
+  /** For how long the holder of a key has given no sign of life. */
+  silentMs(key: string): number;
+  /** Drops all that this process holds. */
+  close(): void;
+};
+
+/**
+ * The claims of this process among those of all. They need not survive a power cut, which ends every holder.
+ * Within the process the main thread sees to it that a key is asked for once at a time.
+ */
+export function createClaims(db: DatabaseSync, owners: Owners, { name: self, beat }: Owner): Claims {
+  const holder = db.prepare('SELECT owner FROM claims WHERE key = ?');
+  const insert = db.prepare('INSERT INTO claims (key, owner) VALUES (?, ?) ON CONFLICT DO NOTHING');
+  const remove = db.prepare('DELETE FROM claims WHERE key = ? AND owner = ?');
+  const removeAll = db.prepare('DELETE FROM claims WHERE owner = ?');
+  /** Keys whose release failed, as on a full disk: others would wait for them until this process ends. */
+  const unreleased = new Set<string>();
+  const held = new Set<string>();
+  let beating: NodeJS.Timeout | undefined;
+
+  const keepBeating = (): void => {
+    if (held.size > 0) {
+      beating ??= setInterval(beat, beatMs).unref();
+      return;
+    }
+    clearInterval(beating);
+    beating = undefined;
+  };
+
+  /** By reading alone: waiters that poll must not queue for the write lock. */
+  const isHeldByOther = (key: string): boolean => {
+    const owner = holder.get(key)?.['owner'];
+    return typeof owner === 'string' && owner !== self && owners.isAlive(owner);
+  };
+
+  const take = (key: string): boolean => {
+    insert.run(key, self);
+    const taken = holder.get(key)?.['owner'] === self;
+    if (taken) unreleased.delete(key);
+    return taken;
+  };
+
+  const releaseLate = (): void => {
+    if (unreleased.size === 0) return;
+    try {
+      withTransaction(db, 'NORMAL', () => unreleased.forEach((key) => remove.run(key, self)));
+      unreleased.clear();
+    } catch {
+      setTimeout(releaseLate, retryMs).unref();
+    }
+  };
+
+  return {
+    run(messages) {
+      const taken = new Set<ClaimMessage>();
+      const due = messages.filter(({ task, request: { key } }) => task === 'release' || !isHeldByOther(key));
+      if (due.length === 0) return taken;
+      try {
+        withTransaction(db, 'NORMAL', () => {
+          for (const message of due) {
+            const { key } = message.request;
+            if (message.task === 'release') remove.run(key, self);
+            else if (take(key)) taken.add(message);
+          }
+        });
+        for (const { task, request } of due) if (task === 'release') held.delete(request.key);
+        for (const { request } of taken) held.add(request.key);
+        keepBeating();
+      } catch (error) {
+        for (const { task, request } of due) if (task === 'release') unreleased.add(request.key);
+        setTimeout(releaseLate, retryMs).unref();
+        if (due.some(({ task }) => task === 'claim')) throw error;
+      }
+      return taken;
+    },
+    silentMs: (key) => {
+      const owner = holder.get(key)?.['owner'];
+      return typeof owner === 'string' && owner !== self ? owners.silentMs(owner) : 0;
+    },
+    close: () => withTransaction(db, 'NORMAL', () => removeAll.run(self)),
+  };
+}

@@ -1,0 +1,123 @@
+import { lstatSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
+
+import { imageBlobName, registryBlobName } from '../../../image/digest.ts';
+import { clearDirectory, type Cleared, collectFiles } from './clear-directory.ts';
+import { createForeignBlobs, type ForeignBlobs } from './foreign-blobs.ts';
+import { inChunks, withTransaction, withWriteLock } from './transaction.ts';
+import type { OciFace } from './oci-index.ts';
+import type { Owners } from './owners.ts';
+import type { CollectRequest, GarbageCounts, Layout } from '../protocol.ts';
+import type { RegistryRows } from './registry-rows.ts';
+import type { Rows } from './rows.ts';
+import { deleteGoneBlobs } from './remove.ts';
+
+const partialName = /^[0-9a-f]{64}$/;
+
+type Collector = {
+  readonly db: DatabaseSync;
+  readonly layout: Layout;
+  readonly rows: Rows;
+  readonly registry: RegistryRows;
+  readonly face: OciFace;
+  readonly owners: Owners;
+};
+
+/** Removes what nothing refers to, or only counts it. Other requests are answered in between. */
+export async function collect(collector: Collector, request: CollectRequest): Promise<GarbageCounts> {
+  const { db, layout, owners, rows, face } = collector;
+  const temporaries = owners.sweep(request);
+  const partials = await collectPartials(collector, request);
+  const foreign = createForeignBlobs(face, layout);
+  const isGarbage = (id: string): boolean => rows.sizeOf(id) === undefined && !foreign.has(`sha512:${id}`);
+  const blobs = await collectFiles(db, { directory: layout.blobs, name: imageBlobName, isGarbage }, request.dryRun);
+  const registryBlobs = await collectRegistryBlobs(collector, foreign, request);
+  if (!request.dryRun) withTransaction(db, 'NORMAL', () => rows.deleteDanglingRemotes());
+  return {
+    blobs: blobs.files + registryBlobs.files,
+    partials: partials.files,
+    temporaries: temporaries.files,
+    bytes: blobs.bytes + registryBlobs.bytes + partials.bytes + temporaries.bytes,
+    left: [...temporaries.left, ...partials.left],
+  };
+}
+
+/** Under the lock nobody can claim a URL and begin to resume what is being removed. */
+async function collectPartials(
+  { db, layout }: Collector,
+  { nowMs, partialsOlderThanMs, dryRun }: CollectRequest,
+): Promise<Cleared> {
+  const total = { files: 0, bytes: 0, left: [] as string[] };
+  const claimed = db.prepare('SELECT 1 FROM claims WHERE key = ?');
+  for await (const names of inChunks(layout.downloads)) {
+    for (const name of names) {
+      const path = join(layout.downloads, name);
+      if (!partialName.test(name) || !(nowMs - changedAt(path) > partialsOlderThanMs)) continue;
+      withWriteLock(db, () => {
+        if (claimed.get(name)) return;
+        const { bytes, left } = clearDirectory(path, dryRun);
+        total.files += left.length === 0 ? 1 : 0;
+        total.bytes += bytes;
+        total.left.push(...left);
+      });
+    }
+  }
+  return total;
+}
+
+/** When anything in the directory last changed, or what is in its place. */
+function changedAt(path: string): number {
+  const times = [path, ...namesIn(path).map((name) => join(path, name))].map(
+    (file) => lstatSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0,
+  );
+  return Math.max(...times);
+}
+
+function namesIn(path: string): readonly string[] {
+  try {
+    return lstatSync(path).isDirectory() ? readdirSync(path) : [];
+  } catch {
+    return []; // gone, or of another user, who lets nobody in
+  }
+}
+
+/**
+ * Removes blobs that no registry image needs, nor what other tools keep here. One that a living process has brought in
+ * may be about to become part of an image; one that no row tells of may be what another tool is just writing, so it
+ * stays for as long as a partial download does.
+ */
+async function collectRegistryBlobs(
+  { db, layout, registry, owners, face }: Collector,
+  foreign: ForeignBlobs,
+  { nowMs, partialsOlderThanMs, dryRun }: CollectRequest,
+): Promise<Cleared> {
+  if (!dryRun) writeIfStale(face);
+  const dead = new Set(registry.owners().filter((owner) => !owners.isAlive(owner)));
+  const isSettled = (digest: string): boolean => {
+    const row = registry.blob(digest);
+    if (row) return row.owner === null || dead.has(row.owner);
+    return nowMs - changedAtCollectRegistryBlobs(join(layout.registryBlobs, digest)) > partialsOlderThanMs;
+  };
+  const isGarbage = (digest: string): boolean =>
+    !registry.isNeeded(digest) && isSettled(digest) && !foreign.has(`sha256:${digest}`);
+
+  const files = { directory: layout.registryBlobs, name: registryBlobName, isGarbage };
+  const cleared = await collectFiles(db, files, dryRun);
+  if (!dryRun) deleteGoneBlobs(db, registry, layout.registryBlobs);
+  return cleared;
+}
+
+/** What is about to go must not be named there any more, if that can be helped. */
+function writeIfStale(face: OciFace): void {
+  try {
+    if (face.isStale()) face.write();
+  } catch {
+    // A full disk must not keep space from being given back; when the file is damaged nothing is removed anyway.
+  }
+}
+
+function changedAtCollectRegistryBlobs(path: string): number {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  return stat ? Math.max(stat.mtimeMs, stat.ctimeMs) : Infinity;
+}

@@ -1,0 +1,161 @@
+import { join } from 'node:path';
+
+import { ImageError } from '../../../errors.ts';
+import { show } from '../../../image/show.ts';
+import type { FileStamp } from '../../../system/files.ts';
+import {
+  intactStamp,
+  type KnownBlob,
+  giveBack,
+  placeFiles,
+  type GroupContext,
+  type Placed,
+  type Placing,
+} from './place-files.ts';
+import type { MessageOf, RelistRequest } from '../protocol.ts';
+import { trySavepoint, withTransaction } from './transaction.ts';
+
+/** Collected for so long at most, and so many at most. */
+const maxWaitMs = 20;
+const maxItems = 250;
+
+type Group<T> = {
+  add(item: T): void;
+  /** Runs what has been collected now. */
+  flush(): void;
+};
+
+/**
+ * Collects items and runs them together. The first after a pause runs as soon as what came with it is in; in a stream
+ * of items a group runs every 20 ms, so that many share one sync of the disk.
+ */
+export function createGroup<T>(run: (items: readonly T[]) => void): Group<T> {
+  let items: T[] = [];
+  let timer: NodeJS.Timeout | undefined;
+  let ranAt = -Infinity;
+
+  const flush = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    if (items.length === 0) return;
+    const due = items;
+    items = [];
+    run(due);
+    ranAt = performance.now();
+  };
+
+  return {
+    flush,
+    add(item) {
+      items.push(item);
+      if (items.length >= maxItems) flush();
+      else timer ??= setTimeout(flush, Math.max(0, ranAt + maxWaitMs - performance.now()));
+    },
+  };
+}
+
+export type GroupMessage =
+  | Placing
+  | MessageOf<'relist'>
+  | MessageOf<'commitRegistryImage'>
+  | MessageOf<'putRemote'>
+  | MessageOf<'confirmBlob'>
+  | MessageOf<'confirmDigest'>
+  | MessageOf<'touch'>
+  | MessageOf<'touchRegistryImages'>;
+
+type Failures = Map<GroupMessage, unknown>;
+
+/**
+ * Writes a group as one transaction. Blobs are renamed under its lock, and their directories are synced once, before the
+ * rows become visible: against gc a blob and its row are one. What fails by itself does not fail the others.
+ *
+ * @returns what failed, and why; nothing is left of it.
+ */
+export function writeGroup(context: GroupContext, messages: readonly GroupMessage[]): Failures {
+  const failures: Failures = new Map();
+  const placing = messages.filter((message) => message.task === 'commit' || message.task === 'commitBlob');
+  const placed = new Map<GroupMessage, Placed>();
+  // The row of a registry's blob may be lost until an image is made of it: then it is brought once more.
+  const lists = messages.some(({ task }) => task === 'commit' || task === 'relist' || task === 'commitRegistryImage');
+  try {
+    withTransaction(context.db, lists ? 'FULL' : 'NORMAL', () => {
+      placeFiles(context, placing, placed, failures);
+      for (const message of messages) {
+        if (failures.has(message)) continue;
+        const failed = trySavepoint(context.db, () => writeMessage(context, message, placed.get(message)?.stamp));
+        if (failed) failures.set(message, failed.error);
+      }
+    });
+  } catch (error) {
+    for (const message of messages) failures.set(message, failures.get(message) ?? error);
+  }
+  for (const message of placing) if (failures.has(message)) giveBack(context, message, placed.get(message));
+  return failures;
+}
+
+function writeMessage(context: GroupContext, message: GroupMessage, stamp: FileStamp | undefined): void {
+  const { layout, rows, registry, owner } = context;
+  switch (message.task) {
+    case 'commit': {
+      const { image, manifest, remote } = message.request;
+      if (stamp) rows.putImage(image, manifest, stamp, Date.now());
+      if (remote) rows.putRemote(remote);
+      return;
+    }
+    case 'commitBlob': {
+      const { digest, size } = message.request;
+      if (stamp) registry.putBlob(digest, size, stamp, owner);
+      return;
+    }
+    case 'relist':
+      return relist(context, message.request);
+    case 'commitRegistryImage': {
+      const { row, blobs } = message.request;
+      for (const digest of blobs) requireIntact(join(layout.registryBlobs, digest), registry.blob(digest));
+      return registry.putImage(row, blobs, Date.now());
+    }
+    case 'putRemote':
+      return rows.putRemote(message.request);
+    case 'confirmBlob': {
+      const { id, stamp: known } = message.request;
+      const size = rows.sizeOf(id);
+      if (size === undefined) return;
+      requireIntact(join(layout.blobs, id), { ...known, size });
+      return rows.setStamp(id, known);
+    }
+    case 'confirmDigest': {
+      const { digest, stamp: known } = message.request;
+      const blob = registry.blob(digest);
+      if (!blob) return;
+      requireIntact(join(layout.registryBlobs, digest), { ...known, size: blob.size });
+      return registry.setBlobStamp(digest, known);
+    }
+    case 'touch':
+      for (const id of message.request.ids) rows.setUsed(id, message.request.atMs);
+      return;
+    case 'touchRegistryImages':
+      for (const reference of message.request.ids) registry.setUsed(reference, message.request.atMs);
+  }
+}
+
+/** What somebody has listed meanwhile stays as it is: more may be known of it. */
+function relist({ layout, rows, registry, owner }: GroupContext, request: RelistRequest): void {
+  const { stamp } = request;
+  if (request.kind === 'image') {
+    const { id, size } = request.image;
+    if (rows.sizeOf(id) !== undefined) return;
+    requireIntact(join(layout.blobs, id), { ...stamp, size });
+    rows.putImage(request.image, request.manifest, stamp, Date.now());
+  } else {
+    const { digest, size } = request;
+    requireIntact(join(layout.registryBlobs, digest), { ...stamp, size });
+    registry.putBlob(digest, size, stamp, owner);
+  }
+}
+
+function requireIntact(path: string, known: KnownBlob | undefined): void {
+  if (known && intactStamp(path, known)) return;
+  const what = known ? 'is gone or has changed since it was verified' : 'is not among the verified blobs';
+  throw new ImageError('STORE_CORRUPT', `${show(path, 1024)} ${what}`, { path });
+}

@@ -1,0 +1,163 @@
+import type { DatabaseSync } from 'node:sqlite';
+
+import { createClaims, type ClaimMessage, type Claims } from './claims.ts';
+import { collect } from './collect.ts';
+import { createGroup, writeGroup, type GroupMessage } from './group.ts';
+import { openIndex } from './open-index.ts';
+import { createOwner, createOwners } from './owners.ts';
+import { createOciFace, createProjector, writeOciIndex } from './oci-index.ts';
+import type { ClaimAnswer, FromWriter, Layout, ToWriter, Failure } from '../protocol.ts';
+import { createRegistryRows } from './registry-rows.ts';
+import { removeImage, dropBlob, removeRegistryImage } from './remove.ts';
+import { createRows } from './rows.ts';
+import { withTransaction } from './transaction.ts';
+import { isImageError, toErrorData } from '../../../errors.ts';
+import { errnoOf } from '../../../system/errno.ts';
+
+type Writer = {
+  /** The name of this process's directory in `tmp`. */
+  readonly owner: string;
+  /** Answers each message, now or later. */
+  handle(messages: readonly ToWriter[]): void;
+};
+
+/** Opens the index for writing, sweeps what dead processes left, and serves requests. */
+export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]) => void): Writer {
+  const db = openIndex(layout);
+  const owner = createOwner(layout);
+  const owners = createOwners(db, layout, owner.name);
+  owners.sweep({ nowMs: Date.now(), dryRun: false });
+  const claims = createClaims(db, owners, owner);
+  const rows = createRows(db);
+  const registry = createRegistryRows(db);
+  const face = createOciFace(db, layout, owner.name);
+  const projector = createProjector(() => face.write());
+  if (face.isStale()) projector.mark(); // a process was killed, or another tool wrote the file
+
+  const context = { db, layout, rows, registry, owner: owner.name };
+  const removing = { db, layout, registry, face, projector };
+  const group = createGroup<GroupMessage>((messages) => {
+    const failures = writeGroup(context, messages);
+    if (messages.some((message) => message.task === 'commitRegistryImage' && !failures.has(message))) projector.mark();
+    post(
+      messages.map((message) =>
+        failures.has(message) ? failed(message, failures.get(message)) : done(message, undefined),
+      ),
+    );
+  });
+
+  const close = (): void => {
+    group.flush();
+    projector.tryFlush();
+    for (const opened of [claims, owner, db]) {
+      try {
+        opened.close();
+      } catch {
+        // What a full disk keeps us from clearing, the next process sweeps.
+      }
+    }
+  };
+
+  return {
+    owner: owner.name,
+    handle(messages) {
+      const answers = answerClaims(claims, messages.filter(isClaim));
+      for (const message of messages) {
+        switch (message.task) {
+          case 'claim':
+          case 'release':
+            break;
+          case 'commit':
+          case 'putRemote':
+          case 'confirmBlob':
+          case 'touch':
+          case 'commitBlob':
+          case 'confirmDigest':
+          case 'relist':
+          case 'commitRegistryImage':
+          case 'touchRegistryImages':
+            group.add(message);
+            break;
+          case 'remove':
+            group.flush(); // what was asked for earlier happens earlier
+            answers.push(answer(message, () => removeImage(db, rows, layout.blobs, message.request)));
+            break;
+          case 'removeRegistryImage':
+            group.flush();
+            answers.push(answer(message, () => removeRegistryImage(removing, message.request)));
+            break;
+          case 'dropBlob':
+            group.flush();
+            answers.push(answer(message, () => dropBlob(removing, message.request)));
+            break;
+          case 'writeOciIndex':
+            group.flush();
+            answers.push(answer(message, () => writeOciIndex(layout, face, message.request.setAsideDamagedAtMs)));
+            break;
+          case 'endRelisting':
+            group.flush();
+            answers.push(answer(message, () => endRelisting(db)));
+            break;
+          case 'collect':
+            collect({ db, layout, rows, registry, face, owners }, message.request).then(
+              (counts) => post([done(message, counts)]),
+              (error: unknown) => post([failed(message, error)]),
+            );
+            break;
+          case 'close':
+            answers.push(answer(message, close));
+        }
+      }
+      if (answers.length > 0) post(answers);
+    },
+  };
+}
+
+function endRelisting(db: DatabaseSync): void {
+  withTransaction(db, 'FULL', () => db.exec('UPDATE generation SET relisting = 0'));
+}
+
+function isClaim(message: ToWriter): message is ClaimMessage {
+  return message.task === 'claim' || message.task === 'release';
+}
+
+function answerClaims(claims: Claims, messages: readonly ClaimMessage[]): FromWriter[] {
+  if (messages.length === 0) return [];
+  try {
+    const taken = claims.run(messages);
+    const answerTo = (message: ClaimMessage): ClaimAnswer =>
+      taken.has(message) ? { isOurs: true } : { isOurs: false, silentMs: claims.silentMs(message.request.key) };
+    return messages.map((message) => done(message, message.task === 'claim' ? answerTo(message) : undefined));
+  } catch (error) {
+    return messages.map((message) => (message.task === 'claim' ? failed(message, error) : done(message, undefined)));
+  }
+}
+
+function answer(message: ToWriter, work: () => unknown): FromWriter {
+  try {
+    return done(message, work());
+  } catch (error) {
+    return failed(message, error);
+  }
+}
+
+function done({ id }: ToWriter, value: unknown): FromWriter {
+  return { id, ok: true, value };
+}
+
+function failed({ id }: ToWriter, error: unknown): FromWriter {
+  return { id, ok: false, failure: toFailure(error) };
+}
+
+export function toFailure(error: unknown): Failure {
+  if (!(error instanceof Error)) return { message: String(error) };
+  const errno = errnoOf(error);
+  return {
+    message: error.message,
+    ...(error.stack !== undefined && { stack: error.stack }),
+    ...(isImageError(error) && { known: toErrorData(error) }),
+    ...(errno !== undefined && { code: errno }),
+    ...('path' in error && typeof error.path === 'string' && { path: error.path }),
+    ...('errcode' in error && typeof error.errcode === 'number' && { errcode: error.errcode }),
+  };
+}

@@ -1,0 +1,133 @@
+import type { DatabaseSync } from 'node:sqlite';
+
+import type { FileStamp } from '../../../system/files.ts';
+import type { KnownBlob } from './place-files.ts';
+import { mergeRow, type KeptFacts } from './rows.ts';
+import type { RegistryAsked, RegistryRow } from '../protocol.ts';
+
+/** Digests are 64 hex digits. */
+export type BlobRow = KnownBlob & { readonly owner: string | null };
+
+/** Writes and reads the rows of registry images; the caller holds a transaction where it writes. */
+export type RegistryRows = {
+  /** @param owner - of this process: as long as it lives the blob may be about to become part of an image. */
+  putBlob(digest: string, size: number, stamp: FileStamp, owner: string): void;
+  setBlobStamp(digest: string, stamp: FileStamp): void;
+  blob(digest: string): BlobRow | undefined;
+  deleteBlob(digest: string): void;
+  /** Whether an image is made of it. */
+  isNeeded(digest: string): boolean;
+  /** Blobs that no image is made of. */
+  unneeded(): readonly string[];
+  /** Who brought blobs in that no image is made of yet. */
+  owners(): readonly string[];
+  /** Takes the place of what the reference named before. */
+  putImage(row: RegistryRow, blobs: readonly string[], nowMs: number): void;
+  setUsed(reference: string, atMs: number): void;
+  referencesTo(digest: string): readonly string[];
+  /** @returns the blobs that the images needed; undefined when there was no such image. */
+  deleteImages(asked: RegistryAsked): readonly string[] | undefined;
+};
+
+type KeptRegistryFacts = KeptFacts & Pick<RegistryRow, 'manifest' | 'image'>;
+
+export function createRegistryRows(db: DatabaseSync): RegistryRows {
+  const putBlob = db.prepare(`
+    INSERT INTO blobs (digest, size, mtime_ns, ctime_ns, inode, owner)
+    VALUES (:digest, :size, :mtimeNs, :ctimeNs, :inode, :owner)
+    ON CONFLICT DO UPDATE SET
+      size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns, inode = excluded.inode,
+      owner = CASE WHEN EXISTS (SELECT 1 FROM registry_blobs WHERE digest = :digest) THEN NULL ELSE excluded.owner END`);
+  const setStamp = db.prepare(
+    'UPDATE blobs SET mtime_ns = :mtimeNs, ctime_ns = :ctimeNs, inode = :inode WHERE digest = :digest',
+  );
+  const blob = db.prepare('SELECT size, mtime_ns mtimeNs, ctime_ns ctimeNs, inode, owner FROM blobs WHERE digest = ?');
+  blob.setReadBigInts(true); // nanoseconds since the epoch do not fit into a number
+  const deleteBlob = db.prepare('DELETE FROM blobs WHERE digest = ?');
+  const needed = db.prepare('SELECT 1 FROM registry_blobs WHERE digest = ?');
+  const unneeded = db.prepare('SELECT digest FROM blobs WHERE digest NOT IN (SELECT digest FROM registry_blobs)');
+  const owners = db.prepare('SELECT DISTINCT owner FROM blobs WHERE owner IS NOT NULL');
+  const disown = db.prepare('UPDATE blobs SET owner = NULL WHERE digest = ?');
+
+  const kept = db.prepare(
+    'SELECT manifest, image, latest, source, verified, weak FROM registry_images WHERE reference = ?',
+  );
+  const listed = db.prepare('SELECT 1 FROM images WHERE id = ?');
+  const putImage = db.prepare(`
+    INSERT INTO registry_images (
+      reference, manifest, manifest_type, manifest_size, list, list_type, list_size, oci, oci_type, oci_size,
+      os, architecture, variant, image, imported_at, last_used_at, latest, source, verified, weak, generation
+    ) VALUES (
+      :reference, :manifest, :manifestType, :manifestSize, :list, :listType, :listSize, :oci, :ociType, :ociSize,
+      :os, :architecture, :variant, :image, :nowMs, :nowMs, :latest, :source, :verified, :weak,
+      (SELECT number FROM generation)
+    ) ON CONFLICT (reference) DO UPDATE SET
+      manifest = excluded.manifest, manifest_type = excluded.manifest_type, manifest_size = excluded.manifest_size,
+      list = excluded.list, list_type = excluded.list_type, list_size = excluded.list_size,
+      oci = excluded.oci, oci_type = excluded.oci_type, oci_size = excluded.oci_size,
+      os = excluded.os, architecture = excluded.architecture, variant = excluded.variant, image = excluded.image,
+      imported_at = excluded.imported_at, last_used_at = max(last_used_at, excluded.last_used_at),
+      latest = excluded.latest, source = excluded.source, verified = excluded.verified, weak = excluded.weak,
+      generation = excluded.generation
+    RETURNING seq`);
+  const clearNeeds = db.prepare('DELETE FROM registry_blobs WHERE image = ?');
+  const putNeed = db.prepare('INSERT INTO registry_blobs (image, digest) VALUES (?, ?)');
+  const putDescriptor = db.prepare('INSERT INTO descriptors (digest, name) VALUES (?, ?) ON CONFLICT DO NOTHING');
+  const advance = db.prepare('UPDATE generation SET number = number + 1');
+
+  const setUsed = db.prepare('UPDATE registry_images SET last_used_at = max(last_used_at, ?) WHERE reference = ?');
+  const users = db.prepare(`
+    SELECT reference FROM registry_images WHERE seq IN (SELECT image FROM registry_blobs WHERE digest = ?)
+    ORDER BY reference`);
+  const byReference = db.prepare('SELECT seq FROM registry_images WHERE reference = ?');
+  const byDigest = db.prepare('SELECT seq FROM registry_images WHERE manifest = ?1 OR list = ?1 OR oci = ?1');
+  const needs = db.prepare('SELECT digest FROM registry_blobs WHERE image = ?');
+  const deleteImage = db.prepare('DELETE FROM registry_images WHERE seq = ?');
+
+  /** What is known of an image that the same reference still names. */
+  const merge = (row: RegistryRow): RegistryRow => {
+    // The statement names exactly these columns of a STRICT table.
+    const old = kept.get(row.reference) as KeptRegistryFacts | undefined;
+    if (old?.manifest !== row.manifest) return row;
+    return { ...mergeRow(old, row), image: row.image ?? old.image };
+  };
+
+  return {
+    putBlob: (digest, size, stamp, owner) => void putBlob.run({ digest, size, ...stamp, owner }),
+    setBlobStamp: (digest, stamp) => void setStamp.run({ digest, ...stamp }),
+    blob: (digest) => {
+      const row = blob.get(digest);
+      return row && ({ ...row, size: Number(row['size']) } as BlobRow); // as above
+    },
+    deleteBlob: (digest) => void deleteBlob.run(digest),
+    isNeeded: (digest) => needed.get(digest) !== undefined,
+    unneeded: () => unneeded.all().map(({ digest }) => String(digest)),
+    owners: () => owners.all().map(({ owner }) => String(owner)),
+    putImage(row, blobs, nowMs) {
+      advance.run();
+      const merged = merge(row);
+      const image = merged.image !== null && listed.get(merged.image) ? merged.image : null; // it may have been removed
+      const seq = Number(putImage.get({ ...merged, image, nowMs })?.['seq']);
+      clearNeeds.run(seq);
+      for (const digest of new Set(blobs)) {
+        putNeed.run(seq, digest);
+        disown.run(digest);
+      }
+      putDescriptor.run(row.oci ?? row.manifest, row.reference);
+    },
+    setUsed: (reference, atMs) => void setUsed.run(atMs, reference),
+    referencesTo: (digest) => users.all(digest).map(({ reference }) => String(reference)),
+    deleteImages(asked) {
+      const found = 'reference' in asked ? byReference.all(asked.reference) : byDigest.all(asked.digest);
+      if (found.length === 0) return undefined;
+      advance.run();
+      const blobs = new Set<string>();
+      for (const seq of found.map((row) => Number(row['seq']))) {
+        for (const { digest } of needs.all(seq)) blobs.add(String(digest));
+        clearNeeds.run(seq);
+        deleteImage.run(seq);
+      }
+      return [...blobs];
+    },
+  };
+}

@@ -1,0 +1,94 @@
+import type { DatabaseSync } from 'node:sqlite';
+
+import type { FileStamp } from '../../../system/files.ts';
+import type { ImageRow, RemoteRow } from '../protocol.ts';
+
+type KeptImageFacts = KeptFacts & Pick<ImageRow, 'digest'>;
+
+/** Writes single rows; the caller holds a transaction. */
+export type Rows = {
+  putImage(image: ImageRow, manifest: string, stamp: FileStamp, nowMs: number): void;
+  putRemote(remote: RemoteRow): void;
+  setStamp(id: string, stamp: FileStamp): void;
+  setUsed(id: string, atMs: number): void;
+  /** Undefined when it is not listed. */
+  sizeOf(id: string): number | undefined;
+  deleteImage(id: string): void;
+  /** Remotes of images that are gone. */
+  deleteDanglingRemotes(): void;
+};
+
+export function createRows(db: DatabaseSync): Rows {
+  const kept = db.prepare('SELECT latest, source, digest, verified, weak FROM images WHERE id = ?');
+  const putImage = db.prepare(`
+    INSERT INTO images (
+      id, name, version, labels, dependencies, size, imported_at, last_used_at, latest, source, digest, verified, weak,
+      mtime_ns, ctime_ns, inode, manifest
+    ) VALUES (
+      :id, :name, :version, :labels, :dependencies, :size, :nowMs, :nowMs, :latest, :source, :digest, :verified, :weak,
+      :mtimeNs, :ctimeNs, :inode, :manifest
+    ) ON CONFLICT (id) DO UPDATE SET
+      name = excluded.name, version = excluded.version, labels = excluded.labels, dependencies = excluded.dependencies,
+      size = excluded.size, imported_at = excluded.imported_at, last_used_at = max(last_used_at, excluded.last_used_at),
+      latest = excluded.latest, source = excluded.source, digest = excluded.digest, verified = excluded.verified,
+      weak = excluded.weak, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns, inode = excluded.inode,
+      manifest = excluded.manifest`);
+  const putRemote = db.prepare(`
+    INSERT OR REPLACE INTO remotes (key, image, etag, last_modified, max_age, checked_at, signature_url)
+    VALUES (:key, :image, :etag, :lastModified, :maxAgeMs, :checkedAtMs, :signatureUrl)`);
+  const setStamp = db.prepare(
+    'UPDATE images SET mtime_ns = :mtimeNs, ctime_ns = :ctimeNs, inode = :inode WHERE id = :id',
+  );
+  const setUsed = db.prepare('UPDATE images SET last_used_at = max(last_used_at, ?) WHERE id = ?');
+  const size = db.prepare('SELECT size FROM images WHERE id = ?');
+  const deleteImage = db.prepare('DELETE FROM images WHERE id = ?');
+  const deleteRemotes = db.prepare('DELETE FROM remotes WHERE image = ?');
+  const forgetConversion = db.prepare('UPDATE registry_images SET image = NULL WHERE image = ?');
+  const deleteDangling = db.prepare('DELETE FROM remotes WHERE image NOT IN (SELECT id FROM images)');
+
+  return {
+    putImage(image, manifest, stamp, nowMs) {
+      // The statement names exactly these columns of a STRICT table.
+      const old = kept.get(image.id) as KeptImageFacts | undefined;
+      putImage.run({ ...(old ? mergeRow(old, image) : image), ...stamp, manifest, nowMs });
+    },
+    putRemote: (remote) => void putRemote.run(remote),
+    setStamp: (id, stamp) => void setStamp.run({ id, ...stamp }),
+    setUsed: (id, atMs) => void setUsed.run(atMs, id),
+    sizeOf: (id) => {
+      const found = size.get(id)?.['size'];
+      return typeof found === 'number' ? found : undefined;
+    },
+    deleteImage: (id) => {
+      deleteImage.run(id);
+      deleteRemotes.run(id);
+      forgetConversion.run(id);
+    },
+    deleteDanglingRemotes: () => void deleteDangling.run(),
+  };
+}
+
+/** What a second import of the same image may not take away: flags are 0 or 1, `verified` is a JSON list. */
+export type KeptFacts = {
+  readonly latest: number;
+  readonly source: string;
+  readonly verified: string | null;
+  readonly weak: number;
+};
+
+/**
+ * The same bytes brought in once more. They stay `latest` and verified; signers add up. Where it came from is what the
+ * verification was about, so an unverified import does not replace that either.
+ */
+export function mergeRow<R extends KeptFacts>(old: KeptFacts & Partial<R>, row: R): R {
+  const latest = old.latest | row.latest;
+  if (old.verified === null) return { ...row, latest };
+  if (row.verified === null) return { ...row, ...old, latest };
+  const signers = new Set([...parseList(old.verified), ...parseList(row.verified)]);
+  return { ...row, latest, verified: JSON.stringify([...signers]), weak: old.weak & row.weak };
+}
+
+function parseList(json: string): readonly unknown[] {
+  const list: unknown = JSON.parse(json);
+  return Array.isArray(list) ? list : [];
+}

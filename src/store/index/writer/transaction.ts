@@ -1,0 +1,84 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { opendirSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
+
+/** `FULL` survives a power cut once committed; `NORMAL` may be lost by one, but never torn. */
+type Durability = 'FULL' | 'NORMAL';
+
+/**
+ * Runs `work` as one transaction that holds the write lock from the start. It is synchronous on purpose: no transaction
+ * is open between events.
+ */
+export function withTransaction<T>(db: DatabaseSync, durability: Durability, work: () => T): T {
+  db.exec(`PRAGMA synchronous = ${durability}`);
+  db.exec('BEGIN IMMEDIATE');
+  try {
+    const result = work();
+    db.exec('COMMIT');
+    return result;
+  } catch (error) {
+    rollBack(db);
+    throw error;
+  }
+}
+
+/** As withTransaction, for looking and for files only: nothing is written to the index, so it needs no space. */
+export function withWriteLock<T>(db: DatabaseSync, work: () => T): T {
+  db.exec('BEGIN IMMEDIATE');
+  try {
+    return work();
+  } finally {
+    rollBack(db);
+  }
+}
+
+/**
+ * A part of a transaction that fails alone.
+ *
+ * @returns the error of a part that was undone.
+ * @throws when the failure has ended the whole transaction, as a full disk does.
+ */
+export function trySavepoint(db: DatabaseSync, work: () => void): { readonly error: unknown } | undefined {
+  db.exec('SAVEPOINT part');
+  try {
+    work();
+    db.exec('RELEASE part');
+    return undefined;
+  } catch (error) {
+    if (!db.isTransaction) throw error;
+    db.exec('ROLLBACK TO part; RELEASE part');
+    return { error };
+  }
+}
+
+/** A full disk or a failed write has rolled back already. */
+function rollBack(db: DatabaseSync): void {
+  if (db.isTransaction) db.exec('ROLLBACK');
+}
+
+/** A primary result code. @see https://www.sqlite.org/rescode.html */
+export const SQLITE_BUSY = 5;
+
+/** Whether SQLite failed with this primary result code, whatever its extension. */
+export function isSqliteError(error: unknown, code: number): boolean {
+  return (
+    error instanceof Error && 'errcode' in error && typeof error.errcode === 'number' && (error.errcode & 0xff) === code
+  );
+}
+
+/** Names looked at before other requests get their turn. */
+const chunk = 256;
+
+/** The names in a directory, however many. */
+export async function* inChunks(path: string): AsyncGenerator<readonly string[]> {
+  let names: string[] = [];
+  using directory = opendirSync(path);
+  for (let entry = directory.readSync(); entry; entry = directory.readSync()) {
+    names.push(entry.name);
+    if (names.length < chunk) continue;
+    yield names;
+    names = [];
+    await setImmediate();
+  }
+  yield names;
+}

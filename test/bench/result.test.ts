@@ -1,0 +1,48 @@
+import test from 'ava';
+
+import { boundOf, type Surroundings, type SettingResult, spreadOf } from '../../src/bench/result.ts';
+import { settingResult } from '../helpers/bench-result.ts';
+
+const quiet: Surroundings = { processors: 2, machineBusy: 0.2, places: 4 };
+const idle: Partial<SettingResult> = {
+  seconds: { median: 10, min: 10, max: 10 },
+  batchSeconds: 9,
+  cpuSeconds: 2,
+  phases: { resolve: 0, download: 0, verify: 0, commit: 0 },
+};
+const bound = (parts: Partial<SettingResult>, around: Partial<Surroundings> = {}) =>
+  boundOf(settingResult({ ...idle, ...parts }), { ...quiet, ...around });
+
+test('a batch that is over sooner than the process has started is held back by start-up', (t) => {
+  t.is(bound({ batchSeconds: 4 }), 'start-up');
+});
+
+test('processors that are all busy hold back; those that somebody else keeps busy leave it unclear', (t) => {
+  t.is(bound({ cpuSeconds: 17 }), 'processor');
+  t.is(bound({ cpuSeconds: 12 }, { machineBusy: 0.9 }), 'processor');
+  t.is(bound({ cpuSeconds: 2 }, { machineBusy: 0.9 }), 'unclear');
+});
+
+test('start-up keeps one processor busy and is not counted against the others', (t) => {
+  t.is(bound({ batchSeconds: 6, cpuSeconds: 4 + 10 }), 'processor');
+});
+
+test('idle processors and places that are full of transfers mean the network', (t) => {
+  t.is(bound({ phases: { resolve: 0, download: 30, verify: 1, commit: 1 } }), 'network');
+});
+
+test('idle processors and places that hardly transfer mean latency', (t) => {
+  t.is(bound({ phases: { resolve: 30, download: 1, verify: 1, commit: 1 } }), 'latency');
+});
+
+test('where nothing stands out, nothing is claimed', (t) => {
+  t.is(bound({ phases: { resolve: 10, download: 14, verify: 1, commit: 1 } }), 'unclear');
+  t.is(bound({ phases: { resolve: 30, download: 1, verify: 1, commit: 1 }, cpuSeconds: 12 }), 'unclear');
+  t.is(bound({ phases: { resolve: 1, download: 1, verify: 30, commit: 1 } }), 'unclear');
+});
+
+test('the median is the value in the middle, or the mean of the two there', (t) => {
+  t.deepEqual(spreadOf([3, 1, 10]), { median: 3, min: 1, max: 10 });
+  t.deepEqual(spreadOf([4, 1, 2, 10]), { median: 3, min: 1, max: 10 });
+  t.deepEqual(spreadOf([7]), { median: 7, min: 7, max: 7 });
+});

@@ -1,0 +1,59 @@
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
+
+import test from 'ava';
+
+import { createPlanTree } from '../../../src/cli/output/plan-result.ts';
+import type { PlanOutcome, PlanTotals } from '../../../src/index.ts';
+
+const totals: PlanTotals = {
+  ...{ images: 1, nodes: 1, present: 0, absent: 1, failed: 0, cancelled: 0, requests: 0, retries: 0, durationMs: 0 },
+  ...{ bytesToFetch: 1536, unknownSizes: 2, unknownDependencies: 0 },
+};
+
+async function drawn(outcomes: readonly PlanOutcome[]): Promise<readonly string[]> {
+  const stdout = new PassThrough();
+  const all = text(stdout);
+  const tree = createPlanTree(stdout, { full: false });
+  for (const outcome of outcomes) tree.add(outcome);
+  await tree.end(totals);
+  stdout.end();
+  return (await all).trimEnd().split('\n');
+}
+
+const node = (id: number, needs: readonly number[], index?: number): PlanOutcome => ({
+  ...{ id, reference: `r${id}`, status: 'present' as const, imageID: 'sha512-aa', needs },
+  ...(index !== undefined && { index }),
+});
+
+test('what many paths lead to is drawn once', async (t) => {
+  const layers = Array.from({ length: 20 }, (_, layer) => [2 * layer, 2 * layer + 1]);
+  const nodes = layers.flatMap(([left = 0, right = 0], layer) => {
+    const needs = layer === 0 ? [] : [left - 2, left - 1];
+    return [node(left, needs), node(right, needs)];
+  });
+  const lines = await drawn([...nodes, node(40, [38, 39], 0)]);
+  t.is(lines.length, 1 + 2 + 4 * 19 + 2);
+  t.is(lines.filter((line) => line.endsWith('(its tree is above)')).length, 2 * 18);
+});
+
+test('requests that need each other in a long row make no tree as wide as it is long', async (t) => {
+  const count = 3000;
+  const nodes = Array.from({ length: count }, (_, id) => node(id, id === 0 ? [] : [id - 1], count - 1 - id));
+  const lines = await drawn(nodes);
+  t.true(Math.max(...lines.map((line) => line.length)) < 300);
+  for (const [id] of nodes.entries()) t.true(lines.some((line) => line.includes(`r${id}: `)));
+});
+
+test('a cycle ends, and control characters from outside stay out of the terminal', async (t) => {
+  const failed = (id: number, needs: readonly number[], index: number): PlanOutcome => ({
+    ...{ ...node(id, needs, index), status: 'failed' as const },
+    ...{
+      reference: `a\u001b[31m${id}`,
+      error: { code: 'DEPENDENCY_CYCLE' as const, message: '', details: { path: [] } },
+    },
+  });
+  const lines = await drawn([failed(0, [1], 0), failed(1, [0], 1)]);
+  t.true(lines.some((line) => line === 'a\\x1b[31m0: failed: DEPENDENCY_CYCLE'));
+  t.is(lines.at(-1), '1 image: 0 present, 1 to fetch; 1.5 KiB to come and 2 of unknown size');
+});

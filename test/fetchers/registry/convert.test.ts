@@ -1,0 +1,125 @@
+import { existsSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
+
+import test, { type ExecutionContext } from 'ava';
+
+import { openUnpacker } from '../../../src/fetchers/registry/convert.ts';
+import { parseDigest } from '../../../src/image/digest.ts';
+import { defaultLimits } from '../../../src/image/limits.ts';
+import type { ActionOptions } from '../../../src/index.ts';
+import type { Pool } from '../../../src/pool/pool.ts';
+import type { UnpackLayerRequest } from '../../../workers/convert/requests.ts';
+import { someBytes } from '../../helpers/archive.ts';
+import { putBytes } from '../../helpers/registry-image.ts';
+import { layerOf, openRegistryFetching } from '../../helpers/registry-fetching.ts';
+import { describe, types } from '../../helpers/registry.ts';
+import { storeContext } from '../../helpers/stored.ts';
+
+const never = new AbortController().signal;
+
+/** A layer that has come, packed and as it is, and an unpacker. */
+async function opened(t: ExecutionContext, bytes: number, unpacked = defaultLimits.unpacked) {
+  const { store, pool } = await storeContext(t);
+  const tar = await layerOf({ file: someBytes(bytes, 1) });
+  const [packed, plain] = [await putBytes(store, gzipSync(tar)), await putBytes(store, tar)];
+  const work: Promise<unknown>[] = [];
+  const asked: UnpackLayerRequest[] = [];
+  const telling: Pool = {
+    ...pool,
+    run(...task) {
+      if (isUnpacking(task[1])) asked.push(task[1]);
+      const done = pool.run(...task);
+      work.push(done);
+      return done;
+    },
+  };
+  const unpacker = openUnpacker({ store, pool: telling, limits: { ...defaultLimits, unpacked } });
+  const leftovers = async () =>
+    (await readdir(join(store.dir, 'tmp'), { recursive: true })).filter((path) => /\/\d+$/.test(path));
+  return { store, tar, packed, plain, unpacker, work, asked, leftovers };
+}
+
+test('a packed layer becomes a file until all is over, a plain one is its own', async (t) => {
+  const { store, tar, packed, plain, unpacker, leftovers } = await opened(t, 3_000_000);
+  await Promise.all([
+    unpacker.unpack({ position: 1, digest: packed, diffId: plain }, never),
+    unpacker.unpack({ position: 0, digest: plain, diffId: plain }, never),
+  ]);
+  const [first = '', second = ''] = unpacker.tars;
+  t.is(first, store.digestPath(plain));
+  t.true((await readFile(second)).equals(tar));
+  await unpacker[Symbol.asyncDispose]();
+  t.deepEqual(await leftovers(), []);
+  t.true(existsSync(first), 'the blob stays');
+});
+
+test('a layer that is another one leaves nothing', async (t) => {
+  const { packed, unpacker, leftovers } = await opened(t, 1000);
+  const diffId = parseDigest(describe('another', '').digest);
+  await t.throwsAsync(unpacker.unpack({ position: 0, digest: packed, diffId }, never), { code: 'DIGEST_MISMATCH' });
+  t.deepEqual(await leftovers(), []);
+});
+
+test('the limit is that of all layers together', async (t) => {
+  const { packed, plain, tar, unpacker } = await opened(t, 100_000, 150_000);
+  await unpacker.unpack({ position: 0, digest: packed, diffId: plain }, never);
+  const error = await t.throwsAsync(unpacker.unpack({ position: 1, digest: packed, diffId: plain }, never));
+  t.like(error, { code: 'LIMIT_EXCEEDED', details: { limit: 'unpacked', maximum: 150_000 } });
+  t.true(tar.length < 150_000);
+});
+
+test('layers that are unpacked side by side stop at the limit of all', async (t) => {
+  const { unpacker, packed, plain, asked } = await opened(t, 40_000_000, 50_000_000);
+  const layers = [0, 1, 2, 3].map((position) => unpacker.unpack({ position, digest: packed, diffId: plain }, never));
+  const results = await Promise.allSettled(layers);
+  t.true(results.filter(({ status }) => status === 'rejected').length >= 3);
+  const unpacked = Number(new BigUint64Array(asked[0]?.unpacked ?? new ArrayBuffer(8))[0]);
+  t.true(unpacked > 50_000_000 && unpacked < 52_000_000, `${unpacked}`);
+});
+
+for (const when of ['before', 'after'] as const) {
+  test(`who no longer waits is let go at once, and nothing is left: ${when} the file is there`, async (t) => {
+    const { work, packed, plain, unpacker, leftovers } = await opened(t, 60_000_000);
+    const stop = new AbortController();
+    const unpacking = unpacker.unpack({ position: 0, digest: packed, diffId: plain }, stop.signal);
+    await turn();
+    while (when === 'after' && (await leftovers()).length === 0) await sleep(2);
+    stop.abort(new Error('enough'));
+    await t.throwsAsync(unpacking, { message: 'enough' });
+    await unpacker[Symbol.asyncDispose]();
+    t.is(work.length, 1);
+    await t.notThrowsAsync(work[0] ?? Promise.reject(new Error('none')), 'it cannot be told to stop');
+    for (let look = 0; look < 100 && (await leftovers()).length > 0; look += 1) await sleep(20);
+    t.deepEqual(await leftovers(), []);
+  });
+}
+
+function isUnpacking(request: object): request is UnpackLayerRequest {
+  return 'unpacked' in request;
+}
+
+test('a layer that is not what its media type says is warned of by name', async (t) => {
+  const warnings: string[] = [];
+  const onEvent: ActionOptions['onEvent'] = (event) => event.type === 'warning' && warnings.push(event.message);
+  const { registry, fetch, reference } = await openRegistryFetching(t, { onEvent });
+  const [one, other] = [await layerOf({ a: '1' }), gzipSync(await layerOf({ b: '2' }))];
+  const { manifest } = registry.putImage('app', '1', { layers: [one] });
+  const diffIds = [one, await layerOf({ b: '2' })].map((tar) => describe(tar, '').digest);
+  const config = { os: 'linux', architecture: 'amd64', rootfs: { type: 'layers', diff_ids: diffIds } };
+  const layers = [registry.putBlob('app', one, types.layer), registry.putBlob('app', other, types.plainLayer)];
+  const about = { config: registry.putBlob('app', JSON.stringify(config), types.config), layers };
+  registry.putManifest('app', '2', { ...manifest, ...about });
+  t.is((await fetch(reference('app:1'))).error, undefined);
+  t.deepEqual(warnings, []);
+  t.is((await fetch(reference('app:2'))).error, undefined);
+  t.deepEqual(
+    warnings.toSorted(),
+    [
+      `layer ${layers[0]?.digest} is a bare tar, and not gzip as its media type says`,
+      `layer ${layers[1]?.digest} is gzip, and not a bare tar as its media type says`,
+    ].toSorted(),
+  );
+});

@@ -1,0 +1,58 @@
+import test from 'ava';
+
+import { createApps } from '../../../src/index.ts';
+import { layerOf, openRegistryFetching } from '../../helpers/registry-fetching.ts';
+import { types } from '../../helpers/registry.ts';
+
+test('what two images or two platforms have in common is counted once in the totals', async (t) => {
+  const { registry, reference, finder } = await openRegistryFetching(t, { platform: ['linux/amd64', 'linux/arm64'] });
+  const shared = await layerOf({ a: '1' });
+  const own = await layerOf({ b: '22' });
+  const sizeOf = ({ manifest }: { readonly manifest: { readonly config: { readonly size: number } } }) =>
+    manifest.config.size;
+  const putIndex = (tag: string, layers: readonly Uint8Array[]): number => {
+    const images = ['amd64', 'arm64'].map((architecture) => ({
+      ...registry.putImage('app', undefined, { layers, architecture }),
+      platform: { os: 'linux', architecture },
+    }));
+    registry.putManifest('app', tag, { schemaVersion: 2, manifests: images }, types.index);
+    return images.reduce((sum, image) => sum + sizeOf(image), 0);
+  };
+  const [first, second] = [putIndex('1', [shared]), putIndex('2', [shared, own])];
+  const { outcomes, totals } = await finder().planImages(createApps([reference('app:1'), reference('app:2')]));
+  t.deepEqual(
+    outcomes.map(({ bytesToFetch }) => bytesToFetch),
+    [first + shared.length, second + shared.length + own.length],
+  );
+  t.is(totals.bytesToFetch, first + second + shared.length + own.length);
+});
+
+test('a plan says digest and bytes by the manifest alone, and the store what is there', async (t) => {
+  const { registry, reference, finder, fetch, asked, kept } = await openRegistryFetching(t);
+  const shared = await layerOf({ a: '1' });
+  registry.putImage('app', '1', { layers: [shared] });
+  const other = registry.putImage('app', '2', { layers: [shared, await layerOf({ b: '2' })] });
+  const sizes = [other.manifest.config, ...other.manifest.layers].map(({ size }) => size);
+  const plan = async (name: string, pullPolicy: 'new' | 'update' | 'never' = 'new') => {
+    await using planner = finder({ pullPolicy });
+    const { outcomes, totals } = await planner.planImages(createApps([reference(name)]));
+    return { ...outcomes[0], totals };
+  };
+
+  const { totals, ...absent } = await plan('app:2');
+  t.like(absent, { status: 'absent', digest: other.digest, source: reference('app:2'), needs: [] });
+  t.is(
+    absent.bytesToFetch,
+    sizes.reduce((sum, size) => sum + size),
+  );
+  t.like(totals, { bytesToFetch: absent.bytesToFetch, unknownSizes: 0, unknownDependencies: 0 });
+  t.deepEqual([asked('GET /v2/app/blobs/'), await kept()], [0, []]);
+
+  const { imageID } = await fetch(reference('app:1'));
+  t.is((await plan('app:2')).bytesToFetch, (absent.bytesToFetch ?? 0) - shared.length);
+  t.like(await plan('app:1'), { status: 'present', imageID: imageID ?? '' });
+  t.like(await plan('app:1', 'update'), { status: 'present', imageID: imageID ?? '' });
+  const moved = registry.putImage('app', '1', { layers: [await layerOf({ c: '3' })] });
+  t.like(await plan('app:1', 'update'), { status: 'absent', digest: moved.digest });
+  t.like(await plan('app:2', 'never'), { status: 'failed', error: { code: 'NOT_IN_STORE' } });
+});

@@ -1,0 +1,218 @@
+import { randomBytes, randomInt } from 'node:crypto';
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+
+import test from 'ava';
+import fc from 'fast-check';
+
+import { parseConnectTo, targetOf, createReadBuffers, addressesOf, connectAny } from '../../src/http/connect.ts';
+import type { Sink } from '../../src/http/contract.ts';
+import { openTestHttp } from '../helpers/http.ts';
+import { memorySink } from '../helpers/memory-sink.ts';
+import { startRawServer } from '../helpers/raw-server.ts';
+import { listen } from '../helpers/server.ts';
+
+test('four parts, any of which may be empty, and IPv6 in brackets', (t) => {
+  t.deepEqual(parseConnectTo('a.example:443:127.0.0.1:8443'), {
+    host: 'a.example',
+    port: '443',
+    toHost: '127.0.0.1',
+    toPort: '8443',
+  });
+  t.deepEqual(parseConnectTo('[::1]::[::2]:1'), { host: '::1', port: '', toHost: '::2', toPort: '1' });
+  t.deepEqual(parseConnectTo(':::'), { host: '', port: '', toHost: '', toPort: '' });
+  for (const text of ['', 'a', 'a:1:b', 'a:x:b:2', '::1:1:b:2', 'a:1:b:2:3']) {
+    t.throws(() => parseConnectTo(text), { code: 'USAGE' }, text);
+  }
+});
+
+test('the first rule that fits decides; an empty part is any, or what the URL says', (t) => {
+  const rules = ['a.example:443:b.example:1', 'A.example::c.example:', '::d.example:', ':8080::9'].map(parseConnectTo);
+  t.deepEqual(targetOf(new URL('https://a.example/'), rules), { host: 'b.example', port: 1 });
+  t.deepEqual(targetOf(new URL('http://a.example/'), rules), { host: 'c.example', port: 80 });
+  t.deepEqual(targetOf(new URL('https://x.example:5/'), rules), { host: 'd.example', port: 5 });
+  t.deepEqual(targetOf(new URL('http://[::1]:8080/'), rules.slice(3)), { host: '::1', port: 9 });
+  t.deepEqual(targetOf(new URL('http://x.example/'), []), { host: 'x.example', port: 80 });
+});
+
+const signal = AbortSignal.timeout(60_000);
+const copiedBytes = 1024;
+
+/** What a socket does: fills the buffer that it is given, and says how far. */
+function fill(onread: ReturnType<ReturnType<typeof createReadBuffers>['readInto']>, bytes: Uint8Array): void {
+  const buffer = typeof onread.buffer === 'function' ? onread.buffer() : onread.buffer;
+  buffer.set(bytes);
+  onread.callback(bytes.byteLength, buffer);
+}
+
+function reading() {
+  const buffers = createReadBuffers(copiedBytes);
+  const chunks: Buffer[] = [];
+  const onread = buffers.readInto((chunk) => chunks.push(chunk) > 0);
+  const read = (bytes: Uint8Array) => {
+    fill(onread, bytes);
+    return chunks.at(-1) as Buffer;
+  };
+  return { read, recycle: buffers.recycle };
+}
+
+test('what is still looked at stays as it is, whatever else is read', (t) => {
+  const sizes = fc.array(fc.record({ size: fc.integer({ min: 1, max: 4 * copiedBytes }), keep: fc.nat(5) }));
+  fc.assert(
+    fc.property(sizes, (reads) => {
+      const { read, recycle } = reading();
+      const held: { readonly chunk: Buffer; readonly bytes: Buffer }[] = [];
+      for (const { size, keep } of reads) {
+        const bytes = randomBytes(size);
+        held.push({ chunk: read(bytes), bytes });
+        while (held.length > keep) recycle(held.shift()?.chunk as Buffer);
+        if (held.some(({ chunk, bytes: then }) => !chunk.equals(then))) return false;
+      }
+      return true;
+    }),
+  );
+  t.pass();
+});
+
+test('memory that came back serves again', (t) => {
+  const { read, recycle } = reading();
+  const first = read(randomBytes(5000));
+  recycle(first);
+  read(randomBytes(5000)); // went where the socket was to read next already
+  t.is(read(randomBytes(5000)).buffer, first.buffer);
+});
+
+test('memory whose end is still to be parsed does not serve again', (t) => {
+  const { read, recycle } = reading();
+  const first = read(randomBytes(5000));
+  recycle(first.subarray(0, 4000));
+  t.true([1, 2, 3, 4].every(() => read(randomBytes(5000)).buffer !== first.buffer));
+});
+
+test('memory that is given back twice serves once', (t) => {
+  const { read, recycle } = reading();
+  const first = read(randomBytes(5000));
+  recycle(first);
+  recycle(first);
+  const buffers = [1, 2, 3, 4].map(() => read(randomBytes(5000)).buffer);
+  t.is(new Set(buffers).size, 4);
+});
+
+test('memory of others is left alone', (t) => {
+  const { recycle } = reading();
+  t.notThrows(() => recycle(randomBytes(5000)));
+});
+
+/** A sink that takes its time, so that the sockets are paused again and again. */
+function slowSink() {
+  const sink = memorySink();
+  const append: Sink['append'] = async (chunks) => {
+    await new Promise((resolve) => setTimeout(resolve, randomInt(8)));
+    await sink.append(chunks);
+  };
+  return { content: () => sink.content(), sink: Object.create(sink, { append: { value: append } }) as Sink };
+}
+
+for (const framing of ['with a length', 'in chunks'] as const) {
+  test(`bodies ${framing} of many connections at once arrive as they were sent, however slow the sink`, async (t) => {
+    const body = randomBytes(6_000_000);
+    const server = await startRawServer(t, (socket) => {
+      if (framing === 'with a length')
+        socket.end(Buffer.concat([Buffer.from(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n`), body]));
+      else
+        socket.end(
+          Buffer.concat([Buffer.from('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'), ...inChunks(body)]),
+        );
+    });
+    const http = openTestHttp(t);
+    const sinks = Array.from({ length: 6 }, slowSink);
+    await Promise.all(sinks.map(({ sink }, index) => http.download({ url: `${server.url}/${index}`, sink }, signal)));
+    t.true(sinks.every(({ content }) => content().equals(body)));
+  });
+}
+
+function* inChunks(body: Buffer): Generator<Buffer> {
+  for (let at = 0; at < body.length;) {
+    const size = Math.min(randomInt(1, 400_000), body.length - at);
+    yield Buffer.concat([Buffer.from(`${size.toString(16)}\r\n`), body.subarray(at, at + size), Buffer.from('\r\n')]);
+    at += size;
+  }
+  yield Buffer.from('0\r\n\r\n');
+}
+
+/** Connects for real, to a port of this machine's many addresses, and tells which were tried; `held` ones have to be let go. */
+function connector(port: number, held: Readonly<Record<string, Promise<void>>> = {}) {
+  const tried: string[] = [];
+  const sockets: Socket[] = [];
+  const attempt = async (address: string, until: AbortSignal): Promise<Socket> => {
+    tried.push(address);
+    const stopped = once(until, 'abort').then(() => Promise.reject(until.reason as Error));
+    await Promise.race([held[address], stopped]);
+    const socket = connect(port, address);
+    sockets.push(socket);
+    await once(socket, 'connect', { signal: until });
+    return socket;
+  };
+  return { attempt, tried, sockets };
+}
+
+async function startListener(t: Parameters<typeof listen>[0]): Promise<number> {
+  const server = createServer();
+  await listen(t, server); // on 127.0.0.1 alone
+  return (server.address() as AddressInfo).port;
+}
+
+test('where the first addresses refuse, the next one is connected to, at once', async (t) => {
+  const port = await startListener(t);
+  const { attempt, tried } = connector(port);
+  const socket = await connectAny(['127.0.0.2', '127.0.0.3', '127.0.0.1', '127.0.0.4'], attempt, signal);
+  t.is(socket.remoteAddress, '127.0.0.1');
+  t.deepEqual(tried, ['127.0.0.2', '127.0.0.3', '127.0.0.1']);
+});
+
+test('where the first address is silent, the next one is connected to, and the first is given up then', async (t) => {
+  const port = await startListener(t);
+  const { attempt, tried, sockets } = connector(port, { '127.0.0.2': new Promise(() => undefined) });
+  const socket = await connectAny(['127.0.0.2', '127.0.0.1'], attempt, signal);
+  t.is(socket.remoteAddress, '127.0.0.1');
+  t.deepEqual(tried, ['127.0.0.2', '127.0.0.1']);
+  t.is(sockets.length, 1);
+});
+
+test('an address that is slow is not given up because the next one refuses', async (t) => {
+  const port = await startListener(t);
+  const slow = Promise.withResolvers<void>();
+  const { attempt, tried } = connector(port, { '127.0.0.1': slow.promise });
+  const connecting = connectAny(['127.0.0.1', '127.0.0.2'], attempt, signal);
+  while (tried.length < 2) await new Promise((resolve) => setTimeout(resolve, 10));
+  setTimeout(slow.resolve, 100);
+  t.is((await connecting).remoteAddress, '127.0.0.1');
+});
+
+test('where no address can be connected to, the error is of one that could be reached at all', async (t) => {
+  const port = await startListener(t);
+  const { attempt } = connector(port);
+  const noWay = Object.assign(new Error('no way'), { code: 'ENETUNREACH' });
+  const mixed = (address: string, until: AbortSignal) =>
+    address.includes(':') ? Promise.reject(noWay) : attempt(address, until);
+  const error = await t.throwsAsync(connectAny(['2001:db8::1', '127.0.0.2', '2001:db8::2'], mixed, signal));
+  t.like(error, { code: 'ECONNREFUSED' });
+  t.is(await t.throwsAsync(connectAny(['2001:db8::1', '2001:db8::2'], mixed, signal)), noWay);
+});
+
+test('an abort ends all that is under way, with its own reason', async (t) => {
+  const port = await startListener(t);
+  const never = new Promise<void>(() => undefined);
+  const { attempt } = connector(port, { '127.0.0.1': never, '127.0.0.2': never });
+  const stop = new AbortController();
+  const connecting = connectAny(['127.0.0.1', '127.0.0.2'], attempt, stop.signal);
+  stop.abort(new Error('enough'));
+  await t.throwsAsync(connecting, { message: 'enough' });
+});
+
+test('an address is its own, a name has those of the system, and what has none fails', async (t) => {
+  t.deepEqual(await addressesOf('::1', signal), ['::1']);
+  t.true((await addressesOf('localhost', signal)).some((address) => /^(127\.0\.0\.1|::1)$/.test(address)));
+  await t.throwsAsync(addressesOf('nowhere.invalid', signal));
+  await t.throwsAsync(addressesOf('localhost', AbortSignal.abort(new Error('enough'))), { message: 'enough' });
+});

@@ -1,0 +1,71 @@
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+
+import test, { type ExecutionContext } from 'ava';
+
+import { storeLayout } from '../../../../src/store/layout.ts';
+import { createOciFace, type OciFace } from '../../../../src/store/index/writer/oci-index.ts';
+import { schemaSteps } from '../../../../src/store/index/writer/open-index.ts';
+import { temporaryDirectory } from '../../../helpers/stored.ts';
+
+/** A face of an index that lists one image, and that another tool's edits come between whenever it is asked. */
+async function interrupted(
+  t: ExecutionContext,
+  edits: number,
+): Promise<{ readonly face: OciFace; readonly dir: string }> {
+  const dir = await temporaryDirectory(t);
+  await mkdir(join(dir, 'tmp', 'me'), { recursive: true });
+  const path = join(dir, 'index.json');
+  writeFileSync(path, '{"schemaVersion":2,"manifests":[]}');
+  const db = new DatabaseSync(':memory:');
+  t.teardown(() => db.close());
+  for (const step of schemaSteps) db.exec(step);
+  let count = 0;
+  db.function('edit', () => {
+    if (count < edits) {
+      count += 1;
+      const document = JSON.parse(readFileSync(path, 'utf8')) as { readonly manifests: readonly unknown[] };
+      const manifests = [...document.manifests, { digest: `sha256:${count}` }];
+      writeFileSync(`${path}.new`, JSON.stringify({ ...document, manifests }));
+      renameSync(`${path}.new`, path);
+    }
+    return 1;
+  });
+  db.exec(`
+    DROP TABLE generation;
+    CREATE TEMP VIEW generation AS SELECT 'here' lineage, edit() number;
+    INSERT INTO registry_images VALUES (1, 'docker.io/library/app:1', '${'a'.repeat(64)}', 'type', 3, NULL, NULL, NULL,
+      NULL, NULL, NULL, 'linux', 'amd64', NULL, NULL, 1, 1, 0, 'source', NULL, 0, 1)`);
+  return { face: createOciFace(db, storeLayout(dir, 0o755), 'me'), dir };
+}
+
+test('what another tool writes while index.json is being replaced is not lost', async (t) => {
+  const { face, dir } = await interrupted(t, 3);
+  face.write();
+  const { manifests } = JSON.parse(await readFile(join(dir, 'index.json'), 'utf8')) as {
+    readonly manifests: readonly { readonly digest: string }[];
+  };
+  t.deepEqual(
+    manifests.map(({ digest }) => digest),
+    ['sha256:1', 'sha256:2', 'sha256:3', `sha256:${'a'.repeat(64)}`],
+  );
+  t.deepEqual(await readdir(join(dir, 'tmp', 'me')), []);
+});
+
+test('a tool that writes index.json all the time is given way', async (t) => {
+  const { face, dir } = await interrupted(t, Infinity);
+  t.throws(() => face.write(), { code: 'STORE_BUSY' });
+  t.deepEqual(await readdir(join(dir, 'tmp', 'me')), []);
+});
+
+test('an index.json that is as it should be is left as it is', async (t) => {
+  const { face } = await interrupted(t, 0);
+  t.true(face.isStale());
+  face.write();
+  const before = face.stamp();
+  t.false(face.isStale());
+  face.write();
+  t.is(face.stamp(), before);
+});

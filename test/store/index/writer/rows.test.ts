@@ -1,0 +1,43 @@
+import test from 'ava';
+import fc from 'fast-check';
+
+import { mergeRow } from '../../../../src/store/index/writer/rows.ts';
+import type { ImageRow } from '../../../../src/store/index/protocol.ts';
+
+const signers = fc.subarray(['aa', 'bb', 'cc'], { minLength: 1 });
+const imports: fc.Arbitrary<ImageRow> = fc.record({
+  id: fc.constant('00'),
+  name: fc.constant('example.com/app'),
+  version: fc.constant(null),
+  labels: fc.constant('[]'),
+  dependencies: fc.constant('[]'),
+  size: fc.constant(1),
+  latest: fc.constantFrom(0, 1),
+  source: fc.constantFrom('/a', '/b'),
+  digest: fc.constantFrom('sha256:a', 'sha256:b'),
+  verified: fc.option(signers.map((list) => JSON.stringify(list))),
+  weak: fc.constantFrom(0, 1),
+});
+
+function signersOf({ verified }: ImageRow): readonly unknown[] {
+  return verified === null ? [] : (JSON.parse(verified) as unknown[]);
+}
+
+test('whatever is imported in whatever order, nothing that was known is lost', (t) => {
+  fc.assert(
+    fc.property(fc.array(imports, { minLength: 1, maxLength: 6 }), (rows) => {
+      const merged = rows.reduce(mergeRow);
+      const verified = rows.filter((row) => row.verified !== null);
+      t.is(merged.latest, Math.max(...rows.map((row) => row.latest)));
+      t.deepEqual(new Set(signersOf(merged)), new Set(rows.flatMap(signersOf)));
+      t.is(new Set(signersOf(merged)).size, signersOf(merged).length);
+
+      // Weak only if every verification was; where it came from is the last import that was verified, if one was.
+      const telling = verified.length > 0 ? verified : rows;
+      if (verified.length > 0) t.is(merged.weak, Math.min(...verified.map((row) => row.weak)));
+      t.is(merged.source, telling.at(-1)?.source ?? '');
+      t.is(merged.digest, telling.at(-1)?.digest ?? '');
+    }),
+  );
+  t.pass();
+});

@@ -1,0 +1,22 @@
+import { stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import test from 'ava';
+
+import { makeDirectories } from '../../src/system/files.ts';
+import { temporaryDirectory } from '../helpers/stored.ts';
+
+test('what is missing of a path is made, and the first of it is told', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const path = join(directory, 'a/b/c');
+  t.is(await makeDirectories(path, 0o700), join(directory, 'a'));
+  t.is((await stat(path)).mode & 0o777, 0o700);
+  t.is(await makeDirectories(path), undefined);
+});
+
+test('it ends where nothing can be made, and where something else is in the way', async (t) => {
+  const file = join(await temporaryDirectory(t), 'file');
+  await writeFile(file, '');
+  await t.throwsAsync(makeDirectories('/proc/none/below'), { code: 'ENOENT' });
+  for (const path of [file, join(file, 'below')]) await t.throwsAsync(makeDirectories(path), { code: 'ENOTDIR' });
+});

@@ -1,0 +1,151 @@
+import type { MessagePort } from 'node:worker_threads';
+import { createHash } from 'node:crypto';
+
+import { ImageError, hasCode, isImageError } from '../../src/errors.ts';
+import { createOverlay, type Overlay, createPlanner, takeAll, type Plan, createWhitelist } from './plan.ts';
+import { createTreeWriter, type TreeWriter } from './tree-writer.ts';
+import { overLimit } from '../tar/refuse.ts';
+import { createArchiveChecker } from '../tar/tar-checker.ts';
+import type { ExtractLayer, ExtractRequest, Handler } from '../tasks.ts';
+import { shortImageId } from '../../src/image/image-id.ts';
+import { openFile, readChunks } from '../ingest/read-file.ts';
+
+/**
+ * Writes images of the store into a directory, an upper one before those below it: each path is written once. Every
+ * entry passes the archive rules once more before it is made, and each blob is hashed while it is written from. Memory
+ * does not depend on the size of files.
+ *
+ * @throws STORE_CORRUPT when a blob is not its image; ARCHIVE_INVALID and LIMIT_EXCEEDED for one that should not have
+ * come into the store; STORE_FULL, STORE_READ_ONLY, FILE_NOT_FOUND and FILE_UNREADABLE for the target; CANCELLED
+ */
+export const extract: Handler<'extract'> = async (request) => {
+  const { layers, port } = request;
+  using stop = watchPort(port);
+  using tree = createTreeWriter(request);
+  const overlay = createOverlay();
+  for (const [index, layer] of layers.entries()) {
+    const isWhole = layers.length === 1 && layer.own.length === 0 && layer.inherited.length === 0;
+    const plan = isWhole ? takeAll : await planLayer(request, layer, overlay, stop.check);
+    await writeLayer({ request, layer, plan, tree, withManifest: index === 0 && !request.rootfsOnly }, stop.check);
+  }
+  tree.finish();
+  return { skipped: tree.skipped, withoutXattrs: tree.withoutXattrs };
+};
+
+/** A blob that is no archive gives half a plan, and is refused when it is written from. */
+async function planLayer(
+  { limits }: ExtractRequest,
+  layer: ExtractLayer,
+  overlay: Overlay,
+  check: () => void,
+): Promise<Plan> {
+  const { onEntry, plan } = createPlanner(overlay, createWhitelist(layer));
+  await skimBlob(
+    layer,
+    createArchiveChecker(limits, () => undefined, onEntry),
+    check,
+  );
+  if (overlay.size > limits.entries) throw overLimit('entries', limits.entries, 'too many entries in the tree');
+  return plan;
+}
+
+type Writing = {
+  readonly request: ExtractRequest;
+  readonly layer: ExtractLayer;
+  readonly plan: Plan;
+  readonly tree: TreeWriter;
+  readonly withManifest: boolean;
+};
+
+async function writeLayer(writing: Writing, check: () => void): Promise<void> {
+  const { request, layer, plan, tree, withManifest } = writing;
+  const checker = createArchiveChecker(
+    request.limits,
+    (bytes, { attributes }) => {
+      if (withManifest) tree.writeFile('manifest', bytes, attributes);
+    },
+    (entry, path) => {
+      const placement = plan(entry, path);
+      return placement && tree.add(entry, placement);
+    },
+  );
+  await readBlob(layer, checker, check);
+}
+
+function watchPort(port: MessagePort): Disposable & { readonly check: () => void } {
+  let isClosed = false;
+  const close = (): void => {
+    isClosed = true;
+  };
+  port.on('close', close);
+  return {
+    check() {
+      if (isClosed) throw new ImageError('CANCELLED', 'the extraction was told to stop', { reason: 'stop' });
+    },
+    [Symbol.dispose]() {
+      port.off('close', close);
+      port.close();
+    },
+  };
+}
+
+/** What takes a tar and can refuse it; an ArchiveChecker is one. */
+export type Reading = { push(chunk: Uint8Array): void; end(): unknown };
+
+/**
+ * Hands the tar of an image to `reading`, and hashes it as it passes. What `reading` throws waits until the hash has
+ * said whether the blob is to blame.
+ *
+ * @param check - throws when there is no point in going on.
+ * @throws STORE_CORRUPT when the blob is not there or not the image; else what `reading` threw
+ */
+export async function readBlob(layer: ExtractLayer, reading: Reading, check: () => void): Promise<void> {
+  const hash = createHash('sha512');
+  let bytes = 0;
+  let failure: ImageError | undefined;
+  for await (const chunk of chunksOf(layer)) {
+    check();
+    hash.update(chunk);
+    bytes += chunk.length;
+    if (bytes > layer.size) break;
+    failure ??= failureOf(() => reading.push(chunk));
+  }
+  if (bytes !== layer.size) throw corrupt(layer, 'wrong size', failure);
+  if (`sha512-${hash.digest('hex')}` !== layer.imageId) throw corrupt(layer, 'wrong hash', failure);
+  failure ??= failureOf(() => reading.end());
+  if (failure) throw failure;
+}
+
+/** The same without the hash, for a first look: ends early at what `reading` refuses. @throws STORE_CORRUPT */
+export async function skimBlob(layer: ExtractLayer, reading: Reading, check: () => void): Promise<void> {
+  for await (const chunk of chunksOf(layer)) {
+    check();
+    if (failureOf(() => reading.push(chunk))) return;
+  }
+}
+
+async function* chunksOf(layer: ExtractLayer): AsyncGenerator<Uint8Array> {
+  try {
+    await using file = await openFile(layer.blob, layer.blob);
+    yield* readChunks(file, layer.blob);
+  } catch (error) {
+    if (hasCode(error, 'FILE_NOT_FOUND')) throw corrupt(layer, 'missing', error);
+    if (hasCode(error, 'FILE_UNREADABLE')) throw corrupt(layer, 'unreadable', error);
+    throw error;
+  }
+}
+
+function failureOf(work: () => unknown): ImageError | undefined {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    if (isImageError(error)) return error;
+    throw error;
+  }
+}
+
+function corrupt({ imageId, blob }: ExtractLayer, problem: string, cause: ImageError | undefined): ImageError {
+  const message = `the blob of ${shortImageId(imageId)} is damaged: ${problem}`;
+  return new ImageError('STORE_CORRUPT', message, { path: blob }, { cause });
+}

@@ -1,0 +1,186 @@
+import { createHash, type Hash } from 'node:crypto';
+import { setImmediate as turn } from 'node:timers/promises';
+import { threadId } from 'node:worker_threads';
+
+import { parseImageId } from '../../src/image/image-id.ts';
+import { parseManifest, type ImageManifest } from '../../src/image/manifest.ts';
+import { openArchive } from '../decompress/open-archive.ts';
+import {
+  lazy,
+  type FromIngest,
+  type Handler,
+  type IngestRequest,
+  type IngestResponse,
+  type ReadImageResponse,
+} from '../tasks.ts';
+import { threadMemory } from '../memory.ts';
+import { withOutput, type Write } from './output.ts';
+import type { SignatureDigests } from '../openpgp/digests.ts';
+import { openSource, type Source } from './source.ts';
+import { createStepClock, type StepClock } from './step-clock.ts';
+import { overLimit } from '../tar/refuse.ts';
+import { createArchiveChecker } from '../tar/tar-checker.ts';
+
+const signatureDigestsModule = lazy(() => import('../openpgp/digests.ts')); // loads openpgp
+
+type PassRequest = Omit<IngestRequest, 'image'>;
+type Unpacked = Pick<IngestResponse, 'imageId' | 'size' | 'manifest' | 'parsed'>;
+type Fill = (write: Write) => Promise<Unpacked>;
+type ParsedManifest = { readonly manifest: ImageManifest; readonly text: string };
+
+/**
+ * Brings an archive into an image file in one pass over its bytes: digests of what was transferred, decompression,
+ * image ID, archive rules, manifest, and the tar written and synced. Memory does not depend on the archive's size.
+ *
+ * @throws ARCHIVE_UNREADABLE, ARCHIVE_INVALID, MANIFEST_INVALID, LIMIT_EXCEEDED, SIGNATURE_UNREADABLE, FILE_NOT_FOUND,
+ * FILE_UNREADABLE, STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT, CANCELLED; the image file is gone then
+ */
+export const ingest: Handler<'ingest'> = async (request, waitedMs = 0) => {
+  const { response, filled } = await pass(request, waitedMs, (fill) => withOutput(request.image, fill));
+  return { ...response, stamp: filled.stamp };
+};
+
+/** As ingest, without an image file: for one that is in its place. */
+export const readImage: Handler<'readImage'> = async (request, waitedMs = 0) => {
+  const read = (fill: Fill): Promise<{ readonly result: Unpacked }> =>
+    fill(() => undefined).then((result) => ({ result }));
+  return (await pass(request, waitedMs, read)).response;
+};
+
+/** @param into - calls `fill` with where the tar goes. */
+async function pass<F extends { readonly result: Unpacked }>(
+  request: PassRequest,
+  waitedMs: number,
+  into: (fill: Fill) => Promise<F>,
+): Promise<{ readonly response: ReadImageResponse; readonly filled: F }> {
+  const { limits, shown } = request;
+  tell(request, { kind: 'started', threadId });
+  await using source = await openSource(request.source, shown);
+  const sha256 = createHash('sha256');
+  const signature = await openSignature(request, sha256);
+  const clock = createStepClock(waitedMs);
+  const transfer = createTransfer(source, { maximum: limits.archiveBytes, sha256, signature, clock });
+  const { compression, tar } = await openArchive(transfer.chunks(), shown, threadMemory(source.arrival));
+  let synced = (): void => undefined;
+  const filled = await into(async (write) => {
+    const result = await unpack(request, { source, tar, write, clock });
+    synced = clock.start('sync');
+    return result;
+  });
+  synced();
+  const response = { ...filled.result, ...transfer.result(), compression, steps: clock.read() };
+  return { response, filled };
+}
+
+function tell({ source }: PassRequest, message: FromIngest): void {
+  if (source.kind === 'growing') source.port.postMessage(message);
+}
+
+/** A bad signature file is known before the first byte of the archive. */
+async function openSignature({ signature, limits }: PassRequest, sha256: Hash): Promise<SignatureDigests | undefined> {
+  if (!signature) return undefined;
+  const { createSignatureDigests } = await signatureDigestsModule();
+  return createSignatureDigests(signature.bytes, { location: signature.location, maximum: limits.signatures }, sha256);
+}
+
+type Transfer = {
+  readonly maximum: number;
+  readonly sha256: Hash;
+  readonly signature: SignatureDigests | undefined;
+  readonly clock: StepClock;
+};
+
+/** The bytes as they were transferred, counted and hashed as they pass. */
+function createTransfer(source: Source, { maximum, sha256, signature, clock }: Transfer) {
+  let archiveBytes = 0;
+  return {
+    async *chunks(): AsyncGenerator<Uint8Array> {
+      for await (const chunk of clock.waiting('read', source.chunks())) {
+        archiveBytes += chunk.length;
+        if (archiveBytes > maximum) throw overLimit('archive', maximum, 'the archive is too large');
+        const hashed = clock.start('hash');
+        sha256.update(chunk);
+        signature?.update(chunk);
+        hashed();
+        yield chunk;
+      }
+    },
+    result: () => {
+      const signatureDigests = signature?.digests() ?? []; // first: they continue from the hash that is finished next
+      return { signatureDigests, digest: `sha256:${sha256.digest('hex')}`, archiveBytes };
+    },
+  };
+}
+
+type Unpacking = {
+  readonly source: Source;
+  readonly tar: AsyncIterable<Uint8Array>;
+  readonly write: Write;
+  readonly clock: StepClock;
+};
+
+/** Bytes after which whoever else works in this thread has a turn, and a stop is heard of: bzip2 by itself gives none. */
+const turnBytes = 1024 * 1024;
+
+async function unpack(request: PassRequest, { source, tar, write, clock }: Unpacking): Promise<Unpacked> {
+  const { limits } = request;
+  const hash = createHash('sha512');
+  let size = 0;
+  const checker = createArchiveChecker(limits, (bytes) => {
+    const parsed = readManifest(bytes, limits.dependencies);
+    const { dependencies } = parsed.manifest;
+    if (dependencies.length > 0) tell(request, { kind: 'dependencies', dependencies });
+    return parsed;
+  });
+  let turnedAt = 0;
+  for await (const chunk of clock.waiting('inflate', tar)) {
+    if (size - turnedAt >= turnBytes) {
+      turnedAt = size;
+      await turn();
+    }
+    source.check();
+    size += chunk.length;
+    if (size > limits.unpackedBytes) throw overLimit('unpacked', limits.unpackedBytes, 'the image is too large');
+    const hashed = clock.start('hash');
+    hash.update(chunk);
+    hashed();
+    const checked = clock.start('check');
+    checker.push(chunk);
+    checked();
+    const written = clock.start('write');
+    write(chunk);
+    written();
+  }
+  const { manifest, text } = checker.end();
+  return { imageId: parseImageId(`sha512-${hash.digest('hex')}`), size, manifest: text, parsed: manifest };
+}
+
+export function readManifest(bytes: Uint8Array, maximum: number): ParsedManifest {
+  const parsed = parseManifest(bytes);
+  if (parsed.manifest.dependencies.length > maximum) throw overLimit('dependencies', maximum, 'too many dependencies');
+  return parsed;
+}
+
+/**
+ * Reads an archive as far as its manifest: what stands behind it is not looked at.
+ *
+ * @throws ARCHIVE_UNREADABLE, ARCHIVE_INVALID, MANIFEST_INVALID, LIMIT_EXCEEDED, FILE_NOT_FOUND, FILE_UNREADABLE
+ */
+export const inspectArchive: Handler<'inspectArchive'> = async ({ path, shown, limits }) => {
+  await using source = await openSource({ kind: 'file', path }, shown);
+  const { tar } = await openArchive(source.chunks(), shown, threadMemory());
+  const found: { manifest?: ImageManifest } = {};
+  const checker = createArchiveChecker(limits, (bytes) => {
+    const { manifest } = readManifest(bytes, limits.dependencies);
+    found.manifest = manifest;
+    return manifest;
+  });
+  let size = 0;
+  for await (const chunk of tar) {
+    size += chunk.length;
+    if (size > limits.unpackedBytes) throw overLimit('unpacked', limits.unpackedBytes, 'the image is too large');
+    checker.push(chunk);
+    if (found.manifest) return found.manifest;
+  }
+  return checker.end();
+};

@@ -1,0 +1,105 @@
+import { closeSync, constants, fchmodSync, fdatasync, fstatSync, openSync, writeSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { promisify } from 'node:util';
+
+import { stampOf, type FileStamp } from '../../src/system/files.ts';
+import { storeFileError } from '../../src/image/write-error.ts';
+import { whenFilesAreFree } from '../../src/system/spare-files.ts';
+
+const datasync = promisify(fdatasync);
+
+const finalMode = 0o444;
+
+export type Filled<T> = { readonly result: T; readonly stamp: FileStamp };
+
+/** Writes a chunk behind what was written; the chunk may be used anew then. */
+export type Write = (chunk: Uint8Array) => void;
+
+/**
+ * Fills a new file. It stays only when `fill` succeeds: then with mode 0444 whatever the umask, and synced unless it is not
+ * to outlive the process.
+ *
+ * @returns what `fill` does, and the stamp of the descriptor that was written to.
+ * @throws STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT; what `fill` throws
+ */
+export async function withOutput<T>(
+  path: string,
+  fill: (write: Write) => Promise<T>,
+  { sync = true } = {},
+): Promise<Filled<T>> {
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  const open = (): number => openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+  const file = await whenFilesAreFree(open).catch((error: unknown) => {
+    throw storeFileError(error, path);
+  });
+  try {
+    return await fillFile(file, path, fill, sync);
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
+  }
+}
+
+async function fillFile<T>(
+  file: number,
+  path: string,
+  fill: (write: Write) => Promise<T>,
+  sync: boolean,
+): Promise<Filled<T>> {
+  const disk = sync ? syncing(file) : undefined;
+  try {
+    const result = await fill((chunk) => {
+      inStore(path, () => writeAll(file, chunk));
+      disk?.wrote(chunk.length);
+    });
+    const stamp = inStore(path, () => {
+      fchmodSync(file, finalMode);
+      return stampOf(fstatSync(file, { bigint: true }));
+    });
+    await disk?.end().catch((error: unknown) => {
+      throw storeFileError(error, path);
+    });
+    return { result, stamp };
+  } finally {
+    await disk?.settled();
+    inStore(path, () => closeSync(file));
+  }
+}
+
+/** Bytes after which the disk begins with what it has to keep, while more of it comes. */
+const syncBytes = 32 * 1024 * 1024;
+
+/** Syncs a file that grows, now and then, one sync at a time: what is left at the end is little. */
+function syncing(file: number) {
+  let unsynced = 0;
+  let isSyncing = false;
+  let synced = Promise.resolve();
+  /** One that failed is the last: the system tells of a failure once. */
+  const sync = (): Promise<void> => (synced = synced.then(() => datasync(file)));
+  const settled = (): Promise<void> => synced.catch(() => undefined);
+  return {
+    settled,
+    wrote(bytes: number): void {
+      unsynced += bytes;
+      if (unsynced < syncBytes || isSyncing) return;
+      unsynced = 0;
+      isSyncing = true;
+      void sync();
+      void settled().then(() => (isSyncing = false));
+    },
+    end: sync,
+  };
+}
+
+/** To ask another thread for it, as for opening and closing, would take longer, and hold up no less: there is one disk. */
+function writeAll(file: number, chunk: Uint8Array): void {
+  for (let at = 0; at < chunk.length;) at += writeSync(file, chunk, at);
+}
+
+function inStore<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw storeFileError(error, path);
+  }
+}

@@ -1,0 +1,91 @@
+import type { FileHandle } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+
+import { isImageError, ImageError } from '../../src/errors.ts';
+import { errnoOf, systemFailure } from '../../src/system/errno.ts';
+import { openFoundFile, openOwnFile } from '../../src/system/files.ts';
+import type { Handler } from '../tasks.ts';
+
+const readBytes = 1024 * 1024;
+
+/** Opens a file of our own: no link is followed. @throws FILE_NOT_FOUND, FILE_UNREADABLE */
+export function openFile(path: string, shown: string): Promise<FileHandle> {
+  return opened(openOwnFile(path), shown);
+}
+
+/** Opens a regular file that a user named. @throws FILE_NOT_FOUND, FILE_UNREADABLE */
+export function openNamedFile(path: string, shown: string): Promise<FileHandle> {
+  return opened(openFoundFile(path), shown);
+}
+
+async function opened(opening: Promise<FileHandle>, shown: string): Promise<FileHandle> {
+  return opening.catch((error: unknown) => {
+    switch (errnoOf(error)) {
+      case 'EISDIR':
+        throw fileUnreadable(shown, 'it is a directory', error);
+      case 'EFTYPE':
+        throw fileUnreadable(shown, 'it is not a regular file', error);
+      case 'ELOOP':
+        throw fileUnreadable(shown, 'it is a symbolic link', error);
+      default:
+        throw readError(error, shown);
+    }
+  });
+}
+
+/**
+ * A file from its start, in chunks of up to 1 MiB, each valid until the next one is asked for.
+ *
+ * @param available - resolves to how many bytes there are in all, once there are more than those; the same number is
+ * the end. Absent: the end of the file is.
+ * @throws FILE_UNREADABLE, also when the file is shorter than `available` said; what `available` throws
+ */
+export async function* readChunks(
+  file: FileHandle,
+  shown: string,
+  available?: (known: number) => Promise<number>,
+): AsyncGenerator<Uint8Array> {
+  const buffer = Buffer.allocUnsafeSlow(readBytes);
+  for (let at = 0; ;) {
+    const end = available ? await available(at) : Infinity;
+    if (end <= at) return;
+    const wanted = Math.min(buffer.length, end - at);
+    const { bytesRead } = await file.read(buffer, 0, wanted, at).catch((error: unknown) => {
+      throw isImageError(error) ? error : readError(error, shown);
+    });
+    if (bytesRead === 0 && !available) return;
+    if (bytesRead === 0)
+      throw fileUnreadable(shown, `the file ends at byte ${at}, before the ${end} that were written`);
+    yield buffer.subarray(0, bytesRead);
+    at += bytesRead;
+  }
+}
+
+/** Why a file could not be read, by what the system said; what is no system error stays as it is. */
+export function readError(error: unknown, path: string): unknown {
+  const failure = systemFailure(error);
+  if (!failure) return error;
+  const { errno, what } = failure;
+  if (errno === 'ENOENT') return new ImageError('FILE_NOT_FOUND', 'no such file', { path }, { cause: error });
+  if (errno === 'ENOTDIR') {
+    const message = 'no such file: a part of its path is not a directory';
+    return new ImageError('FILE_NOT_FOUND', message, { path }, { cause: error });
+  }
+  return new ImageError('FILE_UNREADABLE', `cannot read the file: ${what}`, { path, errno }, { cause: error });
+}
+
+export function fileUnreadable(path: string, what: string, cause?: unknown): ImageError<'FILE_UNREADABLE'> {
+  return new ImageError('FILE_UNREADABLE', what, { path }, { cause });
+}
+
+/** Hashes a file, whole. @throws FILE_NOT_FOUND, FILE_UNREADABLE */
+export const reHash: Handler<'reHash'> = async ({ path, algorithm }) => {
+  await using file = await openFile(path, path);
+  const hash = createHash(algorithm);
+  let bytes = 0;
+  for await (const chunk of readChunks(file, path)) {
+    hash.update(chunk);
+    bytes += chunk.length;
+  }
+  return { hex: hash.digest('hex'), bytes };
+};

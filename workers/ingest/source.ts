@@ -1,0 +1,123 @@
+import type { MessagePort } from 'node:worker_threads';
+
+import type { Arrival } from '../memory.ts';
+import { openFile, openNamedFile, readChunks } from './read-file.ts';
+import type { ArchiveSource, ToIngest } from '../tasks.ts';
+import { ImageError } from '../../src/errors.ts';
+
+/** The bytes of an archive, from the first to the last. */
+export type Source = AsyncDisposable & {
+  /** Each chunk is valid until the next one is asked for. @throws FILE_UNREADABLE, CANCELLED */
+  chunks(): AsyncIterable<Uint8Array>;
+  /** @throws CANCELLED once the session has been told to stop */
+  check(): void;
+  /** Of what may still be coming. */
+  readonly arrival?: Arrival;
+};
+
+/**
+ * @param shown - in errors, in place of a path.
+ * @throws FILE_NOT_FOUND, FILE_UNREADABLE
+ */
+export async function openSource(source: ArchiveSource, shown: string): Promise<Source> {
+  switch (source.kind) {
+    case 'bytes':
+      return {
+        chunks: () => whole(source.bytes),
+        check: () => undefined,
+        [Symbol.asyncDispose]: () => Promise.resolve(),
+      };
+    case 'file': {
+      const file = await openNamedFile(source.path, shown);
+      return {
+        chunks: () => readChunks(file, shown),
+        check: () => undefined,
+        [Symbol.asyncDispose]: () => file.close(),
+      };
+    }
+    case 'growing': {
+      const growth = followGrowth(source.bytes, source.port); // before anything is awaited: a port closes but once
+      const file = await openFile(source.path, shown);
+      return {
+        chunks: () => readChunks(file, shown, async (known) => (await growth.beyond(known)).bytes),
+        check: () => growth.check(),
+        arrival: growth,
+        async [Symbol.asyncDispose]() {
+          growth.close();
+          await file.close();
+        },
+      };
+    }
+  }
+}
+
+async function* whole(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield await Promise.resolve(bytes);
+}
+
+/** How far a file has grown that another thread fills. */
+type Growth = {
+  /** Resolves when there are more bytes than that, or will never be. @throws CANCELLED when told to stop */
+  beyond(bytes: number): Promise<{ readonly bytes: number; readonly isComplete: boolean }>;
+  /** Resolves once all bytes are there. @throws CANCELLED when told to stop */
+  readonly whole: () => Promise<void>;
+  /** Rejects, with CANCELLED, when told to stop. */
+  readonly stopped: Promise<never>;
+  /** @throws CANCELLED when told to stop */
+  check(): void;
+  close(): void;
+};
+
+/** @param bytes - that are there to begin with. @param port - of messages ToIngest; when it closes, that is a stop. */
+function followGrowth(bytes: number, port: MessagePort): Growth {
+  let state = { bytes, isComplete: false };
+  let isStopped = false;
+  let changed = Promise.withResolvers<void>();
+
+  const stopping = Promise.withResolvers<never>();
+  stopping.promise.catch(() => undefined); // not everybody waits for it
+  const told = (): ImageError => new ImageError('CANCELLED', 'the session was told to stop', { reason: 'stop' });
+  const check = (): void => {
+    if (isStopped) throw told();
+  };
+  const change = (): void => {
+    changed.resolve();
+    changed = Promise.withResolvers<void>();
+  };
+  const stop = (): void => {
+    isStopped = true;
+    stopping.reject(told());
+    change();
+  };
+  const onMessage = (message: ToIngest): void => {
+    switch (message.kind) {
+      case 'grown':
+        state = { ...state, bytes: Math.max(state.bytes, message.bytes) };
+        return change();
+      case 'complete':
+        state = { bytes: message.bytes, isComplete: true };
+        return change();
+      case 'stop':
+        return stop();
+    }
+  };
+  port.on('message', onMessage);
+  port.on('close', stop);
+
+  return {
+    async beyond(known) {
+      for (check(); state.bytes <= known && !state.isComplete; check()) await changed.promise;
+      return state;
+    },
+    async whole() {
+      for (check(); !state.isComplete; check()) await changed.promise;
+    },
+    stopped: stopping.promise,
+    check,
+    close() {
+      port.off('close', stop);
+      port.off('message', onMessage);
+      port.unref();
+    },
+  };
+}

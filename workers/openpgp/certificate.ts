@@ -1,0 +1,191 @@
+import { createHash } from 'node:crypto';
+
+import { ImageError, isImageError } from '../../src/errors.ts';
+import {
+  lazy,
+  type TrustedKey,
+  type VerifySignatureResponse,
+  type InspectedKey,
+  type InspectKeyRequest,
+  type InspectKeyResponse,
+  type InspectKeysResponse,
+  type RefusedCertificate,
+} from '../tasks.ts';
+import { describeKeyFile, dearmorKeys, readHeader, tagOf } from './packets.ts';
+import type { Key, Subkey } from './openpgp.ts';
+
+const openpgpModule = lazy(() => import('./openpgp.ts'));
+
+/**
+ * The first certificate of a file, armored or binary.
+ *
+ * @throws KEY_INVALID for a secret key and for what cannot be parsed.
+ * @see docs/rules.md S2
+ */
+export async function readPublicCertificate(bytes: Uint8Array, location: string): Promise<Key> {
+  const { readCertificate } = await openpgpModule();
+  const key = await readCertificate(bytes).catch((error: unknown) => {
+    const message = `${location} is not a public key: ${describeKeyFile(bytes)}`;
+    throw new ImageError('KEY_INVALID', message, { path: location }, { cause: error });
+  });
+  if (!key.isPrivate()) return key;
+  const details = { fingerprint: key.getFingerprint(), path: location };
+  throw new ImageError('KEY_INVALID', `${location} is a secret key: only its public part belongs here`, details);
+}
+
+export type Trusted = {
+  readonly certificates: readonly Key[];
+  /** Files that are not used. */
+  readonly skipped: VerifySignatureResponse['skipped'];
+};
+
+/** Of several files for one fingerprint the last good one counts. @see docs/rules.md S2 */
+export async function readTrusted(keys: readonly TrustedKey[]): Promise<Trusted> {
+  const certificates = new Map<string, Key>();
+  const skipped: { readonly path: string; readonly why: string }[] = [];
+  for (const { fingerprint, certificate, path } of keys) {
+    try {
+      const key = await cached(certificate);
+      const found = key.getFingerprint();
+      if (found === fingerprint) certificates.set(fingerprint, key);
+      else skipped.push({ path, why: `it holds the key ${found}` });
+    } catch (error) {
+      if (!isImageError(error)) throw error;
+      skipped.push({ path, why: error.message });
+    }
+  }
+  return { certificates: Array.from(certificates.values()), skipped };
+}
+
+/** Parsed keys by the hash of their bytes: of ten thousand images most are signed by one key. */
+const parsed = new Map<string, Key>();
+const parsedMaximum = 256;
+
+async function cached(bytes: Uint8Array): Promise<Key> {
+  const hash = createHash('sha256').update(bytes).digest('base64');
+  const key = parsed.get(hash) ?? (await readPublicCertificate(bytes, 'it'));
+  parsed.delete(hash); // the last used are the last to go
+  parsed.set(hash, key);
+  const [oldest] = parsed.keys();
+  if (parsed.size > parsedMaximum && oldest !== undefined) parsed.delete(oldest);
+  return key;
+}
+
+/** The first certificate of a file. @throws KEY_INVALID for a secret key and for what cannot be parsed. */
+export async function inspectKey({ certificate, location }: InspectKeyRequest): Promise<InspectKeyResponse> {
+  return describe(await readPublicCertificate(certificate, location));
+}
+
+/**
+ * Every certificate of a file. What cannot be used at all is refused with the reason, the others are not.
+ *
+ * @throws KEY_INVALID where there is none that can be used, LIMIT_EXCEEDED
+ */
+export async function inspectKeys({ certificate, location }: InspectKeyRequest): Promise<InspectKeysResponse> {
+  const found = splitCertificates(certificate) ?? [certificate];
+  const keys: InspectedKey[] = [];
+  const refused: RefusedCertificate[] = [];
+  let first: ImageError | undefined;
+  for (const [index, one] of found.entries()) {
+    try {
+      const key = await readPublicCertificate(one, location);
+      const described = await describe(key);
+      if (described.fault?.kind === 'unsupported') throw unusable(described, described.fault.why, location);
+      // A file of one certificate is kept as it was given.
+      keys.push({ ...described, certificate: found.length === 1 ? certificate : one });
+    } catch (error) {
+      if (!isImageError(error)) throw error;
+      first ??= error;
+      refused.push({ number: index + 1, why: error.message });
+    }
+  }
+  if (keys.length === 0 && first) throw first;
+  return { keys, refused };
+}
+
+function unusable({ fingerprint }: InspectKeyResponse, why: string, location: string): ImageError<'KEY_INVALID'> {
+  return new ImageError('KEY_INVALID', `the key ${fingerprint} can verify nothing: ${why}`, {
+    fingerprint,
+    path: location,
+  });
+}
+
+async function describe(key: Key): Promise<InspectKeyResponse> {
+  const { expiryOf, isRevoked } = await import('./key-standing.ts');
+  const now = new Date();
+  const expiry = await expiryOf(key, now);
+  const revoked = await isRevoked(key, now);
+  const fault = await faultOf(key, { now, expiry, revoked });
+  return {
+    fingerprint: key.getFingerprint(),
+    subkeys: key.getSubkeys().map((subkey) => subkey.getFingerprint()),
+    identities: key.getUserIDs(),
+    createdAtMs: key.getCreationTime().getTime(),
+    ...(expiry && { expiresAtMs: expiry.getTime() }),
+    revoked,
+    ...(fault && { fault }),
+  };
+}
+
+type Facts = { readonly now: Date; readonly expiry: Date | undefined; readonly revoked: boolean };
+
+/** Why a certificate verifies nothing as of now, if so. @see docs/rules.md S5, S6, S9 */
+async function faultOf(certificate: Key, { now, expiry, revoked }: Facts): Promise<InspectKeyResponse['fault']> {
+  if (revoked) return { kind: 'revoked', why: 'it is revoked' };
+  if (expiry && expiry <= now) return { kind: 'expired', why: `it expired at ${expiry.toISOString()}` };
+  const { strictPolicy, weakPolicy } = await import('./openpgp.ts');
+  const { keyFault } = await import('./key-standing.ts');
+  const { checkStanding } = await import('./key-standing.ts');
+  const keys: readonly (Key | Subkey)[] = certificate.getKeys();
+  const maySign = async (key: Key | Subkey, policy: typeof strictPolicy): Promise<boolean> => {
+    if (keyFault({ certificate, key }, policy)) return false;
+    return checkStanding({ certificate, key }, now, policy).then(
+      () => true,
+      () => false,
+    );
+  };
+  for (const key of keys) if (await maySign(key, strictPolicy)) return undefined;
+  for (const key of keys) {
+    if (!(await maySign(key, weakPolicy))) continue;
+    const weak = keyFault({ certificate, key }, strictPolicy);
+    const what = weak && 'algorithm' in weak.details ? weak.details.algorithm : 'bound by SHA-1';
+    return { kind: 'weak', why: `it is too weak (${what}); --insecure-options=weak-keys accepts it` };
+  }
+  const unsupported = keyFault({ certificate, key: certificate }, weakPolicy);
+  if (unsupported?.code === 'KEY_INVALID') {
+    const { curve } = certificate.getAlgorithmInfo();
+    return { kind: 'unsupported', why: `the curve ${curve ?? 'of its key'} is not supported` };
+  }
+  return { kind: 'no-signer', why: 'none of its keys may sign now' };
+}
+
+/** Certificates of one file: more are no file of keys that anybody looks through. */
+const certificatesMaximum = 256;
+
+const [secretKeyTag, publicKeyTag] = [5, 6];
+
+/**
+ * The certificates of a file one by one, binary; armored, in one block or several, they may have text around them.
+ *
+ * @returns undefined for what is no file of certificates. @throws LIMIT_EXCEEDED
+ * @see RFC 9580 §10.1
+ */
+export function splitCertificates(file: Uint8Array): readonly Uint8Array[] | undefined {
+  const isBinary = ((file[0] ?? 0) & 0x80) !== 0;
+  const bytes = isBinary ? file : dearmorKeys(Buffer.from(file).toString('latin1'));
+  if (!bytes) return undefined;
+  const starts: number[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const tag = tagOf(bytes[at] ?? 0);
+    const span = tag === undefined ? undefined : readHeader(bytes, at);
+    if (!span) return undefined;
+    if (tag === publicKeyTag || tag === secretKeyTag) starts.push(at);
+    if (starts.length === 0) return undefined;
+    at = span.end;
+  }
+  if (starts.length > certificatesMaximum) {
+    const message = `a file of ${starts.length} certificates, more than ${certificatesMaximum}`;
+    throw new ImageError('LIMIT_EXCEEDED', message, { limit: 'certificates', maximum: certificatesMaximum });
+  }
+  return starts.map((start, index) => bytes.subarray(start, starts[index + 1] ?? bytes.length));
+}

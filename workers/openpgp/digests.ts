@@ -1,0 +1,61 @@
+import { createHash, type Hash } from 'node:crypto';
+
+import { readSignatureFile, type DetachedSignature } from './signature-file.ts';
+import type { SignatureFile } from './packets.ts';
+
+/** Fed with the archive as it was transferred, it knows what each signature of a file should have signed. */
+export type SignatureDigests = {
+  update(chunk: Uint8Array): void;
+  /** One for each usable signature, in the order of the file; empty where no rule lets the algorithm pass. */
+  digests(): readonly Uint8Array[];
+};
+
+/**
+ * One native hash for each algorithm, and for each salt of version 6 signatures.
+ *
+ * @param sha256 - a hash that the caller feeds with the same bytes, and that is not finished before digests(): where a
+ * signature needs no other, the bytes are not hashed twice.
+ * @throws as readSignatureFile: a bad signature file is known before the first byte of the archive.
+ * @see RFC 9580 §5.2.4
+ */
+export async function createSignatureDigests(
+  signature: Uint8Array,
+  file: SignatureFile,
+  sha256?: Hash,
+): Promise<SignatureDigests> {
+  return signatureDigests(await readSignatureFile(signature, file), sha256);
+}
+
+export function signatureDigests(signatures: readonly DetachedSignature[], sha256?: Hash): SignatureDigests {
+  const lent = sha256 && new Map([[hashKey('sha256', new Uint8Array()), sha256]]);
+  const hashes = new Map<string, Hash>();
+  for (const { hash, salt } of signatures) {
+    const key = hashKey(hash.algorithm, salt);
+    if (hash.algorithm !== undefined && !hashes.has(key) && !lent?.has(key))
+      hashes.set(key, createHash(hash.algorithm).update(salt));
+  }
+  return {
+    update(chunk) {
+      for (const hash of hashes.values()) hash.update(chunk);
+    },
+    digests: () =>
+      signatures.map(({ hash, salt, signed }) => {
+        const key = hashKey(hash.algorithm, salt);
+        const overFile = lent?.get(key) ?? hashes.get(key);
+        return overFile?.copy().update(signed).update(trailer(signed)).digest() ?? new Uint8Array();
+      }),
+  };
+}
+
+function hashKey(algorithm: string | undefined, salt: Uint8Array): string {
+  return `${algorithm ?? ''} ${Buffer.from(salt).toString('hex')}`;
+}
+
+/** Version, 0xff, and the number of bytes that were hashed of the packet. */
+function trailer(signed: Uint8Array): Uint8Array {
+  const bytes = Buffer.alloc(6);
+  bytes.writeUInt8(signed[0] ?? 0, 0);
+  bytes.writeUInt8(0xff, 1);
+  bytes.writeUInt32BE(signed.length, 2);
+  return bytes;
+}

@@ -1,0 +1,70 @@
+import { ImageError } from '../../src/errors.ts';
+import { show } from '../../src/image/show.ts';
+import { type Trusted, readTrusted } from './certificate.ts';
+import type { Key, Subkey } from './openpgp.ts';
+import { type DetachedSignature, readSignatureFile } from './signature-file.ts';
+import type { VerifySignatureRequest, InspectSignatureRequest, InspectSignatureResponse } from '../tasks.ts';
+
+/** A key of a trusted certificate that a signature names as its maker. */
+export type Candidate = {
+  readonly certificate: Key;
+  readonly key: Key | Subkey;
+};
+
+/** Bytes, of versions 4 and 6. */
+const fingerprintLengths = [20, 32];
+
+/** The fingerprint that a signature names, else the key ID; lower-case hex, empty if it names none. */
+export function signerOf({ packet }: DetachedSignature): string {
+  const fingerprint = packet.issuerFingerprint;
+  if (fingerprint && fingerprintLengths.includes(fingerprint.length)) return Buffer.from(fingerprint).toString('hex');
+  return packet.issuerKeyID.toHex();
+}
+
+/** Trusted keys that a signature names. More than one certificate may claim a subkey or share a key ID. */
+export function candidatesFor(signature: DetachedSignature, trusted: Trusted): readonly Candidate[] {
+  const signer = signerOf(signature);
+  return trusted.certificates.flatMap((certificate) => {
+    const key = certificate
+      .getKeys()
+      .find((each) => each.getFingerprint() === signer || each.getKeyID().toHex() === signer);
+    return key ? [{ certificate, key }] : [];
+  });
+}
+
+export function keyUnknown(
+  signatures: readonly DetachedSignature[],
+  { name, searched }: Pick<VerifySignatureRequest, 'name' | 'searched'>,
+  { skipped }: Trusted,
+): ImageError {
+  const signers = [...new Set(signatures.map(signerOf))].filter((signer) => signer !== '');
+  const by = signers.length > 0 ? `signed by ${list(signers)}` : 'the signature does not say by whom';
+  const files = skipped.map(({ path, why }) => `${show(path)}: ${why}`);
+  const unused = files.length > 0 ? `; key files not used: ${list(files)}` : '';
+  const message = `${by}, not trusted for ${show(name)} (looked at the keys of ${list(searched.map((each) => show(each)))})${unused}`;
+  return new ImageError('KEY_UNKNOWN', message, { signers, searched, name });
+}
+
+const listed = 8;
+
+function list(items: readonly string[]): string {
+  const more = items.length > listed ? `, and ${items.length - listed} more` : '';
+  return `${items.slice(0, listed).join(', ')}${more}`;
+}
+
+/**
+ * Who made a signature, as it says itself. It is asked before an image is downloaded, so that one that nobody trusted
+ * has signed costs nothing.
+ *
+ * @throws SIGNATURE_UNREADABLE, SIGNATURE_INVALID without a signed date, LIMIT_EXCEEDED, KEY_UNKNOWN.
+ */
+export async function inspectSignature(request: InspectSignatureRequest): Promise<InspectSignatureResponse> {
+  const { signature, location, signatures: maximum, trusted: asked } = request;
+  const signatures = await readSignatureFile(signature, { location, maximum });
+  if (asked) {
+    const trusted = await readTrusted(asked.keys);
+    const isKnown = signatures.some((each) => candidatesFor(each, trusted).length > 0);
+    if (!isKnown) throw keyUnknown(signatures, asked, trusted);
+  }
+  return { signers: [...new Set(signatures.map(signerOf))].filter((signer) => signer !== '') };
+}

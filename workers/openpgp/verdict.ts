@@ -1,0 +1,161 @@
+import { hasCode, ImageError, isImageError } from '../../src/errors.ts';
+import { strictPolicy, verifyDigest, weakPolicy, type Policy, enums, factPolicy, isMadeBy } from './openpgp.ts';
+import { checkStanding, keyFault } from './key-standing.ts';
+import type { DetachedSignature } from './signature-file.ts';
+import type { Candidate } from './signers.ts';
+import { show } from '../../src/image/show.ts';
+
+/** How far a signature may be dated ahead of our clock. @see docs/rules.md S6 */
+export const clockSlackMs = 5 * 60_000;
+
+export type Verdict =
+  | { readonly kind: 'good'; readonly weak: boolean }
+  /** The image is not what this key signed: that fails it, whoever else signed. */
+  | { readonly kind: 'bad'; readonly error: ImageError }
+  /** Nothing can be said with this key: it is expired, revoked, too weak, or may not sign. */
+  | { readonly kind: 'unusable'; readonly error: ImageError };
+
+export type Judging = {
+  readonly signature: DetachedSignature;
+  readonly digest: Uint8Array;
+  readonly candidate: Candidate;
+  readonly nowMs: number;
+  /** Where the signature is, for messages. */
+  readonly location: string;
+};
+
+/** @see docs/rules.md S4-S7, S9 */
+export async function judge(judging: Judging, weakKeys: boolean): Promise<Verdict> {
+  const critical = unknownCritical(judging);
+  if (critical) return { kind: 'unusable', error: critical };
+  const strict = await judgeBy(judging, strictPolicy);
+  if (!(weakKeys && strict && hasCode(strict, 'KEY_WEAK'))) return verdict(strict, false);
+  return verdict(await judgeBy(judging, weakPolicy), true);
+}
+
+function verdict(error: ImageError | undefined, weak: boolean): Verdict {
+  if (!error) return { kind: 'good', weak };
+  return { kind: hasCode(error, 'SIGNATURE_INVALID') ? 'bad' : 'unusable', error };
+}
+
+/** @returns what speaks against it, or undefined. */
+async function judgeBy(judging: Judging, policy: Policy): Promise<ImageError | undefined> {
+  const { signature, digest, candidate, nowMs } = judging;
+  const date = new Date(Math.max(nowMs, Math.min(signature.packet.created?.getTime() ?? 0, nowMs + clockSlackMs)));
+  try {
+    await verifyDigest(signature.packet, digest, candidate.certificate, date, policy);
+    await checkStanding(candidate, date, policy);
+    return undefined;
+  } catch (error) {
+    return explain(judging, date, policy, error);
+  }
+}
+
+/**
+ * Says in our own codes why a signature that names a trusted key was refused. It decides nothing: the refusal stands,
+ * whatever is found here.
+ *
+ * @param date - as of which it was judged.
+ */
+export async function explain(judging: Judging, date: Date, policy: Policy, refusal: unknown): Promise<ImageError> {
+  if (isImageError(refusal)) return refusal;
+  const { candidate } = judging;
+  return (
+    weakHash(judging, policy) ??
+    keyFault(candidate, policy) ??
+    (await otherBytes(judging, refusal)) ??
+    wrongDate(judging, date) ??
+    (await badStanding(candidate, date, policy, refusal))
+  );
+}
+
+function weakHash({ signature, candidate }: Judging, policy: Policy): ImageError | undefined {
+  const { packet, hash } = signature;
+  const isRejected = packet.hashAlgorithm !== null && policy.rejectHashAlgorithms.has(packet.hashAlgorithm);
+  if (!isRejected && hash.bytes >= shortestDigest(packet.publicKeyAlgorithm)) return undefined;
+  const fingerprint = candidate.key.getFingerprint();
+  const message = `the signature by ${fingerprint} uses ${hash.name}, which is too weak to prove anything`;
+  return new ImageError('KEY_WEAK', message, { fingerprint, algorithm: hash.name });
+}
+
+/** In bytes. @see RFC 9580 §5.2.3.2-4 */
+function shortestDigest(algorithm: enums.publicKey | null): number {
+  if (algorithm === enums.publicKey.ed448) return 64;
+  return algorithm === enums.publicKey.ed25519 || algorithm === enums.publicKey.eddsaLegacy ? 32 : 0;
+}
+
+async function otherBytes(judging: Judging, cause: unknown): Promise<ImageError | undefined> {
+  const { signature, digest, candidate } = judging;
+  if (await isMadeBy(signature.packet, digest, candidate.key)) return undefined;
+  const fingerprint = candidate.key.getFingerprint();
+  const message = `bad signature by ${fingerprint}: the signature or what it was made over was changed, or they do not belong together`;
+  return new ImageError('SIGNATURE_INVALID', message, { fingerprint }, { cause });
+}
+
+function wrongDate({ signature, candidate, nowMs }: Judging, date: Date): ImageError | undefined {
+  const { packet } = signature;
+  const { certificate, key } = candidate;
+  const fingerprint = key.getFingerprint();
+  const made = packet.created ?? date;
+  const clock = `this machine's clock, which may be wrong, says ${new Date(nowMs).toISOString()}`;
+  if (made > date) {
+    const message = `the signature by ${fingerprint} is dated ${made.toISOString()}, in the future (${clock})`;
+    return new ImageError('SIGNATURE_INVALID', message, { fingerprint });
+  }
+  if (made < key.getCreationTime() || made < certificate.getCreationTime()) {
+    const message = `the signature by ${fingerprint} is dated ${made.toISOString()}, before its key was made`;
+    return new ImageError('SIGNATURE_INVALID', message, { fingerprint });
+  }
+  const expiry = packet.getExpirationTime();
+  if (!(expiry instanceof Date) || expiry > date) return undefined;
+  const expiredAt = expiry.toISOString();
+  const message = `the signature by ${fingerprint} expired at ${expiredAt} (${clock})`;
+  return new ImageError('SIGNATURE_EXPIRED', message, { fingerprint, expiredAt });
+}
+
+async function badStanding(candidate: Candidate, date: Date, policy: Policy, refusal: unknown): Promise<ImageError> {
+  const fingerprint = candidate.key.getFingerprint();
+  try {
+    await checkStanding(candidate, date, policy);
+  } catch (error) {
+    if (isImageError(error)) return error;
+    const isWeak = await checkStanding(candidate, date, factPolicy).then(
+      () => true,
+      () => false,
+    );
+    if (!isWeak) return mayNotSign(fingerprint, error);
+    const message = `the key ${fingerprint} is bound by a signature that is too weak`;
+    return new ImageError('KEY_WEAK', message, { fingerprint, algorithm: 'self-signature' }, { cause: error });
+  }
+  return mayNotSign(fingerprint, refusal);
+}
+
+function mayNotSign(fingerprint: string, cause: unknown): ImageError {
+  const why = show(cause instanceof Error ? cause.message : String(cause));
+  return new ImageError(
+    'KEY_INVALID',
+    `the key ${fingerprint} could not make this signature: ${why}`,
+    { fingerprint },
+    { cause },
+  );
+}
+
+/** Issuer, embedded signature, issuer fingerprint: what is read of the area that is not signed. */
+const unhashedKnown: ReadonlySet<number> = new Set([16, 32, 33]);
+
+/**
+ * What a signature calls critical and nobody here knows. The library looks for it in the signed area alone; a signature
+ * that says of itself that it must not be trusted is not, wherever it says so.
+ *
+ * @see docs/rules.md S9
+ */
+export function unknownCritical({ signature, candidate, location }: Judging): ImageError | undefined {
+  const { unknownSubpackets, unhashedSubpackets, rawNotations } = signature.packet;
+  const unhashed = unhashedSubpackets.filter(({ type }) => !unhashedKnown.has(type));
+  const subpacket = [...unknownSubpackets, ...unhashed].find(({ critical }) => critical);
+  const notation = rawNotations.find(({ critical, name }) => critical && !strictPolicy.knownNotations.includes(name));
+  if (!subpacket && !notation) return undefined;
+  const what = subpacket ? `subpacket ${subpacket.type}` : `notation ${show(notation?.name ?? '')}`;
+  const message = `the signature by ${candidate.key.getFingerprint()} has a critical ${what} that is not known`;
+  return new ImageError('SIGNATURE_UNREADABLE', message, { location });
+}

@@ -1,0 +1,113 @@
+import { hasCode, type ImageError } from '../../src/errors.ts';
+import { readTrusted, type Trusted } from './certificate.ts';
+import { fileUnreadable, openFile, readChunks } from '../ingest/read-file.ts';
+import { signatureDigests } from './digests.ts';
+import { readSignatureFile, type DetachedSignature } from './signature-file.ts';
+import { candidatesFor, keyUnknown } from './signers.ts';
+import { type VerifySignatureRequest, type VerifySignatureResponse, lazy } from '../tasks.ts';
+import type { Key } from './openpgp.ts';
+import type { Judging, Verdict } from './verdict.ts';
+
+/**
+ * Decides whether an archive is signed by a trusted key. Success is the list of keys that signed.
+ *
+ * @throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED; FILE_UNREADABLE when the archive has to be read again and can't be.
+ * @see docs/rules.md S
+ */
+export async function verifySignature(request: VerifySignatureRequest): Promise<VerifySignatureResponse> {
+  const signatures = await readSignatureFile(request.signature, {
+    location: request.location,
+    maximum: request.signatures,
+  });
+  const trusted = await readTrusted(request.keys);
+  if (!signatures.some((signature) => candidatesFor(signature, trusted).length > 0)) {
+    throw keyUnknown(signatures, request, trusted);
+  }
+  const digests = request.digests ?? (await digestsOf(request.archive, signatures));
+  const { good, refusal } = await judgeSignatures({ signatures, digests, trusted }, request);
+  if (good.length === 0) throw refusal ?? keyUnknown(signatures, request, trusted);
+  return provenBy(good, trusted);
+}
+
+async function digestsOf(
+  archive: string | undefined,
+  signatures: readonly DetachedSignature[],
+): Promise<readonly Uint8Array[]> {
+  if (archive === undefined) throw new Error('neither digests nor an archive');
+  const digests = signatureDigests(signatures);
+  await using file = await openFile(archive, archive).catch((error: unknown) => {
+    throw hasCode(error, 'FILE_NOT_FOUND') ? fileUnreadable(archive, 'the archive is gone', error) : error;
+  });
+  for await (const chunk of readChunks(file, archive)) digests.update(chunk);
+  return digests.digests();
+}
+
+export type Good = { readonly certificate: Key; readonly weak: boolean };
+
+export type Judged = {
+  /** Signatures by trusted keys that nothing speaks against. */
+  readonly good: readonly Good[];
+  /** Why the first of the others that name a trusted key proves nothing. */
+  readonly refusal: ImageError | undefined;
+};
+
+export type Signed = {
+  readonly signatures: readonly DetachedSignature[];
+  /** One for each of them. */
+  readonly digests: readonly Uint8Array[];
+  readonly trusted: Trusted;
+};
+
+type Rules = Pick<VerifySignatureRequest, 'nowMs' | 'location' | 'weakKeys'>;
+
+/**
+ * Which of several signatures prove something. Those by unknown keys are passed over.
+ *
+ * @throws SIGNATURE_INVALID for a bad one that names a trusted key, whoever else signed. @see docs/rules.md S7
+ */
+export async function judgeSignatures({ signatures, digests, trusted }: Signed, rules: Rules): Promise<Judged> {
+  if (digests.length !== signatures.length)
+    throw new Error(`${digests.length} digests for ${signatures.length} signatures`);
+  const good: Good[] = [];
+  let refusal: ImageError | undefined;
+  for (const [index, signature] of signatures.entries()) {
+    const outcome = await judgeSignature({ signature, digest: digests[index] ?? new Uint8Array() }, trusted, rules);
+    if (outcome?.kind === 'good') good.push(outcome);
+    if (outcome?.kind === 'bad') throw outcome.error;
+    if (outcome?.kind === 'unusable') refusal ??= outcome.error;
+  }
+  return { good, refusal };
+}
+
+/** User IDs that are reported of one key. */
+const identitiesMaximum = 8;
+
+export function provenBy(good: readonly Good[], { skipped }: Trusted): VerifySignatureResponse {
+  const keys = new Map(good.map(({ certificate }) => [certificate.getFingerprint(), certificate]));
+  return {
+    signedBy: Array.from(keys.keys()),
+    identities: Array.from(keys.values()).flatMap((key) => key.getUserIDs().slice(0, identitiesMaximum)),
+    weak: good.every(({ weak }) => weak),
+    skipped,
+  };
+}
+
+type Outcome = (Good & { readonly kind: 'good' }) | Exclude<Verdict, { kind: 'good' }>;
+
+const verdictModule = lazy(() => import('./verdict.ts'));
+
+/** The best that any of the keys it names says of a signature; undefined when none of them is trusted. */
+async function judgeSignature(
+  signed: Pick<Judging, 'signature' | 'digest'>,
+  trusted: Trusted,
+  { nowMs, location, weakKeys }: Rules,
+): Promise<Outcome | undefined> {
+  const { judge } = await verdictModule();
+  let worst: Outcome | undefined;
+  for (const candidate of candidatesFor(signed.signature, trusted)) {
+    const verdict = await judge({ ...signed, candidate, nowMs, location }, weakKeys);
+    if (verdict.kind === 'good') return { ...verdict, certificate: candidate.certificate };
+    if (!worst || verdict.kind === 'bad') worst = verdict;
+  }
+  return worst;
+}
