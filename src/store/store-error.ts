@@ -15,8 +15,11 @@ const damaged: Meaning = {
 };
 
 const SQLITE_CANTOPEN = 14;
-/** An index, its log, and the memory that its users share. */
-const filesOfIndex = 4;
+/**
+ * An index needs four files at most; an attempt that fails closes those it had opened before anybody can count, and
+ * threads that start or end beside it open and close theirs.
+ */
+const fewFiles = 16;
 
 /** Primary result codes. @see https://www.sqlite.org/rescode.html */
 const byResult: ReadonlyMap<number, Meaning> = new Map([
@@ -54,7 +57,7 @@ export function storeError(error: unknown, path: string): unknown {
 
 /** What SQLite met but does not say: of its errors the errno is lost. */
 function limitOfProcess(result: number): { readonly code: string } | undefined {
-  if ((result & 0xff) === SQLITE_CANTOPEN && spareFiles() < filesOfIndex) return { code: 'EMFILE' };
+  if ((result & 0xff) === SQLITE_CANTOPEN && spareFiles() < fewFiles) return { code: 'EMFILE' };
   return growing.has(result) && isFileSizeLimited() ? { code: 'EFBIG' } : undefined;
 }
 
