@@ -2,7 +2,7 @@ import yargs, { type Argv } from 'yargs';
 
 import { showUrlsIn, showReference } from '../index.ts';
 import type { Command, Io } from './command.ts';
-import { appliesTo, type OptionSpec, usageError } from './options/option.ts';
+import { appliesTo, optionGroups, type OptionSpec, usageError } from './options/option.ts';
 import { optionTable } from './options/table.ts';
 import { readVersion } from './version.ts';
 import { commands } from './commands.ts';
@@ -66,7 +66,12 @@ function bare(argv: readonly string[], scriptName: string): Argv {
 }
 
 function describe(parser: Argv, { name, examples }: Command): Argv {
-  for (const spec of optionTable) if (appliesTo(spec, name)) parser.option(spec.name, toYargs(spec));
+  const own = optionTable.filter((spec) => appliesTo(spec, name));
+  for (const spec of own) parser.option(spec.name, toYargs(spec));
+  for (const group of optionGroups) {
+    const names = own.filter((spec) => spec.group === group).map((spec) => spec.name);
+    parser.group([...names, ...(group === 'Other' ? ['help', 'version'] : [])], `${group}:`);
+  }
   parser.epilogue('Every option but --signature is also LONGSHORE_<NAME> in the environment.');
   for (const [line, what] of examples) parser.example(`longshore ${line}`, what);
   return parser;

@@ -1,5 +1,8 @@
 import test from 'ava';
 
+import { commands } from '../../src/cli/commands.ts';
+import { appliesTo, optionGroups } from '../../src/cli/options/option.ts';
+import { optionTable } from '../../src/cli/options/table.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { openShell } from '../helpers/shell.ts';
 
@@ -88,6 +91,30 @@ test.serial('help is a result: on stdout, with examples, and a success', async (
   t.deepEqual([fetch.code, fetch.stderr], [0, '']);
   for (const part of [/--no-store/, /-j, --jobs/, /Examples:/, /longshore fetch -f images\.txt/])
     t.regex(fetch.stdout, part);
+});
+
+test('help lists every option of a command once, in groups with what the command is for first', async (t) => {
+  for (const { name } of commands) {
+    const { code, stdout } = await runHere([...name.split(' '), '--help']);
+    t.is(code, 0);
+    const lines = stdout
+      .split('\n')
+      .map((line) => /^(\w.*):$|^ {2}(?: {4}|-\w, )--([a-z-]+)/.exec(line)?.slice(1) ?? []);
+    const names = lines.flatMap(([, option]) => option ?? []);
+    const own = optionTable.filter((spec) => appliesTo(spec, name)).map((spec) => spec.name);
+    t.deepEqual(names.toSorted(), [...own, 'help', 'version'].toSorted(), name);
+    const titles = lines.flatMap(([title]) => title ?? []);
+    t.deepEqual(titles, [...optionGroups.filter((group) => titles.includes(group)), 'Examples'], name);
+  }
+  const { stdout } = await runHere(['fetch', '--help']);
+  for (const group of [
+    /^What to fetch:\n.*--from-file/m,
+    /^Network:\n.*--mirror/m,
+    /^Trust:\n.*--signature/m,
+    /^Store:\n.*--keep/m,
+    /^Output:\n.*--progress/m,
+  ])
+    t.regex(stdout, group);
 });
 
 test.serial('the version is printed by itself', async (t) => {

@@ -21,11 +21,26 @@ export const commandNames = [
 ] as const;
 export type CommandName = (typeof commandNames)[number];
 
+/** The parts of a command's help, in their order. */
+export const optionGroups = [
+  'What to fetch',
+  'What to trust',
+  'What to measure',
+  'Network',
+  'Speed and limits',
+  'Trust',
+  'Store',
+  'Output',
+  'Other',
+] as const;
+
 /** One long option. From this one record come its parser, its variable in the environment and its line of help. */
 export type OptionSpec = {
   readonly name: string;
   /** One letter. */
   readonly short?: string;
+  /** Where help lists it. */
+  readonly group: (typeof optionGroups)[number];
   /**
    * `flag` is on or off; the last `value` counts; `values` are kept all; `named` are kept all as well, and those of
    * the environment come first, so that the last value of a name wins across both.

@@ -6,24 +6,49 @@ const insecureWords = 'none, image, tls, http, pubkey, weak-keys, ondisk, all';
 
 /** Options of every command. */
 const common = [
-  { name: 'dir', kind: 'value', placeholder: 'DIR', help: 'Data directory' },
-  { name: 'insecure-options', kind: 'value', placeholder: 'LIST', help: `Checks to lift: ${insecureWords}` },
+  { name: 'dir', group: 'Store', kind: 'value', placeholder: 'DIR', help: 'Data directory' },
+  {
+    name: 'insecure-options',
+    group: 'Trust',
+    kind: 'value',
+    placeholder: 'LIST',
+    help: `Checks to lift: ${insecureWords}`,
+  },
   {
     name: 'system-config',
+    group: 'Other',
     kind: 'value',
     placeholder: 'DIR',
     help: 'System configuration, default /usr/lib/longshore',
   },
-  { name: 'local-config', kind: 'value', placeholder: 'DIR', help: 'Local configuration, default /etc/longshore' },
-  { name: 'user-config', kind: 'value', placeholder: 'DIR', help: 'User configuration, default ~/.config/longshore' },
-  { name: 'trust-keys-from-https', kind: 'flag', help: 'Trust keys that are discovered over https, unreviewed' },
-  { name: 'debug', kind: 'flag', help: 'Show the causes of errors' },
+  {
+    name: 'local-config',
+    group: 'Other',
+    kind: 'value',
+    placeholder: 'DIR',
+    help: 'Local configuration, default /etc/longshore',
+  },
+  {
+    name: 'user-config',
+    group: 'Other',
+    kind: 'value',
+    placeholder: 'DIR',
+    help: 'User configuration, default ~/.config/longshore',
+  },
+  {
+    name: 'trust-keys-from-https',
+    group: 'Trust',
+    kind: 'flag',
+    help: 'Trust keys that are discovered over https, unreviewed',
+  },
+  { name: 'debug', group: 'Other', kind: 'flag', help: 'Show the causes of errors' },
 ] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
 
 /** What is asked for, of commands that take images from anywhere. */
 const asking = [
   {
     name: 'from-file',
+    group: 'What to fetch',
     short: 'f',
     kind: 'values',
     placeholder: 'LIST',
@@ -31,91 +56,166 @@ const asking = [
   },
   {
     name: 'signature',
+    group: 'Trust',
     kind: 'values',
     placeholder: 'FILE',
     help: 'Signature of the image before it, instead of the one beside the image',
     environment: false,
   },
-  { name: 'store-only', kind: 'flag', help: 'Nothing from the network, as --pull-policy=never' },
-  { name: 'no-store', kind: 'flag', help: 'Ask the network first, as --pull-policy=update' },
+  {
+    name: 'store-only',
+    group: 'What to fetch',
+    kind: 'flag',
+    help: 'Nothing from the network, as --pull-policy=never',
+  },
+  { name: 'no-store', group: 'What to fetch', kind: 'flag', help: 'Ask the network first, as --pull-policy=update' },
   {
     name: 'pull-policy',
+    group: 'What to fetch',
     kind: 'value',
     choices: ['new', 'update', 'never'],
     help: 'When to ask the network, default new',
   },
   {
     name: 'keep',
+    group: 'Store',
     kind: 'value',
     choices: ['aci', 'oci', 'both'],
     help: 'What to keep of images of registries: an archive, themselves, or both (the default)',
   },
   {
     name: 'platform',
+    group: 'What to fetch',
     kind: 'values',
     placeholder: 'OS/ARCH[/VARIANT]',
     help: 'Bring images of registries for it, default linux on this processor',
   },
   {
     name: 'mirror',
+    group: 'Network',
     kind: 'values',
     placeholder: 'HOST=ORIGIN',
     help: 'Ask ORIGIN first for images of the registry HOST',
   },
-  { name: 'no-deps', kind: 'flag', help: 'Leave dependencies out' },
-  { name: 'jobs', short: 'j', kind: 'value', placeholder: 'N', help: 'Transfers at once, default 16' },
-  { name: 'jobs-per-host', kind: 'value', placeholder: 'N', help: 'Transfers at once from one host, default 6' },
+  { name: 'no-deps', group: 'What to fetch', kind: 'flag', help: 'Leave dependencies out' },
+  {
+    name: 'jobs',
+    group: 'Speed and limits',
+    short: 'j',
+    kind: 'value',
+    placeholder: 'N',
+    help: 'Transfers at once, default 16',
+  },
+  {
+    name: 'jobs-per-host',
+    group: 'Speed and limits',
+    kind: 'value',
+    placeholder: 'N',
+    help: 'Transfers at once from one host, default 6',
+  },
 ] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
 
 const fetch = [
-  { name: 'fail-fast', kind: 'flag', help: 'Stop at the first failure' },
+  { name: 'fail-fast', group: 'What to fetch', kind: 'flag', help: 'Stop at the first failure' },
   {
     name: 'progress',
+    group: 'Output',
     kind: 'value',
     choices: ['auto', 'tty', 'plain', 'json', 'none'],
     help: 'Form of progress on stderr, default auto',
   },
-  { name: 'events', kind: 'value', placeholder: 'FILE', help: 'Write events to FILE, one JSON object a line' },
-  { name: 'report', kind: 'value', placeholder: 'FILE.html', help: 'Write a page that shows the run to FILE.html' },
+  {
+    name: 'events',
+    group: 'Output',
+    kind: 'value',
+    placeholder: 'FILE',
+    help: 'Write events to FILE, one JSON object a line',
+  },
+  {
+    name: 'report',
+    group: 'Output',
+    kind: 'value',
+    placeholder: 'FILE.html',
+    help: 'Write a page that shows the run to FILE.html',
+  },
   {
     name: 'lock',
+    group: 'What to fetch',
     kind: 'value',
     placeholder: 'FILE',
     help: 'Take the images that FILE names, and write into it which they were',
   },
-  { name: 'frozen', kind: 'flag', help: 'Take only what the lock file names, and leave it as it is' },
-  { name: 'limit-rate', kind: 'value', placeholder: 'RATE', help: 'Most bytes a second in all: digits and K, M or G' },
-  { name: 'min-rate', kind: 'value', placeholder: 'RATE', help: 'A slower transfer counts as stalled, default off' },
+  {
+    name: 'frozen',
+    group: 'What to fetch',
+    kind: 'flag',
+    help: 'Take only what the lock file names, and leave it as it is',
+  },
+  {
+    name: 'limit-rate',
+    group: 'Speed and limits',
+    kind: 'value',
+    placeholder: 'RATE',
+    help: 'Most bytes a second in all: digits and K, M or G',
+  },
+  {
+    name: 'min-rate',
+    group: 'Speed and limits',
+    kind: 'value',
+    placeholder: 'RATE',
+    help: 'A slower transfer counts as stalled, default off',
+  },
 ] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
 
 /** Of commands that use the network. */
 const network = [
-  { name: 'retries', kind: 'value', placeholder: 'N', help: 'Tries after the first, default 4' },
+  { name: 'retries', group: 'Network', kind: 'value', placeholder: 'N', help: 'Tries after the first, default 4' },
   {
     name: 'timeout',
+    group: 'Network',
     kind: 'named',
     placeholder: 'NAME=TIME',
     help: 'Set connect, headers or stall, such as stall=20s',
   },
-  { name: 'discover', kind: 'named', placeholder: 'PREFIX=ORIGIN', help: 'Discover names under PREFIX at ORIGIN' },
-  { name: 'ca-file', kind: 'value', placeholder: 'FILE', help: 'Trust the certificate authorities in FILE too' },
+  {
+    name: 'discover',
+    group: 'Network',
+    kind: 'named',
+    placeholder: 'PREFIX=ORIGIN',
+    help: 'Discover names under PREFIX at ORIGIN',
+  },
+  {
+    name: 'ca-file',
+    group: 'Network',
+    kind: 'value',
+    placeholder: 'FILE',
+    help: 'Trust the certificate authorities in FILE too',
+  },
   {
     name: 'connect-to',
+    group: 'Network',
     kind: 'values',
     placeholder: 'HOST:PORT:ADDRESS:PORT',
     help: 'Connect to another place, as curl does',
   },
-  { name: 'deny-net', kind: 'values', placeholder: 'CIDR', help: 'Never connect to these addresses' },
+  { name: 'deny-net', group: 'Network', kind: 'values', placeholder: 'CIDR', help: 'Never connect to these addresses' },
 ] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
 
 const trust = [
-  { name: 'root', kind: 'flag', help: 'Trust the key for every name' },
-  { name: 'prefix', kind: 'value', placeholder: 'PREFIX', help: 'Trust the key for PREFIX and the names below it' },
+  { name: 'root', group: 'What to trust', kind: 'flag', help: 'Trust the key for every name' },
+  {
+    name: 'prefix',
+    group: 'What to trust',
+    kind: 'value',
+    placeholder: 'PREFIX',
+    help: 'Trust the key for PREFIX and the names below it',
+  },
 ] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
 
 const mixed = [
   {
     name: 'limit',
+    group: 'Speed and limits',
     kind: 'named',
     placeholder: 'NAME=VALUE',
     help: 'Set a limit, such as archive=2G',
@@ -123,14 +223,16 @@ const mixed = [
   },
   {
     name: 'workers',
+    group: 'Speed and limits',
     kind: 'value',
     placeholder: 'N',
     help: 'Threads that unpack and verify, default one a processor',
     commands: ['fetch', 'plan', 'image verify'],
   },
-  { name: 'full', kind: 'flag', help: 'Print IDs whole', commands: ['fetch', 'plan', 'image list'] },
+  { name: 'full', group: 'Output', kind: 'flag', help: 'Print IDs whole', commands: ['fetch', 'plan', 'image list'] },
   {
     name: 'output',
+    group: 'Output',
     kind: 'value',
     choices: ['text', 'json'],
     help: 'Form of the result, default text',
@@ -138,6 +240,7 @@ const mixed = [
   },
   {
     name: 'output',
+    group: 'Output',
     kind: 'value',
     choices: ['text', 'json', 'dot'],
     help: 'Form of the plan, default text',
@@ -145,18 +248,21 @@ const mixed = [
   },
   {
     name: 'skip-fingerprint-review',
+    group: 'What to trust',
     kind: 'flag',
     help: 'Trust the key without asking',
     commands: ['trust'],
   },
   {
     name: 'insecure-allow-http',
+    group: 'Trust',
     kind: 'flag',
     help: 'Take keys over http as well, as --insecure-options=http',
     commands: ['trust'],
   },
   {
     name: 'keep',
+    group: 'Store',
     kind: 'value',
     placeholder: 'DIR',
     help: 'Where to leave the store, which else is temporary',
