@@ -55,7 +55,7 @@ export type { GarbageReport, Store, StoredImage, StoreOptions } from './store/st
 
 export type { ActionOptions, BatchCall, BatchResult, FetchCall, Fetcher, Finder, Insecure } from './options.ts';
 export type { KeyFinder, NetworkOptions, PlanCall, PlanResult } from './options.ts';
-export type { Lock } from './fetchers/lock.ts';
+export type { ImageLock as Lock } from './fetchers/lock.ts';
 export type { PlanOutcome, PlanStatus, PlanTotals } from './coordinator/plan-batch.ts';
 export type { Keep, PullPolicy } from './fetchers/context.ts';
 export { createFetcher, createFinder } from './finder.ts';

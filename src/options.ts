@@ -1,7 +1,7 @@
 import type { PlanOutcome, PlanTotals } from './coordinator/plan-batch.ts';
 import type { EventSink, Outcome, Totals } from './events.ts';
 import type { Keep, PullPolicy } from './fetchers/context.ts';
-import type { Lock } from './fetchers/lock.ts';
+import type { ImageLock } from './fetchers/lock.ts';
 import type { Transport } from './http/contract.ts';
 import type { App, ImageType } from './image/apps.ts';
 import type { Digest } from './image/digest.ts';
@@ -137,7 +137,7 @@ export type Fetcher = AsyncDisposable & {
 export type BatchCall = {
   readonly signal?: AbortSignal;
   /** What references have to be: LOCK_MISMATCH otherwise. */
-  readonly lock?: Lock;
+  readonly lock?: ImageLock;
   /** Told of each request's and each dependency's outcome as soon as it is known, in any order. */
   readonly onOutcome?: (outcome: Outcome) => void;
 };

@@ -46,7 +46,7 @@ const resourceUsage = z.object({
 export async function runOnce({ bin, args, environment }: Program, signal: AbortSignal): Promise<Run> {
   signal.throwIfAborted();
   const startMs = performance.now();
-  const child = spawn(process.execPath, [beside('measured'), bin, ...args], {
+  const child = spawn(process.execPath, [programPath('measured'), bin, ...args], {
     env: { ...environment },
     stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'ipc'],
   });
@@ -86,6 +86,6 @@ function parseUsage(report: string): Omit<Usage, 'seconds'> {
 }
 
 /** The file of a program of this room, in the sources or as built. */
-export function beside(name: 'serve' | 'measured'): string {
+export function programPath(name: 'serve' | 'measured'): string {
   return fileURLToPath(new URL(`../bench/${name}${extname(import.meta.url)}`, import.meta.url));
 }

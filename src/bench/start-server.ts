@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 
-import { beside } from './run-once.ts';
+import { programPath } from './run-once.ts';
 
 export type Served = ServerShape & {
   readonly directory: string;
@@ -25,7 +25,7 @@ export async function startServer(
   { directory, prefix, delayMs, rate, loss }: Served,
   signal: AbortSignal,
 ): Promise<Server> {
-  const child = fork(beside('serve'), [directory, prefix, String(delayMs), String(rate), String(loss)], {
+  const child = fork(programPath('serve'), [directory, prefix, String(delayMs), String(rate), String(loss)], {
     execArgv: [],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });

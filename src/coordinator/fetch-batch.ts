@@ -2,8 +2,8 @@ import type { Outcome, Totals, BatchEvent, EventSink } from '../events.ts';
 import type { FetchContext, Slots } from '../fetchers/context.ts';
 import { fetchImage } from '../fetchers/fetch.ts';
 import type { Found } from '../fetchers/found.ts';
-import type { Lock } from '../fetchers/lock.ts';
-import type { Early } from './prefetch.ts';
+import type { ImageLock } from '../fetchers/lock.ts';
+import type { VisitHooks } from './prefetch.ts';
 import { withoutSecrets } from '../image/reference.ts';
 import { outcomes, createTotals } from './outcome.ts';
 import { walk, type BatchRequest } from './walk.ts';
@@ -12,7 +12,7 @@ export type BatchOptions = {
   readonly context: FetchContext;
   readonly withDeps: boolean;
   readonly failFast: boolean;
-  readonly lock: Lock | undefined;
+  readonly lock: ImageLock | undefined;
   readonly signal: AbortSignal;
   /** Each request's and each dependency's outcome, as soon as it is known. */
   readonly onOutcome: (outcome: Outcome) => void;
@@ -57,48 +57,48 @@ export async function runBatch(requests: readonly BatchRequest[], options: Batch
   return read;
 }
 
-/** A fetch ahead comes after all others, and tells nothing, until something verified asks for it. */
+/** A prefetch waits for all other fetches, and its events are buffered, until a verified image asks for it. */
 function contextOf(
   context: FetchContext,
   key: string,
   withDeps: boolean,
-  { onDependencies, confirmed }: Early,
+  { onDependencies, promoted }: VisitHooks,
 ): FetchContext {
-  const onEvent = confirmed ? holdBack(context.onEvent, confirmed) : context.onEvent;
-  const slots = confirmed ? context.slots.ahead(confirmed) : context.slots;
+  const onEvent = promoted ? createEventBuffer(context.onEvent, promoted) : context.onEvent;
+  const slots = promoted ? context.slots.prefetch(promoted) : context.slots;
   return {
     ...context,
     onEvent,
-    slots: tellPlaces(slots, { key, onEvent, nowMs: context.nowMs }),
+    slots: reportSlots(slots, { key, onEvent, nowMs: context.nowMs }),
     ...(withDeps && { onDependencies }),
-    ...(confirmed && { confirmed }),
+    ...(promoted && { promoted }),
   };
 }
 
 /**
- * Keeps what happens to a node until it is known that there will be one: then tells it, and everything later at once. Of
- * events that replace each other only the last is kept, in the order of the last ones; warnings are kept all.
+ * Keeps the events of a prefetch until it is promoted. Then passes them on, and every later event at once. Of each type it
+ * keeps the last event only, in the order of these last ones; it keeps all warnings.
  */
-export function holdBack(onEvent: EventSink, confirmed: Promise<void>): EventSink {
+export function createEventBuffer(onEvent: EventSink, promoted: Promise<void>): EventSink {
   const held = new Map<string | BatchEvent, BatchEvent>();
-  let isConfirmed = false;
-  void confirmed.then(() => {
-    isConfirmed = true;
+  let isPromoted = false;
+  void promoted.then(() => {
+    isPromoted = true;
     for (const event of held.values()) onEvent(event);
     held.clear();
   });
   return (event) => {
-    if (isConfirmed) return onEvent(event);
-    const slot = event.type === 'warning' ? event : event.type;
-    held.delete(slot);
-    held.set(slot, event);
+    if (isPromoted) return onEvent(event);
+    const key = event.type === 'warning' ? event : event.type;
+    held.delete(key);
+    held.set(key, event);
   };
 }
 
-export type Telling = { readonly key: string; readonly onEvent: EventSink; readonly nowMs: () => number };
+export type SlotReport = { readonly key: string; readonly onEvent: EventSink; readonly nowMs: () => number };
 
-/** The same places, told of as one node gets them, with how long it waited. */
-export function tellPlaces(slots: Slots, { key, onEvent, nowMs }: Telling): Slots {
+/** The same slots; an event says when a node gets one, and how long it waited. */
+export function reportSlots(slots: Slots, { key, onEvent, nowMs }: SlotReport): Slots {
   return {
     run(host, signal, work) {
       const askedMs = nowMs();
@@ -109,6 +109,6 @@ export function tellPlaces(slots: Slots, { key, onEvent, nowMs }: Telling): Slot
       });
     },
     answered: (host) => slots.answered(host),
-    ahead: (confirmed) => tellPlaces(slots.ahead(confirmed), { key, onEvent, nowMs }),
+    prefetch: (promoted) => reportSlots(slots.prefetch(promoted), { key, onEvent, nowMs }),
   };
 }

@@ -1,17 +1,17 @@
 import PQueue from 'p-queue';
 
-/** Gives a turn back; more than once changes nothing. */
-export type Leave = () => void;
+/** Gives a slot back; more than once changes nothing. */
+export type Release = () => void;
 
-/** Waits for a turn in a queue, which lasts until it is given back. */
-export async function takeTurn(queue: PQueue, priority: number): Promise<Leave> {
+/** Waits for a slot of a queue. The caller has it until it gives it back. */
+export async function takeSlot(queue: PQueue, priority: number): Promise<Release> {
   const begun = Promise.withResolvers<void>();
   const over = Promise.withResolvers<void>();
-  const turn = (): Promise<void> => {
+  const occupy = (): Promise<void> => {
     begun.resolve();
     return over.promise;
   };
-  void queue.add(turn, { priority });
+  void queue.add(occupy, { priority });
   await begun.promise;
   return over.resolve;
 }
@@ -21,13 +21,13 @@ type Standing = 'good' | 'answers';
 
 /** A queue for each host, there for as long as it has jobs, and how each host has done so far. */
 type HostQueues = {
-  /** Waits for a turn at a host. A host that has not shown yet what it can do has one at a time. */
-  turn(host: string, priority: number): Promise<Leave>;
+  /** Waits for a slot at a host. A host that has not answered yet has one slot. */
+  slot(host: string, priority: number): Promise<Release>;
   standing(host: string): Standing | undefined;
   setStanding(host: string, standing: Standing): void;
-  /** Turns of a host that are taken. */
-  taken(host: string): number;
-  /** Whether anything waits for a turn. */
+  /** Slots of a host that are in use. */
+  used(host: string): number;
+  /** Whether anything waits for a slot. */
   hasWaiting(): boolean;
 };
 
@@ -36,17 +36,17 @@ export function createHostQueues(jobsPerHost: number): HostQueues {
   const standings = new Map<string, Standing>();
 
   return {
-    async turn(name, priority) {
+    async slot(name, priority) {
       const concurrency = standings.has(name) ? jobsPerHost : 1;
       const host = hosts.get(name) ?? { queue: new PQueue({ concurrency }), jobs: 0 };
       hosts.set(name, host);
       host.jobs += 1;
-      const leave = await takeTurn(host.queue, priority);
+      const release = await takeSlot(host.queue, priority);
       let isOver = false;
       return () => {
         if (isOver) return;
         isOver = true;
-        leave();
+        release();
         host.jobs -= 1;
         if (host.jobs === 0) hosts.delete(name);
       };
@@ -58,33 +58,37 @@ export function createHostQueues(jobsPerHost: number): HostQueues {
       const queue = hosts.get(host)?.queue;
       if (queue) queue.concurrency = jobsPerHost;
     },
-    taken: (host) => hosts.get(host)?.queue.pending ?? 0,
+    used: (host) => hosts.get(host)?.queue.pending ?? 0,
     hasWaiting: () => hosts.values().some(({ queue }) => queue.size > 0),
   };
 }
 
 /**
- * Holds one of a few places until the job is over, is dropped by its signal, has been confirmed, or calls `leave` since
- * others are not to wait for it.
+ * Runs a job in one of a few slots. The job has its slot until it ends, its signal is aborted, it is promoted, or it calls
+ * `release` because others must not wait for it.
  */
-type PlacesAhead = <T>(confirmed: Promise<void>, signal: AbortSignal, job: (leave: Leave) => Promise<T>) => Promise<T>;
+type PrefetchSlots = <T>(
+  promoted: Promise<void>,
+  signal: AbortSignal,
+  job: (release: Release) => Promise<T>,
+) => Promise<T>;
 
-export function createPlacesAhead(places: number): PlacesAhead {
-  const queue = new PQueue({ concurrency: places });
-  return async (confirmed, signal, job) => {
+export function createPrefetchSlots(count: number): PrefetchSlots {
+  const queue = new PQueue({ concurrency: count });
+  return async (promoted, signal, job) => {
     const over = Promise.withResolvers<void>();
-    const drop = (): void => over.resolve();
-    signal.addEventListener('abort', drop);
+    const release = (): void => over.resolve();
+    signal.addEventListener('abort', release);
     try {
       signal.throwIfAborted();
-      const left = Promise.race([over.promise, confirmed]);
-      const turn = takeTurn(queue, 0);
-      void Promise.all([turn, left]).then(([leave]) => leave());
-      await Promise.race([turn, left]);
-      return await job(drop);
+      const released = Promise.race([over.promise, promoted]);
+      const slot = takeSlot(queue, 0);
+      void Promise.all([slot, released]).then(([releaseSlot]) => releaseSlot());
+      await Promise.race([slot, released]);
+      return await job(release);
     } finally {
-      signal.removeEventListener('abort', drop);
-      drop();
+      signal.removeEventListener('abort', release);
+      release();
     }
   };
 }

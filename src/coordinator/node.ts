@@ -5,7 +5,7 @@ import type { ImageReference } from '../image/reference.ts';
 import type { GraphNode } from './graph.ts';
 
 /** One image to bring, however many want it; `F` is what is found out of it. */
-export interface Node<F = Found> extends GraphNode<Node<F>> {
+export interface ImageNode<F = Found> extends GraphNode<ImageNode<F>> {
   readonly key: string;
   readonly reference: ImageReference;
   readonly signature: string | undefined;
@@ -26,9 +26,9 @@ export interface Node<F = Found> extends GraphNode<Node<F>> {
   durationMs: number | undefined;
 }
 
-export type NodeRequest = Pick<Node, 'key' | 'reference' | 'signature' | 'pin' | 'depth'>;
+export type NodeRequest = Pick<ImageNode, 'key' | 'reference' | 'signature' | 'pin' | 'depth'>;
 
-export function createNode<F>(request: NodeRequest, root: string): Node<F> {
+export function createNode<F>(request: NodeRequest, root: string): ImageNode<F> {
   return {
     ...request,
     root,

@@ -2,16 +2,16 @@ import { hasCode, ImageError, toErrorData } from '../errors.ts';
 import type { Outcome, OutcomeStatus, Totals } from '../events.ts';
 import { formatReference } from '../image/reference.ts';
 import { show } from '../image/show.ts';
-import type { Node } from './node.ts';
+import type { ImageNode } from './node.ts';
 
 /** What a settled node has to tell, once for each request that asked for it, once if it is only a dependency. */
-export function outcomes(node: Node): readonly [Outcome, ...Outcome[]] {
+export function outcomes(node: ImageNode): readonly [Outcome, ...Outcome[]] {
   const common = outcomeOf(node);
   const [first, ...others] = node.requests.map(({ index, text }) => ({ reference: text, index, ...common }));
   return first ? [first, ...others] : [{ reference: formatReference(node.reference), ...common }];
 }
 
-function outcomeOf(node: Node): Omit<Outcome, 'reference'> {
+function outcomeOf(node: ImageNode): Omit<Outcome, 'reference'> {
   const { found, error, durationMs, children } = node;
   return {
     status: statusOf(node),
@@ -32,7 +32,7 @@ function outcomeOf(node: Node): Omit<Outcome, 'reference'> {
   };
 }
 
-function statusOf({ found, error, cancelled }: Node): OutcomeStatus {
+function statusOf({ found, error, cancelled }: ImageNode): OutcomeStatus {
   if (cancelled) return 'cancelled';
   if (error || !found) return 'failed';
   return found.status;
@@ -42,7 +42,7 @@ function statusOf({ found, error, cancelled }: Node): OutcomeStatus {
  * What a node inherits from the first of its children that failed. However far down the failure is, it is one error for all
  * that are above: it names the image that failed by its own doing, and does not grow from level to level.
  */
-export function dependencyError<F>({ children }: Node<F>): ImageError | undefined {
+export function dependencyError<F>({ children }: ImageNode<F>): ImageError | undefined {
   const failed = children.find((child) => child.error);
   if (!failed?.error || hasCode(failed.error, 'DEPENDENCY_FAILED')) return failed?.error;
   const dependency = formatReference(failed.reference);
@@ -52,7 +52,7 @@ export function dependencyError<F>({ children }: Node<F>): ImageError | undefine
 }
 
 /** Counts nodes as they settle, each once. */
-export function createTotals(): { add(node: Node): void; read(rest: Rest): Totals } {
+export function createTotals(): { add(node: ImageNode): void; read(rest: Rest): Totals } {
   const count: Record<OutcomeStatus, number> = { fetched: 0, present: 0, failed: 0, blocked: 0, cancelled: 0 };
   let nodes = 0;
   let bytesDownloaded = 0;

@@ -2,7 +2,7 @@ import { type FetchContext, readingOnly } from '../fetchers/context.ts';
 import { planImage } from '../fetchers/plan.ts';
 import type { Planned, FoundImage } from '../fetchers/found.ts';
 import type { Dependency } from '../image/manifest.ts';
-import type { Node } from './node.ts';
+import type { ImageNode } from './node.ts';
 import { walk, type BatchRequest } from './walk.ts';
 import { toErrorData, type ErrorData } from '../errors.ts';
 import type { Outcome, Totals } from '../events.ts';
@@ -26,13 +26,13 @@ export async function planBatch(
   const before = { ...tally };
   const reading = readingOnly(context);
   const totals = createPlanTotals();
-  const ids = new Map<Node<Planned>, number>();
-  const idOf = (node: Node<Planned>): number => {
+  const ids = new Map<ImageNode<Planned>, number>();
+  const idOf = (node: ImageNode<Planned>): number => {
     const id = ids.get(node) ?? ids.size;
     ids.set(node, id);
     return id;
   };
-  const isExplored = ({ found }: Node<Planned>): boolean =>
+  const isExplored = ({ found }: ImageNode<Planned>): boolean =>
     found !== undefined && (!withDeps || namesDependencies(found));
 
   await walk<Planned>(
@@ -99,19 +99,19 @@ export type PlanTotals = Pick<Totals, 'images' | 'nodes' | 'present' | 'failed' 
   };
 
 type PlanView = {
-  readonly idOf: (node: Node<Planned>) => number;
+  readonly idOf: (node: ImageNode<Planned>) => number;
   /** False while nobody can say what the node depends on. */
-  readonly isExplored: (node: Node<Planned>) => boolean;
+  readonly isExplored: (node: ImageNode<Planned>) => boolean;
 };
 
 /** What a settled node has to tell, once for each request that asked for it, once if it is only a dependency. */
-function planOutcomes(node: Node<Planned>, view: PlanView): readonly [PlanOutcome, ...PlanOutcome[]] {
+function planOutcomes(node: ImageNode<Planned>, view: PlanView): readonly [PlanOutcome, ...PlanOutcome[]] {
   const common = outcomeOf(node, view);
   const [first, ...others] = node.requests.map(({ index, text }) => ({ reference: text, index, ...common }));
   return first ? [first, ...others] : [{ reference: formatReference(node.reference), ...common }];
 }
 
-function outcomeOf(node: Node<Planned>, { idOf, isExplored }: PlanView): Omit<PlanOutcome, 'reference'> {
+function outcomeOf(node: ImageNode<Planned>, { idOf, isExplored }: PlanView): Omit<PlanOutcome, 'reference'> {
   const { found, error, children } = node;
   return {
     id: idOf(node),
@@ -140,7 +140,7 @@ function remoteFacts({ manifest, digest, source, signature, bytesToFetch }: Plan
   };
 }
 
-function planStatus({ found, error, cancelled }: Node<Planned>): PlanStatus {
+function planStatus({ found, error, cancelled }: ImageNode<Planned>): PlanStatus {
   if (cancelled) return 'cancelled';
   return error || !found ? 'failed' : found.status;
 }
@@ -149,7 +149,7 @@ type Rest = Pick<PlanTotals, 'images' | 'requests' | 'retries' | 'durationMs'>;
 
 /** Counts nodes as they settle, each once. */
 function createPlanTotals(): {
-  add(node: Node<Planned>, isExplored: boolean): void;
+  add(node: ImageNode<Planned>, isExplored: boolean): void;
   read(rest: Rest): PlanTotals;
 } {
   const count: Record<PlanStatus, number> = { present: 0, absent: 0, failed: 0, cancelled: 0 };

@@ -1,121 +1,130 @@
 import type { Dependency } from '../image/manifest.ts';
 import { requestOf } from './expand.ts';
-import type { Node, NodeRequest } from './node.ts';
+import type { ImageNode, NodeRequest } from './node.ts';
 
-/** What a visit tells, and is told, while its image is not verified yet. */
-export type Early = {
+/** What a visit reports, and learns, before its image is verified. */
+export type VisitHooks = {
   readonly onDependencies: (dependencies: readonly Dependency[]) => void;
-  /** Of a visit ahead: resolves once something verified asks for its node. */
-  readonly confirmed?: Promise<void>;
+  /** Of a prefetch: resolves when a verified image asks for its node. */
+  readonly promoted?: Promise<void>;
 };
 
-export type Visit<F> = (request: NodeRequest, early: Early, signal: AbortSignal) => Promise<F>;
+export type Visit<F> = (request: NodeRequest, early: VisitHooks, signal: AbortSignal) => Promise<F>;
 
-/** An image that is not verified yet and names others; `root` is the key of the request it is below, or is itself. */
-export type Asker = Pick<Node, 'key' | 'depth' | 'root'>;
+/** An image that is not verified yet and has dependencies; `root` is the key of the request whose tree it is in. */
+export type Requester = Pick<ImageNode, 'key' | 'depth' | 'root'>;
 
-/** A visit that was begun before its node was there. */
-export type Begun<F> = {
+/** A visit that began before its node existed. */
+export type Prefetched<F> = {
   readonly beganMs: number;
   readonly result: Promise<F>;
-  /** Its node is under way. */
-  confirm(): void;
+  /** Its node has begun. */
+  promote(): void;
 };
 
-/** Visits to nodes that nothing verified asks for yet. No node comes of them by itself: whatever they find out waits for one. */
-type Ahead<F> = {
-  /** Begins visits to what the asker needs, as far as there is room, and with the rest once there is. */
-  wish(asker: Asker, dependencies: readonly Dependency[]): void;
-  /** The visit to a node that something verified asks for, if it was begun; it is not ahead any more. */
-  take(key: string): Begun<F> | undefined;
-  /** The asker has its nodes, or has failed: what it wished for and nothing else does is aborted. */
+/** Visits for images that no verified image asks for yet. They make no nodes: their results wait for a node. */
+type Prefetcher<F> = {
+  /** Begins visits for dependencies of the requester, as many as there is room for, and the rest when there is room. */
+  request(requester: Requester, dependencies: readonly Dependency[]): void;
+  /** Hands over the visit for a node that a verified image asks for, if it has begun. */
+  claim(key: string): Prefetched<F> | undefined;
+  /** The requester has its nodes, or has failed: aborts the visits that nothing else asks for. */
   release(key: string): void;
   /** Resolves once no visit that was aborted is under way. */
   ended(): Promise<void>;
 };
 
-type AheadOptions<F> = {
+type PrefetchOptions<F> = {
   readonly visit: Visit<F>;
   readonly dependenciesOf: (found: F) => readonly Dependency[];
   readonly nowMs: () => number;
-  /** The batch's nodes by key: they are not visited ahead. */
-  readonly nodes: ReadonlyMap<string, Pick<Node, 'state'>>;
+  /** The batch's nodes by key: they are not prefetched. */
+  readonly nodes: ReadonlyMap<string, Pick<ImageNode, 'state'>>;
   readonly signal: AbortSignal;
 };
 
-export function createAhead<F>({ visit, dependenciesOf, nowMs, nodes, signal }: AheadOptions<F>): Ahead<F> {
-  const book = createAheadBook<F>();
-  const { entries } = book;
-  /** What askers need and has not been begun. */
-  const wishes = new Map<string, { readonly asker: Asker; readonly requests: NodeRequest[] }>();
+export function createPrefetcher<F>({
+  visit,
+  dependenciesOf,
+  nowMs,
+  nodes,
+  signal,
+}: PrefetchOptions<F>): Prefetcher<F> {
+  const table = createPrefetchTable<F>();
+  const { entries } = table;
+  /** What requesters need and has not begun yet. */
+  const pending = new Map<string, { readonly requester: Requester; readonly requests: NodeRequest[] }>();
   const running = new Set<Promise<void>>();
 
-  /** A visit that is under way may have one more who asks for it, whether there is room or not. */
-  const join = (asker: Asker, { key }: NodeRequest): boolean => {
-    entries.get(key)?.askers.add(asker.key);
+  /** A visit that has begun may get one more requester, whether there is room or not. */
+  const join = (requester: Requester, { key }: NodeRequest): boolean => {
+    entries.get(key)?.requesters.add(requester.key);
     return entries.has(key);
   };
 
   const fill = (): void => {
-    for (const [key, { asker, requests }] of wishes) {
-      if (book.isFull()) return;
-      while (book.hasRoom(asker.root)) {
+    for (const [key, { requester, requests }] of pending) {
+      if (table.isFull()) return;
+      while (table.hasRoom(requester.root)) {
         const request = requests.shift();
         if (!request) break;
-        if (!join(asker, request) && !nodes.has(request.key)) begin(asker, request);
+        if (!join(requester, request) && !nodes.has(request.key)) begin(requester, request);
       }
-      if (requests.length === 0) wishes.delete(key);
+      if (requests.length === 0) pending.delete(key);
     }
   };
 
-  const wish = (asker: Asker, dependencies: readonly Dependency[]): void => {
-    if (!entries.has(asker.key) && nodes.get(asker.key)?.state !== 'open') return; // told too late
-    const requests = dependencies.map((dependency) => requestOf(dependency, asker.depth + 1));
-    wishes.set(asker.key, { asker, requests: requests.filter((request) => !join(asker, request)) });
+  const prefetch = (requester: Requester, dependencies: readonly Dependency[]): void => {
+    if (!entries.has(requester.key) && nodes.get(requester.key)?.state !== 'open') return; // the requester has ended
+    const requests = dependencies.map((dependency) => requestOf(dependency, requester.depth + 1));
+    pending.set(requester.key, { requester, requests: requests.filter((request) => !join(requester, request)) });
     fill();
   };
 
-  const begin = ({ key: first, root }: Asker, request: NodeRequest): void => {
+  const begin = ({ key: first, root }: Requester, request: NodeRequest): void => {
     const { key, depth } = request;
     const self = { key, depth, root };
     const stop = new AbortController();
-    const confirmed = Promise.withResolvers<void>();
-    const early = { confirmed: confirmed.promise, onDependencies: (needs: readonly Dependency[]) => wish(self, needs) };
-    const result = visit(request, early, AbortSignal.any([signal, stop.signal]));
-    const entry = {
-      ...{ ...self, beganMs: nowMs(), result, askers: new Set([first]) },
-      confirm: confirmed.resolve,
-      drop: () => stop.abort(new Error('nothing asks for it any more')),
+    const promoted = Promise.withResolvers<void>();
+    const hooks = {
+      promoted: promoted.promise,
+      onDependencies: (needs: readonly Dependency[]) => prefetch(self, needs),
     };
-    book.insert(entry);
+    const result = visit(request, hooks, AbortSignal.any([signal, stop.signal]));
+    const entry = {
+      ...{ ...self, beganMs: nowMs(), result, requesters: new Set([first]) },
+      promote: promoted.resolve,
+      abort: () => stop.abort(new Error('nothing asks for it any more')),
+    };
+    table.insert(entry);
 
-    const isAhead = (): boolean => entries.get(key) === entry;
+    const isPrefetched = (): boolean => entries.get(key) === entry;
     const over = result
       .then(
-        (found) => isAhead() && wish(self, dependenciesOf(found)),
-        () => isAhead() && release(key), // its failure waits for whoever asks
+        (found) => isPrefetched() && prefetch(self, dependenciesOf(found)),
+        () => isPrefetched() && release(key), // its failure is reported by the node that claims it
       )
       .then(() => void running.delete(over));
     running.add(over);
   };
 
   const release = (key: string): void => {
-    wishes.delete(key);
+    pending.delete(key);
     if (entries.size === 0) return;
-    for (const entry of book.leave(key)) {
-      wishes.delete(entry.key);
-      entry.drop();
+    for (const entry of table.removeRequester(key)) {
+      pending.delete(entry.key);
+      entry.abort();
     }
     fill();
   };
 
   return {
-    wish,
+    request: prefetch,
     release,
-    take(key) {
+    claim(key) {
       const entry = entries.get(key);
       if (!entry) return undefined;
-      book.remove(entry);
+      table.remove(entry);
       fill();
       return entry;
     },
@@ -125,26 +134,26 @@ export function createAhead<F>({ visit, dependenciesOf, nowMs, nodes, signal }: 
   };
 }
 
-/** Nodes ahead at once, of the batch and below one request; counted until a verified image asks for them. */
+/** Prefetches at once, of the batch and of the tree of one request; a promoted one is not counted. */
 const most = { batch: 64, root: 16 };
 
-type Entry<F> = Asker & Begun<F> & { readonly askers: Set<string>; drop(): void };
+type Entry<F> = Requester & Prefetched<F> & { readonly requesters: Set<string>; abort(): void };
 
-/** The visits ahead, who asks for each, and how many there may be. */
-type AheadBook<F> = {
+/** The prefetches, the requesters of each, and how many there may be. */
+type PrefetchTable<F> = {
   readonly entries: ReadonlyMap<string, Entry<F>>;
-  /** For a visit below this request. */
+  /** For a visit in the tree of this request. */
   hasRoom(root: string): boolean;
   isFull(): boolean;
   insert(entry: Entry<F>): void;
   remove(entry: Entry<F>): void;
-  /** Nothing with this key asks any more. @returns what nothing asks for now, which is no entry any more. */
-  leave(key: string): readonly Entry<F>[];
+  /** Removes a requester. @returns the entries that nothing asks for now, which are removed as well. */
+  removeRequester(key: string): readonly Entry<F>[];
 };
 
-function createAheadBook<F>(): AheadBook<F> {
+function createPrefetchTable<F>(): PrefetchTable<F> {
   const entries = new Map<string, Entry<F>>();
-  /** How many entries there are below each request. */
+  /** How many entries there are in the tree of each request. */
   const below = new Map<string, number>();
 
   const isFull = (): boolean => entries.size >= most.batch;
@@ -157,7 +166,7 @@ function createAheadBook<F>(): AheadBook<F> {
   };
 
   const forget = (key: string): void => {
-    for (const { askers } of entries.values()) askers.delete(key);
+    for (const { requesters: requesters } of entries.values()) requesters.delete(key);
   };
 
   return {
@@ -169,7 +178,7 @@ function createAheadBook<F>(): AheadBook<F> {
       below.set(entry.root, (below.get(entry.root) ?? 0) + 1);
     },
     remove,
-    leave(key) {
+    removeRequester(key) {
       forget(key);
       const wanted = reachable(entries);
       const dropped = [...entries.values()].filter((entry) => !wanted.has(entry.key));
@@ -182,13 +191,13 @@ function createAheadBook<F>(): AheadBook<F> {
   };
 }
 
-/** Those that a node asks for, by itself or through others of them: two that only ask for each other are not. */
-function reachable(entries: ReadonlyMap<string, { readonly askers: ReadonlySet<string> }>): ReadonlySet<string> {
+/** Those that a node asks for, itself or through others of them. Two that ask for each other alone are not. */
+function reachable(entries: ReadonlyMap<string, { readonly requesters: ReadonlySet<string> }>): ReadonlySet<string> {
   const found = new Set<string>();
   for (let before = -1; before !== found.size;) {
     before = found.size;
-    for (const [key, { askers }] of entries) {
-      if (askers.values().some((asker) => !entries.has(asker) || found.has(asker))) found.add(key);
+    for (const [key, { requesters }] of entries) {
+      if (requesters.values().some((requester) => !entries.has(requester) || found.has(requester))) found.add(key);
     }
   }
   return found;

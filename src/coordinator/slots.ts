@@ -1,8 +1,8 @@
 import PQueue from 'p-queue';
 
 import type { Slot, Slots } from '../fetchers/context.ts';
-import { createHostQueues, takeTurn, type Leave, createPlacesAhead } from './host-queues.ts';
-import { judgePace, lookMs, slowBelow, tellingBytes, windowMs } from './judge-pace.ts';
+import { createHostQueues, takeSlot, type Release, createPrefetchSlots } from './host-queues.ts';
+import { classifyPace, lookMs, slowBelow, tellingBytes, windowMs } from './pace.ts';
 import { beginAt, createTransfer, doneSince, lookAt, pacedOf, type Transfer } from './transfer.ts';
 
 export type SlotsOptions = {
@@ -18,37 +18,38 @@ export type PaceClock = {
   readonly every: (ms: number, look: () => void) => () => void;
 };
 
-/** Of transfers that do not count, so many for each that does. */
+/** So many transfers that do not count as jobs, for each job. */
 const uncountedPerJob = 4;
-/** What ended before that many others tells nothing of the network any more. */
+/** So many of the last transfers tell what is usual in this network. */
 const endedKept = 32;
-/** Less than this says more about the way to a server than about its pace. */
+/** A smaller body says more about the delay of a server than about its rate. */
 const leastBytes = 4096;
 
-/** At a host: what was begun goes before what was not; what is ahead, and then what had to give up, go last. */
-const priority = { begun: 1, usual: 0, ahead: -1, last: -2 } as const;
-/** In the batch: what is under way goes before all that is not. */
+/** At a host: transfers that had begun go first; prefetches, and then transfers that had to give up, go last. */
+const priority = { begun: 1, usual: 0, prefetched: -1, last: -2 } as const;
+/** In the batch: transfers that are under way go before all others. */
 const atOnce = 1;
 
 /**
- * Slots for transfers: a turn at the host outside, one in the batch inside. The other way round an idle host would wait
- * behind a busy one. The batch shares its turns over hosts: who has fewer goes first.
+ * A transfer waits for a slot at its host first, then for one in the batch. In the other order an idle host would wait
+ * behind a busy one. Of the slots in the batch, the host that has the fewest gets the next.
  *
- * Slow servers keep nobody waiting. What waits for a retry gives its turns back. What is too slow for 5 s goes on without
- * them (judge-pace.ts); so does the first transfer of a host without one in the batch, until that host has brought
- * something. Of both there are at most four for each job; beyond that the slowest gives up its connection and waits again.
- * What has arrived gives its turns back before it is worked off, as long as no more than `jobs` do. What is ahead has half
- * of the jobs, or else one image that names many, and lets them drip, would keep all others from coming.
+ * Slow servers do not hold up the batch. A transfer that waits for a retry gives its slots back. A transfer that is too
+ * slow for 5 s goes on without slots (pace.ts). The first transfer of a host has no slot in the batch until that host has
+ * sent something. There are at most four of both for each job; if there are more, the slowest closes its connection and
+ * waits again. An image that has arrived gives its slots back before it is verified, for up to `jobs` images. Prefetches
+ * get half of the jobs: otherwise one image that names many slow ones would hold up all others.
  *
- * What has no turn yet when the signal is aborted rejects with its reason when it gets one; the queues are never cleared.
+ * After an abort a transfer that still waits rejects with the signal's reason when it gets its slot; the queues are never
+ * cleared.
  */
 export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOptions): Slots {
   const batch = new PQueue({ concurrency: jobs });
   const uncounted = new PQueue({ concurrency: uncountedPerJob * jobs });
   const hosts = createHostQueues(jobsPerHost);
-  const whileAhead = createPlacesAhead(Math.max(1, jobs >> 1));
+  const inPrefetchSlot = createPrefetchSlots(Math.max(1, jobs >> 1));
   const most = { all: uncountedPerJob * jobs, host: uncountedPerJob * jobsPerHost };
-  /** Those that have their turns, or go on without. */
+  /** Those that have their slots, or go on without them. */
   const running = new Set<Transfer>();
   /** Bytes a second of the transfers that ended last. */
   const ended: number[] = [];
@@ -57,20 +58,20 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
   let arrears = 0;
   let stopLooking: (() => void) | undefined;
 
-  /** Those that became slow do not wait for a turn among what does not count: there is less room for the others then. */
+  /** Those that became slow take room among the transfers that do not count, and do not wait for it. */
   const makeRoom = (): void => {
     const slow = running
       .values()
-      .filter(({ leaveBatch, leaveUncounted }) => !leaveBatch && !leaveUncounted)
+      .filter(({ releaseBatch, releaseUncounted }) => !releaseBatch && !releaseUncounted)
       .toArray();
     uncounted.concurrency = Math.max(1, most.all - slow.length);
   };
 
-  const takeUncounted = async (host: string): Promise<Leave> => {
+  const takeUncounted = async (host: string): Promise<Release> => {
     const isNew = hosts.standing(host) === undefined;
     if (isNew) newcomers += 1;
     try {
-      return await takeTurn(uncounted, isNew ? 1 : 0);
+      return await takeSlot(uncounted, isNew ? 1 : 0);
     } finally {
       if (isNew) newcomers -= 1;
     }
@@ -79,54 +80,54 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
   /** Waits until the transfer may go on; of several waits with one ticket the first that ends counts. */
   const enter = async (transfer: Transfer, ticket: symbol, atHost: number): Promise<void> => {
     const { host } = transfer;
-    const turns: { [turn in 'leaveHost' | 'leaveBatch' | 'leaveUncounted']?: Leave } = {};
-    if (host !== undefined) turns.leaveHost = await hosts.turn(host, atHost);
+    const slots: { [which in 'releaseHost' | 'releaseBatch' | 'releaseUncounted']?: Release } = {};
+    if (host !== undefined) slots.releaseHost = await hosts.slot(host, atHost);
     if (transfer.ticket === ticket) {
-      if (host === undefined) turns.leaveBatch = await takeTurn(batch, 0);
-      else if (hosts.standing(host) === 'good') turns.leaveBatch = await takeTurn(batch, -hosts.taken(host));
-      else turns.leaveUncounted = await takeUncounted(host);
+      if (host === undefined) slots.releaseBatch = await takeSlot(batch, 0);
+      else if (hosts.standing(host) === 'good') slots.releaseBatch = await takeSlot(batch, -hosts.used(host));
+      else slots.releaseUncounted = await takeUncounted(host);
     }
     if (transfer.ticket !== ticket) {
-      for (const leaveTurn of Object.values(turns)) leaveTurn();
+      for (const release of Object.values(slots)) release();
       return;
     }
-    Object.assign(transfer, turns, { ticket: undefined });
+    Object.assign(transfer, slots, { ticket: undefined });
     beginAt(transfer, clock.nowMs());
     running.add(transfer);
     stopLooking ??= clock.every(lookMs, look);
   };
 
-  const leave = (transfer: Transfer): void => {
+  const end = (transfer: Transfer): void => {
     running.delete(transfer);
-    leaveTurns(transfer);
+    releaseSlots(transfer);
     makeRoom();
     if (running.size > 0) return;
     stopLooking?.();
     stopLooking = undefined;
   };
 
-  /** What goes on without turns is to have them again, and does not wait for them. */
-  const takeTurns = async (transfer: Transfer): Promise<void> => {
+  /** Gives a transfer that goes on without slots its slots again; the transfer does not wait for them. */
+  const takeSlots = async (transfer: Transfer): Promise<void> => {
     const { host } = transfer;
-    const take = async (which: 'leaveHost' | 'leaveBatch', turn: () => Promise<Leave>): Promise<void> => {
+    const take = async (which: 'releaseHost' | 'releaseBatch', wait: () => Promise<Release>): Promise<void> => {
       const isWanted = (): boolean => running.has(transfer) && !transfer.isSlow && !transfer[which];
       if (!isWanted()) return;
-      const given = await turn();
-      if (isWanted()) transfer[which] = given;
-      else given();
+      const release = await wait();
+      if (isWanted()) transfer[which] = release;
+      else release();
     };
-    if (host !== undefined) await take('leaveHost', () => hosts.turn(host, priority.begun));
-    await take('leaveBatch', () => takeTurn(batch, atOnce));
-    if (!transfer.leaveBatch) return;
-    transfer.leaveUncounted?.();
-    transfer.leaveUncounted = undefined;
+    if (host !== undefined) await take('releaseHost', () => hosts.slot(host, priority.begun));
+    await take('releaseBatch', () => takeSlot(batch, atOnce));
+    if (!transfer.releaseBatch) return;
+    transfer.releaseUncounted?.();
+    transfer.releaseUncounted = undefined;
     makeRoom();
   };
 
   const prove = (host: string): void => {
     if (hosts.standing(host) === 'good') return;
     hosts.setStanding(host, 'good');
-    for (const transfer of running) if (transfer.host === host) void takeTurns(transfer);
+    for (const transfer of running) if (transfer.host === host) void takeSlots(transfer);
   };
 
   const onBytes = (transfer: Transfer, bytes: number): void => {
@@ -137,7 +138,7 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
     if (done.bytes >= tellingBytes && done.rate >= slowBelow(ended, ended.length > 0)) prove(host);
   };
 
-  /** The network has nothing more to do for it: what that says of its host, and of what is usual. */
+  /** Its transfer has ended: notes what that says of its host, and of the usual rate. */
   const conclude = (transfer: Transfer): void => {
     const { host, hasAnswered, hasArrived, isSlow } = transfer;
     if (!running.has(transfer) || hasArrived || !hasAnswered || host === undefined) return;
@@ -152,12 +153,12 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
     for (const transfer of watched) lookAt(transfer, nowMs);
     const paced = watched.map((transfer) => ({ transfer, ...pacedOf(transfer) }));
     const othersWait = batch.size > 0 || uncounted.size > 0 || hosts.hasWaiting();
-    const { slow, decent, givingUp } = judgePace(paced, { ended, othersWait, newcomers, most });
+    const { slow, decent, givingUp } = classifyPace(paced, { ended, othersWait, newcomers, most });
     for (const { transfer } of decent) {
       const wasSlow = transfer.isSlow;
       transfer.isSlow = false;
       if (transfer.host !== undefined && transfer.hasAnswered) prove(transfer.host);
-      if (wasSlow) void takeTurns(transfer);
+      if (wasSlow) void takeSlots(transfer);
     }
     for (const { transfer } of slow) slowDown(transfer);
     makeRoom();
@@ -168,16 +169,16 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
     }
   };
 
-  /** A host that has never answered keeps its only turn: what else it has would be as silent. */
+  /** A host that has never answered keeps its only slot in use: its other transfers would wait in vain as well. */
   const slowDown = (transfer: Transfer): void => {
     transfer.isSlow = true;
-    transfer.leaveAhead?.();
-    transfer.leaveBatch?.();
-    transfer.leaveBatch = undefined;
+    transfer.releasePrefetch?.();
+    transfer.releaseBatch?.();
+    transfer.releaseBatch = undefined;
     if (transfer.host === undefined || (!transfer.hasAnswered && !hosts.standing(transfer.host))) return;
     if (transfer.hasAnswered) hosts.setStanding(transfer.host, 'answers');
-    transfer.leaveHost?.();
-    transfer.leaveHost = undefined;
+    transfer.releaseHost?.();
+    transfer.releaseHost = undefined;
   };
 
   const slotOf = (transfer: Transfer, signal: AbortSignal): Slot & { readonly isFreed: () => boolean } => {
@@ -190,7 +191,7 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
         if (isFreed || arrears >= jobs) return;
         isFreed = true;
         arrears += 1;
-        leave(transfer);
+        end(transfer);
       },
       onConnection(end) {
         transfer.connections.add(end);
@@ -202,8 +203,8 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
       async pause(wait) {
         if (isFreed) return wait();
         const atHost = transfer.isGivingUp ? priority.last : priority.begun;
-        leave(transfer);
-        transfer.leaveAhead?.();
+        end(transfer);
+        transfer.releasePrefetch?.();
         await wait();
         await enter(transfer, (transfer.ticket = Symbol()), atHost);
         signal.throwIfAborted();
@@ -212,21 +213,26 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
   };
 
   type Work<T> = (slot: Slot) => Promise<T>;
-  type Ahead = { readonly confirmed: Promise<void>; readonly leave: Leave };
+  type Prefetch = { readonly promoted: Promise<void>; readonly release: Release };
 
-  const run = async <T>(host: string | undefined, signal: AbortSignal, work: Work<T>, ahead?: Ahead): Promise<T> => {
-    const transfer = createTransfer(host, ahead?.leave);
+  const run = async <T>(
+    host: string | undefined,
+    signal: AbortSignal,
+    work: Work<T>,
+    prefetched?: Prefetch,
+  ): Promise<T> => {
+    const transfer = createTransfer(host, prefetched?.release);
     const ticket = (transfer.ticket = Symbol());
     const slot = slotOf(transfer, signal);
     try {
-      // What is confirmed while it waits gets a second turn, among the others; whichever comes first counts.
-      const first = enter(transfer, ticket, ahead ? priority.ahead : priority.usual);
-      await Promise.race([first, ahead?.confirmed.then(() => enter(transfer, ticket, priority.usual)) ?? first]);
+      // A prefetch that is promoted while it waits joins the usual queue too; the slot that comes first counts.
+      const first = enter(transfer, ticket, prefetched ? priority.prefetched : priority.usual);
+      await Promise.race([first, prefetched?.promoted.then(() => enter(transfer, ticket, priority.usual)) ?? first]);
       signal.throwIfAborted();
       return await work(slot);
     } finally {
       conclude(transfer);
-      leave(transfer);
+      end(transfer);
       transfer.ticket = undefined;
       if (slot.isFreed()) arrears -= 1;
     }
@@ -235,20 +241,20 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
   const answered = (host: string): void => {
     if (!hosts.standing(host)) hosts.setStanding(host, 'answers');
   };
-  const ahead = (confirmed: Promise<void>): Slots => ({
+  const prefetch = (promoted: Promise<void>): Slots => ({
     run: (host, signal, work) =>
-      whileAhead(confirmed, signal, (leave) => run(host, signal, work, { confirmed, leave })),
-    ahead,
+      inPrefetchSlot(promoted, signal, (release) => run(host, signal, work, { promoted, release })),
+    prefetch,
     answered,
   });
-  return { run: (host, signal, work) => run(host, signal, work), ahead, answered };
+  return { run: (host, signal, work) => run(host, signal, work), prefetch, answered };
 }
 
-function leaveTurns(transfer: Transfer): void {
-  transfer.leaveBatch?.();
-  transfer.leaveUncounted?.();
-  transfer.leaveHost?.();
-  transfer.leaveHost = transfer.leaveBatch = transfer.leaveUncounted = undefined;
+function releaseSlots(transfer: Transfer): void {
+  transfer.releaseBatch?.();
+  transfer.releaseUncounted?.();
+  transfer.releaseHost?.();
+  transfer.releaseHost = transfer.releaseBatch = transfer.releaseUncounted = undefined;
 }
 
 const systemClock: PaceClock = {

@@ -1,17 +1,17 @@
-import type { Leave } from './host-queues.ts';
-import { lookMs, windowMs, type Paced } from './judge-pace.ts';
+import type { Release } from './host-queues.ts';
+import { lookMs, windowMs, type Paced } from './pace.ts';
 
-/** One transfer, with the turns that it has and what its server has done since it has them. */
+/** One transfer: the slots that it has, and what its server has sent since then. */
 export type Transfer = {
   readonly host: string | undefined;
-  /** Turns at its host and in the batch, for as long as it has them. */
-  leaveHost: Leave | undefined;
-  leaveBatch: Leave | undefined;
-  /** Among those that do not count, where it began as one of them. */
-  leaveUncounted: Leave | undefined;
-  /** Gives back its place among what is ahead. */
-  readonly leaveAhead: Leave | undefined;
-  /** What it waits with for its next turns: an older one is worth nothing. */
+  /** Gives back its slot at its host or in the batch; undefined while it has none. */
+  releaseHost: Release | undefined;
+  releaseBatch: Release | undefined;
+  /** Gives back its slot among the transfers that do not count as jobs; undefined while it has none. */
+  releaseUncounted: Release | undefined;
+  /** Gives back its slot among the prefetches. */
+  readonly releasePrefetch: Release | undefined;
+  /** Names the wait for its next slots. A wait with an older ticket has no effect. */
   ticket: symbol | undefined;
   /** The network has done its part. */
   hasArrived: boolean;
@@ -26,7 +26,7 @@ export type Transfer = {
   /** What ends its connections. */
   readonly connections: Set<() => void>;
   bytes: number;
-  /** When it got its turns, with the bytes of then. */
+  /** When it got its slots, and its bytes at that time. */
   began: Look;
   /** The last looks at it, the oldest first. */
   looks: readonly Look[];
@@ -34,15 +34,22 @@ export type Transfer = {
 
 type Look = { readonly atMs: number; readonly bytes: number; readonly isWaiting: boolean };
 
-export function createTransfer(host: string | undefined, leaveAhead?: Leave): Transfer {
+export function createTransfer(host: string | undefined, releasePrefetch?: Release): Transfer {
   return {
-    ...{ host, leaveHost: undefined, leaveBatch: undefined, leaveUncounted: undefined, leaveAhead, ticket: undefined },
+    ...{
+      host,
+      releaseHost: undefined,
+      releaseBatch: undefined,
+      releaseUncounted: undefined,
+      releasePrefetch: releasePrefetch,
+      ticket: undefined,
+    },
     ...{ hasArrived: false, hasAnswered: false, isWaiting: false, isSlow: false, isGivingUp: false, gaveUp: 0 },
     ...{ connections: new Set(), bytes: 0, began: { atMs: 0, bytes: 0, isWaiting: true }, looks: [] },
   };
 }
 
-/** It has its turns, and is watched anew. */
+/** Starts to measure it, when it has got its slots. */
 export function beginAt(transfer: Transfer, atMs: number): void {
   transfer.began = { atMs, bytes: transfer.bytes, isWaiting: true };
   transfer.looks = [];
@@ -56,13 +63,13 @@ export function lookAt(transfer: Transfer, atMs: number): void {
 }
 
 export function pacedOf(transfer: Transfer): Paced {
-  const { host, isSlow, leaveBatch, connections, gaveUp, began, looks } = transfer;
+  const { host, isSlow, releaseBatch, connections, gaveUp, began, looks } = transfer;
   const [from = began] = looks.length > windowMs / lookMs ? looks : [began];
   const to = looks.at(-1) ?? began;
   const ms = to.atMs - from.atMs;
   return {
-    ...{ host, isSlow, counts: leaveBatch !== undefined },
-    // Each time it is left alone for longer: what cannot be resumed has to come to its end all the same.
+    ...{ host, isSlow, counts: releaseBatch !== undefined },
+    // Each time it is left alone for longer: what cannot be resumed must be able to end as well.
     mayGiveUp: connections.size > 0 && to.atMs - began.atMs >= windowMs * 2 ** gaveUp,
     rate: ms < windowMs ? undefined : (1000 * (to.bytes - from.bytes)) / ms,
     wasWaitedFor: looks.every(({ isWaiting }) => isWaiting),

@@ -6,10 +6,10 @@ import type { Limits } from '../image/limits.ts';
 import type { Dependency } from '../image/manifest.ts';
 import { type ImageReference, withoutSecrets } from '../image/reference.ts';
 import { show } from '../image/show.ts';
-import { createAhead, type Begun, type Visit } from './prefetch.ts';
+import { createPrefetcher, type Prefetched, type Visit } from './prefetch.ts';
 import { expand } from './expand.ts';
 import { breakCycles, createGraph, type Graph } from './graph.ts';
-import { createNode, type Node, type NodeRequest } from './node.ts';
+import { createNode, type ImageNode, type NodeRequest } from './node.ts';
 import { dependencyError } from './outcome.ts';
 
 /** Nodes that may be under way at once. Most wait for a transfer; what is not begun yet costs next to nothing. */
@@ -34,7 +34,7 @@ export type WalkOptions<F> = {
   readonly dependenciesOf: (found: F) => readonly Dependency[];
   readonly imageIdOf: (found: F) => string | undefined;
   /** Told of each node once, after all that it depends on. */
-  readonly onSettled: (node: Node<F>) => void;
+  readonly onSettled: (node: ImageNode<F>) => void;
   /** Told of nodes that are added and started. */
   readonly onEvent?: EventSink;
 };
@@ -47,12 +47,12 @@ export async function walk<F>(
 ): Promise<void> {
   const stop = new AbortController();
   const signal = AbortSignal.any([stopped, stop.signal]);
-  const nodes = new Map<string, Node<F>>();
+  const nodes = new Map<string, ImageNode<F>>();
   const queue = new PQueue({ concurrency: aliveNodes });
-  const ahead = createAhead<F>({ visit, dependenciesOf, nowMs, nodes, signal });
+  const prefetcher = createPrefetcher<F>({ visit, dependenciesOf, nowMs, nodes, signal });
   let failure: ImageError | undefined;
 
-  const graph = createGraph<Node<F>>((node) => {
+  const graph = createGraph<ImageNode<F>>((node) => {
     node.error ??= dependencyError(node);
     node.cancelled ||= node.children.some((child) => child.cancelled) && !node.error;
     onSettled(node);
@@ -61,7 +61,7 @@ export async function walk<F>(
       stop.abort(new ImageError('CANCELLED', 'another image failed', { reason: 'fail-fast' }));
   });
 
-  const add = (request: NodeRequest, parent?: Node<F>): { node: Node<F>; isNew: boolean } => {
+  const add = (request: NodeRequest, parent?: ImageNode<F>): { node: ImageNode<F>; isNew: boolean } => {
     const known = nodes.get(request.key);
     if (known) return { node: known, isNew: false };
     const node = createNode<F>(request, parent?.root ?? request.key);
@@ -73,23 +73,23 @@ export async function walk<F>(
   };
 
   /** Dependencies come before requests that have not begun: a tree that is begun is finished. */
-  const enqueue = (node: Node<F>): void => {
+  const enqueue = (node: ImageNode<F>): void => {
     const priority = Math.min(node.depth, 1);
-    const begun = ahead.take(node.key);
+    const begun = prefetcher.claim(node.key);
     queue
       .add(() => enter(node, begun), { priority })
       .catch((bug: unknown) => stop.abort((failure ??= asImageError(bug))));
   };
 
-  const visitNow = (node: Node<F>): Promise<F> =>
-    visit(node, { onDependencies: (dependencies) => ahead.wish(node, dependencies) }, signal);
+  const visitNow = (node: ImageNode<F>): Promise<F> =>
+    visit(node, { onDependencies: (dependencies) => prefetcher.request(node, dependencies) }, signal);
 
-  const enter = async (node: Node<F>, begun: Begun<F> | undefined): Promise<void> => {
+  const enter = async (node: ImageNode<F>, begun: Prefetched<F> | undefined): Promise<void> => {
     const beganMs = begun?.beganMs ?? nowMs();
     try {
       signal.throwIfAborted();
       onEvent?.({ type: 'node-started', key: node.key, reference: withoutSecrets(node.reference.text) });
-      begun?.confirm();
+      begun?.promote();
       node.found = await (begun?.result ?? visitNow(node));
       node.imageId = imageIdOf(node.found);
       for (const request of expand(node, dependenciesOf(node.found), limits, nodes)) {
@@ -102,7 +102,7 @@ export async function walk<F>(
       else node.error = asImageError(error);
     }
     node.durationMs = nowMs() - beganMs;
-    ahead.release(node.key);
+    prefetcher.release(node.key);
     graph.done(node);
   };
 
@@ -115,12 +115,12 @@ export async function walk<F>(
     await queue.onSizeLessThan(aliveNodes);
   }
   await queue.onIdle();
-  await ahead.ended();
+  await prefetcher.ended();
   if (failure) throw failure;
   for (const node of nodes.values()) breakCycles(node, (cycle) => failCycle(cycle, graph));
 }
 
-function failCycle<F>(cycle: readonly Node<F>[], graph: Graph<Node<F>>): void {
+function failCycle<F>(cycle: readonly ImageNode<F>[], graph: Graph<ImageNode<F>>): void {
   const path = cycle.map(({ reference }) => reference.text);
   const what = `it depends on itself: ${show(path.join(' → '), 1024)}`;
   for (const node of cycle) node.error ??= new ImageError('DEPENDENCY_CYCLE', what, { path });

@@ -7,7 +7,7 @@ import { runsOn } from '../registry/choose-platform.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
 import { present, type Found } from './found.ts';
 import { describeRegistryImage } from './registry/image.ts';
-import { hasBlob, isUsable, signerFault } from './stored.ts';
+import { hasBlob, isStored, signerFault } from './stored.ts';
 
 /** Only the store knows images by their ID. */
 export async function findById(
@@ -21,7 +21,7 @@ export async function findById(
   if (!image) throw new ImageError('NOT_IN_STORE', 'the store has no image of this ID', { asked: reference.text });
   const fault = await signerFault(context, image, image.name);
   if (fault !== undefined) throw refusal(fault, shortImageId(imageId), image);
-  if (!(await isUsable(context, image, signal))) {
+  if (!(await isStored(context, image, signal))) {
     const path = context.store.blobPath(imageId);
     throw new ImageError('STORE_CORRUPT', `the blob of ${shortImageId(imageId)} is damaged or missing`, { path });
   }

@@ -11,7 +11,7 @@ import type { Lookasides } from '../registry/lookaside.ts';
 import type { RecentDocuments } from '../registry/recent-documents.ts';
 import type { Store, OnSilence } from '../store/store.ts';
 import type { Keystore } from '../verify/keystore.ts';
-import type { Lock } from './lock.ts';
+import type { ImageLock } from './lock.ts';
 import { showUrl } from '../image/show.ts';
 
 /** When the store may answer: `update` only where nothing could have changed at the origin, `never` always. */
@@ -48,9 +48,9 @@ export type FetchContext = {
   /** Of one fetch: told what its image depends on while that still arrives, and nothing of it is verified. */
   readonly onDependencies?: (dependencies: readonly Dependency[]) => void;
   /** What images have to be. */
-  readonly lock?: Lock;
+  readonly lock?: ImageLock;
   /** Of a fetch ahead, which nothing verified asks for: resolves once something does. No key is discovered before. */
-  readonly confirmed?: Promise<void>;
+  readonly promoted?: Promise<void>;
 };
 
 /** What is kept of a registry's image: an archive that it is converted to, itself, or both. */
@@ -76,8 +76,8 @@ export type Slots = {
    * @param work - done once there is a slot, with the means to say how it gets on.
    */
   run<T>(host: string | undefined, signal: AbortSignal, work: (slot: Slot) => Promise<T>): Promise<T>;
-  /** The same slots for what is ahead: until `confirmed`, only what its host's other transfers leave, and half of all. */
-  ahead(confirmed: Promise<void>): Slots;
+  /** The same slots for prefetched images: until `promoted`, after the other transfers of their host, and half of all at most. */
+  prefetch(promoted: Promise<void>): Slots;
   /** A host has answered what needed no slot. */
   answered(host: string): void;
 };

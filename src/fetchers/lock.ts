@@ -9,7 +9,7 @@ import type { FetchContext, Pin } from './context.ts';
 import type { Found } from './found.ts';
 
 /** What references were found to be, and have to be again. */
-export type Lock = {
+export type ImageLock = {
   /** By reference, as a lock writes it: the image ID; of a registry's image for one platform the digest of its manifest. */
   readonly images: ReadonlyMap<string, ImageId | Digest>;
   /** Nothing else is fetched. */
@@ -44,7 +44,7 @@ function nameOfFile(path: string): string {
  * @throws LOCK_MISMATCH
  */
 export async function holdToLock(
-  { lock, confirmed }: Pick<FetchContext, 'lock' | 'confirmed'>,
+  { lock, promoted }: Pick<FetchContext, 'lock' | 'promoted'>,
   name: string,
   fetch: (locked: ImageId | Digest | undefined) => Promise<Found>,
   idOf: (found: Found) => ImageId | Digest,
@@ -60,7 +60,7 @@ export async function holdToLock(
   const id = idOf(found);
   if (locked !== undefined && id !== locked) throw lockMismatch(name, locked, `it is ${shortId(id)}`);
   const note = (): void => lock.onFound(name, id);
-  if (confirmed) void confirmed.then(note);
+  if (promoted) void promoted.then(note);
   else note();
   return found;
 }

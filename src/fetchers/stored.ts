@@ -41,19 +41,19 @@ export async function signerFault(
  *
  * @throws KEY_UNKNOWN, STORE_CORRUPT under the policy `never`.
  */
-export async function isUsable(context: FetchContext, image: StoredImage, signal: AbortSignal): Promise<boolean> {
+export async function isStored(context: FetchContext, image: StoredImage, signal: AbortSignal): Promise<boolean> {
   const fault = await signerFault(context, image, image.name);
   if (fault instanceof ImageError && context.policy === 'never') throw fault;
   return fault === undefined && (await isIntact(context, image.imageId, signal));
 }
 
 /** The image, and that it was used, if the store may answer with it. @throws as isUsable */
-export async function takeUsable(
+export async function takeStored(
   context: FetchContext,
   image: StoredImage | undefined,
   signal: AbortSignal,
 ): Promise<StoredImage | undefined> {
-  if (!image || !(await isUsable(context, image, signal))) return undefined;
+  if (!image || !(await isStored(context, image, signal))) return undefined;
   context.store.touch(image.imageId);
   return image;
 }
@@ -111,5 +111,5 @@ export async function findStored(
   wanted: Wanted,
   signal: AbortSignal,
 ): Promise<StoredImage | undefined> {
-  return takeUsable(context, await findExpected(context.store, wanted), signal);
+  return takeStored(context, await findExpected(context.store, wanted), signal);
 }

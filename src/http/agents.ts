@@ -7,14 +7,14 @@ import { requestTarget } from '../image/url.ts';
 import { targetOf, directly, throughSocks, throughTunnel, createReadBuffers } from './connect.ts';
 import { createConnector, type Wiring } from './connector.ts';
 import type { DenyNet } from './deny-net.ts';
-import { authorizationOf, type Proxy } from './proxy.ts';
+import { authorizationOf, type ProxyAddress } from './proxy.ts';
 import type { HttpOptions, TlsMaterial, TransportRequest } from './contract.ts';
 
 /** The connections to origins and to proxies. */
 export type Agents = {
   dispatch(request: TransportRequest, handler: Dispatcher.DispatchHandler): void;
   /** Who answers in the place of the origin, if anybody does. */
-  forwarderOf(url: string): Proxy | undefined;
+  forwarderOf(url: string): ProxyAddress | undefined;
   /** True while a reset tears a connection down, which makes a body without a length look complete. */
   isResetting(): boolean;
   /** Of a body, what nobody looks at any more. */
@@ -27,7 +27,10 @@ export type Agents = {
 const settings = { maxHeaderSize: 64 * 1024, headersTimeout: 0, bodyTimeout: 0 };
 
 /** Where connections may go, and through what. */
-export type Routes = { readonly denyNet: DenyNet | undefined; readonly proxyFor: (url: URL) => Proxy | undefined };
+export type Routes = {
+  readonly denyNet: DenyNet | undefined;
+  readonly proxyFor: (url: URL) => ProxyAddress | undefined;
+};
 
 export function openAgents(options: HttpOptions, { denyNet, proxyFor }: Routes): Agents {
   const { timeouts, connectTo, insecureTls } = options;

@@ -7,7 +7,7 @@ import type { Dispatcher } from 'undici';
 
 import { stopFiltering } from './answer-filter.ts';
 import type { DenyNet } from './deny-net.ts';
-import { authorizationOf, proxyRefusal, type Proxy } from './proxy.ts';
+import { authorizationOf, proxyRefusal, type ProxyAddress } from './proxy.ts';
 import { askSocks } from './socks.ts';
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
@@ -46,7 +46,7 @@ export function directly({ host, port }: Target, denyNet?: DenyNet, buffers?: Re
 /** Asks a proxy for a tunnel. Names are resolved by the proxy, so only a literal address can be denied. */
 export function throughTunnel(
   { host, port }: Target,
-  proxy: Proxy & { kind: 'http' },
+  proxy: ProxyAddress & { kind: 'http' },
   proxies: Dispatcher,
   denyNet?: DenyNet,
 ): OpenSocket {
@@ -68,7 +68,7 @@ export function throughTunnel(
 }
 
 /** As throughTunnel, by SOCKS. */
-export function throughSocks(target: Target, proxy: Proxy & { kind: 'socks5' }, denyNet?: DenyNet): OpenSocket {
+export function throughSocks(target: Target, proxy: ProxyAddress & { kind: 'socks5' }, denyNet?: DenyNet): OpenSocket {
   const open = directly(proxy.target);
   return async (signal) => {
     denyNet?.check(target.host);

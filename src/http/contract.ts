@@ -2,7 +2,7 @@
 export type Validator = { readonly kind: 'etag' | 'last-modified'; readonly value: string };
 
 /** Header names are lower case; repeated ones are lists, as the wire had them. */
-export type Headers = Readonly<Record<string, string | readonly string[]>>;
+export type HeaderFields = Readonly<Record<string, string | readonly string[]>>;
 
 /** One exchange on the wire, without redirects, retries or interpretation. */
 export type TransportRequest = {
@@ -16,7 +16,7 @@ export type TransportRequest = {
 
 export type TransportResponse = {
   readonly status: number;
-  readonly headers: Headers;
+  readonly headers: HeaderFields;
   /** Yields the bytes as they come; ending iteration early ends the exchange. */
   readonly body: AsyncIterable<Uint8Array>;
   /** Takes a chunk of the body that nobody looks at any more, for its memory. */
@@ -128,7 +128,7 @@ export type Refusal = {
   /** Of the last request of a chain of redirects, with its query. */
   readonly url: string;
   readonly status: number;
-  readonly headers: Headers;
+  readonly headers: HeaderFields;
   /** At most 16 KiB of it. */
   readonly body: Uint8Array;
 };
@@ -164,9 +164,9 @@ export type DocumentRequest = RequestOptions & {
   readonly decodes?: boolean;
 };
 
-export type Document = {
+export type HttpDocument = {
   readonly status: number;
-  readonly headers: Headers;
+  readonly headers: HeaderFields;
   readonly url: string;
   readonly body: Uint8Array;
 };
@@ -213,7 +213,7 @@ export type Freshness = { readonly etag?: string; readonly lastModified?: string
 
 export type Http = AsyncDisposable & {
   /** A small body with redirects, retries and a limit. */
-  getDocument(request: DocumentRequest, signal: AbortSignal): Promise<Document>;
+  getDocument(request: DocumentRequest, signal: AbortSignal): Promise<HttpDocument>;
   /** A large body into a sink, resumed as often as it takes. A sink stays as it is when this rejects. */
   download(request: DownloadRequest, signal: AbortSignal): Promise<Downloaded>;
   close(): Promise<void>;

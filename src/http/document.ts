@@ -6,17 +6,21 @@ import { showUrl, show } from '../image/show.ts';
 import { withRetries, parseRetryAfter } from './retry.ts';
 import type { HttpContext } from './open-http.ts';
 import { contentLength, headerOf } from './headers.ts';
-import { withAnswer, type Answer } from './redirects.ts';
-import type { Document, DocumentRequest, RequestOptions } from './contract.ts';
+import { withResponse, type FinalResponse } from './redirects.ts';
+import type { HttpDocument, DocumentRequest, RequestOptions } from './contract.ts';
 
 /**
  * @throws ImageError HTTP_STATUS for a status not asked for, LIMIT_EXCEEDED, and what networks do.
  */
-export function getDocument(context: HttpContext, request: DocumentRequest, signal: AbortSignal): Promise<Document> {
+export function getDocument(
+  context: HttpContext,
+  request: DocumentRequest,
+  signal: AbortSignal,
+): Promise<HttpDocument> {
   const { method = 'GET', url, headers = {}, observer, retries = context.options.retries } = request;
   const ask = { ...request, method, headers };
   const attempt = () =>
-    withAnswer(
+    withResponse(
       context,
       ask,
       observer,
@@ -51,7 +55,7 @@ async function collect(body: AsyncIterable<Uint8Array>, limit: Limit): Promise<U
 }
 
 /** Undefined for a body as it is. */
-function codingOf({ headers }: Answer): string | undefined {
+function codingOf({ headers }: FinalResponse): string | undefined {
   const coding = headerOf(headers, 'content-encoding')?.trim().toLowerCase() ?? '';
   return coding === '' || coding === 'identity' ? undefined : coding;
 }
@@ -92,7 +96,7 @@ const refusalBytes = 16 * 1024;
  * @param nowMs - milliseconds since the epoch, for Retry-After.
  */
 export async function statusError(
-  { status, headers, url, body }: Answer,
+  { status, headers, url, body }: FinalResponse,
   nowMs: number,
   { url: asked, onRefusal, ownCredentials = false }: Pick<RequestOptions, 'url' | 'onRefusal' | 'ownCredentials'>,
 ): Promise<ImageError<'HTTP_STATUS'>> {

@@ -1,6 +1,6 @@
 import { withRetries } from './retry.ts';
 import type { HttpContext } from './open-http.ts';
-import { withAnswer } from './redirects.ts';
+import { withResponse } from './redirects.ts';
 import { judge, type Asked, createTransfer, type Transfer } from './transfer.ts';
 import { statusError } from './document.ts';
 import type { Downloaded, DownloadRequest } from './contract.ts';
@@ -36,7 +36,7 @@ async function attempt(
 ): Promise<Downloaded | 'start-over'> {
   const { headers, known, observer } = request;
   const asked = transfer.ask();
-  return withAnswer(
+  return withResponse(
     context,
     { ...request, method: 'GET', headers: { ...headers, ...headersFor(asked, known) } },
     observer,

@@ -1,20 +1,20 @@
-import type { Headers, Freshness, Validator } from './contract.ts';
+import type { HeaderFields, Freshness, Validator } from './contract.ts';
 
 /** The value of a header that may stand once only; undefined when it is absent or stands twice with different values. */
-export function headerOf(headers: Headers, name: string): string | undefined {
+export function headerOf(headers: HeaderFields, name: string): string | undefined {
   const value = headers[name];
   if (value === undefined || typeof value === 'string') return value;
   return new Set(value).size === 1 ? value[0] : undefined;
 }
 
 /** The values of a header that is a list, in one. */
-export function headerList(headers: Headers, name: string): string {
+export function headerList(headers: HeaderFields, name: string): string {
   const value = headers[name] ?? '';
   return typeof value === 'string' ? value : value.join(',');
 }
 
 /** Bytes as Content-Length says; undefined without one. */
-export function contentLength(headers: Headers): number | undefined {
+export function contentLength(headers: HeaderFields): number | undefined {
   return wholeNumber(headerOf(headers, 'content-length'));
 }
 
@@ -53,7 +53,7 @@ export const longestFreshMs = 7 * 86_400_000;
  *
  * @see RFC 9111 4.2, 5.2
  */
-export function maxAgeMs(headers: Headers): number {
+export function maxAgeMs(headers: HeaderFields): number {
   let seconds: number | undefined;
   for (const [, name = '', value] of headerList(headers, 'cache-control').matchAll(directive)) {
     if (/^no-(store|cache)$/i.test(name)) return 0;
@@ -71,7 +71,7 @@ const entityTag = /^(W\/)?"[\x21\x23-\x7e\x80-\xff]*"$/;
  *
  * @see docs/rules.md H4; RFC 9110 8.8.2.2
  */
-export function strongValidator(headers: Headers): Validator | undefined {
+export function strongValidator(headers: HeaderFields): Validator | undefined {
   if (headers['etag'] !== undefined) {
     const etag = etagOf(headers);
     return etag?.startsWith('"') ? { kind: 'etag', value: etag } : undefined;
@@ -86,14 +86,14 @@ export function strongValidator(headers: Headers): Validator | undefined {
  * False if the answer carries a validator, and it is not `validator`: one of another kind may tell of other bytes, and nobody
  * could say.
  */
-export function mayBeSame(validator: Validator, headers: Headers): boolean {
+export function mayBeSame(validator: Validator, headers: HeaderFields): boolean {
   const { etag, 'last-modified': lastModified } = headers;
   if (etag !== undefined) return validator.kind === 'etag' && headerOf(headers, 'etag') === validator.value;
   if (lastModified === undefined) return true;
   return validator.kind === 'last-modified' && headerOf(headers, 'last-modified') === validator.value;
 }
 
-export function freshnessOf(headers: Headers): Freshness {
+export function freshnessOf(headers: HeaderFields): Freshness {
   const [etag, lastModified] = [etagOf(headers), lastModifiedOf(headers)];
   return {
     ...(etag !== undefined && { etag }),
@@ -102,12 +102,12 @@ export function freshnessOf(headers: Headers): Freshness {
   };
 }
 
-function etagOf(headers: Headers): string | undefined {
+function etagOf(headers: HeaderFields): string | undefined {
   const etag = headerOf(headers, 'etag');
   return etag !== undefined && entityTag.test(etag) ? etag : undefined;
 }
 
-function lastModifiedOf(headers: Headers): string | undefined {
+function lastModifiedOf(headers: HeaderFields): string | undefined {
   const value = headerOf(headers, 'last-modified');
   return parseHttpDate(value) === undefined ? undefined : value;
 }

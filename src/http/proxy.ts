@@ -10,7 +10,7 @@ import { addBlock, isListed } from './deny-net.ts';
 type ProxyUser = { readonly name: string; readonly password: string };
 
 /** `shown` is its URL for messages, without user and password. */
-export type Proxy = { readonly shown: string; readonly user: ProxyUser | undefined } & (
+export type ProxyAddress = { readonly shown: string; readonly user: ProxyUser | undefined } & (
   { readonly kind: 'http'; readonly origin: URL } | { readonly kind: 'socks5'; readonly target: Target }
 );
 
@@ -23,7 +23,7 @@ export function parseProxies({
   https,
   all,
   noProxy = '',
-}: HttpOptions['proxy']): (url: URL) => Proxy | undefined {
+}: HttpOptions['proxy']): (url: URL) => ProxyAddress | undefined {
   const [forHttp, forHttps] = [
     http ? parseProxy(http, 'HTTP_PROXY') : parseProxy(all, 'ALL_PROXY'),
     https ? parseProxy(https, 'HTTPS_PROXY') : parseProxy(all, 'ALL_PROXY'),
@@ -32,7 +32,7 @@ export function parseProxies({
   return (url) => (isExempt(url) ? undefined : url.protocol === 'https:' ? forHttps : forHttp);
 }
 
-function parseProxy(value: string | undefined, name: string): Proxy | undefined {
+function parseProxy(value: string | undefined, name: string): ProxyAddress | undefined {
   if (!value) return undefined;
   const url = URL.parse(value.includes('://') ? value : `http://${value}`);
   const isSocks = url !== null && /^socks(5h?)?:$/.test(url.protocol); // with any of them, names are the proxy's to resolve
@@ -55,13 +55,13 @@ function userOf({ username, password }: URL, name: string): ProxyUser | undefine
 }
 
 /** Its Proxy-Authorization. */
-export function authorizationOf({ user }: Proxy): Readonly<Record<string, string>> {
+export function authorizationOf({ user }: ProxyAddress): Readonly<Record<string, string>> {
   if (!user) return {};
   return { 'proxy-authorization': `Basic ${Buffer.from(`${user.name}:${user.password}`).toString('base64')}` };
 }
 
 /** Another user or password will be wanted every time; other refusals may pass. */
-export function proxyRefusal({ shown, user }: Proxy, status: number): ImageError {
+export function proxyRefusal({ shown, user }: ProxyAddress, status: number): ImageError {
   const details = { url: shown, proxy: shown };
   if (status !== 407) {
     return new ImageError('NETWORK', `the proxy ${shown} answered ${status}`, {

@@ -4,13 +4,13 @@ import { showUrl, show } from '../image/show.ts';
 import type { HttpContext } from './open-http.ts';
 import { withExchange } from './exchange.ts';
 import { headerOf } from './headers.ts';
-import type { Headers, HttpObserver, RequestOptions, TransportRequest, TransportResponse } from './contract.ts';
+import type { HeaderFields, HttpObserver, RequestOptions, TransportRequest, TransportResponse } from './contract.ts';
 
 /** Header names are lower case. */
 export type Ask = TransportRequest & Pick<RequestOptions, 'ownCredentials' | 'redirects' | 'answerMs'>;
 
 /** `url` is the last one of the chain. */
-export type Answer = TransportResponse & { readonly url: string };
+export type FinalResponse = TransportResponse & { readonly url: string };
 
 type Hop<T> = { readonly kind: 'onward'; readonly to: ExactUrl } | { readonly kind: 'done'; readonly value: T };
 
@@ -21,11 +21,11 @@ type Hop<T> = { readonly kind: 'onward'; readonly to: ExactUrl } | { readonly ki
  * @throws ImageError REDIRECT_REFUSED before a request that must not be made; REFERENCE_INVALID for a URL to begin with.
  * @see docs/rules.md H7, H8
  */
-export async function withAnswer<T>(
+export async function withResponse<T>(
   context: HttpContext,
   ask: Ask,
   observer: HttpObserver | undefined,
-  use: (answer: Answer) => Promise<T>,
+  use: (answer: FinalResponse) => Promise<T>,
   signal: AbortSignal,
 ): Promise<T> {
   let here = firstUrl(ask.url);
@@ -64,7 +64,7 @@ export async function withAnswer<T>(
 }
 
 /** Where a redirect leads. @throws ImageError REDIRECT_REFUSED */
-function redirectTarget(from: ExactUrl, headers: Headers, visited: ReadonlySet<string>): ExactUrl {
+function redirectTarget(from: ExactUrl, headers: HeaderFields, visited: ReadonlySet<string>): ExactUrl {
   const written = headerOf(headers, 'location');
   if (written === undefined) throw refused(from, 'a redirect without one location');
   const location = withBytesEncoded(written);

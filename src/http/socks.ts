@@ -3,7 +3,7 @@ import { isIP, type Socket } from 'node:net';
 import { ImageError } from '../errors.ts';
 import type { Target } from './connect.ts';
 import { addressBytes } from './deny-net.ts';
-import type { Proxy } from './proxy.ts';
+import type { ProxyAddress } from './proxy.ts';
 
 /**
  * Has a SOCKS5 proxy connect to a target: a name is sent as it is. undici's agent for this makes its connections by itself, so that
@@ -12,7 +12,12 @@ import type { Proxy } from './proxy.ts';
  * @param socket - a connection to the proxy.
  * @see RFC 1928, RFC 1929
  */
-export async function askSocks(socket: Socket, target: Target, proxy: Proxy, signal: AbortSignal): Promise<void> {
+export async function askSocks(
+  socket: Socket,
+  target: Target,
+  proxy: ProxyAddress,
+  signal: AbortSignal,
+): Promise<void> {
   let broken: Error | undefined;
   let wake = () => {};
   const look = () => wake();
@@ -43,7 +48,7 @@ export async function askSocks(socket: Socket, target: Target, proxy: Proxy, sig
 async function shakeHands(
   socket: Socket,
   { host, port }: Target,
-  proxy: Proxy,
+  proxy: ProxyAddress,
   take: (bytes: number) => Promise<Buffer>,
 ): Promise<void> {
   const { user } = proxy;
@@ -79,11 +84,11 @@ function addressOf(host: string): Buffer {
   return Buffer.concat([Buffer.from([domain, name.length]), name]); // of a URL, and so of 255 bytes at most
 }
 
-function failure({ shown }: Proxy, what: string, reason: string): ImageError {
+function failure({ shown }: ProxyAddress, what: string, reason: string): ImageError {
   return new ImageError('NETWORK', `the proxy ${shown} ${what}`, { url: shown, proxy: shown, reason });
 }
 
-function denied({ shown }: Proxy, what: string): ImageError {
+function denied({ shown }: ProxyAddress, what: string): ImageError {
   return new ImageError('AUTH_DENIED', `the proxy ${shown} ${what}`, { host: shown, proxy: shown });
 }
 

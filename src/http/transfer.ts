@@ -2,8 +2,8 @@ import { hasCode, ImageError } from '../errors.ts';
 import { showUrl } from '../image/show.ts';
 import type { HttpContext } from './open-http.ts';
 import { createProgress, pump } from './pump.ts';
-import type { Answer } from './redirects.ts';
-import type { Downloaded, DownloadRequest, Headers, Sink, Validator } from './contract.ts';
+import type { FinalResponse } from './redirects.ts';
+import type { Downloaded, DownloadRequest, HeaderFields, Sink, Validator } from './contract.ts';
 import {
   freshnessOf,
   parseContentRange,
@@ -21,9 +21,9 @@ export type Transfer = {
   /** The next request is for everything. @returns false if that has been tried already. */
   startOver(mayResumeLater: boolean): boolean;
   /** Takes the body of an answer into the sink, which is emptied first for a whole one. */
-  take(answer: Answer, verdict: Verdict & { kind: 'whole' | 'rest' }): Promise<Downloaded>;
+  take(answer: FinalResponse, verdict: Verdict & { kind: 'whole' | 'rest' }): Promise<Downloaded>;
   /** The sink had everything. */
-  takeNothing(answer: Answer): Promise<Downloaded>;
+  takeNothing(answer: FinalResponse): Promise<Downloaded>;
   /** After a try that ended with this error: whether so much has come that tries are counted anew. */
   hasProgressed(error: unknown): boolean;
 };
@@ -62,7 +62,7 @@ export function createTransfer(
     throw new ImageError('SIZE_MISMATCH', message, { asked: size, found });
   }
 
-  async function receive({ body, recycle, url }: Answer, total: number | undefined): Promise<void> {
+  async function receive({ body, recycle, url }: FinalResponse, total: number | undefined): Promise<void> {
     lastTotal = total;
     await onStart?.({ ...(total !== undefined && { total }), resumedFrom: sink.bytes });
     responses += 1;
@@ -91,7 +91,7 @@ export function createTransfer(
     throw new ImageError('LIMIT_EXCEEDED', `more than ${maximum} bytes`, { limit: 'archive', maximum });
   }
 
-  function complete({ headers }: Answer): Downloaded {
+  function complete({ headers }: FinalResponse): Downloaded {
     return { kind: 'complete', bytes: sink.bytes, transferred, responses, freshness: freshnessOf(headers) };
   }
 
@@ -159,7 +159,7 @@ function askFor({ bytes, total, validator }: Sink, isKnown: boolean, immutable: 
 }
 
 /** @see docs/rules.md H2, H4 */
-export function judge(asked: Asked, status: number, headers: Headers): Verdict {
+export function judge(asked: Asked, status: number, headers: HeaderFields): Verdict {
   if (status === 200) return { kind: 'whole', total: contentLength(headers), validator: strongValidator(headers) };
   if (status === 304 && asked.kind === 'unless-known') return { kind: 'not-modified' };
   if (asked.kind !== 'rest') return { kind: 'refused' };
@@ -177,7 +177,7 @@ export function judge(asked: Asked, status: number, headers: Headers): Verdict {
 }
 
 /** The size of the whole, if a 206 begins where it should and agrees with what is known. */
-function restTotal({ from, total }: Asked & { kind: 'rest' }, headers: Headers): number | undefined {
+function restTotal({ from, total }: Asked & { kind: 'rest' }, headers: HeaderFields): number | undefined {
   const range = parseContentRange(headerOf(headers, 'content-range'));
   if (!range || range.start !== from) return undefined;
   const length = contentLength(headers);

@@ -6,7 +6,7 @@ import { connectCause } from './connector.ts';
 import { contentLength, headerList } from './headers.ts';
 import { malformed, networkError } from './network-error.ts';
 import { proxyRefusal } from './proxy.ts';
-import type { Headers, HttpTimeouts, Transport, TransportResponse } from './contract.ts';
+import type { HeaderFields, HttpTimeouts, Transport, TransportResponse } from './contract.ts';
 
 /** What a body may hold back before its socket is paused. */
 const queueBytes = 256 * 1024;
@@ -41,7 +41,7 @@ export function undiciTransport(agents: Agents, timeouts: HttpTimeouts): Transpo
     const late = () => {
       if (!body) controller?.abort(new errors.HeadersTimeoutError());
     };
-    const start = (status: number, headers: Headers) => {
+    const start = (status: number, headers: HeaderFields) => {
       clearTimeout(timer);
       if (request.method !== 'HEAD') expected = contentLength(headers);
       body = bodyQueue(
@@ -70,11 +70,11 @@ export function undiciTransport(agents: Agents, timeouts: HttpTimeouts): Transpo
       },
       onResponseStart(started, status, headers) {
         const forwarder = agents.forwarderOf(request.url);
-        const coding = headerList(headers as Headers, 'transfer-encoding').trim();
+        const coding = headerList(headers as HeaderFields, 'transfer-encoding').trim();
         if (!/^(chunked|identity)?$/i.test(coding))
           started.abort(malformed(`the transfer coding "${show(coding)}" is not chunked`));
         else if (status === 407 && forwarder) started.abort(proxyRefusal(forwarder, status));
-        else start(status, headers as Headers); // undici's type allows for undefined, its parser has none
+        else start(status, headers as HeaderFields); // undici's type allows for undefined, its parser has none
       },
       onResponseData(_, chunk) {
         received += chunk.byteLength;

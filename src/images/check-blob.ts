@@ -15,9 +15,9 @@ export type ImagesContext = { readonly store: Store; readonly pool: Pool };
 export type BlobProblem = 'missing' | 'wrong size' | 'wrong hash' | 'unreadable';
 
 /** A blob, whose ID says its hash, and its bytes. */
-export type Blob = { readonly id: ImageId | Digest; readonly size: number };
+export type ListedBlob = { readonly id: ImageId | Digest; readonly size: number };
 /** `path` is that of a copy, when it is not the blob itself that is to be read. */
-type BlobCheck = Blob & { readonly path?: string };
+type BlobCheck = ListedBlob & { readonly path?: string };
 
 export function blobPathOf(store: Store, id: ImageId | Digest): string {
   return isImageId(id) ? store.blobPath(id) : store.digestPath(id);
@@ -51,7 +51,7 @@ export async function requireSound(context: ImagesContext, check: BlobCheck, sig
   if (problem) throw corrupt(context.store, check, problem);
 }
 
-export function corrupt(store: Store, { id }: Pick<Blob, 'id'>, problem: BlobProblem): ImageError {
+export function corrupt(store: Store, { id }: Pick<ListedBlob, 'id'>, problem: BlobProblem): ImageError {
   const shown = shortId(id);
   return new ImageError('STORE_CORRUPT', `the blob of ${shown} is damaged: ${problem}`, {
     path: blobPathOf(store, id),
@@ -59,10 +59,14 @@ export function corrupt(store: Store, { id }: Pick<Blob, 'id'>, problem: BlobPro
 }
 
 /** A blob that was hashed and found good. `stamp` tells that very file from any other, and from a changed one. */
-export type SoundBlob = Blob & { readonly stamp: string };
+export type SoundBlob = ListedBlob & { readonly stamp: string };
 
 /** Hashes a blob, for bytes that cannot be taken back once they are written. @throws STORE_CORRUPT */
-export async function hashBlob(context: ImagesContext, { id, size }: Blob, signal: AbortSignal): Promise<SoundBlob> {
+export async function hashBlob(
+  context: ImagesContext,
+  { id, size }: ListedBlob,
+  signal: AbortSignal,
+): Promise<SoundBlob> {
   const stamp = stampOf(await orCorrupt(context.store, { id }, lstat(blobPathOf(context.store, id), { bigint: true })));
   await requireSound(context, { id, size }, signal);
   return { id, size, stamp };
@@ -76,7 +80,7 @@ export async function openSound(store: Store, { id, stamp }: SoundBlob): Promise
   throw corrupt(store, { id }, 'wrong hash');
 }
 
-async function orCorrupt<T>(store: Store, blob: Pick<Blob, 'id'>, work: Promise<T>): Promise<T> {
+async function orCorrupt<T>(store: Store, blob: Pick<ListedBlob, 'id'>, work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {

@@ -13,7 +13,7 @@ import {
   blobPathOf,
   corrupt,
   requireSound,
-  type Blob,
+  type ListedBlob,
 } from './check-blob.ts';
 import { writeFileTarget, type FileTarget, settleFile } from './write-file.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
@@ -136,7 +136,7 @@ async function soundFiles(
 /** Copies a blob to a file that must not be there, and hashes the copy. @throws STORE_CORRUPT; system errors of `to` */
 async function copyBlob(
   context: ImagesContext,
-  { id, size, to }: Blob & { readonly to: string },
+  { id, size, to }: ListedBlob & { readonly to: string },
   signal: AbortSignal,
 ): Promise<void> {
   const path = blobPathOf(context.store, id);

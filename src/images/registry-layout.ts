@@ -6,14 +6,14 @@ import type { Pack } from 'tar-stream';
 import { parseRegistryReference } from '../image/registry-reference.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
 import type { Store } from '../store/store.ts';
-import { type Blob, openSound, type SoundBlob } from './check-blob.ts';
+import { type ListedBlob, openSound, type SoundBlob } from './check-blob.ts';
 import { readParts } from './registry-image.ts';
 
 /** How other tools take an image of a registry. @see OCI image-spec, image-layout.md; docker save */
 export type RegistryFormat = 'oci' | 'docker';
 
 /** A file, its path relative to the root of the layout: bytes that were made for it, or a blob. */
-export type LayoutFile = { readonly name: string; readonly content: Uint8Array | Blob };
+export type LayoutFile = { readonly name: string; readonly content: Uint8Array | ListedBlob };
 
 /**
  * The files of which a layout with this one image consists, each once: with the manifest that reads as OCI, and without

@@ -1,5 +1,5 @@
 import { ImageError, isImageError, hasCode } from '../errors.ts';
-import type { Document, DocumentRequest, Downloaded, DownloadRequest, Pacing, Refusal } from '../http/contract.ts';
+import type { HttpDocument, DocumentRequest, Downloaded, DownloadRequest, Pacing, Refusal } from '../http/contract.ts';
 import { createMirrorHealth, impatient } from './mirror-health.ts';
 import { placesOf, type Asked, type Place } from './place.ts';
 import type { RegistryOptions } from './types.ts';
@@ -28,7 +28,7 @@ export type RegistryClient = {
   getDocument<T>(
     target: RegistryTarget,
     request: Omit<DocumentRequest, Own>,
-    accept: (answer: Document) => T,
+    accept: (answer: HttpDocument) => T,
     signal: AbortSignal,
   ): Promise<T>;
   download(target: RegistryTarget, request: Omit<DownloadRequest, Own>, signal: AbortSignal): Promise<DownloadedFrom>;
@@ -125,7 +125,7 @@ export type Target = { readonly repository: string; readonly path: string };
 /** Requests to one place: where it is and how it is entered are found out once, and again when a token ends. */
 export type Session = {
   /** @throws ImageError AUTH_REQUIRED, AUTH_DENIED, what getDocument throws */
-  getDocument(target: Target, request: Omit<DocumentRequest, Own>, signal: AbortSignal): Promise<Document>;
+  getDocument(target: Target, request: Omit<DocumentRequest, Own>, signal: AbortSignal): Promise<HttpDocument>;
   /** @throws ImageError AUTH_REQUIRED, AUTH_DENIED, what download throws */
   download(target: Target, request: Omit<DownloadRequest, Own>, signal: AbortSignal): Promise<Downloaded>;
 };

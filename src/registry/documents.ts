@@ -1,6 +1,6 @@
 import { hasCode, ImageError } from '../errors.ts';
 import { headerOf } from '../http/headers.ts';
-import type { Document, DocumentRequest, HttpObserver } from '../http/contract.ts';
+import type { HttpDocument, DocumentRequest, HttpObserver } from '../http/contract.ts';
 import { isDigest, type Digest } from '../image/digest.ts';
 import type { RegistryReference } from '../image/reference.ts';
 import { showUrl } from '../image/show.ts';
@@ -156,7 +156,7 @@ function manifestOf(lead: Lead): Part {
     : { path: `manifests/${lead.digest}`, wanted: 'digest' };
 }
 
-function digestHeader(headers: Document['headers']): Digest | undefined {
+function digestHeader(headers: HttpDocument['headers']): Digest | undefined {
   const text = headerOf(headers, 'docker-content-digest');
   return text !== undefined && isDigest(text) ? text : undefined;
 }

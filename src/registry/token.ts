@@ -1,7 +1,7 @@
 import * as z from 'zod';
 
 import { ImageError } from '../errors.ts';
-import type { Document, Refusal } from '../http/contract.ts';
+import type { HttpDocument, Refusal } from '../http/contract.ts';
 import { text } from '../image/go-json.ts';
 import { describeJsonPlace, parseJsonStrict } from '../image/json.ts';
 import { checkShape, formatFault } from '../image/shape.ts';
@@ -80,7 +80,7 @@ function exchange({ realm, service = '', scopes }: TokenRequest, token: string) 
   } as const;
 }
 
-function parseToken({ body, url }: Document): { readonly value: string; readonly lifeMs: number } {
+function parseToken({ body, url }: HttpDocument): { readonly value: string; readonly lifeMs: number } {
   const json = parseJsonStrict(body, { caseSensitive: true });
   if (!json.ok) throw badToken(url, describeJsonPlace(json.fault));
   const shaped = checkShape(shape, json.value);

@@ -11,7 +11,7 @@ import { createHash } from 'node:crypto';
 import { breakAfter, createLoss, paced } from './slow-network.ts';
 
 /** A file as an origin offers it. */
-type Body = {
+type SampleBody = {
   readonly length: number;
   /** Strong, quoted. */
   readonly etag: string;
@@ -21,7 +21,7 @@ type Body = {
 
 export type OriginOptions = {
   /** The file at a path such as `/demo.example/app/web-1.0.aci`. */
-  readonly find: (path: string) => Promise<Body | undefined>;
+  readonly find: (path: string) => Promise<SampleBody | undefined>;
   /** What every path answers to a discovery request. */
   readonly discoveryPage: (origin: string) => string;
   /** Before each answer. Default none. */
@@ -92,7 +92,7 @@ async function respond(
 }
 
 /** @returns from where the body has to follow, or undefined when the answer is complete. */
-function writeHead({ headers }: IncomingMessage, response: ServerResponse, body: Body): number | undefined {
+function writeHead({ headers }: IncomingMessage, response: ServerResponse, body: SampleBody): number | undefined {
   const { etag, length } = body;
   response.setHeader('etag', etag);
   if (headers['if-none-match'] === etag) {
@@ -141,7 +141,7 @@ export function inMemory(files: Files): OriginOptions['find'] {
   return (path) => Promise.resolve(bodies.get(path));
 }
 
-function bodyOf(bytes: Uint8Array): Body {
+function bodyOf(bytes: Uint8Array): SampleBody {
   return {
     length: bytes.length,
     etag: `"${createHash('sha256').update(bytes).digest('hex')}"`,

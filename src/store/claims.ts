@@ -3,7 +3,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { ClaimAnswer } from './index/protocol.ts';
 import { hashKey } from './index/rows.ts';
 import type { Claim, OnSilence, Patience, Store } from './store.ts';
-import type { Request } from './index-thread.ts';
+import type { IndexRequest } from './index-thread.ts';
 
 /** A waiter asks again after 20 to 80 ms, less often when a crowd waits. */
 const pollMs = 20;
@@ -18,7 +18,7 @@ type Claims = Pick<Store, 'claim' | 'tryClaim'> & {
 };
 
 /** Single flight: within the process by taking turns, among processes by rows of the index. */
-export function createClaims(request: Request, { sayMs, aloneMs }: Patience = defaultPatience): Claims {
+export function createClaims(request: IndexRequest, { sayMs, aloneMs }: Patience = defaultPatience): Claims {
   const turns = createTurns();
   const alone = new Set<string>();
   let waiting = 0;

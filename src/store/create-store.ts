@@ -12,8 +12,8 @@ import { createLookups } from './index/lookups.ts';
 import { openPartial } from './download-file.ts';
 import type { Reader } from './index/reader.ts';
 import { inStore } from './store-error.ts';
-import type { Partial, Patience, Store } from './store.ts';
-import type { Writer, Request } from './index-thread.ts';
+import type { PartialDownload, Patience, Store } from './store.ts';
+import type { Writer, IndexRequest } from './index-thread.ts';
 import { isDigest } from '../image/digest.ts';
 import { createRegistryLookups } from './index/registry-lookups.ts';
 import { digestDigits, formatRegistryRow, neededBlobs } from './index/registry-rows.ts';
@@ -31,7 +31,7 @@ export type StoreParts = {
 export async function createStore({ layout, readOnly, reader, writer, patience }: StoreParts): Promise<Store> {
   const { request, owner } = writer;
   const lookups = createLookups(reader, layout.index);
-  const touches = createTouches((ids, atMs) => request('touch', { ids, atMs }));
+  const lastUsed = createLastUsed((ids, atMs) => request('touch', { ids, atMs }));
   const registry = createRegistryStore(reader, layout, request);
   const { isAlone, ...claims } = createClaims(request, patience);
   const bootId = await readBootId();
@@ -39,8 +39,8 @@ export async function createStore({ layout, readOnly, reader, writer, patience }
   let closed: Promise<void> | undefined;
 
   const shut = async (): Promise<void> => {
-    void touches.flush();
-    void registry.flushTouches();
+    void lastUsed.flush();
+    void registry.flushLastUsed();
     await reader.close(); // the last connection puts the log into the index: that must be one that may write
     await writer.close();
   };
@@ -57,7 +57,7 @@ export async function createStore({ layout, readOnly, reader, writer, patience }
 
     putRemote: (url, record) => request('putRemote', formatRemoteRow(url, record)),
     confirmBlob: (imageId, stamp) => request('confirmBlob', { id: idDigits(imageId), stamp }),
-    touch: (imageId) => touches.touch(idDigits(imageId)),
+    touch: (imageId) => lastUsed.touch(idDigits(imageId)),
 
     temporaryPath,
     async commit({ path, stamp, image, manifest, remote }) {
@@ -79,7 +79,7 @@ export async function createStore({ layout, readOnly, reader, writer, patience }
     collect: ({ nowMs, partialsOlderThanMs, dryRun = false }) =>
       request('collect', { nowMs, partialsOlderThanMs, dryRun }),
 
-    async openPartial(text): Promise<Partial> {
+    async openPartial(text): Promise<PartialDownload> {
       const own = join(layout.tmp, owner()); // a store that is only read refuses here
       const key = hashKey(text);
       const fresh = { key, url: showUrl(text), epoch: 0, synced: 0, ...(bootId !== undefined && { bootId }) };
@@ -104,10 +104,10 @@ function notListed(imageId: ImageId): never {
 function createRegistryStore(
   reader: Reader,
   layout: Layout,
-  request: Request,
-): { readonly store: RegistryStore; readonly flushTouches: () => Promise<void> } {
+  request: IndexRequest,
+): { readonly store: RegistryStore; readonly flushLastUsed: () => Promise<void> } {
   const lookups = createRegistryLookups(reader, layout);
-  const touches = createTouches((ids, atMs) => request('touchRegistryImages', { ids, atMs }));
+  const lastUsed = createLastUsed((ids, atMs) => request('touchRegistryImages', { ids, atMs }));
   const store: RegistryStore = {
     ...lookups,
     commitBlob: ({ path, stamp, digest, size }) =>
@@ -120,14 +120,14 @@ function createRegistryStore(
       await request('commitRegistryImage', { row: formatRegistryRow(commit), blobs: neededBlobs(commit) });
       return (await lookups.findRegistryImage(commit.reference)) ?? registryImageNotListed(commit.reference);
     },
-    touchRegistryImage: (reference) => touches.touch(reference),
+    touchRegistryImage: (reference) => lastUsed.touch(reference),
     async removeRegistryImage(asked) {
       const what = isDigest(asked) ? { digest: digestDigits(asked) } : { reference: asked };
       return (await request('removeRegistryImage', what)) ?? registryImageNotListed(asked);
     },
     writeOciIndex: ({ setAsideDamagedAtMs } = {}) => request('writeOciIndex', { setAsideDamagedAtMs }),
   };
-  return { store, flushTouches: () => touches.flush() };
+  return { store, flushLastUsed: () => lastUsed.flush() };
 }
 
 function registryImageNotListed(asked: string): never {
@@ -138,9 +138,9 @@ const delayMs = 1_000;
 const most = 1_000;
 
 /** Notes of use, written in groups when there is time. That one is lost never fails the caller. */
-type Touches = { touch(id: string): void; flush(): Promise<void> };
+type LastUsed = { touch(id: string): void; flush(): Promise<void> };
 
-function createTouches(write: (ids: readonly string[], atMs: number) => Promise<void>): Touches {
+function createLastUsed(write: (ids: readonly string[], atMs: number) => Promise<void>): LastUsed {
   let ids = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
 

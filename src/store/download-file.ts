@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 
 import type { PartialFiles, PartialState } from './download-state.ts';
 import { inStore } from './store-error.ts';
-import type { Partial } from './store.ts';
+import type { PartialDownload } from './store.ts';
 import { writeAll } from './write-all.ts';
 
 /** What a power cut may cost of a download. */
@@ -13,7 +13,7 @@ const syncEveryBytes = 32 * 1024 * 1024;
  *
  * @param fresh - the state of one that has nothing yet.
  */
-export async function openPartial(files: PartialFiles, fresh: PartialState): Promise<Partial> {
+export async function openPartial(files: PartialFiles, fresh: PartialState): Promise<PartialDownload> {
   /** Whether there may be files to remove: a small body never makes any. */
   let isMade = files.exist();
   const found = isMade ? await files.find(fresh.bootId) : undefined;

@@ -10,12 +10,12 @@ import { fromErrorData } from '../errors.ts';
 export type Writer = {
   /** The name of this process's directory in `tmp`. */
   readonly owner: () => string;
-  readonly request: Request;
+  readonly request: IndexRequest;
   /** Ends the thread; what was asked for before is done and answered. */
   readonly close: () => Promise<void>;
 };
 
-export type Request = <N extends WriterTask>(
+export type IndexRequest = <N extends WriterTask>(
   task: N,
   request: WriterTasks[N]['request'],
 ) => Promise<WriterTasks[N]['response']>;
@@ -97,7 +97,7 @@ export async function startWriter(making: Promise<Layout>): Promise<Writer> {
   const owner = await opened;
   return {
     owner: () => String(owner),
-    request: request as Request, // an answer has the type of its task
+    request: request as IndexRequest, // an answer has the type of its task
     close: async () => {
       if (!ended) await request('close', undefined);
       worker.ref(); // or the process might end before the thread has

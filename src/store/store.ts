@@ -58,7 +58,7 @@ export type Validator = { readonly kind: 'etag' | 'last-modified'; readonly valu
  * An append-only file that one download fills, under a claim. A changed file at the server or a restart is a new epoch:
  * a new, empty file under another path.
  */
-export type Partial = {
+export type PartialDownload = {
   readonly path: string;
   /** Bytes that are in the file now. */
   readonly bytes: number;
@@ -188,9 +188,9 @@ export type ImageStore = AsyncDisposable & {
   /** The claim if nobody holds it, at once; undefined otherwise. A dead holder's claim is taken over. */
   tryClaim(key: string): Promise<Claim | undefined>;
   /** Opens or resumes the partial download of an exact URL or of a digest; the caller holds the claim of the same text. */
-  openPartial(key: string): Promise<Partial>;
+  openPartial(key: string): Promise<PartialDownload>;
   /** What a partial download of an exact URL has so far, if it can be resumed; changes nothing and needs no claim. */
-  peekPartial(url: string): Promise<Pick<Partial, 'bytes' | 'validator' | 'total'> | undefined>;
+  peekPartial(url: string): Promise<Pick<PartialDownload, 'bytes' | 'validator' | 'total'> | undefined>;
 
   close(): Promise<void>;
 };

@@ -1,6 +1,6 @@
 import test from 'ava';
 
-import type { Node } from '../../src/coordinator/node.ts';
+import type { ImageNode } from '../../src/coordinator/node.ts';
 import { walk } from '../../src/coordinator/walk.ts';
 import { defaultLimits } from '../../src/index.ts';
 import { parseReference } from '../../src/image/reference.ts';
@@ -81,7 +81,7 @@ test('a tree that never ends is stopped at the limit of nodes, quickly, and ever
       },
       imageIdOf: () => undefined,
       dependenciesOf: (names) => names.map((name) => ({ imageName: `example.com/${name}`, labels: new Map() })),
-      onSettled: ({ error }: Node<readonly string[]>) => {
+      onSettled: ({ error }: ImageNode<readonly string[]>) => {
         settled.set(error?.code, (settled.get(error?.code) ?? 0) + 1);
       },
     },

@@ -2,10 +2,14 @@ import { setImmediate as turn } from 'node:timers/promises';
 
 import test from 'ava';
 
-import { createAhead, type Asker, type Early } from '../../src/coordinator/prefetch.ts';
+import { createPrefetcher, type Requester, type VisitHooks } from '../../src/coordinator/prefetch.ts';
 import type { Dependency } from '../../src/image/manifest.ts';
 
-type Visited = { readonly early: Early; readonly signal: AbortSignal; readonly end: PromiseWithResolvers<string[]> };
+type Visited = {
+  readonly early: VisitHooks;
+  readonly signal: AbortSignal;
+  readonly end: PromiseWithResolvers<string[]>;
+};
 
 const dependencies = (names: readonly string[]): Dependency[] =>
   names.map((name) => ({ imageName: `example.com/${name}`, labels: new Map() }));
@@ -18,7 +22,7 @@ function begin(...roots: string[]) {
   const nodes = new Map<string, { readonly state: 'open' | 'done' }>(
     roots.map((name) => [keyOf(name), { state: 'open' }]),
   );
-  const ahead = createAhead<string[]>({
+  const ahead = createPrefetcher<string[]>({
     visit(request, early, signal) {
       const end = Promise.withResolvers<string[]>();
       signal.addEventListener('abort', () => end.reject(signal.reason));
@@ -31,7 +35,7 @@ function begin(...roots: string[]) {
     nodes,
     signal: new AbortController().signal,
   });
-  const root = (name: string): Asker => ({ key: keyOf(name), depth: 0, root: keyOf(name) });
+  const root = (name: string): Requester => ({ key: keyOf(name), depth: 0, root: keyOf(name) });
   const visit = (name: string): Visited => {
     const found = visits.get(name);
     if (!found) throw new Error(`${name} was not visited`);
@@ -44,7 +48,7 @@ function begin(...roots: string[]) {
     root,
     visit,
     alive,
-    wish: (name: string, needs: string[]) => ahead.wish(root(name), dependencies(needs)),
+    wish: (name: string, needs: string[]) => ahead.request(root(name), dependencies(needs)),
   };
 }
 
@@ -55,7 +59,7 @@ test('16 below a request and 64 of the batch are ahead; the rest follow as those
   for (const name of ['b', 'c', 'd', 'e']) wish(name, many(name, 20));
   t.is(alive().length, 64);
   t.false(alive().includes('e0'));
-  t.truthy(ahead.take(keyOf('a0')));
+  t.truthy(ahead.claim(keyOf('a0')));
   t.true(alive().includes('a16'));
   ahead.release(keyOf('a'));
   t.true(alive().includes('e0') && !alive().includes('a16'));
@@ -97,13 +101,13 @@ test('what was taken is not aborted, nor what it asks for, until it has its own 
   const { ahead, nodes, wish, visit, alive } = begin('a');
   wish('a', ['x']);
   visit('x').early.onDependencies(dependencies(['y']));
-  t.truthy(ahead.take(keyOf('x')));
+  t.truthy(ahead.claim(keyOf('x')));
   nodes.set(keyOf('x'), { state: 'open' });
   ahead.release(keyOf('a'));
   t.deepEqual(alive(), ['x', 'y']);
   ahead.release(keyOf('x'));
   t.deepEqual(alive(), ['x']);
-  t.is(ahead.take(keyOf('x')), undefined);
+  t.is(ahead.claim(keyOf('x')), undefined);
 });
 
 test('a visit that ends well ahead goes on with what it found; one that failed drops what it asked for', async (t) => {
@@ -114,7 +118,7 @@ test('a visit that ends well ahead goes on with what it found; one that failed d
   visit('bad').end.reject(new Error('not there'));
   await turn();
   t.deepEqual(alive(), ['good', 'bad', 'next']);
-  await t.throwsAsync(ahead.take(keyOf('bad'))?.result ?? Promise.resolve(), { message: 'not there' });
+  await t.throwsAsync(ahead.claim(keyOf('bad'))?.result ?? Promise.resolve(), { message: 'not there' });
 });
 
 test('what is told too late, and what is a node already, is not begun', (t) => {
@@ -132,11 +136,11 @@ test('the end waits for what was aborted, and confirmation for the node', async 
   const { ahead, wish, visit } = begin('a');
   wish('a', ['x', 'y']);
   let isConfirmed = false;
-  void visit('x').early.confirmed?.then(() => (isConfirmed = true));
-  const taken = ahead.take(keyOf('x'));
+  void visit('x').early.promoted?.then(() => (isConfirmed = true));
+  const taken = ahead.claim(keyOf('x'));
   await turn();
   t.false(isConfirmed);
-  taken?.confirm();
+  taken?.promote();
   await turn();
   t.true(isConfirmed);
   visit('x').end.resolve([]);

@@ -113,7 +113,7 @@ test('a job that fails after it has arrived still rejects', async (t) => {
 test('what is ahead has half of the places, and comes after the other transfers of its host', async (t) => {
   const slots = createSlots({ jobs: 4, jobsPerHost: 3 });
   const { job, now, release } = counting();
-  const ahead = slots.ahead(new Promise(() => undefined));
+  const ahead = slots.prefetch(new Promise(() => undefined));
   const order: string[] = [];
   const early = ['a', 'b', 'c', 'd'].map((host) => ahead.run(`${host}:1`, never, job(host)));
   await turn();
@@ -128,7 +128,7 @@ test('what is ahead has half of the places, and comes after the other transfers 
   const first = counting();
   const holding = busy.run('a:1', never, first.job('a'));
   const mark = (name: string) => () => Promise.resolve(void order.push(name));
-  const last = busy.ahead(new Promise(() => undefined)).run('a:1', never, mark('ahead'));
+  const last = busy.prefetch(new Promise(() => undefined)).run('a:1', never, mark('ahead'));
   await turn(); // it waits at its host
   const second = busy.run('a:1', never, mark('second'));
   first.release();
@@ -142,9 +142,9 @@ test('what is confirmed takes its turn among the others, wherever it waits, and 
   const confirmed = Promise.withResolvers<void>();
   const order: string[] = [];
   const mark = (name: string) => () => Promise.resolve(void order.push(name));
-  const other = slots.ahead(new Promise(() => undefined)).run('b:1', never, job('b'));
+  const other = slots.prefetch(new Promise(() => undefined)).run('b:1', never, job('b'));
   const first = slots.run('a:1', never, job('a'));
-  const early = slots.ahead(confirmed.promise).run('a:1', never, mark('early')); // has no place yet
+  const early = slots.prefetch(confirmed.promise).run('a:1', never, mark('early')); // has no place yet
   await turn();
   confirmed.resolve();
   await turn();
@@ -157,7 +157,7 @@ test('what is confirmed takes its turn among the others, wherever it waits, and 
 test('what is dropped while it waits at its host holds no place among what is ahead', async (t) => {
   const slots = createSlots({ jobs: 2, jobsPerHost: 1 });
   const { job, release } = counting();
-  const ahead = slots.ahead(new Promise(() => undefined));
+  const ahead = slots.prefetch(new Promise(() => undefined));
   const busy = slots.run('busy:1', never, job('busy'));
   const stop = new AbortController();
   const dropped = [0, 1].map(() => ahead.run('busy:1', stop.signal, job('dropped'))); // the second has no place yet

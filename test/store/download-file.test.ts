@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import test from 'ava';
 
 import { openStore } from '../../src/store/open-store.ts';
-import type { Partial } from '../../src/store/store.ts';
+import type { PartialDownload } from '../../src/store/store.ts';
 import { startStoreProcess } from '../helpers/store-process.ts';
 
 /** One store for all: each test has a URL of its own. */
@@ -26,12 +26,12 @@ function freshUrl(): string {
 
 const validator = { kind: 'etag', value: '"1"' } as const;
 
-function sidecarOf(partial: Partial): string {
+function sidecarOf(partial: PartialDownload): string {
   return join(partial.path, '..', 'state.json');
 }
 
 /** A download that was interrupted: 20 bytes, of which 10 are known to be synced. */
-async function interrupted(url: string): Promise<Partial> {
+async function interrupted(url: string): Promise<PartialDownload> {
   const partial = await store.openPartial(url);
   await partial.restart({ validator, total: 1000 });
   await partial.append([Buffer.from('01234'), Buffer.from('56789')]);
@@ -137,7 +137,7 @@ test('after a restart of the system only synced bytes count, and from then on al
   await after.close();
 });
 
-const damages: Record<string, (partial: Partial) => Promise<void>> = {
+const damages: Record<string, (partial: PartialDownload) => Promise<void>> = {
   'a torn sidecar': (partial) => edit(sidecarOf(partial), (text) => text.slice(0, -10)),
   'a sidecar of another download': (partial) =>
     edit(sidecarOf(partial), (text) => text.replace(/"key":"./, '"key":"x')),

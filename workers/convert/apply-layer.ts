@@ -1,7 +1,7 @@
 import { blockBytes } from '../tar/header.ts';
 import { invalid, overLimit, type Suspect } from '../tar/refuse.ts';
 import { createTarReader, type TarEntry } from '../tar/tar-reader.ts';
-import { type Budget, createDirectory, type Directory, type Leaf, type Node, type Place } from './tree.ts';
+import { type Budget, createDirectory, type Directory, type Leaf, type TreeNode, type TreePosition } from './tree.ts';
 import { followPath, type Following, parseLayerPath, splitLayerPath, type LayerPath } from './layer-path.ts';
 import type { ConvertLimits } from './requests.ts';
 
@@ -45,7 +45,7 @@ export function createLayerApplier(layer: number, { root, limits, budget, linked
   /** Directories in which nothing is left of lower layers. */
   const cleared = new Set<Directory>();
   /** What lower layers have and this one takes away: a hard link may still name it. */
-  const hidden = new Map<Directory, Map<string, Node>>();
+  const hidden = new Map<Directory, Map<string, TreeNode>>();
   /** By what stands in for its target in the tree until the end of the layer. */
   const openLinks = new Map<Leaf, OpenLink>();
   /** What aufs keeps for itself, by whole path. */
@@ -98,7 +98,7 @@ export function createLayerApplier(layer: number, { root, limits, budget, linked
     }
   }
 
-  function addEntry(entry: TarEntry, { parent, name }: LayerPath, place: Place): undefined {
+  function addEntry(entry: TarEntry, { parent, name }: LayerPath, place: TreePosition): undefined {
     const { directory, length } = makeDirectories(parent, entry);
     checkLength(rootfsBytes + length + name.length + (entry.kind === 'directory' ? 1 : 0));
     if (entry.kind === 'directory') {
@@ -114,7 +114,7 @@ export function createLayerApplier(layer: number, { root, limits, budget, linked
     return putLeaf({ directory, name }, entry, place);
   }
 
-  function putLeaf(spot: Spot, entry: TarEntry, place: Place): undefined {
+  function putLeaf(spot: Spot, entry: TarEntry, place: TreePosition): undefined {
     const { kind, size, linkPath } = entry;
     if (kind === 'directory') throw new Error('a directory is no leaf');
     if (kind !== 'hard-link') return put(spot, { kind, size, linkPath, ...place });
@@ -129,7 +129,7 @@ export function createLayerApplier(layer: number, { root, limits, budget, linked
     return put(spot, standIn);
   }
 
-  function put({ directory, name }: Spot, node: Node): undefined {
+  function put({ directory, name }: Spot, node: TreeNode): undefined {
     const found = directory.children.get(name);
     if (found && found !== node) {
       last = undefined;
@@ -159,13 +159,13 @@ export function createLayerApplier(layer: number, { root, limits, budget, linked
     for (const name of directory.children.keys()) hideName(directory, name);
   }
 
-  function remove({ directory, name }: Spot, node: Node): void {
+  function remove({ directory, name }: Spot, node: TreeNode): void {
     directory.children.delete(name);
     keepHidden({ directory, name }, node);
     last = undefined;
   }
 
-  function keepHidden({ directory, name }: Spot, node: Node): void {
+  function keepHidden({ directory, name }: Spot, node: TreeNode): void {
     const nodes = hidden.get(directory);
     if (nodes) nodes.set(name, node);
     else hidden.set(directory, new Map([[name, node]]));
@@ -212,7 +212,7 @@ export function createLayerApplier(layer: number, { root, limits, budget, linked
   }
 
   /** What a hard link names; a link at the end of its path is not followed. */
-  function findTarget(path: string, suspect: Suspect, following: Following): Node | undefined {
+  function findTarget(path: string, suspect: Suspect, following: Following): TreeNode | undefined {
     const { parent, name } = splitLayerPath(path, suspect);
     const kept = bookkeeping.children.get(`${parent}/${name}`);
     if (kept || name === '') return kept ?? root;

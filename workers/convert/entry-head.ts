@@ -1,7 +1,7 @@
 import { blockBytes, parseHeader, type Attributes, type Header, type EntryKind } from '../tar/header.ts';
 import { paxRecords } from '../tar/extensions.ts';
 import { invalid } from '../tar/refuse.ts';
-import type { Place } from './tree.ts';
+import type { TreePosition } from './tree.ts';
 
 /** What the result says of an entry beside path, type and content; texts are latin1. */
 export type EntryHead = Omit<Attributes, 'mtime'> & {
@@ -38,7 +38,7 @@ const isKept = (key: string): boolean => /^(?:SCHILY\.xattr|SCHILY\.acl|LIBARCHI
  * @param read - so many bytes of its layer's tar, from that position.
  * @throws ARCHIVE_INVALID
  */
-export function readEntryHead(place: Place, read: (position: number, bytes: number) => Buffer): EntryHead {
+export function readEntryHead(place: TreePosition, read: (position: number, bytes: number) => Buffer): EntryHead {
   const pax = new Map<string, string>();
   for (let at = place.start; ;) {
     const block = read(at, blockBytes);

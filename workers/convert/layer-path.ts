@@ -1,5 +1,5 @@
 import { invalid, type Suspect } from '../tar/refuse.ts';
-import type { Directory, Node } from './tree.ts';
+import type { Directory, TreeNode } from './tree.ts';
 
 /** A path in a layer: the directory that it leads to, links not followed, and a name in it. The root's name is empty. */
 export type LayerPath = {
@@ -47,11 +47,11 @@ export function splitLayerPath(text: string, suspect: Suspect): Pick<LayerPath, 
 }
 
 /** A part of a path without links: what stands there, if anything does. */
-type Step = { readonly name: string; readonly node: Node | undefined };
+type Step = { readonly name: string; readonly node: TreeNode | undefined };
 
 export type Following = {
   /** What stands in a directory under a name. */
-  readonly childOf: (directory: Directory, name: string) => Node | undefined;
+  readonly childOf: (directory: Directory, name: string) => TreeNode | undefined;
   /** Gets the length of each link's target: a short path can lead through many. */
   readonly onLink: (bytes: number) => void;
 };
@@ -91,7 +91,7 @@ export function followPath(root: Directory, path: string, { childOf, onLink }: F
 }
 
 /** What stands at the end of a path, links followed. */
-export function findNode(root: Directory, path: string): Node | undefined {
+export function findNode(root: Directory, path: string): TreeNode | undefined {
   const steps = followPath(root, path, {
     childOf: ({ children }, name) => children.get(name),
     onLink: () => undefined,

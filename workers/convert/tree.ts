@@ -3,7 +3,7 @@ import { overLimit } from '../tar/refuse.ts';
 import type { ConvertLimits } from './requests.ts';
 
 /** Where an entry stands: in which layer, and where in that layer's tar. */
-export type Place = {
+export type TreePosition = {
   /** 0 is the lowest. */
   readonly layer: number;
   /** Of the first block that belongs to the entry, extension headers included. */
@@ -13,7 +13,7 @@ export type Place = {
 };
 
 /** A file of any type. Hard links are several names of one and the same leaf. */
-export type Leaf = Place & {
+export type Leaf = TreePosition & {
   readonly kind: 'file' | 'symlink' | 'character-device' | 'block-device' | 'fifo';
   readonly size: number;
   /** Of a symlink. */
@@ -23,19 +23,19 @@ export type Leaf = Place & {
 export type Directory = {
   readonly kind: 'directory';
   /** Of the topmost entry; none when it only shows in the paths below it. */
-  place: Place | undefined;
+  place: TreePosition | undefined;
   /** By name: latin1 text, one character a byte. */
-  readonly children: Map<string, Node>;
+  readonly children: Map<string, TreeNode>;
 };
 
-export type Node = Directory | Leaf;
+export type TreeNode = Directory | Leaf;
 
 export function createDirectory(): Directory {
   return { kind: 'directory', place: undefined, children: new Map() };
 }
 
 /** All below a directory, by path, each directory before what is in it. Names are sorted by their bytes. */
-export function* walkTree(root: Directory): Generator<readonly [path: string, node: Node]> {
+export function* walkTree(root: Directory): Generator<readonly [path: string, node: TreeNode]> {
   const open = [sortedChildren(root, '')];
   for (let current = open.at(-1); current; current = open.at(-1)) {
     const next = current.next();
@@ -49,7 +49,7 @@ export function* walkTree(root: Directory): Generator<readonly [path: string, no
   }
 }
 
-function* sortedChildren({ children }: Directory, prefix: string): Generator<readonly [string, Node], undefined> {
+function* sortedChildren({ children }: Directory, prefix: string): Generator<readonly [string, TreeNode], undefined> {
   for (const [name, node] of [...children].sort(([a], [b]) => (a < b ? -1 : 1))) yield [prefix + name, node];
 }
 

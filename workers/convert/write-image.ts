@@ -7,7 +7,7 @@ import { ImageError } from '../../src/errors.ts';
 import { blockBytes } from '../tar/header.ts';
 import { plainHead, readEntryHead, type EntryHead, formatHeader, padding } from './entry-head.ts';
 import type { ReadTree } from './read-tree.ts';
-import { walkTree, type Leaf, type Node, type Place } from './tree.ts';
+import { walkTree, type Leaf, type TreeNode, type TreePosition } from './tree.ts';
 import type { Write } from '../ingest/output.ts';
 import { overLimit } from '../tar/refuse.ts';
 
@@ -30,7 +30,7 @@ export async function writeImage(manifest: Buffer, { root, linked, tars }: ReadT
   for (const [path, node] of walkTree(root)) await writeNode(`rootfs/${path}`, node);
   await output.put(Buffer.alloc(2 * blockBytes));
 
-  async function writeNode(path: string, node: Node): Promise<void> {
+  async function writeNode(path: string, node: TreeNode): Promise<void> {
     if (node.kind === 'directory') {
       const head = node.place ? readHead(node.place) : { ...plainHead, mode: 0o755 };
       return output.put(formatHeader({ kind: 'directory', path: `${path}/`, linkPath: '', size: 0, head }));
@@ -54,7 +54,7 @@ export async function writeImage(manifest: Buffer, { root, linked, tars }: ReadT
     await output.put(padding(size));
   }
 
-  function readHead(place: Place): EntryHead {
+  function readHead(place: TreePosition): EntryHead {
     const tar = tarOf(tars, place);
     return readEntryHead(place, (position, bytes) => readWhole(tar, position, bytes));
   }
@@ -65,7 +65,7 @@ export function readContent({ tars }: Pick<ReadTree, 'tars'>, leaf: Leaf, maximu
   return readWhole(tarOf(tars, leaf), leaf.offset + blockBytes, Math.min(leaf.size, maximum));
 }
 
-function tarOf(tars: readonly FileHandle[], { layer }: Place): FileHandle {
+function tarOf(tars: readonly FileHandle[], { layer }: TreePosition): FileHandle {
   const tar = tars[layer];
   if (!tar) throw new Error(`no layer ${layer}`);
   return tar;

@@ -2,7 +2,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { createHash } from 'node:crypto';
 
 import { ImageError, hasCode, isImageError } from '../../src/errors.ts';
-import { createOverlay, type Overlay, createPlanner, takeAll, type Plan, createWhitelist } from './plan.ts';
+import { createOverlay, type Overlay, createPlanner, takeAll, type ExtractionPlan, createWhitelist } from './plan.ts';
 import { createTreeWriter, type TreeWriter } from './tree-writer.ts';
 import { overLimit } from '../tar/refuse.ts';
 import { createArchiveChecker } from '../tar/tar-checker.ts';
@@ -38,7 +38,7 @@ async function planLayer(
   layer: ExtractLayer,
   overlay: Overlay,
   check: () => void,
-): Promise<Plan> {
+): Promise<ExtractionPlan> {
   const { onEntry, plan } = createPlanner(overlay, createWhitelist(layer));
   await skimBlob(
     layer,
@@ -52,7 +52,7 @@ async function planLayer(
 type Writing = {
   readonly request: ExtractRequest;
   readonly layer: ExtractLayer;
-  readonly plan: Plan;
+  readonly plan: ExtractionPlan;
   readonly tree: TreeWriter;
   readonly withManifest: boolean;
 };

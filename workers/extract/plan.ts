@@ -9,15 +9,15 @@ import type { ExtractLayer } from '../tasks.ts';
 export type Placement = { readonly path: string; readonly linkPath: string };
 
 /** What becomes of each entry of an archive; undefined: it stays out. */
-export type Plan = (entry: TarEntry, path: string) => Placement | undefined;
+export type ExtractionPlan = (entry: TarEntry, path: string) => Placement | undefined;
 
 /** Each entry where it says. */
-export const takeAll: Plan = ({ linkPath }, path) => ({ path, linkPath: trimPath(linkPath) });
+export const takeAll: ExtractionPlan = ({ linkPath }, path) => ({ path, linkPath: trimPath(linkPath) });
 
 type Planner = {
   /** Gets every entry of an archive, in its order. */
   readonly onEntry: OnChecked;
-  readonly plan: Plan;
+  readonly plan: ExtractionPlan;
 };
 
 /**

@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { show } from '../../src/image/show.ts';
 import { writeError } from '../../src/image/write-error.ts';
 import type { Attributes } from '../tar/header.ts';
-import type { Body } from '../tar/tar-frames.ts';
+import type { EntryBody } from '../tar/tar-frames.ts';
 import type { TarEntry } from '../tar/tar-reader.ts';
 import type { ExtractRequest, ExtractResponse } from '../tasks.ts';
 import { isWritableByUs, setOnFile, setOnPath, setOnSymlink, type Wanted, createXattrWriter } from './attributes.ts';
@@ -13,7 +13,7 @@ import type { Placement } from './plan.ts';
 
 export type TreeWriter = Disposable & {
   /** Makes what an entry stands for, its parents too. @returns who takes its content */
-  add(entry: TarEntry, placement: Placement): Omit<Body, 'size'> | undefined;
+  add(entry: TarEntry, placement: Placement): Omit<EntryBody, 'size'> | undefined;
   writeFile(path: string, content: Uint8Array, attributes: Attributes): void;
   /** Sets what is left: extended attributes, and what directories get once nothing more comes into them. */
   finish(): void;

@@ -15,7 +15,7 @@ export type Verdict =
   /** Nothing can be said with this key: it is expired, revoked, too weak, or may not sign. */
   | { readonly kind: 'unusable'; readonly error: ImageError };
 
-export type Judging = {
+export type SignatureToJudge = {
   readonly signature: DetachedSignature;
   readonly digest: Uint8Array;
   readonly candidate: Candidate;
@@ -25,12 +25,12 @@ export type Judging = {
 };
 
 /** @see docs/rules.md S4-S7, S9 */
-export async function judge(judging: Judging, weakKeys: boolean): Promise<Verdict> {
+export async function judge(judging: SignatureToJudge, weakKeys: boolean): Promise<Verdict> {
   const critical = unknownCritical(judging);
   if (critical) return { kind: 'unusable', error: critical };
-  const strict = await judgeBy(judging, strictPolicy);
+  const strict = await judgeSignatureBy(judging, strictPolicy);
   if (!(weakKeys && strict && hasCode(strict, 'KEY_WEAK'))) return verdict(strict, false);
-  return verdict(await judgeBy(judging, weakPolicy), true);
+  return verdict(await judgeSignatureBy(judging, weakPolicy), true);
 }
 
 function verdict(error: ImageError | undefined, weak: boolean): Verdict {
@@ -39,7 +39,7 @@ function verdict(error: ImageError | undefined, weak: boolean): Verdict {
 }
 
 /** @returns what speaks against it, or undefined. */
-async function judgeBy(judging: Judging, policy: Policy): Promise<ImageError | undefined> {
+async function judgeSignatureBy(judging: SignatureToJudge, policy: Policy): Promise<ImageError | undefined> {
   const { signature, digest, candidate, nowMs } = judging;
   const date = new Date(Math.max(nowMs, Math.min(signature.packet.created?.getTime() ?? 0, nowMs + clockSlackMs)));
   try {
@@ -57,7 +57,12 @@ async function judgeBy(judging: Judging, policy: Policy): Promise<ImageError | u
  *
  * @param date - as of which it was judged.
  */
-export async function explain(judging: Judging, date: Date, policy: Policy, refusal: unknown): Promise<ImageError> {
+export async function explain(
+  judging: SignatureToJudge,
+  date: Date,
+  policy: Policy,
+  refusal: unknown,
+): Promise<ImageError> {
   if (isImageError(refusal)) return refusal;
   const { candidate } = judging;
   return (
@@ -69,7 +74,7 @@ export async function explain(judging: Judging, date: Date, policy: Policy, refu
   );
 }
 
-function weakHash({ signature, candidate }: Judging, policy: Policy): ImageError | undefined {
+function weakHash({ signature, candidate }: SignatureToJudge, policy: Policy): ImageError | undefined {
   const { packet, hash } = signature;
   const isRejected = packet.hashAlgorithm !== null && policy.rejectHashAlgorithms.has(packet.hashAlgorithm);
   if (!isRejected && hash.bytes >= shortestDigest(packet.publicKeyAlgorithm)) return undefined;
@@ -84,7 +89,7 @@ function shortestDigest(algorithm: enums.publicKey | null): number {
   return algorithm === enums.publicKey.ed25519 || algorithm === enums.publicKey.eddsaLegacy ? 32 : 0;
 }
 
-async function otherBytes(judging: Judging, cause: unknown): Promise<ImageError | undefined> {
+async function otherBytes(judging: SignatureToJudge, cause: unknown): Promise<ImageError | undefined> {
   const { signature, digest, candidate } = judging;
   if (await isMadeBy(signature.packet, digest, candidate.key)) return undefined;
   const fingerprint = candidate.key.getFingerprint();
@@ -92,7 +97,7 @@ async function otherBytes(judging: Judging, cause: unknown): Promise<ImageError 
   return new ImageError('SIGNATURE_INVALID', message, { fingerprint }, { cause });
 }
 
-function wrongDate({ signature, candidate, nowMs }: Judging, date: Date): ImageError | undefined {
+function wrongDate({ signature, candidate, nowMs }: SignatureToJudge, date: Date): ImageError | undefined {
   const { packet } = signature;
   const { certificate, key } = candidate;
   const fingerprint = key.getFingerprint();
@@ -149,7 +154,7 @@ const unhashedKnown: ReadonlySet<number> = new Set([16, 32, 33]);
  *
  * @see docs/rules.md S9
  */
-export function unknownCritical({ signature, candidate, location }: Judging): ImageError | undefined {
+export function unknownCritical({ signature, candidate, location }: SignatureToJudge): ImageError | undefined {
   const { unknownSubpackets, unhashedSubpackets, rawNotations } = signature.packet;
   const unhashed = unhashedSubpackets.filter(({ type }) => !unhashedKnown.has(type));
   const subpacket = [...unknownSubpackets, ...unhashed].find(({ critical }) => critical);

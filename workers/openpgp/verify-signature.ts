@@ -6,7 +6,7 @@ import { readSignatureFile, type DetachedSignature } from './signature-file.ts';
 import { candidatesFor, keyUnknown } from './signers.ts';
 import { type VerifySignatureRequest, type VerifySignatureResponse, lazy } from '../tasks.ts';
 import type { Key } from './openpgp.ts';
-import type { Judging, Verdict } from './verdict.ts';
+import type { SignatureToJudge, Verdict } from './verdict.ts';
 
 /**
  * Decides whether an archive is signed by a trusted key. Success is the list of keys that signed.
@@ -44,7 +44,7 @@ async function digestsOf(
 
 export type Good = { readonly certificate: Key; readonly weak: boolean };
 
-export type Judged = {
+export type JudgedSignatures = {
   /** Signatures by trusted keys that nothing speaks against. */
   readonly good: readonly Good[];
   /** Why the first of the others that name a trusted key proves nothing. */
@@ -65,7 +65,10 @@ type Rules = Pick<VerifySignatureRequest, 'nowMs' | 'location' | 'weakKeys'>;
  *
  * @throws SIGNATURE_INVALID for a bad one that names a trusted key, whoever else signed. @see docs/rules.md S7
  */
-export async function judgeSignatures({ signatures, digests, trusted }: Signed, rules: Rules): Promise<Judged> {
+export async function judgeSignatures(
+  { signatures, digests, trusted }: Signed,
+  rules: Rules,
+): Promise<JudgedSignatures> {
   if (digests.length !== signatures.length)
     throw new Error(`${digests.length} digests for ${signatures.length} signatures`);
   const good: Good[] = [];
@@ -98,7 +101,7 @@ const verdictModule = lazy(() => import('./verdict.ts'));
 
 /** The best that any of the keys it names says of a signature; undefined when none of them is trusted. */
 async function judgeSignature(
-  signed: Pick<Judging, 'signature' | 'digest'>,
+  signed: Pick<SignatureToJudge, 'signature' | 'digest'>,
   trusted: Trusted,
   { nowMs, location, weakKeys }: Rules,
 ): Promise<Outcome | undefined> {

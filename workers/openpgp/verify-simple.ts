@@ -79,13 +79,13 @@ function tooMany(maximum: number): ImageError {
   return new ImageError('LIMIT_EXCEEDED', `more than ${maximum} signatures of one image`, details);
 }
 
-type JudgedMessage = { readonly good: readonly Good[]; readonly refusal: ImageError | undefined };
+type JudgedMessages = { readonly good: readonly Good[]; readonly refusal: ImageError | undefined };
 
 async function judgeMessage(
   { location, signatures, data }: Message,
   trusted: Trusted,
   request: VerifySimpleSignatureRequest,
-): Promise<JudgedMessage> {
+): Promise<JudgedMessages> {
   const over = signatureDigests(signatures);
   over.update(data);
   const { nowMs, weakKeys } = request;

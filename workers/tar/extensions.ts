@@ -1,11 +1,11 @@
 import { type EntryKind, type ExtensionKind, type Header, sparse, type Attributes } from './header.ts';
 import { invalid, overLimit, type Suspect } from './refuse.ts';
-import type { Body } from './tar-frames.ts';
+import type { EntryBody } from './tar-frames.ts';
 import type { TarEntry } from './tar-reader.ts';
 
 type Extensions = {
   /** An extension header: its body is kept for the entry behind it. */
-  read(header: Header, kind: ExtensionKind): Body;
+  read(header: Header, kind: ExtensionKind): EntryBody;
   /** The entry that a header means, with what was kept for it, which is then forgotten. */
   apply(header: Header, kind: EntryKind): TarEntry;
   /** True while an entry is owed. */

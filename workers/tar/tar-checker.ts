@@ -1,6 +1,6 @@
 import { checkBelowRootfs, topPath, trimPath, createPathSet, type Standing } from './paths.ts';
 import { invalid, overLimit, type Suspect } from './refuse.ts';
-import type { Body } from './tar-frames.ts';
+import type { EntryBody } from './tar-frames.ts';
 import { createTarReader, type TarEntry } from './tar-reader.ts';
 
 export type CheckerLimits = {
@@ -15,7 +15,7 @@ export type ArchiveChecker<Manifest> = {
   /** No more bytes come. @returns what was made of the manifest */
   end(): Manifest;
 };
-type Content = Omit<Body, 'size'>;
+type Content = Omit<EntryBody, 'size'>;
 
 /** Says who takes the content of an entry, whose path is `rootfs` or below it. The entry has passed every check. */
 export type OnChecked = (entry: TarEntry, path: string) => Content | undefined;

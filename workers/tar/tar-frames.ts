@@ -2,7 +2,7 @@ import { blockBytes } from './header.ts';
 import { invalid } from './refuse.ts';
 
 /** What follows a header: that many bytes, filled up to whole blocks. */
-export type Body = {
+export type EntryBody = {
   readonly size: number;
   /** A piece of it; only valid during the call. */
   readonly piece?: (piece: Buffer) => void;
@@ -28,12 +28,15 @@ export type TarForm = {
  * @param onHeader - gets each block that is not zero, only valid during the call, and its offset in the tar.
  * @see docs/rules.md A4, A7, R8
  */
-export function createTarFrames(onHeader: (block: Buffer, offset: number) => Body, { isLayer }: TarForm): TarFrames {
+export function createTarFrames(
+  onHeader: (block: Buffer, offset: number) => EntryBody,
+  { isLayer }: TarForm,
+): TarFrames {
   const partial = Buffer.alloc(blockBytes);
   let filled = 0;
   let offset = 0;
   let zeroBlocks = 0;
-  let body: Body | undefined;
+  let body: EntryBody | undefined;
   let remaining = 0;
   let padding = 0;
 
@@ -61,7 +64,7 @@ export function createTarFrames(onHeader: (block: Buffer, offset: number) => Bod
     return zeroBlocks === 2 ? takeTail(bytes) : takeBlock(bytes);
   }
 
-  function takeBody(current: Body, bytes: Buffer): number {
+  function takeBody(current: EntryBody, bytes: Buffer): number {
     const piece = bytes.subarray(0, remaining);
     current.piece?.(piece);
     remaining -= piece.length;

@@ -1,7 +1,7 @@
 import { createExtensions, type ExtendedAttributes } from './extensions.ts';
 import { parseHeader, type Attributes, type EntryKind, type Header } from './header.ts';
 import { invalid } from './refuse.ts';
-import { createTarFrames, type Body, type TarForm, type TarFrames } from './tar-frames.ts';
+import { createTarFrames, type EntryBody, type TarForm, type TarFrames } from './tar-frames.ts';
 
 /** One entry, extensions applied. Paths are latin1 text, one character a byte, as the archive has them. */
 export type TarEntry = {
@@ -17,7 +17,7 @@ export type TarEntry = {
 };
 
 /** Says who takes the content of an entry; nobody when it returns undefined. */
-export type OnEntry = (entry: TarEntry) => Omit<Body, 'size'> | undefined;
+export type OnEntry = (entry: TarEntry) => Omit<EntryBody, 'size'> | undefined;
 
 /**
  * Reads a tar strictly: what two readers could understand differently is refused. Never copies contents, and holds at

@@ -5,7 +5,7 @@ import { showUrl } from '../../image/show.ts';
 import { signatureUrl } from '../../image/apps.ts';
 import type { FetchContext, FetchRequest } from '../context.ts';
 import { fetchRemote } from './remote.ts';
-import { takeUsable } from '../stored.ts';
+import { takeStored } from '../stored.ts';
 import { present, type Found } from '../found.ts';
 
 /** An archive at a URL: from the store while it is fresh, else asked for, with what we know of it. */
@@ -20,7 +20,7 @@ export async function fetchByUrl(
       : { kind: 'file' as const, path: signature, isNamed: true };
   if (pin.imageId !== undefined) {
     const image = await context.store.getImage(parseImageId(pin.imageId)); // wherever it came from
-    const stored = await takeUsable(context, image, signal);
+    const stored = await takeStored(context, image, signal);
     if (stored) return present(stored);
   }
   const remote = { key, url, signature: source, expected: pin, latest: false };

@@ -15,10 +15,10 @@ export async function fetchOfferedKeys(
   name: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const { keystore, trustKeysFromHTTPS, confirmed, onEvent } = context;
+  const { keystore, trustKeysFromHTTPS, promoted, onEvent } = context;
   if (!keystore || !trustKeysFromHTTPS || (await keystore.hasPrefixKey(name))) return;
-  if (confirmed) {
-    await abortable(confirmed, signal);
+  if (promoted) {
+    await abortable(promoted, signal);
     if (await keystore.hasPrefixKey(name)) return; // it came meanwhile
   }
   try {

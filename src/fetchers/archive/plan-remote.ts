@@ -1,10 +1,10 @@
 import { ImageError } from '../../errors.ts';
 import { contentLength, mayBeSame } from '../../http/headers.ts';
-import type { Document } from '../../http/contract.ts';
+import type { HttpDocument } from '../../http/contract.ts';
 import { showUrl } from '../../image/show.ts';
 import { type FetchContext, observing } from '../context.ts';
 import type { Planned } from '../found.ts';
-import { answer, lookUp, validators } from './url-cache.ts';
+import { answerFromUrlCache, lookUpUrl, validators } from './url-cache.ts';
 import type { RemoteRequest } from './remote.ts';
 import { getSignature, isAbsent, showSignature, signatureMissing, type SignatureSource } from '../signature.ts';
 
@@ -23,12 +23,12 @@ export async function planRemote(
 ): Promise<Planned | undefined> {
   const { url } = remote;
   const request = { ...remote, sinceMs: context.nowMs() };
-  const stored = await answer(context, request, signal);
+  const stored = await answerFromUrlCache(context, request, signal);
   if (stored) return { status: 'present', image: stored.image };
   if (context.policy === 'never') return undefined;
   return context.slots.run(new URL(url).host, signal, async (slot) => {
     const inSlot = { ...context, slot };
-    const known = await lookUp(inSlot, request, signal);
+    const known = await lookUpUrl(inSlot, request, signal);
     const { etag, lastModified } = (known && validators(known.record)) ?? {};
     const conditions = {
       ...(etag !== undefined && { 'if-none-match': etag }),
@@ -44,7 +44,11 @@ export async function planRemote(
 
 type HeadRequest = { readonly key: string; readonly url: string; readonly conditions: Record<string, string> };
 
-function getHead(context: FetchContext, { key, url, conditions }: HeadRequest, signal: AbortSignal): Promise<Document> {
+function getHead(
+  context: FetchContext,
+  { key, url, conditions }: HeadRequest,
+  signal: AbortSignal,
+): Promise<HttpDocument> {
   const isConditional = Object.keys(conditions).length > 0;
   return context.http.getDocument(
     {
@@ -63,7 +67,7 @@ function getHead(context: FetchContext, { key, url, conditions }: HeadRequest, s
 async function missingBytes(
   { store, limits }: FetchContext,
   url: string,
-  { status, headers }: Document,
+  { status, headers }: HttpDocument,
 ): Promise<number | undefined> {
   const total = status === 200 ? contentLength(headers) : undefined;
   if (total === undefined) return undefined;

@@ -4,7 +4,7 @@ import type { Claim } from '../../store/store.ts';
 import { admit } from './admit.ts';
 import { type FetchContext, tellingSilence } from '../context.ts';
 import type { Found } from '../found.ts';
-import { answer, isFresh, lookUp, use, validators, type Known } from './url-cache.ts';
+import { answerFromUrlCache, isFresh, lookUpUrl, takeCached, validators, type CachedUrl } from './url-cache.ts';
 import { receive, type Received } from './receive.ts';
 import type { SignatureSource } from '../signature.ts';
 
@@ -31,7 +31,7 @@ export async function fetchRemote(
   const { store, slots, policy, onEvent } = context;
   const { key, url } = remote;
   const request = { ...remote, sinceMs: context.nowMs() };
-  const stored = await answer(context, request, signal);
+  const stored = await answerFromUrlCache(context, request, signal);
   if (stored || policy === 'never') return stored;
 
   const { host } = new URL(url);
@@ -45,7 +45,7 @@ export async function fetchRemote(
   // Kept, in case the other one failed: of those who wait, only one must go on.
   await using held = new AsyncDisposableStack();
   const claim = held.use(await store.claim(url, signal, tellingSilence(context, key)));
-  const brought = await answer(context, request, signal);
+  const brought = await answerFromUrlCache(context, request, signal);
   if (brought) return brought;
   const own = await slots.run(host, signal, (slot) => bring({ ...context, slot }, { ...request, claim }, signal));
   held.move(); // who settles it gives the claim back
@@ -54,8 +54,8 @@ export async function fetchRemote(
 
 /** The claim is kept until what came is committed. `known` alone: it came while this fetch waited for a place. */
 type Transfer = { readonly claim: Claim } & (
-  | { readonly kind: 'known'; readonly known: Known }
-  | { readonly kind: 'received'; readonly known: Known | undefined; readonly received: Received }
+  | { readonly kind: 'known'; readonly known: CachedUrl }
+  | { readonly kind: 'received'; readonly known: CachedUrl | undefined; readonly received: Received }
 );
 
 /** The part that needs a place among the transfers. */
@@ -66,7 +66,7 @@ async function bring(
 ): Promise<Transfer> {
   const { key, url, expected, claim } = request;
   try {
-    const known = await lookUp(context, request, signal);
+    const known = await lookUpUrl(context, request, signal);
     if (known && isFresh(context, known, request)) return { kind: 'known', claim, known };
     const signature = context.keystore ? request.signature : undefined;
     const conditions = known && validators(known.record);
@@ -87,7 +87,7 @@ async function settle(
   await using held = new AsyncDisposableStack();
   held.use(transfer.claim);
   const { known } = transfer;
-  if (transfer.kind === 'known') return use(context, transfer.known, expected);
+  if (transfer.kind === 'known') return takeCached(context, transfer.known, expected);
   const { received } = transfer;
   const { etag, lastModified, maxAgeMs } = received.freshness;
   const record = {
@@ -100,7 +100,7 @@ async function settle(
   if (received.kind === 'not-modified') {
     if (!known) throw new Error('not modified, although nothing was known');
     await context.store.putRemote(url, { ...known.record, ...record });
-    return use(context, known, expected);
+    return takeCached(context, known, expected);
   }
   const { checked, download, bytesDownloaded } = received;
   const admission = { checked, source: showUrl(url), latest, remote: { url, record } };

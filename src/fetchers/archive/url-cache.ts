@@ -3,38 +3,38 @@ import { checkExpected, type Expected } from '../../image/expected.ts';
 import type { Remote, StoredImage } from '../../store/store.ts';
 import type { FetchContext } from '../context.ts';
 import { present, type Found } from '../found.ts';
-import { isUsable } from '../stored.ts';
+import { isStored } from '../stored.ts';
 
 /** What is remembered of a URL, if the store could answer with it. */
-export type Known = { readonly image: StoredImage; readonly record: Remote };
+export type CachedUrl = { readonly image: StoredImage; readonly record: Remote };
 
-export type KnownRequest = {
+export type UrlCacheRequest = {
   readonly url: string;
   /** When the fetch began: what has come since is young, and the only thing that counts with noCache. */
   readonly sinceMs: number;
   readonly expected: Expected;
 };
 
-export async function lookUp(
+export async function lookUpUrl(
   context: FetchContext,
-  { url, sinceMs }: Pick<KnownRequest, 'url' | 'sinceMs'>,
+  { url, sinceMs }: Pick<UrlCacheRequest, 'url' | 'sinceMs'>,
   signal: AbortSignal,
-): Promise<Known | undefined> {
+): Promise<CachedUrl | undefined> {
   const record = await context.store.getRemote(url);
   if (!record || (context.noCache && record.checkedAtMs < sinceMs)) return undefined;
   const image = await context.store.getImage(record.imageId);
-  return image && (await isUsable(context, image, signal)) ? { image, record } : undefined;
+  return image && (await isStored(context, image, signal)) ? { image, record } : undefined;
 }
 
 /** What the store says by itself, if the policy lets it. @throws as `use` */
-export async function answer(
+export async function answerFromUrlCache(
   context: FetchContext,
-  request: KnownRequest,
+  request: UrlCacheRequest,
   signal: AbortSignal,
 ): Promise<Found | undefined> {
-  const known = await lookUp(context, request, signal);
-  if (!known || !(context.policy === 'never' || isFresh(context, known, request))) return undefined;
-  return use(context, known, request.expected);
+  const cached = await lookUpUrl(context, request, signal);
+  if (!cached || !(context.policy === 'never' || isFresh(context, cached, request))) return undefined;
+  return takeCached(context, cached, request.expected);
 }
 
 /**
@@ -43,8 +43,8 @@ export async function answer(
  */
 export function isFresh(
   { nowMs }: FetchContext,
-  { image, record }: Known,
-  { sinceMs, expected }: Pick<KnownRequest, 'sinceMs' | 'expected'>,
+  { image, record }: CachedUrl,
+  { sinceMs, expected }: Pick<UrlCacheRequest, 'sinceMs' | 'expected'>,
 ): boolean {
   if (expected.imageId !== undefined && !image.imageId.startsWith(expected.imageId)) return false;
   const { checkedAtMs, maxAgeMs } = record;
@@ -54,7 +54,7 @@ export function isFresh(
 }
 
 /** @throws as checkExpected: what the URL gave before is what it would give again */
-export function use({ store }: FetchContext, { image }: Known, expected: Expected): Found {
+export function takeCached({ store }: FetchContext, { image }: CachedUrl, expected: Expected): Found {
   checkExpected(image, expected);
   store.touch(image.imageId);
   return present(image);

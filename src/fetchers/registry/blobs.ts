@@ -6,7 +6,7 @@ import type { DownloadedFrom } from '../../registry/client.ts';
 import { downloadBlob } from '../../registry/download-blob.ts';
 import type { Descriptor } from '../../registry/types.ts';
 import { stampFile } from '../../system/files.ts';
-import type { Claim, Partial } from '../../store/store.ts';
+import type { Claim, PartialDownload } from '../../store/store.ts';
 import { type FetchContext, observing, tellingSilence } from '../context.ts';
 import type { Pull } from './pull.ts';
 import { hasBlob } from '../stored.ts';
@@ -63,7 +63,7 @@ async function bringClaimed(
 async function receive(
   context: FetchContext,
   request: BlobRequest,
-  partial: Partial,
+  partial: PartialDownload,
   signal: AbortSignal,
 ): Promise<void> {
   const { store, pool } = context;
@@ -103,7 +103,7 @@ type Came = { readonly isMixed: boolean; readonly from?: DownloadedFrom['from'] 
 async function download(
   context: FetchContext,
   { pull: { client, wanted }, blob, progress }: BlobRequest,
-  partial: Partial,
+  partial: PartialDownload,
   without: ReadonlySet<string>,
   signal: AbortSignal,
 ): Promise<Came> {

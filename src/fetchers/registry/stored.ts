@@ -7,7 +7,7 @@ import { isDigest, type Digest } from '../../image/digest.ts';
 import { runsOn } from '../../registry/choose-platform.ts';
 import type { RegistryImage } from '../../store/registry-store.ts';
 import type { StoredImage } from '../../store/store.ts';
-import { hasBlob, isUsable, signerFault } from '../stored.ts';
+import { hasBlob, isStored, signerFault } from '../stored.ts';
 
 type StoreQuestion = {
   /** When the fetch began: what has come since is young. */
@@ -39,7 +39,7 @@ export async function lookUpKept(
   wanted: WantedOfRegistry,
   sinceMs: number,
   signal: AbortSignal,
-): Promise<KnownOfRegistry | undefined> {
+): Promise<StoredOfRegistry | undefined> {
   const known = await lookUpRegistryImage(context, wanted, signal);
   if (!known || (context.noCache && known.checkedAtMs < sinceMs)) return undefined;
   return isAllKept(context, known) ? known : undefined;
@@ -49,7 +49,7 @@ export async function lookUpKept(
 async function isCurrent(
   context: FetchContext,
   wanted: WantedOfRegistry,
-  known: KnownOfRegistry,
+  known: StoredOfRegistry,
   { sinceMs, mayAsk }: StoreQuestion,
   signal: AbortSignal,
 ): Promise<boolean> {
@@ -65,7 +65,7 @@ async function isCurrent(
 export async function isMoved(
   context: FetchContext,
   { key, reference }: WantedOfRegistry,
-  { digest }: KnownOfRegistry,
+  { digest }: StoredOfRegistry,
   signal: AbortSignal,
 ): Promise<boolean> {
   const { host, tag } = reference;
@@ -77,14 +77,14 @@ export async function isMoved(
   return now !== digest;
 }
 
-export function imageOf({ registries }: FetchContext, { reference }: WantedOfRegistry, { aci, oci }: KnownOfRegistry) {
+export function imageOf({ registries }: FetchContext, { reference }: WantedOfRegistry, { aci, oci }: StoredOfRegistry) {
   const image = registries.keep === 'oci' || !aci ? oci && describeRegistryImage(reference, oci) : aci;
   if (!image) throw new Error('something is known of the image, but neither form of it');
   return image;
 }
 
 /** Where the network is not asked, either form will do. */
-function isAllKept({ registries, policy }: FetchContext, { aci, oci }: KnownOfRegistry): boolean {
+function isAllKept({ registries, policy }: FetchContext, { aci, oci }: StoredOfRegistry): boolean {
   switch (registries.keep) {
     case 'aci':
       return aci !== undefined;
@@ -96,7 +96,7 @@ function isAllKept({ registries, policy }: FetchContext, { aci, oci }: KnownOfRe
 }
 
 /** What the store has of a reference. */
-type KnownOfRegistry = {
+type StoredOfRegistry = {
   /** What the reference stood for when it was last asked about. */
   readonly digest: Digest;
   readonly checkedAtMs: number;
@@ -109,7 +109,7 @@ export async function lookUpRegistryImage(
   context: FetchContext,
   wanted: WantedOfRegistry,
   signal: AbortSignal,
-): Promise<KnownOfRegistry | undefined> {
+): Promise<StoredOfRegistry | undefined> {
   const archive = await findArchive(context, wanted, signal);
   const oci = await findWhole(context, wanted, archive?.aci, signal);
   const kept = oci && { digest: (oci.index ?? oci.manifest).digest, checkedAtMs: oci.importedAtMs, oci };
@@ -127,7 +127,7 @@ async function findArchive(context: FetchContext, { url }: WantedOfRegistry, sig
   const record = await context.store.getRemote(url);
   const aci = record && (await context.store.getImage(record.imageId));
   const { etag = '', checkedAtMs = 0 } = record ?? {};
-  if (!aci || !isDigest(etag) || !(await isUsable(context, aci, signal))) return undefined;
+  if (!aci || !isDigest(etag) || !(await isStored(context, aci, signal))) return undefined;
   return { aci, digest: etag, checkedAtMs };
 }
 

@@ -34,7 +34,7 @@ function createReader(db: DatabaseSync, path: string): Reader {
   };
   /** Half of what a lookup costs are the locks: all of one turn share theirs. What another turn reads sees later writes. */
   const read = <T>(work: () => T): Promise<T> =>
-    patiently(path, () => {
+    retryWhileBusy(path, () => {
       if (!db.isTransaction) {
         begin.run();
         process.nextTick(end);
@@ -92,11 +92,11 @@ const supported: IndexVersion = 3;
  * @throws STORE_VERSION unless it is of the version we know; STORE_CORRUPT
  */
 export async function openReader(location: string | URL, path: string): Promise<Reader> {
-  const db = await patiently(path, () => new DatabaseSync(location, { readOnly: true, timeout: 0 }));
+  const db = await retryWhileBusy(path, () => new DatabaseSync(location, { readOnly: true, timeout: 0 }));
   try {
-    const found = await patiently(path, () => Number(db.prepare('PRAGMA user_version').get()?.['user_version']));
+    const found = await retryWhileBusy(path, () => Number(db.prepare('PRAGMA user_version').get()?.['user_version']));
     if (found === supported) return createReader(db, path);
-    const schema = await patiently(path, () => db.prepare('SELECT name FROM sqlite_schema').all());
+    const schema = await retryWhileBusy(path, () => db.prepare('SELECT name FROM sqlite_schema').all());
     const isOurs =
       found === 0 ? schema.length === 0 : found > supported || schema.some(({ name }) => name === 'images');
     if (!isOurs) throw foreignIndex(path);
@@ -125,7 +125,7 @@ const retryMs = 20;
  *
  * @throws STORE_BUSY after 10 s, and the other STORE_ codes.
  */
-async function patiently<T>(path: string, read: () => T): Promise<T> {
+async function retryWhileBusy<T>(path: string, read: () => T): Promise<T> {
   const until = performance.now() + busyMs;
   for (;;) {
     try {

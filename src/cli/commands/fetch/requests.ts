@@ -11,7 +11,7 @@ import {
 import { readList } from '../../../lists/read-list.ts';
 
 /** `place` says where it stands, for messages. */
-type Request = { readonly text: string; readonly signature?: string; readonly place?: string };
+type ListedRequest = { readonly text: string; readonly signature?: string; readonly place?: string };
 /** `asked` is absent where the error itself says what it is about. */
 type Misunderstood = { readonly asked: string | undefined; readonly error: ImageError };
 
@@ -24,7 +24,7 @@ export type Requests = {
 };
 
 /** Reads requests as they stand in `directory`; the text stays as it is. */
-function parseRequests(asked: Iterable<Request>, directory: string): Requests {
+function parseRequests(asked: Iterable<ListedRequest>, directory: string): Requests {
   const isFile = createFileCheck(directory);
   const apps: AppInput[] = [];
   const errors: Misunderstood[] = [];
@@ -55,7 +55,7 @@ function joinRequests(parts: readonly Requests[]): Requests {
 
 type RequestSources = {
   /** What stands on the command line. */
-  readonly asked: readonly Request[];
+  readonly asked: readonly ListedRequest[];
   /** Paths of lists; `-` is the standard input. */
   readonly lists: readonly string[];
   readonly stdin: NodeJS.ReadStream;

@@ -6,7 +6,7 @@ import { imageBlobName, registryBlobName } from '../../../image/digest.ts';
 import { clearDirectory, type Cleared, collectFiles } from './clear-directory.ts';
 import { createForeignBlobs, type ForeignBlobs } from './foreign-blobs.ts';
 import { inChunks, withTransaction, withWriteLock } from './transaction.ts';
-import type { OciFace } from './oci-index.ts';
+import type { OciIndexFile } from './oci-index.ts';
 import type { Owners } from './owners.ts';
 import type { CollectRequest, GarbageCounts, Layout } from '../protocol.ts';
 import type { RegistryRows } from './registry-rows.ts';
@@ -20,16 +20,16 @@ type Collector = {
   readonly layout: Layout;
   readonly rows: Rows;
   readonly registry: RegistryRows;
-  readonly face: OciFace;
+  readonly indexFile: OciIndexFile;
   readonly owners: Owners;
 };
 
 /** Removes what nothing refers to, or only counts it. Other requests are answered in between. */
 export async function collect(collector: Collector, request: CollectRequest): Promise<GarbageCounts> {
-  const { db, layout, owners, rows, face } = collector;
+  const { db, layout, owners, rows, indexFile } = collector;
   const temporaries = owners.sweep(request);
   const partials = await collectPartials(collector, request);
-  const foreign = createForeignBlobs(face, layout);
+  const foreign = createForeignBlobs(indexFile, layout);
   const isGarbage = (id: string): boolean => rows.sizeOf(id) === undefined && !foreign.has(`sha512:${id}`);
   const blobs = await collectFiles(db, { directory: layout.blobs, name: imageBlobName, isGarbage }, request.dryRun);
   const registryBlobs = await collectRegistryBlobs(collector, foreign, request);
@@ -88,11 +88,11 @@ function namesIn(path: string): readonly string[] {
  * stays for as long as a partial download does.
  */
 async function collectRegistryBlobs(
-  { db, layout, registry, owners, face }: Collector,
+  { db, layout, registry, owners, indexFile }: Collector,
   foreign: ForeignBlobs,
   { nowMs, partialsOlderThanMs, dryRun }: CollectRequest,
 ): Promise<Cleared> {
-  if (!dryRun) writeIfStale(face);
+  if (!dryRun) writeIfStale(indexFile);
   const dead = new Set(registry.owners().filter((owner) => !owners.isAlive(owner)));
   const isSettled = (digest: string): boolean => {
     const row = registry.blob(digest);
@@ -109,9 +109,9 @@ async function collectRegistryBlobs(
 }
 
 /** What is about to go must not be named there any more, if that can be helped. */
-function writeIfStale(face: OciFace): void {
+function writeIfStale(indexFile: OciIndexFile): void {
   try {
-    if (face.isStale()) face.write();
+    if (indexFile.isStale()) indexFile.write();
   } catch {
     // A full disk must not keep space from being given back; when the file is damaged nothing is removed anyway.
   }

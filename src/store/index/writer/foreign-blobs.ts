@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-import type { OciFace } from './oci-index.ts';
+import type { OciIndexFile } from './oci-index.ts';
 import type { Layout } from '../protocol.ts';
 import { readBounded } from './oci-index-file.ts';
 
@@ -18,13 +18,13 @@ export type ForeignBlobs = {
 };
 
 /** Looks again whenever index.json is another one. */
-export function createForeignBlobs(face: OciFace, layout: Layout): ForeignBlobs {
+export function createForeignBlobs(indexFile: OciIndexFile, layout: Layout): ForeignBlobs {
   let stamp: string | undefined;
   let digests: ReadonlySet<string> | undefined;
   return {
     has: (digest) => {
-      const now = face.stamp();
-      if (now !== stamp) digests = readForeignBlobs(face, layout);
+      const now = indexFile.stamp();
+      if (now !== stamp) digests = readForeignBlobs(indexFile, layout);
       stamp = now;
       return digests?.has(digest) ?? true;
     },
@@ -32,7 +32,7 @@ export function createForeignBlobs(face: OciFace, layout: Layout): ForeignBlobs 
 }
 
 /** All that their descriptors name, and that is named by the manifests and indexes among that. */
-function readForeignBlobs(face: OciFace, { registryBlobs }: Layout): ReadonlySet<string> | undefined {
+function readForeignBlobs(indexFile: OciIndexFile, { registryBlobs }: Layout): ReadonlySet<string> | undefined {
   try {
     const digests = new Set<string>();
     const documents = new Set<string>();
@@ -40,7 +40,7 @@ function readForeignBlobs(face: OciFace, { registryBlobs }: Layout): ReadonlySet
       digests.add(digest);
       if (isDocument) documents.add(digest);
     };
-    face.foreign().forEach(({ entry }) => linksIn(entry).forEach(add));
+    indexFile.foreign().forEach(({ entry }) => linksIn(entry).forEach(add));
     for (const digest of documents) {
       if (documents.size > maxDocuments) return undefined;
       const [, hex] = sha256.exec(digest) ?? [];

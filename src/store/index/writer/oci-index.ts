@@ -19,7 +19,7 @@ const headBytes = 512;
 const shownGeneration = new RegExp(`"${generationAnnotation.replace('.', '\\.')}":"([^"]*)"`);
 
 /** What other tools see of the store: `index.json`, a projection of the registry images in the index. */
-export type OciFace = {
+export type OciIndexFile = {
   /** Whether the file may show something else than the index says: by its first bytes alone. */
   isStale(): boolean;
   /**
@@ -36,7 +36,11 @@ export type OciFace = {
 };
 
 /** @param owner - of this process: what is not complete yet lies in its directory. */
-export function createOciFace(db: DatabaseSync, { dir, ociIndex, tmp, fileMode }: Layout, owner: string): OciFace {
+export function createOciIndexFile(
+  db: DatabaseSync,
+  { dir, ociIndex, tmp, fileMode }: Layout,
+  owner: string,
+): OciIndexFile {
   const temporary = join(tmp, owner, 'index.json');
   const generation = db.prepare('SELECT lineage, number FROM generation');
   const known = db.prepare('SELECT 1 FROM descriptors WHERE digest = ? AND name = ?');
@@ -130,7 +134,7 @@ const gapMs = 1_000;
 const restFactor = 10;
 
 /** Sees to it that index.json follows the index. */
-export type Projector = {
+export type DebouncedWriter = {
   /** Something has changed: it is written soon. */
   mark(): void;
   /** Writes now what is marked. @throws what `write` throws; it stays marked. */
@@ -139,7 +143,7 @@ export type Projector = {
   tryFlush(): void;
 };
 
-export function createProjector(write: () => void): Projector {
+export function createDebouncedWriter(write: () => void): DebouncedWriter {
   let marked = false;
   let timer: NodeJS.Timeout | undefined;
   let notBefore = -Infinity;
@@ -182,12 +186,16 @@ export function createProjector(write: () => void): Projector {
  * tools had named there is not kept any more, but can still be looked up.
  * @throws STORE_CORRUPT when it cannot be read and stays, STORE_BUSY.
  */
-export function writeOciIndex({ ociIndex }: Layout, face: OciFace, setAsideDamagedAtMs: number | undefined): void {
+export function writeOciIndex(
+  { ociIndex }: Layout,
+  indexFile: OciIndexFile,
+  setAsideDamagedAtMs: number | undefined,
+): void {
   try {
-    face.write();
+    indexFile.write();
   } catch (error) {
     if (setAsideDamagedAtMs === undefined || !hasCode(error, 'STORE_CORRUPT')) throw error;
     renameSync(ociIndex, `${ociIndex}.damaged-${setAsideDamagedAtMs}`);
-    face.write();
+    indexFile.write();
   }
 }

@@ -5,7 +5,7 @@ import { collect } from './collect.ts';
 import { createGroup, writeGroup, type GroupMessage } from './group.ts';
 import { openIndex } from './open-index.ts';
 import { createOwner, createOwners } from './owners.ts';
-import { createOciFace, createProjector, writeOciIndex } from './oci-index.ts';
+import { createOciIndexFile, createDebouncedWriter, writeOciIndex } from './oci-index.ts';
 import type { ClaimAnswer, FromWriter, Layout, ToWriter, Failure } from '../protocol.ts';
 import { createRegistryRows } from './registry-rows.ts';
 import { removeImage, dropBlob, removeRegistryImage } from './remove.ts';
@@ -30,15 +30,16 @@ export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]
   const claims = createClaims(db, owners, owner);
   const rows = createRows(db);
   const registry = createRegistryRows(db);
-  const face = createOciFace(db, layout, owner.name);
-  const projector = createProjector(() => face.write());
-  if (face.isStale()) projector.mark(); // a process was killed, or another tool wrote the file
+  const indexFile = createOciIndexFile(db, layout, owner.name);
+  const indexWriter = createDebouncedWriter(() => indexFile.write());
+  if (indexFile.isStale()) indexWriter.mark(); // a process was killed, or another tool wrote the file
 
   const context = { db, layout, rows, registry, owner: owner.name };
-  const removing = { db, layout, registry, face, projector };
+  const removing = { db, layout, registry, indexFile, indexWriter };
   const group = createGroup<GroupMessage>((messages) => {
     const failures = writeGroup(context, messages);
-    if (messages.some((message) => message.task === 'commitRegistryImage' && !failures.has(message))) projector.mark();
+    if (messages.some((message) => message.task === 'commitRegistryImage' && !failures.has(message)))
+      indexWriter.mark();
     post(
       messages.map((message) =>
         failures.has(message) ? failed(message, failures.get(message)) : done(message, undefined),
@@ -48,7 +49,7 @@ export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]
 
   const close = (): void => {
     group.flush();
-    projector.tryFlush();
+    indexWriter.tryFlush();
     for (const opened of [claims, owner, db]) {
       try {
         opened.close();
@@ -92,14 +93,14 @@ export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]
             break;
           case 'writeOciIndex':
             group.flush();
-            answers.push(answer(message, () => writeOciIndex(layout, face, message.request.setAsideDamagedAtMs)));
+            answers.push(answer(message, () => writeOciIndex(layout, indexFile, message.request.setAsideDamagedAtMs)));
             break;
           case 'endRelisting':
             group.flush();
             answers.push(answer(message, () => endRelisting(db)));
             break;
           case 'collect':
-            collect({ db, layout, rows, registry, face, owners }, message.request).then(
+            collect({ db, layout, rows, registry, indexFile, owners }, message.request).then(
               (counts) => post([done(message, counts)]),
               (error: unknown) => post([failed(message, error)]),
             );

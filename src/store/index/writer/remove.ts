@@ -6,7 +6,7 @@ import type { MessageOf, Layout, RegistryAsked } from '../protocol.ts';
 import type { Rows } from './rows.ts';
 import { withTransaction, withWriteLock } from './transaction.ts';
 import { createForeignBlobs, type ForeignBlobs } from './foreign-blobs.ts';
-import type { OciFace, Projector } from './oci-index.ts';
+import type { OciIndexFile, DebouncedWriter } from './oci-index.ts';
 import type { RegistryRows } from './registry-rows.ts';
 
 /**
@@ -49,8 +49,8 @@ type RegistryRemoving = {
   readonly db: DatabaseSync;
   readonly layout: Layout;
   readonly registry: RegistryRows;
-  readonly face: OciFace;
-  readonly projector: Projector;
+  readonly indexFile: OciIndexFile;
+  readonly indexWriter: DebouncedWriter;
 };
 
 /**
@@ -59,14 +59,14 @@ type RegistryRemoving = {
  * @returns bytes given back; undefined when no such image is listed.
  */
 export function removeRegistryImage(
-  { db, layout, registry, face, projector }: RegistryRemoving,
+  { db, layout, registry, indexFile, indexWriter }: RegistryRemoving,
   asked: RegistryAsked,
 ): number | undefined {
   const blobs = withTransaction(db, 'FULL', () => registry.deleteImages(asked));
   if (!blobs) return undefined;
-  projector.mark();
-  projector.tryFlush();
-  const foreign = createForeignBlobs(face, layout);
+  indexWriter.mark();
+  indexWriter.tryFlush();
+  const foreign = createForeignBlobs(indexFile, layout);
   return discardRegistryBlobs({ db, registry, foreign, registryBlobs: layout.registryBlobs }, blobs);
 }
 
@@ -77,7 +77,7 @@ export function removeRegistryImage(
  * @returns their references.
  */
 export function dropBlob(
-  { db, layout, registry, projector }: RegistryRemoving,
+  { db, layout, registry, indexWriter }: RegistryRemoving,
   { digest, keepsFile }: MessageOf<'dropBlob'>['request'],
 ): readonly string[] {
   const references = withTransaction(db, 'FULL', () => {
@@ -86,8 +86,8 @@ export function dropBlob(
     registry.deleteBlob(digest);
     return users;
   });
-  if (references.length > 0) projector.mark();
-  projector.tryFlush();
+  if (references.length > 0) indexWriter.mark();
+  indexWriter.tryFlush();
   withWriteLock(db, () => {
     const path = join(layout.registryBlobs, digest);
     const isFile = lstatSync(path, { throwIfNoEntry: false })?.isFile() === true;

@@ -6,15 +6,15 @@ import { DatabaseSync } from 'node:sqlite';
 import test, { type ExecutionContext } from 'ava';
 
 import { storeLayout } from '../../../../src/store/layout.ts';
-import { createOciFace, type OciFace } from '../../../../src/store/index/writer/oci-index.ts';
+import { createOciIndexFile, type OciIndexFile } from '../../../../src/store/index/writer/oci-index.ts';
 import { schemaSteps } from '../../../../src/store/index/writer/open-index.ts';
 import { temporaryDirectory } from '../../../helpers/stored.ts';
 
-/** A face of an index that lists one image, and that another tool's edits come between whenever it is asked. */
+/** A file of an index that lists one image, and that another tool's edits come between whenever it is asked. */
 async function interrupted(
   t: ExecutionContext,
   edits: number,
-): Promise<{ readonly face: OciFace; readonly dir: string }> {
+): Promise<{ readonly indexFile: OciIndexFile; readonly dir: string }> {
   const dir = await temporaryDirectory(t);
   await mkdir(join(dir, 'tmp', 'me'), { recursive: true });
   const path = join(dir, 'index.json');
@@ -38,12 +38,12 @@ async function interrupted(
     CREATE TEMP VIEW generation AS SELECT 'here' lineage, edit() number;
     INSERT INTO registry_images VALUES (1, 'docker.io/library/app:1', '${'a'.repeat(64)}', 'type', 3, NULL, NULL, NULL,
       NULL, NULL, NULL, 'linux', 'amd64', NULL, NULL, 1, 1, 0, 'source', NULL, 0, 1)`);
-  return { face: createOciFace(db, storeLayout(dir, 0o755), 'me'), dir };
+  return { indexFile: createOciIndexFile(db, storeLayout(dir, 0o755), 'me'), dir };
 }
 
 test('what another tool writes while index.json is being replaced is not lost', async (t) => {
-  const { face, dir } = await interrupted(t, 3);
-  face.write();
+  const { indexFile, dir } = await interrupted(t, 3);
+  indexFile.write();
   const { manifests } = JSON.parse(await readFile(join(dir, 'index.json'), 'utf8')) as {
     readonly manifests: readonly { readonly digest: string }[];
   };
@@ -55,17 +55,17 @@ test('what another tool writes while index.json is being replaced is not lost', 
 });
 
 test('a tool that writes index.json all the time is given way', async (t) => {
-  const { face, dir } = await interrupted(t, Infinity);
-  t.throws(() => face.write(), { code: 'STORE_BUSY' });
+  const { indexFile, dir } = await interrupted(t, Infinity);
+  t.throws(() => indexFile.write(), { code: 'STORE_BUSY' });
   t.deepEqual(await readdir(join(dir, 'tmp', 'me')), []);
 });
 
 test('an index.json that is as it should be is left as it is', async (t) => {
-  const { face } = await interrupted(t, 0);
-  t.true(face.isStale());
-  face.write();
-  const before = face.stamp();
-  t.false(face.isStale());
-  face.write();
-  t.is(face.stamp(), before);
+  const { indexFile } = await interrupted(t, 0);
+  t.true(indexFile.isStale());
+  indexFile.write();
+  const before = indexFile.stamp();
+  t.false(indexFile.isStale());
+  indexFile.write();
+  t.is(indexFile.stamp(), before);
 });

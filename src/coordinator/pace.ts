@@ -47,7 +47,7 @@ const leastRate = { atFirst: (tellingBytes * 1000) / windowMs, later: 1024 };
  * Which transfers are too slow to keep others waiting: those below a tenth of the median, as long as others wait. Of more
  * slow ones than are allowed, the slowest give up. A transfer that we held up ourselves is never slow.
  */
-export function judgePace<T extends Paced>(transfers: readonly T[], question: PaceQuestion): PaceVerdict<T> {
+export function classifyPace<T extends Paced>(transfers: readonly T[], question: PaceQuestion): PaceVerdict<T> {
   const { ended, othersWait, newcomers, most } = question;
   const rates = transfers.flatMap(({ isSlow, rate }) => (isSlow || rate === undefined ? [] : [rate]));
   const least = slowBelow([...ended, ...rates], ended.length > 0);
