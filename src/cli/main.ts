@@ -69,7 +69,7 @@ function oneLine(text: string): string {
  * Replaces Node's printer of warnings by one that leaves out that what we use of it is experimental, and that a variable of
  * the environment lifts the check of certificates: here it does not.
  */
-export function filterWarnings(): void {
+function filterWarnings(): void {
   process.removeAllListeners('warning');
   process.on('warning', ({ name, message }) => {
     if (name === 'ExperimentalWarning' && /SQLite|stripTypeScriptTypes/.test(message)) return;

@@ -79,7 +79,7 @@ function contextOf(
  * Keeps the events of a prefetch until it is promoted. Then passes them on, and every later event at once. Of each type it
  * keeps the last event only, in the order of these last ones; it keeps all warnings.
  */
-export function createEventBuffer(onEvent: EventSink, promoted: Promise<void>): EventSink {
+function createEventBuffer(onEvent: EventSink, promoted: Promise<void>): EventSink {
   const held = new Map<string | BatchEvent, BatchEvent>();
   let isPromoted = false;
   void promoted.then(() => {
@@ -95,10 +95,10 @@ export function createEventBuffer(onEvent: EventSink, promoted: Promise<void>): 
   };
 }
 
-export type SlotReport = { readonly key: string; readonly onEvent: EventSink; readonly nowMs: () => number };
+type SlotReport = { readonly key: string; readonly onEvent: EventSink; readonly nowMs: () => number };
 
 /** The same slots; an event says when a node gets one, and how long it waited. */
-export function reportSlots(slots: Slots, { key, onEvent, nowMs }: SlotReport): Slots {
+function reportSlots(slots: Slots, { key, onEvent, nowMs }: SlotReport): Slots {
   return {
     run(host, signal, work) {
       const askedMs = nowMs();

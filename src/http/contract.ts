@@ -43,7 +43,7 @@ export type HttpTimeouts = {
   readonly stallMs: number;
 };
 
-export type HttpLimits = {
+type HttpLimits = {
   readonly archiveBytes: number;
   readonly redirects: number;
   readonly retryAfterMs: number;

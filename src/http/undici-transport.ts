@@ -99,7 +99,7 @@ export function undiciTransport(agents: Agents, timeouts: HttpTimeouts): Transpo
 }
 
 /** Chunks on their way from a socket to one reader, as they came: nothing is joined or copied. */
-export type BodyQueue = AsyncIterable<Uint8Array> & {
+type BodyQueue = AsyncIterable<Uint8Array> & {
   push(chunk: Uint8Array): void;
   end(): void;
   /** After what has come before. */
@@ -107,7 +107,7 @@ export type BodyQueue = AsyncIterable<Uint8Array> & {
 };
 
 /** How the queue acts on its source. */
-export type Source = {
+type Source = {
   /** More than the queue should hold. */
   readonly pause: () => void;
   readonly resume: () => void;
@@ -120,7 +120,7 @@ type Waiter = { resolve: (result: IteratorResult<Uint8Array, undefined>) => void
 const done: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /** @param highBytes - what may wait before the source is paused; it goes on at half of that. */
-export function bodyQueue(source: Source, highBytes: number): BodyQueue {
+function bodyQueue(source: Source, highBytes: number): BodyQueue {
   const chunks: Uint8Array[] = [];
   let waiting: Waiter | undefined;
   let bytes = 0;

@@ -54,18 +54,6 @@ export function acNameProblem(text: string): string | undefined {
   return undefined;
 }
 
-export function isAcName(text: string): boolean {
-  return acNameProblem(text) === undefined;
-}
-
-/** @returns the text itself. @throws NAME_INVALID */
-export function parseAcName(text: string): string {
-  const problem = acNameProblem(text);
-  if (problem !== undefined)
-    throw new ImageError('NAME_INVALID', `the name "${show(text)}" ${problem}`, { name: show(text) });
-  return text;
-}
-
 /** The nearest AC Name: lower case, `-` for what is not allowed. @throws NAME_INVALID when nothing is left. */
 export function sanitizeAcName(text: string): string {
   const replaced = text.toLowerCase().replace(/[^a-z0-9-]/gu, '-');

@@ -15,7 +15,7 @@ export type JsonResult =
   | { readonly ok: false; readonly fault: JsonFault };
 
 /** Called for every value, inner ones first; what it returns takes the value's place. `source` is a scalar as written. */
-export type Revive = (key: string, value: unknown, context: { readonly source?: string }) => unknown;
+type Revive = (key: string, value: unknown, context: { readonly source?: string }) => unknown;
 
 export type JsonOptions = {
   /** Default 64. */

@@ -35,18 +35,6 @@ function nameProblem(name: string): string | undefined {
   return name === 'name' ? 'is reserved' : acIdentifierProblem(name);
 }
 
-/** @throws LABEL_INVALID for the first fault of the list. */
-export function parseLabels(list: readonly LabelPair[]): Labels {
-  const [fault] = labelFaults(list);
-  if (fault) {
-    const { name, value, member, problem } = fault;
-    const what =
-      member === 'name' ? `the label name "${show(name)}"` : `the value "${show(value)}" of label ${show(name)}`;
-    throw new ImageError('LABEL_INVALID', `${what} ${problem}`, { label: show(name), value: show(value) });
-  }
-  return new Map(list.map(({ name, value }) => [name, value]));
-}
-
 /** `name=value` pairs, sorted by name, separated by commas. For people: a value may hold a comma itself. */
 export function formatLabels(labels: Labels): string {
   return sortLabels(labels)

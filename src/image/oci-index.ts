@@ -40,7 +40,7 @@ export function isOfOtherTools({ manifests, generation }: OciIndex): boolean {
 }
 
 /** As our entries do, and those of no other tool: both names are the whole one. */
-export function bearsBothNames({ entry, name }: OciDescriptor): boolean {
+function bearsBothNames({ entry, name }: OciDescriptor): boolean {
   return name !== undefined && annotationOf(entry, containerdName) === name;
 }
 

@@ -6,7 +6,7 @@ import { checkBlob, type BlobProblem, type ImagesContext, inParallel } from './c
 import { imageEntry, type Entry } from './list.ts';
 import { verifyBlobs, type BlobDamage, type BlobsRequest } from './verify-blobs.ts';
 
-export type ImageDamage = {
+type ImageDamage = {
   readonly kind: 'image';
   readonly image: StoredImage;
   readonly problem: BlobProblem;

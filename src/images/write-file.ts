@@ -60,7 +60,7 @@ export async function settleFile(path: string): Promise<void> {
   await file.sync();
 }
 
-export async function syncDirectory(path: string): Promise<void> {
+async function syncDirectory(path: string): Promise<void> {
   await using directory = await open(path, constants.O_RDONLY);
   await directory.sync();
 }

@@ -8,15 +8,9 @@ export type List = { readonly entries: readonly ListEntry[]; readonly errors: re
 const maxErrors = 1000;
 const maxEntries = 1_000_000;
 
-/** Parses a whole list; a byte order mark and CRLF do no harm. Every bad line is an error of the result. @throws as `add` below */
-export function parseList(text: string, context: ListContext): List {
-  const builder = createListBuilder(context);
-  for (const line of text.split('\n')) builder.add(line);
-  return builder.list;
-}
-
 /**
- * Takes a list line by line, each without its line feed.
+ * Takes a list line by line, each without its line feed; a byte order mark and CRLF do no harm. Every bad line is an error of
+ * the result.
  *
  * `add` throws LIMIT_EXCEEDED after a million entries, and LIST_INVALID after a thousand bad lines: that is no list.
  */

@@ -3,7 +3,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { FromMemory, ToMemory } from '../../workers/memory.ts';
 
 /** Bytes that the decompressors of all threads may hold together. */
-export const memoryBytes = 256 * 1024 * 1024;
+const memoryBytes = 256 * 1024 * 1024;
 
 /** Gives shares of one budget to threads, each over a port of its own. */
 export type MemoryBudget = {

@@ -120,10 +120,10 @@ function isOfPlace(error: unknown): boolean {
 }
 
 /** Something of a repository, as it is called there: `manifests/1.0`, `blobs/sha256:…`. */
-export type Target = { readonly repository: string; readonly path: string };
+type Target = { readonly repository: string; readonly path: string };
 
 /** Requests to one place: where it is and how it is entered are found out once, and again when a token ends. */
-export type Session = {
+type Session = {
   /** @throws ImageError AUTH_REQUIRED, AUTH_DENIED, what getDocument throws */
   getDocument(target: Target, request: Omit<DocumentRequest, Own>, signal: AbortSignal): Promise<HttpDocument>;
   /** @throws ImageError AUTH_REQUIRED, AUTH_DENIED, what download throws */
@@ -131,7 +131,7 @@ export type Session = {
 };
 
 /** @param warn - told of what the place wants people to know. */
-export function createSession(
+function createSession(
   context: RegistryOptions,
   place: Pick<Place, 'host' | 'origins' | 'query'>,
   warn: (text: string) => void,

@@ -22,7 +22,7 @@ export type MirrorHealth = {
   ask(mirror: string): Asking | undefined;
 };
 
-export type Asking = {
+type Asking = {
   readonly answered: () => void;
   /** @param host - for the warning when it is left alone: there is one for each mirror. */
   failed(error: unknown, host: string): void;

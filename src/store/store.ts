@@ -112,7 +112,7 @@ export type StoreOptions = {
 export type Store = ImageStore & RegistryStore;
 
 /** The images, and what comes with them. */
-export type ImageStore = AsyncDisposable & {
+type ImageStore = AsyncDisposable & {
   readonly dir: string;
   readonly readOnly: boolean;
 

@@ -12,7 +12,7 @@ export type KeyFile = {
 };
 
 /** The trusted keys for one image name. */
-export type Keyring = {
+type Keyring = {
   /**
    * By layers, later ones last: of two files for one fingerprint the last that is good counts. `fingerprint` is the name
    * of the file; who uses the certificate checks that it is its own.

@@ -14,7 +14,7 @@ export type Viewer = {
   close(): Promise<void>;
 };
 
-export type Viewed = { readonly page: Page; readonly complaints: readonly string[] };
+type Viewed = { readonly page: Page; readonly complaints: readonly string[] };
 
 /** A browser without a window, if the machine has one. */
 export async function openViewer(): Promise<Viewer | undefined> {

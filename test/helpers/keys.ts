@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer, text } from 'node:stream/consumers';
 
-export type KeyOptions = {
+type KeyOptions = {
   readonly userId?: string;
   /** As gpg names them: ed25519, rsa2048, dsa2048, nistp256, … */
   readonly algorithm?: string;

@@ -40,7 +40,7 @@ export type TestRegistry = {
   putImage(repository: string, tag: string | undefined, image?: TestImage): TestDescriptor & { manifest: ImageJson };
 };
 
-export type TestImage = {
+type TestImage = {
   readonly layers?: readonly (Uint8Array | string)[];
   readonly os?: string;
   readonly architecture?: string;
@@ -48,7 +48,7 @@ export type TestImage = {
   readonly config?: Readonly<Record<string, unknown>>;
 };
 
-export type ImageJson = {
+type ImageJson = {
   readonly schemaVersion: 2;
   readonly mediaType: string;
   readonly config: TestDescriptor;

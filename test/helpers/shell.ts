@@ -10,14 +10,14 @@ import { compileCache } from './built.ts';
 import { bin } from './run-cli.ts';
 import { temporaryDirectory } from './stored.ts';
 
-export type ShellResult = {
+type ShellResult = {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
   readonly stdout: string;
   readonly stderr: string;
 };
 
-export type Running = { readonly child: ChildProcessWithoutNullStreams; readonly result: Promise<ShellResult> };
+type Running = { readonly child: ChildProcessWithoutNullStreams; readonly result: Promise<ShellResult> };
 
 export type Shell = {
   /** The working directory, empty at first; the store is `store` in it. */

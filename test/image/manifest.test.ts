@@ -2,7 +2,7 @@ import test from 'ava';
 import fc from 'fast-check';
 
 import { hasCode, type ImageError } from '../../src/errors.ts';
-import { lastDitchManifest, parseManifest } from '../../src/image/manifest.ts';
+import { parseManifest } from '../../src/image/manifest.ts';
 
 const base = { acKind: 'ImageManifest', acVersion: '0.7.4', name: 'example.com/app' };
 const document = JSON.stringify(base);
@@ -180,31 +180,6 @@ test('a number with a fraction or an exponent is no integer, whatever its value'
     refuse(`{"dependencies":[{"imageName":"a","size":9007199254740993}],${document.slice(1)}`).details.field,
     'dependencies[0].size',
   );
-});
-
-test('of a broken manifest the plain strings can still be shown', (t) => {
-  const broken = {
-    acKind: 'ImageManifest',
-    acVersion: 'x',
-    name: 'Bad Name',
-    labels: [
-      { name: 'a', value: '1' },
-      { name: 'a', value: '2' },
-    ],
-    app: 5,
-  };
-  t.deepEqual(lastDitchManifest(Buffer.from(JSON.stringify(broken))), {
-    acVersion: 'x',
-    name: 'Bad Name',
-    labels: [
-      { name: 'a', value: '1' },
-      { name: 'a', value: '2' },
-    ],
-  });
-  t.deepEqual(lastDitchManifest(Buffer.from('{"acKind":"ImageManifest"}')), { acVersion: '', name: '', labels: [] });
-  for (const text of ['{"acKind":"PodManifest"}', '{', '[]', 'null', '{"acKind":"ImageManifest","name":5}']) {
-    t.is(lastDitchManifest(Buffer.from(text)), undefined, text);
-  }
 });
 
 test('whatever stands in its members, a document is taken or refused as a manifest', (t) => {

@@ -2,10 +2,15 @@ import test from 'ava';
 import fc from 'fast-check';
 
 import { hasCode } from '../../src/errors.ts';
-import { parseList } from '../../src/lists/parse-list.ts';
+import { createListBuilder } from '../../src/lists/parse-list.ts';
 
 const context = { directory: '/lists', shown: 'images.txt' };
-const parse = (text: string) => parseList(text, context);
+
+function parse(text: string) {
+  const { list, add } = createListBuilder(context);
+  text.split('\n').forEach(add);
+  return list;
+}
 
 test('a list has a reference a line, with a signature where one is given', (t) => {
   const { entries, errors } = parse(

@@ -81,7 +81,7 @@ export type GarbageCounts = {
   readonly left: readonly string[];
 };
 
-export type CommitRequest = {
+type CommitRequest = {
   /** The verified, synced tar; gone from there afterwards, whatever the outcome. `stamp` is that of the descriptor that was hashed. */
   readonly path: string;
   readonly stamp: FileStamp;
@@ -90,7 +90,7 @@ export type CommitRequest = {
   readonly remote?: RemoteRow;
 };
 
-export type BlobCommitRequest = {
+type BlobCommitRequest = {
   /** The verified, synced file; gone from there afterwards, whatever the outcome. `stamp` is as in CommitRequest. */
   readonly path: string;
   readonly stamp: FileStamp;
@@ -103,7 +103,7 @@ export type RelistRequest =
   | { readonly kind: 'image'; readonly image: ImageRow; readonly manifest: string; readonly stamp: FileStamp }
   | { readonly kind: 'blob'; readonly digest: string; readonly size: number; readonly stamp: FileStamp };
 
-export type RegistryCommitRequest = {
+type RegistryCommitRequest = {
   readonly row: RegistryRow;
   /** Every one it needs, those of the row included. */
   readonly blobs: readonly string[];

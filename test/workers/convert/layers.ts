@@ -42,7 +42,7 @@ export function sha256(bytes: Uint8Array): string {
  * A layer in the notation of the vectors: `x=V` a file, `x/` a directory, `x->y` a hard link, `x~>y` a symlink, `!x` a
  * whiteout of x, `d/!!` makes d opaque.
  */
-export function parseLayer(text: string): readonly TarItem[] {
+function parseLayer(text: string): readonly TarItem[] {
   return text.split(' ').filter(Boolean).map(parseItem);
 }
 

@@ -44,21 +44,16 @@ async function describe(store: Store, entry: Entry, { isTrusted, json }: Showing
 }
 
 /** A title, and what stands behind it. */
-export type Line = readonly [title: string, value: string];
+type Line = readonly [title: string, value: string];
 
 /** One document: the row of a list, more facts, and the manifest as it stands: parsed and written, numbers could change. */
-export function formatEntryJson(entry: Entry, isTrusted: boolean, more: object, manifest: string): string {
+function formatEntryJson(entry: Entry, isTrusted: boolean, more: object, manifest: string): string {
   const row = { schema: 'longshore.image/1', ...imageRow(entry), ...trustFact(isTrusted), ...more };
   return `${toSafeJson(row).slice(0, -1)},"manifest":${safeJson(manifest.trim())}}\n`;
 }
 
 /** `before` stands between name and size, `after` at the end. */
-export function formatEntryText(
-  entry: Entry,
-  isTrusted: boolean,
-  before: readonly Line[],
-  after: readonly Line[],
-): string {
+function formatEntryText(entry: Entry, isTrusted: boolean, before: readonly Line[], after: readonly Line[]): string {
   const { id, name, labels, size, importedAtMs, lastUsedAtMs, latest, source, verified, weak } = entry;
   const lines: readonly Line[] = [
     ['ID', id],
@@ -82,11 +77,7 @@ export function formatEntryText(
 }
 
 /** `dependencies` are the IDs of those that are here; `missing` names the others, when there are any. */
-export function formatImageJson(
-  entry: Entry,
-  isTrusted: boolean,
-  { dependencies, manifest }: ImageDescription,
-): string {
+function formatImageJson(entry: Entry, isTrusted: boolean, { dependencies, manifest }: ImageDescription): string {
   const missing = dependencies.filter((one) => !one.image).map(dependencyTitle);
   const more = {
     dependencies: dependencies.flatMap((one) => one.image?.imageId ?? []),
@@ -95,7 +86,7 @@ export function formatImageJson(
   return formatEntryJson(entry, isTrusted, more, manifest);
 }
 
-export function formatImageText(entry: Entry, isTrusted: boolean, { image, dependencies }: ImageDescription): string {
+function formatImageText(entry: Entry, isTrusted: boolean, { image, dependencies }: ImageDescription): string {
   const needs = dependencies.map((one): Line => {
     const found = one.image ? `→ ${one.image.imageId.slice(0, 39)}` : '(not in the store)';
     return ['Needs', `${show(dependencyTitle(one), 1000)} ${found}`];
@@ -109,7 +100,7 @@ function dependencyTitle({ dependency: { imageName, labels, imageId } }: StoredD
   return [title, ...others.map(([name, value]) => `${name}=${value}`)].join(',') + (imageId ? ` (${imageId})` : '');
 }
 
-export function formatRegistryJson(entry: Entry, isTrusted: boolean, description: RegistryDescription): string {
+function formatRegistryJson(entry: Entry, isTrusted: boolean, description: RegistryDescription): string {
   const { image, references, config, layers, manifest } = description;
   const { mediaType } = image.manifest;
   const more = {
@@ -122,7 +113,7 @@ export function formatRegistryJson(entry: Entry, isTrusted: boolean, description
   return formatEntryJson(entry, isTrusted, { ...more, dependencies: [] }, manifest);
 }
 
-export function formatRegistryText(
+function formatRegistryText(
   entry: Entry,
   isTrusted: boolean,
   { image, references, config, layers }: RegistryDescription,

@@ -11,7 +11,7 @@ import { write } from '../../output/write.ts';
 export type Failure = { readonly asked: string; readonly error: ImageError };
 
 /** A subcommand whose arguments are right. */
-export type Prepared = {
+type Prepared = {
   readonly access: Access | 'repair';
   /**
    * @param setAside - where a damaged index was put; only after `repair`.

@@ -139,7 +139,7 @@ function failureOf(damage: Damage, store: Store, unlisted: boolean): Failure {
 const shownImages = 4;
 
 /** @param relisted - images that are listed again. */
-export function formatVerifyJson({ checked, damaged, unreferenced }: VerifyReport, relisted: number): string {
+function formatVerifyJson({ checked, damaged, unreferenced }: VerifyReport, relisted: number): string {
   const rows = damaged.map((damage) => {
     const { problem, repaired } = damage;
     const id = damage.kind === 'image' ? { imageID: damage.image.imageId } : { digest: damage.digest };
@@ -148,7 +148,7 @@ export function formatVerifyJson({ checked, damaged, unreferenced }: VerifyRepor
   return `${toSafeJson({ schema: 'longshore.verify/1', checked, damaged: rows, unreferenced, ...(relisted > 0 && { relisted }) })}\n`;
 }
 
-export function formatVerifyText({ checked, checkedBlobs, bytes, damaged, unreferenced }: VerifyReport): string {
+function formatVerifyText({ checked, checkedBlobs, bytes, damaged, unreferenced }: VerifyReport): string {
   const rows = damaged.map((damage) => [
     damagedId(damage),
     show(damagedTitle(damage), 1000),
@@ -167,7 +167,7 @@ export function formatVerifyText({ checked, checkedBlobs, bytes, damaged, unrefe
 }
 
 /** Of a store whose index is lost: nothing was hashed, since nothing says what should be there. */
-export function formatLostJson(lost: readonly LostBlob[]): string {
+function formatLostJson(lost: readonly LostBlob[]): string {
   const rows = lost.map(({ id }) => ({
     ...(isImageId(id) ? { imageID: id } : { digest: id }),
     problem: 'index-lost',
@@ -176,23 +176,23 @@ export function formatLostJson(lost: readonly LostBlob[]): string {
   return `${toSafeJson({ schema: 'longshore.verify/1', checked: 0, damaged: rows, unreferenced: lost.length })}\n`;
 }
 
-export function formatLostText(lost: readonly LostBlob[]): string {
+function formatLostText(lost: readonly LostBlob[]): string {
   const bytes = lost.reduce((sum, { size }) => sum + size, 0);
   const rows = lost.map(({ id, size }) => [isImageId(id) ? shortImageId(id) : id, sizeText(size), 'index-lost']);
   const blobs = lost.length === 1 ? '1 blob' : `${lost.length} blobs`;
   return `${formatTable(rows)}the index is lost: ${blobs} (${sizeText(bytes)}) not listed\n`;
 }
 
-export function damagedId(damage: Damage): string {
+function damagedId(damage: Damage): string {
   return damage.kind === 'image' ? idText({ kind: 'image', id: damage.image.imageId }) : damage.digest;
 }
 
-export function damagedPath(store: Store, damage: Damage): string {
+function damagedPath(store: Store, damage: Damage): string {
   return damage.kind === 'image' ? store.blobPath(damage.image.imageId) : store.digestPath(damage.digest);
 }
 
 /** What it belongs to. */
-export function damagedTitle(damage: Damage): string {
+function damagedTitle(damage: Damage): string {
   if (damage.kind === 'image') return imageTitle(damage.image);
   if (damage.images.length === 0) return 'no image';
   const references = damage.images.slice(0, shownImages).map(({ reference }) => reference);

@@ -6,7 +6,7 @@ import { mergeRow, type KeptFacts } from './rows.ts';
 import type { RegistryAsked, RegistryRow } from '../protocol.ts';
 
 /** Digests are 64 hex digits. */
-export type BlobRow = KnownBlob & { readonly owner: string | null };
+type BlobRow = KnownBlob & { readonly owner: string | null };
 
 /** Writes and reads the rows of registry images; the caller holds a transaction where it writes. */
 export type RegistryRows = {

@@ -1,0 +1,16 @@
+/** Fails `npm run check` where a file, an export or a dependency is used by nobody. */
+export default ({ production }) => ({
+  entry: [
+    'src/index.ts!',
+    'src/cli/bin.ts!',
+    'src/bench/{serve,measured}.ts!', // processes of their own
+    'src/report/browser/main.ts!', // compiled for browsers
+    'workers/{index,index-writer}.ts!', // threads
+    'bench/{main,micro,model,floor,fetch-timed}.ts',
+  ],
+  project: ['{src,workers}/**/*.ts!', '{bench,test}/**/*.ts', '*.js'],
+  ignoreDependencies: ['xz-decompress'], // required by name: it has no entry for import
+  exclude: ['binaries'], // programs that tests run
+  // With --production, what only tests import has to be used by its own file.
+  ignoreExportsUsedInFile: production === true,
+});
