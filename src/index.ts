@@ -7,6 +7,7 @@ export { defaultLabels } from './image/labels.ts';
 export { isImageId, shortImageId, type ImageId } from './image/image-id.ts';
 export { defaultLimits, defaultTimeouts } from './image/limits.ts';
 export type { Limits, Timeouts } from './image/limits.ts';
+export { configInvalid, isNoRegularFile, listConfigDirectory, readConfigFile } from './image/config-file.ts';
 export { toGoPlatform } from './image/platform.ts';
 export { showReference } from './image/reference.ts';
 export { isHttpUrl } from './image/url.ts';

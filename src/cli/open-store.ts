@@ -1,9 +1,10 @@
-import { access, constants, stat } from 'node:fs/promises';
+import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { openRepaired, openStore, type Repaired, type Store } from '../index.ts';
 import { dataDirectory, type DirectoryArguments } from './config/data-directory.ts';
 import type { Environment } from './options/environment.ts';
+import { isThere } from '../system/files.ts';
 
 /**
  * What a command does to the store. `read` changes nothing; `use` only notes that images were used, and does without
@@ -44,8 +45,4 @@ async function isWritable(path: string): Promise<boolean> {
   } catch {
     return false; // whatever the reason: it can still be read, or opening it says what is wrong
   }
-}
-
-export async function isThere(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined;
 }

@@ -1,13 +1,11 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { basename, join } from 'node:path';
-import { readdir } from 'node:fs/promises';
+import { basename } from 'node:path';
 
 import { isImageError, type ImageError } from '../errors.ts';
 import type { TlsMaterial } from '../http/contract.ts';
 import { show } from '../image/show.ts';
-import { errnoOf, isNoEntry } from '../system/errno.ts';
-import { configInvalid } from './credentials/files.ts';
-import { readFound } from '../system/files.ts';
+import { configInvalid, listConfigDirectory, readConfigFile } from '../image/config-file.ts';
+import { errnoOf } from '../system/errno.ts';
 
 /** What is there for one `host[:port]`. */
 export type HostCertificates = TlsMaterial & {
@@ -40,7 +38,7 @@ export async function readCertificates(directories: readonly string[]): Promise<
 /** Undefined for what is no directory, or none that this user may look into. */
 async function tryList(path: string): Promise<readonly string[] | undefined> {
   try {
-    return await listDirectory(path);
+    return (await listConfigDirectory(path))?.map((entry) => entry.path);
   } catch (error) {
     const code = isImageError(error) ? errnoOf(error.cause) : undefined;
     if (code === 'EACCES' || code === 'EPERM') return undefined;
@@ -73,7 +71,7 @@ const block = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 
 /** The certificates of a file, whatever else it holds. */
 async function readAuthorities(path: string, warnings: string[]): Promise<readonly string[]> {
-  const text = await readConfigFile(path);
+  const text = (await readConfigFile(path)).toString();
   const usable = (text.match(block) ?? []).filter(isCertificate);
   if (usable.length === 0) warnings.push(`"${show(path, 1000)}" holds no certificate in PEM form, and is passed over`);
   return usable;
@@ -96,45 +94,11 @@ function readKey(path: string): Promise<string> {
 }
 
 async function readPem(path: string, what: string, parse: (pem: string) => unknown): Promise<string> {
-  const pem = await readConfigFile(path);
+  const pem = (await readConfigFile(path)).toString();
   try {
     parse(pem);
   } catch (error) {
     throw configInvalid(path, `is not ${what} in PEM form`, error);
   }
   return pem;
-}
-
-/** Far above any such file. */
-const maxBytes = 1024 * 1024;
-
-/**
- * The paths of what a configuration directory holds, in the order of their names; undefined where there is none.
- *
- * @throws ImageError CONFIG_INVALID
- */
-export async function listDirectory(directory: string): Promise<readonly string[] | undefined> {
-  try {
-    const names = await readdir(directory);
-    return names.toSorted().map((name) => join(directory, name));
-  } catch (error) {
-    if (isNoEntry(error)) return undefined;
-    throw unreadable(directory, error);
-  }
-}
-
-/** @throws ImageError CONFIG_INVALID */
-export async function readConfigFile(path: string): Promise<string> {
-  try {
-    const bytes = await readFound(path, maxBytes);
-    if (bytes.length <= maxBytes) return bytes.toString();
-  } catch (error) {
-    if (['EFTYPE', 'EISDIR'].includes(errnoOf(error) ?? '')) throw configInvalid(path, 'is no regular file', error);
-    throw unreadable(path, error);
-  }
-  throw configInvalid(path, `is larger than ${maxBytes} bytes`);
-}
-
-function unreadable(path: string, error: unknown): Error {
-  return configInvalid(path, `cannot be read: ${errnoOf(error) ?? 'unknown'}`, error);
 }

@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import type { Digest } from '../image/digest.ts';
 import type { RegistryReference } from '../image/reference.ts';
 import { show } from '../image/show.ts';
-import { listDirectory, readConfigFile } from './certificates.ts';
-import { configInvalid } from './credentials/files.ts';
+import { configInvalid, listConfigDirectory, readConfigFile } from '../image/config-file.ts';
 import type { RegistriesD } from './parse-registries-d.ts';
 
 /** Where signatures are read: a directory, or a URL without query and a slash at its end. */
@@ -69,7 +68,7 @@ export async function readLookasides({ registriesD, fallback }: LookasideSources
   for (const path of await filesOf(registriesD)) {
     // A parser and its checks are loaded only where there is something to parse.
     const { parseRegistriesD } = await import('./parse-registries-d.ts');
-    const file = parseRegistriesD(await readConfigFile(path), path);
+    const file = parseRegistriesD((await readConfigFile(path)).toString(), path);
     if (others && file.others) throw twice(path, 'default-docker');
     others ??= file.others;
     for (const [scope, { place }] of file.scopes) {
@@ -83,8 +82,8 @@ export async function readLookasides({ registriesD, fallback }: LookasideSources
 
 async function filesOf(directories: readonly string[]): Promise<readonly string[]> {
   for (const directory of directories) {
-    const files = await listDirectory(directory);
-    if (files) return files.filter((path) => path.endsWith('.yaml'));
+    const files = await listConfigDirectory(directory);
+    if (files) return files.map(({ path }) => path).filter((path) => path.endsWith('.yaml'));
   }
   return [];
 }

@@ -5,7 +5,7 @@ import { text as goText } from '../image/go-json.ts';
 import { checkShape, formatFieldFault } from '../image/shape.ts';
 import { show } from '../image/show.ts';
 import { fileUrlPath } from '../image/url.ts';
-import { configInvalid } from './credentials/files.ts';
+import { configInvalid } from '../image/config-file.ts';
 import type { SignaturePlace } from './lookaside.ts';
 
 /** What one file of a registries.d says of where signatures are read; a scope without a place has none of its own. */

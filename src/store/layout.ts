@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import type { Layout } from './index/protocol.ts';
-import { makeDirectories, syncDirectory } from '../system/files.ts';
+import { isThere, makeDirectories, syncDirectory } from '../system/files.ts';
 import { errnoOf } from '../system/errno.ts';
 
 const setgid = 0o2000;
@@ -65,7 +65,7 @@ async function makeDirectory(path: string, mode: number): Promise<boolean> {
  * closed, would drop the locks of another store that this process has open there.
  */
 async function makeFile(path: string, content: string, mode: number): Promise<boolean> {
-  if (await exists(path)) return false;
+  if (await isThere(path)) return false;
   const temporary = `${path}.${randomBytes(8).toString('hex')}`;
   try {
     await using file = await open(temporary, 'wx');
@@ -84,16 +84,6 @@ async function makeFile(path: string, content: string, mode: number): Promise<bo
     throw error;
   } finally {
     await unlink(temporary);
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return false;
-    throw error;
   }
 }
 

@@ -110,6 +110,14 @@ function notRegular(path: string, isDirectory: boolean): Error {
   return Object.assign(new Error(`${code}: it is no regular file, open '${path}'`), { code, path, syscall: 'open' });
 }
 
+/** False where nothing is there; true also where that cannot be told: what opens it says why. */
+export async function isThere(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    (error: unknown) => !isNoEntry(error),
+  );
+}
+
 /** The names in a directory, one at a time; none where there is no directory. */
 export async function* namesIn(path: string): AsyncGenerator<string> {
   try {

@@ -1,10 +1,11 @@
 import type * as z from 'zod';
 
-import { checkShape, describeJsonPlace, formatFieldFault, parseJsonStrict, show } from '../../index.ts';
-import { configError, type ConfigDocument } from './documents.ts';
+import { checkShape, configInvalid, describeJsonPlace, formatFieldFault, parseJsonStrict, show } from '../../index.ts';
 import { heading, kinds, type Auth, type Credentials } from './kinds.ts';
 
 /** One configuration file, as its kind says. */
+export type ConfigDocument = { readonly path: string; readonly bytes: Uint8Array };
+
 export type ConfigItem =
   | { readonly kind: 'auth'; readonly path: string; readonly value: Auth }
   | {
@@ -27,13 +28,13 @@ export function parseDocument({ path, bytes }: ConfigDocument, directory: string
     .filter(([, kind]) => kind.directory === directory)
     .map(([name]) => name);
   if (!allowed.includes(rktKind)) {
-    throw configError(
+    throw configInvalid(
       path,
       `is of kind "${show(rktKind)}", but in ${directory} stand files of kind ${allowed.join(', ')}`,
     );
   }
   if (rktVersion !== 'v1') {
-    throw configError(
+    throw configInvalid(
       path,
       `no parser available for configuration of kind "${rktKind}" and version "${show(rktVersion)}"`,
     );
@@ -52,12 +53,12 @@ export function parseDocument({ path, bytes }: ConfigDocument, directory: string
 
 function parseJson(path: string, bytes: Uint8Array): unknown {
   const result = parseJsonStrict(bytes);
-  if (!result.ok) throw configError(path, describeJsonPlace(result.fault));
+  if (!result.ok) throw configInvalid(path, describeJsonPlace(result.fault));
   return result.value;
 }
 
 function checked<T>(path: string, shape: z.ZodType<T>, value: unknown): T {
   const result = checkShape(shape, value);
   if (result.ok) return result.value;
-  throw configError(path, formatFieldFault(result.fault));
+  throw configInvalid(path, formatFieldFault(result.fault));
 }

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 
-import { show } from '../../index.ts';
+import { configInvalid, isNoRegularFile, listConfigDirectory, readConfigFile, show } from '../../index.ts';
+import { errnoOf } from '../../system/errno.ts';
 import { discoverRule, type DiscoverRule } from '../options/values.ts';
-import { configError, readDocuments } from './documents.ts';
 import type { ConfigDirectories } from './directories.ts';
-import type { ConfigItem } from './parse-document.ts';
+import type { ConfigDocument, ConfigItem } from './parse-document.ts';
 import type { Auth } from './kinds.ts';
 
 export type Config = {
@@ -53,6 +53,24 @@ async function readLayer(directory: string): Promise<Layer> {
   return layer;
 }
 
+/** The `.json` files directly inside `directory`; symlinks are followed. A missing directory holds none. @throws CONFIG_INVALID */
+async function readDocuments(directory: string): Promise<readonly ConfigDocument[]> {
+  const entries = await listConfigDirectory(directory, (error) => errnoOf(error) === 'ENOENT');
+  const documents: ConfigDocument[] = [];
+  for (const { path } of entries ?? []) {
+    const bytes = path.endsWith('.json') ? await readRegular(path) : undefined;
+    if (bytes) documents.push({ path, bytes });
+  }
+  return documents;
+}
+
+async function readRegular(path: string): Promise<Uint8Array | undefined> {
+  return readConfigFile(path).catch((error: unknown) => {
+    if (isNoRegularFile(error)) return undefined;
+    throw error;
+  });
+}
+
 function add(layer: Layer, { kind, path, value }: ConfigItem): void {
   switch (kind) {
     case 'auth':
@@ -81,14 +99,14 @@ function add(layer: Layer, { kind, path, value }: ConfigItem): void {
       if (value.data !== undefined) put(layer.paths, 'data', value.data, path, 'data directory is');
       return;
     case 'discovery': {
-      const rule = discoverRule(value.prefix, value.origin, (problem) => configError(path, problem));
+      const rule = discoverRule(value.prefix, value.origin, (problem) => configInvalid(path, problem));
       put(layer.discover, rule.prefix, rule, path, `discovery for prefix "${rule.prefix}" is`);
     }
   }
 }
 
 function put<K extends string, V>(items: Map<K, V>, key: K, value: V, path: string, what: string): void {
-  if (items.has(key)) throw configError(path, `${show(what)} already specified`);
+  if (items.has(key)) throw configInvalid(path, `${show(what)} already specified`);
   items.set(key, value);
 }
 

@@ -1,8 +1,7 @@
 import { parse } from 'smol-toml';
 import * as z from 'zod';
 
-import { checkShape, formatFieldFault, show, type MirrorRule } from '../../index.ts';
-import { configError } from '../config/documents.ts';
+import { checkShape, configInvalid, formatFieldFault, show, type MirrorRule } from '../../index.ts';
 
 /** What a registries.conf says, of either version of the format; `warnings` are about what is not followed. */
 export type RegistriesConf = { readonly rules: readonly MirrorRule[]; readonly warnings: readonly string[] };
@@ -62,7 +61,7 @@ const shape = z
  */
 export function parseRegistriesConf(text: string, path: string): RegistriesConf {
   const shaped = checkShape(shape, lowerKeys(parseToml(text, path)));
-  if (!shaped.ok) throw configError(path, formatFieldFault(shaped.fault));
+  if (!shaped.ok) throw configInvalid(path, formatFieldFault(shaped.fault));
   const { registry: entries, registries } = shaped.value;
   const listed = [...new Set([...registries.block, ...registries.insecure])].map((location) => ({
     location,
@@ -85,7 +84,7 @@ function parseToml(text: string, path: string): unknown {
     return parse(text);
   } catch (error) {
     const what = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
-    throw configError(path, `is not TOML: ${show(what)}`, error);
+    throw configInvalid(path, `is not TOML: ${show(what)}`, error);
   }
 }
 
@@ -99,7 +98,7 @@ function lowerKeys(value: unknown): unknown {
 function parseEntry(entry: unknown, index: number, path: string): MirrorRule {
   const shaped = checkShape(registry, entry);
   const prefix = prefixOf(entry);
-  if (prefix === '') throw configError(path, `registry[${index}]: neither prefix nor location`);
+  if (prefix === '') throw configInvalid(path, `registry[${index}]: neither prefix nor location`);
   if (shaped.ok) return ruleOf(shaped.value, prefix, path);
   return { prefix, mirrors: [], source: path, fault: formatFieldFault(shaped.fault) };
 }

@@ -1,15 +1,10 @@
-import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { show, type MirrorRule } from '../../index.ts';
-import { readFound } from '../../system/files.ts';
-import { configError } from '../config/documents.ts';
+import { listConfigDirectory, readConfigFile, type MirrorRule } from '../../index.ts';
+import { isThere } from '../../system/files.ts';
 import { baseDirectory, homeDirectory } from '../config/directories.ts';
 import type { Environment } from '../options/environment.ts';
 import type { RegistriesConf } from './parse-registries-conf.ts';
-
-/** Far above any such file. */
-const maxBytes = 1024 * 1024;
 
 /**
  * The rules that registries.conf and what stands in the directories beside it have for registries, a later file's
@@ -25,7 +20,7 @@ export async function readRegistriesConf(
   const [rules, warnings] = [new Map<string, MirrorRule>(), new Array<string>()];
   for (const path of await filesOf(environment, system)) {
     const { parseRegistriesConf } = await import('./parse-registries-conf.ts');
-    const file = parseRegistriesConf(await readText(path), path);
+    const file = parseRegistriesConf((await readConfigFile(path)).toString(), path);
     for (const rule of file.rules) rules.set(rule.prefix, rule);
     warnings.push(...file.warnings);
   }
@@ -51,42 +46,6 @@ async function userDirectory(environment: Environment): Promise<string> {
 }
 
 async function listConf(directory: string): Promise<readonly string[]> {
-  try {
-    const entries = await readdir(directory, { withFileTypes: true });
-    return entries
-      .filter((entry) => entry.name.endsWith('.conf') && !entry.isDirectory())
-      .map(({ name }) => join(directory, name))
-      .toSorted();
-  } catch (error) {
-    if (isAbsent(error)) return [];
-    throw configError(directory, `cannot be read: ${codeOf(error)}`, error);
-  }
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    (error: unknown) => !isAbsent(error),
-  );
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    const bytes = await readFound(path, maxBytes);
-    if (bytes.length > maxBytes) throw configError(path, `is larger than ${maxBytes} bytes`);
-    return bytes.toString();
-  } catch (error) {
-    if (error instanceof Error && 'syscall' in error) {
-      throw configError(path, `cannot be read: ${codeOf(error)}`, error);
-    }
-    throw error;
-  }
-}
-
-function isAbsent(error: unknown): boolean {
-  return ['ENOENT', 'ENOTDIR'].includes(codeOf(error));
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? show(String(error.code)) : 'unknown';
+  const entries = (await listConfigDirectory(directory)) ?? [];
+  return entries.flatMap(({ path, isDirectory }) => (path.endsWith('.conf') && !isDirectory ? [path] : []));
 }

@@ -1,8 +1,5 @@
 import { join } from 'node:path';
 
-import { ImageError } from '../../errors.ts';
-import { show } from '../../image/show.ts';
-
 /** Whose variables these are is for the caller to say. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -38,9 +35,4 @@ export function credentialFiles(environment: Environment, home: string, uid: num
     { path: join(docker, 'config.json'), kind: 'docker', ...unnamed },
     { path: join(homeDirectory, '.dockercfg'), kind: 'dockercfg', ...unnamed },
   ];
-}
-
-/** @param what - said of the file, after its name. */
-export function configInvalid(path: string, what: string, cause?: unknown): ImageError<'CONFIG_INVALID'> {
-  return new ImageError('CONFIG_INVALID', `"${show(path, 1000)}": ${what}`, { path }, { cause });
 }

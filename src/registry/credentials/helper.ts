@@ -7,7 +7,8 @@ import { text } from '../../image/go-json.ts';
 import { parseJsonStrict } from '../../image/json.ts';
 import { show } from '../../image/show.ts';
 import type { RegistryCredential } from '../types.ts';
-import { configInvalid, type Environment } from './files.ts';
+import { configInvalid } from '../../image/config-file.ts';
+import type { Environment } from './files.ts';
 
 const run = promisify(execFile);
 const maxOutput = 64 * 1024;

@@ -1,13 +1,13 @@
 import * as z from 'zod';
 
-import { errnoOf, isNoEntry } from '../../system/errno.ts';
-import { readFound, readNamed } from '../../system/files.ts';
+import { configInvalid, readConfigFile } from '../../image/config-file.ts';
+import { isNoEntry } from '../../system/errno.ts';
 import { mapOf, text, texts } from '../../image/go-json.ts';
 import { describeJsonPlace, parseJsonStrict } from '../../image/json.ts';
 import { checkShape, formatFieldFault } from '../../image/shape.ts';
 import { show } from '../../image/show.ts';
 import type { RegistryCredential } from '../types.ts';
-import { configInvalid, type CredentialFile } from './files.ts';
+import type { CredentialFile } from './files.ts';
 import { byRegistryKey } from './chain.ts';
 
 export type Credentials = {
@@ -19,9 +19,6 @@ export type Credentials = {
   /** By registry or namespace. */
   readonly auths: ReadonlyMap<string, RegistryCredential>;
 };
-
-/** Far above any such file. */
-const maxBytes = 1024 * 1024;
 
 const members = { auth: text, username: text, password: text, identitytoken: text, registrytoken: text };
 const entry = z.preprocess((value) => value ?? {}, z.object(members));
@@ -38,7 +35,10 @@ export async function readCredentials(
   { path, kind, isNamed }: CredentialFile,
   warn: (message: string) => void,
 ): Promise<Credentials | undefined> {
-  const bytes = await readBounded(path, isNamed);
+  const bytes = await readConfigFile(path, { isNamed }).catch((error: Error) => {
+    if (!isNamed && isNoEntry(error.cause)) return undefined;
+    throw error;
+  });
   if (!bytes || isBlank(bytes)) return undefined;
   const json = parseJsonStrict(bytes, { caseSensitive: true });
   if (!json.ok) throw configInvalid(path, describeJsonPlace(json.fault));
@@ -72,17 +72,4 @@ function credentialOf(value: z.infer<typeof entry>): RegistryCredential | undefi
 /** As docker takes it: a file that was made and never written holds nothing. */
 function isBlank(bytes: Uint8Array): boolean {
   return bytes.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d);
-}
-
-async function readBounded(path: string, isNamed: boolean): Promise<Uint8Array | undefined> {
-  try {
-    const bytes = await (isNamed ? readNamed(path, maxBytes) : readFound(path, maxBytes));
-    if (bytes.length > maxBytes) throw configInvalid(path, `is larger than ${maxBytes} bytes`);
-    return bytes;
-  } catch (error) {
-    const code = errnoOf(error);
-    if (code === undefined) throw error;
-    if (!isNamed && isNoEntry(error)) return undefined;
-    throw configInvalid(path, `cannot be read: ${code}`, error);
-  }
 }

@@ -1,23 +1,25 @@
-import { access, realpath, writeFile } from 'node:fs/promises';
+import { realpath, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
 import * as z from 'zod';
 
 import {
   checkShape,
+  configInvalid,
   describeJsonPlace,
   formatFieldFault,
   ImageError,
   isDigest,
   isImageId,
   parseJsonStrict,
+  readConfigFile,
   show,
   writeFileTarget,
   type Digest,
   type ImageId,
   type Lock,
 } from '../../../index.ts';
-import { configError, readDocument } from '../../config/documents.ts';
+import { errnoOf } from '../../../system/errno.ts';
 import { outputFailed } from '../../output/error-line.ts';
 
 export type LockFile = {
@@ -58,7 +60,7 @@ const shape = z.object({
  * @throws CONFIG_INVALID
  */
 export async function openLockFile(path: string, frozen: boolean): Promise<LockFile> {
-  const before = frozen || (await isThere(path)) ? await readImages(path) : undefined;
+  const before = await readImages(path, frozen);
   const found: Images = new Map();
   let ambiguous: string | undefined;
   const onFound = (reference: string, id: ImageId | Digest): void => {
@@ -83,24 +85,20 @@ export async function openLockFile(path: string, frozen: boolean): Promise<LockF
   };
 }
 
-function isThere(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    (error: unknown) => !(error instanceof Error && 'code' in error && error.code === 'ENOENT'),
-  );
-}
-
-async function readImages(path: string): Promise<Images> {
-  const bytes = await readDocument(path, maxBytes);
-  if (!bytes) throw configError(path, 'is not a regular file');
+async function readImages(path: string, isRequired: boolean): Promise<Images | undefined> {
+  const bytes = await readConfigFile(path, { maxBytes }).catch((error: Error) => {
+    if (!isRequired && errnoOf(error.cause) === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (!bytes) return undefined;
   const json = parseJsonStrict(bytes, { caseSensitive: true });
-  if (!json.ok) throw configError(path, describeJsonPlace(json.fault));
+  if (!json.ok) throw configInvalid(path, describeJsonPlace(json.fault));
   const result = checkShape(shape, json.value);
   if (result.ok) {
     const entries = Object.entries(result.value.images);
     return new Map(entries.map(([name, one]) => [name, 'digest' in one ? one.digest : one.imageID]));
   }
-  throw configError(path, formatFieldFault(result.fault));
+  throw configInvalid(path, formatFieldFault(result.fault));
 }
 
 function isSame(before: Images, found: Images): boolean {

@@ -11,7 +11,8 @@ import {
   show,
 } from '../../../index.ts';
 import { defaultDataDirectory } from '../../config/data-directory.ts';
-import { isThere, openCliStore, type Access } from '../../open-store.ts';
+import { openCliStore, type Access } from '../../open-store.ts';
+import { isThere } from '../../../system/files.ts';
 import { registryCredentials } from '../../registries/registry-settings.ts';
 import type { Prepared } from './prepare.ts';
 import type { Config } from '../../config/read-config.ts';
