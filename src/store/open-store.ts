@@ -15,9 +15,8 @@ import { startWriter, type Writer } from './index-thread.ts';
 import { errnoOf } from '../system/errno.ts';
 import { imageBlobName, registryBlobName, isDigest, type Digest } from '../image/digest.ts';
 import { isImageId, type ImageId } from '../image/image-id.ts';
-import { isOfOtherTools } from '../image/oci-index.ts';
 import { hasName, namesIn, stampFile } from '../system/files.ts';
-import { readOciIndex } from './index/registry-lookups.ts';
+import { isOfOtherTools, readOciIndex } from './index/oci-index.ts';
 
 /**
  * Opens the store of a data directory: made, migrated and swept as need be; or, with `readOnly`, as it is.

@@ -1,6 +1,6 @@
 import type { Digest } from '../image/digest.ts';
 import type { ImageId } from '../image/image-id.ts';
-import type { OciDescriptor } from '../image/oci-index.ts';
+import type { OciDescriptor } from './index/oci-index.ts';
 import type { GoPlatform } from '../image/platform.ts';
 import type { FileStamp } from '../system/files.ts';
 import type { BlobState } from './store.ts';

@@ -1,6 +1,5 @@
 import { existsSync, lstatSync } from 'node:fs';
-import { join, basename, dirname } from 'node:path';
-import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 
 import { registryBlobName, type Digest } from '../../image/digest.ts';
 import { ImageError } from '../../errors.ts';
@@ -8,21 +7,13 @@ import { isImageId } from '../../image/image-id.ts';
 import type { Layout } from './protocol.ts';
 import { byImport, importPage, flagOf, numberOf, textOf, idDigits, parsingRows } from './rows.ts';
 import { parseDigestPrefix, digestDigits, parseRegistryRow, registryColumns, toDigest } from './registry-rows.ts';
-import { namesIn, stampFile, openOwnFile, readAtMost } from '../../system/files.ts';
+import { namesIn, stampFile } from '../../system/files.ts';
 import type { Reader } from './reader.ts';
 import type { RegistryStore, StoredBlob } from '../registry-store.ts';
 import type { BlobState } from '../store.ts';
 import { hasStamp, stampColumns } from '../blobs.ts';
 import { inStore } from '../store-error.ts';
-import { isNoEntry } from '../../system/errno.ts';
-import {
-  findOwnEntries,
-  ociIndexBytes,
-  parseOciIndex,
-  unreadableOciIndex,
-  type OciDescriptor,
-  type OciIndex,
-} from '../../image/oci-index.ts';
+import { readOciIndex, salvageEntries } from './oci-index.ts';
 
 type RegistryLookups = Pick<
   RegistryStore,
@@ -133,36 +124,4 @@ export function createRegistryLookups(
       return rows.map(toImage);
     },
   };
-}
-
-/** An `index.json`; undefined where there is none. @throws STORE_CORRUPT when it cannot be read */
-export async function readOciIndex(path: string): Promise<OciIndex | undefined> {
-  try {
-    return parseOciIndex(await readText(path));
-  } catch (error) {
-    if (isNoEntry(error)) return undefined;
-    throw unreadableOciIndex(path, error);
-  }
-}
-
-async function readText(path: string): Promise<string> {
-  await using file = await openOwnFile(path);
-  const bytes = await readAtMost(file, ociIndexBytes + 1);
-  if (bytes.length > ociIndexBytes) throw new Error(`it has more than ${ociIndexBytes} bytes`);
-  return bytes.toString();
-}
-
-/**
- * What `index.json` and those that were set aside in the same directory say of our images, also where they are damaged: every
- * entry that is whole. The present one comes first, then the latest of the others.
- */
-async function salvageEntries(path: string): Promise<readonly OciDescriptor[]> {
-  const [directory, name] = [dirname(path), basename(path)];
-  const names = (await readdir(directory)).filter((one) => one.startsWith(`${name}.damaged-`));
-  const entries: OciDescriptor[] = [];
-  for (const one of [name, ...names.sort().reverse()]) {
-    const text = await readText(join(directory, one)).catch(() => ''); // it says nothing
-    entries.push(...findOwnEntries(text));
-  }
-  return entries;
 }

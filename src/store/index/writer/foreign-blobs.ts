@@ -2,7 +2,7 @@ import { join } from 'node:path';
 
 import type { OciIndexFile } from './oci-index.ts';
 import type { Layout } from '../protocol.ts';
-import { readBounded } from './oci-index-file.ts';
+import { readBoundedSync } from '../oci-index.ts';
 
 /** Larger documents no tool reads. */
 const documentBytes = 4 * 1024 * 1024;
@@ -45,7 +45,7 @@ function readForeignBlobs(indexFile: OciIndexFile, { registryBlobs }: Layout): R
       if (documents.size > maxDocuments) return undefined;
       const [, hex] = sha256.exec(digest) ?? [];
       if (hex === undefined) return undefined;
-      const file = readBounded(join(registryBlobs, hex), documentBytes);
+      const file = readBoundedSync(join(registryBlobs, hex), documentBytes);
       if (file) linksIn(JSON.parse(file.text)).forEach(add);
     }
     return digests;

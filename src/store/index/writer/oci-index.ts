@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 
 import { ImageError, hasCode } from '../../../errors.ts';
-import { generationAnnotation, type OciDescriptor } from '../../../image/oci-index.ts';
+import { generationAnnotation, readOciIndexSync, stampOf, type OciDescriptor } from '../oci-index.ts';
 import { show } from '../../../image/show.ts';
 import { openOwnFileSync } from '../../../system/files.ts';
 import { whenFilesAreFreeSync } from '../../../system/spare-files.ts';
 import { syncDirectory } from './place-files.ts';
-import { formatOciIndex, type OwnDescriptor, readOciIndex, stampOf } from './oci-index-file.ts';
+import { formatOciIndex, type OwnDescriptor } from './format-oci-index.ts';
 import type { Layout } from '../protocol.ts';
 import { withTransaction } from './transaction.ts';
 
@@ -62,7 +62,7 @@ export function createOciIndexFile(
 
   /** @returns false when another tool was faster. */
   const replace = (): boolean => {
-    const found = readOciIndex(ociIndex);
+    const found = readOciIndexSync(ociIndex);
     const { lineage, number } = current();
     const [, shown] = found?.generation?.split(`${lineage}.`) ?? [];
     const text = formatOciIndex({
@@ -90,7 +90,7 @@ export function createOciIndexFile(
       const { lineage, number } = current();
       return number > 0 && shownGeneration.exec(readHead(ociIndex))?.[1] !== `${lineage}.${number}`;
     },
-    foreign: () => readOciIndex(ociIndex)?.manifests.filter(isForeign) ?? [],
+    foreign: () => readOciIndexSync(ociIndex)?.manifests.filter(isForeign) ?? [],
     write: () =>
       withTransaction(db, 'NORMAL', () => {
         for (let attempt = 0; attempt < attempts; attempt += 1) {

@@ -3,10 +3,9 @@ import { DatabaseSync } from 'node:sqlite';
 
 import { ImageError } from '../../../errors.ts';
 import { imageBlobName, registryBlobName } from '../../../image/digest.ts';
-import { isOfOtherTools } from '../../../image/oci-index.ts';
 import { show } from '../../../image/show.ts';
 import { hasName } from '../../../system/files.ts';
-import { readOciIndex } from './oci-index-file.ts';
+import { isOfOtherTools, readOciIndexSync } from '../oci-index.ts';
 import type { Layout } from '../protocol.ts';
 import { isSqliteError, SQLITE_BUSY, withTransaction } from './transaction.ts';
 import { foreignIndex } from '../../store-error.ts';
@@ -56,7 +55,7 @@ function holdsOurBlobs({ blobs, registryBlobs, ociIndex }: Layout): boolean {
 
 function isForeignIndex(path: string): boolean {
   try {
-    const index = readOciIndex(path);
+    const index = readOciIndexSync(path);
     return index !== undefined && isOfOtherTools(index);
   } catch {
     return false; // it cannot be told

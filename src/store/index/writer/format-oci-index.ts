@@ -1,17 +1,4 @@
-import { lstatSync, type BigIntStats, closeSync, fstatSync, readFileSync } from 'node:fs';
-
-import {
-  containerdName,
-  generationAnnotation,
-  refName,
-  type OciDescriptor,
-  ociIndexBytes,
-  parseOciIndex,
-  unreadableOciIndex,
-  type OciIndex,
-} from '../../../image/oci-index.ts';
-import { errnoOf } from '../../../system/errno.ts';
-import { openOwnFileSync } from '../../../system/files.ts';
+import { containerdName, generationAnnotation, refName, type OciDescriptor } from '../oci-index.ts';
 
 const indexType = 'application/vnd.oci.image.index.v1+json';
 
@@ -68,58 +55,4 @@ function toEntry({ reference, digest, mediaType, size, os, architecture, variant
     platform: { architecture, os, ...(variant !== null && { variant }) },
     annotations: { [refName]: reference, [containerdName]: reference },
   };
-}
-
-/** `index.json` as it stands; the stamp is that of this state of the file. */
-type OciIndexFile = OciIndex & { readonly text: string; readonly stamp: string };
-
-/**
- * @returns undefined when there is none.
- * @throws STORE_CORRUPT when it cannot be read.
- */
-export function readOciIndex(path: string): OciIndexFile | undefined {
-  try {
-    const file = readBounded(path, ociIndexBytes);
-    return file && { ...parseOciIndex(file.text), text: file.text, stamp: formatStamp(file.stat) };
-  } catch (cause) {
-    throw unreadableOciIndex(path, cause);
-  }
-}
-
-/** Tells one state of a file from another; empty when it is not there. */
-export function stampOf(path: string): string {
-  const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-  return stat ? formatStamp(stat) : '';
-}
-
-function formatStamp({ size, mtimeNs, ctimeNs, ino }: BigIntStats): string {
-  return `${size} ${mtimeNs} ${ctimeNs} ${ino}`;
-}
-
-type ReadFile = { readonly text: string; readonly stat: BigIntStats };
-
-/**
- * Reads a regular file that another tool may have written. No link is followed.
- *
- * @returns undefined when it is not there.
- */
-export function readBounded(path: string, maxBytes: number): ReadFile | undefined {
-  const file = openIfThere(path);
-  if (file === undefined) return undefined;
-  try {
-    const stat = fstatSync(file, { bigint: true });
-    if (stat.size > maxBytes) throw new Error(`it has more than ${maxBytes} bytes`);
-    return { text: readFileSync(file, 'utf8'), stat };
-  } finally {
-    closeSync(file);
-  }
-}
-
-function openIfThere(path: string): number | undefined {
-  try {
-    return openOwnFileSync(path);
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
 }
