@@ -4,9 +4,8 @@ import { Agent, Pool, type Dispatcher } from 'undici';
 
 import { ImageError } from '../errors.ts';
 import { requestTarget } from '../image/url.ts';
-import { targetOf, directly, throughSocks, throughTunnel, createReadBuffers } from './connect.ts';
+import { targetOf, directly, type ReadInto, type Routes } from './connect.ts';
 import { createConnector, type Wiring } from './connector.ts';
-import type { DenyNet } from './deny-net.ts';
 import { authorizationOf, type ProxyAddress } from './proxy.ts';
 import type { HttpOptions, TlsMaterial, TransportRequest } from './contract.ts';
 
@@ -26,14 +25,8 @@ export type Agents = {
 // Time is kept by the transport: undici waits longer than it says, and does not cover the tunnels of proxies.
 const settings = { maxHeaderSize: 64 * 1024, headersTimeout: 0, bodyTimeout: 0 };
 
-/** Where connections may go, and through what. */
-export type Routes = {
-  readonly denyNet: DenyNet | undefined;
-  readonly proxyFor: (url: URL) => ProxyAddress | undefined;
-};
-
-export function openAgents(options: HttpOptions, { denyNet, proxyFor }: Routes): Agents {
-  const { timeouts, connectTo, insecureTls } = options;
+export function openAgents(options: HttpOptions, routes: Routes): Agents {
+  const { timeouts, insecureTls } = options;
   const closing = new AbortController();
   let resetting = false;
   const buffers = createReadBuffers(settings.maxHeaderSize);
@@ -62,14 +55,8 @@ export function openAgents(options: HttpOptions, { denyNet, proxyFor }: Routes):
   const origins = new Agent({
     factory: (origin) => {
       const url = new URL(origin);
-      const [target, proxy] = [targetOf(url, connectTo), proxyFor(url)];
-      const plain = url.protocol === 'http:' ? buffers : undefined; // TLS reads for itself
-      const open =
-        proxy?.kind === 'http'
-          ? throughTunnel(target, proxy, proxies, denyNet)
-          : proxy
-            ? throughSocks(target, proxy, denyNet)
-            : directly(target, denyNet, plain);
+      const isPlain = url.protocol === 'http:'; // TLS reads for itself
+      const { open, proxy } = routes.routeTo(url, proxies, isPlain ? buffers.readInto : undefined);
       const material = options.tlsFor?.(url.host);
       const own = material && {
         ...wiring,
@@ -82,21 +69,17 @@ export function openAgents(options: HttpOptions, { denyNet, proxyFor }: Routes):
       });
     },
   });
-  const forwarder = (url: URL) => {
-    const proxy = url.protocol === 'http:' ? proxyFor(url) : undefined;
-    return proxy?.kind === 'http' ? proxy : undefined;
-  };
 
   return {
     dispatch({ method, url, headers, content = null }, handler) {
       const asked = new URL(url);
       const { origin, host } = asked;
-      const proxy = forwarder(asked);
+      const proxy = routes.forwarderOf(asked);
       if (!proxy) {
         origins.dispatch({ origin, method, path: requestTarget(url), headers, body: content }, handler);
         return;
       }
-      denyNet?.check(targetOf(asked, []).host);
+      routes.check(asked);
       const forwarded = {
         host,
         ...headers,
@@ -113,7 +96,7 @@ export function openAgents(options: HttpOptions, { denyNet, proxyFor }: Routes):
       };
       proxies.dispatch(request, handler);
     },
-    forwarderOf: (url) => forwarder(new URL(url)),
+    forwarderOf: (url) => routes.forwarderOf(new URL(url)),
     isResetting: () => resetting,
     recycle: buffers.recycle,
     async close() {
@@ -137,4 +120,50 @@ function lazySecureContext(
       ...(more.length > 0 && { ca: [...getCACertificates('default'), ...more] }),
       ...(pairs.length > 0 && { cert: pairs.map(({ cert }) => cert), key: pairs.map(({ key }) => key) }),
     }));
+}
+
+/** What one look at a socket may bring. */
+const readBytes = 256 * 1024;
+/** How many buffers wait to be used again, at most. */
+const spareBuffers = 32;
+
+/** What sockets read into, used again and again: to make memory for each read costs several times the read itself. */
+type ReadBuffers = {
+  readonly readInto: ReadInto;
+  /** Takes back the memory of a chunk that nobody looks at any more; whose is not known is left to the collector. */
+  readonly recycle: (chunk: Uint8Array) => void;
+};
+
+/**
+ * @param copiedBytes - what is not larger is copied, and its buffer kept: a parser may hold on to pieces of a header, so
+ * this is to be the most that a header can take.
+ */
+export function createReadBuffers(copiedBytes: number): ReadBuffers {
+  const spare: Buffer[] = [];
+  /** Buffers that are with a reader, and how much of each was filled. */
+  const lent = new WeakMap<ArrayBufferLike, { readonly buffer: Buffer; readonly filled: number }>();
+  const take = () => spare.pop() ?? Buffer.allocUnsafeSlow(readBytes);
+
+  return {
+    readInto(push) {
+      let buffer = take();
+      return {
+        buffer: () => buffer,
+        callback(bytes) {
+          const chunk = buffer.subarray(0, bytes);
+          if (bytes <= copiedBytes) return push(Buffer.from(chunk));
+          lent.set(buffer.buffer, { buffer, filled: bytes });
+          buffer = take();
+          return push(chunk);
+        },
+      };
+    },
+    recycle(chunk) {
+      const of = lent.get(chunk.buffer);
+      // only once its last bytes come back: of what lies before the end, a parser may not have seen the rest
+      if (!of || chunk.byteOffset + chunk.byteLength !== of.filled) return;
+      lent.delete(chunk.buffer);
+      if (spare.length < spareBuffers) spare.push(of.buffer);
+    },
+  };
 }

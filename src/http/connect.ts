@@ -6,19 +6,90 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
 
 import { stopFiltering } from './answer-filter.ts';
-import type { DenyNet } from './deny-net.ts';
-import { authorizationOf, proxyRefusal, type ProxyAddress } from './proxy.ts';
+import { parseDenyNet } from './deny-net.ts';
+import { authorizationOf, parseProxies, proxyRefusal, type ProxyAddress } from './proxy.ts';
 import { askSocks } from './socks.ts';
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
-import type { ConnectTo } from './contract.ts';
 import { errnoOf } from '../system/errno.ts';
+
+/** Where connections may go, and through what. */
+export type RouteOptions = {
+  readonly connectTo: readonly ConnectTo[];
+  /** CIDR blocks that no connection may go to, checked on the address after DNS. */
+  readonly denyNet: readonly string[];
+  /** `all` is for what has none of its own. */
+  readonly proxy: { readonly http?: string; readonly https?: string; readonly all?: string; readonly noProxy?: string };
+};
+
+export type ConnectTo = {
+  readonly host: string;
+  readonly port: string;
+  readonly toHost: string;
+  readonly toPort: string;
+};
+
+/** The same, read. */
+export type Routes = {
+  /**
+   * How to connect to the origin of a URL, and the proxy that this goes through.
+   *
+   * @param proxies - connects to http proxies. @param onread - how a plain connection reads; see `directly`.
+   */
+  routeTo(
+    url: URL,
+    proxies: Dispatcher,
+    onread?: ReadInto,
+  ): { readonly open: OpenSocket; readonly proxy?: ProxyAddress };
+  /** The proxy that is asked in the place of the origin, if any is. */
+  forwarderOf(url: URL): Extract<ProxyAddress, { kind: 'http' }> | undefined;
+  /** @throws INSECURE_REFUSED for the URL of an address that no connection may go to */
+  check(url: URL): void;
+};
+
+/** @throws USAGE for proxies and CIDR blocks that cannot be read */
+export function parseRoutes({ connectTo, denyNet, proxy }: RouteOptions): Routes {
+  const denied = parseDenyNet(denyNet);
+  const proxyFor = parseProxies(proxy);
+  const addresses: typeof addressesOf = async (host, signal) => {
+    const all = await addressesOf(host, signal);
+    return denied?.allowed(all, host) ?? all;
+  };
+  return {
+    routeTo(url, proxies, onread) {
+      const target = targetOf(url, connectTo);
+      const via = proxyFor(url);
+      if (!via) return { open: directly(target, { addresses, ...(onread && { onread }) }) };
+      const open = via.kind === 'http' ? throughTunnel(target, via, proxies) : throughSocks(target, via);
+      return { open: afterCheck(() => denied?.check(target.host), open), proxy: via };
+    },
+    forwarderOf(url) {
+      const via = url.protocol === 'http:' ? proxyFor(url) : undefined;
+      return via?.kind === 'http' ? via : undefined;
+    },
+    check: (url) => denied?.check(targetOf(url, []).host),
+  };
+}
+
+/** Names are resolved by the proxy, so only a literal address can be denied. */
+function afterCheck(check: () => void, open: OpenSocket): OpenSocket {
+  return async (signal) => {
+    check();
+    return open(signal);
+  };
+}
 
 /** Makes the plain connection to a server, or to what looks like one. */
 export type OpenSocket = (signal: AbortSignal) => Promise<Socket>;
 
-/** @param buffers - to read into, unless something else is going to read from the socket. */
-export function directly({ host, port }: Target, denyNet?: DenyNet, buffers?: ReadBuffers): OpenSocket {
+/** How a socket reads, where nothing else is going to read from it; `push` takes what came, as its stream does. */
+export type ReadInto = (push: (chunk: Buffer) => boolean) => OnReadOpts;
+
+/** @param addresses - those of a host that may be connected to. */
+export function directly(
+  { host, port }: Target,
+  { addresses = addressesOf, onread }: { readonly addresses?: typeof addressesOf; readonly onread?: ReadInto } = {},
+): OpenSocket {
   async function connectTo(address: string, signal: AbortSignal): Promise<Socket> {
     const socket: Socket = connect({
       host: address,
@@ -26,7 +97,7 @@ export function directly({ host, port }: Target, denyNet?: DenyNet, buffers?: Re
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: 60_000,
-      ...(buffers && { onread: buffers.readInto((chunk) => socket.push(chunk)) }),
+      ...(onread && { onread: onread((chunk) => socket.push(chunk)) }),
     });
     try {
       await once(socket, 'connect', { signal });
@@ -36,22 +107,16 @@ export function directly({ host, port }: Target, denyNet?: DenyNet, buffers?: Re
       throw error;
     }
   }
-  return async (signal) => {
-    denyNet?.check(host);
-    const addresses = await addressesOf(host, signal);
-    return connectAny(denyNet?.allowed(addresses, host) ?? addresses, connectTo, signal);
-  };
+  return async (signal) => connectAny(await addresses(host, signal), connectTo, signal);
 }
 
-/** Asks a proxy for a tunnel. Names are resolved by the proxy, so only a literal address can be denied. */
-export function throughTunnel(
+/** Asks a proxy for a tunnel. */
+function throughTunnel(
   { host, port }: Target,
   proxy: ProxyAddress & { kind: 'http' },
   proxies: Dispatcher,
-  denyNet?: DenyNet,
 ): OpenSocket {
   return async (signal) => {
-    denyNet?.check(host);
     const authority = `${host.includes(':') ? `[${host}]` : host}:${port}`;
     const { socket, statusCode } = await proxies.connect({
       origin: proxy.origin,
@@ -68,10 +133,9 @@ export function throughTunnel(
 }
 
 /** As throughTunnel, by SOCKS. */
-export function throughSocks(target: Target, proxy: ProxyAddress & { kind: 'socks5' }, denyNet?: DenyNet): OpenSocket {
+function throughSocks(target: Target, proxy: ProxyAddress & { kind: 'socks5' }): OpenSocket {
   const open = directly(proxy.target);
   return async (signal) => {
-    denyNet?.check(target.host);
     const socket = await open(signal);
     try {
       await askSocks(socket, target, proxy, signal);
@@ -117,53 +181,6 @@ export function targetOf(url: URL, rules: readonly ConnectTo[]): Target {
 
 function bare(host: string): string {
   return host.replace(/^\[(.*)\]$/, '$1');
-}
-
-/** What one look at a socket may bring. */
-const readBytes = 256 * 1024;
-/** How many buffers wait to be used again, at most. */
-const spareBuffers = 32;
-
-/** What sockets read into, used again and again: to make memory for each read costs several times the read itself. */
-type ReadBuffers = {
-  /** How a socket reads; `push` takes what came, as its stream does. */
-  readInto(push: (chunk: Buffer) => boolean): OnReadOpts;
-  /** Takes back the memory of a chunk that nobody looks at any more; whose is not known is left to the collector. */
-  readonly recycle: (chunk: Uint8Array) => void;
-};
-
-/**
- * @param copiedBytes - what is not larger is copied, and its buffer kept: a parser may hold on to pieces of a header, so
- * this is to be the most that a header can take.
- */
-export function createReadBuffers(copiedBytes: number): ReadBuffers {
-  const spare: Buffer[] = [];
-  /** Buffers that are with a reader, and how much of each was filled. */
-  const lent = new WeakMap<ArrayBufferLike, { readonly buffer: Buffer; readonly filled: number }>();
-  const take = () => spare.pop() ?? Buffer.allocUnsafeSlow(readBytes);
-
-  return {
-    readInto(push) {
-      let buffer = take();
-      return {
-        buffer: () => buffer,
-        callback(bytes) {
-          const chunk = buffer.subarray(0, bytes);
-          if (bytes <= copiedBytes) return push(Buffer.from(chunk));
-          lent.set(buffer.buffer, { buffer, filled: bytes });
-          buffer = take();
-          return push(chunk);
-        },
-      };
-    },
-    recycle(chunk) {
-      const of = lent.get(chunk.buffer);
-      // only once its last bytes come back: of what lies before the end, a parser may not have seen the rest
-      if (!of || chunk.byteOffset + chunk.byteLength !== of.filled) return;
-      lent.delete(chunk.buffer);
-      if (spare.length < spareBuffers) spare.push(of.buffer);
-    },
-  };
 }
 
 /** How long an address has for itself, before the next one is tried beside it. @see RFC 8305 5 */

@@ -1,3 +1,5 @@
+import type { RouteOptions } from './connect.ts';
+
 /** The strong validator of a body. @see docs/rules.md H4 */
 export type Validator = { readonly kind: 'etag' | 'last-modified'; readonly value: string };
 
@@ -29,13 +31,6 @@ export type TransportResponse = {
  */
 export type Transport = (request: TransportRequest, signal: AbortSignal) => Promise<TransportResponse>;
 
-export type ConnectTo = {
-  readonly host: string;
-  readonly port: string;
-  readonly toHost: string;
-  readonly toPort: string;
-};
-
 export type HttpTimeouts = {
   readonly connectMs: number;
   readonly headersMs: number;
@@ -59,7 +54,7 @@ export type TlsMaterial = {
   readonly insecure?: boolean;
 };
 
-export type HttpOptions = {
+export type HttpOptions = RouteOptions & {
   readonly timeouts: HttpTimeouts;
   readonly limits: HttpLimits;
   /** Tries after the first. */
@@ -70,11 +65,6 @@ export type HttpOptions = {
   readonly ca?: readonly string[];
   /** What one `host[:port]` asks for beyond that. */
   readonly tlsFor?: (host: string) => TlsMaterial | undefined;
-  readonly connectTo: readonly ConnectTo[];
-  /** CIDR blocks that no connection may go to, checked on the address after DNS. */
-  readonly denyNet: readonly string[];
-  /** `all` is for what has none of its own. */
-  readonly proxy: { readonly http?: string; readonly https?: string; readonly all?: string; readonly noProxy?: string };
   /** Headers for an exact `host[:port]`, sent over https only and never along a redirect to another origin. */
   readonly credentials: (origin: URL) => Readonly<Record<string, string>> | undefined;
   readonly userAgent: string;

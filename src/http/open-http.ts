@@ -2,14 +2,13 @@ import { X509Certificate } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 
 import { ImageError } from '../errors.ts';
-import { parseDenyNet } from './deny-net.ts';
+import { parseRoutes, type Routes } from './connect.ts';
 import { getDocument } from './document.ts';
 import { download } from './download.ts';
 import { createHostHealth, type HostHealth } from './host-health.ts';
-import { parseProxies } from './proxy.ts';
 import { rateLimiter, type RateLimiter } from './pump.ts';
 import type { Http, HttpOptions, Transport } from './contract.ts';
-import type { Agents, Routes } from './agents.ts';
+import type { Agents } from './agents.ts';
 
 /**
  * Opens what fetches over HTTP; connections are made and kept as they are needed.
@@ -18,8 +17,7 @@ import type { Agents, Routes } from './agents.ts';
  */
 export function openHttp(options: HttpOptions, clock: Clock = systemClock): Http {
   checkCertificates(options.ca ?? []);
-  const routes = { denyNet: parseDenyNet(options.denyNet), proxyFor: parseProxies(options.proxy) };
-  const { transport, close } = lazyTransport(options, routes);
+  const { transport, close } = lazyTransport(options, parseRoutes(options));
   const context: HttpContext = {
     transport: options.transport ?? transport,
     options,

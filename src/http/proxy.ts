@@ -2,8 +2,7 @@ import { BlockList, isIP } from 'node:net';
 import { domainToASCII } from 'node:url';
 
 import { ImageError } from '../errors.ts';
-import type { Target } from './connect.ts';
-import type { HttpOptions } from './contract.ts';
+import type { RouteOptions, Target } from './connect.ts';
 import { addBlock, isListed } from './deny-net.ts';
 
 /** What a proxy gets of its user: never an origin server, never a message. */
@@ -23,7 +22,7 @@ export function parseProxies({
   https,
   all,
   noProxy = '',
-}: HttpOptions['proxy']): (url: URL) => ProxyAddress | undefined {
+}: RouteOptions['proxy']): (url: URL) => ProxyAddress | undefined {
   const [forHttp, forHttps] = [
     http ? parseProxy(http, 'HTTP_PROXY') : parseProxy(all, 'ALL_PROXY'),
     https ? parseProxy(https, 'HTTPS_PROXY') : parseProxy(all, 'ALL_PROXY'),
