@@ -14,6 +14,7 @@ import type { RegistryClient } from './registry/client.ts';
 import { keepRecentDocuments } from './registry/recent-documents.ts';
 import { openPool, type Pool } from './pool/pool.ts';
 import { spareFiles } from './system/spare-files.ts';
+import { createVerifier, type Verifier } from './verify/verify.ts';
 import { isHostOf } from './registry/place.ts';
 
 /** Transfers at once from one host. */
@@ -27,7 +28,7 @@ export type OpenContext = FetchContext & {
 };
 
 export function openContext(options: ActionOptions): OpenContext {
-  const { store, keystore, insecure = {}, onEvent = () => undefined } = options;
+  const { store, insecure = {}, onEvent = () => undefined } = options;
   const policy = policyOf(options);
   const limits = Object.freeze({ ...defaultLimits, ...options.limits });
   const http = openClient(options, limits);
@@ -43,10 +44,9 @@ export function openContext(options: ActionOptions): OpenContext {
     store,
     http,
     pool,
-    keystore: insecure.image ? undefined : keystore,
+    verifier: openVerifier(options, { pool, limits }),
     policy,
     noCache: options.noCache ?? false,
-    weakKeys: insecure.weakKeys ?? false,
     registries: openRegistries(options, { http, limits, platform, onEvent, tally, nowMs: Date.now }),
     discovery: { allowHttp: insecure.http ?? false, origins: options.discover ?? [] },
     trustKeysFromHTTPS: options.trustKeysFromHTTPS === true && isHttpsAuthentic(insecure),
@@ -67,6 +67,16 @@ export function openContext(options: ActionOptions): OpenContext {
       await Promise.all([...tidying, http.close(), pool === options.pool ? undefined : pool.close()]);
     },
   };
+}
+
+/** Nothing is verified without a keystore, nor where checks of images are lifted. */
+function openVerifier(
+  { keystore, insecure = {} }: ActionOptions,
+  { pool, limits }: Pick<FetchContext, 'pool' | 'limits'>,
+): Verifier | undefined {
+  if (!keystore || insecure.image) return undefined;
+  const { weakKeys = false } = insecure;
+  return createVerifier({ keystore, pool, weakKeys, signatures: limits.signatures, nowMs: Date.now });
 }
 
 function fewFiles(jobs: number): string {

@@ -7,7 +7,8 @@ import { runsOn } from '../registry/choose-platform.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
 import { present, type Found } from './found.ts';
 import { describeRegistryImage } from './registry/image.ts';
-import { hasBlob, isStored, signerFault } from './stored.ts';
+import { hasBlob, isStored } from './stored.ts';
+import type { Verifier } from '../verify/verify.ts';
 
 /** Only the store knows images by their ID. */
 export async function findById(
@@ -19,7 +20,7 @@ export async function findById(
   const imageId = await context.store.resolveId(reference.prefix);
   const image = await context.store.getImage(imageId);
   if (!image) throw new ImageError('NOT_IN_STORE', 'the store has no image of this ID', { asked: reference.text });
-  const fault = await signerFault(context, image, image.name);
+  const fault = await context.verifier?.signerFault(image, image.name);
   if (fault !== undefined) throw refusal(fault, shortImageId(imageId), image);
   if (!(await isStored(context, image, signal))) {
     const path = context.store.blobPath(imageId);
@@ -37,7 +38,7 @@ async function findByDigest(context: FetchContext, digest: Digest, signal: Abort
   const { store, registries } = context;
   const [platform] = registries.platforms;
   const all = await store.registryImagesOf(digest);
-  const faults = await Promise.all(all.map((one) => signerFault(context, one, one.reference)));
+  const faults = await Promise.all(all.map(async (one) => context.verifier?.signerFault(one, one.reference)));
   const good = all.filter((_, index) => faults[index] === undefined);
   const image = good.find((one) => runsOn(one.platform, platform)) ?? good[0];
   if (!image) {
@@ -54,7 +55,7 @@ async function findByDigest(context: FetchContext, digest: Digest, signal: Abort
   return present(describeRegistryImage(parseRegistryReference(image.reference), image));
 }
 
-type Fault = NonNullable<Awaited<ReturnType<typeof signerFault>>>;
+type Fault = NonNullable<Awaited<ReturnType<Verifier['signerFault']>>>;
 
 /** @param what - stands for the image in the message. */
 function refusal(fault: Fault, what: string, { source }: { readonly source: string }): ImageError {

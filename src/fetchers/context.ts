@@ -10,7 +10,7 @@ import type { RegistryClient } from '../registry/client.ts';
 import type { Lookasides } from '../registry/lookaside.ts';
 import type { RecentDocuments } from '../registry/recent-documents.ts';
 import type { Store, OnSilence } from '../store/store.ts';
-import type { Keystore } from '../verify/keystore.ts';
+import type { Verifier } from '../verify/verify.ts';
 import type { ImageLock } from './lock.ts';
 import { showUrl } from '../image/show.ts';
 
@@ -23,11 +23,10 @@ export type FetchContext = {
   readonly http: Http;
   readonly pool: Pool;
   /** Absent: nothing is verified. */
-  readonly keystore: Keystore | undefined;
+  readonly verifier: Verifier | undefined;
   readonly policy: PullPolicy;
   /** What is remembered of URLs is not looked at. */
   readonly noCache: boolean;
-  readonly weakKeys: boolean;
   readonly registries: Registries;
   readonly discovery: Pick<DiscoveryContext, 'allowHttp' | 'origins'>;
   /** Keys that discovery offers over https are trusted without review. */

@@ -1,8 +1,6 @@
 import { ImageError } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
 import { shortImageId, type ImageId } from '../image/image-id.ts';
-import { show } from '../image/show.ts';
-import { trustName } from '../image/registry-reference.ts';
 import { abortable } from '../pool/pool.ts';
 import { stampFile } from '../system/files.ts';
 import type { StoredImage } from '../store/store.ts';
@@ -10,29 +8,6 @@ import type { FetchContext, Pin } from './context.ts';
 import { defaultLabels } from '../image/labels.ts';
 import type { NameReference } from '../image/reference.ts';
 import { findExpected, type ByName } from '../store/index/lookups.ts';
-
-/** What an image of the store, or of a registry, says of how it was verified. */
-type Provenance = Pick<StoredImage, 'verified' | 'weak' | 'source'>;
-
-/**
- * What keeps an image of the store from answering a request that asks for verification. One that came in without is
- * `unverified`, and so is a weak one unless that is enough; one whose signers are not trusted now for its name is KEY_UNKNOWN.
- *
- * @param name - its own name. @see docs/rules.md S2
- */
-export async function signerFault(
-  { keystore, weakKeys }: FetchContext,
-  { verified, weak, source }: Provenance,
-  name: string,
-): Promise<'unverified' | ImageError<'KEY_UNKNOWN'> | undefined> {
-  if (!keystore) return undefined;
-  if (verified === false || (weak && !weakKeys)) return 'unverified';
-  const trusted = trustName({ name, source });
-  if (await keystore.trusts(trusted, verified)) return undefined;
-  const { searched } = await keystore.keyring(trusted);
-  const message = `it was verified by ${verified.map((one) => show(one)).join(', ')}, not trusted now for ${show(trusted)} (looked at the keys of ${searched.join(', ')})`;
-  return new ImageError('KEY_UNKNOWN', message, { signers: verified, searched, name: trusted });
-}
 
 /**
  * Whether the store may answer with this image: verified by who is trusted now, and its blob is what the index says. A blob
@@ -42,7 +17,7 @@ export async function signerFault(
  * @throws KEY_UNKNOWN, STORE_CORRUPT under the policy `never`.
  */
 export async function isStored(context: FetchContext, image: StoredImage, signal: AbortSignal): Promise<boolean> {
-  const fault = await signerFault(context, image, image.name);
+  const fault = await context.verifier?.signerFault(image, image.name);
   if (fault instanceof ImageError && context.policy === 'never') throw fault;
   return fault === undefined && (await isIntact(context, image.imageId, signal));
 }

@@ -5,71 +5,87 @@ import type {
   VerifySimpleSignatureResponse,
   InspectSignatureResponse,
 } from '../../workers/tasks.ts';
+import { ImageError } from '../errors.ts';
+import { trustName } from '../image/registry-reference.ts';
+import { show } from '../image/show.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { Keystore } from './keystore.ts';
 
 /** `name` is the image's own, from its manifest; either digests of the ingest or the archive to read again. */
 type ArchiveProof = Pick<VerifySignatureRequest, 'name' | 'signature' | 'location' | 'digests' | 'archive'>;
 
-/**
- * Verifies an archive's signature with the keys that are trusted for its name.
- *
- * @throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED, FILE_UNREADABLE.
- * @see docs/rules.md S
- */
-export function verifyArchive(context: VerifyContext, proof: ArchiveProof): Promise<VerifySignatureResponse> {
-  return withKeyring(context, proof.name, (trust) => context.pool.run('verifySignature', { ...proof, ...trust }));
-}
-
 type RegistryProof = Pick<VerifySimpleSignatureRequest, 'name' | 'messages' | 'messageBytes' | 'reference' | 'digests'>;
 
-/**
- * Verifies what is signed about an image of a registry with the keys that are trusted for its repository.
- *
- * @throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED.
- * @see docs/rules.md R6
- */
-export function verifyRegistryImage(
-  context: VerifyContext,
-  proof: RegistryProof,
-): Promise<VerifySimpleSignatureResponse> {
-  return withKeyring(context, proof.name, (trust) => context.pool.run('verifySimpleSignature', { ...proof, ...trust }));
-}
+/** How an image of the store was verified: by these fingerprints, or not at all; `weak` if only `weak-keys` let it pass. */
+type Provenance = { readonly verified: readonly string[] | false; readonly weak: boolean; readonly source: string };
 
-/**
- * Whether a signature says that a key trusted for the name made it: asked before the image is downloaded, proven only
- * afterwards.
- *
- * @throws KEY_UNKNOWN, SIGNATURE_UNREADABLE, SIGNATURE_INVALID without a signed date, LIMIT_EXCEEDED.
- */
-export async function checkSigners(
-  { keystore, pool, signatures }: Pick<VerifyContext, 'keystore' | 'pool' | 'signatures'>,
-  { name, signature, location }: Pick<ArchiveProof, 'name' | 'signature' | 'location'>,
-): Promise<InspectSignatureResponse> {
-  const { keys, searched } = await keystore.keyring(name);
-  return pool.run('inspectSignature', { signature, location, signatures, trusted: { keys, searched, name } });
-}
+/** Verifies images with the keys that are trusted for their names. @see docs/rules.md S */
+export type Verifier = {
+  readonly keystore: Keystore;
+  /** Verifies an archive's signature. @throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED, FILE_UNREADABLE */
+  verifyArchive(proof: ArchiveProof): Promise<VerifySignatureResponse>;
+  /**
+   * Verifies what is signed about an image of a registry. @throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED
+   * @see docs/rules.md R6
+   */
+  verifyRegistryImage(proof: RegistryProof): Promise<VerifySimpleSignatureResponse>;
+  /**
+   * Whether a signature says that a key trusted for the name made it: asked before the image is downloaded, proven only
+   * afterwards.
+   *
+   * @throws KEY_UNKNOWN, SIGNATURE_UNREADABLE, SIGNATURE_INVALID without a signed date, LIMIT_EXCEEDED
+   */
+  checkSigners(proof: Pick<ArchiveProof, 'name' | 'signature' | 'location'>): Promise<InspectSignatureResponse>;
+  /**
+   * What keeps an image of the store from answering a request that asks for verification. One that came in without is
+   * `unverified`, and so is a weak one unless that is enough; one whose signers are not trusted now for its name is KEY_UNKNOWN.
+   *
+   * @param name - its own name. @see docs/rules.md S2
+   */
+  signerFault(provenance: Provenance, name: string): Promise<'unverified' | ImageError<'KEY_UNKNOWN'> | undefined>;
+};
 
-type VerifyContext = {
+export type VerifierOptions = {
   readonly keystore: Keystore;
   readonly pool: Pick<Pool, 'run'>;
+  /** Whether SHA-1, short RSA and DSA are enough. @see docs/rules.md S9 */
   readonly weakKeys: boolean;
   /** Signatures that a file may hold. */
   readonly signatures: number;
   readonly nowMs: () => number;
 };
 
+export function createVerifier({ keystore, pool, weakKeys, signatures, nowMs }: VerifierOptions): Verifier {
+  /** Has signatures checked with the keys that are trusted for a name; warns of key files that turn out to hold none. */
+  async function withKeyring<R extends Pick<VerifySignatureResponse, 'skipped'>>(
+    name: string,
+    check: (trust: Trust) => Promise<R>,
+  ): Promise<R> {
+    const { keys, searched } = await keystore.keyring(name);
+    const verified = await check({ keys, searched, weakKeys, signatures, nowMs: nowMs() });
+    for (const { path, why } of verified.skipped) keystore.skip(path, why);
+    return verified;
+  }
+
+  return {
+    keystore,
+    verifyArchive: (proof) => withKeyring(proof.name, (trust) => pool.run('verifySignature', { ...proof, ...trust })),
+    verifyRegistryImage: (proof) =>
+      withKeyring(proof.name, (trust) => pool.run('verifySimpleSignature', { ...proof, ...trust })),
+    async checkSigners({ name, signature, location }) {
+      const { keys, searched } = await keystore.keyring(name);
+      return pool.run('inspectSignature', { signature, location, signatures, trusted: { keys, searched, name } });
+    },
+    async signerFault({ verified, weak, source }, name) {
+      if (verified === false || (weak && !weakKeys)) return 'unverified';
+      const trusted = trustName({ name, source });
+      if (await keystore.trusts(trusted, verified)) return undefined;
+      const { searched } = await keystore.keyring(trusted);
+      const message = `it was verified by ${verified.map((one) => show(one)).join(', ')}, not trusted now for ${show(trusted)} (looked at the keys of ${searched.join(', ')})`;
+      return new ImageError('KEY_UNKNOWN', message, { signers: verified, searched, name: trusted });
+    },
+  };
+}
+
 /** Who is trusted for a name, and how strictly. */
 type Trust = Pick<VerifySignatureRequest, 'keys' | 'searched' | 'weakKeys' | 'signatures' | 'nowMs'>;
-
-/** Has signatures checked with the keys that are trusted for a name; warns of key files that turn out to hold none. */
-async function withKeyring<R extends Pick<VerifySignatureResponse, 'skipped'>>(
-  { keystore, weakKeys, signatures, nowMs }: Omit<VerifyContext, 'pool'>,
-  name: string,
-  check: (trust: Trust) => Promise<R>,
-): Promise<R> {
-  const { keys, searched } = await keystore.keyring(name);
-  const verified = await check({ keys, searched, weakKeys, signatures, nowMs: nowMs() });
-  for (const { path, why } of verified.skipped) keystore.skip(path, why);
-  return verified;
-}

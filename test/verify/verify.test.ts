@@ -2,7 +2,7 @@ import test, { type ExecutionContext } from 'ava';
 
 import { hasCode } from '../../src/errors.ts';
 import { openPool } from '../../src/pool/pool.ts';
-import { checkSigners, verifyArchive } from '../../src/verify/verify.ts';
+import { createVerifier } from '../../src/verify/verify.ts';
 import { listTrustedKeys } from '../../src/verify/list-trusted-keys.ts';
 import { openKeystore } from '../../src/verify/open-keystore.ts';
 import { trustKeys } from '../../src/verify/trust.ts';
@@ -37,9 +37,11 @@ async function open(t: ExecutionContext) {
   const dirs = await keystoreDirs(t);
   const warnings: string[] = [];
   const keystore = await openKeystore({ dirs, onWarning: (message) => warnings.push(message) });
-  const context = { keystore, pool, weakKeys: false, signatures: 64, nowMs: Date.now };
+  const context = { keystore, pool };
+  const verifier = createVerifier({ ...context, weakKeys: false, signatures: 64, nowMs: Date.now });
   const { proof } = await setting;
-  return { dirs, keystore, context, warnings, verify: (name: string) => verifyArchive(context, { ...proof, name }) };
+  const verify = (name: string) => verifier.verifyArchive({ ...proof, name });
+  return { dirs, keystore, context, warnings, verifier, verify };
 }
 
 const trustAll = (...args: Parameters<typeof trustKeys>) => Array.fromAsync(trustKeys(...args));
@@ -103,9 +105,9 @@ test('a broken file takes no good key of an earlier layer away, and is named whe
 
 test('the signer is checked before there is an archive', async (t) => {
   const { fingerprint, certificate, proof } = await setting;
-  const { keystore, context } = await open(t);
+  const { keystore, verifier } = await open(t);
   const { signature } = proof;
-  const check = () => checkSigners(context, { name: 'example.com/app', signature, location });
+  const check = () => verifier.checkSigners({ name: 'example.com/app', signature, location });
   t.true(hasCode(await t.throwsAsync(check()), 'KEY_UNKNOWN'));
   await keystore.add({ certificate, fingerprint, layer: 2 });
   t.deepEqual(await check(), { signers: [fingerprint] });

@@ -24,8 +24,11 @@ export type SignatureToJudge = {
   readonly location: string;
 };
 
+/** What applies to all signatures of an image. */
+export type JudgingRules = Pick<SignatureToJudge, 'nowMs' | 'location'> & { readonly weakKeys: boolean };
+
 /** @see docs/rules.md S4-S7, S9 */
-export async function judge(judging: SignatureToJudge, weakKeys: boolean): Promise<Verdict> {
+export async function judge({ weakKeys, ...judging }: SignatureToJudge & JudgingRules): Promise<Verdict> {
   const critical = unknownCritical(judging);
   if (critical) return { kind: 'unusable', error: critical };
   const strict = await judgeSignatureBy(judging, strictPolicy);

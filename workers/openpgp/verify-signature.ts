@@ -6,7 +6,7 @@ import { readSignatureFile, type DetachedSignature } from './signature-file.ts';
 import { candidatesFor, keyUnknown } from './signers.ts';
 import { type VerifySignatureRequest, type VerifySignatureResponse, lazy } from '../tasks.ts';
 import type { Key } from './openpgp.ts';
-import type { SignatureToJudge, Verdict } from './verdict.ts';
+import type { JudgingRules, SignatureToJudge, Verdict } from './verdict.ts';
 
 /**
  * Decides whether an archive is signed by a trusted key. Success is the list of keys that signed.
@@ -58,8 +58,6 @@ export type Signed = {
   readonly trusted: Trusted;
 };
 
-type Rules = Pick<VerifySignatureRequest, 'nowMs' | 'location' | 'weakKeys'>;
-
 /**
  * Which of several signatures prove something. Those by unknown keys are passed over.
  *
@@ -67,7 +65,7 @@ type Rules = Pick<VerifySignatureRequest, 'nowMs' | 'location' | 'weakKeys'>;
  */
 export async function judgeSignatures(
   { signatures, digests, trusted }: Signed,
-  rules: Rules,
+  rules: JudgingRules,
 ): Promise<JudgedSignatures> {
   if (digests.length !== signatures.length)
     throw new Error(`${digests.length} digests for ${signatures.length} signatures`);
@@ -103,12 +101,12 @@ const verdictModule = lazy(() => import('./verdict.ts'));
 async function judgeSignature(
   signed: Pick<SignatureToJudge, 'signature' | 'digest'>,
   trusted: Trusted,
-  { nowMs, location, weakKeys }: Rules,
+  rules: JudgingRules,
 ): Promise<Outcome | undefined> {
   const { judge } = await verdictModule();
   let worst: Outcome | undefined;
   for (const candidate of candidatesFor(signed.signature, trusted)) {
-    const verdict = await judge({ ...signed, candidate, nowMs, location }, weakKeys);
+    const verdict = await judge({ ...rules, ...signed, candidate });
     if (verdict.kind === 'good') return { ...verdict, certificate: candidate.certificate };
     if (!worst || verdict.kind === 'bad') worst = verdict;
   }

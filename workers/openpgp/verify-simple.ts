@@ -88,8 +88,7 @@ async function judgeMessage(
 ): Promise<JudgedMessages> {
   const over = signatureDigests(signatures);
   over.update(data);
-  const { nowMs, weakKeys } = request;
-  const judged = await judgeSignatures({ signatures, digests: over.digests(), trusted }, { nowMs, weakKeys, location });
+  const judged = await judgeSignatures({ signatures, digests: over.digests(), trusted }, { ...request, location });
   const [first] = judged.good;
   const problem = first && statementProblem(data, request);
   if (!first || problem === undefined) return judged;

@@ -3,7 +3,6 @@ import { rm } from 'node:fs/promises';
 import type { Commit, Remote, StoredImage } from '../../store/store.ts';
 import type { FetchContext } from '../context.ts';
 import { checkExpected, type Expected } from '../../image/expected.ts';
-import { verifyArchive } from '../../verify/verify.ts';
 import type { IngestResponse, VerifySignatureResponse } from '../../../workers/tasks.ts';
 
 type Admission = {
@@ -77,13 +76,9 @@ export async function check(context: FetchContext, request: CheckRequest): Promi
   const { imageId, size, steps } = ingested;
   context.onEvent({ type: 'ingested', key, imageID: imageId, size, steps });
   checkExpected({ ...ingested, ...ingested.parsed }, expected);
-  if (!proof || !context.keystore) return { ingested, image, verification: undefined };
+  if (!proof || !context.verifier) return { ingested, image, verification: undefined };
 
-  const { keystore, pool, weakKeys, limits, nowMs } = context;
-  const verification = await verifyArchive(
-    { keystore, pool, weakKeys, signatures: limits.signatures, nowMs },
-    { name: ingested.parsed.name, ...proof },
-  );
+  const verification = await context.verifier.verifyArchive({ name: ingested.parsed.name, ...proof });
   const { signedBy, identities } = verification;
   context.onEvent({ type: 'verified', key, signedBy, identities });
   return { ingested, image, verification };

@@ -36,7 +36,7 @@ async function readArchive(
     path: override ?? signaturePath(path),
     isNamed: override !== undefined,
   };
-  const signature = context.keystore && (await getSignature(context, key, source, signal));
+  const signature = context.verifier && (await getSignature(context, key, source, signal));
   const proven = signature instanceof Uint8Array ? { bytes: signature, location: showSignature(source) } : undefined; // a file is never put off
   const image = context.store.temporaryPath();
   const ingest = { path, shown: show(path), image, limits: ingestLimits(context.limits) };
@@ -73,7 +73,7 @@ export async function planFile(
   { key, reference: { path }, signature: override }: FetchRequest<FileReference>,
   signal: AbortSignal,
 ): Promise<Planned> {
-  const { slots, pool, limits, keystore } = context;
+  const { slots, pool, limits, verifier } = context;
   const request = { path, shown: show(path), limits: ingestLimits(limits) };
   const { name, labels, dependencies } = await slots.run(undefined, signal, () => pool.run('inspectArchive', request));
   const signature: SignatureSource = {
@@ -81,12 +81,12 @@ export async function planFile(
     path: override ?? signaturePath(path),
     isNamed: override !== undefined,
   };
-  if (keystore) await getSignature(context, key, signature, signal);
+  if (verifier) await getSignature(context, key, signature, signal);
   return {
     status: 'absent',
     source: path,
     bytesToFetch: 0,
-    ...(keystore && { signature: showSignature(signature) }),
+    ...(verifier && { signature: showSignature(signature) }),
     manifest: { name, labels, dependencies },
   };
 }

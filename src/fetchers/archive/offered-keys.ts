@@ -15,7 +15,8 @@ export async function fetchOfferedKeys(
   name: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const { keystore, trustKeysFromHTTPS, promoted, onEvent } = context;
+  const { verifier, trustKeysFromHTTPS, promoted, onEvent } = context;
+  const keystore = verifier?.keystore;
   if (!keystore || !trustKeysFromHTTPS || (await keystore.hasPrefixKey(name))) return;
   if (promoted) {
     await abortable(promoted, signal);
@@ -39,8 +40,9 @@ async function trustOffered(
   url: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const { http, keystore, pool, limits, onEvent } = context;
-  if (!keystore) return;
+  const { http, verifier, pool, limits, onEvent } = context;
+  if (!verifier) return;
+  const { keystore } = verifier;
   const limit = { name: 'key', bytes: limits.key };
   const { body } = await http.getDocument({ url, limit, statuses: [200], observer: observing(context, key) }, signal);
   const layer = keystore.dirs.length - 1;

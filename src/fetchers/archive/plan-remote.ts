@@ -86,7 +86,7 @@ async function findSignature(
   { key, signature: source }: Pick<RemoteRequest, 'key' | 'signature'>,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  if (!context.keystore) return undefined;
+  if (!context.verifier) return undefined;
   if (source.kind === 'file') await getSignature(context, key, source, signal);
   else await headSignature(context, key, source, signal);
   return showSignature(source);

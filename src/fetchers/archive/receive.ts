@@ -5,7 +5,6 @@ import type { Freshness } from '../../http/contract.ts';
 import type { Expected } from '../../image/expected.ts';
 import { showUrl } from '../../image/show.ts';
 import { ingestLimits } from '../../pool/pool.ts';
-import { checkSigners } from '../../verify/verify.ts';
 import type { IngestResponse } from '../../../workers/tasks.ts';
 import { openArchiveSink, type ArchiveSink } from './sink.ts';
 import { check, type Checked, type Proof } from './admit.ts';
@@ -129,10 +128,9 @@ async function askSignature(
     if (hasCode(error, 'SIGNATURE_MISSING')) await mustBeThere(context, key, url, signal);
     throw error;
   });
-  const { keystore, pool, limits } = context;
-  if (keystore && expected.name !== undefined && signature !== 'later') {
+  if (context.verifier && expected.name !== undefined && signature !== 'later') {
     const about = { name: expected.name, signature, location: showSignature(source) };
-    await checkSigners({ keystore, pool, signatures: limits.signatures }, about);
+    await context.verifier.checkSigners(about);
   }
   return signature;
 }

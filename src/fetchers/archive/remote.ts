@@ -68,7 +68,7 @@ async function bring(
   try {
     const known = await lookUpUrl(context, request, signal);
     if (known && isFresh(context, known, request)) return { kind: 'known', claim, known };
-    const signature = context.keystore ? request.signature : undefined;
+    const signature = context.verifier ? request.signature : undefined;
     const conditions = known && validators(known.record);
     if (!conditions) context.pool.prepare(signature !== undefined);
     const received = await receive(context, { key, url, signature, known: conditions, expected }, signal);

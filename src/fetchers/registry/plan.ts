@@ -6,7 +6,7 @@ import { notKept } from './fetch.ts';
 import { type FetchContext, type FetchRequest, observing } from '../context.ts';
 import type { Planned } from '../found.ts';
 import { imageOf, isMoved, lookUpKept } from './stored.ts';
-import { openVerifier } from './signatures.ts';
+import { openSignatureCheck } from './signatures.ts';
 import { wantedOfRegistry, type WantedOfRegistry } from './image.ts';
 import { hasBlob } from '../stored.ts';
 
@@ -41,7 +41,7 @@ async function planWanted(
     return { status: 'present', image: imageOf(context, wanted, known) };
   }
   if (policy === 'never') return notKept(wanted);
-  const verify = await openVerifier(context, wanted);
+  const verify = await openSignatureCheck(context, wanted);
   const client = await registries.client();
   const resolved = await slots.run(reference.host, signal, (slot) =>
     resolveImage(client, reference, { platform, observer: observing({ ...context, slot }, key) }, signal),

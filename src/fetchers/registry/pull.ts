@@ -10,7 +10,7 @@ import { describeRegistryImage, type WantedOfRegistry } from './image.ts';
 import { keepImage } from './keep.ts';
 import { bringParts } from './layers.ts';
 import { lookUpRegistryImage } from './stored.ts';
-import { openVerifier, type Verification } from './signatures.ts';
+import { openSignatureCheck, type Verification } from './signatures.ts';
 
 /** An image that is being brought. */
 export type Pull = {
@@ -28,7 +28,7 @@ export type Pull = {
  */
 export async function pullImage(context: FetchContext, wanted: WantedOfRegistry, signal: AbortSignal): Promise<Found> {
   const { platform, reference, key } = wanted;
-  const verify = await openVerifier(context, wanted);
+  const verify = await openSignatureCheck(context, wanted);
   const client = await context.registries.client();
   const resolved = await context.slots.run(reference.host, signal, (slot) =>
     resolveImage(client, reference, { platform, observer: observing({ ...context, slot }, key) }, signal),

@@ -4,7 +4,6 @@ import { registryTrustName } from '../../image/registry-reference.ts';
 import { type SignaturePlace, lookasideFor, signatureAt } from '../../registry/lookaside.ts';
 import type { ResolvedImage } from '../../registry/resolve.ts';
 import type { StoredImage } from '../../store/store.ts';
-import { verifyRegistryImage } from '../../verify/verify.ts';
 import type { VerifySimpleSignatureResponse, VerifySimpleSignatureRequest } from '../../../workers/tasks.ts';
 import type { FetchContext } from '../context.ts';
 import type { WantedOfRegistry } from './image.ts';
@@ -17,8 +16,8 @@ import { getSignature, showSignature, signatureMissing } from '../signature.ts';
 
 export type Verification = VerifySimpleSignatureResponse;
 
-/** Checks the signatures of what a reference turned out to stand for; nothing is checked without a keystore. */
-type Verifier = (resolved: ResolvedImage, signal: AbortSignal) => Promise<Verification | undefined>;
+/** Checks the signatures of what a reference turned out to stand for; nothing is checked without a verifier. */
+type SignatureCheck = (resolved: ResolvedImage, signal: AbortSignal) => Promise<Verification | undefined>;
 
 /**
  * How an image is going to be verified, before anything is asked for it.
@@ -26,9 +25,12 @@ type Verifier = (resolved: ResolvedImage, signal: AbortSignal) => Promise<Verifi
  * @throws INSECURE_REFUSED where it could not be; what it returns throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED, and
  * what networks do. @see docs/rules.md R6
  */
-export async function openVerifier(context: FetchContext, { key, reference }: WantedOfRegistry): Promise<Verifier> {
-  const { keystore, pool, weakKeys, limits, nowMs } = context;
-  if (!keystore) return () => Promise.resolve(undefined);
+export async function openSignatureCheck(
+  context: FetchContext,
+  { key, reference }: WantedOfRegistry,
+): Promise<SignatureCheck> {
+  const { verifier, limits } = context;
+  if (!verifier) return () => Promise.resolve(undefined);
   const place = await signaturePlace(context, reference);
   const { repository } = reference;
   return async (resolved, signal) => {
@@ -36,10 +38,9 @@ export async function openVerifier(context: FetchContext, { key, reference }: Wa
     const messages = await context.slots.run(hostOf(place), signal, (slot) =>
       getSignatures({ ...context, slot }, place, { key, repository, digests }, signal),
     );
-    const verified = await verifyRegistryImage(
-      { keystore, pool, weakKeys, signatures: limits.signatures, nowMs },
-      { name: registryTrustName(reference), messages, messageBytes: limits.signature, reference, digests },
-    );
+    const name = registryTrustName(reference);
+    const proof = { name, messages, messageBytes: limits.signature, reference, digests };
+    const verified = await verifier.verifyRegistryImage(proof);
     const { signedBy, identities } = verified;
     context.onEvent({ type: 'verified', key, signedBy, identities });
     return verified;

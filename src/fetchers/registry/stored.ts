@@ -7,7 +7,7 @@ import { isDigest, type Digest } from '../../image/digest.ts';
 import { runsOn } from '../../registry/choose-platform.ts';
 import type { RegistryImage } from '../../store/registry-store.ts';
 import type { StoredImage } from '../../store/store.ts';
-import { hasBlob, isStored, signerFault } from '../stored.ts';
+import { hasBlob, isStored } from '../stored.ts';
 
 type StoreQuestion = {
   /** When the fetch began: what has come since is young. */
@@ -142,14 +142,14 @@ async function findWhole(
   archive: StoredImage | undefined,
   signal: AbortSignal,
 ): Promise<RegistryImage | undefined> {
-  const { store, registries, keystore } = context;
+  const { store, registries, verifier } = context;
   const named = await store.findRegistryImage(name);
   if (!named) return undefined;
   const isOnly = named.index === undefined && !registries.isPlatformAsked;
   const siblings = named.index && !isOnly ? await store.registryImagesOf(named.index.digest) : [];
   const ofRepository = `${reference.host}/${reference.repository}@`;
   const counts = ({ reference: other, manifest }: RegistryImage): boolean =>
-    !keystore ||
+    !verifier ||
     (other.startsWith(ofRepository) && (reference.tag === undefined || manifest.digest === archive?.digest));
   const fitting = [named, ...siblings.filter(counts)].filter((one) => isOnly || runsOn(one.platform, platform));
   const image = await findTrusted(context, fitting);
@@ -165,7 +165,7 @@ async function findTrusted(
 ): Promise<RegistryImage | undefined> {
   let refused: ImageError | undefined;
   for (const image of images) {
-    const fault = await signerFault(context, image, image.reference);
+    const fault = await context.verifier?.signerFault(image, image.reference);
     if (fault === undefined) return image;
     if (fault instanceof ImageError) refused ??= fault;
   }

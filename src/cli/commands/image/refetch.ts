@@ -27,7 +27,7 @@ export function openRefetch(
 ): Refetch {
   const resources = new AsyncDisposableStack();
   const fetchers = new Map<string, Promise<Fetcher>>();
-  const { http = false, tls = false, weakKeys = false } = valueOf(line, 'insecure-options', parseInsecureOptions) ?? {};
+  const insecure = valueOf(line, 'insecure-options', parseInsecureOptions);
 
   const open = async ({ isVerified, registry }: RefetchOptions): Promise<Fetcher> => {
     const directories = directoriesOf(line, environment);
@@ -44,7 +44,7 @@ export function openRefetch(
       headers,
       dockerCredentials,
       discover,
-      insecure: { http, tls, weakKeys },
+      insecure: { ...insecure, image: false }, // what had not been verified gets no keystore
       proxy: proxyOf(environment),
       pullPolicy: 'update',
       withDeps: false,
