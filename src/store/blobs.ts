@@ -11,7 +11,7 @@ import type { Store } from './store.ts';
 
 type Blobs = Pick<Store, 'blobPath' | 'blobState' | 'unreferenced'>;
 
-/** The files of the images, and how they compare with the index. */
+/** The image files of the store, and their state compared with the index. */
 export function createBlobs(reader: Reader, { blobs }: Layout): Blobs {
   const stampOf = reader.prepare(`SELECT ${stampColumns} FROM images WHERE id = ?`);
   const listed = reader.prepare('SELECT 1 FROM images WHERE id = ?');
@@ -22,7 +22,7 @@ export function createBlobs(reader: Reader, { blobs }: Layout): Blobs {
     blobState(imageId) {
       const path = blobPath(imageId);
       return inStore(path, async () => {
-        // A stat takes 5 µs where it stands, 30 in another thread, and every image that is present needs one.
+        // Every image that is present needs a stat. It takes 5 µs on this thread and 30 µs on another one.
         const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
         const row = await stampOf.get(idDigits(imageId));
         if (!stat?.isFile() || !row) return 'missing';
@@ -37,11 +37,14 @@ export function createBlobs(reader: Reader, { blobs }: Layout): Blobs {
   };
 }
 
-/** What is remembered of a file that was good. As text: nanoseconds since the epoch do not fit into a number. */
+/**
+ * Identifies the state of a file that was verified. The columns are text: nanoseconds since the epoch do not fit into a
+ * number.
+ */
 export const stampColumns =
   'CAST(size AS TEXT) size, CAST(mtime_ns AS TEXT) mtime, CAST(ctime_ns AS TEXT) ctime, CAST(inode AS TEXT) inode';
 
-/** Whether a file is as it was then. @param row - of `stampColumns`. */
+/** Whether the file is unchanged since the index recorded it. @param row - with `stampColumns`. */
 export function hasStamp(stat: BigIntStats, row: Row): boolean {
   return (
     stat.isFile() &&

@@ -5,19 +5,19 @@ import { hashKey } from './index/rows.ts';
 import type { Claim, OnSilence, Patience, Store } from './store.ts';
 import type { IndexRequest } from './index-thread.ts';
 
-/** A waiter asks again after 20 to 80 ms, less often when a crowd waits. */
+/** A waiting process asks again after 20 to 80 ms, and less often when many wait. */
 const pollMs = 20;
 const pollJitterMs = 60;
-const crowd = 100;
+const manyWaiting = 100;
 
 const defaultPatience: Patience = { sayMs: 5_000, aloneMs: 60_000 };
 
 type Claims = Pick<Store, 'claim' | 'tryClaim'> & {
-  /** Whether a key is claimed here although somebody holds it who gives no sign of life. @param key - its hash. */
+  /** Whether this process went on without the claim because its holder gave no sign of life. @param key - the hash. */
   readonly isAlone: (key: string) => boolean;
 };
 
-/** Single flight: within the process by taking turns, among processes by rows of the index. */
+/** Single flight. Callers in this process queue; processes use rows of the index. */
 export function createClaims(request: IndexRequest, { sayMs, aloneMs }: Patience = defaultPatience): Claims {
   const turns = createTurns();
   const alone = new Set<string>();
@@ -29,12 +29,12 @@ export function createClaims(request: IndexRequest, { sayMs, aloneMs }: Patience
       alone.delete(key);
       turn.end();
     };
-    // Only the end of the writer makes this fail, and that released everything.
+    // This fails only if the writer has ended, and then all claims are released.
     const release = (): Promise<void> => (released ??= request('release', { key }).then(end, end));
     return { waited, release, [Symbol.asyncDispose]: release };
   };
 
-  /** Once the answer is under way the key may be ours, whatever happened to the signal meanwhile. */
+  /** An answer may give us the key after the signal was aborted: then it is released. */
   const takeRow = async (key: string, signal: AbortSignal): Promise<ClaimAnswer> => {
     const answer = await request('claim', { key });
     if (answer.isOurs && signal.aborted) await request('release', { key });
@@ -58,7 +58,7 @@ export function createClaims(request: IndexRequest, { sayMs, aloneMs }: Patience
         }
         if (answer.silentMs >= sayMs && !isSaid) onSilence('still waiting');
         isSaid = answer.silentMs >= sayMs;
-        const delayMs = (pollMs + Math.random() * pollJitterMs) * (1 + waiting / crowd);
+        const delayMs = (pollMs + Math.random() * pollJitterMs) * (1 + waiting / manyWaiting);
         await setTimeout(delayMs, undefined, { signal });
       }
     } finally {
@@ -98,12 +98,12 @@ export function createClaims(request: IndexRequest, { sayMs, aloneMs }: Patience
 }
 
 type Turn = {
-  /** True when another one had it first. */
+  /** True when another caller held it first. */
   readonly waited: boolean;
   readonly end: () => void;
 };
 
-/** Lets in one holder of each key at a time, in the order of asking, within the process. */
+/** At most one holder of each key in this process. Callers get it in the order in which they asked. */
 type Turns = {
   /** Rejects with the signal's reason once it is aborted. */
   take(key: string, signal: AbortSignal): Promise<Turn>;
@@ -111,7 +111,7 @@ type Turns = {
 };
 
 function createTurns(): Turns {
-  /** Of each key that somebody has, those who wait for it. */
+  /** The waiting callers of each key that is held. */
   const queues = new Map<string, Set<() => void>>();
 
   const begin = (key: string, waited: boolean): Turn => ({

@@ -27,7 +27,7 @@ export type StoreParts = {
   readonly patience?: Patience | undefined;
 };
 
-/** One store of its parts: lookups by the reader, changes by the writer, downloads by files alone. */
+/** Combines the parts of a store: the reader does lookups, the writer makes changes, downloads use files only. */
 export async function createStore({ layout, readOnly, reader, writer, patience }: StoreParts): Promise<Store> {
   const { request, owner } = writer;
   const lookups = createLookups(reader, layout.index);
@@ -41,7 +41,7 @@ export async function createStore({ layout, readOnly, reader, writer, patience }
   const shut = async (): Promise<void> => {
     void lastUsed.flush();
     void registry.flushLastUsed();
-    await reader.close(); // the last connection puts the log into the index: that must be one that may write
+    await reader.close(); // the last connection writes the log into the index, so it must be the writer's
     await writer.close();
   };
   const close = (): Promise<void> => (closed ??= shut());
@@ -80,10 +80,10 @@ export async function createStore({ layout, readOnly, reader, writer, patience }
       request('collect', { nowMs, partialsOlderThanMs, dryRun }),
 
     async openPartial(text): Promise<PartialDownload> {
-      const own = join(layout.tmp, owner()); // a store that is only read refuses here
+      const own = join(layout.tmp, owner()); // throws if the store is read-only
       const key = hashKey(text);
       const fresh = { key, url: showUrl(text), epoch: 0, synced: 0, ...(bootId !== undefined && { bootId }) };
-      // Who holds the claim may go on at any time, in the place that is known to all.
+      // The silent holder of the claim may go on at any time, in the shared directory.
       const place = isAlone(key) ? { ...layout, downloads: own } : layout;
       return inStore(join(place.downloads, key), () => openPartial(partialFiles(place, key, temporaryPath), fresh));
     },
@@ -134,10 +134,11 @@ function registryImageNotListed(asked: string): never {
   throw new ImageError('NOT_IN_STORE', `${show(asked)} is not in the store`, { asked });
 }
 
+/** Times of use are collected for this long, or up to this many. */
 const delayMs = 1_000;
-const most = 1_000;
+const maxTouched = 1_000;
 
-/** Notes of use, written in groups when there is time. That one is lost never fails the caller. */
+/** Collects times of use and writes them in groups. Failures are ignored. */
 type LastUsed = { touch(id: string): void; flush(): Promise<void> };
 
 function createLastUsed(write: (ids: readonly string[], atMs: number) => Promise<void>): LastUsed {
@@ -157,7 +158,7 @@ function createLastUsed(write: (ids: readonly string[], atMs: number) => Promise
     flush,
     touch(id) {
       ids.add(id);
-      if (ids.size >= most) void flush();
+      if (ids.size >= maxTouched) void flush();
       else timer ??= setTimeout(() => void flush(), delayMs).unref();
     },
   };

@@ -5,39 +5,39 @@ import { inStore } from './store-error.ts';
 import type { PartialDownload } from './store.ts';
 import { writeAll } from './write-all.ts';
 
-/** What a power cut may cost of a download. */
+/** A power cut loses at most this many bytes of a download. */
 const syncEveryBytes = 32 * 1024 * 1024;
 
 /**
- * Opens a download for resuming, if there is something to resume.
+ * Opens a download, and resumes it if possible.
  *
- * @param fresh - the state of one that has nothing yet.
+ * @param fresh - the state of a download without bytes.
  */
 export async function openPartial(files: PartialFiles, fresh: PartialState): Promise<PartialDownload> {
-  /** Whether there may be files to remove: a small body never makes any. */
+  /** Whether files may exist that have to be removed. A small body never creates any. */
   let isMade = files.exist();
   const found = isMade ? await files.find(fresh.bootId) : undefined;
   let state = found?.state ?? fresh;
   let bytes = found?.bytes ?? 0;
-  /** Whether the sidecar of this epoch is there, so that a later run would find it. */
-  let recorded = found !== undefined;
+  /** Whether this epoch has a sidecar, so that a later run finds it. */
+  let hasSidecar = found !== undefined;
   let file: FileHandle | undefined;
   let syncing: { readonly upTo: number; readonly done: Promise<void> } | undefined;
 
   const synced = (): number => syncing?.upTo ?? state.synced;
 
-  /** The data first, then the sidecar that vouches for it. */
+  /** Syncs the data before it writes the sidecar that relies on it. */
   const writeSynced = async (handle: FileHandle, upTo: number): Promise<void> => {
     await handle.datasync();
     const next = { ...state, synced: upTo };
     await files.update(next);
     state = next;
-    recorded = true;
+    hasSidecar = true;
   };
 
   const startSync = (handle: FileHandle): void => {
     const done = writeSynced(handle, bytes);
-    done.catch(() => undefined); // reported by who awaits it
+    done.catch(() => undefined); // reported by settleSync
     syncing = { upTo: bytes, done };
   };
 
@@ -54,25 +54,25 @@ export async function openPartial(files: PartialFiles, fresh: PartialState): Pro
   };
 
   const dropFile = async (): Promise<void> => {
-    await settleSync().catch(() => undefined); // of bytes that are given up
+    await settleSync().catch(() => undefined); // these bytes are given up
     await closeFile();
     bytes = 0;
-    recorded = false;
+    hasSidecar = false;
   };
 
   const append = async (chunks: readonly Uint8Array[]): Promise<void> => {
     file ??= await files.reopen(state.epoch);
     const incoming = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
-    // A body that is whole at once is not worth a sidecar.
-    if (!recorded && bytes + incoming !== state.total) {
+    // A body that is complete at once needs no sidecar.
+    if (!hasSidecar && bytes + incoming !== state.total) {
       await files.begin(state, file);
-      recorded = true;
+      hasSidecar = true;
     }
     await writeAll(file, chunks, bytes, (written) => {
       bytes += written;
     });
     if (bytes - synced() < syncEveryBytes) return;
-    await settleSync(); // at most one is under way, and the next download does not outrun the disk
+    await settleSync(); // one sync at a time, so that no download is far ahead of the disk
     startSync(file);
   };
 
@@ -116,13 +116,13 @@ export async function openPartial(files: PartialFiles, fresh: PartialState): Pro
       }),
     close: () =>
       guarded(async () => {
-        const pointless = bytes === 0 && file !== undefined;
+        const isEmpty = bytes === 0 && file !== undefined;
         try {
           await sync();
         } finally {
           await closeFile();
         }
-        if (pointless) await files.remove();
+        if (isEmpty) await files.remove();
       }),
   };
 }

@@ -9,10 +9,10 @@ import { holdDirectorySync, removePath } from '../system/held-directory.ts';
 import { whenFilesAreFree } from '../system/spare-files.ts';
 import type { Validator } from './store.ts';
 
-/** Far above what we write. */
+/** Far more than a sidecar needs. */
 const stateBytes = 64 * 1024;
 
-/** One that a full disk cut short is written again. */
+/** Overwrites a sidecar that a full disk left incomplete. */
 const firstSidecar =
   constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 const sidecar = 'state.json';
@@ -22,40 +22,46 @@ type Resumable = { readonly state: PartialState; readonly bytes: number };
 /** The files of one download: `<epoch>.part` and the sidecar, in a directory of their own. */
 export type PartialFiles = {
   path(epoch: number): string;
-  /** Whether there is anything at all: one look, cheaper than to ask another thread. */
+  /** Whether the directory exists. One synchronous call is cheaper than a call in another thread. */
   exist(): boolean;
-  /** What can be resumed: undefined unless the sidecar is whole and fits the bytes. Changes nothing. */
+  /** What can be resumed: undefined unless the sidecar is complete and matches the file. Changes nothing. */
   peek(bootId: string | undefined): Promise<Resumable | undefined>;
-  /** The same, without what cannot be relied upon. */
+  /** As `peek`, but removes the bytes that cannot be relied upon. */
   find(bootId: string | undefined): Promise<Resumable | undefined>;
-  /** An empty file, and nothing beside it. */
+  /** Creates an empty file in an empty directory. */
   create(epoch: number): Promise<FileHandle>;
   reopen(epoch: number): Promise<FileHandle>;
-  /** The first sidecar of an epoch: there is nothing to lose yet, so it need not be whole at once. */
+  /** Writes the first sidecar of an epoch. No earlier one can be lost, so it need not be atomic. */
   begin(state: PartialState, file: FileHandle): Promise<void>;
-  /** Puts a sidecar in the place of the last one, so that a power cut leaves one or the other. */
+  /** Replaces the sidecar atomically: a power cut leaves the old one or the new one. */
   update(state: PartialState): Promise<void>;
   remove(): Promise<void>;
 };
 
-/** @param aside - a fresh name in this process's private directory: nobody can add to what is removed there, or exchange it. */
+/**
+ * @param temporaryPath - a fresh name in this process's private directory. What is to be removed is moved there first,
+ * where no other process can add to it or exchange it.
+ */
 export function partialFiles(
   { downloads, dirMode, fileMode }: Pick<Layout, 'downloads' | 'dirMode' | 'fileMode'>,
   key: string,
-  aside: () => string,
+  temporaryPath: () => string,
 ): PartialFiles {
   const directory = join(downloads, key);
   const nameOf = (epoch: number): string => `${epoch}.part`;
   let namesSynced = false;
 
-  /** Works in the directory itself: what others put in its place meanwhile is not followed. @throws ENOTDIR */
+  /**
+   * Opens the directory and works below its descriptor, so that a symlink put in its place is not followed. @throws
+   * ENOTDIR
+   */
   const within = async <T>(work: (at: (name: string) => string) => Promise<T>): Promise<T> => {
     using held = await whenFilesAreFree(() => holdDirectorySync(directory));
     return await work((name) => `${held.path}/${name}`);
   };
 
   const remove = async (): Promise<void> => {
-    const moved = aside();
+    const moved = temporaryPath();
     try {
       await rename(directory, moved);
     } catch (error) {
@@ -105,7 +111,7 @@ export function partialFiles(
     if (size === undefined || size < state.synced || size > (state.total ?? Infinity)) return undefined;
     return { state, bytes: isOfThisBoot(state, bootId) ? size : state.synced };
   };
-  /** What was written before a power cut, but not synced, may be anything. */
+  /** After a power cut, bytes that were not synced may have any value. */
   const peek = (bootId: string | undefined): Promise<Resumable | undefined> =>
     within((at) => peekAt(at, bootId)).catch((error: unknown) => {
       if (isNoEntry(error)) return undefined;
@@ -128,7 +134,7 @@ export function partialFiles(
         await file.truncate(bytes);
       }
       const current = { ...state, ...(bootId !== undefined && { bootId }) };
-      await update(current); // from here on this start counts
+      await update(current); // the synced bytes are valid for this boot now
       return { state: current, bytes };
     },
     async create(epoch) {
@@ -151,7 +157,7 @@ function isOfThisBoot(state: PartialState, bootId: string | undefined): boolean 
   return bootId !== undefined && state.bootId === bootId;
 }
 
-/** Undefined as well for what can't be read: it is of no use, and an attempt to replace it will say why. */
+/** Undefined also for a file that cannot be read: an attempt to replace it will report why. */
 async function readSmallFile(path: string): Promise<string | undefined> {
   try {
     await using file = await openOwnFile(path);
@@ -171,18 +177,18 @@ async function sizeOf(path: string): Promise<number | undefined> {
   }
 }
 
-/** What is needed to resume a download, kept beside its bytes. */
+/** What is needed to resume a download. It is stored in the sidecar, next to the bytes. */
 export type PartialState = {
   /** SHA-256 of the exact URL, hex. */
   readonly key: string;
-  /** For people: without credentials and query. */
+  /** For humans: without credentials and query. */
   readonly url: string;
   readonly epoch: number;
   readonly validator?: Validator;
   readonly total?: number;
   /** Bytes that survive a power cut. */
   readonly synced: number;
-  /** Of the system that wrote this. */
+  /** The boot in which this was written. */
   readonly bootId?: string;
 };
 
@@ -190,7 +196,10 @@ export function formatPartialState(state: PartialState): string {
   return `${JSON.stringify(state)}\n`;
 }
 
-/** @returns undefined for what is torn, or not of `key`: nothing of that download can be relied upon. */
+/**
+ * @returns undefined for text that is incomplete or belongs to another key: then no byte of the download can be relied
+ * upon.
+ */
 export function parsePartialState(text: string, key: string): PartialState | undefined {
   const value = parseObject(text);
   if (value?.['key'] !== key) return undefined;
@@ -231,9 +240,9 @@ function isCount(value: unknown): value is number {
 }
 
 /**
- * What tells one start of the system from the next: after another one only synced bytes can be relied upon.
+ * An ID that differs after each boot. After a reboot only synced bytes can be relied upon.
  *
- * @returns undefined where the kernel does not say: then nothing tells that it is still the same.
+ * @returns undefined where the kernel has none: then every process counts as a new boot.
  */
 export async function readBootId(): Promise<string | undefined> {
   try {

@@ -11,7 +11,7 @@ export type Writer = {
   /** The name of this process's directory in `tmp`. */
   readonly owner: () => string;
   readonly request: IndexRequest;
-  /** Ends the thread; what was asked for before is done and answered. */
+  /** Ends the thread after it has answered all earlier requests. */
   readonly close: () => Promise<void>;
 };
 
@@ -26,25 +26,26 @@ type Pending = { readonly resolve: (value: unknown) => void; readonly reject: (e
 const filename = new URL(`../../workers/index-writer${extname(import.meta.url)}`, import.meta.url);
 
 /**
- * Starts the thread, which takes as long as to make a store, and waits until it has opened the index there.
+ * Starts the thread while the directory is being made, since both take about the same time. Waits until the index is
+ * open.
  *
- * @throws what `making` and the thread do
+ * @throws what `making` and the thread throw
  */
 export async function startWriter(making: Promise<Layout>): Promise<Writer> {
-  // Not the flags of the program: a thread takes over --input-type and fails on it.
+  // The flags of the program are not passed on: a thread that gets --input-type fails.
   const worker = new Worker(filename, {
     name: 'index',
     execArgv: ['--disable-warning=ExperimentalWarning'],
     resourceLimits: { maxYoungGenerationSizeMb: 12 },
   });
-  making.catch(() => undefined); // told below, once the thread has ended
+  making.catch(() => undefined); // awaited and thrown below, once the thread has ended
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
   const pending = new Map<number, Pending>();
   let outbox: ToWriter[] = [];
   let lastId = 0;
   let ended: Error | undefined;
 
-  /** An idle store must not keep the process alive; a pending request must. */
+  /** A pending request keeps the process alive; an idle store does not. */
   const answerTo = (id: number): Promise<unknown> => {
     worker.ref();
     return new Promise((resolve, reject) => pending.set(id, { resolve, reject }));
@@ -73,7 +74,7 @@ export async function startWriter(making: Promise<Layout>): Promise<Writer> {
   });
   worker.on('exit', () => end(new Error('the store is closed')));
 
-  /** One message for all that is asked for in one turn of the event loop. */
+  /** Sends all requests of one turn of the event loop in one message. */
   const send = (): void => {
     worker.postMessage(outbox);
     outbox = [];
@@ -87,7 +88,7 @@ export async function startWriter(making: Promise<Layout>): Promise<Writer> {
     return answerTo(lastId);
   };
 
-  const opened = answerTo(0); // also when the thread dies before it is asked
+  const opened = answerTo(0); // before the layout is sent, so that it also rejects when the thread dies earlier
   opened.catch(() => undefined);
   const layout = await making.catch(async (error: unknown) => {
     await worker.terminate();
@@ -100,13 +101,13 @@ export async function startWriter(making: Promise<Layout>): Promise<Writer> {
     request: request as IndexRequest, // an answer has the type of its task
     close: async () => {
       if (!ended) await request('close', undefined);
-      worker.ref(); // or the process might end before the thread has
+      worker.ref(); // otherwise the process might end before the thread
       await exited;
     },
   };
 }
 
-/** The error that the thread met, with the codes that tell what it means. */
+/** The error of the thread, with its codes. */
 function fromFailure({ known, message, stack, ...codes }: Failure): Error {
   if (known) return fromErrorData(known);
   return Object.assign(new Error(message), stack !== undefined && { stack }, codes);

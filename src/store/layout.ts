@@ -10,11 +10,11 @@ import { errnoOf } from '../system/errno.ts';
 
 const setgid = 0o2000;
 
-/** What makes the directory an OCI image layout. @see OCI image-spec, image-layout.md */
+/** The file that marks a directory as an OCI image layout. @see OCI image-spec, image-layout.md */
 const ociLayout = '{"imageLayoutVersion":"1.0.0"}\n';
 const ociIndex = '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}\n';
 
-/** Makes what is missing of a store that is to be written. Several processes may do so at once. */
+/** Makes the missing files and directories of a store. Several processes may do so at once. */
 export async function makeLayout(dir: string): Promise<Layout> {
   const made = await makeStoreDirectory(dir);
   await requireLocalFilesystem(dir);
@@ -29,7 +29,10 @@ export async function makeLayout(dir: string): Promise<Layout> {
   return layout;
 }
 
-/** Below a setgid directory the store belongs to that group as its parent does; elsewhere to its owner alone. */
+/**
+ * Below a setgid directory the group may write to the store, if it may write to the parent; elsewhere only its owner
+ * may.
+ */
 async function makeStoreDirectory(dir: string): Promise<boolean> {
   try {
     await makeDirectories(dirname(dir));
@@ -40,7 +43,7 @@ async function makeStoreDirectory(dir: string): Promise<boolean> {
   }
 }
 
-/** Such as below /proc, where nothing is there whatever is made: no damage of a store. */
+/** For instance below /proc, where no directory can be made. The store is not damaged. */
 function unmakeable(dir: string, cause: unknown): ImageError {
   const path = cause instanceof Error && 'path' in cause && typeof cause.path === 'string' ? cause.path : dir;
   const message = `${show(path, 1024)}: no directory can be made there (ENOENT)`;
@@ -59,10 +62,10 @@ async function makeDirectory(path: string, mode: number): Promise<boolean> {
 }
 
 /**
- * Makes a file whole or not at all, and never in the place of another one.
+ * Makes a complete file, atomically, unless the path exists.
  *
- * The index is made like this too, empty: SQLite would give it the mode of the umask, and a descriptor of ours, once
- * closed, would drop the locks of another store that this process has open there.
+ * The index is made like this too, as an empty file. SQLite would give it the mode of the umask. And if we opened it
+ * here by its own path, closing it would drop the locks that this process may hold on it as an open store.
  */
 async function makeFile(path: string, content: string, mode: number): Promise<boolean> {
   if (await isThere(path)) return false;
@@ -89,7 +92,7 @@ async function makeFile(path: string, content: string, mode: number): Promise<bo
 
 const worldWritable = 0o002;
 
-/** SQLite takes no longer paths than 512 bytes, and has to append to the longest, that of a lock in `tmp`. */
+/** SQLite accepts paths of up to 512 bytes, and appends to the longest one, that of a lock in `tmp`. */
 const dirBytes = 440;
 
 /** @throws FILE_UNREADABLE for a directory whose path is too long for a store. */
@@ -100,7 +103,10 @@ export function requireShortPath(dir: string): void {
   throw new ImageError('FILE_UNREADABLE', message, { path: dir, errno: 'ENAMETOOLONG' });
 }
 
-/** @param mode - of `dir`: what is made in it gets the same, whatever the umask; nothing is writable for the world. */
+/**
+ * @param mode - of `dir`: files and directories in it get the same, whatever the umask, but without write permission
+ * for others.
+ */
 export function storeLayout(dir: string, mode: number): Layout {
   const dirMode = mode & (0o777 | setgid) & ~worldWritable;
   return {
@@ -116,7 +122,7 @@ export function storeLayout(dir: string, mode: number): Layout {
   };
 }
 
-/** `f_type` of filesystems that other machines may write as well. @see statfs(2) */
+/** `f_type` of filesystems that other machines can write to. @see statfs(2) */
 const networkTypes: ReadonlyMap<number, string> = new Map([
   [0x6969, 'nfs'],
   [0x517b, 'smb'],
@@ -134,9 +140,9 @@ const networkFuse =
   /^fuse\.(sshfs|glusterfs|s3fs|gcsfuse|goofys|rclone|davfs2?|curlftpfs|ceph-fuse|juicefs|mfs|smbnetfs)$/;
 
 /**
- * SQLite's write-ahead log needs memory that all its users share, which no network filesystem offers.
+ * The write-ahead log of SQLite needs shared memory, which network filesystems do not offer.
  *
- * @throws STORE_READ_ONLY when `dir` lies on one.
+ * @throws STORE_READ_ONLY when `dir` is on one.
  */
 export async function requireLocalFilesystem(dir: string): Promise<void> {
   const { type } = await statfs(dir);
@@ -146,7 +152,7 @@ export async function requireLocalFilesystem(dir: string): Promise<void> {
   throw new ImageError('STORE_READ_ONLY', message, { path: dir });
 }
 
-/** @param mounted - the type that the mount table names, which tells apart what FUSE serves. */
+/** @param mounted - the type in the mount table, which distinguishes the filesystems that FUSE serves. */
 export function networkFilesystem(type: number, mounted: string | undefined): string | undefined {
   if (mounted !== undefined && networkFuse.test(mounted)) return mounted;
   return networkTypes.get(type >>> 0);

@@ -7,19 +7,22 @@ import { show } from '../image/show.ts';
 import type { Layout } from './index/protocol.ts';
 import { inStore } from './store-error.ts';
 
-/** `told`: what errors name, so that a repair knows what is at fault. */
-type Place = { readonly path: string; readonly wanted: 'directory' | 'file'; readonly told: string };
+/**
+ * Where a file or directory of the store belongs. `reported` is the path that errors name, by which a repair knows what
+ * to mend.
+ */
+type Place = { readonly path: string; readonly wanted: 'directory' | 'file'; readonly reported: string };
 
-const file = (path: string, told = path): Place => ({ path, wanted: 'file', told });
-const directory = (path: string): Place => ({ path, wanted: 'directory', told: path });
+const file = (path: string, reported = path): Place => ({ path, wanted: 'file', reported });
+const directory = (path: string): Place => ({ path, wanted: 'directory', reported: path });
 
-/** What the index consists of: SQLite follows links, and waits for pipes. */
+/** The files of the index. They are checked since SQLite follows links and blocks on pipes. */
 export const indexSuffixes = ['', '-wal', '-shm', '-journal'];
 
 /**
- * Nothing but a directory or a file may be where a store has one. What is not there yet is in order.
+ * Checks that each path of a store is a file or a directory, as it should be, or does not exist yet.
  *
- * @param writing - whether more than the index and the blobs will be used.
+ * @param writing - whether the store will be written, so that more than the index and the blobs is used.
  * @throws STORE_CORRUPT
  */
 export function requireLayout(layout: Layout, { writing }: { readonly writing: boolean }): void {
@@ -29,17 +32,17 @@ export function requireLayout(layout: Layout, { writing }: { readonly writing: b
     ...blobDirectories(layout),
     ...(writing ? [downloads, tmp].map(directory) : []),
   ];
-  for (const { path, wanted, told } of places) {
+  for (const { path, wanted, reported } of places) {
     const found = misplaced(path, wanted);
     if (!found) continue;
     const message = `${show(path, 1024)} is ${found}, where a ${wanted} should be`;
-    throw new ImageError('STORE_CORRUPT', message, { path: told });
+    throw new ImageError('STORE_CORRUPT', message, { path: reported });
   }
 }
 
 /**
- * Gives another name to what is in the place of a directory, or of a file that other tools read, so that the store can be
- * opened again. Of the index setAsideIndex takes care.
+ * Renames whatever is in the place of a directory, or of a file that other tools read, so that the store can be opened
+ * again. The index itself is left to setAsideIndex.
  */
 export async function setAsideMisplaced(layout: Layout, nowMs: number): Promise<void> {
   const { dir, ociIndex, downloads, tmp } = layout;
@@ -58,7 +61,7 @@ function blobDirectories({ dir, blobs, registryBlobs }: Layout): readonly Place[
   return [join(dir, 'blobs'), blobs, registryBlobs].map(directory);
 }
 
-/** What is there instead. What cannot even be looked at is told by who needs it. */
+/** Says what is in the wrong place. An entry that cannot be examined is reported when it is used. */
 function misplaced(path: string, wanted: Place['wanted']): string | undefined {
   const stat = statOf(path);
   if (!stat || (wanted === 'file' ? stat.isFile() : stat.isDirectory())) return undefined;

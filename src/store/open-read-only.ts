@@ -9,12 +9,12 @@ import { errnoOf, systemFailure } from '../system/errno.ts';
 import { openReader, emptyReader, type Reader } from './index/reader.ts';
 import { storeError } from './store-error.ts';
 
-/** How often a copy is begun again because the index changed meanwhile. */
+/** How often a copy is tried again because the index changed meanwhile. */
 const copies = 5;
 
 /**
- * Opens the index of a store that this process may not be able to write to, or whose disk is full. A store that is not
- * there yet is empty.
+ * Opens the index of a store that this process perhaps cannot write to, or whose disk is full. A store that does not
+ * exist yet is empty.
  *
  * @throws STORE_VERSION, STORE_CORRUPT, STORE_BUSY, FILE_UNREADABLE
  */
@@ -23,16 +23,16 @@ export async function openReadOnly(path: string): Promise<Reader> {
   try {
     return await openReader(path, path);
   } catch (error) {
-    // Readers, too, need the memory that all users of a write-ahead log share: a file beside the index.
+    // A reader also needs the shared memory of a write-ahead log, a file next to the index.
     if (!hasCode(error, 'STORE_READ_ONLY') && !hasCode(error, 'STORE_FULL')) throw error;
   }
   if ((await stampOf(`${path}-wal`)) !== '') return openCopy(path);
   const url = pathToFileURL(path);
-  url.searchParams.set('immutable', '1'); // the log would not be looked at, but there is nothing in it
+  url.searchParams.set('immutable', '1'); // SQLite then ignores the log, which is empty
   return openReader(url, path);
 }
 
-/** False when there is no index, or an empty one. */
+/** False when the index does not exist or is empty. */
 async function isReadable(path: string): Promise<boolean> {
   try {
     await access(path, constants.R_OK);
@@ -43,13 +43,13 @@ async function isReadable(path: string): Promise<boolean> {
   }
 }
 
-/** What the system says of the path is told as it is told to writers; what is not allowed here is to read. */
+/** Errors are reported as for writers, except that here it is reading that is not permitted. */
 function unreadable(error: unknown, path: string): unknown {
   if (systemFailure(error)?.cause !== 'denied') return storeError(error, path);
   return new ImageError('FILE_UNREADABLE', `${show(path, 1024)} cannot be read`, { path }, { cause: error });
 }
 
-/** The index and its log as they are together at one moment, in a directory of our own. */
+/** Copies the index and its log, in the same state, to a private directory. */
 async function openCopy(path: string): Promise<Reader> {
   const directory = await mkdtemp(join(tmpdir(), 'longshore-'));
   const remove = (): Promise<void> => rm(directory, { recursive: true, force: true });
@@ -75,7 +75,7 @@ async function copyUnchanged(path: string, to: string): Promise<void> {
   throw new ImageError('STORE_BUSY', `${show(path, 1024)} changes all the time: try again`, { path });
 }
 
-/** Empty for a file that is empty or not there. */
+/** Identifies the state of a file; empty when it is empty or does not exist. */
 async function stampOf(path: string): Promise<string> {
   try {
     const { size, mtimeNs, ino } = await stat(path, { bigint: true });

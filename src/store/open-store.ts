@@ -19,7 +19,8 @@ import { hasName, namesIn, stampFile } from '../system/files.ts';
 import { isOfOtherTools, readOciIndex } from './index/oci-index.ts';
 
 /**
- * Opens the store of a data directory: made, migrated and swept as need be; or, with `readOnly`, as it is.
+ * Opens the store of a data directory: creates, migrates and cleans it if needed, or with `readOnly` leaves it as it
+ * is.
  *
  * @throws STORE_BUSY, STORE_CORRUPT, STORE_FULL, STORE_READ_ONLY, STORE_VERSION, FILE_UNREADABLE
  */
@@ -56,7 +57,7 @@ async function openToWrite(dir: string): Promise<Opened> {
   }
 }
 
-/** An index that lists nothing yet where blobs lie: whatever listed them is not there. */
+/** Whether blobs exist but the index that listed them does not. */
 async function isLost(reader: Reader, layout: Layout): Promise<boolean> {
   if (reader !== emptyReader) return isRelisting(reader);
   if (!(await holdsOurBlobs(layout))) return false;
@@ -68,7 +69,7 @@ async function isLost(reader: Reader, layout: Layout): Promise<boolean> {
   }
 }
 
-/** Of a store that is only read. */
+/** The writer of a read-only store. */
 function refusingWriter(dir: string): Writer {
   const refuse = (): never => {
     throw new ImageError('STORE_READ_ONLY', `${show(dir, 1024)} is open for reading only`, { path: dir });
@@ -77,20 +78,20 @@ function refusingWriter(dir: string): Writer {
 }
 
 /**
- * Moves a damaged index out of the way, for a repair: the store then opens with an empty one, and every blob is among
- * its `unreferenced()`, from where it can be ingested again. What is only in the index is lost: how images were verified
- * and what is remembered of URLs.
+ * Renames a damaged index, so that a repair can begin. The store then opens with an empty one, and every blob is among
+ * its `unreferenced()`, from where it can be ingested again. The index alone knew how images were verified and the
+ * state of URLs: that is lost.
  *
- * @returns where the index is now.
+ * @returns the new path of the damaged index.
  */
 export async function setAsideIndex(dir: string, nowMs: number): Promise<string> {
   const { index } = storeLayout(dir, 0);
   const aside = `${index}.damaged-${nowMs}`;
   return inStore(index, async () => {
-    // A log that stays would be played into the new index.
+    // SQLite would apply a remaining log to the new index.
     let isThere = false;
     for (const suffix of indexSuffixes) isThere = (await renameIfThere(index + suffix, aside + suffix)) || isThere;
-    if (!isThere) await rename(index, aside); // which says so
+    if (!isThere) await rename(index, aside); // throws ENOENT
     return aside;
   });
 }
@@ -105,18 +106,18 @@ async function renameIfThere(from: string, to: string): Promise<boolean> {
   }
 }
 
-/** Whether blobs lie there that an index must have listed: those of a layout that another tool made are none. */
+/** Whether there are blobs that an index must have listed. Blobs in a layout of another tool are not ours. */
 async function holdsOurBlobs({ blobs, registryBlobs, ociIndex }: Layout): Promise<boolean> {
   if (hasName(blobs, imageBlobName)) return true;
   return hasName(registryBlobs, registryBlobName) && !(await isForeignIndex(ociIndex));
 }
 
 async function isForeignIndex(path: string): Promise<boolean> {
-  const index = await readOciIndex(path).catch(() => undefined); // it cannot be told
+  const index = await readOciIndex(path).catch(() => undefined); // unknown
   return index !== undefined && isOfOtherTools(index);
 }
 
-/** Whether a repair has begun the index anew, and has not yet listed again what it can. */
+/** Whether a repair has begun a new index, and has not yet listed again what it can. */
 async function isRelisting(reader: Reader): Promise<boolean> {
   return (await reader.prepare('SELECT relisting FROM generation').get())?.['relisting'] === 1;
 }
@@ -127,13 +128,13 @@ function lostIndex(path: string): ImageError<'STORE_CORRUPT'> {
   return new ImageError('STORE_CORRUPT', message, { path });
 }
 
-/** A blob by what its file is called; nothing says that it is that. */
+/** A blob by the name of its file; its content has not been checked. */
 export type LostBlob = { readonly id: ImageId | Digest; readonly size: number };
 
 /**
  * The blobs of a store whose index cannot be read.
  *
- * @param path - what could not be read: there are none unless it is the index.
+ * @param path - the file that could not be read: unless it is the index, there are no lost blobs.
  */
 export async function* lostBlobs(path: string): AsyncGenerator<LostBlob> {
   const { index, blobs, registryBlobs } = storeLayout(dirname(path), 0);

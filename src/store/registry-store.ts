@@ -5,117 +5,126 @@ import type { GoPlatform } from '../image/platform.ts';
 import type { FileStamp } from '../system/files.ts';
 import type { BlobState } from './store.ts';
 
-/** A manifest or index of a registry, as its bytes lie in the store. */
+/** A manifest or index of a registry, stored as a blob. */
 export type StoredDescriptor = { readonly mediaType: string; readonly digest: Digest; readonly size: number };
 
 /** A file of `blobs/sha256`. `size` is in bytes, as transferred. */
 export type StoredBlob = { readonly digest: Digest; readonly size: number };
 
-/** An image of a registry, kept as it came. Times are milliseconds since the epoch. */
+/** A registry image, stored as the registry served it. Times are milliseconds since the epoch. */
 export type RegistryImage = {
-  /** Whole and normalised, without a scheme: `docker.io/library/busybox:1`, or `…@sha256:…` when no tag was asked for. */
+  /**
+   * Complete and normalised, without a scheme: `docker.io/library/busybox:1`, or `…@sha256:…` when no tag was asked
+   * for.
+   */
   readonly reference: string;
   /** As the registry served it. */
   readonly manifest: StoredDescriptor;
   /** The multi-platform index that it was chosen from. */
   readonly index?: StoredDescriptor;
-  /** A manifest with the same blobs that was derived from a docker one, for tools that read OCI alone. */
+  /** A manifest with the same blobs, derived from a docker manifest for tools that read OCI only. */
   readonly oci?: StoredDescriptor;
   readonly platform: GoPlatform;
-  /** Everything that it is made of: documents, config and layers. */
+  /** All its blobs: manifests, indexes, config and layers. */
   readonly blobs: readonly Digest[];
-  /** Bytes of them together; those that other images share count in each. */
+  /** Bytes of all its blobs, including those that it shares with other images. */
   readonly size: number;
-  /** The image that was made of it, as long as that is listed. */
+  /** The image that it was converted to, as long as that is listed. */
   readonly imageId?: ImageId;
   readonly importedAtMs: number;
   readonly lastUsedAtMs: number;
   readonly latest: boolean;
-  /** Where it came from: a URL without credentials and query. */
+  /** The URL it was fetched from, without credentials and query. */
   readonly source: string;
-  /** Fingerprints of the keys that signed it, or false: brought in without verification. */
+  /** Fingerprints of the keys that signed it; false when it was imported without verification. */
   readonly verified: readonly string[] | false;
   /** Verified only because `weak-keys` was asked for. */
   readonly weak: boolean;
 };
 
-/** `blobs` need not name the manifest, the index and the derived manifest: they count in any case. */
+/** `blobs` may omit the manifest, the index and the derived manifest: they are added in any case. */
 export type RegistryCommit = Omit<RegistryImage, 'size' | 'importedAtMs' | 'lastUsedAtMs'>;
 
-/** Images of registries, and the blobs they are made of, which other tools may read, add to and remove. */
+/** Registry images and their blobs. Other tools may read, add and remove blobs. */
 export type RegistryStore = {
   digestPath(digest: Digest): string;
   /**
-   * Whether the blob is there, unchanged since it was verified. What another tool has removed or replaced is not.
+   * Whether the blob exists and has not changed since it was verified. A blob that another tool has removed or replaced
+   * does not count.
    *
-   * @param size - what it is said to have: one of another size is not what is meant.
+   * @param size - the expected size: a blob of another size does not count.
    */
   hasBlob(digest: Digest, size?: number): Promise<boolean>;
   /**
-   * Puts a verified, synced file of this filesystem in its place; it is gone from `path` afterwards, whatever the outcome.
-   * As long as this process lives and no image is made of the blob, `collect` keeps it.
+   * Moves a verified, synced file of the same filesystem to its final place. Afterwards it is gone from `path`,
+   * whatever the outcome. `collect` keeps the blob as long as this process lives, also while no image needs it.
    */
   commitBlob(blob: StoredBlob & { readonly path: string; readonly stamp: FileStamp }): Promise<void>;
-  /** As hasBlob, but tells a blob that is `changed`, and may yet be good, from one that is not there. */
+  /** As hasBlob, but distinguishes a `changed` blob, which may still be good, from a missing one. */
   digestState(digest: Digest, size?: number): Promise<BlobState>;
   /** As confirmBlob. */
   confirmDigest(digest: Digest, stamp: FileStamp): Promise<void>;
   /**
-   * Removes a blob that was found damaged, and takes the images that need it off the list; the rest of their blobs stays
-   * until `collect`.
+   * Removes a damaged blob and unlists the images that need it. Their other blobs stay until `collect`.
    *
    * @param options.keepsFile - as for remove.
-   * @returns their references.
+   * @returns the references of the images.
    */
   dropBlob(digest: Digest, options?: { readonly keepsFile?: boolean }): Promise<readonly string[]>;
-  /** All blobs by digest, a page at a time; `needed` by an image that is listed. */
+  /** All blobs in the order of their digests, one page at a time; `needed`: by a listed image. */
   blobRows(): AsyncIterable<StoredBlob & { readonly needed: boolean }>;
 
   /**
-   * Lists an image in the place of what its reference named before, in one durable transaction; index.json follows within
-   * a second or so, at the latest by close(). A second import of the same manifest takes nothing away that was known.
+   * Lists an image in place of the one that had the same reference, in one durable transaction. index.json follows
+   * within about a second, at the latest by close(). A second import of the same manifest keeps the facts known before.
    *
-   * @throws STORE_CORRUPT when one of its blobs is not there any more: bring it once more.
+   * @throws STORE_CORRUPT when one of its blobs no longer exists: fetch it again.
    */
   commitRegistryImage(commit: RegistryCommit): Promise<RegistryImage>;
   findRegistryImage(reference: string): Promise<RegistryImage | undefined>;
-  /** All registry images by import time, a page at a time. */
+  /** All registry images by import time, one page at a time. */
   registryImages(): AsyncIterable<RegistryImage>;
   /**
-   * The digest of a listed manifest, index or derived manifest that begins so.
+   * The digest of a listed manifest, index or derived manifest that begins with a prefix.
    *
    * @param prefix - `sha256:` and 2 to 64 hex digits.
    * @throws NOT_IN_STORE, ID_AMBIGUOUS, ID_TOO_SHORT, REFERENCE_INVALID
    */
   resolveDigest(prefix: string): Promise<Digest>;
-  /** The images whose manifest, index or derived manifest it is, or that it was made of, by import time. */
+  /** The images with this manifest, index or derived manifest, or that were converted to this image, by import time. */
   registryImagesOf(id: Digest | ImageId): Promise<readonly RegistryImage[]>;
   /** As touch. */
   touchRegistryImage(reference: string): void;
   /**
-   * Takes an image off the list, out of index.json, and removes the blobs that nothing else needs.
+   * Unlists an image, removes it from index.json, and removes the blobs that nothing else needs.
    *
-   * @param asked - a reference, or a digest: then all that `registryImagesOf` gives for it.
-   * @returns bytes given back. @throws NOT_IN_STORE
+   * @param asked - a reference, or a digest, which selects all images that `registryImagesOf` gives.
+   * @returns bytes freed. @throws NOT_IN_STORE
    */
   removeRegistryImage(asked: string): Promise<number>;
 
-  /** What index.json names, ours and that of other tools. @throws STORE_CORRUPT when it cannot be read */
+  /** The entries of index.json, our own and those of other tools. @throws STORE_CORRUPT when it cannot be read */
   ociIndex(): Promise<readonly OciDescriptor[]>;
-  /** The entries of ours that are whole in index.json, and in those that were set aside. The present one comes first. */
+  /**
+   * Our own entries, where complete, in index.json and in the copies set aside. Those of the current file come first.
+   */
   salvagedEntries(): Promise<readonly OciDescriptor[]>;
   /**
-   * Files of `blobs/sha256` that an image should have become of: no image needs them, and no row tells of them, or only that of
-   * a process which ended before it had listed an image.
+   * Files of `blobs/sha256` that are not part of any image: they have no row, or only that of a process which ended
+   * before it had listed its image.
    */
   unlistedBlobs(): AsyncIterable<StoredBlob>;
-  /** Takes a file that lies in its place among the blobs, as commitBlob does. @throws STORE_CORRUPT when it is not that one */
+  /**
+   * Adds a row for a file that is already in its final place, as commitBlob does. @throws STORE_CORRUPT when it is
+   * another file
+   */
   relistBlob(blob: StoredBlob & { readonly stamp: FileStamp }): Promise<void>;
   /**
-   * Writes index.json now, for who wants to hear whether it can be.
+   * Writes index.json now, for callers that need to know whether that works.
    *
-   * @param options.setAsideDamagedAtMs - one that cannot be read is renamed, with this time, and begun anew.
-   * @throws STORE_CORRUPT when it cannot be read: it stays as it is, and so do all blobs.
+   * @param options.setAsideDamagedAtMs - a file that cannot be read is renamed, with this time in its name, and a new
+   * one written.
+   * @throws STORE_CORRUPT when the file cannot be read: it and all blobs stay as they are.
    */
   writeOciIndex(options?: { readonly setAsideDamagedAtMs?: number }): Promise<void>;
 };

@@ -16,8 +16,8 @@ const damaged: Meaning = {
 
 const SQLITE_CANTOPEN = 14;
 /**
- * An index needs four files at most; an attempt that fails closes those it had opened before anybody can count, and
- * threads that start or end beside it open and close theirs.
+ * An index needs at most four files. The margin is needed since a failed attempt has closed its files before we count,
+ * and since other threads open and close files at the same time.
  */
 const fewFiles = 16;
 
@@ -35,13 +35,13 @@ const byResult: ReadonlyMap<number, Meaning> = new Map([
 
 /** SQLITE_IOERR_SHMSIZE: no room for the memory that the users of the index share. */
 const sharedMemorySize = 4874;
-/** What makes a file larger: SQLITE_IOERR_WRITE, SQLITE_IOERR_TRUNCATE, and that. */
+/** Errors that happen when a file grows: SQLITE_IOERR_WRITE, SQLITE_IOERR_TRUNCATE, and SQLITE_IOERR_SHMSIZE. */
 const growing: ReadonlySet<number> = new Set([778, 1546, sharedMemorySize]);
 
 /**
- * What went wrong in the store as a STORE_ code; what is none, a bug, stays as it is.
+ * Converts a failure of the store to an ImageError with a STORE_ code. Other errors are bugs and returned unchanged.
  *
- * @param path - what was worked on, where the error does not say it.
+ * @param path - of the file in use, for errors that do not have one.
  */
 export function storeError(error: unknown, path: string): unknown {
   if (isImageError(error)) return error;
@@ -55,18 +55,17 @@ export function storeError(error: unknown, path: string): unknown {
   return new ImageError(meaning.code, `${show(where, 1024)}: ${meaning.what}`, { path: where }, { cause: error });
 }
 
-/** What SQLite met but does not say: of its errors the errno is lost. */
+/** Finds the errno that SQLite does not report, from the limits of this process. */
 function limitOfProcess(result: number): { readonly code: string } | undefined {
   if ((result & 0xff) === SQLITE_CANTOPEN && spareFiles() < fewFiles) return { code: 'EMFILE' };
   return growing.has(result) && isFileSizeLimited() ? { code: 'EFBIG' } : undefined;
 }
 
-/** The extended result code. */
 export function sqliteResult(error: unknown): number | undefined {
   return error instanceof Error && 'errcode' in error && typeof error.errcode === 'number' ? error.errcode : undefined;
 }
 
-/** Runs what works on the store; what goes wrong is told as a STORE_ code. */
+/** Runs `work`, and converts its failures with `storeError`. */
 export async function inStore<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -77,19 +76,19 @@ export async function inStore<T>(path: string, work: () => Promise<T>): Promise<
 
 const repair = 'repair with "longshore image verify --repair"';
 
-/** An index that contradicts itself or holds what nobody wrote. */
+/** An index that contradicts itself, or contains a value that longshore never writes. */
 export function damagedIndex(path: string, cause: unknown): ImageError<'STORE_CORRUPT'> {
   const message = `${show(path, 1024)}: a row is damaged: ${repair}`;
   return new ImageError('STORE_CORRUPT', message, { path }, { cause });
 }
 
-/** A database that another program made, or whose tables are not what they should be. A repair sets it aside. */
+/** A database of another program, or one with wrong tables. A repair sets it aside. */
 export function foreignIndex(path: string, cause?: unknown): ImageError<'STORE_CORRUPT'> {
-  const message = `${show(path, 1024)} is no index of a store, or a damaged one: if the directory is right, ${repair}, which sets it aside`;
+  const message = `${show(path, 1024)} is not the index of a store, or it is damaged: if the directory is right, ${repair}, which sets it aside`;
   return new ImageError('STORE_CORRUPT', message, { path }, { cause });
 }
 
-/** What SQLite says of an index that lacks what a query names: otherwise such an error is a mistake of ours. */
+/** SQLite's errors for an index that lacks a table or column which a query names. Otherwise such an error is a bug. */
 function isForeignSchema(error: unknown): boolean {
   return (
     error instanceof Error &&

@@ -4,7 +4,7 @@ import type { Dependency } from '../image/manifest.ts';
 import type { RegistryStore } from './registry-store.ts';
 import type { FileStamp } from '../system/files.ts';
 
-/** One image of the store. Times are milliseconds since the epoch. */
+/** One image in the store. Times are milliseconds since the epoch. */
 export type StoredImage = {
   readonly imageId: ImageId;
   readonly name: string;
@@ -14,19 +14,19 @@ export type StoredImage = {
   readonly importedAtMs: number;
   readonly lastUsedAtMs: number;
   readonly latest: boolean;
-  /** Where it came from: a URL without credentials and query, or a path. */
+  /** Where it was fetched from: a URL without credentials and query, or a path. */
   readonly source: string;
   /** `sha256:` and hex of the bytes as transferred. */
   readonly digest: string;
-  /** Fingerprints of the keys that signed it, or false: brought in without verification. */
+  /** Fingerprints of the keys that signed it; false when it was imported without verification. */
   readonly verified: readonly string[] | false;
   /** Verified only because `weak-keys` was asked for. */
   readonly weak: boolean;
-  /** As the manifest lists them; kept in the row so that walking a tree that is all there reads no manifest. */
+  /** As in the manifest. They are part of the row so that walking a stored tree reads no manifests. */
   readonly dependencies: readonly Dependency[];
 };
 
-/** What is remembered of one exact URL. */
+/** The cached state of one exact URL. */
 export type Remote = {
   readonly imageId: ImageId;
   readonly etag?: string;
@@ -36,40 +36,40 @@ export type Remote = {
   readonly signatureUrl?: string;
 };
 
-/** An image whose tar lies verified and synced at `path`, a name that `temporaryPath` gave. */
+/** An image whose verified and synced tar is at `path`, which `temporaryPath` returned. */
 export type Commit = {
   readonly path: string;
-  /** Of the descriptor that was hashed: another file of that name is refused. */
+  /** Of the descriptor that was hashed: another file at that path is refused. */
   readonly stamp: FileStamp;
   readonly image: Omit<StoredImage, 'importedAtMs' | 'lastUsedAtMs'>;
-  /** The JSON document as it stood in the archive. */
+  /** The JSON document as in the archive. */
   readonly manifest: string;
   /** Written in the same transaction. `url` is exact; only its hash is stored. */
   readonly remote?: { readonly url: string; readonly record: Remote };
 };
 
-/** How a blob on disk compares with what the index says: size, mtime, ctime and inode. */
+/** How a blob compares with its row in the index, by size, mtime, ctime and inode. */
 export type BlobState = 'intact' | 'changed' | 'missing';
 
 /** The strong validator of a partial download. @see rules.md H4 */
 export type Validator = { readonly kind: 'etag' | 'last-modified'; readonly value: string };
 
 /**
- * An append-only file that one download fills, under a claim. A changed file at the server or a restart is a new epoch:
- * a new, empty file under another path.
+ * An append-only file that one download fills, under a claim. When the file on the server has changed, or the download
+ * starts over, a new epoch begins: a new, empty file at another path.
  */
 export type PartialDownload = {
   readonly path: string;
-  /** Bytes that are in the file now. */
+  /** Bytes in the file now. */
   readonly bytes: number;
   readonly validator: Validator | undefined;
-  /** Whole length, where the server said one. */
+  /** The whole length, if the server has sent one. */
   readonly total: number | undefined;
-  /** Drops what is there and begins a new epoch. */
+  /** Drops the bytes and begins a new epoch. */
   restart(about: { validator?: Validator; total?: number }): Promise<void>;
-  /** Writes at the end; fdatasync and sidecar every 32 MiB are its own affair. */
+  /** Writes at the end. Every 32 MiB are synced, with the sidecar, in the background. */
   append(chunks: readonly Uint8Array[]): Promise<void>;
-  /** Everything appended so far survives a power cut once this resolves. */
+  /** Resolves once everything appended so far survives a power cut. */
   sync(): Promise<void>;
   /** Removes the files of this download. */
   discard(): Promise<void>;
@@ -78,15 +78,18 @@ export type PartialDownload = {
 };
 
 export type Claim = AsyncDisposable & {
-  /** True when another owner held it first: what is wanted may be there by now. */
+  /** True when another owner held it first: the image may be in the store by now. */
   readonly waited: boolean;
   release(): Promise<void>;
 };
 
-/** Told when a holder that is alive has given no sign of life for a while, and when it is waited for no longer. */
+/** Called when a living holder has given no sign of life for a while, and when the caller stops waiting for it. */
 export type OnSilence = (what: 'still waiting' | 'going on alone') => void;
 
-/** How long a holder of a claim may give no sign of life. */
+/**
+ * How long a holder of a claim may give no sign of life before this is reported (`sayMs`), and before others stop
+ * waiting (`aloneMs`).
+ */
 export type Patience = { readonly sayMs: number; readonly aloneMs: number };
 
 export type GarbageReport = {
@@ -94,24 +97,24 @@ export type GarbageReport = {
   readonly partials: number;
   readonly temporaries: number;
   readonly bytes: number;
-  /** Paths of what dead processes left and could not be removed, as when it belongs to another user. */
+  /** Paths that dead processes left and that could not be removed, for instance since they belong to another user. */
   readonly left: readonly string[];
 };
 
 export type StoreOptions = {
-  /** Absolute path of the data directory; made when it is not there, unless readOnly. */
+  /** Absolute path of the data directory. It is created if needed, unless readOnly. */
   readonly dir: string;
   readonly readOnly?: boolean;
   /** Default 5 s and 60 s. */
   readonly patience?: Patience;
-  /** Opens also a store whose index is lost, and lists nothing yet: for a repair, which lists its blobs again. */
+  /** Also opens a store whose index is lost, with no images listed: for a repair, which lists its blobs again. */
   readonly relisting?: boolean;
 };
 
 /** The store of one data directory, opened by one process. Every promise may reject with a STORE_ code. */
 export type Store = ImageStore & RegistryStore;
 
-/** The images, and what comes with them. */
+/** The images, and the operations on the whole store. */
 type ImageStore = AsyncDisposable & {
   readonly dir: string;
   readonly readOnly: boolean;
@@ -120,18 +123,18 @@ type ImageStore = AsyncDisposable & {
   resolveId(prefix: string): Promise<ImageId>;
   getImage(imageId: ImageId): Promise<StoredImage | undefined>;
   /**
-   * The best image of that name whose manifest has every one of `labels`, and none of `defaults` with another value.
+   * The best image of that name that has all of `labels`, and none of `defaults` with another value.
    *
-   * @see rkt-surroundings S30-S34, D24
+   * @see rkt v1.2.0 store/store.go, GetACI
    */
   findImage(name: string, labels: Labels, defaults?: Labels): Promise<StoredImage | undefined>;
   /** Every image of exactly that name. */
   imagesNamed(name: string): Promise<readonly StoredImage[]>;
-  /** All images by import time, a page at a time. */
+  /** All images by import time, one page at a time. */
   images(): AsyncIterable<StoredImage>;
   /** The manifest's JSON text. @throws NOT_IN_STORE */
   manifest(imageId: ImageId): Promise<string>;
-  /** Reads the whole index, and whether it contradicts itself. @throws STORE_CORRUPT */
+  /** Checks the whole index for contradictions. @throws STORE_CORRUPT */
   checkIndex(): Promise<void>;
   getRemote(url: string): Promise<Remote | undefined>;
   putRemote(url: string, record: Remote): Promise<void>;
@@ -139,57 +142,63 @@ type ImageStore = AsyncDisposable & {
   blobPath(imageId: ImageId): string;
   blobState(imageId: ImageId): Promise<BlobState>;
   /**
-   * Remembers the stamp of a blob that has been hashed and found good.
+   * Records the stamp of a blob that was hashed and found good.
    *
-   * @param stamp - taken before it was hashed. @throws STORE_CORRUPT when it is another file now
+   * @param stamp - taken before it was hashed. @throws STORE_CORRUPT when the file has changed since
    */
   confirmBlob(imageId: ImageId, stamp: FileStamp): Promise<void>;
-  /** Marks use; written lazily, in groups, at the latest by close(). */
+  /** Records that the image was used. Written later, in groups, at the latest by close(). */
   touch(imageId: ImageId): void;
 
-  /** A fresh name in this process's private directory; nothing is created. */
+  /** A new name in this process's private directory; nothing is created. */
   temporaryPath(): string;
-  /** Group commit: rename, fsync of the directory, one index transaction. Resolves when it is durable and visible. */
+  /**
+   * Group commit: renames the tar, syncs the directory, and writes one transaction. Resolves when the image is durable
+   * and visible.
+   */
   commit(commit: Commit): Promise<StoredImage>;
-  /** Lists an image whose tar lies in its place; one that is listed already stays so. @throws STORE_CORRUPT when it is not that file */
+  /**
+   * Lists an image whose tar is already in its final place, unless it is listed. @throws STORE_CORRUPT when the file is
+   * another one
+   */
   relist(image: Omit<Commit, 'path' | 'remote'>): Promise<void>;
-  /** The store lists again what it can: from now on it can be opened by everybody. */
+  /** Ends a repair: all blobs that can be listed are listed again, and the store can be opened normally. */
   endRelisting(): Promise<void>;
   /**
-   * Takes an image off the list and removes its blob, remotes too.
+   * Unlists an image, and removes its blob and its remotes.
    *
-   * @param options.keepsFile - the blob stays where it is: what could not be read may be good.
-   * @returns bytes given back. @throws NOT_IN_STORE
+   * @param options.keepsFile - the blob stays, since a file that could not be read may be good.
+   * @returns bytes freed. @throws NOT_IN_STORE
    */
   remove(imageId: ImageId, options?: { readonly keepsFile?: boolean }): Promise<number>;
   /**
-   * Removes unreferenced blobs, partial downloads older than `partialsOlderThanMs`, and what dead owners left. Of a
-   * registry's blobs stay also what a living process has brought in for an image that is not committed yet, what other
-   * tools name in index.json (when it cannot be read: all), and files younger than `partialsOlderThanMs` of which nothing
-   * is known: another tool may just be writing them.
+   * Removes unreferenced blobs, partial downloads older than `partialsOlderThanMs`, and files of dead processes. It
+   * keeps these registry blobs: those that a living process has imported for an image that is not committed yet; those
+   * that other tools have listed in index.json (all, when it cannot be read); and files without a row that are younger
+   * than `partialsOlderThanMs`, since another tool may still be writing them.
    */
   collect(options: {
     readonly nowMs: number;
     readonly partialsOlderThanMs: number;
     readonly dryRun?: boolean;
   }): Promise<GarbageReport>;
-  /** Files of images, in `blobs/sha512`, that no row names, one path at a time. */
+  /** Image files in `blobs/sha512` that are not listed, one path at a time. */
   unreferenced(): AsyncIterable<string>;
 
   /**
-   * Waits for the single flight of `key` among all processes; within the process too. Only a hash of the key is kept. The
-   * claim of a URL is taken with the exact URL itself, that of a registry's blob with its digest: that also keeps
-   * `collect` from its partial download.
+   * Waits for the exclusive right to fetch `key`, among all callers and processes. Only a hash of the key is stored.
+   * The claim of a URL has the exact URL as its key, that of a registry blob its digest: `collect` then keeps the
+   * partial download.
    *
-   * Who holds it may be stopped: then there comes a time at which the caller gets on without it, as if the claim were its own.
-   * `openPartial` works in this process's private directory then.
+   * A holder that is stopped is not waited for without end: after a while the caller goes on as if it had the claim.
+   * `openPartial` then works in this process's private directory.
    */
   claim(key: string, signal: AbortSignal, onSilence?: OnSilence): Promise<Claim>;
-  /** The claim if nobody holds it, at once; undefined otherwise. A dead holder's claim is taken over. */
+  /** Takes the claim at once if it is free; undefined otherwise. The claim of a dead process is free. */
   tryClaim(key: string): Promise<Claim | undefined>;
-  /** Opens or resumes the partial download of an exact URL or of a digest; the caller holds the claim of the same text. */
+  /** Opens or resumes the partial download of an exact URL or a digest. The caller holds the claim of the same key. */
   openPartial(key: string): Promise<PartialDownload>;
-  /** What a partial download of an exact URL has so far, if it can be resumed; changes nothing and needs no claim. */
+  /** The state of the partial download of an exact URL, if it can be resumed. Changes nothing and needs no claim. */
   peekPartial(url: string): Promise<Pick<PartialDownload, 'bytes' | 'validator' | 'total'> | undefined>;
 
   close(): Promise<void>;

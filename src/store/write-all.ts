@@ -1,9 +1,9 @@
 import type { FileHandle } from 'node:fs/promises';
 
 /**
- * Writes chunks one after the other, from `position` on. A call may write less than it was given.
+ * Writes chunks one after the other, from `position` on. One call may write only a part of them.
  *
- * @param onWritten - told of the bytes of each call, also when a later one fails.
+ * @param onWritten - gets the number of bytes of each call, also when a later call fails.
  */
 export async function writeAll(
   file: Pick<FileHandle, 'writev'>,

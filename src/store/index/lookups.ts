@@ -23,7 +23,7 @@ type Lookups = Pick<
   'resolveId' | 'getImage' | 'findImage' | 'imagesNamed' | 'images' | 'manifest' | 'checkIndex' | 'getRemote'
 >;
 
-/** Candidates that an ambiguous prefix names. */
+/** At most this many image IDs are listed for an ambiguous prefix. */
 const shownCandidates = 8;
 
 /** @param path - of the index, for errors. */
@@ -47,9 +47,9 @@ export function createLookups(reader: Reader, path: string): Lookups {
       const candidates = rows.map(parsingRows(path, (row) => imageIdOf(row, 'id')));
       const [imageId] = candidates;
       if (imageId === undefined)
-        throw new ImageError('NOT_IN_STORE', 'no image ID in the store begins so', { asked: prefix });
+        throw new ImageError('NOT_IN_STORE', 'no image ID in the store starts with these digits', { asked: prefix });
       if (candidates.length === 1) return imageId;
-      const message = `several image IDs begin so: ${candidates.map(shortImageId).join(', ')}`;
+      const message = `several image IDs start with these digits: ${candidates.map(shortImageId).join(', ')}`;
       throw new ImageError('ID_AMBIGUOUS', message, { asked: prefix, candidates });
     },
     async getImage(imageId) {
@@ -85,28 +85,28 @@ export function createLookups(reader: Reader, path: string): Lookups {
 }
 
 /**
- * The image if it has every label that is asked for and contradicts none of the defaults. A damaged row is none: others may
- * serve, or it is fetched again.
+ * The image, if it has all the requested labels and contradicts no default. A damaged row does not match: another row
+ * may, or the image is fetched again.
  */
-function matchRow(row: Row, wanted: Labels, defaults: Labels = new Map()): StoredImage | undefined {
+function matchRow(row: Row, requested: Labels, defaults: Labels = new Map()): StoredImage | undefined {
   try {
     const image = parseImageRow(row);
     const agrees = defaults.entries().every(([name, value]) => (image.labels.get(name) ?? value) === value);
-    return agrees && matchLabels(wanted, image.labels) ? image : undefined;
+    return agrees && matchLabels(requested, image.labels) ? image : undefined;
   } catch {
     return undefined;
   }
 }
 
-/** What a name and perhaps a pin ask for. */
+/** What is required of an image that is looked up by name, perhaps with a pinned ID. */
 export type ByName = Expected & Required<Pick<Expected, 'name' | 'labels'>>;
 
 /**
- * The image of the store that is meant: a pinned one by its ID, which must then have the name and the labels, else the
- * best of that name; undefined when there is none.
+ * Finds the image in the store: by its pinned ID, in which case it must have the name and the labels, or the best one
+ * of that name. Undefined when there is none.
  *
- * @throws NAME_MISMATCH, LABEL_MISMATCH, SIZE_MISMATCH for a pinned one; ID_AMBIGUOUS
- * @see rkt-surroundings S30-S34, D24
+ * @throws NAME_MISMATCH, LABEL_MISMATCH, SIZE_MISMATCH for a pinned ID; ID_AMBIGUOUS
+ * @see rkt v1.2.0 store/store.go, GetACI
  */
 export async function findExpected(store: Store, expected: ByName): Promise<StoredImage | undefined> {
   const { name, labels, defaults, imageId, size } = expected;

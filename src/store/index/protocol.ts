@@ -1,16 +1,16 @@
 import type { ErrorData } from '../../errors.ts';
 import type { FileStamp } from '../../system/files.ts';
 
-/** Version of the index, `PRAGMA user_version`; both sides name it, so that they cannot disagree. */
+/** Version of the index, `PRAGMA user_version`. Reader and writer share this type, so that they cannot disagree. */
 export type IndexVersion = 3;
 
-/** The paths of one store, and the modes that what is made in it gets. Plain data: it crosses to the thread. */
+/** The paths of a store, and the modes of its files and directories. Plain data, since it is sent to the thread. */
 export type Layout = {
   readonly dir: string;
   readonly index: string;
   /** `blobs/sha512`: images by the hex digits of their ID. */
   readonly blobs: string;
-  /** `blobs/sha256`: what registry images are made of, by the hex digits of the digest. */
+  /** `blobs/sha256`: the blobs of registry images, by the hex digits of their digest. */
   readonly registryBlobs: string;
   /** `index.json`, where other tools find the registry images. */
   readonly ociIndex: string;
@@ -20,7 +20,7 @@ export type Layout = {
   readonly fileMode: number;
 };
 
-/** The facts of one image as the index keeps them; lists are JSON text. */
+/** One image as the index stores it. Lists are JSON text. */
 export type ImageRow = {
   /** 128 hex digits. */
   readonly id: string;
@@ -33,7 +33,7 @@ export type ImageRow = {
   readonly latest: number;
   readonly source: string;
   readonly digest: string;
-  /** A list of fingerprints; null when it came in without verification. */
+  /** A list of fingerprints; null when it was imported without verification. */
   readonly verified: string | null;
   readonly weak: number;
 };
@@ -49,9 +49,9 @@ export type RemoteRow = {
   readonly signatureUrl: string | null;
 };
 
-/** The facts of one registry image as the index keeps them. Digests are 64 hex digits. */
+/** One registry image as the index stores it. Digests are 64 hex digits. */
 export type RegistryRow = {
-  /** Whole and normalised. */
+  /** Complete and normalised. */
   readonly reference: string;
   readonly manifest: string;
   readonly manifestType: string;
@@ -65,7 +65,7 @@ export type RegistryRow = {
   readonly os: string;
   readonly architecture: string;
   readonly variant: string | null;
-  /** The ID of the image that was made of it, 128 hex digits. */
+  /** The ID of the image that it was converted to, 128 hex digits. */
   readonly image: string | null;
   readonly latest: number;
   readonly source: string;
@@ -82,7 +82,10 @@ export type GarbageCounts = {
 };
 
 type CommitRequest = {
-  /** The verified, synced tar; gone from there afterwards, whatever the outcome. `stamp` is that of the descriptor that was hashed. */
+  /**
+   * The verified, synced tar. It is moved or removed, whatever the outcome. `stamp` is that of the descriptor that was
+   * hashed.
+   */
   readonly path: string;
   readonly stamp: FileStamp;
   readonly image: ImageRow;
@@ -91,25 +94,25 @@ type CommitRequest = {
 };
 
 type BlobCommitRequest = {
-  /** The verified, synced file; gone from there afterwards, whatever the outcome. `stamp` is as in CommitRequest. */
+  /** The verified, synced file. It is moved or removed, whatever the outcome. `stamp` is as in CommitRequest. */
   readonly path: string;
   readonly stamp: FileStamp;
   readonly digest: string;
   readonly size: number;
 };
 
-/** A file that lies in its place, hashed and found good; `stamp` is that of the file that was hashed. */
+/** A blob that is in its final place and was verified. `stamp` is that of the file that was hashed. */
 export type RelistRequest =
   | { readonly kind: 'image'; readonly image: ImageRow; readonly manifest: string; readonly stamp: FileStamp }
   | { readonly kind: 'blob'; readonly digest: string; readonly size: number; readonly stamp: FileStamp };
 
 type RegistryCommitRequest = {
   readonly row: RegistryRow;
-  /** Every one it needs, those of the row included. */
+  /** All blobs of the image, including those that the row names. */
   readonly blobs: readonly string[];
 };
 
-/** `digest` means every image whose manifest, list or derived manifest it is. */
+/** A `digest` selects every image whose manifest, list or derived manifest has it. */
 export type RegistryAsked = { readonly reference: string } | { readonly digest: string };
 
 export type CollectRequest = {
@@ -118,10 +121,10 @@ export type CollectRequest = {
   readonly dryRun: boolean;
 };
 
-/** Who has the key now: this process, or a living owner that has given no sign of life for so long. */
+/** Whether this process has the key now. If another process has it: for how long that one has given no sign of life. */
 export type ClaimAnswer = { readonly isOurs: true } | { readonly isOurs: false; readonly silentMs: number };
 
-/** What the thread that owns the index does for the main thread. */
+/** The requests that the main thread sends to the index thread. */
 export type WriterTasks = {
   claim: { readonly request: { readonly key: string }; readonly response: ClaimAnswer };
   release: { readonly request: { readonly key: string }; readonly response: undefined };
@@ -135,21 +138,24 @@ export type WriterTasks = {
     readonly response: undefined;
   };
   relist: { readonly request: RelistRequest; readonly response: undefined };
-  /** The index lists again what it can: from now on it counts as whole. */
+  /** Marks the index as complete, after a repair has listed all blobs that it can. */
   endRelisting: { readonly request: undefined; readonly response: undefined };
   commitRegistryImage: { readonly request: RegistryCommitRequest; readonly response: undefined };
   touchRegistryImages: {
     readonly request: { readonly ids: readonly string[]; readonly atMs: number };
     readonly response: undefined;
   };
-  /** Bytes given back; undefined when no such image is listed. `keepsFile`: the blob stays, as one that no row names. */
+  /**
+   * Answers the number of bytes freed; undefined when the image is not listed. With `keepsFile` the blob stays,
+   * unreferenced.
+   */
   remove: {
     readonly request: { readonly id: string; readonly keepsFile: boolean };
     readonly response: number | undefined;
   };
-  /** Bytes given back; undefined when no such image is listed. */
+  /** Answers the number of bytes freed; undefined when no such image is listed. */
   removeRegistryImage: { readonly request: RegistryAsked; readonly response: number | undefined };
-  /** References of the images that needed the blob and are off the list now. */
+  /** Answers the references of the images that needed the blob, which are no longer listed. */
   dropBlob: {
     readonly request: { readonly digest: string; readonly keepsFile: boolean };
     readonly response: readonly string[];
@@ -170,12 +176,14 @@ export type MessageOf<N extends WriterTask> = {
 };
 export type ToWriter = { [N in WriterTask]: MessageOf<N> }[WriterTask];
 
-/** The first answer, to the opening itself, bears the id 0 and the name of this process's directory in `tmp`. */
+/**
+ * The first answer is to the opening of the index. It has the id 0 and the name of this process's directory in `tmp`.
+ */
 export type FromWriter =
   | { readonly id: number; readonly ok: true; readonly value: unknown }
   | { readonly id: number; readonly ok: false; readonly failure: Failure };
 
-/** An error as plain data: a structured clone keeps neither an ImageError's class nor a system error's codes. */
+/** An error as plain data: a structured clone loses the class of an ImageError and the codes of a system error. */
 export type Failure = {
   readonly message: string;
   readonly stack?: string;

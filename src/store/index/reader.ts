@@ -8,9 +8,9 @@ import type { IndexVersion } from './protocol.ts';
 
 export type Row = Readonly<Record<string, SQLOutputValue>>;
 
-/** The index, for reading alone. */
+/** A read-only connection to the index. */
 export type Reader = {
-  /** Prepared once, run often. */
+  /** Prepares a query, which can be run many times. */
   prepare(sql: string): Query;
   close(): Promise<void>;
 };
@@ -18,13 +18,13 @@ export type Reader = {
 export type Query = {
   get(...values: readonly SQLInputValue[]): Promise<Row | undefined>;
   all(...values: readonly SQLInputValue[]): Promise<readonly Row[]>;
-  /** What `pick` makes of the first row, in the order of the query, that it does not pass over. */
+  /** Calls `pick` with each row, in the order of the query, until it returns something. */
   find<T>(pick: (row: Row) => T | undefined, ...values: readonly SQLInputValue[]): Promise<T | undefined>;
 };
 
 /**
- * Reads on the main thread: a lookup takes microseconds, less than a message to another thread would. The connection
- * itself never waits.
+ * Reads on the main thread: a lookup takes microseconds, less than a message to another thread. SQLite itself never
+ * waits for a lock here.
  */
 function createReader(db: DatabaseSync, path: string): Reader {
   const begin = db.prepare('BEGIN');
@@ -32,7 +32,9 @@ function createReader(db: DatabaseSync, path: string): Reader {
   const end = (): void => {
     if (db.isOpen && db.isTransaction) commit.run();
   };
-  /** Half of what a lookup costs are the locks: all of one turn share theirs. What another turn reads sees later writes. */
+  /**
+   * Locks are half the cost of a lookup, so all reads of one turn share a transaction. The next turn sees later writes.
+   */
   const read = <T>(work: () => T): Promise<T> =>
     retryWhileBusy(path, () => {
       if (!db.isTransaction) {
@@ -57,7 +59,7 @@ function createReader(db: DatabaseSync, path: string): Reader {
   };
 }
 
-/** Stops reading there. Mostly the first row is it, and an iterator costs as much again as to get one row. */
+/** Stops at the first match. That is usually the first row, and an iterator costs as much again as `get`. */
 function pickFirst<T>(
   statement: StatementSync,
   pick: (row: Row) => T | undefined,
@@ -69,10 +71,10 @@ function pickFirst<T>(
   return statement
     .iterate(...values)
     .map(pick)
-    .find((one) => one !== undefined);
+    .find((found) => found !== undefined);
 }
 
-/** Of a store that is not there yet. */
+/** The reader of a store that does not exist yet. */
 export const emptyReader: Reader = {
   prepare: () => ({
     get: () => Promise.resolve(undefined),
@@ -85,11 +87,11 @@ export const emptyReader: Reader = {
 const supported: IndexVersion = 3;
 
 /**
- * Opens the index for reading; one that nothing was written to is empty.
+ * Opens the index for reading. An index without tables counts as empty.
  *
  * @param location - the path, or a file: URL with SQLite's parameters.
  * @param path - of the index, for errors.
- * @throws STORE_VERSION unless it is of the version we know; STORE_CORRUPT
+ * @throws STORE_VERSION unless this program supports its version; STORE_CORRUPT
  */
 export async function openReader(location: string | URL, path: string): Promise<Reader> {
   const db = await retryWhileBusy(path, () => new DatabaseSync(location, { readOnly: true, timeout: 0 }));
@@ -110,8 +112,8 @@ export async function openReader(location: string | URL, path: string): Promise<
 }
 
 function otherVersion(path: string, found: number): ImageError {
-  const way = found > supported ? 'use a newer one' : 'any command that writes brings it up to date';
-  const message = `${show(path, 1024)} is of version ${found}, this longshore reads ${supported}: ${way}`;
+  const advice = found > supported ? 'use a newer one' : 'any command that writes brings it up to date';
+  const message = `${show(path, 1024)} is of version ${found}, this longshore reads ${supported}: ${advice}`;
   return new ImageError('STORE_VERSION', message, { path, found, supported });
 }
 
@@ -120,8 +122,8 @@ const busyMs = 10_000;
 const retryMs = 20;
 
 /**
- * Reads from the index, again while it is busy: for the moments when another process recovers, opens or closes it. SQLite
- * would wait with the thread.
+ * Repeats a read while the index is busy, as while another process recovers, opens or closes it. SQLite would block the
+ * thread.
  *
  * @throws STORE_BUSY after 10 s, and the other STORE_ codes.
  */

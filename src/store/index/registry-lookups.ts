@@ -30,9 +30,9 @@ type RegistryLookups = Pick<
   | 'unlistedBlobs'
 >;
 
-/** Rows read at a time while all are listed. */
+/** Rows read at a time when all rows are listed. */
 const pageRows = 256;
-/** Candidates that an ambiguous prefix names. */
+/** At most this many digests are listed for an ambiguous prefix. */
 const shownCandidates = 8;
 
 export function createRegistryLookups(
@@ -53,11 +53,11 @@ export function createRegistryLookups(
   const blobPage = reader.prepare(`
     SELECT digest, size, EXISTS (SELECT 1 FROM registry_blobs WHERE registry_blobs.digest = blobs.digest) needed
     FROM blobs WHERE digest > ? ORDER BY digest LIMIT ${pageRows}`);
-  const settled = reader.prepare(`
+  const recordedBlob = reader.prepare(`
     SELECT 1 FROM registry_blobs WHERE digest = ?1
     UNION ALL SELECT 1 FROM blobs WHERE digest = ?1 AND owner IS NULL`);
   const ownerOf = reader.prepare('SELECT owner FROM blobs WHERE digest = ?');
-  /** A process has its directory for as long as it lives: who opens the store for writing has swept the others. */
+  /** A living process has its directory in `tmp`; opening the store for writing removes those of dead ones. */
   const isAlive = (owner: unknown): boolean => typeof owner === 'string' && existsSync(join(tmp, owner));
   const toImage = parsingRows(index, parseRegistryRow);
   const digestPath = (digest: Digest): string => join(registryBlobs, digestDigits(digest));
@@ -91,7 +91,7 @@ export function createRegistryLookups(
     },
     async *unlistedBlobs() {
       for await (const name of namesIn(registryBlobs)) {
-        if (!registryBlobName.test(name) || (await settled.get(name))) continue;
+        if (!registryBlobName.test(name) || (await recordedBlob.get(name))) continue;
         if (isAlive((await ownerOf.get(name))?.['owner'])) continue;
         const digest = toDigest(name);
         const found = stampFile(digestPath(digest));
@@ -112,9 +112,9 @@ export function createRegistryLookups(
       const candidates = rows.map(parsingRows(index, (row) => toDigest(textOf(row, 'digest'))));
       const [digest] = candidates;
       if (digest === undefined)
-        throw new ImageError('NOT_IN_STORE', 'no digest in the store begins so', { asked: prefix });
+        throw new ImageError('NOT_IN_STORE', 'no digest in the store starts with these digits', { asked: prefix });
       if (candidates.length === 1) return digest;
-      const message = `several digests begin so: ${candidates.join(', ')}`;
+      const message = `several digests start with these digits: ${candidates.join(', ')}`;
       throw new ImageError('ID_AMBIGUOUS', message, { asked: prefix, candidates });
     },
     ociIndex: async () => (await readOciIndex(ociIndex))?.manifests ?? [],

@@ -8,7 +8,7 @@ import { show } from '../../image/show.ts';
 
 const digestPrefix = 'sha256:';
 
-/** The hex digits of a digest, or of the beginning of one: its key in the index and the name of its file. */
+/** The hex digits of a digest, or of a prefix of one. They are its key in the index and the name of its file. */
 export function digestDigits(digest: string): string {
   return digest.slice(digestPrefix.length);
 }
@@ -43,13 +43,13 @@ export function formatRegistryRow(commit: RegistryCommit): RegistryRow {
   };
 }
 
-/** All digests that an image needs, as hex digits, each once. */
+/** All digests that an image needs, as hex digits without duplicates. */
 export function neededBlobs({ manifest, index, oci, blobs }: RegistryCommit): readonly string[] {
-  const documents = [manifest, index, oci].flatMap((one) => (one ? [one.digest] : []));
+  const documents = [manifest, index, oci].flatMap((descriptor) => (descriptor ? [descriptor.digest] : []));
   return [...new Set([...documents, ...blobs])].map(digestDigits);
 }
 
-/** What `parseRegistryRow` reads. */
+/** The columns that `parseRegistryRow` reads. */
 export const registryColumns = `reference, manifest, manifest_type, manifest_size, list, list_type, list_size,
   oci, oci_type, oci_size, os, architecture, variant, registry_images.image, imported_at, last_used_at, latest, source,
   verified, weak,
@@ -84,7 +84,7 @@ export function parseRegistryRow(row: Row): RegistryImage {
   };
 }
 
-/** @param column - of the digest; those of its type and size are named for it. */
+/** @param column - of the digest; the columns of type and size have its name as prefix. */
 function parseDescriptor(row: Row, column: string): StoredDescriptor | undefined {
   const digits = optionalTextOf(row, column);
   const mediaType = optionalTextOf(row, `${column}_type`);
@@ -100,7 +100,7 @@ function noManifest(): never {
 const prefix = /^sha256:[0-9a-f]{0,64}$/;
 
 /**
- * The first digits of a digest, or all of them. Hex digits may be upper case.
+ * Parses a digest or its first digits. Hex digits may be upper case.
  *
  * @returns `sha256:` and 2 to 64 lower-case hex digits.
  * @throws ID_TOO_SHORT below two digits; REFERENCE_INVALID
@@ -108,11 +108,11 @@ const prefix = /^sha256:[0-9a-f]{0,64}$/;
 export function parseDigestPrefix(text: string): string {
   const lower = text.toLowerCase();
   if (!prefix.test(lower)) {
-    const message = 'not a digest: want sha256: and 2 to 64 hex digits';
+    const message = 'not a digest: expected sha256: and 2 to 64 hex digits';
     throw new ImageError('REFERENCE_INVALID', message, { input: show(text) });
   }
   if (lower.length < 'sha256:'.length + 2) {
-    throw new ImageError('ID_TOO_SHORT', 'too short for a digest: want sha256: and at least 2 hex digits', {
+    throw new ImageError('ID_TOO_SHORT', 'too short for a digest: expected sha256: and at least 2 hex digits', {
       asked: lower,
     });
   }

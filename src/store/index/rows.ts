@@ -10,7 +10,7 @@ import { damagedIndex } from '../store-error.ts';
 
 const idPrefix = 'sha512-';
 
-/** The hex digits of an ID, or of the beginning of one: its key in the index and the name of its blob. */
+/** The hex digits of an image ID, or of a prefix of one. They are its key in the index and the name of its blob. */
 export function idDigits(imageId: string): string {
   return imageId.slice(idPrefix.length);
 }
@@ -27,7 +27,9 @@ export function formatImageRow(image: Commit['image']): ImageRow {
     name: image.name,
     version: image.labels.get('version') ?? null,
     labels: JSON.stringify([...image.labels]),
-    dependencies: JSON.stringify(image.dependencies.map((one) => ({ ...one, labels: [...one.labels] }))),
+    dependencies: JSON.stringify(
+      image.dependencies.map((dependency) => ({ ...dependency, labels: [...dependency.labels] })),
+    ),
     size: image.size,
     latest: Number(image.latest),
     source: image.source,
@@ -68,13 +70,13 @@ function parseLabels(pairs: readonly unknown[]): Labels {
   );
 }
 
-/** A dependency as `formatImageRow` wrote it; only its labels had to take another form. */
+/** Parses a dependency as `formatImageRow` wrote it: only the labels have another form there. */
 function parseDependency(value: unknown): Dependency {
   const { labels, ...rest } = value as Omit<Dependency, 'labels'> & { readonly labels: readonly unknown[] };
   return { ...rest, labels: parseLabels(labels) };
 }
 
-/** What is kept of an exact URL, or of any other key: a URL may carry secrets. */
+/** Keys are stored as hashes, since a URL may contain secrets. */
 export function hashKey(text: string): string {
   return hash('sha256', text, 'hex');
 }
@@ -105,7 +107,10 @@ export function parseRemoteRow(row: Row): Remote {
   };
 }
 
-/** Reads columns of a row. All of these throw a plain error for what we would not have written: the row is damaged. */
+/**
+ * These functions read one column of a row. They throw a plain error for a value that we never write: the row is
+ * damaged.
+ */
 
 export function textOf(row: Row, column: string): string {
   const value = row[column];
@@ -139,7 +144,7 @@ function damaged(column: string): never {
 }
 
 /**
- * Tells of a row that `parse` does not understand.
+ * Wraps a parser of rows: a row that it refuses is reported as damage of the index.
  *
  * @param path - of the index, for errors.
  */
@@ -153,13 +158,13 @@ export function parsingRows<T>(path: string, parse: (row: Row) => T): (row: Row)
   };
 }
 
-/** Rows read at a time while all are listed. */
+/** Rows read at a time when all rows are listed. */
 const pageRows = 256;
 
-/** What follows `SELECT …` in a query of all rows in the order of their import, a page at a time. */
+/** Ends a query that reads all rows in the order of their import, one page at a time. */
 export const importPage = `WHERE (imported_at, seq) > (?, ?) ORDER BY imported_at, seq LIMIT ${pageRows}`;
 
-/** All rows in the order of their import. @param page - selects imported_at and seq, and ends in `importPage`. */
+/** Reads all rows in the order of their import. @param page - selects imported_at and seq, and ends in `importPage`. */
 export async function* byImport(page: Query): AsyncGenerator<Row> {
   let last: readonly [number, number] | undefined = [-Infinity, 0];
   while (last) {

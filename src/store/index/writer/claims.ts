@@ -5,44 +5,50 @@ import type { MessageOf } from '../protocol.ts';
 import { withTransaction } from './transaction.ts';
 
 const retryMs = 1_000;
-/** A process that holds claims gives signs of life so often. */
+/** A process that holds claims gives a sign of life this often. */
 const beatMs = 1_000;
 
 export type ClaimMessage = MessageOf<'claim'> | MessageOf<'release'>;
 
 export type Claims = {
-  /** All at once. A release always succeeds, late if need be. @returns the claims that are ours now. */
+  /**
+   * Handles all messages in one transaction. A release always succeeds, if need be later. @returns the claims that are
+   * ours now.
+   */
   run(messages: readonly ClaimMessage[]): ReadonlySet<ClaimMessage>;
-  /** For how long the holder of a key has given no sign of life. */
+  /** How long the holder of a key has given no sign of life. */
   silentMs(key: string): number;
-  /** Drops all that this process holds. */
+  /** Releases all claims of this process. */
   close(): void;
 };
 
 /**
- * The claims of this process among those of all. They need not survive a power cut, which ends every holder.
- * Within the process the main thread sees to it that a key is asked for once at a time.
+ * The claims of this process, in a table that all processes share. A power cut ends every holder, so claims need not
+ * survive it. The main thread asks for a key only once at a time.
  */
 export function createClaims(db: DatabaseSync, owners: Owners, { name: self, beat }: Owner): Claims {
   const holder = db.prepare('SELECT owner FROM claims WHERE key = ?');
   const insert = db.prepare('INSERT INTO claims (key, owner) VALUES (?, ?) ON CONFLICT DO NOTHING');
   const remove = db.prepare('DELETE FROM claims WHERE key = ? AND owner = ?');
   const removeAll = db.prepare('DELETE FROM claims WHERE owner = ?');
-  /** Keys whose release failed, as on a full disk: others would wait for them until this process ends. */
+  /**
+   * Keys whose release failed, for instance on a full disk. Without a retry, others would wait for them until this
+   * process ends.
+   */
   const unreleased = new Set<string>();
   const held = new Set<string>();
-  let beating: NodeJS.Timeout | undefined;
+  let beatTimer: NodeJS.Timeout | undefined;
 
   const keepBeating = (): void => {
     if (held.size > 0) {
-      beating ??= setInterval(beat, beatMs).unref();
+      beatTimer ??= setInterval(beat, beatMs).unref();
       return;
     }
-    clearInterval(beating);
-    beating = undefined;
+    clearInterval(beatTimer);
+    beatTimer = undefined;
   };
 
-  /** By reading alone: waiters that poll must not queue for the write lock. */
+  /** Only reads: processes that poll must not queue for the write lock. */
   const isHeldByOther = (key: string): boolean => {
     const owner = holder.get(key)?.['owner'];
     return typeof owner === 'string' && owner !== self && owners.isAlive(owner);

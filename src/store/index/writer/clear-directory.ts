@@ -5,11 +5,14 @@ import type { DatabaseSync } from 'node:sqlite';
 import { errnoOf } from '../../../system/errno.ts';
 import { inChunks, withWriteLock } from './transaction.ts';
 
-/** Files that held something, their bytes, and paths that could not be removed. */
+/** The number of non-empty files, their bytes, and the paths that could not be removed. */
 export type Cleared = { readonly files: number; readonly bytes: number; readonly left: readonly string[] };
 export const nothing: Cleared = { files: 0, bytes: 0, left: [] };
 
-/** Removes a directory, or what is in its place, or only counts it. No link is followed. What cannot be removed stays. */
+/**
+ * Removes the file or directory at a path, or only counts it (`dryRun`). No link is followed. What cannot be removed
+ * stays.
+ */
 export function clearDirectory(path: string, dryRun: boolean): Cleared {
   try {
     const sizes = listFiles(path).map((file) => lstatSync(file, { throwIfNoEntry: false })?.size ?? 0);
@@ -25,7 +28,7 @@ export function clearDirectory(path: string, dryRun: boolean): Cleared {
   }
 }
 
-/** Another process may be clearing the same directory. */
+/** ENOENT is ignored: another process may be clearing the same directory. */
 function listFiles(path: string): readonly string[] {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (!stat?.isDirectory()) return stat?.isFile() ? [path] : [];
@@ -40,14 +43,14 @@ function listFiles(path: string): readonly string[] {
 
 type GarbageFiles = {
   readonly directory: string;
-  /** What else lies there is not ours. */
+  /** Other names in the directory are not ours. */
   readonly name: RegExp;
   readonly isGarbage: (name: string) => boolean;
 };
 
 /**
- * Removes files that are garbage, or only counts them. Each is looked at again under the lock, where no commit can be
- * half done.
+ * Removes garbage files, or only counts them. Each file is checked again under the lock, where no commit can be half
+ * done.
  */
 export async function collectFiles(
   db: DatabaseSync,
@@ -56,10 +59,10 @@ export async function collectFiles(
 ): Promise<Cleared> {
   const total = { files: 0, bytes: 0, left: [] };
   for await (const names of inChunks(directory)) {
-    const candidates = names.filter((one) => name.test(one) && isGarbage(one));
+    const candidates = names.filter((file) => name.test(file) && isGarbage(file));
     if (candidates.length === 0) continue;
     withWriteLock(db, () => {
-      for (const path of candidates.filter(isGarbage).map((one) => join(directory, one))) {
+      for (const path of candidates.filter(isGarbage).map((file) => join(directory, file))) {
         const stat = lstatSync(path, { throwIfNoEntry: false });
         if (!stat?.isFile()) continue;
         if (!dryRun) unlinkSync(path);

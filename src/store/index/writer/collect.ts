@@ -24,7 +24,7 @@ type Collector = {
   readonly owners: Owners;
 };
 
-/** Removes what nothing refers to, or only counts it. Other requests are answered in between. */
+/** Removes everything that is unreferenced, or only counts it (`dryRun`). Other requests are answered in between. */
 export async function collect(collector: Collector, request: CollectRequest): Promise<GarbageCounts> {
   const { db, layout, owners, rows, indexFile } = collector;
   const temporaries = owners.sweep(request);
@@ -43,7 +43,7 @@ export async function collect(collector: Collector, request: CollectRequest): Pr
   };
 }
 
-/** Under the lock nobody can claim a URL and begin to resume what is being removed. */
+/** Works under the write lock, where no process can claim a URL and resume the download that is being removed. */
 async function collectPartials(
   { db, layout }: Collector,
   { nowMs, partialsOlderThanMs, dryRun }: CollectRequest,
@@ -66,7 +66,7 @@ async function collectPartials(
   return total;
 }
 
-/** When anything in the directory last changed, or what is in its place. */
+/** The latest modification time in the directory, or of the file in its place. */
 function changedAt(path: string): number {
   const times = [path, ...namesIn(path).map((name) => join(path, name))].map(
     (file) => lstatSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0,
@@ -78,14 +78,14 @@ function namesIn(path: string): readonly string[] {
   try {
     return lstatSync(path).isDirectory() ? readdirSync(path) : [];
   } catch {
-    return []; // gone, or of another user, who lets nobody in
+    return []; // it is gone, or belongs to another user and is not readable
   }
 }
 
 /**
- * Removes blobs that no registry image needs, nor what other tools keep here. One that a living process has brought in
- * may be about to become part of an image; one that no row tells of may be what another tool is just writing, so it
- * stays for as long as a partial download does.
+ * Removes blobs that no registry image needs and no other tool has listed. A blob that a living process has imported
+ * stays: it may become part of an image. So does a blob without a row, as long as a partial download would: another
+ * tool may still be writing it.
  */
 async function collectRegistryBlobs(
   { db, layout, registry, owners, indexFile }: Collector,
@@ -108,12 +108,12 @@ async function collectRegistryBlobs(
   return cleared;
 }
 
-/** What is about to go must not be named there any more, if that can be helped. */
+/** index.json should not name blobs that are about to be removed. */
 function writeIfStale(indexFile: OciIndexFile): void {
   try {
     if (indexFile.isStale()) indexFile.write();
   } catch {
-    // A full disk must not keep space from being given back; when the file is damaged nothing is removed anyway.
+    // A full disk must not stop the removal, which frees space. If the file is damaged, no blob is removed anyway.
   }
 }
 

@@ -4,20 +4,20 @@ import type { OciIndexFile } from './oci-index.ts';
 import type { Layout } from '../protocol.ts';
 import { readBoundedSync } from '../oci-index.ts';
 
-/** Larger documents no tool reads. */
+/** No tool reads larger documents. */
 const documentBytes = 4 * 1024 * 1024;
 const maxDocuments = 10_000;
 const sha256 = /^sha256:([0-9a-f]{64})$/;
 
 type Link = { readonly digest: string; readonly isDocument: boolean };
 
-/** What other tools keep in the layout. */
+/** The blobs that other tools have listed in index.json. */
 export type ForeignBlobs = {
-  /** @param digest - with its algorithm. @returns true as well when not everything could be read. */
+  /** @param digest - with its algorithm. @returns true also when not everything could be read. */
   has(digest: string): boolean;
 };
 
-/** Looks again whenever index.json is another one. */
+/** Reads index.json again whenever it has changed. */
 export function createForeignBlobs(indexFile: OciIndexFile, layout: Layout): ForeignBlobs {
   let stamp: string | undefined;
   let digests: ReadonlySet<string> | undefined;
@@ -31,7 +31,7 @@ export function createForeignBlobs(indexFile: OciIndexFile, layout: Layout): For
   };
 }
 
-/** All that their descriptors name, and that is named by the manifests and indexes among that. */
+/** All digests that foreign descriptors name, and those named by the manifests and indexes among them. */
 function readForeignBlobs(indexFile: OciIndexFile, { registryBlobs }: Layout): ReadonlySet<string> | undefined {
   try {
     const digests = new Set<string>();
@@ -54,7 +54,7 @@ function readForeignBlobs(indexFile: OciIndexFile, { registryBlobs }: Layout): R
   }
 }
 
-/** Every descriptor in a document, wherever it stands: what a later version of the format adds is kept as well. */
+/** Every descriptor in a document, at any depth, so that fields of later versions of the format count too. */
 function linksIn(document: unknown): readonly Link[] {
   const links: Link[] = [];
   const open: unknown[] = [document];

@@ -2,7 +2,10 @@ import { containerdName, generationAnnotation, refName, type OciDescriptor } fro
 
 const indexType = 'application/vnd.oci.image.index.v1+json';
 
-/** A registry image as index.json names it: by the manifest, or the one derived from it. The digest is hex digits. */
+/**
+ * A registry image as index.json names it: by its manifest, or by the OCI manifest derived from it. The digest is hex
+ * digits.
+ */
 export type OwnDescriptor = {
   readonly reference: string;
   readonly digest: string;
@@ -11,35 +14,38 @@ export type OwnDescriptor = {
   readonly os: string;
   readonly architecture: string;
   readonly variant: string | null;
-  /** When it was committed. */
+  /** The value of the generation counter when it was committed. */
   readonly generation: number;
 };
 
 type OciIndexParts = {
-  /** The present file, whose other members stay. */
+  /** The current file. Its other members are kept. */
   readonly document: Readonly<Record<string, unknown>>;
   readonly foreign: readonly OciDescriptor[];
   readonly own: readonly OwnDescriptor[];
-  /** The last generation that went into the present file, 0 for none. */
+  /** The generation that the current file shows, 0 for none. */
   readonly shownGeneration: number;
   readonly generation: string;
 };
 
 /**
- * The text of index.json. A name leads to one manifest only: where another tool gave a name of ours to something else, the
- * one who wrote last has it, as among those tools.
+ * Formats index.json. A name stands for one manifest only. Where another tool has given one of our names to another
+ * manifest, the last writer wins, as among other tools.
  *
  * @see OCI image-spec, image-index.md and annotations.md
  */
 export function formatOciIndex(parts: OciIndexParts): string {
   const { document, foreign, own, shownGeneration, generation } = parts;
-  const renewed = new Set(own.filter((one) => one.generation > shownGeneration).map(({ reference }) => reference));
+  const renewed = new Set(
+    own.filter((descriptor) => descriptor.generation > shownGeneration).map(({ reference }) => reference),
+  );
   const kept = foreign.filter(({ name }) => name === undefined || !renewed.has(name));
   const taken = new Set(kept.map(({ name }) => name));
   const named = own.filter(({ reference }) => !taken.has(reference));
-  const annotations = { [generationAnnotation]: '', ...(document['annotations'] as object | undefined) }; // it was parsed
+  // an object: parseOciIndex has checked it
+  const annotations = { [generationAnnotation]: '', ...(document['annotations'] as object | undefined) };
   const index = {
-    ...{ schemaVersion: 2, mediaType: indexType, annotations }, // first: isStale looks at the beginning alone
+    ...{ schemaVersion: 2, mediaType: indexType, annotations }, // first, since isStale reads only the beginning
     ...document,
     annotations: { ...annotations, [generationAnnotation]: generation },
     manifests: [...kept.map(({ entry }) => entry), ...named.map(toEntry)],

@@ -15,19 +15,19 @@ import {
 import type { MessageOf, RelistRequest } from '../protocol.ts';
 import { trySavepoint, withTransaction } from './transaction.ts';
 
-/** Collected for so long at most, and so many at most. */
+/** A group waits for at most this long and has at most this many items. */
 const maxWaitMs = 20;
 const maxItems = 250;
 
 type Group<T> = {
   add(item: T): void;
-  /** Runs what has been collected now. */
+  /** Runs the items collected so far. */
   flush(): void;
 };
 
 /**
- * Collects items and runs them together. The first after a pause runs as soon as what came with it is in; in a stream
- * of items a group runs every 20 ms, so that many share one sync of the disk.
+ * Collects items and runs them together. After a pause, the first item runs at once, with those that arrived in the
+ * same turn. Under load a group runs every 20 ms, so that many items share one sync of the disk.
  */
 export function createGroup<T>(run: (items: readonly T[]) => void): Group<T> {
   let items: T[] = [];
@@ -67,16 +67,17 @@ export type GroupMessage =
 type Failures = Map<GroupMessage, unknown>;
 
 /**
- * Writes a group as one transaction. Blobs are renamed under its lock, and their directories are synced once, before the
- * rows become visible: against gc a blob and its row are one. What fails by itself does not fail the others.
+ * Writes a group as one transaction. Blobs are renamed under its lock, and their directories are synced once before the
+ * rows become visible, so gc sees a blob and its row together or not at all. A message that fails does not fail the
+ * others.
  *
- * @returns what failed, and why; nothing is left of it.
+ * @returns the error of each message that failed; its changes are undone.
  */
 export function writeGroup(context: GroupContext, messages: readonly GroupMessage[]): Failures {
   const failures: Failures = new Map();
   const placing = messages.filter((message) => message.task === 'commit' || message.task === 'commitBlob');
   const placed = new Map<GroupMessage, Placed>();
-  // The row of a registry's blob may be lost until an image is made of it: then it is brought once more.
+  // A power cut may lose the row of a registry blob before an image needs it: then it is downloaded once more.
   const lists = messages.some(({ task }) => task === 'commit' || task === 'relist' || task === 'commitRegistryImage');
   try {
     withTransaction(context.db, lists ? 'FULL' : 'NORMAL', () => {
@@ -139,7 +140,7 @@ function writeMessage(context: GroupContext, message: GroupMessage, stamp: FileS
   }
 }
 
-/** What somebody has listed meanwhile stays as it is: more may be known of it. */
+/** An image or blob that is listed by now is not replaced: that row may know more. */
 function relist({ layout, rows, registry, owner }: GroupContext, request: RelistRequest): void {
   const { stamp } = request;
   if (request.kind === 'image') {
@@ -154,8 +155,8 @@ function relist({ layout, rows, registry, owner }: GroupContext, request: Relist
   }
 }
 
-function requireIntact(path: string, known: KnownBlob | undefined): void {
-  if (known && intactStamp(path, known)) return;
-  const what = known ? 'is gone or has changed since it was verified' : 'is not among the verified blobs';
+function requireIntact(path: string, recorded: KnownBlob | undefined): void {
+  if (recorded && intactStamp(path, recorded)) return;
+  const what = recorded ? 'is gone or has changed since it was verified' : 'is not among the verified blobs';
   throw new ImageError('STORE_CORRUPT', `${show(path, 1024)} ${what}`, { path });
 }

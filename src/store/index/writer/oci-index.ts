@@ -12,30 +12,30 @@ import { formatOciIndex, type OwnDescriptor } from './format-oci-index.ts';
 import type { Layout } from '../protocol.ts';
 import { withTransaction } from './transaction.ts';
 
-/** How often it is begun again because another tool wrote the file meanwhile. */
+/** Attempts, when another tool writes the file at the same time. */
 const attempts = 5;
-/** Of a file that we wrote these hold the generation. */
+/** In a file that we wrote, the first bytes contain the generation. */
 const headBytes = 512;
 const shownGeneration = new RegExp(`"${generationAnnotation.replace('.', '\\.')}":"([^"]*)"`);
 
-/** What other tools see of the store: `index.json`, a projection of the registry images in the index. */
+/** `index.json`, which lists the registry images for other tools. */
 export type OciIndexFile = {
-  /** Whether the file may show something else than the index says: by its first bytes alone. */
+  /** Whether the file may differ from the index. Reads only its first bytes. */
   isStale(): boolean;
   /**
-   * Replaces the file by one that names the registry images, beside what other tools had named. The write lock of the
-   * index keeps other processes of ours from doing the same.
+   * Replaces the file by one that lists the registry images and the entries of other tools. The write lock of the index
+   * keeps other longshore processes from doing so at the same time.
    *
-   * @throws STORE_CORRUPT when the old one cannot be read, STORE_BUSY when other tools keep writing it.
+   * @throws STORE_CORRUPT when the old file cannot be read, STORE_BUSY when other tools keep writing it.
    */
   write(): void;
-  /** Descriptors of the file that are not ours. @throws STORE_CORRUPT when it cannot be read. */
+  /** The descriptors of other tools. @throws STORE_CORRUPT when the file cannot be read. */
   foreign(): readonly OciDescriptor[];
-  /** Tells one state of the file from another. */
+  /** Identifies the state of the file. */
   stamp(): string;
 };
 
-/** @param owner - of this process: what is not complete yet lies in its directory. */
+/** @param owner - of this process: the new file is written in its directory first. */
 export function createOciIndexFile(
   db: DatabaseSync,
   { dir, ociIndex, tmp, fileMode }: Layout,
@@ -60,7 +60,7 @@ export function createOciIndexFile(
   const isForeign = ({ digest, name }: OciDescriptor): boolean =>
     name === undefined || known.get(digest.replace(/^sha256:/, ''), name) === undefined;
 
-  /** @returns false when another tool was faster. */
+  /** @returns false when another tool has written the file in the meantime. */
   const replace = (): boolean => {
     const found = readOciIndexSync(ociIndex);
     const { lineage, number } = current();
@@ -94,7 +94,8 @@ export function createOciIndexFile(
     write: () =>
       withTransaction(db, 'NORMAL', () => {
         for (let attempt = 0; attempt < attempts; attempt += 1) {
-          // Only what is surely gone from the file is forgotten: the rest would pass for another tool's.
+          // A row of `descriptors` is deleted only once its entry is gone from the file: otherwise the entry would be
+          // taken for one of another tool.
           if (replace()) return void forgetGone.run();
         }
         const message = `other tools keep writing ${show(ociIndex, 1024)}: try again`;
@@ -114,7 +115,7 @@ function writeSynced(path: string, text: string, mode: number): void {
   chmodSync(path, mode);
 }
 
-/** Empty when it cannot be read. */
+/** Empty when the file cannot be read. */
 function readHead(path: string): string {
   try {
     const file = openOwnFileSync(path);
@@ -129,17 +130,17 @@ function readHead(path: string): string {
   }
 }
 
-/** While rows change the file is written once a second, and less often where that takes long. */
+/** While rows change, the file is written once a second, or less often if writing takes long. */
 const gapMs = 1_000;
 const restFactor = 10;
 
-/** Sees to it that index.json follows the index. */
+/** Updates index.json soon after the index has changed. */
 export type DebouncedWriter = {
-  /** Something has changed: it is written soon. */
+  /** Schedules a write. */
   mark(): void;
-  /** Writes now what is marked. @throws what `write` throws; it stays marked. */
+  /** Writes now, if a write is scheduled. @throws what `write` throws; the write stays scheduled. */
   flush(): void;
-  /** As flush, for callers whose work is done whether it can be written or not: the next mark or opening tries again. */
+  /** As `flush`, but failures are ignored: the next `mark`, or the next process, tries again. */
   tryFlush(): void;
 };
 
@@ -165,7 +166,7 @@ export function createDebouncedWriter(write: () => void): DebouncedWriter {
     try {
       flush();
     } catch {
-      // Said by the flush that somebody asks for.
+      // The error is reported by `flush`, if it is called.
     }
   };
 
@@ -182,9 +183,9 @@ export function createDebouncedWriter(write: () => void): DebouncedWriter {
 /**
  * Writes index.json now.
  *
- * @param setAsideDamagedAtMs - when given, one that cannot be read gets another name, with this time in it: what other
- * tools had named there is not kept any more, but can still be looked up.
- * @throws STORE_CORRUPT when it cannot be read and stays, STORE_BUSY.
+ * @param setAsideDamagedAtMs - when given, a file that cannot be read is renamed, with this time in its name. Blobs
+ * that it listed for other tools are no longer protected, but people can still read it.
+ * @throws STORE_CORRUPT when the file cannot be read and is not to be set aside; STORE_BUSY.
  */
 export function writeOciIndex(
   { ociIndex }: Layout,

@@ -10,12 +10,13 @@ import type { Layout } from '../protocol.ts';
 import { isSqliteError, SQLITE_BUSY, withTransaction } from './transaction.ts';
 import { foreignIndex } from '../../store-error.ts';
 
-/** How long a write waits for another process's transaction. */
+/** How long a write waits for the transaction of another process. */
 const busyMs = 10_000;
 
 /**
- * Opens the index for writing, made or migrated as need be. Blobs are renamed only under the lock of an index that is made:
- * one that has yet to be made where blobs lie takes the place of another, and says so until a repair has listed them again.
+ * Opens the index for writing; creates or migrates it if needed. Blobs are renamed only under the lock of an existing
+ * index. So an index that is created where blobs lie replaces a lost one. It is marked as `relisting` until a repair
+ * has listed the blobs again.
  *
  * @throws STORE_VERSION, STORE_CORRUPT
  */
@@ -36,7 +37,7 @@ export function openIndex(layout: Layout): DatabaseSync {
   }
 }
 
-/** The log of an index that was lost says something to nobody but a human: SQLite would remove it. */
+/** SQLite would delete the log of a lost index, which a human may still need. */
 function requireNoLog(path: string): void {
   const sizeOf = (name: string): number => statSync(name, { throwIfNoEntry: false })?.size ?? 0;
   if (sizeOf(path) > 0 || sizeOf(`${path}-wal`) === 0 || sizeOf(path) > 0) return; // another process may be making it
@@ -47,7 +48,7 @@ function requireNoLog(path: string): void {
   );
 }
 
-/** Those of a layout that another tool made are none. */
+/** Blobs in a layout of another tool are not ours. */
 function holdsOurBlobs({ blobs, registryBlobs, ociIndex }: Layout): boolean {
   if (hasName(blobs, imageBlobName)) return true;
   return hasName(registryBlobs, registryBlobName) && !isForeignIndex(ociIndex);
@@ -58,11 +59,11 @@ function isForeignIndex(path: string): boolean {
     const index = readOciIndexSync(path);
     return index !== undefined && isOfOtherTools(index);
   } catch {
-    return false; // it cannot be told
+    return false; // unknown
   }
 }
 
-/** SQLite does not wait by itself for the exclusive lock that the change of an empty file to WAL takes. */
+/** SQLite does not wait for the exclusive lock that it needs to switch an empty file to WAL. */
 function useWriteAheadLog(db: DatabaseSync): void {
   const until = performance.now() + busyMs;
   for (;;) {
@@ -76,16 +77,16 @@ function useWriteAheadLog(db: DatabaseSync): void {
   }
 }
 
-/** Blocks the thread: nothing else can run before the index is open. */
+/** Blocks the thread: it can do nothing else before the index is open. */
 function pause(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
 /**
- * Brings the index to the version that `steps` lead to, in one transaction; an empty one is of version 0.
+ * Migrates the index to the version of the last of `steps`, in one transaction. An empty index has version 0.
  *
- * @param onMade - part of that transaction, where the index was empty.
- * @throws STORE_VERSION; STORE_CORRUPT for a database that another program made
+ * @param onMade - called in that transaction if the index was empty.
+ * @throws STORE_VERSION; STORE_CORRUPT for a database of another program
  */
 export function migrate(
   db: DatabaseSync,
@@ -95,7 +96,8 @@ export function migrate(
 ): void {
   if (readVersion(db, path, steps.length) === steps.length) return;
   withTransaction(db, 'FULL', () => {
-    const found = readVersion(db, path, steps.length); // again, under the lock: another process may have been faster
+    // again under the lock, since another process may have migrated it
+    const found = readVersion(db, path, steps.length);
     if (found === 0 && db.prepare('SELECT 1 FROM sqlite_schema').get()) throw foreignIndex(path);
     for (const step of steps.slice(found)) db.exec(step);
     if (found === 0) onMade();
@@ -112,18 +114,19 @@ function readVersion(db: DatabaseSync, path: string, supported: number): number 
 }
 
 /**
- * What leads from version n to n + 1, at index n. A released step never changes: stores exist that took it.
+ * The statements that lead from version n to n + 1, at index n. A released step never changes, since stores exist that
+ * have taken it.
  *
  * Times are milliseconds since the epoch. `seq` is the order of first import. `mtime_ns` and `inode` are those of the
- * blob when it was last known good. `manifest` comes last, so that reading the rest skips its pages.
+ * blob when it was last verified. `manifest` comes last, so that reading the other columns skips its pages.
  *
- * Version 2 keeps registry images; their digests are the 64 hex digits. `blobs` are the files of `blobs/sha256`: `owner`
- * is the process that brought one in until an image needs it. `list` is the index that a manifest was chosen from, `oci`
- * a manifest derived for tools that read OCI alone. `descriptors` are those of index.json that are ours; one stays here
- * until it is gone from there. `generation` counts what index.json has to follow, `lineage` tells this index from any
- * other that the directory had.
+ * Version 2 stores registry images; their digests are 64 hex digits. `blobs` are the files of `blobs/sha256`: `owner`
+ * is the process that imported a blob, until an image needs it. `list` is the index that a manifest was chosen from,
+ * `oci` a manifest derived for tools that read OCI only. `descriptors` are our entries of index.json; a row stays until
+ * its entry is gone from the file. `generation` counts the changes that index.json has to show; `lineage` distinguishes
+ * this index from earlier ones in the same directory.
  *
- * Version 3 tells an index that was begun over blobs which another one had listed: `relisting` is 1 until a repair has listed
+ * Version 3 recognises an index that was created over blobs of a lost one: `relisting` is 1 until a repair has listed
  * again what it can. It adds `ctime_ns`, which belongs to `mtime_ns`; where it is NULL the file has to be hashed first.
  */
 export const schemaSteps: readonly string[] = [

@@ -17,11 +17,11 @@ import { errnoOf } from '../../../system/errno.ts';
 type Writer = {
   /** The name of this process's directory in `tmp`. */
   readonly owner: string;
-  /** Answers each message, now or later. */
+  /** Answers each message, at once or later. */
   handle(messages: readonly ToWriter[]): void;
 };
 
-/** Opens the index for writing, sweeps what dead processes left, and serves requests. */
+/** Opens the index for writing, removes what dead processes left, and handles requests. */
 export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]) => void): Writer {
   const db = openIndex(layout);
   const owner = createOwner(layout);
@@ -54,7 +54,7 @@ export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]
       try {
         opened.close();
       } catch {
-        // What a full disk keeps us from clearing, the next process sweeps.
+        // The next process removes what cannot be removed now, as on a full disk.
       }
     }
   };
@@ -80,7 +80,7 @@ export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]
             group.add(message);
             break;
           case 'remove':
-            group.flush(); // what was asked for earlier happens earlier
+            group.flush(); // earlier requests take effect first
             answers.push(answer(message, () => removeImage(db, rows, layout.blobs, message.request)));
             break;
           case 'removeRegistryImage':

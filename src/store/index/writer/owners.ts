@@ -18,28 +18,31 @@ import type { Layout } from '../protocol.ts';
 import { withTransaction, isSqliteError, SQLITE_BUSY } from './transaction.ts';
 import { isNoEntry } from '../../../system/errno.ts';
 
-/** An owner found alive is believed for so long: many waiters ask about the same one. */
+/** A living owner is not checked again for this long: many waiting processes ask about the same one. */
 const trustedMs = 20;
-/** A lock file that has been without its lock for so long will not get it. */
+/** A lock file that has not been locked for this long never will be. */
 const unlockedMs = 10 * 60_000;
-/** Between two looks no more counts: this process may itself have been stopped. */
-const lookMs = 1_000;
+/** The time between two checks counts up to this much: this process may have been stopped itself. */
+const maxCheckGapMs = 1_000;
 const ownerName = /^[0-9a-f]{32}$/;
-/** What owners have in `tmp`, and what they will have. What else lies there is not ours. */
+/** Names that owners use in `tmp`, and names that locks have before they are locked. Other names are not ours. */
 const ownedName = /^([0-9a-f]{32})(?:\.lock)?$/;
 const unlockedName = /^new-[0-9a-f]{32}(?:\.lock)?$/;
 
-/** What the processes of one store know of each other. */
+/** The processes that use the store, as this process sees them. */
 export type Owners = {
-  /** False once the owner is dead, and its claims and its directory are gone. */
+  /** False when the owner is dead; then its claims and its directory have been removed. */
   isAlive(owner: string): boolean;
-  /** For how long it has given no sign of life, as far as this process has looked; 0 for an older version, which gives none. */
+  /** How long this process has seen no sign of life from the owner. 0 for an older version, which gives none. */
   silentMs(owner: string): number;
-  /** Removes what every dead owner left, or only counts it. What is another user's is left to that user or to root. */
+  /**
+   * Removes the files of every dead owner, or only counts them (`dryRun`). Those of another user stay, for that user or
+   * root.
+   */
   sweep(options: { readonly nowMs: number; readonly dryRun: boolean }): Cleared;
 };
 
-/** @param now - milliseconds of a clock that only goes forward. */
+/** @param now - milliseconds of a monotonic clock. */
 export function createOwners(
   db: DatabaseSync,
   { tmp }: Pick<Layout, 'tmp'>,
@@ -53,9 +56,11 @@ export function createOwners(
 
   const drop = (owner: string): void => void withTransaction(db, 'NORMAL', () => dropClaims.run(owner));
 
-  /** The claims first: others wait for them. On a full disk they can only be dropped once the files are. */
+  /**
+   * Claims are dropped first, since others wait for them. On a full disk that works only after files have been removed.
+   */
   const bury = (owner: string, dryRun: boolean): Cleared => {
-    const path = ownerName.test(owner) ? join(tmp, owner) : undefined; // a damaged row must not lead elsewhere
+    const path = ownerName.test(owner) ? join(tmp, owner) : undefined; // a damaged row must not lead out of `tmp`
     const clear = (): Cleared => (path === undefined ? nothing : clearOwner(path, dryRun));
     if (dryRun) return clear();
     aliveUntil.delete(owner);
@@ -94,7 +99,7 @@ export function createOwners(
       if (!ownerName.test(owner) || mtimeMs === undefined) return 0;
       const last = signs.get(owner);
       const atMs = now();
-      const silentMs = last?.mtimeMs === mtimeMs ? last.silentMs + Math.min(atMs - last.atMs, lookMs) : 0;
+      const silentMs = last?.mtimeMs === mtimeMs ? last.silentMs + Math.min(atMs - last.atMs, maxCheckGapMs) : 0;
       signs.set(owner, { mtimeMs, silentMs, atMs });
       return silentMs;
     },
@@ -114,7 +119,7 @@ export function createOwners(
 }
 
 /**
- * Only a lock that is not there, or could be had, proves death. Older versions have theirs inside the directory.
+ * An owner is dead only if its lock does not exist or is free. Older versions have the lock inside the directory.
  *
  * @param path - of the owner's directory.
  */
@@ -133,7 +138,7 @@ function timeOf(path: string): number | undefined {
   }
 }
 
-/** The directory first: as long as it is there, the lock tells whose it was. */
+/** Removes the directory before the lock: the lock shows whose directory it was. */
 function clearOwner(path: string, dryRun: boolean): Cleared {
   const cleared = clearOwn(path, dryRun);
   if (cleared.left.length > 0) return cleared;
@@ -155,23 +160,23 @@ function sum(parts: readonly Cleared[]): Cleared {
   };
 }
 
-/** A lock file that bears this prefix is not locked yet. */
+/** Prefix of a lock file that is not locked yet. */
 const unlockedPrefix = 'new-';
 const lockSuffix = '.lock';
 
 const setgid = 0o2000;
 
-/** This process's directory in `tmp`, and the lock beside it that tells other processes that it lives. */
+/** This process's directory in `tmp`, and a lock next to it that proves to other processes that this one lives. */
 export type Owner = {
   readonly name: string;
-  /** A sign of life: the time of the lock. */
+  /** Gives a sign of life: updates the mtime of the lock. */
   readonly beat: () => void;
   close(): void;
 };
 
 /**
- * Locks a file under a name that sweepers ignore, gives it its name, and makes the directory. The group may read the lock;
- * the directory is this user's alone. The kernel drops the lock however the process ends.
+ * Locks a file under a name that other processes ignore, renames it, and makes the directory. The group may read the
+ * lock; only this user may use the directory. The kernel releases the lock however the process ends.
  */
 export function createOwner({ tmp, dirMode, fileMode }: Layout): Owner {
   const name = randomBytes(16).toString('hex');
@@ -183,7 +188,7 @@ export function createOwner({ tmp, dirMode, fileMode }: Layout): Owner {
     renameSync(unlocked, lockPath);
     mkdirSync(path, { mode: 0o700 });
     chmodSync(path, 0o700 | (dirMode & setgid));
-    linkSync(lockPath, join(path, 'lock')); // where older versions look
+    linkSync(lockPath, join(path, 'lock')); // older versions look here
     return {
       name,
       beat: () => {
@@ -191,7 +196,7 @@ export function createOwner({ tmp, dirMode, fileMode }: Layout): Owner {
         try {
           lutimesSync(lockPath, now, now);
         } catch {
-          // Who waits for this process takes it for stopped after a while, and does without it.
+          // Waiting processes take this one for stopped after a while, and go on without it.
         }
       },
       close: () => {
@@ -207,22 +212,22 @@ export function createOwner({ tmp, dirMode, fileMode }: Layout): Owner {
   }
 }
 
-/** Makes a lock file, which is empty for ever, and holds it exclusively until the connection is closed or the process ends. */
+/** Makes an empty lock file, and holds an exclusive lock on it until the connection is closed or the process ends. */
 function createLock(path: string, mode: number): DatabaseSync {
   writeFileSync(path, '', { flag: 'wx' });
   chmodSync(path, mode);
   const db = new DatabaseSync(path, { timeout: 0 });
-  db.exec('PRAGMA journal_mode = MEMORY'); // nothing is ever written, and the file is about to get its name
+  db.exec('PRAGMA journal_mode = MEMORY'); // nothing is ever written, and the file is about to be renamed
   db.exec('BEGIN EXCLUSIVE');
   return db;
 }
 
-/** `unknown`: it could not be opened, as when this process has no descriptor left; somebody may hold it. */
+/** `unknown`: it could not be opened, for instance for want of file descriptors, so a process may hold it. */
 type LockState = 'held' | 'free' | 'absent' | 'unknown';
 
 /**
- * Whether a living process holds a lock, found by reading it, which others than its owner may, too. What is no empty file
- * is no lock of ours; to open it could mean to wait, or to follow what somebody put there.
+ * Whether a living process holds a lock. To find out, a process reads the file, which needs no write permission. A lock
+ * is always an empty file; anything else is not opened, since that might block or follow a link.
  */
 function lockState(path: string): LockState {
   try {

@@ -23,7 +23,7 @@ import { ImageError } from '../../../errors.ts';
 import { show } from '../../../image/show.ts';
 import { whenFilesAreFreeSync } from '../../../system/spare-files.ts';
 
-/** Those that bring a file. */
+/** The messages that come with a file. */
 export type Placing = MessageOf<'commit'> | MessageOf<'commitBlob'>;
 
 export type GroupContext = {
@@ -31,12 +31,15 @@ export type GroupContext = {
   readonly layout: Layout;
   readonly rows: Rows;
   readonly registry: RegistryRows;
-  /** The name of this process. */
+  /** The name of this process's directory in `tmp`. */
   readonly owner: string;
 };
 
 type Target = { readonly directory: string; readonly path: string; readonly size: number };
-/** Where a file lies now; `replaced` when there was one already, which another tool may have put there. */
+/**
+ * The stamp of a file in its final place. `replaced` when a file was there already, which another tool may have put
+ * there.
+ */
 export type Placed = { readonly stamp: FileStamp; readonly replaced: boolean };
 
 function targetOf({ blobs, registryBlobs }: Layout, message: Placing): Target {
@@ -47,7 +50,10 @@ function targetOf({ blobs, registryBlobs }: Layout, message: Placing): Target {
   return { directory, path: join(directory, name), size };
 }
 
-/** Puts the files of a group in their places, and syncs the names. What fails by itself goes to `failures`. */
+/**
+ * Renames the files of a group to their final places, and syncs the directories. Files that fail are added to
+ * `failures`.
+ */
 export function placeFiles(
   { layout, registry }: GroupContext,
   messages: readonly Placing[],
@@ -61,7 +67,7 @@ export function placeFiles(
     try {
       const intact = known?.size === size ? intactStamp(path, known) : undefined;
       if (intact) {
-        // Images are made of it: after a kill before the end of the transaction another file would pass for changed.
+        // Images need this file. If the process died before the transaction ends, a new file would count as changed.
         rmSync(message.request.path);
         placed.set(message, { stamp: intact, replaced: true });
         continue;
@@ -78,9 +84,9 @@ export function placeFiles(
 }
 
 /**
- * A directory, a link or a pipe in the place of a blob is not ours to remove: it goes into the directory of the store.
+ * A directory, link or pipe in the place of a blob is not ours to remove: it is renamed into the store's directory.
  *
- * @returns whether there was anything.
+ * @returns whether anything was there.
  */
 function makeWay(path: string, dir: string): boolean {
   const stat = lstatSync(path, { throwIfNoEntry: false });
@@ -88,7 +94,7 @@ function makeWay(path: string, dir: string): boolean {
   return stat !== undefined;
 }
 
-/** Gives the space of a failed commit back; what can't be removed now is left to gc. */
+/** Removes the file of a failed commit; gc removes what cannot be removed now. */
 export function giveBack(
   { db, layout, rows, registry }: GroupContext,
   message: Placing,
@@ -104,16 +110,16 @@ export function giveBack(
       });
     }
   } catch {
-    // The failure of the commit is what the caller must hear.
+    // The caller gets the error of the commit instead.
   }
 }
 
 const blobMode = 0o444;
 
-/** A blob before it was remembered when its file last changed has no ctime: it has to be hashed first. */
+/** What the index has recorded of a blob. Rows of older stores have no ctime: such a blob has to be hashed first. */
 export type KnownBlob = { readonly [F in keyof FileStamp]: FileStamp[F] | null } & { readonly size: number };
 
-/** The stamp of a file that is the one that the index remembers; undefined for any other. */
+/** The stamp of a file if it is the one that the index recorded, else undefined. */
 export function intactStamp(path: string, known: KnownBlob): FileStamp | undefined {
   const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
   return isSame(stat, known) ? stampOf(stat) : undefined;
@@ -125,12 +131,12 @@ function isSame(stat: BigIntStats | undefined, { size, mtimeNs, ctimeNs, inode }
 }
 
 /**
- * Puts the very file that was verified in its place. What is there already is replaced: it may be damaged, the new one is not;
- * who reads the old one reads on.
+ * Renames the verified file to its final place. A file that is there already is replaced, since it may be damaged;
+ * processes that have it open keep reading it.
  *
  * @param known - of the descriptor that was hashed.
- * @returns the stamp in its place: to rename a file changes its ctime.
- * @throws STORE_CORRUPT when another file lies there now.
+ * @returns the new stamp: a rename changes the ctime.
+ * @throws STORE_CORRUPT when the file is not the one that was hashed.
  */
 function placeBlob(from: string, to: string, known: KnownBlob): FileStamp {
   const stat = lstatSync(from, { bigint: true });
@@ -142,7 +148,7 @@ function placeBlob(from: string, to: string, known: KnownBlob): FileStamp {
   return stampOf(placed);
 }
 
-/** By its descriptor: a link that somebody puts there now leads nowhere. */
+/** Uses a descriptor: a link that is put there meanwhile has no effect. */
 function makeReadOnly(path: string, inode: bigint): void {
   const file = whenFilesAreFreeSync(() =>
     openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK),

@@ -8,24 +8,24 @@ import type { RegistryAsked, RegistryRow } from '../protocol.ts';
 /** Digests are 64 hex digits. */
 type BlobRow = KnownBlob & { readonly owner: string | null };
 
-/** Writes and reads the rows of registry images; the caller holds a transaction where it writes. */
+/** Reads and writes the rows of registry images and their blobs; to write, the caller holds a transaction. */
 export type RegistryRows = {
-  /** @param owner - of this process: as long as it lives the blob may be about to become part of an image. */
+  /** @param owner - of this process: as long as it lives, the blob may become part of an image. */
   putBlob(digest: string, size: number, stamp: FileStamp, owner: string): void;
   setBlobStamp(digest: string, stamp: FileStamp): void;
   blob(digest: string): BlobRow | undefined;
   deleteBlob(digest: string): void;
-  /** Whether an image is made of it. */
+  /** Whether a listed image needs the blob. */
   isNeeded(digest: string): boolean;
-  /** Blobs that no image is made of. */
+  /** Blobs that no listed image needs. */
   unneeded(): readonly string[];
-  /** Who brought blobs in that no image is made of yet. */
+  /** The owners of blobs that no image needs yet. */
   owners(): readonly string[];
-  /** Takes the place of what the reference named before. */
+  /** Replaces the image that had the same reference. */
   putImage(row: RegistryRow, blobs: readonly string[], nowMs: number): void;
   setUsed(reference: string, atMs: number): void;
   referencesTo(digest: string): readonly string[];
-  /** @returns the blobs that the images needed; undefined when there was no such image. */
+  /** @returns the blobs that the images needed; undefined when no such image is listed. */
   deleteImages(asked: RegistryAsked): readonly string[] | undefined;
 };
 
@@ -84,7 +84,7 @@ export function createRegistryRows(db: DatabaseSync): RegistryRows {
   const needs = db.prepare('SELECT digest FROM registry_blobs WHERE image = ?');
   const deleteImage = db.prepare('DELETE FROM registry_images WHERE seq = ?');
 
-  /** What is known of an image that the same reference still names. */
+  /** Adds what the index knows of the image, if the reference still stands for the same manifest. */
   const merge = (row: RegistryRow): RegistryRow => {
     // The statement names exactly these columns of a STRICT table.
     const old = kept.get(row.reference) as KeptRegistryFacts | undefined;
@@ -97,7 +97,7 @@ export function createRegistryRows(db: DatabaseSync): RegistryRows {
     setBlobStamp: (digest, stamp) => void setStamp.run({ digest, ...stamp }),
     blob: (digest) => {
       const row = blob.get(digest);
-      return row && ({ ...row, size: Number(row['size']) } as BlobRow); // as above
+      return row && ({ ...row, size: Number(row['size']) } as BlobRow); // the columns of a STRICT table
     },
     deleteBlob: (digest) => void deleteBlob.run(digest),
     isNeeded: (digest) => needed.get(digest) !== undefined,
@@ -106,7 +106,8 @@ export function createRegistryRows(db: DatabaseSync): RegistryRows {
     putImage(row, blobs, nowMs) {
       advance.run();
       const merged = merge(row);
-      const image = merged.image !== null && listed.get(merged.image) ? merged.image : null; // it may have been removed
+      // the image may have been removed
+      const image = merged.image !== null && listed.get(merged.image) ? merged.image : null;
       const seq = Number(putImage.get({ ...merged, image, nowMs })?.['seq']);
       clearNeeds.run(seq);
       for (const digest of new Set(blobs)) {

@@ -10,9 +10,9 @@ import type { OciIndexFile, DebouncedWriter } from './oci-index.ts';
 import type { RegistryRows } from './registry-rows.ts';
 
 /**
- * Takes an image off the list, and only then removes its blob: at no moment is something listed that is not there.
+ * Unlists an image, and only then removes its blob, so that every listed image has its blob.
  *
- * @returns bytes given back, 0 when the blob was gone already; undefined when no such image is listed.
+ * @returns bytes freed, 0 when the blob was gone already; undefined when no such image is listed.
  */
 export function removeImage(
   db: DatabaseSync,
@@ -30,9 +30,10 @@ export function removeImage(
 }
 
 /**
- * Removes a blob unless a row names it: under the lock, since another process may have committed the same image.
+ * Removes a blob unless it is listed. Works under the write lock, since another process may have committed the same
+ * image.
  *
- * @returns bytes given back.
+ * @returns bytes freed.
  */
 export function discardBlob(db: DatabaseSync, rows: Rows, blobs: string, id: string): number {
   return withWriteLock(db, () => {
@@ -54,9 +55,9 @@ type RegistryRemoving = {
 };
 
 /**
- * Takes registry images off the list and out of index.json, and only then removes the blobs that nobody else needs.
+ * Unlists registry images, removes them from index.json, and only then removes the blobs that nothing else needs.
  *
- * @returns bytes given back; undefined when no such image is listed.
+ * @returns bytes freed; undefined when no such image is listed.
  */
 export function removeRegistryImage(
   { db, layout, registry, indexFile, indexWriter }: RegistryRemoving,
@@ -71,10 +72,10 @@ export function removeRegistryImage(
 }
 
 /**
- * Removes a blob that was found damaged, and takes the images that need it off the list: what else they are made of stays
- * until gc, so that they can be brought again.
+ * Removes a damaged blob and unlists the images that need it. Their other blobs stay until gc, so that the images can
+ * be fetched again without them.
  *
- * @returns their references.
+ * @returns the references of the images.
  */
 export function dropBlob(
   { db, layout, registry, indexWriter }: RegistryRemoving,
@@ -91,7 +92,7 @@ export function dropBlob(
   withWriteLock(db, () => {
     const path = join(layout.registryBlobs, digest);
     const isFile = lstatSync(path, { throwIfNoEntry: false })?.isFile() === true;
-    if (isFile && !keepsFile && !registry.blob(digest)) unlinkSync(path); // or somebody has just brought it
+    if (isFile && !keepsFile && !registry.blob(digest)) unlinkSync(path); // unless a process has just imported it again
   });
   return references;
 }
@@ -100,14 +101,13 @@ type Discarding = {
   readonly db: DatabaseSync;
   readonly registry: RegistryRows;
   readonly foreign: ForeignBlobs;
-  /** The directory. */
   readonly registryBlobs: string;
 };
 
 /**
- * Removes those of the blobs that nobody needs any more.
+ * Removes the blobs that nothing needs any more.
  *
- * @returns bytes given back.
+ * @returns bytes freed.
  */
 function discardRegistryBlobs(
   { db, registry, foreign, registryBlobs }: Discarding,
@@ -129,7 +129,7 @@ function discardRegistryBlobs(
   return bytes;
 }
 
-/** Forgets blobs that no image needs and whose files are gone, by whomever. */
+/** Deletes the rows of blobs that no image needs and whose files no longer exist. */
 export function deleteGoneBlobs(db: DatabaseSync, registry: RegistryRows, registryBlobs: string): void {
   withTransaction(db, 'NORMAL', () => {
     for (const digest of registry.unneeded()) {

@@ -5,16 +5,16 @@ import type { ImageRow, RemoteRow } from '../protocol.ts';
 
 type KeptImageFacts = KeptFacts & Pick<ImageRow, 'digest'>;
 
-/** Writes single rows; the caller holds a transaction. */
+/** Reads and writes single rows; to write, the caller holds a transaction. */
 export type Rows = {
   putImage(image: ImageRow, manifest: string, stamp: FileStamp, nowMs: number): void;
   putRemote(remote: RemoteRow): void;
   setStamp(id: string, stamp: FileStamp): void;
   setUsed(id: string, atMs: number): void;
-  /** Undefined when it is not listed. */
+  /** Undefined when the image is not listed. */
   sizeOf(id: string): number | undefined;
   deleteImage(id: string): void;
-  /** Remotes of images that are gone. */
+  /** Deletes remotes of images that are not listed. */
   deleteDanglingRemotes(): void;
 };
 
@@ -68,7 +68,7 @@ export function createRows(db: DatabaseSync): Rows {
   };
 }
 
-/** What a second import of the same image may not take away: flags are 0 or 1, `verified` is a JSON list. */
+/** Facts that a second import of the same image must not take away. Flags are 0 or 1, `verified` is a JSON list. */
 export type KeptFacts = {
   readonly latest: number;
   readonly source: string;
@@ -77,8 +77,9 @@ export type KeptFacts = {
 };
 
 /**
- * The same bytes brought in once more. They stay `latest` and verified; signers add up. Where it came from is what the
- * verification was about, so an unverified import does not replace that either.
+ * Merges the row of an image with that of an earlier import of the same bytes. It stays `latest` and verified, and has
+ * the signers of both. An unverified import does not replace the source either, since the verification was about that
+ * source.
  */
 export function mergeRow<R extends KeptFacts>(old: KeptFacts & Partial<R>, row: R): R {
   const latest = old.latest | row.latest;

@@ -2,12 +2,12 @@ import type { DatabaseSync } from 'node:sqlite';
 import { opendirSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 
-/** `FULL` survives a power cut once committed; `NORMAL` may be lost by one, but never torn. */
+/** A `FULL` transaction survives a power cut. A `NORMAL` one may be lost by it, as a whole. */
 type Durability = 'FULL' | 'NORMAL';
 
 /**
- * Runs `work` as one transaction that holds the write lock from the start. It is synchronous on purpose: no transaction
- * is open between events.
+ * Runs `work` as one transaction that holds the write lock from the start. `work` is synchronous, so that no
+ * transaction is open between events.
  */
 export function withTransaction<T>(db: DatabaseSync, durability: Durability, work: () => T): T {
   db.exec(`PRAGMA synchronous = ${durability}`);
@@ -22,7 +22,10 @@ export function withTransaction<T>(db: DatabaseSync, durability: Durability, wor
   }
 }
 
-/** As withTransaction, for looking and for files only: nothing is written to the index, so it needs no space. */
+/**
+ * Runs `work` under the write lock, for reading and for changes of files. Nothing is written to the index, so it needs
+ * no space.
+ */
 export function withWriteLock<T>(db: DatabaseSync, work: () => T): T {
   db.exec('BEGIN IMMEDIATE');
   try {
@@ -33,10 +36,10 @@ export function withWriteLock<T>(db: DatabaseSync, work: () => T): T {
 }
 
 /**
- * A part of a transaction that fails alone.
+ * Runs a part of a transaction that can fail without the rest.
  *
- * @returns the error of a part that was undone.
- * @throws when the failure has ended the whole transaction, as a full disk does.
+ * @returns the error, when the part has failed and was undone.
+ * @throws when the failure has ended the whole transaction, as on a full disk.
  */
 export function trySavepoint(db: DatabaseSync, work: () => void): { readonly error: unknown } | undefined {
   db.exec('SAVEPOINT part');
@@ -51,7 +54,7 @@ export function trySavepoint(db: DatabaseSync, work: () => void): { readonly err
   }
 }
 
-/** A full disk or a failed write has rolled back already. */
+/** After a full disk or a failed write SQLite has rolled back already. */
 function rollBack(db: DatabaseSync): void {
   if (db.isTransaction) db.exec('ROLLBACK');
 }
@@ -66,10 +69,10 @@ export function isSqliteError(error: unknown, code: number): boolean {
   );
 }
 
-/** Names looked at before other requests get their turn. */
+/** Names read before other requests get a turn. */
 const chunk = 256;
 
-/** The names in a directory, however many. */
+/** Lists a directory of any size, in chunks. */
 export async function* inChunks(path: string): AsyncGenerator<readonly string[]> {
   let names: string[] = [];
   using directory = opendirSync(path);
