@@ -7,7 +7,7 @@ import { show } from '../../image/show.ts';
 import { errnoOf, isNoEntry } from '../../system/errno.ts';
 import { openOwnFile, openOwnFileSync, readAtMost } from '../../system/files.ts';
 
-/** Bytes of an `index.json` that is read: some 400 000 images of ours. */
+/** An `index.json` larger than this is not read. It has room for some 400 000 of our images. */
 const ociIndexBytes = 256 * 1024 * 1024;
 
 export const refName = 'org.opencontainers.image.ref.name';
@@ -16,19 +16,19 @@ export const generationAnnotation = 'longshore.generation';
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** What an `index.json` says, by whomever it was written. */
+/** An `index.json` as parsed, whichever tool wrote it. */
 export type OciIndex = {
   /** All members of the document. */
   readonly document: Json;
   readonly manifests: readonly OciDescriptor[];
-  /** Which of our generations it shows, if we wrote it. */
+  /** The generation of the index that the file shows, if longshore wrote it. */
   readonly generation: string | undefined;
 };
 
-/** An entry of `manifests`, and what tells it from others. */
+/** An entry of `manifests`, and the two values that identify it. */
 export type OciDescriptor = { readonly entry: Json; readonly digest: string; readonly name: string | undefined };
 
-/** @throws Error for what is none: `unreadable` says so of the file. */
+/** @throws Error for text that is no OCI index; `unreadable` adds the path of the file. */
 function parseOciIndex(text: string): OciIndex {
   const document = requireObject(JSON.parse(text));
   const manifests = document['manifests'] ?? []; // Go writes an empty list as null
@@ -40,32 +40,32 @@ function parseOciIndex(text: string): OciIndex {
   };
 }
 
-/** Whether it names something, but nothing as we do: what lies in the layout is not ours then. */
+/** Whether the file has entries, but none of ours: then the blobs in the layout are not ours either. */
 export function isOfOtherTools({ manifests, generation }: OciIndex): boolean {
   return generation === undefined && manifests.length > 0 && !manifests.some(bearsBothNames);
 }
 
-/** As our entries do, and those of no other tool: both names are the whole one. */
+/** Only our entries have the complete reference under both names. */
 function bearsBothNames({ entry, name }: OciDescriptor): boolean {
   return name !== undefined && annotationOf(entry, containerdName) === name;
 }
 
 /**
- * What `index.json` and those that were set aside in the same directory say of our images, also where they are damaged: every
- * entry that is whole. The present one comes first, then the latest of the others.
+ * The entries of our images in `index.json` and in the set-aside copies of it in the same directory. A damaged file
+ * gives the entries that are complete. The current file comes first, then the copies from the newest to the oldest.
  */
 export async function salvageEntries(path: string): Promise<readonly OciDescriptor[]> {
   const [directory, name] = [dirname(path), basename(path)];
-  const names = (await readdir(directory)).filter((one) => one.startsWith(`${name}.damaged-`));
+  const names = (await readdir(directory)).filter((entry) => entry.startsWith(`${name}.damaged-`));
   const entries: OciDescriptor[] = [];
-  for (const one of [name, ...names.sort().reverse()]) {
-    const text = await readText(join(directory, one)).catch(() => ''); // it says nothing
+  for (const file of [name, ...names.sort().reverse()]) {
+    const text = await readText(join(directory, file)).catch(() => ''); // unreadable: no entries
     entries.push(...findOwnEntries(text));
   }
   return entries;
 }
 
-/** The entries that are ours in the text of an index, which need not be whole. */
+/** Our own entries in the text of an index, which may be damaged. */
 function findOwnEntries(text: string): readonly OciDescriptor[] {
   return entriesIn(text).filter(bearsBothNames);
 }
@@ -78,7 +78,7 @@ function entriesIn(text: string): readonly OciDescriptor[] {
   }
 }
 
-/** So does every entry begin that Go programs and we write; it ends with the last of its members, an object. */
+/** Every entry that longshore or a Go program writes begins like this. It ends with its last member, an object. */
 const entryBegins = '{"mediaType":';
 
 function parseEntry(rest: string): readonly OciDescriptor[] {
@@ -105,13 +105,13 @@ function annotationOf({ annotations }: Json, key: string): string | undefined {
 
 function requireObject(value: unknown): Json {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Error('an object is missing');
-  return value as Json; // what JSON.parse makes of an object
+  return value as Json; // a JSON object
 }
 
-/** `index.json` as it stands; the stamp is that of this state of the file. */
+/** `index.json` as parsed; the stamp identifies this state of the file. */
 type OciIndexFile = OciIndex & { readonly text: string; readonly stamp: string };
 
-/** Undefined where there is none. @throws STORE_CORRUPT when it cannot be read. */
+/** Undefined when it does not exist. @throws STORE_CORRUPT when it cannot be read. */
 export async function readOciIndex(path: string): Promise<OciIndex | undefined> {
   try {
     return parseOciIndex(await readText(path));
@@ -121,7 +121,7 @@ export async function readOciIndex(path: string): Promise<OciIndex | undefined> 
   }
 }
 
-/** The same, in a thread of its own. */
+/** As readOciIndex, for a thread that may block. */
 export function readOciIndexSync(path: string): OciIndexFile | undefined {
   try {
     const file = readBoundedSync(path, ociIndexBytes);
@@ -131,7 +131,7 @@ export function readOciIndexSync(path: string): OciIndexFile | undefined {
   }
 }
 
-/** What other tools keep is then not known. */
+/** The entries of other tools are then unknown. */
 function unreadable(path: string, cause: unknown): ImageError {
   const why = cause instanceof Error ? cause.message : '';
   const message = `${show(path, 1024)} cannot be read: ${show(why)}: repair with "longshore image verify --repair"`;
@@ -145,7 +145,7 @@ async function readText(path: string): Promise<string> {
   return bytes.toString();
 }
 
-/** Tells one state of a file from another; empty when it is not there. */
+/** Identifies the state of a file; empty when it does not exist. */
 export function stampOf(path: string): string {
   const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
   return stat ? formatStamp(stat) : '';
@@ -158,9 +158,9 @@ function formatStamp({ size, mtimeNs, ctimeNs, ino }: BigIntStats): string {
 type ReadFile = { readonly text: string; readonly stat: BigIntStats };
 
 /**
- * Reads a regular file that another tool may have written. No link is followed.
+ * Reads a regular file that another tool may have written. Links are not followed.
  *
- * @returns undefined when it is not there.
+ * @returns undefined when it does not exist.
  */
 export function readBoundedSync(path: string, maxBytes: number): ReadFile | undefined {
   const file = openIfThere(path);
