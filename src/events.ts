@@ -52,7 +52,7 @@ export type BatchEvent =
 /** A sink must not throw and must not block: it is called from the hot path. */
 export type EventSink = (event: BatchEvent) => void;
 
-export type OutcomeStatus = 'fetched' | 'present' | 'failed' | 'blocked' | 'cancelled';
+export type OutcomeStatus = 'fetched' | 'present' | 'failed' | 'cancelled';
 
 /** How one request or one dependency ended. Absent facts are left out. The field names are those of the JSON output. */
 export type Outcome = {
@@ -86,7 +86,8 @@ export type Totals = {
   readonly fetched: number;
   readonly present: number;
   readonly failed: number;
-  readonly blocked: number;
+  /** Always 0; a field of the JSON documents, whose schemas do not change. */
+  readonly blocked: 0;
   readonly cancelled: number;
   readonly bytesDownloaded: number;
   readonly bytesStored: number;

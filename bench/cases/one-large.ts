@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { readEvents } from '../../src/bench/phases.ts';
+import { readEvents } from '../../src/bench/read-events.ts';
 import { makeLargeImage } from '../large-image.ts';
 import { fetchImages, trust } from '../longshore.ts';
 import type { CaseOptions } from '../main.ts';

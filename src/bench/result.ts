@@ -38,11 +38,11 @@ const settingResult = z.object({
   cpuSeconds: z.number(),
   /** Peak resident memory of the process. */
   peakBytes: z.number(),
-  /** Seconds of all images together. @see Phases */
+  /** Seconds of all images together. @see phases */
   phases,
-  /** Absent in older results. Of those seconds, what workers took for each step of an ingest. @see IngestSteps */
+  /** Absent in older results. Of those seconds, what workers took for each step of an ingest. @see Told */
   ingest: ingest.optional(),
-  /** Images at a time. @see Depths */
+  /** Images at a time. @see Told */
   depths: z.object({ waiting: depth, transferring: depth, working: depth }).optional(),
   /** Processor seconds by thread; `other` are Node's own. */
   threads: z.record(z.string(), z.number()).optional(),

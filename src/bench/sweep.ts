@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { watchMachine } from './machine.ts';
-import { readEvents, type Told } from './phases.ts';
+import { readEvents, type Told } from './read-events.ts';
 import { runOnce, type Failure, type Program, type Usage } from './run-once.ts';
 
 export type Setting = { readonly jobs: number; readonly workers: number };

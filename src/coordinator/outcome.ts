@@ -53,7 +53,7 @@ export function dependencyError<F>({ children }: ImageNode<F>): ImageError | und
 
 /** Counts nodes as they settle, each once. */
 export function createTotals(): { add(node: ImageNode): void; read(rest: Rest): Totals } {
-  const count: Record<OutcomeStatus, number> = { fetched: 0, present: 0, failed: 0, blocked: 0, cancelled: 0 };
+  const count: Record<OutcomeStatus, number> = { fetched: 0, present: 0, failed: 0, cancelled: 0 };
   let nodes = 0;
   let bytesDownloaded = 0;
   let bytesStored = 0;
@@ -64,7 +64,10 @@ export function createTotals(): { add(node: ImageNode): void; read(rest: Rest): 
       bytesDownloaded += node.found?.bytesDownloaded ?? 0;
       if (node.found?.status === 'fetched') bytesStored += node.found.image.size;
     },
-    read: ({ images, ...rest }) => ({ images, nodes, ...count, bytesDownloaded, bytesStored, ...rest }),
+    read({ images, ...rest }) {
+      const { cancelled, ...others } = count;
+      return { images, nodes, ...others, blocked: 0, cancelled, bytesDownloaded, bytesStored, ...rest };
+    },
   };
 }
 

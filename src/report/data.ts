@@ -1,3 +1,5 @@
+import { phases } from '../measure/phases.ts';
+
 /** What the page's script is given. Times are milliseconds since the run began. */
 export type ReportData = {
   /** ISO 8601, in UTC. */
@@ -45,16 +47,8 @@ export type Series = {
 export const columns = ['status', 'image', 'bytes', 'work', 'wait', 'retries', 'signed by', 'error'] as const;
 export type Column = (typeof columns)[number];
 
-/**
- * What an image does at a time, in the order of its life. `wait`: for its turn or its place; `resolve`: otherwise until the
- * first byte; `download`: from there to the last byte, ingest follows along; `verify`: what was left of ingest then, and the
- * checks; `commit`: until the store has it; `needs`: its own work is done, what it depends on is awaited.
- */
-export const phases = ['wait', 'resolve', 'download', 'verify', 'commit', 'needs'] as const;
-export type Phase = (typeof phases)[number];
-
 /** How an image ended; `open`: the run was over before it had. */
-export const statuses = ['fetched', 'present', 'failed', 'blocked', 'cancelled', 'open'] as const;
+export const statuses = ['fetched', 'present', 'failed', 'cancelled', 'open'] as const;
 export type Status = (typeof statuses)[number];
 
 /** Marks that tell states apart without colour. */
@@ -62,7 +56,6 @@ export const statusMarks: Readonly<Record<Status, string>> = {
   fetched: '✓',
   present: '=',
   failed: '✕',
-  blocked: '⊘',
   cancelled: '–',
   open: '?',
 };

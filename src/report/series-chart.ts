@@ -1,4 +1,5 @@
-import { type Series, phases, type Phase } from './data.ts';
+import { phases, type Phase } from '../measure/phases.ts';
+import type { Series } from './data.ts';
 import { formatBytes, formatNumber, formatTime, roundUp, timeTicks } from './format.ts';
 
 /** Phases in which an image takes something of the machine or of the network, bottom first. */

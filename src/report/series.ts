@@ -1,4 +1,5 @@
-import { type Series, phases } from './data.ts';
+import { phases } from '../measure/phases.ts';
+import type { Series } from './data.ts';
 
 const slices = 480;
 const firstSliceMs = 4;

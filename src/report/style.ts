@@ -27,12 +27,12 @@ const summary = `
 .shares { display: block; border-radius: 5px; overflow: hidden; }
 .shares rect { fill: var(--muted); } .shares .status-fetched { fill: var(--good); }
 .shares .status-present { fill: color-mix(in srgb, var(--good) 45%, var(--ground)); }
-.shares .status-failed { fill: var(--bad); } .shares .status-cancelled, .shares .status-blocked { fill: var(--needs); }
+.shares .status-failed { fill: var(--bad); } .shares .status-cancelled { fill: var(--needs); }
 ul.counts, ul.legend { list-style: none; margin: 8px 0 0; padding: 0; display: flex; flex-wrap: wrap; gap: 4px 20px; }
 .mark { font-style: normal; font-weight: 700; display: inline-block; width: 1.4em; text-align: center; }
 .status-fetched .mark { color: var(--good); } .status-present .mark { color: var(--muted); }
 .status-failed .mark, .status-failed .error { color: var(--bad); }
-.status-cancelled .mark, .status-blocked .mark, .status-open .mark { color: var(--odd); }
+.status-cancelled .mark, .status-open .mark { color: var(--odd); }
 .numbers { display: flex; flex-wrap: wrap; gap: 1px; margin: 20px 0 0;
   background: var(--line); border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
 .numbers div { flex: 1 1 118px; background: var(--panel); padding: 10px 14px; } .numbers dt { color: var(--muted); font-size: 12px; }
@@ -94,7 +94,7 @@ const waterfall = `
 .span { position: absolute; top: 5px; height: 14px; min-width: 1.5px; } .span.fill-wait { top: 10px; height: 4px; }
 .span.fill-needs { top: 11px; height: 2px; }
 .row .end, .row .again { position: absolute; top: 3px; height: 18px; line-height: 18px; font-style: normal; font-weight: 700; font-size: 12px; }
-.row .end { margin-left: 4px; } .status-failed .end { color: var(--bad); } .status-cancelled .end, .status-blocked .end, .status-open .end { color: var(--odd); }
+.row .end { margin-left: 4px; } .status-failed .end { color: var(--bad); } .status-cancelled .end, .status-open .end { color: var(--odd); }
 .span.broken { background-image: repeating-linear-gradient(135deg, transparent 0 4px, color-mix(in srgb, var(--panel) 60%, transparent) 4px 7px);
   outline: 1.5px solid var(--bad); outline-offset: -1.5px; min-width: 4px; } .status-cancelled .broken, .status-open .broken { outline: 1.5px dashed var(--odd); }
 .row .again { width: 12px; margin-left: -6px; text-align: center; color: var(--text); text-shadow: 0 0 2px var(--ground), 0 0 2px var(--ground), 0 0 3px var(--ground); }

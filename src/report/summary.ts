@@ -1,6 +1,7 @@
 import { formatBytes, formatNumber, formatTime } from './format.ts';
 import { escapeHtml } from './html.ts';
-import { phases, statuses, statusMarks, type Phase, type Status } from './data.ts';
+import { phases, type Phase } from '../measure/phases.ts';
+import { statuses, statusMarks, type Status } from './data.ts';
 import type { Timeline } from './timeline.ts';
 
 /** What a run came to, at a glance: a sentence, the shares of each status, and numbers. */
@@ -39,15 +40,15 @@ function statusCounts({ counts, nodes }: Timeline): Counts {
   return { ...counts, open: Math.max(0, nodes - told) };
 }
 
-function isGood({ failed, blocked, cancelled, open }: Counts): boolean {
-  return failed + blocked + cancelled + open === 0;
+function isGood({ failed, cancelled, open }: Counts): boolean {
+  return failed + cancelled + open === 0;
 }
 
 function verdict({ nodes }: Timeline, counts: Counts): string {
   const there = counts.fetched + counts.present;
   if (nodes === 0) return 'There was nothing to do.';
   if (isGood(counts)) return nodes === 1 ? 'The image is there.' : `All ${formatNumber(nodes)} images are there.`;
-  const rest = (['failed', 'blocked', 'cancelled'] as const)
+  const rest = (['failed', 'cancelled'] as const)
     .filter((status) => counts[status] > 0)
     .map((status) => `${formatNumber(counts[status])} ${status}`);
   if (counts.open > 0) rest.push(`${formatNumber(counts.open)} without an outcome`);

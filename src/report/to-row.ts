@@ -29,13 +29,13 @@ export function createNumbering(): Numbering {
 
 /** A life as the page shows it. Outside text becomes safe for people here, and of bounded length. */
 export function toRow(life: Life, parent: number, signers: Numbering): Row {
-  const { reference, addedMs, spans, retryTimes, retries, size, source, outcome } = life;
+  const { reference, addedMs, spans, retryTimes, retries, size, source, outcome, status } = life;
   const shown = cut(showReference(reference), longest.reference);
   const name = show(outcome?.name ?? '', longest.name);
   return [
     shown,
     parent,
-    statuses.indexOf(outcome?.status ?? 'open'),
+    statuses.indexOf(status ?? 'open'),
     [addedMs, ...spans].map(Math.round),
     retryTimes.map(Math.round),
     retries,

@@ -1,5 +1,6 @@
 import test, { type ExecutionContext } from 'ava';
 
+import { trackBatch } from '../../src/cli/output/live-progress.ts';
 import type { BatchEvent } from '../../src/index.ts';
 import type { AciOptions } from '../helpers/archive.ts';
 import { codesOf, openFetching } from '../helpers/fetching.ts';
@@ -129,6 +130,10 @@ test('each node is added, started and finished once, between the beginning and t
   t.is(added.length, 5);
   t.is(new Set(added).size, 5);
   for (const type of ['node-started', 'node-finished'] as const) t.deepEqual(of(type).sort(), [...added].sort(), type);
+  const progress = trackBatch(() => 0);
+  for (const event of events) progress.take(event);
+  const { nodes, counts } = progress.state();
+  t.deepEqual([nodes, counts], [5, { fetched: 3, present: 0, failed: 2, cancelled: 0 }], 'asked for twice: one node');
   for (const key of added) {
     const types = events.flatMap((event) => ('key' in event && event.key === key ? event.type : []));
     t.deepEqual([types[0], types[1], types.at(-1)], ['node-added', 'node-started', 'node-finished']);

@@ -1,18 +1,18 @@
 import { createLogUpdate } from 'log-update';
 import prettyBytes from 'pretty-bytes';
 
-import { trackBatch, type BatchState, type Transfer } from './batch-state.ts';
+import { type BatchEvent, type OutcomeStatus, showReference } from '../../index.ts';
+import { keepUnderWay, measureBatch, type MeasuredImage, newImage } from '../../measure/measure-batch.ts';
 import { createMessages } from './messages.ts';
 import type { Progress } from './progress.ts';
-import { summaryLine, formatDuration } from './state-line.ts';
-import { showReference } from '../../index.ts';
+import { formatDuration, summaryLine } from './state-line.ts';
 
 const redrawMs = 100;
 
 /** A few rows that are redrawn in place; what stays, such as errors, is written above them at the next redraw. */
 export function createLiveProgress(stderr: NodeJS.WriteStream, nowMs: () => number): Progress {
   const draw = createLogUpdate(stderr);
-  const batch = trackBatch(nowMs());
+  const batch = trackBatch(nowMs);
   let waiting: (() => void)[] = [];
   const above = (write: () => void): void => void waiting.push(write);
   const messages = createMessages((line) => above(() => stderr.write(`${line}\n`)), stderr);
@@ -25,8 +25,7 @@ export function createLiveProgress(stderr: NodeJS.WriteStream, nowMs: () => numb
   };
   const redraw = (): void => {
     flush();
-    const now = nowMs();
-    draw(drawFrame(batch.state(now), now, { columns: stderr.columns || 80, rows: stderr.rows || 24 }));
+    draw(drawFrame(batch.state(), { columns: stderr.columns || 80, rows: stderr.rows || 24 }));
   };
   const timer = setInterval(redraw, redrawMs);
   timer.unref();
@@ -48,6 +47,64 @@ export function createLiveProgress(stderr: NodeJS.WriteStream, nowMs: () => numb
   };
 }
 
+type Transfer = { readonly reference: string; readonly bytes: number; readonly total: number | undefined };
+
+/** A batch as the display needs it. */
+type BatchState = {
+  readonly elapsedMs: number;
+  /** Images known so far, and how many of them have ended, in which way. */
+  readonly nodes: number;
+  readonly counts: Readonly<Record<OutcomeStatus, number>>;
+  /** Bytes that came in this run. */
+  readonly bytes: number;
+  /** Bytes a second, over the last few seconds. */
+  readonly rate: number;
+  /** Images whose archive is here whole, but not yet in the store. */
+  readonly landed: number;
+  /** In the order they began. */
+  readonly transfers: readonly Transfer[];
+};
+
+type BatchTracker = { take(event: BatchEvent): void; state(): BatchState };
+
+const windowMs = 3000;
+const sampleMs = 200;
+
+/** Only images that are under way are kept. */
+export function trackBatch(nowMs: () => number): BatchTracker {
+  type Image = MeasuredImage & { readonly reference: string; total: number | undefined };
+  const transfers = new Set<Image>();
+  const landed = new Set<Image>();
+  const batch = measureBatch(
+    keepUnderWay<Image>(({ reference }, atMs) => ({ ...newImage(atMs), reference, total: undefined })),
+  );
+  const startedAtMs = nowMs();
+  const samples = [{ atMs: startedAtMs, bytes: 0 }];
+
+  return {
+    take(event) {
+      const image = batch.take(event, nowMs());
+      if (!image) return;
+      if (event.type === 'download-started') image.total = event.total;
+      if (image.phase === 'download') transfers.add(image);
+      else if (transfers.delete(image)) landed.add(image);
+      if (image.phase === 'download' || image.status !== undefined) landed.delete(image);
+    },
+    state() {
+      const now = nowMs();
+      const { nodes, counts, bytesDownloaded: bytes } = batch.sums;
+      const last = samples.at(-1);
+      if (!last || now - last.atMs >= sampleMs) samples.push({ atMs: now, bytes });
+      while (samples.length > 2 && now - (samples[0]?.atMs ?? now) > windowMs) samples.shift();
+      const oldest = samples[0];
+      const spanMs = oldest ? now - oldest.atMs : 0;
+      const rate = oldest && spanMs > 0 ? ((bytes - oldest.bytes) / spanMs) * 1000 : 0;
+      const elapsedMs = now - startedAtMs;
+      return { elapsedMs, nodes, counts, bytes, rate, landed: landed.size, transfers: [...transfers] };
+    },
+  };
+}
+
 export type FrameSize = { readonly columns: number; readonly rows: number };
 
 const barLength = 20;
@@ -56,13 +113,13 @@ const maxRows = 8;
 const settledMs = 2000;
 
 /** The live display at one moment: a row for each of the oldest transfers, and the total. */
-export function drawFrame(state: BatchState, nowMs: number, { columns, rows }: FrameSize): string {
+export function drawFrame(state: BatchState, { columns, rows }: FrameSize): string {
   const shown = state.transfers.slice(0, Math.max(0, Math.min(maxRows, rows - 3)));
   const hidden = state.transfers.length - shown.length;
   return [
     ...shown.map((transfer) => transferRow(transfer, columns)),
     ...(hidden > 0 ? [`  and ${hidden} more`] : []),
-    totalRow(state, nowMs),
+    totalRow(state),
   ]
     .map((line) => line.slice(0, Math.max(1, columns - 1)))
     .join('\n');
@@ -80,28 +137,29 @@ function transferRow({ reference, bytes, total }: Transfer, columns: number): st
   return `  ${name} [${bar}] ${percent}% of ${size(total)}`;
 }
 
-function totalRow(state: BatchState, nowMs: number): string {
-  const { counts, finished, nodes, bytes, rate } = state;
-  const parts = [`${finished}/${nodes} images`];
+function totalRow(state: BatchState): string {
+  const { counts, nodes, bytes, rate } = state;
+  const parts = [`${finishedOf(state)}/${nodes} images`];
   for (const status of ['fetched', 'present', 'failed'] as const) {
     if (counts[status] > 0) parts.push(`${counts[status]} ${status}`);
   }
   if (bytes > 0) parts.push(size(bytes), `${size(Math.round(rate))}/s`);
-  const left = remainingMs(state, nowMs);
+  const left = remainingMs(state);
   if (left !== undefined) parts.push(`${formatDuration(left)} left`);
   return parts.join(' · ');
 }
 
 /** Every node counts the same, and a transfer for the part of it that is there. */
-function remainingMs(
-  { startedAtMs, finished, nodes, landed, transfers }: BatchState,
-  nowMs: number,
-): number | undefined {
+function remainingMs(state: BatchState): number | undefined {
+  const { elapsedMs, nodes, landed, transfers } = state;
   const partial = transfers.reduce((sum, { bytes, total }) => sum + (total ? Math.min(1, bytes / total) : 0), 0);
-  const done = nodes > 0 ? Math.min(1, (finished + landed + partial) / nodes) : 0;
-  const elapsed = nowMs - startedAtMs;
-  if (elapsed < settledMs || done <= 0 || done >= 1) return undefined;
-  return (elapsed * (1 - done)) / done;
+  const done = nodes > 0 ? Math.min(1, (finishedOf(state) + landed + partial) / nodes) : 0;
+  if (elapsedMs < settledMs || done <= 0 || done >= 1) return undefined;
+  return (elapsedMs * (1 - done)) / done;
+}
+
+function finishedOf({ counts }: BatchState): number {
+  return Object.values(counts).reduce((sum, count) => sum + count, 0);
 }
 
 function size(bytes: number): string {

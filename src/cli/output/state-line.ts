@@ -36,7 +36,7 @@ function size(bytes: number): string {
   return prettyBytes(bytes, { binary: true });
 }
 
-const statuses = ['fetched', 'present', 'failed', 'blocked', 'cancelled'] as const;
+const statuses = ['fetched', 'present', 'failed', 'cancelled'] as const;
 
 /** The last line of a run. */
 export function summaryLine(totals: Totals): string {

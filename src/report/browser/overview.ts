@@ -1,4 +1,4 @@
-import { phases } from '../data.ts';
+import { phases } from '../../measure/phases.ts';
 import { create, oncePerFrame } from './dom.ts';
 import { isWork, type TimeRange } from './rows.ts';
 import type { TreeRow } from './view.ts';

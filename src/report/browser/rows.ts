@@ -1,6 +1,7 @@
 import type { Item } from './items.ts';
 import type { TreeRow } from './view.ts';
-import { phases, statusMarks, type Span } from '../data.ts';
+import { phases } from '../../measure/phases.ts';
+import { statusMarks, type Span } from '../data.ts';
 import { create } from './dom.ts';
 
 type RowLooks = {

@@ -1,4 +1,5 @@
-import { type ReportData, phases } from '../data.ts';
+import { phases } from '../../measure/phases.ts';
+import type { ReportData } from '../data.ts';
 import { formatBytes, formatNumber, formatTime } from '../format.ts';
 import { create } from './dom.ts';
 

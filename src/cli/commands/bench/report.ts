@@ -1,14 +1,11 @@
-import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
-
 import { chart } from '../../../bench/compare.ts';
+import { eventsIn } from '../../../bench/read-events.ts';
 import type { BenchResult } from '../../../bench/result.ts';
 import { escapeHtml } from '../../../report/html.ts';
 import { reportPage } from '../../../report/page.ts';
 import { type Timeline, createTimeline, type TimelineRecorder } from '../../../report/timeline.ts';
 import { benchTable } from './table.ts';
 import { machineFacts } from '../fetch/report.ts';
-import type { BatchEvent } from '../../../index.ts';
 
 /** One page with everything in it: the sweep, and the last run of its fastest setting. */
 export function benchPage(result: BenchResult, timeline: Timeline): Iterable<string> {
@@ -29,12 +26,11 @@ ${chart(settings, best)}
 /** Reads a run out of the events that a process of ours wrote. */
 export async function readTimeline(path: string): Promise<Timeline> {
   let recorder: TimelineRecorder | undefined;
-  let timeMs = 0;
-  for await (const line of createInterface({ input: createReadStream(path) })) {
-    const event = JSON.parse(line) as BatchEvent & { readonly time: string }; // what `fetch --events` has just written
-    timeMs = Date.parse(event.time);
+  let lastMs = 0;
+  for await (const [event, timeMs] of eventsIn(path)) {
+    lastMs = timeMs;
     recorder ??= createTimeline(timeMs);
     recorder.add(event, timeMs);
   }
-  return (recorder ?? createTimeline(timeMs)).read(timeMs);
+  return (recorder ?? createTimeline(lastMs)).read(lastMs);
 }
