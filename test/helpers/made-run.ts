@@ -21,7 +21,7 @@ function dice(): () => number {
 }
 
 /** The events of a run that never was: a forest whose images come through so many places, some of which fail. */
-function madeEvents({ images, needs = 0, failEvery = Infinity, jobs = 16 }: MadeRunOptions) {
+export function madeEvents({ images, needs = 0, failEvery = Infinity, jobs = 16 }: MadeRunOptions) {
   const random = dice();
   const events: { readonly atMs: number; readonly event: BatchEvent }[] = [];
   const places = Array.from({ length: jobs }, () => 0);
