@@ -4,7 +4,7 @@ import { Agent, Pool, type Dispatcher } from 'undici';
 
 import { ImageError } from '../errors.ts';
 import { requestTarget } from '../image/url.ts';
-import { targetOf, directly, type ReadInto, type Routes } from './connect.ts';
+import { targetOf, connectDirectly, type ReadInto, type Routes } from './connect.ts';
 import { createConnector, type Wiring } from './connector.ts';
 import { authorizationOf, type ProxyAddress } from './proxy.ts';
 import type { HttpOptions, TlsMaterial, TransportRequest } from './contract.ts';
@@ -12,23 +12,23 @@ import type { HttpOptions, TlsMaterial, TransportRequest } from './contract.ts';
 /** The connections to origins and to proxies. */
 export type Agents = {
   dispatch(request: TransportRequest, handler: Dispatcher.DispatchHandler): void;
-  /** Who answers in the place of the origin, if anybody does. */
+  /** The proxy that forwards the plain http requests for this URL, if there is one. */
   forwarderOf(url: string): ProxyAddress | undefined;
-  /** True while a reset tears a connection down, which makes a body without a length look complete. */
+  /** True while a connection ends by a reset, which makes a body without a length look complete. */
   isResetting(): boolean;
-  /** Of a body, what nobody looks at any more. */
+  /** Takes back the memory of a chunk of a body that is no longer read. */
   readonly recycle: (chunk: Uint8Array) => void;
-  /** Cuts what is still under way. */
+  /** Ends the exchanges that are still under way. */
   close(): Promise<void>;
 };
 
-// Time is kept by the transport: undici waits longer than it says, and does not cover the tunnels of proxies.
+// The transport has timers of its own: those of undici fire late and do not cover the tunnels of proxies.
 const settings = { maxHeaderSize: 64 * 1024, headersTimeout: 0, bodyTimeout: 0 };
 
 export function openAgents(options: HttpOptions, routes: Routes): Agents {
   const { timeouts, insecureTls } = options;
   const closing = new AbortController();
-  let resetting = false;
+  let isBeingReset = false;
   const buffers = createReadBuffers(settings.maxHeaderSize);
   const wiring: Wiring = {
     connectMs: timeouts.connectMs,
@@ -38,8 +38,8 @@ export function openAgents(options: HttpOptions, routes: Routes): Agents {
     closing: closing.signal,
     onSocket: (socket) => {
       socket.on('error', () => {
-        resetting = true;
-        queueMicrotask(() => (resetting = false));
+        isBeingReset = true;
+        queueMicrotask(() => (isBeingReset = false));
       });
     },
   };
@@ -48,44 +48,44 @@ export function openAgents(options: HttpOptions, routes: Routes): Agents {
       const url = new URL(origin);
       return new Pool(url, {
         ...settings,
-        connect: createConnector(url, directly(targetOf(url, [])), wiring, { proxy: url.origin, isEnd: true }),
+        connect: createConnector(url, connectDirectly(targetOf(url, [])), wiring, { proxy: url.origin, isEnd: true }),
       });
     },
   });
   const origins = new Agent({
     factory: (origin) => {
       const url = new URL(origin);
-      const isPlain = url.protocol === 'http:'; // TLS reads for itself
+      const isPlain = url.protocol === 'http:'; // a TLS socket has read buffers of its own
       const { open, proxy } = routes.routeTo(url, proxies, isPlain ? buffers.readInto : undefined);
       const material = options.tlsFor?.(url.host);
-      const own = material && {
+      const hostWiring = material && {
         ...wiring,
         secureContext: lazySecureContext(options.ca, material),
         insecureTls: insecureTls || (material.insecure ?? false),
       };
       return new Pool(url, {
         ...settings,
-        connect: createConnector(url, open, own ?? wiring, proxy && { proxy: proxy.shown }),
+        connect: createConnector(url, open, hostWiring ?? wiring, proxy && { proxy: proxy.shown }),
       });
     },
   });
 
   return {
     dispatch({ method, url, headers, content = null }, handler) {
-      const asked = new URL(url);
-      const { origin, host } = asked;
-      const proxy = routes.forwarderOf(asked);
+      const parsed = new URL(url);
+      const { origin, host } = parsed;
+      const proxy = routes.forwarderOf(parsed);
       if (!proxy) {
         origins.dispatch({ origin, method, path: requestTarget(url), headers, body: content }, handler);
         return;
       }
-      routes.check(asked);
+      routes.check(parsed);
       const forwarded = {
         host,
         ...headers,
         ...authorizationOf(proxy),
       };
-      // without a server name undici would connect anew to an https proxy for every other Host header
+      // without a server name undici would open a new connection to an https proxy for each different Host header
       const request = {
         origin: proxy.origin,
         method,
@@ -97,7 +97,7 @@ export function openAgents(options: HttpOptions, routes: Routes): Agents {
       proxies.dispatch(request, handler);
     },
     forwarderOf: (url) => routes.forwarderOf(new URL(url)),
-    isResetting: () => resetting,
+    isResetting: () => isBeingReset,
     recycle: buffers.recycle,
     async close() {
       const reason = new ImageError('CANCELLED', 'the http client was closed', { reason: 'closed' });
@@ -107,40 +107,40 @@ export function openAgents(options: HttpOptions, routes: Routes): Agents {
   };
 }
 
-/** Made at the first https connection: to read the roots takes a while. */
+/** Creates the context at the first https connection: reading the root certificates takes a while. */
 function lazySecureContext(
   ca: readonly string[] = [],
   material: TlsMaterial = { ca: [], pairs: [] },
 ): () => SecureContext {
-  const more = [...ca, ...material.ca];
+  const authorities = [...ca, ...material.ca];
   const { pairs } = material;
   let context: SecureContext | undefined;
   return () =>
     (context ??= createSecureContext({
-      ...(more.length > 0 && { ca: [...getCACertificates('default'), ...more] }),
+      ...(authorities.length > 0 && { ca: [...getCACertificates('default'), ...authorities] }),
       ...(pairs.length > 0 && { cert: pairs.map(({ cert }) => cert), key: pairs.map(({ key }) => key) }),
     }));
 }
 
-/** What one look at a socket may bring. */
+/** The most bytes of one read. */
 const readBytes = 256 * 1024;
-/** How many buffers wait to be used again, at most. */
-const spareBuffers = 32;
+/** The most unused buffers that are kept. */
+const maxSpareBuffers = 32;
 
-/** What sockets read into, used again and again: to make memory for each read costs several times the read itself. */
+/** Buffers that sockets read into and that are used again: allocating memory for each read costs several times the read. */
 type ReadBuffers = {
   readonly readInto: ReadInto;
-  /** Takes back the memory of a chunk that nobody looks at any more; whose is not known is left to the collector. */
+  /** Takes back the memory of a chunk that is no longer read. A chunk of other memory is ignored. */
   readonly recycle: (chunk: Uint8Array) => void;
 };
 
 /**
- * @param copiedBytes - what is not larger is copied, and its buffer kept: a parser may hold on to pieces of a header, so
- * this is to be the most that a header can take.
+ * @param copiedBytes - reads of at most this size are copied, and their buffer is used again at once. This must be the most that
+ * headers can take, since undici's parser may keep references to pieces of a header.
  */
 export function createReadBuffers(copiedBytes: number): ReadBuffers {
   const spare: Buffer[] = [];
-  /** Buffers that are with a reader, and how much of each was filled. */
+  /** Buffers whose chunk is still being read, and how many bytes of each are filled. */
   const lent = new WeakMap<ArrayBufferLike, { readonly buffer: Buffer; readonly filled: number }>();
   const take = () => spare.pop() ?? Buffer.allocUnsafeSlow(readBytes);
 
@@ -159,11 +159,11 @@ export function createReadBuffers(copiedBytes: number): ReadBuffers {
       };
     },
     recycle(chunk) {
-      const of = lent.get(chunk.buffer);
-      // only once its last bytes come back: of what lies before the end, a parser may not have seen the rest
-      if (!of || chunk.byteOffset + chunk.byteLength !== of.filled) return;
+      const loan = lent.get(chunk.buffer);
+      // only when its last bytes come back: before that, the parser may not have read the rest of the buffer
+      if (!loan || chunk.byteOffset + chunk.byteLength !== loan.filled) return;
       lent.delete(chunk.buffer);
-      if (spare.length < spareBuffers) spare.push(of.buffer);
+      if (spare.length < maxSpareBuffers) spare.push(loan.buffer);
     },
   };
 }

@@ -1,24 +1,27 @@
 import type { Socket } from 'node:net';
 
-import { malformed } from './network-error.ts';
+import { malformedError } from './network-error.ts';
 
 /** `HTTP/1.1 200` */
 const startBytes = 12;
 
 /**
- * Looks at the first bytes of each answer on a connection that undici reads. It takes out interim answers (1xx), at the first
- * of which undici closes the connection, but for 101, which has to be asked for. It refuses versions that have another framing: the
- * parser knows them and does not tell. All other bytes pass as they are, without being copied. An answer begins after something has
- * been written: nothing is pipelined, and requests are written at once.
+ * Inspects the first bytes of each answer on a connection before undici reads them.
+ * - Interim answers (1xx) are removed, since undici closes the connection at the first of them. 101 passes: a server may send it
+ *   only when the request asked for it.
+ * - HTTP versions with another framing are refused, since undici's parser accepts them without reporting the version.
+ * - All other bytes pass unchanged, without being copied.
  *
- * @param interimBytes - the most that the interim answers to one request may take.
+ * The first bytes that arrive after a write begin an answer: requests are not pipelined, and each is written as a whole.
+ *
+ * @param interimBytes - the most bytes that the interim answers to one request may have together.
  * @see docs/rules.md H12
  */
 export function filterAnswers(socket: Socket, interimBytes: number): void {
   const push = socket.push.bind(socket);
   const write = socket.write.bind(socket);
   let expects: 'start' | 'end-of-interim' | undefined;
-  /** What came of a start, or of the end of an interim answer, that is not there yet. */
+  /** The bytes of an incomplete start line, or the last bytes of an incomplete interim answer. */
   let held: Buffer | undefined;
   let interim = 0;
 
@@ -37,7 +40,7 @@ export function filterAnswers(socket: Socket, interimBytes: number): void {
     }
     const [, version, status] = /^HTTP\/(\S*)(?: (\d*))?/.exec(start) ?? [];
     if (version !== '1.1' && version !== '1.0') {
-      socket.destroy(malformed(`the status line says HTTP/${version}`));
+      socket.destroy(malformedError(`the status line says HTTP/${version}`));
       return false;
     }
     if (!status?.startsWith('1') || status === '101') return pass(bytes);
@@ -50,7 +53,7 @@ export function filterAnswers(socket: Socket, interimBytes: number): void {
     const skipped = end < 0 ? Math.max(0, bytes.length - 3) : end + 4;
     interim += skipped;
     if (interim > interimBytes) {
-      socket.destroy(malformed(`interim answers of more than ${interimBytes / 1024} KiB`));
+      socket.destroy(malformedError(`interim answers of more than ${interimBytes / 1024} KiB`));
       return false;
     }
     const rest = bytes.subarray(skipped);
@@ -76,7 +79,7 @@ export function filterAnswers(socket: Socket, interimBytes: number): void {
   }) as Socket['write'];
 }
 
-/** The connection is going to carry something else than answers. */
+/** Removes the filter, for a connection that becomes a tunnel. */
 export function stopFiltering(socket: Partial<Pick<Socket, 'push' | 'write'>>): void {
   delete socket.push;
   delete socket.write;

@@ -13,12 +13,12 @@ import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import { errnoOf } from '../system/errno.ts';
 
-/** Where connections may go, and through what. */
+/** The addresses that connections may go to, and the proxies that they go through. */
 export type RouteOptions = {
   readonly connectTo: readonly ConnectTo[];
-  /** CIDR blocks that no connection may go to, checked on the address after DNS. */
+  /** CIDR blocks that no connection may go to; the address is checked after DNS. */
   readonly denyNet: readonly string[];
-  /** `all` is for what has none of its own. */
+  /** `all` is used for http or https where that has no proxy of its own. */
   readonly proxy: { readonly http?: string; readonly https?: string; readonly all?: string; readonly noProxy?: string };
 };
 
@@ -29,25 +29,26 @@ export type ConnectTo = {
   readonly toPort: string;
 };
 
-/** The same, read. */
+/** The parsed route options. */
 export type Routes = {
   /**
-   * How to connect to the origin of a URL, and the proxy that this goes through.
+   * How to connect to the origin of a URL, and the proxy that the connection goes through.
    *
-   * @param proxies - connects to http proxies. @param onread - how a plain connection reads; see `directly`.
+   * @param proxies - connects to http proxies.
+   * @param onread - how a direct connection reads, where nothing else reads from its socket.
    */
   routeTo(
     url: URL,
     proxies: Dispatcher,
     onread?: ReadInto,
   ): { readonly open: OpenSocket; readonly proxy?: ProxyAddress };
-  /** The proxy that is asked in the place of the origin, if any is. */
+  /** The proxy that forwards the plain http requests for this URL, if there is one. */
   forwarderOf(url: URL): Extract<ProxyAddress, { kind: 'http' }> | undefined;
-  /** @throws INSECURE_REFUSED for the URL of an address that no connection may go to */
+  /** @throws ImageError INSECURE_REFUSED for a URL with a denied address */
   check(url: URL): void;
 };
 
-/** @throws USAGE for proxies and CIDR blocks that cannot be read */
+/** @throws ImageError USAGE for proxies and CIDR blocks that cannot be parsed */
 export function parseRoutes({ connectTo, denyNet, proxy }: RouteOptions): Routes {
   const denied = parseDenyNet(denyNet);
   const proxyFor = parseProxies(proxy);
@@ -59,8 +60,8 @@ export function parseRoutes({ connectTo, denyNet, proxy }: RouteOptions): Routes
     routeTo(url, proxies, onread) {
       const target = targetOf(url, connectTo);
       const via = proxyFor(url);
-      if (!via) return { open: directly(target, { addresses, ...(onread && { onread }) }) };
-      const open = via.kind === 'http' ? throughTunnel(target, via, proxies) : throughSocks(target, via);
+      if (!via) return { open: connectDirectly(target, { addresses, ...(onread && { onread }) }) };
+      const open = via.kind === 'http' ? connectThroughTunnel(target, via, proxies) : connectThroughSocks(target, via);
       return { open: afterCheck(() => denied?.check(target.host), open), proxy: via };
     },
     forwarderOf(url) {
@@ -71,7 +72,7 @@ export function parseRoutes({ connectTo, denyNet, proxy }: RouteOptions): Routes
   };
 }
 
-/** Names are resolved by the proxy, so only a literal address can be denied. */
+/** For a connection through a proxy: the proxy resolves names, so only a literal address can be denied. */
 function afterCheck(check: () => void, open: OpenSocket): OpenSocket {
   return async (signal) => {
     check();
@@ -79,14 +80,19 @@ function afterCheck(check: () => void, open: OpenSocket): OpenSocket {
   };
 }
 
-/** Makes the plain connection to a server, or to what looks like one. */
+/** Opens a connection without TLS, to the server itself or by way of a proxy. */
 export type OpenSocket = (signal: AbortSignal) => Promise<Socket>;
 
-/** How a socket reads, where nothing else is going to read from it; `push` takes what came, as its stream does. */
+/** The read options of one socket; `push` receives each chunk. */
 export type ReadInto = (push: (chunk: Buffer) => boolean) => OnReadOpts;
 
-/** @param addresses - those of a host that may be connected to. */
-export function directly(
+/**
+ * Connects to the target itself.
+ *
+ * @param addresses - finds the addresses of a host that may be connected to.
+ * @param onread - how the socket reads; omitted where TLS or a proxy's handshake reads from it.
+ */
+export function connectDirectly(
   { host, port }: Target,
   { addresses = addressesOf, onread }: { readonly addresses?: typeof addressesOf; readonly onread?: ReadInto } = {},
 ): OpenSocket {
@@ -103,15 +109,15 @@ export function directly(
       await once(socket, 'connect', { signal });
       return socket;
     } catch (error) {
-      drop(socket);
+      destroyQuietly(socket);
       throw error;
     }
   }
   return async (signal) => connectAny(await addresses(host, signal), connectTo, signal);
 }
 
-/** Asks a proxy for a tunnel. */
-function throughTunnel(
+/** Connects through a tunnel of an http proxy, which resolves names. */
+function connectThroughTunnel(
   { host, port }: Target,
   proxy: ProxyAddress & { kind: 'http' },
   proxies: Dispatcher,
@@ -124,71 +130,76 @@ function throughTunnel(
       headers: { host: authority, ...authorizationOf(proxy) },
       signal,
     });
-    const tunnel = socket as Socket; // undici hands over the very socket that a connector made
+    const tunnel = socket as Socket; // undici passes on the socket that the connector made, which is a net.Socket
     stopFiltering(tunnel);
     if (statusCode === 200) return tunnel;
-    drop(tunnel);
+    destroyQuietly(tunnel);
     throw proxyRefusal(proxy, statusCode);
   };
 }
 
-/** As throughTunnel, by SOCKS. */
-function throughSocks(target: Target, proxy: ProxyAddress & { kind: 'socks5' }): OpenSocket {
-  const open = directly(proxy.target);
+/** Connects through a SOCKS5 proxy. The proxy resolves names, so only a literal address can be denied. */
+function connectThroughSocks(target: Target, proxy: ProxyAddress & { kind: 'socks5' }): OpenSocket {
+  const open = connectDirectly(proxy.target);
   return async (signal) => {
     const socket = await open(signal);
     try {
       await askSocks(socket, target, proxy, signal);
       return socket;
     } catch (error) {
-      drop(socket);
+      destroyQuietly(socket);
       throw error;
     }
   };
 }
 
-function drop(socket: Socket): void {
+function destroyQuietly(socket: Socket): void {
   socket.on('error', () => undefined).destroy();
 }
 
-const part = String.raw`(\[[^\]]*\]|[^:[\]]*)`;
-const form = new RegExp(`^${part}:(\\d*):${part}:(\\d*)$`);
+const hostAndPortPart = String.raw`(\[[^\]]*\]|[^:[\]]*)`;
+const connectToForm = new RegExp(`^${hostAndPortPart}:(\\d*):${hostAndPortPart}:(\\d*)$`);
 
 /**
- * Reads `HOST:PORT:ADDRESS:PORT`; an IPv6 address stands in brackets, an empty part means any or unchanged.
+ * Parses `HOST:PORT:ADDRESS:PORT`. An IPv6 address is in brackets. An empty HOST or first PORT matches any; an empty ADDRESS or
+ * second PORT leaves that of the URL unchanged.
  *
  * @throws ImageError USAGE
  * @see curl(1) --connect-to
  */
 export function parseConnectTo(text: string): ConnectTo {
-  const [, host, port, toHost, toPort] = form.exec(text) ?? [];
+  const [, host, port, toHost, toPort] = connectToForm.exec(text) ?? [];
   if (host === undefined || port === undefined || toHost === undefined || toPort === undefined) {
     throw new ImageError('USAGE', `not HOST:PORT:ADDRESS:PORT: ${show(text)}`, { option: 'connect-to' });
   }
-  return { host: bare(host).toLowerCase(), port, toHost: bare(toHost), toPort };
+  return { host: withoutBrackets(host).toLowerCase(), port, toHost: withoutBrackets(toHost), toPort };
 }
 
-/** A host, without brackets, and a port. */
+/** `host` is without brackets. */
 export type Target = { readonly host: string; readonly port: number };
 
-/** Where to connect for a URL: what the first fitting rule says, or the URL itself. */
+/** The host and port to connect to for a URL: those of the first rule that matches it, or its own. */
 export function targetOf(url: URL, rules: readonly ConnectTo[]): Target {
-  const host = bare(url.hostname);
+  const host = withoutBrackets(url.hostname);
   const port = url.port || (url.protocol === 'https:' ? '443' : '80');
   const rule = rules.find((one) => (one.host === '' || one.host === host) && (one.port === '' || one.port === port));
   return { host: rule?.toHost || host, port: Number(rule?.toPort || port) };
 }
 
-function bare(host: string): string {
+function withoutBrackets(host: string): string {
   return host.replace(/^\[(.*)\]$/, '$1');
 }
 
-/** How long an address has for itself, before the next one is tried beside it. @see RFC 8305 5 */
+/** How long one address is tried before the next one is tried as well. @see RFC 8305 5 */
 const staggerMs = 250;
-/** Of a name. */
+/** The most addresses of one name that are tried. */
 const maxAddresses = 16;
 
-/** The addresses of a host, IPv6 and IPv4 in turns, beginning with what the system has first. @throws what DNS does */
+/**
+ * The addresses of a host, alternating between IPv6 and IPv4, beginning with the first one that the system returns.
+ *
+ * @throws the error of `dns.lookup`; the signal's reason once that is aborted.
+ */
 export async function addressesOf(host: string, signal: AbortSignal): Promise<readonly string[]> {
   if (isIP(host) !== 0) return [host];
   signal.throwIfAborted();
@@ -197,7 +208,7 @@ export async function addressesOf(host: string, signal: AbortSignal): Promise<re
   signal.addEventListener('abort', stop);
   lookup(host, { all: true, hints: ADDRCONFIG }, (error, found) => {
     if (error) reject(error);
-    else resolve(inTurns(found.map(({ address }) => address)).slice(0, maxAddresses));
+    else resolve(alternateFamilies(found.map(({ address }) => address)).slice(0, maxAddresses));
   });
   try {
     return await promise;
@@ -206,7 +217,7 @@ export async function addressesOf(host: string, signal: AbortSignal): Promise<re
   }
 }
 
-function inTurns(addresses: readonly string[]): readonly string[] {
+function alternateFamilies(addresses: readonly string[]): readonly string[] {
   const first = isIP(addresses[0] ?? '');
   const same = addresses.filter((address) => isIP(address) === first);
   const other = addresses.filter((address) => isIP(address) !== first);
@@ -214,11 +225,11 @@ function inTurns(addresses: readonly string[]): readonly string[] {
 }
 
 /**
- * The first connection that one of several addresses gives. The next one is tried when one fails, or has not answered for a while;
- * none is given up before another is there.
+ * Connects to several addresses, one after the other, and returns the first connection. The next address is tried when one fails
+ * or has not answered within 250 ms; earlier tries go on until one of them succeeds.
  *
- * @param connect - stops, and leaves nothing behind, once its signal is aborted.
- * @throws what the last address met that could be reached at all
+ * @param connect - stops and closes its socket once its signal is aborted.
+ * @throws the last error that is not about a missing route to the address, if there is one; else the first error.
  */
 export async function connectAny(
   addresses: readonly string[],
@@ -245,7 +256,7 @@ export async function connectAny(
     return await Promise.any(tries);
   } catch (error) {
     signal.throwIfAborted();
-    throw error instanceof AggregateError ? mostTelling(error.errors) : error;
+    throw error instanceof AggregateError ? mostInformative(error.errors) : error;
   } finally {
     over.abort();
   }
@@ -253,7 +264,7 @@ export async function connectAny(
 
 function ignore(): void {}
 
-function mostTelling(errors: readonly unknown[]): unknown {
+function mostInformative(errors: readonly unknown[]): unknown {
   const isNoWay = (error: unknown) => /^(ENETUNREACH|EADDRNOTAVAIL|EAFNOSUPPORT)$/.test(errnoOf(error) ?? '');
   return errors.findLast((error) => !isNoWay(error)) ?? errors[0];
 }

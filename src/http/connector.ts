@@ -6,23 +6,23 @@ import { buildConnector, errors } from 'undici';
 import { filterAnswers } from './answer-filter.ts';
 import type { OpenSocket } from './connect.ts';
 
-/** What the connections of all origins have in common. */
+/** The settings that the connections of all origins share. */
 export type Wiring = {
   readonly connectMs: number;
-  /** The most that headers may take. */
+  /** The most bytes that headers may take. */
   readonly headerBytes: number;
   readonly secureContext: () => SecureContext;
   readonly insecureTls: boolean;
-  /** Ends what is still being connected. */
+  /** Aborts the connections that are still being made. */
   readonly closing: AbortSignal;
-  /** Told of every connection before it is used. */
+  /** Called with every connection before it is used. */
   readonly onSocket: (socket: Socket) => void;
 };
 
-/** The proxy that connections go through; `isEnd` if they are to the proxy itself. */
+/** The proxy that connections go through; `isEnd` if the proxy itself is the server. */
 type Via = { readonly proxy: string; readonly isEnd?: boolean };
 
-/** Connects for one origin: name, address, tunnel and TLS within one time limit. */
+/** Connects to one origin; resolving the name, connecting, the tunnel and TLS share one time limit. */
 export function createConnector(origin: URL, open: OpenSocket, wiring: Wiring, via?: Via): buildConnector.connector {
   const startTls = buildConnector({
     timeout: 0, // one timer covers all stages
@@ -30,7 +30,7 @@ export function createConnector(origin: URL, open: OpenSocket, wiring: Wiring, v
     rejectUnauthorized: !wiring.insecureTls,
     ...(origin.protocol === 'https:' && { secureContext: wiring.secureContext() }),
   });
-  // the name in the certificate is the URL's: neither an address of --connect-to nor a Host header on its way to a proxy
+  // the certificate must name the host of the URL, not an address of --connect-to, nor the Host header of a forwarded request
   const { protocol, host, hostname, port } = origin;
   const server = { protocol, host, hostname: hostname.replace(/^\[(.*)\]$/, '$1'), port };
 
@@ -39,16 +39,16 @@ export function createConnector(origin: URL, open: OpenSocket, wiring: Wiring, v
     const timeout = () => late.abort(new errors.ConnectTimeoutError());
     const timer = setTimeout(() => setImmediate(timeout), wiring.connectMs);
     const signal = AbortSignal.any([late.signal, wiring.closing]);
-    let failing = via?.proxy;
+    let failingProxy = via?.proxy;
     try {
       const raw = await open(signal);
-      if (!via?.isEnd) failing = undefined;
+      if (!via?.isEnd) failingProxy = undefined;
       const socket = origin.protocol === 'https:' ? await secure(raw, signal) : raw;
       filterAnswers(socket, wiring.headerBytes);
       wiring.onSocket(socket);
       return socket;
     } catch (error) {
-      throw connectFailure(signal.aborted ? signal.reason : error, failing);
+      throw connectFailure(signal.aborted ? signal.reason : error, failingProxy);
     } finally {
       clearTimeout(timer);
     }
@@ -58,7 +58,7 @@ export function createConnector(origin: URL, open: OpenSocket, wiring: Wiring, v
     const { promise, resolve, reject } = Promise.withResolvers<Socket>();
     const stop = () => {
       raw.destroy();
-      reject(signal.reason as Error); // both reasons are errors of ours
+      reject(signal.reason as Error); // both signals are aborted with an Error
     };
     signal.addEventListener('abort', stop, { once: true });
     startTls({ ...server, httpSocket: raw }, (error, socket) => (error ? reject(error) : resolve(socket)));
@@ -77,14 +77,14 @@ export function createConnector(origin: URL, open: OpenSocket, wiring: Wiring, v
   };
 }
 
-/** An error without a code, since undici tries to connect for ever after some codes. */
+/** Wraps an error into one without a code, since undici repeats the connection without end after some codes. */
 function connectFailure(cause: unknown, proxy: string | undefined): Error {
   return Object.assign(new Error('no connection', { cause }), { name: failureName, proxy });
 }
 
 const failureName = 'ConnectFailure';
 
-/** What made connecting fail, however many connectors it passed through, and the proxy that it was about, if it was one. */
+/** The innermost cause of a failed connection, which may have passed through several connectors, and the proxy that failed, if one did. */
 export function connectCause(error: unknown): { readonly cause: unknown; readonly proxy?: string } {
   if (!(error instanceof Error && error.name === failureName)) return { cause: error };
   const inner = connectCause(error.cause);

@@ -1,40 +1,40 @@
 import type { RouteOptions } from './connect.ts';
 
-/** The strong validator of a body. @see docs/rules.md H4 */
+/** A strong validator of a body. @see docs/rules.md H4 */
 export type Validator = { readonly kind: 'etag' | 'last-modified'; readonly value: string };
 
-/** Header names are lower case; repeated ones are lists, as the wire had them. */
+/** Header names are in lower case; the value of a repeated header is a list, in the order received. */
 export type HeaderFields = Readonly<Record<string, string | readonly string[]>>;
 
 /** One exchange on the wire, without redirects, retries or interpretation. */
 export type TransportRequest = {
   readonly method: 'GET' | 'HEAD' | 'POST';
-  /** http or https, no user information, no fragment; it is asked for as it is written. */
+  /** http or https, without user and fragment. It is sent exactly as it is written. */
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
-  /** Of a POST. */
+  /** The body of a POST. */
   readonly content?: string;
 };
 
 export type TransportResponse = {
   readonly status: number;
   readonly headers: HeaderFields;
-  /** Yields the bytes as they come; ending iteration early ends the exchange. */
+  /** Yields the bytes as they arrive; ending the iteration early ends the exchange. */
   readonly body: AsyncIterable<Uint8Array>;
-  /** Takes a chunk of the body that nobody looks at any more, for its memory. */
+  /** Takes back the memory of a chunk of the body that is no longer read. */
   readonly recycle?: (chunk: Uint8Array) => void;
 };
 
 /**
- * The replaceable session that performs one exchange. It and its body reject with NETWORK, TLS, TIMEOUT, LENGTH_MISMATCH
- * or RESPONSE_INVALID, and promptly with the signal's reason once that is aborted. What the body holds back is bounded.
+ * Performs one exchange; a caller of the library may replace it. It and its body reject with NETWORK, TLS, TIMEOUT, LENGTH_MISMATCH
+ * or RESPONSE_INVALID, and promptly with the signal's reason once that is aborted. The body buffers a limited number of bytes.
  */
 export type Transport = (request: TransportRequest, signal: AbortSignal) => Promise<TransportResponse>;
 
 export type HttpTimeouts = {
   readonly connectMs: number;
   readonly headersMs: number;
-  /** Silence in a body. */
+  /** The longest time between two chunks of a body. */
   readonly stallMs: number;
 };
 
@@ -46,9 +46,9 @@ type HttpLimits = {
 
 /** PEM texts. */
 export type TlsMaterial = {
-  /** Authorities beside those of everyone. */
+  /** Certificate authorities in addition to those of the system. */
   readonly ca: readonly string[];
-  /** What the client shows of itself. */
+  /** Client certificates with their keys. */
   readonly pairs: readonly { readonly cert: string; readonly key: string }[];
   /** Certificates of this host are not checked. */
   readonly insecure?: boolean;
@@ -63,7 +63,7 @@ export type HttpOptions = RouteOptions & {
   readonly insecureTls: boolean;
   /** PEM text of additional certificate authorities. */
   readonly ca?: readonly string[];
-  /** What one `host[:port]` asks for beyond that. */
+  /** Additional certificates for one `host[:port]`. */
   readonly tlsFor?: (host: string) => TlsMaterial | undefined;
   /** Headers for an exact `host[:port]`, sent over https only and never along a redirect to another origin. */
   readonly credentials: (origin: URL) => Readonly<Record<string, string>> | undefined;
@@ -75,82 +75,79 @@ export type HttpOptions = RouteOptions & {
   readonly transport?: Transport;
 };
 
-/**
- * How a request that shares connections with others gets on, told to whoever shares them out. None of these may throw but
- * `pause`.
- */
+/** Reports the progress of one request to the code that assigns transfer slots. Only `pause` may throw. */
 export type Pacing = {
   /**
-   * An exchange begins.
+   * Called when an exchange begins.
    *
-   * @param giveUp - ends it; the request pauses and is made again, without that counting as a try.
-   * @returns to be called when it is over
+   * @param giveUp - ends the exchange. The request then pauses and is repeated, which does not count as a try.
+   * @returns a function to call when the exchange is over.
    */
   onConnection(giveUp: () => void): () => void;
-  /** Whether the server is waited for, and nothing else. */
+  /** Called with true when the request begins to wait for its server, with false when the wait is over. */
   onWaiting(isWaiting: boolean): void;
-  /** The headers of an answer have come. */
+  /** Called when the headers of an answer have arrived. */
   onAnswer(): void;
-  /** So many bytes of a body have come. */
+  /** Called with the size of each chunk of a body. */
   onBytes(bytes: number): void;
-  /** Resolves when the request may go on after `wait`: meanwhile others may have what it had. */
+  /** Gives the slot of the request back during `wait`. Resolves when the request has a slot again. */
   pause(wait: () => Promise<void>): Promise<void>;
 };
 
-/** Told of what a request goes through; none of these may throw. */
+/** Called with what happens to a request; none of these functions may throw. */
 export type HttpObserver = {
   readonly pacing?: Pacing;
   readonly onRequest?: (url: string) => void;
-  /** A host, `host:port`, has answered. */
+  /** Called with the `host[:port]` that has answered. */
   readonly onAnswer?: (host: string) => void;
   readonly onRetry?: (retry: {
     readonly url: string;
     readonly attempt: number;
     readonly delayMs: number;
     readonly code: string;
-    /** Of an answer. */
+    /** The status of the answer, if there was one. */
     readonly status?: number;
   }) => void;
 };
 
-/** An answer whose status is none of those asked for. */
+/** An answer with a status that the request does not accept. */
 export type Refusal = {
-  /** Of the last request of a chain of redirects, with its query. */
+  /** The URL of the last redirect, with its query. */
   readonly url: string;
   readonly status: number;
   readonly headers: HeaderFields;
-  /** At most 16 KiB of it. */
+  /** At most the first 16 KiB. */
   readonly body: Uint8Array;
 };
 
-/** What every request may say of itself. */
+/** The options of every kind of request. */
 export type RequestOptions = {
   readonly url: string;
-  /** Lower-case names; `authorization` and `cookie` go to the origin of `url` only, never along a redirect away from it. */
+  /** Names are in lower case. `authorization` and `cookie` are sent to the origin of `url` only, not after a redirect to another. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** The request brings what it is to be known by: the credentials of the options are not sent. */
+  /** The request has credentials in its own headers: those of the options are not sent. */
   readonly ownCredentials?: boolean;
-  /** Default everywhere. To its own origin alone, or nowhere; another redirect is REDIRECT_REFUSED. */
+  /** Which redirects are followed: all by default. Any other is REDIRECT_REFUSED. */
   readonly redirects?: 'same-origin' | 'none';
   /** Overrides the retries of the options. */
   readonly retries?: number;
-  /** The server has so long to connect and to answer, if that is less than the timeouts of the options. */
+  /** The longest time until the headers of the answer, where that is less than the timeouts of the options. */
   readonly answerMs?: number;
-  /** Told of an answer that is going to be HTTP_STATUS; what it returns, one safe line, is added to the message. */
+  /** Called with an answer that becomes HTTP_STATUS. The line that it returns must be safe to show; it is added to the message. */
   readonly onRefusal?: (refusal: Refusal) => string | undefined;
   readonly observer?: HttpObserver;
 };
 
-/** A small body, whole: a signature, a page, a key. */
+/** A request for a small body that is kept in memory, such as a signature, a page or a key. */
 export type DocumentRequest = RequestOptions & {
   /** Default GET; the body of a HEAD is empty. */
   readonly method?: 'GET' | 'HEAD' | 'POST';
-  /** Of a POST, which is to be one that may be repeated. */
+  /** The body of a POST. The POST may be repeated, so it must be idempotent. */
   readonly content?: string;
   readonly limit: { readonly name: string; readonly bytes: number };
-  /** Statuses that are answers; any other is HTTP_STATUS. */
+  /** The statuses that are accepted; any other is HTTP_STATUS. */
   readonly statuses: readonly number[];
-  /** A body that comes gzip-coded, though that was not asked for, is decoded; the limit is for both forms of it. */
+  /** Decodes a body that the server has coded with gzip though the request did not ask for it. The limit holds before and after. */
   readonly decodes?: boolean;
 };
 
@@ -161,27 +158,27 @@ export type HttpDocument = {
   readonly body: Uint8Array;
 };
 
-/** Where a download's bytes go; what is there already decides the Range that is asked for. */
+/** Receives the bytes of a download. Bytes that it already has are not requested again. */
 export type Sink = {
   readonly bytes: number;
   readonly validator: Validator | undefined;
   readonly total: number | undefined;
   restart(about: { validator?: Validator; total?: number }): Promise<void>;
-  /** The chunks may be used anew once it resolves. */
+  /** The memory of the chunks may be used again once this resolves. */
   append(chunks: readonly Uint8Array[]): Promise<void>;
 };
 
 export type DownloadRequest = RequestOptions & {
-  /** The digest of the body is known beforehand: it may be resumed without a validator. */
+  /** The digest of the body is known in advance, so the download may be resumed without a validator. */
   readonly immutable?: boolean;
-  /** Bytes of the whole body, where they are known beforehand: any other size is SIZE_MISMATCH. */
+  /** The size of the whole body in bytes, if known in advance: any other size is SIZE_MISMATCH. */
   readonly size?: number;
   readonly sink: Sink;
-  /** Makes the request conditional when the sink is empty. */
+  /** The validators of an earlier download. They make the request conditional when the sink is empty. */
   readonly known?: { readonly etag?: string; readonly lastModified?: string };
-  /** After the headers of a body that will be taken; `resumedFrom` is 0 for a fresh one. */
+  /** Called after the headers of an accepted answer; `resumedFrom` is 0 if the download begins at the start. */
   readonly onStart?: (start: { readonly total?: number; readonly resumedFrom: number }) => void | Promise<void>;
-  /** After every append, with all the bytes of the sink. */
+  /** Called after every append with the number of bytes in the sink. */
   readonly onProgress?: (bytes: number) => void;
 };
 
@@ -189,22 +186,22 @@ export type Downloaded =
   | { readonly kind: 'not-modified'; readonly freshness: Freshness }
   | {
       readonly kind: 'complete';
-      /** All bytes of the sink. */
+      /** The number of bytes in the sink. */
       readonly bytes: number;
-      /** Bytes that this call brought. */
+      /** The number of bytes that this call received. */
       readonly transferred: number;
-      /** Responses that the bytes came from, those of earlier runs counted: more than 1 after any resume. */
+      /** How many responses the bytes come from; those of earlier runs count as one. More than 1 after a resume. */
       readonly responses: number;
       readonly freshness: Freshness;
     };
 
-/** What the cache may do with the answer. */
+/** What decides for how long a stored answer is used, and how it is revalidated. */
 export type Freshness = { readonly etag?: string; readonly lastModified?: string; readonly maxAgeMs: number };
 
 export type Http = AsyncDisposable & {
-  /** A small body with redirects, retries and a limit. */
+  /** Gets a small body, with redirects and retries. */
   getDocument(request: DocumentRequest, signal: AbortSignal): Promise<HttpDocument>;
-  /** A large body into a sink, resumed as often as it takes. A sink stays as it is when this rejects. */
+  /** Downloads a large body into a sink and resumes as often as needed. When this rejects, the sink keeps its bytes. */
   download(request: DownloadRequest, signal: AbortSignal): Promise<Downloaded>;
   close(): Promise<void>;
 };

@@ -3,11 +3,11 @@ import { BlockList, isIP } from 'node:net';
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 
-/** Guards the addresses that connections go to; the check comes after DNS and before the connection. */
+/** Refuses connections to denied addresses, after DNS and before the connection. */
 export type DenyNet = {
-  /** @throws ImageError INSECURE_REFUSED for an address that is denied; names pass. */
+  /** @throws ImageError INSECURE_REFUSED for a denied address; a name is accepted. */
   readonly check: (host: string) => void;
-  /** Those of the addresses of a name that are not denied. @throws ImageError INSECURE_REFUSED if there are none */
+  /** The addresses of `host` that are not denied. @throws ImageError INSECURE_REFUSED if there are none */
   readonly allowed: (addresses: readonly string[], host: string) => readonly string[];
 };
 
@@ -20,7 +20,8 @@ export function parseDenyNet(blocks: readonly string[]): DenyNet | undefined {
       throw new ImageError('USAGE', `not an address or a CIDR block: ${show(block)}`, { option: 'deny-net' });
     }
   }
-  const isDenied = (host: string) => isIP(host) !== 0 && reached(host).some((address) => isListed(list, address));
+  const isDenied = (host: string) =>
+    isIP(host) !== 0 && reachableAddresses(host).some((address) => isListed(list, address));
   return {
     check(host) {
       if (isDenied(host)) throw denied(host);
@@ -33,24 +34,25 @@ export function parseDenyNet(blocks: readonly string[]): DenyNet | undefined {
   };
 }
 
-/** What a connection to an address may reach: that address, and those of IPv4 that gateways and tunnels find in one of IPv6. */
-function reached(address: string): readonly string[] {
+/** The addresses that a connection may reach: the given one, and the IPv4 addresses that gateways and tunnels extract from IPv6. */
+function reachableAddresses(address: string): readonly string[] {
   const bytes = addressBytes(address);
-  const inside = bytes.length === 4 ? [bytes] : embedded(bytes);
-  const all = [address.replace(/%.*$/s, ''), ...inside.map((four) => four.join('.'))];
+  const inside = bytes.length === 4 ? [bytes] : embeddedIpv4(bytes);
+  const addresses = [address.replace(/%.*$/s, ''), ...inside.map((four) => four.join('.'))];
   // a connection to the unspecified address reaches this machine
-  return all.flatMap((one) =>
-    one === '0.0.0.0' ? [one, '127.0.0.1'] : isZero(one) ? [one, '::1', '127.0.0.1'] : [one],
-  );
+  return addresses.flatMap((reachable) => {
+    if (reachable === '0.0.0.0') return [reachable, '127.0.0.1'];
+    return isZero(reachable) ? [reachable, '::1', '127.0.0.1'] : [reachable];
+  });
 }
 
-/** The addresses of IPv4 in the sixteen bytes of one of IPv6. */
-function embedded(bytes: readonly number[]): readonly (readonly number[])[] {
+/** The IPv4 addresses that are embedded in the sixteen bytes of an IPv6 address. */
+function embeddedIpv4(bytes: readonly number[]): readonly (readonly number[])[] {
   const startsWith = (...prefix: readonly number[]) => prefix.every((byte, index) => bytes[index] === byte);
   const zeros = (count: number) => Array<number>(count).fill(0);
   const last = bytes.slice(12);
   const isMapped = startsWith(...zeros(10), 0xff, 0xff); // RFC 4291
-  const isCompatible = startsWith(...zeros(12)); // RFC 4291; :: and ::1 among them, which do no harm
+  const isCompatible = startsWith(...zeros(12)); // RFC 4291; this includes :: and ::1, which is harmless
   const isTranslated = startsWith(...zeros(8), 0xff, 0xff, 0, 0); // RFC 2765
   const isNat64 = startsWith(0, 0x64, 0xff, 0x9b, ...zeros(8)) || startsWith(0, 0x64, 0xff, 0x9b, 0, 1); // RFC 6052, 8215
   const isIsatap = bytes[10] === 0x5e && bytes[11] === 0xfe && bytes[9] === 0; // RFC 5214
@@ -70,13 +72,13 @@ function denied(host: string): ImageError {
   });
 }
 
-/** Adds an address or a CIDR block; false if the text is neither. */
+/** Adds an address or a CIDR block. @returns false if the text is neither. */
 export function addBlock(list: BlockList, text: string): boolean {
   const [, address = '', digits] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
   const family = isIP(address);
-  const all = family === 4 ? 32 : 128;
-  const bits = digits === undefined ? all : Number(digits);
-  if (family === 0 || bits > all) return false;
+  const maxBits = family === 4 ? 32 : 128;
+  const bits = digits === undefined ? maxBits : Number(digits);
+  if (family === 0 || bits > maxBits) return false;
   list.addSubnet(address, bits, family === 4 ? 'ipv4' : 'ipv6');
   return true;
 }
@@ -87,10 +89,10 @@ export function isListed(list: BlockList, address: string): boolean {
   return family !== 0 && list.check(address, family === 4 ? 'ipv4' : 'ipv6');
 }
 
-/** The four or sixteen bytes of an address, whichever way it is written; its zone does not count. */
+/** The four or sixteen bytes of an address in any notation; a zone is ignored. */
 export function addressBytes(address: string): readonly number[] {
   if (isIP(address) === 4) return address.split('.').map(Number);
-  const { hostname } = new URL(`http://[${address.replace(/%.*$/s, '')}]`); // hexadecimal throughout
+  const { hostname } = new URL(`http://[${address.replace(/%.*$/s, '')}]`); // URL writes all groups in hexadecimal
   const [head = [], tail] = hostname
     .slice(1, -1)
     .split('::')

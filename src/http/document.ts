@@ -9,9 +9,7 @@ import { contentLength, headerOf } from './headers.ts';
 import { withResponse, type FinalResponse } from './redirects.ts';
 import type { HttpDocument, DocumentRequest, RequestOptions } from './contract.ts';
 
-/**
- * @throws ImageError HTTP_STATUS for a status not asked for, LIMIT_EXCEEDED, and what networks do.
- */
+/** @throws ImageError HTTP_STATUS for a status that the request does not accept, LIMIT_EXCEEDED, and network errors. */
 export function getDocument(
   context: HttpContext,
   request: DocumentRequest,
@@ -29,7 +27,7 @@ export function getDocument(
         const coding = request.decodes ? codingOf(answer) : undefined;
         const limit = coding === undefined ? request.limit : codedLimit(request.limit);
         if (method !== 'HEAD') checkLimit(contentLength(answer.headers) ?? 0, limit);
-        const sent = await collect(answer.body, limit);
+        const sent = await readWithin(answer.body, limit);
         const body =
           coding === undefined || method === 'HEAD' ? sent : await decode(sent, coding, answer.url, request.limit);
         return { status: answer.status, headers: answer.headers, url: answer.url, body };
@@ -41,9 +39,9 @@ export function getDocument(
 
 type Limit = DocumentRequest['limit'];
 
-const gunzipped = promisify(gunzip);
+const gunzipAsync = promisify(gunzip);
 
-async function collect(body: AsyncIterable<Uint8Array>, limit: Limit): Promise<Uint8Array> {
+async function readWithin(body: AsyncIterable<Uint8Array>, limit: Limit): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of body) {
@@ -54,13 +52,13 @@ async function collect(body: AsyncIterable<Uint8Array>, limit: Limit): Promise<U
   return Buffer.concat(chunks);
 }
 
-/** Undefined for a body as it is. */
+/** The content coding of a body; undefined if it has none. */
 function codingOf({ headers }: FinalResponse): string | undefined {
   const coding = headerOf(headers, 'content-encoding')?.trim().toLowerCase() ?? '';
   return coding === '' || coding === 'identity' ? undefined : coding;
 }
 
-/** Of something incompressible gzip makes more than it was. */
+/** The limit for a body coded with gzip, which makes incompressible data larger. */
 function codedLimit({ name, bytes }: Limit): Limit {
   return { name, bytes: bytes + (bytes >> 8) + 1024 };
 }
@@ -69,13 +67,13 @@ async function decode(body: Uint8Array, coding: string, url: string, { name, byt
   const refuse = (problem: string, cause?: unknown) =>
     new ImageError('RESPONSE_INVALID', `the answer is ${problem}`, { url: showUrl(url) }, { cause });
   if (coding !== 'gzip' && coding !== 'x-gzip') {
-    throw refuse(`coded as ${show(coding)}, which was not asked for`);
+    throw refuse(`coded as ${show(coding)}, which was not requested`);
   }
   try {
-    return await gunzipped(body, { maxOutputLength: bytes });
+    return await gunzipAsync(body, { maxOutputLength: bytes });
   } catch (error) {
     if (error instanceof RangeError) throw overLimit({ name, bytes });
-    throw refuse('said to be coded as gzip, and is not', error);
+    throw refuse('declared as coded with gzip, but is not', error);
   }
 }
 
@@ -87,35 +85,35 @@ function overLimit({ name, bytes: maximum }: Limit): ImageError {
   return new ImageError('LIMIT_EXCEEDED', `more than ${maximum} bytes`, { limit: name, maximum });
 }
 
-/** What is read of the body of an answer that was not asked for. @see docs/rules.md R4 */
+/** The most bytes that are read of the body of a refused answer. @see docs/rules.md R4 */
 const refusalBytes = 16 * 1024;
 
 /**
- * The error for an answer whose status is no answer to what was asked.
+ * The error for an answer with a status that the request does not accept.
  *
  * @param nowMs - milliseconds since the epoch, for Retry-After.
  */
 export async function statusError(
   { status, headers, url, body }: FinalResponse,
   nowMs: number,
-  { url: asked, onRefusal, ownCredentials = false }: Pick<RequestOptions, 'url' | 'onRefusal' | 'ownCredentials'>,
+  { url: requested, onRefusal, ownCredentials = false }: Pick<RequestOptions, 'url' | 'onRefusal' | 'ownCredentials'>,
 ): Promise<ImageError<'HTTP_STATUS'>> {
-  const said = onRefusal?.({ url, status, headers, body: await beginning(body) });
+  const explanation = onRefusal?.({ url, status, headers, body: await readBeginning(body) });
   const retryAfterMs = parseRetryAfter(headerOf(headers, 'retry-after'), nowMs);
-  const [here, first] = [new URL(url), new URL(asked)];
-  const redirectedFrom = here.host === first.host ? undefined : first.host;
+  const [last, first] = [new URL(url), new URL(requested)];
+  const redirectedFrom = last.host === first.host ? undefined : first.host;
   const details = {
     url: showUrl(url),
     status,
     ...(retryAfterMs !== undefined && { retryAfterMs }),
     ...(redirectedFrom !== undefined && { redirectedFrom }),
-    ...((ownCredentials || here.protocol === 'http:') && { takesNoCredentials: true as const }),
+    ...((ownCredentials || last.protocol === 'http:') && { takesNoCredentials: true as const }),
   };
-  const who = redirectedFrom === undefined ? 'the server' : `${here.host}, to which ${redirectedFrom} leads,`;
-  return new ImageError('HTTP_STATUS', `${who} answered ${status}${said ? `: ${said}` : ''}`, details);
+  const who = redirectedFrom === undefined ? 'the server' : `${last.host}, to which ${redirectedFrom} leads,`;
+  return new ImageError('HTTP_STATUS', `${who} answered ${status}${explanation ? `: ${explanation}` : ''}`, details);
 }
 
-async function beginning(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+async function readBeginning(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   try {
@@ -125,7 +123,7 @@ async function beginning(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
       if (bytes >= refusalBytes) break;
     }
   } catch {
-    // the status is what counts
+    // the status is reported anyway
   }
   return Buffer.concat(chunks).subarray(0, refusalBytes);
 }

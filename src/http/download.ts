@@ -1,15 +1,15 @@
 import { withRetries } from './retry.ts';
 import type { HttpContext } from './open-http.ts';
 import { withResponse } from './redirects.ts';
-import { judge, type Asked, createTransfer, type Transfer } from './transfer.ts';
+import { judgeAnswer, type RequestedPart, createTransfer, type Transfer } from './transfer.ts';
 import { statusError } from './document.ts';
 import type { Downloaded, DownloadRequest } from './contract.ts';
 import { freshnessOf } from './headers.ts';
 
 /**
- * Brings a body into a sink and resumes it as often as it takes; the bytes in the sink are always those of one version.
+ * Downloads a body into a sink and resumes as often as needed. The bytes in the sink are always of one version of the body.
  *
- * @throws ImageError HTTP_STATUS, LIMIT_EXCEEDED, RATE_LIMITED, REDIRECT_REFUSED, what networks do, what the sink throws.
+ * @throws ImageError HTTP_STATUS, LIMIT_EXCEEDED, RATE_LIMITED, REDIRECT_REFUSED, and network errors; the errors of the sink.
  * @see docs/rules.md H2, H3, H4, H6, H11
  */
 export function download(context: HttpContext, request: DownloadRequest, signal: AbortSignal): Promise<Downloaded> {
@@ -21,7 +21,7 @@ export function download(context: HttpContext, request: DownloadRequest, signal:
     async () => {
       for (;;) {
         const result = await attempt(context, request, transfer, signal);
-        if (result !== 'start-over') return result; // which comes once at most
+        if (result !== 'start-over') return result; // the transfer starts over once at most
       }
     },
     signal,
@@ -35,19 +35,19 @@ async function attempt(
   signal: AbortSignal,
 ): Promise<Downloaded | 'start-over'> {
   const { headers, known, observer } = request;
-  const asked = transfer.ask();
+  const asked = transfer.nextRequest();
   return withResponse(
     context,
     { ...request, method: 'GET', headers: { ...headers, ...headersFor(asked, known) } },
     observer,
     async (answer) => {
-      const verdict = judge(asked, answer.status, answer.headers);
+      const verdict = judgeAnswer(asked, answer.status, answer.headers);
       switch (verdict.kind) {
         case 'whole':
         case 'rest':
-          return transfer.take(answer, verdict);
+          return transfer.receive(answer, verdict);
         case 'nothing-missing':
-          return transfer.takeNothing(answer);
+          return transfer.completeAlready(answer);
         case 'not-modified':
           return { kind: 'not-modified', freshness: { ...known, ...freshnessOf(answer.headers) } };
         case 'start-over':
@@ -61,7 +61,7 @@ async function attempt(
   );
 }
 
-function headersFor(asked: Asked, known: DownloadRequest['known'] = {}): Record<string, string> {
+function headersFor(asked: RequestedPart, known: DownloadRequest['known'] = {}): Record<string, string> {
   switch (asked.kind) {
     case 'whole':
       return {};

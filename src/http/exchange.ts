@@ -4,20 +4,22 @@ import type { HttpContext, Clock } from './open-http.ts';
 import { contentLength } from './headers.ts';
 import type { Pacing, TransportRequest, TransportResponse } from './contract.ts';
 
-/** A body so small is read to its end when nobody wants it, so that the connection can serve again. */
+/** The unused rest of a body of at most this size is read, so that the connection can be used again. */
 const restBytes = 64 * 1024;
+/** The longest time that this may take. */
 const restMs = 250;
+/** The time over which the rate of a body is averaged. */
 const windowMs = 5000;
 
-/** Why an exchange ends when its use has ended; an abort without a reason makes one, with a stack, each time. */
-const over = new Error('the exchange is over');
+/** The abort reason of an exchange that is no longer used. It is shared: each abort without a reason would create an error. */
+const exchangeOver = new Error('the exchange is over');
 
-/** Why an exchange ends that gives up its connection so that others may have it. */
-export const givenUp = new Error('the connection was given up for others');
+/** The abort reason of an exchange that gives up its connection to other transfers. */
+export const connectionGivenUp = new Error('the connection was given up for others');
 
 /**
- * One request and its answer, which lives as long as `use` runs; its body fails with STALLED when it does not keep pace,
- * and with `givenUp` when others are to have the connection.
+ * Sends one request and passes its answer to `use`; the answer is valid until `use` ends. Its body fails with STALLED when it is
+ * too slow, and with `givenUp` when the connection is to be given up.
  *
  * @throws what the transport and `use` throw; the signal's reason once that is aborted.
  */
@@ -32,12 +34,12 @@ export async function withExchange<T>(
   const exchange = new AbortController();
   const stop = () => exchange.abort(signal.reason);
   signal.addEventListener('abort', stop, { once: true });
-  const onOver = pacing?.onConnection(() => exchange.abort(givenUp));
+  const onOver = pacing?.onConnection(() => exchange.abort(connectionGivenUp));
   try {
     pacing?.onWaiting(true);
-    const late =
+    const timer =
       answerMs === undefined ? undefined : setTimeout(() => exchange.abort(unanswered(request, answerMs)), answerMs);
-    const response = await transport(request, exchange.signal).finally(() => clearTimeout(late));
+    const response = await transport(request, exchange.signal).finally(() => clearTimeout(timer));
     pacing?.onAnswer();
     pacing?.onWaiting(false);
     const pace = { stallMs: options.timeouts.stallMs, minRate: options.minRate, windowMs };
@@ -46,7 +48,7 @@ export async function withExchange<T>(
       const from = show(new URL(request.url).host);
       exchange.abort(new ImageError('STALLED', `${what}, after ${bytes} bytes (${from})`, details));
     };
-    const body = watched(response.body, pace, clock, onSlow, pacing);
+    const body = watchPace(response.body, pace, clock, onSlow, pacing);
     try {
       return await use({ ...response, body });
     } finally {
@@ -63,42 +65,42 @@ function unanswered({ url }: TransportRequest, waitedMs: number): ImageError {
   return new ImageError('TIMEOUT', `no answer within ${waitedMs / 1000} s`, { url: showUrl(url), waitedMs });
 }
 
-/** Leaves nothing of an answer behind, and the connection usable if that is cheap. */
+/** Ends an exchange: reads the rest of a small body, so that the connection can be used again; otherwise aborts. */
 async function finish(
   { headers }: TransportResponse,
   body: AsyncIterable<Uint8Array>,
   exchange: AbortController,
 ): Promise<void> {
   const isSmall = (contentLength(headers) ?? Infinity) <= restBytes;
-  if (isSmall && (await isReadOut(body, exchange))) return;
-  exchange.abort(over);
+  if (isSmall && (await readRest(body, exchange))) return;
+  exchange.abort(exchangeOver);
 }
 
-/** Whether nothing of it is left. */
-async function isReadOut(body: AsyncIterable<Uint8Array>, exchange: AbortController): Promise<boolean> {
-  const timer = setTimeout(() => exchange.abort(over), restMs);
+/** @returns whether the body was read to its end. */
+async function readRest(body: AsyncIterable<Uint8Array>, exchange: AbortController): Promise<boolean> {
+  const timer = setTimeout(() => exchange.abort(exchangeOver), restMs);
   try {
     const rest = body[Symbol.asyncIterator]();
     while (!(await rest.next()).done);
     return true;
   } catch {
-    return false; // an answer that is not wanted may fail
+    return false; // the failure of an unused answer does not matter
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** What a body has to keep up: no silence of `stallMs`, and `minRate` bytes a second over each `windowMs` of waiting. */
+/** What a body must keep to: a chunk within each `stallMs`, and `minRate` bytes a second over each `windowMs` of waiting. */
 type Pace = { readonly stallMs: number; readonly minRate: number | undefined; readonly windowMs: number };
 
 export type Slowness = { readonly bytes: number; readonly what: string };
 
 /**
- * Passes a body on and calls `onSlow`, which has to end it, once it does not keep pace. Only time spent waiting for the
- * other side counts: a reader that takes its time makes no server slow. Verdicts wait for one look at the sockets, since
- * a thread that was busy finds its timers first and what came meanwhile thereafter.
+ * Passes a body on and calls `onSlow`, which must end the body, once it is too slow. Only time spent waiting for the server counts,
+ * not time that the reader takes. A timer that fires checks after one poll of the sockets: when the thread was busy, timers run
+ * before the data that has arrived meanwhile is read.
  */
-export async function* watched(
+export async function* watchPace(
   body: AsyncIterable<Uint8Array>,
   { stallMs, minRate, windowMs }: Pace,
   clock: Clock,

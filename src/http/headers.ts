@@ -1,34 +1,34 @@
 import type { HeaderFields, Freshness, Validator } from './contract.ts';
 
-/** The value of a header that may stand once only; undefined when it is absent or stands twice with different values. */
+/** The value of a header that may occur only once; undefined if it is absent or occurs with different values. */
 export function headerOf(headers: HeaderFields, name: string): string | undefined {
   const value = headers[name];
   if (value === undefined || typeof value === 'string') return value;
   return new Set(value).size === 1 ? value[0] : undefined;
 }
 
-/** The values of a header that is a list, in one. */
+/** The values of a header that is a list, joined by commas; empty if it is absent. */
 export function headerList(headers: HeaderFields, name: string): string {
   const value = headers[name] ?? '';
   return typeof value === 'string' ? value : value.join(',');
 }
 
-/** Bytes as Content-Length says; undefined without one. */
+/** The Content-Length in bytes; undefined if it is absent or invalid. */
 export function contentLength(headers: HeaderFields): number | undefined {
   return wholeNumber(headerOf(headers, 'content-length'));
 }
 
-/** A string of digits that a number can hold exactly. */
+/** Parses a string of digits; undefined if it is anything else, or larger than a number holds exactly. */
 export function wholeNumber(text: string | undefined): number | undefined {
   if (text === undefined || !/^\d+$/.test(text)) return undefined;
   const value = Number(text);
   return Number.isSafeInteger(value) ? value : undefined;
 }
 
-/** `start` and `end` are the first and the last byte; no `total` where the server says `*`. */
+/** `start` and `end` are the positions of the first and the last byte; `total` is absent where the server says `*`. */
 type ContentRange = { readonly start: number; readonly end: number; readonly total?: number };
 
-/** The Content-Range of a 206; undefined unless it makes sense. @see RFC 9110 14.4 */
+/** Parses the Content-Range of a 206; undefined if it is absent or invalid. @see RFC 9110 14.4 */
 export function parseContentRange(text: string | undefined): ContentRange | undefined {
   const [, first, last, length] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/i.exec(text ?? '') ?? [];
   const [start, end, total] = [wholeNumber(first), wholeNumber(last), wholeNumber(length)];
@@ -37,19 +37,19 @@ export function parseContentRange(text: string | undefined): ContentRange | unde
   return total !== undefined && end < total ? { start, end, total } : undefined;
 }
 
-/** The total that a 416 names. */
+/** Parses the total from the Content-Range of a 416. */
 export function parseUnsatisfiedRange(text: string | undefined): number | undefined {
   return wholeNumber(/^bytes \*\/(\d+)$/i.exec(text ?? '')?.[1]);
 }
 
 const directive = /([!#$%&'*+\-.^_`|~0-9a-z]+)(?:\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]*))?/gi;
 
-/** However long a max-age is: what was once answered, perhaps by mistake, is asked for again after a week. */
+/** The longest time an answer is fresh, whatever its max-age: an answer sent by mistake is revalidated after a week. */
 export const longestFreshMs = 7 * 86_400_000;
 
 /**
- * How long an answer is fresh, in milliseconds, counted from now, at most a week; 0 when nothing is said. `no-store` and
- * `no-cache` win wherever they stand; the smallest of several max-ages counts; what is malformed is ignored.
+ * How long an answer stays fresh from now, in milliseconds, at most a week; 0 without a max-age. `no-store` and `no-cache` always
+ * give 0; the smallest of several max-ages is used; malformed directives are ignored.
  *
  * @see RFC 9111 4.2, 5.2
  */
@@ -67,7 +67,7 @@ export function maxAgeMs(headers: HeaderFields): number {
 const entityTag = /^(W\/)?"[\x21\x23-\x7e\x80-\xff]*"$/;
 
 /**
- * What makes a body safe to resume: a strong ETag; without any ETag, a Last-Modified at least a second older than Date.
+ * The validator by which a body can be resumed: a strong ETag; without any ETag, a Last-Modified at least a second older than Date.
  *
  * @see docs/rules.md H4; RFC 9110 8.8.2.2
  */
@@ -82,10 +82,7 @@ export function strongValidator(headers: HeaderFields): Validator | undefined {
   return modified + 1000 <= date ? { kind: 'last-modified', value } : undefined;
 }
 
-/**
- * False if the answer carries a validator, and it is not `validator`: one of another kind may tell of other bytes, and nobody
- * could say.
- */
+/** False if the answer has a validator that differs from `validator`, also in kind: two kinds cannot be compared. */
 export function mayBeSame(validator: Validator, headers: HeaderFields): boolean {
   const { etag, 'last-modified': lastModified } = headers;
   if (etag !== undefined) return validator.kind === 'etag' && headerOf(headers, 'etag') === validator.value;
@@ -115,7 +112,7 @@ function lastModifiedOf(headers: HeaderFields): string | undefined {
 const imfFixdate =
   /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4} \d\d:\d\d:\d\d GMT$/;
 
-/** Milliseconds since the epoch, or undefined for anything but the one form that servers have to send. @see RFC 9110 5.6.7 */
+/** Milliseconds since the epoch; undefined for anything but the form that servers must send. @see RFC 9110 5.6.7 */
 export function parseHttpDate(text: string | undefined): number | undefined {
   if (text === undefined || !imfFixdate.test(text)) return undefined;
   const ms = Date.parse(text);

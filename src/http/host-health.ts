@@ -1,61 +1,66 @@
 import { ImageError, isImageError } from '../errors.ts';
 import type { Clock } from './open-http.ts';
 
-/** Hosts that do not answer: once that is certain, what else is asked of them fails at once. */
+/** Knows which hosts do not answer (are dead): requests to them fail at once. */
 export type HostHealth = {
-  /** @throws ImageError what its last try met, for a host that is dead; now and then one request may try all the same */
-  check(origin: string): void;
-  answered(origin: string): void;
   /**
-   * A try has failed.
+   * Called before each try. One request to a dead host passes every few seconds, to find out whether it answers again.
    *
-   * @param isLast - the request that made it gives up.
-   * @returns true where another try is pointless, since the host is dead.
+   * @throws ImageError the last error of a dead host.
    */
-  failed(origin: string, error: unknown, isLast: boolean): boolean;
+  check(origin: string): void;
+  /** Called when a host has answered. */
+  noteAnswer(origin: string): void;
+  /**
+   * Called when a try has failed.
+   *
+   * @param isLast - the request is not tried again.
+   * @returns true if the host is dead, so that another try is pointless.
+   */
+  noteFailure(origin: string, error: unknown, isLast: boolean): boolean;
 };
 
-/** Tries without an answer in between after which a request that gives up shows that its host is dead. */
-const certain = 3;
-/** How often one request asks whether a dead host is back. */
-const askMs = 5_000;
+/** A host is dead when a request gives up and at least this many tries in a row, of any request, got no answer. */
+const triesUntilDead = 3;
+/** How often one request may check whether a dead host answers again. */
+const recheckMs = 5_000;
 
-type Record = { tries: number; error: ImageError; dead: boolean; nextMs: number };
+type FailingHost = { tries: number; error: ImageError; isDead: boolean; recheckAtMs: number };
 
 export function createHostHealth(clock: Pick<Clock, 'monotonic'>): HostHealth {
-  const failing = new Map<string, Record>();
+  const failing = new Map<string, FailingHost>();
   return {
     check(origin) {
-      const record = failing.get(origin);
-      if (!record?.dead) return;
-      const now = clock.monotonic();
-      if (now < record.nextMs) throw again(record.error);
-      record.nextMs = now + askMs;
+      const host = failing.get(origin);
+      if (!host?.isDead) return;
+      const nowMs = clock.monotonic();
+      if (nowMs < host.recheckAtMs) throw refusedUnasked(host.error);
+      host.recheckAtMs = nowMs + recheckMs;
     },
-    answered(origin) {
+    noteAnswer(origin) {
       if (failing.size > 0) failing.delete(origin);
     },
-    failed(origin, error, isLast) {
+    noteFailure(origin, error, isLast) {
       if (!isSilence(error, origin)) return false;
-      const record = failing.get(origin) ?? { tries: 0, error, dead: false, nextMs: 0 };
-      failing.set(origin, record);
-      record.tries += 1;
-      record.error = error;
-      if (!isLast || record.tries < certain) return record.dead;
-      record.dead = true;
-      record.nextMs = clock.monotonic() + askMs;
+      const host = failing.get(origin) ?? { tries: 0, error, isDead: false, recheckAtMs: 0 };
+      failing.set(origin, host);
+      host.tries += 1;
+      host.error = error;
+      if (!isLast || host.tries < triesUntilDead) return host.isDead;
+      host.isDead = true;
+      host.recheckAtMs = clock.monotonic() + recheckMs;
       return true;
     },
   };
 }
 
-/** No connection or no answer, and of this host itself: a redirect may lead to another. */
+/** Whether there was no connection or no answer from this host itself; a redirect may have led to another host. */
 function isSilence(error: unknown, origin: string): error is ImageError<'NETWORK' | 'TIMEOUT'> {
   if (!isImageError(error) || (error.code !== 'NETWORK' && error.code !== 'TIMEOUT')) return false;
   return 'url' in error.details && URL.parse(error.details.url)?.origin === origin;
 }
 
-function again(error: ImageError): ImageError {
-  const message = `${error.message}; it was asked several times for others, and is asked again in a few seconds`;
+function refusedUnasked(error: ImageError): ImageError {
+  const message = `${error.message}; other requests to it failed as well; it is asked again in a few seconds`;
   return new ImageError(error.code, message, error.details, { cause: error });
 }

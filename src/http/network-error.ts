@@ -3,17 +3,13 @@ import { showUrl, show } from '../image/show.ts';
 import { systemFailure } from '../system/errno.ts';
 import type { HttpTimeouts } from './contract.ts';
 
-/** How far an exchange had come when it failed. Bytes are those of the body. */
+/** The bytes of the body when an exchange failed; undefined if it failed before the headers. */
 export type Progress = { readonly received: number; readonly expected: number | undefined } | undefined;
 
-/** Who an exchange was with: a `proxy` that could not be passed, or the server of the URL, maybe by way of a `forwarder`. */
+/** The other side of an exchange: the `proxy` that failed, or else the server of the URL, reached through a `forwarder` if given. */
 type Peer = { readonly url: string; readonly proxy: string | undefined; readonly forwarder: string | undefined };
 
-/**
- * A failure of sockets, TLS, parser or DNS as an ImageError; what is none of these is returned as it is.
- *
- * @param progress - undefined before the headers are there.
- */
+/** Converts a failure of sockets, TLS, undici's parser or DNS into an ImageError; any other error is returned unchanged. */
 export function networkError(error: unknown, peer: Peer, timeouts: HttpTimeouts, progress: Progress): unknown {
   if (isImageError(error) || !(error instanceof Error)) return error;
   const code = codeOf(error);
@@ -54,7 +50,7 @@ export function networkError(error: unknown, peer: Peer, timeouts: HttpTimeouts,
   return new ImageError('NETWORK', message, { ...shown, reason: code }, { cause: error });
 }
 
-/** What is wrong with a response, in words of ours: those of the parser are of protocols that nobody asked for. */
+/** What is wrong with a response. The parser's own messages are not shown: some speak of protocols that were not requested. */
 function malformation(code: string, error: Error): string {
   if (error.name === 'HTTPParserError') {
     const parsed = 'code' in error ? String(error.code) : '';
@@ -63,33 +59,33 @@ function malformation(code: string, error: Error): string {
   return malformations[code] ?? show(error.message);
 }
 
-const badLength = 'its length is told twice, or is no number';
+const badLength = 'it has two lengths, or one that is not a number';
 
 const malformations: Readonly<Record<string, string>> = {
   HPE_INVALID_CONSTANT: 'it does not begin with "HTTP/"',
-  HPE_INVALID_VERSION: 'its version is none of HTTP',
-  HPE_INVALID_STATUS: 'its status is no number of three digits',
-  HPE_INVALID_HEADER_TOKEN: 'a header has a character that must not stand there',
+  HPE_INVALID_VERSION: 'its HTTP version is not valid',
+  HPE_INVALID_STATUS: 'its status is not a number of three digits',
+  HPE_INVALID_HEADER_TOKEN: 'a header has a character that is not allowed',
   HPE_CR_EXPECTED: 'a line does not end as it must',
   HPE_LF_EXPECTED: 'a line does not end as it must',
   HPE_STRICT: 'a line does not end as it must',
   HPE_UNEXPECTED_CONTENT_LENGTH: badLength,
   HPE_INVALID_CONTENT_LENGTH: badLength,
   HPE_INVALID_TRANSFER_ENCODING: 'its transfer codings do not end with one "chunked"',
-  HPE_INVALID_CHUNK_SIZE: 'the size of a chunk is no number',
+  HPE_INVALID_CHUNK_SIZE: 'the size of a chunk is not a number',
   UND_ERR_HEADERS_OVERFLOW: 'headers of more than 64 KiB',
-  UND_ERR_SOCKET: 'it changes the protocol, which nobody asked for',
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'a header cannot be read', // undici says so of any fault behind a length
+  UND_ERR_SOCKET: 'it changes the protocol, which was not requested',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'a header cannot be read', // undici reports any fault after a Content-Length so
 };
 
 const parserCode = 'HTTP_PARSER';
 
-/** What the parser should not have taken. */
-export function malformed(what: string): Error {
+/** An error for what undici's parser accepts though it should not. */
+export function malformedError(what: string): Error {
   return Object.assign(new Error(what), { code: parserCode });
 }
 
-/** undici's parser errors have no code of their own; one of them is a connection closed too early. */
+/** The code of an error. undici's parser errors share one code here, except the one for a connection that closed too early. */
 function codeOf(error: Error): string {
   if (error.name === 'HTTPParserError') return /Invalid EOF state/.test(error.message) ? 'UND_ERR_SOCKET' : parserCode;
   return 'code' in error && typeof error.code === 'string' ? error.code : '';
@@ -104,7 +100,7 @@ function isMalformed(code: string, error: Error, progress: Progress): boolean {
 
 function certificateProblem(code: string): string | undefined {
   if (code in certificates) return certificates[code];
-  if (/^(CERT_|UNABLE_TO_|CRL_|ERROR_IN_|INVALID_)/.test(code)) return `the certificate is not good: ${code}`;
+  if (/^(CERT_|UNABLE_TO_|CRL_|ERROR_IN_|INVALID_)/.test(code)) return `the certificate is not valid: ${code}`;
   return /^(ERR_SSL_|ERR_TLS_|EPROTO$)/.test(code) ? `no TLS connection: ${code}` : undefined;
 }
 
@@ -122,19 +118,19 @@ const certificates: Readonly<Record<string, string>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: unknownAuthority,
 };
 
-/** What the system and undici call failures of a connection; other codes are those of bugs. */
+/** The codes of the system and of undici for a failed connection; any other code means a bug. */
 const networkCodes = /^(E(?!RR_)[A-Z0-9_]+|UND_ERR_(SOCKET|RES_CONTENT_LENGTH_MISMATCH))$/;
 
-const cut = 'the connection was cut';
+const connectionCut = 'the connection was cut';
 
 const problems: Readonly<Record<string, string>> = {
   EAI_AGAIN: 'the name cannot be resolved at the moment',
   ENOTFOUND: 'no such host',
   ECONNREFUSED: 'connection refused',
-  ECONNRESET: cut,
-  EPIPE: cut,
-  UND_ERR_SOCKET: cut,
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: cut,
+  ECONNRESET: connectionCut,
+  EPIPE: connectionCut,
+  UND_ERR_SOCKET: connectionCut,
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: connectionCut,
   EHOSTUNREACH: 'no route to the host',
   ENETUNREACH: 'no route to the network',
   ETIMEDOUT: 'the connection timed out',

@@ -11,7 +11,7 @@ import type { Http, HttpOptions, Transport } from './contract.ts';
 import type { Agents } from './agents.ts';
 
 /**
- * Opens what fetches over HTTP; connections are made and kept as they are needed.
+ * Opens an HTTP client, which opens its connections when they are needed.
  *
  * @throws ImageError USAGE for certificates, proxies and CIDR blocks that cannot be read.
  */
@@ -41,23 +41,23 @@ function checkCertificates(ca: readonly string[]): void {
   }
 }
 
-/** What every request of one Http shares. */
+/** What all requests of one client share. */
 export type HttpContext = {
   readonly transport: Transport;
   readonly options: HttpOptions;
   readonly clock: Clock;
-  /** Of all downloads together. */
+  /** Limits the rate of all downloads together. */
   readonly limiter: RateLimiter | undefined;
   readonly health: HostHealth;
 };
 
-/** Time and chance, passed in so that a test can hold both. */
+/** Time and randomness, passed in so that a test controls them. */
 export type Clock = {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
-  /** Milliseconds that no one sets back. */
+  /** Milliseconds on a clock that never goes back. */
   readonly monotonic: () => number;
-  /** In 0..1. */
+  /** A number in 0..1. */
   readonly random: () => number;
   /** Rejects with the signal's reason. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
@@ -79,7 +79,7 @@ export const systemClock: Clock = {
 
 type Opened = { readonly agents: Agents; readonly transport: Transport };
 
-/** The session over undici, which comes with the first request: to load it takes longer than many a command runs. */
+/** A transport that loads undici at the first request: loading it takes longer than many commands run. */
 function lazyTransport(
   options: HttpOptions,
   routes: Routes,

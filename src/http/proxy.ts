@@ -5,17 +5,17 @@ import { ImageError } from '../errors.ts';
 import type { RouteOptions, Target } from './connect.ts';
 import { addBlock, isListed } from './deny-net.ts';
 
-/** What a proxy gets of its user: never an origin server, never a message. */
+/** The credentials for a proxy. They are never sent to an origin server and never shown in a message. */
 type ProxyUser = { readonly name: string; readonly password: string };
 
-/** `shown` is its URL for messages, without user and password. */
+/** A proxy; `shown` is its URL without user and password, for messages. */
 export type ProxyAddress = { readonly shown: string; readonly user: ProxyUser | undefined } & (
   { readonly kind: 'http'; readonly origin: URL } | { readonly kind: 'socks5'; readonly target: Target }
 );
 
 /**
- * @returns which proxy serves a URL, if any.
- * @throws ImageError USAGE for a proxy that is not an http(s) or socks5 URL or `host:port`.
+ * @returns a function that returns the proxy for a URL, or undefined if the URL has none.
+ * @throws ImageError USAGE for a proxy that is not an http, https or socks5 URL or `host:port`.
  */
 export function parseProxies({
   http,
@@ -34,7 +34,7 @@ export function parseProxies({
 function parseProxy(value: string | undefined, name: string): ProxyAddress | undefined {
   if (!value) return undefined;
   const url = URL.parse(value.includes('://') ? value : `http://${value}`);
-  const isSocks = url !== null && /^socks(5h?)?:$/.test(url.protocol); // with any of them, names are the proxy's to resolve
+  const isSocks = url !== null && /^socks(5h?)?:$/.test(url.protocol); // with all of these the proxy resolves names
   if (url === null || url.hostname === '' || !(isSocks || /^https?:$/.test(url.protocol))) {
     throw new ImageError('USAGE', `${name} is not an http, https or socks5 URL`, { option: name });
   }
@@ -53,13 +53,13 @@ function userOf({ username, password }: URL, name: string): ProxyUser | undefine
   }
 }
 
-/** Its Proxy-Authorization. */
+/** The Proxy-Authorization header for a proxy; empty if it has no user. */
 export function authorizationOf({ user }: ProxyAddress): Readonly<Record<string, string>> {
   if (!user) return {};
   return { 'proxy-authorization': `Basic ${Buffer.from(`${user.name}:${user.password}`).toString('base64')}` };
 }
 
-/** Another user or password will be wanted every time; other refusals may pass. */
+/** The error for a proxy that refuses. A 407 is final, since every try would get it; other statuses are worth another try. */
 export function proxyRefusal({ shown, user }: ProxyAddress, status: number): ImageError {
   const details = { url: shown, proxy: shown };
   if (status !== 407) {
@@ -75,11 +75,16 @@ export function proxyRefusal({ shown, user }: ProxyAddress, status: number): Ima
 type Rule = (host: string, port: string) => boolean;
 
 /**
- * Reads NO_PROXY. Entries, separated by commas or white space: `*`; a name, for itself and all below it; `.name` or
- * `*.name`, for all below it only; an address or a CIDR block, for URLs with addresses. Names and addresses may end in `:port`. As
- * Go's programs read it, but that nothing is exempt by itself, loopback neither.
+ * Parses NO_PROXY, a list of entries separated by commas or white space:
+ * - `*` matches every host;
+ * - a name matches itself and its subdomains;
+ * - `.name` or `*.name` matches the subdomains only;
+ * - an address or a CIDR block matches URLs with an address as host.
  *
- * @returns whether a URL is exempt from the proxy.
+ * Names and addresses may end in `:port`. Go programs read it the same way, except that no host is exempt by default here, not even
+ * loopback.
+ *
+ * @returns a function that returns whether a URL is exempt from the proxy.
  */
 export function parseNoProxy(text: string): (url: URL) => boolean {
   const entries = text.toLowerCase().split(/[\s,]+/);
@@ -96,22 +101,21 @@ function parseEntry(entry: string): Rule {
   const blocks = new BlockList();
   if (addBlock(blocks, entry)) return (host) => isListed(blocks, host);
   const [, name = entry, port] = /^(\[[^\]]*\]|[^:]*):(\d+)$/.exec(entry) ?? [];
-  const wanted = nameOf(name.replace(/^\[|\]$/g, '').replace(/^\*(?=\.)|\.$/g, ''));
-  const matches = hostRule(wanted);
-  return (host, at) => (port === undefined || port === at) && matches(host);
+  const matches = hostRule(toAscii(name.replace(/^\[|\]$/g, '').replace(/^\*(?=\.)|\.$/g, '')));
+  return (host, hostPort) => (port === undefined || port === hostPort) && matches(host);
 }
 
-/** In the letters that URLs have it in. */
-function nameOf(text: string): string {
+/** A host name as URLs write it: in ASCII. */
+function toAscii(text: string): string {
   return /[^\0-\x7f]/.test(text) ? domainToASCII(text) || text : text;
 }
 
-function hostRule(wanted: string): (host: string) => boolean {
-  if (isIP(wanted) !== 0) {
+function hostRule(pattern: string): (host: string) => boolean {
+  if (isIP(pattern) !== 0) {
     const blocks = new BlockList();
-    addBlock(blocks, wanted);
+    addBlock(blocks, pattern);
     return (host) => isListed(blocks, host);
   }
-  if (wanted.startsWith('.')) return (host) => host.endsWith(wanted);
-  return (host) => host === wanted || host.endsWith(`.${wanted}`);
+  if (pattern.startsWith('.')) return (host) => host.endsWith(pattern);
+  return (host) => host === pattern || host.endsWith(`.${pattern}`);
 }

@@ -1,26 +1,26 @@
 import type { Sink } from './contract.ts';
 import type { Clock } from './open-http.ts';
 
-/** What is handed over at once; a slow body hands over what has come every `lingerMs`. */
+/** The size of a batch for the sink. A slow body is handed over in smaller batches, every `lingerMs`. */
 const batchBytes = 256 * 1024;
 const lingerMs = 10;
-/** What may wait for the sink before the body is held up. */
+/** The body is paused while at least this many bytes wait for the sink. */
 const waitingBytes = 768 * 1024;
 
 type Pumping = {
   readonly limiter: RateLimiter | undefined;
-  /** Called with the bytes of each chunk before it is taken; may throw to refuse it. */
+  /** Called with the size of each chunk before it is accepted; throws to refuse it. */
   readonly check: (bytes: number) => void;
   readonly onAppend: () => void;
-  /** Given each chunk that the sink is done with. */
+  /** Called with each chunk that the sink has written. */
   readonly recycle: ((chunk: Uint8Array) => void) | undefined;
 };
 
 /**
- * Carries a body into a sink: in batches, without joining or copying, while the body goes on. What has come before a
- * failure is handed over too, so that it need not come again.
+ * Writes a body into a sink in batches, without joining or copying chunks; the body is read on while the sink writes. The bytes
+ * before a failure of the body are written too, so that a resumed download does not request them again.
  *
- * @throws what the sink throws first, then what the body throws.
+ * @throws the error of the sink if it fails, else the error of the body.
  */
 export async function pump(
   body: AsyncIterable<Uint8Array>,
@@ -31,29 +31,29 @@ export async function pump(
   let batch: Uint8Array[] = [];
   let bytes = 0;
   let writing: Promise<void> | undefined;
-  let broken: { readonly error: unknown } | undefined;
+  let sinkFailure: { readonly error: unknown } | undefined;
 
   const write = () => {
-    if (writing || broken || bytes === 0) return;
+    if (writing || sinkFailure || bytes === 0) return;
     const chunks = batch;
     [batch, bytes] = [[], 0];
     writing = append(chunks);
   };
-  const idle = async () => {
+  const waitForWrite = async () => {
     while (writing) await writing;
   };
-  const linger = setTimeout(write, lingerMs);
+  const lingerTimer = setTimeout(write, lingerMs);
   const append = async (chunks: readonly Uint8Array[]) => {
     try {
       await sink.append(chunks);
       if (recycle) chunks.forEach(recycle);
       onAppend();
     } catch (error) {
-      broken = { error };
+      sinkFailure = { error };
     }
     writing = undefined;
     if (bytes >= batchBytes) write();
-    else if (bytes > 0) linger.refresh();
+    else if (bytes > 0) lingerTimer.refresh();
   };
 
   let failure: { readonly error: unknown } | undefined;
@@ -63,29 +63,29 @@ export async function pump(
       batch.push(chunk);
       bytes += chunk.byteLength;
       if (bytes >= batchBytes) write();
-      else if (bytes === chunk.byteLength) linger.refresh();
+      else if (bytes === chunk.byteLength) lingerTimer.refresh();
       while (writing && bytes >= waitingBytes) await writing;
-      if (broken) break;
+      if (sinkFailure) break;
       await limiter?.(chunk.byteLength, signal);
     }
   } catch (error) {
     failure = { error };
   }
-  await idle();
+  await waitForWrite();
   write();
-  await idle();
-  clearTimeout(linger);
-  failure = broken ?? failure;
+  await waitForWrite();
+  clearTimeout(lingerTimer);
+  failure = sinkFailure ?? failure;
   if (failure) throw failure.error;
 }
 
-/** Takes bytes out of the bucket; a promise when they are not there yet. It rejects with the signal's reason. */
+/** Spends bytes of the rate. @returns undefined if they may pass now, or a promise of that; it rejects with the signal's reason. */
 export type RateLimiter = (bytes: number, signal: AbortSignal) => Promise<void> | undefined;
 
-/** How much unused rate is kept, in milliseconds. */
+/** How much unused rate is saved, in milliseconds. */
 const burstMs = 100;
 
-/** One token bucket for all who share it, served in the order they ask. @param rate - bytes a second. */
+/** A token bucket, which serves its users in the order of their calls. @param rate - bytes a second. */
 export function rateLimiter(rate: number, clock: Clock): RateLimiter {
   let paidUntil = -Infinity;
   return (bytes, signal) => {
@@ -95,31 +95,31 @@ export function rateLimiter(rate: number, clock: Clock): RateLimiter {
   };
 }
 
-/** What the tries of one download have brought, and whether that is enough to count them anew. @see docs/rules.md H11 */
+/** Decides whether the tries of one download have received enough bytes for tries to be counted anew. @see docs/rules.md H11 */
 type Progress = {
-  /** A try begins with so many bytes. */
+  /** Called when a try begins, with the number of bytes received so far. */
   begin(bytes: number): void;
-  /** After a try has failed. @returns true once enough has come since the count began */
+  /** Called after a try has failed. @returns true once enough bytes have arrived since the count began */
   isEnough(tried: Tried): boolean;
 };
 
 type Tried = {
-  /** The most bytes that there were during the try. */
+  /** The most bytes that the sink has held. */
   readonly bytes: number;
-  /** Of the whole body, if that is known. */
+  /** The size of the whole body, if known. */
   readonly total: number | undefined;
   readonly hasStalled: boolean;
 };
 
 /**
- * Tries are counted anew after the larger of 64 KiB and 1 % of the rest, or after all of the rest. What a stalled try
- * brought counts only if it was 1 % by itself: otherwise a server could drip for ever. Where nobody knows the rest, it is
- * taken to be as much as has come.
+ * Tries are counted anew after the larger of 64 KiB and 1 % of the missing bytes, or after all of the missing bytes. The bytes of a
+ * stalled try count only if they are 1 % by themselves: otherwise a server could send a few bytes at a time without end. If the
+ * total is unknown, as many bytes are assumed missing as have arrived.
  *
- * @param bytes - that are there before the first try.
+ * @param bytes - the bytes that the sink has before the first try.
  */
 export function createProgress(bytes: number): Progress {
-  /** Where the count began, and where the try did. */
+  /** The number of bytes when the count began, and when the try began. */
   let counted = bytes;
   let begun = bytes;
   return {
@@ -137,7 +137,7 @@ export function createProgress(bytes: number): Progress {
   };
 }
 
-/** Bytes that have to come before anybody may speak of progress. @param bytes - that are there already. */
+/** How many more bytes have to arrive to count as progress. @param bytes - the bytes that have arrived so far. */
 export function leastProgress(bytes: number, total: number | undefined): number {
   const least = Math.max(64 * 1024, restOf(bytes, total) / 100);
   return total === undefined ? least : Math.max(1, Math.min(total - bytes, least));

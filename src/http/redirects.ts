@@ -6,37 +6,38 @@ import { withExchange } from './exchange.ts';
 import { headerOf } from './headers.ts';
 import type { HeaderFields, HttpObserver, RequestOptions, TransportRequest, TransportResponse } from './contract.ts';
 
-/** Header names are lower case. */
-export type Ask = TransportRequest & Pick<RequestOptions, 'ownCredentials' | 'redirects' | 'answerMs'>;
+/** A request that may be redirected. Header names are in lower case. */
+export type RedirectedRequest = TransportRequest & Pick<RequestOptions, 'ownCredentials' | 'redirects' | 'answerMs'>;
 
-/** `url` is the last one of the chain. */
+/** `url` is that of the last redirect. */
 export type FinalResponse = TransportResponse & { readonly url: string };
 
 type Hop<T> = { readonly kind: 'onward'; readonly to: ExactUrl } | { readonly kind: 'done'; readonly value: T };
 
 /**
- * Follows redirects to the answer, which lives as long as `use` runs. Credentials are looked up for each hop anew, and
- * sent over https only.
+ * Follows redirects and passes the final answer to `use`; the answer is valid until `use` ends. Credentials are looked up for each
+ * URL on the way, and sent over https only.
  *
- * @throws ImageError REDIRECT_REFUSED before a request that must not be made; REFERENCE_INVALID for a URL to begin with.
+ * @throws ImageError REDIRECT_REFUSED instead of following a redirect that is not allowed; REFERENCE_INVALID if the first URL is
+ * not one to request.
  * @see docs/rules.md H7, H8
  */
 export async function withResponse<T>(
   context: HttpContext,
-  ask: Ask,
+  ask: RedirectedRequest,
   observer: HttpObserver | undefined,
   use: (answer: FinalResponse) => Promise<T>,
   signal: AbortSignal,
 ): Promise<T> {
-  let here = firstUrl(ask.url);
+  let current = firstUrl(ask.url);
   let headers = ask.headers;
   const visited = new Set<string>();
   for (;;) {
-    visited.add(here.href);
+    visited.add(current.href);
     if (visited.size > context.options.limits.redirects + 1) {
-      throw refused(here, `more than ${context.options.limits.redirects} redirects`);
+      throw redirectRefused(current, `more than ${context.options.limits.redirects} redirects`);
     }
-    const from = here;
+    const from = current;
     observer?.onRequest?.(showUrl(from.href));
     const request = {
       method: ask.method,
@@ -49,7 +50,7 @@ export async function withResponse<T>(
       request,
       { pacing: observer?.pacing, answerMs: ask.answerMs },
       async (response) => {
-        context.health.answered(from.url.origin);
+        context.health.noteAnswer(from.url.origin);
         observer?.onAnswer?.(from.url.host);
         if (!isRedirect(response.status)) return { kind: 'done', value: await use({ ...response, url: from.href }) };
         return { kind: 'onward', to: redirectTarget(from, response.headers, visited) };
@@ -57,31 +58,32 @@ export async function withResponse<T>(
       signal,
     );
     if (hop.kind === 'done') return hop.value;
-    if (!mayLead(ask.redirects, from, hop.to)) throw refused(from, 'a redirect of what may not be redirected', hop.to);
+    if (!mayRedirect(ask.redirects, from, hop.to))
+      throw redirectRefused(from, 'a redirect, which this request does not allow', hop.to);
     if (hop.to.url.origin !== from.url.origin) headers = withoutSecrets(headers);
-    here = hop.to;
+    current = hop.to;
   }
 }
 
-/** Where a redirect leads. @throws ImageError REDIRECT_REFUSED */
+/** The target of a redirect. @throws ImageError REDIRECT_REFUSED */
 function redirectTarget(from: ExactUrl, headers: HeaderFields, visited: ReadonlySet<string>): ExactUrl {
   const written = headerOf(headers, 'location');
-  if (written === undefined) throw refused(from, 'a redirect without one location');
+  if (written === undefined) throw redirectRefused(from, 'a redirect without a single location');
   const location = withBytesEncoded(written);
   const parsed = URL.parse(location, from.href);
-  if (parsed === null) throw refused(from, `a redirect to something that is no URL: ${showUrl(location)}`);
+  if (parsed === null) throw redirectRefused(from, `a redirect to something that is no URL: ${showUrl(location)}`);
   const to = parseExactUrl(location, from.href) ?? { url: parsed, href: parsed.href };
   const why = reasonToRefuse(from, to, visited);
-  if (why !== undefined) throw refused(from, why, to);
+  if (why !== undefined) throw redirectRefused(from, why, to);
   return to;
 }
 
-/** The bytes of a header come as one character each; in a URL they are those of UTF-8, or whatever else the server knows. */
+/** Percent-encodes the bytes of a Location that are not ASCII. Headers have one character for each byte, whatever the encoding. */
 function withBytesEncoded(location: string): string {
   return location.replace(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
-function mayLead(redirects: Ask['redirects'], from: ExactUrl, to: ExactUrl): boolean {
+function mayRedirect(redirects: RedirectedRequest['redirects'], from: ExactUrl, to: ExactUrl): boolean {
   return redirects === undefined || (redirects === 'same-origin' && from.url.origin === to.url.origin);
 }
 
@@ -96,7 +98,7 @@ function reasonToRefuse(
   return visited.has(href) ? 'a redirect in a circle' : undefined;
 }
 
-function refused(from: ExactUrl, why: string, to?: ExactUrl): ImageError {
+function redirectRefused(from: ExactUrl, why: string, to?: ExactUrl): ImageError {
   const details = { from: showUrl(from.href), ...(to && { to: showUrl(to.url.href) }) };
   return new ImageError('REDIRECT_REFUSED', to ? `${why}: ${details.to}` : `${why} (${details.from})`, details);
 }
@@ -115,12 +117,12 @@ function firstUrl(text: string): ExactUrl {
 function headersFor(
   { options }: HttpContext,
   url: URL,
-  headers: Ask['headers'],
+  headers: RedirectedRequest['headers'],
   ownCredentials = false,
 ): Record<string, string> {
   return {
     'user-agent': options.userAgent,
-    'accept-encoding': 'identity', // what is on the wire is the file: docs/rules.md H9
+    'accept-encoding': 'identity', // the bytes on the wire must be those of the file: docs/rules.md H9
     ...(url.protocol === 'https:' && !ownCredentials && lowerCase(options.credentials(url) ?? {})),
     ...headers,
   };
@@ -132,7 +134,7 @@ function lowerCase(headers: Readonly<Record<string, string>>): Record<string, st
 
 const secrets = new Set(['authorization', 'cookie', 'proxy-authorization']);
 
-function withoutSecrets(headers: Ask['headers']): Ask['headers'] {
+function withoutSecrets(headers: RedirectedRequest['headers']): RedirectedRequest['headers'] {
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !secrets.has(name)));
 }
 

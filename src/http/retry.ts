@@ -2,7 +2,7 @@ import { isImageError, ImageError } from '../errors.ts';
 import { showUrl } from '../image/show.ts';
 import { isOutOfFiles } from '../system/spare-files.ts';
 import type { HttpContext } from './open-http.ts';
-import { givenUp } from './exchange.ts';
+import { connectionGivenUp } from './exchange.ts';
 import type { HttpObserver } from './contract.ts';
 import { wholeNumber, parseHttpDate } from './headers.ts';
 
@@ -11,18 +11,18 @@ type Trying = {
   /** Tries after the first. */
   readonly retries: number;
   readonly observer: HttpObserver | undefined;
-  /** Asked after each try that failed: true when so much has come that tries are counted anew. */
+  /** Called after each failed try; true if enough bytes have arrived for tries to be counted anew. */
   readonly hasProgressed?: (error: unknown) => boolean;
 };
 
-/** How long others may take to close their files and sockets, and how often one looks. */
-const filesMs = 60_000;
-const retryMs = 200;
+/** When no file descriptor is free: how long to wait altogether for others to be closed, and for how long each time. */
+const outOfFilesMs = 60_000;
+const outOfFilesPauseMs = 200;
 
 /**
- * Repeats a try until it succeeds or its failure is final, as it is where nothing answers any more.
+ * Repeats a try until it succeeds, its failure is final, or its host is dead.
  *
- * @throws what the last try threw; the signal's reason once that is aborted.
+ * @throws the error of the last try; the signal's reason once that is aborted.
  */
 export async function withRetries<T>(
   { options, clock, health }: HttpContext,
@@ -41,28 +41,28 @@ export async function withRetries<T>(
       return await attempt();
     } catch (error) {
       signal.throwIfAborted();
-      if (isOutOfFiles(error) && waitedMs < filesMs) {
-        waitedMs += retryMs; // no try of the server's: there was nothing left to ask it with
-        await pause(() => clock.sleep(retryMs, signal));
+      if (isOutOfFiles(error) && waitedMs < outOfFilesMs) {
+        waitedMs += outOfFilesPauseMs; // does not count as a try: no request was sent
+        await pause(() => clock.sleep(outOfFilesPauseMs, signal));
         continue;
       }
-      if (error === givenUp) {
+      if (error === connectionGivenUp) {
         await pause(() => Promise.resolve());
         continue;
       }
       failed = hasProgressed?.(error) ? 1 : failed + 1;
       const decision = decideRetry(policy, failed, error);
-      const isDead = health.failed(origin, error, decision.kind === 'give-up');
+      const isDead = health.noteFailure(origin, error, decision.kind === 'give-up');
       if (decision.kind === 'give-up') throw decision.error;
       if (isDead) throw error;
-      observer?.onRetry?.({ url: showUrl(url), ...facts(error), attempt: failed, delayMs: decision.delayMs });
+      observer?.onRetry?.({ url: showUrl(url), ...reportedFacts(error), attempt: failed, delayMs: decision.delayMs });
       await pause(() => clock.sleep(decision.delayMs, signal));
     }
   }
 }
 
-/** What failed, and where it led to: by redirects to another host, or to a proxy. */
-function facts(error: unknown): { readonly code: string; readonly url?: string; readonly status?: number } {
+/** What is reported of a failed try. The URL of the error is that of a proxy or of another host if a redirect led there. */
+function reportedFacts(error: unknown): { readonly code: string; readonly url?: string; readonly status?: number } {
   if (!isImageError(error)) return { code: 'INTERNAL' };
   const { code, details } = error;
   return {
@@ -77,7 +77,7 @@ type RetryPolicy = {
   readonly retries: number;
   /** The longest Retry-After that is waited for. */
   readonly retryAfterMs: number;
-  /** In 0..1. */
+  /** A number in 0..1. */
   readonly random: () => number;
 };
 
@@ -85,18 +85,18 @@ type RetryDecision =
   { readonly kind: 'wait'; readonly delayMs: number } | { readonly kind: 'give-up'; readonly error: unknown };
 
 /**
- * Decides what follows a failed try: a pause, or an end and with which error.
+ * Decides what follows a failed try: a pause before the next one, or the end with an error.
  *
  * @param attempt - 1 for the first retry, 2 for the second, and so on.
- * @returns a server's own Retry-After in full; else 0.5, 1, 2, 4 ... 30 seconds, a fifth more or less.
+ * @returns a pause of the server's Retry-After; without one, of 0.5, 1, 2, 4 ... 30 seconds, varied by up to a fifth.
  * @see docs/rules.md H11
  */
 export function decideRetry(policy: RetryPolicy, attempt: number, error: unknown): RetryDecision {
-  if (!isPassing(error)) return { kind: 'give-up', error };
+  if (!isTransient(error)) return { kind: 'give-up', error };
   const { status, retryAfterMs } = statusOf(error);
   const url = 'url' in error.details ? error.details.url : '';
   if (retryAfterMs !== undefined && retryAfterMs > policy.retryAfterMs) {
-    const message = `the server answered ${status} and wants ${Math.ceil(retryAfterMs / 1000)} s of patience`;
+    const message = `the server answered ${status} and asks to wait ${Math.ceil(retryAfterMs / 1000)} s`;
     return { kind: 'give-up', error: new ImageError('RATE_LIMITED', message, { url, retryAfterMs }, { cause: error }) };
   }
   if (attempt <= policy.retries) {
@@ -111,7 +111,7 @@ export function decideRetry(policy: RetryPolicy, attempt: number, error: unknown
 /**
  * @param text - the raw header: whole seconds, or an HTTP date.
  * @param nowMs - milliseconds since the epoch.
- * @returns milliseconds from now, never negative; undefined for what cannot be read, which counts as absent.
+ * @returns milliseconds from now, never negative; undefined for a value that cannot be parsed.
  * @see RFC 9110 10.2.3
  */
 export function parseRetryAfter(text: string | undefined, nowMs: number): number | undefined {
@@ -126,13 +126,13 @@ function backoffMs(attempt: number, chance: number): number {
   return Math.round(Math.min(500 * 2 ** (attempt - 1), 30_000) * (0.8 + 0.4 * chance));
 }
 
-const passingCodes = new Set(['NETWORK', 'TIMEOUT', 'STALLED', 'LENGTH_MISMATCH']);
+const transientCodes = new Set(['NETWORK', 'TIMEOUT', 'STALLED', 'LENGTH_MISMATCH']);
 
-/** True for what another try may mend. */
-function isPassing(error: unknown): error is ImageError {
+/** Whether another try may succeed. */
+function isTransient(error: unknown): error is ImageError {
   if (!isImageError(error)) return false;
   const { status } = statusOf(error);
-  return passingCodes.has(error.code) || status === 408 || status === 425 || status === 429 || status >= 500;
+  return transientCodes.has(error.code) || status === 408 || status === 425 || status === 429 || status >= 500;
 }
 
 function statusOf({ details }: ImageError): { status: number; retryAfterMs?: number } {

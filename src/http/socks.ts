@@ -6,8 +6,8 @@ import { addressBytes } from './deny-net.ts';
 import type { ProxyAddress } from './proxy.ts';
 
 /**
- * Has a SOCKS5 proxy connect to a target: a name is sent as it is. undici's agent for this makes its connections by itself, so that
- * neither what is checked of them nor what is known of their ends would hold.
+ * Asks a SOCKS5 proxy to connect to a target; a name is resolved by the proxy. undici's SOCKS agent is not used, since it opens its
+ * connections itself: the address checks and the read and reset handling of ours would not apply to them.
  *
  * @param socket - a connection to the proxy.
  * @see RFC 1928, RFC 1929
@@ -29,7 +29,7 @@ export async function askSocks(
   socket.on('readable', look).on('end', look).on('close', look).on('error', fail);
   signal.addEventListener('abort', stop);
   try {
-    await shakeHands(socket, target, proxy, async (bytes) => {
+    await negotiate(socket, target, proxy, async (bytes) => {
       for (;;) {
         if (broken) throw broken;
         const found = socket.read(bytes) as Buffer | null;
@@ -45,33 +45,33 @@ export async function askSocks(
   }
 }
 
-async function shakeHands(
+async function negotiate(
   socket: Socket,
   { host, port }: Target,
   proxy: ProxyAddress,
-  take: (bytes: number) => Promise<Buffer>,
+  readBytes: (bytes: number) => Promise<Buffer>,
 ): Promise<void> {
   const { user } = proxy;
   const methods = user ? [noUser, withPassword] : [noUser];
   socket.write(Buffer.from([5, methods.length, ...methods]));
-  const [version, method] = await take(2);
+  const [version, method] = await readBytes(2);
   if (version !== 5) throw failure(proxy, 'does not speak SOCKS5', 'socks version');
   if (user && method === withPassword) {
     const [name, password] = [Buffer.from(user.name), Buffer.from(user.password)];
     if (name.length > 255 || password.length > 255)
-      throw failure(proxy, 'takes no user or password so long', 'socks user');
+      throw failure(proxy, 'accepts no user or password of this length', 'socks user');
     socket.write(Buffer.concat([Buffer.from([1, name.length]), name, Buffer.from([password.length]), password]));
-    const [, verdict] = await take(2);
+    const [, verdict] = await readBytes(2);
     if (verdict !== 0) throw denied(proxy, 'refuses its user and password');
   } else if (method !== noUser) {
     throw denied(proxy, user ? 'takes no user and password' : 'wants a user and a password');
   }
 
   socket.write(Buffer.concat([Buffer.from([5, 1, 0]), addressOf(host), Buffer.from([port >> 8, port & 0xff])]));
-  const [, reply = 0, , kind] = await take(4);
+  const [, reply = 0, , kind] = await readBytes(4);
   if (reply !== 0) throw failure(proxy, replies[reply] ?? `answered ${reply}`, `socks ${reply}`);
-  const bound = kind === ipv4 ? 4 : kind === ipv6 ? 16 : ((await take(1))[0] ?? 0);
-  await take(bound + 2);
+  const bound = kind === ipv4 ? 4 : kind === ipv6 ? 16 : ((await readBytes(1))[0] ?? 0);
+  await readBytes(bound + 2);
 }
 
 const [noUser, withPassword] = [0, 2];
@@ -81,7 +81,7 @@ function addressOf(host: string): Buffer {
   const family = isIP(host);
   if (family !== 0) return Buffer.from([family === 4 ? ipv4 : ipv6, ...addressBytes(host)]);
   const name = Buffer.from(host);
-  return Buffer.concat([Buffer.from([domain, name.length]), name]); // of a URL, and so of 255 bytes at most
+  return Buffer.concat([Buffer.from([domain, name.length]), name]); // the host of a URL has at most 255 bytes
 }
 
 function failure({ shown }: ProxyAddress, what: string, reason: string): ImageError {

@@ -14,17 +14,17 @@ import {
   strongValidator,
 } from './headers.ts';
 
-/** The state of one download, over all its tries. */
+/** The state of one download over all its tries. */
 export type Transfer = {
-  /** What the next request is to ask for. */
-  ask(): Asked;
-  /** The next request is for everything. @returns false if that has been tried already. */
+  /** Decides what the next request asks for. */
+  nextRequest(): RequestedPart;
+  /** Makes the next request ask for the whole body. @returns false if that has been done before. */
   startOver(mayResumeLater: boolean): boolean;
-  /** Takes the body of an answer into the sink, which is emptied first for a whole one. */
-  take(answer: FinalResponse, verdict: Verdict & { kind: 'whole' | 'rest' }): Promise<Downloaded>;
-  /** The sink had everything. */
-  takeNothing(answer: FinalResponse): Promise<Downloaded>;
-  /** After a try that ended with this error: whether so much has come that tries are counted anew. */
+  /** Writes the body of an answer into the sink, which is emptied first if the body is the whole one. */
+  receive(answer: FinalResponse, verdict: Verdict & { kind: 'whole' | 'rest' }): Promise<Downloaded>;
+  /** Completes a download whose sink already has all bytes. */
+  completeAlready(answer: FinalResponse): Promise<Downloaded>;
+  /** Called after a failed try; true if enough bytes have arrived for tries to be counted anew. */
   hasProgressed(error: unknown): boolean;
 };
 
@@ -35,34 +35,34 @@ export function createTransfer(
 ): Transfer {
   const isKnown = known?.etag !== undefined || known?.lastModified !== undefined;
   let transferred = 0;
-  /** Those of earlier runs count as one. */
+  /** Responses that the bytes of the sink come from; those of earlier runs count as one. */
   let responses = sink.bytes > 0 ? 1 : 0;
-  /** The most bytes that the sink has held: only what is beyond them is progress. */
-  let best = sink.bytes;
-  const progress = createProgress(best);
-  /** Of the last body that was taken. */
+  /** The most bytes that the sink has held: only bytes beyond these are progress. */
+  let mostBytes = sink.bytes;
+  const progress = createProgress(mostBytes);
+  /** The total of the last body that was accepted. */
   let lastTotal = sink.total ?? size;
   let restarts = 0;
   let hasStartedOver = false;
-  let fromStart = false;
+  let isFromStart = false;
   let mayResume = true;
 
-  /** A server that makes us begin anew again and again does not get new tries for it without end. */
+  /** Progress is counted anew for a limited number of restarts: a server that forces one each time gets no tries without end. */
   async function restart({ total, validator }: Verdict & { kind: 'whole' }): Promise<void> {
     if (sink.bytes > 0) restarts += 1;
-    if (restarts <= options.retries) progress.begin((best = 0));
-    fromStart = false;
+    if (restarts <= options.retries) progress.begin((mostBytes = 0));
+    isFromStart = false;
     responses = 0;
     await sink.restart({ ...(validator && { validator }), ...(total !== undefined && { total }) });
   }
 
   function checkSize(found: number): void {
     if (size === undefined || found === size) return;
-    const message = `a body of ${found} bytes where one of ${size} is wanted`;
+    const message = `a body of ${found} bytes instead of ${size}`;
     throw new ImageError('SIZE_MISMATCH', message, { asked: size, found });
   }
 
-  async function receive({ body, recycle, url }: FinalResponse, total: number | undefined): Promise<void> {
+  async function writeBody({ body, recycle, url }: FinalResponse, total: number | undefined): Promise<void> {
     lastTotal = total;
     await onStart?.({ ...(total !== undefined && { total }), resumedFrom: sink.bytes });
     responses += 1;
@@ -71,14 +71,14 @@ export function createTransfer(
       bytes += more;
       if (size !== undefined && bytes > size) checkSize(bytes);
       if (total !== undefined && bytes > total) {
-        [fromStart, mayResume] = [true, false];
+        [isFromStart, mayResume] = [true, false];
         throw lengthMismatch(url, total, bytes);
       }
       checkLimit(bytes);
       transferred += more;
     };
     const onAppend = () => {
-      best = Math.max(best, sink.bytes);
+      mostBytes = Math.max(mostBytes, sink.bytes);
       onProgress?.(sink.bytes);
     };
     await pump(body, sink, { limiter, check, onAppend, recycle }, signal);
@@ -96,33 +96,33 @@ export function createTransfer(
   }
 
   return {
-    ask() {
-      progress.begin(best);
-      const isWhole = sink.bytes > 0 && (fromStart || !mayResume);
-      return isWhole ? { kind: 'whole' } : askFor(sink, isKnown, immutable);
+    nextRequest() {
+      progress.begin(mostBytes);
+      const isWhole = sink.bytes > 0 && (isFromStart || !mayResume);
+      return isWhole ? { kind: 'whole' } : choosePart(sink, isKnown, immutable);
     },
     startOver(mayResumeLater) {
       if (hasStartedOver) return false;
-      hasStartedOver = fromStart = true;
+      hasStartedOver = isFromStart = true;
       mayResume = mayResumeLater;
       return true;
     },
-    async take(answer, verdict) {
+    async receive(answer, verdict) {
       const total = verdict.total ?? size;
       checkLimit(total ?? 0);
       if (total !== undefined) checkSize(total);
       if (verdict.kind === 'whole') await restart({ ...verdict, total });
-      await receive(answer, total);
+      await writeBody(answer, total);
       return complete(answer);
     },
-    async takeNothing(answer) {
+    async completeAlready(answer) {
       checkSize(sink.bytes);
       await onStart?.({ total: sink.bytes, resumedFrom: sink.bytes });
       responses += 1;
       return complete(answer);
     },
     hasProgressed: (error) =>
-      progress.isEnough({ bytes: best, total: lastTotal, hasStalled: hasCode(error, 'STALLED') }),
+      progress.isEnough({ bytes: mostBytes, total: lastTotal, hasStalled: hasCode(error, 'STALLED') }),
   };
 }
 
@@ -131,8 +131,8 @@ function lengthMismatch(url: string, expected: number, received: number): ImageE
   return new ImageError('LENGTH_MISMATCH', message, { url: showUrl(url), expected, received });
 }
 
-/** What a download asks for: everything, everything unless it is as known, or what is missing. */
-export type Asked =
+/** What a request asks for: the whole body, the body unless it is as known, or the missing rest. */
+export type RequestedPart =
   | { readonly kind: 'whole' }
   | { readonly kind: 'unless-known' }
   | {
@@ -147,19 +147,19 @@ type Verdict =
   | { readonly kind: 'rest'; readonly total: number }
   | { readonly kind: 'nothing-missing' }
   | { readonly kind: 'not-modified' }
-  /** Resuming has failed: once more from the start. A later range may be asked for, or ranges are not to be trusted. */
+  /** Resuming has failed. `mayResumeLater` is false if the server answers range requests wrongly, so none is sent again. */
   | { readonly kind: 'start-over'; readonly mayResumeLater: boolean }
-  /** The status is no answer to what was asked. */
+  /** The request does not accept the status. */
   | { readonly kind: 'refused' };
 
-/** The part of what is asked for that a sink needs. Without a validator bytes are worth nothing, unless they are `immutable`. */
-function askFor({ bytes, total, validator }: Sink, isKnown: boolean, immutable: boolean): Asked {
+/** What to ask for, given the bytes of the sink. They can be resumed only with a validator, or if the body is `immutable`. */
+function choosePart({ bytes, total, validator }: Sink, isKnown: boolean, immutable: boolean): RequestedPart {
   if (bytes > 0 && (validator || immutable)) return { kind: 'rest', from: bytes, total, validator };
   return { kind: bytes === 0 && isKnown ? 'unless-known' : 'whole' };
 }
 
-/** @see docs/rules.md H2, H4 */
-export function judge(asked: Asked, status: number, headers: HeaderFields): Verdict {
+/** Decides what an answer to a request means. @see docs/rules.md H2, H4 */
+export function judgeAnswer(asked: RequestedPart, status: number, headers: HeaderFields): Verdict {
   if (status === 200) return { kind: 'whole', total: contentLength(headers), validator: strongValidator(headers) };
   if (status === 304 && asked.kind === 'unless-known') return { kind: 'not-modified' };
   if (asked.kind !== 'rest') return { kind: 'refused' };
@@ -176,8 +176,8 @@ export function judge(asked: Asked, status: number, headers: HeaderFields): Verd
   return { kind: 'refused' };
 }
 
-/** The size of the whole, if a 206 begins where it should and agrees with what is known. */
-function restTotal({ from, total }: Asked & { kind: 'rest' }, headers: HeaderFields): number | undefined {
+/** The size of the whole body; undefined if a 206 does not begin where it should or contradicts the known total. */
+function restTotal({ from, total }: RequestedPart & { kind: 'rest' }, headers: HeaderFields): number | undefined {
   const range = parseContentRange(headerOf(headers, 'content-range'));
   if (!range || range.start !== from) return undefined;
   const length = contentLength(headers);

@@ -4,14 +4,14 @@ import { show } from '../image/show.ts';
 import type { Agents } from './agents.ts';
 import { connectCause } from './connector.ts';
 import { contentLength, headerList } from './headers.ts';
-import { malformed, networkError } from './network-error.ts';
+import { malformedError, networkError } from './network-error.ts';
 import { proxyRefusal } from './proxy.ts';
 import type { HeaderFields, HttpTimeouts, Transport, TransportResponse } from './contract.ts';
 
-/** What a body may hold back before its socket is paused. */
+/** A body with more than this many unread bytes pauses its socket. */
 const queueBytes = 256 * 1024;
 
-/** The session over undici, straight on its dispatcher: its streams would join, and so copy, what the sockets bring. */
+/** A transport on undici's dispatcher. The streams of undici are not used: they would join, and so copy, the chunks. */
 export function undiciTransport(agents: Agents, timeouts: HttpTimeouts): Transport {
   return (request, signal) => {
     const { promise, resolve, reject } = Promise.withResolvers<TransportResponse>();
@@ -38,7 +38,7 @@ export function undiciTransport(agents: Agents, timeouts: HttpTimeouts): Transpo
       fail(signal.reason);
       cancel(signal.reason);
     };
-    const late = () => {
+    const onHeadersLate = () => {
       if (!body) controller?.abort(new errors.HeadersTimeoutError());
     };
     const start = (status: number, headers: HeaderFields) => {
@@ -66,15 +66,15 @@ export function undiciTransport(agents: Agents, timeouts: HttpTimeouts): Transpo
       onRequestStart(started) {
         controller = started;
         if (signal.aborted) started.abort(signal.reason as Error);
-        else timer = setTimeout(() => setImmediate(late), timeouts.headersMs);
+        else timer = setTimeout(() => setImmediate(onHeadersLate), timeouts.headersMs);
       },
       onResponseStart(started, status, headers) {
         const forwarder = agents.forwarderOf(request.url);
         const coding = headerList(headers as HeaderFields, 'transfer-encoding').trim();
         if (!/^(chunked|identity)?$/i.test(coding))
-          started.abort(malformed(`the transfer coding "${show(coding)}" is not chunked`));
+          started.abort(malformedError(`the transfer coding "${show(coding)}" is not chunked`));
         else if (status === 407 && forwarder) started.abort(proxyRefusal(forwarder, status));
-        else start(status, headers as HeaderFields); // undici's type allows for undefined, its parser has none
+        else start(status, headers as HeaderFields); // undici's type includes undefined, but its parser never gives it
       },
       onResponseData(_, chunk) {
         received += chunk.byteLength;
@@ -98,20 +98,19 @@ export function undiciTransport(agents: Agents, timeouts: HttpTimeouts): Transpo
   };
 }
 
-/** Chunks on their way from a socket to one reader, as they came: nothing is joined or copied. */
+/** A queue of chunks from a socket to one reader; chunks are neither joined nor copied. */
 type BodyQueue = AsyncIterable<Uint8Array> & {
   push(chunk: Uint8Array): void;
   end(): void;
-  /** After what has come before. */
+  /** Makes the reader fail after the chunks that are in the queue. */
   fail(error: unknown): void;
 };
 
-/** How the queue acts on its source. */
+/** The source of a queue, as the queue controls it. */
 type Source = {
-  /** More than the queue should hold. */
   readonly pause: () => void;
   readonly resume: () => void;
-  /** The reader has lost interest. */
+  /** Called when the reader stops before the end. */
   readonly cancel: () => void;
 };
 
@@ -119,12 +118,12 @@ type Waiter = { resolve: (result: IteratorResult<Uint8Array, undefined>) => void
 
 const done: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
-/** @param highBytes - what may wait before the source is paused; it goes on at half of that. */
+/** @param highBytes - the source is paused above this many unread bytes, and resumed at half of them. */
 function bodyQueue(source: Source, highBytes: number): BodyQueue {
   const chunks: Uint8Array[] = [];
   let waiting: Waiter | undefined;
   let bytes = 0;
-  let paused = false;
+  let isPaused = false;
   let outcome: { readonly error?: unknown } | undefined;
 
   const finish = (how: { readonly error?: unknown }) => {
@@ -140,8 +139,8 @@ function bodyQueue(source: Source, highBytes: number): BodyQueue {
       const chunk = chunks.shift();
       if (chunk) {
         bytes -= chunk.byteLength;
-        if (paused && bytes <= highBytes / 2) {
-          paused = false;
+        if (isPaused && bytes <= highBytes / 2) {
+          isPaused = false;
           source.resume();
         }
         return Promise.resolve({ done: false, value: chunk });
@@ -153,9 +152,9 @@ function bodyQueue(source: Source, highBytes: number): BodyQueue {
     },
     return() {
       chunks.length = 0;
-      const early = outcome === undefined;
+      const isEarly = outcome === undefined;
       finish({});
-      if (early) source.cancel();
+      if (isEarly) source.cancel();
       return Promise.resolve(done);
     },
   };
@@ -171,8 +170,8 @@ function bodyQueue(source: Source, highBytes: number): BodyQueue {
       }
       chunks.push(chunk);
       bytes += chunk.byteLength;
-      if (!paused && bytes > highBytes) {
-        paused = true;
+      if (!isPaused && bytes > highBytes) {
+        isPaused = true;
         source.pause();
       }
     },

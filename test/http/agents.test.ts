@@ -30,7 +30,7 @@ function reading() {
   return { read, recycle: buffers.recycle };
 }
 
-test('what is still looked at stays as it is, whatever else is read', (t) => {
+test('a chunk that is still in use does not change when more is read', (t) => {
   const sizes = fc.array(fc.record({ size: fc.integer({ min: 1, max: 4 * copiedBytes }), keep: fc.nat(5) }));
   fc.assert(
     fc.property(sizes, (reads) => {
@@ -48,7 +48,7 @@ test('what is still looked at stays as it is, whatever else is read', (t) => {
   t.pass();
 });
 
-test('memory that came back serves again', (t) => {
+test('recycled memory is used again', (t) => {
   const { read, recycle } = reading();
   const first = read(randomBytes(5000));
   recycle(first);
@@ -56,14 +56,14 @@ test('memory that came back serves again', (t) => {
   t.is(read(randomBytes(5000)).buffer, first.buffer);
 });
 
-test('memory whose end is still to be parsed does not serve again', (t) => {
+test('memory whose last bytes are still unread is not used again', (t) => {
   const { read, recycle } = reading();
   const first = read(randomBytes(5000));
   recycle(first.subarray(0, 4000));
   t.true([1, 2, 3, 4].every(() => read(randomBytes(5000)).buffer !== first.buffer));
 });
 
-test('memory that is given back twice serves once', (t) => {
+test('memory that is recycled twice is used again once', (t) => {
   const { read, recycle } = reading();
   const first = read(randomBytes(5000));
   recycle(first);
@@ -72,7 +72,7 @@ test('memory that is given back twice serves once', (t) => {
   t.is(new Set(buffers).size, 4);
 });
 
-test('memory of others is left alone', (t) => {
+test('recycling other memory has no effect', (t) => {
   const { recycle } = reading();
   t.notThrows(() => recycle(randomBytes(5000)));
 });

@@ -77,7 +77,7 @@ test('a 206 that goes on beyond its end makes the download start over', async (t
   t.true(sink.content().equals(body));
 });
 
-test('a 206 of a part of the rest is taken, and the next part asked for', async (t) => {
+test('a 206 with only a part of the rest is accepted, and the next part is requested', async (t) => {
   const server = await startServer(t, {
     '/a': {
       handler: (request, response) => {

@@ -6,7 +6,7 @@ import test from 'ava';
 import { parseConnectTo, targetOf, addressesOf, connectAny } from '../../src/http/connect.ts';
 import { listen } from '../helpers/server.ts';
 
-test('four parts, any of which may be empty, and IPv6 in brackets', (t) => {
+test('--connect-to has four parts; any may be empty, and IPv6 is in brackets', (t) => {
   t.deepEqual(parseConnectTo('a.example:443:127.0.0.1:8443'), {
     host: 'a.example',
     port: '443',
@@ -20,7 +20,7 @@ test('four parts, any of which may be empty, and IPv6 in brackets', (t) => {
   }
 });
 
-test('the first rule that fits decides; an empty part is any, or what the URL says', (t) => {
+test('the first matching rule decides; an empty part matches any host or port, or keeps that of the URL', (t) => {
   const rules = ['a.example:443:b.example:1', 'A.example::c.example:', '::d.example:', ':8080::9'].map(parseConnectTo);
   t.deepEqual(targetOf(new URL('https://a.example/'), rules), { host: 'b.example', port: 1 });
   t.deepEqual(targetOf(new URL('http://a.example/'), rules), { host: 'c.example', port: 80 });
@@ -53,7 +53,7 @@ async function startListener(t: Parameters<typeof listen>[0]): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-test('where the first addresses refuse, the next one is connected to, at once', async (t) => {
+test('if the first addresses refuse, the next one is tried at once', async (t) => {
   const port = await startListener(t);
   const { attempt, tried } = connector(port);
   const socket = await connectAny(['127.0.0.2', '127.0.0.3', '127.0.0.1', '127.0.0.4'], attempt, signal);
@@ -61,7 +61,7 @@ test('where the first addresses refuse, the next one is connected to, at once', 
   t.deepEqual(tried, ['127.0.0.2', '127.0.0.3', '127.0.0.1']);
 });
 
-test('where the first address is silent, the next one is connected to, and the first is given up then', async (t) => {
+test('if the first address is silent, the next one is tried, and the first one is closed once that is connected', async (t) => {
   const port = await startListener(t);
   const { attempt, tried, sockets } = connector(port, { '127.0.0.2': new Promise(() => undefined) });
   const socket = await connectAny(['127.0.0.2', '127.0.0.1'], attempt, signal);
@@ -70,7 +70,7 @@ test('where the first address is silent, the next one is connected to, and the f
   t.is(sockets.length, 1);
 });
 
-test('an address that is slow is not given up because the next one refuses', async (t) => {
+test('a slow address is still used when the next one refuses', async (t) => {
   const port = await startListener(t);
   const slow = Promise.withResolvers<void>();
   const { attempt, tried } = connector(port, { '127.0.0.1': slow.promise });
@@ -80,7 +80,7 @@ test('an address that is slow is not given up because the next one refuses', asy
   t.is((await connecting).remoteAddress, '127.0.0.1');
 });
 
-test('where no address can be connected to, the error is of one that could be reached at all', async (t) => {
+test('if no address can be connected to, the error is not one about a missing route', async (t) => {
   const port = await startListener(t);
   const { attempt } = connector(port);
   const noWay = Object.assign(new Error('no way'), { code: 'ENETUNREACH' });
@@ -91,7 +91,7 @@ test('where no address can be connected to, the error is of one that could be re
   t.is(await t.throwsAsync(connectAny(['2001:db8::1', '2001:db8::2'], mixed, signal)), noWay);
 });
 
-test('an abort ends all that is under way, with its own reason', async (t) => {
+test('an abort ends all tries with its reason', async (t) => {
   const port = await startListener(t);
   const never = new Promise<void>(() => undefined);
   const { attempt } = connector(port, { '127.0.0.1': never, '127.0.0.2': never });
@@ -101,7 +101,7 @@ test('an abort ends all that is under way, with its own reason', async (t) => {
   await t.throwsAsync(connecting, { message: 'enough' });
 });
 
-test('an address is its own, a name has those of the system, and what has none fails', async (t) => {
+test('an address is used as it is, a name has the addresses that the system finds, and a name without any fails', async (t) => {
   t.deepEqual(await addressesOf('::1', signal), ['::1']);
   t.true((await addressesOf('localhost', signal)).some((address) => /^(127\.0\.0\.1|::1)$/.test(address)));
   await t.throwsAsync(addressesOf('nowhere.invalid', signal));

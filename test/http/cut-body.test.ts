@@ -93,28 +93,28 @@ for (const [what, { code, first }] of Object.entries(cuts)) {
   });
 }
 
-test('a body that ends with its connection is whole: nothing says otherwise', async (t) => {
+test('a body without a length that ends with its connection is whole', async (t) => {
   const server = await startRawServer(t, (socket) => void socket.end('HTTP/1.0 200 OK\r\n\r\nhello'));
   const sink = memorySink();
   await openTestHttp(t).download({ url: server.url, sink }, signal);
   t.is(sink.content().toString(), 'hello');
 });
 
-test('a server that never gives a byte is given up after the retries', async (t) => {
+test('a download from a server that never sends a byte fails after the retries', async (t) => {
   const server = await startRawServer(t, (socket) => void socket.destroy());
   const error = await t.throwsAsync(openTestHttp(t).download({ url: server.url, sink: memorySink() }, signal));
   t.true(hasCode(error, 'NETWORK'));
   t.is(server.requests.length, 5);
 });
 
-test('a server without ranges that always cuts is given up, whatever it sends', async (t) => {
+test('a download from a server without ranges that always cuts the body fails, however much it sends', async (t) => {
   const server = await startServer(t, { '/a': { body, etag, ranges: false, cutAfter: 100_000 } });
   const error = await t.throwsAsync(openTestHttp(t).download({ url: `${server.url}/a`, sink: memorySink() }, signal));
   t.true(hasCode(error, 'LENGTH_MISMATCH') || hasCode(error, 'NETWORK'));
   t.true(server.requests.length <= 10);
 });
 
-test('a hundred cuts cost little more than the body', async (t) => {
+test('a hundred cuts transfer few more bytes than the body has', async (t) => {
   const large = randomBytes(5_000_000);
   const server = await startServer(t, { '/a': { body: large, etag, cutAfter: 50_000 } });
   const sink = memorySink();
@@ -127,7 +127,7 @@ test('a hundred cuts cost little more than the body', async (t) => {
   t.is(Math.max(...again), 0);
 });
 
-test('a peer that closes while its body is held up does no harm', async (t) => {
+test('a server may close the connection while its body is paused', async (t) => {
   const large = Buffer.alloc(8_000_000, 1);
   const server = await startRawServer(t, (socket) => {
     socket.write('HTTP/1.0 200 OK\r\n\r\n');

@@ -31,7 +31,7 @@ for (const host of written) {
   });
 }
 
-test('a redirect and connect-to lead into no denied network', async (t) => {
+test('neither a redirect nor connect-to reaches a denied network', async (t) => {
   const inner = await startServer(t, { '/': { body: 'no' } });
   const connectTo = [{ host: 'example.com', port: '', toHost: '127.0.0.1', toPort: `${inner.port}` }];
   const http = openTestHttp(t, { denyNet: ['127.0.0.0/8'], connectTo });
@@ -39,7 +39,7 @@ test('a redirect and connect-to lead into no denied network', async (t) => {
   t.is(inner.requests.length, 0);
 });
 
-test('a name with an address that is allowed is reached by that one', async (t) => {
+test('a name with allowed and denied addresses is reached by an allowed one', async (t) => {
   const server = await startServer(t, { '/': { body: 'yes' } });
   const http = openTestHttp(t, { denyNet: ['::1', '10.0.0.0/8'] });
   t.is((await http.getDocument(page(`http://localhost:${server.port}/`), signal)).status, 200);
@@ -78,12 +78,12 @@ for (const [how, address] of [
   });
 }
 
-test('of the addresses of a name those that are denied are left out', (t) => {
+test('the denied addresses of a name are left out', (t) => {
   const guard = parseDenyNet(['10.0.0.0/8', 'fd00::/8']);
   t.deepEqual(guard?.allowed(['10.0.0.1', '192.0.2.1', 'fd00::1', '2001:db8::1'], 'a'), ['192.0.2.1', '2001:db8::1']);
 });
 
-test('what is no address and no block is refused', (t) => {
+test('text that is neither an address nor a block is refused', (t) => {
   for (const block of ['10.0.0.0/33', 'example.com', '10.0.0/8', '']) {
     t.throws(() => parseDenyNet([block]), { code: 'USAGE' }, block);
   }

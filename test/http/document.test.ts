@@ -12,7 +12,7 @@ import { startServer } from '../helpers/server.ts';
 const signal = AbortSignal.timeout(30_000);
 const limit = { name: 'signature', bytes: 1000 };
 
-test('a document comes whole, with the status that was asked for', async (t) => {
+test('a document is returned whole, with an accepted status', async (t) => {
   const server = await startServer(t, { '/a': { status: 202, body: 'later', headers: { 'x-y': 'z' } } });
   const http = openTestHttp(t);
   const { status, headers, body } = await http.getDocument(
@@ -22,7 +22,7 @@ test('a document comes whole, with the status that was asked for', async (t) => 
   t.deepEqual([status, headers['x-y'], Buffer.from(body).toString()], [202, 'z', 'later']);
 });
 
-test('another status is an error that names it', async (t) => {
+test('a status that is not accepted is an error that names it', async (t) => {
   const server = await startServer(t, { '/a': { status: 403, body: 'no' } });
   const error = await t.throwsAsync(
     openTestHttp(t).getDocument({ url: `${server.url}/a?k=v`, limit, statuses: [200] }, signal),
@@ -31,7 +31,7 @@ test('another status is an error that names it', async (t) => {
   t.is(server.requests.length, 1);
 });
 
-test('HEAD brings headers and no body, whatever length it announces', async (t) => {
+test('HEAD returns headers and no body, whatever Content-Length says', async (t) => {
   const server = await startServer(t, {
     'HEAD /a': { body: 'x'.repeat(5000), headers: { 'docker-content-digest': 'd' } },
   });
@@ -41,7 +41,7 @@ test('HEAD brings headers and no body, whatever length it announces', async (t) 
   t.is(body.byteLength, 0);
 });
 
-test('a document over the limit is refused by its length, or while it comes', async (t) => {
+test('a document over the limit is refused by its length, or while it is read', async (t) => {
   const body = 'x'.repeat(1001);
   const server = await startServer(t, { '/a': { body }, '/b': { body, chunked: true } });
   for (const path of ['/a', '/b']) {
@@ -64,7 +64,7 @@ test('an endless document is refused at the limit', async (t) => {
   t.true(hasCode(await t.throwsAsync(promise), 'LIMIT_EXCEEDED'));
 });
 
-test('a document that breaks off is asked for again, as often as it may', async (t) => {
+test('a document that breaks off is requested again, as often as the retries allow', async (t) => {
   const server = await startServer(t, { '/a': { body: 'x'.repeat(100), cutAfter: 50 } });
   const request = { url: `${server.url}/a`, limit, statuses: [200], retries: 1 };
   const error = await t.throwsAsync(openTestHttp(t).getDocument(request, signal));
@@ -72,7 +72,7 @@ test('a document that breaks off is asked for again, as often as it may', async 
   t.is(server.requests.length, 2);
 });
 
-test('connections are used again, after answers nobody wanted too', async (t) => {
+test('connections are used again, also after answers that were not read', async (t) => {
   const ports = new Set<number | undefined>();
   const server = await startServer(t, {
     '/a': {
@@ -89,7 +89,7 @@ test('connections are used again, after answers nobody wanted too', async (t) =>
   t.true(ports.size <= 2); // a connection takes a turn of the event loop to become free
 });
 
-test('an answer that nobody wants and that does not end is cut', async (t) => {
+test('an unread answer that does not end is aborted', async (t) => {
   let closed: Promise<unknown> | undefined;
   const server = await startRawServer(t, (socket) => {
     closed = once(socket, 'close');
@@ -100,7 +100,7 @@ test('an answer that nobody wants and that does not end is cut', async (t) => {
   await t.notThrowsAsync(closed ?? Promise.reject(new Error('no connection')));
 });
 
-test('a coded document is decoded where that is asked for, within the limit for it', async (t) => {
+test('a document coded with gzip is decoded on request, within the limit', async (t) => {
   const body = Buffer.from('x'.repeat(1000));
   const large = Buffer.from('x'.repeat(1001));
   const noise = randomBytes(1000);
@@ -127,15 +127,15 @@ test('a coded document is decoded where that is asked for, within the limit for 
   for (const path of ['/not', '/cut']) {
     t.like(await t.throwsAsync(get(path)), {
       code: 'RESPONSE_INVALID',
-      message: 'the answer is said to be coded as gzip, and is not',
+      message: 'the answer is declared as coded with gzip, but is not',
     });
   }
-  t.like(await t.throwsAsync(get('/br')), { message: 'the answer is coded as br, which was not asked for' });
+  t.like(await t.throwsAsync(get('/br')), { message: 'the answer is coded as br, which was not requested' });
   const plain = await http.getDocument({ url: `${server.url}/gzip`, limit, statuses: [200] }, signal);
   t.deepEqual(Buffer.from(plain.body), gzipSync(body));
 });
 
-test('a host that refuses what another led to is named, without a query', async (t) => {
+test('the error for a host reached by a redirect names both hosts, without a query', async (t) => {
   const bucket = await startServer(t, { '/key': { status: 403, body: 'expired' } });
   const server = await startServer(t, { '/a': { status: 307, headers: { location: `${bucket.url}/key?secret` } } });
   const error = await t.throwsAsync(

@@ -11,7 +11,7 @@ const signal = AbortSignal.timeout(30_000);
 const body = randomBytes(700_000);
 const etag = '"1"';
 
-test('a body arrives whole, with what the cache may do with it', async (t) => {
+test('a body is downloaded whole, with its freshness', async (t) => {
   const headers = { 'cache-control': 'max-age=60' };
   const server = await startServer(t, { '/a': { body, etag, headers } });
   const sink = memorySink();
@@ -49,7 +49,7 @@ test('the bytes on the wire are the file, whatever encoding the server claims', 
   t.is(server.requests[0]?.headers['user-agent'], 'test/1');
 });
 
-test('a body without a length is an image too', async (t) => {
+test('a body without a length is downloaded too', async (t) => {
   const server = await startServer(t, { '/a': { body, chunked: true } });
   const sink = memorySink();
   const result = await openTestHttp(t).download({ url: `${server.url}/a`, sink }, signal);
@@ -64,7 +64,7 @@ test('an empty body is a whole one', async (t) => {
   t.like(result, { kind: 'complete', bytes: 0 });
 });
 
-test('what is known and unchanged is not sent again, and 304 brings fresh facts', async (t) => {
+test('a known and unchanged body is not sent again, and a 304 updates the freshness', async (t) => {
   const lastModified = 'Tue, 01 Jul 2025 10:00:00 GMT';
   const server = await startServer(t, {
     '/a': { body, etag, lastModified, headers: { 'cache-control': 'max-age=5' } },
@@ -82,7 +82,7 @@ test('what is known and unchanged is not sent again, and 304 brings fresh facts'
   t.true(sink.content().equals(body));
 });
 
-test('an earlier part is completed by its validator: only the rest is asked for', async (t) => {
+test('a partial file with a validator is completed by requesting only the rest', async (t) => {
   const server = await startServer(t, { '/a': { body, etag } });
   const validator = { kind: 'etag', value: etag } as const;
   const sink = memorySink({ bytes: body.subarray(0, 1000), validator, total: body.byteLength });
@@ -98,7 +98,7 @@ test('an earlier part is completed by its validator: only the rest is asked for'
   t.deepEqual(started, [{ total: body.byteLength, resumedFrom: 1000 }]);
 });
 
-test('an earlier part is completed by an old Last-Modified where there is no ETag', async (t) => {
+test('a partial file without an ETag is completed with an old Last-Modified', async (t) => {
   const lastModified = 'Tue, 01 Jul 2025 10:00:00 GMT';
   const server = await startServer(t, { '/a': { body, lastModified, cutAfter: 300_000 } });
   const sink = memorySink();
@@ -132,7 +132,7 @@ for (const [what, route] of Object.entries({
   });
 }
 
-test('immutable bytes need no validator to be resumed', async (t) => {
+test('an immutable body is resumed without a validator', async (t) => {
   const server = await startServer(t, { '/a': { body, etag: 'W/"1"' } });
   const sink = memorySink({ bytes: body.subarray(0, 1000) });
   await openTestHttp(t).download({ url: `${server.url}/a`, sink, immutable: true }, signal);
@@ -140,7 +140,7 @@ test('immutable bytes need no validator to be resumed', async (t) => {
   t.like(server.requests[0]?.headers, { range: 'bytes=1000-', 'if-range': undefined });
 });
 
-test('a changed file is taken from the start', async (t) => {
+test('a changed file is downloaded from the start', async (t) => {
   const server = await startServer(t, { '/a': { body, etag: '"2"' } });
   const validator = { kind: 'etag', value: etag } as const;
   const sink = memorySink({ bytes: randomBytes(1000), validator, total: 5000 });
@@ -150,14 +150,14 @@ test('a changed file is taken from the start', async (t) => {
   t.deepEqual(sink.validator, { kind: 'etag', value: '"2"' });
 });
 
-test('a part that has everything already is complete', async (t) => {
+test('a partial file that has all bytes is complete', async (t) => {
   const server = await startServer(t, { '/a': { body, etag } });
   const sink = memorySink({ bytes: body, validator: { kind: 'etag', value: etag }, total: body.byteLength });
   const result = await openTestHttp(t).download({ url: `${server.url}/a`, sink }, signal);
   t.like(result, { kind: 'complete', bytes: body.byteLength, transferred: 0, responses: 2 });
 });
 
-test('a file that has become shorter is taken from the start', async (t) => {
+test('a file that has become shorter is downloaded from the start', async (t) => {
   const short = randomBytes(500);
   const handler = startServer(t, {
     '/a': {
@@ -184,7 +184,7 @@ for (const status of [201, 202, 203, 204, 206, 304, 416]) {
   });
 }
 
-test('a body over the limit is refused before it comes, and a body without a length at the limit', async (t) => {
+test('a body over the limit is refused by its length, and a body without a length at the limit', async (t) => {
   const server = await startServer(t, { '/a': { body }, '/b': { body, chunked: true } });
   const limits = { archiveBytes: 100_000, redirects: 10, retryAfterMs: 0 };
   const http = openTestHttp(t, { limits });
@@ -201,7 +201,7 @@ test('a body over the limit is refused before it comes, and a body without a len
   t.is(server.requests.length, 2);
 });
 
-test('an abort rejects with its reason and leaves a part that can be resumed', async (t) => {
+test('an abort rejects with its reason and leaves a partial file that can be resumed', async (t) => {
   const server = await startServer(t, { '/a': { body, etag, rate: 300_000 } });
   const sink = memorySink();
   const url = `${server.url}/a`;

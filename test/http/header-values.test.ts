@@ -14,7 +14,7 @@ import {
 
 const week = 7 * 86_400;
 
-test('max-age counts in seconds, a week at most, from when the answer was made; no-store and no-cache win wherever they stand', (t) => {
+test('max-age is in seconds since the answer was made, a week at most; no-store and no-cache override it', (t) => {
   const cases: readonly [string | string[], number, string?][] = [
     ['max-age=10', 10],
     ['no-cache', 0],
@@ -54,7 +54,7 @@ test('max-age counts in seconds, a week at most, from when the answer was made; 
   t.is(maxAgeMs({}), 0);
 });
 
-test('a Content-Range makes sense or does not exist', (t) => {
+test('an invalid Content-Range counts as absent', (t) => {
   t.deepEqual(parseContentRange('bytes 1-2/3'), { start: 1, end: 2, total: 3 });
   t.deepEqual(parseContentRange('Bytes 0-0/*'), { start: 0, end: 0 });
   const wrong = ['bytes 2-1/3', 'bytes 1-3/3', 'bytes 1-2', 'bytes */3', 'bytes -1-2/3', 'bytes 1-2/3 ', 'bytes=1-2/3'];
@@ -72,7 +72,7 @@ test('an HTTP date has one form', (t) => {
   }
 });
 
-test('a strong validator is a strong ETag, or without any ETag a Last-Modified that has settled', (t) => {
+test('a strong validator is a strong ETag, or without any ETag a Last-Modified at least a second before Date', (t) => {
   const [date, old] = ['Tue, 01 Jul 2025 10:00:01 GMT', 'Tue, 01 Jul 2025 10:00:00 GMT'];
   const lastModified = { kind: 'last-modified', value: old };
   t.deepEqual(strongValidator({ etag: '"1"', 'last-modified': old, date }), { kind: 'etag', value: '"1"' });
@@ -91,7 +91,7 @@ test('a strong validator is a strong ETag, or without any ETag a Last-Modified t
   }
 });
 
-test('an answer may be of the same bytes unless its validator says otherwise', (t) => {
+test('an answer may have the same bytes unless its validator differs', (t) => {
   const etag = { kind: 'etag', value: '"1"' } as const;
   const date = { kind: 'last-modified', value: 'Tue, 01 Jul 2025 10:00:00 GMT' } as const;
   t.true(mayBeSame(etag, {}));
@@ -105,7 +105,7 @@ test('an answer may be of the same bytes unless its validator says otherwise', (
   t.false(mayBeSame(etag, { 'last-modified': date.value }), 'another kind of validator says nothing for it');
 });
 
-test('freshness keeps what can be sent back', (t) => {
+test('freshness keeps the validators that can be sent back', (t) => {
   const lastModified = 'Tue, 01 Jul 2025 10:00:00 GMT';
   t.deepEqual(freshnessOf({ etag: 'W/"1"', 'last-modified': lastModified }), {
     etag: 'W/"1"',
@@ -115,7 +115,7 @@ test('freshness keeps what can be sent back', (t) => {
   t.deepEqual(freshnessOf({ etag: 'no quotes', 'last-modified': 'yesterday' }), { maxAgeMs: 0 });
 });
 
-test('a header that may stand once counts if all its values agree', (t) => {
+test('a repeated header that may occur once is used if all its values agree', (t) => {
   t.is(headerOf({ a: ['1', '1'] }, 'a'), '1');
   t.is(headerOf({ a: ['1', '2'] }, 'a'), undefined);
   t.is(headerOf({}, 'a'), undefined);

@@ -13,44 +13,44 @@ const signal = AbortSignal.timeout(30_000);
 const origin = 'http://a.example';
 const refused = new ImageError('NETWORK', 'connection refused', { url: `${origin}/x` });
 
-test('a host is dead when a request has given up after tries that nobody answered, and not before', (t) => {
+test('a host is dead once a request has given up after tries without an answer', (t) => {
   const health = createHostHealth({ monotonic: () => 0 });
-  for (let tries = 0; tries < 10; tries += 1) t.false(health.failed(origin, refused, false));
+  for (let tries = 0; tries < 10; tries += 1) t.false(health.noteFailure(origin, refused, false));
   t.notThrows(() => health.check(origin));
-  t.true(health.failed(origin, refused, true));
+  t.true(health.noteFailure(origin, refused, true));
   t.true(
     hasCode(
       t.throws(() => health.check(origin)),
       'NETWORK',
     ),
   );
-  t.true(health.failed(origin, refused, false), 'who still tries gives up too');
+  t.true(health.noteFailure(origin, refused, false), 'who still tries gives up too');
   t.notThrows(() => health.check('http://b.example'));
 });
 
-test('a short interruption makes no host dead, nor does what another host did, nor an answer that fails', (t) => {
+test('a host is not dead after a short interruption, a failure of another host, or a failed answer', (t) => {
   const health = createHostHealth({ monotonic: () => 0 });
   const elsewhere = new ImageError('NETWORK', 'x', { url: 'http://b.example/' });
   const busy = new ImageError('HTTP_STATUS', 'x', { url: `${origin}/x`, status: 503 });
-  for (const error of [elsewhere, busy, refused, refused]) t.false(health.failed(origin, error, true));
-  health.answered(origin);
-  t.false(health.failed(origin, refused, true));
+  for (const error of [elsewhere, busy, refused, refused]) t.false(health.noteFailure(origin, error, true));
+  health.noteAnswer(origin);
+  t.false(health.noteFailure(origin, refused, true));
   t.notThrows(() => health.check(origin));
 });
 
-test('every few seconds one request may ask a dead host, and its answer brings it back', (t) => {
+test('every few seconds one request to a dead host passes, and an answer ends that state', (t) => {
   let now = 0;
   const health = createHostHealth({ monotonic: () => now });
-  for (let tries = 0; tries < 3; tries += 1) health.failed(origin, refused, true);
+  for (let tries = 0; tries < 3; tries += 1) health.noteFailure(origin, refused, true);
   t.throws(() => health.check(origin));
   now = 5_000;
   t.notThrows(() => health.check(origin));
   t.throws(() => health.check(origin), undefined, 'one only');
-  health.answered(origin);
+  health.noteAnswer(origin);
   t.notThrows(() => health.check(origin));
 });
 
-test('of many requests to a silent host only the first wait for it; once it answers all is well', async (t) => {
+test('of many requests to a silent host only the first wait for it; once it answers, all succeed', async (t) => {
   const silent = await startRawServer(t, () => undefined);
   const http = openTestHttp(t, { retries: 2, timeouts: { connectMs: 5000, headersMs: 100, stallMs: 5000 } });
   const get = () => http.download({ url: silent.url, sink: memorySink() }, signal);
@@ -60,14 +60,14 @@ test('of many requests to a silent host only the first wait for it; once it answ
   t.is(silent.requests.length, 3);
 });
 
-test('what failed while the server was away works once it is back', async (t) => {
+test('requests that failed while the server was down succeed once it is up again', async (t) => {
   let now = 0;
   const server = await startServer(t, { '/a': { body: 'x' } });
   await server.close();
   const http = openTestHttp(t, { retries: 2 }, { ...hastyClock(), monotonic: () => now });
   const get = () => http.download({ url: `${server.url}/a`, sink: memorySink() }, signal);
   t.true(hasCode(await t.throwsAsync(get()), 'NETWORK'));
-  t.regex((await t.throwsAsync(get())).message, /connection refused.*asked several times/);
+  t.regex((await t.throwsAsync(get())).message, /connection refused.*other requests to it failed as well/);
   now = 6_000;
   const again = createServer((socket) => void socket.end('HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx'));
   again.listen(server.port, '127.0.0.1');

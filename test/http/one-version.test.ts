@@ -104,7 +104,7 @@ function serve(
   else response.write(part.subarray(0, (part.byteLength * sends) / 100), () => response.destroy());
 }
 
-test('whatever a server changes and pretends, the bytes are of one version, and the whole of it', async (t) => {
+test('however a server changes its file or answers wrongly, a download has all bytes of one version', async (t) => {
   let queue: Whim[] = [];
   let version = 0;
   let resumes = 0;

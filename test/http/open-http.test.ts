@@ -12,7 +12,7 @@ import { startServer } from '../helpers/server.ts';
 
 const signal = AbortSignal.timeout(30_000);
 
-test('the session can be replaced; redirects, retries and resumption stay', async (t) => {
+test('a replaced transport still gets redirects, retries and resumption', async (t) => {
   const asked: string[] = [];
   async function* body(text: string): AsyncGenerator<Uint8Array> {
     await Promise.resolve();
@@ -35,7 +35,7 @@ test('the session can be replaced; redirects, retries and resumption stay', asyn
   t.deepEqual(asked, [`${a} `, `${b} `, `${a} bytes=3-`, `${b} bytes=3-`]);
 });
 
-test('a body goes into a file', async (t) => {
+test('a body is downloaded into a file', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'http-'));
   t.teardown(() => rm(directory, { recursive: true }));
   const body = randomBytes(3_000_000);
@@ -63,7 +63,7 @@ test('a body goes into a file', async (t) => {
   t.true((await readFile(join(directory, 'part'))).equals(body));
 });
 
-test('silent servers cost the others nothing', async (t) => {
+test('silent servers do not delay the others', async (t) => {
   const hang = { handler: () => undefined };
   const routes = Object.fromEntries(Array.from({ length: 30 }, (_, n) => [`/hang${n}`, hang]));
   const server = await startServer(t, { ...routes, '/a': { body: 'yes' } });

@@ -36,7 +36,7 @@ function recorded(enough = Infinity) {
   return { pacing, told, ends, bytes: () => bytes };
 }
 
-test('who shares out connections is told of each, of its answer and its bytes, and of each wait for a retry', async (t) => {
+test('pacing is told of each connection, of its answer and bytes, and of each wait for a retry', async (t) => {
   let count = 0;
   const server = await startServer(t, {
     '/a': { handler: (_, response) => void response.writeHead((count += 1) > 1 ? 200 : 503).end('hello') },
@@ -48,7 +48,7 @@ test('who shares out connections is told of each, of its answer and its bytes, a
   t.is(ends.size, 0);
 });
 
-test('a download that is to give up its connection goes on where it was, and that is no try', async (t) => {
+test('a download that gives up its connection is resumed, and that does not count as a try', async (t) => {
   const server = await startRawServer(t, (socket, _head, requests) => {
     const rest = requests === 1 ? 'HTTP/1.1 200 OK\r\netag: "1"' : 'HTTP/1.1 206 OK\r\ncontent-range: bytes 3-5/6';
     socket.write(`${rest}\r\ncontent-length: ${requests === 1 ? 6 : 3}\r\n\r\n${requests === 1 ? 'abc' : 'def'}`);
@@ -64,7 +64,7 @@ test('a download that is to give up its connection goes on where it was, and tha
   t.deepEqual(told, ['connection', 'answer', 'over', 'pause', 'connection', 'answer', 'over']);
 });
 
-test('a download that is aborted while it waits for another turn ends with the reason of that', async (t) => {
+test('a download that is aborted while it waits for a slot ends with the reason of the abort', async (t) => {
   const server = await startServer(t, { '/a': { status: 503 } });
   const stop = new AbortController();
   const { pacing } = recorded();

@@ -14,7 +14,7 @@ const page = (url: string) => ({ url, limit, statuses: [200] });
 const withUser = (url: string, user: string) => url.replace('//', `//${user}@`);
 const authorization = `Basic ${Buffer.from('me:s p').toString('base64')}`;
 
-test('https goes through a tunnel; the password stays with the proxy', async (t) => {
+test('https goes through a tunnel; the password is sent to the proxy only', async (t) => {
   const server = await startServer(t, { '/': { body: 'yes' } }, { https: true });
   const proxy = await startProxy(t, { credentials: 'me:s p' });
   const http = openTestHttp(t, { ca: [server.ca], proxy: { https: withUser(proxy.url, 'me:s%20p') } });
@@ -23,7 +23,7 @@ test('https goes through a tunnel; the password stays with the proxy', async (t)
   t.is(server.requests[0]?.headers['proxy-authorization'], undefined);
 });
 
-test('http is forwarded; the password stays with the proxy', async (t) => {
+test('http is forwarded; the password is sent to the proxy only', async (t) => {
   const server = await startServer(t, { '/a': { body: 'yes' } });
   const proxy = await startProxy(t, { credentials: 'me:s p' });
   const http = openTestHttp(t, { proxy: { http: withUser(proxy.url, 'me:s%20p') } });
@@ -32,7 +32,7 @@ test('http is forwarded; the password stays with the proxy', async (t) => {
   t.like(server.requests[0]?.headers, { 'proxy-authorization': undefined, host: `127.0.0.1:${server.port}` });
 });
 
-test('a proxy may be spoken to over TLS, for tunnels and for what it forwards', async (t) => {
+test('a proxy may use TLS, for tunnels and for forwarded requests', async (t) => {
   const secure = await startServer(t, { '/': { body: 'yes' } }, { https: true, names: ['example.com'] });
   const plain = await startServer(t, { '/': { body: 'yes' } });
   const proxy = await startProxy(t, { https: true, toPort: secure.port });
@@ -43,7 +43,7 @@ test('a proxy may be spoken to over TLS, for tunnels and for what it forwards', 
   t.is(plain.requests[0]?.headers.host, 'example.com');
 });
 
-test('downloads use the proxy with TLS checks off too', async (t) => {
+test('downloads use the proxy also with TLS checks off', async (t) => {
   const server = await startServer(t, { '/': { body: 'yes' } }, { https: true });
   const proxy = await startProxy(t);
   const http = openTestHttp(t, { insecureTls: true, proxy: { https: proxy.url } });
@@ -53,7 +53,7 @@ test('downloads use the proxy with TLS checks off too', async (t) => {
   t.is(proxy.requests.length, 1);
 });
 
-test('a proxy that wants another password is an answer of 407, without the password in it', async (t) => {
+test('a proxy that refuses the password is a status 407, and the error does not show the password', async (t) => {
   const [plain, secure] = [await startServer(t, {}), await startServer(t, {}, { https: true })];
   const proxy = await startProxy(t, { credentials: 'me:right' });
   const url = withUser(proxy.url, 'me:wrong');
@@ -68,7 +68,7 @@ test('a proxy that wants another password is an answer of 407, without the passw
   t.is(proxy.requests.length, 2);
 });
 
-test('a proxy that is not there is a network failure, after the retries', async (t) => {
+test('a proxy that cannot be reached is a network failure, after the retries', async (t) => {
   const proxy = { http: 'http://127.0.0.1:1', https: 'http://127.0.0.1:1' };
   const http = openTestHttp(t, { proxy, retries: 1 });
   for (const url of ['http://192.0.2.1/', 'https://192.0.2.1/']) {
@@ -101,7 +101,7 @@ test('a proxy that is silent is a timeout', async (t) => {
   t.true(hasCode(await t.throwsAsync(http.getDocument(page('https://192.0.2.1/'), signal)), 'TIMEOUT'));
 });
 
-test('a tunnel that is cut costs only what is missing', async (t) => {
+test('after a tunnel is cut, only the missing bytes are requested', async (t) => {
   const body = Buffer.alloc(100_000, 'x');
   const server = await startServer(t, { '/a': { body, etag: '"1"' } }, { https: true });
   const proxy = await startProxy(t, { cutAfter: 60_000 });
@@ -112,7 +112,7 @@ test('a tunnel that is cut costs only what is missing', async (t) => {
   t.true(server.requests.length > 1);
 });
 
-test('NO_PROXY exempts, and connect-to leads a tunnel elsewhere', async (t) => {
+test('NO_PROXY exempts hosts, and connect-to changes the target of a tunnel', async (t) => {
   const server = await startServer(t, { '/': { body: 'yes' } }, { https: true });
   const proxy = await startProxy(t);
   const direct = openTestHttp(t, { ca: [server.ca], proxy: { https: proxy.url, noProxy: '127.0.0.0/8' } });
@@ -125,7 +125,7 @@ test('NO_PROXY exempts, and connect-to leads a tunnel elsewhere', async (t) => {
   t.is(proxy.requests[0]?.line, `CONNECT 127.0.0.1:${server.port}`);
 });
 
-test('a proxy may be named without its scheme; what is none is refused without showing it', (t) => {
+test('a proxy may be given without a scheme; invalid text is refused without showing it', (t) => {
   const proxyFor = parseProxies({ http: 'proxy.lan:3128', https: '' });
   t.is(proxyFor(new URL('http://a/'))?.shown, 'http://proxy.lan:3128');
   t.is(proxyFor(new URL('https://a/')), undefined);

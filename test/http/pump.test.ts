@@ -26,13 +26,13 @@ test('a fast body is appended in few large batches', async (t) => {
   t.true(sink.appends.length <= 16, `${sink.appends.length} appends`);
 });
 
-test('a slow body is appended as it comes', async (t) => {
+test('a slow body is appended as it arrives', async (t) => {
   const sink = memorySink();
   await pump(chunks(4, 60), sink, pumping, signal);
   t.true(sink.appends.length >= 3);
 });
 
-test('a sink that is slow holds the body up at about a mebibyte, and appends do not overlap', async (t) => {
+test('a slow sink pauses the body at about a mebibyte, and appends do not overlap', async (t) => {
   let taken = 0;
   let most = 0;
   let running = 0;
@@ -56,7 +56,7 @@ test('a sink that is slow holds the body up at about a mebibyte, and appends do 
   t.true(most <= 1.75 * 1024 * 1024, `${most} bytes in memory`);
 });
 
-test('what came before a failure is appended, then the failure reported', async (t) => {
+test('the bytes before a failure are appended, then the failure is reported', async (t) => {
   async function* failing(): AsyncGenerator<Uint8Array> {
     yield* chunks(3);
     await pause(0);
@@ -67,7 +67,7 @@ test('what came before a failure is appended, then the failure reported', async 
   t.is(sink.bytes, 3 * chunk.byteLength);
 });
 
-test('the failure of the sink counts before that of the body, and nothing is appended after it', async (t) => {
+test('a failure of the sink is reported rather than one of the body, and nothing is appended after it', async (t) => {
   let appends = 0;
   async function* failing(): AsyncGenerator<Uint8Array> {
     yield* chunks(8);
@@ -95,7 +95,7 @@ test('progress is 64 KiB, or 1 % of what is missing if that is more, or all of i
   t.is(leastProgress(100 * MiB, undefined), MiB, 'as much as has come is taken to be missing');
 });
 
-test('tries that break off count together; a stalled one only if it brought 1 % of the rest', (t) => {
+test('the bytes of failed tries add up; those of a stalled one count only if they are 1 % of the rest', (t) => {
   const total = 10 * MiB;
   const cut = createProgress(0);
   const tried = [1, 2, 3].map((count) => {
@@ -118,7 +118,7 @@ test('tries that break off count together; a stalled one only if it brought 1 % 
   }
 });
 
-test('whatever a server drips, there is an end: each new count took its share of the rest', (t) => {
+test('however slowly a server sends, the number of tries is limited, since each new count needs its share of the rest', (t) => {
   const shares = fc.array(
     fc.record({ share: fc.double({ min: 0, max: 0.05, noNaN: true }), hasStalled: fc.boolean() }),
   );

@@ -2,14 +2,14 @@ import test from 'ava';
 
 import { systemClock } from '../../src/http/open-http.ts';
 import { rateLimiter } from '../../src/http/pump.ts';
-import { watched, type Slowness } from '../../src/http/exchange.ts';
+import { watchPace, type Slowness } from '../../src/http/exchange.ts';
 import { openTestHttp } from '../helpers/http.ts';
 import { memorySink } from '../helpers/memory-sink.ts';
 import { startServer } from '../helpers/server.ts';
 
 const signal = AbortSignal.timeout(30_000);
 
-test('the bucket gives what the rate allows, to all who share it, and saves a tenth of a second', (t) => {
+test('the token bucket lets pass what the rate allows, for all its users together, and saves a tenth of a second', (t) => {
   let now = 0;
   const slept: number[] = [];
   const sleep = (ms: number) => {
@@ -27,7 +27,7 @@ test('the bucket gives what the rate allows, to all who share it, and saves a te
   t.deepEqual(slept, [500, 1000, 100]);
 });
 
-test('all transfers together keep to the limit', async (t) => {
+test('all transfers together keep to the rate limit', async (t) => {
   const body = Buffer.alloc(300_000);
   const server = await startServer(t, { '/a': { body } });
   const http = openTestHttp(t, { limitRate: 600_000 }, systemClock);
@@ -42,7 +42,7 @@ async function slownessOf(body: AsyncIterable<Uint8Array>, minRate: number | und
   let found: Slowness | undefined;
   const pace = { stallMs: 60_000, minRate, windowMs: 200 };
   const onSlow = (slowness: Slowness) => (found ??= slowness);
-  for await (const chunk of watched(body, pace, systemClock, onSlow)) {
+  for await (const chunk of watchPace(body, pace, systemClock, onSlow)) {
     if (found || chunk.byteLength === 0) break;
   }
   return found;
@@ -55,16 +55,16 @@ async function* drip(bytes: number, everyMs: number, count: number): AsyncGenera
   }
 }
 
-test('a drip is too slow, a steady flow is not, and without a minimum nothing is', async (t) => {
+test('a few bytes a second are too slow, a steady flow is not, and without a minimum nothing is', async (t) => {
   t.truthy(await slownessOf(drip(1, 20, 40), 1000));
   t.is(await slownessOf(drip(10_000, 20, 30), 1000), undefined);
   t.is(await slownessOf(drip(1, 20, 30), undefined), undefined);
 });
 
-test('a reader that takes its time makes no body slow', async (t) => {
+test('a slow reader does not make a body count as slow', async (t) => {
   let slow = false;
   const pace = { stallMs: 1_000, minRate: 9_000, windowMs: 1_000 };
-  for await (const chunk of watched(drip(10_000, 1, 3), pace, systemClock, () => (slow = true))) {
+  for await (const chunk of watchPace(drip(10_000, 1, 3), pace, systemClock, () => (slow = true))) {
     t.is(chunk.byteLength, 10_000);
     await new Promise((resolve) => setTimeout(resolve, 1_300));
   }

@@ -21,7 +21,7 @@ for (const status of [301, 302, 303, 307, 308]) {
   });
 }
 
-test('a URL is asked for as it was written: by the caller, by a redirect, and through a proxy', async (t) => {
+test('a URL is sent as it was written: by the caller, by a redirect, and through a proxy', async (t) => {
   const signed = `/a?name='x'&sig="<a|b>"%27{`;
   const raw = await startRawServer(t, (socket, head) => {
     const isLast = head.includes('/last');
@@ -38,7 +38,7 @@ test('a URL is asked for as it was written: by the caller, by a redirect, and th
   }
 });
 
-test('what a redirect has that is not ASCII goes into the request byte by byte, be it UTF-8 or not', async (t) => {
+test('non-ASCII bytes of a redirect are percent-encoded one by one, whether UTF-8 or not', async (t) => {
   const raw = await startRawServer(t, (socket, head) => {
     const [, to] = /^GET \/(utf-8|latin1) /.exec(head) ?? [];
     const place = { 'utf-8': '2fc3a92e616369 3f713d e282ac', latin1: '2fe92e616369 3f713d 27e9' }[to ?? ''] ?? '';
@@ -56,7 +56,7 @@ test('what a redirect has that is not ASCII goes into the request byte by byte, 
   }
 });
 
-test('a host in UTF-8 is the one that a redirect leads to', async (t) => {
+test('a redirect to a host in UTF-8 is followed', async (t) => {
   const location = Buffer.from('http://bücher.invalid/a').toString('latin1');
   const raw = await startRawServer(t, (socket) => {
     socket.write(`HTTP/1.1 302 Found\r\nlocation: ${location}\r\ncontent-length: 0\r\n\r\n`, 'latin1');
@@ -101,7 +101,7 @@ for (const [what, route] of Object.entries(refusals)) {
   });
 }
 
-test('a circle of two is refused', async (t) => {
+test('a circle of two redirects is refused', async (t) => {
   const server = await startServer(t, { '/a': to('/b'), '/b': to('/a') });
   const error = await t.throwsAsync(openTestHttp(t).getDocument(page(`${server.url}/a`), signal));
   t.true(hasCode(error, 'REDIRECT_REFUSED'));
@@ -119,7 +119,7 @@ test('no redirect leads from https to http, but the other way is open', async (t
   t.is((await http.getDocument(page(`${plain.url}/a`), signal)).status, 200);
 });
 
-test('credentials go to their own https origin, and along no redirect to another', async (t) => {
+test('credentials are sent to their own https origin, and not after a redirect to another', async (t) => {
   const other = await startServer(t, { '/b': { body: 'yes' } }, { https: true });
   const own = await startServer(t, { '/a': to(`${other.url}/b`) }, { https: true });
   const credentials = ({ host }: URL) => (host === `127.0.0.1:${own.port}` ? { Authorization: 'Bearer x' } : undefined);
@@ -130,7 +130,7 @@ test('credentials go to their own https origin, and along no redirect to another
   t.deepEqual(authorizations(other), [undefined, undefined]);
 });
 
-test('credentials are found anew where a redirect leads', async (t) => {
+test('credentials are looked up again for the target of a redirect', async (t) => {
   const own = await startServer(t, { '/b': { body: 'yes' } }, { https: true });
   const other = await startServer(t, { '/a': to(`${own.url}/b`) }, { https: true });
   const credentials = ({ host }: URL) => (host === `127.0.0.1:${own.port}` ? { authorization: 'Bearer x' } : undefined);
@@ -138,7 +138,7 @@ test('credentials are found anew where a redirect leads', async (t) => {
   t.deepEqual([authorizations(other), authorizations(own)], [[undefined], ['Bearer x']]);
 });
 
-test('credentials never leave over http', async (t) => {
+test('credentials are never sent over http', async (t) => {
   const server = await startServer(t, {
     '/a': {
       handler: ({ headers }, response) =>
@@ -149,7 +149,7 @@ test('credentials never leave over http', async (t) => {
   t.is((await http.getDocument(page(`${server.url}/a`), signal)).status, 200);
 });
 
-test('a server that wants other credentials, or any, says so by its status', async (t) => {
+test('a server that refuses the credentials, or needs some, is an error with its status', async (t) => {
   const server = await startServer(
     t,
     {
@@ -176,7 +176,7 @@ test('a server that wants other credentials, or any, says so by its status', asy
   t.is(server.requests.length, 3);
 });
 
-test('headers of a request lose their secrets when a redirect leaves the origin', async (t) => {
+test('secret headers of a request are not sent after a redirect to another origin', async (t) => {
   const other = await startServer(t, { '/c': { body: 'yes' } });
   const own = await startServer(t, { '/a': to('/b'), '/b': to(`${other.url}/c`) });
   const headers = { authorization: 'Bearer x', cookie: 'y', accept: 'text/html' };
@@ -196,7 +196,7 @@ test('a URL with a user, or of another scheme, is refused before any request', a
   t.is(server.requests.length, 0);
 });
 
-test('every request on the way is told of, without its query', async (t) => {
+test('the observer is told of every request on the way, without its query', async (t) => {
   const server = await startServer(t, { '/a': to('/b?secret'), '/b': { body: 'yes' } });
   const urls: string[] = [];
   await openTestHttp(t).getDocument(

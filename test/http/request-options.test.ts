@@ -13,7 +13,7 @@ const limit = { name: 'page', bytes: 1000 };
 const page = (url: string) => ({ url, limit, statuses: [200] });
 const to = (location: string, status = 302) => ({ status, headers: { location } });
 
-test('a request that brings its own credentials is sent none of those of the options', async (t) => {
+test('a request with its own credentials does not send those of the options', async (t) => {
   const server = await startServer(t, { '/a': { body: 'yes' } }, { https: true });
   const http = openTestHttp(t, { ca: [server.ca], credentials: () => ({ authorization: 'Bearer configured' }) });
   await http.getDocument({ ...page(`${server.url}/a`), ownCredentials: true }, signal);
@@ -26,7 +26,7 @@ test('a request that brings its own credentials is sent none of those of the opt
   );
 });
 
-test('a POST carries its content, and what answers it is read within the limit', async (t) => {
+test('a POST sends its content, and its answer is read within the limit', async (t) => {
   const bodies: string[] = [];
   const handler = async (request: Parameters<typeof text>[0], response: { end(body: string): unknown }) => {
     bodies.push(await text(request));
@@ -40,7 +40,7 @@ test('a POST carries its content, and what answers it is read within the limit',
   t.deepEqual(bodies, ['a=1&b=2', 'a=1&b=2']);
 });
 
-test('a request may be kept to its origin, or from being redirected at all', async (t) => {
+test('a request may be limited to redirects of its origin, or to none', async (t) => {
   const other = await startServer(t, { '/b': { body: 'other' } });
   const server = await startServer(t, { '/a': to('/b'), '/b': { body: 'own' }, '/out': to(`${other.url}/b`) });
   const http = openTestHttp(t);
@@ -52,7 +52,7 @@ test('a request may be kept to its origin, or from being redirected at all', asy
   t.is(other.requests.length, 0);
 });
 
-test('a refusal is shown to whoever asked, and its body cut at 16 KiB', async (t) => {
+test('a refusal is passed to the caller, with its body cut at 16 KiB', async (t) => {
   const server = await startServer(t, {
     '/a': { status: 403, body: 'x'.repeat(100_000), headers: { 'www-authenticate': 'Basic' } },
   });
@@ -76,7 +76,7 @@ test('a refusal is shown to whoever asked, and its body cut at 16 KiB', async (t
   );
 });
 
-test('a body whose size is known beforehand is refused when it announces another', async (t) => {
+test('a body whose size is known in advance is refused if its length is another', async (t) => {
   const server = await startServer(t, { '/a': { body: 'abcdef' } });
   const sink = memorySink();
   for (const size of [5, 7]) {
@@ -87,7 +87,7 @@ test('a body whose size is known beforehand is refused when it announces another
   t.is(server.requests.length, 2);
 });
 
-test('a body without a length is read up to the size that is known, and no further', async (t) => {
+test('a body without a length is read up to the known size, and no further', async (t) => {
   const server = await startServer(t, { '/a': { body: Buffer.alloc(4_000_000), chunked: true } });
   const sink = memorySink();
   const download = openTestHttp(t).download({ url: `${server.url}/a`, sink, size: 1000 }, signal);
@@ -95,7 +95,7 @@ test('a body without a length is read up to the size that is known, and no furth
   t.true(sink.bytes <= 1000);
 });
 
-test('a body without a length that ends before the size that is known is resumed', async (t) => {
+test('a body without a length that ends before the known size is resumed', async (t) => {
   let requests = 0;
   const server = await startServer(t, {
     '/a': {

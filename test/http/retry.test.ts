@@ -24,7 +24,7 @@ test('waits are 0.5, 1, 2 and 4 seconds, then no more', (t) => {
   ]);
 });
 
-test('chance makes a wait a fifth shorter or longer, and no wait is longer than 36 s', (t) => {
+test('a wait varies randomly by up to a fifth, and is never longer than 36 s', (t) => {
   const wait = (attempt: number, chance: number) =>
     decideRetry({ ...policy, retries: 100, random: () => chance }, attempt, status(500));
   t.deepEqual(wait(1, 0), { kind: 'wait', delayMs: 400 });
@@ -36,7 +36,7 @@ for (const code of [408, 425, 429, 500, 502, 503, 504, 599]) {
   test(`${code} may pass`, (t) => t.is(decideRetry(policy, 1, status(code)).kind, 'wait'));
 }
 
-test('a retry is told of with the status, and with the host that answered', async (t) => {
+test('a retry is reported with the status and the host that answered', async (t) => {
   const other = await startServer(t, { '/b': { status: 429 } });
   const server = await startServer(t, {
     '/a': { status: 302, headers: { location: `http://localhost:${other.port}/b` } },
@@ -55,7 +55,7 @@ for (const code of [201, 202, 206, 304, 400, 401, 403, 404, 407, 410, 416]) {
   test(`${code} is final`, (t) => t.is(decideRetry(policy, 1, status(code)).kind, 'give-up'));
 }
 
-test('what happens to connections may pass; what a server did on purpose is final, and so is a bug', (t) => {
+test('failures of connections are tried again; other answers of a server and bugs are final', (t) => {
   const passing = [
     new ImageError('NETWORK', 'x', { url }),
     new ImageError('TIMEOUT', 'x', { url, waitedMs: 1 }),
@@ -83,11 +83,11 @@ test('Retry-After is honoured in full, up to the limit', (t) => {
   }
 });
 
-test('429 to the end is RATE_LIMITED', (t) => {
+test('429 in every try is RATE_LIMITED', (t) => {
   t.like(decideRetry(policy, 5, status(429)), { kind: 'give-up', error: { code: 'RATE_LIMITED', details: { url } } });
 });
 
-test('Retry-After is seconds or an HTTP date; nonsense counts as absent', (t) => {
+test('Retry-After is seconds or an HTTP date; any other value counts as absent', (t) => {
   const now = Date.parse('2025-07-01T10:00:00Z');
   const cases: readonly [string | undefined, number | undefined][] = [
     ['0', 0],
@@ -105,7 +105,7 @@ test('Retry-After is seconds or an HTTP date; nonsense counts as absent', (t) =>
   for (const [text, ms] of cases) t.is(parseRetryAfter(text, now), ms, text);
 });
 
-test('a server that is busy twice is asked three times, after the waits it wants', async (t) => {
+test('a server that is busy twice is asked three times, after the waits that it asks for', async (t) => {
   let count = 0;
   const server = await startServer(t, {
     '/a': {
@@ -130,7 +130,7 @@ test('a server that is busy twice is asked three times, after the waits it wants
   ]);
 });
 
-test('404 is asked once, 500 five times, and a server that wants patience until tomorrow once', async (t) => {
+test('a 404 gets one try, a 500 five, and a Retry-After of a day one', async (t) => {
   const headers = { 'retry-after': '86400' };
   const server = await startServer(t, { '/500': { status: 500 }, '/429': { status: 429, headers } });
   const http = openTestHttp(t);

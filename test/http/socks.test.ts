@@ -48,7 +48,7 @@ test('addresses are sent as addresses', async (t) => {
   );
 });
 
-test('user and password are for the proxy alone; wrong ones are refused once, without showing them', async (t) => {
+test('user and password are sent to the proxy only; wrong ones are refused once, without showing them', async (t) => {
   const server = await startServer(t, { '/': { body: 'yes' } });
   const socks = await startSocks(t, { credentials: 'me:s p' });
   const as = (user: string) => openTestHttp(t, { proxy: { http: socks.url.replace('//', `//${user}`) } });
@@ -105,7 +105,7 @@ test('a SOCKS5 proxy that is silent is a timeout that names it', async (t) => {
   t.like(error, { code: 'TIMEOUT', message: `no connection to the proxy ${url} within 0.2 s` });
 });
 
-test('a denied address is not asked of a SOCKS5 proxy', async (t) => {
+test('a SOCKS5 proxy is not asked to connect to a denied address', async (t) => {
   const socks = await startSocks(t);
   const http = openTestHttp(t, { proxy: { all: socks.url }, denyNet: ['10.0.0.0/8', '127.0.0.0/8'] });
   await t.throwsAsync(http.getDocument(page('http://10.0.0.1/'), signal), { code: 'INSECURE_REFUSED' });

@@ -13,7 +13,7 @@ const signal = AbortSignal.timeout(30_000);
 const timeouts = { connectMs: 400, headersMs: 400, stallMs: 400 };
 const long = { connectMs: 20_000, headersMs: 20_000, stallMs: 20_000 };
 
-test('a server that takes the connection and says nothing to TLS is a timeout of connecting', async (t) => {
+test('a server that accepts the connection but does not answer the TLS handshake is a connect timeout', async (t) => {
   const { port } = await listen(t, createServer());
   const http = openTestHttp(t, { timeouts: { ...long, connectMs: 300 }, retries: 1 });
   const error = await t.throwsAsync(http.download({ url: `https://127.0.0.1:${port}/`, sink: memorySink() }, signal));
@@ -21,7 +21,7 @@ test('a server that takes the connection and says nothing to TLS is a timeout of
   t.like(error, { details: { waitedMs: 300 } });
 });
 
-test('a silent server is a timeout, tried again', async (t) => {
+test('a silent server is a timeout, after the retries', async (t) => {
   const server = await startRawServer(t, () => undefined);
   const http = openTestHttp(t, { timeouts: { ...long, headersMs: 300 }, retries: 1 });
   const error = await t.throwsAsync(http.download({ url: server.url, sink: memorySink() }, signal));
@@ -29,7 +29,7 @@ test('a silent server is a timeout, tried again', async (t) => {
   t.is(server.requests.length, 2);
 });
 
-test('headers that drip are a timeout', async (t) => {
+test('headers that arrive too slowly are a timeout', async (t) => {
   const server = await startRawServer(t, (socket) => {
     socket.write('HTTP/1.1 200 OK\r\n');
     const drip = setInterval(() => socket.write('x: y\r\n'), 20);
@@ -39,7 +39,7 @@ test('headers that drip are a timeout', async (t) => {
   t.true(hasCode(await t.throwsAsync(http.download({ url: server.url, sink: memorySink() }, signal)), 'TIMEOUT'));
 });
 
-test('preliminary answers without end are a timeout', async (t) => {
+test('interim answers without end are a timeout', async (t) => {
   const server = await startRawServer(t, (socket) => {
     const drip = setInterval(() => socket.write('HTTP/1.1 103 Early Hints\r\n\r\n'), 20);
     socket.on('close', () => clearInterval(drip));
@@ -62,7 +62,7 @@ test('a body that stalls once is resumed', async (t) => {
   t.deepEqual(codes, ['STALLED']);
 });
 
-test('a body that drips below the minimum rate has stalled', async (t) => {
+test('a body below the minimum rate has stalled', async (t) => {
   const server = await startServer(t, { '/a': { body: Buffer.alloc(100_000), etag: '"1"', rate: 500 } });
   const http = openTestHttp(t, { minRate: 10_000, retries: 0 });
   const started = performance.now();
@@ -71,7 +71,7 @@ test('a body that drips below the minimum rate has stalled', async (t) => {
   t.true(performance.now() - started >= 4900);
 });
 
-test('a slow sink makes no server stall', async (t) => {
+test('a slow sink does not make a body count as stalled', async (t) => {
   const body = Buffer.alloc(3_000_000, 1);
   const server = await startServer(t, { '/a': { body } });
   const sink = memorySink();
@@ -100,7 +100,7 @@ for (const [what, url] of Object.entries({
   });
 }
 
-test('closing takes no time, whatever hangs', async (t) => {
+test('closing is immediate, whatever is under way', async (t) => {
   const silent = await startRawServer(t, () => undefined);
   const { port } = await listen(t, createServer());
   const stalled = await startRawServer(
@@ -118,7 +118,7 @@ test('closing takes no time, whatever hangs', async (t) => {
   t.true(performance.now() - started < 1000);
 });
 
-test('after closing nothing more is asked', async (t) => {
+test('after closing no request is sent', async (t) => {
   const server = await startServer(t, {});
   const http = openTestHttp(t);
   await http.close();

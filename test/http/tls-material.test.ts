@@ -10,7 +10,7 @@ import { listen, startServer } from '../helpers/server.ts';
 const signal = AbortSignal.timeout(30_000);
 const page = (url: string) => ({ url, limit: { name: 'page', bytes: 1000 }, statuses: [200] });
 
-test('an authority that is given for one host is trusted there only', async (t) => {
+test('an authority given for one host is trusted for that host only', async (t) => {
   const own = await startServer(t, { '/': { body: 'yes' } }, { https: true });
   const other = await startServer(t, { '/': { body: 'yes' } }, { https: true });
   const tlsFor = (host: string) => (host === `127.0.0.1:${own.port}` ? { ca: [own.ca], pairs: [] } : undefined);
@@ -19,7 +19,7 @@ test('an authority that is given for one host is trusted there only', async (t) 
   t.true(hasCode(await t.throwsAsync(http.getDocument(page(other.url), signal)), 'TLS'));
 });
 
-test('a client shows the certificate that is given for the host', async (t) => {
+test('the client sends the certificate given for the host', async (t) => {
   const { cert, key, ca } = await makeCertificate(['127.0.0.1']);
   const server = createServer({ cert, key, ca, requestCert: true, rejectUnauthorized: true }, (_, response) =>
     response.end('yes'),

@@ -26,7 +26,7 @@ test('a certificate by an unknown authority is refused, and not tried again', as
   t.is(server.requests.length, 0);
 });
 
-test('an expired certificate is refused, with a word on the clock', async (t) => {
+test('an expired certificate is refused, and the message mentions the clock', async (t) => {
   const server = await startServer(t, routes, { https: true, expired: true });
   const error = await t.throwsAsync(openTestHttp(t, { ca: [server.ca] }).getDocument(page(server.url), signal));
   t.true(hasCode(error, 'TLS'));
@@ -40,7 +40,7 @@ test('a certificate for another host is refused', async (t) => {
   t.regex(error.message, /another host/);
 });
 
-test('insecure tls takes any certificate', async (t) => {
+test('insecure tls accepts any certificate', async (t) => {
   const server = await startServer(t, routes, { https: true, names: ['example.org'], expired: true });
   t.is((await openTestHttp(t, { insecureTls: true }).getDocument(page(server.url), signal)).status, 200);
 });
@@ -70,14 +70,14 @@ test('connect-to changes the address, not the name: neither in the certificate n
   t.true(hasCode(error, 'TLS'));
 });
 
-test('connect-to never lends an address the certificate of another', async (t) => {
+test('with connect-to the certificate must still be for the name of the URL', async (t) => {
   const server = await startServer(t, routes, { https: true, names: ['127.0.0.1'] });
   const connectTo = [{ host: '192.0.2.1', port: '443', toHost: '127.0.0.1', toPort: `${server.port}` }];
   const http = openTestHttp(t, { ca: [server.ca], connectTo });
   t.true(hasCode(await t.throwsAsync(http.getDocument(page('https://192.0.2.1/'), signal)), 'TLS'));
 });
 
-test('sessions are resumed: the second connection costs no full handshake', async (t) => {
+test('TLS sessions are resumed: the second connection needs no full handshake', async (t) => {
   const { cert, key, ca } = await makeCertificate(['127.0.0.1']);
   const reused: boolean[] = [];
   const server = createServer({ cert, key }, (socket) => {
@@ -95,6 +95,6 @@ test('sessions are resumed: the second connection costs no full handshake', asyn
   t.true(others.length > 0 && others.every(Boolean));
 });
 
-test('text that is no certificate is refused when the client is opened', (t) => {
+test('text that is not a certificate is refused when the client is opened', (t) => {
   t.throws(() => openTestHttp(t, { ca: ['nothing'] }), { code: 'USAGE' });
 });
