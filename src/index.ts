@@ -14,7 +14,7 @@ export { isHttpUrl } from './image/url.ts';
 export { showUrl, showUrlsIn } from './image/show.ts';
 export { checkShape, formatFieldFault } from './image/shape.ts';
 export { show } from './image/show.ts';
-export { makeScratch, writeError } from './image/write-error.ts';
+export { makeScratch, readError, writeError } from './image/file-error.ts';
 export { trustName } from './image/registry-reference.ts';
 export { catManifest } from './images/show.ts';
 export type { BlobProblem, ImagesContext } from './images/check-blob.ts';

@@ -4,8 +4,9 @@ import { basename, dirname, join, sep } from 'node:path';
 
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
-import { writeError } from '../image/write-error.ts';
+import { writeError } from '../image/file-error.ts';
 import { errnoOf } from '../system/errno.ts';
+import { syncDirectory } from '../system/write-files.ts';
 import { holdDirectory } from '../system/held-directory.ts';
 import { withPrivateDirectory } from './private-directory.ts';
 
@@ -58,11 +59,6 @@ export async function settleFile(path: string): Promise<void> {
   await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   await file.chmod(0o644);
   await file.sync();
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  await using directory = await open(path, constants.O_RDONLY);
-  await directory.sync();
 }
 
 async function refuseTaken(place: string, target: string, overwrite: boolean): Promise<void> {

@@ -3,7 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
-import { writeError } from '../image/write-error.ts';
+import { writeError } from '../image/file-error.ts';
 import { errnoOf } from '../system/errno.ts';
 import { emptyDirectory, holdDirectory, type HeldDirectory } from '../system/held-directory.ts';
 import { withPrivateDirectory } from './private-directory.ts';

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 
 import type { Layout } from './index/protocol.ts';
 import { errnoOf, isNoEntry } from '../system/errno.ts';
-import { openOwnFile, readAtMost, syncDirectory } from '../system/files.ts';
+import { openOwnFile, readAtMost } from '../system/files.ts';
+import { syncDirectory } from '../system/write-files.ts';
 import { holdDirectorySync, removePath } from '../system/held-directory.ts';
 import { whenFilesAreFree } from '../system/spare-files.ts';
 import type { Validator } from './store.ts';

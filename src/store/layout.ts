@@ -5,7 +5,8 @@ import { dirname, join } from 'node:path';
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import type { Layout } from './index/protocol.ts';
-import { isThere, makeDirectories, syncDirectory } from '../system/files.ts';
+import { isThere, makeDirectories } from '../system/files.ts';
+import { syncDirectory } from '../system/write-files.ts';
 import { errnoOf } from '../system/errno.ts';
 
 const setgid = 0o2000;

@@ -182,9 +182,3 @@ export function stampFile(path: string): { readonly size: number; readonly stamp
   const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
   return stat?.isFile() ? { size: Number(stat.size), stamp: stampOf(stat) } : undefined;
 }
-
-/** Makes the names in a directory survive a power cut. */
-export async function syncDirectory(path: string): Promise<void> {
-  await using directory = await whenFilesAreFree(() => open(path));
-  await directory.sync();
-}

@@ -7,9 +7,9 @@ import type { InspectKeyResponse, RefusedCertificate } from '../../workers/tasks
 import { parseKeyPrefix, keyPath } from './key-directory.ts';
 import type { Keystore } from './keystore.ts';
 import { makeDirectories } from '../system/files.ts';
-import { systemFailure, whyFailed, isNoEntry } from '../system/errno.ts';
-import { ImageError } from '../errors.ts';
-import { show } from '../image/show.ts';
+import { isNoEntry } from '../system/errno.ts';
+import { writeError } from '../image/file-error.ts';
+import { syncDirectory } from '../system/write-files.ts';
 
 export type TrustContext = { readonly keystore: Keystore; readonly pool: Pick<Pool, 'run'> };
 
@@ -74,7 +74,7 @@ export async function writeKey(path: string, content: Uint8Array): Promise<void>
     await syncDirectory(directory);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined); // it may never have been there
-    throw keyWriteError(path, error);
+    throw writeError(error, path);
   }
 }
 
@@ -86,21 +86,6 @@ async function makeDirectory(path: string): Promise<void> {
     await chmod(made, 0o755);
     await syncDirectory(dirname(made));
   }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  await using directory = await open(path, 'r');
-  await directory.sync();
-}
-
-function keyWriteError(path: string, error: unknown): ImageError {
-  const failure = systemFailure(error);
-  const why = show(whyFailed(error), 4096);
-  const message = `trusted keys can't be written: ${show(path, 4096)}: ${why}`;
-  if (failure?.cause === 'full') return new ImageError('STORE_FULL', message, { path }, { cause: error });
-  if (failure?.cause === 'denied') return new ImageError('STORE_READ_ONLY', message, { path }, { cause: error });
-  const details = { path, ...(failure && { errno: failure.errno }) };
-  return new ImageError('FILE_UNREADABLE', message, details, { cause: error });
 }
 
 type KeyRemoval = {
@@ -115,7 +100,7 @@ type KeyRemoval = {
  * far as they can be written, and what is left in an earlier one is masked.
  *
  * @returns false when there was nothing to take away.
- * @throws STORE_READ_ONLY and others of keyWriteError, when it would still be trusted.
+ * @throws STORE_READ_ONLY and others of writeError, when it would still be trusted.
  */
 export async function removeKey(dirs: readonly string[], { fingerprint, prefix, layer }: KeyRemoval): Promise<boolean> {
   const paths = dirs.map((dir) => keyPath(dir, prefix, fingerprint));
@@ -143,7 +128,7 @@ async function sizeOf(path: string): Promise<number | undefined> {
     return (await stat(path)).size;
   } catch (error) {
     if (isNoEntry(error)) return undefined;
-    throw keyWriteError(path, error);
+    throw writeError(error, path);
   }
 }
 
@@ -154,7 +139,7 @@ async function remove(path: string, isNeeded: boolean): Promise<boolean> {
     await syncDirectory(dirname(path));
     return true;
   } catch (error) {
-    if (isNeeded) throw keyWriteError(path, error);
+    if (isNeeded) throw writeError(error, path);
     return false;
   }
 }

@@ -1,9 +1,10 @@
-import { closeSync, constants, linkSync, mkdirSync, openSync, symlinkSync, writeSync } from 'node:fs';
+import { closeSync, constants, linkSync, mkdirSync, openSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { spawnSync } from 'node:child_process';
 
 import { show } from '../../src/image/show.ts';
-import { writeError } from '../../src/image/write-error.ts';
+import { writeAllSync } from '../../src/system/write-files.ts';
+import { writeError } from '../../src/image/file-error.ts';
 import type { Attributes } from '../tar/header.ts';
 import type { EntryBody } from '../tar/tar-frames.ts';
 import type { TarEntry } from '../tar/tar-reader.ts';
@@ -89,7 +90,7 @@ export function createTreeWriter({ target, shown, rootfsOnly }: Target): TreeWri
     const file = guard(path, (location) => openSync(location, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
     open = file;
     return {
-      piece: (piece: Uint8Array) => guard(path, () => writeAll(file, piece)),
+      piece: (piece: Uint8Array) => guard(path, () => writeAllSync(file, piece)),
       done() {
         guard(path, () => setOnFile(file, attributes));
         open = undefined;
@@ -176,10 +177,6 @@ export function createTreeWriter({ target, shown, rootfsOnly }: Target): TreeWri
 function summarise(all: ReadonlySet<string>): ExtractResponse['skipped'] {
   const paths = Array.from(all.values().take(shownPaths), (path) => Buffer.from(path, 'latin1').toString());
   return { count: all.size, paths };
-}
-
-function writeAll(file: number, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
 }
 
 const types = { 'character-device': 'c', 'block-device': 'b', fifo: 'p' } as const;

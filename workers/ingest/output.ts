@@ -1,9 +1,10 @@
-import { closeSync, constants, fchmodSync, fdatasync, fstatSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, fdatasync, fstatSync, openSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
 import { stampOf, type FileStamp } from '../../src/system/files.ts';
-import { storeFileError } from '../../src/image/write-error.ts';
+import { writeAllSync } from '../../src/system/write-files.ts';
+import { storeFileError } from '../../src/image/file-error.ts';
 import { whenFilesAreFree } from '../../src/system/spare-files.ts';
 
 const datasync = promisify(fdatasync);
@@ -49,7 +50,7 @@ async function fillFile<T>(
   const disk = sync ? syncing(file) : undefined;
   try {
     const result = await fill((chunk) => {
-      inStore(path, () => writeAll(file, chunk));
+      inStore(path, () => writeAllSync(file, chunk));
       disk?.wrote(chunk.length);
     });
     const stamp = inStore(path, () => {
@@ -89,11 +90,6 @@ function syncing(file: number) {
     },
     end: sync,
   };
-}
-
-/** To ask another thread for it, as for opening and closing, would take longer, and hold up no less: there is one disk. */
-function writeAll(file: number, chunk: Uint8Array): void {
-  for (let at = 0; at < chunk.length;) at += writeSync(file, chunk, at);
 }
 
 function inStore<T>(path: string, work: () => T): T {

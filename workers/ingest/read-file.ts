@@ -2,7 +2,8 @@ import type { FileHandle } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
 
 import { isImageError, ImageError } from '../../src/errors.ts';
-import { errnoOf, systemFailure } from '../../src/system/errno.ts';
+import { readError } from '../../src/image/file-error.ts';
+import { errnoOf } from '../../src/system/errno.ts';
 import { openFoundFile, openOwnFile } from '../../src/system/files.ts';
 import type { Handler } from '../tasks.ts';
 
@@ -59,19 +60,6 @@ export async function* readChunks(
     yield buffer.subarray(0, bytesRead);
     at += bytesRead;
   }
-}
-
-/** Why a file could not be read, by what the system said; what is no system error stays as it is. */
-export function readError(error: unknown, path: string): unknown {
-  const failure = systemFailure(error);
-  if (!failure) return error;
-  const { errno, what } = failure;
-  if (errno === 'ENOENT') return new ImageError('FILE_NOT_FOUND', 'no such file', { path }, { cause: error });
-  if (errno === 'ENOTDIR') {
-    const message = 'no such file: a part of its path is not a directory';
-    return new ImageError('FILE_NOT_FOUND', message, { path }, { cause: error });
-  }
-  return new ImageError('FILE_UNREADABLE', `cannot read the file: ${what}`, { path, errno }, { cause: error });
 }
 
 export function fileUnreadable(path: string, what: string, cause?: unknown): ImageError<'FILE_UNREADABLE'> {

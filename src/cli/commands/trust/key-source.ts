@@ -5,6 +5,7 @@ import {
   createKeyFinder,
   defaultLimits,
   isHttpsAuthentic,
+  readError,
   show,
   showReference,
   showUrl,
@@ -17,7 +18,6 @@ import { directoriesOf, isOn, valueOf } from '../../options/read.ts';
 import { readCaFile, networkSettings } from '../fetch/network.ts';
 import { networkOptions } from '../fetch/options.ts';
 import { usageError } from '../../options/option.ts';
-import { systemFailure } from '../../../system/errno.ts';
 import { readNamed } from '../../../system/files.ts';
 
 /** Where `trust` gets its keys from. */
@@ -97,10 +97,6 @@ async function readKeyFile(path: string, maximum: number): Promise<Uint8Array> {
     const details = { limit: 'key', maximum };
     throw new ImageError('LIMIT_EXCEEDED', `a key file of more than ${maximum} bytes is over the limit`, details);
   } catch (error) {
-    const failure = systemFailure(error);
-    if (!failure) throw error;
-    if (failure.errno === 'ENOENT')
-      throw new ImageError('FILE_NOT_FOUND', 'there is no such file', { path }, { cause: error });
-    throw new ImageError('FILE_UNREADABLE', `cannot be read: ${failure.what}`, { path }, { cause: error });
+    throw readError(error, path);
   }
 }

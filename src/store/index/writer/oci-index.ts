@@ -7,7 +7,7 @@ import { generationAnnotation, readOciIndexSync, stampOf, type OciDescriptor } f
 import { show } from '../../../image/show.ts';
 import { openOwnFileSync } from '../../../system/files.ts';
 import { whenFilesAreFreeSync } from '../../../system/spare-files.ts';
-import { syncDirectory } from './place-files.ts';
+import { syncDirectorySync } from '../../../system/write-files.ts';
 import { formatOciIndex, type OwnDescriptor } from './format-oci-index.ts';
 import type { Layout } from '../protocol.ts';
 import { withTransaction } from './transaction.ts';
@@ -80,7 +80,7 @@ export function createOciIndexFile(
     } finally {
       rmSync(temporary, { force: true });
     }
-    syncDirectory(dir);
+    syncDirectorySync(dir);
     return true;
   };
 

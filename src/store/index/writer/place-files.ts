@@ -6,7 +6,6 @@ import {
   constants,
   fchmodSync,
   fstatSync,
-  fsyncSync,
   openSync,
   type BigIntStats,
 } from 'node:fs';
@@ -22,6 +21,7 @@ import { withWriteLock } from './transaction.ts';
 import { ImageError } from '../../../errors.ts';
 import { show } from '../../../image/show.ts';
 import { whenFilesAreFreeSync } from '../../../system/spare-files.ts';
+import { syncDirectorySync } from '../../../system/write-files.ts';
 
 /** The messages that come with a file. */
 export type Placing = MessageOf<'commit'> | MessageOf<'commitBlob'>;
@@ -80,7 +80,7 @@ export function placeFiles(
       failures.set(message, error);
     }
   }
-  for (const directory of directories) syncDirectory(directory);
+  for (const directory of directories) syncDirectorySync(directory);
 }
 
 /**
@@ -163,13 +163,4 @@ function makeReadOnly(path: string, inode: bigint): void {
 function isAnother(path: string, { size }: KnownBlob): ImageError<'STORE_CORRUPT'> {
   const message = `${show(path, 1024)} is not the file of ${size} bytes that was verified`;
   return new ImageError('STORE_CORRUPT', message, { path });
-}
-
-export function syncDirectory(path: string): void {
-  const directory = whenFilesAreFreeSync(() => openSync(path, 'r'));
-  try {
-    fsyncSync(directory);
-  } finally {
-    closeSync(directory);
-  }
 }

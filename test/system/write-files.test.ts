@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 
-import { writeAll } from '../../src/store/write-all.ts';
+import { writeAll } from '../../src/system/write-files.ts';
 
 test('chunks are written in order, however little a call takes', async (t) => {
   const chunks = fc.array(fc.uint8Array({ maxLength: 20 }), { maxLength: 6 });

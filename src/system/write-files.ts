@@ -1,4 +1,7 @@
-import type { FileHandle } from 'node:fs/promises';
+import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import { open, type FileHandle } from 'node:fs/promises';
+
+import { whenFilesAreFree, whenFilesAreFreeSync } from './spare-files.ts';
 
 /**
  * Writes chunks one after the other, from `position` on. One call may write only a part of them.
@@ -28,4 +31,25 @@ function dropBytes(chunks: readonly Uint8Array[], bytes: number): Uint8Array[] {
     left -= dropped;
     return dropped === chunk.byteLength ? [] : [chunk.subarray(dropped)];
   });
+}
+
+/** In a thread of its own: to ask another one for it would take longer, and hold up no less, since there is one disk. */
+export function writeAllSync(file: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
+}
+
+/** Makes the names in a directory survive a power cut. */
+export async function syncDirectory(path: string): Promise<void> {
+  await using directory = await whenFilesAreFree(() => open(path));
+  await directory.sync();
+}
+
+/** The same, in a thread of its own. */
+export function syncDirectorySync(path: string): void {
+  const directory = whenFilesAreFreeSync(() => openSync(path, 'r'));
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
 }

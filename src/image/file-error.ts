@@ -27,6 +27,19 @@ export function writeError(error: unknown, path: string): unknown {
   }
 }
 
+/** Why a file could not be read, by what the system said; what is no system error stays as it is. */
+export function readError(error: unknown, path: string): unknown {
+  const failure = systemFailure(error);
+  if (!failure) return error;
+  const { errno, what } = failure;
+  if (errno === 'ENOENT') return new ImageError('FILE_NOT_FOUND', 'no such file', { path }, { cause: error });
+  if (errno === 'ENOTDIR') {
+    const message = 'no such file: a part of its path is not a directory';
+    return new ImageError('FILE_NOT_FOUND', message, { path }, { cause: error });
+  }
+  return new ImageError('FILE_UNREADABLE', `cannot read the file: ${what}`, { path, errno }, { cause: error });
+}
+
 /** Makes a directory of its own for temporary files. @throws FILE_NOT_FOUND, STORE_FULL, STORE_READ_ONLY, FILE_UNREADABLE */
 export async function makeScratch(name: string): Promise<string> {
   const path = join(tmpdir(), name);
