@@ -1,7 +1,7 @@
 import { ImageError } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
 import { shortImageId, type ImageId } from '../image/image-id.ts';
-import { abortable } from '../pool/pool.ts';
+import { abortable } from '../system/single-flight.ts';
 import { stampFile } from '../system/files.ts';
 import type { StoredImage } from '../store/store.ts';
 import type { FetchContext, Pin } from './context.ts';

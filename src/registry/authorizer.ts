@@ -1,7 +1,7 @@
 import { hasCode, ImageError } from '../errors.ts';
 import { showUrl, show } from '../image/show.ts';
 import type { Connection } from './connect.ts';
-import { once } from './once.ts';
+import { abortable, singleFlight } from '../system/single-flight.ts';
 import { basicAuthorization, requestToken, type Token } from './token.ts';
 import type { RegistryCredential, RegistryOptions } from './types.ts';
 
@@ -40,7 +40,7 @@ export function createAuthorizer(context: Context, host: string, { origin, chall
   }
 
   function remember(repository: string, challenge: Challenge): (signal: AbortSignal) => Promise<Token> {
-    const get = once(async (signal) => {
+    const get = singleFlight(async (signal) => {
       const credential = await lookUp(repository);
       if (credential?.kind === 'bearer') return { value: credential.token, expiresAtMs: Infinity };
       const scopes = scopesOf.get(repository) ?? new Set([pull(repository)]);
@@ -66,7 +66,9 @@ export function createAuthorizer(context: Context, host: string, { origin, chall
   }
 
   /** A helper may take its time: nobody has to wait for it who no longer wants to know. */
-  const credentialFor = (repository: string, signal: AbortSignal) => once(() => lookUp(repository))(signal);
+  function credentialFor(repository: string, signal: AbortSignal): Promise<RegistryCredential | undefined> {
+    return abortable(lookUp(repository), signal);
+  }
 
   async function lookUp(repository: string): Promise<RegistryCredential | undefined> {
     try {

@@ -7,7 +7,7 @@ import { leastProgress } from '../http/pump.ts';
 import { createAuthorizer, parseChallenges } from './authorizer.ts';
 import { connect } from './connect.ts';
 import { explain, warningsOf } from './token.ts';
-import { once } from './once.ts';
+import { singleFlight } from '../system/single-flight.ts';
 
 /** Something of a registry, and whether what answers can be checked against a digest. */
 export type RegistryTarget = Asked & {
@@ -136,7 +136,7 @@ function createSession(
   place: Pick<Place, 'host' | 'origins' | 'query'>,
   warn: (text: string) => void,
 ): Session {
-  const enter = once(async (signal) => {
+  const enter = singleFlight(async (signal) => {
     const connection = await connect(context, place, signal);
     return { ...connection, authorizer: createAuthorizer(context, place.host, connection) };
   });

@@ -1,4 +1,4 @@
-import { once } from './once.ts';
+import { singleFlight } from '../system/single-flight.ts';
 import type { Descriptor, RegistryDocument } from './types.ts';
 
 /** Documents that many ask for at about the same time: each is brought once, and kept while there is room. */
@@ -25,7 +25,7 @@ export function keepRecentDocuments(maxBytes: number): RecentDocuments {
   }
 
   function add(key: string, bring: (signal: AbortSignal) => Promise<RegistryDocument>): Entry {
-    const entry: Entry = { get: once(bring), bytes: 0 };
+    const entry: Entry = { get: singleFlight(bring), bytes: 0 };
     entries.set(key, entry);
     return entry;
   }

@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { openPool, type Pool, abortable } from '../../src/pool/pool.ts';
+import { openPool, type Pool } from '../../src/pool/pool.ts';
 import { follow } from '../helpers/follow.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
@@ -90,23 +90,4 @@ test('a known failure of a task is its answer, not a reason to try again', async
   const pool = openTestPool(t, 1, 1);
   const missing = pool.run('reHash', { path: join(await temporaryDirectory(t), 'missing'), algorithm: 'sha512' });
   await t.throwsAsync(missing, { code: 'FILE_NOT_FOUND' });
-});
-
-test('nobody waits for work once the signal is aborted, and work that fails later ends no process', async (t) => {
-  const unheard: unknown[] = [];
-  const listen = (error: unknown) => unheard.push(error);
-  process.on('unhandledRejection', listen);
-  t.teardown(() => process.off('unhandledRejection', listen));
-
-  for (const isAborted of [true, false]) {
-    const stop = new AbortController();
-    const work = Promise.withResolvers<never>();
-    if (isAborted) stop.abort(new Error('enough'));
-    const waiting = abortable(work.promise, stop.signal);
-    stop.abort(new Error('enough'));
-    await t.throwsAsync(waiting, { message: 'enough' });
-    work.reject(new Error('the threads were closed'));
-    await turn();
-  }
-  t.deepEqual(unheard, []);
 });

@@ -1,7 +1,7 @@
 import { discoverKeys, type DiscoveryContext } from '../../discovery/discover.ts';
 import { asImageError } from '../../errors.ts';
 import { show, showUrl } from '../../image/show.ts';
-import { abortable } from '../../pool/pool.ts';
+import { abortable } from '../../system/single-flight.ts';
 import { trustKeys } from '../../verify/trust.ts';
 import { type FetchContext, observing } from '../context.ts';
 

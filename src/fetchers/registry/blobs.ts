@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 
 import { hasCode, ImageError } from '../../errors.ts';
-import { abortable } from '../../pool/pool.ts';
+import { abortable } from '../../system/single-flight.ts';
 import type { DownloadedFrom } from '../../registry/client.ts';
 import { downloadBlob } from '../../registry/download-blob.ts';
 import type { Descriptor } from '../../registry/types.ts';

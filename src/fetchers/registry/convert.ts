@@ -2,7 +2,8 @@ import { rm } from 'node:fs/promises';
 
 import PQueue from 'p-queue';
 
-import { abortable, ingestLimits } from '../../pool/pool.ts';
+import { ingestLimits } from '../../pool/pool.ts';
+import { abortable } from '../../system/single-flight.ts';
 import type { RegistryDocument } from '../../registry/types.ts';
 import type { StoredImage } from '../../store/store.ts';
 import type { ConvertRequest, ConvertResponse, UnpackLayerResponse } from '../../../workers/convert/requests.ts';
