@@ -19,15 +19,15 @@ type Claims = Pick<Store, 'claim' | 'tryClaim'> & {
 
 /** Single flight. Callers in this process queue; processes use rows of the index. */
 export function createClaims(request: IndexRequest, { sayMs, aloneMs }: Patience = defaultPatience): Claims {
-  const turns = createTurns();
+  const mutex = createKeyedMutex();
   const alone = new Set<string>();
   let waiting = 0;
 
-  const toClaim = (key: string, turn: Turn, waited: boolean): Claim => {
+  const toClaim = (key: string, lock: KeyLock, waited: boolean): Claim => {
     let released: Promise<void> | undefined;
     const end = (): void => {
       alone.delete(key);
-      turn.end();
+      lock.release();
     };
     // This fails only if the writer has ended, and then all claims are released.
     const release = (): Promise<void> => (released ??= request('release', { key }).then(end, end));
@@ -70,53 +70,53 @@ export function createClaims(request: IndexRequest, { sayMs, aloneMs }: Patience
     isAlone: (key) => alone.has(key),
     async claim(text, signal, onSilence = () => undefined) {
       const key = hashKey(text);
-      const turn = await turns.take(key, signal);
+      const lock = await mutex.lock(key, signal);
       try {
         const answer = await takeRow(key, signal);
         await waitForRow(key, answer, signal, onSilence);
-        return toClaim(key, turn, turn.waited || !answer.isOurs);
+        return toClaim(key, lock, lock.waited || !answer.isOurs);
       } catch (error) {
-        turn.end();
+        lock.release();
         signal.throwIfAborted();
         throw error;
       }
     },
     async tryClaim(text) {
       const key = hashKey(text);
-      const turn = turns.tryTake(key);
-      if (!turn) return undefined;
+      const lock = mutex.tryLock(key);
+      if (!lock) return undefined;
       try {
-        if ((await request('claim', { key })).isOurs) return toClaim(key, turn, false);
-        turn.end();
+        if ((await request('claim', { key })).isOurs) return toClaim(key, lock, false);
+        lock.release();
         return undefined;
       } catch (error) {
-        turn.end();
+        lock.release();
         throw error;
       }
     },
   };
 }
 
-type Turn = {
+type KeyLock = {
   /** True when another caller held it first. */
   readonly waited: boolean;
-  readonly end: () => void;
+  readonly release: () => void;
 };
 
 /** At most one holder of each key in this process. Callers get it in the order in which they asked. */
-type Turns = {
+type KeyedMutex = {
   /** Rejects with the signal's reason once it is aborted. */
-  take(key: string, signal: AbortSignal): Promise<Turn>;
-  tryTake(key: string): Turn | undefined;
+  lock(key: string, signal: AbortSignal): Promise<KeyLock>;
+  tryLock(key: string): KeyLock | undefined;
 };
 
-function createTurns(): Turns {
+function createKeyedMutex(): KeyedMutex {
   /** The waiting callers of each key that is held. */
   const queues = new Map<string, Set<() => void>>();
 
-  const begin = (key: string, waited: boolean): Turn => ({
+  const begin = (key: string, waited: boolean): KeyLock => ({
     waited,
-    end: () => {
+    release: () => {
       const queue = queues.get(key) ?? new Set();
       const [next] = queue;
       if (!next) return void queues.delete(key);
@@ -126,12 +126,12 @@ function createTurns(): Turns {
   });
 
   return {
-    tryTake(key) {
+    tryLock(key) {
       if (queues.has(key)) return undefined;
       queues.set(key, new Set());
       return begin(key, false);
     },
-    async take(key, signal) {
+    async lock(key, signal) {
       signal.throwIfAborted();
       const queue = queues.get(key);
       if (queue) await wait(queue, signal);
