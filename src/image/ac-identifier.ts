@@ -5,16 +5,17 @@ const alphabet = /^[a-z0-9._~/-]*$/;
 const edges = /^[a-z0-9](?:.*[a-z0-9])?$/;
 
 /**
- * What keeps a text from being an AC Identifier (image, label, annotation and isolator names); undefined when it is one.
+ * Says why a text is not an AC Identifier (the form of image, label, annotation and isolator names); undefined when it
+ * is one.
  *
- * @see appc 1.1, docs/rules.md A13
+ * @see appc 0.8.11, spec/types.md, AC Identifier Type; docs/rules.md A13
  */
 export function acIdentifierProblem(text: string): string | undefined {
   if (text === '') return 'is empty';
   if (!alphabet.test(text)) return 'may hold only a-z, 0-9 and - . _ ~ /';
   if (!edges.test(text)) return 'must start and end with a-z or 0-9';
-  // Names become paths and URLs.
-  if (text.split('/').some(isNoPart)) return 'has an empty, . or .. path part';
+  // Refused because names become paths and URLs.
+  if (text.split('/').some(isEmptyOrDots)) return 'has an empty, . or .. path part';
   return undefined;
 }
 
@@ -30,23 +31,29 @@ export function parseAcIdentifier(text: string): string {
   return text;
 }
 
-/** The nearest AC Identifier: lower case, `_` for what is not allowed. @throws NAME_INVALID when nothing is left. */
+/**
+ * The nearest AC Identifier: lower case, with `_` for characters that are not allowed. @throws NAME_INVALID when
+ * nothing remains.
+ */
 export function sanitizeAcIdentifier(text: string): string {
   const replaced = text.toLowerCase().replace(/[^a-z0-9._~/-]/gu, '_');
-  const parts = replaced.split('/').filter((part) => !isNoPart(part));
+  const parts = replaced.split('/').filter((part) => !isEmptyOrDots(part));
   const [trimmed] = /[a-z0-9](?:.*[a-z0-9])?/.exec(parts.join('/')) ?? [];
   if (trimmed === undefined)
     throw new ImageError('NAME_INVALID', `"${show(text)}" holds nothing to make a name of`, { name: show(text) });
   return trimmed;
 }
 
-function isNoPart(part: string): boolean {
+function isEmptyOrDots(part: string): boolean {
   return part === '' || part === '.' || part === '..';
 }
 
 const nameAlphabet = /^[a-z0-9-]*$/;
 
-/** What keeps a text from being an AC Name (ports, mount points, volumes); undefined when it is one. @see appc 1.2 */
+/**
+ * Says why a text is not an AC Name (the form of port, mount point and volume names); undefined when it is one. @see
+ * appc 0.8.11, spec/types.md, AC Name Type
+ */
 export function acNameProblem(text: string): string | undefined {
   if (text === '') return 'is empty';
   if (!nameAlphabet.test(text)) return 'may hold only a-z, 0-9 and -';
@@ -54,7 +61,10 @@ export function acNameProblem(text: string): string | undefined {
   return undefined;
 }
 
-/** The nearest AC Name: lower case, `-` for what is not allowed. @throws NAME_INVALID when nothing is left. */
+/**
+ * The nearest AC Name: lower case, with `-` for characters that are not allowed. @throws NAME_INVALID when nothing
+ * remains.
+ */
 export function sanitizeAcName(text: string): string {
   const replaced = text.toLowerCase().replace(/[^a-z0-9-]/gu, '-');
   const [trimmed] = /[a-z0-9](?:.*[a-z0-9])?/.exec(replaced) ?? [];
@@ -63,7 +73,10 @@ export function sanitizeAcName(text: string): string {
   return trimmed;
 }
 
-/** Whether a name is the prefix itself or lies below it: `example.com/foo` covers `example.com/foo/x`, not `example.com/foobar`. */
+/**
+ * Whether a name is the prefix or below it: `example.com/foo` includes `example.com/foo/x`, but not
+ * `example.com/foobar`.
+ */
 export function isWithinPrefix(name: string, prefix: string): boolean {
   return name === prefix || name.startsWith(prefix.endsWith('/') ? prefix : `${prefix}/`);
 }

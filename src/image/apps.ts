@@ -8,14 +8,14 @@ import { acNameProblem } from './ac-identifier.ts';
 
 export type ImageType = 'guess' | 'hash' | 'url' | 'path' | 'name' | 'docker';
 
-/** One entry of an Apps list, as rkt's App: what to fetch, and what fetching carries along untouched. */
+/** One entry of an Apps list, as rkt's App: the image to fetch, and settings that a fetch passes through unchanged. */
 export type AppInput = {
   /** As the user typed it. */
   readonly image: string;
   readonly type?: ImageType;
-  /** Path of a detached signature that overrides the one beside the image. */
+  /** Path of a detached signature, instead of the one next to the image. */
   readonly signature?: string;
-  /** What relative paths of this entry are relative to; default the working directory. */
+  /** The base of relative paths in this entry; default the working directory. */
   readonly directory?: string;
   readonly args?: readonly string[];
   readonly exec?: string;
@@ -25,20 +25,20 @@ export type AppInput = {
 };
 
 export type App = AppInput & {
-  /** Filled in by findImages when the image is there; a digest where a registry's image is kept as it came alone. */
+  /** Set by findImages when the image is in the store. A digest when a registry image is kept without conversion. */
   imageID?: ImageId | Digest;
 };
 
-/** An ordered list of apps, with the mounts and volumes that concern all of them. */
+/** An ordered list of apps, with mounts and volumes that all of them share. */
 export type Apps = Iterable<App> & {
   readonly length: number;
   readonly mounts: readonly Mount[];
   readonly volumes: readonly Volume[];
-  /** Appends an app for an image as typed, or for more about it. */
+  /** Appends an app, given as an image reference or as an entry. */
   create(input: string | AppInput): App;
-  /** One app after the other; the first error ends it and is the caller's. */
+  /** Visits one app after the other. The first error stops the walk and is thrown. */
   walk(visit: (app: App, index: number) => void | Promise<void>): Promise<void>;
-  /** @throws USAGE for a volume that is there twice or malformed, and for a mount of an unknown one. */
+  /** @throws USAGE for a malformed or repeated volume, and for a mount of an unknown one. */
   validate(): void;
 };
 
@@ -80,7 +80,10 @@ export function createApps(
 function checkMounts(mounts: readonly Mount[], volumes: ReadonlySet<string>, whose: string): void {
   for (const { volume, path } of mounts) {
     if (volumes.has(volume)) continue;
-    throw usage('--mount', `the mount${whose} at ${show(path)} names the volume "${show(volume)}", which there is not`);
+    throw usage(
+      '--mount',
+      `the mount${whose} at ${show(path)} names the volume "${show(volume)}", which does not exist`,
+    );
   }
 }
 
@@ -96,7 +99,7 @@ type Volume = {
   readonly readOnly?: boolean;
 };
 
-/** @throws USAGE unless name and source fit. */
+/** @throws USAGE unless name and source are valid. */
 function checkVolume({ name, kind, source }: Volume): void {
   const problem = acNameProblem(name);
   if (problem !== undefined) throw usage('--volume', `the volume name "${show(name)}" ${problem}`);
@@ -105,12 +108,15 @@ function checkVolume({ name, kind, source }: Volume): void {
     throw usage('--volume', `the source of volume ${name} must be an absolute path`);
 }
 
-/** Where the detached signature of an archive lies: `.aci.asc` for a trailing `.aci`, appended otherwise. */
+/**
+ * The default path of the detached signature of an archive: `.aci.asc` replaces a trailing `.aci`, otherwise it is
+ * appended.
+ */
 export function signaturePath(path: string): string {
   return `${path.replace(/\.aci$/, '')}.aci.asc`;
 }
 
-/** As signaturePath, for the path of a URL; query and fragment stay. */
+/** As signaturePath, for the path of a URL. Query and fragment are kept. */
 export function signatureUrl(url: string): string {
   const [path = '', rest = ''] = /^([^?#]*)(.*)$/s.exec(url)?.slice(1) ?? [];
   return `${signaturePath(path)}${rest}`;

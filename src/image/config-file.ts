@@ -6,24 +6,24 @@ import { errnoOf, isNoEntry } from '../system/errno.ts';
 import { readFound, readNamed } from '../system/files.ts';
 import { show } from './show.ts';
 
-/** Far above any configuration; a file beyond it is not one. */
-const largest = 1024 * 1024;
+/** Far more than any configuration needs: a larger file is refused. */
+const defaultMaxBytes = 1024 * 1024;
 
-/** @param what - said of the file, after its name. */
+/** @param what - the part of the message after the file name. */
 export function configInvalid(path: string, what: string, cause?: unknown): ImageError<'CONFIG_INVALID'> {
   return new ImageError('CONFIG_INVALID', `"${show(path, 1000)}": ${what}`, { path }, { cause });
 }
 
 type Reading = {
   readonly maxBytes?: number;
-  /** The user named the file, which may be a pipe then. */
+  /** Whether the user named the file. It may be a pipe then. */
   readonly isNamed?: boolean;
 };
 
-/** @throws CONFIG_INVALID; where the system is to blame, its error is the cause */
+/** @throws CONFIG_INVALID; a system error is its cause */
 export async function readConfigFile(
   path: string,
-  { maxBytes = largest, isNamed = false }: Reading = {},
+  { maxBytes = defaultMaxBytes, isNamed = false }: Reading = {},
 ): Promise<Buffer> {
   const bytes = await (isNamed ? readNamed : readFound)(path, maxBytes).catch((error: unknown) => {
     throw unreadable(path, error);
@@ -32,7 +32,7 @@ export async function readConfigFile(
   return bytes;
 }
 
-/** Whether that is what readConfigFile said. */
+/** Whether readConfigFile threw this because the path is not a regular file. */
 export function isNoRegularFile(error: unknown): boolean {
   return error instanceof Error && /^(?:EFTYPE|EISDIR)$/.test(errnoOf(error.cause) ?? '');
 }
@@ -40,9 +40,9 @@ export function isNoRegularFile(error: unknown): boolean {
 type ConfigEntry = { readonly path: string; readonly isDirectory: boolean };
 
 /**
- * What a directory of configuration holds, in the order of the names; undefined where there is none.
+ * Lists a configuration directory in the order of the names; undefined when it does not exist.
  *
- * @param isAbsent - whether an error of the system says so.
+ * @param isAbsent - whether a system error means that it does not exist.
  * @throws CONFIG_INVALID
  */
 export async function listConfigDirectory(
@@ -53,7 +53,7 @@ export async function listConfigDirectory(
     const entries = await readdir(directory, { withFileTypes: true });
     return entries
       .map((entry) => ({ path: join(directory, entry.name), isDirectory: entry.isDirectory() }))
-      .toSorted((one, other) => (one.path < other.path ? -1 : 1));
+      .toSorted((a, b) => (a.path < b.path ? -1 : 1));
   } catch (error) {
     if (isAbsent(error)) return undefined;
     if (errnoOf(error) === 'ENOTDIR') throw configInvalid(directory, 'expected to be a directory', error);
@@ -64,6 +64,6 @@ export async function listConfigDirectory(
 function unreadable(path: string, error: unknown): unknown {
   const errno = errnoOf(error);
   if (errno === undefined) return error;
-  const isOther = errno === 'EFTYPE' || errno === 'EISDIR';
-  return configInvalid(path, isOther ? 'is no regular file' : `cannot be read: ${errno}`, error);
+  const isNotFile = errno === 'EFTYPE' || errno === 'EISDIR';
+  return configInvalid(path, isNotFile ? 'is no regular file' : `cannot be read: ${errno}`, error);
 }

@@ -3,19 +3,22 @@ import type { ImageId } from './image-id.ts';
 import type { Labels } from './labels.ts';
 import { show } from './show.ts';
 
-/** What was asked for, as far as the request says it. @see docs/rules.md D7, D9 */
+/**
+ * The properties that the image must have; those that the request does not mention are absent. @see docs/rules.md D7,
+ * D9
+ */
 export type Expected = {
   readonly name?: string;
   readonly labels?: Labels;
-  /** Labels that nobody asked for: what the image says of them must agree, but it may be silent. */
+  /** Labels that were not requested: the image may lack them, but must not contradict them. */
   readonly defaults?: Labels;
-  /** A pin: an image ID, or the beginning of one. */
+  /** A pin: an image ID or a prefix of one. */
   readonly imageId?: string;
   /** Bytes of the uncompressed image. */
   readonly size?: number;
 };
 
-/** What is compared with a request: facts that an ingest and the store both know. */
+/** The properties of an image that are compared with a request. Both an ingest and the store know them. */
 export type Facts = {
   readonly name: string;
   readonly labels: Labels;

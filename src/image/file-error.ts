@@ -6,7 +6,7 @@ import { ImageError } from '../errors.ts';
 import { systemFailure, type Cause } from '../system/errno.ts';
 import { show } from './show.ts';
 
-/** What kept a file from being written, as an ImageError; any other than a system error stays as it is. */
+/** Converts a system error of writing a file to an ImageError; other errors are returned unchanged. */
 export function writeError(error: unknown, path: string): unknown {
   const failure = systemFailure(error);
   if (!failure) return error;
@@ -58,7 +58,10 @@ const storeCodes: Readonly<Record<Cause, 'STORE_CORRUPT' | 'STORE_FULL' | 'STORE
   limit: 'FILE_UNREADABLE',
 };
 
-/** What went wrong with a file of the store; what is no system error, or comes from a mistake of ours, stays as it is. */
+/**
+ * Converts a system error about a file of the store to an ImageError. Other errors, and errnos that only a bug causes,
+ * are returned unchanged.
+ */
 export function storeFileError(error: unknown, path: string): unknown {
   const failure = systemFailure(error);
   if (!failure || ['EBADF', 'EEXIST', 'EINVAL'].includes(failure.errno)) return error;

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 
-/** As programs in Go write and read JSON: a text, a list or a map that is null or absent is an empty one. */
+/** JSON as Go programs read and write it: a string, list or map that is null or absent counts as empty. */
 export const text = z
   .string()
   .nullish()

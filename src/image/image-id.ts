@@ -2,7 +2,10 @@ import { ImageError } from '../errors.ts';
 import { show } from './show.ts';
 
 declare const brand: unique symbol;
-/** `sha512-` and the 128 lower-case hex digits of the uncompressed tar's hash. @see appc 1.5 */
+/**
+ * `sha512-` and 128 lower-case hex digits: the hash of the uncompressed tar. @see appc 0.8.11, spec/types.md, Image ID
+ * Type
+ */
 export type ImageId = string & { readonly [brand]: 'ImageId' };
 
 const whole = /^sha512-[0-9a-f]{128}$/;
@@ -12,11 +15,11 @@ export function isImageId(text: string): text is ImageId {
   return whole.test(text);
 }
 
-/** @throws REFERENCE_INVALID unless it is a whole image ID. Hex digits may be upper case. */
+/** @throws REFERENCE_INVALID unless it is a complete image ID. Hex digits may be upper case. */
 export function parseImageId(text: string): ImageId {
   const lower = text.toLowerCase();
   if (!isImageId(lower)) {
-    throw new ImageError('REFERENCE_INVALID', 'not an image ID: want sha512- and 128 hex digits', {
+    throw new ImageError('REFERENCE_INVALID', 'not an image ID: expected sha512- and 128 hex digits', {
       input: show(text),
     });
   }
@@ -24,7 +27,7 @@ export function parseImageId(text: string): ImageId {
 }
 
 /**
- * The first digits of an image ID, or all of them. Hex digits may be upper case.
+ * Parses an image ID or its first digits. Hex digits may be upper case.
  *
  * @returns `sha512-` and 2 to 128 lower-case hex digits.
  * @throws ID_TOO_SHORT below two digits; REFERENCE_INVALID
@@ -32,23 +35,23 @@ export function parseImageId(text: string): ImageId {
 export function parseImageIdPrefix(text: string): string {
   const lower = text.toLowerCase();
   if (!prefix.test(lower)) {
-    const message = 'not an image ID: want sha512- and 2 to 128 hex digits';
+    const message = 'not an image ID: expected sha512- and 2 to 128 hex digits';
     throw new ImageError('REFERENCE_INVALID', message, { input: show(text) });
   }
   if (lower.length < 'sha512-'.length + 2) {
-    throw new ImageError('ID_TOO_SHORT', 'too short for an image ID: want sha512- and at least 2 hex digits', {
+    throw new ImageError('ID_TOO_SHORT', 'too short for an image ID: expected sha512- and at least 2 hex digits', {
       asked: lower,
     });
   }
   return lower;
 }
 
-/** `sha512-` and the first 32 hex digits: what people are shown. */
+/** `sha512-` and the first 32 hex digits, for display. */
 export function shortImageId(imageId: ImageId): string {
   return imageId.slice(0, 39);
 }
 
-/** Of what is an image ID or a digest, where digests stay whole. */
+/** The short form of an image ID; a digest is not shortened. */
 export function shortId(id: string): string {
   return isImageId(id) ? shortImageId(id) : id;
 }

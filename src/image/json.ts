@@ -2,10 +2,13 @@ import { visit, type JSONVisitor } from 'jsonc-parser';
 
 import { show } from './show.ts';
 
-/** Why a text is not strict JSON. Line and column count from 1; at the end of the text they are its last character's. */
+/**
+ * Why a text is not strict JSON. Line and column count from 1. A fault at the end of the text has the position of the
+ * last character.
+ */
 export type JsonFault = {
   readonly problem: string;
-  /** The rule that a text breaks which is JSON as others read it, without a word of that text. */
+  /** Set when the text is JSON but breaks a rule of ours: the rule, without any part of the text. */
   readonly rule?: string;
   readonly line?: number;
   readonly column?: number;
@@ -14,22 +17,23 @@ export type JsonResult =
   | { readonly ok: true; readonly value: unknown; readonly text: string }
   | { readonly ok: false; readonly fault: JsonFault };
 
-/** Called for every value, inner ones first; what it returns takes the value's place. `source` is a scalar as written. */
+/** Called for every value, inner ones first; its result replaces the value. `source` is the text of a scalar. */
 type Revive = (key: string, value: unknown, context: { readonly source?: string }) => unknown;
 
 export type JsonOptions = {
   /** Default 64. */
   readonly maxDepth?: number;
-  /** Two keys that differ only in case are two keys. */
+  /** Keys that differ only in case are different keys. */
   readonly caseSensitive?: boolean;
-  /** In the objects that are values of these keys, keys are data: two that differ only in case are two. */
+  /** In the objects that are values of these keys, keys are data: those that differ only in case are different. */
   readonly dataOf?: readonly string[];
   readonly revive?: Revive;
 };
 
 /**
- * Parses one JSON value, UTF-8 where it is bytes: without byte order mark, comments or anything behind it, no key twice
- * in one object (nor in another case, unless `caseSensitive` or `dataOf` say so), not nested deeper than `maxDepth`, no half of a surrogate pair.
+ * Parses one JSON value; bytes must be UTF-8. It must have no byte order mark, no comments, nothing after the value, no
+ * key twice in an object (ignoring case, unless `caseSensitive` or `dataOf` applies), no more levels than `maxDepth`,
+ * and no half of a surrogate pair.
  *
  * A member called `__proto__` is an ordinary member of the result.
  *
@@ -42,35 +46,36 @@ export function parseJsonStrict(
   const text = typeof source === 'string' ? source : decode(source);
   if (text === undefined) return { ok: false, fault: { problem: 'not UTF-8' } };
   const hasData = new Set(dataOf.map(foldKey));
-  const foldFor = (above: string | undefined) =>
-    caseSensitive || (above !== undefined && hasData.has(foldKey(above))) ? (key: string) => key : foldKey;
+  const foldFor = (parentKey: string | undefined) =>
+    caseSensitive || (parentKey !== undefined && hasData.has(foldKey(parentKey))) ? (key: string) => key : foldKey;
   const found = findFault(text, maxDepth, foldFor);
   if (found) {
     const { offset, ...fault } = found;
     return { ok: false, fault: { ...fault, ...positionOf(text, offset) } };
   }
-  // TypeScript does not know yet of the third argument.
+  // TypeScript does not know the third argument yet.
   const value: unknown = JSON.parse(text, revive as (key: string, value: unknown) => unknown);
   return { ok: true, value, text };
 }
 
-/** The same for two keys that differ only in case. */
+/** Returns the same text for keys that differ only in case. */
 export function foldKey(key: string): string {
-  return key.toUpperCase().toLowerCase(); // both: some characters have one upper case and two lower cases
+  // twice, since some characters have one upper-case form and two lower-case forms
+  return key.toUpperCase().toLowerCase();
 }
 
-/** The end of a sentence that begins with what the text is. */
+/** Completes a sentence whose subject is the text. */
 export function describeJsonFault(fault: JsonFault): string {
   return `${fault.rule === undefined ? 'is not JSON' : 'cannot be used'}: ${formatJsonFault(fault)}`;
 }
 
-/** The same without a word of the text, which may hold secrets. */
+/** As describeJsonFault, but without any part of the text, which may contain secrets. */
 export function describeJsonPlace({ rule, line, column, problem }: JsonFault): string {
   const place = line === undefined || column === undefined ? problem : `line ${line}, column ${column}`;
   return rule === undefined ? `is not JSON: ${place}` : `cannot be used: ${place}: ${rule}`;
 }
 
-/** One line for a message. */
+/** Formats a fault in one line. */
 export function formatJsonFault({ problem, line, column }: JsonFault): string {
   return line === undefined || column === undefined ? problem : `line ${line}, column ${column}: ${problem}`;
 }
@@ -84,17 +89,17 @@ function decode(bytes: Uint8Array): string | undefined {
 }
 
 type ObjectKeys = { readonly seen: Set<string>; readonly fold: (key: string) => string };
-type Found = Pick<JsonFault, 'problem' | 'rule'> & { readonly offset: number };
+type FoundFault = Pick<JsonFault, 'problem' | 'rule'> & { readonly offset: number };
 
-/** How keys are compared in an object that is the value of a key, or of none. */
-type FoldFor = (above: string | undefined) => (key: string) => string;
+/** Returns how to compare the keys of an object, given the key whose value the object is. */
+type FoldFor = (parentKey: string | undefined) => (key: string) => string;
 
-function findFault(text: string, maxDepth: number, foldFor: FoldFor): Found | undefined {
+function findFault(text: string, maxDepth: number, foldFor: FoldFor): FoundFault | undefined {
   if (text.startsWith('\ufeff')) return { problem: 'a byte order mark', offset: 0 };
-  let found: Found | undefined;
+  let found: FoundFault | undefined;
   const stop: Stop = (problem, offset, rule) => {
     found = { problem, offset, ...(rule !== undefined && { rule }) };
-    throw new Error(problem); // the visitor has no other way to end
+    throw new Error(problem); // the visitor cannot be stopped otherwise
   };
   try {
     visit(text, createVisitor(text, maxDepth, foldFor, stop), { disallowComments: true });
@@ -107,12 +112,12 @@ function findFault(text: string, maxDepth: number, foldFor: FoldFor): Found | un
 type Stop = (problem: string, offset: number, rule?: string) => never;
 
 function createVisitor(text: string, maxDepth: number, foldFor: FoldFor, stop: Stop): JSONVisitor {
-  /** The folded keys of each open object; undefined for an array. */
+  /** One item for each open object, with its folded keys; undefined for an open array. */
   const open: (ObjectKeys | undefined)[] = [];
-  /** The key whose value comes next. */
-  let above: string | undefined;
+  /** The key of the next value. */
+  let parentKey: string | undefined;
   const enter = (keys: ObjectKeys | undefined, offset: number): void => {
-    above = undefined;
+    parentKey = undefined;
     const problem = `nested deeper than ${maxDepth} levels`;
     if (open.push(keys) > maxDepth) stop(problem, offset, problem);
   };
@@ -121,7 +126,7 @@ function createVisitor(text: string, maxDepth: number, foldFor: FoldFor, stop: S
     if (!string.isWellFormed()) stop(halfPair, offset, halfPair);
   };
   return {
-    onObjectBegin: (offset) => enter({ seen: new Set(), fold: foldFor(above) }, offset),
+    onObjectBegin: (offset) => enter({ seen: new Set(), fold: foldFor(parentKey) }, offset),
     onObjectEnd: leave,
     onArrayBegin: (offset) => enter(undefined, offset),
     onArrayEnd: leave,
@@ -131,10 +136,10 @@ function createVisitor(text: string, maxDepth: number, foldFor: FoldFor, stop: S
       const folded = keys?.fold(key) ?? key;
       if (keys?.seen.has(folded)) stop(`the key "${show(key)}" is there twice`, offset, 'a key is there twice');
       keys?.seen.add(folded);
-      above = key;
+      parentKey = key;
     },
     onLiteralValue: (value, offset) => {
-      above = undefined;
+      parentKey = undefined;
       if (typeof value === 'string') checkString(value, offset);
     },
     onError: (code, offset, length) => {
@@ -146,17 +151,17 @@ function createVisitor(text: string, maxDepth: number, foldFor: FoldFor, stop: S
 
 const halfPair = 'half of a surrogate pair';
 
-/** By ParseErrorCode, of which the package exports no values. */
+/** By ParseErrorCode, whose values the package does not export. */
 const problems: ReadonlyMap<number, string> = new Map([
-  [3, 'a key in double quotes is wanted'],
-  [4, 'a value is wanted'],
-  [5, 'a colon is wanted'],
-  [6, 'a comma is wanted'],
+  [3, 'a key in double quotes is expected'],
+  [4, 'a value is expected'],
+  [5, 'a colon is expected'],
+  [6, 'a comma is expected'],
   [9, 'something follows the value'],
   [10, 'a comment'],
   [12, 'a string that does not end'],
   [13, 'a number without its last digits'],
-  [14, 'four hex digits are wanted after \\u'],
+  [14, 'four hex digits are expected after \\u'],
   [15, 'an unknown escape in a string'],
   [16, 'a control character in a string'],
 ]);

@@ -2,18 +2,21 @@ import { ImageError } from '../errors.ts';
 import { acIdentifierProblem } from './ac-identifier.ts';
 import { show } from './show.ts';
 
-/** Label name → value, as a manifest or a request states them. Insertion order is kept. */
+/** Label name → value, as in a manifest or a request. The order of insertion is kept. */
 export type Labels = ReadonlyMap<string, string>;
 
 export type LabelPair = { readonly name: string; readonly value: string };
-/** `member` says which half of the pair at `index` is at fault. */
+/** `member` is the part of the pair at `index` that is wrong. */
 type LabelFault = LabelPair & {
   readonly index: number;
   readonly member: 'name' | 'value';
   readonly problem: string;
 };
 
-/** All that is wrong with a label list: bad, reserved or repeated names, os and arch that appc does not know. @see appc 4.1, 4.2 */
+/**
+ * All faults of a label list: invalid, reserved or repeated names, and an os or arch that appc does not define. @see
+ * appc 0.8.11, schema/types/labels.go
+ */
 export function labelFaults(list: readonly LabelPair[]): readonly LabelFault[] {
   const faults: LabelFault[] = [];
   const positions = new Map<string, number>();
@@ -35,32 +38,38 @@ function nameProblem(name: string): string | undefined {
   return name === 'name' ? 'is reserved' : acIdentifierProblem(name);
 }
 
-/** `name=value` pairs, sorted by name, separated by commas. For people: a value may hold a comma itself. */
+/** `name=value` pairs, sorted by name, separated by commas. For display only, since a value may contain a comma. */
 export function formatLabels(labels: Labels): string {
   return sortLabels(labels)
     .map(([name, value]) => `${name}=${value}`)
     .join(',');
 }
 
-/** The pairs by name, in the order of their UTF-16 units: the same everywhere. */
+/** The pairs sorted by the UTF-16 units of the names, which does not depend on the locale. */
 export function sortLabels(labels: Labels): readonly (readonly [string, string])[] {
   return [...labels].sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
-/** True when `found` has every label that was asked for, with the same value; it may have more. @see appc 4.7 */
-export function matchLabels(asked: Labels, found: Labels): boolean {
-  for (const [name, value] of asked) if (found.get(name) !== value) return false;
+/**
+ * True when `found` has every requested label with the same value; it may have more. @see appc 0.8.11, spec/aci.md,
+ * Dependency Matching
+ */
+export function matchLabels(requested: Labels, found: Labels): boolean {
+  for (const [name, value] of requested) if (found.get(name) !== value) return false;
   return true;
 }
 
-/** Of the running Node: process.platform and process.arch; `armVersion` is process.config.variables.arm_version. */
+/**
+ * The platform of the running Node: process.platform and process.arch; `armVersion` is
+ * process.config.variables.arm_version.
+ */
 export type NodePlatform = { readonly platform: string; readonly arch: string; readonly armVersion?: string };
 
 /**
- * The labels with os and arch filled in, each only where it is missing, as appc names them for the running platform.
+ * Adds os and arch, where missing, with the names that appc has for the running platform.
  *
- * @throws LABEL_INVALID when the pair that results is none of appc's.
- * @see appc 4.2, 4.3
+ * @throws LABEL_INVALID when appc does not define the resulting pair.
+ * @see appc 0.8.11, schema/types/labels.go
  */
 export function defaultLabels(labels: Labels, node: NodePlatform): Labels {
   const os = labels.get('os') ?? node.platform;
@@ -104,7 +113,10 @@ export const architectures: ReadonlyMap<string, readonly string[]> = new Map([
 
 type OsArchProblem = { readonly label: 'os' | 'arch'; readonly value: string; readonly problem: string };
 
-/** What is wrong with a pair of labels. Without `os` nothing is checked. @see appc 4.2 */
+/**
+ * What is wrong with the two labels. Without `os` nothing is checked. @see appc 0.8.11, schema/types/labels.go,
+ * IsValidOSArch
+ */
 function osArchProblem(os: string | undefined, arch: string | undefined): OsArchProblem | undefined {
   if (os === undefined) return undefined;
   const known = architectures.get(os);

@@ -2,7 +2,10 @@ const KiB = 1024;
 const MiB = 1024 * KiB;
 const GiB = 1024 * MiB;
 
-/** Bounds on everything that comes from outside: bytes, counts and milliseconds. @see docs/rules.md A3, S8, H6, D6, R4 */
+/**
+ * Limits of everything that comes from outside, in bytes, counts and milliseconds. @see docs/rules.md A3, S8, H6, D6,
+ * R4
+ */
 export type Limits = {
   /** Bytes of an image manifest. */
   readonly manifest: number;
@@ -70,7 +73,7 @@ export const defaultLimits: Limits = Object.freeze({
 export type Timeouts = {
   readonly connect: number;
   readonly headers: number;
-  /** Silence in a body. */
+  /** Time without a byte of the body. */
   readonly stall: number;
 };
 

@@ -19,7 +19,7 @@ function checkedText(problemOf: (text: string) => string | undefined) {
   });
 }
 
-/** Adds a fault at the `name` of each item whose name an earlier one has. */
+/** Adds a fault at each `name` that an earlier item has as well. */
 function uniqueNames(items: readonly { readonly name: string }[], context: z.RefinementCtx): void {
   const names = new Set<string>();
   for (const [index, { name }] of items.entries()) {
@@ -100,10 +100,11 @@ const app = z.object({
 });
 
 /**
- * An image manifest of appc 0.8.11, less what only an executor needs: an unknown isolator is taken as it is. Keys are in
- * the specification's case, and numbers that are not written as integers have been made strings.
+ * An image manifest of appc 0.8.11, without the checks that only an executor needs: unknown isolators are accepted.
+ * Keys must be in the case of the specification, and numbers that are not written as integers must have been replaced
+ * by strings.
  *
- * @see appc 3.3 to 3.6, docs/rules.md A13
+ * @see appc 0.8.11, spec/aci.md, Image Manifest Schema; docs/rules.md A13
  */
 export const manifestSchema = z.object({
   acKind: z.literal('ImageManifest'),
@@ -116,7 +117,7 @@ export const manifestSchema = z.object({
   pathWhitelist: listOf(text),
 });
 
-/** The keys that the schema knows, in their own case. */
+/** All keys of the schema, in the case of the specification. */
 export const manifestKeys: readonly string[] = [
   manifestSchema,
   app,

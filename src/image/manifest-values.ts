@@ -24,7 +24,10 @@ const context = z
   .min(1, 'must be non-empty')
   .regex(/^[^:]*$/, 'may hold no colon');
 
-/** The values of the isolators that appc defines, by name; any other name may hold anything. @see appc 0.8.11, Isolators */
+/**
+ * The values of the isolators that appc defines, by name. Other isolators may have any value. @see appc 0.8.11,
+ * Isolators
+ */
 export const isolatorValues: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodType>([
   ['resource/cpu', resource],
   ['resource/memory', resource],
@@ -48,14 +51,14 @@ export const isolatorValues: ReadonlyMap<string, z.ZodType> = new Map<string, z.
 const semVer = /^(\d{1,15})\.(\d{1,15})\.(\d{1,15})(?:-([0-9A-Za-z.-]*))?(?:\+([0-9A-Za-z.-]*))?$/;
 
 /**
- * What keeps a text from being a version; undefined when it is one. Leading zeros and an empty pre-release or metadata
- * are let pass, as appc's own tools do.
+ * Says why a text is not a version; undefined when it is one. Leading zeros and an empty pre-release or metadata are
+ * accepted, as by the tools of appc.
  *
- * @see appc 1.4
+ * @see appc 0.8.11, schema/types/semver.go
  */
 export function semVerProblem(text: string): string | undefined {
   const parts = semVer.exec(text);
-  if (!parts) return 'is not a version: want MAJOR.MINOR.PATCH, with -PRERELEASE and +METADATA if need be';
+  if (!parts) return 'is not a version: expected MAJOR.MINOR.PATCH, optionally with -PRERELEASE and +METADATA';
   const [, major, minor, patch, preRelease, metadata] = parts;
   const isZero = [major, minor, patch].every((number) => Number(number) === 0);
   return isZero && !preRelease && !metadata ? 'cannot be zero' : undefined;
@@ -63,7 +66,10 @@ export function semVerProblem(text: string): string | undefined {
 
 const form = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:Z|[+-](\d\d):(\d\d))$/;
 
-/** True for an RFC 3339 date with time and zone, upper-case T and Z, no leap second. @see appc 1.6 */
+/**
+ * True for an RFC 3339 date with time and zone, upper-case T and Z, no leap second. @see appc 0.8.11,
+ * schema/types/date.go
+ */
 export function isRfc3339(text: string): boolean {
   const parts = form.exec(text);
   if (!parts) return false;
@@ -79,9 +85,12 @@ function daysIn(year: number, month: number): number {
   return [4, 6, 9, 11].includes(month) ? 30 : 31;
 }
 
-/** True for an absolute http or https URL without white space or control characters. @see appc 1.7 */
+/**
+ * True for an absolute http or https URL without white space or control characters. @see appc 0.8.11,
+ * schema/types/url.go
+ */
 export function isHttpUrl(text: string): boolean {
-  if (/[\s\p{Cc}]/u.test(text)) return false; // the URL parser would drop them
+  if (/[\s\p{Cc}]/u.test(text)) return false; // the URL parser would remove them
   const protocol = URL.parse(text)?.protocol;
   return protocol === 'http:' || protocol === 'https:';
 }

@@ -4,7 +4,7 @@ import type { Labels } from './labels.ts';
 import { manifestKeys, manifestSchema } from './manifest-schema.ts';
 import { checkShape, formatFault, type Fault } from './shape.ts';
 
-/** One entry of a manifest's `dependencies`. `imageId` may be a prefix-free whole ID or a shorter pin, as written. */
+/** One entry of a manifest's `dependencies`. `imageId` is the pin as written: a complete ID or a prefix. */
 export type Dependency = {
   readonly imageName: string;
   readonly imageId?: string;
@@ -13,7 +13,10 @@ export type Dependency = {
   readonly size?: number;
 };
 
-/** What longshore needs of an image manifest; the whole document is kept as text beside it. @see appc 3 */
+/**
+ * The parts of an image manifest that longshore uses; the whole document is stored as text. @see appc 0.8.11,
+ * spec/aci.md, Image Manifest Schema
+ */
 export type ImageManifest = {
   readonly acVersion: string;
   readonly name: string;
@@ -25,10 +28,10 @@ export type ImageManifest = {
 const maxFaultsShown = 5;
 
 /**
- * Parses and checks an image manifest, all of it, also the parts that are not returned.
+ * Parses an image manifest and checks all of it, including the parts that are not returned.
  *
- * @returns the manifest, and its document as it stood.
- * @throws MANIFEST_INVALID with line and column where it is not JSON, otherwise with the path of the first bad field.
+ * @returns the manifest, and the text of its document.
+ * @throws MANIFEST_INVALID with line and column if it is not JSON, otherwise with the path of the first bad field.
  * @see docs/rules.md A13
  */
 export function parseManifest(bytes: Uint8Array): { readonly manifest: ImageManifest; readonly text: string } {
@@ -47,7 +50,7 @@ export function parseManifest(bytes: Uint8Array): { readonly manifest: ImageMani
     imageName,
     labels: toLabels(labels),
     ...(imageID != null && { imageId: imageID }),
-    ...(size && { size }), // 0 is not written: it means unknown
+    ...(size && { size }), // 0 means unknown and is left out
   }));
   return { manifest: { acVersion, name, labels, dependencies, pathWhitelist }, text: json.text };
 }
@@ -55,8 +58,9 @@ export function parseManifest(bytes: Uint8Array): { readonly manifest: ImageMani
 const canonicalKeys: ReadonlyMap<string, string> = new Map(manifestKeys.map((key) => [foldKey(key), key]));
 
 /**
- * Known keys match in any case, wherever they stand: values are checked here and not kept, so it does no harm that a key
- * of a free-form object is changed with them. A number that is not written as an integer stays text, and is none.
+ * Changes known keys to the case of the specification, at any depth. Values are only checked, not kept, so changing a
+ * key of a free-form object does no harm. A number that is not written as an integer becomes a string, which the schema
+ * refuses.
  */
 function revive(_key: string, value: unknown, { source }: { readonly source?: string }): unknown {
   if (typeof value === 'number') return source === undefined || /^-?\d+$/.test(source) ? value : source;

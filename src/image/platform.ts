@@ -3,14 +3,15 @@ import { show } from './show.ts';
 import type { Labels } from './labels.ts';
 import type { RegistryReference } from './reference.ts';
 
-/** os and arch as appc labels spell them. */
+/** os and arch as in appc labels. */
 export type AppcPlatform = { readonly os: string; readonly arch: string };
-/** As Go and registries spell it; `variant` is `v6`, `v7`, `v8` and the like. */
+/** os and architecture as in Go and registries; `variant` is `v6`, `v7`, `v8` or similar. */
 export type GoPlatform = { readonly os: string; readonly architecture: string; readonly variant?: string };
 
 type Row = readonly [os: string, architecture: string, variants: readonly string[], arch: string];
 
-// The first row of an appc pair gives the way back, with its first variant. An empty variant is an absent one.
+// To convert from appc, the first row with its os and arch counts, and the first variant there. An empty variant means
+// none.
 const rows: readonly Row[] = [
   ['linux', 'amd64', ['', 'v1', 'v2', 'v3', 'v4'], 'amd64'],
   ['linux', '386', [''], 'i386'],
@@ -27,7 +28,10 @@ const rows: readonly Row[] = [
   ['darwin', '386', [''], 'i386'],
 ];
 
-/** @throws PLATFORM_MISSING when appc has no name for it. @see appc 4.4 */
+/**
+ * @throws PLATFORM_MISSING when appc has no name for the platform. @see appc 0.8.11, schema/types/labels.go,
+ * ToAppcOSArch
+ */
 export function toAppcPlatform({ os, architecture, variant = '' }: GoPlatform): AppcPlatform {
   const row = rows.find((row) => row[0] === os && row[1] === architecture && row[2].includes(variant));
   if (!row)
@@ -35,7 +39,9 @@ export function toAppcPlatform({ os, architecture, variant = '' }: GoPlatform): 
   return { os, arch: row[3] };
 }
 
-/** @throws PLATFORM_MISSING when Go has no name for it. @see appc 4.5 */
+/**
+ * @throws PLATFORM_MISSING when Go has no name for the platform. @see appc 0.8.11, schema/types/labels.go, ToGoOSArch
+ */
 export function toGoPlatform({ os, arch }: AppcPlatform): GoPlatform {
   const row = rows.find((row) => row[0] === os && row[3] === arch);
   if (!row) throw missing(`${os}/${arch}`, 'Go', (row) => `${row[0]}/${row[1]}`);
@@ -51,7 +57,7 @@ function missing(wanted: string, whose: string, format: (row: Row) => string): I
   });
 }
 
-/** What others call an architecture, as Go and registries do. */
+/** Other names of architectures, and the ones that Go and registries use. */
 const architectures: Readonly<Record<string, readonly [architecture: string, variant?: string]>> = {
   x86_64: ['amd64'],
   'x86-64': ['amd64'],
@@ -66,7 +72,7 @@ const architectures: Readonly<Record<string, readonly [architecture: string, var
 
 const form = /^([a-z0-9]+)\/([a-z0-9_-]+)(?:\/([a-z0-9.]+))?$/;
 
-/** `os/arch[/variant]`, as `linux/arm64` or `linux/arm/v7`. @throws USAGE */
+/** Parses `os/arch[/variant]`, such as `linux/arm64` or `linux/arm/v7`. @throws USAGE */
 export function parsePlatform(text: string, option = 'platform'): GoPlatform {
   const [, os, named, given] = form.exec(text.toLowerCase()) ?? [];
   if (os === undefined || named === undefined) {
@@ -79,7 +85,8 @@ export function parsePlatform(text: string, option = 'platform'): GoPlatform {
 }
 
 /**
- * The labels that a registry's image has as an archive; a platform that appc has no name for keeps that of its registry.
+ * The labels that a registry image has when it is converted. A platform that appc has no name for keeps the names of
+ * the registry.
  */
 export function registryLabels({ tag }: Pick<RegistryReference, 'tag'>, platform: GoPlatform): Labels {
   return new Map(Object.entries({ ...(tag !== undefined && { version: tag }), ...platformLabels(platform) }));

@@ -11,20 +11,23 @@ import { showUrl, show } from './show.ts';
 import { fileUrlPath, parseHttpReference } from './url.ts';
 import { acIdentifierProblem } from './ac-identifier.ts';
 
-/** `prefix` is `sha512-` and 2 to 128 lower-case hex digits, or the digest of a registry image's manifest, whole. */
+/** `prefix` is `sha512-` and 2 to 128 lower-case hex digits, or the complete digest of a registry image's manifest. */
 export type IdReference = { readonly kind: 'id'; readonly text: string; readonly prefix: string };
-/** `path` as typed, or the path of a file:// URL. Relative to `directory` of the parse call; already absolute here. */
+/** `path` is absolute. It was relative to `directory`, or is the path of a file:// URL. */
 export type FileReference = { readonly kind: 'file'; readonly text: string; readonly path: string };
-/** `url` is exactly what will be requested: http or https. */
+/** `url` is exactly the http or https URL that will be requested. */
 export type UrlReference = { readonly kind: 'url'; readonly text: string; readonly url: string };
-/** No default labels: they are added when the reference is looked up. An empty version counts as absent. */
+/** Without default labels, which are added when the reference is looked up. An empty version counts as absent. */
 export type NameReference = {
   readonly kind: 'name';
   readonly text: string;
   readonly name: string;
   readonly labels: Labels;
 };
-/** `docker://[HOST[:PORT]/]NAME[:TAG][@DIGEST]`, normalised: host and tag filled in, the digest decides. */
+/**
+ * `docker://[HOST[:PORT]/]NAME[:TAG][@DIGEST]`, normalised: defaults for host and tag are filled in. The digest takes
+ * precedence over the tag.
+ */
 export type RegistryReference = {
   readonly kind: 'registry';
   readonly text: string;
@@ -34,15 +37,15 @@ export type RegistryReference = {
   readonly digest?: string;
 };
 
-/** A parsed request; `text` is the caller's own. A plain record, so it can cross a thread. */
+/** A parsed request; `text` is as the caller wrote it. A plain record, so it can be sent to a thread. */
 export type ImageReference = IdReference | FileReference | UrlReference | NameReference | RegistryReference;
 
 type ReferenceContext = {
-  /** Absolute; what relative paths are relative to. */
+  /** Absolute; the base of relative paths. */
   readonly directory: string;
   /** Default guess. */
   readonly type?: ImageType;
-  /** Whether a regular file is at an absolute path; asked only when the text alone does not tell. */
+  /** Whether a regular file is at an absolute path. Called only if the text alone does not decide. */
   readonly isFile: (path: string) => boolean;
 };
 
@@ -68,7 +71,7 @@ export function parseReference(text: string, context: ReferenceContext): ImageRe
   }
 }
 
-/** What is no name may be how other programs write an image of a registry, port and all. */
+/** Adds a hint when the text looks like a registry image as other programs write it. */
 function parseName(text: string): ReturnType<typeof parseAppString> {
   try {
     return parseAppString(text);
@@ -79,7 +82,7 @@ function parseName(text: string): ReturnType<typeof parseAppString> {
   }
 }
 
-/** The first rule that fits decides; an existing file wins over a name. */
+/** The first matching rule decides; an existing file takes precedence over a name. */
 function guessType(text: string, { directory, isFile }: ReferenceContext): Exclude<ImageType, 'guess'> {
   if (text === '') throw invalid(text, 'an empty reference');
   if (/^sha512-[^-/.:,]*$/i.test(text) || isDigest(text)) return 'hash';
@@ -116,7 +119,7 @@ function invalid(text: string, problem: string): ImageError<'REFERENCE_INVALID'>
   return new ImageError('REFERENCE_INVALID', problem, { input });
 }
 
-/** Text that parses to the same reference. A URL comes with its query: show it through showUrl. */
+/** A text that parses to the same reference. A URL includes its query, so use showUrl for output. */
 export function formatReference(reference: ImageReference): string {
   switch (reference.kind) {
     case 'id':
@@ -134,9 +137,9 @@ export function formatReference(reference: ImageReference): string {
   }
 }
 
-/** The same for two references, and only then, when they ask for the same thing. It tells nothing that is secret in a URL. */
+/** Two references have the same key exactly if they ask for the same image. The key contains no secret of a URL. */
 export function referenceKey(reference: ImageReference): string {
-  // Labels of dependencies may hold commas, so their written form would not do.
+  // The formatted labels are not used here, since labels of dependencies may contain commas.
   if (reference.kind === 'name') return `name:${JSON.stringify([reference.name, ...sortLabels(reference.labels)])}`;
   return `${reference.kind}:${reference.kind === 'url' ? urlKey(reference.url) : formatReference(reference)}`;
 }
@@ -146,14 +149,14 @@ function urlKey(url: string): string {
   return shown === url ? url : `${shown} ${hash('sha256', url, 'hex').slice(0, 32)}`;
 }
 
-/** An image name and the labels asked for with it. An empty version counts as none. */
+/** An image name and its labels. An empty version counts as absent. */
 type AppString = { readonly name: string; readonly labels: Labels };
 
 /**
  * Parses `name[:version][,label=value]*`. Nothing is trimmed, unescaped or checked against the list of platforms.
  *
  * @throws REFERENCE_INVALID
- * @see appc 5
+ * @see appc 0.8.11, discovery/parse.go
  */
 export function parseAppString(text: string): AppString {
   if (/\p{Cc}/u.test(text)) throw invalidName(text, 'holds a control character');
@@ -176,12 +179,14 @@ function addLabel(labels: Map<string, string>, pair: string, text: string): void
   const label = pair.slice(0, equals);
   const problem = acIdentifierProblem(label);
   if (problem !== undefined) throw invalidName(text, `the label name "${show(label)}" ${problem}`);
-  // The name is a label too: it cannot be given a second time.
+  // The name counts as a label, too, and is already given.
   if (label === 'name' || labels.has(label)) throw invalidName(text, `label ${label} is given twice`);
   labels.set(label, pair.slice(equals + 1));
 }
 
-/** `name,label=value…`, sorted by label; parses back to the same, as long as no value holds a comma or a colon. */
+/**
+ * `name,label=value…`, sorted by label. It parses to the same value, unless a label value contains a comma or a colon.
+ */
 export function formatAppString({ name, labels }: AppString): string {
   return labels.size === 0 ? name : `${name},${formatLabels(labels)}`;
 }
@@ -191,8 +196,8 @@ function invalidName(text: string, problem: string): ImageError<'REFERENCE_INVAL
 }
 
 /**
- * What was asked for, on a terminal: URLs without credentials and query. Registry references have no place for either, but
- * what somebody wrote there all the same is cut as well.
+ * The text of a request for display: URLs without credentials and query. A registry reference has neither, but if
+ * someone wrote one there, it is removed as well.
  */
 export function showReference(text: string): string {
   if (isUrl(text)) return showUrl(text);
@@ -202,7 +207,7 @@ export function showReference(text: string): string {
   );
 }
 
-/** The caller's own text, but for credentials and query of a URL: what events say of a node. */
+/** The caller's text, but URLs without credentials and query. Used for events. */
 export function withoutSecrets(text: string): string {
   return isUrl(text) ? showUrl(text) : text;
 }
@@ -211,12 +216,12 @@ function isUrl(text: string): boolean {
   return /^[a-z][a-z0-9+.-]*:\/\//i.test(text) && !/^docker:/i.test(text);
 }
 
-/** Meant as a URL, but a slash is missing. */
+/** Whether it is meant as a URL, but lacks a slash. */
 function isBrokenUrl(text: string): boolean {
   return /^(?:https?|ftp|file):/i.test(text);
 }
 
-/** What stands before an `@` that no digest follows. */
+/** Removes the text before an `@`, unless a digest follows it. */
 function withoutUserOfRegistry(text: string): string {
   return text.replace(/^(docker:\/*)[^/]*@(?!sha\d+:)/i, '$1').replace(/^(docker:[^?]*)\?.*$/is, '$1');
 }

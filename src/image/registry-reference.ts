@@ -17,8 +17,8 @@ const maxNameLength = 255;
 const maxLength = 512;
 
 /**
- * Parses `[docker://][HOST[:PORT]/]NAME[:TAG][@DIGEST]`, as docker reads it. The host is docker.io where none is named;
- * the tag is `latest` where there is neither tag nor digest.
+ * Parses `[docker://][HOST[:PORT]/]NAME[:TAG][@DIGEST]`, as docker does. The default host is docker.io. The default tag
+ * is `latest`, unless there is a digest.
  *
  * @throws REFERENCE_INVALID
  * @see docs/rules.md R3
@@ -29,7 +29,7 @@ export function parseRegistryReference(text: string): RegistryReference {
   const refuse = (problem: string) => invalid(rest, problem);
   if (text.length > maxLength) throw refuse('too long for an image in a registry');
 
-  // Docker would take these for the repository of a tag, or for a repository.
+  // Docker would take the first form for a repository with a tag, and the second for a repository.
   if (/^(?:sha256:)?[0-9a-f]{64}$/.test(rest)) throw refuse('a digest needs a name before it: NAME@sha256:…');
 
   if (rest === '') throw refuse('an empty reference');
@@ -61,7 +61,7 @@ export function parseRegistryReference(text: string): RegistryReference {
   };
 }
 
-/** The first part is a host when it looks like one, with a dot, a colon, or as localhost. */
+/** The first part is a host if it contains a dot or a colon, or is localhost. */
 function splitName(name: string): { readonly host: string; readonly repository: string } {
   const [first = '', rest] = splitAt(name, '/');
   const named = rest !== undefined && (/[.:]/.test(first) || first === 'localhost');
@@ -71,7 +71,7 @@ function splitName(name: string): { readonly host: string; readonly repository: 
   return { host: hub, repository: path.includes('/') ? path : `library/${path}` };
 }
 
-/** `host[:port]` as references name it; addresses of IPv6 stand in brackets. */
+/** Whether a text is `host[:port]` as in references; IPv6 addresses are in brackets. */
 export function isRegistryHost(text: string): boolean {
   const [, address, name = '', port] = /^(?:\[(.*)\]|([^:]*))(?::(\d{1,5}))?$/.exec(text) ?? [];
   if (port !== undefined && (Number(port) < 1 || Number(port) > 65_535)) return false;
@@ -89,17 +89,17 @@ function splitAt(text: string, separator: string): readonly [string, string?] {
 
 function invalid(rest: string, problem: string): ImageError<'REFERENCE_INVALID'> {
   const at = rest.lastIndexOf('@');
-  // A password before an @, or a query, is not repeated.
+  // A password before an @, and a query, are removed.
   const shown = (rest.slice(0, Math.max(at, 0)).includes(':') ? rest.slice(at + 1) : rest).replace(/\?.*$/s, '');
   return new ImageError('REFERENCE_INVALID', problem, { input: `docker://${show(shown)}` });
 }
 
-/** The host that images of a registry bear in their names, as rkt gave them: Docker Hub's is the one that serves it. */
+/** The host in the names of converted images, as rkt chose it: for Docker Hub it is the host of the registry itself. */
 export function registryIndexName(host: string): string {
   return host === 'docker.io' ? 'registry-1.docker.io' : host;
 }
 
-/** The name of the image that a registry's image is converted to, such as `registry-1.docker.io/library/redis`. */
+/** The name of the image that a registry image is converted to, such as `registry-1.docker.io/library/redis`. */
 export function registryImageName({ host, repository }: Pick<RegistryReference, 'host' | 'repository'>): string {
   return sanitizeAcIdentifier(`${registryIndexName(host)}/${repository}`);
 }
@@ -107,20 +107,24 @@ export function registryImageName({ host, repository }: Pick<RegistryReference, 
 const scheme = 'docker://';
 
 /**
- * The name for which keys of an image have to be trusted: its own, or for one of a registry that of its repository.
+ * The name for which the keys of an image must be trusted: its own, or, for an image from a registry, that of the
+ * repository.
  *
- * @param image - `source` is where it came from.
+ * @param image - `source` is where it was fetched from.
  */
 export function trustName({ name, source }: { readonly name: string; readonly source: string }): string {
   if (!source.startsWith(scheme)) return name;
   try {
     return registryTrustName(parseRegistryReference(source));
   } catch {
-    return name; // a store may have been written by another version
+    return name; // another version may have written the store
   }
 }
 
-/** A key file's directory can't be named by a port: `localhost_5000/app` it is, as in names of converted images. */
+/**
+ * The name of a directory with keys cannot contain a port, so the colon becomes an underscore, as in names of converted
+ * images: `localhost_5000/app`.
+ */
 export function registryTrustName({ host, repository }: Pick<RegistryReference, 'host' | 'repository'>): string {
   return sanitizeAcIdentifier(`${host}/${repository}`);
 }

@@ -2,7 +2,10 @@ import type * as z from 'zod';
 
 import { show } from './show.ts';
 
-/** What is wrong with a document, safe to show. `field` is the path of a member, `layers[0].size`; empty for the whole. */
+/**
+ * A fault of a document, safe to display. `field` is the path of a member, such as `layers[0].size`; empty for the
+ * whole document.
+ */
 export type Fault = { readonly field: string; readonly problem: string };
 
 export type Shaped<T> =
@@ -10,8 +13,8 @@ export type Shaped<T> =
   | { readonly ok: false; readonly faults: readonly Fault[]; readonly fault: Fault };
 
 /**
- * Checks a parsed document of outside. What is wrong is told in our own words, since those of the validation library are
- * for programmers; messages of the shape itself come first.
+ * Checks a parsed document from outside. Faults have our own wording, since that of the validation library is meant for
+ * programmers. Messages in the schema take precedence.
  */
 export function checkShape<T>(shape: z.ZodType<T>, value: unknown): Shaped<T> {
   const { data, error } = shape.safeParse(value, { error: describeIssue });
@@ -20,19 +23,22 @@ export function checkShape<T>(shape: z.ZodType<T>, value: unknown): Shaped<T> {
   return { ok: false, faults, fault: faults[0] ?? { field: '', problem: unlike } };
 }
 
-/** A sentence, where the problem is the end of one. */
+/** Formats a fault as a sentence; `problem` is its end. */
 export function formatFault({ field, problem }: Fault): string {
   return `${field || 'the document'} ${problem}`;
 }
 
-/** The field, and then what is wrong with it. */
+/** Formats a fault as the field, a colon and the problem. */
 export function formatFieldFault({ field, problem }: Fault): string {
   return field === '' ? problem : `${field}: ${problem}`;
 }
 
 const unlike = 'is not what it should be';
 
-/** What is wrong, as the end of a sentence that begins with the field. Values are not repeated: they may be secrets. */
+/**
+ * Describes an issue as the end of a sentence that begins with the field. Values are left out, since they may be
+ * secrets.
+ */
 export function describeIssue(issue: z.core.$ZodRawIssue): string {
   if (issue.input === undefined) return 'is missing';
   switch (issue.code) {
@@ -71,7 +77,7 @@ function formatPath(path: readonly PropertyKey[]): string {
   return show(path.map(formatKey).join('').replace(/^\./, ''));
 }
 
-/** Keys that are data, such as the names of hosts, are set apart. */
+/** Keys that are data, such as host names, are quoted. */
 function formatKey(key: PropertyKey): string {
   if (typeof key === 'number') return `[${key}]`;
   const text = String(key);

@@ -1,10 +1,10 @@
 const unsafe = /[\p{Cc}\p{Cs}\p{Bidi_Control}\p{Zl}\p{Zp}]/u;
 
 /**
- * Outside text made safe for a terminal, a log and one line of a message: control and bidi control characters, line
- * separators and lone surrogates become visible escapes such as `\x1b` or `\u202e`.
+ * Makes outside text safe for a terminal, a log and a one-line message: control and bidi control characters, line
+ * separators and lone surrogates become escapes such as `\x1b` or `\u202e`.
  *
- * @param max - UTF-16 units of the result; what does not fit is cut, with `…` in its place.
+ * @param max - UTF-16 units of the result; a longer text is cut and ends in `…`.
  * @see docs/rules.md A14
  */
 export function show(text: string, max = 200): string {
@@ -26,13 +26,14 @@ function escape(character: string): string {
 const maxLength = 2048;
 
 /**
- * A URL for messages, details and books: without user name, password, query and fragment. Text that is not a URL is
- * shown as it stands, less what looks like one of those.
+ * A URL for messages, error details and records: without user name, password, query and fragment. In a text that is not
+ * a URL, everything that looks like one of these is removed.
  */
 export function showUrl(url: string): string {
   const parsed = URL.parse(url);
   if (parsed === null) return show(withoutUser(url).replace(/[?#].*$/s, ''), maxLength);
-  if (!/[?#@]/.test(parsed.href)) return show(parsed.href, maxLength); // each of the four below writes the URL anew
+  // parsed.href is rebuilt at each assignment below
+  if (!/[?#@]/.test(parsed.href)) return show(parsed.href, maxLength);
   parsed.username = '';
   parsed.password = '';
   parsed.search = '';
@@ -46,7 +47,7 @@ function withoutUser(text: string): string {
   return start >= 2 && end > start ? text.slice(0, start) + text.slice(end) : text;
 }
 
-/** Text that others made, such as a library's message, with URLs in it as showUrl shows them. */
+/** Applies showUrl to all URLs in a text from outside, such as the message of a library. */
 export function showUrlsIn(text: string): string {
   return text.replaceAll(/\b[a-z][a-z0-9+.-]*:\/\/[^\s"]+/gi, (url) => (/[?#@]/.test(url) ? showUrl(url) : url));
 }

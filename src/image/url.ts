@@ -5,18 +5,18 @@ import { ImageError } from '../errors.ts';
 import { showUrl } from './show.ts';
 import type { UrlReference } from './reference.ts';
 
-/** Whether text is meant as an http or https URL. */
+/** Whether a text is meant as an http or https URL. */
 export function isHttpUrl(text: string): boolean {
   return /^https?:\/\//i.test(text);
 }
 
 /**
- * An http or https URL as it will be requested: without fragment, and else as it is written.
+ * Parses an http or https URL as it will be requested: without fragment, otherwise as written.
  *
- * @throws REFERENCE_INVALID, for a user name or password in it too. @see docs/rules.md H7
+ * @throws REFERENCE_INVALID, also if it contains a user name or password. @see docs/rules.md H7
  */
 export function parseHttpReference(text: string): UrlReference {
-  // The URL parser would drop control characters and outer spaces.
+  // The URL parser would remove control characters and outer spaces.
   const exact = /\p{Cc}|^ | $/u.test(text) ? undefined : parseExactUrl(text);
   if (!exact) throw invalid(text, 'not a URL');
   const { url, href } = exact;
@@ -26,10 +26,10 @@ export function parseHttpReference(text: string): UrlReference {
   return { kind: 'url', text, url: href };
 }
 
-/** The local path of a file:// URL, decoded; query and fragment count for nothing. @throws REFERENCE_INVALID */
+/** The decoded local path of a file:// URL; query and fragment are ignored. @throws REFERENCE_INVALID */
 export function fileUrlPath(text: string): string {
   const url = /\p{Cc}/u.test(text) ? null : URL.parse(text);
-  // The parser has made an empty host of localhost.
+  // The parser replaces the host localhost by an empty one.
   if (url === null || url.host !== '') throw invalid(text, 'a file URL names a local file: file:///PATH');
   let path: string;
   try {
@@ -50,14 +50,15 @@ function invalid(text: string, problem: string, cause?: unknown): ImageError<'RE
   );
 }
 
-/** A URL as it is requested, without fragment: `href` has path and query as they were written. */
+/** A URL as it is requested, without fragment. In `href`, path and query are as written. */
 export type ExactUrl = { readonly url: URL; readonly href: string };
 
 /**
- * Reads a URL, relative to `base` if that is given. The URL parser encodes characters that need not be, such as a raw `'` in a query;
- * whoever signed the URL signed it as it was written. What cannot stand in a request is encoded all the same, and the path normalised.
+ * Parses a URL, relative to `base` if given. The URL parser encodes more characters than necessary, such as a raw `'`
+ * in a query, which would break a signed URL: it was signed as written. Only characters that a request cannot contain
+ * are encoded, and the path is normalised.
  *
- * @returns undefined for what is no http or https URL.
+ * @returns undefined unless it is an http or https URL.
  */
 export function parseExactUrl(text: string, base?: string): ExactUrl | undefined {
   const url = URL.parse(text, base);
@@ -68,17 +69,17 @@ export function parseExactUrl(text: string, base?: string): ExactUrl | undefined
   return { url, href: url.origin + exactPath(path, url.pathname) + encode(inherited) };
 }
 
-/** The query of a URL, as it is written there, with its question mark. */
+/** The query of a URL as written, with its question mark. */
 function queryOf(href: string): string {
   return /\?[^#]*/.exec(href)?.[0] ?? '';
 }
 
-/** Path and query of a URL that has an exact form, as they go into a request. */
+/** Path and query for a request, from the `href` of an ExactUrl. */
 export function requestTarget(href: string): string {
   return href.replace(/^https?:\/\/[^/?#]*/, '');
 }
 
-/** The path as written, if the parser did nothing but encode it. */
+/** The path as written, unless the parser did more than encode it. */
 function exactPath(written: string, parsed: string): string {
   const encoded = written.replace(/["<>^`{}]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
   return encoded === parsed ? written : parsed;

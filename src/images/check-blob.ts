@@ -10,14 +10,14 @@ import type { Store } from '../store/store.ts';
 import { errnoOf } from '../system/errno.ts';
 import { openOwnFile } from '../system/files.ts';
 
-/** What lives as long as a command: the store it works on and the threads that hash. */
+/** The store and the threads that a command works with. */
 export type ImagesContext = { readonly store: Store; readonly pool: Pool };
 
 export type BlobProblem = 'missing' | 'wrong size' | 'wrong hash' | 'unreadable';
 
-/** A blob, whose ID says its hash, and its bytes. */
+/** A blob with its size. The ID contains the hash that it must have. */
 export type ListedBlob = { readonly id: ImageId | Digest; readonly size: number };
-/** `path` is that of a copy, when it is not the blob itself that is to be read. */
+/** `path` is that of a copy, if not the blob itself is to be read. */
 type BlobCheck = ListedBlob & { readonly path?: string };
 
 export function blobPathOf(store: Store, id: ImageId | Digest): string {
@@ -25,9 +25,9 @@ export function blobPathOf(store: Store, id: ImageId | Digest): string {
 }
 
 /**
- * Reads a whole file in a worker: a blob, or a copy of it.
+ * Reads a whole file in a worker: a blob or a copy of it.
  *
- * @returns what is wrong with it, or undefined when it is what it should be.
+ * @returns the problem, or undefined when the content is right.
  */
 export async function checkBlob(
   { store, pool }: ImagesContext,
@@ -38,7 +38,7 @@ export async function checkBlob(
   try {
     const { hex, bytes } = await abortable(pool.run('reHash', { path, algorithm }), signal);
     if (bytes !== size) return 'wrong size';
-    return id.slice('sha512-'.length) === hex ? undefined : 'wrong hash'; // both algorithms have names of one length
+    return id.slice('sha512-'.length) === hex ? undefined : 'wrong hash'; // both prefixes have the same length
   } catch (error) {
     if (hasCode(error, 'FILE_NOT_FOUND')) return 'missing';
     if (hasCode(error, 'FILE_UNREADABLE')) return 'unreadable';
@@ -46,7 +46,7 @@ export async function checkBlob(
   }
 }
 
-/** As checkBlob, for callers who need the bytes. @throws STORE_CORRUPT with the path of the blob. */
+/** As checkBlob, but throws. @throws STORE_CORRUPT with the path of the blob. */
 export async function requireSound(context: ImagesContext, check: BlobCheck, signal: AbortSignal): Promise<void> {
   const problem = await checkBlob(context, check, signal);
   if (problem) throw corrupt(context.store, check, problem);
@@ -59,10 +59,10 @@ export function corrupt(store: Store, { id }: Pick<ListedBlob, 'id'>, problem: B
   });
 }
 
-/** A blob that was hashed and found good. `stamp` tells that very file from any other, and from a changed one. */
+/** A blob that was hashed and is intact. `stamp` identifies this state of the file. */
 export type SoundBlob = ListedBlob & { readonly stamp: string };
 
-/** Hashes a blob, for bytes that cannot be taken back once they are written. @throws STORE_CORRUPT */
+/** Hashes a blob before its bytes are written to a place from where they cannot be removed. @throws STORE_CORRUPT */
 export async function hashBlob(
   context: ImagesContext,
   { id, size }: ListedBlob,
@@ -73,7 +73,7 @@ export async function hashBlob(
   return { id, size, stamp };
 }
 
-/** Opens the very file that was hashed. @throws STORE_CORRUPT when it is not there any more. */
+/** Opens the file that was hashed. @throws STORE_CORRUPT when it has been replaced or changed. */
 export async function openSound(store: Store, { id, stamp }: SoundBlob): Promise<FileHandle> {
   const file = await orCorrupt(store, { id }, openOwnFile(blobPathOf(store, id)));
   if (stampOf(await file.stat({ bigint: true })) === stamp) return file;
@@ -94,8 +94,8 @@ function stampOf({ size, mtimeNs, ctimeNs, ino }: BigIntStats): string {
 }
 
 /**
- * Visits every item, `width` at a time. After the first failure, or once the signal is aborted, nothing new starts; the
- * promise settles when what was under way has ended.
+ * Visits every item, `width` at a time. After the first failure or an abort no new visit starts; the promise settles
+ * once the running visits have ended.
  */
 export async function inParallel<T>(
   items: AsyncIterable<T> | Iterable<T>,
@@ -103,7 +103,7 @@ export async function inParallel<T>(
   visit: (item: T, position: number) => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
-  // A generator hands its items out one by one, however many ask, and a lane that throws closes it for all of them.
+  // All lanes share one generator. It hands each item to one lane, and a lane that throws closes it for all.
   const source = numbered(items);
   const lane = async (): Promise<void> => {
     for await (const [item, position] of source) {

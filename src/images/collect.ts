@@ -7,16 +7,16 @@ const day = 24 * 60 * 60 * 1000;
 
 export type CollectRequest = {
   readonly nowMs: number;
-  /** A partial download that nobody resumed for so long goes. Default 24 h. */
+  /** Partial downloads that were not resumed for this long are removed. Default 24 h. */
   readonly partialsOlderThanMs?: number;
-  /** Images not used for longer than this go too. Absent: images stay, however old. */
+  /** Images that were not used for this long are removed, too. Absent: no image is removed. */
   readonly gracePeriodMs?: number;
   readonly dryRun?: boolean;
 };
 
 /**
- * `garbage` is what nothing refers to; `images` are those taken off the list, and `imageBytes` what that gave back: in a
- * dry run, their sizes, blobs that images share counted in each.
+ * `images` were removed because they were not used, and `imageBytes` is the space that this freed; in a dry run the sum
+ * of their sizes, where shared blobs count more than once. `garbage` is what nothing refers to.
  */
 export type CollectReport = {
   readonly images: readonly Entry[];
@@ -24,7 +24,10 @@ export type CollectReport = {
   readonly garbage: GarbageReport;
 };
 
-/** Gives space back: images unused for a while if that was asked for, then everything in the store that nothing needs. */
+/**
+ * Frees space: removes images that were not used for the grace period, if there is one, and then everything in the
+ * store that nothing needs.
+ */
 export async function collect(store: Store, request: CollectRequest): Promise<CollectReport> {
   const { nowMs, partialsOlderThanMs = day, gracePeriodMs, dryRun = false } = request;
   const unused = gracePeriodMs === undefined ? [] : await unusedSince(store, nowMs - gracePeriodMs);
@@ -36,7 +39,7 @@ export async function collect(store: Store, request: CollectRequest): Promise<Co
   return { images: removed.map(({ entry }) => entry), imageBytes, garbage };
 }
 
-/** Last used before `sinceMs`; the longest unused first. Equal counts as used. */
+/** Images last used before `sinceMs`, the longest unused first. */
 async function unusedSince(store: Store, sinceMs: number): Promise<Entry[]> {
   const unused: Entry[] = [];
   for await (const entry of listImages(store)) if (entry.lastUsedAtMs < sinceMs) unused.push(entry);
@@ -51,11 +54,11 @@ async function* removeEach(
     const now = await (entry.kind === 'image'
       ? store.getImage(entry.id)
       : store.findRegistryImage(entry.image.reference));
-    if (now?.lastUsedAtMs !== entry.lastUsedAtMs) continue; // used or removed since it was looked at
+    if (now?.lastUsedAtMs !== entry.lastUsedAtMs) continue; // used or removed in the meantime
     try {
       yield { entry, bytes: await removeEntry(store, entry) };
     } catch (error) {
-      if (!hasCode(error, 'NOT_IN_STORE')) throw error; // another process was faster
+      if (!hasCode(error, 'NOT_IN_STORE')) throw error; // another process has removed it
     }
   }
 }

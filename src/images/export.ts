@@ -25,8 +25,8 @@ import { openOwnFile } from '../system/files.ts';
 export type ExportRequest = FileTarget & { readonly image: StoredImage };
 
 /**
- * Writes the uncompressed image to a file. The copy is hashed before it takes its name, so whatever happens the target is
- * the whole, sound image, or what it was before.
+ * Writes the uncompressed image to a file. The copy is hashed before it gets its final name, so the target is either
+ * the complete, intact image or unchanged.
  *
  * @throws STORE_CORRUPT when the blob is damaged; as writeFileTarget
  */
@@ -41,8 +41,8 @@ export async function exportImage(
 }
 
 /**
- * Writes the uncompressed image to a stream, which stays open. What is written cannot be taken back, so the blob is
- * hashed first, and the very file that was hashed is sent.
+ * Writes the uncompressed image to a stream, which stays open. Since written bytes cannot be taken back, the blob is
+ * hashed first, and exactly the file that was hashed is sent.
  *
  * @throws STORE_CORRUPT before the first byte when the blob is damaged.
  */
@@ -63,12 +63,12 @@ export async function exportToStream(
 
 export type RegistryExport = { readonly image: RegistryImage; readonly format: RegistryFormat };
 
-/** Blobs read at once. */
+/** Blobs read in parallel. */
 const width = 4;
 
 /**
- * Writes an image of a registry to a tar: an OCI archive, or what `docker load` takes. Every blob is hashed before it is
- * written, so whatever happens the target is the whole, sound image, or what it was before.
+ * Writes a registry image to a tar: an OCI archive, or one for `docker load`. Every blob is hashed before it is
+ * written, so the target is either the complete, intact image or unchanged.
  *
  * @throws STORE_CORRUPT when a blob is damaged; as writeFileTarget
  */
@@ -96,27 +96,27 @@ export async function exportRegistryImageToStream(
   await writeTar(context.store, { files, output, end: false }, signal);
 }
 
-/** Writes an image of a registry as an OCI image layout that holds nothing else. @throws STORE_CORRUPT; as writeTree */
+/** Writes a registry image as an OCI image layout that contains only this image. @throws STORE_CORRUPT; as writeTree */
 export async function exportRegistryImageToDirectory(
   context: ImagesContext,
   { image, ...target }: Pick<RegistryExport, 'image'> & TreeTarget,
   signal: AbortSignal,
 ): Promise<void> {
   await writeTree(context.store.dir, target, async (directory) => {
-    const place = async ({ name, content }: LayoutFile): Promise<void> => {
+    const writeLayoutFile = async ({ name, content }: LayoutFile): Promise<void> => {
       const to = join(directory, name);
       await mkdir(dirname(to), { recursive: true, mode: 0o755 });
       if (content instanceof Uint8Array) await writeFile(to, content, { flag: 'wx' });
       else await copyBlob(context, { ...content, to }, signal);
       await settleFile(to);
     };
-    await inParallel(await registryLayout(context.store, image, 'oci'), width, place, signal);
+    await inParallel(await registryLayout(context.store, image, 'oci'), width, writeLayoutFile, signal);
     await chmod(directory, 0o755);
   });
   context.store.touchRegistryImage(image.reference);
 }
 
-/** The files of the layout, every blob hashed. */
+/** Hashes the blobs of the layout. @returns its files in order. */
 async function soundFiles(
   context: ImagesContext,
   { image, format }: RegistryExport,
@@ -133,7 +133,7 @@ async function soundFiles(
   return files;
 }
 
-/** Copies a blob to a file that must not be there, and hashes the copy. @throws STORE_CORRUPT; system errors of `to` */
+/** Copies a blob to a file that must not exist, and hashes the copy. @throws STORE_CORRUPT; system errors of `to` */
 async function copyBlob(
   context: ImagesContext,
   { id, size, to }: ListedBlob & { readonly to: string },
@@ -152,13 +152,16 @@ async function copyBlob(
 const clone = constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE;
 const highWaterMark = 1024 * 1024;
 
-/** Copies to a file that must not be there: at once where the filesystem shares blocks, else so that it can be stopped. */
+/**
+ * Copies to a file that must not exist. Clones the file where the filesystem can share blocks; otherwise copies the
+ * bytes, which can be aborted.
+ */
 async function copyFile(from: string, to: string, signal: AbortSignal): Promise<void> {
-  await using source = await openOwnFile(from); // also where it is cloned: what is no file must not be waited for
+  await using source = await openOwnFile(from); // also checks that it is a regular file, which the clone does not
   try {
     await cloneFile(from, to, clone);
   } catch {
-    // whatever the reason, the copy meets it too or does without
+    // whatever the reason, copy the bytes, or fail for the same reason
     const input = source.createReadStream({ highWaterMark, autoClose: false });
     await pipeline(input, createWriteStream(to, { flags: 'wx', highWaterMark }), { signal });
   }

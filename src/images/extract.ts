@@ -14,13 +14,14 @@ import { findExpected } from '../store/index/lookups.ts';
 export type ExtractRequest = ExtractionRequest & { readonly image: StoredImage };
 
 /**
- * Writes what is in an image, without its dependencies and whatever its pathWhitelist says, into a directory. The blob is
- * hashed in the same pass: the directory is the whole, sound image, or what it was before.
+ * Writes the content of an image to a directory, without its dependencies and ignoring its pathWhitelist. The blob is
+ * hashed in the same pass, so the directory is either the complete, intact image or unchanged.
  *
- * Owners, setuid and devices need root, extended attributes the system's setfattr. Nothing is synced to the disk.
+ * Owners, setuid bits and devices need root; extended attributes need the program setfattr. Nothing is synced to the
+ * disk.
  *
  * @throws STORE_CORRUPT when the blob is damaged, USAGE when the target may not be replaced, FILE_NOT_FOUND when its
- * directory is not there, STORE_FULL, STORE_READ_ONLY or FILE_UNREADABLE when it cannot be written.
+ * directory does not exist, STORE_FULL, STORE_READ_ONLY or FILE_UNREADABLE when it cannot be written.
  */
 export function extractImage(
   context: ImagesContext,
@@ -33,8 +34,8 @@ export function extractImage(
 export type RenderRequest = ExtractionRequest & { readonly image: StoredImage; readonly platform: NodePlatform };
 
 /**
- * Writes an image over all that it depends on into a directory, as it would be run: every pathWhitelist applies, and the
- * manifest is the image's own. Dependencies come from the store alone.
+ * Writes an image and all its dependencies to a directory, layered as for running it: each pathWhitelist applies, and
+ * the manifest is that of the image itself. Dependencies are taken only from the store.
  *
  * @throws as extractImage; NOT_IN_STORE and DEPENDENCY_CYCLE, before anything is written.
  * @see flatten for the order
@@ -49,20 +50,20 @@ export async function renderImage(
 }
 
 export type ExtractionRequest = TreeTarget & {
-  /** What is below rootfs becomes the target; otherwise the target holds `manifest` and `rootfs`. */
+  /** With true, the content of rootfs is written to the target; otherwise `manifest` and `rootfs` are. */
   readonly rootfsOnly: boolean;
   readonly limits: Limits;
 };
 
-/** What of the images is not in the tree, as it is named in them: how many paths, and the first. */
+/** The parts of the images that could not be written: the number of paths, and the first of them as in the image. */
 export type ExtractionReport = {
-  /** Devices and fifos that could not be made. */
+  /** Devices and fifos that could not be created. */
   readonly skipped: { readonly count: number; readonly paths: readonly string[] };
-  /** What has extended attributes, file capabilities too, that could not be set. */
+  /** Entries whose extended attributes, which include file capabilities, could not be set. */
   readonly withoutXattrs: { readonly count: number; readonly paths: readonly string[] };
 };
 
-/** Writes images into a directory, an upper one before those below it, and notes that they were used. */
+/** Writes images to a directory, each before those below it, and records that they were used. */
 async function extractLayers(
   { store, pool }: ImagesContext,
   layers: readonly FlatImage[],
@@ -92,14 +93,14 @@ async function extractLayers(
     } finally {
       signal.removeEventListener('abort', stop);
       port1.close();
-      signal.throwIfAborted(); // what an interrupted extraction says of itself is of no use
+      signal.throwIfAborted(); // the report of an aborted extraction is not usable
     }
   });
   for (const { image } of layers) store.touch(image.imageId);
   return report;
 }
 
-/** An image in the order in which a tree is laid: each before those that it lies upon. */
+/** An image in the order of extraction: each comes before those below it. */
 type FlatImage = {
   readonly image: StoredImage;
   readonly own: readonly string[];
@@ -109,25 +110,26 @@ type FlatImage = {
 
 export type FlattenOptions = {
   readonly limits: Pick<Limits, 'depth' | 'nodes'>;
-  /** Where os and arch of dependencies come from when neither they nor the image itself say. */
+  /** The default os and arch of dependencies, when neither they nor the image itself have these labels. */
   readonly platform: NodePlatform;
 };
 
 /**
- * An image and all it depends on, from the store alone: each dependency below its parent, the last one listed first.
- * An image that several depend on is there once for each whitelist that applies to it: below the first time it has
- * nothing to add any more, since each of its paths is there already or hidden.
+ * Lists an image and all its dependencies, using only the store: each dependency comes after the image that needs it,
+ * and of the dependencies of one image the last one comes first. An image that several others need is listed once for
+ * each whitelist that applies to it. Further times would add nothing, since each of its paths is written already or
+ * hidden.
  *
- * @throws NOT_IN_STORE for a dependency that is not there, DEPENDENCY_CYCLE, LIMIT_EXCEEDED; NAME_MISMATCH,
- * LABEL_MISMATCH and SIZE_MISMATCH for one that is pinned and is not what it should be.
- * @see appc 7.1, 7.2, 7.4.2, 7.4.3
+ * @throws NOT_IN_STORE for a missing dependency, DEPENDENCY_CYCLE, LIMIT_EXCEEDED; NAME_MISMATCH, LABEL_MISMATCH and
+ * SIZE_MISMATCH for a pinned one that does not match.
+ * @see appc 0.8.11, pkg/acirenderer; spec/aci.md, Dependency Matching
  */
 export async function flatten(
   store: Store,
   root: StoredImage,
   { limits, platform }: FlattenOptions,
 ): Promise<readonly FlatImage[]> {
-  const { parseManifest } = await import('../image/manifest.ts'); // with zod, which most commands do without
+  const { parseManifest } = await import('../image/manifest.ts'); // loads zod, which most commands do not need
   const flat: FlatImage[] = [];
   const seen = new Set<string>();
 
@@ -153,7 +155,10 @@ export async function flatten(
 
 type Inherited = { readonly from: ImageId | undefined; readonly paths: readonly string[] };
 
-/** What a fetch would take: of this platform if there is one. Labels left out are wildcards, so another will do. */
+/**
+ * The image that a fetch would choose: one for this platform if possible, otherwise any, since absent labels match
+ * every value.
+ */
 async function findDependency(
   store: Store,
   dependency: Dependency,
@@ -164,7 +169,7 @@ async function findDependency(
   return (await findExpected(store, { name, ...rest, defaults: defaults() })) ?? findExpected(store, { name, ...rest });
 }
 
-/** The platform that the image says it is for; this machine's when it is silent. */
+/** The platform in the labels of the image, otherwise that of this machine. */
 function defaultsOf({ labels }: StoredImage, platform: NodePlatform): Labels {
   const stated = new Map([...labels].filter(([name]) => name === 'os' || name === 'arch'));
   return stated.size > 0 ? stated : defaultLabels(new Map(), platform);

@@ -9,7 +9,7 @@ import type { RegistryImage } from '../store/registry-store.ts';
 export type SortField = 'importtime' | 'lastused' | 'name' | 'size';
 
 export type ListRequest = {
-  /** Default importtime, which streams; every other order holds all rows in memory. */
+  /** Default importtime, which streams. Every other order keeps all rows in memory. */
   readonly sort?: SortField;
   /** Default asc. */
   readonly order?: 'asc' | 'desc';
@@ -26,7 +26,7 @@ function listedName(entry: Entry): string {
   return entry.kind === 'registry' ? entry.image.reference : entry.name;
 }
 
-/** What a store lists, images of registries too, sorted; equal ones in the order they were imported. */
+/** Lists all images in the store, including registry images, sorted. Equal ones are in the order of their import. */
 export async function* listImages(
   store: Store,
   { sort = 'importtime', order = 'asc' }: ListRequest = {},
@@ -40,7 +40,7 @@ export async function* listImages(
   yield* entries.sort((a, b) => sign * compare[sort](a, b));
 }
 
-/** Both kinds come by import time; they are merged as they come. */
+/** Merges the images and the registry images, both of which are sorted by import time. */
 async function* byImport(store: Store): AsyncGenerator<Entry> {
   const registryImages = store.registryImages()[Symbol.asyncIterator]();
   let next = await registryImages.next();
@@ -53,13 +53,16 @@ async function* byImport(store: Store): AsyncGenerator<Entry> {
   for (; !next.done; next = await registryImages.next()) yield registryEntry(next.value);
 }
 
-/** What is known of everything that the store lists. */
+/** Properties that all images in the store have. */
 type Facts = Pick<
   StoredImage,
   'name' | 'labels' | 'size' | 'importedAtMs' | 'lastUsedAtMs' | 'latest' | 'source' | 'verified' | 'weak'
 >;
 
-/** One thing that the store lists: an image, or one of a registry as it came, whose ID is the digest of its manifest. */
+/**
+ * One listed image: a converted one or archive, or a registry image as it was served, whose ID is the digest of its
+ * manifest.
+ */
 export type Entry = Facts &
   (
     | { readonly kind: 'image'; readonly id: ImageId; readonly image: StoredImage }
@@ -70,7 +73,7 @@ export function imageEntry(image: StoredImage): Entry {
   return { ...image, kind: 'image', id: image.imageId, image };
 }
 
-/** Name and labels are those that an image made of it has. */
+/** Name and labels are those of the image that it would be converted to. */
 export function registryEntry(image: RegistryImage): Entry {
   const { size, importedAtMs, lastUsedAtMs, latest, source, verified, weak, platform } = image;
   const listed = parseListed(image.reference);
@@ -80,7 +83,7 @@ export function registryEntry(image: RegistryImage): Entry {
   return { ...facts, kind: 'registry', id: image.manifest.digest, image };
 }
 
-/** One of several platforms may have been given a reference that is none to a registry. */
+/** When several platforms were fetched, an entry may have a name that is no registry reference. */
 function parseListed(reference: string): { readonly name: string; readonly tag?: string } {
   try {
     const parsed = parseRegistryReference(reference);
@@ -91,23 +94,23 @@ function parseListed(reference: string): { readonly name: string; readonly tag?:
   }
 }
 
-/** One image as JSON output shows it: IDs whole, times ISO 8601 in UTC, absent facts left out. */
+/** One image in JSON output: complete IDs, times as ISO 8601 in UTC, absent properties left out. */
 export type ImageRow = {
-  /** The digest of its manifest where it is one of a registry as it came. */
+  /** For a registry image, the digest of its manifest. */
   readonly imageID: string;
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
-  /** Bytes of the uncompressed image; of a registry's, of all its blobs. */
+  /** Bytes of the uncompressed image; for a registry image, of all its blobs. */
   readonly size: number;
   readonly importedAt: string;
   readonly lastUsedAt: string;
   readonly latest: boolean;
   readonly source: string;
-  /** Fingerprints of the keys that signed it; false: nobody checked. */
+  /** Fingerprints of the keys that signed it; false when it was not verified. */
   readonly verified: readonly string[] | false;
-  /** `sha256:` and hex of the bytes as transferred; of a registry's image, of its manifest. */
+  /** `sha256:` and hex of the bytes as transferred; for a registry image, the digest of its manifest. */
   readonly digest: string;
-  /** Of a registry's image alone: what it is called, what it is for, and the image that was made of it. */
+  /** Only for a registry image: its reference, its platform, and the image that it was converted to. */
   readonly reference?: string;
   readonly platform?: GoPlatform;
   readonly convertedTo?: string;

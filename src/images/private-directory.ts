@@ -6,22 +6,22 @@ import { show } from '../image/show.ts';
 import { errnoOf } from '../system/errno.ts';
 import { emptyDirectory, holdDirectory, type HeldDirectory } from '../system/held-directory.ts';
 
-/** A directory that only this user may enter, and the one that it lies in. Others cannot exchange what these paths lead to. */
+/** A directory that only this user may enter, and its parent. Other users cannot exchange what these paths refer to. */
 export type PrivateDirectory = {
-  /** The path of the directory itself. */
+  /** The path of the directory itself, through its descriptor. */
   readonly inside: string;
-  /** Its path by name, for renaming it. */
+  /** The path of its entry in the parent, to rename it. */
   readonly itself: string;
-  /** The path of the directory above. */
+  /** The path of the parent directory. */
   readonly above: string;
 };
 
 /**
- * Makes a directory in which to make what shall take its place in `above` once it is complete. When `work` fails, what it
- * made is removed.
+ * Makes a directory in which `work` creates something, and from which it renames the result into `above`. When `work`
+ * fails, the content is removed.
  *
- * @param shown - the directory above, in errors.
- * @throws FILE_UNREADABLE when other users may have got between; system errors
+ * @param shown - the path of the parent, for errors.
+ * @throws FILE_UNREADABLE when another user may have replaced the directory; system errors
  */
 export async function withPrivateDirectory<T>(
   above: HeldDirectory,
@@ -44,7 +44,10 @@ export async function withPrivateDirectory<T>(
   }
 }
 
-/** Where others may rename our directory, what was opened may be another one: it must be as good as a new one of ours. */
+/**
+ * Where other users may rename our directory, the one that was opened may be another one. It is accepted if it could
+ * have been made by us just now.
+ */
 async function requireOwn(above: HeldDirectory, own: HeldDirectory, shown: string): Promise<void> {
   if (!mayOthersRename(await stat(above.path))) return;
   const { uid, mode } = await stat(own.path);
@@ -54,12 +57,15 @@ async function requireOwn(above: HeldDirectory, own: HeldDirectory, shown: strin
   throw new ImageError('FILE_UNREADABLE', message, { path: shown });
 }
 
-/** Unless the sticky bit is set, who may write a directory may rename what others have in it; its owner always may. */
+/**
+ * Unless the sticky bit is set, users who may write to a directory may rename the entries of others. Its owner always
+ * may.
+ */
 function mayOthersRename({ uid, mode }: { readonly uid: number; readonly mode: number }): boolean {
   return (uid !== 0 && uid !== process.geteuid?.()) || ((mode & 0o022) !== 0 && (mode & 0o1000) === 0);
 }
 
-/** It may have taken its new name, or bear another one that somebody gave it. */
+/** Ignores that it was renamed, by us or by another user. */
 async function removeIfThere(path: string): Promise<void> {
   try {
     await rmdir(path);

@@ -10,12 +10,12 @@ import { errnoOf } from '../system/errno.ts';
 import { openOwnFile, readAtMost } from '../system/files.ts';
 import { corrupt } from './check-blob.ts';
 
-/** What a manifest names; layers from the lowest up. */
+/** The blobs that a manifest names; layers from the lowest up. */
 export type RegistryParts = { readonly config: StoredDescriptor; readonly layers: readonly StoredDescriptor[] };
 
 /**
- * Reads what an image consists of from its manifest, or the one derived from it. All that a manifest may and may not say
- * was checked before it came into the store; its digest says that it is the same.
+ * Reads the parts of an image from its manifest, or from the one derived from it. The manifest was checked before it
+ * was stored, and its digest shows that it is unchanged.
  *
  * @throws STORE_CORRUPT
  */
@@ -27,7 +27,7 @@ export async function readParts(store: Store, { digest }: StoredDescriptor): Pro
   throw new ImageError('STORE_CORRUPT', `${digest} is kept as a manifest, but is none`, { path });
 }
 
-/** Undefined for what is no manifest. */
+/** Undefined when the document is no manifest. */
 export function partsOf(members: ReturnType<typeof membersOf>): RegistryParts | undefined {
   const config = parseDescriptor(members['config']);
   const layers = Array.isArray(members['layers']) ? members['layers'].map(parseDescriptor) : [];
@@ -44,7 +44,7 @@ export function membersOf(value: unknown): { readonly [name: string]: unknown } 
   return typeof value === 'object' && value !== null ? { ...value } : {};
 }
 
-/** Reads a manifest or an index of a registry, which is small. @throws STORE_CORRUPT unless it is what its digest says. */
+/** Reads a manifest or an index, which are small. @throws STORE_CORRUPT unless it matches its digest. */
 export async function readDocument(store: Store, digest: Digest): Promise<Buffer> {
   const bytes = await readDocumentFile(store.digestPath(digest)).catch((error: unknown) => {
     throw corrupt(store, { id: digest }, errnoOf(error) === 'ENOENT' ? 'missing' : 'unreadable');
@@ -56,5 +56,5 @@ export async function readDocument(store: Store, digest: Digest): Promise<Buffer
 
 async function readDocumentFile(path: string): Promise<Buffer> {
   await using file = await openOwnFile(path);
-  return await readAtMost(file, defaultLimits.registryManifest + 1); // one byte more than a document may have
+  return await readAtMost(file, defaultLimits.registryManifest + 1); // one byte more than the limit
 }

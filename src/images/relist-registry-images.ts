@@ -16,21 +16,22 @@ import { readDocument, membersOf, parseDescriptor, partsOf, type RegistryParts }
 
 const ociType = 'application/vnd.oci.image.manifest.v1+json';
 const dockerType = 'application/vnd.docker.distribution.manifest.v2+json';
-/** Of an image whose name is lost: no registry can have this host. @see RFC 6761 section 6.4 */
+/** The name of an image whose name is lost. No registry can have this host. @see RFC 6761 section 6.4 */
 const unnamed = 'unnamed.invalid/image';
 
 type Manifest = StoredDescriptor & { readonly parts: RegistryParts; readonly platform: GoPlatform | undefined };
 type Index = StoredDescriptor & { readonly members: readonly Digest[] };
-/** What lies in the store and no listed image needs, as far as it is a document. */
+/** The documents among the blobs that no listed image needs. */
 type Documents = { readonly manifests: Map<Digest, Manifest>; readonly indexes: Map<Digest, Index> };
 /** `oci` was derived from the manifest. */
 type Found = { readonly manifest: Manifest; readonly oci?: Manifest };
 
 /**
- * Lists the images of registries again that lie in the store and are whole, under the names that index.json knew, or one
- * that says that it is lost. Nothing is copied. How they were verified is not known any more, so they count as not verified.
+ * Lists the complete registry images in the store again, with the names from index.json, or with a name that says that
+ * the real one is lost. Nothing is copied. It is not known how they were verified, so they count as not verified.
  *
- * @returns how many were listed, and the files of which nothing can be told: what another tool names in index.json is its own.
+ * @returns how many were listed, and the files that belong to no image. Blobs that other tools name in index.json are
+ * not among them.
  */
 export async function relistRegistryImages(
   context: ImagesContext,
@@ -41,9 +42,9 @@ export async function relistRegistryImages(
   const names = await readNames(store);
   const foreign = await foreignDigests(store, documents, names);
   const order = new Map([...names.keys()].map((digest, at) => [digest, at]));
-  const place = ({ manifest, oci }: Found): number => order.get((oci ?? manifest).digest) ?? order.size;
+  const rank = ({ manifest, oci }: Found): number => order.get((oci ?? manifest).digest) ?? order.size;
   let count = 0;
-  for (const found of pairDerived(documents).toSorted((a, b) => place(a) - place(b))) {
+  for (const found of pairDerived(documents).toSorted((a, b) => rank(a) - rank(b))) {
     const { manifest, oci } = found;
     const known = names.get((oci ?? manifest).digest) ?? [];
     if (known.length === 0 && (!manifest.platform || foreign.has(manifest.digest))) continue;
@@ -66,10 +67,10 @@ async function readDocuments(store: Store, signal: AbortSignal): Promise<Documen
     if (size > defaultLimits.registryManifest || !(await beginsAsJson(store.digestPath(digest)))) continue;
     const members = await readJson(store, digest);
     const { mediaType, manifests } = members;
-    const type = typeof mediaType === 'string' ? mediaType : ociType; // it need not be said
+    const type = typeof mediaType === 'string' ? mediaType : ociType; // it is optional
     const parts = partsOf(members);
     if (Array.isArray(manifests)) {
-      const digests = manifests.flatMap((one) => parseDescriptor(one)?.digest ?? []);
+      const digests = manifests.flatMap((descriptor) => parseDescriptor(descriptor)?.digest ?? []);
       documents.indexes.set(digest, { mediaType: type, digest, size, members: digests });
     } else if (parts && [ociType, dockerType].includes(type)) {
       const platform = parsePlatform(await readJson(store, parts.config.digest));
@@ -79,18 +80,18 @@ async function readDocuments(store: Store, signal: AbortSignal): Promise<Documen
   return documents;
 }
 
-/** Layers need not be read whole. */
+/** Avoids reading whole layers. */
 async function beginsAsJson(path: string): Promise<boolean> {
   try {
     await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     const { buffer, bytesRead } = await file.read(Buffer.alloc(1), 0, 1, 0);
     return /^[\s{]$/.test(buffer.toString('latin1', 0, bytesRead));
   } catch {
-    return false; // what cannot be read stays as it is
+    return false; // unreadable files are left alone
   }
 }
 
-/** Empty for what is no JSON object, or not what it is named for. */
+/** Empty when the blob is no JSON object or does not match its digest. */
 async function readJson(store: Store, digest: Digest): Promise<ReturnType<typeof membersOf>> {
   try {
     const parsed = parseJsonStrict(await readDocument(store, digest), { caseSensitive: true });
@@ -101,14 +102,14 @@ async function readJson(store: Store, digest: Digest): Promise<ReturnType<typeof
   }
 }
 
-/** Undefined for what is no config of an image. */
+/** Undefined when the document is no image config. */
 function parsePlatform({ os, architecture, variant, rootfs }: ReturnType<typeof membersOf>): GoPlatform | undefined {
   const text = (member: unknown): string => (typeof member === 'string' ? member : '');
   if (rootfs === undefined && text(os) === '') return undefined;
   return { os: text(os), architecture: text(architecture), ...(text(variant) && { variant: text(variant) }) };
 }
 
-/** References by what they name; one that is found twice means what the first entry says. */
+/** The references of each digest. When a reference occurs twice, the first entry counts. */
 async function readNames(store: Store): Promise<ReadonlyMap<string, readonly string[]>> {
   const names = new Map<string, string[]>();
   const seen = new Set<string>();
@@ -130,7 +131,7 @@ function parseReference(name: string): RegistryReference | undefined {
   }
 }
 
-/** All that entries of other tools lead to. */
+/** All digests that are reachable from the entries of other tools. */
 async function foreignDigests(
   store: Store,
   { indexes, manifests }: Documents,
@@ -149,12 +150,14 @@ async function foreignDigests(
   return digests;
 }
 
-/** A docker manifest and an OCI one of the very same blobs are one image. */
+/** Combines a docker manifest with the OCI manifest of the same blobs: they are one image. */
 function pairDerived({ manifests }: Documents): readonly Found[] {
   const keyOf = ({ parts: { config, layers } }: Manifest): string =>
     [config, ...layers].map(({ digest }) => digest).join(' ');
   const derived = new Map(
-    [...manifests.values()].filter(({ mediaType }) => mediaType === ociType).map((one) => [keyOf(one), one]),
+    [...manifests.values()]
+      .filter(({ mediaType }) => mediaType === ociType)
+      .map((manifest) => [keyOf(manifest), manifest]),
   );
   const docker = [...manifests.values()].filter(({ mediaType }) => mediaType === dockerType);
   const pairs = docker.map((manifest): Found => {
@@ -200,7 +203,7 @@ async function relist(
   return true;
 }
 
-/** What the name stands for in the index stays: this one is then only known by its digest. */
+/** When an image with that name is listed already, the new one is listed by its digest only. */
 async function freeReference(store: Store, name: string, { digest }: Manifest): Promise<string | undefined> {
   if (!(await store.findRegistryImage(name))) return name;
   const parsed = parseReference(name);
@@ -208,7 +211,7 @@ async function freeReference(store: Store, name: string, { digest }: Manifest): 
   return (await store.findRegistryImage(byDigest)) ? undefined : byDigest;
 }
 
-/** The indexes that led to a manifest, the outermost first, where only those can have been it. */
+/** The indexes that lead to a manifest, the outermost first, as far as there is only one possibility. */
 function chainOf({ indexes }: Documents, digest: Digest, asked: RegistryReference): readonly Index[] {
   const chain: Index[] = [];
   for (let below = digest; chain.length < defaultLimits.indexDepth;) {
@@ -234,7 +237,7 @@ async function areThere(store: Store, blobs: readonly StoredBlob[]): Promise<boo
   return blobs.every(({ size }, at) => sizes[at] === size);
 }
 
-/** @returns whether it is what its digest says */
+/** Adds a blob to the index. @returns whether it matches its digest */
 async function adopt(context: ImagesContext, { digest, size }: StoredBlob, signal: AbortSignal): Promise<boolean> {
   const { store } = context;
   const path = store.digestPath(digest);
@@ -244,7 +247,7 @@ async function adopt(context: ImagesContext, { digest, size }: StoredBlob, signa
     await store.relistBlob({ digest, size, stamp: found.stamp });
     return true;
   } catch (error) {
-    if (hasCode(error, 'STORE_CORRUPT') && error.details.path === path) return false; // somebody replaced it meanwhile
+    if (hasCode(error, 'STORE_CORRUPT') && error.details.path === path) return false; // replaced in the meantime
     throw error;
   }
 }

@@ -14,37 +14,37 @@ import { openStore, setAsideIndex } from '../store/open-store.ts';
 import type { Store } from '../store/store.ts';
 
 export type Relisted = {
-  /** All that are listed again. */
+  /** The number of images that are listed again. */
   readonly count: number;
-  /** Those among them that are no registry's: each was read and hashed. */
+  /** Those of them that are not from a registry: each was read and hashed. */
   readonly images: ReadonlySet<ImageId>;
-  /** Files that no image can be made of: they stay where they are. */
+  /** Files that belong to no image: they stay where they are. */
   readonly kept: readonly string[];
 };
 
 /**
- * Lists again, as not verified, what lies in the store and no row of the index tells of. From then on an index that was begun
- * anew counts as whole.
+ * Lists the images in the store that have no row in the index, as not verified. Afterwards a new index counts as
+ * complete.
  *
- * @param width - blobs read at once.
+ * @param width - blobs read in parallel.
  */
 export async function relistImages(context: ImagesContext, width: number, signal: AbortSignal): Promise<Relisted> {
   const images = await relistBlobs(context, width, signal);
   const others = await relistRegistryImages(context, signal);
-  const loose = await Array.fromAsync(context.store.unreferenced());
+  const unlisted = await Array.fromAsync(context.store.unreferenced());
   await context.store.endRelisting();
-  return { count: images.size + others.count, images, kept: [...loose, ...others.kept] };
+  return { count: images.size + others.count, images, kept: [...unlisted, ...others.kept] };
 }
 
-/** What was taken in once is taken again, however large. */
+/** An image that was imported before is accepted again, whatever its size. */
 const limits = { ...defaultLimits, archive: Number.MAX_SAFE_INTEGER, unpacked: Number.MAX_SAFE_INTEGER };
 
 /**
- * Lists every whole image again among the blobs that no row names: the index that named them may be lost, or may be an older
- * one. Nothing is copied. How they were verified is not known any more, so they count as not verified.
+ * Lists each complete image among the blobs that have no row: the index may be lost, or older than they are. Nothing is
+ * copied. It is not known how they were verified, so they count as not verified.
  *
- * @param width - blobs read at once.
- * @returns those that were listed; what is no image, or not the one that its file is named for, stays as it was.
+ * @param width - blobs read in parallel.
+ * @returns those that were listed. A blob that is no image, or does not match its file name, is left alone.
  */
 async function relistBlobs(context: ImagesContext, width: number, signal: AbortSignal): Promise<ReadonlySet<ImageId>> {
   const listed = new Set<ImageId>();
@@ -70,17 +70,18 @@ async function relist({ store, pool }: ImagesContext, path: string, signal: Abor
     return imageId;
   } catch (error) {
     if (isImageError(error) && /^(?:ARCHIVE|MANIFEST|NAME|LABEL|LIMIT|FILE)_/.test(error.code)) return undefined;
-    if (hasCode(error, 'STORE_CORRUPT') && error.details.path === path) return undefined; // somebody replaced it meanwhile
+    if (hasCode(error, 'STORE_CORRUPT') && error.details.path === path) return undefined; // replaced in the meantime
     throw error;
   }
 }
 
-/** `setAside`: where a damaged index is now, or what was left of a lost one. */
+/** `setAside`: where the damaged index, or the rest of a lost one, is now. */
 export type Repaired = { readonly store: Store; readonly setAside?: string };
 
 /**
- * Opens a store for writing, its index readable from end to end: a damaged one makes way for a new one. Where an index is new
- * but there are blobs, the store can be opened only like this until `relistImages` has found the images again.
+ * Opens a store for writing and makes sure that its whole index can be read: a damaged one is replaced by a new one.
+ * With a new index and existing blobs, the store can only be opened like this until `relistImages` has listed the
+ * images again.
  */
 export async function openRepaired(dir: string, nowMs: number): Promise<Repaired> {
   await setAsideMisplaced(storeLayout(dir, 0), nowMs);
@@ -88,7 +89,7 @@ export async function openRepaired(dir: string, nowMs: number): Promise<Repaired
     return { store: await openReadable(dir) };
   } catch (error) {
     const { index } = storeLayout(dir, 0);
-    if (!hasCode(error, 'STORE_CORRUPT') || error.details.path !== index) throw error; // the index is not at fault
+    if (!hasCode(error, 'STORE_CORRUPT') || error.details.path !== index) throw error; // the index is not the cause
     const setAside = await setAsideIndex(dir, nowMs);
     return { store: await openStore({ dir, relisting: true }), setAside };
   }
@@ -108,7 +109,7 @@ async function openReadable(dir: string): Promise<Store> {
     await Array.fromAsync(store.blobRows(), () => undefined);
     return store;
   } catch (error) {
-    await store.close().catch(() => undefined); // what closing meets, reading has met
+    await store.close().catch(() => undefined); // the error of the read is thrown instead
     throw error;
   }
 }

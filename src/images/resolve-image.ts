@@ -15,8 +15,8 @@ import { imageEntry, registryEntry, type Entry } from './list.ts';
 import type { Digest } from '../image/digest.ts';
 
 /**
- * The one thing that an IMAGE argument means: an ID, a digest, or a unique prefix of one; a name with optional labels
- * (the best match; no os or arch is added), the URL it was fetched from, or the reference of a registry's image.
+ * The entry that an IMAGE argument stands for: an ID, a digest, or a unique prefix of one; a name with optional labels
+ * (the best match; no os or arch is added); the URL it was fetched from; or a registry reference.
  *
  * @throws REFERENCE_INVALID, NOT_IN_STORE, ID_AMBIGUOUS, ID_TOO_SHORT
  */
@@ -24,18 +24,24 @@ export async function resolveEntry(store: Store, asked: string): Promise<Entry> 
   return (await lookUp(store, asked)) ?? notInStore(asked);
 }
 
-/** As resolveEntry, but a name means all that has it and the labels given with it, a digest all references. Never empty. */
+/**
+ * As resolveEntry, but a name matches all images with it and the given labels, and a digest matches all its references.
+ * Never empty.
+ */
 export async function resolveEntries(store: Store, asked: string): Promise<readonly Entry[]> {
   const entries = await lookUpAll(store, asked);
   return entries.length === 0 ? notInStore(asked) : entries;
 }
 
-/** As resolveEntry; of a registry's image, the one that was made of it. @throws NOT_IN_STORE when none was, too. */
+/**
+ * As resolveEntry, but for a registry image gives the image it was converted to. @throws NOT_IN_STORE also when it was
+ * not converted.
+ */
 export async function resolveImage(store: Store, asked: string): Promise<StoredImage> {
   return requireImage(store, await resolveEntry(store, asked));
 }
 
-/** @throws NOT_IN_STORE for a registry's image of which none was made. */
+/** @throws NOT_IN_STORE for a registry image that was not converted. */
 export async function requireImage(store: Store, entry: Entry): Promise<StoredImage> {
   if (entry.kind === 'image') return entry.image;
   const { imageId, reference } = entry.image;
@@ -45,7 +51,7 @@ export async function requireImage(store: Store, entry: Entry): Promise<StoredIm
   throw new ImageError('NOT_IN_STORE', message, { asked: reference });
 }
 
-/** The image of a registry that an entry is, or was made of. @throws NOT_IN_STORE when none is kept */
+/** The registry image of an entry, or the one that it was converted from. @throws NOT_IN_STORE when it is not kept */
 export async function requireRegistryImage(store: Store, entry: Entry): Promise<RegistryImage> {
   if (entry.kind === 'registry') return entry.image;
   const [image] = await store.registryImagesOf(entry.id);
@@ -96,7 +102,7 @@ function listed(image: StoredImage | undefined): Entry | undefined {
   return image && imageEntry(image);
 }
 
-/** A reference as `image list` shows it: without a scheme. */
+/** Finds a reference without a scheme, as `image list` shows it. */
 async function findListed(store: Store, asked: string): Promise<Entry | undefined> {
   const image = await store.findRegistryImage(asked);
   return image && registryEntry(image);
@@ -106,10 +112,10 @@ function isListedAs(entry: Entry, asked: string): boolean {
   return entry.kind === 'registry' && entry.image.reference === asked;
 }
 
-/** What no name has: the port of a registry, or a digest. */
+/** Contains the port of a registry or a digest, so it is not an image name. */
 const onlyRegistry = /^[^/:]+:\d+\/|^[^:@]+@sha256:/;
 
-/** A file of the working directory is not what is meant here, so none is looked for. */
+/** Does not look for files in the working directory. */
 function parse(asked: string): ImageReference {
   if (onlyRegistry.test(asked)) return parseRegistryReference(asked); // as `image list` shows it
   return parseReference(asked, { type: 'guess', directory: '/', isFile: () => false });
@@ -119,20 +125,20 @@ function notInStore(asked: string): never {
   throw new ImageError('NOT_IN_STORE', `no image of the store is ${show(asked)}`, { asked });
 }
 
-/** Whether a text is a digest or the beginning of one, which could as well be a name and a version. */
+/** Whether a text is a digest or a prefix of one. It could also be a name with a version. */
 function isDigestPrefix(text: string): boolean {
   return /^sha256:[0-9a-f]*$/i.test(text);
 }
 
-/** What `docker://…` means: the image as it came, or, when it was not kept, the one that was made of it. */
+/** Finds the registry image, or, when it was not kept, the image that it was converted to. */
 async function findByRegistryReference(store: Store, reference: RegistryReference): Promise<Entry | undefined> {
   const image = await findKept(store, reference);
   if (image) return registryEntry(image);
-  const made = await findMade(store, reference);
+  const made = await findConverted(store, reference);
   return made && imageEntry(made);
 }
 
-/** Where a tag and a digest are named, the digest decides. */
+/** When the reference has a tag and a digest, the digest decides. */
 async function findKept(store: Store, reference: RegistryReference): Promise<RegistryImage | undefined> {
   const { host, repository, tag, digest } = reference;
   const name = `${host}/${repository}`;
@@ -144,7 +150,7 @@ async function findKept(store: Store, reference: RegistryReference): Promise<Reg
     : store.findRegistryImage(`${name}@${digest}`);
 }
 
-async function findMade(store: Store, reference: RegistryReference): Promise<StoredImage | undefined> {
+async function findConverted(store: Store, reference: RegistryReference): Promise<StoredImage | undefined> {
   const { tag, digest } = reference;
   const name = registryImageName(reference);
   if (digest !== undefined) return (await store.imagesNamed(name)).find((image) => image.digest === digest);
@@ -152,7 +158,7 @@ async function findMade(store: Store, reference: RegistryReference): Promise<Sto
 }
 
 /**
- * The one image that a digest, or the beginning of one, means. It may have several references.
+ * The image that a digest or a prefix of one stands for. It may have several references.
  *
  * @throws NOT_IN_STORE, ID_TOO_SHORT; ID_AMBIGUOUS, also for an index of which several platforms are kept.
  */
@@ -170,7 +176,7 @@ async function findAllByDigest(store: Store, prefix: string): Promise<readonly E
   return (await store.registryImagesOf(await store.resolveDigest(prefix))).map(registryEntry);
 }
 
-/** The document that was asked for: an index or a derived manifest by its digest, else the manifest. */
+/** The requested document: an index or a derived manifest by its digest, otherwise the manifest. */
 export async function askedDocument(store: Store, asked: string, image: RegistryImage): Promise<Digest> {
   const [, named] = /@(sha256:[0-9a-f]{64})$/.exec(asked) ?? [];
   const digest = isDigestPrefix(asked) ? await store.resolveDigest(asked) : named;
@@ -178,5 +184,5 @@ export async function askedDocument(store: Store, asked: string, image: Registry
 }
 
 function documentsOf({ manifest, index, oci }: RegistryImage): readonly Digest[] {
-  return [manifest, index, oci].flatMap((one) => (one ? [one.digest] : []));
+  return [manifest, index, oci].flatMap((descriptor) => (descriptor ? [descriptor.digest] : []));
 }

@@ -6,17 +6,17 @@ import { readDocument, readParts, type RegistryParts } from './registry-image.ts
 import type { Entry } from './list.ts';
 import { askedDocument } from './resolve-image.ts';
 
-/** One dependency of an image, and what the store has for it. */
+/** One dependency of an image, and the image in the store that satisfies it. */
 export type StoredDependency = { readonly dependency: Dependency; readonly image: StoredImage | undefined };
 
 export type ImageDescription = {
   readonly image: StoredImage;
   readonly dependencies: readonly StoredDependency[];
-  /** The JSON text as it stood in the archive. */
+  /** The JSON text as in the archive. */
   readonly manifest: string;
 };
 
-/** Everything the store knows of an image. Dependencies are looked up as the manifest states them, pins first. */
+/** Everything the store knows of an image. A dependency is looked up by its pin, or by name and labels. */
 export async function describeImage(store: Store, image: StoredImage): Promise<ImageDescription> {
   const manifest = await store.manifest(image.imageId);
   const dependencies = await Promise.all(
@@ -40,13 +40,13 @@ async function findDependency(
 
 export type RegistryDescription = RegistryParts & {
   readonly image: RegistryImage;
-  /** All that name this manifest, its own among them. */
+  /** All references of this manifest, including that of the image. */
   readonly references: readonly string[];
   /** The JSON text as the registry served it. */
   readonly manifest: string;
 };
 
-/** Everything the store knows of a registry's image. @throws STORE_CORRUPT when its manifest is damaged */
+/** Everything the store knows of a registry image. @throws STORE_CORRUPT when its manifest is damaged */
 export async function describeRegistryImage(store: Store, image: RegistryImage): Promise<RegistryDescription> {
   const { digest } = image.manifest;
   const [parts, manifest, named] = await Promise.all([
@@ -57,10 +57,10 @@ export async function describeRegistryImage(store: Store, image: RegistryImage):
   return { ...parts, image, references: named.map(({ reference }) => reference), manifest: manifest.toString() };
 }
 
-/** `asked`: of a registry's image, an index or a derived manifest may be meant by its digest. `pretty` indents with tabs. */
+/** `asked` may be the digest of an index or derived manifest of a registry image. `pretty` indents with tabs. */
 type CatManifestOptions = { readonly asked?: string; readonly pretty?: boolean };
 
-/** The manifest's JSON text as it stood in the archive, or as the registry served it. */
+/** The manifest's JSON text as in the archive, or as the registry served it. */
 export async function catManifest(
   store: Store,
   entry: Entry,

@@ -6,7 +6,7 @@ import { checkBlob, type BlobProblem, type ImagesContext, inParallel } from './c
 import { registryEntry } from './list.ts';
 import type { Repair } from './verify.ts';
 
-/** A blob of a registry that is not what its digest says, and the images that need it. */
+/** A registry blob that does not match its digest, and the images that need it. */
 export type BlobDamage = {
   readonly kind: 'blob';
   readonly digest: Digest;
@@ -33,7 +33,7 @@ export type BlobsReport = {
 type Bad = StoredBlob & { readonly problem: BlobProblem };
 type Found = Bad & Pick<BlobDamage, 'images'>;
 
-/** Reads and hashes blobs of registries. A repair takes the images of damaged ones off the list and brings them again. */
+/** Reads and hashes registry blobs. A repair unlists the images that need damaged ones and fetches them again. */
 export async function verifyBlobs(
   context: ImagesContext,
   { blobs, width, repair }: BlobsRequest,
@@ -44,7 +44,7 @@ export async function verifyBlobs(
   const examine = async ({ digest, size, needed }: StoredBlob & { readonly needed: boolean }): Promise<void> => {
     const before = stampFile(context.store.digestPath(digest));
     const problem = await checkBlob(context, { id: digest, size }, signal);
-    if (problem === 'missing' && !needed) return; // other tools may remove what nobody needs, or anything
+    if (problem === 'missing' && !needed) return; // other tools may remove blobs
     total.checked += 1;
     total.bytes += size;
     if (!needed) total.unreferenced += 1;
@@ -58,17 +58,20 @@ export async function verifyBlobs(
   return { ...total, damaged: await settle(context, found, repair, signal) };
 }
 
-/** Without those that are gone because the images that needed them were removed meanwhile. */
+/**
+ * Adds the images that need each blob. A missing blob that no image needs is left out: its image was removed in the
+ * meantime.
+ */
 async function withImages(store: Store, bad: ReadonlyMap<Digest, Bad>): Promise<readonly Found[]> {
   const needing = new Map<Digest, RegistryImage[]>();
   if (bad.size > 0) {
     for await (const image of store.registryImages()) {
-      for (const digest of image.blobs.filter((one) => bad.has(one))) {
+      for (const digest of image.blobs.filter((blob) => bad.has(blob))) {
         needing.set(digest, [...(needing.get(digest) ?? []), image]);
       }
     }
   }
-  return Array.from(bad.values(), (one) => ({ ...one, images: needing.get(one.digest) ?? [] }))
+  return Array.from(bad.values(), (blob) => ({ ...blob, images: needing.get(blob.digest) ?? [] }))
     .filter(({ problem, images }) => problem !== 'missing' || images.length > 0)
     .sort((a, b) => (a.digest < b.digest ? -1 : 1));
 }
@@ -79,18 +82,19 @@ async function settle(
   repair: Repair | undefined,
   signal: AbortSignal,
 ): Promise<readonly BlobDamage[]> {
-  if (!repair) return found.map((one) => damageOf(one, false));
+  if (!repair) return found.map((blob) => damageOf(blob, false));
   const { store } = context;
-  for (const { digest, problem } of found) await store.dropBlob(digest, { keepsFile: problem === 'unreadable' }); // first: what is listed, a fetch may take for a hit
+  // first, since a fetch may use a listed blob without hashing it
+  for (const { digest, problem } of found) await store.dropBlob(digest, { keepsFile: problem === 'unreadable' });
   const lost = new Map(found.flatMap(({ images }) => images.map((image) => [image.reference, image])));
   const back = new Set<string>();
   for (const image of lost.values()) {
     signal.throwIfAborted();
     if ((await repair.refetch?.(registryEntry(image))) && (await isListed(store, image))) back.add(image.reference);
   }
-  return Array.fromAsync(found, async (one) => {
-    const isBack = one.images.every(({ reference }) => back.has(reference));
-    return damageOf(one, isBack && (await isSound(context, one, signal)));
+  return Array.fromAsync(found, async (blob) => {
+    const isBack = blob.images.every(({ reference }) => back.has(reference));
+    return damageOf(blob, isBack && (await isSound(context, blob, signal)));
   });
 }
 
@@ -102,7 +106,7 @@ async function isListed(store: Store, { reference, manifest }: RegistryImage): P
   return (await store.findRegistryImage(reference))?.manifest.digest === manifest.digest;
 }
 
-/** One that nobody needs is well gone. */
+/** A blob that no image needs counts as sound once it is removed. */
 async function isSound(context: ImagesContext, { digest, size, images }: Found, signal: AbortSignal): Promise<boolean> {
   return images.length === 0 || (await checkBlob(context, { id: digest, size }, signal)) === undefined;
 }

@@ -16,38 +16,41 @@ export type Damage = ImageDamage | BlobDamage;
 
 export type VerifyRequest = {
   readonly images: AsyncIterable<StoredImage> | Iterable<StoredImage>;
-  /** Of registries. */
+  /** Registry blobs. */
   readonly blobs: BlobsRequest['blobs'];
-  /** Blobs hashed at once. */
+  /** Blobs hashed in parallel. */
   readonly width: number;
-  /** Images that were read and hashed a moment ago. */
+  /** Images that were just read and hashed. */
   readonly sound?: ReadonlySet<ImageId>;
-  /** Takes damaged images off the list, fetches them again if it can, and sweeps what is known to be needed by nothing. */
+  /** Unlists damaged images, fetches them again if possible, and removes files that nothing needs. */
   readonly repair?: Repair;
 };
 
 export type Repair = {
   readonly nowMs: number;
-  /** Nothing is swept: there are blobs of which the index does not tell what they are. */
+  /** No file is removed, since there are blobs that the index does not know. */
   readonly keepsBlobs?: boolean;
-  /** Brings an image that is no longer listed again; true if it says it did, which is then checked. */
+  /** Fetches an unlisted image again. Returns true if it succeeded; the image is then checked. */
   readonly refetch?: (entry: Entry) => Promise<boolean>;
 };
 
 export type VerifyReport = {
-  /** Images and blobs of registries. */
+  /** Images and registry blobs. */
   readonly checked: number;
   readonly checkedBlobs: number;
   readonly bytes: number;
-  /** In the order of the images; then blobs of registries. */
+  /** Images in their order, then registry blobs. */
   readonly damaged: readonly Damage[];
-  /** Files that no image refers to, those that a repair swept included. */
+  /** Files that no image refers to, including those that a repair removed. */
   readonly unreferenced: number;
-  /** A repair has begun index.json anew: what other tools had named there is not kept any more. */
+  /** A repair has replaced index.json. Its entries of other tools are lost, and their blobs no longer protected. */
   readonly ociIndexSetAside: boolean;
 };
 
-/** Reads and hashes every blob: whether each is there, whole, and what its ID says. Without `repair` nothing changes. */
+/**
+ * Reads and hashes every blob: checks that each exists, is complete and matches its ID. Without `repair` nothing
+ * changes.
+ */
 export async function verifyImages(
   context: ImagesContext,
   request: VerifyRequest,
@@ -65,13 +68,13 @@ export async function verifyImages(
     bytes += image.size;
     if (damage) found.push({ position, damage });
   };
-  // First: an image that was made of a registry's is made of it again.
+  // First, since a converted image is made from these blobs again.
   const blobs = await verifyBlobs(context, { blobs: request.blobs, width, repair }, signal);
   await inParallel(images, width, examine, signal);
 
-  const loose = (await Array.fromAsync(store.unreferenced())).length;
+  const unlisted = (await Array.fromAsync(store.unreferenced())).length;
   const ociIndexSetAside = repair !== undefined && (await rebuildOciIndex(store, repair.nowMs));
-  if (repair && !repair.keepsBlobs && loose === 0) {
+  if (repair && !repair.keepsBlobs && unlisted === 0) {
     await store.collect({ nowMs: repair.nowMs, partialsOlderThanMs: Infinity });
   }
   const damaged = found.sort((a, b) => a.position - b.position).map(({ damage }) => damage);
@@ -80,7 +83,7 @@ export async function verifyImages(
     checkedBlobs: blobs.checked,
     bytes: bytes + blobs.bytes,
     damaged: [...damaged, ...blobs.damaged],
-    unreferenced: loose + blobs.unreferenced,
+    unreferenced: unlisted + blobs.unreferenced,
     ociIndexSetAside,
   };
 }
@@ -101,7 +104,8 @@ async function examineImage(
   }
   if (!(await store.getImage(imageId))) return undefined; // removed while it was read
   if (!repair) return { kind: 'image', image, problem, repaired: false };
-  await store.remove(imageId, { keepsFile: problem === 'unreadable' }); // first: as long as it is listed, a fetch may take it for a hit
+  // first, since a fetch may use a listed blob without hashing it
+  await store.remove(imageId, { keepsFile: problem === 'unreadable' });
   const repaired = (await repair.refetch?.(imageEntry(image))) === true && (await isSound(context, imageId, signal));
   return { kind: 'image', image, problem, repaired };
 }
@@ -111,7 +115,7 @@ async function isSound(context: ImagesContext, imageId: ImageId, signal: AbortSi
   return image !== undefined && !(await checkBlob(context, { id: imageId, size: image.size }, signal));
 }
 
-/** @returns whether the old one could not be read and had to make way. */
+/** @returns whether the old file could not be read and was set aside. */
 async function rebuildOciIndex(store: Store, nowMs: number): Promise<boolean> {
   try {
     await store.writeOciIndex();

@@ -13,17 +13,17 @@ import { withPrivateDirectory } from './private-directory.ts';
 export type FileTarget = {
   /** Absolute path of the file to make. */
   readonly target: string;
-  /** Replaces a file that is there; anything but a regular file never is. */
+  /** Whether an existing regular file may be replaced. Anything else never is. */
   readonly overwrite: boolean;
-  /** A directory that the target may not be in: the store. */
+  /** A directory that must not contain the target: the store. */
   readonly outside?: string;
 };
 
 /**
- * Makes a file of mode 0644 that `fill` writes in a private directory beside it, where it is not there yet. It takes its own
- * name when it is complete and synced: whatever happens, the target is the whole new file, or what it was before.
+ * Makes a file of mode 0644. `fill` writes it in a private directory next to the target, at a path that does not exist.
+ * It gets its final name when it is complete and synced, so the target is either the complete new file or unchanged.
  *
- * @throws USAGE when the target may not be replaced, FILE_NOT_FOUND when its directory is not there, STORE_FULL,
+ * @throws USAGE when the target may not be replaced, FILE_NOT_FOUND when its directory does not exist, STORE_FULL,
  * STORE_READ_ONLY or FILE_UNREADABLE when it cannot be written; what `fill` throws.
  */
 export async function writeFileTarget(
@@ -49,12 +49,12 @@ export async function writeFileTarget(
   }
 }
 
-/** Of two paths without symlinks. */
+/** Both paths must be free of symlinks. */
 export function isWithin(path: string, directory: string): boolean {
   return path === directory || path.startsWith(directory + sep);
 }
 
-/** Mode 0644 whatever the umask, and on the disk. */
+/** Sets mode 0644 whatever the umask, and syncs the file. */
 export async function settleFile(path: string): Promise<void> {
   await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   await file.chmod(0o644);
@@ -75,7 +75,10 @@ function exists(target: string): ImageError {
   return new ImageError('USAGE', `${show(target)} exists; --overwrite replaces it`, { option: 'overwrite' });
 }
 
-/** Gives the file its name unless the name was taken meanwhile; where there are no hard links, a last look must do. */
+/**
+ * Renames the file unless the target exists by now. Where there are no hard links, that is checked right before the
+ * rename.
+ */
 async function publish(temporary: string, place: string, target: string): Promise<void> {
   try {
     await link(temporary, place);

@@ -10,20 +10,20 @@ import { withPrivateDirectory } from './private-directory.ts';
 import { isWithin } from './write-file.ts';
 
 export type TreeTarget = {
-  /** Absolute path of the directory to make; an empty one may be there. */
+  /** Absolute path of the directory to make. An empty directory may exist there. */
   readonly target: string;
-  /** Replaces a directory that is there with all that is in it; anything else never is. */
+  /** Whether an existing directory may be replaced, with all its content. Anything else never is. */
   readonly overwrite: boolean;
 };
 
 /**
- * Makes a directory that `fill` fills under another name beside it. It takes its own name when it is complete, and only
- * then does an old one go: whatever happens, the target is the whole new tree or what it was before. Ended by force in
- * between, the old tree may still bear the name `.longshore-…-old`. Both directories are worked in by descriptors: who else
- * may write beside the target cannot lead this elsewhere.
+ * Makes a directory, which `fill` fills under another name next to the target. It gets its final name when it is
+ * complete; only then is the old directory removed. So the target is either the complete new tree or unchanged. If the
+ * process is killed in between, the old tree may have the name `.longshore-…-old`. Both directories are used through
+ * descriptors, so other users who may write next to the target cannot redirect the work.
  *
- * @param storeDir - the target may neither be in it nor above it.
- * @throws USAGE when the target may not be replaced, FILE_NOT_FOUND when its directory is not there, STORE_FULL,
+ * @param storeDir - the target must be neither inside it nor contain it.
+ * @throws USAGE when the target may not be replaced, FILE_NOT_FOUND when its directory does not exist, STORE_FULL,
  * STORE_READ_ONLY or FILE_UNREADABLE when it cannot be written; what `fill` throws.
  */
 export async function writeTree<T>(
@@ -54,7 +54,7 @@ export async function writeTree<T>(
   }
 }
 
-/** @param place - the path that the target has once no directory above it is a symlink. */
+/** @param place - the path of the target with symlinks above it resolved. */
 async function checkPlace(storeDir: string, target: string, place: string): Promise<void> {
   if (resolve(target) === dirname(resolve(target))) throw refused(target, 'is the root of the filesystem');
   const store = await realpath(storeDir);
@@ -80,7 +80,7 @@ function exists(path: string): ImageError {
   return new ImageError('USAGE', `${show(path)} exists; --overwrite replaces it`, { option: 'overwrite' });
 }
 
-/** A rename replaces an empty directory and nothing else. */
+/** A rename replaces an empty directory, but nothing else. */
 async function publish(temporary: string, place: string, target: string): Promise<void> {
   try {
     await rename(temporary, place);
@@ -89,7 +89,7 @@ async function publish(temporary: string, place: string, target: string): Promis
   }
 }
 
-/** Held before it is moved: what bears its new name may be another directory then. */
+/** Opened before it is renamed: afterwards another directory might have its new name. */
 async function holdIfThere(place: string): Promise<HeldDirectory | undefined> {
   try {
     return await holdDirectory(place);
@@ -99,7 +99,7 @@ async function holdIfThere(place: string): Promise<HeldDirectory | undefined> {
   }
 }
 
-/** The name of the old tree until it is removed. */
+/** The temporary name of the old tree, until it is removed. */
 function asideOf(temporary: string): string {
   return `${temporary}-old`;
 }

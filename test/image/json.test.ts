@@ -14,19 +14,19 @@ test('a fault is reported with line and column, counted from 1', (t) => {
   const document = '{"acKind":"ImageManifest","acVersion":"0.7.4","name":"example.com/app"}';
   t.is(fault(`${document} trailing`), 'line 1, column 73: unexpected trailing');
   t.is(fault(''), 'line 1, column 0: the text ends too early');
-  t.is(fault('{\n  "a": 1,\n}'), 'line 3, column 1: a key in double quotes is wanted');
+  t.is(fault('{\n  "a": 1,\n}'), 'line 3, column 1: a key in double quotes is expected');
   t.is(fault('{\n  "a": [1,\n'), 'line 3, column 0: the text ends too early');
   t.is(fault('{"a":'), 'line 1, column 5: the text ends too early');
   t.is(fault('{}{}'), 'line 1, column 3: something follows the value');
-  t.is(fault('{"a" 1}'), 'line 1, column 6: a colon is wanted');
-  t.is(fault('[1 2]'), 'line 1, column 4: a comma is wanted');
+  t.is(fault('{"a" 1}'), 'line 1, column 6: a colon is expected');
+  t.is(fault('[1 2]'), 'line 1, column 4: a comma is expected');
   t.is(fault('["a'), 'line 1, column 2: a string that does not end');
   t.is(fault('[1] // why'), 'line 1, column 5: a comment');
   t.is(fault("{'a':1}"), "line 1, column 2: unexpected 'a'");
   t.is(fault('[1.]'), 'line 1, column 2: a number without its last digits');
   t.is(fault('["\x07"]'), 'line 1, column 2: a control character in a string');
   t.is(fault('["\\x"]'), 'line 1, column 2: an unknown escape in a string');
-  t.is(fault('["\\u12"]'), 'line 1, column 2: four hex digits are wanted after \\u');
+  t.is(fault('["\\u12"]'), 'line 1, column 2: four hex digits are expected after \\u');
   t.is(fault('\x1b[2J'), 'line 1, column 1: unexpected \\x1b');
 });
 
