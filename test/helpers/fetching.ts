@@ -14,6 +14,7 @@ import {
   type Outcome,
   type Store,
 } from '../../src/index.ts';
+import { sharedPool } from './shared-pool.ts';
 import { temporaryDirectory } from './stored.ts';
 
 export type Fetching = {
@@ -22,7 +23,7 @@ export type Fetching = {
   readonly store: Store;
   /** One more finder on the store; it does not repeat what fails. */
   finder(this: void, options?: Partial<ActionOptions>): Finder;
-  /** Fetches one image; calls with the same options share a finder, since its threads take a while to start. */
+  /** Fetches one image; calls with the same options share a finder. */
   fetch(this: void, image: string, options?: Partial<ActionOptions>): Promise<Outcome>;
   /** Fetches a list, likewise. */
   fetchAll(
@@ -37,13 +38,13 @@ export type Fetching = {
   leftovers(this: void): Promise<readonly string[]>;
 };
 
-/** A real store in a fresh directory, and finders on it; all closed when the test ends. */
+/** A real store in a fresh directory, and finders on it that share the threads of the file; all closed when the test ends. */
 export async function openFetching(t: ExecutionContext, base: Partial<ActionOptions> = {}): Promise<Fetching> {
   const directory = await temporaryDirectory(t);
   const store = await openStore({ dir: join(directory, 'store') });
   t.teardown(() => store.close());
   const finder: Fetching['finder'] = (options = {}) => {
-    const opened = createFinder({ store, retries: 0, workers: 1, ...base, ...options });
+    const opened = createFinder({ store, retries: 0, pool: sharedPool, ...base, ...options });
     t.teardown(() => opened.close());
     return opened;
   };

@@ -1,12 +1,10 @@
 import { createHash } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { availableParallelism, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import type { ExecutionContext } from 'ava';
 
-import { openPool, type Pool } from '../../src/pool/pool.ts';
-import { openStore } from '../../src/store/open-store.ts';
 import type { Store, StoredImage } from '../../src/store/store.ts';
 import { buildAci, type AciOptions } from './archive.ts';
 import { stampNow } from './blob.ts';
@@ -16,16 +14,6 @@ export async function temporaryDirectory(t: ExecutionContext): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), 'longshore-test-'));
   t.teardown(() => rm(dir, { recursive: true, force: true }));
   return dir;
-}
-
-/** A real store and real threads, closed when the test ends. */
-export async function storeContext(t: ExecutionContext): Promise<{ readonly store: Store; readonly pool: Pool }> {
-  const dir = join(await temporaryDirectory(t), 'store');
-  const store = await openStore({ dir });
-  t.teardown(() => store.close());
-  const pool = openPool({ workers: Math.min(2, availableParallelism()), sessionsPerWorker: 2 });
-  t.teardown(() => pool.close());
-  return { store, pool };
 }
 
 /** Commits an image as a fetch would, without the fetch. */

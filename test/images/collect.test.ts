@@ -5,7 +5,8 @@ import test from 'ava';
 
 import { collect } from '../../src/images/collect.ts';
 import type { Store } from '../../src/store/store.ts';
-import { putImage, storeContext } from '../helpers/stored.ts';
+import { storeContext } from '../helpers/store-context.ts';
+import { putImage } from '../helpers/stored.ts';
 
 const hour = 3_600_000;
 const day = 24 * hour;

@@ -17,7 +17,8 @@ import {
 } from '../../src/images/export.ts';
 import { openStore } from '../../src/store/open-store.ts';
 import { damageFile } from '../helpers/damage.ts';
-import { putImage, storeContext, temporaryDirectory } from '../helpers/stored.ts';
+import { storeContext } from '../helpers/store-context.ts';
+import { putImage, temporaryDirectory } from '../helpers/stored.ts';
 import type { RegistryFormat } from '../../src/images/registry-layout.ts';
 import { asJson, describe, digestOf, putBytes, putRegistryImage } from '../helpers/registry-image.ts';
 
@@ -111,7 +112,7 @@ test('an abort ends an export at once and leaves nothing', async (t) => {
   const dir = await temporaryDirectory(t);
   const controller = new AbortController();
   const exporting = exportImage(context, { image, target: join(dir, 'app.aci'), overwrite: false }, controller.signal);
-  setTimeout(() => controller.abort(new Error('enough')), 5);
+  setImmediate(() => controller.abort(new Error('enough')));
   await t.throwsAsync(exporting, { message: /enough|aborted/ });
   t.deepEqual(await readdir(dir), []);
 });

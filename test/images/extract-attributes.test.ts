@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import { defaultLimits } from '../../src/image/limits.ts';
 import { extractImage } from '../../src/images/extract.ts';
 import { putTar } from '../helpers/put-tar.ts';
-import { sharedContext } from '../helpers/shared-context.ts';
+import { sharedContext } from '../helpers/store-context.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 import { forgeArchive, forgeEntry, forgeHeader, forgePax } from '../helpers/tar-forge.ts';
 

@@ -6,7 +6,7 @@ import test from 'ava';
 import { defaultLimits } from '../../src/image/limits.ts';
 import { extractImage, renderImage } from '../../src/images/extract.ts';
 import { putTar } from '../helpers/put-tar.ts';
-import { sharedContext } from '../helpers/shared-context.ts';
+import { sharedContext } from '../helpers/store-context.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 import { forgeArchive, forgeEntry, forgePax, goodManifest, tarEnd } from '../helpers/tar-forge.ts';
 

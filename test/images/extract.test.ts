@@ -22,7 +22,7 @@ import { extractImage, type ExtractRequest, renderImage } from '../../src/images
 import { damageFile } from '../helpers/damage.ts';
 import { describeTree } from '../helpers/describe-tree.ts';
 import { putTar } from '../helpers/put-tar.ts';
-import { sharedContext } from '../helpers/shared-context.ts';
+import { sharedContext } from '../helpers/store-context.ts';
 import { putImage, temporaryDirectory } from '../helpers/stored.ts';
 import { forgeArchive, forgeEntry, forgePax } from '../helpers/tar-forge.ts';
 import type { Store, StoredImage } from '../../src/store/store.ts';

@@ -8,7 +8,8 @@ import { openStore } from '../../src/store/open-store.ts';
 import type { Store } from '../../src/store/store.ts';
 import { putRegistryImage } from '../helpers/registry-image.ts';
 import { runHere } from '../helpers/run-here.ts';
-import { putImage, storeContext, temporaryDirectory } from '../helpers/stored.ts';
+import { storeContext } from '../helpers/store-context.ts';
+import { putImage, temporaryDirectory } from '../helpers/stored.ts';
 
 /** Raise it for a long run. */
 const losses = Number(process.env['LONGSHORE_LOSSES'] ?? 12);

@@ -2,7 +2,8 @@ import test from 'ava';
 
 import { imageEntry, imageRow, listImages, type ListRequest } from '../../src/images/list.ts';
 import type { StoredImage } from '../../src/store/store.ts';
-import { putImage, storeContext } from '../helpers/stored.ts';
+import { storeContext } from '../helpers/store-context.ts';
+import { putImage } from '../helpers/stored.ts';
 
 test('images come in the order they were imported unless another is asked for', async (t) => {
   const { store } = await storeContext(t);

@@ -11,7 +11,8 @@ import { resolveEntries, resolveEntry, resolveImage } from '../../src/images/res
 import type { Store } from '../../src/store/store.ts';
 import { asJson, describe, putBytes, putRegistryImage } from '../helpers/registry-image.ts';
 import { damageFile } from '../helpers/damage.ts';
-import { putImage, storeContext } from '../helpers/stored.ts';
+import { storeContext } from '../helpers/store-context.ts';
+import { putImage } from '../helpers/stored.ts';
 
 const pinned = `docker.io/library/app@sha256:${'0'.repeat(64)}`;
 

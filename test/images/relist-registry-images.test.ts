@@ -16,7 +16,8 @@ import {
   putBytes,
   putRegistryImage,
 } from '../helpers/registry-image.ts';
-import { storeContext, temporaryDirectory } from '../helpers/stored.ts';
+import { storeContext } from '../helpers/store-context.ts';
+import { temporaryDirectory } from '../helpers/stored.ts';
 
 const never = new AbortController().signal;
 const ociManifest = 'application/vnd.oci.image.manifest.v1+json';

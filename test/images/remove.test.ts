@@ -4,7 +4,8 @@ import test from 'ava';
 
 import { removeImages } from '../../src/images/remove.ts';
 import type { Store } from '../../src/store/store.ts';
-import { putImage, storeContext } from '../helpers/stored.ts';
+import { storeContext } from '../helpers/store-context.ts';
+import { putImage } from '../helpers/stored.ts';
 
 test('a bare name removes every image of exactly that name, a version only that one (D35)', async (t) => {
   const { store } = await storeContext(t);

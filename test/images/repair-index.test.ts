@@ -6,7 +6,8 @@ import test, { type ExecutionContext } from 'ava';
 import { damageFile } from '../helpers/damage.ts';
 import { namesInIndex, putRegistryImage } from '../helpers/registry-image.ts';
 import { runHere } from '../helpers/run-here.ts';
-import { putImage, storeContext } from '../helpers/stored.ts';
+import { storeContext } from '../helpers/store-context.ts';
+import { putImage } from '../helpers/stored.ts';
 
 const key = 'ab'.repeat(20);
 

@@ -2,7 +2,8 @@ import test from 'ava';
 
 import { resolveEntries, resolveImage } from '../../src/images/resolve-image.ts';
 import { buildAci, type Aci, type AciOptions } from '../helpers/archive.ts';
-import { putImage, storeContext } from '../helpers/stored.ts';
+import { storeContext } from '../helpers/store-context.ts';
+import { putImage } from '../helpers/stored.ts';
 
 test('an image is found by its whole ID, in any case, and by a unique prefix of it', async (t) => {
   const { store } = await storeContext(t);

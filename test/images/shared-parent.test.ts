@@ -9,7 +9,7 @@ import { extractImage } from '../../src/images/extract.ts';
 import { writeFileTarget } from '../../src/images/write-file.ts';
 import { writeTree } from '../../src/images/write-tree.ts';
 import { putTar } from '../helpers/put-tar.ts';
-import { sharedContext } from '../helpers/shared-context.ts';
+import { sharedContext } from '../helpers/store-context.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
 const context = await sharedContext();

@@ -3,7 +3,8 @@ import test from 'ava';
 import { imageEntry } from '../../src/images/list.ts';
 import { catManifest, describeImage } from '../../src/images/show.ts';
 import { buildAci } from '../helpers/archive.ts';
-import { putImage, storeContext } from '../helpers/stored.ts';
+import { storeContext } from '../helpers/store-context.ts';
+import { putImage } from '../helpers/stored.ts';
 
 test('dependencies are those of the manifest, each with what the store has for it', async (t) => {
   const { store } = await storeContext(t);

@@ -8,7 +8,8 @@ import type { Entry } from '../../src/images/list.ts';
 import { verifyImages, type Damage, type Repair, type VerifyReport } from '../../src/images/verify.ts';
 import { damageFile, type DamageKind } from '../helpers/damage.ts';
 import { namesInIndex, putBytes, putRegistryImage } from '../helpers/registry-image.ts';
-import { putImage, storeContext } from '../helpers/stored.ts';
+import { storeContext } from '../helpers/store-context.ts';
+import { putImage } from '../helpers/stored.ts';
 
 const never = new AbortController().signal;
 type Context = Awaited<ReturnType<typeof storeContext>>;

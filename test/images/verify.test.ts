@@ -10,7 +10,8 @@ import { verifyImages, type Repair } from '../../src/images/verify.ts';
 import type { StoredImage } from '../../src/store/store.ts';
 import type { Entry } from '../../src/images/list.ts';
 import { damageFile } from '../helpers/damage.ts';
-import { putImage, storeContext, temporaryDirectory } from '../helpers/stored.ts';
+import { storeContext } from '../helpers/store-context.ts';
+import { putImage, temporaryDirectory } from '../helpers/stored.ts';
 
 const never = new AbortController().signal;
 /** Raise it for a long run. */

@@ -7,7 +7,8 @@ import test, { type ExecutionContext } from 'ava';
 import { damageFile } from '../../helpers/damage.ts';
 import { namesInIndex, putRegistryImage } from '../../helpers/registry-image.ts';
 import { runHere } from '../../helpers/run-here.ts';
-import { putImage, storeContext, temporaryDirectory } from '../../helpers/stored.ts';
+import { storeContext } from '../../helpers/store-context.ts';
+import { putImage, temporaryDirectory } from '../../helpers/stored.ts';
 
 /** A store with an image of a registry that was converted, and one that was not. */
 async function shell(t: ExecutionContext) {

@@ -7,7 +7,8 @@ import { promisify } from 'node:util';
 import test from 'ava';
 
 import { bin, runCli } from '../../helpers/run-cli.ts';
-import { putImage, storeContext, temporaryDirectory } from '../../helpers/stored.ts';
+import { storeContext } from '../../helpers/store-context.ts';
+import { putImage, temporaryDirectory } from '../../helpers/stored.ts';
 
 const runFile = promisify(execFile);
 

@@ -16,7 +16,7 @@ import { someBytes } from '../../helpers/archive.ts';
 import { putBytes } from '../../helpers/registry-image.ts';
 import { layerOf, openRegistryFetching } from '../../helpers/registry-fetching.ts';
 import { describe, types } from '../../helpers/registry.ts';
-import { storeContext } from '../../helpers/stored.ts';
+import { storeContext } from '../../helpers/store-context.ts';
 
 const never = new AbortController().signal;
 

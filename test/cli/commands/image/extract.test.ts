@@ -11,7 +11,8 @@ import { putTar } from '../../../helpers/put-tar.ts';
 import { bin } from '../../../helpers/run-cli.ts';
 import { runHere } from '../../../helpers/run-here.ts';
 import { openShell } from '../../../helpers/shell.ts';
-import { putImage, storeContext, temporaryDirectory } from '../../../helpers/stored.ts';
+import { storeContext } from '../../../helpers/store-context.ts';
+import { putImage, temporaryDirectory } from '../../../helpers/stored.ts';
 import { openStore } from '../../../../src/store/open-store.ts';
 
 const run = promisify(execFile);

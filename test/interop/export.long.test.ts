@@ -10,7 +10,8 @@ import { exportRegistryImage, exportRegistryImageToDirectory } from '../../src/i
 import type { RegistryFormat } from '../../src/images/registry-layout.ts';
 import { buildTar } from '../helpers/archive.ts';
 import { asJson, describe, digestOf, putBytes, putRegistryImage } from '../helpers/registry-image.ts';
-import { storeContext, temporaryDirectory } from '../helpers/stored.ts';
+import { storeContext } from '../helpers/store-context.ts';
+import { temporaryDirectory } from '../helpers/stored.ts';
 
 const execute = promisify(execFile);
 const never = new AbortController().signal;
