@@ -12,7 +12,7 @@ import { openShell, type Shell } from './helpers/shell.ts';
 import type { Route } from './helpers/serve-route.ts';
 
 /** `LONGSHORE_KILLS=50` for a long run. */
-const kills = Number(process.env['LONGSHORE_KILLS'] ?? 6);
+const kills = Number(process.env['LONGSHORE_KILLS'] ?? 5);
 const count = 24;
 
 const gpg = openGpg();

@@ -2,17 +2,18 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { glob, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 
 import test, { type ExecutionContext } from 'ava';
 
 import { benchResult as benchForm, type BenchResult } from '../../src/bench/result.ts';
 import { buildAci } from '../helpers/archive.ts';
 import { benchResult } from '../helpers/bench-result.ts';
+import { preloadUrl, withoutGrace } from '../helpers/preload.ts';
 import { bin, runCli } from '../helpers/run-cli.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { startServer } from '../helpers/server.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
+import { until } from '../helpers/until.ts';
 
 const small = ['--images=3', '--size=50K', '--rounds=1', '--jobs=2', '--workers=1'];
 
@@ -87,11 +88,11 @@ test('a fetch that fails ends the measurement with its own words and its own exi
 
 async function startLong(t: ExecutionContext): Promise<{ dir: string; child: ChildProcess }> {
   const { dir, env } = await surroundings(t);
-  const args = ['bench', ...small, '--delay=20s'];
-  const child = spawn(process.execPath, [bin, ...args], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+  const args = ['--import', preloadUrl(withoutGrace), bin, 'bench', ...small, '--delay=600s'];
+  const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'ignore', 'pipe'] });
   let said = '';
   for await (const chunk of child.stderr ?? []) if ((said += String(chunk)).includes('warming up')) break;
-  for (let tries = 0; tries < 200 && (await processesWith(dir)).length < 2; tries += 1) await sleep(25);
+  await until(async () => (await processesWith(dir)).length >= 2);
   t.is((await processesWith(dir)).length, 2, 'the server and a run');
   return { dir, child };
 }
@@ -108,7 +109,7 @@ test('an interrupted measurement ends at once, with its processes and files', as
 test('a measurement that is killed takes its processes along', async (t) => {
   const { dir, child } = await startLong(t);
   child.kill('SIGKILL');
-  for (let tries = 0; tries < 200 && (await processesWith(dir)).length > 0; tries += 1) await sleep(25);
+  await until(async () => (await processesWith(dir)).length === 0);
   t.deepEqual(await processesWith(dir), []);
 });
 

@@ -6,10 +6,12 @@ import test, { type ExecutionContext } from 'ava';
 
 import type { ReportData } from '../../src/report/data.ts';
 import { buildAci } from '../helpers/archive.ts';
+import { preload, withoutGrace } from '../helpers/preload.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { startServer } from '../helpers/server.ts';
 import { openShell } from '../helpers/shell.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
+import { until } from '../helpers/until.ts';
 
 async function longshore(t: ExecutionContext) {
   const directory = await temporaryDirectory(t);
@@ -99,11 +101,11 @@ test('events that cannot be written any more are OUTPUT_FAILED, once the images 
 
 /** A run whose only image trickles in, once it does. */
 async function trickling(t: ExecutionContext) {
-  const server = await startServer(t, { '/a.aci': { body: Buffer.alloc(1_000_000, 1), rate: 20_000 } });
-  const { start, directory } = await openShell(t);
+  const server = await startServer(t, { '/a.aci': { body: Buffer.alloc(1_000_000, 1), rate: 1000 } });
+  const { start, directory } = await openShell(t, preload(withoutGrace));
   const line = `exec longshore fetch --insecure-options=image --report run.html ${server.url}/a.aci`;
   const { child, result } = start(line);
-  while (server.requests.length === 0) await sleep(20);
+  await until(() => server.requests.length > 0);
   await sleep(300);
   return { child, result, directory, reference: `${server.url}/a.aci` };
 }

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 
 import test, { type ExecutionContext } from 'ava';
 
@@ -9,6 +8,7 @@ import { buildAci } from '../helpers/archive.ts';
 import type { Route } from '../helpers/serve-route.ts';
 import { startServer } from '../helpers/server.ts';
 import { openShell } from '../helpers/shell.ts';
+import { until } from '../helpers/until.ts';
 
 const lastModified = 'Tue, 01 Jul 2025 10:00:00 GMT';
 const fetch = 'longshore fetch --insecure-options=image --progress=none --full';
@@ -24,9 +24,7 @@ async function killedAtHalf(t: ExecutionContext) {
   const server = await startServer(t, { '/app.aci': { handler } });
   const { child, result } = start(`exec ${fetch} ${server.url}/app.aci`);
   const downloads = join(directory, 'store/downloads');
-  for (const end = Date.now() + 60_000; (await largest(downloads)) < bytes.length / 4 && Date.now() < end;) {
-    await sleep(20);
-  }
+  await until(async () => (await largest(downloads)) >= bytes.length / 4);
   child.kill('SIGKILL');
   t.is((await result).signal, 'SIGKILL');
   return { server, bytes, imageId, again: () => run(`${fetch} ${server.url}/app.aci`) };

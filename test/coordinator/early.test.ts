@@ -7,6 +7,7 @@ import { buildAci } from '../helpers/archive.ts';
 import { codesOf, openFetching } from '../helpers/fetching.ts';
 import { held, type Held } from '../helpers/held.ts';
 import { startOrigin } from '../helpers/origin.ts';
+import { until } from '../helpers/until.ts';
 
 const named = (name: string) => `example.com/${name}`;
 const needs = (...names: string[]) => names.map((name) => ({ imageName: named(name) }));
@@ -34,10 +35,6 @@ async function slowly(t: ExecutionContext, options: Partial<ActionOptions> = {})
     outcomes.map(({ reference, status }) => `${reference.replace('example.com/', '')} ${status}`).sort();
   const served = (name: string): number => origin.served(`/${named(name)}-latest.aci`);
   return { ...fetching, origin, events, hold, small, find, told, served };
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  for (const end = Date.now() + 60_000; !condition() && Date.now() < end;) await sleep(5);
 }
 
 test('a chain of 4 comes all at once: each level is asked for while those above still arrive', async (t) => {
@@ -73,11 +70,9 @@ test('what a bad image asked for is aborted and not told; its partial is kept, a
   const finding = find(['root']);
   await large.asked;
   await until(() => served('whole') === 1 && served('below') === 1);
-  for (const end = Date.now() + 60_000; (await listed()).length < 2 && Date.now() < end;) await sleep(20);
-  const began = performance.now();
+  await until(async () => (await listed()).length === 2);
   root.spoil();
-  const { outcomes, totals } = await finding;
-  t.true(performance.now() - began < 30_000, 'its end is not waited for');
+  const { outcomes, totals } = await finding; // while the end of `large` is held back
   await large.cut;
 
   t.deepEqual(codesOf(outcomes[0] ?? {}), ['ARCHIVE_INVALID']);
@@ -139,10 +134,8 @@ test('an aborted batch ends at once, with what is ahead, and tells of requests o
   const finding = find(['root'], stop.signal);
   await Promise.all([root.asked, base.asked]);
   await until(() => served('missing') === 1);
-  const began = performance.now();
   stop.abort(new Error('enough'));
-  t.like((await finding).totals, { images: 1, nodes: 1, cancelled: 1 });
-  t.true(performance.now() - began < 3_000);
+  t.like((await finding).totals, { images: 1, nodes: 1, cancelled: 1 }); // while the ends of both are held back
   await Promise.all([root.cut, base.cut]);
   t.deepEqual(told(), ['root cancelled']);
   t.true((await leftovers()).every((path) => path.startsWith('downloads/')));

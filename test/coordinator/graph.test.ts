@@ -69,11 +69,11 @@ test('many cycles that lean on each other are broken without walking from the st
   }
   const [first] = nodes;
   if (!first) return t.fail();
-  const began = performance.now();
+  const before = process.threadCpuUsage();
   const cycles = cyclesOf(graph, first);
   t.is(settled, nodes.length);
   t.true(cycles.length >= 25_000 - 1);
-  t.true(performance.now() - began < 5_000);
+  t.true(process.threadCpuUsage(before).user < 5e6, 'seconds of this thread, whatever else the machine does');
 });
 
 test('in any graph, children settle before parents, and exactly the nodes on or above a cycle are left', (t) => {

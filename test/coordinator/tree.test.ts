@@ -103,18 +103,16 @@ test('dependencies with labels, sizes and pins are other images than those witho
 
 test('with failFast the first failure cancels what has not come, and the answer is complete all the same', async (t) => {
   const { finder, origin } = await tree(t, { good: [] });
-  const slow = { delayMs: 60_000 };
-  const first = await origin.publish({ name: 'example.com/first' }, slow);
-  const last = await origin.publish({ name: 'example.com/last' }, slow);
+  const silent = { handler: () => undefined };
+  const first = await origin.publish({ name: 'example.com/first' }, silent);
+  const last = await origin.publish({ name: 'example.com/last' }, silent);
   const apps = [{ image: first.url }, { image: 'example.com/missing' }, { image: last.url }];
-  const began = performance.now();
   const { outcomes, totals } = await finder({ failFast: true }).findImages(apps);
   t.deepEqual(
     outcomes.map(({ status }) => status),
     ['cancelled', 'failed', 'cancelled'],
   );
   t.like(totals, { failed: 1, cancelled: 2 });
-  t.true(performance.now() - began < 20_000);
 });
 
 test('each node is added, started and finished once, between the beginning and the end of the batch', async (t) => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import test from 'ava';
 
+import { preloadUrl, withoutGrace } from '../helpers/preload.ts';
 import { bin, runCli } from '../helpers/run-cli.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
@@ -29,7 +30,10 @@ test('the demonstration fetches a signed tree, refuses a stranger, and leaves th
 test('a demonstration that is interrupted ends, and leaves nothing behind', async (t) => {
   const dir = await temporaryDirectory(t);
   const env = { PATH: process.env['PATH'], HOME: dir, TMPDIR: dir, NODE_DISABLE_COMPILE_CACHE: '1' };
-  const demo = spawn(process.execPath, [bin, 'demo'], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const demo = spawn(process.execPath, ['--import', preloadUrl(withoutGrace), bin, 'demo'], {
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   await once(demo.stdout, 'data');
   demo.kill('SIGINT');
   demo.stdout.resume();

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import test from 'ava';
 
+import { openFetchPool } from '../../src/index.ts';
 import { buildAci } from '../helpers/archive.ts';
 import { openFetching } from '../helpers/fetching.ts';
 import { startOrigin } from '../helpers/origin.ts';
@@ -86,7 +87,8 @@ test('the hashing of a blob that has changed is not waited for', async (t) => {
   await fetch(url);
   await chmod(store.blobPath(imageId), 0o644);
   await truncate(store.blobPath(imageId), 2 ** 40);
-  const opened = finder();
+  await using pool = openFetchPool({ workers: 1 }); // its thread goes on hashing until it is closed
+  const opened = finder({ pool });
   for (const reference of [url, name, imageId]) {
     const signal = AbortSignal.timeout(100);
     t.is(await t.throwsAsync(opened.findImage(reference, { signal }), { any: true }), signal.reason, reference);

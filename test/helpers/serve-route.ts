@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as wait } from 'node:timers/promises';
 
 /** What a server answers at one path, and how well. */
 export type Route = {
@@ -23,6 +23,9 @@ export type Route = {
   /** Answers in place of all of the above. */
   readonly handler?: (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
 };
+
+/** Nothing is left of it, and AVA waits for nothing, once the server is closed. */
+const sleep = (ms: number): Promise<void> => wait(ms, undefined, { ref: false });
 
 export async function serveRoute(route: Route, request: IncomingMessage, response: ServerResponse): Promise<void> {
   if (route.handler) return route.handler(request, response);

@@ -38,7 +38,7 @@ const commands: Record<string, () => Promise<void>> = {
     await partial.append([randomBytes(10)]);
     await partial.close();
     say('made');
-    await setTimeout(60_000); // until it is killed: a close would remove the log beside the index
+    await setTimeout(3_600_000); // until it is killed: a close would remove the log beside the index
   },
 
   /** Opens a store, uses it, and does not close it. */
@@ -48,7 +48,7 @@ const commands: Record<string, () => Promise<void>> = {
     store.touch(imageId);
   },
 
-  /** Commits, removes and collects without end; says when it has begun. */
+  /** Commits, removes and collects without end; says when it has begun, and after its first commits. */
   async churn() {
     const store = await openStore({ dir });
     say('begun');
@@ -56,13 +56,14 @@ const commands: Record<string, () => Promise<void>> = {
     for (;;) {
       const commits = Array.from({ length: 8 }, (_, at) => commitBlob(store, { content: randomBytes(100 + at) }));
       mine.push(...(await Promise.all(commits)));
+      if (mine.length === 8) say('committed');
       const [old] = mine.splice(0, 1);
       if (old) await store.remove(old.imageId);
       if (mine.length % 3 === 0) await store.collect({ nowMs: Date.now(), partialsOlderThanMs: 0 });
     }
   },
 
-  /** Brings, moves, removes and collects registry images without end; says when it has begun. */
+  /** Brings, moves, removes and collects registry images without end; says when it has begun, and after its first commits. */
   async churnRegistry() {
     const store = await openStore({ dir });
     say('begun');
@@ -71,6 +72,7 @@ const commands: Record<string, () => Promise<void>> = {
       await Promise.all(
         contents.map((content) => putRegistryImage(store, { content, layer: randomBytes(100 + (round % 7)) })),
       );
+      if (round === 0) say('committed');
       await store.removeRegistryImage(`docker.io/library/app:${contents[round % 4]}`);
       if (round % 3 === 0) await store.collect({ nowMs: Date.now(), partialsOlderThanMs: 0 });
     }
@@ -96,7 +98,7 @@ const commands: Record<string, () => Promise<void>> = {
     await store.claim(rest[0] ?? '', never);
     await prepareBlob(store);
     say(store.temporaryPath());
-    await setTimeout(60_000);
+    await setTimeout(3_600_000);
   },
 
   /** Says whether a claim is to be had at once, and what a collection could not remove. */
@@ -185,14 +187,14 @@ const commands: Record<string, () => Promise<void>> = {
     const count = Number(rest[0]);
     for (let at = 0; at < count; at += 1) await putRegistryImage(store, { content: String(at) });
     say(count);
-    await setTimeout(60_000);
+    await setTimeout(3_600_000);
   },
 
   /** Brings a blob that no image needs yet, says its digest and waits to be killed. */
   async putBlobThenWait() {
     const store = await openStore({ dir });
     say(await putBytes(store, randomBytes(10)));
-    await setTimeout(60_000);
+    await setTimeout(3_600_000);
   },
 
   /** Opens for writing and for reading what the system does not let it write. */

@@ -9,7 +9,7 @@ import { openTestHttp } from '../helpers/http.ts';
 import { memorySink } from '../helpers/memory-sink.ts';
 import { startRawServer } from '../helpers/raw-server.ts';
 
-const signal = AbortSignal.timeout(60_000);
+const signal = AbortSignal.timeout(600_000);
 const copiedBytes = 1024;
 
 /** What a socket does: fills the buffer that it is given, and says how far. */

@@ -10,7 +10,7 @@ import { startProxy } from '../helpers/proxy.ts';
 import { startRawServer } from '../helpers/raw-server.ts';
 import { startServer } from '../helpers/server.ts';
 
-const signal = AbortSignal.timeout(60_000);
+const signal = AbortSignal.timeout(600_000);
 const answer = 'HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc';
 
 for (const [what, interim] of Object.entries({

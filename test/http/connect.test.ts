@@ -29,7 +29,7 @@ test('the first matching rule decides; an empty part matches any host or port, o
   t.deepEqual(targetOf(new URL('http://x.example/'), []), { host: 'x.example', port: 80 });
 });
 
-const signal = AbortSignal.timeout(60_000);
+const signal = AbortSignal.timeout(600_000);
 
 /** Connects for real, to a port of this machine's many addresses, and tells which were tried; `held` ones have to be let go. */
 function connector(port: number, held: Readonly<Record<string, Promise<void>>> = {}) {

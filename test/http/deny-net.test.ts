@@ -6,7 +6,7 @@ import { openTestHttp } from '../helpers/http.ts';
 import { startProxy } from '../helpers/proxy.ts';
 import { startServer } from '../helpers/server.ts';
 
-const signal = AbortSignal.timeout(30_000);
+const signal = AbortSignal.timeout(600_000);
 const limit = { name: 'page', bytes: 1000 };
 const page = (url: string) => ({ url, limit, statuses: [200] });
 

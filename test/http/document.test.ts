@@ -9,7 +9,7 @@ import { openTestHttp } from '../helpers/http.ts';
 import { startRawServer } from '../helpers/raw-server.ts';
 import { startServer } from '../helpers/server.ts';
 
-const signal = AbortSignal.timeout(30_000);
+const signal = AbortSignal.timeout(600_000);
 const limit = { name: 'signature', bytes: 1000 };
 
 test('a document is returned whole, with an accepted status', async (t) => {

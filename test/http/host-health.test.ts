@@ -9,7 +9,7 @@ import { memorySink } from '../helpers/memory-sink.ts';
 import { startRawServer } from '../helpers/raw-server.ts';
 import { startServer } from '../helpers/server.ts';
 
-const signal = AbortSignal.timeout(30_000);
+const signal = AbortSignal.timeout(600_000);
 const origin = 'http://a.example';
 const refused = new ImageError('NETWORK', 'connection refused', { url: `${origin}/x` });
 

@@ -6,7 +6,7 @@ import { memorySink } from '../helpers/memory-sink.ts';
 import { startRawServer } from '../helpers/raw-server.ts';
 import { startServer } from '../helpers/server.ts';
 
-const signal = AbortSignal.timeout(30_000);
+const signal = AbortSignal.timeout(600_000);
 
 /** Writes down what it is told, and has a connection given up once `enough` bytes have come. */
 function recorded(enough = Infinity) {

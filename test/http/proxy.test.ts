@@ -8,7 +8,7 @@ import { startProxy } from '../helpers/proxy.ts';
 import { startRawServer } from '../helpers/raw-server.ts';
 import { startServer } from '../helpers/server.ts';
 
-const signal = AbortSignal.timeout(30_000);
+const signal = AbortSignal.timeout(600_000);
 const limit = { name: 'page', bytes: 1000 };
 const page = (url: string) => ({ url, limit, statuses: [200] });
 const withUser = (url: string, user: string) => url.replace('//', `//${user}@`);

@@ -7,7 +7,7 @@ import { hasCode } from '../../src/errors.ts';
 import { openTestHttp } from '../helpers/http.ts';
 import { startRawServer } from '../helpers/raw-server.ts';
 
-const signal = AbortSignal.timeout(30_000);
+const signal = AbortSignal.timeout(600_000);
 const pumping = { limiter: undefined, check: () => undefined, onAppend: () => undefined, recycle: undefined };
 const chunk = new Uint8Array(64 * 1024);
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import test from 'ava';
 
 import { systemClock } from '../../src/http/open-http.ts';
@@ -7,16 +9,16 @@ import { openTestHttp } from '../helpers/http.ts';
 import { memorySink } from '../helpers/memory-sink.ts';
 import { startServer } from '../helpers/server.ts';
 
-const signal = AbortSignal.timeout(30_000);
+const signal = AbortSignal.timeout(600_000);
 
 test('the token bucket lets pass what the rate allows, for all its users together, and saves a tenth of a second', (t) => {
   let now = 0;
   const slept: number[] = [];
-  const sleep = (ms: number) => {
+  const write = (ms: number) => {
     slept.push(ms);
     return Promise.resolve();
   };
-  const take = rateLimiter(1000, { ...systemClock, monotonic: () => now, sleep });
+  const take = rateLimiter(1000, { ...systemClock, monotonic: () => now, sleep: write });
   t.is(take(100, signal), undefined);
   void take(500, signal);
   void take(500, signal);
@@ -38,35 +40,47 @@ test('all transfers together keep to the rate limit', async (t) => {
   t.true(seconds > 1.3, `${seconds} s for 1.5 s of bytes`);
 });
 
-async function slownessOf(body: AsyncIterable<Uint8Array>, minRate: number | undefined): Promise<Slowness | undefined> {
+/** A clock that only a body moves: however long this process is kept from running, no second passes by itself. */
+function bodyClock() {
+  let nowMs = 0;
+  const clock = { ...systemClock, monotonic: () => nowMs };
+  return { clock, pass: (ms: number) => void (nowMs += ms) };
+}
+
+/** Chunks that come every 20 ms of the clock. */
+async function* drip(pass: (ms: number) => void, bytes: number, count: number): AsyncGenerator<Uint8Array> {
+  for (let n = 0; n < count; n += 1) {
+    pass(20);
+    await sleep(5); // the rate is looked at in between
+    yield new Uint8Array(bytes);
+  }
+}
+
+async function slownessOf(bytes: number, count: number, minRate: number | undefined): Promise<Slowness | undefined> {
+  const { clock, pass } = bodyClock();
   let found: Slowness | undefined;
-  const pace = { stallMs: 60_000, minRate, windowMs: 200 };
+  const pace = { stallMs: 600_000, minRate, windowMs: 200 };
   const onSlow = (slowness: Slowness) => (found ??= slowness);
-  for await (const chunk of watchPace(body, pace, systemClock, onSlow)) {
+  for await (const chunk of watchPace(drip(pass, bytes, count), pace, clock, onSlow)) {
     if (found || chunk.byteLength === 0) break;
   }
   return found;
 }
 
-async function* drip(bytes: number, everyMs: number, count: number): AsyncGenerator<Uint8Array> {
-  for (let n = 0; n < count; n += 1) {
-    await new Promise((resolve) => setTimeout(resolve, everyMs));
-    yield new Uint8Array(bytes);
-  }
-}
-
 test('a few bytes a second are too slow, a steady flow is not, and without a minimum nothing is', async (t) => {
-  t.truthy(await slownessOf(drip(1, 20, 40), 1000));
-  t.is(await slownessOf(drip(10_000, 20, 30), 1000), undefined);
-  t.is(await slownessOf(drip(1, 20, 30), undefined), undefined);
+  t.truthy(await slownessOf(1, Infinity, 1000));
+  t.is(await slownessOf(10_000, 30, 1000), undefined);
+  t.is(await slownessOf(1, 30, undefined), undefined);
 });
 
 test('a slow reader does not make a body count as slow', async (t) => {
+  const { clock, pass } = bodyClock();
   let slow = false;
-  const pace = { stallMs: 1_000, minRate: 9_000, windowMs: 1_000 };
-  for await (const chunk of watchPace(drip(10_000, 1, 3), pace, systemClock, () => (slow = true))) {
+  const pace = { stallMs: 50, minRate: 9_000, windowMs: 40 };
+  for await (const chunk of watchPace(drip(pass, 10_000, 3), pace, clock, () => (slow = true))) {
     t.is(chunk.byteLength, 10_000);
-    await new Promise((resolve) => setTimeout(resolve, 1_300));
+    pass(5_000);
+    await sleep(100);
   }
   t.false(slow);
 });

@@ -6,7 +6,7 @@ import { memorySink } from '../helpers/memory-sink.ts';
 import { startRawServer } from '../helpers/raw-server.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 
-const signal = AbortSignal.timeout(30_000);
+const signal = AbortSignal.timeout(600_000);
 const limit = { name: 'page', bytes: 1000 };
 const page = (url: string) => ({ url, limit, statuses: [200] });
 const to = (location: string, status = 302) => ({ status, headers: { location } });

@@ -6,7 +6,7 @@ import { hastyClock, openTestHttp } from '../helpers/http.ts';
 import { memorySink } from '../helpers/memory-sink.ts';
 import { startServer } from '../helpers/server.ts';
 
-const signal = AbortSignal.timeout(30_000);
+const signal = AbortSignal.timeout(600_000);
 const policy = { retries: 4, retryAfterMs: 300_000, random: () => 0.5 };
 const url = 'http://a.example/';
 const status = (code: number, retryAfterMs?: number) =>

@@ -6,7 +6,7 @@ import { startRawServer } from '../helpers/raw-server.ts';
 import { startServer } from '../helpers/server.ts';
 import { startSocks } from '../helpers/socks.ts';
 
-const signal = AbortSignal.timeout(30_000);
+const signal = AbortSignal.timeout(600_000);
 const limit = { name: 'page', bytes: 1000 };
 const page = (url: string) => ({ url, limit, statuses: [200] });
 

@@ -7,7 +7,7 @@ import { makeCertificate } from '../helpers/certificates.ts';
 import { openTestHttp } from '../helpers/http.ts';
 import { listen, startServer } from '../helpers/server.ts';
 
-const signal = AbortSignal.timeout(30_000);
+const signal = AbortSignal.timeout(600_000);
 const page = (url: string) => ({ url, limit: { name: 'page', bytes: 1000 }, statuses: [200] });
 
 test('an authority given for one host is trusted for that host only', async (t) => {

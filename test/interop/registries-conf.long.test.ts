@@ -77,7 +77,7 @@ async function compare(t: ExecutionContext, { conf, home = {}, reference = team,
     const { rules } = await readRegistriesConf(variables, join(directory, 'etc'));
     const client = openTestClient(t, { mirrors: rules, http: { retries: 0 } });
     const platform = { os: 'linux', architecture: 'amd64' };
-    await resolveImage(client, parseRegistryReference(image), { platform }, AbortSignal.timeout(30_000));
+    await resolveImage(client, parseRegistryReference(image), { platform }, AbortSignal.timeout(600_000));
   };
   await resolve().catch(() => undefined);
   t.deepEqual(log, ours, 'longshore');

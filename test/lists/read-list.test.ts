@@ -9,7 +9,7 @@ import test, { type ExecutionContext } from 'ava';
 import { hasCode } from '../../src/errors.ts';
 import { readList } from '../../src/lists/read-list.ts';
 
-const signal = AbortSignal.timeout(30_000);
+const signal = AbortSignal.timeout(600_000);
 
 async function temporaryDirectory(t: ExecutionContext): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'longshore-list-'));

@@ -11,7 +11,7 @@ import { refusal, startRegistry, types, type TestRegistry } from '../helpers/reg
 import { basic, openTestClient } from '../helpers/registry-client.ts';
 import { startServer } from '../helpers/server.ts';
 
-const signal = AbortSignal.timeout(30_000);
+const signal = AbortSignal.timeout(600_000);
 const platform = { os: 'linux', architecture: 'amd64' };
 const resolve = (client: RegistryClient, { host }: TestRegistry, name = 'team/app:1') =>
   resolveImage(client, parseRegistryReference(`docker://${host}/${name}`), { platform }, signal);

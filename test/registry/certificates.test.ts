@@ -14,7 +14,7 @@ import { openTestClient } from '../helpers/registry-client.ts';
 import { startRegistry } from '../helpers/registry.ts';
 import { startServer } from '../helpers/server.ts';
 
-const signal = AbortSignal.timeout(30_000);
+const signal = AbortSignal.timeout(600_000);
 
 async function directoryWith(t: ExecutionContext, host: string, files: Record<string, string>): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'certs-'));
@@ -49,7 +49,7 @@ test('an authority from a directory lets its host in', async (t) => {
   const found = await readCertificates([directory]);
   const http = openTestHttp(t, { tlsFor: (host) => found.get(host) });
   const page = { url: server.url, limit: { name: 'page', bytes: 1000 }, statuses: [200] };
-  t.is((await http.getDocument(page, AbortSignal.timeout(30_000))).status, 200);
+  t.is((await http.getDocument(page, AbortSignal.timeout(600_000))).status, 200);
 });
 
 test('a file of authorities that holds none is passed over, with a warning for when its host is asked', async (t) => {

@@ -11,7 +11,7 @@ import { basic, openTestClient } from '../helpers/registry-client.ts';
 import { refusal, startRegistry, type TestDescriptor, type TestRegistry } from '../helpers/registry.ts';
 import { startServer } from '../helpers/server.ts';
 
-const signal = AbortSignal.timeout(30_000);
+const signal = AbortSignal.timeout(600_000);
 const bytes = randomBytes(300_000);
 
 function request({ host }: TestRegistry, { digest, size }: TestDescriptor, left: Uint8Array = Buffer.alloc(0)) {

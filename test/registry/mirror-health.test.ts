@@ -12,7 +12,7 @@ import { startRawServer } from '../helpers/raw-server.ts';
 import { openTestClient } from '../helpers/registry-client.ts';
 import { startRegistry } from '../helpers/registry.ts';
 
-const signal = AbortSignal.timeout(60_000);
+const signal = AbortSignal.timeout(600_000);
 const platform = { os: 'linux', architecture: 'amd64' };
 const resolve = (client: RegistryClient, name: string) =>
   resolveImage(client, parseRegistryReference(`docker://${name}`), { platform }, signal);

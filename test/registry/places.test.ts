@@ -11,7 +11,7 @@ import { memorySink } from '../helpers/memory-sink.ts';
 import { basic, openTestClient } from '../helpers/registry-client.ts';
 import { refusal, startRegistry, type TestRegistry } from '../helpers/registry.ts';
 
-const signal = AbortSignal.timeout(30_000);
+const signal = AbortSignal.timeout(600_000);
 const platform = { os: 'linux', architecture: 'amd64' };
 const resolve = (client: RegistryClient, name: string) =>
   resolveImage(client, parseRegistryReference(`docker://${name}`), { platform }, signal);

@@ -18,7 +18,7 @@ import { memorySink } from '../helpers/memory-sink.ts';
 import { basic, openTestClient } from '../helpers/registry-client.ts';
 import { types, type TestDescriptor } from '../helpers/registry.ts';
 
-const signal = AbortSignal.timeout(60_000);
+const signal = AbortSignal.timeout(600_000);
 const platform = { os: 'linux', architecture: 'arm64' };
 
 type Layout = { readonly directory: string; readonly top: TestDescriptor; readonly layer: Buffer };

@@ -4,7 +4,7 @@ import { parseDigest } from '../../src/image/digest.ts';
 import { keepRecentDocuments } from '../../src/registry/recent-documents.ts';
 import { describe } from '../helpers/registry.ts';
 
-const never = AbortSignal.timeout(30_000);
+const never = AbortSignal.timeout(600_000);
 
 function documentOf(text: string) {
   const { digest, size } = describe(text, '');

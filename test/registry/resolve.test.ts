@@ -11,7 +11,7 @@ import { resolveImage } from '../../src/registry/resolve.ts';
 import { refusal, startRegistry, types, type TestDescriptor, type TestRegistry } from '../helpers/registry.ts';
 import { openTestClient } from '../helpers/registry-client.ts';
 
-const signal = AbortSignal.timeout(30_000);
+const signal = AbortSignal.timeout(600_000);
 const platform = { os: 'linux', architecture: 'amd64' };
 const resolve = (client: RegistryClient, { host }: TestRegistry, name: string) =>
   resolveImage(client, parseRegistryReference(`docker://${host}/${name}`), { platform }, signal);

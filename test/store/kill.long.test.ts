@@ -11,7 +11,8 @@ import { commitBlob, storeDirectory } from '../helpers/blob.ts';
 import { namesInIndex } from '../helpers/registry-image.ts';
 import { startStoreProcess } from '../helpers/store-process.ts';
 
-const rounds = 10;
+/** `LONGSHORE_KILLS=50` for a long run. */
+const rounds = Number(process.env['LONGSHORE_KILLS'] ?? 5);
 
 /** Everything listed is there and is what its ID says. @returns how many images are listed. */
 async function requireSound(t: ExecutionContext, store: Store): Promise<number> {
@@ -31,6 +32,7 @@ test('two processes killed at any moment leave a sound store, and the next one f
   for (let round = 0; round < rounds; round += 1) {
     const processes = [startStoreProcess(t, ['churn', dir]), startStoreProcess(t, ['churn', dir])];
     await Promise.all(processes.map((process) => process.line()));
+    if (round % 2 === 0) await Promise.all(processes.map((process) => process.line())); // they have committed
     await setTimeout(Math.random() * 150);
     await Promise.all(processes.map((process) => process.kill()));
 
@@ -51,9 +53,10 @@ test('two processes killed at any moment leave a sound store, and the next one f
 test('registry images survive kills whole, and index.json names exactly them once the store has been opened', async (t) => {
   const dir = await storeDirectory(t);
   let listed = 0;
-  for (let round = 0; round < rounds / 2; round += 1) {
+  for (let round = 0; round < rounds; round += 1) {
     const processes = [startStoreProcess(t, ['churnRegistry', dir]), startStoreProcess(t, ['churnRegistry', dir])];
     await Promise.all(processes.map((process) => process.line()));
+    if (round % 2 === 0) await Promise.all(processes.map((process) => process.line())); // they have committed
     await setTimeout(Math.random() * 300);
     await Promise.all(processes.map((process) => process.kill()));
 

@@ -79,7 +79,7 @@ test('an owner of an older version, whose lock is in its directory, lives as lon
   lock.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
   const index = new DatabaseSync(join(dir, 'index.sqlite'));
   await using store = await openStore({ dir });
-  await using claim = await store.claim('key', AbortSignal.timeout(10_000));
+  await using claim = await store.claim('key', AbortSignal.timeout(600_000));
   index.prepare('UPDATE claims SET owner = ?').run(owner);
   await claim.release();
 
@@ -87,7 +87,7 @@ test('an owner of an older version, whose lock is in its directory, lives as lon
   t.true(existsSync(directory));
 
   lock.close();
-  await using _taken = await store.claim('key', AbortSignal.timeout(10_000));
+  await using _taken = await store.claim('key', AbortSignal.timeout(600_000));
   t.false(existsSync(directory));
   index.close();
 });

@@ -4,7 +4,7 @@ import test from 'ava';
 
 import { abortable, singleFlight } from '../../src/system/single-flight.ts';
 
-const signal = AbortSignal.timeout(30_000);
+const signal = AbortSignal.timeout(600_000);
 
 test('work that many ask for is done once, and its result kept', async (t) => {
   let times = 0;

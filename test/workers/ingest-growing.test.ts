@@ -8,6 +8,7 @@ import test, { type ExecutionContext } from 'ava';
 import { ingest } from '../../workers/ingest/ingest.ts';
 import type { FromIngest, IngestRequest, ToIngest } from '../../workers/tasks.ts';
 import { buildAci, type Aci, type Compression } from '../helpers/archive.ts';
+import { until } from '../helpers/until.ts';
 import { refuses, requestFor, temporary } from './ingest-request.ts';
 
 type Growing = {
@@ -35,10 +36,6 @@ const told: FromIngest = {
   kind: 'dependencies',
   dependencies: [{ imageName: 'example.com/base', labels: new Map([['version', '1']]), size: 512 }],
 };
-
-async function until(condition: () => boolean): Promise<void> {
-  for (const end = Date.now() + 20_000; !condition() && Date.now() < end;) await sleep(5);
-}
 
 for (const compression of ['none', 'gzip', 'bzip2', 'xz'] satisfies Compression[]) {
   test(`a growing file is followed to its end: ${compression}`, async (t) => {

@@ -7,6 +7,7 @@ import { held } from '../../helpers/held.ts';
 import { openGpg } from '../../helpers/keys.ts';
 import { startOrigin } from '../../helpers/origin.ts';
 import { openTrust } from '../../helpers/trust.ts';
+import { until } from '../../helpers/until.ts';
 
 const gpg = await openGpg();
 const key = await gpg.createKey();
@@ -77,7 +78,7 @@ test('keys for what an image names are discovered only once that image is verifi
   origin.routes['/example.com'] = { body: String(origin.routes['/example.com']?.body) + offer };
 
   const finding = finder({ trustKeysFromHTTPS: true }).findImages([{ image: root.url }]);
-  for (const end = Date.now() + 60_000; !(await store.getImage(ahead.imageId)) && Date.now() < end;) await sleep(10);
+  await until(async () => (await store.getImage(ahead.imageId)) !== undefined);
   t.truthy(await store.getImage(ahead.imageId), 'its key is there already');
   t.is(origin.served('/keys.asc'), 0);
   t.is(origin.served(base.path), 0);
@@ -102,7 +103,7 @@ test('a key that became trusted while an image waited to be asked for is enough:
   const isLookedFor = () => origin.requests.some(({ url }) => url.startsWith('/example.com?'));
 
   const finding = finder({ trustKeysFromHTTPS: true }).findImages([{ image: root.url }]);
-  for (const end = Date.now() + 60_000; !isLookedFor() && Date.now() < end;) await sleep(10);
+  await until(isLookedFor);
   await sleep(200); // now it waits
   await keystore.add({ certificate: await gpg.certificate(key), fingerprint: key, prefix: name, layer: 0 });
   slow.release();
