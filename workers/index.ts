@@ -12,47 +12,47 @@ shareMemory((message, transfer) => parentPort?.postMessage(message, [...transfer
 // One export for each task of the pool. Each loads its own module: a worker that never verifies never loads openpgp.
 
 const prepareModule = lazy(() => import('./ingest/prepare.ts'));
-export const prepare = replying<'prepare'>(async (request) => (await prepareModule()).prepare(request));
+export const prepare = replying('prepare', async (request) => (await prepareModule()).prepare(request));
 
 const ingestModule = lazy(() => import('./ingest/ingest.ts'));
-export const ingest = replying<'ingest'>(async (request, waitedMs) => (await ingestModule()).ingest(request, waitedMs));
+export const ingest = replying('ingest', async (request, waitedMs) => (await ingestModule()).ingest(request, waitedMs));
 
-export const readImage = replying<'readImage'>(async (request, waitedMs) =>
+export const readImage = replying('readImage', async (request, waitedMs) =>
   (await ingestModule()).readImage(request, waitedMs),
 );
 
 const inspectArchiveModule = lazy(() => import('./ingest/ingest.ts'));
-export const inspectArchive = replying<'inspectArchive'>(async (request) =>
+export const inspectArchive = replying('inspectArchive', async (request) =>
   (await inspectArchiveModule()).inspectArchive(request),
 );
 
 const extractModule = lazy(() => import('./extract/extract.ts'));
-export const extract = replying<'extract'>(async (request) => (await extractModule()).extract(request));
+export const extract = replying('extract', async (request) => (await extractModule()).extract(request));
 
 const unpackLayerModule = lazy(() => import('./convert/unpack-layer.ts'));
-export const unpackLayer = replying<'unpackLayer'>(async (request) => (await unpackLayerModule()).unpackLayer(request));
+export const unpackLayer = replying('unpackLayer', async (request) => (await unpackLayerModule()).unpackLayer(request));
 
 const convertModule = lazy(() => import('./convert/convert.ts'));
-export const convert = replying<'convert'>(async (request) => (await convertModule()).convert(request));
+export const convert = replying('convert', async (request) => (await convertModule()).convert(request));
 
 const reHashModule = lazy(() => import('./ingest/read-file.ts'));
-export const reHash = replying<'reHash'>(async (request) => (await reHashModule()).reHash(request));
+export const reHash = replying('reHash', async (request) => (await reHashModule()).reHash(request));
 
 const verifySignatureModule = lazy(() => import('./openpgp/verify-signature.ts'));
-export const verifySignature = replying<'verifySignature'>(async (request) =>
+export const verifySignature = replying('verifySignature', async (request) =>
   (await verifySignatureModule()).verifySignature(request),
 );
 
 const verifySimpleModule = lazy(() => import('./openpgp/verify-simple.ts'));
-export const verifySimpleSignature = replying<'verifySimpleSignature'>(async (request) =>
+export const verifySimpleSignature = replying('verifySimpleSignature', async (request) =>
   (await verifySimpleModule()).verifySimpleSignature(request),
 );
 
 const inspectSignatureModule = lazy(() => import('./openpgp/signers.ts'));
-export const inspectSignature = replying<'inspectSignature'>(async (request) =>
+export const inspectSignature = replying('inspectSignature', async (request) =>
   (await inspectSignatureModule()).inspectSignature(request),
 );
 
 const inspectKeyModule = lazy(() => import('./openpgp/certificate.ts'));
-export const inspectKey = replying<'inspectKey'>(async (request) => (await inspectKeyModule()).inspectKey(request));
-export const inspectKeys = replying<'inspectKeys'>(async (request) => (await inspectKeyModule()).inspectKeys(request));
+export const inspectKey = replying('inspectKey', async (request) => (await inspectKeyModule()).inspectKey(request));
+export const inspectKeys = replying('inspectKeys', async (request) => (await inspectKeyModule()).inspectKeys(request));

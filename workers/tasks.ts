@@ -7,6 +7,9 @@ import type { ConvertRequest, ConvertResponse, UnpackLayerRequest, UnpackLayerRe
 import type { FileStamp } from '../src/system/files.ts';
 import type { IngestSteps } from './ingest/step-clock.ts';
 import { isImageError, toErrorData, type ErrorData } from '../src/errors.ts';
+import { debugLog } from '../src/system/debug.ts';
+
+const debug = debugLog('workers');
 
 /** What main tells a session that follows a growing file. At most one `grown` per 256 KiB. */
 export type ToIngest =
@@ -261,13 +264,19 @@ export type Reply<N extends TaskName> =
 /** What crosses to a thread, and when it was asked for: milliseconds since the epoch. */
 export type Task<N extends TaskName> = { readonly request: Tasks[N]['request']; readonly askedMs: number };
 
-export function replying<N extends TaskName>(handler: Handler<N>): (task: Task<N>) => Promise<Reply<N>> {
+/** The task as a thread offers it to the pool. */
+export function replying<N extends TaskName>(name: N, handler: Handler<N>): (task: Task<N>) => Promise<Reply<N>> {
   return async ({ request, askedMs }) => {
+    const beganMs = Date.now();
+    const waitedMs = Math.max(0, beganMs - askedMs);
+    debug(() => `${name}: begins, after ${waitedMs} ms`);
     try {
-      return { ok: true, value: await handler(request, Math.max(0, Date.now() - askedMs)) };
+      return { ok: true, value: await handler(request, waitedMs) };
     } catch (error) {
       if (!isImageError(error)) throw error; // a bug, not an answer
       return { ok: false, error: toErrorData(error) };
+    } finally {
+      debug(() => `${name}: ended after ${Date.now() - beganMs} ms`);
     }
   };
 }

@@ -4,13 +4,16 @@ import { asImageError, ImageError, toErrorData } from '../index.ts';
 import { errnoOf } from '../system/errno.ts';
 import { commands } from './commands.ts';
 import type { Io } from './command.ts';
-import { parseCommandLine, isPlain } from './options/command-line.ts';
+import { type CommandLine, parseCommandLine, isPlain } from './options/command-line.ts';
 import { environmentWarnings } from './options/environment.ts';
 import { isOn } from './options/read.ts';
 import { optionTable } from './options/table.ts';
 import { causeLines, errorLine, outputFailed } from './output/error-line.ts';
 import { exitCodeOf, exitCodes } from './output/exit-code.ts';
 import { write, written } from './output/write.ts';
+import { debugLog } from '../system/debug.ts';
+
+const debug = debugLog('cli');
 
 /**
  * Finds the command and runs it. @returns the exit code, once the standard output has taken everything; what ends a command
@@ -28,10 +31,10 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
 
 /** @param isCut - whether the standard output takes nothing any more: what a command throws then is what comes of it. */
 async function runCommand(args: readonly string[], io: Io, isCut: () => boolean): Promise<number> {
-  let debug = args.includes('--debug');
+  let showsCauses = args.includes('--debug');
   try {
     const line = parseCommandLine(args, optionTable, io.environment);
-    debug = isOn(line, 'debug');
+    showsCauses = isOn(line, 'debug');
     const command = commands.find(({ name }) => name === line.command);
     if (!command) return await (await import('./parser.ts')).showOverview(line, args, io);
     if (!isPlain(command, line.argv)) {
@@ -43,12 +46,22 @@ async function runCommand(args: readonly string[], io: Io, isCut: () => boolean)
       }
     }
     if (command.name !== 'fetch') await warn(io); // fetch has forms of its own for warnings
+    debug(
+      () => `${command.name}: ${line.operands.length} operands; options: ${optionsGiven(line).join(', ') || 'none'}`,
+    );
     const runCommand = await command.load();
-    return await runCommand(io, line);
+    const exitCode = await runCommand(io, line);
+    debug(() => `${command.name}: ends with ${exitCode}`);
+    return exitCode;
   } catch (error) {
     if (io.signal.aborted || isCut()) return exitCodes.unforeseen; // whoever aborted knows the code and the reason
-    return fail(isDirectoryGone(error) ? directoryGone(error) : asImageError(error), io, debug);
+    return fail(isDirectoryGone(error) ? directoryGone(error) : asImageError(error), io, showsCauses);
   }
+}
+
+/** Their names alone: a value may hold a secret. */
+function optionsGiven(line: CommandLine): readonly string[] {
+  return line.argv.flatMap((text) => /^--[^=]+/.exec(text)?.[0] ?? []);
 }
 
 /** Relative paths mean nothing without a working directory, and many a call looks for it. */
@@ -61,8 +74,8 @@ function directoryGone(cause: unknown): ImageError {
   return new ImageError('FILE_NOT_FOUND', message, { path: '.' }, { cause });
 }
 
-async function fail(error: ImageError, { stderr }: Io, debug: boolean): Promise<number> {
-  const lines = [errorLine(toErrorData(error)), ...(debug ? causeLines(error) : [])];
+async function fail(error: ImageError, { stderr }: Io, showsCauses: boolean): Promise<number> {
+  const lines = [errorLine(toErrorData(error)), ...(showsCauses ? causeLines(error) : [])];
   await write(stderr, lines.map((text) => `${text}\n`).join(''));
   return exitCodeOf(toErrorData(error));
 }

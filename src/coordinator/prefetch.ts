@@ -1,6 +1,10 @@
 import type { Dependency } from '../image/manifest.ts';
 import { requestOf } from './expand.ts';
 import type { ImageNode, NodeRequest } from './node.ts';
+import { debugLog } from '../system/debug.ts';
+import { show } from '../image/show.ts';
+
+const debug = debugLog('coordinator');
 
 /** What a visit reports, and learns, before its image is verified. */
 export type VisitHooks = {
@@ -97,6 +101,7 @@ export function createPrefetcher<F>({
       abort: () => stop.abort(new Error('nothing asks for it any more')),
     };
     table.insert(entry);
+    debug(() => `${show(request.reference.text)}: prefetched, as one of ${entries.size}`);
 
     const isPrefetched = (): boolean => entries.get(key) === entry;
     const over = result
@@ -113,6 +118,7 @@ export function createPrefetcher<F>({
     if (entries.size === 0) return;
     for (const entry of table.removeRequester(key)) {
       pending.delete(entry.key);
+      debug(() => `${show(entry.key)}: its prefetch is dropped, since nothing asks for it any more`);
       entry.abort();
     }
     fill();

@@ -4,6 +4,10 @@ import type { Slot, Slots } from '../fetchers/context.ts';
 import { createHostQueues, takeSlot, type Release, createPrefetchSlots } from './host-queues.ts';
 import { classifyPace, lookMs, slowBelow, tellingBytes, windowMs } from './pace.ts';
 import { beginAt, createTransfer, doneSince, lookAt, pacedOf, type Transfer } from './transfer.ts';
+import { debugLog } from '../system/debug.ts';
+import { show } from '../image/show.ts';
+
+const debug = debugLog('coordinator');
 
 export type SlotsOptions = {
   readonly jobs: number;
@@ -160,9 +164,13 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
       if (transfer.host !== undefined && transfer.hasAnswered) prove(transfer.host);
       if (wasSlow) void takeSlots(transfer);
     }
-    for (const { transfer } of slow) slowDown(transfer);
+    for (const { transfer } of slow) {
+      debug(() => `a transfer from ${show(transfer.host ?? 'a file')} is slow: it goes on without a slot`);
+      slowDown(transfer);
+    }
     makeRoom();
     for (const { transfer } of givingUp) {
+      debug(() => `a transfer from ${show(transfer.host ?? 'a file')} gives up its connection`);
       transfer.isGivingUp = true;
       transfer.gaveUp += 1;
       for (const end of transfer.connections) end();

@@ -11,6 +11,9 @@ import { expand } from './expand.ts';
 import { breakCycles, createGraph, type Graph } from './graph.ts';
 import { createNode, type ImageNode, type NodeRequest } from './node.ts';
 import { dependencyError } from './outcome.ts';
+import { debugLog } from '../system/debug.ts';
+
+const debug = debugLog('coordinator');
 
 /** Nodes that may be under way at once. Most wait for a transfer; what is not begun yet costs next to nothing. */
 const aliveNodes = 1024;
@@ -89,17 +92,22 @@ export async function walk<F>(
     try {
       signal.throwIfAborted();
       onEvent?.({ type: 'node-started', key: node.key, reference: withoutSecrets(node.reference.text) });
+      debug(() => `${shownOf(node)}: ${begun ? 'was prefetched' : 'begins'}`);
       begun?.promote();
       node.found = await (begun?.result ?? visitNow(node));
       node.imageId = imageIdOf(node.found);
-      for (const request of expand(node, dependenciesOf(node.found), limits, nodes)) {
+      const dependencies = dependenciesOf(node.found);
+      debug(() => `${shownOf(node)}: there after ${nowMs() - beganMs} ms; it needs ${dependencies.length} images`);
+      for (const request of expand(node, dependencies, limits, nodes)) {
         const { node: child, isNew } = add(request, node);
         graph.link(node, child);
+        debug(() => `${shownOf(node)} needs ${shownOf(child)}${isNew ? '' : ', which the batch has already'}`);
         if (isNew) enqueue(child);
       }
     } catch (error) {
       if (signal.aborted) node.cancelled = true;
       else node.error = asImageError(error);
+      debug(() => `${shownOf(node)}: ${node.error ? `${node.error.code}: ${node.error.message}` : 'cancelled'}`);
     }
     node.durationMs = nowMs() - beganMs;
     prefetcher.release(node.key);
@@ -118,6 +126,10 @@ export async function walk<F>(
   await prefetcher.ended();
   if (failure) throw failure;
   for (const node of nodes.values()) breakCycles(node, (cycle) => failCycle(cycle, graph));
+}
+
+function shownOf({ reference }: Pick<ImageNode, 'reference'>): string {
+  return show(withoutSecrets(reference.text));
 }
 
 function failCycle<F>(cycle: readonly ImageNode<F>[], graph: Graph<ImageNode<F>>): void {

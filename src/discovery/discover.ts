@@ -5,6 +5,9 @@ import { isWithinPrefix, withParents } from '../image/ac-identifier.ts';
 import { show, showUrl } from '../image/show.ts';
 import type { MetaTag } from './meta-tags.ts';
 import { renderTemplate, type Endpoint } from './template.ts';
+import { debugLog } from '../system/debug.ts';
+
+const debug = debugLog('discovery');
 
 export type DiscoveryContext = {
   readonly http: Pick<Http, 'getDocument'>;
@@ -71,6 +74,7 @@ async function walk<T>(
           tags.filter(({ prefix }) => isWithinPrefix(name, prefix)),
           isAllowed,
         );
+        debug(() => `${showUrl(url)}: ${tags.length} tags, of which ${found.length} lead somewhere for ${show(name)}`);
         if (found.length > 0) return found;
         attempts.push(`${showUrl(url)}: no usable tag`);
         isDenied = false;
@@ -80,6 +84,7 @@ async function walk<T>(
         cause = asImageError(error);
         isDenied &&= hasCode(error, 'HTTP_STATUS') && [401, 403].includes(error.details.status);
         attempts.push(`${showUrl(url)}: ${cause.code}: ${cause.message}`);
+        debug(() => attempts.at(-1) ?? '');
       }
     }
   }

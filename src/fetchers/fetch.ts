@@ -1,4 +1,5 @@
-import type { ImageReference, RegistryReference } from '../image/reference.ts';
+import { withoutSecrets, type ImageReference, type RegistryReference } from '../image/reference.ts';
+import { show } from '../image/show.ts';
 import { fetchByFile } from './archive/by-file.ts';
 import { findById } from './by-id.ts';
 import { fetchByName } from './archive/by-name.ts';
@@ -6,6 +7,9 @@ import { fetchByUrl } from './archive/by-url.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
 import type { Found, FoundImage } from './found.ts';
 import { holdToLock, nameInLock } from './lock.ts';
+import { debugLog } from '../system/debug.ts';
+
+const debug = debugLog('fetchers');
 
 /** One image, by whatever kind of reference. @throws ImageError; the signal's reason when it is aborted. */
 export async function fetchImage(
@@ -14,6 +18,10 @@ export async function fetchImage(
   signal: AbortSignal,
 ): Promise<Found> {
   const { reference, pin } = request;
+  debug(
+    () =>
+      `${shownOf(reference)}: by ${reference.kind}, policy ${context.policy}${context.verifier ? '' : ', unverified'}`,
+  );
   if (reference.kind === 'registry') {
     const { fetchByRegistry } = await import('./registry/fetch.ts'); // most batches have none
     return fetchByRegistry(context, { ...request, reference }, signal);
@@ -23,6 +31,10 @@ export async function fetchImage(
     return fetchArchive(context, { ...request, reference, pin: held }, signal);
   };
   return context.lock ? holdToLock(context, nameInLock(reference, pin), fetch, imageIdOf) : fetch(undefined);
+}
+
+function shownOf({ text }: ImageReference): string {
+  return show(withoutSecrets(text));
 }
 
 function imageIdOf({ image }: Found): FoundImage['imageId'] {

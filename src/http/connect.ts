@@ -12,6 +12,9 @@ import { askSocks } from './socks.ts';
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import { errnoOf } from '../system/errno.ts';
+import { debugLog } from '../system/debug.ts';
+
+const debug = debugLog('http');
 
 /** The addresses that connections may go to, and the proxies that they go through. */
 export type RouteOptions = {
@@ -61,6 +64,7 @@ export function parseRoutes({ connectTo, denyNet, proxy }: RouteOptions): Routes
       const target = targetOf(url, connectTo);
       const via = proxyFor(url);
       if (!via) return { open: connectDirectly(target, { addresses, ...(onread && { onread }) }) };
+      debug(() => `connections to ${show(target.host)} port ${target.port} go through the proxy ${via.shown}`);
       const open = via.kind === 'http' ? connectThroughTunnel(target, via, proxies) : connectThroughSocks(target, via);
       return { open: afterCheck(() => denied?.check(target.host), open), proxy: via };
     },
@@ -105,6 +109,7 @@ export function connectDirectly(
       keepAliveInitialDelay: 60_000,
       ...(onread && { onread: onread((chunk) => socket.push(chunk)) }),
     });
+    debug(() => `connecting to ${show(host)} port ${port} at ${address}`);
     try {
       await once(socket, 'connect', { signal });
       return socket;

@@ -5,6 +5,9 @@ import type { HttpContext } from './open-http.ts';
 import { withExchange } from './exchange.ts';
 import { headerOf } from './headers.ts';
 import type { HeaderFields, HttpObserver, RequestOptions, TransportRequest, TransportResponse } from './contract.ts';
+import { debugLog } from '../system/debug.ts';
+
+const debug = debugLog('http');
 
 /** A request that may be redirected. Header names are in lower case. */
 export type RedirectedRequest = TransportRequest & Pick<RequestOptions, 'ownCredentials' | 'redirects' | 'answerMs'>;
@@ -45,12 +48,18 @@ export async function withResponse<T>(
       headers: headersFor(context, from.url, headers, ask.ownCredentials),
       ...(ask.content !== undefined && { content: ask.content }),
     };
+    const askedMs = performance.now();
     const hop = await withExchange<Hop<T>>(
       context,
       request,
       { pacing: observer?.pacing, answerMs: ask.answerMs },
       async (response) => {
         context.health.noteAnswer(from.url.origin);
+        debug(() => {
+          const range = headerOf(response.headers, 'content-range');
+          const what = `${ask.method} ${showUrl(from.href)}: ${response.status}${range === undefined ? '' : `, ${show(range)}`}`;
+          return `${what}, answered after ${Math.round(performance.now() - askedMs)} ms`;
+        });
         observer?.onAnswer?.(from.url.host);
         if (!isRedirect(response.status)) return { kind: 'done', value: await use({ ...response, url: from.href }) };
         return { kind: 'onward', to: redirectTarget(from, response.headers, visited) };
@@ -62,6 +71,7 @@ export async function withResponse<T>(
       throw redirectRefused(from, 'a redirect, which this request does not allow', hop.to);
     if (hop.to.url.origin !== from.url.origin) headers = withoutSecrets(headers);
     current = hop.to;
+    debug(() => `redirected to ${showUrl(current.href)}`);
   }
 }
 

@@ -1,10 +1,13 @@
-import { isImageError, ImageError } from '../errors.ts';
+import { asImageError, isImageError, ImageError } from '../errors.ts';
 import { showUrl } from '../image/show.ts';
 import { isOutOfFiles } from '../system/spare-files.ts';
 import type { HttpContext } from './open-http.ts';
 import { connectionGivenUp } from './exchange.ts';
 import type { HttpObserver } from './contract.ts';
 import { wholeNumber, parseHttpDate } from './headers.ts';
+import { debugLog } from '../system/debug.ts';
+
+const debug = debugLog('http');
 
 type Trying = {
   readonly url: string;
@@ -47,12 +50,19 @@ export async function withRetries<T>(
         continue;
       }
       if (error === connectionGivenUp) {
+        debug(() => `${showUrl(url)}: gives up its connection to others and waits`);
         await pause(() => Promise.resolve());
         continue;
       }
       failed = hasProgressed?.(error) ? 1 : failed + 1;
       const decision = decideRetry(policy, failed, error);
       const isDead = health.noteFailure(origin, error, decision.kind === 'give-up');
+      debug(() => {
+        const { code, message } = asImageError(error);
+        const what = `${showUrl(url)}: try ${failed} failed: ${code}: ${message}`;
+        if (decision.kind === 'wait' && !isDead) return `${what}; tried again after ${decision.delayMs} ms`;
+        return isDead ? `${what}; its host is taken to be dead` : `${what}; not tried again`;
+      });
       if (decision.kind === 'give-up') throw decision.error;
       if (isDead) throw error;
       observer?.onRetry?.({ url: showUrl(url), ...reportedFacts(error), attempt: failed, delayMs: decision.delayMs });

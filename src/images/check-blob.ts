@@ -9,6 +9,9 @@ import { abortable } from '../system/single-flight.ts';
 import type { Store } from '../store/store.ts';
 import { errnoOf } from '../system/errno.ts';
 import { openOwnFile } from '../system/files.ts';
+import { debugLog } from '../system/debug.ts';
+
+const debug = debugLog('images');
 
 /** The store and the threads that a command works with. */
 export type ImagesContext = { readonly store: Store; readonly pool: Pool };
@@ -35,6 +38,7 @@ export async function checkBlob(
   signal: AbortSignal,
 ): Promise<BlobProblem | undefined> {
   const algorithm = isImageId(id) ? 'sha512' : 'sha256';
+  debug(() => `${shortId(id)}: hashes ${size} bytes`);
   try {
     const { hex, bytes } = await abortable(pool.run('reHash', { path, algorithm }), signal);
     if (bytes !== size) return 'wrong size';

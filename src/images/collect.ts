@@ -2,6 +2,9 @@ import { hasCode } from '../errors.ts';
 import type { GarbageReport, Store } from '../store/store.ts';
 import { type Entry, listImages } from './list.ts';
 import { removeEntry } from './remove.ts';
+import { debugLog } from '../system/debug.ts';
+
+const debug = debugLog('images');
 
 const day = 24 * 60 * 60 * 1000;
 
@@ -35,6 +38,11 @@ export async function collect(store: Store, request: CollectRequest): Promise<Co
     ? unused.map((entry) => ({ entry, bytes: entry.size }))
     : await Array.fromAsync(removeEach(store, unused));
   const garbage = await store.collect({ nowMs, partialsOlderThanMs, dryRun });
+  debug(() => {
+    const { blobs, partials, temporaries, bytes } = garbage;
+    const swept = `${blobs} blobs, ${partials} partial downloads, ${temporaries} temporary files, ${bytes} bytes`;
+    return `collect: of ${unused.length} unused images ${removed.length} removed; ${swept}`;
+  });
   const imageBytes = removed.reduce((sum, { bytes }) => sum + bytes, 0);
   return { images: removed.map(({ entry }) => entry), imageBytes, garbage };
 }

@@ -11,8 +11,11 @@ import type { MemoryMessage } from '../../workers/memory.ts';
 import type { Reply, Task, TaskName, Tasks, IngestLimits } from '../../workers/tasks.ts';
 import { whenFilesAreFree } from '../system/spare-files.ts';
 import { createMemoryBudget } from './memory-budget.ts';
-import { show } from '../image/show.ts';
+import { show, showUrl } from '../image/show.ts';
 import type { Limits } from '../image/limits.ts';
+import { debugLog } from '../system/debug.ts';
+
+const debug = debugLog('pool');
 
 type PoolOptions = {
   /** Threads, at least 1. They start as tasks need them. */
@@ -63,12 +66,17 @@ export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
     transfer: readonly Transferable[],
   ): Promise<Tasks[N]['response']> => {
     const askedMs = Date.now();
+    debug(() => `${name}: asked for${aboutOf(request)}`);
     try {
       if (isClosed) throw new Error('the pool is closed');
       const pool = await (opening ??= openPiscina(workers, sessionsPerWorker));
       // piscina types neither task nor answer: the worker of this name gives exactly this reply.
       const task: Task<N> = { request, askedMs };
       const reply = (await pool.run(task, { name, transferList: [...transfer] as never })) as Reply<N>;
+      debug(
+        () =>
+          `${name}: ${reply.ok ? 'done' : reply.error.code}, ${Date.now() - askedMs} ms with the wait for a thread${aboutOf(request)}`,
+      );
       if (reply.ok) return reply.value;
       throw fromErrorData(reply.error);
     } catch (error) {
@@ -95,6 +103,7 @@ export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
         return await attempt(name, request, transfer);
       } catch (error) {
         if (isImageError(error) || transfer.length > 0) throw error;
+        debug(() => `${name}: its thread failed${aboutOf(request)}: ${show(String(error))}`);
         if ('image' in request) await rm(request.image, { force: true }); // what the dead worker had begun
         // A thread that could not be started, or load what it needs, for want of descriptors is no victim of its task.
         const repeat = () => attempt(name, request, transfer);
@@ -177,6 +186,11 @@ function shownOf(request: object): string | undefined {
   const { shown, location, digest } = request as Partial<Record<'shown' | 'location' | 'digest', unknown>>; // any of them
   const name = shown ?? location ?? digest;
   return typeof name === 'string' ? name : undefined;
+}
+
+function aboutOf(request: object): string {
+  const shown = shownOf(request);
+  return shown === undefined ? '' : ` (${show(showUrl(shown))})`;
 }
 
 /** The limits that concern a worker, by the names it has for them. */

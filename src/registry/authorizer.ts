@@ -4,6 +4,9 @@ import type { Connection } from './connect.ts';
 import { abortable, singleFlight } from '../system/single-flight.ts';
 import { basicAuthorization, requestToken, type Token } from './token.ts';
 import type { RegistryCredential, RegistryOptions } from './types.ts';
+import { debugLog } from '../system/debug.ts';
+
+const debug = debugLog('registry');
 
 /** How requests to one registry are authorised. */
 type Authorizer = {
@@ -42,6 +45,7 @@ export function createAuthorizer(context: Context, host: string, { origin, chall
   function remember(repository: string, challenge: Challenge): (signal: AbortSignal) => Promise<Token> {
     const get = singleFlight(async (signal) => {
       const credential = await lookUp(repository);
+      debug(() => `${show(host)}: wants a token for ${show(repository)}; credentials: ${credential?.kind ?? 'none'}`);
       if (credential?.kind === 'bearer') return { value: credential.token, expiresAtMs: Infinity };
       const scopes = scopesOf.get(repository) ?? new Set([pull(repository)]);
       const realm = realmOf(challenge, origin);

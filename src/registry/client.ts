@@ -1,4 +1,4 @@
-import { ImageError, isImageError, hasCode } from '../errors.ts';
+import { asImageError, ImageError, isImageError, hasCode } from '../errors.ts';
 import type { HttpDocument, DocumentRequest, Downloaded, DownloadRequest, Pacing, Refusal } from '../http/contract.ts';
 import { createMirrorHealth, impatient } from './mirror-health.ts';
 import { placesOf, type Asked, type Place } from './place.ts';
@@ -8,6 +8,10 @@ import { createAuthorizer, parseChallenges } from './authorizer.ts';
 import { connect } from './connect.ts';
 import { explain, warningsOf } from './token.ts';
 import { singleFlight } from '../system/single-flight.ts';
+import { debugLog } from '../system/debug.ts';
+import { show } from '../image/show.ts';
+
+const debug = debugLog('registry');
 
 /** Something of a registry, and whether what answers can be checked against a digest. */
 export type RegistryTarget = Asked & {
@@ -69,7 +73,14 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
     for (const place of places) {
       const isWanted = place.isMirror && !target.without?.has(place.host);
       const asking = isWanted ? mirrors.ask(keyOf(place)) : undefined;
-      if (place.isMirror && !asking) continue;
+      if (place.isMirror && !asking) {
+        debug(() => `${show(target.path)}: the mirror ${show(place.host)} is left out`);
+        continue;
+      }
+      debug(() => {
+        const what = place.isMirror ? 'the mirror' : 'the registry';
+        return `${show(target.path)} of ${show(place.repository)}: asks ${what} ${show(place.host)}`;
+      });
       try {
         const answer = await work(sessionOf(place), { repository: place.repository, path: target.path }, place);
         asking?.answered();
@@ -77,6 +88,10 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
       } catch (error) {
         signal.throwIfAborted();
         failure = error;
+        debug(() => {
+          const { code, message } = asImageError(error);
+          return `${show(target.path)} of ${show(place.host)}: ${code}: ${message}`;
+        });
         if (!place.isMirror || !isOfPlace(error)) break;
         if (isOfContent(error)) warn(`the mirror ${place.host} has something else as ${target.path}: ${error.message}`);
         asking?.failed(error, place.host);

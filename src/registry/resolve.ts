@@ -7,6 +7,10 @@ import { choosePlatform } from './choose-platform.ts';
 import type { RegistryClient } from './client.ts';
 import { getManifest, type Lead } from './documents.ts';
 import type { Descriptor, RegistryDocument, RegistryManifest } from './types.ts';
+import { debugLog } from '../system/debug.ts';
+import { show } from '../image/show.ts';
+
+const debug = debugLog('registry');
 
 /** An image as a registry has it: all that is needed to bring its blobs. */
 export type ResolvedImage = {
@@ -54,6 +58,10 @@ export async function resolveImage(
       throw new ImageError('LIMIT_EXCEEDED', message, { limit: 'index-depth', maximum });
     }
     const { digest, size, mediaType, platform: chosen } = choosePlatform(content.entries, platform);
+    debug(
+      () =>
+        `${show(reference.text)}: index ${document.digest} leads to ${digest} for ${platform.os}/${platform.architecture}`,
+    );
     named = chosen ?? named;
     lead = { digest, size, mediaType };
   }

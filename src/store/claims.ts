@@ -4,6 +4,10 @@ import type { ClaimAnswer } from './index/protocol.ts';
 import { hashKey } from './index/rows.ts';
 import type { Claim, OnSilence, Patience, Store } from './store.ts';
 import type { IndexRequest } from './index-thread.ts';
+import { debugLog } from '../system/debug.ts';
+import { showUrl } from '../image/show.ts';
+
+const debug = debugLog('store');
 
 /** A waiting process asks again after 20 to 80 ms, and less often when many wait. */
 const pollMs = 20;
@@ -73,7 +77,10 @@ export function createClaims(request: IndexRequest, { sayMs, aloneMs }: Patience
       const lock = await mutex.lock(key, signal);
       try {
         const answer = await takeRow(key, signal);
+        const waitsMs = performance.now();
+        if (!answer.isOurs) debug(() => `${showUrl(text)}: another process has the claim`);
         await waitForRow(key, answer, signal, onSilence);
+        debug(() => `${showUrl(text)}: claimed, after ${Math.round(performance.now() - waitsMs)} ms`);
         return toClaim(key, lock, lock.waited || !answer.isOurs);
       } catch (error) {
         lock.release();

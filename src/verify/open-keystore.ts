@@ -14,6 +14,9 @@ import {
 } from './key-directory.ts';
 import type { Keystore, KeystoreOptions } from './keystore.ts';
 import { removeKey, writeKey } from './trust.ts';
+import { debugLog } from '../system/debug.ts';
+
+const debug = debugLog('verify');
 
 /** How long a directory counts as it was read: what others change is seen after that, what we change at once. */
 const freshMs = 1_000;
@@ -27,6 +30,7 @@ const freshMs = 1_000;
 export function openKeystore({ dirs, onWarning = () => undefined }: KeystoreOptions): Promise<Keystore> {
   const warned = new Set<string>();
   const warn = (path: string, why: string): void => {
+    debug(() => `skipped ${show(path, 4096)}: ${show(why, 4096)}`);
     if (!warned.has(path)) onWarning(`trusted key file skipped: ${show(path, 4096)}: ${show(why, 4096)}`);
     warned.add(path);
   };
@@ -42,6 +46,9 @@ export function openKeystore({ dirs, onWarning = () => undefined }: KeystoreOpti
         certificate,
         path,
       }));
+      debug(
+        () => `${show(name)}: ${keys.length} trusted keys${keys.map(({ fingerprint }) => ` ${fingerprint}`).join(',')}`,
+      );
       return { keys, searched: ['root', ...searchedPrefixes(name)] };
     },
     async hasPrefixKey(name) {

@@ -5,6 +5,7 @@ import test from 'ava';
 import fc from 'fast-check';
 
 import { buildAci } from '../helpers/archive.ts';
+import { runCli } from '../helpers/run-cli.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { startServer } from '../helpers/server.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
@@ -70,7 +71,12 @@ async function longshore(
     ...{ LONGSHORE_DIR: at('store'), LONGSHORE_INSECURE_OPTIONS: 'image,http', LONGSHORE_RETRIES: '0' },
     ...{ LONGSHORE_DISCOVER: `example.com=${url}`, LONGSHORE_DEBUG: '1' },
   };
-  return { at, directory, reference, run: (...args: readonly string[]) => runHere(args, environment) };
+  return {
+    ...{ at, directory, reference },
+    run: (...args: readonly string[]) => runHere(args, environment),
+    runApart: (more: Readonly<Record<string, string>>, ...args: readonly string[]) =>
+      runCli(args, { ...environment, ...more }),
+  };
 }
 
 /** A JSON result without what the caller said. */
@@ -114,6 +120,39 @@ test('no event, result, report, lock file, list or message has what is secret in
     }),
     { numRuns: 12, includeErrorInReport: true },
   );
+});
+
+test('with NODE_DEBUG every room says what it does, in threads too, and nothing that is secret', async (t) => {
+  const { at, reference, runApart } = await longshore(t, 's3cr3t');
+  await writeFile(at('list'), kinds.map(reference).join('\n'));
+  const lines = { fetch: ['-f', at('list')], plan: ['-f', at('list'), '--no-store'], 'image verify': [] };
+  let said = '';
+  for (const [command, args] of Object.entries(lines)) {
+    const { stderr } = await runApart({ NODE_DEBUG: 'longshore:*' }, ...command.split(' '), ...args);
+    said += stderr;
+  }
+  t.notRegex(said, /s3cr3t/);
+  const debugged = said.split('\n').filter((line) => /^LONGSHORE:/.test(line));
+  const rooms = Map.groupBy(debugged, (line) => /^LONGSHORE:(\w+)/.exec(line)?.[1]?.toLowerCase() ?? '');
+  for (const [room, line] of [
+    ['cli', /fetch: 0 operands; options: --from-file/],
+    ['coordinator', /good\.aci: there after \d+ ms/],
+    ['discovery', /\/example\.com: 2 tags/],
+    ['fetchers', /good\.aci: nothing is known of it/],
+    ['http', /GET http:\S+\/good\.aci: 200, answered after \d+ ms/],
+    ['images', /sha512-\w+: hashes \d+ bytes/],
+    ['pool', /ingest: done, \d+ ms/],
+    ['registry', /manifests\/latest of app: asks the registry 127\.0\.0\.1/],
+    ['store', /thread \d+: transaction: 1 commit.*; 0 failed, \d+ ms/],
+    ['workers', /thread \d+: ingest: ended after \d+ ms/],
+  ] as const)
+    t.true(
+      rooms.get(room)?.some((one) => line.test(one)),
+      `${room}: ${rooms.get(room)?.join('\n')}`,
+    );
+
+  const { stderr } = await runApart({ NODE_DEBUG: 'longshore:store,http' }, 'image', 'list');
+  t.notRegex(stderr, /LONGSHORE:(?!STORE)/, 'only what was asked for');
 });
 
 test('no message about a command line that is wrong repeats what is secret in it', async (t) => {

@@ -6,6 +6,9 @@ import { discoverRule, type DiscoverRule } from '../options/values.ts';
 import type { ConfigDirectories } from './directories.ts';
 import type { ConfigDocument, ConfigItem } from './parse-document.ts';
 import type { Auth } from './kinds.ts';
+import { debugLog } from '../../system/debug.ts';
+
+const debug = debugLog('cli');
 
 export type Config = {
   /** Request headers by exact `host[:port]`. */
@@ -59,6 +62,7 @@ async function readDocuments(directory: string): Promise<readonly ConfigDocument
   const documents: ConfigDocument[] = [];
   for (const { path } of entries ?? []) {
     const bytes = path.endsWith('.json') ? await readRegular(path) : undefined;
+    if (bytes) debug(() => `reads ${show(path, 4096)}`);
     if (bytes) documents.push({ path, bytes });
   }
   return documents;

@@ -10,6 +10,9 @@ import type { SignatureSource } from '../signature.ts';
 import { type Wanted, findStored, wantedOf } from '../stored.ts';
 import { discoverEndpoints } from '../../discovery/discover.ts';
 import type { StoredImage } from '../../store/store.ts';
+import { debugLog } from '../../system/debug.ts';
+
+const debug = debugLog('fetchers');
 
 /** An image by name: the store's, or what discovery leads to. @see image-package "Fetching by kind", docs/rules.md D */
 export async function fetchByName(
@@ -115,6 +118,10 @@ export async function resolveName(
   const wanted = wantedOf(context, reference, pin);
   const isPinned = wanted.imageId !== undefined;
   const image = context.policy !== 'update' || isPinned ? await findStored(context, wanted, signal) : undefined;
+  debug(
+    () =>
+      `${show(formatReference(reference))}: ${image ? 'answered from the store' : 'not in the store, or not asked there'}`,
+  );
   if (image) return { kind: 'stored', image };
   if (context.policy === 'never') {
     throw new ImageError('NOT_IN_STORE', 'the store has no such image, and the network is not asked', {
@@ -124,5 +131,6 @@ export async function resolveName(
   const { name, labels, defaults } = wanted;
   const asked = new Map([...labels, ...defaults]);
   const endpoints = await discoverEndpoints(discovering(context, key), name, asked, signal);
+  debug(() => `${show(name)}: may be at ${endpoints.map(({ archiveUrl }) => showUrl(archiveUrl)).join(', ')}`);
   return { kind: 'elsewhere', wanted, endpoints };
 }

@@ -4,6 +4,11 @@ import type { Remote, StoredImage } from '../../store/store.ts';
 import type { FetchContext } from '../context.ts';
 import { present, type Found } from '../found.ts';
 import { isStored } from '../stored.ts';
+import { debugLog } from '../../system/debug.ts';
+import { shortImageId } from '../../image/image-id.ts';
+import { showUrl } from '../../image/show.ts';
+
+const debug = debugLog('fetchers');
 
 /** What is remembered of a URL, if the store could answer with it. */
 export type CachedUrl = { readonly image: StoredImage; readonly record: Remote };
@@ -21,9 +26,17 @@ export async function lookUpUrl(
   signal: AbortSignal,
 ): Promise<CachedUrl | undefined> {
   const record = await context.store.getRemote(url);
-  if (!record || (context.noCache && record.checkedAtMs < sinceMs)) return undefined;
+  if (!record || (context.noCache && record.checkedAtMs < sinceMs)) {
+    debug(() => `${showUrl(url)}: ${record ? 'what is known of it is not used' : 'nothing is known of it'}`);
+    return undefined;
+  }
   const image = await context.store.getImage(record.imageId);
-  return image && (await isStored(context, image, signal)) ? { image, record } : undefined;
+  const isUsable = image !== undefined && (await isStored(context, image, signal));
+  debug(
+    () =>
+      `${showUrl(url)}: was ${shortImageId(record.imageId)}, which ${isUsable ? 'the store has' : 'the store cannot answer with'}`,
+  );
+  return isUsable ? { image, record } : undefined;
 }
 
 /** What the store says by itself, if the policy lets it. @throws as `use` */
@@ -33,7 +46,12 @@ export async function answerFromUrlCache(
   signal: AbortSignal,
 ): Promise<Found | undefined> {
   const cached = await lookUpUrl(context, request, signal);
-  if (!cached || !(context.policy === 'never' || isFresh(context, cached, request))) return undefined;
+  if (!cached) return undefined;
+  const isFreshNow = context.policy === 'never' || isFresh(context, cached, request);
+  debug(
+    () => `${showUrl(request.url)}: ${isFreshNow ? 'answered from the store' : 'no longer fresh, the server is asked'}`,
+  );
+  if (!isFreshNow) return undefined;
   return takeCached(context, cached, request.expected);
 }
 

@@ -7,6 +7,10 @@ import { holdToLock } from '../lock.ts';
 import { answerFromStore } from './stored.ts';
 import { pullImage } from './pull.ts';
 import { wantedOfRegistry, type WantedOfRegistry } from './image.ts';
+import { debugLog } from '../../system/debug.ts';
+import { show } from '../../image/show.ts';
+
+const debug = debugLog('fetchers');
 
 /**
  * An image of a registry, for each platform that is wanted: the store's where the policy allows, else pulled.
@@ -44,6 +48,7 @@ async function fetchWanted(context: FetchContext, wanted: WantedOfRegistry, sign
   const { store, policy, onEvent, nowMs } = context;
   const sinceMs = nowMs();
   const stored = await answerFromStore(context, wanted, { sinceMs, mayAsk: true }, signal);
+  debug(() => `${show(wanted.name)}: ${stored ? 'answered from the store' : 'the store cannot answer'}`);
   if (stored) return stored;
   if (policy === 'never') return notKept(wanted);
 
@@ -51,6 +56,7 @@ async function fetchWanted(context: FetchContext, wanted: WantedOfRegistry, sign
   if (!atOnce) onEvent({ type: 'waiting', key: wanted.key, reason: 'it is being fetched already' });
   await using _claim = atOnce ?? (await store.claim(wanted.url, signal, tellingSilence(context, wanted.key)));
   const brought = await answerFromStore(context, wanted, { sinceMs, mayAsk: false }, signal);
+  if (brought) debug(() => `${show(wanted.name)}: another fetch has brought it`);
   return brought ?? (await pullImage(context, wanted, signal));
 }
 

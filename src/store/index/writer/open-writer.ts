@@ -13,6 +13,9 @@ import { createRows } from './rows.ts';
 import { withTransaction } from './transaction.ts';
 import { isImageError, toErrorData } from '../../../errors.ts';
 import { errnoOf } from '../../../system/errno.ts';
+import { debugLog } from '../../../system/debug.ts';
+
+const debug = debugLog('store');
 
 type Writer = {
   /** The name of this process's directory in `tmp`. */
@@ -37,7 +40,12 @@ export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]
   const context = { db, layout, rows, registry, owner: owner.name };
   const removing = { db, layout, registry, indexFile, indexWriter };
   const group = createGroup<GroupMessage>((messages) => {
+    const beganMs = performance.now();
     const failures = writeGroup(context, messages);
+    debug(
+      () =>
+        `transaction: ${countTasks(messages)}; ${failures.size} failed, ${Math.round(performance.now() - beganMs)} ms`,
+    );
     if (messages.some((message) => message.task === 'commitRegistryImage' && !failures.has(message)))
       indexWriter.mark();
     post(
@@ -112,6 +120,11 @@ export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]
       if (answers.length > 0) post(answers);
     },
   };
+}
+
+function countTasks(messages: readonly GroupMessage[]): string {
+  const byTask = Map.groupBy(messages, ({ task }) => task);
+  return Array.from(byTask, ([task, { length }]) => `${length} ${task}`).join(', ');
 }
 
 function endRelisting(db: DatabaseSync): void {

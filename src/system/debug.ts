@@ -1,0 +1,34 @@
+import { debuglog } from 'node:util';
+import { isMainThread, threadId } from 'node:worker_threads';
+
+/** What `NODE_DEBUG=longshore:ROOM` can name; several with commas between them, all as `longshore:*`. */
+type DebugRoom =
+  | 'cli'
+  | 'coordinator'
+  | 'discovery'
+  | 'fetchers'
+  | 'http'
+  | 'images'
+  | 'pool'
+  | 'registry'
+  | 'store'
+  | 'verify'
+  | 'workers';
+
+/**
+ * Writes lines for maintainers to the standard error, with the time and the thread, if NODE_DEBUG names the room. If it
+ * does not, a line costs one comparison and is not made.
+ *
+ * @returns a function that takes what makes the line. Outside text in it has to be passed through `show`, a URL through
+ * `showUrl`: as in messages, there are no credentials and no queries.
+ * @see Node's `util.debuglog`
+ */
+export function debugLog(room: DebugRoom): (line: () => string) => void {
+  const log = debuglog(`longshore:${room}`);
+  return (line) => {
+    if (!log.enabled) return;
+    const time = new Date().toISOString().slice(11, 23);
+    const thread = isMainThread ? '' : `thread ${threadId}: `;
+    log('%s', `${time} ${thread}${line()}`.replaceAll(/[\x00-\x1f\x7f-\x9f]/g, ' '));
+  };
+}

@@ -1,0 +1,19 @@
+import test from 'ava';
+
+import { debugLog } from '../../src/system/debug.ts';
+import { openShell } from '../helpers/shell.ts';
+
+test('a line that nobody asked for is not made', (t) => {
+  debugLog('http')(() => t.fail());
+  t.pass();
+});
+
+test('a line is one line, has no control characters, and its percent signs stay', async (t) => {
+  const { run } = await openShell(t);
+  const file = new URL('../../src/system/debug.ts', import.meta.url).href;
+  const script = `import { debugLog } from '${file}'; debugLog('http')(() => '100% \\x1b[31m\\n%s');`;
+  const { stderr } = await run(`'${process.execPath}' --input-type=module -e "${script}"`, {
+    NODE_DEBUG: 'longshore:http',
+  });
+  t.regex(stderr, /^LONGSHORE:HTTP \d+: \d\d:\d\d:\d\d\.\d{3} 100% {2}\[31m %s\n$/);
+});
