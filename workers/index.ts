@@ -5,11 +5,12 @@ import { lazy, replying } from './tasks.ts';
 import { shareMemory } from './memory.ts';
 
 const given = workerData as { readonly compileCache: string | undefined } | null;
-if (given?.compileCache !== undefined) enableCompileCache(given.compileCache); // of this thread: the main one's does not reach here
+// for this thread; that of the main thread does not apply here
+if (given?.compileCache !== undefined) enableCompileCache(given.compileCache);
 
 shareMemory((message, transfer) => parentPort?.postMessage(message, [...transfer]));
 
-// One export for each task of the pool. Each loads its own module: a worker that never verifies never loads openpgp.
+// One export for each task. Each loads its own module, so that a worker that never verifies does not load openpgp.
 
 const prepareModule = lazy(() => import('./ingest/prepare.ts'));
 export const prepare = replying('prepare', async (request) => (await prepareModule()).prepare(request));

@@ -1,59 +1,59 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 
-/** What a thread tells whoever keeps the budget. One that is not patient is answered at once. */
+/** Messages of a thread to the keeper of the memory budget. A request that is not patient is answered at once. */
 export type ToMemory =
   | { readonly kind: 'ask'; readonly id: number; readonly bytes: number; readonly isPatient: boolean }
   | { readonly kind: 'give'; readonly id: number };
 
 export type FromMemory = { readonly id: number; readonly isGranted: boolean };
 
-/** A thread's first message to whoever keeps the budget. */
+/** The first message of a thread to the keeper of the budget. */
 export type MemoryMessage = { readonly kind: 'memory'; readonly port: MessagePort };
 
-/** Memory of one decompressor; given back when it is disposed of. */
+/** Reserved memory of one decompressor, released by dispose. */
 export type Share = Disposable;
 
-/** Where a decompressor gets the memory that it is going to take. */
+/** Reserves memory for a decompressor. */
 export type Memory = { reserve(bytes: number): Promise<Share> };
 
-/** How far the input of a decompressor is. */
+/** The state of a decompressor's input. */
 export type Arrival = {
-  /** Resolves once all of it is there. @throws CANCELLED when told to stop */
+  /** Resolves once the input is complete. @throws CANCELLED after a stop message */
   readonly whole: () => Promise<void>;
-  /** Rejects, with CANCELLED, when told to stop; else never settles. */
+  /** Rejects with CANCELLED after a stop message; otherwise never settles. */
   readonly stopped: Promise<never>;
 };
 
-/** Without a budget to share: in a thread that nobody gave one. */
+/** For threads without a memory budget. */
 export const unlimitedMemory: Memory = { reserve: () => Promise.resolve({ [Symbol.dispose]: () => undefined }) };
 
 export type MemoryClient = {
-  /** For input that is there. */
+  /** For input that is complete. */
   readonly memory: Memory;
-  /** For input that may still be coming: what is not to be had at once is waited for once all of it is there. */
+  /** For input that may still grow: memory that is not free at once is waited for only once the input is complete. */
   readonly memoryFor: (arrival: Arrival) => Memory;
 };
 
-/** @param port - opened when something is first asked for; its other end is served by the keeper of the budget. */
+/** @param openPort - called at the first request; the keeper of the budget serves the other end. */
 export function createMemoryClient(openPort: () => MessagePort): MemoryClient {
   let port: MessagePort | undefined;
   let last = 0;
-  const asked = new Map<number, (isGranted: boolean) => void>();
+  const requests = new Map<number, (isGranted: boolean) => void>();
 
   const open = (): MessagePort => {
     const opened = openPort();
     opened.on('message', ({ id, isGranted }: FromMemory) => {
-      asked.get(id)?.(isGranted);
-      asked.delete(id);
+      requests.get(id)?.(isGranted);
+      requests.delete(id);
     });
-    opened.unref(); // the task that waits keeps the thread
+    opened.unref(); // the waiting task keeps the thread alive
     return opened;
   };
   const ask = async (bytes: number, isPatient: boolean, stopped?: Promise<never>): Promise<Share | undefined> => {
     const to = (port ??= open());
     const id = ++last;
     const answered = Promise.withResolvers<boolean>();
-    asked.set(id, answered.resolve);
+    requests.set(id, answered.resolve);
     to.postMessage({ kind: 'ask', id, bytes, isPatient } satisfies ToMemory);
     const give = (): void => to.postMessage({ kind: 'give', id } satisfies ToMemory);
     try {
@@ -85,7 +85,7 @@ export function createMemoryClient(openPort: () => MessagePort): MemoryClient {
 
 let client: MemoryClient | undefined;
 
-/** Has this thread share the budget of whoever gets the port. */
+/** Lets this thread share the budget that the receiver of the port keeps. */
 export function shareMemory(send: (message: MemoryMessage, transfer: readonly [MessagePort]) => void): void {
   client = createMemoryClient(() => {
     const { port1, port2 } = new MessageChannel();

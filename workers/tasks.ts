@@ -11,21 +11,22 @@ import { debugLog } from '../src/system/debug.ts';
 
 const debug = debugLog('workers');
 
-/** What main tells a session that follows a growing file. At most one `grown` per 256 KiB. */
+/** Messages of the main thread to a session that follows a growing file. At most one `grown` for each 256 KiB. */
 export type ToIngest =
   | { readonly kind: 'grown'; readonly bytes: number }
   | { readonly kind: 'complete'; readonly bytes: number }
   | { readonly kind: 'stop' };
 
 /**
- * What a session tells main before it ends: first where it runs, then what the image depends on, if on anything, as soon as
- * its manifest has been read and checked. No more of them than `limits.dependencies`; nothing of the image is verified then.
+ * Messages of a session before it ends: its thread, and then the dependencies of the image, if it has any, as soon as
+ * its manifest was read and checked. There are at most `limits.dependencies`. Nothing of the image is verified at that
+ * time.
  */
 export type FromIngest =
   | { readonly kind: 'started'; readonly threadId: number }
   | { readonly kind: 'dependencies'; readonly dependencies: readonly Dependency[] };
 
-/** Where the archive's bytes are: a whole small body, a whole file, or a file that grows until `complete`. */
+/** The bytes of an archive: a complete small body, a complete file, or a file that grows until `complete`. */
 export type ArchiveSource =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
   | { readonly kind: 'file'; readonly path: string }
@@ -44,13 +45,16 @@ export type IngestLimits = {
 
 export type IngestRequest = {
   readonly source: ArchiveSource;
-  /** Shown in errors in place of a path: the reference's source. */
+  /** Shown in errors instead of a path: the source of the reference. */
   readonly shown: string;
-  /** Where the uncompressed tar goes: must not exist; written, synced, mode 0444; removed again on failure. */
+  /**
+   * Path of the uncompressed tar. It must not exist. It is written, synced and made mode 0444, or removed after a
+   * failure.
+   */
   readonly image: string;
   /**
-   * The detached signature file, when one is to be verified: its digests are computed in the same pass. `location` is shown in
-   * errors.
+   * The detached signature file, if one is to be verified: its digests are computed in the same pass. `location` is
+   * shown in errors.
    */
   readonly signature?: { readonly bytes: Uint8Array; readonly location: string };
   readonly limits: IngestLimits;
@@ -58,33 +62,33 @@ export type IngestRequest = {
 
 export type IngestResponse = {
   readonly imageId: ImageId;
-  /** `sha256:` and hex over the bytes as transferred. */
+  /** `sha256:` and hex of the bytes as transferred. */
   readonly digest: string;
   /** Bytes of the archive as transferred. */
   readonly archiveBytes: number;
   /** Bytes of the uncompressed tar. */
   readonly size: number;
-  /** The manifest as it stands in the archive, valid JSON. */
+  /** The manifest as in the archive, valid JSON. */
   readonly manifest: string;
-  /** The same, parsed: main never parses what a worker has parsed. */
+  /** The parsed manifest: the main thread does not parse again what a worker has parsed. */
   readonly parsed: ImageManifest;
   readonly compression: 'none' | 'gzip' | 'bzip2' | 'xz';
-  /** One digest for each signature packet, in the order of the file; empty when no signature was given. */
+  /** One digest for each signature packet, in order; empty without a signature. */
   readonly signatureDigests: readonly Uint8Array[];
   readonly steps: IngestSteps;
-  /** Of the image file, by the descriptor that was written to. */
+  /** Of the image file, from the descriptor that was written to. */
   readonly stamp: FileStamp;
 };
-/** Of an image that is in its place. */
+/** For an image that is already in its final place. */
 export type ReadImageResponse = Omit<IngestResponse, 'stamp'>;
 
-/** A trusted certificate, as the keystore hands it to a worker. */
+/** A trusted certificate from the keystore. */
 export type TrustedKey = {
-  /** Lower-case hex fingerprint of the primary key; the name of the file. */
+  /** Lower-case hex fingerprint of the primary key; the file has this name. */
   readonly fingerprint: string;
   /** The file's content: armored or binary. */
   readonly certificate: Uint8Array;
-  /** Where it lies, for messages. */
+  /** The path of the file, for messages. */
   readonly path: string;
 };
 
@@ -92,11 +96,11 @@ export type VerifySignatureRequest = {
   readonly signature: Uint8Array;
   /** Shown in errors: a URL without query, or a path. */
   readonly location: string;
-  /** As IngestResponse gave them; absent: the archive at `archive` is read once more (a signature that came late). */
+  /** From IngestResponse. If absent, the archive at `archive` is read again, since the signature arrived later. */
   readonly digests?: readonly Uint8Array[];
   readonly archive?: string;
   readonly keys: readonly TrustedKey[];
-  /** The image's name and the prefixes searched: for KEY_UNKNOWN. */
+  /** The image's name and the prefixes that were searched, for KEY_UNKNOWN. */
   readonly name: string;
   readonly searched: readonly string[];
   readonly weakKeys: boolean;
@@ -108,26 +112,26 @@ export type VerifySignatureRequest = {
 export type VerifySignatureResponse = {
   /** Fingerprints of the primary keys that signed, at least one. */
   readonly signedBy: readonly string[];
-  /** User IDs of those keys, raw: show with care. */
+  /** User IDs of these keys, unchecked: use show(). */
   readonly identities: readonly string[];
-  /** True when only the lifted rule of `weak-keys` let it pass. */
+  /** True when it was accepted only because of `weak-keys`. */
   readonly weak: boolean;
-  /** Key files that hold no key, or another one than they are named by. */
+  /** Key files without a key, or with a key of another fingerprint than their name. */
   readonly skipped: readonly { readonly path: string; readonly why: string }[];
 };
 
-/** What is asked of the signatures that lie beside an image of a registry. */
+/** Verifies the signatures of a registry image. */
 export type VerifySimpleSignatureRequest = Pick<
   VerifySignatureRequest,
   'keys' | 'name' | 'searched' | 'weakKeys' | 'nowMs' | 'signatures'
 > & {
-  /** Signed messages, each with where it is, for errors. `signatures` counts those in all of them. */
+  /** Signed messages with their locations, for errors. `signatures` limits the total number in all of them. */
   readonly messages: readonly { readonly bytes: Uint8Array; readonly location: string }[];
-  /** Bytes of a message, unpacked. */
+  /** The most bytes of a decompressed message. */
   readonly messageBytes: number;
-  /** What the image was asked for by. */
+  /** The requested reference. */
   readonly reference: Pick<RegistryReference, 'host' | 'repository' | 'tag' | 'digest'>;
-  /** Of the image's manifest, and of the index that led to it: a signature is over one of them. */
+  /** Digests of the image's manifest, and of the index that led to it: a statement is about one of them. */
   readonly digests: readonly string[];
 };
 
@@ -140,7 +144,7 @@ export type InspectKeyRequest = {
   readonly location: string;
 };
 
-/** What a certificate file says of itself; used when keys are added and listed. */
+/** Describes a certificate file. Used when keys are added and listed. */
 export type InspectKeyResponse = {
   readonly fingerprint: string;
   readonly subkeys: readonly string[];
@@ -148,17 +152,17 @@ export type InspectKeyResponse = {
   readonly createdAtMs: number;
   readonly expiresAtMs?: number;
   readonly revoked: boolean;
-  /** Why it verifies nothing as of now; `weak` only as long as weak keys are not accepted. */
+  /** Why it cannot verify anything now. `weak` applies only while weak keys are not accepted. */
   readonly fault?: {
     readonly kind: 'revoked' | 'expired' | 'weak' | 'unsupported' | 'no-signer';
     readonly why: string;
   };
 };
 
-/** One of several certificates, and its own bytes. */
+/** One of several certificates, with its own bytes. */
 export type InspectedKey = InspectKeyResponse & { readonly certificate: Uint8Array };
 
-/** `number` counts the certificates of the file from 1. */
+/** `number` is the position in the file, from 1. */
 export type RefusedCertificate = { readonly number: number; readonly why: string };
 
 /** At least one key. */
@@ -171,58 +175,61 @@ export type InspectSignatureRequest = {
   readonly signature: Uint8Array;
   readonly location: string;
   readonly signatures: number;
-  /** The keys trusted for an image's name: KEY_UNKNOWN unless one of them is named. Absent: no one is asked for. */
+  /**
+   * The keys trusted for an image's name. KEY_UNKNOWN unless the signature names one of them. If absent, this is not
+   * checked.
+   */
   readonly trusted?: Pick<VerifySignatureRequest, 'keys' | 'name' | 'searched'>;
 };
 
-/** Who made a signature, before anything is downloaded: key IDs or fingerprints, lower-case hex. */
+/** The keys that a signature names: key IDs or fingerprints, lower-case hex. */
 export type InspectSignatureResponse = { readonly signers: readonly string[] };
 
 type ReHashResponse = { readonly hex: string; readonly bytes: number };
 
-/** An archive on disk that is only to say what it is. */
+/** Reads only the manifest of an archive on disk. */
 type InspectArchiveRequest = Omit<IngestRequest, 'source' | 'image' | 'signature'> & { readonly path: string };
 
-/** An image that gives its files to a tree. */
+/** An image whose files are extracted to a tree. */
 export type ExtractLayer = {
   readonly imageId: ImageId;
   /** Path of the uncompressed tar. */
   readonly blob: string;
-  /** Bytes of it. */
+  /** The size of the tar in bytes. */
   readonly size: number;
   /** Its pathWhitelist; empty when it has none. */
   readonly own: readonly string[];
-  /** The list of the topmost image above it that has one; empty when none has. */
+  /** The pathWhitelist of the topmost image above that has one; empty when none has. */
   readonly inherited: readonly string[];
 };
 
 export type ExtractRequest = {
-  /** From the image asked for down: whichever comes first provides a path. */
+  /** From the requested image down: the first one that has a path provides it. */
   readonly layers: readonly ExtractLayer[];
-  /** An empty directory that nobody else writes into. What was written when this fails stays there. */
+  /** An empty directory that no one else writes to. After a failure, what was written stays there. */
   readonly target: string;
-  /** Stands for the target in errors. */
+  /** Shown in errors instead of the target. */
   readonly shown: string;
-  /** What is below rootfs goes directly into the target, and no manifest. */
+  /** Whether the content of rootfs is written directly to the target, without a manifest. */
   readonly rootfsOnly: boolean;
   readonly limits: Pick<IngestLimits, 'manifestBytes' | 'headerBytes' | 'entries' | 'pathBytes'>;
-  /** Work stops soon after the other end has been closed. */
+  /** The work stops soon after the other end is closed. */
   readonly port: MessagePort;
 };
 
-/** How many paths, and the first of them. */
+/** The number of paths, and the first of them. */
 type SomePaths = { readonly count: number; readonly paths: readonly string[] };
 
 export type ExtractResponse = {
-  /** Devices and fifos that could not be made, with their second names. */
+  /** Devices and fifos that could not be made, including hard links to them. */
   readonly skipped: SomePaths;
-  /** What has extended attributes, file capabilities too, that could not be set. */
+  /** Entries whose extended attributes, which include file capabilities, could not be set. */
   readonly withoutXattrs: SomePaths;
 };
 
-/** Every task of the pool: plain data in, plain data out. */
+/** Every task of the pool. Requests and responses are plain data. */
 export type Tasks = {
-  /** Loads what ingests need, while the first bytes are still on their way. */
+  /** Loads the modules for ingests while the first bytes are still being downloaded. */
   prepare: { readonly request: { readonly verifies: boolean }; readonly response: undefined };
   ingest: { readonly request: IngestRequest; readonly response: IngestResponse };
   verifySignature: { readonly request: VerifySignatureRequest; readonly response: VerifySignatureResponse };
@@ -257,11 +264,11 @@ export type Handler<N extends TaskName> = (
   waitedMs?: number,
 ) => Promise<Tasks[N]['response']>;
 
-/** A thrown error crosses a thread without its class and code, so a known failure crosses as data. */
+/** A thrown error loses its class and code between threads, so a known failure is sent as data. */
 export type Reply<N extends TaskName> =
   { readonly ok: true; readonly value: Tasks[N]['response'] } | { readonly ok: false; readonly error: ErrorData };
 
-/** What crosses to a thread, and when it was asked for: milliseconds since the epoch. */
+/** The message to a thread. `askedMs` is when the task was requested, in milliseconds since the epoch. */
 export type Task<N extends TaskName> = { readonly request: Tasks[N]['request']; readonly askedMs: number };
 
 /** The task as a thread offers it to the pool. */
@@ -281,7 +288,7 @@ export function replying<N extends TaskName>(name: N, handler: Handler<N>): (tas
   };
 }
 
-/** A module that is loaded when it is first asked for, and the loader asked once: import() alone asks it each time. */
+/** Loads a module when it is first needed. Caches the promise, since each import() asks the loader again. */
 export function lazy<T>(load: () => Promise<T>): () => Promise<T> {
   let loading: Promise<T> | undefined;
   return () => (loading ??= load());

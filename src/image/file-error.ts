@@ -27,7 +27,7 @@ export function writeError(error: unknown, path: string): unknown {
   }
 }
 
-/** Why a file could not be read, by what the system said; what is no system error stays as it is. */
+/** Converts a system error of reading a file to an ImageError; other errors are returned unchanged. */
 export function readError(error: unknown, path: string): unknown {
   const failure = systemFailure(error);
   if (!failure) return error;
@@ -40,7 +40,9 @@ export function readError(error: unknown, path: string): unknown {
   return new ImageError('FILE_UNREADABLE', `cannot read the file: ${what}`, { path, errno }, { cause: error });
 }
 
-/** Makes a directory of its own for temporary files. @throws FILE_NOT_FOUND, STORE_FULL, STORE_READ_ONLY, FILE_UNREADABLE */
+/**
+ * Makes a private directory for temporary files. @throws FILE_NOT_FOUND, STORE_FULL, STORE_READ_ONLY, FILE_UNREADABLE
+ */
 export async function makeScratch(name: string): Promise<string> {
   const path = join(tmpdir(), name);
   return mkdtemp(path).catch((error: unknown) => {

@@ -6,51 +6,54 @@ import { followPath, type Following, parseLayerPath, splitLayerPath, type LayerP
 import type { ConvertLimits } from './requests.ts';
 
 export type LayerApplier = {
-  /** Takes the next bytes of the layer's tar. */
+  /** Processes the next bytes of the layer's tar. */
   push(chunk: Uint8Array): void;
-  /** No more bytes come; no byte at all is an empty layer. */
+  /** Ends the layer. If there were no bytes at all, it is an empty layer. */
   end(): void;
 };
 
-/** What the layers of one image share. */
+/** State that all layers of one image share. */
 export type Applying = {
-  /** Of the tree that they are laid over each other in. */
+  /** The root of the tree to which the layers are applied. */
   readonly root: Directory;
   readonly limits: ConvertLimits;
   readonly budget: Budget;
-  /** Gets the leaves that have more than one name. */
+  /** Leaves with more than one name are added here. */
   readonly linked: Set<Leaf>;
 };
 
-/** A name that a hard link has, whose target is not there yet. */
+/** A hard link whose target has not appeared yet. */
 type OpenLink = Spot & { readonly target: string; readonly suspect: Suspect };
-/** A name in a directory, whether or not anything stands there. */
+/** A name in a directory, whether or not it exists there. */
 type Spot = { readonly directory: Directory; readonly name: string };
-/** A directory without links in its path, and the length of that path with a slash behind it. */
+/** A directory without links in its path, and the length of that path with a slash after it. */
 type Located = { readonly directory: Directory; readonly length: number };
 
 const rootfsBytes = 'rootfs/'.length;
 
 /**
- * Lays a layer over the tree of those below it, entry by entry, as umoci does. A whiteout hides what lower layers have and
- * nothing else, wherever it stands.
+ * Applies a layer to the tree of the layers below, entry by entry, as umoci does. A whiteout hides only entries of
+ * lower layers, wherever it is in its own layer.
  *
  * @param layer - its number, 0 for the lowest.
  * @returns an applier whose calls throw ARCHIVE_INVALID and LIMIT_EXCEEDED.
  * @see docs/rules.md R8; OCI image-spec layer.md, Applying Changesets
  */
 export function createLayerApplier(layer: number, { root, limits, budget, linked }: Applying): LayerApplier {
-  /** By directory: the names at which, or below which, this layer has an entry. */
+  /** For each directory, the names at which, or below which, this layer has an entry. */
   const touched = new Map<Directory, Set<string>>();
-  /** Directories in which nothing is left of lower layers. */
+  /** Directories that contain nothing of lower layers any more. */
   const cleared = new Set<Directory>();
-  /** What lower layers have and this one takes away: a hard link may still name it. */
+  /** Nodes of lower layers that this layer removes: a hard link may still refer to them. */
   const hidden = new Map<Directory, Map<string, TreeNode>>();
-  /** By what stands in for its target in the tree until the end of the layer. */
+  /** Hard links to be resolved at the end of the layer, by the leaf that represents them in the tree until then. */
   const openLinks = new Map<Leaf, OpenLink>();
-  /** What aufs keeps for itself, by whole path. */
+  /** Entries that aufs uses internally, by their whole path. */
   const bookkeeping = createDirectory();
-  /** The directory of the entry before, which most often is that of the next; none once a node is replaced or removed. */
+  /**
+   * The directory of the previous entry, which is usually that of the next one, too. Reset whenever a node is replaced
+   * or removed.
+   */
   let last: (Located & { readonly path: string }) | undefined;
   let start = 0;
   let isEmpty = true;
@@ -152,7 +155,7 @@ export function createLayerApplier(layer: number, { root, limits, budget, linked
     else if (node.kind === 'directory') clear(node);
   }
 
-  /** Removes what lower layers have in a directory; once is enough for a layer. */
+  /** Removes the nodes of lower layers in a directory. Done at most once per layer. */
   function clear(directory: Directory | undefined): undefined {
     if (!directory || cleared.has(directory)) return;
     cleared.add(directory);
@@ -183,13 +186,13 @@ export function createLayerApplier(layer: number, { root, limits, budget, linked
     return node?.kind === 'directory' ? node : undefined;
   }
 
-  /** The directory that a path leads to, made if it is not there, with all above it. */
+  /** Returns the directory at a path; makes it and its parents if needed. */
   function makeDirectories(path: string, suspect: Suspect): Located {
     if (last?.path === path) return last;
     let directory = root;
     let length = 0;
     for (const { name } of follow(path, suspect, now)) {
-      const found = directory.children.get(name) ?? makeDirectory();
+      const found = directory.children.get(name) ?? createCountedDirectory();
       if (found.kind !== 'directory') throw invalid('R8', 'an entry below what is no directory', suspect);
       length += name.length + 1;
       if (directory.children.has(name)) touch(directory, name);
@@ -204,14 +207,14 @@ export function createLayerApplier(layer: number, { root, limits, budget, linked
     return last;
   }
 
-  function makeDirectory(): Directory {
+  function createCountedDirectory(): Directory {
     budget.addEntry();
     const made = createDirectory();
     cleared.add(made);
     return made;
   }
 
-  /** What a hard link names; a link at the end of its path is not followed. */
+  /** The target of a hard link. A symlink at the end of the path is not followed. */
   function findTarget(path: string, suspect: Suspect, following: Following): TreeNode | undefined {
     const { parent, name } = splitLayerPath(path, suspect);
     const kept = bookkeeping.children.get(`${parent}/${name}`);
@@ -221,26 +224,29 @@ export function createLayerApplier(layer: number, { root, limits, budget, linked
     return node?.kind === 'directory' ? following.childOf(node, name) : undefined;
   }
 
-  /** Binds a link to what its own layer has, else to what the layers below have. Those on the way are bound with it. */
+  /**
+   * Resolves a link, within its own layer if possible, otherwise in the layers below. Links that it leads through are
+   * resolved as well.
+   */
   function bindLink(standIn: Leaf): void {
-    const way = new Map<Leaf, OpenLink>();
+    const passedLinks = new Map<Leaf, OpenLink>();
     let leaf = standIn;
     for (let link = openLinks.get(leaf); link; link = openLinks.get(leaf)) {
       const { target, suspect } = link;
-      if (way.has(leaf)) throw invalid('R8', 'hard links that lead in a circle', suspect);
-      way.set(leaf, link);
+      if (passedLinks.has(leaf)) throw invalid('R8', 'hard links that lead in a circle', suspect);
+      passedLinks.set(leaf, link);
       const found = findTarget(target, suspect, now) ?? findTarget(target, suspect, before);
       if (!found) throw invalid('R8', 'a hard link to nowhere', suspect);
       if (found.kind === 'directory') throw invalid('R8', 'a hard link to a directory', suspect);
       leaf = found;
     }
     linked.add(leaf);
-    for (const [passed, { directory, name }] of way) {
+    for (const [passed, { directory, name }] of passedLinks) {
       if (directory.children.get(name) === passed) directory.children.set(name, leaf);
     }
   }
 
-  /** The paths have to fit as the image will have them: below `rootfs/`, and a directory's with a slash behind it. */
+  /** Checks a path as it will be in the image: below `rootfs/`, and for a directory with a slash at the end. */
   function checkLength(length: number): void {
     const { pathBytes } = limits;
     if (length > pathBytes) throw overLimit('path', pathBytes, `a path of ${length} bytes, as the image would have it`);

@@ -14,11 +14,12 @@ const passwdBytes = 1024 * 1024;
 const maxWarnings = 64;
 
 /**
- * Makes one image of a registry image's layers: reads the headers of each, then writes what is left of all of them. The same
- * config, layers and origin give the same image ID everywhere. Memory depends on the number of paths, not on their content.
+ * Converts the layers of a registry image to one image: reads the headers of all layers, then writes the resulting
+ * tree. The same config, layers and origin always give the same image ID. The memory needed depends on the number of
+ * paths, not on their content.
  *
  * @throws MANIFEST_INVALID, PLATFORM_MISSING, ARCHIVE_INVALID, LIMIT_EXCEEDED, NAME_INVALID, FILE_NOT_FOUND,
- * FILE_UNREADABLE, STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT; the image file is gone then
+ * FILE_UNREADABLE, STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT; then the image file has been removed
  * @see docs/rules.md R8
  */
 export const convert: Handler<'convert'> = async (request) => {

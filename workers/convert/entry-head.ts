@@ -3,9 +3,9 @@ import { paxRecords } from '../tar/extensions.ts';
 import { invalid } from '../tar/refuse.ts';
 import type { TreePosition } from './tree.ts';
 
-/** What the result says of an entry beside path, type and content; texts are latin1. */
+/** The attributes of an entry in the result, other than path, type and content. Texts are latin1. */
 export type EntryHead = Omit<Attributes, 'mtime'> & {
-  /** Seconds since the epoch in decimal digits, with a fraction if need be: more digits than a number holds. */
+  /** Seconds since the epoch in decimal digits, possibly with a fraction: a number has too few digits for it. */
   readonly mtime: string;
   readonly userName: string;
   readonly groupName: string;
@@ -13,7 +13,7 @@ export type EntryHead = Omit<Attributes, 'mtime'> & {
   readonly records: readonly (readonly [key: string, value: string])[];
 };
 
-/** Of what no layer has an entry for. */
+/** For paths that have no entry in any layer. */
 export const plainHead: EntryHead = {
   mode: 0o644,
   uid: 0,
@@ -29,13 +29,13 @@ export const plainHead: EntryHead = {
 /** Seven octal digits. */
 const deviceMaximum = 0o7777777;
 
-/** The forms in which attributes and access control lists are archived: star's, which others use too, and libarchive's. */
+/** Keys of extended attributes and access control lists: star's, which other programs use too, and libarchive's. */
 const isKept = (key: string): boolean => /^(?:SCHILY\.xattr|SCHILY\.acl|LIBARCHIVE\.xattr)\./.test(key);
 
 /**
- * Reads the headers of an entry that has been indexed, once more.
+ * Reads the headers of an entry a second time, after the tree was built.
  *
- * @param read - so many bytes of its layer's tar, from that position.
+ * @param read - returns that many bytes of its layer's tar, from that position.
  * @throws ARCHIVE_INVALID
  */
 export function readEntryHead(place: TreePosition, read: (position: number, bytes: number) => Buffer): EntryHead {
@@ -81,7 +81,7 @@ function combine(
   };
 }
 
-/** To the nanosecond, without zeros at its end. */
+/** Formats a time to the nanosecond, without trailing zeros. */
 function formatTime(text: string, offset: number): string {
   const [, whole, fraction = ''] = /^(-?\d{1,20})(?:\.(\d{0,9})\d*)?$/.exec(text) ?? [];
   if (whole === undefined) throw invalid('A6', 'a time beyond all numbers', { offset });
@@ -89,7 +89,7 @@ function formatTime(text: string, offset: number): string {
   return digits === '' ? whole : `${whole}.${digits}`;
 }
 
-/** Texts are latin1, one character a byte. */
+/** An entry to be written. Texts are latin1, one character for each byte. */
 export type FormattedEntry = {
   readonly kind: EntryKind;
   readonly path: string;
@@ -113,8 +113,9 @@ const ownerNameBytes = 32;
 const octalMaximum = { 7: 0o7777777, 11: 0o77777777777 } as const;
 
 /**
- * The blocks before an entry's content: a POSIX header, and a pax header before it for what does not fit. The same entry
- * always has the same bytes, and none that were given are lost, as they would be in UTF-8 text or 32-bit numbers.
+ * Formats the blocks before an entry's content: a POSIX header, preceded by a pax header for values that do not fit.
+ * The same entry always gives the same bytes. No byte of the input is lost, as UTF-8 text or 32-bit numbers would lose
+ * some.
  *
  * @see POSIX.1-2017 pax, Extended Header and ustar Interchange Format
  */
@@ -142,7 +143,7 @@ function formatPax(records: readonly (readonly [string, string])[]): Buffer {
   return Buffer.concat([header, body, padding(body.length)]);
 }
 
-/** The length counts its own digits. */
+/** The length includes its own digits. */
 function formatRecord(key: string, value: string): string {
   const rest = ` ${key}=${value}\n`;
   const digits = String(rest.length).length;
@@ -175,7 +176,7 @@ function formatBlock(
   return block;
 }
 
-/** A size that a reader without pax understands too. */
+/** Writes a size in the form that readers without pax understand. */
 function writeBase256(block: Buffer, size: number): void {
   block.writeUInt8(0x80, 124);
   block.writeBigUInt64BE(BigInt(size), 128);
@@ -199,7 +200,7 @@ function isPlainTime(text: string): boolean {
   return /^\d{1,11}$/.test(text) && fits(Number(text), 11);
 }
 
-/** What fills up the last block of that many bytes. */
+/** The bytes that fill the last block of a content with that many bytes. */
 export function padding(bytes: number): Buffer {
   return Buffer.alloc((blockBytes - (bytes % blockBytes)) % blockBytes);
 }

@@ -28,13 +28,13 @@ const schema = z.object({
   config: runtime.nullish(),
 });
 
-/** How a container of the image is to be run. Sets are lists of their keys; what is absent or null is empty. */
+/** How to run a container of the image. Sets are lists of their keys; absent and null members are empty. */
 export type RuntimeConfig = z.output<typeof runtime>;
-/** What a conversion needs of an image's config. */
+/** The parts of an image's config that a conversion needs. */
 export type ImageConfig = z.output<typeof schema>;
 
 /**
- * Parses an image's config as registries serve it.
+ * Parses the config of a registry image.
  *
  * @throws MANIFEST_INVALID
  * @see OCI image-spec config.md; docs/rules.md R3

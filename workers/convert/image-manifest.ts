@@ -9,14 +9,14 @@ import type { ImageConfig, RuntimeConfig } from './image-config.ts';
 import { show } from '../../src/image/show.ts';
 import { sanitizeAcName } from '../../src/image/ac-identifier.ts';
 
-/** Go's zero time, which stands for none. */
+/** Go's zero time, which means none. */
 const noTime = '0001-01-01T00:00:00Z';
 
 /**
- * The manifest of a converted image, as JSON. The same config and origin always give the same text.
+ * Makes the manifest of a converted image, as JSON. The same config and origin always give the same text.
  *
- * @param readPasswd - the image's own /etc/passwd, empty when there is none.
- * @param warn - gets a line for each thing that an image manifest cannot say.
+ * @param readPasswd - returns the image's own /etc/passwd, empty when there is none.
+ * @param warn - gets a line for each property that an image manifest cannot express.
  * @throws PLATFORM_MISSING, NAME_INVALID
  */
 export function formatManifest(
@@ -40,7 +40,7 @@ export function checkPlatform(config: ImageConfig): void {
   toPlatform(config);
 }
 
-/** A config without an os says nothing of the platform. */
+/** The platform as appc names it; empty for a config without os. */
 function toPlatform({ os, architecture, variant }: ImageConfig): Partial<AppcPlatform> {
   return os === '' ? {} : toAppcPlatform({ os, architecture, variant });
 }
@@ -104,10 +104,10 @@ function toPair([name, value]: readonly [string, string]) {
 type Variable = { readonly name: string; readonly value: string };
 
 /**
- * `NAME=VALUE` texts as variables. One that is there again takes the value and not the place of the first.
+ * Converts `NAME=VALUE` texts to variables. When a name is repeated, the last value counts, at the place of the first.
  *
  * @param warn - gets a line for each text that is left out.
- * @see appc 3.4.6
+ * @see appc 0.8.11, schema/types/environment.go
  */
 function toEnvironment(texts: readonly string[], warn: (line: string) => void): readonly Variable[] {
   const values = new Map<string, string>();
@@ -123,8 +123,8 @@ function toEnvironment(texts: readonly string[], warn: (line: string) => void): 
 type MountPoint = { readonly name: string; readonly path: string };
 
 /**
- * A mount point for each volume, by name. Volumes whose names would be the same are numbered in the order of their paths. A
- * path that is not absolute is taken from the root, as docker does.
+ * Makes a mount point for each volume, sorted by name. Volumes whose names would be equal are numbered in the order of
+ * their paths. A relative path is taken from the root, as docker does.
  *
  * @param warn - gets a line for each volume that is left out or changed.
  */
@@ -158,9 +158,9 @@ type Port = {
 };
 
 /**
- * Ports by name, from keys such as `80`, `53/udp` and `8000-9000/tcp`; what is none of these is left out.
+ * Makes ports, sorted by name, from keys such as `80`, `53/udp` and `8000-9000/tcp`; other keys are left out.
  *
- * @param warn - gets a line for each text that is left out or changed.
+ * @param warn - gets a line for each key that is left out or changed.
  */
 function toPorts(
   { ExposedPorts, PortSpecs }: Pick<RuntimeConfig, 'ExposedPorts' | 'PortSpecs'>,
@@ -175,14 +175,14 @@ function toPorts(
   return [...ports.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** Old images have `[[address:]port of the host:]port` in the place of ExposedPorts. */
+/** Old images have entries `[[address:]port of the host:]port` instead of ExposedPorts. */
 function withoutHost(spec: string, warn: (line: string) => void): string {
   const key = spec.slice(spec.lastIndexOf(':') + 1);
   if (key !== spec) warn(`of the port "${show(spec)}" the part before "${show(key)}" is left out: it is about a host`);
   return key;
 }
 
-/** As in docker a slash with nothing behind it says nothing. */
+/** A slash without a protocol after it is ignored, as in docker. */
 function parsePort(key: string): Port | undefined {
   const [, from, to, protocol] = /^(\d{1,6})(?:-(\d{1,6}))?(?:\/([a-z]*))?$/i.exec(key) ?? [];
   const [port, last] = [Number(from), Number(to ?? from)];
@@ -199,10 +199,10 @@ function parsePort(key: string): Port | undefined {
 type User = { readonly user: string; readonly group: string };
 
 /**
- * The user and group of a text such as `redis`, `1000` and `user:group`. Where it names no group, a number is the group's
- * too, and a name's group is looked up.
+ * Parses user and group, such as `redis`, `1000` and `user:group`. Without a group, a numeric user is the group as
+ * well, and the group of a name is looked up.
  *
- * @param readPasswd - the image's own /etc/passwd, empty when there is none.
+ * @param readPasswd - returns the image's own /etc/passwd, empty when there is none.
  */
 function toUser(text: string, readPasswd: () => string): User {
   const [user = '', group = ''] = text.split(':');

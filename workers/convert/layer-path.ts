@@ -1,11 +1,12 @@
 import { invalid, type Suspect } from '../tar/refuse.ts';
 import type { Directory, TreeNode } from './tree.ts';
 
-/** A path in a layer: the directory that it leads to, links not followed, and a name in it. The root's name is empty. */
+/** A path in a layer: its directory, without following links, and the name there. The root has an empty name. */
 export type LayerPath = {
   /**
-   * What it means: an entry; a whiteout of that name of the layers below; one of all that they have in the directory; or
-   * what aufs keeps for itself, which is no part of the image, but hard links may name it.
+   * The meaning of the path: an entry; a whiteout of this name in the layers below; an opaque whiteout, of everything
+   * that they have in the directory; or a file that aufs uses internally. The last one is no part of the image, but
+   * hard links may refer to it.
    */
   readonly kind: 'entry' | 'whiteout' | 'opaque' | 'bookkeeping';
   readonly parent: string;
@@ -35,9 +36,9 @@ export function parseLayerPath(text: string, suspect: Suspect): LayerPath {
 }
 
 /**
- * The path of an entry, or of a hard link's target. Empty and `.` parts count for nothing.
+ * Splits the path of an entry, or of a hard link's target. Empty and `.` parts are dropped.
  *
- * @throws ARCHIVE_INVALID when it leads upwards.
+ * @throws ARCHIVE_INVALID for a `..` part.
  */
 export function splitLayerPath(text: string, suspect: Suspect): Pick<LayerPath, 'parent' | 'name'> {
   const parts = text.split('/').filter((part) => part !== '' && part !== '.');
@@ -46,24 +47,25 @@ export function splitLayerPath(text: string, suspect: Suspect): Pick<LayerPath, 
   return { parent: parts.join('/'), name };
 }
 
-/** A part of a path without links: what stands there, if anything does. */
+/** A part of a path without links, and the node there, if it exists. */
 type Step = { readonly name: string; readonly node: TreeNode | undefined };
 
 export type Following = {
-  /** What stands in a directory under a name. */
+  /** Returns the node with a name in a directory. */
   readonly childOf: (directory: Directory, name: string) => TreeNode | undefined;
-  /** Gets the length of each link's target: a short path can lead through many. */
+  /** Gets the length of each link's target: a short path can lead through many links. */
   readonly onLink: (bytes: number) => void;
 };
 
-/** As umoci and containerd have it. */
+/** The limit of umoci and containerd. */
 const maximumLinks = 255;
 
 /**
- * Follows a path and all links in it, that at its end too, as a process would whose root this is: an absolute link leads from
- * the root, and none above it. What is not there, and what is below no directory, stands for itself.
+ * Follows a path and all links in it, including one at its end, as for a process with this root directory: an absolute
+ * link starts at the root, and no path leads above it. A part that does not exist, or is not below a directory, is kept
+ * as it is.
  *
- * @returns the path without links, part by part; undefined when it leads through too many of them.
+ * @returns the path without links, part by part; undefined when it leads through too many.
  */
 export function followPath(root: Directory, path: string, { childOf, onLink }: Following): readonly Step[] | undefined {
   const steps: Step[] = [];
@@ -90,7 +92,7 @@ export function followPath(root: Directory, path: string, { childOf, onLink }: F
   return steps;
 }
 
-/** What stands at the end of a path, links followed. */
+/** The node at the end of a path, with links followed. */
 export function findNode(root: Directory, path: string): TreeNode | undefined {
   const steps = followPath(root, path, {
     childOf: ({ children }, name) => children.get(name),

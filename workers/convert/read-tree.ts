@@ -6,19 +6,19 @@ import { createLayerApplier, type Applying } from './apply-layer.ts';
 import { createBudget, createDirectory, type Directory, type Leaf } from './tree.ts';
 import { ImageError, isImageError } from '../../src/errors.ts';
 
-/** What is left of all layers, and the tars that it is in. */
+/** The tree that results from all layers, and the tars with the contents. */
 export type ReadTree = {
   readonly root: Directory;
   /** Leaves that may have more than one name. */
   readonly linked: ReadonlySet<Leaf>;
-  /** By number of the layer. */
+  /** By the number of the layer. */
   readonly tars: readonly FileHandle[];
 };
 
 /**
- * Reads the headers of all layers and lays them over each other.
+ * Reads the headers of all layers and builds the resulting tree.
  *
- * @param files - closes the tars, when all is done.
+ * @param files - closes the tars when the conversion has ended.
  * @throws ARCHIVE_INVALID, LIMIT_EXCEEDED, FILE_NOT_FOUND, FILE_UNREADABLE
  */
 export async function readTree({ layers, limits }: ConvertRequest, files: AsyncDisposableStack): Promise<ReadTree> {
@@ -49,7 +49,7 @@ async function applyLayer(
   applier.end();
 }
 
-/** What went wrong in a layer, with its digest where that is not said yet. */
+/** Adds the digest of the layer to an error about its tar. */
 export function inLayer(digest: string, error: unknown): unknown {
   if (!isImageError(error) || !error.code.startsWith('ARCHIVE_')) return error;
   return new ImageError(error.code, `layer ${digest}: ${error.message}`, error.details, { cause: error });

@@ -1,14 +1,14 @@
 import type { LayerPacking } from './unpack-layer.ts';
 import type { IngestLimits, IngestResponse } from '../tasks.ts';
 
-/** Where an image in a registry was found: what its manifest says of that. */
+/** Where in a registry an image was found, for its manifest. */
 export type ConvertOrigin = {
-  /** As a RegistryReference has it: `docker.io` for Docker Hub. */
+  /** As in RegistryReference: `docker.io` for Docker Hub. */
   readonly host: string;
   readonly repository: string;
-  /** The version label; absent for what was asked for by digest alone. */
+  /** The version label; absent for an image requested only by digest. */
   readonly tag?: string;
-  /** The reference in words, kept as an annotation: other words make another image ID. */
+  /** The reference as written. It becomes an annotation, so it affects the image ID. */
   readonly text?: string;
   readonly configDigest: string;
   readonly manifestDigest: string;
@@ -21,23 +21,23 @@ export type ConvertLimits = Pick<
 >;
 
 export type UnpackLayerRequest = {
-  /** The blob as transferred, which is checked against its digest once more. */
+  /** The blob as transferred. It is hashed once more. */
   readonly path: string;
   readonly digest: string;
-  /** The digest that its tar must have. */
+  /** The digest of the uncompressed tar. */
   readonly diffId: string;
-  /** Path of a new file for the tar of a compressed layer. */
+  /** Path of a new file for the tar, if the layer is compressed. */
   readonly tar: string;
-  /** The most that all layers of the image may have unpacked. */
+  /** The limit for the uncompressed size of all layers of the image. */
   readonly unpackedBytes: number;
-  /** What they have so far, in all threads: one 64-bit number, zero at first. */
+  /** The uncompressed size of all layers so far, in all threads: one 64-bit number, initially zero. */
   readonly unpacked: SharedArrayBuffer;
 };
 
-/** Where the tar is, which for a plain layer is the blob itself; its bytes; how the blob was packed. */
+/** `tar` is the blob itself if the layer is not compressed. */
 export type UnpackLayerResponse = { readonly tar: string; readonly size: number; readonly packing: LayerPacking };
 
-/** A layer whose digests have been checked; `digest` is its blob's. */
+/** A layer whose digests have been checked. `digest` is that of its blob. */
 export type ConvertLayer = { readonly tar: string; readonly digest: string };
 
 export type ConvertRequest = {
@@ -52,6 +52,6 @@ export type ConvertRequest = {
 };
 
 export type ConvertResponse = Pick<IngestResponse, 'imageId' | 'size' | 'stamp' | 'manifest' | 'parsed'> & {
-  /** What the image asked for and a manifest cannot say; safe to show. */
+  /** Properties of the image that a manifest cannot express; safe to display. */
   readonly warnings: readonly string[];
 };

@@ -2,17 +2,17 @@ import { ImageError } from '../../src/errors.ts';
 import { overLimit } from '../tar/refuse.ts';
 import type { ConvertLimits } from './requests.ts';
 
-/** Where an entry stands: in which layer, and where in that layer's tar. */
+/** The position of an entry: its layer, and the offsets in that layer's tar. */
 export type TreePosition = {
   /** 0 is the lowest. */
   readonly layer: number;
-  /** Of the first block that belongs to the entry, extension headers included. */
+  /** Of the first block of the entry, including extension headers. */
   readonly start: number;
-  /** Of its own header; its content is behind that. */
+  /** Of the entry's own header; the content follows it. */
   readonly offset: number;
 };
 
-/** A file of any type. Hard links are several names of one and the same leaf. */
+/** A file of any type but directory. Hard links are several names of the same leaf. */
 export type Leaf = TreePosition & {
   readonly kind: 'file' | 'symlink' | 'character-device' | 'block-device' | 'fifo';
   readonly size: number;
@@ -22,9 +22,9 @@ export type Leaf = TreePosition & {
 
 export type Directory = {
   readonly kind: 'directory';
-  /** Of the topmost entry; none when it only shows in the paths below it. */
+  /** Of the topmost entry; undefined for a directory that only occurs in the paths of others. */
   place: TreePosition | undefined;
-  /** By name: latin1 text, one character a byte. */
+  /** By name, as latin1 text with one character for each byte. */
   readonly children: Map<string, TreeNode>;
 };
 
@@ -34,7 +34,9 @@ export function createDirectory(): Directory {
   return { kind: 'directory', place: undefined, children: new Map() };
 }
 
-/** All below a directory, by path, each directory before what is in it. Names are sorted by their bytes. */
+/**
+ * Everything below a directory, with paths. Each directory comes before its content; names are sorted by their bytes.
+ */
 export function* walkTree(root: Directory): Generator<readonly [path: string, node: TreeNode]> {
   const open = [sortedChildren(root, '')];
   for (let current = open.at(-1); current; current = open.at(-1)) {
@@ -53,24 +55,24 @@ function* sortedChildren({ children }: Directory, prefix: string): Generator<rea
   for (const [name, node] of [...children].sort(([a], [b]) => (a < b ? -1 : 1))) yield [prefix + name, node];
 }
 
-/** What all layers of an image may take together. */
+/** Limits for all layers of an image together. */
 export type Budget = {
-  /** An entry of a layer, or a directory that only shows in the paths below it. */
+  /** Counts an entry of a layer, or a directory that only occurs in the paths of others. */
   addEntry(): void;
-  /** Text that stays in memory. */
+  /** Counts text that stays in memory. */
   addText(bytes: number): void;
-  /** A link that was followed, by the length of its target: there can be many of them for each path. */
+  /** Counts a link that was followed, by the length of its target: a single path may lead through many. */
   addLink(bytes: number): void;
-  /** Bytes of uncompressed layers. */
+  /** Counts bytes of uncompressed layers. */
   addUnpacked(bytes: number): void;
 };
 
-/** Nothing can be left out of memory here, as it can where paths are only compared: no limit that anyone sets. */
+/** All paths stay in memory here, unlike where they are only compared. Users cannot change this limit. */
 const textBytes = 64 * 1024 * 1024;
 
 /** @returns calls throw LIMIT_EXCEEDED. @see docs/rules.md A3, R4 */
 export function createBudget({ entries, unpackedBytes }: ConvertLimits): Budget {
-  let [entryCount, text, links, unpacked] = [2, 0, 0, 0]; // the result has a manifest and a rootfs
+  let [entryCount, text, links, unpacked] = [2, 0, 0, 0]; // the resulting image adds a manifest and a rootfs
   return {
     addEntry() {
       entryCount += 1;

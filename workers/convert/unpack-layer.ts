@@ -15,17 +15,18 @@ import { unzstd } from '../decompress/unzstd.ts';
 import { threadMemory } from '../memory.ts';
 
 /**
- * Reads a layer once: decompression, both digests. A compressed layer's tar is written to a file; a plain one is its own.
+ * Reads a layer once: decompresses it and checks both digests. The tar of a compressed layer is written to a file; an
+ * uncompressed layer is used as it is.
  *
  * @throws DIGEST_MISMATCH, ARCHIVE_UNREADABLE, LIMIT_EXCEEDED, FILE_NOT_FOUND, FILE_UNREADABLE, STORE_FULL,
- * STORE_READ_ONLY, STORE_CORRUPT; the tar is gone then
+ * STORE_READ_ONLY, STORE_CORRUPT; then the tar file has been removed
  * @see docs/rules.md R2, R8
  */
 export const unpackLayer: Handler<'unpackLayer'> = async (request) => {
   try {
     return await unpack(request);
   } catch (error) {
-    // What is not the layer that was named need not be judged.
+    // A wrong digest is reported rather than the faults of a blob that is not the layer.
     if (isImageError(error) && error.code.startsWith('ARCHIVE_')) await checkBlob(request);
     throw inLayer(request.digest, error);
   }
@@ -73,23 +74,23 @@ async function checkBlob({ path, digest }: UnpackLayerRequest): Promise<void> {
 function checkDigest(asked: string, hex: string, what: string): void {
   const found = `sha256:${hex}`;
   if (found === asked) return;
-  throw new ImageError('DIGEST_MISMATCH', `${what}: want ${asked}, got ${found}`, { asked, found });
+  throw new ImageError('DIGEST_MISMATCH', `${what}: expected ${asked}, got ${found}`, { asked, found });
 }
 
-/** How the bytes of a layer are packed. */
+/** How a layer is compressed. */
 export type LayerPacking = 'tar' | 'gzip' | 'zstd';
 
 export type OpenedLayer = {
   readonly packing: LayerPacking;
-  /** The bytes of the tar; none at all, or only zeros, for a layer without entries. */
+  /** The bytes of the tar. A layer without entries has none, or only zeros. */
   readonly chunks: AsyncIterable<Uint8Array>;
 };
 
 /**
- * Finds out by its first bytes how a layer is compressed, whatever its media type says, and undoes that.
+ * Detects the compression of a layer by its first bytes, ignoring its media type, and decompresses it.
  *
  * @param digest - shown in errors.
- * @throws ARCHIVE_UNREADABLE, here for what is no layer, from reading for what is damaged; what `chunks` throws.
+ * @throws ARCHIVE_UNREADABLE, here when it is no layer, from `chunks` when it is damaged; and what the input throws.
  * @see docs/rules.md A2, R8; OCI image-spec layer.md
  */
 export async function openLayer(chunks: AsyncIterable<Uint8Array>, digest: string): Promise<OpenedLayer> {
@@ -128,7 +129,7 @@ async function* checkInside(chunks: AsyncIterable<Uint8Array>, digest: string): 
   yield* output.rest();
 }
 
-/** @returns `tar`, `gzip`, `zstd`, or what a person would call it. */
+/** @returns `tar`, `gzip`, `zstd`, or the usual name of another format. */
 function sniffLayer(held: Buffer): string {
   const start = held.subarray(0, sniffBytes);
   if (start.every((byte) => byte === 0)) return 'tar';

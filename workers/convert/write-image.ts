@@ -12,8 +12,8 @@ import type { Write } from '../ingest/output.ts';
 import { overLimit } from '../tar/refuse.ts';
 
 /**
- * Writes the tar of an image: the manifest, then the tree, each directory before what is in it, names in the order of
- * their bytes. The first name of a leaf has its content, further ones are hard links to that.
+ * Writes the tar of an image: the manifest, then the tree. Each directory comes before its content, and names are
+ * sorted by their bytes. The first name of a leaf gets its content, further names are hard links to it.
  *
  * @throws ARCHIVE_INVALID, LIMIT_EXCEEDED, FILE_UNREADABLE; what the output throws
  * @see docs/rules.md A8 to A12
@@ -37,7 +37,7 @@ export async function writeImage(manifest: Buffer, { root, linked, tars }: ReadT
     }
     const firstName = firstNames.get(node);
     if (firstName === undefined) return writeLeaf(path, node);
-    // A link has no records of its own: it is another name of what has them.
+    // A hard link has no records of its own; the file that it refers to has them.
     const head = { ...readHead(node), records: [], major: 0, minor: 0 };
     return output.put(formatHeader({ kind: 'hard-link', path, linkPath: firstName, size: 0, head }));
   }
@@ -60,7 +60,7 @@ export async function writeImage(manifest: Buffer, { root, linked, tars }: ReadT
   }
 }
 
-/** The content of a file, or the first `maximum` bytes of it. */
+/** The content of a file, at most its first `maximum` bytes. */
 export function readContent({ tars }: Pick<ReadTree, 'tars'>, leaf: Leaf, maximum: number): Buffer {
   return readWhole(tarOf(tars, leaf), leaf.offset + blockBytes, Math.min(leaf.size, maximum));
 }
@@ -77,25 +77,28 @@ function readWhole(tar: FileHandle, position: number, bytes: number): Buffer {
   return whole;
 }
 
-/** A hundred thousand small reads, from memory mostly: each would take ten times as long by way of another thread. */
+/**
+ * Synchronous: there can be a hundred thousand small reads, mostly from the page cache, and each would take ten times
+ * as long in another thread.
+ */
 function readTar(tar: FileHandle, into: Buffer, position: number): number {
   const bytes = readSync(tar.fd, into, 0, into.length, position);
   if (bytes > 0) return bytes;
   throw new ImageError('FILE_UNREADABLE', `a layer ends at byte ${position}, before its content`, { path: 'a layer' });
 }
 
-/** Gathers small pieces into large ones, which it hashes and writes. */
+/** Collects small pieces, and hashes and writes them in large ones. */
 type TarOutput = {
   put(bytes: Uint8Array): Promise<void>;
-  /** @param read - fills the start of a buffer that is never empty. @returns how many bytes it gave, at least 1 */
+  /** @param read - fills the start of a non-empty buffer. @returns the number of bytes, at least 1 */
   fill(bytes: number, read: (into: Buffer, done: number) => number): Promise<void>;
-  /** Nothing more comes. */
+  /** Writes the rest. */
   end(): Promise<{ readonly hex: string; readonly size: number }>;
 };
 
 const bufferBytes = 1024 * 1024;
 
-/** @returns calls throw LIMIT_EXCEEDED, and what `write` throws. */
+/** @returns an output whose calls throw LIMIT_EXCEEDED, and what `write` throws. */
 export function createTarOutput(maximum: number, write: Write): TarOutput {
   const hash = createHash('sha512');
   const buffer = Buffer.allocUnsafeSlow(bufferBytes);
@@ -108,7 +111,7 @@ export function createTarOutput(maximum: number, write: Write): TarOutput {
     const chunk = buffer.subarray(0, filled);
     hash.update(chunk);
     write(chunk);
-    await turn(); // whoever else works in this thread
+    await turn(); // lets other tasks of this thread run
     filled = 0;
   };
 

@@ -1,16 +1,16 @@
 import { ImageError } from '../../src/errors.ts';
 import { overLimit } from '../tar/refuse.ts';
 
-/** Bytes that a stream may take without giving one, and milliseconds of the processor. */
-const silence = { bytes: 16 * 1024 * 1024, ms: 2_000 };
+/** Limits for the input that a stream may use without giving output: bytes, and milliseconds of processor time. */
+const maxSilent = { bytes: 16 * 1024 * 1024, ms: 2_000 };
 
 /**
- * Has a decompressor give up on a stream that costs much and gives nothing, such as thousands of empty streams one behind the
- * other.
+ * Stops a decompressor that uses much input or time without giving output, for instance on thousands of empty streams
+ * one after the other.
  *
- * @param clock - milliseconds that this thread has worked; given for a decompressor that works in this thread alone, without
- * letting others in between.
- * @returns what it gives; throws LIMIT_EXCEEDED
+ * @param clock - processor time of this thread in milliseconds; only for a decompressor that works in this thread
+ * without yielding to other tasks.
+ * @returns the output of the decompressor; throws LIMIT_EXCEEDED
  */
 export async function* boundSilence(
   chunks: AsyncIterable<Uint8Array>,
@@ -27,8 +27,8 @@ export async function* boundSilence(
       since = clock();
       yield chunk;
       spent += clock() - since;
-      if (taken > silence.bytes) throw overLimit('silent-bytes', silence.bytes, 'its stream gives nothing');
-      if (spent > silence.ms) throw costly();
+      if (taken > maxSilent.bytes) throw overLimit('silent-bytes', maxSilent.bytes, 'its stream gives nothing');
+      if (spent > maxSilent.ms) throw costly();
     }
     since = clock();
   };
@@ -42,11 +42,11 @@ export async function* boundSilence(
 }
 
 function costly(): ImageError<'LIMIT_EXCEEDED'> {
-  const message = `its stream gives nothing, and has cost more than ${silence.ms} ms of the processor`;
-  return new ImageError('LIMIT_EXCEEDED', message, { limit: 'silent-time', maximum: silence.ms });
+  const message = `its stream gives nothing, and has cost more than ${maxSilent.ms} ms of the processor`;
+  return new ImageError('LIMIT_EXCEEDED', message, { limit: 'silent-time', maximum: maxSilent.ms });
 }
 
-/** Milliseconds of the processor that this thread has used. */
+/** Milliseconds of processor time that this thread has used. */
 export function threadMs(): number {
   const { user, system } = process.threadCpuUsage();
   return (user + system) / 1000;

@@ -4,19 +4,20 @@ import { readBlock, type Block, expandBlock } from './bzip2-block.ts';
 import { createLookahead, type Lookahead, unreadable } from './lookahead.ts';
 
 const outputBytes = 256 * 1024;
-/** A block, packed and unpacked. */
+/** Memory for one block, packed and unpacked. */
 const heldBytes = 8 * 1024 * 1024;
 
 type Piece = { readonly kind: 'block'; readonly block: Block } | { readonly kind: 'end'; readonly crc: number };
 
 /**
- * Decompresses a bzip2 file of one or more streams. Holds one block, packed and unpacked: at most 7 MB.
+ * Decompresses a bzip2 file of one or more streams. Keeps one block in memory, packed and unpacked: at most 7 MB.
  *
- * Our own, because the packages for it loop for ever on a run that overflows, or need the whole file at once.
+ * The packages for bzip2 loop for ever on a run that overflows, or need the whole file at once.
  *
- * @param path - shown in errors. @param memory - for a block.
- * @throws ARCHIVE_UNREADABLE for a stream that is damaged, cut short, or followed by anything; what `chunks` throws.
- * @see docs/rules.md A2
+ * @param path - shown in errors. @param memory - reserves memory for a block.
+ * @throws ARCHIVE_UNREADABLE for a stream that is damaged, incomplete, or followed by other bytes; what `chunks`
+ * throws.
+ * @see docs/rules.md A2; docs/decisions/own-bzip2.md
  */
 export async function* bunzip(
   chunks: AsyncIterable<Uint8Array>,
@@ -28,7 +29,8 @@ export async function* bunzip(
   let chain = new Uint32Array();
   do {
     const blockBytes = (await readLevel(input, path)) * 100_000;
-    if (chain.length < blockBytes) chain = new Uint32Array(blockBytes); // one for all streams: an empty one has 14 bytes
+    // shared by all streams: an empty one has only 14 bytes
+    if (chain.length < blockBytes) chain = new Uint32Array(blockBytes);
     yield* readStream(input, chain.subarray(0, blockBytes), path);
     await input.want(1);
   } while (input.held().length > 0);
@@ -42,7 +44,7 @@ async function readLevel(input: Lookahead, path: string): Promise<number> {
   return Number(level);
 }
 
-/** @param chain - as long as a block of the stream may be. */
+/** @param chain - as long as the largest block of the stream. */
 async function* readStream(input: Lookahead, chain: Uint32Array, path: string): AsyncGenerator<Uint8Array> {
   let crc = 0;
   for (let bit = 0; ;) {
@@ -61,7 +63,7 @@ async function* readStream(input: Lookahead, chain: Uint32Array, path: string): 
   }
 }
 
-/** The most that a block takes: 20 bits for each byte, and its tables. */
+/** The largest packed size of a block: 20 bits for each byte, and its tables. */
 function packedBytes(blockBytes: number): number {
   return blockBytes * 2.5 + 65_536;
 }

@@ -1,25 +1,28 @@
 import { type BitReader, codeBits, readBlockTables, type BlockTables, type HuffmanTable } from './bzip2-tables.ts';
 
-/** A block with its sorting still to be undone: in the upper 24 bits of each place the next one, in the lower 8 a byte. */
+/**
+ * A block before its sorting is undone. Each element of `chain` has the index of the next one in its upper 24 bits, and
+ * a byte in its lower 8 bits.
+ */
 export type Block = {
   readonly chain: Uint32Array;
   readonly length: number;
   readonly origin: number;
-  /** Of the block's bytes, as stated. */
+  /** The checksum of the block's bytes, as the file states it. */
   readonly crc: number;
 };
 
 const groupSize = 50;
 
 /**
- * Reads a block behind its magic number.
+ * Reads a block, after its magic number.
  *
- * @param chain - as long as a block may be; the result lives in it.
+ * @param chain - as long as the largest block; the result uses it.
  * @returns undefined when the block is damaged. @throws outOfBits
  */
 export function readBlock(reader: BitReader, chain: Uint32Array): Block | undefined {
   const crc = ((reader.take(16) << 16) | reader.take(16)) >>> 0;
-  const isRandomised = reader.take(1) === 1; // by no encoder since 1997
+  const isRandomised = reader.take(1) === 1; // no encoder has set this since 1997
   const origin = reader.take(24);
   const tables = readBlockTables(reader);
   if (isRandomised || !tables) return undefined;
@@ -30,7 +33,7 @@ export function readBlock(reader: BitReader, chain: Uint32Array): Block | undefi
   return { chain, length, origin, crc };
 }
 
-/** Undoes Huffman, zero-run and move-to-front coding. @returns how many bytes there are. */
+/** Undoes Huffman, zero-run and move-to-front coding. @returns the number of bytes. */
 function readSymbols(
   reader: BitReader,
   { alphabet, selectors, tables }: BlockTables,
@@ -66,7 +69,8 @@ function readSymbols(
       if (symbol === endSymbol) return length;
       if (length === bytes.length) return undefined;
       const byte = recent[symbol - 1] ?? 0;
-      for (let back = symbol - 1; back > 0; back--) recent[back] = recent[back - 1] ?? 0; // mostly few: copyWithin is slower
+      // usually few elements, where copyWithin is slower
+      for (let back = symbol - 1; back > 0; back--) recent[back] = recent[back - 1] ?? 0;
       recent[0] = byte;
       bytes[length] = byte;
       counts[byte] = (counts[byte] ?? 0) + 1;
@@ -76,7 +80,7 @@ function readSymbols(
   return undefined;
 }
 
-/** Looks at as many bits as the longest code has: behind a block there are always more than those. */
+/** Peeks at as many bits as the longest code has: after a block there are always more bits than that. */
 function readSymbol(
   reader: BitReader,
   { shortest, longest, lastCode, offset, symbols }: HuffmanTable,
@@ -89,7 +93,7 @@ function readSymbol(
   return symbols[(bits >>> (codeBits - length)) + (offset[length] ?? 0)];
 }
 
-/** Writes into each place which place comes next. */
+/** Writes the index of the next element into each element. */
 function link(chain: Uint32Array, length: number, counts: Uint32Array): void {
   const next = new Uint32Array(256);
   let sum = 0;
@@ -106,13 +110,16 @@ function link(chain: Uint32Array, length: number, counts: Uint32Array): void {
 }
 
 type Expansion = {
-  /** @returns how many bytes were written; fewer than there is room for only at the end of the block. */
+  /** @returns the number of bytes written; less than the length of `output` only at the end of the block. */
   fill(output: Uint8Array): number;
-  /** Of all bytes so far. */
+  /** The checksum of all bytes so far. */
   crc(): number;
 };
 
-/** Undoes a block's sorting and its first step, which writes four equal bytes and a count for longer runs. */
+/**
+ * Undoes a block's sorting and the first step of the encoder, which replaces longer runs by four equal bytes and a
+ * count.
+ */
 export function expandBlock({ chain, length, origin }: Block): Expansion {
   let place = (chain[origin] ?? 0) >>> 8;
   let left = length;
@@ -151,7 +158,7 @@ export function expandBlock({ chain, length, origin }: Block): Expansion {
   };
 }
 
-/** CRC-32 with the most significant bit first, which is not the one of gzip. */
+/** CRC-32 with the most significant bit first; gzip uses another one. */
 const crcTable = Int32Array.from({ length: 256 }, (_, index) => {
   let value = index << 24;
   for (let bit = 0; bit < 8; bit++) value = (value << 1) ^ (value < 0 ? 0x04c11db7 : 0);

@@ -1,4 +1,7 @@
-/** Codes of up to 20 bits: for each length its last code, filled up to 20 bits with ones, and its place in the symbols. */
+/**
+ * A table of codes of up to 20 bits. For each length it has the last code, filled up to 20 bits with ones, and the
+ * offset in `symbols`.
+ */
 export type HuffmanTable = {
   readonly shortest: number;
   readonly longest: number;
@@ -10,14 +13,14 @@ export type HuffmanTable = {
 export type BlockTables = {
   /** The bytes that occur in the block, ascending. */
   readonly alphabet: readonly number[];
-  /** Which table codes each group of 50 symbols. */
+  /** The index of the table for each group of 50 symbols. */
   readonly selectors: Uint8Array;
   readonly tables: readonly HuffmanTable[];
 };
 
 export const codeBits = 20;
 
-/** @returns undefined when they are damaged. */
+/** @returns undefined when the tables are damaged. */
 export function readBlockTables(reader: BitReader): BlockTables | undefined {
   const alphabet = readAlphabet(reader);
   const count = reader.take(3);
@@ -32,7 +35,7 @@ export function readBlockTables(reader: BitReader): BlockTables | undefined {
   return selectors && tables.length === count ? { alphabet, selectors, tables } : undefined;
 }
 
-/** 16 bits say which ranges of 16 bytes occur, then 16 bits for each of those say which bytes. */
+/** 16 bits select ranges of 16 bytes, then 16 bits for each of these select the bytes. */
 function readAlphabet(reader: BitReader): readonly number[] {
   const alphabet: number[] = [];
   const ranges = reader.take(16);
@@ -44,7 +47,7 @@ function readAlphabet(reader: BitReader): readonly number[] {
   return alphabet;
 }
 
-/** Unary numbers that say how far back in the list of recent tables each one is. */
+/** Unary numbers: the position of each table in the list of recently used tables. */
 function readSelectors(reader: BitReader, tables: number, count: number): Uint8Array | undefined {
   const recent = Array.from({ length: tables }, (_, index) => index);
   const selectors = new Uint8Array(count);
@@ -59,7 +62,7 @@ function readSelectors(reader: BitReader, tables: number, count: number): Uint8A
   return selectors;
 }
 
-/** The length of each symbol's code as the difference to the one before. */
+/** The length of each symbol's code, as the difference to the previous one. */
 function readTable(reader: BitReader, symbols: number): HuffmanTable | undefined {
   const lengths: number[] = [];
   let length = reader.take(5);
@@ -79,7 +82,7 @@ function buildTable(lengths: readonly number[]): HuffmanTable | undefined {
   for (let length = 1; length <= codeBits; length++) {
     code <<= 1;
     offset[length] = symbols.length - code;
-    for (const [symbol, its] of lengths.entries()) if (its === length) symbols.push(symbol);
+    for (const [symbol, codeLength] of lengths.entries()) if (codeLength === length) symbols.push(symbol);
     code = symbols.length - (offset[length] ?? 0);
     lastCode[length] = (code << (codeBits - length)) - 1;
     if (code > 1 << length) return undefined;
@@ -93,18 +96,18 @@ function buildTable(lengths: readonly number[]): HuffmanTable | undefined {
   };
 }
 
-/** Thrown when there are no more bits; the caller knows whether more will come. */
+/** Thrown when there are no more bits. The caller knows whether more input follows. */
 export const outOfBits = new Error('out of bits');
 
 export type BitReader = {
   /** The next bits, at most 24, most significant first. @throws outOfBits */
   take(count: number): number;
-  /** Looks at the next bits without using them. @throws outOfBits */
+  /** Returns the next bits without consuming them. @throws outOfBits */
   peek(count: number): number;
   skip(count: number): void;
-  /** Goes to the next whole byte. */
+  /** Skips to the next whole byte. */
   align(): void;
-  /** Bits used so far. */
+  /** The number of bits consumed. */
   position(): number;
 };
 

@@ -2,18 +2,21 @@ import { createGunzip, gunzipSync, type Gunzip } from 'node:zlib';
 
 import { createLookahead, unreadable } from './lookahead.ts';
 
-/** Large pieces take half the processor time of zlib's default; a small file does not pay for a large buffer. */
+/**
+ * Large pieces take half the processor time of zlib's default; for a small file a large buffer would be too expensive.
+ */
 const outputBytes = { least: 16 * 1024, most: 256 * 1024 };
 
-/** A file up to this size is inflated in one step: a stream for it would cost ten times what its bytes do. */
+/** A file up to this size is inflated in one step: a stream would cost ten times as much as the inflation itself. */
 const smallBytes = { packed: 64 * 1024, unpacked: 1024 * 1024 };
 
 /**
- * Inflates a gzip file of one or more members; done with a chunk before it asks for the next. What it yields is valid until
- * the next one is asked for.
+ * Inflates a gzip file of one or more members. A chunk is used up before the next is requested. A yielded chunk is
+ * valid until the next is requested.
  *
  * @param path - shown in errors.
- * @throws ARCHIVE_UNREADABLE for a stream that is damaged, cut short, or followed by anything; what `chunks` throws.
+ * @throws ARCHIVE_UNREADABLE for a stream that is damaged, incomplete, or followed by other bytes; what `chunks`
+ * throws.
  * @see docs/rules.md A2; RFC 1952
  */
 export async function* gunzip(chunks: AsyncIterable<Uint8Array>, path: string): AsyncGenerator<Uint8Array> {
@@ -40,11 +43,11 @@ export async function* gunzip(chunks: AsyncIterable<Uint8Array>, path: string): 
   }
 }
 
-/** @returns undefined for what grows too large for one step. */
+/** @returns undefined when the output is too large for one step. */
 function inflateWhole(packed: Buffer, path: string): Buffer<ArrayBuffer> | undefined {
   try {
     const options = { chunkSize: chunkSizeFor(packed), maxOutputLength: smallBytes.unpacked, info: true };
-    // With `info` the engine comes along, which the types do not know: it tells how much it has read.
+    // With `info` the result includes the engine, which knows how much it has read. The type declarations lack this.
     const { buffer, engine } = gunzipSync(packed, options) as unknown as Inflated;
     if (engine.bytesWritten !== packed.length) throw trailing(path);
     return buffer;
@@ -62,20 +65,20 @@ function chunkSizeFor(held: Buffer): number {
   return Math.min(most, Math.max(least, held.length * 4));
 }
 
-/** The engine keeps on filling a buffer until it is full. */
+/** The engine writes to the same buffer until it is full. */
 function isUsedUp({ buffer, byteOffset, byteLength }: Buffer<ArrayBuffer>, chunkSize: number): boolean {
   return buffer.byteLength === chunkSize && byteOffset + byteLength === chunkSize;
 }
 
 /**
- * Gives an output buffer back at once. Left to the garbage collector, they alone would make it run every 64 MB, over
- * a heap that has nothing else to give.
+ * Frees an output buffer at once. If that were left to the garbage collector, these buffers alone would make it run
+ * every 64 MB, over a heap with nothing else to free.
  */
 function free({ buffer }: Buffer<ArrayBuffer>): void {
-  if (buffer.byteLength !== Buffer.poolSize) buffer.transfer(0); // the pool is shared with others
+  if (buffer.byteLength !== Buffer.poolSize) buffer.transfer(0); // the pool is shared with other buffers
 }
 
-/** The engine ignores zeros behind the last member, and says so only by leaving them unread. */
+/** The engine ignores zeros after the last member, which shows only in that it leaves them unread. */
 async function feed(engine: Gunzip, chunks: AsyncIterable<Uint8Array>, path: string): Promise<void> {
   let fed = 0;
   for await (const chunk of chunks) {
@@ -86,7 +89,7 @@ async function feed(engine: Gunzip, chunks: AsyncIterable<Uint8Array>, path: str
   engine.end();
 }
 
-/** Resolves when the chunk has been used up. */
+/** Resolves when the chunk is used up. */
 function write(engine: Gunzip, chunk: Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     engine.write(chunk, (error) => {

@@ -1,17 +1,20 @@
 import { ImageError } from '../../src/errors.ts';
 
 export type Lookahead = {
-  /** Resolves when at least that many bytes are held, or all there are. */
+  /** Resolves when at least that many bytes are held, or all remaining ones. */
   want(bytes: number): Promise<void>;
-  /** What is held; valid until the next call of `want` or the next step of `rest`. */
+  /** The held bytes; valid until the next call of `want` or the next step of `rest`. */
   held(): Buffer;
-  /** Forgets the first bytes of what is held. */
+  /** Drops the first held bytes. */
   drop(bytes: number): void;
-  /** What is held and everything behind it. */
+  /** The held bytes and everything after them. */
   rest(): AsyncGenerator<Uint8Array>;
 };
 
-/** Chunks that can be looked at before they are used. A chunk needs to be valid only until the next is asked for. */
+/**
+ * Reads chunks ahead, so that bytes can be examined before they are used. A chunk needs to be valid only until the next
+ * is requested.
+ */
 export function createLookahead(chunks: AsyncIterable<Uint8Array>): Lookahead {
   const iterator = chunks[Symbol.asyncIterator]();
   let held: Buffer = Buffer.alloc(0);
@@ -41,14 +44,12 @@ function wrap(chunk: Uint8Array): Buffer {
   return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
 }
 
-/**
- * @param path - what is shown for the archive. @param what - completes "cannot read the archive: …".
- */
+/** @param path - shown for the archive. @param what - completes "cannot read the archive: …". */
 export function unreadable(path: string, what: string, cause?: unknown): ImageError<'ARCHIVE_UNREADABLE'> {
   return new ImageError('ARCHIVE_UNREADABLE', `cannot read the archive: ${what}`, { path }, { cause });
 }
 
-/** @param looksLike - what a person would call it, which is advised upon by that. */
+/** @param looksLike - the usual name of the format, by which the user gets advice. */
 export function unsupported(path: string, looksLike: string): ImageError<'ARCHIVE_UNREADABLE'> {
   return new ImageError('ARCHIVE_UNREADABLE', `cannot read the archive: ${looksLike} is not supported`, {
     path,

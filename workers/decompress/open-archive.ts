@@ -11,12 +11,12 @@ type OpenedArchive = {
 };
 
 /**
- * Finds out how an archive is compressed and undoes that, one layer of it. Each chunk, of `chunks` and of the tar,
- * needs to be valid only until the next one is asked for.
+ * Detects the compression of an archive and decompresses it, one layer of compression. Each chunk, of `chunks` and of
+ * the tar, needs to be valid only until the next is requested.
  *
- * @param path - shown in errors. @param memory - for what the decompressor is going to hold.
- * @throws ARCHIVE_UNREADABLE, here for what is no archive, from `tar` for what is damaged; LIMIT_EXCEEDED; what
- * `chunks` throws.
+ * @param path - shown in errors. @param memory - reserves the memory of the decompressor.
+ * @throws ARCHIVE_UNREADABLE, here when it is no archive, from `tar` when it is damaged; LIMIT_EXCEEDED; what `chunks`
+ * throws.
  * @see docs/rules.md A1, A2
  */
 export async function openArchive(
@@ -38,7 +38,7 @@ export async function openArchive(
   }
 }
 
-/** A tar of another kind of image. */
+/** Refuses the tar of another kind of image. */
 function checkKind(start: Buffer, path: string): void {
   const other = nameOtherArchive(start);
   if (other !== undefined) throw notAnArchive(path, other, other);
@@ -61,7 +61,7 @@ async function* unpack(
   yield* output.rest();
 }
 
-// Loaded when needed: most images are gzip, and a worker should start quickly.
+// Loaded when needed: most images are gzip, and a worker should start fast.
 const gunzipModule = lazy(() => import('./gunzip.ts'));
 const bunzipModule = lazy(() => import('./bunzip.ts'));
 const unxzModule = lazy(() => import('./unxz.ts'));
@@ -93,12 +93,12 @@ function notAnArchive(path: string, looksLike: string, what: string): ImageError
   return new ImageError('ARCHIVE_UNREADABLE', message, { path, looksLike });
 }
 
-/** How many bytes from the start are enough to tell. */
+/** The number of bytes at the start that suffice to recognise a file. */
 export const sniffBytes = 512;
 
 type Compression = 'gzip' | 'bzip2' | 'xz';
 
-/** `name` is what a person would call it. */
+/** `name` is the usual name of the format. */
 type Sniffed =
   | { readonly kind: 'tar' }
   | { readonly kind: 'compressed'; readonly compression: Compression }
@@ -120,16 +120,16 @@ const magics: readonly [magic: string, name: string][] = [
   ['-----BEGIN PGP PUBLIC KEY', 'an OpenPGP key'],
 ];
 
-/** Packets that begin an encrypted message: session keys (1, 3) and data (9, 18), in old and new form. */
+/** First packets of an encrypted message: session keys (1, 3) and data (9, 18), in the old and the new form. */
 const encryptedTags: ReadonlySet<number> = new Set([
   0x84, 0x85, 0x86, 0x8c, 0x8d, 0x8e, 0xa4, 0xa5, 0xa6, 0xc1, 0xc3, 0xc9, 0xd2,
 ]);
 
 /**
- * What a file is by its first bytes.
+ * Recognises a file by its first bytes.
  *
- * @param start - the first 512 bytes, or all there are.
- * @see docs/rules.md A1; appc 2.2
+ * @param start - the first 512 bytes, or all of a shorter file.
+ * @see docs/rules.md A1; appc 0.8.11, aci/file.go
  */
 export function sniff(start: Buffer): Sniffed {
   const text = start.toString('latin1');
@@ -149,7 +149,7 @@ function nameOther(start: Buffer, text: string): string {
   return encryptedTags.has(start.readUInt8(0)) ? 'OpenPGP encrypted' : 'unknown';
 }
 
-/** A tar header whose checksum is right, without the magic of ustar. */
+/** Whether it is a tar header with a correct checksum, but without the magic of ustar. */
 function isHeader(start: Buffer): boolean {
   const field = /^ *([0-7]+)[ \0]*$/.exec(start.toString('latin1', 148, 156))?.[1];
   if (start.length < sniffBytes || field === undefined) return false;
@@ -158,7 +158,7 @@ function isHeader(start: Buffer): boolean {
 }
 
 /**
- * What another kind of archive is by the name of its first entry, none of which an image archive may have.
+ * Recognises other kinds of archives by the name of the first entry, which no image archive may have.
  *
  * @param start - the first 512 bytes of a tar. @see docs/rules.md A10
  */
@@ -177,7 +177,10 @@ function nameText(text: string): string {
   return /^[{[]/.test(trimmed) ? 'JSON' : 'text';
 }
 
-/** UTF-8 without control characters, but for white space and escape; it may be cut in the middle of a character. */
+/**
+ * Whether it is UTF-8 without control characters other than white space and escape. The last character may be
+ * incomplete.
+ */
 function isText(start: Buffer): boolean {
   if (start.some((byte) => byte < 0x20 && ![0x09, 0x0a, 0x0c, 0x0d, 0x1b].includes(byte))) return false;
   try {

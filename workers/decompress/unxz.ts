@@ -3,28 +3,28 @@ import { createRequire } from 'node:module';
 import type { Memory } from '../memory.ts';
 import { createLookahead, unreadable, unsupported } from './lookahead.ts';
 
-/** xz-embedded, compiled: reads and writes through buffers of fixed size in its own memory. */
+/** xz-embedded, compiled to WebAssembly. It reads and writes through fixed-size buffers in its own memory. */
 type Decoder = {
   readonly memory: { readonly buffer: ArrayBuffer };
   create_context(): number;
-  /** 0 bytes mean that no more come. */
+  /** 0 bytes mean the end of the input. */
   supply_input(context: number, bytes: number): void;
   get_next_output(context: number): number;
 };
 
-/** What is held of memory: by most files, such as xz -6 writes them, and by those with a larger dictionary. */
+/** Memory for most files, such as those of xz -6, and for files with a larger dictionary. */
 const small = { dictionary: 8 * 1024 * 1024, held: 10 * 1024 * 1024 };
 const largeBytes = 66 * 1024 * 1024;
 
 const status = { ok: 0, end: 1, memoryLimit: 4, options: 6, cutShort: 8 } as const;
 
 /**
- * Decompresses an xz file, of several streams with padding between them if need be. Holds the dictionary that the file
- * asks for first, at most 64 MiB; a later part may ask for no more than that took.
+ * Decompresses an xz file, which may have several streams with padding between them. Reserves memory for the first
+ * dictionary, at most 64 MiB; a later part may not need more memory than that.
  *
- * @param path - shown in errors. @param memory - for the dictionary.
- * @throws ARCHIVE_UNREADABLE for what is damaged, cut short, followed by anything, or uses filters or check values that
- * the decoder has not (x86 and other branch filters, delta, SHA-256); what `chunks` throws.
+ * @param path - shown in errors. @param memory - reserves memory for the dictionary.
+ * @throws ARCHIVE_UNREADABLE for a file that is damaged, incomplete, followed by other bytes, or uses filters or check
+ * values that the decoder does not support (x86 and other branch filters, delta, SHA-256); what `chunks` throws.
  * @see docs/rules.md A2; the .xz file format 1.2.1
  */
 export async function* unxz(
@@ -53,12 +53,12 @@ export async function* unxz(
 type Decoding = {
   readonly decoder: Decoder;
   readonly context: number;
-  /** Bytes that its memory may have: that it has grown is seen only then. */
+  /** The memory that the decoder may have. That it has more shows only after it has grown. */
   readonly maximum: number;
   readonly path: string;
 };
 
-/** Everything that a piece of input gives; an empty piece is the end, which has to come out as the end. */
+/** Yields all output for a piece of input. An empty piece is the end, at which the file must be complete. */
 function* decode({ decoder, context, maximum, path }: Decoding, piece: Uint8Array): Generator<Uint8Array> {
   view(decoder, context).memory.set(piece, view(decoder, context).inputAt);
   decoder.supply_input(context, piece.length);
@@ -91,20 +91,21 @@ function describe(result: number): string {
   }
 }
 
-/** Memory may have moved since the last call, so nothing of this is kept. Positions are relative to the context. */
+/** The memory may move in each call, so views are made anew each time. Positions are relative to the context. */
 function view(decoder: Decoder, context: number) {
   const memory = new Uint8Array(decoder.memory.buffer, context);
-  const state = new Uint32Array(decoder.memory.buffer, context, 6); // size, in, its position, its size, out, its position
+  // input buffer size, input buffer, position and length there, output buffer, position there
+  const state = new Uint32Array(decoder.memory.buffer, context, 6);
   const [inputBytes = 0, input = 0, , , output = 0] = state;
   return { memory, state, inputBytes, inputAt: input - context, outputAt: output - context };
 }
 
 /**
- * The package's own stream lets only one file at a time be decoded in a thread, so a slow download would hold up all
- * others; hence the instance that it keeps to itself, a new one for each file. The version is pinned for that.
+ * Uses a private instance from the package, a new one for each file, and for this the version is pinned. The package's
+ * own stream can decode only one file at a time in a thread, so a slow download would block all others.
  */
 async function instantiate(): Promise<Decoder> {
-  // The package has no types for what is used here.
+  // The package has no types for these members.
   const { XzReadableStream } = createRequire(import.meta.url)('xz-decompress') as {
     readonly XzReadableStream: {
       _getModuleInstance(): Promise<void>;
@@ -115,18 +116,18 @@ async function instantiate(): Promise<Decoder> {
   return XzReadableStream._moduleInstance.exports;
 }
 
-/** What the start of an .xz file says of how to read it. */
+/** How to decompress an .xz file, according to its first bytes. */
 export type XzHeader = {
-  /** What the decoder does not read, as a person would call it; undefined when it reads all of it. */
+  /** The usual name of a feature that the decoder does not support; undefined when it supports all. */
   readonly unsupported: string | undefined;
-  /** Of the first block; 0 for a file without one. */
+  /** Dictionary of the first block; 0 for a file without blocks. */
   readonly dictionaryBytes: number;
 };
 
-/** Bytes from the start within which the first block's header ends. */
+/** The header of the first block ends within this many bytes. */
 export const xzHeaderBytes = 12 + 1024;
 
-/** The decoder's own bound. */
+/** The limit of the decoder itself. */
 const dictionaryMaximum = 64 * 1024 * 1024;
 
 const checks: ReadonlyMap<number, string> = new Map([
@@ -150,8 +151,8 @@ const filters: ReadonlyMap<number, string> = new Map([
 const lzma2 = 0x21;
 
 /**
- * Reads the headers of the stream and of its first block as far as they are there; what is damaged in them is the decoder's to
- * find.
+ * Reads the headers of the stream and of its first block, as far as they are complete. Damage in them is left to the
+ * decoder.
  *
  * @see the .xz file format 1.2.1, 2.1.1 and 3.1
  */
@@ -200,7 +201,7 @@ function readBlockFilters(header: Buffer): readonly Filter[] {
   return found;
 }
 
-/** A dictionary's size takes the form 2^n or 2^n + 2^(n-1). */
+/** The size of a dictionary is 2^n or 2^n + 2^(n-1). */
 function sizeOf(bits: number, filterCount: number): number {
   return filterCount === 0 ? 0 : (2 | (bits & 1)) * 2 ** ((bits & 0x3f) / 2 + 11 - (bits & 1) / 2);
 }

@@ -7,19 +7,19 @@ import { unreadable, unsupported } from './lookahead.ts';
 const outputBytes = 256 * 1024;
 
 const windowMaximum = 128 * 1024 * 1024;
-/** What is held of memory: by nearly all files, and by those with a larger window. */
+/** Memory for nearly all files, and for those with a larger window. */
 const small = { window: 8 * 1024 * 1024, held: 9 * 1024 * 1024 };
 
-/** Frames in a row that may give nothing: each costs as much as thousands of bytes. */
+/** So many frames in a row may give no output: each costs as much as thousands of bytes. */
 const emptyFrames = 16_384;
 
 /**
- * Decompresses a zstd file of one or more frames, those that are to be skipped among them, as zstd:chunked has them.
- * Done with a chunk before it asks for the next; holds the window that a frame asks for, at most 128 MiB.
+ * Decompresses a zstd file of one or more frames. Skippable frames are allowed, as in zstd:chunked. A chunk is used up
+ * before the next is requested. Reserves memory for the window of each frame, at most 128 MiB.
  *
- * @param path - shown in errors. @param memory - for the window.
- * @throws ARCHIVE_UNREADABLE for a stream that is damaged, cut short, or followed by anything; LIMIT_EXCEEDED for one of
- * frames without content; what `chunks` throws.
+ * @param path - shown in errors. @param memory - reserves memory for the window.
+ * @throws ARCHIVE_UNREADABLE for a stream that is damaged, incomplete, or followed by other bytes; LIMIT_EXCEEDED for
+ * too many frames without content; what `chunks` throws.
  * @see docs/rules.md A2; RFC 8878
  */
 export async function* unzstd(
@@ -45,23 +45,23 @@ export async function* unzstd(
 
 type Window = AsyncDisposable & { readonly grow: (windowBytes: number) => Promise<void> };
 
-/** The memory of the largest window so far. What waits for more holds no more than a small one meanwhile. */
+/** Reserves memory for the largest window so far. While it waits for more memory, it has none. */
 function holdWindow(memory: Memory, path: string): Window {
   let held = 0;
   let share: Promise<Share> | undefined;
   return {
     async grow(windowBytes) {
       if (windowBytes > windowMaximum) throw unsupported(path, 'zstd with a window of more than 128 MiB of memory');
-      const wanted = windowBytes <= small.window ? small.held : windowMaximum;
-      if (wanted <= held) return;
-      held = wanted;
+      const needed = windowBytes <= small.window ? small.held : windowMaximum;
+      if (needed <= held) return;
+      held = needed;
       (await share)?.[Symbol.dispose]();
-      share = memory.reserve(wanted);
+      share = memory.reserve(needed);
       await share;
     },
     async [Symbol.asyncDispose]() {
       await share?.then(
-        (one) => one[Symbol.dispose](),
+        (reserved) => reserved[Symbol.dispose](),
         () => undefined,
       );
     },
@@ -70,7 +70,9 @@ function holdWindow(memory: Memory, path: string): Window {
 
 type Feeding = { readonly path: string; readonly held: Window; readonly frames: { sinceOutput: number } };
 
-/** The engine ends at the end of a frame unless its input does so too. */
+/**
+ * The input is written frame by frame: the engine ends at the end of a frame unless the written piece ends there, too.
+ */
 async function feed(
   engine: ZstdDecompress,
   chunks: AsyncIterable<Uint8Array>,
@@ -96,7 +98,7 @@ async function feed(
   engine.end();
 }
 
-/** Resolves when the piece has been used up. */
+/** Resolves when the piece is used up. */
 function write(engine: ZstdDecompress, piece: Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     engine.write(piece, (error) => {
@@ -110,23 +112,23 @@ function isFault(error: unknown): error is Error & { readonly code: string } {
   return error instanceof Error && 'code' in error && /^(?:ZSTD_error_|Z_BUF_ERROR$)/.test(String(error.code));
 }
 
-/** Where the next piece of a zstd stream ends: at the end of its frame, or with the bytes that are there. */
+/** Finds the ends of the frames in a zstd stream. */
 type ZstdFrames = {
-  /** @returns how many of the bytes, at least one of them, are before the next frame's first. */
+  /** @returns how many of the bytes come before the next frame, at least one. */
   take(bytes: Buffer): number;
-  /** @throws ARCHIVE_UNREADABLE unless the last frame was whole */
+  /** @throws ARCHIVE_UNREADABLE unless the last frame is complete */
   end(): void;
 };
 
-/** Bytes to look at, or to pass by. */
+/** The number of bytes to read next, or to skip. */
 type Step = { readonly read: number } | { readonly skip: number };
 
 /**
- * Walks over the frames of a zstd file without decompressing them.
+ * Follows the frames of a zstd file without decompressing them.
  *
- * @param path - shown in errors. @param onFrame - told of each, within the call that takes its header: the bytes that have to
- * be held to decompress it, 0 for one that is skipped.
- * @returns calls throw ARCHIVE_UNREADABLE for what is no frame.
+ * @param path - shown in errors. @param onFrame - called for each frame, during the call that takes its header, with
+ * the memory in bytes that its decompression needs; 0 for a skippable frame.
+ * @returns frames whose calls throw ARCHIVE_UNREADABLE for bytes that are no frame.
  * @see RFC 8878 §3.1
  */
 function createZstdFrames(path: string, onFrame: (windowBytes: number) => void): ZstdFrames {
@@ -135,7 +137,7 @@ function createZstdFrames(path: string, onFrame: (windowBytes: number) => void):
   let isWithin = false;
   let held = Buffer.alloc(0);
 
-  /** Brings the current step on. @returns how many of the bytes it used */
+  /** Continues the current step. @returns how many of the bytes it used */
   const advance = (bytes: Buffer, current: Step): number => {
     if ('skip' in current) {
       const used = Math.min(current.skip, bytes.length);
@@ -201,7 +203,7 @@ function windowBytes(descriptor: number): number {
   return base + (base / 8) * (descriptor & 7);
 }
 
-/** All of the content is the window then. @see RFC 8878 §3.1.1.1.4 */
+/** In a single segment, the window is the whole content. @see RFC 8878 §3.1.1.1.4 */
 function contentBytes(field: Buffer): number {
   switch (field.length) {
     case 1:

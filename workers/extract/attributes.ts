@@ -4,18 +4,19 @@ import { spawnSync } from 'node:child_process';
 import type { Attributes } from '../tar/header.ts';
 import type { ExtendedAttributes } from '../tar/extensions.ts';
 
-/** Absent facts leave what is there. */
+/** The attributes to set. Absent ones are not changed. */
 export type Wanted = Pick<Attributes, 'mode'> & Partial<Attributes>;
 
-/** Only root can give files away. */
+/** Only root can change the owner of a file. */
 const isRoot = process.geteuid?.() === 0;
 const maximumId = 2 ** 32 - 2;
 const maximumSeconds = 2 ** 40;
 
 /**
- * Owner, mode and time of an open file, in this order: a new owner takes setuid away, and a change of either is new.
+ * Sets owner, mode and time of an open file, in this order: a change of the owner clears setuid, and both change the
+ * ctime.
  *
- * Times are exact to the microsecond; what is finer is right to a quarter of one.
+ * Times are exact to the microsecond; smaller parts are within a quarter of one.
  */
 export function setOnFile(file: number, wanted: Wanted): void {
   const [uid, gid] = ownerOf(wanted);
@@ -25,7 +26,7 @@ export function setOnFile(file: number, wanted: Wanted): void {
   if (time !== undefined) futimesSync(file, time, time);
 }
 
-/** The same for anything but a symlink, by its path. */
+/** As setOnFile, for any file but a symlink, by its path. */
 export function setOnPath(path: Buffer, wanted: Wanted): void {
   const [uid, gid] = ownerOf(wanted);
   if (isRoot) lchownSync(path, uid, gid);
@@ -33,7 +34,7 @@ export function setOnPath(path: Buffer, wanted: Wanted): void {
   setTime(path, wanted);
 }
 
-/** A symlink has no mode of its own. */
+/** As setOnPath, for a symlink, which has no mode. */
 export function setOnSymlink(path: Buffer, wanted: Wanted): void {
   const [uid, gid] = ownerOf(wanted);
   if (isRoot) lchownSync(path, uid, gid);
@@ -45,22 +46,25 @@ function setTime(path: Buffer, wanted: Wanted): void {
   if (time !== undefined) lutimesSync(path, time, time);
 }
 
-/** -1 leaves the owner: so does an ID that the system has no room for. */
+/** -1 keeps the owner. It also replaces IDs that are too large for the system. */
 function ownerOf({ uid = -1, gid = -1 }: Wanted): readonly [uid: number, gid: number] {
   return [uid > maximumId ? -1 : Math.max(uid, -1), gid > maximumId ? -1 : Math.max(gid, -1)];
 }
 
-/** Whoever may not change a file may not set its attributes either, unless it is root. */
+/**
+ * Whether this process may set extended attributes on a file with this mode: only root may do so without write
+ * permission.
+ */
 export function isWritableByUs({ mode }: Wanted): boolean {
   return isRoot || (mode & 0o200) !== 0;
 }
 
-/** Setuid and setgid are about an owner, so they come with the owner or not at all. */
+/** Setuid and setgid depend on the owner, so they are dropped when the owner cannot be set. */
 function modeOf({ mode }: Wanted): number {
   return mode & (isRoot ? 0o7777 : 0o1777);
 }
 
-/** As text, because Node takes a negative number for the present. */
+/** A text, since Node takes a negative number for the current time. */
 function timeOf({ mtime, mtimeText }: Wanted): string | undefined {
   if (mtime === undefined) return undefined;
   const isFine = mtimeText?.includes('.') === true && Math.abs(mtime) < maximumSeconds;
@@ -68,15 +72,15 @@ function timeOf({ mtime, mtimeText }: Wanted): string | undefined {
 }
 
 /**
- * Node's calls take seconds as a double, and the fraction is cut to whole nanoseconds: of the doubles that are nearest, the
- * one by which a file gets the same microsecond.
+ * Node takes seconds as a double and cuts the fraction to whole nanoseconds. Of the nearest doubles, this returns the
+ * one with which the file gets the right microsecond.
  */
 function nearestSeconds(seconds: number, text: string): number {
-  const wanted = toNanoseconds(text);
+  const exact = toNanoseconds(text);
   const misses = (candidate: number): bigint => {
     const got = BigInt(Math.trunc(candidate)) * 1_000_000_000n + BigInt(Math.trunc((candidate % 1) * 1e9));
-    const isSame = floorToMicroseconds(got) === floorToMicroseconds(wanted);
-    return (got < wanted ? wanted - got : got - wanted) + (isSame ? 0n : 1_000_000n);
+    const isSame = floorToMicroseconds(got) === floorToMicroseconds(exact);
+    return (got < exact ? exact - got : got - exact) + (isSame ? 0n : 1_000_000n);
   };
   return [seconds, step(seconds, -1n), step(seconds, 1n)].reduce((best, candidate) =>
     misses(candidate) < misses(best) ? candidate : best,
@@ -93,7 +97,7 @@ function floorToMicroseconds(nanoseconds: bigint): bigint {
   return (nanoseconds - (((nanoseconds % 1000n) + 1000n) % 1000n)) / 1000n;
 }
 
-/** The next double, away from zero or towards it. */
+/** The adjacent double, away from zero or towards it. */
 function step(value: number, by: 1n | -1n): number {
   const bits = new BigInt64Array(new Float64Array([value]).buffer);
   bits[0] = (bits[0] ?? 0n) + by;
@@ -101,25 +105,28 @@ function step(value: number, by: 1n | -1n): number {
   return Number.isFinite(next) ? next : value;
 }
 
-/** Sets extended attributes, of many files at once. */
+/** Sets extended attributes of many files at once. */
 type XattrWriter = {
   /** @param path - relative to the directory; latin1 text. */
   add(path: string, xattrs: ExtendedAttributes): void;
-  /** Sets what was added. */
+  /** Sets all attributes that were added. */
   flush(): void;
 };
 
 const timeout = 60_000;
 
-/** About the system that they were read on: SELinux's labels, NFS's access lists, what overlayfs keeps for itself. */
+/**
+ * Attributes that only make sense on the system they were read on: SELinux labels, NFS access lists, and those that
+ * overlayfs uses internally.
+ */
 const foreign = /^(?:security\.selinux|system\.nfs4_acl|(?:trusted|user)\.overlay\..*)$/;
 
 /**
- * By the system's setfattr, which takes a dump of many files: Node has no call for it. It follows no symlink at the end of a
- * path; what is above must belong to nobody else meanwhile.
+ * Uses the program setfattr, which takes a dump of many files: Node has no function for it. setfattr follows no symlink
+ * at the end of a path; nobody else may be able to write to the directories above.
  *
- * @param maximumBytes - of a dump: when there is more it is flushed.
- * @param onFailure - gets the path of each file of which an attribute could not be set, more than once maybe.
+ * @param maximumBytes - of a dump; a larger one is split.
+ * @param onFailure - gets the path of each file with an attribute that could not be set, possibly more than once.
  */
 export function createXattrWriter(
   directory: string,
@@ -128,7 +135,7 @@ export function createXattrWriter(
 ): XattrWriter {
   let dump: string[] = [];
   let bytes = 0;
-  /** By the form in which setfattr names them. */
+  /** By the form of the path in setfattr's messages. */
   let paths = new Map<string, string>();
 
   const flush = (): void => {
@@ -164,7 +171,7 @@ export function createXattrWriter(
   };
 }
 
-/** Those that the messages name, one a line; all when they name none. */
+/** The paths that the messages name, one in each line; all paths when they name none. */
 function failedPaths(stderr: string | null, paths: ReadonlyMap<string, string>): readonly string[] {
   const lines = (stderr ?? '').split('\n').map((line) => /^setfattr: (.*): [^:]*$/.exec(line)?.[1] ?? '');
   const named = lines.flatMap((line) => paths.get(line) ?? []);

@@ -11,12 +11,13 @@ import { shortImageId } from '../../src/image/image-id.ts';
 import { openFile, readChunks } from '../ingest/read-file.ts';
 
 /**
- * Writes images of the store into a directory, an upper one before those below it: each path is written once. Every
- * entry passes the archive rules once more before it is made, and each blob is hashed while it is written from. Memory
- * does not depend on the size of files.
+ * Writes images from the store to a directory, each before those below it, so that each path is written once. Every
+ * entry is checked against the archive rules again before it is made, and each blob is hashed while it is read. The
+ * memory needed does not depend on the size of files.
  *
- * @throws STORE_CORRUPT when a blob is not its image; ARCHIVE_INVALID and LIMIT_EXCEEDED for one that should not have
- * come into the store; STORE_FULL, STORE_READ_ONLY, FILE_NOT_FOUND and FILE_UNREADABLE for the target; CANCELLED
+ * @throws STORE_CORRUPT when a blob does not match its image ID; ARCHIVE_INVALID and LIMIT_EXCEEDED for an image that
+ * should not have been accepted into the store; STORE_FULL, STORE_READ_ONLY, FILE_NOT_FOUND and FILE_UNREADABLE for the
+ * target; CANCELLED
  */
 export const extract: Handler<'extract'> = async (request) => {
   const { layers, port } = request;
@@ -32,7 +33,7 @@ export const extract: Handler<'extract'> = async (request) => {
   return { skipped: tree.skipped, withoutXattrs: tree.withoutXattrs };
 };
 
-/** A blob that is no archive gives half a plan, and is refused when it is written from. */
+/** A damaged blob gives an incomplete plan, and is refused when the layer is written. */
 async function planLayer(
   { limits }: ExtractRequest,
   layer: ExtractLayer,
@@ -89,15 +90,15 @@ function watchPort(port: MessagePort): Disposable & { readonly check: () => void
   };
 }
 
-/** What takes a tar and can refuse it; an ArchiveChecker is one. */
+/** A consumer of a tar, which may refuse it; for instance an ArchiveChecker. */
 export type Reading = { push(chunk: Uint8Array): void; end(): unknown };
 
 /**
- * Hands the tar of an image to `reading`, and hashes it as it passes. What `reading` throws waits until the hash has
- * said whether the blob is to blame.
+ * Passes the tar of an image to `reading`, and hashes it. What `reading` throws is kept until the hash is complete: if
+ * the blob is damaged, that is reported instead.
  *
- * @param check - throws when there is no point in going on.
- * @throws STORE_CORRUPT when the blob is not there or not the image; else what `reading` threw
+ * @param check - throws when the extraction is to stop.
+ * @throws STORE_CORRUPT when the blob is missing or does not match the image ID; otherwise what `reading` threw
  */
 export async function readBlob(layer: ExtractLayer, reading: Reading, check: () => void): Promise<void> {
   const hash = createHash('sha512');
@@ -116,7 +117,7 @@ export async function readBlob(layer: ExtractLayer, reading: Reading, check: () 
   if (failure) throw failure;
 }
 
-/** The same without the hash, for a first look: ends early at what `reading` refuses. @throws STORE_CORRUPT */
+/** As readBlob, but without the hash, and stops when `reading` throws. @throws STORE_CORRUPT */
 export async function skimBlob(layer: ExtractLayer, reading: Reading, check: () => void): Promise<void> {
   for await (const chunk of chunksOf(layer)) {
     check();

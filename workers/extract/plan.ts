@@ -5,33 +5,34 @@ import type { OnChecked } from '../tar/tar-checker.ts';
 import type { TarEntry } from '../tar/tar-reader.ts';
 import type { ExtractLayer } from '../tasks.ts';
 
-/** Where an entry goes in the tree; for a hard link, also what it becomes another name of. */
+/** The path of an entry in the tree; for a hard link, also the path that it links to. */
 export type Placement = { readonly path: string; readonly linkPath: string };
 
-/** What becomes of each entry of an archive; undefined: it stays out. */
+/** Returns the placement of each entry of an archive; undefined when the entry is left out. */
 export type ExtractionPlan = (entry: TarEntry, path: string) => Placement | undefined;
 
-/** Each entry where it says. */
+/** Places each entry at its own path. */
 export const takeAll: ExtractionPlan = ({ linkPath }, path) => ({ path, linkPath: trimPath(linkPath) });
 
 type Planner = {
-  /** Gets every entry of an archive, in its order. */
+  /** Gets each entry of an archive, in order. */
   readonly onEntry: OnChecked;
   readonly plan: ExtractionPlan;
 };
 
 /**
- * Decides what an image contributes, from its headers alone. A hard link whose file stays out cannot be made from what
- * is in the tree: the first such link gets the content itself, and that comes earlier in the archive than the link.
+ * Decides which entries of an image are extracted, from the headers alone. When the file of a hard link is left out,
+ * the first such link that is extracted gets its content. That content comes earlier in the archive than the link, so a
+ * plan is needed.
  *
- * @see appc 7.3, 7.4.4
+ * @see appc 0.8.11, pkg/acirenderer; spec/ace.md, Filesystem Setup
  */
 export function createPlanner(overlay: Overlay, whitelist: Whitelist): Planner {
-  /** By the offset of an entry: what differs from taking it as it is. */
+  /** The placements that differ from `takeAll`, by the offset of the entry. */
   const changes = new Map<number, Placement | undefined>();
-  /** By path: the offsets of the files that stay out. */
-  const left = new Map<string, number>();
-  /** Files by the paths of their links, and where in the tree they are if not at their own. */
+  /** The offsets of the files that are left out, by path. */
+  const leftOut = new Map<string, number>();
+  /** The file of each hard link, and the path in the tree of each file that is placed elsewhere. */
   const origins = new Map<string, string>();
   const moved = new Map<string, string>();
 
@@ -40,7 +41,7 @@ export function createPlanner(overlay: Overlay, whitelist: Whitelist): Planner {
     const origin = origins.get(target) ?? target;
     origins.set(path, origin);
     if (!isTaken) return undefined;
-    const offset = left.get(origin);
+    const offset = leftOut.get(origin);
     const linkPath = moved.get(origin) ?? origin;
     if (offset === undefined || moved.has(origin)) return { path, linkPath };
     changes.set(offset, { path, linkPath: '' });
@@ -56,7 +57,7 @@ export function createPlanner(overlay: Overlay, whitelist: Whitelist): Planner {
         changes.set(entry.offset, placeLink(entry, path, isTaken));
       } else if (!isTaken) {
         changes.set(entry.offset, undefined);
-        if (!isDirectory) left.set(path, entry.offset);
+        if (!isDirectory) leftOut.set(path, entry.offset);
       }
       return undefined;
     },
@@ -64,24 +65,27 @@ export function createPlanner(overlay: Overlay, whitelist: Whitelist): Planner {
   };
 }
 
-/** The paths of a tree that images fill one after the other, the uppermost first. */
+/** The paths of a tree that is filled from several images, the uppermost first. */
 export type Overlay = {
   /**
-   * Takes a path unless an image above has provided it, or something that is no directory at one of its parents.
-   * A directory that only shows in the paths below it can still be provided, as a directory. A file that an upper
-   * directory has replaced is not taken, but hides what images below it have there.
+   * Takes a path, unless an image above has it already, or has something other than a directory at one of its parents.
+   * A directory that so far only occurs in the paths of others can still be taken. A file whose path is a directory of
+   * an image above is not taken, but it hides that path in the images below.
    *
    * @returns whether it was taken.
    */
   offer(path: string, isDirectory: boolean): boolean;
-  /** How many paths there are, parents that nobody provided included. */
+  /** The number of paths, including parents without an entry. */
   readonly size: number;
 };
 
-/** The result is that of unpacking the lowest image first, each over what is there. @see appc 7.2, 7.3.3 to 7.3.5 */
+/**
+ * The result is the same as unpacking the lowest image first, and each other one over it. @see appc 0.8.11,
+ * pkg/acirenderer; spec/ace.md, Filesystem Setup
+ */
 export function createOverlay(): Overlay {
   const paths = createPathSet();
-  /** Directories of which nothing comes from below any more. */
+  /** Directories that get nothing from lower images any more. */
   const closed = new Set<string>();
 
   const isClosed = (path: string): boolean => {
@@ -92,7 +96,7 @@ export function createOverlay(): Overlay {
     return false;
   };
 
-  /** Every part above a path becomes a directory, unless one of them is something else. */
+  /** Adds the parents of a path as directories. Fails if one of them is something else. */
   const addParents = (path: string): boolean => {
     const missing: string[] = [];
     for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1)) {
@@ -125,23 +129,23 @@ export function createOverlay(): Overlay {
 type Whitelist = (path: string, isDirectory: boolean) => boolean;
 
 /**
- * Which paths of an image may go into a tree: its own list does without nothing but directories, the one from above
- * without nothing at all. The rootfs itself is always taken.
+ * Selects the paths of an image that may be extracted. Its own list applies to everything but directories, the
+ * inherited one to everything. The rootfs itself is always extracted.
  *
- * @returns a function of paths in latin1 text, as archives have them.
- * @see appc 7.3.2, 7.4
+ * @returns a function of paths in latin1 text, as in archives.
+ * @see appc 0.8.11, pkg/acirenderer; spec/aci.md, pathWhitelist
  */
 export function createWhitelist({ own, inherited }: Pick<ExtractLayer, 'own' | 'inherited'>): Whitelist {
-  const [mine, above] = [listed(own), listed(inherited)];
+  const [ownSet, inheritedSet] = [listed(own), listed(inherited)];
   return (path, isDirectory) =>
-    path === 'rootfs' || ((isDirectory || (mine?.has(path) ?? true)) && (above?.has(path) ?? true));
+    path === 'rootfs' || ((isDirectory || (ownSet?.has(path) ?? true)) && (inheritedSet?.has(path) ?? true));
 }
 
 function listed(paths: readonly string[]): ReadonlySet<string> | undefined {
   return paths.length === 0 ? undefined : new Set(paths.map(toArchivePath));
 }
 
-/** `/a`, `a`, `//a`, `/a/` and `/x/../a` are the same. */
+/** `/a`, `a`, `//a`, `/a/` and `/x/../a` give the same path. */
 function toArchivePath(path: string): string {
   const clean = posix.join('rootfs', path).replace(/\/$/, '');
   return Buffer.from(clean).toString('latin1');

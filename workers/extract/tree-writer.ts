@@ -13,10 +13,10 @@ import { isWritableByUs, setOnFile, setOnPath, setOnSymlink, type Wanted, create
 import type { Placement } from './plan.ts';
 
 export type TreeWriter = Disposable & {
-  /** Makes what an entry stands for, its parents too. @returns who takes its content */
+  /** Makes the file of an entry, and its parents. @returns the consumer of its content */
   add(entry: TarEntry, placement: Placement): Omit<EntryBody, 'size'> | undefined;
   writeFile(path: string, content: Uint8Array, attributes: Attributes): void;
-  /** Sets what is left: extended attributes, and what directories get once nothing more comes into them. */
+  /** Sets the remaining attributes: extended ones, and those of directories, which are set once they are complete. */
   finish(): void;
   readonly skipped: ExtractResponse['skipped'];
   readonly withoutXattrs: ExtractResponse['withoutXattrs'];
@@ -25,20 +25,20 @@ export type TreeWriter = Disposable & {
 type Target = Pick<ExtractRequest, 'target' | 'shown' | 'rootfsOnly'>;
 
 const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-/** Of a directory while it is filled; and of one that no entry says anything of. */
+/** Mode of a directory while it is filled, and of one that has no entry. */
 const openMode = 0o700;
 const impliedMode = 0o755;
 const shownPaths = 8;
-/** Of files; directories get theirs at the end, as what is made in them could inherit some. */
+/** For files. Those of directories are set at the end, since files made in them might inherit some. */
 const fileDumpBytes = 1024 * 1024;
 const directoryDumpBytes = 16 * 1024 * 1024;
 
 /**
- * Writes a tree into a directory that belongs to it alone. Nothing can come to stand outside: a name is only ever made
- * new, and only in a directory that was made here, one part after the other; a link that was made here is in nobody's
- * way. Calls are synchronous: each entry is whole before the next one is read, and the thread has nothing else to do.
+ * Writes a tree to a directory that no one else uses. Nothing can be written outside it: each name is created new, part
+ * by part, in directories that were made here, so no link is ever followed. Calls are synchronous: each entry is
+ * complete before the next is read, and the thread has nothing else to do.
  *
- * Nothing is synced. A tree is a copy of what the store keeps: after a power cut it is made again.
+ * Nothing is synced: a tree is a copy of what is in the store, and can be made again after a power cut.
  *
  * @returns a writer whose calls throw STORE_FULL, STORE_READ_ONLY, FILE_NOT_FOUND and FILE_UNREADABLE.
  */
@@ -51,7 +51,7 @@ export function createTreeWriter({ target, shown, rootfsOnly }: Target): TreeWri
   const addFailure = (below: string): void => void withoutXattrs.add(rootfsOnly ? join(top, below) : below);
   const fileXattrs = createXattrWriter(target, fileDumpBytes, addFailure);
   const directoryXattrs = createXattrWriter(target, directoryDumpBytes, addFailure);
-  /** Modes that would keep us from setting extended attributes. */
+  /** Final modes of files whose extended attributes could not be set with these modes. */
   const laterModes = new Map<string, Wanted>();
   let open: number | undefined;
 
@@ -158,7 +158,8 @@ export function createTreeWriter({ target, shown, rootfsOnly }: Target): TreeWri
       fileXattrs.flush();
       directoryXattrs.flush(); // before their owners may enter them
       for (const [path, wanted] of laterModes) guard(path, (location) => setOnPath(location, wanted));
-      // What is deeper is greater: a parent that nobody may enter, or whose time counts, comes behind its children.
+      // Sorted so that children come before their parents: a parent may get a mode that bars access, and its time must
+      // be set last.
       const deepestFirst = [...directories].sort(([a], [b]) => (a < b ? 1 : -1));
       for (const [path, wanted] of deepestFirst) guard(path, (location) => setOnPath(location, wanted));
     },
@@ -185,14 +186,14 @@ const timeout = 10_000;
 type NodeKind = keyof typeof types;
 
 /**
- * A device or a fifo, by the system's mknod: Node has no call for it. Devices need root, and often more than root in a
- * container has.
+ * Makes a device or fifo, with the program mknod: Node has no function for it. Devices need root, and often more
+ * privileges than root has in a container.
  *
  * @returns false when it could not be made.
  */
 function makeNode(path: Buffer, kind: NodeKind, { attributes: { major, minor } }: TarEntry): boolean {
   const name = path.toString();
-  if (!Buffer.from(name).equals(path)) return false; // arguments are UTF-8, paths need not be
+  if (!Buffer.from(name).equals(path)) return false; // arguments are UTF-8, but paths may not be
   const numbers = kind === 'fifo' ? [] : [String(major), String(minor)];
   return spawnSync('mknod', ['--', name, types[kind], ...numbers], { stdio: 'ignore', timeout }).status === 0;
 }

@@ -29,32 +29,33 @@ type Fill = (write: Write) => Promise<Unpacked>;
 type ParsedManifest = { readonly manifest: ImageManifest; readonly text: string };
 
 /**
- * Brings an archive into an image file in one pass over its bytes: digests of what was transferred, decompression,
- * image ID, archive rules, manifest, and the tar written and synced. Memory does not depend on the archive's size.
+ * Reads an archive once, and writes its image to a file: hashes the transferred bytes, decompresses them, computes the
+ * image ID, checks the archive rules and the manifest, and writes and syncs the tar. The memory needed does not depend
+ * on the size of the archive.
  *
  * @throws ARCHIVE_UNREADABLE, ARCHIVE_INVALID, MANIFEST_INVALID, LIMIT_EXCEEDED, SIGNATURE_UNREADABLE, FILE_NOT_FOUND,
- * FILE_UNREADABLE, STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT, CANCELLED; the image file is gone then
+ * FILE_UNREADABLE, STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT, CANCELLED; then the image file has been removed
  */
 export const ingest: Handler<'ingest'> = async (request, waitedMs = 0) => {
   const { response, filled } = await pass(request, waitedMs, (fill) => withOutput(request.image, fill));
   return { ...response, stamp: filled.stamp };
 };
 
-/** As ingest, without an image file: for one that is in its place. */
+/** As ingest, but writes no file: for an image that is already in the store's directory. */
 export const readImage: Handler<'readImage'> = async (request, waitedMs = 0) => {
   const read = (fill: Fill): Promise<{ readonly result: Unpacked }> =>
     fill(() => undefined).then((result) => ({ result }));
   return (await pass(request, waitedMs, read)).response;
 };
 
-/** @param into - calls `fill` with where the tar goes. */
+/** @param into - calls `fill` with a function that writes the tar. */
 async function pass<F extends { readonly result: Unpacked }>(
   request: PassRequest,
   waitedMs: number,
   into: (fill: Fill) => Promise<F>,
 ): Promise<{ readonly response: ReadImageResponse; readonly filled: F }> {
   const { limits, shown } = request;
-  tell(request, { kind: 'started', threadId });
+  report(request, { kind: 'started', threadId });
   await using source = await openSource(request.source, shown);
   const sha256 = createHash('sha256');
   const signature = await openSignature(request, sha256);
@@ -72,11 +73,11 @@ async function pass<F extends { readonly result: Unpacked }>(
   return { response, filled };
 }
 
-function tell({ source }: PassRequest, message: FromIngest): void {
+function report({ source }: PassRequest, message: FromIngest): void {
   if (source.kind === 'growing') source.port.postMessage(message);
 }
 
-/** A bad signature file is known before the first byte of the archive. */
+/** A bad signature file is refused before the first byte of the archive is read. */
 async function openSignature({ signature, limits }: PassRequest, sha256: Hash): Promise<SignatureDigests | undefined> {
   if (!signature) return undefined;
   const { createSignatureDigests } = await signatureDigestsModule();
@@ -90,7 +91,7 @@ type Transfer = {
   readonly clock: StepClock;
 };
 
-/** The bytes as they were transferred, counted and hashed as they pass. */
+/** Counts and hashes the transferred bytes as they pass. */
 function createTransfer(source: Source, { maximum, sha256, signature, clock }: Transfer) {
   let archiveBytes = 0;
   return {
@@ -106,7 +107,8 @@ function createTransfer(source: Source, { maximum, sha256, signature, clock }: T
       }
     },
     result: () => {
-      const signatureDigests = signature?.digests() ?? []; // first: they continue from the hash that is finished next
+      // first, since they continue from the hash that is finished next
+      const signatureDigests = signature?.digests() ?? [];
       return { signatureDigests, digest: `sha256:${sha256.digest('hex')}`, archiveBytes };
     },
   };
@@ -119,7 +121,9 @@ type Unpacking = {
   readonly clock: StepClock;
 };
 
-/** Bytes after which whoever else works in this thread has a turn, and a stop is heard of: bzip2 by itself gives none. */
+/**
+ * After so many bytes other tasks of this thread get a turn, and a stop message is seen: bzip2 never yields by itself.
+ */
 const turnBytes = 1024 * 1024;
 
 async function unpack(request: PassRequest, { source, tar, write, clock }: Unpacking): Promise<Unpacked> {
@@ -129,7 +133,7 @@ async function unpack(request: PassRequest, { source, tar, write, clock }: Unpac
   const checker = createArchiveChecker(limits, (bytes) => {
     const parsed = readManifest(bytes, limits.dependencies);
     const { dependencies } = parsed.manifest;
-    if (dependencies.length > 0) tell(request, { kind: 'dependencies', dependencies });
+    if (dependencies.length > 0) report(request, { kind: 'dependencies', dependencies });
     return parsed;
   });
   let turnedAt = 0;
@@ -161,11 +165,7 @@ export function readManifest(bytes: Uint8Array, maximum: number): ParsedManifest
   return parsed;
 }
 
-/**
- * Reads an archive as far as its manifest: what stands behind it is not looked at.
- *
- * @throws ARCHIVE_UNREADABLE, ARCHIVE_INVALID, MANIFEST_INVALID, LIMIT_EXCEEDED, FILE_NOT_FOUND, FILE_UNREADABLE
- */
+/** Reads an archive up to its manifest. What follows it is not checked. */
 export const inspectArchive: Handler<'inspectArchive'> = async ({ path, shown, limits }) => {
   await using source = await openSource({ kind: 'file', path }, shown);
   const { tar } = await openArchive(source.chunks(), shown, threadMemory());

@@ -13,14 +13,14 @@ const finalMode = 0o444;
 
 export type Filled<T> = { readonly result: T; readonly stamp: FileStamp };
 
-/** Writes a chunk behind what was written; the chunk may be used anew then. */
+/** Writes a chunk at the end of the file. Afterwards the caller may reuse the chunk. */
 export type Write = (chunk: Uint8Array) => void;
 
 /**
- * Fills a new file. It stays only when `fill` succeeds: then with mode 0444 whatever the umask, and synced unless it is not
- * to outlive the process.
+ * Makes a new file, which `fill` fills. It is removed if `fill` fails. Otherwise it gets mode 0444, whatever the umask,
+ * and is synced unless the process alone needs it.
  *
- * @returns what `fill` does, and the stamp of the descriptor that was written to.
+ * @returns the result of `fill`, and the stamp of the file, from its descriptor.
  * @throws STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT; what `fill` throws
  */
 export async function withOutput<T>(
@@ -67,15 +67,15 @@ async function fillFile<T>(
   }
 }
 
-/** Bytes after which the disk begins with what it has to keep, while more of it comes. */
+/** After so many bytes a sync begins in the background. */
 const syncBytes = 32 * 1024 * 1024;
 
-/** Syncs a file that grows, now and then, one sync at a time: what is left at the end is little. */
+/** Syncs a growing file from time to time, so that little remains at the end. At most one sync is under way. */
 function syncing(file: number) {
   let unsynced = 0;
   let isSyncing = false;
   let synced = Promise.resolve();
-  /** One that failed is the last: the system tells of a failure once. */
+  /** No sync follows one that has failed, since the system reports a failure only once. */
   const sync = (): Promise<void> => (synced = synced.then(() => datasync(file)));
   const settled = (): Promise<void> => synced.catch(() => undefined);
   return {

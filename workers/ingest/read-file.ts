@@ -9,7 +9,7 @@ import type { Handler } from '../tasks.ts';
 
 const readBytes = 1024 * 1024;
 
-/** Opens a file of our own: no link is followed. @throws FILE_NOT_FOUND, FILE_UNREADABLE */
+/** Opens a file of ours. Links are not followed. @throws FILE_NOT_FOUND, FILE_UNREADABLE */
 export function openFile(path: string, shown: string): Promise<FileHandle> {
   return opened(openOwnFile(path), shown);
 }
@@ -35,10 +35,10 @@ async function opened(opening: Promise<FileHandle>, shown: string): Promise<File
 }
 
 /**
- * A file from its start, in chunks of up to 1 MiB, each valid until the next one is asked for.
+ * Reads a file from its start, in chunks of up to 1 MiB. Each chunk is valid until the next is requested.
  *
- * @param available - resolves to how many bytes there are in all, once there are more than those; the same number is
- * the end. Absent: the end of the file is.
+ * @param available - resolves with the number of bytes that exist once it is greater than its argument; the same number
+ * means the end. Without it, the file is read to its end.
  * @throws FILE_UNREADABLE, also when the file is shorter than `available` said; what `available` throws
  */
 export async function* readChunks(
@@ -50,8 +50,8 @@ export async function* readChunks(
   for (let at = 0; ;) {
     const end = available ? await available(at) : Infinity;
     if (end <= at) return;
-    const wanted = Math.min(buffer.length, end - at);
-    const { bytesRead } = await file.read(buffer, 0, wanted, at).catch((error: unknown) => {
+    const length = Math.min(buffer.length, end - at);
+    const { bytesRead } = await file.read(buffer, 0, length, at).catch((error: unknown) => {
       throw isImageError(error) ? error : readError(error, shown);
     });
     if (bytesRead === 0 && !available) return;
@@ -66,7 +66,7 @@ export function fileUnreadable(path: string, what: string, cause?: unknown): Ima
   return new ImageError('FILE_UNREADABLE', what, { path }, { cause });
 }
 
-/** Hashes a file, whole. @throws FILE_NOT_FOUND, FILE_UNREADABLE */
+/** Hashes a whole file. @throws FILE_NOT_FOUND, FILE_UNREADABLE */
 export const reHash: Handler<'reHash'> = async ({ path, algorithm }) => {
   await using file = await openFile(path, path);
   const hash = createHash(algorithm);

@@ -7,16 +7,16 @@ import { ImageError } from '../../src/errors.ts';
 
 /** The bytes of an archive, from the first to the last. */
 export type Source = AsyncDisposable & {
-  /** Each chunk is valid until the next one is asked for. @throws FILE_UNREADABLE, CANCELLED */
+  /** Each chunk is valid until the next is requested. @throws FILE_UNREADABLE, CANCELLED */
   chunks(): AsyncIterable<Uint8Array>;
   /** @throws CANCELLED once the session has been told to stop */
   check(): void;
-  /** Of what may still be coming. */
+  /** Absent when the archive is complete. */
   readonly arrival?: Arrival;
 };
 
 /**
- * @param shown - in errors, in place of a path.
+ * @param shown - replaces the path in errors.
  * @throws FILE_NOT_FOUND, FILE_UNREADABLE
  */
 export async function openSource(source: ArchiveSource, shown: string): Promise<Source> {
@@ -36,7 +36,8 @@ export async function openSource(source: ArchiveSource, shown: string): Promise<
       };
     }
     case 'growing': {
-      const growth = followGrowth(source.bytes, source.port); // before anything is awaited: a port closes but once
+      // before the first await, since the port's close event comes only once
+      const growth = followGrowth(source.bytes, source.port);
       const file = await openFile(source.path, shown);
       return {
         chunks: () => readChunks(file, shown, async (known) => (await growth.beyond(known)).bytes),
@@ -55,30 +56,30 @@ async function* whole(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield await Promise.resolve(bytes);
 }
 
-/** How far a file has grown that another thread fills. */
+/** The size of a file that another thread is filling. */
 type Growth = {
-  /** Resolves when there are more bytes than that, or will never be. @throws CANCELLED when told to stop */
+  /** Resolves when there are more than that many bytes, or never will be. @throws CANCELLED after a stop message */
   beyond(bytes: number): Promise<{ readonly bytes: number; readonly isComplete: boolean }>;
-  /** Resolves once all bytes are there. @throws CANCELLED when told to stop */
+  /** Resolves once the file is complete. @throws CANCELLED after a stop message */
   readonly whole: () => Promise<void>;
-  /** Rejects, with CANCELLED, when told to stop. */
+  /** Rejects with CANCELLED after a stop message. */
   readonly stopped: Promise<never>;
-  /** @throws CANCELLED when told to stop */
+  /** @throws CANCELLED after a stop message */
   check(): void;
   close(): void;
 };
 
-/** @param bytes - that are there to begin with. @param port - of messages ToIngest; when it closes, that is a stop. */
+/** @param bytes - the size at the beginning. @param port - sends messages ToIngest; when it closes, that means stop. */
 function followGrowth(bytes: number, port: MessagePort): Growth {
   let state = { bytes, isComplete: false };
   let isStopped = false;
   let changed = Promise.withResolvers<void>();
 
   const stopping = Promise.withResolvers<never>();
-  stopping.promise.catch(() => undefined); // not everybody waits for it
-  const told = (): ImageError => new ImageError('CANCELLED', 'the session was told to stop', { reason: 'stop' });
+  stopping.promise.catch(() => undefined); // it may have no consumer
+  const cancelled = (): ImageError => new ImageError('CANCELLED', 'the session was told to stop', { reason: 'stop' });
   const check = (): void => {
-    if (isStopped) throw told();
+    if (isStopped) throw cancelled();
   };
   const change = (): void => {
     changed.resolve();
@@ -86,7 +87,7 @@ function followGrowth(bytes: number, port: MessagePort): Growth {
   };
   const stop = (): void => {
     isStopped = true;
-    stopping.reject(told());
+    stopping.reject(cancelled());
     change();
   };
   const onMessage = (message: ToIngest): void => {

@@ -1,12 +1,14 @@
-/** Milliseconds of each step of an ingest. Steps that other threads work on count for as long as they are waited for. */
+/**
+ * The milliseconds of each step of an ingest. A step that another thread does counts as long as this one waits for it.
+ */
 export type IngestSteps = {
-  /** For a thread to begin. */
+  /** Until a thread began. */
   readonly wait: number;
-  /** Until the archive's bytes were there. */
+  /** Waiting for bytes of the archive. */
   readonly read: number;
   readonly inflate: number;
   readonly hash: number;
-  /** The rules for archives, and the manifest. */
+  /** The archive rules and the manifest. */
   readonly check: number;
   readonly write: number;
   readonly sync: number;
@@ -15,15 +17,15 @@ export type IngestSteps = {
 type Step = Exclude<keyof IngestSteps, 'wait'>;
 
 export type StepClock = {
-  /** Counts from now until the returned function is called. */
+  /** Counts time for a step until the returned function is called. */
   start(step: Step): () => void;
-  /** Counts what a reader waits for each piece. */
+  /** Counts the time that a reader waits for each piece. */
   waiting<T>(step: Step, pieces: AsyncIterable<T>): AsyncGenerator<T>;
-  /** So far, to a hundredth. */
+  /** The times so far, to a hundredth of a millisecond. */
   read(): IngestSteps;
 };
 
-/** Of steps that go on at the same time each moment counts for one, so that all together are no more than what has passed. */
+/** When steps overlap, each moment counts for one of them, so that their sum is at most the time that has passed. */
 export function createStepClock(waitedMs: number, nowMs: () => number = () => performance.now()): StepClock {
   const steps = { read: 0, inflate: 0, hash: 0, check: 0, write: 0, sync: 0 };
   let counted = 0;

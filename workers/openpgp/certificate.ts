@@ -17,9 +17,9 @@ import type { Key, Subkey } from './openpgp.ts';
 const openpgpModule = lazy(() => import('./openpgp.ts'));
 
 /**
- * The first certificate of a file, armored or binary.
+ * Reads the first certificate of a file, armored or binary.
  *
- * @throws KEY_INVALID for a secret key and for what cannot be parsed.
+ * @throws KEY_INVALID for a secret key and for a file that cannot be parsed.
  * @see docs/rules.md S2
  */
 export async function readPublicCertificate(bytes: Uint8Array, location: string): Promise<Key> {
@@ -35,17 +35,20 @@ export async function readPublicCertificate(bytes: Uint8Array, location: string)
 
 export type Trusted = {
   readonly certificates: readonly Key[];
-  /** Files that are not used. */
+  /** Key files that could not be used. */
   readonly skipped: VerifySignatureResponse['skipped'];
 };
 
-/** Of several files for one fingerprint the last good one counts. @see docs/rules.md S2 */
+/**
+ * Reads the trusted certificates. Of several files with one fingerprint, the last valid one counts. @see docs/rules.md
+ * S2
+ */
 export async function readTrusted(keys: readonly TrustedKey[]): Promise<Trusted> {
   const certificates = new Map<string, Key>();
   const skipped: { readonly path: string; readonly why: string }[] = [];
   for (const { fingerprint, certificate, path } of keys) {
     try {
-      const key = await cached(certificate);
+      const key = await readCached(certificate);
       const found = key.getFingerprint();
       if (found === fingerprint) certificates.set(fingerprint, key);
       else skipped.push({ path, why: `it holds the key ${found}` });
@@ -57,42 +60,44 @@ export async function readTrusted(keys: readonly TrustedKey[]): Promise<Trusted>
   return { certificates: Array.from(certificates.values()), skipped };
 }
 
-/** Parsed keys by the hash of their bytes: of ten thousand images most are signed by one key. */
+/** Parsed keys by the hash of their bytes: usually one key has signed most images of a batch. */
 const parsed = new Map<string, Key>();
 const parsedMaximum = 256;
 
-async function cached(bytes: Uint8Array): Promise<Key> {
+async function readCached(bytes: Uint8Array): Promise<Key> {
   const hash = createHash('sha256').update(bytes).digest('base64');
   const key = parsed.get(hash) ?? (await readPublicCertificate(bytes, 'it'));
-  parsed.delete(hash); // the last used are the last to go
+  parsed.delete(hash); // moves it to the end, so that the least recently used key is removed first
   parsed.set(hash, key);
   const [oldest] = parsed.keys();
   if (parsed.size > parsedMaximum && oldest !== undefined) parsed.delete(oldest);
   return key;
 }
 
-/** The first certificate of a file. @throws KEY_INVALID for a secret key and for what cannot be parsed. */
+/**
+ * Describes the first certificate of a file. @throws KEY_INVALID for a secret key and for a file that cannot be parsed.
+ */
 export async function inspectKey({ certificate, location }: InspectKeyRequest): Promise<InspectKeyResponse> {
   return describe(await readPublicCertificate(certificate, location));
 }
 
 /**
- * Every certificate of a file. What cannot be used at all is refused with the reason, the others are not.
+ * Describes every certificate of a file. Those that are not usable at all are listed with the reason.
  *
- * @throws KEY_INVALID where there is none that can be used, LIMIT_EXCEEDED
+ * @throws KEY_INVALID when none is usable, LIMIT_EXCEEDED
  */
 export async function inspectKeys({ certificate, location }: InspectKeyRequest): Promise<InspectKeysResponse> {
   const found = splitCertificates(certificate) ?? [certificate];
   const keys: InspectedKey[] = [];
   const refused: RefusedCertificate[] = [];
   let first: ImageError | undefined;
-  for (const [index, one] of found.entries()) {
+  for (const [index, bytes] of found.entries()) {
     try {
-      const key = await readPublicCertificate(one, location);
+      const key = await readPublicCertificate(bytes, location);
       const described = await describe(key);
       if (described.fault?.kind === 'unsupported') throw unusable(described, described.fault.why, location);
-      // A file of one certificate is kept as it was given.
-      keys.push({ ...described, certificate: found.length === 1 ? certificate : one });
+      // A file with one certificate is kept byte for byte.
+      keys.push({ ...described, certificate: found.length === 1 ? certificate : bytes });
     } catch (error) {
       if (!isImageError(error)) throw error;
       first ??= error;
@@ -129,7 +134,7 @@ async function describe(key: Key): Promise<InspectKeyResponse> {
 
 type Facts = { readonly now: Date; readonly expiry: Date | undefined; readonly revoked: boolean };
 
-/** Why a certificate verifies nothing as of now, if so. @see docs/rules.md S5, S6, S9 */
+/** Why a certificate cannot verify anything now; undefined when it can. @see docs/rules.md S5, S6, S9 */
 async function faultOf(certificate: Key, { now, expiry, revoked }: Facts): Promise<InspectKeyResponse['fault']> {
   if (revoked) return { kind: 'revoked', why: 'it is revoked' };
   if (expiry && expiry <= now) return { kind: 'expired', why: `it expired at ${expiry.toISOString()}` };
@@ -159,15 +164,16 @@ async function faultOf(certificate: Key, { now, expiry, revoked }: Facts): Promi
   return { kind: 'no-signer', why: 'none of its keys may sign now' };
 }
 
-/** Certificates of one file: more are no file of keys that anybody looks through. */
+/** The most certificates in one file. */
 const certificatesMaximum = 256;
 
 const [secretKeyTag, publicKeyTag] = [5, 6];
 
 /**
- * The certificates of a file one by one, binary; armored, in one block or several, they may have text around them.
+ * Splits a file into its certificates, in binary form. Armored certificates, in one block or several, may have other
+ * text around them.
  *
- * @returns undefined for what is no file of certificates. @throws LIMIT_EXCEEDED
+ * @returns undefined for other files. @throws LIMIT_EXCEEDED
  * @see RFC 9580 §10.1
  */
 export function splitCertificates(file: Uint8Array): readonly Uint8Array[] | undefined {

@@ -3,19 +3,19 @@ import { createHash, type Hash } from 'node:crypto';
 import { readSignatureFile, type DetachedSignature } from './signature-file.ts';
 import type { SignatureFile } from './packets.ts';
 
-/** Fed with the archive as it was transferred, it knows what each signature of a file should have signed. */
+/** Computes, from the bytes of the archive as transferred, the digest that each signature of a file should be over. */
 export type SignatureDigests = {
   update(chunk: Uint8Array): void;
-  /** One for each usable signature, in the order of the file; empty where no rule lets the algorithm pass. */
+  /** One digest for each usable signature, in the order of the file; empty for an algorithm that no rule accepts. */
   digests(): readonly Uint8Array[];
 };
 
 /**
- * One native hash for each algorithm, and for each salt of version 6 signatures.
+ * Uses one hash for each algorithm, and for each salt of version 6 signatures.
  *
- * @param sha256 - a hash that the caller feeds with the same bytes, and that is not finished before digests(): where a
- * signature needs no other, the bytes are not hashed twice.
- * @throws as readSignatureFile: a bad signature file is known before the first byte of the archive.
+ * @param sha256 - a hash that the caller updates with the same bytes, and finishes only after digests(). It is reused,
+ * so that the bytes are not hashed twice.
+ * @throws as readSignatureFile, so a bad signature file is refused before the first byte of the archive is read.
  * @see RFC 9580 §5.2.4
  */
 export async function createSignatureDigests(
@@ -51,7 +51,7 @@ function hashKey(algorithm: string | undefined, salt: Uint8Array): string {
   return `${algorithm ?? ''} ${Buffer.from(salt).toString('hex')}`;
 }
 
-/** Version, 0xff, and the number of bytes that were hashed of the packet. */
+/** Version, 0xff, and the number of hashed bytes of the packet. */
 function trailer(signed: Uint8Array): Uint8Array {
   const bytes = Buffer.alloc(6);
   bytes.writeUInt8(signed[0] ?? 0, 0);

@@ -3,18 +3,19 @@ import { factPolicy, type Key, type Policy, type Subkey } from './openpgp.ts';
 import type { Candidate } from './signers.ts';
 
 /**
- * Whether a key may sign at `date`: not revoked, not expired, bound to its certificate, with the flag to sign. A
- * signature is verified as of its own date, which whoever made it chose; this is the check as of now.
+ * Checks whether a key may sign at `date`: it is not revoked or expired, is bound to its certificate, and has the flag
+ * to sign. The library verifies a signature as of the signature's own date, which its maker chose; this checks the key
+ * as of now.
  *
- * @throws KEY_REVOKED and KEY_EXPIRED, however weakly that was signed; the library's error for the rest.
+ * @throws KEY_REVOKED and KEY_EXPIRED, also if these are signed with weak algorithms; otherwise the library's error.
  * @see docs/rules.md S5, S6
  */
 export async function checkStanding({ certificate, key }: Candidate, date: Date, policy: Policy): Promise<void> {
-  for (const each of new Set<Key | Subkey>([certificate, key])) {
-    const fingerprint = each.getFingerprint();
-    if (await isRevoked(each, date))
+  for (const part of new Set<Key | Subkey>([certificate, key])) {
+    const fingerprint = part.getFingerprint();
+    if (await isRevoked(part, date))
       throw new ImageError('KEY_REVOKED', `the key ${fingerprint} is revoked`, { fingerprint });
-    const expiry = await expiryOf(each, date);
+    const expiry = await expiryOf(part, date);
     if (expiry && expiry <= date) throw keyExpired(fingerprint, expiry, date);
   }
   await certificate.getSigningKey(key.getKeyID(), date, undefined, policy);
@@ -28,7 +29,7 @@ export async function isRevoked(key: Key | Subkey, date: Date): Promise<boolean>
   return false;
 }
 
-/** @returns undefined when it never expires, or has no valid self-signature to say so. */
+/** @returns undefined when it never expires, or has no valid self-signature. */
 export async function expiryOf(key: Key | Subkey, date: Date): Promise<Date | undefined> {
   const expiry = isSubkey(key)
     ? await key.getExpirationTime(date, factPolicy)
@@ -46,7 +47,7 @@ function keyExpired(fingerprint: string, expiry: Date, date: Date): ImageError {
   return new ImageError('KEY_EXPIRED', message, { fingerprint, expiredAt });
 }
 
-/** What speaks against the algorithms of a key and of the certificate it is part of. @see docs/rules.md S9 */
+/** The fault of the algorithms of a key, or of the certificate it belongs to. @see docs/rules.md S9 */
 export function keyFault({ certificate, key }: Candidate, policy: Policy): ImageError | undefined {
   return faultOf(certificate, policy) ?? faultOf(key, policy);
 }

@@ -17,7 +17,7 @@ import {
 
 export { enums, type Key, type SignaturePacket, type Subkey };
 
-/** The library's settings under which something is judged. */
+/** Settings of the library for a verification. */
 export type Policy = Config;
 
 const pinned = {
@@ -28,12 +28,12 @@ const pinned = {
   additionalAllowedPackets: [],
   knownNotations: [],
   allowMissingKeyFlags: false,
-  // A key whose expiry was moved has a self-signature younger than what it signed before; whether it is good now is
-  // checked on its own.
+  // A key whose expiry was changed has a self-signature that is younger than its older signatures. Whether the key is
+  // valid now is checked separately.
   allowInsecureVerificationWithReformattedKeys: true,
 };
 
-/** The library verifies self-signatures on these only with a package that it does not depend on. */
+/** The library verifies self-signatures on these curves only with a package that it does not depend on. */
 const unsupportedCurves = new Set([
   enums.curve.secp256k1,
   enums.curve.brainpoolP256r1,
@@ -60,20 +60,23 @@ export const strictPolicy = policy(
   2048,
 );
 
-/** What `--insecure-options=weak-keys` lifts: SHA-1, short RSA, DSA. Below 1,024 bits a key is no proof at all. */
+/**
+ * The rules with `--insecure-options=weak-keys`, which accepts SHA-1, short RSA and DSA. Below 1,024 bits a key proves
+ * nothing.
+ */
 export const weakPolicy = policy([enums.hash.md5, enums.hash.ripemd], [enums.publicKey.elgamal], 1024);
 
-/** Refuses no algorithm: for facts that must hold however they were signed, such as a revocation. */
+/** Accepts every algorithm: for facts that count however they were signed, such as a revocation. */
 export const factPolicy: Policy = { ...policy([], [], 0), rejectCurves: new Set() };
 
-/** The first certificate of a file, armored or binary. Rejects with the library's error. */
+/** Reads the first certificate of a file, armored or binary. Rejects with the library's error. */
 export function readCertificate(bytes: Uint8Array): Promise<Key> {
   const isBinary = ((bytes[0] ?? 0) & 0x80) !== 0;
   if (isBinary) return readKey({ binaryKey: bytes, config: pinned });
   return readKey({ armoredKey: Buffer.from(bytes).toString('latin1'), config: pinned });
 }
 
-/** @returns undefined when its version or algorithm is not known. Rejects when it is malformed or has no signed date. */
+/** @returns undefined when its version or algorithm is unknown. Rejects when it is malformed or has no signed date. */
 export async function readSignaturePacket(packet: Uint8Array): Promise<SignaturePacket | undefined> {
   const { packets } = await readSignature({ binarySignature: packet, config: pinned });
   const [first] = packets;
@@ -81,8 +84,8 @@ export async function readSignaturePacket(packet: Uint8Array): Promise<Signature
 }
 
 /**
- * Verifies a signature over data of which only the digest is there. The data that the library is given is a placeholder:
- * random, so that a digest that got lost verifies nothing.
+ * Verifies a signature over data of which only the digest is known. The library gets a random placeholder instead of
+ * the data, so that without the digest the verification fails.
  */
 export async function verifyDigest(
   signature: SignaturePacket,
@@ -108,7 +111,7 @@ export async function verifyDigest(
   await only.verified;
 }
 
-/** Whether this key made the signature, without a word on dates, algorithms or the key's standing. */
+/** Whether this key made the signature, ignoring dates, algorithms and the validity of the key. */
 export async function isMadeBy(signature: SignaturePacket, digest: Uint8Array, key: Key | Subkey): Promise<boolean> {
   if (!signature.created) return false;
   setDigest(signature, digest);
@@ -121,7 +124,9 @@ export async function isMadeBy(signature: SignaturePacket, digest: Uint8Array, k
   }
 }
 
-/** The library reads `hashed`, set by its own streaming code, before it hashes; its types do not tell of it. */
+/**
+ * The library uses `hashed`, which its own streaming code sets, instead of hashing the data. Its types lack the member.
+ */
 function setDigest(signature: SignaturePacket, digest: Uint8Array | undefined): void {
   (signature as SignaturePacket & { hashed?: Uint8Array | undefined }).hashed = digest;
 }

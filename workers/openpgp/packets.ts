@@ -3,11 +3,11 @@ import { ImageError } from '../../src/errors.ts';
 export type SignatureFile = {
   /** Shown in errors. */
   readonly location: string;
-  /** Signatures that a file may hold. */
+  /** The most signatures in a file. */
   readonly maximum: number;
 };
 
-/** One signature packet. `bytes` has its header, `body` starts at the version. */
+/** One signature packet. `bytes` includes its header; `body` starts at the version. */
 type SignatureBytes = { readonly bytes: Uint8Array; readonly body: Uint8Array };
 
 const signatureTag = 2;
@@ -26,8 +26,8 @@ const tagNames: ReadonlyMap<number, string> = new Map([
 ]);
 
 /**
- * Splits a signature file, armored or binary, into its signature packets, without looking into them: that makes their
- * number a bound on all work that follows.
+ * Splits a signature file, armored or binary, into its signature packets without parsing them: their number is limited
+ * before anything else is done.
  *
  * @throws SIGNATURE_UNREADABLE for anything but signature packets, LIMIT_EXCEEDED for too many.
  * @see RFC 9580 §4.2; docs/rules.md S3, S8
@@ -57,16 +57,16 @@ export function splitSignatureFile(file: Uint8Array, { location, maximum }: Sign
   return packets;
 }
 
-/** Where a packet's body starts and ends in the bytes it was found in. */
+/** The start and end of a packet's body. */
 type PacketSpan = { readonly start: number; readonly end: number };
 
-/** Undefined: not the start of a packet. @see RFC 9580 §4.2 */
+/** The type of a packet; undefined for a byte that starts no packet. @see RFC 9580 §4.2 */
 export function tagOf(first: number): number | undefined {
   if ((first & 0x80) === 0) return undefined;
   return isNewFormat(first) ? first & 0x3f : (first >> 2) & 0x0f;
 }
 
-/** Undefined: of partial or indeterminate length, or longer than the file. */
+/** Undefined for a packet of partial or indeterminate length, or one that is longer than the file. */
 export function readHeader(bytes: Uint8Array, at: number): PacketSpan | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset + at, bytes.length - at);
   const first = view.getUint8(0);
@@ -79,9 +79,9 @@ export function readHeader(bytes: Uint8Array, at: number): PacketSpan | undefine
 type DataPacket = { readonly body: Uint8Array; readonly end: number };
 
 /**
- * The body of a packet that may also come in parts, or reach to the end of the file: only packets of data may.
+ * Reads a data packet, which alone may be of partial or indeterminate length.
  *
- * @returns undefined for one that is cut short. @see RFC 9580 §4.2.1.4, §4.2.2.4
+ * @returns undefined when it is incomplete. @see RFC 9580 §4.2.1.4, §4.2.2.4
  */
 export function readDataPacket(bytes: Uint8Array, at: number): DataPacket | undefined {
   const whole = readHeader(bytes, at);
@@ -110,7 +110,7 @@ function isNewFormat(first: number): boolean {
   return (first & 0x40) !== 0;
 }
 
-/** `header` is where the body starts. */
+/** `header` is the position of the body. */
 type Length = { readonly header: number; readonly body: number };
 
 function newLength(view: DataView, at: number): Length | undefined {
@@ -134,8 +134,8 @@ const checksum = /^=[A-Za-z0-9+/]{4}$/;
 const base64 = /^[A-Za-z0-9+/]*={0,2}$/;
 
 /**
- * The bytes of armored signatures: one block or several, and nothing but white space around them. The checksum may be
- * there and is not looked at, as RFC 9580 has it: the signature itself is what is checked.
+ * Decodes armored signatures: one or more blocks, with only white space around them. The checksum is optional and
+ * ignored, as in RFC 9580: the signature itself is verified.
  *
  * @returns undefined for any other text.
  * @see RFC 9580 §6; docs/rules.md S3
@@ -145,13 +145,13 @@ export function dearmorSignature(text: string): Uint8Array | undefined {
   return blocks && Buffer.concat(blocks);
 }
 
-/** As dearmorSignature, of a message that bears its signatures: one block. */
+/** As dearmorSignature, for one block with a signed message. */
 export function dearmorMessage(text: string): Uint8Array | undefined {
   const [block, ...others] = blocksOf(text, 'MESSAGE') ?? [];
   return others.length === 0 ? block : undefined;
 }
 
-/** As dearmorSignature, of certificates, which may have text around their blocks. */
+/** As dearmorSignature, for certificates, whose blocks may have other text around them. */
 export function dearmorKeys(text: string): Uint8Array | undefined {
   const [begin, end] = ['-----BEGIN PGP PUBLIC KEY BLOCK-----', '-----END PGP PUBLIC KEY BLOCK-----'];
   const found: string[] = [];
@@ -204,13 +204,13 @@ const looks: readonly (readonly [RegExp, string])[] = [
   [/-----BEGIN PGP SIGNATURE-----/, 'its armor is damaged, cut short or not all there is'],
 ];
 
-/** What a file that is neither armored nor binary OpenPGP looks like. */
+/** Describes a file that is neither armored nor binary OpenPGP. */
 export function describeFile(file: Uint8Array): string {
   const start = Buffer.from(file.subarray(0, 4096)).toString('latin1');
   return looks.find(([pattern]) => pattern.test(start))?.[1] ?? 'it is not OpenPGP';
 }
 
-/** The same of a file that should hold a certificate, and does not as far as it can be read. */
+/** Describes a file that should contain a certificate, but could not be read as one. */
 export function describeKeyFile(file: Uint8Array): string {
   if (((file[0] ?? 0) & 0x80) !== 0) return 'it is damaged, or of a kind that is not supported';
   const what = describeFile(file);

@@ -3,10 +3,10 @@ import type { SignaturePacket } from './openpgp.ts';
 import { splitSignatureFile, type SignatureFile, unreadable } from './packets.ts';
 import { ImageError } from '../../src/errors.ts';
 
-/** A detached signature of type 0x00 whose version and algorithms are known. */
+/** A detached signature of type 0x00 with a known version and known algorithms. */
 export type DetachedSignature = {
   readonly packet: SignaturePacket;
-  /** As in the packet: what is hashed after the file, before the trailer. */
+  /** The part of the packet that is hashed after the file, before the trailer. */
   readonly signed: Uint8Array;
   /** Empty before version 6. */
   readonly salt: Uint8Array;
@@ -14,13 +14,13 @@ export type DetachedSignature = {
 };
 
 type SignatureHash = {
-  /** For people. */
+  /** For messages. */
   readonly name: string;
-  /** As node:crypto calls it; undefined where no rule ever lets it pass. */
+  /** The name in node:crypto; undefined for an algorithm that no rule accepts. */
   readonly algorithm: string | undefined;
-  /** Of a digest. */
+  /** The length of a digest. */
   readonly bytes: number;
-  /** Bytes of a version 6 salt. */
+  /** The length of a version 6 salt. */
   readonly salt: number;
 };
 
@@ -44,8 +44,8 @@ const binaryDocument = 0x00;
 const textDocument = 0x01;
 
 /**
- * The usable signatures of a file, at least one, in the order of the file. Those of unknown versions and algorithms are
- * left out; anything damaged or of another type spoils the whole file.
+ * Reads the usable signatures of a file, at least one, in order. Signatures with an unknown version or algorithm are
+ * left out; one that is damaged or of another type makes the whole file unreadable.
  *
  * @throws SIGNATURE_UNREADABLE, LIMIT_EXCEEDED, and SIGNATURE_INVALID for one without a signed date.
  * @see docs/rules.md S3, S6, S8, S9
@@ -76,7 +76,7 @@ function detached(packet: SignaturePacket, location: string): DetachedSignature 
   return { packet, signed: packet.signatureData, salt, hash };
 }
 
-/** The library's types leave the salt out. */
+/** The types of the library lack the salt. */
 function saltOf(packet: SignaturePacket & { readonly salt?: Uint8Array | null }): Uint8Array {
   return packet.salt ?? new Uint8Array();
 }
@@ -95,10 +95,10 @@ function malformed(location: string, error: unknown): ImageError {
 }
 
 /**
- * Whether a signature packet of version 4 or 6 can be read in one way only: both areas are filled by their subpackets to
- * the byte, and numbers have the length that they say. The library is lenient with both, others are not.
+ * Whether a signature packet of version 4 or 6 can be read in only one way: the subpackets fill both areas exactly, and
+ * numbers have the stated length. The library is lenient with both, other programs are not.
  *
- * @param body - from the version on.
+ * @param body - starts at the version.
  * @see RFC 9580 §3.2, §5.2.3
  */
 function isWellFormed(body: Uint8Array): boolean {
@@ -112,7 +112,7 @@ function isWellFormed(body: Uint8Array): boolean {
       while (at < end) at = skipSubpacket(view, at);
       if (at !== end) return false;
     }
-    at += 2; // the left bits of the digest
+    at += 2; // the first two bytes of the digest
     if (version === 6) at += 1 + view.getUint8(at);
     if (!numberAlgorithms.has(view.getUint8(2))) return at <= body.length;
     while (at < body.length) {
@@ -123,12 +123,15 @@ function isWellFormed(body: Uint8Array): boolean {
     }
     return at === body.length;
   } catch (error) {
-    if (error instanceof RangeError) return false; // it ends too early
+    if (error instanceof RangeError) return false; // it is incomplete
     throw error;
   }
 }
 
-/** RSA, DSA, ECDSA and the old EdDSA: their values are numbers with a bit count. The new ones have a fixed length. */
+/**
+ * RSA, DSA, ECDSA and the old EdDSA: their values are numbers with a bit count. Those of newer algorithms have a fixed
+ * length.
+ */
 const numberAlgorithms: ReadonlySet<number> = new Set([1, 3, 17, 19, 22]);
 
 function skipSubpacket(view: DataView, at: number): number {

@@ -3,18 +3,18 @@ import { inflateRawSync, inflateSync, type ZlibOptions } from 'node:zlib';
 import { ImageError } from '../../src/errors.ts';
 import { readDataPacket, readHeader, tagOf, dearmorMessage, describeFile, unreadable } from './packets.ts';
 
-/** An OpenPGP message that bears its own signatures. */
+/** An OpenPGP message that contains its own signatures. */
 export type SignedMessage = {
-  /** Signature packets and nothing else: what a detached signature file would hold. */
+  /** Only signature packets, as in a detached signature file. */
   readonly signatures: Uint8Array;
-  /** What is signed. */
+  /** The signed data. */
   readonly data: Uint8Array;
 };
 
 export type MessageFile = {
   /** Shown in errors. */
   readonly location: string;
-  /** Bytes that it may have, unpacked. */
+  /** The most bytes when decompressed. */
   readonly maximumBytes: number;
 };
 
@@ -22,10 +22,10 @@ const tag = { signature: 2, onePass: 4, compressed: 8, literal: 11 } as const;
 const binary = 'b'.charCodeAt(0);
 
 /**
- * Takes a signed message apart, armored or binary, without looking into what is signed: announcements of signatures, the
- * data, the signatures themselves, as many as were announced, and nothing else; all of it packed or not.
+ * Splits a signed message, armored or binary, without parsing the signed data. It must consist of one-pass headers, the
+ * data, and as many signatures as there are headers, and nothing else. It may be compressed.
  *
- * @throws SIGNATURE_UNREADABLE, LIMIT_EXCEEDED for one that is larger when unpacked.
+ * @throws SIGNATURE_UNREADABLE, LIMIT_EXCEEDED when it is too large when decompressed.
  * @see RFC 9580 §10.3
  */
 export function readSignedMessage(file: Uint8Array, about: MessageFile): SignedMessage {
@@ -92,7 +92,7 @@ function endOf(bytes: Uint8Array, at: number, location: string): number {
   return header.end;
 }
 
-/** After the format come a name, its length before it, and a date: none of the three is signed. @see RFC 9580 §5.9 */
+/** After the format there are a name, preceded by its length, and a date. None of them is signed. @see RFC 9580 §5.9 */
 function literalData(body: Uint8Array): Uint8Array | undefined {
   const start = 2 + (body[1] ?? 0) + 4;
   return body[0] === binary && start <= body.length ? body.subarray(start) : undefined;

@@ -5,29 +5,29 @@ import type { Key, Subkey } from './openpgp.ts';
 import { type DetachedSignature, readSignatureFile } from './signature-file.ts';
 import type { VerifySignatureRequest, InspectSignatureRequest, InspectSignatureResponse } from '../tasks.ts';
 
-/** A key of a trusted certificate that a signature names as its maker. */
+/** A key of a trusted certificate that a signature names as its signer. */
 export type Candidate = {
   readonly certificate: Key;
   readonly key: Key | Subkey;
 };
 
-/** Bytes, of versions 4 and 6. */
+/** In bytes, for versions 4 and 6. */
 const fingerprintLengths = [20, 32];
 
-/** The fingerprint that a signature names, else the key ID; lower-case hex, empty if it names none. */
+/** The signer that a signature names: the fingerprint, otherwise the key ID; lower-case hex, empty if there is none. */
 export function signerOf({ packet }: DetachedSignature): string {
   const fingerprint = packet.issuerFingerprint;
   if (fingerprint && fingerprintLengths.includes(fingerprint.length)) return Buffer.from(fingerprint).toString('hex');
   return packet.issuerKeyID.toHex();
 }
 
-/** Trusted keys that a signature names. More than one certificate may claim a subkey or share a key ID. */
+/** The trusted keys that a signature names. Several certificates may have the same subkey or the same key ID. */
 export function candidatesFor(signature: DetachedSignature, trusted: Trusted): readonly Candidate[] {
   const signer = signerOf(signature);
   return trusted.certificates.flatMap((certificate) => {
     const key = certificate
       .getKeys()
-      .find((each) => each.getFingerprint() === signer || each.getKeyID().toHex() === signer);
+      .find((candidate) => candidate.getFingerprint() === signer || candidate.getKeyID().toHex() === signer);
     return key ? [{ certificate, key }] : [];
   });
 }
@@ -41,7 +41,7 @@ export function keyUnknown(
   const by = signers.length > 0 ? `signed by ${list(signers)}` : 'the signature does not say by whom';
   const files = skipped.map(({ path, why }) => `${show(path)}: ${why}`);
   const unused = files.length > 0 ? `; key files not used: ${list(files)}` : '';
-  const message = `${by}, not trusted for ${show(name)} (looked at the keys of ${list(searched.map((each) => show(each)))})${unused}`;
+  const message = `${by}, not trusted for ${show(name)} (looked at the keys of ${list(searched.map((prefix) => show(prefix)))})${unused}`;
   return new ImageError('KEY_UNKNOWN', message, { signers, searched, name });
 }
 
@@ -53,18 +53,18 @@ function list(items: readonly string[]): string {
 }
 
 /**
- * Who made a signature, as it says itself. It is asked before an image is downloaded, so that one that nobody trusted
- * has signed costs nothing.
+ * Reads which keys a signature names. Done before an image is downloaded, so that no image is downloaded that no
+ * trusted key has signed.
  *
  * @throws SIGNATURE_UNREADABLE, SIGNATURE_INVALID without a signed date, LIMIT_EXCEEDED, KEY_UNKNOWN.
  */
 export async function inspectSignature(request: InspectSignatureRequest): Promise<InspectSignatureResponse> {
-  const { signature, location, signatures: maximum, trusted: asked } = request;
+  const { signature, location, signatures: maximum, trusted: required } = request;
   const signatures = await readSignatureFile(signature, { location, maximum });
-  if (asked) {
-    const trusted = await readTrusted(asked.keys);
-    const isKnown = signatures.some((each) => candidatesFor(each, trusted).length > 0);
-    if (!isKnown) throw keyUnknown(signatures, asked, trusted);
+  if (required) {
+    const trusted = await readTrusted(required.keys);
+    const isKnown = signatures.some((signature) => candidatesFor(signature, trusted).length > 0);
+    if (!isKnown) throw keyUnknown(signatures, required, trusted);
   }
   return { signers: [...new Set(signatures.map(signerOf))].filter((signer) => signer !== '') };
 }

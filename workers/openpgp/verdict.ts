@@ -5,14 +5,14 @@ import type { DetachedSignature } from './signature-file.ts';
 import type { Candidate } from './signers.ts';
 import { show } from '../../src/image/show.ts';
 
-/** How far a signature may be dated ahead of our clock. @see docs/rules.md S6 */
+/** How far in the future the date of a signature may be. @see docs/rules.md S6 */
 export const clockSlackMs = 5 * 60_000;
 
 export type Verdict =
   | { readonly kind: 'good'; readonly weak: boolean }
-  /** The image is not what this key signed: that fails it, whoever else signed. */
+  /** This key did not sign the image: verification fails, even if other keys signed it. */
   | { readonly kind: 'bad'; readonly error: ImageError }
-  /** Nothing can be said with this key: it is expired, revoked, too weak, or may not sign. */
+  /** The key proves nothing: it is expired, revoked, too weak, or may not sign. */
   | { readonly kind: 'unusable'; readonly error: ImageError };
 
 export type SignatureToJudge = {
@@ -20,20 +20,20 @@ export type SignatureToJudge = {
   readonly digest: Uint8Array;
   readonly candidate: Candidate;
   readonly nowMs: number;
-  /** Where the signature is, for messages. */
+  /** The location of the signature, for messages. */
   readonly location: string;
 };
 
-/** What applies to all signatures of an image. */
+/** Rules that apply to all signatures of an image. */
 export type JudgingRules = Pick<SignatureToJudge, 'nowMs' | 'location'> & { readonly weakKeys: boolean };
 
 /** @see docs/rules.md S4-S7, S9 */
-export async function judge({ weakKeys, ...judging }: SignatureToJudge & JudgingRules): Promise<Verdict> {
+export async function judgeSignature({ weakKeys, ...judging }: SignatureToJudge & JudgingRules): Promise<Verdict> {
   const critical = unknownCritical(judging);
   if (critical) return { kind: 'unusable', error: critical };
-  const strict = await judgeSignatureBy(judging, strictPolicy);
+  const strict = await findRefusal(judging, strictPolicy);
   if (!(weakKeys && strict && hasCode(strict, 'KEY_WEAK'))) return verdict(strict, false);
-  return verdict(await judgeSignatureBy(judging, weakPolicy), true);
+  return verdict(await findRefusal(judging, weakPolicy), true);
 }
 
 function verdict(error: ImageError | undefined, weak: boolean): Verdict {
@@ -41,8 +41,8 @@ function verdict(error: ImageError | undefined, weak: boolean): Verdict {
   return { kind: hasCode(error, 'SIGNATURE_INVALID') ? 'bad' : 'unusable', error };
 }
 
-/** @returns what speaks against it, or undefined. */
-async function judgeSignatureBy(judging: SignatureToJudge, policy: Policy): Promise<ImageError | undefined> {
+/** @returns the reason to refuse the signature, or undefined. */
+async function findRefusal(judging: SignatureToJudge, policy: Policy): Promise<ImageError | undefined> {
   const { signature, digest, candidate, nowMs } = judging;
   const date = new Date(Math.max(nowMs, Math.min(signature.packet.created?.getTime() ?? 0, nowMs + clockSlackMs)));
   try {
@@ -55,10 +55,10 @@ async function judgeSignatureBy(judging: SignatureToJudge, policy: Policy): Prom
 }
 
 /**
- * Says in our own codes why a signature that names a trusted key was refused. It decides nothing: the refusal stands,
- * whatever is found here.
+ * Converts the refusal of a signature that names a trusted key to an error with one of our codes. It only explains: the
+ * signature stays refused.
  *
- * @param date - as of which it was judged.
+ * @param date - the date used for the verification.
  */
 export async function explain(
   judging: SignatureToJudge,
@@ -148,12 +148,12 @@ function mayNotSign(fingerprint: string, cause: unknown): ImageError {
   );
 }
 
-/** Issuer, embedded signature, issuer fingerprint: what is read of the area that is not signed. */
+/** The subpackets that are read from the unsigned area: issuer, embedded signature, issuer fingerprint. */
 const unhashedKnown: ReadonlySet<number> = new Set([16, 32, 33]);
 
 /**
- * What a signature calls critical and nobody here knows. The library looks for it in the signed area alone; a signature
- * that says of itself that it must not be trusted is not, wherever it says so.
+ * Finds a subpacket or notation that is critical and unknown. The library checks only the signed area. Here an unknown
+ * critical subpacket in the unsigned area makes a signature unusable as well.
  *
  * @see docs/rules.md S9
  */

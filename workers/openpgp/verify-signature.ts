@@ -9,9 +9,10 @@ import type { Key } from './openpgp.ts';
 import type { JudgingRules, SignatureToJudge, Verdict } from './verdict.ts';
 
 /**
- * Decides whether an archive is signed by a trusted key. Success is the list of keys that signed.
+ * Checks whether a trusted key has signed an archive. @returns the keys that signed.
  *
- * @throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED; FILE_UNREADABLE when the archive has to be read again and can't be.
+ * @throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED; FILE_UNREADABLE when the archive has to be read again and cannot
+ * be.
  * @see docs/rules.md S
  */
 export async function verifySignature(request: VerifySignatureRequest): Promise<VerifySignatureResponse> {
@@ -45,23 +46,23 @@ async function digestsOf(
 export type Good = { readonly certificate: Key; readonly weak: boolean };
 
 export type JudgedSignatures = {
-  /** Signatures by trusted keys that nothing speaks against. */
+  /** Valid signatures by trusted keys. */
   readonly good: readonly Good[];
-  /** Why the first of the others that name a trusted key proves nothing. */
+  /** Why the first unusable signature that names a trusted key was refused. */
   readonly refusal: ImageError | undefined;
 };
 
 export type Signed = {
   readonly signatures: readonly DetachedSignature[];
-  /** One for each of them. */
+  /** One for each signature. */
   readonly digests: readonly Uint8Array[];
   readonly trusted: Trusted;
 };
 
 /**
- * Which of several signatures prove something. Those by unknown keys are passed over.
+ * Finds the valid signatures. Those by unknown keys are skipped.
  *
- * @throws SIGNATURE_INVALID for a bad one that names a trusted key, whoever else signed. @see docs/rules.md S7
+ * @throws SIGNATURE_INVALID for a bad one that names a trusted key, even if other keys signed. @see docs/rules.md S7
  */
 export async function judgeSignatures(
   { signatures, digests, trusted }: Signed,
@@ -72,7 +73,7 @@ export async function judgeSignatures(
   const good: Good[] = [];
   let refusal: ImageError | undefined;
   for (const [index, signature] of signatures.entries()) {
-    const outcome = await judgeSignature({ signature, digest: digests[index] ?? new Uint8Array() }, trusted, rules);
+    const outcome = await judgeByTrustedKeys({ signature, digest: digests[index] ?? new Uint8Array() }, trusted, rules);
     if (outcome?.kind === 'good') good.push(outcome);
     if (outcome?.kind === 'bad') throw outcome.error;
     if (outcome?.kind === 'unusable') refusal ??= outcome.error;
@@ -80,7 +81,7 @@ export async function judgeSignatures(
   return { good, refusal };
 }
 
-/** User IDs that are reported of one key. */
+/** The most user IDs to report of one key. */
 const identitiesMaximum = 8;
 
 export function provenBy(good: readonly Good[], { skipped }: Trusted): VerifySignatureResponse {
@@ -97,13 +98,16 @@ type Outcome = (Good & { readonly kind: 'good' }) | Exclude<Verdict, { kind: 'go
 
 const verdictModule = lazy(() => import('./verdict.ts'));
 
-/** The best that any of the keys it names says of a signature; undefined when none of them is trusted. */
-async function judgeSignature(
+/**
+ * Verifies a signature with each trusted key that it names, and returns the best result; undefined when it names no
+ * trusted key.
+ */
+async function judgeByTrustedKeys(
   signed: Pick<SignatureToJudge, 'signature' | 'digest'>,
   trusted: Trusted,
   rules: JudgingRules,
 ): Promise<Outcome | undefined> {
-  const { judge } = await verdictModule();
+  const { judgeSignature: judge } = await verdictModule();
   let worst: Outcome | undefined;
   for (const candidate of candidatesFor(signed.signature, trusted)) {
     const verdict = await judge({ ...rules, ...signed, candidate });

@@ -16,8 +16,8 @@ import { checkShape, formatFault } from '../../src/image/shape.ts';
 import { show } from '../../src/image/show.ts';
 
 /**
- * Decides whether a trusted key has signed that this is the image that was asked for. One good message is enough: others may
- * be about the same image under other names. What is signed is read only once its signature is known to be good.
+ * Checks whether a trusted key has signed a statement about the requested image. One such message is enough: others may
+ * be about the same image under other names. The statement is parsed only after its signature was found valid.
  *
  * @throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED.
  * @see docs/rules.md R6, S5-S9
@@ -50,7 +50,7 @@ type Message = {
 
 type ReadMessages = { readonly messages: readonly Message[]; readonly refusal: ImageError | undefined };
 
-/** Those that can be read, and what was wrong with the first that cannot. @throws LIMIT_EXCEEDED */
+/** Returns the readable messages, and the error of the first one that is not. @throws LIMIT_EXCEEDED */
 async function readMessages({
   messages,
   messageBytes,
@@ -97,7 +97,7 @@ async function judgeMessage(
   return { good: [], refusal: new ImageError('SIGNATURE_INVALID', message, { fingerprint }) };
 }
 
-/** Bytes of a statement; what is made has a few hundred. */
+/** The most bytes of a statement; usual ones have a few hundred. */
 const statementBytes = 64 * 1024;
 
 const shape = z.strictObject({
@@ -110,10 +110,10 @@ const shape = z.strictObject({
 });
 
 /**
- * What keeps a signed statement from being one about this image; undefined when it is. The statement has to be
- * authentic already.
+ * Says why a signed statement is not about this image; undefined when it is. The signature must have been verified
+ * before.
  *
- * @returns the rest of a sentence that begins with the signature, safe to show.
+ * @returns the end of a sentence that begins with the signature, safe to display.
  * @see containers-signature(5), docs/rules.md R6
  */
 export function statementProblem(
@@ -133,25 +133,25 @@ export function statementProblem(
   }
   const claimed = identity['docker-reference'];
   if (isSameImage(claimed, reference)) return undefined;
-  return `is for ${show(claimed)}, and not for ${wanted(reference)}`;
+  return `is for ${show(claimed)}, and not for ${formatRequested(reference)}`;
 }
 
 type Reference = VerifySimpleSignatureRequest['reference'];
 
 /**
- * Whether the image that was signed is the one that was asked for: the same repository, and for a tag the same tag. One that
- * was asked for by digest alone may have been signed by any tag: the digest is compared anyway.
+ * Whether the signed image is the requested one: it has the same repository, and for a tag the same tag. An image that
+ * was requested only by digest may be signed under any tag, since the digest is compared in any case.
  *
  * @see containers-policy.json(5), matchRepoDigestOrExact
  */
-function isSameImage(claimed: string, asked: Reference): boolean {
+function isSameImage(claimed: string, requested: Reference): boolean {
   const signed = parseClaim(claimed);
-  if (signed?.host !== asked.host || signed.repository !== asked.repository) return false;
-  if (asked.tag === undefined) return true;
-  return signed.tag === asked.tag && (signed.digest === undefined || signed.digest === asked.digest);
+  if (signed?.host !== requested.host || signed.repository !== requested.repository) return false;
+  if (requested.tag === undefined) return true;
+  return signed.tag === requested.tag && (signed.digest === undefined || signed.digest === requested.digest);
 }
 
-/** Undefined for what is no reference, or has neither tag nor digest. */
+/** Undefined unless it is a reference with a tag or a digest. */
 function parseClaim(text: string): RegistryReference | undefined {
   try {
     const reference = parseRegistryReference(text);
@@ -163,6 +163,6 @@ function parseClaim(text: string): RegistryReference | undefined {
   }
 }
 
-function wanted(reference: Reference): string {
+function formatRequested(reference: Reference): string {
   return formatReference({ kind: 'registry', text: '', ...reference }).slice('docker://'.length);
 }

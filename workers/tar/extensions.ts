@@ -4,23 +4,24 @@ import type { EntryBody } from './tar-frames.ts';
 import type { TarEntry } from './tar-reader.ts';
 
 type Extensions = {
-  /** An extension header: its body is kept for the entry behind it. */
+  /** Reads an extension header: its body is kept for the entry that follows. */
   read(header: Header, kind: ExtensionKind): EntryBody;
-  /** The entry that a header means, with what was kept for it, which is then forgotten. */
+  /** Combines a header with the extensions kept for it, which are then cleared. */
   apply(header: Header, kind: EntryKind): TarEntry;
-  /** True while an entry is owed. */
+  /** True while an extension waits for its entry. */
   pending(): boolean;
 };
 
 type Kept = { readonly pax?: PaxRecords; readonly name?: string; readonly link?: string };
 
-/** The largest size that eleven octal digits hold. */
+/** The largest size in eleven octal digits. */
 const octalMaximum = 0o77777777777;
 
 /**
- * Pax headers and GNU long names. Repeated or mixed ones are refused: readers differ in which of them counts.
+ * Handles pax headers and GNU long names. Repeated or mixed ones for one entry are refused, since readers differ in
+ * which of them counts.
  *
- * @param headerBytes - the most that one of them may hold.
+ * @param headerBytes - the most bytes of one header.
  * @see docs/rules.md A3, A5, A6
  */
 export function createExtensions(headerBytes: number): Extensions {
@@ -85,7 +86,7 @@ function parseExtension(kind: Exclude<ExtensionKind, 'pax-global'>, bytes: Buffe
   }
 }
 
-/** A GNU long name ends at its NULs. */
+/** A GNU long name ends at its first NUL. */
 function parseLongText(bytes: Buffer, header: Header): string {
   const text = bytes.toString('latin1');
   const end = text.indexOf('\0');
@@ -94,7 +95,7 @@ function parseLongText(bytes: Buffer, header: Header): string {
   return end === -1 ? text : text.slice(0, end);
 }
 
-/** A pax size repeats the header's, unless the header has no room for it. */
+/** A pax size must equal that of the header, unless the header field is too small for it. */
 function readSize(header: Header, pax: PaxRecords, path: string): number {
   const size = pax.size ?? header.size;
   const hasRoom = size <= octalMaximum || header.size > octalMaximum;
@@ -104,7 +105,7 @@ function readSize(header: Header, pax: PaxRecords, path: string): number {
   return size;
 }
 
-/** What a pax header changes about the entry behind it. Paths are latin1 text. */
+/** The properties that a pax header sets for the entry that follows. Paths are latin1 text. */
 type PaxRecords = PaxAttributes & {
   readonly path?: string;
   readonly linkPath?: string;
@@ -112,10 +113,10 @@ type PaxRecords = PaxAttributes & {
   readonly xattrs?: ExtendedAttributes;
 };
 
-/** What a global pax header may state as well. */
+/** The properties that a global pax header may set, too. */
 type PaxAttributes = Partial<Pick<Attributes, 'uid' | 'gid' | 'mtime' | 'mtimeText'>>;
 
-/** Values by name, both latin1 text. */
+/** Values by name. Both are latin1 text. */
 export type ExtendedAttributes = ReadonlyMap<string, string>;
 
 const whole = /^-?[0-9]+$/;
@@ -128,12 +129,13 @@ const numeric: ReadonlyMap<string, RegExp> = new Map([
   ['atime', seconds],
   ['ctime', seconds],
 ]);
-/** Read by someone as text that ends at a NUL. */
+/** Some readers treat these as text that ends at a NUL. */
 const texts: ReadonlySet<string> = new Set(['path', 'linkpath', 'uname', 'gname']);
 const decisive: ReadonlySet<string> = new Set(['path', 'linkpath', 'size']);
 
 /**
- * The records of a pax header: `<length> <key>=<value>\n`, nothing else. An empty value leaves the header's own.
+ * Parses the records of a pax header, which have the form `<length> <key>=<value>\n`. An empty value leaves the value
+ * of the header.
  *
  * @throws ARCHIVE_INVALID
  * @see docs/rules.md A6, A12; POSIX.1-2017 pax, Extended Header
@@ -161,7 +163,10 @@ function parsePax(bytes: Buffer, suspect: Suspect): PaxRecords {
 const starXattr = 'SCHILY.xattr.';
 const libarchiveXattr = 'LIBARCHIVE.xattr.';
 
-/** As star and most others write extended attributes, or else as libarchive does: the name URL-encoded, the value in base64. */
+/**
+ * Reads extended attributes in the form of star and most other programs, and in that of libarchive, which encodes the
+ * name as in URLs and the value in base64. The first form takes precedence.
+ */
 function readXattrs(values: ReadonlyMap<string, string>): Pick<PaxRecords, 'xattrs'> {
   const xattrs = new Map<string, string>();
   for (const [key, value] of values) {
@@ -178,8 +183,7 @@ function unhex(hex: string): string {
 }
 
 /**
- * A global header is taken when it changes nothing that decides which entries there are: some readers apply such
- * records, others do not.
+ * Accepts a global header unless it affects which entries there are: some readers apply such records, others do not.
  */
 function parseGlobalPax(bytes: Buffer, suspect: Suspect): PaxAttributes {
   const { path, linkPath, size, ...attributes } = parsePax(bytes, suspect);
@@ -189,7 +193,7 @@ function parseGlobalPax(bytes: Buffer, suspect: Suspect): PaxAttributes {
   return attributes;
 }
 
-/** @throws ARCHIVE_INVALID for what is malformed, or is no number or path where one has to be. */
+/** @throws ARCHIVE_INVALID for malformed records, and for values that are no number or path where one is required. */
 export function* paxRecords(bytes: Buffer, suspect: Suspect): Generator<readonly [key: string, value: string]> {
   let at = 0;
   while (at < bytes.length) {

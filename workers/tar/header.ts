@@ -4,35 +4,35 @@ export const blockBytes = 512;
 
 export type EntryKind = 'file' | 'hard-link' | 'symlink' | 'character-device' | 'block-device' | 'directory' | 'fifo';
 
-/** Headers that only say something about the entry behind them, or about all entries. */
+/** Headers that only describe the entry that follows, or all entries. */
 export type ExtensionKind = 'pax' | 'pax-global' | 'gnu-name' | 'gnu-link';
 
-/** What an extraction gives an entry beside its content. Numbers are as the archive has them, whatever they are good for. */
+/** The attributes that an extraction sets. Numbers are as in the archive and may be out of range. */
 export type Attributes = {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  /** Seconds since the epoch, perhaps with a fraction. */
+  /** Seconds since the epoch, possibly with a fraction. */
   readonly mtime: number;
-  /** The same as a pax header has it, which may be more digits than a number holds. */
+  /** The same time as in a pax header, which may have more digits than a number. */
   readonly mtimeText?: string;
-  /** Of a device. */
+  /** For devices. */
   readonly major: number;
   readonly minor: number;
 };
 
-/** One header block. Paths are latin1 text, one character a byte, so that comparing them compares bytes. */
+/** One header block. Paths are latin1 text with one character for each byte, so that comparing them compares bytes. */
 export type Header = {
   readonly kind: EntryKind | ExtensionKind;
-  /** A file of the kind that is a directory to some readers when its path ends with a slash. */
+  /** Whether it has the old type of a file, which some readers take for a directory if its path ends with a slash. */
   readonly isOldFile: boolean;
   readonly format: 'ustar' | 'gnu' | 'v7';
   readonly path: string;
   readonly linkPath: string;
-  /** As the size field says, whether or not bytes follow. */
+  /** The value of the size field, whether or not content follows. */
   readonly size: number;
   readonly attributes: Attributes;
-  /** Of the block in the tar. */
+  /** The position of the block in the tar. */
   readonly offset: number;
 };
 
@@ -51,7 +51,7 @@ const kinds: ReadonlyMap<string, Header['kind']> = new Map([
   ['K', 'gnu-link'],
 ]);
 
-/** Of which readers without support for it would make another file. */
+/** Readers without support for sparse files would make another file of it. */
 export const sparse = 'a GNU sparse file; write the archive without sparse files (tar without -S)';
 
 const unsupported: ReadonlyMap<string, string> = new Map([
@@ -83,7 +83,7 @@ export function parseHeader(block: Buffer, offset: number): Header {
   return { kind, isOldFile, format, path, linkPath, size, attributes, offset };
 }
 
-/** The sum of all bytes, those of the checksum itself counted as spaces. */
+/** The sum of all bytes, where those of the checksum itself count as spaces. */
 function checksum(block: Buffer): number {
   let sum = 8 * 0x20;
   for (let index = 0; index < blockBytes; index++) {
@@ -100,7 +100,7 @@ function readFormat(block: Buffer, offset: number): Header['format'] {
   throw invalid('A4', 'a header of an unknown tar format', { offset });
 }
 
-/** Only POSIX headers have a prefix: the same bytes are times in a GNU header. */
+/** Only POSIX headers have a prefix; in a GNU header these bytes are times. */
 function readPath(block: Buffer, format: Header['format'], offset: number): string {
   const name = readText(block, 0, 100, offset);
   if (format !== 'ustar') return name;
@@ -111,14 +111,17 @@ function readPath(block: Buffer, format: Header['format'], offset: number): stri
   return prefix === '' ? name : `${prefix}/${name}`;
 }
 
-/** As star does, and the tar of npm under the POSIX magic: a NUL behind the prefix, then the times of access and change. */
+/**
+ * Whether the prefix ends with a NUL before the times of access and change, as star writes it, and npm's tar with the
+ * POSIX magic.
+ */
 function hasStarTimes(block: Buffer): boolean {
   return block[475] === 0 && starTimes.test(block.toString('latin1', 476, 500));
 }
 
 const starTimes = /^(?:[0-7]{11}[ \0]|[0-7]{10} \0|\0{12}){2}$/;
 
-/** Readers cut a name at its first NUL or take it whole, so nothing may stand behind one. */
+/** Some readers cut a name at its first NUL, others do not, so only NULs may follow one. */
 function readText(block: Buffer, start: number, length: number, offset: number): string {
   const text = block.toString('latin1', start, start + length);
   const end = text.indexOf('\0');
@@ -128,7 +131,7 @@ function readText(block: Buffer, start: number, length: number, offset: number):
   return path;
 }
 
-/** Every number of the header, those that nobody uses too, is one. */
+/** Every number field must be a number, even if nobody uses it. */
 function readAttributes(block: Buffer, format: Header['format'], suspect: Suspect): Attributes {
   const read = (name: string, start: number, length: number): number => {
     const number = readNumber(block, start, length);
@@ -156,25 +159,25 @@ function readKind(block: Buffer, path: string, offset: number): Header['kind'] {
   });
 }
 
-/** NULs before spaces before digits would be read in two ways. */
+/** Readers differ on NULs before spaces before digits, so these are refused. */
 const octal = /^ *\0*([0-7]*)[ \0]*$/;
 
 /**
- * A number field of a tar header: octal, or base-256 when its first bit is set.
+ * Reads a number field of a tar header: octal, or base-256 when its first bit is set.
  *
- * @returns undefined for anything else, and for numbers beyond what JavaScript holds exactly.
+ * @returns undefined for anything else, and for numbers that JavaScript cannot represent exactly.
  * @see docs/rules.md A4
  */
 function readNumber(block: Buffer, start: number, length: number): number | undefined {
   const first = block.readUInt8(start);
   if ((first & 0x80) === 0) return readOctal(block, start, length);
-  let value = BigInt.asIntN(7, BigInt(first & 0x7f)); // two's complement without the marking bit
+  let value = BigInt.asIntN(7, BigInt(first & 0x7f)); // two's complement without the first bit
   for (const byte of block.subarray(start + 1, start + length)) value = (value << 8n) | BigInt(byte);
   const number = Number(value);
   return Number.isSafeInteger(number) ? number : undefined;
 }
 
-/** Octal digits with spaces or NULs around them; an empty field is 0. */
+/** Octal digits, possibly with spaces or NULs around them; an empty field is 0. */
 function readOctal(block: Buffer, start: number, length: number): number | undefined {
   const digits = octal.exec(block.toString('latin1', start, start + length))?.[1];
   return digits === undefined ? undefined : Number.parseInt(digits || '0', 8);

@@ -2,13 +2,13 @@ import { hash, randomBytes } from 'node:crypto';
 
 import { invalid, type Suspect } from './refuse.ts';
 
-/** An empty, `.` or `..` part, at the start, in the middle or at the end. */
+/** An empty, `.` or `..` part anywhere in a path. */
 const badPart = /(?:^|\/)\.{0,2}(?:\/|$)/;
 
-/** The directory above manifest and rootfs, which some programs list. */
+/** The directory that contains manifest and rootfs. Some programs list it. */
 export const topPath = '.';
 
-/** A path without one leading `./` and one trailing `/`. */
+/** Removes one leading `./` and one trailing `/`. */
 export function trimPath(path: string): string {
   if (path === './' || path === '.') return topPath;
   const trimmed = path.slice(path.startsWith('./') ? 2 : 0, path.endsWith('/') ? -1 : undefined);
@@ -22,7 +22,7 @@ export function checkBelowRootfs(path: string, suspect: Suspect): void {
   if (!path.startsWith('rootfs/')) throw invalid('A10', 'a path outside rootfs', suspect);
 }
 
-/** What stands at a path; `implied` is a directory that only shows in the paths below it. */
+/** What is at a path. `implied` is a directory that only occurs in the paths of other entries. */
 export type Standing = 'directory' | 'implied' | 'file' | 'symlink';
 
 type PathSet = {
@@ -32,8 +32,8 @@ type PathSet = {
 };
 
 /**
- * The paths of an archive. Beyond `keptBytes` of them only 128-bit hashes are kept, under a random key so that nobody
- * can prepare two paths that collide.
+ * The paths of an archive. After `keptBytes` of them, only 128-bit hashes are kept, with a random key so that nobody
+ * can prepare two paths with the same hash.
  *
  * @see docs/rules.md A3
  */
@@ -45,7 +45,7 @@ export function createPathSet(keptBytes = 64 * 1024 * 1024): PathSet {
   const shorten = (path: string): string =>
     `\0${hash('sha256', Buffer.from(key + path, 'latin1'), 'buffer').toString('latin1', 0, 16)}`;
 
-  /** The form under which a path is known, or would be. A real path has no NUL, so the two never meet. */
+  /** The key of a path in the map. A hash begins with a NUL, which no path contains, so both cannot be confused. */
   const find = (path: string): string => {
     const isFull = kept + path.length > keptBytes;
     return standings.has(path) || !isFull ? path : shorten(path);

@@ -1,10 +1,13 @@
 import { ImageError } from '../../src/errors.ts';
 import { show } from '../../src/image/show.ts';
 
-/** What a refusal speaks of: a path as latin1 text, one character a byte, and where its header is in the tar. */
+/**
+ * The entry that an error is about: its path as latin1 text, one character for each byte, and the offset of its header
+ * in the tar.
+ */
 export type Suspect = { readonly path?: string; readonly offset?: number };
 
-/** @param rule - its number in docs/rules.md. @param what - what was found, in words. */
+/** @param rule - its number in docs/rules.md. @param what - describes what was found. */
 export function invalid(rule: string, what: string, { path, offset }: Suspect = {}): ImageError<'ARCHIVE_INVALID'> {
   const entry = path === undefined ? undefined : show(Buffer.from(path, 'latin1').toString('utf8'));
   const where = [
@@ -19,7 +22,7 @@ export function invalid(rule: string, what: string, { path, offset }: Suspect = 
   });
 }
 
-/** @param limit - its name on the command line. @param what - what went over it, in words. */
+/** @param limit - its name on the command line. @param what - describes what exceeds it. */
 export function overLimit(limit: string, maximum: number, what: string): ImageError<'LIMIT_EXCEEDED'> {
   return new ImageError('LIMIT_EXCEEDED', `${what}; the limit is ${maximum}`, {
     limit,

@@ -12,22 +12,22 @@ export type CheckerLimits = {
 
 export type ArchiveChecker<Manifest> = {
   push(chunk: Uint8Array): void;
-  /** No more bytes come. @returns what was made of the manifest */
+  /** Ends the archive. @returns the result of `readManifest` */
   end(): Manifest;
 };
 type Content = Omit<EntryBody, 'size'>;
 
-/** Says who takes the content of an entry, whose path is `rootfs` or below it. The entry has passed every check. */
+/** Returns the consumer of an entry's content. The path is `rootfs` or below it. The entry has passed every check. */
 export type OnChecked = (entry: TarEntry, path: string) => Content | undefined;
 
 /**
- * Checks that a tar is an image: one manifest, one rootfs, everything else below it, each path once, nothing that
- * leads an extractor astray. Memory does not depend on the size of the archive.
+ * Checks that a tar is an image: it has one manifest and one rootfs, everything else is below rootfs, each path occurs
+ * once, and nothing misleads an extractor. The memory needed does not depend on the size of the archive.
  *
- * @param readManifest - gets the manifest's bytes as soon as they have been read; what it throws ends the check.
- * @param onEntry - gets the other entries, for those who do more than check.
- * @returns a checker whose calls throw ARCHIVE_INVALID and LIMIT_EXCEEDED. Directories that only show in the paths below
- * them count as entries.
+ * @param readManifest - gets the bytes of the manifest as soon as they are complete; what it throws ends the check.
+ * @param onEntry - gets all other entries.
+ * @returns a checker whose calls throw ARCHIVE_INVALID and LIMIT_EXCEEDED. Directories that only occur in the paths of
+ * others count as entries.
  * @see docs/rules.md A3 to A12
  */
 export function createArchiveChecker<Manifest>(
@@ -42,7 +42,7 @@ export function createArchiveChecker<Manifest>(
     checkLength(entry.path, limits.pathBytes);
     checkLength(entry.linkPath, limits.pathBytes);
     const path = trimPath(entry.path);
-    const content = place(entry, path);
+    const content = checkEntry(entry, path);
     if (paths.size > limits.entries) throw overLimit('entries', limits.entries, 'too many entries in the archive');
     return content;
   });
@@ -57,7 +57,7 @@ export function createArchiveChecker<Manifest>(
     },
   };
 
-  function place(entry: TarEntry, path: string): Content | undefined {
+  function checkEntry(entry: TarEntry, path: string): Content | undefined {
     switch (path) {
       case topPath:
         if (entry.kind !== 'directory') throw invalid('A10', 'a top of the archive that is no directory', entry);
@@ -101,7 +101,7 @@ export function createArchiveChecker<Manifest>(
     paths.set(path, standing);
   }
 
-  /** Every part above an entry is a directory, whether it has an entry of its own, before or behind, or not. */
+  /** Every parent of an entry must be a directory. It may have an entry before or after this one, or none. */
   function addParents(path: string, suspect: Suspect): void {
     for (let end = path.lastIndexOf('/'); end > 'rootfs'.length; end = path.lastIndexOf('/', end - 1)) {
       const parent = path.slice(0, end);
@@ -130,7 +130,7 @@ export function createArchiveChecker<Manifest>(
     }
   }
 
-  /** A hard link stands for what it names: a symlink's second name is a symlink. */
+  /** A hard link counts as the file it refers to: a second name of a symlink is a symlink. */
   function readTarget(entry: TarEntry): Standing {
     const target = trimPath(entry.linkPath);
     checkBelowRootfs(target, entry);

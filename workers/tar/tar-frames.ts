@@ -1,31 +1,31 @@
 import { blockBytes } from './header.ts';
 import { invalid } from './refuse.ts';
 
-/** What follows a header: that many bytes, filled up to whole blocks. */
+/** The content after a header: that many bytes, padded to whole blocks. */
 export type EntryBody = {
   readonly size: number;
-  /** A piece of it; only valid during the call. */
+  /** Gets a piece of the content; valid only during the call. */
   readonly piece?: (piece: Buffer) => void;
-  /** After the last piece; at once when size is 0. */
+  /** Called after the last piece; at once when size is 0. */
   readonly done?: () => void;
 };
 
 export type TarFrames = {
-  /** Takes the next bytes, as many as there are. */
+  /** Processes the next bytes. */
   push(chunk: Uint8Array): void;
-  /** No more bytes come. @throws ARCHIVE_INVALID unless the archive is whole */
+  /** Ends the archive. @throws ARCHIVE_INVALID unless it is complete */
   end(): void;
 };
 
 export type TarForm = {
-  /** A layer may end behind any entry's content: without padding and without one or both zero blocks. */
+  /** A layer may end after the content of any entry: without padding, and without one or both zero blocks. */
   readonly isLayer: boolean;
 };
 
 /**
- * Cuts a tar into header blocks and what follows them, without copying contents, and watches over its end.
+ * Splits a tar into header blocks and contents, without copying contents, and checks its end.
  *
- * @param onHeader - gets each block that is not zero, only valid during the call, and its offset in the tar.
+ * @param onHeader - gets each block that is not zero, valid only during the call, and its offset in the tar.
  * @see docs/rules.md A4, A7, R8
  */
 export function createTarFrames(
@@ -57,7 +57,7 @@ export function createTarFrames(
     },
   };
 
-  /** @returns how many of the bytes, at least one, were used. */
+  /** @returns how many of the bytes were used, at least one. */
   function take(bytes: Buffer): number {
     if (body) return takeBody(body, bytes);
     if (padding > 0) return takePadding(bytes);

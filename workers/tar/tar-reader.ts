@@ -3,33 +3,35 @@ import { parseHeader, type Attributes, type EntryKind, type Header } from './hea
 import { invalid } from './refuse.ts';
 import { createTarFrames, type EntryBody, type TarForm, type TarFrames } from './tar-frames.ts';
 
-/** One entry, extensions applied. Paths are latin1 text, one character a byte, as the archive has them. */
+/**
+ * One entry, with its extensions applied. Paths are latin1 text with one character for each byte, as in the archive.
+ */
 export type TarEntry = {
   readonly kind: EntryKind;
   readonly path: string;
   readonly linkPath: string;
-  /** Bytes of content that follow; only files have any. */
+  /** Bytes of content; only files have any. */
   readonly size: number;
   readonly attributes: Attributes;
   readonly xattrs?: ExtendedAttributes;
-  /** Of the entry's own header in the tar. */
+  /** The position of the entry's own header in the tar. */
   readonly offset: number;
 };
 
-/** Says who takes the content of an entry; nobody when it returns undefined. */
+/** Returns the consumer of an entry's content; undefined skips the content. */
 export type OnEntry = (entry: TarEntry) => Omit<EntryBody, 'size'> | undefined;
 
 /**
- * Reads a tar strictly: what two readers could understand differently is refused. Never copies contents, and holds at
- * most the extension headers of one entry.
+ * Reads a tar strictly: everything that readers interpret differently is refused. Contents are not copied. At most the
+ * extension headers of one entry are kept.
  *
- * @param headerBytes - the most that one pax or GNU long-name header may hold.
+ * @param headerBytes - the most bytes of one pax or GNU long-name header.
  * @returns a reader whose calls throw ARCHIVE_INVALID and LIMIT_EXCEEDED, and what `onEntry` throws.
  * @see docs/rules.md A3 to A7, R8
  */
 export function createTarReader(headerBytes: number, onEntry: OnEntry, form: TarForm = { isLayer: false }): TarFrames {
   const extensions = createExtensions(headerBytes);
-  /** In a layer a path with a slash at its end is read as by Go. */
+  /** In a layer, a path that ends with a slash is a directory, as for Go. */
   const readEntry = (header: Header, kind: EntryKind): TarEntry => {
     const entry = extensions.apply(header, kind);
     if (!form.isLayer || !header.isOldFile || !entry.path.endsWith('/')) return entry;
