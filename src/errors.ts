@@ -85,43 +85,74 @@ export type ErrorDetails = {
   /** `why` is absent where it is another image; `missing`: the lock has none, `ambiguous`: there are several. */
   LOCK_MISMATCH: { readonly reference: string; readonly why?: 'missing' | 'ambiguous' };
   CANCELLED: { readonly reason: string };
+  /** Something was asked of a store, a keystore, a pool, a fetcher or a finder that had been closed. */
+  CLOSED: { readonly what: 'store' | 'keystore' | 'pool' | 'fetcher' | 'finder' };
 };
 
 export type ErrorCode = keyof ErrorDetails;
 
-/** Any failure that a user or a caller can meet; everything else that is thrown is a bug. */
-export class ImageError<C extends ErrorCode = ErrorCode> extends Error {
-  override readonly name = 'ImageError';
+/**
+ * Any failure that a user or a caller can meet; every other thrown error is a bug. `code` says which failure it is and
+ * which `details` it has: `if (error.code === 'HTTP_STATUS') error.details.status`.
+ */
+export type ImageError<C extends ErrorCode = ErrorCode> = { readonly [K in C]: ImageErrorWith<K> }[C];
+
+/** An ImageError with one code. */
+export interface ImageErrorWith<C extends ErrorCode> extends Error {
+  readonly name: 'ImageError';
   readonly code: C;
   readonly details: ErrorDetails[C];
+  /** Plain data, as JSON output shows it. */
+  toJSON(): ErrorData<C>;
+}
 
+interface ImageErrorConstructor {
+  readonly prototype: ImageError;
   /** @param message - what happened, one line, without what was asked: the caller knows that. */
-  constructor(code: C, message: string, details: ErrorDetails[C], options?: ErrorOptions) {
+  new <C extends ErrorCode>(code: C, message: string, details: ErrorDetails[C], options?: ErrorOptions): ImageError<C>;
+}
+
+/** Named as it is exported: stack traces and inspection show the name of the class. */
+const CodedError = class ImageError extends Error {
+  override readonly name = 'ImageError';
+  readonly code: ErrorCode;
+  readonly details: ErrorDetails[ErrorCode];
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails[ErrorCode], options?: ErrorOptions) {
     super(message, options);
     this.code = code;
     this.details = details;
   }
-}
+
+  toJSON(): ErrorData {
+    return toErrorData(this as unknown as Parameters<typeof toErrorData>[0]); // the constructor below admits no other pairs of code and details
+  }
+};
+
+export const ImageError = CodedError as unknown as ImageErrorConstructor; // the compiler cannot pair code and details
 
 export function isImageError(error: unknown): error is ImageError {
-  return error instanceof ImageError;
+  return error instanceof CodedError;
 }
 
 export function hasCode<C extends ErrorCode>(error: unknown, code: C): error is ImageError<C> {
-  return error instanceof ImageError && error.code === code;
+  return error instanceof CodedError && error.code === code;
 }
 
 /** An ImageError as plain data: what crosses a thread and what JSON output shows. */
-export type ErrorData = {
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly details: ErrorDetails[ErrorCode];
-  readonly cause?: ErrorData;
-};
+export type ErrorData<C extends ErrorCode = ErrorCode> = {
+  readonly [K in C]: {
+    readonly code: K;
+    readonly message: string;
+    readonly details: ErrorDetails[K];
+    readonly cause?: ErrorData;
+  };
+}[C];
 
-export function toErrorData(error: ImageError): ErrorData {
+export function toErrorData<C extends ErrorCode>(error: ImageError<C>): ErrorData<C> {
   const { code, message, details, cause } = error;
-  return { code, message, details, ...(isImageError(cause) && { cause: toErrorData(cause) }) };
+  const data = { code, message, details, ...(isImageError(cause) && { cause: toErrorData(cause) }) };
+  return data; // of the same pair
 }
 
 export function fromErrorData({ code, message, details, cause }: ErrorData): ImageError {

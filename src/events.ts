@@ -1,4 +1,4 @@
-import type { ErrorData } from './errors.ts';
+import type { ImageError } from './errors.ts';
 
 /**
  * What happens during a batch, in the order it happens. `key` names a node of the batch for as long as it lives;
@@ -52,15 +52,32 @@ export type BatchEvent =
 /** A sink must not throw and must not block: it is called from the hot path. */
 export type EventSink = (event: BatchEvent) => void;
 
-export type OutcomeStatus = 'fetched' | 'present' | 'failed' | 'cancelled';
+export type OutcomeStatus = Outcome['status'];
 
-/** How one request or one dependency ended. Absent facts are left out. The field names are those of the JSON output. */
-export type Outcome = {
+/**
+ * How one request or one dependency ended. `status` says which facts there are: an image that is there has its ID, one
+ * that failed or was cancelled an error. The field names are those of the JSON output; `JSON.stringify` gives just that.
+ */
+export type Outcome = StoredOutcome | FailedOutcome | CancelledOutcome;
+
+export type StoredOutcome = OutcomeFacts & {
+  readonly status: 'fetched' | 'present';
+  /** `sha512-` and 128 hex digits; of a registry's image that is kept as it came alone, the digest of its manifest. */
+  readonly imageID: string;
+  readonly error?: undefined;
+};
+
+export type FailedOutcome = OutcomeFacts & { readonly status: 'failed'; readonly error: ImageError };
+
+/** The cause of the error is the reason of the signal. */
+export type CancelledOutcome = OutcomeFacts & { readonly status: 'cancelled'; readonly error: ImageError<'CANCELLED'> };
+
+/** What is known of a request or a dependency, whatever became of it; absent facts are left out. */
+export type OutcomeFacts = {
   readonly reference: string;
   /** 0-based position among the requests; dependencies have none. */
   readonly index?: number;
-  readonly status: OutcomeStatus;
-  /** Whole, 128 hex digits. */
+  /** Whole: `sha512-` and 128 hex digits. */
   readonly imageID?: string;
   readonly name?: string;
   readonly labels?: Readonly<Record<string, string>>;
@@ -76,7 +93,6 @@ export type Outcome = {
   readonly signedBy?: readonly string[];
   readonly latest?: boolean;
   readonly dependencies?: readonly string[];
-  readonly error?: ErrorData;
 };
 
 /** `images` counts requests; everything else counts nodes, each once. */

@@ -10,7 +10,7 @@ import type {
   PlanCall,
   PlanResult,
 } from './options.ts';
-import { fromErrorData, ImageError, asImageError, toErrorData, type ErrorData } from './errors.ts';
+import { ImageError, asImageError } from './errors.ts';
 import type { Outcome, OutcomeStatus } from './events.ts';
 import type { App, AppInput } from './image/apps.ts';
 import { isDigest, type Digest } from './image/digest.ts';
@@ -70,7 +70,7 @@ export function createFinder(options: ActionOptions): Finder {
       const app = { image, ...(signature !== undefined && { signature }), ...(type && { type }) };
       const stop = untilClosed(signal);
       const { outcomes } = await find([app], {}, stop);
-      return imageIdOf(outcomes[0], stop);
+      return imageIdOf(outcomes[0]);
     },
     findImages: (apps, call = {}) => find(apps, call, untilClosed(call.signal)),
     planImages: (apps, call = {}) => plan(apps, call, untilClosed(call.signal)),
@@ -107,9 +107,8 @@ async function findAll(
   return { outcomes, totals: { ...totals, images: images + wrong, nodes: nodes + wrong, failed: failed + wrong } };
 }
 
-function imageIdOf(outcome: Outcome | undefined, signal: AbortSignal): ImageId | Digest {
-  if (outcome?.status === 'cancelled') signal.throwIfAborted();
-  if (outcome?.error) throw fromErrorData(outcome.error);
+function imageIdOf(outcome: Outcome | undefined): ImageId | Digest {
+  if (outcome?.error) throw outcome.error;
   if (outcome?.imageID !== undefined && isThere(outcome.status)) return parseFoundId(outcome.imageID);
   throw new ImageError('INTERNAL', 'no outcome', { what: 'no outcome' });
 }
@@ -127,7 +126,7 @@ type InvalidApp = {
   readonly reference: string;
   readonly index: number;
   readonly status: 'failed';
-  readonly error: ErrorData;
+  readonly error: ImageError;
 };
 
 /** Apps as requests of a batch; what is relative is relative to the app's directory, else to that of the process. */
@@ -143,7 +142,7 @@ export function parseApps(apps: readonly AppInput[]): { requests: BatchRequest[]
       const key = referenceKey(reference) + (signature === undefined ? '' : ` ${signature}`);
       requests.push({ index, text, key, signature, reference });
     } catch (error) {
-      invalid.push({ reference: text, index, status: 'failed', error: toErrorData(asImageError(error)) });
+      invalid.push({ reference: text, index, status: 'failed', error: asImageError(error) });
     }
   }
   return { requests, invalid };

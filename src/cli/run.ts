@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 
-import { asImageError, ImageError, toErrorData } from '../index.ts';
+import { asImageError, ImageError } from '../index.ts';
 import { errnoOf } from '../system/errno.ts';
 import { commands } from './commands.ts';
 import type { Io } from './command.ts';
@@ -75,9 +75,9 @@ function directoryGone(cause: unknown): ImageError {
 }
 
 async function fail(error: ImageError, { stderr }: Io, showsCauses: boolean): Promise<number> {
-  const lines = [errorLine(toErrorData(error)), ...(showsCauses ? causeLines(error) : [])];
+  const lines = [errorLine(error), ...(showsCauses ? causeLines(error) : [])];
   await write(stderr, lines.map((text) => `${text}\n`).join(''));
-  return exitCodeOf(toErrorData(error));
+  return exitCodeOf(error);
 }
 
 async function warn({ stderr, environment }: Io): Promise<void> {

@@ -22,7 +22,8 @@ export interface ImageNode<F = Found> extends GraphNode<ImageNode<F>> {
   imageId: string | undefined;
   /** Its own failure, or that of something it depends on. */
   error: ImageError | undefined;
-  cancelled: boolean;
+  /** Why it was not brought to its end. */
+  cancelled: ImageError<'CANCELLED'> | undefined;
   durationMs: number | undefined;
 }
 
@@ -40,7 +41,7 @@ export function createNode<F>(request: NodeRequest, root: string): ImageNode<F> 
     found: undefined,
     imageId: undefined,
     error: undefined,
-    cancelled: false,
+    cancelled: undefined,
     durationMs: undefined,
   };
 }

@@ -1,20 +1,30 @@
-import { hasCode, ImageError, toErrorData } from '../errors.ts';
-import type { Outcome, OutcomeStatus, Totals } from '../events.ts';
+import { hasCode, ImageError } from '../errors.ts';
+import type { Outcome, OutcomeFacts, OutcomeStatus, Totals } from '../events.ts';
 import { formatReference } from '../image/reference.ts';
 import { show } from '../image/show.ts';
 import type { ImageNode } from './node.ts';
 
 /** What a settled node has to tell, once for each request that asked for it, once if it is only a dependency. */
 export function outcomes(node: ImageNode): readonly [Outcome, ...Outcome[]] {
-  const common = outcomeOf(node);
-  const [first, ...others] = node.requests.map(({ index, text }) => ({ reference: text, index, ...common }));
-  return first ? [first, ...others] : [{ reference: formatReference(node.reference), ...common }];
+  const [first, ...others] = node.requests.map(({ index, text }) => outcomeOf(node, { reference: text, index }));
+  return first ? [first, ...others] : [outcomeOf(node, { reference: formatReference(node.reference) })];
 }
 
-function outcomeOf(node: ImageNode): Omit<Outcome, 'reference'> {
-  const { found, error, durationMs, children } = node;
+function outcomeOf(node: ImageNode, request: Pick<Outcome, 'reference' | 'index'>): Outcome {
+  const { found, error, cancelled } = node;
+  const facts = { ...request, ...factsOf(node) };
+  if (cancelled) return { ...facts, status: 'cancelled', error: cancelled };
+  if (found && !error) return { ...facts, status: found.status, imageID: found.image.imageId };
+  return { ...facts, status: 'failed', error: error ?? noOutcome() };
+}
+
+/** A bug: a node that settled without a result. */
+export function noOutcome(): ImageError {
+  return new ImageError('INTERNAL', 'no outcome', { what: 'no outcome' });
+}
+
+function factsOf({ found, durationMs, children }: ImageNode): Omit<OutcomeFacts, 'reference' | 'index'> {
   return {
-    status: statusOf(node),
     ...(found && {
       imageID: found.image.imageId,
       name: found.image.name,
@@ -28,7 +38,6 @@ function outcomeOf(node: ImageNode): Omit<Outcome, 'reference'> {
     }),
     ...(durationMs !== undefined && { durationMs }),
     ...(found && { dependencies: children.flatMap(({ imageId }) => imageId ?? []) }),
-    ...(error && { error: toErrorData(error) }),
   };
 }
 
@@ -36,6 +45,12 @@ function statusOf({ found, error, cancelled }: ImageNode): OutcomeStatus {
   if (cancelled) return 'cancelled';
   if (error || !found) return 'failed';
   return found.status;
+}
+
+/** The error of what was under way or waited when its batch was stopped. @param reason - of the signal. */
+export function cancelledBy(reason: unknown): ImageError<'CANCELLED'> {
+  if (hasCode(reason, 'CANCELLED')) return reason;
+  return new ImageError('CANCELLED', 'it was stopped before its end', { reason: 'aborted' }, { cause: reason });
 }
 
 /**

@@ -3,8 +3,9 @@ import { planImage } from '../fetchers/plan.ts';
 import type { Planned, FoundImage } from '../fetchers/found.ts';
 import type { Dependency } from '../image/manifest.ts';
 import type { ImageNode } from './node.ts';
+import { noOutcome } from './outcome.ts';
 import { walk, type BatchRequest } from './walk.ts';
-import { toErrorData, type ErrorData } from '../errors.ts';
+import type { ImageError } from '../errors.ts';
 import type { Outcome, Totals } from '../events.ts';
 import { formatReference } from '../image/reference.ts';
 
@@ -67,23 +68,30 @@ function dependenciesOf(found: Planned): readonly Dependency[] {
 }
 
 /** `present`: the store has it; `absent`: a fetch would bring it. */
-export type PlanStatus = 'present' | 'absent' | 'failed' | 'cancelled';
+export type PlanStatus = PlanOutcome['status'];
 
 /** What a fetch would do about one request or one dependency. Fields that Outcome has as well mean the same. */
-export type PlanOutcome = Pick<
+/** What a fetch would do about one request or one dependency. `status` says which facts there are, as in an Outcome. */
+export type PlanOutcome = PlanFacts &
+  (
+    | { readonly status: 'present'; readonly imageID: string; readonly error?: undefined }
+    | { readonly status: 'absent'; readonly error?: undefined }
+    | { readonly status: 'failed'; readonly error: ImageError }
+    | { readonly status: 'cancelled'; readonly error: ImageError<'CANCELLED'> }
+  );
+
+export type PlanFacts = Pick<
   Outcome,
   'reference' | 'index' | 'imageID' | 'name' | 'labels' | 'digest' | 'source' | 'signedBy' | 'latest' | 'dependencies'
 > & {
   /** Names a node of the plan: the same for all requests that ask for it. */
   readonly id: number;
-  readonly status: PlanStatus;
   /** What the network still has to bring; absent when the server does not say. */
   readonly bytesToFetch?: number;
   /** URL or path of the signature that a fetch would check; it is there. */
   readonly signature?: string;
   /** The `id`s of what it depends on, in the manifest's order; absent while only the archive says that. */
   readonly needs?: readonly number[];
-  readonly error?: ErrorData;
 };
 
 /** `images` counts requests; everything else counts nodes, each once. */
@@ -106,22 +114,28 @@ type PlanView = {
 
 /** What a settled node has to tell, once for each request that asked for it, once if it is only a dependency. */
 function planOutcomes(node: ImageNode<Planned>, view: PlanView): readonly [PlanOutcome, ...PlanOutcome[]] {
-  const common = outcomeOf(node, view);
-  const [first, ...others] = node.requests.map(({ index, text }) => ({ reference: text, index, ...common }));
-  return first ? [first, ...others] : [{ reference: formatReference(node.reference), ...common }];
+  const about = (request: Pick<PlanOutcome, 'reference' | 'index'>) =>
+    outcomeOf(node, { ...request, ...factsOf(node, view) });
+  const [first, ...others] = node.requests.map(({ index, text }) => about({ reference: text, index }));
+  return first ? [first, ...others] : [about({ reference: formatReference(node.reference) })];
 }
 
-function outcomeOf(node: ImageNode<Planned>, { idOf, isExplored }: PlanView): Omit<PlanOutcome, 'reference'> {
-  const { found, error, children } = node;
+function outcomeOf({ found, error, cancelled }: ImageNode<Planned>, facts: PlanFacts): PlanOutcome {
+  if (cancelled) return { ...facts, status: 'cancelled', error: cancelled };
+  if (!found || error) return { ...facts, status: 'failed', error: error ?? noOutcome() };
+  if (found.status === 'absent') return { ...facts, status: 'absent' };
+  return { ...facts, status: 'present', imageID: found.image.imageId };
+}
+
+function factsOf(node: ImageNode<Planned>, { idOf, isExplored }: PlanView): Omit<PlanFacts, 'reference' | 'index'> {
+  const { found, children } = node;
   return {
     id: idOf(node),
-    status: planStatus(node),
     ...(found && (found.status === 'present' ? imageFacts(found.image) : remoteFacts(found))),
     ...(isExplored(node) && {
       dependencies: children.flatMap(({ imageId }) => imageId ?? []),
       needs: children.map(idOf),
     }),
-    ...(error && { error: toErrorData(error) }),
   };
 }
 

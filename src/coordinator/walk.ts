@@ -10,7 +10,7 @@ import { createPrefetcher, type Prefetched, type Visit } from './prefetch.ts';
 import { expand } from './expand.ts';
 import { breakCycles, createGraph, type Graph } from './graph.ts';
 import { createNode, type ImageNode, type NodeRequest } from './node.ts';
-import { dependencyError } from './outcome.ts';
+import { cancelledBy, dependencyError } from './outcome.ts';
 import { debugLog } from '../system/debug.ts';
 
 const debug = debugLog('coordinator');
@@ -57,7 +57,7 @@ export async function walk<F>(
 
   const graph = createGraph<ImageNode<F>>((node) => {
     node.error ??= dependencyError(node);
-    node.cancelled ||= node.children.some((child) => child.cancelled) && !node.error;
+    if (!node.error) node.cancelled ??= node.children.find((child) => child.cancelled)?.cancelled;
     onSettled(node);
     node.found = undefined;
     if (failFast && node.error)
@@ -105,7 +105,7 @@ export async function walk<F>(
         if (isNew) enqueue(child);
       }
     } catch (error) {
-      if (signal.aborted) node.cancelled = true;
+      if (signal.aborted) node.cancelled = cancelledBy(signal.reason);
       else node.error = asImageError(error);
       debug(() => `${shownOf(node)}: ${node.error ? `${node.error.code}: ${node.error.message}` : 'cancelled'}`);
     }

@@ -3,7 +3,6 @@ import prettyBytes from 'pretty-bytes';
 import {
   createFinder,
   defaultLabels,
-  fromErrorData,
   ImageError,
   openKeystore,
   openStore,
@@ -74,7 +73,7 @@ function outcomeText({ status, reference, name, labels, bytesDownloaded = 0, dep
 
 function requireAll({ outcomes }: BatchResult, signal: AbortSignal): void {
   signal.throwIfAborted();
-  for (const { error } of outcomes) if (error) throw fromErrorData(error);
+  for (const { error } of outcomes) if (error) throw error;
 }
 
 /** The stranger's image must not get in: if it does, this is no demonstration but a bug. */

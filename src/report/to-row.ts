@@ -1,4 +1,4 @@
-import type { ErrorData } from '../errors.ts';
+import type { ImageError } from '../errors.ts';
 import { shortId } from '../image/image-id.ts';
 import { showReference } from '../image/reference.ts';
 import { show } from '../image/show.ts';
@@ -49,7 +49,7 @@ export function toRow(life: Life, parent: number, signers: Numbering): Row {
   ];
 }
 
-function errorText({ code, message }: ErrorData): string {
+function errorText({ code, message }: ImageError): string {
   return `${code}: ${message}`;
 }
 

@@ -1,7 +1,7 @@
 import test from 'ava';
 
 import { addUp } from '../../src/bench/read-events.ts';
-import type { BatchEvent, OutcomeStatus } from '../../src/index.ts';
+import type { BatchEvent, Outcome, OutcomeStatus } from '../../src/index.ts';
 import { spansOf, statuses } from '../../src/report/data.ts';
 import { phases } from '../../src/measure/phases.ts';
 import { madeEvents, madeRun } from '../helpers/made-run.ts';
@@ -21,7 +21,7 @@ const verified = (key: string): BatchEvent => ({ type: 'verified', key, signedBy
 const placed = (key: string, waitedMs: number): BatchEvent => ({ type: 'place-taken', key, host: 'h', waitedMs });
 const ended = (key: string, status: OutcomeStatus = 'fetched', durationMs?: number): BatchEvent => ({
   ...{ type: 'node-finished', key },
-  outcome: { reference: key, status, ...(durationMs !== undefined && { durationMs }) },
+  outcome: { reference: key, status, imageID: '', ...(durationMs !== undefined && { durationMs }) } as Outcome,
 });
 
 test('the phases of images that overlap add up', (t) => {

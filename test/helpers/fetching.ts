@@ -6,10 +6,12 @@ import type { ExecutionContext } from 'ava';
 import {
   createApps,
   createFinder,
+  isImageError,
   openStore,
   type ActionOptions,
   type BatchCall,
   type Finder,
+  type ImageError,
   type ImageId,
   type Outcome,
   type Store,
@@ -77,6 +79,6 @@ export async function openFetching(t: ExecutionContext, base: Partial<ActionOpti
 }
 
 /** The code of an outcome's error, with those of its causes. */
-export function codesOf({ error }: Pick<Outcome, 'error'>): readonly string[] {
-  return error ? [error.code, ...codesOf({ ...(error.cause && { error: error.cause }) })] : [];
+export function codesOf({ error }: { readonly error?: ImageError | undefined }): readonly string[] {
+  return error ? [error.code, ...codesOf({ error: isImageError(error.cause) ? error.cause : undefined })] : [];
 }

@@ -1,3 +1,4 @@
+import { ImageError } from '../../src/errors.ts';
 import type { BatchEvent, Outcome, Totals } from '../../src/index.ts';
 import { createTimeline, type Timeline } from '../../src/report/timeline.ts';
 
@@ -77,7 +78,7 @@ export function madeEvents({ images, needs = 0, failEvery = Infinity, jobs = 16 
       ...(fails
         ? {
             status: 'failed',
-            error: { code: 'HTTP_STATUS', message: `${url} answered 503`, details: { url, status: 503 } },
+            error: new ImageError('HTTP_STATUS', `${url} answered 503`, { url, status: 503 }),
           }
         : { status: 'fetched', imageID: `sha512-${index.toString(16).padStart(128, '0')}` }),
     };

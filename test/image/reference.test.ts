@@ -146,7 +146,7 @@ test('a URL with a user name or password, or a malformed one, is refused and not
     'https://',
     'https://x\n.org/secret#secret',
   ]) {
-    const error = t.throws<ImageError>(() => parse(text), { instanceOf: ImageError, code: 'REFERENCE_INVALID' }, text);
+    const error = t.throws(() => parse(text), { instanceOf: ImageError, code: 'REFERENCE_INVALID' }, text);
     if (!text.includes('\n')) t.notRegex(JSON.stringify([error.message, error.details]), /secret/, text);
   }
   t.true(

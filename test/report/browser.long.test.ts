@@ -1,6 +1,7 @@
 import test, { type ExecutionContext } from 'ava';
 import type { Page } from 'playwright-core';
 
+import { ImageError } from '../../src/errors.ts';
 import { reportPage } from '../../src/report/page.ts';
 import { createTimeline } from '../../src/report/timeline.ts';
 import { openViewer, type Viewer } from '../helpers/chromium.ts';
@@ -206,7 +207,7 @@ look('names that look like markup are shown as they are, and nothing of them run
   const timeline = createTimeline(0);
   const name = '</script><script>window.ran = true</script><img src=x onerror="window.ran = true">';
   timeline.add({ type: 'node-added', key: 'a', reference: name }, 1);
-  const error = { code: 'NETWORK' as const, message: name, details: { url: name } };
+  const error = new ImageError('NETWORK', name, { url: name });
   timeline.add({ type: 'node-finished', key: 'a', outcome: { reference: name, status: 'failed', error } }, 2);
   const { page, complaints } = await open.open(
     t,

@@ -5,6 +5,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { Parser } from 'htmlparser2';
 
+import { ImageError } from '../../src/errors.ts';
 import type { ReportData } from '../../src/report/data.ts';
 import { reportPage, type About } from '../../src/report/page.ts';
 import { createTimeline } from '../../src/report/timeline.ts';
@@ -31,7 +32,7 @@ function hostile(text: string): string {
   const timeline = createTimeline(startMs);
   const outcome = {
     ...{ reference: text, status: 'failed' as const, name: text, source: text, signedBy: [text], imageID: text },
-    error: { code: 'NETWORK' as const, message: text, details: { url: text } },
+    error: new ImageError('NETWORK', text, { url: text }),
   };
   timeline.add({ type: 'batch-started', requests: 1 }, startMs);
   timeline.add({ type: 'warning', message: text }, startMs);

@@ -1,6 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 
+import { ImageError } from '../../src/errors.ts';
 import type { BatchEvent, Outcome } from '../../src/index.ts';
 import { phases } from '../../src/measure/phases.ts';
 import { spansOf, statuses } from '../../src/report/data.ts';
@@ -8,7 +9,8 @@ import { createTimeline } from '../../src/report/timeline.ts';
 import { madeRun } from '../helpers/made-run.ts';
 
 const startMs = Date.UTC(2026, 0, 1);
-const done = (parts: Partial<Outcome> = {}): Outcome => ({ reference: 'a', status: 'fetched', ...parts });
+const done = (parts: Partial<Outcome> = {}): Outcome =>
+  ({ reference: 'a', status: 'fetched', imageID: 'sha512-00', ...parts }) as Outcome;
 
 function record(events: readonly (readonly [atMs: number, event: BatchEvent])[], most?: number) {
   const timeline = createTimeline(startMs, most);
@@ -92,7 +94,7 @@ test('of more images than are kept, all that failed are there and all are counte
 
 test('credentials and queries of URLs, and control characters, stay out', (t) => {
   const reference = 'https://me:secret@example.com/a.aci?token=1';
-  const error = { code: 'NETWORK' as const, message: 'a\u001b[31mb\u202e', details: { url: '' } };
+  const error = new ImageError('NETWORK', 'a\u001b[31mb\u202e', { url: '' });
   const { rows } = record([
     [0, { type: 'node-added', key: 'a', reference }],
     [1, { type: 'node-finished', key: 'a', outcome: { reference, status: 'failed', error } }],
@@ -134,11 +136,19 @@ const event: fc.Arbitrary<BatchEvent> = fc.oneof(
   fc.record({
     type: fc.constant('node-finished' as const),
     key,
-    outcome: fc.record({
-      reference: fc.string(),
-      status: fc.constantFrom('fetched' as const, 'failed' as const, 'cancelled' as const),
-      durationMs: ms,
-    }),
+    outcome: fc.oneof(
+      fc.record({
+        ...{ reference: fc.string(), status: fc.constant('fetched' as const), imageID: fc.string(), durationMs: ms },
+      }),
+      fc.record({
+        ...{ reference: fc.string(), status: fc.constant('failed' as const), durationMs: ms },
+        error: fc.string().map((text) => new ImageError('NETWORK', text, { url: text })),
+      }),
+      fc.record({
+        ...{ reference: fc.string(), status: fc.constant('cancelled' as const), durationMs: ms },
+        error: fc.string().map((text) => new ImageError('CANCELLED', text, { reason: text })),
+      }),
+    ),
   }),
 );
 

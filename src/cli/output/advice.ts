@@ -1,4 +1,4 @@
-import { defaultLimits, show, type ErrorCode, type ErrorData, type ErrorDetails } from '../../index.ts';
+import { defaultLimits, hasCode, show, type ErrorCode, type ImageError, type ErrorDetails } from '../../index.ts';
 import { describeErrno } from '../../system/errno.ts';
 import { kebab } from '../options/values.ts';
 
@@ -86,13 +86,14 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
     `${/^(?:ENOSPC|EDQUOT|EFBIG)$/.test(reason) ? 'Make room there' : 'Check what is there'}, or write it elsewhere, and run again`,
   LOCK_MISMATCH: adviceForLock,
   CANCELLED: later,
+  CLOSED: 'Report it as a bug: the command closes nothing that it still uses',
 };
 
 /** @param reference - what was asked for, in the caller's words. */
-export function adviceFor(error: ErrorData, reference = ''): string {
+export function adviceFor(error: ImageError, reference = ''): string {
   const { code, details } = error;
   if (code !== 'LIMIT_EXCEEDED' && 'keep' in details) return 'Keep it so, or tell its publisher';
-  if (code === 'AUTH_REQUIRED' && error.cause?.code === 'CONFIG_INVALID')
+  if (code === 'AUTH_REQUIRED' && hasCode(error.cause, 'CONFIG_INVALID'))
     return 'Mend what keeps them, or take it away';
   if ('proxy' in details) return adviceForProxy(error);
   const found = advice[code];
@@ -102,7 +103,7 @@ export function adviceFor(error: ErrorData, reference = ''): string {
 }
 
 /** What was not passed; the message names it. */
-function adviceForProxy({ code, details }: ErrorData): string {
+function adviceForProxy({ code, details }: ImageError): string {
   if (code === 'AUTH_DENIED' || ('status' in details && details.status === 407)) {
     return 'Put user and password into the address of the proxy, in http_proxy, https_proxy or all_proxy: http://USER:PASSWORD@HOST:PORT';
   }

@@ -1,4 +1,4 @@
-import { show, showReference, showUrlsIn, toErrorData, type ErrorData, ImageError } from '../../index.ts';
+import { show, showReference, showUrlsIn, ImageError } from '../../index.ts';
 import { adviceFor } from './advice.ts';
 import { systemFailure } from '../../system/errno.ts';
 
@@ -9,7 +9,7 @@ const maxMessage = 1000;
  *
  * @param reference - absent when no image is to blame.
  */
-export function errorLine(error: ErrorData, reference?: string): string {
+export function errorLine(error: ImageError, reference?: string): string {
   const asked = reference === undefined ? '' : `${showReference(reference).trim() || '""'}: `;
   return `error: ${asked}${error.code}: ${show(error.message, maxMessage)}. ${adviceFor(error, reference)}.`;
 }
@@ -18,7 +18,7 @@ export function errorLine(error: ErrorData, reference?: string): string {
 export function errorLines(
   failures: readonly { readonly asked: string | undefined; readonly error: ImageError }[],
 ): string {
-  return failures.map(({ asked, error }) => `${errorLine(toErrorData(error), asked)}\n`).join('');
+  return failures.map(({ asked, error }) => `${errorLine(error, asked)}\n`).join('');
 }
 
 /** The causes behind an error, outermost first, one line each: for `--debug`. */

@@ -1,4 +1,4 @@
-import type { ErrorCode, ErrorData, Outcome, PlanOutcome } from '../../index.ts';
+import { isImageError, type ErrorCode, type ImageError, type Outcome, type PlanOutcome } from '../../index.ts';
 
 /** Kinds of failure, as the exit code tells them. */
 export const exitCodes = Object.freeze({
@@ -69,6 +69,7 @@ const kinds: Readonly<Record<Exclude<ErrorCode, 'HTTP_STATUS' | 'DEPENDENCY_FAIL
   OUTPUT_FAILED: 'store',
   LOCK_MISMATCH: 'lock',
   CANCELLED: 'unforeseen',
+  CLOSED: 'unforeseen',
 };
 
 /** The exit code of several failures, given each one's: the one they share, or the one for a mixture. */
@@ -79,9 +80,9 @@ export function sharedExitCode(codes: Iterable<number>): number {
 }
 
 /** The exit code of one failure. A failed dependency counts as what made it fail. */
-export function exitCodeOf(error: ErrorData): number {
+export function exitCodeOf(error: ImageError): number {
   const { code, details, cause } = error;
-  if (code === 'DEPENDENCY_FAILED') return cause ? exitCodeOf(cause) : exitCodes.unforeseen;
+  if (code === 'DEPENDENCY_FAILED') return isImageError(cause) ? exitCodeOf(cause) : exitCodes.unforeseen;
   if (code === 'HTTP_STATUS') return exitCodes[kindOfStatus('status' in details ? details.status : 0)];
   return exitCodes[kinds[code]];
 }

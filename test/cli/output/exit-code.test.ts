@@ -1,7 +1,7 @@
 import test from 'ava';
 
 import { createBatchExitCode, exitCodeOf, sharedExitCode } from '../../../src/cli/output/exit-code.ts';
-import type { ErrorCode, ErrorData } from '../../../src/errors.ts';
+import { fromErrorData, toErrorData, type ErrorCode, type ErrorData, type ImageError } from '../../../src/errors.ts';
 import type { Outcome, OutcomeStatus } from '../../../src/events.ts';
 
 /** The table of the design, code by code. */
@@ -31,15 +31,19 @@ const table: Readonly<Record<number, readonly ErrorCode[]>> = {
 };
 
 // Details are irrelevant to all codes but HTTP_STATUS.
-const failure = (code: ErrorCode, cause?: ErrorData): ErrorData => ({
-  ...{ code, message: 'm', details: { what: 'w' } },
-  ...(cause && { cause }),
-});
-const status = (number: number): ErrorData => ({
-  code: 'HTTP_STATUS',
-  message: 'm',
-  details: { url: 'u', status: number },
-});
+const failure = (code: ErrorCode, cause?: ImageError): ImageError =>
+  fromErrorData({
+    code,
+    message: 'm',
+    details: { what: 'w' },
+    ...(cause && { cause: toErrorData(cause) }),
+  } as ErrorData);
+const status = (number: number): ImageError =>
+  fromErrorData({
+    code: 'HTTP_STATUS',
+    message: 'm',
+    details: { url: 'u', status: number },
+  });
 
 for (const [exit, codes] of Object.entries(table)) {
   for (const code of codes) test(`${code} ends with ${exit}`, (t) => t.is(exitCodeOf(failure(code)), Number(exit)));
@@ -69,11 +73,11 @@ test('failures of one kind share its code, others are mixed', (t) => {
   t.is(sharedExitCode([5, 7]), 3);
 });
 
-function batch(expected: number, outcomes: readonly (readonly [OutcomeStatus, ErrorData?, number?])[]): number {
+function batch(expected: number, outcomes: readonly (readonly [OutcomeStatus, ImageError?, number?])[]): number {
   const exitCode = createBatchExitCode();
   for (const [index, [state, error, at]] of outcomes.entries()) {
-    const outcome: Outcome = { reference: 'r', index: at ?? index, status: state, ...(error && { error }) };
-    exitCode.add(outcome);
+    const facts = { reference: 'r', index: at ?? index, status: state, imageID: 'sha512-00' };
+    exitCode.add({ ...facts, ...(error && { error }) } as Outcome);
   }
   return exitCode.result(expected);
 }
@@ -88,7 +92,13 @@ test('one kind of failure decides, however many images succeeded', (t) => {
 });
 
 test('cancelled images do not count beside a failure', (t) => {
-  t.is(batch(3, [['failed', failure('TLS')], ['cancelled', failure('CANCELLED')], ['cancelled']]), 7);
+  t.is(
+    batch(2, [
+      ['failed', failure('TLS')],
+      ['cancelled', failure('CANCELLED')],
+    ]),
+    7,
+  );
 });
 
 test('a batch that was cancelled without a failure, or lacks an outcome, is a failure', (t) => {
@@ -99,6 +109,6 @@ test('a batch that was cancelled without a failure, or lacks an outcome, is a fa
 test('a dependency counts only through the requests that need it', (t) => {
   const exitCode = createBatchExitCode();
   exitCode.add({ reference: 'dependency', status: 'failed', error: failure('TLS') });
-  exitCode.add({ reference: 'request', index: 0, status: 'fetched' });
+  exitCode.add({ reference: 'request', index: 0, status: 'fetched', imageID: 'sha512-00' });
   t.is(exitCode.result(1), 0);
 });

@@ -6,19 +6,19 @@ import { drawFrame, trackBatch } from '../../../src/cli/output/live-progress.ts'
 import { causeLines, errorLine } from '../../../src/cli/output/error-line.ts';
 import { createEventStream, createPlainProgress, progressMode } from '../../../src/cli/output/progress.ts';
 import { formatDuration, summaryLine } from '../../../src/cli/output/state-line.ts';
-import { ImageError, toErrorData, type ErrorCode, type ErrorDetails } from '../../../src/errors.ts';
+import { asImageError, ImageError, type ErrorCode, type ErrorDetails } from '../../../src/errors.ts';
 import type { BatchEvent, Outcome, Totals } from '../../../src/events.ts';
 
 const totals: Totals = {
   ...{ images: 2, nodes: 3, fetched: 1, present: 1, failed: 1, blocked: 0, cancelled: 0 },
   ...{ bytesDownloaded: 2_097_152, bytesStored: 1, requests: 1, retries: 0, durationMs: 2000 },
 };
-const notFound = toErrorData(new ImageError('HTTP_STATUS', 'the server says 404', { url: 'https://x/', status: 404 }));
+const notFound = new ImageError('HTTP_STATUS', 'the server says 404', { url: 'https://x/', status: 404 });
 const failed: Outcome = { reference: 'example.com/a', index: 0, status: 'failed', error: notFound };
 
 test('an error line says what was asked, the code, what happened and what to do, on one line', (t) => {
   t.is(errorLine(notFound, 'a:1'), 'error: a:1: HTTP_STATUS: the server says 404. Check the address.');
-  const hostile = { ...notFound, message: 'a\nb\u001b[31m\u202e' };
+  const hostile = new ImageError('HTTP_STATUS', 'a\nb\u001b[31m\u202e', notFound.details);
   t.is(errorLine(hostile, 'x\u0007'), 'error: x\\x07: HTTP_STATUS: a\\x0ab\\x1b[31m\\u202e. Check the address.');
 });
 
@@ -28,7 +28,7 @@ test('an error line shows no credentials and no query, and a registry digest who
 });
 
 function advised<C extends ErrorCode>(code: C, details: ErrorDetails[C], reference = 'https://h/a'): string {
-  return errorLine(toErrorData(new ImageError(code, 'it failed', details)), reference);
+  return errorLine(asImageError(new ImageError(code, 'it failed', details)), reference);
 }
 
 test('advice for a status depends on it, and on what can help there', (t) => {
@@ -87,11 +87,12 @@ test('advice on what its publisher did right does not send anybody to the publis
 test('credentials that are there and cannot be read are to be mended, not made anew', (t) => {
   const cause = new ImageError('CONFIG_INVALID', 'a key twice', { path: 'config.json' });
   const error = new ImageError('AUTH_REQUIRED', 'cannot be had', { host: 'a' }, { cause });
-  t.regex(errorLine(toErrorData(error)), /Mend what keeps them, or take it away\.$/);
+  t.regex(errorLine(error), /Mend what keeps them, or take it away\.$/);
 });
 
 test('credentials are not advised where none are ever shown', (t) => {
-  const line = (more: object) => errorLine({ ...notFound, details: { url: 'https://b/', status: 403, ...more } });
+  const line = (more: object) =>
+    errorLine(new ImageError('HTTP_STATUS', 'refused', { url: 'https://b/', status: 403, ...more }));
   t.regex(line({}), /credentials/);
   t.regex(line({ redirectedFrom: 'a', takesNoCredentials: true }), /Run again: a may lead elsewhere then/);
   t.notRegex(line({ redirectedFrom: 'a', takesNoCredentials: true }), /redentials/);
@@ -99,15 +100,14 @@ test('credentials are not advised where none are ever shown', (t) => {
 });
 
 test('advice on a limit names the one that can be raised, if it can', (t) => {
-  const line = (limit: string) =>
-    errorLine(toErrorData(new ImageError('LIMIT_EXCEEDED', 'too much', { limit, maximum: 1 })));
+  const line = (limit: string) => errorLine(new ImageError('LIMIT_EXCEEDED', 'too much', { limit, maximum: 1 }));
   t.regex(line('index-depth'), /raise it with --limit index-depth=VALUE\.$/);
   t.notRegex(line('paths'), /--limit/);
 });
 
 test('advice for what is recognised, though it is not read, says how to write it anew', (t) => {
   const line = (looksLike: string) =>
-    errorLine(toErrorData(new ImageError('ARCHIVE_UNREADABLE', 'not read', { path: 'x', looksLike })));
+    errorLine(new ImageError('ARCHIVE_UNREADABLE', 'not read', { path: 'x', looksLike }));
   t.regex(line('an old tar (v7)'), /tar --format=ustar\.$/);
   t.regex(line('a tar with a volume label'), /without --label\.$/);
   t.regex(line('xz with a sha256 check'), /xz --check=crc64\.$/);
@@ -192,7 +192,11 @@ test('without progress there are still warnings and errors, each once', (t) => {
     onEvent({ type: 'warning', message: 'careful' });
     onOutcome(failed);
     onOutcome({ ...failed, index: 1 });
-    onOutcome({ ...failed, status: 'cancelled' });
+    onOutcome({
+      reference: 'example.com/b',
+      status: 'cancelled',
+      error: new ImageError('CANCELLED', 'stopped', { reason: 'x' }),
+    });
   });
   t.deepEqual(lines, ['warning: careful', errorLine(notFound, 'example.com/a')]);
 });
@@ -216,7 +220,7 @@ test('a frame has a row for each transfer and a total with rate and time left, c
   nowMs = 1000;
   batch.state();
   batch.take({ type: 'download-progress', key: 'a', bytes: 2048, total: 4096 });
-  batch.take({ type: 'node-finished', key: 'b', outcome: { reference: 'b', status: 'present' } });
+  batch.take({ type: 'node-finished', key: 'b', outcome: { reference: 'b', status: 'present', imageID: 'sha512-00' } });
   nowMs = 3000;
   const frame = drawFrame(batch.state(), { columns: 100, rows: 24 });
   const [row = '', total = '', ...rest] = frame.split('\n');
@@ -241,7 +245,7 @@ test('what is here whole counts as done until it has an outcome, and again as a 
   batch.take({ type: 'download-started', key, url: 'u', total: 4, resumedFrom: 1 });
   t.is(left(), '0/2 images · 21 s left');
   batch.take({ type: 'download-finished', key, url: 'u', bytes: 4 });
-  batch.take({ type: 'node-finished', key, outcome: { reference: 'a', status: 'fetched' } });
+  batch.take({ type: 'node-finished', key, outcome: { reference: 'a', status: 'fetched', imageID: 'sha512-00' } });
   t.is(left(), '1/2 images · 1 fetched · 3.0 s left');
 });
 

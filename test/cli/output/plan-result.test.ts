@@ -3,6 +3,7 @@ import { text } from 'node:stream/consumers';
 
 import test from 'ava';
 
+import { ImageError } from '../../../src/errors.ts';
 import { createPlanTree } from '../../../src/cli/output/plan-result.ts';
 import type { PlanOutcome, PlanTotals } from '../../../src/index.ts';
 
@@ -50,7 +51,7 @@ test('a cycle ends, and control characters from outside stay out of the terminal
     ...{ ...node(id, needs, index), status: 'failed' as const },
     ...{
       reference: `a\u001b[31m${id}`,
-      error: { code: 'DEPENDENCY_CYCLE' as const, message: '', details: { path: [] } },
+      error: new ImageError('DEPENDENCY_CYCLE', '', { path: [] }),
     },
   });
   const lines = await drawn([failed(0, [1], 0), failed(1, [0], 1)]);

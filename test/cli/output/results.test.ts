@@ -5,6 +5,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import test from 'ava';
 import fc from 'fast-check';
 
+import { ImageError } from '../../../src/errors.ts';
 import { createJsonResult } from '../../../src/cli/output/json-result.ts';
 import { type ResultWriter, createTextResult } from '../../../src/cli/output/text-result.ts';
 import type { Outcome, Totals } from '../../../src/events.ts';
@@ -56,10 +57,16 @@ test('text is written as soon as the order allows, what comes at once in one wri
 test('text leaves out what is not there, and dependencies; twice asked is twice printed', async (t) => {
   const open = (stdout: PassThrough) => createTextResult(stdout, { full: true });
   const outcomes: Outcome[] = [
-    { reference: 'a', index: 0, status: 'failed', imageID: id('a') },
-    { reference: 'b', index: 1, status: 'cancelled' },
+    {
+      reference: 'a',
+      index: 0,
+      status: 'failed',
+      imageID: id('a'),
+      error: new ImageError('CLOSED', 'x', { what: 'store' }),
+    },
+    { reference: 'b', index: 1, status: 'cancelled', error: new ImageError('CANCELLED', 'x', { reason: 'x' }) },
     { reference: 'd', status: 'fetched', imageID: id('d') },
-    { ...fetched(2, 'c'), status: 'present' },
+    { reference: 'c', index: 2, status: 'present', imageID: id('c') },
     fetched(3, 'c'),
   ];
   t.is(await written(open, outcomes), `${id('c')}\n${id('c')}\n`);
@@ -89,8 +96,8 @@ test('JSON holds requests in order, dependencies beside them, whatever order the
       fc.array(outcome, { maxLength: 8 }),
       fc.nat(),
       async (asked, nodes, seed) => {
-        const images = asked.map((about, index): Outcome => ({ ...about, index, status: 'fetched' }));
-        const dependencies = nodes.map((about): Outcome => ({ ...about, status: 'present' }));
+        const images = asked.map((about, index): Outcome => ({ ...about, index, status: 'fetched', imageID: id('a') }));
+        const dependencies = nodes.map((about): Outcome => ({ ...about, status: 'present', imageID: id('b') }));
         const mixed = [...images, ...dependencies].sort(
           (a, b) => (((a.index ?? 99) * seed) % 7) - (((b.index ?? 99) * seed) % 7),
         );
@@ -130,7 +137,8 @@ test('dependencies that cannot be kept until their turn fail the result, in the 
   const before = process.env['TMPDIR'];
   process.env['TMPDIR'] = '/nonexistent';
   try {
-    for (let count = 0; count < 12; count += 1) result.add({ reference: 'd'.repeat(100_000), status: 'fetched' });
+    for (let count = 0; count < 12; count += 1)
+      result.add({ reference: 'd'.repeat(100_000), status: 'fetched', imageID: id('a') });
   } finally {
     if (before === undefined) delete process.env['TMPDIR'];
     else process.env['TMPDIR'] = before;

@@ -36,7 +36,9 @@ test('a plan says digest and bytes by the manifest alone, and the store what is 
   const plan = async (name: string, pullPolicy: 'new' | 'update' | 'never' = 'new') => {
     await using planner = finder({ pullPolicy });
     const { outcomes, totals } = await planner.planImages(createApps([reference(name)]));
-    return { ...outcomes[0], totals };
+    const [outcome] = outcomes;
+    if (!outcome) throw new Error('no outcome');
+    return { ...outcome, totals };
   };
 
   const { totals, ...absent } = await plan('app:2');

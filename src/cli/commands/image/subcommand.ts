@@ -1,4 +1,4 @@
-import { type ImageError, type Store, toErrorData, type Repaired } from '../../../index.ts';
+import { type ImageError, type Store, type Repaired } from '../../../index.ts';
 import type { Io, Run } from '../../command.ts';
 import { type Access, openCliStore, openForRepair } from '../../open-store.ts';
 import type { CommandLine } from '../../options/command-line.ts';
@@ -45,7 +45,7 @@ export function onStore(subcommand: Subcommand): Run {
     };
     const failures = await runOpened().catch(failed ?? rethrow);
     await write(io.stderr, errorLines(failures));
-    return sharedExitCode(failures.map(({ error }) => exitCodeOf(toErrorData(error))));
+    return sharedExitCode(failures.map(({ error }) => exitCodeOf(error)));
   };
 }
 

@@ -1,4 +1,4 @@
-import { asImageError, ImageError, show, toErrorData, type Keystore } from '../../../index.ts';
+import { asImageError, ImageError, show, type Keystore } from '../../../index.ts';
 import type { Run } from '../../command.ts';
 import { directoriesOf } from '../../options/read.ts';
 import { usageError } from '../../options/option.ts';
@@ -20,9 +20,9 @@ export const runTrustRemove: Run = async (io, line) => {
         io.stdout.write(`Removed ${fingerprint}, no longer trusted for ${formatKeyPlace(removed)}\n`);
       }
     } catch (error) {
-      const data = toErrorData(asImageError(error));
-      io.stderr.write(`${errorLine(data, fingerprint)}\n`);
-      codes.push(exitCodeOf(data));
+      const failure = asImageError(error);
+      io.stderr.write(`${errorLine(failure, fingerprint)}\n`);
+      codes.push(exitCodeOf(failure));
     }
   }
   return sharedExitCode(codes);

@@ -1,4 +1,4 @@
-import { asImageError, show, toErrorData, trustKeys, type TrustOutcome } from '../../../index.ts';
+import { asImageError, show, trustKeys, type TrustOutcome } from '../../../index.ts';
 import type { Run, Io } from '../../command.ts';
 import { directoriesOf } from '../../options/read.ts';
 import { usageError } from '../../options/option.ts';
@@ -27,9 +27,9 @@ export const runTrust: Run = async (io, line) => {
       await addKey(io, context, source, { location, place });
     } catch (error) {
       io.signal.throwIfAborted();
-      const data = toErrorData(asImageError(error));
-      io.stderr.write(`${errorLine(data, location.shown)}\n`);
-      codes.push(exitCodeOf(data));
+      const failure = asImageError(error);
+      io.stderr.write(`${errorLine(failure, location.shown)}\n`);
+      codes.push(exitCodeOf(failure));
     }
   }
   return sharedExitCode(codes);
