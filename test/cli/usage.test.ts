@@ -1,7 +1,7 @@
 import test from 'ava';
 
 import { commands } from '../../src/cli/commands.ts';
-import { appliesTo, optionGroups } from '../../src/cli/options/option.ts';
+import { appliesTo, commandNames, optionGroups } from '../../src/cli/options/option.ts';
 import { optionTable } from '../../src/cli/options/table.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { openShell } from '../helpers/shell.ts';
@@ -94,6 +94,7 @@ test.serial('help is a result: on stdout, with examples, and a success', async (
 });
 
 test('help lists every option of a command once, in groups with what the command is for first', async (t) => {
+  t.deepEqual(commands.map(({ name }) => name).toSorted(), commandNames.toSorted());
   for (const { name } of commands) {
     const { code, stdout } = await runHere([...name.split(' '), '--help']);
     t.is(code, 0);

@@ -4,6 +4,7 @@ import { DatabaseSync } from 'node:sqlite';
 
 import test from 'ava';
 
+import { indexVersion } from '../../src/store/index/protocol.ts';
 import { openRepaired } from '../../src/images/relist.ts';
 import { openStore } from '../../src/store/open-store.ts';
 import { commitBlob, storeDirectory } from '../helpers/blob.ts';
@@ -12,7 +13,7 @@ const foreign: Readonly<Record<string, string>> = {
   'a database of another program': 'CREATE TABLE bookmarks (url TEXT); INSERT INTO bookmarks VALUES (1)',
   'one that has a table of ours': 'CREATE TABLE images (id TEXT)',
   'one with the version of an older index': 'CREATE TABLE bookmarks (url TEXT); PRAGMA user_version = 1',
-  'one with the present version': 'CREATE TABLE bookmarks (url TEXT); PRAGMA user_version = 3',
+  'one with the present version': `CREATE TABLE bookmarks (url TEXT); PRAGMA user_version = ${indexVersion}`,
 };
 
 for (const [what, sql] of Object.entries(foreign)) {

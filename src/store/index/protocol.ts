@@ -1,8 +1,8 @@
 import type { ErrorData } from '../../errors.ts';
 import type { FileStamp } from '../../system/files.ts';
 
-/** Version of the index, `PRAGMA user_version`. Reader and writer share this type, so that they cannot disagree. */
-export type IndexVersion = 3;
+/** Version of the index, `PRAGMA user_version`: the number of steps that lead to it in `writer/open-index.ts`. */
+export const indexVersion = 3;
 
 /** The paths of a store, and the modes of its files and directories. Plain data, since it is sent to the thread. */
 export type Layout = {

@@ -4,7 +4,7 @@ import { setTimeout } from 'node:timers/promises';
 import { ImageError } from '../../errors.ts';
 import { foreignIndex, sqliteResult, storeError } from '../store-error.ts';
 import { show } from '../../image/show.ts';
-import type { IndexVersion } from './protocol.ts';
+import { indexVersion } from './protocol.ts';
 
 export type Row = Readonly<Record<string, SQLOutputValue>>;
 
@@ -84,8 +84,6 @@ export const emptyReader: Reader = {
   close: () => Promise.resolve(),
 };
 
-const supported: IndexVersion = 3;
-
 /**
  * Opens the index for reading. An index without tables counts as empty.
  *
@@ -97,10 +95,10 @@ export async function openReader(location: string | URL, path: string): Promise<
   const db = await retryWhileBusy(path, () => new DatabaseSync(location, { readOnly: true, timeout: 0 }));
   try {
     const found = await retryWhileBusy(path, () => Number(db.prepare('PRAGMA user_version').get()?.['user_version']));
-    if (found === supported) return createReader(db, path);
+    if (found === indexVersion) return createReader(db, path);
     const schema = await retryWhileBusy(path, () => db.prepare('SELECT name FROM sqlite_schema').all());
     const isOurs =
-      found === 0 ? schema.length === 0 : found > supported || schema.some(({ name }) => name === 'images');
+      found === 0 ? schema.length === 0 : found > indexVersion || schema.some(({ name }) => name === 'images');
     if (!isOurs) throw foreignIndex(path);
     if (found !== 0) throw otherVersion(path, found);
     db.close();
@@ -112,9 +110,9 @@ export async function openReader(location: string | URL, path: string): Promise<
 }
 
 function otherVersion(path: string, found: number): ImageError {
-  const advice = found > supported ? 'use a newer one' : 'any command that writes brings it up to date';
-  const message = `${show(path, 1024)} is of version ${found}, this longshore reads ${supported}: ${advice}`;
-  return new ImageError('STORE_VERSION', message, { path, found, supported });
+  const advice = found > indexVersion ? 'use a newer one' : 'any command that writes brings it up to date';
+  const message = `${show(path, 1024)} is of version ${found}, this longshore reads ${indexVersion}: ${advice}`;
+  return new ImageError('STORE_VERSION', message, { path, found, supported: indexVersion });
 }
 
 const SQLITE_BUSY = 5;

@@ -4,19 +4,7 @@ import { show, type Entry, asImageError, isAcIdentifier, openKeystore, trustName
 import type { Io } from '../../command.ts';
 import { directoriesOf } from '../../options/read.ts';
 import type { CommandLine } from '../../options/command-line.ts';
-
-export const imageFields = [
-  'id',
-  'name',
-  'importtime',
-  'lastused',
-  'size',
-  'latest',
-  'verified',
-  'source',
-  'digest',
-] as const;
-export type ImageField = (typeof imageFields)[number];
+import type { ImageField } from './options.ts';
 
 /** What `image list` shows unless it is told: rkt's columns in rkt's order. */
 export const defaultFields: readonly ImageField[] = ['id', 'name', 'importtime', 'lastused', 'size', 'latest'];

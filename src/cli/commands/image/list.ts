@@ -3,17 +3,8 @@ import type { Writable } from 'node:stream';
 import { imageRow, listImages, type Entry, type ListRequest } from '../../../index.ts';
 import { isOn, valueOf } from '../../options/read.ts';
 import { write } from '../../output/write.ts';
-import { oneOf } from './options.ts';
-import {
-  defaultFields,
-  fieldText,
-  fieldTitles,
-  type ImageField,
-  openTrustedNow,
-  trustFact,
-  type TrustedNow,
-  imageFields,
-} from './fields.ts';
+import { imageFields, oneOf, type ImageField } from './options.ts';
+import { defaultFields, fieldText, fieldTitles, openTrustedNow, trustFact, type TrustedNow } from './fields.ts';
 import { toSafeJson, formatTable } from '../../output/table.ts';
 import type { Subcommand } from './subcommand.ts';
 import { usageError } from '../../options/option.ts';

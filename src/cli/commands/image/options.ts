@@ -1,6 +1,20 @@
 import { type OptionSpec, usageError } from '../../options/option.ts';
 import { show } from '../../../index.ts';
 
+/** The columns of `image list`. */
+export const imageFields = [
+  'id',
+  'name',
+  'importtime',
+  'lastused',
+  'size',
+  'latest',
+  'verified',
+  'source',
+  'digest',
+] as const;
+export type ImageField = (typeof imageFields)[number];
+
 /** What the subcommands of `image` take beyond the options they share with others. */
 export const imageOptions = [
   {
@@ -8,7 +22,7 @@ export const imageOptions = [
     group: 'Output',
     kind: 'value',
     placeholder: 'LIST',
-    help: 'Columns: id, name, importtime, lastused, size, latest, verified, source, digest',
+    help: `Columns: ${imageFields.join(', ')}`,
     commands: ['image list'],
   },
   {

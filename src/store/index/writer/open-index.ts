@@ -6,7 +6,7 @@ import { imageBlobName, registryBlobName } from '../../../image/digest.ts';
 import { show } from '../../../image/show.ts';
 import { hasName } from '../../../system/files.ts';
 import { isOfOtherTools, readOciIndexSync } from '../oci-index.ts';
-import type { Layout } from '../protocol.ts';
+import { indexVersion, type Layout } from '../protocol.ts';
 import { isSqliteError, SQLITE_BUSY, withTransaction } from './transaction.ts';
 import { foreignIndex } from '../../store-error.ts';
 
@@ -25,7 +25,7 @@ export function openIndex(layout: Layout): DatabaseSync {
   requireNoLog(path);
   const db = new DatabaseSync(path, { timeout: busyMs });
   try {
-    readVersion(db, path, schemaSteps.length);
+    readVersion(db, path, indexVersion);
     useWriteAheadLog(db);
     migrate(db, path, schemaSteps, () => {
       if (holdsOurBlobs(layout)) db.exec('UPDATE generation SET relisting = 1');
@@ -129,7 +129,7 @@ function readVersion(db: DatabaseSync, path: string, supported: number): number 
  * Version 3 recognises an index that was created over blobs of a lost one: `relisting` is 1 until a repair has listed
  * again what it can. It adds `ctime_ns`, which belongs to `mtime_ns`; where it is NULL the file has to be hashed first.
  */
-export const schemaSteps: readonly string[] = [
+export const schemaSteps = [
   `
   CREATE TABLE images (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -235,4 +235,4 @@ export const schemaSteps: readonly string[] = [
   ALTER TABLE images ADD COLUMN ctime_ns INTEGER;
   ALTER TABLE blobs ADD COLUMN ctime_ns INTEGER;
   `,
-];
+] as const satisfies readonly string[] & { readonly length: typeof indexVersion };
