@@ -11,7 +11,7 @@ import type { Http, HttpObserver, TlsMaterial } from './http/contract.ts';
 import { parsePlatform } from './image/platform.ts';
 import { hostPlatform } from './registry/choose-platform.ts';
 import type { RegistryClient } from './registry/client.ts';
-import { keepRecentDocuments } from './registry/recent-documents.ts';
+import { createRecentDocuments } from './registry/recent-documents.ts';
 import { openPool, type Pool } from './pool/pool.ts';
 import { spareFiles } from './system/spare-files.ts';
 import { createVerifier, type Verifier } from './verify/verify.ts';
@@ -127,7 +127,7 @@ function openRegistries(options: ActionOptions, context: Context): Registries {
   return {
     client: () => (client ??= openRegistryClient(options, context)),
     lookasides: options.lookasides ?? { scopes: new Map(), others: undefined, fallback: undefined },
-    configs: keepRecentDocuments(recentBytes),
+    configs: createRecentDocuments(recentBytes),
     keep: options.keep ?? 'both',
     platforms: first ? [first, ...others] : [hostPlatform(context.platform)],
     isPlatformAsked: first !== undefined,

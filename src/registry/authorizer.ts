@@ -8,29 +8,29 @@ import { debugLog } from '../system/debug.ts';
 
 const debug = debugLog('registry');
 
-/** How requests to one registry are authorised. */
+/** Authorizes the requests to one registry. */
 type Authorizer = {
-  /** The Authorization for this repository, if the registry wants one. @throws ImageError AUTH_REQUIRED, AUTH_DENIED */
+  /** The Authorization header for a repository, if the registry requires one. @throws ImageError AUTH_REQUIRED, AUTH_DENIED */
   authorization(repository: string, signal: AbortSignal): Promise<string | undefined>;
-  /** Another one, if there is any, after a 401 to a request that bore `sent`. @throws ImageError AUTH_REQUIRED, AUTH_DENIED */
+  /** A new header after a 401 to a request with the header `sent`; undefined if there is no other. @throws as authorization */
   renew(
     repository: string,
     refused: { readonly sent: string | undefined; readonly challenges: readonly Challenge[] },
     signal: AbortSignal,
   ): Promise<string | undefined>;
-  /** The error for a refusal that stays one. @param said - by the registry, safe to show. */
+  /** The error for a final refusal. @param said - the explanation of the registry, safe to show. */
   denial(repository: string, said: string | undefined, cause: unknown, signal: AbortSignal): Promise<ImageError>;
 };
 
 type Context = Pick<RegistryOptions, 'http' | 'observer' | 'limits' | 'nowMs' | 'credentials'>;
 
-/** A token is not used in the last seconds of its life. */
+/** A token is not used in its last seconds before it expires. */
 const marginMs = 5000;
 
-/** @param host - what the credentials are looked up by. */
+/** @param host - the host whose credentials are looked up. */
 export function createAuthorizer(context: Context, host: string, { origin, challenges }: Connection): Authorizer {
-  /** What a repository asked for, where that is known. */
-  const offered = new Map<string, readonly Challenge[]>();
+  /** The challenges of the last refusal, by repository. */
+  const lastChallenges = new Map<string, readonly Challenge[]>();
   const scopesOf = new Map<string, ReadonlySet<string>>();
   const tokens = new Map<string, (signal: AbortSignal) => Promise<Token>>();
 
@@ -47,7 +47,7 @@ export function createAuthorizer(context: Context, host: string, { origin, chall
       const credential = await lookUp(repository);
       debug(() => `${show(host)}: wants a token for ${show(repository)}; credentials: ${credential?.kind ?? 'none'}`);
       if (credential?.kind === 'bearer') return { value: credential.token, expiresAtMs: Infinity };
-      const scopes = scopesOf.get(repository) ?? new Set([pull(repository)]);
+      const scopes = scopesOf.get(repository) ?? new Set([pullScope(repository)]);
       const realm = realmOf(challenge, origin);
       if (!(realm instanceof URL)) throw authError(host, repository, credential, realm);
       try {
@@ -63,13 +63,13 @@ export function createAuthorizer(context: Context, host: string, { origin, chall
   }
 
   async function authorization(repository: string, signal: AbortSignal): Promise<string | undefined> {
-    const bearer = offer(repository, 'bearer');
+    const bearer = challengeFor(repository, 'bearer');
     if (bearer) return `Bearer ${(await tokenFor(repository, bearer, signal)).value}`;
-    const credential = offer(repository, 'basic') && (await credentialFor(repository, signal));
+    const credential = challengeFor(repository, 'basic') && (await credentialFor(repository, signal));
     return credential?.kind === 'basic' ? basicAuthorization(credential.user, credential.password) : undefined;
   }
 
-  /** A helper may take its time: nobody has to wait for it who no longer wants to know. */
+  /** A credential helper may be slow: an aborted request does not wait for it. */
   function credentialFor(repository: string, signal: AbortSignal): Promise<RegistryCredential | undefined> {
     return abortable(lookUp(repository), signal);
   }
@@ -79,13 +79,13 @@ export function createAuthorizer(context: Context, host: string, { origin, chall
       return await context.credentials(host, repository);
     } catch (error) {
       if (!hasCode(error, 'CONFIG_INVALID')) throw error;
-      const message = `the credentials for ${show(host)} cannot be had: ${error.message}`;
+      const message = `the credentials for ${show(host)} are not available: ${error.message}`;
       throw new ImageError('AUTH_REQUIRED', message, { host }, { cause: error });
     }
   }
 
-  const offer = (repository: string, scheme: string) =>
-    (offered.get(repository) ?? challenges).find((challenge) => challenge.scheme === scheme);
+  const challengeFor = (repository: string, scheme: string) =>
+    (lastChallenges.get(repository) ?? challenges).find((challenge) => challenge.scheme === scheme);
 
   return {
     authorization,
@@ -93,10 +93,10 @@ export function createAuthorizer(context: Context, host: string, { origin, chall
       return authError(host, repository, await credentialFor(repository, signal), said, cause);
     },
     async renew(repository, { sent, challenges: now }, signal) {
-      if (now.some(({ scheme }) => scheme === 'bearer' || scheme === 'basic')) offered.set(repository, now);
+      if (now.some(({ scheme }) => scheme === 'bearer' || scheme === 'basic')) lastChallenges.set(repository, now);
       const bearer = now.find(({ scheme }) => scheme === 'bearer');
-      const wanted = bearer?.parameters.get('scope')?.split(' ').filter(Boolean) ?? [];
-      scopesOf.set(repository, new Set([pull(repository), ...wanted].slice(0, maxScopes)));
+      const scopes = bearer?.parameters.get('scope')?.split(' ').filter(Boolean) ?? [];
+      scopesOf.set(repository, new Set([pullScope(repository), ...scopes].slice(0, maxScopes)));
       const current = await tokens.get(repository)?.(signal);
       if (current && `Bearer ${current.value}` === sent) tokens.delete(repository);
       const another = await authorization(repository, signal);
@@ -107,21 +107,21 @@ export function createAuthorizer(context: Context, host: string, { origin, chall
 
 const maxScopes = 8;
 
-function pull(repository: string): string {
+function pullScope(repository: string): string {
   return `repository:${repository}:pull`;
 }
 
-/** Where tokens come from, or why there is no asking for any. @see docs/rules.md R5 */
+/** The URL of the token server, or why it is not asked. @see docs/rules.md R5 */
 function realmOf({ parameters }: Challenge, origin: string): URL | string {
   const text = parameters.get('realm') ?? '';
   const realm = URL.parse(text, origin);
   if (text === '' || realm === null) return 'it does not name its token server';
   const isAllowed = realm.protocol === 'https:' || (realm.protocol === 'http:' && origin.startsWith('http:'));
   if (isAllowed && realm.username === '' && realm.password === '') return realm;
-  return `it names a token server that may not be asked: ${showUrl(text)}`;
+  return `it names a token server that is not allowed: ${showUrl(text)}`;
 }
 
-/** What a token server does that means no. */
+/** Whether an error means that the token server refuses. */
 function isRefusal(error: unknown): error is ImageError {
   if (hasCode(error, 'HTTP_STATUS')) return error.details.status >= 400 && error.details.status < 500;
   return hasCode(error, 'REDIRECT_REFUSED');
@@ -139,25 +139,25 @@ function authError(
   return credential
     ? new ImageError(
         'AUTH_DENIED',
-        `the registry denies access to ${what} with the credentials there are${why}`,
+        `the registry denies access to ${what} with the configured credentials${why}`,
         { host },
         { cause },
       )
-    : new ImageError('AUTH_REQUIRED', `the registry wants credentials for ${what}${why}`, { host }, { cause });
+    : new ImageError('AUTH_REQUIRED', `the registry requires credentials for ${what}${why}`, { host }, { cause });
 }
 
-/** One way in that a server offers; scheme and parameter names in lower case. */
+/** A challenge of WWW-Authenticate; the scheme and the names of parameters are in lower case. */
 export type Challenge = { readonly scheme: string; readonly parameters: ReadonlyMap<string, string> };
 
-const gap = /[\s,]*/y;
+const separators = /[\s,]*/y;
 const schemeForm = /([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:[ \t]+|(?=,)|$)/y;
 const parameterForm = /([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))/y;
-/** What some schemes have in the place of parameters. */
+/** Some schemes have this instead of parameters. @see RFC 9110 11.2 */
 const token68 = /[0-9A-Za-z._~+/-]+=*(?=\s*(?:,|$))/y;
 
 /**
- * The challenges of a WWW-Authenticate, which may stand several times and hold several; what comes after something that
- * is none is left out.
+ * Parses the challenges of WWW-Authenticate, which may be repeated and may have several challenges in one value. After text that is
+ * not a challenge, the rest of a value is ignored.
  *
  * @see RFC 9110 11.6.1
  */
@@ -176,12 +176,12 @@ function parseOne(text: string): Challenge[] {
     return found;
   };
   for (;;) {
-    match(gap);
+    match(separators);
     const scheme = match(schemeForm)?.[1];
     if (scheme === undefined) return challenges;
     const parameters = new Map<string, string>();
     match(token68);
-    for (let found = match(parameterForm); found; match(gap), found = match(parameterForm)) {
+    for (let found = match(parameterForm); found; match(separators), found = match(parameterForm)) {
       const [, name = '', quoted, bare = ''] = found;
       parameters.set(name.toLowerCase(), quoted?.replace(/\\(.)/g, '$1') ?? bare);
     }

@@ -7,18 +7,18 @@ import { show } from '../image/show.ts';
 import { configInvalid, listConfigDirectory, readConfigFile } from '../image/config-file.ts';
 import { errnoOf } from '../system/errno.ts';
 
-/** What is there for one `host[:port]`. */
+/** The certificates for one `host[:port]`. */
 export type HostCertificates = TlsMaterial & {
-  /** About what was passed over, for when the host is asked. */
+  /** Warnings about ignored files, to show when the host is asked. */
   readonly warnings?: readonly string[];
-  /** The host is not to be asked, since something that it is to be shown cannot be used. */
+  /** Why the host must not be asked: a client certificate or its key cannot be used. */
   readonly fault?: ImageError;
 };
 
 /**
- * The certificates that directories such as /etc/containers/certs.d hold: one directory for each `host[:port]`, in it
- * authorities (`*.crt`) and what a client shows of itself (`*.cert`, each with its `*.key`). Of several directories for one
- * host the first counts. What is wrong with that of one host does not matter for others.
+ * Reads the certificates in directories such as /etc/containers/certs.d. Each has one directory for each `host[:port]`, with
+ * authorities (`*.crt`) and client certificates (`*.cert`, each with its `*.key`). If several directories have the same host, the
+ * first is used. A fault in the certificates of one host does not affect other hosts.
  *
  * @see containers-certs.d(5)
  */
@@ -35,7 +35,7 @@ export async function readCertificates(directories: readonly string[]): Promise<
   return found;
 }
 
-/** Undefined for what is no directory, or none that this user may look into. */
+/** The paths in a directory; undefined if it is not a directory, or one that the user may not read. */
 async function tryList(path: string): Promise<readonly string[] | undefined> {
   try {
     return (await listConfigDirectory(path))?.map((entry) => entry.path);
@@ -47,12 +47,12 @@ async function tryList(path: string): Promise<readonly string[] | undefined> {
 }
 
 async function readHost(paths: readonly string[]): Promise<HostCertificates> {
-  const having = (ending: string) => paths.filter((path) => path.endsWith(ending));
+  const endingIn = (ending: string) => paths.filter((path) => path.endsWith(ending));
   const warnings: string[] = [];
   try {
-    const ca = (await Promise.all(having('.crt').map((path) => readAuthorities(path, warnings)))).flat();
+    const ca = (await Promise.all(endingIn('.crt').map((path) => readAuthorities(path, warnings)))).flat();
     const shown = [
-      ...new Set([...having('.cert'), ...having('.key')].map((path) => path.replace(/\.(cert|key)$/, ''))),
+      ...new Set([...endingIn('.cert'), ...endingIn('.key')].map((path) => path.replace(/\.(cert|key)$/, ''))),
     ];
     const pairs = await Promise.all(
       shown.map(async (path) => {
@@ -69,11 +69,11 @@ async function readHost(paths: readonly string[]): Promise<HostCertificates> {
 
 const block = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 
-/** The certificates of a file, whatever else it holds. */
+/** The certificates in a file; other text in it is ignored. */
 async function readAuthorities(path: string, warnings: string[]): Promise<readonly string[]> {
   const text = (await readConfigFile(path)).toString();
   const usable = (text.match(block) ?? []).filter(isCertificate);
-  if (usable.length === 0) warnings.push(`"${show(path, 1000)}" holds no certificate in PEM form, and is passed over`);
+  if (usable.length === 0) warnings.push(`"${show(path, 1000)}" has no certificate in PEM form, and is ignored`);
   return usable;
 }
 

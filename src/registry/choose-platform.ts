@@ -5,21 +5,21 @@ import { show } from '../image/show.ts';
 import type { IndexEntry } from './types.ts';
 import { indexTypes, manifestTypes } from './media-types.ts';
 
-/** What an entry without a variant, or a wish for none, stands for. */
+/** The variant that is meant where none is given. */
 const plainVariants: Readonly<Record<string, string>> = { amd64: 'v1', arm64: 'v8', arm: 'v7' };
 
 /**
- * The entry for a platform: the nearest variant that runs there, the first of equals; an entry that names no platform
- * where no other fits.
+ * Chooses the entry for a platform: the one with the highest variant that runs on it, the first of several; if there is none, an
+ * entry without a platform.
  *
- * @throws ImageError PLATFORM_MISSING with the platforms there are.
+ * @throws ImageError PLATFORM_MISSING with the platforms that the index has.
  * @see OCI image-spec, image-index.md
  */
 export function choosePlatform(entries: readonly IndexEntry[], wanted: GoPlatform): IndexEntry {
   const usable = entries.filter(isImage);
   let best: { readonly entry: IndexEntry; readonly level: number } | undefined;
   for (const entry of usable) {
-    const level = entry.platform ? closeness(entry.platform, wanted) : -1;
+    const level = entry.platform ? suitability(entry.platform, wanted) : -1;
     if (level !== undefined && (!best || level > best.level)) best = { entry, level };
   }
   if (best) return best.entry;
@@ -29,19 +29,19 @@ export function choosePlatform(entries: readonly IndexEntry[], wanted: GoPlatfor
   );
 }
 
-/** True if what is made for a platform runs on the one that is wanted. */
+/** Whether an image for `platform` runs on the `wanted` one. */
 export function runsOn(platform: GoPlatform, wanted: GoPlatform): boolean {
-  return closeness(platform, wanted) !== undefined;
+  return suitability(platform, wanted) !== undefined;
 }
 
 export function platformMissing(wanted: GoPlatform, there: readonly GoPlatform[]): ImageError<'PLATFORM_MISSING'> {
   const available = [...new Set(there.map((platform) => show(formatPlatform(platform))))].slice(0, 64);
   const text = show(formatPlatform(wanted));
-  const what = available.length === 0 ? 'nothing' : `only ${available.join(', ')}`;
-  return new ImageError('PLATFORM_MISSING', `there is ${what} for ${text}`, { wanted: text, available });
+  const others = available.length === 0 ? '' : `, only for ${available.join(', ')}`;
+  return new ImageError('PLATFORM_MISSING', `there is no image for ${text}${others}`, { wanted: text, available });
 }
 
-/** Linux on the processor that we run on. */
+/** Linux on the processor of this machine. */
 export function hostPlatform({ arch, armVersion }: NodePlatform): GoPlatform {
   switch (arch) {
     case 'x64':
@@ -61,15 +61,15 @@ function formatPlatform({ os, architecture, variant }: GoPlatform): string {
   return [os, architecture, variant].filter(Boolean).join('/');
 }
 
-/** Entries of other kinds are to be ignored, and so are attestations, which look like images. */
+/** False for entries of unknown types, and for attestations, which have the type of images. */
 function isImage({ mediaType, platform, annotations }: IndexEntry): boolean {
   const isKnown = indexTypes.includes(mediaType) || manifestTypes.includes(mediaType);
   const isUnknown = platform?.os === 'unknown' && platform.architecture === 'unknown';
   return isKnown && !isUnknown && annotations['vnd.docker.reference.type'] !== 'attestation-manifest';
 }
 
-/** The higher the better; undefined for what does not run there. */
-function closeness(platform: GoPlatform, wanted: GoPlatform): number | undefined {
+/** How well a platform suits the wanted one, higher is better; undefined if it does not run there. */
+function suitability(platform: GoPlatform, wanted: GoPlatform): number | undefined {
   if (platform.os !== wanted.os || platform.architecture !== wanted.architecture) return undefined;
   const plain = plainVariants[wanted.architecture] ?? '';
   const [have, want] = [platform.variant ?? plain, wanted.variant ?? plain];

@@ -1,48 +1,52 @@
 import { asImageError, ImageError, isImageError, hasCode } from '../errors.ts';
 import type { HttpDocument, DocumentRequest, Downloaded, DownloadRequest, Pacing, Refusal } from '../http/contract.ts';
-import { createMirrorHealth, impatient } from './mirror-health.ts';
-import { placesOf, type Asked, type Place } from './place.ts';
+import { createMirrorHealth, withShortTimeouts } from './mirror-health.ts';
+import { placesOf, type ContentRequest, type Place } from './place.ts';
 import type { RegistryOptions } from './types.ts';
 import { leastProgress } from '../http/pump.ts';
 import { createAuthorizer, parseChallenges } from './authorizer.ts';
 import { connect } from './connect.ts';
-import { explain, warningsOf } from './token.ts';
+import { explainRefusal, warningsOf } from './token.ts';
 import { singleFlight } from '../system/single-flight.ts';
 import { debugLog } from '../system/debug.ts';
 import { show } from '../image/show.ts';
 
 const debug = debugLog('registry');
 
-/** Something of a registry, and whether what answers can be checked against a digest. */
-export type RegistryTarget = Asked & {
+/** A document or blob of a registry. */
+export type RegistryTarget = ContentRequest & {
   readonly path: string;
-  /** Hosts of mirrors that are not asked: what they had was bad. */
-  readonly without?: ReadonlySet<string>;
+  /** Hosts of mirrors that are not asked, since their content was bad. */
+  readonly excludedMirrors?: ReadonlySet<string>;
 };
 
-type Own = 'url' | 'ownCredentials' | 'onRefusal';
+type SessionFields = 'url' | 'ownCredentials' | 'onRefusal';
 
-/** `from` is where the last of it came from: the host of the registry or of a mirror. */
+/** `from` is the registry or mirror that the last bytes came from. */
 export type DownloadedFrom = Downloaded & { readonly from: Pick<Place, 'host' | 'isMirror'> };
 
-/** Asks registries and their mirrors; what it learns of them is kept for as long as it lives. */
+/** Sends requests to registries and their mirrors. It remembers their connections, tokens and failures. */
 export type RegistryClient = {
   readonly options: RegistryOptions;
-  /** @param accept - what it throws makes the next place be asked. */
+  /** @param accept - checks and converts the answer; if it throws, the next place is asked. */
   getDocument<T>(
     target: RegistryTarget,
-    request: Omit<DocumentRequest, Own>,
+    request: Omit<DocumentRequest, SessionFields>,
     accept: (answer: HttpDocument) => T,
     signal: AbortSignal,
   ): Promise<T>;
-  download(target: RegistryTarget, request: Omit<DownloadRequest, Own>, signal: AbortSignal): Promise<DownloadedFrom>;
+  download(
+    target: RegistryTarget,
+    request: Omit<DownloadRequest, SessionFields>,
+    signal: AbortSignal,
+  ): Promise<DownloadedFrom>;
 };
 
 export function createRegistryClient(options: RegistryOptions): RegistryClient {
   const sessions = new Map<string, Session>();
   const warned = new Set<string>();
   const mirrors = createMirrorHealth(options);
-  const ofMirrors = { ...options, http: impatient(options.http) };
+  const mirrorOptions = { ...options, http: withShortTimeouts(options.http) };
 
   function sessionOf(place: Place): Session {
     const key = keyOf(place);
@@ -51,7 +55,7 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
     const { fault, warnings = [] } = options.certificates?.get(place.host) ?? {};
     warnings.forEach(warn);
     if (fault) throw fault;
-    const context = place.isMirror ? ofMirrors : options;
+    const context = place.isMirror ? mirrorOptions : options;
     const session = createSession(context, place, (text) => warn(`${place.host} says: ${text}`));
     sessions.set(key, session);
     return session;
@@ -71,10 +75,10 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
     const { places, blocked } = placesOf(target, options);
     let failure: unknown;
     for (const place of places) {
-      const isWanted = place.isMirror && !target.without?.has(place.host);
+      const isWanted = place.isMirror && !target.excludedMirrors?.has(place.host);
       const asking = isWanted ? mirrors.ask(keyOf(place)) : undefined;
       if (place.isMirror && !asking) {
-        debug(() => `${show(target.path)}: the mirror ${show(place.host)} is left out`);
+        debug(() => `${show(target.path)}: the mirror ${show(place.host)} is not asked`);
         continue;
       }
       debug(() => {
@@ -83,7 +87,7 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
       });
       try {
         const answer = await work(sessionOf(place), { repository: place.repository, path: target.path }, place);
-        asking?.answered();
+        asking?.noteAnswer();
         return answer;
       } catch (error) {
         signal.throwIfAborted();
@@ -92,12 +96,13 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
           const { code, message } = asImageError(error);
           return `${show(target.path)} of ${show(place.host)}: ${code}: ${message}`;
         });
-        if (!place.isMirror || !isOfPlace(error)) break;
-        if (isOfContent(error)) warn(`the mirror ${place.host} has something else as ${target.path}: ${error.message}`);
-        asking?.failed(error, place.host);
+        if (!place.isMirror || !mayOtherPlaceSucceed(error)) break;
+        if (isContentError(error))
+          warn(`the mirror ${place.host} has other content for ${target.path}: ${error.message}`);
+        asking?.noteFailure(error, place.host);
       }
     }
-    if (blocked && isOfPlace(failure ?? blocked))
+    if (blocked && mayOtherPlaceSucceed(failure ?? blocked))
       throw new ImageError(blocked.code, blocked.message, blocked.details, { cause: failure });
     throw failure;
   }
@@ -124,53 +129,57 @@ function keyOf({ origins, query, host }: Place): string {
   return [...origins, query, host].join(' ');
 }
 
-/** True for what came, and is not what it should be. */
-function isOfContent(error: unknown): error is ImageError {
+/** Whether the content was received, but is not the expected one. */
+function isContentError(error: unknown): error is ImageError {
   return isImageError(error) && ['DIGEST_MISMATCH', 'SIZE_MISMATCH', 'MANIFEST_INVALID'].includes(error.code);
 }
 
-/** True for what another place may do better: a full disk stays full. */
-function isOfPlace(error: unknown): boolean {
+/** Whether another place may succeed. A fault of this machine, such as a full disk, is the same for all places. */
+function mayOtherPlaceSucceed(error: unknown): boolean {
   return isImageError(error) && !/^(STORE|FILE)_/.test(error.code);
 }
 
-/** Something of a repository, as it is called there: `manifests/1.0`, `blobs/sha256:…`. */
+/** A path in a repository of one place: `manifests/1.0`, `blobs/sha256:…`. */
 type Target = { readonly repository: string; readonly path: string };
 
-/** Requests to one place: where it is and how it is entered are found out once, and again when a token ends. */
+/** Sends requests to one place. It connects and gets a token once, and gets another token when that expires. */
 type Session = {
   /** @throws ImageError AUTH_REQUIRED, AUTH_DENIED, what getDocument throws */
-  getDocument(target: Target, request: Omit<DocumentRequest, Own>, signal: AbortSignal): Promise<HttpDocument>;
+  getDocument(
+    target: Target,
+    request: Omit<DocumentRequest, SessionFields>,
+    signal: AbortSignal,
+  ): Promise<HttpDocument>;
   /** @throws ImageError AUTH_REQUIRED, AUTH_DENIED, what download throws */
-  download(target: Target, request: Omit<DownloadRequest, Own>, signal: AbortSignal): Promise<Downloaded>;
+  download(target: Target, request: Omit<DownloadRequest, SessionFields>, signal: AbortSignal): Promise<Downloaded>;
 };
 
-/** @param warn - told of what the place wants people to know. */
+/** @param warn - called with the warnings that the place sends. */
 function createSession(
   context: RegistryOptions,
   place: Pick<Place, 'host' | 'origins' | 'query'>,
   warn: (text: string) => void,
 ): Session {
-  const enter = singleFlight(async (signal) => {
+  const connectOnce = singleFlight(async (signal) => {
     const connection = await connect(context, place, signal);
     return { ...connection, authorizer: createAuthorizer(context, place.host, connection) };
   });
 
-  /** @param hasProgressed - since the last 401: a reason to go on after the next one. */
+  /** @param hasProgressed - whether bytes have arrived since the last 401: then another 401 does not end the request. */
   async function authorized<T>(
     { repository, path }: Target,
     { pacing, hasProgressed }: { readonly pacing: Pacing | undefined; readonly hasProgressed: () => boolean },
-    send: (request: Pick<DocumentRequest, Own | 'headers'>) => Promise<T>,
+    send: (request: Pick<DocumentRequest, SessionFields | 'headers'>) => Promise<T>,
     signal: AbortSignal,
   ): Promise<T> {
-    const { origin, authorizer } = await waitingFor(pacing, () => enter(signal));
+    const { origin, authorizer } = await reportWaiting(pacing, () => connectOnce(signal));
     pacing?.onAnswer();
     const url = `${origin}/v2/${repository}/${path}${place.query}`;
-    let authorization = await waitingFor(pacing, () => authorizer.authorization(repository, signal));
+    let authorization = await reportWaiting(pacing, () => authorizer.authorization(repository, signal));
     let isFirst = true;
     for (;;) {
       let refusal: Refusal | undefined;
-      const onRefusal = (refused: Refusal) => explain((refusal = refused));
+      const onRefusal = (refused: Refusal) => explainRefusal((refusal = refused));
       const headers = authorization === undefined ? {} : { authorization };
       try {
         return await send({ url, ownCredentials: true, onRefusal, headers });
@@ -183,7 +192,7 @@ function createSession(
           refusal.status === 401 && mayGoOn
             ? await authorizer.renew(repository, { sent: authorization, challenges }, signal)
             : undefined;
-        if (another === undefined) throw await authorizer.denial(repository, explain(refusal), error, signal);
+        if (another === undefined) throw await authorizer.denial(repository, explainRefusal(refusal), error, signal);
         authorization = another;
       }
     }
@@ -207,15 +216,15 @@ function createSession(
     download: (target, request, signal) =>
       authorized(
         target,
-        { pacing: request.observer?.pacing, hasProgressed: progressOf(request) },
+        { pacing: request.observer?.pacing, hasProgressed: createProgressCheck(request) },
         (own) => context.http.download({ ...request, ...own, headers: { ...request.headers, ...own.headers } }, signal),
         signal,
       ),
   };
 }
 
-/** Of requests that many images share, none of which makes them: all of them wait for the server. */
-async function waitingFor<T>(pacing: Pacing | undefined, work: () => Promise<T>): Promise<T> {
+/** Reports that a request waits for its server, during work that several requests share and that reports nothing itself. */
+async function reportWaiting<T>(pacing: Pacing | undefined, work: () => Promise<T>): Promise<T> {
   pacing?.onWaiting(true);
   try {
     return await work();
@@ -224,8 +233,8 @@ async function waitingFor<T>(pacing: Pacing | undefined, work: () => Promise<T>)
   }
 }
 
-/** Whether as much has come since this was last asked as makes tries count anew. */
-function progressOf({ sink, size }: Pick<DownloadRequest, 'sink' | 'size'>): () => boolean {
+/** Returns a function that returns whether enough bytes have arrived since its last call for tries to be counted anew. */
+function createProgressCheck({ sink, size }: Pick<DownloadRequest, 'sink' | 'size'>): () => boolean {
   let before = sink.bytes;
   return () => {
     if (sink.bytes - before < leastProgress(before, size)) return false;
@@ -234,7 +243,7 @@ function progressOf({ sink, size }: Pick<DownloadRequest, 'sink' | 'size'>): () 
   };
 }
 
-/** Only the registry itself can want other credentials: where it sent us to, none were shown. */
+/** Whether the registry itself refuses the credentials. After a redirect to another host, none were sent. */
 function isDenial(error: unknown, { url, status }: Refusal, origin: string): error is ImageError {
   return (
     isImageError(error) &&

@@ -6,10 +6,10 @@ import { describeJsonFault, parseJsonStrict } from '../image/json.ts';
 import type { GoPlatform } from '../image/platform.ts';
 import { digest, invalid, shaped } from './manifest.ts';
 
-/** What has to be known of a configuration before its layers are brought; what runs is for the conversion to read. */
+/** The part of a configuration that is checked before its layers are downloaded. The conversion reads the rest. */
 export type ConfigFacts = {
   readonly platform: GoPlatform;
-  /** Digests of the layers uncompressed, the lowest first. */
+  /** Digests of the uncompressed layers, the lowest layer first. */
   readonly diffIds: readonly Digest[];
 };
 
@@ -24,7 +24,7 @@ const shape = z.object({
 });
 
 /**
- * @param layers - how many the manifest has: there is a diff ID for each.
+ * @param layers - the number of layers in the manifest; there must be as many diff IDs.
  * @throws ImageError MANIFEST_INVALID
  * @see OCI image-spec, config.md
  */

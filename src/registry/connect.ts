@@ -4,15 +4,15 @@ import { parseChallenges, type Challenge } from './authorizer.ts';
 import type { Place } from './place.ts';
 import type { RegistryOptions } from './types.ts';
 
-/** The origin of a place that answers, and the ways in that it offers to strangers. */
+/** The origin that answers, and its challenges to a request without credentials. */
 export type Connection = { readonly origin: string; readonly challenges: readonly Challenge[] };
 
 type Context = Pick<RegistryOptions, 'http' | 'observer' | 'limits'>;
 
 /**
- * Asks whether a registry is there: over https, and where http is allowed over that once https has failed.
+ * Finds the origin at which a registry answers: over https, and if that fails and http is allowed, over http.
  *
- * @throws ImageError what the last try met; of https, where http did not answer as a registry does.
+ * @throws ImageError the error of http if a registry answered over http; else that of https.
  */
 export async function connect(
   context: Context,
@@ -25,12 +25,12 @@ export async function connect(
     return await ping(context, first, 0, signal);
   } catch (error) {
     signal.throwIfAborted();
-    if (!isNotThere(error)) throw error;
+    if (!isUnreachable(error)) throw error;
     try {
       return await ping(context, second, undefined, signal);
     } catch (failure) {
       signal.throwIfAborted();
-      throw isNotThere(failure) || hasCode(failure, 'REDIRECT_REFUSED') || isStatus(failure, 400) ? error : failure;
+      throw isUnreachable(failure) || hasCode(failure, 'REDIRECT_REFUSED') || isStatus(failure, 400) ? error : failure;
     }
   }
 }
@@ -67,18 +67,18 @@ async function ping(
   }
 }
 
-/** Many registries have nothing at this path; over http only a registry counts, since servers of https answer there too. */
+/** Many registries answer 404 at this path. Over http only a 401 is accepted, since an https server may answer http requests too. */
 function isAnswer({ status }: Refusal, origin: string): boolean {
   return origin.startsWith('https:') ? status >= 400 && status < 500 : status === 401;
 }
 
-function isNotThere(error: unknown): boolean {
+function isUnreachable(error: unknown): boolean {
   return (
     isImageError(error) && ['NETWORK', 'TLS', 'TIMEOUT', 'RESPONSE_INVALID', 'LENGTH_MISMATCH'].includes(error.code)
   );
 }
 
-/** 400 is how servers of https answer over http. */
+/** An https server that receives an http request answers 400. */
 function isStatus(error: unknown, status: number): boolean {
   return hasCode(error, 'HTTP_STATUS') && error.details.status === status;
 }

@@ -10,38 +10,38 @@ import { parseRegistryManifest } from './manifest.ts';
 import { acceptedTypes } from './media-types.ts';
 import type { Descriptor, ImageIndex, RegistryDocument, RegistryManifest } from './types.ts';
 
-/** `digest` is that of the reference, where it has one. */
+/** `digest` is that of the reference, if it has one. */
 export type Repository = Pick<RegistryReference, 'host' | 'repository' | 'digest'>;
 
-/** What leads to a document: a tag, a digest, or a descriptor, which knows its size and type too. */
-export type Lead =
+/** Identifies a document: by tag, by digest, or by a descriptor, which has its size and type too. */
+export type DocumentPointer =
   { readonly tag: string } | { readonly digest: Digest; readonly size?: number; readonly mediaType?: string };
 
-/** A document with what it says. */
+/** A document with its parsed content. */
 export type ParsedDocument = RegistryDocument & {
   readonly content: ImageIndex | RegistryManifest;
-  /** Where it really came from, without a query. */
+  /** The URL that answered, after redirects and without a query. */
   readonly url: string;
 };
 
 /**
- * A manifest or an index, checked against what led to it.
+ * Gets a manifest or an index and checks it against its digest, size and type, where these are known.
  *
  * @throws ImageError MANIFEST_INVALID, DIGEST_MISMATCH, SIZE_MISMATCH, LIMIT_EXCEEDED, AUTH_REQUIRED, AUTH_DENIED,
- *   HTTP_STATUS, and what networks do.
+ *   HTTP_STATUS, and network errors.
  * @see docs/rules.md R1-R4
  */
 export function getManifest(
   client: RegistryClient,
   where: Repository,
-  lead: Lead,
+  lead: DocumentPointer,
   observer: HttpObserver | undefined,
   signal: AbortSignal,
 ): Promise<ParsedDocument> {
   const { limits, onWarning } = client.options;
   const isTag = 'tag' in lead;
-  const target = targetOf(where, manifestOf(lead));
-  return bounded('registry-manifest', limits.registryManifest, isTag ? undefined : lead.size, (limit) =>
+  const target = targetOf(where, manifestPath(lead));
+  return withinLimit('registry-manifest', limits.registryManifest, isTag ? undefined : lead.size, (limit) =>
     client.getDocument(
       target,
       { limit, statuses: [200], decodes: true, headers: { accept: acceptedTypes }, ...(observer && { observer }) },
@@ -50,12 +50,13 @@ export function getManifest(
         if (!isTag) checkDigest(body, lead);
         const said = digestHeader(headers);
         if (isTag && said !== undefined && said !== digest) {
-          onWarning(`${where.host} calls the manifest of ${where.repository}:${lead.tag} ${said}, but it is ${digest}`);
+          const name = `${where.repository}:${lead.tag}`;
+          onWarning(`${where.host} gives the digest ${said} for the manifest of ${name}, but it is ${digest}`);
         }
         const type = headerOf(headers, 'content-type') ?? '';
         const content = parseRegistryManifest(body, type, limits.layers);
         if (!isTag && lead.mediaType !== undefined && lead.mediaType !== content.mediaType) {
-          const message = `a document of type ${content.mediaType} where one of type ${lead.mediaType} was announced`;
+          const message = `a document of type ${content.mediaType} instead of ${lead.mediaType}`;
           throw new ImageError('MANIFEST_INVALID', message, { field: 'mediaType' });
         }
         return { bytes: body, digest, mediaType: content.mediaType, content, url: showUrl(url) };
@@ -66,7 +67,7 @@ export function getManifest(
 }
 
 /**
- * What a tag stands for now, without a pull where the registry tells.
+ * The digest that a tag has now. The manifest is requested only if the registry does not answer HEAD with a digest.
  *
  * @throws ImageError as getManifest
  */
@@ -84,7 +85,7 @@ export async function currentDigest(
     headers: { accept: acceptedTypes },
     ...(observer && { observer }),
   };
-  const target = targetOf(where, manifestOf({ tag }));
+  const target = targetOf(where, manifestPath({ tag }));
   const said = await client
     .getDocument(target, request, ({ status, headers }) => (status === 200 ? digestHeader(headers) : undefined), signal)
     .catch((error: unknown) => {
@@ -94,7 +95,7 @@ export async function currentDigest(
   return said ?? (await getManifest(client, where, { tag }, observer, signal)).digest;
 }
 
-/** Some registries know no HEAD, and say so in many ways; what is wrong with GET too is told then. */
+/** Whether HEAD may be unsupported: registries answer it with various statuses then. GET follows and reports any other fault. */
 function isHeadRefused(error: unknown): boolean {
   if (hasCode(error, 'AUTH_REQUIRED') || hasCode(error, 'AUTH_DENIED')) {
     return hasCode(error.cause, 'HTTP_STATUS') && error.cause.details.status === 403;
@@ -104,7 +105,7 @@ function isHeadRefused(error: unknown): boolean {
   return status >= 400 && status < 500 && ![401, 407, 408, 425, 429].includes(status);
 }
 
-/** The configuration of an image, checked. @throws ImageError as getManifest */
+/** Gets the configuration of an image and checks its digest and size. @throws ImageError as getManifest */
 export function getConfig(
   client: RegistryClient,
   where: Repository,
@@ -113,8 +114,8 @@ export function getConfig(
   signal: AbortSignal,
 ): Promise<RegistryDocument> {
   const { digest, mediaType, size } = config;
-  const target = targetOf(where, { path: `blobs/${digest}`, wanted: 'digest' });
-  return bounded('registry-config', client.options.limits.registryConfig, size, (limit) =>
+  const target = targetOf(where, { path: `blobs/${digest}`, namedBy: 'digest' });
+  return withinLimit('registry-config', client.options.limits.registryConfig, size, (limit) =>
     client.getDocument(
       target,
       { limit, statuses: [200], ...(observer && { observer }) },
@@ -127,8 +128,8 @@ export function getConfig(
   );
 }
 
-/** Nothing is asked for that is to be too large, and nothing read beyond the size that it is to have. */
-async function bounded<T>(
+/** Refuses a document whose announced size is over the limit, and reads no more bytes than announced. */
+async function withinLimit<T>(
   name: string,
   maximum: number,
   size: number | undefined,
@@ -144,16 +145,16 @@ async function bounded<T>(
   }
 }
 
-type Part = Pick<RegistryTarget, 'path' | 'wanted'>;
+type ContentPath = Pick<RegistryTarget, 'path' | 'namedBy'>;
 
-function targetOf({ host, repository, digest }: Repository, part: Part): RegistryTarget {
+function targetOf({ host, repository, digest }: Repository, part: ContentPath): RegistryTarget {
   return { host, repository, ...(digest !== undefined && { digest }), ...part };
 }
 
-function manifestOf(lead: Lead): Part {
+function manifestPath(lead: DocumentPointer): ContentPath {
   return 'tag' in lead
-    ? { path: `manifests/${lead.tag}`, wanted: 'tag' }
-    : { path: `manifests/${lead.digest}`, wanted: 'digest' };
+    ? { path: `manifests/${lead.tag}`, namedBy: 'tag' }
+    : { path: `manifests/${lead.digest}`, namedBy: 'digest' };
 }
 
 function digestHeader(headers: HttpDocument['headers']): Digest | undefined {

@@ -10,25 +10,30 @@ import { parseDigest, type Digest } from '../image/digest.ts';
 type BlobDownload = Pick<DownloadRequest, 'sink' | 'onStart' | 'onProgress' | 'observer'> & {
   readonly repository: Repository;
   readonly blob: Pick<Descriptor, 'digest' | 'size'>;
-  /** Hosts of mirrors that are not asked: what they had did not match its digest. */
-  readonly without?: ReadonlySet<string>;
+  /** Hosts of mirrors that are not asked, since their content did not match the digest. */
+  readonly excludedMirrors?: ReadonlySet<string>;
 };
 
 /**
- * Brings a blob into a sink, resumed as often as it takes, with a new token where one ends on the way. Its size is
- * checked here, its digest by whoever reads the sink.
+ * Downloads a blob into a sink. It is resumed as often as needed, with a new token if one expires. Its size is checked; the caller
+ * must check its digest.
  *
- * @throws ImageError SIZE_MISMATCH, AUTH_REQUIRED, AUTH_DENIED, and what download throws
+ * @throws ImageError SIZE_MISMATCH, AUTH_REQUIRED, AUTH_DENIED, and as `download`
  * @see docs/rules.md H4, R2, R5
  */
 export function downloadBlob(
   client: RegistryClient,
-  { repository: where, blob, without, ...request }: BlobDownload,
+  { repository: where, blob, excludedMirrors, ...request }: BlobDownload,
   signal: AbortSignal,
 ): Promise<DownloadedFrom> {
   const { host, repository, digest } = where;
-  const of = { host, repository, ...(digest !== undefined && { digest }) };
-  const target = { ...of, path: `blobs/${blob.digest}`, wanted: 'digest', ...(without && { without }) } as const;
+  const named = { host, repository, ...(digest !== undefined && { digest }) };
+  const target = {
+    ...named,
+    path: `blobs/${blob.digest}`,
+    namedBy: 'digest',
+    ...(excludedMirrors && { excludedMirrors }),
+  } as const;
   return client.download(target, { ...request, size: blob.size, immutable: true }, signal);
 }
 
@@ -41,12 +46,12 @@ export function checkDigest(bytes: Uint8Array, asked: { readonly digest: Digest;
   if (asked.size !== undefined && bytes.byteLength !== asked.size) throw sizeMismatch(asked.size, bytes.byteLength);
   const found = digestOf(bytes);
   if (found === asked.digest) return;
-  const message = `what came is ${found}, and not ${asked.digest}`;
+  const message = `the content has the digest ${found}, not ${asked.digest}`;
   throw new ImageError('DIGEST_MISMATCH', message, { asked: asked.digest, found });
 }
 
-/** @param found - one more than asked where reading stopped there. */
+/** @param found - `asked + 1` if reading stopped after one byte too many. */
 export function sizeMismatch(asked: number, found: number): ImageError<'SIZE_MISMATCH'> {
-  const message = found > asked ? `more than the ${asked} bytes it is to have` : `${found} bytes instead of ${asked}`;
+  const message = found > asked ? `more than the expected ${asked} bytes` : `${found} bytes instead of ${asked}`;
   return new ImageError('SIZE_MISMATCH', message, { asked, found });
 }

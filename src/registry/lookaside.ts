@@ -6,21 +6,21 @@ import { show } from '../image/show.ts';
 import { configInvalid, listConfigDirectory, readConfigFile } from '../image/config-file.ts';
 import type { RegistriesD } from './parse-registries-d.ts';
 
-/** Where signatures are read: a directory, or a URL without query and a slash at its end. */
+/** A place with signatures: a directory, or a URL without a query and without a slash at its end. */
 export type SignaturePlace =
   { readonly kind: 'file'; readonly path: string } | { readonly kind: 'url'; readonly url: string };
 
-/** Where the signatures of registries' images are: beside the registries, in stores of their own. */
+/** The places that have the signatures of registry images, outside the registries. */
 export type Lookasides = {
-  /** By scope: `example.com`, `example.com/team`, `example.com/team/app:1`, `*.example.com`. */
+  /** Places by scope: `example.com`, `example.com/team`, `example.com/team/app:1`, `*.example.com`. */
   readonly scopes: ReadonlyMap<string, SignaturePlace>;
-  /** Of everything else. */
+  /** The place for images that are in no scope. */
   readonly others: SignaturePlace | undefined;
-  /** A directory that serves where nothing else is said, if it is there. */
+  /** A directory that is used, if it exists, for images without a configured place. */
   readonly fallback: string | undefined;
 };
 
-/** The place of the narrowest scope that an image is in. @see containers-registries.d(5) */
+/** The place of the most specific scope that contains an image. @see containers-registries.d(5) */
 export function lookasideFor({ scopes, others }: Lookasides, reference: RegistryReference): SignaturePlace | undefined {
   for (const scope of scopesOf(reference)) {
     const place = scopes.get(scope);
@@ -30,8 +30,9 @@ export function lookasideFor({ scopes, others }: Lookasides, reference: Registry
 }
 
 /**
- * One of an image's signatures, counted from 1. The repository's host is not part of it.
+ * The place of one signature of an image. The host of the repository is not part of it.
  *
+ * @param number - counted from 1.
  * @see containers/image, docs/signature-protocols.md
  */
 export function signatureAt(place: SignaturePlace, repository: string, digest: Digest, number: number): SignaturePlace {
@@ -50,14 +51,14 @@ function* scopesOf({ host, repository, tag, digest }: RegistryReference): Genera
 }
 
 export type LookasideSources = {
-  /** Directories such as /etc/containers/registries.d, the user's own first: only the first that is there counts. */
+  /** Directories such as /etc/containers/registries.d, the user's own first: only the first that exists is read. */
   readonly registriesD: readonly string[];
-  /** As in Lookasides. */
+  /** The directory `fallback` of Lookasides. */
   readonly fallback?: string;
 };
 
 /**
- * What the files of a registries.d say of where signatures are read. No scope may be spoken of twice, in whatever files.
+ * Reads the places of signatures from the files of a registries.d directory. A scope may occur only once in all its files.
  *
  * @throws ImageError CONFIG_INVALID naming the file
  * @see containers-registries.d(5)
@@ -66,7 +67,7 @@ export async function readLookasides({ registriesD, fallback }: LookasideSources
   const scopes = new Map<string, SignaturePlace | undefined>();
   let others: RegistriesD['others'];
   for (const path of await filesOf(registriesD)) {
-    // A parser and its checks are loaded only where there is something to parse.
+    // imported only if there is a file, since the YAML parser takes a while to load
     const { parseRegistriesD } = await import('./parse-registries-d.ts');
     const file = parseRegistriesD((await readConfigFile(path)).toString(), path);
     if (others && file.others) throw twice(path, 'default-docker');
@@ -89,5 +90,5 @@ async function filesOf(directories: readonly string[]): Promise<readonly string[
 }
 
 function twice(path: string, scope: string): Error {
-  return configInvalid(path, `${show(scope)} is spoken of twice in this directory`);
+  return configInvalid(path, `${show(scope)} is configured twice in this directory`);
 }

@@ -22,7 +22,7 @@ const digestProblem = 'must be sha256: and 64 lower-case hex digits';
 
 export const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), digestProblem);
 
-/** `urls` are those of a foreign layer. */
+/** Only foreign layers have `urls`. */
 const descriptor = z.object({
   mediaType: text,
   digest,
@@ -56,16 +56,16 @@ const manifestShape = z.object({
 
 type RawDescriptor = z.infer<typeof descriptor>;
 
-/** The members that say what a document, or a part of one, is. */
+/** The members of documents and of their parts that are read. */
 const knownKeys: readonly string[] = [indexShape, manifestShape, descriptor, platformMembers]
   .flatMap((shape) => Object.keys(shape.shape))
   .concat('mediaType', 'platform');
 
 /**
- * The one kind of document that these bytes are, by Content-Type, mediaType and fields.
+ * Parses an index or a manifest. Content-Type, `mediaType` and the members must agree on its kind.
  *
- * @param contentType - of the answer or of the descriptor that led here; parameters are ignored.
- * @param maxLayers - `layers` of the limits.
+ * @param contentType - the type from the answer or the descriptor; its parameters are ignored.
+ * @param maxLayers - the limit `layers`.
  * @throws ImageError MANIFEST_INVALID, LIMIT_EXCEEDED
  * @see docs/rules.md R1, R3, R4
  */
@@ -83,10 +83,10 @@ export function parseRegistryManifest(
   return indexTypes.includes(mediaType) ? toIndex(value, mediaType) : toManifest(value, mediaType, maxLayers);
 }
 
-/** @throws ImageError MANIFEST_INVALID unless all that says what the document is says the same. */
+/** The type on which Content-Type, `mediaType` and members agree. @throws ImageError MANIFEST_INVALID if they do not. */
 function agreedType(value: object, contentType: string): string {
   const members = Object.entries(value).filter(([, member]) => member !== null);
-  const keys = new Set(members.map(([key]) => foldKey(key))); // readers that fold case must not see another kind
+  const keys = new Set(members.map(([key]) => foldKey(key))); // readers that ignore case must not see another kind
   const isManifest = keys.has('layers') || keys.has('config');
   const named = ('mediaType' in value ? value.mediaType : undefined) ?? '';
   if (typeof named !== 'string') throw invalid('mediaType must be a string', 'mediaType');
@@ -94,14 +94,14 @@ function agreedType(value: object, contentType: string): string {
   const isIndex = keys.has('manifests') || isEmptyIndex;
   const isOld = 'schemaVersion' in value && value.schemaVersion === 1;
   if (isSchema1Type(contentType) || isSchema1Type(named) || isOld || keys.has('fslayers')) {
-    throw invalid('a docker schema 1 manifest, which is not supported: the image has to be pushed again');
+    throw invalid('a docker schema 1 manifest, which is not supported: the image must be pushed again');
   }
   if (isIndex && isManifest) throw invalid('both an index and a manifest in one document');
   if (!isIndex && !isManifest) throw invalid('neither an index nor a manifest');
   const known = isIndex ? indexTypes : manifestTypes;
   const types = [contentType, named].filter((type) => !isGenericType(type));
-  const stranger = types.find((type) => !known.includes(type));
-  if (stranger !== undefined) throw invalid(`${isIndex ? 'an index' : 'a manifest'} that says it is ${show(stranger)}`);
+  const wrong = types.find((type) => !known.includes(type));
+  if (wrong !== undefined) throw invalid(`${isIndex ? 'an index' : 'a manifest'} with the type ${show(wrong)}`);
   const [type = known[0] ?? '', other = type] = types;
   if (type !== other)
     throw invalid(`a manifest of type ${show(other)} in an answer of type ${show(type)}`, 'mediaType');
@@ -110,14 +110,13 @@ function agreedType(value: object, contentType: string): string {
 
 const knownByFold: ReadonlyMap<string, string> = new Map(knownKeys.map((key) => [foldKey(key), key]));
 
-/** Readers in Go take a key in any case, and would see in `Layers` what others do not: no such member may be there. */
+/** Refuses keys such as `Layers`: readers in Go ignore case and would read a member that other readers do not see. */
 function checkKeys(value: unknown): void {
   if (Array.isArray(value)) return value.forEach(checkKeys);
   if (typeof value !== 'object' || value === null) return;
   for (const [key, member] of Object.entries(value)) {
     const known = knownByFold.get(foldKey(key));
-    if (known !== undefined && key !== known)
-      throw invalid(`the key "${show(key)}" is to be written "${known}"`, known);
+    if (known !== undefined && key !== known) throw invalid(`the key "${show(key)}" must be written "${known}"`, known);
     if (['config', 'layers', 'manifests', 'platform'].includes(key)) checkKeys(member);
   }
 }
@@ -149,18 +148,18 @@ function toManifest(value: object, mediaType: string, maxLayers: number): Regist
 function checkLayer({ mediaType, urls }: RawDescriptor, index: number): void {
   const field = `layers[${index}]`;
   if (urls.length > 0 || isForeignLayerType(mediaType)) {
-    throw invalid('a foreign layer, which is to come from elsewhere than the registry', field);
+    throw invalid('a foreign layer, which is not stored in the registry', field);
   }
   if (mediaType.endsWith('+encrypted')) throw invalid('an encrypted layer', field);
   if (!layerTypes.includes(mediaType)) throw invalid(`a layer of unknown type ${show(mediaType)}`, field);
 }
 
-/** Only one of two sizes of the same bytes could be right, and only one would be looked at. */
+/** Refuses two sizes for the same digest: only one of them would be checked. */
 function checkSizes(descriptors: readonly RawDescriptor[]): void {
   const sizes = new Map<string, number>();
   for (const { digest, size } of descriptors) {
     const other = sizes.get(digest) ?? size;
-    if (other !== size) throw invalid(`${digest} is to have ${other} bytes, and ${size} as well`);
+    if (other !== size) throw invalid(`two sizes for ${digest}: ${other} and ${size} bytes`);
     sizes.set(digest, size);
   }
 }
@@ -169,7 +168,12 @@ function descriptorOf({ mediaType, digest, size, annotations }: RawDescriptor): 
   return { mediaType, digest, size, annotations };
 }
 
-/** @param what - the document, as messages call it. @throws ImageError MANIFEST_INVALID naming the first field that is wrong */
+/**
+ * Checks the shape of a document.
+ *
+ * @param what - the name of the document in messages.
+ * @throws ImageError MANIFEST_INVALID naming the first invalid field
+ */
 export function shaped<T>(what: string, shape: ZodType<T>, value: unknown): T {
   const result = checkShape(shape, value);
   if (result.ok) return result.value;

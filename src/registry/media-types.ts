@@ -11,7 +11,7 @@ export const manifestTypes: readonly string[] = [
   'application/vnd.docker.distribution.manifest.v2+json',
 ];
 
-/** What requests for manifests accept. */
+/** The Accept header of requests for manifests. */
 export const acceptedTypes: string = [...indexTypes, ...manifestTypes].join(', ');
 
 export const configTypes: readonly string[] = [
@@ -26,13 +26,13 @@ export const layerTypes: readonly string[] = ['', '+gzip', '+zstd']
   .map((suffix) => ociLayer + suffix)
   .concat(['', '.gzip', '.zstd'].map((suffix) => dockerLayer + suffix));
 
-/** What OCI calls the same config or layer. */
+/** The OCI type of the same config or layer. */
 function ociType(type: string): string {
   if (type === configTypes[1]) return configTypes[0] ?? type;
   return type.startsWith(dockerLayer) ? ociLayer + type.slice(dockerLayer.length).replace('.', '+') : type;
 }
 
-/** A type that says nothing of what a document is. */
+/** Whether a type does not tell the kind of a document. */
 export function isGenericType(type: string): boolean {
   return ['', 'application/json', 'application/octet-stream', 'text/plain'].includes(type);
 }
@@ -46,10 +46,10 @@ export function isForeignLayerType(type: string): boolean {
 }
 
 /**
- * The OCI manifest of an image that came with a docker one: the same blobs under the types that tools expect which read
- * OCI alone. The same image always gives the same bytes.
+ * Makes an OCI manifest from a docker one, for tools that read only OCI: it has the same blobs with OCI types. The same image
+ * always gives the same bytes.
  *
- * @returns undefined for what is an OCI manifest already.
+ * @returns undefined if the manifest is an OCI one.
  * @see OCI image-spec, manifest.md and media-types.md (Compatibility Matrix)
  */
 export function deriveOciManifest(

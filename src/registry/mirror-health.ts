@@ -1,14 +1,14 @@
 import { hasCode, isImageError, type ImageError } from '../errors.ts';
 import type { RegistryOptions } from './types.ts';
 
-/** A mirror has so long to connect and to answer, and is asked once: there is another place to ask. */
+/** A mirror must connect and answer within this time, in one try: then the next place is asked. */
 const answerMs = 5_000;
-/** Failures one after another after which a mirror is left alone, and for how long before it may try again. */
-const most = 3;
-const restMs = 60_000;
+/** After this many failures in a row a mirror is not asked for `restMs`. */
+const maxFailures = 3;
+const pauseMs = 60_000;
 
-/** Requests to a mirror, which are not waited for as those to a registry are. */
-export function impatient(http: RegistryOptions['http']): RegistryOptions['http'] {
+/** A client for mirrors: with a shorter timeout and without retries. */
+export function withShortTimeouts(http: RegistryOptions['http']): RegistryOptions['http'] {
   const patience = { answerMs, retries: 0 };
   return {
     getDocument: (request, signal) => http.getDocument({ ...request, ...patience }, signal),
@@ -16,53 +16,59 @@ export function impatient(http: RegistryOptions['http']): RegistryOptions['http'
   };
 }
 
-/** Which mirrors answer. */
+/** Knows which mirrors fail, so that they are not asked for a while. */
 export type MirrorHealth = {
-  /** Something is to be asked of a mirror. @returns undefined while it is left alone */
-  ask(mirror: string): Asking | undefined;
+  /** Called before a mirror is asked. @returns undefined if it must not be asked now */
+  ask(mirror: string): MirrorAttempt | undefined;
 };
 
-type Asking = {
-  readonly answered: () => void;
-  /** @param host - for the warning when it is left alone: there is one for each mirror. */
-  failed(error: unknown, host: string): void;
+type MirrorAttempt = {
+  readonly noteAnswer: () => void;
+  /** @param host - the mirror's name in the warning that it is no longer asked. Each mirror gets one warning. */
+  noteFailure(error: unknown, host: string): void;
 };
 
-type Record = { failures: number; lastMs: number; askAgainMs: number; isTold: boolean };
+type MirrorRecord = { failures: number; lastMs: number; askAgainMs: number; isReported: boolean };
 
 export function createMirrorHealth({ nowMs, onWarning }: Pick<RegistryOptions, 'nowMs' | 'onWarning'>): MirrorHealth {
-  const records = new Map<string, Record>();
+  const records = new Map<string, MirrorRecord>();
   return {
     ask(mirror) {
       const askedMs = nowMs();
-      const record = records.get(mirror) ?? { failures: 0, lastMs: -Infinity, askAgainMs: -Infinity, isTold: false };
+      const record = records.get(mirror) ?? {
+        failures: 0,
+        lastMs: -Infinity,
+        askAgainMs: -Infinity,
+        isReported: false,
+      };
       records.set(mirror, record);
       if (askedMs < record.askAgainMs) return undefined;
-      if (record.failures >= most) record.askAgainMs = askedMs + restMs; // the others wait for what this one finds
+      if (record.failures >= maxFailures) record.askAgainMs = askedMs + pauseMs; // until this request has ended, no other is sent
       const answered = (): void => {
         record.failures = 0;
         record.askAgainMs = -Infinity;
       };
       return {
-        answered,
-        failed(error, host) {
-          if (!isSilence(error)) return answered();
-          if (askedMs < record.lastMs) return; // of requests that fail together one counts
+        noteAnswer: answered,
+        noteFailure(error, host) {
+          if (!isMirrorFailure(error)) return answered();
+          if (askedMs < record.lastMs) return; // of requests that fail at the same time, one counts
           record.failures += 1;
           record.lastMs = nowMs();
-          if (record.failures < most) return;
-          record.askAgainMs = record.lastMs + restMs;
-          if (record.isTold) return;
-          record.isTold = true;
-          onWarning(`the mirror ${host} is left alone, since it failed ${most} times: ${error.code}: ${error.message}`);
+          if (record.failures < maxFailures) return;
+          record.askAgainMs = record.lastMs + pauseMs;
+          if (record.isReported) return;
+          record.isReported = true;
+          const why = `it failed ${maxFailures} times in a row: ${error.code}: ${error.message}`;
+          onWarning(`the mirror ${host} is not asked for a while, since ${why}`);
         },
       };
     },
   };
 }
 
-/** No answer, or one that says nothing but that the mirror is ill. */
-function isSilence(error: unknown): error is ImageError {
+/** Whether the mirror did not answer, or answered with an error of its own. */
+function isMirrorFailure(error: unknown): error is ImageError {
   if (hasCode(error, 'HTTP_STATUS')) return error.details.status >= 500;
   return isImageError(error) && /^(NETWORK|TIMEOUT|TLS|STALLED|LENGTH_MISMATCH)$/.test(error.code);
 }

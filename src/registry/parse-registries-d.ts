@@ -8,15 +8,15 @@ import { fileUrlPath } from '../image/url.ts';
 import { configInvalid } from '../image/config-file.ts';
 import type { SignaturePlace } from './lookaside.ts';
 
-/** What one file of a registries.d says of where signatures are read; a scope without a place has none of its own. */
+/** The places of signatures in one file of a registries.d directory. A scope without a place uses that of a wider scope. */
 export type RegistriesD = {
-  readonly others: Said | undefined;
-  readonly scopes: readonly (readonly [scope: string, said: Said])[];
+  readonly others: SignatureSection | undefined;
+  readonly scopes: readonly (readonly [scope: string, said: SignatureSection])[];
 };
 
-type Said = { readonly place: SignaturePlace | undefined };
+type SignatureSection = { readonly place: SignaturePlace | undefined };
 
-/** `sigstore` is what `lookaside` was called before. */
+/** `sigstore` is the older name of `lookaside`. */
 const section = z.object({ lookaside: goText, sigstore: goText }).nullish();
 const shape = z.object({ 'default-docker': section, docker: z.record(z.string(), section).nullish() }).nullable();
 
@@ -42,7 +42,7 @@ function parseYaml(text: string, path: string): unknown {
   }
 }
 
-/** A section that only says where signatures are written says nothing here. */
+/** The place to read signatures from. Undefined for a section that has only the place to write them to. */
 function placeOf(said: z.infer<typeof section>, path: string): SignaturePlace | undefined {
   const text = said?.lookaside || said?.sigstore;
   if (!text) return undefined;
@@ -50,9 +50,9 @@ function placeOf(said: z.infer<typeof section>, path: string): SignaturePlace | 
   try {
     if (url?.protocol === 'file:') return { kind: 'file', path: fileUrlPath(text) };
   } catch (error) {
-    throw configInvalid(path, `"${show(text)}" names no local directory`, error);
+    throw configInvalid(path, `"${show(text)}" is not a local directory`, error);
   }
   const isPlain = url !== null && /^https?:$/.test(url.protocol) && url.href === `${url.origin}${url.pathname}`;
   if (isPlain) return { kind: 'url', url: url.href.replace(/\/+$/, '') };
-  throw configInvalid(path, 'signatures lie at http(s):// or file:/// URLs without user, password and query');
+  throw configInvalid(path, 'signatures must be at http(s):// or file:/// URLs without user, password and query');
 }

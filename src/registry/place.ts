@@ -5,49 +5,50 @@ import { isRegistryHost, isRepository } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
 import type { Mirror, MirrorRule, RegistryOptions } from './types.ts';
 
-/** Where the content of a repository may be had. */
+/** A registry or mirror that may have the content of a repository. */
 export type Place = {
-  /** What its credentials are looked up by: the registry as references name it, or the host of a mirror. */
+  /** The host whose credentials are used: the registry as references name it, or the mirror. */
   readonly host: string;
-  /** What the repository is called there. */
+  /** The name of the repository at this place. */
   readonly repository: string;
-  /** Origins to try, https first. */
+  /** The origins to try, https first. */
   readonly origins: readonly string[];
-  /** After every URL: empty, or a query. */
+  /** Appended to every URL: a query, or empty. */
   readonly query: string;
   readonly isMirror: boolean;
 };
 
-export type Asked = {
+export type ContentRequest = {
   readonly host: string;
   readonly repository: string;
-  /** Of the reference, where it has one: some mirrors are asked for such references only, some for others. */
+  /** The digest of the reference, if it has one: some mirrors are used only for references with a digest, some only for others. */
   readonly digest?: string;
-  readonly wanted: 'tag' | 'digest';
+  readonly namedBy: 'tag' | 'digest';
 };
 
-/** `blocked` is the error for the registry itself, where it may not be asked: its mirrors may be all the same. */
+/** `blocked` is the error if the registry itself must not be asked; its mirrors may still be. */
 type Places = { readonly places: readonly Place[]; readonly blocked: ImageError | undefined };
 
 type Options = Pick<RegistryOptions, 'mirrors' | 'allowHttp'>;
 
 /**
- * Where to ask for something of a repository: its mirrors, then itself.
+ * The places that may have the content: the mirrors of the repository, then its registry.
  *
- * @throws ImageError CONFIG_INVALID for a rule that cannot be followed: what it is about might not be asked elsewhere.
+ * @throws ImageError CONFIG_INVALID for an invalid rule: its repositories are not requested elsewhere, since that may be against
+ * the intention of the rule.
  * @see containers-registries.conf(5)
  */
-export function placesOf(asked: Asked, { mirrors: rules = [], allowHttp }: Options): Places {
+export function placesOf(asked: ContentRequest, { mirrors: rules = [], allowHttp }: Options): Places {
   const { host, repository } = asked;
-  const fitting = ruleFor(rules, `${host}/${repository}`);
-  if (!fitting) return { places: [originalPlace({ host, repository }, allowHttp)], blocked: undefined };
-  const { rule, rest } = fitting;
-  if (rule.fault !== undefined) throw unusable(rule, rule.fault);
+  const match = ruleFor(rules, `${host}/${repository}`);
+  if (!match) return { places: [originalPlace({ host, repository }, allowHttp)], blocked: undefined };
+  const { rule, rest } = match;
+  if (rule.fault !== undefined) throw ruleError(rule, rule.fault);
   const isBlocked = (place: Place) => ruleFor(rules, `${place.host}/${place.repository}`)?.rule.blocked ?? false;
   const mirrored = rule.mirrors
-    .filter((mirror) => isFor(mirror, asked))
-    .map((mirror) => mirrorPlace(mirror, rewritten(rule, locationOf(mirror), rest), host));
-  const there = rule.location === undefined ? { host, repository } : rewritten(rule, rule.location, rest);
+    .filter((mirror) => mayServe(mirror, asked))
+    .map((mirror) => mirrorPlace(mirror, replacePrefix(rule, locationOf(mirror), rest), host));
+  const there = rule.location === undefined ? { host, repository } : replacePrefix(rule, rule.location, rest);
   const original = originalPlace(there, allowHttp || (rule.insecure ?? false));
   const usable = mirrored.filter((place) => !isBlocked(place));
   if (!rule.blocked && !isBlocked(original)) return { places: [...usable, original], blocked: undefined };
@@ -56,23 +57,23 @@ export function placesOf(asked: Asked, { mirrors: rules = [], allowHttp }: Optio
   return { places: usable, blocked };
 }
 
-function isFor({ resolves, only }: Mirror, { digest, wanted }: Asked): boolean {
+function mayServe({ resolves, only }: Mirror, { digest, namedBy: wanted }: ContentRequest): boolean {
   if (only !== undefined && (only === 'digests') !== (digest !== undefined)) return false;
   return resolves || wanted === 'digest';
 }
 
-type There = Pick<Place, 'host' | 'repository'>;
+type RepositoryName = Pick<Place, 'host' | 'repository'>;
 
-/** @param location - `host[:port][/path]` that takes the place of the prefix. @throws ImageError CONFIG_INVALID */
-function rewritten(rule: MirrorRule, location: string, rest: string): There {
+/** Replaces the prefix of a rule. @param location - the replacement, `host[:port][/path]`. @throws ImageError CONFIG_INVALID */
+function replacePrefix(rule: MirrorRule, location: string, rest: string): RepositoryName {
   const name = location + rest;
   const slash = name.indexOf('/');
   const [host, repository] = slash === -1 ? [name, ''] : [name.slice(0, slash), name.slice(slash + 1)];
   if (isRegistryHost(host) && isRepository(repository)) return { host, repository };
-  throw unusable(rule, `"${show(name)}", to which its location leads, is not the name of a repository`);
+  throw ruleError(rule, `"${show(name)}", to which its location leads, is not the name of a repository`);
 }
 
-function unusable({ prefix, source }: MirrorRule, fault: string): ImageError {
+function ruleError({ prefix, source }: MirrorRule, fault: string): ImageError {
   const about = `the rule for ${show(prefix)}: ${fault}`;
   if (source === undefined) return new ImageError('USAGE', `--mirror: ${about}`, { option: '--mirror' });
   return new ImageError('CONFIG_INVALID', `"${show(source, 1000)}": ${about}`, { path: source });
@@ -86,14 +87,14 @@ function hostOf(origin: string): string {
   return origin.replace(/^https?:\/\//, '');
 }
 
-function mirrorPlace({ origin, insecure = false }: Mirror, there: There, asked: string): Place {
+function mirrorPlace({ origin, insecure = false }: Mirror, there: RepositoryName, asked: string): Place {
   const isHttp = origin.startsWith('http:');
   const server = serverOf(there.host);
   const origins = isHttp ? [`http://${server}`] : [`https://${server}`, ...(insecure ? [`http://${server}`] : [])];
   return { ...there, origins, query: `?ns=${encodeURIComponent(asked)}`, isMirror: true };
 }
 
-function originalPlace(there: There, allowHttp: boolean): Place {
+function originalPlace(there: RepositoryName, allowHttp: boolean): Place {
   const server = serverOf(there.host);
   const origins = [`https://${server}`, ...(allowHttp || isLoopback(server) ? [`http://${server}`] : [])];
   return { ...there, origins, query: '', isMirror: false };
@@ -109,17 +110,17 @@ export function isLoopback(host: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || (isIPv4(hostname) && hostname.startsWith('127.'));
 }
 
-/** A rule that fits, and what follows its prefix in the name: empty, `/app`, or `:5000/app` where only the port does. */
-type FittingRule = { readonly rule: MirrorRule; readonly rest: string };
+/** A matching rule, and the rest of the name after its prefix: empty, `/app`, or `:5000/app` for a prefix without the port. */
+type RuleMatch = { readonly rule: MirrorRule; readonly rest: string };
 
 /**
- * The rule with the longest prefix that a repository lies under; the first of equals. Tags and digests do not matter.
+ * The rule with the longest prefix that matches a repository; the first of several.
  *
  * @param name - `host[:port]/repository`
  * @see containers-registries.conf(5)
  */
-export function ruleFor(rules: readonly MirrorRule[], name: string): FittingRule | undefined {
-  let best: FittingRule | undefined;
+export function ruleFor(rules: readonly MirrorRule[], name: string): RuleMatch | undefined {
+  let best: RuleMatch | undefined;
   for (const rule of rules) {
     const length = matchingLength(rule, name);
     if (length === undefined) continue;
@@ -128,13 +129,13 @@ export function ruleFor(rules: readonly MirrorRule[], name: string): FittingRule
   return best;
 }
 
-/** True for a host that a prefix is about. `*.example.com` is every host below example.com, and not that itself. */
+/** Whether the host of a prefix matches. `*.example.com` matches every subdomain of example.com, but not example.com itself. */
 export function isHostOf(rule: Pick<MirrorRule, 'prefix' | 'source'>, host: string): boolean {
   const [named = ''] = rule.prefix.split('/', 1);
   return matchingLength({ ...rule, prefix: named }, host) !== undefined;
 }
 
-/** In a file, a host without a port stands for it with any port too, as programs read it that use such files. */
+/** The length of the part of a name that a prefix matches. In registries.conf a host without a port matches any port. */
 function matchingLength({ prefix, source }: Pick<MirrorRule, 'prefix' | 'source'>, name: string): number | undefined {
   const [host = ''] = name.split('/', 1);
   const hasPort = /:\d+$/.test(host);

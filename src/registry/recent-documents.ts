@@ -1,9 +1,9 @@
 import { singleFlight } from '../system/single-flight.ts';
 import type { Descriptor, RegistryDocument } from './types.ts';
 
-/** Documents that many ask for at about the same time: each is brought once, and kept while there is room. */
+/** A cache of documents that several images share: each is requested once, and kept while there is room. */
 export type RecentDocuments = {
-  /** @param bring - of those who ask at the same time, the first one's. A failure is everybody's, and is not kept. */
+  /** @param bring - requests the document. Calls at the same time share the first one's result or failure; failures are not kept. */
   get(
     descriptor: Pick<Descriptor, 'digest' | 'size'>,
     bring: (signal: AbortSignal) => Promise<RegistryDocument>,
@@ -13,8 +13,8 @@ export type RecentDocuments = {
 
 type Entry = { readonly get: (signal: AbortSignal) => Promise<RegistryDocument>; bytes: number };
 
-/** @param maxBytes - of documents that have come; the longest kept goes first. */
-export function keepRecentDocuments(maxBytes: number): RecentDocuments {
+/** @param maxBytes - the most bytes of all kept documents; the oldest is removed first. */
+export function createRecentDocuments(maxBytes: number): RecentDocuments {
   const entries = new Map<string, Entry>();
   let total = 0;
 
@@ -49,7 +49,7 @@ export function keepRecentDocuments(maxBytes: number): RecentDocuments {
         keep(key, entry, document.bytes.byteLength);
         return document;
       } catch (error) {
-        forget(key, entry); // also where only this one gave up: whoever comes next asks for itself
+        forget(key, entry); // also after an abort of this call alone: the next call requests the document again
         throw error;
       }
     },

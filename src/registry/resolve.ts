@@ -5,35 +5,35 @@ import type { GoPlatform } from '../image/platform.ts';
 import type { RegistryReference } from '../image/reference.ts';
 import { choosePlatform } from './choose-platform.ts';
 import type { RegistryClient } from './client.ts';
-import { getManifest, type Lead } from './documents.ts';
+import { getManifest, type DocumentPointer } from './documents.ts';
 import type { Descriptor, RegistryDocument, RegistryManifest } from './types.ts';
 import { debugLog } from '../system/debug.ts';
 import { show } from '../image/show.ts';
 
 const debug = debugLog('registry');
 
-/** An image as a registry has it: all that is needed to bring its blobs. */
+/** An image of a registry, with all that is needed to download its blobs. */
 export type ResolvedImage = {
-  /** What the reference stands for, an index or the manifest. */
+  /** The digest of the document that the reference names: an index or the manifest. */
   readonly digest: RegistryDocument['digest'];
-  /** On the way to the manifest, the outermost first; none where the reference stands for the manifest. */
+  /** The indexes on the way to the manifest, the outermost first; empty if the reference names the manifest. */
   readonly indexes: readonly RegistryDocument[];
   readonly manifest: RegistryDocument;
-  /** The URL that the manifest really came from: of the registry, or of a mirror. */
+  /** The URL that the manifest came from, of the registry or a mirror, after redirects. */
   readonly endpoint: string;
-  /** As the indexes have it, where they do. */
+  /** The platform in the index entry of the manifest, if it has one. */
   readonly platform: GoPlatform | undefined;
   readonly config: Descriptor;
-  /** The lowest first. */
+  /** The lowest layer first. */
   readonly layers: readonly Descriptor[];
   readonly annotations: RegistryManifest['annotations'];
 };
 
 /**
- * Finds the image that a reference stands for on a platform. What no index tells the platform of has to be checked
- * against its configuration.
+ * Finds the image that a reference names for a platform. If no index names the platform, the caller must compare it with the
+ * configuration of the image.
  *
- * @throws ImageError PLATFORM_MISSING, LIMIT_EXCEEDED for indexes in indexes, and as getManifest
+ * @throws ImageError PLATFORM_MISSING, LIMIT_EXCEEDED for too many nested indexes, and as getManifest
  */
 export async function resolveImage(
   client: RegistryClient,
@@ -43,31 +43,40 @@ export async function resolveImage(
 ): Promise<ResolvedImage> {
   const maximum = client.options.limits.indexDepth;
   const indexes: RegistryDocument[] = [];
-  let named: GoPlatform | undefined;
-  let lead = leadOf(reference);
+  let namedPlatform: GoPlatform | undefined;
+  let pointer = pointerOf(reference);
   for (;;) {
-    const { content, url, ...document } = await getManifest(client, reference, lead, observer, signal);
+    const { content, url, ...document } = await getManifest(client, reference, pointer, observer, signal);
     if (content.kind === 'manifest') {
       const { config, layers, annotations } = content;
       const { digest } = indexes[0] ?? document;
-      return { endpoint: url, digest, indexes, manifest: document, platform: named, config, layers, annotations };
+      return {
+        endpoint: url,
+        digest,
+        indexes,
+        manifest: document,
+        platform: namedPlatform,
+        config,
+        layers,
+        annotations,
+      };
     }
     indexes.push(document);
     if (indexes.length > maximum) {
-      const message = `more than ${maximum} indexes in one another`;
+      const message = `more than ${maximum} nested indexes`;
       throw new ImageError('LIMIT_EXCEEDED', message, { limit: 'index-depth', maximum });
     }
     const { digest, size, mediaType, platform: chosen } = choosePlatform(content.entries, platform);
     debug(
       () =>
-        `${show(reference.text)}: index ${document.digest} leads to ${digest} for ${platform.os}/${platform.architecture}`,
+        `${show(reference.text)}: index ${document.digest} has ${digest} for ${platform.os}/${platform.architecture}`,
     );
-    named = chosen ?? named;
-    lead = { digest, size, mediaType };
+    namedPlatform = chosen ?? namedPlatform;
+    pointer = { digest, size, mediaType };
   }
 }
 
-/** The digest decides where there is one. */
-function leadOf({ digest, tag = 'latest' }: RegistryReference): Lead {
+/** A reference with a digest and a tag is resolved by its digest. */
+function pointerOf({ digest, tag = 'latest' }: RegistryReference): DocumentPointer {
   return digest === undefined ? { tag } : { digest: parseDigest(digest) };
 }

@@ -16,13 +16,13 @@ type TokenRequest = {
   readonly credential: Exclude<RegistryCredential, { kind: 'bearer' }> | undefined;
 };
 
-/** `expiresAtMs` is since the epoch. */
+/** `expiresAtMs` is in milliseconds since the epoch. */
 export type Token = { readonly value: string; readonly expiresAtMs: number };
 
-/** What a token lives when its server does not say, and at least. @see distribution, Token Authentication Specification */
+/** The least lifetime of a token, and the one if the server names none. @see distribution, Token Authentication Specification */
 const leastMs = 60_000;
 
-/** It goes into a header as it is. */
+/** The token is put into a header unchanged. */
 const token = text.refine((value) => /^[\x21-\x7e]*$/.test(value), 'must be visible ASCII');
 const shape = z.object({
   token,
@@ -30,7 +30,7 @@ const shape = z.object({
   expires_in: z.number().positive().optional().catch(undefined),
 });
 
-/** @throws ImageError HTTP_STATUS, REDIRECT_REFUSED, LIMIT_EXCEEDED, RESPONSE_INVALID, and what networks do. */
+/** @throws ImageError HTTP_STATUS, REDIRECT_REFUSED, LIMIT_EXCEEDED, RESPONSE_INVALID, and network errors. */
 export async function requestToken(
   context: Pick<RegistryOptions, 'http' | 'observer' | 'limits' | 'nowMs'>,
   request: TokenRequest,
@@ -40,12 +40,14 @@ export async function requestToken(
   const askedAtMs = nowMs();
   const answer = await http.getDocument(
     {
-      ...(request.credential?.kind === 'identity' ? exchange(request, request.credential.token) : ask(request)),
+      ...(request.credential?.kind === 'identity'
+        ? tokenExchange(request, request.credential.token)
+        : tokenQuery(request)),
       ownCredentials: true,
       limit: { name: 'token', bytes: limits.token },
       statuses: [200],
       decodes: true,
-      onRefusal: explain,
+      onRefusal: explainRefusal,
       ...(observer && { observer }),
     },
     signal,
@@ -58,7 +60,7 @@ export function basicAuthorization(user: string, password: string): string {
   return `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
 }
 
-function ask({ realm, service, scopes, credential }: TokenRequest) {
+function tokenQuery({ realm, service, scopes, credential }: TokenRequest) {
   const url = new URL(realm);
   if (service !== undefined) url.searchParams.set('service', service);
   for (const scope of scopes) url.searchParams.append('scope', scope);
@@ -69,12 +71,12 @@ function ask({ realm, service, scopes, credential }: TokenRequest) {
 }
 
 /** @see RFC 6749 6 */
-function exchange({ realm, service = '', scopes }: TokenRequest, token: string) {
+function tokenExchange({ realm, service = '', scopes }: TokenRequest, token: string) {
   const form = { grant_type: 'refresh_token', client_id: 'longshore', service, scope: scopes.join(' ') };
   return {
     method: 'POST',
     url: realm.href,
-    redirects: 'none', // its content is the secret
+    redirects: 'none', // the content has the secret
     headers: { 'content-type': 'application/x-www-form-urlencoded' },
     content: new URLSearchParams({ ...form, refresh_token: token }).toString(),
   } as const;
@@ -84,10 +86,10 @@ function parseToken({ body, url }: HttpDocument): { readonly value: string; read
   const json = parseJsonStrict(body, { caseSensitive: true });
   if (!json.ok) throw badToken(url, describeJsonPlace(json.fault));
   const shaped = checkShape(shape, json.value);
-  if (!shaped.ok) throw badToken(url, `is none: ${formatFault(shaped.fault)}`);
+  if (!shaped.ok) throw badToken(url, `is not a token: ${formatFault(shaped.fault)}`);
   const answer = shaped.value;
   const value = answer.token || answer.access_token;
-  if (value === '') throw badToken(url, 'holds no token');
+  if (value === '') throw badToken(url, 'has no token');
   return { value, lifeMs: Math.max(leastMs, (answer.expires_in ?? 0) * 1000) };
 }
 
@@ -95,35 +97,35 @@ function badToken(url: string, what: string): ImageError {
   return new ImageError('RESPONSE_INVALID', `the answer of the token server ${what}`, { url: showUrl(url) });
 }
 
-const errors = z.object({
+const ociErrors = z.object({
   errors: z.array(z.object({ code: text, message: text })).min(1),
 });
-/** As token servers put it. */
-const others = z.union([
+/** The errors of token servers. */
+const otherErrors = z.union([
   z.object({ details: z.string() }).transform(({ details }) => details),
   z.object({ error_description: z.string() }).transform((other) => other.error_description),
   z.object({ message: z.string() }).transform(({ message }) => message),
 ]);
 
-/** What a registry says of its refusal, made safe for one line of a message. @see OCI distribution-spec, Error Codes */
-export function explain({ headers, body }: Pick<Refusal, 'headers' | 'body'>): string | undefined {
+/** A registry's explanation of its refusal, made safe for one line of a message. @see OCI distribution-spec, Error Codes */
+export function explainRefusal({ headers, body }: Pick<Refusal, 'headers' | 'body'>): string | undefined {
   const json = parseJsonStrict(body, { caseSensitive: true });
   if (!json.ok) return explainText(headerOf(headers, 'content-type') ?? '', new TextDecoder().decode(body));
-  const list = errors.safeParse(json.value).data?.errors.slice(0, 3);
+  const list = ociErrors.safeParse(json.value).data?.errors.slice(0, 3);
   const text = list
     ? list.map(({ code, message }) => [code, message].filter(Boolean).join(': ')).join('; ')
-    : others.safeParse(json.value).data;
+    : otherErrors.safeParse(json.value).data;
   return text ? show(showUrlsIn(text)) : undefined;
 }
 
-/** Stores of objects, to which registries lead, answer in XML. */
+/** The explanation in plain text, or in the XML of object stores, to which registries redirect. */
 function explainText(type: string, text: string): string | undefined {
   if (type.startsWith('text/plain')) return show(showUrlsIn(text.trim())) || undefined;
   const said = /^(?:application|text)\/xml/.test(type) ? /<Message>([^<]+)<\/Message>/.exec(text)?.[1] : undefined;
   return said && show(showUrlsIn(said.trim()));
 }
 
-/** The texts of Warning headers that are meant for people. @see OCI distribution-spec, Warnings */
+/** The texts of the Warning headers, which are meant for the user. @see OCI distribution-spec, Warnings */
 export function warningsOf(headers: Refusal['headers']): readonly string[] {
   const texts = [headers['warning'] ?? []].flat();
   return texts.flatMap((text) => {

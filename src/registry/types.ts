@@ -4,66 +4,66 @@ import type { Limits } from '../image/limits.ts';
 import type { GoPlatform } from '../image/platform.ts';
 import type { HostCertificates } from './certificates.ts';
 
-/** `identity` is exchanged for tokens; `bearer` is one already. */
+/** An `identity` token is exchanged for bearer tokens. */
 export type RegistryCredential =
   | { readonly kind: 'basic'; readonly user: string; readonly password: string }
   | { readonly kind: 'identity'; readonly token: string }
   | { readonly kind: 'bearer'; readonly token: string };
 
-/** @param host - as references name it, `docker.io` or `host[:port]`; of a mirror its own. */
+/** @param host - the registry as references name it, `docker.io` or `host[:port]`, or the host of a mirror. */
 export type CredentialLookup = (host: string, repository: string) => Promise<RegistryCredential | undefined>;
 
 export type Mirror = {
-  /** `http(s)://host[:port]`; http here allows http to this mirror. */
+  /** `http(s)://host[:port]`. With http, the mirror is asked over http only. */
   readonly origin: string;
-  /** What stands before the repositories there, in the place of the rule's namespace: `proxy/hub`. */
+  /** Replaces the namespace of the rule in the names of repositories: `proxy/hub`. */
   readonly prefix?: string;
-  /** It may say what a tag means; otherwise it is asked for digests only. */
+  /** The mirror may resolve tags; otherwise it is asked for digests only. */
   readonly resolves: boolean;
-  /** The references that it is asked for at all: those with a digest, or those without. Default: all. */
+  /** The references that the mirror is used for: those with a digest, or those without one. Default: all. */
   readonly only?: 'digests' | 'tags';
-  /** It is asked over http as well, once https has failed. */
+  /** The mirror may be asked over http if https fails. */
   readonly insecure?: boolean;
 };
 
-/** Where the repositories of a registry or a namespace are to be had, or that they may not be asked for at all. */
+/** The mirrors of a registry or a namespace, and whether it is blocked. */
 export type MirrorRule = {
-  /** `docker.io`, `docker.io/library`, `*.example.com`: of several that fit the longest counts. */
+  /** `docker.io`, `docker.io/library`, `*.example.com`. Of several matching rules, the longest prefix is used. */
   readonly prefix: string;
   readonly blocked?: boolean;
-  /** It is asked over http as well, once https has failed. */
+  /** The registry may be asked over http if https fails. */
   readonly insecure?: boolean;
-  /** `host[:port][/path]` that takes the place of the prefix. */
+  /** Replaces the prefix: `host[:port][/path]`. */
   readonly location?: string;
-  /** Asked before it, in this order, also where it is blocked itself. */
+  /** Asked before the registry, in this order, also if the registry is blocked. */
   readonly mirrors: readonly Mirror[];
-  /** The file that says so. */
+  /** The file with the rule; undefined for a rule of the command line. */
   readonly source?: string;
-  /** Why it cannot be followed: nothing of what it is about is asked for, since it may be meant for a mirror. */
+  /** Why the rule is invalid. Its repositories are not requested at all, since they may be meant for a mirror. */
   readonly fault?: string;
 };
 
 export type RegistryOptions = {
   readonly http: Pick<Http, 'getDocument' | 'download'>;
   readonly credentials: CredentialLookup;
-  /** `--insecure-options=http`: after https has failed. Registries on this machine are asked so in any case. */
+  /** `--insecure-options=http`: http is used if https fails. For registries on this machine that is always so. */
   readonly allowHttp: boolean;
   readonly mirrors?: readonly MirrorRule[];
-  /** By `host[:port]`. */
+  /** Keys are `host[:port]`. */
   readonly certificates?: ReadonlyMap<string, Pick<HostCertificates, 'warnings' | 'fault'>>;
   readonly limits: Pick<Limits, 'registryManifest' | 'registryConfig' | 'token' | 'layers' | 'indexDepth'>;
-  /** Told of each different text once. */
+  /** Called once with each different message. */
   readonly onWarning: (message: string) => void;
-  /** Of the requests that several images share: for tokens, and whether a registry is there. */
+  /** Observes the requests that several images share: for tokens, and whether a registry answers. */
   readonly observer?: HttpObserver;
   readonly nowMs: () => number;
 };
 
-/** What leads to a document or blob, and what it must be. @see docs/rules.md R2, R3 */
+/** Describes a document or blob, which must match it. @see docs/rules.md R2, R3 */
 export type Descriptor = {
   readonly mediaType: string;
   readonly digest: Digest;
-  /** Bytes. */
+  /** In bytes. */
   readonly size: number;
   readonly annotations: Readonly<Record<string, string>>;
 };
@@ -81,10 +81,10 @@ export type RegistryManifest = {
   readonly kind: 'manifest';
   readonly mediaType: string;
   readonly config: Descriptor;
-  /** The lowest first. */
+  /** The lowest layer first. */
   readonly layers: readonly Descriptor[];
   readonly annotations: Readonly<Record<string, string>>;
 };
 
-/** Bytes as transferred, checked against their digest. */
+/** The bytes of a document as transferred; they match the digest. */
 export type RegistryDocument = { readonly bytes: Uint8Array; readonly digest: Digest; readonly mediaType: string };

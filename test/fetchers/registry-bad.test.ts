@@ -54,7 +54,7 @@ test('an image for another platform is brought with a warning where none was ask
   });
   fetching.registry.putImage('app', '1', { layers: [await layerOf({ a: '1' })], architecture: 's390x' });
   t.like(await fetching.fetch(fetching.reference('app:1')), { status: 'fetched', labels: { arch: 's390x' } });
-  t.regex(warnings.join(), /only linux\/s390x/);
+  t.regex(warnings.join(), /only for linux\/s390x/);
   t.like(await fetching.fetch(fetching.reference('app:1')), { status: 'present' });
 });
 

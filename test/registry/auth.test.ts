@@ -40,7 +40,7 @@ async function startTokenRegistry(
   return Object.assign(state, { registry });
 }
 
-test('a stranger gets a token from the token server that the registry names', async (t) => {
+test('a request without credentials gets a token from the token server that the registry names', async (t) => {
   const { registry } = await startTokenRegistry(t);
   await resolve(openTestClient(t), registry);
   const [asked, ...others] = tokenRequests(registry);
@@ -57,7 +57,7 @@ test('a stranger gets a token from the token server that the registry names', as
   );
 });
 
-test('a user is named to the token server by name and password, to the registry by the token', async (t) => {
+test('name and password are sent to the token server only, and the token to the registry', async (t) => {
   const { registry } = await startTokenRegistry(t, { https: true });
   await resolve(openTestClient(t, { ...having(basic()), http: { ca: [registry.ca] } }), registry);
   const [asked] = tokenRequests(registry);
@@ -85,7 +85,7 @@ test('an identity token is exchanged by a form', async (t) => {
   });
 });
 
-test('a token may stand under either name, the other be null or empty, and all of it be gzip-coded', async (t) => {
+test('a token may be in either member, with the other null or empty, in an answer coded with gzip', async (t) => {
   const nothing = { expires_in: null, issued_at: null };
   const coded = await startTokenRegistry(t);
   const headers = { 'content-encoding': 'gzip' };
@@ -109,7 +109,7 @@ test('a token of the configuration is used as it is', async (t) => {
   t.is(tokenRequests(registry).length, 0);
 });
 
-test('a registry that wants name and password gets them, and none from a stranger', async (t) => {
+test('a registry that requires name and password gets them, if there are any', async (t) => {
   const registry = await startRegistry(t, {
     guard: ({ headers }) => (headers.authorization === userSecret ? undefined : denied('Negotiate, Basic realm="x"')),
   });
@@ -134,7 +134,7 @@ test('many images of one repository share one token, and each repository has its
   t.is(registry.requests.filter(({ url }) => url === '/v2/').length, 1);
 });
 
-test('a token that ends in the middle of a run is replaced, once for all who meet it', async (t) => {
+test('a token that expires during a run is replaced, once for all requests', async (t) => {
   const tokens = await startTokenRegistry(t);
   const client = openTestClient(t);
   await resolve(client, tokens.registry);
@@ -143,7 +143,7 @@ test('a token that ends in the middle of a run is replaced, once for all who mee
   t.is(tokenRequests(tokens.registry).length, 2);
 });
 
-test('a token is not used beyond its time', async (t) => {
+test('a token is not used after it expires', async (t) => {
   const { registry } = await startTokenRegistry(t);
   let now = 0;
   const client = openTestClient(t, { nowMs: () => now });
@@ -156,7 +156,7 @@ test('a token is not used beyond its time', async (t) => {
   t.is(tokenRequests(registry).length, 2);
 });
 
-test('a scope that only the refusal of a request names is asked for too', async (t) => {
+test('a scope that only the refusal of a request names is requested too', async (t) => {
   const registry = await startRegistry(t, {
     guard: ({ url, headers }) => {
       const scope = url === '/v2/' ? '' : ',scope="repository:team/app:pull repository:base:pull"';
@@ -173,7 +173,7 @@ test('a scope that only the refusal of a request names is asked for too', async 
   t.deepEqual(scopes, [['repository:team/app:pull'], ['repository:team/app:pull', 'repository:base:pull']]);
 });
 
-test('a registry that never lets in is given up after one more try', async (t) => {
+test('a registry that always refuses gets one more try', async (t) => {
   const { registry } = await startTokenRegistry(t);
   let count = 0;
   registry.routes['/token'] = {
@@ -185,7 +185,7 @@ test('a registry that never lets in is given up after one more try', async (t) =
   t.is(count, 4);
 });
 
-test('a 403 is a denial, and not asked twice', async (t) => {
+test('a 403 is final and not tried again', async (t) => {
   const registry = await startRegistry(t, {
     guard: ({ url }) => (url?.includes('/manifests/') ? refusal(403, 'DENIED', 'not yours') : undefined),
   });
@@ -211,7 +211,7 @@ for (const [what, realm] of Object.entries({
   });
 }
 
-test('a token server that redirects to another host gets nobody there', async (t) => {
+test('a redirect of a token server to another host is not followed', async (t) => {
   const other = await startServer(t, { '/': { body: '{"token":"good"}' } });
   const { registry } = await startTokenRegistry(t);
   for (const status of [302, 307]) {
@@ -223,7 +223,7 @@ test('a token server that redirects to another host gets nobody there', async (t
   t.is(other.requests.length, 0);
 });
 
-test('a token server that says no, too much, or nothing', async (t) => {
+test('a token server that refuses, answers too much, or answers without a token', async (t) => {
   const { registry } = await startTokenRegistry(t);
   const answer = (route: object) => {
     registry.routes['/token'] = route;
@@ -250,7 +250,7 @@ test('credentials follow no redirect of a manifest to another host', async (t) =
   t.is(other.requests[0]?.headers.authorization, undefined);
 });
 
-test('headers that are configured for discovery are not sent to a registry', async (t) => {
+test('headers configured for discovery are not sent to a registry', async (t) => {
   const registry = await startRegistry(t, { https: true });
   registry.putImage('team/app', '1');
   const http = { ca: [registry.ca], credentials: () => ({ authorization: 'Bearer discovery' }) };
@@ -258,7 +258,7 @@ test('headers that are configured for discovery are not sent to a registry', asy
   t.true(registry.requests.every(({ headers }) => headers.authorization === undefined));
 });
 
-test('who no longer wants an image does not wait for a helper', async (t) => {
+test('an aborted request does not wait for a credential helper', async (t) => {
   const { registry } = await startTokenRegistry(t);
   for (const challenge of ['Basic realm="x"', `Bearer realm="${registry.url}/token"`]) {
     const asking = await startRegistry(t, { guard: () => denied(challenge) });
@@ -273,7 +273,7 @@ test('who no longer wants an image does not wait for a helper', async (t) => {
   }
 });
 
-test('credentials that cannot be had fail the image that needs them', async (t) => {
+test('unavailable credentials fail the image that needs them', async (t) => {
   const { registry } = await startTokenRegistry(t);
   const credentials = () => Promise.reject(new Error('helper'));
   await t.throwsAsync(resolve(openTestClient(t, { credentials }), registry), { message: 'helper' });
@@ -281,5 +281,5 @@ test('credentials that cannot be had fail the image that needs them', async (t) 
   const broken = openTestClient(t, { credentials: () => Promise.reject(cause) });
   const error = await t.throwsAsync(resolve(broken, registry));
   t.like(error, { code: 'AUTH_REQUIRED', cause }); // CONFIG_INVALID is for runs in which nothing was tried
-  t.regex(error?.message ?? '', /cannot be had: a bad file$/);
+  t.regex(error?.message ?? '', /are not available: a bad file$/);
 });

@@ -61,14 +61,14 @@ for (const [what, [header, expected]] of Object.entries(rows)) {
   test(`challenges are read: ${what}`, (t) => t.deepEqual(parsed(header), expected as never));
 }
 
-test('any text is read to an end', (t) => {
+test('any text is parsed to its end', (t) => {
   const piece = fc.constantFrom('Basic', 'Bearer', ' ', ',', '=', '"', '\\', 'realm', '"x"', '\t', 'é', '/');
   const text = fc.array(piece, { maxLength: 40 }).map((pieces) => pieces.join(''));
   fc.assert(fc.property(text, (header) => parseChallenges(header).every(({ scheme }) => scheme !== '')));
   t.pass();
 });
 
-test('a challenge is read whatever its values are', (t) => {
+test('a challenge is parsed whatever its values are', (t) => {
   const value = fc.string({ unit: fc.constantFrom('a', ' ', ',', '"', '\\', '=', ':') });
   const pairs = fc.dictionary(fc.constantFrom('realm', 'service', 'scope', 'error'), value, { minKeys: 1 });
   const quote = (text: string) => `"${text.replace(/["\\]/g, '\\$&')}"`;

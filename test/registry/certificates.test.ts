@@ -24,7 +24,7 @@ async function directoryWith(t: ExecutionContext, host: string, files: Record<st
   return directory;
 }
 
-test('authorities and client certificates are found by host, the first directory that is there for it', async (t) => {
+test('authorities and client certificates are found by host, in the first directory that has it', async (t) => {
   const { ca, cert, key } = await makeCertificate(['127.0.0.1']);
   const host = 'a.example:5000';
   const first = await directoryWith(t, host, {
@@ -43,7 +43,7 @@ test('authorities and client certificates are found by host, the first directory
   t.deepEqual(found.get('b.example'), { ca: [ca.trim(), cert.trim()], pairs: [] });
 });
 
-test('an authority from a directory lets its host in', async (t) => {
+test('an authority from a directory is trusted for its host', async (t) => {
   const server = await startServer(t, { '/': { body: 'yes' } }, { https: true });
   const directory = await directoryWith(t, `127.0.0.1:${server.port}`, { 'ca.crt': server.ca });
   const found = await readCertificates([directory]);
@@ -52,18 +52,18 @@ test('an authority from a directory lets its host in', async (t) => {
   t.is((await http.getDocument(page, AbortSignal.timeout(600_000))).status, 200);
 });
 
-test('a file of authorities that holds none is passed over, with a warning for when its host is asked', async (t) => {
+test('a file without a certificate is ignored, with a warning when its host is asked', async (t) => {
   const { ca } = await makeCertificate(['127.0.0.1']);
   for (const text of ['', 'nothing', ca.replace(/[A-Z]{8}/, '!')]) {
     const directory = await directoryWith(t, 'a.example', { 'ca.crt': ca, 'old.crt': text });
     const { ca: authorities = [], warnings = [], fault } = (await readCertificates([directory])).get('a.example') ?? {};
     t.deepEqual([authorities, fault], [[ca.trim()], undefined]);
     t.is(warnings.length, 1);
-    t.regex(warnings[0] ?? '', /old\.crt" holds no certificate in PEM form, and is passed over$/);
+    t.regex(warnings[0] ?? '', /old\.crt" has no certificate in PEM form, and is ignored$/);
   }
 });
 
-test('what a client is to show and cannot is a fault of its host, which names the file', async (t) => {
+test('an unusable client certificate is a fault of its host, which names the file', async (t) => {
   const { cert, key } = await makeCertificate(['127.0.0.1']);
   for (const [files, name] of [
     [{ 'client.cert': cert }, 'client.key'],
@@ -76,7 +76,7 @@ test('what a client is to show and cannot is a fault of its host, which names th
   }
 });
 
-test('only the registry that is asked is told of its certificates, once', async (t) => {
+test('the warnings about certificates of a host are shown once, when it is asked', async (t) => {
   const registry = await startRegistry(t);
   registry.putImage('app', '1');
   const fault = new ImageError('CONFIG_INVALID', 'no key', { path: 'x' });

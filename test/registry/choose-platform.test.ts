@@ -49,7 +49,7 @@ for (const [what, [entries, wanted, expected]] of Object.entries(rows)) {
   test(`an index yields ${what}`, (t) => t.is(chosen(entries, wanted), expected));
 }
 
-test('where nothing fits, the platforms that there are are named, each once', (t) => {
+test('if no platform fits, the error names the available platforms, each once', (t) => {
   const entries = ['windows/amd64', 'windows/amd64', 'linux/arm/v7', 'linux/amd64/v2'].map((text, n) => entry(text, n));
   const error = t.throws(() => choosePlatform(entries, platform('linux/amd64')));
   t.true(hasCode(error, 'PLATFORM_MISSING'));
@@ -65,7 +65,7 @@ test('where nothing fits, the platforms that there are are named, each once', (t
   );
 });
 
-test('attestations, unknown platforms and other kinds of documents are passed over', (t) => {
+test('attestations, unknown platforms and other kinds of documents are ignored', (t) => {
   const attestation = { 'vnd.docker.reference.type': 'attestation-manifest' };
   const entries = [
     entry('linux/amd64', 0, { annotations: attestation }),
@@ -79,7 +79,7 @@ test('attestations, unknown platforms and other kinds of documents are passed ov
   t.true(hasCode(error, 'PLATFORM_MISSING') && error.details.available.length === 0);
 });
 
-test('the platform of a machine is that of Linux on its processor', (t) => {
+test('the platform of a machine is Linux on its processor', (t) => {
   const of = (arch: string, armVersion?: string) =>
     hostPlatform({ platform: 'darwin', arch, ...(armVersion !== undefined && { armVersion }) });
   t.deepEqual(of('x64'), { os: 'linux', architecture: 'amd64' });

@@ -8,7 +8,7 @@ const id = describe('a', '').digest;
 const parse = (value: unknown, layers = 1) => parseConfigFacts(Buffer.from(JSON.stringify(value)), layers);
 const rootfs = { type: 'layers', diff_ids: [id] };
 
-test('a configuration tells its platform and the digests of its layers', (t) => {
+test('a configuration has its platform and the digests of its layers', (t) => {
   const config = { Labels: { Maintainer: 'a', maintainer: 'b' } };
   t.deepEqual(parse({ os: 'linux', architecture: 'arm', variant: 'v7', config, rootfs }), {
     platform: { os: 'linux', architecture: 'arm', variant: 'v7' },
@@ -16,13 +16,13 @@ test('a configuration tells its platform and the digests of its layers', (t) => 
   } as never);
 });
 
-test('what is absent or null is empty', (t) => {
+test('absent and null members are empty', (t) => {
   const empty = { platform: { os: '', architecture: '' }, diffIds: [] };
   t.deepEqual(parse({ os: null, architecture: null, variant: null, rootfs: { type: 'layers' } }, 0), empty);
   t.deepEqual(parse({ variant: '', rootfs: { type: 'layers', diff_ids: null } }, 0), empty);
 });
 
-test('refused: other counts, digests and kinds of layers, and what is no configuration', (t) => {
+test('a configuration is refused for other counts, digests and kinds of layers, and if it is something else', (t) => {
   const bad: readonly (readonly [unknown, number?])[] = [
     [{ rootfs }, 2],
     [{ rootfs }, 0],

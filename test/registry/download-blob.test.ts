@@ -19,7 +19,7 @@ function request({ host }: TestRegistry, { digest, size }: TestDescriptor, left:
   return { repository: { host, repository: 'app' }, blob: { digest: parseDigest(digest), size }, sink };
 }
 
-test('a blob is brought whole, and what is there of it already is not brought again', async (t) => {
+test('a blob is downloaded whole, and its existing bytes are not requested again', async (t) => {
   const registry = await startRegistry(t);
   const blob = registry.putBlob('app', bytes);
   const client = openTestClient(t);
@@ -51,7 +51,7 @@ test('a blob that is cut is resumed', async (t) => {
   t.true(registry.requests.filter(({ url }) => url === path).length > 3);
 });
 
-test('a token that ends during a download is replaced, and the download goes on where it was', async (t) => {
+test('a token that expires during a download is replaced, and the download is resumed', async (t) => {
   let valid = 1;
   const registry = await startRegistry(t, {
     guard: ({ headers }) =>
@@ -74,7 +74,7 @@ test('a token that ends during a download is replaced, and the download goes on 
   t.is(registry.requests.filter(({ url }) => url.startsWith('/token')).length, 3);
 });
 
-test('a registry that wants a new token after each byte is given up', async (t) => {
+test('a registry that requires a new token after each byte is a failure', async (t) => {
   let valid = 1;
   const registry = await startRegistry(t, {
     guard: ({ headers }) =>
@@ -104,7 +104,7 @@ function sendCut(response: ServerResponse, from: number, count = 100_000): void 
   response.write(bytes.subarray(from, to), () => (to === bytes.length ? response.end() : response.destroy()));
 }
 
-test('a blob that lies elsewhere is brought from there, without any credentials', async (t) => {
+test('a blob on another host is downloaded by a redirect, without any credentials', async (t) => {
   const userSecret = `Basic ${Buffer.from('user:secret').toString('base64')}`;
   const registry = await startRegistry(t, {
     guard: ({ headers }) =>
@@ -129,7 +129,7 @@ test('a blob that lies elsewhere is brought from there, without any credentials'
   t.like(error, { code: 'HTTP_STATUS', details: { status: 403 } }, 'it is not the registry that refuses');
 });
 
-test('a blob of another size is refused, and an endless one read no further than its size', async (t) => {
+test('a blob of another size is refused, and an endless one is read no further than its size', async (t) => {
   const registry = await startRegistry(t);
   const blob = registry.putBlob('app', bytes);
   const path = `/v2/app/blobs/${blob.digest}`;
@@ -144,7 +144,7 @@ test('a blob of another size is refused, and an endless one read no further than
   t.true(asked.sink.bytes <= bytes.length);
 });
 
-test('a download that is given up ends at once', async (t) => {
+test('an aborted download ends at once', async (t) => {
   const registry = await startRegistry(t);
   const blob = registry.putBlob('app', bytes);
   registry.routes[`/v2/app/blobs/${blob.digest}`] = { body: bytes, rate: 1000 };
@@ -153,7 +153,7 @@ test('a download that is given up ends at once', async (t) => {
   await t.throwsAsync(downloadBlob(openTestClient(t), asked, stop.signal), { message: 'enough' });
 });
 
-test('a host that a blob lies on, and that refuses it, is named with what it says', async (t) => {
+test('the error for a blob on another host that refuses it names that host and its explanation', async (t) => {
   const bucket = await startServer(t, {
     '/key': {
       status: 403,

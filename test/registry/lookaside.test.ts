@@ -22,7 +22,7 @@ function scopeFor(reference: string, scopes: readonly string[], others?: string)
   return place?.kind === 'url' ? place.url : undefined;
 }
 
-test('the narrowest scope counts', (t) => {
+test('the most specific scope is used', (t) => {
   const scopes = [
     `docker.io/library/busybox@${digest}`,
     'docker.io/library/busybox:1',
@@ -41,7 +41,7 @@ test('the narrowest scope counts', (t) => {
   t.is(scopeFor('ghcr.com/team/app', scopes, 'rest'), 'rest');
 });
 
-test('scopes end at the boundaries of paths and hosts', (t) => {
+test('scopes match whole parts of paths and hosts', (t) => {
   t.is(scopeFor('example.com/teamwork/app', ['example.com/team']), undefined);
   t.is(scopeFor('example.com:5000/app', ['example.com']), undefined);
   t.is(scopeFor('example.com:5000/app', ['example.com:5000']), 'example.com:5000');
@@ -49,7 +49,7 @@ test('scopes end at the boundaries of paths and hosts', (t) => {
   t.is(scopeFor('a.b.example.com/app', ['*.example.com', '*.b.example.com']), '*.b.example.com');
 });
 
-test('signatures lie under the repository, the digest and their number', (t) => {
+test('the path of a signature has the repository, the digest and its number', (t) => {
   const [, hex] = digest.split(':');
   const path = `team/app@sha256=${hex}/signature-2`;
   t.deepEqual(
@@ -71,7 +71,7 @@ async function read(t: ExecutionContext, files: Readonly<Record<string, string>>
   return readLookasides({ registriesD: [await directoryOf(t, files)] });
 }
 
-test('all files of a directory count together, under both names of the key', async (t) => {
+test('all files of a directory are read, with both names of the key', async (t) => {
   const { scopes, others, fallback } = await read(t, {
     'default.yaml': 'default-docker:\n  sigstore: file:///var/a%20b/\n',
     'a.yaml': 'docker:\n  example.com: {lookaside: "https://example.com/sigs/", sigstore: "https://other"}\n  a.io:\n',
@@ -88,7 +88,7 @@ test('all files of a directory count together, under both names of the key', asy
   t.is(fallback, undefined);
 });
 
-test('the first directory that is there counts alone', async (t) => {
+test('only the first directory that exists is read', async (t) => {
   const user = await directoryOf(t, {});
   const system = await directoryOf(t, { 'default.yaml': 'default-docker: {lookaside: file:///system}' });
   const others = { kind: 'file', path: '/system' } as const;
@@ -101,12 +101,12 @@ test('the first directory that is there counts alone', async (t) => {
 const bad: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'is not YAML': { 'a.yaml': 'docker: {' },
   'docker["example.com"].lookaside: must be a string': { 'a.yaml': 'docker: {example.com: {lookaside: 1}}' },
-  'default-docker is spoken of twice': { 'a.yaml': 'default-docker: {}', 'b.yaml': 'default-docker: {}' },
-  'example.com is spoken of twice': { 'a.yaml': 'docker: {example.com: }', 'b.yaml': 'docker: {example.com: {}}' },
+  'default-docker is configured twice': { 'a.yaml': 'default-docker: {}', 'b.yaml': 'default-docker: {}' },
+  'example.com is configured twice': { 'a.yaml': 'docker: {example.com: }', 'b.yaml': 'docker: {example.com: {}}' },
   'Map keys must be unique': { 'a.yaml': 'docker: {}\ndocker: {}' },
-  'names no local directory': { 'a.yaml': 'default-docker: {lookaside: "file://host/sigs"}' },
+  'is not a local directory': { 'a.yaml': 'default-docker: {lookaside: "file://host/sigs"}' },
   'without user, password and query': { 'a.yaml': 'default-docker: {lookaside: "https://a:b@example.com/"}' },
-  'signatures lie at': { 'a.yaml': 'default-docker: {lookaside: /var/sigs}' },
+  'signatures must be at': { 'a.yaml': 'default-docker: {lookaside: /var/sigs}' },
   'http(s):// or file:///': { 'a.yaml': 'default-docker: {lookaside: "https://example.com/?a"}' },
   'is larger than': { 'a.yaml': '#'.repeat(1024 * 1024 + 1) },
 };

@@ -25,7 +25,7 @@ function derive(mediaType: string, config: string, layers: readonly string[]) {
   return deriveOciManifest({ bytes, digest: digestOf(bytes), mediaType }, content);
 }
 
-test('a docker manifest becomes one of OCI with the same blobs', (t) => {
+test('a docker manifest becomes an OCI manifest with the same blobs', (t) => {
   const types = [dockerLayer, `${dockerLayer}.gzip`, `${dockerLayer}.zstd`];
   const derived = derive(docker, 'application/vnd.docker.container.image.v1+json', types);
   const oci = 'application/vnd.oci.image';
@@ -41,7 +41,7 @@ test('a docker manifest becomes one of OCI with the same blobs', (t) => {
   t.is(derived?.digest, digestOf(derived?.bytes ?? Buffer.alloc(0)));
 });
 
-test('nothing is derived from what is OCI already', (t) => {
+test('nothing is derived from an OCI manifest', (t) => {
   const config = 'application/vnd.oci.image.config.v1+json';
   t.is(derive('application/vnd.oci.image.manifest.v1+json', config, []), undefined);
 });

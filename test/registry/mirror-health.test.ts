@@ -20,7 +20,7 @@ const mirrored = (host: string, ...urls: readonly string[]) => ({
   mirrors: [{ prefix: host, mirrors: urls.map((origin) => ({ origin, resolves: true })) }],
 });
 
-test('a mirror that fails three times is left alone, with one warning, and asked again after a minute', async (t) => {
+test('a mirror that fails three times is not asked for a minute, with one warning', async (t) => {
   const registry = await startRegistry(t);
   registry.putImage('app', '1');
   const mirror = await startRegistry(t);
@@ -32,7 +32,7 @@ test('a mirror that fails three times is left alone, with one warning, and asked
   for (let image = 0; image < 6; image += 1) await resolve(client, `${registry.host}/app:1`);
   t.is(mirror.requests.length, 3, 'each time once, without the usual tries');
   t.deepEqual(client.warnings.length, 1);
-  t.regex(client.warnings[0] ?? '', new RegExp(`the mirror ${mirror.host} is left alone`));
+  t.regex(client.warnings[0] ?? '', new RegExp(`the mirror ${mirror.host} is not asked for a while`));
 
   now += 61_000;
   for (let image = 0; image < 3; image += 1) await resolve(client, `${registry.host}/app:1`);
@@ -46,7 +46,7 @@ test('a mirror that fails three times is left alone, with one warning, and asked
   t.is(client.warnings.length, 1);
 });
 
-test('what a mirror does not have is no failure of it', async (t) => {
+test('a missing document is not a failure of the mirror', async (t) => {
   const registry = await startRegistry(t);
   registry.putImage('app', '1');
   const mirror = await startRegistry(t);
@@ -56,7 +56,7 @@ test('what a mirror does not have is no failure of it', async (t) => {
   t.deepEqual(client.warnings, []);
 });
 
-test('a mirror that says nothing is waited for a few seconds, and then the next one is asked', async (t) => {
+test('if a mirror does not answer within a few seconds, the next one is asked', async (t) => {
   const registry = await startRegistry(t);
   const image = registry.putImage('app', '1');
   const silent = await startRawServer(t, () => undefined);
@@ -67,7 +67,7 @@ test('a mirror that says nothing is waited for a few seconds, and then the next 
   t.is(silent.requests.length, 1);
 });
 
-test('a blob that a mirror breaks off goes on where it was at the next one', async (t) => {
+test('a blob that breaks off at one mirror is resumed at the next one', async (t) => {
   const bytes = randomBytes(300_000);
   const registry = await startRegistry(t);
   const blob = registry.putBlob('app', bytes);

@@ -28,11 +28,11 @@ for (const [host, repository, prefix] of [
 
 /** Where a repository is asked for, as URLs without scheme. */
 function asked(named: MirrorRule, host: string, repository: string): readonly string[] {
-  const { places } = placesOf({ host, repository, wanted: 'tag' }, { allowHttp: false, mirrors: [named] });
+  const { places } = placesOf({ host, repository, namedBy: 'tag' }, { allowHttp: false, mirrors: [named] });
   return places.map((place) => `${place.origins.join(' ')} ${place.repository}`);
 }
 
-test('a location takes the place of the prefix, and so does a mirror', (t) => {
+test('a location replaces the prefix, and so does a mirror', (t) => {
   const mirrors = [
     { origin: 'https://mirror.lan', prefix: 'hub', resolves: true },
     { origin: 'https://insecure.lan:5000', resolves: true, insecure: true },
@@ -51,7 +51,7 @@ test('a location takes the place of the prefix, and so does a mirror', (t) => {
   ]);
 });
 
-test('a host of a file without a port stands for it with any, which follows the location', (t) => {
+test('a host without a port in a file matches any port, which is appended to the location', (t) => {
   const named = { ...rule('example.com'), location: 'inner.lan', source: '/etc/containers/registries.conf' };
   t.deepEqual(asked(named, 'example.com:5000', 'app'), ['https://inner.lan:5000 app']);
   t.throws(() => asked({ ...named, location: 'inner.lan/x' }, 'example.com:5000', 'app'), {
@@ -60,7 +60,7 @@ test('a host of a file without a port stands for it with any, which follows the 
   });
 });
 
-test('docker.io has its server, also as a mirror and as a location', (t) => {
+test('docker.io is replaced by its server, also as a mirror and as a location', (t) => {
   const mirrors = [{ origin: 'https://docker.io', prefix: 'library', resolves: true }];
   t.deepEqual(asked({ ...rule('example.com'), location: 'docker.io', mirrors }, 'example.com', 'team/app'), [
     'https://registry-1.docker.io library/team/app',
@@ -68,7 +68,7 @@ test('docker.io has its server, also as a mirror and as a location', (t) => {
   ]);
 });
 
-test('certificates are unchecked for the hosts of insecure rules and mirrors only', (t) => {
+test('certificates are not checked for the hosts of insecure rules and mirrors only', (t) => {
   const source = '/etc/containers/registries.conf';
   const mirrors = [
     { ...rule('*.example.com'), insecure: true, source },

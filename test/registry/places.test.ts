@@ -16,13 +16,13 @@ const platform = { os: 'linux', architecture: 'amd64' };
 const resolve = (client: RegistryClient, name: string) =>
   resolveImage(client, parseRegistryReference(`docker://${name}`), { platform }, signal);
 const origins = (host: string, allowHttp = false) =>
-  placesOf({ host, repository: 'app', wanted: 'tag' }, { allowHttp }).places.flatMap((place) => place.origins);
+  placesOf({ host, repository: 'app', namedBy: 'tag' }, { allowHttp }).places.flatMap((place) => place.origins);
 const mirrored = (host: string, mirror: TestRegistry, more: object = {}) => ({
   mirrors: [{ prefix: host, mirrors: [{ origin: mirror.url, resolves: true, ...more }] }],
 });
 const paths = ({ requests }: TestRegistry) => requests.map(({ url }) => url);
 
-test('a registry is asked over https, and over http only where that is allowed or it is this machine', (t) => {
+test('a registry is asked over https, and over http only if that is allowed or it is on this machine', (t) => {
   t.deepEqual(origins('docker.io'), ['https://registry-1.docker.io']);
   t.deepEqual(origins('quay.io:8443'), ['https://quay.io:8443']);
   t.deepEqual(origins('10.0.0.1:5000'), ['https://10.0.0.1:5000']);
@@ -48,13 +48,13 @@ test('a registry that speaks https is not asked over http, whatever it answers',
   await t.notThrowsAsync(resolve(insecure, `${registry.host}/app:1`));
 });
 
-test('a server of http that is no registry is not taken for one', async (t) => {
+test('an http server that is not a registry is not used', async (t) => {
   const registry = await startRegistry(t, { guard: () => ({ status: 400 }) });
   t.false(hasCode(await t.throwsAsync(resolve(openTestClient(t), `${registry.host}/app:1`)), 'HTTP_STATUS'));
   t.deepEqual(paths(registry), ['/v2/']);
 });
 
-test('a server of http that leads to https does not make the registry one of http', async (t) => {
+test('an http server that redirects to https is not used over http', async (t) => {
   const secure = await startRegistry(t, { https: true });
   const plain = await startRegistry(t, { guard: () => ({ status: 301, headers: { location: `${secure.url}/v2/` } }) });
   const client = openTestClient(t, { http: { ca: [secure.ca] } });
@@ -62,7 +62,7 @@ test('a server of http that leads to https does not make the registry one of htt
   t.deepEqual([plain.requests.length, secure.requests.length], [1, 0]);
 });
 
-test('a registry whose entrance lies elsewhere on the same host is there', async (t) => {
+test('a registry may redirect /v2/ to another path of its host', async (t) => {
   const registry = await startRegistry(t);
   registry.putImage('app', '1');
   registry.routes['/v2/'] = { status: 307, headers: { location: '/gateway/v2/' } };
@@ -71,7 +71,7 @@ test('a registry whose entrance lies elsewhere on the same host is there', async
   t.deepEqual(paths(registry), ['/v2/', '/gateway/v2/', '/v2/app/manifests/1']);
 });
 
-test('what an entrance elsewhere on the same host asks for is given', async (t) => {
+test('a challenge after a redirect to the same host is answered', async (t) => {
   const registry = await startRegistry(t, {
     guard: ({ url, headers }) =>
       url === '/v2/' || headers.authorization !== undefined
@@ -85,7 +85,7 @@ test('what an entrance elsewhere on the same host asks for is given', async (t) 
   await t.notThrowsAsync(resolve(client, `${registry.host}/app:1`));
 });
 
-test('a registry without the entrance is asked all the same', async (t) => {
+test('a registry that answers 404 at /v2/ is used', async (t) => {
   const registry = await startRegistry(t, {
     https: true,
     guard: ({ url }) => (url === '/v2/' ? { status: 404 } : undefined),
@@ -94,7 +94,7 @@ test('a registry without the entrance is asked all the same', async (t) => {
   await t.notThrowsAsync(resolve(openTestClient(t, { http: { ca: [registry.ca] } }), `${registry.host}/app:1`));
 });
 
-test('a registry that is not there fails all its images, and is looked for anew by later ones', async (t) => {
+test('an unreachable registry fails all its images, and later ones try to connect again', async (t) => {
   const registry = await startRegistry(t);
   registry.putImage('app', '1');
   const entrance = registry.routes['/v2/'] ?? {};
@@ -142,7 +142,7 @@ test('a mirror is asked first, under its prefix, with the name of the registry a
   ]);
 });
 
-test('what a mirror does not have, refuses or falsifies comes from the registry', async (t) => {
+test('content that a mirror lacks, refuses or falsifies is requested from the registry', async (t) => {
   const registry = await startRegistry(t);
   const { digest } = registry.putImage('app', '1');
   const mirror = await startRegistry(t);
@@ -156,7 +156,7 @@ test('what a mirror does not have, refuses or falsifies comes from the registry'
   t.is(paths(mirror).filter((url) => url.startsWith(path)).length, lies.length);
 });
 
-test('a mirror that may not resolve is asked for digests only, and none where its bytes were bad', async (t) => {
+test('a mirror that may not resolve tags is asked for digests only, and not again after bad bytes', async (t) => {
   const registry = await startRegistry(t);
   const image = registry.putImage('app', '1');
   const mirror = await startRegistry(t);
@@ -167,7 +167,7 @@ test('a mirror that may not resolve is asked for digests only, and none where it
   const [layer = image] = image.manifest.layers;
   const blob = { digest: parseDigest(layer.digest), size: layer.size };
   const repository = { host: registry.host, repository: 'app' };
-  await downloadBlob(client, { repository, blob, sink: memorySink(), without: new Set([mirror.host]) }, signal);
+  await downloadBlob(client, { repository, blob, sink: memorySink(), excludedMirrors: new Set([mirror.host]) }, signal);
   t.is(mirror.requests.length, 0);
   await downloadBlob(client, { repository, blob, sink: memorySink() }, signal);
   t.true(paths(mirror).includes(`/v2/app/blobs/${blob.digest}?ns=${encodeURIComponent(registry.host)}`));

@@ -35,7 +35,7 @@ async function layoutOf(t: ExecutionContext, architectures: readonly string[]): 
   return { directory, layer, top: await writeLayout(directory, architectures, layer, diffId) };
 }
 
-test('what skopeo pushed to a docker registry comes back as it was', async (t) => {
+test('an image that skopeo pushed to a docker registry is pulled unchanged', async (t) => {
   const registry = await startDockerRegistry(t);
   if (!registry) return;
   const { directory, layer, top } = await layoutOf(t, ['arm64']);
@@ -83,7 +83,7 @@ test('a docker manifest and an index of a docker registry are resolved', async (
   t.is((await resolve(`app@${top.digest}`)).digest, top.digest as never);
 });
 
-test('a docker registry with passwords lets in who has one', async (t) => {
+test('a docker registry with passwords accepts a correct one', async (t) => {
   const registry = await startDockerRegistry(t, { auth: true });
   if (!registry) return;
   const { directory, top } = await layoutOf(t, ['arm64']);

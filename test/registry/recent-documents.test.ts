@@ -1,7 +1,7 @@
 import test from 'ava';
 
 import { parseDigest } from '../../src/image/digest.ts';
-import { keepRecentDocuments } from '../../src/registry/recent-documents.ts';
+import { createRecentDocuments } from '../../src/registry/recent-documents.ts';
 import { describe } from '../helpers/registry.ts';
 
 const never = AbortSignal.timeout(600_000);
@@ -11,8 +11,8 @@ function documentOf(text: string) {
   return { digest: parseDigest(digest), size, bytes: Buffer.from(text), mediaType: 'x' };
 }
 
-test('a document is brought once for all who ask, at the same time or later', async (t) => {
-  const recent = keepRecentDocuments(100);
+test('a document is requested once for all callers, at the same time or later', async (t) => {
+  const recent = createRecentDocuments(100);
   const one = documentOf('one');
   let brought = 0;
   const bring = () => Promise.resolve((brought += 1)).then(() => one);
@@ -21,8 +21,8 @@ test('a document is brought once for all who ask, at the same time or later', as
   t.is(brought, 1);
 });
 
-test('what failed is brought anew, and so is what somebody else has given up', async (t) => {
-  const recent = keepRecentDocuments(100);
+test('a document is requested again after a failure, or after an abort of another caller', async (t) => {
+  const recent = createRecentDocuments(100);
   const one = documentOf('one');
   await t.throwsAsync(
     recent.get(one, () => Promise.reject(new Error('no')), never),
@@ -38,8 +38,8 @@ test('what failed is brought anew, and so is what somebody else has given up', a
   t.is(await recent.get(two, () => Promise.resolve(two), never), two);
 });
 
-test('room is bounded, and the longest kept goes first', async (t) => {
-  const recent = keepRecentDocuments(25);
+test('the size of the cache is bounded, and the oldest document is removed first', async (t) => {
+  const recent = createRecentDocuments(25);
   const documents = ['a', 'b', 'c'].map((letter) => documentOf(letter.repeat(10)));
   const brought: string[] = [];
   const get = (document: ReturnType<typeof documentOf>) =>

@@ -17,7 +17,7 @@ const resolve = (client: RegistryClient, { host }: TestRegistry, name: string) =
   resolveImage(client, parseRegistryReference(`docker://${host}/${name}`), { platform }, signal);
 const manifests = ({ requests }: TestRegistry) => requests.filter(({ url }) => url.includes('/manifests/'));
 
-test('a tag is resolved to its manifest, whose configuration can be brought', async (t) => {
+test('a tag is resolved to its manifest, whose configuration can be requested', async (t) => {
   const registry = await startRegistry(t);
   const { digest, manifest } = registry.putImage('team/app', '1', { layers: ['a', 'b'] });
   const client = openTestClient(t);
@@ -43,7 +43,7 @@ test('a tag is resolved to its manifest, whose configuration can be brought', as
   );
 });
 
-test('an index leads to the manifest of the platform, and is handed over too', async (t) => {
+test('an index is resolved to the manifest of the platform, and is returned too', async (t) => {
   const registry = await startRegistry(t);
   const arm = {
     ...registry.putImage('app', undefined, { architecture: 'arm64' }),
@@ -61,7 +61,7 @@ test('an index leads to the manifest of the platform, and is handed over too', a
   );
 });
 
-test('a digest decides, whatever the tag, and what comes has to match it', async (t) => {
+test('a reference with a digest is resolved by it, whatever the tag, and the content must match it', async (t) => {
   const registry = await startRegistry(t);
   const first = registry.putImage('app', '1', { layers: ['first'] });
   const second = registry.putImage('app', '1', { layers: ['second'] });
@@ -72,7 +72,7 @@ test('a digest decides, whatever the tag, and what comes has to match it', async
   t.like(error, { code: 'DIGEST_MISMATCH', details: { asked: first.digest, found: second.digest } });
 });
 
-test('a manifest that an index named is checked for digest, size and type, and read no further than its size', async (t) => {
+test('a manifest named by an index is checked for digest, size and type, and read no further than its size', async (t) => {
   const registry = await startRegistry(t);
   const image = registry.putImage('app', undefined);
   const path = `/v2/app/manifests/${image.digest}`;
@@ -96,7 +96,7 @@ test('a manifest that an index named is checked for digest, size and type, and r
   t.true(hasCode(await failure(), 'MANIFEST_INVALID'));
 });
 
-test('no request is made with a digest that is none', async (t) => {
+test('no request is made with an invalid digest', async (t) => {
   const registry = await startRegistry(t);
   const image = registry.putImage('app', undefined);
   const digest = 'sha256:../../../../etc/passwd';
@@ -109,7 +109,7 @@ test('no request is made with a digest that is none', async (t) => {
   t.is(manifests(registry).length, 2);
 });
 
-test('thirty indexes in one another are given up at the fourth', async (t) => {
+test('thirty nested indexes are refused at the fourth', async (t) => {
   const registry = await startRegistry(t);
   let inner = registry.putImage('app', undefined) as TestDescriptor;
   for (let depth = 0; depth < 30; depth += 1) {
@@ -128,7 +128,7 @@ test('thirty indexes in one another are given up at the fourth', async (t) => {
   t.is((await resolve(client, registry, 'app:d2')).indexes.length, 3);
 });
 
-test('a huge manifest and a huge configuration are not read, nor asked for where their size tells', async (t) => {
+test('a huge manifest and a huge configuration are not read, and not requested if their size is known', async (t) => {
   const registry = await startRegistry(t);
   registry.routes['/v2/app/manifests/1'] = { body: Buffer.alloc(5 * 1024 * 1024), chunked: true };
   const client = openTestClient(t);
@@ -146,7 +146,7 @@ test('a huge manifest and a huge configuration are not read, nor asked for where
   t.is(registry.requests.length, before);
 });
 
-test('a configuration that is not the one that was named is refused', async (t) => {
+test('a configuration with another digest is refused', async (t) => {
   const registry = await startRegistry(t);
   const { manifest } = registry.putImage('app', '1');
   const client = openTestClient(t);
@@ -156,7 +156,7 @@ test('a configuration that is not the one that was named is refused', async (t) 
   t.true(hasCode(await t.throwsAsync(brought), 'DIGEST_MISMATCH'));
 });
 
-test('a tag is looked at without a pull, and pulled where the registry does not tell', async (t) => {
+test('the digest of a tag is read without a pull, unless the registry does not send it', async (t) => {
   const registry = await startRegistry(t);
   const { digest } = registry.putImage('app', '1');
   const client = openTestClient(t);
@@ -177,7 +177,7 @@ test('a tag is looked at without a pull, and pulled where the registry does not 
   );
 });
 
-test('a digest header that is wrong for a tag is a warning, since the bytes decide', async (t) => {
+test('a wrong digest header for a tag is a warning; the digest of the bytes is used', async (t) => {
   const registry = await startRegistry(t);
   const { digest } = registry.putImage('app', '1');
   const route = registry.routes['/v2/app/manifests/1'] ?? {};
@@ -188,7 +188,7 @@ test('a digest header that is wrong for a tag is a warning, since the bytes deci
   t.is(client.warnings.length, 1);
 });
 
-test('what a registry says of its refusal is shown, escaped and cut', async (t) => {
+test('the explanation of a refusal is shown, escaped and cut', async (t) => {
   const registry = await startRegistry(t);
   const client = openTestClient(t);
   const error = await t.throwsAsync(resolve(client, registry, 'app:1'));
@@ -204,7 +204,7 @@ test('what a registry says of its refusal is shown, escaped and cut', async (t) 
   t.is((await t.throwsAsync(resolve(client, registry, 'app:1')))?.message, 'the server answered 404');
 });
 
-test('a registry under pressure is asked again, and its word on the limit shown', async (t) => {
+test('a registry that answers 429 is asked again, and its explanation is shown', async (t) => {
   let times = 0;
   const registry = await startRegistry(t, {
     guard: ({ url }) =>
@@ -221,7 +221,7 @@ test('a registry under pressure is asked again, and its word on the limit shown'
   t.regex((error?.cause as Error).message, /log in to pull more/);
 });
 
-test('warnings are told of once', async (t) => {
+test('each warning is shown once', async (t) => {
   const registry = await startRegistry(t);
   registry.putImage('app', '1');
   const route = registry.routes['/v2/app/manifests/1'] ?? {};
@@ -259,7 +259,7 @@ for (const status of [401, 429]) {
   });
 }
 
-test('a manifest that comes gzip-coded is decoded, and its digest is that of the manifest', async (t) => {
+test('a manifest coded with gzip is decoded, and its digest is that of the decoded bytes', async (t) => {
   const registry = await startRegistry(t);
   const { digest, manifest } = registry.putImage('app', '1');
   const headers = { 'content-type': types.manifest, 'content-encoding': 'gzip' };

@@ -68,9 +68,9 @@ async function receive(
 ): Promise<void> {
   const { store, pool } = context;
   const { digest, size } = request.blob;
-  const without = new Set<string>();
+  const excludedMirrors = new Set<string>();
   for (let isSecond = false; ;) {
-    const { isMixed, from } = await download(context, request, partial, without, signal);
+    const { isMixed, from } = await download(context, request, partial, excludedMirrors, signal);
     context.slot?.arrived();
     const { path } = partial;
     const before = stampFile(path); // what changes while it is hashed is another file
@@ -91,7 +91,7 @@ async function receive(
     }
     isSecond = true;
     if (mayBeElse || !from) continue;
-    without.add(from.host);
+    excludedMirrors.add(from.host);
     const message = `the mirror ${from.host} has other bytes for the blob ${digest}: they are ${found}`;
     context.onEvent({ type: 'warning', key: request.pull.wanted.key, message });
   }
@@ -104,13 +104,13 @@ async function download(
   context: FetchContext,
   { pull: { client, wanted }, blob, progress }: BlobRequest,
   partial: PartialDownload,
-  without: ReadonlySet<string>,
+  excludedMirrors: ReadonlySet<string>,
   signal: AbortSignal,
 ): Promise<Came> {
   if (partial.bytes > blob.size) await partial.discard();
   const onProgress = progress.start(blob.size, partial.bytes);
   if (blob.size > 0 && partial.bytes === blob.size) return { isMixed: true };
-  const about = { repository: wanted.reference, blob, sink: partial, without };
+  const about = { repository: wanted.reference, blob, sink: partial, excludedMirrors };
   const downloaded = await downloadBlob(
     client,
     { ...about, observer: observing(context, wanted.key), onProgress },

@@ -4,21 +4,19 @@ import type { HelperCall } from './helper.ts';
 import type { Credentials } from './read-file.ts';
 
 export type CredentialChainOptions = {
-  /** By registry or namespace; these come first. */
+  /** Keys are registries or namespaces. These are used before those of files. */
   readonly configured: Readonly<Record<string, { readonly user: string; readonly password: string }>>;
   readonly files: readonly CredentialFile[];
-  /** What helpers run in. */
+  /** The environment variables of helpers. */
   readonly environment: Environment;
   readonly onWarning: (message: string) => void;
-  /** Of a helper; default 10 s. */
+  /** The time limit of one helper; default 10 s. */
   readonly helperMs?: number;
 };
 
 /**
- * Looks credentials up where docker and podman do. Files are read, and helpers run, when they are first needed and once;
- * one that is broken fails the registries that need it.
- *
- * @throws ImageError CONFIG_INVALID, when looking up
+ * Looks credentials up where docker and podman do. Files are read, and helpers run, once each, when first needed. If one fails, the
+ * lookups that need it throw ImageError CONFIG_INVALID.
  */
 export function openCredentialChain(options: CredentialChainOptions): CredentialLookup {
   const { files, environment, onWarning, helperMs = 10_000 } = options;
@@ -51,8 +49,8 @@ export function openCredentialChain(options: CredentialChainOptions): Credential
 
   async function find(kept: Credentials, host: string, repository: string): Promise<RegistryCredential | undefined> {
     const helper = kept.helpers.get(registryKey(host)) ?? kept.store;
-    const told = helper === undefined ? undefined : await ask(helper, host, kept.path);
-    return told ?? findForRepository(kept.auths, host, repository);
+    const answer = helper === undefined ? undefined : await ask(helper, host, kept.path);
+    return answer ?? findForRepository(kept.auths, host, repository);
   }
 
   return async (host, repository) => {
@@ -69,7 +67,7 @@ export function openCredentialChain(options: CredentialChainOptions): Credential
 
 const hubNames: readonly string[] = ['docker.io', 'index.docker.io', 'registry-1.docker.io', 'registry.hub.docker.com'];
 
-/** One spelling for the many of a registry: its host, or its host and a namespace. */
+/** The canonical name of a registry: its host, or its host and a namespace. */
 export function registryKey(text: string): string {
   const [, scheme, rest = ''] = /^(https?:\/\/)?(.*?)\/*$/is.exec(text) ?? [];
   const slash = rest.indexOf('/');
@@ -80,14 +78,14 @@ export function registryKey(text: string): string {
   return isAddress ? host : host + namespace;
 }
 
-/** By their one spelling; of two that mean the same, that spelling itself counts. */
+/** Entries by canonical name. Of two entries for the same registry, the one that is written canonically is used. */
 export function byRegistryKey<T>(entries: Readonly<Record<string, T>>): ReadonlyMap<string, T> {
   const all = Object.entries(entries).map(([text, value]) => ({ text, key: registryKey(text), value }));
   const ordered = [...all.filter(({ text, key }) => text !== key), ...all.filter(({ text, key }) => text === key)];
   return new Map(ordered.map(({ key, value }) => [key, value]));
 }
 
-/** What is kept for a repository, else for the namespaces above it, else for its registry. */
+/** The entry for a repository, else for the namespaces above it, else for its registry. */
 export function findForRepository<T>(entries: ReadonlyMap<string, T>, host: string, repository: string): T | undefined {
   const parts = [registryKey(host), ...repository.split('/')];
   for (let length = parts.length; length > 0; length -= 1) {

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 
-/** Whose variables these are is for the caller to say. */
+/** Environment variables, which the caller reads. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** `dockercfg` is the old form without anything around the credentials; `isNamed` means that it was asked for by name. */
+/** `dockercfg` is docker's older format, which has only the credentials. `isNamed` is true if the user gave the path. */
 export type CredentialFile = {
   readonly path: string;
   readonly kind: 'containers' | 'docker' | 'dockercfg';
@@ -11,10 +11,10 @@ export type CredentialFile = {
 };
 
 /**
- * Where podman and docker keep the credentials of registries, the first to be asked first. Not all are there.
+ * The files in which podman and docker keep the credentials of registries, in the order of lookup. Not all of them exist.
  *
- * @param home - the home directory, used where HOME is not set.
- * @param uid - of the user, for the runtime directory where XDG_RUNTIME_DIR is not set.
+ * @param home - the home directory, used if HOME is not set.
+ * @param uid - the user's ID, used for the runtime directory if XDG_RUNTIME_DIR is not set.
  * @see containers-auth.json(5)
  */
 export function credentialFiles(environment: Environment, home: string, uid: number): readonly CredentialFile[] {

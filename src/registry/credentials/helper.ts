@@ -26,9 +26,9 @@ export type HelperCall = {
 };
 
 /**
- * Asks a credential helper what it keeps for a registry.
+ * Asks a credential helper for the credentials of a registry.
  *
- * @throws ImageError CONFIG_INVALID for a helper that is not there, fails, or answers nonsense.
+ * @throws ImageError CONFIG_INVALID for a helper that is missing, fails, or gives an invalid answer.
  * @see docker-credential-helpers, README (`get`)
  */
 export async function askHelper(call: HelperCall): Promise<RegistryCredential | undefined> {
@@ -39,19 +39,19 @@ export async function askHelper(call: HelperCall): Promise<RegistryCredential | 
   const output = await runHelper(call);
   if (output === undefined) return undefined;
   const json = parseJsonStrict(output, { caseSensitive: true });
-  const found = json.ok ? answer.safeParse(json.value).data : undefined; // what it wrote may be secret: no word of why
+  const found = json.ok ? answer.safeParse(json.value).data : undefined; // the reason is not shown: the output may be secret
   if (!found) throw configInvalid(path, `docker-credential-${name} did not answer with credentials for ${host}`);
   if (found.Username === '<token>') return { kind: 'identity', token: found.Secret };
   return found.Username === '' ? undefined : { kind: 'basic', user: found.Username, password: found.Secret };
 }
 
-/** @returns undefined if it keeps nothing for the registry. */
+/** @returns undefined if the helper has no credentials for the registry. */
 async function runHelper({ name, host, path, environment, timeoutMs }: HelperCall): Promise<string | undefined> {
   const program = `docker-credential-${name}`;
-  const server = host === 'docker.io' ? 'https://index.docker.io/v1/' : host; // as docker calls its own
+  const server = host === 'docker.io' ? 'https://index.docker.io/v1/' : host; // docker's name for its own registry
   const options = { env: { ...environment }, timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: maxOutput } as const;
   const running = run(program, ['get'], options);
-  running.child.stdin?.on('error', () => undefined).end(server); // a helper need not read
+  running.child.stdin?.on('error', () => undefined).end(server); // a helper may end without reading its input
   try {
     return (await running).stdout;
   } catch (error) {
@@ -69,7 +69,7 @@ type Failure = {
   readonly stderr?: string;
 };
 
-/** What a helper wrote to its standard output is not repeated: it may be a secret. */
+/** Why a helper failed. Its standard output is not shown: it may be a secret. */
 function describe({ code, killed, stderr = '' }: Failure, timeoutMs: number): string {
   if (code === 'ENOENT') return 'is not on the PATH';
   if (code === 'EACCES') return 'may not be run';

@@ -16,7 +16,7 @@ export type Credentials = {
   readonly helpers: ReadonlyMap<string, string>;
   /** The helper to ask for every registry. */
   readonly store: string | undefined;
-  /** By registry or namespace. */
+  /** Credentials by registry or namespace. */
   readonly auths: ReadonlyMap<string, RegistryCredential>;
 };
 
@@ -27,7 +27,7 @@ const file = z.object({ auths, credHelpers: texts, credsStore: text });
 const dockercfg = auths.transform((record) => ({ auths: record, credHelpers: {}, credsStore: '' }));
 
 /**
- * @param warn - told of entries that are passed over, without what is in them.
+ * @param warn - called with a warning for each ignored entry; it does not show the entry's content.
  * @returns undefined if there is no such file.
  * @throws ImageError CONFIG_INVALID
  */
@@ -50,7 +50,7 @@ export async function readCredentials(
   for (const [registry, value] of Object.entries(data.auths)) {
     const credential = credentialOf(value);
     if (credential) known[registry] = credential;
-    else if (value.auth) warn(`"${show(path, 1000)}": what is kept for ${show(registry)} is not a user and a password`);
+    else if (value.auth) warn(`"${show(path, 1000)}": the entry for ${show(registry)} is not a user and a password`);
   }
   return {
     path,
@@ -69,7 +69,7 @@ function credentialOf(value: z.infer<typeof entry>): RegistryCredential | undefi
   return user === undefined || password === undefined ? undefined : { kind: 'basic', user, password };
 }
 
-/** As docker takes it: a file that was made and never written holds nothing. */
+/** docker accepts an empty file as one without credentials. */
 function isBlank(bytes: Uint8Array): boolean {
   return bytes.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d);
 }

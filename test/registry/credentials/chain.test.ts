@@ -50,7 +50,7 @@ async function chainOf(t: ExecutionContext, { files = {}, helpers = {}, environm
   return { home, lookup, warnings };
 }
 
-test('files stand where podman and docker put them, and a named one stands alone', (t) => {
+test('the files are those of podman and docker, or the named one alone', (t) => {
   const paths = (environment: Record<string, string>) =>
     credentialFiles(environment, '/home/me', 7).map(({ path }) => path);
   t.deepEqual(paths({}), [
@@ -68,7 +68,7 @@ test('files stand where podman and docker put them, and a named one stands alone
   t.deepEqual(paths({ REGISTRY_AUTH_FILE: '/a' }), ['/a']);
 });
 
-test('the first file that knows a registry counts, and what is configured comes before all', async (t) => {
+test('the first file with the registry is used, and configured credentials before all files', async (t) => {
   const { lookup } = await chainOf(t, {
     files: {
       'run/containers/auth.json': { auths: { 'a.example': auth('run:1') } },
@@ -89,7 +89,7 @@ test('the first file that knows a registry counts, and what is configured comes 
   t.is(await lookup('e.example', 'app'), undefined);
 });
 
-test('tokens and plain names are read, and what is neither is passed over with a word', async (t) => {
+test('tokens, names and passwords are read, and other entries are ignored with a warning', async (t) => {
   const { lookup, warnings } = await chainOf(t, {
     files: {
       '.docker/config.json': {
@@ -116,7 +116,7 @@ test('tokens and plain names are read, and what is neither is passed over with a
   t.notRegex(warnings[0] ?? '', /hunter2|aHVudGVyMg/);
 });
 
-test('what is null or empty counts as absent', async (t) => {
+test('null and empty values count as absent', async (t) => {
   const entry = { auth: null, username: null, password: null, identitytoken: null, registrytoken: null };
   const nulls = { 'other.example': null, 'odd.example': entry };
   for (const files of [
@@ -132,7 +132,7 @@ test('what is null or empty counts as absent', async (t) => {
   }
 });
 
-test('what is wrong with a file is said of the member, without what stands there', async (t) => {
+test('an error in a file names the member, without its value', async (t) => {
   const problem = async (content: object | string) => {
     const { lookup } = await chainOf(t, { files: { '.docker/config.json': content } });
     return (await t.throwsAsync(lookup('a.example', 'x')))?.message.replace(/^.*config\.json"/, '');
@@ -223,12 +223,12 @@ for (const [what, content] of Object.entries({
   });
 }
 
-test('a file that is named has to be there', async (t) => {
+test('a file that is given by name must exist', async (t) => {
   const { lookup } = await chainOf(t, { environment: { REGISTRY_AUTH_FILE: '/nowhere/auth.json' } });
   t.true(hasCode(await t.throwsAsync(lookup('a.example', 'x')), 'CONFIG_INVALID'));
 });
 
-test('the many names of a registry are one', (t) => {
+test('all spellings of a registry have the same canonical name', (t) => {
   for (const hub of [
     'docker.io',
     'index.docker.io',
