@@ -148,6 +148,17 @@ test('a source file has at most 350 lines, a test at most 400', async (t) => {
   t.deepEqual(long.flat(), []);
 });
 
+test('what runs the command as it is built is tested in test/command, or takes long: everything else tests sources', async (t) => {
+  const running = new Set(['built', 'run-cli', 'run-here', 'shell'].map((name) => `test/helpers/${name}.ts`));
+  const helpers = await Array.fromAsync(glob('test/helpers/*.ts', { cwd: root }));
+  const imports = (await Promise.all(helpers.map(importsOf))).flat();
+  for (const file of running) for (const { from, to } of imports) if (to === file) running.add(from);
+  const tests = await Array.fromAsync(glob('test/**/*.test.ts', { cwd: root }));
+  const rest = tests.filter((path) => !path.startsWith('test/command/') && !path.endsWith('.long.test.ts'));
+  const wrong = (await Promise.all(rest.map(importsOf))).flat().filter(({ to }) => running.has(to));
+  t.deepEqual(wrong.map(shown), []);
+});
+
 test('a newcomer can find the way: 300 to 370 source files, 20 in a folder at most, of 70 to 120 lines in the median', async (t) => {
   const files = await Array.fromAsync(glob('{src,workers}/**/*.ts', { cwd: root }));
   t.true(files.length >= 300 && files.length <= 370, String(files.length));

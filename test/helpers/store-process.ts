@@ -5,8 +5,6 @@ import { fileURLToPath } from 'node:url';
 
 import type { ExecutionContext } from 'ava';
 
-import { compileCache } from './built.ts';
-
 const script = fileURLToPath(new URL('store-child.ts', import.meta.url));
 
 export type StoreProcess = {
@@ -35,10 +33,7 @@ export function startProcess(
   wrapper: readonly string[] = [],
 ): StoreProcess {
   const [program = '', ...rest] = [...wrapper, process.execPath, ...args];
-  const child = spawn(program, rest, {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, NODE_COMPILE_CACHE: compileCache },
-  });
+  const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
   const exit = once(child, 'close');
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const kill = async (): Promise<void> => {

@@ -6,7 +6,6 @@ import test from 'ava';
 import { openRepaired } from '../../src/images/relist.ts';
 import { openStore } from '../../src/store/open-store.ts';
 import { storeDirectory } from '../helpers/blob.ts';
-import { runHere } from '../helpers/run-here.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
 const x = (count: number): string => 'x'.repeat(count);
@@ -45,13 +44,4 @@ test('the longest path that is taken can be written and read', async (t) => {
   t.is(Buffer.byteLength(dir), 440);
   await (await openStore({ dir })).close();
   await (await openStore({ dir, readOnly: true })).close();
-});
-
-test('what to do about a path is not to repair', async (t) => {
-  const file = join(await temporaryDirectory(t), 'file');
-  await writeFile(file, 'x');
-  const { code, stderr } = await runHere(['image', 'list', '--dir', file]);
-  t.is(code, 8);
-  t.regex(stderr, /not a directory .*Choose another path, for the store with --dir/);
-  t.notRegex(stderr, /repair/);
 });

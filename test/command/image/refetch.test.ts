@@ -2,10 +2,10 @@ import { join } from 'node:path';
 
 import test from 'ava';
 
-import { buildAci } from '../../../helpers/archive.ts';
-import { damageFile } from '../../../helpers/damage.ts';
-import { startServer } from '../../../helpers/server.ts';
-import { openShell } from '../../../helpers/shell.ts';
+import { buildAci } from '../../helpers/archive.ts';
+import { damageFile } from '../../helpers/damage.ts';
+import { startServer } from '../../helpers/server.ts';
+import { openShell } from '../../helpers/shell.ts';
 
 test('verify --repair fetches a bad blob again from where it came from, and that alone', async (t) => {
   const app = await buildAci({ name: 'example.com/app', size: 5_000, compress: 'gzip' });

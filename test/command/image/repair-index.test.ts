@@ -3,11 +3,11 @@ import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { damageFile } from '../helpers/damage.ts';
-import { namesInIndex, putRegistryImage } from '../helpers/registry-image.ts';
-import { runHere } from '../helpers/run-here.ts';
-import { storeContext } from '../helpers/store-context.ts';
-import { putImage } from '../helpers/stored.ts';
+import { damageFile } from '../../helpers/damage.ts';
+import { namesInIndex, putRegistryImage } from '../../helpers/registry-image.ts';
+import { runHere } from '../../helpers/run-here.ts';
+import { storeContext } from '../../helpers/store-context.ts';
+import { putImage } from '../../helpers/stored.ts';
 
 const key = 'ab'.repeat(20);
 

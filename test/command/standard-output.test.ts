@@ -4,11 +4,11 @@ import { Writable } from 'node:stream';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { buildAci } from '../../helpers/archive.ts';
-import { runHere } from '../../helpers/run-here.ts';
-import { openShell } from '../../helpers/shell.ts';
-import { storeContext } from '../../helpers/store-context.ts';
-import { putImage, temporaryDirectory } from '../../helpers/stored.ts';
+import { buildAci } from '../helpers/archive.ts';
+import { runHere } from '../helpers/run-here.ts';
+import { openShell } from '../helpers/shell.ts';
+import { storeContext } from '../helpers/store-context.ts';
+import { putImage, temporaryDirectory } from '../helpers/stored.ts';
 
 /** Takes nothing, as a pipe or a disk does that fails with that error. */
 function failing(code: string): Writable {

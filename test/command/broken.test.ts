@@ -161,3 +161,11 @@ test('a working directory that may not be entered is no bug', async (t) => {
   t.regex(stderr, /error: /);
   t.notRegex(stderr, /INTERNAL/);
 });
+
+test('what to do about a path that is no store is to choose another, not to repair it', async (t) => {
+  const { run } = await opened(t);
+  const { code, stderr } = await run('longshore image list --dir file');
+  t.is(code, 8);
+  t.regex(stderr, /not a directory .*Choose another path, for the store with --dir/);
+  t.notRegex(stderr, /repair/);
+});

@@ -4,13 +4,13 @@ import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
-import type { StoredImage } from '../../../../src/store/store.ts';
-import { buildAci } from '../../../helpers/archive.ts';
-import { damageFile } from '../../../helpers/damage.ts';
-import type { CliResult } from '../../../helpers/run-cli.ts';
-import { runHere } from '../../../helpers/run-here.ts';
-import { storeContext } from '../../../helpers/store-context.ts';
-import { putImage, temporaryDirectory } from '../../../helpers/stored.ts';
+import type { StoredImage } from '../../../src/store/store.ts';
+import { buildAci } from '../../helpers/archive.ts';
+import { damageFile } from '../../helpers/damage.ts';
+import type { CliResult } from '../../helpers/run-cli.ts';
+import { runHere } from '../../helpers/run-here.ts';
+import { storeContext } from '../../helpers/store-context.ts';
+import { putImage, temporaryDirectory } from '../../helpers/stored.ts';
 
 const app = { name: 'example.com/app', version: '1.0', size: 20_000 };
 const key = 'ab'.repeat(20);

@@ -6,14 +6,14 @@ import { promisify } from 'node:util';
 
 import test from 'ava';
 
-import { someBytes } from '../../../helpers/archive.ts';
-import { putTar } from '../../../helpers/put-tar.ts';
-import { bin } from '../../../helpers/run-cli.ts';
-import { runHere } from '../../../helpers/run-here.ts';
-import { openShell } from '../../../helpers/shell.ts';
-import { storeContext } from '../../../helpers/store-context.ts';
-import { putImage, temporaryDirectory } from '../../../helpers/stored.ts';
-import { openStore } from '../../../../src/store/open-store.ts';
+import { someBytes } from '../../helpers/archive.ts';
+import { putTar } from '../../helpers/put-tar.ts';
+import { bin } from '../../helpers/run-cli.ts';
+import { runHere } from '../../helpers/run-here.ts';
+import { openShell } from '../../helpers/shell.ts';
+import { storeContext } from '../../helpers/store-context.ts';
+import { putImage, temporaryDirectory } from '../../helpers/stored.ts';
+import { openStore } from '../../../src/store/open-store.ts';
 
 const run = promisify(execFile);
 const program = someBytes(100_000, 7);

@@ -1,21 +1,14 @@
-import { copyFile, cp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
-import fc from 'fast-check';
 
-import { openStore } from '../../src/store/open-store.ts';
-import type { Store } from '../../src/store/store.ts';
-import { putRegistryImage } from '../helpers/registry-image.ts';
-import { runHere } from '../helpers/run-here.ts';
-import { storeContext } from '../helpers/store-context.ts';
-import { putImage, temporaryDirectory } from '../helpers/stored.ts';
+import { openStore } from '../../../src/store/open-store.ts';
+import { runHere } from '../../helpers/run-here.ts';
+import { storeContext } from '../../helpers/store-context.ts';
+import { blobsOf, copyOf, fill, image, listed, signer } from '../../helpers/store-to-lose.ts';
+import { putImage, temporaryDirectory } from '../../helpers/stored.ts';
 
-/** Raise it for a long run. */
-const losses = Number(process.env['LONGSHORE_LOSSES'] ?? 12);
-const key = 'ab'.repeat(20);
-
-type Listed = { readonly imageID: string; readonly verified: unknown; readonly reference?: string };
 type Report = {
   readonly damaged: readonly { problem: string; imageID?: string; digest?: string }[];
   relisted?: number;
@@ -26,31 +19,6 @@ async function killedStore(t: ExecutionContext): Promise<string> {
   const { store } = await storeContext(t);
   await fill(store, 3);
   return copyOf(t, store.dir);
-}
-
-async function fill(store: Store, count: number): Promise<void> {
-  for (let seed = 0; seed < count; seed++)
-    await putImage(store, { name: 'example.com/app', size: 100, seed }, { verified: [key] });
-  for (let at = 0; at < count; at++) await putRegistryImage(store, { content: `v${at}`, verified: [key] });
-  await store.writeOciIndex();
-}
-
-async function copyOf(t: ExecutionContext, dir: string): Promise<string> {
-  const to = join(await temporaryDirectory(t), 'store');
-  await cp(dir, to, { recursive: true, preserveTimestamps: true });
-  return to;
-}
-
-const image = (dir: string, ...args: string[]) => runHere(['image', ...args, '--dir', dir]);
-
-async function blobsOf(dir: string): Promise<string[]> {
-  return (await readdir(join(dir, 'blobs'), { recursive: true })).sort();
-}
-
-async function listed(dir: string): Promise<readonly Listed[]> {
-  const { code, stdout, stderr } = await image(dir, 'list', '--output=json');
-  if (code !== 0) throw new Error(stderr);
-  return (JSON.parse(stdout) as { images: Listed[] }).images;
 }
 
 const ways: Readonly<Record<string, (index: string) => Promise<void>>> = {
@@ -134,7 +102,7 @@ test('a repair that was cut short leaves a store that only a repair can open', a
 
 test('an index that is an older one gets the rows that it lacks; what it knows stays verified', async (t) => {
   const { store } = await storeContext(t);
-  await putImage(store, { name: 'example.com/first' }, { verified: [key] });
+  await putImage(store, { name: 'example.com/first' }, { verified: [signer] });
   const old = join(await temporaryDirectory(t), 'old');
   await copyFile(join(store.dir, 'index.sqlite'), old);
   await copyFile(join(store.dir, 'index.sqlite-wal'), `${old}-wal`);
@@ -155,73 +123,6 @@ test('an index that is an older one gets the rows that it lacks; what it knows s
   t.deepEqual(await blobsOf(dir), before);
   t.deepEqual(
     (await listed(dir)).map(({ verified }) => verified),
-    [[key], false, false, false, false],
+    [[signer], false, false, false, false],
   );
 });
-
-test('whatever is lost, cut or replaced of what is derived and of the index, a repair lists every image', async (t) => {
-  const { store } = await storeContext(t);
-  await putImage(store, { name: 'example.com/first' });
-  const names = ['index.sqlite', 'index.sqlite-wal', 'index.sqlite-shm', 'index.json'];
-  const older = await temporaryDirectory(t);
-  for (const name of names) await copyFile(join(store.dir, name), join(older, name));
-  await fill(store, 2);
-  const killed = await copyOf(t, store.dir);
-  await store.close();
-  const closed = await copyOf(t, store.dir);
-  const wanted = new Set((await listed(closed)).map(({ imageID }) => imageID));
-  t.is(wanted.size, 5);
-
-  const harm = fc.oneof(
-    fc.constantFrom<{ kind: 'kept' | 'lost' | 'empty' | 'older' }>(
-      { kind: 'kept' },
-      { kind: 'lost' },
-      { kind: 'empty' },
-      { kind: 'older' },
-    ),
-    fc.record({ kind: fc.constant('cut' as const), at: fc.nat(5000) }),
-    fc.record({ kind: fc.constant('garbage' as const), bytes: fc.uint8Array({ minLength: 1, maxLength: 5000 }) }),
-  );
-  const property = fc.asyncProperty(fc.boolean(), fc.tuple(harm, harm, harm, harm), async (isKilled, harms) => {
-    const dir = await copyOf(t, isKilled ? killed : closed);
-    const before = await blobsOf(dir);
-    for (const [at, one] of harms.entries()) await doHarm(dir, older, names[at] ?? '', one);
-
-    const repaired = await image(dir, 'verify', '--repair');
-    const images = new Set((await listed(dir)).map(({ imageID }) => imageID));
-    const sound = await image(dir, 'verify');
-    await rm(dir, { recursive: true });
-    t.deepEqual(
-      [...wanted].filter((id) => !images.has(id)),
-      [],
-      repaired.stderr,
-    );
-    t.deepEqual([repaired.code, sound.code], [0, 0], repaired.stderr + sound.stderr);
-    return before.length > 0;
-  });
-  await fc.assert(property, { numRuns: losses });
-});
-
-type Harm =
-  | { readonly kind: 'kept' | 'lost' | 'empty' | 'older' }
-  | { readonly kind: 'cut'; readonly at: number }
-  | { readonly kind: 'garbage'; readonly bytes: Uint8Array };
-
-async function doHarm(dir: string, older: string, name: string, harm: Harm): Promise<void> {
-  const path = join(dir, name);
-  const content = await readFile(path).catch(() => undefined);
-  switch (harm.kind) {
-    case 'kept':
-      return;
-    case 'lost':
-      return rm(path, { force: true });
-    case 'empty':
-      return writeFile(path, '');
-    case 'older':
-      return copyFile(join(older, name), path);
-    case 'cut':
-      return content && truncate(path, Math.min(content.length, harm.at));
-    case 'garbage':
-      return writeFile(path, harm.bytes);
-  }
-}
