@@ -1,7 +1,9 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+
 import test from 'ava';
 
 import { debugLog } from '../../src/system/debug.ts';
-import { openShell } from '../helpers/shell.ts';
 
 test('a line that nobody asked for is not made', (t) => {
   debugLog('http')(() => t.fail());
@@ -9,11 +11,9 @@ test('a line that nobody asked for is not made', (t) => {
 });
 
 test('a line is one line, has no control characters, and its percent signs stay', async (t) => {
-  const { run } = await openShell(t);
   const file = new URL('../../src/system/debug.ts', import.meta.url).href;
   const script = `import { debugLog } from '${file}'; debugLog('http')(() => '100% \\x1b[31m\\n%s');`;
-  const { stderr } = await run(`'${process.execPath}' --input-type=module -e "${script}"`, {
-    NODE_DEBUG: 'longshore:http',
-  });
+  const env = { ...process.env, NODE_DEBUG: 'longshore:http' };
+  const { stderr } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script], { env });
   t.regex(stderr, /^LONGSHORE:HTTP \d+: \d\d:\d\d:\d\d\.\d{3} 100% {2}\[31m %s\n$/);
 });
