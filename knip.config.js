@@ -6,7 +6,7 @@ export default ({ production }) => ({
     'src/bench/{serve,measured}.ts!', // processes of their own
     'src/report/browser/main.ts!', // compiled for browsers
     'workers/{index,index-writer}.ts!', // threads
-    'bench/{main,micro,model,floor,fetch-timed}.ts',
+    'bench/{main,micro,model,floor}.ts',
   ],
   project: ['{src,workers}/**/*.ts!', '{bench,test}/**/*.ts', '*.js'],
   ignoreDependencies: ['xz-decompress'], // required by name: it has no entry for import

@@ -1,99 +1,65 @@
 import { createHash } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { gzipSync } from 'node:zlib';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 
-import { createMessage, enums, readPrivateKey, sign } from 'openpgp';
+import { archiveOf, nameOf, prefix, publishArchives } from '../src/bench/corpus.ts';
+import { startServer, type Server, type ServerShape } from '../src/bench/start-server.ts';
+import { createSigner, rsa2048 } from '../src/sample/archive.ts';
+import { openLongshores, type Longshore } from './longshore.ts';
+import { never } from './measure.ts';
 
-import { buildTar } from '../test/helpers/archive.ts';
-import { openGpg } from '../test/helpers/keys.ts';
-import { archiveOf, nameOf } from './names.ts';
-
-export type CorpusOptions = {
-  readonly directory: string;
+type CorpusOptions = Partial<ServerShape> & {
   readonly count: number;
-  /** Bytes of all tars together; the images' sizes vary around the mean. */
+  /** Bytes in all images together; the images' sizes vary around the mean. */
   readonly tarBytes: number;
   /** Which images, by their positions, that of a position depends on. Default none. */
   readonly needs?: (index: number) => readonly number[];
 };
 
-export type Corpus = {
-  /** Image names; `archiveOf(NAME)`, and its signature with `.asc`, lie in `directory/files`. */
+/** Signed images on a server on loopback, and each longshore that is measured; it trusts their signer. */
+type Served = Server & {
+  /** The images, as they are asked for by name and by the URLs of their archives; and where these lie. */
   readonly names: readonly string[];
-  readonly packedBytes: number;
-  readonly tarBytes: number;
-  /** The signer's certificate, armored, and a GnuPG home that knows it. */
+  readonly urls: readonly string[];
+  readonly files: readonly string[];
+  /** The signer's, armored. */
   readonly certificate: string;
-  readonly gpgHome: string;
+  /** Options that have the names looked for on the server. */
+  readonly discover: readonly string[];
+  readonly longshores: readonly Longshore[];
 };
 
-/** Signed, gzipped images as they are published, the same bytes each time. The caller removes `directory`. */
-export async function makeCorpus(options: CorpusOptions): Promise<Corpus & AsyncDisposable> {
-  const { directory, count, tarBytes, needs = () => [] } = options;
-  const files = join(directory, 'files');
-  await mkdir(join(files, dirname(nameOf(0))), { recursive: true });
-  const gpg = await openGpg();
-  const key = await gpg.createKey({ algorithm: 'rsa2048' });
-  const certificate = join(directory, 'signer.asc');
-  await writeFile(certificate, await gpg.certificate(key));
-  const signed = await signer(String(await gpg.secretKey(key)));
-  const names: string[] = [];
-  let packedBytes = 0;
-  let total = 0;
-  for (let index = 0; index < count; index += 1) {
-    const name = nameOf(index);
-    const bytes = Math.round((tarBytes / count) * (0.5 + (index % 5) / 4));
-    const tar = await imageTar(name, needs(index).map(nameOf), bytes, index);
-    const packed = gzipSync(tar, { level: 6 });
-    const archive = join(files, archiveOf(name));
-    await writeFile(archive, packed);
-    await writeFile(`${archive}.asc`, await signed(packed));
-    names.push(name);
-    packedBytes += packed.byteLength;
-    total += tar.byteLength;
-  }
+export type Corpus = Served & { readonly packedBytes: number; readonly tarBytes: number };
+
+/** Publishes images, gzipped as they usually are. The caller removes `directory`. */
+export async function makeCorpus(directory: string, options: CorpusOptions): Promise<Corpus> {
+  const { count, tarBytes, needs = () => [], ...shape } = options;
+  const signer = await createSigner('Bench', rsa2048);
+  const sizes = Array.from({ length: count }, (_, index) => Math.round((tarBytes / count) * (0.5 + (index % 5) / 4)));
+  const at = (index: number) => ({ content: programLike(sizes[index] ?? 0, index), needs: needs(index) });
+  const files = filesIn(directory);
+  const { packedBytes } = await publishArchives({ files, count, signer, at, level: 6 }, never);
+  await writeFile(certificateIn(directory), signer.certificate);
+  const served = await serve(directory, count, shape);
+  return { ...served, packedBytes, tarBytes: sizes.reduce((sum, bytes) => sum + bytes, 0) };
+}
+
+export const filesIn = (directory: string): string => join(directory, 'files');
+export const certificateIn = (directory: string): string => join(directory, 'signer.asc');
+
+/** Serves the first images below `filesIn(directory)`, which the key at `certificateIn(directory)` has signed. */
+export async function serve(directory: string, count: number, shape: Partial<ServerShape>): Promise<Served> {
+  const [root, certificate] = [filesIn(directory), certificateIn(directory)];
+  const names = Array.from({ length: count }, (_, index) => nameOf(index));
+  const longshores = await openLongshores(directory, certificate);
+  const server = await startServer({ directory: root, prefix, delayMs: 0, rate: 0, loss: 0, ...shape }, never);
   return {
-    names,
-    packedBytes,
-    tarBytes: total,
-    certificate,
-    gpgHome: gpg.home,
-    [Symbol.asyncDispose]: () => gpg.close(),
+    ...server,
+    ...{ names: names.map((name) => `${name}:1.0`), certificate, longshores },
+    urls: names.map((name) => `${server.url}/${archiveOf(name)}`),
+    files: names.map((name) => join(root, archiveOf(name))),
+    discover: ['--discover', `${prefix}=${server.url}`],
   };
-}
-
-/** Signs as `gpg --armor --detach-sign --digest-algo SHA256` does, without a process for each. */
-async function signer(armoredKey: string): Promise<(binary: Uint8Array) => Promise<string>> {
-  const signingKeys = await readPrivateKey({ armoredKey });
-  const config = {
-    preferredHashAlgorithm: enums.hash.sha256,
-    nonDeterministicSignaturesViaNotation: false,
-  };
-  return async (binary) => {
-    const message = await createMessage({ binary });
-    // its types lose the answer's when the message may be a stream; an armored one of bytes is a string
-    return (await sign({ message, signingKeys, detached: true, config })) as string;
-  };
-}
-
-function imageTar(name: string, dependencies: readonly string[], bytes: number, seed: number): Promise<Buffer> {
-  const manifest = JSON.stringify({
-    acKind: 'ImageManifest',
-    acVersion: '0.7.4',
-    name,
-    labels: [
-      { name: 'version', value: '1.0.0' },
-      { name: 'os', value: 'linux' },
-      { name: 'arch', value: 'amd64' },
-    ],
-    dependencies: dependencies.map((imageName) => ({ imageName })),
-  });
-  return buildTar([
-    { name: 'manifest', content: manifest },
-    { name: 'rootfs/', type: 'directory' },
-    { name: 'rootfs/data', content: programLike(bytes, seed) },
-  ]);
 }
 
 /** Bytes that gzip packs to about 65 %, as it does executables: runs that repeat among runs that never do. */

@@ -1,65 +1,82 @@
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 
 import { measure, type Measured } from './measure.ts';
 
-/** The command as published; another one where `LONGSHORE` names its file. */
-export const bin = process.env['LONGSHORE'] ?? join(import.meta.dirname, '../dist/src/cli/bin.js');
+/** One of the commands that are measured, with a configuration and a store of its own. */
+export type Longshore = {
+  /** What tells it from the others in a table; empty where it is the only one. */
+  readonly label: string;
+  readonly bin: string;
+  readonly config: string;
+  /** Runs a command with that configuration and store. */
+  readonly run: (args: readonly string[]) => Promise<Measured>;
+  /** Arguments that fetch a list, which is written for that. */
+  readonly fetchArgs: (images: readonly string[], more?: readonly string[]) => Promise<readonly string[]>;
+  /** Fetches a list into an empty store. */
+  readonly fetch: (images: readonly string[], more?: readonly string[]) => Promise<Measured>;
+  /** Fetches a list into the store as it is. */
+  readonly fetchMore: (images: readonly string[], more?: readonly string[]) => Promise<Measured>;
+  /** Takes the store of the run before away. */
+  readonly emptyStore: () => Promise<void>;
+};
 
-/** The command with a configuration of its own. */
-export function longshore(directory: string, args: readonly string[]): readonly string[] {
-  const config = join(directory, 'config');
-  const dirs = ['--system-config', config, '--local-config', config, '--user-config', config];
-  return [process.execPath, bin, ...args, ...dirs, '--dir', join(directory, 'store')];
-}
+const built = join(import.meta.dirname, '../dist/src/cli/bin.js');
 
-/** Trusts a key for everything, once and for all rounds. */
-export async function trust(directory: string, certificate: string): Promise<void> {
-  await mkdir(join(directory, 'config'), { recursive: true });
-  await measure(longshore(directory, ['trust', '--root', '--skip-fingerprint-review', certificate]));
-}
+/** The files of the commands: what is built here, or, as in PATH, those that `LONGSHORE` names. */
+const bins = (process.env['LONGSHORE'] ?? built).split(delimiter).map((bin) => bin || built);
+
+/** Of a command that is built in a clone: what tells the clones apart. */
+const clonePath = /^(.*)\/dist\/src\/cli\/bin\.js$/;
 
 /** Of a store that is put aside; those of fewer are removed. */
 const manyFiles = 500;
 
-let aside = 0;
-
-/**
- * Takes the store of the run before away. One of many files is put aside, for the end of the case to remove: ext4 without a
- * journal passes over what was freed within a minute, one by one, which took a sixth of the processor time of small images. One
- * of few files is removed: a virtual disk may take long for blocks that were never written to.
- */
-export async function emptyStore(directory: string): Promise<void> {
-  const store = join(directory, 'store');
-  const files = await readdir(store, { recursive: true }).catch(() => []);
-  if (files.length < manyFiles) return rm(store, { recursive: true, force: true });
-  aside += 1;
-  await rename(store, join(directory, `store-${aside}`));
+/** The commands that are measured, side by side. @param certificate - a key that they trust for everything */
+export async function openLongshores(directory: string, certificate?: string): Promise<readonly Longshore[]> {
+  const opened = bins.map((bin, at) => openLongshore(join(directory, `longshore-${at}`), bin));
+  for (const one of opened) {
+    await mkdir(one.config, { recursive: true });
+    if (certificate !== undefined) await one.run(['trust', '--root', '--skip-fingerprint-review', certificate]);
+  }
+  return opened;
 }
 
-/** Fetches a list into an empty store. */
-export async function fetchList(
-  directory: string,
-  images: readonly string[],
-  more: readonly string[] = [],
-): Promise<Measured> {
-  await emptyStore(directory);
-  return fetchMore(directory, images, more);
-}
+function openLongshore(home: string, bin: string): Longshore {
+  const config = join(home, 'config');
+  const store = join(home, 'store');
+  const list = join(home, 'list.txt');
+  const dirs = ['--system-config', config, '--local-config', config, '--user-config', config, '--dir', store];
+  let aside = 0;
 
-/** Fetches a list into the store as it is. */
-export async function fetchMore(
-  directory: string,
-  images: readonly string[],
-  more: readonly string[] = [],
-): Promise<Measured> {
-  const list = join(directory, 'list.txt');
-  await writeFile(list, images.join('\n'));
-  return measure(longshore(directory, ['fetch', '--progress=none', '-f', list, ...more]));
-}
+  const run: Longshore['run'] = (args) => measure([process.execPath, bin, ...args, ...dirs]);
 
-/** Fetches what is named into an empty store. */
-export async function fetchImages(directory: string, args: readonly string[]): Promise<Measured> {
-  await emptyStore(directory);
-  return measure(longshore(directory, ['fetch', '--progress=none', ...args]));
+  const fetchArgs: Longshore['fetchArgs'] = async (images, more = []) => {
+    await writeFile(list, images.join('\n'));
+    return ['fetch', '-f', list, ...more, ...dirs];
+  };
+
+  const fetchMore: Longshore['fetchMore'] = async (images, more = []) =>
+    measure([process.execPath, bin, ...(await fetchArgs(images, ['--progress=none', ...more]))]);
+
+  /**
+   * A store of many files is put aside, for the end of the case to remove: ext4 without a journal passes over what was freed
+   * within a minute, one by one, which took a sixth of the processor time of small images. One of few files is removed: a
+   * virtual disk may take long for blocks that were never written to.
+   */
+  const emptyStore = async (): Promise<void> => {
+    const files = await readdir(store, { recursive: true }).catch(() => []);
+    if (files.length < manyFiles) return rm(store, { recursive: true, force: true });
+    aside += 1;
+    await rename(store, `${store}-${aside}`);
+  };
+
+  return {
+    label: bins.length > 1 ? ` (${bin === built ? 'this' : bin.replace(clonePath, '$1')})` : '',
+    ...{ bin, config, run, fetchArgs, fetchMore, emptyStore },
+    async fetch(images, more) {
+      await emptyStore();
+      return fetchMore(images, more);
+    },
+  };
 }

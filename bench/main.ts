@@ -3,30 +3,31 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
+import { describeMachine } from '../src/bench/machine.ts';
+import { readVersion } from '../src/cli/version.ts';
+import type { ServerShape } from '../src/bench/start-server.ts';
 import { aciBatch } from './cases/aci-batch.ts';
-import { chain } from './cases/chain.ts';
-import { manySmall } from './cases/many-small.ts';
-import { manyTrees } from './cases/many-trees.ts';
-import { nothingToDo } from './cases/nothing-to-do.ts';
+import { chain, manySmall, manyTrees, nothingToDo, tree } from './cases/batches.ts';
 import { oneLarge } from './cases/one-large.ts';
-import { registry } from './cases/registry.ts';
-import { sharedLayers } from './cases/shared-layers.ts';
+import { registry, sharedLayers } from './cases/registry.ts';
 import { slowHosts } from './cases/slow-hosts.ts';
 import { startUp } from './cases/start-up.ts';
-import { tree } from './cases/tree.ts';
 import { formatRows, summarise } from './report.ts';
-import type { Row, Turns } from './take-turns.ts';
+import type { Rounds, Row } from './take-turns.ts';
+
+const loopback = { delayMs: 0, rate: 0 };
+const slow = { delayMs: 50, rate: 10_000_000 };
 
 /**
  * Every case measures both sides, interleaved, in one run. `npm run bench -- [--rounds N] [--tries N] [--small] [--json]
  * [CASE...]`
  */
 const cases: Readonly<Record<string, (options: CaseOptions) => Promise<readonly Row[]>>> = {
-  'aci-batch': (options) => aciBatch({ ...options, delayMs: 0, rate: 0 }),
-  'slow-network': (options) => aciBatch({ ...options, delayMs: 50, rate: 10_000_000 }),
+  'aci-batch': (options) => aciBatch({ ...options, shape: loopback }),
+  'slow-network': (options) => aciBatch({ ...options, shape: slow }),
   'many-small': manySmall,
-  tree: (options) => tree({ ...options, delayMs: 0, rate: 0 }),
-  'tree-slow': (options) => tree({ ...options, delayMs: 50, rate: 10_000_000 }),
+  tree: (options) => tree({ ...options, shape: loopback }),
+  'tree-slow': (options) => tree({ ...options, shape: slow }),
   chain,
   'many-trees': manyTrees,
   'nothing-to-do': nothingToDo,
@@ -38,12 +39,15 @@ const cases: Readonly<Record<string, (options: CaseOptions) => Promise<readonly 
 };
 
 export type CaseOptions = {
-  readonly turns: Turns;
+  readonly turns: Rounds;
   /** A small corpus: shows that the case works, not what it is worth. */
   readonly small: boolean;
   /** Removed at the end. */
   readonly directory: string;
 };
+
+/** A case of which the server may be slow. */
+export type SlowCase = CaseOptions & { readonly shape: Pick<ServerShape, 'delayMs' | 'rate'> };
 
 const { values, positionals } = parseArgs({
   options: {
@@ -54,6 +58,10 @@ const { values, positionals } = parseArgs({
   },
   allowPositionals: true,
 });
+
+const { processors, model, memoryBytes, platform, node } = describeMachine(readVersion());
+const machine = `${processors} × ${model}, ${(memoryBytes / 1024 ** 3).toFixed(1)} GiB, ${platform}, Node ${node}`;
+if (!values.json) process.stdout.write(`${machine}\n`);
 
 for (const name of positionals.length > 0 ? positionals : Object.keys(cases)) {
   const run = cases[name];

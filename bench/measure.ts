@@ -1,64 +1,85 @@
-import { execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
-import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 
+import { runCommand, runOnce, type Failure, type Program, type Usage } from '../src/bench/run-once.ts';
 import { watchOthers, type Others } from './watch-others.ts';
 
-export type Measured = {
-  readonly wallMs: number;
-  /** User and system time of the command and all its children. */
-  readonly cpuMs: number;
-  /** Peak resident memory of the largest process of the command. */
-  readonly peakMiB: number;
+/** What a command took, with all its children; the memory is that of its largest process. */
+export type Measured = Omit<Usage, 'threads'> & {
   /** What other processes did meanwhile. */
   readonly others: Others;
   /** What else a case found out of this run, by the heading of its column. */
   readonly facts?: Readonly<Record<string, number>>;
 };
 
-/** Runs a command under bash's own clock. @throws with its standard error unless it ends with 0. */
+/** Whoever ends a benchmark ends all its processes. */
+export const never = new AbortController().signal;
+
+/** Its times, of a command with all its children, go to descriptor 3. */
+const timed = 'TIMEFORMAT="%3R %3U %3S"; { time "$@" 2>&4 3>&- 4>&-; } 4>&2 2>&3';
+
+/** Runs any command under bash's own clock. @throws with its standard error unless it ends with 0. */
 export async function measure(
   command: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): Promise<Measured> {
-  const script = 'TIMEFORMAT="%3R %3U %3S"; time "$@"';
+  return await observe(command.join(' '), async () => {
+    const stop = new AbortController();
+    let peak = Promise.resolve(0);
+    const onStart = (pid: number): void => void (peak = watchPeak(pid, stop.signal));
+    const environment = { ...process.env, ...env };
+    const run = await runCommand(['bash', '-c', timed, 'bench', ...command], { environment, onStart }, never);
+    stop.abort();
+    if (run.kind === 'failed') return run;
+    const [seconds = 0, user = 0, system = 0] = run.report.split(' ').map(Number);
+    return { kind: 'done', usage: { seconds, cpuSeconds: user + system, peakBytes: await peak } };
+  });
+}
+
+/** What of its processor time a program took in its main thread. */
+export const mainThread = 'main thread, ms';
+
+/** Runs a program of longshore in a process that tells what each of its threads took. */
+export async function measureThreads(program: Omit<Program, 'environment'>): Promise<Measured> {
+  let mainMs = NaN;
+  const measured = await observe(program.args.join(' '), async () => {
+    const run = await runOnce({ ...program, environment: process.env }, never);
+    if (run.kind === 'done') mainMs = (run.usage.threads['main'] ?? NaN) * 1000;
+    return run;
+  });
+  return { ...measured, facts: { [mainThread]: mainMs } };
+}
+
+type Run = { readonly kind: 'done'; readonly usage: Omit<Usage, 'threads'> } | Failure;
+
+async function observe(what: string, run: () => Promise<Run>): Promise<Measured> {
   await promisify(execFile)('sync'); // what others left to be written is not this one's
   const others = await watchOthers();
-  const child = spawn('bash', ['-c', script, 'bench', ...command], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, ...env },
-  });
-  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
-  const peak = watchPeak(child.pid ?? 0, ended);
-  const stderr = await text(child.stderr);
-  if ((await ended) !== 0) throw new Error(`${command.join(' ')} failed:\n${stderr}`);
-  const [wall = 0, user = 0, system = 0] = (stderr.trimEnd().split('\n').at(-1) ?? '').split(' ').map(Number);
-  return {
-    wallMs: wall * 1000,
-    cpuMs: (user + system) * 1000,
-    peakMiB: (await peak) / 1024,
-    others: await others(),
-  };
+  const ran = await run();
+  if (ran.kind === 'failed') throw new Error(`${what} failed:\n${ran.said}`);
+  const { seconds, cpuSeconds, peakBytes } = ran.usage;
+  return { seconds, cpuSeconds, peakBytes, others: await others() };
 }
 
 /** Between two looks at the peaks: a tenth of what has passed, since to look takes time from what is measured. */
 const lookMs = { least: 20, most: 200 };
 
-/** The kernel keeps each process's own peak, so looking now and then is enough; what comes after the last look is missed. In KiB. */
-async function watchPeak(bash: number, ended: Promise<unknown>): Promise<number> {
+/** The kernel keeps each process's own peak, so looking now and then is enough; what comes after the last look is missed. */
+async function watchPeak(parent: number, stop: AbortSignal): Promise<number> {
   let peak = 0;
-  let isOver = false;
   const beganMs = performance.now();
-  void ended.then(() => (isOver = true));
-  while (!isOver) {
-    const children = await readFile(`/proc/${bash}/task/${bash}/children`, 'utf8').catch(() => '');
-    for (const pid of children.trim().split(' ').filter(Boolean)) {
-      const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
-      peak = Math.max(peak, Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0));
-    }
+  while (!stop.aborted) {
+    const children = await readFile(`/proc/${parent}/task/${parent}/children`, 'utf8').catch(() => '');
+    for (const pid of children.trim().split(' ').filter(Boolean)) peak = Math.max(peak, await peakOf(Number(pid)));
     const pauseMs = Math.min(lookMs.most, Math.max(lookMs.least, (performance.now() - beganMs) / 10));
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
   return peak;
+}
+
+/** Of one process, in bytes; 0 once it has ended. */
+export async function peakOf(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+  return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024;
 }

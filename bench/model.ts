@@ -3,14 +3,11 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { makeCorpus } from './corpus.ts';
-import { fetchTimed, mainThread } from './fetch-timed.ts';
-import { trust } from './longshore.ts';
-import { archiveOf } from './names.ts';
+import { makeCorpus, serve, type Corpus } from './corpus.ts';
+import { mainThread, measureThreads, type Measured } from './measure.ts';
 import { predict, type Costs, type Surroundings, type Work } from './predict.ts';
 import { formatRows, formatTable, summarise, type Summary } from './report.ts';
 import { floors, runFloor } from './run-floor.ts';
-import { startOrigin } from './start-origin.ts';
 import { takeTurns } from './take-turns.ts';
 
 /**
@@ -31,14 +28,14 @@ const batch = await publish('batch', values.small ? 4 : 20, values.small ? 40e6 
 
 const rows = await takeTurns(
   [
-    { who: 'one small image', run: () => fetchTimed(many.directory, many.urls.slice(0, 1)) },
-    { who: 'many small images', run: () => fetchTimed(many.directory, many.urls) },
-    { who: 'batch', run: () => fetchTimed(batch.directory, batch.urls) },
-    { who: 'batch, processor 0', run: () => fetchTimed(batch.directory, batch.urls, '0') },
-    { who: 'batch, processors 0 and 1', run: () => fetchTimed(batch.directory, batch.urls, '0,1') },
-    { who: 'many small images, processor 0', run: () => fetchTimed(many.directory, many.urls, '0') },
-    { who: 'batch, slow network', run: () => fetchTimed(batch.directory, batch.slowUrls) },
-    ...floors(batch.directory, batch.names),
+    { who: 'one small image', run: () => fetchTimed(many, many.urls.slice(0, 1)) },
+    { who: 'many small images', run: () => fetchTimed(many, many.urls) },
+    { who: 'batch', run: () => fetchTimed(batch, batch.urls) },
+    { who: 'batch, processor 0', run: () => fetchTimed(batch, batch.urls, '0') },
+    { who: 'batch, processors 0 and 1', run: () => fetchTimed(batch, batch.urls, '0,1') },
+    { who: 'many small images, processor 0', run: () => fetchTimed(many, many.urls, '0') },
+    { who: 'batch, slow network', run: () => fetchTimed(batch, batch.slowUrls) },
+    ...floors(batch.directory, batch.files),
     { who: 'floor of nothing', run: () => runFloor(batch.directory, [], '') },
   ],
   { rounds: Number(values.rounds), tries: Number(values.tries), warmUp: !values.small },
@@ -94,14 +91,30 @@ process.stdout.write(`${parts.join('\n\n')}\n`);
 
 async function publish(name: string, count: number, tarBytes: number) {
   const directory = join(scratch, name);
-  const corpus = resources.use(await makeCorpus({ directory, count, tarBytes }));
-  await trust(directory, corpus.certificate);
-  const files = join(directory, 'files');
-  const fast = resources.use(await startOrigin(files, { delayMs: 0, rate: 0 }));
-  const slow = resources.use(await startOrigin(files, { delayMs: latencyMs, rate }));
-  const urls = (origin: string): readonly string[] => corpus.names.map((image) => `${origin}/${archiveOf(image)}`);
+  const corpus = resources.use(await makeCorpus(directory, { count, tarBytes }));
+  const slow = resources.use(await serve(directory, count, { delayMs: latencyMs, rate }));
   const work: Work = { images: count, packedMiB: corpus.packedBytes / 2 ** 20, tarMiB: corpus.tarBytes / 2 ** 20 };
-  return { directory, names: corpus.names, urls: urls(fast.url), slowUrls: urls(slow.url), work };
+  return {
+    directory,
+    urls: corpus.urls,
+    files: corpus.files,
+    slowUrls: slow.urls,
+    longshores: corpus.longshores,
+    work,
+  };
+}
+
+/** Fetches a list into an empty store. @param processors - as taskset takes them; empty: all */
+async function fetchTimed(
+  { longshores: [longshore] }: Pick<Corpus, 'longshores'>,
+  images: readonly string[],
+  processors = '',
+): Promise<Measured> {
+  if (!longshore) throw new Error('there is no longshore to measure');
+  await longshore.emptyStore();
+  const args = await longshore.fetchArgs(images, ['--progress=none', '--jobs-per-host=8']);
+  const launcher = processors === '' ? [] : ['taskset', '--cpu-list', processors];
+  return measureThreads({ bin: longshore.bin, args, launcher });
 }
 
 /** What of a run is neither start-up nor grows with the number of images grows with their bytes. */

@@ -1,4 +1,4 @@
-import { median } from '../src/bench/result.ts';
+import { median, spreadOf } from '../src/bench/result.ts';
 import type { Measured } from './measure.ts';
 import { isDisturbed, mostByOthers, type Row } from './take-turns.ts';
 
@@ -20,9 +20,9 @@ export function summarise({ who, rounds, discarded }: Row): Summary {
   const facts = Object.keys(rounds[0]?.facts ?? {});
   return {
     who,
-    wallMs: of(({ wallMs }) => wallMs),
-    cpuMs: of(({ cpuMs }) => cpuMs),
-    peakMiB: of(({ peakMiB }) => peakMiB),
+    wallMs: of(({ seconds }) => seconds * 1000),
+    cpuMs: of(({ cpuSeconds }) => cpuSeconds * 1000),
+    peakMiB: of(({ peakBytes }) => peakBytes / 1024 ** 2),
     facts: Object.fromEntries(facts.map((name) => [name, of((measured) => measured.facts?.[name] ?? NaN)])),
     discarded,
     disturbed: rounds.filter(isDisturbed).length,
@@ -37,12 +37,12 @@ export function formatRows(rows: readonly Row[]): string {
   const facts = [...new Set(rows.flatMap((row) => Object.keys(summarise(row).facts)))];
   const line = (row: Row): readonly string[] => {
     const sum = summarise(row);
-    const walls = row.rounds.map(({ wallMs }) => wallMs / 1000);
+    const { median: wall, min, max } = spreadOf(row.rounds.map(({ seconds }) => seconds));
     const ratios = (to: Summary | undefined): readonly string[] =>
       to === undefined ? [] : [ratio(sum.wallMs, to.wallMs), ratio(sum.cpuMs, to.cpuMs)];
     return [
       row.who,
-      `${(sum.wallMs / 1000).toFixed(2)} s (${Math.min(...walls).toFixed(2)}–${Math.max(...walls).toFixed(2)})`,
+      `${wall.toFixed(2)} s (${min.toFixed(2)}–${max.toFixed(2)})`,
       `${(sum.cpuMs / 1000).toFixed(2)} s`,
       `${sum.peakMiB.toFixed(0)} MiB`,
       ...ratios(first),

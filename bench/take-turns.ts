@@ -1,3 +1,4 @@
+import { turns } from '../src/bench/sweep.ts';
 import type { Measured } from './measure.ts';
 
 /** One contender of a case, with all its rounds. */
@@ -17,7 +18,7 @@ export type Contender = {
   readonly run: () => Promise<Measured>;
 };
 
-export type Turns = {
+export type Rounds = {
   readonly rounds: number;
   /** How often a run is made, at most, until one is undisturbed. */
   readonly tries: number;
@@ -35,26 +36,22 @@ export function isDisturbed({ others }: Pick<Measured, 'others'>): boolean {
   return others.share > mostByOthers && others.ms > uncertainMs;
 }
 
-/**
- * Lets the contenders take turns, so that whatever else the machine does hits all of them. A run that other
- * processes disturbed is made again; of runs that were all disturbed the one that was least so counts.
- */
+/** A run that other processes disturb is made again; of runs that were all disturbed the one that was least so counts. */
 export async function takeTurns(
   contenders: readonly Contender[],
-  { rounds, tries, warmUp }: Turns,
+  { rounds, tries, warmUp }: Rounds,
 ): Promise<readonly Row[]> {
   const rows = contenders.map(({ who, isFloor = false, run }) => ({
     ...{ who, isFloor, run, discarded: 0 },
     rounds: [] as Measured[],
   }));
-  for (let round = warmUp ? -1 : 0; round < rounds; round += 1) {
-    for (const row of rows) {
-      const runs = [await row.run()];
-      if (round < 0) continue;
-      while (runs.length < tries && runs.every(isDisturbed)) runs.push(await row.run());
-      row.rounds.push(runs.reduce((best, other) => (other.others.share < best.others.share ? other : best)));
-      row.discarded += runs.length - 1;
-    }
+  for (const { round, whose } of turns(rows, rounds)) {
+    if (round === 0 && !warmUp) continue;
+    const runs = [await whose.run()];
+    if (round === 0) continue;
+    while (runs.length < tries && runs.every(isDisturbed)) runs.push(await whose.run());
+    whose.rounds.push(runs.reduce((best, other) => (other.others.share < best.others.share ? other : best)));
+    whose.discarded += runs.length - 1;
   }
   return rows;
 }

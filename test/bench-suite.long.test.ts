@@ -1,4 +1,6 @@
 import { execFile } from 'node:child_process';
+import { symlink } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
@@ -6,6 +8,7 @@ import test from 'ava';
 import { z } from 'zod';
 
 import { bin } from './helpers/run-cli.ts';
+import { temporaryDirectory } from './helpers/stored.ts';
 
 const exec = promisify(execFile);
 const caseForm = z.object({
@@ -13,9 +16,9 @@ const caseForm = z.object({
   rows: z.array(z.object({ who: z.string(), wallMs: z.number(), cpuMs: z.number(), peakMiB: z.number() })),
 });
 
-async function run(script: string, ...args: readonly string[]): Promise<string> {
+async function run(script: string, args: readonly string[], longshore = bin): Promise<string> {
   const path = fileURLToPath(new URL(`../bench/${script}.ts`, import.meta.url));
-  const { stdout } = await exec(process.execPath, [path, ...args], { env: { ...process.env, LONGSHORE: bin } });
+  const { stdout } = await exec(process.execPath, [path, ...args], { env: { ...process.env, LONGSHORE: longshore } });
   return stdout;
 }
 
@@ -32,7 +35,7 @@ test.serial(
       t.pass();
       return;
     }
-    const output = await run('main', '--small', '--rounds=1', '--tries=1', '--json', 'start-up', 'aci-batch');
+    const output = await run('main', ['--small', '--rounds=1', '--tries=1', '--json', 'start-up', 'aci-batch']);
     const cases = output.trimEnd().split('\n');
     const rows = cases.map((line) => caseForm.parse(JSON.parse(line)));
     t.deepEqual(
@@ -49,9 +52,23 @@ test.serial(
   },
 );
 
+test.serial('two longshores take turns in one case, each with a store of its own', async (t) => {
+  t.timeout(300_000);
+  const clone = await temporaryDirectory(t);
+  await symlink(join(import.meta.dirname, '../dist'), join(clone, 'dist'));
+  const both = `:${join(clone, 'dist/src/cli/bin.js')}`;
+  const output = await run('main', ['--small', '--rounds=1', '--tries=1', '--json', 'many-small'], both);
+  const { rows } = caseForm.parse(JSON.parse(output));
+  t.deepEqual(
+    rows.map(({ who }) => who),
+    ['longshore (this)', `longshore (${clone})`],
+  );
+  for (const { who, wallMs, cpuMs, peakMiB } of rows) t.true(wallMs > 0 && cpuMs > 0 && peakMiB > 10, who);
+});
+
 test.serial('each piece by itself is measured', async (t) => {
   t.timeout(300_000);
-  const [, , ...lines] = (await run('micro', '--ms=1')).trimEnd().split('\n');
+  const [, , ...lines] = (await run('micro', ['--ms=1'])).trimEnd().split('\n');
   const measured = lines.map((line) => line.split('|').map((cell) => cell.trim()));
   t.is(measured.length, 9);
   for (const [, name, , aSecond] of measured) t.true(Number(aSecond) > 0, name);

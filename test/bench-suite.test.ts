@@ -14,8 +14,7 @@ const exec = promisify(execFile);
 
 /** A run of that many seconds, of which others took a share of the machine. */
 function measured(seconds: number, share: number): Measured {
-  const ms = seconds * 1000;
-  return { wallMs: ms, cpuMs: ms, peakMiB: 1, others: { ms: share * ms, share } };
+  return { seconds, cpuSeconds: seconds, peakBytes: 1, others: { ms: share * seconds * 1000, share } };
 }
 
 /** A contender whose runs, after the one that warms up, are these. */

@@ -1,32 +1,37 @@
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { createWriteStream } from 'node:fs';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { createGzip } from 'node:zlib';
 
+import { pack } from 'tar-stream';
+
+import { archiveOf, nameOf, version } from '../../src/bench/corpus.ts';
 import { readEvents } from '../../src/bench/read-events.ts';
-import { makeLargeImage } from '../large-image.ts';
-import { fetchImages, trust } from '../longshore.ts';
+import { buildManifest } from '../../test/helpers/archive.ts';
+import { openGpg } from '../../test/helpers/keys.ts';
+import { certificateIn, filesIn, programLike, serve } from '../corpus.ts';
+import type { Longshore } from '../longshore.ts';
 import type { CaseOptions } from '../main.ts';
 import { measure, type Measured } from '../measure.ts';
-import { archiveOf } from '../names.ts';
 import { floors } from '../run-floor.ts';
-import { startOrigin } from '../start-origin.ts';
 import { takeTurns, type Row } from '../take-turns.ts';
 
 /** One image of 1 GB as tar, that comes at 100 MB/s: how long after its last byte it is ready. */
 export async function oneLarge({ directory, turns, small }: CaseOptions): Promise<readonly Row[]> {
-  const image = await makeLargeImage(directory, small ? 20e6 : 1e9);
-  await using origin = await startOrigin(join(directory, 'files'), { delayMs: 0, rate: 100_000_000 });
-  const url = `${origin.url}/${archiveOf(image.name)}`;
-  await trust(directory, image.certificate);
+  await makeLargeImage(directory, small ? 20e6 : 1e9);
+  await using served = await serve(directory, 1, { rate: 100_000_000 });
+  const { urls, files, longshores } = served;
 
   const aria2c = async (): Promise<Measured> => {
     const target = join(directory, 'downloaded');
     await rm(target, { recursive: true, force: true });
-    return measure(['aria2c', '--quiet', '--split=1', '--file-allocation=none', `--dir=${target}`, url]);
+    return measure(['aria2c', '--quiet', '--split=1', '--file-allocation=none', `--dir=${target}`, ...urls]);
   };
-  const longshore = async (): Promise<Measured> => {
+  const fetchTold = async ({ fetch }: Longshore): Promise<Measured> => {
     const events = join(directory, 'events');
     await rm(events, { force: true });
-    const measured = await fetchImages(directory, ['--events', events, url]);
+    const measured = await fetch(urls, ['--events', events]);
     const { download, verify, commit } = (await readEvents(events)).phases;
     const readySeconds = verify + commit;
     const facts = {
@@ -39,9 +44,36 @@ export async function oneLarge({ directory, turns, small }: CaseOptions): Promis
   return await takeTurns(
     [
       { who: 'aria2c, download only', run: aria2c },
-      { who: 'longshore', run: longshore },
-      ...floors(directory, [image.name]),
+      ...longshores.map((one) => ({ who: `longshore${one.label}`, run: () => fetchTold(one) })),
+      ...floors(directory, files),
     ],
     turns,
   );
+}
+
+/**
+ * One signed, gzipped image, made without holding it in memory: a program of 10 MB again and again, which
+ * gzip, looking back 32 KiB, does not notice.
+ */
+async function makeLargeImage(directory: string, tarBytes: number): Promise<void> {
+  const name = nameOf(0);
+  const archive = join(filesIn(directory), archiveOf(name));
+  await mkdir(dirname(archive), { recursive: true });
+  await using gpg = await openGpg();
+  const key = await gpg.createKey({ algorithm: 'rsa2048' });
+  await writeFile(certificateIn(directory), await gpg.certificate(key));
+
+  const packing = pack();
+  const written = pipeline(packing, createGzip({ level: 6 }), createWriteStream(archive));
+  const add = (path: string, content: Uint8Array | string): Promise<void> =>
+    new Promise((resolve, reject) => {
+      packing.entry({ name: path }, Buffer.from(content), (error) => (error ? reject(error) : resolve()));
+    });
+  const program = programLike(Math.min(10_000_000, tarBytes), 0);
+  await add('manifest', JSON.stringify(buildManifest({ name, version })));
+  packing.entry({ name: 'rootfs/', type: 'directory' });
+  for (let index = 0; index * program.length < tarBytes; index += 1) await add(`rootfs/program-${index}`, program);
+  packing.finalize();
+  await written;
+  await gpg.run(['--armor', '--digest-algo', 'SHA256', '--output', `${archive}.asc`, '--detach-sign', archive]);
 }

@@ -11,10 +11,12 @@ import {
   type Layer,
 } from '../../test/helpers/docker-registry.ts';
 import { programLike } from '../corpus.ts';
-import { fetchImages } from '../longshore.ts';
+import { openLongshores, type Longshore } from '../longshore.ts';
 import type { CaseOptions } from '../main.ts';
 import { measure, type Measured } from '../measure.ts';
 import { takeTurns, type Row } from '../take-turns.ts';
+
+const unsigned = ['--insecure-options=image', '--platform=linux/amd64'];
 
 /**
  * An image of ten layers out of a real registry: copied by skopeo, kept by longshore, and made an archive of; crane and docker2aci
@@ -59,22 +61,70 @@ export async function registry({ directory, turns, small }: CaseOptions): Promis
     const convert = [program, '-insecure-allow-http', '-compression=none'];
     return measure(['env', `--chdir=${target}`, ...convert, `docker://${origin.host}/${dockerName}`]);
   };
-  const longshore = (keep: string) => () =>
-    fetchImages(directory, ['--insecure-options=image', '--platform=linux/amd64', `--keep=${keep}`, reference]);
+  const longshores = await openLongshores(directory);
+  const contenders = (keep: string, what: string) =>
+    longshores.map(({ label, fetch }) => ({
+      who: `longshore${label}${what}`,
+      run: () => fetch([reference], [...unsigned, `--keep=${keep}`]),
+    }));
   return await takeTurns(
     [
       { who: 'skopeo copy', run: skopeo },
       ...(crane === undefined ? [] : [{ who: 'crane pull', run: () => copyByCrane(crane) }]),
-      { who: 'longshore --keep=oci', run: longshore('oci') },
-      { who: 'longshore, as an archive too', run: longshore('both') },
+      ...contenders('oci', ' --keep=oci'),
+      ...contenders('both', ', as an archive too'),
       ...(docker2aci === undefined ? [] : [{ who: 'docker2aci', run: () => convertByDocker2aci(docker2aci) }]),
     ],
     turns,
   );
 }
 
+/**
+ * Fifty images of ten layers, eight of which they share, out of a real registry: copied one after the other by skopeo into
+ * one layout, and kept by longshore in one batch.
+ *
+ * @throws when longshore has a blob sent to it twice.
+ */
+export async function sharedLayers({ directory, turns, small }: CaseOptions): Promise<readonly Row[]> {
+  const [count, layerBytes] = small ? [4, 50_000] : [50, 2_000_000];
+  await using origin = await openDockerRegistry();
+  const shared = await Promise.all(Array.from({ length: 8 }, (_, at) => layer(at, layerBytes)));
+  const names = Array.from({ length: count }, (_, index) => `team/app-${index}:1`);
+  for (const [index, name] of names.entries()) {
+    const layout = join(directory, `layout-${index}`);
+    const own = await Promise.all([1, 2].map((at) => layer(100 + 2 * index + at, layerBytes)));
+    await writeImageLayout(layout, ['amd64'], [...shared, ...own]);
+    await origin.push(layout, name);
+    await rm(layout, { recursive: true });
+  }
+
+  const longshores = await openLongshores(directory);
+  const skopeo = async (): Promise<Measured> => {
+    const target = join(directory, 'copied');
+    await rm(target, { recursive: true, force: true });
+    const copy = 'skopeo copy --quiet --insecure-policy --src-tls-verify=false';
+    const each = names.map((name) => `${copy} docker://${origin.host}/${name} oci:${target}:${name.replace(':', '-')}`);
+    return measure(['bash', '-ec', each.join('\n')]);
+  };
+  const references = names.map((name) => `docker://${origin.host}/${name}`);
+  const fetchOnce = async ({ fetch }: Longshore): Promise<Measured> => {
+    origin.takeSent();
+    const measured = await fetch(references, [...unsigned, '--keep=oci']);
+    const sent = origin.takeSent();
+    if (sent.length !== new Set(sent).size) throw new Error('a blob was sent more than once');
+    return measured;
+  };
+  return await takeTurns(
+    [
+      { who: 'skopeo copy, one by one', run: skopeo },
+      ...longshores.map((one) => ({ who: `longshore${one.label} --keep=oci`, run: () => fetchOnce(one) })),
+    ],
+    turns,
+  );
+}
+
 /** A layer of one program, the same bytes for the same number. */
-export async function layer(number: number, bytes: number): Promise<Layer> {
+async function layer(number: number, bytes: number): Promise<Layer> {
   const tar = await buildTar([
     { name: `opt/${number}/`, type: 'directory' },
     { name: `opt/${number}/program`, content: programLike(bytes, number) },

@@ -1,16 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createServer, type RequestListener, type Server } from 'node:http';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 import { makeCorpus } from '../corpus.ts';
-import { emptyStore, longshore, trust } from '../longshore.ts';
+import type { Longshore } from '../longshore.ts';
 import type { CaseOptions } from '../main.ts';
-import type { Measured } from '../measure.ts';
-import { archiveOf } from '../names.ts';
-import { startOrigin } from '../start-origin.ts';
+import { peakOf, type Measured } from '../measure.ts';
 import { takeTurns, type Row } from '../take-turns.ts';
 import { watchOthers } from '../watch-others.ts';
 
@@ -20,39 +17,39 @@ import { watchOthers } from '../watch-others.ts';
  */
 export async function slowHosts({ directory, turns, small }: CaseOptions): Promise<readonly Row[]> {
   const count = small ? 30 : 500;
-  await using corpus = await makeCorpus({ directory, count, tarBytes: count * 20e3 });
-  await using origin = await startOrigin(join(directory, 'files'), { delayMs: 120, rate: 0 });
+  await using corpus = await makeCorpus(directory, { count, tarBytes: count * 20e3, delayMs: 120 });
   await using bad = await startBadHosts(50);
-  await trust(directory, corpus.certificate);
-  const good = corpus.names.map((name) => `${origin.url}/${archiveOf(name)}`);
+  const { urls: good, longshores } = corpus;
   const of = (path: string): readonly string[] => bad.urls.map((url) => `${url}/${path}.aci`);
   const mixed = [...of('first'), ...good, ...of('last')];
   return await takeTurns(
     [
-      { who: 'good images alone', run: () => fetchUntil(directory, good, good) },
-      { who: 'with 50 bad hosts', run: () => fetchUntil(directory, mixed, good) },
+      ...longshores.map((one) => ({ who: `good images alone${one.label}`, run: () => fetchUntil(one, good, good) })),
+      ...longshores.map((one) => ({ who: `with 50 bad hosts${one.label}`, run: () => fetchUntil(one, mixed, good) })),
     ],
     turns,
   );
 }
 
 /** Fetches a list into an empty store until all of `wanted` are there, and then no further. */
-async function fetchUntil(directory: string, images: readonly string[], wanted: readonly string[]): Promise<Measured> {
-  await emptyStore(directory);
-  const list = join(directory, 'list.txt');
-  await writeFile(list, images.join('\n'));
-  const [node = '', ...args] = longshore(directory, ['fetch', '--progress=json', '-f', list]);
+async function fetchUntil(
+  { bin, emptyStore, fetchArgs }: Longshore,
+  images: readonly string[],
+  wanted: readonly string[],
+): Promise<Measured> {
+  await emptyStore();
+  const args = await fetchArgs(images, ['--progress=json']);
   const others = await watchOthers();
   const missing = new Set(wanted);
   const beganMs = performance.now();
-  const child = spawn(node, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(process.execPath, [bin, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
   const ended = once(child, 'exit');
   let measured: Measured | undefined;
   for await (const line of createInterface({ input: child.stderr })) {
     const reference = fetchedOf(line);
     if (reference === undefined || !missing.delete(reference) || missing.size > 0) continue;
-    const wallMs = performance.now() - beganMs;
-    measured = { wallMs, ...(await costOf(child.pid ?? 0)), others: await others() };
+    const seconds = (performance.now() - beganMs) / 1000;
+    measured = { seconds, ...(await costOf(child.pid ?? 0)), others: await others() };
     child.kill('SIGINT');
   }
   await ended;
@@ -67,17 +64,14 @@ function fetchedOf(line: string): string | undefined {
 }
 
 /** Of a process that still runs, with its threads. */
-async function costOf(pid: number): Promise<Pick<Measured, 'cpuMs' | 'peakMiB'>> {
-  const [stat, status] = await Promise.all([
-    readFile(`/proc/${pid}/stat`, 'utf8'),
-    readFile(`/proc/${pid}/status`, 'utf8'),
-  ]);
+async function costOf(pid: number): Promise<Pick<Measured, 'cpuSeconds' | 'peakBytes'>> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
   const fields = stat
     .slice(stat.lastIndexOf(')') + 2)
     .split(' ')
     .map(Number);
   const ticks = (fields[11] ?? 0) + (fields[12] ?? 0);
-  return { cpuMs: ticks * 10, peakMiB: Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024 };
+  return { cpuSeconds: ticks / 100, peakBytes: await peakOf(pid) };
 }
 
 const kinds: readonly RequestListener[] = [

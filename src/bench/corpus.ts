@@ -2,12 +2,12 @@ import { mkdir, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { defaultLabels, ImageError, openKeystore } from '../index.ts';
-import { buildArchive, createSigner } from '../sample/archive.ts';
+import { buildArchive, createSigner, sampleContent, type Signer } from '../sample/archive.ts';
 import { makeRegistryCorpus } from './registry-corpus.ts';
 
 /** Of all image names. */
 export const prefix = 'bench.example';
-const version = '1.0';
+export const version = '1.0';
 /** How many others an image of a tree needs. */
 const fanOut = 3;
 
@@ -47,24 +47,58 @@ export async function makeCorpus(
     const certificate = Buffer.from(signer.certificate);
     await keystore.add({ certificate, fingerprint: signer.fingerprint, prefix, layer: 0 });
   }
+  const published = await publishArchives(
+    {
+      ...{ files, count: images, signer },
+      at: (index) => ({
+        needs: tree ? below(index, images) : [],
+        content: sampleContent({ name: nameOf(index), bytes: size, noise: 1 - compressibility / 100 }),
+      }),
+    },
+    signal,
+  );
+  const requests = Array.from({ length: tree ? 1 : images }, (_, index) => `${nameOf(index)}:${version}`);
+  return { requests: () => requests, packedBytes: published.packedBytes };
+}
+
+export type Publishing = {
+  /** Where they are put. */
+  readonly files: string;
+  readonly count: number;
+  readonly signer: Signer | undefined;
+  /** What is in an image, and the positions of those that it needs. */
+  readonly at: (index: number) => { readonly content: Buffer; readonly needs: readonly number[] };
+  /** Of compression; default the fastest. */
+  readonly level?: number;
+};
+
+/** Publishes one archive after the other, each with its signature where there is a signer. */
+export async function publishArchives(
+  { files, count, signer, at, level = 1 }: Publishing,
+  signal: AbortSignal,
+): Promise<{ readonly packedBytes: number }> {
   const labels = new Map([['version', version], ...defaultLabels(new Map(), process)]);
+  await mkdir(join(files, prefix), { recursive: true });
   let packedBytes = 0;
-  for (let index = 0; index < images; index += 1) {
+  for (let index = 0; index < count; index += 1) {
     signal.throwIfAborted();
     const name = nameOf(index);
-    const dependencies = tree ? below(index, images).map(nameOf) : [];
-    const noise = 1 - compressibility / 100;
-    const archive = await buildArchive({ name, labels, dependencies, version, bytes: size, noise });
-    const path = join(files, `${name}-${version}.aci`);
+    const { content, needs } = at(index);
+    const archive = await buildArchive({ name, labels, dependencies: needs.map(nameOf), version, content, level });
+    const path = join(files, archiveOf(name));
     await writeFile(path, archive);
     if (signer) await writeFile(`${path}.asc`, await signer.sign(archive));
     packedBytes += archive.length;
   }
-  const requests = Array.from({ length: tree ? 1 : images }, (_, index) => `${nameOf(index)}:${version}`);
-  return { requests: () => requests, packedBytes };
+  return { packedBytes };
 }
 
-function nameOf(index: number): string {
+/** Of an image's archive, below the origin. */
+export function archiveOf(name: string): string {
+  return `${name}-${version}.aci`;
+}
+
+export function nameOf(index: number): string {
   return `${prefix}/image-${String(index).padStart(5, '0')}`;
 }
 

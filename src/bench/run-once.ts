@@ -13,6 +13,8 @@ export type Program = {
   readonly bin: string;
   readonly args: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** A command that starts the program, such as taskset with its arguments. Default none. */
+  readonly launcher?: readonly string[];
 };
 
 /** What a process took, from its start to its end. */
@@ -43,12 +45,30 @@ const resourceUsage = z.object({
 });
 
 /** Runs the program in a process of its own, so that processor time and memory are the run's alone. */
-export async function runOnce({ bin, args, environment }: Program, signal: AbortSignal): Promise<Run> {
+export async function runOnce({ bin, args, environment, launcher = [] }: Program, signal: AbortSignal): Promise<Run> {
+  const command = [...launcher, process.execPath, programPath('measured'), bin, ...args];
+  const run = await runCommand(command, { environment, hasChannel: true }, signal);
+  return run.kind === 'failed' ? run : { kind: 'done', usage: { seconds: run.seconds, ...parseUsage(run.report) } };
+}
+
+type CommandOptions = {
+  readonly environment: Program['environment'];
+  /** To a program in Node, which sees by its end that of its parent. */
+  readonly hasChannel?: boolean;
+  readonly onStart?: (pid: number) => void;
+};
+
+/** Runs any command from its start to its end. What it writes to descriptor 3 is its report. */
+export async function runCommand(
+  [file = '', ...args]: readonly string[],
+  { environment, hasChannel = false, onStart }: CommandOptions,
+  signal: AbortSignal,
+): Promise<{ readonly kind: 'done'; readonly seconds: number; readonly report: string } | Failure> {
   signal.throwIfAborted();
   const startMs = performance.now();
-  const child = spawn(process.execPath, [programPath('measured'), bin, ...args], {
+  const child = spawn(file, args, {
     env: { ...environment },
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'ipc'],
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...(hasChannel ? (['ipc'] as const) : [])],
   });
   const ended = new Promise<number>((resolve) => {
     child.once('error', () => resolve(1));
@@ -58,12 +78,13 @@ export async function runOnce({ bin, args, environment }: Program, signal: Abort
   const kill = (): void => void child.kill('SIGKILL'); // its store is thrown away in any case
   signal.addEventListener('abort', kill);
   try {
+    if (child.pid !== undefined) onStart?.(child.pid);
     const [, , stderr, pipe] = child.stdio;
     const [said, report] = await Promise.all([readText(stderr), readText(pipe)]);
     const exitCode = await ended;
     signal.throwIfAborted();
     if (exitCode !== 0) return { kind: 'failed', exitCode, said };
-    return { kind: 'done', usage: { seconds: Math.round((await exited) - startMs) / 1000, ...parseUsage(report) } };
+    return { kind: 'done', seconds: Math.round((await exited) - startMs) / 1000, report };
   } finally {
     signal.removeEventListener('abort', kill);
   }

@@ -34,15 +34,22 @@ export type Sweep =
 export async function sweep(options: SweepOptions, signal: AbortSignal): Promise<Sweep> {
   const { settings, rounds, onRound } = options;
   const measured = settings.map((setting) => ({ setting, runs: [] as Measured[] }));
-  for (let round = 0; round <= rounds; round += 1) {
-    onRound(round);
-    for (const { setting, runs } of measured) {
-      const run = await measure(options, setting, signal);
-      if (run.kind === 'failed') return run;
-      if (round > 0) runs.push(run.measured);
-    }
+  for (const { round, whose, isFirst } of turns(measured, rounds)) {
+    if (isFirst) onRound(round);
+    const run = await measure(options, whose.setting, signal);
+    if (run.kind === 'failed') return run;
+    if (round > 0) whose.runs.push(run.measured);
   }
   return { kind: 'done', measured };
+}
+
+/** Whose turn it is, in one round after the other. Round 0 warms up. */
+export function* turns<C>(
+  contenders: readonly C[],
+  rounds: number,
+): Generator<{ readonly round: number; readonly whose: C; readonly isFirst: boolean }> {
+  for (let round = 0; round <= rounds; round += 1)
+    for (const [at, whose] of contenders.entries()) yield { round, whose, isFirst: at === 0 };
 }
 
 /** Where the events of a setting's last run are. */

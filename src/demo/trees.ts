@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-import { buildArchive, createSigner, type Signer } from '../sample/archive.ts';
+import { buildArchive, createSigner, sampleContent, type Signer } from '../sample/archive.ts';
 import type { Files } from '../sample/origin.ts';
 
 const KiB = 1024;
@@ -91,7 +91,7 @@ export async function publish(platform: ReadonlyMap<string, string>, signal: Abo
   let bytes = 0;
   const add = async (image: PlannedImage, by: Signer): Promise<void> => {
     signal.throwIfAborted();
-    const archive = await buildArchive({ ...image, labels, version, noise: 0.5 });
+    const archive = await buildArchive({ ...image, labels, version, content: sampleContent({ ...image, noise: 0.5 }) });
     bytes += archive.length;
     files.set(`/${image.name}-${version}.aci`, archive);
     files.set(`/${image.name}-${version}.aci.asc`, Buffer.from(await by.sign(archive)));

@@ -7,17 +7,21 @@ import { pack } from 'tar-stream';
 
 const compress = promisify(gzip);
 
-/** `bytes` are those of its one file. */
-type SampleImage = SampleContent & {
+type SampleImage = {
+  readonly name: string;
   readonly labels: ReadonlyMap<string, string>;
   /** Names of images, each wanted in `version`. */
   readonly dependencies: readonly string[];
   readonly version: string;
+  /** Of its one file. */
+  readonly content: Buffer;
+  /** Of compression; default the fastest. */
+  readonly level?: number;
 };
 
 /** The image as a server would offer it: a signed-to-be, gzipped tar, byte for byte the same in every run. */
 export async function buildArchive(image: SampleImage): Promise<Buffer> {
-  const { name, labels, dependencies, version } = image;
+  const { name, labels, dependencies, version, content, level = 1 } = image;
   const manifest = {
     acKind: 'ImageManifest',
     acVersion: '0.8.11',
@@ -29,9 +33,9 @@ export async function buildArchive(image: SampleImage): Promise<Buffer> {
   const mtime = new Date(0);
   archive.entry({ name: 'manifest', mtime }, JSON.stringify(manifest));
   archive.entry({ name: 'rootfs', type: 'directory', mtime });
-  archive.entry({ name: 'rootfs/data', mtime }, sampleContent(image));
+  archive.entry({ name: 'rootfs/data', mtime }, content);
   archive.finalize();
-  return compress(await buffer(archive), { level: 1 });
+  return compress(await buffer(archive), { level });
 }
 
 const blockLength = 64 * 1024;
@@ -65,11 +69,13 @@ export type Signer = {
   sign(archive: Uint8Array): Promise<string>;
 };
 
-export async function createSigner(name: string): Promise<Signer> {
+const ed25519 = { type: 'ecc', curve: 'ed25519Legacy' } as const;
+export const rsa2048 = { type: 'rsa', rsaBits: 2048 } as const;
+
+export async function createSigner(name: string, key: typeof ed25519 | typeof rsa2048 = ed25519): Promise<Signer> {
   const { createMessage, generateKey, sign } = await import('openpgp');
   const { privateKey, publicKey } = await generateKey({
-    type: 'ecc',
-    curve: 'ed25519Legacy',
+    ...key,
     userIDs: [{ name, email: `${name.toLowerCase()}@demo.example` }],
     format: 'object',
   });
