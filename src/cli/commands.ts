@@ -1,7 +1,7 @@
 import type { Command } from './command.ts';
 import { imageCommands } from './commands/image/commands.ts';
 
-/** Every command there is, in the order of help. */
+/** All commands, in the order of help. */
 export const commands: readonly Command[] = [
   {
     name: 'fetch',

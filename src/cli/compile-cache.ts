@@ -7,8 +7,8 @@ import { homeDirectory } from './config/directories.ts';
 import type { Environment } from './options/environment.ts';
 
 /**
- * Keeps compiled code below the user's own cache directory. By itself Node keeps it in the directory for temporary files,
- * under a name that anybody can take first, and runs what it finds there without asking who wrote it.
+ * Keeps compiled code in the user's own cache directory. Node's default is the directory for temporary files, where any
+ * user could create it first, and Node runs the code that it finds there.
  */
 export function keepCompiled(environment: Environment): void {
   if (environment['NODE_DISABLE_COMPILE_CACHE'] || getCompileCacheDir() !== undefined) return;
@@ -19,11 +19,11 @@ export function keepCompiled(environment: Environment): void {
     for (const path of [caches, directory]) makeDirectory(path);
     if (isOnlyOurs(directory)) enableCompileCache(directory);
   } catch {
-    // it only saves time
+    // the cache only saves time
   }
 }
 
-/** Not its parents: a home directory that is not there is not made. */
+/** Does not make parents: a missing home directory is not created. */
 function makeDirectory(path: string): void {
   try {
     mkdirSync(path, { mode: 0o700 });
@@ -32,7 +32,7 @@ function makeDirectory(path: string): void {
   }
 }
 
-/** Nobody else, the administrator aside, can put anything into a directory, nor another in its place. */
+/** Whether no other user but root can write to a directory or replace it. */
 function isOnlyOurs(directory: string): boolean {
   const us = process.geteuid?.();
   for (let path = realpathSync(directory), isParent = false; ; path = dirname(path), isParent = true) {

@@ -5,18 +5,18 @@ import { basename } from 'node:path';
 import type { Environment } from './options/environment.ts';
 
 const signals = ['SIGHUP', 'SIGINT', 'SIGTERM'] as const;
-/** What the first signal leaves for transfers to sync and commits to end. */
+/** Time after the first signal for syncing downloads and ending commits. */
 const graceMs = 3000;
 
 export type Interruption = {
   readonly signal: AbortSignal;
-  /** Ends the work as a signal does, but leaves the exit code to it. */
+  /** Ends the work as a signal does, but does not set the exit code. */
   readonly stop: () => void;
-  /** 128 and the number of the signal that came first. */
+  /** 128 plus the number of the first signal. */
   readonly exitCode: () => number | undefined;
 };
 
-/** The first signal asks for an end, the second, or time, makes one. */
+/** The first signal aborts the work; a second one, or a timeout, ends the process. */
 export function listenForSignals(environment: Environment): Interruption {
   const controller = new AbortController();
   let exitCode: number | undefined;
@@ -42,9 +42,9 @@ export function listenForSignals(environment: Environment): Interruption {
 }
 
 /**
- * Whether SIGHUP was ignored when this program was started, and so has to stay ignored. Node sets it to its default before any of our
- * code runs, so that this has to be told from what nohup(1) leaves in the environment by way of a shell, and from a parent that
- * ignores it and so had its children ignore it.
+ * Whether SIGHUP was ignored when this program was started, and so must stay ignored. Node resets it to the default
+ * before our code runs. So this is inferred from the variable that shells set for nohup(1), and from a parent that
+ * ignores the signal, which children inherit.
  */
 function isHangupIgnored(environment: Environment): boolean {
   if (basename(environment['_'] ?? '') === 'nohup') return true;

@@ -6,20 +6,20 @@ import { openStandardOutput } from './output/standard-output.ts';
 import { readVersion } from './version.ts';
 
 /**
- * Runs one command line. The exit code is a failure until the command has ended with another: a Node process whose
- * work hangs would otherwise end as a success.
+ * Runs one command line. The exit code is a failure until the command has ended: otherwise a Node process with hanging
+ * work would end as a success.
  */
 export async function main(args: readonly string[]): Promise<void> {
   process.exitCode = 1;
   const stdout = openStandardOutput();
   if (args.length === 1 && args[0] === '--version' && (await tryToPrint(stdout, readVersion()))) {
-    process.exitCode = 0; // without loading anything else
+    process.exitCode = 0; // without loading other modules
     return;
   }
 
   filterWarnings();
   const interruption = listenForSignals(process.env);
-  stdout.on('error', interruption.stop); // nobody gets the results any more
+  stdout.on('error', interruption.stop); // the reader of the results has gone
   let pending = (): readonly string[] => [];
   guard(() => pending());
 
@@ -37,7 +37,7 @@ export async function main(args: readonly string[]): Promise<void> {
   process.exitCode = interruption.exitCode() ?? exitCode;
 }
 
-/** What no command is there to report any more. */
+/** Reports errors that no command handles. */
 function guard(pending: () => readonly string[]): void {
   const die = (error: unknown): void => {
     const what = error instanceof Error ? error.message : String(error);
@@ -66,14 +66,14 @@ function oneLine(text: string): string {
 }
 
 /**
- * Replaces Node's printer of warnings by one that leaves out that what we use of it is experimental, and that a variable of
- * the environment lifts the check of certificates: here it does not.
+ * Replaces Node's printer of warnings. It leaves out that features which we use are experimental, and that an
+ * environment variable disables certificate checks: it does not here.
  */
 function filterWarnings(): void {
   process.removeAllListeners('warning');
   process.on('warning', ({ name, message }) => {
     if (name === 'ExperimentalWarning' && /SQLite|stripTypeScriptTypes/.test(message)) return;
-    if (message.includes('NODE_TLS_REJECT_UNAUTHORIZED')) return; // docs/rules.md H13; we say so ourselves
+    if (message.includes('NODE_TLS_REJECT_UNAUTHORIZED')) return; // docs/rules.md H13; we warn ourselves
     process.stderr.write(`warning: ${name}: ${message.replaceAll(/[\x00-\x1f\x7f-\x9f]/g, ' ')}\n`);
   });
 }

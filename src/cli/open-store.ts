@@ -7,26 +7,26 @@ import type { Environment } from './options/environment.ts';
 import { isThere } from '../system/files.ts';
 
 /**
- * What a command does to the store. `read` changes nothing; `use` only notes that images were used, and does without
- * that where the store cannot be written; `change` is for a store that is there; `fill` makes one.
+ * How a command uses the store. `read` changes nothing. `use` only records that images were used, and not if the store
+ * cannot be written. `change` needs an existing store. `fill` creates one.
  */
 export type Access = 'read' | 'use' | 'change' | 'fill';
 
-/** Opens the store of the data directory. One that is not there is an empty store to everything but `fill`. */
-export async function openCliStore(argv: DirectoryArguments, environment: Environment, wanted: Access): Promise<Store> {
+/** Opens the store in the data directory. One that does not exist counts as empty, except for `fill`. */
+export async function openCliStore(argv: DirectoryArguments, environment: Environment, access: Access): Promise<Store> {
   const dir = await dataDirectory(argv, environment);
-  return openStore({ dir, readOnly: await isReadOnly(dir, wanted) });
+  return openStore({ dir, readOnly: await isReadOnly(dir, access) });
 }
 
-/** As `change`, but a damaged index makes way for a new one, which lists nothing yet. */
+/** As `change`, but a damaged index is replaced by an empty one. */
 export async function openForRepair(argv: DirectoryArguments, environment: Environment): Promise<Repaired> {
   const dir = await dataDirectory(argv, environment);
   if (!(await isThere(dir))) return { store: await openStore({ dir, readOnly: true }) };
   return openRepaired(dir, Date.now());
 }
 
-async function isReadOnly(dir: string, wanted: Access): Promise<boolean> {
-  switch (wanted) {
+async function isReadOnly(dir: string, access: Access): Promise<boolean> {
+  switch (access) {
     case 'read':
       return true;
     case 'use':
@@ -43,6 +43,6 @@ async function isWritable(path: string): Promise<boolean> {
     await access(path, constants.W_OK);
     return true;
   } catch {
-    return false; // whatever the reason: it can still be read, or opening it says what is wrong
+    return false; // whatever the reason: it can be read, or opening it reports the error
   }
 }

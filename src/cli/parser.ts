@@ -13,14 +13,14 @@ import { write } from './output/write.ts';
 const maxColumns = 100;
 
 /**
- * Checks the arguments of a command: unknown options, too few or too many operands.
+ * Checks the arguments of a command for unknown options and the number of operands.
  *
- * @returns the help or the version, where that was asked for. @throws USAGE
+ * @returns the text of help or version, if requested. @throws USAGE
  */
 export async function checkArguments(command: Command, argv: readonly string[]): Promise<string | undefined> {
   let isComplete = false;
   const parser = bare(argv, `longshore ${command.name}`).command(
-    `$0 ${command.operands}`.trim(), // yargs takes the space alone for an operand
+    `$0 ${command.operands}`.trim(), // yargs takes a single space for an operand
     command.summary,
     (options) => describe(options, command),
     () => {
@@ -35,7 +35,7 @@ export async function checkArguments(command: Command, argv: readonly string[]):
   return isComplete ? undefined : printed;
 }
 
-/** Help on several commands: all of them, or those of a group. */
+/** Help for several commands: all of them, or those of a group. */
 export async function formatOverview(title: string, commands: readonly Command[]): Promise<string> {
   const parser = bare([], 'longshore').usage(title);
   for (const { name, operands, summary } of commands) parser.command(`${name} ${operands}`, summary);
@@ -43,7 +43,8 @@ export async function formatOverview(title: string, commands: readonly Command[]
 }
 
 function bare(argv: readonly string[], scriptName: string): Argv {
-  return yargs([...argv], '/') // it looks for settings of its own in a directory, which may not be there any more
+  // yargs looks for its settings in this directory; the working directory may no longer exist
+  return yargs([...argv], '/')
     .scriptName(scriptName)
     .parserConfiguration({
       'boolean-negation': false,
@@ -88,7 +89,7 @@ function toYargs({ short, kind, choices, help, placeholder }: OptionSpec) {
 
 const title = 'longshore fills image stores in bulk: it brings images and all they depend on, verified, resumable.';
 
-/** Answers a command line without a command: with help where it was asked for. @throws USAGE for words that are none */
+/** Answers a command line without a command: shows help if requested. @throws USAGE for words that are no command */
 export async function showOverview(line: CommandLine, args: readonly string[], io: Io): Promise<number> {
   const isAsked = args.includes('--help') || args.includes('-h');
   const [first, second] = line.operands.map(({ text }) => text);

@@ -16,20 +16,22 @@ import { debugLog } from '../system/debug.ts';
 const debug = debugLog('cli');
 
 /**
- * Finds the command and runs it. @returns the exit code, once the standard output has taken everything; what ends a command
- * has been said by then.
+ * Finds and runs the command.
+ *
+ * @returns the exit code, once the standard output is written. An error that ended the command has been reported by
+ * then.
  */
 export async function run(args: readonly string[], io: Io): Promise<number> {
   let failure = io.stdout.errored ?? undefined;
   io.stdout.on('error', (error) => (failure ??= error));
   const exitCode = await runCommand(args, io, () => failure !== undefined);
   await written(io.stdout);
-  await setImmediate(); // a stream tells of its failure after the write that failed has come back
-  if (!failure || errnoOf(failure) === 'EPIPE') return exitCode; // a reader that has seen enough
+  await setImmediate(); // a stream reports a failed write only after the call has returned
+  if (!failure || errnoOf(failure) === 'EPIPE') return exitCode; // the reader has seen enough
   return fail(outputFailed('the standard output', failure), io, args.includes('--debug'));
 }
 
-/** @param isCut - whether the standard output takes nothing any more: what a command throws then is what comes of it. */
+/** @param isCut - whether the standard output is closed: errors of a command are then a consequence of that. */
 async function runCommand(args: readonly string[], io: Io, isCut: () => boolean): Promise<number> {
   let showsCauses = args.includes('--debug');
   try {
@@ -39,13 +41,13 @@ async function runCommand(args: readonly string[], io: Io, isCut: () => boolean)
     if (!command) return await (await import('./parser.ts')).showOverview(line, args, io);
     if (!isPlain(command, line.argv)) {
       const { checkArguments } = await import('./parser.ts');
-      const asked = await checkArguments(command, line.argv);
-      if (asked !== undefined) {
-        await write(io.stdout, `${asked}\n`);
+      const answer = await checkArguments(command, line.argv);
+      if (answer !== undefined) {
+        await write(io.stdout, `${answer}\n`);
         return exitCodes.success;
       }
     }
-    if (command.name !== 'fetch') await warn(io); // fetch has forms of its own for warnings
+    if (command.name !== 'fetch') await warn(io); // fetch writes warnings in its own formats
     debug(
       () => `${command.name}: ${line.operands.length} operands; options: ${optionsGiven(line).join(', ') || 'none'}`,
     );
@@ -54,17 +56,17 @@ async function runCommand(args: readonly string[], io: Io, isCut: () => boolean)
     debug(() => `${command.name}: ends with ${exitCode}`);
     return exitCode;
   } catch (error) {
-    if (io.signal.aborted || isCut()) return exitCodes.unforeseen; // whoever aborted knows the code and the reason
+    if (io.signal.aborted || isCut()) return exitCodes.unforeseen; // the code that aborted knows exit code and reason
     return fail(isDirectoryGone(error) ? directoryGone(error) : asImageError(error), io, showsCauses);
   }
 }
 
-/** Their names alone: a value may hold a secret. */
+/** Only the names: a value may be a secret. */
 function optionsGiven(line: CommandLine): readonly string[] {
   return line.argv.flatMap((text) => /^--[^=]+/.exec(text)?.[0] ?? []);
 }
 
-/** Relative paths mean nothing without a working directory, and many a call looks for it. */
+/** Whether the working directory no longer exists: relative paths need it, and many calls ask for it. */
 function isDirectoryGone(error: unknown): boolean {
   return error instanceof Error && 'syscall' in error && error.syscall === 'uv_cwd';
 }

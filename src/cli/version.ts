@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { findPackageJSON } from 'node:module';
 
-/** The version that package.json states. */
+/** The version in package.json. */
 export function readVersion(): string {
   const path = findPackageJSON(import.meta.url);
   const about: unknown = path === undefined ? undefined : JSON.parse(readFileSync(path, 'utf8'));

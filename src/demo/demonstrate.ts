@@ -14,9 +14,9 @@ import { discoveryPage, inMemory, startOrigin } from '../sample/origin.ts';
 import { plan, prefix, roots, stranger, version, publish } from './trees.ts';
 
 type Stage = {
-  /** Where the store goes. */
+  /** Directory of the store. */
   readonly dir: string;
-  /** Where the keystore goes. */
+  /** Directory of the keystore. */
   readonly keys: string;
   readonly say: (line: string) => void;
 };
@@ -76,7 +76,7 @@ function requireAll({ outcomes }: BatchResult, signal: AbortSignal): void {
   for (const { error } of outcomes) if (error) throw error;
 }
 
-/** The stranger's image must not get in: if it does, this is no demonstration but a bug. */
+/** The image of the stranger must be refused: anything else is a bug. */
 function refusalText({ outcomes: [outcome] }: BatchResult): string {
   if (outcome?.error?.code !== 'KEY_UNKNOWN') {
     throw new ImageError('INTERNAL', 'an image signed by a stranger was not refused for it', { what: 'demo' });

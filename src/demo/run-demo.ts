@@ -8,16 +8,18 @@ import { demonstrate } from './demonstrate.ts';
 
 export type DemoOptions = {
   readonly stdout: Writable;
-  /** Directory for the store, absolute: not there yet, or empty. Absent: a temporary one that is removed. */
+  /**
+   * Directory for the store, absolute; it must not exist or be empty. Absent: a temporary directory, which is removed.
+   */
   readonly keep?: string;
   readonly signal: AbortSignal;
 };
 
 /**
- * Publishes a tree of signed images on a local origin, fetches it for real, and tells what happened. Nothing is left
- * running, and nothing on disk but the store that was to be kept.
+ * Serves a tree of signed images on a local origin, fetches it, and describes what happened. Afterwards nothing is
+ * running, and nothing is on the disk except the store, if it is kept.
  *
- * @throws the error of the first image that did not end as it should.
+ * @throws the error of the first image that did not end as expected.
  */
 export async function runDemo({ stdout, keep, signal }: DemoOptions): Promise<void> {
   if (keep !== undefined) await requireEmpty(keep);

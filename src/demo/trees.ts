@@ -5,11 +5,11 @@ import type { Files } from '../sample/origin.ts';
 
 const KiB = 1024;
 
-/** One image of the demonstration. Names are below `demo.example`, versions are all 1.0. */
+/** One image of the demonstration. Names are below `demo.example`; all versions are 1.0. */
 type PlannedImage = {
   readonly name: string;
   readonly dependencies: readonly string[];
-  /** Bytes of its one file. */
+  /** The size of its one file in bytes. */
   readonly bytes: number;
 };
 
@@ -39,7 +39,7 @@ const apps = [
   'tour',
 ];
 
-/** A tree of three storeys, the same in every run: what is asked for, and what that needs. */
+/** A tree with three levels, the same in every run: the requested images and their dependencies. */
 export const roots = apps.map((name) => `${prefix}/app/${name}`);
 export const plan: readonly PlannedImage[] = [
   ...bases.map((name) => planned(`${prefix}/base/${name}`, [], 0, 2048)),
@@ -61,7 +61,7 @@ export const plan: readonly PlannedImage[] = [
   ),
 ];
 
-/** Offered by the same origin, but signed with a key that nobody trusts. */
+/** An image on the same origin, signed with a key that is not trusted. */
 export const stranger: PlannedImage = planned(`${prefix}/app/stranger`, [], 0, 64);
 
 function planned(name: string, choices: readonly string[], count: number, mostKiB: number): PlannedImage {
@@ -77,9 +77,9 @@ function planned(name: string, choices: readonly string[], count: number, mostKi
 
 type Published = {
   readonly files: Files;
-  /** Bytes of all archives. */
+  /** The size of all archives in bytes. */
   readonly bytes: number;
-  /** Whose images are to be trusted; the stranger's image is signed by somebody else. */
+  /** The signer of the images that are trusted; the stranger's image has another one. */
   readonly signer: Signer;
 };
 

@@ -10,7 +10,7 @@ const compress = promisify(gzip);
 type SampleImage = {
   readonly name: string;
   readonly labels: ReadonlyMap<string, string>;
-  /** Names of images, each wanted in `version`. */
+  /** Names of images, each required in `version`. */
   readonly dependencies: readonly string[];
   readonly version: string;
   /** Of its one file. */
@@ -19,7 +19,7 @@ type SampleImage = {
   readonly level?: number;
 };
 
-/** The image as a server would offer it: a signed-to-be, gzipped tar, byte for byte the same in every run. */
+/** Makes the archive of an image, as a server offers it: a gzipped tar, the same bytes in every run. */
 export async function buildArchive(image: SampleImage): Promise<Buffer> {
   const { name, labels, dependencies, version, content, level = 1 } = image;
   const manifest = {
@@ -41,14 +41,17 @@ export async function buildArchive(image: SampleImage): Promise<Buffer> {
 const blockLength = 64 * 1024;
 
 type SampleContent = {
-  /** Another one makes other bytes. */
+  /** Different names give different bytes. */
   readonly name: string;
   readonly bytes: number;
-  /** The share of them, 0 to 1, that no compression takes away. */
+  /** The share of the bytes, 0 to 1, that cannot be compressed. */
   readonly noise: number;
 };
 
-/** Noise and text take turns: what shrinks is spread over the file, as in programs. The same bytes in every run. */
+/**
+ * Random and compressible bytes alternate, so that both are spread over the file, as in programs. The same bytes in
+ * every run.
+ */
 export function sampleContent({ name, bytes, noise }: SampleContent): Buffer {
   const key = createHash('sha256').update(name).digest();
   const cipher = createCipheriv('aes-256-ctr', key, Buffer.alloc(16));
@@ -60,12 +63,12 @@ export function sampleContent({ name, bytes, noise }: SampleContent): Buffer {
   return file;
 }
 
-/** A key made for this run, and what it signs. */
+/** A key made for this run, and its signatures. */
 export type Signer = {
   readonly fingerprint: string;
   /** The armored public key. */
   readonly certificate: string;
-  /** An armored, detached signature over the archive as it is transferred. */
+  /** An armored, detached signature over the archive as transferred. */
   sign(archive: Uint8Array): Promise<string>;
 };
 
@@ -84,7 +87,7 @@ export async function createSigner(name: string, key: typeof ed25519 | typeof rs
     certificate: publicKey.armor(),
     async sign(binary) {
       const message = await createMessage({ binary });
-      // its types lose the answer's when the message may be a stream; an armored one of bytes is a string
+      // with bytes and armor the result is a string; the types allow for a stream as well
       return (await sign({ message, signingKeys: privateKey, detached: true })) as string;
     },
   };

@@ -10,25 +10,25 @@ import { createHash } from 'node:crypto';
 
 import { breakAfter, createLoss, paced } from './slow-network.ts';
 
-/** A file as an origin offers it. */
+/** A file that an origin serves. */
 type SampleBody = {
   readonly length: number;
-  /** Strong, quoted. */
+  /** Strong and quoted. */
   readonly etag: string;
-  /** Its bytes from that position on. */
+  /** Reads its bytes from a position on. */
   readonly read: (from: number) => Readable;
 };
 
 export type OriginOptions = {
-  /** The file at a path such as `/demo.example/app/web-1.0.aci`. */
+  /** Finds the file at a path such as `/demo.example/app/web-1.0.aci`. */
   readonly find: (path: string) => Promise<SampleBody | undefined>;
-  /** What every path answers to a discovery request. */
+  /** The answer to every discovery request. */
   readonly discoveryPage: (origin: string) => string;
-  /** Before each answer. Default none. */
+  /** Delay before each answer. Default none. */
   readonly delayMs?: number;
-  /** Most bytes a second of each answer. Default none. */
+  /** The most bytes a second of each answer. Default no limit. */
   readonly rate?: number;
-  /** Of a hundred answers with a body, how many break off halfway. Default none. */
+  /** How many of a hundred answers with a body break off halfway. Default none. */
   readonly loss?: number;
 };
 
@@ -79,7 +79,7 @@ async function respond(
   }
   const from = writeHead(request, response, body);
   if (from === undefined) return;
-  response.flushHeaders(); // or they would wait for the first bytes of a slow body
+  response.flushHeaders(); // otherwise headers would wait for the first bytes of a slow body
   const steps = [
     ...(rate === undefined ? [] : [paced(rate)]),
     ...(isLost() ? [breakAfter((body.length - from) >> 1)] : []),
@@ -91,7 +91,7 @@ async function respond(
   );
 }
 
-/** @returns from where the body has to follow, or undefined when the answer is complete. */
+/** @returns the position from which to send the body, or undefined when the answer is complete. */
 function writeHead({ headers }: IncomingMessage, response: ServerResponse, body: SampleBody): number | undefined {
   const { etag, length } = body;
   response.setHeader('etag', etag);
@@ -110,7 +110,7 @@ function writeHead({ headers }: IncomingMessage, response: ServerResponse, body:
   return from;
 }
 
-/** The N of `bytes=N-`, the one form that a resuming download sends. */
+/** The N of `bytes=N-`, the only form that a resumed download sends. */
 function rangeStart(range: string | undefined, length: number): number | undefined {
   const start = Number(/^bytes=(\d+)-$/.exec(range ?? '')?.[1] ?? NaN);
   return start < length ? start : undefined;
@@ -118,11 +118,11 @@ function rangeStart(range: string | undefined, length: number): number | undefin
 
 const chunkLength = 256 * 1024;
 
-/** Files that an origin finds below a directory; what ends in a slash is the file `index` there. */
+/** Finds files below a directory; a path that ends in a slash means the file `index` there. */
 export function inDirectory(directory: string): OriginOptions['find'] {
   return async (path) => {
     const file = join(directory, normalize(path.endsWith('/') ? `${path}index` : path));
-    const found = await stat(file).catch(() => undefined); // whatever the reason: it is not there to be had
+    const found = await stat(file).catch(() => undefined); // whatever the reason, it cannot be served
     if (!found?.isFile()) return undefined;
     return {
       length: found.size,
@@ -132,10 +132,10 @@ export function inDirectory(directory: string): OriginOptions['find'] {
   };
 }
 
-/** A file by its path, such as `/demo.example/app/web-1.0.aci`. */
+/** Files by path, such as `/demo.example/app/web-1.0.aci`. */
 export type Files = ReadonlyMap<string, Uint8Array>;
 
-/** Files that an origin finds in memory. */
+/** Finds files in memory. */
 export function inMemory(files: Files): OriginOptions['find'] {
   const bodies = new Map(Array.from(files, ([path, bytes]) => [path, bodyOf(bytes)]));
   return (path) => Promise.resolve(bodies.get(path));
@@ -149,7 +149,7 @@ function bodyOf(bytes: Uint8Array): SampleBody {
   };
 }
 
-/** The page of a prefix whose images lie at `ORIGIN/NAME-VERSION.aci`, and their signatures beside them. */
+/** The discovery page of a prefix. Its images are at `ORIGIN/NAME-VERSION.aci`, next to their signatures. */
 export function discoveryPage(title: string, prefix: string): (origin: string) => string {
   return (origin) =>
     `<!doctype html><title>${title}</title><meta name="ac-discovery" content="${prefix} ${origin}/{name}-{version}.{ext}">\n`;

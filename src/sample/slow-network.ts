@@ -1,6 +1,6 @@
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 
-/** Whether the next answer is to break off: of a hundred as many as `percent`, evenly spread, the same ones each time. */
+/** Returns whether the next answer is to break off: `percent` of a hundred, evenly spread, the same ones each time. */
 export function createLoss(percent: number): () => boolean {
   let due = 0;
   return () => {
@@ -11,7 +11,7 @@ export function createLoss(percent: number): () => boolean {
   };
 }
 
-/** A step of a pipeline that fails after so many bytes. */
+/** A pipeline step that fails after so many bytes. */
 export function breakAfter(bytes: number) {
   return async function* (chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     let left = bytes;
@@ -19,13 +19,13 @@ export function breakAfter(bytes: number) {
       yield chunk.subarray(0, left);
       left -= chunk.byteLength;
       if (left > 0) continue;
-      await turn(); // what was let through is on its way then
+      await turn(); // the bytes passed on are sent first
       throw new Error('lost, as it was asked for');
     }
   };
 }
 
-/** A step of a pipeline that lets bytes through at a steady rate, counted from its own beginning. */
+/** A pipeline step that passes bytes on at a steady rate, counted from its own start. */
 export function paced(bytesPerSecond: number) {
   return async function* (chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     const startMs = performance.now();

@@ -4,10 +4,10 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import { show, type AppInput } from '../../index.ts';
 import { usageError } from '../options/option.ts';
 
-/** A file that an option says something is written to. */
+/** A file to write, and the option that named it. */
 export type OutputFile = { readonly option: string; readonly path: string };
 
-/** What a run reads, and its store. */
+/** The files that a run reads, and its store. */
 export type RunInputs = {
   /** Paths of lists; `-` is the standard input. */
   readonly lists: readonly string[];
@@ -16,8 +16,8 @@ export type RunInputs = {
 };
 
 /**
- * Refuses to write over what the run reads, into the store, or two things into one file. What is no regular file, such as a
- * pipe, loses nothing.
+ * Refuses outputs that would overwrite an input, are in the store, or share one file. Paths that are no regular files,
+ * such as pipes, are allowed.
  *
  * @throws USAGE
  */
@@ -41,12 +41,12 @@ export async function requireApart(
   }
 }
 
-/** As far as they are files; other texts make paths that nobody writes to. */
+/** The paths of a request, if it is a file. Other texts give paths that nobody writes to. */
 function pathsOf({ image, signature, directory = process.cwd() }: AppInput): readonly string[] {
   return [resolve(directory, image), ...(signature === undefined ? [] : [resolve(directory, signature)])];
 }
 
-/** Where a file is, or will be, without symlinks; undefined for what is there and no regular file. */
+/** The path of a file that exists or will exist, without symlinks; undefined when it exists and is no regular file. */
 async function placeOf(path: string): Promise<string | undefined> {
   const found = await stat(path).catch(() => undefined);
   if (found) return found.isFile() ? realpath(path) : undefined;

@@ -4,7 +4,7 @@ import type { Environment } from '../options/environment.ts';
 import { baseDirectory, configDirectories } from './directories.ts';
 import { readConfig } from './read-config.ts';
 
-/** Options as yargs hands them on. */
+/** Options as yargs returns them. */
 export type DirectoryArguments = {
   readonly dir?: string | undefined;
   readonly 'system-config'?: string | undefined;
@@ -13,8 +13,8 @@ export type DirectoryArguments = {
 };
 
 /**
- * Where the store is: `--dir`, `LONGSHORE_DIR`, the `paths` configuration, else `/var/lib/longshore` for root and
- * `$XDG_DATA_HOME/longshore` for others.
+ * The directory of the store: `--dir`, `LONGSHORE_DIR`, the `paths` configuration, otherwise `/var/lib/longshore` for
+ * root and `$XDG_DATA_HOME/longshore` for other users.
  *
  * @returns an absolute path. @throws CONFIG_INVALID
  */

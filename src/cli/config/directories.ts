@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 
 import type { Environment } from '../options/environment.ts';
 
-/** Absolute paths. Each may be missing. */
+/** Absolute paths. Each directory may be missing. */
 export type ConfigDirectories = { readonly system: string; readonly local: string; readonly user: string };
 
 export type ConfigDirectoryOptions = {
@@ -12,7 +12,7 @@ export type ConfigDirectoryOptions = {
   readonly userConfig?: string | undefined;
 };
 
-/** Where configuration and trusted keys are read, the weakest first. */
+/** The directories of configuration and trusted keys, in ascending order of precedence. */
 export function configDirectories(options: ConfigDirectoryOptions, environment: Environment): ConfigDirectories {
   return {
     system: resolve(options.systemConfig ?? '/usr/lib/longshore'),
@@ -27,7 +27,10 @@ export function baseDirectory(variable: string, fallback: string, environment: E
   return path.startsWith('/') ? path : join(homeDirectory(environment), fallback);
 }
 
-/** As the environment or the system has it; where neither says one, as for a user without an entry, one that is not there. */
+/**
+ * The home directory from the environment, or from the system. If neither has one, as for a user without an entry, a
+ * path that does not exist.
+ */
 export function homeDirectory(environment: Environment): string {
   const named = environment['HOME'] ?? '';
   if (named.startsWith('/')) return named;

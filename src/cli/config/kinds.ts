@@ -7,7 +7,7 @@ const hosts = (missing: string) =>
   z.array(text(missing), { error: (issue) => (issue.input === undefined ? missing : undefined) }).min(1, missing);
 const path = (what: string) => z.string().refine(isAbsolute, `${what} must be an absolute path`).optional();
 
-/** A token goes into a header as it is. */
+/** A token is copied into a header unchanged. */
 const token = text('no oauth bearer token specified').regex(/^[\x21-\x7e]+$/, 'an oauth bearer token is visible ASCII');
 
 const credentials = z.object({ user: text('user not specified'), password: text('password not specified') });
@@ -29,10 +29,10 @@ const dockerAuth = z.object({ registries: hosts('no registries specified'), cred
 const paths = z.object({ data: path('data directory'), 'stage1-images': path('stage1 images directory') });
 const discovery = z.object({ prefix: text('no prefix specified'), origin: text('no origin specified') });
 
-/** What every file says first. */
+/** The members that every file has. */
 export const heading = z.object({ rktKind: text('no rktKind specified'), rktVersion: text('no rktVersion specified') });
 
-/** Kinds of version v1, each with the directory its files stand in. Unknown fields are ignored. */
+/** The kinds of version v1, each with the directory of its files. Unknown fields are ignored. */
 export const kinds = {
   auth: { directory: 'auth.d', shape: auth },
   dockerAuth: { directory: 'auth.d', shape: dockerAuth },

@@ -3,7 +3,7 @@ import type * as z from 'zod';
 import { checkShape, configInvalid, describeJsonPlace, formatFieldFault, parseJsonStrict, show } from '../../index.ts';
 import { heading, kinds, type Auth, type Credentials } from './kinds.ts';
 
-/** One configuration file, as its kind says. */
+/** A configuration file. */
 export type ConfigDocument = { readonly path: string; readonly bytes: Uint8Array };
 
 export type ConfigItem =
@@ -20,7 +20,7 @@ export type ConfigItem =
       readonly value: { readonly prefix: string; readonly origin: string };
     };
 
-/** @param directory - `auth.d`, …: the kinds that may stand there. @throws CONFIG_INVALID */
+/** @param directory - `auth.d` and so on: it decides which kinds are allowed. @throws CONFIG_INVALID */
 export function parseDocument({ path, bytes }: ConfigDocument, directory: string): ConfigItem {
   const json = parseJson(path, bytes);
   const { rktKind, rktVersion } = checked(path, heading, json);

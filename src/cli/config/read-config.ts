@@ -14,12 +14,12 @@ export type Config = {
   /** Request headers by exact `host[:port]`. */
   readonly headers: Readonly<Record<string, Readonly<Record<string, string>>>>;
   readonly dockerCredentials: Readonly<Record<string, { readonly user: string; readonly password: string }>>;
-  /** Absolute. */
+  /** An absolute path. */
   readonly dataDirectory: string | undefined;
   readonly discover: readonly DiscoverRule[];
 };
 
-/** What one layer says, item by item: a later layer replaces items, not files. */
+/** The items of one layer: a later layer replaces single items, not files. */
 type Layer = {
   readonly headers: Map<string, Readonly<Record<string, string>>>;
   readonly dockerCredentials: Map<string, { readonly user: string; readonly password: string }>;
@@ -30,9 +30,9 @@ type Layer = {
 const folders = ['auth.d', 'paths.d', 'discovery.d'];
 
 /**
- * Reads the configuration of all layers; one bad file fails all of it.
+ * Reads the configuration of all layers. One bad file makes all of it fail.
  *
- * @throws CONFIG_INVALID naming the file
+ * @throws CONFIG_INVALID with the path of the file
  */
 export async function readConfig({ system, local, user }: ConfigDirectories): Promise<Config> {
   const layers = await Promise.all([system, local, user].map(readLayer));
@@ -50,13 +50,17 @@ async function readLayer(directory: string): Promise<Layer> {
   for (const folder of folders) {
     const documents = await readDocuments(join(directory, folder));
     if (documents.length === 0) continue;
-    const { parseDocument } = await import('./parse-document.ts'); // zod takes a while to load, and most have no files
+    // loads zod, which is slow, and most layers have no files
+    const { parseDocument } = await import('./parse-document.ts');
     for (const document of documents) add(layer, parseDocument(document, folder));
   }
   return layer;
 }
 
-/** The `.json` files directly inside `directory`; symlinks are followed. A missing directory holds none. @throws CONFIG_INVALID */
+/**
+ * The `.json` files directly in `directory`; symlinks are followed. Empty when it does not exist. @throws
+ * CONFIG_INVALID
+ */
 async function readDocuments(directory: string): Promise<readonly ConfigDocument[]> {
   const entries = await listConfigDirectory(directory, (error) => errnoOf(error) === 'ENOENT');
   const documents: ConfigDocument[] = [];

@@ -1,6 +1,6 @@
 import type { OptionSpec } from './option.ts';
 
-/** Options of `bench` alone, and those that mean more there than elsewhere. */
+/** Options that only `bench` has, or that mean more there. */
 export const benchOptions = [
   {
     name: 'from-file',

@@ -14,25 +14,25 @@ import {
 import { type OptionName, optionTable } from './table.ts';
 import type { Command } from '../command.ts';
 
-/** A value and, for messages, the option or the variable it came from. */
+/** A value, and the option or variable that it came from, for messages. */
 type OptionValue = { readonly text: string; readonly option: string };
 
 export type CommandLine = {
-  /** Absent when the words are those of no command. */
+  /** Absent when the words are no command. */
   readonly command: CommandName | undefined;
-  /** What stands behind the words of the command, with the signature given for it. */
+  /** The operands after the command, each with the signature given for it. */
   readonly operands: readonly { readonly text: string; readonly signature?: string }[];
-  /** The values of an option that count, flag before environment. */
+  /** The values of an option that apply; flags take precedence over the environment. */
   readonly values: (name: OptionName) => readonly OptionValue[];
-  /** The operands and options in the one form that yargs cannot misread: operands first, then `--name=value`. */
+  /** Operands and options in a canonical form that yargs cannot misread: operands first, then `--name=value`. */
   readonly argv: readonly string[];
 };
 
 type Token = ReturnType<typeof tokens>[number];
 
 /**
- * Reads the arguments once, with the places that yargs forgets: which image a signature stands behind, which command
- * options stood before. yargs sees the result and decides what is unknown.
+ * Parses the arguments once, including positions, which yargs does not keep: which image a signature belongs to, and
+ * which options came before the command. Then yargs gets the result and refuses unknown options.
  *
  * @throws USAGE
  */
@@ -69,7 +69,10 @@ function commandOf([first = '', second = '']: readonly string[]): CommandName | 
   return commandNames.find((name) => name === `${first} ${second}`) ?? commandNames.find((name) => name === first);
 }
 
-/** Of rows that share a name the command's own; for an option that is none of the command's any: yargs refuses it. */
+/**
+ * The rows for a command. If several have the same name, the command's own; if the command has none, any, so that yargs
+ * refuses it.
+ */
 function specsFor(table: readonly OptionSpec[], command: CommandName | undefined): readonly OptionSpec[] {
   const specs = new Map<string, OptionSpec>();
   for (const spec of table) if (!specs.has(spec.name) || appliesTo(spec, command)) specs.set(spec.name, spec);
@@ -148,8 +151,8 @@ function* canonical(
 }
 
 /**
- * Whether yargs has nothing to say about a command line in its canonical form: every option is one of the command's, and
- * there are as many operands as it wants. To load yargs takes longer than many a command runs.
+ * Whether yargs would accept a command line in canonical form: the command has all of the options, and the number of
+ * operands is right. Loading yargs takes longer than many commands run.
  */
 export function isPlain({ name, operands }: Pick<Command, 'name' | 'operands'>, argv: readonly string[]): boolean {
   const known = new Set(optionTable.flatMap((spec) => (appliesTo(spec, name) ? [spec.name] : [])));
@@ -159,7 +162,7 @@ export function isPlain({ name, operands }: Pick<Command, 'name' | 'operands'>, 
 }
 
 function areEnough(notation: string, count: number): boolean {
-  const wanted = notation.split(' ').filter(Boolean);
-  const least = wanted.filter((word) => word.startsWith('<')).length;
-  return count >= least && (count <= wanted.length || notation.includes('...'));
+  const words = notation.split(' ').filter(Boolean);
+  const least = words.filter((word) => word.startsWith('<')).length;
+  return count >= least && (count <= words.length || notation.includes('...'));
 }

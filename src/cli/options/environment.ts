@@ -3,14 +3,16 @@ import { variableName, type OptionSpec } from './option.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The values an option has in the environment, repeated ones one a line. An empty variable counts as unset. */
+/** The values of an option in the environment, with one line for each of several. An empty variable counts as unset. */
 export function environmentValues(spec: OptionSpec, environment: Environment): readonly string[] {
   const text = spec.environment === false ? '' : (environment[variableName(spec)] ?? '');
   if (text === '') return [];
   return spec.kind === 'values' || spec.kind === 'named' ? text.split('\n').filter((line) => line !== '') : [text];
 }
 
-/** A warning for each `LONGSHORE_` variable that no option listens to, and for one that people expect more of. */
+/**
+ * A warning for each `LONGSHORE_` variable that belongs to no option, and for one that does not do what people expect.
+ */
 export function environmentWarnings(table: readonly OptionSpec[], environment: Environment): readonly string[] {
   const known = new Set(table.filter((spec) => spec.environment !== false).map(variableName));
   const unknown = Object.keys(environment)

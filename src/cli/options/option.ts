@@ -1,6 +1,6 @@
 import { show, ImageError } from '../../index.ts';
 
-/** What options are written for; those of two words are below a group. */
+/** The commands that options belong to; those of two words are subcommands of a group. */
 export const commandNames = [
   'fetch',
   'plan',
@@ -21,7 +21,7 @@ export const commandNames = [
 ] as const;
 export type CommandName = (typeof commandNames)[number];
 
-/** The parts of a command's help, in their order. */
+/** The sections of a command's help, in order. */
 export const optionGroups = [
   'What to fetch',
   'What to trust',
@@ -34,23 +34,23 @@ export const optionGroups = [
   'Other',
 ] as const;
 
-/** One long option. From this one record come its parser, its variable in the environment and its line of help. */
+/** One long option. Its parser, its environment variable and its line of help are made from this record. */
 export type OptionSpec = {
   readonly name: string;
   /** One letter. */
   readonly short?: string;
-  /** Where help lists it. */
+  /** The section of help that lists it. */
   readonly group: (typeof optionGroups)[number];
   /**
-   * `flag` is on or off; the last `value` counts; `values` are kept all; `named` are kept all as well, and those of
-   * the environment come first, so that the last value of a name wins across both.
+   * `flag` is on or off. Of `value` the last one counts. `values` are all kept. `named` are all kept as well, but those
+   * of the environment come first, so that the last value of a name counts across both.
    */
   readonly kind: 'flag' | 'value' | 'values' | 'named';
-  /** What stands for the value in help. */
+  /** The name of the value in help. */
   readonly placeholder?: string;
   readonly choices?: readonly string[];
   readonly help: string;
-  /** False where a variable could not say what it belongs to. */
+  /** False when a variable could not say what the value belongs to. */
   readonly environment?: false;
   readonly commands: readonly CommandName[] | 'all';
 };

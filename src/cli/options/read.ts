@@ -9,7 +9,7 @@ export function isOn(line: CommandLine, name: OptionName): boolean {
   return value !== undefined && parseSwitch(value.text, value.option);
 }
 
-/** The value that counts, as `parse` reads it; undefined when the option was not given. @throws USAGE */
+/** The value of an option, parsed by `parse`; undefined when the option was not given. @throws USAGE */
 export function valueOf<T>(
   line: CommandLine,
   name: OptionName,
@@ -23,7 +23,7 @@ export function textOf(line: CommandLine, name: OptionName): string | undefined 
   return valueOf(line, name, (text) => text);
 }
 
-/** Each value by itself. @throws USAGE */
+/** Each value of an option, parsed separately. @throws USAGE */
 export function valuesOf<T>(
   line: CommandLine,
   name: OptionName,
@@ -32,7 +32,7 @@ export function valuesOf<T>(
   return line.values(name).map(({ text, option }) => parse(text, option));
 }
 
-/** All values together, as those of NAME=VALUE want it. @throws USAGE */
+/** All values of an option, parsed together, as NAME=VALUE options need it. @throws USAGE */
 export function namedValuesOf<T>(
   line: CommandLine,
   name: OptionName,
@@ -44,7 +44,7 @@ export function namedValuesOf<T>(
   );
 }
 
-/** The configuration directories that a command line names. */
+/** The configuration directories given on a command line. */
 export function directoriesOf(line: CommandLine, environment: Environment): ConfigDirectories {
   return configDirectories(
     {

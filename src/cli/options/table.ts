@@ -44,7 +44,7 @@ const common = [
   { name: 'debug', group: 'Other', kind: 'flag', help: 'Show the causes of errors' },
 ] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
 
-/** What is asked for, of commands that take images from anywhere. */
+/** Options of the commands that take images from anywhere: what to fetch. */
 const asking = [
   {
     name: 'from-file',
@@ -167,7 +167,7 @@ const fetch = [
   },
 ] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
 
-/** Of commands that use the network. */
+/** Options of the commands that use the network. */
 const network = [
   { name: 'retries', group: 'Network', kind: 'value', placeholder: 'N', help: 'Tries after the first, default 4' },
   {
@@ -266,7 +266,7 @@ const mixed = [
     kind: 'value',
     placeholder: 'DIR',
     help: 'Where to leave the store, which else is temporary',
-    environment: false, // that of the same name is another option's
+    environment: false, // another option has the variable of this name
     commands: ['demo'],
   },
 ] as const satisfies readonly OptionSpec[];
@@ -282,7 +282,7 @@ export type OptionName = (
   | typeof benchOptions
 )[number]['name'];
 
-/** Every option there is, in the order of help. */
+/** All options, in the order of help. */
 export const optionTable: readonly OptionSpec[] = [
   ...asking.map((spec) => ({ ...spec, commands: ['fetch', 'plan'] as const })),
   ...fetch.map((spec) => ({ ...spec, commands: ['fetch'] as const })),

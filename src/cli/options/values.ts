@@ -13,26 +13,26 @@ import {
 } from '../../index.ts';
 import { usageError } from './option.ts';
 
-/** `NAME=VALUE`, cut at the first `=`. @throws USAGE */
+/** Splits `NAME=VALUE` at the first `=`. @throws USAGE */
 function splitNamedValue(text: string, option: string): { readonly name: string; readonly value: string } {
   const at = text.indexOf('=');
   if (at < 1) throw usageError(`want NAME=VALUE, got "${showReference(text)}"`, option);
   return { name: text.slice(0, at), value: text.slice(at + 1) };
 }
 
-/** `registryManifest` → `registry-manifest`: how options write the names that code writes in camel case. */
+/** `registryManifest` → `registry-manifest`: the form that options have for names in camel case. */
 export function kebab(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 type Parse = (text: string, option: string) => number;
 
-/** `--limit NAME=VALUE`, given any number of times; the last value of a name wins. @throws USAGE */
+/** `--limit NAME=VALUE`, any number of times; the last value of a name counts. @throws USAGE */
 export function parseLimits(texts: readonly string[], option: string): Partial<Limits> {
   return parseNamed(texts, option, defaultLimits, (name) => (name === 'retryAfter' ? parseTime : parseSize));
 }
 
-/** `--timeout NAME=TIME`, given any number of times; the last value of a name wins. @throws USAGE */
+/** `--timeout NAME=TIME`, any number of times; the last value of a name counts. @throws USAGE */
 export function parseTimeouts(texts: readonly string[], option: string): Partial<Timeouts> {
   return parseNamed(texts, option, defaultTimeouts, () => parseTime);
 }
@@ -56,12 +56,12 @@ function parseNamed<K extends string>(
   return values;
 }
 
-// Object.keys forgets the keys' type; the tables it is given here are our own and exact.
+// Object.keys loses the type of the keys; the tables here have exactly these.
 function keysOf<K extends string>(record: Readonly<Record<K, unknown>>): readonly K[] {
   return Object.keys(record) as K[];
 }
 
-/** A CIDR block, IPv4 or IPv6; a bare address is a block of one. @returns `ADDRESS/LENGTH`. @throws USAGE */
+/** An IPv4 or IPv6 CIDR block; an address alone is a block of one. @returns `ADDRESS/LENGTH`. @throws USAGE */
 export function parseCidr(text: string, option: string): string {
   const [, address = '', length] = /^([^/%]+)(?:\/([0-9]{1,3}))?$/.exec(text) ?? [];
   const bits = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
@@ -77,10 +77,10 @@ const port = '[0-9]{0,5}';
 const form = new RegExp(`^${part}:(${port}):${part}:(${port})$`);
 
 /**
- * `HOST:PORT:ADDRESS:PORT`: a connection to the first pair goes to the second. An empty part stands for any host or
- * port, or for the one asked for; IPv6 addresses stand in brackets.
+ * `HOST:PORT:ADDRESS:PORT`: connections to the first pair go to the second instead. An empty part of the first pair
+ * matches every host or port, an empty part of the second keeps the original one. IPv6 addresses are in brackets.
  *
- * @returns the text, which is known to be well-formed. @throws USAGE
+ * @returns the text, which is well-formed. @throws USAGE
  * @see curl(1) --connect-to
  */
 export function parseConnectTo(text: string, option: string): string {
@@ -91,7 +91,7 @@ export function parseConnectTo(text: string, option: string): string {
   return text;
 }
 
-/** A whole number of things, `least` or more. @throws USAGE */
+/** Parses an integer of `least` or more. @throws USAGE */
 export function parseCount(text: string, option: string, least = 1): number {
   const count = /^[0-9]{1,9}$/.test(text) ? Number(text) : NaN;
   if (!(count >= least)) throw usageError(`want a whole number from ${least}, got "${show(text)}"`, option);
@@ -100,7 +100,7 @@ export function parseCount(text: string, option: string, least = 1): number {
 
 export type DiscoverRule = { readonly prefix: string; readonly origin: string };
 
-/** `PREFIX=ORIGIN`, given any number of times; the last value of a prefix wins. @throws USAGE */
+/** `PREFIX=ORIGIN`, any number of times; the last value of a prefix counts. @throws USAGE */
 export function parseDiscover(texts: readonly string[], option: string): readonly DiscoverRule[] {
   const rules = new Map<string, DiscoverRule>();
   for (const text of texts) {
@@ -111,7 +111,7 @@ export function parseDiscover(texts: readonly string[], option: string): readonl
   return [...rules.values()];
 }
 
-/** Checks a rule wherever it comes from; `refuse` makes the error that is thrown. */
+/** Checks a rule from any source; `refuse` makes the error. */
 export function discoverRule(prefix: string, origin: string, refuse: (problem: string) => Error): DiscoverRule {
   if (!isAcIdentifier(prefix)) throw refuse(`"${showReference(prefix)}" is not a prefix of image names`);
   const url = URL.parse(origin);
@@ -120,7 +120,7 @@ export function discoverRule(prefix: string, origin: string, refuse: (problem: s
   return { prefix, origin: url.origin };
 }
 
-/** What each word lifts. `ondisk` did something in rkt's run; here it is accepted and does nothing. */
+/** The checks that each word disables. rkt uses `ondisk` when it runs images; here it is accepted without effect. */
 const words: Readonly<Record<string, Insecure>> = {
   none: {},
   image: { image: true },
@@ -132,7 +132,10 @@ const words: Readonly<Record<string, Insecure>> = {
   all: { image: true, tls: true, http: true, pubkey: true, weakKeys: true },
 };
 
-/** A comma list of the words above, in any case; the empty text lifts nothing. @throws USAGE for unknown and repeated ones. */
+/**
+ * Parses words separated by commas, in any case; an empty text disables nothing. @throws USAGE for unknown and repeated
+ * ones.
+ */
 export function parseInsecureOptions(text: string, option: string): Insecure {
   const asked = text === '' ? [] : text.toLowerCase().split(',');
   const seen = new Set<string>();
@@ -143,14 +146,14 @@ export function parseInsecureOptions(text: string, option: string): Insecure {
     if (seen.has(word)) throw usageError(`duplicated option "${word}"`, option);
     seen.add(word);
   }
-  return Object.assign({}, ...asked.map((word) => words[word])) as Insecure; // assign of a spread forgets its type
+  return Object.assign({}, ...asked.map((word) => words[word])) as Insecure; // the type of a spread argument is lost
 }
 
 const prefixForm = /^[a-z0-9.-]+(?::\d+)?(?:\/[a-z0-9._-]+)*$/;
 
 /**
- * `HOST=ORIGIN`, given any number of times: a mirror of a registry, or of a namespace of one, which may also say what tags
- * mean. Of several the first is asked first.
+ * `HOST=ORIGIN`, any number of times: a mirror of a registry or of a namespace in it, optionally with how it handles
+ * tags. Several are tried in order.
  *
  * @throws USAGE
  */
@@ -182,7 +185,7 @@ export function parseSize(text: string, option: string): number {
   return size;
 }
 
-/** As a size, but not nothing: a rate of 0 would never end. @throws USAGE */
+/** As parseSize, but not 0: with that rate a transfer would never end. @throws USAGE */
 export function parseRate(text: string, option: string): number {
   const rate = parseSize(text, option);
   if (rate === 0) throw usageError('a rate of 0 would never end', option);
@@ -190,10 +193,10 @@ export function parseRate(text: string, option: string): number {
 }
 
 const timeUnits: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
-/** Timers hold 31 bits; a longer wait would fire at once. */
+/** Timers hold 31 bits; with more they fire at once. */
 const longestMs = 2 ** 31 - 1;
 
-/** A number with ms, s, m or h. @returns milliseconds, at least 1 and at most `most`. @throws USAGE */
+/** A number with ms, s, m or h. @returns milliseconds, from 1 to `most`. @throws USAGE */
 export function parseTime(text: string, option: string, most = longestMs): number {
   const [, digits, unit = ''] = /^([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)$/i.exec(text) ?? [];
   const timeMs = Math.round(Number(digits) * (timeUnits[unit.toLowerCase()] ?? NaN));

@@ -6,14 +6,14 @@ const later = 'Run again later: what was downloaded is kept';
 const checkAddress = 'Check the address';
 const tellServer = 'Tell whoever runs the server';
 const authD = 'auth.d of the configuration';
-/** Those that a user can raise. */
+/** The limits that a user can change. */
 const limits: readonly string[] = Object.keys(defaultLimits).map(kebab);
 
-/** What was asked for, as far as advice depends on it. */
+/** The request, as far as advice depends on it. */
 type Asked = { readonly isOfRegistry: boolean };
 type Advise<C extends ErrorCode> = (details: ErrorDetails[C], asked: Asked) => string;
 
-/** What a user can do next, by code: one sentence without its full stop. */
+/** Advice for the user, by error code: one sentence without its full stop. */
 const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
   INTERNAL: 'This is a bug: run again with --debug and report what it prints',
   USAGE: 'See --help',
@@ -99,7 +99,7 @@ export function adviceFor(error: ImageError, reference = ''): string {
   const found = advice[code];
   if (typeof found === 'string') return found;
   const asked = { isOfRegistry: /^docker:|^sha256:/i.test(reference) };
-  return (found as Advise<ErrorCode>)(details, asked); // the details are those of the code
+  return (found as Advise<ErrorCode>)(details, asked); // the details belong to the code
 }
 
 /** What was not passed; the message names it. */
@@ -111,7 +111,7 @@ function adviceForProxy({ code, details }: ImageError): string {
   return 'Check the proxy that http_proxy, https_proxy or all_proxy names, or name hosts to reach without it in no_proxy';
 }
 
-/** What the system refused is no damage that a repair could mend. */
+/** Advice by errno: errors that come from the system are not damage that a repair could mend. */
 function adviceForErrno(errno: string | undefined, otherwise: string): string {
   switch (errno === undefined ? undefined : describeErrno(errno).cause) {
     case 'path':
@@ -163,7 +163,7 @@ function adviceForStatus(details: ErrorDetails['HTTP_STATUS'], { isOfRegistry }:
   }
 }
 
-/** @see docs/rules.md H8, R5: who never gets credentials need not be given any. */
+/** Advice for a refused request, except where credentials are never sent. @see docs/rules.md H8, R5 */
 function adviceForDenial({ url, redirectedFrom, takesNoCredentials }: ErrorDetails['HTTP_STATUS']): string {
   if (takesNoCredentials && redirectedFrom !== undefined)
     return `Run again: ${redirectedFrom} may lead elsewhere then; else tell whoever runs it`;
@@ -171,7 +171,7 @@ function adviceForDenial({ url, redirectedFrom, takesNoCredentials }: ErrorDetai
   return takesNoCredentials ? tellServer : `Put credentials for this host into ${authD}, or check those that are there`;
 }
 
-/** For what was recognised, though it is not read: how to write it so that it is. The first that fits counts. */
+/** Advice for recognised formats that are not supported: how to convert them. The first match counts. */
 const repacking: readonly (readonly [looksLike: RegExp, advice: string])[] = [
   [/^an old tar/, 'Write it anew, for example with tar --format=ustar'],
   [/volume label/, 'Write it anew without --label'],
@@ -200,14 +200,14 @@ function adviceForLimit({ limit, keep }: ErrorDetails['LIMIT_EXCEEDED']): string
   return keep ? 'Keep it so' : 'It is more than longshore takes';
 }
 
-/** The message has named the signers and where their keys were looked for; this is the command that adds one. */
+/** The command that adds a signer's key. The message has named the signers and where keys were searched. */
 function adviceForSigner({ name }: ErrorDetails['KEY_UNKNOWN'], { isOfRegistry }: Asked): string {
   const trust = `longshore trust --prefix ${show(name)}`;
   const discovered = isOfRegistry ? '' : `, or ${trust} for the keys that discovery offers`;
   return `If the signer deserves it, and the fingerprint is its own: ${trust} KEYFILE${discovered}`;
 }
 
-/** What is asked for by itself is asked for as it is; a registry's answers are followed or not. */
+/** Advice for a refused redirect. The target of a redirect can be requested directly, but not for a registry. */
 function adviceForRedirect({ from, to }: ErrorDetails['REDIRECT_REFUSED'], { isOfRegistry }: Asked): string {
   const isDowngrade = from.startsWith('https:') && to?.startsWith('http:');
   return isDowngrade && !isOfRegistry ? 'Ask for the address that it leads to, if you trust that' : tellServer;

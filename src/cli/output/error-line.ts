@@ -5,23 +5,23 @@ import { systemFailure } from '../../system/errno.ts';
 const maxMessage = 1000;
 
 /**
- * One line: what was asked, the code, what happened, what to do next.
+ * One line with the request, the code, the message and the advice.
  *
- * @param reference - absent when no image is to blame.
+ * @param reference - absent when the error is not about one image.
  */
 export function errorLine(error: ImageError, reference?: string): string {
   const asked = reference === undefined ? '' : `${showReference(reference).trim() || '""'}: `;
   return `error: ${asked}${error.code}: ${show(error.message, maxMessage)}. ${adviceFor(error, reference)}.`;
 }
 
-/** A line for each of several failures. */
+/** One line for each of several failures. */
 export function errorLines(
   failures: readonly { readonly asked: string | undefined; readonly error: ImageError }[],
 ): string {
   return failures.map(({ asked, error }) => `${errorLine(error, asked)}\n`).join('');
 }
 
-/** The causes behind an error, outermost first, one line each: for `--debug`. */
+/** The causes of an error, the outermost first, one line each: for `--debug`. */
 export function causeLines(error: unknown): readonly string[] {
   const lines: string[] = [];
   let cause = error instanceof Error ? error.cause : undefined;
@@ -39,7 +39,7 @@ function describe(cause: unknown): { readonly text: string; readonly next: unkno
   return { text: `${code}${cause.message}`, next: cause.cause };
 }
 
-/** Why something could not be done, for the end of a message: what the system calls it, where it has a name for it. */
+/** The reason for the end of a message: the system's code for it, or the message of the error. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? ('code' in error ? String(error.code) : error.message) : String(error);
 }

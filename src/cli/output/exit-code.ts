@@ -1,6 +1,6 @@
 import { isImageError, type ErrorCode, type ImageError, type Outcome, type PlanOutcome } from '../../index.ts';
 
-/** Kinds of failure, as the exit code tells them. */
+/** The kinds of failure that exit codes distinguish. */
 export const exitCodes = Object.freeze({
   success: 0,
   unforeseen: 1,
@@ -72,7 +72,7 @@ const kinds: Readonly<Record<Exclude<ErrorCode, 'HTTP_STATUS' | 'DEPENDENCY_FAIL
   CLOSED: 'unforeseen',
 };
 
-/** The exit code of several failures, given each one's: the one they share, or the one for a mixture. */
+/** The exit code for several failures: the one they share, otherwise the one for a mixture. */
 export function sharedExitCode(codes: Iterable<number>): number {
   const [first, second] = new Set(codes);
   if (second !== undefined) return exitCodes.mixed;
@@ -93,13 +93,13 @@ function kindOfStatus(status: number): Kind {
 }
 
 type BatchExitCode = {
-  /** Takes the outcome of a request; dependencies count through the requests that need them. */
+  /** Adds the outcome of a request. Dependencies count through the requests that need them. */
   add(outcome: Outcome | PlanOutcome): void;
-  /** @param expected - how many requests there were: one without an outcome is a failure. */
+  /** @param expected - the number of requests: one without an outcome is a failure. */
   result(expected: number): number;
 };
 
-/** The exit code of a batch, or of the plan of one: the kind that all failures share, however many images succeeded. */
+/** The exit code of a batch or plan: the kind that all failures share, regardless of how many images succeeded. */
 export function createBatchExitCode(): BatchExitCode {
   const failures = new Set<number>();
   let succeeded = 0;
@@ -116,7 +116,7 @@ export function createBatchExitCode(): BatchExitCode {
   };
 }
 
-/** What a plan finds absent can be had. */
+/** In a plan, an absent image counts as good: it can be fetched. */
 function isGood(status: (Outcome | PlanOutcome)['status']): boolean {
   return status === 'fetched' || status === 'present' || status === 'absent';
 }

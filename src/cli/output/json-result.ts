@@ -9,10 +9,7 @@ import { written, write, writeWhole } from './write.ts';
 import { show, type ImageError } from '../../index.ts';
 import { outputFailed } from './error-line.ts';
 
-/**
- * One document of that schema, written as it becomes known: requests in the order asked, dependencies behind them,
- * totals last.
- */
+/** Writes one JSON document as outcomes become known: requests in their order, then dependencies, then totals. */
 export function createJsonResult<O extends { readonly index?: number }, T>(
   stdout: Writable,
   schema: 'longshore.fetch/1' | 'longshore.plan/1',
@@ -44,16 +41,19 @@ export function createJsonResult<O extends { readonly index?: number }, T>(
   };
 }
 
-/** What is kept in memory before it goes to a file, and the size of one read. */
+/** Text beyond this size is moved from memory to a file. Also the size of one read. */
 const memoryBytes = 1024 * 1024;
 
 type Spool = {
   append(text: string): void;
-  /** Writes everything to the stream, no faster than it takes it, and forgets it. @throws OUTPUT_FAILED when it could not be kept */
+  /**
+   * Writes everything to the stream, with back-pressure, and empties the spool. @throws OUTPUT_FAILED when it could not
+   * be stored
+   */
   drainTo(stream: Writable): Promise<void>;
 };
 
-/** Text that has to wait, in any amount: the first of it in memory, more in a temporary file without a name. */
+/** Stores any amount of text: the first part in memory, the rest in a temporary file without a name. */
 function createSpool(): Spool {
   let pending: string[] = [];
   let pendingLength = 0;
@@ -78,7 +78,7 @@ function createSpool(): Spool {
       try {
         flush();
       } catch (error) {
-        failure = unkept(error); // told in the end: the images are brought all the same
+        failure = unkept(error); // reported at the end: the images are fetched all the same
       }
     },
     async drainTo(stream) {
@@ -112,7 +112,7 @@ function unkept(error: unknown): ImageError {
   return outputFailed(`a temporary file in ${show(tmpdir())}, which keeps a part of the result,`, error);
 }
 
-/** Nothing is left of it, however the process ends. */
+/** The file is removed however the process ends. */
 function openNameless(): number {
   const directory = mkdtempSync(join(tmpdir(), 'longshore-'));
   try {

@@ -9,7 +9,7 @@ import { formatDuration, summaryLine } from './state-line.ts';
 
 const redrawMs = 100;
 
-/** A few rows that are redrawn in place; what stays, such as errors, is written above them at the next redraw. */
+/** A few rows that are redrawn in place. Other lines, such as errors, are written above them at the next redraw. */
 export function createLiveProgress(stderr: NodeJS.WriteStream, nowMs: () => number): Progress {
   const draw = createLogUpdate(stderr);
   const batch = trackBatch(nowMs);
@@ -49,19 +49,19 @@ export function createLiveProgress(stderr: NodeJS.WriteStream, nowMs: () => numb
 
 type Transfer = { readonly reference: string; readonly bytes: number; readonly total: number | undefined };
 
-/** A batch as the display needs it. */
+/** The state of a batch for the display. */
 type BatchState = {
   readonly elapsedMs: number;
-  /** Images known so far, and how many of them have ended, in which way. */
+  /** The images known so far, and how many have ended with each status. */
   readonly nodes: number;
   readonly counts: Readonly<Record<OutcomeStatus, number>>;
-  /** Bytes that came in this run. */
+  /** Bytes downloaded in this run. */
   readonly bytes: number;
   /** Bytes a second, over the last few seconds. */
   readonly rate: number;
-  /** Images whose archive is here whole, but not yet in the store. */
+  /** Images whose archive is complete, but that are not in the store yet. */
   readonly landed: number;
-  /** In the order they began. */
+  /** In the order in which they began. */
   readonly transfers: readonly Transfer[];
 };
 
@@ -70,7 +70,7 @@ type BatchTracker = { take(event: BatchEvent): void; state(): BatchState };
 const windowMs = 3000;
 const sampleMs = 200;
 
-/** Only images that are under way are kept. */
+/** Keeps state only for images that are in progress. */
 export function trackBatch(nowMs: () => number): BatchTracker {
   type Image = MeasuredImage & { readonly reference: string; total: number | undefined };
   const transfers = new Set<Image>();
@@ -109,10 +109,10 @@ export type FrameSize = { readonly columns: number; readonly rows: number };
 
 const barLength = 20;
 const maxRows = 8;
-/** Before this much has passed an estimate is a guess. */
+/** Estimates of the remaining time are shown only after this time. */
 const settledMs = 2000;
 
-/** The live display at one moment: a row for each of the oldest transfers, and the total. */
+/** The display at one moment: a row for each of the oldest transfers, and the total. */
 export function drawFrame(state: BatchState, { columns, rows }: FrameSize): string {
   const shown = state.transfers.slice(0, Math.max(0, Math.min(maxRows, rows - 3)));
   const hidden = state.transfers.length - shown.length;
@@ -149,7 +149,7 @@ function totalRow(state: BatchState): string {
   return parts.join(' · ');
 }
 
-/** Every node counts the same, and a transfer for the part of it that is there. */
+/** An estimate: each node counts the same, and a transfer counts by the share that has arrived. */
 function remainingMs(state: BatchState): number | undefined {
   const { elapsedMs, nodes, landed, transfers } = state;
   const partial = transfers.reduce((sum, { bytes, total }) => sum + (total ? Math.min(1, bytes / total) : 0), 0);

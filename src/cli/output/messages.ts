@@ -4,22 +4,22 @@ import { styleText } from 'node:util';
 import { show, type Outcome } from '../../index.ts';
 import { errorLine } from './error-line.ts';
 
-/** Lines that are shown however progress is. */
+/** Lines that are written in all modes of progress. */
 export type Messages = {
   readonly warn: (message: string) => void;
-  /** One error line for an outcome that failed, and nothing for others or for the same again. */
+  /** Writes one line for a failed outcome; nothing for other outcomes, and nothing for the same failure again. */
   readonly fail: (outcome: Pick<Outcome, 'reference' | 'error'> & { readonly status: string }) => void;
 };
 
 /**
- * @param write - takes whole lines, without the line feed.
- * @param stream - decides whether there are colours, with NO_COLOR and FORCE_COLOR.
+ * @param write - takes complete lines without the line feed.
+ * @param stream - decides about colours, together with NO_COLOR and FORCE_COLOR.
  */
 export function createMessages(write: (line: string) => void, stream: Writable): Messages {
-  const said = new Set<string>();
+  const reported = new Set<string>();
   const once = (line: string, color: 'red' | 'yellow'): void => {
-    if (said.has(line)) return;
-    said.add(line);
+    if (reported.has(line)) return;
+    reported.add(line);
     const end = line.indexOf(':') + 1;
     write(styleText(color, line.slice(0, end), { stream }) + line.slice(end));
   };

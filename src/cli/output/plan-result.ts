@@ -8,10 +8,10 @@ import { written } from './write.ts';
 
 type Branch = { readonly id: number; readonly above: number; readonly indent: string; readonly isLast: boolean };
 
-/** Levels that are drawn; requests that depend on each other could make a tree as deep as there are requests. */
+/** The most levels to draw: requests that depend on each other could make a tree as deep as there are requests. */
 const levels = 64;
 
-/** A tree for each request, in the order asked; a node's own tree is drawn once, the next time it is only named. */
+/** Draws a tree for each request, in order. The tree below a node is drawn once; after that only the node is named. */
 export function createPlanTree(
   stdout: Writable,
   options: { readonly full: boolean },
@@ -19,7 +19,7 @@ export function createPlanTree(
   const nodes = new Map<number, PlanOutcome>();
   const drawn = new Set<number>();
 
-  /** Writes a node's line. @returns what is to be drawn below it, the last one first. */
+  /** Writes the line of a node. @returns the branches below it, the last one first. */
   const draw = (outcome: PlanOutcome, joint: string, indent: string, level: number): readonly Branch[] => {
     const { id, reference, needs = [] } = outcome;
     const isAbove = drawn.has(id) && needs.length > 0;
@@ -41,7 +41,7 @@ export function createPlanTree(
     for (let branch = branches.pop(); branch; branch = branches.pop()) {
       const { id, above, indent, isLast } = branch;
       const outcome = nodes.get(id);
-      if (!outcome) continue; // what closes a cycle is settled after what needs it
+      if (!outcome) continue; // a node that closes a cycle is settled after the nodes that need it
       branches.push(
         ...draw(outcome, `${indent}${isLast ? '└─ ' : '├─ '}`, `${indent}${isLast ? '   ' : '│  '}`, above + 1),
       );
@@ -67,7 +67,7 @@ const looks: Readonly<Record<PlanStatus, string>> = {
   cancelled: 'style=dotted',
 };
 
-/** The plan as a graph for Graphviz, written as it becomes known: an edge leads to what is needed. */
+/** Writes the plan as a graph for Graphviz as it becomes known. Edges lead to dependencies. */
 export function createPlanDot(stdout: Writable): ResultWriter<PlanOutcome, PlanTotals> {
   const drawn = new Set<number>();
   stdout.write('digraph plan {\n  rankdir=LR;\n  node [shape=box];\n');
@@ -88,7 +88,7 @@ export function createPlanDot(stdout: Writable): ResultWriter<PlanOutcome, PlanT
   };
 }
 
-/** In a label a backslash begins an escape, and a quote ends it. */
+/** In a label, a backslash begins an escape, and a quote ends the label. */
 function escape(text: string): string {
   return text.replaceAll('\\', '\\\\').replaceAll('"', '\\"');
 }
@@ -96,7 +96,7 @@ function escape(text: string): string {
 /** `sha512-` and 32 hex digits. */
 const shortLength = 39;
 
-/** What a plan says of one image, in a few words. */
+/** The state of one image in a plan, in a few words. */
 function planState(outcome: PlanOutcome, { full }: { readonly full: boolean }): string {
   const { reference, status, imageID = '', source = '', signature, error } = outcome;
   switch (status) {
@@ -114,7 +114,7 @@ function planState(outcome: PlanOutcome, { full }: { readonly full: boolean }): 
   }
 }
 
-/** True while only the archive, which is elsewhere, says what the image needs. */
+/** True when only the archive, which has not been fetched, has the dependencies of the image. */
 function hidesDependencies({ status, needs }: PlanOutcome): boolean {
   return status === 'absent' && needs === undefined;
 }

@@ -8,18 +8,18 @@ import { toSafeJson } from './table.ts';
 
 export type ProgressMode = 'tty' | 'plain' | 'json' | 'none';
 
-/** What people, or programs, see of a run on the standard error: progress, warnings, errors, the summary. */
+/** The output about a run on the standard error, for people or programs: progress, warnings, errors, the summary. */
 export type Progress = {
-  /** Present where something is drawn: runs what writes on the terminal when the display is out of its way. */
+  /** Only for a live display: clears it while `write` writes to the terminal. */
   readonly above?: (write: () => void) => void;
   readonly onEvent: EventSink;
-  /** Told of every outcome; says what failed, each once. */
+  /** Called with every outcome; reports failures, each once. */
   readonly onOutcome: (outcome: Outcome) => void;
-  /** Says the last word, if there are totals, and leaves the terminal as it was. Nothing may be called after it. */
+  /** Writes the summary, if there are totals, and restores the terminal. Must be the last call. */
   end(totals: Totals | undefined): void;
 };
 
-/** @param asked - the value of `--progress`; `auto` draws only where somebody looks at a terminal that can. */
+/** @param asked - the value of `--progress`; `auto` draws only on a terminal that supports it. */
 export function progressMode(asked: string | undefined, isTTY: boolean, environment: Environment): ProgressMode {
   if (asked === 'tty' || asked === 'plain' || asked === 'json' || asked === 'none') return asked;
   const isCI = !['', '0', 'false'].includes(environment['CI'] ?? '');
@@ -45,7 +45,7 @@ export async function openProgress(
   }
 }
 
-/** One line a change of state, for logs; without `states` only warnings and errors. */
+/** Writes one line for each change of state, for logs; without `states`, only warnings and errors. */
 export function createPlainProgress(stderr: Writable, { states }: { readonly states: boolean }): Progress {
   const references = new Map<string, string>();
   const write = (line: string): void => void stderr.write(`${line}\n`);
@@ -71,7 +71,7 @@ export function createPlainProgress(stderr: Writable, { states }: { readonly sta
   };
 }
 
-/** Events on the standard error and nothing else: failures and warnings are events too. */
+/** Writes only events to the standard error; failures and warnings are events, too. */
 function createJsonProgress(stderr: Writable, nowMs: () => number): Progress {
   return {
     onEvent: createEventStream((line) => void stderr.write(line), nowMs),
@@ -80,7 +80,7 @@ function createJsonProgress(stderr: Writable, nowMs: () => number): Progress {
   };
 }
 
-/** Writes each event as one JSON object a line. `nowMs` gives milliseconds since the epoch. */
+/** Writes each event as one line of JSON. `nowMs` returns milliseconds since the epoch. */
 export function createEventStream(write: (line: string) => void, nowMs: () => number): EventSink {
   let seq = 0;
   return ({ type, ...rest }: BatchEvent) => {

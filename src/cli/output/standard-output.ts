@@ -7,8 +7,8 @@ import { writeWhole } from './write.ts';
 const descriptor = 1;
 
 /**
- * The standard output of the process. Node's own stream takes a write to a file that was cut short, by a full disk or a
- * limit, for a whole one: files have a stream of ours.
+ * The standard output of the process. Node's stream does not notice that only a part was written to a file, as on a
+ * full disk, so files get a stream of ours.
  */
 export function openStandardOutput(): Writable & { readonly isTTY?: boolean } {
   const stats = fstatSync(descriptor);

@@ -2,7 +2,10 @@ import prettyBytes from 'pretty-bytes';
 
 import { show, showReference, showUrl, type BatchEvent, type Outcome, type Totals } from '../../index.ts';
 
-/** What a change of state looks like as a line; nothing for events that are none. `reference` is that of the event's node. */
+/**
+ * Formats an event as a line; undefined for events that are no change of state. `reference` is that of the event's
+ * node.
+ */
 export function stateLine(event: BatchEvent, reference: string): string | undefined {
   const shown = showReference(reference);
   switch (event.type) {
@@ -55,7 +58,7 @@ function plural(count: number, one: string, many: string): string {
   return `${count} ${count === 1 ? one : many}`;
 }
 
-/** A span of time for people: `0.3 s`, `12 s`, `3 min 20 s`, `2 h 5 min`. */
+/** A duration for people: `0.3 s`, `12 s`, `3 min 20 s`, `2 h 5 min`. */
 export function formatDuration(ms: number): string {
   const seconds = ms / 1000;
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;

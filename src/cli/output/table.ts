@@ -1,6 +1,9 @@
 const gap = '  ';
 
-/** Rows of cells as lines with aligned columns. Cells are shown text already; columns named in `right` end flush. */
+/**
+ * Formats rows of cells as lines with aligned columns. Cells must be safe to display; columns in `right` are aligned to
+ * the right.
+ */
 export function formatTable(rows: readonly (readonly string[])[], right: ReadonlySet<number> = new Set()): string {
   const widths: number[] = [];
   for (const row of rows) row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, cell.length)));
@@ -17,8 +20,8 @@ export function formatTable(rows: readonly (readonly string[])[], right: Readonl
 const unsafe = /[\x7f-\x9f\p{Bidi_Control}\p{Zl}\p{Zp}]/gu;
 
 /**
- * A JSON document that a terminal can be given: what JSON leaves unescaped inside strings but a terminal may obey becomes
- * `\u…`, and a carriage return between values a space. Both mean the same.
+ * Makes a JSON document safe for a terminal: control characters in strings become `\u…`, and a carriage return between
+ * values becomes a space. The meaning is the same.
  *
  * @see docs/rules.md A14
  */

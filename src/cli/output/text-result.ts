@@ -7,12 +7,12 @@ import type { Progress } from './progress.ts';
 /** `sha512-` and 32 hex digits. */
 const shortLength = 39;
 
-/** What is gathered for one write, at most. */
+/** The most text collected for one write. */
 const gatheredLength = 64 * 1024;
 
 /**
- * One ID a line for each request whose image is there, in the order asked. What comes in one turn of the event loop is one
- * write: ten thousand of their own would take longer than to find the images.
+ * Writes one ID in a line for each request whose image is in the store, in order. Lines of one turn of the event loop
+ * share one write: ten thousand single writes would take longer than finding the images.
  */
 export function createTextResult(stdout: Writable, { full }: { readonly full: boolean }): ResultWriter {
   let lines = '';
@@ -38,19 +38,19 @@ export function createTextResult(stdout: Writable, { full }: { readonly full: bo
 
 function lineOf({ status, imageID }: Outcome, full: boolean): string {
   if (imageID === undefined || (status !== 'fetched' && status !== 'present')) return '';
-  const isDigest = !imageID.startsWith('sha512-'); // a manifest digest is never shortened
+  const isDigest = !imageID.startsWith('sha512-'); // digests are not shortened
   return `${show(full || isDigest ? imageID : imageID.slice(0, shortLength))}\n`;
 }
 
-/** Where the outcomes of a batch, or of its plan, go: the standard output, in one of its forms. */
+/** Writes the outcomes of a batch or plan to the standard output, in one of the formats. */
 export type ResultWriter<O = Outcome, T = Totals> = {
-  /** In any order; requests and dependencies. */
+  /** Outcomes of requests and dependencies, in any order. */
   add(outcome: O): void;
-  /** Resolves when everything has been handed to the stream. */
+  /** Resolves when everything was passed to the stream. */
   end(totals: T): Promise<void>;
 };
 
-/** The standard output, or, where a display is drawn on the same terminal, a way to write above it. */
+/** The standard output. When a display is drawn on the same terminal, a stream that writes above it. */
 export function resultStream(stdout: Writable & { readonly isTTY?: boolean }, { above }: Progress): Writable {
   if (!above || stdout.isTTY !== true) return stdout;
   return new Writable({
@@ -61,7 +61,7 @@ export function resultStream(stdout: Writable & { readonly isTTY?: boolean }, { 
   });
 }
 
-/** Hands items on in the order of their index, each as soon as all before it have come. */
+/** Passes items on in the order of their index, each as soon as all before it have been added. */
 export function inOrder<T>(take: (item: T) => void): (index: number, item: T) => void {
   const early = new Map<number, T>();
   let next = 0;

@@ -3,7 +3,10 @@ import type { Writable } from 'node:stream';
 
 import { errnoOf } from '../../system/errno.ts';
 
-/** Writes, and resolves when the stream has taken it and all before it, or is gone: its errors are its owner's affair. */
+/**
+ * Resolves when the stream has taken these bytes and all before them, or has failed: the owner of the stream handles
+ * its errors.
+ */
 export function write(stream: Writable, bytes: string | Uint8Array): Promise<void> {
   return new Promise((resolve) => {
     if (stream.destroyed || stream.writableEnded) resolve();
@@ -11,12 +14,12 @@ export function write(stream: Writable, bytes: string | Uint8Array): Promise<voi
   });
 }
 
-/** Resolves when all that was written so far has left the stream. */
+/** Resolves when everything written before has left the stream. */
 export function written(stream: Writable): Promise<void> {
   return write(stream, '');
 }
 
-/** All of the bytes: one call may write a part of them, as it does where the disk is nearly full, or none to a pipe that is. */
+/** Writes all of the bytes. One call may write only a part when the disk is nearly full, or nothing to a full pipe. */
 export function writeWhole(descriptor: number, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.byteLength;) {
     try {

@@ -3,10 +3,12 @@ import * as z from 'zod';
 
 import { checkShape, configInvalid, formatFieldFault, show, type MirrorRule } from '../../index.ts';
 
-/** What a registries.conf says, of either version of the format; `warnings` are about what is not followed. */
+/**
+ * The rules of a registries.conf, in either version of the format. `warnings` are about entries that are not followed.
+ */
 export type RegistriesConf = { readonly rules: readonly MirrorRule[]; readonly warnings: readonly string[] };
 
-/** Slashes at the end do not matter. */
+/** Trailing slashes are ignored. */
 const location = z
   .string()
   .refine((text) => !/^https?:\/\//i.test(text), 'must be HOST[:PORT][/PATH], without a scheme')
@@ -39,7 +41,7 @@ const registry = z
 
 const listed = z.object({ registries: z.array(z.string()).default([]) }).transform(({ registries }) => registries);
 
-/** The first version of the format, which podman and skopeo still read. What it lists for short names is of no use here. */
+/** The first version of the format, which podman and skopeo still read. Its list for short names is not used here. */
 const firstVersion = z.object({ insecure: listed.default([]), block: listed.default([]) });
 
 const shape = z
@@ -53,10 +55,10 @@ const shape = z
   );
 
 /**
- * The rules of a registries.conf. One that cannot be followed stays in the list, with what is wrong: what it is about is
- * not to be asked for as if it were not there. Of two rules for the same prefix the first counts.
+ * Parses the rules of a registries.conf. A rule that cannot be followed stays in the list, with the problem, so that
+ * its registry is not used as if there were no rule. Of two rules with the same prefix the first counts.
  *
- * @throws CONFIG_INVALID naming the file, if it cannot be told whom a rule is about
+ * @throws CONFIG_INVALID with the path of the file, if it is unclear which registry a rule is for
  * @see containers-registries.conf(5)
  */
 export function parseRegistriesConf(text: string, path: string): RegistriesConf {
@@ -88,7 +90,7 @@ function parseToml(text: string, path: string): unknown {
   }
 }
 
-/** Keys are taken in any case, as programs in Go take them. */
+/** Keys are matched in any case, as by Go programs. */
 function lowerKeys(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(lowerKeys);
   if (typeof value !== 'object' || value === null || value instanceof Date) return value;
@@ -103,7 +105,7 @@ function parseEntry(entry: unknown, index: number, path: string): MirrorRule {
   return { prefix, mirrors: [], source: path, fault: formatFieldFault(shaped.fault) };
 }
 
-/** What an entry is about, also where the rest of it cannot be read. */
+/** The prefix of an entry, even if the rest of it is not valid. */
 function prefixOf(entry: unknown): string {
   const members = typeof entry === 'object' && entry !== null ? entry : {};
   const texts = ['prefix', 'location'].map((key) => ({ ...members })[key]);
@@ -123,23 +125,23 @@ function ruleOf(named: z.infer<typeof registry>, prefix: string, source: string)
     ...(blocked && { blocked }),
     ...(insecure && { insecure }),
     ...(there !== '' && there !== prefix && { location: there }),
-    mirrors: mirrors.map((one) => {
-      const [, host = '', below] = /^([^/]*)(?:\/(.*))?$/s.exec(one.location) ?? [];
-      const pull = named['mirror-by-digest-only'] ? 'digest-only' : one['pull-from-mirror'];
+    mirrors: mirrors.map((mirror) => {
+      const [, host = '', below] = /^([^/]*)(?:\/(.*))?$/s.exec(mirror.location) ?? [];
+      const pull = named['mirror-by-digest-only'] ? 'digest-only' : mirror['pull-from-mirror'];
       return {
         origin: `https://${host.toLowerCase()}`,
         ...(below && { prefix: below }),
         resolves: true,
         ...(pull === 'digest-only' && { only: 'digests' as const }),
         ...(pull === 'tag-only' && { only: 'tags' as const }),
-        insecure: one.insecure,
+        insecure: mirror.insecure,
       };
     }),
     source,
   };
 }
 
-/** Rules are looked up by the names of repositories. */
+/** Rules are looked up by repository names. */
 function neverApplied({ prefix }: MirrorRule): string | undefined {
   const isOfImage = /\/[^/]*[:@][^/]*$/.test(prefix);
   return isOfImage ? 'its prefix has a tag or a digest, so that it is never applied' : undefined;

@@ -7,10 +7,10 @@ import type { Environment } from '../options/environment.ts';
 import type { RegistriesConf } from './parse-registries-conf.ts';
 
 /**
- * The rules that registries.conf and what stands in the directories beside it have for registries, a later file's
- * taking the place of an earlier one's with the same prefix. In the order of their prefixes.
+ * Reads the rules of registries.conf and of the directories next to it, sorted by prefix. A rule in a later file
+ * replaces an earlier one with the same prefix.
  *
- * @throws CONFIG_INVALID naming the file
+ * @throws CONFIG_INVALID with the path of the file
  * @see containers-registries.conf(5), containers-registries.conf.d(5)
  */
 export async function readRegistriesConf(
@@ -24,10 +24,13 @@ export async function readRegistriesConf(
     for (const rule of file.rules) rules.set(rule.prefix, rule);
     warnings.push(...file.warnings);
   }
-  return { rules: [...rules.values()].toSorted((one, other) => (one.prefix < other.prefix ? -1 : 1)), warnings };
+  return { rules: [...rules.values()].toSorted((a, b) => (a.prefix < b.prefix ? -1 : 1)), warnings };
 }
 
-/** A main file of the user's own takes the place of all of the system's; one that is named, of the main file alone. */
+/**
+ * A main file of the user replaces all files of the system; a file named by the environment replaces only the main
+ * file.
+ */
 async function filesOf(environment: Environment, system: string): Promise<readonly string[]> {
   const users = await userDirectory(environment);
   const [own, others] = [join(users, 'registries.conf'), join(system, 'registries.conf')];
@@ -37,7 +40,9 @@ async function filesOf(environment: Environment, system: string): Promise<readon
   return [...(main ? [main] : []), ...(await listConf(`${others}.d`)), ...(await listConf(`${own}.d`))];
 }
 
-/** Podman and skopeo look below the home directory, whatever XDG_CONFIG_HOME says: what is there counts. */
+/**
+ * Podman and skopeo look below the home directory and ignore XDG_CONFIG_HOME, so a directory there takes precedence.
+ */
 async function userDirectory(environment: Environment): Promise<string> {
   const home = join(homeDirectory(environment), '.config/containers');
   const main = join(home, 'registries.conf');

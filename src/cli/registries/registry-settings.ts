@@ -12,10 +12,10 @@ import { baseDirectory, homeDirectory } from '../config/directories.ts';
 import type { Environment } from '../options/environment.ts';
 import { readRegistriesConf } from './registries-conf.ts';
 
-/** What this machine and this user have set up for registries, read where images of registries are asked for. */
+/** The settings of this machine and user for registries. Read only when registry images are requested. */
 export type RegistrySettings = Required<Pick<ActionOptions, 'mirrors' | 'certificates' | 'lookasides'>>;
 
-/** @param given - mirrors that the command line names: they come first. @throws CONFIG_INVALID */
+/** @param given - mirrors from the command line, which come first. @throws CONFIG_INVALID */
 export async function registrySettings(
   given: readonly MirrorRule[],
   environment: Environment,
@@ -39,14 +39,14 @@ export async function registrySettings(
   return { mirrors: mergeMirrors(configured.rules, given), certificates, lookasides };
 }
 
-/** Where podman and skopeo put signatures when nobody says otherwise. @see containers-registries.d(5) */
+/** The default directory of signatures in podman and skopeo. @see containers-registries.d(5) */
 function signatureStore(environment: Environment): string {
   const isRoot = (process.getuid?.() ?? 0) === 0;
   const data = isRoot ? '/var/lib' : baseDirectory('XDG_DATA_HOME', '.local/share', environment);
   return join(data, 'containers/sigstore');
 }
 
-/** Credentials as docker and podman keep them; nothing is read before a registry wants some. */
+/** Credentials from the files of docker and podman. They are read only when a registry asks for credentials. */
 export function registryCredentials(environment: Environment, onWarning: (message: string) => void) {
   const files = credentialFiles(environment, homeDirectory(environment), process.getuid?.() ?? 0);
   return openCredentialChain({ configured: {}, files, environment, onWarning });

@@ -71,7 +71,7 @@ export function createLookups(reader: Reader, path: string): Lookups {
       const row = await manifestOf.get(idDigits(imageId));
       if (!row)
         throw new ImageError('NOT_IN_STORE', `${shortImageId(imageId)} is not in the store`, { asked: imageId });
-      return parsingRows(path, (one) => textOf(one, 'manifest'))(row);
+      return parsingRows(path, (manifestRow) => textOf(manifestRow, 'manifest'))(row);
     },
     async checkIndex() {
       const found = (await reader.prepare('PRAGMA integrity_check(1)').get())?.['integrity_check'] ?? 'ok';

@@ -14,8 +14,8 @@ import { benchTable } from './table.ts';
 import { readRequests } from '../fetch/requests.ts';
 import { requireWritable, writeReport } from '../fetch/report.ts';
 
-/** Of `--compare`, when a setting is slower beyond the noise. */
-const slower = 9;
+/** Exit code of `--compare` when a setting is slower by more than the noise. */
+const slowerExitCode = 9;
 
 export const runBenchCommand: Run = async ({ stdin, stdout, stderr, environment, signal }, line) => {
   const old = await valueOf(line, 'compare', readResult);
@@ -61,5 +61,5 @@ export const runBenchCommand: Run = async ({ stdin, stdout, stderr, environment,
     const failure = writeReport(report, benchPage(result, timeline));
     if (failure) throw failure;
   }
-  return isSlower ? slower : exitCodes.success;
+  return isSlower ? slowerExitCode : exitCodes.success;
 };

@@ -5,7 +5,7 @@ import { readNamed } from '../../../system/files.ts';
 import { usageError } from '../../options/option.ts';
 import { reasonOf } from '../../output/error-line.ts';
 
-/** Far above any result. */
+/** Far more than any result needs. */
 const maxBytes = 64 * 1024 * 1024;
 
 const words = {
@@ -15,7 +15,7 @@ const words = {
   unclear: 'cannot be told from single rounds',
 } as const satisfies Record<Comparison['verdict'], string>;
 
-/** Reads what `--output=json` printed. @throws USAGE */
+/** Reads a result that `--output=json` wrote. @throws USAGE */
 export async function readResult(path: string, option: string): Promise<BenchResult> {
   const bytes = await readNamed(path, maxBytes).catch((error: unknown) => {
     throw usageError(`cannot read "${show(path)}": ${reasonOf(error)}`, option);
@@ -25,13 +25,13 @@ export async function readResult(path: string, option: string): Promise<BenchRes
   return parsed.data;
 }
 
-/** @throws USAGE for a result that has nothing in common with what is about to be measured */
+/** @throws USAGE for a result that has no setting in common with the planned measurement */
 export function requireComparable(old: BenchResult, planned: Parameters<typeof obstacle>[1]): void {
   const why = obstacle(old, planned);
   if (why !== undefined) throw usageError(`cannot be compared: ${why}`, '--compare');
 }
 
-/** One line for each setting that both have. */
+/** One line for each setting that both results have. */
 export function compareWith(
   old: BenchResult,
   now: BenchResult,
@@ -55,6 +55,6 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    return undefined; // no JSON is no result either
+    return undefined; // without JSON, it is no result
   }
 }

@@ -9,18 +9,18 @@ import { appliesTo, usageError } from '../../options/option.ts';
 import { benchOptions } from '../../options/bench.ts';
 import { optionTable, type OptionName } from '../../options/table.ts';
 
-/** A made image is held in memory while it is made. */
-const mostSize = 64 * 1024 ** 2;
-const mostCount = 100_000;
-/** More settings, jobs, workers or rounds than anybody waits for are a slip of the keyboard. */
-const mostTried = 1024;
+/** A generated image is in memory while it is made. */
+const maxSize = 64 * 1024 ** 2;
+const maxCount = 100_000;
+/** Larger numbers of settings, jobs, workers or rounds are taken for typing errors. */
+const maxTried = 1024;
 
-/** What only says how images are made and served. */
+/** Options that only describe how images are generated and served. */
 const making = ['images', 'size', 'compressibility', 'unsigned', 'tree', 'registry', 'delay', 'rate', 'loss'] as const;
 
 type Settings = Pick<BenchOptions, 'corpus' | 'settings' | 'rounds' | 'jobsPerHost' | 'environment'>;
 
-/** The lists of images that are to be fetched. @throws USAGE for one that could be read only once */
+/** The lists of images to fetch. @throws USAGE for a list that can be read only once */
 export function benchLists(line: CommandLine): readonly string[] {
   return valuesOf(line, 'from-file', (text, option) => {
     if (text === '-') throw usageError('a list is read in each round: want a file', option);
@@ -28,15 +28,15 @@ export function benchLists(line: CommandLine): readonly string[] {
   });
 }
 
-/** What the command line says of a measurement. @param requests - how many images it names. @throws USAGE */
+/** The settings of a measurement. @param requests - the number of images on the command line. @throws USAGE */
 export function benchSettings(line: CommandLine, environment: Environment, requests: number): Settings {
   const jobs = valueOf(line, 'jobs', parseCounts) ?? [1, 4, 16];
   const workers = valueOf(line, 'workers', parseCounts) ?? [...new Set([1, availableParallelism()])];
   const isGiven = line.operands.length + line.values('from-file').length > 0;
   return {
     corpus: isGiven ? given(line, requests) : made(line),
-    settings: jobs.flatMap((one) => workers.map((other) => ({ jobs: one, workers: other }))),
-    rounds: valueOf(line, 'rounds', atMost(mostTried)) ?? 3,
+    settings: jobs.flatMap((jobCount) => workers.map((workerCount) => ({ jobs: jobCount, workers: workerCount }))),
+    rounds: valueOf(line, 'rounds', atMost(maxTried)) ?? 3,
     jobsPerHost: valueOf(line, 'jobs-per-host', parseCount),
     environment: environmentOfRuns(environment, isGiven),
   };
@@ -47,7 +47,7 @@ function made(line: CommandLine): BenchOptions['corpus'] {
   if (registry && isOn(line, 'tree')) throw usageError('images of a registry need no others', '--tree');
   return {
     kind: 'made',
-    images: valueOf(line, 'images', atMost(mostCount)) ?? 40,
+    images: valueOf(line, 'images', atMost(maxCount)) ?? 40,
     size: valueOf(line, 'size', parseImageSize) ?? 4 * 1024 ** 2,
     compressibility: valueOf(line, 'compressibility', percentUpTo(100)) ?? 50,
     signed: !registry && !isOn(line, 'unsigned'),
@@ -59,7 +59,7 @@ function made(line: CommandLine): BenchOptions['corpus'] {
   };
 }
 
-/** Everything else that was said is the fetch's as well: it reads it as its own. */
+/** All other options are passed on to the fetch, which parses them. */
 function given(line: CommandLine, requests: number): BenchOptions['corpus'] {
   for (const name of making) {
     const [value] = line.values(name);
@@ -71,13 +71,13 @@ function given(line: CommandLine, requests: number): BenchOptions['corpus'] {
   const args = optionTable.flatMap((spec) => {
     const { name } = spec;
     if (!appliesTo(spec, 'bench') || own.has(name) || name === 'output' || name === 'dir') return [];
-    // the table holds no name that is not one of its own
+    // the rows of the table have these names
     return line.values(name as OptionName).map(({ text }) => `--${name}=${text}`);
   });
   return { kind: 'given', args: [...args, '--', ...line.operands.map(({ text }) => text)], requests };
 }
 
-/** Options of a run are on its command line; a local server needs no proxy. */
+/** Options for the fetches are passed on their command lines. A local server needs no proxy. */
 function environmentOfRuns(environment: Environment, isGiven: boolean): Environment {
   return Object.fromEntries(
     Object.entries(environment).filter(
@@ -87,7 +87,7 @@ function environmentOfRuns(environment: Environment, isGiven: boolean): Environm
 }
 
 function parseCounts(text: string, option: string): readonly number[] {
-  return [...new Set(text.split(',').map((part) => atMost(mostTried)(part.trim(), option)))];
+  return [...new Set(text.split(',').map((part) => atMost(maxTried)(part.trim(), option)))];
 }
 
 function atMost(most: number): (text: string, option: string) => number {
@@ -100,7 +100,7 @@ function atMost(most: number): (text: string, option: string) => number {
 
 function parseImageSize(text: string, option: string): number {
   const size = parseSize(text, option);
-  if (size > mostSize) throw usageError('at most 64M', option);
+  if (size > maxSize) throw usageError('at most 64M', option);
   return size;
 }
 

@@ -7,7 +7,7 @@ import { type Timeline, createTimeline, type TimelineRecorder } from '../../../r
 import { benchTable } from './table.ts';
 import { machineFacts } from '../fetch/report.ts';
 
-/** One page with everything in it: the sweep, and the last run of its fastest setting. */
+/** A page without external parts: the sweep, and the last run of its fastest setting. */
 export function benchPage(result: BenchResult, timeline: Timeline): Iterable<string> {
   const { machine, settings, best } = result;
   const sweep = `<p class="note">Seconds of each setting: the median of its rounds, and a line from the shortest to the longest.</p>
@@ -23,7 +23,7 @@ ${chart(settings, best)}
   });
 }
 
-/** Reads a run out of the events that a process of ours wrote. */
+/** Reads the events of a run from the file that it wrote. */
 export async function readTimeline(path: string): Promise<Timeline> {
   let recorder: TimelineRecorder | undefined;
   let lastMs = 0;

@@ -16,12 +16,14 @@ const bounds: Readonly<Record<Bound, string>> = {
   unclear: 'what holds it back is unclear: nothing stands out',
 };
 
-/** A result for people: the machine, a row for each setting, and what follows. */
+/** Formats a result for people: the machine, a row for each setting, and the conclusions. */
 export function benchTable(result: BenchResult): string {
   const { machine, settings, best, bound, rounds } = result;
   const { processors, model, memoryBytes, platform, node, longshore } = machine;
   const fastest = settings.find(({ jobs, workers }) => jobs === best.jobs && workers === best.workers);
-  const alike = settings.filter((other) => other !== fastest && fastest && other.seconds.min <= fastest.seconds.max);
+  const alike = settings.filter(
+    (setting) => setting !== fastest && fastest && setting.seconds.min <= fastest.seconds.max,
+  );
   const noise = alike.length > 0 ? `, and ${alike.length} more within the noise` : '';
   const seconds = fastest ? ` (${fixed(fastest.seconds.median)} s)` : '';
   const choice = settings.length > 1 ? `Best: --jobs ${best.jobs} --workers ${best.workers}` : 'This setting';
@@ -72,17 +74,20 @@ function size(bytes: number): string {
   return prettyBytes(bytes, { binary: true, maximumFractionDigits: bytes < 1024 ** 3 ? 0 : 1 });
 }
 
-/** Where the time of one setting went: phases of the images, steps of the workers, images at a time, threads. */
+/**
+ * Shows where the time of one setting was spent: phases of the images, steps of the workers, images in parallel,
+ * threads.
+ */
 export function benchDetails(setting: SettingResult): string {
   const { phases, ingest, depths, threads = {} } = setting;
   const bytes = setting.bytesPerSecond * setting.seconds.median;
   const table = (title: string, seconds: readonly (readonly [string, number])[]): string => {
-    const sum = seconds.reduce((total, [, one]) => total + one, 0);
-    const rows = seconds.map(([name, one]) => [
+    const sum = seconds.reduce((total, [, spent]) => total + spent, 0);
+    const rows = seconds.map(([name, spent]) => [
       name,
-      one.toFixed(2),
-      sum > 0 ? `${Math.round((one / sum) * 100)} %` : '-',
-      one > 0 ? (bytes / 1024 ** 2 / one).toFixed(1) : '-',
+      spent.toFixed(2),
+      sum > 0 ? `${Math.round((spent / sum) * 100)} %` : '-',
+      spent > 0 ? (bytes / 1024 ** 2 / spent).toFixed(1) : '-',
     ]);
     return formatTable([[title, 'SECONDS', 'SHARE', 'MIB/S'], ...rows], new Set([1, 2, 3]));
   };
@@ -94,7 +99,8 @@ export function benchDetails(setting: SettingResult): string {
     ),
   ];
   const steps = ingest ? ingestSteps.map((name) => [name, ingest[name] ?? 0] as const) : [];
-  if (steps.some(([, seconds]) => seconds > 0)) parts.push('\n', table('INGEST', steps)); // registries' images have none
+  // images from registries have none
+  if (steps.some(([, seconds]) => seconds > 0)) parts.push('\n', table('INGEST', steps));
   if (depths) {
     const stages = Object.entries(depths).map(([name, { mean, most }]) => `${name} ${mean.toFixed(1)} (most ${most})`);
     parts.push(`\nImages at a time: ${stages.join(', ')}\n`);

@@ -11,15 +11,15 @@ import { outputFailed, reasonOf } from '../../output/error-line.ts';
 
 export type EventFile = {
   readonly write: (line: string) => void;
-  /** Resolves when everything is in the file. */
+  /** Resolves when everything is written to the file. */
   end(): Promise<void>;
 };
 
 /**
- * Opens the file for `--events`, empty, or a pipe once somebody reads it. When it cannot be written later, the run goes on
- * without it.
+ * Opens the file for `--events`: an empty file, or a pipe once it has a reader. If writing fails later, the run
+ * continues without it.
  *
- * @param onFailure - told once, with OUTPUT_FAILED. @throws USAGE when it cannot be written at all
+ * @param onFailure - called once, with OUTPUT_FAILED. @throws USAGE when it cannot be opened
  */
 export async function openEventFile(path: string, onFailure: (error: ImageError) => void): Promise<EventFile> {
   let stream: Writable;
@@ -31,7 +31,7 @@ export async function openEventFile(path: string, onFailure: (error: ImageError)
   let failed = false;
   stream.on('error', (error) => {
     failed = true;
-    if (errnoOf(error) === 'EPIPE') return; // a reader that has seen enough
+    if (errnoOf(error) === 'EPIPE') return; // the reader has seen enough
     onFailure(outputFailed(`the events in ${show(path)}`, error));
   });
   return {
@@ -44,16 +44,19 @@ export async function openEventFile(path: string, onFailure: (error: ImageError)
 
 const readerMs = 50;
 
-/** A call that waits for the reader of a pipe in a thread would keep the process from ending, whatever signal it gets. */
+/**
+ * Opens a pipe without blocking: a call that waits in a thread for a reader would keep the process from ending on a
+ * signal.
+ */
 async function openStream(path: string): Promise<Writable> {
   while ((await stat(path).catch(() => undefined))?.isFIFO()) {
     try {
       const descriptor = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
-      const { Socket } = await import('node:net'); // which hardly anybody needs
+      const { Socket } = await import('node:net'); // rarely needed
       return new Socket({ fd: descriptor, readable: false, writable: true });
     } catch (error) {
       if (errnoOf(error) !== 'ENXIO') throw error;
-      await sleep(readerMs); // nobody reads it yet
+      await sleep(readerMs); // no reader yet
     }
   }
   const stream = createWriteStream(path);

@@ -25,7 +25,7 @@ import { outputFailed } from '../../output/error-line.ts';
 export type LockFile = {
   readonly lock: Lock;
   /**
-   * The batch went well: what it found is what the file says from now on. Nothing is written where that is so already.
+   * Called after a batch without failures: writes what it found to the file, unless nothing has changed.
    *
    * @throws LOCK_MISMATCH, OUTPUT_FAILED
    */
@@ -34,7 +34,7 @@ export type LockFile = {
 
 type Images = Map<string, ImageId | Digest>;
 
-/** As for lists. */
+/** The same limit as for lists. */
 const maxBytes = 64 * 1024 * 1024;
 
 const schema = 'longshore.lock/1';
@@ -54,9 +54,9 @@ const shape = z.object({
 });
 
 /**
- * A file that says which image each reference was.
+ * Opens a file that records the image of each reference.
  *
- * @param path - absolute, or relative to the working directory. No file there is one that names no image, unless frozen.
+ * @param path - absolute, or relative to the working directory. A missing file counts as empty, unless frozen.
  * @throws CONFIG_INVALID
  */
 export async function openLockFile(path: string, frozen: boolean): Promise<LockFile> {
@@ -96,7 +96,7 @@ async function readImages(path: string, isRequired: boolean): Promise<Images | u
   const result = checkShape(shape, json.value);
   if (result.ok) {
     const entries = Object.entries(result.value.images);
-    return new Map(entries.map(([name, one]) => [name, 'digest' in one ? one.digest : one.imageID]));
+    return new Map(entries.map(([name, entry]) => [name, 'digest' in entry ? entry.digest : entry.imageID]));
   }
   throw configInvalid(path, formatFieldFault(result.fault));
 }
@@ -105,9 +105,9 @@ function isSame(before: Images, found: Images): boolean {
   return before.size === found.size && found.entries().every(([reference, id]) => before.get(reference) === id);
 }
 
-/** One form for the same images, so that versions of the file can be compared line by line. */
+/** Sorted, so that versions of the file can be compared line by line. */
 function format(found: Images): string {
-  const sorted = [...found].sort(([one], [other]) => (one < other ? -1 : 1));
+  const sorted = [...found].sort(([a], [b]) => (a < b ? -1 : 1));
   const images = Object.fromEntries(
     sorted.map(([name, id]) => [name, isDigest(id) ? { digest: id } : { imageID: id }]),
   );

@@ -24,7 +24,7 @@ import { usageError } from '../../options/option.ts';
 
 type FinderRequest = Omit<Prepared, 'apps' | 'hasFiles'> & { readonly access: Access };
 
-/** Opens store, keystore and finder; `resources` closes them, in the other order. @throws ImageError */
+/** Opens store, keystore and finder; `resources` closes them in reverse order. @throws ImageError */
 export async function openFinder(
   resources: AsyncDisposableStack,
   request: FinderRequest,
@@ -33,10 +33,10 @@ export async function openFinder(
   const { options, config, directories, environment, access } = request;
   const place = { dir: storeDirectory(request) };
   const pool = resources.use(openFetchPool(options));
-  // Into an empty store something will have to come: a thread gets ready for it while the store is made.
+  // An empty store will need a thread: start it while the store is made.
   if (access === 'fill' && !(await isThere(join(place.dir, 'index.sqlite')))) pool.warmUp(!options.insecure.image);
   const store = resources.use(await openCliStore(place, environment, access));
-  resources.defer(() => pool.close()); // before the store: nobody writes there any more
+  resources.defer(() => pool.close()); // before the store, so that no thread writes to it any more
   const { system, local, user } = directories;
   const onWarning = (message: string): void => onEvent({ type: 'warning', message });
   const keystore = options.insecure.image
@@ -70,7 +70,7 @@ type NetworkRequest = {
   readonly ca: readonly string[] | undefined;
 };
 
-/** What command line, configuration and environment together say of the network. */
+/** The network settings of command line, configuration and environment. */
 export function networkSettings({ options, config, environment, ca }: NetworkRequest) {
   return {
     headers: config.headers,
@@ -80,7 +80,7 @@ export function networkSettings({ options, config, environment, ca }: NetworkReq
   } satisfies Partial<ActionOptions>;
 }
 
-/** The proxies of the environment; a lower-case name wins. */
+/** The proxies of the environment; a lower-case name takes precedence. */
 export function proxyOf(environment: Environment): NonNullable<ActionOptions['proxy']> {
   const read = (name: string): string | undefined => environment[name] || environment[name.toUpperCase()] || undefined;
   const [http, https] = [read('http_proxy'), read('https_proxy')];
@@ -88,16 +88,16 @@ export function proxyOf(environment: Environment): NonNullable<ActionOptions['pr
   return { ...(http && { http }), ...(https && { https }), ...(all && { all }), ...(noProxy && { noProxy }) };
 }
 
-/** The rules of the command line replace those of the configuration prefix by prefix. */
+/** Rules of the command line replace those of the configuration with the same prefix. */
 function mergeDiscover(configured: readonly DiscoverRule[], given: readonly DiscoverRule[]): readonly DiscoverRule[] {
   return [...new Map([...configured, ...given].map((rule) => [rule.prefix, rule])).values()];
 }
 
-/** Far above what a system trusts. */
+/** Far more than a system's certificates need. */
 const maxBytes = 16 * 1024 * 1024;
 const block = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
 
-/** The certificates of a PEM file, one text each. @throws USAGE when there are none */
+/** The certificates of a PEM file, one text for each. @throws USAGE when there are none */
 export async function readCaFile(path: string, option: string): Promise<readonly string[]> {
   try {
     const text = await readNamed(path, maxBytes);

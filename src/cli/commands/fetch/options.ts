@@ -17,7 +17,7 @@ import { usageError } from '../../options/option.ts';
 
 export type FetchOptions = ReturnType<typeof fetchOptions>;
 
-/** What the command line says of how to fetch; what it leaves open is absent. @throws USAGE */
+/** The fetch options of the command line; options that are not given are absent. @throws USAGE */
 export function fetchOptions(line: CommandLine) {
   return {
     ...present({
@@ -39,15 +39,15 @@ export function fetchOptions(line: CommandLine) {
 type Present<T> = { readonly [K in keyof T]?: Exclude<T[K], undefined> };
 
 function present<T extends Record<string, unknown>>(values: T): Present<T> {
-  // fromEntries forgets which keys there were; what is left has them still.
+  // fromEntries loses the types of the keys; those that remain are unchanged.
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Present<T>;
 }
 
 type Ask = { readonly policy: PullPolicy; readonly option: string };
 
 /**
- * What `--pull-policy`, `--store-only` and `--no-store` say together. Those of the command line silence those of the
- * environment.
+ * Combines `--pull-policy`, `--store-only` and `--no-store`. If the command line has any of them, the environment is
+ * ignored.
  *
  * @throws USAGE when they contradict each other
  */
@@ -70,7 +70,7 @@ function fromPolicy(line: CommandLine): readonly Ask[] {
   return value && policy ? [{ policy, option: value.option }] : [];
 }
 
-/** What the command line says of images of registries. @throws USAGE */
+/** The options for registry images. @throws USAGE */
 function registryOptions(line: CommandLine) {
   const keep = (['aci', 'oci', 'both'] as const).find((word) => word === textOf(line, 'keep'));
   return {
@@ -85,7 +85,7 @@ function checkPlatform(text: string, option: string): string {
   return text;
 }
 
-/** What the command line says of the network. @throws USAGE */
+/** The network options of the command line. @throws USAGE */
 export function networkOptions(line: CommandLine) {
   const retries = valueOf(line, 'retries', (text, option) => parseCount(text, option, 0));
   return {

@@ -13,7 +13,7 @@ import { fetchOptions, type FetchOptions } from './options.ts';
 import { readRequests, type Requests } from './requests.ts';
 import type { Insecure } from '../../../index.ts';
 
-/** What a run is about, read and checked. */
+/** The input of a run, read and checked. */
 export type Prepared = Omit<Requests, 'errors'> & {
   readonly options: FetchOptions;
   readonly config: Config;
@@ -23,16 +23,16 @@ export type Prepared = Omit<Requests, 'errors'> & {
   readonly dir: string | undefined;
   /** PEM texts. */
   readonly ca: readonly string[] | undefined;
-  /** Absent where no image of a registry is asked for. */
+  /** Absent when no registry image is requested. */
   readonly registries: RegistrySettings | undefined;
-  /** About what was read. */
+  /** Warnings about the input. */
   readonly warnings: readonly string[];
 };
 
 /**
- * Finds everything that may be wrong with a request before any work: then the standard output stays empty.
+ * Finds everything that is wrong with a request before any work, while the standard output is still empty.
  *
- * @returns undefined when references cannot be understood, all of which have been named then. @throws USAGE, CONFIG_INVALID
+ * @returns undefined when there were invalid references; all of them have been reported. @throws USAGE, CONFIG_INVALID
  */
 export async function prepare(
   { stdin, stderr, environment, signal }: Io,
@@ -57,7 +57,7 @@ export async function prepare(
   return { ...requests, options, config, directories, environment, dir: textOf(line, 'dir'), ca, registries, warnings };
 }
 
-/** What a user should know of lifted checks before the work begins. */
+/** Warnings about disabled checks, shown before the work begins. */
 export function insecureWarnings({ tls, image, pubkey }: Insecure): readonly string[] {
   return [
     ...(tls ? ['TLS verification has been disabled'] : []),

@@ -20,10 +20,10 @@ export type FetchReport = {
 };
 
 /**
- * Records a run, and writes its page in the end, whatever ends it: a process that does not wait for its work writes what it
- * knows on its way out.
+ * Records a run and writes its page at the end, however the run ends: a process that exits early writes the data so
+ * far.
  *
- * @param onFailure - told when the page could not be written.
+ * @param onFailure - called when the page could not be written.
  */
 export function openFetchReport(path: string, onFailure: (error: ImageError) => void): FetchReport {
   const timeline = createTimeline(Date.now());
@@ -39,13 +39,14 @@ export function openFetchReport(path: string, onFailure: (error: ImageError) => 
 
 const { O_NONBLOCK, O_WRONLY } = constants;
 
-/** Finds out whether a file can be written, before anything is done; makes none. @throws USAGE */
+/** Checks whether a file can be written, before anything else is done. Creates nothing. @throws USAGE */
 export async function requireWritable(path: string, option: string): Promise<string> {
   const found = await stat(path).catch(() => undefined);
   try {
     if (found?.isDirectory()) throw usageError(`"${show(path)}" is a directory`, option);
     if (found) await access(path, constants.W_OK);
-    if (!found || found.isFile()) await access(`${dirname(path)}/.`, constants.W_OK); // where it comes to be, under another name
+    // it is written there first, under another name
+    if (!found || found.isFile()) await access(`${dirname(path)}/.`, constants.W_OK);
   } catch (error) {
     if (isImageError(error)) throw error;
     throw usageError(`cannot write "${show(path)}": ${reasonOf(error)}`, option);
@@ -54,9 +55,9 @@ export async function requireWritable(path: string, option: string): Promise<str
 }
 
 /**
- * Writes a page piece by piece under another name, and moves it to its place once it is whole. Synchronous, so that a process
- * that is about to end can do it too. What is no regular file, such as a pipe, is written to as it is; a pipe that nobody reads is
- * not waited for.
+ * Writes a page piece by piece under another name, and renames it when it is complete. Synchronous, so that it also
+ * works while the process exits. A path that is no regular file, such as a pipe, is written directly; a pipe without a
+ * reader is not waited for.
  *
  * @returns OUTPUT_FAILED when it could not be written.
  */
@@ -65,7 +66,7 @@ export function writeReport(path: string, pieces: Iterable<string>): ImageError 
   try {
     const target = statSync(path, { throwIfNoEntry: false }) ? realpathSync(path) : path;
     const isPlain = statSync(target, { throwIfNoEntry: false })?.isFile() ?? true;
-    // Short, so that a target with the longest name there is has room for it.
+    // A short name, so that it is possible for the longest name of a target, too.
     if (isPlain) temporary = join(dirname(target), `.longshore-${randomBytes(8).toString('hex')}`);
     const file = temporary === undefined ? openSync(target, O_WRONLY | O_NONBLOCK) : openSync(temporary, 'wx');
     try {
@@ -81,16 +82,16 @@ export function writeReport(path: string, pieces: Iterable<string>): ImageError 
   }
 }
 
-/** Where its directory is none, its removal would fail too. */
+/** Ignores errors: without its directory the removal fails, too. */
 function removeIfThere(path: string): void {
   try {
     rmSync(path, { force: true });
   } catch {
-    // what kept it from being written is told
+    // the error of the write is reported
   }
 }
 
-/** What a run was run by and on, for the head of its report. */
+/** Program and machine, for the head of a report. */
 export function machineFacts({
   longshore,
   node,

@@ -10,20 +10,20 @@ import {
 } from '../../../index.ts';
 import { readList } from '../../../lists/read-list.ts';
 
-/** `place` says where it stands, for messages. */
+/** `place` is its position in a list, for messages. */
 type ListedRequest = { readonly text: string; readonly signature?: string; readonly place?: string };
-/** `asked` is absent where the error itself says what it is about. */
+/** `asked` is absent when the error itself names the request. */
 type Misunderstood = { readonly asked: string | undefined; readonly error: ImageError };
 
-/** What a run was asked for, and what of it cannot be understood. */
+/** The requests of a run, and the errors of those that could not be parsed. */
 export type Requests = {
   readonly apps: readonly AppInput[];
   readonly errors: readonly Misunderstood[];
-  /** True when a local file is among them: it is written into the store under every pull policy. */
+  /** True when there is a local file: it is written to the store under every pull policy. */
   readonly hasFiles: boolean;
 };
 
-/** Reads requests as they stand in `directory`; the text stays as it is. */
+/** Parses requests relative to `directory`. The texts are kept. */
 function parseRequests(asked: Iterable<ListedRequest>, directory: string): Requests {
   const isFile = createFileCheck(directory);
   const apps: AppInput[] = [];
@@ -54,7 +54,7 @@ function joinRequests(parts: readonly Requests[]): Requests {
 }
 
 type RequestSources = {
-  /** What stands on the command line. */
+  /** The requests on the command line. */
   readonly asked: readonly ListedRequest[];
   /** Paths of lists; `-` is the standard input. */
   readonly lists: readonly string[];
@@ -62,7 +62,10 @@ type RequestSources = {
   readonly signal: AbortSignal;
 };
 
-/** All requests of a run, those of the command line first. @throws ImageError for a list that cannot be read at all */
+/**
+ * All requests of a run, beginning with those of the command line. @throws ImageError for a list that cannot be read at
+ * all
+ */
 export async function readRequests({ asked, lists, stdin, signal }: RequestSources): Promise<Requests> {
   const directory = process.cwd();
   const parts = [parseRequests(asked, directory)];

@@ -11,24 +11,24 @@ import type { LockFile } from './lock-file.ts';
 export type FetchRun = {
   readonly apps: readonly AppInput[];
   readonly output: 'text' | 'json';
-  /** Whole image IDs in text output. */
+  /** Whether text output has complete image IDs. */
   readonly full: boolean;
   readonly progress: ProgressMode;
-  /** Path of a file for events. */
+  /** Path of the file for events. */
   readonly events: string | undefined;
-  /** Path of a file for the report, which can be written. */
+  /** Path of the file for the report. It was checked to be writable. */
   readonly report: string | undefined;
   readonly lockFile: LockFile | undefined;
-  /** What has to be said before the work begins. */
+  /** Warnings to show before the work begins. */
   readonly warnings: readonly string[];
 };
 
 /**
- * Fetches a batch and shows it: result, progress, events, report.
+ * Fetches a batch, and writes result, progress, events and report.
  *
- * @param openFinder - opens what does the work; its owner closes it.
- * @returns the exit code, signals aside. @throws what openFinder throws, before anything is on the standard output; OUTPUT_FAILED when
- * all images are there but events or the report could not be written
+ * @param openFinder - opens the finder; the caller closes it.
+ * @returns the exit code, not counting signals. @throws what openFinder throws, before anything is written to the
+ * standard output; OUTPUT_FAILED when all images are in the store, but events or the report could not be written
  */
 export async function runFetch(
   io: Io,

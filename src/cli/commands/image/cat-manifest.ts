@@ -4,7 +4,7 @@ import { write } from '../../output/write.ts';
 import { safeJson } from '../../output/table.ts';
 import type { Subcommand } from './subcommand.ts';
 
-/** A file or a pipe gets the manifest as it stands; a terminal gets the same document with nothing in it to obey. */
+/** Writes the exact manifest to a file or pipe, and the same document without control characters to a terminal. */
 export const catManifest: Subcommand = (line, { stdout }) => {
   const [asked = ''] = line.operands.map(({ text }) => text);
   const pretty = isOn(line, 'pretty-print');
@@ -14,7 +14,7 @@ export const catManifest: Subcommand = (line, { stdout }) => {
       const entry = await resolveEntry(store, asked);
       const text = await readManifest(store, entry, { asked, pretty });
       const isTerminal = 'isTTY' in stdout && stdout.isTTY;
-      const isExact = entry.kind === 'registry' && !pretty && !isTerminal; // its hash is the digest
+      const isExact = entry.kind === 'registry' && !pretty && !isTerminal; // its hash must match the digest
       const shown = isTerminal ? safeJson(text) : text;
       await write(stdout, isExact || shown.endsWith('\n') ? shown : `${shown}\n`);
       return [];

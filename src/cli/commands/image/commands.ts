@@ -1,7 +1,7 @@
 import type { Command, Run } from '../../command.ts';
 import type { Subcommand } from './subcommand.ts';
 
-/** The subcommands of `image`: what is in the store, and what becomes of it. None of them uses the network. */
+/** The subcommands of `image`, for images in the store. None of them uses the network. */
 export const imageCommands: readonly Command[] = [
   {
     name: 'image list',

@@ -27,10 +27,10 @@ type Export = {
   readonly format: 'aci' | 'oci' | 'docker' | undefined;
 };
 
-/** A FILE of `-` is the standard output; one that is a directory, or ends with a slash, becomes an OCI image layout. */
+/** A FILE of `-` is the standard output. A directory, or a name that ends with a slash, becomes an OCI image layout. */
 export const exportOne: Subcommand = (line, io) => {
   const [asked = '', file = ''] = line.operands.map(({ text }) => text);
-  if (file === '') throw usageError('no file named: an empty name is none'); // not the working directory
+  if (file === '') throw usageError('no file named: an empty name is none'); // it would mean the working directory
   const format = valueOf(line, 'format', oneOf(['aci', 'oci', 'docker']));
   const request = { asked, file, format, overwrite: isOn(line, 'overwrite') };
   return {

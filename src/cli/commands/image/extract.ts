@@ -15,20 +15,21 @@ import { usageError } from '../../options/option.ts';
 import { write } from '../../output/write.ts';
 import type { Subcommand } from './subcommand.ts';
 
-/** Only what the image itself holds. */
+/** Extracts the image without its dependencies. */
 export const extract = unpack((context, request, signal) => extractImage(context, request, signal));
 
-/** With what it depends on. */
+/** Extracts the image and its dependencies. */
 export const render = unpack((context, request, signal) => {
   const { platform, arch } = process;
   return renderImage(context, { ...request, platform: { platform, arch } }, signal);
 });
 
-/** What could not be made is a warning: the tree is there all the same. */
+/** Files that could not be made are reported as warnings; the rest of the tree exists. */
 function unpack(work: typeof extractImage): Subcommand {
   return (line, { stderr, signal }) => {
     const [asked = '', target = ''] = line.operands.map(({ text }) => text);
-    if (target === '') throw usageError('no directory named: an empty name is none'); // not the working directory
+    // it would mean the working directory
+    if (target === '') throw usageError('no directory named: an empty name is none');
     const request = {
       target: resolve(target),
       overwrite: isOn(line, 'overwrite'),

@@ -6,7 +6,7 @@ import { directoriesOf } from '../../options/read.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import type { ImageField } from './options.ts';
 
-/** What `image list` shows unless it is told: rkt's columns in rkt's order. */
+/** The default columns of `image list`: those of rkt, in the same order. */
 export const defaultFields: readonly ImageField[] = ['id', 'name', 'importtime', 'lastused', 'size', 'latest'];
 
 export const fieldTitles: Readonly<Record<ImageField, string>> = {
@@ -21,7 +21,7 @@ export const fieldTitles: Readonly<Record<ImageField, string>> = {
   digest: 'DIGEST',
 };
 
-/** One cell, for people; `full` is for those who need it exact: whole IDs, ISO times, bytes. */
+/** One cell; with `full`, it has exact values: complete IDs, ISO times, bytes. */
 export function fieldText(
   field: ImageField,
   entry: Entry,
@@ -50,17 +50,17 @@ export function fieldText(
   }
 }
 
-/** The first digits of an ID; a digest is always whole, since other tools take no part of one. */
+/** The first digits of an ID. A digest is never shortened, since other tools accept only complete ones. */
 export function idText({ kind, id }: Pick<Entry, 'kind' | 'id'>, digits = 32): string {
   return kind === 'registry' ? id : id.slice(0, 'sha512-'.length + digits);
 }
 
-/** What a user asks for to get it: name and version, or the reference of a registry's image. */
+/** The name of an entry in a request: name and version, or the registry reference. */
 export function entryTitle(entry: Entry): string {
   return entry.kind === 'registry' ? entry.image.reference : imageTitle(entry);
 }
 
-/** Name and version, the way a user asks for it. */
+/** Name and version as in a request. */
 export function imageTitle({ name, labels }: Pick<Entry, 'name' | 'labels'>): string {
   const version = labels.get('version');
   return version ? `${name}:${version}` : name;
@@ -91,17 +91,17 @@ const units = [
 
 const format = new Intl.RelativeTimeFormat('en');
 
-/** A moment as people say it: `6 days ago`, `just now`. Both times are milliseconds since the epoch. */
+/** A time relative to now: `6 days ago`, `just now`. Both times are milliseconds since the epoch. */
 export function relativeTime(atMs: number, nowMs: number): string {
   const distance = Math.abs(atMs - nowMs);
   const found = units.find(({ ms }) => distance >= ms);
   return found ? format.format(Math.trunc((atMs - nowMs) / found.ms), found.unit) : 'just now';
 }
 
-/** Whether one of the keys that an image was verified by is trusted for it now. */
+/** Whether one of the keys that verified an image is trusted for it now. */
 export type TrustedNow = (entry: Entry) => Promise<boolean>;
 
-/** Where the trusted keys cannot be read, nothing can be said against an image; that is warned of once. */
+/** When the trusted keys cannot be read, all images count as trusted, and a warning is written once. */
 export async function openTrustedNow(line: CommandLine, { environment, stderr }: Io): Promise<TrustedNow> {
   const { system, local, user } = directoriesOf(line, environment);
   const keystore = await openKeystore({ dirs: [system, local, user] });
@@ -120,7 +120,7 @@ export async function openTrustedNow(line: CommandLine, { environment, stderr }:
   };
 }
 
-/** What JSON says beside the fingerprints, where none of them is trusted; nothing otherwise. */
+/** A member for JSON output when none of the keys is trusted; otherwise nothing. */
 export function trustFact(isTrusted: boolean): { readonly trusted?: false } {
   return isTrusted ? {} : { trusted: false };
 }

@@ -6,7 +6,7 @@ import { entryTitle, idText, sizeText } from './fields.ts';
 import type { Failure, Subcommand } from './subcommand.ts';
 import { formatTable } from '../../output/table.ts';
 
-/** Gives space back and says what went, or would go; nothing at all when there was nothing to do. */
+/** Frees space and lists what was, or would be, removed. Prints nothing when there was nothing to remove. */
 export const gc: Subcommand = (line, { stdout }) => {
   const dryRun = isOn(line, 'dry-run');
   const gracePeriodMs = valueOf(line, 'grace-period', parsePeriod);
@@ -14,7 +14,7 @@ export const gc: Subcommand = (line, { stdout }) => {
   return {
     access: 'change',
     async run(store) {
-      if (store.readOnly) return []; // there is none: nothing to remove either
+      if (store.readOnly) return []; // it does not exist, so there is nothing to remove
       const report = await collect(store, {
         nowMs: Date.now(),
         dryRun,
@@ -27,17 +27,19 @@ export const gc: Subcommand = (line, { stdout }) => {
   };
 };
 
-/** While index.json cannot be read, every blob of a registry stays: another tool might have named it there. */
+/**
+ * Reports an unreadable index.json: all registry blobs are kept then, since another tool may have listed them there.
+ */
 async function unreadableOciIndex(store: Store): Promise<readonly Failure[]> {
   try {
     await store.writeOciIndex();
   } catch (error) {
     if (hasCode(error, 'STORE_CORRUPT')) return [{ asked: 'index.json', error }];
   }
-  return []; // what else keeps it from being written, such as a full disk, keeps nothing from being given back
+  return []; // other errors of the write, such as a full disk, do not affect the removal
 }
 
-/** Longer than any timer could wait. */
+/** Periods may be longer than a timer can wait. */
 function parsePeriod(text: string, option: string): number {
   return parseTime(text, option, Number.MAX_SAFE_INTEGER);
 }

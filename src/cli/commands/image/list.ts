@@ -9,7 +9,7 @@ import { toSafeJson, formatTable } from '../../output/table.ts';
 import type { Subcommand } from './subcommand.ts';
 import { usageError } from '../../options/option.ts';
 
-/** Rows are written in blocks: a write for each would take longer than all the rest. */
+/** Rows are written in blocks: one write for each row would take most of the time. */
 const blockLength = 64 * 1024;
 
 type TableOptions = {
@@ -70,7 +70,7 @@ async function writeJson(stdout: Writable, entries: AsyncIterable<Entry>, isTrus
 
 const parseField = oneOf(imageFields);
 
-/** `--fields`: a comma list of columns, in the order they are to stand. @throws USAGE for unknown and repeated ones. */
+/** `--fields`: columns separated by commas, in the order of output. @throws USAGE for unknown and repeated ones. */
 export function parseFields(text: string, option: string): readonly ImageField[] {
   const fields = text.split(',').map((word) => parseField(word, option));
   const twice = fields.find((field, index) => fields.indexOf(field) !== index);

@@ -103,7 +103,7 @@ export const imageOptions = [
   },
 ] as const satisfies readonly OptionSpec[];
 
-/** A parser that takes one of the words given. @throws USAGE */
+/** A parser that accepts one of the given words. @throws USAGE */
 export function oneOf<const T extends string>(words: readonly T[]): (text: string, option: string) => T {
   return (text, option) => {
     const found = words.find((word) => word === text);

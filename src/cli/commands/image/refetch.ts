@@ -18,7 +18,7 @@ import { registryCredentials, registrySettings } from '../../registries/registry
 
 type Refetch = AsyncDisposable & ((entry: Entry) => Promise<boolean>);
 
-/** Brings damaged images again from where they came from. Nothing is opened before there is something to bring. */
+/** Fetches damaged images again from their source. Nothing is opened until the first image. */
 export function openRefetch(
   store: Store,
   line: CommandLine,
@@ -44,7 +44,7 @@ export function openRefetch(
       headers,
       dockerCredentials,
       discover,
-      insecure: { ...insecure, image: false }, // what had not been verified gets no keystore
+      insecure: { ...insecure, image: false }, // an image that was not verified needs no keystore
       proxy: proxyOf(environment),
       pullPolicy: 'update',
       withDeps: false,
@@ -62,26 +62,26 @@ export function openRefetch(
       const opening = fetchers.get(key) ?? open(options);
       fetchers.set(key, opening);
       const id = await (await opening).fetchImage(refetchSource(entry));
-      return entry.kind === 'registry' || id === entry.id; // what a reference names now is seen in the store
+      return entry.kind === 'registry' || id === entry.id; // the caller checks which image a registry reference gave
     } catch (error) {
       if (!isImageError(error)) throw error;
-      return false; // the image stays off the list, which is reported
+      return false; // the image stays unlisted, which is reported
     }
   };
   return Object.assign(refetch, { [Symbol.asyncDispose]: () => resources.disposeAsync() });
 }
 
-/** How an image is to be brought so that it is the same again. */
+/** Options with which the same image is fetched again. */
 type RefetchOptions = {
-  /** What had been verified is verified again, what had not is not. */
+  /** Whether to verify it: only if it was verified before. */
   readonly isVerified: boolean;
-  /** Of an image of a registry. */
+  /** For a registry image. */
   readonly registry?: Required<Pick<ActionOptions, 'keep' | 'platform'>>;
 };
 
 const scheme = 'docker://';
 
-/** @throws PLATFORM_MISSING for an image whose platform no registry could have a name for */
+/** @throws PLATFORM_MISSING for an image whose platform has no name in registries */
 async function refetchOptions(store: Store, entry: Entry): Promise<RefetchOptions> {
   const isVerified = entry.verified !== false;
   if (entry.kind === 'registry') {
@@ -95,12 +95,12 @@ async function refetchOptions(store: Store, entry: Entry): Promise<RefetchOption
   return { isVerified, registry: { keep: kept ? 'both' : 'aci', platform } };
 }
 
-/** The text that fetches an image again. */
+/** The request that fetches an image again. */
 function refetchSource(entry: Entry): string {
   return entry.kind === 'image' ? entry.source : scheme + entry.image.reference;
 }
 
-/** Nothing when the image does not say what it is for. */
+/** Empty when the image has no platform. */
 function asked({ os, architecture, variant }: ReturnType<typeof toGoPlatform>): readonly string[] {
   return os === '' ? [] : [[os, architecture, variant].filter(Boolean).join('/')];
 }

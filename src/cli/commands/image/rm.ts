@@ -3,7 +3,7 @@ import { write } from '../../output/write.ts';
 import { sizeText } from './fields.ts';
 import type { Failure, Subcommand } from './subcommand.ts';
 
-/** Prints the ID of every image that is gone, and what all that gave back. */
+/** Prints the ID of every removed image, and the space that was freed. */
 export const rm: Subcommand = (line, { stdout, stderr }) => {
   const asked = line.operands.map(({ text }) => text);
   return {

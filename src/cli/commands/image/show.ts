@@ -43,16 +43,19 @@ async function describe(store: Store, entry: Entry, { isTrusted, json }: Showing
   return json ? formatRegistryJson(entry, isTrusted, description) : formatRegistryText(entry, isTrusted, description);
 }
 
-/** A title, and what stands behind it. */
+/** A title and its value. */
 type Line = readonly [title: string, value: string];
 
-/** One document: the row of a list, more facts, and the manifest as it stands: parsed and written, numbers could change. */
+/**
+ * Formats one JSON document: the row of a list, further members, and the text of the manifest, which is not
+ * reformatted, since that could change numbers.
+ */
 function formatEntryJson(entry: Entry, isTrusted: boolean, more: object, manifest: string): string {
   const row = { schema: 'longshore.image/1', ...imageRow(entry), ...trustFact(isTrusted), ...more };
   return `${toSafeJson(row).slice(0, -1)},"manifest":${safeJson(manifest.trim())}}\n`;
 }
 
-/** `before` stands between name and size, `after` at the end. */
+/** `before` is placed between name and size, `after` at the end. */
 function formatEntryText(entry: Entry, isTrusted: boolean, before: readonly Line[], after: readonly Line[]): string {
   const { id, name, labels, size, importedAtMs, lastUsedAtMs, latest, source, verified, weak } = entry;
   const lines: readonly Line[] = [
@@ -76,20 +79,20 @@ function formatEntryText(entry: Entry, isTrusted: boolean, before: readonly Line
   return formatTable(lines.map(([title, value]) => [`${title}:`, value]));
 }
 
-/** `dependencies` are the IDs of those that are here; `missing` names the others, when there are any. */
+/** `dependencies` has the IDs of those in the store; `missing` names the others, if any. */
 function formatImageJson(entry: Entry, isTrusted: boolean, { dependencies, manifest }: ImageDescription): string {
-  const missing = dependencies.filter((one) => !one.image).map(dependencyTitle);
+  const missing = dependencies.filter((dependency) => !dependency.image).map(dependencyTitle);
   const more = {
-    dependencies: dependencies.flatMap((one) => one.image?.imageId ?? []),
+    dependencies: dependencies.flatMap((dependency) => dependency.image?.imageId ?? []),
     ...(missing.length > 0 && { missing }),
   };
   return formatEntryJson(entry, isTrusted, more, manifest);
 }
 
 function formatImageText(entry: Entry, isTrusted: boolean, { image, dependencies }: ImageDescription): string {
-  const needs = dependencies.map((one): Line => {
-    const found = one.image ? `→ ${one.image.imageId.slice(0, 39)}` : '(not in the store)';
-    return ['Needs', `${show(dependencyTitle(one), 1000)} ${found}`];
+  const needs = dependencies.map((dependency): Line => {
+    const found = dependency.image ? `→ ${dependency.image.imageId.slice(0, 39)}` : '(not in the store)';
+    return ['Needs', `${show(dependencyTitle(dependency), 1000)} ${found}`];
   });
   return formatEntryText(entry, isTrusted, [], [['Digest', show(image.digest)], ...needs]);
 }

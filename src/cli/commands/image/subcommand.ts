@@ -7,25 +7,25 @@ import { errorLines } from '../../output/error-line.ts';
 import { exitCodeOf, sharedExitCode } from '../../output/exit-code.ts';
 import { write } from '../../output/write.ts';
 
-/** One thing that a command could not do; the rest of what it was asked may well be done. */
+/** A part of a command that failed; other parts may have succeeded. */
 export type Failure = { readonly asked: string; readonly error: ImageError };
 
-/** A subcommand whose arguments are right. */
+/** A subcommand with valid arguments. */
 type Prepared = {
   readonly access: Access | 'repair';
   /**
-   * @param setAside - where a damaged index was put; only after `repair`.
+   * @param setAside - where a damaged index was moved to; only after `repair`.
    * @throws ImageError when nothing could be done at all.
    */
   run(this: void, store: Store, setAside?: string): Promise<readonly Failure[]>;
-  /** What is still to be told when the store cannot be opened or read. @throws the error, when that is all. */
+  /** Called when the store cannot be opened or read, to report what can still be said. @throws the error otherwise. */
   failed?(this: void, error: unknown): Promise<readonly Failure[]>;
 };
 
 /** Reads the arguments, before anything is opened. @throws USAGE */
 export type Subcommand = (line: CommandLine, io: Io) => Prepared;
 
-/** Runs a subcommand on the store of the data directory; the exit code is the kind that all its failures share. */
+/** Runs a subcommand on the store in the data directory. The exit code is the kind that all failures share. */
 export function onStore(subcommand: Subcommand): Run {
   return async (io, line) => {
     const { access, run, failed } = subcommand(line, io);

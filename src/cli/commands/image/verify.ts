@@ -29,14 +29,14 @@ import type { Failure, Subcommand } from './subcommand.ts';
 import { idText, imageTitle, sizeText } from './fields.ts';
 import { toSafeJson, formatTable } from '../../output/table.ts';
 
-/** Writes the report; what is damaged and stays so is a failure, and so is a request that names no image. */
+/** Writes the report. Unrepaired damage is a failure, and so is a request that matches no image. */
 export const verify: Subcommand = (line, { stdout, stderr, signal, environment }) => {
   const asked = line.operands.map(({ text }) => text);
   const repairs = isOn(line, 'repair');
   const output = valueOf(line, 'output', oneOf(['text', 'json']));
   const workers = valueOf(line, 'workers', parseCount) ?? availableParallelism();
   return {
-    /** Without an index nothing tells what was there: each blob is named. */
+    /** Without an index it is unknown which images there were: each blob is named. */
     async failed(error) {
       if (repairs || !hasCode(error, 'STORE_CORRUPT')) throw error;
       const lost = await Array.fromAsync(lostBlobs(error.details.path));
@@ -77,7 +77,7 @@ export const verify: Subcommand = (line, { stdout, stderr, signal, environment }
 
 type Asked = Pick<VerifyRequest, 'images' | 'blobs'>;
 
-/** Files that are named when they are kept; the rest is counted. */
+/** The most files to name that are kept; others are only counted. */
 const shownFiles = 8;
 
 function relistedText({ count, kept }: Relisted, setAside: string | undefined): string {
@@ -95,7 +95,7 @@ const ociIndexText =
   'warning: index.json could not be read and is written anew; the old one is beside it, and what other tools had named' +
   ' there is not kept any more\n';
 
-/** Without a repair it is only said what is wrong with index.json: other tools find nothing then, and gc leaves all blobs. */
+/** Reports a damaged index.json when nothing is repaired: other tools find no image then, and gc keeps all blobs. */
 async function ociIndexFailures(store: Store): Promise<readonly Failure[]> {
   return store.ociIndex().then(
     () => [],
@@ -135,10 +135,10 @@ function failureOf(damage: Damage, store: Store, unlisted: boolean): Failure {
   return { asked: damagedId(damage), error };
 }
 
-/** Images that need one blob and are named; the rest is counted. */
+/** The most images to name that need one blob; others are only counted. */
 const shownImages = 4;
 
-/** @param relisted - images that are listed again. */
+/** @param relisted - the number of images that are listed again. */
 function formatVerifyJson({ checked, damaged, unreferenced }: VerifyReport, relisted: number): string {
   const rows = damaged.map((damage) => {
     const { problem, repaired } = damage;
@@ -166,7 +166,9 @@ function formatVerifyText({ checked, checkedBlobs, bytes, damaged, unreferenced 
   return `${formatTable(rows)}checked ${counts.join(' and ')} (${sizeText(bytes)}): ${bad}${loose}\n`;
 }
 
-/** Of a store whose index is lost: nothing was hashed, since nothing says what should be there. */
+/**
+ * Formats the report for a store whose index is lost. Nothing was hashed, since it is unknown which blobs should exist.
+ */
 function formatLostJson(lost: readonly LostBlob[]): string {
   const rows = lost.map(({ id }) => ({
     ...(isImageId(id) ? { imageID: id } : { digest: id }),
@@ -191,7 +193,7 @@ function damagedPath(store: Store, damage: Damage): string {
   return damage.kind === 'image' ? store.blobPath(damage.image.imageId) : store.digestPath(damage.digest);
 }
 
-/** What it belongs to. */
+/** The image of a damage, or the images that need the blob. */
 function damagedTitle(damage: Damage): string {
   if (damage.kind === 'image') return imageTitle(damage.image);
   if (damage.images.length === 0) return 'no image';

@@ -12,7 +12,7 @@ import type { ResultWriter } from '../../output/text-result.ts';
 import { insecureWarnings, prepare } from '../fetch/prepare.ts';
 import { openFinder } from '../fetch/network.ts';
 
-/** `plan [IMAGE...]`: what `fetch` with the same arguments would do. */
+/** `plan [IMAGE...]`: shows what `fetch` with the same arguments would do. */
 export const runPlanCommand: Run = async (io, line) => {
   const prepared = await prepare(io, line);
   if (!prepared) return exitCodes.usage;

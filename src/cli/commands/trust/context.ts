@@ -7,14 +7,14 @@ import { usageError } from '../../options/option.ts';
 /** The layers of trusted keys, in the order of the keystore's directories. */
 export const layerNames = ['system', 'local', 'user'] as const;
 
-/** `trust` changes the local layer for root and the user's for others; never the system's. */
+/** The layer that `trust` changes: the local one for root, otherwise the user's. It never changes the system's. */
 export function ownLayer(): number {
   return layerNames.indexOf(process.getuid?.() === 0 ? 'local' : 'user');
 }
 
 export type TrustContext = { readonly keystore: Keystore; readonly pool: Pool };
 
-/** Opens what `trust` works with; `resources` closes it. */
+/** Opens the keystore and the pool for `trust`; `resources` closes them. */
 export async function openTrust(
   resources: AsyncDisposableStack,
   { system, local, user }: ConfigDirectories,
@@ -25,10 +25,10 @@ export async function openTrust(
   return { keystore, pool };
 }
 
-/** For what a key is trusted: a name prefix, or every name. */
+/** The names for which a key is trusted: all, or those with a prefix. */
 export type KeyPlace = { readonly kind: 'root' } | { readonly kind: 'prefix'; readonly prefix: string };
 
-/** What `--root` and `--prefix` say; undefined when there is neither. @throws USAGE */
+/** Combines `--root` and `--prefix`; undefined when neither is given. @throws USAGE */
 export function keyPlace(line: CommandLine): KeyPlace | undefined {
   const prefix = textOf(line, 'prefix');
   const isRoot = isOn(line, 'root');

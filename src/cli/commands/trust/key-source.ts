@@ -20,16 +20,16 @@ import { networkOptions } from '../fetch/options.ts';
 import { usageError } from '../../options/option.ts';
 import { readNamed } from '../../../system/files.ts';
 
-/** Where `trust` gets its keys from. */
+/** Where `trust` gets keys from. */
 export type KeySource = {
   /** The keys that discovery offers for a prefix of names. */
   find(prefix: string): Promise<readonly KeyLocation[]>;
   read(location: KeyLocation): Promise<Uint8Array>;
-  /** True for a key that somebody has to look at before it is trusted. */
+  /** True for a key that a person must confirm before it is trusted. */
   needsReview(location: KeyLocation): boolean;
 };
 
-/** `resources` closes it. @throws USAGE, CONFIG_INVALID */
+/** `resources` closes the source. @throws USAGE, CONFIG_INVALID */
 export async function openKeySource(
   resources: AsyncDisposableStack,
   { environment, signal }: Io,
@@ -54,17 +54,17 @@ export async function openKeySource(
   };
 }
 
-/** Where a key is; `shown` is for people: without credentials and query. */
+/** The location of a key; `shown` is for display, without credentials and query. */
 export type KeyLocation =
   | { readonly kind: 'file'; readonly path: string; readonly shown: string }
   | { readonly kind: 'url'; readonly url: string; readonly shown: string };
 
-/** A path, however odd the characters in it, or a file, http or https URL. @throws USAGE */
+/** Parses a path, with any characters, or a file, http or https URL. @throws USAGE */
 export function parseKeyLocation(text: string): KeyLocation {
   const [scheme] = /^[a-z][a-z0-9+.-]*:\/\//i.exec(text) ?? [];
   switch (scheme?.toLowerCase()) {
     case undefined:
-      if (text === '') throw usageError('an empty name is no key file'); // not the working directory
+      if (text === '') throw usageError('an empty name is no key file'); // it would mean the working directory
       return { kind: 'file', path: resolve(text), shown: show(text, 1000) };
     case 'http://':
     case 'https://':
@@ -84,12 +84,12 @@ function pathOf(text: string): string {
   }
 }
 
-/** True for what a server with a certificate of its own has sent. */
+/** True when the server was authenticated by a certificate. */
 function isHttps(location: KeyLocation): boolean {
   return location.kind === 'url' && location.url.toLowerCase().startsWith('https:');
 }
 
-/** The bytes of a key file. @throws FILE_NOT_FOUND, FILE_UNREADABLE, LIMIT_EXCEEDED */
+/** Reads a key file. @throws FILE_NOT_FOUND, FILE_UNREADABLE, LIMIT_EXCEEDED */
 async function readKeyFile(path: string, maximum: number): Promise<Uint8Array> {
   try {
     const bytes = await readNamed(path, maximum);

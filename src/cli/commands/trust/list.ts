@@ -6,7 +6,7 @@ import { exitCodes } from '../../output/exit-code.ts';
 import { write } from '../../output/write.ts';
 import { layerNames, openTrust } from './context.ts';
 
-/** `trust list`: `longshore.keys/1`, or a table. */
+/** `trust list`: writes `longshore.keys/1`, or a table. */
 export const runTrustList: Run = async (io, line) => {
   await using resources = new AsyncDisposableStack();
   const warn = (message: string): void => void io.stderr.write(`warning: ${message}\n`);

@@ -6,7 +6,7 @@ import { errorLine } from '../../output/error-line.ts';
 import { exitCodeOf, sharedExitCode } from '../../output/exit-code.ts';
 import { formatKeyPlace, keyPlace, type KeyPlace, openTrust, ownLayer } from './context.ts';
 
-/** `trust remove FINGERPRINT...`: from the place that is named, or from everywhere. */
+/** `trust remove FINGERPRINT...`: removes keys from the named place, or from all. */
 export const runTrustRemove: Run = async (io, line) => {
   const place = keyPlace(line);
   const fingerprints = line.operands.map(({ text }) => parseFingerprint(text));

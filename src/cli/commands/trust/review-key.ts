@@ -8,11 +8,11 @@ export type ReviewedKey = {
   readonly fingerprint: string;
   readonly subkeys: readonly string[];
   readonly identities: readonly string[];
-  /** Why it verifies nothing as of now. */
+  /** Why it cannot verify anything now. */
   readonly fault?: { readonly why: string };
 };
 
-/** What a person compares with what the owner of the key says: lines for the terminal. */
+/** Lines for the terminal that a person compares with information from the owner of the key. */
 export function keyLines(key: ReviewedKey, location: string, place: string): readonly string[] {
   return [
     `key "${show(location, 1000)}" for ${place}`,
@@ -26,7 +26,7 @@ export function keyLines(key: ReviewedKey, location: string, place: string): rea
 /**
  * Asks until the answer is yes or no.
  *
- * @throws USAGE without a terminal to ask on, and when the input ends; the signal's reason
+ * @throws USAGE without a terminal, and at the end of the input; the reason of the signal
  */
 export async function askToTrust({ stdin, stderr, signal }: Io): Promise<boolean> {
   if (!stdin.isTTY || !stderr.isTTY) {
@@ -55,7 +55,7 @@ function unanswered(): ImageError<'USAGE'> {
   return usageError('the input ended without an answer: nothing is trusted unreviewed');
 }
 
-/** Upper-case groups of four, as OpenPGP programs print them. */
+/** Upper-case groups of four digits, as OpenPGP programs print them. */
 function grouped(fingerprint: string): string {
   return show(fingerprint.toUpperCase().replace(/(.{4})(?=.)/g, '$1 '));
 }

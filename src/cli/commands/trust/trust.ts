@@ -9,8 +9,8 @@ import { formatKeyPlace, keyPlace, type KeyPlace, openTrust, ownLayer, type Trus
 import { askToTrust, keyLines } from './review-key.ts';
 
 /**
- * `trust [KEY...]`: adds keys after their fingerprints were reviewed, each by itself; without KEY those that discovery
- * offers for the prefix. One that fails does not keep the others out.
+ * `trust [KEY...]`: adds keys, each after a review of its fingerprint; without KEY, those that discovery finds for the
+ * prefix. A key that fails does not stop the others.
  */
 export const runTrust: Run = async (io, line) => {
   const place = keyPlace(line);
