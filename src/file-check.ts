@@ -2,8 +2,8 @@ import { readdirSync, statSync } from 'node:fs';
 import { sep } from 'node:path';
 
 /**
- * Tells which absolute paths are regular files. One listing of `directory` answers for nearly all of the names of a batch,
- * since a file below it can only be there when its first part is.
+ * Returns a function that checks whether an absolute path is a regular file. One listing of `directory` is enough for most names of
+ * a batch: a path below it cannot exist if its first part does not.
  */
 export function createFileCheck(directory: string): (path: string) => boolean {
   const below = directory.endsWith(sep) ? directory : directory + sep;
@@ -14,18 +14,18 @@ export function createFileCheck(directory: string): (path: string) => boolean {
     try {
       return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
     } catch {
-      return entries !== undefined; // there is something, such as a link to itself: to read it will say what is wrong
+      return entries !== undefined; // something exists, such as a symlink to itself: reading it will report the error
     }
   };
 }
 
-/** The part of a path that begins at `from`. */
+/** The part of a path from `from` to the next separator. */
 function firstOf(path: string, from: number): string {
   const end = path.indexOf(sep, from);
   return end < 0 ? path.slice(from) : path.slice(from, end);
 }
 
-/** @returns undefined for a directory that can be entered at most: each path is looked at then */
+/** @returns undefined if the directory cannot be listed: then each path is checked */
 function list(directory: string): ReadonlySet<string> | undefined {
   try {
     return new Set(readdirSync(directory));
@@ -34,7 +34,7 @@ function list(directory: string): ReadonlySet<string> | undefined {
   }
 }
 
-/** One check for each directory: the lists of a batch may lie in several. */
+/** Keeps one check for each directory, since the lists of a batch may be in several. */
 export function createFileChecks(): (directory: string) => (path: string) => boolean {
   const checks = new Map<string, (path: string) => boolean>();
   return (directory) => {

@@ -6,7 +6,7 @@ import test from 'ava';
 
 import { createFileCheck, createFileChecks } from '../src/file-check.ts';
 
-test('only regular files count, wherever they lie', async (t) => {
+test('only regular files are accepted, in any directory', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'check-'));
   t.teardown(() => rm(directory, { recursive: true }));
   await mkdir(join(directory, 'here/sub'), { recursive: true });
@@ -22,11 +22,11 @@ test('only regular files count, wherever they lie', async (t) => {
   t.false(isFile(join(here, 'example.com/app')));
 });
 
-test('a directory that is not there has no files', (t) => {
+test('a missing directory has no files', (t) => {
   t.false(createFileCheck('/nonexistent/directory')('/nonexistent/directory/app'));
 });
 
-test('each directory is listed once, whatever is asked for in others', async (t) => {
+test('each directory is listed once', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'check-'));
   t.teardown(() => rm(directory, { recursive: true }));
   const checkIn = createFileChecks();

@@ -14,18 +14,19 @@ export type DiscoveryContext = {
   /** `--insecure-options=http`: pages and templates may be http. */
   readonly allowHttp: boolean;
   readonly origins: readonly DiscoveryOrigin[];
-  /** Bytes of a page. */
+  /** The most bytes of a page. */
   readonly pageBytes: number;
-  /** Endpoints tried for one name. */
+  /** The most endpoints that are tried for one name. */
   readonly endpoints: number;
   readonly observer?: HttpObserver;
 };
 
 /**
- * Where images of that name and labels are, in the order to try them.
+ * Finds the endpoints of an image, in the order to try them.
  *
- * @throws DISCOVERY_FAILED with every attempt; HTTP_STATUS where each was answered with 401 or 403; LIMIT_EXCEEDED for a page too large.
- * @see appc 6, docs/rules.md D1-D6
+ * @throws DISCOVERY_FAILED with all attempts; HTTP_STATUS if each was answered with 401 or 403; LIMIT_EXCEEDED for a page over the
+ * limit.
+ * @see appc spec/discovery.md, docs/rules.md D1-D6
  */
 export async function discoverEndpoints(
   context: DiscoveryContext,
@@ -33,7 +34,7 @@ export async function discoverEndpoints(
   labels: Labels,
   signal: AbortSignal,
 ): Promise<readonly Endpoint[]> {
-  const found = await walk(context, name, signal, (tags, isAllowed) =>
+  const found = await searchPages(context, name, signal, (tags, isAllowed) =>
     tags
       .flatMap(({ kind, uri }) => (kind === 'endpoint' ? (renderTemplate(uri, name, labels) ?? []) : []))
       .filter(({ archiveUrl, signatureUrl }) => isAllowed(archiveUrl) && isAllowed(signatureUrl)),
@@ -41,15 +42,15 @@ export async function discoverEndpoints(
   return found.slice(0, context.endpoints);
 }
 
-/** Where the signing keys for that name, or for a prefix of names, are offered. @throws as discoverEndpoints */
+/** Finds the URLs of the signing keys for a name, or for a prefix of names. @throws as discoverEndpoints */
 export function discoverKeys(context: DiscoveryContext, name: string, signal: AbortSignal): Promise<readonly string[]> {
-  return walk(context, name, signal, (tags, isAllowed) =>
+  return searchPages(context, name, signal, (tags, isAllowed) =>
     tags.flatMap(({ kind, uri }) => (kind === 'key' && isAllowed(uri) ? uri : [])),
   );
 }
 
-/** Asks for the name's page and then its parents' until one of them yields something. */
-async function walk<T>(
+/** Gets the page of the name, and then those of its parents, until one has a usable tag. */
+async function searchPages<T>(
   context: DiscoveryContext,
   name: string,
   signal: AbortSignal,
@@ -88,13 +89,13 @@ async function walk<T>(
       }
     }
   }
-  const what = `no page names a place for ${show(name)}; asked ${attempts.join('; ')}`;
-  // Credentials would help then, and not another name.
+  const what = `no page has a usable tag for ${show(name)}; asked ${attempts.join('; ')}`;
+  // HTTP_STATUS, since the advice for it speaks of credentials
   if (isDenied && hasCode(cause, 'HTTP_STATUS')) throw new ImageError('HTTP_STATUS', what, cause.details, { cause });
   throw new ImageError('DISCOVERY_FAILED', what, { name, attempts }, { cause });
 }
 
-/** https first; http only where it is allowed, and only after https failed. */
+/** The URLs of a page in the order to try them: https, then http if it is allowed. */
 function pageUrls(level: string, mapped: DiscoveryOrigin | undefined, allowHttp: boolean): readonly string[] {
   if (mapped) return [`${mapped.origin.replace(/\/+$/, '')}/${level}?ac-discovery=1`];
   const page = `${level}?ac-discovery=1`;
@@ -116,14 +117,14 @@ async function getTags(
     ...(observer && { observer }),
   };
   const { body } = await http.getDocument(request, signal);
-  const { parseMetaTags } = await import('./meta-tags.ts'); // loads an HTML parser, which many runs do without
+  const { parseMetaTags } = await import('./meta-tags.ts'); // loads an HTML parser, which many runs do not need
   return parseMetaTags(new TextDecoder().decode(body));
 }
 
-/** Discovery of names under `prefix` asks `origin` in place of the host that the name begins with. */
+/** Discovery of names under `prefix` asks `origin` instead of the host in the name. */
 type DiscoveryOrigin = { readonly prefix: string; readonly origin: string };
 
-/** The origin with the longest prefix that covers the name, at a path boundary. */
+/** The origin with the longest prefix of the name; a prefix ends at a slash. */
 function originFor(name: string, origins: readonly DiscoveryOrigin[]): DiscoveryOrigin | undefined {
   return origins
     .filter(({ prefix }) => isWithinPrefix(name, prefix))

@@ -1,13 +1,15 @@
 import { Parser } from 'htmlparser2';
 
-/** What a page says: `prefix` of image names, and a template or the URL of a key. */
+/** A discovery tag: a prefix of image names, and a template or the URL of a key. */
 export type MetaTag = { readonly kind: 'endpoint' | 'key'; readonly prefix: string; readonly uri: string };
 
 const kinds: Readonly<Record<string, MetaTag['kind']>> = { 'ac-discovery': 'endpoint', 'ac-discovery-pubkeys': 'key' };
 
 /**
- * The discovery tags of an HTML page, in document order. Comments, scripts, styles, titles, textareas and attribute values
- * hold none. @see appc 6.4, docs/rules.md D3
+ * The discovery tags of an HTML page, in document order. Text in comments, scripts, styles, titles, textareas and attributes is
+ * ignored.
+ *
+ * @see appc spec/discovery.md, docs/rules.md D3
  */
 export function parseMetaTags(page: string): readonly MetaTag[] {
   const tags: MetaTag[] = [];
@@ -23,7 +25,7 @@ export function parseMetaTags(page: string): readonly MetaTag[] {
   return tags;
 }
 
-/** Only a space separates the two halves, and neither may hold white space of its own. */
+/** Parses the prefix and the URI, which are separated by spaces and contain no white space. */
 function parseContent(kind: MetaTag['kind'], content: string): MetaTag | undefined {
   const [, prefix, uri] = /^ *([^\s]+) +([^\s]+) *$/.exec(content) ?? [];
   return prefix !== undefined && uri !== undefined ? { kind, prefix, uri } : undefined;

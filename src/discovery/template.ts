@@ -1,13 +1,13 @@
 import type { Labels } from '../image/labels.ts';
 
-/** Where an image and its signature are. Both are absolute URLs, http or https. */
+/** The absolute http or https URLs of an image and its signature. */
 export type Endpoint = { readonly archiveUrl: string; readonly signatureUrl: string };
 
 /**
- * Fills a template in one pass, so that what is inserted is never read as a template itself.
+ * Fills a template in one pass, so that inserted values are not expanded again.
  *
- * @returns undefined when a variable stays empty, `{ext}` is not used, or the result is no http(s) URL that means what it says.
- * @see appc 6.2, docs/rules.md D4, D5
+ * @returns undefined if a variable has no value, `{ext}` is not used, or the result is not a plain URL.
+ * @see appc spec/discovery.md, docs/rules.md D4, D5
  */
 export function renderTemplate(template: string, name: string, labels: Labels): Endpoint | undefined {
   if (!template.includes('{ext}')) return undefined;
@@ -26,7 +26,7 @@ function fill(template: string, name: string, labels: Labels, ext: string): stri
   return !missing && isPlainUrl(url) ? url : undefined;
 }
 
-/** A label cannot stand in for `{name}` or `{ext}`; without a version, or with an empty one, it is the latest. */
+/** The value of a variable. Labels do not replace `{name}` and `{ext}`; a missing or empty version is `latest`. */
 function valueOf(variable: string, name: string, labels: Labels, ext: string): string | undefined {
   if (variable === 'name') return name;
   if (variable === 'ext') return ext;
@@ -42,7 +42,7 @@ function percent(character: string): string {
   return `%${character.charCodeAt(0).toString(16).toUpperCase()}`;
 }
 
-/** Absolute, http or https, without user information, and without a path that climbs once it is normalised. */
+/** Whether a URL is absolute, http or https, without a user, and without `.` or `..` in its path. */
 function isPlainUrl(text: string): boolean {
   const url = URL.parse(text);
   if (!url || !/^https?:\/\//i.test(text) || url.username || url.password) return false;

@@ -9,10 +9,10 @@ const maxErrors = 1000;
 const maxEntries = 1_000_000;
 
 /**
- * Takes a list line by line, each without its line feed; a byte order mark and CRLF do no harm. Every bad line is an error of
- * the result.
+ * Parses a list line by line; lines are given without their line feed. A byte order mark and CRLF are accepted. Every bad line is an
+ * error in the result.
  *
- * `add` throws LIMIT_EXCEEDED after a million entries, and LIST_INVALID after a thousand bad lines: that is no list.
+ * `add` throws LIMIT_EXCEEDED after a million entries, and LIST_INVALID after a thousand bad lines.
  */
 export function createListBuilder(context: ListContext): { readonly list: List; readonly add: (line: string) => void } {
   const entries: ListEntry[] = [];
@@ -31,7 +31,7 @@ export function createListBuilder(context: ListContext): { readonly list: List; 
     }
     if (errors.length > maxErrors) {
       const details = { list: context.shown, line };
-      throw new ImageError('LIST_INVALID', `${context.shown} is no list: more than ${maxErrors} bad lines`, details);
+      throw new ImageError('LIST_INVALID', `${context.shown} is not a list: more than ${maxErrors} bad lines`, details);
     }
     if (entries.length > maxEntries) {
       const message = `${context.shown} names more than ${maxEntries} images`;
@@ -45,8 +45,8 @@ const maxLength = 64 * 1024;
 const form = /^[ \t]*(\S+)(?:[ \t]+signature=(\S+))?[ \t]*$/;
 
 /**
- * Parses a line without its end: `REFERENCE [signature=PATH] [# COMMENT]`. A `#` begins a comment at the start or after
- * white space, so it does not in a URL.
+ * Parses a line: `REFERENCE [signature=PATH] [# COMMENT]`. A `#` begins a comment only at the start of a line or after white space,
+ * since URLs may contain one.
  *
  * @returns undefined for an empty line. @throws LIST_INVALID
  */
@@ -58,25 +58,26 @@ function parseLine(text: string, line: number, { directory, shown }: ListContext
   const content = text.replace(/(?:^|[ \t])#.*$/s, '');
   if (/^[ \t]*$/.test(content)) return undefined;
   const [, reference, signature] = form.exec(content) ?? [];
-  // The line is not repeated: it may hold a password.
-  if (reference === undefined) throw invalid('want one reference, then signature=PATH if need be');
+  // the message does not show the line, which may contain a password
+  if (reference === undefined) throw invalid('expected one reference, optionally followed by signature=PATH');
   if (signature !== undefined && isHttpUrl(signature)) throw invalid('a signature is a local file, not a URL');
-  if (reference.startsWith('signature=')) throw invalid('a signature belongs behind the reference it is for');
+  if (reference.startsWith('signature=')) throw invalid('signature=PATH must come after a reference');
   return { text: reference, line, ...(signature !== undefined && { signature: resolve(directory, signature) }) };
 }
 
-/** One line of a list: a reference as it was typed. */
+/** One line of a list. */
 type ListEntry = {
+  /** The reference as it is written. */
   readonly text: string;
   /** Counted from 1. */
   readonly line: number;
-  /** Absolute path of a detached signature. */
+  /** The absolute path of a detached signature. */
   readonly signature?: string;
 };
 
 type ListContext = {
-  /** Absolute; what the relative paths of the list are relative to: the list's own directory. */
+  /** The absolute path that relative paths in the list are resolved against. */
   readonly directory: string;
-  /** How messages call the list: its path, or `standard input`. */
+  /** The name of the list in messages: its path, or `standard input`. */
   readonly shown: string;
 };

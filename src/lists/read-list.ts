@@ -10,34 +10,34 @@ import { openNamed } from '../system/files.ts';
 import { createListBuilder, type List } from './parse-list.ts';
 
 export type ListSource = {
-  /** `-` is the input. */
+  /** `-` means standard input. */
   readonly path: string;
-  /** Absolute; what `path` is relative to, and the paths of a list that comes by the input or a pipe. */
+  /** The absolute path that `path` is resolved against, and the paths in a list from standard input or a pipe. */
   readonly directory: string;
   /** Standard input. */
   readonly input: Readable;
 };
 
-/** `directory` is what its paths are relative to: where the list lies, or the working directory for one that lies nowhere. */
+/** `directory` is the one that relative paths in the list are resolved against: its own, or the working directory for a pipe. */
 export type ReadList = List & { readonly directory: string };
 
 /**
- * Reads a list, a line at a time.
+ * Reads a list line by line.
  *
- * @throws USAGE for a URL, FILE_NOT_FOUND, FILE_UNREADABLE, LIMIT_EXCEEDED beyond 64 MiB, LIST_INVALID for what is no list at all; single
- * bad lines are in the result.
+ * @throws USAGE for a URL, FILE_NOT_FOUND, FILE_UNREADABLE, LIMIT_EXCEEDED beyond 64 MiB, LIST_INVALID for a file that is not a
+ * list; single bad lines are in the result.
  */
 export async function readList({ path, directory, input }: ListSource, signal: AbortSignal): Promise<ReadList> {
   const isInput = path === '-';
   const file = resolve(directory, path);
   const shown = isInput ? 'standard input' : showReference(path);
   if (isHttpUrl(path)) {
-    const message = `want a local file, or - for the standard input, got the URL ${shown}: bring it first`;
+    const message = `expected a local file, or - for standard input, not the URL ${shown}: download the list first`;
     throw new ImageError('USAGE', message, { option: '--from-file' });
   }
-  const isPlaced = !isInput && !(await isPipe(file));
-  const place = isPlaced ? dirname(file) : directory;
-  const builder = createListBuilder({ directory: place, shown });
+  const hasDirectory = !isInput && !(await isPipe(file));
+  const base = hasDirectory ? dirname(file) : directory;
+  const builder = createListBuilder({ directory: base, shown });
   try {
     const stream: AsyncIterable<Uint8Array> = addAbortSignal(signal, isInput ? input : await openNamed(file));
     for await (const lines of readLines(stream, shown)) lines.forEach(builder.add);
@@ -45,12 +45,12 @@ export async function readList({ path, directory, input }: ListSource, signal: A
     signal.throwIfAborted();
     throw unreadable(shown, error);
   }
-  return { ...builder.list, directory: place };
+  return { ...builder.list, directory: base };
 }
 
-/** Such as that of a shell's `<(command)`. */
+/** Whether a path is a named pipe, such as that of a shell's `<(command)`. */
 async function isPipe(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined))?.isFIFO() ?? false; // what is wrong with it shows when it is opened
+  return (await stat(path).catch(() => undefined))?.isFIFO() ?? false; // opening it reports any error
 }
 
 function unreadable(shown: string, cause: unknown): unknown {
@@ -65,7 +65,7 @@ function unreadable(shown: string, cause: unknown): unknown {
 const maxBytes = 64 * 1024 * 1024;
 
 /**
- * The lines of UTF-8 bytes, without their line feeds, a chunk's worth at a time.
+ * Splits UTF-8 bytes into lines without their line feeds; yields the lines of one chunk at a time.
  *
  * @throws LIMIT_EXCEEDED beyond 64 MiB, LIST_INVALID for bytes that are not UTF-8.
  */
@@ -78,7 +78,7 @@ export async function* readLines(chunks: AsyncIterable<Uint8Array>, shown: strin
     try {
       return decoder.decode(chunk, { stream: chunk !== undefined });
     } catch (cause) {
-      const message = `${shown} is no list: it is not UTF-8, from line ${count + 1} on or a little later`;
+      const message = `${shown} is not a list: it is not UTF-8, from line ${count + 1} on or a little later`;
       throw new ImageError('LIST_INVALID', message, { list: shown, line: count + 1 }, { cause });
     }
   };

@@ -18,39 +18,40 @@ import { debugLog } from '../system/debug.ts';
 const debug = debugLog('pool');
 
 type PoolOptions = {
-  /** Threads, at least 1. They start as tasks need them. */
+  /** The most threads, at least 1. They start when tasks need them. */
   readonly workers: number;
-  /** Tasks that one thread may have under way: sessions that follow a download mostly wait. */
+  /** The most tasks of one thread at a time. It may be more than 1, since sessions that follow a download mostly wait. */
   readonly sessionsPerWorker: number;
 };
 
 /** The threads that hash, inflate, check and verify. */
 export type Pool = AsyncDisposable & {
   /**
-   * A task whose worker dies is given to another one, once, since it may be the victim of a neighbour; but not when
-   * something has moved to the worker, which died with it.
+   * Runs a task. If its thread dies, the task is repeated once in another thread, since another task of that thread may have been the
+   * cause. A task with `transfer` is not repeated: the transferred objects died with the thread.
    *
-   * @param transfer - what moves to the worker instead of being copied.
-   * @throws the ImageError of the task; INTERNAL when workers died of it, LIMIT_EXCEEDED when for want of memory; with `transfer` any error when one died.
+   * @param transfer - objects that are moved to the thread instead of being copied.
+   * @throws the ImageError of the task. If the thread died twice, LIMIT_EXCEEDED if it ran out of memory, else INTERNAL. With
+   * `transfer`, any error of a thread that died.
    */
   run<N extends TaskName>(
     name: N,
     request: Tasks[N]['request'],
     transfer?: readonly Transferable[],
   ): Promise<Tasks[N]['response']>;
-  /** The first thread is started and loads what an ingest will need, before any download begins. */
+  /** Starts the first thread, which loads the modules of an ingest, before any download begins. */
   warmUp(verifies: boolean): void;
-  /** A download begins: as long as there are fewer threads than downloads, one that is idle, or a new one, loads what an ingest needs. */
+  /** Called when a download begins. As long as fewer threads than downloads are prepared, a thread loads the modules of an ingest. */
   prepare(verifies: boolean): void;
-  /** Ends a thread that does not answer; its other tasks reject and a fresh thread takes its place. */
+  /** Ends a thread that does not answer. Its other tasks reject, and a new thread replaces it. */
   recycle(threadId: number): Promise<void>;
   /** Ends all threads; tasks under way reject with CANCELLED. */
   close(): Promise<void>;
 };
 
 /**
- * The nursery of a thread's heap: what passes through a worker is large and lives outside of it, so more would only be
- * memory. Measured with 1 000 small images: 100 MiB less, and no slower.
+ * A small young generation: the data of a worker is in large buffers outside of the heap. Measured with 1 000 small images: 100 MiB
+ * less memory, and no slower.
  */
 const resourceLimits = { maxYoungGenerationSizeMb: 12 };
 
@@ -70,7 +71,7 @@ export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
     try {
       if (isClosed) throw new Error('the pool is closed');
       const pool = await (opening ??= openPiscina(workers, sessionsPerWorker));
-      // piscina types neither task nor answer: the worker of this name gives exactly this reply.
+      // piscina types neither task nor answer; the handler with this name returns this reply
       const task: Task<N> = { request, askedMs };
       const reply = (await pool.run(task, { name, transferList: [...transfer] as never })) as Reply<N>;
       debug(
@@ -88,7 +89,7 @@ export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
   const start = (threads: number, verifies: boolean): void => {
     while (prepared < Math.min(threads, workers)) {
       prepared += 1;
-      attempt('prepare', { verifies }, []).catch(() => undefined); // the ingest itself will tell
+      attempt('prepare', { verifies }, []).catch(() => undefined); // the ingest will report the error
     }
   };
 
@@ -104,8 +105,8 @@ export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
       } catch (error) {
         if (isImageError(error) || transfer.length > 0) throw error;
         debug(() => `${name}: its thread failed${aboutOf(request)}: ${show(String(error))}`);
-        if ('image' in request) await rm(request.image, { force: true }); // what the dead worker had begun
-        // A thread that could not be started, or load what it needs, for want of descriptors is no victim of its task.
+        if ('image' in request) await rm(request.image, { force: true }); // the unfinished output of the dead thread
+        // a thread that did not start, or load its modules, for lack of file descriptors did not die of its task
         const repeat = () => attempt(name, request, transfer);
         return whenFilesAreFree(repeat).catch((again: unknown) => workerFailed(again, shownOf(request)));
       }
@@ -126,24 +127,24 @@ export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
 
 async function openPiscina(workers: number, sessionsPerWorker: number): Promise<Piscina> {
   const { Piscina } = await import('piscina');
-  const cache = getCompileCacheDir(); // with a directory for this version of Node at its end
-  // tsc rewrites imports but not URLs: the worker is a .ts beside our sources and a .js beside what is built.
+  const cache = getCompileCacheDir(); // ends with a directory for this version of Node
+  // tsc does not rewrite URLs: the extension is .ts in the sources and .js in the build
   const filename = new URL(`../../workers/index${extname(import.meta.url)}`, import.meta.url).href;
   const pool = new Piscina({
     filename,
     minThreads: 1,
     maxThreads: workers,
     concurrentTasksPerWorker: sessionsPerWorker,
-    loadBalancer: spread(workers, sessionsPerWorker),
+    loadBalancer: balanceLoad(workers, sessionsPerWorker),
     idleTimeout: Infinity,
     resourceLimits,
-    // a thread has a cache of its own, in the same place
+    // each thread has to enable the compile cache itself, in the same directory
     workerData: { compileCache: cache && dirname(cache) },
     execArgv: ['--disable-warning=ExperimentalWarning'],
   });
   const memory = createMemoryBudget();
   pool.on('message', (message: MemoryMessage) => memory.serve(message.port));
-  // An idle thread that dies has no task to tell; unheard, the event would end the process.
+  // emitted when an idle thread dies; without a listener it would end the process
   pool.on('error', () => undefined);
   return pool;
 }
@@ -151,39 +152,44 @@ async function openPiscina(workers: number, sessionsPerWorker: number): Promise<
 type Thread = { readonly currentUsage: number };
 
 /**
- * Gives a task to the thread that has the fewest. As long as there may be more threads, none gets a second task: piscina
- * by itself would fill the first one before it starts the next.
+ * Gives a task to the thread with the fewest tasks. No thread gets a second task before the maximum of threads runs: piscina's own
+ * load balancer would fill the first thread before it starts the next.
  */
-function spread(workers: number, sessionsPerWorker: number) {
+function balanceLoad(workers: number, sessionsPerWorker: number) {
   return <T extends Thread>(_task: unknown, threads: readonly T[]): T | null => {
     let best: T | null = null;
     for (const thread of threads) if (!best || thread.currentUsage < best.currentUsage) best = thread;
-    const most = threads.length < workers ? 1 : sessionsPerWorker;
-    return best && best.currentUsage < most ? best : null;
+    const maxTasks = threads.length < workers ? 1 : sessionsPerWorker;
+    return best && best.currentUsage < maxTasks ? best : null;
   };
 }
 
 /**
- * Rethrows what a task failed with a second time. A thread that had no memory left is LIMIT_EXCEEDED, since what it was given
- * took it all; anything else but an ImageError is INTERNAL.
+ * Throws the error of a task that has failed twice. Lack of memory is LIMIT_EXCEEDED, since the input of the task needed too much;
+ * any other error that is not an ImageError is INTERNAL.
  *
- * @param shown - what it was about, for people.
+ * @param shown - the name of the input, for messages.
  */
 export function workerFailed(error: unknown, shown: string | undefined): never {
   if (isImageError(error)) throw error;
   if (error instanceof Error && 'code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY') {
-    const maximum = getHeapStatistics().heap_size_limit; // a thread has the same unless it is told otherwise
+    const maximum = getHeapStatistics().heap_size_limit; // threads have the limit of the main thread
     const about = shown === undefined ? '' : ` over ${show(shown, 1000)}`;
     const message = `a thread ran out of memory${about}; the limit of its heap is ${Math.round(maximum / 2 ** 20)} MiB`;
     throw new ImageError('LIMIT_EXCEEDED', message, { limit: 'heap', maximum }, { cause: error });
   }
   const what = show(error instanceof Error ? error.message : String(error));
-  throw new ImageError('INTERNAL', `a worker failed twice over it: ${what}`, { what: 'worker' }, { cause: error });
+  throw new ImageError(
+    'INTERNAL',
+    `a thread failed twice while it worked on it: ${what}`,
+    { what: 'worker' },
+    { cause: error },
+  );
 }
 
-/** What a task is about, in the words of its request. */
+/** The name of a task's input, from its request. */
 function shownOf(request: object): string | undefined {
-  const { shown, location, digest } = request as Partial<Record<'shown' | 'location' | 'digest', unknown>>; // any of them
+  const { shown, location, digest } = request as Partial<Record<'shown' | 'location' | 'digest', unknown>>; // a request has at most one of them
   const name = shown ?? location ?? digest;
   return typeof name === 'string' ? name : undefined;
 }
@@ -193,7 +199,7 @@ function aboutOf(request: object): string {
   return shown === undefined ? '' : ` (${show(showUrl(shown))})`;
 }
 
-/** The limits that concern a worker, by the names it has for them. */
+/** The limits of an ingest, with the names that workers use. */
 export function ingestLimits(limits: Limits): IngestLimits {
   return {
     archiveBytes: limits.archive,

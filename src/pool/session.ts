@@ -6,30 +6,30 @@ import type { Dependency } from '../image/manifest.ts';
 import type { FromIngest, IngestRequest, IngestResponse, ToIngest } from '../../workers/tasks.ts';
 import { type Pool, workerFailed } from './pool.ts';
 
-/** How long a session may take to answer `stop` before its thread is recycled. */
+/** The longest time for a session to end after `stop`; then its thread is recycled. */
 const stopMs = 5_000;
-/** A session is told of growth at most once per so many bytes. */
+/** The size of a growing file is sent to the session each time it has grown by this much. */
 const stepBytes = 256 * 1024;
 
 export type SessionRequest = Omit<IngestRequest, 'source'> & {
   readonly path: string;
-  /** Told once the manifest has come, of an image that is not verified; once more when the session starts again. */
+  /** Called when the manifest has been read; the image is not verified yet. Called again if the session starts again. */
   readonly onDependencies?: (dependencies: readonly Dependency[]) => void;
 };
 
-/** An ingest that follows a file while a download fills it. */
+/** An ingest that reads a file while it is being downloaded. */
 export type Session = {
-  /** Rejects as the ingest does; CANCELLED after stop(). */
+  /** The result of the ingest. Rejects as the ingest does, or with CANCELLED after `stop`. */
   readonly result: Promise<IngestResponse>;
   grown(bytes: number): void;
   complete(bytes: number): void;
-  /** Resolves when the session has ended; if it had no result, its output is gone. */
+  /** Resolves when the session has ended. If it had no result, its output has been removed. */
   stop(): Promise<void>;
 };
 
 /**
- * Starts an ingest of `path`, of which `bytes` are there; it stops when the signal is aborted. When its worker dies with it,
- * it starts again from the file, once: the neighbour of an archive that kills its worker must not pay for it.
+ * Starts an ingest of the file `path`, which has `bytes` so far; it stops when the signal is aborted. If its thread dies, the session
+ * starts again from the file, once, since another session of that thread may have been the cause.
  */
 export function startSession(
   pool: Pick<Pool, 'run' | 'recycle'>,
@@ -37,22 +37,22 @@ export function startSession(
   bytes: number,
   signal: AbortSignal,
 ): Session {
-  let known: ToIngest & { kind: 'grown' | 'complete' } = { kind: 'grown', bytes };
+  let lastMessage: ToIngest & { kind: 'grown' | 'complete' } = { kind: 'grown', bytes };
   let isStopped = false;
   let current = follow(pool, request, bytes);
   const unanswered = Promise.withResolvers<never>();
 
-  const tell = (message: typeof known): void => {
-    known = message;
+  const send = (message: typeof lastMessage): void => {
+    lastMessage = message;
     current.port.postMessage(message);
   };
 
-  const again = async (error: unknown): Promise<IngestResponse> => {
+  const restart = async (error: unknown): Promise<IngestResponse> => {
     if (isImageError(error)) throw error;
-    await rm(request.image, { force: true }); // what the dead worker had begun
-    if (isStopped) throw stopped(error);
-    current = follow(pool, request, known.bytes);
-    tell(known);
+    await rm(request.image, { force: true }); // the unfinished output of the dead thread
+    if (isStopped) throw stoppedError(error);
+    current = follow(pool, request, lastMessage.bytes);
+    send(lastMessage);
     return current.result;
   };
 
@@ -60,7 +60,7 @@ export function startSession(
     isStopped = true;
     current.port.postMessage({ kind: 'stop' } satisfies ToIngest);
     const timer = setTimeout(() => {
-      if (current.threadId === undefined) unanswered.reject(stopped());
+      if (current.threadId === undefined) unanswered.reject(stoppedError());
       else void pool.recycle(current.threadId);
     }, stopMs);
     await result.catch(() => undefined);
@@ -68,32 +68,32 @@ export function startSession(
   };
   const abort = (): void => void stop();
 
-  const ingested = current.result.catch(again).catch((error: unknown) => workerFailed(error, request.shown));
+  const ingested = current.result.catch(restart).catch((error: unknown) => workerFailed(error, request.shown));
   const result = Promise.race([ingested, unanswered.promise]).finally(() => {
     signal.removeEventListener('abort', abort);
   });
-  result.catch(() => undefined); // whoever asked looks at `result`; a session that is stopped may have nobody
+  result.catch(() => undefined); // no unhandled rejection if nobody awaits the result of a stopped session
   signal.addEventListener('abort', abort, { once: true });
   if (signal.aborted) abort();
 
   return {
     result,
     grown(now) {
-      if (now - known.bytes >= stepBytes) tell({ kind: 'grown', bytes: now });
+      if (now - lastMessage.bytes >= stepBytes) send({ kind: 'grown', bytes: now });
     },
-    complete: (now) => tell({ kind: 'complete', bytes: now }),
+    complete: (now) => send({ kind: 'complete', bytes: now }),
     stop,
   };
 }
 
-function stopped(cause?: unknown): ImageError {
+function stoppedError(cause?: unknown): ImageError {
   return new ImageError('CANCELLED', 'the session was stopped', { reason: 'stop' }, { cause });
 }
 
 type Following = {
   readonly port: MessagePort;
   readonly result: Promise<IngestResponse>;
-  /** Undefined until a thread has begun with it. */
+  /** Undefined until a thread has begun the ingest. */
   threadId: number | undefined;
 };
 

@@ -1,7 +1,7 @@
 import { debuglog } from 'node:util';
 import { isMainThread, threadId } from 'node:worker_threads';
 
-/** What `NODE_DEBUG=longshore:ROOM` can name; several with commas between them, all as `longshore:*`. */
+/** The rooms for `NODE_DEBUG=longshore:ROOM`. Several are separated by commas; `longshore:*` means all. */
 type DebugRoom =
   | 'cli'
   | 'coordinator'
@@ -16,10 +16,10 @@ type DebugRoom =
   | 'workers';
 
 /**
- * Writes lines for maintainers to the standard error, with the time and the thread, if NODE_DEBUG names the room. If it
- * does not, a line costs one comparison and is not made.
+ * Writes lines for maintainers to the standard error, with the time and the thread, if NODE_DEBUG names the room. Otherwise a call
+ * costs one comparison, and the line is not built.
  *
- * @returns a function that takes what makes the line. Outside text in it has to be passed through `show`, a URL through
+ * @returns a function that takes a function which builds the line. Outside text in it must be passed through `show`, a URL through
  * `showUrl`: as in messages, there are no credentials and no queries.
  * @see Node's `util.debuglog`
  */

@@ -1,36 +1,36 @@
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
 
-/** Those that Node calls "Unknown system error -122" and the like, such as that of a quota that is used up. */
-const names = new Map<number, string>([
+/** Names of errors that Node calls "Unknown system error -122" and the like, such as EDQUOT. */
+const errnoNames = new Map<number, string>([
   ...Object.entries(constants.errno).map(([name, number]): [number, string] => [number, name]),
   [117, 'EUCLEAN'],
 ]);
 
-/** The name of a system error, such as `ENOENT`: Node's own codes, of an abort for one, have another form. */
+/** The name of a system error, such as `ENOENT`; undefined for other errors, such as those with Node's own codes. */
 export function errnoOf(error: unknown): string | undefined {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   if (typeof code !== 'string') return undefined;
   const [, number] = /^Unknown system error -(\d+)$/.exec(code) ?? [];
-  if (number !== undefined) return names.get(Number(number)) ?? `E${number}`;
+  if (number !== undefined) return errnoNames.get(Number(number)) ?? `E${number}`;
   return /^E[A-Z\d]+$/.test(code) ? code : undefined;
 }
 
-/** Whether nothing is there under the path that was asked for. */
+/** Whether an error means that a path does not exist. */
 export function isNoEntry(error: unknown): boolean {
   return ['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '');
 }
 
 /**
- * What a system error comes from: nothing is there; something else than what was expected; a path that the system does not take;
- * no room; no right; a limit of the process or the machine; a disk that fails, or anything else.
+ * The causes of system errors: the path does not exist; something else is there than expected; the path is not valid; no space; no
+ * permission; a limit of the process or the machine; a failing disk or any other cause.
  */
 export type Cause = 'absent' | 'misplaced' | 'path' | 'full' | 'denied' | 'limit' | 'failing';
-/** `what` is said of the path that was worked on. */
+/** `what` is the end of a sentence about the path. */
 export type SystemFailure = { readonly errno: string; readonly cause: Cause; readonly what: string };
 
-/** `EFTYPE` is ours, as other systems have it. @see errno(3) */
-const table: Readonly<Record<string, readonly [Cause, string]>> = {
+/** `EFTYPE` is thrown by openOwnFile and openFoundFile; Linux does not have it. @see errno(3) */
+const descriptions: Readonly<Record<string, readonly [Cause, string]>> = {
   ENOENT: ['absent', 'it is not there'],
   ENOTDIR: ['misplaced', 'it, or a part of its path, is not a directory'],
   EISDIR: ['misplaced', 'it is a directory'],
@@ -58,19 +58,19 @@ const table: Readonly<Record<string, readonly [Cause, string]>> = {
   ESTALE: ['failing', 'the file system has lost it'],
 };
 
-/** What the system said of a path; undefined for what is no error of the system. */
+/** Describes a system error; undefined for any other error. */
 export function systemFailure(error: unknown): SystemFailure | undefined {
   const errno = errnoOf(error);
   return errno === undefined ? undefined : describeErrno(errno);
 }
 
-/** Why something failed, for the end of a message: in words of ours, where it is the system that said so. */
+/** The reason of a failure, for the end of a message. */
 export function whyFailed(error: unknown): string {
   return systemFailure(error)?.what ?? (error instanceof Error ? error.message : String(error));
 }
 
 export function describeErrno(errno: string): SystemFailure {
-  const [cause, text] = table[errno] ?? ['failing', textOf(errno)];
+  const [cause, text] = descriptions[errno] ?? ['failing', textOf(errno)];
   return { errno, cause, what: `${text} (${errno})` };
 }
 

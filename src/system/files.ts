@@ -21,7 +21,7 @@ import { errnoOf, isNoEntry } from './errno.ts';
 const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants;
 
 /**
- * Opens a file of our own, such as one of the store. What somebody put in its place is neither followed nor waited for.
+ * Opens a file that this program wrote, such as one of the store. A symlink or a pipe in its place is refused.
  *
  * @throws ELOOP for a symlink, EISDIR for a directory, EFTYPE for a pipe or a device
  */
@@ -29,7 +29,7 @@ export async function openOwnFile(path: string, flags = O_RDONLY): Promise<FileH
   return requireRegular(await whenFilesAreFree(() => open(path, flags | O_NONBLOCK | O_NOFOLLOW)), path);
 }
 
-/** The same, in a thread of its own. The caller closes it. */
+/** As openOwnFile, for threads that may block. The caller closes the file. */
 export function openOwnFileSync(path: string): number {
   const file = whenFilesAreFreeSync(() => openSync(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW));
   const stat = fstatSync(file);
@@ -38,20 +38,20 @@ export function openOwnFileSync(path: string): number {
   throw notRegular(path, stat.isDirectory());
 }
 
-/** Opens a file that was found, which may lie behind a symlink, as configuration often does. @throws EISDIR, EFTYPE */
+/** Opens a file that was found in a directory. It may be a symlink, as in configuration. @throws EISDIR, EFTYPE */
 export async function openFoundFile(path: string): Promise<FileHandle> {
   return requireRegular(await whenFilesAreFree(() => open(path, O_RDONLY | O_NONBLOCK)), path);
 }
 
 /**
- * Reads a file that a user named, which may be a pipe, or one that was found, which must be a regular file.
+ * Reads a file that a user named; it may be a pipe.
  *
- * @returns its bytes, at most one more than `maxBytes`: that says that there are more.
+ * @returns its bytes, at most `maxBytes + 1`: then the file is larger than `maxBytes`.
  */
 export async function readNamed(path: string, maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  const stream: AsyncIterable<Buffer> = await openNamed(path); // which has no encoding
+  const stream: AsyncIterable<Buffer> = await openNamed(path); // without an encoding, chunks are buffers
   for await (const chunk of stream) {
     chunks.push(chunk);
     bytes += chunk.length;
@@ -61,15 +61,15 @@ export async function readNamed(path: string, maxBytes: number): Promise<Buffer>
 }
 
 /**
- * The bytes of a file that a user named, as they come. A pipe that nobody writes to yet is waited for as a socket is: a call
- * that waits in a thread would keep the process from ending, whatever signal it gets. (In a worker thread it is all the same: Node
- * closes there, when the thread ends, every descriptor that it has given out, also one that the socket has closed.)
+ * Streams a file that a user named. A pipe is read as a socket: a blocking read in libuv's threads would keep the process from
+ * ending, whatever signal it gets, while nobody writes to the pipe. This does not work in a worker thread: when it ends, Node closes
+ * every descriptor that it has opened, also one that the socket has closed before.
  */
 export async function openNamed(path: string): Promise<Readable> {
   if (!isMainThread) return createReadStream(path, { fd: await open(path, O_RDONLY) });
   const descriptor = await openDescriptor(path, O_RDONLY | O_NONBLOCK);
   if (!fstatSync(descriptor).isFIFO()) return createReadStream(path, { fd: descriptor });
-  const { Socket } = await import('node:net'); // which hardly anybody needs
+  const { Socket } = await import('node:net'); // rarely needed
   return new Socket({ fd: descriptor, readable: true, writable: false });
 }
 
@@ -82,7 +82,7 @@ export async function readFound(path: string, maxBytes: number): Promise<Buffer>
 
 const chunkBytes = 64 * 1024;
 
-/** From where the file stands: a pipe has no positions, and a size that says nothing. */
+/** Reads from the current position. The size of the file is not used, since that of a pipe or a /proc file is 0. */
 export async function readAtMost(file: FileHandle, bytes: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for (let left = bytes; left > 0;) {
@@ -107,10 +107,10 @@ async function requireRegular(file: FileHandle, path: string): Promise<FileHandl
 
 function notRegular(path: string, isDirectory: boolean): Error {
   const code = isDirectory ? 'EISDIR' : 'EFTYPE';
-  return Object.assign(new Error(`${code}: it is no regular file, open '${path}'`), { code, path, syscall: 'open' });
+  return Object.assign(new Error(`${code}: not a regular file, open '${path}'`), { code, path, syscall: 'open' });
 }
 
-/** False where nothing is there; true also where that cannot be told: what opens it says why. */
+/** False if the path does not exist. True also if that cannot be found out: opening the path reports the reason. */
 export async function isThere(path: string): Promise<boolean> {
   return stat(path).then(
     () => true,
@@ -118,7 +118,7 @@ export async function isThere(path: string): Promise<boolean> {
   );
 }
 
-/** The names in a directory, one at a time; none where there is no directory. */
+/** The names in a directory, one at a time; none if the directory does not exist. */
 export async function* namesIn(path: string): AsyncGenerator<string> {
   try {
     for await (const { name } of await opendir(path)) yield name;
@@ -127,7 +127,7 @@ export async function* namesIn(path: string): AsyncGenerator<string> {
   }
 }
 
-/** Whether there is such a name in a directory; looks no further than the first. */
+/** Whether a name in a directory matches. */
 export function hasName(path: string, name: RegExp): boolean {
   try {
     using directory = opendirSync(path);
@@ -140,11 +140,12 @@ export function hasName(path: string, name: RegExp): boolean {
 }
 
 /**
- * Makes what is missing of a path. Node's own way never comes back where the system says that nothing is there whatever is
- * made, as below /proc.
+ * Makes the missing directories of a path. Node's recursive mkdir is not used: it does not return where mkdir always fails with
+ * ENOENT, as below /proc.
  *
  * @param path - absolute.
- * @returns the first directory that was made, if any. @throws ENOTDIR where something else is in the way
+ * @returns the first directory that was made, if any.
+ * @throws ENOTDIR if a part of the path is not a directory.
  */
 export async function makeDirectories(path: string, mode = 0o777): Promise<string | undefined> {
   try {
@@ -170,14 +171,14 @@ async function makeOne(path: string, mode: number): Promise<boolean> {
   }
 }
 
-/** Tells one state of one file from all others, together with its size. */
+/** Identifies, together with the size, one state of one file. */
 export type FileStamp = { readonly mtimeNs: bigint; readonly ctimeNs: bigint; readonly inode: bigint };
 
 export function stampOf({ mtimeNs, ctimeNs, ino }: BigIntStats): FileStamp {
   return { mtimeNs, ctimeNs, inode: ino };
 }
 
-/** A regular file as it stands now; undefined for everything else. */
+/** The current state of a regular file; undefined for anything else. */
 export function stampFile(path: string): { readonly size: number; readonly stamp: FileStamp } | undefined {
   const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
   return stat?.isFile() ? { size: Number(stat.size), stamp: stampOf(stat) } : undefined;

@@ -3,20 +3,20 @@ import { open, readdir, rename, rmdir, unlink, chmod } from 'node:fs/promises';
 
 import { errnoOf } from './errno.ts';
 
-/** Opens a name without a right to its content. Linux has it, Node does not name it. */
+/** Opens a path without permission to read it. Linux has this flag, Node has no constant for it. @see open(2) */
 const O_PATH = 0o10000000;
 
-/** A directory that stays the same one, whatever others put in its place meanwhile. */
+/** A directory that is held open, so that its path cannot be redirected by renaming or replacing it. */
 export type HeldDirectory = AsyncDisposable & {
-  /** Leads to the directory itself, in child processes too. */
+  /** A path to the open directory, valid in child processes too. */
   readonly path: string;
-  /** False where the system has no such paths: then it is the path that was given. */
+  /** False without /proc: then `path` is the path that was given. */
   readonly isHeld: boolean;
-  /** Also of one that its present mode keeps us out of. */
+  /** Changes the mode, also if the present one does not permit to enter the directory. */
   setMode(mode: number): Promise<void>;
 };
 
-/** Where the descriptors of this process have names: undefined without a `/proc` of its own. */
+/** The directory with the descriptors of this process; undefined without a `/proc` for its PID namespace. */
 const descriptors = ownDescriptors();
 
 function ownDescriptors(): string | undefined {
@@ -37,14 +37,14 @@ export async function holdDirectory(path: string | Buffer, { follow = false } = 
   const directory = await open(path, O_PATH | constants.O_DIRECTORY | (follow ? 0 : constants.O_NOFOLLOW));
   const link = descriptors === undefined ? String(path) : `${descriptors}/${directory.fd}`;
   return {
-    path: `${link}/.`, // calls that do not follow a link at the end of a path get the directory all the same
+    path: `${link}/.`, // "/." so that calls that do not follow a final symlink reach the directory
     isHeld: descriptors !== undefined,
     setMode: (mode) => chmod(link, mode),
     [Symbol.asyncDispose]: () => directory.close(),
   };
 }
 
-/** The same for short work, without another thread; no symlink is followed. */
+/** As holdDirectory, but synchronous; no symlink is followed. */
 export function holdDirectorySync(path: string): Disposable & Pick<HeldDirectory, 'path' | 'setMode'> {
   const directory = openSync(path, O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   const link = descriptors === undefined ? path : `${descriptors}/${directory}`;
@@ -55,7 +55,7 @@ export function holdDirectorySync(path: string): Disposable & Pick<HeldDirectory
   };
 }
 
-/** Removes whatever bears a name, a directory with all that is in it, if it is there. */
+/** Removes a path if it exists: a directory with its content, or anything else. */
 export async function removePath(path: string): Promise<void> {
   try {
     await using directory = await holdDirectory(path);
@@ -69,19 +69,19 @@ export async function removePath(path: string): Promise<void> {
 }
 
 /**
- * Removes all that is in a directory. Whoever may write below it cannot lead this elsewhere: each directory is opened
- * without following links, and those in it are moved up before it is their turn, so that no path has more than one part.
+ * Removes the content of a directory. A user who may write in it cannot redirect this to another directory: each directory is opened
+ * without following symlinks, and its subdirectories are moved up into `held` before they are removed, so every path has one part.
  */
 export async function emptyDirectory(held: HeldDirectory): Promise<void> {
   let moved = 0;
-  /** To a name of its own in `held`. */
+  /** Moves a directory to an unused name in `held`. */
   const moveUp = async (from: Buffer): Promise<void> => {
     try {
       moved += 1;
       await rename(from, `${held.path}/moved-${moved}`);
     } catch (error) {
       if (!['ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(errnoOf(error) ?? '')) throw error;
-      await moveUp(from); // that name was taken
+      await moveUp(from); // the name exists
     }
   };
   const removeEntry = async ({ name, isDirectory }: Entry): Promise<void> => {
@@ -89,17 +89,17 @@ export async function emptyDirectory(held: HeldDirectory): Promise<void> {
     if (!isDirectory) return unlinkIfThere(path);
     {
       await using directory = await holdDirectory(path);
-      await allowing(directory, async () => {
+      await withPermission(directory, async () => {
         for (const inner of await entriesOf(directory)) {
           const from = below(directory, inner.name);
-          // A directory that moves is changed itself: it has another one above.
-          await (inner.isDirectory ? allowingIn(from, () => moveUp(from)) : unlinkIfThere(from));
+          // moving a directory needs permission to write in it, since its ".." changes
+          await (inner.isDirectory ? withPermissionIn(from, () => moveUp(from)) : unlinkIfThere(from));
         }
       });
     }
     await rmdir(path);
   };
-  await allowing(held, async () => {
+  await withPermission(held, async () => {
     for (let entries = await entriesOf(held); entries.length > 0; entries = await entriesOf(held)) {
       for (const entry of entries) await removeEntry(entry);
     }
@@ -113,8 +113,8 @@ async function entriesOf({ path }: HeldDirectory): Promise<readonly Entry[]> {
   return entries.map((entry) => ({ name: entry.name, isDirectory: entry.isDirectory() }));
 }
 
-/** Works in a directory, once more with a mode that lets us where its own does not. */
-async function allowing(held: HeldDirectory, work: () => Promise<void>): Promise<void> {
+/** Works in a directory; if its mode does not permit that, changes the mode and tries again. */
+async function withPermission(held: HeldDirectory, work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (error) {
@@ -124,7 +124,7 @@ async function allowing(held: HeldDirectory, work: () => Promise<void>): Promise
   }
 }
 
-async function allowingIn(path: Buffer, work: () => Promise<void>): Promise<void> {
+async function withPermissionIn(path: Buffer, work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (error) {
@@ -143,7 +143,7 @@ async function unlinkIfThere(path: Buffer | string): Promise<void> {
   }
 }
 
-/** Paths are bytes: not every name is UTF-8. */
+/** The path of a name in a directory, as bytes: not every name is UTF-8. */
 function below({ path }: HeldDirectory, name: Buffer): Buffer {
   return Buffer.concat([Buffer.from(`${path}/`), name]);
 }

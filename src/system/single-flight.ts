@@ -1,10 +1,10 @@
-/** The result of work that cannot be told to stop, or the signal's reason as soon as nobody waits for it any more. */
+/** The result of work that cannot be aborted itself; rejects with the signal's reason as soon as that is aborted. */
 export async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   const aborted = Promise.withResolvers<never>();
   const stop = (): void => aborted.reject(signal.reason);
   signal.addEventListener('abort', stop);
   try {
-    if (signal.aborted) stop(); // raced all the same: work that fails later must not be an unhandled rejection
+    if (signal.aborted) stop(); // the work is awaited anyway: its later failure must not be an unhandled rejection
     return await Promise.race([aborted.promise, work]);
   } finally {
     signal.removeEventListener('abort', stop);
@@ -19,8 +19,8 @@ type Flight<T> = {
 };
 
 /**
- * Work that many ask for and that is done once. It is done anew after it has failed, or was given up because nobody
- * waited for it any more.
+ * Runs work once for all callers, and keeps its result. The work is aborted when the last waiting caller aborts. After it has failed
+ * or was aborted, the next call runs it again.
  */
 export function singleFlight<T>(work: (signal: AbortSignal) => Promise<T>): (signal: AbortSignal) => Promise<T> {
   let flight: Flight<T> | undefined;
@@ -42,15 +42,15 @@ export function singleFlight<T>(work: (signal: AbortSignal) => Promise<T>): (sig
 
   return async (signal) => {
     signal.throwIfAborted();
-    const mine = (flight ??= start());
-    mine.waiting += 1;
+    const joined = (flight ??= start());
+    joined.waiting += 1;
     try {
-      return await abortable(mine.result, signal);
+      return await abortable(joined.result, signal);
     } finally {
-      mine.waiting -= 1;
-      if (mine.waiting === 0 && !mine.isOver) {
-        forget(mine);
-        mine.controller.abort(signal.reason);
+      joined.waiting -= 1;
+      if (joined.waiting === 0 && !joined.isOver) {
+        forget(joined);
+        joined.controller.abort(signal.reason);
       }
     }
   };

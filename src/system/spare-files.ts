@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 
-/** How many more files this process may open; Infinity where the system does not say. */
+/** How many more files this process may open; Infinity if that is not known. */
 export function spareFiles(): number {
   try {
     const [, limit] = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
@@ -11,7 +11,7 @@ export function spareFiles(): number {
   }
 }
 
-/** Whether this process may make no file larger than some size, as `ulimit -f` sets it. */
+/** Whether the size of files is limited for this process, as by `ulimit -f`. */
 export function isFileSizeLimited(): boolean {
   try {
     return /^Max file size\s+\d/m.test(readFileSync('/proc/self/limits', 'utf8'));
@@ -20,24 +20,25 @@ export function isFileSizeLimited(): boolean {
   }
 }
 
-/** An error that comes from another thread has its message alone, and Node has words of its own for a thread that cannot start. */
-const inMessage = /^(Worker initialization failure: )?E[MN]FILE\b|^Cannot read package config .*too many open files/;
+/** Matches messages: an error from another thread has no code, and Node has its own message for a thread that does not start. */
+const outOfFilesMessage =
+  /^(Worker initialization failure: )?E[MN]FILE\b|^Cannot read package config .*too many open files/;
 
-/** Whether something failed because this process, or the machine, can open no more files or sockets for now. */
+/** Whether the cause of an error is that this process, or the machine, cannot open more files or sockets now. */
 export function isOutOfFiles(error: unknown): boolean {
   for (let at = error; at instanceof Error; at = at.cause) {
     const code = 'code' in at ? at.code : undefined;
-    if (code === 'EMFILE' || code === 'ENFILE' || inMessage.test(at.message)) return true;
+    if (code === 'EMFILE' || code === 'ENFILE' || outOfFilesMessage.test(at.message)) return true;
   }
   return false;
 }
 
-const patienceMs = 10_000;
+const maxWaitMs = 10_000;
 const retryMs = 20;
 
-/** Opens something, and waits for others to close theirs while there are no descriptors left. @throws what `open` does */
+/** Opens something; if no file descriptor is free, waits up to 10 s for one. @throws as `open` */
 export async function whenFilesAreFree<T>(open: () => T | Promise<T>): Promise<T> {
-  const until = performance.now() + patienceMs;
+  const until = performance.now() + maxWaitMs;
   for (;;) {
     try {
       return await open();
@@ -48,9 +49,9 @@ export async function whenFilesAreFree<T>(open: () => T | Promise<T>): Promise<T
   }
 }
 
-/** The same in a thread of its own, which has nothing else to do until then. */
+/** As whenFilesAreFree, for threads that may block. */
 export function whenFilesAreFreeSync<T>(open: () => T): T {
-  const until = performance.now() + patienceMs;
+  const until = performance.now() + maxWaitMs;
   for (;;) {
     try {
       return open();

@@ -4,9 +4,9 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { whenFilesAreFree, whenFilesAreFreeSync } from './spare-files.ts';
 
 /**
- * Writes chunks one after the other, from `position` on. One call may write only a part of them.
+ * Writes chunks one after the other, from `position` on, with as many system calls as that takes.
  *
- * @param onWritten - gets the number of bytes of each call, also when a later call fails.
+ * @param onWritten - called with the number of bytes after each system call, also if a later one fails.
  */
 export async function writeAll(
   file: Pick<FileHandle, 'writev'>,
@@ -17,7 +17,7 @@ export async function writeAll(
   let rest = chunks.filter((chunk) => chunk.byteLength > 0);
   while (rest.length > 0) {
     const { bytesWritten } = await file.writev(rest, position);
-    if (bytesWritten === 0) throw new Error('a write took nothing');
+    if (bytesWritten === 0) throw new Error('a write wrote no bytes');
     onWritten(bytesWritten);
     position += bytesWritten;
     rest = dropBytes(rest, bytesWritten);
@@ -33,7 +33,7 @@ function dropBytes(chunks: readonly Uint8Array[], bytes: number): Uint8Array[] {
   });
 }
 
-/** In a thread of its own: to ask another one for it would take longer, and hold up no less, since there is one disk. */
+/** For threads that may block: passing the write to another thread would take longer. */
 export function writeAllSync(file: number, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
 }
@@ -44,7 +44,7 @@ export async function syncDirectory(path: string): Promise<void> {
   await directory.sync();
 }
 
-/** The same, in a thread of its own. */
+/** As syncDirectory, for threads that may block. */
 export function syncDirectorySync(path: string): void {
   const directory = whenFilesAreFreeSync(() => openSync(path, 'r'));
   try {

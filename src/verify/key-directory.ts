@@ -9,26 +9,26 @@ import { show } from '../image/show.ts';
 import type { KeyFile } from './keystore.ts';
 import { isAcIdentifier, parseAcIdentifier } from '../image/ac-identifier.ts';
 
-/** What a file named by a fingerprint holds: a certificate, or nothing, which masks the key of that name. */
+/** The content of a file named by a fingerprint: a certificate, or nothing, which masks the key with that fingerprint. */
 export type KeyContent =
   | { readonly kind: 'certificate'; readonly path: string; readonly certificate: Uint8Array }
   | { readonly kind: 'mask'; readonly path: string };
 
 /** One directory of trusted keys. */
 export type KeyDirectory = {
-  /** Names of what may be directories. */
+  /** The names of directories, and of symlinks, which may lead to directories. */
   readonly children: ReadonlySet<string>;
-  /** By fingerprint. */
+  /** Keys by fingerprint. */
   readonly keys: ReadonlyMap<string, KeyContent>;
 };
 
-const none: KeyDirectory = { children: new Set(), keys: new Map() };
+const emptyDirectory: KeyDirectory = { children: new Set(), keys: new Map() };
 
 /**
- * A directory that is not there is empty. Hidden files are passed over, other files that can't be keys are skipped.
+ * Reads a directory; a missing one is empty. Hidden files are ignored.
  *
- * @param onSkip - told of what is skipped, one sentence each.
- * @throws FILE_UNREADABLE when the directory itself cannot be read: it may hold masks.
+ * @param onSkip - called with each other file that is not a key, and with the reason.
+ * @throws FILE_UNREADABLE if the directory cannot be read: it may contain masks.
  * @see docs/rules.md S2
  */
 export async function readKeyDirectory(
@@ -40,7 +40,7 @@ export async function readKeyDirectory(
     const message = `trusted keys can't be read: ${show(reason(error), 4096)}`;
     throw new ImageError('FILE_UNREADABLE', message, { path: directory }, { cause: error });
   });
-  if (!entries) return none;
+  if (!entries) return emptyDirectory;
 
   const children = new Set<string>();
   const keys = new Map<string, KeyContent>();
@@ -59,7 +59,7 @@ export async function readKeyDirectory(
   return { children, keys };
 }
 
-/** @returns why it is skipped, when it is no file that could hold a key. */
+/** @returns the reason to skip the file, if it is too large to be a key. */
 async function readContent(path: string): Promise<KeyContent | string> {
   const certificate = await readFound(path, defaultLimits.key);
   if (certificate.length > defaultLimits.key) return `it has more than ${defaultLimits.key} bytes`;
@@ -71,7 +71,7 @@ function reason(error: unknown): string {
   return whyFailed(error);
 }
 
-/** Every key file and mask of every layer: root keys first, then by prefix. */
+/** Lists every key file and mask of every layer: in each layer root keys first, then by prefix. */
 export async function listKeyFiles(
   dirs: readonly string[],
   read: (directory: string) => Promise<KeyDirectory>,
@@ -83,7 +83,7 @@ export async function listKeyFiles(
     }
   };
   const walk = async (layer: number, dir: string, parent: string, { children }: KeyDirectory): Promise<void> => {
-    if (parent.split('/').length >= partsMaximum) return;
+    if (parent.split('/').length >= maxParts) return;
     for (const child of Array.from(children).toSorted()) {
       const prefix = parent === '' ? child : `${parent}/${child}`;
       if (!isAcIdentifier(prefix)) continue;
@@ -100,16 +100,16 @@ export async function listKeyFiles(
   return files;
 }
 
-/** Path parts of a prefix: more are neither searched nor written. */
-export const partsMaximum = 64;
+/** The most path parts of a prefix that are searched or written. */
+export const maxParts = 64;
 const partBytes = 255;
 
-/** Keys that are trusted for every name. */
+/** The directory of keys that are trusted for every name. */
 export function rootDirectory(dir: string): string {
   return join(dir, 'trustedkeys', 'root.d');
 }
 
-/** Keys that are trusted for one prefix and what is below; without a prefix, the directory of all prefixes. */
+/** The directory of keys for one prefix and the names below it; without a prefix, the parent of these directories. */
 export function prefixDirectory(dir: string, prefix = ''): string {
   return join(dir, 'trustedkeys', 'prefix.d', ...prefix.split('/'));
 }
@@ -118,21 +118,21 @@ export function keyPath(dir: string, prefix: string | undefined, fingerprint: st
   return join(prefix === undefined ? rootDirectory(dir) : prefixDirectory(dir, prefix), fingerprint);
 }
 
-/** A prefix that keys may be stored under: an AC Identifier, so that no `..` climbs out. @throws NAME_INVALID */
+/** Parses a prefix for keys. It must be an AC Identifier, so it cannot contain `..`. @throws NAME_INVALID */
 export function parseKeyPrefix(text: string): string {
   const parts = parseAcIdentifier(text).split('/');
-  if (parts.length <= partsMaximum && parts.every((part) => part.length <= partBytes)) return text;
+  if (parts.length <= maxParts && parts.every((part) => part.length <= partBytes)) return text;
   throw new ImageError('NAME_INVALID', `the prefix "${show(text)}" is too long`, { name: show(text) });
 }
 
-/** Of versions 4 and 6, lower-case hex. */
+/** Whether a text is a fingerprint of a version 4 or 6 key in lower-case hex. */
 function isFingerprint(text: string): boolean {
   return /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(text);
 }
 
-/** Upper-case digits are taken too. @throws KEY_INVALID */
+/** Parses a fingerprint; upper-case digits are accepted. @throws KEY_INVALID */
 export function parseFingerprint(text: string): string {
   const fingerprint = text.toLowerCase();
   if (isFingerprint(fingerprint)) return fingerprint;
-  throw new ImageError('KEY_INVALID', `"${show(text)}" is not a fingerprint: want 40 or 64 hex digits`, {});
+  throw new ImageError('KEY_INVALID', `"${show(text)}" is not a fingerprint: expected 40 or 64 hex digits`, {});
 }

@@ -1,43 +1,43 @@
-/** A certificate file of the keystore. @see rkt-surroundings K */
+/** A certificate file of the keystore. */
 export type KeyFile = {
-  /** Lower-case hex of the primary key; the file's name. */
+  /** The fingerprint of the primary key in lower-case hex; the name of the file. */
   readonly fingerprint: string;
-  /** The image-name prefix it is trusted for; absent for root keys, trusted for every name. */
+  /** The prefix of image names that the key is trusted for; absent for root keys, which are trusted for every name. */
   readonly prefix?: string;
-  /** Index into the keystore's directories: 0 is the system's. */
+  /** The index into the keystore's directories: 0 is the system's. */
   readonly layer: number;
   readonly path: string;
-  /** True for an empty file, which masks the key of that name in earlier layers. */
+  /** True for an empty file, which masks the key with this fingerprint in earlier layers. */
   readonly masked: boolean;
 };
 
 /** The trusted keys for one image name. */
 type Keyring = {
   /**
-   * By layers, later ones last: of two files for one fingerprint the last that is good counts. `fingerprint` is the name
-   * of the file; who uses the certificate checks that it is its own.
+   * In the order of the layers. Of several files for one fingerprint, the last valid one is used. `fingerprint` is the name of the
+   * file; a user of the certificate must check that it is that of the certificate.
    */
   readonly keys: readonly { readonly fingerprint: string; readonly certificate: Uint8Array; readonly path: string }[];
-  /** Prefixes that were searched, for messages; `root` stands for the root keys. */
+  /** The prefixes that were searched, for messages; `root` means the root keys. */
   readonly searched: readonly string[];
 };
 
 export type KeystoreOptions = {
-  /** Absolute paths, each with `trustedkeys/{root.d,prefix.d}`; later ones add to and mask earlier ones. */
+  /** The layers: absolute paths, each with `trustedkeys/{root.d,prefix.d}`. Later layers add keys to earlier ones and mask them. */
   readonly dirs: readonly string[];
-  /** Told once of every file that is skipped. */
+  /** Called once for every skipped file. */
   readonly onWarning?: (message: string) => void;
 };
 
 export type Keystore = AsyncDisposable & {
   readonly dirs: readonly string[];
   keyring(name: string): Promise<Keyring>;
-  /** True when a key is trusted for the name by prefix: root keys do not count, masked ones neither. */
+  /** Whether a key is trusted for the name by its prefix. Root keys and masked keys do not count. */
   hasPrefixKey(name: string): Promise<boolean>;
-  /** Whether one of these keys is trusted for the name; certificates are not looked into. */
+  /** Whether one of these keys is trusted for the name. Certificates are not parsed. */
   trusts(name: string, fingerprints: readonly string[]): Promise<boolean>;
   list(): Promise<readonly KeyFile[]>;
-  /** Warns of a file whose content turned out to be no key, or another one; once. */
+  /** Warns once of a file that contains no key, or another key. */
   skip(path: string, why: string): void;
   /** Stores a certificate under its fingerprint. @returns the file's path. */
   add(key: {
@@ -46,7 +46,7 @@ export type Keystore = AsyncDisposable & {
     readonly prefix?: string;
     readonly layer: number;
   }): Promise<string>;
-  /** Removes the file from the layers that can be written, and masks it where an earlier layer still has it. */
+  /** Removes the key from the layers that can be written, and masks it if another layer still has it. @returns false if it was not there */
   remove(key: { readonly fingerprint: string; readonly prefix?: string; readonly layer: number }): Promise<boolean>;
   close(): Promise<void>;
 };

@@ -15,22 +15,21 @@ export type TrustedKeyRow = {
   readonly root?: true;
   /** Index into the keystore's directories: 0 is the system's. */
   readonly layer: number;
-  /** User IDs, raw: show with care. */
+  /** The user IDs of the key, not yet passed through `show`. */
   readonly identities: readonly string[];
   /** ISO 8601 in UTC; absent for a key that does not expire. */
   readonly expiresAt?: string;
-  /** Only of a key that is. */
   readonly revoked?: true;
-  /** Why it verifies nothing as of now, if so. */
+  /** Why the key cannot verify anything now, if that is so. */
   readonly fault?: string;
-  /** A later layer takes it away, wherever it is trusted here. */
+  /** A later layer masks the key for all names that it is trusted for in this layer. */
   readonly masked: boolean;
 };
 
 /**
- * Every key of the keystore that its file is named by; masks show in the rows of the keys that they take away.
+ * Lists the keys of the keystore. Masks have no rows of their own.
  *
- * @param onWarning - told of files that hold something else.
+ * @param onWarning - called for each file that does not contain the key that it is named by.
  */
 export async function listTrustedKeys(
   { keystore, pool }: TrustContext,
@@ -70,10 +69,10 @@ async function inspect(pool: TrustContext['pool'], { path, fingerprint }: KeyFil
   const key = await pool.run('inspectKey', { certificate, location });
   if (key.fingerprint === fingerprint) return key;
   const details = { fingerprint: key.fingerprint, path };
-  throw new ImageError('KEY_INVALID', `${location} holds the key ${key.fingerprint}`, details);
+  throw new ImageError('KEY_INVALID', `${location} contains the key ${key.fingerprint}`, details);
 }
 
-/** Of an earlier layer, and trusted nowhere but where the mask counts. */
+/** Whether a mask of a later layer applies to all names that a key is trusted for. */
 function hides(mask: KeyFile, file: KeyFile): boolean {
   if (mask.fingerprint !== file.fingerprint || mask.layer <= file.layer) return false;
   return mask.prefix === undefined || (file.prefix !== undefined && isWithinPrefix(file.prefix, mask.prefix));

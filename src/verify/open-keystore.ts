@@ -8,7 +8,7 @@ import {
   listKeyFiles,
   type KeyContent,
   type KeyDirectory,
-  partsMaximum,
+  maxParts,
   prefixDirectory,
   rootDirectory,
 } from './key-directory.ts';
@@ -18,12 +18,12 @@ import { debugLog } from '../system/debug.ts';
 
 const debug = debugLog('verify');
 
-/** How long a directory counts as it was read: what others change is seen after that, what we change at once. */
+/** How long the content of a directory is cached. Changes of this process are seen at once, those of others after this time. */
 const freshMs = 1_000;
 
 /**
- * The trusted keys of several directories. Nothing is read before it is asked for. Certificates are not parsed here:
- * who verifies with one checks that it is the one its file is named by.
+ * Opens the trusted keys of several directories, which are read when needed. Certificates are not parsed here: the verification
+ * checks that each is the one that its file is named by.
  *
  * @see docs/rules.md S2
  */
@@ -85,19 +85,19 @@ function layerOf(dirs: readonly string[], layer: number): string {
 
 export type EffectiveKey = {
   readonly fingerprint: string;
-  /** Absent for root keys. */
+  /** Undefined for root keys. */
   readonly prefix: string | undefined;
   readonly content: Extract<KeyContent, { kind: 'certificate' }>;
 };
 
-/** The name's prefixes that keys may be stored under, shortest first. */
+/** The prefixes of a name that keys may be stored under, the shortest first. */
 export function searchedPrefixes(name: string): readonly string[] {
-  return withParents(name).toReversed().slice(0, partsMaximum);
+  return withParents(name).toReversed().slice(0, maxParts);
 }
 
 /**
- * The key files that count for a name. Layer after layer, in each the root keys first and then those of the name's
- * prefixes, shortest first: a mask takes away what has been found under its fingerprint so far.
+ * The key files that are trusted for a name. They are collected layer by layer, in each the root keys first, then those of the
+ * name's prefixes, the shortest first. A mask removes the keys with its fingerprint that were collected before it.
  *
  * @see docs/rules.md S2
  */
@@ -116,7 +116,7 @@ export async function effectiveKeys(
   return Array.from(found.values()).flat();
 }
 
-/** Whether one of the fingerprints counts for a name, however many other keys there are. */
+/** Whether one of the fingerprints is trusted for a name. */
 export async function hasEffectiveKey(
   dirs: readonly string[],
   read: ReadDirectory,
@@ -147,16 +147,16 @@ async function visitDirectories(
     visit(undefined, (await read(rootDirectory(dir))).keys);
     let parent = await read(prefixDirectory(dir));
     for (const prefix of prefixes) {
-      if (!parent.children.has(prefix.slice(prefix.lastIndexOf('/') + 1))) break; // nor can anything be below
+      if (!parent.children.has(prefix.slice(prefix.lastIndexOf('/') + 1))) break; // then no longer prefix can exist either
       parent = await read(prefixDirectory(dir, prefix));
       visit(prefix, parent.keys);
     }
   }
 }
 
-const entriesMaximum = 4_096;
+const maxEntries = 4_096;
 
-/** Reads each key once in a while, however often and by however many it is asked for. Failures are not kept. */
+/** Caches values for a short time. Calls at the same time share one read. Failures are not cached. */
 export type FreshCache<T> = {
   readonly get: (key: string) => Promise<T>;
   readonly clear: () => void;
@@ -173,7 +173,7 @@ export function createFreshCache<T>(
       const nowMs = now();
       const known = entries.get(key);
       if (known && nowMs - known.readAtMs < freshMs) return known.value;
-      if (entries.size >= entriesMaximum) entries.clear();
+      if (entries.size >= maxEntries) entries.clear();
       const entry = { value: read(key), readAtMs: nowMs };
       entries.set(key, entry);
       entry.value.catch(() => {

@@ -14,29 +14,29 @@ import { syncDirectory } from '../system/write-files.ts';
 export type TrustContext = { readonly keystore: Keystore; readonly pool: Pick<Pool, 'run'> };
 
 type TrustRequest = {
-  /** The content of a key file, armored or binary, with one certificate or several; its size is the reader's to limit. */
+  /** The content of a key file, armored or binary, with one or several certificates. The caller limits its size. */
   readonly certificate: Uint8Array;
   /** A path, or a URL without credentials and query. */
   readonly location: string;
-  /** Absent: the keys are trusted for every name. */
+  /** If absent, the keys are trusted for every name. */
   readonly prefix?: string;
   readonly layer: number;
-  /** Asked for each with what the key says of itself, before it is written. Default: yes. */
+  /** Called with the facts of each key before it is written; a key that is not accepted is declined. Default: all are accepted. */
   readonly accept?: (key: InspectKeyResponse) => boolean | Promise<boolean>;
 };
 
-/** What became of one certificate of a file: `path` is where it is stored, `why` is why it cannot be used. */
+/** The outcome for one certificate of a file: `path` is the new key file; `why` is the reason that it cannot be used. */
 export type TrustOutcome =
   | { readonly kind: 'trusted'; readonly path: string; readonly key: InspectKeyResponse }
   | { readonly kind: 'declined'; readonly key: InspectKeyResponse }
   | ({ readonly kind: 'refused' } & RefusedCertificate);
 
 /**
- * Adds the keys of a file to the keystore, each in a file of its own. Those that verify nothing now are added too, with a
- * `fault`: one that is revoked takes the place of the same key before it was.
+ * Adds the keys of a file to the keystore, each in a file of its own. Keys that cannot verify anything now are added too, with a
+ * `fault`: a revoked key must replace its earlier version.
  *
- * @throws KEY_INVALID for a secret key and where no certificate can be used, NAME_INVALID, LIMIT_EXCEEDED, STORE_READ_ONLY,
- * STORE_FULL; what was told before stays.
+ * @throws KEY_INVALID for a secret key and if no certificate can be used, NAME_INVALID, LIMIT_EXCEEDED, STORE_READ_ONLY,
+ * STORE_FULL. Keys that were added before the error stay.
  */
 export async function* trustKeys(
   { keystore, pool }: TrustContext,
@@ -56,8 +56,8 @@ export async function* trustKeys(
 }
 
 /**
- * Writes a key file or a mask so that it is there whole or not at all, and stays there. Directories get mode 0755 and
- * the file 0644, whatever the umask: keys are read by other users.
+ * Writes a key file or a mask atomically and syncs it. Directories get mode 0755 and the file 0644, whatever the umask, since other
+ * users read keys too.
  *
  * @throws STORE_FULL, STORE_READ_ONLY or FILE_UNREADABLE.
  */
@@ -73,12 +73,12 @@ export async function writeKey(path: string, content: Uint8Array): Promise<void>
     await rename(temporary, path);
     await syncDirectory(directory);
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined); // it may never have been there
+    await rm(temporary, { force: true }).catch(() => undefined); // it may not exist
     throw writeError(error, path);
   }
 }
 
-/** Makes what is missing of a path, and syncs each name that is new. */
+/** Makes the missing directories of a path, and syncs the parent of each. */
 async function makeDirectory(path: string): Promise<void> {
   const first = await makeDirectories(path, 0o755);
   if (first === undefined) return;
@@ -91,18 +91,21 @@ async function makeDirectory(path: string): Promise<void> {
 type KeyRemoval = {
   readonly fingerprint: string;
   readonly prefix: string | undefined;
-  /** The layer that is written; the first one, the system's, is touched only when it is this one. */
+  /** The layer that a mask is written to. The first layer, the system's, is changed only if it is this one. */
   readonly layer: number;
 };
 
 /**
- * Takes a key away from where it was put: its file is removed in `layer` and in every other layer but the system's, as
- * far as they can be written, and what is left in an earlier one is masked.
+ * Removes a key: deletes its file in `layer` and in every other layer except the system's, where the files can be deleted. If an
+ * earlier layer still has the key, it is masked.
  *
- * @returns false when there was nothing to take away.
- * @throws STORE_READ_ONLY and others of writeError, when it would still be trusted.
+ * @returns false if there was no such key.
+ * @throws STORE_READ_ONLY and others of writeError if the key would still be trusted.
  */
-export async function removeKey(dirs: readonly string[], { fingerprint, prefix, layer }: KeyRemoval): Promise<boolean> {
+export async function removeKey(
+  dirs: readonly string[],
+  { fingerprint, prefix, layer: layer }: KeyRemoval,
+): Promise<boolean> {
   const paths = dirs.map((dir) => keyPath(dir, prefix, fingerprint));
   let removed = false;
   let isTrusted = false;
@@ -122,7 +125,7 @@ export async function removeKey(dirs: readonly string[], { fingerprint, prefix, 
   return removed || isTrusted;
 }
 
-/** @returns undefined when there is no file. */
+/** @returns undefined if there is no file. */
 async function sizeOf(path: string): Promise<number | undefined> {
   try {
     return (await stat(path)).size;
@@ -132,7 +135,7 @@ async function sizeOf(path: string): Promise<number | undefined> {
   }
 }
 
-/** @returns false when it stays and need not go: a mask in a later layer hides it. */
+/** @param isNeeded - false if the file may stay, since a later layer masks it. @returns false if it stays. */
 async function remove(path: string, isNeeded: boolean): Promise<boolean> {
   try {
     await unlink(path);

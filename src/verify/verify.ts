@@ -11,12 +11,12 @@ import { show } from '../image/show.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { Keystore } from './keystore.ts';
 
-/** `name` is the image's own, from its manifest; either digests of the ingest or the archive to read again. */
+/** `name` is the one in the image's manifest. Either `digests` are those of the ingest, or the `archive` is read again. */
 type ArchiveProof = Pick<VerifySignatureRequest, 'name' | 'signature' | 'location' | 'digests' | 'archive'>;
 
 type RegistryProof = Pick<VerifySimpleSignatureRequest, 'name' | 'messages' | 'messageBytes' | 'reference' | 'digests'>;
 
-/** How an image of the store was verified: by these fingerprints, or not at all; `weak` if only `weak-keys` let it pass. */
+/** How a stored image was verified: with the keys of these fingerprints, or not at all; `weak` if it passed only with `weak-keys`. */
 type Provenance = { readonly verified: readonly string[] | false; readonly weak: boolean; readonly source: string };
 
 /** Verifies images with the keys that are trusted for their names. @see docs/rules.md S */
@@ -25,22 +25,25 @@ export type Verifier = {
   /** Verifies an archive's signature. @throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED, FILE_UNREADABLE */
   verifyArchive(proof: ArchiveProof): Promise<VerifySignatureResponse>;
   /**
-   * Verifies what is signed about an image of a registry. @throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED
+   * Verifies the signed statements about a registry image.
+   *
+   * @throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED
    * @see docs/rules.md R6
    */
   verifyRegistryImage(proof: RegistryProof): Promise<VerifySimpleSignatureResponse>;
   /**
-   * Whether a signature says that a key trusted for the name made it: asked before the image is downloaded, proven only
-   * afterwards.
+   * Checks, before the image is downloaded, that a signature names a signer that is trusted for the name. The signature itself can
+   * be verified only afterwards.
    *
    * @throws KEY_UNKNOWN, SIGNATURE_UNREADABLE, SIGNATURE_INVALID without a signed date, LIMIT_EXCEEDED
    */
   checkSigners(proof: Pick<ArchiveProof, 'name' | 'signature' | 'location'>): Promise<InspectSignatureResponse>;
   /**
-   * What keeps an image of the store from answering a request that asks for verification. One that came in without is
-   * `unverified`, and so is a weak one unless that is enough; one whose signers are not trusted now for its name is KEY_UNKNOWN.
+   * Why a stored image cannot be used for a request that requires verification; undefined if it can. `unverified` if it was stored
+   * without verification, or is weak and weak keys are not allowed; KEY_UNKNOWN if its signers are not trusted now for its name.
    *
-   * @param name - its own name. @see docs/rules.md S2
+   * @param name - the image's own name.
+   * @see docs/rules.md S2
    */
   signerFault(provenance: Provenance, name: string): Promise<'unverified' | ImageError<'KEY_UNKNOWN'> | undefined>;
 };
@@ -48,15 +51,15 @@ export type Verifier = {
 export type VerifierOptions = {
   readonly keystore: Keystore;
   readonly pool: Pick<Pool, 'run'>;
-  /** Whether SHA-1, short RSA and DSA are enough. @see docs/rules.md S9 */
+  /** Whether SHA-1, short RSA and DSA are accepted. @see docs/rules.md S9 */
   readonly weakKeys: boolean;
-  /** Signatures that a file may hold. */
+  /** The most signatures of one file. */
   readonly signatures: number;
   readonly nowMs: () => number;
 };
 
 export function createVerifier({ keystore, pool, weakKeys, signatures, nowMs }: VerifierOptions): Verifier {
-  /** Has signatures checked with the keys that are trusted for a name; warns of key files that turn out to hold none. */
+  /** Checks signatures with the keys that are trusted for a name; warns of key files without a usable key. */
   async function withKeyring<R extends Pick<VerifySignatureResponse, 'skipped'>>(
     name: string,
     check: (trust: Trust) => Promise<R>,
@@ -87,5 +90,5 @@ export function createVerifier({ keystore, pool, weakKeys, signatures, nowMs }: 
   };
 }
 
-/** Who is trusted for a name, and how strictly. */
+/** The keys that are trusted for a name, and how strictly signatures are checked. */
 type Trust = Pick<VerifySignatureRequest, 'keys' | 'searched' | 'weakKeys' | 'signatures' | 'nowMs'>;

@@ -43,7 +43,7 @@ const lines: readonly (readonly [line: string, code: number, message: RegExp])[]
   ['fetch ""', 2, /^error: "": REFERENCE_INVALID/m],
   ['fetch -f dir', 8, /FILE_UNREADABLE: the list dir cannot be read: it is a directory/],
   ['fetch -f file/list', 4, /FILE_NOT_FOUND: there is no list file\/list/],
-  ['fetch -f https://example.com/list', 2, /USAGE: want a local file/],
+  ['fetch -f https://example.com/list', 2, /USAGE: expected a local file/],
   ['fetch file:a.aci', 2, /^error: file:a\.aci: REFERENCE_INVALID: two slashes/m],
   ['fetch -f list --events list', 2, /USAGE: --events: "list" is a list of this run/],
   ['fetch -f list --report ./dir/../list', 2, /USAGE: --report: ".*" is a list of this run/],

@@ -49,7 +49,7 @@ test('W2: parents are asked until one has a tag, and the image keeps its whole n
   t.deepEqual(asked, ['https://example.com/a/b?ac-discovery=1', 'https://example.com/a?ac-discovery=1']);
 });
 
-test('W3: when no page helps, the error tells of every attempt', async (t) => {
+test('W3: if no page has a usable tag, the error names every attempt', async (t) => {
   const { context } = pages({ 'https://example.com': 'down' });
   const error = await t.throwsAsync(ask(context));
   t.true(hasCode(error, 'DISCOVERY_FAILED'));
@@ -58,7 +58,7 @@ test('W3: when no page helps, the error tells of every attempt', async (t) => {
   t.regex(error.message, /example\.com\/a\/b.*404.*example\.com\/: NETWORK/);
 });
 
-test('W4, H5, H8: http is asked only where it is allowed, and only after https failed', async (t) => {
+test('W4, H5, H8: http is used only if it is allowed, and only after https failed', async (t) => {
   const found = { 'http://example.com/a': endpointTag('example.com') };
   const strict = pages(found);
   await t.throwsAsync(ask(strict.context, 'example.com/a'));
@@ -69,7 +69,7 @@ test('W4, H5, H8: http is asked only where it is allowed, and only after https f
   t.deepEqual(lenient.asked, ['https://example.com/a?ac-discovery=1', 'http://example.com/a?ac-discovery=1']);
 });
 
-test('W5: a tag for another prefix, or for a sibling that begins alike, is not used', async (t) => {
+test('W5: a tag for another prefix, or for a sibling with the same beginning, is not used', async (t) => {
   const { context } = pages({
     'https://example.com/abc': endpointTag('example.com/a') + endpointTag('example.org'),
     'https://example.com': endpointTag('example.com/abc', 'https://right/{name}.{ext}'),
@@ -77,7 +77,7 @@ test('W5: a tag for another prefix, or for a sibling that begins alike, is not u
   t.deepEqual(await archives(context, 'example.com/abc'), ['https://right/example.com/abc.aci']);
 });
 
-test('W6, W7, W8: keys are looked for by themselves, further up if need be, in document order', async (t) => {
+test('W6, W7, W8: keys are searched independently of endpoints, up to the parents, in document order', async (t) => {
   const { context } = pages({
     'https://example.com/a/b': endpointTag('example.com'),
     'https://example.com':
@@ -87,7 +87,7 @@ test('W6, W7, W8: keys are looked for by themselves, further up if need be, in d
   t.deepEqual(await discoverKeys(context, 'example.com/a/b', signal), ['https://k/1', 'https://k/2']);
 });
 
-test('templates to http, file or nowhere are not used; another https host is', async (t) => {
+test('templates with http, file or no valid URL are not used; one with another https host is', async (t) => {
   const tags = ['http://s/{name}.{ext}', 'file:///{name}.{ext}', '/{name}.{ext}', 'https://other/{name}.{ext}'];
   const { context } = pages({ 'https://example.com/a': tags.map((uri) => endpointTag('example.com', uri)).join('') });
   t.deepEqual(await archives(context, 'example.com/a'), ['https://other/example.com/a.aci']);
@@ -98,7 +98,7 @@ test('of 5000 tags the first eight are tried', async (t) => {
   t.is((await ask(context, 'example.com/a')).length, 8);
 });
 
-test('a mapped prefix is asked at its origin alone, whose http is allowed and no other', async (t) => {
+test('a mapped prefix is asked at its origin only, which may be http', async (t) => {
   const origins = [
     { prefix: 'example.com', origin: 'https://wrong.lan' },
     { prefix: 'example.com/team', origin: 'http://mirror.lan:8080/' },
@@ -117,7 +117,7 @@ test('a mapped prefix is asked at its origin alone, whose http is allowed and no
   t.regex(asked.at(-1) ?? '', /^https:\/\/wrong\.lan\//);
 });
 
-test('a page that is too large ends the search', async (t) => {
+test('a page over the limit ends the search', async (t) => {
   const { context } = pages({ 'https://example.com': endpointTag('example.com') });
   const getDocument = () =>
     Promise.reject(new ImageError('LIMIT_EXCEEDED', 'too large', { limit: 'page', maximum: 1 }));
@@ -125,12 +125,12 @@ test('a page that is too large ends the search', async (t) => {
   t.true(hasCode(error, 'LIMIT_EXCEEDED'));
 });
 
-test('where all pages want credentials, that is what fails', async (t) => {
+test('if all pages require credentials, the error is their status', async (t) => {
   const some = { 'https://example.com/a/b': '401', 'https://example.com/a': '401' };
   const all = { ...some, 'https://example.com': '401' };
   const error = await t.throwsAsync(ask(pages(all).context));
   t.like(error, { code: 'HTTP_STATUS', details: { status: 401, url: 'https://example.com?ac-discovery=1' } });
-  t.regex(error?.message ?? '', /no page names a place for example\.com\/a\/b; asked .*401/);
+  t.regex(error?.message ?? '', /no page has a usable tag for example\.com\/a\/b; asked .*401/);
   t.true(hasCode(await t.throwsAsync(ask(pages(some).context)), 'DISCOVERY_FAILED'));
   const untagged = { ...all, 'https://example.com': '<html>' };
   t.true(hasCode(await t.throwsAsync(ask(pages(untagged).context)), 'DISCOVERY_FAILED'));

@@ -71,7 +71,7 @@ for (const [title, [template, labels, archiveUrl, signatureUrl]] of Object.entri
   });
 }
 
-test('whatever a label holds, the URL keeps the host and the folder of the template', (t) => {
+test('whatever the value of a label, the URL keeps the host and the folder of the template', (t) => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 12 }), (value) => {
       const endpoint = renderTemplate(`${s}/in/{label}.{ext}`, name, new Map([['label', value]]));

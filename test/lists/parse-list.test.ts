@@ -12,7 +12,7 @@ function parse(text: string) {
   return list;
 }
 
-test('a list has a reference a line, with a signature where one is given', (t) => {
+test('each line of a list has a reference, optionally with a signature', (t) => {
   const { entries, errors } = parse(
     'example.com/app:1,os=linux\n./a.aci signature=sigs/a.asc\n\thttps://x.org/b.aci \t signature=/s.asc  \n',
   );
@@ -34,7 +34,7 @@ test('a # begins a comment at the start and after white space, not in a URL', (t
   ]);
 });
 
-test('CRLF and a byte order mark do no harm', (t) => {
+test('CRLF and a byte order mark are accepted', (t) => {
   const { entries, errors } = parse('\ufeffa\r\n\r\nb signature=c\r\n');
   t.deepEqual(errors, []);
   t.deepEqual(entries, [
@@ -43,7 +43,7 @@ test('CRLF and a byte order mark do no harm', (t) => {
   ]);
 });
 
-test('every bad line is reported with its number, the others count', (t) => {
+test('every bad line is reported with its number, and the other lines are used', (t) => {
   const { entries, errors } = parse(
     'good\na b\n\x1b[2J\na signature=\nsignature=x\na signature=x signature=y\na\rb\n\ufeffa\n"a\0"\nalso',
   );
@@ -62,19 +62,19 @@ test('every bad line is reported with its number, the others count', (t) => {
   }
 });
 
-test('an empty list is a list', (t) => {
+test('an empty list is valid', (t) => {
   for (const text of ['', '\n', '# nothing', '\ufeff']) t.deepEqual(parse(text), { entries: [], errors: [] });
 });
 
-test('a very long line is a bad line, quickly', (t) => {
+test('a very long line is a bad line, found quickly', (t) => {
   const { entries, errors } = parse(`${' '.repeat(1 << 20)}a\nb\n${`a ${' '.repeat(60_000)}b`}`);
   t.deepEqual([entries.length, errors.length], [1, 2]);
 });
 
-test('a file that is no list is given up after a thousand bad lines', (t) => {
+test('a file that is not a list is refused after a thousand bad lines', (t) => {
   const error = t.throws(() => parse('{ "a": 1 }\n'.repeat(2000)));
   t.true(hasCode(error, 'LIST_INVALID'));
-  t.regex(error.message, /is no list/);
+  t.regex(error.message, /is not a list/);
 });
 
 test('every line becomes an entry, an error or nothing', (t) => {

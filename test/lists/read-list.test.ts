@@ -20,20 +20,20 @@ async function temporaryDirectory(t: ExecutionContext): Promise<string> {
 const fromInput = (...chunks: readonly Uint8Array[]) =>
   readList({ path: '-', directory: '/here', input: Readable.from(chunks) }, signal);
 
-test('paths of a list are relative to where the list is', async (t) => {
+test('paths in a list are relative to its directory', async (t) => {
   const directory = await temporaryDirectory(t);
   await writeFile(join(directory, 'list'), 'a signature=a.asc\n');
   const { entries } = await readList({ path: 'list', directory, input: Readable.from([]) }, signal);
   t.deepEqual(entries, [{ text: 'a', line: 1, signature: join(directory, 'a.asc') }]);
 });
 
-test('standard input is relative to the working directory', async (t) => {
+test('paths in a list from standard input are relative to the working directory', async (t) => {
   const { entries, errors } = await fromInput(Buffer.from('a signature=a.asc\nb c'));
   t.deepEqual(entries, [{ text: 'a', line: 1, signature: '/here/a.asc' }]);
   t.regex(errors[0]?.message ?? '', /^standard input, line 2: /);
 });
 
-test('chunks may end anywhere, within a character too', async (t) => {
+test('chunks may end anywhere, also within a character', async (t) => {
   const text = '\ufeffa\r\nb-é-🐳 signature=ü\n# c\n\nd';
   const bytes = Buffer.from(text);
   const entries = [
@@ -49,14 +49,14 @@ test('chunks may end anywhere, within a character too', async (t) => {
   }
 });
 
-test('a list that cannot be read is named', async (t) => {
+test('the error for a list that cannot be read names it', async (t) => {
   const directory = await temporaryDirectory(t);
   const read = (path: string) => readList({ path, directory, input: Readable.from([]) }, signal);
   t.true(hasCode(await t.throwsAsync(read('missing')), 'FILE_NOT_FOUND'));
   t.true(hasCode(await t.throwsAsync(read('.')), 'FILE_UNREADABLE'));
 });
 
-test('bytes that are no text are refused, at the end too', async (t) => {
+test('bytes that are not UTF-8 are refused, also at the end', async (t) => {
   for (const bytes of [
     [0x61, 0x0a, 0xff],
     [0x61, 0x0a, 0xc3],
@@ -73,7 +73,7 @@ test('more than 64 MiB are refused', async (t) => {
   t.true(hasCode(error, 'LIMIT_EXCEEDED'));
 });
 
-test('an abort ends the reading of an input that says nothing', async (t) => {
+test('an abort ends the reading of a silent input', async (t) => {
   const reason = new Error('enough');
   const controller = new AbortController();
   const reading = readList({ path: '-', directory: '/', input: new PassThrough() }, controller.signal);

@@ -47,7 +47,7 @@ async function heard({ memoryFor }: ReturnType<ReturnType<typeof openBudget>['th
   share?.[Symbol.dispose]();
 }
 
-test('threads share one budget, and who waits is served in turn', async (t) => {
+test('threads share one budget, and waiting requests are served in order', async (t) => {
   const { thread } = openBudget(t);
   const [one, two] = [thread(), thread()];
   const first = await one.memory.reserve(60);
@@ -64,7 +64,7 @@ test('threads share one budget, and who waits is served in turn', async (t) => {
   (await two.memory.reserve(100))[Symbol.dispose]();
 });
 
-test('what a thread held or waited for is given back when it ends', async (t) => {
+test('the shares and requests of a thread are given back when it ends', async (t) => {
   const { thread } = openBudget(t);
   const [one, two, three] = [thread(), thread(), thread()];
   await one.memory.reserve(100);
@@ -77,7 +77,7 @@ test('what a thread held or waited for is given back when it ends', async (t) =>
   t.truthy(await waiting);
 });
 
-test('input that may be long in coming gets half at most, and waits for the rest until it is whole', async (t) => {
+test('slow input gets at most half of the budget, and waits for more once it is whole', async (t) => {
   const { thread } = openBudget(t);
   const slow = thread();
   const whole = Promise.withResolvers<undefined>();
@@ -93,7 +93,7 @@ test('input that may be long in coming gets half at most, and waits for the rest
   first[Symbol.dispose]();
 });
 
-test('who is told to stop while it waits ends at once, and gives back what it is granted', async (t) => {
+test('a task that is stopped while it waits ends at once, and gives back a share that it is granted', async (t) => {
   const { thread } = openBudget(t);
   const one = thread();
   const held = await one.memory.reserve(100);

@@ -24,7 +24,7 @@ async function hashing(t: ExecutionContext, bytes: number) {
   return { path, algorithm: 'sha256' } as const;
 }
 
-test.serial('the thread that was started ahead is that of the first download', async (t) => {
+test.serial('the thread that was started in advance is used by the first download', async (t) => {
   let started = 0; // by this file alone: others may run in the same process
   const count = (): void => void (started += 1);
   subscribe('worker_threads', count);
@@ -40,7 +40,7 @@ test.serial('the thread that was started ahead is that of the first download', a
   t.true(started <= 2, 'that one, and one for the task when that one is not there yet');
 });
 
-test('a task whose thread dies is done by another one', async (t) => {
+test('a task whose thread dies is repeated in another one', async (t) => {
   const pool = openTestPool(t, 1, 3);
   const bytes = 200_000_000;
   const request = await hashing(t, bytes);
@@ -53,7 +53,7 @@ test('a task whose thread dies is done by another one', async (t) => {
   t.deepEqual(await hashed, { hex: hash.digest('hex'), bytes });
 });
 
-test('a task that two threads died of is INTERNAL, and the pool goes on', async (t) => {
+test('a task that makes two threads die is INTERNAL, and the pool continues', async (t) => {
   const pool = openTestPool(t, 1, 3);
   const hashed = pool.run('reHash', await hashing(t, 2 ** 40));
   const failed = t.throwsAsync(hashed, { code: 'INTERNAL', message: /worker failed twice/ });
@@ -66,7 +66,7 @@ test('a task that two threads died of is INTERNAL, and the pool goes on', async 
   t.is((await pool.run('reHash', await hashing(t, 1000))).bytes, 1000);
 });
 
-test('no thread gets a second task before there are as many as there may be', async (t) => {
+test('no thread gets a second task before the maximum of threads runs', async (t) => {
   const pool = openTestPool(t, 2, 2);
   const first = await follow(t, pool);
   const others = await Promise.all([follow(t, pool), follow(t, pool), follow(t, pool)]);
@@ -75,7 +75,7 @@ test('no thread gets a second task before there are as many as there may be', as
   t.deepEqual([threads[0], threads[2]], [threads[1], threads[3]]);
 });
 
-test('closing ends what is under way, and nothing begins afterwards', async (t) => {
+test('closing ends running tasks, and later ones do not begin', async (t) => {
   const pool = openTestPool(t, 1, 1);
   const underWay = pool.run('reHash', await hashing(t, 2 ** 40));
   const waiting = pool.run('reHash', await hashing(t, 2 ** 40));
@@ -86,7 +86,7 @@ test('closing ends what is under way, and nothing begins afterwards', async (t) 
   await pool.close();
 });
 
-test('a known failure of a task is its answer, not a reason to try again', async (t) => {
+test('a task that fails with an ImageError is not repeated', async (t) => {
   const pool = openTestPool(t, 1, 1);
   const missing = pool.run('reHash', { path: join(await temporaryDirectory(t), 'missing'), algorithm: 'sha512' });
   await t.throwsAsync(missing, { code: 'FILE_NOT_FOUND' });

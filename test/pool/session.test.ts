@@ -45,14 +45,14 @@ async function half(t: ExecutionContext, pool: Pool, signal = never, seed = 1) {
   return { session, rest, image, imageId, bytes, path, isOutputThere };
 }
 
-test('a session follows the file to its end', async (t) => {
+test('a session reads a growing file to its end', async (t) => {
   const { session, rest, image, imageId, bytes } = await half(t, openTestPool(t, 1, 1));
   await rest();
   t.like(await session.result, { imageId, archiveBytes: bytes.length });
   t.is(imageIdOf(await readFile(image)), imageId);
 });
 
-test('when a thread dies, its sessions start again from their files, whether all has come or not', async (t) => {
+test('when a thread dies, its sessions start again from their files, complete or not', async (t) => {
   const pool = openTestPool(t, 1, 4);
   const [early, late] = await Promise.all([half(t, pool), half(t, pool, never, 2)]);
   const neighbour = await follow(t, pool);
@@ -65,7 +65,7 @@ test('when a thread dies, its sessions start again from their files, whether all
   t.is(imageIdOf(await readFile(late.image)), late.imageId);
 });
 
-test('a session that two threads died of is INTERNAL', async (t) => {
+test('a session that makes two threads die is INTERNAL', async (t) => {
   const pool = openTestPool(t, 1, 4);
   const { session } = await half(t, pool);
   const failed = t.throwsAsync(session.result, { code: 'INTERNAL', message: /worker failed twice/ });
@@ -96,7 +96,7 @@ test('a session ends at once when it is stopped, or its signal is aborted, and l
   t.false(await late.isOutputThere());
 });
 
-test('a session that is over is not changed by a stop', async (t) => {
+test('stopping a session that has ended has no effect', async (t) => {
   const { session, rest, imageId, isOutputThere } = await half(t, openTestPool(t, 1, 1));
   await rest();
   await session.result;
@@ -105,7 +105,7 @@ test('a session that is over is not changed by a stop', async (t) => {
   t.true(await isOutputThere());
 });
 
-test('a session that no thread has begun with is given up after 5 seconds', async (t) => {
+test('stopping a session that no thread has begun rejects it after 5 seconds', async (t) => {
   const pool = openTestPool(t, 1, 1);
   await follow(t, pool);
   const { session } = await half(t, pool);

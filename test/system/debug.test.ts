@@ -5,12 +5,12 @@ import test from 'ava';
 
 import { debugLog } from '../../src/system/debug.ts';
 
-test('a line that nobody asked for is not made', (t) => {
+test('a line of a disabled room is not built', (t) => {
   debugLog('http')(() => t.fail());
   t.pass();
 });
 
-test('a line is one line, has no control characters, and its percent signs stay', async (t) => {
+test('a line has no line breaks or control characters, and keeps its percent signs', async (t) => {
   const file = new URL('../../src/system/debug.ts', import.meta.url).href;
   const script = `import { debugLog } from '${file}'; debugLog('http')(() => '100% \\x1b[31m\\n%s');`;
   const env = { ...process.env, NODE_DEBUG: 'longshore:http' };

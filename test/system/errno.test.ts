@@ -11,7 +11,7 @@ function failure(reading: Promise<unknown>): Promise<unknown> {
   );
 }
 
-test('what the system says of a path is named', async (t) => {
+test('a system error is described with its name', async (t) => {
   const absent = await failure(readFile('/nowhere/at/all'));
   t.is(errnoOf(absent), 'ENOENT');
   t.true(isNoEntry(absent));
@@ -21,13 +21,13 @@ test('what the system says of a path is named', async (t) => {
   t.false(isNoEntry(directory));
 });
 
-test('an abort, an argument that is wrong and a plain error are no system errors', async (t) => {
+test('an abort, a wrong argument and a plain error are not system errors', async (t) => {
   t.is(errnoOf(await failure(readFile('/dev/null', { signal: AbortSignal.abort() }))), undefined);
   t.is(errnoOf(await failure(readFile('a\0b'))), undefined);
   t.is(errnoOf(new Error('ENOENT')), undefined);
 });
 
-test('an error that Node has no name for is known by its number', (t) => {
+test('a system error that Node has no name for is found by its number', (t) => {
   const failed = (number: number) =>
     Object.assign(new Error(`Unknown system error -${number}`), { code: `Unknown system error -${number}` });
   t.like(systemFailure(failed(122)), { errno: 'EDQUOT', cause: 'full', what: 'the quota is used up (EDQUOT)' });
@@ -35,7 +35,7 @@ test('an error that Node has no name for is known by its number', (t) => {
   t.like(systemFailure(failed(9999)), { errno: 'E9999', what: 'the system failed (E9999)' });
 });
 
-test('what a system error comes from is told of each, of those that are rare by what the system calls them', (t) => {
+test('each system error has a cause, and rare ones the description of the system', (t) => {
   const failed = (code: string) => systemFailure(Object.assign(new Error(code), { code }));
   const causes = Object.fromEntries(
     ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ENOSPC', 'EACCES', 'EMFILE', 'EIO'].map((code) => [

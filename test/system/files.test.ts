@@ -6,7 +6,7 @@ import test from 'ava';
 import { makeDirectories } from '../../src/system/files.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
-test('what is missing of a path is made, and the first of it is told', async (t) => {
+test('the missing directories of a path are made, and the first of them is returned', async (t) => {
   const directory = await temporaryDirectory(t);
   const path = join(directory, 'a/b/c');
   t.is(await makeDirectories(path, 0o700), join(directory, 'a'));
@@ -14,7 +14,7 @@ test('what is missing of a path is made, and the first of it is told', async (t)
   t.is(await makeDirectories(path), undefined);
 });
 
-test('it ends where nothing can be made, and where something else is in the way', async (t) => {
+test('making directories fails where none can be made, and where something else exists', async (t) => {
   const file = join(await temporaryDirectory(t), 'file');
   await writeFile(file, '');
   await t.throwsAsync(makeDirectories('/proc/none/below'), { code: 'ENOENT' });

@@ -6,14 +6,14 @@ import { abortable, singleFlight } from '../../src/system/single-flight.ts';
 
 const signal = AbortSignal.timeout(600_000);
 
-test('work that many ask for is done once, and its result kept', async (t) => {
+test('work with several callers runs once, and its result is kept', async (t) => {
   let times = 0;
   const get = singleFlight(() => Promise.resolve((times += 1)));
   t.deepEqual(await Promise.all([get(signal), get(signal)]), [1, 1]);
   t.is(await get(signal), 1);
 });
 
-test('work that failed fails for all who wait, and is done anew for the next', async (t) => {
+test('failed work fails for all its callers, and runs again for the next', async (t) => {
   let times = 0;
   const get = singleFlight(() => ((times += 1) === 1 ? Promise.reject(new Error('first')) : Promise.resolve(times)));
   const both = await Promise.allSettled([get(signal), get(signal)]);
@@ -24,7 +24,7 @@ test('work that failed fails for all who wait, and is done anew for the next', a
   t.is(await get(signal), 2);
 });
 
-test('who no longer waits does not stop the work for the others, the last one does', async (t) => {
+test('an abort of one caller does not stop the work for the others; an abort of the last one does', async (t) => {
   const stopped: AbortSignal[] = [];
   const { promise, resolve } = Promise.withResolvers<string>();
   const get = singleFlight((given) => {
@@ -47,7 +47,7 @@ test('who no longer waits does not stop the work for the others, the last one do
   await t.throwsAsync(get(a.signal), { message: 'a' });
 });
 
-test('the work is stopped also where all who wait are called off at once', async (t) => {
+test('the work is aborted also if all callers abort at the same time', async (t) => {
   const calledOff = new AbortController();
   const stopped: AbortSignal[] = [];
   const get = singleFlight((given) => {
@@ -63,7 +63,7 @@ test('the work is stopped also where all who wait are called off at once', async
   );
 });
 
-test('nobody waits for work once the signal is aborted, and work that fails later ends no process', async (t) => {
+test('a caller does not wait after its abort, and a later failure of the work is not an unhandled rejection', async (t) => {
   const unheard: unknown[] = [];
   const listen = (error: unknown) => unheard.push(error);
   process.on('unhandledRejection', listen);

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 
 import { writeAll } from '../../src/system/write-files.ts';
 
-test('chunks are written in order, however little a call takes', async (t) => {
+test('chunks are written in order, however little one call writes', async (t) => {
   const chunks = fc.array(fc.uint8Array({ maxLength: 20 }), { maxLength: 6 });
   await fc.assert(
     fc.asyncProperty(
@@ -31,7 +31,7 @@ test('chunks are written in order, however little a call takes', async (t) => {
   t.pass();
 });
 
-test('a failing call leaves it known how much was written before', async (t) => {
+test('the bytes written before a failing call are reported', async (t) => {
   let calls = 0;
   const file = {
     writev: () => {

@@ -22,7 +22,7 @@ async function open(t: ExecutionContext) {
   return { dirs, system: dirs[0], local: dirs[1], user: dirs[2], keystore, warnings, trusted };
 }
 
-test('a keystore whose directories are not there trusts nobody', async (t) => {
+test('a keystore without its directories trusts no key', async (t) => {
   const { keystore, warnings } = await open(t);
   t.deepEqual(await keystore.keyring('example.com/app'), {
     keys: [],
@@ -52,7 +52,7 @@ test('a prefix ends at a path boundary: neither siblings nor parents are covered
   t.deepEqual(await trusted('example.com/foo'), ['a:foo']);
 });
 
-test('a name that would climb is refused', async (t) => {
+test('a name with .. is refused', async (t) => {
   const { local, keystore } = await open(t);
   await putKey(local, `root.d/${a}`, 'root');
   for (const name of [
@@ -102,7 +102,7 @@ test('an empty prefix file masks the key for the names below, wherever it is tru
   t.deepEqual(await trusted('example.com/foobar'), ['a:root']);
 });
 
-test('keys for a prefix are there when one is in effect: no root key, no masked key', async (t) => {
+test('hasPrefixKey counts neither root keys nor masked keys', async (t) => {
   const { system, local, keystore } = await open(t);
   await putKey(system, `root.d/${a}`, 'root');
   t.false(await keystore.hasPrefixKey('example.com/app'));
@@ -113,7 +113,7 @@ test('keys for a prefix are there when one is in effect: no root key, no masked 
   t.false(await (await openKeystore({ dirs: keystore.dirs })).hasPrefixKey('example.com/app'));
 });
 
-test('stray files spoil nothing and are warned of once; hidden files are not', async (t) => {
+test('other files are skipped with one warning each; hidden files without', async (t) => {
   const { local, trusted, warnings } = await open(t);
   await putKey(local, `root.d/${a}`, 'root');
   await putKey(local, 'root.d/README', 'hello');
@@ -129,21 +129,21 @@ test('stray files spoil nothing and are warned of once; hidden files are not', a
   t.true(warnings.every((message) => !/\p{Cc}/u.test(message)));
 });
 
-test('keys behind symlinks count, as configuration management lays them', async (t) => {
+test('keys may be symlinks, as configuration management makes them', async (t) => {
   const { local, trusted } = await open(t);
   const path = await putKey(local, 'root.d/..data/key', 'root');
   await symlink(path, join(local, 'trustedkeys/root.d', a));
   t.deepEqual(await trusted('example.com/app'), ['a:root']);
 });
 
-test('a directory that cannot be read fails the lookup: it may hold masks', async (t) => {
+test('a directory that cannot be read fails the lookup: it may contain masks', async (t) => {
   const { local, keystore } = await open(t);
   await symlink('root.d', await putKey(local, 'prefix.d/.made', '').then(() => join(local, 'trustedkeys/root.d')));
   const error = await t.throwsAsync(keystore.keyring('example.com/app')); // a loop: nobody can read it, not even root
   t.true(hasCode(error, 'FILE_UNREADABLE') && error.details.path.endsWith('root.d'), String(error));
 });
 
-test('what others change is seen within a second or so, what we change at once', async (t) => {
+test('changes of other processes are seen after a second, own changes at once', async (t) => {
   const { keystore, local, trusted } = await open(t);
   t.deepEqual(await trusted('example.com/app'), []);
   await keystore.add({ certificate: Buffer.from('one'), fingerprint: a, prefix: 'example.com', layer: 1 });
@@ -179,7 +179,7 @@ function counting() {
   return { clock, reads, cache: createFreshCache(1_000, read, () => clock.ms) };
 }
 
-test('many who ask at once, and again while it is fresh, share one read', async (t) => {
+test('calls at the same time, and while the value is fresh, share one read', async (t) => {
   const { clock, reads, cache } = counting();
   t.deepEqual(await Promise.all(['a', 'a', 'b'].map(cache.get)), [1, 1, 2]);
   clock.ms = 999;
@@ -187,7 +187,7 @@ test('many who ask at once, and again while it is fresh, share one read', async 
   t.deepEqual(reads, ['a', 'b']);
 });
 
-test('what is no longer fresh, or was forgotten, is read again', async (t) => {
+test('a value that is no longer fresh, or was cleared, is read again', async (t) => {
   const { clock, cache } = counting();
   t.is(await cache.get('a'), 1);
   clock.ms = 1_000;
@@ -196,14 +196,14 @@ test('what is no longer fresh, or was forgotten, is read again', async (t) => {
   t.is(await cache.get('a'), 3);
 });
 
-test('a failure is not kept', async (t) => {
+test('a failure is not cached', async (t) => {
   const { reads, cache } = counting();
   await t.throwsAsync(cache.get('bad'));
   await t.throwsAsync(cache.get('bad'));
   t.is(reads.length, 2);
 });
 
-test('its memory is bounded', async (t) => {
+test('the size of the cache is bounded', async (t) => {
   const { reads, cache } = counting();
   for (let index = 0; index < 5_000; index++) await cache.get(String(index));
   await cache.get('4999');

@@ -11,7 +11,7 @@ import { keystoreDirs, putKey } from '../helpers/keystore-dirs.ts';
 const fingerprint = 'a'.repeat(40);
 const certificate = Buffer.from('a certificate');
 
-test('a key is kept byte for byte under its fingerprint, and the path is told', async (t) => {
+test('a key is stored byte for byte under its fingerprint, and its path is returned', async (t) => {
   const dirs = await keystoreDirs(t);
   const keystore = await openKeystore({ dirs });
   const path = await keystore.add({
@@ -45,7 +45,7 @@ test('directories are 0755 and files 0644 under any umask', async (t) => {
   }
 });
 
-test('a key replaces the one that was there', async (t) => {
+test('a key replaces an earlier file', async (t) => {
   const dirs = await keystoreDirs(t);
   const keystore = await openKeystore({ dirs });
   await keystore.add({ certificate, fingerprint, layer: 2 });
@@ -53,7 +53,7 @@ test('a key replaces the one that was there', async (t) => {
   t.is(await readFile(path, 'utf8'), 'renewed');
 });
 
-test('a place that cannot be written is named and nothing is left behind', async (t) => {
+test('the error for a directory that cannot be written names it, and no file is left', async (t) => {
   const dirs = await keystoreDirs(t);
   const keystore = await openKeystore({ dirs });
   await putKey(dirs[1], 'root.d', 'a file where a directory should be');
@@ -62,7 +62,7 @@ test('a place that cannot be written is named and nothing is left behind', async
   t.deepEqual(await readdir(join(dirs[1], 'trustedkeys')), ['root.d']);
 });
 
-test('fingerprints are hex, certificates not empty, layers there', async (t) => {
+test('fingerprints must be hex, certificates not empty, and layers exist', async (t) => {
   const keystore = await openKeystore({ dirs: await keystoreDirs(t) });
   for (const bad of ['', '../x', 'a'.repeat(39), 'g'.repeat(40)]) {
     t.true(hasCode(await t.throwsAsync(keystore.add({ certificate, fingerprint: bad, layer: 1 })), 'KEY_INVALID'));
@@ -104,7 +104,7 @@ for (const prefix of places) {
   });
 }
 
-test('a key that is put back after a mask is trusted again', async (t) => {
+test('a key that is added again after a mask is trusted', async (t) => {
   const dirs = await keystoreDirs(t);
   const keystore = await openKeystore({ dirs });
   await putKey(dirs[0], `root.d/${fingerprint}`, 'system');
@@ -113,7 +113,7 @@ test('a key that is put back after a mask is trusted again', async (t) => {
   t.is((await keystore.keyring('example.com/foo')).keys.length, 2);
 });
 
-test('only the place that was named is touched', async (t) => {
+test('only the named layer and prefix are changed', async (t) => {
   const dirs = await keystoreDirs(t);
   const keystore = await openKeystore({ dirs });
   await putKey(dirs[1], `prefix.d/example.com/${fingerprint}`, 'parent');

@@ -46,7 +46,7 @@ async function open(t: ExecutionContext) {
 
 const trustAll = (...args: Parameters<typeof trustKeys>) => Array.fromAsync(trustKeys(...args));
 
-test('an image is good when a key trusted for its name signed it, and for no other name', async (t) => {
+test('an image is verified by a key that is trusted for its name, and not for another name', async (t) => {
   const { fingerprint, certificate, other, otherCertificate } = await setting;
   const { keystore, context, verify } = await open(t);
   const unknown = async (name: string, searched: readonly string[]) => {
@@ -76,7 +76,7 @@ test('an image is good when a key trusted for its name signed it, and for no oth
   t.deepEqual((await verify('example.com')).signedBy, [fingerprint]);
 });
 
-test('a system key that is masked locally is unknown', async (t) => {
+test('a system key that is masked locally is not trusted', async (t) => {
   const { fingerprint, certificate } = await setting;
   const { dirs, verify } = await open(t);
   await putKey(dirs[0], `root.d/${fingerprint}`, certificate);
@@ -86,7 +86,7 @@ test('a system key that is masked locally is unknown', async (t) => {
   }
 });
 
-test('a broken file takes no good key of an earlier layer away, and is named where nothing else helps', async (t) => {
+test('a broken key file does not hide a valid one of an earlier layer, and is named if there is no other', async (t) => {
   const { fingerprint, certificate } = await setting;
   const { dirs, verify } = await open(t);
   const path = await putKey(dirs[1], `root.d/${fingerprint}`, 'damaged');
@@ -113,7 +113,7 @@ test('the signer is checked before there is an archive', async (t) => {
   t.deepEqual(await check(), { signers: [fingerprint] });
 });
 
-test('a key is shown before it is trusted, and a refusal leaves nothing', async (t) => {
+test('a key is shown before it is trusted, and is not written if declined', async (t) => {
   const { fingerprint, certificate } = await setting;
   const { keystore, context } = await open(t);
   const shown: string[] = [];
@@ -126,7 +126,7 @@ test('a key is shown before it is trusted, and a refusal leaves nothing', async 
   t.deepEqual(await keystore.list(), []);
 });
 
-test('secret keys, junk and prefixes that climb are not trusted', async (t) => {
+test('secret keys, other data and prefixes with .. are refused', async (t) => {
   const { gpg, fingerprint, certificate } = await setting;
   const { keystore, context } = await open(t);
   for (const bad of [await gpg.secretKey(fingerprint), Buffer.from('junk')]) {
@@ -138,7 +138,7 @@ test('secret keys, junk and prefixes that climb are not trusted', async (t) => {
   t.deepEqual(await keystore.list(), []);
 });
 
-test('each certificate of a file is trusted in a file of its own, in one block of armor, in several or in none', async (t) => {
+test('each certificate of a file gets a file of its own, whether in one armor block, several or none', async (t) => {
   const { gpg, fingerprint, other, certificate, otherCertificate } = await setting;
   const files = [
     await gpg.run(['--armor', '--export', fingerprint, other]),
@@ -157,7 +157,7 @@ test('each certificate of a file is trusted in a file of its own, in one block o
   }
 });
 
-test('of several certificates those that cannot be used are told of, and a revoked one takes the place of the old one', async (t) => {
+test('of several certificates the unusable ones are reported, and a revoked one replaces the old one', async (t) => {
   const { gpg, fingerprint } = await setting;
   const { keystore, context } = await open(t);
   const brainpool = await gpg.createKey({ algorithm: 'brainpoolP256r1' });
@@ -185,14 +185,14 @@ test('of several certificates those that cannot be used are told of, and a revok
   await t.throwsAsync(trustAll(context, { certificate: only, location: 'key', layer: 1 }), { code: 'KEY_INVALID' });
 });
 
-test('a file of more certificates than anybody looks through is refused', async (t) => {
+test('a file with too many certificates is refused', async (t) => {
   const { gpg, fingerprint } = await setting;
   const { context } = await open(t);
   const certificate = Buffer.concat(Array<Buffer>(257).fill(await gpg.run(['--export', fingerprint])));
   await t.throwsAsync(trustAll(context, { certificate, location: 'key', layer: 1 }), { code: 'LIMIT_EXCEEDED' });
 });
 
-test('the list of keys says who they are, where they count and what is masked', async (t) => {
+test('the list of keys has their identities, prefixes and masks', async (t) => {
   const { gpg, fingerprint, other, certificate, otherCertificate } = await setting;
   const { dirs, context } = await open(t);
   const expiring = await gpg.createKey({ userId: 'Carol', expires: '2099-01-01' });
@@ -213,5 +213,5 @@ test('the list of keys says who they are, where they count and what is masked', 
     ],
   );
   t.is(warnings.length, 1);
-  t.regex(warnings[0] ?? '', new RegExp(`holds the key ${fingerprint}`));
+  t.regex(warnings[0] ?? '', new RegExp(`contains the key ${fingerprint}`));
 });
