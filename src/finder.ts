@@ -1,5 +1,3 @@
-import { resolve } from 'node:path';
-
 import type {
   ActionOptions,
   BatchCall,
@@ -10,15 +8,14 @@ import type {
   PlanCall,
   PlanResult,
 } from './options.ts';
-import { ImageError, asImageError } from './errors.ts';
+import { ImageError } from './errors.ts';
 import type { Outcome, OutcomeStatus } from './events.ts';
-import type { App, AppInput } from './image/apps.ts';
+import type { App } from './image/apps.ts';
 import { isDigest, type Digest } from './image/digest.ts';
 import { parseImageId, type ImageId } from './image/image-id.ts';
-import { parseReference, referenceKey } from './image/reference.ts';
+import { parseReference } from './image/reference.ts';
 import { openContext, type OpenContext } from './compose.ts';
-import type { BatchRequest } from './coordinator/walk.ts';
-import { createFileChecks } from './file-check.ts';
+import { parseApps } from './parse-apps.ts';
 
 /** Brings images into the store; knows nothing of image IDs, which only the store resolves. @see image-package "Fetching by kind" */
 export function createFetcher(options: ActionOptions): Fetcher {
@@ -119,31 +116,4 @@ function parseFoundId(text: string): ImageId | Digest {
 
 function isThere(status: OutcomeStatus): boolean {
   return status === 'fetched' || status === 'present';
-}
-
-/** A request that says nothing we understand. */
-type InvalidApp = {
-  readonly reference: string;
-  readonly index: number;
-  readonly status: 'failed';
-  readonly error: ImageError;
-};
-
-/** Apps as requests of a batch; what is relative is relative to the app's directory, else to that of the process. */
-export function parseApps(apps: readonly AppInput[]): { requests: BatchRequest[]; invalid: InvalidApp[] } {
-  const here = process.cwd();
-  const checkIn = createFileChecks();
-  const requests: BatchRequest[] = [];
-  const invalid: InvalidApp[] = [];
-  for (const [index, { image: text, type = 'guess', signature: path, directory = here }] of apps.entries()) {
-    try {
-      const reference = parseReference(text, { type, directory, isFile: checkIn(directory) });
-      const signature = path === undefined ? undefined : resolve(directory, path);
-      const key = referenceKey(reference) + (signature === undefined ? '' : ` ${signature}`);
-      requests.push({ index, text, key, signature, reference });
-    } catch (error) {
-      invalid.push({ reference: text, index, status: 'failed', error: asImageError(error) });
-    }
-  }
-  return { requests, invalid };
 }

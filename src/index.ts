@@ -45,7 +45,8 @@ export {
   resolveEntry,
   resolveImage,
 } from './images/resolve-image.ts';
-export { verifyImages, type Damage, type Repair, type VerifyReport, type VerifyRequest } from './images/verify.ts';
+export { verifyImages, type Damage, type VerifyReport, type VerifyRequest } from './images/verify.ts';
+export type { Repair } from './images/verify-blobs.ts';
 export type { BlobDamage } from './images/verify-blobs.ts';
 export { writeFileTarget } from './images/write-file.ts';
 export { openFetchPool } from './compose.ts';
@@ -56,21 +57,21 @@ export type { GarbageReport, Store, StoredImage, StoreOptions } from './store/st
 
 export type { ActionOptions, BatchCall, BatchResult, FetchCall, Fetcher, Finder, Insecure } from './options.ts';
 export type { KeyFinder, NetworkOptions, PlanCall, PlanResult } from './options.ts';
-export type { ImageLock as Lock } from './fetchers/lock.ts';
 export type { PlanOutcome, PlanStatus, PlanTotals } from './coordinator/plan-batch.ts';
-export type { Keep, PullPolicy } from './fetchers/context.ts';
+export type { Keep, PullPolicy, ImageLock as Lock } from './fetchers/context.ts';
 export { createFetcher, createFinder } from './finder.ts';
 export { describeJsonPlace, parseJsonStrict } from './image/json.ts';
 export { parsePlatform } from './image/platform.ts';
 export { readCertificates, type HostCertificates } from './registry/certificates.ts';
-export type { Lookasides, SignaturePlace } from './registry/lookaside.ts';
+export type { Lookasides } from './registry/lookaside.ts';
+export type { SignaturePlace } from './registry/parse-registries-d.ts';
 export { readLookasides, type LookasideSources } from './registry/lookaside.ts';
 export { openCredentialChain, type CredentialChainOptions } from './registry/credentials/chain.ts';
 export { credentialFiles, type CredentialFile } from './registry/credentials/files.ts';
 export type { CredentialLookup, Mirror, MirrorRule, RegistryCredential } from './registry/types.ts';
 export { isDigest, type Digest } from './image/digest.ts';
 export type { TlsMaterial } from './http/contract.ts';
-export { createFileCheck } from './file-check.ts';
+export { createFileCheck } from './parse-apps.ts';
 export { isHttpsAuthentic } from './compose.ts';
 export { createKeyFinder } from './key-finder.ts';
 export { parseReference } from './image/reference.ts';

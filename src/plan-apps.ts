@@ -2,7 +2,7 @@ import type { ActionOptions, PlanCall, PlanResult } from './options.ts';
 import { planBatch, type PlanOutcome } from './coordinator/plan-batch.ts';
 import type { FetchContext } from './fetchers/context.ts';
 import type { App } from './image/apps.ts';
-import { parseApps } from './finder.ts';
+import { parseApps } from './parse-apps.ts';
 
 /** What findImages would do about the apps. */
 export async function planApps(

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 
 import { defaultLabels, ImageError, openKeystore } from '../index.ts';
 import { buildArchive, createSigner, sampleContent, type Signer } from '../sample/archive.ts';
-import { makeRegistryCorpus } from './registry-corpus.ts';
+import { makeRegistryCorpus, type Corpus } from './registry-corpus.ts';
 
 /** Of all image names. */
 export const prefix = 'bench.example';
@@ -22,13 +22,6 @@ export type CorpusOptions = {
   readonly tree: boolean;
   /** Images of a registry, of four layers each, instead of archives; neither signed nor in a tree. */
   readonly registry: boolean;
-};
-
-export type Corpus = {
-  /** What to ask for once it is served at a URL. */
-  readonly requests: (origin: string) => readonly string[];
-  /** Bytes of all archives, or blobs. */
-  readonly packedBytes: number;
 };
 
 /** Publishes images in `files`, and trusts their signer in the configuration directory `config`. @throws STORE_FULL */

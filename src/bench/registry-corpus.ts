@@ -9,7 +9,6 @@ import { pack } from 'tar-stream';
 
 import { defaultLabels, toGoPlatform } from '../index.ts';
 import { sampleContent } from '../sample/archive.ts';
-import type { Corpus, CorpusOptions } from './corpus.ts';
 
 const compress = promisify(gzip);
 const layersOfEach = 4;
@@ -21,9 +20,20 @@ type Part = {
   readonly descriptor: { readonly mediaType: string; readonly digest: string; readonly size: number };
 };
 
+export type Corpus = {
+  /** What to ask for once it is served at a URL. */
+  readonly requests: (origin: string) => readonly string[];
+  /** Bytes of all archives, or blobs. */
+  readonly packedBytes: number;
+};
+
 /** Publishes images below `files/v2`, where plain files answer what is asked of a registry. */
 export async function makeRegistryCorpus(
-  { images, size, compressibility }: CorpusOptions,
+  {
+    images,
+    size,
+    compressibility,
+  }: { readonly images: number; readonly size: number; readonly compressibility: number },
   files: string,
   signal: AbortSignal,
 ): Promise<Corpus> {

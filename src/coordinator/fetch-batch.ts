@@ -1,8 +1,7 @@
 import type { Outcome, Totals, BatchEvent, EventSink } from '../events.ts';
-import type { FetchContext, Slots } from '../fetchers/context.ts';
+import type { FetchContext, Slots, ImageLock } from '../fetchers/context.ts';
 import { fetchImage } from '../fetchers/fetch.ts';
 import type { Found } from '../fetchers/found.ts';
-import type { ImageLock } from '../fetchers/lock.ts';
 import type { VisitHooks } from './prefetch.ts';
 import { withoutSecrets } from '../image/reference.ts';
 import { outcomes, createTotals } from './outcome.ts';

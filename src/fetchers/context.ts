@@ -11,8 +11,9 @@ import type { Lookasides } from '../registry/lookaside.ts';
 import type { RecentDocuments } from '../registry/recent-documents.ts';
 import type { Store, OnSilence } from '../store/store.ts';
 import type { Verifier } from '../verify/verify.ts';
-import type { ImageLock } from './lock.ts';
 import { showUrl } from '../image/show.ts';
+import type { Digest } from '../image/digest.ts';
+import type { ImageId } from '../image/image-id.ts';
 
 /** When the store may answer: `update` only where nothing could have changed at the origin, `never` always. */
 export type PullPolicy = 'new' | 'update' | 'never';
@@ -50,6 +51,16 @@ export type FetchContext = {
   readonly lock?: ImageLock;
   /** Of a fetch ahead, which nothing verified asks for: resolves once something does. No key is discovered before. */
   readonly promoted?: Promise<void>;
+};
+
+/** What references were found to be, and have to be again. */
+export type ImageLock = {
+  /** By reference, as a lock writes it: the image ID; of a registry's image for one platform the digest of its manifest. */
+  readonly images: ReadonlyMap<string, ImageId | Digest>;
+  /** Nothing else is fetched. */
+  readonly frozen: boolean;
+  /** Told what a reference was found to be, whether the lock has it or not. */
+  readonly onFound: (reference: string, id: ImageId | Digest) => void;
 };
 
 /** What is kept of a registry's image: an archive that it is converted to, itself, or both. */

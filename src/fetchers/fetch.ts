@@ -1,4 +1,5 @@
-import { withoutSecrets, type ImageReference, type RegistryReference } from '../image/reference.ts';
+import { withoutSecrets, type ImageReference } from '../image/reference.ts';
+import type { RegistryReference } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
 import { fetchByFile } from './archive/by-file.ts';
 import { findById } from './by-id.ts';

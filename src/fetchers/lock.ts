@@ -8,16 +8,6 @@ import { showUrl } from '../image/show.ts';
 import type { FetchContext, Pin } from './context.ts';
 import type { Found } from './found.ts';
 
-/** What references were found to be, and have to be again. */
-export type ImageLock = {
-  /** By reference, as a lock writes it: the image ID; of a registry's image for one platform the digest of its manifest. */
-  readonly images: ReadonlyMap<string, ImageId | Digest>;
-  /** Nothing else is fetched. */
-  readonly frozen: boolean;
-  /** Told what a reference was found to be, whether the lock has it or not. */
-  readonly onFound: (reference: string, id: ImageId | Digest) => void;
-};
-
 /** The same text for the same reference, and nothing that is secret: URLs come without credentials and query. */
 export function nameInLock(reference: ImageReference, pin: Pin = {}): string {
   switch (reference.kind) {

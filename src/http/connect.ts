@@ -7,30 +7,15 @@ import type { Dispatcher } from 'undici';
 
 import { stopFiltering } from './answer-filter.ts';
 import { parseDenyNet } from './deny-net.ts';
-import { authorizationOf, parseProxies, proxyRefusal, type ProxyAddress } from './proxy.ts';
+import { authorizationOf, parseProxies, proxyRefusal, type ProxyAddress, type Target } from './proxy.ts';
 import { askSocks } from './socks.ts';
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import { errnoOf } from '../system/errno.ts';
 import { debugLog } from '../system/debug.ts';
+import type { ConnectTo, RouteOptions } from './contract.ts';
 
 const debug = debugLog('http');
-
-/** The addresses that connections may go to, and the proxies that they go through. */
-export type RouteOptions = {
-  readonly connectTo: readonly ConnectTo[];
-  /** CIDR blocks that no connection may go to; the address is checked after DNS. */
-  readonly denyNet: readonly string[];
-  /** `all` is used for http or https where that has no proxy of its own. */
-  readonly proxy: { readonly http?: string; readonly https?: string; readonly all?: string; readonly noProxy?: string };
-};
-
-export type ConnectTo = {
-  readonly host: string;
-  readonly port: string;
-  readonly toHost: string;
-  readonly toPort: string;
-};
 
 /** The parsed route options. */
 export type Routes = {
@@ -179,9 +164,6 @@ export function parseConnectTo(text: string): ConnectTo {
   }
   return { host: withoutBrackets(host).toLowerCase(), port, toHost: withoutBrackets(toHost), toPort };
 }
-
-/** `host` is without brackets. */
-export type Target = { readonly host: string; readonly port: number };
 
 /** The host and port to connect to for a URL: those of the first rule that matches it, or its own. */
 export function targetOf(url: URL, rules: readonly ConnectTo[]): Target {

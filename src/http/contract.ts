@@ -1,5 +1,3 @@
-import type { RouteOptions } from './connect.ts';
-
 /** A strong validator of a body. @see docs/rules.md H4 */
 export type Validator = { readonly kind: 'etag' | 'last-modified'; readonly value: string };
 
@@ -52,6 +50,22 @@ export type TlsMaterial = {
   readonly pairs: readonly { readonly cert: string; readonly key: string }[];
   /** Certificates of this host are not checked. */
   readonly insecure?: boolean;
+};
+
+/** The addresses that connections may go to, and the proxies that they go through. */
+export type RouteOptions = {
+  readonly connectTo: readonly ConnectTo[];
+  /** CIDR blocks that no connection may go to; the address is checked after DNS. */
+  readonly denyNet: readonly string[];
+  /** `all` is used for http or https where that has no proxy of its own. */
+  readonly proxy: { readonly http?: string; readonly https?: string; readonly all?: string; readonly noProxy?: string };
+};
+
+export type ConnectTo = {
+  readonly host: string;
+  readonly port: string;
+  readonly toHost: string;
+  readonly toPort: string;
 };
 
 export type HttpOptions = RouteOptions & {
@@ -204,4 +218,16 @@ export type Http = AsyncDisposable & {
   /** Downloads a large body into a sink and resumes as often as needed. When this rejects, the sink keeps its bytes. */
   download(request: DownloadRequest, signal: AbortSignal): Promise<Downloaded>;
   close(): Promise<void>;
+};
+
+/** Time and randomness, passed in so that a test controls them. */
+export type Clock = {
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Milliseconds on a clock that never goes back. */
+  readonly monotonic: () => number;
+  /** A number in 0..1. */
+  readonly random: () => number;
+  /** Rejects with the signal's reason. */
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 };

@@ -4,7 +4,7 @@ import { gunzip } from 'node:zlib';
 import { ImageError } from '../errors.ts';
 import { showUrl, show } from '../image/show.ts';
 import { withRetries, parseRetryAfter } from './retry.ts';
-import type { HttpContext } from './open-http.ts';
+import type { HttpContext } from './exchange.ts';
 import { contentLength, headerOf } from './headers.ts';
 import { withResponse, type FinalResponse } from './redirects.ts';
 import type { HttpDocument, DocumentRequest, RequestOptions } from './contract.ts';

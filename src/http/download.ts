@@ -1,5 +1,5 @@
 import { withRetries } from './retry.ts';
-import type { HttpContext } from './open-http.ts';
+import type { HttpContext } from './exchange.ts';
 import { withResponse } from './redirects.ts';
 import { judgeAnswer, type RequestedPart, createTransfer, type Transfer } from './transfer.ts';
 import { statusError } from './document.ts';

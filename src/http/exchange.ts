@@ -1,8 +1,19 @@
 import { ImageError } from '../errors.ts';
 import { showUrl, show } from '../image/show.ts';
-import type { HttpContext, Clock } from './open-http.ts';
 import { contentLength } from './headers.ts';
-import type { Pacing, TransportRequest, TransportResponse } from './contract.ts';
+import type { Clock, HttpOptions, Pacing, Transport, TransportRequest, TransportResponse } from './contract.ts';
+import type { HostHealth } from './host-health.ts';
+import type { RateLimiter } from './pump.ts';
+
+/** What all requests of one client share. */
+export type HttpContext = {
+  readonly transport: Transport;
+  readonly options: HttpOptions;
+  readonly clock: Clock;
+  /** Limits the rate of all downloads together. */
+  readonly limiter: RateLimiter | undefined;
+  readonly health: HostHealth;
+};
 
 /** The unused rest of a body of at most this size is read, so that the connection can be used again. */
 const restBytes = 64 * 1024;

@@ -1,5 +1,5 @@
 import { ImageError, isImageError } from '../errors.ts';
-import type { Clock } from './open-http.ts';
+import type { Clock } from './contract.ts';
 
 /** Knows which hosts do not answer (are dead): requests to them fail at once. */
 export type HostHealth = {

@@ -5,10 +5,11 @@ import { ImageError } from '../errors.ts';
 import { parseRoutes, type Routes } from './connect.ts';
 import { getDocument } from './document.ts';
 import { download } from './download.ts';
-import { createHostHealth, type HostHealth } from './host-health.ts';
-import { rateLimiter, type RateLimiter } from './pump.ts';
-import type { Http, HttpOptions, Transport } from './contract.ts';
+import { createHostHealth } from './host-health.ts';
+import { rateLimiter } from './pump.ts';
+import type { Http, HttpOptions, Transport, Clock } from './contract.ts';
 import type { Agents } from './agents.ts';
+import type { HttpContext } from './exchange.ts';
 
 /**
  * Opens an HTTP client, which opens its connections when they are needed.
@@ -40,28 +41,6 @@ function checkCertificates(ca: readonly string[]): void {
     throw new ImageError('USAGE', 'not a certificate in PEM form', { option: 'ca-file' }, { cause });
   }
 }
-
-/** What all requests of one client share. */
-export type HttpContext = {
-  readonly transport: Transport;
-  readonly options: HttpOptions;
-  readonly clock: Clock;
-  /** Limits the rate of all downloads together. */
-  readonly limiter: RateLimiter | undefined;
-  readonly health: HostHealth;
-};
-
-/** Time and randomness, passed in so that a test controls them. */
-export type Clock = {
-  /** Milliseconds since the epoch. */
-  readonly now: () => number;
-  /** Milliseconds on a clock that never goes back. */
-  readonly monotonic: () => number;
-  /** A number in 0..1. */
-  readonly random: () => number;
-  /** Rejects with the signal's reason. */
-  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
-};
 
 export const systemClock: Clock = {
   now: () => Date.now(),

@@ -2,11 +2,14 @@ import { BlockList, isIP } from 'node:net';
 import { domainToASCII } from 'node:url';
 
 import { ImageError } from '../errors.ts';
-import type { RouteOptions, Target } from './connect.ts';
+import type { RouteOptions } from './contract.ts';
 import { addBlock, isListed } from './deny-net.ts';
 
 /** The credentials for a proxy. They are never sent to an origin server and never shown in a message. */
 type ProxyUser = { readonly name: string; readonly password: string };
+
+/** `host` is without brackets. */
+export type Target = { readonly host: string; readonly port: number };
 
 /** A proxy; `shown` is its URL without user and password, for messages. */
 export type ProxyAddress = { readonly shown: string; readonly user: ProxyUser | undefined } & (

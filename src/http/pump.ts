@@ -1,5 +1,4 @@
-import type { Sink } from './contract.ts';
-import type { Clock } from './open-http.ts';
+import type { Sink, Clock } from './contract.ts';
 
 /** The size of a batch for the sink. A slow body is handed over in smaller batches, every `lingerMs`. */
 const batchBytes = 256 * 1024;

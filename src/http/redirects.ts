@@ -1,8 +1,7 @@
 import { ImageError } from '../errors.ts';
 import { parseExactUrl, type ExactUrl } from '../image/url.ts';
 import { showUrl, show } from '../image/show.ts';
-import type { HttpContext } from './open-http.ts';
-import { withExchange } from './exchange.ts';
+import { type HttpContext, withExchange } from './exchange.ts';
 import { headerOf } from './headers.ts';
 import type { HeaderFields, HttpObserver, RequestOptions, TransportRequest, TransportResponse } from './contract.ts';
 import { debugLog } from '../system/debug.ts';

@@ -1,8 +1,7 @@
 import { asImageError, isImageError, ImageError } from '../errors.ts';
 import { showUrl } from '../image/show.ts';
 import { isOutOfFiles } from '../system/spare-files.ts';
-import type { HttpContext } from './open-http.ts';
-import { connectionGivenUp } from './exchange.ts';
+import { type HttpContext, connectionGivenUp } from './exchange.ts';
 import type { HttpObserver } from './contract.ts';
 import { wholeNumber, parseHttpDate } from './headers.ts';
 import { debugLog } from '../system/debug.ts';

@@ -1,9 +1,8 @@
 import { isIP, type Socket } from 'node:net';
 
 import { ImageError } from '../errors.ts';
-import type { Target } from './connect.ts';
 import { addressBytes } from './deny-net.ts';
-import type { ProxyAddress } from './proxy.ts';
+import type { ProxyAddress, Target } from './proxy.ts';
 
 /**
  * Asks a SOCKS5 proxy to connect to a target; a name is resolved by the proxy. undici's SOCKS agent is not used, since it opens its

@@ -1,6 +1,6 @@
 import { hasCode, ImageError } from '../errors.ts';
 import { showUrl } from '../image/show.ts';
-import type { HttpContext } from './open-http.ts';
+import type { HttpContext } from './exchange.ts';
 import { createProgress, pump } from './pump.ts';
 import type { FinalResponse } from './redirects.ts';
 import type { Downloaded, DownloadRequest, HeaderFields, Sink, Validator } from './contract.ts';

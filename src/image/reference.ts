@@ -6,35 +6,21 @@ import type { ImageType } from './apps.ts';
 import { isDigest } from './digest.ts';
 import { parseImageIdPrefix } from './image-id.ts';
 import { sortLabels, type Labels, formatLabels } from './labels.ts';
-import { parseRegistryReference } from './registry-reference.ts';
+import { parseRegistryReference, type RegistryReference } from './registry-reference.ts';
 import { showUrl, show } from './show.ts';
-import { fileUrlPath, parseHttpReference } from './url.ts';
+import { fileUrlPath, parseHttpReference, type UrlReference } from './url.ts';
 import { acIdentifierProblem } from './ac-identifier.ts';
 
 /** `prefix` is `sha512-` and 2 to 128 lower-case hex digits, or the complete digest of a registry image's manifest. */
 export type IdReference = { readonly kind: 'id'; readonly text: string; readonly prefix: string };
 /** `path` is absolute. It was relative to `directory`, or is the path of a file:// URL. */
 export type FileReference = { readonly kind: 'file'; readonly text: string; readonly path: string };
-/** `url` is exactly the http or https URL that will be requested. */
-export type UrlReference = { readonly kind: 'url'; readonly text: string; readonly url: string };
 /** Without default labels, which are added when the reference is looked up. An empty version counts as absent. */
 export type NameReference = {
   readonly kind: 'name';
   readonly text: string;
   readonly name: string;
   readonly labels: Labels;
-};
-/**
- * `docker://[HOST[:PORT]/]NAME[:TAG][@DIGEST]`, normalised: defaults for host and tag are filled in. The digest takes
- * precedence over the tag.
- */
-export type RegistryReference = {
-  readonly kind: 'registry';
-  readonly text: string;
-  readonly host: string;
-  readonly repository: string;
-  readonly tag?: string;
-  readonly digest?: string;
 };
 
 /** A parsed request; `text` is as the caller wrote it. A plain record, so it can be sent to a thread. */

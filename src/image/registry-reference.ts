@@ -3,8 +3,20 @@ import { isIPv6 } from 'node:net';
 import { ImageError } from '../errors.ts';
 import { isDigest } from './digest.ts';
 import { show } from './show.ts';
-import type { RegistryReference } from './reference.ts';
 import { sanitizeAcIdentifier } from './ac-identifier.ts';
+
+/**
+ * `docker://[HOST[:PORT]/]NAME[:TAG][@DIGEST]`, normalised: defaults for host and tag are filled in. The digest takes
+ * precedence over the tag.
+ */
+export type RegistryReference = {
+  readonly kind: 'registry';
+  readonly text: string;
+  readonly host: string;
+  readonly repository: string;
+  readonly tag?: string;
+  readonly digest?: string;
+};
 
 const hub = 'docker.io';
 const hubNames: readonly string[] = [hub, 'index.docker.io', 'registry-1.docker.io'];

@@ -3,7 +3,9 @@ import { fileURLToPath } from 'node:url';
 
 import { ImageError } from '../errors.ts';
 import { showUrl } from './show.ts';
-import type { UrlReference } from './reference.ts';
+
+/** `url` is exactly the http or https URL that will be requested. */
+export type UrlReference = { readonly kind: 'url'; readonly text: string; readonly url: string };
 
 /** Whether a text is meant as an http or https URL. */
 export function isHttpUrl(text: string): boolean {

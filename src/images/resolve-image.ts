@@ -1,13 +1,7 @@
 import { ImageError } from '../errors.ts';
 import { matchLabels } from '../image/labels.ts';
-import {
-  parseReference,
-  type ImageReference,
-  type NameReference,
-  formatReference,
-  type RegistryReference,
-} from '../image/reference.ts';
-import { parseRegistryReference, registryImageName } from '../image/registry-reference.ts';
+import { parseReference, type ImageReference, type NameReference, formatReference } from '../image/reference.ts';
+import { type RegistryReference, parseRegistryReference, registryImageName } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
 import type { Store, StoredImage } from '../store/store.ts';

@@ -3,8 +3,15 @@ import type { RegistryImage, StoredBlob } from '../store/registry-store.ts';
 import { stampFile } from '../system/files.ts';
 import type { Store } from '../store/store.ts';
 import { checkBlob, type BlobProblem, type ImagesContext, inParallel } from './check-blob.ts';
-import { registryEntry } from './list.ts';
-import type { Repair } from './verify.ts';
+import { registryEntry, type Entry } from './list.ts';
+
+export type Repair = {
+  readonly nowMs: number;
+  /** No file is removed, since there are blobs that the index does not know. */
+  readonly keepsBlobs?: boolean;
+  /** Fetches an unlisted image again. Returns true if it succeeded; the image is then checked. */
+  readonly refetch?: (entry: Entry) => Promise<boolean>;
+};
 
 /** A registry blob that does not match its digest, and the images that need it. */
 export type BlobDamage = {

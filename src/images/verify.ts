@@ -3,8 +3,8 @@ import type { ImageId } from '../image/image-id.ts';
 import { stampFile } from '../system/files.ts';
 import type { Store, StoredImage } from '../store/store.ts';
 import { checkBlob, type BlobProblem, type ImagesContext, inParallel } from './check-blob.ts';
-import { imageEntry, type Entry } from './list.ts';
-import { verifyBlobs, type BlobDamage, type BlobsRequest } from './verify-blobs.ts';
+import { imageEntry } from './list.ts';
+import { verifyBlobs, type BlobDamage, type BlobsRequest, type Repair } from './verify-blobs.ts';
 
 type ImageDamage = {
   readonly kind: 'image';
@@ -24,14 +24,6 @@ export type VerifyRequest = {
   readonly sound?: ReadonlySet<ImageId>;
   /** Unlists damaged images, fetches them again if possible, and removes files that nothing needs. */
   readonly repair?: Repair;
-};
-
-export type Repair = {
-  readonly nowMs: number;
-  /** No file is removed, since there are blobs that the index does not know. */
-  readonly keepsBlobs?: boolean;
-  /** Fetches an unlisted image again. Returns true if it succeeded; the image is then checked. */
-  readonly refetch?: (entry: Entry) => Promise<boolean>;
 };
 
 export type VerifyReport = {

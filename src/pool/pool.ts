@@ -8,7 +8,8 @@ import type { Piscina } from 'piscina';
 
 import { fromErrorData, ImageError, isImageError } from '../errors.ts';
 import type { MemoryMessage } from '../../workers/memory.ts';
-import type { Reply, Task, TaskName, Tasks, IngestLimits } from '../../workers/tasks.ts';
+import type { Reply, Task, TaskName, Tasks } from '../../workers/tasks.ts';
+import type { IngestLimits } from '../../workers/ingest/requests.ts';
 import { whenFilesAreFree } from '../system/spare-files.ts';
 import { createMemoryBudget } from './memory-budget.ts';
 import { show, showUrl } from '../image/show.ts';

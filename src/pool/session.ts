@@ -3,7 +3,7 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 
 import { ImageError, isImageError } from '../errors.ts';
 import type { Dependency } from '../image/manifest.ts';
-import type { FromIngest, IngestRequest, IngestResponse, ToIngest } from '../../workers/tasks.ts';
+import type { FromIngest, IngestRequest, IngestResponse, ToIngest } from '../../workers/ingest/requests.ts';
 import { type Pool, workerFailed } from './pool.ts';
 
 /** The longest time for a session to end after `stop`; then its thread is recycled. */

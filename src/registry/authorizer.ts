@@ -1,12 +1,14 @@
 import { hasCode, ImageError } from '../errors.ts';
 import { showUrl, show } from '../image/show.ts';
-import type { Connection } from './connect.ts';
 import { abortable, singleFlight } from '../system/single-flight.ts';
 import { basicAuthorization, requestToken, type Token } from './token.ts';
 import type { RegistryCredential, RegistryOptions } from './types.ts';
 import { debugLog } from '../system/debug.ts';
 
 const debug = debugLog('registry');
+
+/** The origin that answers, and its challenges to a request without credentials. */
+export type Connection = { readonly origin: string; readonly challenges: readonly Challenge[] };
 
 /** Authorizes the requests to one registry. */
 type Authorizer = {

@@ -1,11 +1,8 @@
 import { hasCode, isImageError } from '../errors.ts';
 import type { Refusal } from '../http/contract.ts';
-import { parseChallenges, type Challenge } from './authorizer.ts';
+import { parseChallenges, type Connection } from './authorizer.ts';
 import type { Place } from './place.ts';
 import type { RegistryOptions } from './types.ts';
-
-/** The origin that answers, and its challenges to a request without credentials. */
-export type Connection = { readonly origin: string; readonly challenges: readonly Challenge[] };
 
 type Context = Pick<RegistryOptions, 'http' | 'observer' | 'limits'>;
 

@@ -2,16 +2,12 @@ import { hasCode, ImageError } from '../errors.ts';
 import { headerOf } from '../http/headers.ts';
 import type { HttpDocument, DocumentRequest, HttpObserver } from '../http/contract.ts';
 import { isDigest, type Digest } from '../image/digest.ts';
-import type { RegistryReference } from '../image/reference.ts';
 import { showUrl } from '../image/show.ts';
 import { checkDigest, digestOf, sizeMismatch } from './download-blob.ts';
 import type { RegistryClient, RegistryTarget } from './client.ts';
 import { parseRegistryManifest } from './manifest.ts';
 import { acceptedTypes } from './media-types.ts';
-import type { Descriptor, ImageIndex, RegistryDocument, RegistryManifest } from './types.ts';
-
-/** `digest` is that of the reference, if it has one. */
-export type Repository = Pick<RegistryReference, 'host' | 'repository' | 'digest'>;
+import type { Descriptor, ImageIndex, RegistryDocument, RegistryManifest, Repository } from './types.ts';
 
 /** Identifies a document: by tag, by digest, or by a descriptor, which has its size and type too. */
 export type DocumentPointer =

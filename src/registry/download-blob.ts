@@ -2,8 +2,7 @@ import { createHash } from 'node:crypto';
 
 import type { DownloadRequest } from '../http/contract.ts';
 import type { DownloadedFrom, RegistryClient } from './client.ts';
-import type { Repository } from './documents.ts';
-import type { Descriptor } from './types.ts';
+import type { Repository, Descriptor } from './types.ts';
 import { ImageError } from '../errors.ts';
 import { parseDigest, type Digest } from '../image/digest.ts';
 

@@ -1,14 +1,10 @@
 import { join } from 'node:path';
 
 import type { Digest } from '../image/digest.ts';
-import type { RegistryReference } from '../image/reference.ts';
+import type { RegistryReference } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
 import { configInvalid, listConfigDirectory, readConfigFile } from '../image/config-file.ts';
-import type { RegistriesD } from './parse-registries-d.ts';
-
-/** A place with signatures: a directory, or a URL without a query and without a slash at its end. */
-export type SignaturePlace =
-  { readonly kind: 'file'; readonly path: string } | { readonly kind: 'url'; readonly url: string };
+import type { RegistriesD, SignaturePlace } from './parse-registries-d.ts';
 
 /** The places that have the signatures of registry images, outside the registries. */
 export type Lookasides = {

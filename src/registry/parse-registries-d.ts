@@ -6,7 +6,10 @@ import { checkShape, formatFieldFault } from '../image/shape.ts';
 import { show } from '../image/show.ts';
 import { fileUrlPath } from '../image/url.ts';
 import { configInvalid } from '../image/config-file.ts';
-import type { SignaturePlace } from './lookaside.ts';
+
+/** A place with signatures: a directory, or a URL without a query and without a slash at its end. */
+export type SignaturePlace =
+  { readonly kind: 'file'; readonly path: string } | { readonly kind: 'url'; readonly url: string };
 
 /** The places of signatures in one file of a registries.d directory. A scope without a place uses that of a wider scope. */
 export type RegistriesD = {

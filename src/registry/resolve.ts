@@ -2,7 +2,7 @@ import { ImageError } from '../errors.ts';
 import type { HttpObserver } from '../http/contract.ts';
 import { parseDigest } from '../image/digest.ts';
 import type { GoPlatform } from '../image/platform.ts';
-import type { RegistryReference } from '../image/reference.ts';
+import type { RegistryReference } from '../image/registry-reference.ts';
 import { choosePlatform } from './choose-platform.ts';
 import type { RegistryClient } from './client.ts';
 import { getManifest, type DocumentPointer } from './documents.ts';

@@ -3,6 +3,7 @@ import type { Digest } from '../image/digest.ts';
 import type { Limits } from '../image/limits.ts';
 import type { GoPlatform } from '../image/platform.ts';
 import type { HostCertificates } from './certificates.ts';
+import type { RegistryReference } from '../image/registry-reference.ts';
 
 /** An `identity` token is exchanged for bearer tokens. */
 export type RegistryCredential =
@@ -88,3 +89,6 @@ export type RegistryManifest = {
 
 /** The bytes of a document as transferred; they match the digest. */
 export type RegistryDocument = { readonly bytes: Uint8Array; readonly digest: Digest; readonly mediaType: string };
+
+/** `digest` is that of the reference, if it has one. */
+export type Repository = Pick<RegistryReference, 'host' | 'repository' | 'digest'>;

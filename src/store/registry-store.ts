@@ -3,7 +3,9 @@ import type { ImageId } from '../image/image-id.ts';
 import type { OciDescriptor } from './index/oci-index.ts';
 import type { GoPlatform } from '../image/platform.ts';
 import type { FileStamp } from '../system/files.ts';
-import type { BlobState } from './store.ts';
+
+/** How a blob compares with its row in the index, by size, mtime, ctime and inode. */
+export type BlobState = 'intact' | 'changed' | 'missing';
 
 /** A manifest or index of a registry, stored as a blob. */
 export type StoredDescriptor = { readonly mediaType: string; readonly digest: Digest; readonly size: number };

@@ -1,7 +1,7 @@
 import type { ImageId } from '../image/image-id.ts';
 import type { Labels } from '../image/labels.ts';
 import type { Dependency } from '../image/manifest.ts';
-import type { RegistryStore } from './registry-store.ts';
+import type { BlobState, RegistryStore } from './registry-store.ts';
 import type { FileStamp } from '../system/files.ts';
 
 /** One image in the store. Times are milliseconds since the epoch. */
@@ -47,9 +47,6 @@ export type Commit = {
   /** Written in the same transaction. `url` is exact; only its hash is stored. */
   readonly remote?: { readonly url: string; readonly record: Remote };
 };
-
-/** How a blob compares with its row in the index, by size, mtime, ctime and inode. */
-export type BlobState = 'intact' | 'changed' | 'missing';
 
 /** The strong validator of a partial download. @see rules.md H4 */
 export type Validator = { readonly kind: 'etag' | 'last-modified'; readonly value: string };

@@ -7,7 +7,7 @@ import type { ExecutionContext } from 'ava';
 
 import { ingestLimits, type Pool } from '../../src/pool/pool.ts';
 import { defaultLimits } from '../../src/image/limits.ts';
-import type { FromIngest } from '../../workers/tasks.ts';
+import type { FromIngest } from '../../workers/ingest/requests.ts';
 import { temporaryDirectory } from './stored.ts';
 
 /** An ingest that follows an empty file until its thread ends; resolves once it has begun. */

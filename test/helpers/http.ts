@@ -1,5 +1,5 @@
-import { systemClock, type Clock, openHttp } from '../../src/http/open-http.ts';
-import type { Http, HttpOptions } from '../../src/http/contract.ts';
+import { systemClock, openHttp } from '../../src/http/open-http.ts';
+import type { Clock, Http, HttpOptions } from '../../src/http/contract.ts';
 import type { Teardown } from './server.ts';
 
 /** A clock whose pauses take no time but are written down. */

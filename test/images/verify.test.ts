@@ -6,7 +6,8 @@ import fc from 'fast-check';
 
 import { hasCode } from '../../src/errors.ts';
 import { exportImage } from '../../src/images/export.ts';
-import { verifyImages, type Repair } from '../../src/images/verify.ts';
+import { verifyImages } from '../../src/images/verify.ts';
+import type { Repair } from '../../src/images/verify-blobs.ts';
 import type { StoredImage } from '../../src/store/store.ts';
 import type { Entry } from '../../src/images/list.ts';
 import { damageFile } from '../helpers/damage.ts';

@@ -5,7 +5,8 @@ import test, { type ExecutionContext } from 'ava';
 
 import { parseDigest } from '../../src/image/digest.ts';
 import { parseRegistryReference } from '../../src/image/registry-reference.ts';
-import { lookasideFor, signatureAt, type SignaturePlace, readLookasides } from '../../src/registry/lookaside.ts';
+import { lookasideFor, signatureAt, readLookasides } from '../../src/registry/lookaside.ts';
+import type { SignaturePlace } from '../../src/registry/parse-registries-d.ts';
 import { hasCode } from '../../src/errors.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 

@@ -8,7 +8,7 @@ import type { ExecutionContext } from 'ava';
 import { hasCode, type ErrorCode } from '../../src/errors.ts';
 import { defaultLimits } from '../../src/image/limits.ts';
 import { ingest } from '../../workers/ingest/ingest.ts';
-import type { ArchiveSource, IngestLimits, IngestRequest } from '../../workers/tasks.ts';
+import type { ArchiveSource, IngestLimits, IngestRequest } from '../../workers/ingest/requests.ts';
 
 const limits: IngestLimits = {
   archiveBytes: defaultLimits.archive,

@@ -1,5 +1,4 @@
-import type { LayerPacking } from './unpack-layer.ts';
-import type { IngestLimits, IngestResponse } from '../tasks.ts';
+import type { IngestLimits, IngestResponse } from '../ingest/requests.ts';
 
 /** Where in a registry an image was found, for its manifest. */
 export type ConvertOrigin = {
@@ -33,6 +32,9 @@ export type UnpackLayerRequest = {
   /** The uncompressed size of all layers so far, in all threads: one 64-bit number, initially zero. */
   readonly unpacked: SharedArrayBuffer;
 };
+
+/** How a layer is compressed. */
+export type LayerPacking = 'tar' | 'gzip' | 'zstd';
 
 /** `tar` is the blob itself if the layer is not compressed. */
 export type UnpackLayerResponse = { readonly tar: string; readonly size: number; readonly packing: LayerPacking };

@@ -6,7 +6,7 @@ import { openFile, readChunks, reHash } from '../ingest/read-file.ts';
 import { overLimit } from '../tar/refuse.ts';
 import type { Handler } from '../tasks.ts';
 import { inLayer } from './read-tree.ts';
-import type { UnpackLayerRequest, UnpackLayerResponse } from './requests.ts';
+import type { LayerPacking, UnpackLayerRequest, UnpackLayerResponse } from './requests.ts';
 import { boundSilence } from '../decompress/bound-silence.ts';
 import { gunzip } from '../decompress/gunzip.ts';
 import { createLookahead } from '../decompress/lookahead.ts';
@@ -76,9 +76,6 @@ function checkDigest(asked: string, hex: string, what: string): void {
   if (found === asked) return;
   throw new ImageError('DIGEST_MISMATCH', `${what}: expected ${asked}, got ${found}`, { asked, found });
 }
-
-/** How a layer is compressed. */
-export type LayerPacking = 'tar' | 'gzip' | 'zstd';
 
 export type OpenedLayer = {
   readonly packing: LayerPacking;

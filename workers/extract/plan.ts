@@ -2,7 +2,7 @@ import { posix } from 'node:path';
 
 import { trimPath, createPathSet } from '../tar/paths.ts';
 import type { OnChecked } from '../tar/tar-checker.ts';
-import type { TarEntry } from '../tar/tar-reader.ts';
+import type { TarEntry } from '../tar/extensions.ts';
 import type { ExtractLayer } from '../tasks.ts';
 
 /** The path of an entry in the tree; for a hard link, also the path that it links to. */

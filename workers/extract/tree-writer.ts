@@ -7,7 +7,7 @@ import { writeAllSync } from '../../src/system/write-files.ts';
 import { writeError } from '../../src/image/file-error.ts';
 import type { Attributes } from '../tar/header.ts';
 import type { EntryBody } from '../tar/tar-frames.ts';
-import type { TarEntry } from '../tar/tar-reader.ts';
+import type { TarEntry } from '../tar/extensions.ts';
 import type { ExtractRequest, ExtractResponse } from '../tasks.ts';
 import { isWritableByUs, setOnFile, setOnPath, setOnSymlink, type Wanted, createXattrWriter } from './attributes.ts';
 import type { Placement } from './plan.ts';

@@ -5,14 +5,8 @@ import { threadId } from 'node:worker_threads';
 import { parseImageId } from '../../src/image/image-id.ts';
 import { parseManifest, type ImageManifest } from '../../src/image/manifest.ts';
 import { openArchive } from '../decompress/open-archive.ts';
-import {
-  lazy,
-  type FromIngest,
-  type Handler,
-  type IngestRequest,
-  type IngestResponse,
-  type ReadImageResponse,
-} from '../tasks.ts';
+import { lazy, type Handler } from '../tasks.ts';
+import type { FromIngest, IngestRequest, IngestResponse, ReadImageResponse } from './requests.ts';
 import { threadMemory } from '../memory.ts';
 import { withOutput, type Write } from './output.ts';
 import type { SignatureDigests } from '../openpgp/digests.ts';

@@ -2,7 +2,7 @@ import type { MessagePort } from 'node:worker_threads';
 
 import type { Arrival } from '../memory.ts';
 import { openFile, openNamedFile, readChunks } from './read-file.ts';
-import type { ArchiveSource, ToIngest } from '../tasks.ts';
+import type { ArchiveSource, ToIngest } from './requests.ts';
 import { ImageError } from '../../src/errors.ts';
 
 /** The bytes of an archive, from the first to the last. */

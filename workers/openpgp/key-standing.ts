@@ -1,6 +1,11 @@
 import { ImageError } from '../../src/errors.ts';
 import { factPolicy, type Key, type Policy, type Subkey } from './openpgp.ts';
-import type { Candidate } from './signers.ts';
+
+/** A key of a trusted certificate that a signature names as its signer. */
+export type Candidate = {
+  readonly certificate: Key;
+  readonly key: Key | Subkey;
+};
 
 /**
  * Checks whether a key may sign at `date`: it is not revoked or expired, is bound to its certificate, and has the flag

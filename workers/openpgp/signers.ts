@@ -1,15 +1,9 @@
 import { ImageError } from '../../src/errors.ts';
 import { show } from '../../src/image/show.ts';
 import { type Trusted, readTrusted } from './certificate.ts';
-import type { Key, Subkey } from './openpgp.ts';
 import { type DetachedSignature, readSignatureFile } from './signature-file.ts';
 import type { VerifySignatureRequest, InspectSignatureRequest, InspectSignatureResponse } from '../tasks.ts';
-
-/** A key of a trusted certificate that a signature names as its signer. */
-export type Candidate = {
-  readonly certificate: Key;
-  readonly key: Key | Subkey;
-};
+import type { Candidate } from './key-standing.ts';
 
 /** In bytes, for versions 4 and 6. */
 const fingerprintLengths = [20, 32];

@@ -1,8 +1,7 @@
 import { hasCode, ImageError, isImageError } from '../../src/errors.ts';
 import { strictPolicy, verifyDigest, weakPolicy, type Policy, enums, factPolicy, isMadeBy } from './openpgp.ts';
-import { checkStanding, keyFault } from './key-standing.ts';
+import { checkStanding, keyFault, type Candidate } from './key-standing.ts';
 import type { DetachedSignature } from './signature-file.ts';
-import type { Candidate } from './signers.ts';
 import { show } from '../../src/image/show.ts';
 
 /** How far in the future the date of a signature may be. @see docs/rules.md S6 */

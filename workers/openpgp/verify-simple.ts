@@ -10,8 +10,8 @@ import { readSignedMessage } from './signed-message.ts';
 import type { VerifySimpleSignatureRequest, VerifySimpleSignatureResponse } from '../tasks.ts';
 import { isDigest } from '../../src/image/digest.ts';
 import { describeJsonFault, parseJsonStrict } from '../../src/image/json.ts';
-import { formatReference, type RegistryReference } from '../../src/image/reference.ts';
-import { parseRegistryReference } from '../../src/image/registry-reference.ts';
+import { formatReference } from '../../src/image/reference.ts';
+import { type RegistryReference, parseRegistryReference } from '../../src/image/registry-reference.ts';
 import { checkShape, formatFault } from '../../src/image/shape.ts';
 import { show } from '../../src/image/show.ts';
 

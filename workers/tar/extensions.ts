@@ -1,7 +1,21 @@
 import { type EntryKind, type ExtensionKind, type Header, sparse, type Attributes } from './header.ts';
 import { invalid, overLimit, type Suspect } from './refuse.ts';
 import type { EntryBody } from './tar-frames.ts';
-import type { TarEntry } from './tar-reader.ts';
+
+/**
+ * One entry, with its extensions applied. Paths are latin1 text with one character for each byte, as in the archive.
+ */
+export type TarEntry = {
+  readonly kind: EntryKind;
+  readonly path: string;
+  readonly linkPath: string;
+  /** Bytes of content; only files have any. */
+  readonly size: number;
+  readonly attributes: Attributes;
+  readonly xattrs?: ExtendedAttributes;
+  /** The position of the entry's own header in the tar. */
+  readonly offset: number;
+};
 
 type Extensions = {
   /** Reads an extension header: its body is kept for the entry that follows. */

@@ -1,22 +1,7 @@
-import { createExtensions, type ExtendedAttributes } from './extensions.ts';
-import { parseHeader, type Attributes, type EntryKind, type Header } from './header.ts';
+import { createExtensions, type TarEntry } from './extensions.ts';
+import { parseHeader, type EntryKind, type Header } from './header.ts';
 import { invalid } from './refuse.ts';
 import { createTarFrames, type EntryBody, type TarForm, type TarFrames } from './tar-frames.ts';
-
-/**
- * One entry, with its extensions applied. Paths are latin1 text with one character for each byte, as in the archive.
- */
-export type TarEntry = {
-  readonly kind: EntryKind;
-  readonly path: string;
-  readonly linkPath: string;
-  /** Bytes of content; only files have any. */
-  readonly size: number;
-  readonly attributes: Attributes;
-  readonly xattrs?: ExtendedAttributes;
-  /** The position of the entry's own header in the tar. */
-  readonly offset: number;
-};
 
 /** Returns the consumer of an entry's content; undefined skips the content. */
 export type OnEntry = (entry: TarEntry) => Omit<EntryBody, 'size'> | undefined;

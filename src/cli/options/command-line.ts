@@ -12,7 +12,6 @@ import {
   usageError,
 } from './option.ts';
 import { type OptionName, optionTable } from './table.ts';
-import type { Command } from '../command.ts';
 
 /** A value, and the option or variable that it came from, for messages. */
 type OptionValue = { readonly text: string; readonly option: string };
@@ -154,7 +153,10 @@ function* canonical(
  * Whether yargs would accept a command line in canonical form: the command has all of the options, and the number of
  * operands is right. Loading yargs takes longer than many commands run.
  */
-export function isPlain({ name, operands }: Pick<Command, 'name' | 'operands'>, argv: readonly string[]): boolean {
+export function isPlain(
+  { name, operands }: { readonly name: CommandName; readonly operands: string },
+  argv: readonly string[],
+): boolean {
   const known = new Set(optionTable.flatMap((spec) => (appliesTo(spec, name) ? [spec.name] : [])));
   const options = argv.filter((text) => text.startsWith('-') && text !== '-');
   const isKnown = options.every((text) => known.has(/^--([^=]+)=/.exec(text)?.[1] ?? ''));

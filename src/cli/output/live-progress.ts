@@ -3,8 +3,7 @@ import prettyBytes from 'pretty-bytes';
 
 import { type BatchEvent, type OutcomeStatus, showReference } from '../../index.ts';
 import { keepUnderWay, measureBatch, type MeasuredImage, newImage } from '../../measure/measure-batch.ts';
-import { createMessages } from './messages.ts';
-import type { Progress } from './progress.ts';
+import { createMessages, type Progress } from './messages.ts';
 import { formatDuration, summaryLine } from './state-line.ts';
 
 const redrawMs = 100;

@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 import { styleText } from 'node:util';
 
-import { show, type Outcome } from '../../index.ts';
+import { show, type EventSink, type Outcome, type Totals } from '../../index.ts';
 import { errorLine } from './error-line.ts';
 
 /** Lines that are written in all modes of progress. */
@@ -9,6 +9,17 @@ export type Messages = {
   readonly warn: (message: string) => void;
   /** Writes one line for a failed outcome; nothing for other outcomes, and nothing for the same failure again. */
   readonly fail: (outcome: Pick<Outcome, 'reference' | 'error'> & { readonly status: string }) => void;
+};
+
+/** The output about a run on the standard error, for people or programs: progress, warnings, errors, the summary. */
+export type Progress = {
+  /** Only for a live display: clears it while `write` writes to the terminal. */
+  readonly above?: (write: () => void) => void;
+  readonly onEvent: EventSink;
+  /** Called with every outcome; reports failures, each once. */
+  readonly onOutcome: (outcome: Outcome) => void;
+  /** Writes the summary, if there are totals, and restores the terminal. Must be the last call. */
+  end(totals: Totals | undefined): void;
 };
 
 /**

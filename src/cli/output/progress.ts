@@ -1,23 +1,12 @@
 import type { Writable } from 'node:stream';
 
-import type { EventSink, Outcome, Totals, BatchEvent } from '../../index.ts';
+import type { BatchEvent, EventSink } from '../../index.ts';
 import type { Environment } from '../options/environment.ts';
-import { createMessages } from './messages.ts';
+import { createMessages, type Progress } from './messages.ts';
 import { stateLine, summaryLine } from './state-line.ts';
 import { toSafeJson } from './table.ts';
 
 export type ProgressMode = 'tty' | 'plain' | 'json' | 'none';
-
-/** The output about a run on the standard error, for people or programs: progress, warnings, errors, the summary. */
-export type Progress = {
-  /** Only for a live display: clears it while `write` writes to the terminal. */
-  readonly above?: (write: () => void) => void;
-  readonly onEvent: EventSink;
-  /** Called with every outcome; reports failures, each once. */
-  readonly onOutcome: (outcome: Outcome) => void;
-  /** Writes the summary, if there are totals, and restores the terminal. Must be the last call. */
-  end(totals: Totals | undefined): void;
-};
 
 /** @param asked - the value of `--progress`; `auto` draws only on a terminal that supports it. */
 export function progressMode(asked: string | undefined, isTTY: boolean, environment: Environment): ProgressMode {

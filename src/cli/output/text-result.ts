@@ -2,7 +2,7 @@ import { Writable } from 'node:stream';
 
 import { show, type Outcome, type Totals } from '../../index.ts';
 import { written } from './write.ts';
-import type { Progress } from './progress.ts';
+import type { Progress } from './messages.ts';
 
 /** `sha512-` and 32 hex digits. */
 const shortLength = 39;

@@ -1,6 +1,6 @@
 import { ImageError } from '../../errors.ts';
 import { parseImageId } from '../../image/image-id.ts';
-import type { UrlReference } from '../../image/reference.ts';
+import type { UrlReference } from '../../image/url.ts';
 import { showUrl } from '../../image/show.ts';
 import { signatureUrl } from '../../image/apps.ts';
 import type { FetchContext, FetchRequest } from '../context.ts';

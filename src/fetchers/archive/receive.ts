@@ -5,7 +5,7 @@ import type { Freshness } from '../../http/contract.ts';
 import type { Expected } from '../../image/expected.ts';
 import { showUrl } from '../../image/show.ts';
 import { ingestLimits } from '../../pool/pool.ts';
-import type { IngestResponse } from '../../../workers/tasks.ts';
+import type { IngestResponse } from '../../../workers/ingest/requests.ts';
 import { openArchiveSink, type ArchiveSink } from './sink.ts';
 import { check, type Checked, type Proof } from './admit.ts';
 import { type FetchContext, observing } from '../context.ts';

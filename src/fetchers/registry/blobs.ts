@@ -8,7 +8,7 @@ import type { Descriptor } from '../../registry/types.ts';
 import { stampFile } from '../../system/files.ts';
 import type { Claim, PartialDownload } from '../../store/store.ts';
 import { type FetchContext, observing, tellingSilence } from '../context.ts';
-import type { Pull } from './pull.ts';
+import type { Pull } from './image.ts';
 import { hasBlob } from '../stored.ts';
 import { whenFilesAreFree } from '../../system/spare-files.ts';
 import { inStore } from '../../store/store-error.ts';

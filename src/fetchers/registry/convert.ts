@@ -8,10 +8,9 @@ import type { RegistryDocument } from '../../registry/types.ts';
 import type { StoredImage } from '../../store/store.ts';
 import type { ConvertRequest, ConvertResponse, UnpackLayerResponse } from '../../../workers/convert/requests.ts';
 import type { FetchContext } from '../context.ts';
-import { isLatest } from './image.ts';
+import { isLatest, type Pull } from './image.ts';
 import { provenanceOf } from './signatures.ts';
 import { recordOf } from './stored.ts';
-import type { Pull } from './pull.ts';
 import { hasCode, ImageError, isImageError, type ErrorCode } from '../../errors.ts';
 import type { Digest } from '../../image/digest.ts';
 

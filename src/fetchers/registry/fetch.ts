@@ -1,6 +1,6 @@
 import { ImageError } from '../../errors.ts';
 import { parseDigest, type Digest } from '../../image/digest.ts';
-import type { RegistryReference } from '../../image/reference.ts';
+import type { RegistryReference } from '../../image/registry-reference.ts';
 import { type FetchContext, type FetchRequest, tellingSilence } from '../context.ts';
 import type { Found } from '../found.ts';
 import { holdToLock } from '../lock.ts';

@@ -1,11 +1,14 @@
-import { type RegistryReference, formatReference } from '../../image/reference.ts';
-import { registryImageName } from '../../image/registry-reference.ts';
+import { formatReference } from '../../image/reference.ts';
+import { type RegistryReference, registryImageName } from '../../image/registry-reference.ts';
 import { registryLabels, type GoPlatform } from '../../image/platform.ts';
 import type { RegistryImage } from '../../store/registry-store.ts';
 import type { FoundImage } from '../found.ts';
 import type { Digest } from '../../image/digest.ts';
 import type { ImageId } from '../../image/image-id.ts';
 import type { FetchRequest } from '../context.ts';
+import type { RegistryClient } from '../../registry/client.ts';
+import type { ResolvedImage } from '../../registry/resolve.ts';
+import type { VerifySimpleSignatureResponse } from '../../../workers/tasks.ts';
 
 /** A registry's image that is kept as it came, in the terms of all images. */
 export function describeRegistryImage(
@@ -58,3 +61,14 @@ export function wantedOfRegistry(
   };
   return [wanted(first, false), ...others.map((platform) => wanted(platform, true))];
 }
+
+export type Verification = VerifySimpleSignatureResponse;
+
+/** An image that is being brought. */
+export type Pull = {
+  readonly wanted: WantedOfRegistry;
+  readonly client: RegistryClient;
+  readonly resolved: ResolvedImage;
+  /** Absent: nothing is verified. */
+  readonly verified: Verification | undefined;
+};

@@ -8,8 +8,7 @@ import { stampOf } from '../../system/files.ts';
 import { inStore } from '../../store/store-error.ts';
 import type { Store, StoredImage } from '../../store/store.ts';
 import type { FetchContext } from '../context.ts';
-import { isLatest } from './image.ts';
-import type { Pull } from './pull.ts';
+import { isLatest, type Pull } from './image.ts';
 import { provenanceOf } from './signatures.ts';
 
 export type KeepRequest = {

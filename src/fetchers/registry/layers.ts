@@ -5,9 +5,9 @@ import { parseConfigFacts, type ConfigFacts } from '../../registry/config-facts.
 import type { RegistryDocument, Descriptor } from '../../registry/types.ts';
 import { type FetchContext, observing } from '../context.ts';
 import { notConvertible, type Unpacker } from './convert.ts';
-import type { LayerPacking } from '../../../workers/convert/unpack-layer.ts';
+import type { LayerPacking } from '../../../workers/convert/requests.ts';
 import { bringBlob, transferProgress, type TransferProgress } from './blobs.ts';
-import type { Pull } from './pull.ts';
+import type { Pull } from './image.ts';
 import { errnoOf } from '../../system/errno.ts';
 import { openOwnFile, readAtMost } from '../../system/files.ts';
 import { isImageError } from '../../errors.ts';

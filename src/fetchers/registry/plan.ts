@@ -1,5 +1,4 @@
-import type { RegistryReference } from '../../image/reference.ts';
-import { registryImageName } from '../../image/registry-reference.ts';
+import { type RegistryReference, registryImageName } from '../../image/registry-reference.ts';
 import { registryLabels } from '../../image/platform.ts';
 import { resolveImage, type ResolvedImage } from '../../registry/resolve.ts';
 import { notKept } from './fetch.ts';

@@ -1,25 +1,15 @@
 import { hasCode } from '../../errors.ts';
-import { resolveImage, type ResolvedImage } from '../../registry/resolve.ts';
-import type { RegistryClient } from '../../registry/client.ts';
+import { resolveImage } from '../../registry/resolve.ts';
 import type { StoredImage } from '../../store/store.ts';
 import { type FetchContext, observing } from '../context.ts';
 import type { Found } from '../found.ts';
 import { lockMismatch } from '../lock.ts';
 import { convertImage, openUnpacker } from './convert.ts';
-import { describeRegistryImage, type WantedOfRegistry } from './image.ts';
+import { describeRegistryImage, type Pull, type WantedOfRegistry } from './image.ts';
 import { keepImage } from './keep.ts';
 import { bringParts } from './layers.ts';
 import { lookUpRegistryImage } from './stored.ts';
-import { openSignatureCheck, type Verification } from './signatures.ts';
-
-/** An image that is being brought. */
-export type Pull = {
-  readonly wanted: WantedOfRegistry;
-  readonly client: RegistryClient;
-  readonly resolved: ResolvedImage;
-  /** Absent: nothing is verified. */
-  readonly verified: Verification | undefined;
-};
+import { openSignatureCheck } from './signatures.ts';
 
 /**
  * Brings what is missing of an image, and commits it in the forms that are to be kept; the caller holds the claim of its

@@ -1,20 +1,18 @@
 import { stat } from 'node:fs/promises';
 
-import { registryTrustName } from '../../image/registry-reference.ts';
-import { type SignaturePlace, lookasideFor, signatureAt } from '../../registry/lookaside.ts';
+import { registryTrustName, type RegistryReference } from '../../image/registry-reference.ts';
+import { lookasideFor, signatureAt } from '../../registry/lookaside.ts';
+import type { SignaturePlace } from '../../registry/parse-registries-d.ts';
 import type { ResolvedImage } from '../../registry/resolve.ts';
 import type { StoredImage } from '../../store/store.ts';
-import type { VerifySimpleSignatureResponse, VerifySimpleSignatureRequest } from '../../../workers/tasks.ts';
+import type { VerifySimpleSignatureRequest } from '../../../workers/tasks.ts';
 import type { FetchContext } from '../context.ts';
-import type { WantedOfRegistry } from './image.ts';
+import type { Verification, WantedOfRegistry } from './image.ts';
 import { hasCode, ImageError } from '../../errors.ts';
 import type { Digest } from '../../image/digest.ts';
-import type { RegistryReference } from '../../image/reference.ts';
 import { showUrl } from '../../image/show.ts';
 import { isLoopback } from '../../registry/place.ts';
 import { getSignature, showSignature, signatureMissing } from '../signature.ts';
-
-export type Verification = VerifySimpleSignatureResponse;
 
 /** Checks the signatures of what a reference turned out to stand for; nothing is checked without a verifier. */
 type SignatureCheck = (resolved: ResolvedImage, signal: AbortSignal) => Promise<Verification | undefined>;

@@ -7,8 +7,7 @@ import { describeJsonPlace, parseJsonStrict } from '../../image/json.ts';
 import { checkShape, formatFieldFault } from '../../image/shape.ts';
 import { show } from '../../image/show.ts';
 import type { RegistryCredential } from '../types.ts';
-import type { CredentialFile } from './files.ts';
-import { byRegistryKey } from './chain.ts';
+import { type CredentialFile, byRegistryKey } from './files.ts';
 
 export type Credentials = {
   readonly path: string;

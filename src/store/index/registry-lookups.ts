@@ -9,8 +9,7 @@ import { byImport, importPage, flagOf, numberOf, textOf, idDigits, parsingRows }
 import { parseDigestPrefix, digestDigits, parseRegistryRow, registryColumns, toDigest } from './registry-rows.ts';
 import { namesIn, stampFile } from '../../system/files.ts';
 import type { Reader } from './reader.ts';
-import type { RegistryStore, StoredBlob } from '../registry-store.ts';
-import type { BlobState } from '../store.ts';
+import type { RegistryStore, StoredBlob, BlobState } from '../registry-store.ts';
 import { hasStamp, stampColumns } from '../blobs.ts';
 import { inStore } from '../store-error.ts';
 import { readOciIndex, salvageEntries } from './oci-index.ts';

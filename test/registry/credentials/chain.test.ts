@@ -5,14 +5,13 @@ import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 
 import { hasCode } from '../../../src/errors.ts';
+import { openCredentialChain, type CredentialChainOptions } from '../../../src/registry/credentials/chain.ts';
 import {
-  openCredentialChain,
-  type CredentialChainOptions,
   byRegistryKey,
   findForRepository,
   registryKey,
-} from '../../../src/registry/credentials/chain.ts';
-import { credentialFiles } from '../../../src/registry/credentials/files.ts';
+  credentialFiles,
+} from '../../../src/registry/credentials/files.ts';
 
 const auth = (pair: string) => ({ auth: Buffer.from(pair).toString('base64') });
 const basic = (user: string, password: string) => ({ kind: 'basic', user, password }) as const;

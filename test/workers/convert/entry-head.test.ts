@@ -10,7 +10,8 @@ import {
   padding,
   type FormattedEntry,
 } from '../../../workers/convert/entry-head.ts';
-import { createTarReader, type TarEntry } from '../../../workers/tar/tar-reader.ts';
+import { createTarReader } from '../../../workers/tar/tar-reader.ts';
+import type { TarEntry } from '../../../workers/tar/extensions.ts';
 import { tarEnd } from '../../helpers/tar-forge.ts';
 
 const bytes = (max: number) =>

@@ -8,7 +8,7 @@ import test, { type ExecutionContext } from 'ava';
 
 import { hasCode, type ErrorCode } from '../../../src/errors.ts';
 import { ingest, inspectArchive } from '../../../workers/ingest/ingest.ts';
-import type { ArchiveSource, IngestLimits } from '../../../workers/tasks.ts';
+import type { ArchiveSource, IngestLimits } from '../../../workers/ingest/requests.ts';
 import { verifySignature } from '../../../workers/openpgp/verify-signature.ts';
 import { buildAci, someBytes, type Compression, buildTar } from '../../helpers/archive.ts';
 import { openGpg } from '../../helpers/keys.ts';

@@ -12,17 +12,31 @@ import {
 } from '../../../index.ts';
 import { defaultDataDirectory } from '../../config/data-directory.ts';
 import { openCliStore, type Access } from '../../open-store.ts';
-import { isThere } from '../../../system/files.ts';
-import { registryCredentials } from '../../registries/registry-settings.ts';
-import type { Prepared } from './prepare.ts';
+import { isThere, readNamed } from '../../../system/files.ts';
+import { registryCredentials, type RegistrySettings } from '../../registries/registry-settings.ts';
+import type { ConfigDirectories } from '../../config/directories.ts';
+import type { FetchOptions } from './options.ts';
 import type { Config } from '../../config/read-config.ts';
 import type { Environment } from '../../options/environment.ts';
 import type { DiscoverRule } from '../../options/values.ts';
 import { whyFailed } from '../../../system/errno.ts';
-import { readNamed } from '../../../system/files.ts';
 import { usageError } from '../../options/option.ts';
 
-type FinderRequest = Omit<Prepared, 'apps' | 'hasFiles'> & { readonly access: Access };
+/** The settings of a run, from options, configuration and environment. */
+export type Settings = {
+  readonly options: FetchOptions;
+  readonly config: Config;
+  readonly directories: ConfigDirectories;
+  readonly environment: Environment;
+  /** The value of `--dir`. */
+  readonly dir: string | undefined;
+  /** PEM texts. */
+  readonly ca: readonly string[] | undefined;
+  /** Absent when no registry image is requested. */
+  readonly registries: RegistrySettings | undefined;
+};
+
+type FinderRequest = Settings & { readonly access: Access };
 
 /** Opens store, keystore and finder; `resources` closes them in reverse order. @throws ImageError */
 export async function openFinder(
@@ -58,7 +72,7 @@ export async function openFinder(
 }
 
 /** @returns an absolute path. */
-export function storeDirectory({ dir, config, environment }: Pick<Prepared, 'dir' | 'config' | 'environment'>): string {
+export function storeDirectory({ dir, config, environment }: Pick<Settings, 'dir' | 'config' | 'environment'>): string {
   return resolve(dir ?? config.dataDirectory ?? defaultDataDirectory(environment));
 }
 

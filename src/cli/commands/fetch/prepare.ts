@@ -1,33 +1,22 @@
 import type { Io } from '../../command.ts';
-import { readConfig, type Config } from '../../config/read-config.ts';
-import type { ConfigDirectories } from '../../config/directories.ts';
+import { readConfig } from '../../config/read-config.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { directoriesOf, textOf, valueOf } from '../../options/read.ts';
-import type { Environment } from '../../options/environment.ts';
 import { usageError } from '../../options/option.ts';
 import { errorLines } from '../../output/error-line.ts';
 import { write } from '../../output/write.ts';
-import { registrySettings, type RegistrySettings } from '../../registries/registry-settings.ts';
-import { readCaFile } from './network.ts';
-import { fetchOptions, type FetchOptions } from './options.ts';
+import { registrySettings } from '../../registries/registry-settings.ts';
+import { readCaFile, type Settings } from './network.ts';
+import { fetchOptions } from './options.ts';
 import { readRequests, type Requests } from './requests.ts';
 import type { Insecure } from '../../../index.ts';
 
 /** The input of a run, read and checked. */
-export type Prepared = Omit<Requests, 'errors'> & {
-  readonly options: FetchOptions;
-  readonly config: Config;
-  readonly directories: ConfigDirectories;
-  readonly environment: Environment;
-  /** The value of `--dir`. */
-  readonly dir: string | undefined;
-  /** PEM texts. */
-  readonly ca: readonly string[] | undefined;
-  /** Absent when no registry image is requested. */
-  readonly registries: RegistrySettings | undefined;
-  /** Warnings about the input. */
-  readonly warnings: readonly string[];
-};
+export type Prepared = Omit<Requests, 'errors'> &
+  Settings & {
+    /** Warnings about the input. */
+    readonly warnings: readonly string[];
+  };
 
 /**
  * Finds everything that is wrong with a request before any work, while the standard output is still empty.

@@ -3,15 +3,8 @@ import { join } from 'node:path';
 import { ImageError } from '../../../errors.ts';
 import { show } from '../../../image/show.ts';
 import type { FileStamp } from '../../../system/files.ts';
-import {
-  intactStamp,
-  type KnownBlob,
-  giveBack,
-  placeFiles,
-  type GroupContext,
-  type Placed,
-  type Placing,
-} from './place-files.ts';
+import { intactStamp, giveBack, placeFiles, type GroupContext, type Placed, type Placing } from './place-files.ts';
+import type { KnownBlob } from './registry-rows.ts';
 import type { MessageOf, RelistRequest } from '../protocol.ts';
 import { trySavepoint, withTransaction } from './transaction.ts';
 

@@ -15,7 +15,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { type FileStamp, stampOf } from '../../../system/files.ts';
 import { discardBlob } from './remove.ts';
 import type { Layout, MessageOf } from '../protocol.ts';
-import type { RegistryRows } from './registry-rows.ts';
+import type { KnownBlob, RegistryRows } from './registry-rows.ts';
 import type { Rows } from './rows.ts';
 import { withWriteLock } from './transaction.ts';
 import { ImageError } from '../../../errors.ts';
@@ -115,9 +115,6 @@ export function giveBack(
 }
 
 const blobMode = 0o444;
-
-/** What the index has recorded of a blob. Rows of older stores have no ctime: such a blob has to be hashed first. */
-export type KnownBlob = { readonly [F in keyof FileStamp]: FileStamp[F] | null } & { readonly size: number };
 
 /** The stamp of a file if it is the one that the index recorded, else undefined. */
 export function intactStamp(path: string, known: KnownBlob): FileStamp | undefined {

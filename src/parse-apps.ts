@@ -1,5 +1,37 @@
 import { readdirSync, statSync } from 'node:fs';
-import { sep } from 'node:path';
+import { resolve, sep } from 'node:path';
+
+import type { BatchRequest } from './coordinator/walk.ts';
+import { asImageError, type ImageError } from './errors.ts';
+import type { AppInput } from './image/apps.ts';
+import { parseReference, referenceKey } from './image/reference.ts';
+
+/** A request that says nothing we understand. */
+type InvalidApp = {
+  readonly reference: string;
+  readonly index: number;
+  readonly status: 'failed';
+  readonly error: ImageError;
+};
+
+/** Apps as requests of a batch; what is relative is relative to the app's directory, else to that of the process. */
+export function parseApps(apps: readonly AppInput[]): { requests: BatchRequest[]; invalid: InvalidApp[] } {
+  const here = process.cwd();
+  const checkIn = createFileChecks();
+  const requests: BatchRequest[] = [];
+  const invalid: InvalidApp[] = [];
+  for (const [index, { image: text, type = 'guess', signature: path, directory = here }] of apps.entries()) {
+    try {
+      const reference = parseReference(text, { type, directory, isFile: checkIn(directory) });
+      const signature = path === undefined ? undefined : resolve(directory, path);
+      const key = referenceKey(reference) + (signature === undefined ? '' : ` ${signature}`);
+      requests.push({ index, text, key, signature, reference });
+    } catch (error) {
+      invalid.push({ reference: text, index, status: 'failed', error: asImageError(error) });
+    }
+  }
+  return { requests, invalid };
+}
 
 /**
  * Returns a function that checks whether an absolute path is a regular file. One listing of `directory` is enough for most names of

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import test from 'ava';
 
-import { createFileCheck, createFileChecks } from '../src/file-check.ts';
+import { createFileCheck, createFileChecks } from '../src/parse-apps.ts';
 
 test('only regular files are accepted, in any directory', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'check-'));
