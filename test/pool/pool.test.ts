@@ -56,7 +56,7 @@ test('a task whose thread dies is repeated in another one', async (t) => {
 test('a task that makes two threads die is INTERNAL, and the pool continues', async (t) => {
   const pool = openTestPool(t, 1, 3);
   const hashed = pool.run('reHash', await hashing(t, 2 ** 40));
-  const failed = t.throwsAsync(hashed, { code: 'INTERNAL', message: /worker failed twice/ });
+  const failed = t.throwsAsync(hashed, { code: 'INTERNAL', message: /thread failed twice/ });
   for (let time = 0; time < 2; time++) {
     const neighbour = await follow(t, pool);
     await pool.recycle(neighbour.threadId);

@@ -68,7 +68,7 @@ test('when a thread dies, its sessions start again from their files, complete or
 test('a session that makes two threads die is INTERNAL', async (t) => {
   const pool = openTestPool(t, 1, 4);
   const { session } = await half(t, pool);
-  const failed = t.throwsAsync(session.result, { code: 'INTERNAL', message: /worker failed twice/ });
+  const failed = t.throwsAsync(session.result, { code: 'INTERNAL', message: /thread failed twice/ });
   for (let time = 0; time < 2; time++) {
     const neighbour = await follow(t, pool);
     await pool.recycle(neighbour.threadId);
