@@ -1,10 +1,9 @@
 import { createLogUpdate } from 'log-update';
-import prettyBytes from 'pretty-bytes';
 
 import { type BatchEvent, type OutcomeStatus, showReference } from '../../index.ts';
 import { keepUnderWay, measureBatch, type MeasuredImage, newImage } from '../../measure/measure-batch.ts';
 import { createMessages, type Progress } from './messages.ts';
-import { formatDuration, summaryLine } from './state-line.ts';
+import { formatDuration, size, summaryLine } from './state-line.ts';
 
 const redrawMs = 100;
 
@@ -159,8 +158,4 @@ function remainingMs(state: BatchState): number | undefined {
 
 function finishedOf({ counts }: BatchState): number {
   return Object.values(counts).reduce((sum, count) => sum + count, 0);
-}
-
-function size(bytes: number): string {
-  return prettyBytes(bytes, { binary: true });
 }

@@ -35,7 +35,8 @@ function finished({ reference, status, imageID, bytesDownloaded, durationMs }: O
   return `${status} ${showReference(reference)}${facts.length > 0 ? `: ${facts.join(' ')}` : ''}`;
 }
 
-function size(bytes: number): string {
+/** Bytes for people: `2 KiB`, `1.5 MiB`. */
+export function size(bytes: number): string {
   return prettyBytes(bytes, { binary: true });
 }
 
@@ -46,8 +47,8 @@ export function summaryLine(totals: Totals): string {
   const counts = statuses.filter((status) => totals[status] > 0).map((status) => `${totals[status]} ${status}`);
   const { nodes, images, bytesDownloaded, durationMs } = totals;
   const dependencies = nodes > images ? ` and ${plural(nodes - images, 'dependency', 'dependencies')}` : '';
-  const rate = durationMs > 0 ? `, ${prettyBytes((bytesDownloaded / durationMs) * 1000, { binary: true })}/s` : '';
-  const bytes = bytesDownloaded > 0 ? `${prettyBytes(bytesDownloaded, { binary: true })} ` : '';
+  const rate = durationMs > 0 ? `, ${size((bytesDownloaded / durationMs) * 1000)}/s` : '';
+  const bytes = bytesDownloaded > 0 ? `${size(bytesDownloaded)} ` : '';
   return (
     `${plural(images, 'image', 'images')}${dependencies}: ${counts.join(', ') || 'nothing to do'}; ` +
     `${bytes}in ${formatDuration(durationMs)}${bytes && rate}`
