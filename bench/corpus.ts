@@ -10,28 +10,28 @@ import { never } from './measure.ts';
 
 type CorpusOptions = Partial<ServerShape> & {
   readonly count: number;
-  /** Bytes in all images together; the images' sizes vary around the mean. */
+  /** The size of all images together in bytes; single sizes vary around the mean. */
   readonly tarBytes: number;
-  /** Which images, by their positions, that of a position depends on. Default none. */
+  /** The positions of the images that the image at a position needs. Default none. */
   readonly needs?: (index: number) => readonly number[];
 };
 
-/** Signed images on a server on loopback, and each longshore that is measured; it trusts their signer. */
+/** Signed images on a loopback server, and the commands to measure, which trust the signer. */
 type Served = Server & {
-  /** The images, as they are asked for by name and by the URLs of their archives; and where these lie. */
+  /** The names of the images, the URLs of their archives, and the paths of these. */
   readonly names: readonly string[];
   readonly urls: readonly string[];
   readonly files: readonly string[];
-  /** The signer's, armored. */
+  /** The armored key of the signer. */
   readonly certificate: string;
-  /** Options that have the names looked for on the server. */
+  /** Options with which discovery uses the server. */
   readonly discover: readonly string[];
   readonly longshores: readonly Longshore[];
 };
 
 export type Corpus = Served & { readonly packedBytes: number; readonly tarBytes: number };
 
-/** Publishes images, gzipped as they usually are. The caller removes `directory`. */
+/** Makes and serves images, gzipped with the usual level. The caller removes `directory`. */
 export async function makeCorpus(directory: string, options: CorpusOptions): Promise<Corpus> {
   const { count, tarBytes, needs = () => [], ...shape } = options;
   const signer = await createSigner('Bench', rsa2048);
@@ -47,7 +47,7 @@ export async function makeCorpus(directory: string, options: CorpusOptions): Pro
 export const filesIn = (directory: string): string => join(directory, 'files');
 export const certificateIn = (directory: string): string => join(directory, 'signer.asc');
 
-/** Serves the first images below `filesIn(directory)`, which the key at `certificateIn(directory)` has signed. */
+/** Serves the first images in `filesIn(directory)`, signed with the key in `certificateIn(directory)`. */
 export async function serve(directory: string, count: number, shape: Partial<ServerShape>): Promise<Served> {
   const [root, certificate] = [filesIn(directory), certificateIn(directory)];
   const names = Array.from({ length: count }, (_, index) => nameOf(index));
@@ -62,7 +62,7 @@ export async function serve(directory: string, count: number, shape: Partial<Ser
   };
 }
 
-/** Bytes that gzip packs to about 65 %, as it does executables: runs that repeat among runs that never do. */
+/** Bytes that gzip packs to about 65 %, as for executables: repeating parts mixed with random ones. */
 export function programLike(bytes: number, seed: number): Buffer {
   const content = Buffer.alloc(bytes);
   const random = keystream(bytes, seed);

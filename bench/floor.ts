@@ -6,18 +6,18 @@ import { pipeline } from 'node:stream/promises';
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
 import { createGunzip } from 'node:zlib';
 
-/** What the threads share. */
+/** Shared by all threads. */
 type Work = {
-  /** Of the next file that nobody has taken. */
+  /** The index of the next file. */
   readonly next: Int32Array<SharedArrayBuffer>;
   readonly directory: string;
   readonly files: readonly string[];
 };
 
 /**
- * The least that archives can take in Node: `floor.ts THREADS DIRECTORY FILE...` inflates each, with sha512 of the tar and
- * sha256 of the file, as a signature needs it, by as many threads. Nothing is fetched, checked or synced; the tars are
- * written where DIRECTORY is not empty.
+ * The least time that archives take in Node: `floor.ts THREADS DIRECTORY FILE...` inflates each, with sha512 of the tar
+ * and sha256 of the file, as a signature needs it, in as many threads. Nothing is fetched, checked or synced. The tars
+ * are written if DIRECTORY is not empty.
  */
 if (isMainThread) {
   const [threads, directory = '', ...files] = process.argv.slice(2);
@@ -26,7 +26,7 @@ if (isMainThread) {
     new Worker(new URL(import.meta.url), { workerData: work });
   }
 } else {
-  const { next, directory, files } = workerData as Work; // what was passed above
+  const { next, directory, files } = workerData as Work; // the object passed above
   for (let file = files[Atomics.add(next, 0, 1)]; file !== undefined; file = files[Atomics.add(next, 0, 1)]) {
     await work(file, directory);
   }

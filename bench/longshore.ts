@@ -3,36 +3,36 @@ import { delimiter, join } from 'node:path';
 
 import { measure, type Measured } from './measure.ts';
 
-/** One of the commands that are measured, with a configuration and a store of its own. */
+/** A command to measure, with its own configuration and store. */
 export type Longshore = {
-  /** What tells it from the others in a table; empty where it is the only one. */
+  /** The name in a table; empty if there is only one command. */
   readonly label: string;
   readonly bin: string;
   readonly config: string;
-  /** Runs a command with that configuration and store. */
+  /** Runs the command with this configuration and store. */
   readonly run: (args: readonly string[]) => Promise<Measured>;
-  /** Arguments that fetch a list, which is written for that. */
+  /** Arguments that fetch a list, which is written to a file for that. */
   readonly fetchArgs: (images: readonly string[], more?: readonly string[]) => Promise<readonly string[]>;
   /** Fetches a list into an empty store. */
   readonly fetch: (images: readonly string[], more?: readonly string[]) => Promise<Measured>;
-  /** Fetches a list into the store as it is. */
+  /** Fetches a list into the existing store. */
   readonly fetchMore: (images: readonly string[], more?: readonly string[]) => Promise<Measured>;
-  /** Takes the store of the run before away. */
+  /** Removes the store of the previous run. */
   readonly emptyStore: () => Promise<void>;
 };
 
 const built = join(import.meta.dirname, '../dist/src/cli/bin.js');
 
-/** The files of the commands: what is built here, or, as in PATH, those that `LONGSHORE` names. */
+/** The paths of the commands: the one built here, or those in `LONGSHORE`, separated as in PATH. */
 const bins = (process.env['LONGSHORE'] ?? built).split(delimiter).map((bin) => bin || built);
 
-/** Of a command that is built in a clone: what tells the clones apart. */
+/** The path of a clone in which a command was built, as its name in tables. */
 const clonePath = /^(.*)\/dist\/src\/cli\/bin\.js$/;
 
-/** Of a store that is put aside; those of fewer are removed. */
+/** Stores with at least so many files are moved away; others are removed. */
 const manyFiles = 500;
 
-/** The commands that are measured, side by side. @param certificate - a key that they trust for everything */
+/** The commands to measure, side by side. @param certificate - a key that they trust for every name */
 export async function openLongshores(directory: string, certificate?: string): Promise<readonly Longshore[]> {
   const opened = bins.map((bin, at) => openLongshore(join(directory, `longshore-${at}`), bin));
   for (const one of opened) {
@@ -60,9 +60,9 @@ function openLongshore(home: string, bin: string): Longshore {
     measure([process.execPath, bin, ...(await fetchArgs(images, ['--progress=none', ...more]))]);
 
   /**
-   * A store of many files is put aside, for the end of the case to remove: ext4 without a journal passes over what was freed
-   * within a minute, one by one, which took a sixth of the processor time of small images. One of few files is removed: a
-   * virtual disk may take long for blocks that were never written to.
+   * Moves a store of many files away, to be removed at the end of the case: ext4 without a journal skips blocks freed
+   * within the last minute one by one, which took a sixth of the processor time of small images. A store of few files
+   * is removed: a virtual disk can be slow for blocks that were never written.
    */
   const emptyStore = async (): Promise<void> => {
     const files = await readdir(store, { recursive: true }).catch(() => []);

@@ -19,7 +19,7 @@ const loopback = { delayMs: 0, rate: 0 };
 const slow = { delayMs: 50, rate: 10_000_000 };
 
 /**
- * Every case measures both sides, interleaved, in one run. `npm run bench -- [--rounds N] [--tries N] [--small] [--json]
+ * Every case measures all contenders in turn, in one run. `npm run bench -- [--rounds N] [--tries N] [--small] [--json]
  * [CASE...]`
  */
 const cases: Readonly<Record<string, (options: CaseOptions) => Promise<readonly Row[]>>> = {
@@ -40,13 +40,13 @@ const cases: Readonly<Record<string, (options: CaseOptions) => Promise<readonly 
 
 export type CaseOptions = {
   readonly turns: Rounds;
-  /** A small corpus: shows that the case works, not what it is worth. */
+  /** Whether to use a small corpus, which only shows that the case works. */
   readonly small: boolean;
   /** Removed at the end. */
   readonly directory: string;
 };
 
-/** A case of which the server may be slow. */
+/** A case whose server may be slow. */
 export type SlowCase = CaseOptions & { readonly shape: Pick<ServerShape, 'delayMs' | 'rate'> };
 
 const { values, positionals } = parseArgs({

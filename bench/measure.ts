@@ -5,21 +5,21 @@ import { promisify } from 'node:util';
 import { runCommand, runOnce, type Failure, type Program, type Usage } from '../src/bench/run-once.ts';
 import { watchOthers, type Others } from './watch-others.ts';
 
-/** What a command took, with all its children; the memory is that of its largest process. */
+/** The cost of a command with all its children; the memory is that of its largest process. */
 export type Measured = Omit<Usage, 'threads'> & {
-  /** What other processes did meanwhile. */
+  /** The processor time of other processes during the run. */
   readonly others: Others;
-  /** What else a case found out of this run, by the heading of its column. */
+  /** Other measurements of a case, by the heading of their column. */
   readonly facts?: Readonly<Record<string, number>>;
 };
 
-/** Whoever ends a benchmark ends all its processes. */
+/** A benchmark is ended by ending all its processes. */
 export const never = new AbortController().signal;
 
-/** Its times, of a command with all its children, go to descriptor 3. */
+/** Writes the times of a command with its children to descriptor 3. */
 const timed = 'TIMEFORMAT="%3R %3U %3S"; { time "$@" 2>&4 3>&- 4>&-; } 4>&2 2>&3';
 
-/** Runs any command under bash's own clock. @throws with its standard error unless it ends with 0. */
+/** Runs a command and measures it with bash. @throws an error with its standard error unless it ends with 0 */
 export async function measure(
   command: readonly string[],
   env: Readonly<Record<string, string>> = {},
@@ -37,10 +37,10 @@ export async function measure(
   });
 }
 
-/** What of its processor time a program took in its main thread. */
+/** The heading for the processor time of a program's main thread. */
 export const mainThread = 'main thread, ms';
 
-/** Runs a program of longshore in a process that tells what each of its threads took. */
+/** Runs a longshore command in a process that reports the processor time of each thread. */
 export async function measureThreads(program: Omit<Program, 'environment'>): Promise<Measured> {
   let mainMs = NaN;
   const measured = await observe(program.args.join(' '), async () => {
@@ -54,18 +54,21 @@ export async function measureThreads(program: Omit<Program, 'environment'>): Pro
 type Run = { readonly kind: 'done'; readonly usage: Omit<Usage, 'threads'> } | Failure;
 
 async function observe(what: string, run: () => Promise<Run>): Promise<Measured> {
-  await promisify(execFile)('sync'); // what others left to be written is not this one's
+  await promisify(execFile)('sync'); // other processes' pending writes do not count for this run
   const others = await watchOthers();
   const ran = await run();
-  if (ran.kind === 'failed') throw new Error(`${what} failed:\n${ran.said}`);
+  if (ran.kind === 'failed') throw new Error(`${what} failed:\n${ran.stderr}`);
   const { seconds, cpuSeconds, peakBytes } = ran.usage;
   return { seconds, cpuSeconds, peakBytes, others: await others() };
 }
 
-/** Between two looks at the peaks: a tenth of what has passed, since to look takes time from what is measured. */
+/** Time between two reads of the peaks: a tenth of the time so far, since reading takes time itself. */
 const lookMs = { least: 20, most: 200 };
 
-/** The kernel keeps each process's own peak, so looking now and then is enough; what comes after the last look is missed. */
+/**
+ * The kernel keeps the peak of each process, so reading it from time to time suffices; growth after the last read is
+ * missed.
+ */
 async function watchPeak(parent: number, stop: AbortSignal): Promise<number> {
   let peak = 0;
   const beganMs = performance.now();
@@ -78,7 +81,7 @@ async function watchPeak(parent: number, stop: AbortSignal): Promise<number> {
   return peak;
 }
 
-/** Of one process, in bytes; 0 once it has ended. */
+/** The peak memory of one process in bytes; 0 once it has ended. */
 export async function peakOf(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
   return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024;

@@ -13,7 +13,7 @@ import { tarReader } from './micro/tar-reader.ts';
 import { texts } from './micro/texts.ts';
 import { formatTable } from './report.ts';
 
-/** Pieces of longshore by themselves, in this process: `node bench/micro.ts [--ms TIME_FOR_EACH]` */
+/** Single parts of longshore, measured in this process: `node bench/micro.ts [--ms TIME_FOR_EACH]` */
 const { values } = parseArgs({ options: { ms: { type: 'string', default: '600' } } });
 const time = Number(values.ms);
 
@@ -28,7 +28,7 @@ const pieces: readonly Piece[] = [
   ...texts(),
 ];
 
-// The least counts are for pieces of which one run takes longer than the time given.
+// The minimum counts are for pieces whose single run takes longer than the given time.
 const bench = new Bench({ time, iterations: 3, warmupTime: time / 4, warmupIterations: 1, throws: true });
 for (const { name, run, before } of pieces) {
   bench.add(name, run, before && { beforeEach: before });

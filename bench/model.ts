@@ -11,8 +11,8 @@ import { floors, runFloor } from './run-floor.ts';
 import { takeTurns } from './take-turns.ts';
 
 /**
- * Predicts wall times from costs that it measures first, and shows how far off it is where that can be checked:
- * `node bench/model.ts [--rounds N] [--tries N] [--small]`
+ * Predicts times from costs that it measures first, and shows the error where that can be checked: `node bench/model.ts
+ * [--rounds N] [--tries N] [--small]`
  */
 const number = { type: 'string', default: '5' } as const;
 const flag = { type: 'boolean', default: false } as const;
@@ -49,7 +49,7 @@ const floorMsAMiB = {
   'floor: write': (written.cpuMs - floor.cpuMs) / batch.work.tarMiB,
 };
 
-const loopback = { bitsPerSecond: Infinity, connectionBitsPerSecond: Infinity, latencyMs: 0, places: 8 };
+const loopback = { bitsPerSecond: Infinity, connectionBitsPerSecond: Infinity, latencyMs: 0, slots: 8 };
 const here: Surroundings = { ...loopback, processors: availableParallelism() };
 const checks: readonly (readonly [Summary, Work, Surroundings])[] = [
   [onOne, batch.work, { ...here, processors: 1 }],
@@ -64,7 +64,7 @@ const checked = checks.map(([{ who, wallMs }, work, surroundings]) => {
 });
 
 const images = 10_000;
-const network = { bitsPerSecond: 10e9, connectionBitsPerSecond: 10e9, latencyMs: 1, places: 64 };
+const network = { bitsPerSecond: 10e9, connectionBitsPerSecond: 10e9, latencyMs: 1, slots: 64 };
 const ahead = [0.02, 0.1, 1, 10, 100].map((each) => {
   const packedMiB = (images * each * batch.work.packedMiB) / batch.work.tarMiB;
   const on = (processors: number) =>
@@ -104,7 +104,7 @@ async function publish(name: string, count: number, tarBytes: number) {
   };
 }
 
-/** Fetches a list into an empty store. @param processors - as taskset takes them; empty: all */
+/** Fetches a list into an empty store. @param processors - in taskset's form; empty means all */
 async function fetchTimed(
   { longshores: [longshore] }: Pick<Corpus, 'longshores'>,
   images: readonly string[],
@@ -117,7 +117,7 @@ async function fetchTimed(
   return measureThreads({ bin: longshore.bin, args, launcher });
 }
 
-/** What of a run is neither start-up nor grows with the number of images grows with their bytes. */
+/** Splits costs into start-up, cost for each image and cost for each byte. */
 function costsOf(first: Summary, small: Summary, large: Summary): Costs {
   const mainMs = ({ facts }: Summary): number => facts[mainThread] ?? NaN;
   const threadsMs = (row: Summary): number => row.cpuMs - mainMs(row);

@@ -1,6 +1,6 @@
-/** What longshore was measured to take, in milliseconds. */
+/** Measured costs of longshore, in milliseconds. */
 export type Costs = {
-  /** Until a first, small image is there: by the clock, and of processor time. */
+  /** Until a first, small image is in the store: time and processor time. */
   readonly startMs: number;
   readonly startCpuMs: number;
   /** The main thread, for each image and for each MiB as transferred. */
@@ -18,25 +18,26 @@ export type Surroundings = {
   /** Of the whole network, and of one connection. */
   readonly bitsPerSecond: number;
   readonly connectionBitsPerSecond: number;
-  /** Before each of the two answers that an image needs, one after the other: signature and archive. */
+  /** Before each of the two consecutive answers for an image: signature and archive. */
   readonly latencyMs: number;
-  /** Transfers at once. */
-  readonly places: number;
+  /** Parallel transfers. */
+  readonly slots: number;
 };
 
 export type Prediction = { readonly wallMs: number; readonly wall: 'processors' | 'main thread' | 'network' };
 
 /**
- * After start-up, whatever takes longest: all work spread over the processors, the main thread's work, which nothing spreads, or
- * the network. That they overlap perfectly is the model's largest simplification; it knows no memory, disk or cache either.
+ * Start-up, plus the longest of: all work divided by the processors, the work of the main thread, which cannot be
+ * divided, and the network. The largest simplification is that these overlap perfectly. Memory, disk and caches are
+ * ignored.
  */
 export function predict(costs: Costs, work: Work, surroundings: Surroundings): Prediction {
   const { images, packedMiB, tarMiB } = work;
-  const { processors, bitsPerSecond, connectionBitsPerSecond, latencyMs, places } = surroundings;
+  const { processors, bitsPerSecond, connectionBitsPerSecond, latencyMs, slots } = surroundings;
   const mainMs = images * costs.mainMsAnImage + packedMiB * costs.mainMsAMiB;
   const threadsMs = images * costs.threadsMsAnImage + tarMiB * costs.threadsMsAMiB;
   const sendMs = (rate: number): number => ((packedMiB * 2 ** 23) / rate) * 1000;
-  const connectionsMs = (sendMs(connectionBitsPerSecond) + images * 2 * latencyMs) / Math.min(places, images);
+  const connectionsMs = (sendMs(connectionBitsPerSecond) + images * 2 * latencyMs) / Math.min(slots, images);
   const walls = [
     { wall: 'processors', ms: (mainMs + threadsMs) / processors },
     { wall: 'main thread', ms: mainMs },

@@ -1,8 +1,8 @@
 import { median, spreadOf } from '../src/bench/result.ts';
 import type { Measured } from './measure.ts';
-import { isDisturbed, mostByOthers, type Row } from './take-turns.ts';
+import { isDisturbed, maxShareOfOthers, type Row } from './take-turns.ts';
 
-/** A row as one line of JSON has it. */
+/** A row of results, as one line of JSON. */
 export type Summary = {
   readonly who: string;
   /** Medians of all rounds. */
@@ -10,7 +10,7 @@ export type Summary = {
   readonly cpuMs: number;
   readonly peakMiB: number;
   readonly facts: Readonly<Record<string, number>>;
-  /** Runs made again because other processes disturbed them, and rounds for which there was no undisturbed one. */
+  /** Runs repeated because other processes disturbed them, and rounds without an undisturbed run. */
   readonly discarded: number;
   readonly disturbed: number;
 };
@@ -29,7 +29,7 @@ export function summarise({ who, rounds, discarded }: Row): Summary {
   };
 }
 
-/** A table in which the first row is the measure of all others, and so is the floor where there is one. */
+/** A table in which all rows are compared with the first one, and with the floor if there is one. */
 export function formatRows(rows: readonly Row[]): string {
   const first = rows[0] && summarise(rows[0]);
   const floorRow = rows.find(({ isFloor }) => isFloor);
@@ -58,7 +58,7 @@ export function formatRows(rows: readonly Row[]): string {
   return [formatTable(head, rows.map(line)), '', ...disturbances(rows)].join('\n');
 }
 
-/** As Markdown has tables. */
+/** Formats a Markdown table. */
 export function formatTable(head: readonly string[], lines: readonly (readonly string[])[]): string {
   return [head, head.map(() => '---'), ...lines].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }
@@ -72,7 +72,7 @@ function disturbances(rows: readonly Row[]): readonly string[] {
   const rounds = rows.reduce((sum, row) => sum + row.rounds.length, 0);
   const discarded = summaries.reduce((sum, row) => sum + row.discarded, 0);
   const disturbed = summaries.reduce((sum, row) => sum + row.disturbed, 0);
-  const limit = `more than ${mostByOthers * 100} % of the machine`;
+  const limit = `more than ${maxShareOfOthers * 100} % of the machine`;
   if (disturbed === rounds) return [`The machine was never quiet: in every run others took ${limit}.`];
   return [
     `Discarded because others took ${limit}: ${discarded} of ${rounds + discarded} runs.`,

@@ -1,42 +1,45 @@
 import { turns } from '../src/bench/sweep.ts';
 import type { Measured } from './measure.ts';
 
-/** One contender of a case, with all its rounds. */
+/** The rounds of one contender of a case. */
 export type Row = {
   readonly who: string;
   readonly isFloor: boolean;
   readonly rounds: readonly Measured[];
-  /** Runs that count for nothing because other processes disturbed them. */
+  /** Runs that do not count, because other processes disturbed them. */
   readonly discarded: number;
 };
 
 export type Contender = {
   readonly who: string;
-  /** The least that the work can take here: the others are compared with it. Default no. */
+  /** Whether it is the least time that the work can take here, with which the others are compared. Default no. */
   readonly isFloor?: boolean;
-  /** Leaves everything as it was before, so that every round is the same. */
+  /** Leaves everything as before, so that all rounds are equal. */
   readonly run: () => Promise<Measured>;
 };
 
 export type Rounds = {
   readonly rounds: number;
-  /** How often a run is made, at most, until one is undisturbed. */
+  /** The most tries for an undisturbed run. */
   readonly tries: number;
-  /** Whether a round that does not count comes first. */
+  /** Whether to begin with a round that does not count. */
   readonly warmUp: boolean;
 };
 
-/** Of the machine's processor time. */
-export const mostByOthers = 0.1;
+/** The largest undisturbing share of the machine's processor time for other processes. */
+export const maxShareOfOthers = 0.1;
 
-/** What the kernel's own counting, in steps of 10 ms for each processor, may be wrong by. */
+/** The error of the kernel's counts, which have steps of 10 ms for each processor. */
 const uncertainMs = 50;
 
 export function isDisturbed({ others }: Pick<Measured, 'others'>): boolean {
-  return others.share > mostByOthers && others.ms > uncertainMs;
+  return others.share > maxShareOfOthers && others.ms > uncertainMs;
 }
 
-/** A run that other processes disturb is made again; of runs that were all disturbed the one that was least so counts. */
+/**
+ * Runs the contenders in turn. A disturbed run is repeated; if all tries were disturbed, the least disturbed one
+ * counts.
+ */
 export async function takeTurns(
   contenders: readonly Contender[],
   { rounds, tries, warmUp }: Rounds,

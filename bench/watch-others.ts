@@ -1,18 +1,18 @@
 import { readdir, readFile } from 'node:fs/promises';
 
-/** What the kernel counts in, of all processors together. */
+/** Counts of the kernel, for all processors together. */
 type Ticks = { readonly all: number; readonly used: number; readonly ours: number };
 
 const ticksPerSecond = 100;
 
-/** Processor time that other processes took meanwhile, and that a hypervisor gave to other machines. */
+/** Processor time of other processes, and time that a hypervisor gave to other machines. */
 export type Others = { readonly ms: number; readonly share: number };
 
 /**
- * Starts to watch what others than this process, its children and theirs do. Interrupts count for nobody: most are for our
- * own traffic.
+ * Measures the processor time of all processes but this one and its descendants. Interrupts are left out: most are for
+ * our own traffic.
  *
- * @returns a function that tells what they took since; their share of the machine's time is 0 to 1.
+ * @returns a function that returns their time since; their share of the machine's time is 0 to 1.
  * @see proc_stat(5), proc_pid_stat(5)
  */
 export async function watchOthers(): Promise<() => Promise<Others>> {
@@ -33,15 +33,15 @@ async function readTicks(): Promise<Ticks> {
   return { all: used + idle + ioWait, used, ours };
 }
 
-/** Of a process that has ended, its parent has the time. */
+/** The time of an ended process is counted in its parent. */
 async function ourTicks(): Promise<number> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
-  // A process may end while we look.
+  // A process may end in the meantime.
   const stats = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')));
   const children = new Map<number, { readonly pid: number; readonly ticks: number }[]>();
   const own = { pid: process.pid, ticks: 0 };
   for (const stat of stats) {
-    // The name of the program, in parentheses, may hold anything.
+    // The program name, in parentheses, may contain any character.
     const [, parent = 0, ...fields] = stat
       .slice(stat.lastIndexOf(')') + 2)
       .split(' ')

@@ -56,7 +56,7 @@ test('the model names what a run waits for', (t) => {
     ...{ mainMsAnImage: 1, mainMsAMiB: 1, threadsMsAnImage: 2, threadsMsAMiB: 10 },
   };
   const work = { images: 100, packedMiB: 500, tarMiB: 1000 };
-  const network = { bitsPerSecond: 2 ** 33, connectionBitsPerSecond: 2 ** 33, latencyMs: 0, places: 8 };
+  const network = { bitsPerSecond: 2 ** 33, connectionBitsPerSecond: 2 ** 33, latencyMs: 0, slots: 8 };
   t.deepEqual(predict(costs, work, { ...network, processors: 2 }), { wall: 'processors', wallMs: 500 + 5_400 });
   t.deepEqual(predict(costs, work, { ...network, processors: 1 }), { wall: 'processors', wallMs: 800 + 10_800 });
   t.deepEqual(predict(costs, work, { ...network, processors: 32 }), { wall: 'main thread', wallMs: 500 + 600 });

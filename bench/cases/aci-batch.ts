@@ -9,8 +9,8 @@ import { floors } from '../run-floor.ts';
 import { takeTurns, type Row } from '../take-turns.ts';
 
 /**
- * Twenty signed images, 401 MB as tar: aria2c, gunzip, sha512sum and gpg against longshore; rkt where `RKT` names a binary. Beside
- * them what the same files take at least, where the network sets no limit.
+ * Twenty signed images, 401 MB as tar: aria2c, gunzip, sha512sum and gpg against longshore, and rkt if `RKT` names a
+ * binary. Without network limits, the table also has the least time that the same files need.
  */
 export async function aciBatch({ directory, turns, small, shape }: SlowCase): Promise<readonly Row[]> {
   const [count, tarBytes] = small ? [4, 40e6] : [20, 401e6];

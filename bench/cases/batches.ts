@@ -13,7 +13,7 @@ export async function manySmall({ directory, turns, small }: CaseOptions): Promi
   );
 }
 
-/** Ten thousand names that the store has, verified; what one of them takes is start-up. */
+/** Ten thousand verified images in the store, requested by name. A run with one of them measures the start-up. */
 export async function nothingToDo({ directory, turns, small }: CaseOptions): Promise<readonly Row[]> {
   const count = small ? 200 : 10_000;
   await using corpus = await makeCorpus(directory, { count, tarBytes: count * 4e3 });
@@ -31,7 +31,7 @@ export async function nothingToDo({ directory, turns, small }: CaseOptions): Pro
   );
 }
 
-/** Twenty signed images, 401 MB as tar, by name: all of them in a list, and the one that needs the others. */
+/** Twenty signed images, 401 MB as tar, by name: all of them in a list, and only the one that needs the others. */
 export async function tree({ directory, turns, small, shape }: SlowCase): Promise<readonly Row[]> {
   const tarBytes = small ? 40e6 : 401e6;
   const needs = (index: number) => below(index, 20);
@@ -39,7 +39,10 @@ export async function tree({ directory, turns, small, shape }: SlowCase): Promis
   return await listAgainstRoot(corpus, 'tree', ['--jobs-per-host', '8'], turns);
 }
 
-/** Ten signed images, 200 MB as tar, each of which needs the next, with 50 ms a request and 10 MB/s a connection. */
+/**
+ * Ten signed images, 200 MB as tar, each of which needs the next. Each request takes 50 ms, each connection has 10
+ * MB/s.
+ */
 export async function chain({ directory, turns, small }: CaseOptions): Promise<readonly Row[]> {
   const [count, tarBytes] = [10, small ? 40e6 : 200e6];
   const needs = (index: number) => (index + 1 < count ? [index + 1] : []);
@@ -83,7 +86,7 @@ export async function manyTrees({ directory, turns, small }: CaseOptions): Promi
   );
 }
 
-/** The needs of a position in trees of `size` that lie one after the other, each image above four more. */
+/** The dependencies of a position, in consecutive trees of `size` images, where each image has up to four below it. */
 function below(index: number, size: number): readonly number[] {
   const at = index % size;
   return [1, 2, 3, 4]

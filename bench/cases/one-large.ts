@@ -17,7 +17,7 @@ import { measure, type Measured } from '../measure.ts';
 import { floors } from '../run-floor.ts';
 import { takeTurns, type Row } from '../take-turns.ts';
 
-/** One image of 1 GB as tar, that comes at 100 MB/s: how long after its last byte it is ready. */
+/** One image of 1 GB as tar, sent at 100 MB/s: the time from its last byte until it is in the store. */
 export async function oneLarge({ directory, turns, small }: CaseOptions): Promise<readonly Row[]> {
   await makeLargeImage(directory, small ? 20e6 : 1e9);
   await using served = await serve(directory, 1, { rate: 100_000_000 });
@@ -52,8 +52,8 @@ export async function oneLarge({ directory, turns, small }: CaseOptions): Promis
 }
 
 /**
- * One signed, gzipped image, made without holding it in memory: a program of 10 MB again and again, which
- * gzip, looking back 32 KiB, does not notice.
+ * Makes one signed, gzipped image without holding it in memory. It repeats 10 MB of program-like bytes, which gzip does
+ * not notice, since it looks back only 32 KiB.
  */
 async function makeLargeImage(directory: string, tarBytes: number): Promise<void> {
   const name = nameOf(0);

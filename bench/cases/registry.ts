@@ -19,8 +19,8 @@ import { takeTurns, type Row } from '../take-turns.ts';
 const unsigned = ['--insecure-options=image', '--platform=linux/amd64'];
 
 /**
- * An image of ten layers out of a real registry: copied by skopeo, kept by longshore, and made an archive of; crane and docker2aci
- * where `CRANE` and `DOCKER2ACI` name their binaries.
+ * An image of ten layers from a real registry: copied by skopeo, and fetched by longshore, unconverted and converted.
+ * Also crane and docker2aci, if `CRANE` and `DOCKER2ACI` name their binaries.
  */
 export async function registry({ directory, turns, small }: CaseOptions): Promise<readonly Row[]> {
   const missing = await missingPrograms();
@@ -38,7 +38,7 @@ export async function registry({ directory, turns, small }: CaseOptions): Promis
   const reference = `docker://${origin.host}/${name}`;
   const crane = process.env['CRANE'];
   const docker2aci = process.env['DOCKER2ACI'];
-  // the same blobs: it knows no other manifests than Docker's
+  // the same blobs, since it supports only Docker's manifests
   if (docker2aci !== undefined) await origin.push(layout, dockerName, '--format=v2s2');
 
   const skopeo = async (): Promise<Measured> => {
@@ -80,10 +80,10 @@ export async function registry({ directory, turns, small }: CaseOptions): Promis
 }
 
 /**
- * Fifty images of ten layers, eight of which they share, out of a real registry: copied one after the other by skopeo into
- * one layout, and kept by longshore in one batch.
+ * Fifty images of ten layers, eight of which are shared, from a real registry: copied one after the other by skopeo
+ * into one layout, and fetched by longshore in one batch.
  *
- * @throws when longshore has a blob sent to it twice.
+ * @throws when longshore downloads a blob twice.
  */
 export async function sharedLayers({ directory, turns, small }: CaseOptions): Promise<readonly Row[]> {
   const [count, layerBytes] = small ? [4, 50_000] : [50, 2_000_000];
@@ -123,7 +123,7 @@ export async function sharedLayers({ directory, turns, small }: CaseOptions): Pr
   );
 }
 
-/** A layer of one program, the same bytes for the same number. */
+/** A layer with one program. The same number gives the same bytes. */
 async function layer(number: number, bytes: number): Promise<Layer> {
   const tar = await buildTar([
     { name: `opt/${number}/`, type: 'directory' },

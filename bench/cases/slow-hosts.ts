@@ -12,8 +12,9 @@ import { takeTurns, type Row } from '../take-turns.ts';
 import { watchOthers } from '../watch-others.ts';
 
 /**
- * 500 signed images of one host, by themselves and with fifty hosts that drip, are silent or fail, before them in the list
- * and once more behind them: until the last of the 500 is there. 120 ms before each answer makes that 20 s.
+ * 500 signed images of one host, alone and with fifty bad hosts before and after them in the list, which send slowly,
+ * not at all, or errors. Measures the time until the last of the 500 is in the store. With 120 ms before each answer,
+ * this is 20 s.
  */
 export async function slowHosts({ directory, turns, small }: CaseOptions): Promise<readonly Row[]> {
   const count = small ? 30 : 500;
@@ -31,7 +32,7 @@ export async function slowHosts({ directory, turns, small }: CaseOptions): Promi
   );
 }
 
-/** Fetches a list into an empty store until all of `wanted` are there, and then no further. */
+/** Fetches a list into an empty store, and stops once all of `wanted` are in it. */
 async function fetchUntil(
   { bin, emptyStore, fetchArgs }: Longshore,
   images: readonly string[],
@@ -59,11 +60,11 @@ async function fetchUntil(
 
 function fetchedOf(line: string): string | undefined {
   if (!line.includes('"node-finished"')) return undefined;
-  const { outcome } = JSON.parse(line) as { outcome: { reference: string; status: string } }; // as events.ts has it
+  const { outcome } = JSON.parse(line) as { outcome: { reference: string; status: string } }; // as in events.ts
   return outcome.status === 'fetched' ? outcome.reference : undefined;
 }
 
-/** Of a process that still runs, with its threads. */
+/** The cost of a running process, with its threads. */
 async function costOf(pid: number): Promise<Pick<Measured, 'cpuSeconds' | 'peakBytes'>> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
   const fields = stat
@@ -84,7 +85,7 @@ const kinds: readonly RequestListener[] = [
   (_, response) => void response.writeHead(503).end(),
 ];
 
-/** Hosts that drip, are silent or fail, by turns. */
+/** Starts hosts that send slowly, not at all, or errors, in turn. */
 async function startBadHosts(count: number): Promise<AsyncDisposable & { readonly urls: readonly string[] }> {
   const servers: Server[] = [];
   const urls: string[] = [];

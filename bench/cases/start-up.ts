@@ -7,7 +7,7 @@ import { measure } from '../measure.ts';
 import { runFloor } from '../run-floor.ts';
 import { takeTurns, type Row } from '../take-turns.ts';
 
-/** What a command takes that has next to nothing to do, beside other programs that have not. */
+/** Commands that have almost nothing to do, compared with other programs. */
 export async function startUp({ directory, turns }: CaseOptions): Promise<readonly Row[]> {
   // the first image of a corpus has half of the mean size
   await using corpus = await makeCorpus(directory, { count: 1, tarBytes: 40e3 });

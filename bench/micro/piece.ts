@@ -1,11 +1,11 @@
-/** A piece of longshore that is measured by itself. */
+/** A part of longshore that is measured alone. */
 export type Piece = {
   readonly name: string;
   /** What is counted, in one word. */
   readonly unit: string;
-  /** How many of them one run takes. */
+  /** How many of them one run processes. */
   readonly count: number;
-  /** Not measured. */
+  /** Called before each run; not measured. */
   readonly before?: () => Promise<void>;
   readonly run: () => unknown;
 };

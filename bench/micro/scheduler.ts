@@ -6,7 +6,7 @@ import type { Piece } from './piece.ts';
 
 const count = 10_000;
 
-/** A graph in which each node needs four of its own, and one that others need too; visits resolve at once. */
+/** A graph in which each node needs four others of its own and one shared one; visits resolve at once. */
 export function scheduler(): readonly Piece[] {
   const needs = (index: number): readonly number[] =>
     [4 * index + 1, 4 * index + 2, 4 * index + 3, 4 * index + 4, 2 * index + 1].filter((child) => child < count);

@@ -5,7 +5,7 @@ import { verifySignature } from '../../workers/openpgp/verify-signature.ts';
 import { programLike } from '../corpus.ts';
 import type { Piece } from './piece.ts';
 
-/** The digest that a signature is over, and what of a verification comes after the last byte. */
+/** The digest for a signature, and the part of a verification that follows the last byte. */
 export async function signature(resources: AsyncDisposableStack): Promise<readonly Piece[]> {
   const gpg = resources.use(await openGpg());
   const archive = programLike(1 << 20, 0);

@@ -7,7 +7,7 @@ import type { Piece } from './piece.ts';
 
 const count = 250;
 
-/** A store of its own: commits that come at once, so in groups, and lookups that come at once. */
+/** Simultaneous commits, which form groups, and simultaneous lookups, in a separate store. */
 export async function storeIndex(resources: AsyncDisposableStack, directory: string): Promise<readonly Piece[]> {
   const store = resources.use(await openStore({ dir: join(directory, 'store') }));
   let made = 0;

@@ -4,7 +4,7 @@ import type { Piece } from './piece.ts';
 
 const count = 2_000;
 
-/** Headers of a tar of small files, as they come out of the inflater. */
+/** Headers of a tar of small files, in chunks as from the inflater. */
 export async function tarReader(): Promise<readonly Piece[]> {
   const paths = Array.from({ length: count }, (_, index) => `rootfs/usr/lib/part-${index % 40}/file-${index}`);
   const tar = await buildTar(paths.map((name) => ({ name, content: name })));

@@ -18,7 +18,7 @@ const references = [
   './images/app.aci',
 ];
 
-/** What comes as text: a discovery page of some 20 KB, and references of all kinds. */
+/** Parsing text: a discovery page of some 20 KB, and references of all kinds. */
 export function texts(): readonly Piece[] {
   const parse = (): void => {
     for (const reference of references) parseReference(reference, { directory: '/', isFile: () => false });

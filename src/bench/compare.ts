@@ -10,11 +10,11 @@ export type Comparison = {
   readonly jobs: number;
   readonly workers: number;
   readonly verdict: Verdict;
-  /** The new median by the old one. */
+  /** The new median divided by the old one. */
   readonly ratio: number;
 };
 
-/** Settings that both results have, in the new one's order. */
+/** The settings that both results have, in the order of the new one. */
 export function compare(old: BenchResult, now: BenchResult): readonly Comparison[] {
   const canTell = Math.min(old.rounds, now.rounds) > 1; // a single round has no range
   return now.settings.flatMap((setting) => {
@@ -26,7 +26,7 @@ export function compare(old: BenchResult, now: BenchResult): readonly Comparison
   });
 }
 
-/** What keeps a result from being compared with what is about to be measured, in words; undefined when nothing does. */
+/** Says why a result cannot be compared with the planned measurement; undefined when it can. */
 export function obstacle(
   old: BenchResult,
   { corpus, settings }: Pick<BenchOptions, 'corpus' | 'settings'>,
@@ -40,7 +40,7 @@ export function obstacle(
   return shares ? undefined : 'it has none of these settings';
 }
 
-/** Ranges that overlap are the same: what is between them is noise. */
+/** Settings with overlapping ranges count as equal: the difference is noise. */
 function verdictOf(old: Spread, now: Spread): Verdict {
   if (now.min > old.max) return 'slower';
   return now.max < old.min ? 'faster' : 'same';
@@ -52,7 +52,10 @@ function isSame(a: Setting, b: Setting): boolean {
 
 const [width, rowHeight, left, right] = [720, 34, 170, 90];
 
-/** The settings as bars of an SVG: the median, a line from the shortest round to the longest, the best one in another colour. */
+/**
+ * The settings as bars of an SVG: the median, a line from the shortest to the longest round, and the best one in
+ * another colour.
+ */
 export function chart(settings: readonly SettingResult[], best: Pick<SettingResult, 'jobs' | 'workers'>): string {
   const longest = Math.max(...settings.map(({ seconds }) => seconds.max));
   const x = (seconds: number): string =>

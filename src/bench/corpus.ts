@@ -5,22 +5,25 @@ import { defaultLabels, ImageError, openKeystore } from '../index.ts';
 import { buildArchive, createSigner, sampleContent, type Signer } from '../sample/archive.ts';
 import { makeRegistryCorpus, type Corpus } from './registry-corpus.ts';
 
-/** Of all image names. */
+/** The prefix of all image names. */
 export const prefix = 'bench.example';
 export const version = '1.0';
-/** How many others an image of a tree needs. */
+/** The most dependencies of an image in a tree. */
 const fanOut = 3;
 
 export type CorpusOptions = {
   readonly images: number;
-  /** Bytes of each image's one file, or of all layers of each. */
+  /** The size of each image's one file, or of all layers of each, in bytes. */
   readonly size: number;
-  /** Percent of its bytes that compression takes away. */
+  /** The percentage of bytes that compression saves. */
   readonly compressibility: number;
   readonly signed: boolean;
-  /** Each image needs up to three others, and only the topmost is asked for; else all are, and none needs another. */
+  /**
+   * Whether each image needs up to three others and only the topmost is requested. Otherwise all are requested, and
+   * none needs another.
+   */
   readonly tree: boolean;
-  /** Images of a registry, of four layers each, instead of archives; neither signed nor in a tree. */
+  /** Whether to make registry images of four layers each instead of archives. They are neither signed nor in a tree. */
   readonly registry: boolean;
 };
 
@@ -55,17 +58,17 @@ export async function makeCorpus(
 }
 
 export type Publishing = {
-  /** Where they are put. */
+  /** The directory of the archives. */
   readonly files: string;
   readonly count: number;
   readonly signer: Signer | undefined;
-  /** What is in an image, and the positions of those that it needs. */
+  /** The content of an image, and the positions of its dependencies. */
   readonly at: (index: number) => { readonly content: Buffer; readonly needs: readonly number[] };
-  /** Of compression; default the fastest. */
+  /** The compression level; default the fastest. */
   readonly level?: number;
 };
 
-/** Publishes one archive after the other, each with its signature where there is a signer. */
+/** Makes one archive after the other, with its signature if there is a signer. */
 export async function publishArchives(
   { files, count, signer, at, level = 1 }: Publishing,
   signal: AbortSignal,
@@ -86,7 +89,7 @@ export async function publishArchives(
   return { packedBytes };
 }
 
-/** Of an image's archive, below the origin. */
+/** The path of an image's archive below the origin. */
 export function archiveOf(name: string): string {
   return `${name}-${version}.aci`;
 }
@@ -95,12 +98,12 @@ export function nameOf(index: number): string {
   return `${prefix}/image-${String(index).padStart(5, '0')}`;
 }
 
-/** The positions that a position depends on, in one tree over all. */
+/** The positions of the dependencies of a position, in one tree of all images. */
 function below(index: number, images: number): readonly number[] {
   return Array.from({ length: fanOut }, (_, child) => fanOut * index + child + 1).filter((child) => child < images);
 }
 
-/** What is published, and one store that holds it unpacked. */
+/** Requires space for the published images and an unpacked store of them. */
 async function requireSpace(directory: string, bytes: number): Promise<void> {
   const { bavail, bsize } = await statfs(directory);
   if (bavail * bsize >= bytes) return;

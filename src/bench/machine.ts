@@ -13,7 +13,10 @@ export function describeMachine(version: string): BenchResult['machine'] {
   };
 }
 
-/** Starts to watch the machine's processors. @returns a function that tells the share of their time used since, 0 to 1. */
+/**
+ * Measures the use of the machine's processors. @returns a function that returns the used share of their time since, 0
+ * to 1.
+ */
 export function watchMachine(): () => number {
   const before = ticks();
   return () => {

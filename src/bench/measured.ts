@@ -4,8 +4,8 @@ import { pathToFileURL } from 'node:url';
 import { watchThreads } from './threads.ts';
 
 /**
- * Runs another program in this process, and tells in the end what the process took: `measured PROGRAM ARGUMENTS…` writes
- * `process.resourceUsage()`, and what each thread took, to descriptor 3 as JSON. Ends when its parent does.
+ * Runs another program in this process, and reports its cost at the end: `measured PROGRAM ARGUMENTS…` writes
+ * `process.resourceUsage()` and the time of each thread to descriptor 3 as JSON. Ends when its parent does.
  */
 process.argv.splice(1, 1);
 const threads = watchThreads();

@@ -7,28 +7,31 @@ import type { BatchEvent } from '../index.ts';
 import { keepUnderWay, measureBatch, type MeasuredImage, newImage } from '../measure/measure-batch.ts';
 import type { Phase } from '../measure/phases.ts';
 
-/** What an image does itself. */
+/** The phases in which an image is active itself. */
 export const phaseNames = ['wait', 'resolve', 'download', 'verify', 'commit'] as const satisfies readonly Phase[];
 export const depthStages = ['waiting', 'transferring', 'working'] as const;
 export const ingestSteps = ['wait', 'read', 'inflate', 'hash', 'check', 'write', 'sync'] as const;
 
-/** How many images at a time were there: on average over the batch, and at most. */
+/** The number of simultaneous images: the average over the batch, and the maximum. */
 type Depth = { readonly mean: number; readonly most: number };
 
-/** What a run's events say of it. */
-export type Told = {
+/** What the events of a run add up to. */
+export type EventSummary = {
   readonly images: number;
   /** As transferred. */
   readonly bytes: number;
-  /** The batch alone, without the start of the process and its end. */
+  /** The batch alone, without start and end of the process. */
   readonly batchSeconds: number;
-  /** How many hosts archives came from. */
+  /** The number of hosts that archives came from. */
   readonly hosts: number;
-  /** Seconds from their start that all images together spent. What was not fetched over the network counts for nothing. */
+  /** Seconds of all images together, from their start. Images that were not fetched over the network do not count. */
   readonly phases: Readonly<Record<(typeof phaseNames)[number], number>>;
-  /** Seconds of all images together: that they waited for a worker, and that it took for each step of their ingest. */
+  /** Seconds of all images together that they waited for a worker, and that each step of their ingest took. */
   readonly ingest: Readonly<Record<(typeof ingestSteps)[number], number>>;
-  /** `waiting`: begun, and no byte there; `transferring`; `working`: all bytes there, being ingested, checked, committed. */
+  /**
+   * `waiting`: begun, without a byte; `transferring`; `working`: all bytes are there, it is ingested, checked,
+   * committed.
+   */
   readonly depths: Readonly<Record<(typeof depthStages)[number], Depth>>;
 };
 
@@ -40,12 +43,12 @@ const stageOf: Readonly<Record<Phase, (typeof depthStages)[number]>> = {
 type Image = MeasuredImage & {
   readonly spentMs: Record<Phase, number>;
   isDownloaded: boolean;
-  /** In which it is counted. */
+  /** The stage in which it is counted. */
   stage: (typeof depthStages)[number] | undefined;
 };
 
-/** Adds up a batch, event by event in the order of their times. */
-export function addUp(): { take(event: BatchEvent, timeMs: number): void; read(): Told } {
+/** Adds up the events of a batch, in the order of their times. */
+export function addUp(): { take(event: BatchEvent, timeMs: number): void; read(): EventSummary } {
   const sumsMs = recordOf(phaseNames, () => 0);
   const stepsMs = recordOf(ingestSteps, () => 0);
   const [now, most, areaMs] = [noDepths(), noDepths(), noDepths()];
@@ -109,24 +112,24 @@ export function addUp(): { take(event: BatchEvent, timeMs: number): void; read()
 
 const noDepths = () => recordOf(depthStages, () => 0);
 
-/** A record of what is made of each name. */
+/** A record with a value for each name. */
 export function recordOf<N extends string, V>(names: readonly N[], make: (name: N) => V): Record<N, V> {
-  // its types do not tell that these names, and no others, are what the entries have
+  // the entries have exactly these names
   return Object.fromEntries(names.map((name) => [name, make(name)])) as Record<N, V>;
 }
 
 const eventForm = z.looseObject({ time: z.iso.datetime(), type: z.string() });
 
-/** The events in a file that `fetch --events` wrote, each with its time in milliseconds since the epoch. */
+/** The events in a file of `fetch --events`, with their times in milliseconds since the epoch. */
 export async function* eventsIn(path: string): AsyncGenerator<readonly [event: BatchEvent, timeMs: number]> {
   for await (const line of createInterface({ input: createReadStream(path) })) {
     const event = eventForm.parse(JSON.parse(line));
-    yield [event as unknown as BatchEvent, Date.parse(event.time)]; // as a process of ours has just written it
+    yield [event as unknown as BatchEvent, Date.parse(event.time)]; // a process of ours has just written it
   }
 }
 
-/** Adds up what such a file tells. */
-export async function readEvents(path: string): Promise<Told> {
+/** Adds up the events in a file. */
+export async function readEvents(path: string): Promise<EventSummary> {
   const sum = addUp();
   for await (const [event, timeMs] of eventsIn(path)) sum.take(event, timeMs);
   return sum.read();

@@ -14,7 +14,7 @@ const compress = promisify(gzip);
 const layersOfEach = 4;
 const tag = '1.0';
 
-/** A blob, and how a manifest names it. */
+/** A blob and its descriptor. */
 type Part = {
   readonly bytes: Buffer;
   readonly descriptor: { readonly mediaType: string; readonly digest: string; readonly size: number };
@@ -41,7 +41,7 @@ export async function makeRegistryCorpus(
   const about = { bytes: Math.ceil(size / layersOfEach), noise: 1 - compressibility / 100 };
   let packedBytes = 0;
   await mkdir(join(files, 'v2'));
-  await writeFile(join(files, 'v2/index'), '{}'); // whether this is a registry at all is asked first
+  await writeFile(join(files, 'v2/index'), '{}'); // clients request this first, to see that it is a registry
   for (const repository of repositories) {
     signal.throwIfAborted();
     packedBytes += await publish(join(files, 'v2', repository), repository, about);
@@ -61,7 +61,7 @@ async function publish(
     Array.from({ length: layersOfEach }, (_, number) => buildLayer(`${name}/${number}`, { number, ...about })),
   );
   const arch = defaultLabels(new Map(), process).get('arch') ?? '';
-  const { os, architecture } = toGoPlatform({ os: 'linux', arch }); // what is asked for by default
+  const { os, architecture } = toGoPlatform({ os: 'linux', arch }); // the default platform of a fetch
   const rootfs = { type: 'layers', diff_ids: layers.map(({ diffId }) => diffId) };
   const config = jsonPart({ os, architecture, rootfs }, 'application/vnd.oci.image.config.v1+json');
   const manifest = jsonPart(
@@ -87,7 +87,7 @@ async function buildLayer(
   return { ...part(bytes, 'application/vnd.oci.image.layer.v1.tar+gzip'), diffId: digestOf(tar) };
 }
 
-/** The server tells no types: a document tells its own. */
+/** The server sends no media types, so each document contains its own. */
 function jsonPart(document: object, mediaType: string): Part {
   return part(Buffer.from(JSON.stringify({ mediaType, ...document })), mediaType);
 }

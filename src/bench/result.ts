@@ -2,7 +2,7 @@ import * as z from 'zod';
 
 const spread = z.object({ median: z.number(), min: z.number(), max: z.number() });
 const phases = z.object({
-  /** Absent in older results, where it is a part of `resolve`. */
+  /** Absent in older results, where it is part of `resolve`. */
   wait: z.number().optional(),
   resolve: z.number(),
   download: z.number(),
@@ -10,7 +10,7 @@ const phases = z.object({
   commit: z.number(),
 });
 const ingest = z.object({
-  /** For a worker. Absent in older results, where it is a part of no step. */
+  /** Waiting for a worker. Absent in older results, where it is part of no step. */
   wait: z.number().optional(),
   read: z.number(),
   inflate: z.number(),
@@ -23,15 +23,15 @@ const depth = z.object({ mean: z.number(), most: z.number() });
 const count = z.int().positive();
 
 const settingResult = z.object({
-  /** Transfers at once. */
+  /** Parallel transfers. */
   jobs: count,
   /** Threads that unpack and verify. */
   workers: count,
   /** From the start of the process to its end. */
   seconds: spread,
-  /** Medians over the rounds, from here on. The batch alone, without start-up: */
+  /** This and the following are medians over the rounds. Seconds of the batch alone, without start-up: */
   batchSeconds: z.number(),
-  /** Images and bytes as transferred, by the median of `seconds`. */
+  /** Images and transferred bytes, by the median of `seconds`. */
   imagesPerSecond: z.number(),
   bytesPerSecond: z.number(),
   /** User and system time of the process. */
@@ -40,19 +40,19 @@ const settingResult = z.object({
   peakBytes: z.number(),
   /** Seconds of all images together. @see phases */
   phases,
-  /** Absent in older results. Of those seconds, what workers took for each step of an ingest. @see Told */
+  /** Absent in older results. Of these seconds, the time in workers for each step of an ingest. @see EventSummary */
   ingest: ingest.optional(),
-  /** Images at a time. @see Told */
+  /** Simultaneous images. @see EventSummary */
   depths: z.object({ waiting: depth, transferring: depth, working: depth }).optional(),
-  /** Processor seconds by thread; `other` are Node's own. */
+  /** Processor seconds by thread; `other` are Node's own threads. */
   threads: z.record(z.string(), z.number()).optional(),
 });
 
-/** What `--output=json` prints, and what `--compare` reads: `longshore.bench/1`. */
+/** The format that `--output=json` writes and `--compare` reads: `longshore.bench/1`. */
 export const benchResult = z.object({
   schema: z.literal('longshore.bench/1'),
   machine: z.object({
-    /** That this process may use. */
+    /** Those that this process may use. */
     processors: count,
     model: z.string(),
     memoryBytes: z.number(),
@@ -64,18 +64,18 @@ export const benchResult = z.object({
     z.object({
       kind: z.literal('made'),
       images: count,
-      /** Of each image's one file. */
+      /** Bytes of each image's one file. */
       size: z.number(),
       /** Percent. */
       compressibility: z.number(),
       signed: z.boolean(),
       tree: z.boolean(),
-      /** Images of a registry; absent in older results. */
+      /** Whether they are registry images; absent in older results. */
       registry: z.boolean().default(false),
-      /** The server's; 0 is none. */
+      /** Delay and rate of the server; 0 means none. */
       delayMs: z.number(),
       rate: z.number(),
-      /** Percent of its answers that broke off. */
+      /** The percentage of its answers that broke off. */
       loss: z.number().default(0),
     }),
     z.object({ kind: z.literal('given'), requests: z.number(), images: z.number(), bytes: z.number() }),
@@ -83,9 +83,9 @@ export const benchResult = z.object({
   rounds: count,
   /** In the order of `--jobs`, then of `--workers`. */
   settings: z.array(settingResult).min(1),
-  /** The fastest by its median. */
+  /** The setting with the lowest median. */
   best: z.object({ jobs: count, workers: count }),
-  /** What holds the best one back. */
+  /** What limits the speed of the best one. */
   bound: z.enum(['network', 'processor', 'latency', 'start-up', 'unclear']),
 });
 
@@ -94,36 +94,36 @@ export type SettingResult = z.infer<typeof settingResult>;
 export type Spread = z.infer<typeof spread>;
 export type Bound = BenchResult['bound'];
 
-/** From these shares on, something is what the run waits for; below the last of them, it hardly is. */
-const most = 0.8;
-const half = 0.5;
-const little = 0.3;
+/** Shares of the time from which on something limits the run; below the smallest one it does not. */
+const mostOfTime = 0.8;
+const halfOfTime = 0.5;
+const littleTime = 0.3;
 
 export type Surroundings = {
-  /** That the run may use. */
+  /** Those that the run may use. */
   readonly processors: number;
-  /** The share of the machine's processor time that was used meanwhile, by whatever it was: 0 to 1. */
+  /** The used share of the machine's processor time, by all processes: 0 to 1. */
   readonly machineBusy: number;
-  /** Transfers that could run at once: no more than jobs, images, or what the hosts are given. */
-  readonly places: number;
+  /** Possible parallel transfers, limited by jobs, images, and the jobs for each host. */
+  readonly slots: number;
 };
 
 /**
- * What holds a run back, by what was measured of it: nothing but start-up, processors that are all busy, bytes that trickle
- * in, or answers that are long in coming. `unclear` where no share stands out.
+ * Finds from the measurements what limited a run: start-up, busy processors, slow transfers, or slow answers. `unclear`
+ * when none stands out.
  */
-export function boundOf(setting: SettingResult, { processors, machineBusy, places }: Surroundings): Bound {
+export function boundOf(setting: SettingResult, { processors, machineBusy, slots }: Surroundings): Bound {
   const { seconds, batchSeconds, cpuSeconds, phases } = setting;
   const startSeconds = seconds.median - batchSeconds;
   if (batchSeconds < startSeconds) return 'start-up';
-  // Start-up keeps one processor busy, which says nothing of the others.
+  // Start-up uses only one processor.
   const busy = (cpuSeconds - startSeconds) / batchSeconds / processors;
-  if (busy >= most || (machineBusy >= most && busy >= half)) return 'processor';
-  if (machineBusy >= most) return 'unclear'; // somebody else's work
-  const transferring = phases.download / (batchSeconds * places);
-  if (transferring >= half) return 'network';
+  if (busy >= mostOfTime || (machineBusy >= mostOfTime && busy >= halfOfTime)) return 'processor';
+  if (machineBusy >= mostOfTime) return 'unclear'; // other processes' work
+  const transferring = phases.download / (batchSeconds * slots);
+  if (transferring >= halfOfTime) return 'network';
   const working = phases.verify + phases.commit;
-  const waiting = busy < half && transferring <= little && working <= batchSeconds * places * little;
+  const waiting = busy < halfOfTime && transferring <= littleTime && working <= batchSeconds * slots * littleTime;
   return waiting ? 'latency' : 'unclear';
 }
 
@@ -132,7 +132,7 @@ export function spreadOf(values: readonly number[]): Spread {
   return { median: median(values), min: Math.min(...values), max: Math.max(...values) };
 }
 
-/** @param values - at least one; of an even number, the mean of the two in the middle. */
+/** @param values - at least one. Of an even number, returns the mean of the two in the middle. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const [low = NaN, high = low] = sorted.slice((sorted.length - 1) >> 1, (sorted.length >> 1) + 1);

@@ -8,44 +8,43 @@ import { describeMachine } from './machine.ts';
 import { type BenchResult, median } from './result.ts';
 import type { Failure, Program } from './run-once.ts';
 import { startServer, type ServerShape } from './start-server.ts';
-import { judge, summarise } from './summarise.ts';
+import { chooseBest, summarise } from './summarise.ts';
 import { eventsOf, sweep, type Setting } from './sweep.ts';
 
 export type BenchOptions = {
-  /** Given: arguments of a fetch that say which images, how many requests those are. */
+  /** Given: the arguments with which a fetch gets the images, and their number. */
   readonly corpus:
     | ({ readonly kind: 'made' } & CorpusOptions & ServerShape)
     | { readonly kind: 'given'; readonly args: readonly string[]; readonly requests: number };
   readonly settings: readonly Setting[];
   readonly rounds: number;
-  /** Absent: for a made corpus, as many as there are jobs. */
+  /** Absent: for a made corpus, the number of jobs. */
   readonly jobsPerHost: number | undefined;
   readonly bin: string;
-  /** Of the runs. */
+  /** For the runs. */
   readonly environment: Program['environment'];
   readonly version: string;
-  /** Progress, a line at a time. */
+  /** Called with each line about the progress. */
   readonly say: (line: string) => void;
-  /** Given the file of events of the fastest setting's last run, before it is gone. */
+  /** Called with the file of events of the fastest setting's last run, before it is removed. */
   readonly onFastest?: (events: string) => Promise<void>;
 };
 
 export type Bench = { readonly kind: 'done'; readonly result: BenchResult } | Failure;
 
-/** That of a fetch which is told nothing else. */
+/** The default of a fetch. */
 const defaultJobsPerHost = 6;
 
 /**
- * Measures fetches into throw-away stores below the temporary directory, each in a process of its own. Nothing is left
- * behind: no file, no process.
+ * Measures fetches into temporary stores, each in its own process. Afterwards no file and no process is left.
  *
- * @throws STORE_FULL when the temporary directory cannot hold the images; the signal's reason.
+ * @throws STORE_FULL when the temporary directory has no room for the images; the signal's reason.
  */
 export async function runBench(options: BenchOptions, signal: AbortSignal): Promise<Bench> {
   await using resources = new AsyncDisposableStack();
   const scratch = await makeScratch('longshore-bench-');
   const sweepUp = (): void => rmSync(scratch, { recursive: true, force: true });
-  process.once('exit', sweepUp); // for a process that does not wait for us
+  process.once('exit', sweepUp); // in case the process does not wait for this function
   resources.defer(() => void process.off('exit', sweepUp));
   resources.defer(() => rm(scratch, { recursive: true, force: true, maxRetries: 3 }));
 
@@ -73,7 +72,7 @@ export async function runBench(options: BenchOptions, signal: AbortSignal): Prom
   const machine = describeMachine(options.version);
   const results = swept.measured.map(summarise);
   const runs = swept.measured.flatMap((measured) => measured.runs);
-  const judgement = judge(swept.measured, results, { processors: machine.processors, jobsPerHost });
+  const judgement = chooseBest(swept.measured, results, { processors: machine.processors, jobsPerHost });
   await options.onFastest?.(eventsOf(scratch, judgement.best));
   return {
     kind: 'done',
@@ -96,7 +95,7 @@ export async function runBench(options: BenchOptions, signal: AbortSignal): Prom
   };
 }
 
-/** Makes images and serves them. @returns what a fetch needs to be told to find them. */
+/** Makes and serves images. @returns the arguments with which a fetch finds them. */
 async function publish(
   resources: AsyncDisposableStack,
   scratch: string,

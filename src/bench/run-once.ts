@@ -9,7 +9,7 @@ import { ImageError } from '../index.ts';
 import type { ThreadSeconds } from './threads.ts';
 
 export type Program = {
-  /** The file of the command line program. */
+  /** The file of the command. */
   readonly bin: string;
   readonly args: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -17,12 +17,12 @@ export type Program = {
   readonly launcher?: readonly string[];
 };
 
-/** What a process took, from its start to its end. */
+/** The cost of a process from its start to its end. */
 export type Usage = {
   readonly seconds: number;
-  /** User and system time, of all threads. */
+  /** User and system time of all threads. */
   readonly cpuSeconds: number;
-  /** Of each; `other` are those of Node itself, which compile, sweep and read files. */
+  /** By thread; `other` are Node's own threads, which compile, collect garbage and read files. */
   readonly threads: ThreadSeconds;
   /** Peak resident memory. */
   readonly peakBytes: number;
@@ -32,11 +32,11 @@ type Run = { readonly kind: 'done'; readonly usage: Usage } | Failure;
 export type Failure = {
   readonly kind: 'failed';
   readonly exitCode: number;
-  /** What the program said on its standard error, cut. */
-  readonly said: string;
+  /** The beginning of the program's standard error. */
+  readonly stderr: string;
 };
 
-const mostSaid = 64 * 1024;
+const maxErrorText = 64 * 1024;
 const resourceUsage = z.object({
   userCPUTime: z.number(),
   systemCPUTime: z.number(),
@@ -44,7 +44,7 @@ const resourceUsage = z.object({
   threads: z.record(z.string(), z.number()),
 });
 
-/** Runs the program in a process of its own, so that processor time and memory are the run's alone. */
+/** Runs the program in its own process, so that processor time and memory are those of the run alone. */
 export async function runOnce({ bin, args, environment, launcher = [] }: Program, signal: AbortSignal): Promise<Run> {
   const command = [...launcher, process.execPath, programPath('measured'), bin, ...args];
   const run = await runCommand(command, { environment, hasChannel: true }, signal);
@@ -53,12 +53,12 @@ export async function runOnce({ bin, args, environment, launcher = [] }: Program
 
 type CommandOptions = {
   readonly environment: Program['environment'];
-  /** To a program in Node, which sees by its end that of its parent. */
+  /** Whether to open a channel, by whose end a Node program notices that of its parent. */
   readonly hasChannel?: boolean;
   readonly onStart?: (pid: number) => void;
 };
 
-/** Runs any command from its start to its end. What it writes to descriptor 3 is its report. */
+/** Runs a command. What it writes to descriptor 3 is returned as its report. */
 export async function runCommand(
   [file = '', ...args]: readonly string[],
   { environment, hasChannel = false, onStart }: CommandOptions,
@@ -75,15 +75,15 @@ export async function runCommand(
     child.once('close', (code) => resolve(code ?? 1));
   });
   const exited = new Promise<number>((resolve) => child.once('exit', () => resolve(performance.now())));
-  const kill = (): void => void child.kill('SIGKILL'); // its store is thrown away in any case
+  const kill = (): void => void child.kill('SIGKILL'); // its store is removed in any case
   signal.addEventListener('abort', kill);
   try {
     if (child.pid !== undefined) onStart?.(child.pid);
     const [, , stderr, pipe] = child.stdio;
-    const [said, report] = await Promise.all([readText(stderr), readText(pipe)]);
+    const [errorText, report] = await Promise.all([readText(stderr), readText(pipe)]);
     const exitCode = await ended;
     signal.throwIfAborted();
-    if (exitCode !== 0) return { kind: 'failed', exitCode, said };
+    if (exitCode !== 0) return { kind: 'failed', exitCode, stderr: errorText };
     return { kind: 'done', seconds: Math.round((await exited) - startMs) / 1000, report };
   } finally {
     signal.removeEventListener('abort', kill);
@@ -92,13 +92,13 @@ export async function runCommand(
 
 async function readText(stream: unknown): Promise<string> {
   let text = '';
-  // Both are pipes from the child; the types only know that any of them may be something else.
-  for await (const chunk of stream as Readable) if (text.length < mostSaid) text += String(chunk);
-  return text.slice(0, mostSaid);
+  // Both are pipes from the child; the types allow for other values.
+  for await (const chunk of stream as Readable) if (text.length < maxErrorText) text += String(chunk);
+  return text.slice(0, maxErrorText);
 }
 
 function parseUsage(report: string): Omit<Usage, 'seconds'> {
-  if (report === '') throw new ImageError('INTERNAL', 'a run told nothing of itself', { what: 'bench' });
+  if (report === '') throw new ImageError('INTERNAL', 'a run has written no report', { what: 'bench' });
   const { userCPUTime, systemCPUTime, maxRSS, threads } = resourceUsage.parse(JSON.parse(report));
   const cpuSeconds = (userCPUTime + systemCPUTime) / 1e6;
   const known = Object.values(threads).reduce((sum, seconds) => sum + seconds, 0);
@@ -106,7 +106,7 @@ function parseUsage(report: string): Omit<Usage, 'seconds'> {
   return { cpuSeconds, threads: { ...threads, other }, peakBytes: maxRSS * 1024 };
 }
 
-/** The file of a program of this room, in the sources or as built. */
+/** The file of a program in this directory, in the sources or in the bundle. */
 export function programPath(name: 'serve' | 'measured'): string {
   return fileURLToPath(new URL(`../bench/${name}${extname(import.meta.url)}`, import.meta.url));
 }

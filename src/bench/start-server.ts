@@ -5,22 +5,22 @@ import { programPath } from './run-once.ts';
 
 export type Served = ServerShape & {
   readonly directory: string;
-  /** Of the image names that discovery finds there. */
+  /** The prefix of the image names for discovery. */
   readonly prefix: string;
 };
 
 export type ServerShape = {
-  /** Before each answer; 0 is none. */
+  /** Delay before each answer; 0 is none. */
   readonly delayMs: number;
-  /** Most bytes a second of each answer; 0 lifts it. */
+  /** The most bytes a second of each answer; 0 is no limit. */
   readonly rate: number;
-  /** Of a hundred answers, how many break off halfway. */
+  /** The percentage of answers that break off halfway. */
   readonly loss: number;
 };
 
 export type Server = AsyncDisposable & { readonly url: string };
 
-/** Serves a directory from a process of its own, so that the processor time of serving is not longshore's. */
+/** Serves a directory from another process, so that its processor time is not counted for longshore. */
 export async function startServer(
   { directory, prefix, delayMs, rate, loss }: Served,
   signal: AbortSignal,
@@ -31,13 +31,14 @@ export async function startServer(
   });
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   const end = async (): Promise<void> => {
-    child.kill('SIGKILL'); // it has nothing to lose
+    child.kill('SIGKILL'); // it has no data to save
     await ended;
   };
   try {
     const failed = ended.then(() => Promise.reject(new Error('the server did not start')));
     failed.catch(() => undefined);
-    const [url] = (await Promise.race([once(child, 'message', { signal }), failed])) as [string]; // as serve.ts sends it
+    // as serve.ts sends it
+    const [url] = (await Promise.race([once(child, 'message', { signal }), failed])) as [string];
     return { url, [Symbol.asyncDispose]: end };
   } catch (error) {
     await end();

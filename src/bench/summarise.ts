@@ -4,7 +4,7 @@ import type { Measured, Setting } from './sweep.ts';
 
 export type Swept = { readonly setting: Setting; readonly runs: readonly Measured[] };
 
-/** What all runs of a setting together say of it. */
+/** Combines all runs of a setting. */
 export function summarise({ setting, runs }: Swept): SettingResult {
   const of = (pick: (run: Measured) => number): number => median(runs.map(pick));
   const seconds = spreadOf(runs.map((run) => run.seconds));
@@ -27,8 +27,8 @@ export function summarise({ setting, runs }: Swept): SettingResult {
   };
 }
 
-/** The fastest setting of a sweep, by its median, and what holds it back. */
-export function judge(
+/** Chooses the setting with the lowest median, and finds what limits it. */
+export function chooseBest(
   swept: readonly Swept[],
   settings: readonly SettingResult[],
   { processors, jobsPerHost }: { readonly processors: number; readonly jobsPerHost: (setting: Setting) => number },
@@ -40,7 +40,7 @@ export function judge(
   const { jobs, workers } = setting;
   const images = median(runs.map((run) => run.images));
   const hosts = median(runs.map((run) => run.hosts));
-  const places = Math.max(1, Math.min(jobs, images, hosts * jobsPerHost(setting)));
+  const slots = Math.max(1, Math.min(jobs, images, hosts * jobsPerHost(setting)));
   const machineBusy = median(runs.map((run) => run.machineBusy));
-  return { best: { jobs, workers }, bound: boundOf(setting, { processors, machineBusy, places }) };
+  return { best: { jobs, workers }, bound: boundOf(setting, { processors, machineBusy, slots }) };
 }

@@ -2,27 +2,27 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { watchMachine } from './machine.ts';
-import { readEvents, type Told } from './read-events.ts';
+import { readEvents, type EventSummary } from './read-events.ts';
 import { runOnce, type Failure, type Program, type Usage } from './run-once.ts';
 
 export type Setting = { readonly jobs: number; readonly workers: number };
 
 export type Measured = Usage &
-  Told & {
-    /** Of the whole machine, 0 to 1. */
+  EventSummary & {
+    /** For the whole machine, 0 to 1. */
     readonly machineBusy: number;
   };
 
 export type SweepOptions = {
   readonly settings: readonly Setting[];
   readonly rounds: number;
-  /** The program; its arguments are those of a fetch, without what a setting adds. */
+  /** The program with the arguments of a fetch, without those of a setting. */
   readonly program: Program;
-  /** Options that a setting becomes. */
+  /** The options for a setting. */
   readonly argsOf: (setting: Setting) => readonly string[];
-  /** Where stores come and go. */
+  /** The directory for stores. */
   readonly scratch: string;
-  /** Told before each round; 0 warms up. */
+  /** Called before each round; 0 is the warm-up. */
   readonly onRound: (round: number) => void;
 };
 
@@ -30,7 +30,7 @@ export type Sweep =
   | { readonly kind: 'done'; readonly measured: readonly { readonly setting: Setting; readonly runs: Measured[] }[] }
   | Failure;
 
-/** Lets the settings take turns, so that whatever else the machine does hits all of them. Ends at the first failure. */
+/** Runs the settings in turn, so that other load of the machine affects all of them. Ends at the first failure. */
 export async function sweep(options: SweepOptions, signal: AbortSignal): Promise<Sweep> {
   const { settings, rounds, onRound } = options;
   const measured = settings.map((setting) => ({ setting, runs: [] as Measured[] }));
@@ -43,7 +43,7 @@ export async function sweep(options: SweepOptions, signal: AbortSignal): Promise
   return { kind: 'done', measured };
 }
 
-/** Whose turn it is, in one round after the other. Round 0 warms up. */
+/** The contenders in turn, round after round. Round 0 is the warm-up. */
 export function* turns<C>(
   contenders: readonly C[],
   rounds: number,
@@ -52,7 +52,7 @@ export function* turns<C>(
     for (const [at, whose] of contenders.entries()) yield { round, whose, isFirst: at === 0 };
 }
 
-/** Where the events of a setting's last run are. */
+/** The file of events of a setting's last run. */
 export function eventsOf(scratch: string, { jobs, workers }: Setting): string {
   return join(scratch, `events-${jobs}-${workers}`);
 }
@@ -64,7 +64,7 @@ async function measure(
 ): Promise<{ readonly kind: 'done'; readonly measured: Measured } | Failure> {
   const [store, events] = [join(scratch, 'store'), eventsOf(scratch, setting)];
   const own = [...argsOf(setting), '--progress=none', `--dir=${store}`, `--events=${events}`];
-  const args = ['fetch', ...own, ...program.args]; // which may end in operands
+  const args = ['fetch', ...own, ...program.args]; // the last may be operands
   const machineBusy = watchMachine();
   const run = await runOnce({ ...program, args }, signal);
   if (run.kind === 'failed') return run;

@@ -4,16 +4,16 @@ export type ThreadSeconds = Readonly<Record<string, number>>;
 const lookMs = 50;
 
 /**
- * Watches the threads of this process from now on: `main`, and each worker by its name and the order in which those of that
- * name began. What a thread takes shortly before it ends is missing.
+ * Watches the threads of this process from now on: `main`, and each worker by its name, numbered in the order of their
+ * start. Time shortly before the end of a thread is missing.
  *
- * @returns what they took until now.
+ * @returns a function that returns the time of each thread so far.
  */
 export function watchThreads(): () => ThreadSeconds {
   const workers: { readonly name: string; seconds: number }[] = [];
   process.on('worker', (worker) => {
     const { threadName } = worker;
-    const isNamed = threadName !== null && threadName !== 'WorkerThread'; // as Node calls it otherwise
+    const isNamed = threadName !== null && threadName !== 'WorkerThread'; // Node's default name
     const thread = { name: isNamed ? threadName : 'worker', seconds: 0 };
     workers.push(thread);
     const look = async (): Promise<void> => {

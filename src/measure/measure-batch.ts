@@ -1,58 +1,61 @@
 import type { BatchEvent, OutcomeStatus, Totals } from '../events.ts';
 import type { Phase } from './phases.ts';
 
-/** Where an image is. Whoever reads a batch may keep more with it. Times are milliseconds of the reader's own clock. */
+/** The state of an image. Readers may add their own members. Times are milliseconds of the reader's clock. */
 export type MeasuredImage = {
   phase: Phase;
-  /** Since when it is in that phase. */
+  /** The start of that phase. */
   sinceMs: number;
-  /** Absent: its turn has not come. */
+  /** Absent while it waits for its turn. */
   startedMs: number | undefined;
-  /** Of the download that is under way, and when they were told of. */
+  /** Bytes of the current download, and when they were last reported. */
   bytes: number;
   bytesMs: number;
-  /** Absent: it has no outcome yet. */
+  /** Absent until it has an outcome. */
   status: OutcomeStatus | undefined;
 };
 
-/** An event that is about one image. */
+/** An event about one image. */
 export type ImageEvent = Extract<BatchEvent, { readonly key: string }>;
 
-/** Told of a phase that is over. */
+/** Called when a phase has ended. */
 type OnSpan<I> = (image: I, phase: Phase, fromMs: number, toMs: number) => void;
 
-/** What a reader of a batch keeps, and what it wants to be told of. */
+/** The images that a reader of a batch keeps, and the callbacks it needs. */
 export type Reader<I extends MeasuredImage> = {
   get(key: string): I | undefined;
-  /** Of an image that is not kept, at any of its events. @returns what is kept of it from now on; undefined: nothing is */
+  /** Called at an event of an image that is not kept. @returns the image to keep; undefined to keep none */
   begin(event: ImageEvent, atMs: number): I | undefined;
-  /** The image has its outcome. Nothing is asked about it any more. */
+  /** Called when the image has its outcome. It is not used again. */
   end(key: string, image: I): void;
   onSpan?: OnSpan<I>;
-  /** So many bytes came from one time to another. */
+  /** Called with a number of bytes and the time in which they arrived. */
   onBytes?(bytes: number, fromMs: number, toMs: number): void;
 };
 
-/** Sums over all images, whether they are kept or not; `bytesDownloaded` is of those that are. */
+/** Sums over all images, kept or not; `bytesDownloaded` only of those that are kept. */
 export type BatchSums = {
   requests: number;
   nodes: number;
   readonly counts: Record<OutcomeStatus, number>;
   retries: number;
   bytesDownloaded: number;
-  /** Absent: the batch is not over. */
+  /** Absent until the batch has ended. */
   totals: Totals | undefined;
 };
 
 export type BatchMeasure<I> = {
   readonly sums: Readonly<BatchSums>;
-  /** @returns the image that the event is about, if it is kept and had no outcome before. Never throws, whatever the order of events */
+  /**
+   * @returns the image of the event, if it is kept and had no outcome before. Never throws, whatever the order of
+   * events
+   */
   take(event: BatchEvent, atMs: number): I | undefined;
 };
 
 /**
- * Follows what the images of a batch do, event by event. What is kept of them, and for how long, is the reader's: this keeps
- * sums alone.
+ * Follows the images of a batch, event by event. The reader decides which images to keep, and for how long; this keeps
+ * only sums.
  */
 export function measureBatch<I extends MeasuredImage>(reader: Reader<I>): BatchMeasure<I> {
   const sums: BatchSums = {
@@ -103,12 +106,12 @@ export function measureBatch<I extends MeasuredImage>(reader: Reader<I>): BatchM
   };
 }
 
-/** An image that has just become known. */
+/** The state of an image that has just become known. */
 export function newImage(atMs: number): MeasuredImage {
   return { phase: 'wait', sinceMs: atMs, startedMs: undefined, bytes: 0, bytesMs: atMs, status: undefined };
 }
 
-/** Keeps images from their start to their outcome. @param create - what is kept of one */
+/** Keeps images from their start to their outcome. @param create - makes the state of an image */
 export function keepUnderWay<I extends MeasuredImage>(
   create: (event: Extract<BatchEvent, { type: 'node-started' }>, atMs: number) => I,
 ): Pick<Reader<I>, 'get' | 'begin' | 'end'> {
@@ -125,7 +128,7 @@ export function keepUnderWay<I extends MeasuredImage>(
   };
 }
 
-/** What an event means for the image that it is about: time never runs backwards, whatever the order of events. */
+/** Changes the phase of an image for an event. Phases never go back, whatever the order of events. */
 function enterNext<I extends MeasuredImage>(image: I, event: ImageEvent, atMs: number, onSpan: OnSpan<I>): void {
   const enter = (phase: Phase, fromMs: number): void => enterPhase(image, phase, fromMs, onSpan);
   const isBeforeDownload = image.phase === 'wait' || image.phase === 'resolve';
@@ -139,7 +142,7 @@ function enterNext<I extends MeasuredImage>(image: I, event: ImageEvent, atMs: n
     case 'place-taken':
       if (!isBeforeDownload) return;
       enter('wait', atMs - event.waitedMs);
-      return enter(event.host === undefined ? 'verify' : 'resolve', atMs); // a local file is read, not asked for
+      return enter(event.host === undefined ? 'verify' : 'resolve', atMs); // a local file is read without a request
     case 'download-started':
       image.bytes = event.resumedFrom;
       image.bytesMs = atMs;
@@ -152,11 +155,11 @@ function enterNext<I extends MeasuredImage>(image: I, event: ImageEvent, atMs: n
       return enter('verify', atMs);
     case 'ingested':
     case 'verified':
-      // The last of several checks ends the verification. Signatures of registries' images come first of all.
+      // Verification ends with the last of several checks. For registry images, signatures come first.
       if (image.phase === 'commit') image.phase = 'verify';
       return image.phase === 'verify' ? enter('commit', atMs) : undefined;
     case 'node-finished': {
-      // An image that needs others finishes after them; its own work ended before.
+      // An image with dependencies finishes after them; its own work has ended before.
       const { status, durationMs } = event.outcome;
       const ownEndMs = (image.startedMs ?? NaN) + (durationMs ?? NaN);
       enter('needs', Number.isNaN(ownEndMs) ? atMs : Math.min(atMs, ownEndMs));
@@ -170,7 +173,7 @@ function enterNext<I extends MeasuredImage>(image: I, event: ImageEvent, atMs: n
   }
 }
 
-/** Ends the phase that an image is in. */
+/** Ends the current phase of an image. */
 export function enterPhase<I extends MeasuredImage>(image: I, next: Phase, atMs: number, onSpan: OnSpan<I>): void {
   const { phase, sinceMs } = image;
   const endMs = Math.max(sinceMs, atMs);

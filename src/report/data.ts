@@ -1,31 +1,31 @@
 import { phases } from '../measure/phases.ts';
 
-/** What the page's script is given. Times are milliseconds since the run began. */
+/** The data for the page's script. Times are milliseconds since the start of the run. */
 export type ReportData = {
   /** ISO 8601, in UTC. */
   readonly startedAt: string;
   readonly durationMs: number;
-  /** In the order of the tree: an image's row is followed by those of what it needs. */
+  /** In the order of the tree: the row of an image comes before those of its dependencies. */
   readonly rows: readonly Row[];
-  /** What `Row` refers to by position: a signing key, and who it says it is. */
+  /** The signers that `Row` refers to by position: a key and its user IDs. */
   readonly signers: readonly string[];
   readonly series: Series;
 };
 
-/** One image, as short as it can be written: there may be twenty thousand of them. All texts have passed `show`. */
+/** One image, in a short form, since there may be twenty thousand. All texts have passed `show`. */
 export type Row = readonly [
   reference: string,
   /** Position of the row that needed it first; -1 for a request. */
   parent: number,
   /** Position in `statuses`. */
   status: number,
-  /** When it became known; then, again and again, a position in `phases` and when that phase ended. */
+  /** When it became known; then pairs of a position in `phases` and the end of that phase. */
   spans: readonly number[],
-  /** When something was tried again, the first few; and how often in all. */
+  /** The times of the first retries, and the number of all. */
   retryTimes: readonly number[],
   retries: number,
   bytesDownloaded: number,
-  /** Of the image in the store; 0 is unknown. */
+  /** Bytes of the image in the store; 0 is unknown. */
   size: number,
   imageId: string,
   name: string,
@@ -35,23 +35,23 @@ export type Row = readonly [
   error: string,
 ];
 
-/** Equal slices of the run. */
+/** Averages over equal slices of the run. */
 export type Series = {
   readonly sliceMs: number;
-  /** For each of `phases`: how many images were in it, on average over the slice. */
+  /** For each of `phases`, the average number of images in it in each slice. */
   readonly images: readonly (readonly number[])[];
   readonly bytesPerSecond: readonly number[];
 };
 
-/** Of the table of outcomes. */
+/** Columns of the table of outcomes. */
 export const columns = ['status', 'image', 'bytes', 'work', 'wait', 'retries', 'signed by', 'error'] as const;
 export type Column = (typeof columns)[number];
 
-/** How an image ended; `open`: the run was over before it had. */
+/** How an image ended; `open`: the run ended before. */
 export const statuses = ['fetched', 'present', 'failed', 'cancelled', 'open'] as const;
 export type Status = (typeof statuses)[number];
 
-/** Marks that tell states apart without colour. */
+/** Marks that distinguish states without colour. */
 export const statusMarks: Readonly<Record<Status, string>> = {
   fetched: '✓',
   present: '=',
@@ -62,7 +62,7 @@ export const statusMarks: Readonly<Record<Status, string>> = {
 
 export type Span = { readonly phase: number; readonly fromMs: number; readonly toMs: number };
 
-/** A row's spans, one after the other. */
+/** The consecutive spans of a row. */
 export function spansOf([fromMs = 0, ...rest]: readonly number[]): readonly Span[] {
   const spans: Span[] = [];
   for (let at = 0, beginMs = fromMs; at + 1 < rest.length; at += 2) {
@@ -73,7 +73,7 @@ export function spansOf([fromMs = 0, ...rest]: readonly number[]): readonly Span
   return spans;
 }
 
-/** How long an image was at work itself, how long it waited for that, and how long for others after it. */
+/** How long an image was active, how long it waited before, and how long for others afterwards. */
 export function timesOf(spans: readonly number[]): {
   readonly workMs: number;
   readonly waitMs: number;

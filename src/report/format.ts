@@ -1,13 +1,13 @@
 const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 
-/** `0 B`, `512 B`, `1.5 MiB`: three digits are enough. */
+/** `0 B`, `512 B`, `1.5 MiB`: at most three digits. */
 export function formatBytes(bytes: number): string {
   let [value, unit] = [bytes, 0];
   while (value >= 1000 && unit < units.length - 1) [value, unit] = [value / 1024, unit + 1];
   return `${formatNumber(value, unit === 0 ? 0 : 1)} ${units[unit] ?? ''}`;
 }
 
-/** `0 ms`, `320 ms`, `1.25 s`, `12.3 s`, `3 min 20 s`, `2 h 5 min`: short times matter as much as long ones. */
+/** `0 ms`, `320 ms`, `1.25 s`, `12.3 s`, `3 min 20 s`, `2 h 5 min`. */
 export function formatTime(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`;
   const seconds = ms / 1000;
@@ -18,7 +18,7 @@ export function formatTime(ms: number): string {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-/** With spaces between thousands, and digits behind the point only below a hundred. */
+/** With spaces between thousands, and decimals only below a hundred. */
 export function formatNumber(value: number, digits = 0): string {
   const text = value.toFixed(value < 99.95 ? digits : 0);
   const [whole = '', rest] = text.split('.');
@@ -28,15 +28,15 @@ export function formatNumber(value: number, digits = 0): string {
 
 const steps = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000];
 
-/** Round times from one to another, at most so many. */
-export function timeTicks(fromMs: number, toMs: number, most: number): readonly number[] {
+/** Round times in a range, at most so many. */
+export function timeTicks(fromMs: number, toMs: number, maxCount: number): readonly number[] {
   const span = Math.max(1, toMs - fromMs);
-  const step = steps.find((one) => span / one <= most) ?? Math.ceil(span / most / 600_000) * 600_000;
+  const step = steps.find((size) => span / size <= maxCount) ?? Math.ceil(span / maxCount / 600_000) * 600_000;
   const first = Math.ceil(fromMs / step);
   return Array.from({ length: Math.max(0, Math.floor(toMs / step) - first + 1) }, (_, index) => (first + index) * step);
 }
 
-/** The least round number that is not below: two digits at most, and zeros. */
+/** The next round number that is not smaller: at most two digits followed by zeros. */
 export function roundUp(value: number): number {
   if (value <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(value));

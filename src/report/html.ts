@@ -1,4 +1,4 @@
-/** Text in an element or in a quoted attribute. */
+/** Escapes text for an element or a quoted attribute. */
 export function escapeHtml(text: string): string {
   return text
     .replaceAll('&', '&amp;')
@@ -8,7 +8,7 @@ export function escapeHtml(text: string): string {
     .replaceAll("'", '&#39;');
 }
 
-/** JSON inside a script element: nothing in it can end the element, begin a comment, or break a line. */
+/** JSON for a script element: it cannot end the element, begin a comment, or contain a line break. */
 export function embedJson(value: unknown): string {
   return JSON.stringify(value).replaceAll(/[<>&\u007f-\u009f\u2028\u2029]/g, escapeUnit);
 }

@@ -3,24 +3,24 @@ import { type ImageEvent, type MeasuredImage, newImage } from '../measure/measur
 import { type Phase, phases } from '../measure/phases.ts';
 import { timesOf } from './data.ts';
 
-/** Of one image: what repeats itself more often is merged. */
+/** For one image: more of them are merged. */
 const mostSpans = 24;
 const mostRetryTimes = 16;
 
-/** One image's life so far; times are milliseconds since the run began. */
+/** The history of one image; times are milliseconds since the start of the run. */
 export type Life = MeasuredImage & {
   readonly key: string;
   readonly parent: string | undefined;
   readonly reference: string;
   readonly addedMs: number;
-  /** Alternately a position in `phases` and the end of that phase. */
+  /** Pairs of a position in `phases` and the end of that phase. */
   readonly spans: number[];
   size: number;
   retries: number;
   readonly retryTimes: number[];
   source: string;
   signers: readonly string[];
-  /** Absent: it has none yet. */
+  /** Absent until it has an outcome. */
   outcome: Pick<Outcome, 'imageID' | 'name' | 'bytesDownloaded' | 'error'> | undefined;
 };
 
@@ -32,7 +32,7 @@ export function beginLife(key: string, reference: string, parent: string | undef
   };
 }
 
-/** A phase of an image is over. @returns its position in `phases` */
+/** Records the end of a phase. @returns its position in `phases` */
 export function addSpan({ spans }: Life, phase: Phase, toMs: number): number {
   const position = phases.indexOf(phase);
   const isSame = spans.at(-2) === position;
@@ -41,7 +41,7 @@ export function addSpan({ spans }: Life, phase: Phase, toMs: number): number {
   return position;
 }
 
-/** What an event says of an image besides its phase. */
+/** Records the facts in an event, other than the phase. */
 export function noteFacts(life: Life, event: ImageEvent, atMs: number): void {
   switch (event.type) {
     case 'download-started':
@@ -74,7 +74,7 @@ export function noteFacts(life: Life, event: ImageEvent, atMs: number): void {
   }
 }
 
-/** Identities are those of all keys together: with several keys it is not said whose they are. */
+/** The identities are those of all keys together, so with several keys they are left out. */
 function signersOf({ signedBy, identities }: Extract<ImageEvent, { type: 'verified' }>): readonly string[] {
   const [key = ''] = signedBy;
   return signedBy.length === 1 && identities.length > 0 ? [`${key} ${identities.join(', ')}`] : signedBy;
@@ -82,19 +82,21 @@ function signersOf({ signedBy, identities }: Extract<ImageEvent, { type: 'verifi
 
 type Kept = {
   get(this: void, key: string): Life | undefined;
-  /** Takes one more, if need be for the one that is over and tells least. @returns false when there is no room */
+  /** Adds a life, in place of the least interesting one if needed. @returns false when there is no room */
   admit(life: Life): boolean;
-  /** It may go from here on. */
+  /** The image has ended, so its life may be replaced. */
   over(life: Life): void;
   all(): Iterable<Life>;
 };
 
 type Candidate = { readonly life: Life; readonly interest: number };
 
-/** Lives of images, at most so many: those that are not over, then those that failed, then those that took longest. */
+/**
+ * Keeps a limited number of lives: first those of running images, then of failed ones, then of those that took longest.
+ */
 export function keepMost(most: number): Kept {
   const lives = new Map<string, Life>();
-  /** A heap: what is least interesting comes first. */
+  /** A heap with the least interesting one first. */
   const heap: Candidate[] = [];
   return {
     get: (key) => lives.get(key),

@@ -2,7 +2,7 @@ import { columns, type ReportData, type Row, statuses, statusMarks, timesOf } fr
 import { formatBytes, formatTime } from './format.ts';
 import { escapeHtml } from './html.ts';
 
-/** Of those that are readable without the page's script. */
+/** The rows that are readable without the page's script. */
 const mostRows = 200;
 
 /** The table of outcomes, which the page's script makes sortable and completes. */

@@ -11,20 +11,20 @@ import { style } from './style.ts';
 import { phaseLegend, summary, warningList } from './summary.ts';
 import type { Timeline } from './timeline.ts';
 
-/** What a page says besides the run. */
+/** The parts of a page other than the run. */
 export type About = {
   readonly title: string;
-  /** Of the run: which command, program, machine. */
+  /** Facts about the run: command, program, machine. */
   readonly facts: readonly string[];
-  /** Stand before the run; `html` is ours, and holds no outside text that was not escaped. */
+  /** Shown before the run; `html` is ours, with all outside text escaped. */
   readonly sections: readonly { readonly title: string; readonly html: string }[];
 };
 
 const rowsAtOnce = 500;
 
 /**
- * A run as one page, piece by piece, with everything in it. It loads nothing, and a browser that heeds its policy lets it load
- * nothing: only this style and this script count.
+ * A run as one page, piece by piece. The page contains everything it needs: its policy allows only this style and this
+ * script, and forbids browsers to load anything.
  */
 export function* reportPage(timeline: Timeline, { title: name, facts, sections }: About): Generator<string> {
   const title = show(name);

@@ -3,8 +3,8 @@ import { stripTypeScriptTypes } from 'node:module';
 import { extname } from 'node:path';
 
 /**
- * The page's script: `browser/main`, with all that it imports before it, as one text. Modules of this room are joined as they
- * stand, so no two of them may declare the same name: the block would not parse.
+ * The page's script as one text: `browser/main`, preceded by all modules that it imports. The modules are simply
+ * joined, so no two of them may declare the same name.
  */
 export function pageScript(): string {
   const main = new URL(`../report/browser/main${extname(import.meta.url)}`, import.meta.url);

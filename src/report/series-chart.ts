@@ -2,7 +2,7 @@ import { phases, type Phase } from '../measure/phases.ts';
 import type { Series } from './data.ts';
 import { formatBytes, formatNumber, formatTime, roundUp, timeTicks } from './format.ts';
 
-/** Phases in which an image takes something of the machine or of the network, bottom first. */
+/** Phases in which an image uses the machine or the network, from the bottom up. */
 const active: readonly Phase[] = ['commit', 'verify', 'download', 'resolve'];
 
 type Layer = { readonly kind: string; readonly values: readonly number[] };
@@ -13,7 +13,7 @@ type Chart = {
   readonly format: (value: number) => string;
 };
 
-/** Charts of a run over time, one above the other: who waits, how many images are in each phase, bytes a second. */
+/** Charts of a run over time: waiting images, images in each phase, bytes a second. */
 export function seriesCharts(series: Series, durationMs: number): string {
   const of = (phase: Phase): Layer => ({ kind: phase, values: series.images[phases.indexOf(phase)] ?? [] });
   const count = (value: number): string => formatNumber(value, 1);
@@ -31,7 +31,7 @@ export function seriesCharts(series: Series, durationMs: number): string {
   return `${shown}${timeAxis(durationMs)}`;
 }
 
-/** Widths are parts of the page's, so text keeps its size: only the picture inside is stretched. */
+/** Only the picture is stretched to the width of the page, not its text. */
 function drawChart({ label, height, layers, format }: Chart, sliceMs: number, durationMs: number): string {
   const slices = Math.max(...layers.map(({ values }) => values.length));
   const sums = Array.from({ length: slices }, (_, at) =>
@@ -58,7 +58,7 @@ function drawChart({ label, height, layers, format }: Chart, sliceMs: number, du
   ].join('');
 }
 
-/** A line through the middles of the slices, level at both ends. */
+/** A line through the middles of the slices, horizontal at both ends. */
 function edge(values: ArrayLike<number>, width: number): [number, number][] {
   const middles = Array.from(values, (value, at): [number, number] => [Math.min(at + 0.5, width), value]);
   return [[0, values[0] ?? 0], ...middles, [width, values[values.length - 1] ?? 0]];

@@ -5,17 +5,19 @@ const slices = 480;
 const firstSliceMs = 4;
 
 export type SeriesRecorder = {
-  /** An image was in a phase, a position in `phases`, from one time to another. */
+  /** Records that an image was in a phase, given by its position in `phases`, from one time to another. */
   addSpan(this: void, phase: number, fromMs: number, toMs: number): void;
-  /** So many bytes came from one time to another. */
+  /** Records that bytes arrived from one time to another. */
   addBytes(this: void, bytes: number, fromMs: number, toMs: number): void;
   read(durationMs: number): Series;
 };
 
-/** Averages over time in a fixed number of slices, which become twice as wide whenever the run outgrows them. */
+/**
+ * Averages over time in a fixed number of slices. Their width doubles whenever the run becomes longer than all of them.
+ */
 export function createSeries(): SeriesRecorder {
   let sliceMs = firstSliceMs;
-  /** Differences from slice to slice: a span changes four numbers, however long it is. */
+  /** Differences between neighbouring slices: a span changes only four numbers, however long it is. */
   const changes = phases.map(() => new Float64Array(slices + 2));
   const rate = new Float64Array(slices + 2);
 
@@ -34,7 +36,7 @@ export function createSeries(): SeriesRecorder {
       if (change && toMs > fromMs) add(change, 1, fromMs, toMs);
     },
     addBytes(bytes, fromMs, toMs) {
-      const ms = Math.max(1, toMs - fromMs); // what comes at once comes within a millisecond
+      const ms = Math.max(1, toMs - fromMs); // bytes of one moment are spread over a millisecond
       const beginMs = Math.max(0, toMs - ms);
       add(rate, (bytes / ms) * 1000, beginMs, beginMs + ms);
     },
@@ -46,7 +48,7 @@ export function createSeries(): SeriesRecorder {
   };
 }
 
-/** From somewhere in a slice on, all is higher. */
+/** Raises all values from a position on. */
 function turn(change: Float64Array, at: number, by: number): void {
   const slice = Math.floor(at);
   const rest = slice + 1 - at;
@@ -59,7 +61,7 @@ function toValues(change: Float64Array): Float64Array {
   return change.map((by) => (value += by)).subarray(0, slices);
 }
 
-/** Two slices become one, their average; the other half is empty. */
+/** Combines each two slices into their average; the second half becomes empty. */
 function halve(change: Float64Array): void {
   const values = toValues(change);
   const average = (slice: number): number => ((values[2 * slice] ?? 0) + (values[2 * slice + 1] ?? 0)) / 2;

@@ -1,4 +1,7 @@
-/** Colours in pairs, light and dark. Phases differ in lightness too, so they can be told apart without their hue. */
+/**
+ * Pairs of colours, light and dark. Phases also differ in lightness, so they can be distinguished without seeing the
+ * hue.
+ */
 const palette = `
 :root { color-scheme: light dark; interpolate-size: allow-keywords;
   --ground: light-dark(#ffffff, #14171b); --panel: light-dark(#f6f7f9, #1c2026); --raised: light-dark(#ffffff, #262b33);
@@ -138,5 +141,5 @@ const print = `
   body { font-size: 11px; } section { break-inside: avoid-page; } #table { break-inside: auto; } th { position: static; }
   .span, .swatch, .shares rect, path, .numbers div { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }`;
 
-/** The page's style, whole. */
+/** The complete style of the page. */
 export const style = [palette, text, summary, charts, tools, waterfall, detail, table, print].join('');

@@ -4,7 +4,7 @@ import { phases, type Phase } from '../measure/phases.ts';
 import { statuses, statusMarks, type Status } from './data.ts';
 import type { Timeline } from './timeline.ts';
 
-/** What a run came to, at a glance: a sentence, the shares of each status, and numbers. */
+/** The result of a run: a sentence, the shares of each status, and numbers. */
 export function summary(timeline: Timeline): string {
   const counts = statusCounts(timeline);
   return `<p class="verdict ${isGood(counts) ? 'good' : 'bad'}">${verdict(timeline, counts)}</p>
@@ -14,7 +14,7 @@ ${shares(counts, timeline.nodes)}
     .join('')}</dl>`;
 }
 
-/** Which colour is which phase, with how much of the images' time each took. */
+/** The colours of the phases, and the share of the images' time in each. */
 export function phaseLegend({ series }: Timeline): string {
   const sums = series.images.map((values) => values.reduce((sum, value) => sum + value, 0) * series.sliceMs);
   const items = phases.map((phase, at) => {
@@ -36,8 +36,8 @@ const meanings: Readonly<Record<Phase, string>> = {
 type Counts = Readonly<Record<Status, number>>;
 
 function statusCounts({ counts, nodes }: Timeline): Counts {
-  const told = Object.values(counts).reduce((sum, count) => sum + count, 0);
-  return { ...counts, open: Math.max(0, nodes - told) };
+  const known = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  return { ...counts, open: Math.max(0, nodes - known) };
 }
 
 function isGood({ failed, cancelled, open }: Counts): boolean {
@@ -55,7 +55,7 @@ function verdict({ nodes }: Timeline, counts: Counts): string {
   return `${formatNumber(there)} of ${formatNumber(nodes)} images are there: ${rest.join(', ')}.`;
 }
 
-/** One bar, as wide as the page, and what its parts mean. */
+/** One bar across the page, and a legend of its parts. */
 function shares(counts: Counts, nodes: number): string {
   const present = statuses.filter((status) => counts[status] > 0);
   let x = 0;
@@ -90,7 +90,7 @@ function numbers(timeline: Timeline): readonly (readonly [name: string, value: s
   ];
 }
 
-/** What had to be said meanwhile. */
+/** The warnings of the run. */
 export function warningList({ warnings: { texts, count } }: Timeline): string {
   if (count === 0) return '';
   const more = count > texts.length ? `<p>… and ${formatNumber(count - texts.length)} more.</p>` : '';

@@ -10,23 +10,23 @@ import { createNumbering, toRow, treeOrder } from './to-row.ts';
 const mostRows = 20_000;
 const mostWarnings = 50;
 
-/** A run as a page tells it: plain data. */
+/** A run, as plain data for a page. */
 export type Timeline = ReportData &
   Readonly<BatchSums> & {
-    /** The first of them, and how many there were. */
+    /** The first warnings, and the number of all. */
     readonly warnings: { readonly texts: readonly string[]; readonly count: number };
   };
 
 export type TimelineRecorder = {
   /** @param timeMs - milliseconds since the epoch. Never throws, whatever the order of events. */
   add(event: BatchEvent, timeMs: number): void;
-  /** To be called once, when nothing more will come. */
+  /** Must be called only once, after the last event. */
   read(timeMs: number): Timeline;
 };
 
 /**
- * Records what happens to each image of a batch, while it happens, in bounded space: of more images than `most` those that
- * failed or took longest are kept, and all are counted.
+ * Records the images of a batch while it runs, in bounded space: of more than `most` images, those that failed or took
+ * longest are kept, and all are counted.
  */
 export function createTimeline(startMs: number, most = mostRows): TimelineRecorder {
   const kept = keepMost(most);
@@ -34,7 +34,7 @@ export function createTimeline(startMs: number, most = mostRows): TimelineRecord
   const warnings: string[] = [];
   let warned = 0;
   let endMs = 0;
-  /** When the first image became known for which there was no room. */
+  /** When the first image became known that had no room. */
   let fullMs: number | undefined;
 
   const begin = (key: string, reference: string, parent: string | undefined, atMs: number): Life | undefined => {

@@ -8,7 +8,7 @@ import type { Life } from './life.ts';
 const longest = { reference: 300, name: 200, source: 300, signer: 160, error: 400 } as const;
 const mostSigners = 4;
 
-/** Gives equal texts one number. */
+/** Gives equal texts the same number. */
 type Numbering = { number(text: string): number; readonly texts: readonly string[] };
 
 export function createNumbering(): Numbering {
@@ -27,7 +27,7 @@ export function createNumbering(): Numbering {
   };
 }
 
-/** A life as the page shows it. Outside text becomes safe for people here, and of bounded length. */
+/** Converts a life to a row of the page. Outside text is made safe for display and shortened. */
 export function toRow(life: Life, parent: number, signers: Numbering): Row {
   const { reference, addedMs, spans, retryTimes, retries, size, source, outcome, status } = life;
   const shown = cut(showReference(reference), longest.reference);
@@ -57,7 +57,9 @@ function cut(text: string, most: number): string {
   return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
 }
 
-/** Lives so that those below another follow it, each with its parent's position; -1 where that is not among them. */
+/**
+ * Orders lives so that those below another follow it, each with the position of its parent; -1 when that is not kept.
+ */
 export function treeOrder(lives: Iterable<Life>): readonly { readonly life: Life; readonly parent: number }[] {
   const all = new Map(Array.from(lives, (life) => [life.key, life]));
   const below = Map.groupBy(all.values(), ({ parent }) =>

@@ -3,7 +3,7 @@ import test from 'ava';
 import { boundOf, type Surroundings, type SettingResult, spreadOf } from '../../src/bench/result.ts';
 import { settingResult } from '../helpers/bench-result.ts';
 
-const quiet: Surroundings = { processors: 2, machineBusy: 0.2, places: 4 };
+const quiet: Surroundings = { processors: 2, machineBusy: 0.2, slots: 4 };
 const idle: Partial<SettingResult> = {
   seconds: { median: 10, min: 10, max: 10 },
   batchSeconds: 9,

@@ -89,7 +89,7 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
   CLOSED: 'Report it as a bug: the command closes nothing that it still uses',
 };
 
-/** @param reference - what was asked for, in the caller's words. */
+/** @param reference - the request, in the caller's words. */
 export function adviceFor(error: ImageError, reference = ''): string {
   const { code, details } = error;
   if (code !== 'LIMIT_EXCEEDED' && 'keep' in details) return 'Keep it so, or tell its publisher';

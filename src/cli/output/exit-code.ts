@@ -79,7 +79,7 @@ export function sharedExitCode(codes: Iterable<number>): number {
   return first ?? exitCodes.success;
 }
 
-/** The exit code of one failure. A failed dependency counts as what made it fail. */
+/** The exit code of one failure. A failed dependency has that of its cause. */
 export function exitCodeOf(error: ImageError): number {
   const { code, details, cause } = error;
   if (code === 'DEPENDENCY_FAILED') return isImageError(cause) ? exitCodeOf(cause) : exitCodes.unforeseen;

@@ -1,6 +1,6 @@
 type Children = readonly (Node | string)[];
 
-/** A new element. Text is text: nothing here reads HTML. */
+/** Makes an element. Text is added as text, never as HTML. */
 export function create<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   className = '',
@@ -18,14 +18,14 @@ export function find(selector: string, within: ParentNode = document): HTMLEleme
   return element;
 }
 
-/** Runs at most once a frame, however often it is asked for. */
+/** Calls `run` at most once a frame, however often the result is called. */
 export function oncePerFrame(run: () => void): () => void {
-  let asked = false;
+  let isScheduled = false;
   return () => {
-    if (asked) return;
-    asked = true;
+    if (isScheduled) return;
+    isScheduled = true;
     requestAnimationFrame(() => {
-      asked = false;
+      isScheduled = false;
       run();
     });
   };

@@ -6,7 +6,7 @@ import type { Item } from './items.ts';
 
 type Fact = readonly [name: string, value: string, className?: string];
 
-/** Everything that is known of an image, as a list. */
+/** All facts about an image, as a list. */
 function detailOf(item: Item): HTMLElement {
   const { parent, imageId, name, source, bytes, size, retries, retryTimes, signers, error, below } = item;
   const facts: Fact[] = [
@@ -27,7 +27,7 @@ function detailOf(item: Item): HTMLElement {
   return factList(facts);
 }
 
-/** The most important of it, for a glance. */
+/** The most important facts. */
 function glanceAt(item: Item): HTMLElement {
   const facts: Fact[] = [
     ['status', statusOf(item)],
@@ -68,7 +68,7 @@ function factList(facts: readonly Fact[]): HTMLElement {
 
 type Detail = { readonly element: HTMLElement; show(item: Item | undefined): void };
 
-/** Everything about the image that was chosen. */
+/** Shows all facts about the chosen image. */
 export function createDetail(onClose: () => void): Detail {
   const element = create('aside', 'detail');
   element.ariaLive = 'polite';
@@ -89,7 +89,7 @@ export function createDetail(onClose: () => void): Detail {
 
 const away = 14;
 
-/** Shows the most important of an image beside the pointer. What a keyboard reaches is told in full elsewhere. */
+/** Shows the most important facts about an image at the pointer. They are also available by keyboard, in the detail. */
 export function showOnHover(within: HTMLElement, itemAt: (target: Element) => Item | undefined): void {
   const tip = create('div', 'tip');
   tip.hidden = true;

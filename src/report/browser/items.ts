@@ -1,6 +1,6 @@
 import { type ReportData, statuses, type Status, spansOf, timesOf, type Span } from '../data.ts';
 
-/** One image as the page works with it. */
+/** One image, as the page uses it. */
 export type Item = {
   readonly index: number;
   readonly reference: string;
@@ -20,9 +20,9 @@ export type Item = {
   readonly workMs: number;
   readonly waitMs: number;
   readonly needsMs: number;
-  /** Lower case; what a filter looks in. */
+  /** The text that filters search, in lower case. */
   readonly text: string;
-  /** How many rows below it belong to it. */
+  /** The number of rows below it that belong to its tree. */
   below: number;
 };
 

@@ -8,11 +8,12 @@ import { createTools } from './tools.ts';
 import { isFiltering, matcher, treeRows, type Filter } from './view.ts';
 import { createWaterfall } from './waterfall.ts';
 
-/** More rows than this do not share the time of a whole run well. */
+/** With more rows than this, the time axis shows only the visible rows. */
 const manyRows = 400;
 
 function start(): void {
-  const data = JSON.parse(find('#data').textContent) as ReportData; // the page's own, written beside this script
+  // data of the page itself, written next to this script
+  const data = JSON.parse(find('#data').textContent) as ReportData;
   const items = toItems(data);
   const isZoomed = items.length > manyRows;
   let folded = new Set<Item>();

@@ -5,7 +5,7 @@ import type { Item } from './items.ts';
 import { sorted, type Order } from './view.ts';
 
 const lineHeight = 28;
-/** What is worth looking at is large: such a column begins with its largest. */
+/** Columns that are first sorted by the largest value. */
 const largestFirst: ReadonlySet<Column> = new Set(['bytes', 'work', 'wait', 'retries']);
 
 type Outcomes = {
@@ -13,7 +13,7 @@ type Outcomes = {
   choose(item: Item | undefined): void;
 };
 
-/** Makes the table that is there whole and sortable; only rows in sight are in the page. */
+/** Makes the existing table complete and sortable. Only visible rows are in the page. */
 export function upgradeOutcomes(scroller: HTMLElement, onChoose: (item: Item) => void): Outcomes {
   const [head, body] = [find('thead tr', scroller), find('tbody', scroller)];
   scroller.classList.add('scripted');
@@ -93,7 +93,7 @@ function rowOf(item: Item, isChosen: boolean): HTMLElement {
   return row;
 }
 
-/** Stands for the rows that are not in sight. */
+/** Takes the space of rows that are not visible. */
 function gap(rows: number): HTMLElement {
   const cell = create('td');
   cell.colSpan = columns.length;
@@ -103,13 +103,13 @@ function gap(rows: number): HTMLElement {
   return row;
 }
 
-/** Positions of rows: the first, and the one after the last. */
+/** Positions of rows: the first one, and the one after the last. */
 type Range = { readonly from: number; readonly to: number };
 
-/** A part of a long list that can be scrolled through: which rows there are to draw, and a few beyond. */
+/** A part of a long list: the rows to draw, which are the visible ones and a few more. */
 type ListWindow = {
   range(): Range;
-  /** Scrolls as little as need be. */
+  /** Scrolls as little as possible. */
   reveal(index: number): void;
 };
 
@@ -118,7 +118,7 @@ type ListShape = {
   readonly rowHeight: () => number;
   /** Pixels above the first row. */
   readonly header: number;
-  /** Told when other rows come into sight. */
+  /** Called when other rows become visible. */
   readonly onChange: () => void;
 };
 

@@ -5,18 +5,21 @@ import type { TreeRow } from './view.ts';
 
 export type Overview = {
   readonly element: HTMLElement;
-  /** Draws all rows, however many. */
+  /** Draws all rows. */
   draw(rows: readonly TreeRow[]): void;
-  /** Marks what is in sight: shares of the rows, and a range of time. */
+  /** Marks the visible part: shares of the rows, and a range of time. */
   mark(from: number, to: number, range: TimeRange): void;
 };
 
-/** All rows in a hand's height: what cannot be seen at once below. @param onSeek - told which share of the rows to go to */
+/**
+ * All rows in a small picture, as an overview of the long list below. @param onSeek - called with the share of the rows
+ * to go to
+ */
 export function createOverview(durationMs: number, onSeek: (share: number) => void): Overview {
   const canvas = create('canvas');
   const view = create('div', 'view');
   const element = create('div', 'overview', canvas, view);
-  element.ariaHidden = 'true'; // everything in it can be reached below, by keyboard too
+  element.ariaHidden = 'true'; // everything in it is also available below, by keyboard, too
   let rows: readonly TreeRow[] = [];
 
   const paint = oncePerFrame(() => paintRows(canvas, rows, durationMs));
@@ -84,7 +87,7 @@ function paintRows(canvas: HTMLCanvasElement, rows: readonly TreeRow[], duration
   }
 }
 
-/** A canvas does not know of `light-dark()`: the colour that it comes to here. */
+/** Resolves a colour, since a canvas does not support `light-dark()`. */
 function resolved(within: HTMLElement, colour: string): string {
   const probe = create('i');
   probe.style.color = colour;

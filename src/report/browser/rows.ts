@@ -11,9 +11,11 @@ type RowLooks = {
   readonly range: TimeRange;
 };
 
-/** The rows of a long list that are in the page: made as they come into sight, kept as long as they are. */
+/**
+ * The rows of a long list that are in the page. They are made when they become visible, and kept as long as they are.
+ */
 type DrawnRows = {
-  /** @param from - position of the first of them in the list. */
+  /** @param from - position of the first row in the list. */
   draw(inSight: readonly TreeRow[], from: number, looks: RowLooks): void;
   clear(): void;
   has(item: Item): boolean;
@@ -39,7 +41,7 @@ export function createDrawnRows(space: HTMLElement): DrawnRows {
         const shown = drawn.get(item) ?? createRow(row, folded.has(item));
         drawn.set(item, shown);
         if (!shown.isConnected) space.insertBefore(shown, above ? above.nextSibling : space.firstChild);
-        above = shown; // who hears the page gets the rows in their order too
+        above = shown; // a screen reader needs the rows in their order
         shown.style.top = `${(from + at) * rowHeight}px`;
         shown.ariaSelected = String(item === chosen);
         drawLane(shown, item, range);
@@ -50,18 +52,18 @@ export function createDrawnRows(space: HTMLElement): DrawnRows {
   };
 }
 
-/** What a tree of rows is like at the moment. */
+/** The current state of the tree of rows. */
 type ChoiceState = {
   readonly rows: readonly TreeRow[];
   readonly folded: ReadonlySet<Item>;
   readonly chosen: Item | undefined;
-  /** Rows that are as high as the window. */
+  /** The number of rows in the height of the window. */
   readonly page: number;
 };
 
 type ChoiceHandlers = { readonly onChoose: (item: Item) => void; readonly onFold: (item: Item) => void };
 
-/** Lets rows be chosen and folded, by click and by the keys that trees have. */
+/** Lets users choose and fold rows, by click and by the usual keys for trees. */
 export function listenForChoice(
   scroller: HTMLElement,
   state: () => ChoiceState,
@@ -106,11 +108,11 @@ function stepOf(key: string, page: number, count: number): number | undefined {
 
 export type TimeRange = { readonly fromMs: number; readonly toMs: number };
 
-/** Of a row whose label is beside its bars, and of one whose label is above them. */
+/** In pixels: with the label next to the bars, and with the label above them. */
 export const rowHeights = { wide: 24, narrow: 42 } as const;
 const deepest = 10;
 
-/** The label of a row and its bars. What is clicked finds its item by the row's `data-index`. */
+/** Makes a row with its label and bars. A click finds the item by the row's `data-index`. */
 function createRow({ item, isContext }: TreeRow, isFolded: boolean): HTMLElement {
   const { index, depth, status, below } = item;
   const row = create(
@@ -144,7 +146,7 @@ function labelOf(item: Item, isFolded: boolean): HTMLElement {
   return label;
 }
 
-/** Of a long reference its end says more than its beginning. */
+/** The end of a long reference is more important than its beginning. */
 function nameOf(reference: string): HTMLElement {
   const cut = reference.replace(/\/+$/, '').lastIndexOf('/') + 1;
   return create(
@@ -155,7 +157,7 @@ function nameOf(reference: string): HTMLElement {
   );
 }
 
-/** Draws what happened to an image in a range of time. */
+/** Draws the phases of an image in a range of time. */
 function drawLane(row: HTMLElement, item: Item, { fromMs, toMs }: TimeRange): void {
   const lane = row.lastElementChild;
   if (!lane) return;
@@ -181,7 +183,7 @@ function drawLane(row: HTMLElement, item: Item, { fromMs, toMs }: TimeRange): vo
   lane.replaceChildren(...marks);
 }
 
-/** Whether an image was at work itself then. */
+/** Whether the image itself was active in this span. */
 export function isWork({ phase }: Span): boolean {
   return phases[phase] !== 'wait' && phases[phase] !== 'needs';
 }

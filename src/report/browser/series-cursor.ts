@@ -3,7 +3,7 @@ import type { ReportData } from '../data.ts';
 import { formatBytes, formatNumber, formatTime } from '../format.ts';
 import { create } from './dom.ts';
 
-/** Reads the charts out at the pointer, or with the arrow keys. */
+/** Shows the values of the charts at the pointer, or at a position moved by the arrow keys. */
 export function readOutSeries(figure: HTMLElement, { series, durationMs }: ReportData): void {
   const cursor = create('div', 'cursor');
   cursor.hidden = true;

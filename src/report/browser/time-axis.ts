@@ -3,7 +3,7 @@ import { create } from './dom.ts';
 import { isWork, type TimeRange } from './rows.ts';
 import type { TreeRow } from './view.ts';
 
-/** When the rows were at work, with a little room around it. */
+/** The time in which the rows were active, with a margin. */
 export function rangeOf(rows: readonly TreeRow[], durationMs: number): TimeRange {
   const spans = rows.flatMap(({ item }) => item.spans.filter(isWork));
   if (spans.length === 0) return { fromMs: 0, toMs: Math.max(1, durationMs) };
@@ -13,7 +13,7 @@ export function rangeOf(rows: readonly TreeRow[], durationMs: number): TimeRange
   return { fromMs: Math.max(0, fromMs - room), toMs: toMs + room };
 }
 
-/** Times above the rows, and lines through them. */
+/** Draws times above the rows, and lines through them. */
 export function drawTicks(ticks: HTMLElement, scroller: HTMLElement, { fromMs, toMs }: TimeRange): void {
   const times = timeTicks(fromMs, toMs, Math.max(2, ticks.clientWidth / 110));
   const share = (ms: number): number => (ms - fromMs) / Math.max(1e-6, toMs - fromMs);

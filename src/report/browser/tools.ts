@@ -6,7 +6,7 @@ import type { Filter } from './view.ts';
 
 export type Tools = {
   readonly element: HTMLElement;
-  /** Says how many images match. */
+  /** Shows how many images match. */
   found(count: number): void;
 };
 
@@ -18,7 +18,7 @@ export type ToolsOptions = {
   readonly onZoom: (isOfRowsInSight: boolean) => void;
 };
 
-/** What all views of the images are filtered by, and how the rows are shown. */
+/** The controls that filter all views of the images, and that change how rows are shown. */
 export function createTools({ items, isZoomed, onFilter, onFoldAll, onZoom }: ToolsOptions): Tools {
   const search = create('input');
   search.type = 'search';

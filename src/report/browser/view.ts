@@ -2,13 +2,13 @@ import type { Column, Status } from '../data.ts';
 import type { Item } from './items.ts';
 
 export type Filter = {
-  /** Words, all of which have to be there. */
+  /** Words, all of which must occur. */
   readonly text: string;
-  /** Empty: all of them. */
+  /** Empty means all. */
   readonly statuses: ReadonlySet<Status>;
 };
 
-/** A row of the tree; `isContext`: it is there for what is below it, and did not match. */
+/** A row of the tree. `isContext`: it does not match, and is shown because of rows below it. */
 export type TreeRow = { readonly item: Item; readonly isContext: boolean };
 
 export function matcher({ text, statuses }: Filter): (item: Item) => boolean {
@@ -21,7 +21,9 @@ export function isFiltering({ text, statuses }: Filter): boolean {
   return text.trim() !== '' || statuses.size > 0;
 }
 
-/** The rows of the tree that are to be seen: what matches, below what it belongs to; folds count where nothing is filtered. */
+/**
+ * The visible rows of the tree: those that match, below their parents. Folded rows are hidden unless there is a filter.
+ */
 export function treeRows(items: readonly Item[], filter: Filter, folded: ReadonlySet<Item>): readonly TreeRow[] {
   if (!isFiltering(filter)) {
     const rows: TreeRow[] = [];
@@ -44,7 +46,7 @@ export function treeRows(items: readonly Item[], filter: Filter, folded: Readonl
 
 export type Order = { readonly column: Column; readonly isDescending: boolean };
 
-/** Items in the order of a column; equal ones stay as they were, and texts that are not there come last. */
+/** Sorts items by a column. Equal ones keep their order; missing texts come last. */
 export function sorted(items: readonly Item[], order: Order | undefined): readonly Item[] {
   if (!order) return items;
   const { column, isDescending } = order;

@@ -9,7 +9,7 @@ import { watchWindow } from './outcomes.ts';
 export type Waterfall = {
   readonly element: HTMLElement;
   show(rows: readonly TreeRow[], folded: ReadonlySet<Item>): void;
-  /** Whether time is that of the rows in sight, or that of the whole run. */
+  /** Whether the time axis is for the visible rows, or for the whole run. */
   zoom(isOfRowsInSight: boolean): void;
   choose(item: Item | undefined): void;
 };
@@ -20,10 +20,10 @@ export type WaterfallOptions = {
   readonly onFold: (item: Item) => void;
 };
 
-/** Pixels: with less, labels and bars do not fit beside each other. */
+/** In pixels: below this width, labels and bars do not fit next to each other. */
 const narrowest = 620;
 
-/** Images as rows of bars over time. Only rows in sight are in the page, however many there are. */
+/** Images as rows of bars over time. Only the visible rows are in the page, however many there are. */
 export function createWaterfall({ durationMs, onChoose, onFold }: WaterfallOptions): Waterfall {
   const scroller = create('div', 'rows');
   const space = create('div');

@@ -48,7 +48,7 @@ export const runBenchCommand: Run = async ({ stdin, stdout, stderr, environment,
     signal,
   );
   if (bench.kind === 'failed') {
-    await write(stderr, bench.said);
+    await write(stderr, bench.stderr);
     return bench.exitCode;
   }
   const { result } = bench;

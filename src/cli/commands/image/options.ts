@@ -15,7 +15,7 @@ export const imageFields = [
 ] as const;
 export type ImageField = (typeof imageFields)[number];
 
-/** What the subcommands of `image` take beyond the options they share with others. */
+/** Options of the subcommands of `image`, other than those shared with other commands. */
 export const imageOptions = [
   {
     name: 'fields',
