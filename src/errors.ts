@@ -98,7 +98,7 @@ export type ErrorCode = keyof ErrorDetails;
 export type ImageError<C extends ErrorCode = ErrorCode> = { readonly [K in C]: ImageErrorWith<K> }[C];
 
 /** An ImageError with one code. */
-export interface ImageErrorWith<C extends ErrorCode> extends Error {
+interface ImageErrorWith<C extends ErrorCode> extends Error {
   readonly name: 'ImageError';
   readonly code: C;
   readonly details: ErrorDetails[C];

@@ -60,17 +60,17 @@ export type OutcomeStatus = Outcome['status'];
  */
 export type Outcome = StoredOutcome | FailedOutcome | CancelledOutcome;
 
-export type StoredOutcome = OutcomeFacts & {
+type StoredOutcome = OutcomeFacts & {
   readonly status: 'fetched' | 'present';
   /** `sha512-` and 128 hex digits; of a registry's image that is kept as it came alone, the digest of its manifest. */
   readonly imageID: string;
   readonly error?: undefined;
 };
 
-export type FailedOutcome = OutcomeFacts & { readonly status: 'failed'; readonly error: ImageError };
+type FailedOutcome = OutcomeFacts & { readonly status: 'failed'; readonly error: ImageError };
 
 /** The cause of the error is the reason of the signal. */
-export type CancelledOutcome = OutcomeFacts & { readonly status: 'cancelled'; readonly error: ImageError<'CANCELLED'> };
+type CancelledOutcome = OutcomeFacts & { readonly status: 'cancelled'; readonly error: ImageError<'CANCELLED'> };
 
 /** What is known of a request or a dependency, whatever became of it; absent facts are left out. */
 export type OutcomeFacts = {

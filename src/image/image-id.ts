@@ -9,7 +9,6 @@ declare const brand: unique symbol;
 export type ImageId = string & { readonly [brand]: 'ImageId' };
 
 const whole = /^sha512-[0-9a-f]{128}$/;
-const prefix = /^sha512-[0-9a-f]{0,128}$/;
 
 export function isImageId(text: string): text is ImageId {
   return whole.test(text);
@@ -33,15 +32,22 @@ export function parseImageId(text: string): ImageId {
  * @throws ID_TOO_SHORT below two digits; REFERENCE_INVALID
  */
 export function parseImageIdPrefix(text: string): string {
+  return parseHashPrefix(text, { scheme: 'sha512-', digits: 128, what: 'an image ID' });
+}
+
+type HashForm = { readonly scheme: 'sha512-' | 'sha256:'; readonly digits: number; readonly what: string };
+
+/** The same for any hash. @param what - is called so in messages. */
+export function parseHashPrefix(text: string, { scheme, digits, what }: HashForm): string {
   const lower = text.toLowerCase();
-  if (!prefix.test(lower)) {
-    const message = 'not an image ID: expected sha512- and 2 to 128 hex digits';
+  const rest = lower.startsWith(scheme) ? lower.slice(scheme.length) : undefined;
+  if (rest === undefined || rest.length > digits || !/^[0-9a-f]*$/.test(rest)) {
+    const message = `not ${what}: expected ${scheme} and 2 to ${digits} hex digits`;
     throw new ImageError('REFERENCE_INVALID', message, { input: show(text) });
   }
-  if (lower.length < 'sha512-'.length + 2) {
-    throw new ImageError('ID_TOO_SHORT', 'too short for an image ID: expected sha512- and at least 2 hex digits', {
-      asked: lower,
-    });
+  if (rest.length < 2) {
+    const message = `too short for ${what}: expected ${scheme} and at least 2 hex digits`;
+    throw new ImageError('ID_TOO_SHORT', message, { asked: lower });
   }
   return lower;
 }

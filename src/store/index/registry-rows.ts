@@ -1,10 +1,9 @@
 import { isDigest, type Digest } from '../../image/digest.ts';
+import { parseHashPrefix } from '../../image/image-id.ts';
 import type { RegistryRow } from './protocol.ts';
 import { flagOf, listOf, numberOf, optionalNumberOf, optionalTextOf, textOf, idDigits, imageIdOf } from './rows.ts';
 import type { Row } from './reader.ts';
 import type { RegistryCommit, RegistryImage, StoredDescriptor } from '../registry-store.ts';
-import { ImageError } from '../../errors.ts';
-import { show } from '../../image/show.ts';
 
 const digestPrefix = 'sha256:';
 
@@ -97,8 +96,6 @@ function noManifest(): never {
   throw new Error('the manifest is missing');
 }
 
-const prefix = /^sha256:[0-9a-f]{0,64}$/;
-
 /**
  * Parses a digest or its first digits. Hex digits may be upper case.
  *
@@ -106,15 +103,5 @@ const prefix = /^sha256:[0-9a-f]{0,64}$/;
  * @throws ID_TOO_SHORT below two digits; REFERENCE_INVALID
  */
 export function parseDigestPrefix(text: string): string {
-  const lower = text.toLowerCase();
-  if (!prefix.test(lower)) {
-    const message = 'not a digest: expected sha256: and 2 to 64 hex digits';
-    throw new ImageError('REFERENCE_INVALID', message, { input: show(text) });
-  }
-  if (lower.length < 'sha256:'.length + 2) {
-    throw new ImageError('ID_TOO_SHORT', 'too short for a digest: expected sha256: and at least 2 hex digits', {
-      asked: lower,
-    });
-  }
-  return lower;
+  return parseHashPrefix(text, { scheme: 'sha256:', digits: 64, what: 'a digest' });
 }

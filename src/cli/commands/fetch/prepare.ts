@@ -54,3 +54,12 @@ export function insecureWarnings({ tls, image, pubkey }: Insecure): readonly str
     ...(image ? ['image signature verification has been disabled'] : []),
   ];
 }
+
+/** Names what is still without an outcome to who awaits it. @returns a function to call with each outcome */
+export function awaitOutcomes({ awaits }: Pick<Io, 'awaits'>, apps: Prepared['apps']) {
+  const isDone = new Uint8Array(apps.length);
+  awaits(() => apps.flatMap(({ image }, index) => (isDone[index] ? [] : [image])));
+  return ({ index }: { readonly index?: number }): void => {
+    if (index !== undefined) isDone[index] = 1;
+  };
+}

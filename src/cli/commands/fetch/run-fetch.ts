@@ -7,6 +7,7 @@ import { resultStream, createTextResult } from '../../output/text-result.ts';
 import { openEventFile } from './event-file.ts';
 import type { FetchReport } from './report.ts';
 import type { LockFile } from './lock-file.ts';
+import { awaitOutcomes } from './prepare.ts';
 
 export type FetchRun = {
   readonly apps: readonly AppInput[];
@@ -61,14 +62,13 @@ export async function runFetch(
         ? createJsonResult<Outcome, Totals>(stdout, 'longshore.fetch/1')
         : createTextResult(stdout, run);
     const exitCode = createBatchExitCode();
-    const isDone = new Uint8Array(run.apps.length);
-    io.awaits(() => run.apps.flatMap(({ image }, index) => (isDone[index] ? [] : [image])));
+    const settle = awaitOutcomes(io, run.apps);
 
     ({ totals } = await finder.findImages(run.apps, {
       signal: io.signal,
       ...(run.lockFile && { lock: run.lockFile.lock }),
       onOutcome(outcome) {
-        if (outcome.index !== undefined) isDone[outcome.index] = 1;
+        settle(outcome);
         exitCode.add(outcome);
         result.add(outcome);
         progress.onOutcome(outcome);

@@ -9,7 +9,7 @@ import { createJsonResult } from '../../output/json-result.ts';
 import { createMessages } from '../../output/messages.ts';
 import { createPlanDot, createPlanTree } from '../../output/plan-result.ts';
 import type { ResultWriter } from '../../output/text-result.ts';
-import { insecureWarnings, prepare } from '../fetch/prepare.ts';
+import { awaitOutcomes, insecureWarnings, prepare } from '../fetch/prepare.ts';
 import { openFinder } from '../fetch/network.ts';
 
 /** `plan [IMAGE...]`: shows what `fetch` with the same arguments would do. */
@@ -26,12 +26,11 @@ export const runPlanCommand: Run = async (io, line) => {
   });
   const result = planResult(line, io.stdout);
   const exitCode = createBatchExitCode();
-  const isDone = new Uint8Array(apps.length);
-  io.awaits(() => apps.flatMap(({ image }, index) => (isDone[index] ? [] : [image])));
+  const settle = awaitOutcomes(io, apps);
   const { totals } = await finder.planImages(apps, {
     signal: io.signal,
     onOutcome(outcome) {
-      if (outcome.index !== undefined) isDone[outcome.index] = 1;
+      settle(outcome);
       exitCode.add(outcome);
       result.add(outcome);
       messages.fail(outcome);
