@@ -82,5 +82,5 @@ test("the README's program ends on SIGINT, with an outcome for what was asked", 
   child.kill('SIGINT');
   const { stdout, stderr, code } = await ended;
   t.is(code, 130, stderr);
-  t.is(stdout[0], 'example.com/slow cancelled ');
+  t.is(stdout[0], 'example.com/slow cancelled CANCELLED: it was stopped before its end');
 });
