@@ -122,6 +122,7 @@ export async function* watchPace(
   let isWaiting = true;
   const silence = setTimeout(() => {
     const before = bytes;
+    if (!isWaiting) return; // the reader may end its turn before the look at the sockets
     setImmediate(() => {
       if (isWaiting && bytes === before) onSlow({ bytes, what: `nothing came for ${stallMs / 1000} s` });
     });
