@@ -27,7 +27,7 @@ export type CorpusOptions = {
   readonly registry: boolean;
 };
 
-/** Publishes images in `files`, and trusts their signer in the configuration directory `config`. @throws STORE_FULL */
+/** Makes images in `files`, and configures their signer as trusted in the directory `config`. @throws STORE_FULL */
 export async function makeCorpus(
   options: CorpusOptions,
   { files, config }: { readonly files: string; readonly config: string },

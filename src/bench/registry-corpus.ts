@@ -21,13 +21,13 @@ type Part = {
 };
 
 export type Corpus = {
-  /** What to ask for once it is served at a URL. */
+  /** The requests, once the images are served at a URL. */
   readonly requests: (origin: string) => readonly string[];
-  /** Bytes of all archives, or blobs. */
+  /** The size of all archives or blobs in bytes. */
   readonly packedBytes: number;
 };
 
-/** Publishes images below `files/v2`, where plain files answer what is asked of a registry. */
+/** Makes images below `files/v2`, where plain files serve as the answers of a registry. */
 export async function makeRegistryCorpus(
   {
     images,

@@ -4,7 +4,7 @@ import { kebab } from '../options/values.ts';
 
 const later = 'Run again later: what was downloaded is kept';
 const checkAddress = 'Check the address';
-const tellServer = 'Tell whoever runs the server';
+const tellServer = 'Tell the operator of the server';
 const authD = 'auth.d of the configuration';
 /** The limits that a user can change. */
 const limits: readonly string[] = Object.keys(defaultLimits).map(kebab);
@@ -19,9 +19,9 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
   USAGE: 'See --help',
   REFERENCE_INVALID: 'Correct it and run again',
   LIST_INVALID: 'Correct it and run again',
-  CONFIG_INVALID: 'Correct the file or take it away',
+  CONFIG_INVALID: 'Correct the file or remove it',
   NOT_IN_STORE: adviceForMissing,
-  ID_AMBIGUOUS: 'Give more digits, or the name of the one that is meant',
+  ID_AMBIGUOUS: 'Give more digits, or the name of the image',
   ID_TOO_SHORT: 'Give two digits or more',
   FILE_NOT_FOUND: 'Check the path',
   DISCOVERY_FAILED:
@@ -30,15 +30,15 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
   HTTP_STATUS: adviceForStatus,
   ARCHIVE_UNREADABLE: adviceForFormat,
   ARCHIVE_INVALID: ({ rule }) =>
-    `It has to be written anew, as ${rule} in docs/rules.md has it: tell its publisher, if that is not you`,
-  MANIFEST_INVALID: 'It has to be written anew: tell its publisher, if that is not you',
+    `It has to be made again, following ${rule} in docs/rules.md: tell its publisher, if that is not you`,
+  MANIFEST_INVALID: 'It has to be made again: tell its publisher, if that is not you',
   NAME_INVALID: 'Check the name',
   NAME_MISMATCH: 'Ask for it under its own name',
   LABEL_INVALID: 'Check the labels',
   LABEL_MISMATCH: 'Ask for labels that it has',
   IMAGE_ID_MISMATCH: 'Check the image ID that was asked for, by you or by the image that needs it',
-  DIGEST_MISMATCH: 'Check the digest that was asked for, or tell whoever serves the image',
-  SIZE_MISMATCH: 'Check the size that was asked for, or tell whoever serves the image',
+  DIGEST_MISMATCH: 'Check the digest that was asked for, or tell the operator of the server',
+  SIZE_MISMATCH: 'Check the size that was asked for, or tell the operator of the server',
   SIGNATURE_MISSING: (_, { isOfRegistry }) =>
     isOfRegistry
       ? 'Publish one there, as skopeo copy --sign-by makes it, or lift the check with --insecure-options=image'
@@ -61,29 +61,28 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
   LIMIT_EXCEEDED: adviceForLimit,
   REDIRECT_REFUSED: adviceForRedirect,
   INSECURE_REFUSED: adviceForRisk,
-  DEPENDENCY_CYCLE: 'None of them can come first: tell the publisher, if that is not you',
-  DEPENDENCY_FAILED: 'See what is said of the dependency',
+  DEPENDENCY_CYCLE: 'None of these images can be the first: tell the publisher, if that is not you',
+  DEPENDENCY_FAILED: 'See the error of the dependency',
   AUTH_REQUIRED: `Log in with podman or docker, or put credentials for this host into ${authD}`,
   AUTH_DENIED: `Check the credentials for this host, those that podman and docker keep and those in ${authD}`,
   NETWORK: ({ reason }) =>
     reason === 'ENOTFOUND' ? 'Check the name of the host' : `Check the connection; ${later.toLowerCase()}`,
-  TIMEOUT: `${later}, and --timeout says how long to wait`,
+  TIMEOUT: `${later}, or wait longer with --timeout`,
   STALLED: later,
   TLS: 'Check the certificate and the clock, or name its authority with --ca-file',
   RESPONSE_INVALID: tellServer,
   LENGTH_MISMATCH: later,
   RATE_LIMITED: (_, { isOfRegistry }) =>
-    `Wait, then run again; --jobs-per-host=1 asks less${isOfRegistry ? ', and who logs in may often ask more' : ''}`,
+    `Wait, then run again; --jobs-per-host=1 asks less${isOfRegistry ? ', and registries often allow more after a login' : ''}`,
   STORE_CORRUPT: ({ errno }) => adviceForErrno(errno, 'Run: longshore image verify --repair'),
   STORE_BUSY: 'Wait for the other process, then run again',
-  STORE_FULL: 'Make room there, in a store for example with longshore image gc, and run again',
+  STORE_FULL: 'Free space there, in a store for example with longshore image gc, and run again',
   STORE_READ_ONLY: 'Choose a place that can be written, for the store with --dir, or have it made writable',
   STORE_VERSION:
     'Use the longshore that wrote this store, or a newer one; if the index is of another program, choose another --dir',
-  FILE_UNREADABLE: ({ errno }) =>
-    adviceForErrno(errno, 'Check the path, that it is what it should be, and who may read and write it'),
+  FILE_UNREADABLE: ({ errno }) => adviceForErrno(errno, 'Check the path, what is there, and its permissions'),
   OUTPUT_FAILED: ({ reason }) =>
-    `${/^(?:ENOSPC|EDQUOT|EFBIG)$/.test(reason) ? 'Make room there' : 'Check what is there'}, or write it elsewhere, and run again`,
+    `${/^(?:ENOSPC|EDQUOT|EFBIG)$/.test(reason) ? 'Free space there' : 'Check what is there'}, or write it elsewhere, and run again`,
   LOCK_MISMATCH: adviceForLock,
   CANCELLED: later,
   CLOSED: 'Report it as a bug: the command closes nothing that it still uses',
@@ -92,9 +91,9 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
 /** @param reference - the request, in the caller's words. */
 export function adviceFor(error: ImageError, reference = ''): string {
   const { code, details } = error;
-  if (code !== 'LIMIT_EXCEEDED' && 'keep' in details) return 'Keep it so, or tell its publisher';
+  if (code !== 'LIMIT_EXCEEDED' && 'keep' in details) return 'Fetch it with --keep=oci, or tell its publisher';
   if (code === 'AUTH_REQUIRED' && hasCode(error.cause, 'CONFIG_INVALID'))
-    return 'Mend what keeps them, or take it away';
+    return 'Correct the file with the credentials, or remove it';
   if ('proxy' in details) return adviceForProxy(error);
   const found = advice[code];
   if (typeof found === 'string') return found;
@@ -102,7 +101,7 @@ export function adviceFor(error: ImageError, reference = ''): string {
   return (found as Advise<ErrorCode>)(details, asked); // the details belong to the code
 }
 
-/** What was not passed; the message names it. */
+/** Advice for a failure of the proxy, which the message names. */
 function adviceForProxy({ code, details }: ImageError): string {
   if (code === 'AUTH_DENIED' || ('status' in details && details.status === 407)) {
     return 'Put user and password into the address of the proxy, in http_proxy, https_proxy or all_proxy: http://USER:PASSWORD@HOST:PORT';
@@ -117,11 +116,11 @@ function adviceForErrno(errno: string | undefined, otherwise: string): string {
     case 'path':
       return 'Choose a shorter path';
     case 'misplaced':
-      return 'Choose another path, for the store with --dir, or take away what is in the place of it';
+      return 'Choose another path, for the store with --dir, or remove what is in its place';
     case 'limit':
-      return 'Do less at a time with --jobs, or raise the limit: of open files with ulimit -n';
+      return 'Use a lower --jobs, or raise the limit: for open files with ulimit -n';
     case 'failing':
-      return 'Check the disk: the log of the system says more';
+      return 'Check the disk, and the log of the system';
     case 'absent':
     case 'full':
     case 'denied':
@@ -133,7 +132,7 @@ function adviceForErrno(errno: string | undefined, otherwise: string): string {
 function adviceForMissing({ asked, of }: ErrorDetails['NOT_IN_STORE']): string {
   if (of === 'keystore') return 'See what is trusted with: longshore trust list';
   if (/^sha\d+[-:]/.test(asked))
-    return 'See what is there with longshore image list; what is not has to be fetched by name or address';
+    return 'See what is there with longshore image list; other images have to be fetched by name or address';
   return 'Fetch it, without --store-only, or see what is there with: longshore image list';
 }
 
@@ -150,7 +149,7 @@ function adviceForStatus(details: ErrorDetails['HTTP_STATUS'], { isOfRegistry }:
     case 429:
       return later;
     case 451:
-      return 'Ask whoever runs the server: it may not give it out';
+      return 'Ask the operator of the server, which is not allowed to send it';
     case 511:
       return 'Log in to the network that this machine is in, for example with a browser, then run again';
     case 501:
@@ -166,38 +165,38 @@ function adviceForStatus(details: ErrorDetails['HTTP_STATUS'], { isOfRegistry }:
 /** Advice for a refused request, except where credentials are never sent. @see docs/rules.md H8, R5 */
 function adviceForDenial({ url, redirectedFrom, takesNoCredentials }: ErrorDetails['HTTP_STATUS']): string {
   if (takesNoCredentials && redirectedFrom !== undefined)
-    return `Run again: ${redirectedFrom} may lead elsewhere then; else tell whoever runs it`;
-  if (url.startsWith('http:')) return 'Ask for it over https: credentials are not shown over http';
+    return `Run again: ${redirectedFrom} may redirect elsewhere then; otherwise tell its operator`;
+  if (url.startsWith('http:')) return 'Ask for it over https: credentials are not sent over http';
   return takesNoCredentials ? tellServer : `Put credentials for this host into ${authD}, or check those that are there`;
 }
 
 /** Advice for recognised formats that are not supported: how to convert them. The first match counts. */
 const repacking: readonly (readonly [looksLike: RegExp, advice: string])[] = [
-  [/^an old tar/, 'Write it anew, for example with tar --format=ustar'],
-  [/volume label/, 'Write it anew without --label'],
+  [/^an old tar/, 'Make it again, for example with tar --format=ustar'],
+  [/volume label/, 'Make it again without --label'],
   [
     /^an archive of (?:docker|an OCI)/,
     'Copy it to a registry, for example with skopeo, and fetch that: docker://HOST/NAME:TAG',
   ],
-  [/^xz with a (?:sha256 )?check/, 'Write it anew with xz --check=crc64'],
-  [/^xz with the .* filter/, 'Write it anew with xz and no filter but --lzma2'],
-  [/^xz with a dictionary/, 'Write it anew with xz -9 or less'],
-  [/^xz with a larger/, 'Write it anew with xz in one go'],
-  [/^zstd with a window/, 'Write it anew with zstd --long=27 or less'],
-  [/^(?:zstd|lz4|lzma|lzip|compress)/, 'Compress it anew as gzip, bzip2 or xz'],
-  [/^(?:zip|7-Zip|RAR)/, 'Pack it anew as a tar'],
+  [/^xz with a (?:sha256 )?check/, 'Make it again with xz --check=crc64'],
+  [/^xz with the .* filter/, 'Make it again with xz and no filter but --lzma2'],
+  [/^xz with a dictionary/, 'Make it again with xz -9 or less'],
+  [/^xz with a larger/, 'Make it again with xz in one go'],
+  [/^zstd with a window/, 'Make it again with zstd --long=27 or less'],
+  [/^(?:zstd|lz4|lzma|lzip|compress)/, 'Compress it again as gzip, bzip2 or xz'],
+  [/^(?:zip|7-Zip|RAR)/, 'Pack it again as a tar'],
   [/^OpenPGP encrypted/, 'Decrypt it first'],
 ];
 
 function adviceForFormat({ looksLike }: ErrorDetails['ARCHIVE_UNREADABLE']): string {
-  if (looksLike === undefined) return 'It is damaged: get it anew, or tell its publisher';
+  if (looksLike === undefined) return 'It is damaged: fetch it again, or tell its publisher';
   return repacking.find(([pattern]) => pattern.test(looksLike))?.[1] ?? 'Check that the address leads to an image';
 }
 
 function adviceForLimit({ limit, keep }: ErrorDetails['LIMIT_EXCEEDED']): string {
   if (limit === 'heap') return 'If there is more memory, allow it: NODE_OPTIONS=--max-old-space-size=MIB';
-  if (limits.includes(limit)) return `If it is meant to be so large, raise it with --limit ${limit}=VALUE`;
-  return keep ? 'Keep it so' : 'It is more than longshore takes';
+  if (limits.includes(limit)) return `If it may be so large, raise it with --limit ${limit}=VALUE`;
+  return keep ? 'Fetch it with --keep=oci' : 'It is more than longshore accepts';
 }
 
 /** The command that adds a signer's key. The message has named the signers and where keys were searched. */
@@ -216,7 +215,7 @@ function adviceForRedirect({ from, to }: ErrorDetails['REDIRECT_REFUSED'], { isO
 function adviceForRisk({ what }: ErrorDetails['INSECURE_REFUSED']): string {
   switch (what) {
     case 'deny-net':
-      return 'Take the address out of --deny-net, if it may be connected to';
+      return 'Remove the address from --deny-net, if connections to it are allowed';
     case 'an image of a registry, unverified':
       return 'If you accept the risk: --insecure-options=image';
     case 'signatures over http':

@@ -40,7 +40,7 @@ test('advice for a status depends on it, and on what can help there', (t) => {
   t.regex(line(503), /again later/);
   t.notRegex(line(511), /later/);
   t.regex(line(511), /Log in to the network/);
-  for (const status of [204, 206, 304, 501, 505]) t.regex(line(status), /Tell whoever runs the server\.$/);
+  for (const status of [204, 206, 304, 501, 505]) t.regex(line(status), /Tell the operator of the server\.$/);
   for (const status of [408, 425, 429]) t.regex(line(status), /later/);
   t.regex(line(407), /address of the proxy/);
 });
@@ -77,26 +77,26 @@ test('advice says only what can help in the situation', (t) => {
   t.regex(advised('ARCHIVE_INVALID', { rule: 'A7' }), /A7 in docs\/rules\.md/);
 });
 
-test('advice on what its publisher did right does not send anybody to the publisher', (t) => {
+test('where an image is only not convertible, the advice is to keep it as it is', (t) => {
   for (const code of ['ARCHIVE_INVALID', 'MANIFEST_INVALID', 'NAME_INVALID'] as const) {
     const details = { rule: 'R8', name: 'a', keep: 'oci' } as const;
-    t.regex(advised(code, details, 'docker://a'), /Keep it so/);
+    t.regex(advised(code, details, 'docker://a'), /Fetch it with --keep=oci/);
   }
 });
 
-test('credentials that are there and cannot be read are to be mended, not made anew', (t) => {
+test('for a file of credentials that cannot be read, the advice is to correct that file', (t) => {
   const cause = new ImageError('CONFIG_INVALID', 'a key twice', { path: 'config.json' });
   const error = new ImageError('AUTH_REQUIRED', 'cannot be had', { host: 'a' }, { cause });
-  t.regex(errorLine(error), /Mend what keeps them, or take it away\.$/);
+  t.regex(errorLine(error), /Correct the file with the credentials, or remove it\.$/);
 });
 
-test('credentials are not advised where none are ever shown', (t) => {
+test('credentials are not advised where they are never sent', (t) => {
   const line = (more: object) =>
     errorLine(new ImageError('HTTP_STATUS', 'refused', { url: 'https://b/', status: 403, ...more }));
   t.regex(line({}), /credentials/);
-  t.regex(line({ redirectedFrom: 'a', takesNoCredentials: true }), /Run again: a may lead elsewhere then/);
+  t.regex(line({ redirectedFrom: 'a', takesNoCredentials: true }), /Run again: a may redirect elsewhere then/);
   t.notRegex(line({ redirectedFrom: 'a', takesNoCredentials: true }), /redentials/);
-  t.regex(line({ url: 'http://b/', takesNoCredentials: true }), /over https: credentials are not shown over http\.$/);
+  t.regex(line({ url: 'http://b/', takesNoCredentials: true }), /over https: credentials are not sent over http\.$/);
 });
 
 test('advice on a limit names the one that can be raised, if it can', (t) => {
@@ -105,7 +105,7 @@ test('advice on a limit names the one that can be raised, if it can', (t) => {
   t.notRegex(line('paths'), /--limit/);
 });
 
-test('advice for what is recognised, though it is not read, says how to write it anew', (t) => {
+test('the advice for a recognised but unsupported format says how to convert it', (t) => {
   const line = (looksLike: string) =>
     errorLine(new ImageError('ARCHIVE_UNREADABLE', 'not read', { path: 'x', looksLike }));
   t.regex(line('an old tar (v7)'), /tar --format=ustar\.$/);
