@@ -17,12 +17,12 @@ import { spareFiles } from './system/spare-files.ts';
 import { createVerifier, type Verifier } from './verify/verify.ts';
 import { isHostOf } from './registry/place.ts';
 
-/** Transfers at once from one host. */
+/** The most transfers from one host at a time. */
 const defaultJobsPerHost = 6;
 
 /** Everything that the fetches of one fetcher or finder share. */
 export type OpenContext = FetchContext & {
-  /** Resolves when nothing is being tidied up any more. */
+  /** Resolves when all cleanup has ended. */
   tidied(): Promise<void>;
   close(): Promise<void>;
 };
@@ -69,7 +69,7 @@ export function openContext(options: ActionOptions): OpenContext {
   };
 }
 
-/** Nothing is verified without a keystore, nor where checks of images are lifted. */
+/** Undefined without a keystore, and if the checks of images are switched off: then nothing is verified. */
 function openVerifier(
   { keystore, insecure = {} }: ActionOptions,
   { pool, limits }: Pick<FetchContext, 'pool' | 'limits'>,
@@ -93,7 +93,7 @@ function policyOf({ storeOnly, noStore, pullPolicy = 'new' }: ActionOptions): Pu
 const defaultRetries = 4;
 const userAgent = 'longshore/0.1';
 
-/** The one client of a finder. @throws USAGE */
+/** Opens the http client of a finder. @throws USAGE */
 export function openClient(options: NetworkOptions, limits: Limits): Http {
   const { headers = {}, insecure = {}, proxy = {} } = options;
   const timeouts = { ...defaultTimeouts, ...options.timeouts };
@@ -115,12 +115,12 @@ export function openClient(options: NetworkOptions, limits: Limits): Http {
   });
 }
 
-/** Of configurations: of most, thousands. */
+/** The most bytes of cached configurations; usually enough for thousands. */
 const recentBytes = 8 * 1024 * 1024;
 
 type Context = Pick<FetchContext, 'http' | 'limits' | 'platform' | 'onEvent' | 'tally' | 'nowMs'>;
 
-/** How images of registries are brought; the client itself is made, and its code loaded, when one is wanted. @throws USAGE */
+/** The settings for registry images. The client is created, and its code loaded, at the first one. @throws USAGE */
 function openRegistries(options: ActionOptions, context: Context): Registries {
   const [first, ...others] = (options.platform ?? []).map((text) => parsePlatform(text));
   let client: Promise<RegistryClient> | undefined;
@@ -145,10 +145,10 @@ async function openRegistryClient(
     onRequest: () => (tally.requests += 1),
     onRetry: () => (tally.retries += 1),
   };
-  const own = openCredentialChain({ configured: dockerCredentials, files: [], environment: {}, onWarning });
+  const configured = openCredentialChain({ configured: dockerCredentials, files: [], environment: {}, onWarning });
   return createRegistryClient({
     http,
-    credentials: async (...asked) => (await own(...asked)) ?? registryCredentials?.(...asked),
+    credentials: async (...asked) => (await configured(...asked)) ?? registryCredentials?.(...asked),
     mirrors,
     ...(certificates && { certificates }),
     allowHttp: insecure.http ?? false,
@@ -159,16 +159,16 @@ async function openRegistryClient(
   });
 }
 
-/** Transfers at once. */
+/** The most transfers at a time. */
 const defaultJobs = 16;
 
-/** What a thread needs, most while it starts; and a transfer: sockets, what it fills, what is read and written of it. */
+/** The most file descriptors of a thread, which needs most while it starts, and of a transfer with its sockets and files. */
 const filesPerThread = 8;
 const filesPerJob = 8;
-/** For the index, for directories that are synced, and what is loaded later. */
+/** File descriptors for the index, for directories that are synced, and for modules that are loaded later. */
 const reservedFiles = 16;
 
-/** How much is done at once: less than asked for where this process may open few files. */
+/** The numbers of transfers and threads: less than requested if this process may open few files. */
 export function concurrencyOf(
   { jobs = defaultJobs, workers = availableParallelism() }: Pick<ActionOptions, 'jobs' | 'workers'>,
   spare = spareFiles(),
@@ -178,28 +178,28 @@ export function concurrencyOf(
   return { workers: threads, jobs: clamp((files - threads * filesPerThread) / filesPerJob, jobs) };
 }
 
-function clamp(possible: number, wanted: number): number {
-  return Math.max(1, Math.min(wanted, Math.floor(possible)));
+function clamp(possible: number, requested: number): number {
+  return Math.max(1, Math.min(requested, Math.floor(possible)));
 }
 
-/** What begins nevertheless fails anywhere, with whatever is opened last. */
+/** With fewer descriptors a fetch would fail later, at an arbitrary file. */
 function tooFewFiles(spare: number): ImageError {
   const message = `too many files are open in this process: it may open ${Math.max(0, spare)} more, and needs ${reservedFiles} (EMFILE)`;
   return new ImageError('FILE_UNREADABLE', message, { path: '/proc/self/fd', errno: 'EMFILE' });
 }
 
-/** The threads that a fetcher or finder with these options works with: for who has them start before it is there. @throws FILE_UNREADABLE */
+/** Opens the threads for a fetcher or finder with these options, so that they can start before it is created. @throws FILE_UNREADABLE */
 export function openFetchPool(options: Pick<ActionOptions, 'jobs' | 'workers'>): Pool {
   const spare = spareFiles();
   if (spare < reservedFiles) throw tooFewFiles(spare);
   const { jobs, workers: threads } = concurrencyOf(options, spare);
-  // A transfer that has come leaves its place only once it is ingested: so many sessions may be under way, and a few more.
+  // each of the `jobs` transfers may have a session at the same time
   return openPool({ workers: threads, sessionsPerWorker: Math.ceil(jobs / threads) + 1 });
 }
 
-const none: TlsMaterial = { ca: [], pairs: [] };
+const noMaterial: TlsMaterial = { ca: [], pairs: [] };
 
-/** What certificates of a registry and the rules for it say of its TLS. */
+/** The TLS material for a host, from the certificates and mirror rules of registries. */
 export function tlsFor({
   certificates,
   mirrors = [],
@@ -209,13 +209,13 @@ export function tlsFor({
     ...mirrors.flatMap((mirror) => (mirror.insecure ? [{ prefix: mirror.origin.replace(/^https?:\/\//, '') }] : [])),
   ]);
   return (server) => {
-    const host = server === 'registry-1.docker.io' ? 'docker.io' : server; // under which name references have it
+    const host = server === 'registry-1.docker.io' ? 'docker.io' : server; // the name in references
     const material = certificates?.get(host);
-    return insecure.some((rule) => isHostOf(rule, host)) ? { ...none, ...material, insecure: true } : material;
+    return insecure.some((rule) => isHostOf(rule, host)) ? { ...noMaterial, ...material, insecure: true } : material;
   };
 }
 
-/** Whether a key that came over https may be taken for its owner's: nobody checked certificates without `tls`. */
+/** Whether https proves where a key comes from. It does not if certificates are not checked, unless `pubkey` accepts that. */
 export function isHttpsAuthentic({ tls = false, pubkey = false }: Insecure): boolean {
   return !tls || pubkey;
 }

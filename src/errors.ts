@@ -1,27 +1,27 @@
-/** An image of a registry that only its conversion refuses: it can be kept as it came. */
+/** `keep` is set if only the conversion of a registry image failed: the image can be stored without conversion. */
 type Keepable = { readonly keep?: 'oci' };
 
 /**
- * Every code a caller may branch on, with its data. Details are plain and cloneable, so they can cross a thread.
- * A code, once released, keeps its meaning.
+ * Every error code with its details. Details are plain, cloneable data, since they are sent between threads. A released code keeps
+ * its meaning.
  */
 export type ErrorDetails = {
-  /** A bug of ours, or a worker that died twice. */
+  /** A bug in this program, or a thread that died twice. */
   INTERNAL: { readonly what: string };
-  /** Options that do not fit. */
+  /** Options that are invalid or contradict each other. */
   USAGE: { readonly option?: string };
   REFERENCE_INVALID: { readonly input: string };
   LIST_INVALID: { readonly list: string; readonly line: number };
   CONFIG_INVALID: { readonly path: string };
 
-  /** `of` is there where a key is not in the keystore. */
+  /** `of` is set if a key is missing in the keystore. */
   NOT_IN_STORE: { readonly asked: string; readonly of?: 'keystore' };
   ID_AMBIGUOUS: { readonly asked: string; readonly candidates: readonly string[] };
   ID_TOO_SHORT: { readonly asked: string };
   FILE_NOT_FOUND: { readonly path: string };
   DISCOVERY_FAILED: { readonly name: string; readonly attempts: readonly string[] };
   PLATFORM_MISSING: Keepable & { readonly wanted: string; readonly available: readonly string[] };
-  /** `redirectedFrom` is the host that led to this one; `takesNoCredentials`: none are ever shown to it, whatever is configured. */
+  /** `redirectedFrom` is the host that redirected to this one; `takesNoCredentials` is true if no credentials are ever sent to it. */
   HTTP_STATUS: {
     readonly url: string;
     readonly status: number;
@@ -31,11 +31,11 @@ export type ErrorDetails = {
     readonly proxy?: string;
   };
 
-  /** Not an archive we read, or a damaged one. `looksLike` names what the bytes look like. */
+  /** Not a supported archive, or a damaged one. `looksLike` names the format that the bytes look like. */
   ARCHIVE_UNREADABLE: Keepable & { readonly path: string; readonly looksLike?: string };
-  /** A tar that breaks a rule; `rule` is its number in docs/rules.md, `entry` the path inside the archive. */
+  /** A tar that breaks a rule. `rule` is the number of the rule in docs/rules.md, `entry` a path inside the archive. */
   ARCHIVE_INVALID: Keepable & { readonly rule: string; readonly entry?: string; readonly offset?: number };
-  /** `field` is the path of the offending member, such as `app.ports[0].port`. */
+  /** `field` is the path of the invalid member, such as `app.ports[0].port`. */
   MANIFEST_INVALID: Keepable & { readonly field?: string; readonly line?: number; readonly column?: number };
   NAME_INVALID: Keepable & { readonly name: string };
   NAME_MISMATCH: { readonly asked: string; readonly found: string };
@@ -48,7 +48,7 @@ export type ErrorDetails = {
   SIGNATURE_UNREADABLE: { readonly location: string };
   SIGNATURE_INVALID: { readonly fingerprint?: string };
   SIGNATURE_EXPIRED: { readonly fingerprint: string; readonly expiredAt: string };
-  /** `signers` are fingerprints or key IDs found in the signature, `searched` the prefixes whose keys were looked at. */
+  /** `signers` are the fingerprints or key IDs in the signature, `searched` the prefixes whose keys were tried. */
   KEY_UNKNOWN: { readonly signers: readonly string[]; readonly searched: readonly string[]; readonly name: string };
   KEY_INVALID: { readonly fingerprint?: string; readonly path?: string };
   KEY_EXPIRED: { readonly fingerprint: string; readonly expiredAt?: string };
@@ -63,7 +63,7 @@ export type ErrorDetails = {
   AUTH_REQUIRED: { readonly host: string };
   AUTH_DENIED: { readonly host: string; readonly proxy?: string };
 
-  /** `proxy` is its URL, where one was used or refused: of the next two and TLS too. */
+  /** `proxy` is the URL of the proxy that was used or refused, if there was one; also in TIMEOUT and TLS. */
   NETWORK: { readonly url: string; readonly reason?: string; readonly proxy?: string };
   TIMEOUT: { readonly url: string; readonly waitedMs: number; readonly proxy?: string };
   STALLED: { readonly url: string; readonly bytes: number };
@@ -72,20 +72,20 @@ export type ErrorDetails = {
   LENGTH_MISMATCH: { readonly url: string; readonly expected: number; readonly received: number };
   RATE_LIMITED: { readonly url: string; readonly retryAfterMs?: number };
 
-  /** `errno`: what the system said, where that is all there is to say. */
+  /** `errno` is the system's error, if that was the cause. */
   STORE_CORRUPT: { readonly path: string; readonly errno?: string };
   STORE_BUSY: { readonly path: string };
   STORE_FULL: { readonly path: string };
   STORE_READ_ONLY: { readonly path: string };
   STORE_VERSION: { readonly path: string; readonly found: number; readonly supported: number };
   FILE_UNREADABLE: { readonly path: string; readonly errno?: string };
-  /** A result could not be written to where it was to go: the standard output, or a file that an option names. */
+  /** A result could not be written to standard output, or to a file that an option names. */
   OUTPUT_FAILED: { readonly output: string; readonly reason: string };
 
-  /** `why` is absent where it is another image; `missing`: the lock has none, `ambiguous`: there are several. */
+  /** `why`: the lock has no entry (`missing`) or several (`ambiguous`); absent if the image is another than the locked one. */
   LOCK_MISMATCH: { readonly reference: string; readonly why?: 'missing' | 'ambiguous' };
   CANCELLED: { readonly reason: string };
-  /** Something was asked of a store, a keystore, a pool, a fetcher or a finder that had been closed. */
+  /** A store, a keystore, a pool, a fetcher or a finder was used after it was closed. */
   CLOSED: { readonly what: 'store' | 'keystore' | 'pool' | 'fetcher' | 'finder' };
 };
 
@@ -108,11 +108,11 @@ interface ImageErrorWith<C extends ErrorCode> extends Error {
 
 interface ImageErrorConstructor {
   readonly prototype: ImageError;
-  /** @param message - what happened, one line, without what was asked: the caller knows that. */
+  /** @param message - what happened, in one line, without the reference: the caller adds that. */
   new <C extends ErrorCode>(code: C, message: string, details: ErrorDetails[C], options?: ErrorOptions): ImageError<C>;
 }
 
-/** Named as it is exported: stack traces and inspection show the name of the class. */
+/** The class has the exported name, since stack traces and inspection show it. */
 const CodedError = class ImageError extends Error {
   override readonly name = 'ImageError';
   readonly code: ErrorCode;
@@ -125,7 +125,7 @@ const CodedError = class ImageError extends Error {
   }
 
   toJSON(): ErrorData {
-    return toErrorData(this as unknown as Parameters<typeof toErrorData>[0]); // the constructor below admits no other pairs of code and details
+    return toErrorData(this as unknown as Parameters<typeof toErrorData>[0]); // the exported constructor allows only matching pairs of code and details
   }
 };
 
@@ -139,7 +139,7 @@ export function hasCode<C extends ErrorCode>(error: unknown, code: C): error is 
   return error instanceof CodedError && error.code === code;
 }
 
-/** An ImageError as plain data: what crosses a thread and what JSON output shows. */
+/** An ImageError as plain data, which is sent between threads and shown in JSON output. */
 export type ErrorData<C extends ErrorCode = ErrorCode> = {
   readonly [K in C]: {
     readonly code: K;
@@ -152,14 +152,14 @@ export type ErrorData<C extends ErrorCode = ErrorCode> = {
 export function toErrorData<C extends ErrorCode>(error: ImageError<C>): ErrorData<C> {
   const { code, message, details, cause } = error;
   const data = { code, message, details, ...(isImageError(cause) && { cause: toErrorData(cause) }) };
-  return data; // of the same pair
+  return data;
 }
 
 export function fromErrorData({ code, message, details, cause }: ErrorData): ImageError {
   return new ImageError(code, message, details, cause && { cause: fromErrorData(cause) });
 }
 
-/** Any thrown value as an ImageError; what is not one already becomes INTERNAL, with itself as the cause. */
+/** Converts any thrown value to an ImageError; one that is not becomes the cause of an INTERNAL error. */
 export function asImageError(error: unknown): ImageError {
   if (isImageError(error)) return error;
   const what = error instanceof Error ? error.message : String(error);

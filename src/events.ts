@@ -1,16 +1,16 @@
 import type { ImageError } from './errors.ts';
 
 /**
- * What happens during a batch, in the order it happens. `key` names a node of the batch for as long as it lives;
- * `reference` is what was asked for, in the caller's own words, but that URLs come without credentials and query here: only
- * outcomes that are handed to the caller, and results made of them, have those. Bytes are bytes on the wire unless said otherwise.
+ * The events of a batch, in the order in which they happen. `key` identifies a node during the batch. `reference` is as the caller
+ * wrote it, but URLs in it have no credentials and no query; only outcomes that are passed to the caller have these. Bytes are
+ * bytes on the wire, unless stated otherwise.
  */
 export type BatchEvent =
   | { readonly type: 'batch-started'; readonly requests: number }
   | { readonly type: 'node-added'; readonly key: string; readonly reference: string; readonly parent?: string }
   | { readonly type: 'node-started'; readonly key: string; readonly reference: string }
   | { readonly type: 'waiting'; readonly key: string; readonly reason: string }
-  /** The node has got a place among the transfers, for which it waited so long; `host` is absent for a local file. */
+  /** The node has got a slot for its transfer, after it waited for `waitedMs`; `host` is absent for a local file. */
   | { readonly type: 'place-taken'; readonly key: string; readonly host?: string; readonly waitedMs: number }
   | {
       readonly type: 'download-started';
@@ -28,7 +28,7 @@ export type BatchEvent =
       readonly attempt: number;
       readonly delayMs: number;
       readonly code: string;
-      /** Of the server's answer, where the code is HTTP_STATUS. */
+      /** The status of the answer, if the code is HTTP_STATUS. */
       readonly status?: number;
     }
   | {
@@ -36,7 +36,7 @@ export type BatchEvent =
       readonly key: string;
       readonly imageID: string;
       readonly size: number;
-      /** Milliseconds that an archive waited for a worker, and that it took: wait, read, inflate, hash, check, write, sync. */
+      /** Milliseconds by step: `wait` for a thread, then `read`, `inflate`, `hash`, `check`, `write`, `sync`. */
       readonly steps?: Readonly<Record<string, number>>;
     }
   | {
@@ -49,53 +49,53 @@ export type BatchEvent =
   | { readonly type: 'warning'; readonly message: string; readonly key?: string }
   | { readonly type: 'batch-finished'; readonly totals: Totals };
 
-/** A sink must not throw and must not block: it is called from the hot path. */
+/** A sink must not throw and must not block, since it is called very often. */
 export type EventSink = (event: BatchEvent) => void;
 
 export type OutcomeStatus = Outcome['status'];
 
 /**
- * How one request or one dependency ended. `status` says which facts there are: an image that is there has its ID, one
- * that failed or was cancelled an error. The field names are those of the JSON output; `JSON.stringify` gives just that.
+ * The outcome of one request or one dependency. A fetched or present image has an ID; one that failed or was cancelled has an error.
+ * The field names are those of the JSON output, which is the result of `JSON.stringify`.
  */
 export type Outcome = StoredOutcome | FailedOutcome | CancelledOutcome;
 
 type StoredOutcome = OutcomeFacts & {
   readonly status: 'fetched' | 'present';
-  /** `sha512-` and 128 hex digits; of a registry's image that is kept as it came alone, the digest of its manifest. */
+  /** `sha512-` and 128 hex digits; the digest of the manifest for a registry image that is stored without conversion only. */
   readonly imageID: string;
   readonly error?: undefined;
 };
 
 type FailedOutcome = OutcomeFacts & { readonly status: 'failed'; readonly error: ImageError };
 
-/** The cause of the error is the reason of the signal. */
+/** The cause of the error is the reason of the aborted signal. */
 type CancelledOutcome = OutcomeFacts & { readonly status: 'cancelled'; readonly error: ImageError<'CANCELLED'> };
 
-/** What is known of a request or a dependency, whatever became of it; absent facts are left out. */
+/** The facts that any outcome may have. */
 export type OutcomeFacts = {
   readonly reference: string;
-  /** 0-based position among the requests; dependencies have none. */
+  /** The position among the requests, counted from 0; absent for dependencies. */
   readonly index?: number;
-  /** Whole: `sha512-` and 128 hex digits. */
+  /** `sha512-` and 128 hex digits. */
   readonly imageID?: string;
   readonly name?: string;
   readonly labels?: Readonly<Record<string, string>>;
-  /** `sha256:` and hex of the bytes as transferred. */
+  /** `sha256:` and the hex digest of the bytes as transferred. */
   readonly digest?: string;
-  /** URL without credentials and query, or a path. */
+  /** A URL without credentials and query, or a path. */
   readonly source?: string;
-  /** Of an image that came from a registry: the URL that its manifest really came from, which may be a mirror's. */
+  /** The URL that the manifest of a registry image came from, of the registry or a mirror. */
   readonly endpoint?: string;
   readonly bytesDownloaded?: number;
   readonly durationMs?: number;
-  /** Lower-case hex fingerprints of the keys that signed; empty when it was not verified. */
+  /** The fingerprints of the keys that signed, in lower-case hex; empty if the image was not verified. */
   readonly signedBy?: readonly string[];
   readonly latest?: boolean;
   readonly dependencies?: readonly string[];
 };
 
-/** `images` counts requests; everything else counts nodes, each once. */
+/** `images` counts requests; all other counts are of nodes. */
 export type Totals = {
   readonly images: number;
   readonly nodes: number;

@@ -17,14 +17,14 @@ import { parseReference } from './image/reference.ts';
 import { openContext, type OpenContext } from './compose.ts';
 import { parseApps } from './parse-apps.ts';
 
-/** Brings images into the store; knows nothing of image IDs, which only the store resolves. @see image-package "Fetching by kind" */
+/** Fetches images into the store. It refuses image IDs, which only the store can resolve. */
 export function createFetcher(options: ActionOptions): Fetcher {
   const finder = createFinder(options);
   return {
     async fetchImage(image, call = {}) {
       const type = call.type ?? 'guess';
       if (parseReference(image, { type, directory: process.cwd(), isFile: () => false }).kind === 'id') {
-        const what = "an image ID can't be fetched, want a URL, a path or an image name";
+        const what = "an image ID can't be fetched; expected a URL, a path or an image name";
         throw new ImageError('REFERENCE_INVALID', what, { input: image });
       }
       return finder.findImage(image, call);
@@ -34,7 +34,7 @@ export function createFetcher(options: ActionOptions): Fetcher {
   };
 }
 
-/** Answers from the store where the policy allows, and fetches the rest. */
+/** Finds images in the store, if the policy allows that, and fetches all others. */
 export function createFinder(options: ActionOptions): Finder {
   const context = openContext(options);
   const closing = new AbortController();
@@ -89,13 +89,13 @@ async function findAll(
     if (index !== undefined) {
       outcomes[index] = outcome;
       const app = all[index];
-      if (app && imageID !== undefined && isThere(status)) app.imageID = parseFoundId(imageID);
+      if (app && imageID !== undefined && isStored(status)) app.imageID = parseFoundId(imageID);
     }
     onOutcome?.(outcome);
   };
 
   const { requests, invalid } = parseApps(all);
-  const { runBatch } = await import('./coordinator/fetch-batch.ts'); // and all that fetches, which most commands do without
+  const { runBatch } = await import('./coordinator/fetch-batch.ts'); // loads the fetchers, which most commands do not need
   const totals = await runBatch(requests, { context, withDeps, failFast, lock, signal, onOutcome: settle });
   await context.tidied();
   invalid.forEach(settle);
@@ -106,7 +106,7 @@ async function findAll(
 
 function imageIdOf(outcome: Outcome | undefined): ImageId | Digest {
   if (outcome?.error) throw outcome.error;
-  if (outcome?.imageID !== undefined && isThere(outcome.status)) return parseFoundId(outcome.imageID);
+  if (outcome?.imageID !== undefined && isStored(outcome.status)) return parseFoundId(outcome.imageID);
   throw new ImageError('INTERNAL', 'no outcome', { what: 'no outcome' });
 }
 
@@ -114,6 +114,6 @@ function parseFoundId(text: string): ImageId | Digest {
   return isDigest(text) ? text : parseImageId(text);
 }
 
-function isThere(status: OutcomeStatus): boolean {
+function isStored(status: OutcomeStatus): boolean {
   return status === 'fetched' || status === 'present';
 }

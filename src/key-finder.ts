@@ -6,7 +6,7 @@ import { defaultLimits } from './image/limits.ts';
 import { showUrl } from './image/show.ts';
 import { openClient } from './compose.ts';
 
-/** Finds and gets keys as a fetch would: with its credentials, each for its own origin, and its ways to discover. */
+/** Finds and gets keys with the same credentials and discovery as a fetch. */
 export function createKeyFinder(options: NetworkOptions): KeyFinder {
   const limits = { ...defaultLimits, ...options.limits };
   const { discover: origins = [], insecure = {} } = options;
@@ -14,7 +14,7 @@ export function createKeyFinder(options: NetworkOptions): KeyFinder {
   const http = openClient(options, limits);
   const discovery = { http, allowHttp, origins, pageBytes: limits.page, endpoints: limits.endpoints };
 
-  /** An origin over http that discovery was sent to is allowed, and no other. */
+  /** Without `allowHttp`, only the http origins that discovery is configured with are allowed. */
   const isAllowed = ({ protocol, origin }: URL): boolean =>
     protocol === 'https:' || allowHttp || origins.some((rule) => URL.parse(rule.origin)?.origin === origin);
 
@@ -25,7 +25,7 @@ export function createKeyFinder(options: NetworkOptions): KeyFinder {
     async getKey(url, signal) {
       const parsed = URL.parse(url);
       if (parsed && !isAllowed(parsed)) {
-        const what = `keys are not taken over http: ${showUrl(url)}`;
+        const what = `keys are not accepted over http: ${showUrl(url)}`;
         throw new ImageError('INSECURE_REFUSED', what, { what: 'a key over http' });
       }
       const limit = { name: 'key', bytes: limits.key };

@@ -13,62 +13,62 @@ import type { CredentialLookup, MirrorRule } from './registry/types.ts';
 import type { Store } from './store/store.ts';
 import type { Keystore } from './verify/keystore.ts';
 
-/** Checks that are lifted. `image`: signatures (name and labels are checked all the same). */
+/** Checks that are switched off. `image` is the check of signatures; name and labels are still checked. */
 export type Insecure = {
   readonly image?: boolean;
   readonly tls?: boolean;
   readonly http?: boolean;
-  /** Keys are trusted over https although `tls` is lifted. */
+  /** Keys are accepted over https although `tls` is switched off. */
   readonly pubkey?: boolean;
   readonly weakKeys?: boolean;
 };
 
 export type ActionOptions = {
   readonly store: Store;
-  /** Absent: nothing is verified, as in rkt. */
+  /** If absent, nothing is verified, as in rkt. */
   readonly keystore?: Keystore;
-  /** Request headers by `host[:port]`, sent to exactly that origin and only over https. */
+  /** Request headers by `host[:port]`; they are sent to exactly that origin, and over https only. */
   readonly headers?: Readonly<Record<string, Readonly<Record<string, string>>>>;
   readonly dockerCredentials?: Readonly<Record<string, { readonly user: string; readonly password: string }>>;
   readonly insecure?: Insecure;
   readonly trustKeysFromHTTPS?: boolean;
-  /** Nothing from the network; the same as pullPolicy never. */
+  /** Do not use the network; the same as pullPolicy `never`. */
   readonly storeOnly?: boolean;
-  /** Do not answer from the store; the same as pullPolicy update. */
+  /** Do not use images of the store; the same as pullPolicy `update`. */
   readonly noStore?: boolean;
-  /** Ignore what is remembered of URLs altogether. */
+  /** Ignore the URL cache. */
   readonly noCache?: boolean;
   /** Default true. */
   readonly withDeps?: boolean;
   /** Default new. */
   readonly pullPolicy?: PullPolicy;
-  /** What is kept of a registry's image: an archive made of it, itself, or (the default) both. */
+  /** How a registry image is stored: converted to an archive, as it is, or (the default) both. */
   readonly keep?: Keep;
-  /** Platforms that images of registries are brought for: `os/arch[/variant]`; default linux on this processor. */
+  /** The platforms of registry images: `os/arch[/variant]`; default linux on this processor. */
   readonly platform?: readonly string[];
-  /** Where images of registries may be had beside or instead of the registry itself. */
+  /** The mirrors of registries. */
   readonly mirrors?: readonly MirrorRule[];
-  /** What to show a registry or a mirror; asked where dockerCredentials has nothing. */
+  /** Finds the credentials for a registry or a mirror, if dockerCredentials has none. */
   readonly registryCredentials?: CredentialLookup;
-  /** Where signatures of registries' images are read, as readLookasides gives it; absent: nowhere. */
+  /** The places with signatures of registry images, from readLookasides. If absent, there are none. */
   readonly lookasides?: Lookasides;
-  /** By `host[:port]`, beside `ca`: as readCertificates gives them. */
+  /** Certificates by `host[:port]` in addition to `ca`, from readCertificates. */
   readonly certificates?: ReadonlyMap<string, HostCertificates>;
-  /** Transfers at once, default 16. */
+  /** The most transfers at a time, default 16. */
   readonly jobs?: number;
-  /** Transfers at once from one host, default 6. */
+  /** The most transfers from one host at a time, default 6. */
   readonly jobsPerHost?: number;
-  /** Threads that hash, inflate and verify; default the processors this process may use. */
+  /** The number of threads that hash, inflate and verify; default: the processors that this process may use. */
   readonly workers?: number;
-  /** Threads that are there already, as openFetchPool opens them; who opened them closes them. Default: own, of `workers`. */
+  /** Threads from openFetchPool, which the caller closes. Default: own threads, `workers` of them. */
   readonly pool?: Pool;
   /** Tries after the first, default 4. */
   readonly retries?: number;
   readonly limits?: Partial<Limits>;
   readonly timeouts?: Partial<Timeouts>;
-  /** Bytes a second, over all transfers. */
+  /** The most bytes a second of all transfers together. */
   readonly limitRate?: number;
-  /** Bytes a second, for one transfer; below it the transfer counts as stalled. */
+  /** The least bytes a second of one transfer; below it the transfer counts as stalled. */
   readonly minRate?: number;
   readonly failFast?: boolean;
   readonly discover?: readonly { readonly prefix: string; readonly origin: string }[];
@@ -81,7 +81,7 @@ export type ActionOptions = {
   readonly proxy?: {
     readonly http?: string;
     readonly https?: string;
-    /** For what has none of its own. */
+    /** Used for http or https if that has no proxy of its own. */
     readonly all?: string;
     readonly noProxy?: string;
   };
@@ -89,7 +89,7 @@ export type ActionOptions = {
   readonly transport?: Transport;
 };
 
-/** The part of ActionOptions that says how the network is used. */
+/** The options for the use of the network. */
 export type NetworkOptions = Pick<
   ActionOptions,
   | 'headers'
@@ -109,17 +109,17 @@ export type NetworkOptions = Pick<
   | 'transport'
 >;
 
-/** Where keys come from that are to be trusted. */
+/** Finds and downloads signing keys. */
 export type KeyFinder = AsyncDisposable & {
-  /** The URLs of the keys that discovery offers for a prefix of image names, each once. @throws DISCOVERY_FAILED */
+  /** The URLs of the keys that discovery finds for a prefix of image names, each once. @throws DISCOVERY_FAILED */
   findKeys(prefix: string, signal: AbortSignal): Promise<readonly string[]>;
-  /** The bytes of a key. @throws INSECURE_REFUSED for http where it is not allowed, LIMIT_EXCEEDED, what networks do */
+  /** The bytes of a key. @throws INSECURE_REFUSED for http if it is not allowed, LIMIT_EXCEEDED, network errors */
   getKey(url: string, signal: AbortSignal): Promise<Uint8Array>;
   close(): Promise<void>;
 };
 
 export type FetchCall = {
-  /** Path of a detached signature that overrides the one beside the image. */
+  /** The path of a detached signature, which is used instead of the one beside the image. */
   readonly signature?: string;
   readonly type?: ImageType;
   readonly signal?: AbortSignal;
@@ -128,16 +128,16 @@ export type FetchCall = {
 export type BatchResult = { readonly outcomes: readonly Outcome[]; readonly totals: Totals };
 
 export type Fetcher = AsyncDisposable & {
-  /** From the network or a file into the store. @returns the ID, as findImage. @throws ImageError */
+  /** Fetches an image from the network or a file into the store. @returns the ID, as findImage. @throws ImageError */
   fetchImage(image: string, call?: FetchCall): Promise<ImageId | Digest>;
   close(): Promise<void>;
 };
 
 export type BatchCall = {
   readonly signal?: AbortSignal;
-  /** What references have to be: LOCK_MISMATCH otherwise. */
+  /** The images that references must resolve to; otherwise they fail with LOCK_MISMATCH. */
   readonly lock?: ImageLock;
-  /** Told of each request's and each dependency's outcome as soon as it is known, in any order. */
+  /** Called with the outcome of each request and each dependency as soon as it is known, in any order. */
   readonly onOutcome?: (outcome: Outcome) => void;
 };
 
@@ -145,20 +145,20 @@ export type PlanResult = { readonly outcomes: readonly PlanOutcome[]; readonly t
 
 export type PlanCall = {
   readonly signal?: AbortSignal;
-  /** Told of each request's and each dependency's outcome, a node after all that it needs. */
+  /** Called with the outcome of each request and each dependency, of a node after those of its dependencies. */
   readonly onOutcome?: (outcome: PlanOutcome) => void;
 };
 
 export type Finder = AsyncDisposable & {
   /**
-   * From the store if it can, else as fetchImage.
+   * Finds an image in the store, or fetches it.
    *
-   * @returns the image ID; of a registry's image that is kept as it came alone, the digest of its manifest.
+   * @returns the image ID; the digest of the manifest for a registry image that is stored without conversion only.
    */
   findImage(image: string, call?: FetchCall): Promise<ImageId | Digest>;
-  /** Never rejects for a failed image; fills `app.imageID` of those that succeeded. Outcomes in the order of the apps. */
+  /** Does not reject if an image fails. Sets `app.imageID` of the apps that succeed. Outcomes are in the order of the apps. */
   findImages(apps: Iterable<App>, call?: BatchCall): Promise<BatchResult>;
-  /** What findImages would do: asks store and network, brings nothing, writes nothing, also where the store could be. */
+  /** Finds out what findImages would do. It reads the store and asks servers, but downloads and writes nothing. */
   planImages(apps: Iterable<App>, call?: PlanCall): Promise<PlanResult>;
   close(): Promise<void>;
 };

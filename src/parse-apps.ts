@@ -6,7 +6,7 @@ import { asImageError, type ImageError } from './errors.ts';
 import type { AppInput } from './image/apps.ts';
 import { parseReference, referenceKey } from './image/reference.ts';
 
-/** A request that says nothing we understand. */
+/** A request that cannot be parsed. */
 type InvalidApp = {
   readonly reference: string;
   readonly index: number;
@@ -14,13 +14,16 @@ type InvalidApp = {
   readonly error: ImageError;
 };
 
-/** Apps as requests of a batch; what is relative is relative to the app's directory, else to that of the process. */
+/** Parses apps into requests of a batch. Relative paths are resolved against the app's directory, or else the working directory. */
 export function parseApps(apps: readonly AppInput[]): { requests: BatchRequest[]; invalid: InvalidApp[] } {
-  const here = process.cwd();
+  const workingDirectory = process.cwd();
   const checkIn = createFileChecks();
   const requests: BatchRequest[] = [];
   const invalid: InvalidApp[] = [];
-  for (const [index, { image: text, type = 'guess', signature: path, directory = here }] of apps.entries()) {
+  for (const [
+    index,
+    { image: text, type = 'guess', signature: path, directory = workingDirectory },
+  ] of apps.entries()) {
     try {
       const reference = parseReference(text, { type, directory, isFile: checkIn(directory) });
       const signature = path === undefined ? undefined : resolve(directory, path);

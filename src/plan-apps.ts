@@ -4,7 +4,7 @@ import type { FetchContext } from './fetchers/context.ts';
 import type { App } from './image/apps.ts';
 import { parseApps } from './parse-apps.ts';
 
-/** What findImages would do about the apps. */
+/** Finds out what findImages would do for the apps. */
 export async function planApps(
   context: FetchContext,
   { withDeps = true }: Pick<ActionOptions, 'withDeps'>,

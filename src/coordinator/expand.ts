@@ -5,10 +5,10 @@ import { formatReference, referenceKey, type NameReference } from '../image/refe
 import type { NodeRequest } from './node.ts';
 
 /**
- * The nodes that an image's dependencies ask for, in the order of its manifest.
+ * The nodes for the dependencies of an image, in the order of its manifest.
  *
- * @param nodes - those of the batch so far, by key.
- * @throws LIMIT_EXCEEDED when they would go deeper, or become more, than allowed.
+ * @param nodes - the nodes that the batch has, by key.
+ * @throws LIMIT_EXCEEDED if the depth or the number of nodes would be over its limit.
  */
 export function expand(
   { depth }: Pick<NodeRequest, 'depth'>,
@@ -17,17 +17,17 @@ export function expand(
   nodes: ReadonlyMap<string, unknown>,
 ): readonly NodeRequest[] {
   if (dependencies.length === 0) return [];
-  atMost('depth', depth + 1, limits.depth, 'dependencies go deeper than');
+  checkLimit('depth', depth + 1, limits.depth, 'dependencies go deeper than');
   const more = new Set<string>();
   return dependencies.map((dependency) => {
     const request = requestOf(dependency, depth + 1);
     if (!nodes.has(request.key)) more.add(request.key);
-    atMost('nodes', nodes.size + more.size, limits.nodes, 'the batch needs more images than');
+    checkLimit('nodes', nodes.size + more.size, limits.nodes, 'the batch needs more images than');
     return request;
   });
 }
 
-/** @param depth - that of the node. */
+/** @param depth - the depth of the new node. */
 export function requestOf({ imageName, labels, imageId, size }: Dependency, depth: number): NodeRequest {
   const unnamed: NameReference = { kind: 'name', text: imageName, name: imageName, labels };
   const reference = { ...unnamed, text: formatReference(unnamed) };
@@ -36,6 +36,6 @@ export function requestOf({ imageName, labels, imageId, size }: Dependency, dept
   return { key: referenceKey(reference) + pinned, reference, signature: undefined, pin, depth };
 }
 
-function atMost(limit: string, wanted: number, maximum: number, what: string): void {
-  if (wanted > maximum) throw new ImageError('LIMIT_EXCEEDED', `${what} ${maximum}`, { limit, maximum });
+function checkLimit(limit: string, value: number, maximum: number, what: string): void {
+  if (value > maximum) throw new ImageError('LIMIT_EXCEEDED', `${what} ${maximum}`, { limit, maximum });
 }

@@ -13,11 +13,11 @@ export type BatchOptions = {
   readonly failFast: boolean;
   readonly lock: ImageLock | undefined;
   readonly signal: AbortSignal;
-  /** Each request's and each dependency's outcome, as soon as it is known. */
+  /** Called with the outcome of each request and each dependency as soon as it is known. */
   readonly onOutcome: (outcome: Outcome) => void;
 };
 
-/** Brings a whole batch. Never rejects for an image that fails; a bug rejects. */
+/** Fetches a batch. Does not reject if an image fails; a bug rejects. */
 export async function runBatch(requests: readonly BatchRequest[], options: BatchOptions): Promise<Totals> {
   const { context, withDeps, failFast, lock, signal, onOutcome } = options;
   const { onEvent, nowMs, limits, tally } = context;
@@ -56,7 +56,7 @@ export async function runBatch(requests: readonly BatchRequest[], options: Batch
   return read;
 }
 
-/** A prefetch waits for all other fetches, and its events are buffered, until a verified image asks for it. */
+/** The context of one fetch. A prefetch has slots of lower priority, and its events are buffered, until it is promoted. */
 function contextOf(
   context: FetchContext,
   key: string,
@@ -75,8 +75,8 @@ function contextOf(
 }
 
 /**
- * Keeps the events of a prefetch until it is promoted. Then passes them on, and every later event at once. Of each type it
- * keeps the last event only, in the order of these last ones; it keeps all warnings.
+ * Buffers the events of a prefetch until it is promoted; then passes them on, and every later event at once. The buffer has the last
+ * event of each type, in the order in which these came, and all warnings.
  */
 function createEventBuffer(onEvent: EventSink, promoted: Promise<void>): EventSink {
   const held = new Map<string | BatchEvent, BatchEvent>();
@@ -96,7 +96,7 @@ function createEventBuffer(onEvent: EventSink, promoted: Promise<void>): EventSi
 
 type SlotReport = { readonly key: string; readonly onEvent: EventSink; readonly nowMs: () => number };
 
-/** The same slots; an event says when a node gets one, and how long it waited. */
+/** Wraps slots so that an event reports when a node gets a slot, and how long it waited. */
 function reportSlots(slots: Slots, { key, onEvent, nowMs }: SlotReport): Slots {
   return {
     run(host, signal, work) {

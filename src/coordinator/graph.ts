@@ -1,4 +1,4 @@
-/** A node of the batch's graph: what it needs, who needs it, and how far it is. */
+/** A node of the batch's graph. It depends on its children. */
 export type GraphNode<N> = {
   readonly children: N[];
   readonly parents: N[];
@@ -8,15 +8,15 @@ export type GraphNode<N> = {
 };
 
 /**
- * The order in which nodes settle: each once it is done itself and everything it needs has settled. A node on a cycle never
- * gets there; what is left when nothing moves any more is on a cycle or above one.
+ * Settles nodes: each one when it is done and all its children have settled. A node on a cycle, or above one, does not settle by
+ * itself.
  */
 export type Graph<N> = {
-  /** `parent` needs `child`; to say it twice changes nothing. Only while `parent` is open. */
+  /** Makes `child` a child of `parent`, once. Must be called while `parent` is open. */
   link(parent: N, child: N): void;
-  /** The node's own work is over, all its links are known. */
+  /** Called when the work of the node itself is over and it has all its children. */
   done(node: N): void;
-  /** Settles a node whatever it still waits for: the way out of a cycle. */
+  /** Settles a node with unsettled children, to break a cycle. */
   settle(node: N): void;
 };
 
@@ -51,10 +51,10 @@ export function createGraph<N extends GraphNode<N>>(onSettled: (node: N) => void
 }
 
 /**
- * Cycles at or below an unsettled node, each with its first node named again at the end, until the node is settled. With
- * nothing under way each unsettled node has an unsettled child, so following them must come back.
+ * Finds the cycles at or below an unsettled node, until that node is settled. It must be called when all nodes are done: then each
+ * unsettled node has an unsettled child, so a path of unsettled children reaches one of its own nodes again.
  *
- * @param onCycle - must settle all nodes of the cycle.
+ * @param onCycle - called with each cycle, whose first node is also its last. It must settle all nodes of the cycle.
  */
 export function breakCycles<N extends GraphNode<N>>(start: N, onCycle: (cycle: readonly N[]) => void): void {
   const path = [start];
@@ -67,8 +67,8 @@ export function breakCycles<N extends GraphNode<N>>(start: N, onCycle: (cycle: r
     }
     const next = node.children.find((child) => child.state !== 'settled');
     if (!next) throw new Error('an unsettled node has no unsettled child');
-    const again = positions.get(next);
-    if (again === undefined) positions.set(next, path.push(next) - 1);
-    else onCycle([...path.slice(again), next]);
+    const position = positions.get(next);
+    if (position === undefined) positions.set(next, path.push(next) - 1);
+    else onCycle([...path.slice(position), next]);
   }
 }

@@ -1,33 +1,33 @@
 import PQueue from 'p-queue';
 
-/** Gives a slot back; more than once changes nothing. */
+/** Gives a slot back. A second call has no effect. */
 export type Release = () => void;
 
-/** Waits for a slot of a queue. The caller has it until it gives it back. */
+/** Waits for a slot of a queue. @returns gives the slot back */
 export async function takeSlot(queue: PQueue, priority: number): Promise<Release> {
   const begun = Promise.withResolvers<void>();
-  const over = Promise.withResolvers<void>();
+  const released = Promise.withResolvers<void>();
   const occupy = (): Promise<void> => {
     begun.resolve();
-    return over.promise;
+    return released.promise;
   };
   void queue.add(occupy, { priority });
   await begun.promise;
-  return over.resolve;
+  return released.resolve;
 }
 
-/** `good`: it brought something at a decent pace. `answers`: nothing better is known of it, or it was too slow lately. */
+/** `good`: the host has sent data fast enough. `answers`: it has answered, but has not yet sent data, or was too slow lately. */
 type Standing = 'good' | 'answers';
 
-/** A queue for each host, there for as long as it has jobs, and how each host has done so far. */
+/** A queue for each host that has jobs, and the standing of each host; undefined for a host that has not answered yet. */
 type HostQueues = {
   /** Waits for a slot at a host. A host that has not answered yet has one slot. */
   slot(host: string, priority: number): Promise<Release>;
   standing(host: string): Standing | undefined;
   setStanding(host: string, standing: Standing): void;
-  /** Slots of a host that are in use. */
+  /** The number of slots of a host that are in use. */
   used(host: string): number;
-  /** Whether anything waits for a slot. */
+  /** Whether any job waits for a slot. */
   hasWaiting(): boolean;
 };
 
@@ -65,7 +65,7 @@ export function createHostQueues(jobsPerHost: number): HostQueues {
 
 /**
  * Runs a job in one of a few slots. The job has its slot until it ends, its signal is aborted, it is promoted, or it calls
- * `release` because others must not wait for it.
+ * `release`.
  */
 type PrefetchSlots = <T>(
   promoted: Promise<void>,

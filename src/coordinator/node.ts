@@ -4,25 +4,25 @@ import type { Found } from '../fetchers/found.ts';
 import type { ImageReference } from '../image/reference.ts';
 import type { GraphNode } from './graph.ts';
 
-/** One image to bring, however many want it; `F` is what is found out of it. */
+/** One image of a batch, whether one or several requests and images need it; `F` is the result of its visit. */
 export interface ImageNode<F = Found> extends GraphNode<ImageNode<F>> {
   readonly key: string;
   readonly reference: ImageReference;
   readonly signature: string | undefined;
   readonly pin: Pin | undefined;
-  /** Who asked for it by name; empty for what is only a dependency. */
+  /** The requests for this image; empty if it is only a dependency. */
   readonly requests: { readonly index: number; readonly text: string }[];
-  /** 0 for a request, one more than its first parent otherwise. */
+  /** 0 for a request, else one more than the depth of its first parent. */
   readonly depth: number;
-  /** The key of the request that it, or its first parent, was added for. */
+  /** The key of the request whose tree it was added in. */
   readonly root: string;
-  /** Until it has settled: of ten thousand images, what was found out of each is not kept. */
+  /** The result of the visit, removed when the node has settled: a large batch needs less memory. */
   found: F | undefined;
-  /** Of the image, once it is there. */
+  /** Undefined until the image is in the store. */
   imageId: string | undefined;
-  /** Its own failure, or that of something it depends on. */
+  /** Its own failure, or that of an image that it depends on. */
   error: ImageError | undefined;
-  /** Why it was not brought to its end. */
+  /** Why it was stopped before its end. */
   cancelled: ImageError<'CANCELLED'> | undefined;
   durationMs: number | undefined;
 }

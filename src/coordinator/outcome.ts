@@ -4,7 +4,7 @@ import { formatReference } from '../image/reference.ts';
 import { show } from '../image/show.ts';
 import type { ImageNode } from './node.ts';
 
-/** What a settled node has to tell, once for each request that asked for it, once if it is only a dependency. */
+/** The outcomes of a settled node: one for each request for it, or one if it is only a dependency. */
 export function outcomes(node: ImageNode): readonly [Outcome, ...Outcome[]] {
   const [first, ...others] = node.requests.map(({ index, text }) => outcomeOf(node, { reference: text, index }));
   return first ? [first, ...others] : [outcomeOf(node, { reference: formatReference(node.reference) })];
@@ -18,7 +18,7 @@ function outcomeOf(node: ImageNode, request: Pick<Outcome, 'reference' | 'index'
   return { ...facts, status: 'failed', error: error ?? noOutcome() };
 }
 
-/** A bug: a node that settled without a result. */
+/** The error for a node that settled without a result, which is a bug. */
 export function noOutcome(): ImageError {
   return new ImageError('INTERNAL', 'no outcome', { what: 'no outcome' });
 }
@@ -47,15 +47,15 @@ function statusOf({ found, error, cancelled }: ImageNode): OutcomeStatus {
   return found.status;
 }
 
-/** The error of what was under way or waited when its batch was stopped. @param reason - of the signal. */
+/** The error of a node that had not ended when its batch was stopped. @param reason - the reason of the signal. */
 export function cancelledBy(reason: unknown): ImageError<'CANCELLED'> {
   if (hasCode(reason, 'CANCELLED')) return reason;
   return new ImageError('CANCELLED', 'it was stopped before its end', { reason: 'aborted' }, { cause: reason });
 }
 
 /**
- * What a node inherits from the first of its children that failed. However far down the failure is, it is one error for all
- * that are above: it names the image that failed by its own doing, and does not grow from level to level.
+ * The error of a node whose child failed: the one of the first failed child. All nodes above a failed image get the same error,
+ * which names that image.
  */
 export function dependencyError<F>({ children }: ImageNode<F>): ImageError | undefined {
   const failed = children.find((child) => child.error);
@@ -66,7 +66,7 @@ export function dependencyError<F>({ children }: ImageNode<F>): ImageError | und
   return new ImageError('DEPENDENCY_FAILED', what, { dependency }, { cause: failed.error });
 }
 
-/** Counts nodes as they settle, each once. */
+/** Counts settled nodes. */
 export function createTotals(): { add(node: ImageNode): void; read(rest: Rest): Totals } {
   const count: Record<OutcomeStatus, number> = { fetched: 0, present: 0, failed: 0, cancelled: 0 };
   let nodes = 0;

@@ -1,54 +1,57 @@
-/** What is known of a transfer that is under way. */
+/** The facts about a running transfer that decide whether it is too slow. */
 export type Paced = {
   readonly host: string | undefined;
-  /** It was found slow before. */
+  /** The transfer was found slow before. */
   readonly isSlow: boolean;
-  /** It takes one of the jobs. */
+  /** The transfer has a slot in the batch, so it counts as one of the jobs. */
   readonly counts: boolean;
-  /** Bytes a second over the last `windowMs`; undefined before so much time has passed. */
+  /** Bytes a second over the last `windowMs`; undefined if the transfer has not run that long. */
   readonly rate: number | undefined;
-  /** All that time nothing but its server was waited for. */
+  /** During that time the transfer waited for its server only. */
   readonly wasWaitedFor: boolean;
-  /** It has a connection, and has had it for long enough. */
+  /** The transfer has a connection, and has had it for long enough. */
   readonly mayGiveUp: boolean;
 };
 
 export type PaceQuestion = {
-  /** Bytes a second of the transfers that ended last. */
+  /** The rates of the transfers that ended last, in bytes a second. */
   readonly ended: readonly number[];
-  /** Something waits for a slot. */
+  /** Whether a transfer waits for a slot. */
   readonly othersWait: boolean;
-  /** First transfers of hosts that wait for one of those to end that do not count. */
+  /** The number of first transfers of a host that wait for a slot among the transfers that do not count. */
   readonly newcomers: number;
-  /** Transfers that do not count, in all and from one host. */
-  readonly most: { readonly all: number; readonly host: number };
+  /** The most transfers that do not count, in all and from one host. */
+  readonly maxUncounted: { readonly all: number; readonly host: number };
 };
 
 export type PaceVerdict<T> = {
-  /** No longer count. */
+  /** Transfers that become slow and no longer count. */
   readonly slow: readonly T[];
-  /** Keep pace, whatever they did before. */
+  /** Transfers that are fast enough, also if they were slow before. */
   readonly decent: readonly T[];
-  /** Give up their connections, and go to the end of the queue. */
+  /** Transfers that must give up their connections and go to the end of the queue. */
   readonly givingUp: readonly T[];
 };
 
-/** Between two looks, and how far back the rate of a transfer goes. */
+/** The time between two measurements, and the time over which the rate of a transfer is averaged. */
 export const lookMs = 1000;
 export const windowMs = 5000;
 
-/** A body of so many bytes tells how fast its server is. */
+/** The rate of a server is known once it has sent this many bytes. */
 export const tellingBytes = 64 * 1024;
 
-/** Bytes a second below which a transfer is slow in any case: where all are, none is below a tenth of the median. */
+/**
+ * A transfer below this many bytes a second is slow in any case: if all transfers are slow, none is below a tenth of the median.
+ * `atFirst` is used before any transfer has ended.
+ */
 const leastRate = { atFirst: (tellingBytes * 1000) / windowMs, later: 1024 };
 
 /**
- * Which transfers are too slow to keep others waiting: those below a tenth of the median, as long as others wait. Of more
- * slow ones than are allowed, the slowest give up. A transfer that we held up ourselves is never slow.
+ * Decides which transfers are too slow: as long as others wait for a slot, those below a tenth of the median rate. If there are more
+ * slow transfers than allowed, the slowest give up. A transfer that waited for something else than its server is never slow.
  */
 export function classifyPace<T extends Paced>(transfers: readonly T[], question: PaceQuestion): PaceVerdict<T> {
-  const { ended, othersWait, newcomers, most } = question;
+  const { ended, othersWait, newcomers, maxUncounted } = question;
   const rates = transfers.flatMap(({ isSlow, rate }) => (isSlow || rate === undefined ? [] : [rate]));
   const least = slowBelow([...ended, ...rates], ended.length > 0);
   const isBelow = ({ rate, wasWaitedFor }: T): boolean => wasWaitedFor && rate !== undefined && rate < least;
@@ -58,26 +61,26 @@ export function classifyPace<T extends Paced>(transfers: readonly T[], question:
   const below = transfers.filter(isBelow).toSorted((one, other) => (one.rate ?? 0) - (other.rate ?? 0));
   const uncounted = transfers.filter((one) => !one.counts && !decent.includes(one));
   const slow = below.filter(({ isSlow }) => !isSlow);
-  const room = roomFor([...uncounted, ...slow.filter(({ counts }) => counts)], most, newcomers);
+  const room = createRoom([...uncounted, ...slow.filter(({ counts }) => counts)], maxUncounted, newcomers);
   const givingUp = below.filter((one) => one.mayGiveUp && room.isShortFor(one) && room.remove(one));
-  // Where nobody may give up, the least slow of those that were to stop counting go on counting.
+  // if too few may give up, the fastest of the slow transfers continue to count
   const kept = slow
     .toReversed()
     .filter((one) => one.counts && !givingUp.includes(one) && room.isShortFor(one) && room.remove(one));
   return { slow: slow.filter((one) => !kept.includes(one)), decent, givingUp };
 }
 
-/** How many there are, in all and of each host, of those that there may be only so many of. */
-function roomFor(
+/** Counts the transfers that do not count as jobs, in all and of each host, against their limits. */
+function createRoom(
   transfers: readonly Paced[],
-  most: PaceQuestion['most'],
+  maxUncounted: PaceQuestion['maxUncounted'],
   newcomers: number,
 ): { isShortFor(one: Paced): boolean; remove(one: Paced): true } {
   const ofHost = new Map<string | undefined, number>();
   for (const { host } of transfers) ofHost.set(host, (ofHost.get(host) ?? 0) + 1);
   let all = transfers.length + newcomers;
   return {
-    isShortFor: ({ host }) => all > most.all || (ofHost.get(host) ?? 0) > most.host,
+    isShortFor: ({ host }) => all > maxUncounted.all || (ofHost.get(host) ?? 0) > maxUncounted.host,
     remove({ host }) {
       all -= 1;
       ofHost.set(host, (ofHost.get(host) ?? 0) - 1);
@@ -87,9 +90,9 @@ function roomFor(
 }
 
 /**
- * Bytes a second: a tenth of the median.
+ * The rate below which a transfer is slow, in bytes a second: a tenth of the median.
  *
- * @param isKnown - some transfer has ended: it is known what is usual here.
+ * @param isKnown - whether a transfer has ended, so that the usual rate is known.
  */
 export function slowBelow(rates: readonly number[], isKnown: boolean): number {
   const sorted = rates.toSorted((one, other) => one - other);

@@ -13,11 +13,11 @@ type PlanOptions = {
   readonly context: FetchContext;
   readonly withDeps: boolean;
   readonly signal: AbortSignal;
-  /** Each request's and each dependency's, as soon as it is known: a node after all that it needs. */
+  /** Called with the outcome of each request and each dependency as soon as it is known, of a node after those of its children. */
   readonly onOutcome: (outcome: PlanOutcome) => void;
 };
 
-/** Finds out what a batch would do, and does nothing of it. Never rejects for an image that fails; a bug rejects. */
+/** Finds out what a batch would do, without doing it. Does not reject if an image fails; a bug rejects. */
 export async function planBatch(
   requests: readonly BatchRequest[],
   { context, withDeps, signal, onOutcome }: PlanOptions,
@@ -58,7 +58,7 @@ export async function planBatch(
   });
 }
 
-/** What is neither here nor a file says what it needs only once it has been fetched. */
+/** Whether the dependencies are known: those of a remote image are not, until it is fetched. */
 function namesDependencies(found: Planned): boolean {
   return found.status === 'present' || found.manifest !== undefined;
 }
@@ -67,11 +67,11 @@ function dependenciesOf(found: Planned): readonly Dependency[] {
   return found.status === 'present' ? found.image.dependencies : (found.manifest?.dependencies ?? []);
 }
 
-/** `present`: the store has it; `absent`: a fetch would bring it. */
+/** `present`: the store has the image; `absent`: a fetch would download it. */
 export type PlanStatus = PlanOutcome['status'];
 
 /** What a fetch would do about one request or one dependency. Fields that Outcome has as well mean the same. */
-/** What a fetch would do about one request or one dependency. `status` says which facts there are, as in an Outcome. */
+/** What a fetch would do for one request or one dependency. Which facts it has depends on `status`, as in an Outcome. */
 export type PlanOutcome = PlanFacts &
   (
     | { readonly status: 'present'; readonly imageID: string; readonly error?: undefined }
@@ -84,35 +84,35 @@ type PlanFacts = Pick<
   Outcome,
   'reference' | 'index' | 'imageID' | 'name' | 'labels' | 'digest' | 'source' | 'signedBy' | 'latest' | 'dependencies'
 > & {
-  /** Names a node of the plan: the same for all requests that ask for it. */
+  /** Identifies the node of the plan; requests for the same image have the same one. */
   readonly id: number;
-  /** What the network still has to bring; absent when the server does not say. */
+  /** The number of bytes that a fetch would download; absent if the server does not say. */
   readonly bytesToFetch?: number;
-  /** URL or path of the signature that a fetch would check; it is there. */
+  /** The URL or path of the signature that a fetch would check; it exists. */
   readonly signature?: string;
-  /** The `id`s of what it depends on, in the manifest's order; absent while only the archive says that. */
+  /** The `id`s of its dependencies, in the order of the manifest; absent if the manifest is only in a remote archive. */
   readonly needs?: readonly number[];
 };
 
-/** `images` counts requests; everything else counts nodes, each once. */
+/** `images` counts requests; all other counts are of nodes. */
 export type PlanTotals = Pick<Totals, 'images' | 'nodes' | 'present' | 'failed' | 'cancelled'> &
   Pick<Totals, 'requests' | 'retries' | 'durationMs'> & {
     readonly absent: number;
-    /** Of all whose size is known, each URL and each layer once. */
+    /** The sum of the known sizes; each URL and each layer counts once. */
     readonly bytesToFetch: number;
-    /** Nodes that are absent, and nobody says how large. */
+    /** The number of absent nodes whose size is unknown. */
     readonly unknownSizes: number;
-    /** Nodes whose dependencies show only when they are fetched. */
+    /** The number of absent nodes whose dependencies are unknown. */
     readonly unknownDependencies: number;
   };
 
 type PlanView = {
   readonly idOf: (node: ImageNode<Planned>) => number;
-  /** False while nobody can say what the node depends on. */
+  /** Whether the dependencies of the node are known. */
   readonly isExplored: (node: ImageNode<Planned>) => boolean;
 };
 
-/** What a settled node has to tell, once for each request that asked for it, once if it is only a dependency. */
+/** The outcomes of a settled node: one for each request for it, or one if it is only a dependency. */
 function planOutcomes(node: ImageNode<Planned>, view: PlanView): readonly [PlanOutcome, ...PlanOutcome[]] {
   const about = (request: Pick<PlanOutcome, 'reference' | 'index'>) =>
     outcomeOf(node, { ...request, ...factsOf(node, view) });
@@ -161,7 +161,7 @@ function planStatus({ found, error, cancelled }: ImageNode<Planned>): PlanStatus
 
 type Rest = Pick<PlanTotals, 'images' | 'requests' | 'retries' | 'durationMs'>;
 
-/** Counts nodes as they settle, each once. */
+/** Counts settled nodes. */
 function createPlanTotals(): {
   add(node: ImageNode<Planned>, isExplored: boolean): void;
   read(rest: Rest): PlanTotals;
@@ -173,7 +173,7 @@ function createPlanTotals(): {
   let unknownSizes = 0;
   let unknownDependencies = 0;
 
-  /** Two names that lead to one URL bring it once, and so do two images that have a layer in common. */
+  /** Counts an URL or a layer once: two names may have the same URL, and two images the same layer. */
   const addOnce = (what: string, bytes: number | undefined): void => {
     if (counted.has(what)) return;
     counted.add(what);

@@ -6,7 +6,7 @@ import { show } from '../image/show.ts';
 
 const debug = debugLog('coordinator');
 
-/** What a visit reports, and learns, before its image is verified. */
+/** What a visit reports before its image is verified, and what it is told. */
 export type VisitHooks = {
   readonly onDependencies: (dependencies: readonly Dependency[]) => void;
   /** Of a prefetch: resolves when a verified image asks for its node. */
@@ -28,13 +28,13 @@ export type Prefetched<F> = {
 
 /** Visits for images that no verified image asks for yet. They make no nodes: their results wait for a node. */
 type Prefetcher<F> = {
-  /** Begins visits for dependencies of the requester, as many as there is room for, and the rest when there is room. */
+  /** Begins visits for the dependencies of the requester, as many as there is room for; the rest begin when there is room. */
   request(requester: Requester, dependencies: readonly Dependency[]): void;
-  /** Hands over the visit for a node that a verified image asks for, if it has begun. */
+  /** Returns the visit for a node that a verified image asks for, if it has begun; it is then no longer a prefetch. */
   claim(key: string): Prefetched<F> | undefined;
-  /** The requester has its nodes, or has failed: aborts the visits that nothing else asks for. */
+  /** Called when the requester has its nodes, or has failed. Aborts the visits that no other requester asks for. */
   release(key: string): void;
-  /** Resolves once no visit that was aborted is under way. */
+  /** Resolves when all visits, also aborted ones, have ended. */
   ended(): Promise<void>;
 };
 
@@ -42,7 +42,7 @@ type PrefetchOptions<F> = {
   readonly visit: Visit<F>;
   readonly dependenciesOf: (found: F) => readonly Dependency[];
   readonly nowMs: () => number;
-  /** The batch's nodes by key: they are not prefetched. */
+  /** The nodes of the batch by key, which are not prefetched. */
   readonly nodes: ReadonlyMap<string, Pick<ImageNode, 'state'>>;
   readonly signal: AbortSignal;
 };
@@ -56,23 +56,23 @@ export function createPrefetcher<F>({
 }: PrefetchOptions<F>): Prefetcher<F> {
   const table = createPrefetchTable<F>();
   const { entries } = table;
-  /** What requesters need and has not begun yet. */
+  /** The requests that have not begun yet, by the key of their requester. */
   const pending = new Map<string, { readonly requester: Requester; readonly requests: NodeRequest[] }>();
   const running = new Set<Promise<void>>();
 
-  /** A visit that has begun may get one more requester, whether there is room or not. */
-  const join = (requester: Requester, { key }: NodeRequest): boolean => {
+  /** Adds a requester to a visit that has begun, whether there is room or not. @returns false if it has not begun */
+  const addRequester = (requester: Requester, { key }: NodeRequest): boolean => {
     entries.get(key)?.requesters.add(requester.key);
     return entries.has(key);
   };
 
-  const fill = (): void => {
+  const beginPending = (): void => {
     for (const [key, { requester, requests }] of pending) {
       if (table.isFull()) return;
       while (table.hasRoom(requester.root)) {
         const request = requests.shift();
         if (!request) break;
-        if (!join(requester, request) && !nodes.has(request.key)) begin(requester, request);
+        if (!addRequester(requester, request) && !nodes.has(request.key)) begin(requester, request);
       }
       if (requests.length === 0) pending.delete(key);
     }
@@ -81,8 +81,11 @@ export function createPrefetcher<F>({
   const prefetch = (requester: Requester, dependencies: readonly Dependency[]): void => {
     if (!entries.has(requester.key) && nodes.get(requester.key)?.state !== 'open') return; // the requester has ended
     const requests = dependencies.map((dependency) => requestOf(dependency, requester.depth + 1));
-    pending.set(requester.key, { requester, requests: requests.filter((request) => !join(requester, request)) });
-    fill();
+    pending.set(requester.key, {
+      requester,
+      requests: requests.filter((request) => !addRequester(requester, request)),
+    });
+    beginPending();
   };
 
   const begin = ({ key: first, root }: Requester, request: NodeRequest): void => {
@@ -121,7 +124,7 @@ export function createPrefetcher<F>({
       debug(() => `${show(entry.key)}: its prefetch is dropped, since nothing asks for it any more`);
       entry.abort();
     }
-    fill();
+    beginPending();
   };
 
   return {
@@ -131,7 +134,7 @@ export function createPrefetcher<F>({
       const entry = entries.get(key);
       if (!entry) return undefined;
       table.remove(entry);
-      fill();
+      beginPending();
       return entry;
     },
     async ended() {
@@ -140,48 +143,48 @@ export function createPrefetcher<F>({
   };
 }
 
-/** Prefetches at once, of the batch and of the tree of one request; a promoted one is not counted. */
-const most = { batch: 64, root: 16 };
+/** The most prefetches at a time, of the batch and of the tree of one request; promoted ones do not count. */
+const maxPrefetches = { batch: 64, root: 16 };
 
 type Entry<F> = Requester & Prefetched<F> & { readonly requesters: Set<string>; abort(): void };
 
-/** The prefetches, the requesters of each, and how many there may be. */
+/** The prefetches and their requesters. */
 type PrefetchTable<F> = {
   readonly entries: ReadonlyMap<string, Entry<F>>;
-  /** For a visit in the tree of this request. */
+  /** Whether a visit in the tree of this request may begin. */
   hasRoom(root: string): boolean;
   isFull(): boolean;
   insert(entry: Entry<F>): void;
   remove(entry: Entry<F>): void;
-  /** Removes a requester. @returns the entries that nothing asks for now, which are removed as well. */
+  /** Removes a requester. @returns the entries that nothing asks for now; they are removed too. */
   removeRequester(key: string): readonly Entry<F>[];
 };
 
 function createPrefetchTable<F>(): PrefetchTable<F> {
   const entries = new Map<string, Entry<F>>();
-  /** How many entries there are in the tree of each request. */
-  const below = new Map<string, number>();
+  /** The number of entries in the tree of each request. */
+  const countByRoot = new Map<string, number>();
 
-  const isFull = (): boolean => entries.size >= most.batch;
+  const isFull = (): boolean => entries.size >= maxPrefetches.batch;
 
   const remove = ({ key, root }: Entry<F>): void => {
     entries.delete(key);
-    const others = (below.get(root) ?? 0) - 1;
-    if (others > 0) below.set(root, others);
-    else below.delete(root);
+    const others = (countByRoot.get(root) ?? 0) - 1;
+    if (others > 0) countByRoot.set(root, others);
+    else countByRoot.delete(root);
   };
 
   const forget = (key: string): void => {
-    for (const { requesters: requesters } of entries.values()) requesters.delete(key);
+    for (const { requesters } of entries.values()) requesters.delete(key);
   };
 
   return {
     entries,
     isFull,
-    hasRoom: (root) => !isFull() && (below.get(root) ?? 0) < most.root,
+    hasRoom: (root) => !isFull() && (countByRoot.get(root) ?? 0) < maxPrefetches.root,
     insert(entry) {
       entries.set(entry.key, entry);
-      below.set(entry.root, (below.get(entry.root) ?? 0) + 1);
+      countByRoot.set(entry.root, (countByRoot.get(entry.root) ?? 0) + 1);
     },
     remove,
     removeRequester(key) {
@@ -197,7 +200,7 @@ function createPrefetchTable<F>(): PrefetchTable<F> {
   };
 }
 
-/** Those that a node asks for, itself or through others of them. Two that ask for each other alone are not. */
+/** The entries that a node asks for, directly or through other entries. Entries that only ask for each other are not reachable. */
 function reachable(entries: ReadonlyMap<string, { readonly requesters: ReadonlySet<string> }>): ReadonlySet<string> {
   const found = new Set<string>();
   for (let before = -1; before !== found.size;) {

@@ -12,31 +12,31 @@ const debug = debugLog('coordinator');
 export type SlotsOptions = {
   readonly jobs: number;
   readonly jobsPerHost: number;
-  /** Default the system's. */
+  /** Default: the system's clock. */
   readonly clock?: PaceClock;
 };
 
 export type PaceClock = {
   readonly nowMs: () => number;
-  /** Calls `look` again and again, until what it returns is called. */
+  /** Calls `look` every `ms`, until the returned function is called. */
   readonly every: (ms: number, look: () => void) => () => void;
 };
 
-/** So many transfers that do not count as jobs, for each job. */
+/** The most transfers that do not count as jobs, for each job. */
 const uncountedPerJob = 4;
-/** So many of the last transfers tell what is usual in this network. */
+/** The usual rate is that of the last transfers, at most this many. */
 const endedKept = 32;
-/** A smaller body says more about the delay of a server than about its rate. */
+/** The duration of a smaller body depends more on the delay of a server than on its rate. */
 const leastBytes = 4096;
 
-/** At a host: transfers that had begun go first; prefetches, and then transfers that had to give up, go last. */
+/** Priorities at a host: transfers that had begun come first; prefetches, and then transfers that had to give up, come last. */
 const priority = { begun: 1, usual: 0, prefetched: -1, last: -2 } as const;
-/** In the batch: transfers that are under way go before all others. */
+/** The priority in the batch of a transfer that is running without a slot. */
 const atOnce = 1;
 
 /**
- * A transfer waits for a slot at its host first, then for one in the batch. In the other order an idle host would wait
- * behind a busy one. Of the slots in the batch, the host that has the fewest gets the next.
+ * A transfer waits for a slot at its host first, then for one in the batch. In the other order the transfers of an idle host would
+ * wait behind those of a busy one. The host with the fewest slots in the batch gets the next one.
  *
  * Slow servers do not hold up the batch. A transfer that waits for a retry gives its slots back. A transfer that is too
  * slow for 5 s goes on without slots (pace.ts). The first transfer of a host has no slot in the batch until that host has
@@ -52,23 +52,24 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
   const uncounted = new PQueue({ concurrency: uncountedPerJob * jobs });
   const hosts = createHostQueues(jobsPerHost);
   const inPrefetchSlot = createPrefetchSlots(Math.max(1, jobs >> 1));
-  const most = { all: uncountedPerJob * jobs, host: uncountedPerJob * jobsPerHost };
-  /** Those that have their slots, or go on without them. */
+  const maxUncounted = { all: uncountedPerJob * jobs, host: uncountedPerJob * jobsPerHost };
+  /** The transfers that have slots, or run without them. */
   const running = new Set<Transfer>();
-  /** Bytes a second of the transfers that ended last. */
+  /** The rates of the transfers that ended last, in bytes a second. */
   const ended: number[] = [];
-  /** First transfers of hosts that have not begun. */
+  /** The number of first transfers of a host that wait for a slot. */
   let newcomers = 0;
-  let arrears = 0;
+  /** The number of images that have arrived, have given their slots back, and are being verified. */
+  let verifying = 0;
   let stopLooking: (() => void) | undefined;
 
-  /** Those that became slow take room among the transfers that do not count, and do not wait for it. */
+  /** Transfers that became slow use slots of the transfers that do not count, without waiting for them. */
   const makeRoom = (): void => {
     const slow = running
       .values()
       .filter(({ releaseBatch, releaseUncounted }) => !releaseBatch && !releaseUncounted)
       .toArray();
-    uncounted.concurrency = Math.max(1, most.all - slow.length);
+    uncounted.concurrency = Math.max(1, maxUncounted.all - slow.length);
   };
 
   const takeUncounted = async (host: string): Promise<Release> => {
@@ -81,7 +82,7 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
     }
   };
 
-  /** Waits until the transfer may go on; of several waits with one ticket the first that ends counts. */
+  /** Waits for the slots of a transfer. Of several waits with the same ticket, the first that ends is used. */
   const enter = async (transfer: Transfer, ticket: symbol, atHost: number): Promise<void> => {
     const { host } = transfer;
     const slots: { [which in 'releaseHost' | 'releaseBatch' | 'releaseUncounted']?: Release } = {};
@@ -110,7 +111,7 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
     stopLooking = undefined;
   };
 
-  /** Gives a transfer that goes on without slots its slots again; the transfer does not wait for them. */
+  /** Waits for the slots of a transfer that runs without them; the transfer itself goes on meanwhile. */
   const takeSlots = async (transfer: Transfer): Promise<void> => {
     const { host } = transfer;
     const take = async (which: 'releaseHost' | 'releaseBatch', wait: () => Promise<Release>): Promise<void> => {
@@ -128,7 +129,7 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
     makeRoom();
   };
 
-  const prove = (host: string): void => {
+  const markGood = (host: string): void => {
     if (hosts.standing(host) === 'good') return;
     hosts.setStanding(host, 'good');
     for (const transfer of running) if (transfer.host === host) void takeSlots(transfer);
@@ -139,16 +140,16 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
     const { host } = transfer;
     if (host === undefined || hosts.standing(host) === 'good') return;
     const done = doneSince(transfer, clock.nowMs());
-    if (done.bytes >= tellingBytes && done.rate >= slowBelow(ended, ended.length > 0)) prove(host);
+    if (done.bytes >= tellingBytes && done.rate >= slowBelow(ended, ended.length > 0)) markGood(host);
   };
 
-  /** Its transfer has ended: notes what that says of its host, and of the usual rate. */
+  /** Called when a transfer ends: updates the usual rate and the standing of its host. */
   const conclude = (transfer: Transfer): void => {
     const { host, hasAnswered, hasArrived, isSlow } = transfer;
     if (!running.has(transfer) || hasArrived || !hasAnswered || host === undefined) return;
     const { bytes, ms, rate } = doneSince(transfer, clock.nowMs());
     if (bytes >= leastBytes && ended.push(rate) > endedKept) ended.shift();
-    if (ms < windowMs && !isSlow) prove(host);
+    if (ms < windowMs && !isSlow) markGood(host);
   };
 
   const look = (): void => {
@@ -157,11 +158,11 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
     for (const transfer of watched) lookAt(transfer, nowMs);
     const paced = watched.map((transfer) => ({ transfer, ...pacedOf(transfer) }));
     const othersWait = batch.size > 0 || uncounted.size > 0 || hosts.hasWaiting();
-    const { slow, decent, givingUp } = classifyPace(paced, { ended, othersWait, newcomers, most });
+    const { slow, decent, givingUp } = classifyPace(paced, { ended, othersWait, newcomers, maxUncounted });
     for (const { transfer } of decent) {
       const wasSlow = transfer.isSlow;
       transfer.isSlow = false;
-      if (transfer.host !== undefined && transfer.hasAnswered) prove(transfer.host);
+      if (transfer.host !== undefined && transfer.hasAnswered) markGood(transfer.host);
       if (wasSlow) void takeSlots(transfer);
     }
     for (const { transfer } of slow) {
@@ -177,7 +178,7 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
     }
   };
 
-  /** A host that has never answered keeps its only slot in use: its other transfers would wait in vain as well. */
+  /** The transfer goes on without slots. Only if its host has never answered, it keeps the only slot of that host. */
   const slowDown = (transfer: Transfer): void => {
     transfer.isSlow = true;
     transfer.releasePrefetch?.();
@@ -196,9 +197,9 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
       arrived() {
         conclude(transfer);
         transfer.hasArrived = true;
-        if (isFreed || arrears >= jobs) return;
+        if (isFreed || verifying >= jobs) return;
         isFreed = true;
-        arrears += 1;
+        verifying += 1;
         end(transfer);
       },
       onConnection(end) {
@@ -233,7 +234,7 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
     const ticket = (transfer.ticket = Symbol());
     const slot = slotOf(transfer, signal);
     try {
-      // A prefetch that is promoted while it waits joins the usual queue too; the slot that comes first counts.
+      // a prefetch that is promoted while it waits also waits with the usual priority; the first slot is used
       const first = enter(transfer, ticket, prefetched ? priority.prefetched : priority.usual);
       await Promise.race([first, prefetched?.promoted.then(() => enter(transfer, ticket, priority.usual)) ?? first]);
       signal.throwIfAborted();
@@ -242,7 +243,7 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
       conclude(transfer);
       end(transfer);
       transfer.ticket = undefined;
-      if (slot.isFreed()) arrears -= 1;
+      if (slot.isFreed()) verifying -= 1;
     }
   };
 
@@ -268,7 +269,7 @@ function releaseSlots(transfer: Transfer): void {
 const systemClock: PaceClock = {
   nowMs: () => performance.now(),
   every(ms, look) {
-    // What came while the thread was busy is seen first: timers come before sockets.
+    // setImmediate, so that data that arrived while the thread was busy is read first: timers run before sockets
     const timer = setInterval(() => setImmediate(look), ms).unref();
     return () => clearInterval(timer);
   },

@@ -1,34 +1,34 @@
 import type { Release } from './host-queues.ts';
 import { lookMs, windowMs, type Paced } from './pace.ts';
 
-/** One transfer: the slots that it has, and what its server has sent since then. */
+/** The state of one transfer: its slots and its progress. */
 export type Transfer = {
   readonly host: string | undefined;
-  /** Gives back its slot at its host or in the batch; undefined while it has none. */
+  /** Give back the slot at the host and in the batch; undefined while the transfer has none. */
   releaseHost: Release | undefined;
   releaseBatch: Release | undefined;
-  /** Gives back its slot among the transfers that do not count as jobs; undefined while it has none. */
+  /** Gives back the slot among the transfers that do not count as jobs; undefined while the transfer has none. */
   releaseUncounted: Release | undefined;
-  /** Gives back its slot among the prefetches. */
+  /** Gives back the slot among the prefetches. */
   readonly releasePrefetch: Release | undefined;
-  /** Names the wait for its next slots. A wait with an older ticket has no effect. */
+  /** Identifies the wait for the next slots. A wait with an older ticket has no effect. */
   ticket: symbol | undefined;
-  /** The network has done its part. */
+  /** All bytes have arrived. */
   hasArrived: boolean;
-  /** Its server has answered something. */
+  /** The server has answered. */
   hasAnswered: boolean;
-  /** Its server is being waited for. */
+  /** The transfer waits for its server. */
   isWaiting: boolean;
   isSlow: boolean;
   isGivingUp: boolean;
-  /** How often it has given up its connection. */
+  /** How often the transfer has given up its connection. */
   gaveUp: number;
-  /** What ends its connections. */
+  /** Functions that end its connections. */
   readonly connections: Set<() => void>;
   bytes: number;
-  /** When it got its slots, and its bytes at that time. */
+  /** The time at which the transfer got its slots, and its bytes at that time. */
   began: Look;
-  /** The last looks at it, the oldest first. */
+  /** The last measurements, the oldest first. */
   looks: readonly Look[];
 };
 
@@ -49,14 +49,14 @@ export function createTransfer(host: string | undefined, releasePrefetch?: Relea
   };
 }
 
-/** Starts to measure it, when it has got its slots. */
+/** Starts the measurement of a transfer when it has its slots. */
 export function beginAt(transfer: Transfer, atMs: number): void {
   transfer.began = { atMs, bytes: transfer.bytes, isWaiting: true };
   transfer.looks = [];
   transfer.isSlow = transfer.isGivingUp = false;
 }
 
-/** Notes how far it is, once in `lookMs`. */
+/** Adds a measurement; called every `lookMs`. */
 export function lookAt(transfer: Transfer, atMs: number): void {
   const { bytes, isWaiting } = transfer;
   transfer.looks = [...transfer.looks, { atMs, bytes, isWaiting }].slice(-1 - windowMs / lookMs);
@@ -69,14 +69,14 @@ export function pacedOf(transfer: Transfer): Paced {
   const ms = to.atMs - from.atMs;
   return {
     ...{ host, isSlow, counts: releaseBatch !== undefined },
-    // Each time it is left alone for longer: what cannot be resumed must be able to end as well.
+    // after each time, it may keep its connection twice as long: a transfer that cannot be resumed must be able to end
     mayGiveUp: connections.size > 0 && to.atMs - began.atMs >= windowMs * 2 ** gaveUp,
     rate: ms < windowMs ? undefined : (1000 * (to.bytes - from.bytes)) / ms,
     wasWaitedFor: looks.every(({ isWaiting }) => isWaiting),
   };
 }
 
-/** What it has done since it began. */
+/** The progress of a transfer since it got its slots; `rate` is in bytes a second. */
 export function doneSince({ began, bytes }: Transfer, nowMs: number): { bytes: number; ms: number; rate: number } {
   const ms = nowMs - began.atMs;
   return { bytes: bytes - began.bytes, ms, rate: (1000 * (bytes - began.bytes)) / Math.max(1, ms) };

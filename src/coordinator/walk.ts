@@ -15,10 +15,10 @@ import { debugLog } from '../system/debug.ts';
 
 const debug = debugLog('coordinator');
 
-/** Nodes that may be under way at once. Most wait for a transfer; what is not begun yet costs next to nothing. */
-const aliveNodes = 1024;
+/** The most nodes that have begun at a time; most of them wait for a transfer. Other nodes need little memory. */
+const maxBegunNodes = 1024;
 
-/** One parsed request, in the caller's own words and at its position among them. */
+/** One parsed request: `text` is as the caller wrote it, `index` its position among the requests. */
 export type BatchRequest = {
   readonly index: number;
   readonly text: string;
@@ -31,18 +31,18 @@ export type WalkOptions<F> = {
   readonly limits: Pick<Limits, 'depth' | 'nodes'>;
   readonly failFast: boolean;
   readonly nowMs: () => number;
-  /** Finds out about one node; rejects with an ImageError, or with anything once the signal is aborted. */
+  /** Fetches or plans one node. Rejects with an ImageError, or with anything once the signal is aborted. */
   readonly visit: Visit<F>;
-  /** What else has to be visited because of what was found. */
+  /** The dependencies to visit after a node. */
   readonly dependenciesOf: (found: F) => readonly Dependency[];
   readonly imageIdOf: (found: F) => string | undefined;
-  /** Told of each node once, after all that it depends on. */
+  /** Called once for each node, after all its dependencies. */
   readonly onSettled: (node: ImageNode<F>) => void;
-  /** Told of nodes that are added and started. */
+  /** Called when nodes are added and started. */
   readonly onEvent?: EventSink;
 };
 
-/** Visits requests and their dependencies, each once. Never rejects for a node that fails; a bug rejects. */
+/** Visits requests and their dependencies, each once. Does not reject if a node fails; a bug rejects. */
 export async function walk<F>(
   requests: readonly BatchRequest[],
   { limits, failFast, nowMs, visit, dependenciesOf, imageIdOf, onSettled, onEvent }: WalkOptions<F>,
@@ -51,7 +51,7 @@ export async function walk<F>(
   const stop = new AbortController();
   const signal = AbortSignal.any([stopped, stop.signal]);
   const nodes = new Map<string, ImageNode<F>>();
-  const queue = new PQueue({ concurrency: aliveNodes });
+  const queue = new PQueue({ concurrency: maxBegunNodes });
   const prefetcher = createPrefetcher<F>({ visit, dependenciesOf, nowMs, nodes, signal });
   let failure: ImageError | undefined;
 
@@ -75,26 +75,26 @@ export async function walk<F>(
     return { node, isNew: true };
   };
 
-  /** Dependencies come before requests that have not begun: a tree that is begun is finished. */
+  /** Dependencies have a higher priority than requests, so that a tree that has begun is finished first. */
   const enqueue = (node: ImageNode<F>): void => {
     const priority = Math.min(node.depth, 1);
-    const begun = prefetcher.claim(node.key);
+    const prefetched = prefetcher.claim(node.key);
     queue
-      .add(() => enter(node, begun), { priority })
+      .add(() => enter(node, prefetched), { priority })
       .catch((bug: unknown) => stop.abort((failure ??= asImageError(bug))));
   };
 
   const visitNow = (node: ImageNode<F>): Promise<F> =>
     visit(node, { onDependencies: (dependencies) => prefetcher.request(node, dependencies) }, signal);
 
-  const enter = async (node: ImageNode<F>, begun: Prefetched<F> | undefined): Promise<void> => {
-    const beganMs = begun?.beganMs ?? nowMs();
+  const enter = async (node: ImageNode<F>, prefetched: Prefetched<F> | undefined): Promise<void> => {
+    const beganMs = prefetched?.beganMs ?? nowMs();
     try {
       signal.throwIfAborted();
       onEvent?.({ type: 'node-started', key: node.key, reference: withoutSecrets(node.reference.text) });
-      debug(() => `${shownOf(node)}: ${begun ? 'was prefetched' : 'begins'}`);
-      begun?.promote();
-      node.found = await (begun?.result ?? visitNow(node));
+      debug(() => `${shownOf(node)}: ${prefetched ? 'was prefetched' : 'begins'}`);
+      prefetched?.promote();
+      node.found = await (prefetched?.result ?? visitNow(node));
       node.imageId = imageIdOf(node.found);
       const dependencies = dependenciesOf(node.found);
       debug(() => `${shownOf(node)}: there after ${nowMs() - beganMs} ms; it needs ${dependencies.length} images`);
@@ -120,7 +120,7 @@ export async function walk<F>(
   }
   for (const node of [...nodes.values()]) {
     enqueue(node);
-    await queue.onSizeLessThan(aliveNodes);
+    await queue.onSizeLessThan(maxBegunNodes);
   }
   await queue.onIdle();
   await prefetcher.ended();

@@ -72,7 +72,7 @@ test('over http a key is taken only where that was allowed', async (t) => {
   const strict = { ...environment, LONGSHORE_DISCOVER: '' };
   const refused = await runHere(['trust', '--root', '--skip-fingerprint-review', annUrl], strict);
   t.is(refused.code, 5);
-  t.regex(refused.stderr, /INSECURE_REFUSED: keys are not taken over http/);
+  t.regex(refused.stderr, /INSECURE_REFUSED: keys are not accepted over http/);
   t.is(requests.length, 0);
   for (const allow of ['--insecure-allow-http', '--insecure-options=http']) {
     t.is((await runHere(['trust', '--root', '--skip-fingerprint-review', annUrl, allow], strict)).code, 0, allow);

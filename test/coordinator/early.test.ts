@@ -37,7 +37,7 @@ async function slowly(t: ExecutionContext, options: Partial<ActionOptions> = {})
   return { ...fetching, origin, events, hold, small, find, told, served };
 }
 
-test('a chain of 4 comes all at once: each level is asked for while those above still arrive', async (t) => {
+test('a chain of 4 is fetched at the same time: each level is requested while those above are still being downloaded', async (t) => {
   const { hold, small, find, told, served, events } = await slowly(t);
   const chain = [await hold('a', ['b']), await hold('b', ['c']), await hold('c', ['d'])];
   await small('d');
@@ -63,7 +63,7 @@ test('a chain of 4 comes all at once: each level is asked for while those above 
   }
 });
 
-test('what a bad image asked for is aborted and not told; its partial is kept, and what was good by itself', async (t) => {
+test('prefetches of a bad image are aborted without an outcome; partial files and verified images are kept', async (t) => {
   const { hold, small, find, told, served, listed, leftovers, fetch } = await slowly(t);
   const [root, large] = [await hold('root', ['large', 'whole']), await hold('large', ['below'])];
   const [whole, below] = [await small('whole'), await small('below')];
@@ -87,7 +87,7 @@ test('what a bad image asked for is aborted and not told; its partial is kept, a
   t.true((later.bytesDownloaded ?? Infinity) < 2_000_000, 'resumed');
 });
 
-test('an image that names 256 others holds 16 of them, and keeps no other image from coming', async (t) => {
+test('an image with 256 dependencies prefetches 16 of them, and does not delay other images', async (t) => {
   const { hold, small, find, told, origin, events } = await slowly(t, { jobs: 4 });
   const many = Array.from({ length: 256 }, (_, at) => `d${at}`);
   for (const name of many) await small(name);
@@ -109,7 +109,7 @@ test('an image that names 256 others holds 16 of them, and keeps no other image 
   t.is(ahead(), 256);
 });
 
-test('a verified image that asks for the same keeps it, whatever becomes of the one that was first', async (t) => {
+test('a prefetch is kept if a verified image asks for it, even if the first requester fails', async (t) => {
   const { hold, small, find, told, served, events } = await slowly(t);
   const [bad, base, good] = [await hold('bad', ['base']), await hold('base', ['below']), await hold('good', ['base'])];
   await small('below');
@@ -127,7 +127,7 @@ test('a verified image that asks for the same keeps it, whatever becomes of the 
   t.is(served('below'), 1);
 });
 
-test('an aborted batch ends at once, with what is ahead, and tells of requests only', async (t) => {
+test('an aborted batch ends at once, with its prefetches, and has outcomes of requests only', async (t) => {
   const { hold, find, told, leftovers, served } = await slowly(t);
   const [root, base] = [await hold('root', ['base', 'missing']), await hold('base', [])];
   const stop = new AbortController();
@@ -141,7 +141,7 @@ test('an aborted batch ends at once, with what is ahead, and tells of requests o
   t.true((await leftovers()).every((path) => path.startsWith('downloads/')));
 });
 
-test('what failed ahead fails the image that needs it, and is not tried twice', async (t) => {
+test('a failed prefetch fails the image that needs it, and is not tried twice', async (t) => {
   const { hold, find, told, served } = await slowly(t);
   const root = await hold('root', ['missing', 'root']);
   const finding = find(['root']);

@@ -7,7 +7,7 @@ import { startOrigin } from '../helpers/origin.ts';
 
 type PlaceTaken = Extract<BatchEvent, { type: 'place-taken' }>;
 
-test('of two images and one place, the second is told to have waited while the first came', async (t) => {
+test('with one slot, the event of the second image has the time that it waited for the first', async (t) => {
   const origin = await startOrigin(t);
   const { finder, directory } = await openFetching(t, { jobs: 1 });
   const [first, second] = [

@@ -9,7 +9,7 @@ interface Named extends GraphNode<Named> {
 
 const named = (name: number): Named => ({ name, children: [], parents: [], pending: 0, state: 'open' });
 
-test('a node settles once it and everything it needs is done, whatever the order', (t) => {
+test('a node settles when it and all its children are done, in any order', (t) => {
   const settled: number[] = [];
   const graph = createGraph<Named>(({ name }) => settled.push(name));
   const [root, left, right, shared] = [named(0), named(1), named(2), named(3)];
@@ -25,7 +25,7 @@ test('a node settles once it and everything it needs is done, whatever the order
   t.deepEqual(settled, [3, 2, 1, 0]);
 });
 
-test('a link to a node that is settled already does not hold its parent up', (t) => {
+test('a link to a settled node does not delay its parent', (t) => {
   const settled: number[] = [];
   const graph = createGraph<Named>(({ name }) => settled.push(name));
   const [root, child] = [named(0), named(1)];
@@ -46,7 +46,7 @@ function cyclesOf(graph: Graph<Named>, start: Named): number[][] {
   return cycles;
 }
 
-test('a node that needs itself is a cycle of one', (t) => {
+test('a node that depends on itself is a cycle of one', (t) => {
   const settled: number[] = [];
   const graph = createGraph<Named>(({ name }) => settled.push(name));
   const node = named(7);
@@ -57,7 +57,7 @@ test('a node that needs itself is a cycle of one', (t) => {
   t.deepEqual(settled, [7]);
 });
 
-test('many cycles that lean on each other are broken without walking from the start each time', (t) => {
+test('many connected cycles are broken without walking from the start each time', (t) => {
   let settled = 0;
   const graph = createGraph<Named>(() => (settled += 1));
   const nodes = Array.from({ length: 50_000 }, (_, name) => named(name));

@@ -10,7 +10,7 @@ import { putImage } from '../helpers/stored.ts';
 
 const needs = (...names: string[]) => names.map((name) => ({ imageName: `example.com/${name}` }));
 
-test('a chain of 40 is fetched, also with one place, and so is an image that needs 100', async (t) => {
+test('a chain of 40 is fetched, also with one slot, and so is an image with 100 dependencies', async (t) => {
   const origin = await startOrigin(t);
   const { fetchAll, listed } = await openFetching(t, { discover: origin.discover });
   for (let at = 0; at < 40; at++) {
@@ -27,7 +27,7 @@ test('a chain of 40 is fetched, also with one place, and so is an image that nee
   t.is(origin.requests.filter(({ url }) => url.endsWith('.aci')).length, 141);
 });
 
-test('64 levels below a request are as deep as it goes, and the refusal is as short at the top as at the bottom', async (t) => {
+test('at most 64 levels below a request are allowed, and the error is as short at the top as at the bottom', async (t) => {
   const { fetch, store } = await openFetching(t);
   for (let at = 0; at <= 65; at++) {
     await putImage(store, { name: `example.com/c${at}`, ...(at < 65 && { dependencies: needs(`c${at + 1}`) }) });
@@ -52,7 +52,7 @@ test('a batch has no more nodes than the limit, and counts each once', async (t)
   t.like(error, { code: 'DEPENDENCY_FAILED', cause: { code: 'LIMIT_EXCEEDED', details: { limit: 'nodes' } } });
 });
 
-test('an image that names more dependencies than allowed is refused while it is read', async (t) => {
+test('an image with more dependencies than allowed is refused while it is read', async (t) => {
   const origin = await startOrigin(t);
   const { fetch, listed } = await openFetching(t);
   const many = Array.from({ length: 257 }, (_, at) => `d${at}`);
@@ -63,7 +63,7 @@ test('an image that names more dependencies than allowed is refused while it is 
   t.deepEqual(await listed(), []);
 });
 
-test('a tree that never ends is stopped at the limit of nodes, quickly, and every node of it has an outcome', async (t) => {
+test('an endless tree is stopped quickly at the limit of nodes, and every node has an outcome', async (t) => {
   let visits = 0;
   const settled = new Map<string | undefined, number>();
   const reference = parseReference('example.com/root', { directory: '/', isFile: () => false });

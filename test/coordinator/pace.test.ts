@@ -3,51 +3,51 @@ import fc from 'fast-check';
 
 import { classifyPace, slowBelow, type Paced } from '../../src/coordinator/pace.ts';
 
-const most = { all: 64, host: 24 };
-const asked = { ended: [1e6, 1e6, 1e6], othersWait: true, newcomers: 0, most };
+const maxUncounted = { all: 64, host: 24 };
+const asked = { ended: [1e6, 1e6, 1e6], othersWait: true, newcomers: 0, maxUncounted };
 
 const transfer = (rate: number | undefined, more: Partial<Paced> = {}): Paced => ({
   ...{ host: 'a:1', isSlow: false, counts: true, rate, wasWaitedFor: true, mayGiveUp: true },
   ...more,
 });
 
-test('slow is what is below a tenth of the median of what is usual, and only while others wait', (t) => {
+test('a transfer below a tenth of the median rate is slow, but only while others wait', (t) => {
   const [slow, decent, new_] = [transfer(99_000), transfer(101_000), transfer(undefined)];
   t.deepEqual(classifyPace([slow, decent, new_], asked), { slow: [slow], decent: [decent], givingUp: [] });
   t.deepEqual(classifyPace([slow], { ...asked, othersWait: false }).slow, []);
 });
 
-test('a transfer that was held up by us is not slow, and one that was slow may recover', (t) => {
+test('a transfer that waited for something else than its server is not slow, and a slow one may recover', (t) => {
   const heldUp = transfer(10, { wasWaitedFor: false });
   const again = transfer(900_000, { isSlow: true, counts: false });
   const still = transfer(10, { isSlow: true, counts: false });
   t.deepEqual(classifyPace([heldUp, again, still], asked), { slow: [], decent: [heldUp, again], givingUp: [] });
 });
 
-test('where all are slow and nothing has ended yet, less than 64 KiB in 5 s is slow; later less than 1 KiB a second', (t) => {
+test('before any transfer has ended, less than 64 KiB in 5 s is slow; later, less than 1 KiB a second', (t) => {
   t.is(slowBelow([10, 20, 30], false), (64 * 1024) / 5);
   t.is(slowBelow([10, 20, 30], true), 1024);
   t.is(slowBelow([], false), (64 * 1024) / 5);
   t.is(slowBelow([1e6, 2e6, 3e6], false), 2e5);
 });
 
-test('of more slow ones than there may be the slowest give up, as far as they may', (t) => {
+test('if there are too many slow transfers, the slowest of those that may give up do so', (t) => {
   const slow = [3, 1, 2, 0].map((rate) => transfer(rate, { host: `${rate}` }));
   const unconnected = transfer(0, { host: 'x', mayGiveUp: false });
-  const { givingUp } = classifyPace([...slow, unconnected], { ...asked, most: { all: 3, host: 24 } });
+  const { givingUp } = classifyPace([...slow, unconnected], { ...asked, maxUncounted: { all: 3, host: 24 } });
   t.deepEqual(
     givingUp.map(({ rate }) => rate),
     [0, 1],
   );
   const ofOne = [3, 1, 2, 0].map((rate) => transfer(rate));
-  const byHost = classifyPace([...ofOne, transfer(0, { host: 'b' })], { ...asked, most: { all: 64, host: 3 } });
+  const byHost = classifyPace([...ofOne, transfer(0, { host: 'b' })], { ...asked, maxUncounted: { all: 64, host: 3 } });
   t.deepEqual(
     byHost.givingUp.map(({ host, rate }) => [host, rate]),
     [['a:1', 0]],
   );
 });
 
-test('nobody gives up who keeps pace, nobody more than has to, and what is slow is not decent', (t) => {
+test('no transfer that is fast enough gives up, no more give up than necessary, and no slow one is decent', (t) => {
   const paced = fc
     .record({
       host: fc.constantFrom('a:1', 'b:1', undefined),
@@ -66,7 +66,7 @@ test('nobody gives up who keeps pace, nobody more than has to, and what is slow 
   fc.assert(
     fc.property(fc.array(paced, { maxLength: 40 }), questions, (transfers, question) => {
       const few = { all: 5, host: 3 };
-      const { slow, decent, givingUp } = classifyPace(transfers, { ...question, most: few });
+      const { slow, decent, givingUp } = classifyPace(transfers, { ...question, maxUncounted: few });
       t.false(slow.some((one) => decent.includes(one)));
       t.false(givingUp.some((one) => decent.includes(one) || !one.mayGiveUp));
       if (!question.othersWait) t.is(slow.length + givingUp.length, 0);

@@ -52,7 +52,7 @@ function begin(...roots: string[]) {
   };
 }
 
-test('16 below a request and 64 of the batch are ahead; the rest follow as those are asked for', (t) => {
+test('there are at most 16 prefetches for a request and 64 for the batch; the rest follow when these are claimed', (t) => {
   const { ahead, wish, alive } = begin('a', 'b', 'c', 'd', 'e');
   wish('a', many('a', 256));
   t.deepEqual(alive(), many('a', 16));
@@ -67,7 +67,7 @@ test('16 below a request and 64 of the batch are ahead; the rest follow as those
   t.is(alive().length, 65, 'with the one that was taken');
 });
 
-test('deeper levels count for the request that they are below', (t) => {
+test('prefetches of deeper levels count for their request', (t) => {
   const { wish, visit, alive } = begin('a');
   wish('a', ['a0']);
   for (let at = 0; at < 15; at++) visit(`a${at}`).early.onDependencies(dependencies([`a${at + 1}`]));
@@ -75,7 +75,7 @@ test('deeper levels count for the request that they are below', (t) => {
   t.deepEqual(alive(), many('a', 16));
 });
 
-test('what two ask for is aborted when neither does any more, and two that only ask for each other are', (t) => {
+test('a prefetch with two requesters is aborted when both are released, and so are two that only ask for each other', (t) => {
   const { ahead, wish, visit, alive } = begin('a', 'b');
   wish('a', ['x']);
   wish('b', ['x', 'other']);
@@ -87,7 +87,7 @@ test('what two ask for is aborted when neither does any more, and two that only 
   t.deepEqual(alive(), []);
 });
 
-test('one more may ask for what is under way where there is no room for anything new', (t) => {
+test('a running prefetch can get another requester when there is no room for new ones', (t) => {
   const { ahead, wish, visit, alive } = begin('a', 'b');
   wish('a', ['x']);
   wish('b', [...many('b', 20), 'x']);
@@ -97,7 +97,7 @@ test('one more may ask for what is under way where there is no room for anything
   t.true(alive().includes('x'));
 });
 
-test('what was taken is not aborted, nor what it asks for, until it has its own nodes', (t) => {
+test('a claimed prefetch is not aborted, nor are its own prefetches, until it has its nodes', (t) => {
   const { ahead, nodes, wish, visit, alive } = begin('a');
   wish('a', ['x']);
   visit('x').early.onDependencies(dependencies(['y']));
@@ -110,7 +110,7 @@ test('what was taken is not aborted, nor what it asks for, until it has its own 
   t.is(ahead.claim(keyOf('x')), undefined);
 });
 
-test('a visit that ends well ahead goes on with what it found; one that failed drops what it asked for', async (t) => {
+test('a prefetch that succeeds prefetches its dependencies; one that fails drops its own', async (t) => {
   const { ahead, wish, visit, alive } = begin('a');
   wish('a', ['good', 'bad']);
   visit('bad').early.onDependencies(dependencies(['below']));
@@ -121,7 +121,7 @@ test('a visit that ends well ahead goes on with what it found; one that failed d
   await t.throwsAsync(ahead.claim(keyOf('bad'))?.result ?? Promise.resolve(), { message: 'not there' });
 });
 
-test('what is told too late, and what is a node already, is not begun', (t) => {
+test('a request of a released requester, or for an existing node, does not begin a prefetch', (t) => {
   const { ahead, nodes, wish, visit, alive } = begin('a', 'b');
   wish('a', ['x', 'b', 'a']);
   t.deepEqual(alive(), ['x']);
@@ -132,7 +132,7 @@ test('what is told too late, and what is a node already, is not begun', (t) => {
   t.deepEqual(alive(), []);
 });
 
-test('the end waits for what was aborted, and confirmation for the node', async (t) => {
+test('the end waits for aborted prefetches, and promotion for the node', async (t) => {
   const { ahead, wish, visit } = begin('a');
   wish('a', ['x', 'y']);
   let isConfirmed = false;

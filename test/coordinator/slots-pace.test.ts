@@ -63,7 +63,7 @@ async function prove(slots: Slots, ...hosts: readonly string[]): Promise<void> {
   for (const host of hosts) await slots.run(host, never, (slot) => Promise.resolve(slot.onAnswer()));
 }
 
-test('what waits for a retry has no slot meanwhile, and comes before what has not begun', async (t) => {
+test('a transfer that waits for a retry has no slot, and then comes before those that have not begun', async (t) => {
   const slots = createSlots({ jobs: 1, jobsPerHost: 1 });
   await prove(slots, 'a:1');
   const wait = Promise.withResolvers<void>();
@@ -83,7 +83,7 @@ test('what waits for a retry has no slot meanwhile, and comes before what has no
   t.deepEqual(order, ['first', 'again', 'second', 'third']);
 });
 
-test('a drip that others wait for no longer counts after 5 s, for its host neither, and counts again when it recovers', async (t) => {
+test('a slow transfer no longer counts after 5 s, also at its host, and counts again when it recovers', async (t) => {
   const { clock, pass } = standingClock();
   const slots = createSlots({ jobs: 1, jobsPerHost: 1, clock });
   await prove(slots, 'a:1');
@@ -104,7 +104,7 @@ test('a drip that others wait for no longer counts after 5 s, for its host neith
   await end(...others);
 });
 
-test('nothing is slow while nothing waits', async (t) => {
+test('no transfer is slow while none waits', async (t) => {
   const { clock, pass, looks } = standingClock();
   const slots = createSlots({ jobs: 1, jobsPerHost: 1, clock });
   await prove(slots, 'a:1');
@@ -117,7 +117,7 @@ test('nothing is slow while nothing waits', async (t) => {
   t.is(looks.size, 0, 'and nobody looks when nothing is under way');
 });
 
-test('silent hosts with ten images each take one slot each, and none of the jobs', async (t) => {
+test('silent hosts with ten images each use one slot each, and none of the jobs', async (t) => {
   const { clock, pass } = standingClock();
   const slots = createSlots({ jobs: 16, jobsPerHost: 6, clock });
   await prove(slots, 'good:1');
@@ -133,7 +133,7 @@ test('silent hosts with ten images each take one slot each, and none of the jobs
   await end(...silent.flat());
 });
 
-test('hosts that answer and drip take no slots of those that bring something', async (t) => {
+test('hosts that answer but send very slowly use no slots of faster ones', async (t) => {
   const { clock, pass } = standingClock();
   const slots = createSlots({ jobs: 4, jobsPerHost: 2, clock });
   const drips = Array.from({ length: 12 }, (_, host) => [0, 1, 2].map(() => transfer(slots, `drip-${host}:1`)));
@@ -153,7 +153,7 @@ test('hosts that answer and drip take no slots of those that bring something', a
   await end(...drips.flat());
 });
 
-test('more slow ones than four for each job: the slowest gives up, goes to the end of the queue, and goes on in the end', async (t) => {
+test('with more than four slow transfers for each job, the slowest gives up, goes to the end of the queue, and is resumed in the end', async (t) => {
   const { clock, pass } = standingClock();
   const slots = createSlots({ jobs: 1, jobsPerHost: 1, clock });
   const hosts = Array.from({ length: 6 }, (_, host) => `${host}:1`);
@@ -173,7 +173,7 @@ test('more slow ones than four for each job: the slowest gives up, goes to the e
   await end(...drips.slice(0, 1));
 });
 
-test('what we hold up ourselves is not slow', async (t) => {
+test('a transfer that is paused by a slow sink is not slow', async (t) => {
   const { clock, pass } = standingClock();
   const slots = createSlots({ jobs: 1, jobsPerHost: 1, clock });
   await prove(slots, 'a:1');
@@ -186,7 +186,7 @@ test('what we hold up ourselves is not slow', async (t) => {
   await end(busy, other);
 });
 
-test('hosts take turns: one with many images does not keep others waiting', async (t) => {
+test('hosts alternate: one with many images does not delay the others', async (t) => {
   const slots = createSlots({ jobs: 2, jobsPerHost: 2 });
   const names = ['many:1', 'b:1', 'c:1'];
   await prove(slots, ...names);

@@ -31,7 +31,7 @@ async function prove(slots: Slots, ...hosts: readonly string[]): Promise<void> {
   for (const host of hosts) await slots.run(host, never, (slot) => Promise.resolve(slot.onAnswer()));
 }
 
-test('no host has more than its share, and the batch no more than its own', async (t) => {
+test('neither a host nor the batch runs more transfers than its limit', async (t) => {
   const slots = createSlots({ jobs: 5, jobsPerHost: 2 });
   const { job, most, release } = counting();
   const hosts = ['a:1', 'b:1', 'c:1', 'd:1'];
@@ -43,7 +43,7 @@ test('no host has more than its share, and the batch no more than its own', asyn
   t.deepEqual(Object.fromEntries(most), { 'a:1': 2, 'b:1': 2, 'c:1': 2, all: 5, 'd:1': 2 });
 });
 
-test('an idle host does not wait behind a busy one', async (t) => {
+test('transfers of an idle host do not wait behind those of a busy one', async (t) => {
   const slots = createSlots({ jobs: 3, jobsPerHost: 2 });
   const { job, now, release } = counting();
   await prove(slots, 'busy:1', 'idle:1');
@@ -55,12 +55,12 @@ test('an idle host does not wait behind a busy one', async (t) => {
   await Promise.all([...busy, idle]);
 });
 
-test('a local file takes a place of the batch only', async (t) => {
+test('a local file uses a slot of the batch only', async (t) => {
   const slots = createSlots({ jobs: 2, jobsPerHost: 1 });
   t.is(await slots.run(undefined, never, () => Promise.resolve('read')), 'read');
 });
 
-test('what is not begun when the signal is aborted rejects with its reason, and a failed job frees its place', async (t) => {
+test('a waiting transfer rejects with the reason of its aborted signal, and a failed one gives its slot back', async (t) => {
   const slots = createSlots({ jobs: 1, jobsPerHost: 1 });
   const stop = new AbortController();
   const begun = Promise.withResolvers<void>();
@@ -79,7 +79,7 @@ test('what is not begun when the signal is aborted rejects with its reason, and 
   t.is(await slots.run('a:1', never, () => Promise.resolve(1)), 1);
 });
 
-test('what has arrived gives its place to the next one, as long as no more than the jobs are worked off', async (t) => {
+test('an image that has arrived gives its slot back, for up to as many images as there are jobs', async (t) => {
   const slots = createSlots({ jobs: 2, jobsPerHost: 2 });
   await prove(slots, 'a:1');
   const begun: number[] = [];
@@ -110,7 +110,7 @@ test('a job that fails after it has arrived still rejects', async (t) => {
   t.is(await slots.run('a:1', never, () => Promise.resolve(1)), 1);
 });
 
-test('what is ahead has half of the places, and comes after the other transfers of its host', async (t) => {
+test('prefetches have half of the slots, and come after the other transfers of their host', async (t) => {
   const slots = createSlots({ jobs: 4, jobsPerHost: 3 });
   const { job, now, release } = counting();
   const ahead = slots.prefetch(new Promise(() => undefined));
@@ -136,7 +136,7 @@ test('what is ahead has half of the places, and comes after the other transfers 
   t.deepEqual(order, ['second', 'ahead']);
 });
 
-test('what is confirmed takes its turn among the others, wherever it waits, and is done once', async (t) => {
+test('a promoted prefetch gets the usual priority wherever it waits, and runs once', async (t) => {
   const slots = createSlots({ jobs: 2, jobsPerHost: 1 });
   const { job, release } = counting();
   const confirmed = Promise.withResolvers<void>();
@@ -154,7 +154,7 @@ test('what is confirmed takes its turn among the others, wherever it waits, and 
   t.deepEqual(order, ['early', 'late']);
 });
 
-test('what is dropped while it waits at its host holds no place among what is ahead', async (t) => {
+test('a prefetch that is aborted while it waits at its host gives its prefetch slot back', async (t) => {
   const slots = createSlots({ jobs: 2, jobsPerHost: 1 });
   const { job, release } = counting();
   const ahead = slots.prefetch(new Promise(() => undefined));

@@ -59,7 +59,7 @@ async function fetchBehind(
   return finished;
 }
 
-test('images of a good host come while many dripping and silent hosts have not brought anything', async (t) => {
+test('images of a good host are fetched while many slow and silent hosts have sent nothing', async (t) => {
   const released = Promise.withResolvers<void>();
   const hosts = await Promise.all(Array.from({ length: 6 }, () => startOrigin(t)));
   const slow = await Promise.all(
@@ -76,7 +76,7 @@ test('images of a good host come while many dripping and silent hosts have not b
   t.deepEqual(finished.slice(0, good.length).sort(), good.toSorted());
 });
 
-test('images of a host come while others of the same host drip', async (t) => {
+test('images of a host are fetched while others of the same host are very slow', async (t) => {
   const released = Promise.withResolvers<void>();
   const origin = await startOrigin(t);
   const slow = await publish(origin, 3, 'slow', (body) => drip(body, released.promise));
@@ -85,7 +85,7 @@ test('images of a host come while others of the same host drip', async (t) => {
   t.deepEqual(finished.slice(0, good.length).sort(), good.toSorted());
 });
 
-test('images come while others wait for a server that is busy', async (t) => {
+test('images are fetched while others wait for a busy server', async (t) => {
   const origin = await startOrigin(t);
   let isBusy = true;
   const busy = (body: Buffer): Route => ({
@@ -98,7 +98,7 @@ test('images come while others wait for a server that is busy', async (t) => {
   t.deepEqual(finished.slice(0, good.length).sort(), good.toSorted());
 });
 
-test('large images that came to a stop halfway do not keep others from being ingested', async (t) => {
+test('large images that stop halfway do not delay the ingest of others', async (t) => {
   const slow = await Promise.all(
     [0, 1, 2].map(async (at) => {
       const origin = await startOrigin(t);

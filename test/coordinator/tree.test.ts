@@ -19,7 +19,7 @@ function image(name: string, needs: readonly string[]): AciOptions {
   return { name: `example.com/${name}`, dependencies: needs.map((other) => ({ imageName: `example.com/${other}` })) };
 }
 
-test('what several images need is brought once, for all apps of the batch', async (t) => {
+test('a dependency of several images is fetched once for all apps of the batch', async (t) => {
   const graph = { a: ['b', 'c', 'd'], b: [], c: ['b', 'e'], d: ['b', 'e'], e: ['f'], f: [], other: ['c', 'f'] };
   const { fetchAll, served, listed, leftovers } = await tree(t, graph);
   const outcomes = await fetchAll(['example.com/a', 'example.com/other', 'example.com/f']);
@@ -33,7 +33,7 @@ test('what several images need is brought once, for all apps of the batch', asyn
   t.deepEqual(await leftovers(), []);
 });
 
-test('what is in the store already is not brought again, and what it needs is looked after all the same', async (t) => {
+test('a stored image is not fetched again, but its dependencies are checked', async (t) => {
   const graph = { a: ['b', 'c', 'd'], b: [], c: ['b', 'e'], d: ['b', 'e'], e: ['inspect'], inspect: [] };
   const { finder, fetchAll, served } = await tree(t, graph);
   await fetchAll(['example.com/b', 'example.com/inspect']);
@@ -50,7 +50,7 @@ test('what is in the store already is not brought again, and what it needs is lo
   for (const name of Object.keys(graph)) t.is(served(name), 1, name);
 });
 
-test('an image that depends on itself, or on one that depends on it, is refused with the way round', async (t) => {
+test('an image on a dependency cycle is refused with the path of the cycle', async (t) => {
   const graph = { self: ['self'], a: ['b'], b: ['c', 'good'], c: ['a'], above: ['a', 'good'], good: [] };
   const { fetchAll } = await tree(t, graph);
   const asked = ['self', 'a', 'c', 'above', 'good'].map((name) => `example.com/${name}`);
@@ -65,7 +65,7 @@ test('an image that depends on itself, or on one that depends on it, is refused 
   t.like(good, { status: 'fetched' });
 });
 
-test('a missing dependency fails all that need it, however far above, names it, and fails nothing else', async (t) => {
+test('a missing dependency fails all images above it with an error that names it, and no others', async (t) => {
   const graph = { top: ['middle', 'good'], middle: ['bottom'], bottom: ['missing'], good: [] };
   const { fetchAll, listed, origin } = await tree(t, graph);
   const [top, good] = await fetchAll(['example.com/top', 'example.com/good']);
@@ -81,7 +81,7 @@ test('a missing dependency fails all that need it, however far above, names it, 
   t.like(again, { status: 'present' });
 });
 
-test('dependencies with labels, sizes and pins are other images than those without', async (t) => {
+test('dependencies with other labels, sizes or pins are separate images', async (t) => {
   const { origin, fetchAll, served, listed } = await tree(t, {});
   const base = await origin.publish({ name: 'example.com/base' });
   const old = await origin.publish({ name: 'example.com/base', version: '1' });
@@ -101,7 +101,7 @@ test('dependencies with labels, sizes and pins are other images than those witho
   t.is((await listed()).length, 3);
 });
 
-test('with failFast the first failure cancels what has not come, and the answer is complete all the same', async (t) => {
+test('with failFast the first failure cancels all that has not ended, and every image has an outcome', async (t) => {
   const { finder, origin } = await tree(t, { good: [] });
   const silent = { handler: () => undefined };
   const first = await origin.publish({ name: 'example.com/first' }, silent);

@@ -10,7 +10,7 @@ import { startOrigin } from '../helpers/origin.ts';
 
 const name = 'example.com/app';
 
-test('an aborted batch has an outcome for every image, promptly; what had come can be resumed', async (t) => {
+test('an aborted batch promptly has an outcome for every image, and its downloads can be resumed', async (t) => {
   const { finder, listed, leftovers, fetch } = await openFetching(t);
   const origin = await startOrigin(t);
   const good = await origin.publish({ name: 'example.com/good' });
@@ -58,7 +58,7 @@ test('findImage rejects with CANCELLED, caused by the reason of its signal, also
   t.true(origin.requests.length <= 1);
 });
 
-test('a local archive that is being read is let go as well', async (t) => {
+test('an abort also ends the reading of a local archive', async (t) => {
   const { directory, finder, leftovers } = await openFetching(t);
   const path = join(directory, 'large.aci');
   const size = 2 ** 30;
@@ -81,7 +81,7 @@ function sizedHeader(header: Buffer, size: number): Buffer {
   return sized;
 }
 
-test('the hashing of a blob that has changed is not waited for', async (t) => {
+test('an abort does not wait until a changed blob is hashed', async (t) => {
   const { finder, fetch, store } = await openFetching(t);
   const origin = await startOrigin(t);
   const { url, imageId } = await origin.publish({ name }, { headers: { 'cache-control': 'max-age=86400' } });
@@ -97,7 +97,7 @@ test('the hashing of a blob that has changed is not waited for', async (t) => {
   }
 });
 
-test('closing a finder ends its batches first, and nothing begins afterwards', async (t) => {
+test('closing a finder ends its batches first, and later ones do not begin', async (t) => {
   const { finder, leftovers } = await openFetching(t);
   const origin = await startOrigin(t);
   const { url } = await origin.publish({ name }, { delayMs: 60_000 });

@@ -11,7 +11,7 @@ import { exec } from '../helpers/keys.ts';
 
 const name = 'example.com/app';
 
-test('findImage gives the whole ID, or rejects with an ImageError that has code, details and cause', async (t) => {
+test('findImage returns the whole ID, or rejects with an ImageError that has code, details and cause', async (t) => {
   const origin = await startOrigin(t);
   const { finder, leftovers } = await openFetching(t, { discover: origin.discover });
   const { imageId } = await origin.publish({ name });
@@ -27,7 +27,7 @@ test('findImage gives the whole ID, or rejects with an ImageError that has code,
   t.deepEqual(await leftovers(), []);
 });
 
-test('a fetcher knows nothing of image IDs', async (t) => {
+test('a fetcher refuses image IDs', async (t) => {
   const { store, directory } = await openFetching(t);
   const { bytes, imageId } = await buildAci({ name });
   await writeFile(join(directory, 'app.aci'), bytes);
@@ -39,7 +39,7 @@ test('a fetcher knows nothing of image IDs', async (t) => {
   await t.throwsAsync(fetcher.fetchImage(imageId, { type: 'hash' }), { code: 'REFERENCE_INVALID' });
 });
 
-test('the session that performs a download can be replaced, and is asked for everything', async (t) => {
+test('a given transport is used for all requests', async (t) => {
   const { fetch } = await openFetching(t);
   const { bytes, imageId } = await buildAci({ name });
   const asked: string[] = [];
@@ -58,7 +58,7 @@ test('the session that performs a download can be replaced, and is asked for eve
   t.deepEqual(asked, [url]);
 });
 
-test('two finders in one process do not know of each other, and still bring one URL once', async (t) => {
+test('two finders in one process fetch the same URL once', async (t) => {
   const { finder } = await openFetching(t);
   const origin = await startOrigin(t);
   const { url, path, imageId } = await origin.publish({ name }, { delayMs: 200 });
@@ -90,7 +90,7 @@ for (const [what, ending] of [
   });
 }
 
-test('threads that are given are worked with, and stay open when the finder is closed', async (t) => {
+test('a given pool is used, and stays open when the finder is closed', async (t) => {
   const { directory, finder } = await openFetching(t);
   const path = join(directory, 'app.aci');
   const { bytes, imageId } = await buildAci({ name: 'example.com/app' });

@@ -18,7 +18,7 @@ test.after.always(() => gpg.close());
 
 const sha256 = (bytes: Uint8Array): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 
-test('one batch brings images by path, file URL, URL and name, each with all its facts, in the order asked', async (t) => {
+test('one batch fetches images by path, file URL, URL and name, each with all its facts, in the order of the apps', async (t) => {
   const { directory, finder, listed, leftovers } = await openFetching(t);
   const origin = await startOrigin(t, { sign: (bytes) => gpg.sign(key, bytes) });
   const keystore = await openTrust(t, gpg, { 'example.com': key });
@@ -104,7 +104,7 @@ test('one batch brings images by path, file URL, URL and name, each with all its
   t.deepEqual(await leftovers(), []);
 });
 
-test('what is asked for twice is brought once and answered twice; an ID is answered from the store', async (t) => {
+test('an image that is requested twice is fetched once and has two outcomes; an ID is found in the store', async (t) => {
   const { fetchAll, store } = await openFetching(t);
   const origin = await startOrigin(t);
   const { url, path, imageId } = await origin.publish({ name: 'example.com/app' });
@@ -130,7 +130,7 @@ test('what is asked for twice is brought once and answered twice; an ID is answe
   t.is((await store.imagesNamed('example.com/app')).length, 1);
 });
 
-test('of a batch only what is there gets an image ID, and references that do not parse fail alone', async (t) => {
+test('only stored images get an image ID, and references that cannot be parsed fail alone', async (t) => {
   const { directory, finder } = await openFetching(t);
   const { bytes, imageId } = await buildAci({ name: 'example.com/app' });
   await writeFile(join(directory, 'app.aci'), bytes);
@@ -148,7 +148,7 @@ test('of a batch only what is there gets an image ID, and references that do not
   t.like(totals, { images: 3, nodes: 3, fetched: 1, failed: 2 });
 });
 
-test('credentials go to the https origin they are for, and an image behind a redirect is remembered under its own URL', async (t) => {
+test('credentials are sent to their https origin only, and an image behind a redirect is cached under the requested URL', async (t) => {
   const { fetch, store } = await openFetching(t);
   const origin = await startOrigin(t, { https: true });
   const elsewhere = await startOrigin(t, { https: true });

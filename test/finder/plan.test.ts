@@ -29,7 +29,7 @@ async function planning(t: ExecutionContext) {
   return { ...fetching, origin, plan, files };
 }
 
-test('what the store has is present, what it lacks is asked about by HEAD and not brought', async (t) => {
+test('a stored image is present; for any other a HEAD is sent, and nothing is downloaded', async (t) => {
   const { origin, plan, fetch, files } = await planning(t);
   const lib = await origin.publish({ name: 'example.com/lib' });
   const base = await origin.publish({ name: 'example.com/base', dependencies: dependsOn('example.com/lib') });
@@ -56,7 +56,7 @@ test('what the store has is present, what it lacks is asked about by HEAD and no
   ]);
 });
 
-test('a plan notes no use of an image, nor that a blob which looks changed is good', async (t) => {
+test('a plan does not record the use of an image, or that a blob with a changed stamp is good', async (t) => {
   const { origin, plan, fetch, store, directory } = await planning(t);
   const { imageId, url } = await origin.publish({ name: 'example.com/app' });
   await fetch(url);
@@ -69,7 +69,7 @@ test('a plan notes no use of an image, nor that a blob which looks changed is go
   t.is((await again.getImage(imageId))?.lastUsedAtMs, before);
 });
 
-test('the tree of an archive on disk is known, a diamond is one node, and a missing dependency fails what needs it', async (t) => {
+test('the tree of a local archive is planned, a shared dependency is one node, and a missing one fails the images that need it', async (t) => {
   const { directory, origin, plan } = await planning(t);
   const file = join(directory, 'app.aci');
   const dependencies = dependsOn('example.com/lib', 'example.com/none', 'example.com/lib');
@@ -96,7 +96,7 @@ test('the tree of an archive on disk is known, a diamond is one node, and a miss
   t.like((await plan([file], { withDeps: false })).outcomes[0], { status: 'absent', needs: [] });
 });
 
-test('a partial download counts, but only while the server has the same bytes', async (t) => {
+test('a partial download reduces the bytes to fetch, but only if the server has the same version', async (t) => {
   const { origin, plan, fetch, store } = await planning(t);
   const { bytes, path, url } = await origin.publish({ name: 'example.com/big', size: 4_000_000 });
   origin.routes[path] = { body: bytes, etag: '"1"', cutAfter: 3_000_000 };
@@ -109,7 +109,7 @@ test('a partial download counts, but only while the server has the same bytes', 
   t.is((await plan([url])).outcomes[0]?.bytesToFetch, bytes.length);
 });
 
-test('an image that is as known is present, one that changed is not, and a server may be silent about sizes', async (t) => {
+test('an unchanged image is present, a changed one is absent, and a server may send no size', async (t) => {
   const { origin, plan, fetch } = await planning(t);
   const { bytes, path, url, imageId } = await origin.publish({ name: 'example.com/app' }, { etag: '"1"' });
   await fetch(url);
@@ -123,7 +123,7 @@ test('an image that is as known is present, one that changed is not, and a serve
   t.is((await plan([url])).outcomes[0]?.status, 'absent');
 });
 
-test('with checks on a signature must be there, and the policy `never` asks nobody', async (t) => {
+test('with verification a signature must exist, and with the policy `never` no server is asked', async (t) => {
   const { origin, plan } = await planning(t);
   const { path, url } = await origin.publish({ name: 'example.com/app' });
   const keystore = await openKeystore({ dirs: [await temporaryDirectory(t)] });
@@ -146,7 +146,7 @@ test('with checks on a signature must be there, and the policy `never` asks nobo
   t.is(origin.requests.length, before);
 });
 
-test('a plan needs no data directory, and makes none', async (t) => {
+test('a plan needs no data directory, and creates none', async (t) => {
   const dir = join(await temporaryDirectory(t), 'none');
   const store = await openStore({ dir, readOnly: true });
   const { finder, origin } = await planning(t);

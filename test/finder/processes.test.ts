@@ -20,7 +20,7 @@ function fetchElsewhere(t: ExecutionContext, dir: string, images: readonly strin
   };
 }
 
-test('two processes with one list into one store: each image is brought once, by one of them', async (t) => {
+test('two processes with one list and one store fetch each image once', async (t) => {
   const { store, listed, leftovers } = await openFetching(t);
   const origin = await startOrigin(t);
   const published = [];
@@ -44,7 +44,7 @@ test('two processes with one list into one store: each image is brought once, by
   t.deepEqual(await leftovers(), []);
 });
 
-test('a process that is killed while it fetches is followed by one that waited, which needs only the rest', async (t) => {
+test('after a process is killed during a fetch, a waiting one downloads only the rest', async (t) => {
   const { directory, finder, leftovers } = await openFetching(t);
   const origin = await startOrigin(t);
   const { url, imageId, bytes, path } = await origin.publish(

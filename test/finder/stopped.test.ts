@@ -12,7 +12,7 @@ import { startProcess } from '../helpers/store-process.ts';
 const script = fileURLToPath(new URL('../helpers/fetch-child.ts', import.meta.url));
 const patience = { sayMs: 100, aloneMs: 1_500 };
 
-test('a process that is stopped while it fetches is waited for, and then done without; what both bring is one image', async (t) => {
+test('another process waits for a stopped one, and then fetches itself; both store one image', async (t) => {
   t.timeout(120_000);
   const { directory, finder, listed, leftovers } = await openFetching(t);
   const dir = join(directory, 'store');
