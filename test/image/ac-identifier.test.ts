@@ -51,14 +51,14 @@ const validity: readonly (readonly [string, string, boolean, boolean])[] = [
   ['dot-dot part', 'example.com/../app', false, false],
 ];
 
-test('identifiers and names are told by their characters, edges and path parts', (t) => {
+test('identifiers and names are valid or not by their characters, edges and path parts', (t) => {
   for (const [id, text, identifier, name] of validity) {
     t.is(isAcIdentifier(text), identifier, id);
     t.is(acNameProblem(text) === undefined, name, id);
   }
 });
 
-test('parsing gives the text back or names what is wrong with it', (t) => {
+test('parsing returns the text, or names what is wrong with it', (t) => {
   t.is(parseAcIdentifier('example.com/~user/app_v1'), 'example.com/~user/app_v1');
   const identifier = t.throws(() => parseAcIdentifier('a/../b'));
   t.true(hasCode(identifier, 'NAME_INVALID'));
@@ -98,7 +98,7 @@ test('sanitizing replaces what is not allowed and trims the edges', (t) => {
   }
 });
 
-test('whatever is sanitized is valid, and a valid text stays as it is', (t) => {
+test('the result of sanitizing is valid, and a valid text is not changed', (t) => {
   fc.assert(
     fc.property(fc.string({ unit: fc.constantFrom(...'aZ0-._~/ é🐳:') }), (text) => {
       fc.pre(/[a-z0-9]/i.test(text));

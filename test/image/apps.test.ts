@@ -4,7 +4,7 @@ import { hasCode } from '../../src/errors.ts';
 import { createApps, signaturePath, signatureUrl } from '../../src/image/apps.ts';
 import { parseImageId } from '../../src/image/image-id.ts';
 
-test('apps keep their order and what they carry; an image ID can be filled in', (t) => {
+test('apps keep their order and settings; an image ID can be filled in', (t) => {
   const input = { image: 'b', type: 'name' as const, args: ['--x'], memoryLimit: '1G' };
   const apps = createApps(['a', input]);
   const added = apps.create('c');
@@ -32,7 +32,7 @@ test('a walk goes through the apps in order, one at a time, and stops at the fir
   t.deepEqual(seen, ['0 a', '1 b']);
 });
 
-test('mounts of volumes that are there are valid', (t) => {
+test('mounts of existing volumes are valid', (t) => {
   const mounts = [{ volume: 'data', path: '/d' }];
   const volumes = [{ name: 'data', kind: 'host', source: '/srv' } as const, { name: 'tmp', kind: 'empty' } as const];
   t.notThrows(() =>
@@ -49,7 +49,7 @@ test('a mount of an unknown volume is named, whether it is global or of one app'
   t.regex(own.message, /of b .*"nosuch"/);
 });
 
-test('volumes are well-formed and there once', (t) => {
+test('volumes must be well-formed and unique', (t) => {
   const twice = t.throws(() => createApps([], { volumes: [{ name: 'a', kind: 'empty' }, { name: 'a', kind: 'empty' }] }).validate()); // prettier-ignore
   t.true(hasCode(twice, 'USAGE'));
   t.regex(twice.message, /volume a is there twice/);
@@ -70,7 +70,7 @@ test('malformed volumes are usage errors that name the option', (t) => {
   }
 });
 
-test('a signature lies beside its archive; query and fragment of a URL stay', (t) => {
+test('the signature is next to its archive; query and fragment of a URL are kept', (t) => {
   t.is(signaturePath('/d/image'), '/d/image.aci.asc');
   t.is(signaturePath('/d/image.aci'), '/d/image.aci.asc');
   t.is(signaturePath('/d.aci/image'), '/d.aci/image.aci.asc');

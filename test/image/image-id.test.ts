@@ -21,7 +21,7 @@ test('a whole image ID has 128 hex digits; upper case is understood', (t) => {
   }
 });
 
-test('a prefix has 2 to 128 hex digits and comes back in lower case', (t) => {
+test('a prefix has 2 to 128 hex digits and is returned in lower case', (t) => {
   t.is(parseImageIdPrefix('sha512-AB'), 'sha512-ab');
   t.is(parseImageIdPrefix('sha512-abc'), 'sha512-abc');
   t.is(parseImageIdPrefix(`sha512-${hex}`), `sha512-${hex}`);
@@ -54,6 +54,6 @@ test('a prefix has 2 to 128 hex digits and comes back in lower case', (t) => {
     );
 });
 
-test('people are shown the first 32 digits', (t) => {
+test('the first 32 digits are displayed', (t) => {
   t.is(shortImageId(parseImageId(`sha512-${hex}`)), `sha512-${hex.slice(0, 32)}`);
 });

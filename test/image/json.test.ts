@@ -40,7 +40,7 @@ test('bytes are UTF-8 without a byte order mark', (t) => {
   t.is(fault('{"\\udc00":1}'), 'line 1, column 2: half of a surrogate pair');
 });
 
-test('no key is there twice in one object, not in another case either', (t) => {
+test('no key may occur twice in one object, not even in another case', (t) => {
   t.is(fault('{"a":1,"a":2}'), 'line 1, column 8: the key "a" is there twice');
   t.is(fault('{"name":1,"b":{},"NAME":2}'), 'line 1, column 18: the key "NAME" is there twice');
   t.is(fault('{"name":1,"n\\u0061me":2}'), 'line 1, column 11: the key "name" is there twice');
@@ -60,7 +60,7 @@ test('nesting is bounded, and a megabyte of brackets does not overflow the stack
   t.false(shallow.ok);
 });
 
-test('a member called __proto__ is a member and nothing else', (t) => {
+test('a member called __proto__ is an ordinary member', (t) => {
   const result = parseJsonStrict('{"__proto__":{"polluted":true},"a":{"constructor":1}}');
   t.true(result.ok);
   const value = result.ok ? result.value : undefined;
@@ -69,13 +69,13 @@ test('a member called __proto__ is a member and nothing else', (t) => {
   t.false('polluted' in {});
 });
 
-test('numbers are handed over with what was written', (t) => {
+test('numbers are passed on with their text', (t) => {
   const sources: unknown[] = [];
   parseJsonStrict('[80.0, 8e1, "x"]', { revive: (_key, value, { source }) => (sources.push(source), value) });
   t.deepEqual(sources, ['80.0', '8e1', '"x"', undefined]);
 });
 
-test('what is taken is exactly what JSON.parse takes, less repeated keys', (t) => {
+test('exactly what JSON.parse accepts is accepted, except repeated keys', (t) => {
   const piece = fc.constantFrom(
     '{',
     '}',

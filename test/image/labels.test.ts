@@ -7,7 +7,7 @@ const osArch = (os: string | undefined, arch?: string) => [
   ...(arch === undefined ? [] : [{ name: 'arch', value: arch }]),
 ];
 
-test('os and arch pairs of appc 0.8.11 are taken', (t) => {
+test('os and arch pairs of appc 0.8.11 are accepted', (t) => {
   const good: readonly (readonly [string, string | undefined, string | undefined])[] = [
     ['L1', 'linux', 'amd64'],
     ['L2', 'linux', 'aarch64'],
@@ -21,7 +21,7 @@ test('os and arch pairs of appc 0.8.11 are taken', (t) => {
   for (const [id, os, arch] of good) t.deepEqual(labelFaults(osArch(os, arch)), [], id);
 });
 
-test('other os and arch pairs are refused, and the message lists what there is', (t) => {
+test('other os and arch pairs are refused, and the message lists the allowed ones', (t) => {
   const bad: readonly (readonly [string, string, string | undefined, 'os' | 'arch'])[] = [
     ['L3', 'linux', 'arm64', 'arch'],
     ['L6', 'linux', 'arm', 'arch'],
@@ -43,7 +43,7 @@ test('other os and arch pairs are refused, and the message lists what there is',
   }
 });
 
-test('names are identifiers, none twice, none called name; values are free', (t) => {
+test('names are identifiers, not repeated, and not "name"; values may be any text', (t) => {
   const problems = (list: readonly LabelPair[]) => labelFaults(list).map(({ problem }) => problem);
   t.deepEqual(problems([{ name: 'version', value: '1,0 é' }]), []);
   t.deepEqual(problems([{ name: 'name', value: 'x' }]), ['is reserved']); // L15
@@ -52,7 +52,7 @@ test('names are identifiers, none twice, none called name; values are free', (t)
   t.deepEqual(problems([{ name: '', value: 'x' }]), ['is empty']);
 });
 
-test('every fault of a list is found, each with its place', (t) => {
+test('every fault of a list is found, with its position', (t) => {
   const faults = labelFaults([
     { name: 'A', value: '' },
     { name: 'b', value: '' },
@@ -69,7 +69,7 @@ test('every fault of a list is found, each with its place', (t) => {
   );
 });
 
-test('labels are written sorted by name, whatever order they came in', (t) => {
+test('labels are formatted sorted by name, in whatever order they were given', (t) => {
   const labels = new Map([
     ['version', '1'],
     ['arch', 'amd64'],
@@ -79,7 +79,7 @@ test('labels are written sorted by name, whatever order they came in', (t) => {
   t.is(formatLabels(new Map()), '');
 });
 
-test('labels match when all that were asked for are there with the same value', (t) => {
+test('labels match when all requested ones exist with the same value', (t) => {
   const found = new Map([
     ['os', 'linux'],
     ['version', '1'],

@@ -39,7 +39,7 @@ test('a working directory is empty or absolute', (t) => {
   t.is(faultOf('"workingDirectory":""'), undefined); // J52
 });
 
-test('there is one event handler of each kind at most', (t) => {
+test('at most one event handler of each kind is allowed', (t) => {
   t.is(faultOf('"eventHandlers":[{"name":"pre-start","exec":["a"]},{"name":"post-stop","exec":["a"]}]'), undefined); // J23
   t.is(faultOf('"eventHandlers":[{"name":"pre-start"},{"name":"pre-start"}]'), 'app.eventHandlers[1].name'); // J24
   t.is(faultOf('"eventHandlers":[{"name":"pre-stop"}]'), 'app.eventHandlers[0].name'); // J25
@@ -96,7 +96,7 @@ test('a port range lies within 1 to 65535', (t) => {
   for (const [port, field] of bad) t.is(faultOfPort(port), `app.ports[0].${field}`, port);
 });
 
-test('isolators that appc defines have good values, others have any', (t) => {
+test('isolators that appc defines need valid values, others may have any', (t) => {
   const good: readonly (readonly [string, string])[] = [
     ['resource/cpu', '{"request":"250m","limit":"500m"}'], // J31
     ['resource/cpu', '{"request":null,"limit":0.5,"default":false}'],
@@ -134,7 +134,7 @@ test('isolators that appc defines have good values, others have any', (t) => {
   }
 });
 
-test('capability sets and repeated resources may stand together, the two seccomp sets may not', (t) => {
+test('capability sets and repeated resources may occur together, the two seccomp sets may not', (t) => {
   const isolators = (...names: string[]) =>
     `"isolators":[${names.map((name) => `{"name":"${name}","value":{"set":["a"],"limit":"1"}}`).join()}]`;
   t.is(faultOf(isolators('os/linux/capabilities-retain-set', 'os/linux/capabilities-remove-set')), undefined); // J59

@@ -20,7 +20,7 @@ function refuse(text: string): ImageError<'MANIFEST_INVALID'> {
   throw new Error(`taken: ${text}`);
 }
 
-test('a manifest comes with its document as it stood', (t) => {
+test('a manifest is returned with the text of its document', (t) => {
   const text = ` \n${document}\n`; // J45
   t.deepEqual(parse(text), {
     manifest: { acVersion: '0.7.4', name: 'example.com/app', labels: new Map(), dependencies: [], pathWhitelist: [] },
@@ -48,7 +48,7 @@ test('labels, dependencies and the whitelist are read', (t) => {
   t.deepEqual(manifest.pathWhitelist, ['/etc/a', 'relative', '']);
 });
 
-test('unknown members, null and empty lists do no harm', (t) => {
+test('unknown members, null and empty lists are accepted', (t) => {
   t.notThrows(() => parseWith({ unknown: { x: 1.5 } })); // J11
   t.notThrows(() => parseWith({ labels: null, app: null, annotations: null, dependencies: null, pathWhitelist: null })); // J13, J15
   t.notThrows(() => parseWith({ labels: [], annotations: [], dependencies: [], pathWhitelist: [null] }));
@@ -182,7 +182,7 @@ test('a number with a fraction or an exponent is no integer, whatever its value'
   );
 });
 
-test('whatever stands in its members, a document is taken or refused as a manifest', (t) => {
+test('a document with any members is accepted or refused as a manifest', (t) => {
   const value = fc.jsonValue({ maxDepth: 3 });
   const list = fc.array(
     fc.dictionary(fc.constantFrom('name', 'value', 'path', 'port', 'count', 'imageName', 'labels'), value),

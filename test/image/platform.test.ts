@@ -4,7 +4,7 @@ import { hasCode } from '../../src/errors.ts';
 import { defaultLabels, architectures } from '../../src/image/labels.ts';
 import { toAppcPlatform, toGoPlatform, parsePlatform, registryLabels } from '../../src/image/platform.ts';
 
-test('platforms of Go and registries get their appc names', (t) => {
+test('platforms of Go and registries are converted to appc names', (t) => {
   const rows: readonly (readonly [string, string, string | undefined, string])[] = [
     ['linux', 'amd64', undefined, 'amd64'],
     ['linux', 'arm64', undefined, 'aarch64'], // K1
@@ -24,7 +24,7 @@ test('platforms of Go and registries get their appc names', (t) => {
   }
 });
 
-test('a platform that appc does not name is refused, with those it names', (t) => {
+test('a platform without an appc name is refused, and the message lists those with one', (t) => {
   for (const platform of [
     { os: 'TempleOS', architecture: 'ia64' }, // K5
     { os: '', architecture: '' }, // K6
@@ -37,7 +37,7 @@ test('a platform that appc does not name is refused, with those it names', (t) =
   }
 });
 
-test('the way back is a true inverse, arm variants spelled as registries do', (t) => {
+test('the conversion to Go names is an inverse, and arm variants are those of registries', (t) => {
   t.deepEqual(toGoPlatform({ os: 'linux', arch: 'armv6l' }), { os: 'linux', architecture: 'arm', variant: 'v6' }); // K7
   t.throws(() => toGoPlatform({ os: 'linux', arch: 'armv7b' })); // K8
   t.throws(() => toGoPlatform({ os: 'linux', arch: 'aarch64_be' }));
@@ -68,14 +68,14 @@ test('missing os and arch are those of the running platform, in appc names', (t)
   }
 });
 
-test('labels that were given stay, and a missing arch is named for the os that was asked for', (t) => {
+test('given labels are kept, and a missing arch gets its name for the given os', (t) => {
   const node = { platform: 'darwin', arch: 'x64' };
   const labels = defaultLabels(new Map([['version', '1'], ['os', 'linux']]), node); // prettier-ignore
   t.deepEqual([...labels], [['version', '1'], ['os', 'linux'], ['arch', 'amd64']]); // prettier-ignore
   t.is(defaultLabels(new Map([['arch', 'i386']]), node).get('arch'), 'i386');
 });
 
-test('a pair that appc does not know is refused, and it is said where the value came from', (t) => {
+test('a pair that appc does not define is refused, and the message says where the value came from', (t) => {
   const asked = t.throws(() => defaultLabels(new Map([['arch', 'arm64']]), { platform: 'linux', arch: 'x64' }));
   t.true(hasCode(asked, 'LABEL_INVALID') && asked.details.label === 'arch');
   t.notRegex(asked.message, /this machine/);
@@ -118,7 +118,7 @@ for (const text of [
   });
 }
 
-test('a word that every object knows is an architecture like any other', (t) => {
+test('a word that is a property of every object is an architecture like any other', (t) => {
   t.deepEqual(parsePlatform('linux/constructor'), { os: 'linux', architecture: 'constructor' });
 });
 
@@ -126,15 +126,15 @@ function labels(tag: string | undefined, os: string, architecture: string, varia
   return Object.fromEntries(registryLabels(tag === undefined ? {} : { tag }, { os, architecture, variant }));
 }
 
-test('a tag is the version, and the platform is named as archives name it', (t) => {
+test('the tag becomes the version, and the platform gets its appc names', (t) => {
   t.deepEqual(labels('1.36', 'linux', 'arm64'), { version: '1.36', os: 'linux', arch: 'aarch64' });
   t.deepEqual(labels(undefined, 'linux', 'amd64'), { os: 'linux', arch: 'amd64' });
 });
 
-test('a platform that archives have no name for keeps that of its registry', (t) => {
+test('a platform without an appc name keeps that of its registry', (t) => {
   t.deepEqual(labels(undefined, 'linux', 'riscv64'), { os: 'linux', arch: 'riscv64' });
 });
 
-test('an image that names no platform has no labels for it', (t) => {
+test('an image without a platform gets no labels for it', (t) => {
   t.deepEqual(labels('1', '', ''), { version: '1' });
 });

@@ -52,7 +52,7 @@ test('the kind of a reference is guessed from its form', (t) => {
   }
 });
 
-test('an existing regular file wins over a name, not over an ID or a URL', (t) => {
+test('an existing regular file takes precedence over a name, not over an ID or a URL', (t) => {
   const files = [
     '/work/dir/app:v1',
     '/work/dir/a/b',
@@ -125,7 +125,7 @@ test('an ID is checked for its digits and their number', (t) => {
   );
 });
 
-test('another scheme is refused with the four there are; a missing slash is pointed out', (t) => {
+test('another scheme is refused, and the four supported ones are listed; a missing slash is pointed out', (t) => {
   const ftp = t.throws(() => parse('ftp://user:secret@x.org/a?token=1'));
   t.true(hasCode(ftp, 'REFERENCE_INVALID') && ftp.details.input === 'ftp://x.org/a');
   t.regex(ftp.message, /http, https, docker or file/);
@@ -138,7 +138,7 @@ test('a URL is requested without its fragment and with its query', (t) => {
   t.is(gist(parse('https://x.org/a#')), 'url https://x.org/a');
 });
 
-test('a URL with a user name or password, or a malformed one, is refused and nothing secret is repeated', (t) => {
+test('a URL with a user name or password, or a malformed one, is refused, and nothing secret is repeated', (t) => {
   for (const text of [
     'https://user:secret@x.org/a',
     'https://:secret@x.org/',
@@ -157,7 +157,7 @@ test('a URL with a user name or password, or a malformed one, is refused and not
   );
 });
 
-test('of a file URL only the path counts, decoded', (t) => {
+test('only the decoded path of a file URL is used', (t) => {
   t.is(gist(parse('file:///d/a%20b%3F.aci?q#f')), 'file /d/a b?.aci');
   t.is(gist(parse('file://localhost/d/a')), 'file /d/a');
   t.is(gist(parse('FILE:///d/../a')), 'file /a');
@@ -179,7 +179,7 @@ test('of a file URL only the path counts, decoded', (t) => {
   }
 });
 
-test('texts that can be nothing are refused', (t) => {
+test('texts that are no reference are refused', (t) => {
   for (const text of ['', ' ', 'a\0.aci', './\0', 'Upper/Case', 'a,b', '\x1b[2J']) {
     const error = t.throws(() => parse(text), undefined, JSON.stringify(text));
     t.true(hasCode(error, 'REFERENCE_INVALID'), JSON.stringify(text));
@@ -209,13 +209,13 @@ test('equal keys mean equal requests', (t) => {
   t.is(new Set(keys).size, keys.length);
 });
 
-test('a label value that looks like two labels is told from two labels', (t) => {
+test('a label value that looks like two labels is distinguished from two labels', (t) => {
   const name = (labels: readonly (readonly [string, string])[]) =>
     referenceKey({ kind: 'name', text: '', name: 'a', labels: new Map(labels) });
   t.not(name([['a', '1,b=2']]), name([['a', '1'], ['b', '2']])); // prettier-ignore
 });
 
-test('what is formatted parses to the same', (t) => {
+test('a formatted reference parses to the same reference', (t) => {
   const texts = [
     'sha512-abc',
     '/a/b',
@@ -275,7 +275,7 @@ test('any text parses or is refused as a reference', (t) => {
   t.pass();
 });
 
-test('how other programs write images is told apart from names, with what to write here', (t) => {
+test('references in the form of other programs are recognised, and the message gives the form to use', (t) => {
   const context = { directory: '/work', isFile: () => false };
   for (const text of ['127.0.0.1:5000/a/b:1', 'localhost:5000/a:1', `busybox@sha256:${'0'.repeat(64)}`]) {
     t.throws(() => parseReference(text, context), { code: 'REFERENCE_INVALID', message: /docker:\/\/HOST/ }, text);
@@ -286,7 +286,7 @@ test('how other programs write images is told apart from names, with what to wri
   t.like(parseReference('oci:1.0', context), { kind: 'name', name: 'oci' });
 });
 
-test('a key tells URLs apart by what is secret in them, and does not tell it', (t) => {
+test('URLs that differ in a secret have different keys, which do not contain it', (t) => {
   const keys = ['http://h/a?sig=1', 'http://h/a?sig=2', 'http://h/a'].map((text) => referenceKey(parse(text)));
   t.is(new Set(keys).size, 3);
   for (const key of keys) t.notRegex(key, /sig/);
@@ -360,14 +360,14 @@ const bad: readonly (readonly [string, string, RegExp])[] = [
   ['control in a value', 'example.com/app:1\x1b[2J', /control character/],
 ];
 
-test('a name comes with its version and labels, values taken as they stand', (t) => {
+test('a name is parsed with its version and labels, whose values are kept as written', (t) => {
   for (const [id, text, name, labels] of good) {
     const parsed = parseAppString(text);
     t.deepEqual({ name: parsed.name, labels: Object.fromEntries(parsed.labels) }, { name, labels }, id);
   }
 });
 
-test('what is malformed is refused, and the message says why', (t) => {
+test('a malformed name is refused, and the message says why', (t) => {
   for (const [id, text, message] of bad) {
     const error = t.throws(() => parseAppString(text), undefined, id);
     t.true(hasCode(error, 'REFERENCE_INVALID'), id);
@@ -385,7 +385,7 @@ test('the written form is sorted and parses back to the same', (t) => {
   }
 });
 
-test('any text parses to a good name or is refused as a reference', (t) => {
+test('any text parses to a valid name or is refused as a reference', (t) => {
   fc.assert(
     fc.property(fc.string({ unit: fc.constantFrom(...'ab/.:,=-% \n') }), (text) => {
       try {

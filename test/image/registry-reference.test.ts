@@ -88,7 +88,7 @@ const bad: readonly (readonly [string, string])[] = [
   ['megabytes', 'a'.repeat(1 << 20)],
 ];
 
-test('registry references are read as docker reads them', (t) => {
+test('registry references are parsed as docker does', (t) => {
   for (const [id, rest, host, repository, tag, digest] of good) {
     const text = `docker://${rest}`;
     const expected = { kind: 'registry', text, host, repository, ...(tag && { tag }), ...(digest && { digest }) };
@@ -107,7 +107,7 @@ test('malformed registry references are refused', (t) => {
     );
 });
 
-test('a password is not repeated, whatever it holds', (t) => {
+test('a password is not repeated in the message, whatever it contains', (t) => {
   for (const rest of ['user:secret@host/foo', 'user:sec/secret@host/foo', `u:secret@x@sha256:${S}`]) {
     const error = t.throws(() => parseRegistryReference(`docker://${rest}`), { instanceOf: ImageError });
     t.notRegex(JSON.stringify([error.message, error.details]), /secret/, rest);

@@ -22,7 +22,7 @@ function problem(change: object): string {
   return result.ok ? 'none' : formatFieldFault(result.fault);
 }
 
-test('what is wrong is said in plain words, with the path of the member', (t) => {
+test('faults are described in plain words, with the path of the member', (t) => {
   t.is(problem({}), 'none');
   t.is(problem({ text: null }), 'text: must be a string');
   t.is(problem({ text: undefined }), 'text: is missing');
@@ -40,13 +40,13 @@ test('what is wrong is said in plain words, with the path of the member', (t) =>
   t.is(problem({ more: 1, '\u001b': 2 }), 'has a member that does not belong there: more, \\x1b');
 });
 
-test('a fault of the whole document says so', (t) => {
+test('a fault of the whole document has no path', (t) => {
   const result = checkShape(shape, []);
   t.false(result.ok);
   if (!result.ok) t.is(formatFault(result.fault), 'the document must be an object');
 });
 
-test('the words of the validation library reach nobody: its issues are read in one place', async (t) => {
+test('messages of the validation library are never shown: its issues are read in one place', async (t) => {
   const root = join(import.meta.dirname, '../..');
   const readers: string[] = [];
   for await (const path of glob('{src,workers}/**/*.ts', { cwd: root })) {

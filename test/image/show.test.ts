@@ -22,7 +22,7 @@ test('long text is cut, between characters and never inside an escape', (t) => {
   t.is(show('x'.repeat(1000)), `${'x'.repeat(200)}…`);
 });
 
-test('whatever comes in, nothing that moves a cursor or a line comes out, and the length is bounded', (t) => {
+test('for any text the result contains nothing that moves a cursor or starts a line, and its length is bounded', (t) => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 300 }), fc.integer({ min: 0, max: 250 }), (text, max) => {
       const shown = show(text, max);
@@ -38,13 +38,13 @@ test('user information, query and fragment are left out', (t) => {
   t.is(showUrl('docker://user:secret@example.com/app?x=1'), 'docker://example.com/app');
 });
 
-test('text that is no URL loses what looks like a password or a query', (t) => {
+test('in a text that is no URL, everything that looks like a password or a query is removed', (t) => {
   t.is(showUrl('https://user:pa#ss@example.com/a?b'), 'https://example.com/a');
   t.is(showUrl('https://ho st/a?token=t'), 'https://ho st/a');
   t.is(showUrl('a/b?c#d'), 'a/b');
 });
 
-test('control characters do not come through', (t) => {
+test('control characters are escaped', (t) => {
   t.is(showUrl('not a url \x1b[2J'), 'not a url \\x1b[2J');
   t.notRegex(showUrl('https://example.com/\x1b[2J\n'), /[\0-\x1f]/);
 });

@@ -25,11 +25,11 @@ for (const [text, base, href] of cases) {
   });
 }
 
-test('what is no http URL has no exact form', (t) => {
+test('a text that is no http URL has no exact form', (t) => {
   for (const text of ['ftp://a.example/', 'file:///etc/passwd', 'x', '']) t.is(parseExactUrl(text), undefined, text);
 });
 
-test('the exact form means what the URL parser reads, and can stand in a request', (t) => {
+test('the exact form means the same as what the URL parser reads, and is valid in a request', (t) => {
   const part = fc.string({ unit: 'binary' });
   fc.assert(
     fc.property(part, part, fc.constantFrom('https://a.example/d/e?x', 'http://b.example'), (path, query, base) => {

@@ -6,7 +6,7 @@ import { inParallel } from '../../src/images/check-blob.ts';
 
 const never = new AbortController().signal;
 
-test('every item is visited once, with its position, so many at a time and no more', async (t) => {
+test('every item is visited once, with its position, at most so many at a time', async (t) => {
   const seen: [string, number][] = [];
   let running = 0;
   let most = 0;
@@ -25,7 +25,7 @@ test('every item is visited once, with its position, so many at a time and no mo
   );
 });
 
-test('after a failure nothing new starts, and what is under way ends before the promise rejects', async (t) => {
+test('after a failure no new visit starts, and running ones end before the promise rejects', async (t) => {
   let started = 0;
   let ended = 0;
   const failed = Promise.withResolvers<undefined>();
@@ -52,7 +52,7 @@ test('after a failure nothing new starts, and what is under way ends before the 
   t.is(ended, 3);
 });
 
-test('an abort ends it with the reason of the signal', async (t) => {
+test('an abort ends the visits with the reason of the signal', async (t) => {
   const controller = new AbortController();
   let visits = 0;
   const visit = async (): Promise<void> => {
@@ -64,7 +64,7 @@ test('an abort ends it with the reason of the signal', async (t) => {
   t.true(visits < 10);
 });
 
-test('no items are no visits', async (t) => {
+test('without items there are no visits', async (t) => {
   await inParallel([], 3, () => Promise.reject(new Error('not called')), never);
   t.pass();
 });

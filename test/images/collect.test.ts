@@ -11,7 +11,7 @@ import { putImage } from '../helpers/stored.ts';
 const hour = 3_600_000;
 const day = 24 * hour;
 
-test('images stay, however long unused, unless a grace period is given', async (t) => {
+test('images are kept, however long unused, unless a grace period is given', async (t) => {
   const { store } = await storeContext(t);
   const image = await putImage(store, { name: 'example.com/app' });
   const nowMs = image.lastUsedAtMs + 1000 * day;
@@ -34,7 +34,7 @@ test('an image unused for exactly the grace period counts as used', async (t) =>
   t.is((await at(day - 1)).images.length, 1);
 });
 
-test('a dry run says what would go and leaves it', async (t) => {
+test('a dry run reports what would be removed, and removes nothing', async (t) => {
   const { store } = await storeContext(t);
   const image = await putImage(store, { name: 'example.com/app' });
   const loose = await looseBlob(store, image.imageId);
@@ -49,7 +49,7 @@ test('a dry run says what would go and leaves it', async (t) => {
   await t.throwsAsync(access(loose), { code: 'ENOENT' });
 });
 
-test('a partial download goes after a day, or after the time given, unless a download holds its claim', async (t) => {
+test('a partial download is removed after a day, or after the given time, unless a download holds its claim', async (t) => {
   const { store } = await storeContext(t);
   const old = 'https://example.com/old.aci';
   const held = 'https://example.com/held.aci';

@@ -24,7 +24,7 @@ import { asJson, describe, digestOf, putBytes, putRegistryImage } from '../helpe
 
 const never = new AbortController().signal;
 
-test('the file is the uncompressed image of mode 0644, whose hash is the image ID (T98)', async (t) => {
+test('the file is the uncompressed image with mode 0644, whose hash is the image ID', async (t) => {
   const context = await storeContext(t);
   const image = await putImage(context.store, { name: 'example.com/app', size: 3_000_000, compress: 'gzip' });
   const dir = await temporaryDirectory(t);
@@ -40,7 +40,7 @@ test('the file is the uncompressed image of mode 0644, whose hash is the image I
   t.deepEqual(await readdir(dir), ['app.aci']);
 });
 
-test('a file that is there is replaced only with overwrite, anything else never', async (t) => {
+test('an existing file is replaced only with overwrite, anything else never', async (t) => {
   const context = await storeContext(t);
   const image = await putImage(context.store, { name: 'example.com/app' });
   const dir = await temporaryDirectory(t);
@@ -58,7 +58,7 @@ test('a file that is there is replaced only with overwrite, anything else never'
   t.deepEqual((await readdir(dir)).sort(), ['app.aci', 'folder', 'link']);
 });
 
-test('a damaged blob is never exported: the target stays as it was and nothing is left beside it', async (t) => {
+test('a damaged blob is never exported: the target stays unchanged, and nothing is left next to it', async (t) => {
   const context = await storeContext(t);
   const { store } = context;
   const dir = await temporaryDirectory(t);
@@ -106,7 +106,7 @@ test('an export counts as use', async (t) => {
   t.true(((await store.getImage(image.imageId))?.lastUsedAtMs ?? 0) > image.lastUsedAtMs);
 });
 
-test('an abort ends an export at once and leaves nothing', async (t) => {
+test('an abort ends an export at once, and nothing is left', async (t) => {
   const context = await storeContext(t);
   const image = await putImage(context.store, { name: 'example.com/app', size: 20_000_000 });
   const dir = await temporaryDirectory(t);
@@ -117,7 +117,7 @@ test('an abort ends an export at once and leaves nothing', async (t) => {
   t.deepEqual(await readdir(dir), []);
 });
 
-test('a store that is open for reading only exports as well', async (t) => {
+test('images can be exported from a read-only store', async (t) => {
   const context = await storeContext(t);
   const image = await putImage(context.store, { name: 'example.com/app' });
   await using store = await openStore({ dir: context.store.dir, readOnly: true });
@@ -126,7 +126,7 @@ test('a store that is open for reading only exports as well', async (t) => {
   t.is((await stat(target)).size, image.size);
 });
 
-test('what keeps a file from being written is said: no such directory, a file in its place, a name too long', async (t) => {
+test('errors are reported by their cause: no such directory, a file in its place, a name too long', async (t) => {
   const context = await storeContext(t);
   const image = await putImage(context.store, { name: 'example.com/app' });
   const dir = await temporaryDirectory(t);
@@ -139,7 +139,7 @@ test('what keeps a file from being written is said: no such directory, a file in
   await into('y'.repeat(255));
 });
 
-test('nothing of the store is replaced, nor anything put into it', async (t) => {
+test('no file of the store is replaced, and none is written into it', async (t) => {
   const context = await storeContext(t);
   const image = await putImage(context.store, { name: 'example.com/app' });
   const { dir } = context.store;
@@ -169,7 +169,7 @@ async function context(t: ExecutionContext) {
   return { ...stored, dir, write };
 }
 
-test('an OCI archive is a layout of one image under its reference, without its index, all blobs as they are', async (t) => {
+test('an OCI archive is a layout of one image under its reference, without its index, with all blobs unchanged', async (t) => {
   const { store, dir, write } = await context(t);
   await putRegistryImage(store, { content: 'another' });
   const index = asJson({ manifests: [] });
@@ -204,7 +204,7 @@ test('an OCI archive is a layout of one image under its reference, without its i
   t.is((await stat(join(dir, 'out.tar'))).mode & 0o7777, 0o644);
 });
 
-test('of a docker manifest an OCI archive has the one that was derived from it', async (t) => {
+test('an OCI archive has the manifest that was derived from a docker manifest', async (t) => {
   const { store, dir, write } = await context(t);
   const [config, layer] = [asJson({ os: 'linux' }), Buffer.from('layer')];
   const manifestOf = (mediaType: string) =>
@@ -265,7 +265,7 @@ test('the same image makes the same archive, to a file and to a stream, which st
   }
 });
 
-test('a directory becomes an OCI layout of readable files; one that is there stays unless it may be replaced', async (t) => {
+test('a directory becomes an OCI layout of readable files; an existing one is kept unless it may be replaced', async (t) => {
   const { store, pool, dir } = await context(t);
   const image = await putRegistryImage(store);
   const target = join(dir, 'layout');
@@ -313,7 +313,7 @@ for (const kind of ['flip', 'cut', 'unlink'] as const) {
   });
 }
 
-test('what takes the archive slowly is never sent more than it takes', async (t) => {
+test('a slow output never gets more than it accepts', async (t) => {
   const { store, pool } = await context(t);
   const image = await putRegistryImage(store, { layer: Buffer.alloc(30_000_000, 'x') });
   let most = 0;
@@ -328,7 +328,7 @@ test('what takes the archive slowly is never sent more than it takes', async (t)
   t.true(most < 4_000_000, String(most));
 });
 
-test('an output that fails ends the export with its error, and an abort with its reason', async (t) => {
+test('an output that fails ends the export with its error, an abort with its reason', async (t) => {
   const { store, pool, dir } = await context(t);
   const image = await putRegistryImage(store, { layer: Buffer.alloc(5_000_000, 'x') });
   const output = new Writable({ write: (_chunk, _encoding, done) => done(new Error('nobody reads')) });

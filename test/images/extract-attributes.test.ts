@@ -121,7 +121,7 @@ const digits = fc.oneof(
 
 const floor = (nanoseconds: bigint) => (nanoseconds - (((nanoseconds % 1000n) + 1000n) % 1000n)) / 1000n;
 
-test('times are restored to the microsecond, and right to a quarter of one', async (t) => {
+test('times are restored exactly to the microsecond, and otherwise to a quarter of one', async (t) => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.tuple(seconds, digits), { minLength: 20, maxLength: 20 }), async (times) => {
       const texts = times.map(([whole, fraction]) => `${whole}.${fraction}`);

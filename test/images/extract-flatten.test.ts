@@ -29,13 +29,13 @@ async function failure(t: ExecutionContext, store: Store, root: StoredImage, cod
   return t.throwsAsync(order(store, root), { code });
 }
 
-test('each dependency comes below its parent, the last one listed first (R1)', async (t) => {
+test('each dependency comes below its parent, the last one listed first', async (t) => {
   const store = await openTestStore(t);
   await Promise.all([put(store, 'b'), put(store, 'c', ['d']), put(store, 'd')]);
   t.is(await order(store, await put(store, 'a', ['b', 'c'])), 'a c d b');
 });
 
-test('a shared image comes once for each list that applies to it, so a deep lattice stays small (R8)', async (t) => {
+test('a shared image is listed once for each whitelist that applies to it, so a deep lattice stays small', async (t) => {
   const store = await openTestStore(t);
   await put(store, 'd');
   await Promise.all([put(store, 'b', ['d']), put(store, 'c', ['d'])]);
@@ -50,7 +50,7 @@ test('a shared image comes once for each list that applies to it, so a deep latt
   t.is(names.split(' ').length, 1 + 2 * levels);
 });
 
-test('a dependency that is not in the store is named, with who needs it (R9)', async (t) => {
+test('a missing dependency is named, with the image that needs it', async (t) => {
   const store = await openTestStore(t);
   const labels = [{ name: 'version', value: '1' }];
   await put(store, 'b', [{ imageName: 'zz', labels }]);
@@ -58,7 +58,7 @@ test('a dependency that is not in the store is named, with who needs it (R9)', a
   t.like(error, { message: 'b needs zz,version=1, which is not in the store', details: { asked: 'zz,version=1' } });
 });
 
-test('a cycle is refused with its path', async (t) => {
+test('a cycle is refused, and its path is named', async (t) => {
   const store = await openTestStore(t);
   await Promise.all([put(store, 'b', ['c']), put(store, 'c', ['b'])]);
   const error = await failure(t, store, await put(store, 'a', ['b']), 'DEPENDENCY_CYCLE');
@@ -66,7 +66,7 @@ test('a cycle is refused with its path', async (t) => {
   await failure(t, store, await put(store, 'self', ['self']), 'DEPENDENCY_CYCLE');
 });
 
-test('a chain is followed to the limit of depth, a tree to that of nodes', async (t) => {
+test('a chain is followed up to the limit of depth, a tree up to that of nodes', async (t) => {
   const store = await openTestStore(t);
   await Promise.all([put(store, 'b', ['c']), put(store, 'c', ['d']), put(store, 'd')]);
   const root = await put(store, 'a', ['b']);
@@ -76,7 +76,7 @@ test('a chain is followed to the limit of depth, a tree to that of nodes', async
   await t.throwsAsync(limited(3, 3), { code: 'LIMIT_EXCEEDED' });
 });
 
-test('a pin decides, and the image it names must be the one that is meant', async (t) => {
+test('a pinned dependency is found by its ID, and must match the rest of the dependency', async (t) => {
   const store = await openTestStore(t);
   const old = await put(store, 'b', [], { version: '1' });
   await put(store, 'b', [], { version: '2' });
@@ -90,7 +90,7 @@ test('a pin decides, and the image it names must be the one that is meant', asyn
   await failure(t, store, await needing('w', { imageID: `sha512-${'0'.repeat(128)}` }), 'NOT_IN_STORE');
 });
 
-test('what a dependency leaves open is as the image is, or as this machine is, or as there is one', async (t) => {
+test('a platform that a dependency leaves open is that of the image, else that of this machine, else any', async (t) => {
   const store = await openTestStore(t);
   await put(store, 'b', [], { os: 'linux', arch: 'amd64' });
   await put(store, 'b', [], { os: 'linux', arch: 'aarch64' });

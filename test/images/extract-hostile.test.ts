@@ -56,7 +56,7 @@ function symlinkTo(name: string, linkName: string): Buffer {
   return Buffer.concat([forgePax({ linkpath: linkName }), forgeEntry({ name, type: '2' })]);
 }
 
-test('forged images in the store are refused, and nothing is made or changed, in the target or outside', async (t) => {
+test('forged images in the store are refused, and nothing is created or changed, in the target or outside', async (t) => {
   const dir = await temporaryDirectory(t);
   const outside = join(dir, 'outside');
   await mkdir(outside);

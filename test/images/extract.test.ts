@@ -59,7 +59,7 @@ for (const [format, compareTimes] of [
   ['pax', true],
   ['gnu', false], // whole seconds
 ] as const) {
-  test(`a tree is what GNU tar makes of the same archive: ${format}`, async (t) => {
+  test(`a tree is the same as GNU tar makes from the archive: ${format}`, async (t) => {
     const dir = await temporaryDirectory(t);
     await run('sh', ['-c', makeRootfs], { cwd: dir });
     await run('tar', [`--format=${format}`, '-cf', '../image.tar', 'manifest', 'rootfs'], { cwd: await inside(dir) });
@@ -93,7 +93,7 @@ async function inside(dir: string): Promise<string> {
   return from;
 }
 
-test('an image is extracted alone and whole, whatever its dependencies and its list', async (t) => {
+test('an image is extracted alone and completely, whatever its dependencies and its whitelist', async (t) => {
   const image = await putTar(store, {
     name: 'example.com/app',
     dependencies: [{ imageName: 'example.com/none' }],
@@ -105,7 +105,7 @@ test('an image is extracted alone and whole, whatever its dependencies and its l
   t.deepEqual((await readdir(target)).sort(), ['x', 'y']);
 });
 
-test('odd attributes of an archive are taken for what they can be', async (t) => {
+test('attributes out of range are set as far as possible', async (t) => {
   const tar = forgeArchive(
     forgePax({ mtime: '5.5' }, { type: 'g' }),
     forgeEntry({ name: 'rootfs/global' }),
@@ -126,7 +126,7 @@ test('odd attributes of an archive are taken for what they can be', async (t) =>
   t.is((await at('deep/er')).mode & 0o7777, 0o755);
 });
 
-test('a directory that is there is replaced only with overwrite, an empty one always, anything else never', async (t) => {
+test('an existing directory is replaced only with overwrite, an empty one always, anything else never', async (t) => {
   const image = await putImage(store, { name: 'example.com/app', files: { x: '1' } });
   const dir = await temporaryDirectory(t);
   const [empty, full, closed] = [join(dir, 'empty'), join(dir, 'full'), join(dir, 'full', 'closed')];
@@ -150,7 +150,7 @@ test('a directory that is there is replaced only with overwrite, an empty one al
   t.deepEqual((await readdir(dir)).sort(), ['empty', 'file', 'full', 'link']);
 });
 
-test('the root of the filesystem, the store and what holds it are never a target', async (t) => {
+test('the root of the filesystem, the store and directories that contain it are refused as targets', async (t) => {
   const image = await putImage(store, { name: 'example.com/app' });
   const dir = await temporaryDirectory(t);
   await symlink('/', join(dir, 'slash'));
@@ -169,7 +169,7 @@ test('the root of the filesystem, the store and what holds it are never a target
   t.is(await store.blobState(image.imageId), 'intact');
 });
 
-test('a damaged blob leaves the target as it was, and nothing beside it', async (t) => {
+test('a damaged blob leaves the target unchanged, and nothing next to it', async (t) => {
   const dir = await temporaryDirectory(t);
   await mkdir(join(dir, 'app'));
   await writeFile(join(dir, 'app', 'mine'), '');
@@ -189,7 +189,7 @@ test('a damaged blob leaves the target as it was, and nothing beside it', async 
   t.deepEqual(await readdir(dir, { recursive: true }), ['app', 'app/mine']);
 });
 
-test('what keeps a tree from being written is said', async (t) => {
+test('errors of writing a tree are reported by their cause', async (t) => {
   const image = await putTar(store, {
     name: 'example.com/long',
     tar: [{ name: 'rootfs', type: 'directory' }, { name: `rootfs/${'x'.repeat(256)}` }],
@@ -206,7 +206,7 @@ test('what keeps a tree from being written is said', async (t) => {
   t.deepEqual(await readdir(dir), []);
 });
 
-test('an abort ends an extraction and leaves nothing', async (t) => {
+test('an abort ends an extraction, and nothing is left', async (t) => {
   const fifos = Array.from({ length: 20 }, (_, index) => ({ name: `rootfs/${index}`, type: 'fifo' as const }));
   const large = { name: 'rootfs/large', content: Buffer.alloc(3_000_000) };
   const tar = [{ name: 'rootfs', type: 'directory' as const }, ...fifos, large]; // a process for each fifo takes its time
@@ -334,7 +334,7 @@ for (const [title, images, tree] of vectors) {
   });
 }
 
-test('links whose file is left out are names of one file, those whose file is there are names of that', async (t) => {
+test('links whose file is left out share one file; other links are names of their file', async (t) => {
   const put = await putAll(store, 'a[/l,/m,/n,/g,/h]->[b]{} b{f,l(=f),m(=f),n(=m),g,h(=g)}', 'links');
   const target = await render(t, put.get('a'));
   const inode = async (name: string) => (await lstat(join(target, name))).ino;
@@ -344,7 +344,7 @@ test('links whose file is left out are names of one file, those whose file is th
   t.not(await inode('g'), await inode('l'));
 });
 
-test('an upper symlink never leads a lower image out of the tree, nor to what it links', async (t) => {
+test("a symlink of an upper image never leads a lower image out of the tree, or to the link's target", async (t) => {
   const outside = await temporaryDirectory(t);
   await mkdir(join(outside, 'd'));
   await writeFile(join(outside, 'x'), 'secret');
@@ -354,7 +354,7 @@ test('an upper symlink never leads a lower image out of the tree, nor to what it
   t.deepEqual(await readdir(outside, { recursive: true }), ['d', 'x']);
 });
 
-test('without --rootfs-only there is the manifest of the image, and of no other', async (t) => {
+test('without --rootfs-only the manifest of the image is written, and no other', async (t) => {
   const put = await putAll(store, 'a->[b]{x} b{y}', 'whole');
   const target = await render(t, put.get('a'), false);
   t.deepEqual((await readdir(target)).sort(), ['manifest', 'rootfs']);

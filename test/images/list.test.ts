@@ -5,7 +5,7 @@ import type { StoredImage } from '../../src/store/store.ts';
 import { storeContext } from '../helpers/store-context.ts';
 import { putImage } from '../helpers/stored.ts';
 
-test('images come in the order they were imported unless another is asked for', async (t) => {
+test('images are listed in the order of their import unless another is requested', async (t) => {
   const { store } = await storeContext(t);
   await putImage(store, { name: 'b', size: 5000 });
   await putImage(store, { name: 'c', size: 100_000 });
@@ -24,7 +24,7 @@ test('an empty store lists nothing', async (t) => {
   t.deepEqual(await Array.fromAsync(listImages(store)), []);
 });
 
-test('a row is plain data: whole IDs, an object of labels, ISO times, and how it was verified', (t) => {
+test('a row is plain data: complete IDs, an object of labels, ISO times, and how it was verified', (t) => {
   const image: StoredImage = {
     imageId: `sha512-${'0'.repeat(128)}` as StoredImage['imageId'], // its parser has tests of its own
     name: 'example.com/app',

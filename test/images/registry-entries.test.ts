@@ -20,7 +20,7 @@ async function ids(store: Store, request?: ListRequest): Promise<readonly string
   return (await Array.fromAsync(listImages(store, request))).map(({ id }) => id);
 }
 
-test('images of registries are listed among the others, in the order that was asked for', async (t) => {
+test('registry images are listed among the others, in the requested order', async (t) => {
   const { store } = await storeContext(t);
   const b = await putRegistryImage(store, { reference: 'b.example.com/app:1', content: 'b' });
   await sleep(2);
@@ -34,7 +34,7 @@ test('images of registries are listed among the others, in the order that was as
   t.deepEqual(await ids(store, { sort: 'size' }), [all[0], all[2], all[1]]);
 });
 
-test('a row has digest, reference and platform, and the name and labels that an image made of it has', async (t) => {
+test('a row has digest, reference and platform, and the name and labels of a converted image', async (t) => {
   const { store } = await storeContext(t);
   const made = await putImage(store, { name: 'registry-1.docker.io/library/app', version: '1' });
   const platform = { os: 'linux', architecture: 'arm64', variant: 'v8' };
@@ -53,7 +53,7 @@ test('a row has digest, reference and platform, and the name and labels that an 
   });
 });
 
-test('a platform that appc has no name for is shown as the registry spells it, an unnamed one not at all', async (t) => {
+test('a platform without an appc name is shown as the registry names it, an absent one not at all', async (t) => {
   const { store } = await storeContext(t);
   await putRegistryImage(store, { reference: pinned, platform: { os: 'windows', architecture: 'amd64' } });
   await putRegistryImage(store, { content: '2', platform: { os: '', architecture: '' } });
@@ -64,7 +64,7 @@ test('a platform that appc has no name for is shown as the registry spells it, a
   );
 });
 
-test('one is found by its digest, by the beginning of it, and by its reference in every form', async (t) => {
+test('an image is found by its digest, by a prefix of it, and by every form of its reference', async (t) => {
   const { store } = await storeContext(t);
   const { manifest } = await putRegistryImage(store, { content: '1' });
   await putRegistryImage(store, { reference: pinned, content: 'pinned' });
@@ -86,7 +86,7 @@ test('one is found by its digest, by the beginning of it, and by its reference i
   }
 });
 
-test('what no image has is not in the store: other tags, other digests, names that begin with sha256', async (t) => {
+test('other tags, other digests, and names that begin with sha256 are not in the store', async (t) => {
   const { store } = await storeContext(t);
   await putRegistryImage(store, { content: '1' });
   for (const asked of [
@@ -102,7 +102,7 @@ test('what no image has is not in the store: other tags, other digests, names th
   await t.throwsAsync(resolveEntry(store, 'sha256:1'), { code: 'ID_TOO_SHORT' });
 });
 
-test('a name means the image before the one that it was made of; a reference to a registry the other way round', async (t) => {
+test('a name stands for the converted image first, a registry reference for the registry image first', async (t) => {
   const { store } = await storeContext(t);
   const name = 'registry.example.com/app';
   const { imageId } = await putImage(store, { name, version: '1' });
@@ -115,7 +115,7 @@ test('a name means the image before the one that it was made of; a reference to 
   t.is((await resolveEntry(store, `docker://${name}:1`)).id, imageId); // what is left of it
 });
 
-test('an index of which two platforms are kept means both, and none alone', async (t) => {
+test('an index of which two platforms are kept stands for both of them, and for no single one', async (t) => {
   const { store } = await storeContext(t);
   const bytes = asJson({ manifests: [] });
   await putBytes(store, bytes);
@@ -134,7 +134,7 @@ test('an index of which two platforms are kept means both, and none alone', asyn
   t.regex(await catManifest(store, entry), /"layers"/);
 });
 
-test('an image that was not made into one of ours says so where that is needed', async (t) => {
+test('an image that was not converted is reported as such where a converted one is needed', async (t) => {
   const { store } = await storeContext(t);
   const { manifest } = await putRegistryImage(store);
   await t.throwsAsync(resolveImage(store, manifest.digest), { code: 'NOT_IN_STORE', message: /no image \(ACI\)/ });
@@ -155,7 +155,7 @@ test('its description has all its references, its configuration and its layers; 
   await t.throwsAsync(describeRegistryImage(store, image), { code: 'STORE_CORRUPT', message: /wrong hash/ });
 });
 
-test('an image and the one of a registry that it was made of are removed each by itself', async (t) => {
+test('a registry image and the image that it was converted to are removed independently', async (t) => {
   const { store } = await storeContext(t);
   const { imageId } = await putImage(store, { name: 'registry-1.docker.io/library/app', version: '1' });
   const kept = await putRegistryImage(store, { content: '1', imageId });
@@ -172,7 +172,7 @@ test('an image and the one of a registry that it was made of are removed each by
   t.is(shared.length, 1);
 });
 
-test('a digest removes all references to it, one of them only itself', async (t) => {
+test('a digest removes all its references, a reference only itself', async (t) => {
   const { store } = await storeContext(t);
   const tags = ['1', '2', '3'];
   const images = [];
@@ -185,7 +185,7 @@ test('a digest removes all references to it, one of them only itself', async (t)
   t.deepEqual(await ids(store), []);
 });
 
-test('gc with a grace period takes unused images of registries too, and what only they need', async (t) => {
+test('gc with a grace period removes unused registry images, too, and blobs that only these need', async (t) => {
   const { store } = await storeContext(t);
   const old = await putRegistryImage(store, { content: 'old' });
   await sleep(5);

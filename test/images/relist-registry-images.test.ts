@@ -54,7 +54,7 @@ async function putDockerImage(store: Store): Promise<RegistryImage> {
   return store.commitRegistryImage({ ...commit, manifest, index, oci: commit.manifest });
 }
 
-test('a docker manifest, the one derived from it and the index that led to it are one image again', async (t) => {
+test('a docker manifest, the OCI manifest derived from it and the index that led to it become one image again', async (t) => {
   const context = await storeContext(t);
   const image = await putDockerImage(context.store);
   await context.store.writeOciIndex();
@@ -73,7 +73,7 @@ test('an image whose name is lost is listed under its digest', async (t) => {
   t.deepEqual(await namesInIndex(store.dir), [reference]);
 });
 
-test('names are found in an index.json that is cut, and in one that was set aside', async (t) => {
+test('names are found in a truncated index.json, and in one that was set aside', async (t) => {
   const context = await storeContext(t);
   const { store } = context;
   const first = await putRegistryImage(store, { content: 'first' });
@@ -96,7 +96,7 @@ test('names are found in an index.json that is cut, and in one that was set asid
   ]);
 });
 
-test('what is not whole is not listed, and nothing of it goes', async (t) => {
+test('an incomplete image is not listed, and its files are kept', async (t) => {
   const context = await storeContext(t);
   const { store } = context;
   const image = await putRegistryImage(store);
@@ -107,7 +107,7 @@ test('what is not whole is not listed, and nothing of it goes', async (t) => {
   t.deepEqual(relisted.kept.toSorted(), left.toSorted());
 });
 
-test('a repair of a sound store does not bring back what was replaced, and leaves other tools their images', async (t) => {
+test('a repair of a sound store does not restore replaced images, and leaves the images of other tools alone', async (t) => {
   const context = await storeContext(t);
   const { store } = context;
   const old = await putRegistryImage(store, { content: 'old', reference: 'docker.io/library/app:1' });
@@ -127,7 +127,7 @@ test('a repair of a sound store does not bring back what was replaced, and leave
   t.true(await store.hasBlob(old.manifest.digest)); // until gc
 });
 
-test('a layout that another tool made is no store whose index is lost', async (t) => {
+test('a layout made by another tool does not count as a store with a lost index', async (t) => {
   const dir = join(await temporaryDirectory(t), 'layout');
   await mkdir(join(dir, 'blobs', 'sha256'), { recursive: true });
   const bytes = asJson({ schemaVersion: 2 });

@@ -7,7 +7,7 @@ import type { Store } from '../../src/store/store.ts';
 import { storeContext } from '../helpers/store-context.ts';
 import { putImage } from '../helpers/stored.ts';
 
-test('a bare name removes every image of exactly that name, a version only that one (D35)', async (t) => {
+test('a name alone removes every image of exactly that name, with a version only that one', async (t) => {
   const { store } = await storeContext(t);
   for (const version of ['1.0', '2.0', '3.0']) await putImage(store, { name: 'example.com/app', version });
   await putImage(store, { name: 'example.com/app-tools', version: '1.0' });
@@ -16,7 +16,7 @@ test('a bare name removes every image of exactly that name, a version only that 
   t.deepEqual(await names(store), ['example.com/app-tools']);
 });
 
-test('name and ID of one image, in either order, remove it once (T104)', async (t) => {
+test('name and ID of one image, in either order, remove it once', async (t) => {
   const { store } = await storeContext(t);
   for (const reversed of [false, true]) {
     const { imageId } = await putImage(store, { name: 'example.com/app', version: '1.0' });
@@ -25,7 +25,7 @@ test('name and ID of one image, in either order, remove it once (T104)', async (
   }
 });
 
-test('a failure does not stop the rest, and names what was asked', async (t) => {
+test('a failure does not stop the rest, and names the request', async (t) => {
   const { store } = await storeContext(t);
   await putImage(store, { name: 'example.com/app', version: '1.0' });
   const asked = ['example.com/gone', 'sha512-1', './x.aci', 'example.com/app', 'sha512-00000000'];
@@ -38,7 +38,7 @@ test('a failure does not stop the rest, and names what was asked', async (t) => 
   ]);
 });
 
-test('the blob goes with the image, and its size is what removing gives back', async (t) => {
+test('the blob is removed with the image, and its size is what was freed', async (t) => {
   const { store } = await storeContext(t);
   const image = await putImage(store, { name: 'example.com/app', size: 50_000 });
   const [removal] = await Array.fromAsync(removeImages(store, [image.imageId]));

@@ -5,7 +5,7 @@ import { buildAci, type Aci, type AciOptions } from '../helpers/archive.ts';
 import { storeContext } from '../helpers/store-context.ts';
 import { putImage } from '../helpers/stored.ts';
 
-test('an image is found by its whole ID, in any case, and by a unique prefix of it', async (t) => {
+test('an image is found by its complete ID, in any case, and by a unique prefix of it', async (t) => {
   const { store } = await storeContext(t);
   const { imageId } = await putImage(store, { name: 'example.com/app' });
   for (const asked of [
@@ -18,7 +18,7 @@ test('an image is found by its whole ID, in any case, and by a unique prefix of 
   }
 });
 
-test('a prefix that two images share is ambiguous, one digit is too short, and an unknown one is not in the store (T102)', async (t) => {
+test('a prefix of two images is ambiguous, one digit is too short, and an unknown one is not in the store', async (t) => {
   const { store } = await storeContext(t);
   const [one, other] = await twoThatShareDigits();
   const first = await putImage(store, one);
@@ -29,14 +29,14 @@ test('a prefix that two images share is ambiguous, one digit is too short, and a
   t.is((await resolveImage(store, first.imageId.slice(0, 19))).imageId, first.imageId);
 });
 
-test('what looks like neither an ID nor anything stored is not in the store (T97)', async (t) => {
+test('a text that is neither an ID nor anything stored is not in the store', async (t) => {
   const { store } = await storeContext(t);
   for (const asked of ['sha512-not-existed', 'some~random~aci~name', 'example.com/app:1.0']) {
     await t.throwsAsync(resolveImage(store, asked), { code: 'NOT_IN_STORE' }, asked);
   }
 });
 
-test('a name finds the best image that has the labels, and no os or arch is added to them', async (t) => {
+test('a name finds the best image with the labels, and no os or arch is added to them', async (t) => {
   const { store } = await storeContext(t);
   const bare = await putImage(store, { name: 'example.com/app' }, { latest: true });
   const old = await putImage(store, { name: 'example.com/app', version: '1.0', labels: { os: 'linux', arch: 'i386' } });
@@ -52,7 +52,7 @@ test('a name finds the best image that has the labels, and no os or arch is adde
   await t.throwsAsync(find('example.com/app:1.0,arch=armv7l'), { code: 'NOT_IN_STORE' });
 });
 
-test('a URL finds what was fetched from it', async (t) => {
+test('a URL finds the image that was fetched from it', async (t) => {
   const { store } = await storeContext(t);
   const { imageId } = await putImage(store, { name: 'example.com/app' });
   const url = 'https://example.com/app.aci?build=1';
@@ -61,14 +61,14 @@ test('a URL finds what was fetched from it', async (t) => {
   await t.throwsAsync(resolveImage(store, 'https://example.com/app.aci'), { code: 'NOT_IN_STORE' });
 });
 
-test('paths name nothing in a store', async (t) => {
+test('paths find nothing in a store', async (t) => {
   const { store } = await storeContext(t);
   for (const asked of ['/tmp/app.aci', './app.aci', 'ftp://example.com/app.aci', 'sha512-zz']) {
     await t.throwsAsync(resolveImage(store, asked), { code: 'REFERENCE_INVALID' }, asked);
   }
 });
 
-test('a name means every image that has it, and with labels every one that has those too', async (t) => {
+test('a name stands for every image with it, and with labels for every one that has those, too', async (t) => {
   const { store } = await storeContext(t);
   const one = await putImage(store, { name: 'example.com/app', version: '1.0' });
   const two = await putImage(store, { name: 'example.com/app', version: '2.0' });

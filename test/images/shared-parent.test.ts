@@ -38,7 +38,7 @@ async function neighbourhood(t: ExecutionContext) {
   return { shared, victim, swap, untouched, target: join(shared, 'target') };
 }
 
-test('a tree in the making that is exchanged for a link to another directory leaves that one alone', async (t) => {
+test('a new tree that is replaced by a link to another directory leaves that directory alone', async (t) => {
   const { target, swap, untouched } = await neighbourhood(t);
   await writeTree(context.store.dir, { target, overwrite: false }, async (directory) => {
     swap();
@@ -48,7 +48,7 @@ test('a tree in the making that is exchanged for a link to another directory lea
   await untouched();
 });
 
-test('a tree that fails after it was exchanged is removed, and nothing else', async (t) => {
+test('a tree that fails after it was replaced is removed, and nothing else', async (t) => {
   const { shared, target, swap, untouched } = await neighbourhood(t);
   const failing = writeTree(context.store.dir, { target, overwrite: false }, async (directory) => {
     await mkdir(join(directory, 'etc', 'deep'), { recursive: true });
@@ -61,7 +61,7 @@ test('a tree that fails after it was exchanged is removed, and nothing else', as
   t.deepEqual(await readdir(join(shared, 'stolen')), []);
 });
 
-test('an image that is extracted while others exchange what it goes into does not come elsewhere', async (t) => {
+test('an image that is extracted while others replace its directory is never written elsewhere', async (t) => {
   const { target, swap, untouched } = await neighbourhood(t);
   const files = Array.from({ length: 2_000 }, (_, at) => ({ name: `rootfs/file${at}` }));
   const tar = [{ name: 'rootfs', type: 'directory' } as const, ...files];
@@ -86,7 +86,7 @@ test('an image that is extracted while others exchange what it goes into does no
   await untouched();
 });
 
-test('a file in the making that is exchanged changes no other file', async (t) => {
+test('a new file that is replaced changes no other file', async (t) => {
   const { shared, victim, target, untouched } = await neighbourhood(t);
   await writeFileTarget({ target, overwrite: false }, async (temporary) => {
     await writeFile(temporary, 'good', { flag: 'wx' });
@@ -101,7 +101,7 @@ test('a file in the making that is exchanged changes no other file', async (t) =
   await untouched();
 });
 
-test('what is replaced may hold links, and directories that let nobody in', async (t) => {
+test('a replaced tree may contain links, and directories without permissions', async (t) => {
   const { victim, target, untouched } = await neighbourhood(t);
   await mkdir(join(target, 'a', 'b', 'moved-1'), { recursive: true });
   await mkdir(join(target, 'c', 'b'), { recursive: true });

@@ -6,7 +6,7 @@ import { buildAci } from '../helpers/archive.ts';
 import { storeContext } from '../helpers/store-context.ts';
 import { putImage } from '../helpers/stored.ts';
 
-test('dependencies are those of the manifest, each with what the store has for it', async (t) => {
+test('dependencies are those of the manifest, each with the image in the store', async (t) => {
   const { store } = await storeContext(t);
   const base = await putImage(store, { name: 'example.com/base', version: '1.0' });
   const image = await putImage(store, {
@@ -27,7 +27,7 @@ test('dependencies are those of the manifest, each with what the store has for i
   t.is(dependencies[2]?.dependency.labels.get('version'), '2.0');
 });
 
-test('the manifest is the text of the archive, byte for byte, and indented only when asked (T96)', async (t) => {
+test('the manifest is the text of the archive, byte for byte, and indented only on request', async (t) => {
   const { store } = await storeContext(t);
   const options = { name: 'example.com/app', manifest: { annotations: [{ name: 'note', value: 'ü → "x"' }] } };
   const image = await putImage(store, options);

@@ -26,7 +26,7 @@ function summary(damage: Damage): readonly unknown[] {
   return [id, damage.problem, damage.repaired];
 }
 
-test('the blobs of registries are read beside the images', async (t) => {
+test('registry blobs are read as well as images', async (t) => {
   const context = await storeContext(t);
   const image = await putImage(context.store, { name: 'example.com/app', size: 4000 });
   const { size } = await putRegistryImage(context.store);
@@ -57,7 +57,7 @@ for (const [kind, problem] of [
   });
 }
 
-test('a repair takes the images that need a damaged blob off the list and out of index.json, and keeps the others', async (t) => {
+test('a repair unlists the images that need a damaged blob, also in index.json, and keeps the others', async (t) => {
   const context = await storeContext(t);
   const { store } = context;
   const bad = await putRegistryImage(store, { content: 'bad' });
@@ -70,7 +70,7 @@ test('a repair takes the images that need a damaged blob off the list and out of
   t.like(await verify(context), { checked: 3, damaged: [], unreferenced: 0 });
 });
 
-test('an image is brought again once, after all its damaged blobs are gone, and then counts as repaired', async (t) => {
+test('an image is fetched again once, after all its damaged blobs were removed, and then counts as repaired', async (t) => {
   const context = await storeContext(t);
   const { store } = context;
   const options = { content: 'app', layer: Buffer.alloc(700) };
@@ -94,7 +94,7 @@ test('an image is brought again once, after all its damaged blobs are gone, and 
   t.like(await verify(context), { checked: 3, damaged: [] });
 });
 
-test('a reference that stands for something else by now is not repaired', async (t) => {
+test('a reference that stands for another image by now is not repaired', async (t) => {
   const context = await storeContext(t);
   const { store } = context;
   const reference = 'docker.io/library/app:1';
@@ -108,7 +108,7 @@ test('a reference that stands for something else by now is not repaired', async 
   t.deepEqual(damaged.map(summary), [[old.manifest.digest, 'wrong hash', false]]);
 });
 
-test('a blob that no image needs is unreferenced; damaged, it goes with a repair; gone, nobody misses it', async (t) => {
+test('a blob that no image needs is unreferenced; a damaged one is removed by a repair; a missing one is not reported', async (t) => {
   const context = await storeContext(t);
   const { store } = context;
   const [loose, gone] = [await putBytes(store, Buffer.alloc(300, 'l')), await putBytes(store, Buffer.alloc(300, 'g'))];
@@ -120,7 +120,7 @@ test('a blob that no image needs is unreferenced; damaged, it goes with a repair
   t.deepEqual((await verify(context)).damaged, []);
 });
 
-test('a repair remembers a sound blob whose times changed, so that the next fetch uses it', async (t) => {
+test('a repair records a sound blob whose times changed, so that the next fetch uses it', async (t) => {
   const context = await storeContext(t);
   const { store } = context;
   const { manifest } = await putRegistryImage(store);
@@ -132,7 +132,7 @@ test('a repair remembers a sound blob whose times changed, so that the next fetc
   t.true(await store.hasBlob(manifest.digest));
 });
 
-test('a repair writes index.json anew, and sets one aside that cannot be read', async (t) => {
+test('a repair writes index.json again, and sets one aside that cannot be read', async (t) => {
   const context = await storeContext(t);
   const { store } = context;
   const { reference } = await putRegistryImage(store);

@@ -32,7 +32,7 @@ test('a sound store has nothing to report', async (t) => {
   });
 });
 
-test('flipped, cut and missing blobs are found and named, in the order of the images', async (t) => {
+test('changed, truncated and missing blobs are found and named, in the order of the images', async (t) => {
   const context = await storeContext(t);
   const [a, , c, , e] = await putSome(context, 5);
   if (!a || !c || !e) return t.fail();
@@ -51,7 +51,7 @@ test('flipped, cut and missing blobs are found and named, in the order of the im
   );
 });
 
-test('any single flipped byte of a blob is found, and the blob is not exported (P15)', async (t) => {
+test('any single changed byte of a blob is found, and the blob is not exported', async (t) => {
   const context = await storeContext(t);
   const image = await putImage(context.store, { name: 'example.com/app', size: 3000 });
   const path = context.store.blobPath(image.imageId);
@@ -88,7 +88,7 @@ test('files that no image refers to are counted, and a repair leaves them to gc'
   await access(context.store.blobPath(image.imageId));
 });
 
-test('a repair takes a damaged image off the list, and reports it as not repaired', async (t) => {
+test('a repair unlists a damaged image, and reports it as not repaired', async (t) => {
   const context = await storeContext(t);
   const [bad, good] = await putSome(context, 2);
   if (!bad || !good) return t.fail();
@@ -102,7 +102,7 @@ test('a repair takes a damaged image off the list, and reports it as not repaire
   t.like(await verify(context), { checked: 1, bytes: good.size, damaged: [], unreferenced: 0 });
 });
 
-test('an image that is brought again and sound is repaired; what only claims to be is not', async (t) => {
+test('an image that was fetched again and is sound counts as repaired; one that only claims to be does not', async (t) => {
   const context = await storeContext(t);
   const options = { name: 'example.com/app', size: 9000 };
   const bad = await putImage(context.store, options);
@@ -129,7 +129,7 @@ test('an image that is brought again and sound is repaired; what only claims to 
   );
 });
 
-test('a repair remembers a sound blob whose times changed, so that the next fetch need not hash it', async (t) => {
+test('a repair records a sound blob whose times changed, so that the next fetch need not hash it', async (t) => {
   const context = await storeContext(t);
   const image = await putImage(context.store, { name: 'example.com/app' });
   const path = context.store.blobPath(image.imageId);

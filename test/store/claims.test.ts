@@ -21,7 +21,7 @@ async function countOwners(dir: string): Promise<number> {
   return owners.length;
 }
 
-test('within a process a claim goes to one after the other, in the order of asking', async (t) => {
+test('within a process a claim goes to one caller after the other, in the order of their requests', async (t) => {
   const store = await openTestStore(t);
   const order: number[] = [];
   let holders = 0;
@@ -39,7 +39,7 @@ test('within a process a claim goes to one after the other, in the order of aski
   t.deepEqual(waited, [false, true, true, true]);
 });
 
-test('a claim that somebody holds is not to be had at once; another key is', async (t) => {
+test('tryClaim does not get a claim that is held, but another one', async (t) => {
   const store = await openTestStore(t);
   await using other = await openStore({ dir: store.dir });
   const claim = await store.tryClaim('key');
@@ -56,7 +56,7 @@ test('a claim that somebody holds is not to be had at once; another key is', asy
   t.is(await store.tryClaim('key'), undefined);
 });
 
-test('an abort ends waiting with its reason and lets the next one have its turn', async (t) => {
+test('an abort ends the wait with its reason, and the next caller gets the claim', async (t) => {
   const store = await openTestStore(t);
   await using other = await openStore({ dir: store.dir });
   const claim = await store.claim('key', never);
@@ -76,14 +76,14 @@ test('an abort ends waiting with its reason and lets the next one have its turn'
   t.true((await next).waited);
 });
 
-test('eight processes that want one key have it one at a time', async (t) => {
+test('eight processes that claim one key hold it one at a time', async (t) => {
   const dir = await storeDirectory(t);
   const mark = `${dir}.mark`;
   const processes = Array.from({ length: 8 }, () => startStoreProcess(t, ['contend', dir, 'key', mark, '5']));
   t.deepEqual(await Promise.all(processes.map((process) => process.ended())), Array<number>(8).fill(0));
 });
 
-test('a killed holder loses its claim and its temporary files to the next one', async (t) => {
+test('the claim and the temporary files of a killed holder go to the next one', async (t) => {
   const store = await openTestStore(t);
   const holder = startStoreProcess(t, ['hold', store.dir, 'key']);
   const temporary: unknown = JSON.parse((await holder.line()) ?? '');
@@ -99,7 +99,7 @@ test('a killed holder loses its claim and its temporary files to the next one', 
   t.is(await countOwners(store.dir), 1);
 });
 
-test('opening for writing sweeps what dead processes left, and only that', async (t) => {
+test('opening for writing removes what dead processes left, and only that', async (t) => {
   const dir = await storeDirectory(t);
   const [dead, alive] = [startStoreProcess(t, ['hold', dir, 'a']), startStoreProcess(t, ['hold', dir, 'b'])];
   await Promise.all([dead.line(), alive.line()]);
@@ -117,7 +117,7 @@ test('opening for writing sweeps what dead processes left, and only that', async
   t.is(await store.tryClaim('b'), undefined);
 });
 
-test('a lock file that was never locked is swept after a while, and a claim of nobody is free', async (t) => {
+test('a lock file that was never locked is removed after a while, and a claim without an owner is free', async (t) => {
   const dir = await storeDirectory(t);
   await (await openStore({ dir })).close();
   const unlocked = (digit: string): string => join(dir, 'tmp', `new-${digit.repeat(32)}`);
@@ -147,7 +147,7 @@ test('ten thousand claims are taken and released at once', async (t) => {
   t.true(again.every((claim) => claim !== undefined));
 });
 
-test('closing gives up all claims and leaves no directory behind', async (t) => {
+test('closing releases all claims and leaves no directory', async (t) => {
   const store = await openTestStore(t);
   await using other = await openStore({ dir: store.dir });
   const claim = await store.claim('key', never);

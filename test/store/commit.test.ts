@@ -8,7 +8,7 @@ import { hasCode } from '../../src/errors.ts';
 import { openStore } from '../../src/store/open-store.ts';
 import { commitBlob, openTestStore, prepareBlob, stampNow } from '../helpers/blob.ts';
 
-test('a commit puts the blob under its ID, read-only, and lists what was said of it', async (t) => {
+test('a commit places the blob under its ID, read-only, and lists the given facts', async (t) => {
   const store = await openTestStore(t);
   const content = Buffer.from('an image');
   const before = Date.now();
@@ -25,7 +25,7 @@ test('a commit puts the blob under its ID, read-only, and lists what was said of
   t.is(await store.blobState(image.imageId), 'intact');
 });
 
-test('thousands of commits at once all come to be', async (t) => {
+test('thousands of simultaneous commits all succeed', async (t) => {
   const store = await openTestStore(t);
   const commits = await Promise.all(Array.from({ length: 3000 }, () => prepareBlob(store)));
 
@@ -51,7 +51,7 @@ test('a commit that fails does not fail the others of its group, and leaves noth
   t.false(existsSync(short.path));
 });
 
-test('a second import keeps latest, use and verification, and adds signers', async (t) => {
+test('a second import keeps latest, last use and verification, and adds signers', async (t) => {
   const store = await openTestStore(t);
   const content = Buffer.from('the same');
   const verified = { content, verified: ['aa', 'bb'], source: 'https://signed.example.com/a', latest: true };
@@ -67,7 +67,7 @@ test('a second import keeps latest, use and verification, and adds signers', asy
   t.is(again.source, '/signed');
 });
 
-test('a blob that was replaced behind the index is changed until it is confirmed, a removed one missing', async (t) => {
+test('a blob that was replaced is changed until it is confirmed, a removed one is missing', async (t) => {
   const store = await openTestStore(t);
   const content = Buffer.from('an image');
   const { imageId } = await commitBlob(store, { content });
@@ -86,7 +86,7 @@ test('a blob that was replaced behind the index is changed until it is confirmed
   t.is(await store.blobState(imageId), 'missing');
 });
 
-test('a damaged blob is replaced by a commit of the same image; who reads the old one reads on', async (t) => {
+test('a damaged blob is replaced by a commit of the same image; readers of the old one keep reading it', async (t) => {
   const store = await openTestStore(t);
   const content = Buffer.from('an image');
   const { imageId } = await commitBlob(store, { content });
@@ -98,7 +98,7 @@ test('a damaged blob is replaced by a commit of the same image; who reads the ol
   t.is(await store.blobState(imageId), 'intact');
 });
 
-test('use is noted by close at the latest, and never goes back', async (t) => {
+test('the last use is recorded by close at the latest, and never goes back', async (t) => {
   const store = await openTestStore(t);
   const { imageId, lastUsedAtMs } = await commitBlob(store);
   while (Date.now() === lastUsedAtMs);

@@ -44,7 +44,7 @@ async function edit(path: string, change: (text: string) => string): Promise<voi
   await writeFile(path, change(await readFile(path, 'utf8')));
 }
 
-test('a download that was closed is resumed where it stopped', async (t) => {
+test('a closed download is resumed where it stopped', async (t) => {
   const url = freshUrl();
   await (await interrupted(url)).close();
 
@@ -57,14 +57,14 @@ test('a download that was closed is resumed where it stopped', async (t) => {
   t.is((await store.openPartial(`${url}&more`)).bytes, 0);
 });
 
-test('the sidecar holds neither credentials nor query', async (t) => {
+test('the sidecar contains neither credentials nor query', async (t) => {
   const url = freshUrl();
   const partial = await interrupted(url);
   t.notRegex(await readFile(sidecarOf(partial), 'utf8'), /secret/);
   await partial.close();
 });
 
-test('a restart is a new empty file under another path, and nothing of the old one stays', async (t) => {
+test('a restart makes a new empty file at another path, and removes the old one', async (t) => {
   const url = freshUrl();
   const partial = await interrupted(url);
   const old = partial.path;
@@ -78,7 +78,7 @@ test('a restart is a new empty file under another path, and nothing of the old o
   await partial.close();
 });
 
-test('a discarded download leaves nothing and can begin anew', async (t) => {
+test('a discarded download leaves nothing and can start over', async (t) => {
   const url = freshUrl();
   const partial = await interrupted(url);
   await partial.discard();
@@ -98,7 +98,7 @@ test('a download that never got a byte leaves nothing', async (t) => {
   t.false(existsSync(join(partial.path, '..')));
 });
 
-test('a body that is whole with its first bytes gets no sidecar', async (t) => {
+test('a body that is complete with its first bytes gets no sidecar', async (t) => {
   const url = freshUrl();
   const partial = await store.openPartial(url);
   await partial.restart({ total: 3 });
@@ -107,7 +107,7 @@ test('a body that is whole with its first bytes gets no sidecar', async (t) => {
   await partial.discard();
 });
 
-test('after a SIGKILL all that was appended is there', async (t) => {
+test('after a SIGKILL all appended bytes are there', async (t) => {
   const url = freshUrl();
   const process = startStoreProcess(t, ['append', store.dir, url]);
   let said = 0;
@@ -123,7 +123,7 @@ test('after a SIGKILL all that was appended is there', async (t) => {
   t.true(bytes.every((byte, at) => byte === Math.floor(at / 10_000)));
 });
 
-test('after a restart of the system only synced bytes count, and from then on all again', async (t) => {
+test('after a reboot only synced bytes count, and from then on all new ones', async (t) => {
   const url = freshUrl();
   const before = await interrupted(url);
   await edit(sidecarOf(before), (text) => text.replace(/"bootId":"[^"]*"/, '"bootId":"another"'));
@@ -149,7 +149,7 @@ const damages: Record<string, (partial: PartialDownload) => Promise<void>> = {
   'no bytes': (partial) => rm(partial.path),
 };
 for (const [what, damage] of Object.entries(damages)) {
-  test(`${what}: the download begins anew`, async (t) => {
+  test(`${what}: the download starts over`, async (t) => {
     const url = freshUrl();
     const before = await interrupted(url);
     await before.close();
@@ -166,7 +166,7 @@ for (const [what, damage] of Object.entries(damages)) {
   });
 }
 
-test('what is appended beyond 32 MiB is vouched for along the way', async (t) => {
+test('bytes appended beyond 32 MiB are synced in the meantime', async (t) => {
   const url = freshUrl();
   const partial = await store.openPartial(url);
   await partial.restart({});
@@ -180,7 +180,7 @@ test('what is appended beyond 32 MiB is vouched for along the way', async (t) =>
   t.false(existsSync(partial.path));
 });
 
-test('a store that is only read opens no download', async (t) => {
+test('a read-only store opens no download', async (t) => {
   await using reader = await openStore({ dir: store.dir, readOnly: true });
   await t.throwsAsync(reader.openPartial(freshUrl()), { code: 'STORE_READ_ONLY' });
 });

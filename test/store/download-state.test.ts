@@ -19,7 +19,7 @@ test('a sidecar is read as it was written', (t) => {
   t.deepEqual(parsePartialState(formatPartialState({ key, url, epoch, synced }), 'ab'), { key, url, epoch, synced });
 });
 
-test('a sidecar that was cut or changed anywhere is either refused or well-formed', (t) => {
+test('a sidecar that was truncated or changed anywhere is either refused or well-formed', (t) => {
   const text = formatPartialState(state);
   for (let length = 0; length < text.length - 1; length += 1)
     t.is(parsePartialState(text.slice(0, length), 'ab'), undefined);

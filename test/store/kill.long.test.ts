@@ -50,7 +50,7 @@ test('two processes killed at any moment leave a sound store, and the next one f
   t.is((await readdir(join(dir, 'blobs', 'sha512'))).length, await requireSound(t, store));
 });
 
-test('registry images survive kills whole, and index.json names exactly them once the store has been opened', async (t) => {
+test('registry images are complete after kills, and index.json names exactly them once the store was opened', async (t) => {
   const dir = await storeDirectory(t);
   let listed = 0;
   for (let round = 0; round < rounds; round += 1) {

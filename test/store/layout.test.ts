@@ -4,7 +4,7 @@ import test from 'ava';
 
 import { networkFilesystem, requireLocalFilesystem } from '../../src/store/layout.ts';
 
-test('network filesystems are told by their type, those of FUSE by the mount table', (t) => {
+test('network filesystems are recognised by their type, those of FUSE by the mount table', (t) => {
   t.is(networkFilesystem(0x6969, undefined), 'nfs');
   t.is(networkFilesystem(0xff534d42, undefined), 'cifs');
   t.is(networkFilesystem(0xff534d42 | 0, undefined), 'cifs', 'the type may come as a negative number');
@@ -14,6 +14,6 @@ test('network filesystems are told by their type, those of FUSE by the mount tab
   t.is(networkFilesystem(0xef53, undefined), undefined);
 });
 
-test('a local directory passes', async (t) => {
+test('a local directory is accepted', async (t) => {
   await t.notThrowsAsync(requireLocalFilesystem(tmpdir()));
 });

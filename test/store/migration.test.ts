@@ -33,7 +33,7 @@ const imageId = idOf(Buffer.from('an old image'));
 const insert = `INSERT INTO images VALUES (5, '${imageId.slice('sha512-'.length)}', 'example.com/old', '1',
   '[["version","1"]]', '[]', 12, 1000, 2000, 1, '/old.aci', 'sha256:00', '["aa"]', 0, 1, 1, '{}')`;
 
-test('a store of version 1 keeps its images and takes registry images', async (t) => {
+test('a store of version 1 keeps its images and accepts registry images', async (t) => {
   const dir = await storeDirectory(t);
   await mkdir(dir);
   const db = new DatabaseSync(join(dir, 'index.sqlite'));

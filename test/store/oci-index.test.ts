@@ -29,7 +29,7 @@ async function addForeign(dir: string, ...entries: readonly object[]): Promise<v
   await rename(`${path}.new`, path);
 }
 
-test('index.json names a registry image by its manifest, platform and whole reference', async (t) => {
+test('index.json names a registry image by its manifest, platform and complete reference', async (t) => {
   const store = await openTestStore(t);
   const reference = 'docker.io/library/busybox:1';
   const platform = { os: 'linux', architecture: 'arm', variant: 'v7' };
@@ -46,7 +46,7 @@ test('index.json names a registry image by its manifest, platform and whole refe
   t.is((await stat(join(store.dir, 'index.json'))).mode & 0o777, 0o644);
 });
 
-test('a manifest that was derived from a docker one is named in its place', async (t) => {
+test('the manifest derived from a docker one is named in its place', async (t) => {
   const store = await openTestStore(t);
   const bytes = Buffer.from('{"schemaVersion":2}');
   await putBytes(store, bytes);
@@ -56,7 +56,7 @@ test('a manifest that was derived from a docker one is named in its place', asyn
   t.like((await readIndexJson(store.dir))[0], oci);
 });
 
-test('index.json follows by itself, but not with every image', async (t) => {
+test('index.json is updated automatically, but not for every image', async (t) => {
   const store = await openTestStore(t);
   const files = new Set<number>();
   const startedAt = performance.now();
@@ -70,7 +70,7 @@ test('index.json follows by itself, but not with every image', async (t) => {
   t.pass();
 });
 
-test('what other tools name stays, whatever we add and remove', async (t) => {
+test('entries of other tools stay, whatever we add and remove', async (t) => {
   const store = await openTestStore(t);
   const { reference } = await putRegistryImage(store, { content: '1' });
   await store.writeOciIndex();
@@ -87,7 +87,7 @@ test('what other tools name stays, whatever we add and remove', async (t) => {
   t.deepEqual(await readIndexJson(store.dir), entries as unknown);
 });
 
-test('members of index.json that we do not know stay', async (t) => {
+test('unknown members of index.json are kept', async (t) => {
   const store = await openTestStore(t);
   const members = { schemaVersion: 2, annotations: { theirs: 'x' }, artifactType: 'y' };
   await writeFile(join(store.dir, 'index.json'), JSON.stringify({ ...members, manifests: null }));
@@ -97,7 +97,7 @@ test('members of index.json that we do not know stay', async (t) => {
   t.is((await readIndexJson(store.dir)).length, 1);
 });
 
-test('a reference that moved is named once, by what it names now', async (t) => {
+test('a reference that moved is named once, with its current manifest', async (t) => {
   const store = await openTestStore(t);
   const reference = 'docker.io/library/app:1';
   await putRegistryImage(store, { reference, content: 'old' });
@@ -110,7 +110,7 @@ test('a reference that moved is named once, by what it names now', async (t) => 
   );
 });
 
-test('a name that another tool gave to something else is theirs until we bring it anew', async (t) => {
+test('a name that another tool gave to another manifest stays theirs until we fetch it again', async (t) => {
   const store = await openTestStore(t);
   const reference = 'docker.io/library/app:1';
   const { manifest } = await putRegistryImage(store, { reference });
@@ -140,7 +140,7 @@ test('a name that another tool gave to something else is theirs until we bring i
   t.deepEqual(await namedBy(), [manifest.digest]);
 });
 
-test('images that several processes bring at once are all named', async (t) => {
+test('images that several processes commit at once are all named', async (t) => {
   const dir = await storeDirectory(t);
   const names = ['a', 'b', 'c'];
   const processes = names.map((name) => startStoreProcess(t, ['registry', dir, name, '10']));
@@ -149,7 +149,7 @@ test('images that several processes bring at once are all named', async (t) => {
   t.deepEqual(await namesInIndex(dir), expected.sort());
 });
 
-test('after a kill between commit and index.json the next opening names what was committed', async (t) => {
+test('after a kill between commit and index.json the next opening names the committed image', async (t) => {
   for (let round = 0; round < 10; round += 1) {
     const dir = await storeDirectory(t);
     const process = startStoreProcess(t, ['registryThenWait', dir, '3']);
@@ -165,7 +165,7 @@ test('after a kill between commit and index.json the next opening names what was
   t.fail('it always had time to write index.json');
 });
 
-test('an index.json that was deleted comes back when the store is opened', async (t) => {
+test('a deleted index.json is written again when the store is opened', async (t) => {
   const store = await openTestStore(t);
   const { reference } = await putRegistryImage(store);
   await store.close();
@@ -174,7 +174,7 @@ test('an index.json that was deleted comes back when the store is opened', async
   t.deepEqual(await namesInIndex(store.dir), [reference]);
 });
 
-test('an index.json that cannot be read is left alone until somebody says otherwise', async (t) => {
+test('an index.json that cannot be read is left alone unless a repair is requested', async (t) => {
   const store = await openTestStore(t);
   const path = join(store.dir, 'index.json');
   for (const damaged of ['', '{', '[]', '{"schemaVersion":1,"manifests":[]}', '{"schemaVersion":2,"manifests":[{}]}']) {

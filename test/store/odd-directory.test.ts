@@ -17,7 +17,7 @@ const openings: Readonly<Record<string, (dir: string) => Promise<unknown>>> = {
 };
 
 for (const [how, open] of Object.entries(openings)) {
-  test(`a path that is too long says so, opened ${how}`, async (t) => {
+  test(`a path that is too long is reported as such, opened ${how}`, async (t) => {
     const dir = await storeDirectory(t);
     for (const long of [
       join(dir, x(200), x(200), x(50)),
@@ -28,7 +28,7 @@ for (const [how, open] of Object.entries(openings)) {
     }
   });
 
-  test(`a file where a directory should be is named as one, opened ${how}`, async (t) => {
+  test(`a file in the place of a directory is reported as such, opened ${how}`, async (t) => {
     const file = join(await temporaryDirectory(t), 'file');
     await writeFile(file, 'x');
     for (const dir of [file, join(file, 'store'), join(file, 'a', 'store')]) {
@@ -38,7 +38,7 @@ for (const [how, open] of Object.entries(openings)) {
   });
 }
 
-test('the longest path that is taken can be written and read', async (t) => {
+test('the longest accepted path can be written and read', async (t) => {
   const parent = await storeDirectory(t);
   const dir = join(parent, x(200), x(440 - Buffer.byteLength(parent) - 202));
   t.is(Buffer.byteLength(dir), 440);

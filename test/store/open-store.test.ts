@@ -10,7 +10,7 @@ import { openStore, setAsideIndex } from '../../src/store/open-store.ts';
 import { commitBlob, idOf, storeDirectory } from '../helpers/blob.ts';
 import { startStoreProcess } from '../helpers/store-process.ts';
 
-test('a directory that is not there yet is an empty store to a reader, and stays away', async (t) => {
+test('a missing directory is an empty store to a reader, and is not created', async (t) => {
   const dir = await storeDirectory(t);
   await using store = await openStore({ dir, readOnly: true });
 
@@ -24,7 +24,7 @@ test('a directory that is not there yet is an empty store to a reader, and stays
   t.false(existsSync(dir));
 });
 
-test('an index whose making was cut short is empty to a reader and finished by a writer', async (t) => {
+test('an incomplete new index is empty to a reader and finished by a writer', async (t) => {
   const dir = await storeDirectory(t);
   await mkdir(dir);
   await writeFile(join(dir, 'index.sqlite'), '');
@@ -51,7 +51,7 @@ test('a new store is an OCI image layout without images', async (t) => {
   t.deepEqual((await readdir(join(dir, 'blobs'))).sort(), ['sha256', 'sha512']);
 });
 
-test('what is there is left as it is when a store is opened again', async (t) => {
+test('existing files are left unchanged when a store is opened again', async (t) => {
   const dir = await storeDirectory(t);
   await (await openStore({ dir })).close();
   await writeFile(join(dir, 'index.json'), '{"schemaVersion":2,"manifests":[{"mediaType":"x"}]}');
@@ -59,7 +59,7 @@ test('what is there is left as it is when a store is opened again', async (t) =>
   t.regex(await readFile(join(dir, 'index.json'), 'utf8'), /"x"/);
 });
 
-test('eight processes may make one store at the same moment', async (t) => {
+test('eight processes may create one store at the same moment', async (t) => {
   const dir = await storeDirectory(t);
   const stores = await Promise.all(Array.from({ length: 8 }, () => openStore({ dir })));
   await Promise.all(stores.map((store) => commitBlob(store)));
@@ -67,7 +67,7 @@ test('eight processes may make one store at the same moment', async (t) => {
   await Promise.all(stores.map((store) => store.close()));
 });
 
-test('a store of a newer version is refused and left untouched', async (t) => {
+test('a store of a newer version is refused and left unchanged', async (t) => {
   const dir = await storeDirectory(t);
   await mkdir(dir);
   const index = join(dir, 'index.sqlite');
@@ -83,7 +83,7 @@ test('a store of a newer version is refused and left untouched', async (t) => {
   t.deepEqual(await readFile(index), before);
 });
 
-test('a damaged index is STORE_CORRUPT, with what to do about it', async (t) => {
+test('a damaged index is STORE_CORRUPT, and the message says what to do', async (t) => {
   const dir = await storeDirectory(t);
   await (await openStore({ dir })).close();
   const index = join(dir, 'index.sqlite');
@@ -101,7 +101,7 @@ test('a damaged index is STORE_CORRUPT, with what to do about it', async (t) => 
   );
 });
 
-test('a reader sees what was committed but is not in the index file yet, also without write permission', async (t) => {
+test('a reader sees committed rows that are still in the log, also without write permission', async (t) => {
   const dir = await storeDirectory(t);
   await using store = await openStore({ dir });
   const image = await commitBlob(store);
@@ -139,7 +139,7 @@ for (const umask of ['077', '000']) {
   });
 }
 
-test('below a setgid directory a new store takes its mode, elsewhere it is for its owner to write', async (t) => {
+test('below a setgid directory a new store takes its mode, elsewhere only its owner may write', async (t) => {
   const dir = await storeDirectory(t);
   await mkdir(dir);
   await chmod(dir, 0o2770);
@@ -151,7 +151,7 @@ test('below a setgid directory a new store takes its mode, elsewhere it is for i
   t.is((await stat(join(dir, 'mine'))).mode & 0o777, 0o755);
 });
 
-test('a store that is only read refuses every change', async (t) => {
+test('a read-only store refuses every change', async (t) => {
   const dir = await storeDirectory(t);
   await (await openStore({ dir })).close();
   await using store = await openStore({ dir, readOnly: true });
@@ -167,12 +167,12 @@ test('a store that is only read refuses every change', async (t) => {
   t.notThrows(() => store.touch(imageId));
 });
 
-test('a store that was forgotten does not keep its process from ending', async (t) => {
+test('a store that was not closed does not keep its process alive', async (t) => {
   const process = startStoreProcess(t, ['forget', await storeDirectory(t)]);
   t.is(await process.ended(), 0);
 });
 
-test('after its damaged index is set aside a store opens, and its blobs are there to be taken in again', async (t) => {
+test('after its damaged index was set aside a store opens, and its blobs can be imported again', async (t) => {
   const dir = await storeDirectory(t);
   const store = await openStore({ dir });
   const { imageId } = await commitBlob(store);
@@ -189,6 +189,6 @@ test('after its damaged index is set aside a store opens, and its blobs are ther
   t.truthy(await commitBlob(repaired));
 });
 
-test('where there is no index there is nothing to set aside', async (t) => {
+test('a missing index cannot be set aside', async (t) => {
   await t.throwsAsync(setAsideIndex(await storeDirectory(t), 1), { code: 'STORE_CORRUPT' });
 });

@@ -32,7 +32,7 @@ async function holdAs(t: ExecutionContext, dir: string, uid: number) {
 }
 
 if (process.geteuid?.() === 0) {
-  test("in a group's store a process's directory is its own, and others can tell whether it lives", async (t) => {
+  test("in a group's store a process's directory is private, and others can find out whether it lives", async (t) => {
     const dir = await sharedStore(t);
     const holder = await holdAs(t, dir, 3_001);
     if (!holder) {
@@ -92,7 +92,7 @@ test('an owner of an older version, whose lock is in its directory, lives as lon
   index.close();
 });
 
-test('who is alive for an older version is alive: it finds the lock where it looks', async (t) => {
+test('an older version sees a living owner as alive: it finds the lock where it looks', async (t) => {
   const dir = await storeDirectory(t);
   const holder = startStoreProcess(t, ['hold', dir, 'key']);
   const temporary = String(JSON.parse((await holder.line()) ?? 'null'));
@@ -113,7 +113,7 @@ test('a lock that cannot be opened is not dead', async (t) => {
 });
 
 for (const kind of ['link', 'dangling link', 'file', 'directory'] as const) {
-  test(`a ${kind} in the place of a directory or a lock in tmp is removed, and what it leads to stays`, async (t) => {
+  test(`a ${kind} in the place of a directory or a lock in tmp is removed, and its target is left alone`, async (t) => {
     const dir = await storeDirectory(t);
     await (await openStore({ dir })).close();
     const outside = join(dirname(dir), 'outside');

@@ -57,7 +57,7 @@ const kinds: Readonly<Record<string, (path: string, victim: string) => Promise<v
 
 for (const [kind, make] of Object.entries(kinds)) {
   for (const name of ['', 'state.json', 'state.json.new', '1.part']) {
-    test(`${kind} in the place of ${name || 'the directory'} of a download is not followed: it begins anew`, async (t) => {
+    test(`${kind} in the place of ${name || 'the directory'} of a download is not followed: the download starts over`, async (t) => {
       const { store, directory, victim, untouched, download } = await begun(t);
       await rm(join(directory, name), { recursive: true, force: true });
       await make(join(directory, name), victim);
@@ -70,7 +70,7 @@ for (const [kind, make] of Object.entries(kinds)) {
   }
 }
 
-test('a directory that is exchanged for a link during the download leads nowhere', async (t) => {
+test('a directory that is replaced by a link during the download has no effect elsewhere', async (t) => {
   const { store, directory, victim, untouched } = await begun(t);
   const partial = await store.openPartial(url);
   await rename(directory, `${directory}.stolen`);

@@ -32,7 +32,7 @@ async function nameForeign(store: Store, mediaType: string, bytes: Uint8Array): 
   await writeFile(path, JSON.stringify({ ...document, manifests }));
 }
 
-test('removing an image takes it out of index.json and gives back the blobs that nothing else needs', async (t) => {
+test('removing an image removes it from index.json and frees the blobs that nothing else needs', async (t) => {
   const store = await openTestStore(t);
   const [first, second] = [
     await putRegistryImage(store, { content: '1' }),
@@ -72,7 +72,7 @@ test('a digest removes every image whose manifest it is', async (t) => {
   await t.throwsAsync(store.removeRegistryImage(manifest.digest), { code: 'NOT_IN_STORE' });
 });
 
-test('gc removes what a reference named before, and leaves images alone', async (t) => {
+test('gc removes the blobs of replaced images, and keeps those of listed ones', async (t) => {
   const store = await openTestStore(t);
   const reference = 'docker.io/library/app:1';
   const old = await putRegistryImage(store, { reference, content: 'old' });
@@ -88,7 +88,7 @@ test('gc removes what a reference named before, and leaves images alone', async 
   t.is((await Array.fromAsync(store.blobRows())).length, 3);
 });
 
-test('what a living process has brought in stays until an image needs it or the process has ended', async (t) => {
+test('a blob that a living process has imported is kept until an image needs it or the process has ended', async (t) => {
   const dir = await storeDirectory(t);
   const other = startStoreProcess(t, ['putBlobThenWait', dir]);
   const digest = JSON.parse((await other.line()) ?? '') as Digest;
@@ -103,7 +103,7 @@ test('what a living process has brought in stays until an image needs it or the 
   t.deepEqual([await store.hasBlob(digest), await store.hasBlob(mine)], [false, true]);
 });
 
-test('a file that no row tells of stays for as long as a partial download does', async (t) => {
+test('a file without a row is kept for as long as a partial download', async (t) => {
   const store = await openTestStore(t);
   const digest = await writeForeign(store, Buffer.from('another tool writes this'));
   t.is((await store.collect({ ...now, partialsOlderThanMs: day })).blobs, 0);
@@ -111,7 +111,7 @@ test('a file that no row tells of stays for as long as a partial download does',
   t.false(existsSync(store.digestPath(digest)));
 });
 
-test('everything that other tools name stays, down to the layers; what they do not name goes', async (t) => {
+test('everything that other tools name is kept, down to the layers; other blobs are removed', async (t) => {
   const store = await openTestStore(t);
   const [layer, config] = [Buffer.from('layer'), asJson({ rootfs: {} })];
   const image = asJson({ config: describe('config', config), layers: [describe('layer', layer)] });

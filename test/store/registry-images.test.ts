@@ -9,7 +9,7 @@ import { openStore } from '../../src/store/open-store.ts';
 import { commitBlob, openTestStore, stampNow } from '../helpers/blob.ts';
 import { describe, digestOf, prepareRegistryImage, putBytes, putRegistryImage } from '../helpers/registry-image.ts';
 
-test('a blob lies under its digest, read-only, and is there until it is removed or changed', async (t) => {
+test('a blob is stored under its digest, read-only, until it is removed or changed', async (t) => {
   const store = await openTestStore(t);
   const bytes = Buffer.from('a layer');
   t.false(await store.hasBlob(digestOf(bytes)));
@@ -55,7 +55,7 @@ test('a partial download of a digest becomes its blob', async (t) => {
   t.is((await store.openPartial(digest)).bytes, 0);
 });
 
-test('a blob that is there already stays the file that it is', async (t) => {
+test('an existing blob is not replaced', async (t) => {
   const store = await openTestStore(t);
   const bytes = Buffer.from('a layer');
   const { ino } = await stat(store.digestPath(await putBytes(store, bytes)));
@@ -68,7 +68,7 @@ test('a blob that is there already stays the file that it is', async (t) => {
   t.false(existsSync(path));
 });
 
-test('a blob of another size than was said is refused and leaves nothing', async (t) => {
+test('a blob of another size than stated is refused and leaves nothing', async (t) => {
   const store = await openTestStore(t);
   const [path, digest] = [store.temporaryPath(), digestOf(Buffer.from('x'))];
   await writeFile(path, 'x');
@@ -76,7 +76,7 @@ test('a blob of another size than was said is refused and leaves nothing', async
   t.deepEqual([path, store.digestPath(digest)].map(existsSync), [false, false]);
 });
 
-test('an image comes back as it was committed', async (t) => {
+test('an image is returned as it was committed', async (t) => {
   const store = await openTestStore(t);
   const { imageId } = await commitBlob(store);
   const [index, oci] = await Promise.all(
@@ -109,7 +109,7 @@ test('an image comes back as it was committed', async (t) => {
   t.is((await store.findRegistryImage(commit.reference))?.imageId, undefined);
 });
 
-test('an image one of whose blobs is not there is not listed', async (t) => {
+test('an image with a missing blob is not listed', async (t) => {
   const store = await openTestStore(t);
   const commit = await prepareRegistryImage(store, {});
   const refused = { code: 'STORE_CORRUPT', message: /blobs\/sha256/ };
@@ -123,7 +123,7 @@ test('an image one of whose blobs is not there is not listed', async (t) => {
   t.deepEqual(await Array.fromAsync(store.registryImages()), []);
 });
 
-test('a reference names what was committed last; the same manifest once more takes nothing away', async (t) => {
+test('a reference stands for the image that was committed last; the same manifest once more keeps all facts', async (t) => {
   const store = await openTestStore(t);
   const { imageId } = await commitBlob(store);
   const reference = 'docker.io/library/app:1';
@@ -139,7 +139,7 @@ test('a reference names what was committed last; the same manifest once more tak
   t.deepEqual(await store.registryImagesOf(again.manifest.digest), []);
 });
 
-test('the beginning of a digest leads to it, unless several begin so', async (t) => {
+test('a prefix of a digest resolves to it, unless several digests have it', async (t) => {
   const store = await openTestStore(t);
   const images = await Promise.all(
     Array.from({ length: 300 }, (_, at) => putRegistryImage(store, { content: String(at) })),
@@ -169,7 +169,7 @@ test('the beginning of a digest leads to it, unless several begin so', async (t)
   t.deepEqual(unneeded, [{ digest: loose, size: 5, needed: false }]);
 });
 
-test('use is noted by close at the latest', async (t) => {
+test('the last use is recorded by close at the latest', async (t) => {
   const store = await openTestStore(t);
   const { reference, lastUsedAtMs } = await putRegistryImage(store);
   while (Date.now() === lastUsedAtMs);
@@ -180,7 +180,7 @@ test('use is noted by close at the latest', async (t) => {
   t.true(((await reader.findRegistryImage(reference))?.lastUsedAtMs ?? 0) > lastUsedAtMs);
 });
 
-test('a damaged blob is dropped, and with it the images that need it; the others stay', async (t) => {
+test('a damaged blob is dropped, and the images that need it are unlisted; the others stay', async (t) => {
   const store = await openTestStore(t);
   const other = Buffer.from('another layer');
   const first = await putRegistryImage(store, { content: '1' });
@@ -195,7 +195,7 @@ test('a damaged blob is dropped, and with it the images that need it; the others
   t.true(await store.hasBlob(first.manifest.digest)); // until gc
 });
 
-test('a store that is only read finds registry images and refuses to change them', async (t) => {
+test('a read-only store finds registry images and refuses to change them', async (t) => {
   const store = await openTestStore(t);
   const image = await putRegistryImage(store);
   await using reader = await openStore({ dir: store.dir, readOnly: true });

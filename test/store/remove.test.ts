@@ -10,7 +10,7 @@ import { commitBlob, idOf, openTestStore, prepareBlob } from '../helpers/blob.ts
 const url = 'https://user:secret@example.com/app.aci?token=secret';
 const day = 24 * 60 * 60 * 1000;
 
-test('what is remembered of a URL is that of exactly this URL', async (t) => {
+test('the cached state of a URL is that of exactly this URL', async (t) => {
   const store = await openTestStore(t);
   const record: Remote = {
     imageId: idOf(Buffer.from('not here')),
@@ -30,7 +30,7 @@ test('what is remembered of a URL is that of exactly this URL', async (t) => {
   t.deepEqual(await store.getRemote(url), { imageId, maxAgeMs, checkedAtMs });
 });
 
-test('a record comes with the commit of its image and goes with it', async (t) => {
+test('a record is written with the commit of its image and removed with it', async (t) => {
   const store = await openTestStore(t);
   const commit = await prepareBlob(store);
   const record = { imageId: commit.image.imageId, maxAgeMs: 0, checkedAtMs: 1 };
@@ -49,7 +49,7 @@ test('an image that is not listed cannot be removed', async (t) => {
   await t.throwsAsync(store.remove(idOf(Buffer.from('x'))), { code: 'NOT_IN_STORE' }); // T14
 });
 
-test('an image whose blob is gone already is removed and gives nothing back', async (t) => {
+test('an image whose blob is gone already is removed and frees nothing', async (t) => {
   const store = await openTestStore(t);
   const { imageId } = await commitBlob(store);
   await rm(store.blobPath(imageId));
@@ -57,7 +57,7 @@ test('an image whose blob is gone already is removed and gives nothing back', as
   t.is(await store.getImage(imageId), undefined);
 });
 
-test('blobs that no row names are found and collected; images stay', async (t) => {
+test('unlisted blobs are found and collected; images stay', async (t) => {
   const store = await openTestStore(t);
   const { imageId } = await commitBlob(store);
   const orphans = Array.from({ length: 300 }, (_, at) => store.blobPath(idOf(Buffer.from(String(at)))));
@@ -74,7 +74,7 @@ test('blobs that no row names are found and collected; images stay', async (t) =
   t.is((await store.collect(request)).blobs, 0);
 });
 
-test('partial downloads are collected when they are old, and nobody has claimed their URL', async (t) => {
+test('partial downloads are collected when they are old and their URL is not claimed', async (t) => {
   const store = await openTestStore(t);
   const paths: string[] = [];
   for (const name of ['old', 'claimed', 'new']) {

@@ -10,7 +10,7 @@ import { openStore } from '../../src/store/open-store.ts';
 import { commitBlob, openTestStore, prepareBlob, stampNow, storeDirectory } from '../helpers/blob.ts';
 import { digestOf, putBytes } from '../helpers/registry-image.ts';
 
-test('a file that was swapped after it was hashed is not listed, whatever is alike of it', async (t) => {
+test('a file that was replaced after it was hashed is not listed, however similar it is', async (t) => {
   const store = await openTestStore(t);
   const commit = await prepareBlob(store, { content: Buffer.alloc(64, 'a') });
   const { atime, mtime } = await stat(commit.path);
@@ -29,7 +29,7 @@ test('a file that was swapped after it was hashed is not listed, whatever is ali
   t.deepEqual(await readdir(join(store.dir, 'blobs'), { recursive: true }), ['sha256', 'sha512']);
 });
 
-test('a blob whose bytes were changed and whose times were put back is changed: its ctime tells', async (t) => {
+test('a blob whose bytes were changed and whose times were restored counts as changed, by its ctime', async (t) => {
   const store = await openTestStore(t);
   const { imageId } = await commitBlob(store, { content: Buffer.alloc(64, 'a') });
   const digest = await putBytes(store, Buffer.alloc(64, 'a'));
@@ -52,7 +52,7 @@ test('a blob whose bytes were changed and whose times were put back is changed: 
   t.false(await store.hasBlob(digest));
 });
 
-test('a blob is confirmed only as the file that was hashed', async (t) => {
+test('a blob is confirmed only if it is the file that was hashed', async (t) => {
   const store = await openTestStore(t);
   const { imageId } = await commitBlob(store);
   const path = store.blobPath(imageId);
@@ -65,7 +65,7 @@ test('a blob is confirmed only as the file that was hashed', async (t) => {
   t.is(await store.blobState(imageId), 'intact');
 });
 
-test('rows of an older store, which know no ctime, count once their blobs have been hashed', async (t) => {
+test('rows of an older store without ctime count once their blobs were hashed', async (t) => {
   const dir = await storeDirectory(t);
   const store = await openStore({ dir });
   const { imageId } = await commitBlob(store);
@@ -89,7 +89,7 @@ const inPlace: Readonly<Record<string, (path: string) => Promise<unknown> | void
 };
 
 for (const [kind, make] of Object.entries(inPlace)) {
-  test(`a ${kind} in the place of a blob is put aside when the blob comes again`, async (t) => {
+  test(`a ${kind} in the place of a blob is set aside when the blob is committed again`, async (t) => {
     const store = await openTestStore(t);
     const content = Buffer.from('an image');
     const { imageId } = await commitBlob(store, { content });

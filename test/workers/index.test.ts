@@ -22,7 +22,7 @@ test('every task of the pool has its export', (t) => {
   ]);
 });
 
-test('a failure that a user can meet is an answer, a bug is not', async (t) => {
+test('a failure that a user can meet is an answer, a bug is thrown', async (t) => {
   const reply = await tasks.reHash({ request: { path: '/nowhere/at/all', algorithm: 'sha512' }, askedMs: 0 });
   t.like(reply, { ok: false, error: { code: 'FILE_NOT_FOUND' } });
   await t.throwsAsync(
@@ -33,7 +33,7 @@ test('a failure that a user can meet is an answer, a bug is not', async (t) => {
   );
 });
 
-test('an ingest tells how long it waited for its thread', async (t) => {
+test('an ingest reports how long it waited for its thread', async (t) => {
   const { bytes } = await buildAci({ name: 'example.com/app' });
   const request = await requestFor(t, { kind: 'bytes', bytes });
   const reply = await tasks.ingest({ request, askedMs: Date.now() - 1_000 });

@@ -57,7 +57,7 @@ for (const compression of ['none', 'gzip', 'bzip2', 'xz'] satisfies Compression[
   });
 }
 
-test('what the image depends on is told while the rest of the file is not there yet', async (t) => {
+test('the dependencies of an image are reported while the rest of the file is still missing', async (t) => {
   const aci = await buildAci({ name: 'example.com/app', size: 700_000, dependencies, compress: 'gzip' });
   const { path, request, heard, tell } = await growing(t, aci, 300_000);
   const result = ingest(request);
@@ -68,7 +68,7 @@ test('what the image depends on is told while the rest of the file is not there 
   t.is((await result).imageId, aci.imageId);
 });
 
-test('a session that is told to stop ends at once and leaves nothing', async (t) => {
+test('a stop message ends a session at once, and nothing is left', async (t) => {
   const aci = await buildAci({ name: 'example.com/app', size: 700_000, dependencies, compress: 'gzip' });
   const { request, heard, tell } = await growing(t, aci, 300_000);
   const refused = refuses(t, request, 'CANCELLED');
@@ -77,7 +77,7 @@ test('a session that is told to stop ends at once and leaves nothing', async (t)
   await refused;
 });
 
-test('a session that is told to stop leaves a bomb in the middle', async (t) => {
+test('a stop message ends a session in the middle of a bomb', async (t) => {
   const aci = await buildAci({
     name: 'example.com/app',
     files: { zeros: Buffer.alloc(50_000_000) },
@@ -91,7 +91,7 @@ test('a session that is told to stop leaves a bomb in the middle', async (t) => 
   await refused;
 });
 
-test('a session ends when nobody is left to tell it more', async (t) => {
+test('a session ends when its port is closed', async (t) => {
   const aci = await buildAci({ name: 'example.com/app', size: 5000 });
   const path = join(await temporary(t), '1.part');
   await writeFile(path, aci.bytes.subarray(0, 2000));
@@ -101,7 +101,7 @@ test('a session ends when nobody is left to tell it more', async (t) => {
   await refused;
 });
 
-test('a file that ends before the bytes that were told is unreadable', async (t) => {
+test('a file that is shorter than announced is unreadable', async (t) => {
   const aci = await buildAci({ name: 'example.com/app', size: 5000 });
   const { request, tell } = await growing(t, aci, 2000);
   tell({ kind: 'complete', bytes: 3000 });

@@ -112,7 +112,7 @@ function essence(signature: Uint8Array): string {
     .join(' ');
 }
 
-test('the unchanged signature is good, to us and to others', async (t) => {
+test('the unchanged signature is valid, for us and for other programs', async (t) => {
   for (const { fingerprint, certificate, armored, binary } of await setting) {
     for (const signature of [armored, binary]) {
       t.true(await verifies(signature, certificate, fingerprint));
@@ -122,7 +122,7 @@ test('the unchanged signature is good, to us and to others', async (t) => {
 });
 
 for (const form of ['armored', 'binary'] as const) {
-  test(`no mutant of a signature verifies that others call bad: ${form}`, async (t) => {
+  test(`no changed signature is accepted that other programs refuse: ${form}`, async (t) => {
     const keys = await setting;
     const property = fc.asyncProperty(fc.nat(keys.length - 1), edits, async (index, changes) => {
       const key = keys[index];
@@ -135,7 +135,7 @@ for (const form of ['armored', 'binary'] as const) {
   });
 }
 
-test('no mutant of a certificate makes another signer or other bytes good', async (t) => {
+test('no changed certificate makes another signer or other bytes acceptable', async (t) => {
   const [key, other] = await setting;
   if (!key || !other) return t.fail();
   const bad = [other.binary, await (await opening).sign(key.fingerprint, Buffer.from('another'), { armor: false })];

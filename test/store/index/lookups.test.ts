@@ -35,7 +35,7 @@ async function rewrite(store: Store, sql: string, ...values: readonly string[]):
 
 const noLabels = new Map<string, string>();
 
-test('a default keeps out images that say otherwise, not those that are silent', async (t) => {
+test('a default excludes images that contradict it, not those without the label', async (t) => {
   const name = freshName();
   const other = await commitBlob(shared, { name, labels: { arch: 'aarch64' } });
   const find = async (arch: string) => (await shared.findImage(name, noLabels, new Map([['arch', arch]])))?.imageId;
@@ -45,7 +45,7 @@ test('a default keeps out images that say otherwise, not those that are silent',
   t.is(await find('amd64'), silent.imageId);
 });
 
-test('a whole ID and any beginning that only one image has resolve to it', async (t) => {
+test('a complete ID and every unique prefix resolve to the image', async (t) => {
   const store = await openTestStore(t);
   const { imageId } = await commitBlob(store);
 
@@ -62,7 +62,7 @@ test('a whole ID and any beginning that only one image has resolve to it', async
   ); // T3
 });
 
-test('a beginning that several images have is ambiguous and names them', async (t) => {
+test('a prefix of several images is ambiguous, and the message names them', async (t) => {
   const store = await openTestStore(t);
   const images = await Promise.all(Array.from({ length: 300 }, () => commitBlob(store))); // 256 beginnings of two digits
   const counts = Map.groupBy(images, ({ imageId }) => imageId.slice(0, 9));
@@ -73,20 +73,20 @@ test('a beginning that several images have is ambiguous and names them', async (
   t.true(hasCode(error, 'ID_AMBIGUOUS') && error.details.candidates.length === several.length);
 });
 
-test('what is no beginning of an ID, a single digit, and an unknown one are told apart', async (t) => {
+test('a text that is no prefix, a single digit, and an unknown prefix give different errors', async (t) => {
   const store = await openTestStore(t);
   await t.throwsAsync(store.resolveId('badprefix-1'), { code: 'REFERENCE_INVALID' }); // T5
   await t.throwsAsync(store.resolveId('sha512-1'), { code: 'ID_TOO_SHORT' }); // T6
   await t.throwsAsync(store.resolveId('sha512-12'), { code: 'NOT_IN_STORE' });
 });
 
-test('a name that no image has finds nothing', async (t) => {
+test('an unknown name finds nothing', async (t) => {
   const name = freshName();
   t.is(await shared.findImage(name, noLabels), undefined); // T9
   t.deepEqual(await shared.imagesNamed(name), []);
 });
 
-test('every label that is asked for must be there with its value; others do not matter', async (t) => {
+test('every requested label must exist with its value; others do not matter', async (t) => {
   const name = freshName();
   const image = await commitBlob(shared, { name, labels: { version: '1', os: 'linux' } });
 
@@ -99,7 +99,7 @@ test('every label that is asked for must be there with its value; others do not 
   t.is(await find({ arch: 'amd64' }), undefined);
 });
 
-test('without a version the image flagged latest wins, however old; with one it is the one asked for', async (t) => {
+test('without a version the image flagged latest is preferred, however old; with one, the one with that version', async (t) => {
   const name = freshName();
   const flagged = await commitBlob(shared, { name, labels: { version: '1.0.0' }, latest: true });
   const newer = await commitBlob(shared, { name, labels: { version: '2.0.0' } });
@@ -112,7 +112,7 @@ test('without a version the image flagged latest wins, however old; with one it 
   t.is(await find('2.0.0'), newer.imageId);
 });
 
-test('among equals the later import wins, and of one moment the first that came', async (t) => {
+test('among equals the later import is preferred, and of one moment the first', async (t) => {
   const name = freshName();
   const images = [];
   for (let count = 0; count < 4; count += 1) images.push(await commitBlob(shared, { name, labels: { version: '1' } }));
@@ -133,7 +133,7 @@ test('among equals the later import wins, and of one moment the first that came'
   t.is(await find(new Map([['version', '1']])), images[0]?.imageId);
 });
 
-test('a damaged row is STORE_CORRUPT to who asks for it, and passed over where another image serves', async (t) => {
+test('a damaged row is STORE_CORRUPT when it is requested, and skipped where another image matches', async (t) => {
   const name = freshName();
   const good = await commitBlob(shared, { name });
   const bad = await commitBlob(shared, { name, latest: true });
@@ -143,7 +143,7 @@ test('a damaged row is STORE_CORRUPT to who asks for it, and passed over where a
   t.deepEqual(await shared.findImage(name, noLabels), good);
 });
 
-test('the same image twice is one row, another of the same name is a second', async (t) => {
+test('the same image twice is one row, another of the same name is a second row', async (t) => {
   const name = freshName();
   const content = Buffer.from('the same');
   await commitBlob(shared, { name, content });
@@ -168,7 +168,7 @@ test('all images are listed by import time, across pages, each once', async (t) 
   );
 });
 
-test('a manifest is given back as it stood in the archive', async (t) => {
+test('a manifest is returned as in the archive', async (t) => {
   const name = freshName();
   const { imageId } = await commitBlob(shared, { name });
   t.is(await shared.manifest(imageId), '{"acKind":"ImageManifest"}');
@@ -176,7 +176,7 @@ test('a manifest is given back as it stood in the archive', async (t) => {
   await t.throwsAsync(shared.manifest(imageId), { code: 'NOT_IN_STORE' }); // T8
 });
 
-test('dependencies come back as they went in', async (t) => {
+test('dependencies are returned as they were stored', async (t) => {
   const name = freshName();
   const dependencies = [
     {

@@ -98,7 +98,7 @@ const vectors: readonly Vector[] = [
 ];
 
 for (const [what, texts, tree] of vectors) {
-  test(`layers make one tree: ${what}`, async (t) => {
+  test(`layers result in one tree: ${what}`, async (t) => {
     const layers = await Promise.all(texts.map(layerOf));
     t.is(formatTree((await convertLayers(t, layers)).tar), tree);
   });
@@ -134,7 +134,7 @@ const refused: readonly Vector[] = [
 ];
 
 for (const [what, texts, rule] of refused) {
-  test(`layers are refused that lead astray: ${what}`, async (t) => {
+  test(`misleading layers are refused: ${what}`, async (t) => {
     const layers = await Promise.all(texts.map(layerOf));
     const request = await requestFor(t, layers);
     const error = await t.throwsAsync(convertBlobs(request));
@@ -144,7 +144,7 @@ for (const [what, texts, rule] of refused) {
   });
 }
 
-test('links that lead through many others, and whiteouts of the same directory, cost no more than their limit', async (t) => {
+test('paths through many links, and repeated whiteouts of one directory, are bounded by a limit', async (t) => {
   const parts = 'a/../'.repeat(700);
   const links = Array.from({ length: 200 }, (_, index) => `l${index}~>${parts}l${index + 1}`).join(' ');
   const through = Array.from({ length: 2000 }, (_, index) => `l0/d${index}/x=X`).join(' ');

@@ -18,7 +18,7 @@ function paxOf(tar: Buffer, header: Buffer): string {
   return tar.subarray(at, at + 512 + header.length + 1024).toString('latin1');
 }
 
-test('mode, owner, time, device numbers and names stay as they are', async (t) => {
+test('mode, owner, time, device numbers and names are kept', async (t) => {
   const patch = {
     108: `${octal(1234, 7)}\0${octal(5678, 7)}\0`,
     136: `${octal(1_700_000_000, 11)}\0`,
@@ -51,7 +51,7 @@ test('mode, owner, time, device numbers and names stay as they are', async (t) =
   t.like(suid?.attributes, { uid: 1234, gid: 5678 });
 });
 
-test('what a header cannot hold stays whole in pax records', async (t) => {
+test('values that do not fit into a header are kept in pax records', async (t) => {
   const long = `${'d'.repeat(120)}/${'é'.repeat(60)}`;
   const records = { mtime: '1700000000.123456789', uid: '3000000', gid: '4000000', uname: 'u'.repeat(40) };
   const layer = forge(
@@ -123,7 +123,7 @@ test('a directory has the attributes of its topmost entry, the root too', async 
   ]);
 });
 
-test('what no reader takes alike is refused', async (t) => {
+test('headers that readers interpret differently are refused', async (t) => {
   const cases = [
     [forge(forgeHeader({ name: 'sparse', type: 'S' })), 'A12'],
     [forge(forgePax({ 'GNU.sparse.major': '1' }), forgeEntry({ name: 'sparse' })), 'A12'],
@@ -145,14 +145,14 @@ test('what no reader takes alike is refused', async (t) => {
   }
 });
 
-test('a layer may end behind any content, without padding and without the blocks that close it', async (t) => {
+test('a layer may end after any content, without padding and without the closing blocks', async (t) => {
   const entry = forgeEntry({ name: 'a' }, 'x');
   const ends = [Buffer.alloc(0), Buffer.alloc(100), Buffer.alloc(512), Buffer.alloc(600), tarEnd, Buffer.alloc(10_240)];
   for (const tar of [...ends.map((end) => Buffer.concat([entry, end])), entry.subarray(0, 513), entry.subarray(0, 700)])
     t.is(formatTree((await convertLayers(t, [pack(tar), await layerOf('b=B')])).tar), 'a=x b=B');
 });
 
-test('a file whose path ends with a slash is what Go takes it for: by its kind a file or a directory', async (t) => {
+test('a file whose path ends with a slash is a file or a directory by its type, as for Go', async (t) => {
   const layer = forge(forgeEntry({ name: 'file/' }, 'x'), forgeEntry({ name: 'directory/', type: '\0' }));
   t.is(formatTree((await convertLayers(t, [layer])).tar), 'directory/ file=x');
 });

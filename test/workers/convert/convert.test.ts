@@ -42,7 +42,7 @@ async function refuses(t: Parameters<typeof requestFor>[0], request: BlobsReques
   return hasCode(error, code) ? error.details : undefined;
 }
 
-test('a layer is read as gzip, zstd, zstd in chunks, and bare, to the same image', async (t) => {
+test('gzip, zstd, chunked zstd and uncompressed layers give the same image', async (t) => {
   const tar = await bigTar();
   const ways = [gzipSync, (bytes: Buffer) => zstdCompressSync(bytes), frames, (bytes: Buffer) => bytes];
   const ids = new Set<string>();
@@ -54,7 +54,7 @@ test('a layer is read as gzip, zstd, zstd in chunks, and bare, to the same image
   t.is(ids.size, 1);
 });
 
-test('the image is whole, synced, read-only, named by its hash, and passes the check of every image', async (t) => {
+test('the image is complete, synced, read-only, named by its hash, and passes the checks of every image', async (t) => {
   const layers = [await layerOf('a=A d/ d/b=B'), pack(await bigTar())];
   const request = await requestFor(t, layers);
   const response = await convertBlobs(request);
@@ -70,7 +70,7 @@ test('the image is whole, synced, read-only, named by its hash, and passes the c
   t.is(listImage(tar)[0]?.path, 'manifest');
 });
 
-test('the same layers are the same image in every thread and place', async (t) => {
+test('the same layers give the same image in every thread and directory', async (t) => {
   const layers = await Promise.all(['a=A b->a', 'c=C !a', 'd/ d/e=E'].map(layerOf));
   await using pool = openPool({ workers: 2, sessionsPerWorker: 2 });
   const inPool = {
@@ -98,14 +98,14 @@ test('a layer of no bytes, of zeros, and of zeros compressed has no entries', as
   for (const layer of ways) t.is(formatTree((await convertLayers(t, [await layerOf('a=A'), layer])).tar), 'a=A');
 });
 
-test('a layer that unpacks to something else than the config names is refused', async (t) => {
+test('a layer that unpacks to something else than the config states is refused', async (t) => {
   const layer = await layerOf('a=A');
   const config = { rootfs: { type: 'layers', diff_ids: [sha256(Buffer.from('else'))] } };
   const details = await refuses(t, await requestFor(t, [layer], { about: config }), 'DIGEST_MISMATCH');
   t.deepEqual(details, { asked: sha256(Buffer.from('else')), found: sha256(layer.tar) });
 });
 
-test('a blob that is not what its digest names is refused as that, whatever it holds', async (t) => {
+test('a blob that does not match its digest is refused for that, whatever it contains', async (t) => {
   for (const bytes of [(await layerOf('b=B')).blob, Buffer.from('<html>login</html>')]) {
     const request = await requestFor(t, [await layerOf('a=A')]);
     await writeFile(request.blobs[0]?.path ?? '', bytes);
@@ -114,7 +114,7 @@ test('a blob that is not what its digest names is refused as that, whatever it h
   }
 });
 
-test('a layer that is no tar is refused, and named for what it is', async (t) => {
+test('a file that is no layer is refused, and its format is named', async (t) => {
   const cases: readonly (readonly [Buffer, string])[] = [
     [Buffer.from('not a tar'), 'text'],
     [Buffer.from('<!doctype html><p>login</p>'), 'HTML'],
@@ -129,7 +129,7 @@ test('a layer that is no tar is refused, and named for what it is', async (t) =>
   }
 });
 
-test('a compressed layer that is cut short or followed by something is refused', async (t) => {
+test('a compressed layer that is truncated or followed by other bytes is refused', async (t) => {
   const tar = await bigTar();
   for (const compress of [gzipSync, (bytes: Buffer) => zstdCompressSync(bytes), frames]) {
     const good = compress(tar);
@@ -143,7 +143,7 @@ test('a compressed layer that is cut short or followed by something is refused',
   }
 });
 
-test('a damaged layer is refused by the check value it has, or by what it unpacks to', async (t) => {
+test('a damaged layer is refused by its check value, or by the digest of its tar', async (t) => {
   const tar = await bigTar();
   const params = { [constants.ZSTD_c_checksumFlag]: 1 };
   const ways: readonly (readonly [(bytes: Buffer) => Buffer, ErrorCode])[] = [
@@ -158,7 +158,7 @@ test('a damaged layer is refused by the check value it has, or by what it unpack
   }
 });
 
-test('limits hold for all layers together, before they are passed on disk', async (t) => {
+test('limits apply to all layers together, before more is written to the disk', async (t) => {
   const tar = await bigTar();
   const layers = [pack(tar), pack(tar, (bytes) => zstdCompressSync(bytes)), await layerOf('a=A d/e/f=F')];
   const cases: readonly (readonly [Partial<ConvertLimits>, string])[] = [
@@ -184,7 +184,7 @@ test('a bomb of zeros ends at the limit', async (t) => {
   }
 });
 
-test('a layer that is not there, or shrinks, is an unreadable file', async (t) => {
+test('a layer that is missing or shrinks is an unreadable file', async (t) => {
   const request = await requestFor(t, [await layerOf('a=A')]);
   await refuses(
     t,

@@ -48,7 +48,7 @@ const entries: fc.Arbitrary<FormattedEntry> = fc
     return { kind, path, linkPath, size: kind === 'file' ? size : 0, head } as const;
   });
 
-test('whatever an entry holds is read again as it was written', (t) => {
+test('every entry is read again as it was written', (t) => {
   fc.assert(
     fc.property(entries, (entry) => {
       const header = formatHeader(entry);
@@ -66,7 +66,7 @@ test('whatever an entry holds is read again as it was written', (t) => {
   );
 });
 
-test('GNU tar reads what is written, large and odd values too', (t) => {
+test('GNU tar reads the written headers, also large and unusual values', (t) => {
   const head: EntryHead = {
     mode: 0o1751,
     uid: 3_000_000,

@@ -35,7 +35,7 @@ function convertConfig(config: Config, from: Partial<ConvertOrigin> = {}, passwd
 
 const toMap = (pairs: readonly Pair[]) => Object.fromEntries(pairs.map(({ name, value }) => [name, value]));
 
-test('a whole config becomes a whole manifest', (t) => {
+test('a complete config becomes a complete manifest', (t) => {
   const { warnings, text, ...manifest } = convertConfig(
     {
       created: '2024-05-01T12:00:00.123456789Z',
@@ -106,13 +106,13 @@ test('a whole config becomes a whole manifest', (t) => {
   t.true(text.startsWith('{"acKind":"ImageManifest","acVersion":"0.8.11","name":'));
 });
 
-test('a config without anything to run has no app, one with an empty config has one', (t) => {
+test('a config without a runtime part has no app, one with an empty part has one', (t) => {
   t.is(convertConfig({}).app, undefined);
   t.is(convertConfig({ config: null }).app, undefined);
   t.deepEqual(convertConfig({ config: { Cmd: null, Volumes: null } }).app, { exec: null, user: '0', group: '0' });
 });
 
-test('a digest alone makes no version, and no time is no creation date', (t) => {
+test('a reference by digest alone gives no version, and a zero time gives no creation date', (t) => {
   const { labels, annotations } = convertConfig({ created: '0001-01-01T00:00:00Z' });
   t.deepEqual(Object.keys(toMap(labels)), ['arch', 'os']);
   t.deepEqual(
@@ -122,13 +122,13 @@ test('a digest alone makes no version, and no time is no creation date', (t) => 
   t.deepEqual(toMap(convertConfig({ created: 'yesterday' }).annotations)['created'], undefined);
 });
 
-test('other hosts keep their names, as far as a name may hold them', (t) => {
+test('other hosts keep their names, as far as an image name allows', (t) => {
   const { name, annotations } = convertConfig({}, { host: 'localhost:5000', repository: 'team/app__x' });
   t.is(name, 'localhost_5000/team/app__x');
   t.is(toMap(annotations)['appc.io/docker/registryurl'], 'localhost:5000');
 });
 
-test('platforms are named as images name them, or named in the refusal', (t) => {
+test('platforms get their appc names, or are named in the refusal', (t) => {
   const platform = (about: Config) => toMap(convertConfig(about).labels);
   t.deepEqual(platform({ architecture: 'arm64', variant: 'v8' }), { os: 'linux', arch: 'aarch64' });
   t.deepEqual(platform({ architecture: 'arm', variant: 'v7' }), { os: 'linux', arch: 'armv7l' });
@@ -157,7 +157,7 @@ test('user and group', (t) => {
     t.like(convertConfig({ config: { User } }, {}, passwd).app, { user, group }, User);
 });
 
-test('ports: ranges, protocols, and what is no port', (t) => {
+test('ports: ranges, protocols, and texts that are no port', (t) => {
   const port = (name: string, number: number, protocol = 'tcp', count = 1) => [name, number, protocol, count] as const;
   const cases: readonly (readonly [readonly string[], readonly (readonly unknown[])[], number])[] = [
     [['80'], [port('80', 80)], 0],
@@ -185,7 +185,7 @@ test('ports: ranges, protocols, and what is no port', (t) => {
   }
 });
 
-test('the ports of old images count where there are no others, without what is about a host', (t) => {
+test('the ports of old images are used where there are no others, without the part for a host', (t) => {
   const PortSpecs = ['80', '8080:443/tcp', '127.0.0.1::53/udp', 'x'];
   const { app, warnings } = convertConfig({ config: { PortSpecs } });
   const names = ({ ports }: { ports?: unknown }) => (ports as readonly { name: string }[]).map(({ name }) => name);
@@ -240,7 +240,7 @@ test('volumes: names, order, and names that would be the same', (t) => {
   t.is(convertConfig({ config: { Volumes: { '': {} } } }).warnings.length, 1);
 });
 
-test('what a manifest cannot say is left out or mended, with a line that is safe to show', (t) => {
+test('properties that a manifest cannot express are left out or adapted, with a line that is safe to show', (t) => {
   const { app, warnings } = convertConfig({
     config: { Env: ['no-equals', '1A=x', '=x', 'foo.bar=1\n2'], WorkingDir: 'rel' },
   });
@@ -250,7 +250,7 @@ test('what a manifest cannot say is left out or mended, with a line that is safe
   t.notRegex(convertConfig({ config: { Env: ['\x1b[31m'] } }).warnings.join(), /\x1b/);
 });
 
-test('a config that is none is refused where it is wrong', (t) => {
+test('an invalid config is refused, and the fault is located', (t) => {
   const cases: readonly (readonly [string, string | undefined])[] = [
     ['', undefined],
     ['[]', undefined],
@@ -265,7 +265,7 @@ test('a config that is none is refused where it is wrong', (t) => {
   }
 });
 
-test('labels that differ only in case are labels of the image', async (t) => {
+test('labels that differ only in case are all kept', async (t) => {
   const about = { config: { Labels: { Name: 'x', name: 'y' } } };
   const { manifest } = await convertLayers(t, [await layerOf('a=A')], { about });
   t.deepEqual((JSON.parse(manifest) as Manifest).app?.['userLabels'], { Name: 'x', name: 'y' });

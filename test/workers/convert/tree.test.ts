@@ -4,7 +4,7 @@ import { hasCode } from '../../../src/errors.ts';
 import { createBudget } from '../../../workers/convert/tree.ts';
 import { convertLimits } from './layers.ts';
 
-test('what is kept in memory of all paths together is bounded', (t) => {
+test('the memory for all paths together is bounded', (t) => {
   const budget = createBudget(convertLimits);
   const mebibyte = 1024 * 1024;
   for (let count = 0; count < 64; count++) budget.addText(mebibyte);

@@ -64,14 +64,14 @@ for (const [name, pack, unpack] of formats) {
     t.deepEqual(await unpackAll(unpack, packed, Array.from(packed.keys())), content);
   });
 
-  test(`${name}: a stream that is cut short is refused, wherever it is cut`, async (t) => {
+  test(`${name}: a truncated stream is refused, wherever it is cut`, async (t) => {
     for (let length = 0; length < packed.length; length++) {
       t.not(await refusal(unpack, packed.subarray(0, length)), 'accepted', `${length}`);
       t.not(await refusal(unpack, packed.subarray(0, length), [length >> 1]), 'accepted', `${length} in two chunks`);
     }
   });
 
-  test(`${name}: something behind the stream is refused, in one chunk with it or not`, async (t) => {
+  test(`${name}: bytes after the stream are refused, in the same chunk or not`, async (t) => {
     const zeros = name === 'xz' ? [1, 2, 3, 5] : [1, 2, 4, 512]; // multiples of four are padding there
     const tails = [...zeros.map((length) => Buffer.alloc(length)), Buffer.from('x'), Buffer.from('trailing garbage')];
     for (const tail of [...tails, packed.subarray(0, 1), packed.subarray(0, 2), packed.subarray(0, 7)]) {
@@ -93,7 +93,7 @@ for (const [name, pack, unpack] of formats) {
     }
   });
 
-  test(`${name}: a flipped bit is refused, or changes nothing`, async (t) => {
+  test(`${name}: a changed bit is refused, or changes nothing`, async (t) => {
     for (let bit = 0; bit < packed.length * 8; bit += 3) {
       const flipped = Buffer.from(packed);
       flipped.writeUInt8(flipped.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
@@ -103,7 +103,7 @@ for (const [name, pack, unpack] of formats) {
     t.pass();
   });
 
-  test(`${name}: empty and large files come out as they went in`, async (t) => {
+  test(`${name}: empty and large files are decompressed correctly`, async (t) => {
     const large = someBytes(3_000_000, 2);
     for (const bytes of [Buffer.alloc(0), Buffer.alloc(5_000_000, 'a'), large]) {
       const whole = pack(bytes);
@@ -111,7 +111,7 @@ for (const [name, pack, unpack] of formats) {
     }
   });
 
-  test(`${name}: bytes in, the same bytes out`, async (t) => {
+  test(`${name}: decompression is the inverse of compression`, async (t) => {
     const repetitive = fc.array(fc.tuple(fc.constantFrom(0, 1, 97, 255), fc.integer({ min: 1, max: 600 })), {
       maxLength: 30,
     });
@@ -122,7 +122,7 @@ for (const [name, pack, unpack] of formats) {
     await fc.assert(property, { numRuns: 20 });
   });
 
-  test(`${name}: a bomb comes in small pieces`, async (t) => {
+  test(`${name}: the output of a bomb comes in small pieces`, async (t) => {
     const bomb = pack(Buffer.alloc(20_000_000));
     let total = 0;
     for await (const piece of unpack(chunked(bomb, []), 'an archive', unlimitedMemory)) {
@@ -133,7 +133,7 @@ for (const [name, pack, unpack] of formats) {
     t.true(total > 5_000_000);
   });
 
-  test(`${name}: what the source throws passes unchanged`, async (t) => {
+  test(`${name}: an error of the source is passed on unchanged`, async (t) => {
     const failure = new Error('source');
     const failing = async function* (): AsyncGenerator<Uint8Array> {
       yield await Promise.resolve(packed.subarray(0, 20));
@@ -171,7 +171,7 @@ test('bzip2: a run that overflows is refused', async (t) => {
   t.regex(await refusal(bunzip, bytes), /damaged/);
 });
 
-test('xz: the check values of xz are checked, and without any the file is still read', async (t) => {
+test('xz: check values are checked, and a file without any is read', async (t) => {
   for (const check of ['crc32', 'crc64', 'none']) {
     t.deepEqual(await unpackAll(unxz, run('xz', content, `--check=${check}`)), content);
   }
@@ -183,13 +183,13 @@ test('xz: padding and several blocks are read', async (t) => {
   t.is((await unpackAll(unxz, padded)).length, 600_000);
 });
 
-test('xz: what the decoder has not is named', async (t) => {
+test('xz: features that the decoder lacks are named', async (t) => {
   t.regex(await refusal(unxz, run('xz', content, '--check=sha256')), /not supported/);
   t.regex(await refusal(unxz, run('xz', content, '--x86', '--lzma2')), /not supported/);
   t.regex(await refusal(unxz, run('xz', content, '--lzma2=dict=128MiB')), /64 MiB/);
 });
 
-test('xz: files are decoded side by side, and a slow one holds up no other', async (t) => {
+test('xz: files are decoded in parallel, and a slow one does not delay the others', async (t) => {
   const packed = run('xz', content);
   const slow = unxz(
     (async function* () {

@@ -19,7 +19,7 @@ async function open(bytes: Uint8Array, size = 1000): Promise<{ compression: stri
 }
 
 for (const compression of ['none', 'gzip', 'bzip2', 'xz'] satisfies Compression[]) {
-  test(`an archive is told by its first bytes: ${compression}`, async (t) => {
+  test(`an archive is recognised by its first bytes: ${compression}`, async (t) => {
     const { bytes, tar } = await buildAci({ name: 'example.com/app', size: 5000, compress: compression });
     for (const size of [1, 100, 100_000]) t.deepEqual(await open(bytes, size), { compression, tar });
   });
@@ -76,7 +76,7 @@ const others: readonly [looksLike: string, bytes: Buffer][] = [
 ];
 
 for (const [looksLike, bytes] of others) {
-  test(`what is no archive is named, inside gzip too: ${looksLike} ${bytes.toString('hex', 0, 4)}`, async (t) => {
+  test(`a file that is no archive is named, inside gzip too: ${looksLike} ${bytes.toString('hex', 0, 4)}`, async (t) => {
     for (const file of [bytes, gzipSync(bytes)]) {
       const error = await t.throwsAsync(open(file, 64));
       t.true(hasCode(error, 'ARCHIVE_UNREADABLE'));
@@ -93,7 +93,7 @@ const options: readonly [looksLike: string, ...args: string[]][] = [
 ];
 
 for (const [looksLike, ...args] of options) {
-  test(`what xz is not read with is named: ${looksLike}`, async (t) => {
+  test(`an unsupported feature of xz is named: ${looksLike}`, async (t) => {
     const { tar } = await buildAci({ name: 'example.com/app' });
     const file = execFileSync('xz', ['--stdout', ...args], { input: tar });
     for (const size of [1, 64, 100_000]) {
@@ -103,7 +103,7 @@ for (const [looksLike, ...args] of options) {
   });
 }
 
-test('xz with every check and dictionary that is read', async (t) => {
+test('xz with every supported check and dictionary is read', async (t) => {
   const { tar } = await buildAci({ name: 'example.com/app', size: 5000 });
   for (const args of [
     ['--check=none'],
@@ -116,7 +116,7 @@ test('xz with every check and dictionary that is read', async (t) => {
     t.deepEqual(await open(execFileSync('xz', ['--stdout', ...args], { input: tar })), { compression: 'xz', tar });
 });
 
-test('only one layer of compression is undone', async (t) => {
+test('only one layer of compression is removed', async (t) => {
   const { bytes } = await buildAci({ name: 'example.com/app', compress: 'gzip' });
   for (const outer of ['gzip', 'bzip2', 'xz'] satisfies Compression[]) {
     const error = await t.throwsAsync(open(compress(bytes, outer)), { code: 'ARCHIVE_UNREADABLE' });

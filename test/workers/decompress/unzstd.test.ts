@@ -26,7 +26,7 @@ const part = fc.oneof(
   fc.string({ maxLength: 20 }).map((text) => ({ kind: 'skipped', text }) as const),
 );
 
-test('frames of any number and size, those to be skipped among them, in pieces of any size', async (t) => {
+test('frames of any number and size, also skippable ones, are read in pieces of any size', async (t) => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(part, { minLength: 1, maxLength: 6 }),
@@ -42,7 +42,7 @@ test('frames of any number and size, those to be skipped among them, in pieces o
   );
 });
 
-test('a stream cut short at any byte is refused, unless whole frames are left', async (t) => {
+test('a stream truncated at any byte is refused, unless only complete frames remain', async (t) => {
   const frames = [zstdCompressSync('one'.repeat(50)), skippable('meta'), zstdCompressSync('two')];
   const whole = Buffer.concat(frames);
   const ends = new Set(frames.map((_, index) => Buffer.concat(frames.slice(0, index + 1)).length));
@@ -53,14 +53,14 @@ test('a stream cut short at any byte is refused, unless whole frames are left', 
   }
 });
 
-test('what is behind the last frame is refused, zeros too', async (t) => {
+test('bytes after the last frame are refused, zeros too', async (t) => {
   for (const behind of ['\0', 'garbage', '\0\0\0\0\0\0\0\0', '\x1f\x8b\x08\x00']) {
     const bytes = Buffer.concat([zstdCompressSync('one'), Buffer.from(behind, 'latin1')]);
     t.true(hasCode(await t.throwsAsync(decompress(bytes)), 'ARCHIVE_UNREADABLE'), behind);
   }
 });
 
-test('a frame that asks for a window of gigabytes is refused, not given it', async (t) => {
+test('a frame that needs a window of gigabytes is refused without allocating it', async (t) => {
   // 2 GiB as the window, then one raw block of one byte.
   const bytes = Buffer.from('28b52ffd00a809000061', 'hex');
   const error = await t.throwsAsync(decompress(bytes));

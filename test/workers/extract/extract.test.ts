@@ -40,7 +40,7 @@ test('an extraction stops when the other end of its port is closed', async (t) =
   await t.throwsAsync(extract(request), { code: 'CANCELLED' });
 });
 
-test('the entries of all images together count towards the limit', async (t) => {
+test('the entries of all images together count against the limit', async (t) => {
   const files = (letter: string): TarItem[] =>
     Array.from({ length: 600 }, (_, index) => ({ name: `rootfs/${letter}${index}` }));
   const { request } = await requestOf(t, files('a'), files('b'));
@@ -49,7 +49,7 @@ test('the entries of all images together count towards the limit', async (t) => 
   t.deepEqual(await extract(same), { skipped: none, withoutXattrs: none });
 });
 
-test('a device that nobody can make is left out with its other names, and counted', async (t) => {
+test('a device that cannot be made is left out with its hard links, and counted', async (t) => {
   const device: TarItem = { name: 'rootfs/dev\u00e9', type: 'character-device', devmajor: 2 ** 20, devminor: 2 ** 20 };
   const { request } = await requestOf(t, [device, { name: 'rootfs/too', type: 'link', linkname: device.name }]);
   const skipped = { count: 2, paths: ['rootfs/dev\u00e9', 'rootfs/too'] };

@@ -47,7 +47,7 @@ function lawful(entries: readonly Entry[]): readonly Entry[] {
 const path = fc.array(fc.constantFrom('a', 'b', 'c'), { minLength: 1, maxLength: 4 }).map((parts) => parts.join('/'));
 const image = fc.array(fc.record({ path, isDirectory: fc.boolean() }), { maxLength: 8 }).map(lawful);
 
-test('laying images from the top down gives what unpacking them from the bottom up gives (appc 7.2)', (t) => {
+test('extracting images from the top down gives the same as unpacking them from the bottom up', (t) => {
   const property = fc.property(fc.array(image, { maxLength: 4 }), (images) => {
     const [ours, theirs] = [overlay(images), unpackOver(images)];
     t.deepEqual([...ours].sort(), [...theirs].sort());

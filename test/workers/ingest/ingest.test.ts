@@ -19,7 +19,7 @@ import { stampNow } from '../../helpers/blob.ts';
 const bytesOf = (bytes: Uint8Array): ArchiveSource => ({ kind: 'bytes', bytes });
 
 for (const compression of ['none', 'gzip', 'bzip2', 'xz'] satisfies Compression[]) {
-  test(`an archive becomes its tar, whole and read-only: ${compression}`, async (t) => {
+  test(`an archive is unpacked to a complete, read-only tar: ${compression}`, async (t) => {
     const aci = await buildAci({ name: 'example.com/app', version: '1.0.0', size: 2_500_000, compress: compression });
     const file = join(await temporary(t), 'app.aci');
     await writeFile(file, aci.bytes);
@@ -63,7 +63,7 @@ test('the mode of the image does not depend on the umask', async (t) => {
   t.is((await stat(request.image)).mode & 0o777, 0o444);
 });
 
-test('limits hold before they are passed on disk', async (t) => {
+test('limits apply before more is written to the disk', async (t) => {
   const aci = await buildAci({
     name: 'example.com/app',
     size: 2_000_000,
@@ -110,12 +110,12 @@ const refusedArchives: readonly [title: string, code: ErrorCode, bytes: Buffer][
 ];
 
 for (const [title, code, bytes] of refusedArchives) {
-  test(`refused, with nothing left: ${title}`, async (t) => {
+  test(`refused, and nothing is left: ${title}`, async (t) => {
     await refuses(t, await requestFor(t, bytesOf(bytes)), code);
   });
 }
 
-test('files that cannot be read are told apart', async (t) => {
+test('files that cannot be read give different errors by cause', async (t) => {
   const directory = await temporary(t);
   const missing = join(directory, 'missing');
   t.deepEqual(await refuses(t, await requestFor(t, { kind: 'file', path: missing }), 'FILE_NOT_FOUND'), {
@@ -132,7 +132,7 @@ test('files that cannot be read are told apart', async (t) => {
   await refuses(t, await requestFor(t, { kind: 'file', path: '/proc/self/mem' }), 'FILE_UNREADABLE');
 });
 
-test('an image file that is there already is left alone', async (t) => {
+test('an existing image file is left alone', async (t) => {
   const { bytes } = await buildAci({ name: 'example.com/app' });
   const request = await requestFor(t, bytesOf(bytes));
   await writeFile(request.image, 'precious');
@@ -140,7 +140,7 @@ test('an image file that is there already is left alone', async (t) => {
   t.is(await readFile(request.image, 'utf8'), 'precious');
 });
 
-test('a directory that cannot be written is a read-only store', async (t) => {
+test('a directory that cannot be written is reported as a read-only store', async (t) => {
   const { bytes } = await buildAci({ name: 'example.com/app' });
   const request = { ...(await requestFor(t, bytesOf(bytes))), image: '/proc/longshore-image' };
   const error = await t.throwsAsync(ingest(request));
@@ -160,7 +160,7 @@ test('many sessions share a thread', async (t) => {
   );
 });
 
-test.serial('a large sparse file is read in a few megabytes of memory', async (t) => {
+test.serial('a large sparse file is read with a few megabytes of memory', async (t) => {
   const path = join(await temporary(t), 'large.aci');
   const size = 96 * 1024 * 1024;
   const head = Buffer.concat([forgeArchive().subarray(0, -1024), forgeHeader({ name: 'rootfs/large', size })]);
@@ -176,7 +176,7 @@ test.serial('a large sparse file is read in a few megabytes of memory', async (t
   t.true(peak < 32 * 1024 * 1024, `${Math.round(peak / 1024)} KiB of buffers`); // the whole file would be 96 MiB
 });
 
-test('what comes in is hashed as it was transferred', async (t) => {
+test('the bytes are hashed as they were transferred', async (t) => {
   const tar = forgeArchive(forgeEntry({}, someBytes(1000, 5)));
   const once = await ingest(await requestFor(t, bytesOf(gzipSync(tar, { level: 1 }))));
   const twice = await ingest(await requestFor(t, bytesOf(gzipSync(tar, { level: 9 }))));
@@ -206,7 +206,7 @@ test('the digests for a signature are those of the archive as it was transferred
   t.deepEqual(verified.signedBy, [fingerprint]);
 });
 
-test('a signature file that is none is refused before the archive is read', async (t) => {
+test('an invalid signature file is refused before the archive is read', async (t) => {
   const request = await requestFor(t, bytesOf(Buffer.from('no archive either')));
   const signature = { bytes: Buffer.from('<html>'), location: 'https://example.com/app.aci.asc' };
   const details = await refuses(t, { ...request, signature }, 'SIGNATURE_UNREADABLE');
@@ -218,7 +218,7 @@ const script = `
   await ingest(JSON.parse(process.argv[1])).catch(({ code }) => console.log(code));
 `;
 
-test('a full disk and one that cannot be written are told apart, and the space is given back', async (t) => {
+test('a full disk and a read-only one give different errors, and the space is freed', async (t) => {
   const directory = await temporary(t);
   const archive = join(directory, 'app.aci');
   await writeFile(archive, (await buildAci({ name: 'example.com/app', size: 2_000_000, compress: 'gzip' })).bytes);
@@ -270,7 +270,7 @@ const image = {
   size: 3_000_000,
 } as const;
 
-test('the manifest is what the archive says of itself, wherever it stands, however it is compressed', async (t) => {
+test('the manifest is that of the archive, wherever it is, however the archive is compressed', async (t) => {
   for (const manifestPosition of ['first', 'last'] as const) {
     for (const compress of ['none', 'gzip', 'xz'] as const) {
       const { bytes } = await buildAci({ ...image, manifestPosition, compress });
@@ -280,14 +280,14 @@ test('the manifest is what the archive says of itself, wherever it stands, howev
   }
 });
 
-test('nothing behind the manifest is read', async (t) => {
+test('nothing after the manifest is read', async (t) => {
   const { bytes } = await buildAci(image);
   t.is((await inspect(t, bytes.subarray(0, 2_000_000))).name, image.name);
   const { bytes: last } = await buildAci({ ...image, manifestPosition: 'last' });
   await refused(t, inspect(t, last.subarray(0, 2_000_000)), 'ARCHIVE_INVALID');
 });
 
-test('what is no image is refused, and limits hold', async (t) => {
+test('a file that is no image is refused, and limits apply', async (t) => {
   await refused(t, inspect(t, Buffer.from('<html></html>')), 'ARCHIVE_UNREADABLE');
   await refused(t, inspect(t, await buildTar([{ name: 'rootfs/', type: 'directory' }])), 'ARCHIVE_INVALID');
   const { bytes } = await buildAci(image);

@@ -36,12 +36,12 @@ async function callsOf(t: ExecutionContext, options: { readonly sync?: boolean }
   return calls.map((line) => (line.includes('fdatasync(') ? 's' : 'w')).join('');
 }
 
-test('a large file is synced while it is written, and once more behind the last of it', async (t) => {
+test('a large file is synced while it is written, and once more at its end', async (t) => {
   const calls = await callsOf(t, {});
   if (calls !== undefined) t.regex(calls, /^w{32,}s.*w.*sw.*s$/);
 });
 
-test('what is not to outlive the process is not synced', async (t) => {
+test('a file that only the process needs is not synced', async (t) => {
   const calls = await callsOf(t, { sync: false });
   if (calls !== undefined) t.regex(calls, /^w{100,}$/);
 });

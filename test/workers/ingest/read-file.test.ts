@@ -8,7 +8,7 @@ import test from 'ava';
 import { reHash } from '../../../workers/ingest/read-file.ts';
 import { someBytes } from '../../helpers/archive.ts';
 
-test('a file is hashed whole, whatever its size', async (t) => {
+test('a file of any size is hashed completely', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'longshore-hash-'));
   t.teardown(() => rm(directory, { recursive: true }));
   const path = join(directory, 'blob');
@@ -22,7 +22,7 @@ test('a file is hashed whole, whatever its size', async (t) => {
   }
 });
 
-test('a file that is not there, and what is no file, are told apart', async (t) => {
+test('a missing file and a path that is no file give different errors', async (t) => {
   await t.throwsAsync(reHash({ path: '/nowhere/at/all', algorithm: 'sha512' }), { code: 'FILE_NOT_FOUND' });
   await t.throwsAsync(reHash({ path: tmpdir(), algorithm: 'sha512' }), { code: 'FILE_UNREADABLE' });
 });

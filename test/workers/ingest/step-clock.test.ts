@@ -19,7 +19,7 @@ test('each step has the time between its start and its end, to a hundredth', (t)
   t.deepEqual(clock.read(), { wait: 7, read: 0, inflate: 0, hash: 3.23, check: 0, write: 0, sync: 0 });
 });
 
-test('what goes on within another step counts for itself alone', (t) => {
+test('a step within another one counts only for itself', (t) => {
   const { clock, pass } = begin();
   const inflated = clock.start('inflate');
   pass(1);
@@ -31,7 +31,7 @@ test('what goes on within another step counts for itself alone', (t) => {
   t.like(clock.read(), { read: 20, inflate: 3 });
 });
 
-test('all steps together are no more than what has passed, however they overlap', (t) => {
+test('the sum of all steps is at most the time that has passed, however they overlap', (t) => {
   const { clock, pass } = begin();
   const waited = clock.start('read');
   pass(5);
@@ -45,7 +45,7 @@ test('all steps together are no more than what has passed, however they overlap'
   t.true(sum > 0 && sum <= 11, String(sum));
 });
 
-test('a reader is counted for what it waits, not for what it does with the pieces', async (t) => {
+test('a reader counts for the time it waits, not for what it does with the pieces', async (t) => {
   const { clock, pass } = begin();
   async function* pieces() {
     for (const piece of [1, 2]) {

@@ -7,7 +7,7 @@ import { openGpg } from '../../helpers/keys.ts';
 const opening = openGpg();
 test.after.always(async () => (await opening).close());
 
-test('a key says who it is, armored or binary', async (t) => {
+test('a key is described, armored or binary', async (t) => {
   const gpg = await opening;
   const fingerprint = await gpg.createKey({ userId: 'Alice <a@example.com>', at: '20200101T000000' });
   const subkey = await gpg.addSubkey(fingerprint);
@@ -22,7 +22,7 @@ test('a key says who it is, armored or binary', async (t) => {
   t.deepEqual(await inspectKey({ certificate: await gpg.run(['--export', fingerprint]), location: 'key' }), expected);
 });
 
-test('expiry and revocation are told of', async (t) => {
+test('expiry and revocation are reported', async (t) => {
   const gpg = await opening;
   const expired = await gpg.createKey({ at: '20200101T000000', expires: '1d' });
   const { expiresAtMs } = await inspectKey({ certificate: await gpg.certificate(expired), location: 'key' });
@@ -32,7 +32,7 @@ test('expiry and revocation are told of', async (t) => {
   t.true((await inspectKey({ certificate: await gpg.certificate(revoked), location: 'key' })).revoked);
 });
 
-test('what verifies nothing says why: DSA, bound by SHA-1, on a curve that is not supported, without a key that signs', async (t) => {
+test('the reason why a key verifies nothing is reported: DSA, bound by SHA-1, on a curve that is not supported, without a key that signs', async (t) => {
   const gpg = await opening;
   const faultOf = async (certificate: Buffer) => (await inspectKey({ certificate, location: 'key' })).fault;
   const dsa = await gpg.createKey({ algorithm: 'dsa2048' });
@@ -56,7 +56,7 @@ test('of several certificates the first counts', async (t) => {
   t.is((await inspectKey({ certificate, location: 'key' })).fingerprint, second);
 });
 
-test('a secret key is refused by name', async (t) => {
+test('a secret key is refused and named as such', async (t) => {
   const gpg = await opening;
   const fingerprint = await gpg.createKey();
   const error = await t.throwsAsync(inspectKey({ certificate: await gpg.secretKey(fingerprint), location: 'my.key' }));
@@ -64,7 +64,7 @@ test('a secret key is refused by name', async (t) => {
   t.regex(error?.message ?? '', /my\.key is a secret key/);
 });
 
-test('what is no key is refused', async (t) => {
+test('a file that is no key is refused', async (t) => {
   const gpg = await opening;
   const fingerprint = await gpg.createKey();
   const certificate = await gpg.run(['--export', fingerprint]);

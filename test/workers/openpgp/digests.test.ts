@@ -13,7 +13,7 @@ test.after.always(async () => (await opening).close());
 const file = { location: 'app.aci.asc', maximum: 64 };
 const archive = Buffer.from('an archive, in chunks');
 
-test('each signature has its own digest, in the order of the file, however the archive is cut up', async (t) => {
+test('each signature has its own digest, in the order of the file, however the archive is split', async (t) => {
   const gpg = await opening;
   const fingerprint = await gpg.createKey();
   const parts = await Promise.all(
@@ -38,7 +38,7 @@ test('each signature has its own digest, in the order of the file, however the a
   }
 });
 
-test('the digests may be asked for more than once and go on', async (t) => {
+test('the digests may be read more than once, and updated afterwards', async (t) => {
   const gpg = await opening;
   const signature = await gpg.sign(await gpg.createKey(), archive);
   const digests = await createSignatureDigests(signature, file);
@@ -57,7 +57,7 @@ test('MD5 and RIPEMD-160 are not even computed', async (t) => {
   }
 });
 
-test('what is hashed is file, signed part and trailer', async (t) => {
+test('file, signed part and trailer are hashed', async (t) => {
   const gpg = await opening;
   const forger = await openForger(gpg, await gpg.createKey());
   const signature = forgeSignature(forger, archive);
@@ -70,7 +70,7 @@ test('what is hashed is file, signed part and trailer', async (t) => {
   t.deepEqual(Buffer.from(digests.digests()[0] ?? []), expected);
 });
 
-test('a hash that is lent gives the same digest as one of its own, and can be finished afterwards', async (t) => {
+test('a shared hash gives the same digest as an own one, and can be finished afterwards', async (t) => {
   const gpg = await opening;
   const key = await gpg.createKey();
   for (const digest of ['SHA256', 'SHA512']) {

@@ -53,7 +53,7 @@ test('an expired key verifies nothing, whatever date the signature claims', asyn
   t.deepEqual((await verify({ signature, trusted, nowMs: Date.UTC(2020, 6) })).signedBy, [fingerprint]);
 });
 
-test('a key whose expiry was moved verifies what it signed before', async (t) => {
+test('a key whose expiry was changed verifies its older signatures', async (t) => {
   const gpg = await opening;
   const fingerprint = await gpg.createKey({ at: '20200101T000000', expires: '1y' });
   const signature = await gpg.sign(fingerprint, archive, { at: '20200601T000000' });
@@ -70,7 +70,7 @@ test('a revoked key verifies nothing', async (t) => {
   t.true(hasCode(error, 'KEY_REVOKED') && error.details.fingerprint === fingerprint);
 });
 
-test('a revocation counts however weakly it is signed', async (t) => {
+test('a revocation counts even if it is signed with a weak algorithm', async (t) => {
   const gpg = await opening;
   const rsa = await gpg.createKey({ algorithm: 'rsa2048' });
   const rsaKey = await secret(gpg, rsa);
@@ -91,7 +91,7 @@ test('a revocation counts however weakly it is signed', async (t) => {
   t.true(hasCode(error, 'KEY_REVOKED'), String(error));
 });
 
-test('a subkey signs for its certificate, which is what is reported', async (t) => {
+test('a subkey signs for its certificate, which is the one reported', async (t) => {
   const gpg = await opening;
   const fingerprint = await gpg.createKey();
   const subkey = await gpg.addSubkey(fingerprint);
@@ -139,7 +139,7 @@ test('a subkey without its back-signature, or not bound at all, may not sign', a
   }
 });
 
-test('a subkey grafted from another certificate may not sign for the one it was put into', async (t) => {
+test('a subkey taken from another certificate may not sign for the one it was put into', async (t) => {
   const gpg = await opening;
   const victim = await gpg.createKey();
   const signature = await gpg.sign(await gpg.addSubkey(victim), archive);
@@ -190,7 +190,7 @@ test('a key without a user ID that it signed verifies nothing', async (t) => {
   t.true(hasCode(error, 'KEY_INVALID'), String(error));
 });
 
-test('user IDs are handed on as they are', async (t) => {
+test('user IDs are returned unchanged', async (t) => {
   const name = 'Eve \u001b[31m';
   const { privateKey, publicKey } = await generateKey({ userIDs: [{ name }], format: 'object', type: 'ecc' });
   const gpg = await opening;

@@ -45,7 +45,7 @@ test('signatures are read from armor, from binary, and from several of them', as
   t.is((await read(Buffer.concat([armored(good), Buffer.from('\r\n'), armored(good)]))).length, 2);
 });
 
-test('armor may have headers, a checksum, carriage returns and blanks at line ends', async (t) => {
+test('armor may have headers, a checksum, carriage returns and trailing blanks', async (t) => {
   const { gpg, fingerprint } = await setting;
   const text = (
     await gpg.sign(fingerprint, archive, { also: ['--comment', 'made here', '--emit-version'] })
@@ -55,7 +55,7 @@ test('armor may have headers, a checksum, carriage returns and blanks at line en
   t.is((await read(Buffer.from(text.replaceAll('\n', ' \r\n')))).length, 1);
 });
 
-test('armor with anything around it is refused', async (t) => {
+test('armor with other text around it is refused', async (t) => {
   const text = armored((await setting).good).toString();
   for (const around of [
     `hello\n${text}`,
@@ -67,7 +67,7 @@ test('armor with anything around it is refused', async (t) => {
   }
 });
 
-test('a file cut anywhere is no signature', async (t) => {
+test('a truncated file is no signature, wherever it is cut', async (t) => {
   const { good } = await setting;
   for (let length = 0; length < good.length; length++) {
     t.true(hasCode(await t.throwsAsync(read(good.subarray(0, length))), 'SIGNATURE_UNREADABLE'), `${length} bytes`);
@@ -76,7 +76,7 @@ test('a file cut anywhere is no signature', async (t) => {
   await t.throwsAsync(read(Buffer.concat([good, Buffer.of(0)])), { message: /other data/ });
 });
 
-test('messages and keys in place of a detached signature are refused by name', async (t) => {
+test('messages and keys instead of a detached signature are refused and named', async (t) => {
   const { gpg, fingerprint, good } = await setting;
   const cases: readonly (readonly [Uint8Array, RegExp])[] = [
     [await gpg.sign(fingerprint, archive, { form: 'cleartext' }), /cleartext/],
@@ -101,7 +101,7 @@ test('messages and keys in place of a detached signature are refused by name', a
   }
 });
 
-test('a signature over text, or of any type but 0x00, spoils the file', async (t) => {
+test('a signature over text, or of any type but 0x00, makes the whole file unreadable', async (t) => {
   const { gpg, fingerprint, forger, good } = await setting;
   const text = await gpg.sign(fingerprint, archive, { armor: false, also: ['--textmode'] });
   await t.throwsAsync(read(text), { message: /over text/ });
@@ -112,7 +112,7 @@ test('a signature over text, or of any type but 0x00, spoils the file', async (t
   }
 });
 
-test('signatures of other versions and algorithms count for nothing', async (t) => {
+test('signatures of other versions and algorithms are ignored', async (t) => {
   const { forger, good } = await setting;
   const unknown = [
     forgeVersion3(forger, archive),
@@ -136,7 +136,7 @@ test('a signature whose date is not signed is invalid', async (t) => {
   }
 });
 
-test('more signatures than the limit are refused before any is looked into', async (t) => {
+test('more signatures than the limit are refused before any is parsed', async (t) => {
   const { good } = await setting;
   const many = Buffer.concat(Array.from({ length: 4_000 }, () => good));
   const tiny = Buffer.concat(Array.from({ length: 350_000 }, () => Buffer.of(0xc2, 0x01, 0x04)));
@@ -150,7 +150,7 @@ test('more signatures than the limit are refused before any is looked into', asy
   t.is((await read(Buffer.concat(Array.from({ length: 64 }, () => good)))).length, 64);
 });
 
-test('messages hold no control characters of the file', async (t) => {
+test('messages contain no control characters of the file', async (t) => {
   const error = await t.throwsAsync(read(Buffer.from('\x1b[31mred')));
   t.true(isImageError(error) && !/\p{Cc}/u.test(error.message));
 });

@@ -25,7 +25,7 @@ test('a message may be armored, with a comment, without a checksum, with either 
   }
 });
 
-test('armor that holds no message, or more than one, is unreadable', async (t) => {
+test('armor with no message, or more than one, is unreadable', async (t) => {
   const { armored, detached } = await signing;
   const files = [
     [armored + armored, /not all there is/],

@@ -9,7 +9,7 @@ test.after.always(async () => (await opening).close());
 
 const asked = { location: 'app.aci.asc', signatures: 64 };
 
-test('signers are the keys that signatures name, each once, be it a subkey', async (t) => {
+test('signers are the keys that signatures name, each once, subkeys included', async (t) => {
   const gpg = await opening;
   const [first, second] = [await gpg.createKey(), await gpg.createKey()];
   const subkey = await gpg.addSubkey(second);
@@ -18,7 +18,7 @@ test('signers are the keys that signatures name, each once, be it a subkey', asy
   t.deepEqual(signers, [first, subkey]);
 });
 
-test('with the trusted keys at hand an unknown signer is refused before anything is downloaded', async (t) => {
+test('with the trusted keys given, an unknown signer is refused before anything is downloaded', async (t) => {
   const gpg = await opening;
   const [known, unknown] = [await gpg.createKey(), await gpg.createKey()];
   const subkey = await gpg.addSubkey(known);
@@ -34,7 +34,7 @@ test('with the trusted keys at hand an unknown signer is refused before anything
   t.true(hasCode(error, 'KEY_UNKNOWN') && error.details.signers[0] === unknown);
 });
 
-test('what is no signature is refused', async (t) => {
+test('a file that is no signature is refused', async (t) => {
   const error = await t.throwsAsync(inspectSignature({ ...asked, signature: Buffer.from('<html>') }));
   t.true(hasCode(error, 'SIGNATURE_UNREADABLE'));
 });

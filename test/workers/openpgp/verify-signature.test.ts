@@ -33,7 +33,7 @@ function flipped(bytes: Uint8Array, at: number): Buffer {
 }
 
 for (const algorithm of ['ed25519', 'rsa2048', 'rsa3072', 'nistp256', 'nistp384', 'nistp521']) {
-  test(`an ${algorithm} signature is good over its archive and nothing else`, async (t) => {
+  test(`an ${algorithm} signature is valid for its archive and for nothing else`, async (t) => {
     const { gpg, verify } = await setting;
     const signer = await gpg.createKey({ algorithm, userId: `${algorithm}@example.com` });
     const trusted = [await gpg.certificate(signer)];
@@ -56,7 +56,7 @@ for (const algorithm of ['ed25519', 'rsa2048', 'rsa3072', 'nistp256', 'nistp384'
 }
 
 for (const digest of ['SHA256', 'SHA384', 'SHA512']) {
-  test(`a signature with ${digest} is good, armored and binary`, async (t) => {
+  test(`a signature with ${digest} is valid, armored and binary`, async (t) => {
     const { gpg, fingerprint, verify } = await setting;
     for (const armor of [true, false]) {
       const { signedBy } = await verify({ signature: await gpg.sign(fingerprint, archive, { digest, armor }) });
@@ -84,14 +84,14 @@ test('version 6 keys sign with a salt', async (t) => {
   }
 });
 
-test('a digest that got lost verifies nothing', async (t) => {
+test('a missing digest verifies nothing', async (t) => {
   const { good } = await setting;
   const error = await t.throwsAsync(verifySignature({ ...good, digests: [new Uint8Array()] }));
   t.true(hasCode(error, 'SIGNATURE_INVALID'));
   await t.throwsAsync(verifySignature({ ...good, digests: [] }), { message: '0 digests for 1 signatures' });
 });
 
-test('a signature that came late is checked by reading the archive again', async (t) => {
+test('a signature that arrived late is verified by reading the archive again', async (t) => {
   const { fingerprint, good } = await setting;
   const dir = await mkdtemp(join(tmpdir(), 'late-'));
   t.teardown(() => rm(dir, { recursive: true }));
@@ -107,7 +107,7 @@ test('a signature that came late is checked by reading the archive again', async
   t.true(hasCode(await t.throwsAsync(verifySignature({ ...late, archive: path })), 'FILE_UNREADABLE'));
 });
 
-test('an unknown signer is named, and where keys for the image were looked for', async (t) => {
+test('an unknown signer is named, and where keys for the image were searched', async (t) => {
   const { gpg, fingerprint, other, verify } = await setting;
   const error = await t.throwsAsync(verify({ trusted: [await gpg.certificate(other)] }));
   if (!hasCode(error, 'KEY_UNKNOWN')) return t.fail();
@@ -124,7 +124,7 @@ test('no trusted key at all is an unknown key', async (t) => {
   t.true(hasCode(await t.throwsAsync(verify({ trusted: [] })), 'KEY_UNKNOWN'));
 });
 
-test('one good signature by a trusted key is enough beside those of unknown keys', async (t) => {
+test('one valid signature by a trusted key suffices, besides those of unknown keys', async (t) => {
   const { gpg, fingerprint, signature, other, verify } = await setting;
   const theirs = await gpg.sign(other, archive);
   t.deepEqual((await verify({ signature: Buffer.concat([theirs, signature]) })).signedBy, [fingerprint]);
@@ -141,7 +141,7 @@ test('every trusted key that signed is reported once', async (t) => {
   t.deepEqual(identities, ['Alice <alice@example.com>', 'Bob <bob@example.com>']);
 });
 
-test('a bad signature that names a trusted key fails the image, whoever else signed', async (t) => {
+test('a bad signature that names a trusted key fails the image, even if other keys signed', async (t) => {
   const { gpg, fingerprint, signature, verify } = await setting;
   const bad = await gpg.sign(fingerprint, Buffer.from('something else'));
   for (const both of [Buffer.concat([signature, bad]), Buffer.concat([bad, signature])]) {
@@ -149,7 +149,7 @@ test('a bad signature that names a trusted key fails the image, whoever else sig
   }
 });
 
-test('a file that does not hold the key it is named by is not used, and the message says so', async (t) => {
+test('a file with another key than its name says is not used, and the message says so', async (t) => {
   const { fingerprint, certificate, other, good } = await setting;
   const keys = [{ fingerprint: other, certificate, path: `/keys/${other}` }];
   const error = await t.throwsAsync(verifySignature({ ...good, keys }));
@@ -157,7 +157,7 @@ test('a file that does not hold the key it is named by is not used, and the mess
   t.true(isImageError(error) && error.message.includes(`/keys/${other}: it holds the key ${fingerprint}`));
 });
 
-test('of several files for one fingerprint the last good one counts', async (t) => {
+test('of several files for one fingerprint the last valid one counts', async (t) => {
   const { fingerprint, good } = await setting;
   const broken = { fingerprint, certificate: Buffer.from('no key'), path: '/local/key' };
   t.deepEqual((await verifySignature({ ...good, keys: [...good.keys, broken] })).signedBy, [fingerprint]);

@@ -70,7 +70,7 @@ async function refusal(
 
 const codeOf = async (...args: Parameters<typeof refusal>) => (await refusal(...args))?.[0];
 
-test('a message by a trusted key about the manifest or its index is good', async (t) => {
+test('a message by a trusted key about the manifest or its index is accepted', async (t) => {
   const { signer, sign } = await setting;
   const good = { signedBy: [signer], identities: ['Alice <alice@example.com>'], weak: false, skipped: [] };
   t.deepEqual(await verify([await sign()]), { ...good, location: 'signature-1' });
@@ -78,7 +78,7 @@ test('a message by a trusted key about the manifest or its index is good', async
 });
 
 for (const how of ['none', 'zip', 'zlib']) {
-  test(`a message may be packed: ${how}`, async (t) => {
+  test(`a message may be compressed: ${how}`, async (t) => {
     const { sign } = await setting;
     t.is(await refusal([await sign({}, { also: ['--compress-algo', how] })]), undefined);
   });
@@ -96,7 +96,7 @@ test('a long statement comes in parts, and is too long from 64 KiB on', async (t
   }
 });
 
-test('what unpacks to more than it may is not unpacked', async (t) => {
+test('a message that is too large when decompressed is refused early', async (t) => {
   const { gpg, signer } = await setting;
   const bomb = await signMessage(gpg, signer, Buffer.alloc(4 << 20));
   t.true(bomb.length < 100_000);
@@ -131,7 +131,7 @@ test('another digest, another repository or another tag is another image', async
   }
 });
 
-test('what is asked for by digest may be signed under any tag of its repository', async (t) => {
+test('an image requested by digest may be signed under any tag of its repository', async (t) => {
   const { sign } = await setting;
   const asked = { reference: `example.com/team/app@${manifest}` };
   t.is(await refusal([await sign()], asked), undefined);
@@ -141,7 +141,7 @@ test('what is asked for by digest may be signed under any tag of its repository'
   t.is(await codeOf([await sign({ digest: other })], asked), 'SIGNATURE_INVALID');
 });
 
-test('where a tag stands beside the digest it counts', async (t) => {
+test('a tag next to the digest counts', async (t) => {
   const { sign } = await setting;
   const asked = { reference: `example.com/team/app:1@${manifest}` };
   t.is(await refusal([await sign()], asked), undefined);
@@ -150,7 +150,7 @@ test('where a tag stands beside the digest it counts', async (t) => {
   t.is(await codeOf([await sign({ reference: `example.com/team/app:1@${other}` })], asked), 'SIGNATURE_INVALID');
 });
 
-test('names of Docker Hub are the same in all their forms', async (t) => {
+test('all forms of a Docker Hub name are the same', async (t) => {
   const { sign } = await setting;
   const asked = { reference: 'busybox' };
   t.is(await refusal([await sign({ reference: 'busybox:latest' })], asked), undefined);
@@ -158,7 +158,7 @@ test('names of Docker Hub are the same in all their forms', async (t) => {
   t.is(await codeOf([await sign({ reference: 'docker.io/library/busybox' })], asked), 'SIGNATURE_INVALID');
 });
 
-test('one good message is enough, whatever else lies there', async (t) => {
+test('one valid message suffices, whatever others there are', async (t) => {
   const { signer, stranger, sign } = await setting;
   const others = [
     Buffer.from('garbage'),
@@ -171,7 +171,7 @@ test('one good message is enough, whatever else lies there', async (t) => {
   t.is(await codeOf(others), 'SIGNATURE_INVALID');
 });
 
-test('a key that is not trusted is named', async (t) => {
+test('an untrusted key is named', async (t) => {
   const { stranger, sign } = await setting;
   const [code, message] = (await refusal([Buffer.from('garbage'), await sign({}, {}, stranger)])) ?? [];
   t.is(code, 'KEY_UNKNOWN');
@@ -198,7 +198,7 @@ test('rules on keys and signatures are those of detached signatures', async (t) 
   t.true((await verify(short, { trusted, weakKeys: true })).weak);
 });
 
-test('a statement that was changed fails the image, although another message is good', async (t) => {
+test('a changed statement fails the image, even if another message is valid', async (t) => {
   const { signer, sign } = await setting;
   const plain = await sign({}, { also: ['-z0'] });
   const changed = Buffer.from(plain.toString('latin1').replace('app:1', 'app:2'), 'latin1');
@@ -214,14 +214,14 @@ test('a message by two keys counts by the one that is trusted', async (t) => {
   t.deepEqual((await verify([message])).signedBy, [signer]);
 });
 
-test('no more signatures than allowed are looked at', async (t) => {
+test('at most the allowed number of signatures is checked', async (t) => {
   const { sign } = await setting;
   const message = await sign();
   t.is(await refusal([message, message], { signatures: 2 }), undefined);
   t.is(await codeOf([message, message, message], { signatures: 2 }), 'LIMIT_EXCEEDED');
 });
 
-test('statements are taken strictly', async (t) => {
+test('statements are parsed strictly', async (t) => {
   const { gpg, signer } = await setting;
   const good = statementOf({ digest: manifest, reference: 'example.com/team/app:1' }).toString();
   const bad = [
@@ -286,7 +286,7 @@ test('anything but one signed message is unreadable', async (t) => {
   }
 });
 
-test('nothing of what is signed may change', async (t) => {
+test('no part of the signed data may change', async (t) => {
   const { sign } = await setting;
   const plain = await sign({}, { also: ['-z0'] });
   const start = plain.indexOf('{');

@@ -2,7 +2,7 @@ import test from 'ava';
 
 import { createPathSet } from '../../../workers/tar/paths.ts';
 
-test('paths are known whether they are kept or only hashed', (t) => {
+test('paths are found whether they are kept or only hashed', (t) => {
   const paths = createPathSet(1000);
   const names = Array.from({ length: 200 }, (_, index) => `rootfs/some/where/${index}`);
   for (const name of names) paths.set(name, 'file');
@@ -11,7 +11,7 @@ test('paths are known whether they are kept or only hashed', (t) => {
   t.is(paths.get('rootfs/some/where/200'), undefined);
 });
 
-test('a standing changes in place, without a second path', (t) => {
+test('the type of a path can change without a second path', (t) => {
   for (const keptBytes of [0, 1000]) {
     const paths = createPathSet(keptBytes);
     paths.set('rootfs/a', 'implied');

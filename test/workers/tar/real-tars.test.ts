@@ -46,7 +46,7 @@ const ways: Readonly<
 };
 
 for (const [way, options] of Object.entries(ways)) {
-  test(`an image and a layer that npm's tar writes with ${way} are accepted`, async (t) => {
+  test(`an image and a layer written by npm's tar with ${way} are accepted`, async (t) => {
     const directory = await mkdtemp(join(tmpdir(), 'longshore-tar-'));
     t.teardown(() => rm(directory, { recursive: true }));
     const image = join(directory, 'image');

@@ -121,7 +121,7 @@ for (const [title, rule, archive] of refused) {
   });
 }
 
-test('a refusal names the entry, safe to print, and where it is', (t) => {
+test('a refusal names the entry, safe to print, and its position', (t) => {
   const error = t.throws(() => check(forgeArchive(file('rootfs/../\x1b[2J\u00e9'))));
   t.true(hasCode(error, 'ARCHIVE_INVALID'));
   if (!hasCode(error, 'ARCHIVE_INVALID')) return;
@@ -151,7 +151,7 @@ test('limits are named as on the command line', (t) => {
   }
 });
 
-test('directories that only show in paths count as entries', (t) => {
+test('directories that only occur in paths count as entries', (t) => {
   const archive = forgeArchive(file(`rootfs/${'d/'.repeat(40)}x`));
   t.is(check(archive, { entries: 43 }), goodManifest);
   t.throws(() => check(archive, { entries: 42 }), { code: 'LIMIT_EXCEEDED' });
@@ -162,7 +162,7 @@ test('a manifest of a gigabyte is refused before it is read', (t) => {
   t.throws(() => check(archive), { code: 'LIMIT_EXCEEDED' });
 });
 
-test('what tar-stream writes is accepted, long names and large numbers included', async (t) => {
+test('archives written by tar-stream are accepted, with long names and large numbers', async (t) => {
   const { tar: small, manifest: text } = await buildAci({
     name: 'example.com/a',
     files: { a: 'x', b: '' },

@@ -24,7 +24,7 @@ function refuses(t: ExecutionContext, archive: Uint8Array, rule: string): void {
   if (hasCode(error, 'ARCHIVE_INVALID')) t.is(error.details.rule, rule, error.message);
 }
 
-test('an archive that is cut anywhere is refused', (t) => {
+test('a truncated archive is refused, wherever it is cut', (t) => {
   for (let length = 0; length < whole.length; length++) {
     const error = t.throws(() => check(whole.subarray(0, length)));
     t.true(hasCode(error, 'ARCHIVE_INVALID'));
@@ -35,7 +35,7 @@ test('an archive that is cut anywhere is refused', (t) => {
   refuses(t, whole.subarray(0, whole.length - 1), 'A7');
 });
 
-test('behind the end there are zeros only, as many as there may be', (t) => {
+test('after the end only zeros may follow, any number of them', (t) => {
   t.is(check(Buffer.concat([whole, Buffer.alloc(10_240 + 3)])), goodManifest);
   refuses(t, Buffer.concat([whole, Buffer.alloc(5000), Buffer.from('x')]), 'A7');
   refuses(t, Buffer.concat([whole, whole]), 'A7');
@@ -79,7 +79,7 @@ for (const [title, size, good] of numbers) {
   });
 }
 
-test('every number of a header is one', (t) => {
+test('every number field of a header must be a number', (t) => {
   for (const at of [100, 108, 116, 136, 329, 337])
     refuses(t, forgeArchive(forgeHeader({ patch: { [at]: 'x' } })), 'A4');
   t.is(check(forgeArchive(forgeHeader({ patch: { 136: '\xff'.repeat(12) } }))), goodManifest);
@@ -90,7 +90,7 @@ test('a GNU header with a prefix where its times are is refused: old readers tak
   t.is(check(forgeArchive(forgeHeader({ format: 'gnu', patch: { 345: octal(1), 357: octal(2) } }))), goodManifest);
 });
 
-test('a header without magic is read only where the archive has been recognised', (t) => {
+test('a header without magic is read only in an archive that was recognised before', (t) => {
   t.is(check(forgeArchive(forgeEntry({ format: 'v7', prefix: 'x' }, 'content'))), goodManifest);
   refuses(t, Buffer.concat([forgeEntry({ name: 'manifest', format: 'v7' }, goodManifest), tarEnd]), 'A1');
   refuses(t, forgeArchive(forgeHeader({ patch: { 257: 'ustarX' } })), 'A4');
@@ -102,7 +102,7 @@ test('the ustar prefix comes before the name', (t) => {
   refuses(t, forgeArchive(forgeHeader({ prefix: `rootfs/${'a'.repeat(130)}`, patch: { 508: 'tar\0' } })), 'A4');
 });
 
-test('a NUL inside a name is refused, wherever the name stands', (t) => {
+test('a NUL inside a name is refused, in every name field', (t) => {
   refuses(t, forgeArchive(forgeHeader({ name: 'rootfs/a\0b' })), 'A10');
   refuses(t, forgeArchive(forgeHeader({ prefix: 'rootfs\0x', name: 'a' })), 'A10');
   refuses(t, forgeArchive(forgeHeader({ type: '2', linkName: 'a\0b' })), 'A10');
@@ -111,7 +111,7 @@ test('a NUL inside a name is refused, wherever the name stands', (t) => {
   refuses(t, forgeArchive(forgeEntry({ type: 'L' }, 'rootfs/a\0b\0'), forgeHeader()), 'A10');
 });
 
-test('times that star and the tar of npm put behind a prefix are no part of the path', (t) => {
+test('times that star and the tar of npm write after a prefix are not part of the path', (t) => {
   const times = (atime: string, ctime = atime) => ({ 476: atime, 488: ctime });
   const read = (prefix: string, patch: Readonly<Record<number, string>>): string | undefined => {
     let path: string | undefined;
@@ -141,19 +141,19 @@ test('times that star and the tar of npm put behind a prefix are no part of the 
   refuses(t, forgeArchive(forgeHeader({ prefix: `${longest}p`, name: 'a', patch: star })), 'A10');
 });
 
-test('a refusal of a path with a NUL shows what is before it', (t) => {
+test('a refusal of a path with a NUL shows the part before it', (t) => {
   const error = t.throws(() => check(forgeArchive(forgeHeader({ name: 'rootfs/a\0b' }))));
   t.regex(error.message, /entry rootfs\/a, byte/);
 });
 
-test('only files have content: sizes of directories are ignored, others are refused', (t) => {
+test('only files have content: sizes of directories are ignored, those of other types refused', (t) => {
   t.is(check(forgeArchive(forgeHeader({ name: 'rootfs/d', type: '5', size: 4096 }))), goodManifest);
   for (const type of ['1', '2', '3', '4', '6'])
     refuses(t, forgeArchive(forgeHeader({ type, size: 1, linkName: 'x' })), 'A5');
   refuses(t, forgeArchive(forgePax({ size: '1' }), forgeHeader({ type: '2', size: 1 })), 'A5');
 });
 
-test('entry types that are not files of a file system are refused by name', (t) => {
+test('entry types that are not files of a file system are refused and named', (t) => {
   for (const type of ['7', 'S', 'M', 'V', 'D', 'N', 'X', 'A', 'z', '8', '\xff']) {
     refuses(t, forgeArchive(forgeHeader({ type })), 'A12');
   }
@@ -163,7 +163,7 @@ test('entry types that are not files of a file system are refused by name', (t) 
     t.throws(() => check(forgeArchive(sparse)), { message: /without -S/ });
 });
 
-test('a pax header changes the entry behind it and no other', (t) => {
+test('a pax header changes only the entry that follows', (t) => {
   const long = `rootfs/${'a'.repeat(300)}`;
   const archive = forgeArchive(
     forgePax({ path: long, mtime: '1.5', uid: '10', comment: '', 'SCHILY.xattr.user.x': 'a\0b=\n' }),
@@ -209,7 +209,7 @@ for (const [title, body] of malformed) {
   });
 }
 
-test('a global pax header is taken when it decides nothing', (t) => {
+test('a global pax header is accepted unless it affects the entries', (t) => {
   const comment = forgePax({ comment: 'made by hand', mtime: '1' }, { type: 'g' });
   t.is(check(Buffer.concat([comment, forgeArchive(comment, forgeHeader())])), goodManifest);
   for (const records of [{ path: 'rootfs/a' }, { linkpath: 'a' }, { size: '0' }]) {
@@ -250,7 +250,7 @@ test('extension headers that readers combine differently are refused', (t) => {
   }
 });
 
-test('an extension header without an entry behind it is refused', (t) => {
+test('an extension header without an entry after it is refused', (t) => {
   refuses(t, forgeArchive(forgePax({ path: 'rootfs/a' })), 'A6');
   refuses(t, forgeArchive(forgeEntry({ type: 'K' }, 'rootfs/b\0')), 'A6');
 });

@@ -4,7 +4,7 @@ import test from 'ava';
 
 import { createGroup } from '../../../../src/store/index/writer/group.ts';
 
-test('what comes together runs together, and never more than 250', async (t) => {
+test('items that arrive together run together, and never more than 250', async (t) => {
   const groups: number[][] = [];
   const group = createGroup<number>((items) => groups.push([...items]));
   for (let item = 0; item < 600; item += 1) group.add(item);
@@ -24,7 +24,7 @@ test('what comes together runs together, and never more than 250', async (t) => 
   );
 });
 
-test('after a pause an item does not wait, in a stream it waits for others', async (t) => {
+test('after a pause an item does not wait, under load it waits for others', async (t) => {
   const ran: number[] = [];
   const group = createGroup<number>(() => ran.push(performance.now()));
   const startedAt = performance.now();
@@ -35,7 +35,7 @@ test('after a pause an item does not wait, in a stream it waits for others', asy
   t.true(ran.length >= 2 && ran.length <= 11, `${ran.length} groups in 200 ms`);
 });
 
-test('a flush runs at once what was collected, and nothing twice', async (t) => {
+test('a flush runs the collected items at once, and nothing twice', async (t) => {
   const items: number[] = [];
   const group = createGroup<number>((more) => items.push(...more));
   group.add(1);

@@ -41,7 +41,7 @@ async function interrupted(
   return { indexFile: createOciIndexFile(db, storeLayout(dir, 0o755), 'me'), dir };
 }
 
-test('what another tool writes while index.json is being replaced is not lost', async (t) => {
+test('entries that another tool writes while index.json is being replaced are not lost', async (t) => {
   const { indexFile, dir } = await interrupted(t, 3);
   indexFile.write();
   const { manifests } = JSON.parse(await readFile(join(dir, 'index.json'), 'utf8')) as {
@@ -54,13 +54,13 @@ test('what another tool writes while index.json is being replaced is not lost', 
   t.deepEqual(await readdir(join(dir, 'tmp', 'me')), []);
 });
 
-test('a tool that writes index.json all the time is given way', async (t) => {
+test('a tool that keeps writing index.json is given priority', async (t) => {
   const { indexFile, dir } = await interrupted(t, Infinity);
   t.throws(() => indexFile.write(), { code: 'STORE_BUSY' });
   t.deepEqual(await readdir(join(dir, 'tmp', 'me')), []);
 });
 
-test('an index.json that is as it should be is left as it is', async (t) => {
+test('an index.json that is up to date is not written', async (t) => {
   const { indexFile } = await interrupted(t, 0);
   t.true(indexFile.isStale());
   indexFile.write();

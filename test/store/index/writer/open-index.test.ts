@@ -18,7 +18,7 @@ function versionOf(db: DatabaseSync): unknown {
   return db.prepare('PRAGMA user_version').get()?.['user_version'];
 }
 
-test('an index of any older version takes the steps it lacks, and keeps its rows', (t) => {
+test('an index of any older version takes the missing steps, and keeps its rows', (t) => {
   for (const found of [0, 1, 2, 3]) {
     const db = openMemory();
     migrate(db, 'index', steps.slice(0, found));
@@ -38,7 +38,7 @@ test('an index of any older version takes the steps it lacks, and keeps its rows
   }
 });
 
-test('a step that fails leaves the index as it was', (t) => {
+test('a step that fails leaves the index unchanged', (t) => {
   const db = openMemory();
   migrate(db, 'index', steps.slice(0, 1));
   t.throws(() => migrate(db, 'index', [...steps.slice(0, 2), 'CREATE TABLE images (twice)']));

@@ -8,7 +8,7 @@ import test from 'ava';
 import { createOwner, createOwners } from '../../../../src/store/index/writer/owners.ts';
 import { schemaSteps } from '../../../../src/store/index/writer/open-index.ts';
 
-test('an owner is silent for as long as it was looked at without a sign of life', async (t) => {
+test('an owner counts as silent for as long as it was watched without a sign of life', async (t) => {
   const tmp = await mkdtemp(join(tmpdir(), 'longshore-owners-'));
   t.teardown(() => rm(tmp, { recursive: true, force: true }));
   const db = new DatabaseSync(':memory:');
