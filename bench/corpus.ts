@@ -3,9 +3,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { archiveOf, nameOf, prefix, publishArchives } from '../src/bench/corpus.ts';
-import { startServer, type Server, type ServerShape } from '../src/bench/start-server.ts';
+import { type Server, type ServerShape, startServer } from '../src/bench/start-server.ts';
 import { createSigner, rsa2048 } from '../src/sample/archive.ts';
-import { openLongshores, type Longshore } from './longshore.ts';
+import { type Longshore, openLongshores } from './longshore.ts';
 import { never } from './measure.ts';
 
 type CorpusOptions = Partial<ServerShape> & {

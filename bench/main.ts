@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { describeMachine } from '../src/bench/machine.ts';
-import { readVersion } from '../src/cli/version.ts';
 import type { ServerShape } from '../src/bench/start-server.ts';
+import { readVersion } from '../src/cli/version.ts';
 import { aciBatch } from './cases/aci-batch.ts';
 import { chain, manySmall, manyTrees, nothingToDo, tree } from './cases/batches.ts';
 import { oneLarge } from './cases/one-large.ts';

@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
-import { runCommand, runOnce, type Failure, type Program, type Usage } from '../src/bench/run-once.ts';
-import { watchOthers, type Others } from './watch-others.ts';
+import { type Failure, type Program, runCommand, runOnce, type Usage } from '../src/bench/run-once.ts';
+import { type Others, watchOthers } from './watch-others.ts';
 
 /** The cost of a command with all its children; the memory is that of its largest process. */
 export type Measured = Omit<Usage, 'threads'> & {

@@ -3,9 +3,9 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { makeCorpus, serve, type Corpus } from './corpus.ts';
-import { mainThread, measureThreads, type Measured } from './measure.ts';
-import { predict, type Costs, type Surroundings, type Work } from './predict.ts';
+import { type Corpus, makeCorpus, serve } from './corpus.ts';
+import { mainThread, type Measured, measureThreads } from './measure.ts';
+import { type Costs, predict, type Surroundings, type Work } from './predict.ts';
 import { formatRows, formatTable, summarise, type Summary } from './report.ts';
 import { floors, runFloor } from './run-floor.ts';
 import { takeTurns } from './take-turns.ts';

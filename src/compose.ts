@@ -1,21 +1,21 @@
 import { availableParallelism } from 'node:os';
 
-import type { ActionOptions, NetworkOptions, Insecure } from './options.ts';
 import { createSlots } from './coordinator/slots.ts';
 import { ImageError } from './errors.ts';
 import type { FetchContext, PullPolicy, Registries } from './fetchers/context.ts';
-import { defaultLimits, defaultTimeouts, type Limits } from './image/limits.ts';
 import { parseConnectTo } from './http/connect.ts';
-import { openHttp } from './http/open-http.ts';
 import type { Http, HttpObserver, TlsMaterial } from './http/contract.ts';
+import { openHttp } from './http/open-http.ts';
+import { defaultLimits, defaultTimeouts, type Limits } from './image/limits.ts';
 import { parsePlatform } from './image/platform.ts';
+import type { ActionOptions, Insecure, NetworkOptions } from './options.ts';
+import { openPool, type Pool } from './pool/pool.ts';
 import { hostPlatform } from './registry/choose-platform.ts';
 import type { RegistryClient } from './registry/client.ts';
+import { isHostOf } from './registry/place.ts';
 import { createRecentDocuments } from './registry/recent-documents.ts';
-import { openPool, type Pool } from './pool/pool.ts';
 import { spareFiles } from './system/spare-files.ts';
 import { createVerifier, type Verifier } from './verify/verify.ts';
-import { isHostOf } from './registry/place.ts';
 
 /** The most transfers from one host at a time. */
 const defaultJobsPerHost = 6;

@@ -1,3 +1,10 @@
+import { type OpenContext, openContext } from './compose.ts';
+import { ImageError } from './errors.ts';
+import type { Outcome, OutcomeStatus } from './events.ts';
+import type { App } from './image/apps.ts';
+import { type Digest, isDigest } from './image/digest.ts';
+import { type ImageId, parseImageId } from './image/image-id.ts';
+import { parseReference } from './image/reference.ts';
 import type {
   ActionOptions,
   BatchCall,
@@ -8,13 +15,6 @@ import type {
   PlanCall,
   PlanResult,
 } from './options.ts';
-import { ImageError } from './errors.ts';
-import type { Outcome, OutcomeStatus } from './events.ts';
-import type { App } from './image/apps.ts';
-import { isDigest, type Digest } from './image/digest.ts';
-import { parseImageId, type ImageId } from './image/image-id.ts';
-import { parseReference } from './image/reference.ts';
-import { openContext, type OpenContext } from './compose.ts';
 import { parseApps } from './parse-apps.ts';
 
 /** Fetches images into the store. It refuses image IDs, which only the store can resolve. */

@@ -1,10 +1,10 @@
-import type { KeyFinder, NetworkOptions } from './options.ts';
+import { openClient } from './compose.ts';
 import { discoverKeys } from './discovery/discover.ts';
 import { ImageError } from './errors.ts';
 import { parseAcIdentifier } from './image/ac-identifier.ts';
 import { defaultLimits } from './image/limits.ts';
 import { showUrl } from './image/show.ts';
-import { openClient } from './compose.ts';
+import type { KeyFinder, NetworkOptions } from './options.ts';
 
 /** Finds and gets keys with the same credentials and discovery as a fetch. */
 export function createKeyFinder(options: NetworkOptions): KeyFinder {

@@ -1,6 +1,6 @@
 import type { PlanOutcome, PlanTotals } from './coordinator/plan-batch.ts';
 import type { EventSink, Outcome, Totals } from './events.ts';
-import type { Keep, PullPolicy, ImageLock } from './fetchers/context.ts';
+import type { ImageLock, Keep, PullPolicy } from './fetchers/context.ts';
 import type { Transport } from './http/contract.ts';
 import type { App, ImageType } from './image/apps.ts';
 import type { Digest } from './image/digest.ts';

@@ -1,7 +1,7 @@
-import type { ActionOptions, PlanCall, PlanResult } from './options.ts';
 import { planBatch, type PlanOutcome } from './coordinator/plan-batch.ts';
 import type { FetchContext } from './fetchers/context.ts';
 import type { App } from './image/apps.ts';
+import type { ActionOptions, PlanCall, PlanResult } from './options.ts';
 import { parseApps } from './parse-apps.ts';
 
 /** Finds out what findImages would do for the apps. */

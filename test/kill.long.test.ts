@@ -5,11 +5,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import test from 'ava';
 
-import { buildAci, type Aci } from './helpers/archive.ts';
+import { type Aci, buildAci } from './helpers/archive.ts';
 import { openGpg } from './helpers/keys.ts';
+import type { Route } from './helpers/serve-route.ts';
 import { startServer, type TestServer } from './helpers/server.ts';
 import { openShell, type Shell } from './helpers/shell.ts';
-import type { Route } from './helpers/serve-route.ts';
 
 /** `LONGSHORE_KILLS=50` for a long run. */
 const kills = Number(process.env['LONGSHORE_KILLS'] ?? 5);

@@ -1,7 +1,7 @@
 import { parentPort } from 'node:worker_threads';
 
-import { openWriter, toFailure } from '../src/store/index/writer/open-writer.ts';
 import type { FromWriter, Layout, ToWriter } from '../src/store/index/protocol.ts';
+import { openWriter, toFailure } from '../src/store/index/writer/open-writer.ts';
 
 if (!parentPort) throw new Error('the index writer runs as a worker thread');
 const port = parentPort;

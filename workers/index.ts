@@ -1,8 +1,8 @@
 import { enableCompileCache } from 'node:module';
 import { parentPort, workerData } from 'node:worker_threads';
 
-import { lazy, replying } from './tasks.ts';
 import { shareMemory } from './memory.ts';
+import { lazy, replying } from './tasks.ts';
 
 const given = workerData as { readonly compileCache: string | undefined } | null;
 // for this thread; that of the main thread does not apply here

@@ -1,12 +1,12 @@
 import type { MessagePort } from 'node:worker_threads';
 
+import { type ErrorData, isImageError, toErrorData } from '../src/errors.ts';
 import type { ImageId } from '../src/image/image-id.ts';
 import type { ImageManifest } from '../src/image/manifest.ts';
 import type { RegistryReference } from '../src/image/registry-reference.ts';
+import { debugLog } from '../src/system/debug.ts';
 import type { ConvertRequest, ConvertResponse, UnpackLayerRequest, UnpackLayerResponse } from './convert/requests.ts';
 import type { IngestLimits, IngestRequest, IngestResponse, ReadImageResponse } from './ingest/requests.ts';
-import { isImageError, toErrorData, type ErrorData } from '../src/errors.ts';
-import { debugLog } from '../src/system/debug.ts';
 
 const debug = debugLog('workers');
 

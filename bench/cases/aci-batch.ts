@@ -6,7 +6,7 @@ import { makeCorpus } from '../corpus.ts';
 import type { SlowCase } from '../main.ts';
 import { measure, type Measured } from '../measure.ts';
 import { floors } from '../run-floor.ts';
-import { takeTurns, type Row } from '../take-turns.ts';
+import { type Row, takeTurns } from '../take-turns.ts';
 
 /**
  * Twenty signed images, 401 MB as tar: aria2c, gunzip, sha512sum and gpg against longshore, and rkt if `RKT` names a

@@ -1,6 +1,6 @@
-import { makeCorpus, type Corpus } from '../corpus.ts';
+import { type Corpus, makeCorpus } from '../corpus.ts';
 import type { CaseOptions, SlowCase } from '../main.ts';
-import { takeTurns, type Row } from '../take-turns.ts';
+import { type Row, takeTurns } from '../take-turns.ts';
 
 /** Two thousand signed images of 20 KB in one command. */
 export async function manySmall({ directory, turns, small }: CaseOptions): Promise<readonly Row[]> {

@@ -15,7 +15,7 @@ import type { Longshore } from '../longshore.ts';
 import type { CaseOptions } from '../main.ts';
 import { measure, type Measured } from '../measure.ts';
 import { floors } from '../run-floor.ts';
-import { takeTurns, type Row } from '../take-turns.ts';
+import { type Row, takeTurns } from '../take-turns.ts';
 
 /** One image of 1 GB as tar, sent at 100 MB/s: the time from its last byte until it is in the store. */
 export async function oneLarge({ directory, turns, small }: CaseOptions): Promise<readonly Row[]> {

@@ -5,16 +5,16 @@ import { gzipSync } from 'node:zlib';
 
 import { buildTar } from '../../test/helpers/archive.ts';
 import {
+  type Layer,
   missingPrograms,
   openDockerRegistry,
   writeImageLayout,
-  type Layer,
 } from '../../test/helpers/docker-registry.ts';
 import { programLike } from '../corpus.ts';
-import { openLongshores, type Longshore } from '../longshore.ts';
+import { type Longshore, openLongshores } from '../longshore.ts';
 import type { CaseOptions } from '../main.ts';
 import { measure, type Measured } from '../measure.ts';
-import { takeTurns, type Row } from '../take-turns.ts';
+import { type Row, takeTurns } from '../take-turns.ts';
 
 const unsigned = ['--insecure-options=image', '--platform=linux/amd64'];
 

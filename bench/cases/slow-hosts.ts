@@ -7,8 +7,8 @@ import { createInterface } from 'node:readline';
 import { makeCorpus } from '../corpus.ts';
 import type { Longshore } from '../longshore.ts';
 import type { CaseOptions } from '../main.ts';
-import { peakOf, type Measured } from '../measure.ts';
-import { takeTurns, type Row } from '../take-turns.ts';
+import { type Measured, peakOf } from '../measure.ts';
+import { type Row, takeTurns } from '../take-turns.ts';
 import { watchOthers } from '../watch-others.ts';
 
 /**

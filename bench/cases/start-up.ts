@@ -5,7 +5,7 @@ import { openLongshores } from '../longshore.ts';
 import type { CaseOptions } from '../main.ts';
 import { measure } from '../measure.ts';
 import { runFloor } from '../run-floor.ts';
-import { takeTurns, type Row } from '../take-turns.ts';
+import { type Row, takeTurns } from '../take-turns.ts';
 
 /** Commands that have almost nothing to do, compared with other programs. */
 export async function startUp({ directory, turns }: CaseOptions): Promise<readonly Row[]> {

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 
-import type { BenchResult, Spread, SettingResult } from './result.ts';
+import type { BenchResult, SettingResult, Spread } from './result.ts';
 import type { BenchOptions } from './run-bench.ts';
 import type { Setting } from './sweep.ts';
 

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 
 import { defaultLabels, ImageError, openKeystore } from '../index.ts';
 import { buildArchive, createSigner, sampleContent, type Signer } from '../sample/archive.ts';
-import { makeRegistryCorpus, type Corpus } from './registry-corpus.ts';
+import { type Corpus, makeRegistryCorpus } from './registry-corpus.ts';
 
 /** The prefix of all image names. */
 export const prefix = 'bench.example';

@@ -3,13 +3,13 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { makeScratch } from '../index.ts';
-import { makeCorpus, prefix, type CorpusOptions } from './corpus.ts';
+import { type CorpusOptions, makeCorpus, prefix } from './corpus.ts';
 import { describeMachine } from './machine.ts';
 import { type BenchResult, median } from './result.ts';
 import type { Failure, Program } from './run-once.ts';
-import { startServer, type ServerShape } from './start-server.ts';
+import { type ServerShape, startServer } from './start-server.ts';
 import { chooseBest, summarise } from './summarise.ts';
-import { eventsOf, sweep, type Setting } from './sweep.ts';
+import { eventsOf, type Setting, sweep } from './sweep.ts';
 
 export type BenchOptions = {
   /** Given: the arguments with which a fetch gets the images, and their number. */

@@ -1,5 +1,5 @@
-import { boundOf, type BenchResult, type SettingResult, median, spreadOf } from './result.ts';
 import { depthStages, ingestSteps, phaseNames, recordOf } from './read-events.ts';
+import { type BenchResult, boundOf, median, type SettingResult, spreadOf } from './result.ts';
 import type { Measured, Setting } from './sweep.ts';
 
 export type Swept = { readonly setting: Setting; readonly runs: readonly Measured[] };

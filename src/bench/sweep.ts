@@ -2,8 +2,8 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { watchMachine } from './machine.ts';
-import { readEvents, type EventSummary } from './read-events.ts';
-import { runOnce, type Failure, type Program, type Usage } from './run-once.ts';
+import { type EventSummary, readEvents } from './read-events.ts';
+import { type Failure, type Program, runOnce, type Usage } from './run-once.ts';
 
 export type Setting = { readonly jobs: number; readonly workers: number };
 

@@ -1,10 +1,10 @@
-import type { Writable } from 'node:stream';
 import { extname } from 'node:path';
+import type { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
 import type { CommandLine } from './options/command-line.ts';
-import type { CommandName } from './options/option.ts';
 import type { Environment } from './options/environment.ts';
+import type { CommandName } from './options/option.ts';
 
 /**
  * Runs a command, and resolves with the exit code. A failure that ends the command is thrown as an ImageError, whose

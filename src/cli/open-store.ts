@@ -2,9 +2,9 @@ import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { openRepaired, openStore, type Repaired, type Store } from '../index.ts';
+import { isThere } from '../system/files.ts';
 import { dataDirectory, type DirectoryArguments } from './config/data-directory.ts';
 import type { Environment } from './options/environment.ts';
-import { isThere } from '../system/files.ts';
 
 /**
  * How a command uses the store. `read` changes nothing. `use` only records that images were used, and not if the store

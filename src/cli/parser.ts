@@ -1,14 +1,14 @@
 import yargs, { type Argv } from 'yargs';
 
-import { showUrlsIn, showReference } from '../index.ts';
+import { showReference, showUrlsIn } from '../index.ts';
 import type { Command, Io } from './command.ts';
-import { appliesTo, optionGroups, type OptionSpec, usageError } from './options/option.ts';
-import { optionTable } from './options/table.ts';
-import { readVersion } from './version.ts';
 import { commands } from './commands.ts';
 import type { CommandLine } from './options/command-line.ts';
+import { appliesTo, optionGroups, type OptionSpec, usageError } from './options/option.ts';
+import { optionTable } from './options/table.ts';
 import { exitCodes } from './output/exit-code.ts';
 import { write } from './output/write.ts';
+import { readVersion } from './version.ts';
 
 const maxColumns = 100;
 

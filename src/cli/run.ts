@@ -1,17 +1,17 @@
 import { setImmediate } from 'node:timers/promises';
 
 import { asImageError, ImageError } from '../index.ts';
+import { debugLog } from '../system/debug.ts';
 import { errnoOf } from '../system/errno.ts';
-import { commands } from './commands.ts';
 import type { Io } from './command.ts';
-import { type CommandLine, parseCommandLine, isPlain } from './options/command-line.ts';
+import { commands } from './commands.ts';
+import { type CommandLine, isPlain, parseCommandLine } from './options/command-line.ts';
 import { environmentWarnings } from './options/environment.ts';
 import { isOn } from './options/read.ts';
 import { optionTable } from './options/table.ts';
 import { causeLines, errorLine, outputFailed } from './output/error-line.ts';
 import { exitCodeOf, exitCodes } from './output/exit-code.ts';
 import { write, written } from './output/write.ts';
-import { debugLog } from '../system/debug.ts';
 
 const debug = debugLog('cli');
 

@@ -1,7 +1,7 @@
 import { ImageError } from '../errors.ts';
 import type { Limits } from '../image/limits.ts';
 import type { Dependency } from '../image/manifest.ts';
-import { formatReference, referenceKey, type NameReference } from '../image/reference.ts';
+import { formatReference, type NameReference, referenceKey } from '../image/reference.ts';
 import type { NodeRequest } from './node.ts';
 
 /**

@@ -1,11 +1,11 @@
-import type { Outcome, Totals, BatchEvent, EventSink } from '../events.ts';
-import type { FetchContext, Slots, ImageLock } from '../fetchers/context.ts';
+import type { BatchEvent, EventSink, Outcome, Totals } from '../events.ts';
+import type { FetchContext, ImageLock, Slots } from '../fetchers/context.ts';
 import { fetchImage } from '../fetchers/fetch.ts';
 import type { Found } from '../fetchers/found.ts';
-import type { VisitHooks } from './prefetch.ts';
 import { withoutSecrets } from '../image/reference.ts';
-import { outcomes, createTotals } from './outcome.ts';
-import { walk, type BatchRequest } from './walk.ts';
+import { createTotals, outcomes } from './outcome.ts';
+import type { VisitHooks } from './prefetch.ts';
+import { type BatchRequest, walk } from './walk.ts';
 
 export type BatchOptions = {
   readonly context: FetchContext;

@@ -1,13 +1,13 @@
-import { type FetchContext, readingOnly } from '../fetchers/context.ts';
-import { planImage } from '../fetchers/plan.ts';
-import type { Planned, FoundImage } from '../fetchers/found.ts';
-import type { Dependency } from '../image/manifest.ts';
-import type { ImageNode } from './node.ts';
-import { noOutcome } from './outcome.ts';
-import { walk, type BatchRequest } from './walk.ts';
 import type { ImageError } from '../errors.ts';
 import type { Outcome, Totals } from '../events.ts';
+import { type FetchContext, readingOnly } from '../fetchers/context.ts';
+import type { FoundImage, Planned } from '../fetchers/found.ts';
+import { planImage } from '../fetchers/plan.ts';
+import type { Dependency } from '../image/manifest.ts';
 import { formatReference } from '../image/reference.ts';
+import type { ImageNode } from './node.ts';
+import { noOutcome } from './outcome.ts';
+import { type BatchRequest, walk } from './walk.ts';
 
 type PlanOptions = {
   readonly context: FetchContext;

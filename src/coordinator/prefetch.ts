@@ -1,8 +1,8 @@
 import type { Dependency } from '../image/manifest.ts';
+import { show } from '../image/show.ts';
+import { debugLog } from '../system/debug.ts';
 import { requestOf } from './expand.ts';
 import type { ImageNode, NodeRequest } from './node.ts';
-import { debugLog } from '../system/debug.ts';
-import { show } from '../image/show.ts';
 
 const debug = debugLog('coordinator');
 

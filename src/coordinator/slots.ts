@@ -1,11 +1,11 @@
 import PQueue from 'p-queue';
 
 import type { Slot, Slots } from '../fetchers/context.ts';
-import { createHostQueues, takeSlot, type Release, createPrefetchSlots } from './host-queues.ts';
+import { show } from '../image/show.ts';
+import { debugLog } from '../system/debug.ts';
+import { createHostQueues, createPrefetchSlots, type Release, takeSlot } from './host-queues.ts';
 import { classifyPace, lookMs, slowBelow, tellingBytes, windowMs } from './pace.ts';
 import { beginAt, createTransfer, doneSince, lookAt, pacedOf, type Transfer } from './transfer.ts';
-import { debugLog } from '../system/debug.ts';
-import { show } from '../image/show.ts';
 
 const debug = debugLog('coordinator');
 

@@ -1,5 +1,5 @@
 import type { Release } from './host-queues.ts';
-import { lookMs, windowMs, type Paced } from './pace.ts';
+import { lookMs, type Paced, windowMs } from './pace.ts';
 
 /** The state of one transfer: its slots and its progress. */
 export type Transfer = {

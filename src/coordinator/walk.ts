@@ -6,12 +6,12 @@ import type { Limits } from '../image/limits.ts';
 import type { Dependency } from '../image/manifest.ts';
 import { type ImageReference, withoutSecrets } from '../image/reference.ts';
 import { show } from '../image/show.ts';
-import { createPrefetcher, type Prefetched, type Visit } from './prefetch.ts';
+import { debugLog } from '../system/debug.ts';
 import { expand } from './expand.ts';
 import { breakCycles, createGraph, type Graph } from './graph.ts';
 import { createNode, type ImageNode, type NodeRequest } from './node.ts';
 import { cancelledBy, dependencyError } from './outcome.ts';
-import { debugLog } from '../system/debug.ts';
+import { createPrefetcher, type Prefetched, type Visit } from './prefetch.ts';
 
 const debug = debugLog('coordinator');
 

@@ -1,17 +1,17 @@
 import prettyBytes from 'pretty-bytes';
 
 import {
+  type BatchResult,
   createFinder,
   defaultLabels,
   ImageError,
   openKeystore,
   openStore,
-  show,
-  type BatchResult,
   type Outcome,
+  show,
 } from '../index.ts';
 import { discoveryPage, inMemory, startOrigin } from '../sample/origin.ts';
-import { plan, prefix, roots, stranger, version, publish } from './trees.ts';
+import { plan, prefix, publish, roots, stranger, version } from './trees.ts';
 
 type Stage = {
   /** Directory of the store. */

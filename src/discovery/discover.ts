@@ -1,11 +1,11 @@
 import { asImageError, hasCode, ImageError } from '../errors.ts';
 import type { Http, HttpObserver } from '../http/contract.ts';
-import type { Labels } from '../image/labels.ts';
 import { isWithinPrefix, withParents } from '../image/ac-identifier.ts';
+import type { Labels } from '../image/labels.ts';
 import { show, showUrl } from '../image/show.ts';
-import type { MetaTag } from './meta-tags.ts';
-import { renderTemplate, type Endpoint } from './template.ts';
 import { debugLog } from '../system/debug.ts';
+import type { MetaTag } from './meta-tags.ts';
+import { type Endpoint, renderTemplate } from './template.ts';
 
 const debug = debugLog('discovery');
 

@@ -1,14 +1,14 @@
 import { ImageError } from '../errors.ts';
-import { isDigest, type Digest } from '../image/digest.ts';
+import { type Digest, isDigest } from '../image/digest.ts';
 import { shortImageId } from '../image/image-id.ts';
 import type { IdReference } from '../image/reference.ts';
 import { parseRegistryReference } from '../image/registry-reference.ts';
 import { runsOn } from '../registry/choose-platform.ts';
+import type { Verifier } from '../verify/verify.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
-import { present, type Found } from './found.ts';
+import { type Found, present } from './found.ts';
 import { describeRegistryImage } from './registry/image.ts';
 import { hasBlob, isStored } from './stored.ts';
-import type { Verifier } from '../verify/verify.ts';
 
 /** Only the store knows images by their ID. */
 export async function findById(

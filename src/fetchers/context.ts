@@ -1,19 +1,19 @@
 import type { DiscoveryContext } from '../discovery/discover.ts';
 import type { EventSink } from '../events.ts';
-import type { Http, Pacing, HttpObserver } from '../http/contract.ts';
+import type { Http, HttpObserver, Pacing } from '../http/contract.ts';
+import type { Digest } from '../image/digest.ts';
+import type { ImageId } from '../image/image-id.ts';
 import type { NodePlatform } from '../image/labels.ts';
 import type { Limits } from '../image/limits.ts';
 import type { Dependency } from '../image/manifest.ts';
 import type { GoPlatform } from '../image/platform.ts';
+import { showUrl } from '../image/show.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { RegistryClient } from '../registry/client.ts';
 import type { Lookasides } from '../registry/lookaside.ts';
 import type { RecentDocuments } from '../registry/recent-documents.ts';
-import type { Store, OnSilence } from '../store/store.ts';
+import type { OnSilence, Store } from '../store/store.ts';
 import type { Verifier } from '../verify/verify.ts';
-import { showUrl } from '../image/show.ts';
-import type { Digest } from '../image/digest.ts';
-import type { ImageId } from '../image/image-id.ts';
 
 /** When the store may answer: `update` only where nothing could have changed at the origin, `never` always. */
 export type PullPolicy = 'new' | 'update' | 'never';

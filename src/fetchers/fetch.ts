@@ -1,14 +1,14 @@
-import { withoutSecrets, type ImageReference } from '../image/reference.ts';
+import { type ImageReference, withoutSecrets } from '../image/reference.ts';
 import type { RegistryReference } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
+import { debugLog } from '../system/debug.ts';
 import { fetchByFile } from './archive/by-file.ts';
-import { findById } from './by-id.ts';
 import { fetchByName } from './archive/by-name.ts';
 import { fetchByUrl } from './archive/by-url.ts';
+import { findById } from './by-id.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
 import type { Found, FoundImage } from './found.ts';
 import { holdToLock, nameInLock } from './lock.ts';
-import { debugLog } from '../system/debug.ts';
 
 const debug = debugLog('fetchers');
 

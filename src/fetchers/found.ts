@@ -1,8 +1,8 @@
 import type { Digest } from '../image/digest.ts';
 import type { ImageId } from '../image/image-id.ts';
-import type { StoredImage } from '../store/store.ts';
 import type { Labels } from '../image/labels.ts';
 import type { Dependency } from '../image/manifest.ts';
+import type { StoredImage } from '../store/store.ts';
 
 /** What there is to tell of an image. One of a registry that is kept as it came has its manifest's digest as its ID. */
 export type FoundImage = Pick<

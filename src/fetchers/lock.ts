@@ -2,7 +2,7 @@ import { isAbsolute, normalize } from 'node:path';
 
 import { hasCode, ImageError, isImageError } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
-import { shortId, type ImageId } from '../image/image-id.ts';
+import { type ImageId, shortId } from '../image/image-id.ts';
 import { formatReference, type ImageReference } from '../image/reference.ts';
 import { showUrl } from '../image/show.ts';
 import type { FetchContext, Pin } from './context.ts';

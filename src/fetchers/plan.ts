@@ -1,11 +1,11 @@
-import type { ImageReference } from '../image/reference.ts';
 import { signatureUrl } from '../image/apps.ts';
-import { findById } from './by-id.ts';
-import { notRemembered } from './archive/by-url.ts';
-import type { FetchContext, FetchRequest } from './context.ts';
-import { firstEndpoint, resolveName } from './archive/by-name.ts';
+import type { ImageReference } from '../image/reference.ts';
 import { planFile } from './archive/by-file.ts';
+import { firstEndpoint, resolveName } from './archive/by-name.ts';
+import { notRemembered } from './archive/by-url.ts';
 import { planRemote } from './archive/plan-remote.ts';
+import { findById } from './by-id.ts';
+import type { FetchContext, FetchRequest } from './context.ts';
 import type { Planned } from './found.ts';
 
 /**

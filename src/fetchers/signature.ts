@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { isNoEntry, whyFailed } from '../system/errno.ts';
-import { readFound, readNamed } from '../system/files.ts';
 import { hasCode, ImageError } from '../errors.ts';
 import { show, showUrl } from '../image/show.ts';
+import { isNoEntry, whyFailed } from '../system/errno.ts';
+import { readFound, readNamed } from '../system/files.ts';
 import { type FetchContext, observing } from './context.ts';
 
 /** Where an image's detached signature is. A file that a user named may be a pipe; one that is looked for is a regular file. */

@@ -1,13 +1,13 @@
 import { ImageError } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
-import { shortImageId, type ImageId } from '../image/image-id.ts';
-import { abortable } from '../system/single-flight.ts';
-import { stampFile } from '../system/files.ts';
-import type { StoredImage } from '../store/store.ts';
-import type { FetchContext, Pin } from './context.ts';
+import { type ImageId, shortImageId } from '../image/image-id.ts';
 import { defaultLabels } from '../image/labels.ts';
 import type { NameReference } from '../image/reference.ts';
-import { findExpected, type ByName } from '../store/index/lookups.ts';
+import { type ByName, findExpected } from '../store/index/lookups.ts';
+import type { StoredImage } from '../store/store.ts';
+import { stampFile } from '../system/files.ts';
+import { abortable } from '../system/single-flight.ts';
+import type { FetchContext, Pin } from './context.ts';
 
 /**
  * Whether the store may answer with this image: verified by who is trusted now, and its blob is what the index says. A blob

@@ -1,13 +1,13 @@
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 
-import { Agent, Pool, type Dispatcher } from 'undici';
+import { Agent, type Dispatcher, Pool } from 'undici';
 
 import { ImageError } from '../errors.ts';
 import { requestTarget } from '../image/url.ts';
-import { targetOf, connectDirectly, type ReadInto, type Routes } from './connect.ts';
+import { connectDirectly, type ReadInto, type Routes, targetOf } from './connect.ts';
 import { createConnector, type Wiring } from './connector.ts';
-import { authorizationOf, type ProxyAddress } from './proxy.ts';
 import type { HttpOptions, TlsMaterial, TransportRequest } from './contract.ts';
+import { authorizationOf, type ProxyAddress } from './proxy.ts';
 
 /** The connections to origins and to proxies. */
 export type Agents = {

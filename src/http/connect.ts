@@ -1,19 +1,19 @@
-import { once } from 'node:events';
-import { connect, type Socket, type OnReadOpts, isIP } from 'node:net';
 import { ADDRCONFIG, lookup } from 'node:dns';
+import { once } from 'node:events';
+import { connect, isIP, type OnReadOpts, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Dispatcher } from 'undici';
 
-import { stopFiltering } from './answer-filter.ts';
-import { parseDenyNet } from './deny-net.ts';
-import { authorizationOf, parseProxies, proxyRefusal, type ProxyAddress, type Target } from './proxy.ts';
-import { askSocks } from './socks.ts';
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
-import { errnoOf } from '../system/errno.ts';
 import { debugLog } from '../system/debug.ts';
+import { errnoOf } from '../system/errno.ts';
+import { stopFiltering } from './answer-filter.ts';
 import type { ConnectTo, RouteOptions } from './contract.ts';
+import { parseDenyNet } from './deny-net.ts';
+import { authorizationOf, parseProxies, type ProxyAddress, proxyRefusal, type Target } from './proxy.ts';
+import { askSocks } from './socks.ts';
 
 const debug = debugLog('http');
 

@@ -2,12 +2,12 @@ import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 
 import { ImageError } from '../errors.ts';
-import { showUrl, show } from '../image/show.ts';
-import { withRetries, parseRetryAfter } from './retry.ts';
+import { show, showUrl } from '../image/show.ts';
+import type { DocumentRequest, HttpDocument, RequestOptions } from './contract.ts';
 import type { HttpContext } from './exchange.ts';
 import { contentLength, headerOf } from './headers.ts';
-import { withResponse, type FinalResponse } from './redirects.ts';
-import type { HttpDocument, DocumentRequest, RequestOptions } from './contract.ts';
+import { type FinalResponse, withResponse } from './redirects.ts';
+import { parseRetryAfter, withRetries } from './retry.ts';
 
 /** @throws ImageError HTTP_STATUS for a status that the request does not accept, LIMIT_EXCEEDED, and network errors. */
 export function getDocument(

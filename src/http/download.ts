@@ -1,10 +1,10 @@
-import { withRetries } from './retry.ts';
-import type { HttpContext } from './exchange.ts';
-import { withResponse } from './redirects.ts';
-import { judgeAnswer, type RequestedPart, createTransfer, type Transfer } from './transfer.ts';
-import { statusError } from './document.ts';
 import type { Downloaded, DownloadRequest } from './contract.ts';
+import { statusError } from './document.ts';
+import type { HttpContext } from './exchange.ts';
 import { freshnessOf } from './headers.ts';
+import { withResponse } from './redirects.ts';
+import { withRetries } from './retry.ts';
+import { createTransfer, judgeAnswer, type RequestedPart, type Transfer } from './transfer.ts';
 
 /**
  * Downloads a body into a sink and resumes as often as needed. The bytes in the sink are always of one version of the body.

@@ -1,7 +1,7 @@
 import { ImageError } from '../errors.ts';
-import { showUrl, show } from '../image/show.ts';
-import { contentLength } from './headers.ts';
+import { show, showUrl } from '../image/show.ts';
 import type { Clock, HttpOptions, Pacing, Transport, TransportRequest, TransportResponse } from './contract.ts';
+import { contentLength } from './headers.ts';
 import type { HostHealth } from './host-health.ts';
 import type { RateLimiter } from './pump.ts';
 

@@ -1,4 +1,4 @@
-import type { HeaderFields, Freshness, Validator } from './contract.ts';
+import type { Freshness, HeaderFields, Validator } from './contract.ts';
 
 /** The value of a header that may occur only once; undefined if it is absent or occurs with different values. */
 export function headerOf(headers: HeaderFields, name: string): string | undefined {

@@ -1,5 +1,5 @@
 import { ImageError, isImageError } from '../errors.ts';
-import { showUrl, show } from '../image/show.ts';
+import { show, showUrl } from '../image/show.ts';
 import { systemFailure } from '../system/errno.ts';
 import type { HttpTimeouts } from './contract.ts';
 

@@ -2,14 +2,14 @@ import { X509Certificate } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 
 import { ImageError } from '../errors.ts';
+import type { Agents } from './agents.ts';
 import { parseRoutes, type Routes } from './connect.ts';
+import type { Clock, Http, HttpOptions, Transport } from './contract.ts';
 import { getDocument } from './document.ts';
 import { download } from './download.ts';
+import type { HttpContext } from './exchange.ts';
 import { createHostHealth } from './host-health.ts';
 import { rateLimiter } from './pump.ts';
-import type { Http, HttpOptions, Transport, Clock } from './contract.ts';
-import type { Agents } from './agents.ts';
-import type { HttpContext } from './exchange.ts';
 
 /**
  * Opens an HTTP client, which opens its connections when they are needed.

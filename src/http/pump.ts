@@ -1,4 +1,4 @@
-import type { Sink, Clock } from './contract.ts';
+import type { Clock, Sink } from './contract.ts';
 
 /** The size of a batch for the sink. A slow body is handed over in smaller batches, every `lingerMs`. */
 const batchBytes = 256 * 1024;

@@ -1,10 +1,10 @@
 import { ImageError } from '../errors.ts';
-import { parseExactUrl, type ExactUrl } from '../image/url.ts';
-import { showUrl, show } from '../image/show.ts';
+import { show, showUrl } from '../image/show.ts';
+import { type ExactUrl, parseExactUrl } from '../image/url.ts';
+import { debugLog } from '../system/debug.ts';
+import type { HeaderFields, HttpObserver, RequestOptions, TransportRequest, TransportResponse } from './contract.ts';
 import { type HttpContext, withExchange } from './exchange.ts';
 import { headerOf } from './headers.ts';
-import type { HeaderFields, HttpObserver, RequestOptions, TransportRequest, TransportResponse } from './contract.ts';
-import { debugLog } from '../system/debug.ts';
 
 const debug = debugLog('http');
 

@@ -1,10 +1,10 @@
-import { asImageError, isImageError, ImageError } from '../errors.ts';
+import { asImageError, ImageError, isImageError } from '../errors.ts';
 import { showUrl } from '../image/show.ts';
-import { isOutOfFiles } from '../system/spare-files.ts';
-import { type HttpContext, connectionGivenUp } from './exchange.ts';
-import type { HttpObserver } from './contract.ts';
-import { wholeNumber, parseHttpDate } from './headers.ts';
 import { debugLog } from '../system/debug.ts';
+import { isOutOfFiles } from '../system/spare-files.ts';
+import type { HttpObserver } from './contract.ts';
+import { connectionGivenUp, type HttpContext } from './exchange.ts';
+import { parseHttpDate, wholeNumber } from './headers.ts';
 
 const debug = debugLog('http');
 

@@ -1,18 +1,18 @@
 import { hasCode, ImageError } from '../errors.ts';
 import { showUrl } from '../image/show.ts';
-import type { HttpContext } from './exchange.ts';
-import { createProgress, pump } from './pump.ts';
-import type { FinalResponse } from './redirects.ts';
 import type { Downloaded, DownloadRequest, HeaderFields, Sink, Validator } from './contract.ts';
+import type { HttpContext } from './exchange.ts';
 import {
-  freshnessOf,
-  parseContentRange,
-  parseUnsatisfiedRange,
   contentLength,
+  freshnessOf,
   headerOf,
   mayBeSame,
+  parseContentRange,
+  parseUnsatisfiedRange,
   strongValidator,
 } from './headers.ts';
+import { createProgress, pump } from './pump.ts';
+import type { FinalResponse } from './redirects.ts';
 
 /** The state of one download over all its tries. */
 export type Transfer = {

@@ -1,10 +1,10 @@
 import { isAbsolute } from 'node:path';
 
 import { ImageError } from '../errors.ts';
+import { acNameProblem } from './ac-identifier.ts';
 import type { Digest } from './digest.ts';
 import type { ImageId } from './image-id.ts';
 import { show } from './show.ts';
-import { acNameProblem } from './ac-identifier.ts';
 
 export type ImageType = 'guess' | 'hash' | 'url' | 'path' | 'name' | 'docker';
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { ImageError } from '../errors.ts';
-import { systemFailure, type Cause } from '../system/errno.ts';
+import { type Cause, systemFailure } from '../system/errno.ts';
 import { show } from './show.ts';
 
 /** Converts a system error of writing a file to an ImageError; other errors are returned unchanged. */

@@ -1,4 +1,4 @@
-import { visit, type JSONVisitor } from 'jsonc-parser';
+import { type JSONVisitor, visit } from 'jsonc-parser';
 
 import { show } from './show.ts';
 

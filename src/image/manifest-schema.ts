@@ -2,8 +2,8 @@ import * as z from 'zod';
 
 import { acIdentifierProblem, acNameProblem } from './ac-identifier.ts';
 import { listOf, text } from './go-json.ts';
-import { isHttpUrl, isolatorValues, isRfc3339, semVerProblem } from './manifest-values.ts';
 import { labelFaults } from './labels.ts';
+import { isHttpUrl, isolatorValues, isRfc3339, semVerProblem } from './manifest-values.ts';
 import { describeIssue } from './shape.ts';
 
 const flag = z.boolean().nullish();

@@ -1,8 +1,8 @@
 import { ImageError } from '../errors.ts';
-import { foldKey, describeJsonFault, parseJsonStrict } from './json.ts';
+import { describeJsonFault, foldKey, parseJsonStrict } from './json.ts';
 import type { Labels } from './labels.ts';
 import { manifestKeys, manifestSchema } from './manifest-schema.ts';
-import { checkShape, formatFault, type Fault } from './shape.ts';
+import { checkShape, type Fault, formatFault } from './shape.ts';
 
 /** One entry of a manifest's `dependencies`. `imageId` is the pin as written: a complete ID or a prefix. */
 export type Dependency = {

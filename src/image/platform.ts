@@ -1,7 +1,7 @@
-import { ImageError, hasCode } from '../errors.ts';
-import { show } from './show.ts';
+import { hasCode, ImageError } from '../errors.ts';
 import type { Labels } from './labels.ts';
 import type { RegistryReference } from './registry-reference.ts';
+import { show } from './show.ts';
 
 /** os and arch as in appc labels. */
 export type AppcPlatform = { readonly os: string; readonly arch: string };

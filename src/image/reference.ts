@@ -2,14 +2,14 @@ import { hash } from 'node:crypto';
 import { isAbsolute, resolve } from 'node:path';
 
 import { hasCode, ImageError } from '../errors.ts';
+import { acIdentifierProblem } from './ac-identifier.ts';
 import type { ImageType } from './apps.ts';
 import { isDigest } from './digest.ts';
 import { parseImageIdPrefix } from './image-id.ts';
-import { sortLabels, type Labels, formatLabels } from './labels.ts';
+import { formatLabels, type Labels, sortLabels } from './labels.ts';
 import { parseRegistryReference, type RegistryReference } from './registry-reference.ts';
-import { showUrl, show } from './show.ts';
+import { show, showUrl } from './show.ts';
 import { fileUrlPath, parseHttpReference, type UrlReference } from './url.ts';
-import { acIdentifierProblem } from './ac-identifier.ts';
 
 /** `prefix` is `sha512-` and 2 to 128 lower-case hex digits, or the complete digest of a registry image's manifest. */
 export type IdReference = { readonly kind: 'id'; readonly text: string; readonly prefix: string };

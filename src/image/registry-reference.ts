@@ -1,9 +1,9 @@
 import { isIPv6 } from 'node:net';
 
 import { ImageError } from '../errors.ts';
+import { sanitizeAcIdentifier } from './ac-identifier.ts';
 import { isDigest } from './digest.ts';
 import { show } from './show.ts';
-import { sanitizeAcIdentifier } from './ac-identifier.ts';
 
 /**
  * `docker://[HOST[:PORT]/]NAME[:TAG][@DIGEST]`, normalised: defaults for host and tag are filled in. The digest takes

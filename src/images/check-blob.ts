@@ -1,15 +1,15 @@
 import type { BigIntStats } from 'node:fs';
-import { lstat, type FileHandle } from 'node:fs/promises';
+import { type FileHandle, lstat } from 'node:fs/promises';
 
 import { hasCode, ImageError } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
-import { isImageId, shortId, type ImageId } from '../image/image-id.ts';
+import { type ImageId, isImageId, shortId } from '../image/image-id.ts';
 import type { Pool } from '../pool/pool.ts';
-import { abortable } from '../system/single-flight.ts';
 import type { Store } from '../store/store.ts';
+import { debugLog } from '../system/debug.ts';
 import { errnoOf } from '../system/errno.ts';
 import { openOwnFile } from '../system/files.ts';
-import { debugLog } from '../system/debug.ts';
+import { abortable } from '../system/single-flight.ts';
 
 const debug = debugLog('images');
 

@@ -1,8 +1,8 @@
 import { hasCode } from '../errors.ts';
 import type { GarbageReport, Store } from '../store/store.ts';
+import { debugLog } from '../system/debug.ts';
 import { type Entry, listImages } from './list.ts';
 import { removeEntry } from './remove.ts';
-import { debugLog } from '../system/debug.ts';
 
 const debug = debugLog('images');
 

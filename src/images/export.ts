@@ -1,26 +1,26 @@
+import { constants, createWriteStream } from 'node:fs';
+import { chmod, copyFile as cloneFile, mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { createWriteStream, constants } from 'node:fs';
-import { chmod, mkdir, writeFile, copyFile as cloneFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
 
-import type { StoredImage } from '../store/store.ts';
-import {
-  type ImagesContext,
-  hashBlob,
-  openSound,
-  inParallel,
-  blobPathOf,
-  corrupt,
-  requireSound,
-  type ListedBlob,
-} from './check-blob.ts';
-import { writeFileTarget, type FileTarget, settleFile } from './write-file.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
-import { registryLayout, type LayoutFile, type RegistryFormat, writeTar, type TarFile } from './registry-layout.ts';
-import { writeTree, type TreeTarget } from './write-tree.ts';
+import type { StoredImage } from '../store/store.ts';
 import { errnoOf } from '../system/errno.ts';
 import { openOwnFile } from '../system/files.ts';
+import {
+  blobPathOf,
+  corrupt,
+  hashBlob,
+  type ImagesContext,
+  inParallel,
+  type ListedBlob,
+  openSound,
+  requireSound,
+} from './check-blob.ts';
+import { type LayoutFile, type RegistryFormat, registryLayout, type TarFile, writeTar } from './registry-layout.ts';
+import { type FileTarget, settleFile, writeFileTarget } from './write-file.ts';
+import { type TreeTarget, writeTree } from './write-tree.ts';
 
 export type ExportRequest = FileTarget & { readonly image: StoredImage };
 

@@ -1,15 +1,15 @@
 import { MessageChannel } from 'node:worker_threads';
 
-import type { StoredImage, Store } from '../store/store.ts';
-import type { ImagesContext } from './check-blob.ts';
-import { type NodePlatform, defaultLabels, formatLabels, type Labels } from '../image/labels.ts';
-import type { Limits } from '../image/limits.ts';
-import { writeTree, type TreeTarget } from './write-tree.ts';
 import { ImageError } from '../errors.ts';
 import type { ImageId } from '../image/image-id.ts';
+import { defaultLabels, formatLabels, type Labels, type NodePlatform } from '../image/labels.ts';
+import type { Limits } from '../image/limits.ts';
 import type { Dependency } from '../image/manifest.ts';
 import { show } from '../image/show.ts';
 import { findExpected } from '../store/index/lookups.ts';
+import type { Store, StoredImage } from '../store/store.ts';
+import type { ImagesContext } from './check-blob.ts';
+import { type TreeTarget, writeTree } from './write-tree.ts';
 
 export type ExtractRequest = ExtractionRequest & { readonly image: StoredImage };
 

@@ -1,10 +1,10 @@
-import type { Store, StoredImage } from '../store/store.ts';
 import { hasCode } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
 import type { ImageId } from '../image/image-id.ts';
-import { registryImageName, parseRegistryReference } from '../image/registry-reference.ts';
-import { registryLabels, type GoPlatform } from '../image/platform.ts';
+import { type GoPlatform, registryLabels } from '../image/platform.ts';
+import { parseRegistryReference, registryImageName } from '../image/registry-reference.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
+import type { Store, StoredImage } from '../store/store.ts';
 
 export type SortField = 'importtime' | 'lastused' | 'name' | 'size';
 

@@ -4,7 +4,7 @@ import { mkdir, readdir, rmdir, stat } from 'node:fs/promises';
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import { errnoOf } from '../system/errno.ts';
-import { emptyDirectory, holdDirectory, type HeldDirectory } from '../system/held-directory.ts';
+import { emptyDirectory, type HeldDirectory, holdDirectory } from '../system/held-directory.ts';
 
 /** A directory that only this user may enter, and its parent. Other users cannot exchange what these paths refer to. */
 export type PrivateDirectory = {

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 
 import { ImageError } from '../errors.ts';
-import { isDigest, type Digest } from '../image/digest.ts';
+import { type Digest, isDigest } from '../image/digest.ts';
 import { parseJsonStrict } from '../image/json.ts';
+import { defaultLimits } from '../image/limits.ts';
 import type { StoredDescriptor } from '../store/registry-store.ts';
 import type { Store } from '../store/store.ts';
-import { defaultLimits } from '../image/limits.ts';
 import { errnoOf } from '../system/errno.ts';
 import { openOwnFile, readAtMost } from '../system/files.ts';
 import { corrupt } from './check-blob.ts';

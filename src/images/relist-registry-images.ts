@@ -7,12 +7,12 @@ import { parseJsonStrict } from '../image/json.ts';
 import { defaultLimits } from '../image/limits.ts';
 import type { GoPlatform } from '../image/platform.ts';
 import { formatReference } from '../image/reference.ts';
-import { type RegistryReference, parseRegistryReference } from '../image/registry-reference.ts';
+import { parseRegistryReference, type RegistryReference } from '../image/registry-reference.ts';
 import type { StoredBlob, StoredDescriptor } from '../store/registry-store.ts';
-import { stampFile } from '../system/files.ts';
 import type { Store } from '../store/store.ts';
+import { stampFile } from '../system/files.ts';
 import { checkBlob, type ImagesContext } from './check-blob.ts';
-import { readDocument, membersOf, parseDescriptor, partsOf, type RegistryParts } from './registry-image.ts';
+import { membersOf, parseDescriptor, partsOf, readDocument, type RegistryParts } from './registry-image.ts';
 
 const ociType = 'application/vnd.oci.image.manifest.v1+json';
 const dockerType = 'application/vnd.docker.distribution.manifest.v2+json';

@@ -1,17 +1,17 @@
 import { basename } from 'node:path';
 
-import type { ImageId } from '../image/image-id.ts';
-import { type ImagesContext, inParallel } from './check-blob.ts';
-import { relistRegistryImages } from './relist-registry-images.ts';
 import { hasCode, isImageError } from '../errors.ts';
+import type { ImageId } from '../image/image-id.ts';
 import { defaultLimits } from '../image/limits.ts';
 import { ingestLimits } from '../pool/pool.ts';
-import { abortable } from '../system/single-flight.ts';
-import { stampFile } from '../system/files.ts';
 import { storeLayout } from '../store/layout.ts';
 import { setAsideMisplaced } from '../store/misplaced.ts';
 import { openStore, setAsideIndex } from '../store/open-store.ts';
 import type { Store } from '../store/store.ts';
+import { stampFile } from '../system/files.ts';
+import { abortable } from '../system/single-flight.ts';
+import { type ImagesContext, inParallel } from './check-blob.ts';
+import { relistRegistryImages } from './relist-registry-images.ts';
 
 export type Relisted = {
   /** The number of images that are listed again. */

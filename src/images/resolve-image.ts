@@ -1,12 +1,12 @@
 import { ImageError } from '../errors.ts';
+import type { Digest } from '../image/digest.ts';
 import { matchLabels } from '../image/labels.ts';
-import { parseReference, type ImageReference, type NameReference, formatReference } from '../image/reference.ts';
-import { type RegistryReference, parseRegistryReference, registryImageName } from '../image/registry-reference.ts';
+import { formatReference, type ImageReference, type NameReference, parseReference } from '../image/reference.ts';
+import { parseRegistryReference, registryImageName, type RegistryReference } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
 import type { Store, StoredImage } from '../store/store.ts';
-import { imageEntry, registryEntry, type Entry } from './list.ts';
-import type { Digest } from '../image/digest.ts';
+import { type Entry, imageEntry, registryEntry } from './list.ts';
 
 /**
  * The entry that an IMAGE argument stands for: an ID, a digest, or a unique prefix of one; a name with optional labels

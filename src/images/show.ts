@@ -1,9 +1,9 @@
 import { isImageError } from '../errors.ts';
 import type { Dependency } from '../image/manifest.ts';
-import type { Store, StoredImage } from '../store/store.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
-import { readDocument, readParts, type RegistryParts } from './registry-image.ts';
+import type { Store, StoredImage } from '../store/store.ts';
 import type { Entry } from './list.ts';
+import { readDocument, readParts, type RegistryParts } from './registry-image.ts';
 import { askedDocument } from './resolve-image.ts';
 
 /** One dependency of an image, and the image in the store that satisfies it. */

@@ -1,9 +1,9 @@
 import type { Digest } from '../image/digest.ts';
 import type { RegistryImage, StoredBlob } from '../store/registry-store.ts';
-import { stampFile } from '../system/files.ts';
 import type { Store } from '../store/store.ts';
-import { checkBlob, type BlobProblem, type ImagesContext, inParallel } from './check-blob.ts';
-import { registryEntry, type Entry } from './list.ts';
+import { stampFile } from '../system/files.ts';
+import { type BlobProblem, checkBlob, type ImagesContext, inParallel } from './check-blob.ts';
+import { type Entry, registryEntry } from './list.ts';
 
 export type Repair = {
   readonly nowMs: number;

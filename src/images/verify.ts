@@ -1,10 +1,10 @@
 import { hasCode } from '../errors.ts';
 import type { ImageId } from '../image/image-id.ts';
-import { stampFile } from '../system/files.ts';
 import type { Store, StoredImage } from '../store/store.ts';
-import { checkBlob, type BlobProblem, type ImagesContext, inParallel } from './check-blob.ts';
+import { stampFile } from '../system/files.ts';
+import { type BlobProblem, checkBlob, type ImagesContext, inParallel } from './check-blob.ts';
 import { imageEntry } from './list.ts';
-import { verifyBlobs, type BlobDamage, type BlobsRequest, type Repair } from './verify-blobs.ts';
+import { type BlobDamage, type BlobsRequest, type Repair, verifyBlobs } from './verify-blobs.ts';
 
 type ImageDamage = {
   readonly kind: 'image';

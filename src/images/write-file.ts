@@ -3,11 +3,11 @@ import { link, open, realpath, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join, sep } from 'node:path';
 
 import { ImageError } from '../errors.ts';
-import { show } from '../image/show.ts';
 import { writeError } from '../image/file-error.ts';
+import { show } from '../image/show.ts';
 import { errnoOf } from '../system/errno.ts';
-import { syncDirectory } from '../system/write-files.ts';
 import { holdDirectory } from '../system/held-directory.ts';
+import { syncDirectory } from '../system/write-files.ts';
 import { withPrivateDirectory } from './private-directory.ts';
 
 export type FileTarget = {

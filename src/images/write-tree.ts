@@ -2,10 +2,10 @@ import { lstat, readdir, realpath, rename, rmdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 
 import { ImageError } from '../errors.ts';
-import { show } from '../image/show.ts';
 import { writeError } from '../image/file-error.ts';
+import { show } from '../image/show.ts';
 import { errnoOf } from '../system/errno.ts';
-import { emptyDirectory, holdDirectory, type HeldDirectory } from '../system/held-directory.ts';
+import { emptyDirectory, type HeldDirectory, holdDirectory } from '../system/held-directory.ts';
 import { withPrivateDirectory } from './private-directory.ts';
 import { isWithin } from './write-file.ts';
 

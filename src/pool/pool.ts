@@ -1,20 +1,20 @@
 import { rm } from 'node:fs/promises';
 import { getCompileCacheDir } from 'node:module';
 import { dirname, extname } from 'node:path';
-import type { Transferable } from 'node:worker_threads';
 import { getHeapStatistics } from 'node:v8';
+import type { Transferable } from 'node:worker_threads';
 
 import type { Piscina } from 'piscina';
 
-import { fromErrorData, ImageError, isImageError } from '../errors.ts';
+import type { IngestLimits } from '../../workers/ingest/requests.ts';
 import type { MemoryMessage } from '../../workers/memory.ts';
 import type { Reply, Task, TaskName, Tasks } from '../../workers/tasks.ts';
-import type { IngestLimits } from '../../workers/ingest/requests.ts';
+import { fromErrorData, ImageError, isImageError } from '../errors.ts';
+import type { Limits } from '../image/limits.ts';
+import { show, showUrl } from '../image/show.ts';
+import { debugLog } from '../system/debug.ts';
 import { whenFilesAreFree } from '../system/spare-files.ts';
 import { createMemoryBudget } from './memory-budget.ts';
-import { show, showUrl } from '../image/show.ts';
-import type { Limits } from '../image/limits.ts';
-import { debugLog } from '../system/debug.ts';
 
 const debug = debugLog('pool');
 

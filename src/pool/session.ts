@@ -1,9 +1,9 @@
 import { rm } from 'node:fs/promises';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 
+import type { FromIngest, IngestRequest, IngestResponse, ToIngest } from '../../workers/ingest/requests.ts';
 import { ImageError, isImageError } from '../errors.ts';
 import type { Dependency } from '../image/manifest.ts';
-import type { FromIngest, IngestRequest, IngestResponse, ToIngest } from '../../workers/ingest/requests.ts';
 import { type Pool, workerFailed } from './pool.ts';
 
 /** The longest time for a session to end after `stop`; then its thread is recycled. */

@@ -1,9 +1,9 @@
 import { hasCode, ImageError } from '../errors.ts';
-import { showUrl, show } from '../image/show.ts';
+import { show, showUrl } from '../image/show.ts';
+import { debugLog } from '../system/debug.ts';
 import { abortable, singleFlight } from '../system/single-flight.ts';
 import { basicAuthorization, requestToken, type Token } from './token.ts';
 import type { RegistryCredential, RegistryOptions } from './types.ts';
-import { debugLog } from '../system/debug.ts';
 
 const debug = debugLog('registry');
 

@@ -1,10 +1,10 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { basename } from 'node:path';
 
-import { isImageError, type ImageError } from '../errors.ts';
+import { type ImageError, isImageError } from '../errors.ts';
 import type { TlsMaterial } from '../http/contract.ts';
-import { show } from '../image/show.ts';
 import { configInvalid, listConfigDirectory, readConfigFile } from '../image/config-file.ts';
+import { show } from '../image/show.ts';
 import { errnoOf } from '../system/errno.ts';
 
 /** The certificates for one `host[:port]`. */

@@ -2,8 +2,8 @@ import { ImageError } from '../errors.ts';
 import type { NodePlatform } from '../image/labels.ts';
 import type { GoPlatform } from '../image/platform.ts';
 import { show } from '../image/show.ts';
-import type { IndexEntry } from './types.ts';
 import { indexTypes, manifestTypes } from './media-types.ts';
+import type { IndexEntry } from './types.ts';
 
 /** The variant that is meant where none is given. */
 const plainVariants: Readonly<Record<string, string>> = { amd64: 'v1', arm64: 'v8', arm: 'v7' };

@@ -1,15 +1,15 @@
-import { asImageError, ImageError, isImageError, hasCode } from '../errors.ts';
-import type { HttpDocument, DocumentRequest, Downloaded, DownloadRequest, Pacing, Refusal } from '../http/contract.ts';
-import { createMirrorHealth, withShortTimeouts } from './mirror-health.ts';
-import { placesOf, type ContentRequest, type Place } from './place.ts';
-import type { RegistryOptions } from './types.ts';
+import { asImageError, hasCode, ImageError, isImageError } from '../errors.ts';
+import type { DocumentRequest, Downloaded, DownloadRequest, HttpDocument, Pacing, Refusal } from '../http/contract.ts';
 import { leastProgress } from '../http/pump.ts';
+import { show } from '../image/show.ts';
+import { debugLog } from '../system/debug.ts';
+import { singleFlight } from '../system/single-flight.ts';
 import { createAuthorizer, parseChallenges } from './authorizer.ts';
 import { connect } from './connect.ts';
+import { createMirrorHealth, withShortTimeouts } from './mirror-health.ts';
+import { type ContentRequest, type Place, placesOf } from './place.ts';
 import { explainRefusal, warningsOf } from './token.ts';
-import { singleFlight } from '../system/single-flight.ts';
-import { debugLog } from '../system/debug.ts';
-import { show } from '../image/show.ts';
+import type { RegistryOptions } from './types.ts';
 
 const debug = debugLog('registry');
 

@@ -1,6 +1,6 @@
 import { hasCode, isImageError } from '../errors.ts';
 import type { Refusal } from '../http/contract.ts';
-import { parseChallenges, type Connection } from './authorizer.ts';
+import { type Connection, parseChallenges } from './authorizer.ts';
 import type { Place } from './place.ts';
 import type { RegistryOptions } from './types.ts';
 

@@ -1,10 +1,10 @@
 import { hasCode, ImageError } from '../errors.ts';
+import type { DocumentRequest, HttpDocument, HttpObserver } from '../http/contract.ts';
 import { headerOf } from '../http/headers.ts';
-import type { HttpDocument, DocumentRequest, HttpObserver } from '../http/contract.ts';
-import { isDigest, type Digest } from '../image/digest.ts';
+import { type Digest, isDigest } from '../image/digest.ts';
 import { showUrl } from '../image/show.ts';
-import { checkDigest, digestOf, sizeMismatch } from './download-blob.ts';
 import type { RegistryClient, RegistryTarget } from './client.ts';
+import { checkDigest, digestOf, sizeMismatch } from './download-blob.ts';
 import { parseRegistryManifest } from './manifest.ts';
 import { acceptedTypes } from './media-types.ts';
 import type { Descriptor, ImageIndex, RegistryDocument, RegistryManifest, Repository } from './types.ts';

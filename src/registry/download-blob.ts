@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 
-import type { DownloadRequest } from '../http/contract.ts';
-import type { DownloadedFrom, RegistryClient } from './client.ts';
-import type { Repository, Descriptor } from './types.ts';
 import { ImageError } from '../errors.ts';
-import { parseDigest, type Digest } from '../image/digest.ts';
+import type { DownloadRequest } from '../http/contract.ts';
+import { type Digest, parseDigest } from '../image/digest.ts';
+import type { DownloadedFrom, RegistryClient } from './client.ts';
+import type { Descriptor, Repository } from './types.ts';
 
 type BlobDownload = Pick<DownloadRequest, 'sink' | 'onStart' | 'onProgress' | 'observer'> & {
   readonly repository: Repository;

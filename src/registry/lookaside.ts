@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 
+import { configInvalid, listConfigDirectory, readConfigFile } from '../image/config-file.ts';
 import type { Digest } from '../image/digest.ts';
 import type { RegistryReference } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
-import { configInvalid, listConfigDirectory, readConfigFile } from '../image/config-file.ts';
 import type { RegistriesD, SignaturePlace } from './parse-registries-d.ts';
 
 /** The places that have the signatures of registry images, outside the registries. */

@@ -1,22 +1,22 @@
-import * as z from 'zod';
 import type { ZodType } from 'zod';
+import * as z from 'zod';
 
-import { isDigest, type Digest } from '../image/digest.ts';
-import { listOf, text, texts } from '../image/go-json.ts';
 import { ImageError } from '../errors.ts';
-import { foldKey, describeJsonFault, parseJsonStrict } from '../image/json.ts';
+import { type Digest, isDigest } from '../image/digest.ts';
+import { listOf, text, texts } from '../image/go-json.ts';
+import { describeJsonFault, foldKey, parseJsonStrict } from '../image/json.ts';
+import { checkShape, formatFault } from '../image/shape.ts';
 import { show } from '../image/show.ts';
 import {
+  configTypes,
   indexTypes,
   isForeignLayerType,
   isGenericType,
   isSchema1Type,
-  configTypes,
   layerTypes,
   manifestTypes,
 } from './media-types.ts';
 import type { Descriptor, ImageIndex, RegistryManifest } from './types.ts';
-import { checkShape, formatFault } from '../image/shape.ts';
 
 const digestProblem = 'must be sha256: and 64 lower-case hex digits';
 

@@ -1,4 +1,4 @@
-import { hasCode, isImageError, type ImageError } from '../errors.ts';
+import { hasCode, type ImageError, isImageError } from '../errors.ts';
 import type { RegistryOptions } from './types.ts';
 
 /** A mirror must connect and answer within this time, in one try: then the next place is asked. */

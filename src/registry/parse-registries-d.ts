@@ -1,11 +1,11 @@
 import { parse } from 'yaml';
 import * as z from 'zod';
 
+import { configInvalid } from '../image/config-file.ts';
 import { text as goText } from '../image/go-json.ts';
 import { checkShape, formatFieldFault } from '../image/shape.ts';
 import { show } from '../image/show.ts';
 import { fileUrlPath } from '../image/url.ts';
-import { configInvalid } from '../image/config-file.ts';
 
 /** A place with signatures: a directory, or a URL without a query and without a slash at its end. */
 export type SignaturePlace =

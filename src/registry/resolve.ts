@@ -3,12 +3,12 @@ import type { HttpObserver } from '../http/contract.ts';
 import { parseDigest } from '../image/digest.ts';
 import type { GoPlatform } from '../image/platform.ts';
 import type { RegistryReference } from '../image/registry-reference.ts';
+import { show } from '../image/show.ts';
+import { debugLog } from '../system/debug.ts';
 import { choosePlatform } from './choose-platform.ts';
 import type { RegistryClient } from './client.ts';
-import { getManifest, type DocumentPointer } from './documents.ts';
+import { type DocumentPointer, getManifest } from './documents.ts';
 import type { Descriptor, RegistryDocument, RegistryManifest } from './types.ts';
-import { debugLog } from '../system/debug.ts';
-import { show } from '../image/show.ts';
 
 const debug = debugLog('registry');
 

@@ -2,12 +2,12 @@ import * as z from 'zod';
 
 import { ImageError } from '../errors.ts';
 import type { HttpDocument, Refusal } from '../http/contract.ts';
+import { headerOf } from '../http/headers.ts';
 import { text } from '../image/go-json.ts';
 import { describeJsonPlace, parseJsonStrict } from '../image/json.ts';
 import { checkShape, formatFault } from '../image/shape.ts';
-import { showUrl, showUrlsIn, show } from '../image/show.ts';
+import { show, showUrl, showUrlsIn } from '../image/show.ts';
 import type { RegistryCredential, RegistryOptions } from './types.ts';
-import { headerOf } from '../http/headers.ts';
 
 type TokenRequest = {
   readonly realm: URL;

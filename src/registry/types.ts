@@ -2,8 +2,8 @@ import type { Http, HttpObserver } from '../http/contract.ts';
 import type { Digest } from '../image/digest.ts';
 import type { Limits } from '../image/limits.ts';
 import type { GoPlatform } from '../image/platform.ts';
-import type { HostCertificates } from './certificates.ts';
 import type { RegistryReference } from '../image/registry-reference.ts';
+import type { HostCertificates } from './certificates.ts';
 
 /** An `identity` token is exchanged for bearer tokens. */
 export type RegistryCredential =

@@ -1,4 +1,4 @@
-import { phases, type Phase } from '../measure/phases.ts';
+import { type Phase, phases } from '../measure/phases.ts';
 import type { Series } from './data.ts';
 import { formatBytes, formatNumber, formatTime, roundUp, timeTicks } from './format.ts';
 

@@ -1,7 +1,7 @@
+import { type Phase, phases } from '../measure/phases.ts';
+import { type Status, statuses, statusMarks } from './data.ts';
 import { formatBytes, formatNumber, formatTime } from './format.ts';
 import { escapeHtml } from './html.ts';
-import { phases, type Phase } from '../measure/phases.ts';
-import { statuses, statusMarks, type Status } from './data.ts';
 import type { Timeline } from './timeline.ts';
 
 /** The result of a run: a sentence, the shares of each status, and numbers. */

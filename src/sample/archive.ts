@@ -1,7 +1,7 @@
+import { createCipheriv, createHash } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { createCipheriv, createHash } from 'node:crypto';
 
 import { pack } from 'tar-stream';
 

@@ -1,13 +1,13 @@
-import { lstatSync, type BigIntStats } from 'node:fs';
+import { type BigIntStats, lstatSync } from 'node:fs';
 import { join } from 'node:path';
 
-import type { Layout } from './index/protocol.ts';
 import { imageBlobName } from '../image/digest.ts';
 import { namesIn } from '../system/files.ts';
-import { idDigits, optionalTextOf, textOf } from './index/rows.ts';
+import type { Layout } from './index/protocol.ts';
 import type { Reader, Row } from './index/reader.ts';
-import { inStore } from './store-error.ts';
+import { idDigits, optionalTextOf, textOf } from './index/rows.ts';
 import type { Store } from './store.ts';
+import { inStore } from './store-error.ts';
 
 type Blobs = Pick<Store, 'blobPath' | 'blobState' | 'unreferenced'>;
 

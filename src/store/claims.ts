@@ -1,11 +1,11 @@
 import { setTimeout } from 'node:timers/promises';
 
+import { showUrl } from '../image/show.ts';
+import { debugLog } from '../system/debug.ts';
 import type { ClaimAnswer } from './index/protocol.ts';
 import { hashKey } from './index/rows.ts';
-import type { Claim, OnSilence, Patience, Store } from './store.ts';
 import type { IndexRequest } from './index-thread.ts';
-import { debugLog } from '../system/debug.ts';
-import { showUrl } from '../image/show.ts';
+import type { Claim, OnSilence, Patience, Store } from './store.ts';
 
 const debug = debugLog('store');
 

@@ -1,23 +1,23 @@
 import { join } from 'node:path';
 
 import { ImageError } from '../errors.ts';
-import { shortImageId, type ImageId } from '../image/image-id.ts';
-import { showUrl, show } from '../image/show.ts';
-import type { Layout } from './index/protocol.ts';
-import { createBlobs } from './blobs.ts';
-import { readBootId, partialFiles } from './download-state.ts';
-import { createClaims } from './claims.ts';
-import { formatImageRow, idDigits, formatRemoteRow, hashKey } from './index/rows.ts';
-import { createLookups } from './index/lookups.ts';
-import { openPartial } from './download-file.ts';
-import type { Reader } from './index/reader.ts';
-import { inStore } from './store-error.ts';
-import type { PartialDownload, Patience, Store } from './store.ts';
-import type { Writer, IndexRequest } from './index-thread.ts';
 import { isDigest } from '../image/digest.ts';
+import { type ImageId, shortImageId } from '../image/image-id.ts';
+import { show, showUrl } from '../image/show.ts';
+import { createBlobs } from './blobs.ts';
+import { createClaims } from './claims.ts';
+import { openPartial } from './download-file.ts';
+import { partialFiles, readBootId } from './download-state.ts';
+import { createLookups } from './index/lookups.ts';
+import type { Layout } from './index/protocol.ts';
+import type { Reader } from './index/reader.ts';
 import { createRegistryLookups } from './index/registry-lookups.ts';
 import { digestDigits, formatRegistryRow, neededBlobs } from './index/registry-rows.ts';
+import { formatImageRow, formatRemoteRow, hashKey, idDigits } from './index/rows.ts';
+import type { IndexRequest, Writer } from './index-thread.ts';
 import type { RegistryStore } from './registry-store.ts';
+import type { PartialDownload, Patience, Store } from './store.ts';
+import { inStore } from './store-error.ts';
 
 export type StoreParts = {
   readonly layout: Layout;

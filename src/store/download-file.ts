@@ -1,9 +1,9 @@
 import type { FileHandle } from 'node:fs/promises';
 
-import type { PartialFiles, PartialState } from './download-state.ts';
-import { inStore } from './store-error.ts';
-import type { PartialDownload } from './store.ts';
 import { writeAll } from '../system/write-files.ts';
+import type { PartialFiles, PartialState } from './download-state.ts';
+import type { PartialDownload } from './store.ts';
+import { inStore } from './store-error.ts';
 
 /** A power cut loses at most this many bytes of a download. */
 const syncEveryBytes = 32 * 1024 * 1024;

@@ -1,13 +1,13 @@
 import { constants, lstatSync } from 'node:fs';
-import { lstat, mkdir, open, rename, type FileHandle, readFile } from 'node:fs/promises';
+import { type FileHandle, lstat, mkdir, open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import type { Layout } from './index/protocol.ts';
 import { errnoOf, isNoEntry } from '../system/errno.ts';
 import { openOwnFile, readAtMost } from '../system/files.ts';
-import { syncDirectory } from '../system/write-files.ts';
 import { holdDirectorySync, removePath } from '../system/held-directory.ts';
 import { whenFilesAreFree } from '../system/spare-files.ts';
+import { syncDirectory } from '../system/write-files.ts';
+import type { Layout } from './index/protocol.ts';
 import type { Validator } from './store.ts';
 
 /** Far more than a sidecar needs. */

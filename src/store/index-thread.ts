@@ -1,10 +1,10 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 
-import type { FromWriter, Layout, ToWriter, WriterTask, WriterTasks, Failure } from './index/protocol.ts';
-import { isOutOfFiles } from '../system/spare-files.ts';
-import { storeError } from './store-error.ts';
 import { fromErrorData } from '../errors.ts';
+import { isOutOfFiles } from '../system/spare-files.ts';
+import type { Failure, FromWriter, Layout, ToWriter, WriterTask, WriterTasks } from './index/protocol.ts';
+import { storeError } from './store-error.ts';
 
 /** The thread that owns the index. */
 export type Writer = {

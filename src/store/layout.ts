@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, link, mkdir, open, stat, unlink, readFile, statfs } from 'node:fs/promises';
+import { chmod, link, mkdir, open, readFile, stat, statfs, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
-import type { Layout } from './index/protocol.ts';
+import { errnoOf } from '../system/errno.ts';
 import { isThere, makeDirectories } from '../system/files.ts';
 import { syncDirectory } from '../system/write-files.ts';
-import { errnoOf } from '../system/errno.ts';
+import type { Layout } from './index/protocol.ts';
 
 const setgid = 0o2000;
 

@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { hasCode, ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import { errnoOf, systemFailure } from '../system/errno.ts';
-import { openReader, emptyReader, type Reader } from './index/reader.ts';
+import { emptyReader, openReader, type Reader } from './index/reader.ts';
 import { storeError } from './store-error.ts';
 
 /** How often a copy is tried again because the index changed meanwhile. */

@@ -2,21 +2,21 @@ import { rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { ImageError } from '../errors.ts';
-import type { Layout } from './index/protocol.ts';
+import { type Digest, imageBlobName, isDigest, registryBlobName } from '../image/digest.ts';
+import { type ImageId, isImageId } from '../image/image-id.ts';
 import { show } from '../image/show.ts';
-import { createStore, type StoreParts } from './create-store.ts';
-import { requireShortPath, storeLayout, makeLayout } from './layout.ts';
-import { requireLayout, indexSuffixes } from './misplaced.ts';
-import { openReadOnly } from './open-read-only.ts';
-import { openReader, emptyReader, type Reader } from './index/reader.ts';
-import { inStore, storeError } from './store-error.ts';
-import type { Store, StoreOptions } from './store.ts';
-import { startWriter, type Writer } from './index-thread.ts';
 import { errnoOf } from '../system/errno.ts';
-import { imageBlobName, registryBlobName, isDigest, type Digest } from '../image/digest.ts';
-import { isImageId, type ImageId } from '../image/image-id.ts';
 import { hasName, namesIn, stampFile } from '../system/files.ts';
+import { createStore, type StoreParts } from './create-store.ts';
 import { isOfOtherTools, readOciIndex } from './index/oci-index.ts';
+import type { Layout } from './index/protocol.ts';
+import { emptyReader, openReader, type Reader } from './index/reader.ts';
+import { startWriter, type Writer } from './index-thread.ts';
+import { makeLayout, requireShortPath, storeLayout } from './layout.ts';
+import { indexSuffixes, requireLayout } from './misplaced.ts';
+import { openReadOnly } from './open-read-only.ts';
+import type { Store, StoreOptions } from './store.ts';
+import { inStore, storeError } from './store-error.ts';
 
 /**
  * Opens the store of a data directory: creates, migrates and cleans it if needed, or with `readOnly` leaves it as it

@@ -1,8 +1,8 @@
 import type { Digest } from '../image/digest.ts';
 import type { ImageId } from '../image/image-id.ts';
-import type { OciDescriptor } from './index/oci-index.ts';
 import type { GoPlatform } from '../image/platform.ts';
 import type { FileStamp } from '../system/files.ts';
+import type { OciDescriptor } from './index/oci-index.ts';
 
 /** How a blob compares with its row in the index, by size, mtime, ctime and inode. */
 export type BlobState = 'intact' | 'changed' | 'missing';

@@ -1,7 +1,7 @@
 import { ImageError, isImageError } from '../errors.ts';
+import { storeFileError } from '../image/file-error.ts';
 import { show } from '../image/show.ts';
 import { isFileSizeLimited, spareFiles } from '../system/spare-files.ts';
-import { storeFileError } from '../image/file-error.ts';
 
 type StoreCode = 'STORE_BUSY' | 'STORE_CORRUPT' | 'STORE_FULL' | 'STORE_READ_ONLY';
 type Meaning = { readonly code: StoreCode; readonly what: string };

@@ -1,8 +1,8 @@
 import type { ImageId } from '../image/image-id.ts';
 import type { Labels } from '../image/labels.ts';
 import type { Dependency } from '../image/manifest.ts';
-import type { BlobState, RegistryStore } from './registry-store.ts';
 import type { FileStamp } from '../system/files.ts';
+import type { BlobState, RegistryStore } from './registry-store.ts';
 
 /** One image in the store. Times are milliseconds since the epoch. */
 export type StoredImage = {

@@ -1,22 +1,22 @@
 import {
+  type BigIntStats,
   closeSync,
   constants,
   createReadStream,
   fstatSync,
-  open as openFile,
-  openSync,
-  opendirSync,
   lstatSync,
-  type BigIntStats,
+  open as openFile,
+  opendirSync,
+  openSync,
 } from 'node:fs';
-import { open, type FileHandle, mkdir, opendir, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, opendir, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { isMainThread } from 'node:worker_threads';
-import { dirname } from 'node:path';
 
-import { whenFilesAreFree, whenFilesAreFreeSync } from './spare-files.ts';
 import { errnoOf, isNoEntry } from './errno.ts';
+import { whenFilesAreFree, whenFilesAreFreeSync } from './spare-files.ts';
 
 const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants;
 

@@ -1,5 +1,5 @@
 import { closeSync, constants, openSync, readlinkSync } from 'node:fs';
-import { open, readdir, rename, rmdir, unlink, chmod } from 'node:fs/promises';
+import { chmod, open, readdir, rename, rmdir, unlink } from 'node:fs/promises';
 
 import { errnoOf } from './errno.ts';
 

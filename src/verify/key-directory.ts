@@ -1,13 +1,13 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { errnoOf, isNoEntry, whyFailed } from '../system/errno.ts';
-import { readFound } from '../system/files.ts';
 import { ImageError } from '../errors.ts';
+import { isAcIdentifier, parseAcIdentifier } from '../image/ac-identifier.ts';
 import { defaultLimits } from '../image/limits.ts';
 import { show } from '../image/show.ts';
+import { errnoOf, isNoEntry, whyFailed } from '../system/errno.ts';
+import { readFound } from '../system/files.ts';
 import type { KeyFile } from './keystore.ts';
-import { isAcIdentifier, parseAcIdentifier } from '../image/ac-identifier.ts';
 
 /** The content of a file named by a fingerprint: a certificate, or nothing, which masks the key with that fingerprint. */
 export type KeyContent =

@@ -1,10 +1,10 @@
+import type { InspectKeyResponse } from '../../workers/tasks.ts';
 import { ImageError, isImageError } from '../errors.ts';
 import { isWithinPrefix } from '../image/ac-identifier.ts';
 import { defaultLimits } from '../image/limits.ts';
 import { show } from '../image/show.ts';
 import { whyFailed } from '../system/errno.ts';
 import { readFound } from '../system/files.ts';
-import type { InspectKeyResponse } from '../../workers/tasks.ts';
 import type { KeyFile } from './keystore.ts';
 import type { TrustContext } from './trust.ts';
 

@@ -1,20 +1,20 @@
 import { parseAcIdentifier, withParents } from '../image/ac-identifier.ts';
 import { show } from '../image/show.ts';
+import { debugLog } from '../system/debug.ts';
 import {
-  readKeyDirectory,
-  keyPath,
-  parseFingerprint,
-  parseKeyPrefix,
-  listKeyFiles,
   type KeyContent,
   type KeyDirectory,
+  keyPath,
+  listKeyFiles,
   maxParts,
+  parseFingerprint,
+  parseKeyPrefix,
   prefixDirectory,
+  readKeyDirectory,
   rootDirectory,
 } from './key-directory.ts';
 import type { Keystore, KeystoreOptions } from './keystore.ts';
 import { removeKey, writeKey } from './trust.ts';
-import { debugLog } from '../system/debug.ts';
 
 const debug = debugLog('verify');
 

@@ -2,14 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { chmod, open, rename, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-import type { Pool } from '../pool/pool.ts';
 import type { InspectKeyResponse, RefusedCertificate } from '../../workers/tasks.ts';
-import { parseKeyPrefix, keyPath } from './key-directory.ts';
-import type { Keystore } from './keystore.ts';
-import { makeDirectories } from '../system/files.ts';
-import { isNoEntry } from '../system/errno.ts';
 import { writeError } from '../image/file-error.ts';
+import type { Pool } from '../pool/pool.ts';
+import { isNoEntry } from '../system/errno.ts';
+import { makeDirectories } from '../system/files.ts';
 import { syncDirectory } from '../system/write-files.ts';
+import { keyPath, parseKeyPrefix } from './key-directory.ts';
+import type { Keystore } from './keystore.ts';
 
 export type TrustContext = { readonly keystore: Keystore; readonly pool: Pick<Pool, 'run'> };
 

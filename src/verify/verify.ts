@@ -1,9 +1,9 @@
 import type {
+  InspectSignatureResponse,
   VerifySignatureRequest,
   VerifySignatureResponse,
   VerifySimpleSignatureRequest,
   VerifySimpleSignatureResponse,
-  InspectSignatureResponse,
 } from '../../workers/tasks.ts';
 import { ImageError } from '../errors.ts';
 import { trustName } from '../image/registry-reference.ts';

@@ -2,8 +2,8 @@ import test from 'ava';
 
 import { addUp } from '../../src/bench/read-events.ts';
 import type { BatchEvent, Outcome, OutcomeStatus } from '../../src/index.ts';
-import { spansOf, statuses } from '../../src/report/data.ts';
 import { phases } from '../../src/measure/phases.ts';
+import { spansOf, statuses } from '../../src/report/data.ts';
 import { madeEvents, madeRun } from '../helpers/made-run.ts';
 
 const url = 'https://example.com/a.aci';

@@ -1,6 +1,6 @@
 import test from 'ava';
 
-import { boundOf, type Surroundings, type SettingResult, spreadOf } from '../../src/bench/result.ts';
+import { boundOf, type SettingResult, spreadOf, type Surroundings } from '../../src/bench/result.ts';
 import { settingResult } from '../helpers/bench-result.ts';
 
 const quiet: Surroundings = { processors: 2, machineBusy: 0.2, slots: 4 };

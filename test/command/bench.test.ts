@@ -1,11 +1,11 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { glob, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { benchResult as benchForm, type BenchResult } from '../../src/bench/result.ts';
+import { type BenchResult, benchResult as benchForm } from '../../src/bench/result.ts';
 import { buildAci } from '../helpers/archive.ts';
 import { benchResult } from '../helpers/bench-result.ts';
 import { preloadUrl, withoutGrace } from '../helpers/preload.ts';

@@ -3,12 +3,12 @@ import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { buildAci } from '../helpers/archive.ts';
-import { startOrigin } from '../helpers/origin.ts';
-import { layerOf } from '../helpers/registry-fetching.ts';
-import { startRegistry, types } from '../helpers/registry.ts';
 import { openLockFile } from '../../src/cli/commands/fetch/lock-file.ts';
 import { parseImageId } from '../../src/image/image-id.ts';
+import { buildAci } from '../helpers/archive.ts';
+import { startOrigin } from '../helpers/origin.ts';
+import { startRegistry, types } from '../helpers/registry.ts';
+import { layerOf } from '../helpers/registry-fetching.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 

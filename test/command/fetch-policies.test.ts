@@ -4,8 +4,8 @@ import test, { type ExecutionContext } from 'ava';
 
 import { buildAci } from '../helpers/archive.ts';
 import { startOrigin } from '../helpers/origin.ts';
-import { layerOf } from '../helpers/registry-fetching.ts';
 import { startRegistry } from '../helpers/registry.ts';
+import { layerOf } from '../helpers/registry-fetching.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 

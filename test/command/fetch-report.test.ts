@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { statuses, type ReportData } from '../../src/report/data.ts';
+import { type ReportData, statuses } from '../../src/report/data.ts';
 import { buildAci } from '../helpers/archive.ts';
 import { preload, withoutGrace } from '../helpers/preload.ts';
 import { runHere } from '../helpers/run-here.ts';

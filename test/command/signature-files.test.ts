@@ -4,9 +4,9 @@ import { dirname, join } from 'node:path';
 
 import test from 'ava';
 
+import { buildAci } from '../helpers/archive.ts';
 import { runCli } from '../helpers/run-cli.ts';
 import { runHere } from '../helpers/run-here.ts';
-import { buildAci } from '../helpers/archive.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
 const patience = 60_000;

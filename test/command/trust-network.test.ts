@@ -6,7 +6,7 @@ import test, { type ExecutionContext } from 'ava';
 import { openGpg } from '../helpers/keys.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { runHere } from '../helpers/run-here.ts';
-import { startServer, type ServerOptions } from '../helpers/server.ts';
+import { type ServerOptions, startServer } from '../helpers/server.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 import { hasTerminal, onTerminal } from '../helpers/terminal.ts';
 

@@ -5,7 +5,7 @@ import test, { type ExecutionContext } from 'ava';
 import type { ActionOptions, BatchEvent, Outcome } from '../../src/index.ts';
 import { buildAci } from '../helpers/archive.ts';
 import { codesOf, openFetching } from '../helpers/fetching.ts';
-import { held, type Held } from '../helpers/held.ts';
+import { type Held, held } from '../helpers/held.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { until } from '../helpers/until.ts';
 

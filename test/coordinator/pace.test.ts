@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 
-import { classifyPace, slowBelow, type Paced } from '../../src/coordinator/pace.ts';
+import { classifyPace, type Paced, slowBelow } from '../../src/coordinator/pace.ts';
 
 const maxUncounted = { all: 64, host: 24 };
 const asked = { ended: [1e6, 1e6, 1e6], othersWait: true, newcomers: 0, maxUncounted };

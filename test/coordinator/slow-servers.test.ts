@@ -6,7 +6,7 @@ import test, { type ExecutionContext } from 'ava';
 import type { ActionOptions, BatchEvent } from '../../src/index.ts';
 import { openFetching } from '../helpers/fetching.ts';
 import { held } from '../helpers/held.ts';
-import { startOrigin, type Origin } from '../helpers/origin.ts';
+import { type Origin, startOrigin } from '../helpers/origin.ts';
 import type { Route } from '../helpers/serve-route.ts';
 
 /** Sends the headers and a byte now and then, and the rest once it is told to. */

@@ -2,7 +2,7 @@ import test, { type ExecutionContext } from 'ava';
 
 import { codesOf, openFetching } from '../helpers/fetching.ts';
 import { openGpg } from '../helpers/keys.ts';
-import { startOrigin, type Origin } from '../helpers/origin.ts';
+import { type Origin, startOrigin } from '../helpers/origin.ts';
 import type { ServerOptions } from '../helpers/server.ts';
 import { openTrust } from '../helpers/trust.ts';
 

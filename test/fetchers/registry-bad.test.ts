@@ -5,8 +5,8 @@ import test, { type ExecutionContext } from 'ava';
 import { adviceFor } from '../../src/cli/output/advice.ts';
 import type { BatchEvent } from '../../src/index.ts';
 import { codesOf } from '../helpers/fetching.ts';
-import { layerOf, openRegistryFetching, type RegistryFetching } from '../helpers/registry-fetching.ts';
 import { describe, refusal, startRegistry, types } from '../helpers/registry.ts';
+import { layerOf, openRegistryFetching, type RegistryFetching } from '../helpers/registry-fetching.ts';
 
 /** An image `app:1`, of which something is not as it should be. */
 async function putApp({ registry }: RegistryFetching) {

@@ -1,8 +1,8 @@
 import test from 'ava';
 
 import type { BatchEvent } from '../../src/index.ts';
-import { layerOf, openRegistryFetching } from '../helpers/registry-fetching.ts';
 import { startRegistry } from '../helpers/registry.ts';
+import { layerOf, openRegistryFetching } from '../helpers/registry-fetching.ts';
 
 test('events and results name the mirror that an image really came from, and the registry where none had it', async (t) => {
   const { registry, reference, fetch } = await openRegistryFetching(t);

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 import test from 'ava';
 
-import { createFinder, openStore, type BatchEvent, type Outcome } from '../../src/index.ts';
+import { type BatchEvent, createFinder, openStore, type Outcome } from '../../src/index.ts';
 import { layerOf, openRegistryFetching } from '../helpers/registry-fetching.ts';
 import { startProcess } from '../helpers/store-process.ts';
 

@@ -4,8 +4,8 @@ import test from 'ava';
 
 import { openKeystore } from '../../src/index.ts';
 import { codesOf } from '../helpers/fetching.ts';
-import { layerOf, openRegistryFetching } from '../helpers/registry-fetching.ts';
 import { types } from '../helpers/registry.ts';
+import { layerOf, openRegistryFetching } from '../helpers/registry-fetching.ts';
 
 const layers = async (text: string) => [await layerOf({ 'etc/hostname': text })];
 

@@ -3,7 +3,7 @@ import { gzipSync } from 'node:zlib';
 
 import test from 'ava';
 
-import { buildAci, type Aci } from '../helpers/archive.ts';
+import { type Aci, buildAci } from '../helpers/archive.ts';
 import { codesOf, openFetching } from '../helpers/fetching.ts';
 import { startOrigin } from '../helpers/origin.ts';
 

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 
 import test from 'ava';
 
-import { createFetcher, ImageError, openFetchPool, type ActionOptions, type Pool } from '../../src/index.ts';
+import { type ActionOptions, createFetcher, ImageError, openFetchPool, type Pool } from '../../src/index.ts';
 import { buildAci } from '../helpers/archive.ts';
 import { openFetching } from '../helpers/fetching.ts';
-import { startOrigin } from '../helpers/origin.ts';
 import { exec } from '../helpers/keys.ts';
+import { startOrigin } from '../helpers/origin.ts';
 
 const name = 'example.com/app';
 

@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url';
 
 import test from 'ava';
 
-import { createApps, type App } from '../../src/index.ts';
+import { type App, createApps } from '../../src/index.ts';
 import { buildAci } from '../helpers/archive.ts';
 import { codesOf, openFetching } from '../helpers/fetching.ts';
 import { openGpg } from '../helpers/keys.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { createApps, openKeystore, openStore, type ActionOptions, type PlanOutcome } from '../../src/index.ts';
+import { type ActionOptions, createApps, openKeystore, openStore, type PlanOutcome } from '../../src/index.ts';
 import { buildAci } from '../helpers/archive.ts';
 import { openFetching } from '../helpers/fetching.ts';
 import { startOrigin } from '../helpers/origin.ts';

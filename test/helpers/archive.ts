@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 
-import { pack, type Header } from 'tar-stream';
+import { type Header, pack } from 'tar-stream';
 
-import { parseImageId, type ImageId } from '../../src/image/image-id.ts';
+import { type ImageId, parseImageId } from '../../src/image/image-id.ts';
 
 export type Compression = 'none' | 'gzip' | 'bzip2' | 'xz';
 

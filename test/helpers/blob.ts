@@ -5,10 +5,10 @@ import { join } from 'node:path';
 
 import type { ExecutionContext } from 'ava';
 
-import { parseImageId, type ImageId } from '../../src/image/image-id.ts';
+import { type ImageId, parseImageId } from '../../src/image/image-id.ts';
 import { openStore } from '../../src/store/open-store.ts';
-import { stampFile } from '../../src/system/files.ts';
 import type { Commit, Store, StoredImage } from '../../src/store/store.ts';
+import { stampFile } from '../../src/system/files.ts';
 
 export type BlobOptions = Partial<Omit<StoredImage, 'labels'>> & {
   readonly content?: Uint8Array;

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 
 import type { ExecutionContext } from 'ava';
 
-import { describe, types, type TestDescriptor } from './registry.ts';
+import { describe, type TestDescriptor, types } from './registry.ts';
 
 const run = promisify(execFile);
 

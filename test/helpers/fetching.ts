@@ -4,15 +4,15 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 
 import {
-  createApps,
-  createFinder,
-  isImageError,
-  openStore,
   type ActionOptions,
   type BatchCall,
+  createApps,
+  createFinder,
   type Finder,
   type ImageError,
   type ImageId,
+  isImageError,
+  openStore,
   type Outcome,
   type Store,
 } from '../../src/index.ts';

@@ -1,12 +1,12 @@
-import { writeFile } from 'node:fs/promises';
 import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MessageChannel } from 'node:worker_threads';
 
 import type { ExecutionContext } from 'ava';
 
-import { ingestLimits, type Pool } from '../../src/pool/pool.ts';
 import { defaultLimits } from '../../src/image/limits.ts';
+import { ingestLimits, type Pool } from '../../src/pool/pool.ts';
 import type { FromIngest } from '../../workers/ingest/requests.ts';
 import { temporaryDirectory } from './stored.ts';
 

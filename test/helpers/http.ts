@@ -1,5 +1,5 @@
-import { systemClock, openHttp } from '../../src/http/open-http.ts';
 import type { Clock, Http, HttpOptions } from '../../src/http/contract.ts';
+import { openHttp, systemClock } from '../../src/http/open-http.ts';
 import type { Teardown } from './server.ts';
 
 /** A clock whose pauses take no time but are written down. */

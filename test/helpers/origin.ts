@@ -1,6 +1,6 @@
-import { buildAci, type Aci, type AciOptions } from './archive.ts';
+import { type Aci, type AciOptions, buildAci } from './archive.ts';
 import type { Route } from './serve-route.ts';
-import { startServer, type ServerOptions, type Teardown, type TestServer } from './server.ts';
+import { type ServerOptions, startServer, type Teardown, type TestServer } from './server.ts';
 
 export type OriginOptions = ServerOptions & {
   /** Signs every archive that is published. */

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 
 import type { Store, StoredImage } from '../../src/store/store.ts';
-import { buildManifest, buildTar, imageIdOf, type AciOptions, type TarItem } from './archive.ts';
+import { type AciOptions, buildManifest, buildTar, imageIdOf, type TarItem } from './archive.ts';
 import { stampNow } from './blob.ts';
 
 export type TarImage = Pick<AciOptions, 'name' | 'labels' | 'dependencies' | 'manifest'> & {

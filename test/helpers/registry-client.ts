@@ -1,7 +1,7 @@
+import type { HttpOptions } from '../../src/http/contract.ts';
 import { defaultLimits } from '../../src/image/limits.ts';
 import { createRegistryClient, type RegistryClient } from '../../src/registry/client.ts';
 import type { RegistryCredential, RegistryOptions } from '../../src/registry/types.ts';
-import type { HttpOptions } from '../../src/http/contract.ts';
 import { openTestHttp } from './http.ts';
 import type { Teardown } from './server.ts';
 

@@ -2,7 +2,7 @@ import type { ExecutionContext } from 'ava';
 
 import type { ActionOptions } from '../../src/index.ts';
 import { buildTar } from './archive.ts';
-import { openFetching, type Fetching } from './fetching.ts';
+import { type Fetching, openFetching } from './fetching.ts';
 import { startRegistry, type TestRegistry, type TestRegistryOptions } from './registry.ts';
 
 export type RegistryFetching = Fetching & {

@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
-import { parseDigest, type Digest } from '../../src/image/digest.ts';
+import { type Digest, parseDigest } from '../../src/image/digest.ts';
 import type { RegistryCommit, RegistryImage, StoredDescriptor } from '../../src/store/registry-store.ts';
 import type { Store } from '../../src/store/store.ts';
 import { stampNow } from './blob.ts';

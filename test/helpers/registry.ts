@@ -4,7 +4,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import { text } from 'node:stream/consumers';
 
 import { makeCertificate } from './certificates.ts';
-import { serveRoute, type Route } from './serve-route.ts';
+import { type Route, serveRoute } from './serve-route.ts';
 import { listen, type LoggedRequest, type Teardown } from './server.ts';
 
 export const types = {

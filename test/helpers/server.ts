@@ -1,10 +1,10 @@
+import { once } from 'node:events';
 import { createServer as createHttpServer, type IncomingHttpHeaders, type RequestListener } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import { once } from 'node:events';
 import type { AddressInfo, Server, Socket } from 'node:net';
 
 import { makeCertificate } from './certificates.ts';
-import { serveRoute, type Route } from './serve-route.ts';
+import { type Route, serveRoute } from './serve-route.ts';
 
 /** What a server needs of a test: AVA's context, or anything that runs `done` in the end. */
 export type Teardown = { teardown(done: () => void | Promise<void>): void };

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 
 import type { Store, StoredImage } from '../../src/store/store.ts';
-import { buildAci, type AciOptions } from './archive.ts';
+import { type AciOptions, buildAci } from './archive.ts';
 import { stampNow } from './blob.ts';
 
 /** A directory of its own for one test, gone afterwards. */

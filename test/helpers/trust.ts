@@ -1,6 +1,6 @@
 import type { ExecutionContext } from 'ava';
 
-import { openKeystore, type Keystore } from '../../src/index.ts';
+import { type Keystore, openKeystore } from '../../src/index.ts';
 import type { Gpg } from './keys.ts';
 import { temporaryDirectory } from './stored.ts';
 

@@ -1,5 +1,5 @@
-import { readCertificate } from '../../workers/openpgp/openpgp.ts';
 import { createSignatureDigests } from '../../workers/openpgp/digests.ts';
+import { readCertificate } from '../../workers/openpgp/openpgp.ts';
 import type { VerifySignatureRequest } from '../../workers/tasks.ts';
 
 export type VerifyOptions = {

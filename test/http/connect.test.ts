@@ -1,9 +1,9 @@
 import { once } from 'node:events';
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
 import test from 'ava';
 
-import { parseConnectTo, targetOf, addressesOf, connectAny } from '../../src/http/connect.ts';
+import { addressesOf, connectAny, parseConnectTo, targetOf } from '../../src/http/connect.ts';
 import { listen } from '../helpers/server.ts';
 
 test('--connect-to has four parts; any may be empty, and IPv6 is in brackets', (t) => {

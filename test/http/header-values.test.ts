@@ -1,14 +1,14 @@
 import test from 'ava';
 
 import {
-  maxAgeMs,
-  parseContentRange,
-  parseUnsatisfiedRange,
   contentLength,
-  headerOf,
-  parseHttpDate,
   freshnessOf,
+  headerOf,
+  maxAgeMs,
   mayBeSame,
+  parseContentRange,
+  parseHttpDate,
+  parseUnsatisfiedRange,
   strongValidator,
 } from '../../src/http/headers.ts';
 

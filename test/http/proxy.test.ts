@@ -1,7 +1,7 @@
 import test from 'ava';
 
 import { hasCode } from '../../src/errors.ts';
-import { parseProxies, parseNoProxy } from '../../src/http/proxy.ts';
+import { parseNoProxy, parseProxies } from '../../src/http/proxy.ts';
 import { openTestHttp } from '../helpers/http.ts';
 import { memorySink } from '../helpers/memory-sink.ts';
 import { startProxy } from '../helpers/proxy.ts';

@@ -1,10 +1,10 @@
 import test from 'ava';
 import fc from 'fast-check';
 
-import { pump, createProgress, leastProgress } from '../../src/http/pump.ts';
-import { memorySink } from '../helpers/memory-sink.ts';
 import { hasCode } from '../../src/errors.ts';
+import { createProgress, leastProgress, pump } from '../../src/http/pump.ts';
 import { openTestHttp } from '../helpers/http.ts';
+import { memorySink } from '../helpers/memory-sink.ts';
 import { startRawServer } from '../helpers/raw-server.ts';
 
 const signal = AbortSignal.timeout(600_000);

@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import test from 'ava';
 
+import { type Slowness, watchPace } from '../../src/http/exchange.ts';
 import { systemClock } from '../../src/http/open-http.ts';
 import { rateLimiter } from '../../src/http/pump.ts';
-import { watchPace, type Slowness } from '../../src/http/exchange.ts';
 import { openTestHttp } from '../helpers/http.ts';
 import { memorySink } from '../helpers/memory-sink.ts';
 import { startServer } from '../helpers/server.ts';

@@ -1,6 +1,6 @@
 import test from 'ava';
 
-import { ImageError, hasCode } from '../../src/errors.ts';
+import { hasCode, ImageError } from '../../src/errors.ts';
 import { decideRetry, parseRetryAfter } from '../../src/http/retry.ts';
 import { hastyClock, openTestHttp } from '../helpers/http.ts';
 import { memorySink } from '../helpers/memory-sink.ts';

@@ -3,10 +3,10 @@ import fc from 'fast-check';
 
 import { hasCode } from '../../src/errors.ts';
 import {
+  acNameProblem,
   isAcIdentifier,
   parseAcIdentifier,
   sanitizeAcIdentifier,
-  acNameProblem,
   sanitizeAcName,
 } from '../../src/image/ac-identifier.ts';
 

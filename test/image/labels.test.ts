@@ -1,6 +1,6 @@
 import test from 'ava';
 
-import { formatLabels, labelFaults, matchLabels, type LabelPair } from '../../src/image/labels.ts';
+import { formatLabels, labelFaults, type LabelPair, matchLabels } from '../../src/image/labels.ts';
 
 const osArch = (os: string | undefined, arch?: string) => [
   ...(os === undefined ? [] : [{ name: 'os', value: os }]),

@@ -1,6 +1,6 @@
 import test from 'ava';
 
-import { semVerProblem, isRfc3339, isHttpUrl } from '../../src/image/manifest-values.ts';
+import { isHttpUrl, isRfc3339, semVerProblem } from '../../src/image/manifest-values.ts';
 
 test('versions have three numbers, are not zero, and carry pre-release and metadata', (t) => {
   const good = [

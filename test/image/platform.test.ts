@@ -1,8 +1,8 @@
 import test from 'ava';
 
 import { hasCode } from '../../src/errors.ts';
-import { defaultLabels, architectures } from '../../src/image/labels.ts';
-import { toAppcPlatform, toGoPlatform, parsePlatform, registryLabels } from '../../src/image/platform.ts';
+import { architectures, defaultLabels } from '../../src/image/labels.ts';
+import { parsePlatform, registryLabels, toAppcPlatform, toGoPlatform } from '../../src/image/platform.ts';
 
 test('platforms of Go and registries are converted to appc names', (t) => {
   const rows: readonly (readonly [string, string, string | undefined, string])[] = [

@@ -4,12 +4,12 @@ import fc from 'fast-check';
 import { hasCode, ImageError } from '../../src/errors.ts';
 import type { ImageType } from '../../src/image/apps.ts';
 import {
+  formatAppString,
   formatReference,
+  type ImageReference,
+  parseAppString,
   parseReference,
   referenceKey,
-  type ImageReference,
-  formatAppString,
-  parseAppString,
 } from '../../src/image/reference.ts';
 
 const hex = '0123456789abcdef'.repeat(8);

@@ -1,4 +1,4 @@
-import { readFile, glob } from 'node:fs/promises';
+import { glob, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import test from 'ava';

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, readdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough, Readable, Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -9,18 +9,18 @@ import test, { type ExecutionContext } from 'ava';
 import { extract } from 'tar-stream';
 
 import {
-  exportToStream,
   exportImage,
   exportRegistryImage,
   exportRegistryImageToDirectory,
   exportRegistryImageToStream,
+  exportToStream,
 } from '../../src/images/export.ts';
+import type { RegistryFormat } from '../../src/images/registry-layout.ts';
 import { openStore } from '../../src/store/open-store.ts';
 import { damageFile } from '../helpers/damage.ts';
+import { asJson, describe, digestOf, putBytes, putRegistryImage } from '../helpers/registry-image.ts';
 import { storeContext } from '../helpers/store-context.ts';
 import { putImage, temporaryDirectory } from '../helpers/stored.ts';
-import type { RegistryFormat } from '../../src/images/registry-layout.ts';
-import { asJson, describe, digestOf, putBytes, putRegistryImage } from '../helpers/registry-image.ts';
 
 const never = new AbortController().signal;
 

@@ -2,14 +2,14 @@ import { execFile } from 'node:child_process';
 import {
   appendFile,
   chmod,
+  lstat,
   mkdir,
   readdir,
   readFile,
+  readlink,
   stat,
-  lstat,
   symlink,
   writeFile,
-  readlink,
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -19,14 +19,14 @@ import test, { type ExecutionContext } from 'ava';
 
 import { defaultLimits } from '../../src/image/limits.ts';
 import { extractImage, type ExtractRequest, renderImage } from '../../src/images/extract.ts';
+import type { Store, StoredImage } from '../../src/store/store.ts';
+import type { TarItem } from '../helpers/archive.ts';
 import { damageFile } from '../helpers/damage.ts';
 import { describeTree } from '../helpers/describe-tree.ts';
 import { putTar } from '../helpers/put-tar.ts';
 import { sharedContext } from '../helpers/store-context.ts';
 import { putImage, temporaryDirectory } from '../helpers/stored.ts';
 import { forgeArchive, forgeEntry, forgePax } from '../helpers/tar-forge.ts';
-import type { Store, StoredImage } from '../../src/store/store.ts';
-import type { TarItem } from '../helpers/archive.ts';
 
 const run = promisify(execFile);
 const never = new AbortController().signal;

@@ -3,14 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 
 import { hasCode } from '../../src/errors.ts';
-import { catManifest, describeRegistryImage } from '../../src/images/show.ts';
 import { collect } from '../../src/images/collect.ts';
 import { imageRow, listImages, type ListRequest } from '../../src/images/list.ts';
 import { removeImages } from '../../src/images/remove.ts';
 import { resolveEntries, resolveEntry, resolveImage } from '../../src/images/resolve-image.ts';
+import { catManifest, describeRegistryImage } from '../../src/images/show.ts';
 import type { Store } from '../../src/store/store.ts';
-import { asJson, describe, putBytes, putRegistryImage } from '../helpers/registry-image.ts';
 import { damageFile } from '../helpers/damage.ts';
+import { asJson, describe, putBytes, putRegistryImage } from '../helpers/registry-image.ts';
 import { storeContext } from '../helpers/store-context.ts';
 import { putImage } from '../helpers/stored.ts';
 

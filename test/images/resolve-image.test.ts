@@ -1,7 +1,7 @@
 import test from 'ava';
 
 import { resolveEntries, resolveImage } from '../../src/images/resolve-image.ts';
-import { buildAci, type Aci, type AciOptions } from '../helpers/archive.ts';
+import { type Aci, type AciOptions, buildAci } from '../helpers/archive.ts';
 import { storeContext } from '../helpers/store-context.ts';
 import { putImage } from '../helpers/stored.ts';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test from 'ava';
 
 import type { Entry } from '../../src/images/list.ts';
-import { verifyImages, type Damage, type VerifyReport } from '../../src/images/verify.ts';
+import { type Damage, verifyImages, type VerifyReport } from '../../src/images/verify.ts';
 import type { Repair } from '../../src/images/verify-blobs.ts';
 import { damageFile, type DamageKind } from '../helpers/damage.ts';
 import { namesInIndex, putBytes, putRegistryImage } from '../helpers/registry-image.ts';

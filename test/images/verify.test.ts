@@ -6,10 +6,10 @@ import fc from 'fast-check';
 
 import { hasCode } from '../../src/errors.ts';
 import { exportImage } from '../../src/images/export.ts';
+import type { Entry } from '../../src/images/list.ts';
 import { verifyImages } from '../../src/images/verify.ts';
 import type { Repair } from '../../src/images/verify-blobs.ts';
 import type { StoredImage } from '../../src/store/store.ts';
-import type { Entry } from '../../src/images/list.ts';
 import { damageFile } from '../helpers/damage.ts';
 import { storeContext } from '../helpers/store-context.ts';
 import { putImage, temporaryDirectory } from '../helpers/stored.ts';

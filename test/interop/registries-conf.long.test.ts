@@ -8,8 +8,8 @@ import test, { type ExecutionContext } from 'ava';
 import { readRegistriesConf } from '../../src/cli/registries/registries-conf.ts';
 import { parseRegistryReference } from '../../src/image/registry-reference.ts';
 import { resolveImage } from '../../src/registry/resolve.ts';
-import { openTestClient } from '../helpers/registry-client.ts';
 import { describe, refusal, startRegistry, types } from '../helpers/registry.ts';
+import { openTestClient } from '../helpers/registry-client.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
 const execute = promisify(execFile);

@@ -3,7 +3,7 @@ import { MessageChannel } from 'node:worker_threads';
 import test, { type ExecutionContext } from 'ava';
 
 import { createMemoryBudget } from '../../src/pool/memory-budget.ts';
-import { createMemoryClient, type Arrival } from '../../workers/memory.ts';
+import { type Arrival, createMemoryClient } from '../../workers/memory.ts';
 
 const alive = setInterval(() => undefined, 1_000_000); // the ports keep no process
 test.after.always(() => clearInterval(alive));

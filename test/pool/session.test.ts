@@ -3,8 +3,8 @@ import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { ingestLimits, openPool, type Pool } from '../../src/pool/pool.ts';
 import { defaultLimits } from '../../src/image/limits.ts';
+import { ingestLimits, openPool, type Pool } from '../../src/pool/pool.ts';
 import { startSession } from '../../src/pool/session.ts';
 import { buildAci, imageIdOf } from '../helpers/archive.ts';
 import { follow } from '../helpers/follow.ts';

@@ -7,7 +7,7 @@ import { parseRegistryReference } from '../../src/image/registry-reference.ts';
 import type { RegistryClient } from '../../src/registry/client.ts';
 import { resolveImage } from '../../src/registry/resolve.ts';
 import type { RegistryCredential } from '../../src/registry/types.ts';
-import { refusal, startRegistry, types, type TestRegistry } from '../helpers/registry.ts';
+import { refusal, startRegistry, type TestRegistry, types } from '../helpers/registry.ts';
 import { basic, openTestClient } from '../helpers/registry-client.ts';
 import { startServer } from '../helpers/server.ts';
 

@@ -6,12 +6,12 @@ import test, { type ExecutionContext } from 'ava';
 
 import { hasCode, ImageError } from '../../src/errors.ts';
 import { parseRegistryReference } from '../../src/image/registry-reference.ts';
-import { readCertificates, type HostCertificates } from '../../src/registry/certificates.ts';
+import { type HostCertificates, readCertificates } from '../../src/registry/certificates.ts';
 import { resolveImage } from '../../src/registry/resolve.ts';
 import { makeCertificate } from '../helpers/certificates.ts';
 import { openTestHttp } from '../helpers/http.ts';
-import { openTestClient } from '../helpers/registry-client.ts';
 import { startRegistry } from '../helpers/registry.ts';
+import { openTestClient } from '../helpers/registry-client.ts';
 import { startServer } from '../helpers/server.ts';
 
 const signal = AbortSignal.timeout(600_000);

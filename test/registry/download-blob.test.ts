@@ -7,8 +7,8 @@ import { hasCode } from '../../src/errors.ts';
 import { parseDigest } from '../../src/image/digest.ts';
 import { downloadBlob } from '../../src/registry/download-blob.ts';
 import { memorySink } from '../helpers/memory-sink.ts';
-import { basic, openTestClient } from '../helpers/registry-client.ts';
 import { refusal, startRegistry, type TestDescriptor, type TestRegistry } from '../helpers/registry.ts';
+import { basic, openTestClient } from '../helpers/registry-client.ts';
 import { startServer } from '../helpers/server.ts';
 
 const signal = AbortSignal.timeout(600_000);

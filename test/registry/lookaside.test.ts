@@ -3,11 +3,11 @@ import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
+import { hasCode } from '../../src/errors.ts';
 import { parseDigest } from '../../src/image/digest.ts';
 import { parseRegistryReference } from '../../src/image/registry-reference.ts';
-import { lookasideFor, signatureAt, readLookasides } from '../../src/registry/lookaside.ts';
+import { lookasideFor, readLookasides, signatureAt } from '../../src/registry/lookaside.ts';
 import type { SignaturePlace } from '../../src/registry/parse-registries-d.ts';
-import { hasCode } from '../../src/errors.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
 const digest = `sha256:${'a'.repeat(64)}`;

@@ -1,8 +1,8 @@
 import test from 'ava';
 
-import { deriveOciManifest } from '../../src/registry/media-types.ts';
 import { digestOf } from '../../src/registry/download-blob.ts';
 import { parseRegistryManifest } from '../../src/registry/manifest.ts';
+import { deriveOciManifest } from '../../src/registry/media-types.ts';
 
 const docker = 'application/vnd.docker.distribution.manifest.v2+json';
 const dockerLayer = 'application/vnd.docker.image.rootfs.diff.tar';

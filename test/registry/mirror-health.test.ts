@@ -9,8 +9,8 @@ import { downloadBlob } from '../../src/registry/download-blob.ts';
 import { resolveImage } from '../../src/registry/resolve.ts';
 import { memorySink } from '../helpers/memory-sink.ts';
 import { startRawServer } from '../helpers/raw-server.ts';
-import { openTestClient } from '../helpers/registry-client.ts';
 import { startRegistry } from '../helpers/registry.ts';
+import { openTestClient } from '../helpers/registry-client.ts';
 
 const signal = AbortSignal.timeout(600_000);
 const platform = { os: 'linux', architecture: 'amd64' };

@@ -1,8 +1,8 @@
 import test from 'ava';
 
-import { ruleFor, placesOf } from '../../src/registry/place.ts';
-import type { MirrorRule } from '../../src/registry/types.ts';
 import { tlsFor } from '../../src/compose.ts';
+import { placesOf, ruleFor } from '../../src/registry/place.ts';
+import type { MirrorRule } from '../../src/registry/types.ts';
 
 const rule = (prefix: string): MirrorRule => ({ prefix, mirrors: [] });
 const prefixes = ['docker.io', 'docker.io/library', 'docker.io/library/busybox', '*.example.com', 'a.example.com:5000'];

@@ -8,8 +8,8 @@ import { downloadBlob } from '../../src/registry/download-blob.ts';
 import { placesOf } from '../../src/registry/place.ts';
 import { resolveImage } from '../../src/registry/resolve.ts';
 import { memorySink } from '../helpers/memory-sink.ts';
-import { basic, openTestClient } from '../helpers/registry-client.ts';
 import { refusal, startRegistry, type TestRegistry } from '../helpers/registry.ts';
+import { basic, openTestClient } from '../helpers/registry-client.ts';
 
 const signal = AbortSignal.timeout(600_000);
 const platform = { os: 'linux', architecture: 'amd64' };

@@ -15,8 +15,8 @@ import { downloadBlob } from '../../src/registry/download-blob.ts';
 import { resolveImage } from '../../src/registry/resolve.ts';
 import { startDockerRegistry, writeLayout } from '../helpers/docker-registry.ts';
 import { memorySink } from '../helpers/memory-sink.ts';
+import { type TestDescriptor, types } from '../helpers/registry.ts';
 import { basic, openTestClient } from '../helpers/registry-client.ts';
-import { types, type TestDescriptor } from '../helpers/registry.ts';
 
 const signal = AbortSignal.timeout(600_000);
 const platform = { os: 'linux', architecture: 'arm64' };

@@ -5,10 +5,10 @@ import test from 'ava';
 import { hasCode } from '../../src/errors.ts';
 import { parseRegistryReference } from '../../src/image/registry-reference.ts';
 import type { RegistryClient } from '../../src/registry/client.ts';
-import { currentDigest, getConfig } from '../../src/registry/documents.ts';
 import { parseConfigFacts } from '../../src/registry/config-facts.ts';
+import { currentDigest, getConfig } from '../../src/registry/documents.ts';
 import { resolveImage } from '../../src/registry/resolve.ts';
-import { refusal, startRegistry, types, type TestDescriptor, type TestRegistry } from '../helpers/registry.ts';
+import { refusal, startRegistry, type TestDescriptor, type TestRegistry, types } from '../helpers/registry.ts';
 import { openTestClient } from '../helpers/registry-client.ts';
 
 const signal = AbortSignal.timeout(600_000);

@@ -7,7 +7,7 @@ import { Parser } from 'htmlparser2';
 
 import { ImageError } from '../../src/errors.ts';
 import type { ReportData } from '../../src/report/data.ts';
-import { reportPage, type About } from '../../src/report/page.ts';
+import { type About, reportPage } from '../../src/report/page.ts';
 import { createTimeline } from '../../src/report/timeline.ts';
 import { madeRun } from '../helpers/made-run.ts';
 

@@ -6,7 +6,7 @@ import { buffer } from 'node:stream/consumers';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { inDirectory, startOrigin, type OriginOptions } from '../../src/sample/origin.ts';
+import { inDirectory, type OriginOptions, startOrigin } from '../../src/sample/origin.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
 async function openOrigin(t: ExecutionContext, shape: Pick<OriginOptions, 'delayMs' | 'rate' | 'loss'> = {}) {

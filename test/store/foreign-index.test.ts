@@ -4,8 +4,8 @@ import { DatabaseSync } from 'node:sqlite';
 
 import test from 'ava';
 
-import { indexVersion } from '../../src/store/index/protocol.ts';
 import { openRepaired } from '../../src/images/relist.ts';
+import { indexVersion } from '../../src/store/index/protocol.ts';
 import { openStore } from '../../src/store/open-store.ts';
 import { commitBlob, storeDirectory } from '../helpers/blob.ts';
 

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 
 import { hasCode } from '../../src/errors.ts';
-import { openKeystore, createFreshCache } from '../../src/verify/open-keystore.ts';
+import { createFreshCache, openKeystore } from '../../src/verify/open-keystore.ts';
 import { keystoreDirs, putKey } from '../helpers/keystore-dirs.ts';
 
 const a = 'a'.repeat(40);

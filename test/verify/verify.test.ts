@@ -2,10 +2,10 @@ import test, { type ExecutionContext } from 'ava';
 
 import { hasCode } from '../../src/errors.ts';
 import { openPool } from '../../src/pool/pool.ts';
-import { createVerifier } from '../../src/verify/verify.ts';
 import { listTrustedKeys } from '../../src/verify/list-trusted-keys.ts';
 import { openKeystore } from '../../src/verify/open-keystore.ts';
 import { trustKeys } from '../../src/verify/trust.ts';
+import { createVerifier } from '../../src/verify/verify.ts';
 import { createSignatureDigests } from '../../workers/openpgp/digests.ts';
 import { openGpg } from '../helpers/keys.ts';
 import { keystoreDirs, putKey } from '../helpers/keystore-dirs.ts';

@@ -7,7 +7,7 @@ import test, { type ExecutionContext } from 'ava';
 
 import { ingest } from '../../workers/ingest/ingest.ts';
 import type { FromIngest, IngestRequest, ToIngest } from '../../workers/ingest/requests.ts';
-import { buildAci, type Aci, type Compression } from '../helpers/archive.ts';
+import { type Aci, buildAci, type Compression } from '../helpers/archive.ts';
 import { until } from '../helpers/until.ts';
 import { refuses, requestFor, temporary } from './ingest-request.ts';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 import type { ExecutionContext } from 'ava';
 
-import { hasCode, type ErrorCode } from '../../src/errors.ts';
+import { type ErrorCode, hasCode } from '../../src/errors.ts';
 import { defaultLimits } from '../../src/image/limits.ts';
 import { ingest } from '../../workers/ingest/ingest.ts';
 import type { ArchiveSource, IngestLimits, IngestRequest } from '../../workers/ingest/requests.ts';

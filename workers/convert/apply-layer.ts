@@ -1,10 +1,10 @@
+import type { TarEntry } from '../tar/extensions.ts';
 import { blockBytes } from '../tar/header.ts';
 import { invalid, overLimit, type Suspect } from '../tar/refuse.ts';
 import { createTarReader } from '../tar/tar-reader.ts';
-import type { TarEntry } from '../tar/extensions.ts';
-import { type Budget, createDirectory, type Directory, type Leaf, type TreeNode, type TreePosition } from './tree.ts';
-import { followPath, type Following, parseLayerPath, splitLayerPath, type LayerPath } from './layer-path.ts';
+import { type Following, followPath, type LayerPath, parseLayerPath, splitLayerPath } from './layer-path.ts';
 import type { ConvertLimits } from './requests.ts';
+import { type Budget, createDirectory, type Directory, type Leaf, type TreeNode, type TreePosition } from './tree.ts';
 
 export type LayerApplier = {
   /** Processes the next bytes of the layer's tar. */

@@ -3,11 +3,11 @@ import { parseManifest } from '../../src/image/manifest.ts';
 import { withOutput } from '../ingest/output.ts';
 import { overLimit } from '../tar/refuse.ts';
 import type { Handler } from '../tasks.ts';
-import { findNode } from './layer-path.ts';
-import { parseImageConfig, type ImageConfig } from './image-config.ts';
+import { type ImageConfig, parseImageConfig } from './image-config.ts';
 import { checkPlatform, formatManifest } from './image-manifest.ts';
+import { findNode } from './layer-path.ts';
+import { type ReadTree, readTree } from './read-tree.ts';
 import type { ConvertRequest } from './requests.ts';
-import { readTree, type ReadTree } from './read-tree.ts';
 import { createTarOutput, readContent, writeImage } from './write-image.ts';
 
 const passwdBytes = 1024 * 1024;

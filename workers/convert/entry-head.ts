@@ -1,5 +1,5 @@
-import { blockBytes, parseHeader, type Attributes, type Header, type EntryKind } from '../tar/header.ts';
 import { paxRecords } from '../tar/extensions.ts';
+import { type Attributes, blockBytes, type EntryKind, type Header, parseHeader } from '../tar/header.ts';
 import { invalid } from '../tar/refuse.ts';
 import type { TreePosition } from './tree.ts';
 

@@ -1,13 +1,13 @@
 import { posix } from 'node:path';
 
-import { isHttpUrl, isRfc3339 } from '../../src/image/manifest-values.ts';
-import { sortLabels } from '../../src/image/labels.ts';
-import { toAppcPlatform, type AppcPlatform } from '../../src/image/platform.ts';
-import { registryImageName, registryIndexName } from '../../src/image/registry-reference.ts';
-import type { ConvertOrigin } from './requests.ts';
-import type { ImageConfig, RuntimeConfig } from './image-config.ts';
-import { show } from '../../src/image/show.ts';
 import { sanitizeAcName } from '../../src/image/ac-identifier.ts';
+import { sortLabels } from '../../src/image/labels.ts';
+import { isHttpUrl, isRfc3339 } from '../../src/image/manifest-values.ts';
+import { type AppcPlatform, toAppcPlatform } from '../../src/image/platform.ts';
+import { registryImageName, registryIndexName } from '../../src/image/registry-reference.ts';
+import { show } from '../../src/image/show.ts';
+import type { ImageConfig, RuntimeConfig } from './image-config.ts';
+import type { ConvertOrigin } from './requests.ts';
 
 /** Go's zero time, which means none. */
 const noTime = '0001-01-01T00:00:00Z';

@@ -1,10 +1,10 @@
 import type { FileHandle } from 'node:fs/promises';
 
-import { openFile, readChunks } from '../ingest/read-file.ts';
-import type { ConvertLayer, ConvertRequest } from './requests.ts';
-import { createLayerApplier, type Applying } from './apply-layer.ts';
-import { createBudget, createDirectory, type Directory, type Leaf } from './tree.ts';
 import { ImageError, isImageError } from '../../src/errors.ts';
+import { openFile, readChunks } from '../ingest/read-file.ts';
+import { type Applying, createLayerApplier } from './apply-layer.ts';
+import type { ConvertLayer, ConvertRequest } from './requests.ts';
+import { createBudget, createDirectory, type Directory, type Leaf } from './tree.ts';
 
 /** The tree that results from all layers, and the tars with the contents. */
 export type ReadTree = {

@@ -1,18 +1,18 @@
 import { createHash } from 'node:crypto';
 
 import { ImageError, isImageError } from '../../src/errors.ts';
-import { withOutput, type Write } from '../ingest/output.ts';
-import { openFile, readChunks, reHash } from '../ingest/read-file.ts';
-import { overLimit } from '../tar/refuse.ts';
-import type { Handler } from '../tasks.ts';
-import { inLayer } from './read-tree.ts';
-import type { LayerPacking, UnpackLayerRequest, UnpackLayerResponse } from './requests.ts';
 import { boundSilence } from '../decompress/bound-silence.ts';
 import { gunzip } from '../decompress/gunzip.ts';
 import { createLookahead } from '../decompress/lookahead.ts';
 import { sniff, sniffBytes } from '../decompress/open-archive.ts';
 import { unzstd } from '../decompress/unzstd.ts';
+import { withOutput, type Write } from '../ingest/output.ts';
+import { openFile, readChunks, reHash } from '../ingest/read-file.ts';
 import { threadMemory } from '../memory.ts';
+import { overLimit } from '../tar/refuse.ts';
+import type { Handler } from '../tasks.ts';
+import { inLayer } from './read-tree.ts';
+import type { LayerPacking, UnpackLayerRequest, UnpackLayerResponse } from './requests.ts';
 
 /**
  * Reads a layer once: decompresses it and checks both digests. The tar of a compressed layer is written to a file; an

@@ -1,15 +1,15 @@
+import { createHash } from 'node:crypto';
 import { readSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { createHash } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
 
 import { ImageError } from '../../src/errors.ts';
-import { blockBytes } from '../tar/header.ts';
-import { plainHead, readEntryHead, type EntryHead, formatHeader, padding } from './entry-head.ts';
-import type { ReadTree } from './read-tree.ts';
-import { walkTree, type Leaf, type TreeNode, type TreePosition } from './tree.ts';
 import type { Write } from '../ingest/output.ts';
+import { blockBytes } from '../tar/header.ts';
 import { overLimit } from '../tar/refuse.ts';
+import { type EntryHead, formatHeader, padding, plainHead, readEntryHead } from './entry-head.ts';
+import type { ReadTree } from './read-tree.ts';
+import { type Leaf, type TreeNode, type TreePosition, walkTree } from './tree.ts';
 
 /**
  * Writes the tar of an image: the manifest, then the tree. Each directory comes before its content, and names are

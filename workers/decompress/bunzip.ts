@@ -1,6 +1,6 @@
-import { createBitReader, outOfBits, type BitReader } from './bzip2-tables.ts';
 import type { Memory } from '../memory.ts';
-import { readBlock, type Block, expandBlock } from './bzip2-block.ts';
+import { type Block, expandBlock, readBlock } from './bzip2-block.ts';
+import { type BitReader, createBitReader, outOfBits } from './bzip2-tables.ts';
 import { createLookahead, type Lookahead, unreadable } from './lookahead.ts';
 
 const outputBytes = 256 * 1024;

@@ -1,4 +1,4 @@
-import { type BitReader, codeBits, readBlockTables, type BlockTables, type HuffmanTable } from './bzip2-tables.ts';
+import { type BitReader, type BlockTables, codeBits, type HuffmanTable, readBlockTables } from './bzip2-tables.ts';
 
 /**
  * A block before its sorting is undone. Each element of `chain` has the index of the next one in its upper 24 bits, and

@@ -1,4 +1,4 @@
-import { createGunzip, gunzipSync, type Gunzip } from 'node:zlib';
+import { createGunzip, type Gunzip, gunzipSync } from 'node:zlib';
 
 import { createLookahead, unreadable } from './lookahead.ts';
 

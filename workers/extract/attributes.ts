@@ -1,8 +1,8 @@
-import { chmodSync, fchmodSync, fchownSync, futimesSync, lchownSync, lutimesSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
+import { chmodSync, fchmodSync, fchownSync, futimesSync, lchownSync, lutimesSync } from 'node:fs';
 
-import type { Attributes } from '../tar/header.ts';
 import type { ExtendedAttributes } from '../tar/extensions.ts';
+import type { Attributes } from '../tar/header.ts';
 
 /** The attributes to set. Absent ones are not changed. */
 export type Wanted = Pick<Attributes, 'mode'> & Partial<Attributes>;

@@ -1,14 +1,14 @@
-import type { MessagePort } from 'node:worker_threads';
 import { createHash } from 'node:crypto';
+import type { MessagePort } from 'node:worker_threads';
 
-import { ImageError, hasCode, isImageError } from '../../src/errors.ts';
-import { createOverlay, type Overlay, createPlanner, takeAll, type ExtractionPlan, createWhitelist } from './plan.ts';
-import { createTreeWriter, type TreeWriter } from './tree-writer.ts';
+import { hasCode, ImageError, isImageError } from '../../src/errors.ts';
+import { shortImageId } from '../../src/image/image-id.ts';
+import { openFile, readChunks } from '../ingest/read-file.ts';
 import { overLimit } from '../tar/refuse.ts';
 import { createArchiveChecker } from '../tar/tar-checker.ts';
 import type { ExtractLayer, ExtractRequest, Handler } from '../tasks.ts';
-import { shortImageId } from '../../src/image/image-id.ts';
-import { openFile, readChunks } from '../ingest/read-file.ts';
+import { createOverlay, createPlanner, createWhitelist, type ExtractionPlan, type Overlay, takeAll } from './plan.ts';
+import { createTreeWriter, type TreeWriter } from './tree-writer.ts';
 
 /**
  * Writes images from the store to a directory, each before those below it, so that each path is written once. Every

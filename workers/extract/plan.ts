@@ -1,8 +1,8 @@
 import { posix } from 'node:path';
 
-import { trimPath, createPathSet } from '../tar/paths.ts';
-import type { OnChecked } from '../tar/tar-checker.ts';
 import type { TarEntry } from '../tar/extensions.ts';
+import { createPathSet, trimPath } from '../tar/paths.ts';
+import type { OnChecked } from '../tar/tar-checker.ts';
 import type { ExtractLayer } from '../tasks.ts';
 
 /** The path of an entry in the tree; for a hard link, also the path that it links to. */

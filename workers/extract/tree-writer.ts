@@ -1,15 +1,15 @@
+import { spawnSync } from 'node:child_process';
 import { closeSync, constants, linkSync, mkdirSync, openSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { spawnSync } from 'node:child_process';
 
+import { writeError } from '../../src/image/file-error.ts';
 import { show } from '../../src/image/show.ts';
 import { writeAllSync } from '../../src/system/write-files.ts';
-import { writeError } from '../../src/image/file-error.ts';
+import type { TarEntry } from '../tar/extensions.ts';
 import type { Attributes } from '../tar/header.ts';
 import type { EntryBody } from '../tar/tar-frames.ts';
-import type { TarEntry } from '../tar/extensions.ts';
 import type { ExtractRequest, ExtractResponse } from '../tasks.ts';
-import { isWritableByUs, setOnFile, setOnPath, setOnSymlink, type Wanted, createXattrWriter } from './attributes.ts';
+import { createXattrWriter, isWritableByUs, setOnFile, setOnPath, setOnSymlink, type Wanted } from './attributes.ts';
 import type { Placement } from './plan.ts';
 
 export type TreeWriter = Disposable & {

@@ -3,17 +3,17 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { threadId } from 'node:worker_threads';
 
 import { parseImageId } from '../../src/image/image-id.ts';
-import { parseManifest, type ImageManifest } from '../../src/image/manifest.ts';
+import { type ImageManifest, parseManifest } from '../../src/image/manifest.ts';
 import { openArchive } from '../decompress/open-archive.ts';
-import { lazy, type Handler } from '../tasks.ts';
-import type { FromIngest, IngestRequest, IngestResponse, ReadImageResponse } from './requests.ts';
 import { threadMemory } from '../memory.ts';
-import { withOutput, type Write } from './output.ts';
 import type { SignatureDigests } from '../openpgp/digests.ts';
-import { openSource, type Source } from './source.ts';
-import { createStepClock, type StepClock } from './step-clock.ts';
 import { overLimit } from '../tar/refuse.ts';
 import { createArchiveChecker } from '../tar/tar-checker.ts';
+import { type Handler, lazy } from '../tasks.ts';
+import { withOutput, type Write } from './output.ts';
+import type { FromIngest, IngestRequest, IngestResponse, ReadImageResponse } from './requests.ts';
+import { openSource, type Source } from './source.ts';
+import { createStepClock, type StepClock } from './step-clock.ts';
 
 const signatureDigestsModule = lazy(() => import('../openpgp/digests.ts')); // loads openpgp
 

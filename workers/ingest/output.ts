@@ -2,10 +2,10 @@ import { closeSync, constants, fchmodSync, fdatasync, fstatSync, openSync } from
 import { rm } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
-import { stampOf, type FileStamp } from '../../src/system/files.ts';
-import { writeAllSync } from '../../src/system/write-files.ts';
 import { storeFileError } from '../../src/image/file-error.ts';
+import { type FileStamp, stampOf } from '../../src/system/files.ts';
 import { whenFilesAreFree } from '../../src/system/spare-files.ts';
+import { writeAllSync } from '../../src/system/write-files.ts';
 
 const datasync = promisify(fdatasync);
 

@@ -1,7 +1,7 @@
-import type { FileHandle } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
 
-import { isImageError, ImageError } from '../../src/errors.ts';
+import { ImageError, isImageError } from '../../src/errors.ts';
 import { readError } from '../../src/image/file-error.ts';
 import { errnoOf } from '../../src/system/errno.ts';
 import { openFoundFile, openOwnFile } from '../../src/system/files.ts';

@@ -1,9 +1,9 @@
 import type { MessagePort } from 'node:worker_threads';
 
+import { ImageError } from '../../src/errors.ts';
 import type { Arrival } from '../memory.ts';
 import { openFile, openNamedFile, readChunks } from './read-file.ts';
 import type { ArchiveSource, ToIngest } from './requests.ts';
-import { ImageError } from '../../src/errors.ts';
 
 /** The bytes of an archive, from the first to the last. */
 export type Source = AsyncDisposable & {

@@ -2,17 +2,17 @@ import { createHash } from 'node:crypto';
 
 import { ImageError, isImageError } from '../../src/errors.ts';
 import {
-  lazy,
-  type TrustedKey,
-  type VerifySignatureResponse,
   type InspectedKey,
   type InspectKeyRequest,
   type InspectKeyResponse,
   type InspectKeysResponse,
+  lazy,
   type RefusedCertificate,
+  type TrustedKey,
+  type VerifySignatureResponse,
 } from '../tasks.ts';
-import { describeKeyFile, dearmorKeys, readHeader, tagOf } from './packets.ts';
 import type { Key, Subkey } from './openpgp.ts';
+import { dearmorKeys, describeKeyFile, readHeader, tagOf } from './packets.ts';
 
 const openpgpModule = lazy(() => import('./openpgp.ts'));
 

@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 
-import { readSignatureFile, type DetachedSignature } from './signature-file.ts';
 import type { SignatureFile } from './packets.ts';
+import { type DetachedSignature, readSignatureFile } from './signature-file.ts';
 
 /** Computes, from the bytes of the archive as transferred, the digest that each signature of a file should be over. */
 export type SignatureDigests = {

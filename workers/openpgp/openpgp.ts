@@ -1,18 +1,18 @@
 import { randomBytes } from 'node:crypto';
 
 import {
+  type Config,
   config,
   createMessage,
   enums,
+  type Key,
+  PacketList,
   readKey,
   readSignature,
   Signature,
   SignaturePacket,
-  verify,
-  PacketList,
-  type Config,
-  type Key,
   type Subkey,
+  verify,
 } from 'openpgp';
 
 export { enums, type Key, type SignaturePacket, type Subkey };

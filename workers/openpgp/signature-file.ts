@@ -1,7 +1,7 @@
+import { ImageError } from '../../src/errors.ts';
 import { lazy } from '../tasks.ts';
 import type { SignaturePacket } from './openpgp.ts';
-import { splitSignatureFile, type SignatureFile, unreadable } from './packets.ts';
-import { ImageError } from '../../src/errors.ts';
+import { type SignatureFile, splitSignatureFile, unreadable } from './packets.ts';
 
 /** A detached signature of type 0x00 with a known version and known algorithms. */
 export type DetachedSignature = {

@@ -1,7 +1,7 @@
 import { inflateRawSync, inflateSync, type ZlibOptions } from 'node:zlib';
 
 import { ImageError } from '../../src/errors.ts';
-import { readDataPacket, readHeader, tagOf, dearmorMessage, describeFile, unreadable } from './packets.ts';
+import { dearmorMessage, describeFile, readDataPacket, readHeader, tagOf, unreadable } from './packets.ts';
 
 /** An OpenPGP message that contains its own signatures. */
 export type SignedMessage = {

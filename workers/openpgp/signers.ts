@@ -1,9 +1,9 @@
 import { ImageError } from '../../src/errors.ts';
 import { show } from '../../src/image/show.ts';
-import { type Trusted, readTrusted } from './certificate.ts';
-import { type DetachedSignature, readSignatureFile } from './signature-file.ts';
-import type { VerifySignatureRequest, InspectSignatureRequest, InspectSignatureResponse } from '../tasks.ts';
+import type { InspectSignatureRequest, InspectSignatureResponse, VerifySignatureRequest } from '../tasks.ts';
+import { readTrusted, type Trusted } from './certificate.ts';
 import type { Candidate } from './key-standing.ts';
+import { type DetachedSignature, readSignatureFile } from './signature-file.ts';
 
 /** In bytes, for versions 4 and 6. */
 const fingerprintLengths = [20, 32];

@@ -1,8 +1,8 @@
 import { hasCode, ImageError, isImageError } from '../../src/errors.ts';
-import { strictPolicy, verifyDigest, weakPolicy, type Policy, enums, factPolicy, isMadeBy } from './openpgp.ts';
-import { checkStanding, keyFault, type Candidate } from './key-standing.ts';
-import type { DetachedSignature } from './signature-file.ts';
 import { show } from '../../src/image/show.ts';
+import { type Candidate, checkStanding, keyFault } from './key-standing.ts';
+import { enums, factPolicy, isMadeBy, type Policy, strictPolicy, verifyDigest, weakPolicy } from './openpgp.ts';
+import type { DetachedSignature } from './signature-file.ts';
 
 /** How far in the future the date of a signature may be. @see docs/rules.md S6 */
 export const clockSlackMs = 5 * 60_000;

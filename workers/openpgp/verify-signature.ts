@@ -1,11 +1,11 @@
 import { hasCode, type ImageError } from '../../src/errors.ts';
-import { readTrusted, type Trusted } from './certificate.ts';
 import { fileUnreadable, openFile, readChunks } from '../ingest/read-file.ts';
+import { lazy, type VerifySignatureRequest, type VerifySignatureResponse } from '../tasks.ts';
+import { readTrusted, type Trusted } from './certificate.ts';
 import { signatureDigests } from './digests.ts';
-import { readSignatureFile, type DetachedSignature } from './signature-file.ts';
-import { candidatesFor, keyUnknown } from './signers.ts';
-import { type VerifySignatureRequest, type VerifySignatureResponse, lazy } from '../tasks.ts';
 import type { Key } from './openpgp.ts';
+import { type DetachedSignature, readSignatureFile } from './signature-file.ts';
+import { candidatesFor, keyUnknown } from './signers.ts';
 import type { JudgingRules, SignatureToJudge, Verdict } from './verdict.ts';
 
 /**

@@ -1,19 +1,19 @@
 import * as z from 'zod';
 
 import { hasCode, ImageError, isImageError } from '../../src/errors.ts';
-import { readTrusted, type Trusted } from './certificate.ts';
-import { judgeSignatures, provenBy, type Good } from './verify-signature.ts';
-import { signatureDigests } from './digests.ts';
-import { readSignatureFile, type DetachedSignature } from './signature-file.ts';
-import { keyUnknown } from './signers.ts';
-import { readSignedMessage } from './signed-message.ts';
-import type { VerifySimpleSignatureRequest, VerifySimpleSignatureResponse } from '../tasks.ts';
 import { isDigest } from '../../src/image/digest.ts';
 import { describeJsonFault, parseJsonStrict } from '../../src/image/json.ts';
 import { formatReference } from '../../src/image/reference.ts';
-import { type RegistryReference, parseRegistryReference } from '../../src/image/registry-reference.ts';
+import { parseRegistryReference, type RegistryReference } from '../../src/image/registry-reference.ts';
 import { checkShape, formatFault } from '../../src/image/shape.ts';
 import { show } from '../../src/image/show.ts';
+import type { VerifySimpleSignatureRequest, VerifySimpleSignatureResponse } from '../tasks.ts';
+import { readTrusted, type Trusted } from './certificate.ts';
+import { signatureDigests } from './digests.ts';
+import { type DetachedSignature, readSignatureFile } from './signature-file.ts';
+import { readSignedMessage } from './signed-message.ts';
+import { keyUnknown } from './signers.ts';
+import { type Good, judgeSignatures, provenBy } from './verify-signature.ts';
 
 /**
  * Checks whether a trusted key has signed a statement about the requested image. One such message is enough: others may

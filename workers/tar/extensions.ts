@@ -1,4 +1,4 @@
-import { type EntryKind, type ExtensionKind, type Header, sparse, type Attributes } from './header.ts';
+import { type Attributes, type EntryKind, type ExtensionKind, type Header, sparse } from './header.ts';
 import { invalid, overLimit, type Suspect } from './refuse.ts';
 import type { EntryBody } from './tar-frames.ts';
 

@@ -1,8 +1,8 @@
-import { checkBelowRootfs, topPath, trimPath, createPathSet, type Standing } from './paths.ts';
+import type { TarEntry } from './extensions.ts';
+import { checkBelowRootfs, createPathSet, type Standing, topPath, trimPath } from './paths.ts';
 import { invalid, overLimit, type Suspect } from './refuse.ts';
 import type { EntryBody } from './tar-frames.ts';
 import { createTarReader } from './tar-reader.ts';
-import type { TarEntry } from './extensions.ts';
 
 export type CheckerLimits = {
   readonly manifestBytes: number;

@@ -1,5 +1,5 @@
 import { createExtensions, type TarEntry } from './extensions.ts';
-import { parseHeader, type EntryKind, type Header } from './header.ts';
+import { type EntryKind, type Header, parseHeader } from './header.ts';
 import { invalid } from './refuse.ts';
 import { createTarFrames, type EntryBody, type TarForm, type TarFrames } from './tar-frames.ts';
 

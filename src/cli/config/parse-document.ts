@@ -1,7 +1,7 @@
 import type * as z from 'zod';
 
 import { checkShape, configInvalid, describeJsonPlace, formatFieldFault, parseJsonStrict, show } from '../../index.ts';
-import { heading, kinds, type Auth, type Credentials } from './kinds.ts';
+import { type Auth, type Credentials, heading, kinds } from './kinds.ts';
 
 /** A configuration file. */
 export type ConfigDocument = { readonly path: string; readonly bytes: Uint8Array };

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 
 import { configInvalid, isNoRegularFile, listConfigDirectory, readConfigFile, show } from '../../index.ts';
-import { errnoOf } from '../../system/errno.ts';
-import { discoverRule, type DiscoverRule } from '../options/values.ts';
-import type { ConfigDirectories } from './directories.ts';
-import type { ConfigDocument, ConfigItem } from './parse-document.ts';
-import type { Auth } from './kinds.ts';
 import { debugLog } from '../../system/debug.ts';
+import { errnoOf } from '../../system/errno.ts';
+import { type DiscoverRule, discoverRule } from '../options/values.ts';
+import type { ConfigDirectories } from './directories.ts';
+import type { Auth } from './kinds.ts';
+import type { ConfigDocument, ConfigItem } from './parse-document.ts';
 
 const debug = debugLog('cli');
 

@@ -1,15 +1,15 @@
 import { parseArgs } from 'node:util';
 
 import { isHttpUrl, show, showUrl } from '../../index.ts';
-import { environmentValues, type Environment } from './environment.ts';
+import { type Environment, environmentValues } from './environment.ts';
 import {
   appliesTo,
-  commandNames,
-  variableName,
   type CommandName,
+  commandNames,
   type OptionSpec,
   parseSwitch,
   usageError,
+  variableName,
 } from './option.ts';
 import { type OptionName, optionTable } from './table.ts';
 

@@ -1,5 +1,5 @@
 import { show } from '../../index.ts';
-import { variableName, type OptionSpec } from './option.ts';
+import { type OptionSpec, variableName } from './option.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 

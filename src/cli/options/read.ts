@@ -1,8 +1,8 @@
+import { type ConfigDirectories, configDirectories } from '../config/directories.ts';
 import type { CommandLine } from './command-line.ts';
+import type { Environment } from './environment.ts';
 import { parseSwitch } from './option.ts';
 import type { OptionName } from './table.ts';
-import { configDirectories, type ConfigDirectories } from '../config/directories.ts';
-import type { Environment } from './environment.ts';
 
 export function isOn(line: CommandLine, name: OptionName): boolean {
   const value = line.values(name).at(-1);

@@ -1,15 +1,15 @@
 import { isIP } from 'node:net';
 
 import {
-  showReference,
   defaultLimits,
   defaultTimeouts,
-  show,
-  type Limits,
-  type Timeouts,
-  isAcIdentifier,
   type Insecure,
+  isAcIdentifier,
+  type Limits,
   type MirrorRule,
+  show,
+  showReference,
+  type Timeouts,
 } from '../../index.ts';
 import { usageError } from './option.ts';
 

@@ -1,6 +1,6 @@
-import { show, showReference, showUrlsIn, ImageError } from '../../index.ts';
-import { adviceFor } from './advice.ts';
+import { ImageError, show, showReference, showUrlsIn } from '../../index.ts';
 import { systemFailure } from '../../system/errno.ts';
+import { adviceFor } from './advice.ts';
 
 const maxMessage = 1000;
 

@@ -1,13 +1,13 @@
-import type { Writable } from 'node:stream';
 import { closeSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Writable } from 'node:stream';
 
+import { type ImageError, show } from '../../index.ts';
+import { outputFailed } from './error-line.ts';
 import { toSafeJson } from './table.ts';
 import { inOrder, type ResultWriter } from './text-result.ts';
-import { written, write, writeWhole } from './write.ts';
-import { show, type ImageError } from '../../index.ts';
-import { outputFailed } from './error-line.ts';
+import { write, writeWhole, written } from './write.ts';
 
 /** Writes one JSON document as outcomes become known: requests in their order, then dependencies, then totals. */
 export function createJsonResult<O extends { readonly index?: number }, T>(

@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 import { styleText } from 'node:util';
 
-import { show, type EventSink, type Outcome, type Totals } from '../../index.ts';
+import { type EventSink, type Outcome, show, type Totals } from '../../index.ts';
 import { errorLine } from './error-line.ts';
 
 /** Lines that are written in all modes of progress. */

@@ -1,8 +1,8 @@
 import { Writable } from 'node:stream';
 
-import { show, type Outcome, type Totals } from '../../index.ts';
-import { written } from './write.ts';
+import { type Outcome, show, type Totals } from '../../index.ts';
 import type { Progress } from './messages.ts';
+import { written } from './write.ts';
 
 /** `sha512-` and 32 hex digits. */
 const shortLength = 39;

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 
 import {
+  type ActionOptions,
   credentialFiles,
+  type MirrorRule,
   openCredentialChain,
   readCertificates,
   readLookasides,
-  type ActionOptions,
-  type MirrorRule,
 } from '../../index.ts';
 import { baseDirectory, homeDirectory } from '../config/directories.ts';
 import type { Environment } from '../options/environment.ts';

@@ -1,10 +1,10 @@
 import { rm } from 'node:fs/promises';
 
+import type { IngestResponse } from '../../../workers/ingest/requests.ts';
+import type { VerifySignatureResponse } from '../../../workers/tasks.ts';
+import { checkExpected, type Expected } from '../../image/expected.ts';
 import type { Commit, Remote, StoredImage } from '../../store/store.ts';
 import type { FetchContext } from '../context.ts';
-import { checkExpected, type Expected } from '../../image/expected.ts';
-import type { VerifySignatureResponse } from '../../../workers/tasks.ts';
-import type { IngestResponse } from '../../../workers/ingest/requests.ts';
 
 type Admission = {
   readonly checked: Checked;

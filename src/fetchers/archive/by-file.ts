@@ -1,16 +1,16 @@
 import { rm, stat } from 'node:fs/promises';
 
-import { isNoEntry, whyFailed } from '../../system/errno.ts';
 import { ImageError } from '../../errors.ts';
+import { signaturePath } from '../../image/apps.ts';
 import type { FileReference } from '../../image/reference.ts';
 import { show } from '../../image/show.ts';
-import { signaturePath } from '../../image/apps.ts';
 import { ingestLimits } from '../../pool/pool.ts';
 import { startSession } from '../../pool/session.ts';
-import { admit, check, type Checked } from './admit.ts';
+import { isNoEntry, whyFailed } from '../../system/errno.ts';
 import type { FetchContext, FetchRequest } from '../context.ts';
 import type { Found, Planned } from '../found.ts';
 import { getSignature, showSignature, type SignatureSource } from '../signature.ts';
+import { admit, check, type Checked } from './admit.ts';
 
 /** Reads an archive from disk: always, whatever the store has. @see image-package "Fetching by kind" */
 export async function fetchByFile(

@@ -1,16 +1,16 @@
-import { type NameReference, formatReference } from '../../image/reference.ts';
-import type { FetchContext, FetchRequest } from '../context.ts';
-import { present, type Found } from '../found.ts';
-import { fetchOfferedKeys, discovering } from './offered-keys.ts';
-import { fetchRemote } from './remote.ts';
+import { discoverEndpoints } from '../../discovery/discover.ts';
 import type { Endpoint } from '../../discovery/template.ts';
 import { hasCode, ImageError, isImageError } from '../../errors.ts';
+import { formatReference, type NameReference } from '../../image/reference.ts';
 import { show, showUrl } from '../../image/show.ts';
-import type { SignatureSource } from '../signature.ts';
-import { type Wanted, findStored, wantedOf } from '../stored.ts';
-import { discoverEndpoints } from '../../discovery/discover.ts';
 import type { StoredImage } from '../../store/store.ts';
 import { debugLog } from '../../system/debug.ts';
+import type { FetchContext, FetchRequest } from '../context.ts';
+import { type Found, present } from '../found.ts';
+import type { SignatureSource } from '../signature.ts';
+import { findStored, type Wanted, wantedOf } from '../stored.ts';
+import { discovering, fetchOfferedKeys } from './offered-keys.ts';
+import { fetchRemote } from './remote.ts';
 
 const debug = debugLog('fetchers');
 

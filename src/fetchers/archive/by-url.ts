@@ -1,12 +1,12 @@
 import { ImageError } from '../../errors.ts';
-import { parseImageId } from '../../image/image-id.ts';
-import type { UrlReference } from '../../image/url.ts';
-import { showUrl } from '../../image/show.ts';
 import { signatureUrl } from '../../image/apps.ts';
+import { parseImageId } from '../../image/image-id.ts';
+import { showUrl } from '../../image/show.ts';
+import type { UrlReference } from '../../image/url.ts';
 import type { FetchContext, FetchRequest } from '../context.ts';
-import { fetchRemote } from './remote.ts';
+import { type Found, present } from '../found.ts';
 import { takeStored } from '../stored.ts';
-import { present, type Found } from '../found.ts';
+import { fetchRemote } from './remote.ts';
 
 /** An archive at a URL: from the store while it is fresh, else asked for, with what we know of it. */
 export async function fetchByUrl(

@@ -1,12 +1,12 @@
 import { ImageError } from '../../errors.ts';
-import { contentLength, mayBeSame } from '../../http/headers.ts';
 import type { HttpDocument } from '../../http/contract.ts';
+import { contentLength, mayBeSame } from '../../http/headers.ts';
 import { showUrl } from '../../image/show.ts';
 import { type FetchContext, observing } from '../context.ts';
 import type { Planned } from '../found.ts';
-import { answerFromUrlCache, lookUpUrl, validators } from './url-cache.ts';
-import type { RemoteRequest } from './remote.ts';
 import { getSignature, isAbsent, showSignature, signatureMissing, type SignatureSource } from '../signature.ts';
+import type { RemoteRequest } from './remote.ts';
+import { answerFromUrlCache, lookUpUrl, validators } from './url-cache.ts';
 
 /** A server that does not do HEAD says nothing, not even that there is nothing. */
 const headless = [405, 501];

@@ -1,13 +1,11 @@
 import { rm } from 'node:fs/promises';
 
-import { hasCode, isImageError, type ImageError } from '../../errors.ts';
+import type { IngestResponse } from '../../../workers/ingest/requests.ts';
+import { hasCode, type ImageError, isImageError } from '../../errors.ts';
 import type { Freshness } from '../../http/contract.ts';
 import type { Expected } from '../../image/expected.ts';
 import { showUrl } from '../../image/show.ts';
 import { ingestLimits } from '../../pool/pool.ts';
-import type { IngestResponse } from '../../../workers/ingest/requests.ts';
-import { openArchiveSink, type ArchiveSink } from './sink.ts';
-import { check, type Checked, type Proof } from './admit.ts';
 import { type FetchContext, observing } from '../context.ts';
 import {
   getLateSignature,
@@ -17,6 +15,8 @@ import {
   type SignatureAnswer,
   type SignatureSource,
 } from '../signature.ts';
+import { check, type Checked, type Proof } from './admit.ts';
+import { type ArchiveSink, openArchiveSink } from './sink.ts';
 
 export type ReceiveRequest = {
   readonly key: string;

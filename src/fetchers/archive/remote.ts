@@ -1,12 +1,12 @@
 import type { Expected } from '../../image/expected.ts';
 import { showUrl } from '../../image/show.ts';
 import type { Claim } from '../../store/store.ts';
-import { admit } from './admit.ts';
 import { type FetchContext, tellingSilence } from '../context.ts';
 import type { Found } from '../found.ts';
-import { answerFromUrlCache, isFresh, lookUpUrl, takeCached, validators, type CachedUrl } from './url-cache.ts';
-import { receive, type Received } from './receive.ts';
 import type { SignatureSource } from '../signature.ts';
+import { admit } from './admit.ts';
+import { receive, type Received } from './receive.ts';
+import { answerFromUrlCache, type CachedUrl, isFresh, lookUpUrl, takeCached, validators } from './url-cache.ts';
 
 export type RemoteRequest = {
   readonly key: string;

@@ -1,8 +1,8 @@
+import type { IngestRequest, IngestResponse } from '../../../workers/ingest/requests.ts';
 import type { Sink } from '../../http/contract.ts';
 import type { Pool } from '../../pool/pool.ts';
-import { startSession, type Session, type SessionRequest } from '../../pool/session.ts';
+import { type Session, type SessionRequest, startSession } from '../../pool/session.ts';
 import type { Store } from '../../store/store.ts';
-import type { IngestRequest, IngestResponse } from '../../../workers/ingest/requests.ts';
 
 /** A body up to this size stays in memory: to fetch it once more costs no more than to keep track of it. */
 const smallBytes = 64 * 1024;

@@ -1,12 +1,12 @@
 import { longestFreshMs } from '../../http/headers.ts';
 import { checkExpected, type Expected } from '../../image/expected.ts';
-import type { Remote, StoredImage } from '../../store/store.ts';
-import type { FetchContext } from '../context.ts';
-import { present, type Found } from '../found.ts';
-import { isStored } from '../stored.ts';
-import { debugLog } from '../../system/debug.ts';
 import { shortImageId } from '../../image/image-id.ts';
 import { showUrl } from '../../image/show.ts';
+import type { Remote, StoredImage } from '../../store/store.ts';
+import { debugLog } from '../../system/debug.ts';
+import type { FetchContext } from '../context.ts';
+import { type Found, present } from '../found.ts';
+import { isStored } from '../stored.ts';
 
 const debug = debugLog('fetchers');
 

@@ -1,17 +1,17 @@
 import { open } from 'node:fs/promises';
 
 import { hasCode, ImageError } from '../../errors.ts';
-import { abortable } from '../../system/single-flight.ts';
 import type { DownloadedFrom } from '../../registry/client.ts';
 import { downloadBlob } from '../../registry/download-blob.ts';
 import type { Descriptor } from '../../registry/types.ts';
-import { stampFile } from '../../system/files.ts';
 import type { Claim, PartialDownload } from '../../store/store.ts';
-import { type FetchContext, observing, tellingSilence } from '../context.ts';
-import type { Pull } from './image.ts';
-import { hasBlob } from '../stored.ts';
-import { whenFilesAreFree } from '../../system/spare-files.ts';
 import { inStore } from '../../store/store-error.ts';
+import { stampFile } from '../../system/files.ts';
+import { abortable } from '../../system/single-flight.ts';
+import { whenFilesAreFree } from '../../system/spare-files.ts';
+import { type FetchContext, observing, tellingSilence } from '../context.ts';
+import { hasBlob } from '../stored.ts';
+import type { Pull } from './image.ts';
 
 type BlobRequest = {
   readonly pull: Pull;

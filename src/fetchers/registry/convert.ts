@@ -2,17 +2,17 @@ import { rm } from 'node:fs/promises';
 
 import PQueue from 'p-queue';
 
+import type { ConvertRequest, ConvertResponse, UnpackLayerResponse } from '../../../workers/convert/requests.ts';
+import { type ErrorCode, hasCode, ImageError, isImageError } from '../../errors.ts';
+import type { Digest } from '../../image/digest.ts';
 import { ingestLimits } from '../../pool/pool.ts';
-import { abortable } from '../../system/single-flight.ts';
 import type { RegistryDocument } from '../../registry/types.ts';
 import type { StoredImage } from '../../store/store.ts';
-import type { ConvertRequest, ConvertResponse, UnpackLayerResponse } from '../../../workers/convert/requests.ts';
+import { abortable } from '../../system/single-flight.ts';
 import type { FetchContext } from '../context.ts';
 import { isLatest, type Pull } from './image.ts';
 import { provenanceOf } from './signatures.ts';
 import { recordOf } from './stored.ts';
-import { hasCode, ImageError, isImageError, type ErrorCode } from '../../errors.ts';
-import type { Digest } from '../../image/digest.ts';
 
 /** What an archive is made of: `tars` are those of the layers, by position. */
 type Unpacked = { readonly config: RegistryDocument; readonly tars: readonly string[] };

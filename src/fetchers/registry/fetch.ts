@@ -1,14 +1,14 @@
 import { ImageError } from '../../errors.ts';
-import { parseDigest, type Digest } from '../../image/digest.ts';
+import { type Digest, parseDigest } from '../../image/digest.ts';
 import type { RegistryReference } from '../../image/registry-reference.ts';
+import { show } from '../../image/show.ts';
+import { debugLog } from '../../system/debug.ts';
 import { type FetchContext, type FetchRequest, tellingSilence } from '../context.ts';
 import type { Found } from '../found.ts';
 import { holdToLock } from '../lock.ts';
-import { answerFromStore } from './stored.ts';
+import { type WantedOfRegistry, wantedOfRegistry } from './image.ts';
 import { pullImage } from './pull.ts';
-import { wantedOfRegistry, type WantedOfRegistry } from './image.ts';
-import { debugLog } from '../../system/debug.ts';
-import { show } from '../../image/show.ts';
+import { answerFromStore } from './stored.ts';
 
 const debug = debugLog('fetchers');
 

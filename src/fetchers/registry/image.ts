@@ -1,14 +1,14 @@
-import { formatReference } from '../../image/reference.ts';
-import { type RegistryReference, registryImageName } from '../../image/registry-reference.ts';
-import { registryLabels, type GoPlatform } from '../../image/platform.ts';
-import type { RegistryImage } from '../../store/registry-store.ts';
-import type { FoundImage } from '../found.ts';
+import type { VerifySimpleSignatureResponse } from '../../../workers/tasks.ts';
 import type { Digest } from '../../image/digest.ts';
 import type { ImageId } from '../../image/image-id.ts';
-import type { FetchRequest } from '../context.ts';
+import { type GoPlatform, registryLabels } from '../../image/platform.ts';
+import { formatReference } from '../../image/reference.ts';
+import { registryImageName, type RegistryReference } from '../../image/registry-reference.ts';
 import type { RegistryClient } from '../../registry/client.ts';
 import type { ResolvedImage } from '../../registry/resolve.ts';
-import type { VerifySimpleSignatureResponse } from '../../../workers/tasks.ts';
+import type { RegistryImage } from '../../store/registry-store.ts';
+import type { FetchRequest } from '../context.ts';
+import type { FoundImage } from '../found.ts';
 
 /** A registry's image that is kept as it came, in the terms of all images. */
 export function describeRegistryImage(

@@ -1,18 +1,18 @@
-import type { Digest } from '../../image/digest.ts';
-import { toAppcPlatform, type GoPlatform } from '../../image/platform.ts';
-import { platformMissing, runsOn } from '../../registry/choose-platform.ts';
-import { parseConfigFacts, type ConfigFacts } from '../../registry/config-facts.ts';
-import type { RegistryDocument, Descriptor } from '../../registry/types.ts';
-import { type FetchContext, observing } from '../context.ts';
-import { notConvertible, type Unpacker } from './convert.ts';
 import type { LayerPacking } from '../../../workers/convert/requests.ts';
-import { bringBlob, transferProgress, type TransferProgress } from './blobs.ts';
-import type { Pull } from './image.ts';
+import { isImageError } from '../../errors.ts';
+import type { Digest } from '../../image/digest.ts';
+import { type GoPlatform, toAppcPlatform } from '../../image/platform.ts';
+import { platformMissing, runsOn } from '../../registry/choose-platform.ts';
+import { type ConfigFacts, parseConfigFacts } from '../../registry/config-facts.ts';
+import { getConfig } from '../../registry/documents.ts';
+import { checkDigest } from '../../registry/download-blob.ts';
+import type { Descriptor, RegistryDocument } from '../../registry/types.ts';
 import { errnoOf } from '../../system/errno.ts';
 import { openOwnFile, readAtMost } from '../../system/files.ts';
-import { isImageError } from '../../errors.ts';
-import { checkDigest } from '../../registry/download-blob.ts';
-import { getConfig } from '../../registry/documents.ts';
+import { type FetchContext, observing } from '../context.ts';
+import { bringBlob, type TransferProgress, transferProgress } from './blobs.ts';
+import { notConvertible, type Unpacker } from './convert.ts';
+import type { Pull } from './image.ts';
 
 type Parts = {
   readonly config: RegistryDocument;

@@ -1,13 +1,13 @@
-import { type RegistryReference, registryImageName } from '../../image/registry-reference.ts';
 import { registryLabels } from '../../image/platform.ts';
-import { resolveImage, type ResolvedImage } from '../../registry/resolve.ts';
-import { notKept } from './fetch.ts';
+import { registryImageName, type RegistryReference } from '../../image/registry-reference.ts';
+import { type ResolvedImage, resolveImage } from '../../registry/resolve.ts';
 import { type FetchContext, type FetchRequest, observing } from '../context.ts';
 import type { Planned } from '../found.ts';
-import { imageOf, isMoved, lookUpKept } from './stored.ts';
-import { openSignatureCheck } from './signatures.ts';
-import { wantedOfRegistry, type WantedOfRegistry } from './image.ts';
 import { hasBlob } from '../stored.ts';
+import { notKept } from './fetch.ts';
+import { type WantedOfRegistry, wantedOfRegistry } from './image.ts';
+import { openSignatureCheck } from './signatures.ts';
+import { imageOf, isMoved, lookUpKept } from './stored.ts';
 
 /** What a fetch of a registry's image would bring, by what index and manifest say. @returns that of the first platform */
 export async function planRegistry(

@@ -8,8 +8,8 @@ import { convertImage, openUnpacker } from './convert.ts';
 import { describeRegistryImage, type Pull, type WantedOfRegistry } from './image.ts';
 import { keepImage } from './keep.ts';
 import { bringParts } from './layers.ts';
-import { lookUpRegistryImage } from './stored.ts';
 import { openSignatureCheck } from './signatures.ts';
+import { lookUpRegistryImage } from './stored.ts';
 
 /**
  * Brings what is missing of an image, and commits it in the forms that are to be kept; the caller holds the claim of its

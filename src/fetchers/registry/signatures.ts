@@ -1,18 +1,18 @@
 import { stat } from 'node:fs/promises';
 
-import { registryTrustName, type RegistryReference } from '../../image/registry-reference.ts';
-import { lookasideFor, signatureAt } from '../../registry/lookaside.ts';
-import type { SignaturePlace } from '../../registry/parse-registries-d.ts';
-import type { ResolvedImage } from '../../registry/resolve.ts';
-import type { StoredImage } from '../../store/store.ts';
 import type { VerifySimpleSignatureRequest } from '../../../workers/tasks.ts';
-import type { FetchContext } from '../context.ts';
-import type { Verification, WantedOfRegistry } from './image.ts';
 import { hasCode, ImageError } from '../../errors.ts';
 import type { Digest } from '../../image/digest.ts';
+import { type RegistryReference, registryTrustName } from '../../image/registry-reference.ts';
 import { showUrl } from '../../image/show.ts';
+import { lookasideFor, signatureAt } from '../../registry/lookaside.ts';
+import type { SignaturePlace } from '../../registry/parse-registries-d.ts';
 import { isLoopback } from '../../registry/place.ts';
+import type { ResolvedImage } from '../../registry/resolve.ts';
+import type { StoredImage } from '../../store/store.ts';
+import type { FetchContext } from '../context.ts';
 import { getSignature, showSignature, signatureMissing } from '../signature.ts';
+import type { Verification, WantedOfRegistry } from './image.ts';
 
 /** Checks the signatures of what a reference turned out to stand for; nothing is checked without a verifier. */
 type SignatureCheck = (resolved: ResolvedImage, signal: AbortSignal) => Promise<Verification | undefined>;

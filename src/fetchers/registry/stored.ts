@@ -1,13 +1,13 @@
-import { currentDigest } from '../../registry/documents.ts';
-import { type FetchContext, observing } from '../context.ts';
-import { present, type Found } from '../found.ts';
-import { describeRegistryImage, type WantedOfRegistry } from './image.ts';
 import { ImageError } from '../../errors.ts';
-import { isDigest, type Digest } from '../../image/digest.ts';
+import { type Digest, isDigest } from '../../image/digest.ts';
 import { runsOn } from '../../registry/choose-platform.ts';
+import { currentDigest } from '../../registry/documents.ts';
 import type { RegistryImage } from '../../store/registry-store.ts';
 import type { StoredImage } from '../../store/store.ts';
+import { type FetchContext, observing } from '../context.ts';
+import { type Found, present } from '../found.ts';
 import { hasBlob, isStored } from '../stored.ts';
+import { describeRegistryImage, type WantedOfRegistry } from './image.ts';
 
 type StoreQuestion = {
   /** When the fetch began: what has come since is young. */

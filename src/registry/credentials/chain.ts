@@ -1,5 +1,5 @@
 import type { CredentialLookup, RegistryCredential } from '../types.ts';
-import { byRegistryKey, findForRepository, registryKey, type CredentialFile, type Environment } from './files.ts';
+import { byRegistryKey, type CredentialFile, type Environment, findForRepository, registryKey } from './files.ts';
 import type { HelperCall } from './helper.ts';
 import type { Credentials } from './read-file.ts';
 

@@ -1,13 +1,13 @@
 import * as z from 'zod';
 
 import { configInvalid, readConfigFile } from '../../image/config-file.ts';
-import { isNoEntry } from '../../system/errno.ts';
 import { mapOf, text, texts } from '../../image/go-json.ts';
 import { describeJsonPlace, parseJsonStrict } from '../../image/json.ts';
 import { checkShape, formatFieldFault } from '../../image/shape.ts';
 import { show } from '../../image/show.ts';
+import { isNoEntry } from '../../system/errno.ts';
 import type { RegistryCredential } from '../types.ts';
-import { type CredentialFile, byRegistryKey } from './files.ts';
+import { byRegistryKey, type CredentialFile } from './files.ts';
 
 export type Credentials = {
   readonly path: string;

@@ -1,6 +1,6 @@
-import { formatBytes, formatTime } from '../format.ts';
 import { phases } from '../../measure/phases.ts';
 import { statusMarks } from '../data.ts';
+import { formatBytes, formatTime } from '../format.ts';
 import { create } from './dom.ts';
 import type { Item } from './items.ts';
 

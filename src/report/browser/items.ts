@@ -1,4 +1,4 @@
-import { type ReportData, statuses, type Status, spansOf, timesOf, type Span } from '../data.ts';
+import { type ReportData, type Span, spansOf, type Status, statuses, timesOf } from '../data.ts';
 
 /** One image, as the page uses it. */
 export type Item = {

@@ -1,11 +1,11 @@
 import type { ReportData, Status } from '../data.ts';
-import { createDetail, showOnHover } from './facts.ts';
 import { find } from './dom.ts';
-import { toItems, type Item } from './items.ts';
+import { createDetail, showOnHover } from './facts.ts';
+import { type Item, toItems } from './items.ts';
 import { upgradeOutcomes } from './outcomes.ts';
 import { readOutSeries } from './series-cursor.ts';
 import { createTools } from './tools.ts';
-import { isFiltering, matcher, treeRows, type Filter } from './view.ts';
+import { type Filter, isFiltering, matcher, treeRows } from './view.ts';
 import { createWaterfall } from './waterfall.ts';
 
 /** With more rows than this, the time axis shows only the visible rows. */

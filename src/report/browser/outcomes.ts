@@ -1,8 +1,8 @@
-import { columns, type Column, statusMarks } from '../data.ts';
+import { type Column, columns, statusMarks } from '../data.ts';
 import { formatBytes, formatTime } from '../format.ts';
 import { create, find, oncePerFrame } from './dom.ts';
 import type { Item } from './items.ts';
-import { sorted, type Order } from './view.ts';
+import { type Order, sorted } from './view.ts';
 
 const lineHeight = 28;
 /** Columns that are first sorted by the largest value. */

@@ -1,8 +1,8 @@
+import { phases } from '../../measure/phases.ts';
+import { type Span, statusMarks } from '../data.ts';
+import { create } from './dom.ts';
 import type { Item } from './items.ts';
 import type { TreeRow } from './view.ts';
-import { phases } from '../../measure/phases.ts';
-import { statusMarks, type Span } from '../data.ts';
-import { create } from './dom.ts';
 
 type RowLooks = {
   readonly rowHeight: number;

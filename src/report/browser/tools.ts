@@ -1,5 +1,5 @@
+import { type Status, statuses, statusMarks } from '../data.ts';
 import { formatNumber } from '../format.ts';
-import { statuses, statusMarks, type Status } from '../data.ts';
 import { create } from './dom.ts';
 import type { Item } from './items.ts';
 import type { Filter } from './view.ts';

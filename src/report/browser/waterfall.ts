@@ -1,10 +1,10 @@
 import { create } from './dom.ts';
-import { createDrawnRows, listenForChoice, rowHeights } from './rows.ts';
 import type { Item } from './items.ts';
+import { watchWindow } from './outcomes.ts';
 import { createOverview } from './overview.ts';
+import { createDrawnRows, listenForChoice, rowHeights } from './rows.ts';
 import { drawTicks, rangeOf } from './time-axis.ts';
 import type { TreeRow } from './view.ts';
-import { watchWindow } from './outcomes.ts';
 
 export type Waterfall = {
   readonly element: HTMLElement;

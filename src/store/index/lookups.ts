@@ -1,22 +1,22 @@
-import { ImageError, hasCode } from '../../errors.ts';
+import { hasCode, ImageError } from '../../errors.ts';
+import { checkExpected, type Expected } from '../../image/expected.ts';
 import { parseImageIdPrefix, shortImageId } from '../../image/image-id.ts';
+import { type Labels, matchLabels } from '../../image/labels.ts';
+import type { Store, StoredImage } from '../store.ts';
 import { damagedIndex } from '../store-error.ts';
-import { matchLabels, type Labels } from '../../image/labels.ts';
+import type { Reader, Row } from './reader.ts';
 import {
   byImport,
-  importPage,
-  textOf,
+  hashKey,
   idDigits,
   imageColumns,
   imageIdOf,
+  importPage,
   parseImageRow,
-  parsingRows,
-  hashKey,
   parseRemoteRow,
+  parsingRows,
+  textOf,
 } from './rows.ts';
-import type { Reader, Row } from './reader.ts';
-import type { Store, StoredImage } from '../store.ts';
-import { checkExpected, type Expected } from '../../image/expected.ts';
 
 type Lookups = Pick<
   Store,

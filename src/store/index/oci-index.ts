@@ -1,6 +1,6 @@
+import { type BigIntStats, closeSync, fstatSync, lstatSync, readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { type BigIntStats, closeSync, fstatSync, lstatSync, readFileSync } from 'node:fs';
 
 import { ImageError } from '../../errors.ts';
 import { show } from '../../image/show.ts';

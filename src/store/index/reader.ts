@@ -2,8 +2,8 @@ import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSy
 import { setTimeout } from 'node:timers/promises';
 
 import { ImageError } from '../../errors.ts';
-import { foreignIndex, sqliteResult, storeError } from '../store-error.ts';
 import { show } from '../../image/show.ts';
+import { foreignIndex, sqliteResult, storeError } from '../store-error.ts';
 import { indexVersion } from './protocol.ts';
 
 export type Row = Readonly<Record<string, SQLOutputValue>>;

@@ -1,18 +1,18 @@
 import { existsSync, lstatSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { registryBlobName, type Digest } from '../../image/digest.ts';
 import { ImageError } from '../../errors.ts';
+import { type Digest, registryBlobName } from '../../image/digest.ts';
 import { isImageId } from '../../image/image-id.ts';
-import type { Layout } from './protocol.ts';
-import { byImport, importPage, flagOf, numberOf, textOf, idDigits, parsingRows } from './rows.ts';
-import { parseDigestPrefix, digestDigits, parseRegistryRow, registryColumns, toDigest } from './registry-rows.ts';
 import { namesIn, stampFile } from '../../system/files.ts';
-import type { Reader } from './reader.ts';
-import type { RegistryStore, StoredBlob, BlobState } from '../registry-store.ts';
 import { hasStamp, stampColumns } from '../blobs.ts';
+import type { BlobState, RegistryStore, StoredBlob } from '../registry-store.ts';
 import { inStore } from '../store-error.ts';
 import { readOciIndex, salvageEntries } from './oci-index.ts';
+import type { Layout } from './protocol.ts';
+import type { Reader } from './reader.ts';
+import { digestDigits, parseDigestPrefix, parseRegistryRow, registryColumns, toDigest } from './registry-rows.ts';
+import { byImport, flagOf, idDigits, importPage, numberOf, parsingRows, textOf } from './rows.ts';
 
 type RegistryLookups = Pick<
   RegistryStore,

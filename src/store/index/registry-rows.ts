@@ -1,9 +1,9 @@
-import { isDigest, type Digest } from '../../image/digest.ts';
+import { type Digest, isDigest } from '../../image/digest.ts';
 import { parseHashPrefix } from '../../image/image-id.ts';
-import type { RegistryRow } from './protocol.ts';
-import { flagOf, listOf, numberOf, optionalNumberOf, optionalTextOf, textOf, idDigits, imageIdOf } from './rows.ts';
-import type { Row } from './reader.ts';
 import type { RegistryCommit, RegistryImage, StoredDescriptor } from '../registry-store.ts';
+import type { RegistryRow } from './protocol.ts';
+import type { Row } from './reader.ts';
+import { flagOf, idDigits, imageIdOf, listOf, numberOf, optionalNumberOf, optionalTextOf, textOf } from './rows.ts';
 
 const digestPrefix = 'sha256:';
 

@@ -1,12 +1,12 @@
 import { hash } from 'node:crypto';
 
-import { isImageId, type ImageId } from '../../image/image-id.ts';
+import { type ImageId, isImageId } from '../../image/image-id.ts';
 import type { Labels } from '../../image/labels.ts';
 import type { Dependency } from '../../image/manifest.ts';
-import type { ImageRow, RemoteRow } from './protocol.ts';
-import type { Row, Query } from './reader.ts';
-import type { Commit, StoredImage, Remote } from '../store.ts';
+import type { Commit, Remote, StoredImage } from '../store.ts';
 import { damagedIndex } from '../store-error.ts';
+import type { ImageRow, RemoteRow } from './protocol.ts';
+import type { Query, Row } from './reader.ts';
 
 const idPrefix = 'sha512-';
 

@@ -1,11 +1,11 @@
 import test from 'ava';
 import fc from 'fast-check';
 
-import { parseCommandLine, isPlain } from '../../../src/cli/options/command-line.ts';
-import { optionTable } from '../../../src/cli/options/table.ts';
+import { commands } from '../../../src/cli/commands.ts';
+import { isPlain, parseCommandLine } from '../../../src/cli/options/command-line.ts';
 import { environmentWarnings } from '../../../src/cli/options/environment.ts';
 import { appliesTo, commandNames } from '../../../src/cli/options/option.ts';
-import { commands } from '../../../src/cli/commands.ts';
+import { optionTable } from '../../../src/cli/options/table.ts';
 import { checkArguments } from '../../../src/cli/parser.ts';
 
 const parse = (line: string, environment: Record<string, string> = {}) =>

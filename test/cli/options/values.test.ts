@@ -1,6 +1,6 @@
 import test from 'ava';
 
-import { hasCode } from '../../../src/errors.ts';
+import { parseSwitch } from '../../../src/cli/options/option.ts';
 import {
   parseCidr,
   parseConnectTo,
@@ -8,12 +8,12 @@ import {
   parseDiscover,
   parseInsecureOptions,
   parseLimits,
-  parseTimeouts,
   parseRate,
   parseSize,
   parseTime,
+  parseTimeouts,
 } from '../../../src/cli/options/values.ts';
-import { parseSwitch } from '../../../src/cli/options/option.ts';
+import { hasCode } from '../../../src/errors.ts';
 
 type Parse<T> = (text: string, option: string) => T;
 

@@ -1,7 +1,7 @@
 import test from 'ava';
 
 import { createBatchExitCode, exitCodeOf, sharedExitCode } from '../../../src/cli/output/exit-code.ts';
-import { fromErrorData, toErrorData, type ErrorCode, type ErrorData, type ImageError } from '../../../src/errors.ts';
+import { type ErrorCode, type ErrorData, fromErrorData, type ImageError, toErrorData } from '../../../src/errors.ts';
 import type { Outcome, OutcomeStatus } from '../../../src/events.ts';
 
 /** The table of the design, code by code. */

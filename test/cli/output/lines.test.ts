@@ -2,11 +2,11 @@ import { PassThrough } from 'node:stream';
 
 import test from 'ava';
 
-import { drawFrame, trackBatch } from '../../../src/cli/output/live-progress.ts';
 import { causeLines, errorLine } from '../../../src/cli/output/error-line.ts';
+import { drawFrame, trackBatch } from '../../../src/cli/output/live-progress.ts';
 import { createEventStream, createPlainProgress, progressMode } from '../../../src/cli/output/progress.ts';
 import { formatDuration, summaryLine } from '../../../src/cli/output/state-line.ts';
-import { asImageError, ImageError, type ErrorCode, type ErrorDetails } from '../../../src/errors.ts';
+import { asImageError, type ErrorCode, type ErrorDetails, ImageError } from '../../../src/errors.ts';
 import type { BatchEvent, Outcome, Totals } from '../../../src/events.ts';
 
 const totals: Totals = {

@@ -3,8 +3,8 @@ import { text } from 'node:stream/consumers';
 
 import test from 'ava';
 
-import { ImageError } from '../../../src/errors.ts';
 import { createPlanTree } from '../../../src/cli/output/plan-result.ts';
+import { ImageError } from '../../../src/errors.ts';
 import type { PlanOutcome, PlanTotals } from '../../../src/index.ts';
 
 const totals: PlanTotals = {

@@ -5,9 +5,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import test from 'ava';
 import fc from 'fast-check';
 
-import { ImageError } from '../../../src/errors.ts';
 import { createJsonResult } from '../../../src/cli/output/json-result.ts';
-import { type ResultWriter, createTextResult } from '../../../src/cli/output/text-result.ts';
+import { createTextResult, type ResultWriter } from '../../../src/cli/output/text-result.ts';
+import { ImageError } from '../../../src/errors.ts';
 import type { Outcome, Totals } from '../../../src/events.ts';
 
 const totals: Totals = {

@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 
 import test from 'ava';
 
+import { openStore } from '../../../src/store/open-store.ts';
 import { someBytes } from '../../helpers/archive.ts';
 import { putTar } from '../../helpers/put-tar.ts';
 import { bin } from '../../helpers/run-cli.ts';
@@ -13,7 +14,6 @@ import { runHere } from '../../helpers/run-here.ts';
 import { openShell } from '../../helpers/shell.ts';
 import { storeContext } from '../../helpers/store-context.ts';
 import { putImage, temporaryDirectory } from '../../helpers/stored.ts';
-import { openStore } from '../../../src/store/open-store.ts';
 
 const run = promisify(execFile);
 const program = someBytes(100_000, 7);

@@ -4,8 +4,8 @@ import test, { type ExecutionContext } from 'ava';
 
 import { openStore } from '../../../src/store/open-store.ts';
 import { damageFile } from '../../helpers/damage.ts';
-import { layerOf } from '../../helpers/registry-fetching.ts';
 import { startRegistry } from '../../helpers/registry.ts';
+import { layerOf } from '../../helpers/registry-fetching.ts';
 import { runHere } from '../../helpers/run-here.ts';
 import { temporaryDirectory } from '../../helpers/stored.ts';
 

@@ -4,9 +4,9 @@ import { gzipSync } from 'node:zlib';
 
 import test, { type ExecutionContext } from 'ava';
 
+import { refusal, startRegistry, type TestRegistry, types } from '../../helpers/registry.ts';
 import { layerOf } from '../../helpers/registry-fetching.ts';
 import { namesInIndex } from '../../helpers/registry-image.ts';
-import { refusal, startRegistry, types, type TestRegistry } from '../../helpers/registry.ts';
 import { runHere } from '../../helpers/run-here.ts';
 import { temporaryDirectory } from '../../helpers/stored.ts';
 

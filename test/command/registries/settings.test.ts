@@ -3,8 +3,8 @@ import { dirname, join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { layerOf } from '../../helpers/registry-fetching.ts';
 import { refusal, startRegistry, type TestRegistry } from '../../helpers/registry.ts';
+import { layerOf } from '../../helpers/registry-fetching.ts';
 import { runHere } from '../../helpers/run-here.ts';
 import { temporaryDirectory } from '../../helpers/stored.ts';
 

@@ -13,9 +13,9 @@ import type { ActionOptions } from '../../../src/index.ts';
 import type { Pool } from '../../../src/pool/pool.ts';
 import type { UnpackLayerRequest } from '../../../workers/convert/requests.ts';
 import { someBytes } from '../../helpers/archive.ts';
-import { putBytes } from '../../helpers/registry-image.ts';
-import { layerOf, openRegistryFetching } from '../../helpers/registry-fetching.ts';
 import { describe, types } from '../../helpers/registry.ts';
+import { layerOf, openRegistryFetching } from '../../helpers/registry-fetching.ts';
+import { putBytes } from '../../helpers/registry-image.ts';
 import { storeContext } from '../../helpers/store-context.ts';
 
 const never = new AbortController().signal;

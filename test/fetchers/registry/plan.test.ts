@@ -1,8 +1,8 @@
 import test from 'ava';
 
 import { createApps } from '../../../src/index.ts';
-import { layerOf, openRegistryFetching } from '../../helpers/registry-fetching.ts';
 import { types } from '../../helpers/registry.ts';
+import { layerOf, openRegistryFetching } from '../../helpers/registry-fetching.ts';
 
 test('what two images or two platforms have in common is counted once in the totals', async (t) => {
   const { registry, reference, finder } = await openRegistryFetching(t, { platform: ['linux/amd64', 'linux/arm64'] });

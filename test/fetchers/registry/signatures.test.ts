@@ -4,18 +4,18 @@ import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 
 import {
-  createApps,
   type ActionOptions,
+  createApps,
   type Lookasides,
   type Outcome,
   type SignaturePlace,
 } from '../../../src/index.ts';
 import { codesOf } from '../../helpers/fetching.ts';
 import { openGpg, type SignOptions } from '../../helpers/keys.ts';
-import { layerOf, openRegistryFetching } from '../../helpers/registry-fetching.ts';
 import { types } from '../../helpers/registry.ts';
+import { layerOf, openRegistryFetching } from '../../helpers/registry-fetching.ts';
 import { startServer } from '../../helpers/server.ts';
-import { signMessage, statementOf, type Statement } from '../../helpers/simple-signing.ts';
+import { signMessage, type Statement, statementOf } from '../../helpers/simple-signing.ts';
 import { temporaryDirectory } from '../../helpers/stored.ts';
 import { openTrust } from '../../helpers/trust.ts';
 

@@ -5,12 +5,12 @@ import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 
 import { hasCode } from '../../../src/errors.ts';
-import { openCredentialChain, type CredentialChainOptions } from '../../../src/registry/credentials/chain.ts';
+import { type CredentialChainOptions, openCredentialChain } from '../../../src/registry/credentials/chain.ts';
 import {
   byRegistryKey,
+  credentialFiles,
   findForRepository,
   registryKey,
-  credentialFiles,
 } from '../../../src/registry/credentials/files.ts';
 
 const auth = (pair: string) => ({ auth: Buffer.from(pair).toString('base64') });

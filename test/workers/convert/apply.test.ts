@@ -1,7 +1,7 @@
 import test from 'ava';
 
 import { hasCode } from '../../../src/errors.ts';
-import { convertBlobs, layerOf, convertLayers, requestFor } from './layers.ts';
+import { convertBlobs, convertLayers, layerOf, requestFor } from './layers.ts';
 import { formatTree } from './listing.ts';
 
 type Vector = readonly [what: string, layers: readonly string[], tree: string];

@@ -1,27 +1,27 @@
 import { existsSync } from 'node:fs';
-import { readFile, readdir, readlink, stat, truncate, writeFile } from 'node:fs/promises';
+import { readdir, readFile, readlink, stat, truncate, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { constants, gzipSync, zstdCompressSync } from 'node:zlib';
 
 import test from 'ava';
 
-import { hasCode, type ErrorCode } from '../../../src/errors.ts';
+import { type ErrorCode, hasCode } from '../../../src/errors.ts';
 import { openPool } from '../../../src/pool/pool.ts';
-import { ingest } from '../../../workers/ingest/ingest.ts';
 import type { ConvertLimits, ConvertRequest, UnpackLayerRequest } from '../../../workers/convert/requests.ts';
+import { ingest } from '../../../workers/ingest/ingest.ts';
 import { buildTar, imageIdOf, someBytes } from '../../helpers/archive.ts';
 import { tarEnd } from '../../helpers/tar-forge.ts';
 import { requestFor as ingestRequest } from '../ingest-request.ts';
 import {
+  type BlobsRequest,
   convertBlobs,
   convertLayers,
   convertLimits,
+  type LayerBytes,
   layerOf,
   pack,
   requestFor,
   sha256,
-  type BlobsRequest,
-  type LayerBytes,
 } from './layers.ts';
 import { formatTree, listImage } from './listing.ts';
 

@@ -4,14 +4,14 @@ import test from 'ava';
 import fc from 'fast-check';
 
 import {
-  readEntryHead,
   type EntryHead,
   formatHeader,
-  padding,
   type FormattedEntry,
+  padding,
+  readEntryHead,
 } from '../../../workers/convert/entry-head.ts';
-import { createTarReader } from '../../../workers/tar/tar-reader.ts';
 import type { TarEntry } from '../../../workers/tar/extensions.ts';
+import { createTarReader } from '../../../workers/tar/tar-reader.ts';
 import { tarEnd } from '../../helpers/tar-forge.ts';
 
 const bytes = (max: number) =>

@@ -4,7 +4,7 @@ import { hasCode } from '../../../src/errors.ts';
 import { parseImageConfig } from '../../../workers/convert/image-config.ts';
 import { formatManifest } from '../../../workers/convert/image-manifest.ts';
 import type { ConvertOrigin } from '../../../workers/convert/requests.ts';
-import { configFor, convertLayers, layerOf, type Config } from './layers.ts';
+import { type Config, configFor, convertLayers, layerOf } from './layers.ts';
 
 const origin: ConvertOrigin = {
   host: 'docker.io',

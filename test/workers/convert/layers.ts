@@ -9,13 +9,13 @@ import type { ExecutionContext } from 'ava';
 import { defaultLimits } from '../../../src/image/limits.ts';
 import { parseConfigFacts } from '../../../src/registry/config-facts.ts';
 import { convert } from '../../../workers/convert/convert.ts';
-import { unpackLayer } from '../../../workers/convert/unpack-layer.ts';
 import type {
   ConvertLayer,
   ConvertLimits,
   ConvertRequest,
   ConvertResponse,
 } from '../../../workers/convert/requests.ts';
+import { unpackLayer } from '../../../workers/convert/unpack-layer.ts';
 import type { Handler } from '../../../workers/tasks.ts';
 import { buildTar, type TarItem } from '../../helpers/archive.ts';
 

@@ -1,6 +1,6 @@
 import { defaultLimits } from '../../../src/image/limits.ts';
-import { createTarReader } from '../../../workers/tar/tar-reader.ts';
 import type { TarEntry } from '../../../workers/tar/extensions.ts';
+import { createTarReader } from '../../../workers/tar/tar-reader.ts';
 import { check } from '../tar/check.ts';
 
 export type Listed = TarEntry & { readonly content: string };

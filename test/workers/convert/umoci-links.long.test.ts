@@ -7,7 +7,7 @@ import fc from 'fast-check';
 
 import { extract } from '../../../workers/extract/extract.ts';
 import { buildTar, type TarItem } from '../../helpers/archive.ts';
-import { convertLayers, convertLimits, pack, temporary, type LayerBytes } from './layers.ts';
+import { convertLayers, convertLimits, type LayerBytes, pack, temporary } from './layers.ts';
 import { describeTree, hasUmoci, unpackWithUmoci } from './umoci.ts';
 
 const compare = hasUmoci ? test : test.skip;

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 
 import type { ExecutionContext } from 'ava';
 
-import { configFor, sha256, temporary, type LayerBytes } from './layers.ts';
+import { configFor, type LayerBytes, sha256, temporary } from './layers.ts';
 
 const run = promisify(execFile);
 export const hasUmoci = spawnSync('umoci', ['--version']).status === 0;

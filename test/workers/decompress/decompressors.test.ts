@@ -8,7 +8,7 @@ import { hasCode } from '../../../src/errors.ts';
 import { bunzip } from '../../../workers/decompress/bunzip.ts';
 import { gunzip } from '../../../workers/decompress/gunzip.ts';
 import { unxz } from '../../../workers/decompress/unxz.ts';
-import { unlimitedMemory, type Memory } from '../../../workers/memory.ts';
+import { type Memory, unlimitedMemory } from '../../../workers/memory.ts';
 import { someBytes } from '../../helpers/archive.ts';
 
 type Decompressor = (chunks: AsyncIterable<Uint8Array>, path: string, memory: Memory) => AsyncIterable<Uint8Array>;

@@ -6,15 +6,15 @@ import { gzipSync } from 'node:zlib';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { hasCode, type ErrorCode } from '../../../src/errors.ts';
+import { type ErrorCode, hasCode } from '../../../src/errors.ts';
 import { ingest, inspectArchive } from '../../../workers/ingest/ingest.ts';
 import type { ArchiveSource, IngestLimits } from '../../../workers/ingest/requests.ts';
 import { verifySignature } from '../../../workers/openpgp/verify-signature.ts';
-import { buildAci, someBytes, type Compression, buildTar } from '../../helpers/archive.ts';
+import { buildAci, buildTar, type Compression, someBytes } from '../../helpers/archive.ts';
+import { stampNow } from '../../helpers/blob.ts';
 import { openGpg } from '../../helpers/keys.ts';
 import { forgeArchive, forgeEntry, forgeHeader, tarEnd } from '../../helpers/tar-forge.ts';
 import { refuses, requestFor, temporary } from '../ingest-request.ts';
-import { stampNow } from '../../helpers/blob.ts';
 
 const bytesOf = (bytes: Uint8Array): ArchiveSource => ({ kind: 'bytes', bytes });
 

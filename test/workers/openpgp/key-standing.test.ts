@@ -3,18 +3,18 @@ import {
   config,
   enums,
   generateKey,
+  type PrivateKey,
   readKey,
   readPrivateKey,
-  SignaturePacket,
-  type PrivateKey,
   type SecretKeyPacket,
+  SignaturePacket,
 } from 'openpgp';
 
 import { hasCode } from '../../../src/errors.ts';
 import { verifySignature } from '../../../workers/openpgp/verify-signature.ts';
 import { forgeSignature, openForger } from '../../helpers/forge-signature.ts';
-import { openGpg, type Gpg } from '../../helpers/keys.ts';
-import { verifyRequest, type VerifyOptions } from '../../helpers/verify-request.ts';
+import { type Gpg, openGpg } from '../../helpers/keys.ts';
+import { type VerifyOptions, verifyRequest } from '../../helpers/verify-request.ts';
 
 const archive = Buffer.from('an archive');
 /** Subpacket type of a back-signature. */

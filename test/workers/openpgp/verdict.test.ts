@@ -2,9 +2,9 @@ import test from 'ava';
 
 import { hasCode } from '../../../src/errors.ts';
 import { verifySignature } from '../../../workers/openpgp/verify-signature.ts';
-import { forgeSignature, openForger, type Forgery } from '../../helpers/forge-signature.ts';
+import { type Forgery, forgeSignature, openForger } from '../../helpers/forge-signature.ts';
 import { openGpg } from '../../helpers/keys.ts';
-import { verifyRequest, type VerifyOptions } from '../../helpers/verify-request.ts';
+import { type VerifyOptions, verifyRequest } from '../../helpers/verify-request.ts';
 
 const archive = Buffer.from('an archive');
 const opening = openGpg();

@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import test from 'ava';
-import { config, createMessage, generateKey, sign, type Message } from 'openpgp';
+import { config, createMessage, generateKey, type Message, sign } from 'openpgp';
 
 import { hasCode, isImageError } from '../../../src/errors.ts';
 import { verifySignature } from '../../../workers/openpgp/verify-signature.ts';
 import { openGpg } from '../../helpers/keys.ts';
-import { verifyRequest, type VerifyOptions } from '../../helpers/verify-request.ts';
+import { type VerifyOptions, verifyRequest } from '../../helpers/verify-request.ts';
 
 const archive = Buffer.from('an archive as it was transferred');
 

@@ -1,13 +1,13 @@
 import test from 'ava';
 
-import { isImageError, type ErrorCode } from '../../../src/errors.ts';
+import { type ErrorCode, isImageError } from '../../../src/errors.ts';
 import { parseRegistryReference } from '../../../src/image/registry-reference.ts';
 import { readCertificate } from '../../../workers/openpgp/openpgp.ts';
-import type { VerifySimpleSignatureRequest } from '../../../workers/tasks.ts';
 import { verifySimpleSignature } from '../../../workers/openpgp/verify-simple.ts';
+import type { VerifySimpleSignatureRequest } from '../../../workers/tasks.ts';
 import { forgeSignature, openForger, packet } from '../../helpers/forge-signature.ts';
 import { openGpg, type SignOptions } from '../../helpers/keys.ts';
-import { signMessage, statementOf, type Statement } from '../../helpers/simple-signing.ts';
+import { signMessage, type Statement, statementOf } from '../../helpers/simple-signing.ts';
 
 const manifest = `sha256:${'a'.repeat(64)}`;
 const index = `sha256:${'b'.repeat(64)}`;

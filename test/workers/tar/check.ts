@@ -1,5 +1,5 @@
 import { defaultLimits } from '../../../src/image/limits.ts';
-import { createArchiveChecker, type CheckerLimits } from '../../../workers/tar/tar-checker.ts';
+import { type CheckerLimits, createArchiveChecker } from '../../../workers/tar/tar-checker.ts';
 
 export const checkerLimits: CheckerLimits = {
   manifestBytes: defaultLimits.manifest,

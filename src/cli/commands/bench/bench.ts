@@ -1,18 +1,18 @@
 import { runBench } from '../../../bench/run-bench.ts';
 import type { Timeline } from '../../../report/timeline.ts';
 import { binFile, type Run } from '../../command.ts';
-import { toSafeJson } from '../../output/table.ts';
-import { textOf, valueOf } from '../../options/read.ts';
 import { usageError } from '../../options/option.ts';
+import { textOf, valueOf } from '../../options/read.ts';
 import { errorLines } from '../../output/error-line.ts';
 import { exitCodes } from '../../output/exit-code.ts';
+import { toSafeJson } from '../../output/table.ts';
 import { write } from '../../output/write.ts';
 import { readVersion } from '../../version.ts';
+import { requireWritable, writeReport } from '../fetch/report.ts';
+import { readRequests } from '../fetch/requests.ts';
 import { compareWith, readResult, requireComparable } from './compare.ts';
 import { benchLists, benchSettings } from './options.ts';
 import { benchTable } from './table.ts';
-import { readRequests } from '../fetch/requests.ts';
-import { requireWritable, writeReport } from '../fetch/report.ts';
 
 /** Exit code of `--compare` when a setting is slower by more than the noise. */
 const slowerExitCode = 9;

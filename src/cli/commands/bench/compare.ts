@@ -1,5 +1,5 @@
-import { compare, obstacle, type Comparison } from '../../../bench/compare.ts';
-import { benchResult, type BenchResult } from '../../../bench/result.ts';
+import { compare, type Comparison, obstacle } from '../../../bench/compare.ts';
+import { type BenchResult, benchResult } from '../../../bench/result.ts';
 import { show } from '../../../index.ts';
 import { readNamed } from '../../../system/files.ts';
 import { usageError } from '../../options/option.ts';

@@ -1,13 +1,13 @@
 import { availableParallelism } from 'node:os';
 
 import type { BenchOptions } from '../../../bench/run-bench.ts';
-import type { CommandLine } from '../../options/command-line.ts';
-import { parseCount, parseRate, parseSize, parseTime } from '../../options/values.ts';
-import type { Environment } from '../../options/environment.ts';
-import { isOn, valueOf, valuesOf } from '../../options/read.ts';
-import { appliesTo, usageError } from '../../options/option.ts';
 import { benchOptions } from '../../options/bench.ts';
-import { optionTable, type OptionName } from '../../options/table.ts';
+import type { CommandLine } from '../../options/command-line.ts';
+import type { Environment } from '../../options/environment.ts';
+import { appliesTo, usageError } from '../../options/option.ts';
+import { isOn, valueOf, valuesOf } from '../../options/read.ts';
+import { type OptionName, optionTable } from '../../options/table.ts';
+import { parseCount, parseRate, parseSize, parseTime } from '../../options/values.ts';
 
 /** A generated image is in memory while it is made. */
 const maxSize = 64 * 1024 ** 2;

@@ -3,9 +3,9 @@ import { eventsIn } from '../../../bench/read-events.ts';
 import type { BenchResult } from '../../../bench/result.ts';
 import { escapeHtml } from '../../../report/html.ts';
 import { reportPage } from '../../../report/page.ts';
-import { type Timeline, createTimeline, type TimelineRecorder } from '../../../report/timeline.ts';
-import { benchTable } from './table.ts';
+import { createTimeline, type Timeline, type TimelineRecorder } from '../../../report/timeline.ts';
 import { machineFacts } from '../fetch/report.ts';
+import { benchTable } from './table.ts';
 
 /** A page without external parts: the sweep, and the last run of its fastest setting. */
 export function benchPage(result: BenchResult, timeline: Timeline): Iterable<string> {

@@ -1,6 +1,6 @@
 import prettyBytes from 'pretty-bytes';
 
-import { phaseNames, ingestSteps } from '../../../bench/read-events.ts';
+import { ingestSteps, phaseNames } from '../../../bench/read-events.ts';
 import type { BenchResult, Bound, SettingResult } from '../../../bench/result.ts';
 import { show } from '../../../index.ts';
 import { formatTable } from '../../output/table.ts';

@@ -1,15 +1,15 @@
 import type { Run } from '../../command.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { environmentWarnings } from '../../options/environment.ts';
+import { usageError } from '../../options/option.ts';
 import { isOn, textOf, valueOf } from '../../options/read.ts';
 import { optionTable } from '../../options/table.ts';
-import { usageError } from '../../options/option.ts';
 import { exitCodes } from '../../output/exit-code.ts';
 import { progressMode } from '../../output/progress.ts';
-import { insecureWarnings, prepare } from './prepare.ts';
+import { requireApart } from '../output-files.ts';
 import type { LockFile } from './lock-file.ts';
 import { openFinder, storeDirectory } from './network.ts';
-import { requireApart } from '../output-files.ts';
+import { insecureWarnings, prepare } from './prepare.ts';
 import { requireWritable } from './report.ts';
 import { runFetch } from './run-fetch.ts';
 

@@ -7,17 +7,17 @@ import {
   checkShape,
   configInvalid,
   describeJsonPlace,
+  type Digest,
   formatFieldFault,
   ImageError,
+  type ImageId,
   isDigest,
   isImageId,
+  type Lock,
   parseJsonStrict,
   readConfigFile,
   show,
   writeFileTarget,
-  type Digest,
-  type ImageId,
-  type Lock,
 } from '../../../index.ts';
 import { errnoOf } from '../../../system/errno.ts';
 import { outputFailed } from '../../output/error-line.ts';

@@ -1,26 +1,26 @@
-import { join, resolve } from 'node:path';
 import { X509Certificate } from 'node:crypto';
+import { join, resolve } from 'node:path';
 
 import {
+  type ActionOptions,
   createFinder,
-  openFetchPool,
-  openKeystore,
   type EventSink,
   type Finder,
-  type ActionOptions,
+  openFetchPool,
+  openKeystore,
   show,
 } from '../../../index.ts';
-import { defaultDataDirectory } from '../../config/data-directory.ts';
-import { openCliStore, type Access } from '../../open-store.ts';
-import { isThere, readNamed } from '../../../system/files.ts';
-import { registryCredentials, type RegistrySettings } from '../../registries/registry-settings.ts';
-import type { ConfigDirectories } from '../../config/directories.ts';
-import type { FetchOptions } from './options.ts';
-import type { Config } from '../../config/read-config.ts';
-import type { Environment } from '../../options/environment.ts';
-import type { DiscoverRule } from '../../options/values.ts';
 import { whyFailed } from '../../../system/errno.ts';
+import { isThere, readNamed } from '../../../system/files.ts';
+import { defaultDataDirectory } from '../../config/data-directory.ts';
+import type { ConfigDirectories } from '../../config/directories.ts';
+import type { Config } from '../../config/read-config.ts';
+import { type Access, openCliStore } from '../../open-store.ts';
+import type { Environment } from '../../options/environment.ts';
 import { usageError } from '../../options/option.ts';
+import type { DiscoverRule } from '../../options/values.ts';
+import { registryCredentials, type RegistrySettings } from '../../registries/registry-settings.ts';
+import type { FetchOptions } from './options.ts';
 
 /** The settings of a run, from options, configuration and environment. */
 export type Settings = {

@@ -1,19 +1,19 @@
-import { type ActionOptions, type PullPolicy, parsePlatform } from '../../../index.ts';
+import { type ActionOptions, parsePlatform, type PullPolicy } from '../../../index.ts';
 import type { CommandLine } from '../../options/command-line.ts';
+import { usageError } from '../../options/option.ts';
+import { isOn, namedValuesOf, textOf, valueOf, valuesOf } from '../../options/read.ts';
+import type { OptionName } from '../../options/table.ts';
 import {
-  parseCount,
-  parseRate,
-  parseMirrors,
   parseCidr,
   parseConnectTo,
+  parseCount,
   parseDiscover,
   parseInsecureOptions,
   parseLimits,
+  parseMirrors,
+  parseRate,
   parseTimeouts,
 } from '../../options/values.ts';
-import { isOn, valueOf, namedValuesOf, textOf, valuesOf } from '../../options/read.ts';
-import type { OptionName } from '../../options/table.ts';
-import { usageError } from '../../options/option.ts';
 
 export type FetchOptions = ReturnType<typeof fetchOptions>;
 

@@ -1,15 +1,15 @@
+import type { Insecure } from '../../../index.ts';
 import type { Io } from '../../command.ts';
 import { readConfig } from '../../config/read-config.ts';
 import type { CommandLine } from '../../options/command-line.ts';
-import { directoriesOf, textOf, valueOf } from '../../options/read.ts';
 import { usageError } from '../../options/option.ts';
+import { directoriesOf, textOf, valueOf } from '../../options/read.ts';
 import { errorLines } from '../../output/error-line.ts';
 import { write } from '../../output/write.ts';
 import { registrySettings } from '../../registries/registry-settings.ts';
 import { readCaFile, type Settings } from './network.ts';
 import { fetchOptions } from './options.ts';
 import { readRequests, type Requests } from './requests.ts';
-import type { Insecure } from '../../../index.ts';
 
 /** The input of a run, read and checked. */
 export type Prepared = Omit<Requests, 'errors'> &

@@ -4,14 +4,14 @@ import { access, constants, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { describeMachine } from '../../../bench/machine.ts';
+import type { BenchResult } from '../../../bench/result.ts';
 import { type EventSink, type ImageError, isImageError, show } from '../../../index.ts';
 import { reportPage } from '../../../report/page.ts';
 import { createTimeline } from '../../../report/timeline.ts';
-import { readVersion } from '../../version.ts';
 import { usageError } from '../../options/option.ts';
 import { outputFailed, reasonOf } from '../../output/error-line.ts';
 import { writeWhole } from '../../output/write.ts';
-import type { BenchResult } from '../../../bench/result.ts';
+import { readVersion } from '../../version.ts';
 
 export type FetchReport = {
   readonly onEvent: EventSink;

@@ -1,12 +1,12 @@
 import { resolve } from 'node:path';
 
 import {
+  type AppInput,
   asImageError,
   createFileCheck,
+  type ImageError,
   parseReference,
   showReference,
-  type AppInput,
-  type ImageError,
 } from '../../../index.ts';
 import { readList } from '../../../lists/read-list.ts';
 

@@ -1,13 +1,13 @@
 import type { AppInput, EventSink, Finder, ImageError, Outcome, Totals } from '../../../index.ts';
 import type { Io } from '../../command.ts';
 import { createBatchExitCode, exitCodes } from '../../output/exit-code.ts';
-import { createEventStream, openProgress, type ProgressMode } from '../../output/progress.ts';
 import { createJsonResult } from '../../output/json-result.ts';
-import { resultStream, createTextResult } from '../../output/text-result.ts';
+import { createEventStream, openProgress, type ProgressMode } from '../../output/progress.ts';
+import { createTextResult, resultStream } from '../../output/text-result.ts';
 import { openEventFile } from './event-file.ts';
-import type { FetchReport } from './report.ts';
 import type { LockFile } from './lock-file.ts';
 import { awaitOutcomes } from './prepare.ts';
+import type { FetchReport } from './report.ts';
 
 export type FetchRun = {
   readonly apps: readonly AppInput[];

@@ -1,7 +1,7 @@
 import { catManifest as readManifest, resolveEntry } from '../../../index.ts';
 import { isOn } from '../../options/read.ts';
-import { write } from '../../output/write.ts';
 import { safeJson } from '../../output/table.ts';
+import { write } from '../../output/write.ts';
 import type { Subcommand } from './subcommand.ts';
 
 /** Writes the exact manifest to a file or pipe, and the same document without control characters to a terminal. */

@@ -8,15 +8,15 @@ import {
   exportRegistryImageToDirectory,
   exportRegistryImageToStream,
   exportToStream,
+  type ImagesContext,
   openPool,
   requireImage,
   requireRegistryImage,
   resolveEntry,
-  type ImagesContext,
 } from '../../../index.ts';
 import type { Io } from '../../command.ts';
-import { isOn, valueOf } from '../../options/read.ts';
 import { usageError } from '../../options/option.ts';
+import { isOn, valueOf } from '../../options/read.ts';
 import { oneOf } from './options.ts';
 import type { Subcommand } from './subcommand.ts';
 

@@ -3,15 +3,15 @@ import { resolve } from 'node:path';
 import {
   defaultLimits,
   extractImage,
+  type ExtractionReport,
   openPool,
   renderImage,
   resolveImage,
   show,
-  type ExtractionReport,
 } from '../../../index.ts';
-import { parseLimits } from '../../options/values.ts';
-import { isOn, namedValuesOf } from '../../options/read.ts';
 import { usageError } from '../../options/option.ts';
+import { isOn, namedValuesOf } from '../../options/read.ts';
+import { parseLimits } from '../../options/values.ts';
 import { write } from '../../output/write.ts';
 import type { Subcommand } from './subcommand.ts';
 

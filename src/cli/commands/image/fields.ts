@@ -1,9 +1,9 @@
 import prettyBytes from 'pretty-bytes';
 
-import { show, type Entry, asImageError, isAcIdentifier, openKeystore, trustName } from '../../../index.ts';
+import { asImageError, type Entry, isAcIdentifier, openKeystore, show, trustName } from '../../../index.ts';
 import type { Io } from '../../command.ts';
-import { directoriesOf } from '../../options/read.ts';
 import type { CommandLine } from '../../options/command-line.ts';
+import { directoriesOf } from '../../options/read.ts';
 import type { ImageField } from './options.ts';
 
 /** The default columns of `image list`: those of rkt, in the same order. */

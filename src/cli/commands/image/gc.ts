@@ -1,10 +1,10 @@
-import { collect, hasCode, show, type CollectReport, type Store } from '../../../index.ts';
+import { collect, type CollectReport, hasCode, show, type Store } from '../../../index.ts';
 import { isOn, valueOf } from '../../options/read.ts';
 import { parseTime } from '../../options/values.ts';
+import { formatTable } from '../../output/table.ts';
 import { write } from '../../output/write.ts';
 import { entryTitle, idText, sizeText } from './fields.ts';
 import type { Failure, Subcommand } from './subcommand.ts';
-import { formatTable } from '../../output/table.ts';
 
 /** Frees space and lists what was, or would be, removed. Prints nothing when there was nothing to remove. */
 export const gc: Subcommand = (line, { stdout }) => {

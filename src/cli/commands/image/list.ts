@@ -1,13 +1,13 @@
 import type { Writable } from 'node:stream';
 
-import { imageRow, listImages, type Entry, type ListRequest } from '../../../index.ts';
-import { isOn, valueOf } from '../../options/read.ts';
-import { write } from '../../output/write.ts';
-import { imageFields, oneOf, type ImageField } from './options.ts';
-import { defaultFields, fieldText, fieldTitles, openTrustedNow, trustFact, type TrustedNow } from './fields.ts';
-import { toSafeJson, formatTable } from '../../output/table.ts';
-import type { Subcommand } from './subcommand.ts';
+import { type Entry, imageRow, listImages, type ListRequest } from '../../../index.ts';
 import { usageError } from '../../options/option.ts';
+import { isOn, valueOf } from '../../options/read.ts';
+import { formatTable, toSafeJson } from '../../output/table.ts';
+import { write } from '../../output/write.ts';
+import { defaultFields, fieldText, fieldTitles, openTrustedNow, type TrustedNow, trustFact } from './fields.ts';
+import { type ImageField, imageFields, oneOf } from './options.ts';
+import type { Subcommand } from './subcommand.ts';
 
 /** Rows are written in blocks: one write for each row would take most of the time. */
 const blockLength = 64 * 1024;

@@ -1,5 +1,5 @@
-import { type OptionSpec, usageError } from '../../options/option.ts';
 import { show } from '../../../index.ts';
+import { type OptionSpec, usageError } from '../../options/option.ts';
 
 /** The columns of `image list`. */
 export const imageFields = [

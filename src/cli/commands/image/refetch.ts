@@ -1,20 +1,20 @@
 import {
+  type ActionOptions,
   createFetcher,
-  isImageError,
-  openKeystore,
   type Entry,
   type Fetcher,
+  isImageError,
+  openKeystore,
   type Store,
   toGoPlatform,
-  type ActionOptions,
 } from '../../../index.ts';
-import { proxyOf } from '../fetch/network.ts';
 import { readConfig } from '../../config/read-config.ts';
 import type { CommandLine } from '../../options/command-line.ts';
-import { directoriesOf, valueOf } from '../../options/read.ts';
 import type { Environment } from '../../options/environment.ts';
+import { directoriesOf, valueOf } from '../../options/read.ts';
 import { parseInsecureOptions } from '../../options/values.ts';
 import { registryCredentials, registrySettings } from '../../registries/registry-settings.ts';
+import { proxyOf } from '../fetch/network.ts';
 
 type Refetch = AsyncDisposable & ((entry: Entry) => Promise<boolean>);
 

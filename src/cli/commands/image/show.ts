@@ -1,21 +1,21 @@
 import {
   describeImage,
   describeRegistryImage,
-  resolveEntry,
   type Entry,
-  type Store,
-  imageRow,
-  show,
   type ImageDescription,
-  type StoredDependency,
+  imageRow,
   type RegistryDescription,
+  resolveEntry,
+  show,
+  type Store,
+  type StoredDependency,
 } from '../../../index.ts';
 import { valueOf } from '../../options/read.ts';
+import { formatTable, safeJson, toSafeJson } from '../../output/table.ts';
 import { write } from '../../output/write.ts';
+import { imageTitle, openTrustedNow, sizeText, trustFact } from './fields.ts';
 import { oneOf } from './options.ts';
 import type { Subcommand } from './subcommand.ts';
-import { openTrustedNow, sizeText, trustFact, imageTitle } from './fields.ts';
-import { safeJson, toSafeJson, formatTable } from '../../output/table.ts';
 
 export const showImage: Subcommand = (line, io) => {
   const { stdout } = io;

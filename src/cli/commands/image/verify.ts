@@ -2,32 +2,32 @@ import { availableParallelism } from 'node:os';
 
 import {
   asImageError,
+  type Damage,
   hasCode,
   ImageError,
+  isImageId,
+  type LostBlob,
   lostBlobs,
   openPool,
+  type Relisted,
   relistImages,
   resolveEntries,
+  shortImageId,
   show,
-  verifyImages,
-  type Damage,
-  type Relisted,
   type Store,
   type StoredImage,
-  type VerifyRequest,
-  isImageId,
-  shortImageId,
-  type LostBlob,
+  verifyImages,
   type VerifyReport,
+  type VerifyRequest,
 } from '../../../index.ts';
-import { parseCount } from '../../options/values.ts';
 import { isOn, valueOf } from '../../options/read.ts';
+import { parseCount } from '../../options/values.ts';
+import { formatTable, toSafeJson } from '../../output/table.ts';
 import { write } from '../../output/write.ts';
+import { idText, imageTitle, sizeText } from './fields.ts';
 import { oneOf } from './options.ts';
 import { openRefetch } from './refetch.ts';
 import type { Failure, Subcommand } from './subcommand.ts';
-import { idText, imageTitle, sizeText } from './fields.ts';
-import { toSafeJson, formatTable } from '../../output/table.ts';
 
 /** Writes the report. Unrepaired damage is a failure, and so is a request that matches no image. */
 export const verify: Subcommand = (line, { stdout, stderr, signal, environment }) => {

@@ -9,8 +9,8 @@ import { createJsonResult } from '../../output/json-result.ts';
 import { createMessages } from '../../output/messages.ts';
 import { createPlanDot, createPlanTree } from '../../output/plan-result.ts';
 import type { ResultWriter } from '../../output/text-result.ts';
-import { awaitOutcomes, insecureWarnings, prepare } from '../fetch/prepare.ts';
 import { openFinder } from '../fetch/network.ts';
+import { awaitOutcomes, insecureWarnings, prepare } from '../fetch/prepare.ts';
 
 /** `plan [IMAGE...]`: shows what `fetch` with the same arguments would do. */
 export const runPlanCommand: Run = async (io, line) => {

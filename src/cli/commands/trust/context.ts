@@ -1,8 +1,8 @@
-import { openKeystore, openPool, type Keystore, type Pool, isAcIdentifier, show } from '../../../index.ts';
+import { isAcIdentifier, type Keystore, openKeystore, openPool, type Pool, show } from '../../../index.ts';
 import type { ConfigDirectories } from '../../config/directories.ts';
 import type { CommandLine } from '../../options/command-line.ts';
-import { isOn, textOf } from '../../options/read.ts';
 import { usageError } from '../../options/option.ts';
+import { isOn, textOf } from '../../options/read.ts';
 
 /** The layers of trusted keys, in the order of the keystore's directories. */
 export const layerNames = ['system', 'local', 'user'] as const;

@@ -4,21 +4,21 @@ import { fileURLToPath } from 'node:url';
 import {
   createKeyFinder,
   defaultLimits,
+  ImageError,
   isHttpsAuthentic,
   readError,
   show,
   showReference,
   showUrl,
-  ImageError,
 } from '../../../index.ts';
+import { readNamed } from '../../../system/files.ts';
 import type { Io } from '../../command.ts';
 import { readConfig } from '../../config/read-config.ts';
 import type { CommandLine } from '../../options/command-line.ts';
-import { directoriesOf, isOn, valueOf } from '../../options/read.ts';
-import { readCaFile, networkSettings } from '../fetch/network.ts';
-import { networkOptions } from '../fetch/options.ts';
 import { usageError } from '../../options/option.ts';
-import { readNamed } from '../../../system/files.ts';
+import { directoriesOf, isOn, valueOf } from '../../options/read.ts';
+import { networkSettings, readCaFile } from '../fetch/network.ts';
+import { networkOptions } from '../fetch/options.ts';
 
 /** Where `trust` gets keys from. */
 export type KeySource = {

@@ -1,8 +1,8 @@
 import { listTrustedKeys, show, type TrustedKeyRow } from '../../../index.ts';
 import type { Run } from '../../command.ts';
-import { toSafeJson, formatTable } from '../../output/table.ts';
 import { directoriesOf, textOf } from '../../options/read.ts';
 import { exitCodes } from '../../output/exit-code.ts';
+import { formatTable, toSafeJson } from '../../output/table.ts';
 import { write } from '../../output/write.ts';
 import { layerNames, openTrust } from './context.ts';
 

@@ -1,10 +1,10 @@
-import { asImageError, ImageError, show, type Keystore } from '../../../index.ts';
+import { asImageError, ImageError, type Keystore, show } from '../../../index.ts';
 import type { Run } from '../../command.ts';
-import { directoriesOf } from '../../options/read.ts';
 import { usageError } from '../../options/option.ts';
+import { directoriesOf } from '../../options/read.ts';
 import { errorLine } from '../../output/error-line.ts';
 import { exitCodeOf, sharedExitCode } from '../../output/exit-code.ts';
-import { formatKeyPlace, keyPlace, type KeyPlace, openTrust, ownLayer } from './context.ts';
+import { formatKeyPlace, type KeyPlace, keyPlace, openTrust, ownLayer } from './context.ts';
 
 /** `trust remove FINGERPRINT...`: removes keys from the named place, or from all. */
 export const runTrustRemove: Run = async (io, line) => {

@@ -1,11 +1,11 @@
 import { asImageError, show, trustKeys, type TrustOutcome } from '../../../index.ts';
-import type { Run, Io } from '../../command.ts';
-import { directoriesOf } from '../../options/read.ts';
+import type { Io, Run } from '../../command.ts';
 import { usageError } from '../../options/option.ts';
+import { directoriesOf } from '../../options/read.ts';
 import { errorLine } from '../../output/error-line.ts';
 import { exitCodeOf, sharedExitCode } from '../../output/exit-code.ts';
-import { parseKeyLocation, type KeyLocation, openKeySource, type KeySource } from './key-source.ts';
-import { formatKeyPlace, keyPlace, type KeyPlace, openTrust, ownLayer, type TrustContext } from './context.ts';
+import { formatKeyPlace, type KeyPlace, keyPlace, openTrust, ownLayer, type TrustContext } from './context.ts';
+import { type KeyLocation, type KeySource, openKeySource, parseKeyLocation } from './key-source.ts';
 import { askToTrust, keyLines } from './review-key.ts';
 
 /**

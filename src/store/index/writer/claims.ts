@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 
-import type { Owner, Owners } from './owners.ts';
 import type { MessageOf } from '../protocol.ts';
+import type { Owner, Owners } from './owners.ts';
 import { withTransaction } from './transaction.ts';
 
 const retryMs = 1_000;

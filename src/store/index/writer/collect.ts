@@ -3,15 +3,15 @@ import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 
 import { imageBlobName, registryBlobName } from '../../../image/digest.ts';
+import type { CollectRequest, GarbageCounts, Layout } from '../protocol.ts';
 import { clearDirectory, type Cleared, collectFiles } from './clear-directory.ts';
 import { createForeignBlobs, type ForeignBlobs } from './foreign-blobs.ts';
-import { inChunks, withTransaction, withWriteLock } from './transaction.ts';
 import type { OciIndexFile } from './oci-index.ts';
 import type { Owners } from './owners.ts';
-import type { CollectRequest, GarbageCounts, Layout } from '../protocol.ts';
 import type { RegistryRows } from './registry-rows.ts';
-import type { Rows } from './rows.ts';
 import { deleteGoneBlobs } from './remove.ts';
+import type { Rows } from './rows.ts';
+import { inChunks, withTransaction, withWriteLock } from './transaction.ts';
 
 const partialName = /^[0-9a-f]{64}$/;
 

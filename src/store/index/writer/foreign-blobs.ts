@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 
-import type { OciIndexFile } from './oci-index.ts';
-import type { Layout } from '../protocol.ts';
 import { readBoundedSync } from '../oci-index.ts';
+import type { Layout } from '../protocol.ts';
+import type { OciIndexFile } from './oci-index.ts';
 
 /** No tool reads larger documents. */
 const documentBytes = 4 * 1024 * 1024;

@@ -1,4 +1,4 @@
-import { containerdName, generationAnnotation, refName, type OciDescriptor } from '../oci-index.ts';
+import { containerdName, generationAnnotation, type OciDescriptor, refName } from '../oci-index.ts';
 
 const indexType = 'application/vnd.oci.image.index.v1+json';
 

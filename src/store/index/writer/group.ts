@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { ImageError } from '../../../errors.ts';
 import { show } from '../../../image/show.ts';
 import type { FileStamp } from '../../../system/files.ts';
-import { intactStamp, giveBack, placeFiles, type GroupContext, type Placed, type Placing } from './place-files.ts';
-import type { KnownBlob } from './registry-rows.ts';
 import type { MessageOf, RelistRequest } from '../protocol.ts';
+import { giveBack, type GroupContext, intactStamp, type Placed, placeFiles, type Placing } from './place-files.ts';
+import type { KnownBlob } from './registry-rows.ts';
 import { trySavepoint, withTransaction } from './transaction.ts';
 
 /** A group waits for at most this long and has at most this many items. */

@@ -2,14 +2,14 @@ import { chmodSync, closeSync, fsyncSync, openSync, readSync, renameSync, rmSync
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 
-import { ImageError, hasCode } from '../../../errors.ts';
-import { generationAnnotation, readOciIndexSync, stampOf, type OciDescriptor } from '../oci-index.ts';
+import { hasCode, ImageError } from '../../../errors.ts';
 import { show } from '../../../image/show.ts';
 import { openOwnFileSync } from '../../../system/files.ts';
 import { whenFilesAreFreeSync } from '../../../system/spare-files.ts';
 import { syncDirectorySync } from '../../../system/write-files.ts';
-import { formatOciIndex, type OwnDescriptor } from './format-oci-index.ts';
+import { generationAnnotation, type OciDescriptor, readOciIndexSync, stampOf } from '../oci-index.ts';
 import type { Layout } from '../protocol.ts';
+import { formatOciIndex, type OwnDescriptor } from './format-oci-index.ts';
 import { withTransaction } from './transaction.ts';
 
 /** Attempts, when another tool writes the file at the same time. */

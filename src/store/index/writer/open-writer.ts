@@ -1,19 +1,19 @@
 import type { DatabaseSync } from 'node:sqlite';
 
-import { createClaims, type ClaimMessage, type Claims } from './claims.ts';
+import { isImageError, toErrorData } from '../../../errors.ts';
+import { debugLog } from '../../../system/debug.ts';
+import { errnoOf } from '../../../system/errno.ts';
+import type { ClaimAnswer, Failure, FromWriter, Layout, ToWriter } from '../protocol.ts';
+import { type ClaimMessage, type Claims, createClaims } from './claims.ts';
 import { collect } from './collect.ts';
-import { createGroup, writeGroup, type GroupMessage } from './group.ts';
+import { createGroup, type GroupMessage, writeGroup } from './group.ts';
+import { createDebouncedWriter, createOciIndexFile, writeOciIndex } from './oci-index.ts';
 import { openIndex } from './open-index.ts';
 import { createOwner, createOwners } from './owners.ts';
-import { createOciIndexFile, createDebouncedWriter, writeOciIndex } from './oci-index.ts';
-import type { ClaimAnswer, FromWriter, Layout, ToWriter, Failure } from '../protocol.ts';
 import { createRegistryRows } from './registry-rows.ts';
-import { removeImage, dropBlob, removeRegistryImage } from './remove.ts';
+import { dropBlob, removeImage, removeRegistryImage } from './remove.ts';
 import { createRows } from './rows.ts';
 import { withTransaction } from './transaction.ts';
-import { isImageError, toErrorData } from '../../../errors.ts';
-import { errnoOf } from '../../../system/errno.ts';
-import { debugLog } from '../../../system/debug.ts';
 
 const debug = debugLog('store');
 

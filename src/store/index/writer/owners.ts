@@ -1,22 +1,22 @@
+import { randomBytes } from 'node:crypto';
 import {
-  lstatSync,
-  readdirSync,
   chmodSync,
   linkSync,
+  lstatSync,
   lutimesSync,
   mkdirSync,
+  readdirSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { randomBytes } from 'node:crypto';
 
-import { clearDirectory, nothing, type Cleared } from './clear-directory.ts';
-import type { Layout } from '../protocol.ts';
-import { withTransaction, isSqliteError, SQLITE_BUSY } from './transaction.ts';
 import { isNoEntry } from '../../../system/errno.ts';
+import type { Layout } from '../protocol.ts';
+import { clearDirectory, type Cleared, nothing } from './clear-directory.ts';
+import { isSqliteError, SQLITE_BUSY, withTransaction } from './transaction.ts';
 
 /** A living owner is not checked again for this long: many waiting processes ask about the same one. */
 const trustedMs = 20;

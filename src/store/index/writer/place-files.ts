@@ -1,27 +1,27 @@
 import {
-  lstatSync,
-  renameSync,
-  rmSync,
+  type BigIntStats,
   closeSync,
   constants,
   fchmodSync,
   fstatSync,
+  lstatSync,
   openSync,
-  type BigIntStats,
+  renameSync,
+  rmSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 
-import { type FileStamp, stampOf } from '../../../system/files.ts';
-import { discardBlob } from './remove.ts';
-import type { Layout, MessageOf } from '../protocol.ts';
-import type { KnownBlob, RegistryRows } from './registry-rows.ts';
-import type { Rows } from './rows.ts';
-import { withWriteLock } from './transaction.ts';
 import { ImageError } from '../../../errors.ts';
 import { show } from '../../../image/show.ts';
+import { type FileStamp, stampOf } from '../../../system/files.ts';
 import { whenFilesAreFreeSync } from '../../../system/spare-files.ts';
 import { syncDirectorySync } from '../../../system/write-files.ts';
+import type { Layout, MessageOf } from '../protocol.ts';
+import type { KnownBlob, RegistryRows } from './registry-rows.ts';
+import { discardBlob } from './remove.ts';
+import type { Rows } from './rows.ts';
+import { withWriteLock } from './transaction.ts';
 
 /** The messages that come with a file. */
 export type Placing = MessageOf<'commit'> | MessageOf<'commitBlob'>;

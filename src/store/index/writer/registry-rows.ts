@@ -1,8 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite';
 
 import type { FileStamp } from '../../../system/files.ts';
-import { mergeRow, type KeptFacts } from './rows.ts';
 import type { RegistryAsked, RegistryRow } from '../protocol.ts';
+import { type KeptFacts, mergeRow } from './rows.ts';
 
 /** What the index has recorded of a blob. Rows of older stores have no ctime: such a blob has to be hashed first. */
 export type KnownBlob = { readonly [F in keyof FileStamp]: FileStamp[F] | null } & { readonly size: number };

@@ -1,13 +1,13 @@
-import type { DatabaseSync } from 'node:sqlite';
 import { lstatSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
 
-import type { MessageOf, Layout, RegistryAsked } from '../protocol.ts';
+import type { Layout, MessageOf, RegistryAsked } from '../protocol.ts';
+import { createForeignBlobs, type ForeignBlobs } from './foreign-blobs.ts';
+import type { DebouncedWriter, OciIndexFile } from './oci-index.ts';
+import type { RegistryRows } from './registry-rows.ts';
 import type { Rows } from './rows.ts';
 import { withTransaction, withWriteLock } from './transaction.ts';
-import { createForeignBlobs, type ForeignBlobs } from './foreign-blobs.ts';
-import type { OciIndexFile, DebouncedWriter } from './oci-index.ts';
-import type { RegistryRows } from './registry-rows.ts';
 
 /**
  * Unlists an image, and only then removes its blob, so that every listed image has its blob.

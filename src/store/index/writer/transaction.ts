@@ -1,5 +1,5 @@
-import type { DatabaseSync } from 'node:sqlite';
 import { opendirSync } from 'node:fs';
+import type { DatabaseSync } from 'node:sqlite';
 import { setImmediate } from 'node:timers/promises';
 
 /** A `FULL` transaction survives a power cut. A `NORMAL` one may be lost by it, as a whole. */

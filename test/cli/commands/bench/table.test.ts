@@ -1,6 +1,6 @@
 import test from 'ava';
 
-import { benchTable, benchDetails } from '../../../../src/cli/commands/bench/table.ts';
+import { benchDetails, benchTable } from '../../../../src/cli/commands/bench/table.ts';
 import { benchResult, settingResult } from '../../../helpers/bench-result.ts';
 
 test('settings whose rounds overlap with the best one count as being as good', (t) => {

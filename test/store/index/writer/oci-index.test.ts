@@ -5,9 +5,9 @@ import { DatabaseSync } from 'node:sqlite';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { storeLayout } from '../../../../src/store/layout.ts';
 import { createOciIndexFile, type OciIndexFile } from '../../../../src/store/index/writer/oci-index.ts';
 import { schemaSteps } from '../../../../src/store/index/writer/open-index.ts';
+import { storeLayout } from '../../../../src/store/layout.ts';
 import { temporaryDirectory } from '../../../helpers/stored.ts';
 
 /** A file of an index that lists one image, and that another tool's edits come between whenever it is asked. */

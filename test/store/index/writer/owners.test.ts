@@ -5,8 +5,8 @@ import { DatabaseSync } from 'node:sqlite';
 
 import test from 'ava';
 
-import { createOwner, createOwners } from '../../../../src/store/index/writer/owners.ts';
 import { schemaSteps } from '../../../../src/store/index/writer/open-index.ts';
+import { createOwner, createOwners } from '../../../../src/store/index/writer/owners.ts';
 
 test('an owner counts as silent for as long as it was watched without a sign of life', async (t) => {
   const tmp = await mkdtemp(join(tmpdir(), 'longshore-owners-'));

@@ -1,8 +1,8 @@
 import test from 'ava';
 import fc from 'fast-check';
 
-import { mergeRow } from '../../../../src/store/index/writer/rows.ts';
 import type { ImageRow } from '../../../../src/store/index/protocol.ts';
+import { mergeRow } from '../../../../src/store/index/writer/rows.ts';
 
 const signers = fc.subarray(['aa', 'bb', 'cc'], { minLength: 1 });
 const imports: fc.Arbitrary<ImageRow> = fc.record({
