@@ -1,6 +1,6 @@
 import type { ImageError } from '../errors.ts';
 import type { Outcome, Totals } from '../events.ts';
-import { type FetchContext, readingOnly } from '../fetchers/context.ts';
+import { asReadOnly, type FetchContext } from '../fetchers/context.ts';
 import type { FoundImage, Planned } from '../fetchers/found.ts';
 import { planImage } from '../fetchers/plan.ts';
 import type { Dependency } from '../image/manifest.ts';
@@ -25,7 +25,7 @@ export async function planBatch(
   const { nowMs, limits, tally } = context;
   const startedMs = nowMs();
   const before = { ...tally };
-  const reading = readingOnly(context);
+  const reading = asReadOnly(context);
   const totals = createPlanTotals();
   const ids = new Map<ImageNode<Planned>, number>();
   const idOf = (node: ImageNode<Planned>): number => {

@@ -10,7 +10,7 @@ import { type Found, present } from './found.ts';
 import { describeRegistryImage } from './registry/image.ts';
 import { hasBlob, isStored } from './stored.ts';
 
-/** Only the store knows images by their ID. */
+/** Finds an image by ID, in the store only. */
 export async function findById(
   context: FetchContext,
   { reference }: FetchRequest<IdReference>,
@@ -31,8 +31,8 @@ export async function findById(
 }
 
 /**
- * An image of a registry that is kept as it came: of several references to it one that is verified, and of what came out of
- * one index that for the platform.
+ * Finds a registry image that is stored without conversion. Of several references to it, a verified one is used; of several images
+ * of one index, the one for the platform.
  */
 async function findByDigest(context: FetchContext, digest: Digest, signal: AbortSignal): Promise<Found> {
   const { store, registries } = context;
@@ -57,9 +57,9 @@ async function findByDigest(context: FetchContext, digest: Digest, signal: Abort
 
 type Fault = NonNullable<Awaited<ReturnType<Verifier['signerFault']>>>;
 
-/** @param what - stands for the image in the message. */
+/** @param what - the name of the image in the message. */
 function refusal(fault: Fault, what: string, { source }: { readonly source: string }): ImageError {
   if (fault !== 'unverified') return fault;
-  const message = `${what} was brought in without verification, from ${source}`;
+  const message = `${what} was stored without verification, from ${source}`;
   return new ImageError('SIGNATURE_MISSING', message, { location: source });
 }

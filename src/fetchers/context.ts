@@ -15,89 +15,90 @@ import type { RecentDocuments } from '../registry/recent-documents.ts';
 import type { OnSilence, Store } from '../store/store.ts';
 import type { Verifier } from '../verify/verify.ts';
 
-/** When the store may answer: `update` only where nothing could have changed at the origin, `never` always. */
+/**
+ * When images of the store are used. `new`: if the store has the name, or a fresh cache entry for the URL. `update`: only if the
+ * image cannot have changed at its origin. `never`: always; the network is not used.
+ */
 export type PullPolicy = 'new' | 'update' | 'never';
 
-/** What every fetch of a batch shares; lives as long as the fetcher. */
+/** What all fetches of a fetcher share, and a few members of one fetch. */
 export type FetchContext = {
   readonly store: Store;
   readonly http: Http;
   readonly pool: Pool;
-  /** Absent: nothing is verified. */
+  /** If undefined, nothing is verified. */
   readonly verifier: Verifier | undefined;
   readonly policy: PullPolicy;
-  /** What is remembered of URLs is not looked at. */
+  /** The URL cache is ignored. */
   readonly noCache: boolean;
   readonly registries: Registries;
   readonly discovery: Pick<DiscoveryContext, 'allowHttp' | 'origins'>;
-  /** Keys that discovery offers over https are trusted without review. */
+  /** Keys that discovery finds over https are trusted without review. */
   readonly trustKeysFromHTTPS: boolean;
-  /** Where os and arch come from when a name leaves them out. */
+  /** The platform whose os and arch are used if a name has none. */
   readonly platform: NodePlatform;
   readonly limits: Limits;
-  /** Runs a transfer when the host and the batch have room for it; local files count against the batch only. */
+  /** Runs transfers within the limits of the host and the batch; local files count for the batch only. */
   readonly slots: Slots;
-  /** Of one transfer: the slot that it runs in. */
+  /** The slot of one transfer. */
   readonly slot?: Slot;
-  /** Takes what is tidied up when an image is there already: no image waits for it, the batch does. A failure is nobody's. */
+  /** Takes cleanup that need not be finished before an image is reported. It is awaited at the end of the batch; failures are ignored. */
   readonly tidy: (work: Promise<unknown>) => void;
   readonly onEvent: EventSink;
-  /** Counted as they happen; read for the totals of a batch. */
+  /** Counts of all requests and retries; the totals of a batch are differences of them. */
   readonly tally: { requests: number; retries: number };
   readonly nowMs: () => number;
-  /** Of one fetch: told what its image depends on while that still arrives, and nothing of it is verified. */
+  /** For one fetch: called with the dependencies of its image before that is complete and verified. */
   readonly onDependencies?: (dependencies: readonly Dependency[]) => void;
-  /** What images have to be. */
+  /** The images that references must resolve to. */
   readonly lock?: ImageLock;
-  /** Of a fetch ahead, which nothing verified asks for: resolves once something does. No key is discovered before. */
+  /** For a prefetch: resolves when a verified image asks for it. No key is discovered before. */
   readonly promoted?: Promise<void>;
 };
 
-/** What references were found to be, and have to be again. */
+/** The images that references resolved to before, and must resolve to again. */
 export type ImageLock = {
-  /** By reference, as a lock writes it: the image ID; of a registry's image for one platform the digest of its manifest. */
+  /** Keys are references as a lock file has them; values are image IDs, or manifest digests of registry images for one platform. */
   readonly images: ReadonlyMap<string, ImageId | Digest>;
-  /** Nothing else is fetched. */
+  /** References without an entry are refused. */
   readonly frozen: boolean;
-  /** Told what a reference was found to be, whether the lock has it or not. */
+  /** Called with the image of each reference, whether it has an entry or not. */
   readonly onFound: (reference: string, id: ImageId | Digest) => void;
 };
 
-/** What is kept of a registry's image: an archive that it is converted to, itself, or both. */
+/** How a registry image is stored: converted to an archive, as it is, or both. */
 export type Keep = 'aci' | 'oci' | 'both';
 
 export type Registries = {
-  /** The one client of all fetches, made when it is first needed. */
+  /** The client of all fetches, which is created when first needed. */
   client(): Promise<RegistryClient>;
-  /** Where signatures of images are read. */
+  /** The places with signatures of images. */
   readonly lookasides: Lookasides;
-  /** Configurations that came lately. */
+  /** A cache of image configurations. */
   readonly configs: RecentDocuments;
   readonly keep: Keep;
-  /** At least one: those that are brought of every image. The first is the one that is answered with. */
+  /** The platforms that every image is fetched for. The image of the first one is the result. */
   readonly platforms: readonly [GoPlatform, ...GoPlatform[]];
-  /** Without it an image for another platform is brought with a warning, where it is the only one there is. */
+  /** Whether the user gave platforms. If not, an image whose only platform is another one is fetched with a warning. */
   readonly isPlatformAsked: boolean;
 };
 
 export type Slots = {
   /**
-   * @param host - `host:port`, or undefined for a local file. Rejects with the signal's reason once it is aborted.
-   * @param work - done once there is a slot, with the means to say how it gets on.
+   * Runs work when there is a slot. Rejects with the signal's reason if that is aborted before.
+   *
+   * @param host - `host[:port]`, or undefined for a local file.
    */
   run<T>(host: string | undefined, signal: AbortSignal, work: (slot: Slot) => Promise<T>): Promise<T>;
-  /** The same slots for prefetched images: until `promoted`, after the other transfers of their host, and half of all at most. */
+  /** Slots for prefetches: until `promoted` they come after the other transfers of their host, and use at most half of the slots. */
   prefetch(promoted: Promise<void>): Slots;
-  /** A host has answered what needed no slot. */
+  /** Called when a host has answered a request that needs no slot. */
   answered(host: string): void;
 };
 
-/** What a transfer runs in. */
+/** The slot of one transfer. */
 export type Slot = Pacing & {
-  /**
-   * The network has done its part: the slot goes to the next transfer, unless too many have arrived and are not worked
-   * off.
-   */
+  /** Called when all bytes have arrived: gives the slot back, unless too many arrived images are not verified yet. */
   arrived(): void;
 };
 
@@ -106,21 +107,21 @@ export type FetchRequest<R> = {
   /** The node's key, for events. */
   readonly key: string;
   readonly reference: R;
-  /** Path of a detached signature that overrides the one beside the image. */
+  /** The path of a detached signature, which is used instead of the one beside the image. */
   readonly signature: string | undefined;
-  /** What a dependency entry, or a lock, demands of the image beyond name and labels. */
+  /** What a dependency or a lock requires of the image in addition to name and labels. */
   readonly pin?: Pin | undefined;
 };
 
 export type Pin = {
   /** A whole image ID or a prefix of one. */
   readonly imageId?: string;
-  /** Bytes of the uncompressed image. */
+  /** The size of the uncompressed image in bytes. */
   readonly size?: number;
 };
 
-/** Counts requests and retries, and tells of the latter; the slot is told how they get on. */
-export function observing({ tally, onEvent, slot }: FetchContext, key: string): HttpObserver {
+/** Counts requests and retries, reports retries as events, and passes the progress to the slot. */
+export function createObserver({ tally, onEvent, slot }: FetchContext, key: string): HttpObserver {
   return {
     ...(slot && { pacing: slot }),
     onRequest: () => {
@@ -133,18 +134,18 @@ export function observing({ tally, onEvent, slot }: FetchContext, key: string): 
   };
 }
 
-/** Says what becomes of the wait for another process that may be stopped. */
-export function tellingSilence({ onEvent }: FetchContext, key: string): OnSilence {
+/** Warns if another process, which this one waits for, does not respond. */
+export function warnOfSilence({ onEvent }: FetchContext, key: string): OnSilence {
   return (what) => {
     const meanwhile =
-      what === 'still waiting' ? 'it is waited for a minute at most' : 'this one fetches it as well, for itself';
-    const message = `the process that fetches it gives no sign of life, as one that is stopped: ${meanwhile}`;
+      what === 'still waiting' ? 'this process waits for it a minute at most' : 'this process fetches the image itself';
+    const message = `the process that fetches it does not respond, it may be stopped: ${meanwhile}`;
     onEvent({ type: 'warning', key, message });
   };
 }
 
-/** The same, but what a look at the store would note down there is forgotten. */
-export function readingOnly(context: FetchContext): FetchContext {
+/** The same context, but reading the store records nothing in it. */
+export function asReadOnly(context: FetchContext): FetchContext {
   return {
     ...context,
     store: {

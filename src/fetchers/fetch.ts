@@ -8,11 +8,11 @@ import { fetchByUrl } from './archive/by-url.ts';
 import { findById } from './by-id.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
 import type { Found, FoundImage } from './found.ts';
-import { holdToLock, nameInLock } from './lock.ts';
+import { fetchLocked, nameInLock } from './lock.ts';
 
 const debug = debugLog('fetchers');
 
-/** One image, by whatever kind of reference. @throws ImageError; the signal's reason when it is aborted. */
+/** Fetches one image by any kind of reference. @throws ImageError; the signal's reason if that is aborted. */
 export async function fetchImage(
   context: FetchContext,
   request: FetchRequest<ImageReference>,
@@ -24,14 +24,14 @@ export async function fetchImage(
       `${shownOf(reference)}: by ${reference.kind}, policy ${context.policy}${context.verifier ? '' : ', unverified'}`,
   );
   if (reference.kind === 'registry') {
-    const { fetchByRegistry } = await import('./registry/fetch.ts'); // most batches have none
+    const { fetchByRegistry } = await import('./registry/fetch.ts'); // not loaded without registry images
     return fetchByRegistry(context, { ...request, reference }, signal);
   }
   const fetch = (locked: string | undefined): Promise<Found> => {
     const held = locked === undefined ? pin : { ...pin, imageId: locked };
     return fetchArchive(context, { ...request, reference, pin: held }, signal);
   };
-  return context.lock ? holdToLock(context, nameInLock(reference, pin), fetch, imageIdOf) : fetch(undefined);
+  return context.lock ? fetchLocked(context, nameInLock(reference, pin), fetch, imageIdOf) : fetch(undefined);
 }
 
 function shownOf({ text }: ImageReference): string {

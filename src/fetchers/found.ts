@@ -4,18 +4,18 @@ import type { Labels } from '../image/labels.ts';
 import type { Dependency } from '../image/manifest.ts';
 import type { StoredImage } from '../store/store.ts';
 
-/** What there is to tell of an image. One of a registry that is kept as it came has its manifest's digest as its ID. */
+/** The facts about an image. The ID of a registry image that is stored without conversion is the digest of its manifest. */
 export type FoundImage = Pick<
   StoredImage,
   'name' | 'labels' | 'size' | 'digest' | 'source' | 'verified' | 'latest' | 'dependencies'
 > & { readonly imageId: ImageId | Digest };
 
-/** How a fetch ended well: the image, whether bytes came for it, and how many. */
+/** The result of a successful fetch. */
 export type Found = {
   readonly status: 'fetched' | 'present';
   readonly image: FoundImage;
   readonly bytesDownloaded: number;
-  /** Of a registry's image that was fetched: the URL that its manifest came from, which may be a mirror's. */
+  /** The URL that the manifest of a fetched registry image came from, of the registry or a mirror. */
   readonly endpoint?: string;
 };
 
@@ -23,24 +23,24 @@ export function present(image: FoundImage): Found {
   return { status: 'present', image, bytesDownloaded: 0 };
 }
 
-/** What a fetch would do about one image. */
+/** What a fetch would do for one image. */
 export type Planned =
   | { readonly status: 'present'; readonly image: FoundImage }
   | {
       readonly status: 'absent';
-      /** The exact URL it would come from; absent for a file. */
+      /** The exact URL; absent for a file. */
       readonly url?: string;
-      /** The same without credentials and query, or a path. */
+      /** The URL without credentials and query, or a path. */
       readonly source: string;
-      /** Of what would come, where it is known beforehand. */
+      /** The digest, if known in advance. */
       readonly digest?: string;
-      /** What the network still has to bring; undefined when the server does not say. */
+      /** The number of bytes to download; undefined if the server does not say. */
       readonly bytesToFetch: number | undefined;
-      /** Its parts by digest, which other images may share, with what each adds to that. */
+      /** The bytes to download of each part, by digest; other images may have the same parts. */
       readonly parts?: ReadonlyMap<string, number>;
-      /** Where its signature is; absent when signatures are not checked. */
+      /** The URL or path of the signature; absent if nothing is verified. */
       readonly signature?: string;
-      /** Absent where nothing but the archive says. */
+      /** Absent if the manifest is only in the remote archive. */
       readonly manifest?: {
         readonly name: string;
         readonly labels: Labels;

@@ -8,7 +8,7 @@ import { showUrl } from '../image/show.ts';
 import type { FetchContext, Pin } from './context.ts';
 import type { Found } from './found.ts';
 
-/** The same text for the same reference, and nothing that is secret: URLs come without credentials and query. */
+/** The key of a reference in a lock. It contains no secrets: URLs have no credentials and no query. */
 export function nameInLock(reference: ImageReference, pin: Pin = {}): string {
   switch (reference.kind) {
     case 'file':
@@ -20,20 +20,20 @@ export function nameInLock(reference: ImageReference, pin: Pin = {}): string {
   }
 }
 
-/** As it was typed, so that a lock may travel with what it names; never taken for a name. */
+/** A path as the user wrote it, so that a lock may be moved together with its files; it never looks like an image name. */
 function nameOfFile(path: string): string {
   const plain = normalize(path);
   return isAbsolute(plain) || plain.startsWith('../') ? plain : `./${plain}`;
 }
 
 /**
- * Has something fetched that must be what the lock says, if it says anything of it.
+ * Fetches an image that must be the one in the lock, if the lock has an entry for it.
  *
- * @param fetch - is told what the lock says, so that nothing else becomes visible.
- * @param idOf - what the lock keeps of it.
+ * @param fetch - called with the ID in the lock, so that no other image is committed.
+ * @param idOf - the ID of an image for the lock.
  * @throws LOCK_MISMATCH
  */
-export async function holdToLock(
+export async function fetchLocked(
   { lock, promoted }: Pick<FetchContext, 'lock' | 'promoted'>,
   name: string,
   fetch: (locked: ImageId | Digest | undefined) => Promise<Found>,
@@ -64,7 +64,7 @@ function differenceOf(error: ImageError): string {
   return hasCode(error, 'IMAGE_ID_MISMATCH') ? `the image is ${shortId(error.details.found)}` : error.message;
 }
 
-/** What was locked had the name, the labels and the size that were asked for: what has not is another image. */
+/** Whether an error means that the image is another one: the locked image had the requested name, labels and size. */
 function isOther(error: unknown): error is ImageError {
   return isImageError(error) && /^(NAME|LABEL|IMAGE_ID|SIZE)_MISMATCH$/.test(error.code);
 }

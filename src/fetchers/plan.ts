@@ -2,16 +2,17 @@ import { signatureUrl } from '../image/apps.ts';
 import type { ImageReference } from '../image/reference.ts';
 import { planFile } from './archive/by-file.ts';
 import { firstEndpoint, resolveName } from './archive/by-name.ts';
-import { notRemembered } from './archive/by-url.ts';
+import { throwNotInStore } from './archive/by-url.ts';
 import { planRemote } from './archive/plan-remote.ts';
 import { findById } from './by-id.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
 import type { Planned } from './found.ts';
 
 /**
- * What a fetch of one image would do; asks the store and the network, brings no image, changes nothing.
+ * Finds out what a fetch of one image would do. It reads the store and asks servers, but downloads no image and changes nothing.
  *
- * @param context - one that only reads. @throws what the fetch would, as far as that can be told beforehand.
+ * @param context - one of asReadOnly.
+ * @throws the errors of the fetch that can be found in advance.
  */
 export async function planImage(
   context: FetchContext,
@@ -44,10 +45,10 @@ export async function planImage(
           ? { kind: 'url' as const, url: signatureUrl(url) }
           : { kind: 'file' as const, path: signature, isNamed: true };
       const remote = { key, url, signature: source, expected: {} };
-      return (await planRemote(context, remote, signal)) ?? notRemembered(url);
+      return (await planRemote(context, remote, signal)) ?? throwNotInStore(url);
     }
     case 'registry': {
-      const { planRegistry } = await import('./registry/plan.ts'); // most batches have none
+      const { planRegistry } = await import('./registry/plan.ts'); // not loaded without registry images
       return planRegistry(context, { ...request, reference }, signal);
     }
   }

@@ -4,24 +4,24 @@ import { hasCode, ImageError } from '../errors.ts';
 import { show, showUrl } from '../image/show.ts';
 import { isNoEntry, whyFailed } from '../system/errno.ts';
 import { readFound, readNamed } from '../system/files.ts';
-import { type FetchContext, observing } from './context.ts';
+import { createObserver, type FetchContext } from './context.ts';
 
-/** Where an image's detached signature is. A file that a user named may be a pipe; one that is looked for is a regular file. */
+/** The place of a detached signature. A file that the user named may be a pipe; any other must be a regular file. */
 export type SignatureSource =
   | { readonly kind: 'file'; readonly path: string; readonly isNamed?: boolean }
   | { readonly kind: 'url'; readonly url: string };
 
-/** `later`: the server wants the image to be fetched first. @see docs/rules.md H5 */
+/** `later`: the server sends the signature only after the image has been fetched. @see docs/rules.md H5 */
 export type SignatureAnswer = Uint8Array | 'later';
 
-/** Waits before a signature that was put off is asked for again, in milliseconds. */
+/** The pauses before a signature is requested again, in milliseconds. */
 const laterMs = [1_000, 2_000, 4_000];
 
 export function showSignature(source: SignatureSource): string {
   return source.kind === 'file' ? show(source.path) : showUrl(source.url);
 }
 
-/** @throws SIGNATURE_MISSING, LIMIT_EXCEEDED, FILE_UNREADABLE, or what the network said. */
+/** @throws SIGNATURE_MISSING, LIMIT_EXCEEDED, FILE_UNREADABLE, or network errors. */
 export async function getSignature(
   context: FetchContext,
   key: string,
@@ -35,7 +35,7 @@ export async function getSignature(
         url: source.url,
         limit: { name: 'signature', bytes: context.limits.signature },
         statuses: [200, 202],
-        observer: observing(context, key),
+        observer: createObserver(context, key),
       },
       signal,
     );
@@ -43,12 +43,12 @@ export async function getSignature(
   } catch (error) {
     if (isAbsent(error)) throw signatureMissing(source, error, 'there is no signature beside the image');
     if (!hasCode(error, 'HTTP_STATUS')) throw error;
-    const message = `of the signature ${showUrl(source.url)}: ${error.message}`;
+    const message = `the signature ${showUrl(source.url)}: ${error.message}`;
     throw new ImageError('HTTP_STATUS', message, error.details, { cause: error });
   }
 }
 
-/** Asks again for a signature that was put off, after the image has come. */
+/** Requests a signature again, after the image has been fetched. */
 export async function getLateSignature(
   context: FetchContext,
   key: string,
@@ -56,13 +56,13 @@ export async function getLateSignature(
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   for (const delayMs of laterMs) {
-    context.onEvent({ type: 'waiting', key, reason: 'the server puts the signature off' });
+    context.onEvent({ type: 'waiting', key, reason: 'the server does not send the signature yet' });
     const wait = (): Promise<void> => sleep(delayMs, undefined, { signal });
     await (context.slot?.pause(wait) ?? wait());
     const answer = await getSignature(context, key, source, signal);
     if (answer !== 'later') return answer;
   }
-  throw signatureMissing(source, undefined, 'the server put the signature off until the end');
+  throw signatureMissing(source, undefined, 'the server still does not send the signature');
 }
 
 async function readSignature(

@@ -10,9 +10,9 @@ import { abortable } from '../system/single-flight.ts';
 import type { FetchContext, Pin } from './context.ts';
 
 /**
- * Whether the store may answer with this image: verified by who is trusted now, and its blob is what the index says. A blob
- * whose size, time or inode changed is hashed; under `never` a bad one is an error, otherwise it counts as absent and is
- * fetched again.
+ * Whether a stored image may be used: its signers must be trusted now, and its blob must be unchanged. A blob whose size, time or
+ * inode has changed is hashed. Under the policy `never` a damaged blob is an error; otherwise it counts as absent and is fetched
+ * again.
  *
  * @throws KEY_UNKNOWN, STORE_CORRUPT under the policy `never`.
  */
@@ -22,7 +22,7 @@ export async function isStored(context: FetchContext, image: StoredImage, signal
   return fault === undefined && (await isIntact(context, image.imageId, signal));
 }
 
-/** The image, and that it was used, if the store may answer with it. @throws as isUsable */
+/** Returns the image if it may be used, and records its use. @throws as isStored */
 export async function takeStored(
   context: FetchContext,
   image: StoredImage | undefined,
@@ -54,7 +54,7 @@ async function isIntact(
   throw new ImageError('STORE_CORRUPT', `the blob of ${shortImageId(imageId)} ${what}`, { path });
 }
 
-/** Whether the store has a blob of a registry. One whose stamp is another one than the index remembers is hashed first. */
+/** Whether the store has a blob of a registry. If its stamp differs from that in the index, it is hashed first. */
 export async function hasBlob(
   { store, pool }: FetchContext,
   { digest, size }: { readonly digest: Digest; readonly size?: number },
@@ -71,19 +71,19 @@ export async function hasBlob(
   return true;
 }
 
-/** A name as it is looked for: what was asked for, and os and arch where it left them out. */
-export type Wanted = ByName & Required<Pick<ByName, 'defaults'>>;
+/** A requested name with its labels; `defaults` has os and arch if the request has none. */
+export type WantedName = ByName & Required<Pick<ByName, 'defaults'>>;
 
-export function wantedOf({ platform }: FetchContext, { name, labels }: NameReference, pin: Pin = {}): Wanted {
+export function wantedName({ platform }: FetchContext, { name, labels }: NameReference, pin: Pin = {}): WantedName {
   const all = defaultLabels(labels, platform);
   const defaults = new Map([...all].filter(([label]) => !labels.has(label)));
   return { name, labels, defaults, ...pin };
 }
 
-/** The store's answer to a name: a pinned image by its ID, else the best of that name. @see rkt-surroundings S30-S34, D24 */
+/** Finds the stored image for a name: a pinned image by its ID, else the best one with that name. */
 export async function findStored(
   context: FetchContext,
-  wanted: Wanted,
+  wanted: WantedName,
   signal: AbortSignal,
 ): Promise<StoredImage | undefined> {
   return takeStored(context, await findExpected(context.store, wanted), signal);

@@ -11,7 +11,7 @@ import type { Route } from '../helpers/serve-route.ts';
 
 const name = 'example.com/app';
 
-test('whatever is wrong with an image, it fails alone, with its code, and leaves nothing behind', async (t) => {
+test('a bad image fails alone, with its code, and leaves no files', async (t) => {
   const { fetchAll, listed, leftovers, store } = await openFetching(t);
   const origin = await startOrigin(t);
   const good = await origin.publish({ name: 'example.com/good', compress: 'gzip' });
@@ -63,7 +63,7 @@ test('whatever is wrong with an image, it fails alone, with its code, and leaves
   }
 });
 
-test('an image that is not the one that was asked for is refused by name, label, pin and size', async (t) => {
+test('an image with another name, label, pin or size than requested is refused', async (t) => {
   const origin = await startOrigin(t);
   const { fetchAll, listed, leftovers } = await openFetching(t, { discover: origin.discover });
   const other = await buildAci({ name: 'example.com/other' });
@@ -109,7 +109,7 @@ test('files: missing, a directory, unreadable and not an image', async (t) => {
   t.deepEqual(await leftovers(), []);
 });
 
-test('a store that cannot take an image says so, keeps nothing of it, and works again afterwards', async (t) => {
+test('a store that cannot store an image reports it, keeps nothing of it, and works afterwards', async (t) => {
   const { directory, fetchAll, listed, leftovers, store } = await openFetching(t);
   const origin = await startOrigin(t);
   const { url, imageId, bytes } = await origin.publish({ name });

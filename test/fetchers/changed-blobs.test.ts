@@ -7,7 +7,7 @@ import { layerOf, openRegistryFetching } from '../helpers/registry-fetching.ts';
 
 const layers = async (text: string) => [await layerOf({ 'etc/hostname': text })];
 
-test('blobs of a store that was copied are hashed once and used, also where the network is not asked', async (t) => {
+test('blobs of a copied store are hashed once and used, also under the policy never', async (t) => {
   const { registry, reference, fetch, store } = await openRegistryFetching(t, { keep: 'oci' });
   registry.putImage('app', '1', { layers: await layers('1') });
   const first = await fetch(reference('app:1'));
@@ -23,7 +23,7 @@ test('blobs of a store that was copied are hashed once and used, also where the 
   t.deepEqual(await Promise.all(blobs.map((digest) => store.hasBlob(digest))), [true, true, true]);
 });
 
-test('a blob that was changed, or became a link, is fetched again, and that alone', async (t) => {
+test('only a blob that was changed, or replaced by a symlink, is fetched again', async (t) => {
   const { registry, reference, fetch, store, asked } = await openRegistryFetching(t, { keep: 'oci' });
   const [layer = Buffer.alloc(0)] = await layers('1');
   registry.putImage('app', '1', { layers: [layer] });

@@ -46,7 +46,7 @@ async function guarded(
 
 const sent = ({ requests }: Origin) => new Set(requests.map(({ headers }) => headers.authorization));
 
-test('a server that asks for no credentials gives to all, and to those who bring some (T60)', async (t) => {
+test('a server without credentials answers requests with and without them (T60)', async (t) => {
   const { fetch, store, url, imageId } = await guarded(t, { https: true }, 401, () => true);
   for (const authorization of [undefined, bearer, basic]) {
     t.like(await fetch(url, authorization), { status: 'fetched', imageID: imageId }, authorization);
@@ -85,7 +85,7 @@ for (const [row, right, wrong] of [
   });
 }
 
-test('over http no credentials leave, neither for an image nor for its signature nor for discovery (T63)', async (t) => {
+test('no credentials are sent over http, for an image, its signature or discovery (T63)', async (t) => {
   const { fetch, origin, url, imageId } = await guarded(t, {}, 400, (authorization) => authorization === undefined);
   for (const authorization of [undefined, bearer, basic]) {
     for (const image of [url, `${name}:1`]) {
@@ -95,7 +95,7 @@ test('over http no credentials leave, neither for an image nor for its signature
   t.deepEqual(sent(origin), new Set([undefined]));
 });
 
-test('a name is looked up over http only where that is allowed, after https has failed, and without credentials', async (t) => {
+test('a name is looked up over http only if that is allowed, after https has failed, and without credentials', async (t) => {
   const { finder, store, origin, imageId } = await guarded(t, {}, 400, (authorization) => authorization === undefined);
   origin.routes['/app'] = origin.routes['/example.com'] ?? {}; // as the host example.com has it
   const connectTo = ['443', '80'].map((port) => `example.com:${port}:127.0.0.1:${origin.port}`);

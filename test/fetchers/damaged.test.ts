@@ -36,7 +36,7 @@ for (const kind of ['flip', 'cut', 'unlink'] as const) {
   });
 }
 
-test('a blob whose time changed is hashed once, found good, and trusted again', async (t) => {
+test('a blob with a changed time is hashed once and then used again', async (t) => {
   const { fetch, store } = await openFetching(t);
   const origin = await startOrigin(t);
   const { url, imageId } = await origin.publish({ name }, { headers: { 'cache-control': 'max-age=86400' } });
@@ -47,7 +47,7 @@ test('a blob whose time changed is hashed once, found good, and trusted again', 
   t.is(await store.blobState(imageId), 'intact');
 });
 
-test('a record whose image was removed does not answer, under no policy', async (t) => {
+test('a cache entry whose image was removed is not used, under any policy', async (t) => {
   const { fetch, store } = await openFetching(t);
   const origin = await startOrigin(t);
   const { url, imageId, path } = await origin.publish({ name }, { etag: '"1"' });

@@ -11,7 +11,7 @@ test.after.always(() => gpg.close());
 
 const name = 'example.com/app';
 
-test('a signature that is put off is asked for again after the image; put off for ever, it is missing', async (t) => {
+test('a signature that the server does not send yet is requested again after the image, and is missing in the end', async (t) => {
   const origin = await startOrigin(t, { sign: (bytes) => gpg.sign(key, bytes) });
   const keystore = await openTrust(t, gpg, { root: key });
   const { fetchAll, listed, leftovers } = await openFetching(t, { keystore, discover: origin.discover });
@@ -49,7 +49,7 @@ test('a signature that is put off is asked for again after the image; put off fo
   t.deepEqual(await leftovers(), []);
 });
 
-test('an image that is put off is a failure', async (t) => {
+test('a 202 for an image is a failure', async (t) => {
   const origin = await startOrigin(t);
   const { fetch, listed, leftovers } = await openFetching(t);
   const { url } = await origin.publish({ name }, { status: 202 });

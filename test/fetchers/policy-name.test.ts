@@ -14,7 +14,7 @@ async function origin1(t: ExecutionContext, headers: Record<string, string> = {}
   return { ...fetching, origin, ...image };
 }
 
-test('new: a name in the store is answered without a request, otherwise discovery leads to it', async (t) => {
+test('new: a stored name needs no request, any other is discovered', async (t) => {
   const { fetch, origin, imageId, path } = await origin1(t);
   t.like(await fetch(reference), { status: 'fetched', imageID: imageId, latest: false });
   t.is(origin.served(path), 1);
@@ -24,7 +24,7 @@ test('new: a name in the store is answered without a request, otherwise discover
   t.is(origin.requests.length, before);
 });
 
-test('update: discovery each time, then the archive only if it is not as known', async (t) => {
+test('update: discovery each time, and the archive only if it has changed', async (t) => {
   const { fetch, origin, imageId, path } = await origin1(t);
   await fetch(reference);
   t.like(await fetch(reference, { noStore: true }), { status: 'present', imageID: imageId, bytesDownloaded: 0 });
@@ -37,7 +37,7 @@ test('update: discovery each time, then the archive only if it is not as known',
   t.like(await fetch(reference, { pullPolicy: 'update' }), { status: 'fetched', imageID: next.imageId });
 });
 
-test('update: within its max-age an archive is not asked for, though the name is looked up', async (t) => {
+test('update: within its max-age an archive is not requested, but the name is discovered', async (t) => {
   const { fetch, origin, path } = await origin1(t, { 'cache-control': 'max-age=86400' });
   await fetch(reference);
   const before = origin.requests.length;
@@ -46,7 +46,7 @@ test('update: within its max-age an archive is not asked for, though the name is
   t.is(origin.served(path), 1);
 });
 
-test('never: the store or nothing', async (t) => {
+test('never: only the store is used', async (t) => {
   const { fetch, origin, imageId } = await origin1(t);
   t.deepEqual(codesOf(await fetch(reference, { storeOnly: true })), ['NOT_IN_STORE']);
   t.is(origin.requests.length, 0);
@@ -57,7 +57,7 @@ test('never: the store or nothing', async (t) => {
   t.is(origin.requests.length, before);
 });
 
-test('without a version the latest is asked for, and flagged as such', async (t) => {
+test('without a version the latest is requested, and stored as such', async (t) => {
   const { fetch, origin } = await origin1(t);
   const latest = await origin.publish({ name });
   t.like(await fetch(name), { status: 'fetched', imageID: latest.imageId, latest: true, source: latest.url });
@@ -65,7 +65,7 @@ test('without a version the latest is asked for, and flagged as such', async (t)
   t.like(await fetch(name), { status: 'present', imageID: latest.imageId, latest: true });
 });
 
-test('a URL that once gave another image is asked again once that is old, and not believed while it is young', async (t) => {
+test('a URL that gave another image before is requested again when that is no longer fresh', async (t) => {
   const { fetch, fetchAll, store, origin, path, url } = await origin1(t, { 'cache-control': 'max-age=86400' });
   const other = await buildAci({ name: 'example.com/other' });
   const right = origin.routes[path];
@@ -82,7 +82,7 @@ test('a URL that once gave another image is asked again once that is old, and no
   t.like(await fetch(reference), { status: 'fetched', name });
 });
 
-test('an image without os and arch is found by name; one for another platform is not what was asked for', async (t) => {
+test('an image without os and arch is found by name; one for another platform is not', async (t) => {
   const { fetch, origin } = await origin1(t);
   const noarch = await origin.publish({ name: 'example.com/noarch', version: '1' });
   t.like(await fetch('example.com/noarch:1'), { status: 'fetched', imageID: noarch.imageId });
@@ -92,7 +92,7 @@ test('an image without os and arch is found by name; one for another platform is
   t.like(await fetch('example.com/foreign:1,os=freebsd,arch=amd64'), { status: 'fetched' });
 });
 
-test('every label that was asked for is one of the image, with the same value (T84)', async (t) => {
+test('the image must have every requested label, with the same value (T84)', async (t) => {
   const { fetch, fetchAll, origin, listed } = await origin1(t);
   const labels = { os: 'linux', arch: 'amd64' };
   const { bytes } = await buildAci({ name, version: '1.2.0', labels });
@@ -113,7 +113,7 @@ test('every label that was asked for is one of the image, with the same value (T
   t.like(await fetch(`${name}:1.2.0,arch=amd64`), { status: 'fetched', labels: { version: '1.2.0', ...labels } });
 });
 
-test('the next place is tried when one cannot be had, and a refused image ends the search', async (t) => {
+test('the next endpoint is tried if one is unavailable, and a refused image ends the search', async (t) => {
   const { fetch, origin, path } = await origin1(t);
   const page = (...prefixes: string[]) =>
     prefixes
@@ -147,7 +147,7 @@ test('the next place is tried when one cannot be had, and a refused image ends t
   t.is(origin.served(path), 1);
 });
 
-test('a name that no page knows is not found', async (t) => {
+test('a name without a usable tag on any page is not found', async (t) => {
   const { fetch } = await origin1(t);
   t.deepEqual(codesOf(await fetch('example.org/app', { discover: [], denyNet: ['0.0.0.0/0', '::/0'] })).slice(0, 1), [
     'DISCOVERY_FAILED',

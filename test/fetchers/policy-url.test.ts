@@ -47,7 +47,7 @@ for (const pullPolicy of policies) {
   });
 }
 
-test('a max-age counts for a week at most, also one that was remembered when it counted for longer', async (t) => {
+test('a max-age is limited to a week, also in existing cache entries', async (t) => {
   const { fetch, store } = await openFetching(t);
   const origin = await startOrigin(t);
   const headers = { 'cache-control': 'max-age=31536000' };
@@ -99,7 +99,7 @@ for (const pullPolicy of ['new', 'update'] as const) {
   });
 }
 
-test('never: any record answers, however old, and nothing else does', async (t) => {
+test('never: any cache entry is used, however old, and nothing else', async (t) => {
   const { fetch, store } = await openFetching(t);
   const origin = await startOrigin(t);
   const { url, imageId } = await origin.publish({ name }, { headers: { 'cache-control': 'no-store' } });
@@ -112,7 +112,7 @@ test('never: any record answers, however old, and nothing else does', async (t) 
   t.is(origin.requests.length, 1);
 });
 
-test('what changed at the server is brought, and is remembered from then on', async (t) => {
+test('a changed image is fetched, and its cache entry updated', async (t) => {
   const { fetch, store, listed } = await openFetching(t);
   const origin = await startOrigin(t);
   const { url, path } = await origin.publish({ name }, { etag: '"1"' });
@@ -124,7 +124,7 @@ test('what changed at the server is brought, and is remembered from then on', as
   t.is((await listed()).length, 2);
 });
 
-test('noCache asks for all of it whatever is remembered; a time in the future is no time', async (t) => {
+test('noCache ignores cache entries; an entry with a time in the future is not fresh', async (t) => {
   const { fetch, store } = await openFetching(t);
   const origin = await startOrigin(t);
   const { url } = await origin.publish({ name }, { etag: '"1"', headers: { 'cache-control': day } });
@@ -135,7 +135,7 @@ test('noCache asks for all of it whatever is remembered; a time in the future is
   t.deepEqual(conditions(origin), ['-', '-', '"1"']);
 });
 
-test('many fetches of one URL at once: one brings it, the others use it, though there is room for one only', async (t) => {
+test('of many fetches of one URL at the same time, one downloads it and the others use it, also with one slot', async (t) => {
   const { finder } = await openFetching(t, { noCache: true });
   const origin = await startOrigin(t);
   const { url, path, imageId } = await origin.publish({ name }, { delayMs: 50 });
@@ -147,7 +147,7 @@ test('many fetches of one URL at once: one brings it, the others use it, though 
   }
 });
 
-test('of many that wait for a fetch that fails, each tries for itself, and all come to an end', async (t) => {
+test('fetches that wait for one that fails try one after the other, and all end', async (t) => {
   const { finder, leftovers } = await openFetching(t);
   const origin = await startOrigin(t);
   origin.routes['/app.aci'] = { status: 404, delayMs: 50 };
@@ -158,7 +158,7 @@ test('of many that wait for a fetch that fails, each tries for itself, and all c
   t.deepEqual(await leftovers(), []);
 });
 
-test('behind a redirect the same holds, and all is remembered of the URL that was asked for', async (t) => {
+test('the same with a redirect, and the cache entry is for the requested URL', async (t) => {
   const { fetch, store } = await openFetching(t);
   const origin = await startOrigin(t);
   const young = await origin.publish({ name, version: '1' }, { headers: { 'cache-control': 'max-age=10' } });

@@ -24,7 +24,7 @@ async function refusing(t: ExecutionContext, fetching: RegistryFetching, name = 
   return outcome.error;
 }
 
-test('a tag that is not there', async (t) => {
+test('a missing tag', async (t) => {
   const fetching = await openRegistryFetching(t);
   await putApp(fetching);
   const error = await refusing(t, fetching, 'app:2');
@@ -32,7 +32,7 @@ test('a tag that is not there', async (t) => {
   t.regex(error?.message ?? '', /MANIFEST_UNKNOWN/);
 });
 
-test('a platform that an index does not have, and one that is not that of the only image', async (t) => {
+test('a platform that an index does not have, and one that is not that of a single image', async (t) => {
   const fetching = await openRegistryFetching(t);
   const { registry } = fetching;
   const image = registry.putImage('app', undefined, { architecture: 's390x' });
@@ -46,7 +46,7 @@ test('a platform that an index does not have, and one that is not that of the on
   t.true(fetching.asked(`GET /v2/app/blobs/${image.manifest.layers[0]?.digest ?? ''}`) <= 1, 'of the second only');
 });
 
-test('an image for another platform is brought with a warning where none was asked for and there is only that', async (t) => {
+test('without a requested platform, a single image for another platform is fetched with a warning', async (t) => {
   const warnings: string[] = [];
   const fetching = await openRegistryFetching(t, {
     platform: [],
@@ -58,7 +58,7 @@ test('an image for another platform is brought with a warning where none was ask
   t.like(await fetching.fetch(fetching.reference('app:1')), { status: 'present' });
 });
 
-test('a platform that appc has no name for is refused before its layers are brought, or kept as it came', async (t) => {
+test('an image for a platform without a name in appc is refused before its layers are downloaded, or stored without conversion', async (t) => {
   const fetching = await openRegistryFetching(t, { platform: ['linux/riscv64'] });
   const { manifest } = fetching.registry.putImage('app', '1', { architecture: 'riscv64' });
   const error = await refusing(t, fetching);
@@ -106,7 +106,7 @@ for (const [what, size] of [
   });
 }
 
-test('a mirror with a blob that is not what its digest names is warned of by name, and the next one is asked', async (t) => {
+test('a mirror with a blob of another digest is warned about by name, and the next one is asked', async (t) => {
   const [bad, good] = await Promise.all([startRegistry(t), startRegistry(t)]);
   const mirrors = [bad, good].map(({ url }) => ({ origin: url, resolves: true }));
   const fetching = await openRegistryFetching(t, { mirrors: [{ prefix: 'app.example', mirrors }] });
@@ -136,7 +136,7 @@ test('a mirror with a blob that is not what its digest names is warned of by nam
   t.is(named.length, 2, warnings.join('\n'));
 });
 
-test('a manifest that is not what its digest names', async (t) => {
+test('a manifest with another digest', async (t) => {
   const fetching = await openRegistryFetching(t);
   const { digest, manifest } = await putApp(fetching);
   fetching.registry.routes[`/v2/app/manifests/${digest}`] = {
@@ -146,7 +146,7 @@ test('a manifest that is not what its digest names', async (t) => {
   t.is((await refusing(t, fetching, `app@${digest}`))?.code, 'DIGEST_MISMATCH');
 });
 
-test('a layer that does not unpack to what the configuration names, and one that climbs out', async (t) => {
+test('a layer with another diff ID, and one with a path outside of the image', async (t) => {
   const fetching = await openRegistryFetching(t);
   const { registry } = fetching;
   const layer = await layerOf({ a: '1' });
@@ -164,7 +164,7 @@ test('a layer that does not unpack to what the configuration names, and one that
   t.like(error, { code: 'ARCHIVE_INVALID', details: { rule: 'R8' } });
 });
 
-test('what only its conversion refuses can be kept as it is, and the refusal says so', async (t) => {
+test('an image that only the conversion refuses can be stored without it, and the error says so', async (t) => {
   const fetching = await openRegistryFetching(t, { limits: { path: 20 } });
   const { registry } = fetching;
   registry.putImage('app', 'ARCHIVE_INVALID', { layers: [await layerOf({ '../a': 'x' })] });
@@ -201,7 +201,7 @@ for (const [status, code] of [
   });
 }
 
-test('a layer that is refused leaves the others of the batch alone', async (t) => {
+test('a refused layer does not affect other images of the batch', async (t) => {
   const fetching = await openRegistryFetching(t);
   const { registry, reference, fetchAll } = fetching;
   const { layer } = await putApp(fetching);

@@ -4,7 +4,7 @@ import type { BatchEvent } from '../../src/index.ts';
 import { startRegistry } from '../helpers/registry.ts';
 import { layerOf, openRegistryFetching } from '../helpers/registry-fetching.ts';
 
-test('events and results name the mirror that an image really came from, and the registry where none had it', async (t) => {
+test('events and results name the mirror that an image came from, or the registry if no mirror had it', async (t) => {
   const { registry, reference, fetch } = await openRegistryFetching(t);
   const mirror = await startRegistry(t);
   const layers = [await layerOf({ a: 'a' })];

@@ -12,7 +12,7 @@ const script = fileURLToPath(new URL('../helpers/fetch-child.ts', import.meta.ur
 const blob = (repository: string, { digest = '' }: { readonly digest?: string } = {}) =>
   `/v2/${repository}/blobs/${digest}`;
 
-test('a layer that several images of a batch need is brought once, whatever repositories they are in', async (t) => {
+test('a layer of several images of a batch is downloaded once, also across repositories', async (t) => {
   const { registry, reference, fetchAll, asked } = await openRegistryFetching(t);
   const base = await layerOf({ base: randomBytes(100_000) });
   for (const name of ['a', 'b', 'c', 'd']) registry.putImage(name, '1', { layers: [base, await layerOf({ name })] });
@@ -42,7 +42,7 @@ for (const keep of ['aci', 'both'] as const) {
   });
 }
 
-test('of two processes one brings an image and the other waits', async (t) => {
+test('of two processes one fetches an image and the other waits', async (t) => {
   const { registry, reference, store, kept, asked } = await openRegistryFetching(t);
   const { manifest } = registry.putImage('app', '1', { layers: [await layerOf({ data: randomBytes(50_000) })] });
   const [layer] = manifest.layers;
@@ -58,7 +58,7 @@ test('of two processes one brings an image and the other waits', async (t) => {
   t.deepEqual(await kept(), [`${registry.host}/app:1`]);
 });
 
-test('a layer that was being brought when its process was killed is resumed by the next', async (t) => {
+test('a layer whose process was killed is resumed by the next one', async (t) => {
   const { registry, reference, store, fetch, leftovers } = await openRegistryFetching(t);
   const bytes = await layerOf({ data: randomBytes(6_000_000) });
   const { manifest } = registry.putImage('app', '1', { layers: [bytes] });
@@ -76,7 +76,7 @@ test('a layer that was being brought when its process was killed is resumed by t
   t.deepEqual(await leftovers(), []);
 });
 
-test('blobs that another tool took away are brought again, and the archive is not made anew', async (t) => {
+test('blobs that another tool removed are downloaded again, and the archive is not converted again', async (t) => {
   const { registry, reference, fetch, store, kept } = await openRegistryFetching(t);
   const { manifest } = registry.putImage('app', '1', { layers: [await layerOf({ a: '1' })] });
   const { imageID } = await fetch(reference('app:1'));
@@ -88,7 +88,7 @@ test('blobs that another tool took away are brought again, and the archive is no
   t.deepEqual(await kept(), [`${registry.host}/app:1`]);
 });
 
-test('a batch that is stopped keeps nothing listed, and its partial layers for the next one', async (t) => {
+test('a stopped batch lists nothing, and keeps its partial layers for the next one', async (t) => {
   const { registry, reference, directory, fetch, listed, kept } = await openRegistryFetching(t);
   const bytes = await layerOf({ data: randomBytes(3_000_000) });
   const { manifest } = registry.putImage('app', '1', { layers: [bytes] });

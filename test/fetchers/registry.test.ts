@@ -9,7 +9,7 @@ import { layerOf, openRegistryFetching } from '../helpers/registry-fetching.ts';
 
 const layers = async (text: string) => [await layerOf({ 'etc/hostname': text })];
 
-test('an image is brought once, kept as it came and as an archive, and the store answers from then on', async (t) => {
+test('an image is fetched once, stored as it is and as an archive, and then found in the store', async (t) => {
   const { registry, reference, fetch, store, kept, asked } = await openRegistryFetching(t);
   const image = registry.putImage('team/app', '1', { layers: await layers('1') });
   const first = await fetch(reference('team/app:1'));
@@ -26,13 +26,13 @@ test('an image is brought once, kept as it came and as an archive, and the store
   t.is(asked('GET /v2/team/app/blobs/'), 2);
 });
 
-test('what is asked for without a tag is the latest', async (t) => {
+test('a reference without a tag is the latest', async (t) => {
   const { registry, reference, fetch } = await openRegistryFetching(t);
   registry.putImage('app', 'latest', { layers: await layers('1') });
   t.like(await fetch(reference('app')), { latest: true, labels: { version: 'latest' } });
 });
 
-test('a tag is asked about by HEAD under the policy update, and pulled when it has moved; a digest never moves', async (t) => {
+test('update: a tag is checked by HEAD, and pulled if it has moved; a digest needs no request', async (t) => {
   const { registry, reference, fetch, asked } = await openRegistryFetching(t, { pullPolicy: 'update' });
   const { digest } = registry.putImage('app', '1', { layers: await layers('old') });
   const old = await fetch(reference('app:1'));
@@ -49,7 +49,7 @@ test('a tag is asked about by HEAD under the policy update, and pulled when it h
   t.is(registry.requests.length, requests);
 });
 
-test('under the policy never nobody is asked', async (t) => {
+test('under the policy never no request is sent', async (t) => {
   const { registry, reference, fetch } = await openRegistryFetching(t, { pullPolicy: 'never' });
   registry.putImage('app', '1', { layers: await layers('1') });
   t.deepEqual(codesOf(await fetch(reference('app:1'))), ['NOT_IN_STORE']);
@@ -68,7 +68,7 @@ test('with keep oci nothing is converted, and the digest of the manifest is the 
   t.is(app.imageID, digest);
 });
 
-test('with keep aci only the archive is listed, and its layers are there for the next image that needs them', async (t) => {
+test('with keep aci only the archive is listed, and its layers are kept for other images', async (t) => {
   const { registry, reference, fetch, listed, kept, asked, blobs } = await openRegistryFetching(t, { keep: 'aci' });
   const shared = await layers('1');
   registry.putImage('app', '1', { layers: shared });
@@ -81,7 +81,7 @@ test('with keep aci only the archive is listed, and its layers are there for the
   t.is((await blobs()).length, 2);
 });
 
-test('an image that was kept only as it came is converted without its layers coming again', async (t) => {
+test('an image stored without conversion is converted later without downloading its layers again', async (t) => {
   const { registry, reference, fetch, asked } = await openRegistryFetching(t);
   registry.putImage('app', '1', { layers: await layers('1') });
   await fetch(reference('app:1'), { keep: 'oci' });
@@ -89,7 +89,7 @@ test('an image that was kept only as it came is converted without its layers com
   t.is(asked('GET /v2/app/blobs/'), 2);
 });
 
-test('the image for the platform that is wanted is chosen, and its index kept; of several platforms each', async (t) => {
+test('the image for the requested platform is chosen, and its index stored; for several platforms, each', async (t) => {
   const { registry, reference, fetch, kept, store, listed } = await openRegistryFetching(t);
   const manifests = await Promise.all(
     ['amd64', 'arm64', 's390x'].map(async (architecture) => ({
@@ -116,7 +116,7 @@ test('the image for the platform that is wanted is chosen, and its index kept; o
   t.is(registry.requests.length, requests);
 });
 
-test('what an index says of a platform counts where the configuration leaves the variant out', async (t) => {
+test('the platform of the index is used if the configuration has no variant', async (t) => {
   const { registry, reference, fetch } = await openRegistryFetching(t, { platform: ['linux/arm/v6'], keep: 'oci' });
   const image = registry.putImage('app', undefined, { architecture: 'arm' });
   const manifests = [{ ...image, platform: { os: 'linux', architecture: 'arm', variant: 'v6' } }];
@@ -125,7 +125,7 @@ test('what an index says of a platform counts where the configuration leaves the
   t.like(await fetch(reference('app:1')), { status: 'present' });
 });
 
-test('signatures that cannot be checked are not taken for granted', async (t) => {
+test('an image whose signatures cannot be checked is refused', async (t) => {
   const { registry, reference, fetch } = await openRegistryFetching(t, { keystore: await openKeystore({ dirs: [] }) });
   registry.putImage('app', '1', { layers: await layers('1') });
   t.deepEqual(codesOf(await fetch(reference('app:1'))), ['INSECURE_REFUSED']);
@@ -133,7 +133,7 @@ test('signatures that cannot be checked are not taken for granted', async (t) =>
   t.like(await fetch(reference('app:1'), { insecure: { image: true } }), { status: 'fetched' });
 });
 
-test('the digest of an index that is kept means the image for the platform', async (t) => {
+test('the digest of a stored index means the image for the platform', async (t) => {
   const both = ['linux/amd64', 'linux/arm64'];
   const { registry, reference, fetch } = await openRegistryFetching(t, { keep: 'oci', platform: both });
   const manifests = await Promise.all(
@@ -151,7 +151,7 @@ test('the digest of an index that is kept means the image for the platform', asy
     t.like(await fetch(digest, { platform: [platform] }), { imageID: manifests[at]?.digest });
 });
 
-test('the digest of a manifest that is kept is taken for an ID', async (t) => {
+test('the digest of a stored manifest is an ID', async (t) => {
   const { registry, reference, fetch, store } = await openRegistryFetching(t, { keep: 'oci' });
   const { digest, manifest } = registry.putImage('app', '1', { layers: await layers('1') });
   t.deepEqual(codesOf(await fetch(digest)), ['NOT_IN_STORE']);

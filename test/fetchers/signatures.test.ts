@@ -29,7 +29,7 @@ async function verifying(t: ExecutionContext, prefix = name) {
   return { ...fetching, keystore, origin, isEmpty };
 }
 
-test('a signed image is fetched by URL and by name, armored or not, and says who signed it', async (t) => {
+test('a signed image is fetched by URL and by name, armored or not, and the outcome has its signers', async (t) => {
   const { fetch, store, origin } = await verifying(t);
   const armored = await origin.publish({ name, version: '1' });
   const binary = await origin.publish({ name, version: '2' });
@@ -40,7 +40,7 @@ test('a signed image is fetched by URL and by name, armored or not, and says who
   t.like(await fetch(armored.imageId), { status: 'present', signedBy: [key] });
 });
 
-test('an unsigned image is refused, and is not even asked for by GET', async (t) => {
+test('an unsigned image is refused, and not requested by GET', async (t) => {
   const { fetch, origin, isEmpty } = await verifying(t);
   const { url, path } = await origin.publish({ name, version: '1' });
   origin.routes[`${path}.asc`] = { status: 404 };
@@ -51,14 +51,14 @@ test('an unsigned image is refused, and is not even asked for by GET', async (t)
   await isEmpty();
 });
 
-test('where the image is missing too, that is the news', async (t) => {
+test('if the image is missing too, the error is about the image', async (t) => {
   const { fetch, origin, isEmpty } = await verifying(t);
   const { error } = await fetch(`${origin.url}/missing.aci`);
   t.like(error, { code: 'HTTP_STATUS', details: { status: 404, url: `${origin.url}/missing.aci` } });
   await isEmpty();
 });
 
-test('a signature that needs a password, or is a web page, is no signature', async (t) => {
+test('a signature that needs a password, or is a web page, is refused', async (t) => {
   const { fetch, origin, isEmpty } = await verifying(t);
   const { url, path } = await origin.publish({ name, version: '1' });
   origin.routes[`${path}.asc`] = { status: 401 };
@@ -73,7 +73,7 @@ test('a signature that needs a password, or is a web page, is no signature', asy
   await isEmpty();
 });
 
-test('a key that is unknown, or trusted for a sibling, does not count', async (t) => {
+test('a key that is unknown, or trusted for a sibling, is not accepted', async (t) => {
   const { fetch, origin, isEmpty } = await verifying(t);
   const strange = await origin.publish({ name, version: '1' });
   origin.routes[`${strange.path}.asc`] = { body: await gpg.sign(stranger, strange.bytes) };
@@ -97,7 +97,7 @@ test('a signature of another file is refused, also when its image is the same', 
   await isEmpty();
 });
 
-test('for a name the signer is checked before the image is asked for', async (t) => {
+test('for a name the signer is checked before the image is requested', async (t) => {
   const { fetch, origin, isEmpty } = await verifying(t);
   const { path, bytes } = await origin.publish({ name, version: '1' });
   origin.routes[`${path}.asc`] = { body: await gpg.sign(stranger, bytes) };
@@ -106,7 +106,7 @@ test('for a name the signer is checked before the image is asked for', async (t)
   await isEmpty();
 });
 
-test('an override stands in for the signature beside the image, by URL, name and path', async (t) => {
+test('a given signature is used instead of the one beside the image, by URL, name and path', async (t) => {
   const { directory, finder, origin } = await verifying(t);
   const signature = join(directory, 'mine.asc');
   const { url, bytes, path, imageId } = await origin.publish({ name, version: '1' });
@@ -123,7 +123,7 @@ test('an override stands in for the signature beside the image, by URL, name and
   await t.throwsAsync(finder({ noCache: true }).findImage(url, { signature: away }), error);
 });
 
-test('what came without verification satisfies no request that asks for it: it is fetched again, and then does', async (t) => {
+test('an image stored without verification is fetched again if verification is required', async (t) => {
   const { fetch, origin, store } = await verifying(t);
   const headers = { 'cache-control': 'max-age=86400' };
   const { url, path, imageId } = await origin.publish({ name, version: '1' }, { etag: '"1"', headers });
@@ -140,7 +140,7 @@ test('what came without verification satisfies no request that asks for it: it i
   t.deepEqual((await store.getImage(imageId))?.verified, [key], 'to bring it again unverified takes nothing away');
 });
 
-test('what was verified by a key that is not trusted now satisfies nobody: it is fetched again, or KEY_UNKNOWN', async (t) => {
+test('an image verified by a key that is not trusted now is fetched again, or KEY_UNKNOWN', async (t) => {
   const { fetch, keystore, origin, store } = await verifying(t);
   const headers = { 'cache-control': 'max-age=86400' };
   const { url, path, bytes, imageId } = await origin.publish({ name, version: '1' }, { etag: '"1"', headers });
@@ -184,7 +184,7 @@ test('a dependency that was verified by a key that is not trusted now is fetched
   t.is(origin.served(base.path), 2);
 });
 
-test('a weak signature passes only where that was asked for, is recorded, and satisfies nobody else', async (t) => {
+test('a weak signature passes only with weak-keys, is recorded, and is not accepted without it', async (t) => {
   const { fetch, keystore, origin, store } = await verifying(t);
   const old = await gpg.createKey({ algorithm: 'rsa2048' });
   await keystore.add({ certificate: await gpg.certificate(old), fingerprint: old, prefix: name, layer: 0 });
@@ -198,7 +198,7 @@ test('a weak signature passes only where that was asked for, is recorded, and sa
   t.like(await fetch(imageId, { insecure: { weakKeys: true } }), { status: 'present' });
 });
 
-test('an image that is as known needs no signature; one that changed needs its own', async (t) => {
+test('an unchanged image needs no signature; a changed one needs its own', async (t) => {
   const { fetch, origin, listed } = await verifying(t);
   const { url, path } = await origin.publish({ name, version: '1' }, { etag: '"1"' });
   await fetch(url);

@@ -15,7 +15,7 @@ async function randomArchive(bytes: number): Promise<Aci> {
   return { ...aci, bytes: gzipSync(aci.tar, { level: 0 }) };
 }
 
-test('what is refused at its beginning is not downloaded to its end', async (t) => {
+test('an image that is refused at its beginning is not downloaded to its end', async (t) => {
   const { fetch, leftovers } = await openFetching(t);
   const origin = await startOrigin(t);
   let sent = 0;
@@ -39,7 +39,7 @@ test('what is refused at its beginning is not downloaded to its end', async (t) 
   t.deepEqual(await leftovers(), []);
 });
 
-test('a download that breaks off is kept, if it can be resumed, and the next run brings only the rest', async (t) => {
+test('an interrupted download is kept if it can be resumed, and the next run requests only the rest', async (t) => {
   const { fetch, listed, leftovers } = await openFetching(t);
   const origin = await startOrigin(t);
   const { bytes, imageId } = await randomArchive(3_000_000);
@@ -57,7 +57,7 @@ test('a download that breaks off is kept, if it can be resumed, and the next run
   t.deepEqual(await leftovers(), []);
 });
 
-test('one download resumes by itself after each cut', async (t) => {
+test('one download is resumed after each cut', async (t) => {
   const { fetch, leftovers } = await openFetching(t, { retries: 1 });
   const origin = await startOrigin(t);
   const { bytes, imageId } = await randomArchive(4_000_000);
@@ -98,12 +98,12 @@ for (const [what, isGood] of [
       origin.requests.map(({ headers }) => headers.range !== undefined),
       [false, true, false],
     );
-    t.regex(warnings.join(), /once more from the start/);
+    t.regex(warnings.join(), /downloaded again from the start/);
     t.deepEqual(await leftovers(), []);
   });
 }
 
-test('a silent server costs its image the stall timeout, and no other image anything', async (t) => {
+test('a silent server delays only its own image, by the stall timeout', async (t) => {
   const { fetchAll, leftovers } = await openFetching(t, { timeouts: { stall: 400, headers: 3_000 } });
   const origin = await startOrigin(t);
   const good = await origin.publish({ name });

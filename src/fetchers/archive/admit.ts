@@ -11,11 +11,11 @@ type Admission = {
   /** A URL without credentials and query, or a path. */
   readonly source: string;
   readonly latest: boolean;
-  /** What to remember of the URL it came from. */
+  /** The entry for the URL cache. */
   readonly remote?: { readonly url: string; readonly record: Omit<Remote, 'imageId'> };
 };
 
-/** Makes a checked image visible, with where it came from and how it was verified, in one transaction; or removes it. */
+/** Commits a checked image with its source and verification in one transaction. Removes its file if that fails. */
 export async function admit(
   { store }: FetchContext,
   { checked, source, latest, remote }: Admission,
@@ -46,7 +46,7 @@ export async function admit(
   });
 }
 
-/** A detached signature and what it is over: digests made while the archive was read, or the archive itself. */
+/** A detached signature, and the digests that were computed while the archive was read, or the path of the archive. */
 export type Proof = {
   readonly signature: Uint8Array;
   readonly location: string;
@@ -57,21 +57,21 @@ export type Proof = {
 type CheckRequest = {
   readonly key: string;
   readonly ingested: IngestResponse;
-  /** Path of the uncompressed tar that the ingest wrote. */
+  /** The path of the uncompressed tar that the ingest wrote. */
   readonly image: string;
   readonly expected: Expected;
-  /** Absent: the image is not verified. */
+  /** If undefined, the image is not verified. */
   readonly proof: Proof | undefined;
 };
 
-/** An image that may become visible. */
+/** An image that has passed all checks and may be committed. */
 export type Checked = {
   readonly ingested: IngestResponse;
   readonly image: string;
   readonly verification: VerifySignatureResponse | undefined;
 };
 
-/** Checks what came against what was asked for, then its signature against the keys trusted for its own name. */
+/** Checks an image against the request, then its signature with the keys that are trusted for the image's own name. */
 export async function check(context: FetchContext, request: CheckRequest): Promise<Checked> {
   const { key, ingested, image, expected, proof } = request;
   const { imageId, size, steps } = ingested;

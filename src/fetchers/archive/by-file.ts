@@ -12,7 +12,7 @@ import type { Found, Planned } from '../found.ts';
 import { getSignature, showSignature, type SignatureSource } from '../signature.ts';
 import { admit, check, type Checked } from './admit.ts';
 
-/** Reads an archive from disk: always, whatever the store has. @see image-package "Fetching by kind" */
+/** Reads an archive from a file, even if the store has the image. */
 export async function fetchByFile(
   context: FetchContext,
   request: FetchRequest<FileReference>,
@@ -37,7 +37,7 @@ async function readArchive(
     isNamed: override !== undefined,
   };
   const signature = context.verifier && (await getSignature(context, key, source, signal));
-  const proven = signature instanceof Uint8Array ? { bytes: signature, location: showSignature(source) } : undefined; // a file is never put off
+  const proven = signature instanceof Uint8Array ? { bytes: signature, location: showSignature(source) } : undefined; // the answer for a file is never 'later'
   const image = context.store.temporaryPath();
   const ingest = { path, shown: show(path), image, limits: ingestLimits(context.limits) };
   const session = startSession(context.pool, { ...ingest, ...(proven && { signature: proven }) }, bytes, signal);
@@ -67,7 +67,7 @@ async function sizeOfFile(path: string): Promise<number> {
   throw new ImageError('FILE_UNREADABLE', `${show(path)} is not a regular file`, { path });
 }
 
-/** An archive on disk is read as far as its manifest. */
+/** Plans the fetch of an archive file, which is read up to its manifest. */
 export async function planFile(
   context: FetchContext,
   { key, reference: { path }, signature: override }: FetchRequest<FileReference>,

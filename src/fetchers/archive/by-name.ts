@@ -8,13 +8,13 @@ import { debugLog } from '../../system/debug.ts';
 import type { FetchContext, FetchRequest } from '../context.ts';
 import { type Found, present } from '../found.ts';
 import type { SignatureSource } from '../signature.ts';
-import { findStored, type Wanted, wantedOf } from '../stored.ts';
-import { discovering, fetchOfferedKeys } from './offered-keys.ts';
+import { findStored, type WantedName, wantedName } from '../stored.ts';
+import { discoveryContext, fetchOfferedKeys } from './offered-keys.ts';
 import { fetchRemote } from './remote.ts';
 
 const debug = debugLog('fetchers');
 
-/** An image by name: the store's, or what discovery leads to. @see image-package "Fetching by kind", docs/rules.md D */
+/** Fetches an image by name, from the store or from an endpoint that discovery finds. @see docs/rules.md D */
 export async function fetchByName(
   context: FetchContext,
   request: FetchRequest<NameReference>,
@@ -36,18 +36,19 @@ export async function fetchByName(
 
 type EndpointsRequest = {
   readonly key: string;
-  readonly expected: Wanted;
+  readonly expected: WantedName;
   readonly endpoints: readonly Endpoint[];
-  /** Path of a signature that overrides those of the endpoints. */
+  /** The path of a signature that is used instead of those of the endpoints. */
   readonly signature: string | undefined;
 };
 
 /**
- * The first endpoint that answers. The next one is tried when one can't be had; what was refused for its content or
- * signature ends the search.
+ * Returns the result of the first available endpoint. An endpoint that is unavailable is skipped with a warning; an image that is
+ * refused for its content or signature ends the search.
  *
- * @param attempt - undefined when it has nothing to say of that endpoint.
- * @throws what the only endpoint threw; DISCOVERY_FAILED for several. @see docs/rules.md D7
+ * @param attempt - fetches or plans from one endpoint; undefined if there is no result for it.
+ * @throws the error of the endpoint if there is only one, else DISCOVERY_FAILED.
+ * @see docs/rules.md D7
  */
 export async function firstEndpoint<T>(
   context: FetchContext,
@@ -77,7 +78,7 @@ export async function firstEndpoint<T>(
   const attempts = endpoints.map(({ archiveUrl }) => showUrl(archiveUrl));
   throw new ImageError(
     'DISCOVERY_FAILED',
-    `no place that was found for ${show(expected.name)} has it: ${what}`,
+    `no endpoint that was found for ${show(expected.name)} has it: ${what}`,
     { name: expected.name, attempts },
     { cause: first },
   );
@@ -100,22 +101,23 @@ function isUnavailable(error: unknown): error is ImageError {
   return isImageError(error) && unavailable.has(error.code);
 }
 
-/** The store's image of a name, or where else it may be. */
+/** The stored image of a name, or the endpoints that may have it. */
 type ResolvedName =
   | { readonly kind: 'stored'; readonly image: StoredImage }
-  | { readonly kind: 'elsewhere'; readonly wanted: Wanted; readonly endpoints: readonly Endpoint[] };
+  | { readonly kind: 'elsewhere'; readonly wanted: WantedName; readonly endpoints: readonly Endpoint[] };
 
 /**
- * Asks the store where the policy allows, then discovery.
+ * Looks a name up in the store, if the policy allows it, and then by discovery.
  *
- * @throws NOT_IN_STORE under the policy `never`, and as discoverEndpoints. @see docs/rules.md D
+ * @throws NOT_IN_STORE under the policy `never`, and as discoverEndpoints.
+ * @see docs/rules.md D
  */
 export async function resolveName(
   context: FetchContext,
   { key, reference, pin }: FetchRequest<NameReference>,
   signal: AbortSignal,
 ): Promise<ResolvedName> {
-  const wanted = wantedOf(context, reference, pin);
+  const wanted = wantedName(context, reference, pin);
   const isPinned = wanted.imageId !== undefined;
   const image = context.policy !== 'update' || isPinned ? await findStored(context, wanted, signal) : undefined;
   debug(
@@ -124,13 +126,13 @@ export async function resolveName(
   );
   if (image) return { kind: 'stored', image };
   if (context.policy === 'never') {
-    throw new ImageError('NOT_IN_STORE', 'the store has no such image, and the network is not asked', {
+    throw new ImageError('NOT_IN_STORE', 'the store has no such image, and the network is not used', {
       asked: formatReference(reference),
     });
   }
   const { name, labels, defaults } = wanted;
   const asked = new Map([...labels, ...defaults]);
-  const endpoints = await discoverEndpoints(discovering(context, key), name, asked, signal);
+  const endpoints = await discoverEndpoints(discoveryContext(context, key), name, asked, signal);
   debug(() => `${show(name)}: may be at ${endpoints.map(({ archiveUrl }) => showUrl(archiveUrl)).join(', ')}`);
   return { kind: 'elsewhere', wanted, endpoints };
 }

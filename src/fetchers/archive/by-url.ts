@@ -8,7 +8,7 @@ import { type Found, present } from '../found.ts';
 import { takeStored } from '../stored.ts';
 import { fetchRemote } from './remote.ts';
 
-/** An archive at a URL: from the store while it is fresh, else asked for, with what we know of it. */
+/** Fetches an archive by URL: from the store while its cache entry is fresh, else by a conditional request. */
 export async function fetchByUrl(
   context: FetchContext,
   { key, reference: { url }, signature, pin = {} }: FetchRequest<UrlReference>,
@@ -19,19 +19,17 @@ export async function fetchByUrl(
       ? { kind: 'url' as const, url: signatureUrl(url) }
       : { kind: 'file' as const, path: signature, isNamed: true };
   if (pin.imageId !== undefined) {
-    const image = await context.store.getImage(parseImageId(pin.imageId)); // wherever it came from
+    const image = await context.store.getImage(parseImageId(pin.imageId)); // from any source
     const stored = await takeStored(context, image, signal);
     if (stored) return present(stored);
   }
   const remote = { key, url, signature: source, expected: pin, latest: false };
-  return (await fetchRemote(context, remote, signal)) ?? notRemembered(url);
+  return (await fetchRemote(context, remote, signal)) ?? throwNotInStore(url);
 }
 
-/** @throws NOT_IN_STORE, of a URL under the policy `never` */
-export function notRemembered(url: string): never {
-  throw new ImageError(
-    'NOT_IN_STORE',
-    `the store has nothing that came from ${showUrl(url)}, and the network is not asked`,
-    { asked: showUrl(url) },
-  );
+/** @throws NOT_IN_STORE for a URL under the policy `never` */
+export function throwNotInStore(url: string): never {
+  throw new ImageError('NOT_IN_STORE', `the store has no image from ${showUrl(url)}, and the network is not used`, {
+    asked: showUrl(url),
+  });
 }

@@ -3,11 +3,11 @@ import { asImageError } from '../../errors.ts';
 import { show, showUrl } from '../../image/show.ts';
 import { abortable } from '../../system/single-flight.ts';
 import { trustKeys } from '../../verify/trust.ts';
-import { type FetchContext, observing } from '../context.ts';
+import { createObserver, type FetchContext } from '../context.ts';
 
 /**
- * Trusts the keys that discovery offers for a name, where that was asked for and no key is trusted for the name yet; only
- * such as come over https. What goes wrong is told, and shows at verification if it matters. @see rkt-surroundings P10
+ * Trusts the https keys that discovery finds for a name, if that is enabled and no key is trusted for the name yet. Failures are
+ * warnings: if no key was found, the verification fails later.
  */
 export async function fetchOfferedKeys(
   context: FetchContext,
@@ -20,10 +20,10 @@ export async function fetchOfferedKeys(
   if (!keystore || !trustKeysFromHTTPS || (await keystore.hasPrefixKey(name))) return;
   if (promoted) {
     await abortable(promoted, signal);
-    if (await keystore.hasPrefixKey(name)) return; // it came meanwhile
+    if (await keystore.hasPrefixKey(name)) return; // another fetch may have added one
   }
   try {
-    const urls = await discoverKeys(discovering(context, key), name, signal);
+    const urls = await discoverKeys(discoveryContext(context, key), name, signal);
     for (const url of urls.filter((offered) => offered.startsWith('https:')))
       await trustOffered(context, key, name, url, signal);
   } catch (error) {
@@ -44,22 +44,25 @@ async function trustOffered(
   if (!verifier) return;
   const { keystore } = verifier;
   const limit = { name: 'key', bytes: limits.key };
-  const { body } = await http.getDocument({ url, limit, statuses: [200], observer: observing(context, key) }, signal);
+  const { body } = await http.getDocument(
+    { url, limit, statuses: [200], observer: createObserver(context, key) },
+    signal,
+  );
   const layer = keystore.dirs.length - 1;
   const request = { certificate: body, location: showUrl(url), prefix: name, layer };
   for await (const outcome of trustKeys({ keystore, pool }, request)) {
     if (outcome.kind !== 'trusted') continue;
     const { fingerprint, fault } = outcome.key;
-    const but = fault ? `, though it verifies nothing: ${fault.why}` : '';
+    const but = fault ? `, though it cannot verify anything now: ${fault.why}` : '';
     const message = `trusting key ${fingerprint} for ${show(name)}, from ${showUrl(url)}, without review${but}`;
     onEvent({ type: 'warning', key, message });
   }
 }
 
-/** The part of a fetch's context that discovery needs. */
-export function discovering(context: FetchContext, key: string): DiscoveryContext {
+/** The context for the discovery of one fetch. */
+export function discoveryContext(context: FetchContext, key: string): DiscoveryContext {
   const { http, slots, discovery, limits } = context;
   const { page: pageBytes, endpoints } = limits;
-  const observer = { ...observing(context, key), onAnswer: (host: string) => slots.answered(host) };
+  const observer = { ...createObserver(context, key), onAnswer: (host: string) => slots.answered(host) };
   return { http, ...discovery, pageBytes, endpoints, observer };
 }

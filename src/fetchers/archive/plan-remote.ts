@@ -2,19 +2,19 @@ import { ImageError } from '../../errors.ts';
 import type { HttpDocument } from '../../http/contract.ts';
 import { contentLength, mayBeSame } from '../../http/headers.ts';
 import { showUrl } from '../../image/show.ts';
-import { type FetchContext, observing } from '../context.ts';
+import { createObserver, type FetchContext } from '../context.ts';
 import type { Planned } from '../found.ts';
 import { getSignature, isAbsent, showSignature, signatureMissing, type SignatureSource } from '../signature.ts';
 import type { RemoteRequest } from './remote.ts';
 import { answerFromUrlCache, lookUpUrl, validators } from './url-cache.ts';
 
-/** A server that does not do HEAD says nothing, not even that there is nothing. */
-const headless = [405, 501];
+/** Statuses of servers without HEAD: nothing is known of the resource then, not even that it is missing. */
+const headUnsupported = [405, 501];
 
 /**
- * What a fetch of a URL would bring, by what HEAD says.
+ * Plans the fetch of a URL by the answer to HEAD.
  *
- * @returns undefined when the policy keeps us from the network and the store can't answer.
+ * @returns undefined if the store does not have the image and the policy does not allow the network.
  */
 export async function planRemote(
   context: FetchContext,
@@ -56,14 +56,14 @@ function getHead(
       url,
       headers: conditions,
       limit: { name: 'archive', bytes: 0 },
-      statuses: [200, ...(isConditional ? [304] : []), ...headless],
-      observer: observing(context, key),
+      statuses: [200, ...(isConditional ? [304] : []), ...headUnsupported],
+      observer: createObserver(context, key),
     },
     signal,
   );
 }
 
-/** What is there of a partial download of the same bytes need not come again. @see docs/rules.md H4 */
+/** The bytes to download; those of a partial download of the same version are subtracted. @see docs/rules.md H4 */
 async function missingBytes(
   { store, limits }: FetchContext,
   url: string,
@@ -80,7 +80,7 @@ async function missingBytes(
   return partial.total === undefined || partial.total === total ? Math.max(0, total - partial.bytes) : total;
 }
 
-/** @returns where it is, or undefined when it is not asked for. @throws SIGNATURE_MISSING */
+/** @returns the URL or path of the signature; undefined if nothing is verified. @throws SIGNATURE_MISSING */
 async function findSignature(
   context: FetchContext,
   { key, signature: source }: Pick<RemoteRequest, 'key' | 'signature'>,
@@ -99,8 +99,8 @@ async function headSignature(
   signal: AbortSignal,
 ): Promise<void> {
   const limit = { name: 'signature', bytes: 0 };
-  const statuses = [200, 202, ...headless];
-  const request = { method: 'HEAD' as const, url: source.url, limit, statuses, observer: observing(context, key) };
+  const statuses = [200, 202, ...headUnsupported];
+  const request = { method: 'HEAD' as const, url: source.url, limit, statuses, observer: createObserver(context, key) };
   await context.http.getDocument(request, signal).catch((error: unknown) => {
     if (!isAbsent(error)) throw error;
     throw signatureMissing(source, error, 'there is no signature beside the image');

@@ -6,7 +6,7 @@ import type { Freshness } from '../../http/contract.ts';
 import type { Expected } from '../../image/expected.ts';
 import { showUrl } from '../../image/show.ts';
 import { ingestLimits } from '../../pool/pool.ts';
-import { type FetchContext, observing } from '../context.ts';
+import { createObserver, type FetchContext } from '../context.ts';
 import {
   getLateSignature,
   getSignature,
@@ -21,9 +21,9 @@ import { type ArchiveSink, openArchiveSink } from './sink.ts';
 export type ReceiveRequest = {
   readonly key: string;
   readonly url: string;
-  /** Absent: the image is not verified. */
+  /** If undefined, the image is not verified. */
   readonly signature: SignatureSource | undefined;
-  /** What the server said of the bytes we have: makes the request conditional. */
+  /** The validators of the stored image, which make the request conditional. */
   readonly known: { readonly etag?: string; readonly lastModified?: string } | undefined;
   readonly expected: Expected;
 };
@@ -35,13 +35,15 @@ export type Received =
       readonly checked: Checked;
       readonly bytesDownloaded: number;
       readonly freshness: Freshness;
-      /** What was downloaded: to be discarded once the image is committed, closed otherwise. */
+      /** The downloaded archive. The caller discards it after the image is committed, or else closes it. */
       readonly download: Pick<ArchiveSink, 'discard' | 'close'>;
     };
 
 /**
- * Downloads an archive, ingests it on the way, and checks everything about it; the caller holds the claim of the URL.
- * A check that fails on bytes of more than one response gets one more try from byte 0. @see docs/rules.md H4
+ * Downloads an archive, ingests it meanwhile, and checks it; the caller holds the claim of the URL. If a check fails and the bytes
+ * are from more than one response, the archive is downloaded again from the start, once.
+ *
+ * @see docs/rules.md H4
  */
 export async function receive(context: FetchContext, request: ReceiveRequest, signal: AbortSignal): Promise<Received> {
   const mixed = { value: false };
@@ -49,7 +51,7 @@ export async function receive(context: FetchContext, request: ReceiveRequest, si
     return await attempt(context, request, mixed, signal);
   } catch (error) {
     if (!mixed.value || !isRefusal(error) || signal.aborted) throw error;
-    const message = `what had been resumed did not pass (${error.code}); once more from the start`;
+    const message = `the resumed download failed its checks (${error.code}); it is downloaded again from the start`;
     context.onEvent({ type: 'warning', key: request.key, message });
     return attempt(context, request, mixed, signal);
   }
@@ -64,8 +66,8 @@ async function attempt(
   const { store, pool, http, limits, onEvent } = context;
   const { key, url, known } = request;
   const image = store.temporaryPath();
-  // A conditional request may need no signature: then it is asked for when a body comes.
-  let signature = known ? undefined : await askSignature(context, request, signal);
+  // for a conditional request, the signature is requested only if the server sends a body
+  let signature = known ? undefined : await requestSignature(context, request, signal);
   const ingest = () => ({
     shown: showUrl(url),
     image,
@@ -78,8 +80,8 @@ async function attempt(
   const onDisk = known !== undefined || signature === 'later';
   const { onDependencies } = context;
   const sink = await openArchiveSink({ store, pool, url, ingest, onDisk, onDependencies }, signal);
-  const pointless = new AbortController();
-  sink.failed.catch((error: unknown) => pointless.abort(error));
+  const ingestFailure = new AbortController();
+  sink.failed.catch((error: unknown) => ingestFailure.abort(error));
 
   try {
     const downloaded = await http.download(
@@ -87,16 +89,16 @@ async function attempt(
         url,
         sink,
         ...(known && { known }),
-        observer: observing(context, key),
+        observer: createObserver(context, key),
         onStart: async ({ total, resumedFrom }) => {
           mixed.value = resumedFrom > 0;
-          if (known) signature ??= await askSignature(context, request, signal);
+          if (known) signature ??= await requestSignature(context, request, signal);
           const about = { key, url: showUrl(url), resumedFrom, ...(total !== undefined && { total }) };
           onEvent({ type: 'download-started', ...about });
         },
         onProgress: (bytes) => onEvent({ type: 'download-progress', key, bytes }),
       },
-      AbortSignal.any([signal, pointless.signal]),
+      AbortSignal.any([signal, ingestFailure.signal]),
     );
     if (downloaded.kind === 'not-modified') {
       await sink.close();
@@ -105,27 +107,27 @@ async function attempt(
     context.slot?.arrived();
     onEvent({ type: 'download-finished', key, url: showUrl(url), bytes: downloaded.bytes });
     const ingested = await sink.finish();
-    const proof = await prove(context, request, signature, ingested, sink.path, signal);
+    const proof = await collectProof(context, request, signature, ingested, sink.path, signal);
     const checked = await check(context, { key, ingested, image, expected: request.expected, proof });
     const { freshness, transferred } = downloaded;
     return { kind: 'received', checked, bytesDownloaded: transferred, freshness, download: sink };
   } catch (error) {
     const ending = isRefusal(error) ? sink.discard() : sink.close();
-    await ending.catch(() => undefined); // what went wrong first is the news
+    await ending.catch(() => undefined); // the first error is reported
     await rm(image, { force: true });
     throw error;
   }
 }
 
-/** The signature comes first: a signer that is not trusted for the name makes the download pointless. */
-async function askSignature(
+/** Gets the signature before the image: the image is not downloaded if the signer is not trusted for the name. */
+async function requestSignature(
   context: FetchContext,
   { key, url, signature: source, expected }: ReceiveRequest,
   signal: AbortSignal,
 ): Promise<SignatureAnswer | undefined> {
   if (!source) return undefined;
   const signature = await getSignature(context, key, source, signal).catch(async (error: unknown) => {
-    if (hasCode(error, 'SIGNATURE_MISSING')) await mustBeThere(context, key, url, signal);
+    if (hasCode(error, 'SIGNATURE_MISSING')) await requireImage(context, key, url, signal);
     throw error;
   });
   if (context.verifier && expected.name !== undefined && signature !== 'later') {
@@ -135,8 +137,8 @@ async function askSignature(
   return signature;
 }
 
-/** A signature that is missing beside an image that is missing too is not the news. @throws HTTP_STATUS 404 or 410 */
-async function mustBeThere(context: FetchContext, key: string, url: string, signal: AbortSignal): Promise<void> {
+/** Reports a missing image rather than its missing signature. @throws HTTP_STATUS if the image is missing: 404 or 410 */
+async function requireImage(context: FetchContext, key: string, url: string, signal: AbortSignal): Promise<void> {
   const limit = { name: 'archive', bytes: 0 };
   const request = {
     method: 'HEAD' as const,
@@ -144,15 +146,15 @@ async function mustBeThere(context: FetchContext, key: string, url: string, sign
     limit,
     statuses: [200],
     retries: 0,
-    observer: observing(context, key),
+    observer: createObserver(context, key),
   };
   await context.http.getDocument(request, signal).catch((error: unknown) => {
     if (isAbsent(error)) throw error;
   });
 }
 
-/** What is to be verified: the digests of the same pass, or, for a signature that came late, the archive once more. */
-async function prove(
+/** The input of the verification: the digests of the ingest, or the archive itself if the signature was not available before. */
+async function collectProof(
   context: FetchContext,
   { key, signature: source }: ReceiveRequest,
   signature: SignatureAnswer | undefined,
@@ -172,7 +174,7 @@ async function prove(
 
 const refusals = /^(ARCHIVE|MANIFEST|NAME|LABEL|IMAGE_ID|DIGEST|SIZE|SIGNATURE|KEY|LIMIT)_/;
 
-/** Bytes that were judged and found bad: to keep them would only repeat the verdict. */
+/** Whether the content was refused: then it is not kept, since it would be refused again. */
 function isRefusal(error: unknown): error is ImageError {
   return isImageError(error) && refusals.test(error.code);
 }

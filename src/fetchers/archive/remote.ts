@@ -1,7 +1,7 @@
 import type { Expected } from '../../image/expected.ts';
 import { showUrl } from '../../image/show.ts';
 import type { Claim } from '../../store/store.ts';
-import { type FetchContext, tellingSilence } from '../context.ts';
+import { type FetchContext, warnOfSilence } from '../context.ts';
 import type { Found } from '../found.ts';
 import type { SignatureSource } from '../signature.ts';
 import { admit } from './admit.ts';
@@ -10,18 +10,18 @@ import { answerFromUrlCache, type CachedUrl, isFresh, lookUpUrl, takeCached, val
 
 export type RemoteRequest = {
   readonly key: string;
-  /** Exactly what is asked for, and the key of what is remembered. */
+  /** The exact URL, which is also the key in the URL cache. */
   readonly url: string;
   readonly signature: SignatureSource;
   readonly expected: Expected;
-  /** Whether an image that comes is flagged as the latest of its name. */
+  /** Whether the image is stored as the latest of its name. */
   readonly latest: boolean;
 };
 
 /**
- * One URL, whoever else wants it at the same time: one brings it, all others wait and use it.
+ * Fetches one URL. Of several fetches of it at the same time, in any process, one downloads it; the others wait and use the result.
  *
- * @returns undefined when the policy keeps us from the network and the store can't answer.
+ * @returns undefined if the store does not have the image and the policy does not allow the network.
  */
 export async function fetchRemote(
   context: FetchContext,
@@ -37,29 +37,31 @@ export async function fetchRemote(
   const { host } = new URL(url);
   const transfer = await slots.run(host, signal, async (slot) => {
     const claim = await store.tryClaim(url);
-    return claim && bring({ ...context, slot }, { ...request, claim }, signal);
+    return claim && transferArchive({ ...context, slot }, { ...request, claim }, signal);
   });
   if (transfer) return settle(context, request, transfer);
 
   onEvent({ type: 'waiting', key, reason: 'it is being fetched already' });
-  // Kept, in case the other one failed: of those who wait, only one must go on.
+  // the claim is held until the end: if the other fetch failed, only one of the waiting ones may download at a time
   await using held = new AsyncDisposableStack();
-  const claim = held.use(await store.claim(url, signal, tellingSilence(context, key)));
+  const claim = held.use(await store.claim(url, signal, warnOfSilence(context, key)));
   const brought = await answerFromUrlCache(context, request, signal);
   if (brought) return brought;
-  const own = await slots.run(host, signal, (slot) => bring({ ...context, slot }, { ...request, claim }, signal));
-  held.move(); // who settles it gives the claim back
+  const own = await slots.run(host, signal, (slot) =>
+    transferArchive({ ...context, slot }, { ...request, claim }, signal),
+  );
+  held.move(); // settle releases the claim
   return await settle(context, request, own);
 }
 
-/** The claim is kept until what came is committed. `known` alone: it came while this fetch waited for a place. */
+/** The claim is held until the image is committed. `known`: another fetch stored the image while this one waited for a slot. */
 type Transfer = { readonly claim: Claim } & (
   | { readonly kind: 'known'; readonly known: CachedUrl }
   | { readonly kind: 'received'; readonly known: CachedUrl | undefined; readonly received: Received }
 );
 
-/** The part that needs a place among the transfers. */
-async function bring(
+/** The part of a fetch that needs a slot. */
+async function transferArchive(
   context: FetchContext,
   request: RemoteRequest & { readonly sinceMs: number; readonly claim: Claim },
   signal: AbortSignal,
@@ -105,10 +107,10 @@ async function settle(
   const { checked, download, bytesDownloaded } = received;
   const admission = { checked, source: showUrl(url), latest, remote: { url, record } };
   const image = await admit(context, admission).catch(async (error: unknown) => {
-    await download.close().catch(() => undefined); // what went wrong first is the news
+    await download.close().catch(() => undefined); // the first error is reported
     throw error;
   });
   held.defer(() => download.discard());
-  context.tidy(held.move().disposeAsync()); // to remove a large file takes the kernel a while
+  context.tidy(held.move().disposeAsync()); // removing a large file takes a while
   return { status: 'fetched', image, bytesDownloaded };
 }

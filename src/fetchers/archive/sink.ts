@@ -4,25 +4,25 @@ import type { Pool } from '../../pool/pool.ts';
 import { type Session, type SessionRequest, startSession } from '../../pool/session.ts';
 import type { Store } from '../../store/store.ts';
 
-/** A body up to this size stays in memory: to fetch it once more costs no more than to keep track of it. */
+/** A body up to this size stays in memory: downloading it again costs no more than a partial file. */
 const smallBytes = 64 * 1024;
-/** From here on a session follows the download; before, it would only hold a place. */
+/** A session starts when the file has this size; before, it would only occupy a thread. */
 const sessionBytes = 1024 * 1024;
 
-/** A session whose file does not grow by so many bytes in that time ends: others are to have its place in a thread. */
-const quiet = { bytes: 256 * 1024, ms: 5_000 };
+/** A session ends if its file does not grow by `bytes` within `ms`, so that others can use its thread. */
+const quietLimit = { bytes: 256 * 1024, ms: 5_000 };
 
-/** Takes a download's bytes and has them ingested while they still arrive. */
+/** Receives the bytes of a download and has them ingested while they arrive. */
 export type ArchiveSink = Sink & {
-  /** Where the whole body lies; undefined while it is in memory. */
+  /** The path of the body; undefined if it is in memory. */
   readonly path: string | undefined;
-  /** Rejects when a running ingest has failed, which makes the rest of the download pointless; never resolves. */
+  /** Rejects when a running ingest fails: the rest of the download is then useless. Never resolves. */
   readonly failed: Promise<never>;
-  /** The whole body is there: what the ingest says of it. */
+  /** Called when the whole body has arrived. @returns the result of the ingest */
   finish(): Promise<IngestResponse>;
-  /** Ends a running ingest and removes what was downloaded. */
+  /** Ends a running ingest and removes the downloaded bytes. */
   discard(): Promise<void>;
-  /** Ends a running ingest and keeps what was downloaded for a later run, if it can be resumed. */
+  /** Ends a running ingest and keeps the downloaded bytes for a later run, if they can be resumed. */
   close(): Promise<void>;
 };
 
@@ -30,9 +30,9 @@ type ArchiveSinkOptions = {
   readonly store: Store;
   readonly pool: Pool;
   readonly url: string;
-  /** Asked for when an ingest starts: the signature may be known no earlier. */
+  /** Called when an ingest starts, since the signature may not be known earlier. */
   readonly ingest: () => Omit<IngestRequest, 'source'>;
-  /** The bytes must end up in a file, however few they are. */
+  /** The body must be in a file, also if it is small. */
   readonly onDisk: boolean;
   readonly onDependencies: SessionRequest['onDependencies'];
 };
@@ -44,20 +44,20 @@ export async function openArchiveSink(
 ): Promise<ArchiveSink> {
   const partial = await store.openPartial(url);
   const failed = Promise.withResolvers<never>();
-  failed.promise.catch(() => undefined); // a download that ends first never looks at it
+  failed.promise.catch(() => undefined); // no unhandled rejection if the download has ended before
   let small: SmallBody | undefined;
   let session: Session | undefined;
   let ending: Promise<void> | undefined;
-  let isQuiet: NodeJS.Timeout | undefined;
-  /** When the file was last seen to grow, and when it is large enough for a session. */
-  let [grownTo, enough] = [0, sessionBytes];
+  let quietTimer: NodeJS.Timeout | undefined;
+  /** The size of the file at the last growth, and the size at which the next session starts. */
+  let [grownTo, nextSessionBytes] = [0, sessionBytes];
 
-  const unwatch = (): void => {
-    clearTimeout(isQuiet);
-    isQuiet = undefined;
+  const stopWatching = (): void => {
+    clearTimeout(quietTimer);
+    quietTimer = undefined;
   };
   const endSession = async (): Promise<void> => {
-    unwatch();
+    stopWatching();
     const stopping = session?.stop();
     session = undefined;
     const ended = Promise.all([ending, stopping]).then(() => {
@@ -65,9 +65,9 @@ export async function openArchiveSink(
     });
     await (ending = ended);
   };
-  /** The next one begins from the start: not before it has twice as much, or all. */
-  const yieldPlace = (): void => {
-    enough = 2 * partial.bytes;
+  /** Ends the session. The next one reads from the start again, so it begins only when the file has doubled or is complete. */
+  const yieldThread = (): void => {
+    nextSessionBytes = 2 * partial.bytes;
     void endSession();
   };
 
@@ -78,7 +78,7 @@ export async function openArchiveSink(
       if (session === started) failed.reject(error);
     });
     grownTo = partial.bytes;
-    isQuiet = setTimeout(yieldPlace, quiet.ms).unref();
+    quietTimer = setTimeout(yieldThread, quietLimit.ms).unref();
     return (session = started);
   };
 
@@ -99,7 +99,7 @@ export async function openArchiveSink(
 
     async restart(about) {
       await endSession();
-      enough = sessionBytes;
+      nextSessionBytes = sessionBytes;
       const { total } = about;
       small = !onDisk && total !== undefined && total <= smallBytes ? createSmallBody(total) : undefined;
       if (!small) await partial.restart(about);
@@ -112,10 +112,10 @@ export async function openArchiveSink(
       }
       await partial.append(chunks);
       if (session) session.grown(partial.bytes);
-      else if (partial.bytes >= enough && !ending) start();
-      if (partial.bytes - grownTo < quiet.bytes) return;
+      else if (partial.bytes >= nextSessionBytes && !ending) start();
+      if (partial.bytes - grownTo < quietLimit.bytes) return;
       grownTo = partial.bytes;
-      isQuiet?.refresh();
+      quietTimer?.refresh();
     },
     async finish() {
       if (small) {
@@ -125,7 +125,7 @@ export async function openArchiveSink(
       }
       await ending;
       const following = session ?? start();
-      unwatch();
+      stopWatching();
       following.complete(partial.bytes);
       return following.result;
     },
@@ -144,16 +144,16 @@ export async function openArchiveSink(
 type SmallBody = {
   readonly bytes: number;
   append(chunks: readonly Uint8Array[]): void;
-  /** What was appended; valid until free(). */
+  /** The bytes so far; valid until free(). */
   content(): Uint8Array;
-  /** Gives the memory back at once: left to the garbage collector, thousands of bodies pile up until it runs. */
+  /** Frees the memory at once: the garbage collector would run only after thousands of bodies. */
   free(): void;
 };
 
 /**
- * Copies what comes: a chunk is a slice of one of the network's buffers, many times its size, which it would keep alive.
+ * Chunks are copied: each is a slice of a much larger read buffer, which would stay in memory.
  *
- * @param total - bytes of the whole body.
+ * @param total - the size of the whole body in bytes.
  */
 export function createSmallBody(total: number): SmallBody {
   const whole = new Uint8Array(total);

@@ -10,12 +10,12 @@ import { isStored } from '../stored.ts';
 
 const debug = debugLog('fetchers');
 
-/** What is remembered of a URL, if the store could answer with it. */
+/** The cache entry of a URL whose image is usable. */
 export type CachedUrl = { readonly image: StoredImage; readonly record: Remote };
 
 export type UrlCacheRequest = {
   readonly url: string;
-  /** When the fetch began: what has come since is young, and the only thing that counts with noCache. */
+  /** The time at which the fetch began. Newer entries are fresh, and are used even with noCache. */
   readonly sinceMs: number;
   readonly expected: Expected;
 };
@@ -39,7 +39,7 @@ export async function lookUpUrl(
   return isUsable ? { image, record } : undefined;
 }
 
-/** What the store says by itself, if the policy lets it. @throws as `use` */
+/** Answers from the store, if the entry is fresh or the policy is `never`. @throws as takeCached */
 export async function answerFromUrlCache(
   context: FetchContext,
   request: UrlCacheRequest,
@@ -56,8 +56,8 @@ export async function answerFromUrlCache(
 }
 
 /**
- * Younger than its max-age, which counts for a week at most, or brought since this fetch began; a time in the future is no time. What is not the image that
- * is pinned is never fresh: the origin may have that by now. @see D7-D9
+ * Whether an entry is fresh: younger than its max-age, at most a week, or stored since this fetch began. An entry with a time in the
+ * future is not fresh, nor is one for another image than the pinned one: the server may have that now.
  */
 export function isFresh(
   { nowMs }: FetchContext,
@@ -71,14 +71,14 @@ export function isFresh(
   return checkedAtMs >= sinceMs || now - checkedAtMs < Math.min(maxAgeMs, longestFreshMs);
 }
 
-/** @throws as checkExpected: what the URL gave before is what it would give again */
+/** Uses the cached image. @throws as checkExpected, since the URL would give the same image again */
 export function takeCached({ store }: FetchContext, { image }: CachedUrl, expected: Expected): Found {
   checkExpected(image, expected);
   store.touch(image.imageId);
   return present(image);
 }
 
-/** What makes a request conditional. */
+/** The validators that make a request conditional; undefined if there are none. */
 export function validators({ etag, lastModified }: Remote): { etag?: string; lastModified?: string } | undefined {
   if (etag === undefined && lastModified === undefined) return undefined;
   return { ...(etag !== undefined && { etag }), ...(lastModified !== undefined && { lastModified }) };

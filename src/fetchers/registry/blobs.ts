@@ -9,7 +9,7 @@ import { inStore } from '../../store/store-error.ts';
 import { stampFile } from '../../system/files.ts';
 import { abortable } from '../../system/single-flight.ts';
 import { whenFilesAreFree } from '../../system/spare-files.ts';
-import { type FetchContext, observing, tellingSilence } from '../context.ts';
+import { createObserver, type FetchContext, warnOfSilence } from '../context.ts';
 import { hasBlob } from '../stored.ts';
 import type { Pull } from './image.ts';
 
@@ -19,25 +19,25 @@ type BlobRequest = {
   readonly progress: TransferProgress;
 };
 
-/** One blob into the store, unless it is there; of all who want it at the same time one brings it. */
-export async function bringBlob(context: FetchContext, request: BlobRequest, signal: AbortSignal): Promise<void> {
+/** Fetches a blob, unless the store has it. Of several fetches of it at the same time, in any process, one downloads it. */
+export async function fetchBlob(context: FetchContext, request: BlobRequest, signal: AbortSignal): Promise<void> {
   const { store, slots } = context;
   const { digest } = request.blob;
   const { host } = request.pull.wanted.reference;
   if (await hasBlob(context, request.blob, signal)) return;
   const isMine = await slots.run(host, signal, async (slot) => {
     const claim = await store.tryClaim(digest);
-    if (claim) await bringClaimed({ ...context, slot }, request, claim, signal);
+    if (claim) await fetchClaimed({ ...context, slot }, request, claim, signal);
     return claim !== undefined;
   });
   if (isMine) return;
-  // Kept, in case the other one failed: of those who wait, only one must go on.
-  await using claim = await store.claim(digest, signal, tellingSilence(context, request.pull.wanted.key));
+  // the claim is held until the end: if the other fetch failed, only one of the waiting ones may download at a time
+  await using claim = await store.claim(digest, signal, warnOfSilence(context, request.pull.wanted.key));
   if (await hasBlob(context, request.blob, signal)) return;
-  await slots.run(host, signal, (slot) => bringClaimed({ ...context, slot }, request, claim, signal));
+  await slots.run(host, signal, (slot) => fetchClaimed({ ...context, slot }, request, claim, signal));
 }
 
-async function bringClaimed(
+async function fetchClaimed(
   context: FetchContext,
   request: BlobRequest,
   claim: Claim,
@@ -51,14 +51,14 @@ async function bringClaimed(
     await receive(context, request, partial, signal);
   } catch (error) {
     const isBad = hasCode(error, 'SIZE_MISMATCH') || hasCode(error, 'DIGEST_MISMATCH');
-    await (isBad ? partial.discard() : partial.close()).catch(() => undefined); // what went wrong first is the news
+    await (isBad ? partial.discard() : partial.close()).catch(() => undefined); // the first error is reported
     throw error;
   }
 }
 
 /**
- * What does not match its digest may do so if it comes from one response: once more, from the start. A mirror that has
- * other bytes is named, and not asked for this blob any more.
+ * Downloads and checks a blob. If the digest is wrong and the bytes are from more than one response, it is downloaded again from the
+ * start, once. A mirror with other content is warned about and not asked for this blob again.
  */
 async function receive(
   context: FetchContext,
@@ -73,7 +73,7 @@ async function receive(
     const { isMixed, from } = await download(context, request, partial, excludedMirrors, signal);
     context.slot?.arrived();
     const { path } = partial;
-    const before = stampFile(path); // what changes while it is hashed is another file
+    const before = stampFile(path); // if the file changes while it is hashed, the stamp no longer matches it
     const [{ hex }] = await Promise.all([
       abortable(pool.run('reHash', { path, algorithm: 'sha256' }), signal),
       syncFile(path),
@@ -86,41 +86,41 @@ async function receive(
     await partial.discard();
     const mayBeElse = isMixed && !isSecond;
     if (!mayBeElse && !from?.isMirror) {
-      const message = `the blob that came is ${found}, and not ${digest}`;
+      const message = `the blob has the digest ${found}, not ${digest}`;
       throw new ImageError('DIGEST_MISMATCH', message, { asked: digest, found });
     }
     isSecond = true;
     if (mayBeElse || !from) continue;
     excludedMirrors.add(from.host);
-    const message = `the mirror ${from.host} has other bytes for the blob ${digest}: they are ${found}`;
+    const message = `the mirror ${from.host} has other content for the blob ${digest}, with the digest ${found}`;
     context.onEvent({ type: 'warning', key: request.pull.wanted.key, message });
   }
 }
 
-type Came = { readonly isMixed: boolean; readonly from?: DownloadedFrom['from'] };
+type DownloadResult = { readonly isMixed: boolean; readonly from?: DownloadedFrom['from'] };
 
-/** @returns whether what is there now may be of more than one response, and where the last of it came from. */
+/** @returns whether the bytes may be from more than one response, and the place of the last bytes */
 async function download(
   context: FetchContext,
   { pull: { client, wanted }, blob, progress }: BlobRequest,
   partial: PartialDownload,
   excludedMirrors: ReadonlySet<string>,
   signal: AbortSignal,
-): Promise<Came> {
+): Promise<DownloadResult> {
   if (partial.bytes > blob.size) await partial.discard();
   const onProgress = progress.start(blob.size, partial.bytes);
   if (blob.size > 0 && partial.bytes === blob.size) return { isMixed: true };
   const about = { repository: wanted.reference, blob, sink: partial, excludedMirrors };
   const downloaded = await downloadBlob(
     client,
-    { ...about, observer: observing(context, wanted.key), onProgress },
+    { ...about, observer: createObserver(context, wanted.key), onProgress },
     signal,
   );
   const { responses } = { responses: 0, ...downloaded };
   return { isMixed: responses > 1, from: downloaded.from };
 }
 
-/** Resolves when the file's bytes survive a power cut. @throws STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT */
+/** Syncs a file to disk. @throws STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT */
 function syncFile(path: string): Promise<void> {
   return inStore(path, async () => {
     await using file = await whenFilesAreFree(() => open(path, 'r+'));
@@ -128,11 +128,11 @@ function syncFile(path: string): Promise<void> {
   });
 }
 
-/** Tells of the transfers of one image as of one. */
+/** Reports the downloads of all blobs of one image as one download. */
 export type TransferProgress = {
-  /** Bytes that have come over the network. */
+  /** The number of bytes that were received from the network. */
   readonly bytes: number;
-  /** One more blob is brought, so many bytes of which are there already. @returns to be told of its bytes as they come */
+  /** Called when the download of a blob starts. @returns a function to call with the number of its bytes as they arrive */
   start(size: number, resumedFrom: number): (bytes: number) => void;
   end(): void;
 };
@@ -142,7 +142,7 @@ export function transferProgress(
   { wanted: { key }, resolved: { endpoint: url } }: Pick<Pull, 'wanted' | 'resolved'>,
 ): TransferProgress {
   let total = 0;
-  let there = 0;
+  let present = 0;
   let bytes = 0;
   let isStarted = false;
   return {
@@ -151,19 +151,19 @@ export function transferProgress(
     },
     start(size, resumedFrom) {
       total += size;
-      there += resumedFrom;
+      present += resumedFrom;
       if (!isStarted) onEvent({ type: 'download-started', key, url, total, resumedFrom });
       isStarted = true;
       let last = resumedFrom;
       return (now) => {
-        there += now - last;
-        bytes += Math.max(0, now - last); // a restart takes some back
+        present += now - last;
+        bytes += Math.max(0, now - last); // fewer than before after a restart
         last = now;
-        onEvent({ type: 'download-progress', key, bytes: there, total });
+        onEvent({ type: 'download-progress', key, bytes: present, total });
       };
     },
     end() {
-      if (isStarted) onEvent({ type: 'download-finished', key, url, bytes: there });
+      if (isStarted) onEvent({ type: 'download-finished', key, url, bytes: present });
     },
   };
 }

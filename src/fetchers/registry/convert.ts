@@ -14,10 +14,10 @@ import { isLatest, type Pull } from './image.ts';
 import { provenanceOf } from './signatures.ts';
 import { recordOf } from './stored.ts';
 
-/** What an archive is made of: `tars` are those of the layers, by position. */
+/** The input of a conversion: `tars` are the paths of the layers, by position. */
 type Unpacked = { readonly config: RegistryDocument; readonly tars: readonly string[] };
 
-/** Makes an archive of an image whose layers are unpacked, and commits it. */
+/** Converts an image with unpacked layers to an archive, and commits it. */
 export async function convertImage(
   context: FetchContext,
   pull: Pull,
@@ -50,13 +50,13 @@ export async function convertImage(
   });
 }
 
-/** A conversion cannot be told to stop: what nobody waits for any more is removed when it is done. */
+/** Runs the conversion. It cannot be stopped: after an abort its output is removed when it ends. */
 async function convert({ pool }: FetchContext, request: ConvertRequest, signal: AbortSignal): Promise<ConvertResponse> {
   const converting = pool.run('convert', request);
   try {
     return await abortable(converting, signal);
   } catch (error) {
-    converting.then(() => rm(request.image, { force: true })).catch(() => undefined); // it has said so already
+    converting.then(() => rm(request.image, { force: true })).catch(() => undefined); // the failure has been reported
     throw signal.aborted ? error : notConvertible(error);
   }
 }
@@ -86,16 +86,16 @@ function requestOf(
   };
 }
 
-/** Decompression has threads of its own, so that several layers at a time keep them busy. */
+/** The most layers that are unpacked at a time; several, since decompression runs in threads of its own. */
 const atOnce = 4;
 
 type UnpackRequest = { readonly position: number; readonly digest: Digest; readonly diffId: Digest };
 
-/** Unpacks an image's layers while others are still on their way; the tars are gone when it is disposed of. */
+/** Unpacks layers of an image while others are downloaded. Disposing of it removes the unpacked tars. */
 export type Unpacker = AsyncDisposable & {
-  /** A layer whose blob is there. @throws DIGEST_MISMATCH, ARCHIVE_UNREADABLE, LIMIT_EXCEEDED, FILE_ and STORE_ codes */
+  /** Unpacks a layer whose blob is stored. @throws DIGEST_MISMATCH, ARCHIVE_UNREADABLE, LIMIT_EXCEEDED, FILE_ and STORE_ codes */
   unpack(layer: UnpackRequest, signal: AbortSignal): Promise<UnpackLayerResponse>;
-  /** Paths, by position, of those that are unpacked. */
+  /** The paths of the unpacked layers, by position. */
   readonly tars: readonly string[];
 };
 
@@ -112,7 +112,7 @@ export function openUnpacker({ store, pool, limits }: Pick<FetchContext, 'store'
     const path = store.digestPath(digest);
     const request = { path, digest, diffId, tar, unpackedBytes: limits.unpacked, unpacked };
     const unpacking = pool.run('unpackLayer', request);
-    // It cannot be told to stop: what nobody waits for any more is removed when it is done.
+    // the task cannot be stopped: after the disposal its output is removed when it ends
     unpacking.then(() => (isOver ? remove(tar) : undefined)).catch(() => undefined);
     made.push(tar);
     const layer = await abortable(unpacking, signal).catch((error: unknown) => {
@@ -132,7 +132,7 @@ export function openUnpacker({ store, pool, limits }: Pick<FetchContext, 'store'
   };
 }
 
-/** Bytes that are not what their digest names are no image's, converted or not. */
+/** Whether the blob itself is damaged: then the image cannot be stored without conversion either. */
 function isAnotherBlob(error: unknown, digest: Digest): boolean {
   return hasCode(error, 'DIGEST_MISMATCH') && error.details.asked === digest;
 }
@@ -141,7 +141,7 @@ function remove(path: string): Promise<void> {
   return rm(path, { force: true });
 }
 
-/** What an image is refused for; anything else is about the machine, or about what was asked. */
+/** The codes of errors in the image; any other error has its cause in the machine or the request. */
 const refusals: ReadonlySet<ErrorCode> = new Set([
   'ARCHIVE_INVALID',
   'ARCHIVE_UNREADABLE',
@@ -152,7 +152,7 @@ const refusals: ReadonlySet<ErrorCode> = new Set([
   'PLATFORM_MISSING',
 ]);
 
-/** The failure of a conversion, with what can be done with an image that is only refused by that. */
+/** The error of a failed conversion, with the hint that the image can be stored without conversion. */
 export function notConvertible(error: unknown): unknown {
   if (!isImageError(error) || !refusals.has(error.code)) return error;
   const message = `${error.message}; it can be kept as it is, with --keep=oci`;

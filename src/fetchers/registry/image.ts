@@ -10,7 +10,7 @@ import type { RegistryImage } from '../../store/registry-store.ts';
 import type { FetchRequest } from '../context.ts';
 import type { FoundImage } from '../found.ts';
 
-/** A registry's image that is kept as it came, in the terms of all images. */
+/** The facts about a registry image that is stored without conversion, in the form that all images have. */
 export function describeRegistryImage(
   reference: RegistryReference,
   { manifest, platform, source, verified, latest }: Omit<RegistryImage, 'importedAtMs' | 'lastUsedAtMs'>,
@@ -28,33 +28,33 @@ export function describeRegistryImage(
   };
 }
 
-/** Only what was asked for as `latest`, or without a word, is the latest of its name. */
+/** Whether an image is stored as the latest of its name: only with the tag `latest`, which is the default. */
 export function isLatest({ tag }: Pick<RegistryReference, 'tag'>): boolean {
   return tag === 'latest';
 }
 
 /** An image of a registry for one platform. */
-export type WantedOfRegistry = Pick<FetchRequest<RegistryReference>, 'key' | 'reference'> & {
+export type WantedImage = Pick<FetchRequest<RegistryReference>, 'key' | 'reference'> & {
   readonly platform: GoPlatform;
-  /** `docker://docker.io/library/busybox:1`: where it comes from, for people. */
+  /** The source for messages: `docker://docker.io/library/busybox:1`. */
   readonly source: string;
-  /** The same and the platform: what is remembered goes by it. */
+  /** The source with the platform, which is the key in the URL cache. */
   readonly url: string;
   /** The name in the store and for other tools: `docker.io/library/busybox:1`. */
   readonly name: string;
-  /** What a lock says that it is. */
+  /** The ID in the lock. */
   readonly locked: ImageId | Digest | undefined;
-  /** It is wanted beside the same for another platform, and so its name has to be one of its own. */
+  /** It is not for the first platform, so it is stored under a name with its digest. */
   readonly isFurther: boolean;
 };
 
-export function wantedOfRegistry(
+export function wantedImages(
   [first, ...others]: readonly [GoPlatform, ...GoPlatform[]],
   { key, reference }: FetchRequest<RegistryReference>,
-): readonly [WantedOfRegistry, ...WantedOfRegistry[]] {
+): readonly [WantedImage, ...WantedImage[]] {
   const source = formatReference(reference);
   const about = { key, reference, source, name: source.slice('docker://'.length) };
-  const wanted = (platform: GoPlatform, isFurther: boolean): WantedOfRegistry => {
+  const wanted = (platform: GoPlatform, isFurther: boolean): WantedImage => {
     const { os, architecture, variant } = platform;
     const url = `${source}#${[os, architecture, variant].filter(Boolean).join('/')}`;
     return { ...about, platform, url, locked: undefined, isFurther };
@@ -64,11 +64,11 @@ export function wantedOfRegistry(
 
 export type Verification = VerifySimpleSignatureResponse;
 
-/** An image that is being brought. */
+/** An image that is being pulled. */
 export type Pull = {
-  readonly wanted: WantedOfRegistry;
+  readonly wanted: WantedImage;
   readonly client: RegistryClient;
   readonly resolved: ResolvedImage;
-  /** Absent: nothing is verified. */
+  /** Undefined if nothing is verified. */
   readonly verified: Verification | undefined;
 };

@@ -14,11 +14,11 @@ import { provenanceOf } from './signatures.ts';
 export type KeepRequest = {
   readonly config: RegistryDocument;
   readonly platform: GoPlatform;
-  /** What the image was converted to. */
+  /** The archive that the image was converted to. */
   readonly archive: StoredImage | undefined;
 };
 
-/** Lists an image as it came, all layers of which are there; its documents are brought with it. */
+/** Stores an image without conversion: writes its documents and lists it. All its layers must be in the store. */
 export async function keepImage(
   { store }: FetchContext,
   { wanted, resolved, verified }: Pull,

@@ -9,8 +9,8 @@ import { checkDigest } from '../../registry/download-blob.ts';
 import type { Descriptor, RegistryDocument } from '../../registry/types.ts';
 import { errnoOf } from '../../system/errno.ts';
 import { openOwnFile, readAtMost } from '../../system/files.ts';
-import { type FetchContext, observing } from '../context.ts';
-import { bringBlob, type TransferProgress, transferProgress } from './blobs.ts';
+import { createObserver, type FetchContext } from '../context.ts';
+import { fetchBlob, type TransferProgress, transferProgress } from './blobs.ts';
 import { notConvertible, type Unpacker } from './convert.ts';
 import type { Pull } from './image.ts';
 
@@ -21,10 +21,10 @@ type Parts = {
 };
 
 /**
- * Brings configuration and layers, as far as the store lacks them, the largest first, and unpacks them as they come. When
- * one fails the others stop.
+ * Fetches the configuration and the layers that the store does not have, the largest first, and unpacks each layer when it has
+ * arrived. If one fails, the others are aborted.
  */
-export async function bringParts(
+export async function fetchParts(
   context: FetchContext,
   pull: Pull,
   unpacker: Pick<Unpacker, 'unpack'> | undefined,
@@ -36,14 +36,14 @@ export async function bringParts(
   const layers = new Map(pull.resolved.layers.map((layer) => [layer.digest, layer]));
   const progress = transferProgress(context, pull);
 
-  const config = bringConfig(context, pull, progress, either).then((document) => {
+  const config = fetchConfig(context, pull, progress, either).then((document) => {
     const facts = parseConfigFacts(document.bytes, pull.resolved.layers.length);
-    return { config: document, platform: checkedPlatform(context, pull, facts), diffIds: facts.diffIds };
+    return { config: document, platform: choosePlatformOf(context, pull, facts), diffIds: facts.diffIds };
   });
   const blobs = new Map(
     [...layers.values()]
       .toSorted((one, other) => other.size - one.size)
-      .map((blob) => [blob.digest, bringBlob(context, { pull, blob, progress }, either)]),
+      .map((blob) => [blob.digest, fetchBlob(context, { pull, blob, progress }, either)]),
   );
   const unpack = async (digest: Digest, position: number): Promise<void> => {
     await blobs.get(digest);
@@ -51,7 +51,7 @@ export async function bringParts(
     const unpacked = diffId && (await unpacker?.unpack({ position, digest, diffId }, either));
     const stated = packingOf(layers.get(digest)?.mediaType);
     if (!unpacked || unpacked.packing === stated) return;
-    const message = `layer ${digest} is ${inWords[unpacked.packing]}, and not ${inWords[stated]} as its media type says`;
+    const message = `layer ${digest} is ${packingNames[unpacked.packing]}, and not ${packingNames[stated]} as its media type says`;
     onEvent({ type: 'warning', key: pull.wanted.key, message });
   };
   const transfers = [config, ...blobs.values()];
@@ -67,20 +67,20 @@ export async function bringParts(
   return { config: document, platform, bytesDownloaded: bytes };
 }
 
-const inWords: Readonly<Record<LayerPacking, string>> = { tar: 'a bare tar', gzip: 'gzip', zstd: 'zstd' };
+const packingNames: Readonly<Record<LayerPacking, string>> = { tar: 'a bare tar', gzip: 'gzip', zstd: 'zstd' };
 
 function packingOf(mediaType = ''): LayerPacking {
   if (/gzip$/.test(mediaType)) return 'gzip';
   return /zstd$/.test(mediaType) ? 'zstd' : 'tar';
 }
 
-/** What an index says counts, as configurations leave variants out. @throws PLATFORM_MISSING, MANIFEST_INVALID */
-function checkedPlatform(
+/** The platform of an image: that of the index, since configurations often have no variant. @throws PLATFORM_MISSING, MANIFEST_INVALID */
+function choosePlatformOf(
   { registries, onEvent }: FetchContext,
   { wanted, resolved }: Pull,
   { platform }: ConfigFacts,
 ): GoPlatform {
-  if (platform.os !== '' && registries.keep !== 'oci') convertible(platform);
+  if (platform.os !== '' && registries.keep !== 'oci') checkConvertible(platform);
   if (resolved.platform) return resolved.platform;
   if (platform.os === '' || runsOn(platform, wanted.platform)) return platform;
   const error = platformMissing(wanted.platform, [platform]);
@@ -89,8 +89,8 @@ function checkedPlatform(
   return platform;
 }
 
-/** Better said before layers are brought than after. */
-function convertible(platform: GoPlatform): void {
+/** Checks before the layers are downloaded that appc has a name for the platform. */
+function checkConvertible(platform: GoPlatform): void {
   try {
     toAppcPlatform(platform);
   } catch (error) {
@@ -98,8 +98,8 @@ function convertible(platform: GoPlatform): void {
   }
 }
 
-/** An image's configuration, out of the store or from the registry, which is asked once however many images share it. */
-async function bringConfig(
+/** Gets the configuration of an image from the store or the registry; images that share it request it once. */
+async function fetchConfig(
   context: FetchContext,
   { client, resolved, wanted: { key, reference } }: Pull,
   progress: TransferProgress,
@@ -111,7 +111,7 @@ async function bringConfig(
   if (stored) return stored;
   const bring = (shared: AbortSignal) =>
     slots.run(reference.host, shared, async (slot) => {
-      const observer = observing({ ...context, slot }, key);
+      const observer = createObserver({ ...context, slot }, key);
       const document = await getConfig(client, reference, config, observer, shared);
       progress.start(config.size, 0)(config.size);
       return document;
@@ -128,7 +128,7 @@ async function readConfig({ store, limits }: FetchContext, config: Descriptor): 
     checkDigest(bytes, config);
     return { bytes, digest, mediaType };
   } catch (error) {
-    if (isImageError(error) || errnoOf(error) !== undefined) return undefined; // what is there is of no use
+    if (isImageError(error) || errnoOf(error) !== undefined) return undefined; // the stored blob is unusable
     throw error;
   }
 }

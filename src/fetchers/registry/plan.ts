@@ -1,21 +1,21 @@
 import { registryLabels } from '../../image/platform.ts';
 import { registryImageName, type RegistryReference } from '../../image/registry-reference.ts';
 import { type ResolvedImage, resolveImage } from '../../registry/resolve.ts';
-import { type FetchContext, type FetchRequest, observing } from '../context.ts';
+import { createObserver, type FetchContext, type FetchRequest } from '../context.ts';
 import type { Planned } from '../found.ts';
 import { hasBlob } from '../stored.ts';
-import { notKept } from './fetch.ts';
-import { type WantedOfRegistry, wantedOfRegistry } from './image.ts';
+import { throwNotInStore } from './fetch.ts';
+import { type WantedImage, wantedImages } from './image.ts';
 import { openSignatureCheck } from './signatures.ts';
-import { imageOf, isMoved, lookUpKept } from './stored.ts';
+import { hasTagMoved, imageOf, lookUpKept } from './stored.ts';
 
-/** What a fetch of a registry's image would bring, by what index and manifest say. @returns that of the first platform */
+/** Plans the fetch of a registry image by its index and manifest. @returns the plan for the first platform */
 export async function planRegistry(
   context: FetchContext,
   request: FetchRequest<RegistryReference>,
   signal: AbortSignal,
 ): Promise<Planned> {
-  const [first, ...others] = wantedOfRegistry(context.registries.platforms, request);
+  const [first, ...others] = wantedImages(context.registries.platforms, request);
   let planned = await planWanted(context, first, signal);
   for (const wanted of others) {
     const other = await planWanted(context, wanted, signal);
@@ -28,22 +28,18 @@ export async function planRegistry(
 type Present = Extract<Planned, { status: 'present' }>;
 type Absent = Extract<Planned, { status: 'absent' }> & { readonly parts: ReadonlyMap<string, number> };
 
-async function planWanted(
-  context: FetchContext,
-  wanted: WantedOfRegistry,
-  signal: AbortSignal,
-): Promise<Present | Absent> {
+async function planWanted(context: FetchContext, wanted: WantedImage, signal: AbortSignal): Promise<Present | Absent> {
   const { policy, slots, registries } = context;
   const { key, platform, reference, source, url } = wanted;
   const known = await lookUpKept(context, wanted, context.nowMs(), signal);
-  if (known && (policy !== 'update' || !(await isMoved(context, wanted, known, signal)))) {
+  if (known && (policy !== 'update' || !(await hasTagMoved(context, wanted, known, signal)))) {
     return { status: 'present', image: imageOf(context, wanted, known) };
   }
-  if (policy === 'never') return notKept(wanted);
+  if (policy === 'never') return throwNotInStore(wanted);
   const verify = await openSignatureCheck(context, wanted);
   const client = await registries.client();
   const resolved = await slots.run(reference.host, signal, (slot) =>
-    resolveImage(client, reference, { platform, observer: observing({ ...context, slot }, key) }, signal),
+    resolveImage(client, reference, { platform, observer: createObserver({ ...context, slot }, key) }, signal),
   );
   const verified = await verify(resolved, signal);
   return {
@@ -61,7 +57,7 @@ async function planWanted(
   };
 }
 
-/** What is there of a partial download need not come again. */
+/** The blobs that the store does not have, with the bytes to download; those of partial downloads are subtracted. */
 async function missingParts(
   context: FetchContext,
   { config, layers }: ResolvedImage,
@@ -76,7 +72,7 @@ async function missingParts(
   return missing;
 }
 
-/** Each part once. */
+/** Counts each part once. */
 function bytesOf(all: readonly (readonly [string, number])[]): Pick<Absent, 'parts' | 'bytesToFetch'> {
   const parts = new Map(all);
   return { parts, bytesToFetch: parts.values().reduce((sum, bytes) => sum + bytes, 0) };

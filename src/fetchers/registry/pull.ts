@@ -1,27 +1,27 @@
 import { hasCode } from '../../errors.ts';
 import { resolveImage } from '../../registry/resolve.ts';
 import type { StoredImage } from '../../store/store.ts';
-import { type FetchContext, observing } from '../context.ts';
+import { createObserver, type FetchContext } from '../context.ts';
 import type { Found } from '../found.ts';
 import { lockMismatch } from '../lock.ts';
 import { convertImage, openUnpacker } from './convert.ts';
-import { describeRegistryImage, type Pull, type WantedOfRegistry } from './image.ts';
+import { describeRegistryImage, type Pull, type WantedImage } from './image.ts';
 import { keepImage } from './keep.ts';
-import { bringParts } from './layers.ts';
+import { fetchParts } from './layers.ts';
 import { openSignatureCheck } from './signatures.ts';
 import { lookUpRegistryImage } from './stored.ts';
 
 /**
- * Brings what is missing of an image, and commits it in the forms that are to be kept; the caller holds the claim of its
- * reference. Its signatures are checked before any layer is brought, and nothing is listed before all of it has been
- * verified and, where it is, converted.
+ * Downloads the missing parts of an image and commits it; the caller holds the claim of its reference. The signatures are checked
+ * before any layer is downloaded. The image is listed only when all of it has been verified and, unless it is stored as it is,
+ * converted.
  */
-export async function pullImage(context: FetchContext, wanted: WantedOfRegistry, signal: AbortSignal): Promise<Found> {
+export async function pullImage(context: FetchContext, wanted: WantedImage, signal: AbortSignal): Promise<Found> {
   const { platform, reference, key } = wanted;
   const verify = await openSignatureCheck(context, wanted);
   const client = await context.registries.client();
   const resolved = await context.slots.run(reference.host, signal, (slot) =>
-    resolveImage(client, reference, { platform, observer: observing({ ...context, slot }, key) }, signal),
+    resolveImage(client, reference, { platform, observer: createObserver({ ...context, slot }, key) }, signal),
   );
   const { digest } = resolved.manifest;
   if (wanted.locked !== undefined && digest !== wanted.locked)
@@ -31,15 +31,15 @@ export async function pullImage(context: FetchContext, wanted: WantedOfRegistry,
   const aci = known?.digest === resolved.digest ? known.aci : undefined;
   const pull = { wanted, client, resolved, verified };
   try {
-    return await bring(context, pull, aci, signal);
+    return await storeImage(context, pull, aci, signal);
   } catch (error) {
-    if (signal.aborted || !isGone(error)) throw error;
-    return bring(context, pull, aci, signal); // another tool, or a collection, has taken a blob away meanwhile
+    if (signal.aborted || !isBlobGone(error)) throw error;
+    return storeImage(context, pull, aci, signal); // another tool, or the garbage collection, has removed a blob meanwhile
   }
 }
 
-/** @param aci - what the same image had been converted to before. */
-async function bring(
+/** @param aci - the archive that the same image was converted to before. */
+async function storeImage(
   context: FetchContext,
   pull: Pull,
   aci: StoredImage | undefined,
@@ -47,15 +47,15 @@ async function bring(
 ): Promise<Found> {
   const { keep } = context.registries;
   await using unpacker = keep === 'oci' || aci ? undefined : openUnpacker(context);
-  const { config, platform, bytesDownloaded } = await bringParts(context, pull, unpacker, signal);
+  const { config, platform, bytesDownloaded } = await fetchParts(context, pull, unpacker, signal);
   const converted = unpacker && (await convertImage(context, pull, { config, tars: unpacker.tars }, signal));
   const archive = keep === 'oci' ? undefined : (converted ?? aci);
   const kept = keep === 'aci' ? undefined : await keepImage(context, pull, { config, platform, archive }, signal);
   const image = archive ?? (kept && describeRegistryImage(pull.wanted.reference, kept));
-  if (!image) throw new Error('an image was kept in no form');
+  if (!image) throw new Error('an image was not stored in any form');
   return { status: 'fetched', image, bytesDownloaded, endpoint: pull.resolved.endpoint };
 }
 
-function isGone(error: unknown): boolean {
+function isBlobGone(error: unknown): boolean {
   return hasCode(error, 'STORE_CORRUPT') || hasCode(error, 'FILE_NOT_FOUND');
 }

@@ -12,20 +12,21 @@ import type { ResolvedImage } from '../../registry/resolve.ts';
 import type { StoredImage } from '../../store/store.ts';
 import type { FetchContext } from '../context.ts';
 import { getSignature, showSignature, signatureMissing } from '../signature.ts';
-import type { Verification, WantedOfRegistry } from './image.ts';
+import type { Verification, WantedImage } from './image.ts';
 
-/** Checks the signatures of what a reference turned out to stand for; nothing is checked without a verifier. */
+/** Checks the signatures of a resolved image; returns undefined without a verifier. */
 type SignatureCheck = (resolved: ResolvedImage, signal: AbortSignal) => Promise<Verification | undefined>;
 
 /**
- * How an image is going to be verified, before anything is asked for it.
+ * Prepares the verification of an image, before any request for it.
  *
- * @throws INSECURE_REFUSED where it could not be; what it returns throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED, and
- * what networks do. @see docs/rules.md R6
+ * @returns a function that throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED, and network errors.
+ * @throws INSECURE_REFUSED if the image cannot be verified.
+ * @see docs/rules.md R6
  */
 export async function openSignatureCheck(
   context: FetchContext,
-  { key, reference }: WantedOfRegistry,
+  { key, reference }: WantedImage,
 ): Promise<SignatureCheck> {
   const { verifier, limits } = context;
   if (!verifier) return () => Promise.resolve(undefined);
@@ -45,7 +46,7 @@ export async function openSignatureCheck(
   };
 }
 
-/** How an image was verified, as the store remembers it. */
+/** How an image was verified, as the store records it. */
 export function provenanceOf(verified: Verification | undefined): Pick<StoredImage, 'verified' | 'weak'> {
   return { verified: verified?.signedBy ?? false, weak: verified?.weak ?? false };
 }
@@ -55,28 +56,29 @@ function hostOf(place: SignaturePlace): string | undefined {
 }
 
 /**
- * Where the signatures of an image are to be had.
+ * The place with the signatures of an image.
  *
- * @throws INSECURE_REFUSED where nobody has said, or over http where that is not allowed. @see docs/rules.md R6
+ * @throws INSECURE_REFUSED if none is configured, or for http if that is not allowed.
+ * @see docs/rules.md R6
  */
 async function signaturePlace(
   { registries: { lookasides }, discovery: { allowHttp } }: Pick<FetchContext, 'registries' | 'discovery'>,
   reference: RegistryReference,
 ): Promise<SignaturePlace> {
   const place = lookasideFor(lookasides, reference);
-  if (place) return checked(place, allowHttp);
+  if (place) return checkScheme(place, allowHttp);
   const { fallback } = lookasides;
   if (fallback !== undefined && (await isDirectory(fallback))) return { kind: 'file', path: fallback };
   const message =
-    'registries.d does not say where signatures of this image are; --insecure-options=image brings it unchecked';
+    'registries.d has no place for signatures of this image; --insecure-options=image fetches it unverified';
   throw new ImageError('INSECURE_REFUSED', message, { what: 'an image of a registry, unverified' });
 }
 
-function checked(place: SignaturePlace, allowHttp: boolean): SignaturePlace {
+function checkScheme(place: SignaturePlace, allowHttp: boolean): SignaturePlace {
   if (place.kind === 'file' || allowHttp) return place;
   const { protocol, host } = new URL(place.url);
   if (protocol === 'https:' || isLoopback(host)) return place;
-  const message = `signatures are not read over http, as registries.d has it: ${showUrl(place.url)}`;
+  const message = `signatures are not read over http, as configured in registries.d: ${showUrl(place.url)}`;
   throw new ImageError('INSECURE_REFUSED', message, { what: 'signatures over http' });
 }
 
@@ -87,22 +89,23 @@ async function isDirectory(path: string): Promise<boolean> {
   );
 }
 
-type SignatureQuestion = {
+type SignaturesRequest = {
   readonly key: string;
   readonly repository: string;
-  /** Of what the reference stands for, and of the manifest. */
+  /** The digests of the document that the reference names, and of the manifest. */
   readonly digests: readonly Digest[];
 };
 
 /**
- * All signatures of an image: they are numbered, and the first number that is not there is the end.
+ * Gets all signatures of an image. They are numbered; the first missing number is the end.
  *
- * @returns at least one. @throws SIGNATURE_MISSING, LIMIT_EXCEEDED, FILE_UNREADABLE, and what networks do
+ * @returns at least one signature.
+ * @throws SIGNATURE_MISSING, LIMIT_EXCEEDED, FILE_UNREADABLE, and network errors
  */
 async function getSignatures(
   context: FetchContext,
   place: SignaturePlace,
-  { key, repository, digests }: SignatureQuestion,
+  { key, repository, digests }: SignaturesRequest,
   signal: AbortSignal,
 ): Promise<VerifySimpleSignatureRequest['messages']> {
   const maximum = context.limits.signatures;
@@ -117,7 +120,7 @@ async function getSignatures(
         return undefined;
       });
       if (!answer) break;
-      if (answer === 'later') throw signatureMissing(source, undefined, 'the server puts the signature off');
+      if (answer === 'later') throw signatureMissing(source, undefined, 'the server does not send the signature yet');
       if (found.length === maximum) throw tooMany(maximum);
       found.push({ bytes: answer, location: showSignature(source) });
     }

@@ -4,23 +4,23 @@ import { runsOn } from '../../registry/choose-platform.ts';
 import { currentDigest } from '../../registry/documents.ts';
 import type { RegistryImage } from '../../store/registry-store.ts';
 import type { StoredImage } from '../../store/store.ts';
-import { type FetchContext, observing } from '../context.ts';
+import { createObserver, type FetchContext } from '../context.ts';
 import { type Found, present } from '../found.ts';
 import { hasBlob, isStored } from '../stored.ts';
-import { describeRegistryImage, type WantedOfRegistry } from './image.ts';
+import { describeRegistryImage, type WantedImage } from './image.ts';
 
-type StoreQuestion = {
-  /** When the fetch began: what has come since is young. */
+type LookupOptions = {
+  /** The time at which the fetch began; newer entries are current. */
   readonly sinceMs: number;
-  /** The registry may be asked what a tag stands for now. */
+  /** The registry may be asked for the current digest of a tag. */
   readonly mayAsk: boolean;
 };
 
-/** What the store says by itself or, for a tag under the policy `update`, once the registry says that it has not moved. */
+/** Answers from the store. For a tag under the policy `update`, the registry must confirm that the tag has not moved. */
 export async function answerFromStore(
   context: FetchContext,
-  wanted: WantedOfRegistry,
-  question: StoreQuestion,
+  wanted: WantedImage,
+  question: LookupOptions,
   signal: AbortSignal,
 ): Promise<Found | undefined> {
   const known = await lookUpKept(context, wanted, question.sinceMs, signal);
@@ -33,58 +33,58 @@ export async function answerFromStore(
   return present(image);
 }
 
-/** What is known of a reference, if it is all that is to be kept. */
+/** The stored forms of a reference, if these are all that must be stored. */
 export async function lookUpKept(
   context: FetchContext,
-  wanted: WantedOfRegistry,
+  wanted: WantedImage,
   sinceMs: number,
   signal: AbortSignal,
-): Promise<StoredOfRegistry | undefined> {
+): Promise<StoredForms | undefined> {
   const known = await lookUpRegistryImage(context, wanted, signal);
   if (!known || (context.noCache && known.checkedAtMs < sinceMs)) return undefined;
   return isAllKept(context, known) ? known : undefined;
 }
 
-/** Whether the store may answer with what is known; asks the registry, if the policy says so, and notes its answer. */
+/** Whether the stored image is current. Asks the registry, if the policy requires that, and records its answer. */
 async function isCurrent(
   context: FetchContext,
-  wanted: WantedOfRegistry,
-  known: StoredOfRegistry,
-  { sinceMs, mayAsk }: StoreQuestion,
+  wanted: WantedImage,
+  known: StoredForms,
+  { sinceMs, mayAsk }: LookupOptions,
   signal: AbortSignal,
 ): Promise<boolean> {
   const isPinned = wanted.reference.digest !== undefined || wanted.locked !== undefined;
   if (context.policy !== 'update' || isPinned || known.checkedAtMs >= sinceMs) return true;
-  if (!mayAsk || (await isMoved(context, wanted, known, signal))) return false;
+  if (!mayAsk || (await hasTagMoved(context, wanted, known, signal))) return false;
   const { aci, digest } = known;
   if (aci) await context.store.putRemote(wanted.url, recordOf(aci.imageId, digest, context.nowMs()));
   return true;
 }
 
-/** Whether a tag stands for something else by now; a digest never does. */
-export async function isMoved(
+/** Whether a tag has another digest now; false for a reference by digest. */
+export async function hasTagMoved(
   context: FetchContext,
-  { key, reference }: WantedOfRegistry,
-  { digest }: StoredOfRegistry,
+  { key, reference }: WantedImage,
+  { digest }: StoredForms,
   signal: AbortSignal,
 ): Promise<boolean> {
   const { host, tag } = reference;
   if (reference.digest !== undefined || tag === undefined) return false;
   const client = await context.registries.client();
   const now = await context.slots.run(host, signal, (slot) =>
-    currentDigest(client, reference, tag, observing({ ...context, slot }, key), signal),
+    currentDigest(client, reference, tag, createObserver({ ...context, slot }, key), signal),
   );
   return now !== digest;
 }
 
-export function imageOf({ registries }: FetchContext, { reference }: WantedOfRegistry, { aci, oci }: StoredOfRegistry) {
+export function imageOf({ registries }: FetchContext, { reference }: WantedImage, { aci, oci }: StoredForms) {
   const image = registries.keep === 'oci' || !aci ? oci && describeRegistryImage(reference, oci) : aci;
-  if (!image) throw new Error('something is known of the image, but neither form of it');
+  if (!image) throw new Error('an image is stored in neither form');
   return image;
 }
 
-/** Where the network is not asked, either form will do. */
-function isAllKept({ registries, policy }: FetchContext, { aci, oci }: StoredOfRegistry): boolean {
+/** Whether all forms are stored that must be. Under the policy `never` one of both is enough. */
+function isAllKept({ registries, policy }: FetchContext, { aci, oci }: StoredForms): boolean {
   switch (registries.keep) {
     case 'aci':
       return aci !== undefined;
@@ -95,21 +95,21 @@ function isAllKept({ registries, policy }: FetchContext, { aci, oci }: StoredOfR
   }
 }
 
-/** What the store has of a reference. */
-type StoredOfRegistry = {
-  /** What the reference stood for when it was last asked about. */
+/** The stored forms of a reference. */
+type StoredForms = {
+  /** The digest of the reference when the registry was last asked. */
   readonly digest: Digest;
   readonly checkedAtMs: number;
   readonly aci: StoredImage | undefined;
   readonly oci: RegistryImage | undefined;
 };
 
-/** The archive and the image itself, as far as they are whole; if they differ, what came last. */
+/** The stored archive and the stored image without conversion, if they are whole. If their digests differ, only the newer one. */
 export async function lookUpRegistryImage(
   context: FetchContext,
-  wanted: WantedOfRegistry,
+  wanted: WantedImage,
   signal: AbortSignal,
-): Promise<StoredOfRegistry | undefined> {
+): Promise<StoredForms | undefined> {
   const archive = await findArchive(context, wanted, signal);
   const oci = await findWhole(context, wanted, archive?.aci, signal);
   const kept = oci && { digest: (oci.index ?? oci.manifest).digest, checkedAtMs: oci.importedAtMs, oci };
@@ -118,12 +118,12 @@ export async function lookUpRegistryImage(
   return archive.checkedAtMs > kept.checkedAtMs ? { ...archive, oci: undefined } : { ...kept, aci: undefined };
 }
 
-/** What is remembered of a reference: its digest takes the place of the ETag. */
+/** The entry of the URL cache for a reference; its digest is stored as the ETag. */
 export function recordOf(imageId: StoredImage['imageId'], digest: Digest, checkedAtMs: number) {
   return { imageId, etag: digest, maxAgeMs: 0, checkedAtMs };
 }
 
-async function findArchive(context: FetchContext, { url }: WantedOfRegistry, signal: AbortSignal) {
+async function findArchive(context: FetchContext, { url }: WantedImage, signal: AbortSignal) {
   const record = await context.store.getRemote(url);
   const aci = record && (await context.store.getImage(record.imageId));
   const { etag = '', checkedAtMs = 0 } = record ?? {};
@@ -132,13 +132,13 @@ async function findArchive(context: FetchContext, { url }: WantedOfRegistry, sig
 }
 
 /**
- * The image of the reference, or one for the right platform that came out of the same index. Where signatures are checked
- * it has to have one. What bears another name may be signed for another tag: it counts where no tag is asked for, or where it
- * is what the archive of this reference was made of.
+ * The stored image of a reference, or one for the right platform from the same index. With a verifier it must be verified. An image
+ * under another name may be signed for another tag only: it is used if the reference has no tag, or if the archive of the reference
+ * was made of it.
  */
 async function findWhole(
   context: FetchContext,
-  { name, platform, reference }: WantedOfRegistry,
+  { name, platform, reference }: WantedImage,
   archive: StoredImage | undefined,
   signal: AbortSignal,
 ): Promise<RegistryImage | undefined> {
@@ -148,17 +148,17 @@ async function findWhole(
   const isOnly = named.index === undefined && !registries.isPlatformAsked;
   const siblings = named.index && !isOnly ? await store.registryImagesOf(named.index.digest) : [];
   const ofRepository = `${reference.host}/${reference.repository}@`;
-  const counts = ({ reference: other, manifest }: RegistryImage): boolean =>
+  const isUsable = ({ reference: other, manifest }: RegistryImage): boolean =>
     !verifier ||
     (other.startsWith(ofRepository) && (reference.tag === undefined || manifest.digest === archive?.digest));
-  const fitting = [named, ...siblings.filter(counts)].filter((one) => isOnly || runsOn(one.platform, platform));
+  const fitting = [named, ...siblings.filter(isUsable)].filter((one) => isOnly || runsOn(one.platform, platform));
   const image = await findTrusted(context, fitting);
   if (!image) return undefined;
   for (const digest of image.blobs) if (!(await hasBlob(context, { digest }, signal))) return undefined;
   return image;
 }
 
-/** @throws KEY_UNKNOWN under the policy `never`, where only its signers speak against one */
+/** @throws KEY_UNKNOWN under the policy `never`, if an image fails only because its signers are not trusted now */
 async function findTrusted(
   context: FetchContext,
   images: readonly RegistryImage[],

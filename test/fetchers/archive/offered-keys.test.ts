@@ -15,7 +15,7 @@ test.after.always(() => gpg.close());
 
 const name = 'example.com/app';
 
-test('keys that a page offers are trusted only over https, only where that was asked for, and said so', async (t) => {
+test('keys of a page are trusted only over https, only if that is enabled, and with a warning', async (t) => {
   const origin = await startOrigin(t, { https: true, sign: (bytes) => gpg.sign(key, bytes) });
   const keystore = await openTrust(t, gpg, {});
   const { fetch } = await openFetching(t, { keystore, discover: origin.discover, ca: [origin.ca] });
@@ -49,7 +49,7 @@ test('keys that a page offers are trusted only over https, only where that was a
   t.is(origin.served('/keys.asc'), 1, 'a key is there already');
 });
 
-test('keys for what an image names are discovered only once that image is verified', async (t) => {
+test('keys for a dependency are discovered only after the image that names it is verified', async (t) => {
   const other = await gpg.createKey();
   const origin = await startOrigin(t, { https: true });
   const keystore = await openTrust(t, gpg, { 'example.com/root': key });
@@ -88,7 +88,7 @@ test('keys for what an image names are discovered only once that image is verifi
   t.like(await store.getImage(base.imageId), { verified: [other] });
 });
 
-test('a key that became trusted while an image waited to be asked for is enough: no other is discovered', async (t) => {
+test('no key is discovered if one became trusted while the prefetch waited', async (t) => {
   const origin = await startOrigin(t, { https: true, sign: (bytes) => gpg.sign(key, bytes) });
   const keystore = await openTrust(t, gpg, { 'example.com/root': key });
   const { finder } = await openFetching(t, { keystore, discover: origin.discover, ca: [origin.ca] });

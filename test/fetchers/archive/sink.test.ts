@@ -2,7 +2,7 @@ import test from 'ava';
 
 import { createSmallBody } from '../../../src/fetchers/archive/sink.ts';
 
-test('what is appended is copied: the buffers it came in may be used anew', (t) => {
+test('appended chunks are copied: their buffers may be used again', (t) => {
   const body = createSmallBody(6);
   const chunk = Buffer.from('abc');
   body.append([chunk]);
@@ -12,14 +12,14 @@ test('what is appended is copied: the buffers it came in may be used anew', (t) 
   t.is(Buffer.from(body.content()).toString(), 'abcdef');
 });
 
-test('a body shorter than announced ends where it ends; one that is longer is a bug', (t) => {
+test('a small body may be shorter than its total; a longer one is a bug', (t) => {
   const body = createSmallBody(4);
   body.append([Buffer.from('abc')]);
   t.is(body.content().byteLength, 3);
   t.throws(() => body.append([Buffer.from('de')]), { instanceOf: RangeError });
 });
 
-test('its memory is given back at once', (t) => {
+test('its memory is freed at once', (t) => {
   const body = createSmallBody(1024);
   body.append([Buffer.alloc(1024)]);
   const content = body.content();

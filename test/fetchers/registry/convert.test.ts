@@ -42,7 +42,7 @@ async function opened(t: ExecutionContext, bytes: number, unpacked = defaultLimi
   return { store, tar, packed, plain, unpacker, work, asked, leftovers };
 }
 
-test('a packed layer becomes a file until all is over, a plain one is its own', async (t) => {
+test('a compressed layer is unpacked to a temporary file, an uncompressed one is used itself', async (t) => {
   const { store, tar, packed, plain, unpacker, leftovers } = await opened(t, 3_000_000);
   await Promise.all([
     unpacker.unpack({ position: 1, digest: packed, diffId: plain }, never),
@@ -56,14 +56,14 @@ test('a packed layer becomes a file until all is over, a plain one is its own', 
   t.true(existsSync(first), 'the blob stays');
 });
 
-test('a layer that is another one leaves nothing', async (t) => {
+test('a layer with another diff ID leaves no file', async (t) => {
   const { packed, unpacker, leftovers } = await opened(t, 1000);
   const diffId = parseDigest(describe('another', '').digest);
   await t.throwsAsync(unpacker.unpack({ position: 0, digest: packed, diffId }, never), { code: 'DIGEST_MISMATCH' });
   t.deepEqual(await leftovers(), []);
 });
 
-test('the limit is that of all layers together', async (t) => {
+test('the limit is for all layers together', async (t) => {
   const { packed, plain, tar, unpacker } = await opened(t, 100_000, 150_000);
   await unpacker.unpack({ position: 0, digest: packed, diffId: plain }, never);
   const error = await t.throwsAsync(unpacker.unpack({ position: 1, digest: packed, diffId: plain }, never));
@@ -71,7 +71,7 @@ test('the limit is that of all layers together', async (t) => {
   t.true(tar.length < 150_000);
 });
 
-test('layers that are unpacked side by side stop at the limit of all', async (t) => {
+test('layers that are unpacked at the same time stop at the common limit', async (t) => {
   const { unpacker, packed, plain, asked } = await opened(t, 40_000_000, 50_000_000);
   const layers = [0, 1, 2, 3].map((position) => unpacker.unpack({ position, digest: packed, diffId: plain }, never));
   const results = await Promise.allSettled(layers);
@@ -101,7 +101,7 @@ function isUnpacking(request: object): request is UnpackLayerRequest {
   return 'unpacked' in request;
 }
 
-test('a layer that is not what its media type says is warned of by name', async (t) => {
+test('a layer with another compression than its media type is warned about by name', async (t) => {
   const warnings: string[] = [];
   const onEvent: ActionOptions['onEvent'] = (event) => event.type === 'warning' && warnings.push(event.message);
   const { registry, fetch, reference } = await openRegistryFetching(t, { onEvent });

@@ -4,7 +4,7 @@ import { createApps } from '../../../src/index.ts';
 import { types } from '../../helpers/registry.ts';
 import { layerOf, openRegistryFetching } from '../../helpers/registry-fetching.ts';
 
-test('what two images or two platforms have in common is counted once in the totals', async (t) => {
+test('blobs that two images or two platforms share are counted once in the totals', async (t) => {
   const { registry, reference, finder } = await openRegistryFetching(t, { platform: ['linux/amd64', 'linux/arm64'] });
   const shared = await layerOf({ a: '1' });
   const own = await layerOf({ b: '22' });
@@ -27,7 +27,7 @@ test('what two images or two platforms have in common is counted once in the tot
   t.is(totals.bytesToFetch, first + second + shared.length + own.length);
 });
 
-test('a plan says digest and bytes by the manifest alone, and the store what is there', async (t) => {
+test('a plan has digest and bytes from the manifest, without the bytes that the store has', async (t) => {
   const { registry, reference, finder, fetch, asked, kept } = await openRegistryFetching(t);
   const shared = await layerOf({ a: '1' });
   registry.putImage('app', '1', { layers: [shared] });

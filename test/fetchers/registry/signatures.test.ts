@@ -69,7 +69,7 @@ async function refused(t: ExecutionContext, opened: Opened, code: string, patter
   );
 }
 
-test('an image whose signature lies in a directory is brought, and who signed is remembered in both forms', async (t) => {
+test('an image with a signature in a directory is fetched, and its signers are recorded in both forms', async (t) => {
   const { put, message, fetch, image, reference, store, registry, finder, keystore } = await open(t);
   await put(1, await message());
   const signedBy = [await alice];
@@ -86,7 +86,7 @@ test('an image whose signature lies in a directory is brought, and who signed is
   t.is(registry.requests.length, length);
 });
 
-test('what was verified by a key that is not trusted now is verified again, or KEY_UNKNOWN', async (t) => {
+test('an image verified by a key that is not trusted now is verified again, or KEY_UNKNOWN', async (t) => {
   const { put, message, fetch, reference, prefix, finder, store } = await open(t);
   await put(1, await message());
   t.like(await fetch(), { status: 'fetched' });
@@ -105,7 +105,7 @@ test('what was verified by a key that is not trusted now is verified again, or K
   await never.findImage(`docker://${reference}`);
 });
 
-test('signatures come from a server too, also over http from this machine', async (t) => {
+test('signatures may be on a server, and over http on this machine', async (t) => {
   const routes: Record<string, { readonly body: Uint8Array }> = {};
   const server = await startServer(t, routes);
   const place = { kind: 'url', url: `${server.url}/sigs` } as const;
@@ -115,21 +115,21 @@ test('signatures come from a server too, also over http from this machine', asyn
   t.like(outcome, { status: 'fetched', signedBy: [await alice] }, outcome?.error?.message);
 });
 
-test('over http from elsewhere only where that is allowed', async (t) => {
+test('signatures over http from another machine are read only if that is allowed', async (t) => {
   const lookasides = everywhere({ kind: 'url', url: 'http://signatures.example.com/sigs' });
   const opened = await open(t, { lookasides });
   await refused(t, opened, 'INSECURE_REFUSED', /^signatures are not read over http, .*signatures\.example\.com/);
   t.is(opened.registry.requests.length, 0);
 });
 
-test('where nobody says where signatures are the image is refused before anybody is asked', async (t) => {
+test('without a configured place for signatures the image is refused before any request', async (t) => {
   const lookasides = { scopes: new Map(), others: undefined, fallback: '/nowhere/at/all' };
   const opened = await open(t, { lookasides });
   await refused(t, opened, 'INSECURE_REFUSED', /registries\.d/);
   t.is(opened.registry.requests.length, 0);
 });
 
-test('the directory of everybody counts where nothing else is said', async (t) => {
+test('the fallback directory is used if no place is configured', async (t) => {
   const directory = await temporaryDirectory(t);
   const opened = await open(t, { lookasides: { scopes: new Map(), others: undefined, fallback: directory } });
   await refused(t, opened, 'SIGNATURE_MISSING', new RegExp(`^there is no signature .*: ${directory}/team/app@sha256=`));
@@ -171,7 +171,7 @@ test('a signature for another repository, another digest', async (t) => {
   }
 });
 
-test('garbage, and a message that nobody signed', async (t) => {
+test('invalid data, and an unsigned message', async (t) => {
   const opened = await open(t);
   await opened.put(1, Buffer.from('\u0000sigstore-json'));
   await refused(t, opened, 'SIGNATURE_UNREADABLE', /signature-1 holds no usable signature: it is not OpenPGP/);
@@ -190,7 +190,7 @@ test('an expired key', async (t) => {
   await refused(t, opened, 'KEY_EXPIRED', /expired at 2020-01-02T00:00:00/);
 });
 
-test('of two signatures one is good; after a gap in the numbers nothing is looked for', async (t) => {
+test('one good signature of two is enough; after a gap in the numbers no more are requested', async (t) => {
   const opened = await open(t);
   await opened.put(1, await opened.message({}, { by: await bob }));
   await opened.put(3, await opened.message());
@@ -199,7 +199,7 @@ test('of two signatures one is good; after a gap in the numbers nothing is looke
   t.like(await opened.fetch(), { status: 'fetched', signedBy: [await alice] });
 });
 
-test('too many signatures, and one that is too large', async (t) => {
+test('too many signatures, and a signature over the limit', async (t) => {
   const many = await open(t, { limits: { signatures: 2 } });
   for (const number of [1, 2, 3]) await many.put(number, await many.message());
   await refused(t, many, 'LIMIT_EXCEEDED', /more than 2 signatures/);
@@ -208,7 +208,7 @@ test('too many signatures, and one that is too large', async (t) => {
   await refused(t, large, 'LIMIT_EXCEEDED', /more than 100/);
 });
 
-test('a signature over the index is good for the image chosen from it, and one over that image as well', async (t) => {
+test('a signature of the index is valid for the image chosen from it, and so is one of that image', async (t) => {
   const { registry, image, put, message, fetch } = await open(t);
   const platform = { os: 'linux', architecture: 'amd64' };
   const index = { schemaVersion: 2, manifests: [{ ...image, platform }] };
@@ -223,7 +223,7 @@ test('a signature over the index is good for the image chosen from it, and one o
   t.like(await fetch(`${registry.host}/team/app:3`), { status: 'fetched', signedBy: [await alice] });
 });
 
-test('of several platforms each is verified, and the store has all of them then', async (t) => {
+test('for several platforms each image is verified and stored', async (t) => {
   const { registry, image, put, message, fetch, asked } = await open(t, { platform: ['linux/amd64', 'linux/arm64'] });
   const arm = registry.putImage('team/app', undefined, { layers: [await layerOf({ a: '2' })], architecture: 'arm64' });
   const manifests = [
@@ -240,7 +240,7 @@ test('of several platforms each is verified, and the store has all of them then'
   t.is(asked(''), requests);
 });
 
-test('an image that came unchecked is not present for who checks: it is verified first, and its layers do not come again', async (t) => {
+test('an image stored without verification is verified before it is used, without downloading its layers again', async (t) => {
   const { unchecked, fetch, put, message, asked, store, reference } = await open(t);
   t.like(await unchecked(), { status: 'fetched', signedBy: [] });
   const bodies = asked('GET /v2/team/app/blobs/');
@@ -254,7 +254,7 @@ test('an image that came unchecked is not present for who checks: it is verified
   t.like(await unchecked(), { status: 'present', signedBy });
 });
 
-test('what came unchecked, kept in one form, is not present either', async (t) => {
+test('the same holds for an image stored in one form', async (t) => {
   for (const keep of ['oci', 'aci'] as const) {
     const { unchecked, fetch } = await open(t, { keep });
     t.like(await unchecked(), { status: 'fetched' });
@@ -274,7 +274,7 @@ test('a digest means the verified one of several references to it', async (t) =>
   t.like(await byDigest(), { status: 'present', signedBy: [await alice], labels: { version: '2' } });
 });
 
-test('a plan checks signatures and says where the good one is', async (t) => {
+test('a plan checks signatures and has the place of the valid one', async (t) => {
   const { put, message, reference, checked, asked } = await open(t);
   const plan = async () => (await checked.planImages(createApps([`docker://${reference}`]))).outcomes[0];
   t.like(await plan(), { status: 'failed', error: { code: 'SIGNATURE_MISSING' } });
