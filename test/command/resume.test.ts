@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
@@ -8,7 +7,7 @@ import { buildAci } from '../helpers/archive.ts';
 import type { Route } from '../helpers/serve-route.ts';
 import { startServer } from '../helpers/server.ts';
 import { openShell } from '../helpers/shell.ts';
-import { until } from '../helpers/until.ts';
+import { untilDownloaded } from '../helpers/until.ts';
 
 const lastModified = 'Tue, 01 Jul 2025 10:00:00 GMT';
 const fetch = 'longshore fetch --insecure-options=image --progress=none --full';
@@ -23,25 +22,10 @@ async function killedAtHalf(t: ExecutionContext) {
   };
   const server = await startServer(t, { '/app.aci': { handler } });
   const { child, result } = start(`exec ${fetch} ${server.url}/app.aci`);
-  const downloads = join(directory, 'store/downloads');
-  await until(async () => (await largest(downloads)) >= bytes.length / 4);
+  await untilDownloaded(join(directory, 'store'), bytes.length / 4);
   child.kill('SIGKILL');
   t.is((await result).signal, 'SIGKILL');
   return { server, bytes, imageId, again: () => run(`${fetch} ${server.url}/app.aci`) };
-}
-
-/** Bytes of the largest file below a directory. */
-async function largest(directory: string): Promise<number> {
-  const names = await readdir(directory, { recursive: true }).catch(() => []); // what comes and goes is no error
-  const sizes = await Promise.all(
-    names.map((name) =>
-      stat(join(directory, name)).then(
-        ({ size }) => size,
-        () => 0,
-      ),
-    ),
-  );
-  return Math.max(0, ...sizes);
 }
 
 test.serial('what had come before a kill does not come again (T80)', async (t) => {

@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import test from 'ava';
 
 import { type BatchEvent, createFinder, openStore, type Outcome } from '../../src/index.ts';
+import { held } from '../helpers/held.ts';
 import { layerOf, openRegistryFetching } from '../helpers/registry-fetching.ts';
 import { startProcess } from '../helpers/store-process.ts';
+import { untilDownloaded } from '../helpers/until.ts';
 
 const script = fileURLToPath(new URL('../helpers/fetch-child.ts', import.meta.url));
 const blob = (repository: string, { digest = '' }: { readonly digest?: string } = {}) =>
@@ -63,10 +64,9 @@ test('a layer whose process was killed is resumed by the next one', async (t) =>
   const bytes = await layerOf({ data: randomBytes(6_000_000) });
   const { manifest } = registry.putImage('app', '1', { layers: [bytes] });
   const path = blob('app', manifest.layers[0]);
-  registry.routes[path] = { ...registry.routes[path], rate: 2_000_000 };
+  registry.routes[path] = held(bytes);
   const child = startProcess(t, [script, store.dir, reference('app:1')]);
-  while (!registry.requests.some(({ url }) => url === path)) await sleep(20);
-  await sleep(1000); // some of it has come
+  await untilDownloaded(store.dir, 1_000_000);
   await child.kill();
   registry.routes[path] = { body: bytes };
   const outcome = await fetch(reference('app:1'));

@@ -1,13 +1,14 @@
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import test, { type ExecutionContext } from 'ava';
 
 import type { Outcome } from '../../src/index.ts';
 import { openFetching } from '../helpers/fetching.ts';
+import { held } from '../helpers/held.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { startProcess } from '../helpers/store-process.ts';
+import { untilDownloaded } from '../helpers/until.ts';
 
 const script = fileURLToPath(new URL('../helpers/fetch-child.ts', import.meta.url));
 
@@ -47,19 +48,18 @@ test('two processes with one list and one store fetch each image once', async (t
 test('after a process is killed during a fetch, a waiting one downloads only the rest', async (t) => {
   const { directory, finder, leftovers } = await openFetching(t);
   const origin = await startOrigin(t);
-  const { url, imageId, bytes, path } = await origin.publish(
-    { name: 'example.com/app', size: 6_000_000 },
-    { etag: '"1"', rate: 2_000_000 },
-  );
+  const { url, imageId, bytes, path } = await origin.publish({ name: 'example.com/app', size: 6_000_000 });
+  const slow = (origin.routes[path] = held(bytes));
   const { kill } = fetchElsewhere(t, join(directory, 'store'), [url]);
-  while (origin.served(path) === 0) await sleep(20);
+  await slow.asked;
   const waiting = Promise.withResolvers<void>();
   const opened = finder({ onEvent: ({ type }) => type === 'waiting' && waiting.resolve() });
   const finding = opened.findImages([{ image: url }]);
   await waiting.promise;
-  await sleep(1000); // some of it has come
+  await untilDownloaded(join(directory, 'store'), 1_000_000);
   t.is(origin.served(path), 1);
   await kill();
+  slow.release();
   const { outcomes } = await finding;
   t.like(outcomes[0], { status: 'fetched', imageID: imageId });
   t.true((outcomes[0]?.bytesDownloaded ?? 0) < bytes.length, 'the rest');

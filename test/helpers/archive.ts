@@ -78,8 +78,9 @@ export function compress(bytes: Buffer, compression: Compression): Buffer {
     case 'gzip':
       return gzipSync(bytes);
     case 'bzip2':
-    case 'xz':
-      return execFileSync(compression, ['--compress', '--stdout'], { input: bytes, maxBuffer: 2 ** 30 });
+      return execFileSync('bzip2', ['--compress', '--stdout'], { input: bytes, maxBuffer: 2 ** 30 });
+    case 'xz': // -0: five times as fast
+      return execFileSync('xz', ['--compress', '--stdout', '-0'], { input: bytes, maxBuffer: 2 ** 30 });
   }
 }
 

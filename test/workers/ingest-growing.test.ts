@@ -80,7 +80,7 @@ test('a stop message ends a session at once, and nothing is left', async (t) => 
 test('a stop message ends a session in the middle of a bomb', async (t) => {
   const aci = await buildAci({
     name: 'example.com/app',
-    files: { zeros: Buffer.alloc(50_000_000) },
+    files: { zeros: Buffer.alloc(80_000_000) }, // of less than 64 KiB packed nothing would be read before there is more
     dependencies,
     compress: 'gzip',
   });

@@ -1,4 +1,5 @@
 import { PassThrough } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
 
 import test from 'ava';
@@ -6,6 +7,7 @@ import test from 'ava';
 import { createLiveProgress } from '../../../src/cli/output/live-progress.ts';
 import { resultStream } from '../../../src/cli/output/text-result.ts';
 import { write } from '../../../src/cli/output/write.ts';
+import { until } from '../../helpers/until.ts';
 
 /** A terminal: what is written to it, and the display on it. */
 function terminal() {
@@ -37,11 +39,14 @@ test('the display is redrawn a few times a second, whatever happens, and gone in
   let written = 0;
   stream.on('data', () => (written += 1));
   for (let bytes = 0; bytes < 10_000; bytes += 1) progress.onEvent({ type: 'download-progress', key: 'k', bytes });
-  await new Promise((resolve) => setTimeout(resolve, 350));
-  t.true(written > 0 && written <= 20, `${written} writes`);
+  const startedAt = performance.now();
+  await sleep(350);
+  await until(() => written > 0);
+  const passedMs = performance.now() - startedAt;
+  t.true(written <= 3 + passedMs / 20, `${written} writes in ${passedMs} ms`);
   progress.end(undefined);
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  await sleep(20);
   const silent = written;
-  await new Promise((resolve) => setTimeout(resolve, 250));
+  await sleep(250);
   t.is(written, silent);
 });
