@@ -18,11 +18,11 @@ export function expand(
 ): readonly NodeRequest[] {
   if (dependencies.length === 0) return [];
   checkLimit('depth', depth + 1, limits.depth, 'dependencies go deeper than');
-  const more = new Set<string>();
+  const newKeys = new Set<string>();
   return dependencies.map((dependency) => {
     const request = requestOf(dependency, depth + 1);
-    if (!nodes.has(request.key)) more.add(request.key);
-    checkLimit('nodes', nodes.size + more.size, limits.nodes, 'the batch needs more images than');
+    if (!nodes.has(request.key)) newKeys.add(request.key);
+    checkLimit('nodes', nodes.size + newKeys.size, limits.nodes, 'the batch needs more images than');
     return request;
   });
 }

@@ -38,8 +38,8 @@ export async function runBatch(requests: readonly BatchRequest[], options: Batch
       onSettled(node) {
         totals.add(node);
         const [first, ...others] = outcomes(node);
-        const told = { ...first, reference: withoutSecrets(first.reference) };
-        onEvent({ type: 'node-finished', key: node.key, outcome: told });
+        const reported = { ...first, reference: withoutSecrets(first.reference) };
+        onEvent({ type: 'node-finished', key: node.key, outcome: reported });
         for (const outcome of [first, ...others]) onOutcome(outcome);
       },
     },

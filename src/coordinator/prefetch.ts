@@ -6,7 +6,7 @@ import type { ImageNode, NodeRequest } from './node.ts';
 
 const debug = debugLog('coordinator');
 
-/** What a visit reports before its image is verified, and what it is told. */
+/** Functions and promises for a visit whose image is not verified yet. */
 export type VisitHooks = {
   readonly onDependencies: (dependencies: readonly Dependency[]) => void;
   /** Of a prefetch: resolves when a verified image asks for its node. */
@@ -189,8 +189,8 @@ function createPrefetchTable<F>(): PrefetchTable<F> {
     remove,
     removeRequester(key) {
       forget(key);
-      const wanted = reachable(entries);
-      const dropped = [...entries.values()].filter((entry) => !wanted.has(entry.key));
+      const kept = reachable(entries);
+      const dropped = [...entries.values()].filter((entry) => !kept.has(entry.key));
       for (const entry of dropped) {
         remove(entry);
         forget(entry.key);

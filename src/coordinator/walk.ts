@@ -97,7 +97,7 @@ export async function walk<F>(
       node.found = await (prefetched?.result ?? visitNow(node));
       node.imageId = imageIdOf(node.found);
       const dependencies = dependenciesOf(node.found);
-      debug(() => `${shownOf(node)}: there after ${nowMs() - beganMs} ms; it needs ${dependencies.length} images`);
+      debug(() => `${shownOf(node)}: visited after ${nowMs() - beganMs} ms; it needs ${dependencies.length} images`);
       for (const request of expand(node, dependencies, limits, nodes)) {
         const { node: child, isNew } = add(request, node);
         graph.link(node, child);

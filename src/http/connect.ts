@@ -207,8 +207,8 @@ export async function addressesOf(host: string, signal: AbortSignal): Promise<re
 function alternateFamilies(addresses: readonly string[]): readonly string[] {
   const first = isIP(addresses[0] ?? '');
   const same = addresses.filter((address) => isIP(address) === first);
-  const other = addresses.filter((address) => isIP(address) !== first);
-  return same.flatMap((address, index) => [address, ...other.slice(index, index + 1)]).concat(other.slice(same.length));
+  const rest = addresses.filter((address) => isIP(address) !== first);
+  return same.flatMap((address, index) => [address, ...rest.slice(index, index + 1)]).concat(rest.slice(same.length));
 }
 
 /**
@@ -225,8 +225,8 @@ export async function connectAny(
 ): Promise<Socket> {
   const [only] = addresses;
   if (only !== undefined && addresses.length === 1) return connect(only, signal);
-  const over = new AbortController();
-  const waiting = AbortSignal.any([signal, over.signal]);
+  const connected = new AbortController();
+  const waiting = AbortSignal.any([signal, connected.signal]);
   const tries: Promise<Socket>[] = [];
   let first: Socket | undefined;
   try {
@@ -245,7 +245,7 @@ export async function connectAny(
     signal.throwIfAborted();
     throw error instanceof AggregateError ? mostInformative(error.errors) : error;
   } finally {
-    over.abort();
+    connected.abort();
   }
 }
 

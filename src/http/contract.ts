@@ -204,7 +204,7 @@ export type Downloaded =
       readonly bytes: number;
       /** The number of bytes that this call received. */
       readonly transferred: number;
-      /** How many responses the bytes come from; those of earlier runs count as one. More than 1 after a resume. */
+      /** The number of responses that the bytes are from; those of earlier runs count as one. More than 1 after a resume. */
       readonly responses: number;
       readonly freshness: Freshness;
     };

@@ -11,7 +11,7 @@ export type DenyNet = {
   readonly allowed: (addresses: readonly string[], host: string) => readonly string[];
 };
 
-/** @throws ImageError USAGE for what is not a CIDR block. */
+/** @throws ImageError USAGE for text that is not a CIDR block. */
 export function parseDenyNet(blocks: readonly string[]): DenyNet | undefined {
   if (blocks.length === 0) return undefined;
   const list = new BlockList();

@@ -35,13 +35,13 @@ async function attempt(
   signal: AbortSignal,
 ): Promise<Downloaded | 'start-over'> {
   const { headers, known, observer } = request;
-  const asked = transfer.nextRequest();
+  const part = transfer.nextRequest();
   return withResponse(
     context,
-    { ...request, method: 'GET', headers: { ...headers, ...headersFor(asked, known) } },
+    { ...request, method: 'GET', headers: { ...headers, ...headersFor(part, known) } },
     observer,
     async (answer) => {
-      const verdict = judgeAnswer(asked, answer.status, answer.headers);
+      const verdict = judgeAnswer(part, answer.status, answer.headers);
       switch (verdict.kind) {
         case 'whole':
         case 'rest':

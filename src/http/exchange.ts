@@ -122,7 +122,7 @@ export async function* watchPace(
   let isWaiting = true;
   const silence = setTimeout(() => {
     const before = bytes;
-    if (!isWaiting) return; // the reader may end its turn before the look at the sockets
+    if (!isWaiting) return; // the time of the reader does not count, even if that ends before the check below
     setImmediate(() => {
       if (isWaiting && bytes === before) onSlow({ bytes, what: `nothing came for ${stallMs / 1000} s` });
     });

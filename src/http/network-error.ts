@@ -50,7 +50,7 @@ export function networkError(error: unknown, peer: Peer, timeouts: HttpTimeouts,
   return new ImageError('NETWORK', message, { ...shown, reason: code }, { cause: error });
 }
 
-/** What is wrong with a response. The parser's own messages are not shown: some speak of protocols that were not requested. */
+/** The fault of a response. The parser's own messages are not shown: some mention protocols that were not requested. */
 function malformation(code: string, error: Error): string {
   if (error.name === 'HTTPParserError') {
     const parsed = 'code' in error ? String(error.code) : '';

@@ -6,7 +6,7 @@ import type { ProxyAddress, Target } from './proxy.ts';
 
 /**
  * Asks a SOCKS5 proxy to connect to a target; a name is resolved by the proxy. undici's SOCKS agent is not used, since it opens its
- * connections itself: the address checks and the read and reset handling of ours would not apply to them.
+ * connections itself: our address checks, read buffers and handling of resets would not apply to them.
  *
  * @param socket - a connection to the proxy.
  * @see RFC 1928, RFC 1929

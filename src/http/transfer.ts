@@ -35,7 +35,7 @@ export function createTransfer(
 ): Transfer {
   const isKnown = known?.etag !== undefined || known?.lastModified !== undefined;
   let transferred = 0;
-  /** Responses that the bytes of the sink come from; those of earlier runs count as one. */
+  /** The number of responses that the bytes of the sink are from; those of earlier runs count as one. */
   let responses = sink.bytes > 0 ? 1 : 0;
   /** The most bytes that the sink has held: only bytes beyond these are progress. */
   let mostBytes = sink.bytes;

@@ -44,10 +44,10 @@ export function getManifest(
       ({ body, headers, url }) => {
         const digest = isTag ? digestOf(body) : lead.digest;
         if (!isTag) checkDigest(body, lead);
-        const said = digestHeader(headers);
-        if (isTag && said !== undefined && said !== digest) {
+        const headerDigest = digestHeader(headers);
+        if (isTag && headerDigest !== undefined && headerDigest !== digest) {
           const name = `${where.repository}:${lead.tag}`;
-          onWarning(`${where.host} gives the digest ${said} for the manifest of ${name}, but it is ${digest}`);
+          onWarning(`${where.host} gives the digest ${headerDigest} for the manifest of ${name}, but it is ${digest}`);
         }
         const type = headerOf(headers, 'content-type') ?? '';
         const content = parseRegistryManifest(body, type, limits.layers);

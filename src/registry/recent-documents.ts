@@ -3,10 +3,10 @@ import type { Descriptor, RegistryDocument } from './types.ts';
 
 /** A cache of documents that several images share: each is requested once, and kept while there is room. */
 export type RecentDocuments = {
-  /** @param bring - requests the document. Calls at the same time share the first one's result or failure; failures are not kept. */
+  /** @param load - requests the document. Calls at the same time share the first one's result or failure; failures are not kept. */
   get(
     descriptor: Pick<Descriptor, 'digest' | 'size'>,
-    bring: (signal: AbortSignal) => Promise<RegistryDocument>,
+    load: (signal: AbortSignal) => Promise<RegistryDocument>,
     signal: AbortSignal,
   ): Promise<RegistryDocument>;
 };
@@ -24,8 +24,8 @@ export function createRecentDocuments(maxBytes: number): RecentDocuments {
     total -= entry.bytes;
   }
 
-  function add(key: string, bring: (signal: AbortSignal) => Promise<RegistryDocument>): Entry {
-    const entry: Entry = { get: singleFlight(bring), bytes: 0 };
+  function add(key: string, load: (signal: AbortSignal) => Promise<RegistryDocument>): Entry {
+    const entry: Entry = { get: singleFlight(load), bytes: 0 };
     entries.set(key, entry);
     return entry;
   }
@@ -41,9 +41,9 @@ export function createRecentDocuments(maxBytes: number): RecentDocuments {
   }
 
   return {
-    async get({ digest, size }, bring, signal) {
+    async get({ digest, size }, load, signal) {
       const key = `${digest} ${size}`;
-      const entry = entries.get(key) ?? add(key, bring);
+      const entry = entries.get(key) ?? add(key, load);
       try {
         const document = await entry.get(signal);
         keep(key, entry, document.bytes.byteLength);

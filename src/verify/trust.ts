@@ -44,7 +44,7 @@ export async function* trustKeys(
 ): AsyncGenerator<TrustOutcome> {
   if (prefix !== undefined) parseKeyPrefix(prefix);
   const { keys, refused } = await pool.run('inspectKeys', { certificate, location });
-  for (const one of refused) yield { kind: 'refused', ...one };
+  for (const refusal of refused) yield { kind: 'refused', ...refusal };
   for (const { certificate: own, ...key } of keys) {
     if (!(await accept(key))) {
       yield { kind: 'declined', key };

@@ -12,18 +12,18 @@ const answers: Readonly<Record<string, string>> = {
   'a length and chunks':
     'HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
   'a negative length': 'HTTP/1.1 200 OK\r\ncontent-length: -3\r\n\r\nabc',
-  'a length that is no number': 'HTTP/1.1 200 OK\r\ncontent-length: 3x\r\n\r\nabc',
+  'a length that is not a number': 'HTTP/1.1 200 OK\r\ncontent-length: 3x\r\n\r\nabc',
   'an absurd length': `HTTP/1.1 200 OK\r\ncontent-length: ${'9'.repeat(30)}\r\n\r\nabc`,
   'a coding behind chunked': 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, identity\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
   'chunks twice':
     'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
-  'a coding that was not asked for': 'HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
+  'a coding that was not requested': 'HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
   'a version with another framing': 'HTTP/2.0 200 OK\r\ncontent-length: 3\r\n\r\nabc',
   'an ancient version': 'HTTP/0.9 200 OK\r\ncontent-length: 3\r\n\r\nabc',
   'interim answers without end': 'HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n'.repeat(10_000),
   'an escape in a header': 'HTTP/1.1 200 OK\r\netag: "\x1b[31m"\r\ncontent-length: 3\r\n\r\nabc',
   'an escape in a header behind the length': 'HTTP/1.1 200 OK\r\ncontent-length: 3\r\netag: "\x1b[31m"\r\n\r\nabc',
-  'a status that is no number': 'HTTP/1.1 2x0 OK\r\ncontent-length: 3\r\n\r\nabc',
+  'a status that is not a number': 'HTTP/1.1 2x0 OK\r\ncontent-length: 3\r\n\r\nabc',
   'a line that ends with a carriage return alone': 'HTTP/1.1 200 OK\rcontent-length: 3\r\n\r\nabc',
   'a chunk longer than it says': 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nabc\r\n0\r\n\r\n',
   garbage: '\x00\x01\x02\x03 no http at all\r\n\r\n',
@@ -33,7 +33,7 @@ const answers: Readonly<Record<string, string>> = {
   'too many headers': `HTTP/1.1 200 OK\r\n${'x: y\r\n'.repeat(100_000)}\r\nabc`,
   'a bad chunk size': 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n',
   'trailers without end': `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n${'x: y\r\n'.repeat(50_000)}`,
-  'an upgrade nobody asked for': 'HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n',
+  'an upgrade that was not requested': 'HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n',
 };
 
 /** What the parser and undici say. */

@@ -29,14 +29,14 @@ function chosen(entries: readonly string[], wanted: string): number {
 }
 
 const rows: Readonly<Record<string, readonly [readonly string[], string, number]>> = {
-  'the architecture that is wanted': [['linux/amd64', 'linux/arm64'], 'linux/arm64', 1],
-  'the variant that is wanted': [['linux/arm/v6', 'linux/arm/v7', 'linux/arm64/v8'], 'linux/arm/v7', 1],
+  'the requested architecture': [['linux/amd64', 'linux/arm64'], 'linux/arm64', 1],
+  'the requested variant': [['linux/arm/v6', 'linux/arm/v7', 'linux/arm64/v8'], 'linux/arm/v7', 1],
   'arm64 without a variant for v8': [['linux/arm64'], 'linux/arm64/v8', 0],
   'arm64 v8 for none': [['linux/arm64/v8'], 'linux/arm64', 0],
   'the first of equals': [['linux/amd64', 'linux/amd64'], 'linux/amd64', 0],
   'the nearest variant below': [['linux/arm/v5', 'linux/arm/v6'], 'linux/arm/v7', 1],
-  'one that names its platform before one that does not': [['', 'linux/amd64'], 'linux/amd64', 1],
-  'one without a platform where no other fits': [['windows/amd64', ''], 'linux/amd64', 1],
+  'an entry with its platform is preferred to one without': [['', 'linux/amd64'], 'linux/amd64', 1],
+  'an entry without a platform if no other fits': [['windows/amd64', ''], 'linux/amd64', 1],
   'amd64 without a variant before v1 that comes later': [
     ['linux/amd64/v2', 'linux/amd64', 'linux/amd64/v1'],
     'linux/amd64',

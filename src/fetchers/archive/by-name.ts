@@ -122,7 +122,7 @@ export async function resolveName(
   const image = context.policy !== 'update' || isPinned ? await findStored(context, wanted, signal) : undefined;
   debug(
     () =>
-      `${show(formatReference(reference))}: ${image ? 'answered from the store' : 'not in the store, or not asked there'}`,
+      `${show(formatReference(reference))}: ${image ? 'answered from the store' : 'not in the store, or the store is not used'}`,
   );
   if (image) return { kind: 'stored', image };
   if (context.policy === 'never') {

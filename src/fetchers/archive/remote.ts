@@ -45,13 +45,13 @@ export async function fetchRemote(
   // the claim is held until the end: if the other fetch failed, only one of the waiting ones may download at a time
   await using held = new AsyncDisposableStack();
   const claim = held.use(await store.claim(url, signal, warnOfSilence(context, key)));
-  const brought = await answerFromUrlCache(context, request, signal);
-  if (brought) return brought;
-  const own = await slots.run(host, signal, (slot) =>
+  const cached = await answerFromUrlCache(context, request, signal);
+  if (cached) return cached;
+  const transferred = await slots.run(host, signal, (slot) =>
     transferArchive({ ...context, slot }, { ...request, claim }, signal),
   );
   held.move(); // settle releases the claim
-  return await settle(context, request, own);
+  return await settle(context, request, transferred);
 }
 
 /** The claim is held until the image is committed. `known`: another fetch stored the image while this one waited for a slot. */

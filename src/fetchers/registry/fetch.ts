@@ -57,7 +57,7 @@ async function fetchWanted(context: FetchContext, wanted: WantedImage, signal: A
   if (!atOnce) onEvent({ type: 'waiting', key: wanted.key, reason: 'it is being fetched already' });
   await using _claim = atOnce ?? (await store.claim(wanted.url, signal, warnOfSilence(context, wanted.key)));
   const brought = await answerFromStore(context, wanted, { sinceMs, mayAsk: false }, signal);
-  if (brought) debug(() => `${show(wanted.name)}: another fetch has brought it`);
+  if (brought) debug(() => `${show(wanted.name)}: another fetch has stored it`);
   return brought ?? (await pullImage(context, wanted, signal));
 }
 

@@ -56,8 +56,8 @@ async function runHelper({ name, host, path, environment, timeoutMs }: HelperCal
     return (await running).stdout;
   } catch (error) {
     const failure = error as Failure; // of execFile
-    const said = `${failure.stdout ?? ''}\n${failure.stderr ?? ''}`;
-    if (/credentials not found in native keychain/.test(said)) return undefined;
+    const output = `${failure.stdout ?? ''}\n${failure.stderr ?? ''}`;
+    if (/credentials not found in native keychain/.test(output)) return undefined;
     throw configInvalid(path, `${program}, which it names, ${describe(failure, timeoutMs)}`, error);
   }
 }
