@@ -136,7 +136,7 @@ test('with NODE_DEBUG every room says what it does, in threads too, and nothing 
   const rooms = Map.groupBy(debugged, (line) => /^LONGSHORE:(\w+)/.exec(line)?.[1]?.toLowerCase() ?? '');
   for (const [room, line] of [
     ['cli', /fetch: 0 operands; options: --from-file/],
-    ['coordinator', /good\.aci: there after \d+ ms/],
+    ['coordinator', /good\.aci: visited after \d+ ms/],
     ['discovery', /\/example\.com: 2 tags/],
     ['fetchers', /good\.aci: nothing is known of it/],
     ['http', /GET http:\S+\/good\.aci: 200, answered after \d+ ms/],
