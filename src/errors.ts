@@ -1,5 +1,5 @@
 /** `keep` is set if only the conversion of a registry image failed: the image can be stored without conversion. */
-type Keepable = { readonly keep?: 'oci' };
+export type Keepable = { readonly keep?: 'oci' };
 
 /**
  * Every error code with its details. Details are plain, cloneable data, since they are sent between threads. A released code keeps
@@ -98,7 +98,7 @@ export type ErrorCode = keyof ErrorDetails;
 export type ImageError<C extends ErrorCode = ErrorCode> = { readonly [K in C]: ImageErrorWith<K> }[C];
 
 /** An ImageError with one code. */
-interface ImageErrorWith<C extends ErrorCode> extends Error {
+export interface ImageErrorWith<C extends ErrorCode> extends Error {
   readonly name: 'ImageError';
   readonly code: C;
   readonly details: ErrorDetails[C];

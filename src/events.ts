@@ -60,17 +60,17 @@ export type OutcomeStatus = Outcome['status'];
  */
 export type Outcome = StoredOutcome | FailedOutcome | CancelledOutcome;
 
-type StoredOutcome = OutcomeFacts & {
+export type StoredOutcome = OutcomeFacts & {
   readonly status: 'fetched' | 'present';
   /** `sha512-` and 128 hex digits; the digest of the manifest for a registry image that is stored without conversion only. */
   readonly imageID: string;
   readonly error?: undefined;
 };
 
-type FailedOutcome = OutcomeFacts & { readonly status: 'failed'; readonly error: ImageError };
+export type FailedOutcome = OutcomeFacts & { readonly status: 'failed'; readonly error: ImageError };
 
 /** The cause of the error is the reason of the aborted signal. */
-type CancelledOutcome = OutcomeFacts & { readonly status: 'cancelled'; readonly error: ImageError<'CANCELLED'> };
+export type CancelledOutcome = OutcomeFacts & { readonly status: 'cancelled'; readonly error: ImageError<'CANCELLED'> };
 
 /** The facts that any outcome may have. */
 export type OutcomeFacts = {

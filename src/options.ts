@@ -13,80 +13,104 @@ import type { CredentialLookup, MirrorRule } from './registry/types.ts';
 import type { Store } from './store/store.ts';
 import type { Keystore } from './verify/keystore.ts';
 
-/** Checks that are switched off. `image` is the check of signatures; name and labels are still checked. */
+/**
+ * Checks that are lifted, as `--insecure-options` of the command. Each makes something possible that somebody in the
+ * network, or whoever runs a server, could misuse.
+ */
 export type Insecure = {
-  readonly image?: boolean;
-  readonly tls?: boolean;
-  readonly http?: boolean;
-  /** Keys are accepted over https although `tls` is switched off. */
-  readonly pubkey?: boolean;
-  readonly weakKeys?: boolean;
+  /** Signatures are not looked at. Names and labels are checked all the same. */
+  readonly image?: boolean | undefined;
+  /** Certificates of servers are not checked. */
+  readonly tls?: boolean | undefined;
+  /** http is used where https does not work. */
+  readonly http?: boolean | undefined;
+  /** With `tls`, keys are trusted over https all the same. */
+  readonly pubkey?: boolean | undefined;
+  /** Signatures by weak keys count: RSA below 2048 bits, DSA, SHA-1. */
+  readonly weakKeys?: boolean | undefined;
 };
 
-export type ActionOptions = {
+/** How images are fetched. A member that is undefined counts as absent. */
+export type FetchSettings = {
+  /** Request headers by `host[:port]`, sent to exactly that host and only over https. */
+  readonly headers?: Readonly<Record<string, Readonly<Record<string, string>>>> | undefined;
+  /** User and password by registry, as references name it: `docker.io`, `host[:port]`. */
+  readonly dockerCredentials?:
+    Readonly<Record<string, { readonly user: string; readonly password: string }>> | undefined;
+  readonly insecure?: Insecure | undefined;
+  /** Trusts a key that discovery offers over https for a name that has no key yet. Default false. */
+  readonly trustKeysFromHTTPS?: boolean | undefined;
+  /** Uses the store only, as pullPolicy `never`. Default false. */
+  readonly storeOnly?: boolean | undefined;
+  /** Fetches again what the store has, as pullPolicy `update`. Default false. */
+  readonly noStore?: boolean | undefined;
+  /** Ignores what the store remembers of URLs: each is asked again, unconditionally. Default false. */
+  readonly noCache?: boolean | undefined;
+  /** Whether dependencies are fetched too. Default true. */
+  readonly withDeps?: boolean | undefined;
+  /**
+   * When the network is asked: `new` (default) if the store does not have the image, `update` always, `never`. A tag or a
+   * version that moves is seen with `update` only.
+   */
+  readonly pullPolicy?: PullPolicy | undefined;
+  /** What is kept of a registry image: `aci`, an archive made of it, `oci`, its own blobs, or `both` (default). */
+  readonly keep?: Keep | undefined;
+  /** The platforms of registry images to fetch: `os/arch[/variant]`. Default: linux on this processor. */
+  readonly platform?: readonly string[] | undefined;
+  /** Mirrors of registries, and registries that must not be asked. */
+  readonly mirrors?: readonly MirrorRule[] | undefined;
+  /** Gives credentials for a registry or a mirror that dockerCredentials does not have. It may be asked often. */
+  readonly registryCredentials?: CredentialLookup | undefined;
+  /** Where signatures of registry images are read. Default: nowhere, so that none of them verifies. */
+  readonly lookasides?: Lookasides | undefined;
+  /** Certificates by `host[:port]`, in addition to `ca`. */
+  readonly certificates?: ReadonlyMap<string, HostCertificates> | undefined;
+  /** Transfers at the same time. Default 16. */
+  readonly jobs?: number | undefined;
+  /** Transfers at the same time from one host. Default 6. */
+  readonly jobsPerHost?: number | undefined;
+  /** Threads that hash, decompress and verify. Default: as many as processors that this process may use. */
+  readonly workers?: number | undefined;
+  /** Tries of a request after the first. Default 4. */
+  readonly retries?: number | undefined;
+  readonly limits?: Partial<Limits> | undefined;
+  readonly timeouts?: Partial<Timeouts> | undefined;
+  /** Bytes a second that all transfers together may use. Default: no limit. */
+  readonly limitRate?: number | undefined;
+  /** Bytes a second that a transfer must reach, or else it counts as stalled. Default: none. */
+  readonly minRate?: number | undefined;
+  /** Cancels the rest of a batch at its first failure. Default false. */
+  readonly failFast?: boolean | undefined;
+  /** Names below `prefix` are discovered at `origin`, an http(s) URL without a path, and not at the host they begin with. */
+  readonly discover?: readonly { readonly prefix: string; readonly origin: string }[] | undefined;
+  /** Certificate authorities in addition to those of Node: PEM texts. */
+  readonly ca?: readonly string[] | undefined;
+  /** Connects elsewhere: `HOST:PORT:ADDRESS:PORT`, as --connect-to of curl. */
+  readonly connectTo?: readonly string[] | undefined;
+  /** Networks that must not be connected to: CIDR blocks. Addresses are checked after they are resolved. */
+  readonly denyNet?: readonly string[] | undefined;
+  readonly proxy?: ProxyOptions | undefined;
+  /** Receives what happens in batches. What it throws, or rejects with, ends the batch with that error. */
+  readonly onEvent?: EventSink | undefined;
+  /** Performs the HTTP exchanges instead of the built-in client. */
+  readonly transport?: Transport | undefined;
+};
+
+/** What a fetcher or a finder works with, and how. */
+export type ActionOptions = FetchSettings & {
   readonly store: Store;
-  /** If absent, nothing is verified, as in rkt. */
-  readonly keystore?: Keystore;
-  /** Request headers by `host[:port]`; they are sent to exactly that origin, and over https only. */
-  readonly headers?: Readonly<Record<string, Readonly<Record<string, string>>>>;
-  readonly dockerCredentials?: Readonly<Record<string, { readonly user: string; readonly password: string }>>;
-  readonly insecure?: Insecure;
-  readonly trustKeysFromHTTPS?: boolean;
-  /** Do not use the network; the same as pullPolicy `never`. */
-  readonly storeOnly?: boolean;
-  /** Do not use images of the store; the same as pullPolicy `update`. */
-  readonly noStore?: boolean;
-  /** Ignore the URL cache. */
-  readonly noCache?: boolean;
-  /** Default true. */
-  readonly withDeps?: boolean;
-  /** Default new. */
-  readonly pullPolicy?: PullPolicy;
-  /** How a registry image is stored: converted to an archive, as it is, or (the default) both. */
-  readonly keep?: Keep;
-  /** The platforms of registry images: `os/arch[/variant]`; default linux on this processor. */
-  readonly platform?: readonly string[];
-  /** The mirrors of registries. */
-  readonly mirrors?: readonly MirrorRule[];
-  /** Finds the credentials for a registry or a mirror, if dockerCredentials has none. */
-  readonly registryCredentials?: CredentialLookup;
-  /** The places with signatures of registry images, from readLookasides. If absent, there are none. */
-  readonly lookasides?: Lookasides;
-  /** Certificates by `host[:port]` in addition to `ca`, from readCertificates. */
-  readonly certificates?: ReadonlyMap<string, HostCertificates>;
-  /** The most transfers at a time, default 16. */
-  readonly jobs?: number;
-  /** The most transfers from one host at a time, default 6. */
-  readonly jobsPerHost?: number;
-  /** The number of threads that hash, inflate and verify; default: the processors that this process may use. */
-  readonly workers?: number;
-  /** Threads from openFetchPool, which the caller closes. Default: own threads, `workers` of them. */
-  readonly pool?: Pool;
-  /** Tries after the first, default 4. */
-  readonly retries?: number;
-  readonly limits?: Partial<Limits>;
-  readonly timeouts?: Partial<Timeouts>;
-  /** The most bytes a second of all transfers together. */
-  readonly limitRate?: number;
-  /** The least bytes a second of one transfer; below it the transfer counts as stalled. */
-  readonly minRate?: number;
-  readonly failFast?: boolean;
-  readonly discover?: readonly { readonly prefix: string; readonly origin: string }[];
-  /** PEM texts. */
-  readonly ca?: readonly string[];
-  /** `HOST:PORT:ADDRESS:PORT`, as curl's --connect-to. */
-  readonly connectTo?: readonly string[];
-  /** CIDR blocks. */
-  readonly denyNet?: readonly string[];
-  readonly proxy?: {
-    readonly http?: string;
-    readonly https?: string;
-    /** Used for http or https if that has no proxy of its own. */
-    readonly all?: string;
-    readonly noProxy?: string;
-  };
-  readonly onEvent?: EventSink;
-  readonly transport?: Transport;
+  readonly keystore?: Keystore | undefined;
+  readonly pool?: Pool | undefined;
+};
+
+/** Proxies by scheme of the URL that is asked for: `http://`, `https://` or `socks5h://` URLs, with user and password if need be. */
+export type ProxyOptions = {
+  readonly http?: string | undefined;
+  readonly https?: string | undefined;
+  /** For schemes without a proxy of their own. */
+  readonly all?: string | undefined;
+  /** Hosts that are asked directly, as the variable NO_PROXY lists them. */
+  readonly noProxy?: string | undefined;
 };
 
 /** The options for the use of the network. */
@@ -120,9 +144,9 @@ export type KeyFinder = AsyncDisposable & {
 
 export type FetchCall = {
   /** The path of a detached signature, which is used instead of the one beside the image. */
-  readonly signature?: string;
-  readonly type?: ImageType;
-  readonly signal?: AbortSignal;
+  readonly signature?: string | undefined;
+  readonly type?: ImageType | undefined;
+  readonly signal?: AbortSignal | undefined;
 };
 
 export type BatchResult = { readonly outcomes: readonly Outcome[]; readonly totals: Totals };
@@ -134,19 +158,19 @@ export type Fetcher = AsyncDisposable & {
 };
 
 export type BatchCall = {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** The images that references must resolve to; otherwise they fail with LOCK_MISMATCH. */
-  readonly lock?: ImageLock;
+  readonly lock?: ImageLock | undefined;
   /** Called with the outcome of each request and each dependency as soon as it is known, in any order. */
-  readonly onOutcome?: (outcome: Outcome) => void;
+  readonly onOutcome?: ((outcome: Outcome) => void) | undefined;
 };
 
 export type PlanResult = { readonly outcomes: readonly PlanOutcome[]; readonly totals: PlanTotals };
 
 export type PlanCall = {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Called with the outcome of each request and each dependency, of a node after those of its dependencies. */
-  readonly onOutcome?: (outcome: PlanOutcome) => void;
+  readonly onOutcome?: ((outcome: PlanOutcome) => void) | undefined;
 };
 
 export type Finder = AsyncDisposable & {

@@ -8,6 +8,7 @@ const root = join(import.meta.dirname, '..');
 /** Who may import whom; `types` allows `import type` alone. Every room may import `system`. What is not listed is forbidden. */
 const arrows: Readonly<Record<string, readonly string[]>> = {
   index: ['*'],
+  library: ['*'],
   cli: ['index', 'lists', 'demo', 'bench', 'report', 'measure'],
   demo: ['index', 'sample'],
   bench: ['index', 'sample', 'measure'],

@@ -1,7 +1,7 @@
 import { mkdir, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-import { defaultLabels, ImageError, openKeystore } from '../index.ts';
+import { defaultLabels, ImageError, openKeystore } from '../internal.ts';
 import { buildArchive, createSigner, sampleContent, type Signer } from '../sample/archive.ts';
 import { type Corpus, makeRegistryCorpus } from './registry-corpus.ts';
 

@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 
 import * as z from 'zod';
 
-import type { BatchEvent } from '../index.ts';
+import type { BatchEvent } from '../internal.ts';
 import { keepUnderWay, measureBatch, type MeasuredImage, newImage } from '../measure/measure-batch.ts';
 import type { Phase } from '../measure/phases.ts';
 

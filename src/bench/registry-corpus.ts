@@ -7,7 +7,7 @@ import { gzip } from 'node:zlib';
 
 import { pack } from 'tar-stream';
 
-import { defaultLabels, toGoPlatform } from '../index.ts';
+import { defaultLabels, toGoPlatform } from '../internal.ts';
 import { sampleContent } from '../sample/archive.ts';
 
 const compress = promisify(gzip);

@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { makeScratch } from '../index.ts';
+import { makeScratch } from '../internal.ts';
 import { type CorpusOptions, makeCorpus, prefix } from './corpus.ts';
 import { describeMachine } from './machine.ts';
 import { type BenchResult, median } from './result.ts';

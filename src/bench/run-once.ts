@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 import * as z from 'zod';
 
-import { ImageError } from '../index.ts';
+import { ImageError } from '../internal.ts';
 import type { ThreadSeconds } from './threads.ts';
 
 export type Program = {

@@ -1,7 +1,7 @@
 import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { openRepaired, openStore, type Repaired, type Store } from '../index.ts';
+import { openRepaired, openStore, type Repaired, type Store } from '../internal.ts';
 import { isThere } from '../system/files.ts';
 import { dataDirectory, type DirectoryArguments } from './config/data-directory.ts';
 import type { Environment } from './options/environment.ts';

@@ -1,6 +1,6 @@
 import yargs, { type Argv } from 'yargs';
 
-import { showReference, showUrlsIn } from '../index.ts';
+import { showReference, showUrlsIn } from '../internal.ts';
 import type { Command, Io } from './command.ts';
 import { commands } from './commands.ts';
 import type { CommandLine } from './options/command-line.ts';

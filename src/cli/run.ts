@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 
-import { asImageError, ImageError } from '../index.ts';
+import { asImageError, ImageError } from '../internal.ts';
 import { debugLog } from '../system/debug.ts';
 import { errnoOf } from '../system/errno.ts';
 import type { Io } from './command.ts';

@@ -12,10 +12,10 @@ export function outcomes(node: ImageNode): readonly [Outcome, ...Outcome[]] {
 
 function outcomeOf(node: ImageNode, request: Pick<Outcome, 'reference' | 'index'>): Outcome {
   const { found, error, cancelled } = node;
-  const facts = { ...request, ...factsOf(node) };
-  if (cancelled) return { ...facts, status: 'cancelled', error: cancelled };
-  if (found && !error) return { ...facts, status: found.status, imageID: found.image.imageId };
-  return { ...facts, status: 'failed', error: error ?? noOutcome() };
+  const facts = factsOf(node);
+  if (cancelled) return { ...request, status: 'cancelled', ...facts, error: cancelled };
+  if (found && !error) return { ...request, status: found.status, imageID: found.image.imageId, ...facts };
+  return { ...request, status: 'failed', ...facts, error: error ?? noOutcome() };
 }
 
 /** The error for a node that settled without a result, which is a bug. */

@@ -80,7 +80,7 @@ export type PlanOutcome = PlanFacts &
     | { readonly status: 'cancelled'; readonly error: ImageError<'CANCELLED'> }
   );
 
-type PlanFacts = Pick<
+export type PlanFacts = Pick<
   Outcome,
   'reference' | 'index' | 'imageID' | 'name' | 'labels' | 'digest' | 'source' | 'signedBy' | 'latest' | 'dependencies'
 > & {

@@ -9,7 +9,7 @@ import {
   openStore,
   type Outcome,
   show,
-} from '../index.ts';
+} from '../internal.ts';
 import { discoveryPage, inMemory, startOrigin } from '../sample/origin.ts';
 import { plan, prefix, publish, roots, stranger, version } from './trees.ts';
 

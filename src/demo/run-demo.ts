@@ -2,7 +2,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 
-import { ImageError, makeScratch, show, writeError } from '../index.ts';
+import { ImageError, makeScratch, show, writeError } from '../internal.ts';
 import { makeDirectories } from '../system/files.ts';
 import { demonstrate } from './demonstrate.ts';
 

@@ -58,7 +58,12 @@ export type RouteOptions = {
   /** CIDR blocks that no connection may go to; the address is checked after DNS. */
   readonly denyNet: readonly string[];
   /** `all` is used for http or https where that has no proxy of its own. */
-  readonly proxy: { readonly http?: string; readonly https?: string; readonly all?: string; readonly noProxy?: string };
+  readonly proxy: {
+    readonly http?: string | undefined;
+    readonly https?: string | undefined;
+    readonly all?: string | undefined;
+    readonly noProxy?: string | undefined;
+  };
 };
 
 export type ConnectTo = {

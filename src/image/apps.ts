@@ -91,8 +91,8 @@ function usage(option: string, problem: string): ImageError<'USAGE'> {
   return new ImageError('USAGE', problem, { option });
 }
 
-type Mount = { readonly volume: string; readonly path: string };
-type Volume = {
+export type Mount = { readonly volume: string; readonly path: string };
+export type Volume = {
   readonly name: string;
   readonly kind: 'host' | 'empty';
   readonly source?: string;

@@ -49,7 +49,7 @@ export async function renderImage(
   return extractLayers(context, layers, request, signal);
 }
 
-export type ExtractionRequest = TreeTarget & {
+type ExtractionRequest = TreeTarget & {
   /** With true, the content of rootfs is written to the target; otherwise `manifest` and `rootfs` are. */
   readonly rootfsOnly: boolean;
   readonly limits: Limits;

@@ -1,7 +1,7 @@
 import test from 'ava';
 
 import { addUp } from '../../src/bench/read-events.ts';
-import type { BatchEvent, Outcome, OutcomeStatus } from '../../src/index.ts';
+import type { BatchEvent, Outcome, OutcomeStatus } from '../../src/internal.ts';
 import { phases } from '../../src/measure/phases.ts';
 import { spansOf, statuses } from '../../src/report/data.ts';
 import { madeEvents, madeRun } from '../helpers/made-run.ts';

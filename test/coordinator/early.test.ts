@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import test, { type ExecutionContext } from 'ava';
 
-import type { ActionOptions, BatchEvent, Outcome } from '../../src/index.ts';
+import type { ActionOptions, BatchEvent, Outcome } from '../../src/internal.ts';
 import { buildAci } from '../helpers/archive.ts';
 import { codesOf, openFetching } from '../helpers/fetching.ts';
 import { type Held, held } from '../helpers/held.ts';

@@ -1,6 +1,6 @@
 import test from 'ava';
 
-import type { BatchEvent } from '../../src/index.ts';
+import type { BatchEvent } from '../../src/internal.ts';
 import { openFetching } from '../helpers/fetching.ts';
 import { held } from '../helpers/held.ts';
 import { startOrigin } from '../helpers/origin.ts';

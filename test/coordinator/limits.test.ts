@@ -3,7 +3,7 @@ import test from 'ava';
 import type { ImageNode } from '../../src/coordinator/node.ts';
 import { walk } from '../../src/coordinator/walk.ts';
 import { parseReference } from '../../src/image/reference.ts';
-import { defaultLimits } from '../../src/index.ts';
+import { defaultLimits } from '../../src/internal.ts';
 import { codesOf, openFetching } from '../helpers/fetching.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { putImage } from '../helpers/stored.ts';

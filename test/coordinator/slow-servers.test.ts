@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 
 import test, { type ExecutionContext } from 'ava';
 
-import type { ActionOptions, BatchEvent } from '../../src/index.ts';
+import type { ActionOptions, BatchEvent } from '../../src/internal.ts';
 import { openFetching } from '../helpers/fetching.ts';
 import { held } from '../helpers/held.ts';
 import { type Origin, startOrigin } from '../helpers/origin.ts';

@@ -1,7 +1,7 @@
 import test, { type ExecutionContext } from 'ava';
 
 import { trackBatch } from '../../src/cli/output/live-progress.ts';
-import type { BatchEvent } from '../../src/index.ts';
+import type { BatchEvent } from '../../src/internal.ts';
 import type { AciOptions } from '../helpers/archive.ts';
 import { codesOf, openFetching } from '../helpers/fetching.ts';
 import { startOrigin } from '../helpers/origin.ts';

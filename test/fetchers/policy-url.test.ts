@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import test from 'ava';
 
-import type { ActionOptions, Store } from '../../src/index.ts';
+import type { ActionOptions, Store } from '../../src/internal.ts';
 import { buildAci } from '../helpers/archive.ts';
 import { codesOf, openFetching } from '../helpers/fetching.ts';
 import { startOrigin } from '../helpers/origin.ts';

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import test, { type ExecutionContext } from 'ava';
 
 import { adviceFor } from '../../src/cli/output/advice.ts';
-import type { BatchEvent } from '../../src/index.ts';
+import type { BatchEvent } from '../../src/internal.ts';
 import { codesOf } from '../helpers/fetching.ts';
 import { describe, refusal, startRegistry, types } from '../helpers/registry.ts';
 import { layerOf, openRegistryFetching, type RegistryFetching } from '../helpers/registry-fetching.ts';

@@ -1,6 +1,6 @@
 import test from 'ava';
 
-import type { BatchEvent } from '../../src/index.ts';
+import type { BatchEvent } from '../../src/internal.ts';
 import { startRegistry } from '../helpers/registry.ts';
 import { layerOf, openRegistryFetching } from '../helpers/registry-fetching.ts';
 

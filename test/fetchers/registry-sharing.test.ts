@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 
 import test from 'ava';
 
-import { type BatchEvent, createFinder, openStore, type Outcome } from '../../src/index.ts';
+import { type BatchEvent, createFinder, openStore, type Outcome } from '../../src/internal.ts';
 import { held } from '../helpers/held.ts';
 import { layerOf, openRegistryFetching } from '../helpers/registry-fetching.ts';
 import { startProcess } from '../helpers/store-process.ts';

@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 
 import test from 'ava';
 
-import { openKeystore } from '../../src/index.ts';
+import { openKeystore } from '../../src/internal.ts';
 import { codesOf } from '../helpers/fetching.ts';
 import { types } from '../helpers/registry.ts';
 import { layerOf, openRegistryFetching } from '../helpers/registry-fetching.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import test from 'ava';
 
-import { openFetchPool } from '../../src/index.ts';
+import { openFetchPool } from '../../src/internal.ts';
 import { buildAci } from '../helpers/archive.ts';
 import { openFetching } from '../helpers/fetching.ts';
 import { startOrigin } from '../helpers/origin.ts';

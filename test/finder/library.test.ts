@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import test from 'ava';
 
-import { type ActionOptions, createFetcher, ImageError, openFetchPool, type Pool } from '../../src/index.ts';
+import { type ActionOptions, createFetcher, ImageError, openFetchPool, type Pool } from '../../src/internal.ts';
 import { buildAci } from '../helpers/archive.ts';
 import { openFetching } from '../helpers/fetching.ts';
 import { exec } from '../helpers/keys.ts';
@@ -79,7 +79,7 @@ for (const [what, ending] of [
     const script = `
       import { createFinder, openStore } from '${index}';
       const store = await openStore({ dir: '${join(directory, 'other')}' });
-      const finder = createFinder({ store });
+      const finder = createFinder({ store, insecure: { image: true } });
       console.log(await finder.findImage('${url}'));
       ${ending}
     `;

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { type ActionOptions, createApps, openKeystore, openStore, type PlanOutcome } from '../../src/index.ts';
+import { createApps } from '../../src/index.ts';
+import { type ActionOptions, openKeystore, openStore, type PlanOutcome } from '../../src/internal.ts';
 import { buildAci } from '../helpers/archive.ts';
 import { openFetching } from '../helpers/fetching.ts';
 import { startOrigin } from '../helpers/origin.ts';

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 
 import test, { type ExecutionContext } from 'ava';
 
-import type { Outcome } from '../../src/index.ts';
+import type { Outcome } from '../../src/internal.ts';
 import { openFetching } from '../helpers/fetching.ts';
 import { held } from '../helpers/held.ts';
 import { startOrigin } from '../helpers/origin.ts';

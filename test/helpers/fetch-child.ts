@@ -1,5 +1,6 @@
 /** Fetches a list as a program would. Usage: fetch-child.ts DIR IMAGE...; prints the outcomes as one JSON line. */
-import { createApps, createFinder, openStore } from '../../src/index.ts';
+import { createApps } from '../../src/index.ts';
+import { createFinder, openStore } from '../../src/internal.ts';
 
 const [dir = '', ...images] = process.argv.slice(2);
 await using store = await openStore({ dir });

@@ -3,10 +3,9 @@ import { join } from 'node:path';
 
 import type { ExecutionContext } from 'ava';
 
+import { type BatchCall, createApps } from '../../src/index.ts';
 import {
   type ActionOptions,
-  type BatchCall,
-  createApps,
   createFinder,
   type Finder,
   type ImageError,
@@ -15,7 +14,7 @@ import {
   openStore,
   type Outcome,
   type Store,
-} from '../../src/index.ts';
+} from '../../src/internal.ts';
 import { sharedPool } from './shared-pool.ts';
 import { temporaryDirectory } from './stored.ts';
 

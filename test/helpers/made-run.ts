@@ -1,5 +1,5 @@
 import { ImageError } from '../../src/errors.ts';
-import type { BatchEvent, Outcome, Totals } from '../../src/index.ts';
+import type { BatchEvent, Outcome, Totals } from '../../src/internal.ts';
 import { createTimeline, type Timeline } from '../../src/report/timeline.ts';
 
 export type MadeRunOptions = {

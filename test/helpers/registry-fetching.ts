@@ -1,6 +1,6 @@
 import type { ExecutionContext } from 'ava';
 
-import type { ActionOptions } from '../../src/index.ts';
+import type { ActionOptions } from '../../src/internal.ts';
 import { buildTar } from './archive.ts';
 import { type Fetching, openFetching } from './fetching.ts';
 import { startRegistry, type TestRegistry, type TestRegistryOptions } from './registry.ts';

@@ -1,6 +1,6 @@
 import { registerCompletionHandler } from 'ava';
 
-import { openFetchPool } from '../../src/index.ts';
+import { openFetchPool } from '../../src/internal.ts';
 
 /**
  * The threads for all tests of a file: to start one takes longer than most tests do. None starts before a test needs it. A test

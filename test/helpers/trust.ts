@@ -1,6 +1,6 @@
 import type { ExecutionContext } from 'ava';
 
-import { type Keystore, openKeystore } from '../../src/index.ts';
+import { type Keystore, openKeystore } from '../../src/internal.ts';
 import type { Gpg } from './keys.ts';
 import { temporaryDirectory } from './stored.ts';
 

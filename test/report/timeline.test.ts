@@ -2,7 +2,7 @@ import test from 'ava';
 import fc from 'fast-check';
 
 import { ImageError } from '../../src/errors.ts';
-import type { BatchEvent, Outcome } from '../../src/index.ts';
+import type { BatchEvent, Outcome } from '../../src/internal.ts';
 import { phases } from '../../src/measure/phases.ts';
 import { spansOf, statuses } from '../../src/report/data.ts';
 import { createTimeline } from '../../src/report/timeline.ts';

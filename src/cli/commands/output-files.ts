@@ -1,7 +1,7 @@
 import { realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 
-import { type AppInput, show } from '../../index.ts';
+import { type AppInput, show } from '../../internal.ts';
 import { usageError } from '../options/option.ts';
 
 /** A file to write, and the option that named it. */

@@ -1,6 +1,13 @@
 import type * as z from 'zod';
 
-import { checkShape, configInvalid, describeJsonPlace, formatFieldFault, parseJsonStrict, show } from '../../index.ts';
+import {
+  checkShape,
+  configInvalid,
+  describeJsonPlace,
+  formatFieldFault,
+  parseJsonStrict,
+  show,
+} from '../../internal.ts';
 import { type Auth, type Credentials, heading, kinds } from './kinds.ts';
 
 /** A configuration file. */

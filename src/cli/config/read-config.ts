@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-import { configInvalid, isNoRegularFile, listConfigDirectory, readConfigFile, show } from '../../index.ts';
+import { configInvalid, isNoRegularFile, listConfigDirectory, readConfigFile, show } from '../../internal.ts';
 import { debugLog } from '../../system/debug.ts';
 import { errnoOf } from '../../system/errno.ts';
 import { type DiscoverRule, discoverRule } from '../options/values.ts';

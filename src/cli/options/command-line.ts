@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 
-import { isHttpUrl, show, showUrl } from '../../index.ts';
+import { isHttpUrl, show, showUrl } from '../../internal.ts';
 import { type Environment, environmentValues } from './environment.ts';
 import {
   appliesTo,

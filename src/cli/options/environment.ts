@@ -1,4 +1,4 @@
-import { show } from '../../index.ts';
+import { show } from '../../internal.ts';
 import { type OptionSpec, variableName } from './option.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;

@@ -1,4 +1,4 @@
-import { ImageError, show } from '../../index.ts';
+import { ImageError, show } from '../../internal.ts';
 
 /** The commands that options belong to; those of two words are subcommands of a group. */
 export const commandNames = [

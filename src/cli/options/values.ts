@@ -10,7 +10,7 @@ import {
   show,
   showReference,
   type Timeouts,
-} from '../../index.ts';
+} from '../../internal.ts';
 import { usageError } from './option.ts';
 
 /** Splits `NAME=VALUE` at the first `=`. @throws USAGE */

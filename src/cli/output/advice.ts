@@ -1,4 +1,4 @@
-import { defaultLimits, type ErrorCode, type ErrorDetails, hasCode, type ImageError, show } from '../../index.ts';
+import { defaultLimits, type ErrorCode, type ErrorDetails, hasCode, type ImageError, show } from '../../internal.ts';
 import { describeErrno } from '../../system/errno.ts';
 import { kebab } from '../options/values.ts';
 

@@ -1,4 +1,4 @@
-import { ImageError, show, showReference, showUrlsIn } from '../../index.ts';
+import { ImageError, show, showReference, showUrlsIn } from '../../internal.ts';
 import { systemFailure } from '../../system/errno.ts';
 import { adviceFor } from './advice.ts';
 

@@ -1,4 +1,4 @@
-import { type ErrorCode, type ImageError, isImageError, type Outcome, type PlanOutcome } from '../../index.ts';
+import { type ErrorCode, type ImageError, isImageError, type Outcome, type PlanOutcome } from '../../internal.ts';
 
 /** The kinds of failure that exit codes distinguish. */
 export const exitCodes = Object.freeze({

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 
-import { type ImageError, show } from '../../index.ts';
+import { type ImageError, show } from '../../internal.ts';
 import { outputFailed } from './error-line.ts';
 import { toSafeJson } from './table.ts';
 import { inOrder, type ResultWriter } from './text-result.ts';

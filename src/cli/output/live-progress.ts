@@ -1,6 +1,6 @@
 import { createLogUpdate } from 'log-update';
 
-import { type BatchEvent, type OutcomeStatus, showReference } from '../../index.ts';
+import { type BatchEvent, type OutcomeStatus, showReference } from '../../internal.ts';
 import { keepUnderWay, measureBatch, type MeasuredImage, newImage } from '../../measure/measure-batch.ts';
 import { createMessages, type Progress } from './messages.ts';
 import { formatDuration, size, summaryLine } from './state-line.ts';

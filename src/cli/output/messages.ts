@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 import { styleText } from 'node:util';
 
-import { type EventSink, type Outcome, show, type Totals } from '../../index.ts';
+import { type EventSink, type Outcome, show, type Totals } from '../../internal.ts';
 import { errorLine } from './error-line.ts';
 
 /** Lines that are written in all modes of progress. */

@@ -2,7 +2,7 @@ import type { Writable } from 'node:stream';
 
 import prettyBytes from 'pretty-bytes';
 
-import { type PlanOutcome, type PlanStatus, type PlanTotals, show, showReference } from '../../index.ts';
+import { type PlanOutcome, type PlanStatus, type PlanTotals, show, showReference } from '../../internal.ts';
 import { inOrder, type ResultWriter } from './text-result.ts';
 import { written } from './write.ts';
 

@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
 
-import type { BatchEvent, EventSink } from '../../index.ts';
+import type { BatchEvent, EventSink } from '../../internal.ts';
 import type { Environment } from '../options/environment.ts';
 import { createMessages, type Progress } from './messages.ts';
 import { stateLine, summaryLine } from './state-line.ts';

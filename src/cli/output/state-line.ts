@@ -1,6 +1,6 @@
 import prettyBytes from 'pretty-bytes';
 
-import { type BatchEvent, type Outcome, show, showReference, showUrl, type Totals } from '../../index.ts';
+import { type BatchEvent, type Outcome, show, showReference, showUrl, type Totals } from '../../internal.ts';
 
 /**
  * Formats an event as a line; undefined for events that are no change of state. `reference` is that of the event's

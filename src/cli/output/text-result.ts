@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream';
 
-import { type Outcome, show, type Totals } from '../../index.ts';
+import { type Outcome, show, type Totals } from '../../internal.ts';
 import type { Progress } from './messages.ts';
 import { written } from './write.ts';
 

@@ -1,7 +1,7 @@
 import { parse } from 'smol-toml';
 import * as z from 'zod';
 
-import { checkShape, configInvalid, formatFieldFault, type MirrorRule, show } from '../../index.ts';
+import { checkShape, configInvalid, formatFieldFault, type MirrorRule, show } from '../../internal.ts';
 
 /**
  * The rules of a registries.conf, in either version of the format. `warnings` are about entries that are not followed.

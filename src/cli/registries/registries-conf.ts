@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-import { listConfigDirectory, type MirrorRule, readConfigFile } from '../../index.ts';
+import { listConfigDirectory, type MirrorRule, readConfigFile } from '../../internal.ts';
 import { isThere } from '../../system/files.ts';
 import { baseDirectory, homeDirectory } from '../config/directories.ts';
 import type { Environment } from '../options/environment.ts';

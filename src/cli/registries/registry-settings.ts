@@ -7,7 +7,7 @@ import {
   openCredentialChain,
   readCertificates,
   readLookasides,
-} from '../../index.ts';
+} from '../../internal.ts';
 import { baseDirectory, homeDirectory } from '../config/directories.ts';
 import type { Environment } from '../options/environment.ts';
 import { readRegistriesConf } from './registries-conf.ts';

@@ -5,7 +5,7 @@ import test from 'ava';
 
 import { createPlanTree } from '../../../src/cli/output/plan-result.ts';
 import { ImageError } from '../../../src/errors.ts';
-import type { PlanOutcome, PlanTotals } from '../../../src/index.ts';
+import type { PlanOutcome, PlanTotals } from '../../../src/internal.ts';
 
 const totals: PlanTotals = {
   ...{ images: 1, nodes: 1, present: 0, absent: 1, failed: 0, cancelled: 0, requests: 0, retries: 0, durationMs: 0 },

@@ -5,7 +5,7 @@ import test, { type ExecutionContext } from 'ava';
 
 import { parseRegistriesConf } from '../../../src/cli/registries/parse-registries-conf.ts';
 import { readRegistriesConf } from '../../../src/cli/registries/registries-conf.ts';
-import { hasCode, type ImageError } from '../../../src/index.ts';
+import { hasCode, type ImageError } from '../../../src/internal.ts';
 import { temporaryDirectory } from '../../helpers/stored.ts';
 
 const source = '/etc/registries.conf';

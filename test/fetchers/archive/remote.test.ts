@@ -1,6 +1,6 @@
 import test from 'ava';
 
-import type { Store } from '../../../src/index.ts';
+import type { Store } from '../../../src/internal.ts';
 import { buildAci } from '../../helpers/archive.ts';
 import { openFetching } from '../../helpers/fetching.ts';
 import { startOrigin } from '../../helpers/origin.ts';

@@ -9,7 +9,7 @@ import test, { type ExecutionContext } from 'ava';
 import { openUnpacker } from '../../../src/fetchers/registry/convert.ts';
 import { parseDigest } from '../../../src/image/digest.ts';
 import { defaultLimits } from '../../../src/image/limits.ts';
-import type { ActionOptions } from '../../../src/index.ts';
+import type { ActionOptions } from '../../../src/internal.ts';
 import type { Pool } from '../../../src/pool/pool.ts';
 import type { UnpackLayerRequest } from '../../../workers/convert/requests.ts';
 import { someBytes } from '../../helpers/archive.ts';

@@ -3,13 +3,8 @@ import { dirname, join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
-import {
-  type ActionOptions,
-  createApps,
-  type Lookasides,
-  type Outcome,
-  type SignaturePlace,
-} from '../../../src/index.ts';
+import { createApps, type Lookasides, type SignaturePlace } from '../../../src/index.ts';
+import { type ActionOptions, type Outcome } from '../../../src/internal.ts';
 import { codesOf } from '../../helpers/fetching.ts';
 import { openGpg, type SignOptions } from '../../helpers/keys.ts';
 import { types } from '../../helpers/registry.ts';

@@ -1,6 +1,6 @@
 import { compare, type Comparison, obstacle } from '../../../bench/compare.ts';
 import { type BenchResult, benchResult } from '../../../bench/result.ts';
-import { show } from '../../../index.ts';
+import { show } from '../../../internal.ts';
 import { readNamed } from '../../../system/files.ts';
 import { usageError } from '../../options/option.ts';
 import { reasonOf } from '../../output/error-line.ts';

@@ -2,7 +2,7 @@ import prettyBytes from 'pretty-bytes';
 
 import { ingestSteps, phaseNames } from '../../../bench/read-events.ts';
 import type { BenchResult, Bound, SettingResult } from '../../../bench/result.ts';
-import { show } from '../../../index.ts';
+import { show } from '../../../internal.ts';
 import { formatTable } from '../../output/table.ts';
 
 const titles = ['JOBS', 'WORKERS', 'SECONDS', 'MIN', 'MAX', 'MIB/S', 'IMAGES/S', 'CPU S', 'PEAK'];

@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { type ImageError, show } from '../../../index.ts';
+import { type ImageError, show } from '../../../internal.ts';
 import { errnoOf } from '../../../system/errno.ts';
 import { usageError } from '../../options/option.ts';
 import { outputFailed, reasonOf } from '../../output/error-line.ts';

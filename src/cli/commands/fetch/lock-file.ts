@@ -18,7 +18,7 @@ import {
   readConfigFile,
   show,
   writeFileTarget,
-} from '../../../index.ts';
+} from '../../../internal.ts';
 import { errnoOf } from '../../../system/errno.ts';
 import { outputFailed } from '../../output/error-line.ts';
 

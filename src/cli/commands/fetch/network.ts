@@ -9,7 +9,7 @@ import {
   openFetchPool,
   openKeystore,
   show,
-} from '../../../index.ts';
+} from '../../../internal.ts';
 import { whyFailed } from '../../../system/errno.ts';
 import { isThere, readNamed } from '../../../system/files.ts';
 import { defaultDataDirectory } from '../../config/data-directory.ts';
@@ -77,7 +77,7 @@ export function storeDirectory({ dir, config, environment }: Pick<Settings, 'dir
 }
 
 type NetworkRequest = {
-  readonly options: Required<Pick<ActionOptions, 'discover'>>;
+  readonly options: { readonly discover: readonly DiscoverRule[] };
   readonly config: Pick<Config, 'headers' | 'discover'>;
   readonly environment: Environment;
   /** PEM texts. */

@@ -1,4 +1,4 @@
-import { type ActionOptions, parsePlatform, type PullPolicy } from '../../../index.ts';
+import { type ActionOptions, parsePlatform, type PullPolicy } from '../../../internal.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { usageError } from '../../options/option.ts';
 import { isOn, namedValuesOf, textOf, valueOf, valuesOf } from '../../options/read.ts';

@@ -1,4 +1,4 @@
-import type { Insecure } from '../../../index.ts';
+import type { Insecure } from '../../../internal.ts';
 import type { Io } from '../../command.ts';
 import { readConfig } from '../../config/read-config.ts';
 import type { CommandLine } from '../../options/command-line.ts';

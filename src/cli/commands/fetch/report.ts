@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 
 import { describeMachine } from '../../../bench/machine.ts';
 import type { BenchResult } from '../../../bench/result.ts';
-import { type EventSink, type ImageError, isImageError, show } from '../../../index.ts';
+import { type EventSink, type ImageError, isImageError, show } from '../../../internal.ts';
 import { reportPage } from '../../../report/page.ts';
 import { createTimeline } from '../../../report/timeline.ts';
 import { usageError } from '../../options/option.ts';

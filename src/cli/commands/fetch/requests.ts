@@ -7,7 +7,7 @@ import {
   type ImageError,
   parseReference,
   showReference,
-} from '../../../index.ts';
+} from '../../../internal.ts';
 import { readList } from '../../../lists/read-list.ts';
 
 /** `place` is its position in a list, for messages. */

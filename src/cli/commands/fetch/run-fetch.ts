@@ -1,4 +1,4 @@
-import type { AppInput, EventSink, Finder, ImageError, Outcome, Totals } from '../../../index.ts';
+import type { AppInput, EventSink, Finder, ImageError, Outcome, Totals } from '../../../internal.ts';
 import type { Io } from '../../command.ts';
 import { createBatchExitCode, exitCodes } from '../../output/exit-code.ts';
 import { createJsonResult } from '../../output/json-result.ts';

@@ -1,4 +1,4 @@
-import { catManifest as readManifest, resolveEntry } from '../../../index.ts';
+import { catManifest as readManifest, resolveEntry } from '../../../internal.ts';
 import { isOn } from '../../options/read.ts';
 import { safeJson } from '../../output/table.ts';
 import { write } from '../../output/write.ts';

@@ -13,7 +13,7 @@ import {
   requireImage,
   requireRegistryImage,
   resolveEntry,
-} from '../../../index.ts';
+} from '../../../internal.ts';
 import type { Io } from '../../command.ts';
 import { usageError } from '../../options/option.ts';
 import { isOn, valueOf } from '../../options/read.ts';

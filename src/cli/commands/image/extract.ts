@@ -8,7 +8,7 @@ import {
   renderImage,
   resolveImage,
   show,
-} from '../../../index.ts';
+} from '../../../internal.ts';
 import { usageError } from '../../options/option.ts';
 import { isOn, namedValuesOf } from '../../options/read.ts';
 import { parseLimits } from '../../options/values.ts';

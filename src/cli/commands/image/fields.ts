@@ -1,6 +1,6 @@
 import prettyBytes from 'pretty-bytes';
 
-import { asImageError, type Entry, isAcIdentifier, openKeystore, show, trustName } from '../../../index.ts';
+import { asImageError, type Entry, isAcIdentifier, openKeystore, show, trustName } from '../../../internal.ts';
 import type { Io } from '../../command.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { directoriesOf } from '../../options/read.ts';

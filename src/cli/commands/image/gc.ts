@@ -1,4 +1,4 @@
-import { collect, type CollectReport, hasCode, show, type Store } from '../../../index.ts';
+import { collect, type CollectReport, hasCode, show, type Store } from '../../../internal.ts';
 import { isOn, valueOf } from '../../options/read.ts';
 import { parseTime } from '../../options/values.ts';
 import { formatTable } from '../../output/table.ts';

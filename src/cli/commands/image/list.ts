@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
 
-import { type Entry, imageRow, listImages, type ListRequest } from '../../../index.ts';
+import { type Entry, imageRow, listImages, type ListRequest } from '../../../internal.ts';
 import { usageError } from '../../options/option.ts';
 import { isOn, valueOf } from '../../options/read.ts';
 import { formatTable, toSafeJson } from '../../output/table.ts';

@@ -1,4 +1,4 @@
-import { show } from '../../../index.ts';
+import { show } from '../../../internal.ts';
 import { type OptionSpec, usageError } from '../../options/option.ts';
 
 /** The columns of `image list`. */

@@ -7,7 +7,7 @@ import {
   openKeystore,
   type Store,
   toGoPlatform,
-} from '../../../index.ts';
+} from '../../../internal.ts';
 import { readConfig } from '../../config/read-config.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import type { Environment } from '../../options/environment.ts';

@@ -1,4 +1,4 @@
-import { removeImages } from '../../../index.ts';
+import { removeImages } from '../../../internal.ts';
 import { write } from '../../output/write.ts';
 import { sizeText } from './fields.ts';
 import type { Failure, Subcommand } from './subcommand.ts';

@@ -9,7 +9,7 @@ import {
   show,
   type Store,
   type StoredDependency,
-} from '../../../index.ts';
+} from '../../../internal.ts';
 import { valueOf } from '../../options/read.ts';
 import { formatTable, safeJson, toSafeJson } from '../../output/table.ts';
 import { write } from '../../output/write.ts';

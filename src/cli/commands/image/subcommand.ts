@@ -1,4 +1,4 @@
-import { type ImageError, type Repaired, type Store } from '../../../index.ts';
+import { type ImageError, type Repaired, type Store } from '../../../internal.ts';
 import type { Io, Run } from '../../command.ts';
 import { type Access, openCliStore, openForRepair } from '../../open-store.ts';
 import type { CommandLine } from '../../options/command-line.ts';

@@ -19,7 +19,7 @@ import {
   verifyImages,
   type VerifyReport,
   type VerifyRequest,
-} from '../../../index.ts';
+} from '../../../internal.ts';
 import { isOn, valueOf } from '../../options/read.ts';
 import { parseCount } from '../../options/values.ts';
 import { formatTable, toSafeJson } from '../../output/table.ts';

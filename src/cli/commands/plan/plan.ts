@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
 
-import type { PlanOutcome, PlanTotals } from '../../../index.ts';
+import type { PlanOutcome, PlanTotals } from '../../../internal.ts';
 import type { Run } from '../../command.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { isOn, textOf } from '../../options/read.ts';

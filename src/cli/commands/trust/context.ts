@@ -1,4 +1,4 @@
-import { isAcIdentifier, type Keystore, openKeystore, openPool, type Pool, show } from '../../../index.ts';
+import { isAcIdentifier, type Keystore, openKeystore, openPool, type Pool, show } from '../../../internal.ts';
 import type { ConfigDirectories } from '../../config/directories.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { usageError } from '../../options/option.ts';

@@ -10,7 +10,7 @@ import {
   show,
   showReference,
   showUrl,
-} from '../../../index.ts';
+} from '../../../internal.ts';
 import { readNamed } from '../../../system/files.ts';
 import type { Io } from '../../command.ts';
 import { readConfig } from '../../config/read-config.ts';

@@ -1,4 +1,4 @@
-import { listTrustedKeys, show, type TrustedKeyRow } from '../../../index.ts';
+import { listTrustedKeys, show, type TrustedKeyRow } from '../../../internal.ts';
 import type { Run } from '../../command.ts';
 import { directoriesOf, textOf } from '../../options/read.ts';
 import { exitCodes } from '../../output/exit-code.ts';

@@ -1,4 +1,4 @@
-import { asImageError, ImageError, type Keystore, show } from '../../../index.ts';
+import { asImageError, ImageError, type Keystore, show } from '../../../internal.ts';
 import type { Run } from '../../command.ts';
 import { usageError } from '../../options/option.ts';
 import { directoriesOf } from '../../options/read.ts';

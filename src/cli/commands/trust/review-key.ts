@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline/promises';
 
-import { type ImageError, show } from '../../../index.ts';
+import { type ImageError, show } from '../../../internal.ts';
 import type { Io } from '../../command.ts';
 import { usageError } from '../../options/option.ts';
 

@@ -1,4 +1,4 @@
-import { asImageError, show, trustKeys, type TrustOutcome } from '../../../index.ts';
+import { asImageError, show, trustKeys, type TrustOutcome } from '../../../internal.ts';
 import type { Io, Run } from '../../command.ts';
 import { usageError } from '../../options/option.ts';
 import { directoriesOf } from '../../options/read.ts';

@@ -1,0 +1,66 @@
+export { isHttpsAuthentic, openFetchPool } from './compose.ts';
+export type { PlanOutcome, PlanStatus, PlanTotals } from './coordinator/plan-batch.ts';
+export { asImageError, type ErrorCode, type ErrorDetails, hasCode, ImageError, isImageError } from './errors.ts';
+export type { BatchEvent, EventSink, Outcome, OutcomeStatus, Totals } from './events.ts';
+export type { ImageLock as Lock, PullPolicy } from './fetchers/context.ts';
+export { createFetcher, createFinder } from './finder.ts';
+export { isAcIdentifier } from './image/ac-identifier.ts';
+export { type AppInput } from './image/apps.ts';
+export { configInvalid, isNoRegularFile, listConfigDirectory, readConfigFile } from './image/config-file.ts';
+export { type Digest, isDigest } from './image/digest.ts';
+export { makeScratch, readError, writeError } from './image/file-error.ts';
+export { type ImageId, isImageId, shortImageId } from './image/image-id.ts';
+export { describeJsonPlace, parseJsonStrict } from './image/json.ts';
+export { defaultLabels } from './image/labels.ts';
+export { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './image/limits.ts';
+export { parsePlatform, toGoPlatform } from './image/platform.ts';
+export { parseReference, showReference } from './image/reference.ts';
+export { trustName } from './image/registry-reference.ts';
+export { checkShape, formatFieldFault } from './image/shape.ts';
+export { show, showUrl, showUrlsIn } from './image/show.ts';
+export { isHttpUrl } from './image/url.ts';
+export type { ImagesContext } from './images/check-blob.ts';
+export { collect, type CollectReport } from './images/collect.ts';
+export {
+  exportImage,
+  exportRegistryImage,
+  exportRegistryImageToDirectory,
+  exportRegistryImageToStream,
+  exportToStream,
+} from './images/export.ts';
+export { extractImage, type ExtractionReport, renderImage } from './images/extract.ts';
+export { type Entry, imageRow, listImages, type ListRequest } from './images/list.ts';
+export { openRepaired, type Relisted, relistImages, type Repaired } from './images/relist.ts';
+export { removeImages } from './images/remove.ts';
+export {
+  requireImage,
+  requireRegistryImage,
+  resolveEntries,
+  resolveEntry,
+  resolveImage,
+} from './images/resolve-image.ts';
+export {
+  catManifest,
+  describeImage,
+  describeRegistryImage,
+  type ImageDescription,
+  type RegistryDescription,
+  type StoredDependency,
+} from './images/show.ts';
+export { type Damage, verifyImages, type VerifyReport, type VerifyRequest } from './images/verify.ts';
+export { writeFileTarget } from './images/write-file.ts';
+export { createKeyFinder } from './key-finder.ts';
+export type { ActionOptions, BatchResult, Fetcher, Finder, Insecure } from './options.ts';
+export { createFileCheck } from './parse-apps.ts';
+export { openPool, type Pool } from './pool/pool.ts';
+export { readCertificates } from './registry/certificates.ts';
+export { openCredentialChain } from './registry/credentials/chain.ts';
+export { credentialFiles } from './registry/credentials/files.ts';
+export { readLookasides } from './registry/lookaside.ts';
+export type { MirrorRule } from './registry/types.ts';
+export { type LostBlob, lostBlobs, openStore } from './store/open-store.ts';
+export type { Store, StoredImage } from './store/store.ts';
+export type { Keystore } from './verify/keystore.ts';
+export { listTrustedKeys, type TrustedKeyRow } from './verify/list-trusted-keys.ts';
+export { openKeystore } from './verify/open-keystore.ts';
+export { trustKeys, type TrustOutcome } from './verify/trust.ts';

@@ -1,0 +1,182 @@
+import { X509Certificate } from 'node:crypto';
+import { Writable } from 'node:stream';
+
+import { ImageError } from '../errors.ts';
+import { parseConnectTo, parseRoutes } from '../http/connect.ts';
+import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from '../image/limits.ts';
+import { parsePlatform } from '../image/platform.ts';
+import type { BatchCall, FetchCall, Insecure, PlanCall, ProxyOptions } from '../options.ts';
+import {
+  absolutePath,
+  boolean,
+  callback,
+  type Check,
+  checkMembers,
+  type Checks,
+  either,
+  instance,
+  integer,
+  listOf,
+  members,
+  oneOf,
+  parsed,
+  positive,
+  record,
+  text,
+} from './checks.ts';
+import type {
+  ActionOptions,
+  CollectOptions,
+  ExportOptions,
+  ExtractOptions,
+  KeystoreOptions,
+  PoolOptions,
+  StoreOptions,
+  TrustOptions,
+} from './types.ts';
+
+const signal = instance(AbortSignal, 'an AbortSignal');
+const limits = members<Partial<Limits>>(sameFor(defaultLimits, integer(1)));
+const timeouts = members<Partial<Timeouts>>(sameFor(defaultTimeouts, positive));
+/** Checked where it is used: it is data of a type that the compiler knows. */
+const unchecked: Check = () => undefined;
+
+/** The same check for each member of an object. */
+function sameFor<T extends object>(object: T, check: Check): Checks<T> {
+  return Object.fromEntries(Object.keys(object).map((name) => [name, check])) as Checks<T>; // its names
+}
+
+/** The checks of createFinder and createFetcher, one for each option. */
+const actionChecks: Checks<ActionOptions> = {
+  store: unchecked,
+  keystore: unchecked,
+  pool: unchecked,
+  headers: record(record(text)),
+  dockerCredentials: record(members({ user: text, password: text })),
+  insecure: members<Insecure>({ image: boolean, tls: boolean, http: boolean, pubkey: boolean, weakKeys: boolean }),
+  trustKeysFromHTTPS: boolean,
+  storeOnly: boolean,
+  noStore: boolean,
+  noCache: boolean,
+  withDeps: boolean,
+  pullPolicy: oneOf('new', 'update', 'never'),
+  keep: oneOf('aci', 'oci', 'both'),
+  platform: listOf(parsed(parsePlatform)),
+  mirrors: listOf(unchecked),
+  registryCredentials: callback,
+  lookasides: unchecked,
+  certificates: instance(Map, 'a Map'),
+  jobs: integer(1),
+  jobsPerHost: integer(1),
+  workers: integer(1),
+  retries: integer(0),
+  limits,
+  timeouts,
+  limitRate: positive,
+  minRate: positive,
+  failFast: boolean,
+  discover: listOf(members({ prefix: text, origin: parsed(parseOrigin) })),
+  ca: listOf(parsed((pem) => new X509Certificate(pem))),
+  connectTo: listOf(parsed(parseConnectTo)),
+  denyNet: listOf(parsed((block) => parseRoutes({ connectTo: [], denyNet: [block], proxy: {} }))),
+  proxy: members<ProxyOptions>({ http: proxyUrl, https: proxyUrl, all: proxyUrl, noProxy: text }),
+  onEvent: callback,
+  transport: callback,
+};
+
+function proxyUrl(value: unknown, option: string): void {
+  parsed((all) => parseRoutes({ connectTo: [], denyNet: [], proxy: { all } }))(value, option);
+}
+
+function parseOrigin(value: string): void {
+  const url = URL.parse(value);
+  if (url && /^https?:$/.test(url.protocol) && url.href === `${url.origin}/`) return;
+  throw new Error('want an http or https URL without a path');
+}
+
+/** Options that only the built-in client can follow. */
+const ofBuiltInClient = ['ca', 'certificates', 'connectTo', 'denyNet', 'proxy'] as const;
+
+/** @throws USAGE with the name of the option */
+export function checkActionOptions(options: ActionOptions, what: string): ActionOptions {
+  const checked = checkMembers(options, actionChecks, what);
+  if (checked.storeOnly && checked.noStore) {
+    throw new ImageError('USAGE', 'storeOnly and noStore contradict each other', { option: 'storeOnly' });
+  }
+  if (!checked.keystore && checked.insecure?.image !== true) {
+    const message = 'keystore: it is missing; to verify nothing, say insecure: { image: true }';
+    throw new ImageError('USAGE', message, { option: 'keystore' });
+  }
+  const unused = checked.transport && ofBuiltInClient.find((name) => checked[name] !== undefined);
+  if (unused) {
+    throw new ImageError('USAGE', `${unused}: an own transport decides this itself`, { option: unused });
+  }
+  return checked;
+}
+
+export function checkPoolOptions(options: PoolOptions): WithoutUndefined<PoolOptions> {
+  return checkMembers(options, { jobs: integer(1), workers: integer(1) }, 'openPool') as WithoutUndefined<PoolOptions>; // as checked
+}
+
+export function checkStoreOptions(options: StoreOptions): { readonly dir: string; readonly readOnly: boolean } {
+  const { dir, readOnly = false } = checkMembers<StoreOptions>(
+    options,
+    { dir: absolutePath, readOnly: boolean },
+    'openStore',
+  );
+  return { dir: required(dir, 'dir'), readOnly };
+}
+
+export function checkKeystoreOptions(options: KeystoreOptions): KeystoreOptions {
+  const checked = checkMembers<KeystoreOptions>(
+    options,
+    { dirs: listOf(absolutePath), onWarning: callback },
+    'openKeystore',
+  );
+  return { ...checked, dirs: required(checked.dirs, 'dirs') };
+}
+
+function required<T>(value: T | undefined, option: string): T {
+  if (value !== undefined) return value;
+  throw new ImageError('USAGE', `${option}: it is missing`, { option });
+}
+
+/** What the calls take. */
+type Calls = {
+  findImage: FetchCall;
+  findImages: BatchCall;
+  planImages: PlanCall;
+  images: { readonly sort?: string | undefined; readonly order?: string | undefined };
+  verify: { readonly images?: readonly string[] | undefined; readonly signal?: AbortSignal | undefined };
+  export: ExportOptions;
+  extract: ExtractOptions;
+  collectGarbage: CollectOptions;
+  trust: TrustOptions;
+};
+
+const milliseconds = integer(0);
+const target = { to: absolutePath, overwrite: boolean, signal };
+
+const callChecks: { readonly [N in keyof Calls]: Checks<Calls[N]> } = {
+  findImage: { signature: text, type: oneOf('guess', 'hash', 'url', 'path', 'name', 'docker'), signal },
+  findImages: { signal, lock: unchecked, onOutcome: callback },
+  planImages: { signal, onOutcome: callback },
+  images: { sort: oneOf('importtime', 'lastused', 'name', 'size'), order: oneOf('asc', 'desc') },
+  verify: { images: listOf(text), signal },
+  export: {
+    ...target,
+    to: either(instance(Writable, 'a stream'), absolutePath),
+    format: oneOf('aci', 'oci', 'docker'),
+  },
+  extract: { ...target, withDeps: boolean, rootfsOnly: boolean, limits },
+  collectGarbage: { unusedForMs: milliseconds, partialsOlderThanMs: milliseconds, dryRun: boolean },
+  trust: { prefix: text, root: boolean, dir: absolutePath },
+};
+
+/** Checks the options of one call. @throws USAGE with the name of the option */
+export function checkCall<N extends keyof Calls, T extends Calls[N]>(name: N, options: T): WithoutUndefined<T> {
+  return checkMembers<Calls[N]>(options, callChecks[name], name) as WithoutUndefined<T>; // of the same members
+}
+
+/** An object whose absent members are not there at all. */
+type WithoutUndefined<T> = { readonly [K in keyof T]: Exclude<T[K], undefined> };

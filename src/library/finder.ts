@@ -1,0 +1,64 @@
+import { openFetchPool } from '../compose.ts';
+import { ImageError } from '../errors.ts';
+import { createFetcher as createEngineFetcher, createFinder as createEngineFinder } from '../finder.ts';
+import type { App } from '../image/apps.ts';
+import type * as engine from '../options.ts';
+import type { Pool as EnginePool } from '../pool/pool.ts';
+import { checkActionOptions, checkCall, checkPoolOptions } from './check-options.ts';
+import { engineKeystoreOf } from './keystore.ts';
+import { engineStoreOf } from './store.ts';
+import type { ActionOptions, Fetcher, Finder, Pool, PoolOptions } from './types.ts';
+
+const pools = new WeakMap<Pool, EnginePool>();
+
+/** Starts threads for several finders. @throws USAGE, FILE_UNREADABLE where the process may open hardly any files */
+export function openPool(options: PoolOptions = {}): Pool {
+  const engine = openFetchPool(checkPoolOptions(options));
+  const close = (): Promise<void> => engine.close();
+  const pool = { close, [Symbol.asyncDispose]: close };
+  pools.set(pool, engine);
+  return pool;
+}
+
+function enginePoolOf(pool: Pool): EnginePool {
+  const engine = pools.get(pool);
+  if (engine) return engine;
+  throw new ImageError('USAGE', 'pool: want what openPool returns', { option: 'pool' });
+}
+
+/** Creates a finder: it answers from the store where the policy allows it, and fetches the rest. @throws USAGE */
+export function createFinder(options: ActionOptions): Finder {
+  const finder = createEngineFinder(engineOptions(options, 'createFinder'));
+  return {
+    findImage: async (image, call = {}) => finder.findImage(image, checkCall('findImage', call)),
+    findImages: async (apps, call = {}) => finder.findImages(appsOf(apps), checkCall('findImages', call)),
+    planImages: async (apps, call = {}) => finder.planImages(appsOf(apps), checkCall('planImages', call)),
+    close: () => finder.close(),
+    [Symbol.asyncDispose]: () => finder.close(),
+  };
+}
+
+/** Creates a fetcher: a finder for single images that are not image IDs. @throws USAGE */
+export function createFetcher(options: ActionOptions): Fetcher {
+  const fetcher = createEngineFetcher(engineOptions(options, 'createFetcher'));
+  return {
+    fetchImage: async (image, call = {}) => fetcher.fetchImage(image, checkCall('findImage', call)),
+    close: () => fetcher.close(),
+    [Symbol.asyncDispose]: () => fetcher.close(),
+  };
+}
+
+function engineOptions(options: ActionOptions, what: string): engine.ActionOptions {
+  const { store, keystore, pool, ...rest } = checkActionOptions(options, what);
+  return {
+    ...rest,
+    store: engineStoreOf(store),
+    ...(keystore && { keystore: engineKeystoreOf(keystore) }),
+    ...(pool && { pool: enginePoolOf(pool) }),
+  };
+}
+
+function appsOf(apps: Iterable<App | string>): readonly App[] {
+  if (typeof apps === 'string') throw new ImageError('USAGE', 'apps: want a list, not one string', { option: 'apps' });
+  return Array.from(apps, (app) => (typeof app === 'string' ? { image: app } : app));
+}

@@ -1,0 +1,64 @@
+import { ImageError } from '../errors.ts';
+import { openPool } from '../pool/pool.ts';
+import type { Keystore as EngineKeystore } from '../verify/keystore.ts';
+import { listTrustedKeys } from '../verify/list-trusted-keys.ts';
+import { openKeystore as openEngineKeystore } from '../verify/open-keystore.ts';
+import { checkCall, checkKeystoreOptions } from './check-options.ts';
+import type { Keystore, KeystoreOptions, TrustedKey, TrustOptions } from './types.ts';
+
+const engines = new WeakMap<Keystore, EngineKeystore>();
+
+/** @throws USAGE for an object that `openKeystore` has not returned. */
+export function engineKeystoreOf(keystore: Keystore): EngineKeystore {
+  const engine = engines.get(keystore);
+  if (engine) return engine;
+  throw new ImageError('USAGE', 'keystore: want what openKeystore returns', { option: 'keystore' });
+}
+
+/** Opens the trusted keys of some directories. Nothing is read before it is needed. @throws USAGE */
+export async function openKeystore(options: KeystoreOptions): Promise<Keystore> {
+  const { dirs, onWarning } = checkKeystoreOptions(options);
+  const engine = await openEngineKeystore({ dirs, ...(onWarning && { onWarning }) });
+  const keystore: Keystore = {
+    dirs,
+    async trust(key, options) {
+      const { prefix, layer } = placeOf(dirs, options);
+      const certificate = typeof key === 'string' ? Buffer.from(key) : key;
+      const { trustKeys } = await import('../verify/trust.ts');
+      await using pool = openPool({ workers: 1, sessionsPerWorker: 1 });
+      const request = { certificate, location: 'the key', layer, ...(prefix !== undefined && { prefix }) };
+      const trusted: TrustedKey[] = [];
+      for await (const outcome of trustKeys({ keystore: engine, pool }, request)) {
+        if (outcome.kind !== 'trusted') continue;
+        const { fingerprint, identities } = outcome.key;
+        trusted.push({ fingerprint, identities, path: outcome.path });
+      }
+      return trusted;
+    },
+    async list() {
+      await using pool = openPool({ workers: 1, sessionsPerWorker: 1 });
+      return await listTrustedKeys({ keystore: engine, pool }, onWarning ?? (() => undefined));
+    },
+    async distrust(fingerprint, options) {
+      const { prefix, layer } = placeOf(dirs, options);
+      return engine.remove({ fingerprint, layer, ...(prefix !== undefined && { prefix }) });
+    },
+    close: () => engine.close(),
+    [Symbol.asyncDispose]: () => engine.close(),
+  };
+  engines.set(keystore, engine);
+  return keystore;
+}
+
+function placeOf(
+  dirs: readonly string[],
+  options: TrustOptions,
+): { readonly prefix: string | undefined; readonly layer: number } {
+  const { prefix, root = false, dir } = checkCall('trust', options);
+  if ((prefix === undefined) !== root) {
+    throw new ImageError('USAGE', 'prefix: want either a prefix or root: true', { option: 'prefix' });
+  }
+  const layer = dir === undefined ? dirs.length - 1 : dirs.indexOf(dir);
+  if (layer >= 0) return { prefix, layer };
+  throw new ImageError('USAGE', 'dir: want one of the directories of the keystore', { option: 'dir' });
+}

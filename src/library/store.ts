@@ -1,0 +1,174 @@
+import { availableParallelism } from 'node:os';
+
+import { ImageError } from '../errors.ts';
+import { defaultLimits } from '../image/limits.ts';
+import type { CollectReport } from '../images/collect.ts';
+import type { ExtractionReport } from '../images/extract.ts';
+import { imageRow, listImages } from '../images/list.ts';
+import { resolveEntries, resolveEntry } from '../images/resolve-image.ts';
+import { openPool as openEnginePool, type Pool as EnginePool } from '../pool/pool.ts';
+import { openStore as openEngineStore } from '../store/open-store.ts';
+import type { Store as EngineStore } from '../store/store.ts';
+import { checkCall, checkStoreOptions } from './check-options.ts';
+import type { ExportOptions, ExtractOptions, GarbageReport, Store, StoreOptions, VerifyReport } from './types.ts';
+
+const engines = new WeakMap<Store, EngineStore>();
+
+/** @throws USAGE for an object that `openStore` has not returned. */
+export function engineStoreOf(store: Store): EngineStore {
+  const engine = engines.get(store);
+  if (engine) return engine;
+  throw new ImageError('USAGE', 'store: want what openStore returns', { option: 'store' });
+}
+
+/**
+ * Opens the store of a data directory.
+ *
+ * @throws USAGE for options, STORE_BUSY, STORE_CORRUPT, STORE_FULL, STORE_READ_ONLY, STORE_VERSION, FILE_UNREADABLE
+ */
+export async function openStore(options: StoreOptions): Promise<Store> {
+  const engine = await openEngineStore(checkStoreOptions(options));
+  const store = publicStore(engine);
+  engines.set(store, engine);
+  return store;
+}
+
+function publicStore(engine: EngineStore): Store {
+  return {
+    dir: engine.dir,
+    readOnly: engine.readOnly,
+    async *images(options = {}) {
+      for await (const entry of listImages(engine, checkCall('images', options))) yield imageRow(entry);
+    },
+    image: async (image) => imageRow(await resolveEntry(engine, image)),
+    async manifest(image) {
+      const { catManifest } = await import('../images/show.ts');
+      return catManifest(engine, await resolveEntry(engine, image), { asked: image });
+    },
+    async verify(options = {}) {
+      const { images, signal } = checkCall('verify', options);
+      return withPool(availableParallelism(), 2, signal, (pool, stop) => verify({ store: engine, pool }, images, stop));
+    },
+    async export(image, options) {
+      const { signal, ...request } = checkCall('export', options);
+      await withPool(availableParallelism(), 1, signal, (pool, stop) =>
+        exportImage({ store: engine, pool }, image, request, stop),
+      );
+    },
+    async extract(image, options) {
+      const { signal, ...request } = checkCall('extract', options);
+      return withPool(1, 1, signal, (pool, stop) => extract({ store: engine, pool }, image, request, stop));
+    },
+    async remove(image) {
+      const entries = await resolveEntries(engine, image);
+      const { removeEntry } = await import('../images/remove.ts');
+      for (const entry of entries) await removeEntry(engine, entry);
+      return entries.map(imageRow);
+    },
+    async collectGarbage(options = {}) {
+      const { unusedForMs, ...request } = checkCall('collectGarbage', options);
+      const { collect } = await import('../images/collect.ts');
+      const grace = unusedForMs === undefined ? {} : { gracePeriodMs: unusedForMs };
+      return garbageReport(await collect(engine, { nowMs: Date.now(), ...grace, ...request }));
+    },
+    close: () => engine.close(),
+    [Symbol.asyncDispose]: () => engine.close(),
+  };
+}
+
+type Context = { readonly store: EngineStore; readonly pool: EnginePool };
+
+/** Runs an operation with threads of its own. What it rejects with after an abort is CANCELLED. */
+async function withPool<T>(
+  workers: number,
+  sessionsPerWorker: number,
+  signal: AbortSignal | undefined,
+  work: (pool: EnginePool, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  await using pool = openEnginePool({ workers, sessionsPerWorker });
+  try {
+    return await work(pool, signal ?? new AbortController().signal);
+  } catch (error) {
+    if (!signal?.aborted) throw error;
+    const { cancelledBy } = await import('../coordinator/outcome.ts');
+    throw cancelledBy(signal.reason);
+  }
+}
+
+async function verify(
+  context: Context,
+  names: readonly string[] | undefined,
+  signal: AbortSignal,
+): Promise<VerifyReport> {
+  const { store } = context;
+  const entries = names && (await Promise.all(names.map((name) => resolveEntries(store, name)))).flat();
+  const { verifyImages } = await import('../images/verify.ts');
+  const digests = new Set(entries?.flatMap((entry) => (entry.kind === 'registry' ? entry.image.blobs : [])));
+  const images = entries?.flatMap((entry) => (entry.kind === 'image' ? [entry.image] : []));
+  const blobs = entries ? named(store.blobRows(), digests) : store.blobRows();
+  const request = { images: images ?? store.images(), blobs, width: 2 * availableParallelism() };
+  const { checked, bytes, damaged } = await verifyImages(context, request, signal);
+  return {
+    checked,
+    bytes,
+    damaged: damaged.map((damage) =>
+      damage.kind === 'blob'
+        ? { id: damage.digest, problem: damage.problem, images: damage.images.map(({ reference }) => reference) }
+        : { id: damage.image.imageId, problem: damage.problem, images: [damage.image.imageId] },
+    ),
+  };
+}
+
+async function* named<T extends { readonly digest: string }>(
+  blobs: AsyncIterable<T>,
+  digests: ReadonlySet<string>,
+): AsyncGenerator<T> {
+  for await (const blob of blobs) if (digests.has(blob.digest)) yield blob;
+}
+
+async function exportImage(
+  context: Context,
+  name: string,
+  { to, format, overwrite = false }: Omit<ExportOptions, 'signal'>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { store } = context;
+  const [exporting, { requireImage, requireRegistryImage }] = await Promise.all([
+    import('../images/export.ts'),
+    import('../images/resolve-image.ts'),
+  ]);
+  const entry = await resolveEntry(store, name);
+  const [output, target] = typeof to === 'string' ? [undefined, { target: to, overwrite }] : [to, undefined];
+  if (format === 'aci' || (format === undefined && entry.kind === 'image')) {
+    const image = await requireImage(store, entry);
+    if (output) return exporting.exportToStream(context, image, output, signal);
+    return exporting.exportImage(context, { image, ...target }, signal);
+  }
+  const request = { image: await requireRegistryImage(store, entry), format: format ?? 'oci' } as const;
+  if (output) return exporting.exportRegistryImageToStream(context, { ...request, output }, signal);
+  return exporting.exportRegistryImage(context, { ...request, ...target }, signal);
+}
+
+async function extract(
+  context: Context,
+  name: string,
+  { to, withDeps = false, rootfsOnly = false, overwrite = false, limits }: Omit<ExtractOptions, 'signal'>,
+  signal: AbortSignal,
+): Promise<ExtractionReport> {
+  const { store } = context;
+  const [{ extractImage, renderImage }, { requireImage }] = await Promise.all([
+    import('../images/extract.ts'),
+    import('../images/resolve-image.ts'),
+  ]);
+  const image = await requireImage(store, await resolveEntry(store, name));
+  const request = { image, target: to, overwrite, rootfsOnly, limits: { ...defaultLimits, ...limits } };
+  const { platform, arch } = process;
+  return withDeps
+    ? renderImage(context, { ...request, platform: { platform, arch } }, signal)
+    : extractImage(context, request, signal);
+}
+
+function garbageReport({ images, imageBytes, garbage }: CollectReport): GarbageReport {
+  const { blobs, partials, temporaries, bytes } = garbage;
+  return { images: images.map(imageRow), blobs, partials, temporaries, bytes: imageBytes + bytes };
+}

@@ -1,0 +1,239 @@
+import type { Writable } from 'node:stream';
+
+import type { App } from '../image/apps.ts';
+import type { Limits } from '../image/limits.ts';
+import type { ExtractionReport } from '../images/extract.ts';
+import type { ImageRow, SortField } from '../images/list.ts';
+import type { BatchCall, BatchResult, FetchCall, FetchSettings, PlanCall, PlanResult } from '../options.ts';
+import type { TrustedKeyRow } from '../verify/list-trusted-keys.ts';
+
+export type StoreOptions = {
+  /** The data directory: an absolute path. It is created if it does not exist, unless `readOnly`. */
+  readonly dir: string;
+  /** Nothing in the directory is changed, and nothing can be fetched into it. Default false. */
+  readonly readOnly?: boolean | undefined;
+};
+
+/** What an operation on a store may be given. */
+export type CallOptions = {
+  /** Stops the operation, which then rejects with CANCELLED. */
+  readonly signal?: AbortSignal | undefined;
+};
+
+/** The images of one data directory. Several processes may have it open at the same time. */
+export type Store = AsyncDisposable & {
+  /** The data directory. */
+  readonly dir: string;
+  readonly readOnly: boolean;
+  /**
+   * Lists all images, also those that are kept as a registry served them.
+   *
+   * @param options - `sort` defaults to `importtime`, which reads row by row; other orders keep all rows in memory.
+   */
+  images(options?: {
+    readonly sort?: SortField | undefined;
+    readonly order?: 'asc' | 'desc' | undefined;
+  }): AsyncIterable<ImageRow>;
+  /**
+   * Finds one image.
+   *
+   * @param image - an image ID, a digest, a unique prefix of one of these, a name with labels, the URL that it was
+   * fetched from, or the reference of a registry image.
+   * @throws NOT_IN_STORE, ID_AMBIGUOUS, ID_TOO_SHORT, REFERENCE_INVALID
+   */
+  image(image: string): Promise<ImageRow>;
+  /** The manifest of an image: its JSON text as in the archive, or as the registry served it. @throws as image */
+  manifest(image: string): Promise<string>;
+  /**
+   * Reads and hashes the images, and their blobs, and reports what is damaged. It changes nothing.
+   *
+   * @param options - `images` names some of them; default all.
+   * @throws as image, for a name that is not in the store
+   */
+  verify(options?: CallOptions & { readonly images?: readonly string[] | undefined }): Promise<VerifyReport>;
+  /**
+   * Writes an image to a file, which is either complete and intact or not there.
+   *
+   * @throws as image; STORE_CORRUPT if the image is damaged, USAGE if `to` exists
+   */
+  export(image: string, options: ExportOptions): Promise<void>;
+  /**
+   * Writes the files of an image to a directory.
+   *
+   * @returns what could not be written, such as devices without the rights of root.
+   * @throws as image; STORE_CORRUPT if the image is damaged, USAGE if `to` exists
+   */
+  extract(image: string, options: ExtractOptions): Promise<ExtractionReport>;
+  /**
+   * Removes an image, and the blobs that no other image needs. A name removes all images with it.
+   *
+   * @returns the removed images. @throws as image
+   */
+  remove(image: string): Promise<readonly ImageRow[]>;
+  /** Removes unused images, if `unusedForMs` is given, and then everything that no image needs. */
+  collectGarbage(options?: CollectOptions): Promise<GarbageReport>;
+  /** Closes the store. Every later call, and every fetch that is under way, ends with CLOSED. */
+  close(): Promise<void>;
+};
+
+export type ExportOptions = CallOptions & {
+  /** Absolute path of the file to make, or a stream, which stays open. */
+  readonly to: string | Writable;
+  /** Default: `aci` for an archive, `oci` for an image that is kept as a registry served it. */
+  readonly format?: 'aci' | 'oci' | 'docker' | undefined;
+  /** Whether an existing file may be replaced. Default false. */
+  readonly overwrite?: boolean | undefined;
+};
+
+export type ExtractOptions = CallOptions & {
+  /** Absolute path of the directory to make. */
+  readonly to: string;
+  /** Whether the files of its dependencies are written too, below its own. Default false. */
+  readonly withDeps?: boolean | undefined;
+  /** Whether only the content of `rootfs` is written, without the manifest. Default false. */
+  readonly rootfsOnly?: boolean | undefined;
+  /** Whether an existing directory may be replaced. Default false. */
+  readonly overwrite?: boolean | undefined;
+  readonly limits?: Partial<Limits> | undefined;
+};
+
+export type CollectOptions = {
+  /** Removes images that were not used for so long. Default: no image is removed. */
+  readonly unusedForMs?: number | undefined;
+  /** Removes partial downloads that were not resumed for so long. Default 24 h. */
+  readonly partialsOlderThanMs?: number | undefined;
+  /** Reports what would be removed. Default false. */
+  readonly dryRun?: boolean | undefined;
+};
+
+export type GarbageReport = {
+  /** The removed images. */
+  readonly images: readonly ImageRow[];
+  /** Files that no image needed. */
+  readonly blobs: number;
+  readonly partials: number;
+  /** Directories that dead processes left. */
+  readonly temporaries: number;
+  /** Bytes freed. */
+  readonly bytes: number;
+};
+
+export type VerifyReport = {
+  /** How many images and blobs were read. */
+  readonly checked: number;
+  readonly bytes: number;
+  readonly damaged: readonly {
+    /** The image ID; for a blob of registry images, its digest. */
+    readonly id: string;
+    readonly problem: 'missing' | 'wrong size' | 'wrong hash' | 'unreadable';
+    /** The images that need it. */
+    readonly images: readonly string[];
+  }[];
+};
+
+export type KeystoreOptions = {
+  /**
+   * Absolute paths of directories with `trustedkeys/root.d` and `trustedkeys/prefix.d`, as rkt has them. A later
+   * directory adds keys, and can mask those of earlier ones. They need not exist.
+   */
+  readonly dirs: readonly string[];
+  /** Receives one message for each key file that is skipped. */
+  readonly onWarning?: ((message: string) => void) | undefined;
+};
+
+export type TrustOptions = {
+  /** Trusts the key for image names that are this prefix or begin with it and a slash: `example.com/team`. */
+  readonly prefix?: string | undefined;
+  /** Trusts the key for every name. Either this or `prefix` must be given. */
+  readonly root?: boolean | undefined;
+  /** Which of the directories the key is written to. Default: the last one. */
+  readonly dir?: string | undefined;
+};
+
+/** A key that was added. */
+export type TrustedKey = {
+  /** Lower-case hexadecimal digits. */
+  readonly fingerprint: string;
+  /** User IDs as the key has them: text from outside. */
+  readonly identities: readonly string[];
+  /** The file that it was written to. */
+  readonly path: string;
+};
+
+/** The OpenPGP keys that images must be signed with. */
+export type Keystore = AsyncDisposable & {
+  readonly dirs: readonly string[];
+  /**
+   * Trusts the keys of a file.
+   *
+   * @param key - the content of the key file: armored text or binary, one certificate or several.
+   * @throws KEY_INVALID for a secret key, and where no certificate can be used; NAME_INVALID for the prefix; USAGE,
+   * LIMIT_EXCEEDED, STORE_READ_ONLY, STORE_FULL. Keys that were added before stay.
+   */
+  trust(key: string | Uint8Array, options: TrustOptions): Promise<readonly TrustedKey[]>;
+  /** All keys, with what they say of themselves. */
+  list(): Promise<readonly TrustedKeyRow[]>;
+  /**
+   * Stops trusting a key: removes its file from the last directory, and masks it if an earlier one has it.
+   *
+   * @returns false if it was not trusted there. @throws STORE_READ_ONLY, STORE_FULL
+   */
+  distrust(fingerprint: string, options: TrustOptions): Promise<boolean>;
+  close(): Promise<void>;
+};
+
+/** What a fetcher or a finder works with, and how. A member that is undefined counts as absent. */
+export type ActionOptions = FetchSettings & {
+  /** Where images are put. It must stay open as long as the finder. */
+  readonly store: Store;
+  /** The keys that images must be signed with. Without it, `insecure.image` must be true. */
+  readonly keystore?: Keystore | undefined;
+  /** Threads to share with other finders; the finder does not close them. Default: threads of its own. */
+  readonly pool?: Pool | undefined;
+};
+
+/** Threads that hash, decompress and verify. */
+export type Pool = AsyncDisposable & {
+  /** Ends the threads. What they have not finished ends with CLOSED. */
+  close(): Promise<void>;
+};
+
+export type PoolOptions = {
+  /** Threads. Default: as many as processors that this process may use. */
+  readonly workers?: number | undefined;
+  /** Transfers at the same time of all finders that share the threads. Default 16. */
+  readonly jobs?: number | undefined;
+};
+
+export type Finder = AsyncDisposable & {
+  /**
+   * Finds one image, with its dependencies: in the store if the policy allows it, else in the network.
+   *
+   * @param image - a name with labels, a URL, a path, an image ID, or `docker://` and a reference.
+   * @returns the image ID; the digest of the manifest for a registry image that is kept as it was served only.
+   * @throws the error of its outcome, as an ImageError; CANCELLED after an abort
+   */
+  findImage(image: string, call?: FetchCall): Promise<string>;
+  /**
+   * Finds many images, each with its dependencies. It resolves also if images fail: `outcomes` are in the order of
+   * `apps`, and `app.imageID` is set for those that are in the store.
+   *
+   * @throws only what a callback throws, CLOSED, and USAGE
+   */
+  findImages(apps: Iterable<App | string>, call?: BatchCall): Promise<BatchResult>;
+  /** Says what findImages would do. It asks the store and the network, and changes nothing. */
+  planImages(apps: Iterable<App | string>, call?: PlanCall): Promise<PlanResult>;
+  /** Cancels what is under way, and resolves when it has ended. Later calls end with CLOSED. */
+  close(): Promise<void>;
+};
+
+export type Fetcher = AsyncDisposable & {
+  /**
+   * Fetches one image, with its dependencies, into the store. An image ID cannot be fetched.
+   *
+   * @returns and @throws as findImage
+   */
+  fetchImage(image: string, call?: FetchCall): Promise<string>;
+  /** As that of a finder. */
+  close(): Promise<void>;
+};
