@@ -10,7 +10,7 @@ const verdict = (min: number, max: number, rounds = 3) =>
     benchResult({ rounds, settings: [settingResult({ seconds: { median: (min + max) / 2, min, max } })] }),
   )[0]?.verdict;
 
-test('ranges that overlap, or touch, are the same', (t) => {
+test('ranges that overlap, or touch, count as equal', (t) => {
   t.is(verdict(2.05, 3), 'same');
   t.is(verdict(2.1, 3), 'same');
   t.is(verdict(1, 1.9), 'same');
@@ -22,7 +22,7 @@ test('ranges apart are faster or slower', (t) => {
   t.is(verdict(1.8, 1.89), 'faster');
 });
 
-test('single rounds tell nothing, whichever side they are on', (t) => {
+test('with single rounds there is no difference, whichever result has them', (t) => {
   t.is(verdict(9, 9, 1), 'unclear');
   t.is(compare({ ...old, rounds: 1 }, benchResult({ settings: [settingResult()] }))[0]?.verdict, 'unclear');
 });
@@ -38,7 +38,7 @@ test('only settings that both results have are compared, and the ratio is that o
   t.deepEqual(compare(old, now), [{ jobs: 4, workers: 2, verdict: 'slower', ratio: 1.5 }]);
 });
 
-test('a result of other images, or without a setting in common, is no match', (t) => {
+test('a result for other images, or without a common setting, cannot be compared', (t) => {
   const given = { kind: 'given', args: [], requests: 1 } as const;
   const settings = [{ jobs: 4, workers: 2 }];
   t.is(obstacle(old, { corpus: madeCorpus, settings }), undefined);

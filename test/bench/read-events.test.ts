@@ -41,7 +41,7 @@ test('the phases of images that overlap add up', (t) => {
   t.deepEqual(found, { wait: 0, resolve: 3, download: 4, verify: 1.5, commit: 2 });
 });
 
-test('an image that waits for what it needs is not committed for as long', (t) => {
+test('time that an image waits for its dependencies is not part of its commit', (t) => {
   const { phases: found } = read([
     [0, started('a')],
     [1000, first('a')],
@@ -52,7 +52,7 @@ test('an image that waits for what it needs is not committed for as long', (t) =
   t.is(found.commit, 0.5);
 });
 
-test('waiting for a place is told apart from what else happens before the first byte', (t) => {
+test('waiting for a slot is distinguished from the rest of the time before the first byte', (t) => {
   const { phases: found } = read([
     [0, started('a')],
     [2000, placed('a', 1500)],
@@ -65,7 +65,7 @@ test('waiting for a place is told apart from what else happens before the first 
   t.deepEqual(found, { wait: 1.5, resolve: 1.5, download: 1, verify: 0, commit: 0 });
 });
 
-test('images that the store had, or that failed, count for nothing, and neither do local files', (t) => {
+test('images that were in the store, or failed, and local files do not count', (t) => {
   const { phases: found } = read([
     [0, started('present')],
     [1000, ended('present', 'present', 1000)],
@@ -81,7 +81,7 @@ test('images that the store had, or that failed, count for nothing, and neither 
   t.deepEqual(found, { wait: 0, resolve: 0, download: 0, verify: 0, commit: 0 });
 });
 
-test('images are counted in each stage for as long as they are there', (t) => {
+test('images are counted in each stage for as long as they are in it', (t) => {
   const { depths } = read([
     [0, { type: 'batch-started', requests: 2 }],
     [0, started('a')],
@@ -116,12 +116,12 @@ test('an image that is retried, present or failed is in one stage at a time, and
   t.deepEqual(working, { mean: 0, most: 0 });
 });
 
-test('a batch of no time has no depth', (t) => {
+test('a batch without duration has no depth', (t) => {
   t.deepEqual(read([]).depths.waiting, { mean: 0, most: 0 });
   t.deepEqual(read([[5, started('a')]]).depths.waiting, { mean: 0, most: 1 });
 });
 
-test('the steps of all ingests add up, and what is no step is passed over', (t) => {
+test('the steps of all ingests add up, and unknown steps are ignored', (t) => {
   const { ingest } = read([
     [0, started('a')],
     [0, started('b')],

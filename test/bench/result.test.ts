@@ -13,29 +13,29 @@ const idle: Partial<SettingResult> = {
 const bound = (parts: Partial<SettingResult>, around: Partial<Surroundings> = {}) =>
   boundOf(settingResult({ ...idle, ...parts }), { ...quiet, ...around });
 
-test('a batch that is over sooner than the process has started is held back by start-up', (t) => {
+test('a batch that is shorter than the start of the process is limited by start-up', (t) => {
   t.is(bound({ batchSeconds: 4 }), 'start-up');
 });
 
-test('processors that are all busy hold back; those that somebody else keeps busy leave it unclear', (t) => {
+test('busy processors are the limit; if other processes use them, it is unclear', (t) => {
   t.is(bound({ cpuSeconds: 17 }), 'processor');
   t.is(bound({ cpuSeconds: 12 }, { machineBusy: 0.9 }), 'processor');
   t.is(bound({ cpuSeconds: 2 }, { machineBusy: 0.9 }), 'unclear');
 });
 
-test('start-up keeps one processor busy and is not counted against the others', (t) => {
+test('start-up uses one processor and does not count against the others', (t) => {
   t.is(bound({ batchSeconds: 6, cpuSeconds: 4 + 10 }), 'processor');
 });
 
-test('idle processors and places that are full of transfers mean the network', (t) => {
+test('idle processors and slots full of transfers mean the network', (t) => {
   t.is(bound({ phases: { resolve: 0, download: 30, verify: 1, commit: 1 } }), 'network');
 });
 
-test('idle processors and places that hardly transfer mean latency', (t) => {
+test('idle processors and slots with few transfers mean latency', (t) => {
   t.is(bound({ phases: { resolve: 30, download: 1, verify: 1, commit: 1 } }), 'latency');
 });
 
-test('where nothing stands out, nothing is claimed', (t) => {
+test('where nothing stands out, it is unclear', (t) => {
   t.is(bound({ phases: { resolve: 10, download: 14, verify: 1, commit: 1 } }), 'unclear');
   t.is(bound({ phases: { resolve: 30, download: 1, verify: 1, commit: 1 }, cpuSeconds: 12 }), 'unclear');
   t.is(bound({ phases: { resolve: 1, download: 1, verify: 30, commit: 1 } }), 'unclear');

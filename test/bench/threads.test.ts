@@ -18,7 +18,7 @@ const program = `
   console.log(JSON.stringify(read()));
 `;
 
-test('processor time is told by thread: the main one, and workers by their names, in order', async (t) => {
+test('processor time is reported by thread: the main one, and workers by their names, in order', async (t) => {
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program]);
   const seconds = JSON.parse(stdout) as Readonly<Record<string, number>>; // as it was written
   t.deepEqual(Object.keys(seconds), ['main', 'index', 'worker', 'worker 2']);

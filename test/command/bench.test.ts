@@ -29,7 +29,7 @@ async function processesWith(text: string): Promise<readonly string[]> {
   return lines.filter((line) => line.includes(text));
 }
 
-test('a table has a row for each setting and one sentence on what follows, and nothing is left behind', async (t) => {
+test('a table has a row for each setting and one sentence of conclusion, and nothing is left', async (t) => {
   const { dir, env } = await surroundings(t);
   const report = join(await temporaryDirectory(t), 'bench.html');
   const args = [...small.slice(0, 3), '--jobs=1,2', '--workers=1', `--report=${report}`];
@@ -61,7 +61,7 @@ test('JSON has the documented form, and every image of a tree is fetched', async
   t.deepEqual(await readdir(dir), []);
 });
 
-test('images that are named are fetched from where they are, in each round', async (t) => {
+test('named images are fetched from their servers, in each round', async (t) => {
   const { dir, env } = await surroundings(t);
   const { bytes } = await buildAci({ name: 'example.com/app', size: 50_000 });
   const server = await startServer(t, { '/app.aci': { body: bytes } });
@@ -76,7 +76,7 @@ test('images that are named are fetched from where they are, in each round', asy
   t.deepEqual(await readdir(dir), []);
 });
 
-test('a fetch that fails ends the measurement with its own words and its own exit code', async (t) => {
+test('a fetch that fails ends the measurement with its own message and exit code', async (t) => {
   const { dir, env } = await surroundings(t);
   const server = await startServer(t, {});
   const url = `${server.url}/none.aci`;
@@ -106,7 +106,7 @@ test('an interrupted measurement ends at once, with its processes and files', as
   t.deepEqual(await processesWith(dir), []);
 });
 
-test('a measurement that is killed takes its processes along', async (t) => {
+test('a killed measurement ends its processes, too', async (t) => {
   const { dir, child } = await startLong(t);
   child.kill('SIGKILL');
   await until(async () => (await processesWith(dir)).length === 0);
@@ -130,7 +130,7 @@ const usage: readonly (readonly [line: string, message: RegExp])[] = [
   ['bench --store-only', /Unknown argument: store-only/],
 ];
 for (const [line, message] of usage) {
-  test(`longshore ${line} ends with 2, says why in one line, and measures nothing`, async (t) => {
+  test(`longshore ${line} ends with 2, gives the reason in one line, and measures nothing`, async (t) => {
     const { code, stdout, stderr } = await runHere(line.split(' '));
     t.deepEqual([code, stdout], [2, '']);
     t.regex(stderr, /^error: USAGE: [^\n]+\n$/);
@@ -138,7 +138,7 @@ for (const [line, message] of usage) {
   });
 }
 
-test('images that the temporary directory has no room for are not made', async (t) => {
+test('images too large for the temporary directory are not made', async (t) => {
   const { dir, env } = await surroundings(t);
   const { code, stderr } = await runCli(['bench', '--images=100000', '--size=64M'], env);
   t.is(code, 8);
@@ -152,7 +152,7 @@ test('references that do not parse are named before anything is measured', async
   t.is(stderr.match(/REFERENCE_INVALID/g)?.length, 2);
 });
 
-test('images of a registry are made, fetched and measured', async (t) => {
+test('registry images are made, fetched and measured', async (t) => {
   const { env } = await surroundings(t);
   const { code, stdout, stderr } = await runCli(['bench', ...small, '--registry', '--output=json'], env);
   t.is(code, 0, stderr);
@@ -164,7 +164,7 @@ test('images of a registry are made, fetched and measured', async (t) => {
   t.regex(both.stderr, /--tree/);
 });
 
-test('a comparison ends with 9 when it got slower, and with 2 when it makes no sense', async (t) => {
+test('a comparison ends with 9 when something got slower, and with 2 when it is not possible', async (t) => {
   const { dir, env } = await surroundings(t);
   const before = join(dir, 'before.json');
   const args = [...small.filter((arg) => !arg.startsWith('--rounds')), '--rounds=2', `--compare=${before}`];

@@ -58,7 +58,7 @@ const lines: readonly (readonly [line: string, code: number, message: RegExp])[]
 ];
 
 for (const [line, code, message] of lines) {
-  test(`longshore ${line} says what is wrong, and is no bug`, async (t) => {
+  test(`longshore ${line} reports what is wrong, and not as a bug`, async (t) => {
     const { run } = await opened(t);
     const result = await run(`longshore ${line}`);
     t.is(result.code, code, result.stderr);
@@ -67,7 +67,7 @@ for (const [line, code, message] of lines) {
   });
 }
 
-test('a temporary directory that is not there is named', async (t) => {
+test('a missing temporary directory is named', async (t) => {
   const { run } = await opened(t);
   for (const command of ['demo', 'bench --images=1']) {
     const { code, stderr } = await run(`TMPDIR=/nonexistent longshore ${command}`);
@@ -76,27 +76,27 @@ test('a temporary directory that is not there is named', async (t) => {
   }
 });
 
-test('a working directory that is gone is named', async (t) => {
+test('a removed working directory is named', async (t) => {
   const { run } = await opened(t);
   const { code, stderr } = await run('mkdir gone; cd gone; rmdir ../gone; longshore fetch x.aci');
   t.is(code, 4);
   t.regex(stderr, /FILE_NOT_FOUND: the working directory is not there any more/);
 });
 
-test('a report may have the longest name there is', async (t) => {
+test('a report may have the longest possible name', async (t) => {
   const { run, at } = await opened(t);
   t.is((await run(`longshore fetch ./a.aci --report ${long}`)).code, 0);
   t.regex(await readFile(at(long), 'utf8'), /<html/);
 });
 
-test('lists that name nothing are worth a warning', async (t) => {
+test('an empty list gives a warning', async (t) => {
   const { run } = await opened(t);
   const { code, stderr } = await run('longshore fetch -f /dev/null');
   t.is(code, 0);
   t.regex(stderr, /^warning: no list names an image: there is nothing to do$/m);
 });
 
-test('a list that comes by a pipe is relative to the working directory', async (t) => {
+test('a list from a pipe is relative to the working directory', async (t) => {
   const { run } = await opened(t);
   const { code, stdout } = await run(
     '(sleep 0.1; echo ./a.aci) >pipe & mkdir below; cd below; longshore plan -f ../pipe',
@@ -107,7 +107,7 @@ test('a list that comes by a pipe is relative to the working directory', async (
 });
 
 for (const line of ['fetch -f pipe', 'trust --root --skip-fingerprint-review pipe', 'fetch a.aci --events pipe']) {
-  test.serial(`longshore ${line} ends with a signal, though nobody is at the other end`, async (t) => {
+  test.serial(`longshore ${line} ends on a signal, also while nobody reads or writes the pipe`, async (t) => {
     const { start, environment } = await opened(t);
     const { child, result } = start(`longshore ${line} & echo $!; wait $!`, environment);
     const pid = Number(
@@ -119,7 +119,7 @@ for (const line of ['fetch -f pipe', 'trust --root --skip-fingerprint-review pip
   });
 }
 
-test('events go to a pipe once somebody reads it, and a reader that has seen enough is no failure', async (t) => {
+test('events are written to a pipe once it has a reader, and a reader that leaves is no failure', async (t) => {
   const { run } = await opened(t);
   const read = await run('(sleep 0.5; cat pipe >read) & longshore fetch ./a.aci --events pipe; wait; wc -l <read');
   t.regex(read.stdout, /^sha512-[0-9a-f]+\n\d+\n$/);
@@ -135,7 +135,7 @@ test('directories in the environment that are not absolute count as unset', asyn
   t.deepEqual(await readdir(directory), before);
 });
 
-test('a user that the system does not know, without a home directory, can use it', async (t) => {
+test('a user without an entry in the system and without a home directory can use it', async (t) => {
   const { run, directory } = await opened(t);
   if (process.getuid?.() !== 0) {
     t.log('skipped: only root can become another user');
@@ -147,7 +147,7 @@ test('a user that the system does not know, without a home directory, can use it
   t.like(await run(line), { code: 0, stdout: '', stderr: '' });
 });
 
-test('a working directory that may not be entered is no bug', async (t) => {
+test('a working directory without permission to enter is no bug', async (t) => {
   const { run, directory } = await opened(t);
   if (process.getuid?.() !== 0) {
     t.log('skipped: only root can become another user');
@@ -162,7 +162,7 @@ test('a working directory that may not be entered is no bug', async (t) => {
   t.notRegex(stderr, /INTERNAL/);
 });
 
-test('what to do about a path that is no store is to choose another, not to repair it', async (t) => {
+test('the advice for a path that cannot be a store is to choose another, not to repair it', async (t) => {
   const { run } = await opened(t);
   const { code, stderr } = await run('longshore image list --dir file');
   t.is(code, 8);

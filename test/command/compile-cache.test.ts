@@ -7,7 +7,7 @@ import { buildAci } from '../helpers/archive.ts';
 import { runCli } from '../helpers/run-cli.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
-test('compiled code is kept in the cache directory of the user alone, threads included', async (t) => {
+test('compiled code is kept in the cache directory of the user, also for threads', async (t) => {
   const home = await temporaryDirectory(t);
   const temporary = await temporaryDirectory(t);
   const { bytes } = await buildAci({ name: 'example.com/app' });
@@ -23,7 +23,7 @@ test('compiled code is kept in the cache directory of the user alone, threads in
   t.true(kept.every(({ parentPath }) => parentPath.startsWith(join(cache, main ?? 'none'))));
 });
 
-test('no compiled code is taken from a directory that others could have written to', async (t) => {
+test('no compiled code is read from a directory that others could have written to', async (t) => {
   const home = await temporaryDirectory(t);
   const cache = join(home, '.cache/longshore');
   await mkdir(cache, { recursive: true });
@@ -44,7 +44,7 @@ test('no compiled code is taken from a directory that others could have written 
   t.is((await readdir(cache)).length, 1);
 });
 
-test('a home directory that is not there is not made', async (t) => {
+test('a missing home directory is not created', async (t) => {
   const home = join(await temporaryDirectory(t), 'home');
   t.is((await runCli(['image', 'list', '--dir', join(home, 'store')], { HOME: home, NODE_COMPILE_CACHE: '' })).code, 0);
   await t.throwsAsync(stat(home), { code: 'ENOENT' });

@@ -27,7 +27,7 @@ test('the demonstration fetches a signed tree, refuses a stranger, and leaves th
   t.regex((await runHere(['image', 'verify', '--dir', keep])).stdout, /^checked 30 images .*: all sound\n$/);
 });
 
-test('a demonstration that is interrupted ends, and leaves nothing behind', async (t) => {
+test('an interrupted demonstration ends, and leaves nothing', async (t) => {
   const dir = await temporaryDirectory(t);
   const env = { PATH: process.env['PATH'], HOME: dir, TMPDIR: dir, NODE_DISABLE_COMPILE_CACHE: '1' };
   const demo = spawn(process.execPath, ['--import', preloadUrl(withoutGrace), bin, 'demo'], {
@@ -41,7 +41,7 @@ test('a demonstration that is interrupted ends, and leaves nothing behind', asyn
   t.deepEqual(await readdir(dir), []);
 });
 
-test('a directory that holds something is not taken for the store', async (t) => {
+test('a directory that is not empty is refused for the store', async (t) => {
   const dir = await temporaryDirectory(t);
   await writeFile(join(dir, 'mine'), '');
   const { code, stdout, stderr } = await runHere(['demo', '--keep', dir]);

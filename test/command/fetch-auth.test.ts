@@ -62,7 +62,7 @@ async function serving(t: ExecutionContext, type?: Type) {
   };
 }
 
-test('a server that wants no credentials gives to all, and what has no signature is refused only where that is looked for (T85, T86)', async (t) => {
+test('without credentials all images are served, and one without a signature is refused only if signatures are checked', async (t) => {
   const { fetch, isFetched } = await serving(t);
   const { code, stderr } = await fetch('tls');
   t.is(code, 5);
@@ -76,7 +76,7 @@ for (const [type, layer] of [
   ['oauth', 'local'],
   ['oauth', 'system'],
 ] as const) {
-  test(`${type}: credentials of the ${layer} configuration let in, for image and signature, and none do not (T85, T87)`, async (t) => {
+  test(`${type}: with credentials of the ${layer} configuration image and signature are served, without any they are not`, async (t) => {
     const { configure, auth, fetch, origin, isDenied, isFetched } = await serving(t, type);
     await isDenied();
     await configure(`${layer}/auth.d/a.json`, auth(credentials[type]));
@@ -91,7 +91,7 @@ for (const [what, system, local] of [
   ['worse', credentials, wrong],
   ['better', wrong, credentials],
 ] as const) {
-  test(`the local configuration overrides the system's, for ${what} (T88)`, async (t) => {
+  test(`the local configuration overrides the system's, for ${what}`, async (t) => {
     const { configure, auth, isDenied, isFetched } = await serving(t, 'basic');
     const [first, then] = what === 'better' ? [isDenied, isFetched] : [isFetched, isDenied];
     await configure('system/auth.d/one.json', auth(system.basic));
@@ -101,7 +101,7 @@ for (const [what, system, local] of [
   });
 }
 
-test('what is not named .json, or lies deeper, is no configuration (T89)', async (t) => {
+test('files not named .json, or in subdirectories, are ignored', async (t) => {
   const { configure, auth, isDenied, isFetched } = await serving(t, 'oauth');
   const document = auth(credentials.oauth);
   for (const layer of ['system', 'local']) {

@@ -51,7 +51,7 @@ async function locking(t: ExecutionContext) {
   };
 }
 
-test('a lock file says which image each reference and each dependency was', async (t) => {
+test('a lock file records the image of each reference and each dependency', async (t) => {
   const { fetch, lock, app, base } = await locking(t);
   const { code, stderr } = await fetch('store', 'example.com/app:1');
   t.is(code, 0, stderr);
@@ -64,7 +64,7 @@ test('a lock file says which image each reference and each dependency was', asyn
   });
 });
 
-test('an image that is not the one of the lock file is refused, and never seen in the store', async (t) => {
+test('an image other than that of the lock file is refused, and never listed in the store', async (t) => {
   const { fetch, list, lock, app, at, replace } = await locking(t);
   await fetch('store', 'example.com/app:1', app.url);
   const before = await lock();
@@ -85,7 +85,7 @@ test('an image that is not the one of the lock file is refused, and never seen i
   t.false((await list('fresh')).includes(other));
 });
 
-test('a store that has the locked image answers with it, whatever the origin has by now', async (t) => {
+test('a locked image in the store is used, whatever the origin has now', async (t) => {
   const { fetch, app, replace } = await locking(t);
   await fetch('store', 'example.com/app:1');
   await replace(app);
@@ -93,14 +93,14 @@ test('a store that has the locked image answers with it, whatever the origin has
   t.deepEqual([code, stdout], [0, `${app.imageId}\n`]);
 });
 
-test('what is new comes into the lock file, and what is not asked for any more leaves it', async (t) => {
+test('new references are added to the lock file, and those not requested any more are removed', async (t) => {
   const { fetch, lock } = await locking(t);
   await fetch('store', 'example.com/base:1');
   await fetch('store', 'example.com/app:1', '--no-deps');
   t.deepEqual(Object.keys((await lock()).images), ['example.com/app,version=1']);
 });
 
-test('a run that fails leaves the lock file as it was, and so does one that finds nothing new', async (t) => {
+test('a run that fails leaves the lock file unchanged, and so does one that finds nothing new', async (t) => {
   const { fetch, at } = await locking(t);
   await fetch('store', 'example.com/app:1');
   const before = await readFile(at('lock.json'), 'utf8');
@@ -111,7 +111,7 @@ test('a run that fails leaves the lock file as it was, and so does one that find
   t.is((await stat(at('lock.json'))).mtimeMs, 1000);
 });
 
-test('frozen, nothing is fetched that the lock file does not name, dependencies included', async (t) => {
+test('with --frozen only images in the lock file are fetched, dependencies included', async (t) => {
   const { fetch, at, lock, app, origin } = await locking(t);
   await fetch('store', 'example.com/app:1');
   t.is((await fetch('fresh', '--frozen', 'example.com/app:1')).code, 0);
@@ -156,7 +156,7 @@ async function lockingTag(t: ExecutionContext) {
 }
 
 for (const keep of ['aci', 'oci', 'both']) {
-  test(`a tag that moved is refused before anything of it is seen: --keep=${keep}`, async (t) => {
+  test(`a tag that moved is refused before its image is listed: --keep=${keep}`, async (t) => {
     const { fetch, lock, list, put, reference, options } = await lockingTag(t);
     const first = await fetch('store', `--keep=${keep}`, ...options);
     t.is(first.code, 0, first.stderr);
@@ -175,7 +175,7 @@ for (const keep of ['aci', 'oci', 'both']) {
   });
 }
 
-test('a store that remembers another image asks again, as the lock may be of today', async (t) => {
+test('if the store has another image for a reference, the server is asked again, since the lock file may be newer', async (t) => {
   const { fetch, put, at, app, origin, replace, options } = await lockingTag(t);
   origin.routes[app.path] = { body: app.bytes, headers: { 'cache-control': 'max-age=3600' } };
   const asked = [app.url, ...options];
@@ -188,7 +188,7 @@ test('a store that remembers another image asks again, as the lock may be of tod
   t.is(code, 0, stderr);
 });
 
-test('each platform of an image is locked by itself', async (t) => {
+test('each platform of an image is locked separately', async (t) => {
   const { fetch, lock, put, reference } = await lockingTag(t);
   const platforms = ['--platform', 'linux/amd64', '--platform', 'linux/arm64'];
   const { code, stderr } = await fetch('store', ...platforms, reference);
@@ -200,7 +200,7 @@ test('each platform of an image is locked by itself', async (t) => {
   t.is((await fetch('fresh', '--frozen', '--platform', 'linux/s390x', reference)).code, 10);
 });
 
-test('dependencies that are pinned to different images of one name are locked apart', async (t) => {
+test('dependencies pinned to different images of one name are locked separately', async (t) => {
   const { fetch, lock, origin, base } = await locking(t);
   const pinned = (imageID: string) => [
     { imageName: 'example.com/base', labels: [{ name: 'version', value: '1' }], imageID },
@@ -222,7 +222,7 @@ test('an image with other labels is another image', async (t) => {
   t.regex(stderr, /LOCK_MISMATCH: the lock file says sha512-[0-9a-f]{32}, but label version/);
 });
 
-test('files that only their case tells apart are two', async (t) => {
+test('files whose names differ only in case are different', async (t) => {
   const { fetch, lock, at } = await locking(t);
   for (const name of ['A.aci', 'a.aci']) {
     await writeFile(at(name), (await buildAci({ name: `example.com/${name.toLowerCase()}`, size: 9 })).bytes);
@@ -231,7 +231,7 @@ test('files that only their case tells apart are two', async (t) => {
   t.deepEqual(Object.keys((await lock()).images), [at('A.aci'), at('a.aci')]);
 });
 
-test('a lock file that is a link is written where it leads, and a batch of nothing writes none', async (t) => {
+test('a lock file that is a link is written at its target, and an empty batch writes none', async (t) => {
   const { fetch, lock, at } = await locking(t);
   await writeFile(at('list'), '# nothing yet');
   t.is((await fetch('store', '-f', at('list'))).code, 0);
@@ -243,7 +243,7 @@ test('a lock file that is a link is written where it leads, and a batch of nothi
   t.true((await lstat(at('lock.json'))).isSymbolicLink());
 });
 
-test('what is no lock file, and --frozen without one, are refused before anything is done', async (t) => {
+test('an invalid lock file, and --frozen without one, are refused before anything is done', async (t) => {
   const { fetch, at, origin } = await locking(t);
   const bad = async (text: string, pattern: RegExp, ...args: readonly string[]) => {
     await writeFile(at('bad.json'), text);
@@ -269,7 +269,7 @@ test('what is no lock file, and --frozen without one, are refused before anythin
   t.is(origin.requests.length, 0);
 });
 
-test('two URLs that only their queries tell apart cannot both be locked', async (t) => {
+test('two URLs that differ only in their queries cannot both be locked', async (t) => {
   const { fetch, lock, app, origin } = await locking(t);
   const { bytes } = await buildAci({ name: 'example.com/app', version: '2' });
   origin.routes[`${app.path}?v=2`] = { body: bytes };
@@ -279,7 +279,7 @@ test('two URLs that only their queries tell apart cannot both be locked', async 
   await t.throwsAsync(lock(), { code: 'ENOENT' });
 });
 
-test('a lock file that cannot be written any more is OUTPUT_FAILED', async (t) => {
+test('a lock file that can no longer be written is OUTPUT_FAILED', async (t) => {
   const path = join(await temporaryDirectory(t), 'gone', 'lock.json');
   const file = await openLockFile(path, false);
   file.lock.onFound('example.com/app', parseImageId(`sha512-${'a'.repeat(128)}`));

@@ -56,7 +56,7 @@ async function serving(t: ExecutionContext) {
   };
 }
 
-test('what is not in the store is fetched from where it lies, and from the store the next time (T75, T78)', async (t) => {
+test('an image is fetched from its server, and the next time from the store', async (t) => {
   const { sources, outcomes, asked, origin } = await serving(t);
   t.deepEqual(
     await outcomes(),
@@ -72,7 +72,7 @@ test('what is not in the store is fetched from where it lies, and from the store
   t.is(asked(), (before[0] ?? 0) + 1);
 });
 
-test('--store-only asks nobody: what is not there is named and missing, what is there is taken (T76)', async (t) => {
+test('--store-only makes no request: missing images are named, stored ones are used', async (t) => {
   const { references, sources, fetch, outcomes, asked } = await serving(t);
   const { code, stdout, stderr } = await fetch('--store-only');
   t.deepEqual([code, stdout], [4, '']);
@@ -91,7 +91,7 @@ test('--store-only asks nobody: what is not there is named and missing, what is 
   t.is(asked(), before);
 });
 
-test('--no-store asks about everything, and brings what is not as it was (T77)', async (t) => {
+test('--no-store asks the server for every image, and downloads those that have changed', async (t) => {
   const { sources, outcomes, origin, registry } = await serving(t);
   await outcomes();
   const before = [origin.requests.length, registry.requests.length];

@@ -50,7 +50,7 @@ async function pushed(t: ExecutionContext, ...options: readonly string[]) {
   };
 }
 
-test('what skopeo pushed is fetched as an archive and kept for skopeo to read, and the second time is there', async (t) => {
+test('an image pushed by skopeo is fetched as an archive and kept for skopeo to read, and the second time is present', async (t) => {
   const fixture = await pushed(t);
   if (!fixture) return;
   const { name, store, top, longshore, fetchJson } = fixture;
@@ -71,7 +71,7 @@ test('what skopeo pushed is fetched as an archive and kept for skopeo to read, a
   t.is(pinned[0]?.status, 'fetched');
 });
 
-test('a docker manifest is kept as it came, and beside it one that skopeo can read', async (t) => {
+test('a docker manifest is kept as it came, with a second one that skopeo can read', async (t) => {
   const fixture = await pushed(t, '--format', 'v2s2');
   if (!fixture) return;
   const { name, store, fetchJson } = fixture;

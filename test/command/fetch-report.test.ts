@@ -34,7 +34,7 @@ async function dataOf(path: string): Promise<ReportData> {
 
 const ended = ({ rows }: ReportData) => rows.map(([reference, , status]) => [reference, statuses[status]]);
 
-test('the report of a run has a row for each image, those that failed too, and leaves nothing beside it', async (t) => {
+test('the report of a run has a row for each image, also for failed ones, and no other file is left', async (t) => {
   const { at, directory, fetch } = await longshore(t);
   const { code } = await fetch([at('base.aci'), at('missing.aci'), '--report', at('run.html')]);
   t.is(code, 4);
@@ -48,7 +48,7 @@ test('the report of a run has a row for each image, those that failed too, and l
   t.deepEqual((await readdir(directory)).sort(), ['base.aci', 'run.html', 'store']);
 });
 
-test('LONGSHORE_REPORT names the file too, and an older report is replaced where a link leads', async (t) => {
+test('LONGSHORE_REPORT names the file, too, and an older report is replaced at the target of a link', async (t) => {
   const { at, fetch } = await longshore(t);
   await writeFile(at('older.html'), 'older');
   await symlink('older.html', at('link.html'));
@@ -57,7 +57,7 @@ test('LONGSHORE_REPORT names the file too, and an older report is replaced where
   t.deepEqual(ended(await dataOf(at('older.html'))), [[at('base.aci'), 'fetched']]);
 });
 
-test('a run that fails before its batch begins leaves a report that says so', async (t) => {
+test('a run that fails before its batch begins leaves a report about that', async (t) => {
   const { at, fetch } = await longshore(t);
   await mkdir(at('store'));
   await writeFile(at('store/index.sqlite'), 'no database');
@@ -79,7 +79,7 @@ test('a report that cannot be written is refused before anything is fetched', as
   t.deepEqual(await readdir(directory), ['base.aci']);
 });
 
-test('a report that cannot be written any more is OUTPUT_FAILED, where nothing else failed', async (t) => {
+test('a report that can no longer be written is OUTPUT_FAILED, if nothing else failed', async (t) => {
   const { at, fetch } = await longshore(t);
   const { code, stdout, stderr } = await fetch([at('base.aci'), '--report', '/dev/full']);
   t.is(code, 8);
@@ -91,7 +91,7 @@ test('a report that cannot be written any more is OUTPUT_FAILED, where nothing e
   t.regex(failed.stderr, /^warning: the report \/dev\/full could not be written: .* \(ENOSPC\)$/m);
 });
 
-test('events that cannot be written any more are OUTPUT_FAILED, once the images are there', async (t) => {
+test('events that can no longer be written are OUTPUT_FAILED, once the images are in the store', async (t) => {
   const { at, fetch } = await longshore(t);
   const { code, stdout, stderr } = await fetch([at('base.aci'), '--events', '/dev/full']);
   t.is(code, 8);
@@ -110,14 +110,14 @@ async function trickling(t: ExecutionContext) {
   return { child, result, directory, reference: `${server.url}/a.aci` };
 }
 
-test.serial('an interrupted run leaves a report of what was cancelled', async (t) => {
+test.serial('an interrupted run leaves a report with the cancelled images', async (t) => {
   const { child, result, directory, reference } = await trickling(t);
   child.kill('SIGINT');
   t.is((await result).code, 130);
   t.deepEqual(ended(await dataOf(join(directory, 'run.html'))), [[reference, 'cancelled']]);
 });
 
-test.serial('a run that does not get to its end leaves a report of how far it was', async (t) => {
+test.serial('a run that exits early leaves a report of the part so far', async (t) => {
   const { child, result, directory, reference } = await trickling(t);
   child.kill('SIGINT');
   child.kill('SIGTERM');

@@ -39,7 +39,7 @@ async function longshore(t: ExecutionContext) {
   };
 }
 
-test('an image file is taken once its signer is trusted for its name, and no sooner (T90-T94)', async (t) => {
+test('an image file is accepted only once its signer is trusted for its name', async (t) => {
   const { at, fetch, trust } = await longshore(t);
   const images = [];
   for (const name of ['example.com/app', 'example.org/other']) {
@@ -77,7 +77,7 @@ test('an image file is taken once its signer is trusted for its name, and no soo
   await taken(other.path, other.imageId);
 });
 
-test('a signature that lies elsewhere is named on the command line or in a list', async (t) => {
+test('a signature elsewhere is given on the command line or in a list', async (t) => {
   const { at, fetch, trust } = await longshore(t);
   await trust('ann', '--root');
   const expected = [];
@@ -103,7 +103,7 @@ test('a signature that lies elsewhere is named on the command line or in a list'
   t.is((await fetch('--insecure-options=image', ...named('one', 'missing.sig'))).code, 0, 'nobody looks at it');
 });
 
-test('a signature that is put off is waited for in words, and the image is taken (T82)', async (t) => {
+test('a delayed signature is waited for, with a message, and the image is accepted', async (t) => {
   const { fetch, trust } = await longshore(t);
   const origin = await startOrigin(t, { https: true, sign: (bytes) => gpg.sign(ann, bytes) });
   const { url, path, imageId } = await origin.publish({ name: 'example.com/app' });
@@ -120,7 +120,7 @@ test('a signature that is put off is waited for in words, and the image is taken
   t.regex(stderr, /^waiting https:\/\/127\.0\.0\.1:\d+\/example\.com\/app-latest\.aci: .*signature/m);
 });
 
-test('an image whose signer is not trusted any more is shown as such, and does not count', async (t) => {
+test('an image whose signer is no longer trusted is shown as such, and is not used', async (t) => {
   const { at, run, fetch, trust } = await longshore(t);
   const { bytes, imageId } = await buildAci({ name: 'example.com/app' });
   await writeFile(at('app.aci'), bytes);

@@ -26,13 +26,13 @@ async function longshore(t: ExecutionContext) {
   return { at, fetch, imageId };
 }
 
-test('an image asked for twice is printed twice', async (t) => {
+test('an image requested twice is printed twice', async (t) => {
   const { at, fetch, imageId } = await longshore(t);
   const { code, stdout } = await fetch(['--full', at('base.aci'), at('base.aci')]);
   t.deepEqual([code, stdout], [0, `${imageId}\n${imageId}\n`]);
 });
 
-test('three dashes between images mean nothing (T59)', async (t) => {
+test('three dashes between images are ignored', async (t) => {
   const { at, fetch, imageId } = await longshore(t);
   const { code, stdout } = await fetch(['--full', at('base.aci'), '---', at('base.aci'), '---']);
   t.deepEqual([code, stdout], [0, `${imageId}\n${imageId}\n`]);
@@ -62,7 +62,7 @@ test('one failure does not stop the others, and failures of several kinds end wi
   t.is(errors.length, 2);
 });
 
-test('events go to a file, one JSON object a line, numbered', async (t) => {
+test('events are written to a file, one JSON object a line, numbered', async (t) => {
   const { at, fetch } = await longshore(t);
   await fetch([at('base.aci'), '--events', at('events')]);
   const lines = (await readFile(at('events'), 'utf8')).trimEnd().split('\n');
@@ -82,7 +82,7 @@ test('--progress=json writes nothing but events to stderr', async (t) => {
   t.deepEqual([types[0], types.at(-1)], ['warning', 'batch-finished']);
 });
 
-test('what is there unverified is refused when verification is asked for, and the advice says how to go on', async (t) => {
+test('an unverified image in the store is refused when verification is required, and the advice says how to go on', async (t) => {
   const { at, fetch } = await longshore(t);
   await fetch([at('base.aci')]);
   const { code, stdout, stderr } = await fetch([at('base.aci')], { LONGSHORE_INSECURE_OPTIONS: 'none' });
@@ -90,14 +90,14 @@ test('what is there unverified is refused when verification is asked for, and th
   t.regex(stderr, /^error: .*base\.aci: SIGNATURE_MISSING: .*\. Publish .*\.\n$/);
 });
 
-test('lifted checks are warned about', async (t) => {
+test('a warning is given for each disabled check', async (t) => {
   const { at, fetch } = await longshore(t);
   const { stderr } = await fetch([at('base.aci')], { LONGSHORE_INSECURE_OPTIONS: 'image,tls' });
   t.regex(stderr, /^warning: TLS verification has been disabled$/m);
   t.regex(stderr, /^warning: image signature verification has been disabled$/m);
 });
 
-test('the paths configuration says where the store is', async (t) => {
+test('the paths configuration sets the directory of the store', async (t) => {
   const { at, fetch } = await longshore(t);
   await mkdir(at('local/paths.d'), { recursive: true });
   await writeFile(
@@ -109,7 +109,7 @@ test('the paths configuration says where the store is', async (t) => {
   t.true((await readdir(at('there'))).includes('index.sqlite'));
 });
 
-test('one bad file of the configuration stops the run before any work, and is named', async (t) => {
+test('one bad configuration file stops the run before any work, and is named', async (t) => {
   const { at, fetch } = await longshore(t);
   await mkdir(at('local/auth.d'), { recursive: true });
   await writeFile(at('local/auth.d/b.json'), '{}');

@@ -17,7 +17,7 @@ for (const [title, options] of [
   ['as it is', []],
   ['whatever was asked for', ['--jobs', '60', '--jobs-per-host', '60', '--workers', '16']],
 ] as const) {
-  test(`a batch of 60 images from 21 servers ends well where a process may open 64 files, ${title}`, async (t) => {
+  test(`a batch of 60 images from 21 servers succeeds where a process may open 64 files, ${title}`, async (t) => {
     t.timeout(300_000);
     const many = await startOrigin(t);
     const urls: string[] = [];
@@ -42,7 +42,7 @@ for (const [title, options] of [
   });
 }
 
-test('where a process may open hardly any file, that is what a fetch says, and it makes nothing', async (t) => {
+test('where a process may open hardly any file, a fetch reports that, and creates nothing', async (t) => {
   const directory = await temporaryDirectory(t);
   for (const files of [24, 30, 34]) {
     const dir = join(directory, `store-${files}`);
@@ -53,7 +53,7 @@ test('where a process may open hardly any file, that is what a fetch says, and i
   }
 });
 
-test('a store that cannot be opened since no more files may be is neither damaged nor a bug', async (t) => {
+test('a store that cannot be opened for want of file descriptors is neither damaged nor a bug', async (t) => {
   const directory = await temporaryDirectory(t);
   const dir = join(directory, 'store');
   await (await openStore({ dir })).close();
@@ -65,7 +65,7 @@ test('a store that cannot be opened since no more files may be is neither damage
   }
 });
 
-test('a limit of the size of files is named, and is no fault of the disk', async (t) => {
+test('a limit on the size of files is named, and is no fault of the disk', async (t) => {
   for (const blocks of [20, 50]) {
     const dir = join(await temporaryDirectory(t), 'store');
     const { code, stderr } = limited(`-f ${blocks}`, ['fetch', './none.aci', '--dir', dir]);
@@ -81,7 +81,7 @@ function limited(limit: string, args: readonly string[]): { readonly code: numbe
   return { code, stderr };
 }
 
-test('how much is done at once is what was asked for, or what there are files for', (t) => {
+test('the number of parallel transfers is the requested one, or what the limit on files allows', (t) => {
   const asked = { jobs: 16, workers: 8 };
   t.deepEqual(concurrencyOf(asked, Infinity), asked);
   t.deepEqual(concurrencyOf(asked, 980), asked);

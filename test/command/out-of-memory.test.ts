@@ -8,7 +8,7 @@ import { buildTar } from '../helpers/archive.ts';
 import { runCli } from '../helpers/run-cli.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
-test('an image that takes all memory of its thread is refused by name, and is no bug', async (t) => {
+test('an image that uses all memory of its thread is refused and named, and is no bug', async (t) => {
   const directory = await temporaryDirectory(t);
   const manifest = JSON.stringify({ acKind: 'ImageManifest', acVersion: '0.8.11', name: 'example.com/app' });
   const head = await buildTar([

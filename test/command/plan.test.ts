@@ -35,7 +35,7 @@ async function planning(t: ExecutionContext) {
   return { at, origin, longshore, environment, a, b, c };
 }
 
-test('the tree shows what is there, what would come and from where, each node once, and totals', async (t) => {
+test('the tree shows which images are in the store, which would be fetched and from where, each node once, and totals', async (t) => {
   const { at, longshore, a, b, c } = await planning(t);
   await longshore('fetch', 'example.com/a');
   const { code, stdout } = await longshore('plan', at('app.aci'), 'example.com/a');
@@ -57,7 +57,7 @@ test('the tree shows what is there, what would come and from where, each node on
   );
 });
 
-test('JSON has requests, nodes and totals, and says what depends on what by number', async (t) => {
+test('JSON has requests, nodes and totals, and refers to dependencies by number', async (t) => {
   const { at, longshore, b } = await planning(t);
   const { code, stdout } = await longshore('plan', '--output=json', at('app.aci'), 'example.com/none');
   t.is(code, 4);
@@ -70,7 +70,7 @@ test('JSON has requests, nodes and totals, and says what depends on what by numb
   t.true(plan.nodes.some((node) => 'source' in node && node.source === b.url && !('needs' in node)));
 });
 
-test('DOT has a node and an edge for each, and nothing from outside breaks out of a label', async (t) => {
+test('DOT has a node and an edge for each, and no outside text breaks out of a label', async (t) => {
   const { at, longshore } = await planning(t);
   const odd = at('a "b" \\n c.aci');
   await writeFile(odd, (await buildAci({ name: 'example.com/odd', dependencies: dependsOn('example.com/b') })).bytes);
@@ -88,7 +88,7 @@ test('DOT has a node and an edge for each, and nothing from outside breaks out o
   }
 });
 
-test('what could not be had ends the plan as it would end the fetch', async (t) => {
+test('a failure ends the plan as it would end the fetch', async (t) => {
   const { longshore, origin, at } = await planning(t);
   const { code, stderr, stdout } = await longshore('plan', `${origin.url}/none.aci`);
   t.is(code, 4);
@@ -100,7 +100,7 @@ test('what could not be had ends the plan as it would end the fetch', async (t) 
   t.is((await longshore('plan', '--no-deps', '--insecure-options=none', at('app.aci'))).code, 5);
 });
 
-test.serial('from a shell a plan changes nothing, and takes lists', async (t) => {
+test.serial('from a shell a plan changes nothing, and accepts lists', async (t) => {
   const { at, environment, origin } = await planning(t);
   const { run, directory } = await openShell(t);
   const { LONGSHORE_INSECURE_OPTIONS, LONGSHORE_DISCOVER } = environment;

@@ -25,7 +25,7 @@ const whenLookedAt = (look: string): string =>
     syncBuiltinESMExports();
   `);
 
-test.serial('work that never settles ends as a failure that names what has no outcome', async (t) => {
+test.serial('work that never settles ends as a failure that names requests without an outcome', async (t) => {
   const { run } = await openShell(t, whenLookedAt('() => new Promise(() => {})'));
   const { code, stdout, stderr } = await run(
     'touch a.aci b.aci; longshore fetch --progress=none --insecure-options=image ./a.aci ./b.aci',
@@ -35,7 +35,7 @@ test.serial('work that never settles ends as a failure that names what has no ou
   t.regex(stderr, /^error: \.\/b\.aci: INTERNAL: no outcome$/m);
 });
 
-test.serial('an exception that nobody caught is one line and a failure', async (t) => {
+test.serial('an uncaught exception is one line and a failure', async (t) => {
   const { run } = await openShell(
     t,
     whenLookedAt('() => { setTimeout(() => { throw new Error(`it broke`) }); return new Promise(() => {}) }'),
@@ -57,17 +57,20 @@ for (const [signal, exit] of [
   ['SIGTERM', 143],
   ['SIGHUP', 129],
 ] as const) {
-  test.serial(`the first ${signal} ends the run with ${exit} and a summary, while the body goes on`, async (t) => {
-    const server = await startServer(t, { '/a.aci': { body: Buffer.alloc(1_000_000, 1), rate: 1000 } });
-    const { start } = await openShell(t, preload(withoutGrace));
-    const { child, result } = start(`exec longshore fetch --insecure-options=image ${server.url}/a.aci`);
-    await until(() => server.requests.length > 0);
-    child.kill(signal);
-    const { code, stdout, stderr } = await result;
-    t.deepEqual([code, stdout], [exit, '']);
-    t.regex(stderr, /^1 image: 1 cancelled; /m);
-    t.notRegex(stderr, /^error/m);
-  });
+  test.serial(
+    `the first ${signal} ends the run with ${exit} and a summary, while a body is still coming`,
+    async (t) => {
+      const server = await startServer(t, { '/a.aci': { body: Buffer.alloc(1_000_000, 1), rate: 1000 } });
+      const { start } = await openShell(t, preload(withoutGrace));
+      const { child, result } = start(`exec longshore fetch --insecure-options=image ${server.url}/a.aci`);
+      await until(() => server.requests.length > 0);
+      child.kill(signal);
+      const { code, stdout, stderr } = await result;
+      t.deepEqual([code, stdout], [exit, '']);
+      t.regex(stderr, /^1 image: 1 cancelled; /m);
+      t.notRegex(stderr, /^error/m);
+    },
+  );
 }
 
 for (const [how, line] of Object.entries({
@@ -100,7 +103,7 @@ async function processOf(text: string): Promise<number> {
 
 const heedless = '() => { console.error(`at work`); setInterval(() => {}, 1000); return new Promise(() => {}) }';
 
-test.serial('a second signal ends work that does not heed the first', async (t) => {
+test.serial('a second signal ends work that ignores the first', async (t) => {
   const { start } = await openShell(t, `${whenLookedAt(heedless)} ${preload(withoutGrace)}`);
   const { child, result } = start('touch a.aci; exec longshore fetch --progress=none ./a.aci');
   await once(child.stderr, 'data');
@@ -110,7 +113,7 @@ test.serial('a second signal ends work that does not heed the first', async (t) 
   t.is((await result).code, 143);
 });
 
-test.serial('work that does not heed the first signal is ended after 3 s', async (t) => {
+test.serial('work that ignores the first signal is ended after 3 s', async (t) => {
   const { start } = await openShell(t, whenLookedAt(heedless));
   const { child, result } = start('touch a.aci; exec longshore fetch --progress=none ./a.aci');
   await once(child.stderr, 'data');
@@ -120,14 +123,14 @@ test.serial('work that does not heed the first signal is ended after 3 s', async
   t.true(Date.now() - sentMs >= 2900);
 });
 
-test.serial('a reader that goes away ends the run quietly', async (t) => {
+test.serial('a reader that leaves early ends the run quietly', async (t) => {
   const { run } = await openShell(t);
   const { stdout, stderr } = await run('(longshore fetch --help; echo $? >code) | true; cat code');
   t.is(stderr, '');
   t.regex(stdout, /^[01]\n$/);
 });
 
-test.serial('an older Node is told apart in one line, by exit 2', async (t) => {
+test.serial('an older Node is refused in one line, with exit code 2', async (t) => {
   const { run } = await openShell(
     t,
     preload(`Object.defineProperty(process, 'versions', { value: { node: '12.22.12' } })`),
@@ -136,7 +139,7 @@ test.serial('an older Node is told apart in one line, by exit 2', async (t) => {
   t.deepEqual([code, stdout, stderr], [2, '', 'longshore: needs Node 24.15 or later, this is 12.22.12\n']);
 });
 
-test.serial('the entry is read by the Node of the system, if that is an older one', async (t) => {
+test.serial("the entry file can be read by the system's Node, if that is an older one", async (t) => {
   const { directory } = await openShell(t);
   const entry = join(directory, 'bin.mjs');
   await copyFile(bin, entry); // it holds no types
@@ -150,20 +153,17 @@ test.serial('the entry is read by the Node of the system, if that is an older on
   t.regex(error.stderr, /^longshore: needs Node 24\.15 or later, this is \d+\.\d+\.\d+\n$/);
 });
 
-test.serial(
-  'a variable for Node does not lift the check of certificates, and it is said that it does not',
-  async (t) => {
-    const server = await startServer(t, {}, { https: true });
-    const { run } = await openShell(t);
-    const { code, stderr } = await run(`longshore fetch --insecure-options=image --retries=0 ${server.url}/a.aci`, {
-      NODE_TLS_REJECT_UNAUTHORIZED: '0',
-    });
-    t.is(code, 7);
-    t.deepEqual(server.requests, []);
-    t.deepEqual(stderr.match(/^warning: .*NODE_TLS.*$/gm), [
-      'warning: NODE_TLS_REJECT_UNAUTHORIZED=0 is in the environment, but certificates are checked all the same:' +
-        ' --insecure-options=tls leaves that out, --ca-file names an authority to trust',
-    ]);
-    t.regex(stderr, /^error: .*: TLS: /m);
-  },
-);
+test.serial('a variable for Node does not disable the check of certificates, and a message says so', async (t) => {
+  const server = await startServer(t, {}, { https: true });
+  const { run } = await openShell(t);
+  const { code, stderr } = await run(`longshore fetch --insecure-options=image --retries=0 ${server.url}/a.aci`, {
+    NODE_TLS_REJECT_UNAUTHORIZED: '0',
+  });
+  t.is(code, 7);
+  t.deepEqual(server.requests, []);
+  t.deepEqual(stderr.match(/^warning: .*NODE_TLS.*$/gm), [
+    'warning: NODE_TLS_REJECT_UNAUTHORIZED=0 is in the environment, but certificates are checked all the same:' +
+      ' --insecure-options=tls leaves that out, --ca-file names an authority to trust',
+  ]);
+  t.regex(stderr, /^error: .*: TLS: /m);
+});

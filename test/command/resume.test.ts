@@ -28,7 +28,7 @@ async function killedAtHalf(t: ExecutionContext) {
   return { server, bytes, imageId, again: () => run(`${fetch} ${server.url}/app.aci`) };
 }
 
-test.serial('what had come before a kill does not come again (T80)', async (t) => {
+test.serial('bytes downloaded before a kill are not downloaded again', async (t) => {
   const { server, bytes, imageId, again } = await killedAtHalf(t);
   server.routes['/app.aci'] = { body: bytes, lastModified };
   const { code, stdout, stderr } = await again();
@@ -40,7 +40,7 @@ test.serial('what had come before a kill does not come again (T80)', async (t) =
 });
 
 test.serial(
-  'where the server no longer takes ranges or says which file it is, all of it comes again (T81)',
+  'if the server no longer supports ranges or sends no validator, everything is downloaded again',
   async (t) => {
     const { server, imageId, again, bytes } = await killedAtHalf(t);
     server.routes['/app.aci'] = { body: bytes, ranges: false };

@@ -84,7 +84,7 @@ function withoutReferences(text: string): string {
   return JSON.stringify(JSON.parse(text), (key, value: unknown) => (key === 'reference' ? undefined : value));
 }
 
-test('no event, result, report, lock file, list or message has what is secret in a URL', async (t) => {
+test('no event, result, report, lock file, list or message contains a secret of a URL', async (t) => {
   const scenario = fc.record({
     secret: fc.stringMatching(/^[0-9a-f]{12}$/).map((digits) => `s3cr3t${digits}`),
     asked: fc.uniqueArray(fc.constantFrom(...kinds), { minLength: 1, maxLength: 4 }),
@@ -122,7 +122,7 @@ test('no event, result, report, lock file, list or message has what is secret in
   );
 });
 
-test('with NODE_DEBUG every room says what it does, in threads too, and nothing that is secret', async (t) => {
+test('with NODE_DEBUG every room writes what it does, also in threads, and no secret', async (t) => {
   const { at, reference, runApart } = await longshore(t, 's3cr3t');
   await writeFile(at('list'), kinds.map(reference).join('\n'));
   const lines = { fetch: ['-f', at('list')], plan: ['-f', at('list'), '--no-store'], 'image verify': [] };
@@ -155,7 +155,7 @@ test('with NODE_DEBUG every room says what it does, in threads too, and nothing 
   t.notRegex(stderr, /LONGSHORE:(?!STORE)/, 'only what was asked for');
 });
 
-test('no message about a command line that is wrong repeats what is secret in it', async (t) => {
+test('no message about a wrong command line repeats a secret in it', async (t) => {
   const { run } = await longshore(t, 's3cr3t');
   for (const line of [
     'fetch http://user:s3cr3t@example.com/a.aci',
@@ -190,7 +190,7 @@ test('no message about a command line that is wrong repeats what is secret in it
   }
 });
 
-test('a proxy, and whatever else the environment says, is not repeated with its password', async (t) => {
+test('the password of a proxy, or of any other variable, is not repeated', async (t) => {
   const { reference, at } = await longshore(t, 'other');
   const environment = { HOME: at('home'), LONGSHORE_DIR: at('store'), LONGSHORE_INSECURE_OPTIONS: 'image,http' };
   for (const proxy of ['http://user:s3cr3t@127.0.0.1:1', 'http://user:s3cr3t@[', 'ftp://user:s3cr3t@a', 's3cr3t@%:x']) {

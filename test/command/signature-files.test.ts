@@ -11,7 +11,7 @@ import { temporaryDirectory } from '../helpers/stored.ts';
 
 const patience = 60_000;
 
-test('a signature that a user names ends at its limit, whatever its file says of its size', async (t) => {
+test('a signature file named by a user is read up to its limit, whatever size it reports', async (t) => {
   t.timeout(patience);
   const dir = await temporaryDirectory(t);
   const image = join(dir, 'app.aci');
@@ -21,7 +21,7 @@ test('a signature that a user names ends at its limit, whatever its file says of
   t.regex(stderr, /LIMIT_EXCEEDED: the signature has more than/);
 });
 
-test('a signature that a user names may be a pipe; one that is found is a regular file, and may lie behind a link', async (t) => {
+test('a signature named by a user may be a pipe; one that is found must be a regular file, or a link to one', async (t) => {
   t.timeout(patience);
   const dir = await temporaryDirectory(t);
   const image = join(dir, 'app.aci');
@@ -44,7 +44,7 @@ test('a signature that a user names may be a pipe; one that is found is a regula
   t.regex((await runHere(fetching)).stderr, /SIGNATURE_UNREADABLE/);
 });
 
-test('a signature whose link leads to itself is told of in words', async (t) => {
+test('a signature that is a link to itself is reported in words', async (t) => {
   t.timeout(patience);
   const dir = await temporaryDirectory(t);
   const image = join(dir, 'app.aci');

@@ -57,7 +57,7 @@ const commands = [
 ];
 
 for (const command of commands) {
-  test(`longshore ${command} says that its result could not be written, and ends with 8`, async (t) => {
+  test(`longshore ${command} reports that its result could not be written, and ends with 8`, async (t) => {
     const { file, environment } = await longshore(t);
     const args = command.replace('FILE', file).split(' ');
     const { code, stderr } = await runHere(args, environment, failing('ENOSPC'));
@@ -71,7 +71,7 @@ for (const command of commands) {
   });
 }
 
-test('a reader that went away is no failure, whatever it had asked for', async (t) => {
+test('a reader that has left is no failure, whatever the command', async (t) => {
   const { environment } = await longshore(t);
   for (const command of ['image list', 'image export example.com/app -', 'trust list', '--help', 'fetch --help']) {
     const { code, stderr } = await runHere(command.split(' '), environment, failing('EPIPE'));
@@ -80,7 +80,7 @@ test('a reader that went away is no failure, whatever it had asked for', async (
   }
 });
 
-test('from a shell: a full disk, a limit on files that cuts a write short, and the shortest way of all', async (t) => {
+test('from a shell: a full disk, and a limit on files that cuts a write short, are reported, also by --version and --help', async (t) => {
   const { run, directory } = await openShell(t);
   const failed = /^error: OUTPUT_FAILED: the standard output could not be written: .* \((?:ENOSPC|EFBIG)\)\. [^\n]+\n$/;
   for (const line of ['longshore --version >/dev/full', 'longshore image list >/dev/full']) {
@@ -94,7 +94,7 @@ test('from a shell: a full disk, a limit on files that cuts a write short, and t
   t.is((await readFile(join(directory, 'help'))).length, 1024);
 });
 
-test('from a shell: a standard error that takes nothing changes nothing', async (t) => {
+test('from a shell: a standard error that cannot be written has no effect', async (t) => {
   const { run } = await openShell(t);
   t.like(await run('longshore image list --no-legend 2>/dev/full'), { code: 0, stdout: '', stderr: '' });
   t.is((await run('longshore image show none 2>/dev/full')).code, 4);

@@ -9,7 +9,7 @@ import { temporaryDirectory } from '../helpers/stored.ts';
 /** Each has a hundred modules or is large: together they would double what a command takes to start. */
 const heavy = ['htmlparser2', 'openpgp', 'piscina', 'tar-stream', 'undici', 'yaml', 'yargs', 'zod'];
 
-test('a command that only looks into the store loads nothing large', async (t) => {
+test('a command that only reads the store loads nothing large', async (t) => {
   const hooks = join(await temporaryDirectory(t), 'hooks.mjs');
   await writeFile(
     hooks,
@@ -31,7 +31,7 @@ test('a command that only looks into the store loads nothing large', async (t) =
   t.like(await run('longshore image list --no-legend'), { code: 0, stdout: '', stderr: '\n' });
 });
 
-test('the version is told before anything but a few small files is loaded', async (t) => {
+test('the version is printed before anything but a few small files is loaded', async (t) => {
   const hooks = join(await temporaryDirectory(t), 'hooks.mjs');
   await writeFile(
     hooks,

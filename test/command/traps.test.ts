@@ -21,19 +21,19 @@ async function withImages(
 
 const fetch = 'longshore fetch --insecure-options=image --progress=none';
 
-test.serial('--no-deps is an option of its own and not the opposite of --deps', async (t) => {
+test.serial('--no-deps is a separate option and not the opposite of --deps', async (t) => {
   const { run, ids } = await withImages(t);
   const { code, stdout } = await run(`${fetch} --no-deps --full ./app.aci`);
   t.deepEqual([code, stdout], [0, `${ids[0]}\n`]);
 });
 
-test.serial('options may stand before the command, between and behind images', async (t) => {
+test.serial('options may be placed before the command, between images and after them', async (t) => {
   const { run, ids } = await withImages(t);
   const { code, stdout } = await run(`longshore --no-deps fetch ./app.aci --insecure-options IMAGE ./base.aci --full`);
   t.deepEqual([code, stdout], [0, `${ids[0]}\n${ids[1]}\n`]);
 });
 
-test.serial('-f takes one list and leaves what follows an image', async (t) => {
+test.serial('-f takes one list, and the next argument is an image', async (t) => {
   const { run, ids } = await withImages(t);
   const { code, stdout } = await run(`${fetch} --no-deps -f list ./base.aci --full`);
   t.deepEqual([code, stdout], [0, `${ids[1]}\n${ids[1]}\n${ids[0]}\n`]);
@@ -51,7 +51,7 @@ test.serial('paths of a list are relative to the list', async (t) => {
   t.deepEqual([code, stdout], [0, `${ids[1]}\n${ids[0]}\n`]);
 });
 
-test.serial('the environment is read under strict checking, and unknown names are warned about', async (t) => {
+test.serial('the environment is read strictly, and unknown names give a warning', async (t) => {
   const { run, ids } = await withImages(t);
   const environment = { LONGSHORE_NO_DEPS: 'on', LONGSHORE_INSECURE_OPTIONS: 'image', LONGSHORE_JOBBS: '1' };
   const { code, stdout, stderr } = await run('longshore fetch --progress=none ./app.aci', environment);
@@ -59,7 +59,7 @@ test.serial('the environment is read under strict checking, and unknown names ar
   t.regex(stderr, /^warning: LONGSHORE_JOBBS is in the environment/);
 });
 
-test.serial('a flag wins over the environment', async (t) => {
+test.serial('a flag takes precedence over the environment', async (t) => {
   const { run } = await withImages(t);
   const { code, stderr } = await run(`${fetch} --no-deps=false ./app.aci`, { LONGSHORE_NO_DEPS: '1' });
   t.is(code, 4);

@@ -45,7 +45,7 @@ async function serving(t: ExecutionContext, options: ServerOptions = { https: tr
   return { ...server, at, annUrl, bobUrl, environment, trust, trusted };
 }
 
-test('a key is got over https, with the credentials of its own origin and no other', async (t) => {
+test('a key is downloaded over https, with the credentials of its own origin and no other', async (t) => {
   const { at, port, trust, trusted, annUrl, routes, requests } = await serving(t);
   await mkdir(at('local/auth.d'), { recursive: true });
   const credentials = { user: 'u', password: 'p' };
@@ -67,7 +67,7 @@ test('a key is got over https, with the credentials of its own origin and no oth
   t.is(elsewhere.requests[0]?.headers.authorization, undefined);
 });
 
-test('over http a key is taken only where that was allowed', async (t) => {
+test('over http a key is accepted only where that was allowed', async (t) => {
   const { trust, annUrl, requests, environment } = await serving(t, {});
   const strict = { ...environment, LONGSHORE_DISCOVER: '' };
   const refused = await runHere(['trust', '--root', '--skip-fingerprint-review', annUrl], strict);
@@ -81,7 +81,7 @@ test('over http a key is taken only where that was allowed', async (t) => {
   t.is((await trust('--root', 'ftp://example.com/key')).code, 2);
 });
 
-test('without a key those that discovery offers for the prefix are trusted, each once', async (t) => {
+test('without a key, the keys that discovery finds for the prefix are trusted, each once', async (t) => {
   const { trust, trusted, environment } = await serving(t);
   const found = await trust('--prefix', prefix, '--skip-fingerprint-review');
   t.is(found.code, 0, found.stderr);
@@ -92,7 +92,7 @@ test('without a key those that discovery offers for the prefix are trusted, each
   t.is((await runHere(['trust'], environment)).code, 2);
 });
 
-test('--trust-keys-from-https vouches for what came over https alone, and not while nobody checks certificates', async (t) => {
+test('--trust-keys-from-https trusts only keys that came over https, and not while certificates are unchecked', async (t) => {
   const { at, trust, trusted, annUrl } = await serving(t);
   await writeFile(at('bob.asc'), await gpg.certificate(bob));
   const unchecked = ['--trust-keys-from-https', '--insecure-options=tls'];
@@ -105,7 +105,7 @@ test('--trust-keys-from-https vouches for what came over https alone, and not wh
   t.is((await trust('--root', '--trust-keys-from-https', '--insecure-options=tls,pubkey', annUrl)).code, 0);
 });
 
-test('a key that is too large, missing or no key is refused, and its query is not shown', async (t) => {
+test('a key that is too large, missing or invalid is refused, and its query is not shown', async (t) => {
   const { trust, trusted, routes, url } = await serving(t);
   routes['/large'] = { body: Buffer.alloc(1024 * 1024 + 1), chunked: true };
   routes['/page'] = { body: '<html></html>' };
@@ -122,7 +122,7 @@ test('a key that is too large, missing or no key is refused, and its query is no
   t.deepEqual(await trusted(), []);
 });
 
-test.serial('on a terminal each discovered key is asked about by itself', async (t) => {
+test.serial('on a terminal there is a question for each discovered key', async (t) => {
   if (!hasTerminal) {
     t.pass('script(1) is not here');
     return;
@@ -136,7 +136,7 @@ test.serial('on a terminal each discovered key is asked about by itself', async 
   t.deepEqual((await readdir(at('.'))).includes('system'), false);
 });
 
-test('what an unknown signer is refused with is the command that trusts it', async (t) => {
+test('the refusal of an unknown signer contains the command that trusts it', async (t) => {
   const { environment, at } = await serving(t, {});
   const origin = await startOrigin(t, { sign: (bytes) => gpg.sign(ann, bytes) });
   await origin.publish({ name: 'example.com/app', version: '1' });
@@ -154,7 +154,7 @@ test('what an unknown signer is refused with is the command that trusts it', asy
   t.is((await fetch()).code, 0);
 });
 
-test('a fetch takes no offered key over https that nobody checks, unless that was lifted too', async (t) => {
+test('a fetch accepts no offered key over https with unchecked certificates, unless that was allowed, too', async (t) => {
   const { environment, at, trusted } = await serving(t, {});
   const origin = await startOrigin(t, { https: true, sign: (bytes) => gpg.sign(ann, bytes) });
   await origin.publish({ name: 'example.com/app', version: '1' });

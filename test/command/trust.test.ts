@@ -53,7 +53,7 @@ test('a key is trusted for a prefix and listed, then removed', async (t) => {
   t.deepEqual(JSON.parse((await trust('list', '--output=json')).stdout), { schema: 'longshore.keys/1', keys: [] });
 });
 
-test('a file of several keys: each is shown and stored, what verifies nothing is warned of, the list shows revoked', async (t) => {
+test('a file of several keys: each is shown and stored, unusable ones give a warning, the list shows revoked ones', async (t) => {
   const { directory, trust } = await longshore(t);
   const [expired, revoked, curve] = [
     await gpg.createKey({ at: '20200101T000000', expires: '1d' }),
@@ -80,7 +80,7 @@ test('a file of several keys: each is shown and stored, what verifies nothing is
   );
 });
 
-test('a root key is trusted for every name, and removed only where that is asked for', async (t) => {
+test('a root key is trusted for every name, and removed only on request', async (t) => {
   const { key, trust } = await longshore(t);
   t.regex((await trust('--root', key, '--skip-fingerprint-review')).stdout, /^Added root key at "/);
   t.is((await trust('remove', '--prefix', 'example.com', fingerprint)).code, 4);
@@ -88,7 +88,7 @@ test('a root key is trusted for every name, and removed only where that is asked
   t.regex(removed.stdout, /every name/);
 });
 
-test('without a terminal nothing is trusted unreviewed', async (t) => {
+test('without a terminal no key is trusted without a review', async (t) => {
   const { directory, key, trust } = await longshore(t);
   const { code, stdout, stderr } = await trust(key, '--root');
   t.deepEqual([code, stdout], [2, '']);
@@ -96,7 +96,7 @@ test('without a terminal nothing is trusted unreviewed', async (t) => {
   t.deepEqual(await readdir(directory), ['key.asc']);
 });
 
-test('a key that cannot be had does not keep the others out', async (t) => {
+test('a key that cannot be read does not affect the others', async (t) => {
   const { directory, key, trust } = await longshore(t);
   const secret = join(directory, 'secret.asc');
   await writeFile(secret, await gpg.run(['--armor', '--export-secret-keys', fingerprint]));
@@ -113,7 +113,7 @@ test('a key that cannot be had does not keep the others out', async (t) => {
   t.regex(stderr, /secret\.asc: KEY_INVALID: /);
 });
 
-test('a key file of a file URL, or with an odd name, is found', async (t) => {
+test('a key file given by a file URL, or with an unusual name, is found', async (t) => {
   const { directory, trust, key } = await longshore(t);
   const odd = join(directory, 'a%20b?c.asc');
   await writeFile(odd, await gpg.certificate(fingerprint));

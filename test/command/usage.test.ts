@@ -38,7 +38,7 @@ const usage: readonly (readonly [line: string, message: RegExp])[] = [
 ];
 
 for (const [line, message] of usage) {
-  test(`longshore ${line} ends with 2, says why in one line, and prints nothing`, async (t) => {
+  test(`longshore ${line} ends with 2, gives the reason in one line, and prints nothing else`, async (t) => {
     const { code, stdout, stderr } = await runHere(line.split(' '));
     t.deepEqual([code, stdout], [2, '']);
     t.regex(stderr, /^error: USAGE: [^\n]+\n$/);
@@ -58,7 +58,7 @@ test('a bad value in the environment is a usage error that names the variable', 
 });
 
 test.serial(
-  'all references that do not parse are named at once, those of lists too, and nothing is tried',
+  'all references that do not parse are named at once, also those of lists, and nothing is fetched',
   async (t) => {
     const { run } = await openShell(t);
     const lines = `printf 'ftp://a/b\\nexample.com/good\\nsha512-x signature=\\n' > list;`;
@@ -83,7 +83,7 @@ test('longshore alone prints usage on stderr and ends with 2', async (t) => {
   t.regex(stderr, /longshore fetch \[IMAGE\.\.\.\] /);
 });
 
-test.serial('help is a result: on stdout, with examples, and a success', async (t) => {
+test.serial('help is written to stdout, with examples, and is a success', async (t) => {
   const { run } = await openShell(t);
   const whole = await run('longshore --help');
   t.deepEqual([whole.code, whole.stderr], [0, '']);
@@ -93,7 +93,7 @@ test.serial('help is a result: on stdout, with examples, and a success', async (
     t.regex(fetch.stdout, part);
 });
 
-test('help lists every option of a command once, in groups with what the command is for first', async (t) => {
+test('help lists every option of a command once, in groups, beginning with the purpose of the command', async (t) => {
   t.deepEqual(commands.map(({ name }) => name).toSorted(), commandNames.toSorted());
   for (const { name } of commands) {
     const { code, stdout } = await runHere([...name.split(' '), '--help']);
@@ -118,7 +118,7 @@ test('help lists every option of a command once, in groups with what the command
     t.regex(stdout, group);
 });
 
-test.serial('the version is printed by itself', async (t) => {
+test.serial('the version is printed alone', async (t) => {
   const { run } = await openShell(t);
   for (const line of ['longshore --version', 'longshore fetch --version']) {
     const { code, stdout, stderr } = await run(line);
@@ -128,7 +128,7 @@ test.serial('the version is printed by itself', async (t) => {
   }
 });
 
-test.serial('an empty list is a batch of nothing', async (t) => {
+test.serial('an empty list is an empty batch', async (t) => {
   const { run } = await openShell(t);
   const { code, stdout } = await run(`longshore fetch -f /dev/null --output=json`);
   t.is(code, 0);

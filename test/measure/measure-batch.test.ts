@@ -28,7 +28,7 @@ function underWay() {
   return { batch, keeping, kept, spans };
 }
 
-test('of a thousand images only those under way are kept, and all are counted', (t) => {
+test('of a thousand images only those in progress are kept, and all are counted', (t) => {
   const { batch, keeping, kept } = underWay();
   let most = 0;
   const events = madeEvents({ images: 1000, failEvery: 100, jobs: 16 });

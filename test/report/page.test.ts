@@ -74,7 +74,7 @@ for (const attack of attacks) {
   });
 }
 
-test('no text breaks out of the page, and its data stay what they were', (t) => {
+test('no text breaks out of the page, and its data are unchanged', (t) => {
   const unit = fc.oneof(
     fc.constantFrom('<', '>', '"', "'", '&', '/', '!', '-', '\\', 'script', '\u2028', '\u0000'),
     fc.string(),
@@ -89,7 +89,7 @@ test('no text breaks out of the page, and its data stay what they were', (t) => 
   );
 });
 
-test('the policy allows this style and this script alone, and the page asks for nothing', (t) => {
+test('the policy allows only this style and this script, and the page requests nothing', (t) => {
   const page = [...reportPage(madeRun({ images: 30, needs: 2, failEvery: 7 }), about)].join('');
   const elements = parse(page);
   const policy = elements.find(({ attributes }) => attributes['http-equiv'] === 'Content-Security-Policy');
@@ -123,7 +123,7 @@ test('ten thousand images make a page of a few megabytes, in pieces', (t) => {
   t.true(Math.max(...sizes) < 1e6);
 });
 
-test('a run of nothing, and one that ended before its batch, have pages too', (t) => {
+test('an empty run, and one that ended before its batch, have pages, too', (t) => {
   const nothing = createTimeline(startMs);
   t.regex([...reportPage(nothing.read(startMs), about)].join(''), /There was nothing to do\./);
   const cut = createTimeline(startMs);

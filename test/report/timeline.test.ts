@@ -37,7 +37,7 @@ const life: readonly (readonly [number, BatchEvent])[] = [
   [300, { type: 'node-finished', key: 'a', outcome: done({ durationMs: 260 }) }],
 ];
 
-test('an image waits, is found, comes, is verified and committed, and then waits for what it needs', (t) => {
+test('an image waits, is found, downloaded, verified and committed, and then waits for its dependencies', (t) => {
   const { rows, signers } = record(life);
   t.deepEqual(phasesOf(rows[0]?.[3]), [
     ...['wait 10', 'resolve 15', 'wait 25', 'resolve 30', 'download 120', 'verify 40', 'commit 30', 'needs 30'],
@@ -46,7 +46,7 @@ test('an image waits, is found, comes, is verified and committed, and then waits
   t.deepEqual([rows[0]?.[11], signers], [[0], ['ff A <a@b>']]);
 });
 
-test('a local file is verified from when it has its place', (t) => {
+test('a local file is in verification from when it has its slot', (t) => {
   const { rows } = record([
     [0, { type: 'node-added', key: 'a', reference: '/a.aci' }],
     [0, { type: 'node-started', key: 'a', reference: '/a.aci' }],
@@ -57,13 +57,13 @@ test('a local file is verified from when it has its place', (t) => {
   t.deepEqual(phasesOf(rows[0]?.[3]), ['wait 20', 'verify 30', 'commit 10']);
 });
 
-test('what has no outcome when the run is over is open, until then', (t) => {
+test('an image without an outcome at the end of the run is open until then', (t) => {
   const { rows, durationMs, totals } = record(life.slice(0, 6));
   t.deepEqual([statuses[rows[0]?.[2] ?? 0], durationMs, totals], ['open', 120, undefined]);
   t.is(phasesOf(rows[0]?.[3]).at(-1), 'download 40');
 });
 
-test('rows are in the order of the tree, however they became known', (t) => {
+test('rows are in the order of the tree, in whatever order they became known', (t) => {
   const added = (key: string, parent?: string): readonly [number, BatchEvent] => [
     0,
     { type: 'node-added', key, reference: key, ...(parent !== undefined && { parent }) },
@@ -81,7 +81,7 @@ test('rows are in the order of the tree, however they became known', (t) => {
   );
 });
 
-test('of more images than are kept, all that failed are there and all are counted', (t) => {
+test('of more images than are kept, all failed ones are there, and all are counted', (t) => {
   const { rows, nodes, counts, series } = madeRun({ images: 2000, failEvery: 100, most: 300 });
   t.deepEqual([rows.length, nodes, counts.failed, counts.fetched], [300, 2000, 20, 1980]);
   t.is(rows.filter(([, , status]) => status === 2).length, 20);
@@ -92,7 +92,7 @@ test('of more images than are kept, all that failed are there and all are counte
   t.true(rows.some((row) => work(row[3]) === slowest[0]));
 });
 
-test('credentials and queries of URLs, and control characters, stay out', (t) => {
+test('credentials and queries of URLs, and control characters, are removed', (t) => {
   const reference = 'https://me:secret@example.com/a.aci?token=1';
   const error = new ImageError('NETWORK', 'a\u001b[31mb\u202e', { url: '' });
   const { rows } = record([
@@ -152,7 +152,7 @@ const event: fc.Arbitrary<BatchEvent> = fc.oneof(
   }),
 );
 
-test('whatever the order of events, phases follow each other without a gap and add up to the life of their image', (t) => {
+test('phases follow each other without a gap and add up to the life of their image, whatever the order of events', (t) => {
   fc.assert(
     fc.property(fc.array(fc.tuple(ms, event), { maxLength: 60 }), fc.integer({ min: 1, max: 6 }), (events, most) => {
       const { rows, durationMs, series } = record(events, most);

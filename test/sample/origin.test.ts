@@ -24,7 +24,7 @@ async function openOrigin(t: ExecutionContext, shape: Pick<OriginOptions, 'delay
   };
 }
 
-test('a file comes whole, as its rest, or not at all when it is known', async (t) => {
+test('a file is served completely, from a position on, or not at all if the client has it', async (t) => {
   const ask = await openOrigin(t);
   const whole = await ask('/file');
   t.is((await buffer(whole)).length, 100_000);
@@ -36,7 +36,7 @@ test('a file comes whole, as its rest, or not at all when it is known', async (t
   t.is((await ask('/file', { range: 'bytes=5-', 'if-range': '"another"' })).statusCode, 200);
 });
 
-test('what lies outside of the directory, or is none of its files, is not there', async (t) => {
+test('paths outside of the directory, or of no regular file, are not found', async (t) => {
   const ask = await openOrigin(t);
   for (const path of ['/none', '/', '/%2e%2e/secret', '/..%2fsecret']) t.is((await ask(path)).statusCode, 404, path);
 });
@@ -46,7 +46,7 @@ test('every path answers a discovery request', async (t) => {
   t.regex((await buffer(await ask('/any/name?ac-discovery=1'))).toString(), /^<http:\/\/127\.0\.0\.1:\d+>$/);
 });
 
-test('a slow origin waits before it answers, and the head is there before the body', async (t) => {
+test('a slow origin waits before it answers, and sends the head before the body', async (t) => {
   const ask = await openOrigin(t, { delayMs: 150, rate: 200_000 });
   const startMs = performance.now();
   const response = await ask('/file');
@@ -57,7 +57,7 @@ test('a slow origin waits before it answers, and the head is there before the bo
   t.true(bodyMs >= 400, `${bodyMs}`);
 });
 
-test('as many answers as asked for break off halfway, and the rest can be had', async (t) => {
+test('the requested share of answers breaks off halfway, and the rest can be fetched', async (t) => {
   const ask = await openOrigin(t, { loss: 50 });
   const lengths: number[] = [];
   for (let count = 0; count < 4; count += 1) {

@@ -6,12 +6,12 @@ import { dataDirectory } from '../../../src/cli/config/data-directory.ts';
 import { configDirectories } from '../../../src/cli/config/directories.ts';
 import { temporaryDirectory } from '../../helpers/stored.ts';
 
-test('the option wins over the variable, and relative paths become absolute', async (t) => {
+test('the option takes precedence over the variable, and relative paths become absolute', async (t) => {
   t.is(await dataDirectory({ dir: 'here' }, { LONGSHORE_DIR: '/there' }), resolve('here'));
   t.is(await dataDirectory({}, { LONGSHORE_DIR: '/there' }), '/there');
 });
 
-test('without either it is the one of the user, root has the one of the system', async (t) => {
+test("without either it is the user's directory, for root that of the system", async (t) => {
   const empty = await temporaryDirectory(t);
   const directories = { 'system-config': empty, 'local-config': empty, 'user-config': empty };
   const own = process.getuid?.() === 0 ? '/var/lib/longshore' : '/data/longshore';

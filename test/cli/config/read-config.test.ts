@@ -31,7 +31,7 @@ test('without any directory the configuration is empty', async (t) => {
   t.deepEqual(await read(t, {}), { headers: {}, dockerCredentials: {}, dataDirectory: undefined, discover: [] });
 });
 
-test('T47, T49: credentials become an Authorization header', async (t) => {
+test('credentials become an Authorization header', async (t) => {
   const oauth = v1('auth', {
     domains: ['Tectonic.com:8443'],
     type: 'oauth',
@@ -45,7 +45,7 @@ test('T47, T49: credentials become an Authorization header', async (t) => {
   });
 });
 
-test('T53: later directories replace single domains; other files and subdirectories are ignored', async (t) => {
+test('later directories replace single domains; other files and subdirectories are ignored', async (t) => {
   const { headers } = await read(t, {
     'system/auth.d/a.json': basic('endocode.com', 'system'),
     'system/auth.d/b.json': basic('coreos.com', 'system'),
@@ -62,7 +62,7 @@ test('T53: later directories replace single domains; other files and subdirector
   t.deepEqual(users.sort(), ['coreos.com system:baz', 'endocode.com local:baz', 'tectonic.com local:baz']);
 });
 
-test('the user directory has the last word', async (t) => {
+test('the user directory takes precedence', async (t) => {
   const data = (path: string) => v1('paths', { data: path });
   const files = {
     'system/paths.d/p.json': data('/s'),
@@ -72,12 +72,12 @@ test('the user directory has the last word', async (t) => {
   t.is((await read(t, files)).dataDirectory, '/u');
 });
 
-test('T50: registries have credentials of their own', async (t) => {
+test('registries have separate credentials', async (t) => {
   const { dockerCredentials, headers } = await read(t, { 'local/auth.d/d.json': docker('coreos.com') });
   t.deepEqual([dockerCredentials, headers], [{ 'coreos.com': { user: 'bar', password: 'baz' } }, {}]);
 });
 
-test('discovery is told where to ask', async (t) => {
+test('rules for discovery are read', async (t) => {
   const rule = { prefix: 'example.com/team', origin: 'https://mirror.lan:8443' };
   t.deepEqual((await read(t, { 'user/discovery.d/d.json': v1('discovery', rule) })).discover, [rule]);
 });
@@ -154,7 +154,7 @@ const refused: readonly (readonly [folder: string, content: unknown, message: Re
 ];
 
 for (const [index, [folder, content, message]] of refused.entries()) {
-  test(`T45-T51: ${folder} ${index}: ${message.source}`, async (t) => {
+  test(`${folder} ${index}: ${message.source}`, async (t) => {
     const error = await t.throwsAsync(read(t, { [`local/${folder}/bad.json`]: content }));
     t.true(hasCode(error, 'CONFIG_INVALID') && error.details.path.endsWith(`local/${folder}/bad.json`));
     t.regex(error.message, message);
@@ -162,7 +162,7 @@ for (const [index, [folder, content, message]] of refused.entries()) {
   });
 }
 
-test('T51: paths of kind and version alone, and with both, are accepted', async (t) => {
+test('paths of kind and version alone, and with both, are accepted', async (t) => {
   t.is((await read(t, { 'local/paths.d/p.json': v1('paths', {}) })).dataDirectory, undefined);
   const both = v1('paths', { data: '/dir1', 'stage1-images': '/dir2' });
   t.is((await read(t, { 'local/paths.d/p.json': both })).dataDirectory, '/dir1');
@@ -173,20 +173,20 @@ for (const [what, folder, one, message] of [
   ['registry', 'auth.d', docker('a.com'), /credentials for docker registry "a\.com" are already specified/],
   ['data directory', 'paths.d', v1('paths', { data: '/d' }), /data directory is already specified/],
 ] as const) {
-  test(`C6: a ${what} twice in one directory is refused, in the second file`, async (t) => {
+  test(`a ${what} twice in one directory is refused, in the second file`, async (t) => {
     const error = await t.throwsAsync(read(t, { [`local/${folder}/1.json`]: one, [`local/${folder}/2.json`]: one }));
     t.true(hasCode(error, 'CONFIG_INVALID') && error.details.path.endsWith('2.json'));
     t.regex(error.message, message);
   });
 }
 
-test('C1: a file where a directory should be is refused', async (t) => {
+test('a file in the place of a directory is refused', async (t) => {
   const error = await t.throwsAsync(read(t, { 'local/auth.d': 'a file' }));
   t.true(hasCode(error, 'CONFIG_INVALID'));
   t.regex(error.message, /expected to be a directory/);
 });
 
-test('no message repeats a credential', async (t) => {
+test('no message contains a credential', async (t) => {
   const secret = v1('auth', { domains: ['a.com'], type: 'oauth', credentials: { token: 'se cret' } });
   const error = await t.throwsAsync(read(t, { 'local/auth.d/a.json': secret }));
   t.notRegex(error.message, /cret/);

@@ -16,7 +16,7 @@ const texts = (line: string, name: Parameters<ReturnType<typeof parse>['values']
     .values(name)
     .map(({ text }) => text);
 
-test('a command is found behind options, and its options before it count', (t) => {
+test('a command is found after options, and its options before it count', (t) => {
   const line = parse('--store-only --dir /d fetch a');
   t.is(line.command, 'fetch');
   t.deepEqual(line.operands, [{ text: 'a' }]);
@@ -29,7 +29,7 @@ test('a command of two words is found with options between them', (t) => {
   t.deepEqual(line.operands, []);
 });
 
-test('trust by itself and its subcommands are told apart', (t) => {
+test('trust alone and its subcommands are distinguished', (t) => {
   t.is(parse('trust list').command, 'trust list');
   t.is(parse('trust ./list').command, 'trust');
 });
@@ -55,16 +55,16 @@ test('a short option takes its value in every form', (t) => {
     t.deepEqual(texts(`fetch ${form} a`, 'jobs'), ['4']);
 });
 
-test('of a single-valued option given twice yargs sees the last', (t) => {
+test('of a single-valued option given twice, yargs gets the last value', (t) => {
   t.deepEqual(parse('fetch --jobs 1 --jobs 2').argv, ['--jobs=2']);
 });
 
-test('what stands behind -- is an operand', (t) => {
+test('arguments after -- are operands', (t) => {
   t.deepEqual(operands('fetch a -- --full -x'), ['a', '--full', '-x']);
   t.deepEqual(parse('fetch a -- --full').argv, ['a', '--', '--full']);
 });
 
-test('options that are in no table are left to yargs', (t) => {
+test('unknown options are left to yargs', (t) => {
   t.deepEqual(parse('fetch --bogus a --other=1 -z').argv, ['a', '--bogus', '--other=1', '-z']);
 });
 
@@ -99,7 +99,7 @@ test('the empty list of insecure options is a value', (t) => {
   t.deepEqual(texts('fetch --insecure-options= a', 'insecure-options'), ['']);
 });
 
-test('the environment gives what the command line leaves open', (t) => {
+test('the environment is used for options that the command line leaves out', (t) => {
   const environment = { LONGSHORE_JOBS: '3', LONGSHORE_NO_DEPS: 'yes', LONGSHORE_DIR: '' };
   t.deepEqual(parse('fetch a', environment).argv, ['a', '--no-deps=true', '--jobs=3']);
   t.deepEqual(parse('fetch a --jobs 5 --no-deps=no', environment).argv, ['a', '--no-deps=false', '--jobs=5']);
@@ -111,7 +111,7 @@ test('a repeated option has one value a line in the environment, and a flag repl
   t.deepEqual(texts('fetch a --deny-net 127.0.0.0/8', 'deny-net', environment), ['127.0.0.0/8']);
 });
 
-test('named values of the environment stay beside those of other names', (t) => {
+test('named values of the environment are kept next to those with other names', (t) => {
   const environment = { LONGSHORE_LIMIT: 'manifest=1\nnodes=2' };
   t.deepEqual(texts('fetch a --limit nodes=3', 'limit', environment), ['manifest=1', 'nodes=2', 'nodes=3']);
 });
@@ -132,7 +132,7 @@ test('an option with choices of its own for a command is read by those', (t) => 
   t.throws(() => parse('fetch a --output=dot'), { message: /want text, json, got "dot"/ });
 });
 
-test('variables that no option has are unknown, --signature has none', (t) => {
+test('variables without an option are unknown, and --signature has no variable', (t) => {
   const environment = { LONGSHORE_JOB: '3', LONGSHORE_SIGNATURE: 's', LONGSHORE_JOBS: '1', OTHER: '' };
   t.deepEqual(environmentWarnings(optionTable, environment), [
     'LONGSHORE_JOB is in the environment, but there is no such option',
@@ -184,7 +184,7 @@ for (const line of [
   test(`for yargs: ${line}`, (t) => t.false(isPlainLine(line)));
 }
 
-test('what is plain yargs accepts', async (t) => {
+test('yargs accepts what counts as plain', async (t) => {
   const option = fc.constantFrom(
     ...optionTable.map(({ name, kind }) => (kind === 'flag' ? `--${name}` : `--${name}=1`)),
   );

@@ -171,10 +171,10 @@ cases(
   ],
 );
 
-test('a message about a value shows no control characters', (t) => {
+test('a message about a value contains no control characters', (t) => {
   t.notRegex(t.throws(() => parseCount('\u001b[31m1', '--jobs')).message, /\u001b/);
 });
 
-test('a message about an unknown limit names those there are', (t) => {
+test('a message about an unknown limit lists the known ones', (t) => {
   t.regex(t.throws(() => parseLimits(['maniest=1'], '--limit')).message, /maniest.*manifest, header.*retry-after/);
 });

@@ -91,7 +91,7 @@ test('one kind of failure decides, however many images succeeded', (t) => {
   t.is(batch(4, [['fetched'], ['failed', status(404)], ['present'], ['failed', failure('NOT_IN_STORE')]]), 4);
 });
 
-test('cancelled images do not count beside a failure', (t) => {
+test('cancelled images do not count if there is a failure', (t) => {
   t.is(
     batch(2, [
       ['failed', failure('TLS')],

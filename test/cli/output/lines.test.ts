@@ -16,13 +16,13 @@ const totals: Totals = {
 const notFound = new ImageError('HTTP_STATUS', 'the server says 404', { url: 'https://x/', status: 404 });
 const failed: Outcome = { reference: 'example.com/a', index: 0, status: 'failed', error: notFound };
 
-test('an error line says what was asked, the code, what happened and what to do, on one line', (t) => {
+test('an error line has the request, the code, the message and the advice, on one line', (t) => {
   t.is(errorLine(notFound, 'a:1'), 'error: a:1: HTTP_STATUS: the server says 404. Check the address.');
   const hostile = new ImageError('HTTP_STATUS', 'a\nb\u001b[31m\u202e', notFound.details);
   t.is(errorLine(hostile, 'x\u0007'), 'error: x\\x07: HTTP_STATUS: a\\x0ab\\x1b[31m\\u202e. Check the address.');
 });
 
-test('an error line shows no credentials and no query, and a registry digest whole', (t) => {
+test('an error line contains no credentials and no query, and a complete registry digest', (t) => {
   t.regex(errorLine(notFound, 'https://user:secret@host/a.aci?token=t'), /^error: https:\/\/host\/a\.aci: HTTP/);
   t.true(errorLine(notFound, `docker://busybox@sha256:${'0'.repeat(64)}`).includes('docker://busybox@sha256:0'));
 });
@@ -31,7 +31,7 @@ function advised<C extends ErrorCode>(code: C, details: ErrorDetails[C], referen
   return errorLine(asImageError(new ImageError(code, 'it failed', details)), reference);
 }
 
-test('advice for a status depends on it, and on what can help there', (t) => {
+test('advice depends on the HTTP status, and on what can help there', (t) => {
   const line = (status: number, reference?: string, url = 'https://h/a') =>
     advised('HTTP_STATUS', { url, status }, reference);
   t.regex(line(401), /credentials for this host/);
@@ -45,7 +45,7 @@ test('advice for a status depends on it, and on what can help there', (t) => {
   t.regex(line(407), /address of the proxy/);
 });
 
-test('advice on what a proxy refused, or did not do, leads to the proxy', (t) => {
+test('advice for a failure of a proxy is about the proxy', (t) => {
   const proxy = 'http://proxy.lan:3128';
   const url = 'https://h/a';
   t.regex(advised('NETWORK', { url, proxy, reason: 'ENOTFOUND' }), /Check the proxy that http_proxy/);
@@ -55,7 +55,7 @@ test('advice on what a proxy refused, or did not do, leads to the proxy', (t) =>
   t.regex(advised('TLS', { url, proxy }), /--ca-file/);
 });
 
-test('advice says only what can help in the situation', (t) => {
+test('advice contains only what can help in the situation', (t) => {
   const signer = { signers: ['ab'], searched: ['root'], name: 'docker.io/library/a' };
   t.notRegex(advised('KEY_UNKNOWN', signer, 'docker://a'), /discovery/);
   t.regex(advised('KEY_UNKNOWN', { ...signer, name: 'example.com/a' }), /for the keys that discovery offers/);
@@ -117,12 +117,12 @@ test('the advice for a recognised but unsupported format says how to convert it'
   t.regex(line('HTML'), /leads to an image\.$/);
 });
 
-test('the causes of an error come one a line, as far as they go', (t) => {
+test('the causes of an error are listed one a line, as far as there are any', (t) => {
   const cause = new Error('outer', { cause: new ImageError('TLS', 'inner\u0000', { url: 'u' }, { cause: 'text' }) });
   t.deepEqual(causeLines(new Error('top', { cause })), ['  └─ outer', '    └─ TLS: inner\\x00', '      └─ text']);
 });
 
-test('events are numbered, dated and one JSON object a line', (t) => {
+test('events are numbered, dated, and one JSON object a line', (t) => {
   const lines: string[] = [];
   const emit = createEventStream(
     (line) => lines.push(line),
@@ -171,7 +171,7 @@ const story: readonly BatchEvent[] = [
   },
 ];
 
-test('plain progress has one line a change of state', (t) => {
+test('plain progress has one line for each change of state', (t) => {
   t.deepEqual(
     plain(true, ({ onEvent }) => story.forEach(onEvent)),
     [
@@ -201,7 +201,7 @@ test('without progress there are still warnings and errors, each once', (t) => {
   t.deepEqual(lines, ['warning: careful', errorLine(notFound, 'example.com/a')]);
 });
 
-test('progress is drawn only on a terminal that can and that somebody watches', (t) => {
+test('progress is drawn only on a terminal that supports it', (t) => {
   t.is(progressMode(undefined, true, {}), 'tty');
   t.is(progressMode('auto', true, { CI: 'false' }), 'tty');
   t.is(progressMode('auto', false, {}), 'plain');
@@ -211,7 +211,7 @@ test('progress is drawn only on a terminal that can and that somebody watches', 
   t.is(progressMode('none', true, {}), 'none');
 });
 
-test('a frame has a row for each transfer and a total with rate and time left, cut to the terminal', (t) => {
+test('a frame has a row for each transfer and a total with rate and time left, cut to the width of the terminal', (t) => {
   let nowMs = 0;
   const batch = trackBatch(() => nowMs);
   for (const key of ['a', 'b']) batch.take({ type: 'node-added', key, reference: key });
@@ -231,7 +231,7 @@ test('a frame has a row for each transfer and a total with rate and time left, c
   t.true(narrow.split('\n').every((line) => line.length < 20));
 });
 
-test('what is here whole counts as done until it has an outcome, and again as a part if it has to come again', (t) => {
+test('a complete archive counts as done until its outcome, and as a part if it is downloaded again', (t) => {
   let nowMs = 0;
   const batch = trackBatch(() => nowMs);
   const key = 'a';
@@ -261,7 +261,7 @@ test('more transfers than rows are counted', (t) => {
   t.is(lines[5], '  and 15 more');
 });
 
-test('a summary of nothing says so', (t) => {
+test('an empty run has a summary', (t) => {
   const nothing = {
     ...totals,
     images: 0,
@@ -275,7 +275,7 @@ test('a summary of nothing says so', (t) => {
   t.is(summaryLine(nothing), '0 images: nothing to do; in 0.0 s');
 });
 
-test('durations are said in the units of people', (t) => {
+test('durations are given in the usual units', (t) => {
   t.deepEqual([0, 940, 12_000, 200_000, 7_500_000].map(formatDuration), [
     '0.0 s',
     '0.9 s',

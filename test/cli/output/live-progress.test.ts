@@ -17,7 +17,7 @@ function terminal() {
   return { stream, progress, text: () => stripVTControlCharacters(String(stream.read() ?? '')) };
 }
 
-test('results on the terminal of the display are written once it is out of the way, in their order', async (t) => {
+test('results on the terminal of the display are written above it, in order', async (t) => {
   const { stream, progress, text } = terminal();
   const stdout = resultStream(stream, progress);
   await write(stdout, 'one\n');
@@ -27,14 +27,14 @@ test('results on the terminal of the display are written once it is out of the w
   t.regex(text(), /one\ntwo\n$/);
 });
 
-test('results that go elsewhere do not wait', (t) => {
+test('other results are written at once', (t) => {
   const { progress } = terminal();
   const stdout = new PassThrough();
   t.is(resultStream(stdout, progress), stdout);
   progress.end(undefined);
 });
 
-test('the display is redrawn a few times a second, whatever happens, and gone in the end', async (t) => {
+test('the display is redrawn a few times a second, and removed at the end', async (t) => {
   const { stream, progress } = terminal();
   let written = 0;
   stream.on('data', () => (written += 1));

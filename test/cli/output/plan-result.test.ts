@@ -27,7 +27,7 @@ const node = (id: number, needs: readonly number[], index?: number): PlanOutcome
   ...(index !== undefined && { index }),
 });
 
-test('what many paths lead to is drawn once', async (t) => {
+test('a node on many paths is drawn once', async (t) => {
   const layers = Array.from({ length: 20 }, (_, layer) => [2 * layer, 2 * layer + 1]);
   const nodes = layers.flatMap(([left = 0, right = 0], layer) => {
     const needs = layer === 0 ? [] : [left - 2, left - 1];
@@ -38,7 +38,7 @@ test('what many paths lead to is drawn once', async (t) => {
   t.is(lines.filter((line) => line.endsWith('(its tree is above)')).length, 2 * 18);
 });
 
-test('requests that need each other in a long row make no tree as wide as it is long', async (t) => {
+test('a long chain of requests does not make a tree as wide as it is long', async (t) => {
   const count = 3000;
   const nodes = Array.from({ length: count }, (_, id) => node(id, id === 0 ? [] : [id - 1], count - 1 - id));
   const lines = await drawn(nodes);
@@ -46,7 +46,7 @@ test('requests that need each other in a long row make no tree as wide as it is 
   for (const [id] of nodes.entries()) t.true(lines.some((line) => line.includes(`r${id}: `)));
 });
 
-test('a cycle ends, and control characters from outside stay out of the terminal', async (t) => {
+test('a cycle is drawn once, and control characters are escaped', async (t) => {
   const failed = (id: number, needs: readonly number[], index: number): PlanOutcome => ({
     ...{ ...node(id, needs, index), status: 'failed' as const },
     ...{

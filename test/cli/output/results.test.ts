@@ -32,13 +32,13 @@ async function written(open: (stdout: PassThrough) => ResultWriter, outcomes: re
   return all;
 }
 
-test('text has an ID a line in the order asked, whatever the order of the outcomes', async (t) => {
+test('text has one ID a line, in the order of the requests', async (t) => {
   const open = (stdout: PassThrough) => createTextResult(stdout, { full: false });
   const short = (digit: string) => `sha512-${digit.repeat(32)}\n`;
   t.is(await written(open, [fetched(2, 'c'), fetched(0, 'a'), fetched(1, 'b')]), short('a') + short('b') + short('c'));
 });
 
-test('text is written as soon as the order allows, what comes at once in one write', async (t) => {
+test('text is written as soon as the order allows, and with one write for one turn', async (t) => {
   const stdout = new PassThrough({ encoding: 'utf8' });
   const writes: string[] = [];
   stdout.on('data', (text: string) => writes.push(text));
@@ -54,7 +54,7 @@ test('text is written as soon as the order allows, what comes at once in one wri
   t.is(writes.length, 2);
 });
 
-test('text leaves out what is not there, and dependencies; twice asked is twice printed', async (t) => {
+test('text leaves out missing images and dependencies; an image requested twice is printed twice', async (t) => {
   const open = (stdout: PassThrough) => createTextResult(stdout, { full: true });
   const outcomes: Outcome[] = [
     {
@@ -72,7 +72,7 @@ test('text leaves out what is not there, and dependencies; twice asked is twice 
   t.is(await written(open, outcomes), `${id('c')}\n${id('c')}\n`);
 });
 
-test('a manifest digest in place of an ID is never shortened', async (t) => {
+test('a manifest digest instead of an ID is never shortened', async (t) => {
   const imageID = `sha256:${'e'.repeat(64)}`;
   const open = (stdout: PassThrough) => createTextResult(stdout, { full: false });
   t.is(await written(open, [{ ...fetched(0, 'a'), imageID }]), `${imageID}\n`);
@@ -88,7 +88,7 @@ test('an empty batch is an empty document, and no text', async (t) => {
   t.is(await written((stdout) => createTextResult(stdout, { full: false }), []), '');
 });
 
-test('JSON holds requests in order, dependencies beside them, whatever order they come in', async (t) => {
+test('JSON has requests in order, and dependencies, in whatever order they were added', async (t) => {
   const outcome = fc.record({ reference: fc.string({ unit: 'binary' }), name: fc.string({ unit: 'binary' }) });
   await fc.assert(
     fc.asyncProperty(
@@ -113,7 +113,7 @@ test('JSON holds requests in order, dependencies beside them, whatever order the
   );
 });
 
-test('JSON of more dependencies than memory should hold comes out whole', async (t) => {
+test('JSON with more dependencies than fit into memory is complete', async (t) => {
   const nodes = Array.from({ length: 20_000 }, (_, index): Outcome => ({
     reference: `é${index}`,
     status: 'present',
@@ -132,7 +132,7 @@ test('JSON of more dependencies than memory should hold comes out whole', async 
   t.deepEqual([document.nodes.length, document.nodes.at(-1), document.images.length], [20_000, nodes.at(-1), 1]);
 });
 
-test('dependencies that cannot be kept until their turn fail the result, in the end', async (t) => {
+test('dependencies that cannot be stored until their turn fail the result, at the end', async (t) => {
   const result = asJson(new PassThrough().resume());
   const before = process.env['TMPDIR'];
   process.env['TMPDIR'] = '/nonexistent';

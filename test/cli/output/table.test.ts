@@ -3,7 +3,7 @@ import fc from 'fast-check';
 
 import { formatTable, safeJson, toSafeJson } from '../../../src/cli/output/table.ts';
 
-test('columns are as wide as their widest cell, and nothing stands behind the last one', (t) => {
+test('columns are as wide as their widest cell, without blanks after the last one', (t) => {
   const rows = [
     ['ID', 'NAME', 'SIZE'],
     ['sha512-0123', 'a', '1 B'],
@@ -15,7 +15,7 @@ test('columns are as wide as their widest cell, and nothing stands behind the la
   );
 });
 
-test('numbers end flush', (t) => {
+test('numbers are aligned to the right', (t) => {
   t.is(
     formatTable(
       [
@@ -28,7 +28,7 @@ test('numbers end flush', (t) => {
   );
 });
 
-test('no rows are no text', (t) => {
+test('without rows there is no text', (t) => {
   t.is(formatTable([]), '');
 });
 
@@ -40,7 +40,7 @@ test('control and bidi characters inside strings become escapes', (t) => {
   t.is(safeJson('{\r\n}'), '{ \n}');
 });
 
-test('any value keeps its meaning and holds nothing a terminal obeys', (t) => {
+test('any value keeps its meaning, without control characters', (t) => {
   fc.assert(
     fc.property(fc.jsonValue({ stringUnit: 'binary' }), (value) => {
       const text = toSafeJson(value);

@@ -45,7 +45,7 @@ test('prefix, location, mirrors, blocked and insecure are read', (t) => {
   ]);
 });
 
-test('mirrors of a registry that may be asked for digests only are asked for no tag, nor for what it stands for', (t) => {
+test('mirrors for digests only are used for no tag, and not for the manifest it stands for', (t) => {
   const text =
     '[[registry]]\nprefix = "*.example.com"\nmirror-by-digest-only = true\n[[registry.mirror]]\nlocation = "m"';
   t.deepEqual(rules(text), [
@@ -57,7 +57,7 @@ test('mirrors of a registry that may be asked for digests only are asked for no 
   ]);
 });
 
-test('the first version of the format is read, and does not matter where it lists nothing', (t) => {
+test('the first version of the format is read, and is ignored if it lists nothing', (t) => {
   const text = `
     [registries.search]
     registries = ["docker.io", "quay.io"]
@@ -82,7 +82,7 @@ for (const [what, text, why] of [
   ],
   ['a rule for nothing', '[[registry]]\nblocked = true', /registry\[0\]: neither prefix nor location/],
 ] as const) {
-  test(`${what} is refused, and the file named`, (t) => {
+  test(`${what} is refused, and the file is named`, (t) => {
     const error = t.throws<ImageError>(() => rules(text));
     t.true(hasCode(error, 'CONFIG_INVALID'));
     t.regex(error?.message ?? '', why);
@@ -112,7 +112,7 @@ for (const [what, text, prefix, why] of [
     /both there$/,
   ],
 ] as const) {
-  test(`${what} fails what the rule is about, and is warned of`, (t) => {
+  test(`${what} fails the registry that the rule is for, with a warning`, (t) => {
     const { rules, warnings } = conf(`[[registry]]\n${text}\n[[registry]]\nlocation = "good.example"`);
     t.is(rules.length, 2);
     t.like(rules[0], { prefix, mirrors: [], source });
@@ -124,7 +124,7 @@ for (const [what, text, prefix, why] of [
   });
 }
 
-test('a rule that is never applied is warned of', (t) => {
+test('a warning is given for a rule that never applies', (t) => {
   const { warnings } = conf(
     '[[registry]]\nprefix = "quay.io/x/y:v1"\nlocation = "m"\n[[registry]]\nlocation = "m:5000"',
   );
@@ -149,7 +149,7 @@ async function files(t: ExecutionContext, contents: Readonly<Record<string, stri
   return { directory, read };
 }
 
-test('an own main file takes the place of all files of the system, and files beside it that of its rules', async (t) => {
+test('a main file of the user replaces all files of the system, and rules of drop-in files replace those of the main file', async (t) => {
   const main = { 'etc/registries.conf': 'system', '.config/containers/registries.conf': 'own' };
   t.deepEqual(await (await files(t, main)).read(), ['own']);
   const more = { 'etc/registries.conf.d/2.conf': 'second', 'etc/registries.conf.d/1.conf': 'first' };

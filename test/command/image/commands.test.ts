@@ -47,7 +47,7 @@ test('list shows a table with IDs of 12 digits, names with versions, relative ti
   t.is(first.indexOf('example.com'), header.indexOf('NAME'));
 });
 
-test('list obeys --fields, --sort, --order, --no-legend and --full', async (t) => {
+test('list follows --fields, --sort, --order, --no-legend and --full', async (t) => {
   const { image, app, other } = await shell(t);
   const { stdout } = await image('list', '--fields=size,name,verified', '--sort', 'size', '--no-legend');
   t.is(
@@ -76,7 +76,7 @@ test('bad values of options are usage errors with nothing on stdout', async (t) 
   }
 });
 
-test('list and show write JSON with whole IDs', async (t) => {
+test('list and show write JSON with complete IDs', async (t) => {
   const { image, app } = await shell(t);
   const list = JSON.parse((await image('list', '--output=json')).stdout) as { schema: string; images: unknown[] };
   t.is(list.schema, 'longshore.images/1');
@@ -90,7 +90,7 @@ test('list and show write JSON with whole IDs', async (t) => {
   });
 });
 
-test('show tells people what is known', async (t) => {
+test('show prints what is known of an image', async (t) => {
   const { image, app } = await shell(t);
   const { stdout, code } = await image('show', app.imageId.slice(0, 19));
   t.is(code, 0);
@@ -99,7 +99,7 @@ test('show tells people what is known', async (t) => {
   t.regex(stdout, /Source: +https:\/\/example\.com\/app\.aci/);
 });
 
-test('cat-manifest prints the manifest of the archive, by name and by ID (T96)', async (t) => {
+test('cat-manifest prints the manifest of the archive, by name and by ID', async (t) => {
   const { image, app: stored } = await shell(t);
   const { manifest } = await buildAci(app);
   t.is((await image('cat-manifest', 'example.com/app:1.0')).stdout, `${manifest}\n`);
@@ -108,7 +108,7 @@ test('cat-manifest prints the manifest of the archive, by name and by ID (T96)',
   t.is(pretty.stdout, `${JSON.stringify(JSON.parse(manifest), undefined, '\t')}\n`);
 });
 
-test('export writes the image to a file and to the standard output (T98)', async (t) => {
+test('export writes the image to a file and to the standard output', async (t) => {
   const { image, app } = await shell(t);
   const target = join(await temporaryDirectory(t), 'app.aci');
   const written = await image('export', 'example.com/app:1.0', target);
@@ -120,7 +120,7 @@ test('export writes the image to a file and to the standard output (T98)', async
   t.is(hash((await image('export', app.imageId.slice(0, 19), '-')).bytes), app.imageId);
 });
 
-test('what is not in the store ends with 4 and produces nothing (T97)', async (t) => {
+test('an image that is not in the store ends with 4 and writes nothing', async (t) => {
   const { image } = await shell(t);
   const dir = await temporaryDirectory(t);
   for (const asked of ['sha512-not-existed', 'some~random~aci~name']) {
@@ -139,7 +139,7 @@ test('what is not in the store ends with 4 and produces nothing (T97)', async (t
   t.deepEqual(await readdir(dir), []);
 });
 
-test('rm removes what it can, and its exit code tells the rest', async (t) => {
+test('rm removes what it can, and its exit code reports the rest', async (t) => {
   const { image, app, blob } = await shell(t);
   const { code, stdout, stderr } = await image('rm', 'example.com/app:1.0', 'example.com/none');
   t.is(stdout, `${app.imageId}\n`);
@@ -151,7 +151,7 @@ test('rm removes what it can, and its exit code tells the rest', async (t) => {
   t.is((await image('rm')).code, 2);
 });
 
-test('verify is silent about nothing: it ends with 8 for damage, and with --repair the list is sound again', async (t) => {
+test('verify prints nothing for a sound store; it ends with 8 for damage, and --repair makes the list sound again', async (t) => {
   const { image, app, blob } = await shell(t);
   t.regex((await image('verify')).stdout, /^checked 2 images \(.*\): all sound\n$/);
   await damageFile(blob(app), 'flip');
@@ -172,7 +172,7 @@ test('verify is silent about nothing: it ends with 8 for damage, and with --repa
   t.like(JSON.parse(after.stdout), { checked: 1, damaged: [], unreferenced: 0 });
 });
 
-test('a damaged image is not exported (P15)', async (t) => {
+test('a damaged image is not exported', async (t) => {
   const { image, app, blob } = await shell(t);
   const dir = await temporaryDirectory(t);
   await damageFile(blob(app), 'flip');
@@ -184,7 +184,7 @@ test('a damaged image is not exported (P15)', async (t) => {
   t.deepEqual(await readdir(dir), []);
 });
 
-test('gc leaves images alone until it is given a grace period, and a dry run changes nothing', async (t) => {
+test('gc removes no image without a grace period, and a dry run changes nothing', async (t) => {
   const { image, app } = await shell(t);
   t.deepEqual(await image('gc').then(({ code, stdout }) => [code, stdout]), [0, '']);
   t.is((await image('gc', '--grace-period=720h')).stdout, '');
@@ -196,7 +196,7 @@ test('gc leaves images alone until it is given a grace period, and a dry run cha
   t.is((await image('list', '--no-legend')).stdout, '');
 });
 
-test('a data directory that is not there is an empty store, and stays not there', async (t) => {
+test('a missing data directory is an empty store, and is not created', async (t) => {
   const dir = join(await temporaryDirectory(t), 'none');
   const image = (...args: string[]): Promise<CliResult> => runHere(['image', ...args], { LONGSHORE_DIR: dir });
   t.deepEqual(JSON.parse((await image('list', '--output=json')).stdout), { schema: 'longshore.images/1', images: [] });
@@ -209,7 +209,7 @@ test('a data directory that is not there is an empty store, and stays not there'
   await t.throwsAsync(access(dir), { code: 'ENOENT' });
 });
 
-test('nothing from outside reaches the terminal as it came (A14)', async (t) => {
+test('no control character from outside reaches the terminal', async (t) => {
   const { store } = await storeContext(t);
   await putImage(
     store,

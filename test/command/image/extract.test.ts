@@ -19,7 +19,7 @@ const run = promisify(execFile);
 const program = someBytes(100_000, 7);
 const sha512 = (bytes: Uint8Array): string => createHash('sha512').update(bytes).digest('hex');
 
-test('from a shell: extract and render, by name and by ID, rootfs only or whole, in place of what was there', async (t) => {
+test('from a shell: extract and render, by name and by ID, rootfs only or complete, replacing an old tree', async (t) => {
   const { run: shell, directory } = await openShell(t);
   const store = await openStore({ dir: join(directory, 'store') });
   const base = await putImage(store, { name: 'example.com/base', files: { program } });
@@ -41,7 +41,7 @@ test('from a shell: extract and render, by name and by ID, rootfs only or whole,
   t.deepEqual((await readdir(join(directory, 'whole'))).sort(), ['manifest', 'rootfs']);
 });
 
-test('each failure has its exit code and one line, and makes nothing', async (t) => {
+test('each failure has its exit code and one line, and creates nothing', async (t) => {
   const { store } = await storeContext(t);
   await putImage(store, { name: 'example.com/self', dependencies: [{ imageName: 'example.com/self' }] });
   await putImage(store, { name: 'example.com/lone', dependencies: [{ imageName: 'example.com/none' }] });
@@ -77,7 +77,7 @@ test('help shows operands, options and examples', async (t) => {
   }
 });
 
-test('from a shell: a full disk is said to be full, and nothing is left on it', async (t) => {
+test('from a shell: a full disk is reported as full, and nothing is left on it', async (t) => {
   const { store } = await storeContext(t);
   await putImage(store, { name: 'example.com/app', size: 500_000 });
   const disk = await temporaryDirectory(t);
@@ -94,7 +94,7 @@ test('from a shell: a full disk is said to be full, and nothing is left on it', 
   t.regex(stderr, /^error: STORE_FULL: .*app\/rootfs\/data.*ENOSPC/);
 });
 
-test('who is not root gets everything but owners, setuid and devices, which a warning names', async (t) => {
+test('a user other than root gets everything but owners, setuid and devices, which a warning names', async (t) => {
   const { store } = await storeContext(t);
   await putTar(store, {
     name: 'example.com/app',

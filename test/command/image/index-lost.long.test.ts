@@ -11,7 +11,7 @@ import { putImage, temporaryDirectory } from '../../helpers/stored.ts';
 /** `LONGSHORE_LOSSES=200` for a longer run. */
 const losses = Number(process.env['LONGSHORE_LOSSES'] ?? 12);
 
-test('whatever is lost, cut or replaced of what is derived and of the index, a repair lists every image', async (t) => {
+test('whatever part of the index and of derived files is lost, truncated or replaced, a repair lists every image', async (t) => {
   const { store } = await storeContext(t);
   await putImage(store, { name: 'example.com/first' });
   const names = ['index.sqlite', 'index.sqlite-wal', 'index.sqlite-shm', 'index.json'];

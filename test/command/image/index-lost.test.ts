@@ -35,7 +35,7 @@ const ways: Readonly<Record<string, (index: string) => Promise<void>>> = {
 };
 
 for (const [way, lose] of Object.entries(ways)) {
-  test(`${way}: verify names every blob, nothing takes the store for an empty one, a repair lists all again`, async (t) => {
+  test(`${way}: verify names every blob, the store does not count as empty, and a repair lists all again`, async (t) => {
     const dir = await killedStore(t);
     const before = await blobsOf(dir);
     await lose(join(dir, 'index.sqlite'));
@@ -77,7 +77,7 @@ for (const [way, lose] of Object.entries(ways)) {
   });
 }
 
-test('the log of an index that is lost is put aside with what is left of it', async (t) => {
+test('the log of a lost index is set aside with the rest of it', async (t) => {
   const dir = await killedStore(t);
   const log = await readFile(join(dir, 'index.sqlite-wal'));
   await rm(join(dir, 'index.sqlite'));
@@ -87,7 +87,7 @@ test('the log of an index that is lost is put aside with what is left of it', as
   t.deepEqual(await readFile(join(dir, aside)), log);
 });
 
-test('a repair that was cut short leaves a store that only a repair can open', async (t) => {
+test('an interrupted repair leaves a store that only a repair can open', async (t) => {
   const dir = await killedStore(t);
   await rm(join(dir, 'index.sqlite'));
   await rm(join(dir, 'index.sqlite-wal'));
@@ -100,7 +100,7 @@ test('a repair that was cut short leaves a store that only a repair can open', a
   t.is((await listed(dir)).length, 6);
 });
 
-test('an index that is an older one gets the rows that it lacks; what it knows stays verified', async (t) => {
+test('an older index gets the rows that it lacks, and what it knows stays verified', async (t) => {
   const { store } = await storeContext(t);
   await putImage(store, { name: 'example.com/first' }, { verified: [signer] });
   const old = join(await temporaryDirectory(t), 'old');

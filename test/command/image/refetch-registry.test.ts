@@ -45,7 +45,7 @@ async function repair(t: ExecutionContext, { run }: Pick<Awaited<ReturnType<type
   return (JSON.parse(stdout) as Verified).damaged.map(({ repaired }) => repaired);
 }
 
-test('a repair brings the damaged blob of an image from its registry again, and nothing else of it', async (t) => {
+test('a repair fetches only the damaged blob of an image from its registry', async (t) => {
   const fixture = await fetched(t, 'both');
   const { kept, made, run, registry, store } = fixture;
   const layer =
@@ -70,7 +70,7 @@ test('a repair brings the damaged blob of an image from its registry again, and 
   t.true(images.some((row) => 'convertedTo' in row && row.convertedTo === made?.imageId));
 });
 
-test('an image that was made of a registry’s is made of it again, from blobs that are there', async (t) => {
+test('a converted image is converted again, from blobs that are in the store', async (t) => {
   const fixture = await fetched(t, 'both');
   const { made, kept, registry, store } = fixture;
   if (!made || !kept) return t.fail();
@@ -83,7 +83,7 @@ test('an image that was made of a registry’s is made of it again, from blobs t
 });
 
 for (const keep of ['aci', 'oci']) {
-  test(`what was kept as ${keep} alone is brought again as that alone`, async (t) => {
+  test(`an image that was kept as ${keep} only is fetched again like that`, async (t) => {
     const fixture = await fetched(t, keep);
     const { made, kept, run, store } = fixture;
     const path = made ? store.blobPath(made.imageId) : kept && store.digestPath(kept.manifest.digest);
@@ -95,7 +95,7 @@ for (const keep of ['aci', 'oci']) {
   });
 }
 
-test('an image whose registry is gone stays off the list, and that is a failure', async (t) => {
+test('an image whose registry is gone stays unlisted, and that is a failure', async (t) => {
   const { kept, run, registry, store } = await fetched(t, 'oci');
   if (!kept) return t.fail();
   await damageFile(store.digestPath(kept.manifest.digest), 'cut');

@@ -7,7 +7,7 @@ import { damageFile } from '../../helpers/damage.ts';
 import { startServer } from '../../helpers/server.ts';
 import { openShell } from '../../helpers/shell.ts';
 
-test('verify --repair fetches a bad blob again from where it came from, and that alone', async (t) => {
+test('verify --repair fetches only a bad blob again from its source', async (t) => {
   const app = await buildAci({ name: 'example.com/app', size: 5_000, compress: 'gzip' });
   const lib = await buildAci({ name: 'example.com/lib', size: 5_000, compress: 'gzip' });
   const server = await startServer(t, { 'GET /app.aci': { body: app.bytes }, 'GET /lib.aci': { body: lib.bytes } });
@@ -28,7 +28,7 @@ test('verify --repair fetches a bad blob again from where it came from, and that
   t.is((await run('longshore image verify')).code, 0);
 });
 
-test('an image whose source is gone stays off the list, and that is a failure', async (t) => {
+test('an image whose source is gone stays unlisted, and that is a failure', async (t) => {
   const app = await buildAci({ name: 'example.com/app', size: 5_000, compress: 'gzip' });
   const server = await startServer(t, { 'GET /app.aci': { body: app.bytes } });
   const { directory, run } = await openShell(t);

@@ -21,7 +21,7 @@ async function shell(t: ExecutionContext) {
   return { store, made, kept, pure, image };
 }
 
-test('list shows references beside names, and digests whole where IDs stand', async (t) => {
+test('list shows references as well as names, and complete digests in the column of IDs', async (t) => {
   const { image, made, kept, pure } = await shell(t);
   const { code, stdout, stderr } = await image('list', '--no-legend', '--fields=id,name,digest');
   t.deepEqual([code, stderr], [0, '']);
@@ -38,7 +38,7 @@ test('list shows references beside names, and digests whole where IDs stand', as
   t.like(json.images[1], { imageID: kept.manifest.digest, convertedTo: made.imageId, reference: kept.reference });
 });
 
-test('show tells manifest, configuration, layers and platform, by any beginning of the digest', async (t) => {
+test('show prints manifest, configuration, layers and platform, for any prefix of the digest', async (t) => {
   const { image, pure } = await shell(t);
   const { code, stdout } = await image('show', pure.manifest.digest.slice(0, 20));
   t.is(code, 0);
@@ -55,7 +55,7 @@ test('show tells manifest, configuration, layers and platform, by any beginning 
   t.is(json.manifest.layers.length, 1);
 });
 
-test('cat-manifest gives the very bytes that the digest is of', async (t) => {
+test('cat-manifest prints exactly the bytes of the digest', async (t) => {
   const { image, pure } = await shell(t);
   const { bytes } = await image('cat-manifest', pure.manifest.digest);
   t.is(`sha256:${createHash('sha256').update(bytes).digest('hex')}`, pure.manifest.digest);
@@ -63,7 +63,7 @@ test('cat-manifest gives the very bytes that the digest is of', async (t) => {
   t.is(pretty.stdout, `${JSON.stringify(JSON.parse(String(bytes)), undefined, '\t')}\n`);
 });
 
-test('rm takes digests and references, and leaves the image that was made', async (t) => {
+test('rm accepts digests and references, and keeps the converted image', async (t) => {
   const { image, made, kept, pure } = await shell(t);
   const { code, stdout } = await image('rm', kept.manifest.digest, 'docker://quay.io/team/app:2', 'sha256:00000000');
   t.is(code, 4);
@@ -71,7 +71,7 @@ test('rm takes digests and references, and leaves the image that was made', asyn
   t.is((await image('list', '--no-legend', '--full', '--fields=id')).stdout, `${made.imageId}\n`);
 });
 
-test('gc removes what was left by an image that is gone, and says how much', async (t) => {
+test('gc removes the blobs of a removed image, and reports their size', async (t) => {
   const { image, kept } = await shell(t);
   t.is((await image('gc')).stdout, '');
   t.regex((await image('gc', '--grace-period=1ms', '--dry-run')).stdout, /would remove 3 images: /);
@@ -80,7 +80,7 @@ test('gc removes what was left by an image that is gone, and says how much', asy
   t.is((await image('list', '--no-legend')).stdout, '');
 });
 
-test('gc says when it had to leave blobs because index.json cannot be read', async (t) => {
+test('gc reports that it keeps blobs because index.json cannot be read', async (t) => {
   const { image, store } = await shell(t);
   const path = join(store.dir, 'index.json');
   await writeFile(path, 'no JSON');
@@ -92,7 +92,7 @@ test('gc says when it had to leave blobs because index.json cannot be read', asy
   t.is((await image('gc')).code, 0);
 });
 
-test('verify tells that index.json cannot be read, and leaves it as it is', async (t) => {
+test('verify reports that index.json cannot be read, and leaves it unchanged', async (t) => {
   const { image, store } = await shell(t);
   const path = join(store.dir, 'index.json');
   await writeFile(path, '{"schemaVersion":1}');
@@ -105,7 +105,7 @@ test('verify tells that index.json cannot be read, and leaves it as it is', asyn
   t.is((await image('verify')).code, 0);
 });
 
-test('verify names a damaged blob by its digest and ends with 8; a repair that cannot bring it takes it off the list', async (t) => {
+test('verify names a damaged blob by its digest and ends with 8; a repair that cannot fetch it unlists its image', async (t) => {
   const { image, store, kept, pure } = await shell(t);
   t.regex((await image('verify')).stdout, /^checked 1 image and 5 blobs of registry images \(.*\): all sound\n$/);
   await damageFile(store.digestPath(pure.manifest.digest), 'flip', 30);
@@ -129,7 +129,7 @@ test('verify names a damaged blob by its digest and ends with 8; a repair that c
   t.is((await image('verify')).code, 0);
 });
 
-test('export writes an OCI archive of what came from a registry, and the format that is asked for', async (t) => {
+test('export writes an OCI archive of a registry image, and the requested format', async (t) => {
   const { image, made, kept, pure } = await shell(t);
   const dir = await temporaryDirectory(t);
   const at = (name: string): string => join(dir, name);
@@ -152,7 +152,7 @@ test('export writes an OCI archive of what came from a registry, and the format 
   t.deepEqual((await readdir(dir)).sort(), ['app.aci', 'docker.tar', 'layout', 'oci.tar', 'same.aci']);
 });
 
-test('an image that came from no registry is not one for registries', async (t) => {
+test('an image that is not from a registry cannot be exported as one', async (t) => {
   const { store } = await storeContext(t);
   await putImage(store, { name: 'example.com/app' });
   await store.close();
@@ -164,7 +164,7 @@ test('an image that came from no registry is not one for registries', async (t) 
   await t.throwsAsync(access(target), { code: 'ENOENT' });
 });
 
-test('extract takes a digest for the image that was made of it', async (t) => {
+test('extract accepts a digest for the converted image', async (t) => {
   const { image, kept, pure } = await shell(t);
   const dir = await temporaryDirectory(t);
   t.is((await image('extract', kept.manifest.digest, join(dir, 'app'))).code, 0);

@@ -39,7 +39,7 @@ test('an index that is no database is set aside, and its images are listed again
   t.like(JSON.parse(shown.stdout), { imageID: signed.imageId, size: signed.size, verified: false });
 });
 
-test('images of registries are listed again by the names of index.json, those that are whole', async (t) => {
+test('complete registry images are listed again by the names in index.json', async (t) => {
   const { store } = await storeContext(t);
   const layer = Buffer.from('of two images');
   const first = await putRegistryImage(store, { content: '1', layer, verified: [key] });
@@ -76,7 +76,7 @@ test('images of registries are listed again by the names of index.json, those th
   t.regex((await image('verify')).stdout, /^checked \d blobs of registry images .*: all sound/);
 });
 
-test('a blob that is not what it is named for is not listed again; it is named, and kept', async (t) => {
+test('a blob that does not match its name is not listed again; it is named, and kept', async (t) => {
   const { signed, store, image } = await closedStore(t);
   await writeFile(join(store.dir, 'index.sqlite'), 'x'.repeat(8192));
   await damageFile(store.blobPath(signed.imageId), 'flip', 2000);
@@ -89,7 +89,7 @@ test('a blob that is not what it is named for is not listed again; it is named, 
   t.regex((await image('verify')).stdout, /^checked 7 images \([^)]*\): all sound\n$/);
 });
 
-test('whatever page of the index is overwritten, a repair brings every image back', async (t) => {
+test('whatever page of the index is overwritten, a repair lists every image again', async (t) => {
   const { store, image } = await closedStore(t);
   const index = join(store.dir, 'index.sqlite');
   const pages = (await stat(index)).size / 4096;

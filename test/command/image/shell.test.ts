@@ -12,7 +12,7 @@ import { putImage, temporaryDirectory } from '../../helpers/stored.ts';
 
 const runFile = promisify(execFile);
 
-test('from a shell: a name with a version and labels, a pipe of bytes, and a reader that has seen enough', async (t) => {
+test('from a shell: a name with a version and labels, a pipe of bytes, and a reader that leaves early', async (t) => {
   const { store } = await storeContext(t);
   const labels = { os: 'linux', arch: 'amd64' };
   const image = await putImage(store, { name: 'example.com/app', version: '1.0', labels, size: 500_000 });
@@ -34,7 +34,7 @@ test('from a shell: a name with a version and labels, a pipe of bytes, and a rea
   t.is(stderr, '');
 });
 
-test('from a shell: a data directory that is not there is an empty store, and stays not there', async (t) => {
+test('from a shell: a missing data directory is an empty store, and is not created', async (t) => {
   const dir = join(await temporaryDirectory(t), 'none');
   const { code, stdout } = await runCli(['image', 'verify', '--dir', dir]);
   t.is(stdout, 'no images to check\n');
@@ -42,7 +42,7 @@ test('from a shell: a data directory that is not there is an empty store, and st
   await t.throwsAsync(access(dir), { code: 'ENOENT' });
 });
 
-test('from a shell: a full disk is said to be full, and the export leaves nothing on it', async (t) => {
+test('from a shell: a full disk is reported as full, and the export leaves nothing on it', async (t) => {
   const { store } = await storeContext(t);
   await putImage(store, { name: 'example.com/app', size: 500_000 });
   const disk = await temporaryDirectory(t);

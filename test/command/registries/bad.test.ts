@@ -156,7 +156,7 @@ for (const [what, one] of Object.entries(cases)) {
   });
 }
 
-test('credentials that cannot be had fail the images that need them, and no run as one of nothing', async (t) => {
+test('credentials that cannot be obtained fail the images that need them, and not a run without any', async (t) => {
   const { registry, longshore } = await setUp(t, {
     code: '',
     exit: 0,

@@ -40,7 +40,7 @@ const guard = ({ headers }: { readonly headers: { readonly authorization?: strin
     ? undefined
     : refusal(401, 'UNAUTHORIZED', 'authentication required', { 'www-authenticate': 'Basic realm="x"' });
 
-test('a mirror of the command line is asked first, in the place of what stands before the =', async (t) => {
+test('a mirror on the command line is tried first, for the part before the =', async (t) => {
   const mirror = await startRegistry(t);
   const printed = await withApp(mirror, 'hub/busybox');
   const fetch = await home(t);
@@ -48,7 +48,7 @@ test('a mirror of the command line is asked first, in the place of what stands b
   t.deepEqual([code, stdout], [0, printed]);
 });
 
-test('registries.conf says where a registry is, and which may not be asked', async (t) => {
+test('registries.conf sets where a registry is, and which ones are blocked', async (t) => {
   const registry = await startRegistry(t);
   const printed = await withApp(registry, 'x/app');
   const conf = `[[registry]]\nprefix = "example.com/team"\nlocation = "${registry.host}/x"\n[[registry]]\nlocation = "bad.example.com"\nblocked = true`;
@@ -60,7 +60,7 @@ test('registries.conf says where a registry is, and which may not be asked', asy
   t.regex(blocked.stderr, /INSECURE_REFUSED: the registry bad\.example\.com is blocked/);
 });
 
-test('a registries.conf that is broken stops the run, but only where an image of a registry is asked for', async (t) => {
+test('a broken registries.conf stops the run, but only if a registry image is requested', async (t) => {
   const fetch = await home(t, { '.config/containers/registries.conf': '[[' });
   const { code, stderr } = await fetch(['docker://busybox']);
   t.is(code, 2);
@@ -68,7 +68,7 @@ test('a registries.conf that is broken stops the run, but only where an image of
   t.is((await fetch(['/nonexistent.aci'])).code, 4);
 });
 
-test('a broken rule is warned of, and fails only what it is about', async (t) => {
+test('a broken rule gives a warning, and fails only its own registry', async (t) => {
   const registry = await startRegistry(t);
   const printed = await withApp(registry);
   const mirror = await startRegistry(t);
@@ -90,7 +90,7 @@ for (const [what, files] of [
   ['what podman keeps', (host: string) => ({ 'containers/auth.json': auths(host) })],
   ['what docker keeps', (host: string) => ({ '.docker/config.json': auths(host) })],
 ] as const) {
-  test(`${what} of a registry's credentials is shown to it, and to no other`, async (t) => {
+  test(`${what} of a registry's credentials is sent to it, and to no other`, async (t) => {
     const registry = await startRegistry(t, { guard });
     const printed = await withApp(registry);
     const other = await startRegistry(t, { guard });
@@ -105,7 +105,7 @@ for (const [what, files] of [
   });
 }
 
-test('a registry of https is trusted by its directory in certs.d, by --ca-file, or not at all with tls lifted', async (t) => {
+test('an https registry is trusted by its directory in certs.d, by --ca-file, or with tls checks disabled', async (t) => {
   const registry = await startRegistry(t, { https: true });
   const printed = await withApp(registry);
   const reference = `docker://${registry.host}/app:1`;
@@ -127,7 +127,7 @@ for (const [args, why] of [
   [['--mirror=https://docker.io=https://m'], /--mirror: "https:\/\/docker\.io\/" is not a registry/],
   [['--mirror=docker.io=https://user:secret@m'], /--mirror: want an origin/],
 ] as const) {
-  test(`${args.join(' ')} is not understood`, async (t) => {
+  test(`${args.join(' ')} is refused`, async (t) => {
     const { code, stdout, stderr } = await (await home(t))([...args, 'docker://busybox']);
     t.deepEqual([code, stdout], [2, '']);
     t.regex(stderr, why);

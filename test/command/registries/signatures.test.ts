@@ -69,7 +69,7 @@ async function signed(t: ExecutionContext, ...options: readonly string[]) {
 }
 
 for (const options of [[], ['--all']]) {
-  test(`what skopeo has signed is fetched from a directory: skopeo copy ${options.join(' ')}`, async (t) => {
+  test(`an image signed by skopeo is fetched, with the signature in a directory: skopeo copy ${options.join(' ')}`, async (t) => {
     const fixture = await signed(t, ...options);
     if (!fixture) return;
     const { name, signer, staging, longshore, trust, registriesD, host } = fixture;
@@ -87,7 +87,7 @@ for (const options of [[], ['--all']]) {
   });
 }
 
-test('what skopeo has signed is fetched from a server', async (t) => {
+test('an image signed by skopeo is fetched, with the signature on a server', async (t) => {
   const fixture = await signed(t);
   if (!fixture) return;
   const { name, signer, staging, longshore, trust, registriesD } = fixture;

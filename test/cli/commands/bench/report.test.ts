@@ -17,7 +17,7 @@ test('the page has the sweep, marks the best setting, and shows its last run', (
   t.regex(page, /<h2>The last run with --jobs 4 --workers 2, the fastest<\/h2>.*All 3 images are there\./s);
 });
 
-test('what a machine calls itself is text on the page', (t) => {
+test('the name of a machine is shown as text on the page', (t) => {
   const { machine } = benchResult();
   const page = pageOf({ machine: { ...machine, model: '<img src=x>&\u001b[31m' } });
   t.true(page.includes('&lt;img src=x&gt;&amp;'));

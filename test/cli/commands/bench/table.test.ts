@@ -3,7 +3,7 @@ import test from 'ava';
 import { benchDetails, benchTable } from '../../../../src/cli/commands/bench/table.ts';
 import { benchResult, settingResult } from '../../../helpers/bench-result.ts';
 
-test('settings whose rounds overlap with the best one count as being as good', (t) => {
+test('settings whose rounds overlap with the best one count as equally good', (t) => {
   const near = settingResult({ jobs: 1, seconds: { median: 2.2, min: 2.05, max: 2.3 } });
   const far = settingResult({ jobs: 2, seconds: { median: 3, min: 2.9, max: 3.1 } });
   const result = benchResult({ settings: [settingResult(), near, far], bound: 'network' });
@@ -22,7 +22,7 @@ const depths = {
   working: { mean: 0.5, most: 2 },
 };
 
-test('phases, steps, images at a time and threads are told', (t) => {
+test('phases, steps, images at a time and threads are shown', (t) => {
   const threads = { main: 1, index: 0.125, 'worker\u001b': 2 };
   const bytes = { seconds: { median: 2, min: 2, max: 2 }, bytesPerSecond: 5 * 1024 ** 2 };
   const phases = { wait: 0, resolve: 1, download: 2, verify: 1, commit: 0 };
@@ -52,7 +52,7 @@ Processor seconds: main 1.00, index 0.13, worker\\x1b 2.00
   );
 });
 
-test('an older result has its phases alone', (t) => {
+test('for an older result only the phases are shown', (t) => {
   const text = benchDetails(settingResult());
   t.regex(text, /^commit +1\.00 +20 %/m);
   t.notRegex(text, /INGEST|Images at a time|Processor/);

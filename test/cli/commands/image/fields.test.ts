@@ -5,7 +5,7 @@ import { relativeTime } from '../../../../src/cli/commands/image/fields.ts';
 const now = Date.UTC(2024, 5, 15, 12);
 const ago = (ms: number): string => relativeTime(now - ms, now);
 
-test('a moment is told in the largest unit that fits', (t) => {
+test('a time is given in the largest unit that fits', (t) => {
   t.is(ago(0), 'just now');
   t.is(ago(999), 'just now');
   t.is(ago(1000), '1 second ago');
@@ -17,6 +17,6 @@ test('a moment is told in the largest unit that fits', (t) => {
   t.is(ago(800 * 86_400_000), '2 years ago');
 });
 
-test('a clock that was set back shows', (t) => {
+test('a time in the future is shown as such', (t) => {
   t.is(ago(-7_200_000), 'in 2 hours');
 });

@@ -2,7 +2,7 @@ import test from 'ava';
 
 import { parseFields } from '../../../../src/cli/commands/image/list.ts';
 
-test('columns come in the order they were asked for', (t) => {
+test('columns are in the requested order', (t) => {
   t.deepEqual(parseFields('size,name,id', '--fields'), ['size', 'name', 'id']);
 });
 
