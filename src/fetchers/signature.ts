@@ -11,6 +11,11 @@ export type SignatureSource =
   | { readonly kind: 'file'; readonly path: string; readonly isNamed?: boolean }
   | { readonly kind: 'url'; readonly url: string };
 
+/** The signature that the user named, or else the one beside the image. */
+export function signatureSource(named: string | undefined, beside: SignatureSource): SignatureSource {
+  return named === undefined ? beside : { kind: 'file', path: named, isNamed: true };
+}
+
 /** `later`: the server sends the signature only after the image has been fetched. @see docs/rules.md H5 */
 export type SignatureAnswer = Uint8Array | 'later';
 

@@ -8,8 +8,8 @@ import { ingestLimits } from '../../pool/pool.ts';
 import { startSession } from '../../pool/session.ts';
 import { isNoEntry, whyFailed } from '../../system/errno.ts';
 import type { FetchContext, FetchRequest } from '../context.ts';
-import type { Found, Planned } from '../found.ts';
-import { getSignature, showSignature, type SignatureSource } from '../signature.ts';
+import type { Found } from '../found.ts';
+import { getSignature, showSignature, signatureSource } from '../signature.ts';
 import { admit, check, type Checked } from './admit.ts';
 
 /** Reads an archive from a file, even if the store has the image. */
@@ -31,11 +31,7 @@ async function readArchive(
   bytes: number,
   signal: AbortSignal,
 ): Promise<Checked> {
-  const source: SignatureSource = {
-    kind: 'file',
-    path: override ?? signaturePath(path),
-    isNamed: override !== undefined,
-  };
+  const source = signatureSource(override, { kind: 'file', path: signaturePath(path) });
   const signature = context.verifier && (await getSignature(context, key, source, signal));
   const proven = signature instanceof Uint8Array ? { bytes: signature, location: showSignature(source) } : undefined; // the answer for a file is never 'later'
   const image = context.store.temporaryPath();
@@ -65,28 +61,4 @@ async function sizeOfFile(path: string): Promise<number> {
     throw new ImageError('FILE_UNREADABLE', message, { path }, { cause: error });
   }
   throw new ImageError('FILE_UNREADABLE', `${show(path)} is not a regular file`, { path });
-}
-
-/** Plans the fetch of an archive file, which is read up to its manifest. */
-export async function planFile(
-  context: FetchContext,
-  { key, reference: { path }, signature: override }: FetchRequest<FileReference>,
-  signal: AbortSignal,
-): Promise<Planned> {
-  const { slots, pool, limits, verifier } = context;
-  const request = { path, shown: show(path), limits: ingestLimits(limits) };
-  const { name, labels, dependencies } = await slots.run(undefined, signal, () => pool.run('inspectArchive', request));
-  const signature: SignatureSource = {
-    kind: 'file',
-    path: override ?? signaturePath(path),
-    isNamed: override !== undefined,
-  };
-  if (verifier) await getSignature(context, key, signature, signal);
-  return {
-    status: 'absent',
-    source: path,
-    bytesToFetch: 0,
-    ...(verifier && { signature: showSignature(signature) }),
-    manifest: { name, labels, dependencies },
-  };
 }

@@ -7,7 +7,7 @@ import type { StoredImage } from '../../store/store.ts';
 import { debugLog } from '../../system/debug.ts';
 import type { FetchContext, FetchRequest } from '../context.ts';
 import { type Found, present } from '../found.ts';
-import type { SignatureSource } from '../signature.ts';
+import { type SignatureSource, signatureSource } from '../signature.ts';
 import { findStored, type WantedName, wantedName } from '../stored.ts';
 import { discoveryContext, fetchOfferedKeys } from './offered-keys.ts';
 import { fetchRemote } from './remote.ts';
@@ -58,10 +58,7 @@ export async function firstEndpoint<T>(
 ): Promise<T> {
   const failures: ImageError[] = [];
   for (const { archiveUrl, signatureUrl } of endpoints) {
-    const source =
-      signature === undefined
-        ? { kind: 'url' as const, url: signatureUrl }
-        : { kind: 'file' as const, path: signature, isNamed: true };
+    const source = signatureSource(signature, { kind: 'url', url: signatureUrl });
     try {
       const found = await attempt(archiveUrl, source);
       if (found) return found;

@@ -5,6 +5,7 @@ import { showUrl } from '../../image/show.ts';
 import type { UrlReference } from '../../image/url.ts';
 import type { FetchContext, FetchRequest } from '../context.ts';
 import { type Found, present } from '../found.ts';
+import { signatureSource } from '../signature.ts';
 import { takeStored } from '../stored.ts';
 import { fetchRemote } from './remote.ts';
 
@@ -14,10 +15,7 @@ export async function fetchByUrl(
   { key, reference: { url }, signature, pin = {} }: FetchRequest<UrlReference>,
   signal: AbortSignal,
 ): Promise<Found> {
-  const source =
-    signature === undefined
-      ? { kind: 'url' as const, url: signatureUrl(url) }
-      : { kind: 'file' as const, path: signature, isNamed: true };
+  const source = signatureSource(signature, { kind: 'url', url: signatureUrl(url) });
   if (pin.imageId !== undefined) {
     const image = await context.store.getImage(parseImageId(pin.imageId)); // from any source
     const stored = await takeStored(context, image, signal);

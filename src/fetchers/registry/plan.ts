@@ -10,7 +10,7 @@ import { openSignatureCheck } from './signatures.ts';
 import { hasTagMoved, imageOf, lookUpKept } from './stored.ts';
 
 /** Plans the fetch of a registry image by its index and manifest. @returns the plan for the first platform */
-export async function planRegistry(
+export async function planByRegistry(
   context: FetchContext,
   request: FetchRequest<RegistryReference>,
   signal: AbortSignal,

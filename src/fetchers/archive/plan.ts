@@ -1,12 +1,72 @@
 import { ImageError } from '../../errors.ts';
 import type { HttpDocument } from '../../http/contract.ts';
 import { contentLength, mayBeSame } from '../../http/headers.ts';
-import { showUrl } from '../../image/show.ts';
-import { createObserver, type FetchContext } from '../context.ts';
+import { signaturePath, signatureUrl } from '../../image/apps.ts';
+import type { FileReference, NameReference } from '../../image/reference.ts';
+import { show, showUrl } from '../../image/show.ts';
+import type { UrlReference } from '../../image/url.ts';
+import { ingestLimits } from '../../pool/pool.ts';
+import { createObserver, type FetchContext, type FetchRequest } from '../context.ts';
 import type { Planned } from '../found.ts';
-import { getSignature, isAbsent, showSignature, signatureMissing, type SignatureSource } from '../signature.ts';
+import {
+  getSignature,
+  isAbsent,
+  showSignature,
+  signatureMissing,
+  type SignatureSource,
+  signatureSource,
+} from '../signature.ts';
+import { firstEndpoint, resolveName } from './by-name.ts';
+import { throwNotInStore } from './by-url.ts';
 import type { RemoteRequest } from './remote.ts';
 import { answerFromUrlCache, lookUpUrl, validators } from './url-cache.ts';
+
+/** Plans the fetch of a file, which is read up to its manifest. */
+export async function planByFile(
+  context: FetchContext,
+  { key, reference: { path }, signature: override }: FetchRequest<FileReference>,
+  signal: AbortSignal,
+): Promise<Planned> {
+  const { slots, pool, limits, verifier } = context;
+  const request = { path, shown: show(path), limits: ingestLimits(limits) };
+  const { name, labels, dependencies } = await slots.run(undefined, signal, () => pool.run('inspectArchive', request));
+  const signature = signatureSource(override, { kind: 'file', path: signaturePath(path) });
+  if (verifier) await getSignature(context, key, signature, signal);
+  return {
+    status: 'absent',
+    source: path,
+    bytesToFetch: 0,
+    ...(verifier && { signature: showSignature(signature) }),
+    manifest: { name, labels, dependencies },
+  };
+}
+
+/** Plans the fetch of a name by the first endpoint that has it. */
+export async function planByName(
+  context: FetchContext,
+  request: FetchRequest<NameReference>,
+  signal: AbortSignal,
+): Promise<Planned> {
+  const { key, signature } = request;
+  const resolved = await resolveName(context, request, signal);
+  if (resolved.kind === 'stored') return { status: 'present', image: resolved.image };
+  const { wanted: expected, endpoints } = resolved;
+  return firstEndpoint(
+    context,
+    { key, expected, endpoints, signature },
+    (url, source) => planRemote(context, { key, url, signature: source, expected }, signal),
+    signal,
+  );
+}
+
+export async function planByUrl(
+  context: FetchContext,
+  { key, reference: { url }, signature }: FetchRequest<UrlReference>,
+  signal: AbortSignal,
+): Promise<Planned> {
+  const source = signatureSource(signature, { kind: 'url', url: signatureUrl(url) });
+  return (await planRemote(context, { key, url, signature: source, expected: {} }, signal)) ?? throwNotInStore(url);
+}
 
 /** Statuses of servers without HEAD: nothing is known of the resource then, not even that it is missing. */
 const headUnsupported = [405, 501];
@@ -16,7 +76,7 @@ const headUnsupported = [405, 501];
  *
  * @returns undefined if the store does not have the image and the policy does not allow the network.
  */
-export async function planRemote(
+async function planRemote(
   context: FetchContext,
   remote: Omit<RemoteRequest, 'latest'>,
   signal: AbortSignal,
