@@ -1,27 +1,42 @@
-/** `keep` is set if only the conversion of a registry image failed: the image can be stored without conversion. */
-export type Keepable = { readonly keep?: 'oci' };
+/** Details of errors that an image of a registry may have. */
+export type Keepable = {
+  /** Set if only the conversion of a registry image failed: with `keep: 'oci'` it can be stored as it was served. */
+  readonly keep?: 'oci';
+};
 
 /**
  * Every error code with its details. Details are plain, cloneable data, since they are sent between threads. A released code keeps
- * its meaning.
+ * its meaning. Texts in details are as shown in messages: without credentials and control characters.
  */
 export type ErrorDetails = {
-  /** A bug in this program, or a thread that died twice. */
+  /** A bug in this package, or a thread that died again and again. `what` was unexpected. */
   INTERNAL: { readonly what: string };
-  /** Options that are invalid or contradict each other. */
+  /** Options that are invalid or contradict each other. `option` is the name of the option, with dots: `limits.archive`. */
   USAGE: { readonly option?: string };
+  /** `input` is no image reference. */
   REFERENCE_INVALID: { readonly input: string };
+  /** A list file has a line that cannot be read: `line`, counted from 1, of the file `list`. */
   LIST_INVALID: { readonly list: string; readonly line: number };
+  /** The configuration file at `path` cannot be used. */
   CONFIG_INVALID: { readonly path: string };
 
-  /** `of` is set if a key is missing in the keystore. */
+  /** The store does not have `asked`, and the network was not to be used. `of` is set if a key is missing in the keystore. */
   NOT_IN_STORE: { readonly asked: string; readonly of?: 'keystore' };
+  /** Several images fit `asked`; `candidates` are some of their IDs. */
   ID_AMBIGUOUS: { readonly asked: string; readonly candidates: readonly string[] };
+  /** `asked` has too few digits for the start of an image ID or a digest. */
   ID_TOO_SHORT: { readonly asked: string };
+  /** There is no file, or no directory for it, at `path`. */
   FILE_NOT_FOUND: { readonly path: string };
+  /** Nothing tells where the image `name` is; `attempts` are the places that were asked, each with what came of it. */
   DISCOVERY_FAILED: { readonly name: string; readonly attempts: readonly string[] };
+  /** An image is not there for the platform `wanted`; `available` are those that it is there for. For `keep` see Keepable. */
   PLATFORM_MISSING: Keepable & { readonly wanted: string; readonly available: readonly string[] };
-  /** `redirectedFrom` is the host that redirected to this one; `takesNoCredentials` is true if no credentials are ever sent to it. */
+  /**
+   * The server at `url` answered with a `status` that is an error. `retryAfterMs` is what its Retry-After says; `redirectedFrom` is
+   * the host that redirected to this one; `takesNoCredentials` is true if no credentials are ever sent to it; `proxy` is set if
+   * that was a proxy's answer.
+   */
   HTTP_STATUS: {
     readonly url: string;
     readonly status: number;
@@ -31,64 +46,114 @@ export type ErrorDetails = {
     readonly proxy?: string;
   };
 
-  /** Not a supported archive, or a damaged one. `looksLike` names the format that the bytes look like. */
+  /** `path` is not a supported archive, or a damaged one. `looksLike` names the format that the bytes look like. For `keep` see Keepable. */
   ARCHIVE_UNREADABLE: Keepable & { readonly path: string; readonly looksLike?: string };
-  /** A tar that breaks a rule. `rule` is the number of the rule in docs/rules.md, `entry` a path inside the archive. */
+  /**
+   * A tar that breaks a rule. `rule` is the number of the rule in docs/rules.md, `entry` a path inside the archive, `offset` the byte
+   * of the tar. For `keep` see Keepable.
+   */
   ARCHIVE_INVALID: Keepable & { readonly rule: string; readonly entry?: string; readonly offset?: number };
-  /** `field` is the path of the invalid member, such as `app.ports[0].port`. */
+  /**
+   * The manifest of an image is invalid. `field` is the path of the invalid member, such as `app.ports[0].port`; `line` and `column`,
+   * counted from 1, are set where it is no JSON. For `keep` see Keepable.
+   */
   MANIFEST_INVALID: Keepable & { readonly field?: string; readonly line?: number; readonly column?: number };
+  /** `name` is no valid image name. For `keep` see Keepable. */
   NAME_INVALID: Keepable & { readonly name: string };
+  /** The name `asked` was requested, and the image that came has the name `found`. */
   NAME_MISMATCH: { readonly asked: string; readonly found: string };
+  /** `value` is not allowed for the label `label`. */
   LABEL_INVALID: { readonly label: string; readonly value: string };
+  /** The value `asked` of the label `label` was requested, and the image has `found`, or no such label. */
   LABEL_MISMATCH: { readonly label: string; readonly asked: string; readonly found?: string };
+  /** A manifest or a request pins the image ID `asked`, and the image has `found`. */
   IMAGE_ID_MISMATCH: { readonly asked: string; readonly found: string };
+  /** The digest `asked` was requested, and the bytes that came have `found`. For `keep` see Keepable. */
   DIGEST_MISMATCH: Keepable & { readonly asked: string; readonly found: string };
+  /** The size `asked` was stated, in bytes, and what came has `found`. */
   SIZE_MISMATCH: { readonly asked: number; readonly found: number };
+  /** There is no signature at `location`, a URL or a path. */
   SIGNATURE_MISSING: { readonly location: string };
+  /** What is at `location` is no signature. */
   SIGNATURE_UNREADABLE: { readonly location: string };
+  /** The signature does not fit the image, or is about another one. `fingerprint` is that of the key that made it. */
   SIGNATURE_INVALID: { readonly fingerprint?: string };
+  /** The signature by the key `fingerprint` expired at `expiredAt`, ISO 8601. */
   SIGNATURE_EXPIRED: { readonly fingerprint: string; readonly expiredAt: string };
-  /** `signers` are the fingerprints or key IDs in the signature, `searched` the prefixes whose keys were tried. */
+  /**
+   * No key that is trusted for `name` has signed the image. `signers` are the fingerprints or key IDs in the signature, `searched`
+   * the prefixes whose keys were tried.
+   */
   KEY_UNKNOWN: { readonly signers: readonly string[]; readonly searched: readonly string[]; readonly name: string };
+  /** A key cannot be used: that with `fingerprint`, or what is at `path`. */
   KEY_INVALID: { readonly fingerprint?: string; readonly path?: string };
+  /** The key `fingerprint` expired at `expiredAt`, ISO 8601. */
   KEY_EXPIRED: { readonly fingerprint: string; readonly expiredAt?: string };
+  /** The owner of the key `fingerprint` has revoked it. */
   KEY_REVOKED: { readonly fingerprint: string };
+  /** The key `fingerprint` or its signature is too weak; `algorithm` says why. */
   KEY_WEAK: { readonly fingerprint?: string; readonly algorithm: string };
+  /** Something is larger than allowed: `limit` names what, `maximum` is the most. For `keep` see Keepable. */
   LIMIT_EXCEEDED: Keepable & { readonly limit: string; readonly maximum: number };
+  /** The server at `from` redirects to where a request must not go: `to`, where that can be read. */
   REDIRECT_REFUSED: { readonly from: string; readonly to?: string };
+  /** `what` is only done if `insecure` allows it, or goes to a network that `denyNet` forbids. */
   INSECURE_REFUSED: { readonly what: string };
+  /** Images depend on each other in a circle; `path` are their references, the first one again at the end. */
   DEPENDENCY_CYCLE: { readonly path: readonly string[] };
+  /** An image needs `dependency`, at any depth, which failed. The cause of this error is the error of that image. */
   DEPENDENCY_FAILED: { readonly dependency: string };
 
+  /** `host` wants credentials, and there are none for it. */
   AUTH_REQUIRED: { readonly host: string };
+  /** `host` refused the credentials, or the proxy `proxy` did. */
   AUTH_DENIED: { readonly host: string; readonly proxy?: string };
 
-  /** `proxy` is the URL of the proxy that was used or refused, if there was one; also in TIMEOUT and TLS. */
+  /**
+   * The connection to `url` failed or broke. `reason` is the error of the system; `proxy` is the URL of the proxy that was used or
+   * refused, if there was one.
+   */
   NETWORK: { readonly url: string; readonly reason?: string; readonly proxy?: string };
+  /** `url` did not answer within `waitedMs`. `proxy` as in NETWORK. */
   TIMEOUT: { readonly url: string; readonly waitedMs: number; readonly proxy?: string };
+  /** No more bytes came from `url`, or too few; `bytes` had come. */
   STALLED: { readonly url: string; readonly bytes: number };
+  /** The certificate of `url` is not accepted, or TLS failed. `reason` is the error of the library; `proxy` as in NETWORK. */
   TLS: { readonly url: string; readonly reason?: string; readonly proxy?: string };
+  /** The answer of `url` breaks the protocol. */
   RESPONSE_INVALID: { readonly url: string };
+  /** `url` announced `expected` bytes and sent `received`. */
   LENGTH_MISMATCH: { readonly url: string; readonly expected: number; readonly received: number };
+  /** `url` wants fewer requests, for longer than `limits.retryAfter`; `retryAfterMs` is what its Retry-After says. */
   RATE_LIMITED: { readonly url: string; readonly retryAfterMs?: number };
 
-  /** `errno` is the system's error, if that was the cause. */
+  /** The data directory is damaged at `path`. `errno` is the system's error, if that was the cause. */
   STORE_CORRUPT: { readonly path: string; readonly errno?: string };
+  /** Another process has locked the store at `path` for too long. */
   STORE_BUSY: { readonly path: string };
+  /** The disk with `path` is full. */
   STORE_FULL: { readonly path: string };
+  /** `path` cannot be written: it is on a read-only disk, or was opened with `readOnly`. */
   STORE_READ_ONLY: { readonly path: string };
+  /** The store at `path` has the format `found`, made by another version of this package, which knows `supported`. */
   STORE_VERSION: { readonly path: string; readonly found: number; readonly supported: number };
+  /** `path` cannot be read. `errno` is the system's error, if that was the cause. */
   FILE_UNREADABLE: { readonly path: string; readonly errno?: string };
-  /** A result could not be written to standard output, or to a file that an option names. */
+  /** A result could not be written to `output`: standard output, or a file that an option names. `reason` says why. */
   OUTPUT_FAILED: { readonly output: string; readonly reason: string };
 
-  /** `why`: the lock has no entry (`missing`) or several (`ambiguous`); absent if the image is another than the locked one. */
+  /**
+   * The lock does not allow `reference`. `why`: the lock has no entry (`missing`) or several (`ambiguous`); absent if the image is
+   * another than the locked one.
+   */
   LOCK_MISMATCH: { readonly reference: string; readonly why?: 'missing' | 'ambiguous' };
+  /** It was stopped before its end. `reason` says by what, in a word; the `cause` of the error is the reason of the signal. */
   CANCELLED: { readonly reason: string };
-  /** A store, a keystore, a pool, a fetcher or a finder was used after it was closed. */
+  /** Something was used after it was closed; `what` it was. */
   CLOSED: { readonly what: 'store' | 'keystore' | 'pool' | 'fetcher' | 'finder' };
 };
 
+/** The code of an ImageError. */
 export type ErrorCode = keyof ErrorDetails;
 
 /**
@@ -99,8 +164,11 @@ export type ImageError<C extends ErrorCode = ErrorCode> = { readonly [K in C]: I
 
 /** An ImageError with one code. */
 export interface ImageErrorWith<C extends ErrorCode> extends Error {
+  /** `ImageError`, also where the package is bundled. */
   readonly name: 'ImageError';
+  /** Which failure it is. */
   readonly code: C;
+  /** What the failure is about. */
   readonly details: ErrorDetails[C];
   /** Plain data, as JSON output shows it. */
   toJSON(): ErrorData<C>;
@@ -131,10 +199,12 @@ const CodedError = class ImageError extends Error {
 
 export const ImageError = CodedError as unknown as ImageErrorConstructor; // the compiler cannot pair code and details
 
+/** Whether a thrown value is an ImageError. `error.code` then decides what `error.details` has. */
 export function isImageError(error: unknown): error is ImageError {
   return error instanceof CodedError;
 }
 
+/** Whether a thrown value is an ImageError with this code. */
 export function hasCode<C extends ErrorCode>(error: unknown, code: C): error is ImageError<C> {
   return error instanceof CodedError && error.code === code;
 }
@@ -142,9 +212,13 @@ export function hasCode<C extends ErrorCode>(error: unknown, code: C): error is 
 /** An ImageError as plain data, which is sent between threads and shown in JSON output. */
 export type ErrorData<C extends ErrorCode = ErrorCode> = {
   readonly [K in C]: {
+    /** Which failure it is. */
     readonly code: K;
+    /** What happened, in one line. */
     readonly message: string;
+    /** What the failure is about. */
     readonly details: ErrorDetails[K];
+    /** What it came from, if that was an ImageError too. */
     readonly cause?: ErrorData;
   };
 }[C];

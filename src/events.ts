@@ -6,52 +6,112 @@ import type { ImageError } from './errors.ts';
  * bytes on the wire, unless stated otherwise.
  */
 export type BatchEvent =
-  | { readonly type: 'batch-started'; readonly requests: number }
-  | { readonly type: 'node-added'; readonly key: string; readonly reference: string; readonly parent?: string }
-  | { readonly type: 'node-started'; readonly key: string; readonly reference: string }
-  | { readonly type: 'waiting'; readonly key: string; readonly reason: string }
-  /** The node has got a slot for its transfer, after it waited for `waitedMs`; `host` is absent for a local file. */
-  | { readonly type: 'place-taken'; readonly key: string; readonly host?: string; readonly waitedMs: number }
   | {
+      /** The first event: the batch has so many `requests`. */
+      readonly type: 'batch-started';
+      readonly requests: number;
+    }
+  | {
+      /** An image is needed: the request `reference`, or what the image with the key `parent` depends on. */
+      readonly type: 'node-added';
+      readonly key: string;
+      readonly reference: string;
+      readonly parent?: string;
+    }
+  | {
+      /** Work on the image `reference` begins. */
+      readonly type: 'node-started';
+      readonly key: string;
+      readonly reference: string;
+    }
+  | {
+      /** Nothing happens for a while; `reason` says why, in plain words. */
+      readonly type: 'waiting';
+      readonly key: string;
+      readonly reason: string;
+    }
+  | {
+      /** The node has got a slot for its transfer, after it waited for `waitedMs`; `host` is absent for a local file. */
+      readonly type: 'place-taken';
+      readonly key: string;
+      readonly host?: string;
+      readonly waitedMs: number;
+    }
+  | {
+      /** The answer of `url` has begun. `total` is the size of the whole, if it is known; `resumedFrom` bytes were there before. */
       readonly type: 'download-started';
       readonly key: string;
       readonly url: string;
       readonly total?: number;
       readonly resumedFrom: number;
     }
-  | { readonly type: 'download-progress'; readonly key: string; readonly bytes: number; readonly total?: number }
-  | { readonly type: 'download-finished'; readonly key: string; readonly url: string; readonly bytes: number }
   | {
+      /** `bytes` of `total` are there; `total` is absent if it is not known. */
+      readonly type: 'download-progress';
+      readonly key: string;
+      readonly bytes: number;
+      readonly total?: number;
+    }
+  | {
+      /** All of `url` is there: `bytes`, with those of earlier downloads that were resumed. */
+      readonly type: 'download-finished';
+      readonly key: string;
+      readonly url: string;
+      readonly bytes: number;
+    }
+  | {
+      /**
+       * A request for `url` failed with the error `code` and is repeated in `delayMs`. `attempt` counts the retries from 1. `status` is
+       * the status of the answer, if the code is HTTP_STATUS.
+       */
       readonly type: 'retry';
       readonly key: string;
       readonly url: string;
       readonly attempt: number;
       readonly delayMs: number;
       readonly code: string;
-      /** The status of the answer, if the code is HTTP_STATUS. */
       readonly status?: number;
     }
   | {
+      /**
+       * The image `imageID` has been decompressed, hashed and checked; `size` are its uncompressed bytes. `steps` are milliseconds by
+       * step: `wait` for a thread, then `read`, `inflate`, `hash`, `check`, `write`, `sync`.
+       */
       readonly type: 'ingested';
       readonly key: string;
       readonly imageID: string;
       readonly size: number;
-      /** Milliseconds by step: `wait` for a thread, then `read`, `inflate`, `hash`, `check`, `write`, `sync`. */
       readonly steps?: Readonly<Record<string, number>>;
     }
   | {
+      /** The signatures are good: `signedBy` are the fingerprints of the keys, `identities` their user IDs. */
       readonly type: 'verified';
       readonly key: string;
       readonly signedBy: readonly string[];
       readonly identities: readonly string[];
     }
-  | { readonly type: 'node-finished'; readonly key: string; readonly outcome: Outcome }
-  | { readonly type: 'warning'; readonly message: string; readonly key?: string }
-  | { readonly type: 'batch-finished'; readonly totals: Totals };
+  | {
+      /** The image and all that it depends on have ended, with `outcome`. */
+      readonly type: 'node-finished';
+      readonly key: string;
+      readonly outcome: Outcome;
+    }
+  | {
+      /** Something that the user should know, in one line: `message`. It is about a node if `key` is set. */
+      readonly type: 'warning';
+      readonly message: string;
+      readonly key?: string;
+    }
+  | {
+      /** The last event, with the `totals` of the batch. */
+      readonly type: 'batch-finished';
+      readonly totals: Totals;
+    };
 
 /** A sink must not throw and must not block, since it is called very often. */
 export type EventSink = (event: BatchEvent) => void;
 
+/** How an image ended: `fetched` now, `present` in the store before, `failed`, or `cancelled` by the signal, `failFast` or close. */
 export type OutcomeStatus = Outcome['status'];
 
 /**
@@ -60,26 +120,43 @@ export type OutcomeStatus = Outcome['status'];
  */
 export type Outcome = StoredOutcome | FailedOutcome | CancelledOutcome;
 
+/** The outcome of an image that is in the store. */
 export type StoredOutcome = OutcomeFacts & {
+  /** `fetched`: it has come with this batch. `present`: the store had it. */
   readonly status: 'fetched' | 'present';
   /** `sha512-` and 128 hex digits; the digest of the manifest for a registry image that is stored without conversion only. */
   readonly imageID: string;
+  /** Never set. */
   readonly error?: undefined;
 };
 
-export type FailedOutcome = OutcomeFacts & { readonly status: 'failed'; readonly error: ImageError };
+/** The outcome of an image that could not be fetched, or must not be used. */
+export type FailedOutcome = OutcomeFacts & {
+  /** It is not in the store, or not all that it depends on. */
+  readonly status: 'failed';
+  /** Why. An image that needs a failed one has DEPENDENCY_FAILED, whose cause is the error of that one. */
+  readonly error: ImageError;
+};
 
-/** The cause of the error is the reason of the aborted signal. */
-export type CancelledOutcome = OutcomeFacts & { readonly status: 'cancelled'; readonly error: ImageError<'CANCELLED'> };
+/** The outcome of an image that had not ended when its batch was stopped. */
+export type CancelledOutcome = OutcomeFacts & {
+  /** It was stopped by the signal, by `failFast`, or by close. */
+  readonly status: 'cancelled';
+  /** The cause of the error is the reason of the aborted signal. */
+  readonly error: ImageError<'CANCELLED'>;
+};
 
 /** The facts that any outcome may have. */
 export type OutcomeFacts = {
+  /** What was asked for: as it was written for a request, normalised for a dependency. */
   readonly reference: string;
   /** The position among the requests, counted from 0; absent for dependencies. */
   readonly index?: number;
   /** `sha512-` and 128 hex digits. */
   readonly imageID?: string;
+  /** The name in the manifest. */
   readonly name?: string;
+  /** The labels in the manifest: `version`, `os`, `arch`, … */
   readonly labels?: Readonly<Record<string, string>>;
   /** `sha256:` and the hex digest of the bytes as transferred. */
   readonly digest?: string;
@@ -87,27 +164,42 @@ export type OutcomeFacts = {
   readonly source?: string;
   /** The URL that the manifest of a registry image came from, of the registry or a mirror. */
   readonly endpoint?: string;
+  /** Bytes on the wire for this image in this batch; 0 if it was present. */
   readonly bytesDownloaded?: number;
+  /** Milliseconds from its start to its end. */
   readonly durationMs?: number;
   /** The fingerprints of the keys that signed, in lower-case hex; empty if the image was not verified. */
   readonly signedBy?: readonly string[];
+  /** Whether it was asked for without a version. */
   readonly latest?: boolean;
+  /** The image IDs of its direct dependencies. */
   readonly dependencies?: readonly string[];
 };
 
-/** `images` counts requests; all other counts are of nodes. */
+/** The counts of a batch. `images` counts requests; all other counts of images are of nodes. */
 export type Totals = {
+  /** Requests, one for each element of `apps`. */
   readonly images: number;
+  /** Different images: requests and dependencies, each once. */
   readonly nodes: number;
+  /** Nodes that have come with this batch. */
   readonly fetched: number;
+  /** Nodes that the store had. */
   readonly present: number;
+  /** Nodes that failed. */
   readonly failed: number;
   /** Always 0; a field of the JSON documents, whose schemas do not change. */
   readonly blocked: 0;
+  /** Nodes that had not ended when the batch was stopped. */
   readonly cancelled: number;
+  /** Bytes on the wire. */
   readonly bytesDownloaded: number;
+  /** Bytes of the fetched images in the store. */
   readonly bytesStored: number;
+  /** HTTP requests. */
   readonly requests: number;
+  /** HTTP requests that were repeated. */
   readonly retries: number;
+  /** Milliseconds from the start of the batch to its end. */
   readonly durationMs: number;
 };

@@ -37,6 +37,7 @@ export type FetchSettings = {
   /** User and password by registry, as references name it: `docker.io`, `host[:port]`. */
   readonly dockerCredentials?:
     Readonly<Record<string, { readonly user: string; readonly password: string }>> | undefined;
+  /** Checks that are lifted. Default: none. */
   readonly insecure?: Insecure | undefined;
   /** Trusts a key that discovery offers over https for a name that has no key yet. Default false. */
   readonly trustKeysFromHTTPS?: boolean | undefined;
@@ -73,7 +74,9 @@ export type FetchSettings = {
   readonly workers?: number | undefined;
   /** Tries of a request after the first. Default 4. */
   readonly retries?: number | undefined;
+  /** Limits of what comes from outside. A member that is left out has its default. */
   readonly limits?: Partial<Limits> | undefined;
+  /** Timeouts of requests, in milliseconds. A member that is left out has its default. */
   readonly timeouts?: Partial<Timeouts> | undefined;
   /** Bytes a second that all transfers together may use. Default: no limit. */
   readonly limitRate?: number | undefined;
@@ -89,6 +92,7 @@ export type FetchSettings = {
   readonly connectTo?: readonly string[] | undefined;
   /** Networks that must not be connected to: CIDR blocks. Addresses are checked after they are resolved. */
   readonly denyNet?: readonly string[] | undefined;
+  /** Proxies that requests go through. Default: none; the environment is not read. */
   readonly proxy?: ProxyOptions | undefined;
   /** Receives what happens in batches. What it throws, or rejects with, ends the batch with that error. */
   readonly onEvent?: EventSink | undefined;
@@ -105,7 +109,9 @@ export type ActionOptions = FetchSettings & {
 
 /** Proxies by scheme of the URL that is asked for: `http://`, `https://` or `socks5h://` URLs, with user and password if need be. */
 export type ProxyOptions = {
+  /** For http:// URLs. */
   readonly http?: string | undefined;
+  /** For https:// URLs. */
   readonly https?: string | undefined;
   /** For schemes without a proxy of their own. */
   readonly all?: string | undefined;
@@ -142,14 +148,23 @@ export type KeyFinder = AsyncDisposable & {
   close(): Promise<void>;
 };
 
+/** What findImage and fetchImage may be given. */
 export type FetchCall = {
   /** The path of a detached signature, which is used instead of the one beside the image. */
   readonly signature?: string | undefined;
+  /** How the image is read, if that is not to be guessed. Default `guess`. */
   readonly type?: ImageType | undefined;
+  /** Stops the call, which then rejects with CANCELLED. What has been downloaded is kept for a later call. */
   readonly signal?: AbortSignal | undefined;
 };
 
-export type BatchResult = { readonly outcomes: readonly Outcome[]; readonly totals: Totals };
+/** What findImages returns. */
+export type BatchResult = {
+  /** One for each request, in the order of the requests. Those of dependencies are passed to `onOutcome` only. */
+  readonly outcomes: readonly Outcome[];
+  /** Counts of the whole batch, with dependencies. */
+  readonly totals: Totals;
+};
 
 export type Fetcher = AsyncDisposable & {
   /** Fetches an image from the network or a file into the store. @returns the ID, as findImage. @throws ImageError */
@@ -157,7 +172,9 @@ export type Fetcher = AsyncDisposable & {
   close(): Promise<void>;
 };
 
+/** What findImages may be given. */
 export type BatchCall = {
+  /** Stops the batch: what has not ended has the outcome `cancelled`, and the call resolves. Downloads are kept for a later call. */
   readonly signal?: AbortSignal | undefined;
   /** The images that references must resolve to; otherwise they fail with LOCK_MISMATCH. */
   readonly lock?: ImageLock | undefined;
@@ -165,9 +182,17 @@ export type BatchCall = {
   readonly onOutcome?: ((outcome: Outcome) => void) | undefined;
 };
 
-export type PlanResult = { readonly outcomes: readonly PlanOutcome[]; readonly totals: PlanTotals };
+/** What planImages returns. */
+export type PlanResult = {
+  /** One for each request, in the order of the requests. Those of dependencies are passed to `onOutcome` only. */
+  readonly outcomes: readonly PlanOutcome[];
+  /** Counts of the whole plan, with dependencies. */
+  readonly totals: PlanTotals;
+};
 
+/** What planImages may be given. */
 export type PlanCall = {
+  /** Stops the plan: what is not known yet has the outcome `cancelled`, and the call resolves. */
   readonly signal?: AbortSignal | undefined;
   /** Called with the outcome of each request and each dependency, of a node after those of its dependencies. */
   readonly onOutcome?: ((outcome: PlanOutcome) => void) | undefined;

@@ -68,18 +68,36 @@ function dependenciesOf(found: Planned): readonly Dependency[] {
 }
 
 /** `present`: the store has the image; `absent`: a fetch would download it. */
+/** What a plan says of one image. */
 export type PlanStatus = PlanOutcome['status'];
 
-/** What a fetch would do about one request or one dependency. Fields that Outcome has as well mean the same. */
 /** What a fetch would do for one request or one dependency. Which facts it has depends on `status`, as in an Outcome. */
 export type PlanOutcome = PlanFacts &
   (
-    | { readonly status: 'present'; readonly imageID: string; readonly error?: undefined }
-    | { readonly status: 'absent'; readonly error?: undefined }
-    | { readonly status: 'failed'; readonly error: ImageError }
-    | { readonly status: 'cancelled'; readonly error: ImageError<'CANCELLED'> }
+    | {
+        /** It is in the store, with the image ID or the digest `imageID`. It has no `error`. */
+        readonly status: 'present';
+        readonly imageID: string;
+        readonly error?: undefined;
+      }
+    | {
+        /** A fetch would download it. It has no `error`. */
+        readonly status: 'absent';
+        readonly error?: undefined;
+      }
+    | {
+        /** A fetch would fail, with `error`. */
+        readonly status: 'failed';
+        readonly error: ImageError;
+      }
+    | {
+        /** The plan was stopped before this was known; the cause of `error` is the reason of the signal. */
+        readonly status: 'cancelled';
+        readonly error: ImageError<'CANCELLED'>;
+      }
   );
 
+/** The facts that the outcome of a plan may have, whatever its status. */
 export type PlanFacts = Pick<
   Outcome,
   'reference' | 'index' | 'imageID' | 'name' | 'labels' | 'digest' | 'source' | 'signedBy' | 'latest' | 'dependencies'
@@ -97,6 +115,7 @@ export type PlanFacts = Pick<
 /** `images` counts requests; all other counts are of nodes. */
 export type PlanTotals = Pick<Totals, 'images' | 'nodes' | 'present' | 'failed' | 'cancelled'> &
   Pick<Totals, 'requests' | 'retries' | 'durationMs'> & {
+    /** Nodes that a fetch would download. */
     readonly absent: number;
     /** The sum of the known sizes; each URL and each layer counts once. */
     readonly bytesToFetch: number;

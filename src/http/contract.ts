@@ -6,16 +6,21 @@ export type HeaderFields = Readonly<Record<string, string | readonly string[]>>;
 
 /** One exchange on the wire, without redirects, retries or interpretation. */
 export type TransportRequest = {
+  /** The method. */
   readonly method: 'GET' | 'HEAD' | 'POST';
   /** http or https, without user and fragment. It is sent exactly as it is written. */
   readonly url: string;
+  /** Names are in lower case. `host`, `connection` and the framing of the body are left to the transport. */
   readonly headers: Readonly<Record<string, string>>;
   /** The body of a POST. */
   readonly content?: string;
 };
 
+/** The answer to one exchange, as soon as its headers have arrived. */
 export type TransportResponse = {
+  /** The status, 200 to 599: a redirect is an answer like any other. */
   readonly status: number;
+  /** The headers as received. */
   readonly headers: HeaderFields;
   /** Yields the bytes as they arrive; ending the iteration early ends the exchange. */
   readonly body: AsyncIterable<Uint8Array>;
@@ -46,7 +51,7 @@ type HttpLimits = {
 export type TlsMaterial = {
   /** Certificate authorities in addition to those of the system. */
   readonly ca: readonly string[];
-  /** Client certificates with their keys. */
+  /** Client certificates (`cert`), each with its private `key`. */
   readonly pairs: readonly { readonly cert: string; readonly key: string }[];
   /** Certificates of this host are not checked. */
   readonly insecure?: boolean;

@@ -6,24 +6,32 @@ import type { Digest } from './digest.ts';
 import type { ImageId } from './image-id.ts';
 import { show } from './show.ts';
 
+/** How the text of a request is read: as an image ID (`hash`), a URL, a path, a name or a registry reference (`docker`). */
 export type ImageType = 'guess' | 'hash' | 'url' | 'path' | 'name' | 'docker';
 
 /** One entry of an Apps list, as rkt's App: the image to fetch, and settings that a fetch passes through unchanged. */
 export type AppInput = {
   /** As the user typed it. */
   readonly image: string;
+  /** How `image` is read. Default `guess`. */
   readonly type?: ImageType;
   /** Path of a detached signature, instead of the one next to the image. */
   readonly signature?: string;
   /** The base of relative paths in this entry; default the working directory. */
   readonly directory?: string;
+  /** Arguments of the app. A fetch does not use them, nor any of the members below. */
   readonly args?: readonly string[];
+  /** The program to run instead of that of the image. */
   readonly exec?: string;
+  /** Where volumes are mounted. */
   readonly mounts?: readonly Mount[];
+  /** The most memory, as a quantity of appc: `512Mi`. */
   readonly memoryLimit?: string;
+  /** The most processor time, as a quantity of appc: `500m`. */
   readonly cpuLimit?: string;
 };
 
+/** An entry of an Apps list, with the image that was found for it. */
 export type App = AppInput & {
   /** Set by findImages when the image is in the store. A digest when a registry image is kept without conversion. */
   imageID?: ImageId | Digest;
@@ -31,8 +39,11 @@ export type App = AppInput & {
 
 /** An ordered list of apps, with mounts and volumes that all of them share. */
 export type Apps = Iterable<App> & {
+  /** The number of apps. */
   readonly length: number;
+  /** Mounts of all apps. */
   readonly mounts: readonly Mount[];
+  /** Volumes that mounts name. */
   readonly volumes: readonly Volume[];
   /** Appends an app, given as an image reference or as an entry. */
   create(input: string | AppInput): App;
@@ -42,6 +53,7 @@ export type Apps = Iterable<App> & {
   validate(): void;
 };
 
+/** Makes an Apps list of image references or entries. Nothing is checked before `validate` or a fetch. */
 export function createApps(
   inputs: readonly (string | AppInput)[],
   { mounts = [], volumes = [] }: { readonly mounts?: readonly Mount[]; readonly volumes?: readonly Volume[] } = {},
@@ -91,11 +103,23 @@ function usage(option: string, problem: string): ImageError<'USAGE'> {
   return new ImageError('USAGE', problem, { option });
 }
 
-export type Mount = { readonly volume: string; readonly path: string };
+/** A place of a volume in an app. A fetch passes it through. */
+export type Mount = {
+  /** The name of the volume. */
+  readonly volume: string;
+  /** The path inside the app. */
+  readonly path: string;
+};
+
+/** A volume that apps may mount. A fetch passes it through. */
 export type Volume = {
+  /** The name that mounts give. */
   readonly name: string;
+  /** `host`: the directory `source` of this machine. `empty`: a new directory. */
   readonly kind: 'host' | 'empty';
+  /** Absolute path, for `host`. */
   readonly source?: string;
+  /** Default false. */
   readonly readOnly?: boolean;
 };
 

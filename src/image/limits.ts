@@ -7,41 +7,47 @@ const GiB = 1024 * MiB;
  * R4
  */
 export type Limits = {
-  /** Bytes of an image manifest. */
+  /** Bytes of an image manifest. Default 1 MiB. */
   readonly manifest: number;
-  /** Bytes of one pax or GNU long-name header. */
+  /** Bytes of one pax or GNU long-name header. Default 1 MiB. */
   readonly header: number;
-  /** Bytes of a signature file. */
+  /** Bytes of a signature file. Default 1 MiB. */
   readonly signature: number;
-  /** Signatures in one file. */
+  /** Signatures in one file. Default 64. */
   readonly signatures: number;
-  /** Bytes of a key file. */
+  /** Bytes of a key file. Default 1 MiB. */
   readonly key: number;
-  /** Bytes of a discovery page. */
+  /** Bytes of a discovery page. Default 1 MiB. */
   readonly page: number;
-  /** Endpoints tried for one name. */
+  /** Endpoints tried for one name. Default 8. */
   readonly endpoints: number;
+  /** Bytes of a manifest or an index of a registry. Default 4 MiB. */
   readonly registryManifest: number;
+  /** Bytes of the configuration of a registry image. Default 4 MiB. */
   readonly registryConfig: number;
+  /** Bytes of a token answer. Default 64 KiB. */
   readonly token: number;
+  /** Layers of a registry image. Default 512. */
   readonly layers: number;
+  /** Indexes inside each other. Default 3. */
   readonly indexDepth: number;
-  /** Bytes of an archive as transferred. */
+  /** Bytes of an archive as transferred. Default 16 GiB. */
   readonly archive: number;
-  /** Bytes of an uncompressed image. */
+  /** Bytes of an uncompressed image. Default 64 GiB. */
   readonly unpacked: number;
-  /** Entries of an archive. */
+  /** Entries of an archive. Default 1 000 000. */
   readonly entries: number;
-  /** Bytes of one path in an archive. */
+  /** Bytes of one path in an archive. Default 4096. */
   readonly path: number;
-  /** Dependencies of one image. */
+  /** Dependencies of one image. Default 256. */
   readonly dependencies: number;
-  /** Levels of dependencies. */
+  /** Levels of dependencies. Default 64. */
   readonly depth: number;
-  /** Nodes of a batch. */
+  /** Nodes of a batch: its requests and all that they depend on. Default 100 000. */
   readonly nodes: number;
+  /** Redirects of one request. Default 10. */
   readonly redirects: number;
-  /** Milliseconds that a server may ask us to wait. */
+  /** Milliseconds that a server may ask us to wait. Default 300 000. */
   readonly retryAfter: number;
 };
 
@@ -71,9 +77,11 @@ export const defaultLimits: Limits = Object.freeze({
 
 /** All in milliseconds. @see docs/rules.md H10 */
 export type Timeouts = {
+  /** Until the connection stands. Default 30 000. */
   readonly connect: number;
+  /** From the request to the headers of the answer. Default 60 000. */
   readonly headers: number;
-  /** Time without a byte of the body. */
+  /** Without a byte of the body. Default 60 000. */
   readonly stall: number;
 };
 

@@ -5,8 +5,15 @@ import { show } from './show.ts';
 
 /** os and arch as in appc labels. */
 export type AppcPlatform = { readonly os: string; readonly arch: string };
-/** os and architecture as in Go and registries; `variant` is `v6`, `v7`, `v8` or similar. */
-export type GoPlatform = { readonly os: string; readonly architecture: string; readonly variant?: string };
+/** A platform as Go and registries name it. */
+export type GoPlatform = {
+  /** `linux`, `darwin`, … */
+  readonly os: string;
+  /** `amd64`, `arm64`, `arm`, … */
+  readonly architecture: string;
+  /** `v6`, `v7`, `v8` or similar. */
+  readonly variant?: string;
+};
 
 type Row = readonly [os: string, architecture: string, variants: readonly string[], arch: string];
 

@@ -55,11 +55,11 @@ type ExtractionRequest = TreeTarget & {
   readonly limits: Limits;
 };
 
-/** The parts of the images that could not be written: the number of paths, and the first of them as in the image. */
+/** The parts of an image that could not be written. `count` is their number, `paths` are the first of them, as in the image. */
 export type ExtractionReport = {
-  /** Devices and fifos that could not be created. */
+  /** Devices and fifos that could not be created: their `count`, and the first `paths`. */
   readonly skipped: { readonly count: number; readonly paths: readonly string[] };
-  /** Entries whose extended attributes, which include file capabilities, could not be set. */
+  /** Entries whose extended attributes, which include file capabilities, could not be set: likewise `count` and `paths`. */
   readonly withoutXattrs: { readonly count: number; readonly paths: readonly string[] };
 };
 

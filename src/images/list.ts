@@ -6,6 +6,7 @@ import { parseRegistryReference, registryImageName } from '../image/registry-ref
 import type { RegistryImage } from '../store/registry-store.ts';
 import type { Store, StoredImage } from '../store/store.ts';
 
+/** By what images are sorted: when they were imported or last used, their name, or their size. */
 export type SortField = 'importtime' | 'lastused' | 'name' | 'size';
 
 export type ListRequest = {
@@ -98,21 +99,29 @@ function parseListed(reference: string): { readonly name: string; readonly tag?:
 export type ImageRow = {
   /** For a registry image, the digest of its manifest. */
   readonly imageID: string;
+  /** The name in its manifest; for a registry image, that of the image that it would be converted to. */
   readonly name: string;
+  /** The labels by name: `version`, `os`, `arch`, … */
   readonly labels: Readonly<Record<string, string>>;
   /** Bytes of the uncompressed image; for a registry image, of all its blobs. */
   readonly size: number;
+  /** When it came into the store. */
   readonly importedAt: string;
+  /** When it was last found or extracted. */
   readonly lastUsedAt: string;
+  /** Whether it was asked for without a version. */
   readonly latest: boolean;
+  /** Where it came from: a URL without credentials and query, or a path. */
   readonly source: string;
   /** Fingerprints of the keys that signed it; false when it was not verified. */
   readonly verified: readonly string[] | false;
   /** `sha256:` and hex of the bytes as transferred; for a registry image, the digest of its manifest. */
   readonly digest: string;
-  /** Only for a registry image: its reference, its platform, and the image that it was converted to. */
+  /** Only for a registry image: its reference. */
   readonly reference?: string;
+  /** Only for a registry image: its platform. */
   readonly platform?: GoPlatform;
+  /** Only for a registry image: the ID of the image that it was converted to. */
   readonly convertedTo?: string;
 };
 

@@ -7,6 +7,7 @@ import type { ImageRow, SortField } from '../images/list.ts';
 import type { BatchCall, BatchResult, FetchCall, FetchSettings, PlanCall, PlanResult } from '../options.ts';
 import type { TrustedKeyRow } from '../verify/list-trusted-keys.ts';
 
+/** What openStore is given. */
 export type StoreOptions = {
   /** The data directory: an absolute path. It is created if it does not exist, unless `readOnly`. */
   readonly dir: string;
@@ -24,6 +25,7 @@ export type CallOptions = {
 export type Store = AsyncDisposable & {
   /** The data directory. */
   readonly dir: string;
+  /** Whether it was opened with `readOnly`. */
   readonly readOnly: boolean;
   /**
    * Lists all images, also those that are kept as a registry served them.
@@ -76,6 +78,7 @@ export type Store = AsyncDisposable & {
   close(): Promise<void>;
 };
 
+/** What `store.export` is given. */
 export type ExportOptions = CallOptions & {
   /** Absolute path of the file to make, or a stream, which stays open. */
   readonly to: string | Writable;
@@ -85,6 +88,7 @@ export type ExportOptions = CallOptions & {
   readonly overwrite?: boolean | undefined;
 };
 
+/** What `store.extract` is given. */
 export type ExtractOptions = CallOptions & {
   /** Absolute path of the directory to make. */
   readonly to: string;
@@ -94,9 +98,11 @@ export type ExtractOptions = CallOptions & {
   readonly rootfsOnly?: boolean | undefined;
   /** Whether an existing directory may be replaced. Default false. */
   readonly overwrite?: boolean | undefined;
+  /** Limits of what is read. A member that is left out has its default. */
   readonly limits?: Partial<Limits> | undefined;
 };
 
+/** What `store.collectGarbage` may be given. Times are in milliseconds. */
 export type CollectOptions = {
   /** Removes images that were not used for so long. Default: no image is removed. */
   readonly unusedForMs?: number | undefined;
@@ -106,11 +112,13 @@ export type CollectOptions = {
   readonly dryRun?: boolean | undefined;
 };
 
+/** What `store.collectGarbage` has removed, or would remove with `dryRun`. */
 export type GarbageReport = {
   /** The removed images. */
   readonly images: readonly ImageRow[];
   /** Files that no image needed. */
   readonly blobs: number;
+  /** Partial downloads. */
   readonly partials: number;
   /** Directories that dead processes left. */
   readonly temporaries: number;
@@ -118,19 +126,24 @@ export type GarbageReport = {
   readonly bytes: number;
 };
 
+/** What `store.verify` has found. */
 export type VerifyReport = {
   /** How many images and blobs were read. */
   readonly checked: number;
+  /** Bytes of what was read. */
   readonly bytes: number;
+  /** What is damaged; empty if everything is intact. The store stays as it is: fetch the images again with `noStore`. */
   readonly damaged: readonly {
     /** The image ID; for a blob of registry images, its digest. */
     readonly id: string;
+    /** What is wrong with its file. */
     readonly problem: 'missing' | 'wrong size' | 'wrong hash' | 'unreadable';
-    /** The images that need it. */
+    /** The images that need it: image IDs; for a blob, references of registry images. */
     readonly images: readonly string[];
   }[];
 };
 
+/** What openKeystore is given. */
 export type KeystoreOptions = {
   /**
    * Absolute paths of directories with `trustedkeys/root.d` and `trustedkeys/prefix.d`, as rkt has them. A later
@@ -141,6 +154,7 @@ export type KeystoreOptions = {
   readonly onWarning?: ((message: string) => void) | undefined;
 };
 
+/** What a key is trusted for, and where that is written. */
 export type TrustOptions = {
   /** Trusts the key for image names that are this prefix or begin with it and a slash: `example.com/team`. */
   readonly prefix?: string | undefined;
@@ -162,6 +176,7 @@ export type TrustedKey = {
 
 /** The OpenPGP keys that images must be signed with. */
 export type Keystore = AsyncDisposable & {
+  /** The directories, as they were given. */
   readonly dirs: readonly string[];
   /**
    * Trusts the keys of a file.
@@ -179,6 +194,7 @@ export type Keystore = AsyncDisposable & {
    * @returns false if it was not trusted there. @throws STORE_READ_ONLY, STORE_FULL
    */
   distrust(fingerprint: string, options: TrustOptions): Promise<boolean>;
+  /** Closes the keystore. Later calls end with CLOSED. */
   close(): Promise<void>;
 };
 
@@ -198,6 +214,7 @@ export type Pool = AsyncDisposable & {
   close(): Promise<void>;
 };
 
+/** What openPool may be given. */
 export type PoolOptions = {
   /** Threads. Default: as many as processors that this process may use. */
   readonly workers?: number | undefined;
@@ -205,6 +222,7 @@ export type PoolOptions = {
   readonly jobs?: number | undefined;
 };
 
+/** Finds images in the store, and fetches those that it does not have. Made by createFinder. */
 export type Finder = AsyncDisposable & {
   /**
    * Finds one image, with its dependencies: in the store if the policy allows it, else in the network.
@@ -227,6 +245,7 @@ export type Finder = AsyncDisposable & {
   close(): Promise<void>;
 };
 
+/** Fetches single images into the store. Made by createFetcher. */
 export type Fetcher = AsyncDisposable & {
   /**
    * Fetches one image, with its dependencies, into the store. An image ID cannot be fetched.
@@ -234,6 +253,6 @@ export type Fetcher = AsyncDisposable & {
    * @returns and @throws as findImage
    */
   fetchImage(image: string, call?: FetchCall): Promise<string>;
-  /** As that of a finder. */
+  /** Cancels what is under way, and resolves when it has ended. Later calls end with CLOSED. */
   close(): Promise<void>;
 };

@@ -9,7 +9,16 @@ import { fileUrlPath } from '../image/url.ts';
 
 /** A place with signatures: a directory, or a URL without a query and without a slash at its end. */
 export type SignaturePlace =
-  { readonly kind: 'file'; readonly path: string } | { readonly kind: 'url'; readonly url: string };
+  | {
+      /** A directory of this machine, with its absolute `path`. */
+      readonly kind: 'file';
+      readonly path: string;
+    }
+  | {
+      /** A place on a server: an http or https `url`. */
+      readonly kind: 'url';
+      readonly url: string;
+    };
 
 /** The places of signatures in one file of a registries.d directory. A scope without a place uses that of a wider scope. */
 export type RegistriesD = {

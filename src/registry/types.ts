@@ -5,15 +5,34 @@ import type { GoPlatform } from '../image/platform.ts';
 import type { RegistryReference } from '../image/registry-reference.ts';
 import type { HostCertificates } from './certificates.ts';
 
-/** An `identity` token is exchanged for bearer tokens. */
+/** What a registry or a mirror is shown. */
 export type RegistryCredential =
-  | { readonly kind: 'basic'; readonly user: string; readonly password: string }
-  | { readonly kind: 'identity'; readonly token: string }
-  | { readonly kind: 'bearer'; readonly token: string };
+  | {
+      /** A `user` with a `password`. */
+      readonly kind: 'basic';
+      readonly user: string;
+      readonly password: string;
+    }
+  | {
+      /** A `token` that is exchanged for bearer tokens. */
+      readonly kind: 'identity';
+      readonly token: string;
+    }
+  | {
+      /** A `token` that is sent as it is. */
+      readonly kind: 'bearer';
+      readonly token: string;
+    };
 
-/** @param host - the registry as references name it, `docker.io` or `host[:port]`, or the host of a mirror. */
+/**
+ * Finds the credential for a repository; undefined if there is none, and the registry is asked without.
+ *
+ * @param host - the registry as references name it, `docker.io` or `host[:port]`, or the host of a mirror.
+ * @param repository - such as `library/busybox`.
+ */
 export type CredentialLookup = (host: string, repository: string) => Promise<RegistryCredential | undefined>;
 
+/** A mirror of a registry or of a namespace. */
 export type Mirror = {
   /** `http(s)://host[:port]`. With http, the mirror is asked over http only. */
   readonly origin: string;
@@ -31,6 +50,7 @@ export type Mirror = {
 export type MirrorRule = {
   /** `docker.io`, `docker.io/library`, `*.example.com`. Of several matching rules, the longest prefix is used. */
   readonly prefix: string;
+  /** The registry itself must not be asked; its mirrors are. Default false. */
   readonly blocked?: boolean;
   /** The registry may be asked over http if https fails. */
   readonly insecure?: boolean;

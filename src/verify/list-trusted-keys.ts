@@ -8,17 +8,21 @@ import { readFound } from '../system/files.ts';
 import type { KeyFile } from './keystore.ts';
 import type { TrustContext } from './trust.ts';
 
-/** A row of `longshore.keys/1`: a key for a prefix, or for every name. */
+/** A key that is trusted for a prefix of names, or for every name. Absent members are left out. */
 export type TrustedKeyRow = {
+  /** Lower-case hexadecimal digits. */
   readonly fingerprint: string;
+  /** The names that it is trusted for: this one, and those that begin with it and a slash. */
   readonly prefix?: string;
+  /** It is trusted for every name. */
   readonly root?: true;
-  /** Index into the keystore's directories: 0 is the system's. */
+  /** Index into the keystore's directories. */
   readonly layer: number;
-  /** The user IDs of the key, not yet passed through `show`. */
+  /** The user IDs of the key: text from outside, not escaped. */
   readonly identities: readonly string[];
   /** ISO 8601 in UTC; absent for a key that does not expire. */
   readonly expiresAt?: string;
+  /** Its owner has revoked it. */
   readonly revoked?: true;
   /** Why the key cannot verify anything now, if that is so. */
   readonly fault?: string;

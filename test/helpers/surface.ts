@@ -9,10 +9,25 @@ export type Exported = {
   readonly doc: string;
   /** Its declaration, without comments and bodies. */
   readonly declaration: string;
-  readonly members: readonly { readonly name: string; readonly type: string; readonly doc: string }[];
+  /** The members of its type; of a union, those of each of its parts. */
+  readonly variants: readonly (readonly Member[])[];
   /** Types of the package that its declaration names. */
   readonly uses: readonly string[];
 };
+
+export type Member = {
+  readonly name: string;
+  readonly isOptional: boolean;
+  readonly type: string;
+  readonly doc: string;
+  /** The type's own members, where it is not declared elsewhere. */
+  readonly members: readonly Member[];
+};
+
+/** All members of a type, each once. */
+export function membersOf({ variants }: Exported): readonly Member[] {
+  return [...new Map(variants.flat().map((member) => [member.name, member])).values()];
+}
 
 const root = join(import.meta.dirname, '../..');
 const sources = [join(root, 'src'), join(root, 'workers')];
@@ -56,9 +71,9 @@ function describe(
   return {
     name,
     isType,
-    doc: docOf(checker, symbol),
+    doc: docOf(symbol),
     declaration: declarations.map(printed).join('\n'),
-    members: type ? membersOf(checker, type) : [],
+    variants: type ? variantsOf(checker, type) : [],
     uses: [...new Set(declarations.flatMap((one) => typesIn(checker, one)))].map(
       (used) => names.get(used) ?? `${used.name} (not exported)`,
     ),
@@ -75,30 +90,55 @@ function isImplementation(symbol: ts.Symbol, declaration: ts.Declaration): boole
   );
 }
 
-/** Members that are declared in the package; a union has those of each of its parts. */
-function membersOf(checker: ts.TypeChecker, type: ts.Type): Exported['members'] {
+function variantsOf(checker: ts.TypeChecker, type: ts.Type): Exported['variants'] {
   const parts = type.isUnion() ? type.types : [type];
-  const found = new Map<string, Exported['members'][number]>();
-  for (const part of parts.filter((one) => (one.flags & ts.TypeFlags.Object) !== 0 || one.isIntersection())) {
-    for (const property of checker.getPropertiesOfType(part)) {
-      const [declaration] = property.declarations ?? [];
-      if (!declaration || !isOurs(declaration) || found.has(property.name)) continue;
-      const shown =
-        ts.isPropertySignature(declaration) && declaration.type ? declaration.type.getText() : declaration.getText();
-      found.set(property.name, {
-        name: property.name,
-        type: shown.replace(/\s+/g, ' '),
-        doc: docOf(checker, property),
-      });
-    }
-  }
-  return [...found.values()];
+  return parts
+    .filter((part) => (part.flags & ts.TypeFlags.Object) !== 0 || part.isIntersection())
+    .map((part) => checker.getPropertiesOfType(part).flatMap((property) => memberOf(checker, property)));
 }
 
-function docOf(checker: ts.TypeChecker, symbol: ts.Symbol): string {
-  const tags = symbol.getJsDocTags(checker).map(({ name, text }) => `@${name} ${ts.displayPartsToString(text)}`.trim());
-  return [ts.displayPartsToString(symbol.getDocumentationComment(checker)), ...tags]
-    .filter((line) => line !== '')
+/** A member, if it is declared in the package and has a name that a program can write. */
+function memberOf(checker: ts.TypeChecker, property: ts.Symbol): readonly Member[] {
+  const [declaration] = property.declarations ?? [];
+  if (!declaration || !isOurs(declaration) || property.name.startsWith('__@')) return [];
+  const type = ts.isPropertySignature(declaration) ? declaration.type : undefined;
+  const text = (type ?? declaration).getText().replace(/\/\*\*.*?\*\/|\/\/.*$/gms, '');
+  const literals = type ? literalsIn(type) : [];
+  return [
+    {
+      name: property.name,
+      isOptional: (property.flags & ts.SymbolFlags.Optional) !== 0,
+      type: text.replace(/\s+/g, ' ').replace(/^\| /, ''),
+      doc: docOf(property),
+      members: literals
+        .flatMap((literal) => checker.getPropertiesOfType(checker.getTypeAtLocation(literal)))
+        .flatMap((inner) => memberOf(checker, inner)),
+    },
+  ];
+}
+
+/** The object types that are written out in a type. */
+function literalsIn(type: ts.TypeNode): readonly ts.TypeLiteralNode[] {
+  const found: ts.TypeLiteralNode[] = [];
+  const visit = (node: ts.Node): void => {
+    if (ts.isTypeLiteralNode(node)) found.push(node);
+    else if (!ts.isTypeReferenceNode(node) || node.typeName.getText() === 'Readonly') ts.forEachChild(node, visit);
+  };
+  visit(type);
+  return found;
+}
+
+/** The text of its comment, with the tags, as lines without indentation. */
+function docOf(symbol: ts.Symbol): string {
+  const comments = (symbol.declarations ?? []).flatMap((one) => ts.getJSDocCommentsAndTags(one).filter(ts.isJSDoc));
+  return comments
+    .map((comment) =>
+      comment
+        .getText()
+        .replace(/^\/\*\*|\*\/$/g, '')
+        .replace(/^ *\* ?/gm, '')
+        .trim(),
+    )
     .join('\n');
 }
 

@@ -1,6 +1,6 @@
 import test from 'ava';
 
-import { readSurface } from '../helpers/surface.ts';
+import { type Member, membersOf, readSurface } from '../helpers/surface.ts';
 
 const surface = readSurface('src/index.ts');
 
@@ -26,4 +26,38 @@ test('every type that an export names is exported', (t) => {
     uses.filter((used) => used.endsWith('(not exported)')).map((used) => `${name}: ${used}`),
   );
   t.deepEqual(missing, []);
+});
+
+test('every export, and every member of one, has a docstring', (t) => {
+  const missing = surface.flatMap((exported) => [
+    ...(exported.doc === '' ? [exported.name] : []),
+    ...exported.variants.flatMap((members) =>
+      undocumented(members, exported.doc).map((name) => `${exported.name}.${name}`),
+    ),
+  ]);
+  t.deepEqual(missing, []);
+});
+
+/** Members without a docstring. That of their type, or of what tells the parts of a union apart, may speak of them too. */
+function undocumented(members: readonly Member[], above: string): readonly string[] {
+  const beside = members.filter(({ name }) => ['type', 'kind', 'status'].includes(name)).map(({ doc }) => doc);
+  const speaks = (name: string): boolean => [above, ...beside].some((doc) => doc.includes(`\`${name}\``));
+  const lacking = members.filter(({ name, doc }) => doc === '' && !speaks(name));
+  const below = members.flatMap(({ name, doc, members: inner }) =>
+    undocumented(inner, doc).map((inside) => `${name}.${inside}`),
+  );
+  return [...lacking.map(({ name }) => name), ...below];
+}
+
+test('no docstring refers to a paper that the package does not have', (t) => {
+  const docs = surface.flatMap((exported) =>
+    [exported, ...membersOf(exported)].map(({ name, doc }) => ({ name, doc })),
+  );
+  const papers = docs.flatMap(({ name, doc }) =>
+    (doc.match(/[\w/.-]+\.md/g) ?? []).map((paper) => `${name}: ${paper}`),
+  );
+  t.deepEqual(
+    papers.filter((paper) => !/: (docs\/rules\.md|spec\/\w+\.md)$/.test(paper)),
+    [],
+  );
 });
