@@ -1,7 +1,7 @@
 /** A strong validator of a body. @see docs/rules.md H4 */
 export type Validator = { readonly kind: 'etag' | 'last-modified'; readonly value: string };
 
-/** Header names are in lower case; the value of a repeated header is a list, in the order received. */
+/** Headers by name, in lower case; the value of a repeated header is a list, in the order received. */
 export type HeaderFields = Readonly<Record<string, string | readonly string[]>>;
 
 /** One exchange on the wire, without redirects, retries or interpretation. */
@@ -18,19 +18,25 @@ export type TransportRequest = {
 
 /** The answer to one exchange, as soon as its headers have arrived. */
 export type TransportResponse = {
-  /** The status, 200 to 599: a redirect is an answer like any other. */
+  /** The status, from 200 on: a redirect is an answer like any other. */
   readonly status: number;
-  /** The headers as received. */
+  /** A plain object. Names may have upper case: longshore makes them lower case. */
   readonly headers: HeaderFields;
-  /** Yields the bytes as they arrive; ending the iteration early ends the exchange. */
+  /** Yields the bytes as they are on the wire, as they arrive; ending the iteration early ends the exchange. */
   readonly body: AsyncIterable<Uint8Array>;
   /** Takes back the memory of a chunk of the body that is no longer read. */
   readonly recycle?: (chunk: Uint8Array) => void;
 };
 
 /**
- * Performs one exchange; a caller of the library may replace it. It and its body reject with NETWORK, TLS, TIMEOUT, LENGTH_MISMATCH
- * or RESPONSE_INVALID, and promptly with the signal's reason once that is aborted. The body buffers a limited number of bytes.
+ * Performs one exchange, for a program that has its own way into the network. It follows no redirects, decodes no bodies and
+ * repeats nothing, and lets few bytes of the body wait for the reader.
+ *
+ * Once the signal is aborted it ends the exchange. longshore does not wait for that: it rejects at once with the reason, and after
+ * the times for connecting and for headers together with TIMEOUT.
+ *
+ * It and its body may reject with errors of Node's sockets, of fetch and of undici, also as a `cause`: they become NETWORK, TLS,
+ * TIMEOUT, LENGTH_MISMATCH or RESPONSE_INVALID, and are retried as such. Any other error is final.
  */
 export type Transport = (request: TransportRequest, signal: AbortSignal) => Promise<TransportResponse>;
 

@@ -10,6 +10,7 @@ import { download } from './download.ts';
 import type { HttpContext } from './exchange.ts';
 import { createHostHealth } from './host-health.ts';
 import { rateLimiter } from './pump.ts';
+import { ownTransport } from './transport/own.ts';
 
 /**
  * Opens an HTTP client, which opens its connections when they are needed.
@@ -20,7 +21,7 @@ export function openHttp(options: HttpOptions, clock: Clock = systemClock): Http
   checkCertificates(options.ca ?? []);
   const { transport, close } = lazyTransport(options, parseRoutes(options));
   const context: HttpContext = {
-    transport: options.transport ?? transport,
+    transport: options.transport ? ownTransport(options.transport, options.timeouts) : transport,
     options,
     clock,
     health: createHostHealth(clock),
@@ -81,7 +82,7 @@ function lazyTransport(
 async function open(options: HttpOptions, routes: Routes): Promise<Opened> {
   const [{ openAgents }, { undiciTransport }] = await Promise.all([
     import('./agents.ts'),
-    import('./undici-transport.ts'),
+    import('./transport/undici.ts'),
   ]);
   const agents = openAgents(options, routes);
   return { agents, transport: undiciTransport(agents, options.timeouts) };

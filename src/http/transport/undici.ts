@@ -1,12 +1,12 @@
 import { type Dispatcher, errors } from 'undici';
 
-import { show } from '../image/show.ts';
-import type { Agents } from './agents.ts';
-import { connectCause } from './connector.ts';
-import type { HeaderFields, HttpTimeouts, Transport, TransportResponse } from './contract.ts';
-import { contentLength, headerList } from './headers.ts';
-import { malformedError, networkError } from './network-error.ts';
-import { proxyRefusal } from './proxy.ts';
+import { show } from '../../image/show.ts';
+import type { Agents } from '../agents.ts';
+import { connectCause } from '../connector.ts';
+import type { HeaderFields, HttpTimeouts, Transport, TransportResponse } from '../contract.ts';
+import { contentLength, headerList } from '../headers.ts';
+import { malformedError, networkError } from '../network-error.ts';
+import { proxyRefusal } from '../proxy.ts';
 
 /** A body with more than this many unread bytes pauses its socket. */
 const queueBytes = 256 * 1024;
