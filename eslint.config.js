@@ -3,7 +3,7 @@ import simpleImportSort from 'eslint-plugin-simple-import-sort';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist', '*.config.js'] },
+  { ignores: ['dist', 'entry', '*.config.js'] },
   js.configs.recommended,
   tseslint.configs.recommendedTypeChecked,
   {

@@ -50,6 +50,12 @@ test.serial('the package, installed elsewhere, works as a command and as a libra
   await writeFile(join(elsewhere, 'use.js'), program);
   const used = await exec(process.execPath, ['use.js'], { cwd: elsewhere });
   t.is(used.stdout, `${app.imageId} present\n`);
+  const required =
+    "const { version } = require('longshore/package.json'); console.log(typeof require('longshore').openStore, version)";
+  await writeFile(join(elsewhere, 'require.cjs'), required);
+  const { stdout: found, stderr: warnings } = await exec(process.execPath, ['require.cjs'], { cwd: elsewhere });
+  t.regex(found, /^function \d+\.\d+\.\d+\n$/);
+  t.is(warnings, '');
   const shipped = await readdir(join(elsewhere, 'node_modules/longshore'), { recursive: true });
   t.regex(await readFile(join(elsewhere, 'node_modules/longshore/dist/licenses/bin.txt'), 'utf8'), /^undici .*MIT/m);
   t.deepEqual(
@@ -59,10 +65,11 @@ test.serial('the package, installed elsewhere, works as a command and as a libra
 });
 
 const program = `
+import { resolve } from 'node:path';
 import { createApps, createFinder, openStore } from 'longshore';
 
-await using store = await openStore({ dir: 'store' });
-await using finder = createFinder({ store, pullPolicy: 'never' });
+await using store = await openStore({ dir: resolve('store') });
+await using finder = createFinder({ store, insecure: { image: true }, pullPolicy: 'never' });
 const apps = createApps([{ image: 'example.com/app' }]);
 const { outcomes } = await finder.findImages(apps);
 for (const app of apps) console.log(app.imageID, outcomes[0].status);
