@@ -233,6 +233,11 @@ export function fromErrorData({ code, message, details, cause }: ErrorData): Ima
   return new ImageError(code, message, details, cause && { cause: fromErrorData(cause) });
 }
 
+/** The error of everything that is asked of something closed. */
+export function closedError(what: ErrorDetails['CLOSED']['what']): ImageError<'CLOSED'> {
+  return new ImageError('CLOSED', `the ${what} was closed`, { what });
+}
+
 /** Converts any thrown value to an ImageError; one that is not becomes the cause of an INTERNAL error. */
 export function asImageError(error: unknown): ImageError {
   if (isImageError(error)) return error;

@@ -1,8 +1,8 @@
 import { enableCompileCache } from 'node:module';
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort, threadId, workerData } from 'node:worker_threads';
 
 import { shareMemory } from './memory.ts';
-import { lazy, replying } from './tasks.ts';
+import { lazy, type ReadyMessage, replying } from './tasks.ts';
 
 const given = workerData as { readonly compileCache: string | undefined } | null;
 // for this thread; that of the main thread does not apply here
@@ -57,3 +57,5 @@ export const inspectSignature = replying('inspectSignature', async (request) =>
 const inspectKeyModule = lazy(() => import('./openpgp/certificate.ts'));
 export const inspectKey = replying('inspectKey', async (request) => (await inspectKeyModule()).inspectKey(request));
 export const inspectKeys = replying('inspectKeys', async (request) => (await inspectKeyModule()).inspectKeys(request));
+
+parentPort?.postMessage({ kind: 'ready', threadId } satisfies ReadyMessage);

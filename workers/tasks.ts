@@ -10,6 +10,9 @@ import type { IngestLimits, IngestRequest, IngestResponse, ReadImageResponse } f
 
 const debug = debugLog('workers');
 
+/** The first message of a thread, once its code is loaded. */
+export type ReadyMessage = { readonly kind: 'ready'; readonly threadId: number };
+
 /** A trusted certificate from the keystore. */
 export type TrustedKey = {
   /** Lower-case hex fingerprint of the primary key; the file has this name. */

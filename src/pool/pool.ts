@@ -1,39 +1,29 @@
 import { rm } from 'node:fs/promises';
-import { getCompileCacheDir } from 'node:module';
-import { dirname, extname } from 'node:path';
 import { getHeapStatistics } from 'node:v8';
 import type { Transferable } from 'node:worker_threads';
 
-import type { Piscina } from 'piscina';
-
 import type { IngestLimits } from '../../workers/ingest/requests.ts';
-import type { MemoryMessage } from '../../workers/memory.ts';
 import type { Reply, Task, TaskName, Tasks } from '../../workers/tasks.ts';
-import { fromErrorData, ImageError, isImageError } from '../errors.ts';
+import { closedError, fromErrorData, hasCode, ImageError, isImageError } from '../errors.ts';
 import type { Limits } from '../image/limits.ts';
 import { show, showUrl } from '../image/show.ts';
 import { debugLog } from '../system/debug.ts';
-import { whenFilesAreFree } from '../system/spare-files.ts';
-import { createMemoryBudget } from './memory-budget.ts';
+import { isOutOfFiles, whenFilesAreFree } from '../system/spare-files.ts';
+import { openThreads, type ThreadOptions, type Threads } from './threads.ts';
 
 const debug = debugLog('pool');
 
-type PoolOptions = {
-  /** The most threads, at least 1. They start when tasks need them. */
-  readonly workers: number;
-  /** The most tasks of one thread at a time. It may be more than 1, since sessions that follow a download mostly wait. */
-  readonly sessionsPerWorker: number;
-};
-
-/** The threads that hash, inflate, check and verify. */
+/** The threads that hash, inflate, check and verify. Everything is CLOSED once the pool is closed. */
 export type Pool = AsyncDisposable & {
+  /** Aborted when the pool is closed, with CLOSED as the reason. */
+  readonly closed: AbortSignal;
   /**
    * Runs a task. If its thread dies, the task is repeated once in another thread, since another task of that thread may have been the
    * cause. A task with `transfer` is not repeated: the transferred objects died with the thread.
    *
    * @param transfer - objects that are moved to the thread instead of being copied.
-   * @throws the ImageError of the task. If the thread died twice, LIMIT_EXCEEDED if it ran out of memory, else INTERNAL. With
-   * `transfer`, any error of a thread that died.
+   * @throws the ImageError of the task. If the thread died twice, or three threads in a row before they were ready, LIMIT_EXCEEDED if
+   * they ran out of memory, else INTERNAL. With `transfer`, any error of a thread that died.
    */
   run<N extends TaskName>(
     name: N,
@@ -46,21 +36,37 @@ export type Pool = AsyncDisposable & {
   prepare(verifies: boolean): void;
   /** Ends a thread that does not answer. Its other tasks reject, and a new thread replaces it. */
   recycle(threadId: number): Promise<void>;
-  /** Ends all threads; tasks under way reject with CANCELLED. */
+  /** Ends all threads; tasks under way reject with CLOSED. */
   close(): Promise<void>;
 };
 
-/**
- * A small young generation: the data of a worker is in large buffers outside of the heap. Measured with 1 000 small images: 100 MiB
- * less memory, and no slower.
- */
-const resourceLimits = { maxYoungGenerationSizeMb: 12 };
+const ours = Symbol('opened by openPool');
 
-export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
-  let opening: Promise<Piscina> | undefined;
-  let isClosed = false;
+/** Whether it is as openPool returned it: its tasks end when they are told to. A copy of it may have a `run` of the caller's. */
+export function isOwnPool(pool: Pool): boolean {
+  return Object.hasOwn(pool, ours);
+}
+
+export function openPool(options: ThreadOptions): Pool {
+  const { workers } = options;
+  const closing = new AbortController();
+  const { signal: closed } = closing;
+  let opening: Promise<Threads> | undefined;
   let prepared = 0;
   let downloads = 0;
+
+  const requireOpen = (): void => {
+    if (closed.aborted) throw closedError('pool');
+  };
+
+  /** The same threads until none becomes ready; then the next task starts others. */
+  const openOnce = (): Promise<Threads> => {
+    if (opening) return opening;
+    const forget = (): void => void (opening = undefined);
+    opening = openThreads(options, forget);
+    opening.catch(forget);
+    return opening;
+  };
 
   const attempt = async <N extends TaskName>(
     name: N,
@@ -69,12 +75,12 @@ export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
   ): Promise<Tasks[N]['response']> => {
     const askedMs = Date.now();
     debug(() => `${name}: asked for${aboutOf(request)}`);
+    requireOpen();
     try {
-      if (isClosed) throw new Error('the pool is closed');
-      const pool = await (opening ??= openPiscina(workers, sessionsPerWorker));
+      const threads = await openOnce();
       // piscina types neither task nor answer; the handler with this name returns this reply
       const task: Task<N> = { request, askedMs };
-      const reply = (await pool.run(task, { name, transferList: [...transfer] as never })) as Reply<N>;
+      const reply = (await threads.run(task, name, transfer)) as Reply<N>;
       debug(
         () =>
           `${name}: ${reply.ok ? 'done' : reply.error.code}, ${Date.now() - askedMs} ms with the wait for a thread${aboutOf(request)}`,
@@ -82,8 +88,8 @@ export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
       if (reply.ok) return reply.value;
       throw fromErrorData(reply.error);
     } catch (error) {
-      if (!isClosed || isImageError(error)) throw error;
-      throw new ImageError('CANCELLED', 'the threads were closed', { reason: 'closed' }, { cause: error });
+      if (!isImageError(error)) requireOpen();
+      throw error;
     }
   };
 
@@ -95,16 +101,19 @@ export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
   };
 
   const close = async (): Promise<void> => {
-    isClosed = true;
-    await (await opening)?.destroy();
+    closing.abort(closedError('pool'));
+    const threads = await opening?.catch(() => undefined); // who asked for them has been told
+    await threads?.close();
   };
 
-  return {
+  const pool: Pool = {
+    closed,
     async run(name, request, transfer = []) {
       try {
         return await attempt(name, request, transfer);
       } catch (error) {
-        if (isImageError(error) || transfer.length > 0) throw error;
+        const isStartFailure = hasCode(error, 'INTERNAL') && isOutOfFiles(error);
+        if ((isImageError(error) && !isStartFailure) || transfer.length > 0) throw error;
         debug(() => `${name}: its thread failed${aboutOf(request)}: ${show(String(error))}`);
         if ('image' in request) await rm(request.image, { force: true }); // the unfinished output of the dead thread
         // a thread that did not start, or load its modules, for lack of file descriptors did not die of its task
@@ -112,57 +121,23 @@ export function openPool({ workers, sessionsPerWorker }: PoolOptions): Pool {
         return whenFilesAreFree(repeat).catch((again: unknown) => workerFailed(again, shownOf(request)));
       }
     },
-    warmUp: (verifies) => start(1, verifies),
+    warmUp(verifies) {
+      requireOpen();
+      start(1, verifies);
+    },
     prepare(verifies) {
+      requireOpen();
       downloads += 1;
       start(downloads, verifies);
     },
     async recycle(threadId) {
-      const thread = (await opening)?.threads.find((worker) => worker.threadId === threadId);
-      await thread?.terminate();
+      requireOpen();
+      await (await opening)?.find(threadId)?.terminate();
     },
     close,
     [Symbol.asyncDispose]: close,
   };
-}
-
-async function openPiscina(workers: number, sessionsPerWorker: number): Promise<Piscina> {
-  const { Piscina } = await import('piscina');
-  const cache = getCompileCacheDir(); // ends with a directory for this version of Node
-  // tsc does not rewrite URLs: the extension is .ts in the sources and .js in the build
-  const filename = new URL(`../../workers/index${extname(import.meta.url)}`, import.meta.url).href;
-  const pool = new Piscina({
-    filename,
-    minThreads: 1,
-    maxThreads: workers,
-    concurrentTasksPerWorker: sessionsPerWorker,
-    loadBalancer: balanceLoad(workers, sessionsPerWorker),
-    idleTimeout: Infinity,
-    resourceLimits,
-    // each thread has to enable the compile cache itself, in the same directory
-    workerData: { compileCache: cache && dirname(cache) },
-    execArgv: ['--disable-warning=ExperimentalWarning'],
-  });
-  const memory = createMemoryBudget();
-  pool.on('message', (message: MemoryMessage) => memory.serve(message.port));
-  // emitted when an idle thread dies; without a listener it would end the process
-  pool.on('error', () => undefined);
-  return pool;
-}
-
-type Thread = { readonly currentUsage: number };
-
-/**
- * Gives a task to the thread with the fewest tasks. No thread gets a second task before the maximum of threads runs: piscina's own
- * load balancer would fill the first thread before it starts the next.
- */
-function balanceLoad(workers: number, sessionsPerWorker: number) {
-  return <T extends Thread>(_task: unknown, threads: readonly T[]): T | null => {
-    let best: T | null = null;
-    for (const thread of threads) if (!best || thread.currentUsage < best.currentUsage) best = thread;
-    const maxTasks = threads.length < workers ? 1 : sessionsPerWorker;
-    return best && best.currentUsage < maxTasks ? best : null;
-  };
+  return Object.defineProperty(pool, ours, { value: true }); // not enumerable: copies lack it
 }
 
 /**

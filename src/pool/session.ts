@@ -61,7 +61,7 @@ export function startSession(
     current.port.postMessage({ kind: 'stop' } satisfies ToIngest);
     const timer = setTimeout(() => {
       if (current.threadId === undefined) unanswered.reject(stoppedError());
-      else void pool.recycle(current.threadId);
+      else pool.recycle(current.threadId).catch(() => undefined); // a pool that was closed has ended it
     }, stopMs);
     await result.catch(() => undefined);
     clearTimeout(timer);
