@@ -21,8 +21,16 @@ type Claims = Pick<Store, 'claim' | 'tryClaim'> & {
   readonly isAlone: (key: string) => boolean;
 };
 
-/** Single flight. Callers in this process queue; processes use rows of the index. */
-export function createClaims(request: IndexRequest, { sayMs, aloneMs }: Patience = defaultPatience): Claims {
+/**
+ * Single flight. Callers in this process queue; processes use rows of the index.
+ *
+ * @param closed - ends all waits.
+ */
+export function createClaims(
+  request: IndexRequest,
+  closed: AbortSignal,
+  { sayMs, aloneMs }: Patience = defaultPatience,
+): Claims {
   const mutex = createKeyedMutex();
   const alone = new Set<string>();
   let waiting = 0;
@@ -72,8 +80,9 @@ export function createClaims(request: IndexRequest, { sayMs, aloneMs }: Patience
 
   return {
     isAlone: (key) => alone.has(key),
-    async claim(text, signal, onSilence = () => undefined) {
+    async claim(text, wanted, onSilence = () => undefined) {
       const key = hashKey(text);
+      const signal = AbortSignal.any([wanted, closed]);
       const lock = await mutex.lock(key, signal);
       try {
         const answer = await takeRow(key, signal);

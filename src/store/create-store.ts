@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 
-import { ImageError } from '../errors.ts';
+import { closedError, ImageError } from '../errors.ts';
 import { isDigest } from '../image/digest.ts';
 import { type ImageId, shortImageId } from '../image/image-id.ts';
 import { show, showUrl } from '../image/show.ts';
 import { createBlobs } from './blobs.ts';
 import { createClaims } from './claims.ts';
-import { openPartial } from './download-file.ts';
+import { createOpenPartials } from './download-file.ts';
 import { partialFiles, readBootId } from './download-state.ts';
 import { createLookups } from './index/lookups.ts';
 import type { Layout } from './index/protocol.ts';
@@ -15,6 +15,7 @@ import { createRegistryLookups } from './index/registry-lookups.ts';
 import { digestDigits, formatRegistryRow, neededBlobs } from './index/registry-rows.ts';
 import { formatImageRow, formatRemoteRow, hashKey, idDigits } from './index/rows.ts';
 import type { IndexRequest, Writer } from './index-thread.ts';
+import { refuseOnceClosed } from './refuse-once-closed.ts';
 import type { RegistryStore } from './registry-store.ts';
 import type { PartialDownload, Patience, Store } from './store.ts';
 import { inStore } from './store-error.ts';
@@ -33,23 +34,29 @@ export async function createStore({ layout, readOnly, reader, writer, patience }
   const lookups = createLookups(reader, layout.index);
   const lastUsed = createLastUsed((ids, atMs) => request('touch', { ids, atMs }));
   const registry = createRegistryStore(reader, layout, request);
-  const { isAlone, ...claims } = createClaims(request, patience);
+  const closing = new AbortController();
+  const closed = closing.signal;
+  const { isAlone, ...claims } = createClaims(request, closed, patience);
+  const partials = createOpenPartials(closed);
   const bootId = await readBootId();
   let temporaries = 0;
-  let closed: Promise<void> | undefined;
+  let shutting: Promise<void> | undefined;
 
   const shut = async (): Promise<void> => {
     void lastUsed.flush();
     void registry.flushLastUsed();
+    closing.abort(closedError('store'));
+    await partials.settled(); // with the writer the claims end, and others may go on with the same files
     await reader.close(); // the last connection writes the log into the index, so it must be the writer's
     await writer.close();
   };
-  const close = (): Promise<void> => (closed ??= shut());
+  const close = (): Promise<void> => (shutting ??= shut());
   const temporaryPath = (): string => join(layout.tmp, owner(), String((temporaries += 1)));
 
-  return {
+  const members = refuseOnceClosed({
     dir: layout.dir,
     readOnly,
+    closed,
     ...lookups,
     ...createBlobs(reader, layout),
     ...claims,
@@ -85,16 +92,15 @@ export async function createStore({ layout, readOnly, reader, writer, patience }
       const fresh = { key, url: showUrl(text), epoch: 0, synced: 0, ...(bootId !== undefined && { bootId }) };
       // The silent holder of the claim may go on at any time, in the shared directory.
       const place = isAlone(key) ? { ...layout, downloads: own } : layout;
-      return inStore(join(place.downloads, key), () => openPartial(partialFiles(place, key, temporaryPath), fresh));
+      const files = partialFiles(place, key, temporaryPath);
+      return inStore(join(place.downloads, key), () => partials.open(files, fresh));
     },
     async peekPartial(url) {
       const found = await partialFiles(layout, hashKey(url), temporaryPath).peek(bootId);
       return found && { bytes: found.bytes, validator: found.state.validator, total: found.state.total };
     },
-
-    close,
-    [Symbol.asyncDispose]: close,
-  };
+  });
+  return { ...members, close, [Symbol.asyncDispose]: close };
 }
 
 function notListed(imageId: ImageId): never {

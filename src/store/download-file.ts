@@ -1,19 +1,48 @@
 import type { FileHandle } from 'node:fs/promises';
 
+import { closedError } from '../errors.ts';
 import { writeAll } from '../system/write-files.ts';
 import type { PartialFiles, PartialState } from './download-state.ts';
+import { orClosed } from './refuse-once-closed.ts';
 import type { PartialDownload } from './store.ts';
 import { inStore } from './store-error.ts';
 
 /** A power cut loses at most this many bytes of a download. */
 const syncEveryBytes = 32 * 1024 * 1024;
 
-/**
- * Opens a download, and resumes it if possible.
- *
- * @param fresh - the state of a download without bytes.
- */
-export async function openPartial(files: PartialFiles, fresh: PartialState): Promise<PartialDownload> {
+/** The downloads of one store. Once that is closed they change nothing any more: others may have the claims. */
+type OpenPartials = {
+  /**
+   * Opens a download, and resumes it if possible.
+   *
+   * @param fresh - the state of a download without bytes.
+   */
+  open(files: PartialFiles, fresh: PartialState): Promise<PartialDownload>;
+  /** Resolves when nothing of them is under way. */
+  settled(): Promise<void>;
+};
+
+export function createOpenPartials(closed: AbortSignal): OpenPartials {
+  const running = new Set<Promise<unknown>>();
+  const run = async <T>(work: () => Promise<T>): Promise<T> => {
+    if (closed.aborted) throw closedError('store');
+    const over = work().finally(() => running.delete(over));
+    running.add(over);
+    return over.catch((error: unknown) => {
+      throw orClosed(error, closed);
+    });
+  };
+  return {
+    open: (files, fresh) => run(() => openPartial(files, fresh, { closed, run })),
+    async settled() {
+      await Promise.allSettled(running);
+    },
+  };
+}
+
+type Guard = { readonly closed: AbortSignal; readonly run: <T>(work: () => Promise<T>) => Promise<T> };
+
+async function openPartial(files: PartialFiles, fresh: PartialState, { closed, run }: Guard): Promise<PartialDownload> {
   /** Whether files may exist that have to be removed. A small body never creates any. */
   let isMade = files.exist();
   const found = isMade ? await files.find(fresh.bootId) : undefined;
@@ -60,6 +89,11 @@ export async function openPartial(files: PartialFiles, fresh: PartialState): Pro
     hasSidecar = false;
   };
 
+  const closeUnchanged = async (): Promise<void> => {
+    await settleSync().catch(() => undefined); // a later run resumes from what was synced before
+    await closeFile();
+  };
+
   const append = async (chunks: readonly Uint8Array[]): Promise<void> => {
     file ??= await files.reopen(state.epoch);
     const incoming = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
@@ -83,7 +117,7 @@ export async function openPartial(files: PartialFiles, fresh: PartialState): Pro
     await writeSynced(file, bytes);
   };
 
-  const guarded = <T>(work: () => Promise<T>): Promise<T> => inStore(files.path(state.epoch), work);
+  const guarded = <T>(work: () => Promise<T>): Promise<T> => run(() => inStore(files.path(state.epoch), work));
 
   return {
     get path() {
@@ -107,15 +141,18 @@ export async function openPartial(files: PartialFiles, fresh: PartialState): Pro
       }),
     append: (chunks) => guarded(() => append(chunks)),
     sync: () => guarded(sync),
-    discard: () =>
-      guarded(async () => {
+    async discard() {
+      if (closed.aborted) await closeUnchanged();
+      await guarded(async () => {
         await dropFile();
         state = { ...fresh, epoch: state.epoch };
         if (isMade) await files.remove();
         isMade = false;
-      }),
-    close: () =>
-      guarded(async () => {
+      });
+    },
+    async close() {
+      if (closed.aborted) return closeUnchanged();
+      await guarded(async () => {
         const isEmpty = bytes === 0 && file !== undefined;
         try {
           await sync();
@@ -123,6 +160,7 @@ export async function openPartial(files: PartialFiles, fresh: PartialState): Pro
           await closeFile();
         }
         if (isEmpty) await files.remove();
-      }),
+      });
+    },
   };
 }

@@ -1,7 +1,9 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 
-import { fromErrorData } from '../errors.ts';
+import { closedError, fromErrorData, ImageError } from '../errors.ts';
+import { show } from '../image/show.ts';
+import { whyFailed } from '../system/errno.ts';
 import { isOutOfFiles } from '../system/spare-files.ts';
 import type { Failure, FromWriter, Layout, ToWriter, WriterTask, WriterTasks } from './index/protocol.ts';
 import { storeError } from './store-error.ts';
@@ -44,6 +46,8 @@ export async function startWriter(making: Promise<Layout>): Promise<Writer> {
   let outbox: ToWriter[] = [];
   let lastId = 0;
   let ended: Error | undefined;
+  let isOpen = false;
+  let isClosing = false;
 
   /** A pending request keeps the process alive; an idle store does not. */
   const answerTo = (id: number): Promise<unknown> => {
@@ -68,11 +72,8 @@ export async function startWriter(making: Promise<Layout>): Promise<Writer> {
     answers.forEach(settle);
     if (pending.size === 0) worker.unref();
   });
-  worker.on('error', (error) => {
-    const died = new Error('the index writer died', { cause: error });
-    end(isOutOfFiles(error) ? Object.assign(died, { code: 'EMFILE' }) : died);
-  });
-  worker.on('exit', () => end(new Error('the store is closed')));
+  worker.on('error', (error) => end(!isOpen && isOutOfFiles(error) ? outOfFiles(error) : died(error)));
+  worker.on('exit', () => end(isClosing ? closedError('store') : died()));
 
   /** Sends all requests of one turn of the event loop in one message. */
   const send = (): void => {
@@ -96,15 +97,28 @@ export async function startWriter(making: Promise<Layout>): Promise<Writer> {
   });
   worker.postMessage(layout);
   const owner = await opened;
+  isOpen = true;
   return {
     owner: () => String(owner),
     request: request as IndexRequest, // an answer has the type of its task
     close: async () => {
-      if (!ended) await request('close', undefined);
+      isClosing = true;
+      if (!ended) await request('close', undefined).catch(() => undefined); // a thread that died has nothing to close
       worker.ref(); // otherwise the process might end before the thread
       await exited;
     },
   };
+}
+
+function outOfFiles(cause: unknown): Error {
+  return Object.assign(new Error('the index thread died', { cause }), { code: 'EMFILE' });
+}
+
+/** What was committed before is safe. */
+function died(cause?: unknown): ImageError<'INTERNAL'> {
+  const why = cause === undefined ? '' : `: ${show(whyFailed(cause))}`;
+  const message = `the thread that writes the index of the store died${why}; nothing is written any more until the store is opened again`;
+  return new ImageError('INTERNAL', message, { what: 'index thread' }, { cause });
 }
 
 /** The error of the thread, with its codes. */

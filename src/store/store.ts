@@ -108,13 +108,18 @@ export type StoreOptions = {
   readonly relisting?: boolean;
 };
 
-/** The store of one data directory, opened by one process. Every promise may reject with a STORE_ code. */
+/**
+ * The store of one data directory, opened by one process. Every promise may reject with a STORE_ code, and with CLOSED once
+ * the store is closed, as does what is under way then.
+ */
 export type Store = ImageStore & RegistryStore;
 
 /** The images, and the operations on the whole store. */
 type ImageStore = AsyncDisposable & {
   readonly dir: string;
   readonly readOnly: boolean;
+  /** Aborted when the store is closed, with CLOSED as the reason. */
+  readonly closed: AbortSignal;
 
   /** @param prefix - `sha512-` and 2 to 128 hex digits. @throws NOT_IN_STORE, ID_AMBIGUOUS, ID_TOO_SHORT */
   resolveId(prefix: string): Promise<ImageId>;
@@ -198,5 +203,6 @@ type ImageStore = AsyncDisposable & {
   /** The state of the partial download of an exact URL, if it can be resumed. Changes nothing and needs no claim. */
   peekPartial(url: string): Promise<Pick<PartialDownload, 'bytes' | 'validator' | 'total'> | undefined>;
 
+  /** Ends what is under way, and writes what was put off. Closing again changes nothing. */
   close(): Promise<void>;
 };

@@ -29,6 +29,7 @@ export type KeystoreOptions = {
   readonly onWarning?: (message: string) => void;
 };
 
+/** Everything is CLOSED once it is closed. */
 export type Keystore = AsyncDisposable & {
   readonly dirs: readonly string[];
   keyring(name: string): Promise<Keyring>;

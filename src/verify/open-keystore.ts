@@ -1,3 +1,4 @@
+import { closedError } from '../errors.ts';
 import { parseAcIdentifier, withParents } from '../image/ac-identifier.ts';
 import { show } from '../image/show.ts';
 import { debugLog } from '../system/debug.ts';
@@ -36,11 +37,19 @@ export function openKeystore({ dirs, onWarning = () => undefined }: KeystoreOpti
   };
   const directories = createFreshCache(freshMs, (path) => readKeyDirectory(path, warn));
   const keysFor = (name: string) => effectiveKeys(dirs, directories.get, parseAcIdentifier(name));
-  const close = (): Promise<void> => Promise.resolve();
+  let isClosed = false;
+  const requireOpen = (): void => {
+    if (isClosed) throw closedError('keystore');
+  };
+  const close = (): Promise<void> => {
+    isClosed = true;
+    return Promise.resolve();
+  };
 
   return Promise.resolve({
     dirs,
     async keyring(name) {
+      requireOpen();
       const keys = (await keysFor(name)).map(({ fingerprint, content: { certificate, path } }) => ({
         fingerprint,
         certificate,
@@ -52,18 +61,30 @@ export function openKeystore({ dirs, onWarning = () => undefined }: KeystoreOpti
       return { keys, searched: ['root', ...searchedPrefixes(name)] };
     },
     async hasPrefixKey(name) {
+      requireOpen();
       return (await keysFor(name)).some(({ prefix }) => prefix !== undefined);
     },
-    trusts: (name, fingerprints) => hasEffectiveKey(dirs, directories.get, parseAcIdentifier(name), fingerprints),
-    skip: warn,
-    list: () => listKeyFiles(dirs, directories.get),
+    async trusts(name, fingerprints) {
+      requireOpen();
+      return hasEffectiveKey(dirs, directories.get, parseAcIdentifier(name), fingerprints);
+    },
+    skip(path, why) {
+      requireOpen();
+      warn(path, why);
+    },
+    async list() {
+      requireOpen();
+      return listKeyFiles(dirs, directories.get);
+    },
     async add({ certificate, fingerprint, prefix, layer }) {
+      requireOpen();
       const path = keyPath(layerOf(dirs, layer), parsePlace(prefix), parseFingerprint(fingerprint));
       if (certificate.length === 0) throw new Error('an empty certificate would be a mask');
       await writeKey(path, certificate).finally(directories.clear);
       return path;
     },
     async remove({ fingerprint, prefix, layer }) {
+      requireOpen();
       layerOf(dirs, layer);
       const place = { fingerprint: parseFingerprint(fingerprint), prefix: parsePlace(prefix), layer };
       return removeKey(dirs, place).finally(directories.clear);
