@@ -1,10 +1,12 @@
 import { availableParallelism } from 'node:os';
 
+import type { Batch } from './batches.ts';
 import { createSlots } from './coordinator/slots.ts';
 import { ImageError } from './errors.ts';
+import type { EventSink } from './events.ts';
 import type { FetchContext, PullPolicy, Registries } from './fetchers/context.ts';
 import { parseConnectTo } from './http/connect.ts';
-import type { Http, HttpObserver, TlsMaterial } from './http/contract.ts';
+import type { Http, TlsMaterial } from './http/contract.ts';
 import { openHttp } from './http/open-http.ts';
 import { defaultLimits, defaultTimeouts, type Limits } from './image/limits.ts';
 import { parsePlatform } from './image/platform.ts';
@@ -20,51 +22,62 @@ import { createVerifier, type Verifier } from './verify/verify.ts';
 /** The most transfers from one host at a time. */
 const defaultJobsPerHost = 6;
 
-/** Everything that the fetches of one fetcher or finder share. */
-export type OpenContext = FetchContext & {
-  /** Resolves when all cleanup has ended. */
-  tidied(): Promise<void>;
+/** What the batches of one fetcher or finder share. */
+export type OpenContext = Pick<FetchContext, 'store' | 'pool'> & {
+  /** Has work done with what the batch needs. Resolves when nothing of it is being tidied up any more. */
+  withBatch<T>(batch: Pick<Batch, 'onEvent'>, work: (context: FetchContext) => Promise<T>): Promise<T>;
+  /** To be called when all batches have ended. */
   close(): Promise<void>;
 };
 
-export function openContext(options: ActionOptions): OpenContext {
-  const { store, insecure = {}, onEvent = () => undefined } = options;
+/** @param onEvent - told of what is about no single batch. @throws USAGE, FILE_UNREADABLE */
+export function openContext(options: ActionOptions, onEvent: EventSink): OpenContext {
+  const { store, insecure = {} } = options;
   const policy = policyOf(options);
   const limits = Object.freeze({ ...defaultLimits, ...options.limits });
   const http = openClient(options, limits);
   const { jobs } = concurrencyOf(options);
   if (jobs < (options.jobs ?? defaultJobs)) onEvent({ type: 'warning', message: fewFiles(jobs) });
   const pool = options.pool ?? openFetchPool(options);
-
-  const tally = { requests: 0, retries: 0 };
   const platform = { platform: process.platform, arch: process.arch };
-  const tidying = new Set<Promise<unknown>>();
-
-  return {
+  const shared = {
     store,
     http,
     pool,
     verifier: openVerifier(options, { pool, limits }),
     policy,
     noCache: options.noCache ?? false,
-    registries: openRegistries(options, { http, limits, platform, onEvent, tally, nowMs: Date.now }),
+    registries: openRegistries(options, { http, limits, platform, onEvent, nowMs: Date.now }),
     discovery: { allowHttp: insecure.http ?? false, origins: options.discover ?? [] },
     trustKeysFromHTTPS: options.trustKeysFromHTTPS === true && isHttpsAuthentic(insecure),
     platform,
     limits,
     slots: createSlots({ jobs, jobsPerHost: options.jobsPerHost ?? defaultJobsPerHost }),
-    tidy(work) {
-      const over = work.catch(() => undefined).finally(() => tidying.delete(over));
-      tidying.add(over);
-    },
-    onEvent,
-    tally,
     nowMs: Date.now,
-    async tidied() {
-      await Promise.all(tidying);
+  };
+
+  return {
+    store,
+    pool,
+    async withBatch(batch, work) {
+      const tidying = new Set<Promise<unknown>>();
+      const context: FetchContext = {
+        ...shared,
+        onEvent: batch.onEvent,
+        tally: { requests: 0, retries: 0 },
+        tidy(work) {
+          const over = work.catch(() => undefined).finally(() => tidying.delete(over));
+          tidying.add(over);
+        },
+      };
+      try {
+        return await work(context);
+      } finally {
+        await Promise.all(tidying);
+      }
     },
     async close() {
-      await Promise.all([...tidying, http.close(), pool === options.pool ? undefined : pool.close()]);
+      await Promise.all([http.close(), pool === options.pool ? undefined : pool.close()]);
     },
   };
 }
@@ -118,7 +131,7 @@ export function openClient(options: NetworkOptions, limits: Limits): Http {
 /** The most bytes of cached configurations; usually enough for thousands. */
 const recentBytes = 8 * 1024 * 1024;
 
-type Context = Pick<FetchContext, 'http' | 'limits' | 'platform' | 'onEvent' | 'tally' | 'nowMs'>;
+type Context = Pick<FetchContext, 'http' | 'limits' | 'platform' | 'onEvent' | 'nowMs'>;
 
 /** The settings for registry images. The client is created, and its code loaded, at the first one. @throws USAGE */
 function openRegistries(options: ActionOptions, context: Context): Registries {
@@ -136,15 +149,11 @@ function openRegistries(options: ActionOptions, context: Context): Registries {
 
 async function openRegistryClient(
   { dockerCredentials = {}, registryCredentials, insecure = {}, mirrors = [], certificates }: ActionOptions,
-  { http, limits, onEvent, tally, nowMs }: Context,
+  { http, limits, onEvent, nowMs }: Context,
 ): Promise<RegistryClient> {
   const { createRegistryClient } = await import('./registry/client.ts');
   const { openCredentialChain } = await import('./registry/credentials/chain.ts');
-  const onWarning = (message: string): void => onEvent({ type: 'warning', message });
-  const observer: HttpObserver = {
-    onRequest: () => (tally.requests += 1),
-    onRetry: () => (tally.retries += 1),
-  };
+  const onWarning = (message: string): void => void onEvent({ type: 'warning', message });
   const configured = openCredentialChain({ configured: dockerCredentials, files: [], environment: {}, onWarning });
   return createRegistryClient({
     http,
@@ -154,7 +163,6 @@ async function openRegistryClient(
     allowHttp: insecure.http ?? false,
     limits,
     onWarning,
-    observer,
     nowMs,
   });
 }

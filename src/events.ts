@@ -5,7 +5,10 @@ import type { ImageError } from './errors.ts';
  * wrote it, but URLs in it have no credentials and no query; only outcomes that are passed to the caller have these. Bytes are
  * bytes on the wire, unless stated otherwise.
  */
-export type BatchEvent =
+export type BatchEvent = {
+  /** The number of the batch, 1, 2 and so on in its finder; absent from what is about no single batch. */
+  readonly batch?: number;
+} & (
   | {
       /** The first event: the batch has so many `requests`. */
       readonly type: 'batch-started';
@@ -106,10 +109,14 @@ export type BatchEvent =
       /** The last event, with the `totals` of the batch. */
       readonly type: 'batch-finished';
       readonly totals: Totals;
-    };
+    }
+);
 
-/** A sink must not throw and must not block, since it is called very often. */
-export type EventSink = (event: BatchEvent) => void;
+/**
+ * It must not block, since it is called very often. An error of it ends the batch, as does the rejection of a promise that it
+ * returns; the batch does not end before that promise.
+ */
+export type EventSink = (event: BatchEvent) => unknown;
 
 /** How an image ended: `fetched` now, `present` in the store before, `failed`, or `cancelled` by the signal, `failFast` or close. */
 export type OutcomeStatus = Outcome['status'];

@@ -1,3 +1,4 @@
+import { type Batch, createBatches } from './batches.ts';
 import { type OpenContext, openContext } from './compose.ts';
 import { ImageError } from './errors.ts';
 import type { Outcome, OutcomeStatus } from './events.ts';
@@ -19,7 +20,7 @@ import { parseApps } from './parse-apps.ts';
 
 /** Fetches images into the store. It refuses image IDs, which only the store can resolve. */
 export function createFetcher(options: ActionOptions): Fetcher {
-  const finder = createFinder(options);
+  const finder = openFinder(options, 'fetcher');
   return {
     async fetchImage(image, call = {}) {
       const type = call.type ?? 'guess';
@@ -36,41 +37,39 @@ export function createFetcher(options: ActionOptions): Fetcher {
 
 /** Finds images in the store, if the policy allows that, and fetches all others. */
 export function createFinder(options: ActionOptions): Finder {
-  const context = openContext(options);
-  const closing = new AbortController();
-  const running = new Set<Promise<unknown>>();
+  return openFinder(options, 'finder');
+}
 
-  const untilClosed = (signal: AbortSignal | undefined): AbortSignal =>
-    signal ? AbortSignal.any([signal, closing.signal]) : closing.signal;
+function openFinder(options: ActionOptions, what: 'finder' | 'fetcher'): Finder {
+  const batches = createBatches(what, options.onEvent);
+  const context = openContext(options, batches.onEvent);
+  batches.throwIfFailed();
+  const closed = [context.store.closed, context.pool.closed];
 
-  const track = async <T>(batch: Promise<T>): Promise<T> => {
-    running.add(batch);
-    return batch.finally(() => running.delete(batch));
-  };
+  const find = (apps: Iterable<App>, call: BatchCall): Promise<BatchResult> =>
+    batches.run({ signal: call.signal, closed }, (batch) => findAll(context, options, apps, call, batch));
 
-  const find = (apps: Iterable<App>, call: BatchCall, signal: AbortSignal): Promise<BatchResult> =>
-    track(findAll(context, options, apps, { ...call, signal }));
+  const plan = (apps: Iterable<App>, call: PlanCall): Promise<PlanResult> =>
+    batches.run({ signal: call.signal, closed }, async (batch) => {
+      const { planApps } = await import('./plan-apps.ts');
+      return context.withBatch(batch, (own) => planApps(own, options, apps, call, batch));
+    });
 
-  const plan = (apps: Iterable<App>, call: PlanCall, signal: AbortSignal): Promise<PlanResult> =>
-    track(import('./plan-apps.ts').then(({ planApps }) => planApps(context, options, apps, { ...call, signal })));
-
-  let closed: Promise<void> | undefined;
+  let closing: Promise<void> | undefined;
   const shut = async (): Promise<void> => {
-    closing.abort(new ImageError('CANCELLED', 'the finder was closed', { reason: 'closed' }));
-    await Promise.allSettled(running);
+    await batches.close();
     await context.close();
   };
-  const close = (): Promise<void> => (closed ??= shut());
+  const close = (): Promise<void> => (closing ??= shut());
 
   return {
     async findImage(image, { signature, type, signal }: FetchCall = {}) {
       const app = { image, ...(signature !== undefined && { signature }), ...(type && { type }) };
-      const stop = untilClosed(signal);
-      const { outcomes } = await find([app], {}, stop);
+      const { outcomes } = await find([app], { ...(signal && { signal }) });
       return imageIdOf(outcomes[0]);
     },
-    findImages: (apps, call = {}) => find(apps, call, untilClosed(call.signal)),
-    planImages: (apps, call = {}) => plan(apps, call, untilClosed(call.signal)),
+    findImages: (apps, call = {}) => find(apps, call),
+    planImages: (apps, call = {}) => plan(apps, call),
     close,
     [Symbol.asyncDispose]: close,
   };
@@ -80,28 +79,30 @@ async function findAll(
   context: OpenContext,
   { withDeps = true, failFast = false }: ActionOptions,
   apps: Iterable<App>,
-  { signal, lock, onOutcome }: BatchCall & { readonly signal: AbortSignal },
+  { lock, onOutcome }: BatchCall,
+  { signal, onEvent, call }: Batch,
 ): Promise<BatchResult> {
   const all = [...apps];
   const outcomes: Outcome[] = [];
   const settle = (outcome: Outcome): void => {
     const { index, status, imageID } = outcome;
-    if (index !== undefined) {
-      outcomes[index] = outcome;
-      const app = all[index];
+    if (index !== undefined) outcomes[index] = outcome;
+    call(() => {
+      const app = index === undefined ? undefined : all[index];
       if (app && imageID !== undefined && isStored(status)) app.imageID = parseFoundId(imageID);
-    }
-    onOutcome?.(outcome);
+      return onOutcome?.(outcome);
+    });
+  };
+  const guardedLock = lock && {
+    ...lock,
+    onFound: (...found: Parameters<typeof lock.onFound>) => call(() => lock.onFound(...found)),
   };
 
-  const { requests, invalid } = parseApps(all);
   const { runBatch } = await import('./coordinator/fetch-batch.ts'); // loads the fetchers, which most commands do not need
-  const totals = await runBatch(requests, { context, withDeps, failFast, lock, signal, onOutcome: settle });
-  await context.tidied();
-  invalid.forEach(settle);
-  const { images, nodes, failed } = totals;
-  const wrong = invalid.length;
-  return { outcomes, totals: { ...totals, images: images + wrong, nodes: nodes + wrong, failed: failed + wrong } };
+  const totals = await context.withBatch({ onEvent }, (own) =>
+    runBatch(parseApps(all), { context: own, withDeps, failFast, lock: guardedLock, signal, onOutcome: settle }),
+  );
+  return { outcomes, totals };
 }
 
 function imageIdOf(outcome: Outcome | undefined): ImageId | Digest {

@@ -1,6 +1,6 @@
 import { openClient } from './compose.ts';
 import { discoverKeys } from './discovery/discover.ts';
-import { ImageError } from './errors.ts';
+import { closedError, ImageError } from './errors.ts';
 import { parseAcIdentifier } from './image/ac-identifier.ts';
 import { defaultLimits } from './image/limits.ts';
 import { showUrl } from './image/show.ts';
@@ -18,21 +18,34 @@ export function createKeyFinder(options: NetworkOptions): KeyFinder {
   const isAllowed = ({ protocol, origin }: URL): boolean =>
     protocol === 'https:' || allowHttp || origins.some((rule) => URL.parse(rule.origin)?.origin === origin);
 
+  const closing = new AbortController();
+  /** Ends when the key finder is closed. @throws CLOSED when it is */
+  const untilClosed = (signal: AbortSignal): AbortSignal => {
+    if (closing.signal.aborted) throw closedError('finder');
+    return AbortSignal.any([signal, closing.signal]);
+  };
+  const close = async (): Promise<void> => {
+    const cause = closedError('finder');
+    closing.abort(new ImageError('CANCELLED', 'the key finder was closed', { reason: 'closed' }, { cause }));
+    await http.close();
+  };
+
   return {
     async findKeys(prefix, signal) {
-      return [...new Set(await discoverKeys(discovery, parseAcIdentifier(prefix), signal))];
+      return [...new Set(await discoverKeys(discovery, parseAcIdentifier(prefix), untilClosed(signal)))];
     },
     async getKey(url, signal) {
+      const either = untilClosed(signal);
       const parsed = URL.parse(url);
       if (parsed && !isAllowed(parsed)) {
         const what = `keys are not accepted over http: ${showUrl(url)}`;
         throw new ImageError('INSECURE_REFUSED', what, { what: 'a key over http' });
       }
       const limit = { name: 'key', bytes: limits.key };
-      const { body } = await http.getDocument({ url, limit, statuses: [200] }, signal);
+      const { body } = await http.getDocument({ url, limit, statuses: [200] }, either);
       return body;
     },
-    close: () => http.close(),
-    [Symbol.asyncDispose]: () => http.close(),
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }

@@ -179,7 +179,7 @@ export type BatchCall = {
   /** The images that references must resolve to; otherwise they fail with LOCK_MISMATCH. */
   readonly lock?: ImageLock | undefined;
   /** Called with the outcome of each request and each dependency as soon as it is known, in any order. */
-  readonly onOutcome?: ((outcome: Outcome) => void) | undefined;
+  readonly onOutcome?: ((outcome: Outcome) => unknown) | undefined;
 };
 
 /** What planImages returns. */
@@ -195,7 +195,7 @@ export type PlanCall = {
   /** Stops the plan: what is not known yet has the outcome `cancelled`, and the call resolves. */
   readonly signal?: AbortSignal | undefined;
   /** Called with the outcome of each request and each dependency, of a node after those of its dependencies. */
-  readonly onOutcome?: ((outcome: PlanOutcome) => void) | undefined;
+  readonly onOutcome?: ((outcome: PlanOutcome) => unknown) | undefined;
 };
 
 export type Finder = AsyncDisposable & {

@@ -2,38 +2,24 @@ import { readdirSync, statSync } from 'node:fs';
 import { resolve, sep } from 'node:path';
 
 import type { BatchRequest } from './coordinator/walk.ts';
-import { asImageError, type ImageError } from './errors.ts';
+import { asImageError } from './errors.ts';
 import type { AppInput } from './image/apps.ts';
 import { parseReference, referenceKey } from './image/reference.ts';
 
-/** A request that cannot be parsed. */
-type InvalidApp = {
-  readonly reference: string;
-  readonly index: number;
-  readonly status: 'failed';
-  readonly error: ImageError;
-};
-
 /** Parses apps into requests of a batch. Relative paths are resolved against the app's directory, or else the working directory. */
-export function parseApps(apps: readonly AppInput[]): { requests: BatchRequest[]; invalid: InvalidApp[] } {
+export function parseApps(apps: readonly AppInput[]): readonly BatchRequest[] {
   const workingDirectory = process.cwd();
   const checkIn = createFileChecks();
-  const requests: BatchRequest[] = [];
-  const invalid: InvalidApp[] = [];
-  for (const [
-    index,
-    { image: text, type = 'guess', signature: path, directory = workingDirectory },
-  ] of apps.entries()) {
+  return apps.map(({ image: text, type = 'guess', signature: path, directory = workingDirectory }, index) => {
     try {
       const reference = parseReference(text, { type, directory, isFile: checkIn(directory) });
       const signature = path === undefined ? undefined : resolve(directory, path);
       const key = referenceKey(reference) + (signature === undefined ? '' : ` ${signature}`);
-      requests.push({ index, text, key, signature, reference });
+      return { index, text, key, signature, reference };
     } catch (error) {
-      invalid.push({ reference: text, index, status: 'failed', error: asImageError(error) });
+      return { index, text, error: asImageError(error) };
     }
-  }
-  return { requests, invalid };
+  });
 }
 
 /**

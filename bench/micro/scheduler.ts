@@ -29,6 +29,7 @@ export function scheduler(): readonly Piece[] {
         visit: (node) => Promise.resolve(found.get(node.reference.text) ?? []),
         dependenciesOf: (dependencies) => dependencies,
         imageIdOf: () => undefined,
+        onInvalid: () => undefined,
         onSettled: ({ error }) => {
           if (error) throw error;
           settled += 1;

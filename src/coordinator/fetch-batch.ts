@@ -8,6 +8,7 @@ import type { VisitHooks } from './prefetch.ts';
 import { type BatchRequest, walk } from './walk.ts';
 
 export type BatchOptions = {
+  /** Of this batch alone: its tally counts from 0. */
   readonly context: FetchContext;
   readonly withDeps: boolean;
   readonly failFast: boolean;
@@ -22,7 +23,6 @@ export async function runBatch(requests: readonly BatchRequest[], options: Batch
   const { context, withDeps, failFast, lock, signal, onOutcome } = options;
   const { onEvent, nowMs, limits, tally } = context;
   const startedMs = nowMs();
-  const before = { ...tally };
   const totals = createTotals();
 
   const shared = lock ? { ...context, lock } : context;
@@ -42,14 +42,19 @@ export async function runBatch(requests: readonly BatchRequest[], options: Batch
         onEvent({ type: 'node-finished', key: node.key, outcome: reported });
         for (const outcome of [first, ...others]) onOutcome(outcome);
       },
+      onInvalid({ index, text, error }, key) {
+        totals.addInvalid();
+        const outcome = { index, status: 'failed', error } as const;
+        onEvent({ type: 'node-finished', key, outcome: { reference: withoutSecrets(text), ...outcome } });
+        onOutcome({ reference: text, ...outcome });
+      },
     },
     signal,
   );
 
   const read = totals.read({
     images: requests.length,
-    requests: tally.requests - before.requests,
-    retries: tally.retries - before.retries,
+    ...tally,
     durationMs: nowMs() - startedMs,
   });
   onEvent({ type: 'batch-finished', totals: read });
@@ -87,7 +92,10 @@ function createEventBuffer(onEvent: EventSink, promoted: Promise<void>): EventSi
     held.clear();
   });
   return (event) => {
-    if (isPromoted) return onEvent(event);
+    if (isPromoted) {
+      onEvent(event);
+      return;
+    }
     const key = event.type === 'warning' ? event : event.type;
     held.delete(key);
     held.set(key, event);

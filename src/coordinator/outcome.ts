@@ -59,15 +59,16 @@ export function cancelledBy(reason: unknown): ImageError<'CANCELLED'> {
  */
 export function dependencyError<F>({ children }: ImageNode<F>): ImageError | undefined {
   const failed = children.find((child) => child.error);
-  if (!failed?.error || hasCode(failed.error, 'DEPENDENCY_FAILED')) return failed?.error;
+  if (!failed?.error || hasCode(failed.error, 'DEPENDENCY_FAILED') || hasCode(failed.error, 'CLOSED'))
+    return failed?.error;
   const dependency = formatReference(failed.reference);
   const { code, message } = failed.error;
   const what = `it needs ${show(dependency)}, which failed: ${code}: ${message}`;
   return new ImageError('DEPENDENCY_FAILED', what, { dependency }, { cause: failed.error });
 }
 
-/** Counts settled nodes. */
-export function createTotals(): { add(node: ImageNode): void; read(rest: Rest): Totals } {
+/** Counts settled nodes, and requests that cannot be parsed. */
+export function createTotals(): { add(node: ImageNode): void; addInvalid(): void; read(rest: Rest): Totals } {
   const count: Record<OutcomeStatus, number> = { fetched: 0, present: 0, failed: 0, cancelled: 0 };
   let nodes = 0;
   let bytesDownloaded = 0;
@@ -78,6 +79,10 @@ export function createTotals(): { add(node: ImageNode): void; read(rest: Rest): 
       count[statusOf(node)] += 1;
       bytesDownloaded += node.found?.bytesDownloaded ?? 0;
       if (node.found?.status === 'fetched') bytesStored += node.found.image.size;
+    },
+    addInvalid() {
+      nodes += 1;
+      count.failed += 1;
     },
     read({ images, ...rest }) {
       const { cancelled, ...others } = count;

@@ -24,12 +24,12 @@ export async function planBatch(
 ): Promise<PlanTotals> {
   const { nowMs, limits, tally } = context;
   const startedMs = nowMs();
-  const before = { ...tally };
   const reading = asReadOnly(context);
   const totals = createPlanTotals();
   const ids = new Map<ImageNode<Planned>, number>();
+  let known = 0;
   const idOf = (node: ImageNode<Planned>): number => {
-    const id = ids.get(node) ?? ids.size;
+    const id = ids.get(node) ?? known++;
     ids.set(node, id);
     return id;
   };
@@ -47,13 +47,16 @@ export async function planBatch(
         totals.add(node, isExplored(node));
         for (const outcome of planOutcomes(node, { idOf, isExplored })) onOutcome(outcome);
       },
+      onInvalid({ index, text, error }) {
+        totals.addInvalid();
+        onOutcome({ id: known++, reference: text, index, status: 'failed', error });
+      },
     },
     signal,
   );
   return totals.read({
     images: requests.length,
-    requests: tally.requests - before.requests,
-    retries: tally.retries - before.retries,
+    ...tally,
     durationMs: nowMs() - startedMs,
   });
 }
@@ -183,6 +186,7 @@ type Rest = Pick<PlanTotals, 'images' | 'requests' | 'retries' | 'durationMs'>;
 /** Counts settled nodes. */
 function createPlanTotals(): {
   add(node: ImageNode<Planned>, isExplored: boolean): void;
+  addInvalid(): void;
   read(rest: Rest): PlanTotals;
 } {
   const count: Record<PlanStatus, number> = { present: 0, absent: 0, failed: 0, cancelled: 0 };
@@ -209,6 +213,10 @@ function createPlanTotals(): {
       if (found.parts) found.parts.forEach((bytes, digest) => addOnce(digest, bytes));
       else if (found.url !== undefined) addOnce(found.url, found.bytesToFetch);
       if (!isExplored) unknownDependencies += 1;
+    },
+    addInvalid() {
+      nodes += 1;
+      count.failed += 1;
     },
     read: ({ images, ...rest }) => ({
       ...{ images, nodes, ...count },

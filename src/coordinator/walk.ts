@@ -1,6 +1,6 @@
 import PQueue from 'p-queue';
 
-import { asImageError, ImageError } from '../errors.ts';
+import { asImageError, hasCode, ImageError } from '../errors.ts';
 import type { EventSink } from '../events.ts';
 import type { Limits } from '../image/limits.ts';
 import type { Dependency } from '../image/manifest.ts';
@@ -18,14 +18,19 @@ const debug = debugLog('coordinator');
 /** The most nodes that have begun at a time; most of them wait for a transfer. Other nodes need little memory. */
 const maxBegunNodes = 1024;
 
-/** One parsed request: `text` is as the caller wrote it, `index` its position among the requests. */
-export type BatchRequest = {
+/** One request: `text` is as the caller wrote it, `index` its position among the requests. */
+export type BatchRequest = ParsedRequest | InvalidRequest;
+
+type ParsedRequest = {
   readonly index: number;
   readonly text: string;
   readonly key: string;
   readonly signature: string | undefined;
   readonly reference: ImageReference;
 };
+
+/** A request that cannot be parsed: it fails with the error. */
+export type InvalidRequest = { readonly index: number; readonly text: string; readonly error: ImageError };
 
 export type WalkOptions<F> = {
   readonly limits: Pick<Limits, 'depth' | 'nodes'>;
@@ -38,6 +43,8 @@ export type WalkOptions<F> = {
   readonly imageIdOf: (found: F) => string | undefined;
   /** Called once for each node, after all its dependencies. */
   readonly onSettled: (node: ImageNode<F>) => void;
+  /** Called for each request that cannot be parsed, with the key of its node. */
+  readonly onInvalid: (request: InvalidRequest, key: string) => void;
   /** Called when nodes are added and started. */
   readonly onEvent?: EventSink;
 };
@@ -45,7 +52,7 @@ export type WalkOptions<F> = {
 /** Visits requests and their dependencies, each once. Does not reject if a node fails; a bug rejects. */
 export async function walk<F>(
   requests: readonly BatchRequest[],
-  { limits, failFast, nowMs, visit, dependenciesOf, imageIdOf, onSettled, onEvent }: WalkOptions<F>,
+  { limits, failFast, nowMs, visit, dependenciesOf, imageIdOf, onSettled, onInvalid, onEvent }: WalkOptions<F>,
   stopped: AbortSignal,
 ): Promise<void> {
   const stop = new AbortController();
@@ -60,9 +67,20 @@ export async function walk<F>(
     if (!node.error) node.cancelled ??= node.children.find((child) => child.cancelled)?.cancelled;
     onSettled(node);
     node.found = undefined;
-    if (failFast && node.error)
-      stop.abort(new ImageError('CANCELLED', 'another image failed', { reason: 'fail-fast' }));
+    if (node.error) stopIfFailFast();
   });
+
+  const stopIfFailFast = (): void => {
+    if (failFast) stop.abort(new ImageError('CANCELLED', 'another image failed', { reason: 'fail-fast' }));
+  };
+
+  /** It has a key that no reference has. */
+  const refuse = (request: InvalidRequest): void => {
+    const key = `invalid:${request.index}`;
+    onEvent?.({ type: 'node-added', key, reference: withoutSecrets(request.text) });
+    onInvalid(request, key);
+    stopIfFailFast();
+  };
 
   const add = (request: NodeRequest, parent?: ImageNode<F>): { node: ImageNode<F>; isNew: boolean } => {
     const known = nodes.get(request.key);
@@ -105,8 +123,9 @@ export async function walk<F>(
         if (isNew) enqueue(child);
       }
     } catch (error) {
-      if (signal.aborted) node.cancelled = cancelledBy(signal.reason);
-      else node.error = asImageError(error);
+      if (!signal.aborted) node.error = asImageError(error);
+      else if (hasCode(signal.reason, 'CLOSED')) node.error = signal.reason;
+      else node.cancelled = cancelledBy(signal.reason);
       debug(() => `${shownOf(node)}: ${node.error ? `${node.error.code}: ${node.error.message}` : 'cancelled'}`);
     }
     node.durationMs = nowMs() - beganMs;
@@ -114,8 +133,13 @@ export async function walk<F>(
     graph.done(node);
   };
 
-  for (const { index, text, ...request } of requests) {
-    const { node } = add({ ...request, pin: undefined, depth: 0 });
+  for (const request of requests) {
+    if ('error' in request) {
+      refuse(request);
+      continue;
+    }
+    const { index, text, ...parsed } = request;
+    const { node } = add({ ...parsed, pin: undefined, depth: 0 });
     node.requests.push({ index, text });
   }
   for (const node of [...nodes.values()]) {

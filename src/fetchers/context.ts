@@ -63,7 +63,7 @@ export type ImageLock = {
   /** References without an entry are refused. */
   readonly frozen: boolean;
   /** Called with the image of each reference, whether it has an entry or not. */
-  readonly onFound: (reference: string, id: ImageId | Digest) => void;
+  readonly onFound: (reference: string, id: ImageId | Digest) => unknown;
 };
 
 /** How a registry image is stored: converted to an archive, as it is, or both. */

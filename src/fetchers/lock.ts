@@ -49,7 +49,7 @@ export async function fetchLocked(
   });
   const id = idOf(found);
   if (locked !== undefined && id !== locked) throw lockMismatch(name, locked, `it is ${shortId(id)}`);
-  const note = (): void => lock.onFound(name, id);
+  const note = (): void => void lock.onFound(name, id);
   if (promoted) void promoted.then(note);
   else note();
   return found;

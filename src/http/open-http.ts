@@ -74,7 +74,8 @@ function lazyTransport(
     },
     async close() {
       isClosed = true;
-      await (await opening)?.agents.close();
+      const opened = await opening?.catch(() => undefined); // who asked for it has been told
+      await opened?.agents.close();
     },
   };
 }

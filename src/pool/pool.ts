@@ -40,13 +40,6 @@ export type Pool = AsyncDisposable & {
   close(): Promise<void>;
 };
 
-const ours = Symbol('opened by openPool');
-
-/** Whether it is as openPool returned it: its tasks end when they are told to. A copy of it may have a `run` of the caller's. */
-export function isOwnPool(pool: Pool): boolean {
-  return Object.hasOwn(pool, ours);
-}
-
 export function openPool(options: ThreadOptions): Pool {
   const { workers } = options;
   const closing = new AbortController();
@@ -106,7 +99,7 @@ export function openPool(options: ThreadOptions): Pool {
     await threads?.close();
   };
 
-  const pool: Pool = {
+  return {
     closed,
     async run(name, request, transfer = []) {
       try {
@@ -137,7 +130,6 @@ export function openPool(options: ThreadOptions): Pool {
     close,
     [Symbol.asyncDispose]: close,
   };
-  return Object.defineProperty(pool, ours, { value: true }); // not enumerable: copies lack it
 }
 
 /**

@@ -1,4 +1,5 @@
 import { hasCode, ImageError } from '../errors.ts';
+import type { HttpObserver } from '../http/contract.ts';
 import { show, showUrl } from '../image/show.ts';
 import { debugLog } from '../system/debug.ts';
 import { abortable, singleFlight } from '../system/single-flight.ts';
@@ -13,18 +14,29 @@ export type Connection = { readonly origin: string; readonly challenges: readonl
 /** Authorizes the requests to one registry. */
 type Authorizer = {
   /** The Authorization header for a repository, if the registry requires one. @throws ImageError AUTH_REQUIRED, AUTH_DENIED */
-  authorization(repository: string, signal: AbortSignal): Promise<string | undefined>;
+  authorization(
+    repository: string,
+    observer: HttpObserver | undefined,
+    signal: AbortSignal,
+  ): Promise<string | undefined>;
   /** A new header after a 401 to a request with the header `sent`; undefined if there is no other. @throws as authorization */
   renew(
     repository: string,
-    refused: { readonly sent: string | undefined; readonly challenges: readonly Challenge[] },
+    refused: {
+      readonly sent: string | undefined;
+      readonly challenges: readonly Challenge[];
+      readonly observer: HttpObserver | undefined;
+    },
     signal: AbortSignal,
   ): Promise<string | undefined>;
   /** The error for a final refusal. @param said - the explanation of the registry, safe to show. */
   denial(repository: string, said: string | undefined, cause: unknown, signal: AbortSignal): Promise<ImageError>;
 };
 
-type Context = Pick<RegistryOptions, 'http' | 'observer' | 'limits' | 'nowMs' | 'credentials'>;
+type Context = Pick<RegistryOptions, 'http' | 'limits' | 'nowMs' | 'credentials'>;
+
+/** The observer is that of the caller for whom the token is requested. */
+type GetToken = (signal: AbortSignal, observer: HttpObserver | undefined) => Promise<Token>;
 
 /** A token is not used in its last seconds before it expires. */
 const marginMs = 5000;
@@ -34,18 +46,23 @@ export function createAuthorizer(context: Context, host: string, { origin, chall
   /** The challenges of the last refusal, by repository. */
   const lastChallenges = new Map<string, readonly Challenge[]>();
   const scopesOf = new Map<string, ReadonlySet<string>>();
-  const tokens = new Map<string, (signal: AbortSignal) => Promise<Token>>();
+  const tokens = new Map<string, GetToken>();
 
-  async function tokenFor(repository: string, challenge: Challenge, signal: AbortSignal): Promise<Token> {
+  async function tokenFor(
+    repository: string,
+    challenge: Challenge,
+    observer: HttpObserver | undefined,
+    signal: AbortSignal,
+  ): Promise<Token> {
     const known = tokens.get(repository) ?? remember(repository, challenge);
-    const token = await known(signal);
+    const token = await known(signal, observer);
     if (token.expiresAtMs - marginMs > context.nowMs()) return token;
     if (tokens.get(repository) === known) tokens.delete(repository);
-    return (tokens.get(repository) ?? remember(repository, challenge))(signal);
+    return (tokens.get(repository) ?? remember(repository, challenge))(signal, observer);
   }
 
-  function remember(repository: string, challenge: Challenge): (signal: AbortSignal) => Promise<Token> {
-    const get = singleFlight(async (signal) => {
+  function remember(repository: string, challenge: Challenge): GetToken {
+    const get: GetToken = singleFlight(async (signal, observer) => {
       const credential = await lookUp(repository);
       debug(() => `${show(host)}: wants a token for ${show(repository)}; credentials: ${credential?.kind ?? 'none'}`);
       if (credential?.kind === 'bearer') return { value: credential.token, expiresAtMs: Infinity };
@@ -54,7 +71,7 @@ export function createAuthorizer(context: Context, host: string, { origin, chall
       if (!(realm instanceof URL)) throw authError(host, repository, credential, realm);
       try {
         const request = { realm, service: challenge.parameters.get('service'), scopes: [...scopes], credential };
-        return await requestToken(context, request, signal);
+        return await requestToken({ ...context, observer }, request, signal);
       } catch (error) {
         if (!isRefusal(error)) throw error;
         throw authError(host, repository, credential, `at its token server: ${error.message}`, error);
@@ -64,9 +81,13 @@ export function createAuthorizer(context: Context, host: string, { origin, chall
     return get;
   }
 
-  async function authorization(repository: string, signal: AbortSignal): Promise<string | undefined> {
+  async function authorization(
+    repository: string,
+    observer: HttpObserver | undefined,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
     const bearer = challengeFor(repository, 'bearer');
-    if (bearer) return `Bearer ${(await tokenFor(repository, bearer, signal)).value}`;
+    if (bearer) return `Bearer ${(await tokenFor(repository, bearer, observer, signal)).value}`;
     const credential = challengeFor(repository, 'basic') && (await credentialFor(repository, signal));
     return credential?.kind === 'basic' ? basicAuthorization(credential.user, credential.password) : undefined;
   }
@@ -94,14 +115,14 @@ export function createAuthorizer(context: Context, host: string, { origin, chall
     async denial(repository, said, cause, signal) {
       return authError(host, repository, await credentialFor(repository, signal), said, cause);
     },
-    async renew(repository, { sent, challenges: now }, signal) {
+    async renew(repository, { sent, challenges: now, observer }, signal) {
       if (now.some(({ scheme }) => scheme === 'bearer' || scheme === 'basic')) lastChallenges.set(repository, now);
       const bearer = now.find(({ scheme }) => scheme === 'bearer');
       const scopes = bearer?.parameters.get('scope')?.split(' ').filter(Boolean) ?? [];
       scopesOf.set(repository, new Set([pullScope(repository), ...scopes].slice(0, maxScopes)));
-      const current = await tokens.get(repository)?.(signal);
+      const current = await tokens.get(repository)?.(signal, observer);
       if (current && `Bearer ${current.value}` === sent) tokens.delete(repository);
-      const another = await authorization(repository, signal);
+      const another = await authorization(repository, observer, signal);
       return another === sent ? undefined : another;
     },
   };

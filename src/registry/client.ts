@@ -1,5 +1,13 @@
 import { asImageError, hasCode, ImageError, isImageError } from '../errors.ts';
-import type { DocumentRequest, Downloaded, DownloadRequest, HttpDocument, Pacing, Refusal } from '../http/contract.ts';
+import type {
+  DocumentRequest,
+  Downloaded,
+  DownloadRequest,
+  HttpDocument,
+  HttpObserver,
+  Pacing,
+  Refusal,
+} from '../http/contract.ts';
 import { leastProgress } from '../http/pump.ts';
 import { show } from '../image/show.ts';
 import { debugLog } from '../system/debug.ts';
@@ -129,6 +137,11 @@ function keyOf({ origins, query, host }: Place): string {
   return [...origins, query, host].join(' ');
 }
 
+/** Requests that several images share have no slot: those of the image for which they begin count as its own all the same. */
+function ofSharedRequests({ onRequest, onRetry }: HttpObserver): HttpObserver {
+  return { ...(onRequest && { onRequest }), ...(onRetry && { onRetry }) };
+}
+
 /** Whether the content was received, but is not the expected one. */
 function isContentError(error: unknown): error is ImageError {
   return isImageError(error) && ['DIGEST_MISMATCH', 'SIZE_MISMATCH', 'MANIFEST_INVALID'].includes(error.code);
@@ -160,22 +173,24 @@ function createSession(
   place: Pick<Place, 'host' | 'origins' | 'query'>,
   warn: (text: string) => void,
 ): Session {
-  const connectOnce = singleFlight(async (signal) => {
-    const connection = await connect(context, place, signal);
+  const connectOnce = singleFlight(async (signal, observer: HttpObserver | undefined) => {
+    const connection = await connect({ ...context, observer }, place, signal);
     return { ...connection, authorizer: createAuthorizer(context, place.host, connection) };
   });
 
   /** @param hasProgressed - whether bytes have arrived since the last 401: then another 401 does not end the request. */
   async function authorized<T>(
     { repository, path }: Target,
-    { pacing, hasProgressed }: { readonly pacing: Pacing | undefined; readonly hasProgressed: () => boolean },
+    { observer, hasProgressed }: { readonly observer: HttpObserver | undefined; readonly hasProgressed: () => boolean },
     send: (request: Pick<DocumentRequest, SessionFields | 'headers'>) => Promise<T>,
     signal: AbortSignal,
   ): Promise<T> {
-    const { origin, authorizer } = await reportWaiting(pacing, () => connectOnce(signal));
+    const pacing = observer?.pacing;
+    const shared = observer && ofSharedRequests(observer);
+    const { origin, authorizer } = await reportWaiting(pacing, () => connectOnce(signal, shared));
     pacing?.onAnswer();
     const url = `${origin}/v2/${repository}/${path}${place.query}`;
-    let authorization = await reportWaiting(pacing, () => authorizer.authorization(repository, signal));
+    let authorization = await reportWaiting(pacing, () => authorizer.authorization(repository, shared, signal));
     let isFirst = true;
     for (;;) {
       let refusal: Refusal | undefined;
@@ -190,7 +205,7 @@ function createSession(
         const challenges = parseChallenges(refusal.headers['www-authenticate']);
         const another =
           refusal.status === 401 && mayGoOn
-            ? await authorizer.renew(repository, { sent: authorization, challenges }, signal)
+            ? await authorizer.renew(repository, { sent: authorization, challenges, observer: shared }, signal)
             : undefined;
         if (another === undefined) throw await authorizer.denial(repository, explainRefusal(refusal), error, signal);
         authorization = another;
@@ -202,7 +217,7 @@ function createSession(
     getDocument: (target, request, signal) =>
       authorized(
         target,
-        { pacing: request.observer?.pacing, hasProgressed: () => false },
+        { observer: request.observer, hasProgressed: () => false },
         async (own) => {
           const answer = await context.http.getDocument(
             { ...request, ...own, headers: { ...request.headers, ...own.headers } },
@@ -216,7 +231,7 @@ function createSession(
     download: (target, request, signal) =>
       authorized(
         target,
-        { pacing: request.observer?.pacing, hasProgressed: createProgressCheck(request) },
+        { observer: request.observer, hasProgressed: createProgressCheck(request) },
         (own) => context.http.download({ ...request, ...own, headers: { ...request.headers, ...own.headers } }, signal),
         signal,
       ),

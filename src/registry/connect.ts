@@ -1,10 +1,10 @@
 import { hasCode, isImageError } from '../errors.ts';
-import type { Refusal } from '../http/contract.ts';
+import type { HttpObserver, Refusal } from '../http/contract.ts';
 import { type Connection, parseChallenges } from './authorizer.ts';
 import type { Place } from './place.ts';
 import type { RegistryOptions } from './types.ts';
 
-type Context = Pick<RegistryOptions, 'http' | 'observer' | 'limits'>;
+type Context = Pick<RegistryOptions, 'http' | 'limits'> & { readonly observer: HttpObserver | undefined };
 
 /**
  * Finds the origin at which a registry answers: over https, and if that fails and http is allowed, over http.

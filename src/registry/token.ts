@@ -1,7 +1,7 @@
 import * as z from 'zod';
 
 import { ImageError } from '../errors.ts';
-import type { HttpDocument, Refusal } from '../http/contract.ts';
+import type { HttpDocument, HttpObserver, Refusal } from '../http/contract.ts';
 import { headerOf } from '../http/headers.ts';
 import { text } from '../image/go-json.ts';
 import { describeJsonPlace, parseJsonStrict } from '../image/json.ts';
@@ -32,7 +32,7 @@ const shape = z.object({
 
 /** @throws ImageError HTTP_STATUS, REDIRECT_REFUSED, LIMIT_EXCEEDED, RESPONSE_INVALID, and network errors. */
 export async function requestToken(
-  context: Pick<RegistryOptions, 'http' | 'observer' | 'limits' | 'nowMs'>,
+  context: Pick<RegistryOptions, 'http' | 'limits' | 'nowMs'> & { readonly observer?: HttpObserver | undefined },
   request: TokenRequest,
   signal: AbortSignal,
 ): Promise<Token> {

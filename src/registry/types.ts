@@ -1,4 +1,4 @@
-import type { Http, HttpObserver } from '../http/contract.ts';
+import type { Http } from '../http/contract.ts';
 import type { Digest } from '../image/digest.ts';
 import type { Limits } from '../image/limits.ts';
 import type { GoPlatform } from '../image/platform.ts';
@@ -75,8 +75,6 @@ export type RegistryOptions = {
   readonly limits: Pick<Limits, 'registryManifest' | 'registryConfig' | 'token' | 'layers' | 'indexDepth'>;
   /** Called once with each different message. */
   readonly onWarning: (message: string) => void;
-  /** Observes the requests that several images share: for tokens, and whether a registry answers. */
-  readonly observer?: HttpObserver;
   readonly nowMs: () => number;
 };
 

@@ -21,13 +21,17 @@ type Flight<T> = {
 /**
  * Runs work once for all callers, and keeps its result. The work is aborted when the last waiting caller aborts. After it has failed
  * or was aborted, the next call runs it again.
+ *
+ * @param work - gets what the caller gave that it begins for.
  */
-export function singleFlight<T>(work: (signal: AbortSignal) => Promise<T>): (signal: AbortSignal) => Promise<T> {
+export function singleFlight<T, G extends readonly unknown[] = []>(
+  work: (signal: AbortSignal, ...given: G) => Promise<T>,
+): (signal: AbortSignal, ...given: G) => Promise<T> {
   let flight: Flight<T> | undefined;
 
-  function start(): Flight<T> {
+  function start(given: G): Flight<T> {
     const controller = new AbortController();
-    const started = { result: work(controller.signal), controller, waiting: 0, isOver: false };
+    const started = { result: work(controller.signal, ...given), controller, waiting: 0, isOver: false };
     const end = (): void => void (started.isOver = true);
     started.result.then(end, () => {
       end();
@@ -40,9 +44,9 @@ export function singleFlight<T>(work: (signal: AbortSignal) => Promise<T>): (sig
     if (flight === ended) flight = undefined;
   }
 
-  return async (signal) => {
+  return async (signal, ...given) => {
     signal.throwIfAborted();
-    const joined = (flight ??= start());
+    const joined = (flight ??= start(given));
     joined.waiting += 1;
     try {
       return await abortable(joined.result, signal);

@@ -80,6 +80,7 @@ test('an endless tree is stopped quickly at the limit of nodes, and every node h
         return Promise.resolve([...Array.from({ length: 40 }, (_, at) => `n${visits}-${at}`), `n${visits >> 1}-0`]);
       },
       imageIdOf: () => undefined,
+      onInvalid: () => undefined,
       dependenciesOf: (names) => names.map((name) => ({ imageName: `example.com/${name}`, labels: new Map() })),
       onSettled: ({ error }: ImageNode<readonly string[]>) => {
         settled.set(error?.code, (settled.get(error?.code) ?? 0) + 1);

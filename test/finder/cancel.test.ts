@@ -103,11 +103,13 @@ test('closing a finder ends its batches first, and later ones do not begin', asy
   const { url } = await origin.publish({ name }, { delayMs: 60_000 });
   const opened = finder();
   const finding = t.throwsAsync(opened.findImage(url), { code: 'CANCELLED', message: /closed/ });
+  const all = opened.findImages([{ image: url }]);
   setTimeout(() => void opened.close(), 50);
-  await finding;
-  await t.throwsAsync(opened.findImage(url), { code: 'CANCELLED' });
-  const { outcomes } = await opened.findImages([{ image: url }]);
-  t.like(outcomes[0], { status: 'cancelled' });
+  t.like((await finding).cause, { code: 'CLOSED', details: { what: 'finder' } });
+  t.like((await all).outcomes[0], { status: 'cancelled', error: { code: 'CANCELLED' } });
   await opened.close();
+  await t.throwsAsync(opened.findImage(url), { code: 'CLOSED' });
+  await t.throwsAsync(opened.findImages([{ image: url }]), { code: 'CLOSED' });
+  await t.throwsAsync(opened.planImages([{ image: url }]), { code: 'CLOSED' });
   t.deepEqual(await leftovers(), []);
 });

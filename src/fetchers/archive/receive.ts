@@ -82,6 +82,7 @@ async function attempt(
   const sink = await openArchiveSink({ store, pool, url, ingest, onDisk, onDependencies }, signal);
   const ingestFailure = new AbortController();
   sink.failed.catch((error: unknown) => ingestFailure.abort(error));
+  let size: { readonly total?: number } = {};
 
   try {
     const downloaded = await http.download(
@@ -93,10 +94,10 @@ async function attempt(
         onStart: async ({ total, resumedFrom }) => {
           mixed.value = resumedFrom > 0;
           if (known) signature ??= await requestSignature(context, request, signal);
-          const about = { key, url: showUrl(url), resumedFrom, ...(total !== undefined && { total }) };
-          onEvent({ type: 'download-started', ...about });
+          size = total === undefined ? {} : { total };
+          onEvent({ type: 'download-started', key, url: showUrl(url), resumedFrom, ...size });
         },
-        onProgress: (bytes) => onEvent({ type: 'download-progress', key, bytes }),
+        onProgress: (bytes) => onEvent({ type: 'download-progress', key, bytes, ...size }),
       },
       AbortSignal.any([signal, ingestFailure.signal]),
     );

@@ -52,7 +52,7 @@ export async function openFinder(
   const store = resources.use(await openCliStore(place, environment, access));
   resources.defer(() => pool.close()); // before the store, so that no thread writes to it any more
   const { system, local, user } = directories;
-  const onWarning = (message: string): void => onEvent({ type: 'warning', message });
+  const onWarning = (message: string): void => void onEvent({ type: 'warning', message });
   const keystore = options.insecure.image
     ? undefined
     : resources.use(await openKeystore({ dirs: [system, local, user], onWarning }));
