@@ -28,6 +28,14 @@ export default tseslint.config(
     },
   },
   {
+    files: ['docs/examples/*.mjs'], // outside of tsconfig.json; test/package-types.long.test.ts checks their types
+    extends: [tseslint.configs.disableTypeChecked],
+    languageOptions: {
+      parserOptions: { projectService: false },
+      globals: { AbortController: 'readonly', AbortSignal: 'readonly', console: 'readonly', process: 'readonly' },
+    },
+  },
+  {
     files: ['src/**', 'workers/**'],
     ignores: ['src/cli/**', 'src/demo/**'],
     rules: {

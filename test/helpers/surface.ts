@@ -72,7 +72,7 @@ function describe(
     name,
     isType,
     doc: docOf(symbol),
-    declaration: declarations.map(printed).join('\n'),
+    declaration: declarations.map((one) => declarationText(checker, symbol, one)).join('\n'),
     variants: type ? variantsOf(checker, type) : [],
     uses: [...new Set(declarations.flatMap((one) => typesIn(checker, one)))].map(
       (used) => names.get(used) ?? `${used.name} (not exported)`,
@@ -165,6 +165,14 @@ function typesIn(checker: ts.TypeChecker, declaration: ts.Declaration): readonly
   };
   visit(declaration);
   return own ? found.filter((symbol) => !symbol.declarations?.some((one) => own.includes(one))) : found;
+}
+
+/** A constant that can be called or constructed is shown by how that is done. */
+function declarationText(checker: ts.TypeChecker, symbol: ts.Symbol, declaration: ts.Declaration): string {
+  if (!ts.isVariableDeclaration(declaration)) return printed(declaration);
+  const signatures = checker.getTypeOfSymbol(symbol).getConstructSignatures();
+  const flags = ts.TypeFormatFlags.NoTruncation;
+  return signatures.map((one) => `new ${symbol.name}${checker.signatureToString(one, declaration, flags)}`).join('\n');
 }
 
 const printer = ts.createPrinter({ removeComments: true });
