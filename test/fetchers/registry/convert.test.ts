@@ -23,8 +23,8 @@ const never = new AbortController().signal;
 /** A layer that has come, packed and as it is, and an unpacker. */
 async function opened(t: ExecutionContext, bytes: number, unpacked = defaultLimits.unpacked) {
   const { store, pool } = await storeContext(t);
-  const tar = await layerOf({ file: someBytes(bytes, 1) });
-  const [packed, plain] = [await putBytes(store, gzipSync(tar)), await putBytes(store, tar)];
+  const tar = await layerOf({ file: Buffer.alloc(bytes, someBytes(Math.min(bytes, 1_000_000), 1)) });
+  const [packed, plain] = [await putBytes(store, gzipSync(tar, { level: 1 })), await putBytes(store, tar)];
   const work: Promise<unknown>[] = [];
   const asked: UnpackLayerRequest[] = [];
   const telling: Pool = {
