@@ -24,6 +24,17 @@ async function refusing(t: ExecutionContext, fetching: RegistryFetching, name = 
   return outcome.error;
 }
 
+/** The layers are not answered until that is ended: whether some of them had come when it was refused would be chance. */
+function silence(
+  { registry }: RegistryFetching,
+  { layers }: { readonly layers: readonly { readonly digest: string }[] },
+) {
+  const paths = layers.map(({ digest }) => `/v2/app/blobs/${digest}`);
+  const routes = paths.map((path) => registry.routes[path] ?? {});
+  for (const path of paths) registry.routes[path] = { handler: () => undefined };
+  return () => paths.forEach((path, at) => (registry.routes[path] = routes[at] ?? {}));
+}
+
 test('a missing tag', async (t) => {
   const fetching = await openRegistryFetching(t);
   await putApp(fetching);
@@ -38,7 +49,8 @@ test('a platform that an index does not have, and one that is not that of a sing
   const image = registry.putImage('app', undefined, { architecture: 's390x' });
   const document = { schemaVersion: 2, manifests: [{ ...image, platform: { os: 'linux', architecture: 's390x' } }] };
   registry.putManifest('app', '1', document, types.index);
-  registry.putImage('app', '2', { architecture: 's390x' });
+  const { manifest } = registry.putImage('app', '2', { architecture: 's390x' });
+  silence(fetching, manifest);
   for (const name of ['app:1', 'app:2']) {
     const error = await refusing(t, fetching, name);
     t.like(error, { code: 'PLATFORM_MISSING', details: { wanted: 'linux/amd64', available: ['linux/s390x'] } });
@@ -61,12 +73,13 @@ test('without a requested platform, a single image for another platform is fetch
 test('an image for a platform without a name in appc is refused before its layers are downloaded, or stored without conversion', async (t) => {
   const fetching = await openRegistryFetching(t, { platform: ['linux/riscv64'] });
   const { manifest } = fetching.registry.putImage('app', '1', { architecture: 'riscv64' });
+  const speak = silence(fetching, manifest);
   const error = await refusing(t, fetching);
+  speak();
   t.is(error?.code, 'PLATFORM_MISSING');
   t.regex(error?.message ?? '', /--keep=oci/);
   const kept = await fetching.fetch(fetching.reference('app:1'), { keep: 'oci' });
   t.like(kept, { status: 'fetched', labels: { os: 'linux', arch: 'riscv64' } });
-  t.truthy(manifest);
 });
 
 for (const what of ['config', 'layer'] as const) {

@@ -14,7 +14,7 @@ import { readSlowly, type SlowFile } from '../../helpers/slow-tar.ts';
 import { forgeArchive, forgeEntry, forgeHeader, forgePax, goodManifest, tarEnd } from '../../helpers/tar-forge.ts';
 import { checkerLimits } from './check.ts';
 
-// For long runs: LONGSHORE_MUTANTS=1000000 ava test/workers/tar/mutations.test.ts
+// For long runs: LONGSHORE_MUTANTS=1000000 ava test/workers/tar/mutations.slow.test.ts
 const mutants = Number(process.env['LONGSHORE_MUTANTS'] ?? 3000);
 
 const long = `rootfs/${'long/'.repeat(40)}name`;

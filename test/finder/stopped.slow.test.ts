@@ -6,6 +6,7 @@ import test from 'ava';
 
 import { openStore } from '../../src/store/open-store.ts';
 import { openFetching } from '../helpers/fetching.ts';
+import { held } from '../helpers/held.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { startProcess } from '../helpers/store-process.ts';
 
@@ -18,13 +19,15 @@ test('another process waits for a stopped one, and then fetches itself; both sto
   const dir = join(directory, 'store');
   const origin = await startOrigin(t);
   const about = { name: 'example.com/app', size: 3_000_000 };
-  const { url, imageId, path } = await origin.publish(about, { etag: '"1"', rate: 1_000_000 });
+  const { url, imageId, path, bytes } = await origin.publish(about);
+  const slow = (origin.routes[path] = held(bytes));
   const other = startProcess(t, [script, dir, url]);
   const download = async (): Promise<readonly string[]> =>
     (await readdir(join(dir, 'downloads'), { recursive: true })).sort();
   while (!(await download()).some((name) => name.endsWith('.part')))
     await new Promise((resolve) => setTimeout(resolve, 20));
   other.child.kill('SIGSTOP');
+  slow.release();
   const before = await download();
 
   await using store = await openStore({ dir, patience });
