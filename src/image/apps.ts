@@ -14,27 +14,27 @@ export type AppInput = {
   /** As the user typed it. */
   readonly image: string;
   /** How `image` is read. Default `guess`. */
-  readonly type?: ImageType;
+  readonly type?: ImageType | undefined;
   /** Path of a detached signature, instead of the one next to the image. */
-  readonly signature?: string;
+  readonly signature?: string | undefined;
   /** The base of relative paths in this entry; default the working directory. */
-  readonly directory?: string;
+  readonly directory?: string | undefined;
   /** Arguments of the app. A fetch does not use them, nor any of the members below. */
-  readonly args?: readonly string[];
+  readonly args?: readonly string[] | undefined;
   /** The program to run instead of that of the image. */
-  readonly exec?: string;
+  readonly exec?: string | undefined;
   /** Where volumes are mounted. */
-  readonly mounts?: readonly Mount[];
+  readonly mounts?: readonly Mount[] | undefined;
   /** The most memory, as a quantity of appc: `512Mi`. */
-  readonly memoryLimit?: string;
+  readonly memoryLimit?: string | undefined;
   /** The most processor time, as a quantity of appc: `500m`. */
-  readonly cpuLimit?: string;
+  readonly cpuLimit?: string | undefined;
 };
 
 /** An entry of an Apps list, with the image that was found for it. */
 export type App = AppInput & {
   /** Set by findImages when the image is in the store. A digest when a registry image is kept without conversion. */
-  imageID?: ImageId | Digest;
+  imageID?: ImageId | Digest | undefined;
 };
 
 /** An ordered list of apps, with mounts and volumes that all of them share. */

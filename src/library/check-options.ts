@@ -1,11 +1,18 @@
 import { X509Certificate } from 'node:crypto';
+import { validateHeaderName, validateHeaderValue } from 'node:http';
 import { Writable } from 'node:stream';
 
 import { ImageError } from '../errors.ts';
+import type { ImageLock } from '../fetchers/context.ts';
 import { parseConnectTo, parseRoutes } from '../http/connect.ts';
+import type { App } from '../image/apps.ts';
 import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from '../image/limits.ts';
 import { parsePlatform } from '../image/platform.ts';
+import { show } from '../image/show.ts';
 import type { BatchCall, FetchCall, Insecure, PlanCall, ProxyOptions } from '../options.ts';
+import type { HostCertificates } from '../registry/certificates.ts';
+import type { Lookasides } from '../registry/lookaside.ts';
+import type { Mirror, MirrorRule } from '../registry/types.ts';
 import {
   absolutePath,
   boolean,
@@ -13,10 +20,12 @@ import {
   type Check,
   checkMembers,
   type Checks,
+  duration,
   either,
   instance,
   integer,
   listOf,
+  mapOf,
   members,
   oneOf,
   parsed,
@@ -37,8 +46,8 @@ import type {
 
 const signal = instance(AbortSignal, 'an AbortSignal');
 const limits = members<Partial<Limits>>(sameFor(defaultLimits, integer(1)));
-const timeouts = members<Partial<Timeouts>>(sameFor(defaultTimeouts, positive));
-/** Checked where it is used: it is data of a type that the compiler knows. */
+const timeouts = members<Partial<Timeouts>>(sameFor(defaultTimeouts, duration));
+/** Checked by whoever made it: it must be what one of our own functions returned. */
 const unchecked: Check = () => undefined;
 
 /** The same check for each member of an object. */
@@ -46,13 +55,54 @@ function sameFor<T extends object>(object: T, check: Check): Checks<T> {
   return Object.fromEntries(Object.keys(object).map((name) => [name, check])) as Checks<T>; // its names
 }
 
+const certificate = parsed((pem) => new X509Certificate(pem));
+const hostCertificates = members<HostCertificates>(
+  {
+    ca: listOf(certificate),
+    pairs: listOf(members({ cert: certificate, key: text }, 'cert', 'key')),
+    insecure: boolean,
+    warnings: listOf(text),
+    fault: unchecked,
+  },
+  'ca',
+  'pairs',
+);
+const signaturePlace = members<{ kind: string; path: string; url: string }>(
+  { kind: oneOf('file', 'url'), path: absolutePath, url: text },
+  'kind',
+);
+const mirror = members<Mirror>(
+  {
+    origin: parsed(parseOrigin),
+    prefix: text,
+    resolves: boolean,
+    only: oneOf('digests', 'tags'),
+    insecure: boolean,
+  },
+  'origin',
+  'resolves',
+);
+const mirrorRule = members<MirrorRule>(
+  {
+    prefix: text,
+    blocked: boolean,
+    insecure: boolean,
+    location: text,
+    mirrors: listOf(mirror),
+    source: text,
+    fault: text,
+  },
+  'prefix',
+  'mirrors',
+);
+
 /** The checks of createFinder and createFetcher, one for each option. */
 const actionChecks: Checks<ActionOptions> = {
   store: unchecked,
   keystore: unchecked,
   pool: unchecked,
-  headers: record(record(text)),
-  dockerCredentials: record(members({ user: text, password: text })),
+  headers: record(headerFields, parsed(parseHost)),
+  dockerCredentials: record(members({ user: text, password: text }, 'user', 'password')),
   insecure: members<Insecure>({ image: boolean, tls: boolean, http: boolean, pubkey: boolean, weakKeys: boolean }),
   trustKeysFromHTTPS: boolean,
   storeOnly: boolean,
@@ -61,11 +111,11 @@ const actionChecks: Checks<ActionOptions> = {
   withDeps: boolean,
   pullPolicy: oneOf('new', 'update', 'never'),
   keep: oneOf('aci', 'oci', 'both'),
-  platform: listOf(parsed(parsePlatform)),
-  mirrors: listOf(unchecked),
+  platform: listOf(parsed(parsePlatform), 1),
+  mirrors: listOf(mirrorRule),
   registryCredentials: callback,
-  lookasides: unchecked,
-  certificates: instance(Map, 'a Map'),
+  lookasides: members<Lookasides>({ scopes: mapOf(signaturePlace), others: signaturePlace, fallback: text }, 'scopes'),
+  certificates: mapOf(hostCertificates),
   jobs: integer(1),
   jobsPerHost: integer(1),
   workers: integer(1),
@@ -75,8 +125,8 @@ const actionChecks: Checks<ActionOptions> = {
   limitRate: positive,
   minRate: positive,
   failFast: boolean,
-  discover: listOf(members({ prefix: text, origin: parsed(parseOrigin) })),
-  ca: listOf(parsed((pem) => new X509Certificate(pem))),
+  discover: listOf(members({ prefix: text, origin: parsed(parseOrigin) }, 'prefix', 'origin')),
+  ca: listOf(certificate),
   connectTo: listOf(parsed(parseConnectTo)),
   denyNet: listOf(parsed((block) => parseRoutes({ connectTo: [], denyNet: [block], proxy: {} }))),
   proxy: members<ProxyOptions>({ http: proxyUrl, https: proxyUrl, all: proxyUrl, noProxy: text }),
@@ -86,6 +136,26 @@ const actionChecks: Checks<ActionOptions> = {
 
 function proxyUrl(value: unknown, option: string): void {
   parsed((all) => parseRoutes({ connectTo: [], denyNet: [], proxy: { all } }))(value, option);
+}
+
+function parseHost(host: string): void {
+  if (
+    URL.parse(`http://${host}`)?.host === host.toLowerCase() ||
+    URL.parse(`https://${host}`)?.host === host.toLowerCase()
+  )
+    return;
+  throw new Error(`want host[:port], not "${show(host)}"`);
+}
+
+function headerFields(value: unknown, option: string): void {
+  record(text)(value, option);
+  for (const [name, field] of Object.entries(value as Record<string, string>)) {
+    // checked above
+    parsed((header) => {
+      validateHeaderName(name);
+      validateHeaderValue(name, header);
+    })(field, `${option}.${name}`);
+  }
 }
 
 function parseOrigin(value: string): void {
@@ -103,7 +173,7 @@ export function checkActionOptions(options: ActionOptions, what: string): Action
   if (checked.storeOnly && checked.noStore) {
     throw new ImageError('USAGE', 'storeOnly and noStore contradict each other', { option: 'storeOnly' });
   }
-  if (!checked.keystore && checked.insecure?.image !== true) {
+  if (checked.keystore === undefined && checked.insecure?.image !== true) {
     const message = 'keystore: it is missing; to verify nothing, say insecure: { image: true }';
     throw new ImageError('USAGE', message, { option: 'keystore' });
   }
@@ -130,7 +200,7 @@ export function checkStoreOptions(options: StoreOptions): { readonly dir: string
 export function checkKeystoreOptions(options: KeystoreOptions): KeystoreOptions {
   const checked = checkMembers<KeystoreOptions>(
     options,
-    { dirs: listOf(absolutePath), onWarning: callback },
+    { dirs: listOf(absolutePath, 1), onWarning: callback },
     'openKeystore',
   );
   return { ...checked, dirs: required(checked.dirs, 'dirs') };
@@ -154,12 +224,43 @@ type Calls = {
   trust: TrustOptions;
 };
 
+const imageType = oneOf('guess', 'hash', 'url', 'path', 'name', 'docker');
+
+/** @throws USAGE for what is no string */
+export function checkImage(image: string): string {
+  text(image, 'image');
+  return image;
+}
+
+/** The requests of a batch: the same objects, since their `imageID` is set. @throws USAGE */
+export function checkApps(apps: Iterable<App | string>): readonly App[] {
+  const isIterable = typeof apps === 'object' && Symbol.iterator in apps;
+  if (!isIterable) throw new ImageError('USAGE', 'apps: want an array or another iterable object', { option: 'apps' });
+  return Array.from(apps, (given) => {
+    const app = typeof given === 'string' ? { image: given } : given;
+    record(() => undefined)(app, 'apps');
+    text(app.image, 'apps.image');
+    if (app.type !== undefined) imageType(app.type, 'apps.type');
+    if (app.signature !== undefined) text(app.signature, 'apps.signature');
+    return app;
+  });
+}
+
 const milliseconds = integer(0);
 const target = { to: absolutePath, overwrite: boolean, signal };
 
 const callChecks: { readonly [N in keyof Calls]: Checks<Calls[N]> } = {
-  findImage: { signature: text, type: oneOf('guess', 'hash', 'url', 'path', 'name', 'docker'), signal },
-  findImages: { signal, lock: unchecked, onOutcome: callback },
+  findImage: { signature: text, type: imageType, signal },
+  findImages: {
+    signal,
+    lock: members<ImageLock>(
+      { images: mapOf(text), frozen: boolean, onFound: callback },
+      'images',
+      'frozen',
+      'onFound',
+    ),
+    onOutcome: callback,
+  },
   planImages: { signal, onOutcome: callback },
   images: { sort: oneOf('importtime', 'lastused', 'name', 'size'), order: oneOf('asc', 'desc') },
   verify: { images: listOf(text), signal },

@@ -30,7 +30,7 @@ export function checkMembers<T extends object>(value: T, checks: Checks<T>, what
 }
 
 function checkRecord(value: unknown, checks: Readonly<Record<string, Check>>, what: string, path: string): object {
-  if (typeof value !== 'object' || value === null) throw invalid(path || what, `want an object, not ${shown(value)}`);
+  checkObject(value, path || what);
   const checked: Record<string, unknown> = {};
   for (const [name, member] of Object.entries(value)) {
     if (member === undefined) continue;
@@ -43,26 +43,52 @@ function checkRecord(value: unknown, checks: Readonly<Record<string, Check>>, wh
   return checked;
 }
 
-/** An object with these members. */
-export function members<T>(checks: Checks<T>): Check {
-  return (value, option) => void checkRecord(value, checks, option, option);
+function checkObject(value: unknown, option: string): asserts value is object {
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+  if (!isObject) throw invalid(option, `want an object, not ${shown(value)}`);
 }
 
-/** An object whose members have any names and all pass one check. */
-export function record(check: Check): Check {
+/** An object with these members. @param needed - those that it must have. */
+export function members<T>(checks: Checks<T>, ...needed: readonly (keyof T & string)[]): Check {
   return (value, option) => {
-    if (typeof value !== 'object' || value === null) throw invalid(option, `want an object, not ${shown(value)}`);
-    for (const [name, member] of Object.entries(value)) check(member, `${option}.${name}`);
+    const checked = checkRecord(value, checks, option, option);
+    const missing = needed.find((name) => !Object.hasOwn(checked, name));
+    if (missing !== undefined) throw invalid(`${option}.${missing}`, 'it is missing');
   };
 }
 
-export function listOf(check: Check): Check {
+/** An object whose members have any names and all pass one check. @param checkName - checks the names; its error names the object. */
+export function record(check: Check, checkName: Check = () => undefined): Check {
+  return (value, option) => {
+    checkObject(value, option);
+    for (const [name, member] of Object.entries(value)) {
+      checkName(name, option);
+      check(member, `${option}.${name}`);
+    }
+  };
+}
+
+/** A Map from strings to what passes the check. */
+export function mapOf(check: Check): Check {
+  return (value, option) => {
+    if (!(value instanceof Map)) throw invalid(option, `want a Map, not ${shown(value)}`);
+    for (const [key, item] of value as Map<unknown, unknown>) {
+      text(key, option);
+      check(item, option);
+    }
+  };
+}
+
+/** @param least - how many items it must have. */
+export function listOf(check: Check, least = 0): Check {
   return (value, option) => {
     if (!Array.isArray(value)) throw invalid(option, `want an array, not ${shown(value)}`);
+    if (value.length < least) throw invalid(option, 'it is empty');
     for (const item of value) check(item, option);
   };
 }
 
+/** One of these strings. */
 export function oneOf(...values: readonly string[]): Check {
   return (value, option) => {
     if (typeof value === 'string' && values.includes(value)) return;
@@ -70,6 +96,7 @@ export function oneOf(...values: readonly string[]): Check {
   };
 }
 
+/** A whole number of at least so much. */
 export function integer(least: number): Check {
   return (value, option) => {
     if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least) return;
@@ -82,6 +109,14 @@ export const positive: Check = (value, option) => {
   throw invalid(option, `want a number above 0, not ${shown(value)}`);
 };
 
+const longestTimer = 2 ** 31 - 1;
+
+/** Milliseconds above 0 that a timer of Node can wait. */
+export const duration: Check = (value, option) => {
+  positive(value, option);
+  if (Number(value) > longestTimer) throw invalid(option, `want at most ${longestTimer}, not ${shown(value)}`);
+};
+
 export const boolean: Check = ofType('boolean', 'true or false');
 export const text: Check = ofType('string', 'a string');
 export const callback: Check = ofType('function', 'a function');
@@ -92,6 +127,7 @@ function ofType(type: string, wanted: string): Check {
   };
 }
 
+/** An object of a class. */
 export function instance(type: abstract new (...values: never) => unknown, wanted: string): Check {
   return (value, option) => {
     if (!(value instanceof type)) throw invalid(option, `want ${wanted}, not ${shown(value)}`);

@@ -1,10 +1,9 @@
 import { openFetchPool } from '../compose.ts';
 import { ImageError } from '../errors.ts';
 import { createFetcher as createEngineFetcher, createFinder as createEngineFinder } from '../finder.ts';
-import type { App } from '../image/apps.ts';
 import type * as engine from '../options.ts';
 import type { Pool as EnginePool } from '../pool/pool.ts';
-import { checkActionOptions, checkCall, checkPoolOptions } from './check-options.ts';
+import { checkActionOptions, checkApps, checkCall, checkImage, checkPoolOptions } from './check-options.ts';
 import { engineKeystoreOf } from './keystore.ts';
 import { engineStoreOf } from './store.ts';
 import type { ActionOptions, Fetcher, Finder, Pool, PoolOptions } from './types.ts';
@@ -30,9 +29,9 @@ function enginePoolOf(pool: Pool): EnginePool {
 export function createFinder(options: ActionOptions): Finder {
   const finder = createEngineFinder(engineOptions(options, 'createFinder'));
   return {
-    findImage: async (image, call = {}) => finder.findImage(image, checkCall('findImage', call)),
-    findImages: async (apps, call = {}) => finder.findImages(appsOf(apps), checkCall('findImages', call)),
-    planImages: async (apps, call = {}) => finder.planImages(appsOf(apps), checkCall('planImages', call)),
+    findImage: async (image, call = {}) => finder.findImage(checkImage(image), checkCall('findImage', call)),
+    findImages: async (apps, call = {}) => finder.findImages(checkApps(apps), checkCall('findImages', call)),
+    planImages: async (apps, call = {}) => finder.planImages(checkApps(apps), checkCall('planImages', call)),
     close: () => finder.close(),
     [Symbol.asyncDispose]: () => finder.close(),
   };
@@ -42,7 +41,7 @@ export function createFinder(options: ActionOptions): Finder {
 export function createFetcher(options: ActionOptions): Fetcher {
   const fetcher = createEngineFetcher(engineOptions(options, 'createFetcher'));
   return {
-    fetchImage: async (image, call = {}) => fetcher.fetchImage(image, checkCall('findImage', call)),
+    fetchImage: async (image, call = {}) => fetcher.fetchImage(checkImage(image), checkCall('findImage', call)),
     close: () => fetcher.close(),
     [Symbol.asyncDispose]: () => fetcher.close(),
   };
@@ -53,12 +52,7 @@ function engineOptions(options: ActionOptions, what: string): engine.ActionOptio
   return {
     ...rest,
     store: engineStoreOf(store),
-    ...(keystore && { keystore: engineKeystoreOf(keystore) }),
-    ...(pool && { pool: enginePoolOf(pool) }),
+    ...(keystore !== undefined && { keystore: engineKeystoreOf(keystore) }),
+    ...(pool !== undefined && { pool: enginePoolOf(pool) }),
   };
-}
-
-function appsOf(apps: Iterable<App | string>): readonly App[] {
-  if (typeof apps === 'string') throw new ImageError('USAGE', 'apps: want a list, not one string', { option: 'apps' });
-  return Array.from(apps, (app) => (typeof app === 'string' ? { image: app } : app));
 }

@@ -24,6 +24,9 @@ export async function openKeystore(options: KeystoreOptions): Promise<Keystore> 
     async trust(key, options) {
       const { prefix, layer } = placeOf(dirs, options);
       const certificate = typeof key === 'string' ? Buffer.from(key) : key;
+      if (!(certificate instanceof Uint8Array)) {
+        throw new ImageError('USAGE', 'key: want the content of a key file', { option: 'key' });
+      }
       const { trustKeys } = await import('../verify/trust.ts');
       await using pool = openPool({ workers: 1, sessionsPerWorker: 1 });
       const request = { certificate, location: 'the key', layer, ...(prefix !== undefined && { prefix }) };
@@ -40,6 +43,9 @@ export async function openKeystore(options: KeystoreOptions): Promise<Keystore> 
       return await listTrustedKeys({ keystore: engine, pool }, onWarning ?? (() => undefined));
     },
     async distrust(fingerprint, options) {
+      if (typeof fingerprint !== 'string') {
+        throw new ImageError('USAGE', 'fingerprint: want a string', { option: 'fingerprint' });
+      }
       const { prefix, layer } = placeOf(dirs, options);
       return engine.remove({ fingerprint, layer, ...(prefix !== undefined && { prefix }) });
     },

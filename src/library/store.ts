@@ -9,7 +9,7 @@ import { resolveEntries, resolveEntry } from '../images/resolve-image.ts';
 import { openPool as openEnginePool, type Pool as EnginePool } from '../pool/pool.ts';
 import { openStore as openEngineStore } from '../store/open-store.ts';
 import type { Store as EngineStore } from '../store/store.ts';
-import { checkCall, checkStoreOptions } from './check-options.ts';
+import { checkCall, checkImage, checkStoreOptions } from './check-options.ts';
 import type { ExportOptions, ExtractOptions, GarbageReport, Store, StoreOptions, VerifyReport } from './types.ts';
 
 const engines = new WeakMap<Store, EngineStore>();
@@ -40,8 +40,9 @@ function publicStore(engine: EngineStore): Store {
     async *images(options = {}) {
       for await (const entry of listImages(engine, checkCall('images', options))) yield imageRow(entry);
     },
-    image: async (image) => imageRow(await resolveEntry(engine, image)),
+    image: async (image) => imageRow(await resolveEntry(engine, checkImage(image))),
     async manifest(image) {
+      checkImage(image);
       const { catManifest } = await import('../images/show.ts');
       return catManifest(engine, await resolveEntry(engine, image), { asked: image });
     },
@@ -50,17 +51,19 @@ function publicStore(engine: EngineStore): Store {
       return withPool(availableParallelism(), 2, signal, (pool, stop) => verify({ store: engine, pool }, images, stop));
     },
     async export(image, options) {
+      checkImage(image);
       const { signal, ...request } = checkCall('export', options);
       await withPool(availableParallelism(), 1, signal, (pool, stop) =>
         exportImage({ store: engine, pool }, image, request, stop),
       );
     },
     async extract(image, options) {
+      checkImage(image);
       const { signal, ...request } = checkCall('extract', options);
       return withPool(1, 1, signal, (pool, stop) => extract({ store: engine, pool }, image, request, stop));
     },
     async remove(image) {
-      const entries = await resolveEntries(engine, image);
+      const entries = await resolveEntries(engine, checkImage(image));
       const { removeEntry } = await import('../images/remove.ts');
       for (const entry of entries) await removeEntry(engine, entry);
       return entries.map(imageRow);

@@ -1,0 +1,192 @@
+import test, { type ExecutionContext } from 'ava';
+
+import { type ActionOptions, createFetcher, createFinder, hasCode, openPool } from '../../src/index.ts';
+import { openPublic } from '../helpers/public-store.ts';
+import { membersOf, readSurface } from '../helpers/surface.ts';
+
+const surface = readSurface('src/index.ts');
+
+/** The names of a type's members. */
+function namesOf(type: string): readonly string[] {
+  const exported = surface.find(({ name }) => name === type);
+  return exported ? membersOf(exported).map(({ name }) => name) : [];
+}
+
+/** Wrong values of each option, and what the error calls it where that is not its name. */
+const wrong: { readonly [K in keyof ActionOptions]-?: readonly (readonly [value: unknown, option?: string])[] } = {
+  store: [[{}], ['/store'], [null], [openPool()]],
+  keystore: [[{}], [null], [false]],
+  pool: [[{}], [null], [0]],
+  headers: [
+    [5],
+    [[]],
+    [{ 'example.com': 'x' }, 'headers.example.com'],
+    [{ 'example.com': { a: 5 } }, 'headers.example.com.a'],
+    [{ 'example.com': { a: 'b\nc' } }, 'headers.example.com.a'],
+    [{ 'example.com': { 'a b': 'c' } }, 'headers.example.com.a b'],
+    [{ 'https://example.com/': {} }],
+  ],
+  dockerCredentials: [
+    ['me:secret'],
+    [{ 'docker.io': { user: 'me' } }, 'dockerCredentials.docker.io.password'],
+    [{ 'docker.io': { user: 'me', password: 5 } }, 'dockerCredentials.docker.io.password'],
+    [{ 'docker.io': { username: 'me', password: 'x' } }, 'dockerCredentials.docker.io.username'],
+  ],
+  insecure: [[true], [['image']], [{ image: 'yes' }, 'insecure.image'], [{ images: true }, 'insecure.images']],
+  trustKeysFromHTTPS: [['yes'], [1], [null]],
+  storeOnly: [['yes']],
+  noStore: [[1]],
+  noCache: [[0]],
+  withDeps: [['false']],
+  pullPolicy: [['nevr'], [null], [true]],
+  keep: [['docker'], [['aci']]],
+  platform: [['linux/amd64'], [['linux']], [[5]], [[]]],
+  mirrors: [
+    [{}],
+    [[5]],
+    [[{ prefix: 'docker.io' }], 'mirrors.mirrors'],
+    [[{ mirrors: [] }], 'mirrors.prefix'],
+    [
+      [{ prefix: 'docker.io', mirrors: [{ origin: 'https://mirror.example.com/x', resolves: true }] }],
+      'mirrors.mirrors.origin',
+    ],
+    [[{ prefix: 'docker.io', mirrors: [{ origin: 'https://mirror.example.com' }] }], 'mirrors.mirrors.resolves'],
+    [[{ prefix: 'docker.io', mirrors: [], block: true }], 'mirrors.block'],
+  ],
+  registryCredentials: [[{}]],
+  lookasides: [
+    ['/var/lib'],
+    [{}, 'lookasides.scopes'],
+    [{ scopes: new Map([['docker.io', '/x']]) }, 'lookasides.scopes'],
+  ],
+  certificates: [
+    [{}],
+    [new Map([['example.com', 'pem']])],
+    [new Map([['example.com', { ca: ['pem'], pairs: [] }]]), 'certificates.ca'],
+  ],
+  jobs: [[0], [-1], [1.5], ['16'], [Infinity], [NaN]],
+  jobsPerHost: [[0], [1.5]],
+  workers: [[0], [1.5], ['2']],
+  retries: [[-1], [0.5]],
+  limits: [[5], [{ archive: -1 }, 'limits.archive'], [{ archives: 1 }, 'limits.archives']],
+  timeouts: [
+    [5],
+    [{ connect: 0 }, 'timeouts.connect'],
+    [{ stall: Infinity }, 'timeouts.stall'],
+    [{ stall: 2 ** 31 }, 'timeouts.stall'],
+    [{ total: 5 }, 'timeouts.total'],
+  ],
+  limitRate: [[0], [-1], ['1M']],
+  minRate: [[0], [NaN]],
+  failFast: [[1]],
+  discover: [
+    [{}],
+    [[{ prefix: 'example.com' }], 'discover.origin'],
+    [[{ prefix: 'example.com', origin: 'example.com' }], 'discover.origin'],
+    [[{ prefix: 'example.com', origin: 'https://example.com/x' }], 'discover.origin'],
+  ],
+  ca: [['pem'], [['no pem']], [[5]]],
+  connectTo: [['a:1:b:2'], [['a:1']]],
+  denyNet: [['10.0.0.0/8'], [['10.0.0.0/99']], [['example.com']]],
+  proxy: [
+    ['http://proxy:1'],
+    [{ http: 'ftp://proxy:1' }, 'proxy.http'],
+    [{ https: 'ftp://proxy:1' }, 'proxy.https'],
+    [{ all: 5 }, 'proxy.all'],
+    [{ noProxy: ['x'] }, 'proxy.noProxy'],
+    [{ no_proxy: 'x' }, 'proxy.no_proxy'],
+  ],
+  onEvent: [['log'], [{}]],
+  transport: [[{}]],
+};
+
+test('every option of the declarations is checked when it is given, and called by its own name', async (t) => {
+  const { store } = await openPublic(t);
+  t.deepEqual(Object.keys(wrong).sort(), [...namesOf('ActionOptions')].sort(), 'the table has them all');
+  for (const [name, values] of Object.entries(wrong)) {
+    for (const [value, option = name] of values) {
+      const options = { store, insecure: { image: true }, [name]: value } as ActionOptions;
+      for (const create of [createFinder, createFetcher]) refused(t, () => create(options), option);
+    }
+  }
+});
+
+/** Shows that a call throws USAGE that names the option, first in its message. */
+function refused(t: ExecutionContext, call: () => unknown, option: string): void {
+  const error = t.throws(() => void call(), undefined, option);
+  t.true(hasCode(error, 'USAGE'), `${option}: ${String(error)}`);
+  if (!hasCode(error, 'USAGE')) return;
+  t.is(error.details.option, option, error.message);
+  t.notRegex(error.message, /--/, "not as the command's options");
+}
+
+for (const [option, type] of [
+  ['insecure', 'Insecure'],
+  ['limits', 'Limits'],
+  ['timeouts', 'Timeouts'],
+  ['proxy', 'ProxyOptions'],
+] as const) {
+  test(`every member of ${option} is checked, and undefined counts as absent`, async (t) => {
+    const { store } = await openPublic(t);
+    const names = namesOf(type);
+    t.true(names.length > 2);
+    for (const name of names) {
+      const given = (value: unknown) =>
+        ({ store, insecure: { image: true }, [option]: { [name]: value } }) as ActionOptions;
+      refused(t, () => createFinder(given([])), `${option}.${name}`);
+      const absent = {
+        ...given(undefined),
+        ...(option === 'insecure' && { insecure: { image: true, [name]: undefined } }),
+      };
+      if (name === 'image') refused(t, () => createFinder(absent), 'keystore');
+      else await createFinder(absent).close();
+    }
+  });
+}
+
+test('an option that is undefined counts as absent, and one with an unknown name is refused', async (t) => {
+  const { store } = await openPublic(t);
+  const absent = Object.fromEntries(namesOf('ActionOptions').map((name) => [name, undefined]));
+  const options: ActionOptions = { ...absent, store, insecure: { image: true } };
+  await createFinder(options).close();
+  await createFetcher(options).close();
+  await openPool({ workers: undefined, jobs: undefined }).close();
+  refused(t, () => createFinder({ ...options, pullpolicy: 'new' } as ActionOptions), 'pullpolicy');
+  refused(t, () => createFinder({ ...options, constructor: 1 } as unknown as ActionOptions), 'constructor');
+  for (const value of [undefined, null, 5, [], 'x']) {
+    t.true(
+      hasCode(
+        t.throws(() => createFinder(value as unknown as ActionOptions)),
+        'USAGE',
+      ),
+    );
+  }
+});
+
+test('without a keystore, insecure.image has to be said', async (t) => {
+  const { store } = await openPublic(t);
+  refused(t, () => createFinder({ store }), 'keystore');
+  refused(t, () => createFetcher({ store, keystore: undefined, insecure: { image: false } }), 'keystore');
+});
+
+test('options that contradict each other are refused', async (t) => {
+  const { store } = await openPublic(t);
+  const base: ActionOptions = { store, insecure: { image: true } };
+  refused(t, () => createFinder({ ...base, storeOnly: true, noStore: true }), 'storeOnly');
+  const transport = () => Promise.reject(new Error('not asked'));
+  for (const own of [
+    { ca: [] },
+    { certificates: new Map() },
+    { connectTo: ['a:1:b:2'] },
+    { denyNet: ['127.0.0.0/8'] },
+    { proxy: {} },
+  ]) {
+    refused(t, () => createFinder({ ...base, transport, ...own }), Object.keys(own)[0] ?? '');
+  }
+});
+
+test('the options of openPool are checked', (t) => {
+  for (const options of [{ jobs: 0 }, { workers: 1.5 }, { workers: '2' }, { threads: 2 }]) {
+    refused(t, () => openPool(options as object), Object.keys(options)[0] ?? '');
+  }
+});

@@ -1,0 +1,93 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+import test from 'ava';
+
+import {
+  type App,
+  type BatchCall,
+  createFetcher,
+  createFinder,
+  type FetchCall,
+  hasCode,
+  openPool,
+  type PlanCall,
+} from '../../src/index.ts';
+import { startOrigin } from '../helpers/origin.ts';
+import { openPublic } from '../helpers/public-store.ts';
+
+const insecure = { image: true };
+
+test('findImages takes references as strings, and entries, whose imageID it sets', async (t) => {
+  const { store } = await openPublic(t);
+  const origin = await startOrigin(t);
+  const [a, b] = [await origin.publish({ name: 'example.com/a' }), await origin.publish({ name: 'example.com/b' })];
+  await using pool = openPool({ workers: 1 });
+  await using finder = createFinder({ store, pool, insecure, discover: origin.discover });
+
+  const entry: App = { image: 'example.com/b', type: undefined, imageID: undefined };
+  const { outcomes, totals } = await finder.findImages(new Set(['example.com/a', entry]));
+  t.deepEqual(
+    outcomes.map(({ status, imageID }) => [status, imageID]),
+    [
+      ['fetched', a.imageId],
+      ['fetched', b.imageId],
+    ],
+  );
+  t.is(entry.imageID, b.imageId);
+  t.is(totals.images, 2);
+  t.is(await finder.findImage('example.com/a'), a.imageId);
+  const plan = await finder.planImages(['example.com/b'], { onOutcome: undefined });
+  t.is(plan.outcomes[0]?.status, 'present');
+
+  await using fetcher = createFetcher({ store, pool, insecure, discover: origin.discover });
+  t.is(await fetcher.fetchImage('example.com/a', { signal: undefined, type: 'name' }), a.imageId);
+});
+
+test('what a call is given is checked', async (t) => {
+  const { store } = await openPublic(t);
+  await using finder = createFinder({ store, insecure, workers: 1 });
+  const calls: readonly (readonly [option: string, call: () => Promise<unknown>])[] = [
+    ['apps', () => finder.findImages('example.com/a')],
+    ['apps', () => finder.findImages(5 as unknown as [])],
+    ['apps', () => finder.findImages([5] as unknown as [])],
+    ['apps', () => finder.planImages([null] as unknown as [])],
+    ['apps.image', () => finder.findImages([{}] as unknown as [])],
+    ['apps.type', () => finder.findImages([{ image: 'a', type: 'nam' }] as unknown as [])],
+    ['signal', () => finder.findImages([], { signal: new AbortController() } as unknown as BatchCall)],
+    ['onOutcome', () => finder.findImages([], { onOutcome: [] } as unknown as BatchCall)],
+    ['onoutcome', () => finder.planImages([], { onoutcome: 1 } as unknown as PlanCall)],
+    [
+      'lock.frozen',
+      () => finder.findImages([], { lock: { images: new Map(), onFound: () => 0 } } as unknown as BatchCall),
+    ],
+    ['lock.images', () => finder.findImages([], { lock: { images: {} } } as unknown as BatchCall)],
+    ['image', () => finder.findImage(undefined as unknown as string)],
+    ['type', () => finder.findImage('example.com/a', { type: 'hahs' } as unknown as FetchCall)],
+    ['signature', () => finder.findImage('example.com/a', { signature: 5 } as unknown as FetchCall)],
+  ];
+  for (const [option, call] of calls) {
+    const error = await t.throwsAsync(call, undefined, option);
+    t.true(hasCode(error, 'USAGE') && error.details.option === option, `${option}: ${String(error)}`);
+  }
+});
+
+test('findImages, findImage and planImages end with the reason of a signal that is aborted', async (t) => {
+  const { store } = await openPublic(t);
+  const asked = Promise.withResolvers<void>();
+  const origin = await startOrigin(t);
+  origin.routes['/slow.aci'] = {
+    handler: async () => (asked.resolve(), await delay(60_000, undefined, { ref: false })),
+  };
+  await using finder = createFinder({ store, insecure, workers: 1 });
+  const stop = new AbortController();
+  const batch = finder.findImages([`${origin.url}/slow.aci`], { signal: stop.signal });
+  const single = t.throwsAsync(finder.findImage(`${origin.url}/slow.aci`, { signal: stop.signal }));
+  await asked.promise;
+  const reason = new Error('the user went away');
+  stop.abort(reason);
+  const [outcome] = (await batch).outcomes;
+  t.is(outcome?.status, 'cancelled');
+  t.is(outcome?.error?.cause, reason);
+  const error = await single;
+  t.true(hasCode(error, 'CANCELLED') && error.cause === reason, String(error));
+});
