@@ -7,6 +7,7 @@ import { type ByName, findExpected } from '../store/index/lookups.ts';
 import type { StoredImage } from '../store/store.ts';
 import { stampFile } from '../system/files.ts';
 import { abortable } from '../system/single-flight.ts';
+import type { Verifier } from '../verify/verify.ts';
 import type { FetchContext, Pin } from './context.ts';
 
 /**
@@ -20,6 +21,15 @@ export async function isStored(context: FetchContext, image: StoredImage, signal
   const fault = await context.verifier?.signerFault(image, image.name);
   if (fault instanceof ImageError && context.policy === 'never') throw fault;
   return fault === undefined && (await isIntact(context, image.imageId, signal));
+}
+
+type Fault = NonNullable<Awaited<ReturnType<Verifier['signerFault']>>>;
+
+/** The error for a stored image whose signers do not count now. @param what - the name of the image in the message. */
+export function signerRefusal(fault: Fault, what: string, { source }: { readonly source: string }): ImageError {
+  if (fault !== 'unverified') return fault;
+  const message = `${what} was stored without verification, from ${source}`;
+  return new ImageError('SIGNATURE_MISSING', message, { location: source });
 }
 
 /** Returns the image if it may be used, and records its use. @throws as isStored */

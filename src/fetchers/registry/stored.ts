@@ -1,13 +1,39 @@
 import { ImageError } from '../../errors.ts';
 import { type Digest, isDigest } from '../../image/digest.ts';
+import { parseRegistryReference } from '../../image/registry-reference.ts';
 import { runsOn } from '../../registry/choose-platform.ts';
 import { currentDigest } from '../../registry/documents.ts';
 import type { RegistryImage } from '../../store/registry-store.ts';
 import type { StoredImage } from '../../store/store.ts';
 import { createObserver, type FetchContext } from '../context.ts';
 import { type Found, present } from '../found.ts';
-import { hasBlob, isStored } from '../stored.ts';
+import { hasBlob, isStored, signerRefusal } from '../stored.ts';
 import { describeRegistryImage, type WantedImage } from './image.ts';
+
+/**
+ * Finds a registry image that is stored without conversion. Of several references to it, a verified one is used; of several images
+ * of one index, the one for the platform.
+ */
+export async function findByDigest(context: FetchContext, digest: Digest, signal: AbortSignal): Promise<Found> {
+  const { store, registries } = context;
+  const [platform] = registries.platforms;
+  const all = await store.registryImagesOf(digest);
+  const faults = await Promise.all(all.map(async (one) => context.verifier?.signerFault(one, one.reference)));
+  const good = all.filter((_, index) => faults[index] === undefined);
+  const image = good.find((one) => runsOn(one.platform, platform)) ?? good[0];
+  if (!image) {
+    const [refused] = all;
+    if (!refused) throw new ImageError('NOT_IN_STORE', 'the store has no image of this digest', { asked: digest });
+    throw signerRefusal(faults.find((fault) => fault instanceof ImageError) ?? 'unverified', 'it', refused);
+  }
+  for (const blob of image.blobs) {
+    if (await hasBlob(context, { digest: blob }, signal)) continue;
+    const path = store.digestPath(blob);
+    throw new ImageError('STORE_CORRUPT', `the blob ${blob} of it is damaged or missing`, { path });
+  }
+  store.touchRegistryImage(image.reference);
+  return present(describeRegistryImage(parseRegistryReference(image.reference), image));
+}
 
 type LookupOptions = {
   /** The time at which the fetch began; newer entries are current. */
