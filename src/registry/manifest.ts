@@ -5,6 +5,7 @@ import { ImageError } from '../errors.ts';
 import { type Digest, isDigest } from '../image/digest.ts';
 import { listOf, text, texts } from '../image/go-json.ts';
 import { describeJsonFault, foldKey, parseJsonStrict } from '../image/json.ts';
+import type { GoPlatform } from '../image/platform.ts';
 import { checkShape, formatFault } from '../image/shape.ts';
 import { show } from '../image/show.ts';
 import {
@@ -20,7 +21,7 @@ import type { Descriptor, ImageIndex, RegistryManifest } from './types.ts';
 
 const digestProblem = 'must be sha256: and 64 lower-case hex digits';
 
-export const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), digestProblem);
+const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), digestProblem);
 
 /** Only foreign layers have `urls`. */
 const descriptor = z.object({
@@ -168,19 +169,50 @@ function descriptorOf({ mediaType, digest, size, annotations }: RawDescriptor): 
   return { mediaType, digest, size, annotations };
 }
 
+/** The part of a configuration that is checked before its layers are downloaded. The conversion reads the rest. */
+export type RegistryConfig = {
+  readonly platform: GoPlatform;
+  /** Digests of the uncompressed layers, the lowest layer first. */
+  readonly diffIds: readonly Digest[];
+};
+
+const configShape = z.object({
+  os: text,
+  architecture: text,
+  variant: text,
+  rootfs: z.object({
+    type: z.literal('layers'),
+    diff_ids: listOf(digest),
+  }),
+});
+
+/**
+ * @param layers - the number of layers in the manifest; there must be as many diff IDs.
+ * @throws ImageError MANIFEST_INVALID
+ * @see OCI image-spec, config.md
+ */
+export function parseRegistryConfig(bytes: Uint8Array, layers: number): RegistryConfig {
+  const json = parseJsonStrict(bytes, { caseSensitive: true });
+  if (!json.ok) throw invalid(`the image configuration ${describeJsonFault(json.fault)}`);
+  const { os, architecture, variant, rootfs } = shaped('image configuration', configShape, json.value);
+  const diffIds = rootfs.diff_ids;
+  if (diffIds.length !== layers) throw invalid(`${diffIds.length} diff IDs for ${layers} layers`, 'rootfs.diff_ids');
+  return { platform: { os, architecture, ...(variant && { variant }) }, diffIds };
+}
+
 /**
  * Checks the shape of a document.
  *
  * @param what - the name of the document in messages.
  * @throws ImageError MANIFEST_INVALID naming the first invalid field
  */
-export function shaped<T>(what: string, shape: ZodType<T>, value: unknown): T {
+function shaped<T>(what: string, shape: ZodType<T>, value: unknown): T {
   const result = checkShape(shape, value);
   if (result.ok) return result.value;
   const { fault } = result;
   throw invalid(`bad ${what}: ${formatFault(fault)}`, fault.field === '' ? undefined : fault.field);
 }
 
-export function invalid(message: string, field?: string): ImageError<'MANIFEST_INVALID'> {
+function invalid(message: string, field?: string): ImageError<'MANIFEST_INVALID'> {
   return new ImageError('MANIFEST_INVALID', message, field === undefined ? {} : { field });
 }

@@ -2,7 +2,7 @@ import test from 'ava';
 import fc from 'fast-check';
 
 import { hasCode, isImageError } from '../../src/errors.ts';
-import { parseRegistryManifest } from '../../src/registry/manifest.ts';
+import { parseRegistryConfig, parseRegistryManifest } from '../../src/registry/manifest.ts';
 import { describe, types } from '../helpers/registry.ts';
 
 const config = describe('config', types.config);
@@ -225,4 +225,47 @@ test('any document is parsed or refused, and a parsed one has valid digests and 
     }),
   );
   t.pass();
+});
+
+const diffId = describe('a', '').digest;
+const parseConfig = (value: unknown, layers = 1) => parseRegistryConfig(Buffer.from(JSON.stringify(value)), layers);
+const rootfs = { type: 'layers', diff_ids: [diffId] };
+
+test('a configuration has its platform and the digests of its layers', (t) => {
+  const config = { Labels: { Maintainer: 'a', maintainer: 'b' } };
+  t.deepEqual(parseConfig({ os: 'linux', architecture: 'arm', variant: 'v7', config, rootfs }), {
+    platform: { os: 'linux', architecture: 'arm', variant: 'v7' },
+    diffIds: [diffId],
+  } as never);
+});
+
+test('absent and null members of a configuration are empty', (t) => {
+  const empty = { platform: { os: '', architecture: '' }, diffIds: [] };
+  t.deepEqual(parseConfig({ os: null, architecture: null, variant: null, rootfs: { type: 'layers' } }, 0), empty);
+  t.deepEqual(parseConfig({ variant: '', rootfs: { type: 'layers', diff_ids: null } }, 0), empty);
+});
+
+test('a configuration is refused for other counts, digests and kinds of layers, and if it is something else', (t) => {
+  const bad: readonly (readonly [unknown, number?])[] = [
+    [{ rootfs }, 2],
+    [{ rootfs }, 0],
+    [{ rootfs: { ...rootfs, diff_ids: ['sha512:00'] } }],
+    [{ rootfs: { ...rootfs, type: 'layers+base' } }],
+    [{ rootfs, os: 1 }],
+    [{}],
+    [{ errors: [{ code: 'UNKNOWN' }] }],
+  ];
+  for (const [value, layers] of bad)
+    t.true(
+      hasCode(
+        t.throws(() => parseConfig(value, layers)),
+        'MANIFEST_INVALID',
+      ),
+    );
+  t.true(
+    hasCode(
+      t.throws(() => parseRegistryConfig(Buffer.from('<html>'), 0)),
+      'MANIFEST_INVALID',
+    ),
+  );
 });

@@ -9,9 +9,9 @@ import { pack } from 'tar-stream';
 
 import { hasCode } from '../../src/errors.ts';
 import { parseRegistryReference } from '../../src/image/registry-reference.ts';
-import { parseConfigFacts } from '../../src/registry/config-facts.ts';
 import { currentDigest, getConfig } from '../../src/registry/documents.ts';
 import { downloadBlob } from '../../src/registry/download-blob.ts';
+import { parseRegistryConfig } from '../../src/registry/manifest.ts';
 import { resolveImage } from '../../src/registry/resolve.ts';
 import { startDockerRegistry, writeLayout } from '../helpers/docker-registry.ts';
 import { memorySink } from '../helpers/memory-sink.ts';
@@ -47,7 +47,7 @@ test('an image that skopeo pushed to a docker registry is pulled unchanged', asy
   const image = await resolveImage(client, reference, { platform }, signal);
   t.is(image.manifest.digest, top.digest as never);
   const { bytes } = await getConfig(client, repository, image.config, undefined, signal);
-  t.deepEqual(parseConfigFacts(bytes, image.layers.length).platform, platform);
+  t.deepEqual(parseRegistryConfig(bytes, image.layers.length).platform, platform);
 
   const [blob] = image.layers;
   if (!blob) return t.fail('no layer');
@@ -78,7 +78,7 @@ test('a docker manifest and an index of a docker registry are resolved', async (
   t.is(indexes.length, 1);
   const repository = { host: registry.host, repository: 'app' };
   const { bytes } = await getConfig(client, repository, config, undefined, signal);
-  t.deepEqual(parseConfigFacts(bytes, 1).platform, platform);
+  t.deepEqual(parseRegistryConfig(bytes, 1).platform, platform);
   t.is((await resolve('app:docker')).manifest.mediaType, types.dockerManifest);
   t.is((await resolve(`app@${top.digest}`)).digest, top.digest as never);
 });

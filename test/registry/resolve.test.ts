@@ -5,8 +5,8 @@ import test from 'ava';
 import { hasCode } from '../../src/errors.ts';
 import { parseRegistryReference } from '../../src/image/registry-reference.ts';
 import type { RegistryClient } from '../../src/registry/client.ts';
-import { parseConfigFacts } from '../../src/registry/config-facts.ts';
 import { currentDigest, getConfig } from '../../src/registry/documents.ts';
+import { parseRegistryConfig } from '../../src/registry/manifest.ts';
 import { resolveImage } from '../../src/registry/resolve.ts';
 import { refusal, startRegistry, type TestDescriptor, type TestRegistry, types } from '../helpers/registry.ts';
 import { openTestClient } from '../helpers/registry-client.ts';
@@ -36,7 +36,7 @@ test('a tag is resolved to its manifest, whose configuration can be requested', 
     undefined,
     signal,
   );
-  t.deepEqual(parseConfigFacts(config.bytes, image.layers.length).platform, platform);
+  t.deepEqual(parseRegistryConfig(config.bytes, image.layers.length).platform, platform);
   t.regex(
     manifests(registry)[0]?.headers.accept ?? '',
     /oci\.image\.index.*manifest\.list.*oci\.image\.manifest.*manifest\.v2/,

@@ -3,9 +3,9 @@ import { isImageError } from '../../errors.ts';
 import type { Digest } from '../../image/digest.ts';
 import { type GoPlatform, toAppcPlatform } from '../../image/platform.ts';
 import { platformMissing, runsOn } from '../../registry/choose-platform.ts';
-import { type ConfigFacts, parseConfigFacts } from '../../registry/config-facts.ts';
 import { getConfig } from '../../registry/documents.ts';
 import { checkDigest } from '../../registry/download-blob.ts';
+import { parseRegistryConfig, type RegistryConfig } from '../../registry/manifest.ts';
 import type { Descriptor, RegistryDocument } from '../../registry/types.ts';
 import { errnoOf } from '../../system/errno.ts';
 import { openOwnFile, readAtMost } from '../../system/files.ts';
@@ -37,7 +37,7 @@ export async function fetchParts(
   const progress = transferProgress(context, pull);
 
   const config = fetchConfig(context, pull, progress, either).then((document) => {
-    const facts = parseConfigFacts(document.bytes, pull.resolved.layers.length);
+    const facts = parseRegistryConfig(document.bytes, pull.resolved.layers.length);
     return { config: document, platform: choosePlatformOf(context, pull, facts), diffIds: facts.diffIds };
   });
   const blobs = new Map(
@@ -78,7 +78,7 @@ function packingOf(mediaType = ''): LayerPacking {
 function choosePlatformOf(
   { registries, onEvent }: FetchContext,
   { wanted, resolved }: Pull,
-  { platform }: ConfigFacts,
+  { platform }: RegistryConfig,
 ): GoPlatform {
   if (platform.os !== '' && registries.keep !== 'oci') checkConvertible(platform);
   if (resolved.platform) return resolved.platform;

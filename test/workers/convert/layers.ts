@@ -7,7 +7,7 @@ import { gzipSync } from 'node:zlib';
 import type { ExecutionContext } from 'ava';
 
 import { defaultLimits } from '../../../src/image/limits.ts';
-import { parseConfigFacts } from '../../../src/registry/config-facts.ts';
+import { parseRegistryConfig } from '../../../src/registry/manifest.ts';
 import { convert } from '../../../workers/convert/convert.ts';
 import type {
   ConvertLayer,
@@ -113,7 +113,7 @@ export async function convertBlobs(
     convert,
   },
 ): Promise<ConvertResponse> {
-  const { diffIds } = parseConfigFacts(request.config, blobs.length);
+  const { diffIds } = parseRegistryConfig(request.config, blobs.length);
   const tars = blobs.map((_, number) => `${request.image}.layer-${number}`);
   try {
     const layers: ConvertLayer[] = [];
