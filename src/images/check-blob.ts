@@ -1,4 +1,3 @@
-import type { BigIntStats } from 'node:fs';
 import { type FileHandle, lstat } from 'node:fs/promises';
 
 import { hasCode, ImageError } from '../errors.ts';
@@ -8,7 +7,7 @@ import type { Pool } from '../pool/pool.ts';
 import type { Store } from '../store/store.ts';
 import { debugLog } from '../system/debug.ts';
 import { errnoOf } from '../system/errno.ts';
-import { openOwnFile } from '../system/files.ts';
+import { openOwnFile, stampText } from '../system/files.ts';
 import { abortable } from '../system/single-flight.ts';
 
 const debug = debugLog('images');
@@ -72,7 +71,9 @@ export async function hashBlob(
   { id, size }: ListedBlob,
   signal: AbortSignal,
 ): Promise<SoundBlob> {
-  const stamp = stampOf(await orCorrupt(context.store, { id }, lstat(blobPathOf(context.store, id), { bigint: true })));
+  const stamp = stampText(
+    await orCorrupt(context.store, { id }, lstat(blobPathOf(context.store, id), { bigint: true })),
+  );
   await requireSound(context, { id, size }, signal);
   return { id, size, stamp };
 }
@@ -80,7 +81,7 @@ export async function hashBlob(
 /** Opens the file that was hashed. @throws STORE_CORRUPT when it has been replaced or changed. */
 export async function openSound(store: Store, { id, stamp }: SoundBlob): Promise<FileHandle> {
   const file = await orCorrupt(store, { id }, openOwnFile(blobPathOf(store, id)));
-  if (stampOf(await file.stat({ bigint: true })) === stamp) return file;
+  if (stampText(await file.stat({ bigint: true })) === stamp) return file;
   await file.close();
   throw corrupt(store, { id }, 'wrong hash');
 }
@@ -91,10 +92,6 @@ async function orCorrupt<T>(store: Store, blob: Pick<ListedBlob, 'id'>, work: Pr
   } catch (error) {
     throw corrupt(store, blob, errnoOf(error) === 'ENOENT' ? 'missing' : 'unreadable');
   }
-}
-
-function stampOf({ size, mtimeNs, ctimeNs, ino }: BigIntStats): string {
-  return `${size} ${mtimeNs} ${ctimeNs} ${ino}`;
 }
 
 /**

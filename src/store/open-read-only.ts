@@ -6,6 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { hasCode, ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import { errnoOf, systemFailure } from '../system/errno.ts';
+import { stampText } from '../system/files.ts';
 import { emptyReader, openReader, type Reader } from './index/reader.ts';
 import { storeError } from './store-error.ts';
 
@@ -26,7 +27,7 @@ export async function openReadOnly(path: string): Promise<Reader> {
     // A reader also needs the shared memory of a write-ahead log, a file next to the index.
     if (!hasCode(error, 'STORE_READ_ONLY') && !hasCode(error, 'STORE_FULL')) throw error;
   }
-  if ((await stampOf(`${path}-wal`)) !== '') return openCopy(path);
+  if ((await stampAt(`${path}-wal`)) !== '') return openCopy(path);
   const url = pathToFileURL(path);
   url.searchParams.set('immutable', '1'); // SQLite then ignores the log, which is empty
   return openReader(url, path);
@@ -65,7 +66,7 @@ async function openCopy(path: string): Promise<Reader> {
 }
 
 async function copyUnchanged(path: string, to: string): Promise<void> {
-  const stamp = async (): Promise<string> => (await stampOf(path)) + (await stampOf(`${path}-wal`));
+  const stamp = async (): Promise<string> => (await stampAt(path)) + (await stampAt(`${path}-wal`));
   for (let count = 0; count < copies; count += 1) {
     const before = await stamp();
     await copyFile(path, to);
@@ -76,10 +77,10 @@ async function copyUnchanged(path: string, to: string): Promise<void> {
 }
 
 /** Identifies the state of a file; empty when it is empty or does not exist. */
-async function stampOf(path: string): Promise<string> {
+async function stampAt(path: string): Promise<string> {
   try {
-    const { size, mtimeNs, ino } = await stat(path, { bigint: true });
-    return size === 0n ? '' : `${size} ${mtimeNs} ${ino};`;
+    const found = await stat(path, { bigint: true });
+    return found.size === 0n ? '' : `${stampText(found)};`;
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return '';
     throw error;

@@ -14,6 +14,7 @@ const damaged: Meaning = {
   what: 'the index is damaged: repair with "longshore image verify --repair"',
 };
 
+const SQLITE_BUSY = 5;
 const SQLITE_CANTOPEN = 14;
 /**
  * An index needs at most four files. The margin is needed since a failed attempt has closed its files before we count,
@@ -24,7 +25,7 @@ const fewFiles = 16;
 /** Primary result codes. @see https://www.sqlite.org/rescode.html */
 const byResult: ReadonlyMap<number, Meaning> = new Map([
   [3 /* PERM */, readOnly],
-  [5 /* BUSY */, { code: 'STORE_BUSY', what: 'other processes kept it locked for 10 s: try again' }],
+  [SQLITE_BUSY, { code: 'STORE_BUSY', what: 'other processes kept it locked for 10 s: try again' }],
   [8 /* READONLY */, readOnly],
   [10 /* IOERR */, failing],
   [11 /* CORRUPT */, damaged],
@@ -61,7 +62,12 @@ function limitOfProcess(result: number): { readonly code: string } | undefined {
   return growing.has(result) && isFileSizeLimited() ? { code: 'EFBIG' } : undefined;
 }
 
-export function sqliteResult(error: unknown): number | undefined {
+/** Whether SQLite failed since another connection holds a lock. */
+export function isBusy(error: unknown): boolean {
+  return ((sqliteResult(error) ?? 0) & 0xff) === SQLITE_BUSY;
+}
+
+function sqliteResult(error: unknown): number | undefined {
   return error instanceof Error && 'errcode' in error && typeof error.errcode === 'number' ? error.errcode : undefined;
 }
 

@@ -183,3 +183,8 @@ export function stampFile(path: string): { readonly size: number; readonly stamp
   const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
   return stat?.isFile() ? { size: Number(stat.size), stamp: stampOf(stat) } : undefined;
 }
+
+/** The size and the stamp as one text, to be compared with that of a later moment. */
+export function stampText({ size, mtimeNs, ctimeNs, ino }: BigIntStats): string {
+  return `${size} ${mtimeNs} ${ctimeNs} ${ino}`;
+}

@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import { ImageError } from '../../errors.ts';
 import { show } from '../../image/show.ts';
 import { errnoOf, isNoEntry } from '../../system/errno.ts';
-import { openOwnFile, openOwnFileSync, readAtMost } from '../../system/files.ts';
+import { openOwnFile, openOwnFileSync, readAtMost, stampText } from '../../system/files.ts';
 
 /** An `index.json` larger than this is not read. It has room for some 400 000 of our images. */
 const ociIndexBytes = 256 * 1024 * 1024;
@@ -125,7 +125,7 @@ export async function readOciIndex(path: string): Promise<OciIndex | undefined> 
 export function readOciIndexSync(path: string): OciIndexFile | undefined {
   try {
     const file = readBoundedSync(path, ociIndexBytes);
-    return file && { ...parseOciIndex(file.text), text: file.text, stamp: formatStamp(file.stat) };
+    return file && { ...parseOciIndex(file.text), text: file.text, stamp: stampText(file.stat) };
   } catch (cause) {
     throw unreadable(path, cause);
   }
@@ -146,13 +146,9 @@ async function readText(path: string): Promise<string> {
 }
 
 /** Identifies the state of a file; empty when it does not exist. */
-export function stampOf(path: string): string {
+export function stampAt(path: string): string {
   const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-  return stat ? formatStamp(stat) : '';
-}
-
-function formatStamp({ size, mtimeNs, ctimeNs, ino }: BigIntStats): string {
-  return `${size} ${mtimeNs} ${ctimeNs} ${ino}`;
+  return stat ? stampText(stat) : '';
 }
 
 type ReadFile = { readonly text: string; readonly stat: BigIntStats };

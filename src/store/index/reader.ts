@@ -3,7 +3,7 @@ import { setTimeout } from 'node:timers/promises';
 
 import { ImageError } from '../../errors.ts';
 import { show } from '../../image/show.ts';
-import { foreignIndex, sqliteResult, storeError } from '../store-error.ts';
+import { foreignIndex, isBusy, storeError } from '../store-error.ts';
 import { indexVersion } from './protocol.ts';
 
 export type Row = Readonly<Record<string, SQLOutputValue>>;
@@ -115,7 +115,6 @@ function otherVersion(path: string, found: number): ImageError {
   return new ImageError('STORE_VERSION', message, { path, found, supported: indexVersion });
 }
 
-const SQLITE_BUSY = 5;
 const busyMs = 10_000;
 const retryMs = 20;
 
@@ -131,8 +130,7 @@ async function retryWhileBusy<T>(path: string, read: () => T): Promise<T> {
     try {
       return read();
     } catch (error) {
-      const busy = ((sqliteResult(error) ?? 0) & 0xff) === SQLITE_BUSY;
-      if (!busy || performance.now() > until) throw storeError(error, path);
+      if (!isBusy(error) || performance.now() > until) throw storeError(error, path);
     }
     await setTimeout(retryMs);
   }

@@ -7,7 +7,7 @@ import { show } from '../../../image/show.ts';
 import { openOwnFileSync } from '../../../system/files.ts';
 import { whenFilesAreFreeSync } from '../../../system/spare-files.ts';
 import { syncDirectorySync } from '../../../system/write-files.ts';
-import { generationAnnotation, type OciDescriptor, readOciIndexSync, stampOf } from '../oci-index.ts';
+import { generationAnnotation, type OciDescriptor, readOciIndexSync, stampAt } from '../oci-index.ts';
 import type { Layout } from '../protocol.ts';
 import { formatOciIndex, type OwnDescriptor } from './format-oci-index.ts';
 import { withTransaction } from './transaction.ts';
@@ -75,7 +75,7 @@ export function createOciIndexFile(
     if (text === found?.text) return true;
     try {
       writeSynced(temporary, text, fileMode);
-      if (stampOf(ociIndex) !== (found?.stamp ?? '')) return false;
+      if (stampAt(ociIndex) !== (found?.stamp ?? '')) return false;
       renameSync(temporary, ociIndex);
     } finally {
       rmSync(temporary, { force: true });
@@ -85,7 +85,7 @@ export function createOciIndexFile(
   };
 
   return {
-    stamp: () => stampOf(ociIndex),
+    stamp: () => stampAt(ociIndex),
     isStale: () => {
       const { lineage, number } = current();
       return number > 0 && shownGeneration.exec(readHead(ociIndex))?.[1] !== `${lineage}.${number}`;

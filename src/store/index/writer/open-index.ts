@@ -5,10 +5,10 @@ import { ImageError } from '../../../errors.ts';
 import { imageBlobName, registryBlobName } from '../../../image/digest.ts';
 import { show } from '../../../image/show.ts';
 import { hasName } from '../../../system/files.ts';
-import { foreignIndex } from '../../store-error.ts';
+import { foreignIndex, isBusy } from '../../store-error.ts';
 import { isOfOtherTools, readOciIndexSync } from '../oci-index.ts';
 import { indexVersion, type Layout } from '../protocol.ts';
-import { isSqliteError, SQLITE_BUSY, withTransaction } from './transaction.ts';
+import { withTransaction } from './transaction.ts';
 
 /** How long a write waits for the transaction of another process. */
 const busyMs = 10_000;
@@ -71,7 +71,7 @@ function useWriteAheadLog(db: DatabaseSync): void {
       db.exec('PRAGMA journal_mode = WAL');
       return;
     } catch (error) {
-      if (!isSqliteError(error, SQLITE_BUSY) || performance.now() > until) throw error;
+      if (!isBusy(error) || performance.now() > until) throw error;
       pause(5 + Math.random() * 20);
     }
   }

@@ -14,9 +14,10 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 
 import { isNoEntry } from '../../../system/errno.ts';
+import { isBusy } from '../../store-error.ts';
 import type { Layout } from '../protocol.ts';
 import { clearDirectory, type Cleared, nothing } from './clear-directory.ts';
-import { isSqliteError, SQLITE_BUSY, withTransaction } from './transaction.ts';
+import { withTransaction } from './transaction.ts';
 
 /** A living owner is not checked again for this long: many waiting processes ask about the same one. */
 const trustedMs = 20;
@@ -236,7 +237,7 @@ function lockState(path: string): LockState {
     db.prepare('PRAGMA user_version').get();
     return 'free';
   } catch (error) {
-    if (isSqliteError(error, SQLITE_BUSY)) return 'held';
+    if (isBusy(error)) return 'held';
     return isGone(path) ? 'absent' : 'unknown';
   }
 }

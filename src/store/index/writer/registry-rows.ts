@@ -2,7 +2,7 @@ import type { DatabaseSync } from 'node:sqlite';
 
 import type { FileStamp } from '../../../system/files.ts';
 import type { RegistryAsked, RegistryRow } from '../protocol.ts';
-import { type KeptFacts, mergeRow } from './rows.ts';
+import { type KeptFacts, mergeRow, upsert } from './rows.ts';
 
 /** What the index has recorded of a blob. Rows of older stores have no ctime: such a blob has to be hashed first. */
 export type KnownBlob = { readonly [F in keyof FileStamp]: FileStamp[F] | null } & { readonly size: number };
@@ -55,23 +55,7 @@ export function createRegistryRows(db: DatabaseSync): RegistryRows {
     'SELECT manifest, image, latest, source, verified, weak FROM registry_images WHERE reference = ?',
   );
   const listed = db.prepare('SELECT 1 FROM images WHERE id = ?');
-  const putImage = db.prepare(`
-    INSERT INTO registry_images (
-      reference, manifest, manifest_type, manifest_size, list, list_type, list_size, oci, oci_type, oci_size,
-      os, architecture, variant, image, imported_at, last_used_at, latest, source, verified, weak, generation
-    ) VALUES (
-      :reference, :manifest, :manifestType, :manifestSize, :list, :listType, :listSize, :oci, :ociType, :ociSize,
-      :os, :architecture, :variant, :image, :nowMs, :nowMs, :latest, :source, :verified, :weak,
-      (SELECT number FROM generation)
-    ) ON CONFLICT (reference) DO UPDATE SET
-      manifest = excluded.manifest, manifest_type = excluded.manifest_type, manifest_size = excluded.manifest_size,
-      list = excluded.list, list_type = excluded.list_type, list_size = excluded.list_size,
-      oci = excluded.oci, oci_type = excluded.oci_type, oci_size = excluded.oci_size,
-      os = excluded.os, architecture = excluded.architecture, variant = excluded.variant, image = excluded.image,
-      imported_at = excluded.imported_at, last_used_at = max(last_used_at, excluded.last_used_at),
-      latest = excluded.latest, source = excluded.source, verified = excluded.verified, weak = excluded.weak,
-      generation = excluded.generation
-    RETURNING seq`);
+  const putImage = db.prepare(`${upsert('registry_images', 'reference', imageValues)} RETURNING seq`);
   const clearNeeds = db.prepare('DELETE FROM registry_blobs WHERE image = ?');
   const putNeed = db.prepare('INSERT INTO registry_blobs (image, digest) VALUES (?, ?)');
   const putDescriptor = db.prepare('INSERT INTO descriptors (digest, name) VALUES (?, ?) ON CONFLICT DO NOTHING');
@@ -134,3 +118,28 @@ export function createRegistryRows(db: DatabaseSync): RegistryRows {
     },
   };
 }
+
+/** The columns of a registry image, each with its value. */
+const imageValues = {
+  reference: ':reference',
+  manifest: ':manifest',
+  manifest_type: ':manifestType',
+  manifest_size: ':manifestSize',
+  list: ':list',
+  list_type: ':listType',
+  list_size: ':listSize',
+  oci: ':oci',
+  oci_type: ':ociType',
+  oci_size: ':ociSize',
+  os: ':os',
+  architecture: ':architecture',
+  variant: ':variant',
+  image: ':image',
+  imported_at: ':nowMs',
+  last_used_at: ':nowMs',
+  latest: ':latest',
+  source: ':source',
+  verified: ':verified',
+  weak: ':weak',
+  generation: '(SELECT number FROM generation)',
+};

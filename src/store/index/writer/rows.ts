@@ -20,19 +20,7 @@ export type Rows = {
 
 export function createRows(db: DatabaseSync): Rows {
   const kept = db.prepare('SELECT latest, source, digest, verified, weak FROM images WHERE id = ?');
-  const putImage = db.prepare(`
-    INSERT INTO images (
-      id, name, version, labels, dependencies, size, imported_at, last_used_at, latest, source, digest, verified, weak,
-      mtime_ns, ctime_ns, inode, manifest
-    ) VALUES (
-      :id, :name, :version, :labels, :dependencies, :size, :nowMs, :nowMs, :latest, :source, :digest, :verified, :weak,
-      :mtimeNs, :ctimeNs, :inode, :manifest
-    ) ON CONFLICT (id) DO UPDATE SET
-      name = excluded.name, version = excluded.version, labels = excluded.labels, dependencies = excluded.dependencies,
-      size = excluded.size, imported_at = excluded.imported_at, last_used_at = max(last_used_at, excluded.last_used_at),
-      latest = excluded.latest, source = excluded.source, digest = excluded.digest, verified = excluded.verified,
-      weak = excluded.weak, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns, inode = excluded.inode,
-      manifest = excluded.manifest`);
+  const putImage = db.prepare(upsert('images', 'id', imageValues));
   const putRemote = db.prepare(`
     INSERT OR REPLACE INTO remotes (key, image, etag, last_modified, max_age, checked_at, signature_url)
     VALUES (:key, :image, :etag, :lastModified, :maxAgeMs, :checkedAtMs, :signatureUrl)`);
@@ -66,6 +54,44 @@ export function createRows(db: DatabaseSync): Rows {
     },
     deleteDanglingRemotes: () => void deleteDangling.run(),
   };
+}
+
+/** The columns of an image, each with its value. */
+const imageValues = {
+  id: ':id',
+  name: ':name',
+  version: ':version',
+  labels: ':labels',
+  dependencies: ':dependencies',
+  size: ':size',
+  imported_at: ':nowMs',
+  last_used_at: ':nowMs',
+  latest: ':latest',
+  source: ':source',
+  digest: ':digest',
+  verified: ':verified',
+  weak: ':weak',
+  mtime_ns: ':mtimeNs',
+  ctime_ns: ':ctimeNs',
+  inode: ':inode',
+  manifest: ':manifest',
+};
+
+/**
+ * The statement that writes a row, or updates the one with the same key. An earlier time of use does not replace a later one.
+ *
+ * @param values - a parameter or an expression for each column.
+ */
+export function upsert(table: string, key: string, values: Readonly<Record<string, string>>): string {
+  const columns = Object.keys(values);
+  const changes = columns
+    .filter((column) => column !== key)
+    .map(
+      (column) =>
+        `${column} = ${column === 'last_used_at' ? `max(${column}, excluded.${column})` : `excluded.${column}`}`,
+    );
+  return `INSERT INTO ${table} (${columns.join(', ')}) VALUES (${Object.values(values).join(', ')})
+    ON CONFLICT (${key}) DO UPDATE SET ${changes.join(', ')}`;
 }
 
 /** Facts that a second import of the same image must not take away. Flags are 0 or 1, `verified` is a JSON list. */
