@@ -47,7 +47,7 @@ export const commands: readonly Command[] = [
   {
     name: 'trust remove',
     operands: '<FINGERPRINT...>',
-    summary: 'Trust a key no longer, at one place or everywhere',
+    summary: 'Stop trusting a key, for one prefix or everywhere',
     examples: [['trust remove --prefix example.com/team 8b86de38…', 'only for that prefix']],
     load: async () => (await import('./commands/trust/remove.ts')).runTrustRemove,
   },

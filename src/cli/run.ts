@@ -72,7 +72,7 @@ function isDirectoryGone(error: unknown): boolean {
 }
 
 function directoryGone(cause: unknown): ImageError {
-  const message = 'the working directory is not there any more, or may not be entered';
+  const message = 'the working directory no longer exists, or may not be entered';
   return new ImageError('FILE_NOT_FOUND', message, { path: '.' }, { cause });
 }
 

@@ -75,7 +75,7 @@ async function searchPages<T>(
           tags.filter(({ prefix }) => isWithinPrefix(name, prefix)),
           isAllowed,
         );
-        debug(() => `${showUrl(url)}: ${tags.length} tags, of which ${found.length} lead somewhere for ${show(name)}`);
+        debug(() => `${showUrl(url)}: ${tags.length} tags, ${found.length} of them usable for ${show(name)}`);
         if (found.length > 0) return found;
         attempts.push(`${showUrl(url)}: no usable tag`);
         isDenied = false;

@@ -40,7 +40,7 @@ export function sanitizeAcIdentifier(text: string): string {
   const parts = replaced.split('/').filter((part) => !isEmptyOrDots(part));
   const [trimmed] = /[a-z0-9](?:.*[a-z0-9])?/.exec(parts.join('/')) ?? [];
   if (trimmed === undefined)
-    throw new ImageError('NAME_INVALID', `"${show(text)}" holds nothing to make a name of`, { name: show(text) });
+    throw new ImageError('NAME_INVALID', `"${show(text)}" has no character that a name may have`, { name: show(text) });
   return trimmed;
 }
 
@@ -69,7 +69,7 @@ export function sanitizeAcName(text: string): string {
   const replaced = text.toLowerCase().replace(/[^a-z0-9-]/gu, '-');
   const [trimmed] = /[a-z0-9](?:.*[a-z0-9])?/.exec(replaced) ?? [];
   if (trimmed === undefined)
-    throw new ImageError('NAME_INVALID', `"${show(text)}" holds nothing to make a name of`, { name: show(text) });
+    throw new ImageError('NAME_INVALID', `"${show(text)}" has no character that a name may have`, { name: show(text) });
   return trimmed;
 }
 

@@ -24,7 +24,7 @@ export async function readParts(store: Store, { digest }: StoredDescriptor): Pro
   const parts = partsOf(membersOf(parsed.ok ? parsed.value : undefined));
   if (parts) return parts;
   const path = store.digestPath(digest);
-  throw new ImageError('STORE_CORRUPT', `${digest} is kept as a manifest, but is none`, { path });
+  throw new ImageError('STORE_CORRUPT', `the blob ${digest} is listed as a manifest, but is not one`, { path });
 }
 
 /** Undefined when the document is no manifest. */

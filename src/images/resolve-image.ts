@@ -41,7 +41,7 @@ export async function requireImage(store: Store, entry: Entry): Promise<StoredIm
   const { imageId, reference } = entry.image;
   const made = imageId && (await store.getImage(imageId));
   if (made) return made;
-  const message = `${reference} is kept as the registry served it, and no image (ACI) was made of it`;
+  const message = `${reference} is stored as the registry served it, and was not converted to an archive (ACI)`;
   throw new ImageError('NOT_IN_STORE', message, { asked: reference });
 }
 
@@ -50,7 +50,7 @@ export async function requireRegistryImage(store: Store, entry: Entry): Promise<
   if (entry.kind === 'registry') return entry.image;
   const [image] = await store.registryImagesOf(entry.id);
   if (image) return image;
-  const message = 'the store keeps no image of a registry that it was made of';
+  const message = 'the store does not have the registry image that it was converted from';
   throw new ImageError('NOT_IN_STORE', message, { asked: entry.id });
 }
 
@@ -160,7 +160,7 @@ async function findByDigest(store: Store, prefix: string): Promise<Entry | undef
   const images = await findAllByDigest(store, prefix);
   const candidates = [...new Set(images.map(({ id }) => id))];
   if (candidates.length > 1) {
-    const message = `several images are of that index: ${candidates.join(', ')}`;
+    const message = `several images belong to this index: ${candidates.join(', ')}`;
     throw new ImageError('ID_AMBIGUOUS', message, { asked: prefix, candidates });
   }
   return images[0];

@@ -67,7 +67,7 @@ async function refuseTaken(place: string, target: string, overwrite: boolean): P
     throw writeError(error, target);
   });
   if (!taken) return;
-  if (!taken.isFile()) throw new ImageError('USAGE', `${show(target)} is there and is not a regular file`, {});
+  if (!taken.isFile()) throw new ImageError('USAGE', `${show(target)} exists and is not a regular file`, {});
   if (!overwrite) throw exists(target);
 }
 

@@ -68,7 +68,7 @@ async function refuseTaken(place: string, target: string, overwrite: boolean): P
     throw error;
   });
   if (!taken) return;
-  if (!taken.isDirectory()) throw refused(target, 'is there and is not a directory');
+  if (!taken.isDirectory()) throw refused(target, 'exists and is not a directory');
   if (!overwrite && (await readdir(place)).length > 0) throw exists(target);
 }
 

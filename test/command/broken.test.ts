@@ -80,7 +80,7 @@ test('a removed working directory is named', async (t) => {
   const { run } = await opened(t);
   const { code, stderr } = await run('mkdir gone; cd gone; rmdir ../gone; longshore fetch x.aci');
   t.is(code, 4);
-  t.regex(stderr, /FILE_NOT_FOUND: the working directory is not there any more/);
+  t.regex(stderr, /FILE_NOT_FOUND: the working directory no longer exists/);
 });
 
 test('a report may have the longest possible name', async (t) => {

@@ -138,7 +138,7 @@ test('with NODE_DEBUG every room writes what it does, also in threads, and no se
     ['cli', /fetch: 0 operands; options: --from-file/],
     ['coordinator', /good\.aci: visited after \d+ ms/],
     ['discovery', /\/example\.com: 2 tags/],
-    ['fetchers', /good\.aci: nothing is known of it/],
+    ['fetchers', /good\.aci: not in the URL cache/],
     ['http', /GET http:\S+\/good\.aci: 200, answered after \d+ ms/],
     ['images', /sha512-\w+: hashes \d+ bytes/],
     ['pool', /ingest: done, \d+ ms/],

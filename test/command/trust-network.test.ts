@@ -169,6 +169,6 @@ test('a fetch accepts no offered key over https with unchecked certificates, unl
   t.deepEqual(await trusted(), []);
   const { code, stderr } = await fetch('tls,pubkey');
   t.is(code, 0, stderr);
-  t.regex(stderr, /warning: signing keys may come over a connection that nobody checked/);
+  t.regex(stderr, /warning: signing keys may come over a connection whose certificate is not checked/);
   t.deepEqual(await trusted(), [ann]);
 });

@@ -37,7 +37,7 @@ export function parseDocument({ path, bytes }: ConfigDocument, directory: string
   if (!allowed.includes(rktKind)) {
     throw configInvalid(
       path,
-      `is of kind "${show(rktKind)}", but in ${directory} stand files of kind ${allowed.join(', ')}`,
+      `is of kind "${show(rktKind)}", but the files in ${directory} must be of kind ${allowed.join(' or ')}`,
     );
   }
   if (rktVersion !== 'v1') {

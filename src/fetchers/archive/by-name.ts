@@ -75,7 +75,7 @@ export async function firstEndpoint<T>(
   const attempts = endpoints.map(({ archiveUrl }) => showUrl(archiveUrl));
   throw new ImageError(
     'DISCOVERY_FAILED',
-    `no endpoint that was found for ${show(expected.name)} has it: ${what}`,
+    `none of the endpoints found for ${show(expected.name)} gave the image: ${what}`,
     { name: expected.name, attempts },
     { cause: first },
   );

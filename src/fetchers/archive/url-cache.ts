@@ -27,14 +27,14 @@ export async function lookUpUrl(
 ): Promise<CachedUrl | undefined> {
   const record = await context.store.getRemote(url);
   if (!record || (context.noCache && record.checkedAtMs < sinceMs)) {
-    debug(() => `${showUrl(url)}: ${record ? 'what is known of it is not used' : 'nothing is known of it'}`);
+    debug(() => `${showUrl(url)}: ${record ? 'its entry in the URL cache is not used' : 'not in the URL cache'}`);
     return undefined;
   }
   const image = await context.store.getImage(record.imageId);
   const isUsable = image !== undefined && (await isStored(context, image, signal));
   debug(
     () =>
-      `${showUrl(url)}: was ${shortImageId(record.imageId)}, which ${isUsable ? 'the store has' : 'the store cannot answer with'}`,
+      `${showUrl(url)}: last gave ${shortImageId(record.imageId)}, which ${isUsable ? 'the store has' : 'cannot be used from the store'}`,
   );
   return isUsable ? { image, record } : undefined;
 }

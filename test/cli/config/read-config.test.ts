@@ -107,7 +107,7 @@ const refused: readonly (readonly [folder: string, content: unknown, message: Re
   ['auth.d', {}, /no rktKind specified/],
   ['auth.d', { rktKind: '', rktVersion: 'v1' }, /no rktKind specified/],
   ['auth.d', { rktKind: 'auth' }, /no rktVersion specified/],
-  ['auth.d', { rktKind: 'foo', rktVersion: 'v1' }, /kind "foo".* auth\.d .*auth, dockerAuth/],
+  ['auth.d', { rktKind: 'foo', rktVersion: 'v1' }, /kind "foo".* auth\.d .*auth or dockerAuth/],
   ['auth.d', v1('paths', {}), /kind "paths"/],
   ['paths.d', basic('a.com'), /kind "auth"/],
   ['auth.d', { ...basic('a.com'), rktVersion: 'foo' }, /no parser available .* kind "auth" and version "foo"/],

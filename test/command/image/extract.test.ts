@@ -53,7 +53,7 @@ test('each failure has its exit code and one line, and creates nothing', async (
     [5, /DEPENDENCY_CYCLE: .*example\.com\/self → example\.com\/self/, 'render', 'example.com/self', target],
     [4, /NOT_IN_STORE/, 'extract', 'example.com/unheard-of', target],
     [2, /USAGE: .*root of the filesystem/, 'extract', '--overwrite', 'example.com/lone', '/'],
-    [2, /USAGE: .*an empty name is none/, 'extract', '--overwrite', 'example.com/lone', ''],
+    [2, /USAGE: .*the name of the directory is empty/, 'extract', '--overwrite', 'example.com/lone', ''],
     [2, /USAGE: .*holds the store/, 'extract', '--overwrite', 'example.com/lone', join(store.dir, '..')],
     [2, /USAGE/, 'extract', 'example.com/lone'],
     [5, /LIMIT_EXCEEDED/, 'extract', 'example.com/lone', target, '--limit', 'entries=1'],

@@ -160,7 +160,7 @@ test('an image that is not from a registry cannot be exported as one', async (t)
   const args = ['image', 'export', '--format=oci', 'example.com/app', target, '--dir', store.dir];
   const { code, stderr } = await runHere(args);
   t.is(code, 4);
-  t.regex(stderr, /NOT_IN_STORE: the store keeps no image of a registry/);
+  t.regex(stderr, /NOT_IN_STORE: the store does not have the registry image/);
   await t.throwsAsync(access(target), { code: 'ENOENT' });
 });
 

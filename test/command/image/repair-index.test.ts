@@ -60,7 +60,10 @@ test('complete registry images are listed again by the names in index.json', asy
   const image = (...args: string[]) => runHere(['image', ...args, '--dir', store.dir]);
   const repaired = await image('verify', '--repair');
   t.is(repaired.code, 0, repaired.stderr);
-  t.regex(repaired.stderr, /; 2 images are listed again, as not verified\n(warning: no image can be made of .*\n){5}$/);
+  t.regex(
+    repaired.stderr,
+    /; 2 images are listed again, as not verified\n(warning: no image could be read from .*\n){5}$/,
+  );
   t.regex(repaired.stdout, /^checked \d blobs of registry images .*: all sound/);
   const { images } = JSON.parse((await image('list', '--output=json')).stdout) as {
     images: { reference: string; imageID: string; verified: false; latest: boolean }[];
@@ -83,7 +86,7 @@ test('a blob that does not match its name is not listed again; it is named, and 
   await writeFile(store.blobPath(signed.imageId).replace(/.{128}$/, 'f'.repeat(128)), 'no image');
   const repaired = await image('verify', '--repair');
   t.regex(repaired.stdout, /^checked 7 images .*unreferenced files: 2\n$/);
-  t.is(repaired.stderr.match(/no image can be made of .*: it stays until image gc/g)?.length, 2);
+  t.is(repaired.stderr.match(/no image could be read from .*: the file stays until image gc/g)?.length, 2);
   t.regex((await image('verify')).stdout, /^checked 7 images .*: all sound; unreferenced files: 2\n$/);
   t.regex((await image('gc')).stdout, /removed 2 unreferenced blobs/);
   t.regex((await image('verify')).stdout, /^checked 7 images \([^)]*\): all sound\n$/);

@@ -50,7 +50,7 @@ export async function prepare(
 export function insecureWarnings({ tls, image, pubkey }: Insecure): readonly string[] {
   return [
     ...(tls ? ['TLS verification has been disabled'] : []),
-    ...(tls && pubkey && !image ? ['signing keys may come over a connection that nobody checked'] : []),
+    ...(tls && pubkey && !image ? ['signing keys may come over a connection whose certificate is not checked'] : []),
     ...(image ? ['image signature verification has been disabled'] : []),
   ];
 }

@@ -30,7 +30,7 @@ type Export = {
 /** A FILE of `-` is the standard output. A directory, or a name that ends with a slash, becomes an OCI image layout. */
 export const exportOne: Subcommand = (line, io) => {
   const [asked = '', file = ''] = line.operands.map(({ text }) => text);
-  if (file === '') throw usageError('no file named: an empty name is none'); // it would mean the working directory
+  if (file === '') throw usageError('the name of the file is empty'); // it would mean the working directory
   const format = valueOf(line, 'format', oneOf(['aci', 'oci', 'docker']));
   const request = { asked, file, format, overwrite: isOn(line, 'overwrite') };
   return {

@@ -29,7 +29,7 @@ function unpack(work: typeof extractImage): Subcommand {
   return (line, { stderr, signal }) => {
     const [asked = '', target = ''] = line.operands.map(({ text }) => text);
     // it would mean the working directory
-    if (target === '') throw usageError('no directory named: an empty name is none');
+    if (target === '') throw usageError('the name of the directory is empty');
     const request = {
       target: resolve(target),
       overwrite: isOn(line, 'overwrite'),

@@ -52,7 +52,7 @@ function formatReport({ images, imageBytes, garbage }: CollectReport, dryRun: bo
     counted(garbage.partials, 'partial download'),
     counted(garbage.temporaries, 'temporary directory', 'temporary directories'),
   ].filter((text) => text !== '');
-  const left = garbage.left.map((path) => `left to its owner or root: ${show(path, 1024)}\n`).join('');
+  const left = garbage.left.map((path) => `not removed, only its owner or root may: ${show(path, 1024)}\n`).join('');
   if (counts.length === 0) return left;
   const verb = dryRun ? 'would remove' : 'removed';
   return `${formatTable(rows)}${verb} ${counts.join(', ')}: ${sizeText(imageBytes + garbage.bytes)}\n${left}`;

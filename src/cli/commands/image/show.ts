@@ -69,7 +69,7 @@ function formatEntryText(entry: Entry, isTrusted: boolean, before: readonly Line
     ['Latest', latest ? 'yes' : 'no'],
     ['Source', show(source, 4096)],
     ...(verified === false
-      ? [['Verified', 'no: brought in without a check of its signature'] as const]
+      ? [['Verified', 'no: stored without a check of its signature'] as const]
       : verified.map((fingerprint): Line => [
           'Signed by',
           `${show(fingerprint)}${weak ? ' (weak key)' : ''}${isTrusted ? '' : ' (not trusted now)'}`,

@@ -79,15 +79,17 @@ export function relistedText({ count, kept }: Relisted, setAside: string | undef
   const lines = [
     ...(setAside === undefined ? [] : [`the index was damaged and is now ${show(setAside, 4096)}; ${found}`]),
     ...(setAside === undefined && count > 0 ? [`the index did not name all that is in the store; ${found}`] : []),
-    ...kept.slice(0, shownFiles).map((path) => `no image can be made of ${show(path, 4096)}: it stays until image gc`),
-    ...(kept.length > shownFiles ? [`nor of ${kept.length - shownFiles} more files`] : []),
+    ...kept
+      .slice(0, shownFiles)
+      .map((path) => `no image could be read from ${show(path, 4096)}: the file stays until image gc`),
+    ...(kept.length > shownFiles ? [`nor from ${kept.length - shownFiles} more files`] : []),
   ];
   return lines.map((line) => `warning: ${line}\n`).join('');
 }
 
 export const ociIndexText =
-  'warning: index.json could not be read and is written anew; the old one is beside it, and what other tools had named' +
-  ' there is not kept any more\n';
+  'warning: index.json could not be read and was written again; the old file is kept beside it, but gc no longer keeps' +
+  ' what other tools had listed in it\n';
 
 /** @param unlisted - the repair has taken the image off the list. */
 export function failureOf(damage: Damage, store: Store, unlisted: boolean): Failure {
