@@ -1,7 +1,7 @@
 /** Fails `npm run check` where a file, an export or a dependency is used by nobody. */
 export default ({ production }) => ({
   entry: [
-    'src/index.ts!',
+    'src/{index,transport}.ts!',
     'src/cli/bin.ts!',
     'src/bench/{serve,measured}.ts!', // processes of their own
     'src/report/browser/main.ts!', // compiled for browsers

@@ -12,7 +12,7 @@ export function hastyClock(): Clock & { readonly slept: readonly number[] } {
   return { ...systemClock, random: () => 0.5, sleep, slept };
 }
 
-const testOptions: HttpOptions = {
+export const testOptions: HttpOptions = {
   timeouts: { connectMs: 5000, headersMs: 5000, stallMs: 5000 },
   limits: { archiveBytes: 1024 ** 3, redirects: 10, retryAfterMs: 300_000 },
   retries: 4,

@@ -1,0 +1,88 @@
+import { once } from 'node:events';
+import { type IncomingMessage, request as httpRequest } from 'node:http';
+
+import test from 'ava';
+
+import { openAgents } from '../../src/http/agents.ts';
+import { parseRoutes } from '../../src/http/connect.ts';
+import { undiciTransport } from '../../src/http/transport/undici.ts';
+import { checkTransport, type Transport } from '../../src/transport.ts';
+import { fetchTransport } from '../helpers/fetch-transport.ts';
+import { testOptions } from '../helpers/http.ts';
+import { readSurface } from '../helpers/surface.ts';
+
+const rulesOf = async (transport: Transport): Promise<readonly string[]> =>
+  (await checkTransport(transport, { timeoutMs: 4000 })).map(({ rule }) => rule);
+
+test("the built-in transport breaks none of the transports' rules", async (t) => {
+  const timeouts = { connectMs: 10_000, headersMs: 10_000, stallMs: 10_000 };
+  const agents = openAgents({ ...testOptions, timeouts }, parseRoutes(testOptions));
+  t.teardown(() => agents.close());
+  t.deepEqual(await checkTransport(undiciTransport(agents, timeouts)), []);
+});
+
+test("a transport on Node's own http breaks none of them", async (t) => {
+  const transport: Transport = async ({ method, url, headers, content }, signal) => {
+    const sent = httpRequest(url, { method, headers: { ...headers }, signal, agent: false });
+    sent.end(content);
+    const [response] = (await once(sent, 'response')) as [IncomingMessage];
+    const lists = Object.entries(response.headersDistinct).map(([name, values = []]) => {
+      const [first = '', ...more] = values;
+      return [name, more.length === 0 ? first : values] as const;
+    });
+    return { status: response.statusCode ?? 0, headers: Object.fromEntries(lists), body: response };
+  };
+  t.deepEqual(await checkTransport(transport), []);
+});
+
+test("Node's fetch joins repeated headers and decodes bodies: each is named", async (t) => {
+  t.deepEqual(await rulesOf(fetchTransport), [
+    'the values of a repeated header are a list, in their order',
+    'a body that is coded is not decoded',
+  ]);
+});
+
+test('a transport that follows redirects, or takes no signal, is found out', async (t) => {
+  const following: Transport = async ({ url, headers }) => {
+    const { status, headers: fields, body } = await globalThis.fetch(url, { headers });
+    const given = body as unknown as AsyncIterable<Uint8Array>;
+    return { status, headers: Object.fromEntries(fields), body: given };
+  };
+  const broken = await rulesOf(following);
+  for (const part of ['method', 'redirect', 'aborted already', 'before the answer', 'within the body']) {
+    t.true(
+      broken.some((rule) => rule.includes(part)),
+      part,
+    );
+  }
+});
+
+test('the check can be cancelled, and says what it cannot use', async (t) => {
+  const stop = new AbortController();
+  const checking = checkTransport(
+    (_, signal) => {
+      setImmediate(() => stop.abort(new Error('enough')));
+      return new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason as Error));
+      });
+    },
+    { signal: stop.signal },
+  );
+  await t.throwsAsync(checking, { code: 'CANCELLED' });
+  await t.throwsAsync(checkTransport('fetch' as unknown as Transport), { code: 'USAGE' });
+});
+
+test('longshore/transport exports the types of the seam and one check', (t) => {
+  t.deepEqual(
+    readSurface('src/transport.ts').map(({ name }) => name),
+    [
+      'HeaderFields',
+      'Transport',
+      'TransportCheckOptions',
+      'TransportFault',
+      'TransportRequest',
+      'TransportResponse',
+      'checkTransport',
+    ],
+  );
+});
