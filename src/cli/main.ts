@@ -2,7 +2,7 @@ import type { Writable } from 'node:stream';
 
 import { keepCompiled } from './compile-cache.ts';
 import { listenForSignals } from './interruption.ts';
-import { openStandardOutput } from './output/standard-output.ts';
+import { openStandardOutput } from './output/write.ts';
 import { readVersion } from './version.ts';
 
 /**

@@ -1,5 +1,6 @@
-import { writeSync } from 'node:fs';
-import type { Writable } from 'node:stream';
+import { fstatSync, writeSync } from 'node:fs';
+import { Writable } from 'node:stream';
+import { isatty } from 'node:tty';
 
 import { errnoOf } from '../../system/errno.ts';
 
@@ -32,3 +33,24 @@ export function writeWhole(descriptor: number, bytes: Uint8Array): void {
 }
 
 const retryMs = 5;
+
+const standardOutput = 1;
+
+/**
+ * The standard output of the process. Node's stream does not notice that only a part was written to a file, as on a
+ * full disk, so files get a stream of ours.
+ */
+export function openStandardOutput(): Writable & { readonly isTTY?: boolean } {
+  const stats = fstatSync(standardOutput);
+  if (!stats.isFile() && (!stats.isCharacterDevice() || isatty(standardOutput))) return process.stdout;
+  return new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      try {
+        writeWhole(standardOutput, chunk);
+        done();
+      } catch (error) {
+        done(error instanceof Error ? error : new Error(String(error)));
+      }
+    },
+  });
+}
