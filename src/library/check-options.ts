@@ -276,7 +276,9 @@ const callChecks: { readonly [N in keyof Calls]: Checks<Calls[N]> } = {
 
 /** Checks the options of one call. @throws USAGE with the name of the option */
 export function checkCall<N extends keyof Calls, T extends Calls[N]>(name: N, options: T): WithoutUndefined<T> {
-  return checkMembers<Calls[N]>(options, callChecks[name], name) as WithoutUndefined<T>; // of the same members
+  const checked = checkMembers<Calls[N]>(options, callChecks[name], name) as WithoutUndefined<T>; // of the same members
+  if ('to' in callChecks[name] && !('to' in checked)) required(undefined, 'to');
+  return checked;
 }
 
 /** An object whose absent members are not there at all. */
