@@ -9,7 +9,6 @@ export default ({ production }) => ({
     'bench/{main,micro,model,floor}.ts',
   ],
   project: ['{src,workers}/**/*.ts!', '{bench,test}/**/*.ts', '*.js'],
-  ignoreDependencies: ['xz-decompress'], // required by name: it has no entry for import
   exclude: ['binaries'], // programs that tests run
   // With --production, what only tests import has to be used by its own file.
   ignoreExportsUsedInFile: production === true,

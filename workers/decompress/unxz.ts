@@ -1,5 +1,3 @@
-import { createRequire } from 'node:module';
-
 import type { Memory } from '../memory.ts';
 import { createLookahead, unreadable, unsupported } from './lookahead.ts';
 
@@ -105,13 +103,16 @@ function view(decoder: Decoder, context: number) {
  * own stream can decode only one file at a time in a thread, so a slow download would block all others.
  */
 async function instantiate(): Promise<Decoder> {
-  // The package has no types for these members.
-  const { XzReadableStream } = createRequire(import.meta.url)('xz-decompress') as {
-    readonly XzReadableStream: {
-      _getModuleInstance(): Promise<void>;
-      readonly _moduleInstance: { readonly exports: Decoder };
+  // The package has no types for these members, and is a CommonJS module, whose exports are the default export.
+  const imported = (await import('xz-decompress')) as unknown as {
+    readonly default: {
+      readonly XzReadableStream: {
+        _getModuleInstance(): Promise<void>;
+        readonly _moduleInstance: { readonly exports: Decoder };
+      };
     };
   };
+  const { XzReadableStream } = imported.default;
   await XzReadableStream._getModuleInstance();
   return XzReadableStream._moduleInstance.exports;
 }

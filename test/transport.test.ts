@@ -3,13 +3,13 @@ import { type IncomingMessage, request as httpRequest } from 'node:http';
 
 import test from 'ava';
 
-import { openAgents } from '../../src/http/agents.ts';
-import { parseRoutes } from '../../src/http/connect.ts';
-import { undiciTransport } from '../../src/http/transport/undici.ts';
-import { checkTransport, type Transport } from '../../src/transport.ts';
-import { fetchTransport } from '../helpers/fetch-transport.ts';
-import { testOptions } from '../helpers/http.ts';
-import { readSurface } from '../helpers/surface.ts';
+import { openAgents } from '../src/http/agents.ts';
+import { parseRoutes } from '../src/http/connect.ts';
+import { undiciTransport } from '../src/http/transport/undici.ts';
+import { checkTransport, type Transport } from '../src/transport.ts';
+import { fetchTransport } from './helpers/fetch-transport.ts';
+import { testOptions } from './helpers/http.ts';
+import { readSurface } from './helpers/surface.ts';
 
 const rulesOf = async (transport: Transport): Promise<readonly string[]> =>
   (await checkTransport(transport, { timeoutMs: 4000 })).map(({ rule }) => rule);
