@@ -3,8 +3,8 @@ import { isAbsolute } from 'node:path';
 import { hasCode, ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 
-/** Checks one value. @param option - its name, with dots: `limits.archive`. @throws USAGE */
-export type Check = (value: unknown, option: string) => void;
+/** Checks one value. @param option - its name, with dots: `limits.archive`. @returns a copy without absent members, if it made one. @throws USAGE */
+export type Check = (value: unknown, option: string) => object | void;
 
 /** One check for each member of an options type. */
 export type Checks<T> = { readonly [K in keyof T]-?: Check };
@@ -37,8 +37,7 @@ function checkRecord(value: unknown, checks: Readonly<Record<string, Check>>, wh
     const option = path === '' ? name : `${path}.${name}`;
     const check = Object.hasOwn(checks, name) ? checks[name] : undefined;
     if (!check) throw invalid(option, `${what} has no such option`);
-    check(member, option);
-    checked[name] = member;
+    checked[name] = check(member, option) ?? member;
   }
   return checked;
 }
@@ -54,6 +53,7 @@ export function members<T>(checks: Checks<T>, ...needed: readonly (keyof T & str
     const checked = checkRecord(value, checks, option, option);
     const missing = needed.find((name) => !Object.hasOwn(checked, name));
     if (missing !== undefined) throw invalid(`${option}.${missing}`, 'it is missing');
+    return checked;
   };
 }
 

@@ -91,3 +91,18 @@ test('findImages, findImage and planImages end with the reason of a signal that 
   const error = await single;
   t.true(hasCode(error, 'CANCELLED') && error.cause === reason, String(error));
 });
+
+test('a limit or a timeout that is undefined has its default', async (t) => {
+  const { store } = await openPublic(t);
+  const origin = await startOrigin(t);
+  const { url, imageId } = await origin.publish({ name: 'example.com/a' });
+  const absent = { archive: undefined, unpacked: undefined, manifest: undefined } as object;
+  await using finder = createFinder({
+    store,
+    insecure,
+    workers: 1,
+    limits: absent,
+    timeouts: { stall: undefined } as object,
+  });
+  t.is(await finder.findImage(url), imageId);
+});
