@@ -30,7 +30,7 @@ type ParsedRequest = {
 };
 
 /** A request that cannot be parsed: it fails with the error. */
-export type InvalidRequest = { readonly index: number; readonly text: string; readonly error: ImageError };
+type InvalidRequest = { readonly index: number; readonly text: string; readonly error: ImageError };
 
 export type WalkOptions<F> = {
   readonly limits: Pick<Limits, 'depth' | 'nodes'>;
