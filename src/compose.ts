@@ -8,7 +8,7 @@ import type { FetchContext, PullPolicy, Registries } from './fetchers/context.ts
 import { parseConnectTo } from './http/connect.ts';
 import type { Http, TlsMaterial } from './http/contract.ts';
 import { openHttp } from './http/open-http.ts';
-import { defaultLimits, defaultTimeouts, type Limits } from './image/limits.ts';
+import { defaultLimits, defaultTimeouts, type Limits, withDefaults } from './image/limits.ts';
 import { parsePlatform } from './image/platform.ts';
 import type { ActionOptions, Insecure, NetworkOptions } from './options.ts';
 import { openPool, type Pool } from './pool/pool.ts';
@@ -34,7 +34,7 @@ export type OpenContext = Pick<FetchContext, 'store' | 'pool'> & {
 export function openContext(options: ActionOptions, onEvent: EventSink): OpenContext {
   const { store, insecure = {} } = options;
   const policy = policyOf(options);
-  const limits = Object.freeze({ ...defaultLimits, ...options.limits });
+  const limits = withDefaults(defaultLimits, options.limits);
   const http = openClient(options, limits);
   const { jobs } = concurrencyOf(options);
   if (jobs < (options.jobs ?? defaultJobs)) onEvent({ type: 'warning', message: fewFiles(jobs) });
@@ -109,7 +109,7 @@ const userAgent = 'longshore/0.1';
 /** Opens the http client of a finder. @throws USAGE */
 export function openClient(options: NetworkOptions, limits: Limits): Http {
   const { headers = {}, insecure = {}, proxy = {} } = options;
-  const timeouts = { ...defaultTimeouts, ...options.timeouts };
+  const timeouts = withDefaults(defaultTimeouts, options.timeouts);
   return openHttp({
     timeouts: { connectMs: timeouts.connect, headersMs: timeouts.headers, stallMs: timeouts.stall },
     limits: { archiveBytes: limits.archive, redirects: limits.redirects, retryAfterMs: limits.retryAfter },

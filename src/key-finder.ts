@@ -2,13 +2,13 @@ import { openClient } from './compose.ts';
 import { discoverKeys } from './discovery/discover.ts';
 import { closedError, ImageError } from './errors.ts';
 import { parseAcIdentifier } from './image/ac-identifier.ts';
-import { defaultLimits } from './image/limits.ts';
+import { defaultLimits, withDefaults } from './image/limits.ts';
 import { showUrl } from './image/show.ts';
 import type { KeyFinder, NetworkOptions } from './options.ts';
 
 /** Finds and gets keys with the same credentials and discovery as a fetch. */
 export function createKeyFinder(options: NetworkOptions): KeyFinder {
-  const limits = { ...defaultLimits, ...options.limits };
+  const limits = withDefaults(defaultLimits, options.limits);
   const { discover: origins = [], insecure = {} } = options;
   const allowHttp = insecure.http ?? false;
   const http = openClient(options, limits);

@@ -75,9 +75,9 @@ export type FetchSettings = {
   /** Tries of a request after the first. Default 4. */
   readonly retries?: number | undefined;
   /** Limits of what comes from outside. A member that is left out has its default. */
-  readonly limits?: Partial<Limits> | undefined;
+  readonly limits?: { readonly [N in keyof Limits]?: number | undefined } | undefined;
   /** Timeouts of requests, in milliseconds. A member that is left out has its default. */
-  readonly timeouts?: Partial<Timeouts> | undefined;
+  readonly timeouts?: { readonly [N in keyof Timeouts]?: number | undefined } | undefined;
   /** Bytes a second that all transfers together may use. Default: no limit. */
   readonly limitRate?: number | undefined;
   /** Bytes a second that a transfer must reach, or else it counts as stalled. Default: none. */

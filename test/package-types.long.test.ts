@@ -47,7 +47,7 @@ const transport: Transport = async ({ url }, signal) => {
   return { status: url.length, headers: {}, body: (async function* () { yield new Uint8Array(1); })() };
 };
 const store = await openStore({ dir: '/store', readOnly: undefined });
-const options: ActionOptions = { store, keystore: undefined, insecure: { image: true, http: undefined }, transport };
+const options: ActionOptions = { store, keystore: undefined, insecure: { image: true, http: undefined }, limits: { archive: undefined }, transport };
 const finder = createFinder(options);
 const { outcomes } = await finder.findImages(['a', { image: 'b', type: undefined }], { signal: undefined });
 console.log(outcomes.map(told));

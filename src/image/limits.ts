@@ -86,3 +86,12 @@ export type Timeouts = {
 };
 
 export const defaultTimeouts: Timeouts = Object.freeze({ connect: 30_000, headers: 60_000, stall: 60_000 });
+
+/** All limits or timeouts: the given ones, and the defaults of those that are absent or undefined. */
+export function withDefaults<T extends Readonly<Record<string, number>>>(
+  defaults: T,
+  given: { readonly [N in keyof T]?: number | undefined } = {},
+): T {
+  const present = Object.entries(given).filter(([, value]) => value !== undefined);
+  return Object.freeze({ ...defaults, ...Object.fromEntries(present) });
+}

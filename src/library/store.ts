@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 
 import { ImageError } from '../errors.ts';
-import { defaultLimits } from '../image/limits.ts';
+import { defaultLimits, withDefaults } from '../image/limits.ts';
 import type { CollectReport } from '../images/collect.ts';
 import type { ExtractionReport } from '../images/extract.ts';
 import { imageRow, listImages } from '../images/list.ts';
@@ -164,7 +164,7 @@ async function extract(
     import('../images/resolve-image.ts'),
   ]);
   const image = await requireImage(store, await resolveEntry(store, name));
-  const request = { image, target: to, overwrite, rootfsOnly, limits: { ...defaultLimits, ...limits } };
+  const request = { image, target: to, overwrite, rootfsOnly, limits: withDefaults(defaultLimits, limits) };
   const { platform, arch } = process;
   return withDeps
     ? renderImage(context, { ...request, platform: { platform, arch } }, signal)

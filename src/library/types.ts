@@ -99,7 +99,7 @@ export type ExtractOptions = CallOptions & {
   /** Whether an existing directory may be replaced. Default false. */
   readonly overwrite?: boolean | undefined;
   /** Limits of what is read. A member that is left out has its default. */
-  readonly limits?: Partial<Limits> | undefined;
+  readonly limits?: { readonly [N in keyof Limits]?: number | undefined } | undefined;
 };
 
 /** What `store.collectGarbage` may be given. Times are in milliseconds. */

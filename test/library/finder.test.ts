@@ -96,13 +96,13 @@ test('a limit or a timeout that is undefined has its default', async (t) => {
   const { store } = await openPublic(t);
   const origin = await startOrigin(t);
   const { url, imageId } = await origin.publish({ name: 'example.com/a' });
-  const absent = { archive: undefined, unpacked: undefined, manifest: undefined } as object;
+  const absent = { archive: undefined, unpacked: undefined, manifest: undefined };
   await using finder = createFinder({
     store,
     insecure,
     workers: 1,
     limits: absent,
-    timeouts: { stall: undefined } as object,
+    timeouts: { stall: undefined },
   });
   t.is(await finder.findImage(url), imageId);
 });
