@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 
 import test from 'ava';
 
@@ -125,18 +125,25 @@ test("a wrapper of Node's fetch fails as the built-in client does", async (t) =>
   const cutting = createServer((socket) => {
     socket.on('error', () => undefined);
     socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc'));
-  }).listen(0, '127.0.0.1');
-  await once(cutting, 'listening');
-  const address = cutting.address();
-  const port = typeof address === 'object' ? address?.port : 0;
+  });
+  const closed = createServer();
   const http = openTestHttp(t, { retries: 0, transport: fetchTransport });
-  const ask = () =>
+  const ask = (port: number) =>
     http.getDocument({ url: `http://127.0.0.1:${port}/`, limit: { name: 'page', bytes: 9 }, statuses: [200] }, signal);
-  await t.throwsAsync(ask(), { code: 'LENGTH_MISMATCH' });
+  await t.throwsAsync(ask(await listen(cutting)), { code: 'LENGTH_MISMATCH' });
   cutting.close();
-  await once(cutting, 'close');
-  await t.throwsAsync(ask(), { code: 'NETWORK', message: /refused/ });
+  const unused = await listen(closed); // a port that no connection is kept for
+  closed.close();
+  await once(closed, 'close');
+  await t.throwsAsync(ask(unused), { code: 'NETWORK', message: /refused/ });
 });
+
+async function listen(server: Server): Promise<number> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  return typeof address === 'object' ? (address?.port ?? 0) : 0;
+}
 
 const shapes: readonly (readonly [unknown, RegExp])[] = [
   [undefined, /not an object/],
