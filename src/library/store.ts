@@ -48,19 +48,19 @@ function publicStore(engine: EngineStore): Store {
     },
     async verify(options = {}) {
       const { images, signal } = checkCall('verify', options);
-      return withPool(availableParallelism(), 2, signal, (pool, stop) => verify({ store: engine, pool }, images, stop));
+      return withPool(engine, [availableParallelism(), 2], signal, (context, stop) => verify(context, images, stop));
     },
     async export(image, options) {
       checkImage(image);
       const { signal, ...request } = checkCall('export', options);
-      await withPool(availableParallelism(), 1, signal, (pool, stop) =>
-        exportImage({ store: engine, pool }, image, request, stop),
+      await withPool(engine, [availableParallelism(), 1], signal, (context, stop) =>
+        exportImage(context, image, request, stop),
       );
     },
     async extract(image, options) {
       checkImage(image);
       const { signal, ...request } = checkCall('extract', options);
-      return withPool(1, 1, signal, (pool, stop) => extract({ store: engine, pool }, image, request, stop));
+      return withPool(engine, [1, 1], signal, (context, stop) => extract(context, image, request, stop));
     },
     async remove(image) {
       const entries = await resolveEntries(engine, checkImage(image));
@@ -81,17 +81,22 @@ function publicStore(engine: EngineStore): Store {
 
 type Context = { readonly store: EngineStore; readonly pool: EnginePool };
 
-/** Runs an operation with threads of its own. What it rejects with after an abort is CANCELLED. */
+/**
+ * Runs an operation with threads of its own. What it rejects with after an abort is CANCELLED, and CLOSED once the store is closed,
+ * which ends it too.
+ */
 async function withPool<T>(
-  workers: number,
-  sessionsPerWorker: number,
+  store: EngineStore,
+  [workers, sessionsPerWorker]: readonly [workers: number, sessionsPerWorker: number],
   signal: AbortSignal | undefined,
-  work: (pool: EnginePool, signal: AbortSignal) => Promise<T>,
+  work: (context: Context, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
+  const { closed } = store;
   await using pool = openEnginePool({ workers, sessionsPerWorker });
   try {
-    return await work(pool, signal ?? new AbortController().signal);
+    return await work({ store, pool }, signal ? AbortSignal.any([signal, closed]) : closed);
   } catch (error) {
+    if (closed.aborted) throw closed.reason;
     if (!signal?.aborted) throw error;
     const { cancelledBy } = await import('../coordinator/outcome.ts');
     throw cancelledBy(signal.reason);
