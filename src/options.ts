@@ -94,7 +94,10 @@ export type FetchSettings = {
   readonly denyNet?: readonly string[] | undefined;
   /** Proxies that requests go through. Default: none; the environment is not read. */
   readonly proxy?: ProxyOptions | undefined;
-  /** Receives what happens in batches. What it throws, or rejects with, ends the batch with that error. */
+  /**
+   * Receives what happens in batches; of a plan warnings, waits and retries only. What it throws, or rejects with, ends the
+   * batch with that error; a promise that it returns is awaited. A warning that is about no single batch ends all that run.
+   */
   readonly onEvent?: EventSink | undefined;
   /** Performs the HTTP exchanges instead of the built-in client. */
   readonly transport?: Transport | undefined;
@@ -178,7 +181,10 @@ export type BatchCall = {
   readonly signal?: AbortSignal | undefined;
   /** The images that references must resolve to; otherwise they fail with LOCK_MISMATCH. */
   readonly lock?: ImageLock | undefined;
-  /** Called with the outcome of each request and each dependency as soon as it is known, in any order. */
+  /**
+   * Called with the outcome of each request and each dependency as soon as it is known, in any order. What it throws, or
+   * rejects with, ends the batch with that error; a promise that it returns is awaited.
+   */
   readonly onOutcome?: ((outcome: Outcome) => unknown) | undefined;
 };
 
@@ -194,7 +200,10 @@ export type PlanResult = {
 export type PlanCall = {
   /** Stops the plan: what is not known yet has the outcome `cancelled`, and the call resolves. */
   readonly signal?: AbortSignal | undefined;
-  /** Called with the outcome of each request and each dependency, of a node after those of its dependencies. */
+  /**
+   * Called with the outcome of each request and each dependency, of a node after those of its dependencies. What it throws,
+   * or rejects with, ends the plan with that error; a promise that it returns is awaited.
+   */
   readonly onOutcome?: ((outcome: PlanOutcome) => unknown) | undefined;
 };
 

@@ -62,7 +62,7 @@ export type ImageLock = {
   readonly images: ReadonlyMap<string, ImageId | Digest>;
   /** References without an entry are refused. */
   readonly frozen: boolean;
-  /** Called with the image of each reference, whether it has an entry or not. */
+  /** Called with the image of each reference, whether it has an entry or not. What it throws, or rejects with, ends the batch. */
   readonly onFound: (reference: string, id: ImageId | Digest) => unknown;
 };
 
