@@ -31,7 +31,12 @@ export async function openOwnFile(path: string, flags = O_RDONLY): Promise<FileH
 
 /** As openOwnFile, for threads that may block. The caller closes the file. */
 export function openOwnFileSync(path: string): number {
-  const file = whenFilesAreFreeSync(() => openSync(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW));
+  return whenFilesAreFreeSync(() => openRegularSync(path, O_RDONLY | O_NOFOLLOW));
+}
+
+/** Opens a regular file. The caller closes it. @throws EISDIR, EFTYPE for a pipe or a device */
+export function openRegularSync(path: string, flags: number): number {
+  const file = openSync(path, flags | O_NONBLOCK);
   const stat = fstatSync(file);
   if (stat.isFile()) return file;
   closeSync(file);
@@ -39,7 +44,7 @@ export function openOwnFileSync(path: string): number {
 }
 
 /** Opens a file that was found in a directory. It may be a symlink, as in configuration. @throws EISDIR, EFTYPE */
-export async function openFoundFile(path: string): Promise<FileHandle> {
+async function openFoundFile(path: string): Promise<FileHandle> {
   return requireRegular(await whenFilesAreFree(() => open(path, O_RDONLY | O_NONBLOCK)), path);
 }
 

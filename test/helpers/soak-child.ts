@@ -2,7 +2,7 @@
  * Runs many batches on one data directory, and meanwhile aborts them, has callbacks throw, ends threads, and closes what they work
  * with. Prints a SoakReport as JSON. Usage: soak-child.ts JSON, of SoakOptions.
  */
-import { readdirSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Worker } from 'node:worker_threads';
@@ -28,7 +28,8 @@ export type SoakOptions = {
   readonly bad: readonly string[];
 };
 
-export type Usage = { readonly heap: number; readonly files: number; readonly threads: number };
+/** `files` are what the open descriptors are. */
+export type Usage = { readonly heap: number; readonly files: readonly string[]; readonly threads: number };
 
 export type SoakReport = {
   readonly counts: Readonly<Record<string, number>>;
@@ -208,14 +209,24 @@ async function runRound(opened: Opened): Promise<{ readonly batches: number; rea
 setFlagsFromString('--expose_gc');
 const collectGarbage = runInNewContext('gc') as () => void; // there since the line before
 
+function openFiles(): readonly string[] {
+  return readdirSync('/proc/self/fd').map((descriptor) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${descriptor}`);
+    } catch {
+      return 'the directory that was read'; // it is closed by now
+    }
+  });
+}
+
 /** With everything closed; what the system still closes is waited for. */
 async function measure(known?: Usage): Promise<Usage> {
   for (let time = 0; ; time += 1) {
     collectGarbage();
     await sleep(100);
-    const files = readdirSync('/proc/self/fd').length;
+    const files = openFiles();
     const usage = { heap: process.memoryUsage().heapUsed, files, threads: readdirSync('/proc/self/task').length };
-    const isDone = known && usage.files <= known.files && usage.threads <= known.threads;
+    const isDone = known && usage.files.length <= known.files.length && usage.threads <= known.threads;
     if (isDone || time === (known ? 100 : 10)) return usage;
   }
 }

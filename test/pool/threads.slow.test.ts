@@ -1,3 +1,4 @@
+import { readdirSync, readlinkSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -59,3 +60,29 @@ test.serial('threads that were ready may die as often as they like', async (t) =
   }
   t.is((await pool.run('reHash', task)).bytes, 7);
 });
+
+test.serial('a thread that dies while it opens files leaves none of them open', async (t) => {
+  const { pool, started, task, file } = await openScripted(t, `export * from ${JSON.stringify(own)};`, 1);
+  let isOver = false;
+  const hash = async (): Promise<void> => {
+    while (!isOver) await pool.run('reHash', task).catch(() => undefined); // its thread may have died of nothing, twice
+  };
+  const hashing = Promise.all([hash(), hash()]);
+  for (let death = 0; death < 15; death++) {
+    await pool.run('reHash', task).catch(() => undefined);
+    await started.at(-1)?.terminate();
+  }
+  isOver = true;
+  await hashing;
+  await pool.close();
+  const open = readdirSync('/proc/self/fd').filter((descriptor) => isLink(`/proc/self/fd/${descriptor}`, file));
+  t.deepEqual(open, []);
+});
+
+function isLink(path: string, to: string): boolean {
+  try {
+    return readlinkSync(path) === to;
+  } catch {
+    return false; // it is closed by now
+  }
+}

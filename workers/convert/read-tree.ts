@@ -1,7 +1,5 @@
-import type { FileHandle } from 'node:fs/promises';
-
 import { ImageError, isImageError } from '../../src/errors.ts';
-import { openFile, readChunks } from '../ingest/read-file.ts';
+import { type OpenedFile, openFile, readChunks } from '../ingest/read-file.ts';
 import { type Applying, createLayerApplier } from './apply-layer.ts';
 import type { ConvertLayer, ConvertRequest } from './requests.ts';
 import { createBudget, createDirectory, type Directory, type Leaf } from './tree.ts';
@@ -12,7 +10,7 @@ export type ReadTree = {
   /** Leaves that may have more than one name. */
   readonly linked: ReadonlySet<Leaf>;
   /** By the number of the layer. */
-  readonly tars: readonly FileHandle[];
+  readonly tars: readonly OpenedFile[];
 };
 
 /**
@@ -23,7 +21,7 @@ export type ReadTree = {
  */
 export async function readTree({ layers, limits }: ConvertRequest, files: AsyncDisposableStack): Promise<ReadTree> {
   const applying = { root: createDirectory(), linked: new Set<Leaf>(), limits, budget: createBudget(limits) };
-  const tars: FileHandle[] = [];
+  const tars: OpenedFile[] = [];
   for (const [number, layer] of layers.entries()) {
     const tar = files.use(await openFile(layer.tar, layer.digest));
     tars.push(tar);
@@ -39,7 +37,7 @@ export async function readTree({ layers, limits }: ConvertRequest, files: AsyncD
 async function applyLayer(
   applying: Applying,
   number: number,
-  { tar, layer }: { readonly tar: FileHandle; readonly layer: ConvertLayer },
+  { tar, layer }: { readonly tar: OpenedFile; readonly layer: ConvertLayer },
 ): Promise<void> {
   const applier = createLayerApplier(number, applying);
   for await (const chunk of readChunks(tar, layer.digest)) {

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { readSync } from 'node:fs';
-import type { FileHandle } from 'node:fs/promises';
 import { setImmediate as turn } from 'node:timers/promises';
 
 import { ImageError } from '../../src/errors.ts';
 import type { Write } from '../ingest/output.ts';
+import type { OpenedFile } from '../ingest/read-file.ts';
 import { blockBytes } from '../tar/header.ts';
 import { overLimit } from '../tar/refuse.ts';
 import { type EntryHead, formatHeader, padding, plainHead, readEntryHead } from './entry-head.ts';
@@ -65,13 +65,13 @@ export function readContent({ tars }: Pick<ReadTree, 'tars'>, leaf: Leaf, maximu
   return readWhole(tarOf(tars, leaf), leaf.offset + blockBytes, Math.min(leaf.size, maximum));
 }
 
-function tarOf(tars: readonly FileHandle[], { layer }: TreePosition): FileHandle {
+function tarOf(tars: readonly OpenedFile[], { layer }: TreePosition): OpenedFile {
   const tar = tars[layer];
   if (!tar) throw new Error(`no layer ${layer}`);
   return tar;
 }
 
-function readWhole(tar: FileHandle, position: number, bytes: number): Buffer {
+function readWhole(tar: OpenedFile, position: number, bytes: number): Buffer {
   const whole = Buffer.allocUnsafe(bytes);
   for (let done = 0; done < bytes;) done += readTar(tar, whole.subarray(done), position + done);
   return whole;
@@ -81,7 +81,7 @@ function readWhole(tar: FileHandle, position: number, bytes: number): Buffer {
  * Synchronous: there can be a hundred thousand small reads, mostly from the page cache, and each would take ten times
  * as long in another thread.
  */
-function readTar(tar: FileHandle, into: Buffer, position: number): number {
+function readTar(tar: OpenedFile, into: Buffer, position: number): number {
   const bytes = readSync(tar.fd, into, 0, into.length, position);
   if (bytes > 0) return bytes;
   throw new ImageError('FILE_UNREADABLE', `a layer ends at byte ${position}, before its content`, { path: 'a layer' });

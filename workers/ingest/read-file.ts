@@ -1,26 +1,42 @@
 import { createHash } from 'node:crypto';
-import type { FileHandle } from 'node:fs/promises';
+import { close, constants, read } from 'node:fs';
+import { promisify } from 'node:util';
 
 import { ImageError, isImageError } from '../../src/errors.ts';
 import { readError } from '../../src/image/file-error.ts';
 import { errnoOf } from '../../src/system/errno.ts';
-import { openFoundFile, openOwnFile } from '../../src/system/files.ts';
+import { openRegularSync } from '../../src/system/files.ts';
+import { whenFilesAreFree } from '../../src/system/spare-files.ts';
 import type { Handler } from '../tasks.ts';
 
 const readBytes = 1024 * 1024;
 
+/**
+ * A file that a thread reads. Node closes the descriptors that a thread has opened by synchronous calls when the thread dies; one that a
+ * FileHandle is about to open then is never closed.
+ */
+export type OpenedFile = AsyncDisposable & {
+  readonly fd: number;
+  read(buffer: Buffer, offset: number, length: number, position: number): Promise<{ readonly bytesRead: number }>;
+  close(): Promise<void>;
+};
+
 /** Opens a file of ours. Links are not followed. @throws FILE_NOT_FOUND, FILE_UNREADABLE */
-export function openFile(path: string, shown: string): Promise<FileHandle> {
-  return opened(openOwnFile(path), shown);
+export function openFile(path: string, shown: string): Promise<OpenedFile> {
+  return open(path, shown, constants.O_RDONLY | constants.O_NOFOLLOW);
 }
 
 /** Opens a regular file that a user named. @throws FILE_NOT_FOUND, FILE_UNREADABLE */
-export function openNamedFile(path: string, shown: string): Promise<FileHandle> {
-  return opened(openFoundFile(path), shown);
+export function openNamedFile(path: string, shown: string): Promise<OpenedFile> {
+  return open(path, shown, constants.O_RDONLY);
 }
 
-async function opened(opening: Promise<FileHandle>, shown: string): Promise<FileHandle> {
-  return opening.catch((error: unknown) => {
+const [readDescriptor, closeDescriptor] = [promisify(read), promisify(close)];
+
+async function open(path: string, shown: string, flags: number): Promise<OpenedFile> {
+  try {
+    return guardDescriptor(await whenFilesAreFree(() => openRegularSync(path, flags)));
+  } catch (error) {
     switch (errnoOf(error)) {
       case 'EISDIR':
         throw fileUnreadable(shown, 'it is a directory', error);
@@ -31,7 +47,29 @@ async function opened(opening: Promise<FileHandle>, shown: string): Promise<File
       default:
         throw readError(error, shown);
     }
-  });
+  }
+}
+
+/** The number of a descriptor that is closed is soon that of another file: nothing reads it then, and it is closed once. */
+function guardDescriptor(descriptor: number): OpenedFile {
+  let reading: Promise<unknown> | undefined;
+  let closing: Promise<void> | undefined;
+  const closeOnce = (): Promise<void> =>
+    (closing ??= (reading ?? Promise.resolve()).then(
+      () => closeDescriptor(descriptor),
+      () => closeDescriptor(descriptor),
+    ));
+  return {
+    fd: descriptor,
+    async read(...part) {
+      if (closing) throw new Error('the file was closed');
+      const result = readDescriptor(descriptor, ...part);
+      reading = result;
+      return result;
+    },
+    close: closeOnce,
+    [Symbol.asyncDispose]: closeOnce,
+  };
 }
 
 /**
@@ -42,7 +80,7 @@ async function opened(opening: Promise<FileHandle>, shown: string): Promise<File
  * @throws FILE_UNREADABLE, also when the file is shorter than `available` said; what `available` throws
  */
 export async function* readChunks(
-  file: FileHandle,
+  file: OpenedFile,
   shown: string,
   available?: (known: number) => Promise<number>,
 ): AsyncGenerator<Uint8Array> {
