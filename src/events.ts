@@ -3,7 +3,8 @@ import type { ImageError } from './errors.ts';
 /**
  * The events of a batch, in the order in which they happen. `key` identifies a node during the batch. `reference` is as the caller
  * wrote it, but URLs in it have no credentials and no query; only outcomes that are passed to the caller have these. Bytes are
- * bytes on the wire, unless stated otherwise.
+ * bytes on the wire, unless stated otherwise. Each event also has `batch`, the number of its batch: 1, 2 and so on in its finder; a
+ * warning that is about no single batch has none.
  */
 export type BatchEvent = {
   /** The number of the batch, 1, 2 and so on in its finder; absent from what is about no single batch. */
