@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { close, constants, read } from 'node:fs';
+import { closeSync, constants, read } from 'node:fs';
 import { promisify } from 'node:util';
 
 import { ImageError, isImageError } from '../../src/errors.ts';
@@ -12,8 +12,8 @@ import type { Handler } from '../tasks.ts';
 const readBytes = 1024 * 1024;
 
 /**
- * A file that a thread reads. Node closes the descriptors that a thread has opened by synchronous calls when the thread dies; one that a
- * FileHandle is about to open then is never closed.
+ * A file that a thread reads. Node closes the descriptors that a thread has when it dies, but not one that is just being opened or
+ * closed by an asynchronous call.
  */
 export type OpenedFile = AsyncDisposable & {
   readonly fd: number;
@@ -31,7 +31,7 @@ export function openNamedFile(path: string, shown: string): Promise<OpenedFile> 
   return open(path, shown, constants.O_RDONLY);
 }
 
-const [readDescriptor, closeDescriptor] = [promisify(read), promisify(close)];
+const readDescriptor = promisify(read);
 
 async function open(path: string, shown: string, flags: number): Promise<OpenedFile> {
   try {
@@ -54,11 +54,11 @@ async function open(path: string, shown: string, flags: number): Promise<OpenedF
 function guardDescriptor(descriptor: number): OpenedFile {
   let reading: Promise<unknown> | undefined;
   let closing: Promise<void> | undefined;
-  const closeOnce = (): Promise<void> =>
-    (closing ??= (reading ?? Promise.resolve()).then(
-      () => closeDescriptor(descriptor),
-      () => closeDescriptor(descriptor),
-    ));
+  const end = async (): Promise<void> => {
+    await reading?.catch(() => undefined);
+    closeSync(descriptor);
+  };
+  const closeOnce = (): Promise<void> => (closing ??= end());
   return {
     fd: descriptor,
     async read(...part) {
