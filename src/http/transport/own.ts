@@ -2,6 +2,7 @@ import { isUint8Array } from 'node:util/types';
 
 import { ImageError, isImageError } from '../../errors.ts';
 import { show, showUrl } from '../../image/show.ts';
+import { abortable } from '../../system/single-flight.ts';
 import type { HeaderFields, HttpTimeouts, Transport, TransportRequest, TransportResponse } from '../contract.ts';
 import { contentLength } from '../headers.ts';
 import { networkError, type Progress } from '../network-error.ts';
@@ -54,20 +55,18 @@ type Exchange = {
 
 function openExchange({ url }: TransportRequest, signal: AbortSignal): Exchange {
   const controller = new AbortController();
-  const over = Promise.withResolvers<never>();
-  over.promise.catch(() => undefined); // it is raced with others, or with none
   const startedMs = performance.now();
   const stop = () => end(signal.reason);
   const end = (reason: unknown) => {
     signal.removeEventListener('abort', stop);
-    over.reject(reason);
     controller.abort(reason);
   };
   signal.addEventListener('abort', stop, { once: true });
   return {
     signal: controller.signal,
     end,
-    race: (promise) => Promise.race([over.promise, promise]),
+    // a promise raced with all chunks would keep each of them until the exchange ends
+    race: (promise) => abortable(promise, controller.signal),
     dropIfOver(answer) {
       if (controller.signal.aborted && isObject(answer) && isAsyncIterable(answer['body']))
         leave(iterate(answer['body']));

@@ -1,10 +1,14 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 
 import test from 'ava';
 
 import { hasCode, type ImageError } from '../../../src/errors.ts';
 import type { HttpDocument, HttpOptions, Transport } from '../../../src/http/contract.ts';
+import { ownTransport } from '../../../src/http/transport/own.ts';
 import { fetchTransport } from '../../helpers/fetch-transport.ts';
 import { hastyClock, openTestHttp } from '../../helpers/http.ts';
 import type { Teardown } from '../../helpers/server.ts';
@@ -175,4 +179,27 @@ test('header names may have upper case', async (t) => {
   const headers = { ETag: '"1"', 'X-A': '1', 'x-a': ['2', '3'] };
   const { headers: seen } = await get(t, () => Promise.resolve(answer({ headers })));
   t.deepEqual({ ...seen }, { etag: '"1"', 'x-a': ['1', '2', '3'] });
+});
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+test('what has been read of a body is not kept until the exchange ends', async (t) => {
+  const chunks: WeakRef<Uint8Array>[] = [];
+  async function* pour(): AsyncGenerator<Uint8Array> {
+    for (;;) {
+      const chunk = new Uint8Array(1000);
+      chunks.push(new WeakRef(chunk));
+      yield await Promise.resolve(chunk);
+    }
+  }
+  const own = ownTransport(() => Promise.resolve({ status: 200, headers: {}, body: pour() }), soon);
+  const { body } = await own({ method: 'GET', url, headers: {} }, signal);
+  const reader = body[Symbol.asyncIterator]();
+  for (let count = 0; count < 1000; count += 1) await reader.next();
+  await setImmediate(); // a WeakRef keeps its object until the turn ends
+  collectGarbage();
+  const kept = chunks.filter((chunk) => chunk.deref()).length;
+  t.true(kept < 10, `${kept} of 1000 chunks are kept`);
+  await reader.return?.();
 });
