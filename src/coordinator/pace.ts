@@ -48,7 +48,8 @@ const leastRate = { atFirst: (tellingBytes * 1000) / windowMs, later: 1024 };
 
 /**
  * Decides which transfers are too slow: as long as others wait for a slot, those below a tenth of the median rate. If there are more
- * slow transfers than allowed, the slowest give up. A transfer that waited for something else than its server is never slow.
+ * slow transfers than allowed, the slowest give up, those of a host that has too many first. A transfer that waited for something else
+ * than its server is never slow.
  */
 export function classifyPace<T extends Paced>(transfers: readonly T[], question: PaceQuestion): PaceVerdict<T> {
   const { ended, othersWait, newcomers, maxUncounted } = question;
@@ -62,29 +63,46 @@ export function classifyPace<T extends Paced>(transfers: readonly T[], question:
   const uncounted = transfers.filter((one) => !one.counts && !decent.includes(one));
   const slow = below.filter(({ isSlow }) => !isSlow);
   const room = createRoom([...uncounted, ...slow.filter(({ counts }) => counts)], maxUncounted, newcomers);
-  const givingUp = below.filter((one) => one.mayGiveUp && room.isShortFor(one) && room.remove(one));
-  // if too few may give up, the fastest of the slow transfers continue to count
-  const kept = slow
-    .toReversed()
-    .filter((one) => one.counts && !givingUp.includes(one) && room.isShortFor(one) && room.remove(one));
-  return { slow: slow.filter((one) => !kept.includes(one)), decent, givingUp };
+  const [givingUp, kept] = [new Set<T>(), new Set<T>()];
+  // what leaves for its host makes room for all others too
+  for (const areTooManyWith of [room.hasTooManyOfHost, room.hasTooMany]) {
+    for (const one of below) {
+      if (one.mayGiveUp && !givingUp.has(one) && areTooManyWith(one)) givingUp.add(room.remove(one));
+    }
+    // if too few may give up, the fastest of the slow transfers continue to count
+    for (const one of slow.toReversed()) {
+      if (one.counts && !givingUp.has(one) && !kept.has(one) && areTooManyWith(one)) kept.add(room.remove(one));
+    }
+  }
+  return {
+    slow: slow.filter((one) => !kept.has(one)),
+    decent,
+    givingUp: below.filter((one) => givingUp.has(one)),
+  };
 }
 
+type Room<T> = {
+  readonly hasTooManyOfHost: (one: T) => boolean;
+  readonly hasTooMany: () => boolean;
+  readonly remove: (one: T) => T;
+};
+
 /** Counts the transfers that do not count as jobs, in all and of each host, against their limits. */
-function createRoom(
-  transfers: readonly Paced[],
+function createRoom<T extends Paced>(
+  transfers: readonly T[],
   maxUncounted: PaceQuestion['maxUncounted'],
   newcomers: number,
-): { isShortFor(one: Paced): boolean; remove(one: Paced): true } {
+): Room<T> {
   const ofHost = new Map<string | undefined, number>();
   for (const { host } of transfers) ofHost.set(host, (ofHost.get(host) ?? 0) + 1);
   let all = transfers.length + newcomers;
   return {
-    isShortFor: ({ host }) => all > maxUncounted.all || (ofHost.get(host) ?? 0) > maxUncounted.host,
-    remove({ host }) {
+    hasTooManyOfHost: ({ host }) => (ofHost.get(host) ?? 0) > maxUncounted.host,
+    hasTooMany: () => all > maxUncounted.all,
+    remove(one) {
       all -= 1;
-      ofHost.set(host, (ofHost.get(host) ?? 0) - 1);
-      return true;
+      ofHost.set(one.host, (ofHost.get(one.host) ?? 0) - 1);
+      return one;
     },
   };
 }

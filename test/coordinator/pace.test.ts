@@ -47,6 +47,22 @@ test('if there are too many slow transfers, the slowest of those that may give u
   );
 });
 
+const waiting = { ended: [], othersWait: true, newcomers: 0, maxUncounted: { all: 5, host: 3 } };
+
+test('of a host with too many slow transfers one gives up, and the slower one of another host then need not', (t) => {
+  const waitsForOthers = (host: string) => transfer(undefined, { host, counts: false, wasWaitedFor: false });
+  const many = Array.from({ length: 3 }, () => waitsForOthers('a:1'));
+  const [ofMany, slowest] = [transfer(2, { counts: false }), transfer(1, { host: 'b:1', counts: false })];
+  t.deepEqual(classifyPace([...many, waitsForOthers('b:1'), ofMany, slowest], waiting).givingUp, [ofMany]);
+});
+
+test('a slow transfer that goes on counting, since its host has too many that do not, makes room for others', (t) => {
+  const many = Array.from({ length: 4 }, () => transfer(undefined, { counts: false, wasWaitedFor: false }));
+  const [counting, other] = [transfer(2, { mayGiveUp: false }), transfer(1, { host: 'b:1', counts: false })];
+  const { slow, givingUp } = classifyPace([...many, counting, other], waiting);
+  t.deepEqual([slow, givingUp], [[other], []]);
+});
+
 test('no transfer that is fast enough gives up, no more give up than necessary, and no slow one is decent', (t) => {
   const paced = fc
     .record({
@@ -78,5 +94,6 @@ test('no transfer that is fast enough gives up, no more give up than necessary, 
         t.true(after.length + question.newcomers >= few.all || ofHost >= few.host, 'room is made, and no more');
       }
     }),
+    { numRuns: 2000 },
   );
 });
