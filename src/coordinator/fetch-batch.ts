@@ -106,15 +106,19 @@ type SlotReport = { readonly key: string; readonly onEvent: EventSink; readonly 
 
 /** Wraps slots so that an event reports when a node gets a slot, and how long it waited. */
 function reportSlots(slots: Slots, { key, onEvent, nowMs }: SlotReport): Slots {
-  return {
-    run(host, signal, work) {
+  const reporting =
+    (run: Slots['run']): Slots['run'] =>
+    (host, signal, work) => {
       const askedMs = nowMs();
-      return slots.run(host, signal, (slot) => {
+      return run(host, signal, (slot) => {
         const waitedMs = Math.max(0, nowMs() - askedMs);
         onEvent({ type: 'place-taken', key, waitedMs, ...(host !== undefined && { host }) });
         return work(slot);
       });
-    },
+    };
+  return {
+    run: reporting((host, signal, work) => slots.run(host, signal, work)),
+    runFirst: reporting((host, signal, work) => slots.runFirst(host, signal, work)),
     answered: (host) => slots.answered(host),
     prefetch: (promoted) => reportSlots(slots.prefetch(promoted), { key, onEvent, nowMs }),
   };

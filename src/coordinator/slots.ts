@@ -29,8 +29,11 @@ const endedKept = 32;
 /** The duration of a smaller body depends more on the delay of a server than on its rate. */
 const leastBytes = 4096;
 
-/** Priorities at a host: transfers that had begun come first; prefetches, and then transfers that had to give up, come last. */
-const priority = { begun: 1, usual: 0, prefetched: -1, last: -2 } as const;
+/**
+ * Priorities at a host: transfers that had begun come first, and those of images that have begun before the first request of other
+ * images; prefetches, and then transfers that had to give up, come last.
+ */
+const priority = { begun: 2, usual: 1, first: 0, prefetched: -1, last: -2 } as const;
 /** The priority in the batch of a transfer that is running without a slot. */
 const atOnce = 1;
 
@@ -228,6 +231,7 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
     host: string | undefined,
     signal: AbortSignal,
     work: Work<T>,
+    atHost: number,
     prefetched?: Prefetch,
   ): Promise<T> => {
     const transfer = createTransfer(host, prefetched?.release);
@@ -235,8 +239,8 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
     const slot = slotOf(transfer, signal);
     try {
       // a prefetch that is promoted while it waits also waits with the usual priority; the first slot is used
-      const first = enter(transfer, ticket, prefetched ? priority.prefetched : priority.usual);
-      await Promise.race([first, prefetched?.promoted.then(() => enter(transfer, ticket, priority.usual)) ?? first]);
+      const first = enter(transfer, ticket, prefetched ? priority.prefetched : atHost);
+      await Promise.race([first, prefetched?.promoted.then(() => enter(transfer, ticket, atHost)) ?? first]);
       signal.throwIfAborted();
       return await work(slot);
     } finally {
@@ -250,13 +254,21 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
   const answered = (host: string): void => {
     if (!hosts.standing(host)) hosts.setStanding(host, 'answers');
   };
+  const runAt =
+    (atHost: number): Slots['run'] =>
+    (host, signal, work) =>
+      run(host, signal, work, atHost);
+  const prefetchAt =
+    (promoted: Promise<void>, atHost: number): Slots['run'] =>
+    (host, signal, work) =>
+      inPrefetchSlot(promoted, signal, (release) => run(host, signal, work, atHost, { promoted, release }));
   const prefetch = (promoted: Promise<void>): Slots => ({
-    run: (host, signal, work) =>
-      inPrefetchSlot(promoted, signal, (release) => run(host, signal, work, { promoted, release })),
+    run: prefetchAt(promoted, priority.usual),
+    runFirst: prefetchAt(promoted, priority.first),
     prefetch,
     answered,
   });
-  return { run: (host, signal, work) => run(host, signal, work), prefetch, answered };
+  return { run: runAt(priority.usual), runFirst: runAt(priority.first), prefetch, answered };
 }
 
 function releaseSlots(transfer: Transfer): void {

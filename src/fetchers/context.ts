@@ -90,6 +90,8 @@ export type Slots = {
    * @param host - `host[:port]`, or undefined for a local file.
    */
   run<T>(host: string | undefined, signal: AbortSignal, work: (slot: Slot) => Promise<T>): Promise<T>;
+  /** As run, for the first request of an image: requests of images that have begun come before it. */
+  runFirst<T>(host: string | undefined, signal: AbortSignal, work: (slot: Slot) => Promise<T>): Promise<T>;
   /** Slots for prefetches: until `promoted` they come after the other transfers of their host, and use at most half of the slots. */
   prefetch(promoted: Promise<void>): Slots;
   /** Called when a host has answered a request that needs no slot. */

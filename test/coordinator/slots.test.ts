@@ -173,3 +173,22 @@ test('a prefetch that is aborted while it waits at its host gives its prefetch s
     ['rejected', 'rejected', 'rejected'],
   );
 });
+
+test('the first requests of images come after those of images that have begun, in the order in which they were made', async (t) => {
+  const slots = createSlots({ jobs: 1, jobsPerHost: 1 });
+  const order: string[] = [];
+  const note = (name: string) => () => Promise.resolve(void order.push(name));
+  await prove(slots, 'a:1');
+  const hold = Promise.withResolvers<void>();
+  const holding = slots.run('a:1', never, () => hold.promise);
+  const waiting = [
+    slots.runFirst('a:1', never, note('first of one')),
+    slots.runFirst('a:1', never, note('first of another')),
+    slots.run('a:1', never, note('next of a third')),
+    slots.prefetch(new Promise(() => undefined)).run('a:1', never, note('prefetch')),
+  ];
+  await turn();
+  hold.resolve();
+  await Promise.all([holding, ...waiting]);
+  t.deepEqual(order, ['next of a third', 'first of one', 'first of another', 'prefetch']);
+});

@@ -160,3 +160,15 @@ test('the digest of a stored manifest is an ID', async (t) => {
   await rm(store.digestPath((manifest.layers[0]?.digest ?? '') as never));
   t.deepEqual(codesOf(await fetch(digest)), ['STORE_CORRUPT']);
 });
+
+test('layers are asked for while other images of the batch are not resolved yet', async (t) => {
+  const { registry, reference, fetchAll } = await openRegistryFetching(t, { keep: 'oci', jobsPerHost: 2 });
+  const tags = Array.from({ length: 12 }, (_, index) => String(index));
+  for (const tag of tags) registry.putImage('app', tag, { layers: [`layer ${tag}`] });
+  await fetchAll(tags.map((tag) => reference(`app:${tag}`)));
+  const kinds = registry.requests.flatMap(({ url }) => /\/(manifests|blobs)\//.exec(url)?.[1] ?? []);
+  const before = kinds.slice(0, kinds.indexOf('blobs')).length;
+  t.true(before <= 6, `${before} manifests before the first layer`);
+  t.is(kinds.at(-1), 'blobs');
+  t.true(kinds.lastIndexOf('manifests') > 12, 'manifests and blobs take turns');
+});

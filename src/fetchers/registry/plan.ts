@@ -38,7 +38,7 @@ async function planWanted(context: FetchContext, wanted: WantedImage, signal: Ab
   if (policy === 'never') return throwNotInStore(wanted);
   const verify = await openSignatureCheck(context, wanted);
   const client = await registries.client();
-  const resolved = await slots.run(reference.host, signal, (slot) =>
+  const resolved = await slots.runFirst(reference.host, signal, (slot) =>
     resolveImage(client, reference, { platform, observer: createObserver({ ...context, slot }, key) }, signal),
   );
   const verified = await verify(resolved, signal);

@@ -20,7 +20,7 @@ export async function pullImage(context: FetchContext, wanted: WantedImage, sign
   const { platform, reference, key } = wanted;
   const verify = await openSignatureCheck(context, wanted);
   const client = await context.registries.client();
-  const resolved = await context.slots.run(reference.host, signal, (slot) =>
+  const resolved = await context.slots.runFirst(reference.host, signal, (slot) =>
     resolveImage(client, reference, { platform, observer: createObserver({ ...context, slot }, key) }, signal),
   );
   const { digest } = resolved.manifest;
