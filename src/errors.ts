@@ -93,11 +93,14 @@ export type ErrorDetails = {
   KEY_REVOKED: { readonly fingerprint: string };
   /** The key `fingerprint` or its signature is too weak; `algorithm` says why. */
   KEY_WEAK: { readonly fingerprint?: string; readonly algorithm: string };
-  /** Something is larger than allowed: `limit` names what, `maximum` is the most. For `keep` see Keepable. */
+  /**
+   * Something is larger than allowed: `limit` names what, as the option `limits` does where that can raise it; `maximum` is the most.
+   * For `keep` see Keepable.
+   */
   LIMIT_EXCEEDED: Keepable & { readonly limit: string; readonly maximum: number };
   /** The server at `from` redirects to where a request must not go: `to`, where that can be read. */
   REDIRECT_REFUSED: { readonly from: string; readonly to?: string };
-  /** `what` is only done if `insecure` allows it, or goes to a network that `denyNet` forbids. */
+  /** `what` is only done if `insecure` allows it; `denyNet` stands for a connection that this option forbids. */
   INSECURE_REFUSED: { readonly what: string };
   /** Images depend on each other in a circle; `path` are their references, the first one again at the end. */
   DEPENDENCY_CYCLE: { readonly path: readonly string[] };

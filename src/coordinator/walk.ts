@@ -71,7 +71,7 @@ export async function walk<F>(
   });
 
   const stopIfFailFast = (): void => {
-    if (failFast) stop.abort(new ImageError('CANCELLED', 'another image failed', { reason: 'fail-fast' }));
+    if (failFast) stop.abort(new ImageError('CANCELLED', 'another image failed', { reason: 'failFast' }));
   };
 
   /** It has a key that no reference has. */

@@ -160,7 +160,7 @@ const connectToForm = new RegExp(`^${hostAndPortPart}:(\\d*):${hostAndPortPart}:
 export function parseConnectTo(text: string): ConnectTo {
   const [, host, port, toHost, toPort] = connectToForm.exec(text) ?? [];
   if (host === undefined || port === undefined || toHost === undefined || toPort === undefined) {
-    throw new ImageError('USAGE', `not HOST:PORT:ADDRESS:PORT: ${show(text)}`, { option: 'connect-to' });
+    throw new ImageError('USAGE', `not HOST:PORT:ADDRESS:PORT: ${show(text)}`, { option: 'connectTo' });
   }
   return { host: withoutBrackets(host).toLowerCase(), port, toHost: withoutBrackets(toHost), toPort };
 }

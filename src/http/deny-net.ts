@@ -17,7 +17,7 @@ export function parseDenyNet(blocks: readonly string[]): DenyNet | undefined {
   const list = new BlockList();
   for (const block of blocks) {
     if (!addBlock(list, block)) {
-      throw new ImageError('USAGE', `not an address or a CIDR block: ${show(block)}`, { option: 'deny-net' });
+      throw new ImageError('USAGE', `not an address or a CIDR block: ${show(block)}`, { option: 'denyNet' });
     }
   }
   const isDenied = (host: string) =>
@@ -67,8 +67,8 @@ function isZero(address: string): boolean {
 }
 
 function denied(host: string): ImageError {
-  return new ImageError('INSECURE_REFUSED', `connections to ${show(host)} are denied by --deny-net`, {
-    what: 'deny-net',
+  return new ImageError('INSECURE_REFUSED', `connections to ${show(host)} are denied`, {
+    what: 'denyNet',
   });
 }
 

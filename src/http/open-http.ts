@@ -39,7 +39,7 @@ function checkCertificates(ca: readonly string[]): void {
   try {
     for (const pem of ca) new X509Certificate(pem);
   } catch (cause) {
-    throw new ImageError('USAGE', 'not a certificate in PEM form', { option: 'ca-file' }, { cause });
+    throw new ImageError('USAGE', 'not a certificate in PEM form', { option: 'ca' }, { cause });
   }
 }
 

@@ -78,7 +78,7 @@ export function createApps(
       const names = new Set<string>();
       for (const volume of volumes) {
         checkVolume(volume);
-        if (names.has(volume.name)) throw usage('--volume', `the volume ${volume.name} is there twice`);
+        if (names.has(volume.name)) throw usage('volumes', `the volume ${volume.name} is there twice`);
         names.add(volume.name);
       }
       checkMounts(mounts, names, '');
@@ -93,7 +93,7 @@ function checkMounts(mounts: readonly Mount[], volumes: ReadonlySet<string>, who
   for (const { volume, path } of mounts) {
     if (volumes.has(volume)) continue;
     throw usage(
-      '--mount',
+      'mounts',
       `the mount${whose} at ${show(path)} names the volume "${show(volume)}", which does not exist`,
     );
   }
@@ -126,10 +126,10 @@ export type Volume = {
 /** @throws USAGE unless name and source are valid. */
 function checkVolume({ name, kind, source }: Volume): void {
   const problem = acNameProblem(name);
-  if (problem !== undefined) throw usage('--volume', `the volume name "${show(name)}" ${problem}`);
-  if (kind === 'empty' && source) throw usage('--volume', `the empty volume ${name} may not have a source`);
+  if (problem !== undefined) throw usage('volumes', `the volume name "${show(name)}" ${problem}`);
+  if (kind === 'empty' && source) throw usage('volumes', `the empty volume ${name} may not have a source`);
   if (kind === 'host' && !isAbsolute(source ?? ''))
-    throw usage('--volume', `the source of volume ${name} must be an absolute path`);
+    throw usage('volumes', `the source of volume ${name} must be an absolute path`);
 }
 
 /**

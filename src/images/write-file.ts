@@ -72,7 +72,7 @@ async function refuseTaken(place: string, target: string, overwrite: boolean): P
 }
 
 function exists(target: string): ImageError {
-  return new ImageError('USAGE', `${show(target)} exists; --overwrite replaces it`, { option: 'overwrite' });
+  return new ImageError('USAGE', `${show(target)} exists; it is replaced only with overwrite`, { option: 'overwrite' });
 }
 
 /**

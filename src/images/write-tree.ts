@@ -77,7 +77,7 @@ function refused(path: string, why: string): ImageError {
 }
 
 function exists(path: string): ImageError {
-  return new ImageError('USAGE', `${show(path)} exists; --overwrite replaces it`, { option: 'overwrite' });
+  return new ImageError('USAGE', `${show(path)} exists; it is replaced only with overwrite`, { option: 'overwrite' });
 }
 
 /** A rename replaces an empty directory, but nothing else. */

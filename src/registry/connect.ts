@@ -45,7 +45,7 @@ async function ping(
         url: `${origin}/v2/`,
         ownCredentials: true,
         ...(origin.startsWith('http:') && { redirects: 'same-origin' }),
-        limit: { name: 'registry-manifest', bytes: limits.registryManifest },
+        limit: { name: 'registryManifest', bytes: limits.registryManifest },
         statuses: [200],
         onRefusal: (refused) => {
           refusal = refused;

@@ -37,7 +37,7 @@ export function getManifest(
   const { limits, onWarning } = client.options;
   const isTag = 'tag' in lead;
   const target = targetOf(where, manifestPath(lead));
-  return withinLimit('registry-manifest', limits.registryManifest, isTag ? undefined : lead.size, (limit) =>
+  return withinLimit('registryManifest', limits.registryManifest, isTag ? undefined : lead.size, (limit) =>
     client.getDocument(
       target,
       { limit, statuses: [200], decodes: true, headers: { accept: acceptedTypes }, ...(observer && { observer }) },
@@ -76,7 +76,7 @@ export async function currentDigest(
 ): Promise<Digest> {
   const request: Omit<DocumentRequest, 'url'> = {
     method: 'HEAD',
-    limit: { name: 'registry-manifest', bytes: client.options.limits.registryManifest },
+    limit: { name: 'registryManifest', bytes: client.options.limits.registryManifest },
     statuses: [200, 405, 501],
     headers: { accept: acceptedTypes },
     ...(observer && { observer }),
@@ -111,7 +111,7 @@ export function getConfig(
 ): Promise<RegistryDocument> {
   const { digest, mediaType, size } = config;
   const target = targetOf(where, { path: `blobs/${digest}`, namedBy: 'digest' });
-  return withinLimit('registry-config', client.options.limits.registryConfig, size, (limit) =>
+  return withinLimit('registryConfig', client.options.limits.registryConfig, size, (limit) =>
     client.getDocument(
       target,
       { limit, statuses: [200], ...(observer && { observer }) },

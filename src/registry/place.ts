@@ -75,7 +75,7 @@ function replacePrefix(rule: MirrorRule, location: string, rest: string): Reposi
 
 function ruleError({ prefix, source }: MirrorRule, fault: string): ImageError {
   const about = `the rule for ${show(prefix)}: ${fault}`;
-  if (source === undefined) return new ImageError('USAGE', `--mirror: ${about}`, { option: '--mirror' });
+  if (source === undefined) return new ImageError('USAGE', `mirrors: ${about}`, { option: 'mirrors' });
   return new ImageError('CONFIG_INVALID', `"${show(source, 1000)}": ${about}`, { path: source });
 }
 

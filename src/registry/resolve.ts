@@ -64,7 +64,7 @@ export async function resolveImage(
     indexes.push(document);
     if (indexes.length > maximum) {
       const message = `more than ${maximum} nested indexes`;
-      throw new ImageError('LIMIT_EXCEEDED', message, { limit: 'index-depth', maximum });
+      throw new ImageError('LIMIT_EXCEEDED', message, { limit: 'indexDepth', maximum });
     }
     const { digest, size, mediaType, platform: chosen } = choosePlatform(content.entries, platform);
     debug(

@@ -149,7 +149,7 @@ export async function requireLocalFilesystem(dir: string): Promise<void> {
   const { type } = await statfs(dir);
   const network = networkFilesystem(type, type === fuseType ? await mountedType(dir) : undefined);
   if (network === undefined) return;
-  const message = `${show(dir)} lies on a network filesystem (${network}), which cannot hold a store: choose a local --dir`;
+  const message = `${show(dir)} lies on a network filesystem (${network}), which cannot hold a store: choose a local directory`;
   throw new ImageError('STORE_READ_ONLY', message, { path: dir });
 }
 

@@ -77,7 +77,8 @@ test('an image for a platform without a name in appc is refused before its layer
   const error = await refusing(t, fetching);
   speak();
   t.is(error?.code, 'PLATFORM_MISSING');
-  t.regex(error?.message ?? '', /--keep=oci/);
+  t.regex(error?.message ?? '', /can be kept as it is/);
+  t.regex(error ? adviceFor(error) : '', /--keep=oci/);
   const kept = await fetching.fetch(fetching.reference('app:1'), { keep: 'oci' });
   t.like(kept, { status: 'fetched', labels: { os: 'linux', arch: 'riscv64' } });
 });
@@ -188,7 +189,8 @@ test('an image that only the conversion refuses can be stored without it, and th
   for (const code of codes) {
     const error = await refusing(t, fetching, `app:${code}`);
     t.like(error, { code, details: { keep: 'oci' } });
-    t.regex(error?.message ?? '', /--keep=oci/);
+    t.regex(error?.message ?? '', /can be kept as it is/);
+    t.regex(error ? adviceFor(error) : '', /--keep=oci/);
     t.notRegex(error ? adviceFor(error) : '', /will not take it|leads to an image/);
   }
   for (const code of codes) {

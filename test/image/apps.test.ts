@@ -43,7 +43,7 @@ test('mounts of existing volumes are valid', (t) => {
 
 test('a mount of an unknown volume is named, whether it is global or of one app', (t) => {
   const global = t.throws(() => createApps(['a'], { mounts: [{ volume: 'nosuch', path: '/d' }] }).validate());
-  t.true(hasCode(global, 'USAGE'));
+  t.true(hasCode(global, 'USAGE') && global.details.option === 'mounts');
   t.regex(global.message, /"nosuch"/);
   const own = t.throws(() => createApps(['a', { image: 'b', mounts: [{ volume: 'nosuch', path: '/d' }] }]).validate());
   t.regex(own.message, /of b .*"nosuch"/);
@@ -66,7 +66,7 @@ test('malformed volumes are usage errors that name the option', (t) => {
   ] as const;
   for (const volume of volumes) {
     const error = t.throws(() => createApps([], { volumes: [volume] }).validate(), undefined, JSON.stringify(volume));
-    t.true(hasCode(error, 'USAGE') && error.details.option === '--volume', JSON.stringify(volume));
+    t.true(hasCode(error, 'USAGE') && error.details.option === 'volumes', JSON.stringify(volume));
   }
 });
 

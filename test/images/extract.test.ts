@@ -139,7 +139,7 @@ test('an existing directory is replaced only with overwrite, an empty one always
 
   await extract({ image, target: empty });
   t.deepEqual(await readdir(empty), ['manifest', 'rootfs']);
-  await t.throwsAsync(extract({ image, target: full }), { code: 'USAGE', message: /--overwrite replaces it/ });
+  await t.throwsAsync(extract({ image, target: full }), { code: 'USAGE', message: /replaced only with overwrite/ });
   for (const name of ['file', 'link']) {
     const request = { image, target: join(dir, name), overwrite: true };
     await t.throwsAsync(extract(request), { code: 'USAGE', message: /not a directory/ }, name);

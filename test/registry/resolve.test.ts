@@ -123,7 +123,7 @@ test('thirty nested indexes are refused at the fourth', async (t) => {
   }
   const client = openTestClient(t);
   const error = await t.throwsAsync(resolve(client, registry, 'app:deep'));
-  t.like(error, { code: 'LIMIT_EXCEEDED', details: { limit: 'index-depth', maximum: 3 } });
+  t.like(error, { code: 'LIMIT_EXCEEDED', details: { limit: 'indexDepth', maximum: 3 } });
   t.is(manifests(registry).length, 4);
   t.is((await resolve(client, registry, 'app:d2')).indexes.length, 3);
 });
@@ -133,7 +133,7 @@ test('a huge manifest and a huge configuration are not read, and not requested i
   registry.routes['/v2/app/manifests/1'] = { body: Buffer.alloc(5 * 1024 * 1024), chunked: true };
   const client = openTestClient(t);
   const error = await t.throwsAsync(resolve(client, registry, 'app:1'));
-  t.like(error, { code: 'LIMIT_EXCEEDED', details: { limit: 'registry-manifest' } });
+  t.like(error, { code: 'LIMIT_EXCEEDED', details: { limit: 'registryManifest' } });
 
   const image = registry.putImage('app', '2');
   registry.putManifest('app', '2', { ...image.manifest, config: { ...image.manifest.config, size: 5_000_000 } });
@@ -142,7 +142,7 @@ test('a huge manifest and a huge configuration are not read, and not requested i
   const refused = await t.throwsAsync(
     getConfig(client, { host: registry.host, repository: 'app' }, config, undefined, signal),
   );
-  t.like(refused, { code: 'LIMIT_EXCEEDED', details: { limit: 'registry-config' } });
+  t.like(refused, { code: 'LIMIT_EXCEEDED', details: { limit: 'registryConfig' } });
   t.is(registry.requests.length, before);
 });
 
@@ -272,5 +272,5 @@ test('a manifest coded with gzip is decoded, and its digest is that of the decod
   }
   registry.routes['/v2/app/manifests/1'] = { ...coded, body: gzipSync(Buffer.alloc(5_000_000)) };
   const large = await t.throwsAsync(resolve(openTestClient(t), registry, 'app:1'));
-  t.like(large, { code: 'LIMIT_EXCEEDED', details: { limit: 'registry-manifest' } });
+  t.like(large, { code: 'LIMIT_EXCEEDED', details: { limit: 'registryManifest' } });
 });

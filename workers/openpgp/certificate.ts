@@ -154,7 +154,7 @@ async function faultOf(certificate: Key, { now, expiry, revoked }: Facts): Promi
     if (!(await maySign(key, weakPolicy))) continue;
     const weak = keyFault({ certificate, key }, strictPolicy);
     const what = weak && 'algorithm' in weak.details ? weak.details.algorithm : 'bound by SHA-1';
-    return { kind: 'weak', why: `it is too weak (${what}); --insecure-options=weak-keys accepts it` };
+    return { kind: 'weak', why: `it is too weak (${what})` };
   }
   const unsupported = keyFault({ certificate, key: certificate }, weakPolicy);
   if (unsupported?.code === 'KEY_INVALID') {

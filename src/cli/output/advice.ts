@@ -7,7 +7,7 @@ const checkAddress = 'Check the address';
 const tellServer = 'Tell the operator of the server';
 const authD = 'auth.d of the configuration';
 /** The limits that a user can change. */
-const limits: readonly string[] = Object.keys(defaultLimits).map(kebab);
+const limits: readonly string[] = Object.keys(defaultLimits);
 
 /** The request, as far as advice depends on it. */
 type Asked = { readonly isOfRegistry: boolean };
@@ -16,7 +16,8 @@ type Advise<C extends ErrorCode> = (details: ErrorDetails[C], asked: Asked) => s
 /** Advice for the user, by error code: one sentence without its full stop. */
 const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
   INTERNAL: 'This is a bug: run again with --debug and report what it prints',
-  USAGE: 'See --help',
+  USAGE: ({ option }) =>
+    option === 'overwrite' ? 'Choose another place, or replace what is there with --overwrite' : 'See --help',
   REFERENCE_INVALID: 'Correct it and run again',
   LIST_INVALID: 'Correct it and run again',
   CONFIG_INVALID: 'Correct the file or remove it',
@@ -195,7 +196,9 @@ function adviceForFormat({ looksLike }: ErrorDetails['ARCHIVE_UNREADABLE']): str
 
 function adviceForLimit({ limit, keep }: ErrorDetails['LIMIT_EXCEEDED']): string {
   if (limit === 'heap') return 'If there is more memory, allow it: NODE_OPTIONS=--max-old-space-size=MIB';
-  if (limits.includes(limit)) return `If it may be so large, raise it with --limit ${limit}=VALUE`;
+  if (limits.includes(limit)) {
+    return `If it may be so large, raise it with --limit ${kebab(limit)}=VALUE${keep ? ', or fetch it with --keep=oci' : ''}`;
+  }
   return keep ? 'Fetch it with --keep=oci' : 'It is more than longshore accepts';
 }
 
@@ -214,7 +217,7 @@ function adviceForRedirect({ from, to }: ErrorDetails['REDIRECT_REFUSED'], { isO
 
 function adviceForRisk({ what }: ErrorDetails['INSECURE_REFUSED']): string {
   switch (what) {
-    case 'deny-net':
+    case 'denyNet':
       return 'Remove the address from --deny-net, if connections to it are allowed';
     case 'an image of a registry, unverified':
       return 'If you accept the risk: --insecure-options=image';

@@ -155,6 +155,6 @@ const refusals: ReadonlySet<ErrorCode> = new Set([
 /** The error of a failed conversion, with the hint that the image can be stored without conversion. */
 export function notConvertible(error: unknown): unknown {
   if (!isImageError(error) || !refusals.has(error.code)) return error;
-  const message = `${error.message}; it can be kept as it is, with --keep=oci`;
+  const message = `${error.message}; it can be kept as it is, as an image of OCI`;
   return new ImageError(error.code, message, { ...error.details, keep: 'oci' }, { cause: error.cause });
 }

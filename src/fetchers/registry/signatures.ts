@@ -69,8 +69,7 @@ async function signaturePlace(
   if (place) return checkScheme(place, allowHttp);
   const { fallback } = lookasides;
   if (fallback !== undefined && (await isDirectory(fallback))) return { kind: 'file', path: fallback };
-  const message =
-    'registries.d has no place for signatures of this image; --insecure-options=image fetches it unverified';
+  const message = 'registries.d has no place for signatures of this image';
   throw new ImageError('INSECURE_REFUSED', message, { what: 'an image of a registry, unverified' });
 }
 

@@ -63,7 +63,7 @@ test('advice contains only what can help in the situation', (t) => {
   t.regex(advised('SIGNATURE_MISSING', { location: 'x' }), /name it with --signature/);
   t.regex(advised('KEY_WEAK', { algorithm: 'sha1' }), /=weak-keys/);
   t.notRegex(advised('KEY_WEAK', { algorithm: 'md5' }), /weak-keys/);
-  t.notRegex(advised('INSECURE_REFUSED', { what: 'deny-net' }), /insecure-options/);
+  t.notRegex(advised('INSECURE_REFUSED', { what: 'denyNet' }), /insecure-options/);
   t.notRegex(advised('INSECURE_REFUSED', { what: 'registry.example' }), /insecure-options/);
   t.regex(advised('INSECURE_REFUSED', { what: 'a key over http' }), /--insecure-options=http\.$/);
   t.regex(advised('REDIRECT_REFUSED', { from: 'https://h/a', to: 'http://h/a' }), /Ask for the address/);
@@ -101,8 +101,15 @@ test('credentials are not advised where they are never sent', (t) => {
 
 test('advice on a limit names the one that can be raised, if it can', (t) => {
   const line = (limit: string) => errorLine(new ImageError('LIMIT_EXCEEDED', 'too much', { limit, maximum: 1 }));
-  t.regex(line('index-depth'), /raise it with --limit index-depth=VALUE\.$/);
+  t.regex(line('indexDepth'), /raise it with --limit index-depth=VALUE\.$/);
   t.notRegex(line('paths'), /--limit/);
+  const either = new ImageError('LIMIT_EXCEEDED', 'too much', { limit: 'path', maximum: 1, keep: 'oci' });
+  t.regex(errorLine(either), /raise it with --limit path=VALUE, or fetch it with --keep=oci\.$/);
+});
+
+test('where something exists already, the advice is how to replace it', (t) => {
+  t.regex(advised('USAGE', { option: 'overwrite' }), /replace what is there with --overwrite\.$/);
+  t.regex(advised('USAGE', { option: 'jobs' }), /See --help\.$/);
 });
 
 test('the advice for a recognised but unsupported format says how to convert it', (t) => {

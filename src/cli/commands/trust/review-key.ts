@@ -9,7 +9,7 @@ export type ReviewedKey = {
   readonly subkeys: readonly string[];
   readonly identities: readonly string[];
   /** Why it cannot verify anything now. */
-  readonly fault?: { readonly why: string };
+  readonly fault?: { readonly kind: string; readonly why: string };
 };
 
 /** Lines for the terminal that a person compares with information from the owner of the key. */
@@ -19,8 +19,12 @@ export function keyLines(key: ReviewedKey, location: string, place: string): rea
     `  fingerprint: ${grouped(key.fingerprint)}`,
     ...key.subkeys.map((fingerprint) => `  subkey fingerprint: ${grouped(fingerprint)}`),
     ...key.identities.map((identity) => `  ${show(identity)}`),
-    ...(key.fault ? [`  warning: it verifies nothing: ${show(key.fault.why)}`] : []),
+    ...(key.fault ? [`  warning: it verifies nothing: ${faultText(key.fault)}`] : []),
   ];
+}
+
+function faultText({ kind, why }: NonNullable<ReviewedKey['fault']>): string {
+  return `${show(why)}${kind === 'weak' ? '; --insecure-options=weak-keys accepts it' : ''}`;
 }
 
 /**
