@@ -197,12 +197,12 @@ function tooFewFiles(spare: number): ImageError {
 }
 
 /** Opens the threads for a fetcher or finder with these options, so that they can start before it is created. @throws FILE_UNREADABLE */
-export function openFetchPool(options: Pick<ActionOptions, 'jobs' | 'workers'>): Pool {
+export function openFetchPool(options: Pick<ActionOptions, 'jobs' | 'workers' | 'workerFile'>): Pool {
   const spare = spareFiles();
   if (spare < reservedFiles) throw tooFewFiles(spare);
   const { jobs, workers: threads } = concurrencyOf(options, spare);
   // each of the `jobs` transfers may have a session at the same time
-  return openPool({ workers: threads, sessionsPerWorker: Math.ceil(jobs / threads) + 1 });
+  return openPool({ workers: threads, sessionsPerWorker: Math.ceil(jobs / threads) + 1, filename: options.workerFile });
 }
 
 const noMaterial: TlsMaterial = { ca: [], pairs: [] };

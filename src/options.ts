@@ -108,6 +108,8 @@ export type ActionOptions = FetchSettings & {
   readonly store: Store;
   readonly keystore?: Keystore | undefined;
   readonly pool?: Pool | undefined;
+  /** What the threads run, as a URL, where no pool is given; default our own. */
+  readonly workerFile?: string | undefined;
 };
 
 /** Proxies by scheme of the URL that is asked for: `http://`, `https://` or `socks5h://` URLs, with user and password if need be. */

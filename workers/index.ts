@@ -4,7 +4,7 @@ import { parentPort, threadId, workerData } from 'node:worker_threads';
 import { shareMemory } from './memory.ts';
 import { lazy, type ReadyMessage, replying } from './tasks.ts';
 
-const given = workerData as { readonly compileCache: string | undefined } | null;
+const given = workerData as { readonly compileCache?: string; readonly thread?: string } | null;
 // for this thread; that of the main thread does not apply here
 if (given?.compileCache !== undefined) enableCompileCache(given.compileCache);
 
@@ -58,4 +58,5 @@ const inspectKeyModule = lazy(() => import('./openpgp/certificate.ts'));
 export const inspectKey = replying('inspectKey', async (request) => (await inspectKeyModule()).inspectKey(request));
 export const inspectKeys = replying('inspectKeys', async (request) => (await inspectKeyModule()).inspectKeys(request));
 
-parentPort?.postMessage({ kind: 'ready', threadId } satisfies ReadyMessage);
+// in longshore/worker, the thread of the index has loaded this module too
+if (given?.thread !== 'index') parentPort?.postMessage({ kind: 'ready', threadId } satisfies ReadyMessage);

@@ -56,6 +56,12 @@ function sameFor<T extends object>(object: T, check: Check): Checks<T> {
 }
 
 const certificate = parsed((pem) => new X509Certificate(pem));
+/** @throws USAGE */
+const workerUrl: Check = (value, option) => {
+  const url = value instanceof URL ? value : typeof value === 'string' ? URL.parse(value) : null;
+  if (url?.protocol === 'file:') return;
+  throw new ImageError('USAGE', `${option}: want a file: URL`, { option });
+};
 const hostCertificates = members<HostCertificates>(
   {
     ca: listOf(certificate),
@@ -185,22 +191,26 @@ export function checkActionOptions(options: ActionOptions, what: string): Action
 }
 
 export function checkPoolOptions(options: PoolOptions): WithoutUndefined<PoolOptions> {
-  return checkMembers(options, { jobs: integer(1), workers: integer(1) }, 'openPool') as WithoutUndefined<PoolOptions>; // as checked
+  return checkMembers(
+    options,
+    { jobs: integer(1), workers: integer(1), workerUrl },
+    'openPool',
+  ) as WithoutUndefined<PoolOptions>; // as checked
 }
 
-export function checkStoreOptions(options: StoreOptions): { readonly dir: string; readonly readOnly: boolean } {
-  const { dir, readOnly = false } = checkMembers<StoreOptions>(
-    options,
-    { dir: absolutePath, readOnly: boolean },
-    'openStore',
-  );
-  return { dir: required(dir, 'dir'), readOnly };
+export function checkStoreOptions(options: StoreOptions): StoreOptions & { readonly readOnly: boolean } {
+  const {
+    dir,
+    readOnly = false,
+    workerUrl: url,
+  } = checkMembers<StoreOptions>(options, { dir: absolutePath, readOnly: boolean, workerUrl }, 'openStore');
+  return { dir: required(dir, 'dir'), readOnly, workerUrl: url };
 }
 
 export function checkKeystoreOptions(options: KeystoreOptions): KeystoreOptions {
   const checked = checkMembers<KeystoreOptions>(
     options,
-    { dirs: listOf(absolutePath, 1), onWarning: callback },
+    { dirs: listOf(absolutePath, 1), onWarning: callback, workerUrl },
     'openKeystore',
   );
   return { ...checked, dirs: required(checked.dirs, 'dirs') };

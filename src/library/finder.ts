@@ -5,14 +5,16 @@ import type * as engine from '../options.ts';
 import type { Pool as EnginePool } from '../pool/pool.ts';
 import { checkActionOptions, checkApps, checkCall, checkImage, checkPoolOptions } from './check-options.ts';
 import { engineKeystoreOf } from './keystore.ts';
-import { engineStoreOf } from './store.ts';
+import { engineOf } from './store.ts';
 import type { ActionOptions, Fetcher, Finder, Pool, PoolOptions } from './types.ts';
+import { workerFileOf } from './worker-file.ts';
 
 const pools = new WeakMap<Pool, EnginePool>();
 
 /** Starts threads for several finders. @throws USAGE, FILE_UNREADABLE where the process may open hardly any files */
 export function openPool(options: PoolOptions = {}): Pool {
-  const engine = openFetchPool(checkPoolOptions(options));
+  const { workerUrl, ...checked } = checkPoolOptions(options);
+  const engine = openFetchPool({ ...checked, workerFile: workerFileOf(workerUrl) });
   const close = (): Promise<void> => engine.close();
   const pool = { close, [Symbol.asyncDispose]: close };
   pools.set(pool, engine);
@@ -51,7 +53,7 @@ function engineOptions(options: ActionOptions, what: string): engine.ActionOptio
   const { store, keystore, pool, ...rest } = checkActionOptions(options, what);
   return {
     ...rest,
-    store: engineStoreOf(store),
+    ...engineOf(store),
     ...(keystore !== undefined && { keystore: engineKeystoreOf(keystore) }),
     ...(pool !== undefined && { pool: enginePoolOf(pool) }),
   };

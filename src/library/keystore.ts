@@ -5,6 +5,7 @@ import { listTrustedKeys } from '../verify/list-trusted-keys.ts';
 import { openKeystore as openEngineKeystore } from '../verify/open-keystore.ts';
 import { checkCall, checkKeystoreOptions } from './check-options.ts';
 import type { Keystore, KeystoreOptions, TrustedKey, TrustOptions } from './types.ts';
+import { workerFileOf } from './worker-file.ts';
 
 const engines = new WeakMap<Keystore, EngineKeystore>();
 
@@ -17,7 +18,8 @@ export function engineKeystoreOf(keystore: Keystore): EngineKeystore {
 
 /** Opens the trusted keys of some directories. Nothing is read before it is needed. @throws USAGE */
 export async function openKeystore(options: KeystoreOptions): Promise<Keystore> {
-  const { dirs, onWarning } = checkKeystoreOptions(options);
+  const { dirs, onWarning, workerUrl } = checkKeystoreOptions(options);
+  const threads = { workers: 1, sessionsPerWorker: 1, filename: workerFileOf(workerUrl) };
   const engine = await openEngineKeystore({ dirs, ...(onWarning && { onWarning }) });
   const keystore: Keystore = {
     dirs,
@@ -28,7 +30,7 @@ export async function openKeystore(options: KeystoreOptions): Promise<Keystore> 
         throw new ImageError('USAGE', 'key: want the content of a key file', { option: 'key' });
       }
       const { trustKeys } = await import('../verify/trust.ts');
-      await using pool = openPool({ workers: 1, sessionsPerWorker: 1 });
+      await using pool = openPool(threads);
       const request = { certificate, location: 'the key', layer, ...(prefix !== undefined && { prefix }) };
       const trusted: TrustedKey[] = [];
       for await (const outcome of trustKeys({ keystore: engine, pool }, request)) {
@@ -39,7 +41,7 @@ export async function openKeystore(options: KeystoreOptions): Promise<Keystore> 
       return trusted;
     },
     async list() {
-      await using pool = openPool({ workers: 1, sessionsPerWorker: 1 });
+      await using pool = openPool(threads);
       return await listTrustedKeys({ keystore: engine, pool }, onWarning ?? (() => undefined));
     },
     async distrust(fingerprint, options) {

@@ -11,11 +11,15 @@ import { openStore as openEngineStore } from '../store/open-store.ts';
 import type { Store as EngineStore } from '../store/store.ts';
 import { checkCall, checkImage, checkStoreOptions } from './check-options.ts';
 import type { ExportOptions, ExtractOptions, GarbageReport, Store, StoreOptions, VerifyReport } from './types.ts';
+import { workerFileOf } from './worker-file.ts';
 
-const engines = new WeakMap<Store, EngineStore>();
+/** What is behind a store, and the file that its threads run: undefined for our own. */
+type Engine = { readonly store: EngineStore; readonly workerFile: string | undefined };
+
+const engines = new WeakMap<Store, Engine>();
 
 /** @throws USAGE for an object that `openStore` has not returned. */
-export function engineStoreOf(store: Store): EngineStore {
+export function engineOf(store: Store): Engine {
   const engine = engines.get(store);
   if (engine) return engine;
   throw new ImageError('USAGE', 'store: want what openStore returns', { option: 'store' });
@@ -27,13 +31,16 @@ export function engineStoreOf(store: Store): EngineStore {
  * @throws USAGE for options, STORE_BUSY, STORE_CORRUPT, STORE_FULL, STORE_READ_ONLY, STORE_VERSION, FILE_UNREADABLE
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
-  const engine = await openEngineStore(checkStoreOptions(options));
+  const { workerUrl, ...checked } = checkStoreOptions(options);
+  const workerFile = workerFileOf(workerUrl);
+  const engine = { store: await openEngineStore({ ...checked, workerFile }), workerFile };
   const store = publicStore(engine);
   engines.set(store, engine);
   return store;
 }
 
-function publicStore(engine: EngineStore): Store {
+function publicStore(parts: Engine): Store {
+  const { store: engine } = parts;
   return {
     dir: engine.dir,
     readOnly: engine.readOnly,
@@ -48,19 +55,19 @@ function publicStore(engine: EngineStore): Store {
     },
     async verify(options = {}) {
       const { images, signal } = checkCall('verify', options);
-      return withPool(engine, [availableParallelism(), 2], signal, (context, stop) => verify(context, images, stop));
+      return withPool(parts, [availableParallelism(), 2], signal, (context, stop) => verify(context, images, stop));
     },
     async export(image, options) {
       checkImage(image);
       const { signal, ...request } = checkCall('export', options);
-      await withPool(engine, [availableParallelism(), 1], signal, (context, stop) =>
+      await withPool(parts, [availableParallelism(), 1], signal, (context, stop) =>
         exportImage(context, image, request, stop),
       );
     },
     async extract(image, options) {
       checkImage(image);
       const { signal, ...request } = checkCall('extract', options);
-      return withPool(engine, [1, 1], signal, (context, stop) => extract(context, image, request, stop));
+      return withPool(parts, [1, 1], signal, (context, stop) => extract(context, image, request, stop));
     },
     async remove(image) {
       const entries = await resolveEntries(engine, checkImage(image));
@@ -86,13 +93,13 @@ type Context = { readonly store: EngineStore; readonly pool: EnginePool };
  * which ends it too.
  */
 async function withPool<T>(
-  store: EngineStore,
+  { store, workerFile }: Engine,
   [workers, sessionsPerWorker]: readonly [workers: number, sessionsPerWorker: number],
   signal: AbortSignal | undefined,
   work: (context: Context, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const { closed } = store;
-  await using pool = openEnginePool({ workers, sessionsPerWorker });
+  await using pool = openEnginePool({ workers, sessionsPerWorker, filename: workerFile });
   try {
     return await work({ store, pool }, signal ? AbortSignal.any([signal, closed]) : closed);
   } catch (error) {

@@ -13,6 +13,12 @@ export type StoreOptions = {
   readonly dir: string;
   /** Nothing in the directory is changed, and nothing can be fetched into it. Default false. */
   readonly readOnly?: boolean | undefined;
+  /**
+   * For a program that is bundled: where its bundle of `longshore/worker` is, a `file:` URL, such as
+   * `new URL('./longshore-worker.js', import.meta.url)`. Default: the file in the installed package. Finders
+   * start their threads from it too.
+   */
+  readonly workerUrl?: URL | string | undefined;
 };
 
 /** What an operation on a store may be given. */
@@ -152,6 +158,8 @@ export type KeystoreOptions = {
   readonly dirs: readonly string[];
   /** Receives one message for each key file that is skipped. */
   readonly onWarning?: ((message: string) => void) | undefined;
+  /** As in StoreOptions. */
+  readonly workerUrl?: URL | string | undefined;
 };
 
 /** What a key is trusted for, and where that is written. */
@@ -220,6 +228,8 @@ export type PoolOptions = {
   readonly workers?: number | undefined;
   /** Transfers at the same time of all finders that share the threads. Default 16. */
   readonly jobs?: number | undefined;
+  /** As in StoreOptions. */
+  readonly workerUrl?: URL | string | undefined;
 };
 
 /** Finds images in the store, and fetches those that it does not have. Made by createFinder. */

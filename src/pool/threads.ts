@@ -19,8 +19,8 @@ export type ThreadOptions = {
   readonly workers: number;
   /** Tasks that one thread may have under way: sessions that follow a download mostly wait. */
   readonly sessionsPerWorker: number;
-  /** What the threads run; default our own. */
-  readonly filename?: string;
+  /** What the threads run, as a URL; default our own. */
+  readonly filename?: string | undefined;
 };
 
 /**

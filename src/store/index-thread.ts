@@ -25,18 +25,20 @@ export type IndexRequest = <N extends WriterTask>(
 type Pending = { readonly resolve: (value: unknown) => void; readonly reject: (error: unknown) => void };
 
 /** `tsc` rewrites imports but not URLs. */
-const filename = new URL(`../../workers/index-writer${extname(import.meta.url)}`, import.meta.url);
+const ownFile = new URL(`../../workers/index-writer${extname(import.meta.url)}`, import.meta.url);
 
 /**
  * Starts the thread while the directory is being made, since both take about the same time. Waits until the index is
  * open.
  *
+ * @param workerFile - what the thread runs, as a URL; default our own.
  * @throws what `making` and the thread throw
  */
-export async function startWriter(making: Promise<Layout>): Promise<Writer> {
+export async function startWriter(making: Promise<Layout>, workerFile?: string): Promise<Writer> {
   // The flags of the program are not passed on: a thread that gets --input-type fails.
-  const worker = new Worker(filename, {
+  const worker = new Worker(workerFile === undefined ? ownFile : new URL(workerFile), {
     name: 'index',
+    workerData: { thread: 'index' }, // longshore/worker is run by all threads
     execArgv: ['--disable-warning=ExperimentalWarning'],
     resourceLimits: { maxYoungGenerationSizeMb: 12 },
   });

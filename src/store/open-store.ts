@@ -24,10 +24,11 @@ import { inStore, storeError } from './store-error.ts';
  *
  * @throws STORE_BUSY, STORE_CORRUPT, STORE_FULL, STORE_READ_ONLY, STORE_VERSION, FILE_UNREADABLE
  */
-export async function openStore({ dir, readOnly = false, relisting = false, patience }: StoreOptions): Promise<Store> {
+export async function openStore(options: StoreOptions): Promise<Store> {
+  const { dir, readOnly = false, relisting = false, patience, workerFile } = options;
   requireShortPath(dir);
   requireLayout(storeLayout(dir, 0), { writing: !readOnly });
-  const { reader, parts } = await (readOnly ? openToRead(dir) : openToWrite(dir));
+  const { reader, parts } = await (readOnly ? openToRead(dir) : openToWrite(dir, workerFile));
   try {
     if (!relisting && (await isLost(reader, parts.layout))) throw lostIndex(parts.layout.index);
     return await createStore({ ...parts, readOnly, reader, patience });
@@ -45,9 +46,9 @@ async function openToRead(dir: string): Promise<Opened> {
   return { reader: await openReadOnly(layout.index), parts: { layout, writer: refusingWriter(dir) } };
 }
 
-async function openToWrite(dir: string): Promise<Opened> {
+async function openToWrite(dir: string, workerFile: string | undefined): Promise<Opened> {
   const making = inStore(dir, () => makeLayout(dir));
-  const writer = await inStore(dir, () => startWriter(making));
+  const writer = await inStore(dir, () => startWriter(making, workerFile));
   const layout = await making;
   try {
     return { reader: await openReader(layout.index, layout.index), parts: { layout, writer } };

@@ -186,7 +186,15 @@ test('options that contradict each other are refused', async (t) => {
 });
 
 test('the options of openPool are checked', (t) => {
-  for (const options of [{ jobs: 0 }, { workers: 1.5 }, { workers: '2' }, { threads: 2 }]) {
+  for (const options of [
+    { jobs: 0 },
+    { workers: 1.5 },
+    { workers: '2' },
+    { threads: 2 },
+    { workerUrl: './worker.js' },
+    { workerUrl: 'https://example.com/worker.js' },
+    { workerUrl: new URL('file:///not/there.js') },
+  ]) {
     refused(t, () => openPool(options as object), Object.keys(options)[0] ?? '');
   }
 });
