@@ -1,16 +1,18 @@
 export type { HeaderFields, Transport, TransportRequest, TransportResponse } from './http/contract.ts';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
+import { createServer, type RequestListener, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 
 import { cancelledBy } from './coordinator/outcome.ts';
-import { asImageError, ImageError, isImageError } from './errors.ts';
+import { asImageError, isImageError } from './errors.ts';
 import type { Transport, TransportRequest, TransportResponse } from './http/contract.ts';
 import { ownTransport } from './http/transport/own.ts';
 import { show } from './image/show.ts';
+import { callback, checkMembers, type Checks, duration, instance } from './library/checks.ts';
 
 /** Something that a transport does not do as longshore needs it. */
 export type TransportFault = {
@@ -30,34 +32,30 @@ export type TransportCheckOptions = {
 
 /**
  * Tries a transport against a server of its own on 127.0.0.1: what it sends and gives back, how it fails and how it ends. It takes a
- * second or two; a transport that does not end its exchanges takes `timeoutMs` for each rule that it breaks. How
- * much of a body it keeps while nobody reads is not tried.
+ * second or two; a transport that does not end its exchanges takes `timeoutMs` for each rule that it breaks.
  *
  * @returns the rules that the transport breaks; none if it can be used.
  * @throws CANCELLED, USAGE
  */
 export async function checkTransport(
   transport: Transport,
-  { signal, timeoutMs = 10_000 }: TransportCheckOptions = {},
+  options: TransportCheckOptions = {},
 ): Promise<readonly TransportFault[]> {
-  if (typeof transport !== 'function') {
-    throw new ImageError('USAGE', 'transport: want a function', { option: 'transport' });
-  }
-  if (!(timeoutMs > 0)) throw new ImageError('USAGE', 'timeoutMs: want a positive number', { option: 'timeoutMs' });
+  callback(transport, 'transport');
+  const { signal, timeoutMs = 10_000 } = checkMembers(options, optionChecks, 'checkTransport');
   await using site = await openSite();
   const faults: TransportFault[] = [];
   for (const [rule, check] of Object.entries(rules)) {
     if (signal?.aborted) throw cancelledBy(signal.reason);
-    const stop = new AbortController();
-    const onAbort = () => stop.abort(signal?.reason);
-    signal?.addEventListener('abort', onAbort, { once: true });
-    const problem = await problemOf(check, transport, site, timeoutMs, stop);
-    signal?.removeEventListener('abort', onAbort);
-    if (problem !== undefined && !signal?.aborted) faults.push({ rule, problem });
+    const problem = await problemOf(check, transport, site, timeoutMs, signal);
+    if (problem !== undefined) faults.push({ rule, problem });
   }
   if (signal?.aborted) throw cancelledBy(signal.reason);
   return faults;
 }
+
+const aSignal = instance(AbortSignal, 'an AbortSignal');
+const optionChecks: Checks<TransportCheckOptions> = { signal: aSignal, timeoutMs: duration };
 
 type Trial = {
   /** The transport as it is. */
@@ -68,7 +66,8 @@ type Trial = {
   readonly serve: (listener: RequestListener) => string;
   /** A URL at which nobody listens. */
   readonly nowhere: string;
-  readonly signal: AbortSignal;
+  /** Waits until a count has not grown for a while, in which the sockets were looked at. */
+  readonly whenQuiet: (count: () => number) => Promise<number>;
 };
 
 /** @returns what is wrong, if anything is. */
@@ -79,19 +78,26 @@ async function problemOf(
   transport: Transport,
   site: Site,
   timeoutMs: number,
-  stop: AbortController,
+  given: AbortSignal | undefined,
 ): Promise<string | undefined> {
+  const stop = new AbortController();
+  const signal = given ? AbortSignal.any([given, stop.signal]) : stop.signal;
   const own = ownTransport(transport, { connectMs: timeoutMs, headersMs: timeoutMs, stallMs: timeoutMs });
   const trial: Trial = {
     transport,
-    ask: (request) => own({ method: 'GET', headers: {}, ...request }, stop.signal),
+    ask: (request) => own({ method: 'GET', headers: {}, ...request }, signal),
     serve: site.serve,
     nowhere: site.nowhere,
-    signal: stop.signal,
+    async whenQuiet(count) {
+      for (let before = -1; before !== count(); await setImmediate()) {
+        before = count();
+        await sleep(Math.min(500, timeoutMs / 4), undefined, { signal });
+      }
+      return count();
+    },
   };
   const over = Promise.withResolvers<string>();
-  const end = () => over.resolve('stopped');
-  stop.signal.addEventListener('abort', end, { once: true });
+  signal.addEventListener('abort', () => over.resolve('stopped'), { once: true });
   const timer = setTimeout(() => over.resolve(`nothing happened within ${timeoutMs} ms`), timeoutMs);
   try {
     return await Promise.race([rule(trial), over.promise]);
@@ -176,8 +182,20 @@ const rules: Readonly<Record<string, Rule>> = {
     const isRight = status === 206 && headers['content-range'] === 'bytes 2-5/6' && found === 'cdef';
     return isRight ? undefined : `${status} came, with "${found}"`;
   },
+  'a body that nobody reads stays in the network, and comes when it is read': async ({ ask, serve, whenQuiet }) => {
+    const { listener, sent } = pouring(unreadBytes);
+    const { body } = await ask({ url: serve(listener) });
+    let [received, before] = [0, 0];
+    for await (const chunk of body) {
+      if (received === 0) before = await whenQuiet(sent);
+      if (before === unreadBytes) return `${unreadBytes} bytes were taken while nobody read`;
+      received += chunk.byteLength;
+      if (received > before) return undefined;
+    }
+    return `it ended after ${received} bytes`;
+  },
   'a body that is left early ends the exchange': async ({ ask, serve }) => {
-    const { listener, closed } = endless();
+    const { listener, closed } = pouring(Infinity);
     const { body } = await ask({ url: serve(listener) });
     for await (const chunk of body) if (chunk.byteLength > 0) break;
     await closed;
@@ -189,28 +207,28 @@ const rules: Readonly<Record<string, Rule>> = {
       isAsked = true;
       response.end();
     });
-    const rejects = await rejectsWith(() => transport({ method: 'GET', url, headers: {} }, AbortSignal.abort()));
-    if (!rejects) return 'it did not reject';
+    const hasRejected = await rejects(() => transport({ method: 'GET', url, headers: {} }, AbortSignal.abort()));
+    if (!hasRejected) return 'it did not reject';
     return isAsked ? 'a request arrived' : undefined;
   },
   'a signal that is aborted before the answer: it rejects, and the connection ends': async ({ transport, serve }) => {
     const { listener, arrived, closed } = silent();
     const stop = new AbortController();
-    const asked = rejectsWith(() => transport({ method: 'GET', url: serve(listener), headers: {} }, stop.signal));
+    const asked = rejects(() => transport({ method: 'GET', url: serve(listener), headers: {} }, stop.signal));
     await arrived;
     stop.abort();
     await closed;
     return (await asked) ? undefined : 'it did not reject';
   },
   'a signal that is aborted within the body: that rejects, and the connection ends': async ({ transport, serve }) => {
-    const { listener, closed } = endless();
+    const { listener, closed } = pouring(Infinity);
     const stop = new AbortController();
     const { body } = await transport({ method: 'GET', url: serve(listener), headers: {} }, stop.signal);
-    const rejects = await rejectsWith(async () => {
+    const hasRejected = await rejects(async () => {
       for await (const chunk of body) if (chunk.byteLength > 0) stop.abort();
     });
     await closed;
-    return rejects ? undefined : 'the body ended as if it were complete';
+    return hasRejected ? undefined : 'the body ended as if it were complete';
   },
   'a connection that fails is an error of the network': async ({ ask, serve, nowhere }) => {
     const cut = serve(({ socket }) => socket.destroy());
@@ -247,13 +265,8 @@ async function read(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
   return Buffer.concat(await Array.fromAsync(body));
 }
 
-async function rejectsWith(work: () => Promise<unknown>): Promise<boolean> {
-  try {
-    await work();
-    return false;
-  } catch {
-    return true;
-  }
+async function rejects(work: () => Promise<unknown>): Promise<boolean> {
+  return (await codeOf(work)) !== undefined;
 }
 
 /** The code of what the work fails with; undefined if it does not. */
@@ -266,13 +279,10 @@ async function codeOf(work: () => Promise<unknown>): Promise<string | undefined>
   }
 }
 
-async function echoed(request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const { method, url: path, headers } = request;
-  response.end(JSON.stringify({ ...headers, method, path, content: await text(request) }));
-}
-
 const echo: RequestListener = (request, response) => {
-  echoed(request, response).catch(() => response.destroy());
+  const { method, url: path, headers } = request;
+  const answer = (content: string) => void response.end(JSON.stringify({ ...headers, method, path, content }));
+  text(request).then(answer, () => response.destroy());
 };
 
 /** A server that never answers. */
@@ -285,18 +295,24 @@ function silent() {
   return { listener, arrived: arrived.promise, closed: closed.promise };
 }
 
-/** A server whose body never ends. */
-function endless() {
+const unreadBytes = 64 * 1024 * 1024; // by far more than the buffers of two sockets hold
+
+/** A server whose body has so many bytes. */
+function pouring(bytes: number) {
   const closed = Promise.withResolvers<void>();
   const chunk = Buffer.alloc(64 * 1024);
+  let sent = 0;
   const pour = async (response: ServerResponse): Promise<void> => {
-    while (!response.destroyed) if (!response.write(chunk)) await once(response, 'drain');
+    for (; sent < bytes && !response.destroyed; sent += chunk.length) {
+      if (!response.write(chunk)) await once(response, 'drain');
+    }
+    response.end();
   };
   const listener: RequestListener = (_, response) => {
     response.once('close', () => closed.resolve());
     pour(response).catch(() => undefined); // the client has gone
   };
-  return { listener, closed: closed.promise };
+  return { listener, closed: closed.promise, sent: () => sent };
 }
 
 type Site = AsyncDisposable & {

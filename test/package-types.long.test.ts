@@ -14,6 +14,7 @@ const root = join(import.meta.dirname, '..');
 /** Uses the declarations as a strict program does: what it narrows must have the type that it is assigned to. */
 const program = `
 import { type ActionOptions, createFinder, hasCode, isImageError, openStore, type Outcome, type Transport } from 'longshore';
+import { checkTransport, type Transport as Seam, type TransportFault } from 'longshore/transport';
 
 export function told(outcome: Outcome): string {
   switch (outcome.status) {
@@ -46,6 +47,8 @@ const transport: Transport = async ({ url }, signal) => {
   signal.throwIfAborted();
   return { status: url.length, headers: {}, body: (async function* () { yield new Uint8Array(1); })() };
 };
+const faults: readonly TransportFault[] = await checkTransport(transport satisfies Seam, { timeoutMs: undefined });
+console.log(faults.map(({ rule, problem }) => \`\${rule}: \${problem}\`));
 const store = await openStore({ dir: '/store', readOnly: undefined });
 const options: ActionOptions = { store, keystore: undefined, insecure: { image: true, http: undefined }, limits: { archive: undefined }, transport };
 const finder = createFinder(options);

@@ -56,6 +56,10 @@ test.serial('the package, installed elsewhere, works as a command and as a libra
   const { stdout: found, stderr: warnings } = await exec(process.execPath, ['require.cjs'], { cwd: elsewhere });
   t.regex(found, /^function \d+\.\d+\.\d+\n$/);
   t.is(warnings, '');
+
+  await writeFile(join(elsewhere, 'check.js'), conformance);
+  const checked = await exec(process.execPath, ['check.js'], { cwd: elsewhere });
+  t.is(checked.stdout, '[]\nCANCELLED\ntrue\n', 'its check of transports finds nothing wrong with one on node:http');
   const shipped = await readdir(join(elsewhere, 'node_modules/longshore'), { recursive: true });
   t.regex(await readFile(join(elsewhere, 'node_modules/longshore/dist/licenses/bin.txt'), 'utf8'), /^undici .*MIT/m);
   t.deepEqual(
@@ -73,6 +77,26 @@ await using finder = createFinder({ store, insecure: { image: true }, pullPolicy
 const apps = createApps([{ image: 'example.com/app' }]);
 const { outcomes } = await finder.findImages(apps);
 for (const app of apps) console.log(app.imageID, outcomes[0].status);
+`;
+
+const conformance = `
+import { once } from 'node:events';
+import { request } from 'node:http';
+import { createRequire } from 'node:module';
+import { isImageError } from 'longshore';
+import { checkTransport } from 'longshore/transport';
+
+const transport = async ({ method, url, headers, content }, signal) => {
+  const sent = request(url, { method, headers, signal, agent: false });
+  sent.end(content);
+  const [answer] = await once(sent, 'response');
+  const fields = Object.entries(answer.headersDistinct);
+  const lists = fields.map(([name, values]) => [name, values.length === 1 ? values[0] : values]);
+  return { status: answer.statusCode, headers: Object.fromEntries(lists), body: answer };
+};
+console.log(JSON.stringify(await checkTransport(transport)));
+await checkTransport(transport, { signal: AbortSignal.abort() }).catch((error) => console.log(isImageError(error) && error.code));
+console.log(createRequire(import.meta.url)('longshore/transport').checkTransport === checkTransport);
 `;
 
 type Way = {

@@ -1,12 +1,13 @@
 import { once } from 'node:events';
 import { type IncomingMessage, request as httpRequest } from 'node:http';
+import { PassThrough } from 'node:stream';
 
 import test from 'ava';
 
 import { openAgents } from '../src/http/agents.ts';
 import { parseRoutes } from '../src/http/connect.ts';
 import { undiciTransport } from '../src/http/transport/undici.ts';
-import { checkTransport, type Transport } from '../src/transport.ts';
+import { checkTransport, type Transport, type TransportResponse } from '../src/transport.ts';
 import { fetchTransport } from './helpers/fetch-transport.ts';
 import { testOptions } from './helpers/http.ts';
 import { readSurface } from './helpers/surface.ts';
@@ -57,6 +58,22 @@ test('a transport that follows redirects, or takes no signal, is found out', asy
   }
 });
 
+test('a transport that takes bodies which nobody reads is found out', async (t) => {
+  const greedy: Transport = async ({ method, url, headers, content }, signal) => {
+    const sent = httpRequest(url, { method, headers: { ...headers }, signal, agent: false });
+    sent.end(content);
+    const [response] = (await once(sent, 'response')) as [IncomingMessage];
+    const body = response.pipe(new PassThrough({ highWaterMark: 1e9 }));
+    response.on('error', (error) => body.destroy(error));
+    return { status: response.statusCode ?? 0, headers: response.headers as TransportResponse['headers'], body };
+  };
+  const faults = await checkTransport(greedy, { timeoutMs: 4000 });
+  t.is(
+    faults.find(({ rule }) => rule.includes('nobody reads'))?.problem,
+    '67108864 bytes were taken while nobody read',
+  );
+});
+
 test('the check can be cancelled, and says what it cannot use', async (t) => {
   const stop = new AbortController();
   const checking = checkTransport(
@@ -69,7 +86,10 @@ test('the check can be cancelled, and says what it cannot use', async (t) => {
     { signal: stop.signal },
   );
   await t.throwsAsync(checking, { code: 'CANCELLED' });
-  await t.throwsAsync(checkTransport('fetch' as unknown as Transport), { code: 'USAGE' });
+  await t.throwsAsync(checkTransport('fetch' as unknown as Transport), { code: 'USAGE', message: /^transport: want/ });
+  for (const timeoutMs of [0, -1, NaN, 2 ** 31, '1' as unknown as number]) {
+    await t.throwsAsync(checkTransport(fetchTransport, { timeoutMs }), { code: 'USAGE', message: /^timeoutMs: want/ });
+  }
 });
 
 test('longshore/transport exports the types of the seam and one check', (t) => {

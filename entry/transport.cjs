@@ -1,0 +1,3 @@
+'use strict';
+require('./check-node.cjs');
+module.exports = require('../dist/src/transport.js');

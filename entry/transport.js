@@ -1,0 +1,3 @@
+import library from './transport.cjs';
+
+export const { checkTransport } = library;
