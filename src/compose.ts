@@ -196,13 +196,24 @@ function tooFewFiles(spare: number): ImageError {
   return new ImageError('FILE_UNREADABLE', message, { path: '/proc/self/fd', errno: 'EMFILE' });
 }
 
+type FetchPoolOptions = Pick<ActionOptions, 'jobs' | 'workers' | 'workerFile' | 'insecure'> & {
+  /** How many images are expected; default 1. */
+  readonly images?: number;
+};
+
 /** Opens the threads for a fetcher or finder with these options, so that they can start before it is created. @throws FILE_UNREADABLE */
-export function openFetchPool(options: Pick<ActionOptions, 'jobs' | 'workers' | 'workerFile'>): Pool {
+export function openFetchPool(options: FetchPoolOptions): Pool {
   const spare = spareFiles();
   if (spare < reservedFiles) throw tooFewFiles(spare);
   const { jobs, workers: threads } = concurrencyOf(options, spare);
   // each of the `jobs` transfers may have a session at the same time
-  return openPool({ workers: threads, sessionsPerWorker: Math.ceil(jobs / threads) + 1, filename: options.workerFile });
+  return openPool({
+    workers: threads,
+    sessionsPerWorker: Math.ceil(jobs / threads) + 1,
+    least: options.images,
+    loads: options.insecure?.image ? 'archives' : 'signed archives',
+    filename: options.workerFile,
+  });
 }
 
 const noMaterial: TlsMaterial = { ca: [], pairs: [] };

@@ -4,7 +4,11 @@ import { parentPort, threadId, workerData } from 'node:worker_threads';
 import { shareMemory } from './memory.ts';
 import { lazy, type ReadyMessage, replying } from './tasks.ts';
 
-const given = workerData as { readonly compileCache?: string; readonly thread?: string } | null;
+const given = workerData as {
+  readonly compileCache?: string;
+  readonly thread?: string;
+  readonly loads?: 'archives' | 'signed archives';
+} | null;
 // for this thread; that of the main thread does not apply here
 if (given?.compileCache !== undefined) enableCompileCache(given.compileCache);
 
@@ -12,8 +16,7 @@ shareMemory((message, transfer) => parentPort?.postMessage(message, [...transfer
 
 // One export for each task. Each loads its own module, so that a worker that never verifies does not load openpgp.
 
-const prepareModule = lazy(() => import('./ingest/prepare.ts'));
-export const prepare = replying('prepare', async (request) => (await prepareModule()).prepare(request));
+export const start = replying('start', () => Promise.resolve(undefined));
 
 const ingestModule = lazy(() => import('./ingest/ingest.ts'));
 export const ingest = replying('ingest', async (request, waitedMs) => (await ingestModule()).ingest(request, waitedMs));
@@ -60,3 +63,12 @@ export const inspectKeys = replying('inspectKeys', async (request) => (await ins
 
 // in longshore/worker, the thread of the index has loaded this module too
 if (given?.thread !== 'index') parentPort?.postMessage({ kind: 'ready', threadId } satisfies ReadyMessage);
+
+if (given?.loads !== undefined) {
+  // what most archives need, before the first one arrives
+  const loading = [import('./ingest/ingest.ts'), import('./decompress/gunzip.ts')] as Promise<unknown>[];
+  if (given.loads === 'signed archives') {
+    loading.push(import('./openpgp/digests.ts'), import('./openpgp/verify-signature.ts'));
+  }
+  Promise.all(loading).catch(() => undefined); // the task that needs it will report it
+}

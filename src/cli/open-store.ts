@@ -13,9 +13,14 @@ import type { Environment } from './options/environment.ts';
 export type Access = 'read' | 'use' | 'change' | 'fill';
 
 /** Opens the store in the data directory. One that does not exist counts as empty, except for `fill`. */
-export async function openCliStore(argv: DirectoryArguments, environment: Environment, access: Access): Promise<Store> {
+export async function openCliStore(
+  argv: DirectoryArguments,
+  environment: Environment,
+  access: Access,
+  writesLittle = false,
+): Promise<Store> {
   const dir = await dataDirectory(argv, environment);
-  return openStore({ dir, readOnly: await isReadOnly(dir, access) });
+  return openStore({ dir, readOnly: await isReadOnly(dir, access), writesLittle });
 }
 
 /** As `change`, but a damaged index is replaced by an empty one. */

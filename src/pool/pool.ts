@@ -30,10 +30,8 @@ export type Pool = AsyncDisposable & {
     request: Tasks[N]['request'],
     transfer?: readonly Transferable[],
   ): Promise<Tasks[N]['response']>;
-  /** Starts the first thread, which loads the modules of an ingest, before any download begins. */
-  warmUp(verifies: boolean): void;
-  /** Called when a download begins. As long as fewer threads than downloads are prepared, a thread loads the modules of an ingest. */
-  prepare(verifies: boolean): void;
+  /** Starts the first threads, before there is a task for them. */
+  warmUp(): void;
   /** Ends a thread that does not answer. Its other tasks reject, and a new thread replaces it. */
   recycle(threadId: number): Promise<void>;
   /** Ends all threads; tasks under way reject with CLOSED. */
@@ -41,12 +39,9 @@ export type Pool = AsyncDisposable & {
 };
 
 export function openPool(options: ThreadOptions): Pool {
-  const { workers } = options;
   const closing = new AbortController();
   const { signal: closed } = closing;
   let opening: Promise<Threads> | undefined;
-  let prepared = 0;
-  let downloads = 0;
 
   const requireOpen = (): void => {
     if (closed.aborted) throw closedError('pool');
@@ -86,13 +81,6 @@ export function openPool(options: ThreadOptions): Pool {
     }
   };
 
-  const start = (threads: number, verifies: boolean): void => {
-    while (prepared < Math.min(threads, workers)) {
-      prepared += 1;
-      attempt('prepare', { verifies }, []).catch(() => undefined); // the ingest will report the error
-    }
-  };
-
   const close = async (): Promise<void> => {
     closing.abort(closedError('pool'));
     const threads = await opening?.catch(() => undefined); // who asked for them has been told
@@ -114,14 +102,9 @@ export function openPool(options: ThreadOptions): Pool {
         return whenFilesAreFree(repeat).catch((again: unknown) => workerFailed(again, shownOf(request)));
       }
     },
-    warmUp(verifies) {
+    warmUp() {
       requireOpen();
-      start(1, verifies);
-    },
-    prepare(verifies) {
-      requireOpen();
-      downloads += 1;
-      start(downloads, verifies);
+      openOnce().catch(() => undefined); // the first task will report it
     },
     async recycle(threadId) {
       requireOpen();

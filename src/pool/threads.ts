@@ -14,11 +14,18 @@ import { createMemoryBudget } from './memory-budget.ts';
 
 const debug = debugLog('pool');
 
+/** Modules of archives. */
+type Loads = 'archives' | 'signed archives';
+
 export type ThreadOptions = {
   /** Threads, at least 1. They start as tasks need them. */
   readonly workers: number;
   /** Tasks that one thread may have under way: sessions that follow a download mostly wait. */
   readonly sessionsPerWorker: number;
+  /** How many threads start at once when the first is needed, at most `workers`; default 1. */
+  readonly least?: number | undefined;
+  /** What each thread loads before its first task: what archives need, or signed ones. */
+  readonly loads?: Loads | undefined;
   /** What the threads run, as a URL; default our own. */
   readonly filename?: string | undefined;
 };
@@ -91,7 +98,7 @@ export async function openThreads(options: ThreadOptions, onFailure: () => void)
     if (isClosed || ready.size > 0 || waiting === 0) return;
     if (failedStarts < startsAtMost) {
       debug(() => 'a thread ended, and tasks wait: another one is started');
-      run({ request: { verifies: false }, askedMs: Date.now() }, 'prepare', []).catch(() => undefined); // starts a thread
+      run({ request: {}, askedMs: Date.now() }, 'start', []).catch(() => undefined); // starts a thread
     } else {
       failure = notStarted(cause);
       onFailure();
@@ -123,19 +130,20 @@ const resourceLimits = { maxYoungGenerationSizeMb: 12 };
 /** tsc does not rewrite URLs: the extension is .ts in the sources and .js in the build. */
 const ownFile = new URL(`../../workers/index${extname(import.meta.url)}`, import.meta.url).href;
 
-async function openPiscina({ workers, sessionsPerWorker, filename = ownFile }: ThreadOptions): Promise<Piscina> {
+async function openPiscina(options: ThreadOptions): Promise<Piscina> {
+  const { workers, sessionsPerWorker, least = 1, loads, filename = ownFile } = options;
   const { Piscina } = await import('piscina');
   const cache = getCompileCacheDir(); // ends with a directory for this version of Node
   return new Piscina({
     filename,
-    minThreads: 1,
+    minThreads: Math.min(least, workers),
     maxThreads: workers,
     concurrentTasksPerWorker: sessionsPerWorker,
     loadBalancer: balanceLoad(workers, sessionsPerWorker),
     idleTimeout: Infinity,
     resourceLimits,
     // each thread has to enable the compile cache itself, in the same directory
-    workerData: { compileCache: cache && dirname(cache) },
+    workerData: { compileCache: cache && dirname(cache), loads },
     execArgv: ['--disable-warning=ExperimentalWarning'],
   });
 }

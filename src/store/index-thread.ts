@@ -44,54 +44,18 @@ export async function startWriter(making: Promise<Layout>, workerFile?: string):
   });
   making.catch(() => undefined); // awaited and thrown below, once the thread has ended
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-  const pending = new Map<number, Pending>();
-  let outbox: ToWriter[] = [];
-  let lastId = 0;
-  let ended: Error | undefined;
+  const requests = createRequests(making, (messages) => worker.postMessage(messages));
   let isOpen = false;
   let isClosing = false;
 
-  /** A pending request keeps the process alive; an idle store does not. */
-  const answerTo = (id: number): Promise<unknown> => {
-    worker.ref();
-    return new Promise((resolve, reject) => pending.set(id, { resolve, reject }));
-  };
-
-  const settle = (answer: FromWriter): void => {
-    const waiting = pending.get(answer.id);
-    pending.delete(answer.id);
-    if (answer.ok) waiting?.resolve(answer.value);
-    else void making.then(({ index }) => waiting?.reject(storeError(fromFailure(answer.failure), index)));
-  };
-
-  const end = (error: Error): void => {
-    ended ??= error;
-    for (const { reject } of pending.values()) reject(error);
-    pending.clear();
-  };
-
   worker.on('message', (answers: readonly FromWriter[]) => {
-    answers.forEach(settle);
-    if (pending.size === 0) worker.unref();
+    requests.settle(answers);
+    if (requests.pending() === 0) worker.unref();
   });
-  worker.on('error', (error) => end(!isOpen && isOutOfFiles(error) ? outOfFiles(error) : died(error)));
-  worker.on('exit', () => end(isClosing ? closedError('store') : died()));
+  worker.on('error', (error) => requests.end(!isOpen && isOutOfFiles(error) ? outOfFiles(error) : died(error)));
+  worker.on('exit', () => requests.end(isClosing ? closedError('store') : died()));
 
-  /** Sends all requests of one turn of the event loop in one message. */
-  const send = (): void => {
-    worker.postMessage(outbox);
-    outbox = [];
-  };
-
-  const request = async (task: WriterTask, content: unknown): Promise<unknown> => {
-    if (ended) throw ended;
-    lastId += 1;
-    if (outbox.length === 0) setImmediate(send);
-    outbox.push({ id: lastId, task, request: content } as ToWriter); // the type of `Request` pairs the two
-    return answerTo(lastId);
-  };
-
-  const opened = answerTo(0); // before the layout is sent, so that it also rejects when the thread dies earlier
+  const opened = requests.answerTo(0);
   opened.catch(() => undefined);
   const layout = await making.catch(async (error: unknown) => {
     await worker.terminate();
@@ -100,14 +64,101 @@ export async function startWriter(making: Promise<Layout>, workerFile?: string):
   worker.postMessage(layout);
   const owner = await opened;
   isOpen = true;
+  /** A pending request keeps the process alive; an idle store does not. */
+  const request: IndexRequest = (task, content) => {
+    worker.ref();
+    return requests.request(task, content);
+  };
   return {
     owner: () => String(owner),
-    request: request as IndexRequest, // an answer has the type of its task
+    request,
     close: async () => {
       isClosing = true;
-      if (!ended) await request('close', undefined).catch(() => undefined); // a thread that died has nothing to close
+      await request('close', undefined).catch(() => undefined); // a thread that died has nothing to close
       worker.ref(); // otherwise the process might end before the thread
       await exited;
+    },
+  };
+}
+
+/**
+ * Opens the index in this thread: for a process that writes little, which would wait longer for a thread than for what it writes.
+ *
+ * @throws what `making` throws, and a STORE_ code
+ */
+export async function openWriterHere(making: Promise<Layout>): Promise<Writer> {
+  const [layout, { openWriter }] = await Promise.all([making, import('./index/writer/open-writer.ts')]);
+  const requests = createRequests(making, (messages) => {
+    try {
+      writer.handle(messages);
+    } catch (error) {
+      requests.end(died(error));
+    }
+  });
+  const open = (): ReturnType<typeof openWriter> => openWriter(layout, requests.settle);
+  const writer = await Promise.try(open).catch((error: unknown) => {
+    throw storeError(error, layout.index);
+  });
+  return {
+    owner: () => writer.owner,
+    request: requests.request,
+    close: async () => {
+      await requests.request('close', undefined).catch(() => undefined);
+      requests.end(closedError('store'));
+    },
+  };
+}
+
+type Requests = {
+  readonly request: IndexRequest;
+  readonly answerTo: (id: number) => Promise<unknown>;
+  readonly settle: (answers: readonly FromWriter[]) => void;
+  /** How many have no answer yet. */
+  readonly pending: () => number;
+  /** Rejects what is pending and what comes later. The first error counts. */
+  readonly end: (error: Error) => void;
+};
+
+/** @param send - sends all requests of one turn of the event loop at once. */
+function createRequests(making: Promise<Layout>, send: (messages: readonly ToWriter[]) => void): Requests {
+  const pending = new Map<number, Pending>();
+  let outbox: ToWriter[] = [];
+  let lastId = 0;
+  let ended: Error | undefined;
+
+  const answerTo = (id: number): Promise<unknown> =>
+    new Promise((resolve, reject) => pending.set(id, { resolve, reject }));
+
+  const settle = (answer: FromWriter): void => {
+    const waiting = pending.get(answer.id);
+    pending.delete(answer.id);
+    if (answer.ok) waiting?.resolve(answer.value);
+    else void making.then(({ index }) => waiting?.reject(storeError(fromFailure(answer.failure), index)));
+  };
+
+  const flush = (): void => {
+    const due = outbox;
+    outbox = [];
+    send(due);
+  };
+
+  const request = async (task: WriterTask, content: unknown): Promise<unknown> => {
+    if (ended) throw ended;
+    lastId += 1;
+    if (outbox.length === 0) setImmediate(flush);
+    outbox.push({ id: lastId, task, request: content } as ToWriter); // the type of `Request` pairs the two
+    return answerTo(lastId);
+  };
+
+  return {
+    request: request as IndexRequest, // an answer has the type of its task
+    answerTo,
+    settle: (answers) => answers.forEach(settle),
+    pending: () => pending.size,
+    end: (error) => {
+      ended ??= error;
+      for (const { reject } of pending.values()) reject(error);
+      pending.clear();
     },
   };
 }

@@ -11,7 +11,7 @@ import { createStore, type StoreParts } from './create-store.ts';
 import { isOfOtherTools, readOciIndex } from './index/oci-index.ts';
 import type { Layout } from './index/protocol.ts';
 import { emptyReader, openReader, type Reader } from './index/reader.ts';
-import { startWriter, type Writer } from './index-thread.ts';
+import { openWriterHere, startWriter, type Writer } from './index-thread.ts';
 import { makeLayout, requireShortPath, storeLayout } from './layout.ts';
 import { indexSuffixes, requireLayout } from './misplaced.ts';
 import { openReadOnly } from './open-read-only.ts';
@@ -25,10 +25,10 @@ import { inStore, storeError } from './store-error.ts';
  * @throws STORE_BUSY, STORE_CORRUPT, STORE_FULL, STORE_READ_ONLY, STORE_VERSION, FILE_UNREADABLE
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
-  const { dir, readOnly = false, relisting = false, patience, workerFile } = options;
+  const { dir, readOnly = false, relisting = false, patience } = options;
   requireShortPath(dir);
   requireLayout(storeLayout(dir, 0), { writing: !readOnly });
-  const { reader, parts } = await (readOnly ? openToRead(dir) : openToWrite(dir, workerFile));
+  const { reader, parts } = await (readOnly ? openToRead(dir) : openToWrite(options));
   try {
     if (!relisting && (await isLost(reader, parts.layout))) throw lostIndex(parts.layout.index);
     return await createStore({ ...parts, readOnly, reader, patience });
@@ -46,9 +46,9 @@ async function openToRead(dir: string): Promise<Opened> {
   return { reader: await openReadOnly(layout.index), parts: { layout, writer: refusingWriter(dir) } };
 }
 
-async function openToWrite(dir: string, workerFile: string | undefined): Promise<Opened> {
+async function openToWrite({ dir, writesLittle = false, workerFile }: StoreOptions): Promise<Opened> {
   const making = inStore(dir, () => makeLayout(dir));
-  const writer = await inStore(dir, () => startWriter(making, workerFile));
+  const writer = await inStore(dir, () => (writesLittle ? openWriterHere(making) : startWriter(making, workerFile)));
   const layout = await making;
   try {
     return { reader: await openReader(layout.index, layout.index), parts: { layout, writer } };

@@ -106,6 +106,8 @@ export type StoreOptions = {
   readonly patience?: Patience;
   /** Also opens a store whose index is lost, with no images listed: for a repair, which lists its blobs again. */
   readonly relisting?: boolean;
+  /** Little will be written: the index needs no thread, which would take longer to start. Default false. */
+  readonly writesLittle?: boolean;
   /** What the thread of the index runs, as a URL; default our own. */
   readonly workerFile?: string | undefined;
 };

@@ -119,8 +119,7 @@ test('a finder whose threads cannot be started is closed all the same', async (t
   await opened.close();
   await pool.close();
   await pool.close();
-  await t.throwsAsync(pool.run('prepare', { verifies: false }), { code: 'CLOSED' });
-  t.throws(() => pool.prepare(false), { code: 'CLOSED' });
-  t.throws(() => pool.warmUp(false), { code: 'CLOSED' });
+  await t.throwsAsync(pool.run('start', {}), { code: 'CLOSED' });
+  t.throws(() => pool.warmUp(), { code: 'CLOSED' });
   await t.throwsAsync(pool.recycle(1), { code: 'CLOSED' });
 });

@@ -10,8 +10,8 @@ import type { Store } from '../../src/store/store.ts';
 import { putImage, temporaryDirectory } from '../helpers/stored.ts';
 import { until } from '../helpers/until.ts';
 
-async function openTestStore(t: ExecutionContext): Promise<Store> {
-  const store = await openStore({ dir: join(await temporaryDirectory(t), 'store') });
+async function openTestStore(t: ExecutionContext, writesLittle = false): Promise<Store> {
+  const store = await openStore({ dir: join(await temporaryDirectory(t), 'store'), writesLittle });
   t.teardown(() => store.close());
   return store;
 }
@@ -82,12 +82,12 @@ function everyCall(store: Store, imageId: Awaited<ReturnType<typeof putImage>>['
   return calls;
 }
 
-for (const mode of ['written', 'read only', 'empty'] as const) {
+for (const mode of ['written', 'written without a thread', 'read only', 'empty'] as const) {
   test(`everything that is asked of a closed store is CLOSED: ${mode}`, async (t) => {
-    const first = await openTestStore(t);
+    const first = await openTestStore(t, mode === 'written without a thread');
     const { imageId } = await putImage(first, { name: 'example.com/a' });
     const dir = mode === 'empty' ? join(await temporaryDirectory(t), 'none') : first.dir;
-    const store = mode === 'written' ? first : await openStore({ dir, readOnly: true });
+    const store = mode.startsWith('written') ? first : await openStore({ dir, readOnly: true });
     await store.close();
     await store.close();
     for (const [name, call] of Object.entries(everyCall(store, imageId))) {
@@ -108,16 +108,18 @@ test('what iterates over a store does not end as if there were no more when it i
   t.true((await iterating.next()).done);
 });
 
-test('who waits for a claim stops waiting when the store is closed', async (t) => {
-  const store = await openTestStore(t);
-  await store.claim('a', new AbortController().signal);
-  const waiting = t.throwsAsync(store.claim('a', new AbortController().signal), { code: 'CLOSED' });
-  const other = await openStore({ dir: store.dir });
-  const elsewhere = t.throwsAsync(other.claim('a', new AbortController().signal), { code: 'CLOSED' });
-  await sleep(50);
-  await Promise.all([other.close(), elsewhere]);
-  await Promise.all([store.close(), waiting]);
-});
+for (const writesLittle of [false, true]) {
+  test(`who waits for a claim stops waiting when the store is closed, written ${writesLittle ? 'without' : 'by'} a thread`, async (t) => {
+    const store = await openTestStore(t, writesLittle);
+    await store.claim('a', new AbortController().signal);
+    const waiting = t.throwsAsync(store.claim('a', new AbortController().signal), { code: 'CLOSED' });
+    const other = await openStore({ dir: store.dir, writesLittle });
+    const elsewhere = t.throwsAsync(other.claim('a', new AbortController().signal), { code: 'CLOSED' });
+    await sleep(50);
+    await Promise.all([other.close(), elsewhere]);
+    await Promise.all([store.close(), waiting]);
+  });
+}
 
 test('a download that is open when its store is closed is changed no more, and can be closed', async (t) => {
   const store = await openTestStore(t);

@@ -72,7 +72,7 @@ async function transferArchive(
     if (known && isFresh(context, known, request)) return { kind: 'known', claim, known };
     const signature = context.verifier ? request.signature : undefined;
     const conditions = known && validators(known.record);
-    if (!conditions) context.pool.prepare(signature !== undefined);
+    if (!conditions) context.pool.warmUp(); // while the request is under way
     const received = await receive(context, { key, url, signature, known: conditions, expected }, signal);
     return { kind: 'received', claim, known, received };
   } catch (error) {

@@ -36,7 +36,10 @@ export type Settings = {
   readonly registries: RegistrySettings | undefined;
 };
 
-type FinderRequest = Settings & { readonly access: Access };
+/** So many images are written to the index without a thread for it. */
+const few = 8;
+
+type FinderRequest = Settings & { readonly access: Access; readonly apps: readonly unknown[] };
 
 /** Opens store, keystore and finder; `resources` closes them in reverse order. @throws ImageError */
 export async function openFinder(
@@ -46,10 +49,10 @@ export async function openFinder(
 ): Promise<Finder> {
   const { options, config, directories, environment, access } = request;
   const place = { dir: storeDirectory(request) };
-  const pool = resources.use(openFetchPool(options));
-  // An empty store will need a thread: start it while the store is made.
-  if (access === 'fill' && !(await isThere(join(place.dir, 'index.sqlite')))) pool.warmUp(!options.insecure.image);
-  const store = resources.use(await openCliStore(place, environment, access));
+  const pool = resources.use(openFetchPool({ ...options, images: request.apps.length }));
+  // An empty store will need threads: they start while it is made.
+  if (access === 'fill' && !(await isThere(join(place.dir, 'index.sqlite')))) pool.warmUp();
+  const store = resources.use(await openCliStore(place, environment, access, request.apps.length <= few));
   resources.defer(() => pool.close()); // before the store, so that no thread writes to it any more
   const { system, local, user } = directories;
   const onWarning = (message: string): void => void onEvent({ type: 'warning', message });
