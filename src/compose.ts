@@ -4,6 +4,7 @@ import type { Batch } from './batches.ts';
 import { createSlots } from './coordinator/slots.ts';
 import { ImageError } from './errors.ts';
 import type { EventSink } from './events.ts';
+import { createAnswers } from './fetchers/answers.ts';
 import type { FetchContext, PullPolicy, Registries } from './fetchers/context.ts';
 import { parseConnectTo } from './http/connect.ts';
 import type { Http, TlsMaterial } from './http/contract.ts';
@@ -48,6 +49,7 @@ export function openContext(options: ActionOptions, onEvent: EventSink): OpenCon
     policy,
     noCache: options.noCache ?? false,
     registries: openRegistries(options, { http, limits, platform, onEvent, nowMs: Date.now }),
+    answers: createAnswers(options.resolveMaxAgeMs ?? defaultResolveMaxAgeMs, networkOf(options)),
     discovery: { allowHttp: insecure.http ?? false, origins: options.discover ?? [] },
     trustKeysFromHTTPS: options.trustKeysFromHTTPS === true && isHttpsAuthentic(insecure),
     platform,
@@ -80,6 +82,30 @@ export function openContext(options: ActionOptions, onEvent: EventSink): OpenCon
       await Promise.all([http.close(), pool === options.pool ? undefined : pool.close()]);
     },
   };
+}
+
+const defaultResolveMaxAgeMs = 300_000;
+
+/** The settings on which it depends which servers answer, and which of them are believed. Proxies are without their passwords. */
+function networkOf({
+  insecure = {},
+  ca,
+  certificates,
+  mirrors,
+  connectTo,
+  denyNet,
+  proxy = {},
+  transport,
+}: ActionOptions) {
+  const withoutPassword = (url: string | undefined) => url?.replace(/^([^/]*\/\/)[^/]*@/, '$1');
+  const { http, https, all, noProxy } = proxy;
+  const proxies = [...[http, https, all].map(withoutPassword), noProxy];
+  const material = [...(certificates ?? [])].map(([host, { ca: trusted, pairs }]) => [
+    host,
+    trusted,
+    pairs.map(({ cert }) => cert),
+  ]);
+  return [insecure.tls, insecure.http, ca, material, mirrors, connectTo, denyNet, proxies, transport !== undefined];
 }
 
 /** Undefined without a keystore, and if the checks of images are switched off: then nothing is verified. */

@@ -1,7 +1,9 @@
 import { type Batch, createBatches } from './batches.ts';
 import { type OpenContext, openContext } from './compose.ts';
+import type { PlanOutcome } from './coordinator/plan-batch.ts';
 import { ImageError } from './errors.ts';
 import type { Outcome, OutcomeStatus } from './events.ts';
+import type { FetchContext } from './fetchers/context.ts';
 import type { App } from './image/apps.ts';
 import { type Digest, isDigest } from './image/digest.ts';
 import { type ImageId, parseImageId } from './image/image-id.ts';
@@ -51,7 +53,6 @@ function openFinder(options: ActionOptions, what: 'finder' | 'fetcher'): Finder 
 
   const plan = (apps: Iterable<App>, call: PlanCall): Promise<PlanResult> =>
     batches.run({ signal: call.signal, closed }, async (batch) => {
-      const { planApps } = await import('./plan-apps.ts');
       return context.withBatch(batch, (own) => planApps(own, options, apps, call, batch));
     });
 
@@ -117,4 +118,22 @@ function parseFoundId(text: string): ImageId | Digest {
 
 function isStored(status: OutcomeStatus): boolean {
   return status === 'fetched' || status === 'present';
+}
+
+/** Finds out what findImages would do for the apps. */
+async function planApps(
+  context: FetchContext,
+  { withDeps = true }: Pick<ActionOptions, 'withDeps'>,
+  apps: Iterable<App>,
+  { onOutcome }: Pick<PlanCall, 'onOutcome'>,
+  { signal, call }: Batch,
+): Promise<PlanResult> {
+  const { planBatch } = await import('./coordinator/plan-batch.ts'); // a fetch does not need it
+  const outcomes: PlanOutcome[] = [];
+  const settle = (outcome: PlanOutcome): void => {
+    if (outcome.index !== undefined) outcomes[outcome.index] = outcome;
+    call(() => onOutcome?.(outcome));
+  };
+  const totals = await planBatch(parseApps([...apps]), { context, withDeps, signal, onOutcome: settle });
+  return { outcomes, totals };
 }

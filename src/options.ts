@@ -54,6 +54,11 @@ export type FetchSettings = {
    * version that moves is seen with `update` only.
    */
   readonly pullPolicy?: PullPolicy | undefined;
+  /**
+   * How long what a server answered about a name is used again, in milliseconds: the digest of a tag, the endpoints of a name.
+   * Default 300 000, at most a week; 0 for never. Only with pullPolicy `new`, and not while a lock is written.
+   */
+  readonly resolveMaxAgeMs?: number | undefined;
   /** What is kept of a registry image: `aci`, an archive made of it, `oci`, its own blobs, or `both` (default). */
   readonly keep?: Keep | undefined;
   /** The platforms of registry images to fetch: `os/arch[/variant]`. Default: linux on this processor. */

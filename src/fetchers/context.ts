@@ -32,6 +32,7 @@ export type FetchContext = {
   /** The URL cache is ignored. */
   readonly noCache: boolean;
   readonly registries: Registries;
+  readonly answers: Answers;
   readonly discovery: Pick<DiscoveryContext, 'allowHttp' | 'origins'>;
   /** Keys that discovery finds over https are trusted without review. */
   readonly trustKeysFromHTTPS: boolean;
@@ -64,6 +65,18 @@ export type ImageLock = {
   readonly frozen: boolean;
   /** Called with the image of each reference, whether it has an entry or not. What it throws, or rejects with, ends the batch. */
   readonly onFound: (reference: string, id: ImageId | Digest) => unknown;
+};
+
+/** How what servers answered is used again, instead of asking them: the digest of a tag, the endpoints of a name. */
+export type Answers = {
+  /** Older answers are not used; with 0 none is kept. */
+  readonly maxAgeMs: number;
+  /** Whether answers are kept; a plan only reads them. */
+  readonly areKept: boolean;
+  /** The settings on which it depends who answers. Their hash is part of each question. */
+  readonly network: string;
+  /** Identifies credentials in the store without revealing them. */
+  identityOf(credentials: readonly unknown[], salt: string): Promise<string>;
 };
 
 /** How a registry image is stored: converted to an archive, as it is, or both. */
@@ -150,6 +163,7 @@ export function warnOfSilence({ onEvent }: FetchContext, key: string): OnSilence
 export function asReadOnly(context: FetchContext): FetchContext {
   return {
     ...context,
+    answers: { ...context.answers, areKept: false },
     store: {
       ...context.store,
       touch: () => undefined,

@@ -116,6 +116,7 @@ const actionChecks: Checks<ActionOptions> = {
   noCache: boolean,
   withDeps: boolean,
   pullPolicy: oneOf('new', 'update', 'never'),
+  resolveMaxAgeMs: integer(0),
   keep: oneOf('aci', 'oci', 'both'),
   platform: listOf(parsed(parsePlatform), 1),
   mirrors: listOf(mirrorRule),

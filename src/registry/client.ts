@@ -28,6 +28,12 @@ export type RegistryTarget = ContentRequest & {
   readonly excludedMirrors?: ReadonlySet<string>;
 };
 
+/** The place that answered, and whether the request had credentials or a token. */
+export type AnsweredBy = { readonly place: string; readonly isAuthorized: boolean };
+
+/** A place where content is asked for, by a text that is its own. */
+export type PlaceName = Pick<Place, 'host' | 'repository' | 'origins'> & { readonly place: string };
+
 type SessionFields = 'url' | 'ownCredentials' | 'onRefusal';
 
 /** `from` is the registry or mirror that the last bytes came from. */
@@ -36,11 +42,13 @@ export type DownloadedFrom = Downloaded & { readonly from: Pick<Place, 'host' | 
 /** Sends requests to registries and their mirrors. It remembers their connections, tokens and failures. */
 export type RegistryClient = {
   readonly options: RegistryOptions;
+  /** The places that are asked, in this order. @throws ImageError CONFIG_INVALID, as placesOf */
+  placesOf(target: Omit<RegistryTarget, 'path'>): readonly PlaceName[];
   /** @param accept - checks and converts the answer; if it throws, the next place is asked. */
   getDocument<T>(
     target: RegistryTarget,
     request: Omit<DocumentRequest, SessionFields>,
-    accept: (answer: HttpDocument) => T,
+    accept: (answer: HttpDocument, by: AnsweredBy) => T,
     signal: AbortSignal,
   ): Promise<T>;
   download(
@@ -117,8 +125,16 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
 
   return {
     options,
+    placesOf: (target) => placesOf(target, options).places.map((place) => ({ ...place, place: keyOf(place) })),
     getDocument: (target, request, accept, signal) =>
-      ask(target, async (session, there) => accept(await session.getDocument(there, request, signal)), signal),
+      ask(
+        target,
+        async (session, there, place) => {
+          const { answer, isAuthorized } = await session.getDocument(there, request, signal);
+          return accept(answer, { place: keyOf(place), isAuthorized });
+        },
+        signal,
+      ),
     download: (target, request, signal) =>
       ask(
         target,
@@ -162,7 +178,7 @@ type Session = {
     target: Target,
     request: Omit<DocumentRequest, SessionFields>,
     signal: AbortSignal,
-  ): Promise<HttpDocument>;
+  ): Promise<{ readonly answer: HttpDocument; readonly isAuthorized: boolean }>;
   /** @throws ImageError AUTH_REQUIRED, AUTH_DENIED, what download throws */
   download(target: Target, request: Omit<DownloadRequest, SessionFields>, signal: AbortSignal): Promise<Downloaded>;
 };
@@ -224,7 +240,7 @@ function createSession(
             signal,
           );
           warningsOf(answer.headers).forEach(warn);
-          return answer;
+          return { answer, isAuthorized: Object.keys(own.headers ?? {}).length > 0 };
         },
         signal,
       ),

@@ -2,22 +2,26 @@ import { hasCode, ImageError } from '../errors.ts';
 import type { DocumentRequest, HttpDocument, HttpObserver } from '../http/contract.ts';
 import { headerOf } from '../http/headers.ts';
 import { type Digest, isDigest } from '../image/digest.ts';
+import type { Limits } from '../image/limits.ts';
 import { showUrl } from '../image/show.ts';
-import type { RegistryClient, RegistryTarget } from './client.ts';
+import type { AnsweredBy, RegistryClient, RegistryTarget } from './client.ts';
 import { checkDigest, digestOf, sizeMismatch } from './download-blob.ts';
 import { parseRegistryManifest } from './manifest.ts';
 import { acceptedTypes } from './media-types.ts';
 import type { Descriptor, ImageIndex, RegistryDocument, RegistryManifest, Repository } from './types.ts';
 
 /** Identifies a document: by tag, by digest, or by a descriptor, which has its size and type too. */
-export type DocumentPointer =
-  { readonly tag: string } | { readonly digest: Digest; readonly size?: number; readonly mediaType?: string };
+export type DocumentPointer = { readonly tag: string } | DigestPointer;
+
+export type DigestPointer = { readonly digest: Digest; readonly size?: number; readonly mediaType?: string };
 
 /** A document with its parsed content. */
 export type ParsedDocument = RegistryDocument & {
   readonly content: ImageIndex | RegistryManifest;
   /** The URL that answered, after redirects and without a query. */
   readonly url: string;
+  /** Absent if no server was asked. */
+  readonly by?: AnsweredBy;
 };
 
 /**
@@ -36,12 +40,12 @@ export function getManifest(
 ): Promise<ParsedDocument> {
   const { limits, onWarning } = client.options;
   const isTag = 'tag' in lead;
-  const target = targetOf(where, manifestPath(lead));
+  const target = manifestTarget(where, lead);
   return withinLimit('registryManifest', limits.registryManifest, isTag ? undefined : lead.size, (limit) =>
     client.getDocument(
       target,
       { limit, statuses: [200], decodes: true, headers: { accept: acceptedTypes }, ...(observer && { observer }) },
-      ({ body, headers, url }) => {
+      ({ body, headers, url }, by) => {
         const digest = isTag ? digestOf(body) : lead.digest;
         if (!isTag) checkDigest(body, lead);
         const headerDigest = digestHeader(headers);
@@ -50,16 +54,40 @@ export function getManifest(
           onWarning(`${where.host} gives the digest ${headerDigest} for the manifest of ${name}, but it is ${digest}`);
         }
         const type = headerOf(headers, 'content-type') ?? '';
-        const content = parseRegistryManifest(body, type, limits.layers);
-        if (!isTag && lead.mediaType !== undefined && lead.mediaType !== content.mediaType) {
-          const message = `a document of type ${content.mediaType} instead of ${lead.mediaType}`;
-          throw new ImageError('MANIFEST_INVALID', message, { field: 'mediaType' });
-        }
-        return { bytes: body, digest, mediaType: content.mediaType, content, url: showUrl(url) };
+        const content = parseContent(body, { type, wanted: isTag ? undefined : lead.mediaType }, limits);
+        return { bytes: body, digest, mediaType: content.mediaType, content, url: showUrl(url), by };
       },
       signal,
     ),
   );
+}
+
+/** @param types - that of the answer, and that of the descriptor, if there is one. @throws ImageError MANIFEST_INVALID, LIMIT_EXCEEDED */
+function parseContent(
+  body: Uint8Array,
+  { type, wanted }: { readonly type: string; readonly wanted: string | undefined },
+  limits: Pick<Limits, 'layers'>,
+): ParsedDocument['content'] {
+  const content = parseRegistryManifest(body, type, limits.layers);
+  if (wanted === undefined || wanted === content.mediaType) return content;
+  const message = `a document of type ${content.mediaType} instead of ${wanted}`;
+  throw new ImageError('MANIFEST_INVALID', message, { field: 'mediaType' });
+}
+
+/**
+ * Reads a manifest or an index that was got before, from the same bytes.
+ *
+ * @param lead.mediaType - the type with which it came, if that is known.
+ * @throws ImageError as getManifest
+ */
+export function parseDocument(
+  { bytes, url }: Pick<ParsedDocument, 'bytes' | 'url'>,
+  lead: DigestPointer,
+  limits: Pick<Limits, 'layers'>,
+): ParsedDocument {
+  checkDigest(bytes, lead);
+  const content = parseContent(bytes, { type: lead.mediaType ?? '', wanted: lead.mediaType }, limits);
+  return { bytes, digest: lead.digest, mediaType: content.mediaType, content, url };
 }
 
 /**
@@ -81,7 +109,7 @@ export async function currentDigest(
     headers: { accept: acceptedTypes },
     ...(observer && { observer }),
   };
-  const target = targetOf(where, manifestPath({ tag }));
+  const target = manifestTarget(where, { tag });
   const said = await client
     .getDocument(target, request, ({ status, headers }) => (status === 200 ? digestHeader(headers) : undefined), signal)
     .catch((error: unknown) => {
@@ -142,6 +170,11 @@ async function withinLimit<T>(
 }
 
 type ContentPath = Pick<RegistryTarget, 'path' | 'namedBy'>;
+
+/** What is asked for a manifest. */
+export function manifestTarget(where: Repository, lead: DocumentPointer): RegistryTarget {
+  return targetOf(where, manifestPath(lead));
+}
 
 function targetOf({ host, repository, digest }: Repository, part: ContentPath): RegistryTarget {
   return { host, repository, ...(digest !== undefined && { digest }), ...part };

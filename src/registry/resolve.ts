@@ -7,7 +7,7 @@ import { show } from '../image/show.ts';
 import { debugLog } from '../system/debug.ts';
 import { choosePlatform } from './choose-platform.ts';
 import type { RegistryClient } from './client.ts';
-import { type DocumentPointer, getManifest } from './documents.ts';
+import { type DocumentPointer, getManifest, type ParsedDocument } from './documents.ts';
 import type { Descriptor, RegistryDocument, RegistryManifest } from './types.ts';
 
 const debug = debugLog('registry');
@@ -29,16 +29,23 @@ export type ResolvedImage = {
   readonly annotations: RegistryManifest['annotations'];
 };
 
+/** Gets a document. @param ask - asks the registry for it. */
+export type GetDocument = (
+  pointer: DocumentPointer,
+  ask: (observer: HttpObserver) => Promise<ParsedDocument>,
+) => Promise<ParsedDocument>;
+
 /**
  * Finds the image that a reference names for a platform. If no index names the platform, the caller must compare it with the
  * configuration of the image.
  *
+ * @param options.get - called for each document. Default: asks the registry.
  * @throws ImageError PLATFORM_MISSING, LIMIT_EXCEEDED for too many nested indexes, and as getManifest
  */
 export async function resolveImage(
   client: RegistryClient,
   reference: RegistryReference,
-  { platform, observer }: { readonly platform: GoPlatform; readonly observer?: HttpObserver },
+  { platform, get = (_, ask) => ask({}) }: { readonly platform: GoPlatform; readonly get?: GetDocument },
   signal: AbortSignal,
 ): Promise<ResolvedImage> {
   const maximum = client.options.limits.indexDepth;
@@ -46,13 +53,15 @@ export async function resolveImage(
   let namedPlatform: GoPlatform | undefined;
   let pointer = pointerOf(reference);
   for (;;) {
-    const { content, url, ...document } = await getManifest(client, reference, pointer, observer, signal);
+    const asked = pointer;
+    const ask = (observer: HttpObserver) => getManifest(client, reference, asked, observer, signal);
+    const { content, url, bytes, digest, mediaType } = await get(asked, ask);
+    const document = { bytes, digest, mediaType };
     if (content.kind === 'manifest') {
       const { config, layers, annotations } = content;
-      const { digest } = indexes[0] ?? document;
       return {
         endpoint: url,
-        digest,
+        digest: indexes[0]?.digest ?? digest,
         indexes,
         manifest: document,
         platform: namedPlatform,
@@ -66,13 +75,12 @@ export async function resolveImage(
       const message = `more than ${maximum} nested indexes`;
       throw new ImageError('LIMIT_EXCEEDED', message, { limit: 'indexDepth', maximum });
     }
-    const { digest, size, mediaType, platform: chosen } = choosePlatform(content.entries, platform);
+    const chosen = choosePlatform(content.entries, platform);
     debug(
-      () =>
-        `${show(reference.text)}: index ${document.digest} has ${digest} for ${platform.os}/${platform.architecture}`,
+      () => `${show(reference.text)}: index ${digest} has ${chosen.digest} for ${platform.os}/${platform.architecture}`,
     );
-    namedPlatform = chosen ?? namedPlatform;
-    pointer = { digest, size, mediaType };
+    namedPlatform = chosen.platform ?? namedPlatform;
+    pointer = { digest: chosen.digest, size: chosen.size, mediaType: chosen.mediaType };
   }
 }
 

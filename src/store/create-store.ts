@@ -63,6 +63,12 @@ export async function createStore({ layout, readOnly, reader, writer, patience }
     ...registry.store,
 
     putRemote: (url, record) => request('putRemote', formatRemoteRow(url, record)),
+    putAnswer: (question, answer) =>
+      request('putAnswer', {
+        key: hashKey(question),
+        value: answer?.value ?? null,
+        answeredAtMs: answer?.answeredAtMs ?? 0,
+      }),
     confirmBlob: (imageId, stamp) => request('confirmBlob', { id: idDigits(imageId), stamp }),
     touch: (imageId) => lastUsed.touch(idDigits(imageId)),
 

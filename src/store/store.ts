@@ -36,6 +36,9 @@ export type Remote = {
   readonly signatureUrl?: string;
 };
 
+/** What a server answered. `value` is a text that only who asked can read: it may have been changed by others. */
+export type Answer = { readonly value: string; readonly answeredAtMs: number };
+
 /** An image whose verified and synced tar is at `path`, which `temporaryPath` returned. */
 export type Commit = {
   readonly path: string;
@@ -144,6 +147,16 @@ type ImageStore = AsyncDisposable & {
   checkIndex(): Promise<void>;
   getRemote(url: string): Promise<Remote | undefined>;
   putRemote(url: string, record: Remote): Promise<void>;
+  /** The answer that was put last to the same question. */
+  getAnswer(question: string): Promise<Answer | undefined>;
+  /**
+   * Keeps an answer for a while; the oldest give way if there are many. Only a hash of the question is stored.
+   *
+   * @param answer - undefined to forget what was answered.
+   */
+  putAnswer(question: string, answer: Answer | undefined): Promise<void>;
+  /** A random text that this store was made with, for hashes that are put into it. */
+  salt(): Promise<string>;
 
   blobPath(imageId: ImageId): string;
   blobState(imageId: ImageId): Promise<BlobState>;

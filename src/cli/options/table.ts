@@ -77,6 +77,13 @@ const asking = [
     help: 'When to ask the network, default new',
   },
   {
+    name: 'resolve-max-age',
+    group: 'What to fetch',
+    kind: 'value',
+    placeholder: 'TIME',
+    help: 'Use again what a tag or name stood for so long ago, default 5m; 0 never',
+  },
+  {
     name: 'keep',
     group: 'Store',
     kind: 'value',

@@ -196,6 +196,13 @@ const timeUnits: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000,
 /** Timers hold 31 bits; with more they fire at once. */
 const longestMs = 2 ** 31 - 1;
 
+const weekMs = 7 * 86_400_000;
+
+/** A time of at most a week, or 0. @throws USAGE */
+export function parseAge(text: string, option: string): number {
+  return text === '0' ? 0 : parseTime(text, option, weekMs);
+}
+
 /** A number with ms, s, m or h. @returns milliseconds, from 1 to `most`. @throws USAGE */
 export function parseTime(text: string, option: string, most = longestMs): number {
   const [, digits, unit = ''] = /^([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)$/i.exec(text) ?? [];

@@ -69,6 +69,8 @@ export type Pull = {
   readonly wanted: WantedImage;
   readonly client: RegistryClient;
   readonly resolved: ResolvedImage;
+  /** Resolves when the manifest and the indexes are in the store, or cannot be put there early. */
+  readonly documentsKept: Promise<unknown>;
   /** Undefined if nothing is verified. */
   readonly verified: Verification | undefined;
 };

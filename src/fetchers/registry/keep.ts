@@ -1,12 +1,16 @@
 import { open } from 'node:fs/promises';
 
+import { isImageError } from '../../errors.ts';
 import type { GoPlatform } from '../../image/platform.ts';
+import type { DigestPointer } from '../../registry/documents.ts';
+import { checkDigest } from '../../registry/download-blob.ts';
 import { deriveOciManifest } from '../../registry/media-types.ts';
 import type { RegistryDocument } from '../../registry/types.ts';
 import type { RegistryImage, StoredDescriptor } from '../../store/registry-store.ts';
 import type { Store, StoredImage } from '../../store/store.ts';
 import { inStore } from '../../store/store-error.ts';
-import { stampOf } from '../../system/files.ts';
+import { errnoOf } from '../../system/errno.ts';
+import { openOwnFile, readAtMost, stampOf } from '../../system/files.ts';
 import type { FetchContext } from '../context.ts';
 import { isLatest, type Pull } from './image.ts';
 import { provenanceOf } from './signatures.ts';
@@ -46,7 +50,8 @@ export async function keepImage(
   });
 }
 
-async function putDocument(store: Store, { bytes, digest }: RegistryDocument): Promise<void> {
+/** Writes a document that matches its digest. It is not listed by that. */
+export async function putDocument(store: Store, { bytes, digest }: RegistryDocument): Promise<void> {
   if (await store.hasBlob(digest)) return;
   const path = store.temporaryPath();
   const stamp = await inStore(path, async () => {
@@ -56,6 +61,25 @@ async function putDocument(store: Store, { bytes, digest }: RegistryDocument): P
     return stampOf(await file.stat({ bigint: true }));
   });
   await store.commitBlob({ path, stamp, digest, size: bytes.byteLength });
+}
+
+/** Reads a document that the store has, and checks it. @returns undefined if it is not there, is damaged or too large. */
+export async function readDocument(
+  store: Store,
+  { digest, size }: Pick<DigestPointer, 'digest' | 'size'>,
+  maxBytes: number,
+): Promise<Uint8Array | undefined> {
+  if ((size !== undefined && size > maxBytes) || !(await store.hasBlob(digest, size))) return undefined;
+  try {
+    await using file = await openOwnFile(store.digestPath(digest));
+    const bytes = await readAtMost(file, maxBytes + 1);
+    if (bytes.byteLength > maxBytes) return undefined;
+    checkDigest(bytes, { digest, ...(size !== undefined && { size }) });
+    return bytes;
+  } catch (error) {
+    if (isImageError(error) || errnoOf(error) !== undefined) return undefined; // the stored blob is unusable
+    throw error;
+  }
 }
 
 function describe({ mediaType, digest, bytes }: RegistryDocument): StoredDescriptor {

@@ -1,18 +1,15 @@
 import type { LayerPacking } from '../../../workers/convert/requests.ts';
-import { isImageError } from '../../errors.ts';
 import type { Digest } from '../../image/digest.ts';
 import { type GoPlatform, toAppcPlatform } from '../../image/platform.ts';
 import { platformMissing, runsOn } from '../../registry/choose-platform.ts';
 import { getConfig } from '../../registry/documents.ts';
-import { checkDigest } from '../../registry/download-blob.ts';
 import { parseRegistryConfig, type RegistryConfig } from '../../registry/manifest.ts';
-import type { Descriptor, RegistryDocument } from '../../registry/types.ts';
-import { errnoOf } from '../../system/errno.ts';
-import { openOwnFile, readAtMost } from '../../system/files.ts';
+import type { RegistryDocument } from '../../registry/types.ts';
 import { createObserver, type FetchContext } from '../context.ts';
 import { fetchBlob, type TransferProgress, transferProgress } from './blobs.ts';
 import { notConvertible, type Unpacker } from './convert.ts';
 import type { Pull } from './image.ts';
+import { readDocument } from './keep.ts';
 
 type Parts = {
   readonly config: RegistryDocument;
@@ -107,8 +104,9 @@ async function fetchConfig(
 ): Promise<RegistryDocument> {
   const { config } = resolved;
   const { slots, registries } = context;
-  const stored = await readConfig(context, config);
-  if (stored) return stored;
+  const { digest, mediaType } = config;
+  const stored = await readDocument(context.store, config, context.limits.registryConfig);
+  if (stored) return { bytes: stored, digest, mediaType };
   const bring = (shared: AbortSignal) =>
     slots.run(reference.host, shared, async (slot) => {
       const observer = createObserver({ ...context, slot }, key);
@@ -116,19 +114,5 @@ async function fetchConfig(
       progress.start(config.size, 0)(config.size);
       return document;
     });
-  return { ...(await registries.configs.get(config, bring, signal)), mediaType: config.mediaType };
-}
-
-async function readConfig({ store, limits }: FetchContext, config: Descriptor): Promise<RegistryDocument | undefined> {
-  const { digest, size, mediaType } = config;
-  if (size > limits.registryConfig || !(await store.hasBlob(digest, size))) return undefined;
-  try {
-    await using file = await openOwnFile(store.digestPath(digest));
-    const bytes = await readAtMost(file, size + 1);
-    checkDigest(bytes, config);
-    return { bytes, digest, mediaType };
-  } catch (error) {
-    if (isImageError(error) || errnoOf(error) !== undefined) return undefined; // the stored blob is unusable
-    throw error;
-  }
+  return { ...(await registries.configs.get(config, bring, signal)), mediaType };
 }

@@ -1,11 +1,12 @@
 import { registryLabels } from '../../image/platform.ts';
 import { registryImageName, type RegistryReference } from '../../image/registry-reference.ts';
-import { type ResolvedImage, resolveImage } from '../../registry/resolve.ts';
-import { createObserver, type FetchContext, type FetchRequest } from '../context.ts';
+import type { ResolvedImage } from '../../registry/resolve.ts';
+import type { FetchContext, FetchRequest } from '../context.ts';
 import type { Planned } from '../found.ts';
 import { hasBlob } from '../stored.ts';
 import { throwNotInStore } from './fetch.ts';
 import { type WantedImage, wantedImages } from './image.ts';
+import { withResolved } from './resolution.ts';
 import { openSignatureCheck } from './signatures.ts';
 import { hasTagMoved, imageOf, lookUpKept } from './stored.ts';
 
@@ -29,8 +30,8 @@ type Present = Extract<Planned, { status: 'present' }>;
 type Absent = Extract<Planned, { status: 'absent' }> & { readonly parts: ReadonlyMap<string, number> };
 
 async function planWanted(context: FetchContext, wanted: WantedImage, signal: AbortSignal): Promise<Present | Absent> {
-  const { policy, slots, registries } = context;
-  const { key, platform, reference, source, url } = wanted;
+  const { policy, registries } = context;
+  const { platform, reference, source, url } = wanted;
   const known = await lookUpKept(context, wanted, context.nowMs(), signal);
   if (known && (policy !== 'update' || !(await hasTagMoved(context, wanted, known, signal)))) {
     return { status: 'present', image: imageOf(context, wanted, known) };
@@ -38,23 +39,23 @@ async function planWanted(context: FetchContext, wanted: WantedImage, signal: Ab
   if (policy === 'never') return throwNotInStore(wanted);
   const verify = await openSignatureCheck(context, wanted);
   const client = await registries.client();
-  const resolved = await slots.runFirst(reference.host, signal, (slot) =>
-    resolveImage(client, reference, { platform, observer: createObserver({ ...context, slot }, key) }, signal),
-  );
-  const verified = await verify(resolved, signal);
-  return {
-    status: 'absent',
-    url,
-    source,
-    digest: resolved.manifest.digest,
-    ...bytesOf(await missingParts(context, resolved, signal)),
-    ...(verified && { signature: verified.location }),
-    manifest: {
-      name: registryImageName(reference),
-      labels: registryLabels(reference, platform),
-      dependencies: [],
-    },
+  const planResolved = async (resolved: ResolvedImage): Promise<Absent> => {
+    const verified = await verify(resolved, signal);
+    return {
+      status: 'absent',
+      url,
+      source,
+      digest: resolved.manifest.digest,
+      ...bytesOf(await missingParts(context, resolved, signal)),
+      ...(verified && { signature: verified.location }),
+      manifest: {
+        name: registryImageName(reference),
+        labels: registryLabels(reference, platform),
+        dependencies: [],
+      },
+    };
   };
+  return withResolved(context, { client, wanted }, planResolved, signal);
 }
 
 /** The blobs that the store does not have, with the bytes to download; those of partial downloads are subtracted. */

@@ -1,13 +1,14 @@
 import { hasCode } from '../../errors.ts';
-import { resolveImage } from '../../registry/resolve.ts';
+import type { ResolvedImage } from '../../registry/resolve.ts';
 import type { StoredImage } from '../../store/store.ts';
-import { createObserver, type FetchContext } from '../context.ts';
+import type { FetchContext } from '../context.ts';
 import type { Found } from '../found.ts';
 import { lockMismatch } from '../lock.ts';
 import { convertImage, openUnpacker } from './convert.ts';
 import { describeRegistryImage, type Pull, type WantedImage } from './image.ts';
 import { keepImage } from './keep.ts';
 import { fetchParts } from './layers.ts';
+import { withResolved } from './resolution.ts';
 import { openSignatureCheck } from './signatures.ts';
 import { lookUpRegistryImage } from './stored.ts';
 
@@ -17,25 +18,24 @@ import { lookUpRegistryImage } from './stored.ts';
  * converted.
  */
 export async function pullImage(context: FetchContext, wanted: WantedImage, signal: AbortSignal): Promise<Found> {
-  const { platform, reference, key } = wanted;
   const verify = await openSignatureCheck(context, wanted);
   const client = await context.registries.client();
-  const resolved = await context.slots.runFirst(reference.host, signal, (slot) =>
-    resolveImage(client, reference, { platform, observer: createObserver({ ...context, slot }, key) }, signal),
-  );
-  const { digest } = resolved.manifest;
-  if (wanted.locked !== undefined && digest !== wanted.locked)
-    throw lockMismatch(wanted.url, wanted.locked, `it is ${digest}`);
-  const verified = await verify(resolved, signal);
-  const known = await lookUpRegistryImage(context, wanted, signal);
-  const aci = known?.digest === resolved.digest ? known.aci : undefined;
-  const pull = { wanted, client, resolved, verified };
-  try {
-    return await storeImage(context, pull, aci, signal);
-  } catch (error) {
-    if (signal.aborted || !isBlobGone(error)) throw error;
-    return storeImage(context, pull, aci, signal); // another tool, or the garbage collection, has removed a blob meanwhile
-  }
+  const pullResolved = async (resolved: ResolvedImage, documentsKept: Promise<unknown>): Promise<Found> => {
+    const { digest } = resolved.manifest;
+    if (wanted.locked !== undefined && digest !== wanted.locked)
+      throw lockMismatch(wanted.url, wanted.locked, `it is ${digest}`);
+    const verified = await verify(resolved, signal);
+    const known = await lookUpRegistryImage(context, wanted, signal);
+    const aci = known?.digest === resolved.digest ? known.aci : undefined;
+    const pull = { wanted, client, resolved, verified, documentsKept };
+    try {
+      return await storeImage(context, pull, aci, signal);
+    } catch (error) {
+      if (signal.aborted || !isBlobGone(error)) throw error;
+      return storeImage(context, pull, aci, signal); // another tool, or the garbage collection, has removed a blob meanwhile
+    }
+  };
+  return withResolved(context, { client, wanted }, pullResolved, signal);
 }
 
 /** @param aci - the archive that the same image was converted to before. */
@@ -48,6 +48,7 @@ async function storeImage(
   const { keep } = context.registries;
   await using unpacker = keep === 'oci' || aci ? undefined : openUnpacker(context);
   const { config, platform, bytesDownloaded } = await fetchParts(context, pull, unpacker, signal);
+  await pull.documentsKept;
   const converted = unpacker && (await convertImage(context, pull, { config, tars: unpacker.tars }, signal));
   const archive = keep === 'oci' ? undefined : (converted ?? aci);
   const kept = keep === 'aci' ? undefined : await keepImage(context, pull, { config, platform, archive }, signal);

@@ -20,7 +20,16 @@ import {
 
 type Lookups = Pick<
   Store,
-  'resolveId' | 'getImage' | 'findImage' | 'imagesNamed' | 'images' | 'manifest' | 'checkIndex' | 'getRemote'
+  | 'resolveId'
+  | 'getImage'
+  | 'findImage'
+  | 'imagesNamed'
+  | 'images'
+  | 'manifest'
+  | 'checkIndex'
+  | 'getRemote'
+  | 'getAnswer'
+  | 'salt'
 >;
 
 /** At most this many image IDs are listed for an ambiguous prefix. */
@@ -36,6 +45,7 @@ export function createLookups(reader: Reader, path: string): Lookups {
   const page = reader.prepare(`${select} ${importPage}`);
   const manifestOf = reader.prepare('SELECT manifest FROM images WHERE id = ?');
   const remoteOf = reader.prepare('SELECT * FROM remotes WHERE key = ?');
+  const answerOf = reader.prepare('SELECT value, answered_at FROM answers WHERE key = ?');
 
   const toImage = parsingRows(path, parseImageRow);
 
@@ -81,6 +91,12 @@ export function createLookups(reader: Reader, path: string): Lookups {
       const row = await remoteOf.get(hashKey(url));
       return row && parsingRows(path, parseRemoteRow)(row);
     },
+    async getAnswer(question) {
+      const row = await answerOf.get(hashKey(question));
+      const { value, answered_at: answeredAtMs } = row ?? {};
+      return typeof value === 'string' && typeof answeredAtMs === 'number' ? { value, answeredAtMs } : undefined;
+    },
+    salt: async () => String((await reader.prepare('SELECT lineage FROM generation').get())?.['lineage'] ?? ''),
   };
 }
 

@@ -2,7 +2,7 @@ import type { ErrorData } from '../../errors.ts';
 import type { FileStamp } from '../../system/files.ts';
 
 /** Version of the index, `PRAGMA user_version`: the number of steps that lead to it in `writer/open-index.ts`. */
-export const indexVersion = 3;
+export const indexVersion = 4;
 
 /** The paths of a store, and the modes of its files and directories. Plain data, since it is sent to the thread. */
 export type Layout = {
@@ -47,6 +47,14 @@ export type RemoteRow = {
   readonly maxAgeMs: number;
   readonly checkedAtMs: number;
   readonly signatureUrl: string | null;
+};
+
+/** What a server answered to a question. Without a `value` the answer is forgotten. */
+export type AnswerRow = {
+  /** SHA-256 of the question, hex. */
+  readonly key: string;
+  readonly value: string | null;
+  readonly answeredAtMs: number;
 };
 
 /** One registry image as the index stores it. Digests are 64 hex digits. */
@@ -130,6 +138,7 @@ export type WriterTasks = {
   release: { readonly request: { readonly key: string }; readonly response: undefined };
   commit: { readonly request: CommitRequest; readonly response: undefined };
   putRemote: { readonly request: RemoteRow; readonly response: undefined };
+  putAnswer: { readonly request: AnswerRow; readonly response: undefined };
   confirmBlob: { readonly request: { readonly id: string; readonly stamp: FileStamp }; readonly response: undefined };
   touch: { readonly request: { readonly ids: readonly string[]; readonly atMs: number }; readonly response: undefined };
   commitBlob: { readonly request: BlobCommitRequest; readonly response: undefined };

@@ -4,6 +4,7 @@ import { usageError } from '../../options/option.ts';
 import { isOn, namedValuesOf, textOf, valueOf, valuesOf } from '../../options/read.ts';
 import type { OptionName } from '../../options/table.ts';
 import {
+  parseAge,
   parseCidr,
   parseConnectTo,
   parseCount,
@@ -23,6 +24,7 @@ export function fetchOptions(line: CommandLine) {
     ...present({
       jobs: valueOf(line, 'jobs', parseCount),
       jobsPerHost: valueOf(line, 'jobs-per-host', parseCount),
+      resolveMaxAgeMs: valueOf(line, 'resolve-max-age', parseAge),
       workers: valueOf(line, 'workers', parseCount),
       limitRate: valueOf(line, 'limit-rate', parseRate),
       minRate: valueOf(line, 'min-rate', parseRate),

@@ -52,6 +52,7 @@ export type GroupMessage =
   | MessageOf<'relist'>
   | MessageOf<'commitRegistryImage'>
   | MessageOf<'putRemote'>
+  | MessageOf<'putAnswer'>
   | MessageOf<'confirmBlob'>
   | MessageOf<'confirmDigest'>
   | MessageOf<'touch'>
@@ -111,6 +112,8 @@ function writeMessage(context: GroupContext, message: GroupMessage, stamp: FileS
     }
     case 'putRemote':
       return rows.putRemote(message.request);
+    case 'putAnswer':
+      return rows.putAnswer(message.request);
     case 'confirmBlob': {
       const { id, stamp: known } = message.request;
       const size = rows.sizeOf(id);

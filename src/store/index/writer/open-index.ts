@@ -128,6 +128,8 @@ function readVersion(db: DatabaseSync, path: string, supported: number): number 
  *
  * Version 3 recognises an index that was created over blobs of a lost one: `relisting` is 1 until a repair has listed
  * again what it can. It adds `ctime_ns`, which belongs to `mtime_ns`; where it is NULL the file has to be hashed first.
+ *
+ * Version 4 has `answers`: what servers answered lately about what names stand for.
  */
 export const schemaSteps = [
   `
@@ -234,5 +236,14 @@ export const schemaSteps = [
   ALTER TABLE generation ADD COLUMN relisting INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE images ADD COLUMN ctime_ns INTEGER;
   ALTER TABLE blobs ADD COLUMN ctime_ns INTEGER;
+  `,
+  `
+  CREATE TABLE answers (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    key TEXT NOT NULL UNIQUE,
+    value TEXT NOT NULL,
+    answered_at INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX answers_by_time ON answers (answered_at);
   `,
 ] as const satisfies readonly string[] & { readonly length: typeof indexVersion };

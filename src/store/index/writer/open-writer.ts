@@ -78,6 +78,7 @@ export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]
             break;
           case 'commit':
           case 'putRemote':
+          case 'putAnswer':
           case 'confirmBlob':
           case 'touch':
           case 'commitBlob':

@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 
 import type { FileStamp } from '../../../system/files.ts';
-import type { ImageRow, RemoteRow } from '../protocol.ts';
+import type { AnswerRow, ImageRow, RemoteRow } from '../protocol.ts';
 
 type KeptImageFacts = KeptFacts & Pick<ImageRow, 'digest'>;
 
@@ -9,6 +9,8 @@ type KeptImageFacts = KeptFacts & Pick<ImageRow, 'digest'>;
 export type Rows = {
   putImage(image: ImageRow, manifest: string, stamp: FileStamp, nowMs: number): void;
   putRemote(remote: RemoteRow): void;
+  /** Also deletes answers that are too old to be used, and the oldest if there are too many. */
+  putAnswer(answer: AnswerRow): void;
   setStamp(id: string, stamp: FileStamp): void;
   setUsed(id: string, atMs: number): void;
   /** Undefined when the image is not listed. */
@@ -18,12 +20,23 @@ export type Rows = {
   deleteDanglingRemotes(): void;
 };
 
+/** Older answers are removed. */
+const maxAnswerAgeMs = 7 * 24 * 60 * 60 * 1000;
+/** The most answers that are kept; each takes a few hundred bytes. */
+const maxAnswers = 65_536;
+
 export function createRows(db: DatabaseSync): Rows {
   const kept = db.prepare('SELECT latest, source, digest, verified, weak FROM images WHERE id = ?');
   const putImage = db.prepare(upsert('images', 'id', imageValues));
   const putRemote = db.prepare(`
     INSERT OR REPLACE INTO remotes (key, image, etag, last_modified, max_age, checked_at, signature_url)
     VALUES (:key, :image, :etag, :lastModified, :maxAgeMs, :checkedAtMs, :signatureUrl)`);
+  const putAnswer = db.prepare(
+    'INSERT OR REPLACE INTO answers (key, value, answered_at) VALUES (:key, :value, :answeredAtMs)',
+  );
+  const deleteAnswer = db.prepare('DELETE FROM answers WHERE key = ?');
+  const deleteOldAnswers = db.prepare('DELETE FROM answers WHERE answered_at < ?');
+  const deleteFirstAnswers = db.prepare('DELETE FROM answers WHERE seq <= ?');
   const setStamp = db.prepare(
     'UPDATE images SET mtime_ns = :mtimeNs, ctime_ns = :ctimeNs, inode = :inode WHERE id = :id',
   );
@@ -41,6 +54,12 @@ export function createRows(db: DatabaseSync): Rows {
       putImage.run({ ...(old ? mergeRow(old, image) : image), ...stamp, manifest, nowMs });
     },
     putRemote: (remote) => void putRemote.run(remote),
+    putAnswer({ key, value, answeredAtMs }) {
+      if (value === null) return void deleteAnswer.run(key);
+      const { lastInsertRowid } = putAnswer.run({ key, value, answeredAtMs });
+      deleteOldAnswers.run(answeredAtMs - maxAnswerAgeMs);
+      deleteFirstAnswers.run(Number(lastInsertRowid) - maxAnswers);
+    },
     setStamp: (id, stamp) => void setStamp.run({ id, ...stamp }),
     setUsed: (id, atMs) => void setUsed.run(atMs, id),
     sizeOf: (id) => {

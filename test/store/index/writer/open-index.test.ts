@@ -26,7 +26,7 @@ test('an index of any older version takes the missing steps, and keeps its rows'
 
     migrate(db, 'index', steps);
 
-    t.is(versionOf(db), 3);
+    t.is(versionOf(db), 4);
     t.deepEqual(
       db
         .prepare('SELECT id, size FROM images')

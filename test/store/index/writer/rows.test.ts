@@ -1,8 +1,11 @@
+import { DatabaseSync } from 'node:sqlite';
+
 import test from 'ava';
 import fc from 'fast-check';
 
 import type { ImageRow } from '../../../../src/store/index/protocol.ts';
-import { mergeRow } from '../../../../src/store/index/writer/rows.ts';
+import { schemaSteps } from '../../../../src/store/index/writer/open-index.ts';
+import { createRows, mergeRow } from '../../../../src/store/index/writer/rows.ts';
 
 const signers = fc.subarray(['aa', 'bb', 'cc'], { minLength: 1 });
 const imports: fc.Arbitrary<ImageRow> = fc.record({
@@ -40,4 +43,30 @@ test('no known fact is lost by imports in any order', (t) => {
     }),
   );
   t.pass();
+});
+
+test('answers are replaced and forgotten; old ones, and the oldest of many, are removed', (t) => {
+  const db = new DatabaseSync(':memory:');
+  for (const step of schemaSteps) db.exec(step);
+  const rows = createRows(db);
+  const dayMs = 86_400_000;
+  const nowMs = 100 * dayMs;
+  const put = (key: string, value: string | null, answeredAtMs = nowMs) => rows.putAnswer({ key, value, answeredAtMs });
+  const kept = () =>
+    db
+      .prepare('SELECT key, value FROM answers ORDER BY seq')
+      .all()
+      .map(({ key, value }) => `${String(key)} ${String(value)}`);
+  put('old', '1', nowMs - 8 * dayMs);
+  put('young', '1', nowMs - 6 * dayMs);
+  put('a', '1');
+  put('b', '1');
+  put('a', '2');
+  t.deepEqual(kept(), ['young 1', 'b 1', 'a 2']);
+  put('b', null);
+  put('c', null);
+  t.deepEqual(kept(), ['young 1', 'a 2']);
+  db.exec('UPDATE sqlite_sequence SET seq = seq + 65534');
+  put('c', '3');
+  t.deepEqual(kept(), ['a 2', 'c 3']);
 });

@@ -1,0 +1,223 @@
+import { isImageError } from '../../errors.ts';
+import { type Digest, isDigest } from '../../image/digest.ts';
+import type { RegistryReference } from '../../image/registry-reference.ts';
+import { show, showUrl } from '../../image/show.ts';
+import type { PlaceName, RegistryClient } from '../../registry/client.ts';
+import {
+  type DigestPointer,
+  type DocumentPointer,
+  manifestTarget,
+  type ParsedDocument,
+  parseDocument,
+} from '../../registry/documents.ts';
+import { type GetDocument, type ResolvedImage, resolveImage } from '../../registry/resolve.ts';
+import { debugLog } from '../../system/debug.ts';
+import { abortable } from '../../system/single-flight.ts';
+import { forget, mayBeOutdated, recall, remember } from '../answers.ts';
+import { createObserver, type FetchContext, type Slot } from '../context.ts';
+import type { WantedImage } from './image.ts';
+import { putDocument, readDocument } from './keep.ts';
+
+const debug = debugLog('fetchers');
+
+type ResolutionRequest = {
+  readonly client: RegistryClient;
+  readonly wanted: Pick<WantedImage, 'key' | 'name' | 'platform' | 'reference'>;
+};
+
+/** @param kept - resolves when the documents of the image are in the store, or cannot be put there. */
+type Use<T> = (resolved: ResolvedImage, kept: Promise<unknown>) => Promise<T>;
+
+/**
+ * Resolves an image and uses the result. A tag that was resolved a short while ago is not asked for again, nor is a document that
+ * the store has. If an image that was resolved like this fails, the tag may have moved: the registry is asked, and its answer used if
+ * it is another one. The answer for an image that fails is forgotten.
+ */
+export async function withResolved<T>(
+  context: FetchContext,
+  request: ResolutionRequest,
+  use: Use<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  const first = await attempt(context, request, { mayRecall: true }, use, signal);
+  if (first.ok) return first.value;
+  debug(() => `${show(request.wanted.name)}: fails as it was resolved before, the registry is asked`);
+  const second = await attempt(context, request, { mayRecall: false, before: first }, use, signal);
+  if (second.ok) return second.value;
+  throw second.error;
+}
+
+type Attempt<T> =
+  | { readonly ok: true; readonly value: T }
+  /** `digest` is what the reference stood for, if it could be resolved. */
+  | { readonly ok: false; readonly error: unknown; readonly digest: Digest | undefined };
+
+/** @returns the failure if another answer may help. Other failures are thrown. */
+async function attempt<T>(
+  context: FetchContext,
+  request: ResolutionRequest,
+  { mayRecall, before }: { readonly mayRecall: boolean; readonly before?: Attempt<T> & { readonly ok: false } },
+  use: Use<T>,
+  signal: AbortSignal,
+): Promise<Attempt<T>> {
+  const resolution = openResolution(context, request, mayRecall, signal);
+  let digest: Digest | undefined;
+  try {
+    const resolved = await resolution.resolve();
+    ({ digest } = resolved);
+    if (digest === before?.digest) throw before.error;
+    return { ok: true, value: await use(resolved, resolution.kept()) };
+  } catch (error) {
+    if (signal.aborted || !mayBeOutdated(error)) throw error;
+    if (digest === undefined && !resolution.isRecalled()) throw error;
+    await resolution.kept();
+    const { reference } = request.wanted;
+    if (reference.digest === undefined) await forget(context, questionOf(reference)).catch(() => undefined); // the first error is reported
+    if (!resolution.isRecalled()) throw error;
+    return { ok: false, error, digest };
+  } finally {
+    context.tidy(resolution.kept());
+  }
+}
+
+function openResolution(
+  context: FetchContext,
+  { client, wanted }: ResolutionRequest,
+  mayRecall: boolean,
+  signal: AbortSignal,
+) {
+  const { slots, answers, nowMs } = context;
+  const { key, platform, reference } = wanted;
+  const keeping: Promise<unknown>[] = [];
+  let isRecalled = false;
+  /** The URL of the document that led to the next one. */
+  let url: string | undefined;
+
+  const find = async (pointer: DocumentPointer): Promise<ParsedDocument | undefined> => {
+    const places = client.placesOf(manifestTarget(reference, pointer));
+    if ('digest' in pointer) {
+      const near = url ?? firstUrl(places);
+      return near === undefined ? undefined : readKnown(context, pointer, new URL(`./${pointer.digest}`, near).href);
+    }
+    const answer = mayRecall ? await recallTag(context, { client, reference, places }, signal) : undefined;
+    const known = answer && (await readKnown(context, answer, answer.url));
+    isRecalled = known !== undefined;
+    if (known) debug(() => `${show(wanted.name)}: was ${known.digest} a short while ago, its registry is not asked`);
+    return known;
+  };
+
+  const bring = async (...[pointer, ask]: Parameters<GetDocument>): Promise<ParsedDocument> => {
+    let askedMs = nowMs();
+    const work = (slot: Slot): Promise<ParsedDocument> => {
+      askedMs = nowMs();
+      return ask(createObserver({ ...context, slot }, key));
+    };
+    const { host } = reference;
+    const document = await (url === undefined ? slots.runFirst(host, signal, work) : slots.run(host, signal, work));
+    if (!answers.areKept) return document;
+    keeping.push(putDocument(context.store, document).catch(() => undefined)); // it is asked for again
+    if ('tag' in pointer)
+      keeping.push(rememberTag(context, { client, reference }, { document, askedMs }, signal).catch(() => undefined));
+    return document;
+  };
+
+  const get: GetDocument = async (pointer, ask) => {
+    const document = (await find(pointer)) ?? (await bring(pointer, ask));
+    ({ url } = document);
+    return document;
+  };
+
+  return {
+    resolve: () => resolveImage(client, reference, { platform, get }, signal),
+    /** Whether the tag was not asked for. */
+    isRecalled: () => isRecalled,
+    kept: () => Promise.all(keeping),
+  };
+}
+
+/** The URL at which a reference with a digest would be asked for first. */
+function firstUrl([place]: readonly PlaceName[]): string | undefined {
+  return place && `${place.origins[0]}/v2/${place.repository}/manifests/`;
+}
+
+/** A document that the store has. @param url - where it came from, or would come from. */
+async function readKnown(
+  { store, limits }: FetchContext,
+  pointer: DigestPointer,
+  url: string,
+): Promise<ParsedDocument | undefined> {
+  const bytes = await readDocument(store, pointer, limits.registryManifest);
+  if (!bytes) return undefined;
+  try {
+    return parseDocument({ bytes, url: showUrl(url) }, pointer, limits);
+  } catch (error) {
+    if (isImageError(error)) return undefined; // the registry is asked, and its answer reported
+    throw error;
+  }
+}
+
+/** What a tag stood for, and who said so. */
+type TagAnswer = {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly url: string;
+  readonly place: string;
+  /** Of the credentials, if the place has asked for any. */
+  readonly identity?: string;
+};
+
+type TagRequest = { readonly client: RegistryClient; readonly reference: RegistryReference };
+
+function questionOf({ host, repository, tag = 'latest' }: RegistryReference): readonly string[] {
+  return ['tag', host, repository, tag];
+}
+
+/** What a place that would be asked now has answered a short while ago, to the same credentials. */
+async function recallTag(
+  context: FetchContext,
+  { client, reference, places }: TagRequest & { readonly places: readonly PlaceName[] },
+  signal: AbortSignal,
+): Promise<TagAnswer | undefined> {
+  const answer = await recall(context, questionOf(reference), parseAnswer);
+  const place = places.find((one) => one.place === answer?.place);
+  if (!answer || !place) return undefined;
+  if (answer.identity === undefined) return answer;
+  const identity = await abortable(identityAt(context, client, place), signal).catch(() => undefined); // as the request will report
+  signal.throwIfAborted();
+  return identity === answer.identity ? answer : undefined;
+}
+
+async function rememberTag(
+  context: FetchContext,
+  { client, reference }: TagRequest,
+  { document, askedMs }: { readonly document: ParsedDocument; readonly askedMs: number },
+  signal: AbortSignal,
+): Promise<void> {
+  const { digest, mediaType, url, by } = document;
+  const places = client.placesOf(manifestTarget(reference, { tag: reference.tag ?? 'latest' }));
+  const place = places.find((one) => one.place === by?.place);
+  if (!by || !place) return;
+  const identity = by.isAuthorized ? { identity: await abortable(identityAt(context, client, place), signal) } : {};
+  const answer: TagAnswer = { digest, mediaType, url, place: by.place, ...identity };
+  await remember(context, questionOf(reference), answer, askedMs);
+}
+
+async function identityAt(
+  { answers, store }: FetchContext,
+  client: RegistryClient,
+  { host, repository }: PlaceName,
+): Promise<string> {
+  const credential = await client.options.credentials(host, repository);
+  const secrets = credential?.kind === 'basic' ? [credential.user, credential.password] : [credential?.token];
+  return answers.identityOf([host, credential?.kind, ...secrets], await store.salt());
+}
+
+function parseAnswer(value: unknown): TagAnswer | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { digest, mediaType, url, place, identity } = value as Readonly<Record<string, unknown>>; // checked below
+  if (typeof digest !== 'string' || !isDigest(digest) || typeof mediaType !== 'string') return undefined;
+  if (typeof url !== 'string' || !/^https?:$/.test(URL.parse(url)?.protocol ?? '') || typeof place !== 'string')
+    return undefined;
+  if (identity === undefined) return { digest, mediaType, url, place };
+  return typeof identity === 'string' ? { digest, mediaType, url, place, identity } : undefined;
+}
