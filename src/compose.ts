@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 
 import type { Batch } from './batches.ts';
+import { autoLevel } from './coordinator/level.ts';
 import { createSlots } from './coordinator/slots.ts';
 import { ImageError } from './errors.ts';
 import type { EventSink } from './events.ts';
@@ -20,9 +21,6 @@ import { createRecentDocuments } from './registry/recent-documents.ts';
 import { spareFiles } from './system/spare-files.ts';
 import { createVerifier, type Verifier } from './verify/verify.ts';
 
-/** The most transfers from one host at a time. */
-const defaultJobsPerHost = 6;
-
 /** What the batches of one fetcher or finder share. */
 export type OpenContext = Pick<FetchContext, 'store' | 'pool'> & {
   /** Has work done with what the batch needs. Resolves when nothing of it is being tidied up any more. */
@@ -38,7 +36,8 @@ export function openContext(options: ActionOptions, onEvent: EventSink): OpenCon
   const limits = withDefaults(defaultLimits, options.limits);
   const http = openClient(options, limits);
   const { jobs } = concurrencyOf(options);
-  if (jobs < (options.jobs ?? defaultJobs)) onEvent({ type: 'warning', message: fewFiles(jobs) });
+  const { jobsPerHost = 'auto' } = options;
+  if (jobs < wantedJobs(options.jobs)) onEvent({ type: 'warning', message: fewFiles(jobs) });
   const pool = options.pool ?? openFetchPool(options);
   const platform = { platform: process.platform, arch: process.arch };
   const shared = {
@@ -54,7 +53,8 @@ export function openContext(options: ActionOptions, onEvent: EventSink): OpenCon
     trustKeysFromHTTPS: options.trustKeysFromHTTPS === true && isHttpsAuthentic(insecure),
     platform,
     limits,
-    slots: createSlots({ jobs, jobsPerHost: options.jobsPerHost ?? defaultJobsPerHost }),
+    slots: createSlots({ jobs, jobsPerHost }),
+    concurrency: { jobs, jobsPerHost: jobsPerHost === 'auto' ? autoLevel.most : jobsPerHost },
     nowMs: Date.now,
   };
 
@@ -193,8 +193,16 @@ async function openRegistryClient(
   });
 }
 
-/** The most transfers at a time. */
-const defaultJobs = 16;
+/** Of transfers at a time, by `auto`: at least and at most so many, for each processor, and the memory for one. */
+const autoJobs = { least: 16, most: 64, perProcessor: 8, bytes: 16 * 1024 * 1024 };
+
+/** How many transfers at a time the machine allows, but for its limit on files. */
+function wantedJobs(jobs: number | 'auto' = 'auto'): number {
+  if (jobs !== 'auto') return jobs;
+  const { least, most, perProcessor, bytes } = autoJobs;
+  const wanted = Math.max(least, Math.min(most, perProcessor * availableParallelism()));
+  return clamp(process.availableMemory() / bytes, wanted);
+}
 
 /** The most file descriptors of a thread, which needs most while it starts, and of a transfer with its sockets and files. */
 const filesPerThread = 8;
@@ -204,12 +212,12 @@ const reservedFiles = 16;
 
 /** The numbers of transfers and threads: less than requested if this process may open few files. */
 export function concurrencyOf(
-  { jobs = defaultJobs, workers = availableParallelism() }: Pick<ActionOptions, 'jobs' | 'workers'>,
+  { jobs, workers = availableParallelism() }: Pick<ActionOptions, 'jobs' | 'workers'>,
   spare = spareFiles(),
 ): { readonly jobs: number; readonly workers: number } {
   const files = spare - reservedFiles;
   const threads = clamp(files / 2 / filesPerThread, workers);
-  return { workers: threads, jobs: clamp((files - threads * filesPerThread) / filesPerJob, jobs) };
+  return { workers: threads, jobs: clamp((files - threads * filesPerThread) / filesPerJob, wantedJobs(jobs)) };
 }
 
 function clamp(possible: number, requested: number): number {

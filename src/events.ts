@@ -11,9 +11,11 @@ export type BatchEvent = {
   readonly batch?: number;
 } & (
   | {
-      /** The first event: the batch has so many `requests`. */
+      /** The first event: the batch has so many `requests`, and at most `jobs` transfers at a time, `jobsPerHost` of them from one host. */
       readonly type: 'batch-started';
       readonly requests: number;
+      readonly jobs: number;
+      readonly jobsPerHost: number;
     }
   | {
       /** An image is needed: the request `reference`, or what the image with the key `parent` depends on. */

@@ -71,10 +71,13 @@ export type FetchSettings = {
   readonly lookasides?: Lookasides | undefined;
   /** Certificates by `host[:port]`, in addition to `ca`. */
   readonly certificates?: ReadonlyMap<string, HostCertificates> | undefined;
-  /** Transfers at the same time. Default 16. */
-  readonly jobs?: number | undefined;
-  /** Transfers at the same time from one host. Default 6. */
-  readonly jobsPerHost?: number | undefined;
+  /** Transfers at the same time. `auto` (default): as many as memory, open files and processors allow, from 16 to 64 where they do. */
+  readonly jobs?: number | 'auto' | undefined;
+  /**
+   * Transfers at the same time from one host. `auto` (default): 4 at first, and up to 16 as long as that brings throughput. With a
+   * number, at most so many. Either way there are fewer while the host refuses some or gets slow.
+   */
+  readonly jobsPerHost?: number | 'auto' | undefined;
   /** Threads that hash, decompress and verify. Default: as many as processors that this process may use. */
   readonly workers?: number | undefined;
   /** Tries of a request after the first. Default 4. */

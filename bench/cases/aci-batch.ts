@@ -38,7 +38,7 @@ export async function aciBatch({ directory, turns, small, shape }: SlowCase): Pr
       { who: 'aria2c -j8, download only', run: () => tools('1') },
       ...longshores.map(({ label, fetch }) => ({
         who: `longshore${label}`,
-        run: () => fetch(urls, ['--jobs-per-host', '8']),
+        run: () => fetch(urls),
       })),
       ...(shape.rate === 0 ? floors(directory, files) : []),
       ...(rkt === undefined ? [] : [{ who: 'rkt', run: () => fetchByRkt(rkt) }]),

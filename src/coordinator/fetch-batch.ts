@@ -27,7 +27,7 @@ export async function runBatch(requests: readonly BatchRequest[], options: Batch
 
   const shared = lock ? { ...context, lock } : context;
 
-  onEvent({ type: 'batch-started', requests: requests.length });
+  onEvent({ type: 'batch-started', requests: requests.length, ...context.concurrency });
   await walk<Found>(
     requests,
     {

@@ -1,9 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import PQueue from 'p-queue';
 
 import type { Slot, Slots } from '../fetchers/context.ts';
 import { show } from '../image/show.ts';
 import { debugLog } from '../system/debug.ts';
-import { createHostQueues, createPrefetchSlots, type Release, takeSlot } from './host-queues.ts';
+import { createHostQueues, createPrefetchSlots, type PaceClock, type Release, takeSlot } from './host-queues.ts';
+import { autoLevel, type KnownLevel } from './level.ts';
 import { classifyPace, lookMs, slowBelow, tellingBytes, windowMs } from './pace.ts';
 import { beginAt, createTransfer, doneSince, lookAt, pacedOf, type Transfer } from './transfer.ts';
 
@@ -11,15 +14,12 @@ const debug = debugLog('coordinator');
 
 export type SlotsOptions = {
   readonly jobs: number;
-  readonly jobsPerHost: number;
+  /** The most transfers from one host; by `auto`, few at first, and more as long as that brings throughput. */
+  readonly jobsPerHost: number | 'auto';
   /** Default: the system's clock. */
   readonly clock?: PaceClock;
-};
-
-export type PaceClock = {
-  readonly nowMs: () => number;
-  /** Calls `look` every `ms`, until the returned function is called. */
-  readonly every: (ms: number, look: () => void) => () => void;
+  /** What an earlier run has learned of a host. */
+  readonly knownLevel?: (host: string) => KnownLevel | undefined;
 };
 
 /** The most transfers that do not count as jobs, for each job. */
@@ -50,12 +50,13 @@ const atOnce = 1;
  * After an abort a transfer that still waits rejects with the signal's reason when it gets its slot; the queues are never
  * cleared.
  */
-export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOptions): Slots {
+export function createSlots({ jobs, jobsPerHost, clock = systemClock, knownLevel = () => undefined }: SlotsOptions) {
+  const { first, most } = jobsPerHost === 'auto' ? autoLevel : { first: jobsPerHost, most: jobsPerHost };
   const batch = new PQueue({ concurrency: jobs });
   const uncounted = new PQueue({ concurrency: uncountedPerJob * jobs });
-  const hosts = createHostQueues(jobsPerHost);
+  const hosts = createHostQueues({ first, most, clock, knownLevel });
   const inPrefetchSlot = createPrefetchSlots(Math.max(1, jobs >> 1));
-  const maxUncounted = { all: uncountedPerJob * jobs, host: uncountedPerJob * jobsPerHost };
+  const maxUncounted = { all: uncountedPerJob * jobs, host: uncountedPerJob * most };
   /** The transfers that have slots, or run without them. */
   const running = new Set<Transfer>();
   /** The rates of the transfers that ended last, in bytes a second. */
@@ -89,7 +90,7 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
   const enter = async (transfer: Transfer, ticket: symbol, atHost: number): Promise<void> => {
     const { host } = transfer;
     const slots: { [which in 'releaseHost' | 'releaseBatch' | 'releaseUncounted']?: Release } = {};
-    if (host !== undefined) slots.releaseHost = await hosts.slot(host, atHost);
+    if (host !== undefined) slots.releaseHost = await hosts.slot(host, atHost, transfer.signal);
     if (transfer.ticket === ticket) {
       if (host === undefined) slots.releaseBatch = await takeSlot(batch, 0);
       else if (hosts.standing(host) === 'good') slots.releaseBatch = await takeSlot(batch, -hosts.used(host));
@@ -124,7 +125,7 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
       if (isWanted()) transfer[which] = release;
       else release();
     };
-    if (host !== undefined) await take('releaseHost', () => hosts.slot(host, priority.begun));
+    if (host !== undefined) await take('releaseHost', () => hosts.slot(host, priority.begun, transfer.signal));
     await take('releaseBatch', () => takeSlot(batch, atOnce));
     if (!transfer.releaseBatch) return;
     transfer.releaseUncounted?.();
@@ -141,7 +142,9 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
   const onBytes = (transfer: Transfer, bytes: number): void => {
     transfer.bytes += bytes;
     const { host } = transfer;
-    if (host === undefined || hosts.standing(host) === 'good') return;
+    if (host === undefined) return;
+    hosts.noteBytes(host, bytes);
+    if (hosts.standing(host) === 'good') return;
     const done = doneSince(transfer, clock.nowMs());
     if (done.bytes >= tellingBytes && done.rate >= slowBelow(ended, ended.length > 0)) markGood(host);
   };
@@ -206,15 +209,39 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
         end(transfer);
       },
       onConnection(end) {
+        const { host } = transfer;
         transfer.connections.add(end);
-        return () => void transfer.connections.delete(end);
+        if (host !== undefined) transfer.sent = hosts.sent(host);
+        return () => {
+          transfer.connections.delete(end);
+          if (host !== undefined) hosts.over(host);
+        };
       },
       onWaiting: (isWaiting) => void (transfer.isWaiting = isWaiting),
-      onAnswer: () => void (transfer.hasAnswered = true),
+      onAnswer(status) {
+        const { host, sent } = transfer;
+        transfer.hasAnswered = true;
+        const isGood = status !== undefined && status < 500 && status !== 429;
+        if (isGood && host !== undefined && sent) hosts.noteAnswer(host, sent);
+      },
+      onRefused(retryAfterMs) {
+        const { host, sent, refusedAtMs } = transfer;
+        if (host === undefined || !sent) return false;
+        if (retryAfterMs !== undefined) hosts.pause(host, retryAfterMs);
+        transfer.refusedAtMs = clock.nowMs();
+        transfer.wasRefused = true;
+        return hosts.noteRefusal(host, sent, refusedAtMs);
+      },
+      onCut() {
+        const { host, sent } = transfer;
+        if (host !== undefined && sent) hosts.noteCut(host, sent);
+      },
       onBytes: (bytes) => onBytes(transfer, bytes),
       async pause(wait) {
         if (isFreed) return wait();
-        const atHost = transfer.isGivingUp ? priority.last : priority.begun;
+        // after those that wait: a host that refuses one image may have others to send
+        const atHost = transfer.isGivingUp ? priority.last : transfer.wasRefused ? priority.first : priority.begun;
+        transfer.wasRefused = false;
         end(transfer);
         transfer.releasePrefetch?.();
         await wait();
@@ -234,7 +261,7 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
     atHost: number,
     prefetched?: Prefetch,
   ): Promise<T> => {
-    const transfer = createTransfer(host, prefetched?.release);
+    const transfer = createTransfer(host, signal, prefetched?.release);
     const ticket = (transfer.ticket = Symbol());
     const slot = slotOf(transfer, signal);
     try {
@@ -268,7 +295,8 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock }: SlotsOpt
     prefetch,
     answered,
   });
-  return { run: runAt(priority.usual), runFirst: runAt(priority.first), prefetch, answered };
+  const slots: Slots = { run: runAt(priority.usual), runFirst: runAt(priority.first), prefetch, answered };
+  return { ...slots, learned: () => hosts.learned() };
 }
 
 function releaseSlots(transfer: Transfer): void {
@@ -285,4 +313,5 @@ const systemClock: PaceClock = {
     const timer = setInterval(() => setImmediate(look), ms).unref();
     return () => clearInterval(timer);
   },
+  sleep: (ms, signal) => sleep(ms, undefined, { signal }),
 };

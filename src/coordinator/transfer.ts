@@ -1,4 +1,4 @@
-import type { Release } from './host-queues.ts';
+import type { Release, Sent } from './host-queues.ts';
 import { lookMs, type Paced, windowMs } from './pace.ts';
 
 /** The state of one transfer: its slots and its progress. */
@@ -23,6 +23,12 @@ export type Transfer = {
   isGivingUp: boolean;
   /** How often the transfer has given up its connection. */
   gaveUp: number;
+  /** Its last request, and when its last request that was refused was. */
+  sent: Sent | undefined;
+  refusedAtMs: number | undefined;
+  /** The wait that follows is one after a refusal. */
+  wasRefused: boolean;
+  readonly signal: AbortSignal;
   /** Functions that end its connections. */
   readonly connections: Set<() => void>;
   bytes: number;
@@ -34,7 +40,7 @@ export type Transfer = {
 
 type Look = { readonly atMs: number; readonly bytes: number; readonly isWaiting: boolean };
 
-export function createTransfer(host: string | undefined, releasePrefetch?: Release): Transfer {
+export function createTransfer(host: string | undefined, signal: AbortSignal, releasePrefetch?: Release): Transfer {
   return {
     ...{
       host,
@@ -45,6 +51,7 @@ export function createTransfer(host: string | undefined, releasePrefetch?: Relea
       ticket: undefined,
     },
     ...{ hasArrived: false, hasAnswered: false, isWaiting: false, isSlow: false, isGivingUp: false, gaveUp: 0 },
+    ...{ sent: undefined, refusedAtMs: undefined, wasRefused: false, signal },
     ...{ connections: new Set(), bytes: 0, began: { atMs: 0, bytes: 0, isWaiting: true }, looks: [] },
   };
 }

@@ -41,6 +41,8 @@ export type FetchContext = {
   readonly limits: Limits;
   /** Runs transfers within the limits of the host and the batch; local files count for the batch only. */
   readonly slots: Slots;
+  /** The most transfers at a time, in all and from one host. */
+  readonly concurrency: { readonly jobs: number; readonly jobsPerHost: number };
   /** The slot of one transfer. */
   readonly slot?: Slot;
   /** Takes cleanup that need not be finished before an image is reported. It is awaited at the end of the batch; failures are ignored. */

@@ -116,8 +116,16 @@ export type Pacing = {
   onConnection(giveUp: () => void): () => void;
   /** Called with true when the request begins to wait for its server, with false when the wait is over. */
   onWaiting(isWaiting: boolean): void;
-  /** Called when the headers of an answer have arrived. */
-  onAnswer(): void;
+  /** Called when the headers of an answer have arrived; without a status if the answer was for other requests too. */
+  onAnswer(status?: number): void;
+  /**
+   * Called when the answer was 429 or 503, with the Retry-After of the server in milliseconds: until then the host is not asked.
+   *
+   * @returns whether the host seems to have refused the number of transfers, and gets fewer now. Then it does not count as a try.
+   */
+  onRefused(retryAfterMs: number | undefined): boolean;
+  /** Called when the connection was cut before all of the answer had come. */
+  onCut(): void;
   /** Called with the size of each chunk of a body. */
   onBytes(bytes: number): void;
   /** Gives the slot of the request back during `wait`. Resolves when the request has a slot again. */

@@ -15,7 +15,7 @@ export function getDocument(
   request: DocumentRequest,
   signal: AbortSignal,
 ): Promise<HttpDocument> {
-  const { method = 'GET', url, headers = {}, observer, retries = context.options.retries } = request;
+  const { method = 'GET', url, headers = {}, observer, retries } = request;
   const ask = { ...request, method, headers };
   const attempt = () =>
     withResponse(

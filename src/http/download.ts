@@ -14,7 +14,7 @@ import { createTransfer, judgeAnswer, type RequestedPart, type Transfer } from '
  */
 export function download(context: HttpContext, request: DownloadRequest, signal: AbortSignal): Promise<Downloaded> {
   const transfer = createTransfer(context, request, signal);
-  const { url, observer, retries = context.options.retries } = request;
+  const { url, observer, retries } = request;
   return withRetries(
     context,
     { url, retries, observer, hasProgressed: (error) => transfer.hasProgressed(error) },

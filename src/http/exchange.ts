@@ -51,7 +51,7 @@ export async function withExchange<T>(
     const timer =
       answerMs === undefined ? undefined : setTimeout(() => exchange.abort(unanswered(request, answerMs)), answerMs);
     const response = await transport(request, exchange.signal).finally(() => clearTimeout(timer));
-    pacing?.onAnswer();
+    pacing?.onAnswer(response.status);
     pacing?.onWaiting(false);
     const pace = { stallMs: options.timeouts.stallMs, minRate: options.minRate, windowMs };
     const onSlow = ({ bytes, what }: Slowness): void => {

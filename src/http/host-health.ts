@@ -1,7 +1,7 @@
 import { ImageError, isImageError } from '../errors.ts';
 import type { Clock } from './contract.ts';
 
-/** Knows which hosts do not answer (are dead): requests to them fail at once. */
+/** Knows which hosts do not answer (are dead), to which requests fail at once, and which ones have asked to be left alone for a while. */
 export type HostHealth = {
   /**
    * Called before each try. One request to a dead host passes every few seconds, to find out whether it answers again.
@@ -18,6 +18,10 @@ export type HostHealth = {
    * @returns true if the host is dead, so that another try is pointless.
    */
   noteFailure(origin: string, error: unknown, isLast: boolean): boolean;
+  /** Called when hosts have answered with a Retry-After: they are not asked before. */
+  notePause(origins: readonly string[], error: ImageError, retryAfterMs: number): void;
+  /** Until when a host has asked not to be asked, and the answer that said so; undefined if it may be asked now. */
+  pauseOf(origin: string): { readonly untilMs: number; readonly error: ImageError } | undefined;
 };
 
 /** A host is dead when a request gives up and at least this many tries in a row, of any request, got no answer. */
@@ -29,6 +33,7 @@ type FailingHost = { tries: number; error: ImageError; isDead: boolean; recheckA
 
 export function createHostHealth(clock: Pick<Clock, 'monotonic'>): HostHealth {
   const failing = new Map<string, FailingHost>();
+  const paused = new Map<string, { readonly untilMs: number; readonly error: ImageError }>();
   return {
     check(origin) {
       const host = failing.get(origin);
@@ -50,6 +55,18 @@ export function createHostHealth(clock: Pick<Clock, 'monotonic'>): HostHealth {
       host.isDead = true;
       host.recheckAtMs = clock.monotonic() + recheckMs;
       return true;
+    },
+    notePause(origins, error, retryAfterMs) {
+      const untilMs = clock.monotonic() + retryAfterMs;
+      for (const origin of origins) {
+        if ((paused.get(origin)?.untilMs ?? -Infinity) < untilMs) paused.set(origin, { untilMs, error });
+      }
+    },
+    pauseOf(origin) {
+      const pause = paused.get(origin);
+      if (!pause || pause.untilMs > clock.monotonic()) return pause;
+      paused.delete(origin);
+      return undefined;
     },
   };
 }

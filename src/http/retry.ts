@@ -1,4 +1,4 @@
-import { asImageError, ImageError, isImageError } from '../errors.ts';
+import { asImageError, hasCode, ImageError, isImageError } from '../errors.ts';
 import { showUrl } from '../image/show.ts';
 import { debugLog } from '../system/debug.ts';
 import { isOutOfFiles } from '../system/spare-files.ts';
@@ -10,8 +10,8 @@ const debug = debugLog('http');
 
 type Trying = {
   readonly url: string;
-  /** Tries after the first. */
-  readonly retries: number;
+  /** Tries after the first, if not those of the options. With 0 nothing is waited for. */
+  readonly retries: number | undefined;
   readonly observer: HttpObserver | undefined;
   /** Called after each failed try; true if enough bytes have arrived for tries to be counted anew. */
   readonly hasProgressed?: (error: unknown) => boolean;
@@ -21,8 +21,12 @@ type Trying = {
 const outOfFilesMs = 60_000;
 const outOfFilesPauseMs = 200;
 
+/** The longest time that one request waits for hosts that refuse, as a multiple of the longest Retry-After. */
+const refusedShare = 4;
+
 /**
- * Repeats a try until it succeeds, its failure is final, or its host is dead.
+ * Repeats a try until it succeeds, its failure is final, or its host is dead. A host that has asked to wait is not asked before. Where
+ * an answer of 429 or 503 means that the host has too many requests, fewer are sent, and it is not counted as a try.
  *
  * @throws the error of the last try; the signal's reason once that is aborted.
  */
@@ -32,13 +36,33 @@ export async function withRetries<T>(
   attempt: () => Promise<T>,
   signal: AbortSignal,
 ): Promise<T> {
-  const policy = { retries, retryAfterMs: options.limits.retryAfterMs, random: clock.random };
+  const { retryAfterMs } = options.limits;
+  const policy = { retries: retries ?? options.retries, retryAfterMs, random: clock.random };
   const pause = (wait: () => Promise<void>): Promise<void> => observer?.pacing?.pause(wait) ?? wait();
   const origin = URL.parse(url)?.origin ?? '';
   let failed = 0;
   let waitedMs = 0;
+  let refused = 0;
+  let refusedMs = 0;
+  /** Pauses of the host that end until then have been waited for. */
+  let waitedUntilMs = -Infinity;
+
+  /** @throws RATE_LIMITED after too long a time */
+  const waitForHost = async (delayMs: number, error: ImageError): Promise<void> => {
+    refusedMs += delayMs;
+    if (refusedMs > refusedShare * retryAfterMs) throw refusedTooLong(error, refusedMs - delayMs);
+    await pause(() => clock.sleep(delayMs, signal));
+  };
+
   for (;;) {
     health.check(origin);
+    const paused = health.pauseOf(origin);
+    if (paused && paused.untilMs > waitedUntilMs) {
+      if (retries === 0) throw paused.error;
+      waitedUntilMs = paused.untilMs;
+      await waitForHost(paused.untilMs - clock.monotonic(), paused.error);
+      continue;
+    }
     try {
       return await attempt();
     } catch (error) {
@@ -53,8 +77,18 @@ export async function withRetries<T>(
         await pause(() => Promise.resolve());
         continue;
       }
-      failed = hasProgressed?.(error) ? 1 : failed + 1;
-      const decision = decideRetry(policy, failed, error);
+      const refusal = refusalOf(error, retryAfterMs);
+      if (refusal?.waitMs !== undefined) {
+        const origins = [origin, URL.parse(refusal.url)?.origin ?? origin]; // a redirect leads from one to the other
+        health.notePause(origins, refusal.error, refusal.waitMs);
+      }
+      const isOfHost = refusal && retries !== 0 && observer?.pacing?.onRefused(refusal.waitMs);
+      if (isCut(error)) observer?.pacing?.onCut();
+      if (isOfHost) refused += 1;
+      else failed = hasProgressed?.(error) ? 1 : failed + 1;
+      const decision = isOfHost
+        ? decideRetry({ ...policy, retries: Infinity }, refused, error)
+        : decideRetry(policy, failed, error);
       const isDead = health.noteFailure(origin, error, decision.kind === 'give-up');
       debug(() => {
         const { code, message } = asImageError(error);
@@ -64,8 +98,11 @@ export async function withRetries<T>(
       });
       if (decision.kind === 'give-up') throw decision.error;
       if (isDead) throw error;
-      observer?.onRetry?.({ url: showUrl(url), ...reportedFacts(error), attempt: failed, delayMs: decision.delayMs });
-      await pause(() => clock.sleep(decision.delayMs, signal));
+      const { delayMs } = decision;
+      observer?.onRetry?.({ url: showUrl(url), ...reportedFacts(error), attempt: failed + refused, delayMs });
+      waitedUntilMs = Math.max(waitedUntilMs, clock.monotonic() + delayMs);
+      if (isOfHost) await waitForHost(delayMs, refusal.error);
+      else await pause(() => clock.sleep(delayMs, signal));
     }
   }
 }
@@ -129,6 +166,33 @@ export function parseRetryAfter(text: string | undefined, nowMs: number): number
   if (date !== undefined) return Math.max(0, date - nowMs);
   const seconds = wholeNumber(text.trim());
   return seconds === undefined ? undefined : seconds * 1000;
+}
+
+type HostRefusal = {
+  readonly url: string;
+  readonly error: ImageError<'HTTP_STATUS'>;
+  /** The Retry-After, unless it is longer than is waited for. */
+  readonly waitMs: number | undefined;
+};
+
+/** What a host has answered that is too busy; undefined for any other failure. */
+function refusalOf(error: unknown, longestMs: number): HostRefusal | undefined {
+  if (!hasCode(error, 'HTTP_STATUS')) return undefined;
+  const { url, status, retryAfterMs } = error.details;
+  if (status !== 429 && status !== 503) return undefined;
+  return { url, error, waitMs: retryAfterMs !== undefined && retryAfterMs <= longestMs ? retryAfterMs : undefined };
+}
+
+function refusedTooLong(error: ImageError, waitedMs: number): ImageError {
+  const url = 'url' in error.details ? error.details.url : '';
+  const message = `the server still refuses more requests after ${Math.round(waitedMs / 1000)} s`;
+  return new ImageError('RATE_LIMITED', message, { url }, { cause: error });
+}
+
+/** Whether a connection ended before its answer was complete. */
+function isCut(error: unknown): boolean {
+  if (hasCode(error, 'LENGTH_MISMATCH')) return true;
+  return hasCode(error, 'NETWORK') && /^(ECONNRESET|EPIPE|UND_ERR_SOCKET)$/.test(error.details.reason ?? '');
 }
 
 function backoffMs(attempt: number, chance: number): number {

@@ -102,6 +102,9 @@ const mirrorRule = members<MirrorRule>(
   'mirrors',
 );
 
+/** A number of transfers. */
+const countOrAuto = either(oneOf('auto'), integer(1));
+
 /** The checks of createFinder and createFetcher, one for each option. */
 const actionChecks: Checks<ActionOptions> = {
   store: unchecked,
@@ -123,8 +126,8 @@ const actionChecks: Checks<ActionOptions> = {
   registryCredentials: callback,
   lookasides: members<Lookasides>({ scopes: mapOf(signaturePlace), others: signaturePlace, fallback: text }, 'scopes'),
   certificates: mapOf(hostCertificates),
-  jobs: integer(1),
-  jobsPerHost: integer(1),
+  jobs: countOrAuto,
+  jobsPerHost: countOrAuto,
   workers: integer(1),
   retries: integer(0),
   limits,
@@ -194,7 +197,7 @@ export function checkActionOptions(options: ActionOptions, what: string): Action
 export function checkPoolOptions(options: PoolOptions): WithoutUndefined<PoolOptions> {
   return checkMembers(
     options,
-    { jobs: integer(1), workers: integer(1), workerUrl },
+    { jobs: countOrAuto, workers: integer(1), workerUrl },
     'openPool',
   ) as WithoutUndefined<PoolOptions>; // as checked
 }

@@ -226,8 +226,8 @@ export type Pool = AsyncDisposable & {
 export type PoolOptions = {
   /** Threads. Default: as many as processors that this process may use. */
   readonly workers?: number | undefined;
-  /** Transfers at the same time of all finders that share the threads. Default 16. */
-  readonly jobs?: number | undefined;
+  /** Transfers at the same time of all finders that share the threads. Default `auto`, as for finders. */
+  readonly jobs?: number | 'auto' | undefined;
   /** As in StoreOptions. */
   readonly workerUrl?: URL | string | undefined;
 };

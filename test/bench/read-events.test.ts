@@ -83,7 +83,7 @@ test('images that were in the store, or failed, and local files do not count', (
 
 test('images are counted in each stage for as long as they are in it', (t) => {
   const { depths } = read([
-    [0, { type: 'batch-started', requests: 2 }],
+    [0, { type: 'batch-started', requests: 2, jobs: 16, jobsPerHost: 16 }],
     [0, started('a')],
     [0, started('b')],
     [100, first('a')],

@@ -2,7 +2,8 @@ import { setImmediate as turn } from 'node:timers/promises';
 
 import test from 'ava';
 
-import { createSlots, type PaceClock } from '../../src/coordinator/slots.ts';
+import type { PaceClock } from '../../src/coordinator/host-queues.ts';
+import { createSlots } from '../../src/coordinator/slots.ts';
 import type { Slot, Slots } from '../../src/fetchers/context.ts';
 
 const never = new AbortController().signal;
@@ -13,6 +14,7 @@ function standingClock() {
   const looks = new Set<() => void>();
   const clock: PaceClock = {
     nowMs: () => nowMs,
+    sleep: () => Promise.reject(new Error('no host asks to wait')),
     every(_, look) {
       looks.add(look);
       return () => looks.delete(look);

@@ -81,7 +81,7 @@ test('totals of two batches at once do not mix', async (t) => {
   const body = held(slow.bytes);
   origin.routes[slow.path] = body;
   const flaky = await origin.publish({ name: 'example.com/flaky' });
-  origin.routes[flaky.path] = { status: 503 };
+  origin.routes[flaky.path] = { status: 500 };
   const opened = finder();
   const first = opened.findImages([{ image: slow.url }]);
   await body.asked;

@@ -33,7 +33,7 @@ export function madeEvents({ images, needs = 0, failEvery = Infinity, jobs = 16 
     const place = index % 20; // of twenty, the first is asked for
     return needs > 0 && place > 0 ? index - 1 - ((place - 1) % needs) : -1;
   };
-  at(0, { type: 'batch-started', requests: images });
+  at(0, { type: 'batch-started', requests: images, jobs: 16, jobsPerHost: 16 });
   for (let index = 0; index < images; index += 1) {
     const parent = parentOf(index);
     const [key, reference] = [`k${index}`, `example.com/team-${index % 7}/service-${index}:1.${index % 10}.0`];

@@ -24,6 +24,8 @@ function recorded(enough = Infinity) {
     },
     onWaiting: () => undefined,
     onAnswer: () => void told.push('answer'),
+    onRefused: () => false,
+    onCut: () => undefined,
     onBytes(more) {
       bytes += more;
       if (bytes >= enough) ends.forEach((end) => end());

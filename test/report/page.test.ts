@@ -34,7 +34,7 @@ function hostile(text: string): string {
     ...{ reference: text, status: 'failed' as const, name: text, source: text, signedBy: [text], imageID: text },
     error: new ImageError('NETWORK', text, { url: text }),
   };
-  timeline.add({ type: 'batch-started', requests: 1 }, startMs);
+  timeline.add({ type: 'batch-started', requests: 1, jobs: 16, jobsPerHost: 16 }, startMs);
   timeline.add({ type: 'warning', message: text }, startMs);
   timeline.add({ type: 'node-added', key: 'a', reference: text }, startMs);
   timeline.add({ type: 'verified', key: 'a', signedBy: [text], identities: [text] }, startMs + 1);
@@ -127,7 +127,7 @@ test('an empty run, and one that ended before its batch, have pages, too', (t) =
   const nothing = createTimeline(startMs);
   t.regex([...reportPage(nothing.read(startMs), about)].join(''), /There was nothing to do\./);
   const cut = createTimeline(startMs);
-  cut.add({ type: 'batch-started', requests: 1 }, startMs);
+  cut.add({ type: 'batch-started', requests: 1, jobs: 16, jobsPerHost: 16 }, startMs);
   cut.add({ type: 'node-added', key: 'a', reference: 'a' }, startMs);
   t.regex([...reportPage(cut.read(startMs + 9), about)].join(''), /0 of 1 images are there: 1 without an outcome\./);
 });

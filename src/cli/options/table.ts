@@ -110,15 +110,15 @@ const asking = [
     group: 'Speed and limits',
     short: 'j',
     kind: 'value',
-    placeholder: 'N',
-    help: 'Transfers at once, default 16',
+    placeholder: 'N|auto',
+    help: 'Transfers at once, default auto: as the machine allows',
   },
   {
     name: 'jobs-per-host',
     group: 'Speed and limits',
     kind: 'value',
-    placeholder: 'N',
-    help: 'Transfers at once from one host, default 6',
+    placeholder: 'N|auto',
+    help: 'Transfers at once from one host, at most; default auto: 4 to 16',
   },
 ] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
 

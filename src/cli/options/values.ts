@@ -98,6 +98,14 @@ export function parseCount(text: string, option: string, least = 1): number {
   return count;
 }
 
+/** `auto`, or an integer of 1 or more. @throws USAGE */
+export function parseCountOrAuto(text: string, option: string): number | 'auto' {
+  if (text === 'auto') return text;
+  const count = /^[0-9]{1,9}$/.test(text) ? Number(text) : 0;
+  if (count < 1) throw usageError(`want "auto" or a whole number from 1, got "${show(text)}"`, option);
+  return count;
+}
+
 export type DiscoverRule = { readonly prefix: string; readonly origin: string };
 
 /** `PREFIX=ORIGIN`, any number of times; the last value of a prefix counts. @throws USAGE */

@@ -135,11 +135,11 @@ test('events are numbered, dated, and one JSON object a line', (t) => {
     (line) => lines.push(line),
     () => 0,
   );
-  emit({ type: 'batch-started', requests: 1 });
+  emit({ type: 'batch-started', requests: 1, jobs: 16, jobsPerHost: 16 });
   emit({ type: 'warning', message: 'a\nb\u0085' });
   t.is(
     lines[0],
-    '{"schema":"longshore.event/1","seq":1,"time":"1970-01-01T00:00:00.000Z","type":"batch-started","requests":1}\n',
+    '{"schema":"longshore.event/1","seq":1,"time":"1970-01-01T00:00:00.000Z","type":"batch-started","requests":1,"jobs":16,"jobsPerHost":16}\n',
   );
   t.is(lines[1]?.split('\n').length, 2);
   t.notRegex(lines[1] ?? '', /\u0085/);

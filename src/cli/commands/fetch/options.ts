@@ -8,6 +8,7 @@ import {
   parseCidr,
   parseConnectTo,
   parseCount,
+  parseCountOrAuto,
   parseDiscover,
   parseInsecureOptions,
   parseLimits,
@@ -22,8 +23,8 @@ export type FetchOptions = ReturnType<typeof fetchOptions>;
 export function fetchOptions(line: CommandLine) {
   return {
     ...present({
-      jobs: valueOf(line, 'jobs', parseCount),
-      jobsPerHost: valueOf(line, 'jobs-per-host', parseCount),
+      jobs: valueOf(line, 'jobs', parseCountOrAuto),
+      jobsPerHost: valueOf(line, 'jobs-per-host', parseCountOrAuto),
       resolveMaxAgeMs: valueOf(line, 'resolve-max-age', parseAge),
       workers: valueOf(line, 'workers', parseCount),
       limitRate: valueOf(line, 'limit-rate', parseRate),
