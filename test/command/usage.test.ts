@@ -15,7 +15,7 @@ const usage: readonly (readonly [line: string, message: RegExp])[] = [
   ['fetch a --bogus', /Unknown argument: bogus/],
   ['fetch a --no-bogus', /Unknown argument: no-bogus/],
   ['fetch a --jobs', /--jobs: needs a value/],
-  ['fetch a --jobs=0', /--jobs: want a whole number from 1/],
+  ['fetch a --jobs=0', /--jobs: want "auto" or a whole number from 1/],
   ['fetch a --limit manifest=1X', /--limit manifest: want digits/],
   ['fetch a --limit nothing=1', /--limit: no such name "nothing"/],
   ['fetch a --timeout stall=20', /--timeout stall: want a number with ms, s, m or h/],
@@ -48,7 +48,7 @@ for (const [line, message] of usage) {
 
 test('a bad value in the environment is a usage error that names the variable', async (t) => {
   for (const [name, message] of [
-    ['LONGSHORE_JOBS', /LONGSHORE_JOBS: want a whole number/],
+    ['LONGSHORE_JOBS', /LONGSHORE_JOBS: want "auto" or a whole number/],
     ['LONGSHORE_FAIL_FAST', /LONGSHORE_FAIL_FAST: want 1, true/],
   ] as const) {
     const { code, stderr } = await runHere(['fetch', 'a'], { [name]: 'many' });
