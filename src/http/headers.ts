@@ -54,6 +54,7 @@ export const longestFreshMs = 7 * 86_400_000;
  * @see RFC 9111 4.2, 5.2
  */
 export function maxAgeMs(headers: HeaderFields): number {
+  if (headers['cache-control'] === undefined) return 0;
   let seconds: number | undefined;
   for (const [, name = '', value] of headerList(headers, 'cache-control').matchAll(directive)) {
     if (/^no-(store|cache)$/i.test(name)) return 0;

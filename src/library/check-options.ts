@@ -1,5 +1,4 @@
 import { X509Certificate } from 'node:crypto';
-import { validateHeaderName, validateHeaderValue } from 'node:http';
 import { Writable } from 'node:stream';
 
 import { ImageError } from '../errors.ts';
@@ -159,6 +158,8 @@ function parseHost(host: string): void {
 
 function headerFields(value: unknown, option: string): void {
   record(text)(value, option);
+  // as an import it would make Node load its own fetch, which takes longer than all the rest
+  const { validateHeaderName, validateHeaderValue } = process.getBuiltinModule('node:http');
   for (const [name, field] of Object.entries(value as Record<string, string>)) {
     // checked above
     parsed((header) => {
