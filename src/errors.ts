@@ -142,7 +142,7 @@ export type ErrorDetails = {
   STORE_VERSION: { readonly path: string; readonly found: number; readonly supported: number };
   /** `path` cannot be read. `errno` is the system's error, if that was the cause. */
   FILE_UNREADABLE: { readonly path: string; readonly errno?: string };
-  /** A result could not be written to `output`: standard output, or a file that an option names. `reason` says why. */
+  /** A result could not be written to `output`: a stream, standard output, or a file that an option names. `reason` says why. */
   OUTPUT_FAILED: { readonly output: string; readonly reason: string };
 
   /**
@@ -150,7 +150,7 @@ export type ErrorDetails = {
    * another than the locked one.
    */
   LOCK_MISMATCH: { readonly reference: string; readonly why?: 'missing' | 'ambiguous' };
-  /** It was stopped before its end. `reason` says by what, in a word; the `cause` of the error is the reason of the signal. */
+  /** It was stopped before its end. `reason` says by what: `aborted` by the signal, `closed` or `failFast`; the `cause` of the error is the reason of the signal. */
   CANCELLED: { readonly reason: string };
   /** Something was used after it was closed; `what` it was. */
   CLOSED: { readonly what: 'store' | 'keystore' | 'pool' | 'fetcher' | 'finder' };

@@ -162,7 +162,7 @@ export type OutcomeFacts = {
   readonly reference: string;
   /** The position among the requests, counted from 0; absent for dependencies. */
   readonly index?: number;
-  /** `sha512-` and 128 hex digits. */
+  /** `sha512-` and 128 hex digits; the digest of the manifest for a registry image that is stored without conversion only. */
   readonly imageID?: string;
   /** The name in the manifest. */
   readonly name?: string;

@@ -14,15 +14,14 @@ export type {
 } from './events.ts';
 export type { ImageLock, Keep, PullPolicy } from './fetchers/context.ts';
 export type { HeaderFields, TlsMaterial, Transport, TransportRequest, TransportResponse } from './http/contract.ts';
-export type { App, AppInput, Apps, ImageType, Mount, Volume } from './image/apps.ts';
-export { createApps } from './image/apps.ts';
+export type { App, AppInput, Apps, ImageType, Mount, SharedByApps, Volume } from './image/apps.ts';
 export type { Digest } from './image/digest.ts';
 export type { ImageId } from './image/image-id.ts';
 export type { Limits, Timeouts } from './image/limits.ts';
 export type { GoPlatform } from './image/platform.ts';
 export type { ExtractionReport } from './images/extract.ts';
 export type { ImageRow, SortField } from './images/list.ts';
-export { createFetcher, createFinder, openPool } from './library/finder.ts';
+export { createApps, createFetcher, createFinder, openPool } from './library/finder.ts';
 export { openKeystore } from './library/keystore.ts';
 export { openStore } from './library/store.ts';
 export type {

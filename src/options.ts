@@ -14,7 +14,7 @@ import type { Store } from './store/store.ts';
 import type { Keystore } from './verify/keystore.ts';
 
 /**
- * Checks that are lifted, as `--insecure-options` of the command. Each makes something possible that somebody in the
+ * Checks that are lifted. Each makes something possible that somebody in the
  * network, or whoever runs a server, could misuse.
  */
 export type Insecure = {
@@ -107,7 +107,10 @@ export type FetchSettings = {
    * batch with that error; a promise that it returns is awaited. A warning that is about no single batch ends all that run.
    */
   readonly onEvent?: EventSink | undefined;
-  /** Performs the HTTP exchanges instead of the built-in client. */
+  /**
+   * Performs the HTTP exchanges instead of the built-in client. It decides itself where it connects to and whom it trusts: `ca`,
+   * `certificates`, `connectTo`, `denyNet` and `proxy` together with it are refused with USAGE, and `insecure.tls` does not reach it.
+   */
   readonly transport?: Transport | undefined;
 };
 
@@ -163,7 +166,7 @@ export type KeyFinder = AsyncDisposable & {
 
 /** What findImage and fetchImage may be given. */
 export type FetchCall = {
-  /** The path of a detached signature, which is used instead of the one beside the image. */
+  /** The path of a detached signature, which is used instead of the one beside the image; relative to the working directory. */
   readonly signature?: string | undefined;
   /** How the image is read, if that is not to be guessed. Default `guess`. */
   readonly type?: ImageType | undefined;

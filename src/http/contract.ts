@@ -55,7 +55,7 @@ type HttpLimits = {
 
 /** PEM texts. */
 export type TlsMaterial = {
-  /** Certificate authorities in addition to those of the system. */
+  /** Certificate authorities in addition to those of Node. */
   readonly ca: readonly string[];
   /** Client certificates (`cert`), each with its private `key`. */
   readonly pairs: readonly { readonly cert: string; readonly key: string }[];

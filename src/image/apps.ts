@@ -49,14 +49,22 @@ export type Apps = Iterable<App> & {
   create(input: string | AppInput): App;
   /** Visits one app after the other. The first error stops the walk and is thrown. */
   walk(visit: (app: App, index: number) => void | Promise<void>): Promise<void>;
-  /** @throws USAGE for a malformed or repeated volume, and for a mount of an unknown one. */
+  /** Checks mounts and volumes, which a fetch does not use. @throws USAGE for a wrong or repeated volume, and for a mount of an unknown one. */
   validate(): void;
 };
 
-/** Makes an Apps list of image references or entries. Nothing is checked before `validate` or a fetch. */
+/** What all apps of a list share. */
+export type SharedByApps = {
+  /** Mounts of all apps. Default: none. */
+  readonly mounts?: readonly Mount[] | undefined;
+  /** Volumes that mounts name. Default: none. */
+  readonly volumes?: readonly Volume[] | undefined;
+};
+
+/** Makes an Apps list of image references or entries. */
 export function createApps(
   inputs: readonly (string | AppInput)[],
-  { mounts = [], volumes = [] }: { readonly mounts?: readonly Mount[]; readonly volumes?: readonly Volume[] } = {},
+  { mounts = [], volumes = [] }: SharedByApps = {},
 ): Apps {
   const apps: App[] = [];
   const list: Apps = {
@@ -118,9 +126,9 @@ export type Volume = {
   /** `host`: the directory `source` of this machine. `empty`: a new directory. */
   readonly kind: 'host' | 'empty';
   /** Absolute path, for `host`. */
-  readonly source?: string;
+  readonly source?: string | undefined;
   /** Default false. */
-  readonly readOnly?: boolean;
+  readonly readOnly?: boolean | undefined;
 };
 
 /** @throws USAGE unless name and source are valid. */

@@ -89,6 +89,7 @@ const attributes = { mode: 0o644, mtime: new Date(0) };
 export async function writeTar(store: Store, { files, output, end }: TarRequest, signal: AbortSignal): Promise<void> {
   const { pack } = await import('tar-stream'); // only exports need it
   const archive = pack();
+  archive.on('error', () => undefined); // thrown where it is written or read, if that has begun
   const written = pipeline(Readable.from(chunksOf(archive), { objectMode: false }), output, { end, signal });
   // The archive must not wait for an output that has failed. The failure is thrown where `written` is awaited.
   written.catch((error: unknown) => archive.destroy(error instanceof Error ? error : undefined));

@@ -4,7 +4,7 @@ import { Writable } from 'node:stream';
 import { ImageError } from '../errors.ts';
 import type { ImageLock } from '../fetchers/context.ts';
 import { parseConnectTo, parseRoutes } from '../http/connect.ts';
-import type { App } from '../image/apps.ts';
+import type { App, Mount, SharedByApps, Volume } from '../image/apps.ts';
 import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from '../image/limits.ts';
 import { parsePlatform } from '../image/platform.ts';
 import { show } from '../image/show.ts';
@@ -239,6 +239,10 @@ type Calls = {
   trust: TrustOptions;
 };
 
+const mounts = listOf(members<Mount>({ volume: text, path: text }, 'volume', 'path'));
+const volumes = listOf(
+  members<Volume>({ name: text, kind: oneOf('host', 'empty'), source: text, readOnly: boolean }, 'name', 'kind'),
+);
 const imageType = oneOf('guess', 'hash', 'url', 'path', 'name', 'docker');
 
 /** @throws USAGE for what is no string */
@@ -249,7 +253,7 @@ export function checkImage(image: string): string {
 
 /** The requests of a batch: the same objects, since their `imageID` is set. @throws USAGE */
 export function checkApps(apps: Iterable<App | string>): readonly App[] {
-  const isIterable = typeof apps === 'object' && Symbol.iterator in apps;
+  const isIterable = typeof apps === 'object' && (apps as object | null) !== null && Symbol.iterator in apps;
   if (!isIterable) throw new ImageError('USAGE', 'apps: want an array or another iterable object', { option: 'apps' });
   return Array.from(apps, (given) => {
     const app = typeof given === 'string' ? { image: given } : given;
@@ -257,8 +261,15 @@ export function checkApps(apps: Iterable<App | string>): readonly App[] {
     text(app.image, 'apps.image');
     if (app.type !== undefined) imageType(app.type, 'apps.type');
     if (app.signature !== undefined) text(app.signature, 'apps.signature');
+    if (app.directory !== undefined) text(app.directory, 'apps.directory');
+    if (app.mounts !== undefined) mounts(app.mounts, 'apps.mounts');
     return app;
   });
+}
+
+/** What all apps of a list share. */
+export function checkShared(shared: SharedByApps): WithoutUndefined<SharedByApps> {
+  return checkMembers<SharedByApps>(shared, { mounts, volumes }, 'createApps') as WithoutUndefined<SharedByApps>; // as checked
 }
 
 const milliseconds = integer(0);

@@ -16,7 +16,9 @@ function invalid(option: string, problem: string, cause?: unknown): ImageError<'
 /** The value as a message shows it. */
 function shown(value: unknown): string {
   if (typeof value === 'string') return `"${show(value, 100)}"`;
-  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : `a value of type ${typeof value}`;
+  if (Array.isArray(value)) return 'an array';
+  const isPlain = value === null || typeof value === 'number' || typeof value === 'boolean';
+  return isPlain ? String(value) : `a value of type ${typeof value}`;
 }
 
 /**

@@ -1,9 +1,17 @@
 import { openFetchPool } from '../compose.ts';
 import { ImageError } from '../errors.ts';
 import { createFetcher as createEngineFetcher, createFinder as createEngineFinder } from '../finder.ts';
+import { type AppInput, type Apps, createApps as createAppsList, type SharedByApps } from '../image/apps.ts';
 import type * as engine from '../options.ts';
 import type { Pool as EnginePool } from '../pool/pool.ts';
-import { checkActionOptions, checkApps, checkCall, checkImage, checkPoolOptions } from './check-options.ts';
+import {
+  checkActionOptions,
+  checkApps,
+  checkCall,
+  checkImage,
+  checkPoolOptions,
+  checkShared,
+} from './check-options.ts';
 import { engineKeystoreOf } from './keystore.ts';
 import { engineOf } from './store.ts';
 import type { ActionOptions, Fetcher, Finder, Pool, PoolOptions } from './types.ts';
@@ -25,6 +33,15 @@ function enginePoolOf(pool: Pool): EnginePool {
   const engine = pools.get(pool);
   if (engine) return engine;
   throw new ImageError('USAGE', 'pool: want what openPool returns', { option: 'pool' });
+}
+
+/**
+ * Makes an Apps list of image references or entries. Their types are checked, and nothing else before `validate` or a fetch.
+ *
+ * @throws USAGE
+ */
+export function createApps(inputs: readonly (string | AppInput)[], shared: SharedByApps = {}): Apps {
+  return createAppsList(checkApps(inputs), checkShared(shared));
 }
 
 /** Creates a finder: it answers from the store where the policy allows it, and fetches the rest. @throws USAGE */

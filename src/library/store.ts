@@ -1,7 +1,8 @@
 import { availableParallelism } from 'node:os';
 
-import { ImageError } from '../errors.ts';
+import { ImageError, isImageError } from '../errors.ts';
 import { defaultLimits, withDefaults } from '../image/limits.ts';
+import { show } from '../image/show.ts';
 import type { CollectReport } from '../images/collect.ts';
 import type { ExtractionReport } from '../images/extract.ts';
 import { imageRow, listImages } from '../images/list.ts';
@@ -9,6 +10,7 @@ import { resolveEntries, resolveEntry } from '../images/resolve-image.ts';
 import { openPool as openEnginePool, type Pool as EnginePool } from '../pool/pool.ts';
 import { openStore as openEngineStore } from '../store/open-store.ts';
 import type { Store as EngineStore } from '../store/store.ts';
+import { errnoOf, whyFailed } from '../system/errno.ts';
 import { checkCall, checkImage, checkStoreOptions } from './check-options.ts';
 import type { ExportOptions, ExtractOptions, GarbageReport, Store, StoreOptions, VerifyReport } from './types.ts';
 import { workerFileOf } from './worker-file.ts';
@@ -156,12 +158,27 @@ async function exportImage(
   const [output, target] = typeof to === 'string' ? [undefined, { target: to, overwrite }] : [to, undefined];
   if (format === 'aci' || (format === undefined && entry.kind === 'image')) {
     const image = await requireImage(store, entry);
-    if (output) return exporting.exportToStream(context, image, output, signal);
+    if (output) return toStream(() => exporting.exportToStream(context, image, output, signal), signal);
     return exporting.exportImage(context, { image, ...target }, signal);
   }
   const request = { image: await requireRegistryImage(store, entry), format: format ?? 'oci' } as const;
-  if (output) return exporting.exportRegistryImageToStream(context, { ...request, output }, signal);
+  if (output) {
+    return toStream(() => exporting.exportRegistryImageToStream(context, { ...request, output }, signal), signal);
+  }
   return exporting.exportRegistryImage(context, { ...request, ...target }, signal);
+}
+
+/** Writes to a caller's stream. @throws OUTPUT_FAILED where that fails */
+async function toStream(write: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  try {
+    await write();
+  } catch (error) {
+    const isOfFile = error instanceof Error && 'syscall' in error && error.syscall === 'read';
+    if (signal.aborted || isImageError(error) || isOfFile) throw error;
+    const [output, reason] = ['the stream', errnoOf(error) ?? (error instanceof Error ? error.message : String(error))];
+    const message = `${output} could not be written: ${show(whyFailed(error))}`;
+    throw new ImageError('OUTPUT_FAILED', message, { output, reason: show(reason) }, { cause: error });
+  }
 }
 
 async function extract(

@@ -9,9 +9,9 @@ import type { TrustedKeyRow } from '../verify/list-trusted-keys.ts';
 
 /** What openStore is given. */
 export type StoreOptions = {
-  /** The data directory: an absolute path. It is created if it does not exist, unless `readOnly`. */
+  /** The data directory: an absolute path. It is created if it does not exist; with `readOnly` it is then read as an empty one. */
   readonly dir: string;
-  /** Nothing in the directory is changed, and nothing can be fetched into it. Default false. */
+  /** Nothing in the directory is changed: what would change it ends with STORE_READ_ONLY. Finders need `storeOnly` then. Default false. */
   readonly readOnly?: boolean | undefined;
   /**
    * For a program that is bundled: where its bundle of `longshore/worker` is, a `file:` URL, such as
@@ -62,23 +62,25 @@ export type Store = AsyncDisposable & {
   /**
    * Writes an image to a file, which is either complete and intact or not there.
    *
-   * @throws as image; STORE_CORRUPT if the image is damaged, USAGE if `to` exists
+   * @throws as image; NOT_IN_STORE for a `format` that the store does not have it in; STORE_CORRUPT if the image is damaged, USAGE if `to`
+   * exists, FILE_NOT_FOUND if its directory does not; STORE_FULL, STORE_READ_ONLY, FILE_UNREADABLE where `to` cannot be written, and
+   * OUTPUT_FAILED where a stream cannot
    */
   export(image: string, options: ExportOptions): Promise<void>;
   /**
    * Writes the files of an image to a directory.
    *
    * @returns what could not be written, such as devices without the rights of root.
-   * @throws as image; STORE_CORRUPT if the image is damaged, USAGE if `to` exists
+   * @throws as image; STORE_CORRUPT if the image is damaged; of `to` as export
    */
   extract(image: string, options: ExtractOptions): Promise<ExtractionReport>;
   /**
    * Removes an image, and the blobs that no other image needs. A name removes all images with it.
    *
-   * @returns the removed images. @throws as image
+   * @returns the removed images. @throws as image; STORE_READ_ONLY
    */
   remove(image: string): Promise<readonly ImageRow[]>;
-  /** Removes unused images, if `unusedForMs` is given, and then everything that no image needs. */
+  /** Removes unused images, if `unusedForMs` is given, and then everything that no image needs. @throws STORE_READ_ONLY */
   collectGarbage(options?: CollectOptions): Promise<GarbageReport>;
   /** Closes the store. Every later call, and every fetch that is under way, ends with CLOSED. */
   close(): Promise<void>;
@@ -199,7 +201,8 @@ export type Keystore = AsyncDisposable & {
   /**
    * Stops trusting a key: removes its file from the last directory, and masks it if an earlier one has it.
    *
-   * @returns false if it was not trusted there. @throws STORE_READ_ONLY, STORE_FULL
+   * @param fingerprint - all of its hexadecimal digits.
+   * @returns false if it was not trusted there. @throws KEY_INVALID for what is no fingerprint, USAGE, STORE_READ_ONLY, STORE_FULL
    */
   distrust(fingerprint: string, options: TrustOptions): Promise<boolean>;
   /** Closes the keystore. Later calls end with CLOSED. */
@@ -212,7 +215,7 @@ export type ActionOptions = FetchSettings & {
   readonly store: Store;
   /** The keys that images must be signed with. Without it, `insecure.image` must be true. */
   readonly keystore?: Keystore | undefined;
-  /** Threads to share with other finders; the finder does not close them. Default: threads of its own. */
+  /** Threads to share with other finders, in place of `workers`; the finder does not close them. Default: threads of its own. */
   readonly pool?: Pool | undefined;
 };
 
@@ -258,7 +261,7 @@ export type Finder = AsyncDisposable & {
 /** Fetches single images into the store. Made by createFetcher. */
 export type Fetcher = AsyncDisposable & {
   /**
-   * Fetches one image, with its dependencies, into the store. An image ID cannot be fetched.
+   * Fetches one image, with its dependencies, into the store. An image ID cannot be fetched: that is REFERENCE_INVALID.
    *
    * @returns and @throws as findImage
    */

@@ -58,7 +58,7 @@ export type MirrorRule = {
   readonly location?: string;
   /** Asked before the registry, in this order, also if the registry is blocked. */
   readonly mirrors: readonly Mirror[];
-  /** The file with the rule; undefined for a rule of the command line. */
+  /** The file that the rule is from, for messages; undefined for a rule that is in no file. */
   readonly source?: string;
   /** Why the rule is invalid. Its repositories are not requested at all, since they may be meant for a mirror. */
   readonly fault?: string;

@@ -35,7 +35,7 @@ const groups: readonly Group[] = [
   { title: 'What they return', holds: named('Store', 'Keystore', 'Finder', 'Fetcher', 'Pool', 'Apps') },
   {
     title: 'Options',
-    holds: ({ name }) => /(Options|Call|Settings|Limits|Timeouts|Insecure|Input|ImageLock)$/.test(name),
+    holds: ({ name }) => /(Options|Call|Settings|Limits|Timeouts|Insecure|Input|ImageLock|SharedByApps)$/.test(name),
   },
   { title: 'Results', holds: ({ name }) => /(Outcome|Totals|Result|Report|Row|Facts|TrustedKey|^App)$/.test(name) },
   { title: 'Events', holds: ({ name }) => /^(BatchEvent|EventSink)$/.test(name) },

@@ -131,15 +131,14 @@ function literalsIn(type: ts.TypeNode): readonly ts.TypeLiteralNode[] {
 /** The text of its comment, with the tags, as lines without indentation. */
 function docOf(symbol: ts.Symbol): string {
   const comments = (symbol.declarations ?? []).flatMap((one) => ts.getJSDocCommentsAndTags(one).filter(ts.isJSDoc));
-  return comments
-    .map((comment) =>
-      comment
-        .getText()
-        .replace(/^\/\*\*|\*\/$/g, '')
-        .replace(/^ *\* ?/gm, '')
-        .trim(),
-    )
-    .join('\n');
+  const texts = comments.map((comment) =>
+    comment
+      .getText()
+      .replace(/^\/\*\*|\*\/$/g, '')
+      .replace(/^ *\* ?/gm, '')
+      .trim(),
+  );
+  return [...new Set(texts)].join('\n'); // the parts of a union often say the same
 }
 
 function isOurs(node: ts.Node): boolean {

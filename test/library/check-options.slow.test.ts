@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava';
 
-import { type ActionOptions, createFetcher, createFinder, hasCode, openPool } from '../../src/index.ts';
+import { type ActionOptions, createApps, createFetcher, createFinder, hasCode, openPool } from '../../src/index.ts';
 import { openPublic } from '../helpers/public-store.ts';
 import { membersOf, readSurface } from '../helpers/surface.ts';
 
@@ -198,4 +198,43 @@ test('the options of openPool are checked', (t) => {
   ]) {
     refused(t, () => openPool(options as object), Object.keys(options)[0] ?? '');
   }
+});
+
+test('what createApps and the calls are given is checked, and called by its own name', async (t) => {
+  const { store } = await openPublic(t);
+  await using finder = createFinder({ store, insecure: { image: true } });
+  const lists: readonly (readonly [list: unknown, option: string])[] = [
+    [5, 'apps'],
+    [null, 'apps'],
+    [[null], 'apps'],
+    [[5], 'apps'],
+    [[{}], 'apps.image'],
+    [[{ image: 'a', type: 'tar' }], 'apps.type'],
+    [[{ image: 'a', signature: 5 }], 'apps.signature'],
+    [[{ image: './a.aci', directory: 5 }], 'apps.directory'],
+    [[{ image: 'a', mounts: 'x' }], 'apps.mounts'],
+    [[{ image: 'a', mounts: [{ volume: 'v' }] }], 'apps.mounts.path'],
+  ];
+  const given = lists as readonly (readonly [list: readonly string[], option: string])[];
+  for (const [list, option] of given) {
+    const errors = [
+      t.throws(() => createApps(list)),
+      await t.throwsAsync(finder.findImages(list)),
+      await t.throwsAsync(finder.planImages(list)),
+    ];
+    for (const error of errors) t.like(error, { code: 'USAGE', details: { option } });
+  }
+  const shared: readonly (readonly [shared: object, option: string])[] = [
+    [{ mounts: [{ path: '/d' }] }, 'mounts.volume'],
+    [{ volumes: {} }, 'volumes'],
+    [{ volumes: [{}] }, 'volumes.name'],
+    [{ volumes: [{ name: 'a', kind: 'tmpfs' }] }, 'volumes.kind'],
+    [{ volume: [] }, 'volume'],
+  ];
+  for (const [one, option] of shared)
+    t.like(
+      t.throws(() => createApps([], one)),
+      { code: 'USAGE', details: { option } },
+    );
+  t.notThrows(() => createApps(['a'], { mounts: undefined, volumes: undefined }).validate());
 });

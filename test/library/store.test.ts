@@ -1,6 +1,6 @@
 import { access, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { PassThrough } from 'node:stream';
+import { PassThrough, Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 
 import test, { type ExecutionContext } from 'ava';
@@ -86,6 +86,33 @@ test('an image is exported to a file or a stream, whatever its format', async (t
   t.true(output.writable, 'it stays open');
   output.end();
   t.true((await bytes).includes('manifest.json'));
+});
+
+test('a stream that fails, or is closed, is OUTPUT_FAILED with its error as the cause', async (t) => {
+  const { store, app, registry } = await openFilled(t);
+  const full = Object.assign(new Error('write ENOSPC'), { code: 'ENOSPC' });
+  const streams: readonly (readonly [make: () => Writable, details: object])[] = [
+    [() => new PassThrough().destroy(), { output: 'the stream' }],
+    [() => new Writable({ write: (_chunk, _encoding, callback) => callback(full) }), { reason: 'ENOSPC' }],
+    [
+      () =>
+        new Writable({
+          write() {
+            this.destroy();
+          },
+        }),
+      { output: 'the stream' },
+    ],
+  ];
+  for (const [make, details] of streams) {
+    for (const [image, format] of [[app.imageId], [registry.reference, 'docker']] as const) {
+      const error = await t.throwsAsync(store.export(image, { to: make(), format }));
+      t.like(error, { code: 'OUTPUT_FAILED', details });
+      t.true(error?.cause instanceof Error);
+    }
+  }
+  const stopped = store.export(app.imageId, { to: new PassThrough(), signal: AbortSignal.abort(new Error('enough')) });
+  await t.throwsAsync(stopped, { code: 'CANCELLED' });
 });
 
 test('an image is extracted, alone or with what it depends on', async (t) => {
