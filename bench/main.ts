@@ -9,9 +9,10 @@ import { readVersion } from '../src/cli/version.ts';
 import { aciBatch } from './cases/aci-batch.ts';
 import { chain, manySmall, manyTrees, nothingToDo, tree } from './cases/batches.ts';
 import { oneLarge } from './cases/one-large.ts';
-import { registry, sharedLayers } from './cases/registry.ts';
+import { registry, registrySync, sharedLayers } from './cases/registry.ts';
 import { slowHosts } from './cases/slow-hosts.ts';
 import { startUp } from './cases/start-up.ts';
+import { judge } from './gates.ts';
 import { formatRows, summarise } from './report.ts';
 import type { Rounds, Row } from './take-turns.ts';
 
@@ -20,7 +21,7 @@ const slow = { delayMs: 50, rate: 10_000_000 };
 
 /**
  * Every case measures all contenders in turn, in one run. `npm run bench -- [--rounds N] [--tries N] [--small] [--json]
- * [CASE...]`
+ * [--check] [CASE...]`
  */
 const cases: Readonly<Record<string, (options: CaseOptions) => Promise<readonly Row[]>>> = {
   'aci-batch': (options) => aciBatch({ ...options, shape: loopback }),
@@ -35,6 +36,7 @@ const cases: Readonly<Record<string, (options: CaseOptions) => Promise<readonly 
   'start-up': startUp,
   registry,
   'shared-layers': sharedLayers,
+  'registry-sync': registrySync,
   'slow-hosts': slowHosts,
 };
 
@@ -55,6 +57,7 @@ const { values, positionals } = parseArgs({
     tries: { type: 'string', default: '5' },
     small: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
+    check: { type: 'boolean', default: false },
   },
   allowPositionals: true,
 });
@@ -70,11 +73,16 @@ for (const name of positionals.length > 0 ? positionals : Object.keys(cases)) {
   try {
     const turns = { rounds: Number(values.rounds), tries: Number(values.tries), warmUp: !values.small };
     const rows = await run({ turns, small: values.small, directory });
+    const summaries = rows.map(summarise);
+    const { table, missed } = judge(name, summaries);
     process.stdout.write(
       values.json
-        ? `${JSON.stringify({ case: name, rows: rows.map(summarise) })}\n`
-        : `\n${name}\n\n${formatRows(rows)}\n`,
+        ? `${JSON.stringify({ case: name, rows: summaries })}\n`
+        : `\n${name}\n\n${formatRows(rows)}\n${table === undefined ? '' : `\n${table}\n`}`,
     );
+    for (const line of missed)
+      process.stderr.write(`${values.check ? 'error' : 'warning'}: no longer reached: ${line}\n`);
+    if (values.check && missed.length > 0) process.exitCode = 1;
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

@@ -61,9 +61,19 @@ test.serial('two longshores take turns in one case, each with a store of its own
   const { rows } = caseForm.parse(JSON.parse(output));
   t.deepEqual(
     rows.map(({ who }) => who),
-    ['longshore (this)', `longshore (${clone})`],
+    ['start-up: 1 image (this)', `start-up: 1 image (${clone})`, 'longshore (this)', `longshore (${clone})`],
   );
   for (const { who, wallMs, cpuMs, peakMiB } of rows) t.true(wallMs > 0 && cpuMs > 0 && peakMiB > 10, who);
+});
+
+test.serial('goals are shown beside what was got', async (t) => {
+  t.timeout(300_000);
+  const output = await run('main', ['--small', '--rounds=1', '--tries=1', 'many-small']);
+  t.log(output);
+  t.regex(
+    output,
+    /^\| 2 000 small signed images, processor each \| ≤ 3\.00 ms \| ≤ 1\.50 ms \| \d+\.\d+ ms \| (reached|missed) \|$/m,
+  );
 });
 
 test.serial('each piece by itself is measured', async (t) => {

@@ -3,6 +3,7 @@ import { promisify } from 'node:util';
 
 import test from 'ava';
 
+import { type Gate, judge } from '../bench/gates.ts';
 import type { Measured } from '../bench/measure.ts';
 import { predict } from '../bench/predict.ts';
 import { formatRows, summarise } from '../bench/report.ts';
@@ -65,4 +66,29 @@ test('the model names what a run waits for', (t) => {
     wall: 'network',
     wallMs: 500 + (500 * 2 ** 23 * 1000) / 2 ** 33 / 8 + 10_000,
   });
+});
+
+test('what was reached is missed once it is worse by more than noise, and what was not reached is only shown', (t) => {
+  const gates: readonly Gate[] = [
+    { case: 'a', what: 'kept', of: (row) => row('x').wallMs, unit: 'ms', gate: 100, then: 50, isReached: true },
+    { case: 'a', what: 'wanted', of: (row) => row('x').cpuMs, unit: 'ms', gate: 100, isReached: false },
+    { case: 'a', what: 'absent', of: (row) => row('y').wallMs, unit: 'ms', gate: 100, isReached: true },
+    { case: 'b', what: 'other', of: (row) => row('x').wallMs, unit: 'ms', gate: 1, isReached: true },
+  ];
+  const judged = (wallMs: number) => {
+    const rows = [{ who: 'x', wallMs, cpuMs: 500, peakMiB: 1, facts: {}, discarded: 0, disturbed: 0 }];
+    return judge('a', rows, gates);
+  };
+  t.deepEqual(judged(114).missed, []);
+  t.deepEqual(judged(116).missed, ['a: kept: 116 ms, the gate is 100 ms']);
+  t.is(
+    judged(90).table,
+    [
+      '| goal | gate | then | got |  |',
+      '| --- | --- | --- | --- | --- |',
+      '| kept | ≤ 100 ms | ≤ 50.00 ms | 90.00 ms | reached |',
+      '| wanted | ≤ 100 ms |  | 500 ms | missed |',
+    ].join('\n'),
+  );
+  t.is(judge('c', [], gates).table, undefined);
 });

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
 import { buildTar } from '../../test/helpers/archive.ts';
 import {
+  type DockerRegistry,
   type Layer,
   missingPrograms,
   openDockerRegistry,
@@ -88,15 +89,7 @@ export async function registry({ directory, turns, small }: CaseOptions): Promis
 export async function sharedLayers({ directory, turns, small }: CaseOptions): Promise<readonly Row[]> {
   const [count, layerBytes] = small ? [4, 50_000] : [50, 2_000_000];
   await using origin = await openDockerRegistry();
-  const shared = await Promise.all(Array.from({ length: 8 }, (_, at) => layer(at, layerBytes)));
-  const names = Array.from({ length: count }, (_, index) => `team/app-${index}:1`);
-  for (const [index, name] of names.entries()) {
-    const layout = join(directory, `layout-${index}`);
-    const own = await Promise.all([1, 2].map((at) => layer(100 + 2 * index + at, layerBytes)));
-    await writeImageLayout(layout, ['amd64'], [...shared, ...own]);
-    await origin.push(layout, name);
-    await rm(layout, { recursive: true });
-  }
+  const names = await pushImages(origin, directory, { count, layerBytes });
 
   const longshores = await openLongshores(directory);
   const skopeo = async (): Promise<Measured> => {
@@ -121,6 +114,50 @@ export async function sharedLayers({ directory, turns, small }: CaseOptions): Pr
     ],
     turns,
   );
+}
+
+/** Two hundred small images of ten layers, eight of which are shared: by skopeo sync, and by longshore. */
+export async function registrySync({ directory, turns, small }: CaseOptions): Promise<readonly Row[]> {
+  await using origin = await openDockerRegistry();
+  const names = await pushImages(origin, directory, { count: small ? 4 : 200, layerBytes: 20_000 });
+  const list = join(directory, 'sync.yaml');
+  const images = Object.fromEntries(names.map((name) => name.split(':')).map(([path = '', tag = '']) => [path, [tag]]));
+  await writeFile(list, JSON.stringify({ [origin.host]: { 'tls-verify': false, images } })); // YAML that is JSON too
+  const target = join(directory, 'synced');
+  const skopeo = async (): Promise<Measured> => {
+    await rm(target, { recursive: true, force: true });
+    await mkdir(target);
+    return measure(['skopeo', 'sync', '--insecure-policy', '--src=yaml', '--dest=dir', list, target]);
+  };
+  const references = names.map((name) => `docker://${origin.host}/${name}`);
+  return await takeTurns(
+    [
+      { who: 'skopeo sync', run: skopeo },
+      ...(await openLongshores(directory)).map(({ label, fetch }) => ({
+        who: `longshore${label} --keep=oci`,
+        run: () => fetch(references, [...unsigned, '--keep=oci']),
+      })),
+    ],
+    turns,
+  );
+}
+
+/** Pushes images of ten layers, eight of which all have. @returns their names */
+async function pushImages(
+  origin: DockerRegistry,
+  directory: string,
+  { count, layerBytes }: { readonly count: number; readonly layerBytes: number },
+): Promise<readonly string[]> {
+  const shared = await Promise.all(Array.from({ length: 8 }, (_, at) => layer(at, layerBytes)));
+  const names = Array.from({ length: count }, (_, index) => `team/app-${index}:1`);
+  for (const [index, name] of names.entries()) {
+    const layout = join(directory, `layout-${index}`);
+    const own = await Promise.all([1, 2].map((at) => layer(100 + 2 * index + at, layerBytes)));
+    await writeImageLayout(layout, ['amd64'], [...shared, ...own]);
+    await origin.push(layout, name);
+    await rm(layout, { recursive: true });
+  }
+  return names;
 }
 
 /** A layer with one program. The same number gives the same bytes. */

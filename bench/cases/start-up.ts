@@ -41,6 +41,14 @@ export async function startUp({ directory, turns }: CaseOptions): Promise<readon
         who: `longshore${label}, one image of 20 KB`,
         run: () => fetch(urls),
       })),
+      ...longshores.map(({ label, emptyStore, fetchMore }) => ({
+        who: `longshore${label}, the same, the store exists`,
+        run: async () => {
+          await emptyStore();
+          await fetchMore([`${urls[0]}.none`], ['--retries=0']).catch(() => undefined); // fails, and makes the store
+          return fetchMore(urls);
+        },
+      })),
       { who: 'floor of that image', run: () => runFloor(directory, files, '') },
     ],
     turns,
