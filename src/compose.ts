@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 
 import type { Batch } from './batches.ts';
-import { autoLevel } from './coordinator/level.ts';
+import { autoLevel, type KnownLevel } from './coordinator/level.ts';
 import { createSlots } from './coordinator/slots.ts';
 import { ImageError } from './errors.ts';
 import type { EventSink } from './events.ts';
@@ -39,6 +39,12 @@ export function openContext(options: ActionOptions, onEvent: EventSink): OpenCon
   const { jobsPerHost = 'auto' } = options;
   if (jobs < wantedJobs(options.jobs)) onEvent({ type: 'warning', message: fewFiles(jobs) });
   const pool = options.pool ?? openFetchPool(options);
+  let knownLevels: Awaited<ReturnType<typeof store.hostLevels>> = new Map();
+  const reading = store.hostLevels().then(
+    (levels) => void (knownLevels = levels),
+    () => undefined, // it only makes fetches faster
+  );
+  const slots = createSlots({ jobs, jobsPerHost, knownLevel: (host) => knownLevels.get(host) });
   const platform = { platform: process.platform, arch: process.arch };
   const shared = {
     store,
@@ -53,7 +59,7 @@ export function openContext(options: ActionOptions, onEvent: EventSink): OpenCon
     trustKeysFromHTTPS: options.trustKeysFromHTTPS === true && isHttpsAuthentic(insecure),
     platform,
     limits,
-    slots: createSlots({ jobs, jobsPerHost }),
+    slots,
     concurrency: { jobs, jobsPerHost: jobsPerHost === 'auto' ? autoLevel.most : jobsPerHost },
     nowMs: Date.now,
   };
@@ -79,6 +85,8 @@ export function openContext(options: ActionOptions, onEvent: EventSink): OpenCon
       }
     },
     async close() {
+      await reading;
+      await keepLevels(store, slots.learned());
       await Promise.all([http.close(), pool === options.pool ? undefined : pool.close()]);
     },
   };
@@ -106,6 +114,11 @@ function networkOf({
     pairs.map(({ cert }) => cert),
   ]);
   return [insecure.tls, insecure.http, ca, material, mirrors, connectTo, denyNet, proxies, transport !== undefined];
+}
+
+/** Keeps what was learned of hosts for later runs, if that is possible. */
+async function keepLevels(store: FetchContext['store'], levels: ReadonlyMap<string, KnownLevel>): Promise<void> {
+  if (levels.size > 0 && !store.readOnly) await store.putHostLevels(levels).catch(() => undefined);
 }
 
 /** Undefined without a keystore, and if the checks of images are switched off: then nothing is verified. */

@@ -112,7 +112,7 @@ export function createHostQueues({ first, most, clock, knownLevel }: HostQueuesO
     const known = states.get(name);
     if (known) return known;
     const state: HostState = {
-      ...{ standing: undefined, level: beginLevel(first, most, knownLevel(name)) },
+      ...{ standing: undefined, level: beginLevel(first, most) },
       ...{ inFlight: 0, pausedUntilMs: -Infinity, acceptedMs: [], round: newRound() },
     };
     states.set(name, state);
@@ -182,7 +182,10 @@ export function createHostQueues({ first, most, clock, knownLevel }: HostQueuesO
     setStanding(name, standing) {
       const state = stateOf(name);
       if (state.standing === standing) return;
-      if (state.standing === undefined) state.round = newRound();
+      if (state.standing === undefined) {
+        state.level = beginLevel(first, most, knownLevel(name)); // which may have become known meanwhile
+        state.round = newRound();
+      }
       state.standing = standing;
       const queue = queues.get(name)?.queue;
       if (queue) queue.concurrency = concurrencyOf(state);

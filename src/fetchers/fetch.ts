@@ -1,14 +1,17 @@
-import { type ImageReference, withoutSecrets } from '../image/reference.ts';
+import { ImageError } from '../errors.ts';
+import { isDigest } from '../image/digest.ts';
+import { shortImageId } from '../image/image-id.ts';
+import { type IdReference, type ImageReference, withoutSecrets } from '../image/reference.ts';
 import type { RegistryReference } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
 import { debugLog } from '../system/debug.ts';
 import { fetchByFile } from './archive/by-file.ts';
 import { fetchByName } from './archive/by-name.ts';
 import { fetchByUrl } from './archive/by-url.ts';
-import { findById } from './by-id.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
-import type { Found, FoundImage } from './found.ts';
+import { type Found, type FoundImage, present } from './found.ts';
 import { fetchLocked, nameInLock } from './lock.ts';
+import { isStored, signerRefusal } from './stored.ts';
 
 const debug = debugLog('fetchers');
 
@@ -58,4 +61,27 @@ function fetchArchive(
     case 'url':
       return fetchByUrl(context, { ...request, reference }, signal);
   }
+}
+
+/** Finds an image by ID, in the store only. */
+export async function findById(
+  context: FetchContext,
+  { reference }: FetchRequest<IdReference>,
+  signal: AbortSignal,
+): Promise<Found> {
+  if (isDigest(reference.prefix)) {
+    const { findByDigest } = await import('./registry/stored.ts'); // not loaded without registry images
+    return findByDigest(context, reference.prefix, signal);
+  }
+  const imageId = await context.store.resolveId(reference.prefix);
+  const image = await context.store.getImage(imageId);
+  if (!image) throw new ImageError('NOT_IN_STORE', 'the store has no image of this ID', { asked: reference.text });
+  const fault = await context.verifier?.signerFault(image, image.name);
+  if (fault !== undefined) throw signerRefusal(fault, shortImageId(imageId), image);
+  if (!(await isStored(context, image, signal))) {
+    const path = context.store.blobPath(imageId);
+    throw new ImageError('STORE_CORRUPT', `the blob of ${shortImageId(imageId)} is damaged or missing`, { path });
+  }
+  context.store.touch(imageId);
+  return present(image);
 }

@@ -1,7 +1,7 @@
 import type { ImageReference } from '../image/reference.ts';
 import { planByFile, planByName, planByUrl } from './archive/plan.ts';
-import { findById } from './by-id.ts';
 import type { FetchContext, FetchRequest } from './context.ts';
+import { findById } from './fetch.ts';
 import type { Planned } from './found.ts';
 
 /**

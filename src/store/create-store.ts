@@ -8,6 +8,7 @@ import { createBlobs } from './blobs.ts';
 import { createClaims } from './claims.ts';
 import { createOpenPartials } from './download-file.ts';
 import { partialFiles, readBootId } from './download-state.ts';
+import { readHostLevels, writeHostLevels } from './host-levels.ts';
 import { createLookups } from './index/lookups.ts';
 import type { Layout } from './index/protocol.ts';
 import type { Reader } from './index/reader.ts';
@@ -51,6 +52,7 @@ export async function createStore({ layout, readOnly, reader, writer, patience }
     await writer.close();
   };
   const close = (): Promise<void> => (shutting ??= shut());
+  const hostsPath = join(layout.dir, 'hosts.json');
   const temporaryPath = (): string => join(layout.tmp, owner(), String((temporaries += 1)));
 
   const members = refuseOnceClosed({
@@ -101,6 +103,12 @@ export async function createStore({ layout, readOnly, reader, writer, patience }
       const files = partialFiles(place, key, temporaryPath);
       return inStore(join(place.downloads, key), () => partials.open(files, fresh));
     },
+    hostLevels: () => readHostLevels(hostsPath, Date.now()),
+    putHostLevels: (levels) =>
+      inStore(hostsPath, () => {
+        const files = { path: hostsPath, temporary: temporaryPath(), mode: layout.fileMode };
+        return writeHostLevels(files, levels, Date.now());
+      }),
     async peekPartial(url) {
       const found = await partialFiles(layout, hashKey(url), temporaryPath).peek(bootId);
       return found && { bytes: found.bytes, validator: found.state.validator, total: found.state.total };

@@ -2,6 +2,7 @@ import type { ImageId } from '../image/image-id.ts';
 import type { Labels } from '../image/labels.ts';
 import type { Dependency } from '../image/manifest.ts';
 import type { FileStamp } from '../system/files.ts';
+import type { HostLevel } from './host-levels.ts';
 import type { BlobState, RegistryStore } from './registry-store.ts';
 
 /** One image in the store. Times are milliseconds since the epoch. */
@@ -219,6 +220,11 @@ type ImageStore = AsyncDisposable & {
   openPartial(key: string): Promise<PartialDownload>;
   /** The state of the partial download of an exact URL, if it can be resumed. Changes nothing and needs no claim. */
   peekPartial(url: string): Promise<Pick<PartialDownload, 'bytes' | 'validator' | 'total'> | undefined>;
+
+  /** What fetches of the last hour found of hosts; nothing if that cannot be read. */
+  hostLevels(): Promise<ReadonlyMap<string, HostLevel>>;
+  /** Keeps what was found of hosts. It is not synced, and nothing depends on it. */
+  putHostLevels(levels: ReadonlyMap<string, HostLevel>): Promise<void>;
 
   /** Ends what is under way, and writes what was put off. Closing again changes nothing. */
   close(): Promise<void>;

@@ -46,6 +46,8 @@ function everyCall(store: Store, imageId: Awaited<ReturnType<typeof putImage>>['
     checkIndex: () => store.checkIndex(),
     getRemote: () => store.getRemote('http://a'),
     putRemote: () => store.putRemote('http://a', record),
+    hostLevels: () => store.hostLevels(),
+    putHostLevels: () => store.putHostLevels(new Map([['a:1', { level: 1, ceiling: undefined }]])),
     getAnswer: () => store.getAnswer('a'),
     putAnswer: () => store.putAnswer('a', { value: 'a', answeredAtMs: 0 }),
     salt: () => store.salt(),
