@@ -136,6 +136,7 @@ function createRegistryStore(
       request('relist', { kind: 'blob', digest: digestDigits(digest), size, stamp }),
     confirmDigest: (digest, stamp) => request('confirmDigest', { digest: digestDigits(digest), stamp }),
     dropBlob: (digest, { keepsFile = false } = {}) => request('dropBlob', { digest: digestDigits(digest), keepsFile }),
+    discardBlobs: (digests) => request('discardBlobs', { digests: digests.map(digestDigits) }),
     async commitRegistryImage(commit) {
       await request('commitRegistryImage', { row: formatRegistryRow(commit), blobs: neededBlobs(commit) });
       return (await lookups.findRegistryImage(commit.reference)) ?? registryImageNotListed(commit.reference);

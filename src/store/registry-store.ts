@@ -73,6 +73,8 @@ export type RegistryStore = {
    * @returns the references of the images.
    */
   dropBlob(digest: Digest, options?: { readonly keepsFile?: boolean }): Promise<readonly string[]>;
+  /** Removes blobs that this process has imported, unless an image or another tool needs them. */
+  discardBlobs(digests: readonly Digest[]): Promise<void>;
   /** All blobs in the order of their digests, one page at a time; `needed`: by a listed image. */
   blobRows(): AsyncIterable<StoredBlob & { readonly needed: boolean }>;
 

@@ -70,6 +70,7 @@ function everyCall(store: Store, imageId: Awaited<ReturnType<typeof putImage>>['
     digestState: () => store.digestState(digest),
     confirmDigest: () => store.confirmDigest(digest, stamp),
     dropBlob: () => store.dropBlob(digest),
+    discardBlobs: () => store.discardBlobs([digest]),
     blobRows: () => Array.fromAsync(store.blobRows()),
     commitRegistryImage: () => store.commitRegistryImage(registryCommit),
     findRegistryImage: () => store.findRegistryImage('a'),

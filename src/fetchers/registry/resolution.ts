@@ -70,9 +70,7 @@ async function attempt<T>(
   } catch (error) {
     if (signal.aborted || !mayBeOutdated(error)) throw error;
     if (digest === undefined && !resolution.isRecalled()) throw error;
-    await resolution.kept();
-    const { reference } = request.wanted;
-    if (reference.digest === undefined) await forget(context, questionOf(reference)).catch(() => undefined); // the first error is reported
+    await resolution.forget().catch(() => undefined); // the first error is reported
     if (!resolution.isRecalled()) throw error;
     return { ok: false, error, digest };
   } finally {
@@ -89,6 +87,7 @@ function openResolution(
   const { slots, answers, nowMs } = context;
   const { key, platform, reference } = wanted;
   const keeping: Promise<unknown>[] = [];
+  const documents = new Set<Digest>();
   let isRecalled = false;
   /** The URL of the document that led to the next one. */
   let url: string | undefined;
@@ -124,6 +123,7 @@ function openResolution(
   const get: GetDocument = async (pointer, ask) => {
     const document = (await find(pointer)) ?? (await bring(pointer, ask));
     ({ url } = document);
+    documents.add(document.digest);
     return document;
   };
 
@@ -132,6 +132,13 @@ function openResolution(
     /** Whether the tag was not asked for. */
     isRecalled: () => isRecalled,
     kept: () => Promise.all(keeping),
+    /** Nothing is left of an image that is refused. */
+    async forget() {
+      await Promise.all(keeping);
+      if (!answers.areKept) return;
+      if (reference.digest === undefined) await forget(context, questionOf(reference));
+      await context.store.discardBlobs([...documents]);
+    },
   };
 }
 

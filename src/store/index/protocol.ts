@@ -169,6 +169,7 @@ export type WriterTasks = {
     readonly request: { readonly digest: string; readonly keepsFile: boolean };
     readonly response: readonly string[];
   };
+  discardBlobs: { readonly request: { readonly digests: readonly string[] }; readonly response: undefined };
   writeOciIndex: {
     readonly request: { readonly setAsideDamagedAtMs: number | undefined };
     readonly response: undefined;

@@ -148,13 +148,29 @@ test('if the tag has moved and what it stood for is gone, the registry is asked 
   t.is(manifests(), 2);
 });
 
-test('the answer for an image that fails its checks is forgotten', async (t) => {
-  const { registry, reference, fetch, asked } = await openRegistryFetching(t, { keep: 'oci' });
+test('the answer for an image that fails its checks is forgotten, and its manifest removed', async (t) => {
+  const { registry, reference, fetch, asked, blobs } = await openRegistryFetching(t, { keep: 'oci' });
   const { manifest } = registry.putImage('app', '1', { layers: ['good'] });
   for (const { digest } of manifest.layers) registry.routes[`/v2/app/blobs/${digest}`] = { body: 'evil' };
   t.deepEqual(codesOf(await fetch(reference('app:1'))), ['DIGEST_MISMATCH']);
   t.deepEqual(codesOf(await fetch(reference('app:1'))), ['DIGEST_MISMATCH']);
   t.is(asked('GET /v2/app/manifests/'), 2);
+  t.deepEqual(await blobs(), []);
+});
+
+test('a manifest that another image needs stays when an image is refused', async (t) => {
+  const { registry, reference, fetch, fetchAll, finder } = await openRegistryFetching(t, { keep: 'oci' });
+  const { digest } = registry.putImage('app', '1', { layers: [content] });
+  registry.putImage('app', '2', { layers: [content] });
+  await fetch(reference('app:1'));
+  const images = new Map([[`${reference('app:2')}#linux/amd64`, `sha256:${'0'.repeat(64)}` as never]]);
+  const [refused] = await fetchAll(
+    [reference('app:2')],
+    {},
+    { lock: { images, frozen: true, onFound: () => undefined } },
+  );
+  t.like(refused, { status: 'failed', error: { code: 'LOCK_MISMATCH' } });
+  t.is(await finder({ pullPolicy: 'never' }).findImage(digest), digest as never);
 });
 
 test('an index and its manifest are both kept', async (t) => {

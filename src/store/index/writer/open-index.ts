@@ -239,11 +239,9 @@ export const schemaSteps = [
   `,
   `
   CREATE TABLE answers (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    key TEXT NOT NULL UNIQUE,
+    key TEXT PRIMARY KEY,
     value TEXT NOT NULL,
     answered_at INTEGER NOT NULL
-  ) STRICT;
-  CREATE INDEX answers_by_time ON answers (answered_at);
+  ) STRICT, WITHOUT ROWID;
   `,
 ] as const satisfies readonly string[] & { readonly length: typeof indexVersion };

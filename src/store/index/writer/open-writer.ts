@@ -6,12 +6,13 @@ import { errnoOf } from '../../../system/errno.ts';
 import type { ClaimAnswer, Failure, FromWriter, Layout, ToWriter } from '../protocol.ts';
 import { type ClaimMessage, type Claims, createClaims } from './claims.ts';
 import { collect } from './collect.ts';
+import { createForeignBlobs } from './foreign-blobs.ts';
 import { createGroup, type GroupMessage, writeGroup } from './group.ts';
 import { createDebouncedWriter, createOciIndexFile, writeOciIndex } from './oci-index.ts';
 import { openIndex } from './open-index.ts';
 import { createOwner, createOwners } from './owners.ts';
 import { createRegistryRows } from './registry-rows.ts';
-import { dropBlob, removeImage, removeRegistryImage } from './remove.ts';
+import { discardImported, dropBlob, removeImage, removeRegistryImage } from './remove.ts';
 import { createRows } from './rows.ts';
 import { withTransaction } from './transaction.ts';
 
@@ -38,7 +39,7 @@ export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]
   if (indexFile.isStale()) indexWriter.mark(); // a process was killed, or another tool wrote the file
 
   const context = { db, layout, rows, registry, owner: owner.name };
-  const removing = { db, layout, registry, indexFile, indexWriter };
+  const removing = { db, layout, registry, foreign: createForeignBlobs(indexFile, layout), indexWriter };
   const group = createGroup<GroupMessage>((messages) => {
     const beganMs = performance.now();
     const failures = writeGroup(context, messages);
@@ -99,6 +100,10 @@ export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]
           case 'dropBlob':
             group.flush();
             answers.push(answer(message, () => dropBlob(removing, message.request)));
+            break;
+          case 'discardBlobs':
+            group.flush();
+            answers.push(answer(message, () => discardImported(removing, owner.name, message.request.digests)));
             break;
           case 'writeOciIndex':
             group.flush();

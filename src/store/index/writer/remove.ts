@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 
 import type { Layout, MessageOf, RegistryAsked } from '../protocol.ts';
-import { createForeignBlobs, type ForeignBlobs } from './foreign-blobs.ts';
-import type { DebouncedWriter, OciIndexFile } from './oci-index.ts';
+import type { ForeignBlobs } from './foreign-blobs.ts';
+import type { DebouncedWriter } from './oci-index.ts';
 import type { RegistryRows } from './registry-rows.ts';
 import type { Rows } from './rows.ts';
 import { withTransaction, withWriteLock } from './transaction.ts';
@@ -50,7 +50,8 @@ type RegistryRemoving = {
   readonly db: DatabaseSync;
   readonly layout: Layout;
   readonly registry: RegistryRows;
-  readonly indexFile: OciIndexFile;
+  /** What index.json lists for other tools. */
+  readonly foreign: ForeignBlobs;
   readonly indexWriter: DebouncedWriter;
 };
 
@@ -60,15 +61,28 @@ type RegistryRemoving = {
  * @returns bytes freed; undefined when no such image is listed.
  */
 export function removeRegistryImage(
-  { db, layout, registry, indexFile, indexWriter }: RegistryRemoving,
+  { db, layout, registry, foreign, indexWriter }: RegistryRemoving,
   asked: RegistryAsked,
 ): number | undefined {
   const blobs = withTransaction(db, 'FULL', () => registry.deleteImages(asked));
   if (!blobs) return undefined;
   indexWriter.mark();
   indexWriter.tryFlush();
-  const foreign = createForeignBlobs(indexFile, layout);
-  return discardRegistryBlobs({ db, registry, foreign, registryBlobs: layout.registryBlobs }, blobs);
+  const discarding = { db, registry, foreign, registryBlobs: layout.registryBlobs, owner: null };
+  const { bytes } = discardRegistryBlobs(discarding, blobs);
+  deleteGoneBlobs(db, registry, layout.registryBlobs);
+  return bytes;
+}
+
+/** Removes blobs that this process has imported, unless something needs them. */
+export function discardImported(
+  { db, layout, registry, foreign }: RegistryRemoving,
+  owner: string,
+  digests: readonly string[],
+): void {
+  const discarding = { db, registry, foreign, registryBlobs: layout.registryBlobs, owner };
+  const { removed } = discardRegistryBlobs(discarding, digests);
+  if (removed.length > 0) deleteGoneRows(db, registry, layout.registryBlobs, () => removed);
 }
 
 /**
@@ -102,19 +116,22 @@ type Discarding = {
   readonly registry: RegistryRows;
   readonly foreign: ForeignBlobs;
   readonly registryBlobs: string;
+  /** Blobs of other owners stay; null stands for those that were part of an image. */
+  readonly owner: string | null;
 };
 
 /**
- * Removes the blobs that nothing needs any more.
+ * Removes the blobs that nothing needs any more, but not their rows.
  *
- * @returns bytes freed.
+ * @returns the blobs, and bytes freed.
  */
 function discardRegistryBlobs(
-  { db, registry, foreign, registryBlobs }: Discarding,
+  { db, registry, foreign, registryBlobs, owner }: Discarding,
   digests: readonly string[],
-): number {
+): { readonly removed: readonly string[]; readonly bytes: number } {
   const isGarbage = (digest: string): boolean =>
-    !registry.isNeeded(digest) && registry.blob(digest)?.owner === null && !foreign.has(`sha256:${digest}`);
+    !registry.isNeeded(digest) && registry.blob(digest)?.owner === owner && !foreign.has(`sha256:${digest}`);
+  const removed: string[] = [];
   let bytes = 0;
   withWriteLock(db, () => {
     for (const digest of digests.filter(isGarbage)) {
@@ -122,17 +139,26 @@ function discardRegistryBlobs(
       const stat = lstatSync(path, { throwIfNoEntry: false });
       if (!stat?.isFile()) continue;
       unlinkSync(path);
+      removed.push(digest);
       bytes += stat.size;
     }
   });
-  deleteGoneBlobs(db, registry, registryBlobs);
-  return bytes;
+  return { removed, bytes };
 }
 
 /** Deletes the rows of blobs that no image needs and whose files no longer exist. */
 export function deleteGoneBlobs(db: DatabaseSync, registry: RegistryRows, registryBlobs: string): void {
+  deleteGoneRows(db, registry, registryBlobs, () => registry.unneeded());
+}
+
+function deleteGoneRows(
+  db: DatabaseSync,
+  registry: RegistryRows,
+  registryBlobs: string,
+  digests: () => readonly string[],
+): void {
   withTransaction(db, 'NORMAL', () => {
-    for (const digest of registry.unneeded()) {
+    for (const digest of digests()) {
       if (!lstatSync(join(registryBlobs, digest), { throwIfNoEntry: false })) registry.deleteBlob(digest);
     }
   });

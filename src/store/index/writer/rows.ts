@@ -9,7 +9,7 @@ type KeptImageFacts = KeptFacts & Pick<ImageRow, 'digest'>;
 export type Rows = {
   putImage(image: ImageRow, manifest: string, stamp: FileStamp, nowMs: number): void;
   putRemote(remote: RemoteRow): void;
-  /** Also deletes answers that are too old to be used, and the oldest if there are too many. */
+  /** Now and then also deletes answers that are too old to be used, and the oldest if there are too many. */
   putAnswer(answer: AnswerRow): void;
   setStamp(id: string, stamp: FileStamp): void;
   setUsed(id: string, atMs: number): void;
@@ -24,6 +24,8 @@ export type Rows = {
 const maxAnswerAgeMs = 7 * 24 * 60 * 60 * 1000;
 /** The most answers that are kept; each takes a few hundred bytes. */
 const maxAnswers = 65_536;
+/** Old answers are looked for at the first that is put, and then after so many. */
+const putsBetween = 1024;
 
 export function createRows(db: DatabaseSync): Rows {
   const kept = db.prepare('SELECT latest, source, digest, verified, weak FROM images WHERE id = ?');
@@ -35,8 +37,10 @@ export function createRows(db: DatabaseSync): Rows {
     'INSERT OR REPLACE INTO answers (key, value, answered_at) VALUES (:key, :value, :answeredAtMs)',
   );
   const deleteAnswer = db.prepare('DELETE FROM answers WHERE key = ?');
-  const deleteOldAnswers = db.prepare('DELETE FROM answers WHERE answered_at < ?');
-  const deleteFirstAnswers = db.prepare('DELETE FROM answers WHERE seq <= ?');
+  const deleteOldAnswers = db.prepare(`
+    DELETE FROM answers WHERE answered_at < ?
+      OR key IN (SELECT key FROM answers ORDER BY answered_at DESC LIMIT -1 OFFSET ${maxAnswers})`);
+  let answersPut = 0;
   const setStamp = db.prepare(
     'UPDATE images SET mtime_ns = :mtimeNs, ctime_ns = :ctimeNs, inode = :inode WHERE id = :id',
   );
@@ -56,9 +60,9 @@ export function createRows(db: DatabaseSync): Rows {
     putRemote: (remote) => void putRemote.run(remote),
     putAnswer({ key, value, answeredAtMs }) {
       if (value === null) return void deleteAnswer.run(key);
-      const { lastInsertRowid } = putAnswer.run({ key, value, answeredAtMs });
-      deleteOldAnswers.run(answeredAtMs - maxAnswerAgeMs);
-      deleteFirstAnswers.run(Number(lastInsertRowid) - maxAnswers);
+      putAnswer.run({ key, value, answeredAtMs });
+      if (answersPut % putsBetween === 0) deleteOldAnswers.run(answeredAtMs - maxAnswerAgeMs);
+      answersPut += 1;
     },
     setStamp: (id, stamp) => void setStamp.run({ id, ...stamp }),
     setUsed: (id, atMs) => void setUsed.run(atMs, id),

@@ -48,25 +48,29 @@ test('no known fact is lost by imports in any order', (t) => {
 test('answers are replaced and forgotten; old ones, and the oldest of many, are removed', (t) => {
   const db = new DatabaseSync(':memory:');
   for (const step of schemaSteps) db.exec(step);
-  const rows = createRows(db);
   const dayMs = 86_400_000;
   const nowMs = 100 * dayMs;
-  const put = (key: string, value: string | null, answeredAtMs = nowMs) => rows.putAnswer({ key, value, answeredAtMs });
   const kept = () =>
     db
-      .prepare('SELECT key, value FROM answers ORDER BY seq')
+      .prepare("SELECT key, value FROM answers WHERE key NOT LIKE 'many%' ORDER BY answered_at, key")
       .all()
       .map(({ key, value }) => `${String(key)} ${String(value)}`);
-  put('old', '1', nowMs - 8 * dayMs);
-  put('young', '1', nowMs - 6 * dayMs);
+  const count = () => db.prepare('SELECT count(*) count FROM answers').get()?.['count'];
+  db.exec(`INSERT INTO answers VALUES ('old', '1', ${nowMs - 8 * dayMs}), ('young', '1', ${nowMs - 6 * dayMs})`);
+  const rows = createRows(db);
+  const put = (key: string, value: string | null) => rows.putAnswer({ key, value, answeredAtMs: nowMs });
   put('a', '1');
   put('b', '1');
   put('a', '2');
-  t.deepEqual(kept(), ['young 1', 'b 1', 'a 2']);
+  t.deepEqual(kept(), ['young 1', 'a 2', 'b 1']);
   put('b', null);
   put('c', null);
   t.deepEqual(kept(), ['young 1', 'a 2']);
-  db.exec('UPDATE sqlite_sequence SET seq = seq + 65534');
-  put('c', '3');
-  t.deepEqual(kept(), ['a 2', 'c 3']);
+
+  db.exec(`WITH RECURSIVE many (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM many LIMIT 65535)
+    INSERT INTO answers SELECT 'many ' || n, '1', ${nowMs} FROM many`);
+  t.is(count(), 65_537);
+  for (let times = 0; times < 1024; times += 1) put('a', '3');
+  t.is(count(), 65_536);
+  t.deepEqual(kept(), ['a 3']);
 });
