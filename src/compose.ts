@@ -162,9 +162,16 @@ export function openClient(options: NetworkOptions, limits: Limits): Http {
     tlsFor: tlsFor(options),
     ...(options.ca && { ca: options.ca }),
     ...(options.limitRate !== undefined && { limitRate: options.limitRate }),
+    ...(options.limitRates && { limitRates: ratesByServer(options.limitRates) }),
     ...(options.minRate !== undefined && { minRate: options.minRate }),
     ...(options.transport && { transport: options.transport }),
   });
+}
+
+/** Docker Hub is not served by the host that references name. */
+function ratesByServer(rates: Readonly<Record<string, number>>): Readonly<Record<string, number>> {
+  const ofHub = rates['docker.io'];
+  return ofHub === undefined ? rates : { 'registry-1.docker.io': ofHub, ...rates };
 }
 
 /** The most bytes of cached configurations; usually enough for thousands. */

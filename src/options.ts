@@ -88,6 +88,8 @@ export type FetchSettings = {
   readonly timeouts?: { readonly [N in keyof Timeouts]?: number | undefined } | undefined;
   /** Bytes a second that all transfers together may use. Default: no limit. */
   readonly limitRate?: number | undefined;
+  /** Bytes a second by `host[:port]`, for all transfers from it or by way of it together. `limitRate` holds too. */
+  readonly limitRates?: Readonly<Record<string, number>> | undefined;
   /** Bytes a second that a transfer must reach, or else it counts as stalled. Default: none. */
   readonly minRate?: number | undefined;
   /** Cancels the rest of a batch at its first failure. Default false. */
@@ -144,6 +146,7 @@ export type NetworkOptions = Pick<
   | 'limits'
   | 'timeouts'
   | 'limitRate'
+  | 'limitRates'
   | 'minRate'
   | 'discover'
   | 'ca'

@@ -42,8 +42,8 @@ const atOnce = 1;
  * wait behind those of a busy one. The host with the fewest slots in the batch gets the next one.
  *
  * Slow servers do not hold up the batch. A transfer that waits for a retry gives its slots back. A transfer that is too
- * slow for 5 s goes on without slots (pace.ts). The first transfer of a host has no slot in the batch until that host has
- * sent something. There are at most four of both for each job; if there are more, the slowest closes its connection and
+ * slow for 5 s goes on without slots (pace.ts). Transfers of a host have no slot in the batch until that host has sent
+ * something. There are at most four of both for each job; if there are more, the slowest closes its connection and
  * waits again. An image that has arrived gives its slots back before it is verified, for up to `jobs` images. Prefetches
  * get half of the jobs: otherwise one image that names many slow ones would hold up all others.
  *
@@ -222,7 +222,9 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock, knownLevel
         const { host, sent } = transfer;
         transfer.hasAnswered = true;
         const isGood = status !== undefined && status < 500 && status !== 429;
-        if (isGood && host !== undefined && sent) hosts.noteAnswer(host, sent);
+        if (!isGood || host === undefined || !sent) return;
+        hosts.noteAnswer(host, sent);
+        answered(host);
       },
       onRefused(retryAfterMs) {
         const { host, sent, refusedAtMs } = transfer;

@@ -98,8 +98,9 @@ export type HttpOptions = RouteOptions & {
   /** Headers for an exact `host[:port]`, sent over https only and never along a redirect to another origin. */
   readonly credentials: (origin: URL) => Readonly<Record<string, string>> | undefined;
   readonly userAgent: string;
-  /** Bytes a second over all transfers. */
+  /** Bytes a second over all transfers, and over those from or by way of one `host[:port]`. */
   readonly limitRate?: number;
+  readonly limitRates?: Readonly<Record<string, number>>;
   /** Bytes a second of one transfer, averaged over 5 s, below which it is stalled. */
   readonly minRate?: number;
   readonly transport?: Transport;

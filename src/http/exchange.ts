@@ -10,8 +10,8 @@ export type HttpContext = {
   readonly transport: Transport;
   readonly options: HttpOptions;
   readonly clock: Clock;
-  /** Limits the rate of all downloads together. */
-  readonly limiter: RateLimiter | undefined;
+  /** Limits the rate of the downloads from a URL, together with all others. @param urls - the one asked for, and the last redirect */
+  readonly limiterOf: (urls: readonly string[]) => RateLimiter | undefined;
   readonly health: HostHealth;
 };
 

@@ -9,7 +9,7 @@ import { getDocument } from './document.ts';
 import { download } from './download.ts';
 import type { HttpContext } from './exchange.ts';
 import { createHostHealth } from './host-health.ts';
-import { rateLimiter } from './pump.ts';
+import { createLimiters } from './pump.ts';
 import { ownTransport } from './transport/own.ts';
 
 /**
@@ -25,7 +25,7 @@ export function openHttp(options: HttpOptions, clock: Clock = systemClock): Http
     options,
     clock,
     health: createHostHealth(clock),
-    limiter: options.limitRate === undefined ? undefined : rateLimiter(options.limitRate, clock),
+    limiterOf: createLimiters(options, clock),
   };
   return {
     getDocument: (request, signal) => getDocument(context, request, signal),

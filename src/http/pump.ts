@@ -1,4 +1,4 @@
-import type { Clock, Sink } from './contract.ts';
+import type { Clock, HttpOptions, Sink } from './contract.ts';
 
 /** The size of a batch for the sink. A slow body is handed over in smaller batches, every `lingerMs`. */
 const batchBytes = 256 * 1024;
@@ -91,6 +91,25 @@ export function rateLimiter(rate: number, clock: Clock): RateLimiter {
     const now = clock.monotonic();
     paidUntil = Math.max(paidUntil, now - burstMs) + (1000 * bytes) / rate;
     return paidUntil > now ? clock.sleep(paidUntil - now, signal) : undefined;
+  };
+}
+
+/** One rate for all downloads, and one for those of each host that has a limit of its own. Both hold. */
+export function createLimiters(
+  { limitRate, limitRates = {} }: Pick<HttpOptions, 'limitRate' | 'limitRates'>,
+  clock: Clock,
+): (urls: readonly string[]) => RateLimiter | undefined {
+  const all = limitRate === undefined ? undefined : rateLimiter(limitRate, clock);
+  const hosts = new Map(
+    Object.entries(limitRates).map(([host, rate]) => [host.toLowerCase(), rateLimiter(rate, clock)]),
+  );
+  if (hosts.size === 0) return () => all;
+  return (urls) => {
+    const names = urls.map((url) => URL.parse(url)?.host ?? '');
+    const own = new Set(names.map((name) => hosts.get(name)).filter((limiter) => limiter !== undefined));
+    const limiters = [...(all ? [all] : []), ...own];
+    if (limiters.length <= 1) return limiters[0];
+    return async (bytes, signal) => void (await Promise.all(limiters.map(async (limiter) => limiter(bytes, signal))));
   };
 }
 

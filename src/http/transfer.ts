@@ -29,8 +29,8 @@ export type Transfer = {
 };
 
 export function createTransfer(
-  { options, limiter }: HttpContext,
-  { sink, known, immutable = false, size, onStart, onProgress }: DownloadRequest,
+  { options, limiterOf }: HttpContext,
+  { url: asked, sink, known, immutable = false, size, onStart, onProgress }: DownloadRequest,
   signal: AbortSignal,
 ): Transfer {
   const isKnown = known?.etag !== undefined || known?.lastModified !== undefined;
@@ -81,7 +81,7 @@ export function createTransfer(
       mostBytes = Math.max(mostBytes, sink.bytes);
       onProgress?.(sink.bytes);
     };
-    await pump(body, sink, { limiter, check, onAppend, recycle }, signal);
+    await pump(body, sink, { limiter: limiterOf([asked, url]), check, onAppend, recycle }, signal);
     if (total !== undefined && sink.bytes < total) throw lengthMismatch(url, total, sink.bytes);
   }
 

@@ -132,6 +132,7 @@ const actionChecks: Checks<ActionOptions> = {
   limits,
   timeouts,
   limitRate: positive,
+  limitRates: record(positive, parsed(parseHost)),
   minRate: positive,
   failFast: boolean,
   discover: listOf(members({ prefix: text, origin: parsed(parseOrigin) }, 'prefix', 'origin')),

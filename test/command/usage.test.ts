@@ -25,6 +25,8 @@ const usage: readonly (readonly [line: string, message: RegExp])[] = [
   ['fetch a --insecure-options image,tls,image', /--insecure-options: duplicated option "image"/],
   ['fetch a --insecure-options=nonsense', /--insecure-options: unknown option "nonsense"/],
   ['fetch a --limit-rate 0', /--limit-rate: a rate of 0/],
+  ['fetch a --limit-rate a.example=0', /--limit-rate: a rate of 0/],
+  ['fetch a --limit-rate http://a.example=1M', /--limit-rate: want RATE or HOST=RATE/],
   ['fetch a --progress loud', /--progress: want auto, tty/],
   ['fetch a --ca-file /nonexistent', /--ca-file: cannot use "\/nonexistent": it is not there/],
   ['fetch a --events /nonexistent/events', /--events: cannot write "\/nonexistent\/events"/],

@@ -4,7 +4,7 @@ import test from 'ava';
 
 import { type Slowness, watchPace } from '../../src/http/exchange.ts';
 import { systemClock } from '../../src/http/open-http.ts';
-import { rateLimiter } from '../../src/http/pump.ts';
+import { createLimiters, rateLimiter } from '../../src/http/pump.ts';
 import { openTestHttp } from '../helpers/http.ts';
 import { memorySink } from '../helpers/memory-sink.ts';
 import { startServer } from '../helpers/server.ts';
@@ -38,6 +38,28 @@ test('all transfers together keep to the rate limit', async (t) => {
   await Promise.all([get(), get(), get()]);
   const seconds = (performance.now() - started) / 1000;
   t.true(seconds > 1.3, `${seconds} s for 1.5 s of bytes`);
+});
+
+test('a host with a rate of its own keeps to that, by whatever host it is reached, and others do not', async (t) => {
+  let nowMs = 0;
+  const sleptFor: number[] = [];
+  const clock = {
+    ...systemClock,
+    monotonic: () => nowMs,
+    sleep: (ms: number) => Promise.resolve(void sleptFor.push(ms)),
+  };
+  const limiterOf = createLimiters({ limitRate: 10_000, limitRates: { 'Slow.example:80': 1000 } }, clock);
+  const slow = limiterOf(['http://slow.example:80/a']);
+  t.is(slow, limiterOf(['http://other.example/a']), 'port 80 of http is none');
+  nowMs = 1000;
+  const own = createLimiters({ limitRate: 10_000, limitRates: { 'Slow.example:8000': 1000 } }, clock);
+  await own(['http://slow.example:8000/a'])?.(1100, signal);
+  await own(['http://cdn.example/a', 'http://slow.example:8000/a'])?.(1000, signal);
+  t.deepEqual(sleptFor, [10, 1000, 110, 2000]);
+  sleptFor.length = 0;
+  nowMs = 2000;
+  t.is(own(['http://other.example/a'])?.(100, signal), undefined);
+  t.is(createLimiters({ limitRates: { 'a.example': 5 } }, clock)(['http://b.example/']), undefined);
 });
 
 /** A clock that only a body moves: however long this process is kept from running, no second passes by itself. */

@@ -78,6 +78,7 @@ const wrong: { readonly [K in keyof ActionOptions]-?: readonly (readonly [value:
     [{ total: 5 }, 'timeouts.total'],
   ],
   limitRate: [[0], [-1], ['1M']],
+  limitRates: [[1], [{ 'a.example': 0 }, 'limitRates.a.example'], [{ 'a b': 1 }]],
   minRate: [[0], [NaN]],
   failFast: [[1]],
   discover: [

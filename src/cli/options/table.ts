@@ -161,9 +161,9 @@ const fetch = [
   {
     name: 'limit-rate',
     group: 'Speed and limits',
-    kind: 'value',
-    placeholder: 'RATE',
-    help: 'Most bytes a second in all: digits and K, M or G',
+    kind: 'named',
+    placeholder: '[HOST=]RATE',
+    help: 'Most bytes a second in all, or of HOST: digits and K, M or G',
   },
   {
     name: 'min-rate',

@@ -200,6 +200,27 @@ export function parseRate(text: string, option: string): number {
   return rate;
 }
 
+/** `RATE`, or `HOST=RATE`, any number of times; the last value for all, and for a host, counts. @throws USAGE */
+export function parseRates(
+  texts: readonly string[],
+  option: string,
+): { readonly limitRate?: number; readonly limitRates?: Readonly<Record<string, number>> } {
+  const hosts = new Map<string, number>();
+  let all: number | undefined;
+  for (const text of texts) {
+    const at = text.lastIndexOf('=');
+    const host = text.slice(0, Math.max(0, at)).toLowerCase();
+    if (at < 0) all = parseRate(text, option);
+    else if (URL.parse(`http://${host}`)?.host !== host) {
+      throw usageError(`want RATE or HOST=RATE, got "${show(text)}"`, option);
+    } else hosts.set(host, parseRate(text.slice(at + 1), option));
+  }
+  return {
+    ...(all !== undefined && { limitRate: all }),
+    ...(hosts.size > 0 && { limitRates: Object.fromEntries(hosts) }),
+  };
+}
+
 const timeUnits: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 /** Timers hold 31 bits; with more they fire at once. */
 const longestMs = 2 ** 31 - 1;

@@ -14,6 +14,7 @@ import {
   parseLimits,
   parseMirrors,
   parseRate,
+  parseRates,
   parseTimeouts,
 } from '../../options/values.ts';
 
@@ -27,9 +28,9 @@ export function fetchOptions(line: CommandLine) {
       jobsPerHost: valueOf(line, 'jobs-per-host', parseCountOrAuto),
       resolveMaxAgeMs: valueOf(line, 'resolve-max-age', parseAge),
       workers: valueOf(line, 'workers', parseCount),
-      limitRate: valueOf(line, 'limit-rate', parseRate),
       minRate: valueOf(line, 'min-rate', parseRate),
     }),
+    ...namedValuesOf(line, 'limit-rate', parseRates),
     ...networkOptions(line),
     ...registryOptions(line),
     trustKeysFromHTTPS: isOn(line, 'trust-keys-from-https'),
