@@ -50,13 +50,13 @@ async function pushed(t: ExecutionContext, ...options: readonly string[]) {
   };
 }
 
-test('an image pushed by skopeo is fetched as an archive and kept for skopeo to read, and the second time is present', async (t) => {
+test('an image pushed by skopeo is kept as it came, for skopeo to read, and the second time is present', async (t) => {
   const fixture = await pushed(t);
   if (!fixture) return;
   const { name, store, top, longshore, fetchJson } = fixture;
-  const first = await longshore('fetch', '--full', `docker://${name}`);
+  const first = await longshore('fetch', `docker://${name}`);
   t.is(first.code, 0);
-  t.regex(first.stdout, /^sha512-[0-9a-f]{128}\n$/);
+  t.regex(first.stdout, /^sha256:[0-9a-f]{64}\n$/);
 
   const inspected = JSON.parse((await run('skopeo', ['inspect', `oci:${store}:${name}`])).stdout) as unknown;
   t.like(inspected, { Os: 'linux', Architecture: process.arch === 'arm64' ? 'arm64' : 'amd64' });
@@ -65,7 +65,7 @@ test('an image pushed by skopeo is fetched as an archive and kept for skopeo to 
   t.regex((await longshore('image', 'list', '--full')).stdout, new RegExp(first.stdout.trim()));
 
   const { images, totals } = await fetchJson(`docker://${name}`);
-  t.like(images[0], { status: 'present', imageID: first.stdout.trim() });
+  t.like(images[0], { status: 'present', imageID: first.stdout.trim(), digest: first.stdout.trim() });
   t.deepEqual([totals.requests, totals.bytesDownloaded], [0, 0]);
   const { images: pinned } = await fetchJson(`docker://${name.replace(/:1$/, '')}@${top.digest}`);
   t.is(pinned[0]?.status, 'fetched');
@@ -78,4 +78,19 @@ test('a docker manifest is kept as it came, with a second one that skopeo can re
   await fetchJson(`docker://${name}`);
   const inspected = JSON.parse((await run('skopeo', ['inspect', '--raw', `oci:${store}:${name}`])).stdout) as unknown;
   t.like(inspected, { mediaType: 'application/vnd.oci.image.manifest.v1+json' });
+});
+
+test('a store of images with archives answers with the digest, unless an archive is asked for', async (t) => {
+  const fixture = await pushed(t);
+  if (!fixture) return;
+  const { name, longshore, fetchJson } = fixture;
+  const both = await longshore('fetch', '--keep=both', '--full', `docker://${name}`);
+  t.regex(both.stdout, /^sha512-[0-9a-f]{128}\n$/);
+  for (const policy of ['new', 'never', 'update']) {
+    const { images } = await fetchJson(`--pull-policy=${policy}`, `docker://${name}`);
+    const [image] = images;
+    t.deepEqual([image?.status, image?.imageID], ['present', image?.digest], policy);
+    const asked = await fetchJson(`--pull-policy=${policy}`, '--keep=both', `docker://${name}`);
+    t.like(asked.images[0], { status: 'present', imageID: both.stdout.trim(), digest: image?.digest });
+  }
 });

@@ -81,6 +81,24 @@ test('with keep aci only the archive is listed, and its layers are kept for othe
   t.is((await blobs()).length, 4); // and the manifests, as they came
 });
 
+test('under the policy never, an archive is the answer where the image is stored in no other form', async (t) => {
+  const { registry, reference, fetch, asked } = await openRegistryFetching(t, { keep: 'oci' });
+  const { digest } = registry.putImage('app', '1', { layers: await layers('1') });
+  const { imageID } = await fetch(reference('app:1'), { keep: 'aci' });
+  t.like(await fetch(reference('app:1'), { pullPolicy: 'never' }), { status: 'present', imageID, digest });
+  t.like(await fetch(reference('app:1')), { status: 'fetched', imageID: digest, digest });
+  t.like(await fetch(reference('app:1'), { pullPolicy: 'never' }), { status: 'present', imageID: digest });
+  t.is(asked('GET /v2/app/blobs/'), 3); // the layer once; an archive needs no configuration afterwards
+});
+
+test('an image that is kept as it came belongs together with the archive that was made of it before', async (t) => {
+  const { registry, reference, fetch, store } = await openRegistryFetching(t, { keep: 'oci' });
+  registry.putImage('app', '1', { layers: await layers('1') });
+  const { imageID } = await fetch(reference('app:1'), { keep: 'aci' });
+  await fetch(reference('app:1'));
+  t.is((await store.findRegistryImage(`${registry.host}/app:1`))?.imageId, imageID as never);
+});
+
 test('an image stored without conversion is converted later without downloading its layers again', async (t) => {
   const { registry, reference, fetch, asked } = await openRegistryFetching(t);
   registry.putImage('app', '1', { layers: await layers('1') });

@@ -88,7 +88,7 @@ const asking = [
     group: 'Store',
     kind: 'value',
     choices: ['aci', 'oci', 'both'],
-    help: 'What to keep of images of registries: an archive, themselves, or both (the default)',
+    help: 'What to keep of images of registries: an archive made of them (aci), them as they came (oci, the default), or both',
   },
   {
     name: 'platform',

@@ -50,9 +50,9 @@ async function storeImage(
   const { config, platform, bytesDownloaded } = await fetchParts(context, pull, unpacker, signal);
   await pull.documentsKept;
   const converted = unpacker && (await convertImage(context, pull, { config, tars: unpacker.tars }, signal));
-  const archive = keep === 'oci' ? undefined : (converted ?? aci);
+  const archive = converted ?? aci;
   const kept = keep === 'aci' ? undefined : await keepImage(context, pull, { config, platform, archive }, signal);
-  const image = archive ?? (kept && describeRegistryImage(pull.wanted.reference, kept));
+  const image = kept && (keep === 'oci' || !archive) ? describeRegistryImage(pull.wanted.reference, kept) : archive;
   if (!image) throw new Error('an image was not stored in any form');
   return { status: 'fetched', image, bytesDownloaded, endpoint: pull.resolved.endpoint };
 }

@@ -103,21 +103,23 @@ export async function hasTagMoved(
   return now !== digest;
 }
 
+/** The stored form that is the result: the archive if one is to be kept, else the image as it was served. The other one if only that is there. */
 export function imageOf({ registries }: FetchContext, { reference }: WantedImage, { aci, oci }: StoredForms) {
-  const image = registries.keep === 'oci' || !aci ? oci && describeRegistryImage(reference, oci) : aci;
+  const image = oci && (registries.keep === 'oci' || !aci) ? describeRegistryImage(reference, oci) : aci;
   if (!image) throw new Error('an image is stored in neither form');
   return image;
 }
 
-/** Whether all forms are stored that must be. Under the policy `never` one of both is enough. */
+/** Whether all forms are stored that must be. Under the policy `never` an archive is enough. */
 function isAllKept({ registries, policy }: FetchContext, { aci, oci }: StoredForms): boolean {
+  if (policy === 'never' && aci) return true;
   switch (registries.keep) {
     case 'aci':
       return aci !== undefined;
     case 'oci':
       return oci !== undefined;
     case 'both':
-      return policy === 'never' || (aci !== undefined && oci !== undefined);
+      return aci !== undefined && oci !== undefined;
   }
 }
 

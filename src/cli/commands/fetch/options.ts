@@ -74,11 +74,10 @@ function fromPolicy(line: CommandLine): readonly Ask[] {
   return value && policy ? [{ policy, option: value.option }] : [];
 }
 
-/** The options for registry images. @throws USAGE */
+/** The options for registry images. They are kept as they came, unless archives are asked for. @throws USAGE */
 function registryOptions(line: CommandLine) {
-  const keep = (['aci', 'oci', 'both'] as const).find((word) => word === textOf(line, 'keep'));
   return {
-    ...(keep && { keep }),
+    keep: (['aci', 'both'] as const).find((word) => word === textOf(line, 'keep')) ?? 'oci',
     platform: valuesOf(line, 'platform', checkPlatform),
     mirrors: namedValuesOf(line, 'mirror', parseMirrors),
   } satisfies Partial<ActionOptions>;
