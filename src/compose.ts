@@ -250,6 +250,9 @@ function tooFewFiles(spare: number): ImageError {
   return new ImageError('FILE_UNREADABLE', message, { path: '/proc/self/fd', errno: 'EMFILE' });
 }
 
+/** With so many images all threads are needed, whatever their sizes. */
+const manyImages = 8;
+
 type FetchPoolOptions = Pick<ActionOptions, 'jobs' | 'workers' | 'workerFile' | 'insecure'> & {
   /** How many images are expected; default 1. */
   readonly images?: number;
@@ -264,7 +267,7 @@ export function openFetchPool(options: FetchPoolOptions): Pool {
   return openPool({
     workers: threads,
     sessionsPerWorker: Math.ceil(jobs / threads) + 1,
-    least: options.images,
+    least: (options.images ?? 1) < manyImages ? 1 : threads,
     loads: options.insecure?.image ? 'archives' : 'signed archives',
     filename: options.workerFile,
   });

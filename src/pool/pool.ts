@@ -68,7 +68,7 @@ export function openPool(options: ThreadOptions): Pool {
       const threads = await openOnce();
       // piscina types neither task nor answer; the handler with this name returns this reply
       const task: Task<N> = { request, askedMs };
-      const reply = (await threads.run(task, name, transfer)) as Reply<N>;
+      const reply = (await threads.run(task, name, transfer, isShort(name, request))) as Reply<N>;
       debug(
         () =>
           `${name}: ${reply.ok ? 'done' : reply.error.code}, ${Date.now() - askedMs} ms with the wait for a thread${aboutOf(request)}`,
@@ -136,6 +136,20 @@ export function workerFailed(error: unknown, shown: string | undefined): never {
     { what: 'worker' },
     { cause: error },
   );
+}
+
+const shortTasks: ReadonlySet<TaskName> = new Set([
+  'verifySignature',
+  'verifySimpleSignature',
+  'inspectSignature',
+  'inspectKey',
+  'inspectKeys',
+  'start',
+]);
+
+/** Whether a task takes a few milliseconds: its input is in memory, and small. */
+function isShort(name: TaskName, request: object): boolean {
+  return shortTasks.has(name) || ('source' in request && (request.source as { kind: string }).kind === 'bytes');
 }
 
 /** The name of a task's input, from its request. */

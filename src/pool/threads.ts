@@ -2,8 +2,6 @@ import { getCompileCacheDir } from 'node:module';
 import { dirname, extname } from 'node:path';
 import type { Transferable, Worker } from 'node:worker_threads';
 
-import type { Piscina } from 'piscina';
-
 import type { MemoryMessage } from '../../workers/memory.ts';
 import type { ReadyMessage, TaskName } from '../../workers/tasks.ts';
 import { closedError, ImageError } from '../errors.ts';
@@ -36,7 +34,7 @@ export type ThreadOptions = {
  */
 export type Threads = {
   /** @throws INTERNAL if no thread becomes ready; any error when the thread of the task died */
-  run(task: object, name: TaskName, transfer: readonly Transferable[]): Promise<unknown>;
+  run(task: object, name: TaskName, transfer: readonly Transferable[], isShort: boolean): Promise<unknown>;
   /** @returns undefined when it has ended. */
   find(threadId: number): Worker | undefined;
   /** Ends all threads; what is under way rejects. */
@@ -54,7 +52,7 @@ function notStarted(cause: unknown): ImageError<'INTERNAL'> {
 
 /** @param onFailure - called when no thread becomes ready, before all tasks reject: these threads are of no use any more. */
 export async function openThreads(options: ThreadOptions, onFailure: () => void): Promise<Threads> {
-  const piscina = await openPiscina(options);
+  const { piscina, queueOptionsSymbol } = await openPiscina(options);
   const memory = createMemoryBudget();
   const ready = new Set<Worker>();
   /** Threads that ended and were not looked at yet. */
@@ -72,11 +70,15 @@ export async function openThreads(options: ThreadOptions, onFailure: () => void)
     await piscina.destroy();
   };
 
-  const run: Threads['run'] = async (task, name, transfer) => {
+  const run: Threads['run'] = async (task, name, transfer, isShort) => {
     waiting += 1;
     try {
       if (isClosed) throw failure ?? closedError('pool');
-      const reply: unknown = await piscina.run(task, { name, transferList: [...transfer] as never }); // piscina has a type of its own
+      const about: TaskAbout = { isShort };
+      const reply: unknown = await piscina.run(
+        { ...task, [queueOptionsSymbol]: about },
+        { name, transferList: [...transfer] as never },
+      ); // piscina has a type of its own
       return reply;
     } catch (error) {
       if (!isClosed) cause = error;
@@ -98,7 +100,7 @@ export async function openThreads(options: ThreadOptions, onFailure: () => void)
     if (isClosed || ready.size > 0 || waiting === 0) return;
     if (failedStarts < startsAtMost) {
       debug(() => 'a thread ended, and tasks wait: another one is started');
-      run({ request: {}, askedMs: Date.now() }, 'start', []).catch(() => undefined); // starts a thread
+      run({ request: {}, askedMs: Date.now() }, 'start', [], true).catch(() => undefined); // starts a thread
     } else {
       failure = notStarted(cause);
       onFailure();
@@ -130,35 +132,42 @@ const resourceLimits = { maxYoungGenerationSizeMb: 12 };
 /** tsc does not rewrite URLs: the extension is .ts in the sources and .js in the build. */
 const ownFile = new URL(`../../workers/index${extname(import.meta.url)}`, import.meta.url).href;
 
-async function openPiscina(options: ThreadOptions): Promise<Piscina> {
+async function openPiscina(options: ThreadOptions) {
   const { workers, sessionsPerWorker, least = 1, loads, filename = ownFile } = options;
-  const { Piscina } = await import('piscina');
+  const { Piscina, queueOptionsSymbol } = await import('piscina');
   const cache = getCompileCacheDir(); // ends with a directory for this version of Node
-  return new Piscina({
+  const piscina = new Piscina({
     filename,
     minThreads: Math.min(least, workers),
     maxThreads: workers,
     concurrentTasksPerWorker: sessionsPerWorker,
-    loadBalancer: balanceLoad(workers, sessionsPerWorker),
+    loadBalancer: balanceLoad(workers, sessionsPerWorker, queueOptionsSymbol),
     idleTimeout: Infinity,
     resourceLimits,
     // each thread has to enable the compile cache itself, in the same directory
     workerData: { compileCache: cache && dirname(cache), loads },
     execArgv: ['--disable-warning=ExperimentalWarning'],
   });
+  return { piscina, queueOptionsSymbol };
 }
 
 type Thread = { readonly currentUsage: number };
+/** What the balancer is told of a task, by piscina's `queueOptionsSymbol`. */
+type TaskAbout = { readonly isShort: boolean };
+
+/** So many short tasks wait for a thread before another one is started, which takes longer than they do. */
+const shortTasks = 8;
 
 /**
- * Gives a task to the thread with the fewest tasks. No thread gets a second task before the maximum of threads runs: piscina's own
+ * Gives a task to the thread with the fewest tasks. No thread gets a second long task before the maximum of threads runs: piscina's own
  * load balancer would fill the first thread before it starts the next.
  */
-function balanceLoad(workers: number, sessionsPerWorker: number) {
-  return <T extends Thread>(_task: unknown, threads: readonly T[]): T | null => {
+function balanceLoad(workers: number, sessionsPerWorker: number, aboutTask: symbol) {
+  return <T extends Thread>(task: object, threads: readonly T[]): T | null => {
     let best: T | null = null;
     for (const thread of threads) if (!best || thread.currentUsage < best.currentUsage) best = thread;
-    const maxTasks = threads.length < workers ? 1 : sessionsPerWorker;
+    const { isShort } = (task as Readonly<Record<symbol, TaskAbout>>)[aboutTask] ?? { isShort: false }; // from `run`
+    const maxTasks = threads.length === workers ? sessionsPerWorker : isShort ? shortTasks : 1;
     return best && best.currentUsage < maxTasks ? best : null;
   };
 }

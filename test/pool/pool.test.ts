@@ -7,8 +7,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 
 import { openPool, type Pool } from '../../src/pool/pool.ts';
+import { buildAci } from '../helpers/archive.ts';
 import { follow } from '../helpers/follow.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
+import { requestFor } from '../workers/ingest-request.ts';
 
 function openTestPool(t: ExecutionContext, workers: number, sessionsPerWorker: number): Pool {
   const pool = openPool({ workers, sessionsPerWorker });
@@ -72,6 +74,21 @@ test('no thread gets a second task before the maximum of threads runs', async (t
   const threads = [first, ...others].map(({ threadId }) => threadId).sort();
   t.is(new Set(threads).size, 2);
   t.deepEqual([threads[0], threads[2]], [threads[1], threads[3]]);
+});
+
+test.serial('short tasks wait for a thread that takes longer to start than they do', async (t) => {
+  let started = 0;
+  const count = (): void => void (started += 1);
+  subscribe('worker_threads', count);
+  t.teardown(() => unsubscribe('worker_threads', count));
+  const pool = openTestPool(t, 3, 9);
+  const { bytes } = await buildAci({ name: 'example.com/app' });
+  const requests = await Promise.all(Array.from({ length: 8 }, () => requestFor(t, { kind: 'bytes', bytes })));
+  await Promise.all(requests.map((request) => pool.run('ingest', request)));
+  t.is(started, 1);
+  const more = await Promise.all(Array.from({ length: 20 }, () => requestFor(t, { kind: 'bytes', bytes })));
+  await Promise.all(more.map((request) => pool.run('ingest', request)));
+  t.true(started > 1, 'many are worth another one');
 });
 
 test('closing ends running tasks, and later ones do not begin', async (t) => {
