@@ -38,7 +38,7 @@ export type Remote = {
 };
 
 /** What a server answered. `value` is a text that only who asked can read: it may have been changed by others. */
-export type Answer = { readonly value: string; readonly answeredAtMs: number };
+type Answer = { readonly value: string; readonly answeredAtMs: number };
 
 /** An image whose verified and synced tar is at `path`, which `temporaryPath` returned. */
 export type Commit = {
