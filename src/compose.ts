@@ -54,7 +54,11 @@ export function openContext(options: ActionOptions, onEvent: EventSink): OpenCon
     policy,
     noCache: options.noCache ?? false,
     registries: openRegistries(options, { http, limits, platform, onEvent, nowMs: Date.now }),
-    answers: createAnswers(options.resolveMaxAgeMs ?? defaultResolveMaxAgeMs, networkOf(options)),
+    answers: createAnswers({
+      maxAgeMs: options.resolveMaxAgeMs ?? defaultResolveMaxAgeMs,
+      headersFor: (host) => options.headers?.[host],
+      network: networkOf(options),
+    }),
     discovery: { allowHttp: insecure.http ?? false, origins: options.discover ?? [] },
     trustKeysFromHTTPS: options.trustKeysFromHTTPS === true && isHttpsAuthentic(insecure),
     platform,
@@ -100,6 +104,7 @@ function networkOf({
   ca,
   certificates,
   mirrors,
+  discover,
   connectTo,
   denyNet,
   proxy = {},
@@ -113,7 +118,8 @@ function networkOf({
     trusted,
     pairs.map(({ cert }) => cert),
   ]);
-  return [insecure.tls, insecure.http, ca, material, mirrors, connectTo, denyNet, proxies, transport !== undefined];
+  const ways = [mirrors, discover, connectTo, denyNet, proxies, transport !== undefined];
+  return [insecure.tls, insecure.http, ca, material, ...ways];
 }
 
 /** Keeps what was learned of hosts for later runs, if that is possible. */

@@ -57,13 +57,7 @@ async function searchPages<T>(
   pick: (tags: readonly MetaTag[], isAllowed: (url: string) => boolean) => readonly T[],
 ): Promise<readonly T[]> {
   const mapped = originFor(name, context.origins);
-  const isAllowed = (url: string): boolean => {
-    const parsed = URL.parse(url);
-    if (parsed?.protocol === 'https:') return true;
-    if (parsed?.protocol !== 'http:') return false;
-    return context.allowHttp || (mapped !== undefined && URL.parse(mapped.origin)?.origin === parsed.origin);
-  };
-
+  const isAllowed = (url: string): boolean => isAllowedFor(context, name, url);
   const attempts: string[] = [];
   let cause: ImageError | undefined;
   let isDenied = true;
@@ -93,6 +87,24 @@ async function searchPages<T>(
   // HTTP_STATUS, since the advice for it speaks of credentials
   if (isDenied && hasCode(cause, 'HTTP_STATUS')) throw new ImageError('HTTP_STATUS', what, cause.details, { cause });
   throw new ImageError('DISCOVERY_FAILED', what, { name, attempts }, { cause });
+}
+
+/** Whether a URL that is found for a name may be used. @see docs/rules.md D4 */
+export function isAllowedFor(
+  { allowHttp, origins }: Pick<DiscoveryContext, 'allowHttp' | 'origins'>,
+  name: string,
+  url: string,
+): boolean {
+  const parsed = URL.parse(url);
+  if (parsed?.protocol === 'https:') return true;
+  if (parsed?.protocol !== 'http:') return false;
+  const mapped = originFor(name, origins);
+  return allowHttp || (mapped !== undefined && URL.parse(mapped.origin)?.origin === parsed.origin);
+}
+
+/** The host that the pages of a name are asked from. */
+export function pageHost({ origins }: Pick<DiscoveryContext, 'origins'>, name: string): string | undefined {
+  return URL.parse(originFor(name, origins)?.origin ?? `https://${name}`)?.host;
 }
 
 /** The URLs of a page in the order to try them: https, then http if it is allowed. */

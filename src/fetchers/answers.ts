@@ -3,19 +3,27 @@ import { promisify } from 'node:util';
 
 import { hasCode, isImageError } from '../errors.ts';
 import { longestFreshMs } from '../http/headers.ts';
+import { debugLog } from '../system/debug.ts';
 import type { Answers, FetchContext } from './context.ts';
+
+const debug = debugLog('fetchers');
 
 const slowHash = promisify<string, string, number, Buffer>(scrypt);
 
 /** The most credentials whose identity is known; usually there is one for each registry. */
 const maxIdentities = 64;
 
-/** @param network - settings, without secrets. */
-export function createAnswers(maxAgeMs: number, network: unknown): Answers {
+type AnswerOptions = Pick<Answers, 'maxAgeMs' | 'headersFor'> & {
+  /** Settings, without secrets. */
+  readonly network: unknown;
+};
+
+export function createAnswers({ maxAgeMs, headersFor, network }: AnswerOptions): Answers {
   const identities = new Map<string, Promise<string>>();
   return {
     maxAgeMs: Math.min(maxAgeMs, longestFreshMs),
     areKept: true,
+    headersFor,
     network: hash('sha256', JSON.stringify(network)),
     identityOf(credentials, salt) {
       const text = JSON.stringify(credentials);
@@ -80,8 +88,48 @@ function textOf({ answers }: FetchContext, question: readonly string[]): string 
   return JSON.stringify([answers.network, ...question]);
 }
 
+/** One way to an answer. */
+export type Inquiry<A> = {
+  /** The answer: a remembered one if there is one, else the server's. */
+  get(): Promise<A>;
+  /** Whether the answer is a remembered one. */
+  isRecalled(): boolean;
+  /** Called if what the answer led to fails, or if there is none: a later run must not use it. */
+  forget(): Promise<void>;
+};
+
+/**
+ * Uses the answer to a question. If what a remembered answer leads to fails, it may be outdated: the server is asked, and its answer
+ * used if it is another one.
+ *
+ * @param open - opens an inquiry that may use a remembered answer, or may not.
+ */
+export async function withAnswer<A, T>(
+  open: (mayRecall: boolean) => Inquiry<A>,
+  isSame: (one: A, other: A) => boolean,
+  use: (answer: A) => Promise<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  let failed: { readonly answer: A | undefined; readonly error: unknown } | undefined;
+  for (;;) {
+    const inquiry = open(failed === undefined);
+    let answer: A | undefined;
+    try {
+      answer = await inquiry.get();
+      if (failed?.answer !== undefined && isSame(answer, failed.answer)) throw failed.error;
+      return await use(answer);
+    } catch (error) {
+      if (signal.aborted || !mayBeOutdated(error)) throw error;
+      await inquiry.forget().catch(() => undefined); // the first error is reported
+      if (!inquiry.isRecalled()) throw error;
+      debug(() => 'what was answered a short while ago leads to a failure: asked again');
+      failed = { answer, error };
+    }
+  }
+}
+
 /** Whether an image may fail since an answer is no longer true. The network and this machine fail by themselves. */
-export function mayBeOutdated(error: unknown): boolean {
+function mayBeOutdated(error: unknown): boolean {
   if (hasCode(error, 'HTTP_STATUS')) return error.details.status < 500;
   return isImageError(error) && !ownFailures.test(error.code);
 }

@@ -77,6 +77,8 @@ export type Answers = {
   readonly areKept: boolean;
   /** The settings on which it depends who answers. Their hash is part of each question. */
   readonly network: string;
+  /** The headers that are sent to a host, which may be credentials. */
+  readonly headersFor: (host: string) => Readonly<Record<string, string>> | undefined;
   /** Identifies credentials in the store without revealing them. */
   identityOf(credentials: readonly unknown[], salt: string): Promise<string>;
 };

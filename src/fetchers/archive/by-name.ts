@@ -1,10 +1,13 @@
-import { discoverEndpoints } from '../../discovery/discover.ts';
+import { isDeepStrictEqual } from 'node:util';
+
+import { discoverEndpoints, isAllowedFor, pageHost } from '../../discovery/discover.ts';
 import type { Endpoint } from '../../discovery/template.ts';
 import { hasCode, ImageError, isImageError } from '../../errors.ts';
 import { formatReference, type NameReference } from '../../image/reference.ts';
 import { show, showUrl } from '../../image/show.ts';
 import type { StoredImage } from '../../store/store.ts';
 import { debugLog } from '../../system/debug.ts';
+import { forget, type Inquiry, recall, remember, withAnswer } from '../answers.ts';
 import type { FetchContext, FetchRequest } from '../context.ts';
 import { type Found, present } from '../found.ts';
 import { type SignatureSource, signatureSource } from '../signature.ts';
@@ -23,12 +26,11 @@ export async function fetchByName(
   const { key, reference, signature } = request;
   const resolved = await resolveName(context, request, signal);
   if (resolved.kind === 'stored') return present(resolved.image);
-  const { wanted: expected, endpoints } = resolved;
-  await fetchOfferedKeys(context, key, expected.name, signal);
+  const { wanted: expected } = resolved;
   const latest = !reference.labels.has('version');
   return firstEndpoint(
     context,
-    { key, expected, endpoints, signature },
+    { key, expected, signature, prepare: () => fetchOfferedKeys(context, key, expected.name, signal) },
     (url, source) => fetchRemote(context, { key, url, signature: source, expected, latest }, signal),
     signal,
   );
@@ -37,10 +39,122 @@ export async function fetchByName(
 type EndpointsRequest = {
   readonly key: string;
   readonly expected: WantedName;
-  readonly endpoints: readonly Endpoint[];
   /** The path of a signature that is used instead of those of the endpoints. */
   readonly signature: string | undefined;
+  /** Called when there are endpoints. */
+  readonly prepare?: () => Promise<void>;
 };
+
+type Attempt<T> = (archiveUrl: string, signature: SignatureSource) => Promise<T | undefined>;
+
+/**
+ * Finds the endpoints of a name, and returns the result of the first available one. Endpoints that were found a short while ago are
+ * used again; if they fail, they are looked for anew.
+ *
+ * @throws as discoverEndpoints and tryEndpoints
+ * @see docs/rules.md D
+ */
+export function firstEndpoint<T>(
+  context: FetchContext,
+  request: EndpointsRequest,
+  attempt: Attempt<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  return withAnswer(
+    (mayRecall) => openDiscovery(context, request, mayRecall, signal),
+    (one, other) => isDeepStrictEqual(one.endpoints, other.endpoints),
+    async ({ endpoints, end }) => {
+      let isNeeded = true;
+      try {
+        await request.prepare?.();
+        const result = await tryEndpoints(context, request, endpoints, attempt, signal);
+        isNeeded = false; // the store has the image, and answers from now on
+        return result;
+      } finally {
+        end(isNeeded);
+      }
+    },
+    signal,
+  );
+}
+
+/** @param end - to be called when the endpoints were used: says whether a later run may need them. */
+type Discovered = { readonly endpoints: readonly Endpoint[]; readonly end: (isNeeded: boolean) => void };
+
+/** Endpoints in use are kept after this time, so that a small image causes no further write. */
+const keepAfterMs = 500;
+
+function openDiscovery(
+  context: FetchContext,
+  { key, expected: { name, labels, defaults } }: EndpointsRequest,
+  mayRecall: boolean,
+  signal: AbortSignal,
+): Inquiry<Discovered> {
+  const all = new Map([...labels, ...defaults]);
+  const question = ['endpoints', name, JSON.stringify([...all].toSorted())];
+  const discovery = discoveryContext(context, key);
+  const needed = Promise.withResolvers<boolean>();
+  let keeping: Promise<unknown> | undefined;
+  let isRecalled = false;
+
+  const identity = async (): Promise<string | undefined> => {
+    const { answers, store } = context;
+    const host = pageHost(discovery, name);
+    const headers = host === undefined ? undefined : answers.headersFor(host);
+    return headers && answers.identityOf([host, ...Object.entries(headers)], await store.salt());
+  };
+
+  const find = async (): Promise<readonly Endpoint[] | undefined> => {
+    const known = mayRecall ? await recall(context, question, parseEndpoints) : undefined;
+    if (!known || known.identity !== (await identity())) return undefined;
+    const urls = known.endpoints.flatMap(({ archiveUrl, signatureUrl }) => [archiveUrl, signatureUrl]);
+    const areAllowed = urls.every((url) => isAllowedFor(discovery, name, url));
+    return areAllowed ? known.endpoints.slice(0, discovery.endpoints) : undefined;
+  };
+
+  const keep = async (endpoints: readonly Endpoint[], askedMs: number): Promise<void> => {
+    const urls = endpoints.flatMap(({ archiveUrl, signatureUrl }) => [archiveUrl, signatureUrl]);
+    if (!urls.every((url) => showUrl(url) === url)) return; // a query may be a secret, which the store must not hold
+    if (await needed.promise) await remember(context, question, { endpoints, identity: await identity() }, askedMs);
+  };
+
+  return {
+    async get() {
+      const known = await find();
+      isRecalled = known !== undefined;
+      if (known) return { endpoints: known, end: () => undefined };
+      const askedMs = context.nowMs();
+      const endpoints = await discoverEndpoints(discovery, name, all, signal);
+      debug(() => `${show(name)}: may be at ${endpoints.map(({ archiveUrl }) => showUrl(archiveUrl)).join(', ')}`);
+      keeping = keep(endpoints, askedMs).catch(() => undefined);
+      context.tidy(keeping);
+      const timer = setTimeout(() => needed.resolve(true), keepAfterMs);
+      return {
+        endpoints,
+        end(isNeeded) {
+          clearTimeout(timer);
+          needed.resolve(isNeeded);
+        },
+      };
+    },
+    isRecalled: () => isRecalled,
+    async forget() {
+      await keeping;
+      if (keeping || isRecalled) await forget(context, question);
+    },
+  };
+}
+
+function parseEndpoints(value: unknown) {
+  const { endpoints, identity } = Object(value) as Readonly<Record<string, unknown>>; // checked below
+  if (!Array.isArray(endpoints) || endpoints.length === 0 || !endpoints.every(isEndpoint)) return undefined;
+  return { endpoints, identity };
+}
+
+function isEndpoint(value: unknown): value is Endpoint {
+  const { archiveUrl, signatureUrl } = Object(value) as Readonly<Record<string, unknown>>; // checked here
+  return typeof archiveUrl === 'string' && typeof signatureUrl === 'string';
+}
 
 /**
  * Returns the result of the first available endpoint. An endpoint that is unavailable is skipped with a warning; an image that is
@@ -50,10 +164,11 @@ type EndpointsRequest = {
  * @throws the error of the endpoint if there is only one, else DISCOVERY_FAILED.
  * @see docs/rules.md D7
  */
-export async function firstEndpoint<T>(
+async function tryEndpoints<T>(
   context: FetchContext,
-  { key, expected, endpoints, signature }: EndpointsRequest,
-  attempt: (archiveUrl: string, signature: SignatureSource) => Promise<T | undefined>,
+  { key, expected, signature }: EndpointsRequest,
+  endpoints: readonly Endpoint[],
+  attempt: Attempt<T>,
   signal: AbortSignal,
 ): Promise<T> {
   const failures: ImageError[] = [];
@@ -98,20 +213,19 @@ function isUnavailable(error: unknown): error is ImageError {
   return isImageError(error) && unavailable.has(error.code);
 }
 
-/** The stored image of a name, or the endpoints that may have it. */
+/** The stored image of a name, or what is wanted of one that is elsewhere. */
 type ResolvedName =
   | { readonly kind: 'stored'; readonly image: StoredImage }
-  | { readonly kind: 'elsewhere'; readonly wanted: WantedName; readonly endpoints: readonly Endpoint[] };
+  | { readonly kind: 'elsewhere'; readonly wanted: WantedName };
 
 /**
- * Looks a name up in the store, if the policy allows it, and then by discovery.
+ * Looks a name up in the store, if the policy allows it.
  *
- * @throws NOT_IN_STORE under the policy `never`, and as discoverEndpoints.
- * @see docs/rules.md D
+ * @throws NOT_IN_STORE under the policy `never`.
  */
 export async function resolveName(
   context: FetchContext,
-  { key, reference, pin }: FetchRequest<NameReference>,
+  { reference, pin }: FetchRequest<NameReference>,
   signal: AbortSignal,
 ): Promise<ResolvedName> {
   const wanted = wantedName(context, reference, pin);
@@ -127,9 +241,5 @@ export async function resolveName(
       asked: formatReference(reference),
     });
   }
-  const { name, labels, defaults } = wanted;
-  const asked = new Map([...labels, ...defaults]);
-  const endpoints = await discoverEndpoints(discoveryContext(context, key), name, asked, signal);
-  debug(() => `${show(name)}: may be at ${endpoints.map(({ archiveUrl }) => showUrl(archiveUrl)).join(', ')}`);
-  return { kind: 'elsewhere', wanted, endpoints };
+  return { kind: 'elsewhere', wanted };
 }

@@ -50,10 +50,10 @@ export async function planByName(
   const { key, signature } = request;
   const resolved = await resolveName(context, request, signal);
   if (resolved.kind === 'stored') return { status: 'present', image: resolved.image };
-  const { wanted: expected, endpoints } = resolved;
+  const { wanted: expected } = resolved;
   return firstEndpoint(
     context,
-    { key, expected, endpoints, signature },
+    { key, expected, signature },
     (url, source) => planRemote(context, { key, url, signature: source, expected }, signal),
     signal,
   );

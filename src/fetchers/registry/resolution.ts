@@ -13,7 +13,7 @@ import {
 import { type GetDocument, type ResolvedImage, resolveImage } from '../../registry/resolve.ts';
 import { debugLog } from '../../system/debug.ts';
 import { abortable } from '../../system/single-flight.ts';
-import { forget, mayBeOutdated, recall, remember } from '../answers.ts';
+import { forget, type Inquiry, recall, remember, withAnswer } from '../answers.ts';
 import { createObserver, type FetchContext, type Slot } from '../context.ts';
 import type { WantedImage } from './image.ts';
 import { putDocument, readDocument } from './keep.ts';
@@ -30,8 +30,7 @@ type Use<T> = (resolved: ResolvedImage, kept: Promise<unknown>) => Promise<T>;
 
 /**
  * Resolves an image and uses the result. A tag that was resolved a short while ago is not asked for again, nor is a document that
- * the store has. If an image that was resolved like this fails, the tag may have moved: the registry is asked, and its answer used if
- * it is another one. The answer for an image that fails is forgotten.
+ * the store has. Nothing is kept of an image that is refused.
  */
 export async function withResolved<T>(
   context: FetchContext,
@@ -39,51 +38,22 @@ export async function withResolved<T>(
   use: Use<T>,
   signal: AbortSignal,
 ): Promise<T> {
-  const first = await attempt(context, request, { mayRecall: true }, use, signal);
-  if (first.ok) return first.value;
-  debug(() => `${show(request.wanted.name)}: fails as it was resolved before, the registry is asked`);
-  const second = await attempt(context, request, { mayRecall: false, before: first }, use, signal);
-  if (second.ok) return second.value;
-  throw second.error;
+  return withAnswer<Resolution, T>(
+    (mayRecall) => openResolution(context, request, mayRecall, signal),
+    (one, other) => one.resolved.digest === other.resolved.digest,
+    ({ resolved, kept }) => use(resolved, kept),
+    signal,
+  );
 }
 
-type Attempt<T> =
-  | { readonly ok: true; readonly value: T }
-  /** `digest` is what the reference stood for, if it could be resolved. */
-  | { readonly ok: false; readonly error: unknown; readonly digest: Digest | undefined };
-
-/** @returns the failure if another answer may help. Other failures are thrown. */
-async function attempt<T>(
-  context: FetchContext,
-  request: ResolutionRequest,
-  { mayRecall, before }: { readonly mayRecall: boolean; readonly before?: Attempt<T> & { readonly ok: false } },
-  use: Use<T>,
-  signal: AbortSignal,
-): Promise<Attempt<T>> {
-  const resolution = openResolution(context, request, mayRecall, signal);
-  let digest: Digest | undefined;
-  try {
-    const resolved = await resolution.resolve();
-    ({ digest } = resolved);
-    if (digest === before?.digest) throw before.error;
-    return { ok: true, value: await use(resolved, resolution.kept()) };
-  } catch (error) {
-    if (signal.aborted || !mayBeOutdated(error)) throw error;
-    if (digest === undefined && !resolution.isRecalled()) throw error;
-    await resolution.forget().catch(() => undefined); // the first error is reported
-    if (!resolution.isRecalled()) throw error;
-    return { ok: false, error, digest };
-  } finally {
-    context.tidy(resolution.kept());
-  }
-}
+type Resolution = { readonly resolved: ResolvedImage; readonly kept: Promise<unknown> };
 
 function openResolution(
   context: FetchContext,
   { client, wanted }: ResolutionRequest,
   mayRecall: boolean,
   signal: AbortSignal,
-) {
+): Inquiry<Resolution> {
   const { slots, answers, nowMs } = context;
   const { key, platform, reference } = wanted;
   const keeping: Promise<unknown>[] = [];
@@ -128,14 +98,18 @@ function openResolution(
   };
 
   return {
-    resolve: () => resolveImage(client, reference, { platform, get }, signal),
-    /** Whether the tag was not asked for. */
+    async get() {
+      try {
+        const resolved = await resolveImage(client, reference, { platform, get }, signal);
+        return { resolved, kept: Promise.all(keeping) };
+      } finally {
+        context.tidy(Promise.all(keeping));
+      }
+    },
     isRecalled: () => isRecalled,
-    kept: () => Promise.all(keeping),
-    /** Nothing is left of an image that is refused. */
     async forget() {
       await Promise.all(keeping);
-      if (!answers.areKept) return;
+      if (!answers.areKept || documents.size === 0) return; // perhaps nobody answered: what others were told stays
       if (reference.digest === undefined) await forget(context, questionOf(reference));
       await context.store.discardBlobs([...documents]);
     },
