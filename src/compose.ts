@@ -260,8 +260,8 @@ function tooFewFiles(spare: number): ImageError {
 const manyImages = 8;
 
 type FetchPoolOptions = Pick<ActionOptions, 'jobs' | 'workers' | 'workerFile' | 'insecure'> & {
-  /** How many images are expected; default 1. */
-  readonly images?: number;
+  /** What will be asked for, where it is known. */
+  readonly apps?: readonly { readonly image: string }[];
 };
 
 /** Opens the threads for a fetcher or finder with these options, so that they can start before it is created. @throws FILE_UNREADABLE */
@@ -269,12 +269,14 @@ export function openFetchPool(options: FetchPoolOptions): Pool {
   const spare = spareFiles();
   if (spare < reservedFiles) throw tooFewFiles(spare);
   const { jobs, workers: threads } = concurrencyOf(options, spare);
+  const { apps = [] } = options;
+  const hasArchives = apps.length === 0 || apps.some(({ image }) => !/^docker:/i.test(image));
   // each of the `jobs` transfers may have a session at the same time
   return openPool({
     workers: threads,
     sessionsPerWorker: Math.ceil(jobs / threads) + 1,
-    least: (options.images ?? 1) < manyImages ? 1 : threads,
-    loads: options.insecure?.image ? 'archives' : 'signed archives',
+    least: apps.length < manyImages ? 1 : threads,
+    loads: hasArchives ? (options.insecure?.image ? 'archives' : 'signed archives') : undefined,
     filename: options.workerFile,
   });
 }

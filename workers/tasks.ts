@@ -184,7 +184,8 @@ export type Tasks = {
   unpackLayer: { readonly request: UnpackLayerRequest; readonly response: UnpackLayerResponse };
   convert: { readonly request: ConvertRequest; readonly response: ConvertResponse };
   reHash: {
-    readonly request: { readonly path: string; readonly algorithm: 'sha512' | 'sha256' };
+    /** `size`: where it is known, for the choice of a thread. */
+    readonly request: { readonly path: string; readonly algorithm: 'sha512' | 'sha256'; readonly size?: number };
     readonly response: ReHashResponse;
   };
 };

@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { getHeapStatistics } from 'node:v8';
 import type { Transferable } from 'node:worker_threads';
 
-import type { IngestLimits } from '../../workers/ingest/requests.ts';
+import type { IngestLimits, IngestRequest } from '../../workers/ingest/requests.ts';
 import type { Reply, Task, TaskName, Tasks } from '../../workers/tasks.ts';
 import { closedError, fromErrorData, hasCode, ImageError, isImageError } from '../errors.ts';
 import type { Limits } from '../image/limits.ts';
@@ -147,9 +147,13 @@ const shortTasks: ReadonlySet<TaskName> = new Set([
   'start',
 ]);
 
-/** Whether a task takes a few milliseconds: its input is in memory, and small. */
+/** A file of so many bytes is hashed in less time than a thread takes to start. */
+const shortFileBytes = 32 * 2 ** 20;
+
+/** Whether a task takes less time than a thread takes to start. */
 function isShort(name: TaskName, request: object): boolean {
-  return shortTasks.has(name) || ('source' in request && (request.source as { kind: string }).kind === 'bytes');
+  const { source, size = Infinity } = request as { source?: IngestRequest['source']; size?: number }; // where a request has them
+  return shortTasks.has(name) || source?.kind === 'bytes' || size <= shortFileBytes;
 }
 
 /** The name of a task's input, from its request. */

@@ -75,7 +75,7 @@ async function receive(
     const { path } = partial;
     const before = stampFile(path); // if the file changes while it is hashed, the stamp no longer matches it
     const [{ hex }] = await Promise.all([
-      abortable(pool.run('reHash', { path, algorithm: 'sha256' }), signal),
+      abortable(pool.run('reHash', { path, algorithm: 'sha256', size }), signal),
       syncFile(path),
     ]);
     const found = `sha256:${hex}`;

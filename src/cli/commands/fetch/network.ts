@@ -39,7 +39,7 @@ export type Settings = {
 /** So many images are written to the index without a thread for it. */
 const few = 8;
 
-type FinderRequest = Settings & { readonly access: Access; readonly apps: readonly unknown[] };
+type FinderRequest = Settings & { readonly access: Access; readonly apps: readonly { readonly image: string }[] };
 
 /** Opens store, keystore and finder; `resources` closes them in reverse order. @throws ImageError */
 export async function openFinder(
@@ -49,7 +49,7 @@ export async function openFinder(
 ): Promise<Finder> {
   const { options, config, directories, environment, access } = request;
   const place = { dir: storeDirectory(request) };
-  const pool = resources.use(openFetchPool({ ...options, images: request.apps.length }));
+  const pool = resources.use(openFetchPool({ ...options, apps: request.apps }));
   // An empty store will need threads: they start while it is made.
   if (access === 'fill' && !(await isThere(join(place.dir, 'index.sqlite')))) pool.warmUp();
   const store = resources.use(await openCliStore(place, environment, access, request.apps.length <= few));
