@@ -58,7 +58,7 @@ export async function withRetries<T>(
     health.check(origin);
     const paused = health.pauseOf(origin);
     if (paused && paused.untilMs > waitedUntilMs) {
-      if (retries === 0) throw paused.error;
+      if (retries === 0) throw lastError(policy, paused.error);
       waitedUntilMs = paused.untilMs;
       await waitForHost(paused.untilMs - clock.monotonic(), paused.error);
       continue;
@@ -166,6 +166,12 @@ export function parseRetryAfter(text: string | undefined, nowMs: number): number
   if (date !== undefined) return Math.max(0, date - nowMs);
   const seconds = wholeNumber(text.trim());
   return seconds === undefined ? undefined : seconds * 1000;
+}
+
+/** What a request fails with whose last try failed with this. */
+function lastError(policy: RetryPolicy, error: ImageError): unknown {
+  const decision = decideRetry({ ...policy, retries: 0 }, 1, error);
+  return decision.kind === 'give-up' ? decision.error : error;
 }
 
 type HostRefusal = {
