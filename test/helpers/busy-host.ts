@@ -18,7 +18,7 @@ export type BusyHost = TestServer & {
   urls(this: void, count: number): readonly string[];
 };
 
-type Asked = {
+export type Asked = {
   readonly atMs: number;
   readonly isRefused: boolean;
   /** With this one. */ readonly inFlight: number;
