@@ -7,8 +7,8 @@ import { type FetchContext, type FetchRequest, warnOfSilence } from '../context.
 import type { Found } from '../found.ts';
 import { fetchLocked } from '../lock.ts';
 import { type WantedImage, wantedImages } from './image.ts';
-import { pullImage } from './pull.ts';
-import { answerFromStore } from './stored.ts';
+import { archiveStored, pullImage } from './pull.ts';
+import { answerFromStore, lookUpKept, type MakeArchive } from './stored.ts';
 
 const debug = debugLog('fetchers');
 
@@ -51,14 +51,17 @@ async function fetchWanted(context: FetchContext, wanted: WantedImage, signal: A
   const stored = await answerFromStore(context, wanted, { sinceMs, mayAsk: true }, signal);
   debug(() => `${show(wanted.name)}: ${stored ? 'answered from the store' : 'the store cannot answer'}`);
   if (stored) return stored;
-  if (policy === 'never') return throwNotInStore(wanted);
+  if (policy === 'never' && !(await lookUpKept(context, wanted, sinceMs, signal))) return throwNotInStore(wanted);
 
   const atOnce = await store.tryClaim(wanted.url);
   if (!atOnce) onEvent({ type: 'waiting', key: wanted.key, reason: 'it is being fetched already' });
   await using _claim = atOnce ?? (await store.claim(wanted.url, signal, warnOfSilence(context, wanted.key)));
-  const brought = await answerFromStore(context, wanted, { sinceMs, mayAsk: false }, signal);
-  if (brought) debug(() => `${show(wanted.name)}: another fetch has stored it`);
-  return brought ?? (await pullImage(context, wanted, signal));
+  const makeArchive: MakeArchive = (known) => archiveStored(context, wanted, known, signal);
+  const brought = await answerFromStore(context, wanted, { sinceMs, mayAsk: false, makeArchive }, signal);
+  if (brought) debug(() => `${show(wanted.name)}: the store has it by now`);
+  if (brought) return brought;
+  if (policy === 'never') return throwNotInStore(wanted);
+  return await pullImage(context, wanted, signal);
 }
 
 /** @throws NOT_IN_STORE for a reference under the policy `never` */

@@ -1,13 +1,15 @@
 import type { LayerPacking } from '../../../workers/convert/requests.ts';
+import { type ErrorCode, ImageError, isImageError } from '../../errors.ts';
 import type { Digest } from '../../image/digest.ts';
 import { type GoPlatform, toAppcPlatform } from '../../image/platform.ts';
+import { isAnotherBlob, unpackAll, type UnpackedImage, type Unpacker } from '../../pool/make-archive.ts';
 import { platformMissing, runsOn } from '../../registry/choose-platform.ts';
-import { getConfig } from '../../registry/documents.ts';
+import { getConfig, parseDocument } from '../../registry/documents.ts';
 import { parseRegistryConfig, type RegistryConfig } from '../../registry/manifest.ts';
 import type { RegistryDocument } from '../../registry/types.ts';
+import type { RegistryImage } from '../../store/registry-store.ts';
 import { createObserver, type FetchContext } from '../context.ts';
 import { fetchBlob, type TransferProgress, transferProgress } from './blobs.ts';
-import { notConvertible, type Unpacker } from './convert.ts';
 import type { Pull } from './image.ts';
 import { readDocument } from './keep.ts';
 
@@ -45,7 +47,10 @@ export async function fetchParts(
   const unpack = async (digest: Digest, position: number): Promise<void> => {
     await blobs.get(digest);
     const diffId = (await config).diffIds[position];
-    const unpacked = diffId && (await unpacker?.unpack({ position, digest, diffId }, either));
+    const unpacking = diffId && unpacker?.unpack({ position, digest, diffId }, either);
+    const unpacked = await unpacking?.catch((error: unknown) => {
+      throw either.aborted || isAnotherBlob(error, digest) ? error : notConvertible(error);
+    });
     const stated = packingOf(layers.get(digest)?.mediaType);
     if (!unpacked || unpacked.packing === stated) return;
     const message = `layer ${digest} is ${packingNames[unpacked.packing]}, and not ${packingNames[stated]} as its media type says`;
@@ -115,4 +120,47 @@ async function fetchConfig(
       return document;
     });
   return { ...(await registries.configs.get(config, bring, signal)), mediaType };
+}
+
+/** Unpacks the layers of an image that is stored. @returns its parts; undefined if a document of it is not there any more */
+export async function unpackStored(
+  { store, limits }: FetchContext,
+  { manifest }: RegistryImage,
+  unpacker: Unpacker,
+  signal: AbortSignal,
+): Promise<Pick<UnpackedImage, 'config' | 'layers'> | undefined> {
+  const bytes = await readDocument(store, manifest, limits.registryManifest);
+  const content = bytes && parseDocument({ bytes, url: '' }, manifest, limits).content;
+  if (content?.kind !== 'manifest') return undefined;
+  const { config, layers } = content;
+  const document = await readDocument(store, config, limits.registryConfig);
+  if (!document) return undefined;
+  const { diffIds, platform } = parseRegistryConfig(document, layers.length);
+  if (platform.os !== '') checkConvertible(platform);
+  const packed = diffIds.flatMap((diffId, position) => {
+    const layer = layers[position];
+    return layer ? [{ digest: layer.digest, diffId }] : [];
+  });
+  await unpackAll(unpacker, packed, signal).catch((error: unknown) => {
+    throw signal.aborted || layers.some(({ digest }) => isAnotherBlob(error, digest)) ? error : notConvertible(error);
+  });
+  return { config: { bytes: document, digest: config.digest }, layers };
+}
+
+/** The codes of errors in the image; any other error has its cause in the machine or the request. */
+const refusals: ReadonlySet<ErrorCode> = new Set([
+  'ARCHIVE_INVALID',
+  'ARCHIVE_UNREADABLE',
+  'DIGEST_MISMATCH',
+  'LIMIT_EXCEEDED',
+  'MANIFEST_INVALID',
+  'NAME_INVALID',
+  'PLATFORM_MISSING',
+]);
+
+/** The error of a failed conversion, with the hint that the image can be stored without conversion. */
+export function notConvertible(error: unknown): unknown {
+  if (!isImageError(error) || !refusals.has(error.code)) return error;
+  const message = `${error.message}; it can be kept as it is, as an image of OCI`;
+  return new ImageError(error.code, message, { ...error.details, keep: 'oci' }, { cause: error.cause });
 }

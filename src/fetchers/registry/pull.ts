@@ -1,16 +1,20 @@
+import { rm } from 'node:fs/promises';
+
 import { hasCode } from '../../errors.ts';
+import type { Digest } from '../../image/digest.ts';
+import { makeArchive, openUnpacker, type UnpackedImage } from '../../pool/make-archive.ts';
 import type { ResolvedImage } from '../../registry/resolve.ts';
+import type { RegistryImage } from '../../store/registry-store.ts';
 import type { StoredImage } from '../../store/store.ts';
 import type { FetchContext } from '../context.ts';
 import type { Found } from '../found.ts';
 import { lockMismatch } from '../lock.ts';
-import { convertImage, openUnpacker } from './convert.ts';
-import { describeRegistryImage, type Pull, type WantedImage } from './image.ts';
+import { describeRegistryImage, isLatest, type Pull, type WantedImage } from './image.ts';
 import { keepImage } from './keep.ts';
-import { fetchParts } from './layers.ts';
+import { fetchParts, notConvertible, unpackStored } from './layers.ts';
 import { withResolved } from './resolution.ts';
-import { openSignatureCheck } from './signatures.ts';
-import { lookUpRegistryImage } from './stored.ts';
+import { openSignatureCheck, provenanceOf } from './signatures.ts';
+import { lookUpRegistryImage, recordOf, type StoredForms } from './stored.ts';
 
 /**
  * Downloads the missing parts of an image and commits it; the caller holds the claim of its reference. The signatures are checked
@@ -26,35 +30,106 @@ export async function pullImage(context: FetchContext, wanted: WantedImage, sign
       throw lockMismatch(wanted.url, wanted.locked, `it is ${digest}`);
     const verified = await verify(resolved, signal);
     const known = await lookUpRegistryImage(context, wanted, signal);
-    const aci = known?.digest === resolved.digest ? known.aci : undefined;
+    const same = known?.digest === resolved.digest ? known : undefined;
     const pull = { wanted, client, resolved, verified, documentsKept };
     try {
-      return await storeImage(context, pull, aci, signal);
+      return await storeImage(context, pull, same, signal);
     } catch (error) {
       if (signal.aborted || !isBlobGone(error)) throw error;
-      return storeImage(context, pull, aci, signal); // another tool, or the garbage collection, has removed a blob meanwhile
+      return storeImage(context, pull, same, signal); // another tool, or the garbage collection, has removed a blob meanwhile
     }
   };
   return withResolved(context, { client, wanted }, pullResolved, signal);
 }
 
-/** @param aci - the archive that the same image was converted to before. */
+/** @param known - the forms in which the store has the same image. */
 async function storeImage(
   context: FetchContext,
   pull: Pull,
-  aci: StoredImage | undefined,
+  known: StoredForms | undefined,
   signal: AbortSignal,
 ): Promise<Found> {
   const { keep } = context.registries;
-  await using unpacker = keep === 'oci' || aci ? undefined : openUnpacker(context);
+  const { wanted, resolved } = pull;
+  await using unpacker = keep === 'oci' || known?.aci ? undefined : openUnpacker(context);
   const { config, platform, bytesDownloaded } = await fetchParts(context, pull, unpacker, signal);
   await pull.documentsKept;
-  const converted = unpacker && (await convertImage(context, pull, { config, tars: unpacker.tars }, signal));
-  const archive = converted ?? aci;
-  const kept = keep === 'aci' ? undefined : await keepImage(context, pull, { config, platform, archive }, signal);
-  const image = kept && (keep === 'oci' || !archive) ? describeRegistryImage(pull.wanted.reference, kept) : archive;
+  const provenance = provenanceOf(pull.verified);
+  const { digest, indexes } = resolved;
+  const facts = { manifest: resolved.manifest.digest, index: indexes[0]?.digest, config, layers: resolved.layers };
+  const made =
+    unpacker &&
+    (await storeArchive(context, wanted, { image: { ...facts, tars: unpacker.tars }, digest, ...provenance }, signal));
+  const archive = made ?? known?.aci;
+  const isKept = keep !== 'aci' || known?.oci; // the same image in both forms has to be known as such
+  const kept = isKept && (await keepImage(context, pull, { config, platform, archive }, signal));
+  const image = kept && (keep === 'oci' || !archive) ? describeRegistryImage(wanted.reference, kept) : archive;
   if (!image) throw new Error('an image was not stored in any form');
-  return { status: 'fetched', image, bytesDownloaded, endpoint: pull.resolved.endpoint };
+  return { status: 'fetched', image, bytesDownloaded, endpoint: resolved.endpoint };
+}
+
+type ArchiveRequest = Pick<StoredImage, 'verified' | 'weak'> & {
+  readonly image: Omit<UnpackedImage, 'reference'>;
+  /** What the reference stands for. */
+  readonly digest: Digest;
+  /** When its registry was asked; default now. */
+  readonly checkedAtMs?: number;
+};
+
+/** Makes the archive of an image with unpacked layers, and commits it. */
+async function storeArchive(
+  { store, pool, limits, onEvent, nowMs }: FetchContext,
+  { key, source, url, reference }: WantedImage,
+  { image, digest, checkedAtMs, ...provenance }: ArchiveRequest,
+  signal: AbortSignal,
+): Promise<StoredImage> {
+  const path = store.temporaryPath();
+  const made = await makeArchive(pool, { ...image, reference }, { path, limits }, signal).catch((error: unknown) => {
+    throw signal.aborted ? error : notConvertible(error);
+  });
+  const { imageId, size, stamp, manifest, parsed, warnings } = made;
+  for (const message of warnings) onEvent({ type: 'warning', key, message });
+  onEvent({ type: 'ingested', key, imageID: imageId, size });
+  const { name, labels, dependencies } = parsed;
+  const about = { source, digest: image.manifest, latest: isLatest(reference), ...provenance };
+  const commit = {
+    path,
+    stamp,
+    image: { imageId, name, labels, dependencies, size, ...about },
+    manifest,
+    remote: { url, record: recordOf(imageId, digest, checkedAtMs ?? nowMs()) },
+  };
+  return store.commit(commit).catch(async (error: unknown) => {
+    await rm(path, { force: true });
+    throw error;
+  });
+}
+
+/**
+ * Makes the archive of an image that is stored only as it came, and asks no server for anything. The caller holds the claim of its
+ * reference.
+ *
+ * @returns undefined if the image is no longer whole
+ */
+export async function archiveStored(
+  context: FetchContext,
+  wanted: WantedImage,
+  { oci, digest, checkedAtMs }: Pick<StoredForms, 'digest' | 'checkedAtMs'> & { readonly oci: RegistryImage },
+  signal: AbortSignal,
+): Promise<StoredImage | undefined> {
+  const { verified, weak, index } = oci;
+  try {
+    await using unpacker = openUnpacker(context);
+    const unpacked = await unpackStored(context, oci, unpacker, signal);
+    if (!unpacked) return undefined;
+    const image = { ...unpacked, manifest: oci.manifest.digest, index: index?.digest, tars: unpacker.tars };
+    const archive = await storeArchive(context, wanted, { image, digest, checkedAtMs, verified, weak }, signal);
+    await context.store.commitRegistryImage({ ...oci, source: wanted.source, imageId: archive.imageId });
+    return archive;
+  } catch (error) {
+    if (signal.aborted || !isBlobGone(error)) throw error;
+    return undefined;
+  }
 }
 
 function isBlobGone(error: unknown): boolean {

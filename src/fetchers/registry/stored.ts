@@ -42,24 +42,37 @@ type LookupOptions = {
   readonly mayAsk: boolean;
 };
 
-/** Answers from the store. For a tag under the policy `update`, the registry must confirm that the tag has not moved. */
+/** Makes the archive of an image that is stored only as it came. @returns undefined if that is not possible any more */
+export type MakeArchive = (known: StoredForms & { readonly oci: RegistryImage }) => Promise<StoredImage | undefined>;
+
+/**
+ * Answers from the store. For a tag under the policy `update`, the registry must confirm that the tag has not moved.
+ *
+ * @param makeArchive - called if only the archive is missing that is to be kept. Without it, that is no answer.
+ */
 export async function answerFromStore(
   context: FetchContext,
   wanted: WantedImage,
-  question: LookupOptions,
+  question: LookupOptions & { readonly makeArchive?: MakeArchive },
   signal: AbortSignal,
 ): Promise<Found | undefined> {
   const known = await lookUpKept(context, wanted, question.sinceMs, signal);
-  if (!known || !(await isCurrent(context, wanted, known, question, signal))) return undefined;
-  const image = imageOf(context, wanted, known);
-  if (wanted.locked !== undefined && image.digest !== wanted.locked && context.policy !== 'never') return undefined;
+  if (!known) return undefined;
+  const { oci } = known;
+  const lacksArchive = oci !== undefined && !isAllKept(context, known);
+  if (lacksArchive && !question.makeArchive) return undefined;
+  if (!(await isCurrent(context, wanted, known, question, signal))) return undefined;
+  const { digest } = imageOf(context, wanted, known);
+  if (wanted.locked !== undefined && digest !== wanted.locked && context.policy !== 'never') return undefined;
+  const made = lacksArchive ? await question.makeArchive?.({ ...known, oci }) : undefined;
+  if (lacksArchive && !made) return undefined;
   const { store } = context;
   if (known.aci) store.touch(known.aci.imageId);
-  if (known.oci) store.touchRegistryImage(known.oci.reference);
-  return present(image);
+  if (oci) store.touchRegistryImage(oci.reference);
+  return present(imageOf(context, wanted, made ? { ...known, aci: made } : known));
 }
 
-/** The stored forms of a reference, if these are all that must be stored. */
+/** The stored forms of a reference, if these are all that must be stored, or an archive that is missing can be made of the others. */
 export async function lookUpKept(
   context: FetchContext,
   wanted: WantedImage,
@@ -68,7 +81,7 @@ export async function lookUpKept(
 ): Promise<StoredForms | undefined> {
   const known = await lookUpRegistryImage(context, wanted, signal);
   if (!known || (context.noCache && known.checkedAtMs < sinceMs)) return undefined;
-  return isAllKept(context, known) ? known : undefined;
+  return known.oci || isAllKept(context, known) ? known : undefined;
 }
 
 /** Whether the stored image is current. Asks the registry, if the policy requires that, and records its answer. */
@@ -110,9 +123,9 @@ export function imageOf({ registries }: FetchContext, { reference }: WantedImage
   return image;
 }
 
-/** Whether all forms are stored that must be. Under the policy `never` an archive is enough. */
-function isAllKept({ registries, policy }: FetchContext, { aci, oci }: StoredForms): boolean {
-  if (policy === 'never' && aci) return true;
+/** Whether all forms are stored that must be. Under the policy `never` an archive is enough, and what a read-only store has. */
+function isAllKept({ registries, policy, store }: FetchContext, { aci, oci }: StoredForms): boolean {
+  if (policy === 'never' && (aci || store.readOnly)) return true;
   switch (registries.keep) {
     case 'aci':
       return aci !== undefined;
@@ -124,7 +137,7 @@ function isAllKept({ registries, policy }: FetchContext, { aci, oci }: StoredFor
 }
 
 /** The stored forms of a reference. */
-type StoredForms = {
+export type StoredForms = {
   /** The digest of the reference when the registry was last asked. */
   readonly digest: Digest;
   readonly checkedAtMs: number;

@@ -6,17 +6,16 @@ import { gzipSync } from 'node:zlib';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { openUnpacker } from '../../../src/fetchers/registry/convert.ts';
-import { parseDigest } from '../../../src/image/digest.ts';
-import { defaultLimits } from '../../../src/image/limits.ts';
-import type { ActionOptions } from '../../../src/internal.ts';
-import type { Pool } from '../../../src/pool/pool.ts';
-import type { UnpackLayerRequest } from '../../../workers/convert/requests.ts';
-import { someBytes } from '../../helpers/archive.ts';
-import { describe, types } from '../../helpers/registry.ts';
-import { layerOf, openRegistryFetching } from '../../helpers/registry-fetching.ts';
-import { putBytes } from '../../helpers/registry-image.ts';
-import { storeContext } from '../../helpers/store-context.ts';
+import { parseDigest } from '../../src/image/digest.ts';
+import { defaultLimits } from '../../src/image/limits.ts';
+import { openUnpacker } from '../../src/pool/make-archive.ts';
+import type { Pool } from '../../src/pool/pool.ts';
+import type { UnpackLayerRequest } from '../../workers/convert/requests.ts';
+import { someBytes } from '../helpers/archive.ts';
+import { describe } from '../helpers/registry.ts';
+import { layerOf } from '../helpers/registry-fetching.ts';
+import { putBytes } from '../helpers/registry-image.ts';
+import { storeContext } from '../helpers/store-context.ts';
 
 const never = new AbortController().signal;
 
@@ -100,26 +99,3 @@ for (const when of ['before', 'after'] as const) {
 function isUnpacking(request: object): request is UnpackLayerRequest {
   return 'unpacked' in request;
 }
-
-test('a layer with another compression than its media type is warned about by name', async (t) => {
-  const warnings: string[] = [];
-  const onEvent: ActionOptions['onEvent'] = (event) => event.type === 'warning' && warnings.push(event.message);
-  const { registry, fetch, reference } = await openRegistryFetching(t, { onEvent });
-  const [one, other] = [await layerOf({ a: '1' }), gzipSync(await layerOf({ b: '2' }))];
-  const { manifest } = registry.putImage('app', '1', { layers: [one] });
-  const diffIds = [one, await layerOf({ b: '2' })].map((tar) => describe(tar, '').digest);
-  const config = { os: 'linux', architecture: 'amd64', rootfs: { type: 'layers', diff_ids: diffIds } };
-  const layers = [registry.putBlob('app', one, types.layer), registry.putBlob('app', other, types.plainLayer)];
-  const about = { config: registry.putBlob('app', JSON.stringify(config), types.config), layers };
-  registry.putManifest('app', '2', { ...manifest, ...about });
-  t.is((await fetch(reference('app:1'))).error, undefined);
-  t.deepEqual(warnings, []);
-  t.is((await fetch(reference('app:2'))).error, undefined);
-  t.deepEqual(
-    warnings.toSorted(),
-    [
-      `layer ${layers[0]?.digest} is a bare tar, and not gzip as its media type says`,
-      `layer ${layers[1]?.digest} is gzip, and not a bare tar as its media type says`,
-    ].toSorted(),
-  );
-});
