@@ -18,7 +18,7 @@ export type BenchOptions = {
     | { readonly kind: 'given'; readonly args: readonly string[]; readonly requests: number };
   readonly settings: readonly Setting[];
   readonly rounds: number;
-  /** Absent: for a made corpus, the number of jobs. */
+  /** Absent: for a made corpus the number of jobs, else as a fetch finds it. */
   readonly jobsPerHost: number | undefined;
   readonly bin: string;
   /** For the runs. */
@@ -32,8 +32,8 @@ export type BenchOptions = {
 
 export type Bench = { readonly kind: 'done'; readonly result: BenchResult } | Failure;
 
-/** The default of a fetch. */
-const defaultJobsPerHost = 6;
+/** The most that a fetch finds by itself. */
+const mostByItself = 16;
 
 /**
  * Measures fetches into temporary stores, each in its own process. Afterwards no file and no process is left.
@@ -50,8 +50,9 @@ export async function runBench(options: BenchOptions, signal: AbortSignal): Prom
 
   const { corpus, settings, rounds, say } = options;
   const args = corpus.kind === 'made' ? await publish(resources, scratch, corpus, say, signal) : corpus.args;
-  const jobsPerHost = ({ jobs }: Setting): number =>
-    options.jobsPerHost ?? (corpus.kind === 'made' ? jobs : defaultJobsPerHost);
+  const asked = ({ jobs }: Setting): number | undefined =>
+    options.jobsPerHost ?? (corpus.kind === 'made' ? jobs : undefined);
+  const jobsPerHost = (setting: Setting): number => asked(setting) ?? mostByItself;
   const swept = await sweep(
     {
       settings,
@@ -60,7 +61,7 @@ export async function runBench(options: BenchOptions, signal: AbortSignal): Prom
       argsOf: (setting) => [
         `--jobs=${setting.jobs}`,
         `--workers=${setting.workers}`,
-        `--jobs-per-host=${jobsPerHost(setting)}`,
+        `--jobs-per-host=${asked(setting) ?? 'auto'}`,
       ],
       scratch,
       onRound: (round) => say(round === 0 ? 'warming up' : `round ${round} of ${rounds}`),

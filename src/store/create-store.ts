@@ -105,10 +105,7 @@ export async function createStore({ layout, readOnly, reader, writer, patience }
     },
     hostLevels: () => readHostLevels(hostsPath, Date.now()),
     putHostLevels: (levels) =>
-      inStore(hostsPath, () => {
-        const files = { path: hostsPath, temporary: temporaryPath(), mode: layout.fileMode };
-        return writeHostLevels(files, levels, Date.now());
-      }),
+      inStore(hostsPath, () => writeHostLevels({ path: hostsPath, mode: layout.fileMode }, levels, Date.now())),
     async peekPartial(url) {
       const found = await partialFiles(layout, hashKey(url), temporaryPath).peek(bootId);
       return found && { bytes: found.bytes, validator: found.state.validator, total: found.state.total };

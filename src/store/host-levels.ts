@@ -1,4 +1,4 @@
-import { open, rename } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 
 import { openOwnFile, readAtMost } from '../system/files.ts';
 import { whenFilesAreFree } from '../system/spare-files.ts';
@@ -20,24 +20,21 @@ export async function readHostLevels(path: string, nowMs: number): Promise<Reado
 }
 
 /**
- * Adds what was found to what other processes have written meanwhile. It is not synced: a damaged file counts as none.
- *
- * @param temporary - a path in a directory of this process
+ * Adds what was found to what other processes have written meanwhile. Nothing is synced or renamed: of a file that is damaged, or that two
+ * write at once, nothing is known, and no file is left behind.
  */
 export async function writeHostLevels(
-  { path, temporary, mode }: { readonly path: string; readonly temporary: string; readonly mode: number },
+  { path, mode }: { readonly path: string; readonly mode: number },
   levels: ReadonlyMap<string, HostLevel>,
   nowMs: number,
 ): Promise<void> {
   const others = (await readEntries(path, nowMs)).filter(({ host }) => !levels.has(host));
   const own = Array.from(levels, ([host, level]) => ({ host, ...level, atMs: nowMs }));
   const hosts = [...own, ...others].toSorted((one, other) => other.atMs - one.atMs).slice(0, most.hosts);
-  {
-    await using file = await whenFilesAreFree(() => open(temporary, 'wx'));
-    await file.chmod(mode);
-    await file.writeFile(JSON.stringify({ hosts }));
-  }
-  await rename(temporary, path);
+  await rm(path, { force: true }); // whatever it is: the new file must not be reached by a symlink
+  await using file = await whenFilesAreFree(() => open(path, 'wx'));
+  await file.chmod(mode);
+  await file.writeFile(JSON.stringify({ hosts }));
 }
 
 async function readEntries(path: string, nowMs: number): Promise<readonly Entry[]> {

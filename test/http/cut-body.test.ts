@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import test from 'ava';
 
@@ -148,3 +150,37 @@ test('a server may close the connection while its body is paused', async (t) => 
     }),
   );
 });
+
+/** The body is read slowly: it waits in the process, and the socket is paused, when the connection closes behind its last byte. */
+for (const kept of [1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6].map((share) => Math.round(share * 1024 * 1024))) {
+  test(`a body of ${kept} bytes that has come whole is complete, though the connection closes before it is read`, async (t) => {
+    const whole = randomBytes(kept);
+    const sent = Promise.withResolvers<void>();
+    const send = async (socket: Socket): Promise<void> => {
+      socket.write(`HTTP/1.1 200 OK\r\netag: ${etag}\r\ncontent-length: ${kept}\r\n\r\n`);
+      for (let at = 0; at < kept; at += 32 * 1024) {
+        socket.write(whole.subarray(at, at + 32 * 1024));
+        await sleep(1);
+      }
+      socket.end();
+      await once(socket, 'finish');
+      await sleep(50);
+      sent.resolve();
+    };
+    const server = await startRawServer(t, (socket) => void send(socket));
+    const sink = memorySink();
+    const slow = {
+      ...sink,
+      get bytes() {
+        return sink.bytes;
+      },
+      async append(chunks: readonly Uint8Array[]) {
+        await sent.promise;
+        return sink.append(chunks);
+      },
+    };
+    await openTestHttp(t, { retries: 0 }).download({ url: server.url, sink: slow }, signal);
+    t.true(sink.content().equals(whole));
+    t.is(server.requests.length, 1);
+  });
+}

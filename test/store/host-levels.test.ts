@@ -15,18 +15,15 @@ const nowMs = 1_800_000_000_000;
 const level = { level: 8, ceiling: 9 };
 
 async function place(t: Parameters<typeof temporaryDirectory>[0]) {
-  const directory = await temporaryDirectory(t);
-  let count = 0;
-  const path = join(directory, 'hosts.json');
-  const files = () => ({ path, temporary: join(directory, String((count += 1))), mode: 0o640 });
-  return { path, files };
+  const path = join(await temporaryDirectory(t), 'hosts.json');
+  return { path, file: { path, mode: 0o640 } };
 }
 
 test('what was found of a host is known for an hour, also what other processes found', async (t) => {
-  const { path, files } = await place(t);
+  const { path, file } = await place(t);
   t.is((await readHostLevels(path, nowMs)).size, 0);
-  await writeHostLevels(files(), new Map([['a:1', level]]), nowMs);
-  await writeHostLevels(files(), new Map([['b:1', { level: 3, ceiling: undefined }]]), nowMs + hour / 2);
+  await writeHostLevels(file, new Map([['a:1', level]]), nowMs);
+  await writeHostLevels(file, new Map([['b:1', { level: 3, ceiling: undefined }]]), nowMs + hour / 2);
   t.deepEqual(Object.fromEntries(await readHostLevels(path, nowMs + hour - 1)), {
     'a:1': level,
     'b:1': { level: 3, ceiling: undefined },
@@ -36,10 +33,10 @@ test('what was found of a host is known for an hour, also what other processes f
 });
 
 test('of more than 256 hosts the latest are kept', async (t) => {
-  const { path, files } = await place(t);
+  const { path, file } = await place(t);
   const many = (name: string) => new Map(Array.from({ length: 200 }, (_, at) => [`${name}-${at}:443`, level]));
-  await writeHostLevels(files(), many('a'), nowMs);
-  await writeHostLevels(files(), many('b'), nowMs + 1);
+  await writeHostLevels(file, many('a'), nowMs);
+  await writeHostLevels(file, many('b'), nowMs + 1);
   const known = [...(await readHostLevels(path, nowMs + 1)).keys()];
   t.is(known.length, 256);
   t.is(known.filter((name) => name.startsWith('b')).length, 200);
@@ -47,22 +44,22 @@ test('of more than 256 hosts the latest are kept', async (t) => {
 
 test('of a file that is not ours nothing is known, and it is replaced', async (t) => {
   for (const content of ['', '{', 'null', '[]', '{"hosts":{}}', '{"hosts":[null,1,[],{}]}', ' '.repeat(70_000)]) {
-    const { path, files } = await place(t);
+    const { path, file } = await place(t);
     await writeFile(path, content);
     t.is((await readHostLevels(path, nowMs)).size, 0, content.slice(0, 30));
-    await writeHostLevels(files(), new Map([['a:1', level]]), nowMs);
+    await writeHostLevels(file, new Map([['a:1', level]]), nowMs);
     t.is((await readHostLevels(path, nowMs)).size, 1);
   }
 });
 
 test('a symlink in its place is not followed', async (t) => {
-  const { path, files } = await place(t);
+  const { path, file } = await place(t);
   const other = `${path}-other`;
   await writeFile(other, JSON.stringify({ hosts: [{ host: 'a:1', level: 8, atMs: nowMs }] }));
   await symlink(other, path);
   t.is((await readHostLevels(path, nowMs)).size, 0);
   const before = await readFile(other);
-  await writeHostLevels(files(), new Map([['b:1', level]]), nowMs);
+  await writeHostLevels(file, new Map([['b:1', level]]), nowMs);
   t.deepEqual(await readFile(other), before);
   t.deepEqual([...(await readHostLevels(path, nowMs)).keys()], ['b:1']);
 });

@@ -30,7 +30,7 @@ export const benchOptions = [
     group: 'Speed and limits',
     kind: 'value',
     placeholder: 'N',
-    help: 'Transfers at once from one host, default 6; as --jobs for images made',
+    help: 'Transfers at once from one host, default auto; as --jobs for images made',
   },
   {
     name: 'rounds',

@@ -78,7 +78,8 @@ export function undiciTransport(agents: Agents, timeouts: HttpTimeouts): Transpo
       },
       onResponseData(_, chunk) {
         received += chunk.byteLength;
-        body?.push(chunk);
+        // undici must see the end of a body now: if it is paused before, and the connection closes, it takes the body for cut
+        body?.push(chunk, { isLast: received === expected });
       },
       onResponseEnd() {
         if (agents.isResetting()) return fail(translate(new errors.SocketError()));
@@ -100,7 +101,8 @@ export function undiciTransport(agents: Agents, timeouts: HttpTimeouts): Transpo
 
 /** A queue of chunks from a socket to one reader; chunks are neither joined nor copied. */
 type BodyQueue = AsyncIterable<Uint8Array> & {
-  push(chunk: Uint8Array): void;
+  /** @param about.isLast - the source has no more, so it is not paused. */
+  push(chunk: Uint8Array, about: { readonly isLast: boolean }): void;
   end(): void;
   /** Makes the reader fail after the chunks that are in the queue. */
   fail(error: unknown): void;
@@ -161,7 +163,7 @@ function bodyQueue(source: Source, highBytes: number): BodyQueue {
 
   return {
     [Symbol.asyncIterator]: () => iterator,
-    push(chunk) {
+    push(chunk, { isLast }) {
       if (outcome) return;
       if (waiting) {
         waiting.resolve({ done: false, value: chunk });
@@ -170,7 +172,7 @@ function bodyQueue(source: Source, highBytes: number): BodyQueue {
       }
       chunks.push(chunk);
       bytes += chunk.byteLength;
-      if (!isPaused && bytes > highBytes) {
+      if (!isPaused && !isLast && bytes > highBytes) {
         isPaused = true;
         source.pause();
       }
