@@ -93,8 +93,9 @@ async function isCurrent(
   signal: AbortSignal,
 ): Promise<boolean> {
   const isPinned = wanted.reference.digest !== undefined || wanted.locked !== undefined;
-  if (context.policy !== 'update' || isPinned || known.checkedAtMs >= sinceMs) return true;
-  if (!mayAsk || (await hasTagMoved(context, wanted, known, signal))) return false;
+  if (context.policy !== 'update' || isPinned) return true;
+  const mayBeCurrent = mayAsk || known.checkedAtMs >= sinceMs; // another fetch, which stored it since, may have used a remembered answer
+  if (!mayBeCurrent || (await hasTagMoved(context, wanted, known, signal))) return false;
   const { aci, digest } = known;
   if (aci) await context.store.putRemote(wanted.url, recordOf(aci.imageId, digest, context.nowMs()));
   return true;

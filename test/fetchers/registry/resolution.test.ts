@@ -5,7 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import test, { type ExecutionContext } from 'ava';
 
 import { createApps } from '../../../src/index.ts';
-import type { ActionOptions, Lock } from '../../../src/internal.ts';
+import type { ActionOptions, BatchEvent, Lock } from '../../../src/internal.ts';
 import { codesOf } from '../../helpers/fetching.ts';
 import { refusal, startRegistry, type TestRegistryOptions, types } from '../../helpers/registry.ts';
 import { openRegistryFetching } from '../../helpers/registry-fetching.ts';
@@ -146,6 +146,29 @@ test('if the tag has moved and what it stood for is gone, the registry is asked 
   const { digest } = registry.putImage('app', '1', { layers: ['newer'] });
   t.like(await fetch(reference('app:1')), { status: 'fetched', digest });
   t.is(manifests(), 2);
+});
+
+test('who asks the network first does not get what another fetch has found by a remembered answer', async (t) => {
+  const { reference, fetch, registry, image } = await openResolved(t);
+  const moved = registry.putImage('app', '1', { layers: ['newer'] });
+  const path = `/v2/app/blobs/${image.manifest.layers[0]?.digest}`;
+  const begun = Promise.withResolvers<void>();
+  const hold = Promise.withResolvers<void>();
+  registry.routes[path] = {
+    async handler(_, response) {
+      begun.resolve();
+      await hold.promise;
+      response.end(content);
+    },
+  };
+  const first = fetch(reference('app:1'));
+  await begun.promise;
+  const onEvent = ({ type }: BatchEvent) => {
+    if (type === 'waiting') hold.resolve();
+  };
+  const second = fetch(reference('app:1'), { pullPolicy: 'update', onEvent });
+  t.like(await first, { status: 'fetched', digest: image.digest });
+  t.like(await second, { status: 'fetched', digest: moved.digest });
 });
 
 test('the answer for an image that fails its checks is forgotten, and its manifest removed', async (t) => {
