@@ -104,6 +104,29 @@ for (const accepts of [1, 2, 3, 8, 20]) {
   }
 }
 
+test('whatever a host accepts, and however fast it is, it gets at most one more, and refuses few', (t) => {
+  fc.assert(
+    fc.property(
+      fc.record({
+        accepts: fc.integer({ min: 1, max: 16 }),
+        perConnection: fc.integer({ min: 100, max: 100_000 }),
+        together: fc.integer({ min: 10_000, max: 1_000_000 }),
+        answerMs: fc.integer({ min: 5, max: 400 }),
+      }),
+      fc.integer({ min: 1000, max: 2_000_000 }),
+      (host, bytes) => {
+        const { levels, after } = simulate(host, auto(), { bytes, lastMs: 90_000 });
+        const highest = Math.max(...levels.filter(({ atMs }) => atMs >= 30_000).map(({ level }) => level));
+        const later = after(30_000);
+        const refused = later.filter(({ isRefused }) => isRefused).length;
+        return highest <= host.accepts + 1 && refused <= Math.max(1, 0.02 * later.length);
+      },
+    ),
+    { numRuns: 25 },
+  );
+  t.pass();
+});
+
 test('a host that accepts more after a while gets more', (t) => {
   const few = { accepts: 2, perConnection: 2000, together: Infinity, answerMs: 50 };
   const { state } = simulate(few, auto(), { bytes: 20_000, lastMs: 30_000 });
