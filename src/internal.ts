@@ -33,6 +33,7 @@ export { type Entry, imageRow, listImages, type ListRequest } from './images/lis
 export { openRepaired, type Relisted, relistImages, type Repaired } from './images/relist.ts';
 export { removeImages } from './images/remove.ts';
 export {
+  blobsOf,
   requireImage,
   requireRegistryImage,
   resolveEntries,

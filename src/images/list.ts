@@ -27,7 +27,10 @@ function listedName(entry: Entry): string {
   return entry.kind === 'registry' ? entry.image.reference : entry.name;
 }
 
-/** Lists all images in the store, including registry images, sorted. Equal ones are in the order of their import. */
+/**
+ * Lists all images in the store, including registry images, sorted. Equal ones are in the order of their import. A
+ * registry image and the image that it was converted to are one entry, that of the registry image.
+ */
 export async function* listImages(
   store: Store,
   { sort = 'importtime', order = 'asc' }: ListRequest = {},
@@ -45,7 +48,7 @@ export async function* listImages(
 async function* byImport(store: Store): AsyncGenerator<Entry> {
   const registryImages = store.registryImages()[Symbol.asyncIterator]();
   let next = await registryImages.next();
-  for await (const image of store.images()) {
+  for await (const image of store.images({ alone: true })) {
     for (; !next.done && next.value.importedAtMs < image.importedAtMs; next = await registryImages.next()) {
       yield registryEntry(next.value);
     }
@@ -61,8 +64,8 @@ type Facts = Pick<
 >;
 
 /**
- * One listed image: a converted one or archive, or a registry image as it was served, whose ID is the digest of its
- * manifest.
+ * One listed image: an archive, or a registry image, whose ID is the digest of its manifest. For who asks for it, the
+ * archive that a registry image was converted to is an entry of its own.
  */
 export type Entry = Facts &
   (
@@ -103,7 +106,7 @@ export type ImageRow = {
   readonly name: string;
   /** The labels by name: `version`, `os`, `arch`, … */
   readonly labels: Readonly<Record<string, string>>;
-  /** Bytes of the uncompressed image; for a registry image, of all its blobs. */
+  /** Bytes of the uncompressed image; for a registry image, of all its blobs and of the image that it was converted to. */
   readonly size: number;
   /** When it came into the store. */
   readonly importedAt: string;

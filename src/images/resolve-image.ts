@@ -20,11 +20,22 @@ export async function resolveEntry(store: Store, asked: string): Promise<Entry> 
 
 /**
  * As resolveEntry, but a name matches all images with it and the given labels, and a digest matches all its references.
- * Never empty.
+ * An image that registry images were converted to stands for these. Never empty.
  */
 export async function resolveEntries(store: Store, asked: string): Promise<readonly Entry[]> {
   const entries = await lookUpAll(store, asked);
-  return entries.length === 0 ? notInStore(asked) : entries;
+  if (entries.length === 0) notInStore(asked);
+  const whole = new Map<string, Entry>();
+  for (const entry of entries) {
+    const from = entry.kind === 'image' ? (await store.registryImagesOf(entry.id)).map(registryEntry) : [];
+    for (const one of from.length > 0 ? from : [entry]) whole.set(entryKey(one), one);
+  }
+  return [...whole.values()];
+}
+
+/** Identifies an entry: several registry references may have the same digest. */
+export function entryKey(entry: Entry): string {
+  return entry.kind === 'image' ? entry.id : entry.image.reference;
 }
 
 /**
@@ -52,6 +63,22 @@ export async function requireRegistryImage(store: Store, entry: Entry): Promise<
   if (image) return image;
   const message = 'the store does not have the registry image that it was converted from';
   throw new ImageError('NOT_IN_STORE', message, { asked: entry.id });
+}
+
+/** The blobs of entries: archives, also those that registry images were converted to, and the digests of registry blobs. */
+export async function blobsOf(
+  store: Store,
+  entries: Iterable<Entry>,
+): Promise<{ readonly images: readonly StoredImage[]; readonly digests: ReadonlySet<Digest> }> {
+  const images = new Map<string, StoredImage>();
+  const digests = new Set<Digest>();
+  for (const entry of entries) {
+    const { imageId } = entry.image;
+    const image = entry.kind === 'image' ? entry.image : imageId && (await store.getImage(imageId));
+    if (image) images.set(image.imageId, image);
+    if (entry.kind === 'registry') for (const digest of entry.image.blobs) digests.add(digest);
+  }
+  return { images: [...images.values()], digests };
 }
 
 async function lookUp(store: Store, asked: string): Promise<Entry | undefined> {

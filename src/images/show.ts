@@ -12,6 +12,8 @@ export type StoredDependency = { readonly dependency: Dependency; readonly image
 export type ImageDescription = {
   readonly image: StoredImage;
   readonly dependencies: readonly StoredDependency[];
+  /** The registry images that it was made of, as far as they are kept too. */
+  readonly madeOf: readonly RegistryImage[];
   /** The JSON text as in the archive. */
   readonly manifest: string;
 };
@@ -22,7 +24,7 @@ export async function describeImage(store: Store, image: StoredImage): Promise<I
   const dependencies = await Promise.all(
     image.dependencies.map(async (dependency) => ({ dependency, image: await findDependency(store, dependency) })),
   );
-  return { image, dependencies, manifest };
+  return { image, dependencies, madeOf: await store.registryImagesOf(image.imageId), manifest };
 }
 
 async function findDependency(

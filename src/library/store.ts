@@ -6,7 +6,7 @@ import { show } from '../image/show.ts';
 import type { CollectReport } from '../images/collect.ts';
 import type { ExtractionReport } from '../images/extract.ts';
 import { imageRow, listImages } from '../images/list.ts';
-import { resolveEntries, resolveEntry } from '../images/resolve-image.ts';
+import { blobsOf, resolveEntries, resolveEntry } from '../images/resolve-image.ts';
 import { openPool as openEnginePool, type Pool as EnginePool } from '../pool/pool.ts';
 import { openStore as openEngineStore } from '../store/open-store.ts';
 import type { Store as EngineStore } from '../store/store.ts';
@@ -120,10 +120,11 @@ async function verify(
   const { store } = context;
   const entries = names && (await Promise.all(names.map((name) => resolveEntries(store, name)))).flat();
   const { verifyImages } = await import('../images/verify.ts');
-  const digests = new Set(entries?.flatMap((entry) => (entry.kind === 'registry' ? entry.image.blobs : [])));
-  const images = entries?.flatMap((entry) => (entry.kind === 'image' ? [entry.image] : []));
-  const blobs = entries ? named(store.blobRows(), digests) : store.blobRows();
-  const request = { images: images ?? store.images(), blobs, width: 2 * availableParallelism() };
+  const parts = entries && (await blobsOf(store, entries));
+  const what = parts
+    ? { images: parts.images, blobs: named(store.blobRows(), parts.digests) }
+    : { images: store.images(), blobs: store.blobRows() };
+  const request = { ...what, width: 2 * availableParallelism() };
   const { checked, bytes, damaged } = await verifyImages(context, request, signal);
   return {
     checked,

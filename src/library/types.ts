@@ -34,7 +34,7 @@ export type Store = AsyncDisposable & {
   /** Whether it was opened with `readOnly`. */
   readonly readOnly: boolean;
   /**
-   * Lists all images, also those that are kept as a registry served them.
+   * Lists all images, also those that are kept as a registry served them. Such an image and the archive that was made of it are one row.
    *
    * @param options - `sort` defaults to `importtime`, which reads row by row; other orders keep all rows in memory.
    */
@@ -75,7 +75,7 @@ export type Store = AsyncDisposable & {
    */
   extract(image: string, options: ExtractOptions): Promise<ExtractionReport>;
   /**
-   * Removes an image, and the blobs that no other image needs. A name removes all images with it.
+   * Removes an image, in each form that it is kept in, and the blobs that no other image needs. A name removes all images with it.
    *
    * @returns the removed images. @throws as image; STORE_READ_ONLY
    */

@@ -34,10 +34,10 @@ export function refuseOnceClosed(members: Members): Members {
       };
     }
     if ((iterated as readonly string[]).includes(name)) {
-      return async function* whileOpen(): AsyncGenerator {
+      return async function* whileOpen(...given: unknown[]): AsyncGenerator {
         requireOpen();
         try {
-          for await (const item of call() as AsyncIterable<unknown>) {
+          for await (const item of call(...given) as AsyncIterable<unknown>) {
             requireOpen();
             yield item;
             requireOpen();

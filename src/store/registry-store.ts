@@ -29,11 +29,12 @@ export type RegistryImage = {
   readonly platform: GoPlatform;
   /** All its blobs: manifests, indexes, config and layers. */
   readonly blobs: readonly Digest[];
-  /** Bytes of all its blobs, including those that it shares with other images. */
+  /** Bytes of all its blobs, including those that it shares with other images, and of the image that it was converted to. */
   readonly size: number;
   /** The image that it was converted to, as long as that is listed. */
   readonly imageId?: ImageId;
   readonly importedAtMs: number;
+  /** When it was last used in either form. */
   readonly lastUsedAtMs: number;
   readonly latest: boolean;
   /** The URL it was fetched from, without credentials and query. */

@@ -140,8 +140,12 @@ type ImageStore = AsyncDisposable & {
   findImage(name: string, labels: Labels, defaults?: Labels): Promise<StoredImage | undefined>;
   /** Every image of exactly that name. */
   imagesNamed(name: string): Promise<readonly StoredImage[]>;
-  /** All images by import time, one page at a time. */
-  images(): AsyncIterable<StoredImage>;
+  /**
+   * All images by import time, one page at a time.
+   *
+   * @param options.alone - without those that a registry image was converted to, and that are listed with it.
+   */
+  images(options?: { readonly alone?: boolean }): AsyncIterable<StoredImage>;
   /** The manifest's JSON text. @throws NOT_IN_STORE */
   manifest(imageId: ImageId): Promise<string>;
   /** Checks the whole index for contradictions. @throws STORE_CORRUPT */

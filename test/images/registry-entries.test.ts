@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import test from 'ava';
@@ -38,8 +39,12 @@ test('a row has digest, reference and platform, and the name and labels of a con
   const { store } = await storeContext(t);
   const made = await putImage(store, { name: 'registry-1.docker.io/library/app', version: '1' });
   const platform = { os: 'linux', architecture: 'arm64', variant: 'v8' };
-  const { manifest, size } = await putRegistryImage(store, { content: '1', platform, imageId: made.imageId });
-  const [, row] = (await Array.fromAsync(listImages(store))).map(imageRow);
+  const { manifest, blobs } = await putRegistryImage(store, { content: '1', platform, imageId: made.imageId });
+  const sizes = blobs.map((digest) => statSync(store.digestPath(digest)).size);
+  const size = sizes.reduce((sum, bytes) => sum + bytes, made.size);
+  const rows = (await Array.fromAsync(listImages(store))).map(imageRow);
+  t.is(rows.length, 1);
+  const [row] = rows;
   t.like(row, {
     imageID: manifest.digest,
     digest: manifest.digest,
@@ -110,7 +115,11 @@ test('a name stands for the converted image first, a registry reference for the 
   t.is((await resolveEntry(store, `${name}:1`)).id, imageId);
   t.is((await resolveEntry(store, `docker://${name}:1`)).id, kept.manifest.digest);
   t.is((await resolveImage(store, `docker://${name}:1`)).imageId, imageId);
-  t.deepEqual((await resolveEntries(store, name)).map(({ id }) => id).sort(), [kept.manifest.digest, imageId]);
+  for (const asked of [name, imageId, imageId.slice(0, 20)])
+    t.deepEqual(
+      (await resolveEntries(store, asked)).map(({ id }) => id),
+      [kept.manifest.digest],
+    );
   await store.removeRegistryImage(kept.reference);
   t.is((await resolveEntry(store, `docker://${name}:1`)).id, imageId); // what is left of it
 });
@@ -158,16 +167,59 @@ test('its description has all its references, its configuration and its layers; 
   await t.throwsAsync(describeRegistryImage(store, image), { code: 'STORE_CORRUPT', message: /wrong hash/ });
 });
 
-test('a registry image and the image that it was converted to are removed independently', async (t) => {
+test('a registry image and the image that it was converted to are used together', async (t) => {
   const { store } = await storeContext(t);
   const { imageId } = await putImage(store, { name: 'registry-1.docker.io/library/app', version: '1' });
   const kept = await putRegistryImage(store, { content: '1', imageId });
-  const other = await putRegistryImage(store, { content: '2' });
+  await sleep(5);
+  store.touch(imageId);
+  const beforeMs = Date.now();
+  for (
+    let look = 0;
+    look < 500 && (await store.findRegistryImage(kept.reference))?.lastUsedAtMs === kept.lastUsedAtMs;
+    look += 1
+  )
+    await sleep(20);
+  const [entry] = await Array.fromAsync(listImages(store));
+  t.true((entry?.lastUsedAtMs ?? 0) > kept.lastUsedAtMs);
+  const { images } = await collect(store, { nowMs: beforeMs, gracePeriodMs: beforeMs - kept.lastUsedAtMs - 1 });
+  t.deepEqual(images, []);
+});
 
+for (const asked of ['docker://app:1', 'ID', 'digest'] as const) {
+  test(`a registry image and the image that it was converted to are removed together: by ${asked}`, async (t) => {
+    const { store } = await storeContext(t);
+    const { imageId } = await putImage(store, { name: 'registry-1.docker.io/library/app', version: '1', size: 3000 });
+    const kept = await putRegistryImage(store, { content: '1', imageId });
+    const names = { 'docker://app:1': 'docker://app:1', ID: imageId, digest: kept.manifest.digest };
+    const removals = await Array.fromAsync(removeImages(store, [names[asked]]));
+    t.deepEqual(
+      removals.map((removal) => (removal.kind === 'removed' ? [removal.entry.id, removal.bytes] : [])),
+      [[kept.manifest.digest, kept.size]],
+    );
+    t.deepEqual(await ids(store), []);
+    t.is(await store.getImage(imageId), undefined);
+  });
+}
+
+test('an archive stays as long as another reference has been converted to it', async (t) => {
+  const { store } = await storeContext(t);
+  const { imageId } = await putImage(store, { name: 'registry-1.docker.io/library/app', version: '1' });
+  const [one, other] = [
+    await putRegistryImage(store, { content: '1', imageId }),
+    await putRegistryImage(store, { reference: pinned, content: '1', imageId }),
+  ];
+  await Array.fromAsync(removeImages(store, [`docker://${one.reference}`]));
+  t.deepEqual(await ids(store), [other.manifest.digest]);
+  t.truthy(await store.getImage(imageId));
   await Array.fromAsync(removeImages(store, [imageId]));
-  t.deepEqual(await ids(store), [kept.manifest.digest, other.manifest.digest]);
-  t.is((await store.findRegistryImage(kept.reference))?.imageId, undefined);
+  t.deepEqual([await ids(store), await store.getImage(imageId)], [[], undefined]);
+});
 
+test('the blobs that other images need stay when an image is removed', async (t) => {
+  const { store } = await storeContext(t);
+  const kept = await putRegistryImage(store, { content: '1' });
+  const other = await putRegistryImage(store, { content: '2' });
   const [removal] = await Array.fromAsync(removeImages(store, [kept.manifest.digest]));
   const shared = kept.blobs.filter((digest) => other.blobs.includes(digest));
   t.true(removal?.kind === 'removed' && removal.bytes > 0 && removal.bytes < kept.size);

@@ -78,7 +78,7 @@ test('a blob of another size than stated is refused and leaves nothing', async (
 
 test('an image is returned as it was committed', async (t) => {
   const store = await openTestStore(t);
-  const { imageId } = await commitBlob(store);
+  const { imageId, size } = await commitBlob(store);
   const [index, oci] = await Promise.all(
     ['an index', 'a derived manifest'].map(async (text) => {
       await putBytes(store, Buffer.from(text));
@@ -96,7 +96,7 @@ test('an image is returned as it was committed', async (t) => {
   const sizes = image.blobs.map((digest) => statSync(store.digestPath(digest)).size);
   t.is(
     image.size,
-    sizes.reduce((sum, size) => sum + size),
+    sizes.reduce((sum, bytes) => sum + bytes, size),
   );
   t.deepEqual(image.blobs.toSorted(), [...blobs, index?.digest, oci?.digest].sort());
   t.deepEqual(await store.findRegistryImage(commit.reference), image);

@@ -42,7 +42,9 @@ export function createLookups(reader: Reader, path: string): Lookups {
   const byPrefix = reader.prepare('SELECT id FROM images WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?');
   const byVersion = reader.prepare(`${select} WHERE name = ? AND version = ? ORDER BY imported_at DESC, seq`);
   const byName = reader.prepare(`${select} WHERE name = ? ORDER BY latest DESC, imported_at DESC, seq`);
-  const page = reader.prepare(`${select} ${importPage}`);
+  const page = reader.prepare(`${select} ${importPage()}`);
+  const isAlone = 'NOT EXISTS (SELECT 1 FROM registry_images WHERE registry_images.image = images.id)';
+  const pageOfAlone = reader.prepare(`${select} ${importPage(isAlone)}`);
   const manifestOf = reader.prepare('SELECT manifest FROM images WHERE id = ?');
   const remoteOf = reader.prepare('SELECT * FROM remotes WHERE key = ?');
   const answerOf = reader.prepare('SELECT value, answered_at FROM answers WHERE key = ?');
@@ -74,8 +76,8 @@ export function createLookups(reader: Reader, path: string): Lookups {
     async imagesNamed(name) {
       return (await byName.all(name)).map(toImage);
     },
-    async *images() {
-      for await (const row of byImport(page)) yield toImage(row);
+    async *images({ alone = false } = {}) {
+      for await (const row of byImport(alone ? pageOfAlone : page)) yield toImage(row);
     },
     async manifest(imageId) {
       const row = await manifestOf.get(idDigits(imageId));

@@ -42,7 +42,7 @@ export function createRegistryLookups(
   const byReference = reader.prepare(`${select} WHERE reference = ?`);
   const byDigest = reader.prepare(`${select} WHERE manifest = ?1 OR list = ?1 OR oci = ?1 ORDER BY imported_at, seq`);
   const byImage = reader.prepare(`${select} WHERE image = ? ORDER BY imported_at, seq`);
-  const page = reader.prepare(`${select} ${importPage}`);
+  const page = reader.prepare(`${select} ${importPage()}`);
   const byPrefix = reader.prepare(`
     SELECT manifest digest FROM registry_images WHERE manifest BETWEEN ?1 AND ?2
     UNION SELECT list FROM registry_images WHERE list BETWEEN ?1 AND ?2

@@ -50,11 +50,13 @@ export function neededBlobs({ manifest, index, oci, blobs }: RegistryCommit): re
 
 /** The columns that `parseRegistryRow` reads. */
 export const registryColumns = `reference, manifest, manifest_type, manifest_size, list, list_type, list_size,
-  oci, oci_type, oci_size, os, architecture, variant, registry_images.image, imported_at, last_used_at, latest, source,
-  verified, weak,
+  oci, oci_type, oci_size, os, architecture, variant, registry_images.image, imported_at, latest, source, verified, weak,
+  max(last_used_at, coalesce((SELECT images.last_used_at FROM images WHERE images.id = registry_images.image), 0))
+    last_used_at,
   (SELECT json_group_array(digest) FROM registry_blobs WHERE registry_blobs.image = registry_images.seq) blobs,
   (SELECT coalesce(sum(size), 0) FROM blobs JOIN registry_blobs USING (digest)
-    WHERE registry_blobs.image = registry_images.seq) size`;
+    WHERE registry_blobs.image = registry_images.seq)
+    + coalesce((SELECT images.size FROM images WHERE images.id = registry_images.image), 0) size`;
 
 export function parseRegistryRow(row: Row): RegistryImage {
   const index = parseDescriptor(row, 'list');

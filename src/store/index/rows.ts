@@ -161,8 +161,10 @@ export function parsingRows<T>(path: string, parse: (row: Row) => T): (row: Row)
 /** Rows read at a time when all rows are listed. */
 const pageRows = 256;
 
-/** Ends a query that reads all rows in the order of their import, one page at a time. */
-export const importPage = `WHERE (imported_at, seq) > (?, ?) ORDER BY imported_at, seq LIMIT ${pageRows}`;
+/** Ends a query that reads all rows in the order of their import, one page at a time. @param condition - of SQL */
+export function importPage(condition = 'true'): string {
+  return `WHERE (imported_at, seq) > (?, ?) AND ${condition} ORDER BY imported_at, seq LIMIT ${pageRows}`;
+}
 
 /** Reads all rows in the order of their import. @param page - selects imported_at and seq, and ends in `importPage`. */
 export async function* byImport(page: Query): AsyncGenerator<Row> {

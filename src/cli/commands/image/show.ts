@@ -79,22 +79,31 @@ function formatEntryText(entry: Entry, isTrusted: boolean, before: readonly Line
   return formatTable(lines.map(([title, value]) => [`${title}:`, value]));
 }
 
-/** `dependencies` has the IDs of those in the store; `missing` names the others, if any. */
-function formatImageJson(entry: Entry, isTrusted: boolean, { dependencies, manifest }: ImageDescription): string {
+/**
+ * `dependencies` has the IDs of those in the store; `missing` names the others, if any; `madeOf` has the references of
+ * the registry images that it was converted from.
+ */
+function formatImageJson(
+  entry: Entry,
+  isTrusted: boolean,
+  { dependencies, madeOf, manifest }: ImageDescription,
+): string {
   const missing = dependencies.filter((dependency) => !dependency.image).map(dependencyTitle);
   const more = {
     dependencies: dependencies.flatMap((dependency) => dependency.image?.imageId ?? []),
     ...(missing.length > 0 && { missing }),
+    ...(madeOf.length > 0 && { madeOf: madeOf.map(({ reference }) => reference) }),
   };
   return formatEntryJson(entry, isTrusted, more, manifest);
 }
 
-function formatImageText(entry: Entry, isTrusted: boolean, { image, dependencies }: ImageDescription): string {
+function formatImageText(entry: Entry, isTrusted: boolean, { image, dependencies, madeOf }: ImageDescription): string {
+  const from = madeOf.map(({ reference }): Line => ['Made of', show(reference, 1000)]);
   const needs = dependencies.map((dependency): Line => {
     const found = dependency.image ? `→ ${dependency.image.imageId.slice(0, 39)}` : '(not in the store)';
     return ['Needs', `${show(dependencyTitle(dependency), 1000)} ${found}`];
   });
-  return formatEntryText(entry, isTrusted, [], [['Digest', show(image.digest)], ...needs]);
+  return formatEntryText(entry, isTrusted, [], [['Digest', show(image.digest)], ...from, ...needs]);
 }
 
 function dependencyTitle({ dependency: { imageName, labels, imageId } }: StoredDependency): string {

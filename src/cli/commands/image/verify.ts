@@ -2,6 +2,8 @@ import { availableParallelism } from 'node:os';
 
 import {
   asImageError,
+  blobsOf,
+  type Entry,
   hasCode,
   lostBlobs,
   openPool,
@@ -9,7 +11,6 @@ import {
   resolveEntries,
   show,
   type Store,
-  type StoredImage,
   verifyImages,
   type VerifyRequest,
 } from '../../../internal.ts';
@@ -79,19 +80,16 @@ function everything(store: Store): Asked {
 }
 
 async function named(store: Store, asked: readonly string[], failures: Failure[]): Promise<Asked> {
-  const images = new Map<string, StoredImage>();
-  const digests = new Set<string>();
+  const entries: Entry[] = [];
   for (const text of asked) {
     try {
-      for (const entry of await resolveEntries(store, text)) {
-        if (entry.kind === 'image') images.set(entry.id, entry.image);
-        else for (const digest of entry.image.blobs) digests.add(digest);
-      }
+      entries.push(...(await resolveEntries(store, text)));
     } catch (error) {
       failures.push({ asked: text, error: asImageError(error) });
     }
   }
-  return { images: images.values(), blobs: blobsAmong(store, digests) };
+  const { images, digests } = await blobsOf(store, entries);
+  return { images, blobs: blobsAmong(store, digests) };
 }
 
 async function* blobsAmong(store: Store, digests: ReadonlySet<string>): Asked['blobs'] {
