@@ -2,6 +2,7 @@ import test from 'ava';
 
 import { parseSwitch } from '../../../src/cli/options/option.ts';
 import {
+  parseAge,
   parseCidr,
   parseConnectTo,
   parseCount,
@@ -71,6 +72,16 @@ cases(
     ['2h', 7_200_000],
   ],
   ['', '30', '0s', '0.1ms', '-1s', '1d', 's', '1 s', '600h'],
+);
+cases(
+  'an age',
+  parseAge,
+  [
+    ['0', 0],
+    ['5m', 300_000],
+    ['168h', 604_800_000],
+  ],
+  ['', '5', '0s', '-1m', '169h'],
 );
 cases(
   'a switch',
