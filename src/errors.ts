@@ -102,6 +102,18 @@ export type ErrorDetails = {
   REDIRECT_REFUSED: { readonly from: string; readonly to?: string };
   /** `what` is only done if `insecure` allows it; `denyNet` stands for a connection that this option forbids. */
   INSECURE_REFUSED: { readonly what: string };
+  /**
+   * The registry `host` does not take what is pushed to `repository`: `status` is its answer. `reason`: it takes no documents of this
+   * `type`, the `tag` must not be moved, the `size` is too much for it, or a `quota` is used up.
+   */
+  PUSH_REFUSED: {
+    readonly host: string;
+    readonly repository: string;
+    readonly status: number;
+    readonly reason: 'type' | 'tag' | 'size' | 'quota';
+  };
+  /** `target` was not to be overwritten, and has the digest `found` instead of `asked`. */
+  TAG_EXISTS: { readonly target: string; readonly asked: string; readonly found: string };
   /** Images depend on each other in a circle; `path` are their references, the first one again at the end. */
   DEPENDENCY_CYCLE: { readonly path: readonly string[] };
   /** An image needs `dependency`, at any depth, which failed. The cause of this error is the error of that image. */
@@ -153,7 +165,7 @@ export type ErrorDetails = {
   /** It was stopped before its end. `reason` says by what: `aborted` by the signal, `closed` or `failFast`; the `cause` of the error is the reason of the signal. */
   CANCELLED: { readonly reason: string };
   /** Something was used after it was closed; `what` it was. */
-  CLOSED: { readonly what: 'store' | 'keystore' | 'pool' | 'fetcher' | 'finder' };
+  CLOSED: { readonly what: 'store' | 'keystore' | 'pool' | 'fetcher' | 'finder' | 'pusher' };
 };
 
 /** The code of an ImageError. */

@@ -9,11 +9,22 @@ export type {
   Outcome,
   OutcomeFacts,
   OutcomeStatus,
+  PushFacts,
+  PushOutcome,
+  PushStatus,
+  PushTotals,
   StoredOutcome,
   Totals,
 } from './events.ts';
 export type { ImageLock, Keep, PullPolicy } from './fetchers/context.ts';
-export type { HeaderFields, TlsMaterial, Transport, TransportRequest, TransportResponse } from './http/contract.ts';
+export type {
+  HeaderFields,
+  RequestBody,
+  TlsMaterial,
+  Transport,
+  TransportRequest,
+  TransportResponse,
+} from './http/contract.ts';
 export type { App, AppInput, Apps, ImageType, Mount, SharedByApps, Volume } from './image/apps.ts';
 export type { Digest } from './image/digest.ts';
 export type { ImageId } from './image/image-id.ts';

@@ -1,7 +1,7 @@
 export { isHttpsAuthentic, openFetchPool } from './compose.ts';
 export type { PlanOutcome, PlanStatus, PlanTotals } from './coordinator/plan-batch.ts';
 export { asImageError, type ErrorCode, type ErrorDetails, hasCode, ImageError, isImageError } from './errors.ts';
-export type { BatchEvent, EventSink, Outcome, OutcomeStatus, Totals } from './events.ts';
+export type { BatchEvent, EventSink, Outcome, OutcomeStatus, PushOutcome, PushTotals, Totals } from './events.ts';
 export type { ImageLock as Lock, PullPolicy } from './fetchers/context.ts';
 export { createFetcher, createFinder } from './finder.ts';
 export { isAcIdentifier } from './image/ac-identifier.ts';
@@ -34,6 +34,7 @@ export { openRepaired, type Relisted, relistImages, type Repaired } from './imag
 export { removeImages } from './images/remove.ts';
 export {
   blobsOf,
+  checkAsked,
   requireImage,
   requireRegistryImage,
   resolveEntries,
@@ -54,6 +55,8 @@ export { createKeyFinder } from './key-finder.ts';
 export type { ActionOptions, BatchResult, Fetcher, Finder, Insecure } from './options.ts';
 export { createFileCheck } from './parse-apps.ts';
 export { openPool, type Pool } from './pool/pool.ts';
+export { parseDestination } from './push/targets.ts';
+export { createPusher, type Pusher, type PushInput } from './pusher.ts';
 export { readCertificates } from './registry/certificates.ts';
 export { openCredentialChain } from './registry/credentials/chain.ts';
 export { credentialFiles } from './registry/credentials/files.ts';

@@ -1,4 +1,4 @@
-export type { HeaderFields, Transport, TransportRequest, TransportResponse } from './http/contract.ts';
+export type { HeaderFields, RequestBody, Transport, TransportRequest, TransportResponse } from './http/contract.ts';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type RequestListener, type ServerResponse } from 'node:http';

@@ -27,6 +27,21 @@ export const commands: readonly Command[] = [
     load: async () => (await import('./commands/plan/plan.ts')).runPlanCommand,
   },
   {
+    name: 'push',
+    operands: '[IMAGE...]',
+    summary: 'Push images of registries from the store into a registry, as they came',
+    examples: [
+      ['push --all --to docker://registry.example.com/mirror', 'everything that the store has'],
+      ['push -f images.txt --to docker://registry.example.com', 'the images of a list, under their own names'],
+      [
+        'push docker://quay.io/team/app:1.0 --scoped --to docker://localhost:5000',
+        'as localhost:5000/quay.io/team/app:1.0',
+      ],
+      ['push --all --dry-run --to docker://registry.example.com', 'first see what would go where'],
+    ],
+    load: async () => (await import('./commands/push/push.ts')).runPushCommand,
+  },
+  {
     name: 'trust',
     operands: '[KEY...]',
     summary: 'Trust signing keys, for names below a prefix or for all; without KEY those that discovery offers',

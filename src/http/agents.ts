@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 
 import { Agent, type Dispatcher, Pool } from 'undici';
@@ -71,12 +72,15 @@ export function openAgents(options: HttpOptions, routes: Routes): Agents {
   });
 
   return {
-    dispatch({ method, url, headers, content = null }, handler) {
+    dispatch({ method, url, headers: asked, content = null, body: source }, handler) {
       const parsed = new URL(url);
+      // undici sends what can be iterated, but its type does not say so
+      const body = source && source.bytes > 0 ? (source.open() as AsyncIterable<Uint8Array> & Readable) : content;
+      const headers = source ? { ...asked, 'content-length': String(source.bytes) } : asked;
       const { origin, host } = parsed;
       const proxy = routes.forwarderOf(parsed);
       if (!proxy) {
-        origins.dispatch({ origin, method, path: requestTarget(url), headers, body: content }, handler);
+        origins.dispatch({ origin, method, path: requestTarget(url), headers, body }, handler);
         return;
       }
       routes.check(parsed);
@@ -91,7 +95,7 @@ export function openAgents(options: HttpOptions, routes: Routes): Agents {
         method,
         path: url,
         headers: forwarded,
-        body: content,
+        body,
         servername: proxy.origin.hostname,
       };
       proxies.dispatch(request, handler);

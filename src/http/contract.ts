@@ -4,16 +4,29 @@ export type Validator = { readonly kind: 'etag' | 'last-modified'; readonly valu
 /** Headers by name, in lower case; the value of a repeated header is a list, in the order received. */
 export type HeaderFields = Readonly<Record<string, string | readonly string[]>>;
 
+/** The body of a request that sends much. */
+export type RequestBody = {
+  /** Its length in bytes. */
+  readonly bytes: number;
+  /**
+   * Begins to read it. It is called anew for each exchange, and yields exactly `bytes` bytes. An error that it throws ends the
+   * exchange, which then rejects with that error.
+   */
+  readonly open: () => AsyncIterable<Uint8Array>;
+};
+
 /** One exchange on the wire, without redirects, retries or interpretation. */
 export type TransportRequest = {
   /** The method. */
-  readonly method: 'GET' | 'HEAD' | 'POST';
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH';
   /** http or https, without user and fragment. It is sent exactly as it is written. */
   readonly url: string;
   /** Names are in lower case. `host`, `connection` and the framing of the body are left to the transport. */
   readonly headers: Readonly<Record<string, string>>;
-  /** The body of a POST. */
+  /** The body of a POST that is a text. */
   readonly content?: string;
+  /** Any other body. It is sent with its length, chunk by chunk as the server takes it. */
+  readonly body?: RequestBody;
 };
 
 /** The answer to one exchange, as soon as its headers have arrived. */
@@ -98,7 +111,7 @@ export type HttpOptions = RouteOptions & {
   /** Headers for an exact `host[:port]`, sent over https only and never along a redirect to another origin. */
   readonly credentials: (origin: URL) => Readonly<Record<string, string>> | undefined;
   readonly userAgent: string;
-  /** Bytes a second over all transfers, and over those from or by way of one `host[:port]`. */
+  /** Bytes a second over all transfers, received and sent, and over those from, to or by way of one `host[:port]`. */
   readonly limitRate?: number;
   readonly limitRates?: Readonly<Record<string, number>>;
   /** Bytes a second of one transfer, averaged over 5 s, below which it is stalled. */
@@ -170,6 +183,8 @@ export type RequestOptions = {
   readonly redirects?: 'same-origin' | 'none';
   /** Overrides the retries of the options. */
   readonly retries?: number;
+  /** It is a part of what `repeat` repeats: it is sent once, and its failure ends that try. */
+  readonly isPart?: boolean;
   /** The longest time until the headers of the answer, where that is less than the timeouts of the options. */
   readonly answerMs?: number;
   /** Called with an answer that becomes HTTP_STATUS. The line that it returns must be safe to show; it is added to the message. */
@@ -179,10 +194,12 @@ export type RequestOptions = {
 
 /** A request for a small body that is kept in memory, such as a signature, a page or a key. */
 export type DocumentRequest = RequestOptions & {
-  /** Default GET; the body of a HEAD is empty. */
-  readonly method?: 'GET' | 'HEAD' | 'POST';
-  /** The body of a POST. The POST may be repeated, so it must be idempotent. */
+  /** Default GET; the body of the answer to a HEAD is empty. */
+  readonly method?: TransportRequest['method'];
+  /** The body of a POST. The request may be repeated, so it must be idempotent, unless it is a part. */
   readonly content?: string;
+  /** Any other body; each try opens it anew. */
+  readonly body?: RequestBody;
   readonly limit: { readonly name: string; readonly bytes: number };
   /** The statuses that are accepted; any other is HTTP_STATUS. */
   readonly statuses: readonly number[];
@@ -234,6 +251,12 @@ export type Downloaded =
       readonly freshness: Freshness;
     };
 
+/** Work of several requests, which are its parts. */
+export type Repeated = Pick<RequestOptions, 'url' | 'observer'> & {
+  /** Called after each failed try; true if it has achieved so much that tries are counted anew. */
+  readonly hasProgressed?: (error: unknown) => boolean;
+};
+
 /** What decides for how long a stored answer is used, and how it is revalidated. */
 export type Freshness = { readonly etag?: string; readonly lastModified?: string; readonly maxAgeMs: number };
 
@@ -242,6 +265,8 @@ export type Http = AsyncDisposable & {
   getDocument(request: DocumentRequest, signal: AbortSignal): Promise<HttpDocument>;
   /** Downloads a large body into a sink and resumes as often as needed. When this rejects, the sink keeps its bytes. */
   download(request: DownloadRequest, signal: AbortSignal): Promise<Downloaded>;
+  /** Does work that consists of several requests again as long as it fails as a request may. */
+  repeat<T>(repeated: Repeated, attempt: () => Promise<T>, signal: AbortSignal): Promise<T>;
   close(): Promise<void>;
 };
 

@@ -34,7 +34,7 @@ export function getDocument(
       },
       signal,
     );
-  return withRetries(context, { url, retries, observer }, attempt, signal);
+  return request.isPart ? attempt() : withRetries(context, { url, retries, observer }, attempt, signal);
 }
 
 type Limit = DocumentRequest['limit'];

@@ -4,13 +4,14 @@ import type { Clock, HttpOptions, Pacing, Transport, TransportRequest, Transport
 import { contentLength } from './headers.ts';
 import type { HostHealth } from './host-health.ts';
 import type { RateLimiter } from './pump.ts';
+import { paceBody, type Slowness } from './request-body.ts';
 
 /** What all requests of one client share. */
 export type HttpContext = {
   readonly transport: Transport;
   readonly options: HttpOptions;
   readonly clock: Clock;
-  /** Limits the rate of the downloads from a URL, together with all others. @param urls - the one asked for, and the last redirect */
+  /** Limits the rate of what is received from a URL or sent to it, together with all others. @param urls - the one asked for, and the last redirect */
   readonly limiterOf: (urls: readonly string[]) => RateLimiter | undefined;
   readonly health: HostHealth;
 };
@@ -35,8 +36,8 @@ export const connectionGivenUp = new Error('the connection was given up for othe
  * @throws what the transport and `use` throw; the signal's reason once that is aborted.
  */
 export async function withExchange<T>(
-  { transport, options, clock }: HttpContext,
-  request: TransportRequest,
+  { transport, options, clock, limiterOf }: HttpContext,
+  asked: TransportRequest,
   { pacing, answerMs }: { readonly pacing: Pacing | undefined; readonly answerMs: number | undefined },
   use: (response: TransportResponse) => Promise<T>,
   signal: AbortSignal,
@@ -46,6 +47,15 @@ export async function withExchange<T>(
   const stop = () => exchange.abort(signal.reason);
   signal.addEventListener('abort', stop, { once: true });
   const onOver = pacing?.onConnection(() => exchange.abort(connectionGivenUp));
+  const pace = { stallMs: options.timeouts.stallMs, minRate: options.minRate, windowMs };
+  const onSlow = ({ bytes, what }: Slowness): void => {
+    const details = { url: showUrl(asked.url), bytes };
+    const host = show(new URL(asked.url).host);
+    exchange.abort(new ImageError('STALLED', `${what}, after ${bytes} bytes (${host})`, details));
+  };
+  const sending = { ...pace, limiter: asked.body && limiterOf([asked.url]), pacing, clock, onSlow };
+  const sent = asked.body && paceBody(asked.body, sending, exchange.signal);
+  const request = sent ? { ...asked, body: sent } : asked;
   try {
     pacing?.onWaiting(true);
     const timer =
@@ -53,12 +63,6 @@ export async function withExchange<T>(
     const response = await transport(request, exchange.signal).finally(() => clearTimeout(timer));
     pacing?.onAnswer(response.status);
     pacing?.onWaiting(false);
-    const pace = { stallMs: options.timeouts.stallMs, minRate: options.minRate, windowMs };
-    const onSlow = ({ bytes, what }: Slowness): void => {
-      const details = { url: showUrl(request.url), bytes };
-      const from = show(new URL(request.url).host);
-      exchange.abort(new ImageError('STALLED', `${what}, after ${bytes} bytes (${from})`, details));
-    };
     const body = watchPace(response.body, pace, clock, onSlow, pacing);
     try {
       return await use({ ...response, body });
@@ -103,8 +107,6 @@ async function readRest(body: AsyncIterable<Uint8Array>, exchange: AbortControll
 
 /** What a body must keep to: a chunk within each `stallMs`, and `minRate` bytes a second over each `windowMs` of waiting. */
 type Pace = { readonly stallMs: number; readonly minRate: number | undefined; readonly windowMs: number };
-
-export type Slowness = { readonly bytes: number; readonly what: string };
 
 /**
  * Passes a body on and calls `onSlow`, which must end the body, once it is too slow. Only time spent waiting for the server counts,

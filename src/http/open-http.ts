@@ -10,6 +10,7 @@ import { download } from './download.ts';
 import type { HttpContext } from './exchange.ts';
 import { createHostHealth } from './host-health.ts';
 import { createLimiters } from './pump.ts';
+import { withRetries } from './retry.ts';
 import { ownTransport } from './transport/own.ts';
 
 /**
@@ -30,6 +31,7 @@ export function openHttp(options: HttpOptions, clock: Clock = systemClock): Http
   return {
     getDocument: (request, signal) => getDocument(context, request, signal),
     download: (request, signal) => download(context, request, signal),
+    repeat: (repeated, attempt, signal) => withRetries(context, { ...repeated, retries: undefined }, attempt, signal),
     close,
     [Symbol.asyncDispose]: close,
   };

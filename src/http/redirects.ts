@@ -46,6 +46,7 @@ export async function withResponse<T>(
       url: from.href,
       headers: headersFor(context, from.url, headers, ask.ownCredentials),
       ...(ask.content !== undefined && { content: ask.content }),
+      ...(ask.body && { body: ask.body }),
     };
     const askedMs = performance.now();
     const hop = await withExchange<Hop<T>>(

@@ -12,8 +12,8 @@ type Trying = {
   readonly url: string;
   /** Tries after the first, if not those of the options. With 0 nothing is waited for. */
   readonly retries: number | undefined;
-  readonly observer: HttpObserver | undefined;
-  /** Called after each failed try; true if enough bytes have arrived for tries to be counted anew. */
+  readonly observer?: HttpObserver | undefined;
+  /** Called after each failed try; true if enough bytes have passed for tries to be counted anew. */
   readonly hasProgressed?: (error: unknown) => boolean;
 };
 

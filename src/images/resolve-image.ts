@@ -96,9 +96,7 @@ async function lookUp(store: Store, asked: string): Promise<Entry | undefined> {
     case 'registry':
       return findByRegistryReference(store, reference);
     case 'file':
-      throw new ImageError('REFERENCE_INVALID', 'images of the store are asked for by ID, name or URL', {
-        input: asked,
-      });
+      throw notOfStore(asked);
   }
 }
 
@@ -135,6 +133,16 @@ function isListedAs(entry: Entry, asked: string): boolean {
 
 /** Contains the port of a registry or a digest, so it is not an image name. */
 const onlyRegistry = /^[^/:]+:\d+\/|^[^:@]+@sha256:/;
+
+/** Checks that a text may stand for an image of the store. @throws REFERENCE_INVALID */
+export function checkAsked(asked: string): void {
+  if (isDigestPrefix(asked)) return;
+  if (parse(asked).kind === 'file') throw notOfStore(asked);
+}
+
+function notOfStore(asked: string): ImageError {
+  return new ImageError('REFERENCE_INVALID', 'images of the store are asked for by ID, name or URL', { input: asked });
+}
 
 /** Does not look for files in the working directory. */
 function parse(asked: string): ImageReference {

@@ -88,6 +88,8 @@ export function measureBatch<I extends MeasuredImage>(reader: Reader<I>): BatchM
           sums.totals = event.totals;
           return undefined;
         case 'warning':
+        case 'push-started':
+        case 'push-finished':
           return undefined;
         case 'node-added':
           sums.nodes += 1;
@@ -169,6 +171,10 @@ function enterNext<I extends MeasuredImage>(image: I, event: ImageEvent, atMs: n
     }
     case 'node-added':
     case 'retry':
+    case 'upload-started':
+    case 'upload-progress':
+    case 'upload-finished':
+    case 'image-pushed': // a push is followed by other means
       return;
   }
 }

@@ -11,17 +11,26 @@ const debug = debugLog('registry');
 /** The origin that answers, and its challenges to a request without credentials. */
 export type Connection = { readonly origin: string; readonly challenges: readonly Challenge[] };
 
+/** What a request does: `scopes` are those of its token. The credentials are those for the repository. */
+export type Access = { readonly repository: string; readonly scopes: readonly string[] };
+
+export function pullAccess(repository: string): Access {
+  return { repository, scopes: [`repository:${repository}:pull`] };
+}
+
+/** @param from - a repository of the same registry from which a blob is to be mounted. */
+export function pushAccess(repository: string, from?: string): Access {
+  const own = `repository:${repository}:pull,push`;
+  return { repository, scopes: from === undefined ? [own] : [own, ...pullAccess(from).scopes] };
+}
+
 /** Authorizes the requests to one registry. */
 type Authorizer = {
-  /** The Authorization header for a repository, if the registry requires one. @throws ImageError AUTH_REQUIRED, AUTH_DENIED */
-  authorization(
-    repository: string,
-    observer: HttpObserver | undefined,
-    signal: AbortSignal,
-  ): Promise<string | undefined>;
+  /** The Authorization header for an access, if the registry requires one. @throws ImageError AUTH_REQUIRED, AUTH_DENIED */
+  authorization(access: Access, observer: HttpObserver | undefined, signal: AbortSignal): Promise<string | undefined>;
   /** A new header after a 401 to a request with the header `sent`; undefined if there is no other. @throws as authorization */
   renew(
-    repository: string,
+    access: Access,
     refused: {
       readonly sent: string | undefined;
       readonly challenges: readonly Challenge[];
@@ -43,30 +52,33 @@ const marginMs = 5000;
 
 /** @param host - the host whose credentials are looked up. */
 export function createAuthorizer(context: Context, host: string, { origin, challenges }: Connection): Authorizer {
-  /** The challenges of the last refusal, by repository. */
+  // all by access
+  /** The challenges of the last refusal. */
   const lastChallenges = new Map<string, readonly Challenge[]>();
   const scopesOf = new Map<string, ReadonlySet<string>>();
   const tokens = new Map<string, GetToken>();
 
   async function tokenFor(
-    repository: string,
+    access: Access,
     challenge: Challenge,
     observer: HttpObserver | undefined,
     signal: AbortSignal,
   ): Promise<Token> {
-    const known = tokens.get(repository) ?? remember(repository, challenge);
+    const key = keyOf(access);
+    const known = tokens.get(key) ?? remember(access, challenge);
     const token = await known(signal, observer);
     if (token.expiresAtMs - marginMs > context.nowMs()) return token;
-    if (tokens.get(repository) === known) tokens.delete(repository);
-    return (tokens.get(repository) ?? remember(repository, challenge))(signal, observer);
+    if (tokens.get(key) === known) tokens.delete(key);
+    return (tokens.get(key) ?? remember(access, challenge))(signal, observer);
   }
 
-  function remember(repository: string, challenge: Challenge): GetToken {
+  function remember(access: Access, challenge: Challenge): GetToken {
+    const { repository } = access;
     const get: GetToken = singleFlight(async (signal, observer) => {
       const credential = await lookUp(repository);
       debug(() => `${show(host)}: wants a token for ${show(repository)}; credentials: ${credential?.kind ?? 'none'}`);
       if (credential?.kind === 'bearer') return { value: credential.token, expiresAtMs: Infinity };
-      const scopes = scopesOf.get(repository) ?? new Set([pullScope(repository)]);
+      const scopes = scopesOf.get(keyOf(access)) ?? new Set(access.scopes);
       const realm = realmOf(challenge, origin);
       if (!(realm instanceof URL)) throw authError(host, repository, credential, realm);
       try {
@@ -77,18 +89,18 @@ export function createAuthorizer(context: Context, host: string, { origin, chall
         throw authError(host, repository, credential, `at its token server: ${error.message}`, error);
       }
     });
-    tokens.set(repository, get);
+    tokens.set(keyOf(access), get);
     return get;
   }
 
   async function authorization(
-    repository: string,
+    access: Access,
     observer: HttpObserver | undefined,
     signal: AbortSignal,
   ): Promise<string | undefined> {
-    const bearer = challengeFor(repository, 'bearer');
-    if (bearer) return `Bearer ${(await tokenFor(repository, bearer, observer, signal)).value}`;
-    const credential = challengeFor(repository, 'basic') && (await credentialFor(repository, signal));
+    const bearer = challengeFor(access, 'bearer');
+    if (bearer) return `Bearer ${(await tokenFor(access, bearer, observer, signal)).value}`;
+    const credential = challengeFor(access, 'basic') && (await credentialFor(access.repository, signal));
     return credential?.kind === 'basic' ? basicAuthorization(credential.user, credential.password) : undefined;
   }
 
@@ -107,22 +119,23 @@ export function createAuthorizer(context: Context, host: string, { origin, chall
     }
   }
 
-  const challengeFor = (repository: string, scheme: string) =>
-    (lastChallenges.get(repository) ?? challenges).find((challenge) => challenge.scheme === scheme);
+  const challengeFor = (access: Access, scheme: string) =>
+    (lastChallenges.get(keyOf(access)) ?? challenges).find((challenge) => challenge.scheme === scheme);
 
   return {
     authorization,
     async denial(repository, said, cause, signal) {
       return authError(host, repository, await credentialFor(repository, signal), said, cause);
     },
-    async renew(repository, { sent, challenges: now, observer }, signal) {
-      if (now.some(({ scheme }) => scheme === 'bearer' || scheme === 'basic')) lastChallenges.set(repository, now);
+    async renew(access, { sent, challenges: now, observer }, signal) {
+      const key = keyOf(access);
+      if (now.some(({ scheme }) => scheme === 'bearer' || scheme === 'basic')) lastChallenges.set(key, now);
       const bearer = now.find(({ scheme }) => scheme === 'bearer');
       const scopes = bearer?.parameters.get('scope')?.split(' ').filter(Boolean) ?? [];
-      scopesOf.set(repository, new Set([pullScope(repository), ...scopes].slice(0, maxScopes)));
-      const current = await tokens.get(repository)?.(signal, observer);
-      if (current && `Bearer ${current.value}` === sent) tokens.delete(repository);
-      const another = await authorization(repository, observer, signal);
+      scopesOf.set(key, new Set([...access.scopes, ...scopes].slice(0, maxScopes)));
+      const current = await tokens.get(key)?.(signal, observer);
+      if (current && `Bearer ${current.value}` === sent) tokens.delete(key);
+      const another = await authorization(access, observer, signal);
       return another === sent ? undefined : another;
     },
   };
@@ -130,8 +143,8 @@ export function createAuthorizer(context: Context, host: string, { origin, chall
 
 const maxScopes = 8;
 
-function pullScope(repository: string): string {
-  return `repository:${repository}:pull`;
+function keyOf({ scopes }: Access): string {
+  return scopes.join(' ');
 }
 
 /** The URL of the token server, or why it is not asked. @see docs/rules.md R5 */

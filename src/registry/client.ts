@@ -7,15 +7,16 @@ import type {
   HttpObserver,
   Pacing,
   Refusal,
+  Repeated,
 } from '../http/contract.ts';
 import { leastProgress } from '../http/pump.ts';
 import { show } from '../image/show.ts';
 import { debugLog } from '../system/debug.ts';
 import { singleFlight } from '../system/single-flight.ts';
-import { createAuthorizer, parseChallenges } from './authorizer.ts';
+import { type Access, createAuthorizer, parseChallenges, pullAccess, pushAccess } from './authorizer.ts';
 import { connect } from './connect.ts';
 import { createMirrorHealth, withShortTimeouts } from './mirror-health.ts';
-import { type ContentRequest, type Place, placesOf } from './place.ts';
+import { type ContentRequest, type Place, placesOf, pushPlaceOf } from './place.ts';
 import { explainRefusal, warningsOf } from './token.ts';
 import type { RegistryOptions } from './types.ts';
 
@@ -33,6 +34,16 @@ export type AnsweredBy = { readonly place: string; readonly isAuthorized: boolea
 
 /** A place where content is asked for, by a text that is its own. */
 export type PlaceName = Pick<Place, 'host' | 'repository' | 'origins'> & { readonly place: string };
+
+/** Where a request of a push goes: to a path of the repository, or to a URL that the registry has named for it. */
+export type PushTarget = { readonly host: string; readonly repository: string } & (
+  | {
+      readonly path: string;
+      /** Another repository, from which the request mounts. */
+      readonly from?: string;
+    }
+  | { readonly url: string }
+);
 
 type SessionFields = 'url' | 'ownCredentials' | 'onRefusal';
 
@@ -56,6 +67,15 @@ export type RegistryClient = {
     request: Omit<DownloadRequest, SessionFields>,
     signal: AbortSignal,
   ): Promise<DownloadedFrom>;
+  /** Sends a request of a push, to the registry itself. Only there it has credentials. */
+  send(target: PushTarget, request: Omit<DocumentRequest, SessionFields>, signal: AbortSignal): Promise<HttpDocument>;
+  /** Repeats work that consists of such requests, as `Http` does. */
+  repeat<T>(
+    target: Pick<PushTarget, 'host' | 'repository'>,
+    repeated: Omit<Repeated, 'url'>,
+    attempt: () => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T>;
 };
 
 export function createRegistryClient(options: RegistryOptions): RegistryClient {
@@ -144,6 +164,21 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
         }),
         signal,
       ),
+    async send(target, request, signal) {
+      const session = sessionOf(pushPlaceOf(target, options));
+      const access = pushAccess(target.repository, 'path' in target ? target.from : undefined);
+      const there = 'path' in target ? { path: target.path } : { path: '', url: target.url };
+      const { answer } = await session.getDocument(
+        { repository: target.repository, ...there, access },
+        request,
+        signal,
+      );
+      return answer;
+    },
+    repeat(target, repeated, attempt, signal) {
+      const [url = ''] = pushPlaceOf(target, options).origins;
+      return options.http.repeat({ ...repeated, url }, attempt, signal);
+    },
   };
 }
 
@@ -169,7 +204,14 @@ function mayOtherPlaceSucceed(error: unknown): boolean {
 }
 
 /** A path in a repository of one place: `manifests/1.0`, `blobs/sha256:…`. */
-type Target = { readonly repository: string; readonly path: string };
+type Target = {
+  readonly repository: string;
+  readonly path: string;
+  /** Asked instead of the path. Another origin is shown no credentials. */
+  readonly url?: string;
+  /** Default: to pull. */
+  readonly access?: Access;
+};
 
 /** Sends requests to one place. It connects and gets a token once, and gets another token when that expires. */
 type Session = {
@@ -196,7 +238,7 @@ function createSession(
 
   /** @param hasProgressed - whether bytes have arrived since the last 401: then another 401 does not end the request. */
   async function authorized<T>(
-    { repository, path }: Target,
+    { repository, path, url: named, access = pullAccess(repository) }: Target,
     { observer, hasProgressed }: { readonly observer: HttpObserver | undefined; readonly hasProgressed: () => boolean },
     send: (request: Pick<DocumentRequest, SessionFields | 'headers'>) => Promise<T>,
     signal: AbortSignal,
@@ -205,8 +247,9 @@ function createSession(
     const shared = observer && ofSharedRequests(observer);
     const { origin, authorizer } = await reportWaiting(pacing, () => connectOnce(signal, shared));
     pacing?.onAnswer();
-    const url = `${origin}/v2/${repository}/${path}${place.query}`;
-    let authorization = await reportWaiting(pacing, () => authorizer.authorization(repository, shared, signal));
+    const url = named ?? `${origin}/v2/${repository}/${path}${place.query}`;
+    if (URL.parse(url)?.origin !== origin) return send({ url, ownCredentials: true, onRefusal: explainRefusal });
+    let authorization = await reportWaiting(pacing, () => authorizer.authorization(access, shared, signal));
     let isFirst = true;
     for (;;) {
       let refusal: Refusal | undefined;
@@ -221,7 +264,7 @@ function createSession(
         const challenges = parseChallenges(refusal.headers['www-authenticate']);
         const another =
           refusal.status === 401 && mayGoOn
-            ? await authorizer.renew(repository, { sent: authorization, challenges, observer: shared }, signal)
+            ? await authorizer.renew(access, { sent: authorization, challenges, observer: shared }, signal)
             : undefined;
         if (another === undefined) throw await authorizer.denial(repository, explainRefusal(refusal), error, signal);
         authorization = another;

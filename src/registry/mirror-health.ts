@@ -13,6 +13,7 @@ export function withShortTimeouts(http: RegistryOptions['http']): RegistryOption
   return {
     getDocument: (request, signal) => http.getDocument({ ...request, ...patience }, signal),
     download: (request, signal) => http.download({ ...request, ...patience }, signal),
+    repeat: (repeated, attempt, signal) => http.repeat(repeated, attempt, signal),
   };
 }
 

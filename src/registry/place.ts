@@ -57,6 +57,21 @@ export function placesOf(asked: ContentRequest, { mirrors: rules = [], allowHttp
   return { places: usable, blocked };
 }
 
+/**
+ * The place that a repository is pushed to: the registry itself, under its own name.
+ *
+ * @throws ImageError INSECURE_REFUSED if it is blocked; CONFIG_INVALID
+ */
+export function pushPlaceOf(there: RepositoryName, { mirrors: rules = [], allowHttp }: Options): Place {
+  const rule = ruleFor(rules, `${there.host}/${there.repository}`)?.rule;
+  if (rule?.fault !== undefined) throw ruleError(rule, rule.fault);
+  if (rule?.blocked) {
+    const message = `the registry ${show(rule.prefix)} is blocked`;
+    throw new ImageError('INSECURE_REFUSED', message, { what: there.host });
+  }
+  return originalPlace(there, allowHttp || (rule?.insecure ?? false));
+}
+
 function mayServe({ resolves, only }: Mirror, { digest, namedBy: wanted }: ContentRequest): boolean {
   if (only !== undefined && (only === 'digests') !== (digest !== undefined)) return false;
   return resolves || wanted === 'digest';

@@ -65,7 +65,7 @@ export type MirrorRule = {
 };
 
 export type RegistryOptions = {
-  readonly http: Pick<Http, 'getDocument' | 'download'>;
+  readonly http: Pick<Http, 'getDocument' | 'download' | 'repeat'>;
   readonly credentials: CredentialLookup;
   /** `--insecure-options=http`: http is used if https fails. For registries on this machine that is always so. */
   readonly allowHttp: boolean;

@@ -10,6 +10,7 @@ type DebugRoom =
   | 'http'
   | 'images'
   | 'pool'
+  | 'push'
   | 'registry'
   | 'store'
   | 'verify'

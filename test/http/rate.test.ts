@@ -2,9 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import test from 'ava';
 
-import { type Slowness, watchPace } from '../../src/http/exchange.ts';
+import { watchPace } from '../../src/http/exchange.ts';
 import { systemClock } from '../../src/http/open-http.ts';
 import { createLimiters, rateLimiter } from '../../src/http/pump.ts';
+import type { Slowness } from '../../src/http/request-body.ts';
 import { openTestHttp } from '../helpers/http.ts';
 import { memorySink } from '../helpers/memory-sink.ts';
 import { startServer } from '../helpers/server.ts';

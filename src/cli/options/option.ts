@@ -4,6 +4,7 @@ import { ImageError, show } from '../../internal.ts';
 export const commandNames = [
   'fetch',
   'plan',
+  'push',
   'trust',
   'trust list',
   'trust remove',
@@ -24,6 +25,7 @@ export type CommandName = (typeof commandNames)[number];
 /** The sections of a command's help, in order. */
 export const optionGroups = [
   'What to fetch',
+  'What to push',
   'What to trust',
   'What to measure',
   'Network',

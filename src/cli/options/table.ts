@@ -174,6 +174,45 @@ const fetch = [
   },
 ] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
 
+/** Options of push: what, and where to. */
+const push = [
+  {
+    name: 'to',
+    group: 'What to push',
+    kind: 'value',
+    placeholder: 'docker://HOST[/PREFIX]',
+    help: 'The registry, and what comes before the names of the images there',
+  },
+  {
+    name: 'from-file',
+    group: 'What to push',
+    short: 'f',
+    kind: 'values',
+    placeholder: 'LIST',
+    help: 'Push what LIST names, - for standard input',
+  },
+  { name: 'all', group: 'What to push', kind: 'flag', help: 'Push all registry images of the store' },
+  { name: 'scoped', group: 'What to push', kind: 'flag', help: 'Keep the host in the names as well, as skopeo sync' },
+  {
+    name: 'no-overwrite',
+    group: 'What to push',
+    kind: 'flag',
+    help: 'Fail for a tag that is there with another digest',
+  },
+  { name: 'dry-run', group: 'What to push', kind: 'flag', help: 'Show what would go where, and ask and send nothing' },
+  { name: 'fail-fast', group: 'What to push', kind: 'flag', help: 'Stop at the first failure' },
+] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
+
+/** Options of fetch that push has as well. */
+const sharedWithPush: readonly string[] = [
+  ...['jobs', 'jobs-per-host', 'progress', 'events', 'limit-rate', 'min-rate'],
+  ...['retries', 'timeout', 'ca-file', 'connect-to', 'deny-net'],
+];
+
+function withPush(name: string): readonly ['push'] | readonly [] {
+  return sharedWithPush.includes(name) ? ['push'] : [];
+}
+
 /** Options of the commands that use the network. */
 const network = [
   { name: 'retries', group: 'Network', kind: 'value', placeholder: 'N', help: 'Tries after the first, default 4' },
@@ -226,7 +265,7 @@ const mixed = [
     kind: 'named',
     placeholder: 'NAME=VALUE',
     help: 'Set a limit, such as archive=2G',
-    commands: ['fetch', 'plan', 'trust', 'image extract', 'image render', 'bench'],
+    commands: ['fetch', 'plan', 'push', 'trust', 'image extract', 'image render', 'bench'],
   },
   {
     name: 'workers',
@@ -234,7 +273,7 @@ const mixed = [
     kind: 'value',
     placeholder: 'N',
     help: 'Threads that unpack and verify, default one a processor',
-    commands: ['fetch', 'plan', 'image verify'],
+    commands: ['fetch', 'plan', 'push', 'image verify'],
   },
   { name: 'full', group: 'Output', kind: 'flag', help: 'Print IDs whole', commands: ['fetch', 'plan', 'image list'] },
   {
@@ -243,7 +282,7 @@ const mixed = [
     kind: 'value',
     choices: ['text', 'json'],
     help: 'Form of the result, default text',
-    commands: ['fetch', 'trust list', 'image list', 'image show', 'image verify', 'bench'],
+    commands: ['fetch', 'push', 'trust list', 'image list', 'image show', 'image verify', 'bench'],
   },
   {
     name: 'output',
@@ -282,6 +321,7 @@ export type OptionName = (
   | typeof common
   | typeof asking
   | typeof fetch
+  | typeof push
   | typeof network
   | typeof trust
   | typeof mixed
@@ -291,9 +331,13 @@ export type OptionName = (
 
 /** All options, in the order of help. */
 export const optionTable: readonly OptionSpec[] = [
-  ...asking.map((spec) => ({ ...spec, commands: ['fetch', 'plan'] as const })),
-  ...fetch.map((spec) => ({ ...spec, commands: ['fetch'] as const })),
-  ...network.map((spec) => ({ ...spec, commands: ['fetch', 'plan', 'trust', 'bench'] as const })),
+  ...asking.map((spec) => ({ ...spec, commands: ['fetch', 'plan', ...withPush(spec.name)] as const })),
+  ...fetch.map((spec) => ({ ...spec, commands: ['fetch', ...withPush(spec.name)] as const })),
+  ...push.map((spec) => ({ ...spec, commands: ['push'] as const })),
+  ...network.map((spec) => ({
+    ...spec,
+    commands: ['fetch', 'plan', 'trust', 'bench', ...withPush(spec.name)] as const,
+  })),
   ...trust.map((spec) => ({ ...spec, commands: ['trust', 'trust remove'] as const })),
   ...mixed,
   ...imageOptions,

@@ -62,6 +62,8 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
   LIMIT_EXCEEDED: adviceForLimit,
   REDIRECT_REFUSED: adviceForRedirect,
   INSECURE_REFUSED: adviceForRisk,
+  PUSH_REFUSED: ({ reason }) => adviceForRefusedPush[reason],
+  TAG_EXISTS: 'Push it to another place, or leave --no-overwrite out',
   DEPENDENCY_CYCLE: 'None of these images can be the first: tell the publisher, if that is not you',
   DEPENDENCY_FAILED: 'See the error of the dependency',
   AUTH_REQUIRED: `Log in with podman or docker, or put credentials for this host into ${authD}`,
@@ -87,6 +89,13 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
   LOCK_MISMATCH: adviceForLock,
   CANCELLED: later,
   CLOSED: 'Report it as a bug: the command closes nothing that it still uses',
+};
+
+const adviceForRefusedPush: { readonly [R in ErrorDetails['PUSH_REFUSED']['reason']]: string } = {
+  type: 'Push it to a registry that takes such images, or ask the operator of this one',
+  tag: 'Choose another place for it, or ask the operator of the registry to let the tag be moved',
+  size: 'Ask the operator of the registry to allow larger uploads',
+  quota: 'Free space in the registry, or ask its operator for more',
 };
 
 /** @param reference - the request, in the caller's words. */

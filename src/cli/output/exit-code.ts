@@ -1,4 +1,11 @@
-import { type ErrorCode, type ImageError, isImageError, type Outcome, type PlanOutcome } from '../../internal.ts';
+import {
+  type ErrorCode,
+  type ImageError,
+  isImageError,
+  type Outcome,
+  type PlanOutcome,
+  type PushOutcome,
+} from '../../internal.ts';
 
 /** The kinds of failure that exit codes distinguish. */
 export const exitCodes = Object.freeze({
@@ -50,6 +57,8 @@ const kinds: Readonly<Record<Exclude<ErrorCode, 'HTTP_STATUS' | 'DEPENDENCY_FAIL
   LIMIT_EXCEEDED: 'refused',
   REDIRECT_REFUSED: 'refused',
   INSECURE_REFUSED: 'refused',
+  PUSH_REFUSED: 'refused',
+  TAG_EXISTS: 'refused',
   DEPENDENCY_CYCLE: 'refused',
   AUTH_REQUIRED: 'authentication',
   AUTH_DENIED: 'authentication',
@@ -94,7 +103,7 @@ function kindOfStatus(status: number): Kind {
 
 type BatchExitCode = {
   /** Adds the outcome of a request. Dependencies count through the requests that need them. */
-  add(outcome: Outcome | PlanOutcome): void;
+  add(outcome: Outcome | PlanOutcome | PushOutcome): void;
   /** @param expected - the number of requests: one without an outcome is a failure. */
   result(expected: number): number;
 };
@@ -116,7 +125,9 @@ export function createBatchExitCode(): BatchExitCode {
   };
 }
 
-/** In a plan, an absent image counts as good: it can be fetched. */
-function isGood(status: (Outcome | PlanOutcome)['status']): boolean {
-  return status === 'fetched' || status === 'present' || status === 'absent';
+const good: readonly string[] = ['fetched', 'present', 'absent', 'pushed', 'planned', 'skipped'];
+
+/** In a plan, an absent image counts as good: it can be fetched. So does in a push what is nothing for a registry. */
+function isGood(status: (Outcome | PlanOutcome | PushOutcome)['status']): boolean {
+  return good.includes(status);
 }

@@ -9,10 +9,13 @@ import { toSafeJson } from './table.ts';
 import { inOrder, type ResultWriter } from './text-result.ts';
 import { write, writeWhole, written } from './write.ts';
 
-/** Writes one JSON document as outcomes become known: requests in their order, then dependencies, then totals. */
+/**
+ * Writes one JSON document as outcomes become known: requests in their order, then dependencies, then totals. A push has
+ * no dependencies.
+ */
 export function createJsonResult<O extends { readonly index?: number }, T>(
   stdout: Writable,
-  schema: 'longshore.fetch/1' | 'longshore.plan/1',
+  schema: 'longshore.fetch/1' | 'longshore.plan/1' | 'longshore.push/1',
 ): ResultWriter<O, T> {
   const nodes = createSpool();
   let images = 0;
@@ -33,8 +36,10 @@ export function createJsonResult<O extends { readonly index?: number }, T>(
       }
     },
     async end(totals) {
-      stdout.write('\n],"nodes":[');
-      await nodes.drainTo(stdout);
+      if (schema !== 'longshore.push/1') {
+        stdout.write('\n],"nodes":[');
+        await nodes.drainTo(stdout);
+      }
       stdout.write(`\n],"totals":${toSafeJson(totals)}}\n`);
       await written(stdout);
     },

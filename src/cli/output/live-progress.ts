@@ -7,8 +7,12 @@ import { formatDuration, size, summaryLine } from './state-line.ts';
 
 const redrawMs = 100;
 
-/** A few rows that are redrawn in place. Other lines, such as errors, are written above them at the next redraw. */
-export function createLiveProgress(stderr: NodeJS.WriteStream, nowMs: () => number): Progress {
+/**
+ * A few rows that are redrawn in place. Other lines, such as errors, are written above them at the next redraw.
+ *
+ * @param done - the word for images that have come, or gone.
+ */
+export function createLiveProgress(stderr: NodeJS.WriteStream, nowMs: () => number, done = 'fetched'): Progress {
   const draw = createLogUpdate(stderr);
   const batch = trackBatch(nowMs);
   let waiting: (() => void)[] = [];
@@ -23,7 +27,7 @@ export function createLiveProgress(stderr: NodeJS.WriteStream, nowMs: () => numb
   };
   const redraw = (): void => {
     flush();
-    draw(drawFrame(batch.state(), { columns: stderr.columns || 80, rows: stderr.rows || 24 }));
+    draw(drawFrame(batch.state(), { columns: stderr.columns || 80, rows: stderr.rows || 24, done }));
   };
   const timer = setInterval(redraw, redrawMs);
   timer.unref();
@@ -83,7 +87,8 @@ export function trackBatch(nowMs: () => number): BatchTracker {
     take(event) {
       const image = batch.take(event, nowMs());
       if (!image) return;
-      if (event.type === 'download-started') image.total = event.total;
+      if (event.type === 'download-started' || event.type === 'download-progress')
+        image.total = event.total ?? image.total;
       if (image.phase === 'download') transfers.add(image);
       else if (transfers.delete(image)) landed.add(image);
       if (image.phase === 'download' || image.status !== undefined) landed.delete(image);
@@ -103,7 +108,7 @@ export function trackBatch(nowMs: () => number): BatchTracker {
   };
 }
 
-export type FrameSize = { readonly columns: number; readonly rows: number };
+export type FrameSize = { readonly columns: number; readonly rows: number; readonly done?: string };
 
 const barLength = 20;
 const maxRows = 8;
@@ -111,13 +116,13 @@ const maxRows = 8;
 const settledMs = 2000;
 
 /** The display at one moment: a row for each of the oldest transfers, and the total. */
-export function drawFrame(state: BatchState, { columns, rows }: FrameSize): string {
+export function drawFrame(state: BatchState, { columns, rows, done }: FrameSize): string {
   const shown = state.transfers.slice(0, Math.max(0, Math.min(maxRows, rows - 3)));
   const hidden = state.transfers.length - shown.length;
   return [
     ...shown.map((transfer) => transferRow(transfer, columns)),
     ...(hidden > 0 ? [`  and ${hidden} more`] : []),
-    totalRow(state),
+    totalRow(state, done),
   ]
     .map((line) => line.slice(0, Math.max(1, columns - 1)))
     .join('\n');
@@ -135,11 +140,11 @@ function transferRow({ reference, bytes, total }: Transfer, columns: number): st
   return `  ${name} [${bar}] ${percent}% of ${size(total)}`;
 }
 
-function totalRow(state: BatchState): string {
+function totalRow(state: BatchState, done = 'fetched'): string {
   const { counts, nodes, bytes, rate } = state;
   const parts = [`${finishedOf(state)}/${nodes} images`];
   for (const status of ['fetched', 'present', 'failed'] as const) {
-    if (counts[status] > 0) parts.push(`${counts[status]} ${status}`);
+    if (counts[status] > 0) parts.push(`${counts[status]} ${status === 'fetched' ? done : status}`);
   }
   if (bytes > 0) parts.push(size(bytes), `${size(Math.round(rate))}/s`);
   const left = remainingMs(state);

@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 import { styleText } from 'node:util';
 
-import { type EventSink, type Outcome, show, type Totals } from '../../internal.ts';
+import { type EventSink, type Outcome, type PushOutcome, show, type Totals } from '../../internal.ts';
 import { errorLine } from './error-line.ts';
 
 /** Lines that are written in all modes of progress. */
@@ -17,7 +17,7 @@ export type Progress = {
   readonly above?: (write: () => void) => void;
   readonly onEvent: EventSink;
   /** Called with every outcome; reports failures, each once. */
-  readonly onOutcome: (outcome: Outcome) => void;
+  readonly onOutcome: (outcome: Outcome | PushOutcome) => void;
   /** Writes the summary, if there are totals, and restores the terminal. Must be the last call. */
   end(totals: Totals | undefined): void;
 };

@@ -1,6 +1,15 @@
 import prettyBytes from 'pretty-bytes';
 
-import { type BatchEvent, type Outcome, show, showReference, showUrl, type Totals } from '../../internal.ts';
+import {
+  type BatchEvent,
+  type Outcome,
+  type PushOutcome,
+  type PushTotals,
+  show,
+  showReference,
+  showUrl,
+  type Totals,
+} from '../../internal.ts';
 
 /**
  * Formats an event as a line; undefined for events that are no change of state. `reference` is that of the event's
@@ -19,6 +28,10 @@ export function stateLine(event: BatchEvent, reference: string): string | undefi
     }
     case 'retry':
       return `retrying ${shown} in ${formatDuration(event.delayMs)}: ${event.status ?? show(event.code)} from ${showUrl(event.url)}`;
+    case 'upload-started':
+      return `uploading ${shown}: ${size(event.total)} to ${showUrl(event.url)}`;
+    case 'image-pushed':
+      return pushFinished(event.outcome);
     case 'node-finished':
       return event.outcome.status === 'failed' ? undefined : finished(event.outcome);
     default:
@@ -31,6 +44,17 @@ function finished({ reference, status, imageID, bytesDownloaded, durationMs }: O
     imageID === undefined ? '' : show(imageID.slice(0, 39)),
     bytesDownloaded ? size(bytesDownloaded) : '',
     status === 'fetched' && durationMs !== undefined ? `in ${formatDuration(durationMs)}` : '',
+  ].filter((fact) => fact !== '');
+  return `${status} ${showReference(reference)}${facts.length > 0 ? `: ${facts.join(' ')}` : ''}`;
+}
+
+/** Failed and skipped images have lines of their own. */
+function pushFinished({ reference, status, pushed, bytesUploaded, durationMs }: PushOutcome): string | undefined {
+  if (status === 'failed' || status === 'skipped') return undefined;
+  const facts = [
+    pushed === undefined ? '' : show(pushed, 400),
+    bytesUploaded ? size(bytesUploaded) : '',
+    status === 'pushed' && durationMs !== undefined ? `in ${formatDuration(durationMs)}` : '',
   ].filter((fact) => fact !== '');
   return `${status} ${showReference(reference)}${facts.length > 0 ? `: ${facts.join(' ')}` : ''}`;
 }
@@ -52,6 +76,23 @@ export function summaryLine(totals: Totals): string {
   return (
     `${plural(images, 'image', 'images')}${dependencies}: ${counts.join(', ') || 'nothing to do'}; ` +
     `${bytes}in ${formatDuration(durationMs)}${bytes && rate}`
+  );
+}
+
+const pushStatuses = ['pushed', 'present', 'planned', 'skipped', 'failed', 'cancelled'] as const;
+
+/** The last line of a push. */
+export function pushSummaryLine(totals: PushTotals): string {
+  const counts = pushStatuses.filter((status) => totals[status] > 0).map((status) => `${totals[status]} ${status}`);
+  const { images, bytesUploaded, blobsUploaded, blobsMounted, durationMs } = totals;
+  const blobs = [
+    ...(blobsUploaded > 0 ? [`${plural(blobsUploaded, 'blob', 'blobs')} of ${size(bytesUploaded)} sent`] : []),
+    ...(blobsMounted > 0 ? [`${blobsMounted} mounted`] : []),
+  ].map((fact) => `${fact}, `);
+  const rate = bytesUploaded > 0 && durationMs > 0 ? `, ${size((bytesUploaded / durationMs) * 1000)}/s` : '';
+  return (
+    `${plural(images, 'image', 'images')}: ${counts.join(', ') || 'nothing to do'}; ` +
+    `${blobs.join('')}in ${formatDuration(durationMs)}${rate}`
   );
 }
 

@@ -10,11 +10,21 @@ const shortLength = 39;
 /** The most text collected for one write. */
 const gatheredLength = 64 * 1024;
 
-/**
- * Writes one ID in a line for each request whose image is in the store, in order. Lines of one turn of the event loop
- * share one write: ten thousand single writes would take longer than finding the images.
- */
+/** Writes one ID in a line for each request whose image is in the store, in order. */
 export function createTextResult(stdout: Writable, { full }: { readonly full: boolean }): ResultWriter {
+  return createLines(stdout, (outcome) => lineOf(outcome, full));
+}
+
+/**
+ * Writes lines of outcomes of requests, in order. Lines of one turn of the event loop share one write: ten thousand
+ * single writes would take longer than finding the images.
+ *
+ * @param format - the lines of an outcome, each with its line feed; empty for none.
+ */
+export function createLines<O extends { readonly index?: number }, T>(
+  stdout: Writable,
+  format: (outcome: O) => string,
+): ResultWriter<O, T> {
   let lines = '';
   const flush = (): void => {
     if (lines !== '') stdout.write(lines);
@@ -27,7 +37,7 @@ export function createTextResult(stdout: Writable, { full }: { readonly full: bo
   });
   return {
     add(outcome) {
-      if (outcome.index !== undefined) print(outcome.index, lineOf(outcome, full));
+      if (outcome.index !== undefined) print(outcome.index, format(outcome));
     },
     async end() {
       flush();

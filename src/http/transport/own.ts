@@ -6,6 +6,7 @@ import { abortable } from '../../system/single-flight.ts';
 import type { HeaderFields, HttpTimeouts, Transport, TransportRequest, TransportResponse } from '../contract.ts';
 import { contentLength } from '../headers.ts';
 import { networkError, type Progress } from '../network-error.ts';
+import { tellSending } from '../request-body.ts';
 
 /** The abort reason of an exchange whose body is no longer read. */
 const bodyLeft = new Error('the rest of the body is not wanted');
@@ -25,9 +26,19 @@ export function ownTransport(transport: Transport, { connectMs, headersMs }: Htt
     const onLate = () => {
       if (!isAnswered) exchange.end(lateAnswer(request.url, waitedMs));
     };
-    const timer = setTimeout(() => setImmediate(onLate), waitedMs);
+    const wait = () => setTimeout(() => setImmediate(onLate), waitedMs);
+    let timer: NodeJS.Timeout | undefined = wait();
+    const stopWaiting = () => {
+      clearTimeout(timer);
+      timer = undefined;
+    };
+    const waitAgain = () => {
+      if (!isAnswered) timer ??= wait();
+    };
+    const { body } = request;
+    const sent = body ? { ...request, body: tellSending(body, stopWaiting, waitAgain) } : request;
     try {
-      const answer = (async (): Promise<unknown> => transport(request, exchange.signal))();
+      const answer = (async (): Promise<unknown> => transport(sent, exchange.signal))();
       answer.then((late) => exchange.dropIfOver(late)).catch(() => undefined);
       const response = checkAnswer(await exchange.race(answer), request.url);
       return { ...response, body: checkedBody(response, request, exchange) };

@@ -7,6 +7,7 @@ import type { HeaderFields, HttpTimeouts, Transport, TransportResponse } from '.
 import { contentLength, headerList } from '../headers.ts';
 import { malformedError, networkError } from '../network-error.ts';
 import { proxyRefusal } from '../proxy.ts';
+import { tellSending } from '../request-body.ts';
 
 /** A body with more than this many unread bytes pauses its socket. */
 const queueBytes = 256 * 1024;
@@ -60,13 +61,19 @@ export function undiciTransport(agents: Agents, timeouts: HttpTimeouts): Transpo
       return networkError(cause, peer, timeouts, body && { received, expected });
     };
 
+    const stopWaiting = () => clearTimeout(timer);
+    const waitForHeaders = () => {
+      clearTimeout(timer);
+      if (!body && !signal.aborted) timer = setTimeout(() => setImmediate(onHeadersLate), timeouts.headersMs);
+    };
+
     if (signal.aborted) return Promise.reject(signal.reason as Error);
     signal.addEventListener('abort', stop, { once: true });
     const handler: Dispatcher.DispatchHandler = {
       onRequestStart(started) {
         controller = started;
         if (signal.aborted) started.abort(signal.reason as Error);
-        else timer = setTimeout(() => setImmediate(onHeadersLate), timeouts.headersMs);
+        else waitForHeaders();
       },
       onResponseStart(started, status, headers) {
         const forwarder = agents.forwarderOf(request.url);
@@ -91,7 +98,8 @@ export function undiciTransport(agents: Agents, timeouts: HttpTimeouts): Transpo
       },
     };
     try {
-      agents.dispatch(request, handler);
+      const sent = request.body && tellSending(request.body, stopWaiting, waitForHeaders);
+      agents.dispatch(sent ? { ...request, body: sent } : request, handler);
     } catch (error) {
       fail(error);
     }

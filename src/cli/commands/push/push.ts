@@ -1,0 +1,165 @@
+import {
+  asImageError,
+  checkAsked,
+  createPusher,
+  type EventSink,
+  type ImageError,
+  parseDestination,
+  type PushInput,
+  type PushOutcome,
+  type PushTotals,
+  show,
+  showReference,
+} from '../../../internal.ts';
+import { readList } from '../../../lists/read-list.ts';
+import type { Io, Run } from '../../command.ts';
+import { readConfig } from '../../config/read-config.ts';
+import { openCliStore } from '../../open-store.ts';
+import type { CommandLine } from '../../options/command-line.ts';
+import { usageError } from '../../options/option.ts';
+import { directoriesOf, isOn, textOf, valueOf } from '../../options/read.ts';
+import { errorLines } from '../../output/error-line.ts';
+import { createBatchExitCode, exitCodes } from '../../output/exit-code.ts';
+import { createJsonResult } from '../../output/json-result.ts';
+import { createEventStream, progressMode } from '../../output/progress.ts';
+import { openPushProgress } from '../../output/push-progress.ts';
+import { size } from '../../output/state-line.ts';
+import { createLines, resultStream } from '../../output/text-result.ts';
+import { write } from '../../output/write.ts';
+import { registryCredentials, registrySettings } from '../../registries/registry-settings.ts';
+import { openEventFile } from '../fetch/event-file.ts';
+import { networkSettings, readCaFile, storeDirectory } from '../fetch/network.ts';
+import { fetchOptions } from '../fetch/options.ts';
+import { insecureWarnings } from '../fetch/prepare.ts';
+import { requireApart } from '../output-files.ts';
+
+/** `push [IMAGE...]`: brings images of the store into a registry. */
+export const runPushCommand: Run = async (io, line) => {
+  const to = textOf(line, 'to');
+  if (to === undefined) throw usageError('say where to push: docker://HOST[/PREFIX]', '--to');
+  parseDestination(to, '--to');
+  const all = isOn(line, 'all');
+  const lists = line.values('from-file').map(({ text }) => text);
+  if (!all && line.operands.length + lists.length === 0)
+    throw usageError('name at least one image, or a list with -f, or --all');
+  const options = fetchOptions(line);
+  const ca = await valueOf(line, 'ca-file', readCaFile);
+  const { inputs, errors } = await readInputs(line, io);
+  if (errors.length > 0) {
+    await write(io.stderr, errorLines(errors));
+    return exitCodes.usage;
+  }
+  const { environment } = io;
+  const directories = directoriesOf(line, environment);
+  const config = await readConfig(directories);
+  const dir = textOf(line, 'dir');
+  const events = textOf(line, 'events');
+  const outputs = events === undefined ? [] : [{ option: '--events', path: events }];
+  await requireApart(outputs, { lists, apps: [], storeDir: storeDirectory({ dir, config, environment }) });
+
+  const progress = await openPushProgress(
+    progressMode(textOf(line, 'progress'), io.stderr.isTTY, environment),
+    io.stderr,
+    Date.now,
+  );
+  const unwritten: ImageError[] = [];
+  const file =
+    events === undefined
+      ? undefined
+      : await openEventFile(events, (error) => {
+          unwritten.push(error);
+          progress.onEvent({ type: 'warning', message: error.message });
+        });
+  const record = file && createEventStream(file.write, Date.now);
+  const onEvent: EventSink = (event) => {
+    progress.onEvent(event);
+    record?.(event);
+  };
+  const onWarning = (message: string): void => void onEvent({ type: 'warning', message });
+
+  let totals: PushTotals | undefined;
+  const exitCode = createBatchExitCode();
+  try {
+    insecureWarnings({ ...options.insecure, image: false }).forEach(onWarning);
+    const { mirrors, certificates } = await registrySettings([], environment, onWarning);
+    await using store = await openCliStore(
+      { dir: storeDirectory({ dir, config, environment }) },
+      environment,
+      'use',
+      true,
+    );
+    await using pusher = createPusher({
+      ...options,
+      ...networkSettings({ options, config, environment, ca }),
+      ...{ store, mirrors, certificates, onEvent },
+      dockerCredentials: config.dockerCredentials,
+      registryCredentials: registryCredentials(environment, onWarning),
+    });
+    const stdout = resultStream(io.stdout, { ...progress, end: () => undefined });
+    const result =
+      textOf(line, 'output') === 'json'
+        ? createJsonResult<PushOutcome, PushTotals>(stdout, 'longshore.push/1')
+        : createLines<PushOutcome, PushTotals>(stdout, lineOf);
+    const waiting = new Set(inputs.map(({ image }) => image));
+    io.awaits(() => [...waiting]);
+    ({ totals } = await pusher.pushImages(inputs, {
+      ...{ to, all, scoped: isOn(line, 'scoped'), noOverwrite: isOn(line, 'no-overwrite') },
+      ...{ dryRun: isOn(line, 'dry-run'), signal: io.signal },
+      onOutcome(outcome) {
+        waiting.delete(outcome.reference);
+        exitCode.add(outcome);
+        result.add(outcome);
+        progress.onOutcome(outcome);
+        if (outcome.status === 'skipped')
+          onWarning(`${showReference(outcome.reference)} is skipped: an archive (ACI), which a registry does not take`);
+      },
+    }));
+    await result.end(totals);
+  } finally {
+    await file?.end();
+    progress.end(totals);
+  }
+  const code = exitCode.result(totals.images);
+  const [failure] = unwritten;
+  if (failure && code === exitCodes.success) throw failure;
+  return code;
+};
+
+type Misunderstood = { readonly asked: string | undefined; readonly error: ImageError };
+
+/** The images that operands and lists name, and all that cannot be understood. @throws ImageError for a list that cannot be read */
+async function readInputs(
+  line: CommandLine,
+  { stdin, signal }: Io,
+): Promise<{ readonly inputs: readonly PushInput[]; readonly errors: readonly Misunderstood[] }> {
+  const inputs: PushInput[] = [];
+  const errors: Misunderstood[] = [];
+  const take = (image: string, place: string, skipsArchives: boolean): void => {
+    try {
+      checkAsked(image);
+      inputs.push({ image, skipsArchives });
+    } catch (error) {
+      errors.push({ asked: `${place}${showReference(image)}`, error: asImageError(error) });
+    }
+  };
+  for (const { text } of line.operands) take(text, '', false);
+  for (const { text: path } of line.values('from-file')) {
+    const list = await readList({ path, directory: process.cwd(), input: stdin }, signal);
+    const shown = path === '-' ? 'standard input' : path;
+    for (const error of list.errors) errors.push({ asked: undefined, error });
+    for (const { text, line: number } of list.entries) take(text, `${shown}, line ${number}: `, true);
+  }
+  return { inputs, errors };
+}
+
+function lineOf({ reference, status, pushed, target, digest, size: bytes }: PushOutcome): string {
+  switch (status) {
+    case 'pushed':
+    case 'present':
+      return `${show(pushed ?? '', 1000)}\n`;
+    case 'planned':
+      return `${showReference(reference)} -> ${show(`${target}@${digest}`, 1000)} (${size(bytes ?? 0)})\n`;
+    default:
+      return '';
+  }
+}

@@ -1,0 +1,116 @@
+import { type FileHandle, lstat } from 'node:fs/promises';
+
+import { hasCode } from '../errors.ts';
+import type { RequestBody } from '../http/contract.ts';
+import { bodyOf, tellSending } from '../http/request-body.ts';
+import { digestOf } from '../registry/download-blob.ts';
+import type { StoredBlob } from '../store/registry-store.ts';
+import { errnoOf } from '../system/errno.ts';
+import { openOwnFile, readAtMost, stampText } from '../system/files.ts';
+import { abortable } from '../system/single-flight.ts';
+import { damagedBlob, type PushContext } from './context.ts';
+
+/** A blob of the store that is being sent. */
+export type BlobSource = AsyncDisposable & {
+  /**
+   * The bytes from one position to another. Those with the last byte of the blob end only once the whole blob has been found to match
+   * its digest; otherwise they fail with STORE_CORRUPT, so that no upload of a damaged blob is complete.
+   */
+  body(from: number, to: number): RequestBody;
+  /** Resolves when the blob has been found to match its digest. @throws STORE_CORRUPT */
+  sound(): Promise<void>;
+};
+
+/** A smaller blob is read into memory. */
+const smallBytes = 64 * 1024;
+const chunkBytes = 256 * 1024;
+
+/**
+ * Opens a blob. While its bytes are sent, a thread hashes the file.
+ *
+ * @param onBytes - called with the size of each chunk that is sent.
+ * @throws STORE_CORRUPT
+ */
+export async function openBlob(
+  context: PushContext,
+  blob: StoredBlob,
+  onBytes: (bytes: number) => void,
+  signal: AbortSignal,
+): Promise<BlobSource> {
+  const { digest, size } = blob;
+  const path = context.store.digestPath(digest);
+  await using resources = new AsyncDisposableStack();
+  const orDamaged = async <T>(work: Promise<T>): Promise<T> => {
+    try {
+      return await work;
+    } catch (error) {
+      const isMissing = errnoOf(error) === 'ENOENT' || hasCode(error, 'FILE_NOT_FOUND');
+      if (isMissing || hasCode(error, 'FILE_UNREADABLE') || errnoOf(error) !== undefined)
+        throw damagedBlob(context, digest, isMissing ? 'missing' : 'unreadable');
+      throw error;
+    }
+  };
+  const file = resources.use(await orDamaged(openOwnFile(path)));
+  const stat = await orDamaged(file.stat({ bigint: true }));
+  if (stat.size !== BigInt(size)) throw damagedBlob(context, digest, 'wrong size');
+
+  if (size <= smallBytes) {
+    const bytes = await orDamaged(readAtMost(file, size + 1));
+    if (digestOf(bytes) !== digest) throw damagedBlob(context, digest, 'wrong hash');
+    return {
+      body: (from, to) => tellSending(bodyOf(bytes.subarray(from, to)), () => onBytes(to - from)),
+      sound: () => Promise.resolve(),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+  }
+
+  const check = async (): Promise<void> => {
+    const { hex } = await orDamaged(abortable(context.hashFile(path), signal));
+    if (`sha256:${hex}` !== digest) throw damagedBlob(context, digest, 'wrong hash');
+    // what was hashed is what is being sent
+    if (stampText(await orDamaged(lstat(path, { bigint: true }))) !== stampText(stat))
+      throw damagedBlob(context, digest, 'wrong hash');
+  };
+  let fault: { readonly error: unknown } | undefined;
+  const sound = check();
+  sound.catch((error: unknown) => (fault = { error }));
+
+  const owned = resources.move();
+  return {
+    body: (from, to) => ({
+      bytes: to - from,
+      async *open() {
+        for await (const [chunk, end] of orReadDamaged(readRange(file, from, to), orDamaged)) {
+          if (fault) throw fault.error;
+          if (end === size) await sound;
+          onBytes(chunk.byteLength);
+          yield chunk;
+        }
+      },
+    }),
+    sound: () => sound,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** Chunks of a file, each with the position of its end. */
+async function* readRange(file: FileHandle, from: number, to: number): AsyncGenerator<readonly [Uint8Array, number]> {
+  for (let at = from; at < to;) {
+    const wanted = Math.min(chunkBytes, to - at);
+    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafeSlow(wanted), 0, wanted, at);
+    if (bytesRead === 0) throw Object.assign(new Error('the file has become shorter'), { code: 'EIO' });
+    at += bytesRead;
+    yield [buffer.subarray(0, bytesRead), at];
+  }
+}
+
+async function* orReadDamaged<T>(
+  chunks: AsyncGenerator<T>,
+  orDamaged: <R>(work: Promise<R>) => Promise<R>,
+): AsyncGenerator<T> {
+  for (;;) {
+    const result = await orDamaged(chunks.next());
+    if (result.done) return;
+    yield result.value;
+  }
+}

@@ -1,0 +1,127 @@
+import type { PushTotals } from '../events.ts';
+import type { Digest } from '../image/digest.ts';
+import type { StoredBlob } from '../store/registry-store.ts';
+import { abortable } from '../system/single-flight.ts';
+import { createObserver, type PushContext, type PushRepository, type PushStep } from './context.ts';
+import { hasBlob, mountBlob, type UploadSession } from './target-registry.ts';
+import { uploadBlob } from './upload-blob.ts';
+
+/** How a blob came into a repository. */
+export type Brought = 'uploaded' | 'mounted' | 'present';
+
+/** The image that a blob is brought for. */
+export type BlobAsker = {
+  readonly key: string;
+  readonly place: PushRepository;
+  /** Called before a blob is sent, and with the size of each chunk that is sent. */
+  readonly onUpload: (blob: StoredBlob) => void;
+  readonly onBytes: (bytes: number) => void;
+};
+
+/** Brings blobs into the repositories of the target: each is sent once, and taken from there by all other repositories. */
+export type Blobs = {
+  bring(asker: BlobAsker, blob: StoredBlob, signal: AbortSignal): Promise<Brought>;
+};
+
+/** @param sums - where bytes and blobs are counted. */
+export function createBlobs(
+  context: PushContext,
+  sums: { -readonly [N in 'bytesUploaded' | 'blobsUploaded' | 'blobsMounted']: PushTotals[N] },
+): Blobs {
+  /** For each blob, the first repository that gets it; undefined once that has failed. */
+  const first = new Map<Digest, Promise<string | undefined>>();
+  /** Blobs by repository, for images that share both. */
+  const brought = new Map<string, Promise<Brought>>();
+  /** The registry mounts nothing, so that it need not be asked again. */
+  let mountsNothing = false;
+
+  const inSlot = <T>(
+    { key, place }: BlobAsker,
+    signal: AbortSignal,
+    work: (step: PushStep) => Promise<T>,
+  ): Promise<T> =>
+    context.slots.run(place.host, signal, (slot) => work({ place, observer: createObserver(context, key, slot) }));
+
+  const upload = async (
+    step: PushStep,
+    asker: BlobAsker,
+    blob: StoredBlob,
+    signal: AbortSignal,
+    session?: UploadSession,
+  ): Promise<Brought> => {
+    const { key, place } = asker;
+    const url = `docker://${place.host}/${place.repository}`;
+    asker.onUpload(blob);
+    context.onEvent({ type: 'upload-started', key, url, total: blob.size });
+    const onBytes = (bytes: number): void => {
+      sums.bytesUploaded += bytes;
+      asker.onBytes(bytes);
+    };
+    await uploadBlob(context, step, { blob, session, onBytes }, signal);
+    sums.blobsUploaded += 1;
+    context.onEvent({ type: 'upload-finished', key, url, bytes: blob.size });
+    return 'uploaded';
+  };
+
+  const check = (asker: BlobAsker, blob: StoredBlob, signal: AbortSignal): Promise<Brought> =>
+    inSlot(asker, signal, async (step) =>
+      (await hasBlob(context, step, blob, signal)) ? 'present' : upload(step, asker, blob, signal),
+    );
+
+  const mount = (asker: BlobAsker, blob: StoredBlob, from: string, signal: AbortSignal): Promise<Brought> =>
+    inSlot(asker, signal, async (step) => {
+      const mounted = mountsNothing ? undefined : await mountBlob(context, step, blob, from, signal);
+      if (mounted === true) {
+        sums.blobsMounted += 1;
+        return 'mounted';
+      }
+      mountsNothing ||= mounted === undefined;
+      if (await hasBlob(context, step, blob, signal)) return 'present';
+      return upload(step, asker, blob, signal, mounted);
+    });
+
+  const bringNew = async (asker: BlobAsker, blob: StoredBlob, signal: AbortSignal): Promise<Brought> => {
+    const { repository } = asker.place;
+    for (;;) {
+      const other = first.get(blob.digest);
+      if (!other) {
+        const work = check(asker, blob, signal);
+        const result = work.then(
+          () => repository,
+          () => {
+            first.delete(blob.digest);
+            return undefined;
+          },
+        );
+        first.set(blob.digest, result);
+        return work;
+      }
+      const from = await abortable(other, signal);
+      if (from !== undefined) return mount(asker, blob, from, signal);
+    }
+  };
+
+  return {
+    async bring(asker, blob, signal) {
+      const name = `${asker.place.repository}@${blob.digest}`;
+      for (;;) {
+        signal.throwIfAborted();
+        const known = brought.get(name);
+        if (!known) {
+          const work = bringNew(asker, blob, signal);
+          brought.set(name, work);
+          work.catch(() => brought.delete(name)); // another image tries it again
+          return work;
+        }
+        try {
+          await abortable(known, signal);
+          return 'present';
+        } catch (error) {
+          if (brought.get(name) === known) brought.delete(name);
+          signal.throwIfAborted();
+          void error; // that of the other image: this one tries it itself
+        }
+      }
+    },
+  };
+}

@@ -1,0 +1,130 @@
+import { type Digest, isDigest } from '../image/digest.ts';
+import { parseJsonStrict } from '../image/json.ts';
+import { defaultLimits } from '../image/limits.ts';
+import { digestOf } from '../registry/download-blob.ts';
+import type { RegistryImage, StoredBlob, StoredDescriptor } from '../store/registry-store.ts';
+import { errnoOf } from '../system/errno.ts';
+import { openOwnFile, readAtMost } from '../system/files.ts';
+import { damagedBlob, type PushContext } from './context.ts';
+
+/** A manifest or an index, with all that has to be there before it. */
+export type PlannedDocument = StoredDescriptor & {
+  readonly bytes: Uint8Array;
+  /** Its configuration and layers. */
+  readonly blobs: readonly StoredBlob[];
+  /** The manifests that an index names. */
+  readonly children: readonly PlannedDocument[];
+};
+
+/** A document with the tag that it gets; without one it is known by its digest. */
+export type PlannedRoot = { readonly document: PlannedDocument; readonly tag?: string };
+
+/** Roots in the order in which they are pushed: the image itself is the last. */
+export type PushPlan = { readonly roots: readonly PlannedRoot[]; readonly image: PlannedRoot };
+
+type Context = Pick<PushContext, 'store'>;
+
+/**
+ * What is pushed for an image: the index that it came with, if all of that is in the store; otherwise the manifest that was chosen from it.
+ *
+ * @throws STORE_CORRUPT
+ */
+export async function planImage(context: Context, image: RegistryImage, tag: string | undefined): Promise<PushPlan> {
+  const whole = image.index && (await readWhole(context, image.index));
+  const document = whole ?? (await readTree(context, image.manifest));
+  const root = { document, ...(tag !== undefined && { tag }) };
+  return { roots: [...(await attachedTo(context, document)), root], image: root };
+}
+
+/** What goes along with an image, such as its signatures. The store keeps nothing of that kind. */
+function attachedTo(_context: Context, _image: PlannedDocument): Promise<readonly PlannedRoot[]> {
+  return Promise.resolve([]);
+}
+
+/** All blobs below documents, each once. */
+function blobsOf(documents: readonly PlannedDocument[]): ReadonlyMap<Digest, StoredBlob> {
+  const all = documents.flatMap(({ blobs, children }) => [...blobs, ...blobsOf(children).values()]);
+  return new Map(all.map((blob) => [blob.digest, blob]));
+}
+
+/** The bytes of documents and of the blobs below them, each blob once. */
+export function sizeOf(documents: readonly PlannedDocument[]): number {
+  const own = (all: readonly PlannedDocument[]): number =>
+    all.reduce((sum, { size, children }) => sum + size + own(children), 0);
+  return blobsOf(documents)
+    .values()
+    .reduce((sum, { size }) => sum + size, own(documents));
+}
+
+const maxDepth = 8;
+
+/** Reads a document and those that it names. @throws STORE_CORRUPT */
+async function readTree(context: Context, descriptor: StoredDescriptor, depth = 0): Promise<PlannedDocument> {
+  const { digest } = descriptor;
+  const bytes = await readDocument(context, descriptor);
+  const parts = partsOf(bytes);
+  if (!parts || depth > maxDepth) throw damagedBlob(context, digest, 'no manifest');
+  const children = await Promise.all(parts.children.map((child) => readTree(context, child, depth + 1)));
+  return { ...descriptor, bytes, blobs: parts.blobs, children };
+}
+
+/** As readTree; undefined if the store does not have all documents and blobs of an index. */
+async function readWhole(context: Context, index: StoredDescriptor): Promise<PlannedDocument | undefined> {
+  const { store } = context;
+  const isThere = async ({ digest, size }: StoredBlob): Promise<boolean> =>
+    (await store.digestState(digest, size)) !== 'missing';
+  const isWhole = async (document: StoredDescriptor, depth: number): Promise<boolean> => {
+    if (depth > maxDepth || !(await isThere(document))) return false;
+    const parts = partsOf(await readDocument(context, document));
+    if (!parts) return false;
+    for (const blob of parts.blobs) if (!(await isThere(blob))) return false;
+    for (const child of parts.children) if (!(await isWhole(child, depth + 1))) return false;
+    return true;
+  };
+  return (await isWhole(index, 0)) ? readTree(context, index) : undefined;
+}
+
+/** @throws STORE_CORRUPT */
+async function readDocument(context: Context, { digest, size }: StoredBlob): Promise<Buffer> {
+  const bytes = await readSmall(context.store.digestPath(digest)).catch((error: unknown) => {
+    throw damagedBlob(context, digest, errnoOf(error) === 'ENOENT' ? 'missing' : 'unreadable');
+  });
+  if (bytes.byteLength !== size) throw damagedBlob(context, digest, 'wrong size');
+  if (digestOf(bytes) !== digest) throw damagedBlob(context, digest, 'wrong hash');
+  return bytes;
+}
+
+async function readSmall(path: string): Promise<Buffer> {
+  await using file = await openOwnFile(path);
+  return await readAtMost(file, defaultLimits.registryManifest + 1); // one byte more than the limit
+}
+
+type Parts = { readonly blobs: readonly StoredBlob[]; readonly children: readonly StoredDescriptor[] };
+
+/** The descriptors in a manifest or an index of any kind; undefined if it is neither. */
+function partsOf(bytes: Uint8Array): Parts | undefined {
+  const parsed = parseJsonStrict(bytes, { caseSensitive: true });
+  const members = membersOf(parsed.ok ? parsed.value : undefined);
+  const listed = (name: string) => (Array.isArray(members[name]) ? members[name] : []).map(parseDescriptor);
+  const children = listed('manifests');
+  const blobs = [...(members['config'] === undefined ? [] : [parseDescriptor(members['config'])]), ...listed('layers')];
+  const isIndex = Array.isArray(members['manifests']);
+  if (!isIndex && blobs.length === 0) return undefined;
+  const [wholeBlobs, wholeChildren] = [blobs.filter(isGiven), children.filter(isGiven)];
+  const areWhole = wholeBlobs.length === blobs.length && wholeChildren.length === children.length;
+  return areWhole ? { blobs: wholeBlobs, children: wholeChildren } : undefined;
+}
+
+function isGiven<T>(value: T | undefined): value is T {
+  return value !== undefined;
+}
+
+function parseDescriptor(value: unknown): StoredDescriptor | undefined {
+  const { mediaType, digest, size } = membersOf(value);
+  const isWhole = typeof mediaType === 'string' && typeof digest === 'string' && typeof size === 'number';
+  return isWhole && isDigest(digest) ? { mediaType, digest, size } : undefined;
+}
+
+function membersOf(value: unknown): { readonly [name: string]: unknown } {
+  return typeof value === 'object' && value !== null ? { ...value } : {};
+}

@@ -1,0 +1,179 @@
+import { chmod, writeFile } from 'node:fs/promises';
+
+import test from 'ava';
+
+import { codesOf } from '../helpers/fetching.ts';
+import { openPushing } from '../helpers/pushing.ts';
+import { layerOf } from '../helpers/registry-fetching.ts';
+
+const digestIn = (url: string) => decodeURIComponent(/sha256(?::|%3A)[0-9a-f]{64}/.exec(url)?.[0] ?? '');
+
+test('an image is pushed as it came: its blobs, then its manifest, by its tag', async (t) => {
+  const { registry, reference, fetch, push, target } = await openPushing(t);
+  const { digest, manifest } = registry.putImage('team/app', '1', { layers: [await layerOf({ a: 'x' }), 'other'] });
+  await fetch(reference('team/app:1'));
+  const { outcomes, totals } = await push([reference('team/app:1')]);
+  t.like(outcomes[0], {
+    status: 'pushed',
+    reference: reference('team/app:1'),
+    target: `${target.host}/team/app:1`,
+    pushed: `${target.host}/team/app@${digest}`,
+    digest,
+    blobs: { uploaded: 3, mounted: 0, present: 0 },
+  });
+  t.like(totals, { images: 1, pushed: 1, failed: 0, blobsUploaded: 3, retries: 0 });
+  t.is(target.manifests.get('team/app:1')?.bytes.toString(), JSON.stringify(manifest));
+  t.deepEqual(
+    target
+      .asked('PUT')
+      .map((url) => url.replace(/\/uploads\/.*$/, ''))
+      .slice(0, 3),
+    Array(3).fill('/v2/team/app/blobs'),
+  );
+  t.is(target.asked('PUT').at(-1), '/v2/team/app/manifests/1');
+});
+
+test('what is at the target is not sent again: a manifest under its tag ends it, a blob is asked for by HEAD', async (t) => {
+  const { registry, reference, fetch, push, target } = await openPushing(t);
+  registry.putImage('team/app', '1', { layers: ['one', 'two'] });
+  registry.putImage('team/app', '2', { layers: ['one', 'three'] });
+  await fetch(reference('team/app:1'));
+  await fetch(reference('team/app:2'));
+  await push([reference('team/app:1')]);
+  const sent = target.asked('PUT').length;
+  const again = await push([reference('team/app:1')]);
+  t.is(target.asked('PUT').length, sent);
+  t.like(again.outcomes[0], { status: 'present', bytesUploaded: 0 });
+  const next = await push([reference('team/app:2')]);
+  t.like(next.outcomes[0], { status: 'pushed', blobs: { uploaded: 2, mounted: 0, present: 1 } });
+});
+
+test('a blob is sent once for a batch, and mounted into all other repositories', async (t) => {
+  const { registry, reference, fetch, push, target } = await openPushing(t);
+  const names = Array.from({ length: 12 }, (_, index) => `team/app-${index}`);
+  for (const name of names) registry.putImage(name, '1', { layers: ['shared', 'also shared', name] });
+  for (const name of names) await fetch(reference(`${name}:1`));
+  const { outcomes, totals } = await push(names.map((name) => reference(`${name}:1`)));
+  t.true(outcomes.every(({ status }) => status === 'pushed'));
+  const sent = target.asked('PUT', /blobs/).map(digestIn);
+  t.is(sent.length, new Set(sent).size);
+  t.is(totals.blobsUploaded, sent.length);
+  t.is(totals.blobsMounted, 2 * (names.length - 1));
+  t.is(target.manifests.size, 2 * names.length);
+});
+
+test('a registry that mounts nothing gets its blobs all the same', async (t) => {
+  const { registry, reference, fetch, push, target } = await openPushing(t, { mountsNothing: true });
+  for (const name of ['a', 'b']) registry.putImage(`team/${name}`, '1', { layers: ['shared', name] });
+  for (const name of ['a', 'b']) await fetch(reference(`team/${name}:1`));
+  const { totals } = await push([reference('team/a:1'), reference('team/b:1')]);
+  t.like(totals, { pushed: 2, blobsUploaded: 6, blobsMounted: 0 });
+  t.is(target.uploads.size, 0);
+});
+
+test('a registry that refuses to be asked for mounts is asked once', async (t) => {
+  const { registry, reference, fetch, push, target } = await openPushing(t, {
+    intercept: ({ url, response }) => url.searchParams.has('mount') && Boolean(response.writeHead(405).end()),
+  });
+  for (const name of ['a', 'b', 'c']) registry.putImage(`team/${name}`, '1', { layers: ['shared', name] });
+  for (const name of ['a', 'b', 'c']) await fetch(reference(`team/${name}:1`));
+  const { totals } = await push(
+    ['a', 'b', 'c'].map((name) => reference(`team/${name}:1`)),
+    {},
+    { jobs: 1 },
+  );
+  t.like(totals, { pushed: 3, blobsMounted: 0 });
+  t.is(target.asked('POST', /mount=/).length, 1);
+});
+
+test('an image that is known by its digest only is pushed without a tag', async (t) => {
+  const { registry, reference, fetch, push, target } = await openPushing(t);
+  const { digest } = registry.putImage('team/app', undefined);
+  await fetch(reference(`team/app@${digest}`));
+  const { outcomes } = await push([digest.slice(0, 20)]);
+  t.like(outcomes[0], {
+    status: 'pushed',
+    target: `${target.host}/team/app`,
+    pushed: `${target.host}/team/app@${digest}`,
+  });
+  t.deepEqual([...target.manifests.keys()], [`team/app@${digest}`]);
+});
+
+test('a damaged blob fails its image alone, and its upload is never completed', async (t) => {
+  const { registry, reference, fetch, push, target, store } = await openPushing(t);
+  const bytes = Buffer.alloc(300_000, 'a');
+  const bad = registry.putImage('team/bad', '1', { layers: [bytes] }).manifest.layers[0];
+  registry.putImage('team/good', '1', { layers: ['good'] });
+  await fetch(reference('team/bad:1'));
+  await fetch(reference('team/good:1'));
+  const path = store.digestPath(bad?.digest as Parameters<typeof store.digestPath>[0]);
+  await chmod(path, 0o600);
+  await writeFile(path, Buffer.alloc(300_000, 'b'));
+  const { outcomes } = await push([reference('team/bad:1'), reference('team/good:1')]);
+  t.like(outcomes[0], { status: 'failed', error: { code: 'STORE_CORRUPT' } });
+  t.is(outcomes[1]?.status, 'pushed');
+  t.deepEqual(
+    [...target.manifests.keys()].filter((name) => name.startsWith('team/bad')),
+    [],
+  );
+  t.is([...target.blobs.values()].filter((blob) => blob.length === 300_000).length, 0);
+});
+
+test('two images for one tag are refused before anything is sent', async (t) => {
+  const { registry, reference, fetch, push, target } = await openPushing(t);
+  const other = await openPushing(t);
+  registry.putImage('team/app', '1', { layers: ['one'] });
+  await fetch(reference('team/app:1'));
+  other.registry.putImage('team/app', '1', { layers: ['two'] });
+  await fetch(other.reference('team/app:1'));
+  const images = [reference('team/app:1'), other.reference('team/app:1')];
+  const error = await t.throwsAsync(push(images), { code: 'USAGE' });
+  t.regex(error?.message ?? '', /same name at the target: 127\.0\.0\.1:\d+\/team\/app:1 for /);
+  t.deepEqual(target.requests, []);
+  const { outcomes } = await push(images, { scoped: true });
+  t.deepEqual(
+    outcomes.map(({ status }) => status),
+    ['pushed', 'pushed'],
+  );
+  t.deepEqual(
+    [...target.manifests.keys()].filter((name) => name.endsWith(':1')).toSorted(),
+    [registry.host, other.registry.host].map((host) => `${host.replace(':', '_')}/team/app:1`).toSorted(),
+  );
+});
+
+test('with noOverwrite a tag that is there with another digest is left, and one with the same is present', async (t) => {
+  const { registry, reference, fetch, push, target } = await openPushing(t);
+  const first = registry.putImage('team/app', '1', { layers: ['one'] });
+  await fetch(reference('team/app:1'));
+  await push([reference('team/app:1')]);
+  t.is((await push([reference('team/app:1')], { noOverwrite: true })).outcomes[0]?.status, 'present');
+  registry.putImage('team/app', '1', { layers: ['two'] });
+  await fetch(reference('team/app:1'), { pullPolicy: 'update' });
+  const { outcomes } = await push([reference('team/app:1')], { noOverwrite: true });
+  t.like(outcomes[0], { status: 'failed', error: { code: 'TAG_EXISTS', details: { found: first.digest } } });
+  t.is(target.manifests.get('team/app:1')?.bytes.toString(), JSON.stringify(first.manifest));
+  t.is((await push([reference('team/app:1')])).outcomes[0]?.status, 'pushed');
+});
+
+test('a dry run asks and sends nothing', async (t) => {
+  const { registry, reference, fetch, push, target } = await openPushing(t);
+  const { digest } = registry.putImage('team/app', '1');
+  await fetch(reference('team/app:1'));
+  const { outcomes, totals } = await push([reference('team/app:1')], { dryRun: true });
+  t.like(outcomes[0], { status: 'planned', pushed: `${target.host}/team/app@${digest}` });
+  t.like(totals, { planned: 1, requests: 0 });
+  t.deepEqual(target.requests, []);
+});
+
+test('an image that is not in the store fails alone; the same image asked for twice is pushed once', async (t) => {
+  const { registry, reference, fetch, push, target } = await openPushing(t);
+  registry.putImage('team/app', '1');
+  await fetch(reference('team/app:1'));
+  const { outcomes } = await push([reference('team/none:1'), reference('team/app:1'), reference('team/app:1')]);
+  t.deepEqual(
+    outcomes.map(({ status }) => status),
+    ['failed', 'pushed', 'pushed'],
+  );
+  t.deepEqual(codesOf(outcomes[0] ?? {}), ['NOT_IN_STORE']);
+  t.is(target.asked('PUT', /manifests/).length, 1);
+});
