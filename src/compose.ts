@@ -35,9 +35,10 @@ export function openContext(options: ActionOptions, onEvent: EventSink): OpenCon
   const policy = policyOf(options);
   const limits = withDefaults(defaultLimits, options.limits);
   const http = openClient(options, limits);
-  const { jobs } = concurrencyOf(options);
+  const wanted = wantedJobs(options.jobs);
+  const { jobs } = concurrencyOf({ ...options, jobs: wanted });
   const { jobsPerHost = 'auto' } = options;
-  if (jobs < wantedJobs(options.jobs)) onEvent({ type: 'warning', message: fewFiles(jobs) });
+  if (jobs < wanted) onEvent({ type: 'warning', message: fewFiles(jobs) });
   const pool = options.pool ?? openFetchPool(options);
   let knownLevels: Awaited<ReturnType<typeof store.hostLevels>> = new Map();
   const reading = store.hostLevels().then(

@@ -126,3 +126,16 @@ test('the progress of a download has its total whenever that is known', async (t
   await finder({ onEvent }).findImage(unknown.url);
   t.deepEqual([...totals], [undefined]);
 });
+
+test('the first event has the numbers of transfers, also those that the fetch chooses itself', async (t) => {
+  const { finder } = await openFetching(t);
+  const first = async (options: object) => {
+    const events: BatchEvent[] = [];
+    await finder({ ...options, onEvent: (event) => events.push(event) }).findImages([]);
+    return events[0];
+  };
+  t.like(await first({ jobs: 3, jobsPerHost: 2 }), { type: 'batch-started', jobs: 3, jobsPerHost: 2 });
+  t.like(await first({ jobs: 3, jobsPerHost: 'auto' }), { jobs: 3, jobsPerHost: 16 });
+  const chosen = await first({});
+  t.true(chosen?.type === 'batch-started' && chosen.jobs >= 1 && chosen.jobs <= 64 && chosen.jobsPerHost === 16);
+});
