@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -35,6 +36,7 @@ const cases: Readonly<Record<string, (context: Context) => Promise<Proof>>> = {
   trickle,
   'limit-rate': (context) => limitRate(context, undefined),
   'limit-rate-of-host': (context) => limitRate(context, 'host'),
+  'long-path': longPath,
   'eight-processes': eightProcesses,
 };
 
@@ -170,6 +172,65 @@ async function limitRate({ t, longshore, directory }: Context, of: 'host' | unde
     found: `${percent(share)} of it${freely}; exit ${code}`,
     isHeld: (Math.abs(share - 1) <= 0.05 || (small && share <= 1.15)) && code === 0,
   };
+}
+
+/** One large archive over a path of 100 MB/s and 100 ms, which a relay makes: it delays bytes, and lets so many be under way. */
+async function longPath({ t, longshore, directory }: Context): Promise<Proof> {
+  const [rate, rttMs, size] = [100_000_000, 100, small ? 20_000_000 : 500_000_000];
+  const { bytes } = await buildAci({ name: 'example.com/app', size, compress: 'none' });
+  const server = await startServer(t, { '/a.aci': { body: bytes } });
+  const relay = createServer((client) => relayTo(client, Number(new URL(server.url).port), { rate, rttMs }));
+  relay.listen(0, '127.0.0.1');
+  await once(relay, 'listening');
+  t.teardown(() => void relay.close());
+  const events = join(directory, 'events.jsonl');
+  const url = `http://127.0.0.1:${(relay.address() as AddressInfo).port}/a.aci`;
+  const code = await run(longshore, [url], [`--events=${events}`]);
+  const [started = NaN, finished = NaN] = (await readFile(events, 'utf8'))
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as FetchEvent)
+    .filter(({ type }) => /^download-(started|finished)$/.test(type))
+    .map(({ time }) => Date.parse(time));
+  const share = bytes.length / ((finished - started) / 1000) / rate;
+  return {
+    wanted: `a path of ${rttMs} ms and ${rate / 1e6} MB/s filled to at least 90 %`,
+    found: `${percent(share)}; exit ${code}`,
+    isHeld: (small || share >= 0.9) && code === 0,
+  };
+}
+
+/** What the server sends comes half a round trip later, at the rate of the path; no more than that is under way. */
+function relayTo(
+  client: Socket,
+  port: number,
+  { rate, rttMs }: { readonly rate: number; readonly rttMs: number },
+): void {
+  const server = connect(port, '127.0.0.1');
+  const most = (rate * rttMs) / 1000;
+  let underWay = 0;
+  let freeAtMs = 0;
+  const after = (ms: number, send: () => void): void => void setTimeout(send, ms).unref();
+  client.on('data', (chunk) => after(rttMs / 2, () => server.write(chunk)));
+  server.on('data', (chunk) => {
+    const nowMs = performance.now();
+    freeAtMs = Math.max(nowMs, freeAtMs) + (chunk.length / rate) * 1000;
+    underWay += chunk.length;
+    if (underWay >= most) server.pause();
+    after(freeAtMs - nowMs + rttMs / 2, () =>
+      client.write(chunk, () => {
+        underWay -= chunk.length;
+        if (underWay < most) server.resume();
+      }),
+    );
+  });
+  for (const [one, other] of [
+    [client, server],
+    [server, client],
+  ] as const) {
+    one.on('error', () => other.destroy());
+    one.on('close', () => after(rttMs, () => other.destroy()));
+  }
 }
 
 type FetchEvent = { readonly type: string; readonly time: string; readonly url?: string };
