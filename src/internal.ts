@@ -35,7 +35,7 @@ export { removeImages } from './images/remove.ts';
 export {
   blobsOf,
   checkAsked,
-  requireImage,
+  preferArchive,
   requireRegistryImage,
   resolveEntries,
   resolveEntry,

@@ -1,9 +1,10 @@
 import { constants, createWriteStream } from 'node:fs';
-import { chmod, copyFile as cloneFile, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, copyFile as cloneFile, type FileHandle, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
+import { defaultLimits, type Limits } from '../image/limits.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
 import type { StoredImage } from '../store/store.ts';
 import { errnoOf } from '../system/errno.ts';
@@ -18,47 +19,68 @@ import {
   openSound,
   requireSound,
 } from './check-blob.ts';
+import { type Archive, makeArchiveOf, withArchiveOf } from './registry-image.ts';
 import { type LayoutFile, type RegistryFormat, registryLayout, type TarFile, writeTar } from './registry-layout.ts';
+import { isRegistryImage } from './resolve-image.ts';
 import { type FileTarget, settleFile, writeFileTarget } from './write-file.ts';
 import { type TreeTarget, writeTree } from './write-tree.ts';
 
-export type ExportRequest = FileTarget & { readonly image: StoredImage };
+/** `limits` are those for the archive of a registry image; default `defaultLimits`. */
+export type ArchiveExport = { readonly image: StoredImage | RegistryImage; readonly limits?: Limits };
 
 /**
  * Writes the uncompressed image to a file. The copy is hashed before it gets its final name, so the target is either
- * the complete, intact image or unchanged.
+ * the complete, intact image or unchanged. Of a registry image the archive is made right there, and not stored.
  *
- * @throws STORE_CORRUPT when the blob is damaged; as writeFileTarget
+ * @returns what of a registry image an archive cannot express.
+ * @throws STORE_CORRUPT when a blob is damaged; as writeFileTarget, and makeArchiveOf
  */
 export async function exportImage(
   context: ImagesContext,
-  { image, ...target }: ExportRequest,
+  { image, limits = defaultLimits, ...target }: ArchiveExport & FileTarget,
   signal: AbortSignal,
-): Promise<void> {
-  const { imageId: id, size } = image;
-  await writeFileTarget({ ...target, outside: context.store.dir }, (to) => copyBlob(context, { id, size, to }, signal));
-  context.store.touch(id);
+): Promise<readonly string[]> {
+  const { store } = context;
+  const warnings: string[] = [];
+  await writeFileTarget({ ...target, outside: store.dir }, async (to) => {
+    if (!isRegistryImage(image)) return copyBlob(context, { id: image.imageId, size: image.size, to }, signal);
+    const made = await makeArchiveOf(context, image, { path: to, limits }, signal);
+    warnings.push(...made.warnings);
+  });
+  if (isRegistryImage(image)) store.touchRegistryImage(image.reference);
+  else store.touch(image.imageId);
+  return warnings;
 }
 
 /**
  * Writes the uncompressed image to a stream, which stays open. Since written bytes cannot be taken back, the blob is
- * hashed first, and exactly the file that was hashed is sent.
+ * hashed first, and exactly the file that was hashed is sent. Of a registry image an archive is made first.
  *
- * @throws STORE_CORRUPT before the first byte when the blob is damaged.
+ * @returns as exportImage. @throws STORE_CORRUPT before the first byte when a blob is damaged; as makeArchiveOf
  */
 export async function exportToStream(
   context: ImagesContext,
-  { imageId: id, size }: StoredImage,
-  output: Writable,
+  { image, limits = defaultLimits, output }: ArchiveExport & { readonly output: Writable },
   signal: AbortSignal,
-): Promise<void> {
+): Promise<readonly string[]> {
   const { store } = context;
-  await using file = await openSound(store, await hashBlob(context, { id, size }, signal));
-  store.touch(id);
-  await pipeline(file.createReadStream({ highWaterMark: 1024 * 1024, autoClose: false }), output, {
-    end: false,
-    signal,
-  });
+  if (!isRegistryImage(image)) {
+    await using file = await openSound(store, await hashBlob(context, { id: image.imageId, size: image.size }, signal));
+    store.touch(image.imageId);
+    await sendFile(file, output, signal);
+    return [];
+  }
+  const send = async ({ path, warnings }: Archive): Promise<readonly string[]> => {
+    await using file = await openOwnFile(path);
+    store.touchRegistryImage(image.reference);
+    await sendFile(file, output, signal);
+    return warnings;
+  };
+  return withArchiveOf(context, image, limits, send, signal);
+}
+
+function sendFile(file: FileHandle, output: Writable, signal: AbortSignal): Promise<void> {
+  return pipeline(file.createReadStream({ highWaterMark, autoClose: false }), output, { end: false, signal });
 }
 
 export type RegistryExport = { readonly image: RegistryImage; readonly format: RegistryFormat };

@@ -7,31 +7,41 @@ import type { Limits } from '../image/limits.ts';
 import type { Dependency } from '../image/manifest.ts';
 import { show } from '../image/show.ts';
 import { findExpected } from '../store/index/lookups.ts';
+import type { RegistryImage } from '../store/registry-store.ts';
 import type { Store, StoredImage } from '../store/store.ts';
 import type { ImagesContext } from './check-blob.ts';
+import { type Archive, withArchiveOf } from './registry-image.ts';
+import { isRegistryImage } from './resolve-image.ts';
 import { type TreeTarget, writeTree } from './write-tree.ts';
 
-export type ExtractRequest = ExtractionRequest & { readonly image: StoredImage };
+export type ExtractRequest = ExtractionRequest & { readonly image: StoredImage | RegistryImage };
 
 /**
  * Writes the content of an image to a directory, without its dependencies and ignoring its pathWhitelist. The blob is
- * hashed in the same pass, so the directory is either the complete, intact image or unchanged.
+ * hashed in the same pass, so the directory is either the complete, intact image or unchanged. Of a registry image an
+ * archive is made for that, which is not stored.
  *
  * Owners, setuid bits and devices need root; extended attributes need the program setfattr. Nothing is synced to the
  * disk.
  *
  * @throws STORE_CORRUPT when the blob is damaged, USAGE when the target may not be replaced, FILE_NOT_FOUND when its
- * directory does not exist, STORE_FULL, STORE_READ_ONLY or FILE_UNREADABLE when it cannot be written.
+ * directory does not exist, STORE_FULL, STORE_READ_ONLY or FILE_UNREADABLE when it cannot be written; as makeArchiveOf.
  */
 export function extractImage(
   context: ImagesContext,
   { image, ...request }: ExtractRequest,
   signal: AbortSignal,
 ): Promise<ExtractionReport> {
-  return extractLayers(context, [{ image, own: [], inherited: [] }], request, signal);
+  if (!isRegistryImage(image)) return extractStored(context, [{ image, own: [], inherited: [] }], request, signal);
+  const extract = async (archive: Archive): Promise<ExtractionReport> => {
+    const report = await extractLayers(context, [{ archive, own: [], inherited: [] }], request, signal);
+    context.store.touchRegistryImage(image.reference);
+    return report;
+  };
+  return withArchiveOf(context, image, request.limits, extract, signal);
 }
 
-export type RenderRequest = ExtractionRequest & { readonly image: StoredImage; readonly platform: NodePlatform };
+export type RenderRequest = ExtractRequest & { readonly platform: NodePlatform };
 
 /**
  * Writes an image and all its dependencies to a directory, layered as for running it: each pathWhitelist applies, and
@@ -45,8 +55,9 @@ export async function renderImage(
   { image, platform, ...request }: RenderRequest,
   signal: AbortSignal,
 ): Promise<ExtractionReport> {
+  if (isRegistryImage(image)) return extractImage(context, { image, ...request }, signal); // it depends on no other
   const layers = await flatten(context.store, image, { limits: request.limits, platform });
-  return extractLayers(context, layers, request, signal);
+  return extractStored(context, layers, request, signal);
 }
 
 type ExtractionRequest = TreeTarget & {
@@ -63,17 +74,33 @@ export type ExtractionReport = {
   readonly withoutXattrs: { readonly count: number; readonly paths: readonly string[] };
 };
 
-/** Writes images to a directory, each before those below it, and records that they were used. */
+/** Writes images of the store to a directory, and records that they were used. */
+async function extractStored(
+  context: ImagesContext,
+  images: readonly FlatImage[],
+  request: ExtractionRequest,
+  signal: AbortSignal,
+): Promise<ExtractionReport> {
+  const { store } = context;
+  const layers = images.map(({ image: { imageId, size }, own, inherited }) => {
+    return { archive: { imageId, size, path: store.blobPath(imageId) }, own, inherited };
+  });
+  const report = await extractLayers(context, layers, request, signal);
+  for (const { image } of images) store.touch(image.imageId);
+  return report;
+}
+
+type Layer = Pick<FlatImage, 'own' | 'inherited'> & { readonly archive: Omit<Archive, 'warnings'> };
+
+/** Writes archives to a directory, each before those below it. */
 async function extractLayers(
   { store, pool }: ImagesContext,
-  layers: readonly FlatImage[],
+  layers: readonly Layer[],
   { target, overwrite, rootfsOnly, limits }: ExtractionRequest,
   signal: AbortSignal,
 ): Promise<ExtractionReport> {
   const request = {
-    layers: layers.map(({ image: { imageId, size }, own, inherited }) => {
-      return { imageId, size, blob: store.blobPath(imageId), own, inherited };
-    }),
+    layers: layers.map(({ archive: { imageId, size, path }, ...lists }) => ({ imageId, size, blob: path, ...lists })),
     shown: target,
     rootfsOnly,
     limits: {
@@ -83,7 +110,7 @@ async function extractLayers(
       pathBytes: limits.path,
     },
   };
-  const report = await writeTree(store.dir, { target, overwrite }, async (directory) => {
+  return writeTree(store.dir, { target, overwrite }, async (directory) => {
     const { port1, port2 } = new MessageChannel();
     const stop = (): void => port1.close();
     signal.throwIfAborted();
@@ -96,8 +123,6 @@ async function extractLayers(
       signal.throwIfAborted(); // the report of an aborted extraction is not usable
     }
   });
-  for (const { image } of layers) store.touch(image.imageId);
-  return report;
 }
 
 /** An image in the order of extraction: each comes before those below it. */

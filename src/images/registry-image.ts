@@ -1,14 +1,19 @@
 import { createHash } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 
 import { ImageError } from '../errors.ts';
 import { type Digest, isDigest } from '../image/digest.ts';
+import { makeScratch } from '../image/file-error.ts';
 import { parseJsonStrict } from '../image/json.ts';
-import { defaultLimits } from '../image/limits.ts';
-import type { StoredDescriptor } from '../store/registry-store.ts';
-import type { Store } from '../store/store.ts';
+import { defaultLimits, type Limits } from '../image/limits.ts';
+import { parseRegistryReference, type RegistryReference } from '../image/registry-reference.ts';
+import { isAnotherBlob, makeArchive, openUnpacker, unpackAll } from '../pool/make-archive.ts';
+import type { RegistryImage, StoredDescriptor } from '../store/registry-store.ts';
+import type { Store, StoredImage } from '../store/store.ts';
 import { errnoOf } from '../system/errno.ts';
 import { openOwnFile, readAtMost } from '../system/files.ts';
-import { corrupt } from './check-blob.ts';
+import { corrupt, type ImagesContext } from './check-blob.ts';
 
 /** The blobs that a manifest names; layers from the lowest up. */
 export type RegistryParts = { readonly config: StoredDescriptor; readonly layers: readonly StoredDescriptor[] };
@@ -44,9 +49,18 @@ export function membersOf(value: unknown): { readonly [name: string]: unknown } 
   return typeof value === 'object' && value !== null ? { ...value } : {};
 }
 
-/** Reads a manifest or an index, which are small. @throws STORE_CORRUPT unless it matches its digest. */
-export async function readDocument(store: Store, digest: Digest): Promise<Buffer> {
-  const bytes = await readDocumentFile(store.digestPath(digest)).catch((error: unknown) => {
+/**
+ * Reads a manifest or an index, which are small.
+ *
+ * @param maxBytes - the size of another document, or the limit of manifests.
+ * @throws STORE_CORRUPT unless it matches its digest.
+ */
+export async function readDocument(
+  store: Store,
+  digest: Digest,
+  maxBytes: number = defaultLimits.registryManifest,
+): Promise<Buffer> {
+  const bytes = await readDocumentFile(store.digestPath(digest), maxBytes).catch((error: unknown) => {
     throw corrupt(store, { id: digest }, errnoOf(error) === 'ENOENT' ? 'missing' : 'unreadable');
   });
   const found = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
@@ -54,7 +68,94 @@ export async function readDocument(store: Store, digest: Digest): Promise<Buffer
   return bytes;
 }
 
-async function readDocumentFile(path: string): Promise<Buffer> {
+async function readDocumentFile(path: string, maxBytes: number): Promise<Buffer> {
   await using file = await openOwnFile(path);
-  return await readAtMost(file, defaultLimits.registryManifest + 1); // one byte more than the limit
+  return await readAtMost(file, maxBytes + 1); // one byte more than the limit
+}
+
+/** An archive to read: one of the store, or one that was made for this. */
+export type Archive = Pick<StoredImage, 'imageId' | 'size'> & {
+  readonly path: string;
+  /** What of the image an archive cannot express. */
+  readonly warnings: readonly string[];
+};
+
+type MakeArchive = { readonly path: string; readonly limits: Limits };
+
+/**
+ * Makes the archive of a registry image as a new file, from its blobs, which are hashed while they are unpacked. Nothing
+ * is stored. Its ID is the one that a fetch would give it.
+ *
+ * @throws STORE_CORRUPT for a damaged blob; MANIFEST_INVALID, PLATFORM_MISSING, ARCHIVE_INVALID, ARCHIVE_UNREADABLE,
+ * DIGEST_MISMATCH, LIMIT_EXCEEDED, NAME_INVALID for an image of which none can be made; FILE_ and STORE_ codes
+ */
+export async function makeArchiveOf(
+  { store, pool }: ImagesContext,
+  image: RegistryImage,
+  { path, limits }: MakeArchive,
+  signal: AbortSignal,
+): Promise<Archive> {
+  const { config, layers } = await readParts(store, image.manifest);
+  for (const { digest, size } of layers)
+    if ((await store.digestState(digest, size)) === 'missing') throw corrupt(store, { id: digest }, 'missing');
+  const bytes = await readDocument(store, config.digest, config.size);
+  const packed = diffIdsOf(bytes).flatMap((diffId, position) => {
+    const layer = layers[position];
+    return layer ? [{ digest: layer.digest, diffId }] : [];
+  });
+  await using place = await openPlace(store);
+  const paths = { digestPath: (digest: Digest) => store.digestPath(digest), temporaryPath: place.temporaryPath };
+  await using unpacker = openUnpacker({ store: paths, pool, limits });
+  await unpackAll(unpacker, packed, signal).catch((error: unknown) => {
+    const damaged = layers.find(({ digest }) => isAnotherBlob(error, digest));
+    throw damaged ? corrupt(store, { id: damaged.digest }, 'wrong hash') : error;
+  });
+  const about = { reference: askedReference(image), manifest: image.manifest.digest, index: image.index?.digest };
+  const parts = { config: { bytes, digest: config.digest }, layers, tars: unpacker.tars };
+  const { imageId, size, warnings } = await makeArchive(pool, { ...about, ...parts }, { path, limits }, signal);
+  return { imageId, size, path, warnings };
+}
+
+/** Works with the archive of a registry image, which is made for that and then removed. @throws as makeArchiveOf */
+export async function withArchiveOf<T>(
+  context: ImagesContext,
+  image: RegistryImage,
+  limits: Limits,
+  work: (archive: Archive) => Promise<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  await using place = await openPlace(context.store);
+  const path = place.temporaryPath();
+  try {
+    return await work(await makeArchiveOf(context, image, { path, limits }, signal));
+  } finally {
+    await rm(path, { force: true });
+  }
+}
+
+/** Digests of the uncompressed layers. They were checked when the image was fetched, against the number of layers too. */
+function diffIdsOf(config: Uint8Array): readonly Digest[] {
+  const parsed = parseJsonStrict(config, { caseSensitive: true });
+  const { diff_ids: diffIds } = membersOf(membersOf(parsed.ok ? parsed.value : undefined)['rootfs']);
+  return Array.isArray(diffIds) ? diffIds.filter((id): id is Digest => typeof id === 'string' && isDigest(id)) : [];
+}
+
+/** What the image was asked for by: one for a further platform is stored under its digest, but was asked for by a tag. */
+function askedReference({ reference, source }: RegistryImage): RegistryReference {
+  const stored = parseRegistryReference(reference);
+  const asked = source.startsWith('docker://') ? parseRegistryReference(source) : stored;
+  return asked.host === stored.host && asked.repository === stored.repository ? asked : stored;
+}
+
+/** Where temporary files may be made: in the store, or elsewhere if it cannot be written. */
+async function openPlace(store: Store): Promise<AsyncDisposable & { temporaryPath(this: void): string }> {
+  if (!store.readOnly) {
+    return { temporaryPath: () => store.temporaryPath(), [Symbol.asyncDispose]: () => Promise.resolve() };
+  }
+  const directory = await makeScratch('longshore-');
+  let count = 0;
+  return {
+    temporaryPath: () => join(directory, String((count += 1))),
+    [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
+  };
 }

@@ -38,22 +38,19 @@ export function entryKey(entry: Entry): string {
   return entry.kind === 'image' ? entry.id : entry.image.reference;
 }
 
-/**
- * As resolveEntry, but for a registry image gives the image it was converted to. @throws NOT_IN_STORE also when it was
- * not converted.
- */
-export async function resolveImage(store: Store, asked: string): Promise<StoredImage> {
-  return requireImage(store, await resolveEntry(store, asked));
+/** As resolveEntry, but for a registry image gives the image that it was converted to, if that is there. */
+export async function resolveImage(store: Store, asked: string): Promise<StoredImage | RegistryImage> {
+  return preferArchive(store, await resolveEntry(store, asked));
 }
 
-/** @throws NOT_IN_STORE for a registry image that was not converted. */
-export async function requireImage(store: Store, entry: Entry): Promise<StoredImage> {
-  if (entry.kind === 'image') return entry.image;
-  const { imageId, reference } = entry.image;
-  const made = imageId && (await store.getImage(imageId));
-  if (made) return made;
-  const message = `${reference} is stored as the registry served it, and was not converted to an archive (ACI)`;
-  throw new ImageError('NOT_IN_STORE', message, { asked: reference });
+/** The archive of an entry; the registry image if there is none. */
+export async function preferArchive(store: Store, { image }: Entry): Promise<StoredImage | RegistryImage> {
+  if (!isRegistryImage(image)) return image;
+  return (image.imageId && (await store.getImage(image.imageId))) ?? image;
+}
+
+export function isRegistryImage(image: StoredImage | RegistryImage): image is RegistryImage {
+  return 'manifest' in image;
 }
 
 /** The registry image of an entry, or the one that it was converted from. @throws NOT_IN_STORE when it is not kept */

@@ -295,6 +295,7 @@ const callChecks: { readonly [N in keyof Calls]: Checks<Calls[N]> } = {
     ...target,
     to: either(instance(Writable, 'a stream'), absolutePath),
     format: oneOf('aci', 'oci', 'docker'),
+    limits,
   },
   extract: { ...target, withDeps: boolean, rootfsOnly: boolean, limits },
   collectGarbage: { unusedForMs: milliseconds, partialsOlderThanMs: milliseconds, dryRun: boolean },

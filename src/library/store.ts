@@ -6,7 +6,14 @@ import { show } from '../image/show.ts';
 import type { CollectReport } from '../images/collect.ts';
 import type { ExtractionReport } from '../images/extract.ts';
 import { imageRow, listImages } from '../images/list.ts';
-import { blobsOf, resolveEntries, resolveEntry } from '../images/resolve-image.ts';
+import {
+  blobsOf,
+  preferArchive,
+  requireRegistryImage,
+  resolveEntries,
+  resolveEntry,
+  resolveImage,
+} from '../images/resolve-image.ts';
 import { openPool as openEnginePool, type Pool as EnginePool } from '../pool/pool.ts';
 import { openStore as openEngineStore } from '../store/open-store.ts';
 import type { Store as EngineStore } from '../store/store.ts';
@@ -147,20 +154,18 @@ async function* named<T extends { readonly digest: string }>(
 async function exportImage(
   context: Context,
   name: string,
-  { to, format, overwrite = false }: Omit<ExportOptions, 'signal'>,
+  { to, format, overwrite = false, limits }: Omit<ExportOptions, 'signal'>,
   signal: AbortSignal,
 ): Promise<void> {
   const { store } = context;
-  const [exporting, { requireImage, requireRegistryImage }] = await Promise.all([
-    import('../images/export.ts'),
-    import('../images/resolve-image.ts'),
-  ]);
+  const exporting = await import('../images/export.ts');
   const entry = await resolveEntry(store, name);
   const [output, target] = typeof to === 'string' ? [undefined, { target: to, overwrite }] : [to, undefined];
   if (format === 'aci' || (format === undefined && entry.kind === 'image')) {
-    const image = await requireImage(store, entry);
-    if (output) return toStream(() => exporting.exportToStream(context, image, output, signal), signal);
-    return exporting.exportImage(context, { image, ...target }, signal);
+    const archive = { image: await preferArchive(store, entry), limits: withDefaults(defaultLimits, limits) };
+    if (output) return toStream(() => exporting.exportToStream(context, { ...archive, output }, signal), signal);
+    await exporting.exportImage(context, { ...archive, ...target }, signal);
+    return;
   }
   const request = { image: await requireRegistryImage(store, entry), format: format ?? 'oci' } as const;
   if (output) {
@@ -170,7 +175,7 @@ async function exportImage(
 }
 
 /** Writes to a caller's stream. @throws OUTPUT_FAILED where that fails */
-async function toStream(write: () => Promise<void>, signal: AbortSignal): Promise<void> {
+async function toStream(write: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
   try {
     await write();
   } catch (error) {
@@ -189,11 +194,8 @@ async function extract(
   signal: AbortSignal,
 ): Promise<ExtractionReport> {
   const { store } = context;
-  const [{ extractImage, renderImage }, { requireImage }] = await Promise.all([
-    import('../images/extract.ts'),
-    import('../images/resolve-image.ts'),
-  ]);
-  const image = await requireImage(store, await resolveEntry(store, name));
+  const { extractImage, renderImage } = await import('../images/extract.ts');
+  const image = await resolveImage(store, name);
   const request = { image, target: to, overwrite, rootfsOnly, limits: withDefaults(defaultLimits, limits) };
   const { platform, arch } = process;
   return withDeps

@@ -62,7 +62,7 @@ export type Store = AsyncDisposable & {
   /**
    * Writes an image to a file, which is either complete and intact or not there.
    *
-   * @throws as image; NOT_IN_STORE for a `format` that the store does not have it in; STORE_CORRUPT if the image is damaged, USAGE if `to`
+   * @throws as image; NOT_IN_STORE for a `format` that it cannot be written in, and the errors of a conversion; STORE_CORRUPT if the image is damaged, USAGE if `to`
    * exists, FILE_NOT_FOUND if its directory does not; STORE_FULL, STORE_READ_ONLY, FILE_UNREADABLE where `to` cannot be written, and
    * OUTPUT_FAILED where a stream cannot
    */
@@ -90,10 +90,15 @@ export type Store = AsyncDisposable & {
 export type ExportOptions = CallOptions & {
   /** Absolute path of the file to make, or a stream, which stays open. */
   readonly to: string | Writable;
-  /** Default: `aci` for an archive, `oci` for an image that is kept as a registry served it. */
+  /**
+   * Default: `aci` for an archive, `oci` for an image that is kept as a registry served it. Of such an image an archive
+   * is made, and not stored.
+   */
   readonly format?: 'aci' | 'oci' | 'docker' | undefined;
   /** Whether an existing file may be replaced. Default false. */
   readonly overwrite?: boolean | undefined;
+  /** Limits of an archive that is made for this. A member that is left out has its default. */
+  readonly limits?: { readonly [N in keyof Limits]?: number | undefined } | undefined;
 };
 
 /** What `store.extract` is given. */

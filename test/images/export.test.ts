@@ -73,7 +73,7 @@ test('a damaged blob is never exported: the target stays unchanged, and nothing 
       damage,
     );
     const output = new PassThrough();
-    await t.throwsAsync(exportToStream(context, image, output, never), { code: 'STORE_CORRUPT' }, damage);
+    await t.throwsAsync(exportToStream(context, { image, output }, never), { code: 'STORE_CORRUPT' }, damage);
     output.end();
     t.is((await buffer(output)).length, 0);
   }
@@ -86,7 +86,7 @@ test('a stream gets every byte and stays open', async (t) => {
   const image = await putImage(context.store, { name: 'example.com/app', size: 3_000_000 });
   const output = new PassThrough();
   const received = buffer(output);
-  await exportToStream(context, image, output, never);
+  await exportToStream(context, { image, output }, never);
   t.false(output.writableEnded);
   output.end();
   t.is(

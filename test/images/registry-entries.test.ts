@@ -143,15 +143,6 @@ test('an index of which two platforms are kept stands for both of them, and for 
   t.regex(await catManifest(store, entry), /"layers"/);
 });
 
-test('an image that was not converted is reported as such where a converted one is needed', async (t) => {
-  const { store } = await storeContext(t);
-  const { manifest } = await putRegistryImage(store);
-  await t.throwsAsync(resolveImage(store, manifest.digest), {
-    code: 'NOT_IN_STORE',
-    message: /not converted to an archive \(ACI\)/,
-  });
-});
-
 test('its description has all its references, its configuration and its layers; a damaged manifest is refused', async (t) => {
   const { store } = await storeContext(t);
   const image = await putRegistryImage(store, { reference: 'docker.io/library/app:1' });

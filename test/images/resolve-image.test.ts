@@ -45,7 +45,7 @@ test('a name finds the best image with the labels, and no os or arch is added to
     version: '1.0',
     labels: { os: 'linux', arch: 'amd64' },
   });
-  const find = async (asked: string): Promise<string> => (await resolveImage(store, asked)).imageId;
+  const find = async (asked: string) => (await resolveImage(store, asked)).imageId;
   t.is(await find('example.com/app'), bare.imageId);
   t.is(await find('example.com/app:1.0'), now.imageId);
   t.is(await find('example.com/app:1.0,arch=i386'), old.imageId);

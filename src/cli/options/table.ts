@@ -265,7 +265,7 @@ const mixed = [
     kind: 'named',
     placeholder: 'NAME=VALUE',
     help: 'Set a limit, such as archive=2G',
-    commands: ['fetch', 'plan', 'push', 'trust', 'image extract', 'image render', 'bench'],
+    commands: ['fetch', 'plan', 'push', 'trust', 'image export', 'image extract', 'image render', 'bench'],
   },
   {
     name: 'workers',

@@ -151,13 +151,13 @@ test('export writes an OCI archive of a registry image, and the requested format
   t.deepEqual((await readdir(at('layout'))).sort(), ['blobs', 'index.json', 'oci-layout']);
   t.deepEqual((await image('export', pure.reference, '-')).bytes.subarray(0, 10).toString(), 'oci-layout');
 
-  t.is(await run('--format=aci', pure.manifest.digest, at('none.aci')), 4);
+  t.is(await run('--format=aci', pure.manifest.digest, at('pure.aci')), 0);
   t.is(await run('--format=docker', pure.manifest.digest, dir), 2);
   t.is(await run('--format=tar', pure.manifest.digest, at('none.tar')), 2);
   t.is(await run(pure.manifest.digest, ''), 2);
   t.is(await run(pure.manifest.digest, at('oci.tar')), 2);
   t.is(await run('--overwrite', pure.manifest.digest, at('oci.tar')), 0);
-  t.deepEqual((await readdir(dir)).sort(), ['app.aci', 'docker.tar', 'layout', 'oci.tar', 'same.aci']);
+  t.deepEqual((await readdir(dir)).sort(), ['app.aci', 'docker.tar', 'layout', 'oci.tar', 'pure.aci', 'same.aci']);
 });
 
 test('an image that is not from a registry cannot be exported as one', async (t) => {
@@ -172,10 +172,21 @@ test('an image that is not from a registry cannot be exported as one', async (t)
   await t.throwsAsync(access(target), { code: 'ENOENT' });
 });
 
-test('extract accepts a digest for the converted image', async (t) => {
+test('extract and render accept a digest, of an image that was not converted too', async (t) => {
   const { image, kept, pure } = await shell(t);
   const dir = await temporaryDirectory(t);
   t.is((await image('extract', kept.manifest.digest, join(dir, 'app'))).code, 0);
-  t.is((await image('extract', pure.manifest.digest, join(dir, 'pure'))).code, 4);
-  t.deepEqual(await readdir(dir), ['app']);
+  t.is((await image('extract', pure.manifest.digest, join(dir, 'pure'))).code, 0);
+  t.is((await image('render', pure.reference, join(dir, 'rendered'))).code, 0);
+  for (const name of ['pure', 'rendered']) t.deepEqual(await readdir(join(dir, name)), ['manifest', 'rootfs']);
+  t.is((await image('list', '--no-legend')).stdout.trim().split('\n').length, 2);
+});
+
+test('a limit for an archive that is made can be set', async (t) => {
+  const { image, pure } = await shell(t);
+  const target = join(await temporaryDirectory(t), 'app.aci');
+  const { code, stderr } = await image('export', '--format=aci', '--limit=unpacked=1K', pure.reference, target);
+  t.is(code, 5);
+  t.regex(stderr, /LIMIT_EXCEEDED: .*--limit unpacked=VALUE/);
+  await t.throwsAsync(access(target), { code: 'ENOENT' });
 });

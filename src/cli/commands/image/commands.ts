@@ -38,6 +38,7 @@ export const imageCommands: readonly Command[] = [
     examples: [
       ['image export example.com/app:1.0 app.aci', 'its sha512 is the image ID'],
       ['image export docker://busybox:1 busybox.tar', 'an OCI archive; with a slash at the end, a directory'],
+      ['image export --format=aci docker://busybox:1 busybox.aci', 'the archive that --keep=both would have kept'],
       ['image export --format=docker docker://busybox:1 - | docker load', 'for docker'],
     ],
     load: () => load(import('./export.ts').then(({ exportOne }) => exportOne)),

@@ -3,20 +3,25 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 
 import {
+  defaultLimits,
   exportImage,
   exportRegistryImage,
   exportRegistryImageToDirectory,
   exportRegistryImageToStream,
   exportToStream,
   type ImagesContext,
+  type Limits,
   openPool,
-  requireImage,
+  preferArchive,
   requireRegistryImage,
   resolveEntry,
+  show,
 } from '../../../internal.ts';
 import type { Io } from '../../command.ts';
 import { usageError } from '../../options/option.ts';
-import { isOn, valueOf } from '../../options/read.ts';
+import { isOn, namedValuesOf, valueOf } from '../../options/read.ts';
+import { parseLimits } from '../../options/values.ts';
+import { write } from '../../output/write.ts';
 import { oneOf } from './options.ts';
 import type { Subcommand } from './subcommand.ts';
 
@@ -25,6 +30,8 @@ type Export = {
   readonly file: string;
   readonly overwrite: boolean;
   readonly format: 'aci' | 'oci' | 'docker' | undefined;
+  /** Those for an archive that is made of a registry image. */
+  readonly limits: Limits;
 };
 
 /** A FILE of `-` is the standard output. A directory, or a name that ends with a slash, becomes an OCI image layout. */
@@ -32,7 +39,8 @@ export const exportOne: Subcommand = (line, io) => {
   const [asked = '', file = ''] = line.operands.map(({ text }) => text);
   if (file === '') throw usageError('the name of the file is empty'); // it would mean the working directory
   const format = valueOf(line, 'format', oneOf(['aci', 'oci', 'docker']));
-  const request = { asked, file, format, overwrite: isOn(line, 'overwrite') };
+  const limits = { ...defaultLimits, ...namedValuesOf(line, 'limit', parseLimits) };
+  const request = { asked, file, format, overwrite: isOn(line, 'overwrite'), limits };
   return {
     access: 'use',
     async run(store) {
@@ -45,16 +53,19 @@ export const exportOne: Subcommand = (line, io) => {
 
 async function writeExport(
   context: ImagesContext,
-  { asked, file, overwrite, format }: Export,
-  { stdout, signal }: Pick<Io, 'stdout' | 'signal'>,
+  { asked, file, overwrite, format, limits }: Export,
+  { stdout, stderr, signal }: Pick<Io, 'stdout' | 'stderr' | 'signal'>,
 ): Promise<void> {
   const { store } = context;
   const entry = await resolveEntry(store, asked);
   const target = { target: resolve(file), overwrite };
   if (format === 'aci' || (format === undefined && entry.kind === 'image')) {
-    const image = await requireImage(store, entry);
-    if (file === '-') return exportToStream(context, image, stdout, signal);
-    return exportImage(context, { image, ...target }, signal);
+    const request = { image: await preferArchive(store, entry), limits };
+    const warnings = await (file === '-'
+      ? exportToStream(context, { ...request, output: stdout }, signal)
+      : exportImage(context, { ...request, ...target }, signal));
+    await write(stderr, warnings.map((message) => `warning: ${show(message, 1000)}\n`).join(''));
+    return;
   }
   const request = { image: await requireRegistryImage(store, entry), format: format ?? 'oci' } as const;
   if (file === '-') return exportRegistryImageToStream(context, { ...request, output: stdout }, signal);
