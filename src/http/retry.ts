@@ -214,6 +214,7 @@ function isTransient(error: unknown): error is ImageError {
   return transientCodes.has(error.code) || status === 408 || status === 425 || status === 429 || status >= 500;
 }
 
-function statusOf({ details }: ImageError): { status: number; retryAfterMs?: number } {
-  return 'status' in details ? details : { status: 0 };
+/** The answer that made a try fail. What a registry has said of a push for good is none. */
+function statusOf(error: ImageError): { status: number; retryAfterMs?: number } {
+  return hasCode(error, 'HTTP_STATUS') ? error.details : { status: 0 };
 }

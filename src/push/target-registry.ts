@@ -1,4 +1,4 @@
-import { hasCode, ImageError, isImageError } from '../errors.ts';
+import { hasCode, ImageError } from '../errors.ts';
 import type { HttpDocument } from '../http/contract.ts';
 import { contentLength, headerOf } from '../http/headers.ts';
 import { bodyOf } from '../http/request-body.ts';
@@ -175,7 +175,7 @@ export async function sendExplained(sending: Promise<HttpDocument>, place: PushR
   try {
     return await sending;
   } catch (error) {
-    if (!isImageError(error) || error.code !== 'AUTH_DENIED') throw error;
+    if (!hasCode(error, 'AUTH_DENIED') && !hasCode(error, 'AUTH_REQUIRED')) throw error;
     const reason = quotaWords.test(error.message) ? 'quota' : tagWords.test(error.message) ? 'tag' : undefined;
     if (reason) throw pushRefused(place, 403, reason, error.message, error);
     throw error;
@@ -201,7 +201,8 @@ function refusedManifest(answer: HttpDocument, place: PushRepository, mediaType:
     const message = `the registry does not let the tag be moved: ${why}`;
     return pushRefused(place, status, 'tag', message);
   }
-  if (status === 415 || /MANIFEST_INVALID|UNSUPPORTED|media ?type/i.test(said)) {
+  const isFull = status === 413 || status === 507 || quotaWords.test(said);
+  if (!isFull && (status === 415 || /MANIFEST_INVALID|UNSUPPORTED|media ?type/i.test(said))) {
     const kind = mediaType.includes('.oci.') ? 'OCI manifests' : 'manifests of this type';
     const message = `the registry does not take ${kind} (${show(mediaType)}): ${why}`;
     return pushRefused(place, status, 'type', message);

@@ -1,0 +1,322 @@
+import { chmod, writeFile } from 'node:fs/promises';
+import type { ServerResponse } from 'node:http';
+import { buffer } from 'node:stream/consumers';
+
+import test, { type ExecutionContext } from 'ava';
+
+import type { Digest } from '../../src/image/digest.ts';
+import { createObserver, type PushContext } from '../../src/push/context.ts';
+import { uploadBlob } from '../../src/push/upload-blob.ts';
+import { type Ask, type PushTarget, startPushTarget, type TargetOptions } from '../helpers/push-target.ts';
+import { openTestClient } from '../helpers/registry-client.ts';
+import { openRegistryFetching } from '../helpers/registry-fetching.ts';
+import { sharedPool } from '../helpers/shared-pool.ts';
+
+const signal = AbortSignal.timeout(600_000);
+const size = 1_000_000;
+const content = Buffer.from(Array.from({ length: size }, (_, at) => (at * 7919) % 251));
+const chunkBytes = 256 * 1024;
+
+const pacing = {
+  onConnection: () => () => undefined,
+  onWaiting: () => undefined,
+  onAnswer: () => undefined,
+  onRefused: () => false,
+  onCut: () => undefined,
+  onBytes: () => undefined,
+  pause: (wait: () => Promise<void>) => wait(),
+};
+
+/** A store with a blob of a million bytes, and what uploads it to a registry. */
+async function openUpload(t: ExecutionContext, options: TargetOptions = {}, retries = 4) {
+  const { registry, reference, fetch, store } = await openRegistryFetching(t, { keep: 'oci' });
+  const [blob] = registry.putImage('app', '1', { layers: [content] }).manifest.layers;
+  await fetch(reference('app:1'));
+  const digest = blob?.digest as Digest;
+  const target = await startPushTarget(t, options);
+  const http = { retries, ...(target.ca !== '' && { ca: [target.ca] }) };
+  const context: PushContext = {
+    store,
+    client: openTestClient(t, { http }),
+    slots: { run: (_, __, work) => work(pacing), runFirst: (_, __, work) => work(pacing) },
+    hashFile: (path) => sharedPool.run('reHash', { path, algorithm: 'sha256' }),
+    concurrency: { jobs: 1, jobsPerHost: 1 },
+    onEvent: () => undefined,
+    tally: { requests: 0, retries: 0 },
+    nowMs: Date.now,
+  };
+  const step = { place: { host: target.host, repository: 'app' }, observer: createObserver(context, '0', pacing) };
+  let sent = 0;
+  return {
+    ...{ target, store, digest, context },
+    sent: () => sent,
+    stored: () => target.blobs.get(`app@${digest}`)?.equals(content) ?? false,
+    upload: (asked: { readonly chunkBytes?: number } = {}) =>
+      uploadBlob(
+        context,
+        step,
+        { blob: { digest, size }, session: undefined, onBytes: (bytes) => (sent += bytes), ...asked },
+        signal,
+      ),
+  };
+}
+
+const answered = (response: ServerResponse, status: number, headers: Record<string, string> = {}, body = ''): true => {
+  response.writeHead(status, headers).end(body);
+  return true;
+};
+
+const errors = (code: string, message = ''): string => JSON.stringify({ errors: [{ code, message }] });
+
+test('a blob is sent in one piece, and a large one in chunks', async (t) => {
+  const whole = await openUpload(t);
+  await whole.upload();
+  t.true(whole.stored());
+  t.deepEqual([whole.target.asked('PATCH').length, whole.target.asked('PUT').length], [0, 1]);
+  const large = await openUpload(t);
+  await large.upload({ chunkBytes });
+  t.true(large.stored());
+  t.deepEqual([large.target.asked('PATCH').length, large.target.asked('PUT').length, large.sent()], [4, 1, size]);
+});
+
+/** Takes some of a body, and cuts the connection. */
+async function cut({ request }: Ask, take: (bytes: Buffer) => void): Promise<true> {
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    take(chunk);
+    break;
+  }
+  request.socket.destroy();
+  return true;
+}
+
+test('after a broken connection a chunked upload goes on where the registry is', async (t) => {
+  let patches = 0;
+  const upload = await openUpload(t, {
+    intercept(ask) {
+      if (ask.method !== 'PATCH' || (patches += 1) !== 3) return false;
+      const { uploads } = upload.target;
+      const before = uploads.get(ask.url.pathname) ?? Buffer.alloc(0);
+      return cut(ask, (bytes) => void uploads.set(ask.url.pathname, Buffer.concat([before, bytes])));
+    },
+  });
+  await upload.upload({ chunkBytes });
+  t.true(upload.stored());
+  t.is(upload.target.asked('POST').length, 1);
+  t.is(upload.target.asked('GET', /uploads/).length, 1);
+  t.true(upload.sent() <= size + chunkBytes, String(upload.sent()));
+});
+
+test('it begins again where the registry does not say how much it has', async (t) => {
+  let patches = 0;
+  const upload = await openUpload(t, {
+    intercept(ask) {
+      if (ask.method === 'GET' && ask.url.pathname.includes('uploads')) return answered(ask.response, 204);
+      return ask.method === 'PATCH' && (patches += 1) === 3 && cut(ask, () => undefined);
+    },
+  });
+  await upload.upload({ chunkBytes });
+  t.true(upload.stored());
+  t.is(upload.target.asked('POST').length, 2);
+});
+
+test('a cut upload of one piece begins again with a new session', async (t) => {
+  let puts = 0;
+  const upload = await openUpload(t, {
+    intercept: (ask) => ask.method === 'PUT' && (puts += 1) === 1 && cut(ask, () => undefined),
+  });
+  await upload.upload();
+  t.true(upload.stored());
+  t.is(upload.target.asked('POST').length, 2);
+});
+
+for (const status of [404, 405, 415, 501]) {
+  test(`a registry that answers chunks with ${status} gets the blob in one piece`, async (t) => {
+    const upload = await openUpload(t, {
+      intercept: ({ method, response }) => method === 'PATCH' && answered(response, status, {}, errors('UNSUPPORTED')),
+    });
+    await upload.upload({ chunkBytes });
+    t.true(upload.stored());
+    t.is(upload.target.asked('PATCH').length, 1);
+  });
+}
+
+for (const status of [404, 416]) {
+  test(`an upload that the registry has forgotten (${status}) begins again, and a few times only`, async (t) => {
+    let puts = 0;
+    const once = await openUpload(t, {
+      intercept: ({ method, response }) => method === 'PUT' && (puts += 1) === 1 && answered(response, status),
+    });
+    await once.upload();
+    t.true(once.stored());
+    const always = await openUpload(t, {
+      intercept: ({ method, response }) => method === 'PUT' && answered(response, status),
+    });
+    const error = await t.throwsAsync(always.upload());
+    t.like(error, { code: 'HTTP_STATUS', details: { status } });
+    t.is(always.target.asked('POST').length, 4);
+  });
+}
+
+const locations: Readonly<Record<string, (path: string) => string>> = {
+  'a relative path': (path) => path.replace(/^.*\//, ''),
+  'a path with a query': (path) => `${path}?_state=a%2Fb%20c`,
+  'an absolute path': (path) => path,
+};
+for (const [what, location] of Object.entries(locations)) {
+  test(`an upload goes on at ${what}`, async (t) => {
+    const upload = await openUpload(t, { location });
+    await upload.upload({ chunkBytes });
+    t.true(upload.stored());
+    const [put = ''] = upload.target.asked('PUT');
+    t.is(put.includes('_state=a%2Fb%20c&digest='), what.includes('query'));
+  });
+}
+
+/** A place beside the registry that takes uploads. */
+async function startElsewhere(t: ExecutionContext, target: () => PushTarget, https = false): Promise<PushTarget> {
+  return startPushTarget(t, {
+    https,
+    async intercept({ url, request, response }) {
+      const digest = url.searchParams.get('digest') ?? '';
+      target().blobs.set(`app@${digest}`, await buffer(request));
+      return answered(response, 201, { 'docker-content-digest': digest });
+    },
+  });
+}
+
+test('an upload at another host is sent there without credentials', async (t) => {
+  const elsewhere = await startElsewhere(t, () => upload.target);
+  const upload = await openUpload(t, {
+    location: (path) => `${elsewhere.url}${path}`,
+    intercept: ({ request, response }) =>
+      request.headers.authorization === undefined &&
+      answered(response, 401, { 'www-authenticate': 'Basic realm="r"' }, errors('UNAUTHORIZED')),
+  });
+  const credentials = () => Promise.resolve({ kind: 'basic', user: 'u', password: 'p' } as const);
+  const client = openTestClient(t, { credentials });
+  const step = { place: { host: upload.target.host, repository: 'app' }, observer: {} };
+  const blob = { digest: upload.digest, size };
+  await uploadBlob({ ...upload.context, client }, step, { blob, session: undefined, onBytes: () => undefined }, signal);
+  t.true(upload.stored());
+  t.is(elsewhere.requests.length, 1);
+  t.is(elsewhere.requests[0]?.headers.authorization, undefined);
+});
+
+test('an upload is not sent from https to http; a registry that calls itself http is asked over https all the same', async (t) => {
+  const elsewhere = await startElsewhere(t, () => refused.target);
+  const refused = await openUpload(t, { https: true, location: (path) => `${elsewhere.url}${path}` });
+  await t.throwsAsync(refused.upload(), { code: 'REDIRECT_REFUSED' });
+  t.is(elsewhere.requests.length, 0);
+  const upload = await openUpload(t, { https: true, location: (path) => `http://${upload.target.host}${path}` });
+  await upload.upload({ chunkBytes });
+  t.true(upload.stored());
+});
+
+test('a Location that is missing or no URL of the web is an invalid answer', async (t) => {
+  for (const [location, code] of Object.entries({
+    'ftp://127.0.0.1/x': 'RESPONSE_INVALID',
+    'http://user:secret@127.0.0.1/x': 'REDIRECT_REFUSED',
+    '': 'RESPONSE_INVALID',
+  })) {
+    const upload = await openUpload(t, {
+      intercept: ({ method, response }) =>
+        method === 'POST' && answered(response, 202, location === '' ? {} : { location }),
+    });
+    const error = await t.throwsAsync(upload.upload());
+    t.like(error, { code });
+    t.false(error?.message.includes('secret'));
+  }
+});
+
+test('a registry that has stored something else is found out', async (t) => {
+  const other = `sha256:${'0'.repeat(64)}`;
+  const named = await openUpload(t, {
+    intercept: ({ method, response }) =>
+      method === 'PUT' && answered(response, 201, { 'docker-content-digest': other }),
+  });
+  t.like(await t.throwsAsync(named.upload()), { code: 'DIGEST_MISMATCH', details: { found: other } });
+  const missing = await openUpload(t, {
+    intercept: ({ method, response }) => method === 'PUT' && answered(response, 201),
+  });
+  t.like(await t.throwsAsync(missing.upload()), { code: 'DIGEST_MISMATCH' });
+  const shorter = await openUpload(t, {
+    intercept: ({ method, response }) =>
+      (method === 'PUT' && answered(response, 201)) ||
+      (method === 'HEAD' && answered(response, 200, { 'content-length': '7' })),
+  });
+  t.like(await t.throwsAsync(shorter.upload()), { code: 'SIZE_MISMATCH', details: { asked: size, found: 7 } });
+});
+
+const refusals: readonly (readonly [number, string, string, string])[] = [
+  [413, 'SIZE_INVALID', 'too large', 'size'],
+  [507, 'DENIED', 'disk is full', 'quota'],
+  [403, 'DENIED', 'adding 1 MiB exceeds the quota of the project', 'quota'],
+];
+for (const [status, code, message, reason] of refusals) {
+  test(`${status} ${message}: the registry does not take it, and is not asked again`, async (t) => {
+    const upload = await openUpload(t, {
+      async intercept({ method, request, response }) {
+        if (method !== 'PUT') return false;
+        await buffer(request);
+        return answered(response, status, { 'content-type': 'application/json' }, errors(code, message));
+      },
+    });
+    const error = await t.throwsAsync(upload.upload());
+    t.like(error, { code: 'PUSH_REFUSED', details: { status, reason, repository: 'app' } });
+    t.regex(error?.message ?? '', new RegExp(message));
+    t.is(upload.target.asked('PUT').length, 1);
+  });
+}
+
+test('a registry that answers before it has read the body is heard', async (t) => {
+  const upload = await openUpload(t, {
+    intercept({ method, request, response }) {
+      if (method !== 'PUT') return false;
+      response.once('finish', () => request.resume()); // it is read to its end, and thrown away
+      return answered(response, 413, {}, errors('SIZE_INVALID', 'too large'));
+    },
+  });
+  t.like(await t.throwsAsync(upload.upload()), { code: 'PUSH_REFUSED', details: { reason: 'size' } });
+});
+
+test('a busy registry is asked again, after the time that it wants', async (t) => {
+  let puts = 0;
+  const upload = await openUpload(t, {
+    async intercept({ method, request, response }) {
+      if (method !== 'PUT' || (puts += 1) > 2) return false;
+      await buffer(request);
+      return answered(response, puts === 1 ? 429 : 503, { 'retry-after': '1' });
+    },
+  });
+  await upload.upload();
+  t.true(upload.stored());
+});
+
+test('an upload of a damaged blob is not completed, in chunks or in one piece', async (t) => {
+  for (const asked of [{}, { chunkBytes }]) {
+    const upload = await openUpload(t);
+    const path = upload.store.digestPath(upload.digest);
+    await chmod(path, 0o600);
+    const bad = Buffer.from(content);
+    bad[10] = (bad[10] ?? 0) ^ 1;
+    await writeFile(path, bad);
+    t.like(await t.throwsAsync(upload.upload(asked)), { code: 'STORE_CORRUPT', details: { path } });
+    t.is(upload.target.blobs.size, 0);
+    const received = [...upload.target.uploads.values()].map(({ length }) => length);
+    t.true(received.every((bytes) => bytes < size));
+  }
+});
+
+test('a registry that has more of an upload than was sent, or goes back, is not believed', async (t) => {
+  for (const range of ['0-999999999', '0-0']) {
+    const upload = await openUpload(
+      t,
+      {
+        intercept: async ({ method, request, response }) =>
+          method === 'PATCH' && (await buffer(request), answered(response, 202, { range })),
+      },
+      0,
+    );
+    t.like(await t.throwsAsync(upload.upload({ chunkBytes })), { code: 'RESPONSE_INVALID' });
+  }
+});
