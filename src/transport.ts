@@ -10,6 +10,7 @@ import { gzipSync } from 'node:zlib';
 import { cancelledBy } from './coordinator/outcome.ts';
 import { asImageError, isImageError } from './errors.ts';
 import type { Transport, TransportRequest, TransportResponse } from './http/contract.ts';
+import { bodyOf } from './http/request-body.ts';
 import { ownTransport } from './http/transport/own.ts';
 import { show } from './image/show.ts';
 import { callback, checkMembers, type Checks, duration, instance } from './library/checks.ts';
@@ -42,7 +43,7 @@ export async function checkTransport(
   options: TransportCheckOptions = {},
 ): Promise<readonly TransportFault[]> {
   callback(transport, 'transport');
-  const { signal, timeoutMs = 10_000 } = checkMembers(options, optionChecks, 'checkTransport');
+  const { signal, timeoutMs = 10_000 } = checkMembers(options, checks, 'checkTransport');
   await using site = await openSite();
   const faults: TransportFault[] = [];
   for (const [rule, check] of Object.entries(rules)) {
@@ -54,8 +55,7 @@ export async function checkTransport(
   return faults;
 }
 
-const aSignal = instance(AbortSignal, 'an AbortSignal');
-const optionChecks: Checks<TransportCheckOptions> = { signal: aSignal, timeoutMs: duration };
+const checks: Checks<TransportCheckOptions> = { signal: instance(AbortSignal, 'an AbortSignal'), timeoutMs: duration };
 
 type Trial = {
   /** The transport as it is. */
@@ -70,8 +70,7 @@ type Trial = {
   readonly whenQuiet: (count: () => number) => Promise<number>;
 };
 
-/** @returns what is wrong, if anything is. */
-type Rule = (trial: Trial) => Promise<string | undefined>;
+type Rule = (trial: Trial) => Promise<string | undefined>; // what is wrong, if anything is
 
 async function problemOf(
   rule: Rule,
@@ -113,9 +112,10 @@ const rules: Readonly<Record<string, Rule>> = {
   'method, URL, headers and body are sent as they are given': async ({ ask, serve }) => {
     const url = `${serve(echo)}?a=%7eb%2F&c=%20`;
     const headers = { 'x-given': 'a, b', 'accept-encoding': 'identity', 'user-agent': 'check/1' };
-    for (const method of ['GET', 'POST'] as const) {
-      const content = method === 'POST' ? 'grüße=1' : '';
-      const { body } = await ask({ method, url, headers, ...(content && { content }) });
+    for (const method of ['GET', 'POST', 'PUT', 'PATCH'] as const) {
+      const content = method === 'GET' ? '' : 'grüße=1';
+      const given = method === 'POST' ? { content } : { body: bodyOf(Buffer.from(content)) };
+      const { body } = await ask({ method, url, headers, ...(content && given) });
       const seen = JSON.parse((await read(body)).toString()) as typeof headers & Record<string, string>;
       const path = url.replace(/^http:\/\/[^/]+/, '');
       for (const [name, value] of Object.entries({ ...headers, method, path, content })) {
@@ -281,7 +281,7 @@ async function codeOf(work: () => Promise<unknown>): Promise<string | undefined>
 
 const echo: RequestListener = (request, response) => {
   const { method, url: path, headers } = request;
-  const answer = (content: string) => void response.end(JSON.stringify({ ...headers, method, path, content }));
+  const answer = (content: string) => response.end(JSON.stringify({ ...headers, method, path, content }));
   text(request).then(answer, () => response.destroy());
 };
 

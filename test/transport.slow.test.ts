@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { type IncomingMessage, request as httpRequest } from 'node:http';
-import { PassThrough } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 
 import test from 'ava';
 
@@ -23,9 +23,10 @@ test("the built-in transport breaks none of the transports' rules", async (t) =>
 });
 
 test("a transport on Node's own http breaks none of them", async (t) => {
-  const transport: Transport = async ({ method, url, headers, content }, signal) => {
+  const transport: Transport = async ({ method, url, headers, content, body }, signal) => {
     const sent = httpRequest(url, { method, headers: { ...headers }, signal, agent: false });
-    sent.end(content);
+    if (body) Readable.from(body.open()).pipe(sent.setHeader('content-length', body.bytes));
+    else sent.end(content);
     const [response] = (await once(sent, 'response')) as [IncomingMessage];
     const lists = Object.entries(response.headersDistinct).map(([name, values = []]) => {
       const [first = '', ...more] = values;
@@ -97,6 +98,7 @@ test('longshore/transport exports the types of the seam and one check', (t) => {
     readSurface('src/transport.ts').map(({ name }) => name),
     [
       'HeaderFields',
+      'RequestBody',
       'Transport',
       'TransportCheckOptions',
       'TransportFault',

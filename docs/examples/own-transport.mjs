@@ -2,6 +2,7 @@
 // node own-transport.mjs STORE URL
 import { get, request } from 'node:http';
 import { resolve } from 'node:path';
+import { Readable } from 'node:stream';
 
 import { createFinder, openStore } from 'longshore';
 
@@ -9,11 +10,18 @@ const [dir = '', url = ''] = process.argv.slice(2);
 let exchanges = 0;
 
 /** @type {import('longshore').Transport} */
-async function transport({ method, url, headers, content }, signal) {
+async function transport({ method, url, headers, content, body }, signal) {
   exchanges += 1;
   const { promise, resolve, reject } = Promise.withResolvers();
   const exchange = method === 'GET' ? get(url, { headers, signal }) : request(url, { method, headers, signal });
-  exchange.on('response', resolve).on('error', reject).end(content);
+  exchange.on('response', resolve).on('error', reject);
+  if (body) {
+    // what a push sends: it is read only as fast as the server takes it
+    exchange.setHeader('content-length', body.bytes);
+    Readable.from(body.open()).on('error', reject).pipe(exchange);
+  } else {
+    exchange.end(content);
+  }
   /** @type {import('node:http').IncomingMessage} */
   const answer = await promise;
   return { status: answer.statusCode ?? 0, headers: fieldsOf(answer.headers), body: answer };
