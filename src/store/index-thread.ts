@@ -1,4 +1,5 @@
 import { extname } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 
 import { closedError, fromErrorData, ImageError } from '../errors.ts';
@@ -81,21 +82,26 @@ export async function startWriter(making: Promise<Layout>, workerFile?: string):
   };
 }
 
+/** How long a request waits until it looks again whether another process writes. */
+const lockedMs = 20;
+
 /**
- * Opens the index in this thread: for a process that writes little, which would wait longer for a thread than for what it writes.
+ * Opens the index in this thread: for a process that writes little, which would wait longer for a thread than for what it writes. While
+ * another process writes, requests wait, but not the thread.
  *
  * @throws what `making` throws, and a STORE_ code
  */
 export async function openWriterHere(making: Promise<Layout>): Promise<Writer> {
   const [layout, { openWriter }] = await Promise.all([making, import('./index/writer/open-writer.ts')]);
+  let handled = Promise.resolve();
+  const handle = async (messages: readonly ToWriter[]): Promise<void> => {
+    while (writer.mustWait()) await setTimeout(lockedMs);
+    writer.handle(messages);
+  };
   const requests = createRequests(making, (messages) => {
-    try {
-      writer.handle(messages);
-    } catch (error) {
-      requests.end(died(error));
-    }
+    handled = handled.then(() => handle(messages)).catch((error: unknown) => requests.end(died(error)));
   });
-  const open = (): ReturnType<typeof openWriter> => openWriter(layout, requests.settle);
+  const open = (): ReturnType<typeof openWriter> => openWriter(layout, requests.settle, { hasThread: false });
   const writer = await Promise.try(open).catch((error: unknown) => {
     throw storeError(error, layout.index);
   });

@@ -1,12 +1,15 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 
 import test from 'ava';
 
 import { hasCode } from '../../src/errors.ts';
 import { openStore } from '../../src/store/open-store.ts';
 import { commitBlob, openTestStore, prepareBlob, stampNow } from '../helpers/blob.ts';
+import { temporaryDirectory } from '../helpers/stored.ts';
 
 test('a commit places the blob under its ID, read-only, and lists the given facts', async (t) => {
   const store = await openTestStore(t);
@@ -108,4 +111,22 @@ test('the last use is recorded by close at the latest, and never goes back', asy
 
   await using reader = await openStore({ dir: store.dir, readOnly: true });
   t.true(((await reader.getImage(imageId))?.lastUsedAtMs ?? 0) > lastUsedAtMs);
+});
+
+test('a store that is written without a thread stops nothing else while another process writes', async (t) => {
+  await using store = await openStore({ dir: join(await temporaryDirectory(t), 'store'), writesLittle: true });
+  using other = new DatabaseSync(join(store.dir, 'index.sqlite'));
+  other.exec('BEGIN IMMEDIATE');
+  const claiming = store.claim('http://a', new AbortController().signal);
+  await sleep(50); // would not end if this thread waited for the lock
+  other.exec('ROLLBACK');
+  await claiming;
+
+  const answering = store.putAnswer('a', { value: 'b', answeredAtMs: 1 });
+  await setImmediate(); // the answer waits for others of its group
+  other.exec('BEGIN IMMEDIATE');
+  await sleep(50);
+  other.exec('ROLLBACK');
+  await answering;
+  t.like(await store.getAnswer('a'), { value: 'b' });
 });

@@ -8,7 +8,7 @@ import { giveBack, type GroupContext, intactStamp, type Placed, placeFiles, type
 import type { KnownBlob } from './registry-rows.ts';
 import { trySavepoint, withTransaction } from './transaction.ts';
 
-/** A group waits for at most this long and has at most this many items. */
+/** A group waits for at most this long, unless it must, and has at most this many items. */
 const maxWaitMs = 20;
 const maxItems = 250;
 
@@ -21,8 +21,10 @@ type Group<T> = {
 /**
  * Collects items and runs them together. After a pause, the first item runs at once, with those that arrived in the
  * same turn. Under load a group runs every 20 ms, so that many items share one sync of the disk.
+ *
+ * @param mustWait - asked before a group runs.
  */
-export function createGroup<T>(run: (items: readonly T[]) => void): Group<T> {
+export function createGroup<T>(run: (items: readonly T[]) => void, mustWait = (): boolean => false): Group<T> {
   let items: T[] = [];
   let timer: NodeJS.Timeout | undefined;
   let ranAt = -Infinity;
@@ -37,12 +39,21 @@ export function createGroup<T>(run: (items: readonly T[]) => void): Group<T> {
     ranAt = performance.now();
   };
 
+  const flushWhenFree = (): void => {
+    if (mustWait()) timer = setTimeout(flushWhenFree, maxWaitMs);
+    else flush();
+  };
+
   return {
     flush,
     add(item) {
       items.push(item);
-      if (items.length >= maxItems) flush();
-      else timer ??= setTimeout(flush, Math.max(0, ranAt + maxWaitMs - performance.now()));
+      if (items.length !== maxItems) {
+        timer ??= setTimeout(flushWhenFree, Math.max(0, ranAt + maxWaitMs - performance.now()));
+      } else {
+        clearTimeout(timer);
+        flushWhenFree();
+      }
     },
   };
 }

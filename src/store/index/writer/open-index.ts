@@ -8,10 +8,7 @@ import { hasName } from '../../../system/files.ts';
 import { foreignIndex, isBusy } from '../../store-error.ts';
 import { isOfOtherTools, readOciIndexSync } from '../oci-index.ts';
 import { indexVersion, type Layout } from '../protocol.ts';
-import { withTransaction } from './transaction.ts';
-
-/** How long a write waits for the transaction of another process. */
-const busyMs = 10_000;
+import { busyMs, withTransaction } from './transaction.ts';
 
 /**
  * Opens the index for writing; creates or migrates it if needed. Blobs are renamed only under the lock of an existing

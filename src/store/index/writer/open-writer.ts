@@ -14,7 +14,7 @@ import { createOwner, createOwners } from './owners.ts';
 import { createRegistryRows } from './registry-rows.ts';
 import { discardImported, dropBlob, removeImage, removeRegistryImage } from './remove.ts';
 import { createRows } from './rows.ts';
-import { withTransaction } from './transaction.ts';
+import { createLockWatch, withTransaction } from './transaction.ts';
 
 const debug = debugLog('store');
 
@@ -23,10 +23,20 @@ type Writer = {
   readonly owner: string;
   /** Answers each message, at once or later. */
   handle(messages: readonly ToWriter[]): void;
+  /** Whether messages have to wait, since another process writes. */
+  mustWait(): boolean;
 };
 
-/** Opens the index for writing, removes what dead processes left, and handles requests. */
-export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]) => void): Writer {
+/**
+ * Opens the index for writing, removes what dead processes left, and handles requests.
+ *
+ * @param hasThread - whether this thread does nothing else; if it does, nothing waits for a lock here.
+ */
+export function openWriter(
+  layout: Layout,
+  post: (answers: readonly FromWriter[]) => void,
+  { hasThread = true }: { readonly hasThread?: boolean } = {},
+): Writer {
   const db = openIndex(layout);
   const owner = createOwner(layout);
   const owners = createOwners(db, layout, owner.name);
@@ -36,6 +46,7 @@ export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]
   const registry = createRegistryRows(db);
   const indexFile = createOciIndexFile(db, layout, owner.name);
   const indexWriter = createDebouncedWriter(() => indexFile.write());
+  const mustWait = hasThread ? () => false : createLockWatch(db);
   if (indexFile.isStale()) indexWriter.mark(); // a process was killed, or another tool wrote the file
 
   const context = { db, layout, rows, registry, owner: owner.name };
@@ -54,7 +65,7 @@ export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]
         failures.has(message) ? failed(message, failures.get(message)) : done(message, undefined),
       ),
     );
-  });
+  }, mustWait);
 
   const close = (): void => {
     group.flush();
@@ -70,6 +81,7 @@ export function openWriter(layout: Layout, post: (answers: readonly FromWriter[]
 
   return {
     owner: owner.name,
+    mustWait,
     handle(messages) {
       const answers = answerClaims(claims, messages.filter(isClaim));
       for (const message of messages) {

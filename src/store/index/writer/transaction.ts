@@ -2,6 +2,8 @@ import { opendirSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { setImmediate } from 'node:timers/promises';
 
+import { isBusy } from '../../store-error.ts';
+
 /** A `FULL` transaction survives a power cut. A `NORMAL` one may be lost by it, as a whole. */
 type Durability = 'FULL' | 'NORMAL';
 
@@ -32,6 +34,37 @@ export function withWriteLock<T>(db: DatabaseSync, work: () => T): T {
     return work();
   } finally {
     rollBack(db);
+  }
+}
+
+/** How long a write waits for the transaction of another process. */
+export const busyMs = 10_000;
+/** How long it waits in a thread that has more to do, which asks before whether it has to wait. */
+const brieflyMs = 1_000;
+
+/**
+ * For a thread that must not be stopped by a write of another process: it asks before its own, and as long as it has to wait it asks
+ * again a little later. After as long as a write would wait otherwise, it need not wait any more, and the write fails.
+ */
+export function createLockWatch(db: DatabaseSync): () => boolean {
+  let sinceMs: number | undefined;
+  db.exec(`PRAGMA busy_timeout = ${brieflyMs}`);
+  return () => {
+    if (!isLocked(db)) sinceMs = undefined;
+    else sinceMs ??= performance.now();
+    return sinceMs !== undefined && performance.now() - sinceMs < busyMs;
+  };
+}
+
+function isLocked(db: DatabaseSync): boolean {
+  db.exec('PRAGMA busy_timeout = 0');
+  try {
+    withWriteLock(db, () => undefined);
+    return false;
+  } catch (error) {
+    return isBusy(error); // the write itself reports any other failure
+  } finally {
+    db.exec(`PRAGMA busy_timeout = ${brieflyMs}`);
   }
 }
 
