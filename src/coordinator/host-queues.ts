@@ -8,7 +8,7 @@ import {
   afterRound,
   beginLevel,
   type KnownLevel,
-  knownOf,
+  learnedOf,
   type Level,
   roundMs,
   type Trouble,
@@ -97,6 +97,7 @@ type HostQueues = {
 type HostState = {
   standing: Standing | undefined;
   level: Level;
+  begun: Level;
   inFlight: number;
   pausedUntilMs: number;
   /** When a request last had a good answer, by the number of requests at that time. */
@@ -111,8 +112,9 @@ export function createHostQueues({ first, most, clock, knownLevel }: HostQueuesO
   const stateOf = (name: string): HostState => {
     const known = states.get(name);
     if (known) return known;
+    const level = beginLevel(first, most);
     const state: HostState = {
-      ...{ standing: undefined, level: beginLevel(first, most) },
+      ...{ standing: undefined, level, begun: level },
       ...{ inFlight: 0, pausedUntilMs: -Infinity, acceptedMs: [], round: newRound() },
     };
     states.set(name, state);
@@ -183,7 +185,7 @@ export function createHostQueues({ first, most, clock, knownLevel }: HostQueuesO
       const state = stateOf(name);
       if (state.standing === standing) return;
       if (state.standing === undefined) {
-        state.level = beginLevel(first, most, knownLevel(name)); // which may have become known meanwhile
+        state.level = state.begun = beginLevel(first, most, knownLevel(name)); // which may have become known meanwhile
         state.round = newRound();
       }
       state.standing = standing;
@@ -230,8 +232,8 @@ export function createHostQueues({ first, most, clock, knownLevel }: HostQueuesO
       state.pausedUntilMs = Math.max(state.pausedUntilMs, clock.nowMs() + ms);
     },
     learned() {
-      const known = states.entries().map(([name, { level }]) => [name, knownOf(level)] as const);
-      return new Map(known.filter((entry): entry is [string, KnownLevel] => entry[1] !== undefined));
+      const found = states.entries().map(([name, { level, begun }]) => [name, learnedOf(level, begun)] as const);
+      return new Map(found.filter((entry): entry is [string, KnownLevel] => entry[1] !== undefined));
     },
   };
 }

@@ -70,7 +70,7 @@ export function beginLevel(first: number, most: number, known?: KnownLevel): Lev
   const level = Math.max(1, Math.min(most, known?.level ?? first));
   const ceiling = Math.max(level, Math.min(most, known?.ceiling ?? most));
   return {
-    ...{ level, most, ceiling, proven: level, isDoubling: !known, before: undefined },
+    ...{ level, most, ceiling, proven: level, isDoubling: !known && level < most, before: undefined },
     ...{ rest: 0, nextRest: rests.first, answers: 0, usualMs: undefined },
     ...{ loweredAtMs: -Infinity, loweredFrom: level },
     patience: known?.ceiling === undefined ? patience.first : patience.afterRefusal,
@@ -126,9 +126,19 @@ export function afterReset(state: Level, { nowMs, askedMs }: Trouble): Level {
   return { ...lower(state, 1), loweredAtMs: nowMs, loweredFrom: state.level };
 }
 
-/** What to remember of a host; undefined if nothing was learned. */
-export function knownOf({ level, proven, ceiling, most, isDoubling }: Level): KnownLevel | undefined {
-  if (isDoubling && proven === level && ceiling === most && level < most) return undefined;
+/**
+ * What to remember of a host; undefined if nothing was learned, so that the numbers of the user are not taken for those of the host, and
+ * what was learned once is forgotten in the end.
+ *
+ * @param begun - the level at the beginning
+ */
+export function learnedOf(state: Level, begun: Level): KnownLevel | undefined {
+  const [known, before] = [knownOf(state), knownOf(begun)];
+  const isSame = known.level === before.level && known.ceiling === before.ceiling;
+  return isSame && state.isDoubling === begun.isDoubling ? undefined : known;
+}
+
+function knownOf({ proven, ceiling, most }: Level): KnownLevel {
   return { level: Math.max(1, Math.min(proven, ceiling)), ceiling: ceiling < most ? ceiling : undefined };
 }
 

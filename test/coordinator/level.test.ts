@@ -7,7 +7,7 @@ import {
   afterRound,
   autoLevel,
   beginLevel,
-  knownOf,
+  learnedOf,
   type Level,
   type Round,
   roundMs,
@@ -182,11 +182,25 @@ test('a number is where the level begins, and at most so many', (t) => {
 test('what is remembered of a host is where the next run begins', (t) => {
   const host = { accepts: 8, perConnection: 2000, together: Infinity, answerMs: 50 };
   const { state } = simulate(host, auto(), { bytes: 20_000, lastMs: 30_000 });
-  const known = knownOf(state);
+  const known = learnedOf(state, auto());
   t.like(known, { level: 8, ceiling: 8 });
   const again = simulate(host, beginLevel(autoLevel.first, autoLevel.most, known), { bytes: 20_000, lastMs: 600 });
   t.true(again.after(0).every(({ isRefused }) => !isRefused));
-  t.is(knownOf(auto()), undefined, 'nothing is known of a host that has shown nothing');
+  t.is(learnedOf(auto(), auto()), undefined, 'nothing is known of a host that has shown nothing');
+});
+
+test('what a user has limited was not found of the host, and what has not changed is not found anew', (t) => {
+  for (const known of [undefined, { level: 12, ceiling: 13 }]) {
+    for (const most of [1, 2, 40]) {
+      const begun = beginLevel(most, most, known);
+      t.is(learnedOf(afterRound(begun, round()), begun), undefined, `${most} at most`);
+    }
+  }
+  const one = beginLevel(1, 1);
+  const late = afterRound(afterRound(one, round({ answerMs: 10 })), round({ answerMs: 5000 }));
+  t.is(learnedOf(late, one), undefined, 'one at a time, and late');
+  const refusing = beginLevel(autoLevel.first, autoLevel.most, { level: 1, ceiling: 1 });
+  t.is(learnedOf(afterRound(refusing, round()), refusing), undefined, 'or an hour would never be over');
 });
 
 const observation = fc.oneof(
