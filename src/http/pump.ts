@@ -105,12 +105,22 @@ export function createLimiters(
   );
   if (hosts.size === 0) return () => all;
   return (urls) => {
-    const names = urls.map((url) => URL.parse(url)?.host ?? '');
-    const own = new Set(names.map((name) => hosts.get(name)).filter((limiter) => limiter !== undefined));
+    const own = new Set(
+      urls
+        .flatMap(namesOfHost)
+        .map((name) => hosts.get(name))
+        .filter((limiter) => limiter !== undefined),
+    );
     const limiters = [...(all ? [all] : []), ...own];
     if (limiters.length <= 1) return limiters[0];
     return async (bytes, signal) => void (await Promise.all(limiters.map(async (limiter) => limiter(bytes, signal))));
   };
+}
+
+/** The host of a URL, without its port where that is the usual one, and with it. */
+function namesOfHost(url: string): readonly string[] {
+  const { protocol, hostname, port, host } = new URL(url);
+  return port === '' ? [host, `${hostname}:${protocol === 'https:' ? 443 : 80}`] : [host];
 }
 
 /** Decides whether the tries of one download have received enough bytes for tries to be counted anew. @see docs/rules.md H11 */

@@ -44,7 +44,7 @@ import type {
 } from './types.ts';
 
 const signal = instance(AbortSignal, 'an AbortSignal');
-const limits = members<Partial<Limits>>(sameFor(defaultLimits, integer(1)));
+const limits = members<Partial<Limits>>({ ...sameFor(defaultLimits, integer(1)), retryAfter: duration });
 const timeouts = members<Partial<Timeouts>>(sameFor(defaultTimeouts, duration));
 /** Checked by whoever made it: it must be what one of our own functions returned. */
 const unchecked: Check = () => undefined;

@@ -49,9 +49,15 @@ test('a host with a rate of its own keeps to that, by whatever host it is reache
     monotonic: () => nowMs,
     sleep: (ms: number) => Promise.resolve(void sleptFor.push(ms)),
   };
-  const limiterOf = createLimiters({ limitRate: 10_000, limitRates: { 'Slow.example:80': 1000 } }, clock);
-  const slow = limiterOf(['http://slow.example:80/a']);
-  t.is(slow, limiterOf(['http://other.example/a']), 'port 80 of http is none');
+  for (const [host, url] of [
+    ['Slow.example:80', 'http://slow.example/a'],
+    ['slow.example:443', 'https://slow.example/a'],
+    ['slow.example', 'https://slow.example:443/a'],
+  ] as const) {
+    const limiterOf = createLimiters({ limitRates: { [host]: 1000 } }, clock);
+    t.not(limiterOf([url]), undefined, `${host} is the host of ${url}`);
+    t.is(limiterOf(['https://slow.example:80/a']), host.endsWith('80') ? limiterOf([url]) : undefined);
+  }
   nowMs = 1000;
   const own = createLimiters({ limitRate: 10_000, limitRates: { 'Slow.example:8000': 1000 } }, clock);
   await own(['http://slow.example:8000/a'])?.(1100, signal);

@@ -69,7 +69,12 @@ const wrong: { readonly [K in keyof ActionOptions]-?: readonly (readonly [value:
   resolveMaxAgeMs: [[-1], [0.5], ['5m']],
   workers: [[0], [1.5], ['2']],
   retries: [[-1], [0.5]],
-  limits: [[5], [{ archive: -1 }, 'limits.archive'], [{ archives: 1 }, 'limits.archives']],
+  limits: [
+    [5],
+    [{ archive: -1 }, 'limits.archive'],
+    [{ archives: 1 }, 'limits.archives'],
+    [{ retryAfter: 2 ** 31 }, 'limits.retryAfter'],
+  ],
   timeouts: [
     [5],
     [{ connect: 0 }, 'timeouts.connect'],

@@ -208,10 +208,10 @@ export function parseRates(
   const hosts = new Map<string, number>();
   let all: number | undefined;
   for (const text of texts) {
-    const at = text.lastIndexOf('=');
+    const at = text.indexOf('=');
     const host = text.slice(0, Math.max(0, at)).toLowerCase();
     if (at < 0) all = parseRate(text, option);
-    else if (URL.parse(`http://${host}`)?.host !== host) {
+    else if (!['http', 'https'].some((scheme) => URL.parse(`${scheme}://${host}`)?.host === host)) {
       throw usageError(`want RATE or HOST=RATE, got "${show(text)}"`, option);
     } else hosts.set(host, parseRate(text.slice(at + 1), option));
   }

@@ -10,6 +10,7 @@ import {
   parseInsecureOptions,
   parseLimits,
   parseRate,
+  parseRates,
   parseSize,
   parseTime,
   parseTimeouts,
@@ -73,6 +74,16 @@ cases(
   ],
   ['', '30', '0s', '0.1ms', '-1s', '1d', 's', '1 s', '600h'],
 );
+test('rates: one for all and one for each host, which may have the usual port', (t) => {
+  const texts = ['1K', 'A.example=2K', 'a.example:80=3K', 'a.example:443=4K', '[::1]:5000=5K', '6K'];
+  t.deepEqual(parseRates(texts, 'limit-rate'), {
+    limitRate: 6144,
+    limitRates: { 'a.example': 2048, 'a.example:80': 3072, 'a.example:443': 4096, '[::1]:5000': 5120 },
+  });
+  for (const text of ['', '=1K', 'a/b=1K', 'u@a=1K', 'a:=1K', 'a=0', 'a=b=1K', 'https://a=1K', 'a:99999=1K']) {
+    t.throws(() => parseRates([text], 'limit-rate'), { code: 'USAGE' }, text);
+  }
+});
 cases(
   'an age',
   parseAge,
