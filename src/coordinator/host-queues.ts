@@ -232,7 +232,8 @@ export function createHostQueues({ first, most, clock, knownLevel }: HostQueuesO
       state.pausedUntilMs = Math.max(state.pausedUntilMs, clock.nowMs() + ms);
     },
     learned() {
-      const found = states.entries().map(([name, { level, begun }]) => [name, learnedOf(level, begun)] as const);
+      const answering = states.entries().filter(([, { acceptedMs }]) => acceptedMs.length > 0); // others may refuse for any reason
+      const found = answering.map(([name, { level, begun }]) => [name, learnedOf(level, begun)] as const);
       return new Map(found.filter((entry): entry is [string, KnownLevel] => entry[1] !== undefined));
     },
   };

@@ -108,6 +108,17 @@ test('the next run begins where the last one has come, and is refused nothing; w
   t.true((await fetch(urls.slice(50))) > 0);
 });
 
+test('nothing is known of a host that refuses everything, however little it is asked for', async (t) => {
+  const { bytes } = await buildAci({ name: 'example.com/app' });
+  const host = await startBusyHost(t, { image: bytes, accepts: 0, answerMs: 20 });
+  const { finder, store } = await openFetching(t, { insecure: { image: true }, retries: 0 });
+  const opened = finder();
+  const { totals } = await opened.findImages(host.urls(8).map((image) => ({ image })));
+  await opened.close();
+  t.is(totals.failed, 8);
+  t.is((await store.hostLevels()).size, 0);
+});
+
 test('a directory in its place fails no fetch', async (t) => {
   const { bytes } = await buildAci({ name: 'example.com/app' });
   const host = await startBusyHost(t, { image: bytes, accepts: 2, answerMs: 20 });
