@@ -18,6 +18,8 @@ export type DockerRegistry = {
   push(layout: string, name: string, ...options: readonly string[]): Promise<void>;
   /** Digests of the blobs that it has sent since it was last asked, each as often as it was. */
   takeSent(): readonly string[];
+  /** The same of the blobs that it has received whole. */
+  takeReceived(): readonly string[];
 };
 
 /** Lets in `user` with the password `secret`. */
@@ -65,9 +67,12 @@ export async function openDockerRegistry({ auth = false } = {}): Promise<DockerR
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let sent: string[] = [];
+  let received: string[] = [];
   createInterface(child.stdout).on('line', (line) => {
     const digest = /"GET \/v2\/\S+\/blobs\/(\S+) HTTP\/1.1" 20[06] /.exec(line)?.[1];
     if (digest !== undefined) sent.push(digest);
+    const taken = /"PUT \/v2\/\S+\/blobs\/uploads\/\S+digest=(sha256(?::|%3A)\w+) HTTP\/1.1" 201 /.exec(line)?.[1];
+    if (taken !== undefined) received.push(decodeURIComponent(taken));
   });
   const ended = new Promise((resolve) => child.once('exit', resolve));
   const host = await listening(createInterface(child.stderr));
@@ -83,6 +88,11 @@ export async function openDockerRegistry({ auth = false } = {}): Promise<DockerR
     takeSent() {
       const taken = sent;
       sent = [];
+      return taken;
+    },
+    takeReceived() {
+      const taken = received;
+      received = [];
       return taken;
     },
     async [Symbol.asyncDispose]() {
