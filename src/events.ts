@@ -81,7 +81,8 @@ export type BatchEvent = {
   | {
       /**
        * The image `imageID` has been decompressed, hashed and checked; `size` are its uncompressed bytes. `steps` are milliseconds by
-       * step: `wait` for a thread, then `read`, `inflate`, `hash`, `check`, `write`, `sync`.
+       * step: `wait` for a thread, then `read`, `inflate`, `hash`, `check`, `write`, `sync`. For an image that is kept as a registry
+       * served it, `imageID` is the digest of its manifest, and `size` are the bytes of all its blobs, which have been hashed.
        */
       readonly type: 'ingested';
       readonly key: string;
@@ -244,7 +245,7 @@ export type Totals = {
   readonly cancelled: number;
   /** Bytes on the wire. */
   readonly bytesDownloaded: number;
-  /** Bytes of the fetched images in the store. */
+  /** Bytes of the fetched images in the store, each file once, however many of them share it. */
   readonly bytesStored: number;
   /** HTTP requests. */
   readonly requests: number;

@@ -32,7 +32,8 @@ export async function runBatch(requests: readonly BatchRequest[], options: Batch
     requests,
     {
       ...{ limits, failFast, nowMs, onEvent },
-      visit: (request, early, stop) => fetchImage(contextOf(shared, request.key, withDeps, early), request, stop),
+      visit: async (request, early, stop) =>
+        totals.take(await fetchImage(contextOf(shared, request.key, withDeps, early), request, stop)),
       imageIdOf: ({ image }) => image.imageId,
       dependenciesOf: ({ image }) => (withDeps ? image.dependencies : []),
       onSettled(node) {

@@ -1,5 +1,6 @@
 import { hasCode, ImageError } from '../errors.ts';
 import type { Outcome, OutcomeFacts, OutcomeStatus, Totals } from '../events.ts';
+import type { Found } from '../fetchers/found.ts';
 import { formatReference } from '../image/reference.ts';
 import { show } from '../image/show.ts';
 import type { ImageNode } from './node.ts';
@@ -68,17 +69,34 @@ export function dependencyError<F>({ children }: ImageNode<F>): ImageError | und
 }
 
 /** Counts settled nodes, and requests that cannot be parsed. */
-export function createTotals(): { add(node: ImageNode): void; addInvalid(): void; read(rest: Rest): Totals } {
+export function createTotals(): {
+  /** Counts the blobs of an image that has come. @returns what has to be kept until its node has settled */
+  take(found: Found): Found;
+  add(node: ImageNode): void;
+  addInvalid(): void;
+  read(rest: Rest): Totals;
+} {
   const count: Record<OutcomeStatus, number> = { fetched: 0, present: 0, failed: 0, cancelled: 0 };
   let nodes = 0;
   let bytesDownloaded = 0;
   let bytesStored = 0;
+  const counted = new Set<string>();
+  /** Two references may stand for the same archive, and two images have the same layer. */
+  const addOnce = (id: string, bytes: number): void => {
+    if (counted.has(id)) return;
+    counted.add(id);
+    bytesStored += bytes;
+  };
   return {
+    take({ blobs, ...found }) {
+      blobs?.forEach((bytes, digest) => addOnce(digest, bytes));
+      return found;
+    },
     add(node) {
       nodes += 1;
       count[statusOf(node)] += 1;
       bytesDownloaded += node.found?.bytesDownloaded ?? 0;
-      if (node.found?.status === 'fetched') bytesStored += node.found.image.size;
+      if (node.found?.status === 'fetched') addOnce(node.found.image.imageId, node.found.image.size);
     },
     addInvalid() {
       nodes += 1;

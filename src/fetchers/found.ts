@@ -15,6 +15,8 @@ export type Found = {
   readonly status: 'fetched' | 'present';
   readonly image: FoundImage;
   readonly bytesDownloaded: number;
+  /** The bytes of the blobs that a fetched registry image needs in the store, by digest; other images may have the same ones. */
+  readonly blobs?: ReadonlyMap<string, number>;
   /** The URL that the manifest of a fetched registry image came from, of the registry or a mirror. */
   readonly endpoint?: string;
 };

@@ -15,7 +15,8 @@ export type Life = MeasuredImage & {
   readonly addedMs: number;
   /** Pairs of a position in `phases` and the end of that phase. */
   readonly spans: number[];
-  size: number;
+  /** Bytes in the store: of the archive, and of the blobs of a registry. */
+  readonly size: { archive: number; blobs: number };
   retries: number;
   readonly retryTimes: number[];
   source: string;
@@ -28,7 +29,7 @@ export function beginLife(key: string, reference: string, parent: string | undef
   return {
     ...newImage(atMs),
     ...{ key, parent, reference, addedMs: atMs, spans: [] },
-    ...{ size: 0, retries: 0, retryTimes: [], source: '', signers: [], outcome: undefined },
+    ...{ size: { archive: 0, blobs: 0 }, retries: 0, retryTimes: [], source: '', signers: [], outcome: undefined },
   };
 }
 
@@ -52,7 +53,7 @@ export function noteFacts(life: Life, event: ImageEvent, atMs: number): void {
       if (life.retryTimes.length < mostRetryTimes) life.retryTimes.push(atMs);
       return;
     case 'ingested':
-      life.size = event.size;
+      life.size[event.imageID.startsWith('sha256:') ? 'blobs' : 'archive'] = event.size; // the last, if it came again
       return;
     case 'verified':
       life.signers = signersOf(event);

@@ -40,7 +40,7 @@ export function toRow(life: Life, parent: number, signers: Numbering): Row {
     retryTimes.map(Math.round),
     retries,
     outcome?.bytesDownloaded ?? life.bytes,
-    size,
+    size.archive + size.blobs,
     show(shortId(outcome?.imageID ?? ''), 100),
     name === shown ? '' : name,
     cut(showReference(source), longest.source),

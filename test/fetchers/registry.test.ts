@@ -1,8 +1,10 @@
-import { rm } from 'node:fs/promises';
+import { readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 
 import test from 'ava';
 
-import { openKeystore } from '../../src/internal.ts';
+import { createApps } from '../../src/index.ts';
+import { type BatchEvent, openKeystore } from '../../src/internal.ts';
 import { codesOf } from '../helpers/fetching.ts';
 import { types } from '../helpers/registry.ts';
 import { layerOf, openRegistryFetching } from '../helpers/registry-fetching.ts';
@@ -106,6 +108,34 @@ test('an image stored without conversion is converted later without downloading 
   t.regex((await fetch(reference('app:1'))).imageID ?? '', /^sha512-/);
   t.is(asked('GET /v2/app/blobs/'), 2);
 });
+
+for (const keep of ['aci', 'oci', 'both'] as const) {
+  test(`bytesStored is what the images take on the disk, layers that several share once: keep ${keep}`, async (t) => {
+    const { registry, reference, finder, store } = await openRegistryFetching(t, { keep });
+    const shared = await layers('shared');
+    for (const tag of ['1', '2', '3'])
+      registry.putImage('app', tag, { layers: [...shared, ...(tag === '3' ? [] : await layers(tag))] });
+    const sizes = new Map<string, number>();
+    const onEvent = (event: BatchEvent) => event.type === 'ingested' && sizes.set(event.imageID, event.size);
+    const { totals } = await finder({ onEvent }).findImages(
+      createApps(['1', '2', '3', '3'].map((tag) => reference(`app:${tag}`))),
+    );
+    const bytesIn = async (path: string) => {
+      const names = await readdir(join(store.dir, 'blobs', path)).catch(() => []);
+      return (await Promise.all(names.map((name) => stat(join(store.dir, 'blobs', path, name))))).reduce(
+        (sum, { size }) => sum + size,
+        0,
+      );
+    };
+    const [archives, blobs] = [await bytesIn('sha512'), await bytesIn('sha256')];
+    t.is(totals.bytesStored, archives + (keep === 'aci' ? 0 : blobs));
+    t.is([...sizes.keys()].filter((id) => id.startsWith('sha256:')).length, keep === 'aci' ? 0 : 3);
+    for await (const image of store.registryImages()) {
+      const archive = image.imageId === undefined ? 0 : (sizes.get(image.imageId) ?? 0);
+      t.is(sizes.get(image.manifest.digest), image.size - archive);
+    }
+  });
+}
 
 test('the image for the requested platform is chosen, and its index stored; for several platforms, each', async (t) => {
   const { registry, reference, fetch, kept, store, listed } = await openRegistryFetching(t);

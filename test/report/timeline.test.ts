@@ -46,6 +46,18 @@ test('an image waits, is found, downloaded, verified and committed, and then wai
   t.deepEqual([rows[0]?.[11], signers], [[0], ['ff A <a@b>']]);
 });
 
+test('of an image that is kept in both forms the page shows the bytes of both, each once', (t) => {
+  const ingested = (imageID: string, size: number) => ({ type: 'ingested', key: 'a', imageID, size }) as const;
+  const { rows } = record([
+    ...life.slice(0, 7),
+    [210, ingested('sha512-00', 800)],
+    [220, ingested('sha512-01', 900)],
+    [230, ingested('sha256:00', 70)],
+    [300, { type: 'node-finished', key: 'a', outcome: done() }],
+  ]);
+  t.is(rows[0]?.[7], 970);
+});
+
 test('a local file is in verification from when it has its slot', (t) => {
   const { rows } = record([
     [0, { type: 'node-added', key: 'a', reference: '/a.aci' }],

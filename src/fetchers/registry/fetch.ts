@@ -27,12 +27,17 @@ export async function fetchByRegistry(
   const fetch = (wanted: WantedImage): Promise<Found> => fetchLockedImage(context, wanted, signal);
   const found = await fetch(first);
   let { status, bytesDownloaded } = found;
+  const blobs = new Map(found.blobs);
   for (const wanted of others) {
     const other = await fetch(wanted);
-    if (other.status === 'fetched') status = 'fetched';
+    if (other.status === 'fetched') {
+      status = 'fetched';
+      for (const [digest, bytes] of [...(other.blobs ?? []), [other.image.imageId, other.image.size] as const])
+        blobs.set(digest, bytes);
+    }
     bytesDownloaded += other.bytesDownloaded;
   }
-  return { ...found, status, bytesDownloaded };
+  return { ...found, status, bytesDownloaded, blobs };
 }
 
 function fetchLockedImage(context: FetchContext, wanted: WantedImage, signal: AbortSignal): Promise<Found> {

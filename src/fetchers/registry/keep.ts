@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises';
 
 import { isImageError } from '../../errors.ts';
+import type { Digest } from '../../image/digest.ts';
 import type { GoPlatform } from '../../image/platform.ts';
 import type { DigestPointer } from '../../registry/documents.ts';
 import { checkDigest } from '../../registry/download-blob.ts';
@@ -24,30 +25,37 @@ export type KeepRequest = {
 
 /** Stores an image without conversion: writes its documents and lists it. All its layers must be in the store. */
 export async function keepImage(
-  { store }: FetchContext,
+  { store, onEvent }: FetchContext,
   { wanted, resolved, verified }: Pull,
   { config, platform, archive }: KeepRequest,
   signal: AbortSignal,
-): Promise<RegistryImage> {
+): Promise<{ readonly image: RegistryImage; readonly blobs: ReadonlyMap<Digest, number> }> {
   const { manifest, indexes, layers } = resolved;
   const [index] = indexes;
   const oci = deriveOciManifest(manifest, resolved);
   signal.throwIfAborted();
   const documents = [manifest, config, ...indexes, ...(oci ? [oci] : [])];
   await Promise.all(documents.map((document) => putDocument(store, document)));
+  const blobs = new Map([
+    ...documents.map(({ digest, bytes }) => [digest, bytes.byteLength] as const),
+    ...layers.map(({ digest, size }) => [digest, size] as const),
+  ]);
+  const size = blobs.values().reduce((sum, bytes) => sum + bytes, 0);
+  onEvent({ type: 'ingested', key: wanted.key, imageID: manifest.digest, size });
   const { host, repository } = wanted.reference;
-  return store.commitRegistryImage({
+  const image = await store.commitRegistryImage({
     reference: wanted.isFurther ? `${host}/${repository}@${manifest.digest}` : wanted.name,
     manifest: describe(manifest),
     ...(index && { index: describe(index) }),
     ...(oci && { oci: describe(oci) }),
     platform,
-    blobs: [...documents, ...layers].map(({ digest }) => digest),
+    blobs: [...blobs.keys()],
     ...(archive && { imageId: archive.imageId }),
     latest: isLatest(wanted.reference),
     source: wanted.source,
     ...provenanceOf(verified),
   });
+  return { image, blobs };
 }
 
 /** Writes a document that matches its digest. It is not listed by that. */

@@ -63,9 +63,9 @@ async function storeImage(
   const archive = made ?? known?.aci;
   const isKept = keep !== 'aci' || known?.oci; // the same image in both forms has to be known as such
   const kept = isKept && (await keepImage(context, pull, { config, platform, archive }, signal));
-  const image = kept && (keep === 'oci' || !archive) ? describeRegistryImage(wanted.reference, kept) : archive;
+  const image = kept && (keep === 'oci' || !archive) ? describeRegistryImage(wanted.reference, kept.image) : archive;
   if (!image) throw new Error('an image was not stored in any form');
-  return { status: 'fetched', image, bytesDownloaded, endpoint: resolved.endpoint };
+  return { status: 'fetched', image, bytesDownloaded, endpoint: resolved.endpoint, ...(kept && { blobs: kept.blobs }) };
 }
 
 type ArchiveRequest = Pick<StoredImage, 'verified' | 'weak'> & {
