@@ -9,7 +9,7 @@ export { type AppInput } from './image/apps.ts';
 export { configInvalid, isNoRegularFile, listConfigDirectory, readConfigFile } from './image/config-file.ts';
 export { type Digest, isDigest } from './image/digest.ts';
 export { makeScratch, readError, writeError } from './image/file-error.ts';
-export { type ImageId, isImageId, shortImageId } from './image/image-id.ts';
+export { type ImageId, isImageId, shortId, shortImageId } from './image/image-id.ts';
 export { describeJsonPlace, parseJsonStrict } from './image/json.ts';
 export { defaultLabels } from './image/labels.ts';
 export { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './image/limits.ts';

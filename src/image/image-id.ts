@@ -57,7 +57,7 @@ export function shortImageId(imageId: ImageId): string {
   return imageId.slice(0, 39);
 }
 
-/** The short form of an image ID; a digest is not shortened. */
+/** The short form of an image ID. A digest is not shortened, since other tools accept only complete ones. */
 export function shortId(id: string): string {
   return isImageId(id) ? shortImageId(id) : id;
 }

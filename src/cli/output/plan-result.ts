@@ -2,7 +2,7 @@ import type { Writable } from 'node:stream';
 
 import prettyBytes from 'pretty-bytes';
 
-import { type PlanOutcome, type PlanStatus, type PlanTotals, show, showReference } from '../../internal.ts';
+import { type PlanOutcome, type PlanStatus, type PlanTotals, shortId, show, showReference } from '../../internal.ts';
 import { inOrder, type ResultWriter } from './text-result.ts';
 import { written } from './write.ts';
 
@@ -93,15 +93,12 @@ function escape(text: string): string {
   return text.replaceAll('\\', '\\\\').replaceAll('"', '\\"');
 }
 
-/** `sha512-` and 32 hex digits. */
-const shortLength = 39;
-
 /** The state of one image in a plan, in a few words. */
 function planState(outcome: PlanOutcome, { full }: { readonly full: boolean }): string {
   const { reference, status, imageID = '', source = '', signature, error } = outcome;
   switch (status) {
     case 'present':
-      return `present, ${show(full ? imageID : imageID.slice(0, shortLength))}`;
+      return `present, ${show(full ? imageID : shortId(imageID))}`;
     case 'absent': {
       const signed = signature === undefined ? '' : ', signed';
       const from = source === reference ? '' : `, from ${show(source, 2048)}`;

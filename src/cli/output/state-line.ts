@@ -5,6 +5,7 @@ import {
   type Outcome,
   type PushOutcome,
   type PushTotals,
+  shortId,
   show,
   showReference,
   showUrl,
@@ -41,7 +42,7 @@ export function stateLine(event: BatchEvent, reference: string): string | undefi
 
 function finished({ reference, status, imageID, bytesDownloaded, durationMs }: Outcome): string {
   const facts = [
-    imageID === undefined ? '' : show(imageID.slice(0, 39)),
+    imageID === undefined ? '' : show(shortId(imageID)),
     bytesDownloaded ? size(bytesDownloaded) : '',
     status === 'fetched' && durationMs !== undefined ? `in ${formatDuration(durationMs)}` : '',
   ].filter((fact) => fact !== '');

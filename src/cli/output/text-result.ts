@@ -1,11 +1,8 @@
 import { Writable } from 'node:stream';
 
-import { type Outcome, show, type Totals } from '../../internal.ts';
+import { type Outcome, shortId, show, type Totals } from '../../internal.ts';
 import type { Progress } from './messages.ts';
 import { written } from './write.ts';
-
-/** `sha512-` and 32 hex digits. */
-const shortLength = 39;
 
 /** The most text collected for one write. */
 const gatheredLength = 64 * 1024;
@@ -48,8 +45,7 @@ export function createLines<O extends { readonly index?: number }, T>(
 
 function lineOf({ status, imageID }: Outcome, full: boolean): string {
   if (imageID === undefined || (status !== 'fetched' && status !== 'present')) return '';
-  const isDigest = !imageID.startsWith('sha512-'); // digests are not shortened
-  return `${show(full || isDigest ? imageID : imageID.slice(0, shortLength))}\n`;
+  return `${show(full ? imageID : shortId(imageID))}\n`;
 }
 
 /** Writes the outcomes of a batch or plan to the standard output, in one of the formats. */

@@ -192,6 +192,17 @@ test('plain progress has one line for each change of state', (t) => {
   );
 });
 
+test('plain progress shortens image IDs, and no digest', (t) => {
+  const finished = (imageID: string): BatchEvent => {
+    return { type: 'node-finished', key: 'k', outcome: { reference: 'r', status: 'present', imageID } };
+  };
+  const digest = `sha256:${'e'.repeat(64)}`;
+  t.deepEqual(
+    plain(true, ({ onEvent }) => [`sha512-${'a'.repeat(128)}`, digest].map(finished).forEach(onEvent)).slice(0, 2),
+    [`present r: sha512-${'a'.repeat(32)}`, `present r: ${digest}`],
+  );
+});
+
 test('without progress there are still warnings and errors, each once', (t) => {
   const lines = plain(false, ({ onEvent, onOutcome }) => {
     story.forEach(onEvent);
