@@ -175,7 +175,7 @@ export type Outcome = StoredOutcome | FailedOutcome | CancelledOutcome;
 export type StoredOutcome = OutcomeFacts & {
   /** `fetched`: it has come with this batch. `present`: the store had it. */
   readonly status: 'fetched' | 'present';
-  /** `sha512-` and 128 hex digits; the digest of the manifest for a registry image that is stored without conversion only. */
+  /** `sha512-` and 128 hex digits; the digest of the manifest for a registry image of which no archive is asked for. */
   readonly imageID: string;
   /** Never set. */
   readonly error?: undefined;
@@ -203,7 +203,7 @@ export type OutcomeFacts = {
   readonly reference: string;
   /** The position among the requests, counted from 0; absent for dependencies. */
   readonly index?: number;
-  /** `sha512-` and 128 hex digits; the digest of the manifest for a registry image that is stored without conversion only. */
+  /** `sha512-` and 128 hex digits; the digest of the manifest for a registry image of which no archive is asked for. */
   readonly imageID?: string;
   /** The name in the manifest. */
   readonly name?: string;

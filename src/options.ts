@@ -227,7 +227,7 @@ export type Finder = AsyncDisposable & {
   /**
    * Finds an image in the store, or fetches it.
    *
-   * @returns the image ID; the digest of the manifest for a registry image that is stored without conversion only.
+   * @returns the image ID; the digest of the manifest for a registry image of which no archive is asked for.
    */
   findImage(image: string, call?: FetchCall): Promise<ImageId | Digest>;
   /** Does not reject if an image fails. Sets `app.imageID` of the apps that succeed. Outcomes are in the order of the apps. */

@@ -246,7 +246,7 @@ export type Finder = AsyncDisposable & {
    * Finds one image, with its dependencies: in the store if the policy allows it, else in the network.
    *
    * @param image - a name with labels, a URL, a path, an image ID, or `docker://` and a reference.
-   * @returns the image ID; the digest of the manifest for a registry image that is kept as it was served only.
+   * @returns the image ID; the digest of the manifest for a registry image of which no archive is asked for (`keep`).
    * @throws the error of its outcome, as an ImageError; CANCELLED after an abort
    */
   findImage(image: string, call?: FetchCall): Promise<string>;
