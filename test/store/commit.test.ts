@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
@@ -129,4 +129,19 @@ test('a store that is written without a thread stops nothing else while another 
   other.exec('ROLLBACK');
   await answering;
   t.like(await store.getAnswer('a'), { value: 'b' });
+});
+
+test('a store that is written without a thread opens while another process writes, and leaves what dead ones left for later', async (t) => {
+  const dir = join(await temporaryDirectory(t), 'store');
+  await (await openStore({ dir })).close();
+  const left = join(dir, 'tmp', '0'.repeat(32));
+  await mkdir(left);
+  using other = new DatabaseSync(join(dir, 'index.sqlite'));
+  other.exec('BEGIN IMMEDIATE');
+  const store = await openStore({ dir, writesLittle: true });
+  other.exec('ROLLBACK');
+  t.true(existsSync(left));
+  await store.close();
+  await (await openStore({ dir, writesLittle: true })).close();
+  t.false(existsSync(left));
 });

@@ -40,13 +40,13 @@ export function openWriter(
   const db = openIndex(layout);
   const owner = createOwner(layout);
   const owners = createOwners(db, layout, owner.name);
-  owners.sweep({ nowMs: Date.now(), dryRun: false });
+  const mustWait = hasThread ? () => false : createLockWatch(db);
+  if (!mustWait()) owners.sweep({ nowMs: Date.now(), dryRun: false }); // else the next process does it
   const claims = createClaims(db, owners, owner);
   const rows = createRows(db);
   const registry = createRegistryRows(db);
   const indexFile = createOciIndexFile(db, layout, owner.name);
   const indexWriter = createDebouncedWriter(() => indexFile.write());
-  const mustWait = hasThread ? () => false : createLockWatch(db);
   if (indexFile.isStale()) indexWriter.mark(); // a process was killed, or another tool wrote the file
 
   const context = { db, layout, rows, registry, owner: owner.name };
