@@ -160,7 +160,6 @@ export type ExtractResponse = {
 
 /** Every task of the pool. Requests and responses are plain data. */
 export type Tasks = {
-  /** Loads the modules for ingests while the first bytes are still being downloaded. */
   /** Does nothing: a thread starts for it. */
   start: { readonly request: Readonly<Record<string, never>>; readonly response: undefined };
   ingest: { readonly request: IngestRequest; readonly response: IngestResponse };
