@@ -240,5 +240,6 @@ export const schemaSteps = [
     value TEXT NOT NULL,
     answered_at INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
+  CREATE INDEX answers_by_age ON answers (answered_at);
   `,
 ] as const satisfies readonly string[] & { readonly length: typeof indexVersion };

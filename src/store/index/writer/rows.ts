@@ -37,9 +37,10 @@ export function createRows(db: DatabaseSync): Rows {
     'INSERT OR REPLACE INTO answers (key, value, answered_at) VALUES (:key, :value, :answeredAtMs)',
   );
   const deleteAnswer = db.prepare('DELETE FROM answers WHERE key = ?');
-  const deleteOldAnswers = db.prepare(`
-    DELETE FROM answers WHERE answered_at < ?
-      OR key IN (SELECT key FROM answers ORDER BY answered_at DESC LIMIT -1 OFFSET ${maxAnswers})`);
+  const deleteOldAnswers = db.prepare('DELETE FROM answers WHERE answered_at < ?');
+  const deleteOldestAnswers = db.prepare(
+    `DELETE FROM answers WHERE key IN (SELECT key FROM answers ORDER BY answered_at DESC LIMIT -1 OFFSET ${maxAnswers})`,
+  );
   let answersPut = 0;
   const setStamp = db.prepare(
     'UPDATE images SET mtime_ns = :mtimeNs, ctime_ns = :ctimeNs, inode = :inode WHERE id = :id',
@@ -61,8 +62,10 @@ export function createRows(db: DatabaseSync): Rows {
     putAnswer({ key, value, answeredAtMs }) {
       if (value === null) return void deleteAnswer.run(key);
       putAnswer.run({ key, value, answeredAtMs });
-      if (answersPut % putsBetween === 0) deleteOldAnswers.run(answeredAtMs - maxAnswerAgeMs);
       answersPut += 1;
+      if (answersPut % putsBetween !== 1) return;
+      deleteOldAnswers.run(answeredAtMs - maxAnswerAgeMs);
+      deleteOldestAnswers.run();
     },
     setStamp: (id, stamp) => void setStamp.run({ id, ...stamp }),
     setUsed: (id, atMs) => void setUsed.run(atMs, id),

@@ -74,3 +74,19 @@ test('answers are replaced and forgotten; old ones, and the oldest of many, are 
   t.is(count(), 65_536);
   t.deepEqual(kept(), ['a 3']);
 });
+
+test('to find old answers, only times are read, however many answers there are', (t) => {
+  const db = new DatabaseSync(':memory:');
+  for (const step of schemaSteps) db.exec(step);
+  for (const sql of [
+    'DELETE FROM answers WHERE answered_at < 1',
+    'SELECT key FROM answers ORDER BY answered_at DESC',
+  ]) {
+    const plan = db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all();
+    t.regex(
+      plan.map(({ detail }) => detail).join('; '),
+      /^(SEARCH|SCAN) answers USING (COVERING )?INDEX answers_by_age/,
+      sql,
+    );
+  }
+});
