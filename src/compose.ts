@@ -11,10 +11,9 @@ import { parseConnectTo } from './http/connect.ts';
 import type { Http, TlsMaterial } from './http/contract.ts';
 import { openHttp } from './http/open-http.ts';
 import { defaultLimits, defaultTimeouts, type Limits, withDefaults } from './image/limits.ts';
-import { parsePlatform } from './image/platform.ts';
+import { hostPlatform, parsePlatformChoice } from './image/platform.ts';
 import type { ActionOptions, Insecure, NetworkOptions } from './options.ts';
 import { openPool, type Pool } from './pool/pool.ts';
-import { hostPlatform } from './registry/choose-platform.ts';
 import type { RegistryClient } from './registry/client.ts';
 import { isHostOf } from './registry/place.ts';
 import { createRecentDocuments } from './registry/recent-documents.ts';
@@ -188,16 +187,25 @@ type Context = Pick<FetchContext, 'http' | 'limits' | 'platform' | 'onEvent' | '
 
 /** The settings for registry images. The client is created, and its code loaded, at the first one. @throws USAGE */
 function openRegistries(options: ActionOptions, context: Context): Registries {
-  const [first, ...others] = (options.platform ?? []).map((text) => parsePlatform(text));
+  const [first, ...others] = (options.platform ?? []).map((text) => parsePlatformChoice(text));
+  const isWhole = first === 'all' || others.includes('all');
+  const keep = options.keep ?? (isWhole ? 'oci' : 'both');
+  if (isWhole && others.length > 0) throw usage('platform: "all" stands alone');
+  if (isWhole && keep !== 'oci')
+    throw usage(`platform: "all" keeps images as they came, and makes no archives: not with keep ${keep}`);
   let client: Promise<RegistryClient> | undefined;
   return {
     client: () => (client ??= openRegistryClient(options, context)),
     lookasides: options.lookasides ?? { scopes: new Map(), others: undefined, fallback: undefined },
     configs: createRecentDocuments(recentBytes),
-    keep: options.keep ?? 'both',
+    keep,
     platforms: first ? [first, ...others] : [hostPlatform(context.platform)],
     isPlatformAsked: first !== undefined,
   };
+}
+
+function usage(message: string): ImageError<'USAGE'> {
+  return new ImageError('USAGE', message, { option: 'platform' });
 }
 
 async function openRegistryClient(

@@ -211,6 +211,8 @@ export type OutcomeFacts = {
   readonly labels?: Readonly<Record<string, string>>;
   /** `sha256:` and the hex digest of the bytes as transferred. */
   readonly digest?: string;
+  /** Of an image that was fetched for several platforms, or for all: which these are. Its ID and digest are those of the index. */
+  readonly platforms?: readonly { readonly os: string; readonly architecture: string; readonly variant?: string }[];
   /** A URL without credentials and query, or a path. */
   readonly source?: string;
   /** The URL that the manifest of a registry image came from, of the registry or a mirror. */

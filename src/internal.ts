@@ -13,7 +13,7 @@ export { type ImageId, isImageId, shortId, shortImageId } from './image/image-id
 export { describeJsonPlace, parseJsonStrict } from './image/json.ts';
 export { defaultLabels } from './image/labels.ts';
 export { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './image/limits.ts';
-export { parsePlatform, toGoPlatform } from './image/platform.ts';
+export { parsePlatformChoice, toGoPlatform } from './image/platform.ts';
 export { parseReference, showReference } from './image/reference.ts';
 export { trustName } from './image/registry-reference.ts';
 export { checkShape, formatFieldFault } from './image/shape.ts';

@@ -59,9 +59,15 @@ export type FetchSettings = {
    * Default 300 000, at most a week; 0 for never. Only with pullPolicy `new`, and not while a lock is written.
    */
   readonly resolveMaxAgeMs?: number | undefined;
-  /** What is kept of a registry image: `aci`, an archive made of it, `oci`, its own blobs, or `both` (default). */
+  /**
+   * What is kept of a registry image: `aci`, an archive made of it, `oci`, its own blobs, or `both` (default). With the platform `all`
+   * only `oci` is possible, and the default.
+   */
   readonly keep?: Keep | undefined;
-  /** The platforms of registry images to fetch: `os/arch[/variant]`. Default: linux on this processor. */
+  /**
+   * The platforms of registry images to fetch: `os/arch[/variant]`, or `all` alone for the whole index with everything in it. Of several
+   * the ID is the digest of the index. Default: linux on this processor.
+   */
   readonly platform?: readonly string[] | undefined;
   /** Mirrors of registries, and registries that must not be asked. */
   readonly mirrors?: readonly MirrorRule[] | undefined;

@@ -6,7 +6,7 @@ import type { ImageId } from '../image/image-id.ts';
 import type { NodePlatform } from '../image/labels.ts';
 import type { Limits } from '../image/limits.ts';
 import type { Dependency } from '../image/manifest.ts';
-import type { GoPlatform } from '../image/platform.ts';
+import type { PlatformChoice } from '../image/platform.ts';
 import { showUrl } from '../image/show.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { RegistryClient } from '../registry/client.ts';
@@ -94,8 +94,8 @@ export type Registries = {
   /** A cache of image configurations. */
   readonly configs: RecentDocuments;
   readonly keep: Keep;
-  /** The platforms that every image is fetched for. The image of the first one is the result. */
-  readonly platforms: readonly [GoPlatform, ...GoPlatform[]];
+  /** The platforms that every image is fetched for; `all` stands alone. The first one has the name. */
+  readonly platforms: readonly [PlatformChoice, ...PlatformChoice[]];
   /** Whether the user gave platforms. If not, an image whose only platform is another one is fetched with a warning. */
   readonly isPlatformAsked: boolean;
 };

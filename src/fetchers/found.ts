@@ -2,13 +2,21 @@ import type { Digest } from '../image/digest.ts';
 import type { ImageId } from '../image/image-id.ts';
 import type { Labels } from '../image/labels.ts';
 import type { Dependency } from '../image/manifest.ts';
+import type { GoPlatform } from '../image/platform.ts';
 import type { StoredImage } from '../store/store.ts';
 
-/** The facts about an image. The ID of a registry image that is stored without conversion is the digest of its manifest. */
+/** The facts about an image. The ID of a registry image that is stored without conversion is the digest of its manifest or index. */
 export type FoundImage = Pick<
   StoredImage,
   'name' | 'labels' | 'size' | 'digest' | 'source' | 'verified' | 'latest' | 'dependencies'
-> & { readonly imageId: ImageId | Digest };
+> & {
+  readonly imageId: ImageId | Digest;
+  /** Of a registry image that is stored without conversion: its platform, and the index that it was chosen from. */
+  readonly platform?: GoPlatform;
+  readonly index?: Digest;
+  /** Of registry images for several platforms, which the ID of their index stands for. */
+  readonly platforms?: readonly GoPlatform[];
+};
 
 /** The result of a successful fetch. */
 export type Found = {

@@ -1,5 +1,5 @@
 import { hasCode, ImageError } from '../errors.ts';
-import type { Labels } from './labels.ts';
+import type { Labels, NodePlatform } from './labels.ts';
 import type { RegistryReference } from './registry-reference.ts';
 import { show } from './show.ts';
 
@@ -77,6 +77,17 @@ const architectures: Readonly<Record<string, readonly [architecture: string, var
   armv6l: ['arm', 'v6'],
 };
 
+/** As parsePlatform reads it. */
+export function formatPlatform({ os, architecture, variant }: GoPlatform): string {
+  return [os, architecture, variant].filter(Boolean).join('/');
+}
+
+/** What is asked for of an image: one platform, or the whole index that it is in. */
+export type PlatformChoice = GoPlatform | 'all';
+
+/** The platform of what is for no platform, or for several. */
+export const noPlatform: GoPlatform = Object.freeze({ os: '', architecture: '' });
+
 const form = /^([a-z0-9]+)\/([a-z0-9_-]+)(?:\/([a-z0-9.]+))?$/;
 
 /** Parses `os/arch[/variant]`, such as `linux/arm64` or `linux/arm/v7`. @throws USAGE */
@@ -89,6 +100,11 @@ export function parsePlatform(text: string, option = 'platform'): GoPlatform {
   const [architecture, implied] = (Object.hasOwn(architectures, named) && architectures[named]) || [named];
   const variant = given ?? implied;
   return { os: os === 'macos' ? 'darwin' : os, architecture, ...(variant !== undefined && { variant }) };
+}
+
+/** As parsePlatform, or `all`. @throws USAGE */
+export function parsePlatformChoice(text: string, option = 'platform'): PlatformChoice {
+  return text === 'all' ? text : parsePlatform(text, option);
 }
 
 /**
@@ -107,4 +123,95 @@ function platformLabels(platform: GoPlatform): Readonly<Record<string, string>> 
     if (!hasCode(error, 'PLATFORM_MISSING')) throw error;
     return { os, arch: architecture };
   }
+}
+
+export const indexTypes: readonly string[] = [
+  'application/vnd.oci.image.index.v1+json',
+  'application/vnd.docker.distribution.manifest.list.v2+json',
+];
+
+export const manifestTypes: readonly string[] = [
+  'application/vnd.oci.image.manifest.v1+json',
+  'application/vnd.docker.distribution.manifest.v2+json',
+];
+
+/** What an index says of a manifest or of an index in it. */
+type Entry = {
+  readonly mediaType: string;
+  readonly platform: GoPlatform | undefined;
+  readonly annotations: Readonly<Record<string, string>>;
+};
+
+/** The variant that is meant where none is given. */
+const plainVariants: Readonly<Record<string, string>> = { amd64: 'v1', arm64: 'v8', arm: 'v7' };
+
+/**
+ * Chooses the entry for a platform: the one with the highest variant that runs on it, the first of several; if there is none, an
+ * entry without a platform.
+ *
+ * @throws ImageError PLATFORM_MISSING with the platforms that the index has.
+ * @see OCI image-spec, image-index.md
+ */
+export function choosePlatform<E extends Entry>(entries: readonly E[], wanted: GoPlatform): E {
+  const usable = entries.filter(isImage);
+  let best: { readonly entry: E; readonly level: number } | undefined;
+  for (const entry of usable) {
+    const level = entry.platform ? suitability(entry.platform, wanted) : -1;
+    if (level !== undefined && (!best || level > best.level)) best = { entry, level };
+  }
+  if (best) return best.entry;
+  throw platformMissing(
+    wanted,
+    usable.flatMap(({ platform }) => platform ?? []),
+  );
+}
+
+/** Whether an image for `platform` runs on the `wanted` one. */
+export function runsOn(platform: GoPlatform, wanted: GoPlatform): boolean {
+  return suitability(platform, wanted) !== undefined;
+}
+
+export function platformMissing(wanted: GoPlatform, there: readonly GoPlatform[]): ImageError<'PLATFORM_MISSING'> {
+  const available = [...new Set(there.map((platform) => show(formatPlatform(platform))))].slice(0, 64);
+  const text = show(formatPlatform(wanted));
+  const others = available.length === 0 ? '' : `, only for ${available.join(', ')}`;
+  return new ImageError('PLATFORM_MISSING', `there is no image for ${text}${others}`, { wanted: text, available });
+}
+
+/** Linux on the processor of this machine. */
+export function hostPlatform({ arch, armVersion }: NodePlatform): GoPlatform {
+  switch (arch) {
+    case 'x64':
+      return { os: 'linux', architecture: 'amd64' };
+    case 'ia32':
+      return { os: 'linux', architecture: '386' };
+    case 'arm':
+      return { os: 'linux', architecture: 'arm', variant: `v${armVersion ?? '7'}` };
+    case 'ppc64':
+      return { os: 'linux', architecture: 'ppc64le' }; // Node runs on little-endian POWER only
+    default:
+      return { os: 'linux', architecture: arch };
+  }
+}
+
+/** False for entries of unknown types, and for attestations, which have the type of images. */
+function isImage({ mediaType, platform, annotations }: Entry): boolean {
+  const isKnown = indexTypes.includes(mediaType) || manifestTypes.includes(mediaType);
+  const isUnknown = platform?.os === 'unknown' && platform.architecture === 'unknown';
+  return isKnown && !isUnknown && annotations['vnd.docker.reference.type'] !== 'attestation-manifest';
+}
+
+/** How well a platform suits the wanted one, higher is better; undefined if it does not run there. */
+function suitability(platform: GoPlatform, wanted: GoPlatform): number | undefined {
+  if (platform.os !== wanted.os || platform.architecture !== wanted.architecture) return undefined;
+  const plain = plainVariants[wanted.architecture] ?? '';
+  const [have, want] = [platform.variant ?? plain, wanted.variant ?? plain];
+  if (have === want) return Infinity;
+  const [level, limit] = [levelOf(have), levelOf(want)];
+  return level !== undefined && limit !== undefined && level <= limit ? level : undefined;
+}
+
+function levelOf(variant: string): number | undefined {
+  const digits = /^v?(\d{1,3})$/.exec(variant)?.[1];
+  return digits === undefined ? undefined : Number(digits);
 }

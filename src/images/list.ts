@@ -122,8 +122,10 @@ export type ImageRow = {
   readonly digest: string;
   /** Only for a registry image: its reference. */
   readonly reference?: string;
-  /** Only for a registry image: its platform. */
+  /** Only for a registry image for one platform: that. */
   readonly platform?: GoPlatform;
+  /** Only for an index that is kept with everything in it: the platforms of its images. */
+  readonly platforms?: readonly GoPlatform[];
   /** Only for a registry image: the ID of the image that it was converted to. */
   readonly convertedTo?: string;
 };
@@ -145,6 +147,11 @@ export function imageRow(entry: Entry): ImageRow {
 }
 
 function registryFacts({ id, image }: Extract<Entry, { kind: 'registry' }>) {
-  const { reference, platform, imageId } = image;
-  return { digest: id, reference, platform, ...(imageId !== undefined && { convertedTo: imageId }) };
+  const { reference, platform, platforms, imageId } = image;
+  return {
+    digest: id,
+    reference,
+    ...(platforms ? { platforms } : { platform }),
+    ...(imageId !== undefined && { convertedTo: imageId }),
+  };
 }

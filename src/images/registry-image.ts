@@ -7,6 +7,7 @@ import { type Digest, isDigest } from '../image/digest.ts';
 import { makeScratch } from '../image/file-error.ts';
 import { parseJsonStrict } from '../image/json.ts';
 import { defaultLimits, type Limits } from '../image/limits.ts';
+import { choosePlatform, type GoPlatform, hostPlatform } from '../image/platform.ts';
 import { parseRegistryReference, type RegistryReference } from '../image/registry-reference.ts';
 import { isAnotherBlob, makeArchive, openUnpacker, unpackAll } from '../pool/make-archive.ts';
 import type { RegistryImage, StoredDescriptor } from '../store/registry-store.ts';
@@ -84,17 +85,18 @@ type MakeArchive = { readonly path: string; readonly limits: Limits };
 
 /**
  * Makes the archive of a registry image as a new file, from its blobs, which are hashed while they are unpacked. Nothing
- * is stored. Its ID is the one that a fetch would give it.
+ * is stored. Its ID is the one that a fetch would give it. Of an index with all platforms, it is the image for this machine.
  *
  * @throws STORE_CORRUPT for a damaged blob; MANIFEST_INVALID, PLATFORM_MISSING, ARCHIVE_INVALID, ARCHIVE_UNREADABLE,
  * DIGEST_MISMATCH, LIMIT_EXCEEDED, NAME_INVALID for an image of which none can be made; FILE_ and STORE_ codes
  */
 export async function makeArchiveOf(
   { store, pool }: ImagesContext,
-  image: RegistryImage,
+  listed: RegistryImage,
   { path, limits }: MakeArchive,
   signal: AbortSignal,
 ): Promise<Archive> {
+  const image = await forThisMachine(store, listed);
   const { config, layers } = await readParts(store, image.manifest);
   for (const { digest, size } of layers)
     if ((await store.digestState(digest, size)) === 'missing') throw corrupt(store, { id: digest }, 'missing');
@@ -158,4 +160,88 @@ async function openPlace(store: Store): Promise<AsyncDisposable & { temporaryPat
     temporaryPath: () => join(directory, String((count += 1))),
     [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
   };
+}
+
+/** What an index names: an image for a platform, what belongs to one, or another index. */
+export type IndexedManifest = StoredDescriptor & {
+  readonly platform: GoPlatform | undefined;
+  readonly annotations: Readonly<Record<string, string>>;
+};
+
+/** A document of the store, and what it names. */
+type Document = {
+  readonly manifests: readonly IndexedManifest[] | undefined;
+  readonly blobs: readonly StoredDescriptor[];
+};
+
+/** @throws STORE_CORRUPT */
+async function readNamed(store: Store, { digest }: StoredDescriptor): Promise<Document> {
+  const parsed = parseJsonStrict(await readDocument(store, digest), { caseSensitive: true });
+  const members = membersOf(parsed.ok ? parsed.value : undefined);
+  const listed = (name: string): readonly unknown[] => (Array.isArray(members[name]) ? members[name] : []);
+  const blobs = [members['config'], ...listed('layers'), ...listed('blobs')].flatMap(
+    (one) => parseDescriptor(one) ?? [],
+  );
+  const manifests = listed('manifests').flatMap((one) => parseIndexed(one) ?? []);
+  return { manifests: Array.isArray(members['manifests']) ? manifests : undefined, blobs };
+}
+
+function parseIndexed(value: unknown): IndexedManifest | undefined {
+  const descriptor = parseDescriptor(value);
+  const { platform, annotations } = membersOf(value);
+  const { os, architecture, variant } = membersOf(platform);
+  const isNamed = typeof os === 'string' && typeof architecture === 'string';
+  const texts = Object.entries(membersOf(annotations)).filter(
+    (pair): pair is [string, string] => typeof pair[1] === 'string',
+  );
+  const named = isNamed ? { os, architecture, ...(typeof variant === 'string' && { variant }) } : undefined;
+  return descriptor && { ...descriptor, platform: named, annotations: Object.fromEntries(texts) };
+}
+
+/** What an index names; undefined for a manifest. @throws STORE_CORRUPT */
+export async function readIndex(
+  store: Store,
+  index: StoredDescriptor,
+): Promise<readonly IndexedManifest[] | undefined> {
+  return (await readNamed(store, index)).manifests;
+}
+
+/** A document and everything that it leads to, each once. @throws STORE_CORRUPT */
+export async function readTree(store: Store, root: StoredDescriptor): Promise<readonly StoredDescriptor[]> {
+  const found = new Map([[root.digest, root]]);
+  const visit = async (document: StoredDescriptor, depth: number): Promise<void> => {
+    if (depth > defaultLimits.indexDepth) throw corrupt(store, { id: document.digest }, 'wrong hash');
+    const { blobs, manifests = [] } = await readNamed(store, document);
+    for (const blob of blobs) found.set(blob.digest, blob);
+    for (const { digest, mediaType, size } of manifests) {
+      if (found.has(digest)) continue;
+      const child = { digest, mediaType, size };
+      found.set(digest, child);
+      await visit(child, depth + 1);
+    }
+  };
+  await visit(root, 0);
+  return [...found.values()];
+}
+
+/**
+ * The image itself; for an index that is kept with everything in it, the image for this machine.
+ *
+ * @throws STORE_CORRUPT; PLATFORM_MISSING when the index has none for it
+ */
+export async function forThisMachine(store: Store, image: RegistryImage): Promise<RegistryImage> {
+  if (!image.platforms) return image;
+  const wanted = hostPlatform({ platform: process.platform, arch: process.arch });
+  const { reference, blobs, size, latest, source, verified, weak, importedAtMs, lastUsedAtMs } = image;
+  const facts = { reference, blobs, size, latest, source, verified, weak, importedAtMs, lastUsedAtMs };
+  let { platform, manifest } = image;
+  for (let depth = 0; depth <= defaultLimits.indexDepth; depth += 1) {
+    const manifests = await readIndex(store, manifest);
+    if (!manifests) return { ...facts, manifest, index: image.manifest, platform };
+    const chosen = choosePlatform(manifests, wanted);
+    const { mediaType, digest, size } = chosen;
+    manifest = { mediaType, digest, size };
+    platform = chosen.platform ?? platform;
+  }
+  throw corrupt(store, { id: manifest.digest }, 'wrong hash');
 }

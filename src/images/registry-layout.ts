@@ -7,7 +7,7 @@ import { parseRegistryReference } from '../image/registry-reference.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
 import type { Store } from '../store/store.ts';
 import { type ListedBlob, openSound, type SoundBlob } from './check-blob.ts';
-import { readParts } from './registry-image.ts';
+import { forThisMachine, readParts, readTree } from './registry-image.ts';
 
 /** Formats in which other tools read an image. @see OCI image-spec, image-layout.md; docker save */
 export type RegistryFormat = 'oci' | 'docker';
@@ -17,7 +17,8 @@ export type LayoutFile = { readonly name: string; readonly content: Uint8Array |
 
 /**
  * The files of a layout with this one image, without duplicates. It has the OCI manifest, but not the index that it was
- * chosen from, since the other manifests of that are missing.
+ * chosen from, since the other manifests of that are missing. An index that is kept with everything in it is there with all
+ * of that; the format of docker has the image for this machine only.
  *
  * @throws STORE_CORRUPT when the manifest is damaged.
  */
@@ -32,30 +33,36 @@ export async function registryLayout(
 
 async function ociLayout(store: Store, image: RegistryImage): Promise<readonly LayoutFile[]> {
   const manifest = image.oci ?? image.manifest;
-  const { reference, platform } = image;
-  const annotations = { 'org.opencontainers.image.ref.name': reference, 'io.containerd.image.name': reference };
+  const { platform } = image;
+  const name = nameOf(image);
+  const annotations = { 'org.opencontainers.image.ref.name': name, 'io.containerd.image.name': name };
   const index = {
     schemaVersion: 2,
     mediaType: 'application/vnd.oci.image.index.v1+json',
     manifests: [{ ...manifest, ...(platform.os !== '' && { platform }), annotations }],
   };
-  const { config, layers } = await readParts(store, manifest);
   return [
     { name: 'oci-layout', content: asJson({ imageLayoutVersion: '1.0.0' }) },
     { name: 'index.json', content: asJson(index) },
-    ...[manifest, config, ...layers].map(({ digest, size }) => {
+    ...(await readTree(store, manifest)).map(({ digest, size }) => {
       return { name: `blobs/sha256/${hex(digest)}`, content: { id: digest, size } };
     }),
   ];
 }
 
 /** The layers are as they were transferred: programs that load them recognise the compression by its magic bytes. */
-async function dockerLayout(store: Store, image: RegistryImage): Promise<readonly LayoutFile[]> {
+async function dockerLayout(store: Store, listed: RegistryImage): Promise<readonly LayoutFile[]> {
+  const image = await forThisMachine(store, listed);
   const { config, layers } = await readParts(store, image.manifest);
   const configFile = { name: `${hex(config.digest)}.json`, content: { id: config.digest, size: config.size } };
   const layerFiles = layers.map(({ digest, size }) => ({ name: `${hex(digest)}.tar`, content: { id: digest, size } }));
   const entry = { Config: configFile.name, RepoTags: tagsOf(image), Layers: layerFiles.map(({ name }) => name) };
   return [{ name: 'manifest.json', content: asJson([entry]) }, configFile, ...layerFiles];
+}
+
+/** The reference; one with the digest of an index gets that of the manifest, since the rest of the index is missing. */
+function nameOf({ reference, index, manifest }: RegistryImage): string {
+  return index ? reference.replace(index.digest, manifest.digest) : reference;
 }
 
 /** The format allows only tags. */

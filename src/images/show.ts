@@ -3,7 +3,7 @@ import type { Dependency } from '../image/manifest.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
 import type { Store, StoredImage } from '../store/store.ts';
 import type { Entry } from './list.ts';
-import { readDocument, readParts, type RegistryParts } from './registry-image.ts';
+import { type IndexedManifest, readDocument, readIndex, readParts, type RegistryParts } from './registry-image.ts';
 import { askedDocument } from './resolve-image.ts';
 
 /** One dependency of an image, and the image in the store that satisfies it. */
@@ -40,8 +40,10 @@ async function findDependency(
   }
 }
 
-export type RegistryDescription = RegistryParts & {
+export type RegistryDescription = Partial<RegistryParts> & {
   readonly image: RegistryImage;
+  /** Of an index that is kept with everything in it, instead of configuration and layers: what it names. */
+  readonly manifests?: readonly IndexedManifest[];
   /** All references of this manifest, including that of the image. */
   readonly references: readonly string[];
   /** The JSON text as the registry served it. */
@@ -52,7 +54,9 @@ export type RegistryDescription = RegistryParts & {
 export async function describeRegistryImage(store: Store, image: RegistryImage): Promise<RegistryDescription> {
   const { digest } = image.manifest;
   const [parts, manifest, named] = await Promise.all([
-    readParts(store, image.manifest),
+    image.platforms
+      ? readIndex(store, image.manifest).then((manifests = []) => ({ manifests }))
+      : readParts(store, image.manifest),
     readDocument(store, digest),
     store.registryImagesOf(digest),
   ]);

@@ -6,7 +6,7 @@ import type { ImageLock } from '../fetchers/context.ts';
 import { parseConnectTo, parseRoutes } from '../http/connect.ts';
 import type { App, Mount, SharedByApps, Volume } from '../image/apps.ts';
 import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from '../image/limits.ts';
-import { parsePlatform } from '../image/platform.ts';
+import { parsePlatformChoice } from '../image/platform.ts';
 import { show } from '../image/show.ts';
 import type { BatchCall, FetchCall, Insecure, PlanCall, ProxyOptions } from '../options.ts';
 import type { HostCertificates } from '../registry/certificates.ts';
@@ -120,7 +120,7 @@ const actionChecks: Checks<ActionOptions> = {
   pullPolicy: oneOf('new', 'update', 'never'),
   resolveMaxAgeMs: integer(0),
   keep: oneOf('aci', 'oci', 'both'),
-  platform: listOf(parsed(parsePlatform), 1),
+  platform: listOf(parsed(parsePlatformChoice), 1),
   mirrors: listOf(mirrorRule),
   registryCredentials: callback,
   lookasides: members<Lookasides>({ scopes: mapOf(signaturePlace), others: signaturePlace, fallback: text }, 'scopes'),

@@ -6,18 +6,21 @@ import type { Limits } from '../image/limits.ts';
 import { showUrl } from '../image/show.ts';
 import type { AnsweredBy, RegistryClient, RegistryTarget } from './client.ts';
 import { checkDigest, digestOf, sizeMismatch } from './download-blob.ts';
-import { parseRegistryManifest } from './manifest.ts';
-import { acceptedTypes } from './media-types.ts';
-import type { Descriptor, ImageIndex, RegistryDocument, RegistryManifest, Repository } from './types.ts';
+import { parseAnyManifest, parseRegistryManifest } from './manifest.ts';
+import { acceptedTypes, anyAcceptedTypes } from './media-types.ts';
+import type { AnyManifest, Descriptor, ImageIndex, RegistryDocument, RegistryManifest, Repository } from './types.ts';
 
 /** Identifies a document: by tag, by digest, or by a descriptor, which has its size and type too. */
-export type DocumentPointer = { readonly tag: string } | DigestPointer;
+export type DocumentPointer = ({ readonly tag: string } & Kinds) | DigestPointer;
 
-export type DigestPointer = { readonly digest: Digest; readonly size?: number; readonly mediaType?: string };
+export type DigestPointer = { readonly digest: Digest; readonly size?: number; readonly mediaType?: string } & Kinds;
+
+/** With `any`, a manifest that is no image is taken too. Default: images and indexes only. */
+type Kinds = { readonly kinds?: 'any' };
 
 /** A document with its parsed content. */
 export type ParsedDocument = RegistryDocument & {
-  readonly content: ImageIndex | RegistryManifest;
+  readonly content: ImageIndex | RegistryManifest | AnyManifest;
   /** The URL that answered, after redirects and without a query. */
   readonly url: string;
   /** Absent if no server was asked. */
@@ -40,11 +43,12 @@ export function getManifest(
 ): Promise<ParsedDocument> {
   const { limits, onWarning } = client.options;
   const isTag = 'tag' in lead;
+  const accept = lead.kinds === 'any' ? anyAcceptedTypes : acceptedTypes;
   const target = manifestTarget(where, lead);
   return withinLimit('registryManifest', limits.registryManifest, isTag ? undefined : lead.size, (limit) =>
     client.getDocument(
       target,
-      { limit, statuses: [200], decodes: true, headers: { accept: acceptedTypes }, ...(observer && { observer }) },
+      { limit, statuses: [200], decodes: true, headers: { accept }, ...(observer && { observer }) },
       ({ body, headers, url }, by) => {
         const digest = isTag ? digestOf(body) : lead.digest;
         if (!isTag) checkDigest(body, lead);
@@ -54,7 +58,7 @@ export function getManifest(
           onWarning(`${where.host} gives the digest ${headerDigest} for the manifest of ${name}, but it is ${digest}`);
         }
         const type = headerOf(headers, 'content-type') ?? '';
-        const content = parseContent(body, { type, wanted: isTag ? undefined : lead.mediaType }, limits);
+        const content = parseContent(body, { ...lead, type, mediaType: isTag ? undefined : lead.mediaType }, limits);
         return { bytes: body, digest, mediaType: content.mediaType, content, url: showUrl(url), by };
       },
       signal,
@@ -62,13 +66,14 @@ export function getManifest(
   );
 }
 
-/** @param types - that of the answer, and that of the descriptor, if there is one. @throws ImageError MANIFEST_INVALID, LIMIT_EXCEEDED */
+/** @param stated - the type of the answer, and that of the descriptor, if there is one. @throws ImageError MANIFEST_INVALID, LIMIT_EXCEEDED */
 function parseContent(
   body: Uint8Array,
-  { type, wanted }: { readonly type: string; readonly wanted: string | undefined },
+  { type, mediaType: wanted, kinds }: { readonly type: string; readonly mediaType: string | undefined } & Kinds,
   limits: Pick<Limits, 'layers'>,
 ): ParsedDocument['content'] {
-  const content = parseRegistryManifest(body, type, limits.layers);
+  const parse = kinds === 'any' ? parseAnyManifest : parseRegistryManifest;
+  const content = parse(body, type, limits.layers);
   if (wanted === undefined || wanted === content.mediaType) return content;
   const message = `a document of type ${content.mediaType} instead of ${wanted}`;
   throw new ImageError('MANIFEST_INVALID', message, { field: 'mediaType' });
@@ -86,7 +91,7 @@ export function parseDocument(
   limits: Pick<Limits, 'layers'>,
 ): ParsedDocument {
   checkDigest(bytes, lead);
-  const content = parseContent(bytes, { type: lead.mediaType ?? '', wanted: lead.mediaType }, limits);
+  const content = parseContent(bytes, { ...lead, type: lead.mediaType ?? '', mediaType: lead.mediaType }, limits);
   return { bytes, digest: lead.digest, mediaType: content.mediaType, content, url };
 }
 

@@ -5,19 +5,18 @@ import { ImageError } from '../errors.ts';
 import { type Digest, isDigest } from '../image/digest.ts';
 import { listOf, text, texts } from '../image/go-json.ts';
 import { describeJsonFault, foldKey, parseJsonStrict } from '../image/json.ts';
-import type { GoPlatform } from '../image/platform.ts';
+import { type GoPlatform, indexTypes, manifestTypes } from '../image/platform.ts';
 import { checkShape, formatFault } from '../image/shape.ts';
 import { show } from '../image/show.ts';
 import {
+  anyManifestTypes,
   configTypes,
-  indexTypes,
   isForeignLayerType,
   isGenericType,
   isSchema1Type,
   layerTypes,
-  manifestTypes,
 } from './media-types.ts';
-import type { Descriptor, ImageIndex, RegistryManifest } from './types.ts';
+import type { AnyManifest, Descriptor, ImageIndex, RegistryManifest } from './types.ts';
 
 const digestProblem = 'must be sha256: and 64 lower-case hex digits';
 
@@ -55,12 +54,21 @@ const manifestShape = z.object({
   artifactType: text,
 });
 
+const anyShape = z.object({
+  config: descriptor.nullish(),
+  layers: listOf(descriptor),
+  blobs: listOf(descriptor),
+  subject: z.object({ digest }).nullish(),
+  annotations: texts,
+  artifactType: text,
+});
+
 type RawDescriptor = z.infer<typeof descriptor>;
 
 /** The members of documents and of their parts that are read. */
 const knownKeys: readonly string[] = [indexShape, manifestShape, descriptor, platformMembers]
   .flatMap((shape) => Object.keys(shape.shape))
-  .concat('mediaType', 'platform');
+  .concat('mediaType', 'platform', 'subject');
 
 /**
  * Parses an index or a manifest. Content-Type, `mediaType` and the members must agree on its kind.
@@ -75,20 +83,52 @@ export function parseRegistryManifest(
   contentType: string,
   maxLayers: number,
 ): ImageIndex | RegistryManifest {
-  const json = parseJsonStrict(bytes, { caseSensitive: true }); // keys of annotations may differ in case only
-  if (!json.ok) throw invalid(`the manifest ${describeJsonFault(json.fault)}`);
-  const { value } = json;
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid('the manifest is no object');
-  const mediaType = agreedType(value, contentType.replace(/;.*$/s, '').trim().toLowerCase());
+  const value = parseObject(bytes);
+  const mediaType = agreedType(value, contentType, manifestTypes);
   checkKeys(value);
   return indexTypes.includes(mediaType) ? toIndex(value, mediaType) : toManifest(value, mediaType, maxLayers);
 }
 
+/**
+ * As parseRegistryManifest, but for manifests of any kind: what their blobs are does not matter, only that the registry has them.
+ *
+ * @throws ImageError MANIFEST_INVALID, LIMIT_EXCEEDED
+ */
+export function parseAnyManifest(bytes: Uint8Array, contentType: string, maxLayers: number): ImageIndex | AnyManifest {
+  const value = parseObject(bytes);
+  const mediaType = agreedType(value, contentType, anyManifestTypes);
+  checkKeys(value);
+  if (indexTypes.includes(mediaType)) return toIndex(value, mediaType);
+  const { config, layers, blobs, subject, annotations, artifactType } = shaped('manifest', anyShape, value);
+  const all = [...layers, ...blobs];
+  checkLayerCount(all.length, maxLayers);
+  all.forEach(refuseForeign);
+  checkSizes([...(config ? [config] : []), ...all]);
+  return {
+    kind: 'any',
+    mediaType,
+    artifactType: artifactType || (config?.mediaType ?? ''),
+    config: config ? descriptorOf(config) : undefined,
+    layers: all.map(descriptorOf),
+    subject: subject?.digest,
+    annotations,
+  };
+}
+
+function parseObject(bytes: Uint8Array): object {
+  const json = parseJsonStrict(bytes, { caseSensitive: true }); // keys of annotations may differ in case only
+  if (!json.ok) throw invalid(`the manifest ${describeJsonFault(json.fault)}`);
+  const { value } = json;
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid('the manifest is no object');
+  return value;
+}
+
 /** The type on which Content-Type, `mediaType` and members agree. @throws ImageError MANIFEST_INVALID if they do not. */
-function agreedType(value: object, contentType: string): string {
+function agreedType(value: object, stated: string, kinds: readonly string[]): string {
+  const contentType = stated.replace(/;.*$/s, '').trim().toLowerCase();
   const members = Object.entries(value).filter(([, member]) => member !== null);
   const keys = new Set(members.map(([key]) => foldKey(key))); // readers that ignore case must not see another kind
-  const isManifest = keys.has('layers') || keys.has('config');
+  const isManifest = keys.has('layers') || keys.has('config') || (kinds !== manifestTypes && keys.has('blobs'));
   const named = ('mediaType' in value ? value.mediaType : undefined) ?? '';
   if (typeof named !== 'string') throw invalid('mediaType must be a string', 'mediaType');
   const isEmptyIndex = !isManifest && indexTypes.includes(named || contentType);
@@ -99,7 +139,7 @@ function agreedType(value: object, contentType: string): string {
   }
   if (isIndex && isManifest) throw invalid('both an index and a manifest in one document');
   if (!isIndex && !isManifest) throw invalid('neither an index nor a manifest');
-  const known = isIndex ? indexTypes : manifestTypes;
+  const known = isIndex ? indexTypes : kinds;
   const types = [contentType, named].filter((type) => !isGenericType(type));
   const wrong = types.find((type) => !known.includes(type));
   if (wrong !== undefined) throw invalid(`${isIndex ? 'an index' : 'a manifest'} with the type ${show(wrong)}`);
@@ -134,8 +174,7 @@ function toIndex(value: object, mediaType: string): ImageIndex {
 
 function toManifest(value: object, mediaType: string, maxLayers: number): RegistryManifest {
   if ('layers' in value && Array.isArray(value.layers) && value.layers.length > maxLayers) {
-    const details = { limit: 'layers', maximum: maxLayers };
-    throw new ImageError('LIMIT_EXCEEDED', `${value.layers.length} layers, more than ${maxLayers}`, details);
+    checkLayerCount(value.layers.length, maxLayers);
   }
   const { config, layers, annotations, artifactType } = shaped('manifest', manifestShape, value);
   if (artifactType !== '' || !configTypes.includes(config.mediaType)) {
@@ -148,15 +187,23 @@ function toManifest(value: object, mediaType: string, maxLayers: number): Regist
 
 function checkLayer({ mediaType, urls }: RawDescriptor, index: number): void {
   const field = `layers[${index}]`;
-  if (urls.length > 0 || isForeignLayerType(mediaType)) {
-    throw invalid('a foreign layer, which is not stored in the registry', field);
-  }
+  refuseForeign({ mediaType, urls }, index);
   if (mediaType.endsWith('+encrypted')) throw invalid('an encrypted layer', field);
   if (!layerTypes.includes(mediaType)) throw invalid(`a layer of unknown type ${show(mediaType)}`, field);
 }
 
+function refuseForeign({ mediaType, urls }: Pick<RawDescriptor, 'mediaType' | 'urls'>, index: number): void {
+  if (urls.length === 0 && !isForeignLayerType(mediaType)) return;
+  throw invalid('a foreign layer, which is not stored in the registry', `layers[${index}]`);
+}
+
+function checkLayerCount(count: number, maximum: number): void {
+  if (count <= maximum) return;
+  throw new ImageError('LIMIT_EXCEEDED', `${count} layers, more than ${maximum}`, { limit: 'layers', maximum });
+}
+
 /** Refuses two sizes for the same digest: only one of them would be checked. */
-function checkSizes(descriptors: readonly RawDescriptor[]): void {
+export function checkSizes(descriptors: readonly Pick<Descriptor, 'digest' | 'size'>[]): void {
   const sizes = new Map<string, number>();
   for (const { digest, size } of descriptors) {
     const other = sizes.get(digest) ?? size;

@@ -1,18 +1,16 @@
+import { indexTypes, manifestTypes } from '../image/platform.ts';
 import { digestOf } from './download-blob.ts';
 import type { Descriptor, RegistryDocument } from './types.ts';
 
-export const indexTypes: readonly string[] = [
-  'application/vnd.oci.image.index.v1+json',
-  'application/vnd.docker.distribution.manifest.list.v2+json',
-];
+/** The type of manifests of artifacts before OCI 1.1. */
+const artifactType = 'application/vnd.oci.artifact.manifest.v1+json';
 
-export const manifestTypes: readonly string[] = [
-  'application/vnd.oci.image.manifest.v1+json',
-  'application/vnd.docker.distribution.manifest.v2+json',
-];
+/** The types of manifests of any kind. */
+export const anyManifestTypes: readonly string[] = [...manifestTypes, artifactType];
 
-/** The Accept header of requests for manifests. */
+/** The Accept header of requests for indexes and manifests of images, and for manifests of any kind. */
 export const acceptedTypes: string = [...indexTypes, ...manifestTypes].join(', ');
+export const anyAcceptedTypes: string = [...indexTypes, ...anyManifestTypes].join(', ');
 
 export const configTypes: readonly string[] = [
   'application/vnd.oci.image.config.v1+json',

@@ -1,11 +1,10 @@
 import { ImageError } from '../errors.ts';
 import type { HttpObserver } from '../http/contract.ts';
 import { parseDigest } from '../image/digest.ts';
-import type { GoPlatform } from '../image/platform.ts';
+import { choosePlatform, type GoPlatform } from '../image/platform.ts';
 import type { RegistryReference } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
 import { debugLog } from '../system/debug.ts';
-import { choosePlatform } from './choose-platform.ts';
 import type { RegistryClient } from './client.ts';
 import { type DocumentPointer, getManifest, type ParsedDocument } from './documents.ts';
 import type { Descriptor, RegistryDocument, RegistryManifest } from './types.ts';
@@ -70,6 +69,7 @@ export async function resolveImage(
         annotations,
       };
     }
+    if (content.kind === 'any') throw new Error('only images and indexes are asked for');
     indexes.push(document);
     if (indexes.length > maximum) {
       const message = `more than ${maximum} nested indexes`;
@@ -85,6 +85,6 @@ export async function resolveImage(
 }
 
 /** A reference with a digest and a tag is resolved by its digest. */
-function pointerOf({ digest, tag = 'latest' }: RegistryReference): DocumentPointer {
+export function pointerOf({ digest, tag = 'latest' }: RegistryReference): DocumentPointer {
   return digest === undefined ? { tag } : { digest: parseDigest(digest) };
 }

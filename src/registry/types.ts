@@ -105,6 +105,19 @@ export type RegistryManifest = {
   readonly annotations: Readonly<Record<string, string>>;
 };
 
+/** A manifest of any kind: of an image, or of what is attached to one. `config` is absent in an artifact manifest. */
+export type AnyManifest = {
+  readonly kind: 'any';
+  readonly mediaType: string;
+  /** What it is: its `artifactType`, else the type of its configuration. */
+  readonly artifactType: string;
+  readonly config: Descriptor | undefined;
+  readonly layers: readonly Descriptor[];
+  /** The manifest that it is attached to. */
+  readonly subject: Digest | undefined;
+  readonly annotations: Readonly<Record<string, string>>;
+};
+
 /** The bytes of a document as transferred; they match the digest. */
 export type RegistryDocument = { readonly bytes: Uint8Array; readonly digest: Digest; readonly mediaType: string };
 

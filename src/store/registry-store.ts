@@ -10,6 +10,15 @@ export type BlobState = 'intact' | 'changed' | 'missing';
 /** A manifest or index of a registry, stored as a blob. */
 export type StoredDescriptor = { readonly mediaType: string; readonly digest: Digest; readonly size: number };
 
+/** A manifest that is attached to an image: a signature, an attestation, a list of its parts. */
+export type Referrer = StoredDescriptor & {
+  readonly artifactType: string;
+  /** The manifest or the index that it is attached to. */
+  readonly subject: Digest;
+  /** Its tag in the repository, where a tag is how it is found: `sha256-….sig`. */
+  readonly tag?: string;
+};
+
 /** A file of `blobs/sha256`. `size` is in bytes, as transferred. */
 export type StoredBlob = { readonly digest: Digest; readonly size: number };
 
@@ -20,14 +29,19 @@ export type RegistryImage = {
    * for.
    */
   readonly reference: string;
-  /** As the registry served it. */
+  /** As the registry served it. An index, if `platforms` are given. */
   readonly manifest: StoredDescriptor;
+  /** The platforms of an index that is kept with everything in it. Absent for the image of one platform. */
+  readonly platforms?: readonly GoPlatform[];
   /** The multi-platform index that it was chosen from. */
   readonly index?: StoredDescriptor;
-  /** A manifest with the same blobs, derived from a docker manifest for tools that read OCI only. */
+  /** A manifest or an index with the same blobs, derived from a docker one for tools that read OCI only. */
   readonly oci?: StoredDescriptor;
+  /** Without names, if `platforms` are given. */
   readonly platform: GoPlatform;
-  /** All its blobs: manifests, indexes, config and layers. */
+  /** What is attached to the image and to what it consists of, such as signatures. Absent if it was not asked for. */
+  readonly referrers?: readonly Referrer[];
+  /** All its blobs: manifests, indexes, configs and layers, also of what is attached to it. */
   readonly blobs: readonly Digest[];
   /** Bytes of all its blobs, including those that it shares with other images, and of the image that it was converted to. */
   readonly size: number;

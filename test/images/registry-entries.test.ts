@@ -150,7 +150,7 @@ test('its description has all its references, its configuration and its layers; 
   const { references, config, layers, manifest } = await describeRegistryImage(store, image);
   t.deepEqual(references, ['docker.io/library/app:1', 'docker.io/library/app:latest']);
   t.deepEqual(
-    [image.manifest.digest, config.digest, ...layers.map(({ digest }) => digest)].sort(),
+    [image.manifest.digest, config?.digest, ...(layers ?? []).map(({ digest }) => digest)].sort(),
     image.blobs.toSorted(),
   );
   t.is(manifest.length, image.manifest.size);

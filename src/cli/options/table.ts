@@ -94,8 +94,8 @@ const asking = [
     name: 'platform',
     group: 'What to fetch',
     kind: 'values',
-    placeholder: 'OS/ARCH[/VARIANT]',
-    help: 'Bring images of registries for it, default linux on this processor',
+    placeholder: 'OS/ARCH[/VARIANT]|all',
+    help: 'Bring images of registries for these platforms (also a,b), or whole indexes; default linux on this processor',
   },
   {
     name: 'mirror',

@@ -3,6 +3,7 @@ import { open } from 'node:fs/promises';
 import { hasCode, ImageError } from '../../errors.ts';
 import type { DownloadedFrom } from '../../registry/client.ts';
 import { downloadBlob } from '../../registry/download-blob.ts';
+import type { ResolvedImage } from '../../registry/resolve.ts';
 import type { Descriptor } from '../../registry/types.ts';
 import type { Claim, PartialDownload } from '../../store/store.ts';
 import { inStore } from '../../store/store-error.ts';
@@ -14,7 +15,7 @@ import { hasBlob } from '../stored.ts';
 import type { Pull } from './image.ts';
 
 type BlobRequest = {
-  readonly pull: Pull;
+  readonly pull: Pick<Pull, 'client' | 'wanted'>;
   readonly blob: Pick<Descriptor, 'digest' | 'size'>;
   readonly progress: TransferProgress;
 };
@@ -139,7 +140,7 @@ export type TransferProgress = {
 
 export function transferProgress(
   { onEvent }: Pick<FetchContext, 'onEvent'>,
-  { wanted: { key }, resolved: { endpoint: url } }: Pick<Pull, 'wanted' | 'resolved'>,
+  { wanted: { key }, resolved: { endpoint: url } }: Pick<Pull<Pick<ResolvedImage, 'endpoint'>>, 'wanted' | 'resolved'>,
 ): TransferProgress {
   let total = 0;
   let present = 0;

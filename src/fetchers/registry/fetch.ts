@@ -4,7 +4,7 @@ import type { RegistryReference } from '../../image/registry-reference.ts';
 import { show } from '../../image/show.ts';
 import { debugLog } from '../../system/debug.ts';
 import { type FetchContext, type FetchRequest, warnOfSilence } from '../context.ts';
-import type { Found } from '../found.ts';
+import type { Found, FoundImage } from '../found.ts';
 import { fetchLocked } from '../lock.ts';
 import { type WantedImage, wantedImages } from './image.ts';
 import { archiveStored, pullImage } from './pull.ts';
@@ -15,7 +15,7 @@ const debug = debugLog('fetchers');
 /**
  * Fetches a registry image for each platform, from the store if the policy allows that, else from the registry.
  *
- * @returns the image of the first platform.
+ * @returns the image of the first platform; of several that are stored as they came, with the digest of their index.
  * @see docs/rules.md R
  */
 export async function fetchByRegistry(
@@ -26,6 +26,7 @@ export async function fetchByRegistry(
   const [first, ...others] = wantedImages(context.registries.platforms, request);
   const fetch = (wanted: WantedImage): Promise<Found> => fetchLockedImage(context, wanted, signal);
   const found = await fetch(first);
+  const images = [found.image];
   let { status, bytesDownloaded } = found;
   const blobs = new Map(found.blobs);
   for (const wanted of others) {
@@ -36,8 +37,17 @@ export async function fetchByRegistry(
         blobs.set(digest, bytes);
     }
     bytesDownloaded += other.bytesDownloaded;
+    images.push(other.image);
   }
-  return { ...found, status, bytesDownloaded, blobs };
+  return { ...found, image: asOne(found.image, images), status, bytesDownloaded, blobs };
+}
+
+/** The images for several platforms as one, which their index identifies. */
+function asOne(first: FoundImage, images: readonly FoundImage[]): FoundImage {
+  const { index } = first;
+  if (images.length === 1 || index === undefined || images.some((image) => image.index !== index)) return first;
+  const platforms = images.flatMap(({ platform }) => platform ?? []);
+  return { ...first, imageId: index, digest: index, platforms };
 }
 
 function fetchLockedImage(context: FetchContext, wanted: WantedImage, signal: AbortSignal): Promise<Found> {

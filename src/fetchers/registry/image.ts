@@ -1,19 +1,27 @@
 import type { VerifySimpleSignatureResponse } from '../../../workers/tasks.ts';
 import type { Digest } from '../../image/digest.ts';
 import type { ImageId } from '../../image/image-id.ts';
-import { type GoPlatform, registryLabels } from '../../image/platform.ts';
+import { formatPlatform, type PlatformChoice, registryLabels } from '../../image/platform.ts';
 import { formatReference } from '../../image/reference.ts';
 import { registryImageName, type RegistryReference } from '../../image/registry-reference.ts';
 import type { RegistryClient } from '../../registry/client.ts';
 import type { ResolvedImage } from '../../registry/resolve.ts';
 import type { RegistryImage } from '../../store/registry-store.ts';
-import type { FetchRequest } from '../context.ts';
+import type { FetchRequest, Registries } from '../context.ts';
 import type { FoundImage } from '../found.ts';
 
 /** The facts about a registry image that is stored without conversion, in the form that all images have. */
 export function describeRegistryImage(
   reference: RegistryReference,
-  { manifest, platform, source, verified, latest }: Omit<RegistryImage, 'importedAtMs' | 'lastUsedAtMs'>,
+  {
+    manifest,
+    index,
+    platform,
+    platforms,
+    source,
+    verified,
+    latest,
+  }: Omit<RegistryImage, 'importedAtMs' | 'lastUsedAtMs'>,
 ): FoundImage {
   return {
     imageId: manifest.digest,
@@ -25,6 +33,9 @@ export function describeRegistryImage(
     verified,
     latest,
     dependencies: [],
+    platform,
+    ...(index && { index: index.digest }),
+    ...(platforms && { platforms }),
   };
 }
 
@@ -33,9 +44,9 @@ export function isLatest({ tag }: Pick<RegistryReference, 'tag'>): boolean {
   return tag === 'latest';
 }
 
-/** An image of a registry for one platform. */
+/** An image of a registry for one platform, or the whole index with all of them. */
 export type WantedImage = Pick<FetchRequest<RegistryReference>, 'key' | 'reference'> & {
-  readonly platform: GoPlatform;
+  readonly platform: PlatformChoice;
   /** The source for messages: `docker://docker.io/library/busybox:1`. */
   readonly source: string;
   /** The source with the platform, which is the key in the URL cache. */
@@ -49,14 +60,13 @@ export type WantedImage = Pick<FetchRequest<RegistryReference>, 'key' | 'referen
 };
 
 export function wantedImages(
-  [first, ...others]: readonly [GoPlatform, ...GoPlatform[]],
+  [first, ...others]: Registries['platforms'],
   { key, reference }: FetchRequest<RegistryReference>,
 ): readonly [WantedImage, ...WantedImage[]] {
   const source = formatReference(reference);
   const about = { key, reference, source, name: source.slice('docker://'.length) };
-  const wanted = (platform: GoPlatform, isFurther: boolean): WantedImage => {
-    const { os, architecture, variant } = platform;
-    const url = `${source}#${[os, architecture, variant].filter(Boolean).join('/')}`;
+  const wanted = (platform: PlatformChoice, isFurther: boolean): WantedImage => {
+    const url = `${source}#${platform === 'all' ? platform : formatPlatform(platform)}`;
     return { ...about, platform, url, locked: undefined, isFurther };
   };
   return [wanted(first, false), ...others.map((platform) => wanted(platform, true))];
@@ -65,10 +75,10 @@ export function wantedImages(
 export type Verification = VerifySimpleSignatureResponse;
 
 /** An image that is being pulled. */
-export type Pull = {
+export type Pull<R = ResolvedImage> = {
   readonly wanted: WantedImage;
   readonly client: RegistryClient;
-  readonly resolved: ResolvedImage;
+  readonly resolved: R;
   /** Resolves when the manifest and the indexes are in the store, or cannot be put there early. */
   readonly documentsKept: Promise<unknown>;
   /** Undefined if nothing is verified. */

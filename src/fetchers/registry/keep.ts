@@ -90,6 +90,6 @@ export async function readDocument(
   }
 }
 
-function describe({ mediaType, digest, bytes }: RegistryDocument): StoredDescriptor {
+export function describe({ mediaType, digest, bytes }: RegistryDocument): StoredDescriptor {
   return { mediaType, digest, size: bytes.byteLength };
 }

@@ -1,9 +1,8 @@
 import type { LayerPacking } from '../../../workers/convert/requests.ts';
 import { type ErrorCode, ImageError, isImageError } from '../../errors.ts';
 import type { Digest } from '../../image/digest.ts';
-import { type GoPlatform, toAppcPlatform } from '../../image/platform.ts';
+import { type GoPlatform, platformMissing, runsOn, toAppcPlatform } from '../../image/platform.ts';
 import { isAnotherBlob, unpackAll, type UnpackedImage, type Unpacker } from '../../pool/make-archive.ts';
-import { platformMissing, runsOn } from '../../registry/choose-platform.ts';
 import { getConfig, parseDocument } from '../../registry/documents.ts';
 import { parseRegistryConfig, type RegistryConfig } from '../../registry/manifest.ts';
 import type { RegistryDocument } from '../../registry/types.ts';
@@ -84,7 +83,7 @@ function choosePlatformOf(
 ): GoPlatform {
   if (platform.os !== '' && registries.keep !== 'oci') checkConvertible(platform);
   if (resolved.platform) return resolved.platform;
-  if (platform.os === '' || runsOn(platform, wanted.platform)) return platform;
+  if (platform.os === '' || wanted.platform === 'all' || runsOn(platform, wanted.platform)) return platform;
   const error = platformMissing(wanted.platform, [platform]);
   if (registries.isPlatformAsked || resolved.indexes.length > 0) throw error;
   onEvent({ type: 'warning', key: wanted.key, message: error.message });

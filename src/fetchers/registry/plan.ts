@@ -1,6 +1,7 @@
-import { registryLabels } from '../../image/platform.ts';
+import { noPlatform, registryLabels } from '../../image/platform.ts';
 import { registryImageName, type RegistryReference } from '../../image/registry-reference.ts';
 import type { ResolvedImage } from '../../registry/resolve.ts';
+import type { WholeIndex } from '../../registry/resolve-whole.ts';
 import type { FetchContext, FetchRequest } from '../context.ts';
 import type { Planned } from '../found.ts';
 import { hasBlob } from '../stored.ts';
@@ -39,7 +40,7 @@ async function planWanted(context: FetchContext, wanted: WantedImage, signal: Ab
   if (policy === 'never') return throwNotInStore(wanted);
   const verify = await openSignatureCheck(context, wanted);
   const client = await registries.client();
-  const planResolved = async (resolved: ResolvedImage): Promise<Absent> => {
+  const planResolved = async (resolved: ResolvedImage | WholeIndex): Promise<Absent> => {
     const verified = await verify(resolved, signal);
     return {
       status: 'absent',
@@ -50,7 +51,7 @@ async function planWanted(context: FetchContext, wanted: WantedImage, signal: Ab
       ...(verified && { signature: verified.location }),
       manifest: {
         name: registryImageName(reference),
-        labels: registryLabels(reference, platform),
+        labels: registryLabels(reference, platform === 'all' ? noPlatform : platform),
         dependencies: [],
       },
     };
@@ -61,11 +62,12 @@ async function planWanted(context: FetchContext, wanted: WantedImage, signal: Ab
 /** The blobs that the store does not have, with the bytes to download; those of partial downloads are subtracted. */
 async function missingParts(
   context: FetchContext,
-  { config, layers }: ResolvedImage,
+  resolved: ResolvedImage | WholeIndex,
   signal: AbortSignal,
 ): Promise<readonly (readonly [string, number])[]> {
   const missing: [string, number][] = [];
-  for (const { digest, size } of [config, ...layers]) {
+  const parts = 'documents' in resolved ? resolved.blobs : [resolved.config, ...resolved.layers];
+  for (const { digest, size } of parts) {
     if (await hasBlob(context, { digest, size }, signal)) continue;
     const partial = await context.store.peekPartial(digest);
     missing.push([digest, Math.max(0, size - (partial?.bytes ?? 0))]);

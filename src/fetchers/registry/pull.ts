@@ -4,6 +4,7 @@ import { hasCode } from '../../errors.ts';
 import type { Digest } from '../../image/digest.ts';
 import { makeArchive, openUnpacker, type UnpackedImage } from '../../pool/make-archive.ts';
 import type { ResolvedImage } from '../../registry/resolve.ts';
+import type { WholeIndex } from '../../registry/resolve-whole.ts';
 import type { RegistryImage } from '../../store/registry-store.ts';
 import type { StoredImage } from '../../store/store.ts';
 import type { FetchContext } from '../context.ts';
@@ -15,6 +16,7 @@ import { fetchParts, notConvertible, unpackStored } from './layers.ts';
 import { withResolved } from './resolution.ts';
 import { openSignatureCheck, provenanceOf } from './signatures.ts';
 import { lookUpRegistryImage, recordOf, type StoredForms } from './stored.ts';
+import { storeWhole } from './whole.ts';
 
 /**
  * Downloads the missing parts of an image and commits it; the caller holds the claim of its reference. The signatures are checked
@@ -24,19 +26,26 @@ import { lookUpRegistryImage, recordOf, type StoredForms } from './stored.ts';
 export async function pullImage(context: FetchContext, wanted: WantedImage, signal: AbortSignal): Promise<Found> {
   const verify = await openSignatureCheck(context, wanted);
   const client = await context.registries.client();
-  const pullResolved = async (resolved: ResolvedImage, documentsKept: Promise<unknown>): Promise<Found> => {
+  const pullResolved = async (
+    resolved: ResolvedImage | WholeIndex,
+    documentsKept: Promise<unknown>,
+  ): Promise<Found> => {
     const { digest } = resolved.manifest;
     if (wanted.locked !== undefined && digest !== wanted.locked)
       throw lockMismatch(wanted.url, wanted.locked, `it is ${digest}`);
     const verified = await verify(resolved, signal);
+    const pull = { wanted, client, verified, documentsKept };
     const known = await lookUpRegistryImage(context, wanted, signal);
     const same = known?.digest === resolved.digest ? known : undefined;
-    const pull = { wanted, client, resolved, verified, documentsKept };
+    const store = (): Promise<Found> =>
+      'documents' in resolved
+        ? storeWhole(context, { ...pull, resolved }, signal)
+        : storeImage(context, { ...pull, resolved }, same, signal);
     try {
-      return await storeImage(context, pull, same, signal);
+      return await store();
     } catch (error) {
       if (signal.aborted || !isBlobGone(error)) throw error;
-      return storeImage(context, pull, same, signal); // another tool, or the garbage collection, has removed a blob meanwhile
+      return store(); // another tool, or the garbage collection, has removed a blob meanwhile
     }
   };
   return withResolved(context, { client, wanted }, pullResolved, signal);

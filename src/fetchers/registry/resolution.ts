@@ -11,6 +11,7 @@ import {
   parseDocument,
 } from '../../registry/documents.ts';
 import { type GetDocument, type ResolvedImage, resolveImage } from '../../registry/resolve.ts';
+import { resolveWhole, type WholeIndex } from '../../registry/resolve-whole.ts';
 import { debugLog } from '../../system/debug.ts';
 import { abortable } from '../../system/single-flight.ts';
 import { forget, type Inquiry, recall, remember, withAnswer } from '../answers.ts';
@@ -26,7 +27,7 @@ type ResolutionRequest = {
 };
 
 /** @param kept - resolves when the documents of the image are in the store, or cannot be put there. */
-type Use<T> = (resolved: ResolvedImage, kept: Promise<unknown>) => Promise<T>;
+type Use<T> = (resolved: ResolvedImage | WholeIndex, kept: Promise<unknown>) => Promise<T>;
 
 /**
  * Resolves an image and uses the result. A tag that was resolved a short while ago is not asked for again, nor is a document that
@@ -46,7 +47,7 @@ export async function withResolved<T>(
   );
 }
 
-type Resolution = { readonly resolved: ResolvedImage; readonly kept: Promise<unknown> };
+type Resolution = { readonly resolved: ResolvedImage | WholeIndex; readonly kept: Promise<unknown> };
 
 function openResolution(
   context: FetchContext,
@@ -100,7 +101,9 @@ function openResolution(
   return {
     async get() {
       try {
-        const resolved = await resolveImage(client, reference, { platform, get }, signal);
+        const resolved = await (platform === 'all'
+          ? resolveWhole(client, reference, { get }, signal)
+          : resolveImage(client, reference, { platform, get }, signal));
         return { resolved, kept: Promise.all(keeping) };
       } finally {
         context.tidy(Promise.all(keeping));

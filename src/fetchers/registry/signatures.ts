@@ -15,7 +15,10 @@ import { getSignature, showSignature, signatureMissing } from '../signature.ts';
 import type { Verification, WantedImage } from './image.ts';
 
 /** Checks the signatures of a resolved image; returns undefined without a verifier. */
-type SignatureCheck = (resolved: ResolvedImage, signal: AbortSignal) => Promise<Verification | undefined>;
+type SignatureCheck = (
+  resolved: Pick<ResolvedImage, 'digest' | 'manifest'>,
+  signal: AbortSignal,
+) => Promise<Verification | undefined>;
 
 /**
  * Prepares the verification of an image, before any request for it.

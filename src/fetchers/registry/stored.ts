@@ -1,7 +1,7 @@
 import { ImageError } from '../../errors.ts';
-import { type Digest, isDigest } from '../../image/digest.ts';
-import { parseRegistryReference } from '../../image/registry-reference.ts';
-import { runsOn } from '../../registry/choose-platform.ts';
+import { type Digest, isDigest, parseDigest } from '../../image/digest.ts';
+import { type PlatformChoice, runsOn } from '../../image/platform.ts';
+import { parseRegistryReference, type RegistryReference } from '../../image/registry-reference.ts';
 import { currentDigest } from '../../registry/documents.ts';
 import type { RegistryImage } from '../../store/registry-store.ts';
 import type { StoredImage } from '../../store/store.ts';
@@ -9,6 +9,7 @@ import { createObserver, type FetchContext } from '../context.ts';
 import { type Found, present } from '../found.ts';
 import { hasBlob, isStored, signerRefusal } from '../stored.ts';
 import { describeRegistryImage, type WantedImage } from './image.ts';
+import { findPart, type KeptImage, listPart } from './whole.ts';
 
 /**
  * Finds a registry image that is stored without conversion. Of several references to it, a verified one is used; of several images
@@ -20,7 +21,7 @@ export async function findByDigest(context: FetchContext, digest: Digest, signal
   const all = await store.registryImagesOf(digest);
   const faults = await Promise.all(all.map(async (one) => context.verifier?.signerFault(one, one.reference)));
   const good = all.filter((_, index) => faults[index] === undefined);
-  const image = good.find((one) => runsOn(one.platform, platform)) ?? good[0];
+  const image = good.find((one) => isFor(one, platform)) ?? good[0];
   if (!image) {
     const [refused] = all;
     if (!refused) throw new ImageError('NOT_IN_STORE', 'the store has no image of this digest', { asked: digest });
@@ -33,6 +34,11 @@ export async function findByDigest(context: FetchContext, digest: Digest, signal
   }
   store.touchRegistryImage(image.reference);
   return present(describeRegistryImage(parseRegistryReference(image.reference), image));
+}
+
+/** Whether an image is what is asked for. */
+function isFor({ platform, platforms }: RegistryImage, choice: PlatformChoice): boolean {
+  return choice === 'all' ? platforms !== undefined : platforms === undefined && runsOn(platform, choice);
 }
 
 type LookupOptions = {
@@ -69,6 +75,7 @@ export async function answerFromStore(
   const { store } = context;
   if (known.aci) store.touch(known.aci.imageId);
   if (oci) store.touchRegistryImage(oci.reference);
+  if (oci?.part) await listPart(context, oci, oci.part);
   return present(imageOf(context, wanted, made ? { ...known, aci: made } : known));
 }
 
@@ -143,7 +150,7 @@ export type StoredForms = {
   readonly digest: Digest;
   readonly checkedAtMs: number;
   readonly aci: StoredImage | undefined;
-  readonly oci: RegistryImage | undefined;
+  readonly oci: KeptImage | undefined;
 };
 
 /** The stored archive and the stored image without conversion, if they are whole. If their digests differ, only the newer one. */
@@ -180,24 +187,50 @@ async function findArchive(context: FetchContext, { url }: WantedImage, signal: 
  */
 async function findWhole(
   context: FetchContext,
-  { name, platform, reference }: WantedImage,
+  about: WantedImage,
   archive: StoredImage | undefined,
   signal: AbortSignal,
-): Promise<RegistryImage | undefined> {
+): Promise<KeptImage | undefined> {
   const { store, registries, verifier } = context;
-  const named = await store.findRegistryImage(name);
+  const { name, platform, reference } = about;
+  const named = (await store.findRegistryImage(name)) ?? (await findPinned(context, reference));
   if (!named) return undefined;
-  const isOnly = named.index === undefined && !registries.isPlatformAsked;
-  const siblings = named.index && !isOnly ? await store.registryImagesOf(named.index.digest) : [];
+  const isWhole = named.platforms !== undefined;
+  if (platform === 'all' && !isWhole && named.index) return undefined;
+  const isOnly = isWhole
+    ? platform === 'all'
+    : named.index === undefined && (platform === 'all' || !registries.isPlatformAsked);
+  const index = isWhole ? named.manifest : named.index;
+  const siblings = index && !isOnly ? await store.registryImagesOf(index.digest) : [];
   const ofRepository = `${reference.host}/${reference.repository}@`;
   const isUsable = ({ reference: other, manifest }: RegistryImage): boolean =>
     !verifier ||
     (other.startsWith(ofRepository) && (reference.tag === undefined || manifest.digest === archive?.digest));
-  const fitting = [named, ...siblings.filter(isUsable)].filter((one) => isOnly || runsOn(one.platform, platform));
-  const image = await findTrusted(context, fitting);
+  const fitting = [named, ...siblings.filter(isUsable)].filter((one) => isOnly || isFor(one, platform));
+  const image =
+    (await findTrusted(context, fitting)) ?? (isWhole ? await findTrustedPart(context, named, about) : undefined);
   if (!image) return undefined;
   for (const digest of image.blobs) if (!(await hasBlob(context, { digest }, signal))) return undefined;
   return image;
+}
+
+async function findTrustedPart(
+  context: FetchContext,
+  whole: RegistryImage,
+  { platform, reference }: WantedImage,
+): Promise<KeptImage | undefined> {
+  if (platform === 'all' || !(await findTrusted(context, [whole]))) return undefined;
+  return findPart(context, whole, { platform, reference });
+}
+
+/** The image of a reference by digest that is listed under another name: index.json shows such a name with the digest of the manifest. */
+async function findPinned(
+  { store }: FetchContext,
+  { host, repository, digest, tag }: RegistryReference,
+): Promise<RegistryImage | undefined> {
+  if (digest === undefined || tag !== undefined) return undefined;
+  const all = await store.registryImagesOf(parseDigest(digest));
+  return all.find((one) => one.reference.startsWith(`${host}/${repository}@`));
 }
 
 /** @throws KEY_UNKNOWN under the policy `never`, if an image fails only because its signers are not trusted now */

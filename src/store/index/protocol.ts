@@ -2,7 +2,7 @@ import type { ErrorData } from '../../errors.ts';
 import type { FileStamp } from '../../system/files.ts';
 
 /** Version of the index, `PRAGMA user_version`: the number of steps that lead to it in `writer/open-index.ts`. */
-export const indexVersion = 4;
+export const indexVersion = 5;
 
 /** The paths of a store, and the modes of its files and directories. Plain data, since it is sent to the thread. */
 export type Layout = {
@@ -73,6 +73,9 @@ export type RegistryRow = {
   readonly os: string;
   readonly architecture: string;
   readonly variant: string | null;
+  /** Lists as JSON text; null where there is none. */
+  readonly platforms: string | null;
+  readonly referrers: string | null;
   /** The ID of the image that it was converted to, 128 hex digits. */
   readonly image: string | null;
   readonly latest: number;

@@ -1,6 +1,7 @@
 import { type Digest, isDigest } from '../../image/digest.ts';
 import { parseHashPrefix } from '../../image/image-id.ts';
-import type { RegistryCommit, RegistryImage, StoredDescriptor } from '../registry-store.ts';
+import type { GoPlatform } from '../../image/platform.ts';
+import type { Referrer, RegistryCommit, RegistryImage, StoredDescriptor } from '../registry-store.ts';
 import type { RegistryRow } from './protocol.ts';
 import type { Row } from './reader.ts';
 import { flagOf, idDigits, imageIdOf, listOf, numberOf, optionalNumberOf, optionalTextOf, textOf } from './rows.ts';
@@ -19,7 +20,7 @@ export function toDigest(digits: string): Digest {
 }
 
 export function formatRegistryRow(commit: RegistryCommit): RegistryRow {
-  const { manifest, index, oci, platform, imageId } = commit;
+  const { manifest, index, oci, platform, platforms, referrers, imageId } = commit;
   return {
     reference: commit.reference,
     manifest: digestDigits(manifest.digest),
@@ -34,6 +35,8 @@ export function formatRegistryRow(commit: RegistryCommit): RegistryRow {
     os: platform.os,
     architecture: platform.architecture,
     variant: platform.variant ?? null,
+    platforms: platforms ? JSON.stringify(platforms) : null,
+    referrers: referrers ? JSON.stringify(referrers) : null,
     image: imageId === undefined ? null : idDigits(imageId),
     latest: Number(commit.latest),
     source: commit.source,
@@ -50,7 +53,7 @@ export function neededBlobs({ manifest, index, oci, blobs }: RegistryCommit): re
 
 /** The columns that `parseRegistryRow` reads. */
 export const registryColumns = `reference, manifest, manifest_type, manifest_size, list, list_type, list_size,
-  oci, oci_type, oci_size, os, architecture, variant, registry_images.image, imported_at, latest, source, verified, weak,
+  oci, oci_type, oci_size, os, architecture, variant, platforms, referrers, registry_images.image, imported_at, latest, source, verified, weak,
   max(last_used_at, coalesce((SELECT images.last_used_at FROM images WHERE images.id = registry_images.image), 0))
     last_used_at,
   (SELECT json_group_array(digest) FROM registry_blobs WHERE registry_blobs.image = registry_images.seq) blobs,
@@ -62,6 +65,7 @@ export function parseRegistryRow(row: Row): RegistryImage {
   const index = parseDescriptor(row, 'list');
   const oci = parseDescriptor(row, 'oci');
   const variant = optionalTextOf(row, 'variant');
+  const has = (column: string): boolean => optionalTextOf(row, column) !== undefined;
   const isVerified = optionalTextOf(row, 'verified') !== undefined;
   return {
     reference: textOf(row, 'reference'),
@@ -73,6 +77,9 @@ export function parseRegistryRow(row: Row): RegistryImage {
       architecture: textOf(row, 'architecture'),
       ...(variant !== undefined && { variant }),
     },
+    // lists that formatRegistryRow has written
+    ...(has('platforms') && { platforms: listOf(row, 'platforms') as readonly GoPlatform[] }),
+    ...(has('referrers') && { referrers: listOf(row, 'referrers') as readonly Referrer[] }),
     blobs: listOf(row, 'blobs').map((digits) => toDigest(String(digits))),
     size: numberOf(row, 'size'),
     ...(optionalTextOf(row, 'image') !== undefined && { imageId: imageIdOf(row, 'image') }),

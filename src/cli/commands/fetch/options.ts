@@ -1,4 +1,4 @@
-import { type ActionOptions, parsePlatform, type PullPolicy } from '../../../internal.ts';
+import { type ActionOptions, parsePlatformChoice, type PullPolicy } from '../../../internal.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { usageError } from '../../options/option.ts';
 import { isOn, namedValuesOf, textOf, valueOf, valuesOf } from '../../options/read.ts';
@@ -78,14 +78,15 @@ function fromPolicy(line: CommandLine): readonly Ask[] {
 function registryOptions(line: CommandLine) {
   return {
     keep: (['aci', 'both'] as const).find((word) => word === textOf(line, 'keep')) ?? 'oci',
-    platform: valuesOf(line, 'platform', checkPlatform),
+    platform: valuesOf(line, 'platform', parsePlatforms).flat(),
     mirrors: namedValuesOf(line, 'mirror', parseMirrors),
   } satisfies Partial<ActionOptions>;
 }
 
-function checkPlatform(text: string, option: string): string {
-  parsePlatform(text, option);
-  return text;
+function parsePlatforms(text: string, option: string): readonly string[] {
+  const platforms = text.split(',');
+  for (const platform of platforms) parsePlatformChoice(platform, option);
+  return platforms;
 }
 
 /** The network options of the command line. @throws USAGE */

@@ -85,7 +85,8 @@ const scheme = 'docker://';
 async function refetchOptions(store: Store, entry: Entry): Promise<RefetchOptions> {
   const isVerified = entry.verified !== false;
   if (entry.kind === 'registry') {
-    const { imageId, platform } = entry.image;
+    const { imageId, platform, platforms } = entry.image;
+    if (platforms) return { isVerified, registry: { keep: 'oci', platform: ['all'] } };
     return { isVerified, registry: { keep: imageId === undefined ? 'oci' : 'both', platform: asked(platform) } };
   }
   if (!entry.source.startsWith(scheme)) return { isVerified };

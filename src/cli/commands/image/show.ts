@@ -113,14 +113,13 @@ function dependencyTitle({ dependency: { imageName, labels, imageId } }: StoredD
 }
 
 function formatRegistryJson(entry: Entry, isTrusted: boolean, description: RegistryDescription): string {
-  const { image, references, config, layers, manifest } = description;
+  const { image, references, config, layers, manifests, manifest } = description;
   const { mediaType } = image.manifest;
   const more = {
     references,
     mediaType,
     ...(image.index && { index: image.index.digest }),
-    config: config.digest,
-    layers,
+    ...(manifests ? { manifests } : { config: config?.digest, layers }),
   };
   return formatEntryJson(entry, isTrusted, { ...more, dependencies: [] }, manifest);
 }
@@ -128,20 +127,27 @@ function formatRegistryJson(entry: Entry, isTrusted: boolean, description: Regis
 function formatRegistryText(
   entry: Entry,
   isTrusted: boolean,
-  { image, references, config, layers }: RegistryDescription,
+  { image, references, config, layers = [], manifests = [] }: RegistryDescription,
 ): string {
-  const { manifest, index, platform, imageId } = image;
-  const { os, architecture, variant } = platform;
+  const { manifest, index, platform, platforms = [platform], imageId } = image;
   const before: readonly Line[] = [
     ...references.map((reference): Line => ['Reference', show(reference, 1000)]),
-    ['Platform', show([os, architecture, variant].filter(Boolean).join('/')) || 'none named'],
+    ...platforms.map((one): Line => ['Platform', platformText(one)]),
   ];
   const after: readonly Line[] = [
     ...(imageId === undefined ? [] : [['Converted to', imageId] as const]),
     ...(index ? [['Index', index.digest] as const] : []),
-    ['Manifest', `${manifest.digest} (${show(manifest.mediaType)})`],
-    ['Config', config.digest],
+    [image.platforms ? 'Index' : 'Manifest', `${manifest.digest} (${show(manifest.mediaType)})`],
+    ...manifests.map((one): Line => [
+      'Manifest',
+      `${one.digest} ${one.platform ? platformText(one.platform) : ''}`.trim(),
+    ]),
+    ...(config ? [['Config', config.digest] as const] : []),
     ...layers.map(({ digest, size }): Line => ['Layer', `${digest} ${sizeText(size)}`]),
   ];
   return formatEntryText(entry, isTrusted, before, after);
+}
+
+function platformText({ os, architecture, variant }: RegistryDescription['image']['platform']): string {
+  return show([os, architecture, variant].filter(Boolean).join('/')) || 'none named';
 }

@@ -3,11 +3,17 @@ import { containerdName, generationAnnotation, type OciDescriptor, refName } fro
 const indexType = 'application/vnd.oci.image.index.v1+json';
 
 /**
- * A registry image as index.json names it: by its manifest, or by the OCI manifest derived from it. The digest is hex
+ * The name of a registry image in index.json, as SQL. A reference with the digest of an index gets that of the manifest which was
+ * chosen from it: the store does not have what else the index names.
+ */
+export const shownName = 'iif(list IS NULL, reference, replace(reference, list, manifest))';
+
+/**
+ * A registry image as index.json names it: by its manifest or index, or by the OCI one derived from that. The digest is hex
  * digits.
  */
 export type OwnDescriptor = {
-  readonly reference: string;
+  readonly name: string;
   readonly digest: string;
   readonly mediaType: string;
   readonly size: number;
@@ -36,29 +42,27 @@ type OciIndexParts = {
  */
 export function formatOciIndex(parts: OciIndexParts): string {
   const { document, foreign, own, shownGeneration, generation } = parts;
-  const renewed = new Set(
-    own.filter((descriptor) => descriptor.generation > shownGeneration).map(({ reference }) => reference),
-  );
+  const renewed = new Set(own.filter((descriptor) => descriptor.generation > shownGeneration).map(({ name }) => name));
   const kept = foreign.filter(({ name }) => name === undefined || !renewed.has(name));
   const taken = new Set(kept.map(({ name }) => name));
-  const named = own.filter(({ reference }) => !taken.has(reference));
+  const named = new Map(own.filter(({ name }) => !taken.has(name)).map((one) => [`${one.name} ${one.digest}`, one]));
   // an object: parseOciIndex has checked it
   const annotations = { [generationAnnotation]: '', ...(document['annotations'] as object | undefined) };
   const index = {
     ...{ schemaVersion: 2, mediaType: indexType, annotations }, // first, since isStale reads only the beginning
     ...document,
     annotations: { ...annotations, [generationAnnotation]: generation },
-    manifests: [...kept.map(({ entry }) => entry), ...named.map(toEntry)],
+    manifests: [...kept.map(({ entry }) => entry), ...Array.from(named.values(), toEntry)],
   };
   return `${JSON.stringify(index)}\n`;
 }
 
-function toEntry({ reference, digest, mediaType, size, os, architecture, variant }: OwnDescriptor): object {
+function toEntry({ name, digest, mediaType, size, os, architecture, variant }: OwnDescriptor): object {
   return {
     mediaType,
     digest: `sha256:${digest}`,
     size,
-    platform: { architecture, os, ...(variant !== null && { variant }) },
-    annotations: { [refName]: reference, [containerdName]: reference },
+    ...(mediaType !== indexType && { platform: { architecture, os, ...(variant !== null && { variant }) } }),
+    annotations: { [refName]: name, [containerdName]: name },
   };
 }

@@ -127,6 +127,9 @@ function readVersion(db: DatabaseSync, path: string, supported: number): number 
  * again what it can. It adds `ctime_ns`, which belongs to `mtime_ns`; where it is NULL the file has to be hashed first.
  *
  * Version 4 has `answers`: what servers answered lately about what names stand for.
+ *
+ * Version 5 keeps images with all their `platforms`, a JSON list, and what is attached to images, `referrers`, another one. An image
+ * that was asked for by the digest of an index is named in index.json by the digest of its own manifest.
  */
 export const schemaSteps = [
   `
@@ -241,5 +244,14 @@ export const schemaSteps = [
     answered_at INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX answers_by_age ON answers (answered_at);
+  `,
+  `
+  ALTER TABLE registry_images ADD COLUMN platforms TEXT;
+  ALTER TABLE registry_images ADD COLUMN referrers TEXT;
+  INSERT INTO descriptors (digest, name)
+    SELECT coalesce(oci, manifest), replace(reference, list, manifest) FROM registry_images
+    WHERE list IS NOT NULL AND instr(reference, list) > 0
+    ON CONFLICT DO NOTHING;
+  UPDATE generation SET number = number + 1 WHERE number > 0;
   `,
 ] as const satisfies readonly string[] & { readonly length: typeof indexVersion };

@@ -2,6 +2,7 @@ import type { DatabaseSync } from 'node:sqlite';
 
 import type { FileStamp } from '../../../system/files.ts';
 import type { RegistryAsked, RegistryRow } from '../protocol.ts';
+import { shownName } from './format-oci-index.ts';
 import { type KeptFacts, mergeRow, upsert } from './rows.ts';
 
 /** What the index has recorded of a blob. Rows of older stores have no ctime: such a blob has to be hashed first. */
@@ -31,7 +32,7 @@ export type RegistryRows = {
   deleteImages(asked: RegistryAsked): readonly string[] | undefined;
 };
 
-type KeptRegistryFacts = KeptFacts & Pick<RegistryRow, 'manifest' | 'image'>;
+type KeptRegistryFacts = KeptFacts & Pick<RegistryRow, 'manifest' | 'image' | 'referrers'>;
 
 export function createRegistryRows(db: DatabaseSync): RegistryRows {
   const putBlob = db.prepare(`
@@ -52,13 +53,15 @@ export function createRegistryRows(db: DatabaseSync): RegistryRows {
   const disown = db.prepare('UPDATE blobs SET owner = NULL WHERE digest = ?');
 
   const kept = db.prepare(
-    'SELECT manifest, image, latest, source, verified, weak FROM registry_images WHERE reference = ?',
+    'SELECT manifest, image, referrers, latest, source, verified, weak FROM registry_images WHERE reference = ?',
   );
   const listed = db.prepare('SELECT 1 FROM images WHERE id = ?');
   const putImage = db.prepare(`${upsert('registry_images', 'reference', imageValues)} RETURNING seq`);
   const clearNeeds = db.prepare('DELETE FROM registry_blobs WHERE image = ?');
-  const putNeed = db.prepare('INSERT INTO registry_blobs (image, digest) VALUES (?, ?)');
-  const putDescriptor = db.prepare('INSERT INTO descriptors (digest, name) VALUES (?, ?) ON CONFLICT DO NOTHING');
+  const putNeed = db.prepare('INSERT INTO registry_blobs (image, digest) VALUES (?, ?) ON CONFLICT DO NOTHING');
+  const putDescriptor = db.prepare(`
+    INSERT INTO descriptors (digest, name) SELECT coalesce(oci, manifest), ${shownName} FROM registry_images WHERE seq = ?
+    ON CONFLICT DO NOTHING`);
   const advance = db.prepare('UPDATE generation SET number = number + 1');
 
   const setUsed = db.prepare('UPDATE registry_images SET last_used_at = max(last_used_at, ?) WHERE reference = ?');
@@ -75,7 +78,7 @@ export function createRegistryRows(db: DatabaseSync): RegistryRows {
     // The statement names exactly these columns of a STRICT table.
     const old = kept.get(row.reference) as KeptRegistryFacts | undefined;
     if (old?.manifest !== row.manifest) return row;
-    return { ...mergeRow(old, row), image: row.image ?? old.image };
+    return { ...mergeRow(old, row), image: row.image ?? old.image, referrers: row.referrers ?? old.referrers };
   };
 
   return {
@@ -95,12 +98,12 @@ export function createRegistryRows(db: DatabaseSync): RegistryRows {
       // the image may have been removed
       const image = merged.image !== null && listed.get(merged.image) ? merged.image : null;
       const seq = Number(putImage.get({ ...merged, image, nowMs })?.['seq']);
-      clearNeeds.run(seq);
+      if (merged.referrers === row.referrers) clearNeeds.run(seq); // else it still needs the blobs of what is attached to it
       for (const digest of new Set(blobs)) {
         putNeed.run(seq, digest);
         disown.run(digest);
       }
-      putDescriptor.run(row.oci ?? row.manifest, row.reference);
+      putDescriptor.run(seq);
     },
     setUsed: (reference, atMs) => void setUsed.run(atMs, reference),
     referencesTo: (digest) => users.all(digest).map(({ reference }) => String(reference)),
@@ -134,6 +137,8 @@ const imageValues = {
   os: ':os',
   architecture: ':architecture',
   variant: ':variant',
+  platforms: ':platforms',
+  referrers: ':referrers',
   image: ':image',
   imported_at: ':nowMs',
   last_used_at: ':nowMs',

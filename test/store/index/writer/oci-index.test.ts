@@ -37,7 +37,7 @@ async function interrupted(
     DROP TABLE generation;
     CREATE TEMP VIEW generation AS SELECT 'here' lineage, edit() number;
     INSERT INTO registry_images VALUES (1, 'docker.io/library/app:1', '${'a'.repeat(64)}', 'type', 3, NULL, NULL, NULL,
-      NULL, NULL, NULL, 'linux', 'amd64', NULL, NULL, 1, 1, 0, 'source', NULL, 0, 1)`);
+      NULL, NULL, NULL, 'linux', 'amd64', NULL, NULL, 1, 1, 0, 'source', NULL, 0, 1, NULL, NULL)`);
   return { indexFile: createOciIndexFile(db, storeLayout(dir, 0o755), 'me'), dir };
 }
 

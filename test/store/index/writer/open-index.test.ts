@@ -57,5 +57,24 @@ test('an index of a newer version is refused', (t) => {
 test('the steps of this release lead to the version that readers expect', (t) => {
   const db = openMemory();
   migrate(db, 'index', schemaSteps);
-  t.is(versionOf(db), 4);
+  t.is(versionOf(db), 5);
+});
+
+test('version 5 names what was pinned by an index anew, and knows the old name in index.json as ours', (t) => {
+  const db = openMemory();
+  migrate(db, 'index', schemaSteps.slice(0, 4));
+  const [manifest, list] = ['a'.repeat(64), 'b'.repeat(64)];
+  const name = `docker.io/library/app@sha256:${list}`;
+  db.exec(`
+    INSERT INTO registry_images VALUES (1, '${name}', '${manifest}', 'type', 3, '${list}', 'type', 3,
+      NULL, NULL, NULL, 'linux', 'amd64', NULL, NULL, 1, 1, 0, 'source', NULL, 0, 1);
+    INSERT INTO descriptors VALUES ('${manifest}', '${name}');
+    UPDATE generation SET number = 1`);
+  migrate(db, 'index', schemaSteps);
+  const names = db.prepare('SELECT name FROM descriptors ORDER BY name').all();
+  t.deepEqual(
+    names.map((row) => row['name']),
+    [name.replace(list, manifest), name],
+  );
+  t.is(db.prepare('SELECT number FROM generation').get()?.['number'], 2);
 });
