@@ -6,13 +6,12 @@ import { cancelledBy } from './coordinator/outcome.ts';
 import { asImageError, ImageError } from './errors.ts';
 import type { PushOutcome, PushTotals } from './events.ts';
 import type { FetchContext } from './fetchers/context.ts';
-import { isImageId } from './image/image-id.ts';
 import { listImages } from './images/list.ts';
 import { resolveEntries } from './images/resolve-image.ts';
 import type { FetchSettings } from './options.ts';
 import { openPool, type Pool } from './pool/pool.ts';
 import type { PushContext } from './push/context.ts';
-import { pushBatch, type PushRequest } from './push/push-batch.ts';
+import type { PushRequest } from './push/push-batch.ts';
 import { type Destination, parseDestination, requireDistinct, targetOf } from './push/targets.ts';
 import type { RegistryImage } from './store/registry-store.ts';
 import type { Store } from './store/store.ts';
@@ -125,6 +124,7 @@ async function pushAll(
 ): Promise<PushResult> {
   const destination = parseDestination(call.to, 'to');
   const requests = await selectRequests(context.store, images, call, destination);
+  const { pushBatch } = await import('./push/push-batch.ts'); // loads zod, which no other command on the store needs
   const outcomes: PushOutcome[] = [];
   const totals = await context.withBatch({ onEvent }, async (own) =>
     pushBatch(requests, {
@@ -179,8 +179,7 @@ async function selectRequests(
   if (all) {
     for await (const entry of listImages(store)) {
       if (entry.kind === 'registry') select(entry.image.reference, entry.image);
-      else if ((await store.registryImagesOf(entry.id)).length === 0)
-        selected.push({ reference: entry.id, status: 'skipped' });
+      else selected.push({ reference: entry.id, status: 'skipped' });
     }
   }
   requireDistinct(
@@ -189,13 +188,10 @@ async function selectRequests(
   return selected.map((one, index) => ({ ...one, index }));
 }
 
-/** The registry images that a text stands for, or that the archives for which it stands were made from. */
+/** The registry images that a text stands for; an archive stands for those that it was made of. */
 async function findRegistryImages(store: Store, asked: string): Promise<readonly RegistryImage[]> {
   const entries = await resolveEntries(store, asked);
-  const kept = entries.flatMap((entry) => (entry.kind === 'registry' ? [entry.image] : []));
-  if (kept.length > 0) return kept;
-  const archives = entries.flatMap(({ id }) => (isImageId(id) ? [id] : []));
-  return (await Promise.all(archives.map((id) => store.registryImagesOf(id)))).flat();
+  return entries.flatMap((entry) => (entry.kind === 'registry' ? [entry.image] : []));
 }
 
 function archiveError(asked: string): ImageError<'NOT_IN_STORE'> {
