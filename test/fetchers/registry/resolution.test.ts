@@ -251,6 +251,17 @@ test('an answer is used by who has the same credentials, and is no proof of havi
   }
 });
 
+test('a tag whose image was removed from the store is asked for again, though another tag has the same image', async (t) => {
+  const { registry, reference, fetch, store } = await openRegistryFetching(t, { keep: 'oci' });
+  for (const tag of ['1', 'latest']) {
+    registry.putImage('app', tag, { layers: [content] });
+    t.like(await fetch(reference(`app:${tag}`)), { status: 'fetched' });
+  }
+  const { digest } = registry.putImage('app', 'latest', { layers: ['newer'] });
+  await store.removeRegistryImage(`${registry.host}/app:latest`);
+  t.like(await fetch(reference('app:latest')), { status: 'fetched', digest });
+});
+
 test('an answer of a mirror is used as long as the same mirrors and registries are asked', async (t) => {
   const mirror = await startRegistry(t);
   const other = await startRegistry(t);

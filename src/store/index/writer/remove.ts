@@ -64,7 +64,10 @@ export function removeRegistryImage(
   { db, layout, registry, foreign, indexWriter }: RegistryRemoving,
   asked: RegistryAsked,
 ): number | undefined {
-  const blobs = withTransaction(db, 'FULL', () => registry.deleteImages(asked));
+  const blobs = withTransaction(db, 'FULL', () => {
+    db.exec('DELETE FROM answers'); // whoever fetches it again wants what its tag stands for now
+    return registry.deleteImages(asked);
+  });
   if (!blobs) return undefined;
   indexWriter.mark();
   indexWriter.tryFlush();
