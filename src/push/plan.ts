@@ -12,7 +12,7 @@ export type PlannedDocument = StoredDescriptor & {
   readonly bytes: Uint8Array;
   /** Its configuration and layers. */
   readonly blobs: readonly StoredBlob[];
-  /** The manifests that an index names. */
+  /** The manifests that an index names, each once. */
   readonly children: readonly PlannedDocument[];
 };
 
@@ -41,31 +41,40 @@ function attachedTo(_context: Context, _image: PlannedDocument): Promise<readonl
   return Promise.resolve([]);
 }
 
-/** All blobs below documents, each once. */
-function blobsOf(documents: readonly PlannedDocument[]): ReadonlyMap<Digest, StoredBlob> {
-  const all = documents.flatMap(({ blobs, children }) => [...blobs, ...blobsOf(children).values()]);
-  return new Map(all.map((blob) => [blob.digest, blob]));
-}
-
-/** The bytes of documents and of the blobs below them, each blob once. */
+/** The bytes of documents and of all that is below them, each blob and each document once. */
 export function sizeOf(documents: readonly PlannedDocument[]): number {
-  const own = (all: readonly PlannedDocument[]): number =>
-    all.reduce((sum, { size, children }) => sum + size + own(children), 0);
-  return blobsOf(documents)
-    .values()
-    .reduce((sum, { size }) => sum + size, own(documents));
+  const all = new Set(documents);
+  for (const { children } of all) for (const child of children) all.add(child);
+  const blobs = new Map<Digest, StoredBlob>();
+  for (const document of all) for (const blob of [document, ...document.blobs]) blobs.set(blob.digest, blob);
+  return blobs.values().reduce((sum, { size }) => sum + size, 0);
 }
 
 const maxDepth = 8;
 
-/** Reads a document and those that it names. @throws STORE_CORRUPT */
-async function readTree(context: Context, descriptor: StoredDescriptor, depth = 0): Promise<PlannedDocument> {
+/**
+ * Reads a document and those that it names.
+ *
+ * @param known - those that have been read: an index may name the same one any number of times.
+ * @throws STORE_CORRUPT
+ */
+async function readTree(
+  context: Context,
+  descriptor: StoredDescriptor,
+  known = new Map<Digest, PlannedDocument>(),
+  depth = 0,
+): Promise<PlannedDocument> {
   const { digest } = descriptor;
+  const earlier = known.get(digest);
+  if (earlier) return earlier;
   const bytes = await readDocument(context, descriptor);
   const parts = partsOf(bytes);
   if (!parts || depth > maxDepth) throw damagedBlob(context, digest, 'no manifest');
-  const children = await Promise.all(parts.children.map((child) => readTree(context, child, depth + 1)));
-  return { ...descriptor, bytes, blobs: parts.blobs, children };
+  const children = new Set<PlannedDocument>();
+  for (const child of parts.children) children.add(await readTree(context, child, known, depth + 1));
+  const document = { ...descriptor, bytes, blobs: parts.blobs, children: [...children] };
+  known.set(digest, document);
+  return document;
 }
 
 /** As readTree; undefined if the store does not have all documents and blobs of an index. */
@@ -73,12 +82,15 @@ async function readWhole(context: Context, index: StoredDescriptor): Promise<Pla
   const { store } = context;
   const isThere = async ({ digest, size }: StoredBlob): Promise<boolean> =>
     (await store.digestState(digest, size)) !== 'missing';
+  const whole = new Set<Digest>();
   const isWhole = async (document: StoredDescriptor, depth: number): Promise<boolean> => {
+    if (whole.has(document.digest)) return true;
     if (depth > maxDepth || !(await isThere(document))) return false;
     const parts = partsOf(await readDocument(context, document));
     if (!parts) return false;
     for (const blob of parts.blobs) if (!(await isThere(blob))) return false;
     for (const child of parts.children) if (!(await isWhole(child, depth + 1))) return false;
+    whole.add(document.digest);
     return true;
   };
   return (await isWhole(index, 0)) ? readTree(context, index) : undefined;

@@ -72,10 +72,17 @@ export async function pushImage(
     const largestFirst = unique.toSorted((one, other) => other.size - one.size);
     return all([...largestFirst.map(bring), ...children.map(bringDocument)]);
   };
-  const bringDocument = async (document: PlannedDocument): Promise<void> => {
+  const bringNew = async (document: PlannedDocument): Promise<void> => {
     if ((await find(document.digest)) === document.digest) return;
     await bringContent(document);
     await put(document, document.digest);
+  };
+  const brought = new Map<Digest, Promise<void>>();
+  /** Several indexes may name the same document. */
+  const bringDocument = (document: PlannedDocument): Promise<void> => {
+    const bringing = brought.get(document.digest) ?? bringNew(document);
+    brought.set(document.digest, bringing);
+    return bringing;
   };
 
   /** @returns whether it was there before */

@@ -4,6 +4,7 @@ import test from 'ava';
 
 import { codesOf } from '../helpers/fetching.ts';
 import { openPushing } from '../helpers/pushing.ts';
+import { types } from '../helpers/registry.ts';
 import { layerOf } from '../helpers/registry-fetching.ts';
 
 const digestIn = (url: string) => decodeURIComponent(/sha256(?::|%3A)[0-9a-f]{64}/.exec(url)?.[0] ?? '');
@@ -176,4 +177,20 @@ test('an image that is not in the store fails alone; the same image asked for tw
   );
   t.deepEqual(codesOf(outcomes[0] ?? {}), ['NOT_IN_STORE']);
   t.is(target.asked('PUT', /manifests/).length, 1);
+});
+
+test('an index that names the same index many times, which does so too, is pushed as what it is: four documents', async (t) => {
+  const { registry, reference, fetch, push, target } = await openPushing(t);
+  const { mediaType, digest, size } = registry.putImage('app', undefined);
+  let entry: object = { mediaType, digest, size, platform: { os: 'linux', architecture: 'amd64' } };
+  for (const tag of [undefined, undefined, 'nested']) {
+    const index = { schemaVersion: 2, mediaType: types.index, manifests: Array(1000).fill(entry) };
+    entry = registry.putManifest('app', tag, index, types.index);
+  }
+  t.like(await fetch(reference('app:nested'), { platform: ['all'] }), { status: 'fetched' });
+  const { outcomes } = await push([reference('app:nested')]);
+  t.like(outcomes[0], { status: 'pushed', blobs: { uploaded: 2 } });
+  t.is(target.asked('PUT', /manifests/).length, 4);
+  const fetched = await push([{ image: reference('app:nested') }], { dryRun: true });
+  t.is(fetched.outcomes[0]?.size, outcomes[0]?.size);
 });
