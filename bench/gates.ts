@@ -155,6 +155,14 @@ const gates: readonly Gate[] = [
     isReached: false,
   },
   {
+    case: 'push',
+    what: '50 images that share layers, to skopeo copy one by one',
+    of: wall('longshore push', 'skopeo copy, one by one'),
+    unit: '×',
+    gate: 1 / 3,
+    isReached: true,
+  },
+  {
     case: 'one-large',
     what: 'ready after its last byte, of the download',
     of: fact('longshore', 'share of the download, %'),

@@ -9,6 +9,8 @@ export type Longshore = {
   readonly label: string;
   readonly bin: string;
   readonly config: string;
+  /** The path of its store. */
+  readonly store: string;
   /** Runs the command with this configuration and store. */
   readonly run: (args: readonly string[]) => Promise<Measured>;
   /** Arguments that fetch a list, which is written to a file for that. */
@@ -73,7 +75,7 @@ function openLongshore(home: string, bin: string): Longshore {
 
   return {
     label: bins.length > 1 ? ` (${bin === built ? 'this' : bin.replace(clonePath, '$1')})` : '',
-    ...{ bin, config, run, fetchArgs, fetchMore, emptyStore },
+    ...{ bin, config, store, run, fetchArgs, fetchMore, emptyStore },
     async fetch(images, more) {
       await emptyStore();
       return fetchMore(images, more);

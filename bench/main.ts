@@ -9,6 +9,7 @@ import { readVersion } from '../src/cli/version.ts';
 import { aciBatch } from './cases/aci-batch.ts';
 import { chain, manySmall, manyTrees, nothingToDo, tree } from './cases/batches.ts';
 import { oneLarge } from './cases/one-large.ts';
+import { push } from './cases/push.ts';
 import { registry, registrySync, sharedLayers } from './cases/registry.ts';
 import { slowHosts } from './cases/slow-hosts.ts';
 import { startUp } from './cases/start-up.ts';
@@ -37,6 +38,7 @@ const cases: Readonly<Record<string, (options: CaseOptions) => Promise<readonly 
   registry,
   'shared-layers': sharedLayers,
   'registry-sync': registrySync,
+  push,
   'slow-hosts': slowHosts,
 };
 

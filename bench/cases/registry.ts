@@ -143,7 +143,7 @@ export async function registrySync({ directory, turns, small }: CaseOptions): Pr
 }
 
 /** Pushes images of ten layers, eight of which all have. @returns their names */
-async function pushImages(
+export async function pushImages(
   origin: DockerRegistry,
   directory: string,
   { count, layerBytes }: { readonly count: number; readonly layerBytes: number },

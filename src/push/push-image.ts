@@ -96,8 +96,7 @@ export async function pushImage(
         throw tagExists(target, digest, there);
     };
     check(found);
-    const isThere = tag !== undefined && (await find(digest)) === digest;
-    if (!isThere) await bringContent(document);
+    await bringContent(document);
     if (noOverwrite && tag !== undefined) check(await find(tag)); // it may have come meanwhile
     await put(document, name);
     return false;

@@ -45,6 +45,7 @@ test('what is at the target is not sent again: a manifest under its tag ends it,
   const again = await push([reference('team/app:1')]);
   t.is(target.asked('PUT').length, sent);
   t.like(again.outcomes[0], { status: 'present', bytesUploaded: 0 });
+  t.is(again.totals.requests, 3); // two of them find out that it is a registry of http
   const next = await push([reference('team/app:2')]);
   t.like(next.outcomes[0], { status: 'pushed', blobs: { uploaded: 2, mounted: 0, present: 1 } });
 });
@@ -193,4 +194,56 @@ test('an index that names the same index many times, which does so too, is pushe
   t.is(target.asked('PUT', /manifests/).length, 4);
   const fetched = await push([{ image: reference('app:nested') }], { dryRun: true });
   t.is(fetched.outcomes[0]?.size, outcomes[0]?.size);
+});
+
+test('an index of which all is in the store is pushed whole, its children before it; of any other the manifest that was chosen', async (t) => {
+  const { registry, reference, fetch, push, target } = await openPushing(t);
+  const children = (['amd64', 'arm64'] as const).map((architecture) => {
+    const { mediaType, digest, size } = registry.putImage('team/app', undefined, {
+      layers: [architecture],
+      architecture,
+    });
+    return { mediaType, digest, size, platform: { os: 'linux', architecture } };
+  });
+  const index = registry.putManifest(
+    'team/app',
+    '1',
+    { schemaVersion: 2, mediaType: types.index, manifests: children },
+    types.index,
+  );
+  await fetch(reference('team/app:1'));
+  const one = await push([reference('team/app:1')], { to: `docker://${target.host}/one` });
+  t.like(one.outcomes[0], { status: 'pushed', digest: children[0]?.digest });
+  t.is(target.manifests.get('one/team/app:1')?.type, types.manifest);
+
+  await fetch(reference('team/app:1'), { platform: ['linux/amd64', 'linux/arm64'] });
+  const whole = await push([reference('team/app:1')], { to: `docker://${target.host}/all` });
+  t.like(whole.outcomes[0], {
+    status: 'pushed',
+    digest: index.digest,
+    pushed: `${target.host}/all/team/app@${index.digest}`,
+  });
+  const names = [...target.manifests.keys()].filter((name) => name.startsWith('all/'));
+  t.deepEqual(names.slice(0, 2).toSorted(), children.map(({ digest }) => `all/team/app@${digest}`).toSorted());
+  t.deepEqual(names.slice(2), [`all/team/app@${index.digest}`, 'all/team/app:1']);
+});
+
+test('a push that is stopped reports what had not ended as cancelled, and the next one sends only the rest', async (t) => {
+  const stop = new AbortController();
+  const { registry, reference, fetch, push, target } = await openPushing(t, {
+    intercept({ method, url }) {
+      if (method === 'PUT' && url.pathname.includes('manifests')) stop.abort();
+      return false;
+    },
+  });
+  const names = Array.from({ length: 6 }, (_, index) => reference(`team/app-${index}:1`));
+  for (const name of names) registry.putImage(name.replace(/^.*(team.*):1$/, '$1'), '1', { layers: ['shared', name] });
+  for (const name of names) await fetch(name);
+  const first = await push(names, { signal: stop.signal }, { jobs: 1 });
+  t.true(first.totals.cancelled > 0);
+  t.true(first.outcomes.every(({ status, error }) => status === 'pushed' || error?.code === 'CANCELLED'));
+  const sent = new Set(target.blobs.keys());
+  const second = await push(names);
+  t.is(second.totals.failed + second.totals.cancelled, 0);
+  t.is(second.totals.blobsUploaded + second.totals.blobsMounted, 6 * 3 - sent.size);
 });
