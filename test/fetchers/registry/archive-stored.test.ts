@@ -75,6 +75,34 @@ test('the ID of an archive is the same whenever it is made, for each platform of
   t.is((await store.registryImagesOf(now[1] as never)).length, 1, 'the further platform has its archive too');
 });
 
+for (const kind of ['docker', 'oci'] as const) {
+  test(`an archive is made of one platform of an index that is kept with everything in it: ${kind}`, async (t) => {
+    const { registry, reference, fetch, store } = await openRegistryFetching(t, { keep: 'oci' });
+    const manifests = await Promise.all(
+      ['amd64', 'arm64'].map(async (architecture) => {
+        const { manifest, ...put } = registry.putImage('app', undefined, {
+          layers: [await layerOf({ architecture })],
+          architecture,
+        });
+        const docker = { ...manifest, mediaType: types.dockerManifest };
+        const made = kind === 'oci' ? put : registry.putManifest('app', undefined, docker, types.dockerManifest);
+        return { ...made, platform: { os: 'linux', architecture } };
+      }),
+    );
+    const type = kind === 'oci' ? types.index : types.list;
+    registry.putManifest('app', '1', { schemaVersion: 2, mediaType: type, manifests }, type);
+    const image = reference('app:1');
+    await fetch(image, { platform: ['all'] });
+    const requests = registry.requests.length;
+    const request = { platform: ['linux/arm64'], keep: 'both', pullPolicy: 'never' } as const;
+    const found = await fetch(image, request);
+    t.like(found, { status: 'present', digest: manifests[1]?.digest, labels: { version: '1', arch: 'aarch64' } });
+    t.is((await store.registryImagesOf(found.imageID as never)).length, 1);
+    t.like(await fetch(image, request), { status: 'present', imageID: found.imageID });
+    t.is(registry.requests.length, requests);
+  });
+}
+
 test('update asks the registry once more, and downloads no layer again', async (t) => {
   const { registry, fetch, digest, image, asked } = await kept(t);
   const blobs = asked('GET /v2/app/blobs/');
