@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
 
 import { ImageError } from '../errors.ts';
 import type { ImageLock } from '../fetchers/context.ts';
@@ -57,9 +58,11 @@ function sameFor<T extends object>(object: T, check: Check): Checks<T> {
 const certificate = parsed((pem) => new X509Certificate(pem));
 /** @throws USAGE */
 const workerUrl: Check = (value, option) => {
-  const url = value instanceof URL ? value : typeof value === 'string' ? URL.parse(value) : null;
-  if (url?.protocol === 'file:') return;
-  throw new ImageError('USAGE', `${option}: want a file: URL`, { option });
+  try {
+    fileURLToPath(value as URL | string); // it refuses everything else
+  } catch (cause) {
+    throw new ImageError('USAGE', `${option}: want a file: URL`, { option }, { cause });
+  }
 };
 const hostCertificates = members<HostCertificates>(
   {

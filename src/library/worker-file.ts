@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -14,9 +14,9 @@ import { show } from '../image/show.ts';
  */
 export function workerFileOf(workerUrl: URL | string | undefined): string | undefined {
   if (workerUrl !== undefined) {
-    const { href } = new URL(workerUrl);
-    if (existsSync(fileURLToPath(href))) return href;
-    throw workersMissing(`there is no file ${show(fileURLToPath(href), 1024)}`);
+    const path = fileURLToPath(workerUrl);
+    if (existsSync(path) && statSync(path).isFile()) return new URL(workerUrl).href;
+    throw workersMissing(`there is no file ${show(path, 1024)}`);
   }
   if (existsSync(new URL(`../../workers/index${extname(import.meta.url)}`, import.meta.url))) return undefined;
   try {

@@ -201,6 +201,9 @@ test('the options of openPool are checked', (t) => {
     { workerUrl: './worker.js' },
     { workerUrl: 'https://example.com/worker.js' },
     { workerUrl: new URL('file:///not/there.js') },
+    { workerUrl: 'file:///tmp/' },
+    { workerUrl: 'file:///a%2Fb.js' },
+    { workerUrl: 'file://elsewhere/worker.js' },
   ]) {
     refused(t, () => openPool(options as object), Object.keys(options)[0] ?? '');
   }
