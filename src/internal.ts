@@ -63,7 +63,7 @@ export { credentialFiles } from './registry/credentials/files.ts';
 export { readLookasides } from './registry/lookaside.ts';
 export type { MirrorRule } from './registry/types.ts';
 export { type LostBlob, lostBlobs, openStore } from './store/open-store.ts';
-export type { Store, StoredImage } from './store/store.ts';
+export type { Store } from './store/store.ts';
 export type { Keystore } from './verify/keystore.ts';
 export { listTrustedKeys, type TrustedKeyRow } from './verify/list-trusted-keys.ts';
 export { openKeystore } from './verify/open-keystore.ts';

@@ -70,14 +70,15 @@ test('a repair fetches only the damaged blob of an image from its registry', asy
   t.true(images.some((row) => 'convertedTo' in row && row.convertedTo === made?.imageId));
 });
 
-test('a converted image is converted again, from blobs that are in the store', async (t) => {
+test('a converted image is converted again, from blobs that are in the store, whether its registry is there or not', async (t) => {
   const fixture = await fetched(t, 'both');
   const { made, kept, registry, store } = fixture;
   if (!made || !kept) return t.fail();
   await damageFile(store.blobPath(made.imageId), 'flip', 2000);
   const before = registry.requests.length;
+  for (const path of Object.keys(registry.routes)) registry.routes[path] = { status: 404 };
   t.deepEqual(await repair(t, fixture), [true]);
-  t.false(registry.requests.slice(before).some(({ url }) => url.includes('/blobs/')));
+  t.is(registry.requests.length, before);
   await using reader = await openStore({ dir: store.dir, readOnly: true });
   t.is((await reader.findRegistryImage(kept.reference))?.imageId, made.imageId);
 });

@@ -5,6 +5,7 @@ import {
   type Fetcher,
   isImageError,
   openKeystore,
+  type PullPolicy,
   type Store,
   toGoPlatform,
 } from '../../../internal.ts';
@@ -29,7 +30,7 @@ export function openRefetch(
   const fetchers = new Map<string, Promise<Fetcher>>();
   const insecure = valueOf(line, 'insecure-options', parseInsecureOptions);
 
-  const open = async ({ isVerified, registry }: RefetchOptions): Promise<Fetcher> => {
+  const open = async ({ isVerified, registry, pullPolicy = 'update' }: RefetchOptions): Promise<Fetcher> => {
     const directories = directoriesOf(line, environment);
     const { headers, dockerCredentials, discover } = await readConfig(directories);
     const { system, local, user } = directories;
@@ -46,7 +47,7 @@ export function openRefetch(
       discover,
       insecure: { ...insecure, image: false }, // an image that was not verified needs no keystore
       proxy: proxyOf(environment),
-      pullPolicy: 'update',
+      pullPolicy,
       withDeps: false,
       retries: 1,
       ...(keystore && { keystore }),
@@ -75,6 +76,8 @@ export function openRefetch(
 type RefetchOptions = {
   /** Whether to verify it: only if it was verified before. */
   readonly isVerified: boolean;
+  /** Default update: what the store has is not the image that was asked for. */
+  readonly pullPolicy?: PullPolicy;
   /** For a registry image. */
   readonly registry?: Required<Pick<ActionOptions, 'keep' | 'platform'>>;
 };
@@ -93,7 +96,8 @@ async function refetchOptions(store: Store, entry: Entry): Promise<RefetchOption
   const kept = await store.findRegistryImage(entry.source.slice(scheme.length));
   const [os, arch] = [entry.labels.get('os'), entry.labels.get('arch')];
   const platform = os === undefined || arch === undefined ? [] : asked(toGoPlatform({ os, arch }));
-  return { isVerified, registry: { keep: kept ? 'both' : 'aci', platform } };
+  if (!kept) return { isVerified, registry: { keep: 'aci', platform } };
+  return { isVerified, registry: { keep: 'both', platform }, pullPolicy: 'new' }; // it is made again of what is stored
 }
 
 /** The request that fetches an image again. */
