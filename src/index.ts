@@ -32,7 +32,7 @@ export type { Limits, Timeouts } from './image/limits.ts';
 export type { GoPlatform } from './image/platform.ts';
 export type { ExtractionReport } from './images/extract.ts';
 export type { ImageRow, SortField } from './images/list.ts';
-export { createApps, createFetcher, createFinder, openPool } from './library/finder.ts';
+export { createApps, createFetcher, createFinder, createPusher, openPool } from './library/finder.ts';
 export { openKeystore } from './library/keystore.ts';
 export { openStore } from './library/store.ts';
 export type {
@@ -48,6 +48,8 @@ export type {
   KeystoreOptions,
   Pool,
   PoolOptions,
+  Pusher,
+  PusherOptions,
   Store,
   StoreOptions,
   TrustedKey,
@@ -64,6 +66,7 @@ export type {
   PlanResult,
   ProxyOptions,
 } from './options.ts';
+export type { PushCall, PushInput, PushResult, PushSettings } from './pusher.ts';
 export type { HostCertificates } from './registry/certificates.ts';
 export type { Lookasides } from './registry/lookaside.ts';
 export type { SignaturePlace } from './registry/parse-registries-d.ts';

@@ -18,13 +18,14 @@ import type { Store } from './store/store.ts';
 
 /** An image to push, by whatever finds it in the store: a reference, a digest, an ID, a name. */
 export type PushInput = {
+  /** As the store lists it, or as it was asked for when it was fetched. */
   readonly image: string;
   /** It is one of many: an archive, which is nothing for a registry, is skipped. Default: it fails. */
   readonly skipsArchives?: boolean | undefined;
 };
 
-/** What a pusher works with, and how: the settings of a fetch that are about the network. */
-export type PusherOptions = Pick<
+/** How images are pushed: the settings of a fetch that are about the network. */
+export type PushSettings = Pick<
   FetchSettings,
   | 'headers'
   | 'dockerCredentials'
@@ -41,13 +42,17 @@ export type PusherOptions = Pick<
   | 'timeouts'
   | 'limits'
   | 'limitRate'
+  | 'limitRates'
   | 'minRate'
   | 'jobs'
   | 'jobsPerHost'
   | 'workers'
   | 'failFast'
   | 'onEvent'
-> & {
+>;
+
+/** What a pusher works with, and how. */
+export type PusherOptions = PushSettings & {
   readonly store: Store;
   readonly pool?: Pool | undefined;
   /** What the threads run, as a URL, where no pool is given; default our own. */
@@ -76,7 +81,12 @@ export type PushCall = {
 };
 
 /** What pushImages returns. */
-export type PushResult = { readonly outcomes: readonly PushOutcome[]; readonly totals: PushTotals };
+export type PushResult = {
+  /** One for each image, in the order of the images. */
+  readonly outcomes: readonly PushOutcome[];
+  /** Counts of the whole push. */
+  readonly totals: PushTotals;
+};
 
 /** Pushes images of a store into registries. */
 export type Pusher = AsyncDisposable & {

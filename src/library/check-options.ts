@@ -10,6 +10,7 @@ import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from '../i
 import { parsePlatformChoice } from '../image/platform.ts';
 import { show } from '../image/show.ts';
 import type { BatchCall, FetchCall, Insecure, PlanCall, ProxyOptions } from '../options.ts';
+import type { PushCall } from '../pusher.ts';
 import type { HostCertificates } from '../registry/certificates.ts';
 import type { Lookasides } from '../registry/lookaside.ts';
 import type { Mirror, MirrorRule } from '../registry/types.ts';
@@ -29,6 +30,7 @@ import {
   members,
   oneOf,
   parsed,
+  pick,
   positive,
   record,
   text,
@@ -40,6 +42,7 @@ import type {
   ExtractOptions,
   KeystoreOptions,
   PoolOptions,
+  PusherOptions,
   StoreOptions,
   TrustOptions,
 } from './types.ts';
@@ -192,10 +195,35 @@ export function checkActionOptions(options: ActionOptions, what: string): Action
     const message = 'keystore: it is missing; to verify nothing, say insecure: { image: true }';
     throw new ImageError('USAGE', message, { option: 'keystore' });
   }
+  requireNoneBeside(checked);
+  return checked;
+}
+
+/** @throws USAGE for options of the built-in client beside an own transport */
+function requireNoneBeside(checked: Pick<ActionOptions, 'transport' | (typeof ofBuiltInClient)[number]>): void {
   const unused = checked.transport && ofBuiltInClient.find((name) => checked[name] !== undefined);
-  if (unused) {
-    throw new ImageError('USAGE', `${unused}: an own transport decides this itself`, { option: unused });
-  }
+  if (unused) throw new ImageError('USAGE', `${unused}: an own transport decides this itself`, { option: unused });
+}
+
+const pusherChecks: Checks<PusherOptions> = {
+  ...pick(actionChecks, [
+    'store',
+    'pool',
+    'headers',
+    'dockerCredentials',
+    'registryCredentials',
+    'insecure',
+    'mirrors',
+  ]),
+  ...pick(actionChecks, ['certificates', 'ca', 'connectTo', 'denyNet', 'proxy', 'transport', 'retries', 'timeouts']),
+  ...pick(actionChecks, ['limits', 'limitRate', 'limitRates', 'minRate', 'jobs', 'jobsPerHost', 'workers']),
+  ...pick(actionChecks, ['failFast', 'onEvent']),
+};
+
+/** @throws USAGE with the name of the option */
+export function checkPusherOptions(options: PusherOptions): PusherOptions {
+  const checked = checkMembers(options, pusherChecks, 'createPusher');
+  requireNoneBeside(checked);
   return checked;
 }
 
@@ -235,6 +263,7 @@ type Calls = {
   findImage: FetchCall;
   findImages: BatchCall;
   planImages: PlanCall;
+  pushImages: PushCall;
   images: { readonly sort?: string | undefined; readonly order?: string | undefined };
   verify: { readonly images?: readonly string[] | undefined; readonly signal?: AbortSignal | undefined };
   export: ExportOptions;
@@ -292,6 +321,10 @@ const callChecks: { readonly [N in keyof Calls]: Checks<Calls[N]> } = {
     onOutcome: callback,
   },
   planImages: { signal, onOutcome: callback },
+  pushImages: {
+    ...{ to: text, all: boolean, scoped: boolean, noOverwrite: boolean, dryRun: boolean },
+    ...{ signal, onOutcome: callback },
+  },
   images: { sort: oneOf('importtime', 'lastused', 'name', 'size'), order: oneOf('asc', 'desc') },
   verify: { images: listOf(text), signal },
   export: {

@@ -164,3 +164,8 @@ export function either(first: Check, second: Check): Check {
     }
   };
 }
+
+/** Some members of an object. */
+export function pick<T, K extends keyof T>(from: T, names: readonly K[]): Pick<T, K> {
+  return Object.fromEntries(names.map((name) => [name, from[name]])) as Pick<T, K>; // its names
+}

@@ -4,17 +4,20 @@ import { createFetcher as createEngineFetcher, createFinder as createEngineFinde
 import { type AppInput, type Apps, createApps as createAppsList, type SharedByApps } from '../image/apps.ts';
 import type * as engine from '../options.ts';
 import type { Pool as EnginePool } from '../pool/pool.ts';
+import { createPusher as createEnginePusher, type PushInput } from '../pusher.ts';
 import {
   checkActionOptions,
   checkApps,
   checkCall,
   checkImage,
   checkPoolOptions,
+  checkPusherOptions,
   checkShared,
 } from './check-options.ts';
+import { boolean } from './checks.ts';
 import { engineKeystoreOf } from './keystore.ts';
 import { engineOf } from './store.ts';
-import type { ActionOptions, Fetcher, Finder, Pool, PoolOptions } from './types.ts';
+import type { ActionOptions, Fetcher, Finder, Pool, PoolOptions, Pusher, PusherOptions } from './types.ts';
 import { workerFileOf } from './worker-file.ts';
 
 const pools = new WeakMap<Pool, EnginePool>();
@@ -64,6 +67,27 @@ export function createFetcher(options: ActionOptions): Fetcher {
     close: () => fetcher.close(),
     [Symbol.asyncDispose]: () => fetcher.close(),
   };
+}
+
+/** Creates what pushes images of the store into registries. @throws USAGE */
+export function createPusher(options: PusherOptions): Pusher {
+  const { store, pool, ...rest } = checkPusherOptions(options);
+  const given = { ...rest, ...engineOf(store), ...(pool !== undefined && { pool: enginePoolOf(pool) }) };
+  const pusher = createEnginePusher(given);
+  return {
+    pushImages: async (images, call) => pusher.pushImages(checkPushed(images), checkCall('pushImages', call)),
+    close: () => pusher.close(),
+    [Symbol.asyncDispose]: () => pusher.close(),
+  };
+}
+
+/** @throws USAGE */
+function checkPushed(images: Iterable<string | PushInput>): readonly PushInput[] {
+  return checkApps(images).map((given) => {
+    const { image, skipsArchives }: PushInput = given;
+    if (skipsArchives !== undefined) boolean(skipsArchives, 'images.skipsArchives');
+    return { image, skipsArchives };
+  });
 }
 
 function engineOptions(options: ActionOptions, what: string): engine.ActionOptions {

@@ -5,6 +5,7 @@ import type { Limits } from '../image/limits.ts';
 import type { ExtractionReport } from '../images/extract.ts';
 import type { ImageRow, SortField } from '../images/list.ts';
 import type { BatchCall, BatchResult, FetchCall, FetchSettings, PlanCall, PlanResult } from '../options.ts';
+import type { PushCall, PushInput, PushResult, PushSettings } from '../pusher.ts';
 import type { TrustedKeyRow } from '../verify/list-trusted-keys.ts';
 
 /** What openStore is given. */
@@ -272,5 +273,28 @@ export type Fetcher = AsyncDisposable & {
    */
   fetchImage(image: string, call?: FetchCall): Promise<string>;
   /** Cancels what is under way, and resolves when it has ended. Later calls end with CLOSED. */
+  close(): Promise<void>;
+};
+
+/** What createPusher is given. */
+export type PusherOptions = PushSettings & {
+  /** Where the images are. It must stay open as long as the pusher, and may be `readOnly`. */
+  readonly store: Store;
+  /** Threads to share with finders, in place of `workers`; the pusher does not close them. Default: threads of its own. */
+  readonly pool?: Pool | undefined;
+};
+
+/** Pushes images of a store into registries, as they came. */
+export type Pusher = AsyncDisposable & {
+  /**
+   * Pushes many images. It resolves also if images fail: `outcomes` are in the order of the images, an image that a digest or a name
+   * stands for several times as often. What the registry has is not sent again; a tag comes after all that it stands for.
+   *
+   * @param images - references, as they were fetched, digests, image IDs, names.
+   * @throws USAGE before anything is sent if `to` is no registry, or two images would get the same name there; what a callback throws;
+   * CLOSED
+   */
+  pushImages(images: Iterable<string | PushInput>, call: PushCall): Promise<PushResult>;
+  /** Stops all pushes. */
   close(): Promise<void>;
 };

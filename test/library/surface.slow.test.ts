@@ -12,6 +12,7 @@ test('the package exports these values, and no others', (t) => {
       'createApps',
       'createFetcher',
       'createFinder',
+      'createPusher',
       'hasCode',
       'isImageError',
       'openKeystore',
