@@ -24,7 +24,7 @@ function canMount(): boolean {
 /** A disk of one's own needs the right to mount one. */
 const testDisk = canMount() ? test : test.skip;
 
-for (const size of ['300k', '700k', '1m']) {
+for (const size of ['320k', '700k', '1m']) {
   testDisk(
     `a full disk of ${size} is STORE_FULL, lists nothing new, gives space back, and is written again once it can be`,
     async (t) => {
