@@ -4,7 +4,15 @@ import { ImageError } from '../../../errors.ts';
 import { show } from '../../../image/show.ts';
 import type { FileStamp } from '../../../system/files.ts';
 import type { MessageOf, RelistRequest } from '../protocol.ts';
-import { giveBack, type GroupContext, intactStamp, type Placed, placeFiles, type Placing } from './place-files.ts';
+import {
+  giveBack,
+  type GroupContext,
+  intactStamp,
+  type Placed,
+  placeFiles,
+  type Placing,
+  removeFile,
+} from './place-files.ts';
 import type { KnownBlob } from './registry-rows.ts';
 import { trySavepoint, withTransaction } from './transaction.ts';
 
@@ -84,8 +92,10 @@ export function writeGroup(context: GroupContext, messages: readonly GroupMessag
   const placed = new Map<GroupMessage, Placed>();
   // A power cut may lose the row of a registry blob before an image needs it: then it is downloaded once more.
   const lists = messages.some(({ task }) => task === 'commit' || task === 'relist' || task === 'commitRegistryImage');
+  let hasBegun = false;
   try {
     withTransaction(context.db, lists ? 'FULL' : 'NORMAL', () => {
+      hasBegun = true;
       placeFiles(context, placing, placed, failures);
       for (const message of messages) {
         if (failures.has(message)) continue;
@@ -96,7 +106,11 @@ export function writeGroup(context: GroupContext, messages: readonly GroupMessag
   } catch (error) {
     for (const message of messages) failures.set(message, failures.get(message) ?? error);
   }
-  for (const message of placing) if (failures.has(message)) giveBack(context, message, placed.get(message));
+  for (const message of placing) {
+    if (!failures.has(message)) continue;
+    removeFile(message);
+    if (hasBegun) giveBack(context, message, placed.get(message)); // else nothing was renamed, and who has the lock may keep it
+  }
   return failures;
 }
 

@@ -94,14 +94,22 @@ function makeWay(path: string, dir: string): boolean {
   return stat !== undefined;
 }
 
-/** Removes the file of a failed commit; gc removes what cannot be removed now. */
+/** Removes the file of a failed commit where it was made; gc removes what cannot be removed now. */
+export function removeFile({ request: { path } }: Placing): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // The caller gets the error of the commit instead.
+  }
+}
+
+/** Removes the file of a failed commit from its final place, if it was brought there. */
 export function giveBack(
   { db, layout, rows, registry }: GroupContext,
   message: Placing,
   placed: Placed | undefined,
 ): void {
   try {
-    rmSync(message.request.path, { force: true });
     if (message.task === 'commit') discardBlob(db, rows, layout.blobs, message.request.image.id);
     else if (placed?.replaced === false) {
       withWriteLock(db, () => {

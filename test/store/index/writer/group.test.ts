@@ -1,8 +1,15 @@
+import { existsSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
 import { setTimeout } from 'node:timers/promises';
 
 import test from 'ava';
 
-import { createGroup } from '../../../../src/store/index/writer/group.ts';
+import { createGroup, type GroupMessage, writeGroup } from '../../../../src/store/index/writer/group.ts';
+import { openIndex } from '../../../../src/store/index/writer/open-index.ts';
+import { createRegistryRows } from '../../../../src/store/index/writer/registry-rows.ts';
+import { createRows } from '../../../../src/store/index/writer/rows.ts';
+import { storeLayout } from '../../../../src/store/layout.ts';
+import { commitBlob, openTestStore, prepareBlob } from '../../../helpers/blob.ts';
 
 test('items that arrive together run together, and never more than 250', async (t) => {
   const groups: number[][] = [];
@@ -45,4 +52,36 @@ test('a flush runs the collected items at once, and nothing twice', async (t) =>
   group.flush();
   await setTimeout(40);
   t.deepEqual(items, [1]);
+});
+
+test('a group that another process keeps from beginning waits for its lock once, not again for each of its files', async (t) => {
+  const store = await openTestStore(t);
+  await commitBlob(store);
+  const layout = storeLayout(store.dir, 0o700);
+  using db = openIndex(layout);
+  db.exec('PRAGMA busy_timeout = 1');
+  const context = { db, layout, rows: createRows(db), registry: createRegistryRows(db), owner: 'a' };
+  const commits = await Promise.all([1, 2, 3].map(() => prepareBlob(store)));
+  const messages = commits.map(({ path, stamp, image: { imageId } }, id): GroupMessage => {
+    const image = {
+      id: imageId.slice('sha512-'.length),
+      name: 'a',
+      version: null,
+      labels: '[]',
+      dependencies: '[]',
+      size: 1,
+    };
+    const about = { latest: 0, source: 'a', digest: 'a', verified: null, weak: 0 };
+    return { id, task: 'commit', request: { path, stamp, image: { ...image, ...about }, manifest: '{}' } };
+  });
+  using other = new DatabaseSync(layout.index);
+  other.exec('BEGIN IMMEDIATE');
+  const begun: string[] = [];
+  db.exec = (sql) => {
+    if (sql.startsWith('BEGIN')) begun.push(sql);
+    DatabaseSync.prototype.exec.call(db, sql);
+  };
+  t.is(writeGroup(context, messages).size, 3);
+  t.is(begun.length, 1);
+  t.false(commits.some(({ path }) => existsSync(path)));
 });
