@@ -20,10 +20,13 @@ export async function makeLayout(dir: string): Promise<Layout> {
   const made = await makeStoreDirectory(dir);
   await requireLocalFilesystem(dir);
   const layout = storeLayout(dir, (await stat(dir)).mode);
-  const directories = [join(dir, 'blobs'), layout.blobs, layout.registryBlobs, layout.downloads, layout.tmp];
-  for (const directory of directories) await makeDirectory(directory, layout.dirMode);
-  await makeFile(layout.index, '', layout.fileMode);
-  await makeFile(layout.ociIndex, ociIndex, layout.fileMode);
+  const make = (directory: string): Promise<boolean> => makeDirectory(directory, layout.dirMode);
+  await make(join(dir, 'blobs'));
+  await Promise.all([
+    ...[layout.blobs, layout.registryBlobs, layout.downloads, layout.tmp].map(make),
+    makeFile(layout.index, '', layout.fileMode),
+    makeFile(layout.ociIndex, ociIndex, layout.fileMode),
+  ]);
   const completed = await makeFile(join(dir, 'oci-layout'), ociLayout, layout.fileMode);
   if (completed) for (const directory of [join(dir, 'blobs'), dir]) await syncDirectory(directory);
   if (made) await syncDirectory(dirname(dir));
