@@ -56,7 +56,7 @@ export type { ActionOptions, BatchResult, Fetcher, Finder, Insecure } from './op
 export { createFileCheck } from './parse-apps.ts';
 export { openPool, type Pool } from './pool/pool.ts';
 export { parseDestination } from './push/targets.ts';
-export { createPusher, type Pusher, type PushInput } from './pusher.ts';
+export { createPusher, type PushInput } from './pusher.ts';
 export { readCertificates } from './registry/certificates.ts';
 export { openCredentialChain } from './registry/credentials/chain.ts';
 export { credentialFiles } from './registry/credentials/files.ts';

@@ -10,7 +10,7 @@ import { uploadBlob } from './upload-blob.ts';
 export type Brought = 'uploaded' | 'mounted' | 'present';
 
 /** The image that a blob is brought for. */
-export type BlobAsker = {
+type BlobAsker = {
   readonly key: string;
   readonly place: PushRepository;
   /** Called before a blob is sent, and with the size of each chunk that is sent. */

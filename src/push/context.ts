@@ -23,7 +23,7 @@ export type PushContext = {
 
 type Run = <T>(host: string, signal: AbortSignal, work: (slot: Pacing) => Promise<T>) => Promise<T>;
 
-export type PushSlots = {
+type PushSlots = {
   readonly run: Run;
   /** As run, for the first request of an image: requests of images that have begun come before it. */
   readonly runFirst: Run;

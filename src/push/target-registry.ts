@@ -15,7 +15,7 @@ import type { PlannedDocument } from './plan.ts';
 
 type Context = Pick<PushContext, 'client'>;
 
-export const answerLimit = { name: 'registryManifest', bytes: defaultLimits.registryManifest };
+const answerLimit = { name: 'registryManifest', bytes: defaultLimits.registryManifest };
 /** Writes are not repeated at another host: the registry names that in a Location, where it wants them. */
 export const writeOptions = { limit: answerLimit, redirects: 'same-origin' } as const;
 

@@ -20,7 +20,7 @@ import {
 const debug = debugLog('push');
 
 /** A larger blob is sent in chunks of this size, so that a broken connection costs at most one. */
-export const uploadChunkBytes = 32 * 1024 * 1024;
+const uploadChunkBytes = 32 * 1024 * 1024;
 /** How often an upload that the registry has forgotten is begun again. */
 const maxRestarts = 3;
 

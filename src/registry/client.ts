@@ -36,7 +36,7 @@ export type AnsweredBy = { readonly place: string; readonly isAuthorized: boolea
 export type PlaceName = Pick<Place, 'host' | 'repository' | 'origins'> & { readonly place: string };
 
 /** Where a request of a push goes: to a path of the repository, or to a URL that the registry has named for it. */
-export type PushTarget = { readonly host: string; readonly repository: string } & (
+type PushTarget = { readonly host: string; readonly repository: string } & (
   | {
       readonly path: string;
       /** Another repository, from which the request mounts. */
