@@ -193,19 +193,23 @@ function openRegistries(options: ActionOptions, context: Context): Registries {
   if (isWhole && others.length > 0) throw usage('platform: "all" stands alone');
   if (isWhole && keep !== 'oci')
     throw usage(`platform: "all" keeps images as they came, and makes no archives: not with keep ${keep}`);
+  const referrers = options.referrers ?? false;
+  if (referrers && keep === 'aci')
+    throw usage('what is attached to images is kept with them as they came: not with keep aci', 'referrers');
   let client: Promise<RegistryClient> | undefined;
   return {
     client: () => (client ??= openRegistryClient(options, context)),
     lookasides: options.lookasides ?? { scopes: new Map(), others: undefined, fallback: undefined },
     configs: createRecentDocuments(recentBytes),
     keep,
+    referrers,
     platforms: first ? [first, ...others] : [hostPlatform(context.platform)],
     isPlatformAsked: first !== undefined,
   };
 }
 
-function usage(message: string): ImageError<'USAGE'> {
-  return new ImageError('USAGE', message, { option: 'platform' });
+function usage(message: string, option = 'platform'): ImageError<'USAGE'> {
+  return new ImageError('USAGE', message, { option });
 }
 
 async function openRegistryClient(

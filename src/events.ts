@@ -212,7 +212,14 @@ export type OutcomeFacts = {
   /** `sha256:` and the hex digest of the bytes as transferred. */
   readonly digest?: string;
   /** Of an image that was fetched for several platforms, or for all: which these are. Its ID and digest are those of the index. */
-  readonly platforms?: readonly { readonly os: string; readonly architecture: string; readonly variant?: string }[];
+  readonly platforms?: readonly {
+    /** `linux`, `windows`, … */
+    readonly os: string;
+    /** `amd64`, `arm64`, `arm`, … */
+    readonly architecture: string;
+    /** `v6`, `v7`, `v8` or similar. */
+    readonly variant?: string;
+  }[];
   /** A URL without credentials and query, or a path. */
   readonly source?: string;
   /** The URL that the manifest of a registry image came from, of the registry or a mirror. */

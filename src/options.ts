@@ -69,6 +69,11 @@ export type FetchSettings = {
    * the ID is the digest of the index. Default: linux on this processor.
    */
   readonly platform?: readonly string[] | undefined;
+  /**
+   * Whether what is attached to images of registries is kept with them: signatures, attestations and lists of their parts. Default false.
+   * Not with keep `aci`.
+   */
+  readonly referrers?: boolean | undefined;
   /** Mirrors of registries, and registries that must not be asked. */
   readonly mirrors?: readonly MirrorRule[] | undefined;
   /** Gives credentials for a registry or a mirror that dockerCredentials does not have. It may be asked often. */

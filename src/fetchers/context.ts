@@ -96,6 +96,8 @@ export type Registries = {
   readonly keep: Keep;
   /** The platforms that every image is fetched for; `all` stands alone. The first one has the name. */
   readonly platforms: readonly [PlatformChoice, ...PlatformChoice[]];
+  /** Whether what is attached to images is kept with them. */
+  readonly referrers: boolean;
   /** Whether the user gave platforms. If not, an image whose only platform is another one is fetched with a warning. */
   readonly isPlatformAsked: boolean;
 };

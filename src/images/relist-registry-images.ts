@@ -5,14 +5,14 @@ import { hasCode } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
 import { parseJsonStrict } from '../image/json.ts';
 import { defaultLimits } from '../image/limits.ts';
-import type { GoPlatform } from '../image/platform.ts';
+import { type GoPlatform, noPlatform } from '../image/platform.ts';
 import { formatReference } from '../image/reference.ts';
 import { parseRegistryReference, type RegistryReference } from '../image/registry-reference.ts';
 import type { StoredBlob, StoredDescriptor } from '../store/registry-store.ts';
 import type { Store } from '../store/store.ts';
 import { stampFile } from '../system/files.ts';
 import { checkBlob, type ImagesContext } from './check-blob.ts';
-import { membersOf, parseDescriptor, partsOf, readDocument, type RegistryParts } from './registry-image.ts';
+import { membersOf, parseDescriptor, partsOf, readDocument, readTree, type RegistryParts } from './registry-image.ts';
 
 const ociType = 'application/vnd.oci.image.manifest.v1+json';
 const dockerType = 'application/vnd.docker.distribution.manifest.v2+json';
@@ -44,10 +44,20 @@ export async function relistRegistryImages(
   const order = new Map([...names.keys()].map((digest, at) => [digest, at]));
   const rank = ({ manifest, oci }: Found): number => order.get((oci ?? manifest).digest) ?? order.size;
   let count = 0;
+  const inWhole = new Set<Digest>();
+  for (const index of documents.indexes.values()) {
+    for (const reference of names.get(index.digest) ?? []) {
+      signal.throwIfAborted();
+      const parts = await relistWhole(context, { index, reference, documents }, signal);
+      if (parts.length > 0) count += 1;
+      for (const digest of parts) inWhole.add(digest);
+    }
+  }
   for (const found of pairDerived(documents).toSorted((a, b) => rank(a) - rank(b))) {
     const { manifest, oci } = found;
     const known = names.get((oci ?? manifest).digest) ?? [];
-    if (known.length === 0 && (!manifest.platform || foreign.has(manifest.digest))) continue;
+    const isUnnamed = !manifest.platform || foreign.has(manifest.digest) || inWhole.has(manifest.digest);
+    if (known.length === 0 && isUnnamed) continue;
     signal.throwIfAborted();
     const references = known.length > 0 ? known : [`${unnamed}@${manifest.digest}`];
     for (const reference of references)
@@ -201,6 +211,49 @@ async function relist(
     weak: false,
   });
   return true;
+}
+
+type WholeRequest = { readonly index: Index; readonly reference: string; readonly documents: Documents };
+
+/**
+ * Lists an index with everything in it. Where a docker list was kept beside it, that is not known any more.
+ *
+ * @returns the digests of all of it; none if it is not whole, or its name is taken
+ */
+async function relistWhole(
+  context: ImagesContext,
+  { index, reference, documents }: WholeRequest,
+  signal: AbortSignal,
+): Promise<readonly Digest[]> {
+  const { store } = context;
+  if (await store.findRegistryImage(reference)) return [];
+  const blobs = await readTree(store, index).catch((error: unknown) => {
+    if (hasCode(error, 'STORE_CORRUPT')) return [];
+    throw error;
+  });
+  if (blobs.length === 0 || !(await areThere(store, blobs))) return [];
+  for (const blob of blobs) {
+    if (!(await store.hasBlob(blob.digest, blob.size)) && !(await adopt(context, blob, signal))) return [];
+  }
+  const digests = blobs.map(({ digest }) => digest);
+  await store.commitRegistryImage({
+    reference,
+    manifest: describe(index),
+    platforms: digests.flatMap((digest) => platformsOf(documents.manifests.get(digest))),
+    platform: noPlatform,
+    blobs: digests,
+    latest: parseRegistryReference(reference).tag === 'latest',
+    source: `docker://${reference}`,
+    verified: false,
+    weak: false,
+  });
+  return digests;
+}
+
+/** None for an attestation. */
+function platformsOf(manifest: Manifest | undefined): readonly GoPlatform[] {
+  const platform = manifest?.platform;
+  return platform && platform.os !== '' && platform.os !== 'unknown' ? [platform] : [];
 }
 
 /** When an image with that name is listed already, the new one is listed by its digest only. */

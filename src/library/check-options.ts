@@ -127,6 +127,7 @@ const actionChecks: Checks<ActionOptions> = {
   resolveMaxAgeMs: integer(0),
   keep: oneOf('aci', 'oci', 'both'),
   platform: listOf(parsed(parsePlatformChoice), 1),
+  referrers: boolean,
   mirrors: listOf(mirrorRule),
   registryCredentials: callback,
   lookasides: members<Lookasides>({ scopes: mapOf(signaturePlace), others: signaturePlace, fallback: text }, 'scopes'),

@@ -33,12 +33,17 @@ export async function planImage(context: Context, image: RegistryImage, tag: str
   const whole = image.index && (await readWhole(context, image.index));
   const document = whole ?? (await readTree(context, image.manifest));
   const root = { document, ...(tag !== undefined && { tag }) };
-  return { roots: [...(await attachedTo(context, document)), root], image: root };
+  return { roots: [...(await attachedTo(context, image)), root], image: root };
 }
 
-/** What goes along with an image, such as its signatures. The store keeps nothing of that kind. */
-function attachedTo(_context: Context, _image: PlannedDocument): Promise<readonly PlannedRoot[]> {
-  return Promise.resolve([]);
+/** What is attached to an image, such as its signatures, as far as the store keeps it. Some of it is found by a tag. */
+function attachedTo(context: Context, { referrers = [] }: RegistryImage): Promise<readonly PlannedRoot[]> {
+  return Promise.all(
+    referrers.map(async ({ mediaType, digest, size, tag }) => {
+      const document = await readTree(context, { mediaType, digest, size });
+      return { document, ...(tag !== undefined && { tag }) };
+    }),
+  );
 }
 
 /** The bytes of documents and of all that is below them, each blob and each document once. */
@@ -119,7 +124,11 @@ function partsOf(bytes: Uint8Array): Parts | undefined {
   const members = membersOf(parsed.ok ? parsed.value : undefined);
   const listed = (name: string) => (Array.isArray(members[name]) ? members[name] : []).map(parseDescriptor);
   const children = listed('manifests');
-  const blobs = [...(members['config'] === undefined ? [] : [parseDescriptor(members['config'])]), ...listed('layers')];
+  const blobs = [
+    ...(members['config'] === undefined ? [] : [parseDescriptor(members['config'])]),
+    ...listed('layers'),
+    ...listed('blobs'),
+  ];
   const isIndex = Array.isArray(members['manifests']);
   if (!isIndex && blobs.length === 0) return undefined;
   const [wholeBlobs, wholeChildren] = [blobs.filter(isGiven), children.filter(isGiven)];

@@ -247,7 +247,7 @@ function createSession(
     const shared = observer && ofSharedRequests(observer);
     const { origin, authorizer } = await reportWaiting(pacing, () => connectOnce(signal, shared));
     pacing?.onAnswer();
-    const url = named ?? `${origin}/v2/${repository}/${path}${place.query}`;
+    const url = named ?? `${origin}/v2/${repository}/${withQuery(path, place.query)}`;
     if (URL.parse(url)?.origin !== origin) return send({ url, ownCredentials: true, onRefusal: explainRefusal });
     let authorization = await reportWaiting(pacing, () => authorizer.authorization(access, shared, signal));
     let isFirst = true;
@@ -295,6 +295,10 @@ function createSession(
         signal,
       ),
   };
+}
+
+function withQuery(path: string, query: string): string {
+  return path + (path.includes('?') ? query.replace('?', '&') : query);
 }
 
 /** Reports that a request waits for its server, during work that several requests share and that reports nothing itself. */

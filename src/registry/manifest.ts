@@ -40,9 +40,13 @@ const platform = platformMembers.nullish().transform((named) => {
 
 const schemaVersion = z.literal(2);
 
+/** What a manifest or an index is attached to. */
+const subjectShape = z.object({ digest }).optional().catch(undefined);
+
 const indexShape = z.object({
   schemaVersion,
   manifests: listOf(descriptor.extend({ platform })),
+  subject: subjectShape,
   annotations: texts,
 });
 
@@ -58,7 +62,7 @@ const anyShape = z.object({
   config: descriptor.nullish(),
   layers: listOf(descriptor),
   blobs: listOf(descriptor),
-  subject: z.object({ digest }).nullish(),
+  subject: subjectShape,
   annotations: texts,
   artifactType: text,
 });
@@ -163,10 +167,11 @@ function checkKeys(value: unknown): void {
 }
 
 function toIndex(value: object, mediaType: string): ImageIndex {
-  const { manifests, annotations } = shaped('index', indexShape, value);
+  const { manifests, subject, annotations } = shaped('index', indexShape, value);
   return {
     kind: 'index',
     mediaType,
+    subject: subject?.digest,
     annotations,
     entries: manifests.map(({ platform, ...entry }) => ({ ...descriptorOf(entry), platform })),
   };

@@ -46,7 +46,7 @@ export async function resolveWhole(
     const anyPlatform = { os: '', architecture: '' }; // an image that no index leads to is not chosen by its platform
     return resolveImage(client, reference, { platform: anyPlatform, get: () => Promise.resolve(root) }, signal);
   }
-  const { documents, blobs } = await resolveTree(client, reference, { root, get }, signal);
+  const { documents, blobs } = await resolveTree(client, reference, { roots: [root], get }, signal);
   const { bytes, digest, mediaType, url } = root;
   return {
     digest,
@@ -70,17 +70,17 @@ function platformOf({ platform, mediaType }: { platform: GoPlatform | undefined;
 const maxDocuments = 1024;
 const maxSizes = 16;
 
-/** Gets all documents that a document leads to. @throws ImageError as resolveWhole */
+/** Gets all documents that documents lead to. @throws ImageError as resolveWhole */
 export async function resolveTree(
   client: RegistryClient,
   where: RegistryReference,
-  { root, get = (_, ask) => ask({}) }: Resolving & { readonly root: ParsedDocument },
+  { roots, get = (_, ask) => ask({}) }: Resolving & { readonly roots: readonly ParsedDocument[] },
   signal: AbortSignal,
 ): Promise<DocumentTree> {
   const { indexDepth, registryManifest } = client.options.limits;
-  const documents = new Map([[root.digest, root]]);
-  let bytes = root.bytes.byteLength;
-  let level: readonly ParsedDocument[] = [root];
+  const documents = new Map(roots.map((root) => [root.digest, root]));
+  let bytes = roots.reduce((sum, root) => sum + root.bytes.byteLength, 0);
+  let level = roots;
   for (let depth = 1; level.length > 0; depth += 1) {
     const indexes = level.flatMap(({ content }) => (content.kind === 'index' ? [content] : []));
     if (indexes.length > 0 && depth > indexDepth) throw tooMuch('indexDepth', indexDepth, 'nested indexes');

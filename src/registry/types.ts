@@ -93,6 +93,8 @@ export type ImageIndex = {
   readonly kind: 'index';
   readonly mediaType: string;
   readonly entries: readonly IndexEntry[];
+  /** The manifest that it is attached to. */
+  readonly subject: Digest | undefined;
   readonly annotations: Readonly<Record<string, string>>;
 };
 

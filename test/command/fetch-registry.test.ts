@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
@@ -93,4 +94,48 @@ test('a store of images with archives answers with the digest, unless an archive
     const asked = await fetchJson(`--pull-policy=${policy}`, '--keep=both', `docker://${name}`);
     t.like(asked.images[0], { status: 'present', imageID: both.stdout.trim(), digest: image?.digest });
   }
+});
+
+test('all platforms go through the store by skopeo, are shown and extracted for this machine, and are removed as one', async (t) => {
+  const fixture = await pushed(t);
+  if (!fixture) return;
+  const { name, store, top, longshore, fetchJson } = fixture;
+  t.is((await longshore('fetch', '--platform=all', `docker://${name}`)).stdout, `${top.digest}\n`);
+  const copy = ['copy', '--all', '--quiet', '--insecure-policy', '--dest-tls-verify=false'];
+  await run('skopeo', [...copy, `oci:${store}:${name}`, `docker://${name}-copy`]);
+  const { stdout } = await run('skopeo', ['inspect', '--tls-verify=false', '--raw', `docker://${name}-copy`]);
+  t.is(`sha256:${createHash('sha256').update(stdout).digest('hex')}`, top.digest);
+
+  const { images } = await fetchJson('--platform=linux/amd64,linux/arm64', `docker://${name}`);
+  t.like(images[0], { status: 'present', imageID: top.digest, digest: top.digest });
+  t.like(images[0], { platforms: ['amd64', 'arm64'].map((architecture) => ({ os: 'linux', architecture })) });
+  const shown = JSON.parse((await longshore('image', 'show', `docker://${name}`, '--output=json')).stdout) as object;
+  t.like(shown, { digest: top.digest, platforms: [{ architecture: 'amd64' }, { architecture: 'arm64' }] });
+  const text = await longshore('image', 'show', `docker://${name}`);
+  t.regex(text.stdout, /Platform: +linux\/amd64\nPlatform: +linux\/arm64\n/);
+  const tree = `${store}-tree`;
+  t.is((await longshore('image', 'extract', '--rootfs-only', `docker://${name}`, tree)).code, 0);
+  t.is((await readFile(join(tree, 'etc/hostname'), 'utf8')).length, 200_000);
+  t.is((await longshore('image', 'export', `docker://${name}`, `${store}-layout/`)).code, 0);
+  await run('skopeo', [...copy, `oci:${store}-layout:${name}`, `dir:${store}-dir`]);
+  t.is((await longshore('image', 'verify')).code, 0);
+  t.is((await longshore('image', 'rm', top.digest)).code, 0);
+  t.deepEqual(await readdir(join(store, 'blobs/sha256')), []);
+
+  const refused = await longshore('fetch', '--platform=all', '--keep=both', `docker://${name}`);
+  t.deepEqual([refused.code, refused.stdout], [2, '']);
+});
+
+test('what cosign has attached to an image in a docker registry comes along, and is shown', async (t) => {
+  const fixture = await pushed(t);
+  if (!fixture) return;
+  const { name, top, longshore } = fixture;
+  const copy = ['copy', '--quiet', '--insecure-policy', '--src-tls-verify=false', '--dest-tls-verify=false'];
+  const tag = `${top.digest.replace(':', '-')}.sig`;
+  await run('skopeo', [...copy, `docker://${name}`, `docker://${name.replace(/:1$/, '')}:${tag}`]);
+  t.is((await longshore('fetch', '--referrers', `docker://${name}`)).code, 0);
+  const { stdout } = await longshore('image', 'show', `docker://${name}`);
+  t.regex(stdout, new RegExp(`Attached: +sha256:[0-9a-f]{64} application/vnd.oci.image.config.v1\\+json ${tag}\n`));
+  const shown = JSON.parse((await longshore('image', 'show', `docker://${name}`, '--output=json')).stdout) as object;
+  t.like(shown, { referrers: [{ tag, subject: top.digest }] });
 });

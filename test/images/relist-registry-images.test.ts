@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
+import { noPlatform } from '../../src/image/platform.ts';
 import { relistImages } from '../../src/images/relist.ts';
 import { openStore } from '../../src/store/open-store.ts';
 import type { RegistryImage } from '../../src/store/registry-store.ts';
@@ -61,6 +62,24 @@ test('a docker manifest, the OCI manifest derived from it and the index that led
   const { images, relisted } = await afterLoss(t, context);
   t.deepEqual(images.map(facts), [facts(image)]);
   t.deepEqual([relisted.count, relisted.kept], [1, []]);
+});
+
+test('an index that was kept with everything in it is so again, and its attestations are no images of their own', async (t) => {
+  const context = await storeContext(t);
+  const { store } = context;
+  const images = ['amd64', 'arm64'].map((content) => prepareRegistryImage(store, { content }));
+  const attestation = await prepareRegistryImage(store, { content: 'attestation' });
+  const parts = [...(await Promise.all(images)), attestation];
+  const bytes = asJson({ schemaVersion: 2, mediaType: ociIndex, manifests: parts.map(({ manifest }) => manifest) });
+  const blobs = [await putBytes(store, bytes), ...parts.flatMap((part) => part.blobs)];
+  const platforms = parts.map(({ platform }) => platform);
+  const whole = { ...attestation, manifest: describe(ociIndex, bytes), platforms, platform: noPlatform, blobs };
+  const kept = await store.commitRegistryImage(whole);
+  await store.writeOciIndex();
+  const after = await afterLoss(t, context);
+  t.deepEqual(after.images.map(facts), [facts(kept)]);
+  t.deepEqual(after.images[0]?.platforms, platforms);
+  t.deepEqual([after.relisted.count, after.relisted.kept], [1, []]);
 });
 
 test('an image whose name is lost is listed under its digest', async (t) => {

@@ -66,6 +66,7 @@ const wrong: { readonly [K in keyof ActionOptions]-?: readonly (readonly [value:
   ],
   jobs: [[0], [-1], [1.5], ['16'], [Infinity], [NaN]],
   jobsPerHost: [[0], [1.5]],
+  referrers: [['true'], [1]],
   resolveMaxAgeMs: [[-1], [0.5], ['5m']],
   workers: [[0], [1.5], ['2']],
   retries: [[-1], [0.5]],

@@ -97,6 +97,7 @@ const asking = [
     placeholder: 'OS/ARCH[/VARIANT]|all',
     help: 'Bring images of registries for these platforms (also a,b), or whole indexes; default linux on this processor',
   },
+  { name: 'referrers', group: 'What to fetch', kind: 'flag', help: 'Bring signatures, attestations and SBOMs too' },
   {
     name: 'mirror',
     group: 'Network',

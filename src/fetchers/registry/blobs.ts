@@ -38,6 +38,31 @@ export async function fetchBlob(context: FetchContext, request: BlobRequest, sig
   await slots.run(host, signal, (slot) => fetchClaimed({ ...context, slot }, request, claim, signal));
 }
 
+type BlobsRequest = {
+  readonly pull: Pick<Pull, 'client' | 'wanted'>;
+  readonly blobs: readonly Descriptor[];
+  readonly progress: TransferProgress;
+};
+
+/** Fetches blobs that the store does not have, the largest first. If one fails, the others are aborted. */
+export async function fetchBlobs(
+  context: FetchContext,
+  { pull, blobs, progress }: BlobsRequest,
+  signal: AbortSignal,
+): Promise<void> {
+  const stop = new AbortController();
+  const either = AbortSignal.any([signal, stop.signal]);
+  const fetch = async (blob: Descriptor): Promise<void> => {
+    try {
+      await fetchBlob(context, { pull, blob, progress }, either);
+    } catch (error) {
+      stop.abort(error);
+    }
+  };
+  await Promise.all(blobs.toSorted((one, other) => other.size - one.size).map(fetch));
+  either.throwIfAborted();
+}
+
 async function fetchClaimed(
   context: FetchContext,
   request: BlobRequest,

@@ -6,7 +6,8 @@ import { formatReference } from '../../image/reference.ts';
 import { registryImageName, type RegistryReference } from '../../image/registry-reference.ts';
 import type { RegistryClient } from '../../registry/client.ts';
 import type { ResolvedImage } from '../../registry/resolve.ts';
-import type { RegistryImage } from '../../store/registry-store.ts';
+import type { RegistryDocument } from '../../registry/types.ts';
+import type { Referrer, RegistryImage } from '../../store/registry-store.ts';
 import type { FetchRequest, Registries } from '../context.ts';
 import type { FoundImage } from '../found.ts';
 
@@ -55,7 +56,7 @@ export type WantedImage = Pick<FetchRequest<RegistryReference>, 'key' | 'referen
   readonly name: string;
   /** The ID in the lock. */
   readonly locked: ImageId | Digest | undefined;
-  /** It is not for the first platform, so it is stored under a name with its digest. */
+  /** It is stored under a name with its digest: it is not for the first platform, or an index with all platforms has the name. */
   readonly isFurther: boolean;
 };
 
@@ -83,4 +84,13 @@ export type Pull<R = ResolvedImage> = {
   readonly documentsKept: Promise<unknown>;
   /** Undefined if nothing is verified. */
   readonly verified: Verification | undefined;
+};
+
+/** What is attached to an image, and everything that it leads to; the blobs are in the store. */
+export type FetchedReferrers = {
+  readonly referrers: readonly Referrer[];
+  readonly documents: readonly RegistryDocument[];
+  /** The bytes of blobs by digest. */
+  readonly blobs: ReadonlyMap<Digest, number>;
+  readonly bytesDownloaded: number;
 };

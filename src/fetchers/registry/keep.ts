@@ -13,7 +13,7 @@ import { inStore } from '../../store/store-error.ts';
 import { errnoOf } from '../../system/errno.ts';
 import { openOwnFile, readAtMost, stampOf } from '../../system/files.ts';
 import type { FetchContext } from '../context.ts';
-import { isLatest, type Pull } from './image.ts';
+import { type FetchedReferrers, isLatest, type Pull } from './image.ts';
 import { provenanceOf } from './signatures.ts';
 
 export type KeepRequest = {
@@ -21,24 +21,27 @@ export type KeepRequest = {
   readonly platform: GoPlatform;
   /** The archive that the image was converted to. */
   readonly archive: StoredImage | undefined;
+  /** What is attached to the image; its blobs are in the store. */
+  readonly attached: FetchedReferrers | undefined;
 };
 
 /** Stores an image without conversion: writes its documents and lists it. All its layers must be in the store. */
 export async function keepImage(
   { store, onEvent }: FetchContext,
   { wanted, resolved, verified }: Pull,
-  { config, platform, archive }: KeepRequest,
+  { config, platform, archive, attached }: KeepRequest,
   signal: AbortSignal,
 ): Promise<{ readonly image: RegistryImage; readonly blobs: ReadonlyMap<Digest, number> }> {
   const { manifest, indexes, layers } = resolved;
   const [index] = indexes;
   const oci = deriveOciManifest(manifest, resolved);
   signal.throwIfAborted();
-  const documents = [manifest, config, ...indexes, ...(oci ? [oci] : [])];
+  const documents = [manifest, config, ...indexes, ...(oci ? [oci] : []), ...(attached?.documents ?? [])];
   await Promise.all(documents.map((document) => putDocument(store, document)));
   const blobs = new Map([
     ...documents.map(({ digest, bytes }) => [digest, bytes.byteLength] as const),
     ...layers.map(({ digest, size }) => [digest, size] as const),
+    ...(attached?.blobs ?? []),
   ]);
   const size = blobs.values().reduce((sum, bytes) => sum + bytes, 0);
   onEvent({ type: 'ingested', key: wanted.key, imageID: manifest.digest, size });
@@ -49,6 +52,7 @@ export async function keepImage(
     ...(index && { index: describe(index) }),
     ...(oci && { oci: describe(oci) }),
     platform,
+    ...(attached && { referrers: attached.referrers }),
     blobs: [...blobs.keys()],
     ...(archive && { imageId: archive.imageId }),
     latest: isLatest(wanted.reference),

@@ -13,6 +13,7 @@ import { lockMismatch } from '../lock.ts';
 import { describeRegistryImage, isLatest, type Pull, type WantedImage } from './image.ts';
 import { keepImage } from './keep.ts';
 import { fetchParts, notConvertible, unpackStored } from './layers.ts';
+import { fetchReferrers } from './referrers.ts';
 import { withResolved } from './resolution.ts';
 import { openSignatureCheck, provenanceOf } from './signatures.ts';
 import { lookUpRegistryImage, recordOf, type StoredForms } from './stored.ts';
@@ -34,7 +35,10 @@ export async function pullImage(context: FetchContext, wanted: WantedImage, sign
     if (wanted.locked !== undefined && digest !== wanted.locked)
       throw lockMismatch(wanted.url, wanted.locked, `it is ${digest}`);
     const verified = await verify(resolved, signal);
-    const pull = { wanted, client, verified, documentsKept };
+    const named = await context.store.findRegistryImage(wanted.name);
+    // the name stays with an index that is kept with everything in it
+    const isFurther = wanted.isFurther || (named?.platforms !== undefined && named.manifest.digest === resolved.digest);
+    const pull = { wanted: { ...wanted, isFurther }, client, verified, documentsKept };
     const known = await lookUpRegistryImage(context, wanted, signal);
     const same = known?.digest === resolved.digest ? known : undefined;
     const store = (): Promise<Found> =>
@@ -62,6 +66,7 @@ async function storeImage(
   const { wanted, resolved } = pull;
   await using unpacker = keep === 'oci' || known?.aci ? undefined : openUnpacker(context);
   const { config, platform, bytesDownloaded } = await fetchParts(context, pull, unpacker, signal);
+  const attached = await fetchReferrers(context, pull, signal);
   await pull.documentsKept;
   const provenance = provenanceOf(pull.verified);
   const { digest, indexes } = resolved;
@@ -71,10 +76,16 @@ async function storeImage(
     (await storeArchive(context, wanted, { image: { ...facts, tars: unpacker.tars }, digest, ...provenance }, signal));
   const archive = made ?? known?.aci;
   const isKept = keep !== 'aci' || known?.oci; // the same image in both forms has to be known as such
-  const kept = isKept && (await keepImage(context, pull, { config, platform, archive }, signal));
+  const kept = isKept && (await keepImage(context, pull, { config, platform, archive, attached }, signal));
   const image = kept && (keep === 'oci' || !archive) ? describeRegistryImage(wanted.reference, kept.image) : archive;
   if (!image) throw new Error('an image was not stored in any form');
-  return { status: 'fetched', image, bytesDownloaded, endpoint: resolved.endpoint, ...(kept && { blobs: kept.blobs }) };
+  return {
+    status: 'fetched',
+    image,
+    bytesDownloaded: bytesDownloaded + (attached?.bytesDownloaded ?? 0),
+    endpoint: resolved.endpoint,
+    ...(kept && { blobs: kept.blobs }),
+  };
 }
 
 type ArchiveRequest = Pick<StoredImage, 'verified' | 'weak'> & {

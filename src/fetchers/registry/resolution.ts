@@ -120,12 +120,12 @@ function openResolution(
 }
 
 /** The URL at which a reference with a digest would be asked for first. */
-function firstUrl([place]: readonly PlaceName[]): string | undefined {
+export function firstUrl([place]: readonly PlaceName[]): string | undefined {
   return place && `${place.origins[0]}/v2/${place.repository}/manifests/`;
 }
 
 /** A document that the store has. @param url - where it came from, or would come from. */
-async function readKnown(
+export async function readKnown(
   { store, limits }: FetchContext,
   pointer: DigestPointer,
   url: string,

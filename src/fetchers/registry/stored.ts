@@ -88,6 +88,7 @@ export async function lookUpKept(
 ): Promise<StoredForms | undefined> {
   const known = await lookUpRegistryImage(context, wanted, signal);
   if (!known || (context.noCache && known.checkedAtMs < sinceMs)) return undefined;
+  if (lacksReferrers(context, known, sinceMs)) return undefined;
   return known.oci || isAllKept(context, known) ? known : undefined;
 }
 
@@ -142,6 +143,16 @@ function isAllKept({ registries, policy, store }: FetchContext, { aci, oci }: St
     case 'both':
       return aci !== undefined && oci !== undefined;
   }
+}
+
+/** Whether what is attached to the image has to be asked for; under the policy `update` always, since it may be more now. */
+function lacksReferrers(
+  { registries, policy }: FetchContext,
+  { oci, checkedAtMs }: StoredForms,
+  sinceMs: number,
+): boolean {
+  if (!registries.referrers || policy === 'never' || !oci) return false;
+  return oci.referrers === undefined || (policy === 'update' && checkedAtMs < sinceMs);
 }
 
 /** The stored forms of a reference. */

@@ -4,14 +4,15 @@ import type { RegistryReference } from '../../image/registry-reference.ts';
 import { type DocumentPointer, type ParsedDocument, parseDocument } from '../../registry/documents.ts';
 import { deriveOciManifest } from '../../registry/media-types.ts';
 import { resolveImage } from '../../registry/resolve.ts';
-import { deriveOciIndex, type DocumentTree, type WholeIndex } from '../../registry/resolve-whole.ts';
-import type { Descriptor, RegistryDocument } from '../../registry/types.ts';
+import { deriveOciIndex, type DocumentTree, resolveTree, type WholeIndex } from '../../registry/resolve-whole.ts';
+import type { RegistryDocument } from '../../registry/types.ts';
 import type { RegistryImage } from '../../store/registry-store.ts';
 import type { FetchContext } from '../context.ts';
 import type { Found } from '../found.ts';
-import { fetchBlob, type TransferProgress, transferProgress } from './blobs.ts';
+import { fetchBlobs, transferProgress } from './blobs.ts';
 import { describeRegistryImage, isLatest, type Pull } from './image.ts';
 import { describe, putDocument, readDocument } from './keep.ts';
+import { fetchReferrers } from './referrers.ts';
 import { provenanceOf } from './signatures.ts';
 
 /**
@@ -25,14 +26,17 @@ export async function storeWhole(context: FetchContext, pull: Pull<WholeIndex>, 
   const progress = transferProgress(context, pull);
   await fetchBlobs(context, { pull, blobs, progress }, signal);
   progress.end();
+  const attached = await fetchReferrers(context, pull, signal);
   await pull.documentsKept;
   const derived = deriveOciIndex(resolved);
   const [oci] = derived;
   signal.throwIfAborted();
-  await Promise.all([...documents, ...derived].map((document) => putDocument(store, document)));
+  const all = [...documents, ...derived, ...(attached?.documents ?? [])];
+  await Promise.all(all.map((document) => putDocument(store, document)));
   const stored = new Map([
-    ...[...documents, ...derived].map(({ digest, bytes }) => [digest, bytes.byteLength] as const),
+    ...all.map(({ digest, bytes }) => [digest, bytes.byteLength] as const),
     ...blobs.map(({ digest, size }) => [digest, size] as const),
+    ...(attached?.blobs ?? []),
   ]);
   const size = stored.values().reduce((sum, bytes) => sum + bytes, 0);
   context.onEvent({ type: 'ingested', key: wanted.key, imageID: manifest.digest, size });
@@ -40,6 +44,7 @@ export async function storeWhole(context: FetchContext, pull: Pull<WholeIndex>, 
     reference: wanted.name,
     manifest: describe(manifest),
     platforms,
+    ...(attached && { referrers: attached.referrers }),
     ...(oci && { oci: describe(oci) }),
     platform: noPlatform,
     blobs: [...stored.keys()],
@@ -47,38 +52,13 @@ export async function storeWhole(context: FetchContext, pull: Pull<WholeIndex>, 
     source: wanted.source,
     ...provenanceOf(verified),
   });
-  const bytesDownloaded = bytesOf(documents) + progress.bytes;
+  const bytesDownloaded = bytesOf(documents) + progress.bytes + (attached?.bytesDownloaded ?? 0);
   const image = describeRegistryImage(wanted.reference, kept);
   return { status: 'fetched', image, bytesDownloaded, endpoint, blobs: stored };
 }
 
 function bytesOf(documents: DocumentTree['documents']): number {
   return documents.reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
-}
-
-type BlobsRequest = {
-  readonly pull: Pick<Pull, 'client' | 'wanted'>;
-  readonly blobs: readonly Descriptor[];
-  readonly progress: TransferProgress;
-};
-
-/** Fetches blobs that the store does not have, the largest first. If one fails, the others are aborted. */
-async function fetchBlobs(
-  context: FetchContext,
-  { pull, blobs, progress }: BlobsRequest,
-  signal: AbortSignal,
-): Promise<void> {
-  const stop = new AbortController();
-  const either = AbortSignal.any([signal, stop.signal]);
-  const fetch = async (blob: Descriptor): Promise<void> => {
-    try {
-      await fetchBlob(context, { pull, blob, progress }, either);
-    } catch (error) {
-      stop.abort(error);
-    }
-  };
-  await Promise.all(blobs.toSorted((one, other) => other.size - one.size).map(fetch));
-  either.throwIfAborted();
 }
 
 /** An image that is stored as it came. One that is only part of an index, which is kept with everything in it, is not listed itself. */
@@ -123,6 +103,9 @@ export async function findPart(
   const { size, source, verified, weak, importedAtMs, lastUsedAtMs } = whole;
   const { manifest, indexes, config, layers } = found;
   const derived = deriveOciManifest(manifest, found);
+  const referrers = whole.referrers?.filter(({ subject }) => subject === digest || subject === manifest.digest);
+  const roots = (referrers ?? []).map((one) => get({ digest: one.digest, size: one.size, kinds: 'any' }));
+  const attached = await resolveTree(client, reference, { roots: await Promise.all(roots), get }, signal);
   return {
     ...{ size, source, verified, weak, importedAtMs, lastUsedAtMs },
     reference: `${reference.host}/${reference.repository}@${manifest.digest}`,
@@ -130,7 +113,8 @@ export async function findPart(
     index: whole.manifest,
     ...(derived && { oci: describe(derived) }),
     platform: found.platform,
-    blobs: [...indexes, manifest, config, ...layers].map((document) => document.digest),
+    ...(referrers && { referrers }),
+    blobs: [...indexes, manifest, config, ...layers, ...attached.documents, ...attached.blobs].map((one) => one.digest),
     latest: false,
     part: { of: whole.reference, derived },
   };

@@ -5,39 +5,18 @@ import { promisify } from 'node:util';
 import test from 'ava';
 
 import { parseDigest } from '../../../src/image/digest.ts';
-import { type TestDescriptor, types } from '../../helpers/registry.ts';
-import { openRegistryFetching, type RegistryFetching } from '../../helpers/registry-fetching.ts';
+import { putBuilt } from '../../helpers/attached.ts';
+import { types } from '../../helpers/registry.ts';
+import { openRegistryFetching } from '../../helpers/registry-fetching.ts';
 import { namesInIndex, readIndexJson } from '../../helpers/registry-image.ts';
 
 const run = promisify(execFile);
-
-/** An index as buildx writes it: two platforms, each with the attestations of its image. */
-function putBuilt({ registry }: RegistryFetching, name = 'app', tag = '1') {
-  const attestation = (of: TestDescriptor) => {
-    const statement = JSON.stringify({ _type: 'https://in-toto.io/Statement/v0.1', of: of.digest });
-    const config = registry.putBlob(name, JSON.stringify({ architecture: 'unknown', os: 'unknown' }), types.config);
-    const layers = [registry.putBlob(name, statement, 'application/vnd.in-toto+json')];
-    return registry.putManifest(name, undefined, { schemaVersion: 2, mediaType: types.manifest, config, layers });
-  };
-  const images = ['amd64', 'arm64'].map((architecture) => {
-    const { mediaType, digest, size } = registry.putImage(name, undefined, { architecture, layers: [architecture] });
-    return { mediaType, digest, size, platform: { os: 'linux', architecture } };
-  });
-  const attestations = images.map((image) => ({
-    ...attestation(image),
-    platform: { os: 'unknown', architecture: 'unknown' },
-    annotations: { 'vnd.docker.reference.digest': image.digest, 'vnd.docker.reference.type': 'attestation-manifest' },
-  }));
-  const manifests = [...images, ...attestations];
-  const index = registry.putManifest(name, tag, { schemaVersion: 2, mediaType: types.index, manifests }, types.index);
-  return { index, images, attestations };
-}
 
 const whole = { platform: ['all'], keep: 'oci' } as const;
 
 test('all platforms: the index is kept with everything in it, the tag names it, and skopeo copies all of it unchanged', async (t) => {
   const fetching = await openRegistryFetching(t, whole);
-  const { index, images } = putBuilt(fetching);
+  const { index, images } = putBuilt(fetching.registry);
   const reference = fetching.reference('app:1');
   const outcome = await fetching.fetch(reference);
   t.like(outcome, { status: 'fetched', imageID: index.digest, digest: index.digest });
@@ -59,7 +38,7 @@ test('all platforms: the index is kept with everything in it, the tag names it, 
 
 test('all platforms: an image that is there is not asked for again', async (t) => {
   const fetching = await openRegistryFetching(t, whole);
-  const { index } = putBuilt(fetching);
+  const { index } = putBuilt(fetching.registry);
   await fetching.fetch(fetching.reference('app:1'));
   const asked = fetching.asked('');
   t.like(await fetching.fetch(fetching.reference('app:1')), { status: 'present', imageID: index.digest });
@@ -69,7 +48,7 @@ test('all platforms: an image that is there is not asked for again', async (t) =
 test('all platforms: an index in an index, artifacts and blobs that are no images come along; a single image is kept as it is', async (t) => {
   const fetching = await openRegistryFetching(t, whole);
   const { registry, fetch, reference, blobs } = fetching;
-  const { index: inner } = putBuilt(fetching, 'app', 'inner');
+  const { index: inner } = putBuilt(fetching.registry, 'app', 'inner');
   const chart = registry.putManifest('app', undefined, {
     schemaVersion: 2,
     mediaType: types.manifest,
@@ -94,12 +73,12 @@ test('all platforms: an index in an index, artifacts and blobs that are no image
 test('all platforms: nothing is listed of an index of which a part fails, or that has more in it than the limits allow', async (t) => {
   const fetching = await openRegistryFetching(t, whole);
   const { registry, fetch, reference, kept } = fetching;
-  const { attestations } = putBuilt(fetching);
+  const { attestations } = putBuilt(fetching.registry);
   const [missing] = attestations;
   delete registry.routes[`/v2/app/manifests/${missing?.digest ?? ''}`];
   t.like((await fetch(reference('app:1'))).error, { code: 'HTTP_STATUS' });
 
-  let { index } = putBuilt(fetching, 'deep', '0');
+  let { index } = putBuilt(fetching.registry, 'deep', '0');
   for (let depth = 0; depth < 3; depth += 1) {
     const around = { schemaVersion: 2, mediaType: types.index, manifests: [index] };
     index = registry.putManifest('deep', String(depth + 1), around, types.index);
@@ -141,7 +120,7 @@ test('all platforms: of a docker list an OCI index is named, and the list is kep
 test('one platform of an index that is kept whole is answered by the store, and listed by its digest', async (t) => {
   const fetching = await openRegistryFetching(t, whole);
   const { fetch, reference, asked, store } = fetching;
-  const { index, images } = putBuilt(fetching);
+  const { index, images } = putBuilt(fetching.registry);
   await fetch(reference('app:1'));
   const before = asked('');
   const arm = { platform: ['linux/arm64'] };
@@ -160,7 +139,7 @@ test('several platforms: each manifest is named, the index is not, and its diges
   const several = { platform: ['linux/arm64', 'linux/amd64'], keep: 'oci' } as const;
   const fetching = await openRegistryFetching(t, several);
   const { fetch, reference, store } = fetching;
-  const { index, images } = putBuilt(fetching);
+  const { index, images } = putBuilt(fetching.registry);
   const [amd, arm] = images;
   const outcome = await fetch(reference('app:1'));
   t.like(outcome, { status: 'fetched', imageID: index.digest, digest: index.digest });
@@ -174,7 +153,7 @@ test('several platforms: each manifest is named, the index is not, and its diges
 test('what was asked for by the digest of an index is named by the digest of its manifest, and found by either', async (t) => {
   const fetching = await openRegistryFetching(t, { keep: 'oci' });
   const { fetch, reference, store, asked } = fetching;
-  const { index, images } = putBuilt(fetching);
+  const { index, images } = putBuilt(fetching.registry);
   const pinned = reference(`app@${index.digest}`);
   await fetch(pinned);
   await store.writeOciIndex();

@@ -79,6 +79,7 @@ function registryOptions(line: CommandLine) {
   return {
     keep: (['aci', 'both'] as const).find((word) => word === textOf(line, 'keep')) ?? 'oci',
     platform: valuesOf(line, 'platform', parsePlatforms).flat(),
+    referrers: isOn(line, 'referrers'),
     mirrors: namedValuesOf(line, 'mirror', parseMirrors),
   } satisfies Partial<ActionOptions>;
 }

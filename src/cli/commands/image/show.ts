@@ -118,6 +118,7 @@ function formatRegistryJson(entry: Entry, isTrusted: boolean, description: Regis
   const more = {
     references,
     mediaType,
+    ...(image.referrers && { referrers: image.referrers }),
     ...(image.index && { index: image.index.digest }),
     ...(manifests ? { manifests } : { config: config?.digest, layers }),
   };
@@ -129,7 +130,7 @@ function formatRegistryText(
   isTrusted: boolean,
   { image, references, config, layers = [], manifests = [] }: RegistryDescription,
 ): string {
-  const { manifest, index, platform, platforms = [platform], imageId } = image;
+  const { manifest, index, platform, platforms = [platform], referrers = [], imageId } = image;
   const before: readonly Line[] = [
     ...references.map((reference): Line => ['Reference', show(reference, 1000)]),
     ...platforms.map((one): Line => ['Platform', platformText(one)]),
@@ -144,6 +145,10 @@ function formatRegistryText(
     ]),
     ...(config ? [['Config', config.digest] as const] : []),
     ...layers.map(({ digest, size }): Line => ['Layer', `${digest} ${sizeText(size)}`]),
+    ...referrers.map(({ digest, artifactType, tag, subject }): Line => [
+      'Attached',
+      [digest, show(artifactType), tag ?? `to ${subject}`].filter(Boolean).join(' '),
+    ]),
   ];
   return formatEntryText(entry, isTrusted, before, after);
 }

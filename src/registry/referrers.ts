@@ -1,0 +1,188 @@
+import { hasCode, ImageError } from '../errors.ts';
+import type { HttpDocument, HttpObserver } from '../http/contract.ts';
+import { headerOf } from '../http/headers.ts';
+import type { Digest } from '../image/digest.ts';
+import { indexTypes } from '../image/platform.ts';
+import type { RegistryReference } from '../image/registry-reference.ts';
+import { show } from '../image/show.ts';
+import type { RegistryClient } from './client.ts';
+import { type DigestPointer, type DocumentPointer, getManifest, type ParsedDocument } from './documents.ts';
+import { parseAnyManifest } from './manifest.ts';
+import type { GetDocument } from './resolve.ts';
+import { type DocumentTree, resolveTree } from './resolve-whole.ts';
+
+/** A manifest that is attached to another one. */
+export type AttachedManifest = {
+  readonly document: ParsedDocument;
+  /** What it is attached to. */
+  readonly subject: Digest;
+  /** The tag by which it is found, if it is not found by its subject. */
+  readonly tag?: string;
+};
+
+/** What is attached to documents, with everything that it leads to. */
+export type Attached = DocumentTree & { readonly roots: readonly AttachedManifest[] };
+
+/** The most that may be attached to one image, and the most pages of a list. */
+const maxAttached = 256;
+const maxPages = 16;
+
+/** How cosign tags what it attaches, and how clients list it where the registry does not. */
+const suffixes = ['.sig', '.att', '.sbom'];
+
+type Context = {
+  readonly client: RegistryClient;
+  readonly where: RegistryReference;
+  /** Called for each document; default: asks the registry. */
+  readonly get: GetDocument;
+  /** Asks the registry for what is no document. */
+  readonly ask: <T>(work: (observer: HttpObserver) => Promise<T>) => Promise<T>;
+};
+
+/**
+ * Finds what is attached to documents: by the referrers API, or its tag where a registry does not have that, and by the tags of cosign.
+ * What is attached to that in turn is not looked for.
+ *
+ * @throws ImageError LIMIT_EXCEEDED, MANIFEST_INVALID for a list that cannot be read, and as getManifest
+ * @see OCI distribution-spec, Listing Referrers and Referrers Tag Schema; cosign, SPEC.md
+ */
+export async function findAttached(
+  context: Context,
+  subjects: readonly Digest[],
+  signal: AbortSignal,
+): Promise<Attached> {
+  const lists = await Promise.all(subjects.map((subject) => attachedTo(context, subject, signal)));
+  const roots = lists.flat();
+  if (roots.length > maxAttached) throw tooMany();
+  const { client, where, get } = context;
+  const tree = await resolveTree(client, where, { roots: roots.map(({ document }) => document), get }, signal);
+  return { ...tree, roots };
+}
+
+async function attachedTo(
+  context: Context,
+  subject: Digest,
+  signal: AbortSignal,
+): Promise<readonly AttachedManifest[]> {
+  const base = subject.replace(':', '-');
+  const tagged = suffixes.map(async (suffix): Promise<readonly AttachedManifest[]> => {
+    const tag = base + suffix;
+    const document = await getIfThere(context, { tag, kinds: 'any' }, signal);
+    return document ? [{ document, subject, tag }] : [];
+  });
+  const listed = listFromApi(context, subject, signal).then(async (entries) => {
+    if (entries) return (await getListed(context, subject, entries, signal)).found;
+    const list = await getIfThere(context, { tag: base, kinds: 'any' }, signal);
+    if (list?.content.kind !== 'index') return [];
+    const { found, isWhole } = await getListed(context, subject, list.content.entries, signal);
+    return isWhole ? [...found, { document: list, subject, tag: base }] : found;
+  });
+  const results = await Promise.allSettled([listed, ...tagged]); // no request may go on when the image has failed
+  signal.throwIfAborted();
+  return results.flatMap((result) => {
+    if (result.status === 'rejected') throw result.reason;
+    return result.value;
+  });
+}
+
+/** @returns what is there and is attached indeed; `isWhole`: that is all. */
+async function getListed(
+  context: Context,
+  subject: Digest,
+  entries: readonly DigestPointer[],
+  signal: AbortSignal,
+): Promise<{ readonly found: readonly AttachedManifest[]; readonly isWhole: boolean }> {
+  if (entries.length > maxAttached) throw tooMany();
+  const { client, where } = context;
+  const unique = [...new Map(entries.map((entry) => [entry.digest, entry])).values()];
+  const found = await Promise.all(
+    unique.map(async (entry): Promise<readonly AttachedManifest[]> => {
+      const document = await getIfThere(context, { ...entry, kinds: 'any' }, signal);
+      if (document && isAttachedTo(document, subject)) return [{ document, subject }];
+      const fault = document ? 'it is not' : 'does not have it';
+      client.options.onWarning(`${where.host} lists ${entry.digest} as attached to ${subject}, but ${fault}`);
+      return [];
+    }),
+  );
+  return { found: found.flat(), isWhole: found.every(({ length }) => length === 1) };
+}
+
+function isAttachedTo({ content }: ParsedDocument, subject: Digest): boolean {
+  return content.kind !== 'manifest' && content.subject === subject;
+}
+
+/** A document; undefined if the registry does not have it. */
+async function getIfThere(
+  { client, where, get }: Context,
+  pointer: DocumentPointer,
+  signal: AbortSignal,
+): Promise<ParsedDocument | undefined> {
+  try {
+    return await get(pointer, (observer) => getManifest(client, where, pointer, observer, signal));
+  } catch (error) {
+    if (hasCode(error, 'HTTP_STATUS') && error.details.status === 404) return undefined;
+    throw error;
+  }
+}
+
+/** Statuses by which registries without the API answer. */
+const absent = [400, 404, 405, 406, 415, 501];
+
+/** All pages of the list of the registry; undefined if it has no such lists. */
+async function listFromApi(
+  { client, where, ask }: Context,
+  subject: Digest,
+  signal: AbortSignal,
+): Promise<readonly DigestPointer[] | undefined> {
+  const { limits } = client.options;
+  const { host, repository, digest } = where;
+  const entries: DigestPointer[] = [];
+  let query = '';
+  for (let page = 1; ; page += 1) {
+    const path = `referrers/${subject}${query}`;
+    const request = {
+      limit: { name: 'registryManifest', bytes: limits.registryManifest },
+      statuses: [200, ...(page === 1 ? absent : [])],
+      decodes: true,
+      headers: { accept: indexTypes[0] ?? '' },
+    };
+    const target = { host, repository, ...(digest !== undefined && { digest }), path, namedBy: 'tag' as const };
+    const read = (observer: HttpObserver) =>
+      client.getDocument(target, { ...request, observer }, (answer) => readPage(answer, limits.layers, path), signal);
+    const list = await ask(read);
+    if (!list) return undefined;
+    entries.push(...list.entries);
+    if (entries.length > maxAttached || page > maxPages) throw tooMany();
+    if (list.next === undefined) return entries;
+    query = list.next;
+  }
+}
+
+type Page = { readonly entries: readonly DigestPointer[]; readonly next: string | undefined };
+
+/** @returns undefined if the answer is no list. */
+function readPage({ status, headers, body, url }: HttpDocument, maxLayers: number, path: string): Page | undefined {
+  const type = headerOf(headers, 'content-type') ?? '';
+  if (status !== 200 || !indexTypes.some((known) => type.startsWith(known))) return undefined;
+  const content = parseAnyManifest(body, type, maxLayers);
+  if (content.kind !== 'index') return undefined;
+  const entries = content.entries.map(({ digest, size, mediaType }) => ({ digest, size, mediaType }));
+  return { entries, next: nextPage(headerOf(headers, 'link'), url, path) };
+}
+
+/** The query of the next page, which must be one of the same list. @see RFC 8288 */
+function nextPage(link: string | undefined, url: string, path: string): string | undefined {
+  const [, target] = /<([^<>]*)>\s*;[^<]*\brel="?next"?/i.exec(link ?? '') ?? [];
+  if (target === undefined) return undefined;
+  const next = URL.parse(target, url);
+  const [list = ''] = path.split('?');
+  if (next?.origin === new URL(url).origin && decodeURIComponent(next.pathname).endsWith(`/${list}`))
+    return next.search;
+  const message = `the next page of a list is said to be elsewhere: ${show(target)}`;
+  throw new ImageError('MANIFEST_INVALID', message, { field: 'Link' });
+}
+
+function tooMany(): ImageError<'LIMIT_EXCEEDED'> {
+  const details = { limit: 'referrers', maximum: maxAttached };
+  return new ImageError('LIMIT_EXCEEDED', `more than ${maxAttached} manifests are attached to it`, details);
+}
