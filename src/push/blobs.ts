@@ -77,7 +77,7 @@ export function createBlobs(
       }
       mountsNothing ||= mounted === undefined;
       if (await hasBlob(context, step, blob, signal)) return 'present';
-      return upload(step, asker, blob, signal, mounted);
+      return upload(step, asker, blob, signal, mounted || undefined);
     });
 
   const bringNew = async (asker: BlobAsker, blob: StoredBlob, signal: AbortSignal): Promise<Brought> => {

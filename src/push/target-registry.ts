@@ -66,14 +66,19 @@ export async function beginUpload(
   return sessionOf(answer);
 }
 
-/** Asks for a blob that another repository has. @returns true if it is mounted; else an upload that was begun instead, if one was */
+/**
+ * Asks for a blob that another repository has.
+ *
+ * @returns true if it is mounted; an upload that was begun instead; false if the credentials do not allow it; undefined if the
+ * registry does not know such requests.
+ */
 export async function mountBlob(
   { client }: Context,
   { place, observer }: PushStep,
   { digest }: StoredBlob,
   from: string,
   signal: AbortSignal,
-): Promise<true | UploadSession | undefined> {
+): Promise<boolean | UploadSession | undefined> {
   const query = new URLSearchParams({ mount: digest, from });
   const request = { ...writeOptions, method: 'POST', statuses: [201, 202, ...explained], observer } as const;
   try {
@@ -81,7 +86,7 @@ export async function mountBlob(
     if (answer.status === 201) return true;
     return answer.status === 202 ? sessionOf(answer) : undefined;
   } catch (error) {
-    if (hasCode(error, 'AUTH_DENIED') || hasCode(error, 'AUTH_REQUIRED')) return undefined; // it may be pushed all the same
+    if (hasCode(error, 'AUTH_DENIED') || hasCode(error, 'AUTH_REQUIRED')) return false; // it may be pushed all the same
     throw error;
   }
 }

@@ -30,6 +30,7 @@ export function stateLine(event: BatchEvent, reference: string): string | undefi
     case 'retry':
       return `retrying ${shown} in ${formatDuration(event.delayMs)}: ${event.status ?? show(event.code)} from ${showUrl(event.url)}`;
     case 'upload-started':
+      if (event.total < tellingBytes) return undefined;
       return `uploading ${shown}: ${size(event.total)} to ${showUrl(event.url)}`;
     case 'image-pushed':
       return pushFinished(event.outcome);
@@ -48,6 +49,9 @@ function finished({ reference, status, imageID, bytesDownloaded, durationMs }: O
   ].filter((fact) => fact !== '');
   return `${status} ${showReference(reference)}${facts.length > 0 ? `: ${facts.join(' ')}` : ''}`;
 }
+
+/** An upload of fewer bytes gets no line of its own: an image has many of them. */
+const tellingBytes = 1024 * 1024;
 
 /** Failed and skipped images have lines of their own. */
 function pushFinished({ reference, status, pushed, bytesUploaded, durationMs }: PushOutcome): string | undefined {
