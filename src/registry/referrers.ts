@@ -5,6 +5,7 @@ import type { Digest } from '../image/digest.ts';
 import { indexTypes } from '../image/platform.ts';
 import type { RegistryReference } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
+import { sideBySide } from '../system/single-flight.ts';
 import type { RegistryClient } from './client.ts';
 import { type DigestPointer, type DocumentPointer, getManifest, type ParsedDocument } from './documents.ts';
 import { parseAnyManifest } from './manifest.ts';
@@ -51,7 +52,7 @@ export async function findAttached(
   subjects: readonly Digest[],
   signal: AbortSignal,
 ): Promise<Attached> {
-  const lists = await Promise.all(subjects.map((subject) => attachedTo(context, subject, signal)));
+  const lists = await sideBySide(subjects, (subject, either) => attachedTo(context, subject, either), signal);
   const roots = lists.flat();
   if (roots.length > maxAttached) throw tooMany();
   const { client, where, get } = context;
@@ -65,24 +66,28 @@ async function attachedTo(
   signal: AbortSignal,
 ): Promise<readonly AttachedManifest[]> {
   const base = subject.replace(':', '-');
-  const tagged = suffixes.map(async (suffix): Promise<readonly AttachedManifest[]> => {
+  const searches = [undefined, ...suffixes]; // the list, and each tag of cosign
+  const search = async (suffix: string | undefined, either: AbortSignal): Promise<readonly AttachedManifest[]> => {
+    if (suffix === undefined) return listedFor(context, { subject, tag: base }, either);
     const tag = base + suffix;
-    const document = await getIfThere(context, { tag, kinds: 'any' }, signal);
+    const document = await getIfThere(context, { tag, kinds: 'any' }, either);
     return document ? [{ document, subject, tag }] : [];
-  });
-  const listed = listFromApi(context, subject, signal).then(async (entries) => {
-    if (entries) return (await getListed(context, subject, entries, signal)).found;
-    const list = await getIfThere(context, { tag: base, kinds: 'any' }, signal);
-    if (list?.content.kind !== 'index') return [];
-    const { found, isWhole } = await getListed(context, subject, list.content.entries, signal);
-    return isWhole ? [...found, { document: list, subject, tag: base }] : found;
-  });
-  const results = await Promise.allSettled([listed, ...tagged]); // no request may go on when the image has failed
-  signal.throwIfAborted();
-  return results.flatMap((result) => {
-    if (result.status === 'rejected') throw result.reason;
-    return result.value;
-  });
+  };
+  return (await sideBySide(searches, search, signal)).flat();
+}
+
+/** What a registry lists; if it has no lists, what the index under the tag names, and that index itself. */
+async function listedFor(
+  context: Context,
+  { subject, tag }: { readonly subject: Digest; readonly tag: string },
+  signal: AbortSignal,
+): Promise<readonly AttachedManifest[]> {
+  const entries = await listFromApi(context, subject, signal);
+  if (entries) return (await getListed(context, subject, entries, signal)).found;
+  const list = await getIfThere(context, { tag, kinds: 'any' }, signal);
+  if (list?.content.kind !== 'index') return [];
+  const { found, isWhole } = await getListed(context, subject, list.content.entries, signal);
+  return isWhole ? [...found, { document: list, subject, tag }] : found;
 }
 
 /** @returns what is there and is attached indeed; `isWhole`: that is all. */
@@ -95,15 +100,14 @@ async function getListed(
   if (entries.length > maxAttached) throw tooMany();
   const { client, where } = context;
   const unique = [...new Map(entries.map((entry) => [entry.digest, entry])).values()];
-  const found = await Promise.all(
-    unique.map(async (entry): Promise<readonly AttachedManifest[]> => {
-      const document = await getIfThere(context, { ...entry, kinds: 'any' }, signal);
-      if (document && isAttachedTo(document, subject)) return [{ document, subject }];
-      const fault = document ? 'it is not' : 'does not have it';
-      client.options.onWarning(`${where.host} lists ${entry.digest} as attached to ${subject}, but ${fault}`);
-      return [];
-    }),
-  );
+  const bring = async (entry: DigestPointer, either: AbortSignal): Promise<readonly AttachedManifest[]> => {
+    const document = await getIfThere(context, { ...entry, kinds: 'any' }, either);
+    if (document && isAttachedTo(document, subject)) return [{ document, subject }];
+    const fault = document ? 'it is not' : 'does not have it';
+    client.options.onWarning(`${where.host} lists ${entry.digest} as attached to ${subject}, but ${fault}`);
+    return [];
+  };
+  const found = await sideBySide(unique, bring, signal);
   return { found: found.flat(), isWhole: found.every(({ length }) => length === 1) };
 }
 
@@ -171,12 +175,12 @@ function readPage({ status, headers, body, url }: HttpDocument, maxLayers: numbe
 }
 
 /** The query of the next page, which must be one of the same list. @see RFC 8288 */
-function nextPage(link: string | undefined, url: string, path: string): string | undefined {
+export function nextPage(link: string | undefined, url: string, path: string): string | undefined {
   const [, target] = /<([^<>]*)>\s*;[^<]*\brel="?next"?/i.exec(link ?? '') ?? [];
   if (target === undefined) return undefined;
   const next = URL.parse(target, url);
   const [list = ''] = path.split('?');
-  if (next?.origin === new URL(url).origin && decodeURIComponent(next.pathname).endsWith(`/${list}`))
+  if (next?.origin === new URL(url).origin && next.pathname.replace(/%3a/gi, ':').endsWith(`/${list}`))
     return next.search;
   const message = `the next page of a list is said to be elsewhere: ${show(target)}`;
   throw new ImageError('MANIFEST_INVALID', message, { field: 'Link' });

@@ -2,6 +2,7 @@ import { ImageError } from '../errors.ts';
 import type { HttpObserver } from '../http/contract.ts';
 import { type GoPlatform, indexTypes } from '../image/platform.ts';
 import type { RegistryReference } from '../image/registry-reference.ts';
+import { sideBySide } from '../system/single-flight.ts';
 import type { RegistryClient } from './client.ts';
 import { type DocumentPointer, getManifest, type ParsedDocument } from './documents.ts';
 import { digestOf } from './download-blob.ts';
@@ -91,12 +92,11 @@ export async function resolveTree(
     const maxBytes = maxSizes * registryManifest;
     bytes += wanted.reduce((sum, { size }) => sum + size, 0);
     if (bytes > maxBytes) throw tooMuch('manifests', maxBytes, 'bytes of manifests of one image');
-    level = await Promise.all(
-      wanted.map(({ digest, size, mediaType }) => {
-        const pointer: DocumentPointer = { digest, size, mediaType, kinds: 'any' };
-        return get(pointer, (observer: HttpObserver) => getManifest(client, where, pointer, observer, signal));
-      }),
-    );
+    const bring = ({ digest, size, mediaType }: Descriptor, either: AbortSignal): Promise<ParsedDocument> => {
+      const pointer: DocumentPointer = { digest, size, mediaType, kinds: 'any' };
+      return get(pointer, (observer: HttpObserver) => getManifest(client, where, pointer, observer, either));
+    };
+    level = await sideBySide(wanted, bring, signal);
     for (const document of level) documents.set(document.digest, document);
   }
   const all = [...documents.values()];

@@ -59,3 +59,25 @@ export function singleFlight<T, G extends readonly unknown[] = []>(
     }
   };
 }
+
+/** Runs work side by side. If some of it fails, the rest is aborted, and has ended when the first failure is thrown. */
+export async function sideBySide<I, T>(
+  items: readonly I[],
+  work: (item: I, signal: AbortSignal) => Promise<T>,
+  signal: AbortSignal,
+): Promise<readonly T[]> {
+  const stop = new AbortController();
+  const either = AbortSignal.any([signal, stop.signal]);
+  const results = await Promise.all(
+    items.map(async (item) => {
+      try {
+        return { value: await work(item, either) };
+      } catch (error) {
+        stop.abort(error);
+        return undefined;
+      }
+    }),
+  );
+  either.throwIfAborted();
+  return results.flatMap((result) => (result ? [result.value] : []));
+}

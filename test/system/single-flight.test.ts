@@ -2,7 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 
 import test from 'ava';
 
-import { abortable, singleFlight } from '../../src/system/single-flight.ts';
+import { abortable, sideBySide, singleFlight } from '../../src/system/single-flight.ts';
 
 const signal = AbortSignal.timeout(600_000);
 
@@ -80,4 +80,19 @@ test('a caller does not wait after its abort, and a later failure of the work is
     await turn();
   }
   t.deepEqual(unheard, []);
+});
+
+test('work side by side: a failure aborts the rest, and is thrown when all of it has ended', async (t) => {
+  const ended: string[] = [];
+  const work = async (name: string, signal: AbortSignal): Promise<string> => {
+    if (name === 'bad') throw new Error('bad');
+    if (name === 'slow') await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    await Promise.resolve();
+    ended.push(name);
+    return name;
+  };
+  const { signal } = new AbortController();
+  t.deepEqual(await sideBySide(['a', 'b'], work, signal), ['a', 'b']);
+  await t.throwsAsync(sideBySide(['slow', 'bad'], work, signal), { message: 'bad' });
+  t.deepEqual(ended, ['a', 'b', 'slow']);
 });

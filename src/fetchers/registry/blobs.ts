@@ -8,7 +8,7 @@ import type { Descriptor } from '../../registry/types.ts';
 import type { Claim, PartialDownload } from '../../store/store.ts';
 import { inStore } from '../../store/store-error.ts';
 import { stampFile } from '../../system/files.ts';
-import { abortable } from '../../system/single-flight.ts';
+import { abortable, sideBySide } from '../../system/single-flight.ts';
 import { whenFilesAreFree } from '../../system/spare-files.ts';
 import { createObserver, type FetchContext, warnOfSilence } from '../context.ts';
 import { hasBlob } from '../stored.ts';
@@ -50,17 +50,8 @@ export async function fetchBlobs(
   { pull, blobs, progress }: BlobsRequest,
   signal: AbortSignal,
 ): Promise<void> {
-  const stop = new AbortController();
-  const either = AbortSignal.any([signal, stop.signal]);
-  const fetch = async (blob: Descriptor): Promise<void> => {
-    try {
-      await fetchBlob(context, { pull, blob, progress }, either);
-    } catch (error) {
-      stop.abort(error);
-    }
-  };
-  await Promise.all(blobs.toSorted((one, other) => other.size - one.size).map(fetch));
-  either.throwIfAborted();
+  const largestFirst = blobs.toSorted((one, other) => other.size - one.size);
+  await sideBySide(largestFirst, (blob, either) => fetchBlob(context, { pull, blob, progress }, either), signal);
 }
 
 async function fetchClaimed(
