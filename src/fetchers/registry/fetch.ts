@@ -43,7 +43,7 @@ export async function fetchByRegistry(
 }
 
 /** The images for several platforms as one, which their index identifies. */
-function asOne(first: FoundImage, images: readonly FoundImage[]): FoundImage {
+export function asOne(first: FoundImage, images: readonly FoundImage[]): FoundImage {
   const { index } = first;
   if (images.length === 1 || index === undefined || images.some((image) => image.index !== index)) return first;
   const platforms = images.flatMap(({ platform }) => platform ?? []);

@@ -5,13 +5,13 @@ import type { WholeIndex } from '../../registry/resolve-whole.ts';
 import type { FetchContext, FetchRequest } from '../context.ts';
 import type { Planned } from '../found.ts';
 import { hasBlob } from '../stored.ts';
-import { throwNotInStore } from './fetch.ts';
+import { asOne, throwNotInStore } from './fetch.ts';
 import { type WantedImage, wantedImages } from './image.ts';
 import { withResolved } from './resolution.ts';
 import { openSignatureCheck } from './signatures.ts';
 import { hasTagMoved, imageOf, lookUpKept } from './stored.ts';
 
-/** Plans the fetch of a registry image by its index and manifest. @returns the plan for the first platform */
+/** Plans the fetch of a registry image by its index and manifest. @returns the plan for the first platform; ID and digest are as in fetchByRegistry */
 export async function planByRegistry(
   context: FetchContext,
   request: FetchRequest<RegistryReference>,
@@ -19,12 +19,16 @@ export async function planByRegistry(
 ): Promise<Planned> {
   const [first, ...others] = wantedImages(context.registries.platforms, request);
   let planned = await planWanted(context, first, signal);
+  const present = planned.status === 'present' ? [planned.image] : [];
   for (const wanted of others) {
     const other = await planWanted(context, wanted, signal);
-    if (other.status === 'present') continue;
+    if (other.status === 'present') {
+      present.push(other.image);
+      continue;
+    }
     planned = planned.status === 'present' ? other : { ...planned, ...bytesOf([...planned.parts, ...other.parts]) };
   }
-  return planned;
+  return planned.status === 'present' ? { ...planned, image: asOne(planned.image, present) } : planned;
 }
 
 type Present = Extract<Planned, { status: 'present' }>;
@@ -46,7 +50,7 @@ async function planWanted(context: FetchContext, wanted: WantedImage, signal: Ab
       status: 'absent',
       url,
       source,
-      digest: resolved.manifest.digest,
+      digest: registries.keep === 'oci' && registries.platforms.length > 1 ? resolved.digest : resolved.manifest.digest,
       ...bytesOf(await missingParts(context, resolved, signal)),
       ...(verified && { signature: verified.location }),
       manifest: {

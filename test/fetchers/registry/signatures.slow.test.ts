@@ -218,6 +218,29 @@ test('a signature of the index is valid for the image chosen from it, and so is 
   t.like(await fetch(`${registry.host}/team/app:3`), { status: 'fetched', signedBy: [await alice] });
 });
 
+test('with all platforms the index itself has to be signed, and what is chosen from it later is covered by that', async (t) => {
+  const all = await open(t, { platform: ['all'], keep: 'oci' });
+  const { registry, image, put, message, keystore, finder, reference, asked } = all;
+  const entry = { mediaType: image.mediaType, digest: image.digest, size: image.size };
+  const manifests = [{ ...entry, platform: { os: 'linux', architecture: 'amd64' } }];
+  const index = registry.putManifest(
+    'team/app',
+    '1',
+    { schemaVersion: 2, mediaType: types.index, manifests },
+    types.index,
+  );
+  await put(1, await message());
+  await refused(t, all, 'SIGNATURE_MISSING', /no signature/);
+  await put(1, await message({ digest: index.digest }), { digest: index.digest });
+  const signedBy = [await alice];
+  t.like(await all.fetch(), { status: 'fetched', imageID: index.digest, signedBy });
+  const before = asked('');
+  const one = finder({ keystore, keep: 'oci', platform: ['linux/amd64'] });
+  const { outcomes } = await one.findImages(createApps([`docker://${reference}`]));
+  t.like(outcomes[0], { status: 'present', imageID: image.digest, signedBy });
+  t.is(asked(''), before);
+});
+
 test('for several platforms each image is verified and stored', async (t) => {
   const { registry, image, put, message, fetch, asked } = await open(t, { platform: ['linux/amd64', 'linux/arm64'] });
   const arm = registry.putImage('team/app', undefined, { layers: [await layerOf({ a: '2' })], architecture: 'arm64' });

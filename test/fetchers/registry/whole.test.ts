@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import test from 'ava';
 
 import { parseDigest } from '../../../src/image/digest.ts';
+import { createApps } from '../../../src/index.ts';
 import { putBuilt } from '../../helpers/attached.ts';
 import { types } from '../../helpers/registry.ts';
 import { openRegistryFetching } from '../../helpers/registry-fetching.ts';
@@ -141,10 +142,13 @@ test('several platforms: each manifest is named, the index is not, and its diges
   const { fetch, reference, store } = fetching;
   const { index, images } = putBuilt(fetching.registry);
   const [amd, arm] = images;
+  const plan = async () => (await fetching.finder().planImages(createApps([reference('app:1')]))).outcomes[0];
+  t.like(await plan(), { status: 'absent', digest: index.digest });
   const outcome = await fetch(reference('app:1'));
   t.like(outcome, { status: 'fetched', imageID: index.digest, digest: index.digest });
   t.deepEqual(outcome.platforms, [arm?.platform, amd?.platform]);
   t.like(await fetch(reference('app:1')), { status: 'present', imageID: index.digest });
+  t.like(await plan(), { status: 'present', digest: index.digest });
   await store.writeOciIndex();
   const named = await readIndexJson(store.dir);
   t.deepEqual(named.map(({ digest }) => digest).sort(), images.map(({ digest }) => digest).sort());
