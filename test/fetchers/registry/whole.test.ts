@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import test from 'ava';
 
 import { parseDigest } from '../../../src/image/digest.ts';
+import { registryLayout } from '../../../src/images/registry-layout.ts';
 import { createApps } from '../../../src/index.ts';
 import { putBuilt } from '../../helpers/attached.ts';
 import { types } from '../../helpers/registry.ts';
@@ -166,6 +167,11 @@ test('what was asked for by the digest of an index is named by the digest of its
   t.like(await fetch(pinned), { status: 'present', imageID: images[0]?.digest });
   t.like(await fetch(pinned, { storeOnly: true }), { status: 'present' });
   t.is(asked(''), before);
+  for await (const image of store.registryImages()) {
+    const { content } = (await registryLayout(store, image, 'oci')).find(({ name }) => name === 'index.json') ?? {};
+    const text = content instanceof Uint8Array ? Buffer.from(content).toString() : '';
+    t.deepEqual([text.includes(`@${images[0]?.digest ?? ''}`), text.includes(index.digest)], [true, false]);
+  }
   await fetch(pinned, whole);
   await store.writeOciIndex();
   const [entry] = await readIndexJson(store.dir);
