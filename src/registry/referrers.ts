@@ -13,7 +13,7 @@ import type { GetDocument } from './resolve.ts';
 import { type DocumentTree, resolveTree } from './resolve-whole.ts';
 
 /** A manifest that is attached to another one. */
-export type AttachedManifest = {
+type AttachedManifest = {
   readonly document: ParsedDocument;
   /** What it is attached to. */
   readonly subject: Digest;
