@@ -4,6 +4,7 @@ export const {
   createApps,
   createFetcher,
   createFinder,
+  createPusher,
   hasCode,
   ImageError,
   isImageError,

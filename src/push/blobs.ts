@@ -13,6 +13,8 @@ export type Brought = 'uploaded' | 'mounted' | 'present';
 type BlobAsker = {
   readonly key: string;
   readonly place: PushRepository;
+  /** Another repository there that probably has the blobs. */
+  readonly mountFrom?: string | undefined;
   /** Called before a blob is sent, and with the size of each chunk that is sent. */
   readonly onUpload: (blob: StoredBlob) => void;
   readonly onBytes: (bytes: number) => void;
@@ -63,21 +65,34 @@ export function createBlobs(
     return 'uploaded';
   };
 
+  /** @returns true if it is mounted; an upload that was begun instead, if one was. */
+  const tryMount = async (
+    step: PushStep,
+    blob: StoredBlob,
+    from: string,
+    signal: AbortSignal,
+  ): Promise<true | UploadSession | undefined> => {
+    if (mountsNothing) return undefined;
+    const mounted = await mountBlob(context, step, blob, from, signal);
+    if (mounted === true) sums.blobsMounted += 1;
+    mountsNothing = mounted === undefined;
+    return mounted || undefined;
+  };
+
   const check = (asker: BlobAsker, blob: StoredBlob, signal: AbortSignal): Promise<Brought> =>
-    inSlot(asker, signal, async (step) =>
-      (await hasBlob(context, step, blob, signal)) ? 'present' : upload(step, asker, blob, signal),
-    );
+    inSlot(asker, signal, async (step) => {
+      if (await hasBlob(context, step, blob, signal)) return 'present';
+      const { mountFrom } = asker;
+      const mounted = mountFrom === undefined ? undefined : await tryMount(step, blob, mountFrom, signal);
+      return mounted === true ? 'mounted' : upload(step, asker, blob, signal, mounted);
+    });
 
   const mount = (asker: BlobAsker, blob: StoredBlob, from: string, signal: AbortSignal): Promise<Brought> =>
     inSlot(asker, signal, async (step) => {
-      const mounted = mountsNothing ? undefined : await mountBlob(context, step, blob, from, signal);
-      if (mounted === true) {
-        sums.blobsMounted += 1;
-        return 'mounted';
-      }
-      mountsNothing ||= mounted === undefined;
+      const mounted = await tryMount(step, blob, from, signal);
+      if (mounted === true) return 'mounted';
       if (await hasBlob(context, step, blob, signal)) return 'present';
-      return upload(step, asker, blob, signal, mounted || undefined);
+      return upload(step, asker, blob, signal, mounted);
     });
 
   const bringNew = async (asker: BlobAsker, blob: StoredBlob, signal: AbortSignal): Promise<Brought> => {

@@ -48,7 +48,7 @@ export async function pushImage(
     inSlot((step) => putManifest(context, step, document, name, either));
 
   const asker = {
-    ...{ key, place },
+    ...{ key, place, mountFrom: target.mountFrom },
     onUpload: ({ size }: { readonly size: number }) => void (bytes.total += size),
     onBytes(sent: number) {
       bytes.sent += sent;

@@ -7,7 +7,11 @@ import type { PushRepository } from './context.ts';
 export type Destination = { readonly host: string; readonly prefix: string };
 
 /** Where an image goes. Without a tag it is known by its digest there. */
-export type PushTarget = PushRepository & { readonly tag?: string };
+export type PushTarget = PushRepository & {
+  readonly tag?: string;
+  /** Where the target's registry has the image already: the repository that it was fetched from. */
+  readonly mountFrom?: string;
+};
 
 const hubNames: readonly string[] = ['index.docker.io', 'registry-1.docker.io'];
 const maxNameLength = 255;
@@ -44,7 +48,11 @@ export function targetOf(reference: string, { host, prefix }: Destination, scope
     const message = `the name at the target would not be valid: ${show(repository, maxNameLength)}`;
     throw new ImageError('REFERENCE_INVALID', message, { input: reference });
   }
-  return { host, repository, ...(source.tag !== undefined && source.digest === undefined && { tag: source.tag }) };
+  return {
+    ...{ host, repository },
+    ...(source.tag !== undefined && source.digest === undefined && { tag: source.tag }),
+    ...(source.host === host && source.repository !== repository && { mountFrom: source.repository }),
+  };
 }
 
 export function showTarget({ host, repository, tag }: PushTarget): string {

@@ -247,3 +247,18 @@ test('a push that is stopped reports what had not ended as cancelled, and the ne
   t.is(second.totals.failed + second.totals.cancelled, 0);
   t.is(second.totals.blobsUploaded + second.totals.blobsMounted, 6 * 3 - sent.size);
 });
+
+test('what the registry of the target has in the repository that an image came from is mounted', async (t) => {
+  const { registry, reference, fetch, push, target } = await openPushing(t);
+  registry.putImage('team/app', '1', { layers: ['one', 'two'] });
+  await fetch(reference('team/app:1'));
+  await push([reference('team/app:1')]);
+  const sent = target.asked('PUT', /blobs/).length;
+  const store = await openPushing(t);
+  await store.fetch(`docker://${target.host}/team/app:1`);
+  const { outcomes } = await store.push([`docker://${target.host}/team/app:1`], {
+    to: `docker://${target.host}/mirror`,
+  });
+  t.like(outcomes[0], { status: 'pushed', blobs: { uploaded: 0, mounted: 3, present: 0 } });
+  t.is(target.asked('PUT', /blobs/).length, sent);
+});

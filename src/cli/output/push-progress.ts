@@ -1,7 +1,7 @@
 import type { BatchEvent, PushTotals } from '../../internal.ts';
 import type { Progress } from './messages.ts';
 import { openProgress, type ProgressMode } from './progress.ts';
-import { pushSummaryLine } from './state-line.ts';
+import { pushSummaryLine, tellingBytes } from './state-line.ts';
 
 export type PushProgress = Omit<Progress, 'end'> & {
   /** Writes the summary, if there are totals, and restores the terminal. Must be the last call. */
@@ -15,8 +15,16 @@ export async function openPushProgress(
   nowMs: () => number,
 ): Promise<PushProgress> {
   const progress = await openPlainOrLive(mode, stderr, nowMs);
+  const told = new Set<string>();
   return {
     ...progress,
+    onEvent(event) {
+      if (mode === 'plain' && event.type === 'upload-started' && event.total >= tellingBytes) {
+        if (told.has(event.key)) return; // one line an image, not one a blob
+        told.add(event.key);
+      }
+      progress.onEvent(event);
+    },
     end(totals) {
       progress.end(undefined);
       if (totals && (mode === 'tty' || mode === 'plain')) stderr.write(`${pushSummaryLine(totals)}\n`);

@@ -31,7 +31,7 @@ export function stateLine(event: BatchEvent, reference: string): string | undefi
       return `retrying ${shown} in ${formatDuration(event.delayMs)}: ${event.status ?? show(event.code)} from ${showUrl(event.url)}`;
     case 'upload-started':
       if (event.total < tellingBytes) return undefined;
-      return `uploading ${shown}: ${size(event.total)} to ${showUrl(event.url)}`;
+      return `uploading ${shown} to ${showUrl(event.url)}`;
     case 'image-pushed':
       return pushFinished(event.outcome);
     case 'node-finished':
@@ -51,7 +51,7 @@ function finished({ reference, status, imageID, bytesDownloaded, durationMs }: O
 }
 
 /** An upload of fewer bytes gets no line of its own: an image has many of them. */
-const tellingBytes = 1024 * 1024;
+export const tellingBytes = 1024 * 1024;
 
 /** Failed and skipped images have lines of their own. */
 function pushFinished({ reference, status, pushed, bytesUploaded, durationMs }: PushOutcome): string | undefined {
