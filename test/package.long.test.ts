@@ -144,7 +144,7 @@ for (const way of ways) {
           env,
         },
       );
-      t.regex(stdout, /^sha512-[0-9a-f]{128}\n$/);
+      t.regex(stdout, way.to === 'registry' ? /^sha256:[0-9a-f]{64}\n$/ : /^sha512-[0-9a-f]{128}\n$/);
       t.notRegex(stderr, /error/);
       t.true(isAsked());
       t.is((proxy?.requests.length ?? 0) > 0, proxy !== undefined, 'and by no other way');

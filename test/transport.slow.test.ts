@@ -19,7 +19,7 @@ test("the built-in transport breaks none of the transports' rules", async (t) =>
   const timeouts = { connectMs: 10_000, headersMs: 10_000, stallMs: 10_000 };
   const agents = openAgents({ ...testOptions, timeouts }, parseRoutes(testOptions));
   t.teardown(() => agents.close());
-  t.deepEqual(await checkTransport(undiciTransport(agents, timeouts)), []);
+  t.deepEqual(await checkTransport(undiciTransport(agents, timeouts), { pushes: true }), []);
 });
 
 test("a transport on Node's own http breaks none of them", async (t) => {
@@ -34,7 +34,16 @@ test("a transport on Node's own http breaks none of them", async (t) => {
     });
     return { status: response.statusCode ?? 0, headers: Object.fromEntries(lists), body: response };
   };
-  t.deepEqual(await checkTransport(transport), []);
+  t.deepEqual(await checkTransport(transport, { pushes: true }), []);
+  const fetchOnly: Transport = (request, signal) => {
+    const { body: _, ...rest } = request;
+    return transport(rest, signal);
+  };
+  t.deepEqual(await checkTransport(fetchOnly), [], 'a transport that only fetches needs no bodies');
+  t.deepEqual(
+    (await checkTransport(fetchOnly, { pushes: true })).map(({ rule }) => rule),
+    ['the bodies of PUT and PATCH are sent as they are given'],
+  );
 });
 
 test("Node's fetch joins repeated headers and decodes bodies: each is named", async (t) => {
