@@ -1,9 +1,6 @@
 export type { HeaderFields, RequestBody, Transport, TransportRequest, TransportResponse } from './http/contract.ts';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { createServer, type RequestListener, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { text } from 'node:stream/consumers';
+import type { RequestListener, ServerResponse } from 'node:http';
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 
@@ -14,6 +11,7 @@ import { bodyOf } from './http/request-body.ts';
 import { ownTransport } from './http/transport/own.ts';
 import { show } from './image/show.ts';
 import { boolean, callback, checkMembers, type Checks, duration, instance } from './library/checks.ts';
+import { echo, openSite, pouring, silent, type Site, unreadBytes } from './library/transport-site.ts';
 
 /** Something that a transport does not do as longshore needs it. */
 export type TransportFault = {
@@ -305,74 +303,4 @@ async function codeOf(work: () => Promise<unknown>): Promise<string | undefined>
   } catch (error) {
     return asImageError(error).code;
   }
-}
-
-const echo: RequestListener = (request, response) => {
-  const { method, url: path, headers } = request;
-  const answer = (content: string) => response.end(JSON.stringify({ ...headers, method, path, content }));
-  text(request).then(answer, () => response.destroy());
-};
-
-/** A server that never answers. */
-function silent() {
-  const [arrived, closed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const listener: RequestListener = (_, response) => {
-    response.once('close', () => closed.resolve());
-    arrived.resolve();
-  };
-  return { listener, arrived: arrived.promise, closed: closed.promise };
-}
-
-const unreadBytes = 64 * 1024 * 1024; // by far more than the buffers of two sockets hold
-
-/** A server whose body has so many bytes. */
-function pouring(bytes: number) {
-  const closed = Promise.withResolvers<void>();
-  const chunk = Buffer.alloc(64 * 1024);
-  let sent = 0;
-  const pour = async (response: ServerResponse): Promise<void> => {
-    for (; sent < bytes && !response.destroyed; sent += chunk.length) {
-      if (!response.write(chunk)) await once(response, 'drain');
-    }
-    response.end();
-  };
-  const listener: RequestListener = (_, response) => {
-    response.once('close', () => closed.resolve());
-    pour(response).catch(() => undefined); // the client has gone
-  };
-  return { listener, closed: closed.promise, sent: () => sent };
-}
-
-type Site = AsyncDisposable & {
-  readonly serve: (listener: RequestListener) => string;
-  readonly nowhere: string;
-};
-
-async function openSite(): Promise<Site> {
-  const listeners = new Map<string, RequestListener>();
-  const server = createServer((request, response) => {
-    const path = request.url?.replace(/\?.*$/s, '') ?? '';
-    listeners.get(path)?.(request, response);
-  });
-  const unused = createServer();
-  const [port, nowhere] = [await listen(server), await listen(unused)];
-  await new Promise((resolve) => unused.close(resolve));
-  return {
-    serve(listener) {
-      const path = `/${listeners.size}`;
-      listeners.set(path, listener);
-      return `http://127.0.0.1:${port}${path}`;
-    },
-    nowhere: `http://127.0.0.1:${nowhere}/`,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
-}
-
-async function listen(server: ReturnType<typeof createServer>): Promise<number> {
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return (server.address() as AddressInfo).port; // a TCP server has an AddressInfo
 }
