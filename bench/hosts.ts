@@ -208,21 +208,33 @@ function relayTo(
 ): void {
   const server = connect(port, '127.0.0.1');
   const most = (rate * rttMs) / 1000;
+  const queue: { readonly chunk: Buffer; readonly atMs: number }[] = [];
   let underWay = 0;
   let freeAtMs = 0;
+  let isSending = false;
   const after = (ms: number, send: () => void): void => void setTimeout(send, ms).unref();
+  // one timer: several would fire in another order than they were set in
+  const send = (): void => {
+    for (let next = queue[0]; next && next.atMs <= performance.now(); next = queue[0]) {
+      const { chunk } = next;
+      queue.shift();
+      client.write(chunk, () => {
+        underWay -= chunk.length;
+        if (underWay < most) server.resume();
+      });
+    }
+    const [next] = queue;
+    isSending = next !== undefined;
+    if (next) after(Math.max(1, next.atMs - performance.now()), send);
+  };
   client.on('data', (chunk) => after(rttMs / 2, () => server.write(chunk)));
   server.on('data', (chunk) => {
     const nowMs = performance.now();
     freeAtMs = Math.max(nowMs, freeAtMs) + (chunk.length / rate) * 1000;
     underWay += chunk.length;
     if (underWay >= most) server.pause();
-    after(freeAtMs - nowMs + rttMs / 2, () =>
-      client.write(chunk, () => {
-        underWay -= chunk.length;
-        if (underWay < most) server.resume();
-      }),
-    );
+    queue.push({ chunk, atMs: freeAtMs + rttMs / 2 });
+    if (!isSending) send();
   });
   for (const [one, other] of [
     [client, server],

@@ -89,7 +89,7 @@ test('whatever stands in the file, levels are small whole numbers', async (t) =>
 
 test('the next run begins where the last one has come, and is refused nothing; without the file it begins anew', async (t) => {
   const { bytes } = await buildAci({ name: 'example.com/app' });
-  const host = await startBusyHost(t, { image: bytes, accepts: 2, answerMs: 20 });
+  const host = await startBusyHost(t, { image: bytes, accepts: 2, answerMs: 200 });
   const { finder, directory, store } = await openFetching(t, { insecure: { image: true } });
   const urls = host.urls(60).map((image) => ({ image }));
   const fetch = async (images: typeof urls): Promise<number> => {
