@@ -72,7 +72,7 @@ const gates: readonly Gate[] = [
     of: wall('tree of 20', 'list of 20'),
     unit: '×',
     gate: 1.03,
-    isReached: false,
+    isReached: true,
   },
   {
     case: 'start-up',
@@ -160,7 +160,7 @@ const gates: readonly Gate[] = [
     of: wall('longshore push', 'skopeo copy, one by one'),
     unit: '×',
     gate: 1 / 3,
-    isReached: true,
+    isReached: false,
   },
   {
     case: 'one-large',
