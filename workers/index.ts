@@ -2,12 +2,12 @@ import { enableCompileCache } from 'node:module';
 import { parentPort, threadId, workerData } from 'node:worker_threads';
 
 import { shareMemory } from './memory.ts';
-import { lazy, type ReadyMessage, replying } from './tasks.ts';
+import { lazy, type Loads, type ReadyMessage, replying } from './tasks.ts';
 
 const given = workerData as {
   readonly compileCache?: string;
   readonly thread?: string;
-  readonly loads?: 'archives' | 'signed archives';
+  readonly loads?: Loads;
 } | null;
 // for this thread; that of the main thread does not apply here
 if (given?.compileCache !== undefined) enableCompileCache(given.compileCache);

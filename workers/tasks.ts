@@ -190,6 +190,8 @@ export type Tasks = {
 };
 
 export type TaskName = keyof Tasks;
+/** What a thread loads before its first task: the modules of archives, or of signed ones. */
+export type Loads = 'archives' | 'signed archives';
 /** `waitedMs`: how long the task waited for a thread. */
 export type Handler<N extends TaskName> = (
   request: Tasks[N]['request'],

@@ -3,7 +3,7 @@ import { dirname, extname } from 'node:path';
 import type { Transferable, Worker } from 'node:worker_threads';
 
 import type { MemoryMessage } from '../../workers/memory.ts';
-import type { ReadyMessage, TaskName } from '../../workers/tasks.ts';
+import type { Loads, ReadyMessage, TaskName } from '../../workers/tasks.ts';
 import { closedError, ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import { debugLog } from '../system/debug.ts';
@@ -12,9 +12,6 @@ import { createMemoryBudget } from './memory-budget.ts';
 
 const debug = debugLog('pool');
 
-/** Modules of archives. */
-type Loads = 'archives' | 'signed archives';
-
 export type ThreadOptions = {
   /** Threads, at least 1. They start as tasks need them. */
   readonly workers: number;
@@ -22,7 +19,6 @@ export type ThreadOptions = {
   readonly sessionsPerWorker: number;
   /** How many threads start at once when the first is needed, at most `workers`; default 1. */
   readonly least?: number | undefined;
-  /** What each thread loads before its first task: what archives need, or signed ones. */
   readonly loads?: Loads | undefined;
   /** What the threads run, as a URL; default our own. */
   readonly filename?: string | undefined;

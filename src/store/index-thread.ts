@@ -99,7 +99,7 @@ export async function openWriterHere(making: Promise<Layout>): Promise<Writer> {
     writer.handle(messages);
   };
   const requests = createRequests(making, (messages) => {
-    handled = handled.then(() => handle(messages)).catch((error: unknown) => requests.end(died(error)));
+    handled = handled.then(() => handle(messages)).catch((error: unknown) => requests.end(died(error, 'what writes')));
   });
   const open = (): ReturnType<typeof openWriter> => openWriter(layout, requests.settle, { hasThread: false });
   const writer = await Promise.try(open).catch((error: unknown) => {
@@ -174,9 +174,9 @@ function outOfFiles(cause: unknown): Error {
 }
 
 /** What was committed before is safe. */
-function died(cause?: unknown): ImageError<'INTERNAL'> {
+function died(cause?: unknown, who = 'the thread that writes'): ImageError<'INTERNAL'> {
   const why = cause === undefined ? '' : `: ${show(whyFailed(cause))}`;
-  const message = `the thread that writes the index of the store died${why}; nothing is written any more until the store is opened again`;
+  const message = `${who} the index of the store died${why}; nothing is written any more until the store is opened again`;
   return new ImageError('INTERNAL', message, { what: 'index thread' }, { cause });
 }
 

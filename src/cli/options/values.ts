@@ -92,18 +92,15 @@ export function parseConnectTo(text: string, option: string): string {
 }
 
 /** Parses an integer of `least` or more. @throws USAGE */
-export function parseCount(text: string, option: string, least = 1): number {
+export function parseCount(text: string, option: string, least = 1, or = ''): number {
   const count = /^[0-9]{1,9}$/.test(text) ? Number(text) : NaN;
-  if (!(count >= least)) throw usageError(`want a whole number from ${least}, got "${show(text)}"`, option);
+  if (!(count >= least)) throw usageError(`want ${or}a whole number from ${least}, got "${show(text)}"`, option);
   return count;
 }
 
 /** `auto`, or an integer of 1 or more. @throws USAGE */
 export function parseCountOrAuto(text: string, option: string): number | 'auto' {
-  if (text === 'auto') return text;
-  const count = /^[0-9]{1,9}$/.test(text) ? Number(text) : 0;
-  if (count < 1) throw usageError(`want "auto" or a whole number from 1, got "${show(text)}"`, option);
-  return count;
+  return text === 'auto' ? text : parseCount(text, option, 1, '"auto" or ');
 }
 
 export type DiscoverRule = { readonly prefix: string; readonly origin: string };

@@ -58,13 +58,12 @@ function asTransfer(event: BatchEvent, uploading: Set<string>): readonly BatchEv
       return [{ ...event, type: 'download-progress' }];
     case 'image-pushed': {
       const { key, outcome } = event;
-      const { reference, index, error } = outcome;
+      const { reference, index } = outcome;
       uploading.delete(key);
       const asked = { reference, index };
       if (outcome.status === 'failed') return [finished(key, { ...asked, status: 'failed', error: outcome.error })];
       if (outcome.status === 'cancelled')
         return [finished(key, { ...asked, status: 'cancelled', error: outcome.error })];
-      void error;
       return [finished(key, { ...asked, status: outcome.status === 'pushed' ? 'fetched' : 'present', imageID: '' })];
     }
     default:

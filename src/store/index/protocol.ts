@@ -1,6 +1,9 @@
 import type { ErrorData } from '../../errors.ts';
 import type { FileStamp } from '../../system/files.ts';
 
+/** How long a read or a write waits for the transaction of another process. */
+export const busyMs = 10_000;
+
 /** Version of the index, `PRAGMA user_version`: the number of steps that lead to it in `writer/open-index.ts`. */
 export const indexVersion = 5;
 

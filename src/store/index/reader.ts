@@ -4,7 +4,7 @@ import { setTimeout } from 'node:timers/promises';
 import { ImageError } from '../../errors.ts';
 import { show } from '../../image/show.ts';
 import { foreignIndex, isBusy, storeError } from '../store-error.ts';
-import { indexVersion } from './protocol.ts';
+import { busyMs, indexVersion } from './protocol.ts';
 
 export type Row = Readonly<Record<string, SQLOutputValue>>;
 
@@ -115,7 +115,6 @@ function otherVersion(path: string, found: number): ImageError {
   return new ImageError('STORE_VERSION', message, { path, found, supported: indexVersion });
 }
 
-const busyMs = 10_000;
 const retryMs = 20;
 
 /**

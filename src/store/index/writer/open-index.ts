@@ -7,8 +7,8 @@ import { show } from '../../../image/show.ts';
 import { hasName } from '../../../system/files.ts';
 import { foreignIndex, isBusy } from '../../store-error.ts';
 import { isOfOtherTools, readOciIndexSync } from '../oci-index.ts';
-import { indexVersion, type Layout } from '../protocol.ts';
-import { busyMs, withTransaction } from './transaction.ts';
+import { busyMs, indexVersion, type Layout } from '../protocol.ts';
+import { withTransaction } from './transaction.ts';
 
 /**
  * Opens the index for writing; creates or migrates it if needed. Blobs are renamed only under the lock of an existing

@@ -3,6 +3,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { setImmediate } from 'node:timers/promises';
 
 import { isBusy } from '../../store-error.ts';
+import { busyMs } from '../protocol.ts';
 
 /** A `FULL` transaction survives a power cut. A `NORMAL` one may be lost by it, as a whole. */
 type Durability = 'FULL' | 'NORMAL';
@@ -37,8 +38,6 @@ export function withWriteLock<T>(db: DatabaseSync, work: () => T): T {
   }
 }
 
-/** How long a write waits for the transaction of another process. */
-export const busyMs = 10_000;
 /** How long it waits in a thread that has more to do, which asks before whether it has to wait. */
 const brieflyMs = 1_000;
 
