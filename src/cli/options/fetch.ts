@@ -1,0 +1,167 @@
+import type { OptionSpec } from './option.ts';
+
+/** Options of the commands that take images from anywhere: what to fetch. */
+export const askingRows = [
+  {
+    name: 'from-file',
+    group: 'What to fetch',
+    short: 'f',
+    kind: 'values',
+    placeholder: 'LIST',
+    help: 'Take what LIST names, - for standard input',
+  },
+  {
+    name: 'signature',
+    group: 'Trust',
+    kind: 'values',
+    placeholder: 'FILE',
+    help: 'Signature of the image before it, instead of the one beside the image',
+    environment: false,
+  },
+  {
+    name: 'store-only',
+    group: 'What to fetch',
+    kind: 'flag',
+    help: 'Nothing from the network, as --pull-policy=never',
+  },
+  { name: 'no-store', group: 'What to fetch', kind: 'flag', help: 'Ask the network first, as --pull-policy=update' },
+  {
+    name: 'pull-policy',
+    group: 'What to fetch',
+    kind: 'value',
+    choices: ['new', 'update', 'never'],
+    help: 'When to ask the network, default new',
+  },
+  {
+    name: 'resolve-max-age',
+    group: 'What to fetch',
+    kind: 'value',
+    placeholder: 'TIME',
+    help: 'Use again what a tag or name stood for so long ago, default 5m; 0 never',
+  },
+  {
+    name: 'keep',
+    group: 'Store',
+    kind: 'value',
+    choices: ['aci', 'oci', 'both'],
+    help: 'What to keep of images of registries: an archive made of them (aci), them as they came (oci, the default), or both',
+  },
+  {
+    name: 'platform',
+    group: 'What to fetch',
+    kind: 'values',
+    placeholder: 'OS/ARCH[/VARIANT]|all',
+    help: 'Bring images of registries for these platforms (also a,b), or whole indexes; default linux on this processor',
+  },
+  { name: 'referrers', group: 'What to fetch', kind: 'flag', help: 'Bring signatures, attestations and SBOMs too' },
+  {
+    name: 'mirror',
+    group: 'Network',
+    kind: 'values',
+    placeholder: 'HOST=ORIGIN',
+    help: 'Ask ORIGIN first for images of the registry HOST',
+  },
+  { name: 'no-deps', group: 'What to fetch', kind: 'flag', help: 'Leave dependencies out' },
+  {
+    name: 'jobs',
+    group: 'Speed and limits',
+    short: 'j',
+    kind: 'value',
+    placeholder: 'N|auto',
+    help: 'Transfers at once, default auto: as the machine allows',
+  },
+  {
+    name: 'jobs-per-host',
+    group: 'Speed and limits',
+    kind: 'value',
+    placeholder: 'N|auto',
+    help: 'Transfers at once from one host, at most; default auto: 4 to 16',
+  },
+] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
+
+/** Options of fetch alone, and of push where it has them too. */
+export const fetchRows = [
+  { name: 'fail-fast', group: 'What to fetch', kind: 'flag', help: 'Stop at the first failure' },
+  {
+    name: 'progress',
+    group: 'Output',
+    kind: 'value',
+    choices: ['auto', 'tty', 'plain', 'json', 'none'],
+    help: 'Form of progress on stderr, default auto',
+  },
+  {
+    name: 'events',
+    group: 'Output',
+    kind: 'value',
+    placeholder: 'FILE',
+    help: 'Write events to FILE, one JSON object a line',
+  },
+  {
+    name: 'report',
+    group: 'Output',
+    kind: 'value',
+    placeholder: 'FILE.html',
+    help: 'Write a page that shows the run to FILE.html',
+  },
+  {
+    name: 'lock',
+    group: 'What to fetch',
+    kind: 'value',
+    placeholder: 'FILE',
+    help: 'Take the images that FILE names, and write into it which they were',
+  },
+  {
+    name: 'frozen',
+    group: 'What to fetch',
+    kind: 'flag',
+    help: 'Take only what the lock file names, and leave it as it is',
+  },
+  {
+    name: 'limit-rate',
+    group: 'Speed and limits',
+    kind: 'named',
+    placeholder: '[HOST=]RATE',
+    help: 'Most bytes a second in all, or of HOST: digits and K, M or G',
+  },
+  {
+    name: 'min-rate',
+    group: 'Speed and limits',
+    kind: 'value',
+    placeholder: 'RATE',
+    help: 'A slower transfer counts as stalled, default off',
+  },
+] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
+
+/** Options of the commands that use the network. */
+export const networkRows = [
+  { name: 'retries', group: 'Network', kind: 'value', placeholder: 'N', help: 'Tries after the first, default 4' },
+  {
+    name: 'timeout',
+    group: 'Network',
+    kind: 'named',
+    placeholder: 'NAME=TIME',
+    help: 'Set connect, headers or stall, such as stall=20s',
+  },
+  {
+    name: 'discover',
+    group: 'Network',
+    kind: 'named',
+    placeholder: 'PREFIX=ORIGIN',
+    help: 'Discover names under PREFIX at ORIGIN',
+  },
+  {
+    name: 'ca-file',
+    group: 'Network',
+    kind: 'value',
+    placeholder: 'FILE',
+    help: 'Trust the certificate authorities in FILE too',
+  },
+  {
+    name: 'connect-to',
+    group: 'Network',
+    kind: 'values',
+    placeholder: 'HOST:PORT:ADDRESS:PORT',
+    help: 'Connect to another place, as curl does',
+  },
+  { name: 'deny-net', group: 'Network', kind: 'values', placeholder: 'CIDR', help: 'Never connect to these addresses' },
+] as const satisfies readonly Omit<OptionSpec, 'commands'>[];

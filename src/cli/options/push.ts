@@ -1,0 +1,36 @@
+import type { OptionSpec } from './option.ts';
+
+/** Options of push: what, and where to. */
+export const pushRows = [
+  {
+    name: 'to',
+    group: 'What to push',
+    kind: 'value',
+    placeholder: 'docker://HOST[/PREFIX]',
+    help: 'The registry, and what comes before the names of the images there',
+  },
+  {
+    name: 'from-file',
+    group: 'What to push',
+    short: 'f',
+    kind: 'values',
+    placeholder: 'LIST',
+    help: 'Push what LIST names, - for standard input',
+  },
+  { name: 'all', group: 'What to push', kind: 'flag', help: 'Push all registry images of the store' },
+  { name: 'scoped', group: 'What to push', kind: 'flag', help: 'Keep the host in the names as well, as skopeo sync' },
+  {
+    name: 'no-overwrite',
+    group: 'What to push',
+    kind: 'flag',
+    help: 'Fail for a tag that is there with another digest',
+  },
+  { name: 'dry-run', group: 'What to push', kind: 'flag', help: 'Show what would go where, and ask and send nothing' },
+  { name: 'fail-fast', group: 'What to push', kind: 'flag', help: 'Stop at the first failure' },
+] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
+
+/** Options of fetch that push has as well. */
+export const sharedWithPush: readonly string[] = [
+  ...['jobs', 'jobs-per-host', 'progress', 'events', 'limit-rate', 'min-rate'],
+  ...['retries', 'timeout', 'ca-file', 'connect-to', 'deny-net'],
+];
