@@ -2,6 +2,7 @@ import PQueue from 'p-queue';
 
 import { asImageError, hasCode, ImageError } from '../errors.ts';
 import type { EventSink } from '../events.ts';
+import type { OwnChoices } from '../fetchers/context.ts';
 import type { Limits } from '../image/limits.ts';
 import type { Dependency } from '../image/manifest.ts';
 import { type ImageReference, withoutSecrets } from '../image/reference.ts';
@@ -27,6 +28,7 @@ type ParsedRequest = {
   readonly key: string;
   readonly signature: string | undefined;
   readonly reference: ImageReference;
+  readonly choices?: OwnChoices | undefined;
 };
 
 /** A request that cannot be parsed: it fails with the error. */

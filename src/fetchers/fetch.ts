@@ -8,7 +8,7 @@ import { debugLog } from '../system/debug.ts';
 import { fetchByFile } from './archive/by-file.ts';
 import { fetchByName } from './archive/by-name.ts';
 import { fetchByUrl } from './archive/by-url.ts';
-import type { FetchContext, FetchRequest } from './context.ts';
+import { contextFor, type FetchContext, type FetchRequest } from './context.ts';
 import { type Found, type FoundImage, present } from './found.ts';
 import { fetchLocked, nameInLock } from './lock.ts';
 import { isStored, signerRefusal } from './stored.ts';
@@ -17,10 +17,11 @@ const debug = debugLog('fetchers');
 
 /** Fetches one image by any kind of reference. @throws ImageError; the signal's reason if that is aborted. */
 export async function fetchImage(
-  context: FetchContext,
+  shared: FetchContext,
   request: FetchRequest<ImageReference>,
   signal: AbortSignal,
 ): Promise<Found> {
+  const context = contextFor(shared, request);
   const { reference, pin } = request;
   debug(
     () =>
