@@ -10,6 +10,7 @@ import type { FetchContext, PullPolicy, Registries } from './fetchers/context.ts
 import { parseConnectTo } from './http/connect.ts';
 import type { Http, TlsMaterial } from './http/contract.ts';
 import { openHttp } from './http/open-http.ts';
+import { type AppInput, isOfRegistry } from './image/apps.ts';
 import { defaultLimits, defaultTimeouts, type Limits, withDefaults } from './image/limits.ts';
 import type { ActionOptions, Insecure, NetworkOptions } from './options.ts';
 import { choicesOf } from './parse-apps.ts';
@@ -259,7 +260,7 @@ const manyImages = 8;
 
 type FetchPoolOptions = Pick<ActionOptions, 'jobs' | 'workers' | 'workerFile' | 'insecure'> & {
   /** What will be asked for, where it is known. */
-  readonly apps?: readonly { readonly image: string }[];
+  readonly apps?: readonly Pick<AppInput, 'image' | 'type'>[];
 };
 
 /** Opens the threads for a fetcher or finder with these options, so that they can start before it is created. @throws FILE_UNREADABLE */
@@ -268,7 +269,7 @@ export function openFetchPool(options: FetchPoolOptions): Pool {
   if (spare < reservedFiles) throw tooFewFiles(spare);
   const { jobs, workers: threads } = concurrencyOf(options, spare);
   const { apps = [] } = options;
-  const hasArchives = apps.length === 0 || apps.some(({ image }) => !/^docker:/i.test(image));
+  const hasArchives = apps.length === 0 || !apps.every(isOfRegistry);
   // each of the `jobs` transfers may have a session at the same time
   return openPool({
     workers: threads,

@@ -38,6 +38,11 @@ export type AppInput = {
   readonly cpuLimit?: string | undefined;
 };
 
+/** Whether a request is for an image of a registry. */
+export function isOfRegistry({ image, type }: Pick<AppInput, 'image' | 'type'>): boolean {
+  return type === 'docker' || /^docker:/i.test(image);
+}
+
 /** An entry of an Apps list, with the image that was found for it. */
 export type App = AppInput & {
   /** Set by findImages when the image is in the store. A digest when a registry image is kept without conversion. */

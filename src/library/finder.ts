@@ -77,9 +77,9 @@ export function createPusher(options: PusherOptions): Pusher {
 /** @throws USAGE */
 function checkPushed(images: Iterable<string | PushInput>): readonly PushInput[] {
   return checkApps(images).map((given) => {
-    const { image, skipsArchives }: PushInput = given;
+    const { image, type, skipsArchives }: PushInput = given;
     if (skipsArchives !== undefined) boolean(skipsArchives, 'images.skipsArchives');
-    return { image, skipsArchives };
+    return { image, type, skipsArchives };
   });
 }
 

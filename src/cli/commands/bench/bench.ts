@@ -19,7 +19,7 @@ const slowerExitCode = 9;
 
 export const runBenchCommand: Run = async ({ stdin, stdout, stderr, environment, signal }, line) => {
   const old = await valueOf(line, 'compare', readResult);
-  const sources = { asked: line.operands, lists: benchLists(line), stdin, signal };
+  const sources = { asked: line.operands, lists: benchLists(line), names: 'discovery' as const, stdin, signal };
   const { apps, errors } = await readRequests(sources);
   if (errors.length > 0) {
     await write(stderr, errorLines(errors));

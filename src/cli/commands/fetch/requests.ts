@@ -5,6 +5,7 @@ import {
   asImageError,
   createFileCheck,
   type ImageError,
+  type Names,
   parseReference,
   showReference,
 } from '../../../internal.ts';
@@ -24,17 +25,18 @@ export type Requests = {
 };
 
 /** Parses requests relative to `directory`. The texts are kept. */
-function parseRequests(asked: Iterable<ListedRequest>, directory: string): Requests {
+function parseRequests(asked: Iterable<ListedRequest>, directory: string, names: Names): Requests {
   const isFile = createFileCheck(directory);
   const apps: AppInput[] = [];
   const errors: Misunderstood[] = [];
   let hasFiles = false;
   for (const { text, signature, place = '' } of asked) {
     try {
-      const reference = parseReference(text, { directory, isFile });
+      const reference = parseReference(text, { directory, isFile, names });
       hasFiles ||= reference.kind === 'file';
       apps.push({
         image: text,
+        ...(reference.kind === 'registry' && { type: 'docker' as const }),
         ...(directory !== process.cwd() && { directory }),
         ...(signature !== undefined && { signature: resolve(directory, signature) }),
       });
@@ -58,6 +60,7 @@ type RequestSources = {
   readonly asked: readonly ListedRequest[];
   /** Paths of lists; `-` is the standard input. */
   readonly lists: readonly string[];
+  readonly names: Names;
   readonly stdin: NodeJS.ReadStream;
   readonly signal: AbortSignal;
 };
@@ -66,14 +69,14 @@ type RequestSources = {
  * All requests of a run, beginning with those of the command line. @throws ImageError for a list that cannot be read at
  * all
  */
-export async function readRequests({ asked, lists, stdin, signal }: RequestSources): Promise<Requests> {
+export async function readRequests({ asked, lists, names, stdin, signal }: RequestSources): Promise<Requests> {
   const directory = process.cwd();
-  const parts = [parseRequests(asked, directory)];
+  const parts = [parseRequests(asked, directory, names)];
   for (const path of lists) {
     const list = await readList({ path, directory, input: stdin }, signal);
     const shown = path === '-' ? 'standard input' : path;
     const requests = list.entries.map((entry) => ({ ...entry, place: `${shown}, line ${entry.line}: ` }));
-    const { apps, errors: invalid, hasFiles } = parseRequests(requests, list.directory);
+    const { apps, errors: invalid, hasFiles } = parseRequests(requests, list.directory, names);
     const errors = [...list.errors.map((error) => ({ asked: undefined, error })), ...invalid];
     parts.push({ apps, hasFiles, errors });
   }
