@@ -12,7 +12,8 @@ const maxMessage = 1000;
  */
 export function errorLine(error: ImageError, reference?: string, request?: AppInput): string {
   const asked = reference === undefined ? '' : `${showReference(reference).trim() || '""'}: `;
-  return `error: ${asked}${error.code}: ${show(error.message, maxMessage)}. ${adviceFor(error, request ?? { image: reference ?? '' })}.`;
+  const end = error.message.endsWith('?') ? '' : '.';
+  return `error: ${asked}${error.code}: ${show(error.message, maxMessage)}${end} ${adviceFor(error, request ?? { image: reference ?? '' })}.`;
 }
 
 /** One line for each of several failures. */
