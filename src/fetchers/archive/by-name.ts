@@ -11,7 +11,7 @@ import { forget, type Inquiry, recall, remember, withAnswer } from '../answers.t
 import type { FetchContext, FetchRequest } from '../context.ts';
 import { type Found, present } from '../found.ts';
 import { type SignatureSource, signatureSource } from '../signature.ts';
-import { findStored, type WantedName, wantedName } from '../stored.ts';
+import { type AtOnce, findIntact, findStored, type WantedName, wantedName } from '../stored.ts';
 import { discoveryContext, fetchOfferedKeys } from './offered-keys.ts';
 import { fetchRemote } from './remote.ts';
 
@@ -45,6 +45,17 @@ export async function fetchByName(
 /** What a request may have meant instead. What a dependency means is known. */
 export function suggestionFor({ reference, pin }: FetchRequest<NameReference>): string | undefined {
   return pin === undefined ? asRegistryReference(reference.text) : undefined;
+}
+
+/** As fetchByName, for an image that the store has. If undefined, fetchByName has to be asked, which may answer the same. */
+export function findByName(context: FetchContext, { reference, pin }: FetchRequest<NameReference>): AtOnce<Found> {
+  if (context.policy === 'update' || pin) return undefined;
+  const image = findIntact(context, wantedName(context, reference));
+  const answer = (found: StoredImage | undefined): Found | undefined => {
+    if (found) debug(() => `${show(formatReference(reference))}: answered from the store`);
+    return found && present(found);
+  };
+  return image instanceof Promise ? image.then(answer) : answer(image);
 }
 
 type EndpointsRequest = {
