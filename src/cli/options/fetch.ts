@@ -101,7 +101,7 @@ export const fetchRows = [
     group: 'Output',
     kind: 'value',
     placeholder: 'FILE',
-    help: 'Write events to FILE, one JSON object a line',
+    help: 'Write events to FILE, one JSON object a line; - is the standard output, fd:N a descriptor that is open',
   },
   {
     name: 'report',

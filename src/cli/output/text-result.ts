@@ -56,6 +56,9 @@ export type ResultWriter<O = Outcome, T = Totals> = {
   end(totals: T): Promise<void>;
 };
 
+/** Where the standard output has something else. */
+export const noResult: ResultWriter<unknown, unknown> = { add: () => undefined, end: () => Promise.resolve() };
+
 /** The standard output. When a display is drawn on the same terminal, a stream that writes above it. */
 export function resultStream(stdout: Writable & { readonly isTTY?: boolean }, { above }: Progress): Writable {
   if (!above || stdout.isTTY !== true) return stdout;

@@ -7,6 +7,7 @@ import { optionTable } from '../../options/table.ts';
 import { exitCodes } from '../../output/exit-code.ts';
 import { progressMode } from '../../output/progress.ts';
 import { requireApart } from '../output-files.ts';
+import { eventDestination, eventPath } from './event-file.ts';
 import type { LockFile } from './lock-file.ts';
 import { openFinder, storeDirectory } from './network.ts';
 import { insecureWarnings, prepare } from './prepare.ts';
@@ -18,8 +19,9 @@ export const runFetchCommand: Run = async (io, line) => {
   if (!prepared) return exitCodes.usage;
   const { apps, hasFiles, options, environment } = prepared;
 
+  const events = eventDestination(line);
   const outputs = (['events', 'report', 'lock'] as const).flatMap((name) => {
-    const path = textOf(line, name);
+    const path = name === 'events' ? eventPath(events) : textOf(line, name);
     return path === undefined || (name === 'lock' && isOn(line, 'frozen')) ? [] : [{ option: `--${name}`, path }];
   });
   const lists = line.values('from-file').map(({ text }) => text);
@@ -32,7 +34,7 @@ export const runFetchCommand: Run = async (io, line) => {
     output: textOf(line, 'output') === 'json' ? ('json' as const) : ('text' as const),
     full: isOn(line, 'full'),
     progress: progressMode(textOf(line, 'progress'), io.stderr.isTTY, environment),
-    events: textOf(line, 'events'),
+    events,
     report: await valueOf(line, 'report', requireWritable),
     lockFile: await lockFileOf(line),
     warnings: [

@@ -1,10 +1,12 @@
+import type { Writable } from 'node:stream';
+
 import type { AppInput, EventSink, Finder, ImageError, Outcome, Totals } from '../../../internal.ts';
 import type { Io } from '../../command.ts';
 import { createBatchExitCode, exitCodes } from '../../output/exit-code.ts';
 import { createJsonResult } from '../../output/json-result.ts';
 import { createEventStream, openProgress, type ProgressMode } from '../../output/progress.ts';
-import { createTextResult, resultStream } from '../../output/text-result.ts';
-import { openEventFile } from './event-file.ts';
+import { createTextResult, noResult, resultStream, type ResultWriter } from '../../output/text-result.ts';
+import { type EventDestination, openEventFile } from './event-file.ts';
 import type { LockFile } from './lock-file.ts';
 import { awaitOutcomes } from './prepare.ts';
 import type { FetchReport } from './report.ts';
@@ -15,8 +17,7 @@ export type FetchRun = {
   /** Whether text output has complete image IDs. */
   readonly full: boolean;
   readonly progress: ProgressMode;
-  /** Path of the file for events. */
-  readonly events: string | undefined;
+  readonly events: EventDestination | undefined;
   /** Path of the file for the report. It was checked to be writable. */
   readonly report: string | undefined;
   readonly lockFile: LockFile | undefined;
@@ -42,7 +43,8 @@ export async function runFetch(
     unwritten.push(error);
     progress.onEvent({ type: 'warning', message: error.message });
   };
-  const file = run.events === undefined ? undefined : await openEventFile(run.events, onUnwritten);
+  const stdout = resultStream(io.stdout, progress);
+  const file = run.events && (await openEventFile(run.events, stdout, onUnwritten));
   const record = file && createEventStream(file.write, Date.now);
   const report = run.report === undefined ? undefined : await openReport(run.report, onUnwritten);
   const onEvent: EventSink = (event) => {
@@ -56,11 +58,7 @@ export async function runFetch(
   try {
     for (const message of run.warnings) onEvent({ type: 'warning', message });
     const finder = await openFinder(onEvent);
-    const stdout = resultStream(io.stdout, progress);
-    const result =
-      run.output === 'json'
-        ? createJsonResult<Outcome, Totals>(stdout, 'longshore.fetch/1')
-        : createTextResult(stdout, run);
+    const result = createResult(stdout, run);
     const exitCode = createBatchExitCode();
     const settle = awaitOutcomes(io, run.apps);
 
@@ -85,6 +83,11 @@ export async function runFetch(
   const [failure] = unwritten;
   if (failure && code === exitCodes.success) throw failure;
   return code;
+}
+
+function createResult(stdout: Writable, { output, events, full }: FetchRun): ResultWriter {
+  if (output === 'json') return createJsonResult<Outcome, Totals>(stdout, 'longshore.fetch/1');
+  return events?.kind === 'stdout' ? noResult : createTextResult(stdout, { full });
 }
 
 async function openReport(path: string, onFailure: (error: ImageError) => void): Promise<FetchReport> {

@@ -1,3 +1,5 @@
+import type { Writable } from 'node:stream';
+
 import {
   asImageError,
   checkAsked,
@@ -24,10 +26,10 @@ import { createJsonResult } from '../../output/json-result.ts';
 import { createEventStream, progressMode } from '../../output/progress.ts';
 import { openPushProgress } from '../../output/push-progress.ts';
 import { size } from '../../output/state-line.ts';
-import { createLines, resultStream } from '../../output/text-result.ts';
+import { createLines, noResult, resultStream, type ResultWriter } from '../../output/text-result.ts';
 import { write } from '../../output/write.ts';
 import { registryCredentials, registrySettings } from '../../registries/registry-settings.ts';
-import { openEventFile } from '../fetch/event-file.ts';
+import { type EventDestination, eventDestination, eventPath, openEventFile } from '../fetch/event-file.ts';
 import { networkSettings, readCaFile, storeDirectory } from '../fetch/network.ts';
 import { fetchOptions } from '../fetch/options.ts';
 import { insecureWarnings } from '../fetch/prepare.ts';
@@ -53,8 +55,9 @@ export const runPushCommand: Run = async (io, line) => {
   const directories = directoriesOf(line, environment);
   const config = await readConfig(directories);
   const dir = textOf(line, 'dir');
-  const events = textOf(line, 'events');
-  const outputs = events === undefined ? [] : [{ option: '--events', path: events }];
+  const events = eventDestination(line);
+  const path = eventPath(events);
+  const outputs = path === undefined ? [] : [{ option: '--events', path }];
   await requireApart(outputs, { lists, apps: [], storeDir: storeDirectory({ dir, config, environment }) });
 
   const progress = await openPushProgress(
@@ -62,14 +65,14 @@ export const runPushCommand: Run = async (io, line) => {
     io.stderr,
     Date.now,
   );
+  const stdout = resultStream(io.stdout, { ...progress, end: () => undefined });
   const unwritten: ImageError[] = [];
   const file =
-    events === undefined
-      ? undefined
-      : await openEventFile(events, (error) => {
-          unwritten.push(error);
-          progress.onEvent({ type: 'warning', message: error.message });
-        });
+    events &&
+    (await openEventFile(events, stdout, (error) => {
+      unwritten.push(error);
+      progress.onEvent({ type: 'warning', message: error.message });
+    }));
   const record = file && createEventStream(file.write, Date.now);
   const onEvent: EventSink = (event) => {
     progress.onEvent(event);
@@ -95,11 +98,7 @@ export const runPushCommand: Run = async (io, line) => {
       dockerCredentials: config.dockerCredentials,
       registryCredentials: registryCredentials(environment, onWarning),
     });
-    const stdout = resultStream(io.stdout, { ...progress, end: () => undefined });
-    const result =
-      textOf(line, 'output') === 'json'
-        ? createJsonResult<PushOutcome, PushTotals>(stdout, 'longshore.push/1')
-        : createLines<PushOutcome, PushTotals>(stdout, lineOf);
+    const result = createResult(stdout, line, events);
     const waiting = new Set(inputs.map(({ image }) => image));
     io.awaits(() => [...waiting]);
     ({ totals } = await pusher.pushImages(inputs, {
@@ -124,6 +123,15 @@ export const runPushCommand: Run = async (io, line) => {
   if (failure && code === exitCodes.success) throw failure;
   return code;
 };
+
+function createResult(
+  stdout: Writable,
+  line: CommandLine,
+  events: EventDestination | undefined,
+): ResultWriter<PushOutcome, PushTotals> {
+  if (textOf(line, 'output') === 'json') return createJsonResult(stdout, 'longshore.push/1');
+  return events?.kind === 'stdout' ? noResult : createLines(stdout, lineOf);
+}
 
 type Misunderstood = { readonly asked: string | undefined; readonly error: ImageError };
 
