@@ -123,9 +123,12 @@ export function createPusher(options: PusherOptions): Pusher {
   };
 }
 
+/** Files that one thread hashes in turns: a thread takes longer to start than most of them. */
+const hashesPerThread = 8;
+
 function openHashingPool(options: PusherOptions): Pool {
   const { workers } = concurrencyOf({ ...options, workers: options.workers ?? availableParallelism() });
-  return openPool({ workers, sessionsPerWorker: 1, filename: options.workerFile });
+  return openPool({ workers, sessionsPerWorker: hashesPerThread, filename: options.workerFile });
 }
 
 async function pushAll(
@@ -158,7 +161,7 @@ async function pushContextOf(context: FetchContext): Promise<PushContext> {
   return {
     ...{ store, slots, concurrency, onEvent, tally, nowMs },
     client: await registries.client(),
-    hashFile: (path) => pool.run('reHash', { path, algorithm: 'sha256' }),
+    hashFile: (path, size) => pool.run('reHash', { path, algorithm: 'sha256', size }),
   };
 }
 

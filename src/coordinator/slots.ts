@@ -73,7 +73,8 @@ export function createSlots({ jobs, jobsPerHost, clock = systemClock, knownLevel
       .values()
       .filter(({ releaseBatch, releaseUncounted }) => !releaseBatch && !releaseUncounted)
       .toArray();
-    uncounted.concurrency = Math.max(1, maxUncounted.all - slow.length);
+    const room = Math.max(1, maxUncounted.all - slow.length);
+    if (room !== uncounted.concurrency) uncounted.concurrency = room;
   };
 
   const takeUncounted = async (host: string): Promise<Release> => {

@@ -1,4 +1,5 @@
-import { type FileHandle, lstat } from 'node:fs/promises';
+import { closeSync, fstatSync, lstatSync, readSync } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
 
 import { hasCode } from '../errors.ts';
 import type { RequestBody } from '../http/contract.ts';
@@ -6,7 +7,7 @@ import { bodyOf, tellSending } from '../http/request-body.ts';
 import { digestOf } from '../registry/download-blob.ts';
 import type { StoredBlob } from '../store/registry-store.ts';
 import { errnoOf } from '../system/errno.ts';
-import { openOwnFile, readAtMost, stampText } from '../system/files.ts';
+import { openOwnFile, openOwnFileSync, stampText } from '../system/files.ts';
 import { abortable } from '../system/single-flight.ts';
 import { damagedBlob, type PushContext } from './context.ts';
 
@@ -50,12 +51,10 @@ export async function openBlob(
       throw error;
     }
   };
-  const file = resources.use(await orDamaged(openOwnFile(path)));
-  const stat = await orDamaged(file.stat({ bigint: true }));
-  if (stat.size !== BigInt(size)) throw damagedBlob(context, digest, 'wrong size');
-
   if (size <= smallBytes) {
-    const bytes = await orDamaged(readAtMost(file, size + 1));
+    // at once: threads would take longer to be asked than the file to be read
+    const bytes = await orDamaged(Promise.try(() => readSmall(path, size + 1)));
+    if (bytes.byteLength !== size) throw damagedBlob(context, digest, 'wrong size');
     if (digestOf(bytes) !== digest) throw damagedBlob(context, digest, 'wrong hash');
     return {
       body: (from, to) => tellSending(bodyOf(bytes.subarray(from, to)), () => onBytes(to - from)),
@@ -63,13 +62,16 @@ export async function openBlob(
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
   }
+  const file = resources.use(await orDamaged(openOwnFile(path)));
+  const stat = fstatSync(file.fd, { bigint: true });
+  if (stat.size !== BigInt(size)) throw damagedBlob(context, digest, 'wrong size');
 
   const check = async (): Promise<void> => {
-    const { hex } = await orDamaged(abortable(context.hashFile(path), signal));
+    const { hex } = await orDamaged(abortable(context.hashFile(path, size), signal));
     if (`sha256:${hex}` !== digest) throw damagedBlob(context, digest, 'wrong hash');
     // what was hashed is what is being sent
-    if (stampText(await orDamaged(lstat(path, { bigint: true }))) !== stampText(stat))
-      throw damagedBlob(context, digest, 'wrong hash');
+    const now = await orDamaged(Promise.try(() => lstatSync(path, { bigint: true })));
+    if (stampText(now) !== stampText(stat)) throw damagedBlob(context, digest, 'wrong hash');
   };
   let fault: { readonly error: unknown } | undefined;
   const sound = check();
@@ -91,6 +93,19 @@ export async function openBlob(
     sound: () => sound,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** The first bytes of a file, at most `bytes`. */
+function readSmall(path: string, bytes: number): Uint8Array {
+  const file = openOwnFileSync(path);
+  try {
+    const buffer = Buffer.allocUnsafe(bytes);
+    let end = 0;
+    for (let read = 1; read > 0 && end < bytes; end += read) read = readSync(file, buffer, end, bytes - end, end);
+    return buffer.subarray(0, end);
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** Chunks of a file, each with the position of its end. */

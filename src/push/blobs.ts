@@ -36,6 +36,8 @@ export function createBlobs(
   const brought = new Map<string, Promise<Brought>>();
   /** The registry mounts nothing, so that it need not be asked again. */
   let mountsNothing = false;
+  /** Whether the registry finds a blob that is mounted from the repository itself; undefined before it was tried. */
+  let findsByMount: boolean | undefined;
 
   const inSlot = <T>(
     { key, place }: BlobAsker,
@@ -76,13 +78,30 @@ export function createBlobs(
     const mounted = await mountBlob(context, step, blob, from, signal);
     if (mounted === true) sums.blobsMounted += 1;
     mountsNothing = mounted === undefined;
+    if (mounted === true && findsByMount === undefined) {
+      findsByMount = false; // until it is known, for all others
+      findsByMount = (await mountBlob(context, step, blob, step.place.repository, signal)) === true;
+    }
     return mounted || undefined;
+  };
+
+  /** Asks whether a blob is there by the request that begins its upload if it is not. */
+  const findOrBegin = async (
+    step: PushStep,
+    asker: BlobAsker,
+    blob: StoredBlob,
+    signal: AbortSignal,
+  ): Promise<Brought> => {
+    const found = await mountBlob(context, step, blob, step.place.repository, signal);
+    if (found === true) return 'present';
+    return upload(step, asker, blob, signal, found || undefined);
   };
 
   const check = (asker: BlobAsker, blob: StoredBlob, signal: AbortSignal): Promise<Brought> =>
     inSlot(asker, signal, async (step) => {
-      if (await hasBlob(context, step, blob, signal)) return 'present';
       const { mountFrom } = asker;
+      if (findsByMount && mountFrom === undefined) return findOrBegin(step, asker, blob, signal);
+      if (await hasBlob(context, step, blob, signal)) return 'present';
       const mounted = mountFrom === undefined ? undefined : await tryMount(step, blob, mountFrom, signal);
       return mounted === true ? 'mounted' : upload(step, asker, blob, signal, mounted);
     });

@@ -12,7 +12,7 @@ export type PushContext = {
   /** Runs transfers within the limits of the host and the batch. */
   readonly slots: PushSlots;
   /** Hashes a file by sha256, in a thread. */
-  readonly hashFile: (path: string) => Promise<{ readonly hex: string; readonly bytes: number }>;
+  readonly hashFile: (path: string, size: number) => Promise<{ readonly hex: string; readonly bytes: number }>;
   /** The most images and transfers at a time, and the most transfers to the target. */
   readonly concurrency: { readonly jobs: number; readonly jobsPerHost: number };
   readonly onEvent: EventSink;

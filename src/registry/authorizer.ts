@@ -21,7 +21,8 @@ export function pullAccess(repository: string): Access {
 /** @param from - a repository of the same registry from which a blob is to be mounted. */
 export function pushAccess(repository: string, from?: string): Access {
   const own = `repository:${repository}:pull,push`;
-  return { repository, scopes: from === undefined ? [own] : [own, ...pullAccess(from).scopes] };
+  const isOther = from !== undefined && from !== repository;
+  return { repository, scopes: isOther ? [own, ...pullAccess(from).scopes] : [own] };
 }
 
 /** Authorizes the requests to one registry. */

@@ -1,8 +1,9 @@
 import { chmod, writeFile } from 'node:fs/promises';
 
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 
 import { codesOf } from '../helpers/fetching.ts';
+import type { TargetOptions } from '../helpers/push-target.ts';
 import { openPushing } from '../helpers/pushing.ts';
 import { types } from '../helpers/registry.ts';
 import { layerOf } from '../helpers/registry-fetching.ts';
@@ -62,6 +63,46 @@ test('a blob is sent once for a batch, and mounted into all other repositories',
   t.is(totals.blobsUploaded, sent.length);
   t.is(totals.blobsMounted, 2 * (names.length - 1));
   t.is(target.manifests.size, 2 * names.length);
+});
+
+/** Pushes one image after the other: the second mounts, and the others have layers of their own, one of which is there already. */
+async function pushAfterMount(t: ExecutionContext, options: TargetOptions = {}) {
+  const { registry, reference, fetch, push, target } = await openPushing(t, options);
+  const names = ['a', 'b', 'c', 'd'].map((name) => `team/${name}`);
+  const images = names.map((name) => registry.putImage(name, '1', { layers: ['shared', name] }).manifest);
+  for (const name of names) await fetch(reference(`${name}:1`));
+  const there = images[3]?.layers[1]?.digest ?? '';
+  target.blobs.set(`team/d@${there}`, Buffer.from('team/d'));
+  const { outcomes } = await push(
+    names.map((name) => reference(`${name}:1`)),
+    {},
+    { jobs: 1 },
+  );
+  t.true(outcomes.every(({ status }) => status === 'pushed'));
+  return { target, there, last: outcomes[3], third: target.asked('HEAD', /team\/c\/blobs/) };
+}
+
+test('a registry that mounts is asked for a blob by the request that begins its upload', async (t) => {
+  const { target, there, last, third } = await pushAfterMount(t);
+  t.deepEqual(third, []);
+  t.like(last, { blobs: { uploaded: 1, mounted: 1, present: 1 } });
+  t.is(
+    target.asked('POST', new RegExp(`team/d/blobs/uploads/.mount=${encodeURIComponent(there)}&from=team%2Fd$`)).length,
+    1,
+  );
+  t.is(target.uploads.size, 0);
+});
+
+test('a registry that does not find a blob in the repository that it is mounted into is asked by HEAD', async (t) => {
+  const { last, third } = await pushAfterMount(t, {
+    intercept({ url, response }) {
+      const isOwn = url.searchParams.get('from') === /^\/v2\/(.+)\/blobs/.exec(url.pathname)?.[1];
+      const location = `${url.pathname}left-alone`;
+      return isOwn && Boolean(response.writeHead(202, { location, 'content-length': '0' }).end());
+    },
+  });
+  t.true(third.length > 0);
+  t.like(last, { blobs: { uploaded: 1, mounted: 1, present: 1 } });
 });
 
 test('a registry that mounts nothing gets its blobs all the same', async (t) => {
