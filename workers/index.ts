@@ -64,11 +64,18 @@ export const inspectKeys = replying('inspectKeys', async (request) => (await ins
 // in longshore/worker, the thread of the index has loaded this module too
 if (given?.thread !== 'index') parentPort?.postMessage({ kind: 'ready', threadId } satisfies ReadyMessage);
 
-if (given?.loads !== undefined) {
-  // what most archives need, before the first one arrives
-  const loading = [import('./ingest/ingest.ts'), import('./decompress/gunzip.ts')] as Promise<unknown>[];
-  if (given.loads === 'signed archives') {
-    loading.push(import('./openpgp/digests.ts'), import('./openpgp/verify-signature.ts'));
+/**
+ * What the pool asks for first. It takes the thread for ready once that is there, with what most archives need: while a thread is ready
+ * and has no task, nothing in it goes on, and what it had begun to load would wait for the first archive.
+ */
+export const ready = load(given?.loads);
+
+async function load(loads: Loads | undefined): Promise<typeof start> {
+  const loading: Promise<unknown>[] = [];
+  if (loads !== undefined) loading.push(ingestModule(), import('./decompress/gunzip.ts'));
+  if (loads === 'signed archives') {
+    loading.push(import('./openpgp/digests.ts'), verifySignatureModule(), import('./openpgp/verdict.ts'));
   }
-  Promise.all(loading).catch(() => undefined); // the task that needs it will report it
+  await Promise.allSettled(loading); // the task that needs what could not be loaded will report it
+  return start;
 }

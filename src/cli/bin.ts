@@ -1,14 +1,21 @@
 #!/usr/bin/env node
 // Old versions of Node must be able to read this file: no static imports, and no syntax that they do not know.
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-if (major > 24 || (major === 24 && minor >= 15)) {
-  // Keeps the young generation of each heap small, which otherwise grows to 48 MiB: file contents are outside the heap.
-  // And lets a heap of 40 MiB grow by less than 100 before a collection. Together this saves a third of the memory for
-  // ten thousand images.
-  for (const flag of ['--semi-space-growth-factor=1', '--heap-growing-percent=50'])
-    process.getBuiltinModule('v8').setFlagsFromString(flag);
-  void import('./main.ts').then((loaded) => loaded.main(process.argv.slice(2)));
-} else {
+if (major < 24 || (major === 24 && minor < 15)) {
   console.error('longshore: needs Node 24.15 or later, this is ' + process.versions.node);
   process.exitCode = 2;
+} else if (process.argv.length !== 3 || process.argv[2] !== '--version' || !hasPrintedVersion()) {
+  void import('./main.ts').then((loaded) => loaded.main(process.argv.slice(2)));
+}
+
+/** Without loading anything, and without a stream for the standard output. What fails is left to those that report it. */
+function hasPrintedVersion(): boolean {
+  const { readFileSync, writeSync } = process.getBuiltinModule('fs');
+  try {
+    const path = process.getBuiltinModule('module').findPackageJSON(import.meta.url) ?? '';
+    const { version } = JSON.parse(readFileSync(path, 'utf8')) as { readonly version: string };
+    return writeSync(1, version + '\n') === version.length + 1;
+  } catch {
+    return false;
+  }
 }

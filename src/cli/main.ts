@@ -1,9 +1,8 @@
-import type { Writable } from 'node:stream';
+import { flushCompileCache } from 'node:module';
 
 import { keepCompiled } from './compile-cache.ts';
 import { listenForSignals } from './interruption.ts';
 import { openStandardOutput } from './output/write.ts';
-import { readVersion } from './version.ts';
 
 /**
  * Runs one command line. The exit code is a failure until the command has ended: otherwise a Node process with hanging
@@ -12,11 +11,6 @@ import { readVersion } from './version.ts';
 export async function main(args: readonly string[]): Promise<void> {
   process.exitCode = 1;
   const stdout = openStandardOutput();
-  if (args.length === 1 && args[0] === '--version' && (await tryToPrint(stdout, readVersion()))) {
-    process.exitCode = 0; // without loading other modules
-    return;
-  }
-
   filterWarnings();
   const interruption = listenForSignals(process.env);
   stdout.on('error', interruption.stop); // the reader of the results has gone
@@ -24,6 +18,7 @@ export async function main(args: readonly string[]): Promise<void> {
   guard(() => pending());
 
   keepCompiled(process.env);
+  setTimeout(boundHeaps, shortMs).unref();
   const { run } = await import('./run.ts');
   const exitCode = await run(args, {
     stdin: process.stdin,
@@ -35,6 +30,20 @@ export async function main(args: readonly string[]): Promise<void> {
   });
   process.removeAllListeners('beforeExit');
   process.exitCode = interruption.exitCode() ?? exitCode;
+}
+
+/** A run that takes longer is no short one. */
+const shortMs = 1_000;
+
+/**
+ * Keeps the young generation of each heap small, which otherwise grows to 48 MiB: file contents are outside the heap. And lets a heap
+ * of 40 MiB grow by less than 100 before a collection. Together this saves a third of the memory for ten thousand images. Not from
+ * the start: V8 accepts compiled code, that of Node's own modules too, only with the flags that it was compiled with.
+ */
+function boundHeaps(): void {
+  flushCompileCache();
+  const { setFlagsFromString } = process.getBuiltinModule('node:v8'); // loaded by no other code of a short run
+  for (const flag of ['--semi-space-growth-factor=1', '--heap-growing-percent=50']) setFlagsFromString(flag);
 }
 
 /** Reports errors that no command handles. */
@@ -54,11 +63,6 @@ function guard(pending: () => readonly string[]): void {
     process.removeAllListeners('beforeExit');
   });
   process.stderr.on('error', () => undefined);
-}
-
-function tryToPrint(stdout: Writable, line: string): Promise<boolean> {
-  stdout.on('error', () => undefined);
-  return new Promise((resolve) => stdout.write(`${line}\n`, (error) => resolve(!error)));
 }
 
 function oneLine(text: string): string {

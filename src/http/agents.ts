@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
+import type { SecureContext } from 'node:tls';
 
 import { Agent, type Dispatcher, Pool } from 'undici';
 
@@ -111,7 +111,7 @@ export function openAgents(options: HttpOptions, routes: Routes): Agents {
   };
 }
 
-/** Creates the context at the first https connection: reading the root certificates takes a while. */
+/** Creates the context at the first https connection: loading the module takes a while, and so does reading the root certificates. */
 function lazySecureContext(
   ca: readonly string[] = [],
   material: TlsMaterial = { ca: [], pairs: [] },
@@ -119,11 +119,14 @@ function lazySecureContext(
   const authorities = [...ca, ...material.ca];
   const { pairs } = material;
   let context: SecureContext | undefined;
-  return () =>
-    (context ??= createSecureContext({
+  const create = (): SecureContext => {
+    const { createSecureContext, getCACertificates } = process.getBuiltinModule('node:tls');
+    return createSecureContext({
       ...(authorities.length > 0 && { ca: [...getCACertificates('default'), ...authorities] }),
       ...(pairs.length > 0 && { cert: pairs.map(({ cert }) => cert), key: pairs.map(({ key }) => key) }),
-    }));
+    });
+  };
+  return () => (context ??= create());
 }
 
 /** The most bytes of one read. */

@@ -1,5 +1,4 @@
 import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
 
 import { ImageError } from '../errors.ts';
 import { show, showUrl } from '../image/show.ts';
@@ -39,8 +38,6 @@ export function getDocument(
 
 type Limit = DocumentRequest['limit'];
 
-const gunzipAsync = promisify(gunzip);
-
 async function readWithin(body: AsyncIterable<Uint8Array>, limit: Limit): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
@@ -70,7 +67,8 @@ async function decode(body: Uint8Array, coding: string, url: string, { name, byt
     throw refuse(`coded as ${show(coding)}, which was not requested`);
   }
   try {
-    return await gunzipAsync(body, { maxOutputLength: bytes });
+    const { gunzip } = await import('node:zlib'); // hardly a server codes what it was asked not to
+    return await promisify(gunzip)(body, { maxOutputLength: bytes });
   } catch (error) {
     if (error instanceof RangeError) throw overLimit({ name, bytes });
     throw refuse('declared as coded with gzip, but is not', error);

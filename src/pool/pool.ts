@@ -1,5 +1,4 @@
 import { rm } from 'node:fs/promises';
-import { getHeapStatistics } from 'node:v8';
 import type { Transferable } from 'node:worker_threads';
 
 import type { IngestLimits, IngestRequest } from '../../workers/ingest/requests.ts';
@@ -124,7 +123,7 @@ export function openPool(options: ThreadOptions): Pool {
 export function workerFailed(error: unknown, shown: string | undefined): never {
   if (isImageError(error)) throw error;
   if (error instanceof Error && 'code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY') {
-    const maximum = getHeapStatistics().heap_size_limit; // threads have the limit of the main thread
+    const maximum = process.getBuiltinModule('node:v8').getHeapStatistics().heap_size_limit; // threads have the limit of the main thread
     const about = shown === undefined ? '' : ` over ${show(shown, 1000)}`;
     const message = `a thread ran out of memory${about}; the limit of its heap is ${Math.round(maximum / 2 ** 20)} MiB`;
     throw new ImageError('LIMIT_EXCEEDED', message, { limit: 'heap', maximum }, { cause: error });

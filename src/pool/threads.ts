@@ -134,6 +134,7 @@ async function openPiscina(options: ThreadOptions) {
   const cache = getCompileCacheDir(); // ends with a directory for this version of Node
   const piscina = new Piscina({
     filename,
+    name: 'ready',
     minThreads: Math.min(least, workers),
     maxThreads: workers,
     concurrentTasksPerWorker: sessionsPerWorker,

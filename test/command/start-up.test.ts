@@ -49,5 +49,34 @@ test('the version is printed before anything but a few small files is loaded', a
   const { run } = await openShell(t, `--import '${hooks}'`);
   const { code, stderr } = await run('longshore --version');
   t.is(code, 0);
-  t.true(Number(stderr) > 1000 && Number(stderr) < 40_000, stderr);
+  t.true(Number(stderr) > 500 && Number(stderr) < 2_000, stderr);
+});
+
+test('a fetch from a plain http server loads neither TLS nor HTTP/2, nor what undici has beside its connections', async (t) => {
+  const hooks = join(await temporaryDirectory(t), 'hooks.mjs');
+  await writeFile(
+    hooks,
+    `const modules = ['net', 'http', 'tls', 'http2', 'zlib'].map((name) => 'NativeModule ' + name);
+    process.on('exit', () => {
+      const loaded = process.moduleLoadList.filter((name) => modules.includes(name)).map((name) => name.slice(13));
+      console.error(loaded.sort().join(' '));
+    });`,
+  );
+  const { run } = await openShell(t, `--import '${hooks}'`);
+  const { code, stderr } = await run('longshore fetch --retries=0 --progress=none http://127.0.0.1:1/app.aci');
+  t.not(code, 0);
+  t.regex(stderr, /CONNECTION|NETWORK/);
+  t.regex(stderr, /\nhttp net\n$/);
+});
+
+test('a short run keeps the flags that compiled code was made with, without which V8 compiles all of it again', async (t) => {
+  const hooks = join(await temporaryDirectory(t), 'hooks.mjs');
+  await writeFile(
+    hooks,
+    `import { cachedDataVersionTag } from 'node:v8';
+    const before = cachedDataVersionTag();
+    process.on('exit', () => console.error(cachedDataVersionTag() === before || process.uptime() > 1));`,
+  );
+  const { run } = await openShell(t, `--import '${hooks}'`);
+  t.like(await run('longshore image list --no-legend'), { code: 0, stderr: 'true\n' });
 });
