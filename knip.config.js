@@ -5,7 +5,7 @@ export default ({ production }) => ({
     'src/cli/bin.ts!',
     'src/bench/{serve,measured}.ts!', // processes of their own
     'src/report/browser/main.ts!', // compiled for browsers
-    'workers/{index,index-writer}.ts!', // threads
+    'workers/{index,index-writer,list-reader}.ts!', // threads
     'bench/{main,micro,model,floor}.ts',
   ],
   project: ['{src,workers}/**/*.ts!', '{bench,test}/**/*.ts', '*.js'],

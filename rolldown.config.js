@@ -169,5 +169,6 @@ export default defineConfig([
     ],
   ),
   programs(['workers/index-writer'], []), // by itself: it needs little of what the others share
+  programs(['workers/list-reader'], []),
   forBundlers(),
 ]);

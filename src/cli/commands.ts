@@ -12,6 +12,10 @@ export const commands: readonly Command[] = [
       ['fetch https://example.com/app.aci --signature app.aci.asc', 'with a signature that is at hand'],
       ['fetch -f images.txt --output=json', 'all images of a list, the result as JSON'],
       ['fetch -f images.txt --lock images.lock.json --frozen', 'only the images that it was the last time'],
+      [
+        'fetch -f compose.yaml',
+        'the images of a Compose file; TYPE:LIST says what a list is, where its content does not',
+      ],
       ['fetch --insecure-options=image docker://busybox', 'from a registry, whose images are not signed'],
     ],
     load: async () => (await import('./commands/fetch/fetch.ts')).runFetchCommand,
@@ -40,6 +44,21 @@ export const commands: readonly Command[] = [
       ['push --all --dry-run --to docker://registry.example.com', 'first see what would go where'],
     ],
     load: async () => (await import('./commands/push/push.ts')).runPushCommand,
+  },
+  {
+    name: 'list',
+    operands: '<LIST...>',
+    summary: 'Show what lists name, each once, as fetch -f would take it; ask nothing of the network',
+    examples: [
+      ['list deployment.yaml', 'the images of objects of Kubernetes'],
+      [
+        'list kubernetes:manifests/ --output=json',
+        'of all YAML and JSON files in a directory, with file, line and column',
+      ],
+      ['list compose.yaml', 'the images of the services, with the variables of the environment and of .env'],
+      ['list -', 'a list from standard input, such as what helm template prints'],
+    ],
+    load: async () => (await import('./commands/list/list.ts')).runListCommand,
   },
   {
     name: 'trust',

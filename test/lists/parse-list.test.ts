@@ -2,14 +2,24 @@ import test from 'ava';
 import fc from 'fast-check';
 
 import { hasCode } from '../../src/errors.ts';
-import { createListBuilder } from '../../src/lists/parse-list.ts';
+import { listInvalid } from '../../src/lists/list.ts';
+import { parseLines } from '../../src/lists/parse-list.ts';
 
-const context = { directory: '/lists', shown: 'images.txt' };
+const context = { directory: '/lists', shown: 'images.txt', areOfRegistries: false };
 
+/** The entries with what a line says of them, and the errors. */
 function parse(text: string) {
-  const { list, add } = createListBuilder(context);
-  text.split('\n').forEach(add);
-  return list;
+  const { entries, problems } = parseLines({ ...context, text });
+  return {
+    entries: entries.map((entry) => {
+      if (entry.kind !== 'image') throw new Error('a line is one image');
+      const { text, image, type, signature, directory, place } = entry;
+      if (image !== text || type !== 'guess' || directory !== '/lists' || place.list !== 'images.txt')
+        throw new Error(text);
+      return { text, line: place.line, ...(signature !== undefined && { signature }) };
+    }),
+    errors: problems.map(listInvalid),
+  };
 }
 
 test('each line of a list has a reference, optionally with a signature', (t) => {
@@ -90,4 +100,20 @@ test('every line becomes an entry, an error or nothing', (t) => {
     }),
   );
   t.pass();
+});
+
+test('a list of plain references of registries is taken as such, whatever they look like', (t) => {
+  const text = 'alpine:3.20\n./text\nquay.io/org/app@sha256:x # why\ndocker://busybox\n';
+  const { entries, problems } = parseLines({ ...context, text, areOfRegistries: true });
+  t.deepEqual(
+    entries.map((entry) => entry.kind === 'image' && [entry.image, entry.type, entry.text]),
+    [
+      ['docker://alpine:3.20', 'docker', 'alpine:3.20'],
+      ['docker://busybox', 'docker', 'docker://busybox'],
+    ],
+  );
+  t.deepEqual(
+    problems.map(({ place }) => place.line),
+    [2, 3],
+  );
 });

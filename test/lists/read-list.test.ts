@@ -7,7 +7,7 @@ import { PassThrough, Readable } from 'node:stream';
 import test, { type ExecutionContext } from 'ava';
 
 import { hasCode } from '../../src/errors.ts';
-import { readList } from '../../src/lists/read-list.ts';
+import { type ListSource, readList as read } from '../../src/lists/read-list.ts';
 
 const signal = AbortSignal.timeout(600_000);
 
@@ -15,6 +15,20 @@ async function temporaryDirectory(t: ExecutionContext): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'longshore-list-'));
   t.teardown(() => rm(directory, { recursive: true, force: true }));
   return directory;
+}
+
+/** The entries with what a line says of them. */
+async function readList(source: Omit<ListSource, 'environment'>, signal: AbortSignal) {
+  const { entries, errors } = await read({ ...source, environment: {} }, signal);
+  return {
+    entries: entries.map((entry) => {
+      if (entry.kind !== 'image') throw new Error('a line is one image');
+      const { text, place, signature } = entry;
+      return { text, line: place.line, ...(signature !== undefined && { signature }) };
+    }),
+    errors,
+    directories: [...new Set(entries.map((entry) => entry.kind === 'image' && entry.directory))],
+  };
 }
 
 const fromInput = (...chunks: readonly Uint8Array[]) =>
@@ -45,7 +59,7 @@ test('chunks may end anywhere, also within a character', async (t) => {
     const chunks = Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) =>
       bytes.subarray(index * size, (index + 1) * size),
     );
-    t.deepEqual(await fromInput(...chunks), { entries, errors: [], directory: '/here' }, `${size}`);
+    t.deepEqual(await fromInput(...chunks), { entries, errors: [], directories: ['/here'] }, `${size}`);
   }
 });
 
@@ -53,7 +67,10 @@ test('the error for a list that cannot be read names it', async (t) => {
   const directory = await temporaryDirectory(t);
   const read = (path: string) => readList({ path, directory, input: Readable.from([]) }, signal);
   t.true(hasCode(await t.throwsAsync(read('missing')), 'FILE_NOT_FOUND'));
-  t.true(hasCode(await t.throwsAsync(read('.')), 'FILE_UNREADABLE'));
+  t.true(hasCode(await t.throwsAsync(read('/proc/self/mem')), 'FILE_UNREADABLE'));
+  const empty = await t.throwsAsync(read('.'));
+  t.true(hasCode(empty, 'FILE_NOT_FOUND'));
+  t.regex(empty?.message ?? '', /has no YAML or JSON file/);
 });
 
 test('bytes that are not UTF-8 are refused, also at the end', async (t) => {
@@ -88,7 +105,7 @@ test('a list of 100 000 lines is read in little memory', (t) => {
     const chunk = Buffer.from(Array.from({ length: 1000 }, (_, i) => 'https://images.example.com/some/where/app-' + i + '.aci').join('\\n') + '\\n');
     const input = Readable.from(Array.from({ length: 100 }, () => chunk));
     const before = process.memoryUsage().rss;
-    const { entries } = await readList({ path: '-', directory: '/', input }, new AbortController().signal);
+    const { entries } = await readList({ path: '-', directory: '/', input, environment: {} }, new AbortController().signal);
     console.log(JSON.stringify({ lines: entries.length, bytes: process.memoryUsage().rss - before }));
   `;
   const module = new URL('../../src/lists/read-list.ts', import.meta.url).href;

@@ -40,7 +40,6 @@ function everyCall(store: Store, imageId: Awaited<ReturnType<typeof putImage>>['
     resolveId: () => store.resolveId(imageId),
     getImage: () => store.getImage(imageId),
     findImage: () => store.findImage('a', new Map()),
-    findIntactAtOnce: () => store.findIntactAtOnce('a', new Map()),
     imagesNamed: () => store.imagesNamed('a'),
     images: () => Array.fromAsync(store.images()),
     manifest: () => store.manifest(imageId),

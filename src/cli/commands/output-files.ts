@@ -2,6 +2,7 @@ import { realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 
 import { type AppInput, show } from '../../internal.ts';
+import { splitListType } from '../../lists/read-list.ts';
 import { usageError } from '../options/option.ts';
 
 /** A file to write, and the option that named it. */
@@ -9,7 +10,7 @@ export type OutputFile = { readonly option: string; readonly path: string };
 
 /** The files that a run reads, and its store. */
 export type RunInputs = {
-  /** Paths of lists; `-` is the standard input. */
+  /** The values of -f. */
   readonly lists: readonly string[];
   readonly apps: readonly AppInput[];
   readonly storeDir: string;
@@ -27,7 +28,10 @@ export async function requireApart(
 ): Promise<void> {
   if (outputs.length === 0) return;
   const taken = new Map<string, string>();
-  for (const path of lists) if (path !== '-') taken.set((await placeOf(path)) ?? path, 'a list of this run');
+  for (const list of lists) {
+    const { path } = splitListType(list);
+    if (path !== '-') taken.set((await placeOf(path)) ?? path, 'a list of this run');
+  }
   const images = new Set(apps.flatMap(pathsOf));
   const store = await realpath(storeDir).catch(() => resolve(storeDir));
   for (const { option, path } of outputs) {

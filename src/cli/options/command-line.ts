@@ -8,7 +8,6 @@ import {
   commandNames,
   type OptionSpec,
   parseSwitch,
-  unknownWord,
   usageError,
   variableName,
 } from './option.ts';
@@ -109,7 +108,7 @@ function check({ text, option }: OptionValue, { name, kind, choices }: OptionSpe
   if (kind === 'flag') {
     parseSwitch(text, option);
   } else if (choices && !choices.includes(text)) {
-    throw unknownWord(text, choices, option);
+    throw usageError(`want ${choices.join(', ')}, got "${show(text)}"`, option);
   } else if (text === '' && name !== 'insecure-options') {
     throw usageError('needs a value', option);
   }

@@ -1,3 +1,4 @@
+import { listTypes } from '../../lists/list.ts';
 import type { OptionSpec } from './option.ts';
 
 /** Options of the commands that take images from anywhere: what to fetch. */
@@ -7,15 +8,8 @@ export const askingRows = [
     group: 'What to fetch',
     short: 'f',
     kind: 'values',
-    placeholder: 'LIST',
-    help: 'Take what LIST names, - for standard input',
-  },
-  {
-    name: 'names',
-    group: 'What to fetch',
-    kind: 'value',
-    choices: ['discovery', 'registry'],
-    help: 'What a name without a scheme is: one that discovery finds (the default), or an image of a registry, as docker reads it',
+    placeholder: '[TYPE:]LIST',
+    help: `Take what LIST names: a file, a directory, or - for standard input. TYPE, if the content does not tell it: ${listTypes.join(', ')}`,
   },
   {
     name: 'signature',

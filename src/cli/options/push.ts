@@ -14,8 +14,8 @@ export const pushRows = [
     group: 'What to push',
     short: 'f',
     kind: 'values',
-    placeholder: 'LIST',
-    help: 'Push what LIST names, - for standard input',
+    placeholder: '[TYPE:]LIST',
+    help: 'Push what LIST names, - for standard input; the types are those of fetch',
   },
   { name: 'all', group: 'What to push', kind: 'flag', help: 'Push all registry images of the store' },
   { name: 'scoped', group: 'What to push', kind: 'flag', help: 'Keep the host in the names as well, as skopeo sync' },
@@ -31,6 +31,6 @@ export const pushRows = [
 
 /** Options of fetch that push has as well. */
 export const sharedWithPush: readonly string[] = [
-  ...['names', 'jobs', 'jobs-per-host', 'progress', 'events', 'limit-rate', 'min-rate'],
+  ...['jobs', 'jobs-per-host', 'progress', 'events', 'limit-rate', 'min-rate'],
   ...['retries', 'timeout', 'ca-file', 'connect-to', 'deny-net'],
 ];

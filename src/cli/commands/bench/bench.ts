@@ -17,9 +17,10 @@ import { benchTable } from './table.ts';
 /** Exit code of `--compare` when a setting is slower by more than the noise. */
 const slowerExitCode = 9;
 
-export const runBenchCommand: Run = async ({ stdin, stdout, stderr, environment, signal }, line) => {
+export const runBenchCommand: Run = async (io, line) => {
+  const { stdout, stderr, environment, signal } = io;
   const old = await valueOf(line, 'compare', readResult);
-  const sources = { asked: line.operands, lists: benchLists(line), names: 'discovery' as const, stdin, signal };
+  const sources = { asked: line.operands, lists: benchLists(line), io };
   const { apps, errors } = await readRequests(sources);
   if (errors.length > 0) {
     await write(stderr, errorLines(errors));

@@ -1,18 +1,19 @@
-import { type Insecure, isOfRegistry } from '../../../internal.ts';
+import type { Insecure } from '../../../internal.ts';
 import type { Io } from '../../command.ts';
-import { readConfig } from '../../config/read-config.ts';
+import { type Config, readConfig } from '../../config/read-config.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { usageError } from '../../options/option.ts';
-import { directoriesOf, namesOf, textOf, valueOf } from '../../options/read.ts';
+import { directoriesOf, textOf, valueOf } from '../../options/read.ts';
 import { errorLines } from '../../output/error-line.ts';
 import { write } from '../../output/write.ts';
 import { registrySettings } from '../../registries/registry-settings.ts';
+import { listCredentials, listWarnings } from '../lists.ts';
 import { readCaFile, type Settings } from './network.ts';
 import { fetchOptions } from './options.ts';
 import { readRequests, type Requests } from './requests.ts';
 
 /** The input of a run, read and checked. */
-export type Prepared = Omit<Requests, 'errors'> &
+export type Prepared = Omit<Requests, 'errors' | 'lists'> &
   Settings & {
     /** Warnings about the input. */
     readonly warnings: readonly string[];
@@ -23,33 +24,31 @@ export type Prepared = Omit<Requests, 'errors'> &
  *
  * @returns undefined when there were invalid references; all of them have been reported. @throws USAGE, CONFIG_INVALID
  */
-export async function prepare(
-  { stdin, stderr, environment, signal }: Io,
-  line: CommandLine,
-): Promise<Prepared | undefined> {
+export async function prepare(io: Io, line: CommandLine): Promise<Prepared | undefined> {
+  const { stderr, environment } = io;
   const options = fetchOptions(line);
   const ca = await valueOf(line, 'ca-file', readCaFile);
   const lists = line.values('from-file').map(({ text }) => text);
   if (line.operands.length + lists.length === 0) throw usageError('name at least one image, or a list with -f');
-  const { errors, ...requests } = await readRequests({
-    asked: line.operands,
-    lists,
-    names: namesOf(line),
-    stdin,
-    signal,
-  });
+  const { errors, lists: read, ...requests } = await readRequests({ asked: line.operands, lists, io });
   if (errors.length > 0) {
     await write(stderr, errorLines(errors));
     return undefined;
   }
   const directories = directoriesOf(line, environment);
-  const config = await readConfig(directories);
-  const areOfRegistry = requests.apps.some(isOfRegistry);
-  const warnings = requests.apps.length === 0 ? ['no list names an image: there is nothing to do'] : [];
-  const registries = areOfRegistry
+  const config = withCredentials(await readConfig(directories), listCredentials(read));
+  const isOfRegistry = requests.apps.some(({ image }) => /^docker:/i.test(image));
+  const warnings = [...listWarnings(read, options.insecure)];
+  if (requests.apps.length === 0) warnings.push('no list names an image: there is nothing to do');
+  const registries = isOfRegistry
     ? await registrySettings(options.mirrors, environment, (message) => warnings.push(message))
     : undefined;
   return { ...requests, options, config, directories, environment, dir: textOf(line, 'dir'), ca, registries, warnings };
+}
+
+/** The credentials of lists are used before those of the configuration. */
+function withCredentials(config: Config, given: Config['dockerCredentials']): Config {
+  return { ...config, dockerCredentials: { ...config.dockerCredentials, ...given } };
 }
 
 /** Warnings about disabled checks, shown before the work begins. */

@@ -3,16 +3,16 @@ import { resolve } from 'node:path';
 import {
   type AppInput,
   asImageError,
-  createFileCheck,
+  createFileChecks,
   type ImageError,
-  type Names,
   parseReference,
+  referenceKey,
   showReference,
 } from '../../../internal.ts';
-import { readList } from '../../../lists/read-list.ts';
+import { type ImageEntry, listInvalid, showPlace } from '../../../lists/list.ts';
+import type { Io } from '../../command.ts';
+import { type Lists, readLists } from '../lists.ts';
 
-/** `place` is its position in a list, for messages. */
-type ListedRequest = { readonly text: string; readonly signature?: string; readonly place?: string };
 /** `asked` is absent when the error itself names the request. */
 type Misunderstood = { readonly asked: string | undefined; readonly error: ImageError };
 
@@ -22,63 +22,90 @@ export type Requests = {
   readonly errors: readonly Misunderstood[];
   /** True when there is a local file: it is written to the store under every pull policy. */
   readonly hasFiles: boolean;
+  readonly lists: Lists;
 };
-
-/** Parses requests relative to `directory`. The texts are kept. */
-function parseRequests(asked: Iterable<ListedRequest>, directory: string, names: Names): Requests {
-  const isFile = createFileCheck(directory);
-  const apps: AppInput[] = [];
-  const errors: Misunderstood[] = [];
-  let hasFiles = false;
-  for (const { text, signature, place = '' } of asked) {
-    try {
-      const reference = parseReference(text, { directory, isFile, names });
-      hasFiles ||= reference.kind === 'file';
-      apps.push({
-        image: text,
-        ...(reference.kind === 'registry' && { type: 'docker' as const }),
-        ...(directory !== process.cwd() && { directory }),
-        ...(signature !== undefined && { signature: resolve(directory, signature) }),
-      });
-    } catch (error) {
-      errors.push({ asked: `${place}${showReference(text)}`, error: asImageError(error) });
-    }
-  }
-  return { apps, errors, hasFiles };
-}
-
-function joinRequests(parts: readonly Requests[]): Requests {
-  return {
-    apps: parts.flatMap(({ apps }) => apps),
-    errors: parts.flatMap(({ errors }) => errors),
-    hasFiles: parts.some(({ hasFiles }) => hasFiles),
-  };
-}
 
 type RequestSources = {
   /** The requests on the command line. */
-  readonly asked: readonly ListedRequest[];
-  /** Paths of lists; `-` is the standard input. */
+  readonly asked: readonly { readonly text: string; readonly signature?: string }[];
+  /** The values of -f. */
   readonly lists: readonly string[];
-  readonly names: Names;
-  readonly stdin: NodeJS.ReadStream;
-  readonly signal: AbortSignal;
+  readonly io: Pick<Io, 'stdin' | 'signal' | 'environment'>;
 };
 
 /**
  * All requests of a run, beginning with those of the command line. @throws ImageError for a list that cannot be read at
  * all
  */
-export async function readRequests({ asked, lists, names, stdin, signal }: RequestSources): Promise<Requests> {
+export async function readRequests({ asked, lists: paths, io }: RequestSources): Promise<Requests> {
   const directory = process.cwd();
-  const parts = [parseRequests(asked, directory, names)];
-  for (const path of lists) {
-    const list = await readList({ path, directory, input: stdin }, signal);
-    const shown = path === '-' ? 'standard input' : path;
-    const requests = list.entries.map((entry) => ({ ...entry, place: `${shown}, line ${entry.line}: ` }));
-    const { apps, errors: invalid, hasFiles } = parseRequests(requests, list.directory, names);
-    const errors = [...list.errors.map((error) => ({ asked: undefined, error })), ...invalid];
-    parts.push({ apps, hasFiles, errors });
+  const lists = await readLists(paths, io);
+  const apps: AppInput[] = [];
+  const errors: Misunderstood[] = lists.errors.map((error) => ({ asked: undefined, error }));
+  let hasFiles = false;
+  const isFileIn = createFileChecks();
+  const once = createOnce();
+
+  /** @returns the key of the reference; undefined if it cannot be parsed. */
+  const parse = (text: string, base: string, place: string): string | undefined => {
+    try {
+      const reference = parseReference(text, { directory: base, isFile: isFileIn(base) });
+      hasFiles ||= reference.kind === 'file';
+      return referenceKey(reference);
+    } catch (error) {
+      errors.push({ asked: `${place}${showReference(text)}`, error: asImageError(error) });
+      return undefined;
+    }
+  };
+
+  for (const { text, signature } of asked) {
+    if (parse(text, directory, '') === undefined) continue;
+    apps.push({ image: text, ...(signature !== undefined && { signature: resolve(directory, signature) }) });
   }
-  return joinRequests(parts);
+  for (const entry of lists.entries) {
+    if (entry.kind === 'tags') {
+      const problem = `the tags of ${showReference(entry.repository)} have to be named: a registry is not asked for them`;
+      errors.push({ asked: undefined, error: listInvalid({ place: entry.place, problem }) });
+      continue;
+    }
+    const key = parse(entry.image, entry.directory, `${showPlace(entry.place)}: `);
+    if (key === undefined) continue;
+    const verdict = once(key, entry);
+    if (typeof verdict === 'string') {
+      errors.push({ asked: undefined, error: listInvalid({ place: entry.place, problem: verdict }) });
+    } else if (verdict) apps.push(appOf(entry, directory));
+  }
+  return { apps, errors, hasFiles, lists };
+}
+
+function appOf({ image, directory, signature }: ImageEntry, workingDirectory: string): AppInput {
+  return {
+    image,
+    ...(directory !== workingDirectory && { directory }),
+    ...(signature !== undefined && { signature }),
+  };
+}
+
+/**
+ * Tells which entries are to be asked for: what lists of other programs name again and again, once. In a list of our own each line is
+ * a request.
+ *
+ * @returns a function that returns what is wrong with an entry, where the same image has another signature
+ */
+function createOnce(): (key: string, entry: ImageEntry) => boolean | string {
+  const signatures = new Map<string, ImageEntry>();
+  const taken = new Set<string>();
+  return (key, entry) => {
+    const { signature, type, platforms = [], keep = '' } = entry;
+    const first = signatures.get(key);
+    if (signature !== undefined && !first) signatures.set(key, entry);
+    if (signature !== undefined && first && first.signature !== signature) {
+      return `another signature for the same image than in ${showPlace(first.place)}: which one counts?`;
+    }
+    if (type === 'guess') return true;
+    const request = JSON.stringify([key, signature, platforms, keep]);
+    if (taken.has(request)) return false;
+    taken.add(request);
+    return true;
+  };
 }

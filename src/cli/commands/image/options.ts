@@ -1,4 +1,5 @@
-import { type OptionSpec, unknownWord } from '../../options/option.ts';
+import { show } from '../../../internal.ts';
+import { type OptionSpec, usageError } from '../../options/option.ts';
 
 /** The columns of `image list`. */
 export const imageFields = [
@@ -106,7 +107,7 @@ export const imageOptions = [
 export function oneOf<const T extends string>(words: readonly T[]): (text: string, option: string) => T {
   return (text, option) => {
     const found = words.find((word) => word === text);
-    if (found === undefined) throw unknownWord(text, words, option);
+    if (found === undefined) throw usageError(`want ${words.join(', ')}, got "${show(text)}"`, option);
     return found;
   };
 }

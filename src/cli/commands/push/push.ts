@@ -13,13 +13,13 @@ import {
   show,
   showReference,
 } from '../../../internal.ts';
-import { readList } from '../../../lists/read-list.ts';
+import { listInvalid, showPlace } from '../../../lists/list.ts';
 import type { Io, Run } from '../../command.ts';
 import { readConfig } from '../../config/read-config.ts';
 import { openCliStore } from '../../open-store.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { usageError } from '../../options/option.ts';
-import { directoriesOf, isOn, namesOf, textOf, valueOf } from '../../options/read.ts';
+import { directoriesOf, isOn, textOf, valueOf } from '../../options/read.ts';
 import { errorLines } from '../../output/error-line.ts';
 import { createBatchExitCode, exitCodes } from '../../output/exit-code.ts';
 import { createJsonResult } from '../../output/json-result.ts';
@@ -33,6 +33,7 @@ import { type EventDestination, eventDestination, eventPath, openEventFile } fro
 import { networkSettings, readCaFile, storeDirectory } from '../fetch/network.ts';
 import { fetchOptions } from '../fetch/options.ts';
 import { insecureWarnings } from '../fetch/prepare.ts';
+import { type Lists, listWarnings, readLists } from '../lists.ts';
 import { requireApart } from '../output-files.ts';
 
 /** `push [IMAGE...]`: brings images of the store into a registry. */
@@ -46,7 +47,7 @@ export const runPushCommand: Run = async (io, line) => {
     throw usageError('name at least one image, or a list with -f, or --all');
   const options = fetchOptions(line);
   const ca = await valueOf(line, 'ca-file', readCaFile);
-  const { inputs, errors } = await readInputs(line, io);
+  const { inputs, errors, lists: read } = await readInputs(line, io);
   if (errors.length > 0) {
     await write(io.stderr, errorLines(errors));
     return exitCodes.usage;
@@ -83,7 +84,9 @@ export const runPushCommand: Run = async (io, line) => {
   let totals: PushTotals | undefined;
   const exitCode = createBatchExitCode();
   try {
-    insecureWarnings({ ...options.insecure, image: false }).forEach(onWarning);
+    [...insecureWarnings({ ...options.insecure, image: false }), ...listWarnings(read, options.insecure)].forEach(
+      onWarning,
+    );
     const { mirrors, certificates } = await registrySettings([], environment, onWarning);
     await using store = await openCliStore(
       { dir: storeDirectory({ dir, config, environment }) },
@@ -108,7 +111,7 @@ export const runPushCommand: Run = async (io, line) => {
         waiting.delete(outcome.reference);
         exitCode.add(outcome);
         result.add(outcome);
-        progress.onOutcome(outcome, { image: outcome.reference, type: 'docker' });
+        progress.onOutcome(outcome);
         if (outcome.status === 'skipped')
           onWarning(`${showReference(outcome.reference)} is skipped: an archive (ACI), which a registry does not take`);
       },
@@ -138,26 +141,36 @@ type Misunderstood = { readonly asked: string | undefined; readonly error: Image
 /** The images that operands and lists name, and all that cannot be understood. @throws ImageError for a list that cannot be read */
 async function readInputs(
   line: CommandLine,
-  { stdin, signal }: Io,
-): Promise<{ readonly inputs: readonly PushInput[]; readonly errors: readonly Misunderstood[] }> {
+  io: Io,
+): Promise<{
+  readonly inputs: readonly PushInput[];
+  readonly errors: readonly Misunderstood[];
+  readonly lists: Lists;
+}> {
   const inputs: PushInput[] = [];
   const errors: Misunderstood[] = [];
-  const names = namesOf(line);
   const take = (image: string, place: string, skipsArchives: boolean): void => {
     try {
-      inputs.push({ image, type: checkAsked(image, names), skipsArchives });
+      checkAsked(image);
+      inputs.push({ image, skipsArchives });
     } catch (error) {
       errors.push({ asked: `${place}${showReference(image)}`, error: asImageError(error) });
     }
   };
   for (const { text } of line.operands) take(text, '', false);
-  for (const { text: path } of line.values('from-file')) {
-    const list = await readList({ path, directory: process.cwd(), input: stdin }, signal);
-    const shown = path === '-' ? 'standard input' : path;
-    for (const error of list.errors) errors.push({ asked: undefined, error });
-    for (const { text, line: number } of list.entries) take(text, `${shown}, line ${number}: `, true);
+  const lists = await readLists(
+    line.values('from-file').map(({ text }) => text),
+    io,
+  );
+  for (const error of lists.errors) errors.push({ asked: undefined, error });
+  for (const entry of lists.entries) {
+    if (entry.kind === 'image') take(entry.image, `${showPlace(entry.place)}: `, true);
+    else {
+      const problem = `name the tags of ${showReference(entry.repository)} that are to be pushed`;
+      errors.push({ asked: undefined, error: listInvalid({ place: entry.place, problem }) });
+    }
   }
-  return { inputs, errors };
+  return { inputs, errors, lists };
 }
 
 function lineOf({ reference, status, pushed, target, digest, size: bytes }: PushOutcome): string {

@@ -1,0 +1,96 @@
+import { closeSync, constants, fstatSync, readFileSync, realpathSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+import { show } from '../image/show.ts';
+import { isNoEntry } from '../system/errno.ts';
+import { openRegularSync } from '../system/files.ts';
+import { typeOfDocument } from './detect.ts';
+import { type Files, readCompose } from './formats/compose.ts';
+import { readKubernetes } from './formats/kubernetes.ts';
+import { readSkopeo } from './formats/skopeo.ts';
+import { type Collector, createCollector, type ListType, type ParsedList, type Source } from './list.ts';
+import { type Node, readDocuments } from './located.ts';
+
+/** A YAML or JSON text to parse. Plain data. */
+export type StructuredText = {
+  readonly text: string;
+  /** The name of the list in messages. */
+  readonly shown: string;
+  /** The absolute path that relative paths in it are resolved against. */
+  readonly directory: string;
+  /** The absolute path of the list; absent for standard input. */
+  readonly path?: string;
+  /** Absent if the content tells it, document by document. */
+  readonly type?: ListType;
+  /** Whether a document of no type that is known is passed over with a note, as in a directory. */
+  readonly skipsUnknown?: boolean;
+  /** Variables that lists may refer to. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+};
+
+type Read = (root: Node, source: Source, files: Files) => void;
+
+const formats: Readonly<Partial<Record<ListType, Read>>> = {
+  kubernetes: readKubernetes,
+  compose: readCompose,
+  skopeo: readSkopeo,
+};
+
+/** Parses a list in YAML or JSON. @throws LIST_INVALID, LIMIT_EXCEEDED where that is too much */
+export function parseStructured(structured: StructuredText): ParsedList {
+  const { text, type, skipsUnknown = false } = structured;
+  const collector = createCollector();
+  const source = collector.source(structured);
+  const files = openFiles(structured, collector);
+  for (const root of readDocuments(text, source.problem)) {
+    const format = formats[type ?? typeOfDocument(root) ?? 'text'];
+    if (format) format(root, source, files);
+    else if (skipsUnknown) source.note(root.at, 'this is no list of a type that is known, and is skipped');
+    else source.problem(root.at, unknown);
+  }
+  return collector.found;
+}
+
+const unknown =
+  'no list of a type that is known. If it is one, say which: kubernetes:FILE, compose:FILE and so on; the types are in the help';
+
+/** The files that an included file may have: more would keep the thread busy. */
+const maxBytes = 4 * 1024 * 1024;
+
+function openFiles({ path, environment }: StructuredText, collector: Collector): Files {
+  const realPath = path === undefined ? undefined : realPathOf(path);
+  return {
+    ...(realPath !== undefined && { path: realPath }),
+    environment,
+    read: readSmall,
+    open(path, directory = dirname(path)) {
+      const text = readSmall(path);
+      if (text === undefined) return undefined;
+      const source = collector.source({ text, shown: show(path, 1024), directory });
+      return { roots: [...readDocuments(text, source.problem)], source, path: realPathOf(path) };
+    },
+  };
+}
+
+function realPathOf(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+}
+
+/** @throws what the system throws, but for a file that is not there */
+function readSmall(path: string): string | undefined {
+  let descriptor: number | undefined;
+  try {
+    descriptor = openRegularSync(path, constants.O_RDONLY);
+    if (fstatSync(descriptor).size > maxBytes) throw new Error(`it has more than ${maxBytes} bytes`);
+    return readFileSync(descriptor, 'utf8').replace(/^\ufeff/, '');
+  } catch (error) {
+    if (isNoEntry(error)) return undefined;
+    throw error;
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+}

@@ -1,0 +1,195 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import test, { type ExecutionContext } from 'ava';
+
+import { refusal, startRegistry } from '../helpers/registry.ts';
+import { runHere } from '../helpers/run-here.ts';
+import { temporaryDirectory } from '../helpers/stored.ts';
+
+/** A registry with two images, and longshore with a store of its own. */
+async function open(t: ExecutionContext) {
+  const directory = await temporaryDirectory(t);
+  const registry = await startRegistry(t);
+  for (const name of ['a', 'b']) registry.putImage(`team/${name}`, '1', { layers: ['shared', name] });
+  const environment = {
+    HOME: directory,
+    LONGSHORE_SYSTEM_CONFIG: join(directory, 'system'),
+    LONGSHORE_LOCAL_CONFIG: join(directory, 'local'),
+    LONGSHORE_INSECURE_OPTIONS: 'image',
+    LONGSHORE_PROGRESS: 'none',
+    LONGSHORE_PLATFORM: 'linux/amd64',
+    LONGSHORE_DIR: join(directory, 'store'),
+    TAG: '1',
+  };
+  const write = async (name: string, text: string): Promise<string> => {
+    await writeFile(join(directory, name), text);
+    return join(directory, name);
+  };
+  return {
+    host: registry.host,
+    directory,
+    write,
+    longshore: (...args: readonly string[]) => runHere(args, environment),
+  };
+}
+
+test('fetch and plan take lists of several types at once; what they name again and again is asked for once', async (t) => {
+  const { host, write, longshore } = await open(t);
+  const compose = await write('compose.yaml', `services: {a: {image: "${host}/team/a:\${TAG}"}, tool: {build: .}}`);
+  const pods = await write(
+    'pods.yaml',
+    ['a', 'b', 'a']
+      .map((name) => `---\napiVersion: v1\nkind: Pod\nspec: {containers: [{image: "${host}/team/${name}:1"}]}\n`)
+      .join(''),
+  );
+  const asked = [`docker://${host}/team/a:1`, `docker://${host}/team/b:1`];
+  const plan = await longshore('plan', '-f', compose, '-f', `kubernetes:${pods}`, '--output=json');
+  t.is(plan.code, 0, plan.stderr);
+  t.deepEqual(
+    (JSON.parse(plan.stdout) as { images: { reference: string }[] }).images.map(({ reference }) => reference),
+    asked,
+  );
+  const { code, stdout, stderr } = await longshore('fetch', '-f', compose, '-f', pods, '--output=json');
+  t.is(code, 0, stderr);
+  t.deepEqual(
+    (JSON.parse(stdout) as { images: { reference: string }[] }).images.map(({ reference }) => reference),
+    asked,
+  );
+  t.is(stderr.match(/service tool is skipped/g)?.length, 1);
+});
+
+test('push takes the same lists', async (t) => {
+  const { host, write, longshore } = await open(t);
+  const sync = await write('sync.yaml', `"${host}": {images: {team/a: ["1"], team/b: ["1"]}}`);
+  t.is((await longshore('fetch', '-f', sync)).code, 0);
+  const { code, stdout, stderr } = await longshore('push', '-f', sync, '--dry-run', '--to', `docker://${host}/mirror`);
+  t.is(code, 0, stderr);
+  t.deepEqual(stdout.match(/-> \S+\/mirror\/team\/\w/g), [`-> ${host}/mirror/team/a`, `-> ${host}/mirror/team/b`]);
+});
+
+test('list prints what lists name, each once, with where, and asks nothing', async (t) => {
+  const { directory, write, longshore } = await open(t);
+  await write(
+    'pods.yaml',
+    'apiVersion: v1\nkind: Pod\nspec:\n  containers:\n    - image: nginx:1\n    - image: quay.io/b\n    - image: docker.io/library/nginx:1\n',
+  );
+  const text = await write('list.txt', './a.aci signature=a.asc\nexample.com/app:1\n');
+  const pods = join(directory, 'pods.yaml');
+  const { code, stdout, stderr } = await longshore('list', pods, text);
+  t.deepEqual([code, stderr], [0, '']);
+  const lines = [
+    `docker://nginx:1`,
+    'docker://quay.io/b',
+    `${directory}/a.aci signature=${directory}/a.asc`,
+    'example.com/app:1',
+  ];
+  t.is(stdout, `${lines.join('\n')}\n`);
+
+  const json = await longshore('list', pods, text, '--output=json');
+  t.deepEqual(JSON.parse(json.stdout), {
+    schema: 'longshore.references/1',
+    references: [
+      {
+        reference: 'docker://nginx:1',
+        places: [
+          { list: pods, line: 5, column: 14 },
+          { list: pods, line: 7, column: 14 },
+        ],
+      },
+      { reference: 'docker://quay.io/b', places: [{ list: pods, line: 6, column: 14 }] },
+      {
+        reference: join(directory, 'a.aci'),
+        signature: join(directory, 'a.asc'),
+        places: [{ list: text, line: 1 }],
+      },
+      { reference: 'example.com/app:1', places: [{ list: text, line: 2 }] },
+    ],
+    notes: [],
+  });
+});
+
+test('all errors of all lists come at once, with their places; nothing is printed or done then', async (t) => {
+  const { directory, write, longshore } = await open(t);
+  await mkdir(join(directory, 'all'));
+  const pods = await write(
+    'all/a.yaml',
+    'apiVersion: v1\nkind: Pod\nspec: {containers: [{image: "$(A)"}, {image: ok}]}\n',
+  );
+  const lines = await write('b.txt', 'a b\nftp://c/d\nexample.com/ok\n');
+  const both = await write('c.txt', 'example.com/app signature=x\nexample.com/app signature=y\n');
+  for (const args of [
+    ['list', join(directory, 'all'), lines],
+    ['fetch', '-f', join(directory, 'all'), '-f', lines, '-f', both],
+  ]) {
+    const { code, stdout, stderr } = await longshore(...args);
+    t.deepEqual([code, stdout], [2, '']);
+    const found = stderr.trimEnd().split('\n');
+    t.is(found.length, args[0] === 'fetch' ? 4 : 3, stderr);
+    t.true(found[0]?.startsWith(`error: LIST_INVALID: ${pods}, line 3, column 30: "$(A)" is left open`));
+    t.true(found[1]?.startsWith(`error: LIST_INVALID: ${lines}, line 1: expected one reference`));
+    t.true(found[2]?.startsWith(`error: ${lines}, line 2: ftp://c/d: REFERENCE_INVALID: `));
+    if (args[0] === 'fetch')
+      t.regex(found[3] ?? '', /c\.txt, line 2: another signature for the same image than in .*c\.txt, line 1/);
+  }
+});
+
+test('checks that a list lifts are lifted by --insecure-options alone, and its password is shown nowhere', async (t) => {
+  const { host, write, longshore } = await open(t);
+  const sync = await write(
+    'sync.yaml',
+    `"${host}":\n  tls-verify: false\n  credentials: {username: john, password: open sesame}\n  images: {team/a: ["1"]}\n`,
+  );
+  const runs = await Promise.all([
+    longshore('list', sync, '--output=json'),
+    longshore('fetch', '-f', sync, '--output=json'),
+    longshore('list', sync, '--insecure-options=tls'),
+  ]);
+  for (const { code, stdout, stderr } of runs) {
+    t.is(code, 0, stderr);
+    t.notRegex(stdout + stderr, /sesame/);
+  }
+  const said = runs.map(({ stderr }) => stderr.match(/line 2, column 15: tls of \S+ is checked all the same/g)?.length);
+  t.deepEqual(said, [1, 1, undefined]);
+});
+
+test('the credentials of a list go to the registry that they stand under, and to no other', async (t) => {
+  const { write, longshore } = await open(t);
+  const given = `Basic ${Buffer.from('john:open sesame').toString('base64')}`;
+  const seen = new Map<string, Set<string | undefined>>();
+  const registries = [];
+  for (const name of ['one', 'two']) {
+    seen.set(name, new Set());
+    const registry = await startRegistry(t, {
+      guard: ({ headers }) => {
+        seen.get(name)?.add(headers.authorization);
+        const challenge = { 'www-authenticate': 'Basic realm="registry"' };
+        return headers.authorization === given ? undefined : refusal(401, 'UNAUTHORIZED', 'who are you', challenge);
+      },
+    });
+    registry.putImage('team/a', '1');
+    registries.push(registry.host);
+  }
+  const [one, two] = registries;
+  const credentials = 'credentials: {username: john, password: open sesame}';
+  const list = await write(
+    'sync.yaml',
+    `"${one}": {images: {team/a: ["1"]}, ${credentials}}\n"${two}": {images: {team/a: ["1"]}}`,
+  );
+  const { code, stdout } = await longshore('fetch', '-f', list, '--output=json');
+  t.is(code, 6);
+  t.deepEqual(
+    (JSON.parse(stdout) as { images: { status: string }[] }).images.map(({ status }) => status),
+    ['fetched', 'failed'],
+  );
+  t.true(seen.get('one')?.has(given));
+  t.deepEqual([...(seen.get('two') ?? [])], [undefined]);
+});
+
+test('a list is not overwritten by what a run writes, whatever stands before its path', async (t) => {
+  const { write, longshore } = await open(t);
+  const list = await write('list.txt', 'example.com/app\n');
+  const { code, stderr } = await longshore('fetch', '-f', `text:${list}`, '--events', list);
+  t.is(code, 2);
+  t.regex(stderr, /is a list of this run/);
+});
