@@ -10,9 +10,10 @@ import type { FetchContext, PullPolicy, Registries } from './fetchers/context.ts
 import { parseConnectTo } from './http/connect.ts';
 import type { Http, TlsMaterial } from './http/contract.ts';
 import { openHttp } from './http/open-http.ts';
+import { type AppInput, isOfRegistry } from './image/apps.ts';
 import { defaultLimits, defaultTimeouts, type Limits, withDefaults } from './image/limits.ts';
-import { hostPlatform, parsePlatformChoice } from './image/platform.ts';
 import type { ActionOptions, Insecure, NetworkOptions } from './options.ts';
+import { choicesOf } from './parse-apps.ts';
 import { openPool, type Pool } from './pool/pool.ts';
 import type { RegistryClient } from './registry/client.ts';
 import { isHostOf } from './registry/place.ts';
@@ -187,29 +188,14 @@ type Context = Pick<FetchContext, 'http' | 'limits' | 'platform' | 'onEvent' | '
 
 /** The settings for registry images. The client is created, and its code loaded, at the first one. @throws USAGE */
 function openRegistries(options: ActionOptions, context: Context): Registries {
-  const [first, ...others] = (options.platform ?? []).map((text) => parsePlatformChoice(text));
-  const isWhole = first === 'all' || others.includes('all');
-  const keep = options.keep ?? (isWhole ? 'oci' : 'both');
-  if (isWhole && others.length > 0) throw usage('platform: "all" stands alone');
-  if (isWhole && keep !== 'oci')
-    throw usage(`platform: "all" keeps images as they came, and makes no archives: not with keep ${keep}`);
-  const referrers = options.referrers ?? false;
-  if (referrers && keep === 'aci')
-    throw usage('what is attached to images is kept with them as they came: not with keep aci', 'referrers');
   let client: Promise<RegistryClient> | undefined;
   return {
     client: () => (client ??= openRegistryClient(options, context)),
     lookasides: options.lookasides ?? { scopes: new Map(), others: undefined, fallback: undefined },
     configs: createRecentDocuments(recentBytes),
-    keep,
-    referrers,
-    platforms: first ? [first, ...others] : [hostPlatform(context.platform)],
-    isPlatformAsked: first !== undefined,
+    referrers: options.referrers ?? false,
+    ...choicesOf(options),
   };
-}
-
-function usage(message: string, option = 'platform'): ImageError<'USAGE'> {
-  return new ImageError('USAGE', message, { option });
 }
 
 async function openRegistryClient(
@@ -274,7 +260,7 @@ const manyImages = 8;
 
 type FetchPoolOptions = Pick<ActionOptions, 'jobs' | 'workers' | 'workerFile' | 'insecure'> & {
   /** What will be asked for, where it is known. */
-  readonly apps?: readonly { readonly image: string }[];
+  readonly apps?: readonly Pick<AppInput, 'image' | 'type'>[];
 };
 
 /** Opens the threads for a fetcher or finder with these options, so that they can start before it is created. @throws FILE_UNREADABLE */
@@ -283,7 +269,7 @@ export function openFetchPool(options: FetchPoolOptions): Pool {
   if (spare < reservedFiles) throw tooFewFiles(spare);
   const { jobs, workers: threads } = concurrencyOf(options, spare);
   const { apps = [] } = options;
-  const hasArchives = apps.length === 0 || apps.some(({ image }) => !/^docker:/i.test(image));
+  const hasArchives = apps.length === 0 || !apps.every(isOfRegistry);
   // each of the `jobs` transfers may have a session at the same time
   return openPool({
     workers: threads,

@@ -13,8 +13,8 @@ export type ErrorDetails = {
   INTERNAL: { readonly what: string };
   /** Options that are invalid or contradict each other. `option` is the name of the option, with dots: `limits.archive`. */
   USAGE: { readonly option?: string };
-  /** `input` is no image reference. */
-  REFERENCE_INVALID: { readonly input: string };
+  /** `input` is no image reference. `didYouMean` is one that was probably meant: `docker://localhost:5000/app:1`. */
+  REFERENCE_INVALID: { readonly input: string; readonly didYouMean?: string };
   /** A list file has something that cannot be read at `line` and, where it is known, `column`, counted from 1, of the file `list`. */
   LIST_INVALID: { readonly list: string; readonly line: number; readonly column?: number };
   /** The configuration file at `path` cannot be used. */
@@ -28,8 +28,11 @@ export type ErrorDetails = {
   ID_TOO_SHORT: { readonly asked: string };
   /** There is no file, or no directory for it, at `path`. */
   FILE_NOT_FOUND: { readonly path: string };
-  /** Nothing tells where the image `name` is; `attempts` are the places that were asked, each with what came of it. */
-  DISCOVERY_FAILED: { readonly name: string; readonly attempts: readonly string[] };
+  /**
+   * Nothing tells where the image `name` is; `attempts` are the places that were asked, each with what came of it. `didYouMean` is set
+   * if the request reads as an image of a registry too: `docker://alpine:3.20`.
+   */
+  DISCOVERY_FAILED: { readonly name: string; readonly attempts: readonly string[]; readonly didYouMean?: string };
   /** An image is not there for the platform `wanted`; `available` are those that it is there for. For `keep` see Keepable. */
   PLATFORM_MISSING: Keepable & { readonly wanted: string; readonly available: readonly string[] };
   /**

@@ -78,11 +78,12 @@ function openFinder(options: ActionOptions, what: 'finder' | 'fetcher'): Finder 
 
 async function findAll(
   context: OpenContext,
-  { withDeps = true, failFast = false }: ActionOptions,
+  options: ActionOptions,
   apps: Iterable<App>,
   { lock, onOutcome }: BatchCall,
   { signal, onEvent, call }: Batch,
 ): Promise<BatchResult> {
+  const { withDeps = true, failFast = false } = options;
   const all = [...apps];
   const outcomes: Outcome[] = [];
   const settle = (outcome: Outcome): void => {
@@ -101,7 +102,14 @@ async function findAll(
 
   const { runBatch } = await import('./coordinator/fetch-batch.ts'); // loads the fetchers, which most commands do not need
   const totals = await context.withBatch({ onEvent }, (own) =>
-    runBatch(parseApps(all), { context: own, withDeps, failFast, lock: guardedLock, signal, onOutcome: settle }),
+    runBatch(parseApps(all, options), {
+      context: own,
+      withDeps,
+      failFast,
+      lock: guardedLock,
+      signal,
+      onOutcome: settle,
+    }),
   );
   return { outcomes, totals };
 }
@@ -123,17 +131,18 @@ function isStored(status: OutcomeStatus): boolean {
 /** Finds out what findImages would do for the apps. */
 async function planApps(
   context: FetchContext,
-  { withDeps = true }: Pick<ActionOptions, 'withDeps'>,
+  options: ActionOptions,
   apps: Iterable<App>,
   { onOutcome }: Pick<PlanCall, 'onOutcome'>,
   { signal, call }: Batch,
 ): Promise<PlanResult> {
+  const { withDeps = true } = options;
   const { planBatch } = await import('./coordinator/plan-batch.ts'); // a fetch does not need it
   const outcomes: PlanOutcome[] = [];
   const settle = (outcome: PlanOutcome): void => {
     if (outcome.index !== undefined) outcomes[outcome.index] = outcome;
     call(() => onOutcome?.(outcome));
   };
-  const totals = await planBatch(parseApps([...apps]), { context, withDeps, signal, onOutcome: settle });
+  const totals = await planBatch(parseApps([...apps], options), { context, withDeps, signal, onOutcome: settle });
   return { outcomes, totals };
 }

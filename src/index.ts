@@ -16,7 +16,7 @@ export type {
   StoredOutcome,
   Totals,
 } from './events.ts';
-export type { ImageLock, Keep, PullPolicy } from './fetchers/context.ts';
+export type { ImageLock, PullPolicy } from './fetchers/context.ts';
 export type {
   HeaderFields,
   RequestBody,
@@ -25,7 +25,7 @@ export type {
   TransportRequest,
   TransportResponse,
 } from './http/contract.ts';
-export type { App, AppInput, Apps, ImageType, Mount, SharedByApps, Volume } from './image/apps.ts';
+export type { App, AppInput, Apps, ImageType, Keep, Mount, SharedByApps, Volume } from './image/apps.ts';
 export type { Digest } from './image/digest.ts';
 export type { ImageId } from './image/image-id.ts';
 export type { Limits, Timeouts } from './image/limits.ts';

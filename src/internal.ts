@@ -5,7 +5,7 @@ export type { BatchEvent, EventSink, Outcome, OutcomeStatus, PushOutcome, PushTo
 export type { ImageLock as Lock, PullPolicy } from './fetchers/context.ts';
 export { createFetcher, createFinder } from './finder.ts';
 export { isAcIdentifier } from './image/ac-identifier.ts';
-export { type AppInput } from './image/apps.ts';
+export { type AppInput, isOfRegistry } from './image/apps.ts';
 export { configInvalid, isNoRegularFile, listConfigDirectory, readConfigFile } from './image/config-file.ts';
 export { type Digest, isDigest } from './image/digest.ts';
 export { makeScratch, readError, writeError } from './image/file-error.ts';
@@ -14,7 +14,7 @@ export { describeJsonPlace, parseJsonStrict } from './image/json.ts';
 export { defaultLabels } from './image/labels.ts';
 export { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './image/limits.ts';
 export { parsePlatformChoice, toGoPlatform } from './image/platform.ts';
-export { parseReference, referenceKey, showReference } from './image/reference.ts';
+export { type Names, parseReference, referenceKey, showReference } from './image/reference.ts';
 export { trustName } from './image/registry-reference.ts';
 export { checkShape, formatFieldFault } from './image/shape.ts';
 export { show, showUrl, showUrlsIn } from './image/show.ts';

@@ -1,8 +1,8 @@
 import type { PlanOutcome, PlanTotals } from './coordinator/plan-batch.ts';
 import type { EventSink, Outcome, Totals } from './events.ts';
-import type { ImageLock, Keep, PullPolicy } from './fetchers/context.ts';
+import type { ImageLock, PullPolicy } from './fetchers/context.ts';
 import type { Transport } from './http/contract.ts';
-import type { App, ImageType } from './image/apps.ts';
+import type { App, ImageType, Keep } from './image/apps.ts';
 import type { Digest } from './image/digest.ts';
 import type { ImageId } from './image/image-id.ts';
 import type { Limits, Timeouts } from './image/limits.ts';

@@ -2,24 +2,103 @@ import { readdirSync, statSync } from 'node:fs';
 import { resolve, sep } from 'node:path';
 
 import type { BatchRequest } from './coordinator/walk.ts';
-import { asImageError } from './errors.ts';
+import { asImageError, ImageError } from './errors.ts';
+import type { Choices, OwnChoices } from './fetchers/context.ts';
 import type { AppInput } from './image/apps.ts';
+import { formatPlatform, hostPlatform, parsePlatformChoice } from './image/platform.ts';
 import { parseReference, referenceKey } from './image/reference.ts';
+import type { FetchSettings } from './options.ts';
 
-/** Parses apps into requests of a batch. Relative paths are resolved against the app's directory, or else the working directory. */
-export function parseApps(apps: readonly AppInput[]): readonly BatchRequest[] {
+/**
+ * Parses apps into requests of a batch. Relative paths are resolved against the app's directory, or else the working directory.
+ *
+ * @param settings - those of the finder; an app may have others. @throws USAGE for those of an app, as choicesOf
+ */
+export function parseApps(apps: readonly AppInput[], settings: ChoiceSettings = {}): readonly BatchRequest[] {
   const workingDirectory = process.cwd();
   const checkIn = createFileChecks();
-  return apps.map(({ image: text, type = 'guess', signature: path, directory = workingDirectory }, index) => {
+  const choose = createChooser(settings);
+  const requests = apps.map((app, index): BatchRequest => {
+    const { image: text, type = 'guess', signature: path, directory = workingDirectory } = app;
+    const own = choose(app);
     try {
       const reference = parseReference(text, { type, directory, isFile: checkIn(directory) });
       const signature = path === undefined ? undefined : resolve(directory, path);
       const key = referenceKey(reference) + (signature === undefined ? '' : ` ${signature}`);
-      return { index, text, key, signature, reference };
+      const parsed = { index, text, signature, reference };
+      const isOfRegistry = reference.kind === 'registry' || reference.kind === 'id';
+      return own && isOfRegistry ? { ...parsed, key: `${key} ${own.key}`, choices: own.choices } : { ...parsed, key };
     } catch (error) {
       return { index, text, error: asImageError(error) };
     }
   });
+  const isPlain = requests.every((request) => 'error' in request || !request.choices);
+  return isPlain ? requests : withOneName(requests, choicesOf(settings));
+}
+
+/**
+ * Of several requests for different platforms of one reference, one gets the name: that for the whole index, else the first.
+ *
+ * @param shared - the choices of the finder.
+ */
+function withOneName(requests: readonly BatchRequest[], shared: Choices): readonly BatchRequest[] {
+  const named = new Map<string, string>();
+  const platformOf = ({ platforms: [first] }: Choices): string => (first === 'all' ? first : formatPlatform(first));
+  for (const request of requests) {
+    if ('error' in request) continue;
+    const key = referenceKey(request.reference);
+    const platform = platformOf(request.choices ?? shared);
+    if (platform === 'all' || !named.has(key)) named.set(key, platform);
+  }
+  return requests.map((request) => {
+    if ('error' in request) return request;
+    const choices = request.choices ?? { ...shared, isFurther: false };
+    if (platformOf(choices) === named.get(referenceKey(request.reference))) return request;
+    return { ...request, choices: { ...choices, isFurther: true } };
+  });
+}
+
+/** The settings of a finder, or of one app, that decide what is brought of a registry image. */
+type ChoiceSettings = Pick<FetchSettings, 'keep' | 'platform' | 'referrers'>;
+
+/** @throws USAGE for settings that contradict each other */
+export function choicesOf({ platform = [], keep: asked, referrers }: ChoiceSettings): Choices {
+  const [first, ...others] = platform.map((text) => parsePlatformChoice(text));
+  const isWhole = first === 'all' || others.includes('all');
+  const keep = asked ?? (isWhole ? 'oci' : 'both');
+  if (isWhole && others.length > 0) throw usage('platform: "all" stands alone');
+  if (isWhole && keep !== 'oci')
+    throw usage(`platform: "all" keeps images as they came, and makes no archives: not with keep ${keep}`);
+  if (referrers && keep === 'aci')
+    throw usage('what is attached to images is kept with them as they came: not with keep aci', 'referrers');
+  return {
+    keep,
+    platforms: first ? [first, ...others] : [hostPlatform({ platform: process.platform, arch: process.arch })],
+    isPlatformAsked: first !== undefined,
+  };
+}
+
+function usage(message: string, option = 'platform'): ImageError<'USAGE'> {
+  return new ImageError('USAGE', message, { option });
+}
+
+/** The choices of a request, and a text that only the same ones have. */
+type Own = { readonly choices: OwnChoices; readonly key: string };
+
+/** @returns a function that gives the choices of an app, if they are not those of the finder */
+function createChooser(settings: ChoiceSettings): (app: AppInput) => Own | undefined {
+  const known = new Map<string, Own | undefined>();
+  const shared = JSON.stringify(choicesOf(settings));
+  return ({ platform = settings.platform, keep = settings.keep }) => {
+    if (platform === settings.platform && keep === settings.keep) return undefined;
+    const asked = JSON.stringify([platform, keep]);
+    if (known.has(asked)) return known.get(asked);
+    const choices = choicesOf({ ...settings, platform, keep });
+    const key = JSON.stringify(choices);
+    const own = key === shared ? undefined : { choices: { ...choices, isFurther: false }, key };
+    known.set(asked, own);
+    return own;
+  };
 }
 
 /**

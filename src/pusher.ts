@@ -6,6 +6,7 @@ import { cancelledBy } from './coordinator/outcome.ts';
 import { asImageError, ImageError } from './errors.ts';
 import type { PushOutcome, PushTotals } from './events.ts';
 import type { FetchContext } from './fetchers/context.ts';
+import type { ImageType } from './image/apps.ts';
 import { listImages } from './images/list.ts';
 import { resolveEntries } from './images/resolve-image.ts';
 import type { FetchSettings } from './options.ts';
@@ -20,6 +21,8 @@ import type { Store } from './store/store.ts';
 export type PushInput = {
   /** As the store lists it, or as it was asked for when it was fetched. */
   readonly image: string;
+  /** `docker`: the reference of an image of a registry, also without `docker://`. Otherwise the form of `image` decides. */
+  readonly type?: ImageType | undefined;
   /** It is one of many: an archive, which is nothing for a registry, is skipped. Default: it fails. */
   readonly skipsArchives?: boolean | undefined;
 };
@@ -179,9 +182,16 @@ async function selectRequests(
     }
   };
   for (const input of images) {
-    const { image: reference, skipsArchives = false } = typeof input === 'string' ? { image: input } : input;
+    const {
+      image: reference,
+      type = 'guess',
+      skipsArchives = false,
+    }: PushInput = typeof input === 'string' ? { image: input } : input;
     try {
-      const found = await findRegistryImages(store, reference);
+      const found = await findRegistryImages(
+        store,
+        type === 'docker' ? `docker://${reference.replace(/^docker:\/\//i, '')}` : reference,
+      );
       for (const image of found) select(reference, image);
       if (found.length === 0 && skipsArchives) selected.push({ reference, status: 'skipped' });
       else if (found.length === 0) throw archiveError(reference);

@@ -5,6 +5,7 @@ import type { Command, Io } from './command.ts';
 import { commands } from './commands.ts';
 import type { CommandLine } from './options/command-line.ts';
 import { appliesTo, optionGroups, type OptionSpec, usageError } from './options/option.ts';
+import { didYouMean, nearestOf } from './options/suggestion.ts';
 import { optionTable } from './options/table.ts';
 import { exitCodes } from './output/exit-code.ts';
 import { write } from './output/write.ts';
@@ -19,7 +20,7 @@ const maxColumns = 100;
  */
 export async function checkArguments(command: Command, argv: readonly string[]): Promise<string | undefined> {
   let isComplete = false;
-  const parser = bare(argv, `longshore ${command.name}`).command(
+  const parser = bare(argv, `longshore ${command.name}`, optionsOf(command)).command(
     `$0 ${command.operands}`.trim(), // yargs takes a single space for an operand
     command.summary,
     (options) => describe(options, command),
@@ -42,7 +43,11 @@ export async function formatOverview(title: string, commands: readonly Command[]
   return parser.epilogue('longshore COMMAND --help shows the options of a command, and examples.').getHelp();
 }
 
-function bare(argv: readonly string[], scriptName: string): Argv {
+function optionsOf({ name }: Command): readonly OptionSpec[] {
+  return optionTable.filter((spec) => appliesTo(spec, name));
+}
+
+function bare(argv: readonly string[], scriptName: string, own: readonly OptionSpec[] = []): Argv {
   // yargs looks for its settings in this directory; the working directory may no longer exist
   return yargs([...argv], '/')
     .scriptName(scriptName)
@@ -62,12 +67,22 @@ function bare(argv: readonly string[], scriptName: string): Argv {
     .version(readVersion())
     .strict()
     .fail((message: string | null, error: Error | undefined) => {
-      throw error ?? usageError(showUrlsIn((message ?? 'cannot be understood').replaceAll(/\s*\n\s*/g, ' ')));
+      const line = (message ?? 'cannot be understood').replaceAll(/\s*\n\s*/g, ' ');
+      throw error ?? usageError(showUrlsIn(line) + nearOptions(line, own));
     });
 }
 
-function describe(parser: Argv, { name, examples }: Command): Argv {
-  const own = optionTable.filter((spec) => appliesTo(spec, name));
+/** What was probably meant, for the message in which yargs names unknown options. */
+function nearOptions(message: string, own: readonly OptionSpec[]): string {
+  const unknown = /^Unknown arguments?: (.*)$/.exec(message)?.[1]?.split(', ') ?? [];
+  const names = own.map(({ name }) => name);
+  const near = unknown.flatMap((word) => nearestOf(word, names) ?? []).map((name) => `--${name}`);
+  return near.length === 0 ? '' : `; did you mean ${near.join(', ')}?`;
+}
+
+function describe(parser: Argv, command: Command): Argv {
+  const { examples } = command;
+  const own = optionsOf(command);
   for (const spec of own) parser.option(spec.name, toYargs(spec));
   for (const group of optionGroups) {
     const names = own.filter((spec) => spec.group === group).map((spec) => spec.name);
@@ -103,8 +118,10 @@ export async function showOverview(line: CommandLine, args: readonly string[], i
       .filter((word) => word !== undefined)
       .map(showReference)
       .join(' ');
-    const known = (group.length > 0 ? group : commands).map(({ name }) => name).join(', ');
-    throw usageError(`no command "${words}"; there are ${known}`);
+    const known = (group.length > 0 ? group : commands).map(({ name }) => name);
+    const asked = [first, second].join(' ').trim();
+    const near = didYouMean(asked, known) || didYouMean(first ?? '', known);
+    throw usageError(`no command "${words}"; there are ${known.join(', ')}${near}`);
   }
   const help = await formatOverview(title, group);
   await write(isAsked ? io.stdout : io.stderr, `${help}\n`);

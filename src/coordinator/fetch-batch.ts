@@ -1,6 +1,6 @@
 import type { BatchEvent, EventSink, Outcome, Totals } from '../events.ts';
 import type { FetchContext, ImageLock, Slots } from '../fetchers/context.ts';
-import { fetchImage } from '../fetchers/fetch.ts';
+import { fetchImage, findImage } from '../fetchers/fetch.ts';
 import type { Found } from '../fetchers/found.ts';
 import { withoutSecrets } from '../image/reference.ts';
 import { createTotals, outcomes } from './outcome.ts';
@@ -34,6 +34,7 @@ export async function runBatch(requests: readonly BatchRequest[], options: Batch
       ...{ limits, failFast, nowMs, onEvent },
       visit: async (request, early, stop) =>
         totals.take(await fetchImage(contextOf(shared, request.key, withDeps, early), request, stop)),
+      find: (request) => findImage(shared, request),
       imageIdOf: ({ image }) => image.imageId,
       dependenciesOf: ({ image }) => (withDeps ? image.dependencies : []),
       onSettled(node) {

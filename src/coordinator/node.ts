@@ -1,5 +1,5 @@
 import type { ImageError } from '../errors.ts';
-import type { Pin } from '../fetchers/context.ts';
+import type { OwnChoices, Pin } from '../fetchers/context.ts';
 import type { Found } from '../fetchers/found.ts';
 import type { ImageReference } from '../image/reference.ts';
 import type { GraphNode } from './graph.ts';
@@ -10,6 +10,7 @@ export interface ImageNode<F = Found> extends GraphNode<ImageNode<F>> {
   readonly reference: ImageReference;
   readonly signature: string | undefined;
   readonly pin: Pin | undefined;
+  readonly choices?: OwnChoices | undefined;
   /** The requests for this image; empty if it is only a dependency. */
   readonly requests: { readonly index: number; readonly text: string }[];
   /** 0 for a request, else one more than the depth of its first parent. */
@@ -27,7 +28,7 @@ export interface ImageNode<F = Found> extends GraphNode<ImageNode<F>> {
   durationMs: number | undefined;
 }
 
-export type NodeRequest = Pick<ImageNode, 'key' | 'reference' | 'signature' | 'pin' | 'depth'>;
+export type NodeRequest = Pick<ImageNode, 'key' | 'reference' | 'signature' | 'pin' | 'choices' | 'depth'>;
 
 export function createNode<F>(request: NodeRequest, root: string): ImageNode<F> {
   return {

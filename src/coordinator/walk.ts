@@ -1,7 +1,10 @@
+import { setImmediate as turn } from 'node:timers/promises';
+
 import PQueue from 'p-queue';
 
 import { asImageError, hasCode, ImageError } from '../errors.ts';
 import type { EventSink } from '../events.ts';
+import type { OwnChoices } from '../fetchers/context.ts';
 import type { Limits } from '../image/limits.ts';
 import type { Dependency } from '../image/manifest.ts';
 import { type ImageReference, withoutSecrets } from '../image/reference.ts';
@@ -17,6 +20,8 @@ const debug = debugLog('coordinator');
 
 /** The most nodes that have begun at a time; most of them wait for a transfer. Other nodes need little memory. */
 const maxBegunNodes = 1024;
+/** After so many requests, other work of this thread gets a turn. */
+const nodesPerTurn = 64;
 
 /** One request: `text` is as the caller wrote it, `index` its position among the requests. */
 export type BatchRequest = ParsedRequest | InvalidRequest;
@@ -27,6 +32,7 @@ type ParsedRequest = {
   readonly key: string;
   readonly signature: string | undefined;
   readonly reference: ImageReference;
+  readonly choices?: OwnChoices | undefined;
 };
 
 /** A request that cannot be parsed: it fails with the error. */
@@ -38,6 +44,8 @@ export type WalkOptions<F> = {
   readonly nowMs: () => number;
   /** Fetches or plans one node. Rejects with an ImageError, or with anything once the signal is aborted. */
   readonly visit: Visit<F>;
+  /** The result of a visit that has to wait for nothing, or hardly for anything. If undefined, or if it fails, the node is visited. */
+  readonly find?: (request: NodeRequest) => F | undefined | Promise<F | undefined>;
   /** The dependencies to visit after a node. */
   readonly dependenciesOf: (found: F) => readonly Dependency[];
   readonly imageIdOf: (found: F) => string | undefined;
@@ -52,9 +60,10 @@ export type WalkOptions<F> = {
 /** Visits requests and their dependencies, each once. Does not reject if a node fails; a bug rejects. */
 export async function walk<F>(
   requests: readonly BatchRequest[],
-  { limits, failFast, nowMs, visit, dependenciesOf, imageIdOf, onSettled, onInvalid, onEvent }: WalkOptions<F>,
+  options: WalkOptions<F>,
   stopped: AbortSignal,
 ): Promise<void> {
+  const { limits, failFast, nowMs, visit, find, dependenciesOf, imageIdOf, onSettled, onInvalid, onEvent } = options;
   const stop = new AbortController();
   const signal = AbortSignal.any([stopped, stop.signal]);
   const nodes = new Map<string, ImageNode<F>>();
@@ -105,32 +114,76 @@ export async function walk<F>(
   const visitNow = (node: ImageNode<F>): Promise<F> =>
     visit(node, { onDependencies: (dependencies) => prefetcher.request(node, dependencies) }, signal);
 
+  const start = (node: ImageNode<F>, how: string): void => {
+    onEvent?.({ type: 'node-started', key: node.key, reference: withoutSecrets(node.reference.text) });
+    debug(() => `${shownOf(node)}: ${how}`);
+  };
+
+  const found = (node: ImageNode<F>, result: F, beganMs: number): void => {
+    node.found = result;
+    node.imageId = imageIdOf(result);
+    const dependencies = dependenciesOf(result);
+    debug(() => `${shownOf(node)}: visited after ${nowMs() - beganMs} ms; it needs ${dependencies.length} images`);
+    for (const request of expand(node, dependencies, limits, nodes)) {
+      const { node: child, isNew } = add(request, node);
+      graph.link(node, child);
+      debug(() => `${shownOf(node)} needs ${shownOf(child)}${isNew ? '' : ', which the batch has already'}`);
+      if (isNew) enqueue(child);
+    }
+  };
+
+  const fail = (node: ImageNode<F>, error: unknown): void => {
+    if (!signal.aborted) node.error = asImageError(error);
+    else if (hasCode(signal.reason, 'CLOSED')) node.error = signal.reason;
+    else node.cancelled = cancelledBy(signal.reason);
+    debug(() => `${shownOf(node)}: ${node.error ? `${node.error.code}: ${node.error.message}` : 'cancelled'}`);
+  };
+
+  const end = (node: ImageNode<F>, beganMs: number): void => {
+    node.durationMs = nowMs() - beganMs;
+    prefetcher.release(node.key);
+    graph.done(node);
+  };
+
   const enter = async (node: ImageNode<F>, prefetched: Prefetched<F> | undefined): Promise<void> => {
     const beganMs = prefetched?.beganMs ?? nowMs();
     try {
       signal.throwIfAborted();
-      onEvent?.({ type: 'node-started', key: node.key, reference: withoutSecrets(node.reference.text) });
-      debug(() => `${shownOf(node)}: ${prefetched ? 'was prefetched' : 'begins'}`);
+      start(node, prefetched ? 'was prefetched' : 'begins');
       prefetched?.promote();
-      node.found = await (prefetched?.result ?? visitNow(node));
-      node.imageId = imageIdOf(node.found);
-      const dependencies = dependenciesOf(node.found);
-      debug(() => `${shownOf(node)}: visited after ${nowMs() - beganMs} ms; it needs ${dependencies.length} images`);
-      for (const request of expand(node, dependencies, limits, nodes)) {
-        const { node: child, isNew } = add(request, node);
-        graph.link(node, child);
-        debug(() => `${shownOf(node)} needs ${shownOf(child)}${isNew ? '' : ', which the batch has already'}`);
-        if (isNew) enqueue(child);
-      }
+      found(node, await (prefetched?.result ?? visitNow(node)), beganMs);
     } catch (error) {
-      if (!signal.aborted) node.error = asImageError(error);
-      else if (hasCode(signal.reason, 'CLOSED')) node.error = signal.reason;
-      else node.cancelled = cancelledBy(signal.reason);
-      debug(() => `${shownOf(node)}: ${node.error ? `${node.error.code}: ${node.error.message}` : 'cancelled'}`);
+      fail(node, error);
     }
-    node.durationMs = nowMs() - beganMs;
-    prefetcher.release(node.key);
-    graph.done(node);
+    end(node, beganMs);
+  };
+
+  /** @returns whether the node has ended */
+  const enterAtOnce = (node: ImageNode<F>, result: F | undefined, beganMs: number): boolean => {
+    if (result === undefined || signal.aborted) return false;
+    start(node, 'is there');
+    try {
+      found(node, result, beganMs);
+    } catch (error) {
+      fail(node, error);
+    }
+    end(node, beganMs);
+    return true;
+  };
+
+  /** Without the queue, and mostly without promises: of names that are there, these would take most of the time. */
+  const enterOrEnqueue = (node: ImageNode<F>): void | Promise<void> => {
+    const beganMs = nowMs();
+    const goOn = (result?: F): void => {
+      if (!enterAtOnce(node, result, beganMs)) enqueue(node);
+    };
+    let result: ReturnType<NonNullable<typeof find>>;
+    try {
+      result = signal.aborted ? undefined : find?.(node);
+    } catch {
+      // its visit will report it
+    }
+    return result instanceof Promise ? result.then(goOn, () => goOn()) : goOn(result);
   };
 
   for (const request of requests) {
@@ -142,9 +195,13 @@ export async function walk<F>(
     const { node } = add({ ...parsed, pin: undefined, depth: 0 });
     node.requests.push({ index, text });
   }
+  let sinceTurn = 0;
   for (const node of [...nodes.values()]) {
-    enqueue(node);
-    await queue.onSizeLessThan(maxBegunNodes);
+    const entering = enterOrEnqueue(node);
+    if (entering) await entering;
+    if (node.state === 'open') await queue.onSizeLessThan(maxBegunNodes);
+    sinceTurn = (sinceTurn + 1) % nodesPerTurn;
+    if (sinceTurn === 0) await turn();
   }
   await queue.onIdle();
   await prefetcher.ended();

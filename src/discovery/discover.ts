@@ -19,6 +19,8 @@ export type DiscoveryContext = {
   /** The most endpoints that are tried for one name. */
   readonly endpoints: number;
   readonly observer?: HttpObserver;
+  /** What to suggest when the name is not found. */
+  readonly didYouMean?: string | undefined;
 };
 
 /**
@@ -56,6 +58,7 @@ async function searchPages<T>(
   signal: AbortSignal,
   pick: (tags: readonly MetaTag[], isAllowed: (url: string) => boolean) => readonly T[],
 ): Promise<readonly T[]> {
+  const { didYouMean } = context;
   const mapped = originFor(name, context.origins);
   const isAllowed = (url: string): boolean => isAllowedFor(context, name, url);
   const attempts: string[] = [];
@@ -86,7 +89,12 @@ async function searchPages<T>(
   const what = `no page has a usable tag for ${show(name)}; asked ${attempts.join('; ')}`;
   // HTTP_STATUS, since the advice for it speaks of credentials
   if (isDenied && hasCode(cause, 'HTTP_STATUS')) throw new ImageError('HTTP_STATUS', what, cause.details, { cause });
-  throw new ImageError('DISCOVERY_FAILED', what, { name, attempts }, { cause });
+  throw new ImageError(
+    'DISCOVERY_FAILED',
+    what,
+    { name, attempts, ...(didYouMean !== undefined && { didYouMean }) },
+    { cause },
+  );
 }
 
 /** Whether a URL that is found for a name may be used. @see docs/rules.md D4 */

@@ -1,6 +1,7 @@
 import type { DiscoveryContext } from '../discovery/discover.ts';
 import type { EventSink } from '../events.ts';
 import type { Http, HttpObserver, Pacing } from '../http/contract.ts';
+import type { Keep } from '../image/apps.ts';
 import type { Digest } from '../image/digest.ts';
 import type { ImageId } from '../image/image-id.ts';
 import type { NodePlatform } from '../image/labels.ts';
@@ -83,23 +84,30 @@ export type Answers = {
   identityOf(credentials: readonly unknown[], salt: string): Promise<string>;
 };
 
-/** How a registry image is stored: converted to an archive, as it is, or both. */
-export type Keep = 'aci' | 'oci' | 'both';
+/** What is brought of a registry image, and how it is kept. */
+export type Choices = {
+  readonly keep: Keep;
+  /** The platforms that an image is fetched for; `all` stands alone. The first one has the name. */
+  readonly platforms: readonly [PlatformChoice, ...PlatformChoice[]];
+  /** Whether the user gave platforms. If not, an image whose only platform is another one is fetched with a warning. */
+  readonly isPlatformAsked: boolean;
+};
 
-export type Registries = {
+/** The choices of one request, where they are not those of the finder. */
+export type OwnChoices = Choices & {
+  /** Another request of the batch, for other platforms of the same reference, has the name. */
+  readonly isFurther: boolean;
+};
+
+export type Registries = Choices & {
   /** The client of all fetches, which is created when first needed. */
   client(): Promise<RegistryClient>;
   /** The places with signatures of images. */
   readonly lookasides: Lookasides;
   /** A cache of image configurations. */
   readonly configs: RecentDocuments;
-  readonly keep: Keep;
-  /** The platforms that every image is fetched for; `all` stands alone. The first one has the name. */
-  readonly platforms: readonly [PlatformChoice, ...PlatformChoice[]];
   /** Whether what is attached to images is kept with them. */
   readonly referrers: boolean;
-  /** Whether the user gave platforms. If not, an image whose only platform is another one is fetched with a warning. */
-  readonly isPlatformAsked: boolean;
 };
 
 export type Slots = {
@@ -132,7 +140,13 @@ export type FetchRequest<R> = {
   readonly signature: string | undefined;
   /** What a dependency or a lock requires of the image in addition to name and labels. */
   readonly pin?: Pin | undefined;
+  readonly choices?: OwnChoices | undefined;
 };
+
+/** The context of one request, which may have choices of its own. */
+export function contextFor(context: FetchContext, { choices }: Pick<FetchRequest<unknown>, 'choices'>): FetchContext {
+  return choices ? { ...context, registries: { ...context.registries, ...choices } } : context;
+}
 
 export type Pin = {
   /** A whole image ID or a prefix of one. */

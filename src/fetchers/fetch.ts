@@ -6,21 +6,22 @@ import type { RegistryReference } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
 import { debugLog } from '../system/debug.ts';
 import { fetchByFile } from './archive/by-file.ts';
-import { fetchByName } from './archive/by-name.ts';
+import { fetchByName, findByName } from './archive/by-name.ts';
 import { fetchByUrl } from './archive/by-url.ts';
-import type { FetchContext, FetchRequest } from './context.ts';
+import { contextFor, type FetchContext, type FetchRequest } from './context.ts';
 import { type Found, type FoundImage, present } from './found.ts';
 import { fetchLocked, nameInLock } from './lock.ts';
-import { isStored, signerRefusal } from './stored.ts';
+import { type AtOnce, isStored, signerRefusal } from './stored.ts';
 
 const debug = debugLog('fetchers');
 
 /** Fetches one image by any kind of reference. @throws ImageError; the signal's reason if that is aborted. */
 export async function fetchImage(
-  context: FetchContext,
+  shared: FetchContext,
   request: FetchRequest<ImageReference>,
   signal: AbortSignal,
 ): Promise<Found> {
+  const context = contextFor(shared, request);
   const { reference, pin } = request;
   debug(
     () =>
@@ -35,6 +36,15 @@ export async function fetchImage(
     return fetchArchive(context, { ...request, reference, pin: held }, signal);
   };
   return context.lock ? fetchLocked(context, nameInLock(reference, pin), fetch, imageIdOf) : fetch(undefined);
+}
+
+/**
+ * As fetchImage, for an image that the store has: of a batch of names that are there, its queues and promises would take most of the
+ * time. If undefined, fetchImage has to be asked, which may answer the same.
+ */
+export function findImage(context: FetchContext, request: FetchRequest<ImageReference>): AtOnce<Found> {
+  const { reference } = request;
+  return reference.kind === 'name' && !context.lock ? findByName(context, { ...request, reference }) : undefined;
 }
 
 function shownOf({ text }: ImageReference): string {

@@ -1,20 +1,21 @@
 import type { ImageReference } from '../image/reference.ts';
 import { planByFile, planByName, planByUrl } from './archive/plan.ts';
-import type { FetchContext, FetchRequest } from './context.ts';
+import { contextFor, type FetchContext, type FetchRequest } from './context.ts';
 import { findById } from './fetch.ts';
 import type { Planned } from './found.ts';
 
 /**
  * Finds out what a fetch of one image would do. It reads the store and asks servers, but downloads no image and changes nothing.
  *
- * @param context - one of asReadOnly.
+ * @param shared - a context of asReadOnly.
  * @throws the errors of the fetch that can be found in advance.
  */
 export async function planImage(
-  context: FetchContext,
+  shared: FetchContext,
   request: FetchRequest<ImageReference>,
   signal: AbortSignal,
 ): Promise<Planned> {
+  const context = contextFor(shared, request);
   const { reference } = request;
   switch (reference.kind) {
     case 'file':

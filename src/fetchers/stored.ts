@@ -90,6 +90,27 @@ export function wantedName({ platform }: FetchContext, { name, labels }: NameRef
   return { name, labels, defaults, ...pin };
 }
 
+/**
+ * As findStored, for what most lookups find: an intact image of verified signers. Without a promise, unless the trusted keys have to be
+ * read. If undefined, findStored has to be asked.
+ */
+export function findIntact(context: FetchContext, wanted: WantedName): AtOnce<StoredImage> {
+  const { store, verifier } = context;
+  if (wanted.imageId !== undefined || wanted.size !== undefined || store.closed.aborted) return undefined;
+  const image = store.findIntactAtOnce(wanted.name, wanted.labels, wanted.defaults);
+  if (!image) return undefined;
+  const take = (isAccepted: boolean): StoredImage | undefined => {
+    if (isAccepted) store.touch(image.imageId);
+    return isAccepted ? image : undefined;
+  };
+  const isAccepted = verifier ? verifier.acceptsAtOnce(image, image.name) : true;
+  if (isAccepted !== undefined) return take(isAccepted);
+  return verifier?.signerFault(image, image.name).then((fault) => take(fault === undefined));
+}
+
+/** A promise only where something has to be waited for: thousands of promises take longer than what they stand for. */
+export type AtOnce<T> = T | undefined | Promise<T | undefined>;
+
 /** Finds the stored image for a name: a pinned image by its ID, else the best one with that name. */
 export async function findStored(
   context: FetchContext,

@@ -9,6 +9,9 @@ import { show } from './show.ts';
 /** How the text of a request is read: as an image ID (`hash`), a URL, a path, a name or a registry reference (`docker`). */
 export type ImageType = 'guess' | 'hash' | 'url' | 'path' | 'name' | 'docker';
 
+/** How a registry image is stored: converted to an archive, as it is, or both. */
+export type Keep = 'aci' | 'oci' | 'both';
+
 /** One entry of an Apps list, as rkt's App: the image to fetch, and settings that a fetch passes through unchanged. */
 export type AppInput = {
   /** As the user typed it. */
@@ -17,6 +20,10 @@ export type AppInput = {
   readonly type?: ImageType | undefined;
   /** Path of a detached signature, instead of the one next to the image. */
   readonly signature?: string | undefined;
+  /** Of a registry image: the platforms to fetch it for, in place of those of the finder. */
+  readonly platform?: readonly string[] | undefined;
+  /** Of a registry image: what is kept of it, in place of what the finder keeps. */
+  readonly keep?: Keep | undefined;
   /** The base of relative paths in this entry; default the working directory. */
   readonly directory?: string | undefined;
   /** Arguments of the app. A fetch does not use them, nor any of the members below. */
@@ -30,6 +37,11 @@ export type AppInput = {
   /** The most processor time, as a quantity of appc: `500m`. */
   readonly cpuLimit?: string | undefined;
 };
+
+/** Whether a request is for an image of a registry. */
+export function isOfRegistry({ image, type }: Pick<AppInput, 'image' | 'type'>): boolean {
+  return type === 'docker' || /^docker:/i.test(image);
+}
 
 /** An entry of an Apps list, with the image that was found for it. */
 export type App = AppInput & {

@@ -26,11 +26,16 @@ export type NameReference = {
 /** A parsed request; `text` is as the caller wrote it. A plain record, so it can be sent to a thread. */
 export type ImageReference = IdReference | FileReference | UrlReference | NameReference | RegistryReference;
 
+/** What a name without a scheme stands for: an image that discovery finds, or one of a registry, as docker reads it. */
+export type Names = 'discovery' | 'registry';
+
 type ReferenceContext = {
   /** Absolute; the base of relative paths. */
   readonly directory: string;
   /** Default guess. */
   readonly type?: ImageType;
+  /** How a name is read whose type is guessed. Default `discovery`. */
+  readonly names?: Names;
   /** Whether a regular file is at an absolute path. Called only if the text alone does not decide. */
   readonly isFile: (path: string) => boolean;
 };
@@ -42,7 +47,8 @@ type ReferenceContext = {
  */
 export function parseReference(text: string, context: ReferenceContext): ImageReference {
   const type = context.type ?? 'guess';
-  switch (type === 'guess' ? guessType(text, context) : type) {
+  const guessed = type === 'guess' ? guessType(text, context) : type;
+  switch (type === 'guess' && guessed === 'name' && context.names === 'registry' ? 'docker' : guessed) {
     case 'hash':
       return { kind: 'id', text, prefix: isDigest(text) ? text : parseImageIdPrefix(text) };
     case 'url':
@@ -57,14 +63,27 @@ export function parseReference(text: string, context: ReferenceContext): ImageRe
   }
 }
 
-/** Adds a hint when the text looks like a registry image as other programs write it. */
+/** Adds a hint when the text is a registry image as other programs write it, or looks like one. */
 function parseName(text: string): ReturnType<typeof parseAppString> {
   try {
     return parseAppString(text);
   } catch (error) {
-    if (!hasCode(error, 'REFERENCE_INVALID') || !/^[^/]+:\d+\/|@sha256:/.test(text)) throw error;
+    if (!hasCode(error, 'REFERENCE_INVALID')) throw error;
+    const didYouMean = asRegistryReference(text);
+    if (didYouMean === undefined && !/^[^/]+:\d+\/|@sha256:/.test(text)) throw error;
     const message = `${error.message}; an image of a registry is written docker://HOST[:PORT]/NAME[:TAG]`;
-    throw new ImageError('REFERENCE_INVALID', message, error.details, { cause: error });
+    const details = { ...error.details, ...(didYouMean !== undefined && { didYouMean }) };
+    throw new ImageError('REFERENCE_INVALID', message, details, { cause: error });
+  }
+}
+
+/** A name as the reference of an image of a registry; undefined if it does not read as one. */
+export function asRegistryReference(text: string): string | undefined {
+  try {
+    parseRegistryReference(text);
+    return `docker://${text}`;
+  } catch {
+    return undefined;
   }
 }
 
@@ -77,12 +96,22 @@ function guessType(text: string, { directory, isFile }: ReferenceContext): Exclu
   if (!text.includes('\0') && isFile(resolve(directory, text))) return 'path';
   const [, scheme] = /^(https?|docker|file):/i.exec(text) ?? [];
   if (scheme !== undefined) throw invalid(text, `two slashes are missing after ${scheme}:`);
-  const [, transport] = /^(oci|oci-archive|docker-archive|docker-daemon|dir|containers-storage):[./~]/.exec(text) ?? [];
+  const transport = transportOf(text);
   if (transport !== undefined) {
-    throw invalid(text, `${transport}: is not read; copy it to a registry and ask for that: docker://HOST/NAME:TAG`);
+    const command = `skopeo copy ${show(text)} docker://HOST/NAME:TAG`;
+    throw invalid(text, `${transport}: is not read; copy it to a registry, with ${command}, and ask for that`);
   }
   if (text.includes(':')) return 'name';
   return text.includes('./') || text.endsWith('.aci') ? 'path' : 'name';
+}
+
+/** What skopeo and podman call a transport, of those that are not read. `oci` and `dir` may be names with a version too. */
+function transportOf(text: string): string | undefined {
+  const [, transport] =
+    /^(oci-archive|docker-archive|docker-daemon|containers-storage):/.exec(text) ??
+    /^(oci|dir):(?:.*[/:]|[.~])/.exec(text) ??
+    [];
+  return transport;
 }
 
 function parseUrl(text: string): FileReference | UrlReference | RegistryReference {
@@ -209,5 +238,5 @@ function isBrokenUrl(text: string): boolean {
 
 /** Removes the text before an `@`, unless a digest follows it. */
 function withoutUserOfRegistry(text: string): string {
-  return text.replace(/^(docker:\/*)[^/]*@(?!sha\d+:)/i, '$1').replace(/^(docker:[^?]*)\?.*$/is, '$1');
+  return text.replace(/^(docker:\/*|(?=[^/@:]+:))[^/]*@(?!sha\d+:)/i, '$1').replace(/^(docker:[^?]*)\?.*$/is, '$1');
 }

@@ -1,7 +1,13 @@
-import { ImageError } from '../errors.ts';
+import { hasCode, ImageError } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
 import { matchLabels } from '../image/labels.ts';
-import { formatReference, type ImageReference, type NameReference, parseReference } from '../image/reference.ts';
+import {
+  formatReference,
+  type ImageReference,
+  type NameReference,
+  type Names,
+  parseReference,
+} from '../image/reference.ts';
 import { parseRegistryReference, registryImageName, type RegistryReference } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
@@ -131,10 +137,16 @@ function isListedAs(entry: Entry, asked: string): boolean {
 /** Contains the port of a registry or a digest, so it is not an image name. */
 const onlyRegistry = /^[^/:]+:\d+\/|^[^:@]+@sha256:/;
 
-/** Checks that a text may stand for an image of the store. @throws REFERENCE_INVALID */
-export function checkAsked(asked: string): void {
-  if (isDigestPrefix(asked)) return;
-  if (parse(asked).kind === 'file') throw notOfStore(asked);
+/**
+ * Checks that a text may stand for an image of the store.
+ *
+ * @param names - what a name is. @returns how it is to be read. @throws REFERENCE_INVALID
+ */
+export function checkAsked(asked: string, names: Names): 'guess' | 'docker' {
+  if (isDigestPrefix(asked)) return 'guess';
+  const { kind } = parse(asked, names);
+  if (kind === 'file') throw notOfStore(asked);
+  return kind === 'registry' ? 'docker' : 'guess';
 }
 
 function notOfStore(asked: string): ImageError {
@@ -142,9 +154,14 @@ function notOfStore(asked: string): ImageError {
 }
 
 /** Does not look for files in the working directory. */
-function parse(asked: string): ImageReference {
+function parse(asked: string, names: Names = 'discovery'): ImageReference {
   if (onlyRegistry.test(asked)) return parseRegistryReference(asked); // as `image list` shows it
-  return parseReference(asked, { type: 'guess', directory: '/', isFile: () => false });
+  try {
+    return parseReference(asked, { directory: '/', isFile: () => false, names });
+  } catch (error) {
+    if (!hasCode(error, 'REFERENCE_INVALID') || error.details.didYouMean === undefined) throw error;
+    return parseRegistryReference(asked); // no archive has such a name
+  }
 }
 
 function notInStore(asked: string): never {

@@ -1,16 +1,12 @@
 import { X509Certificate } from 'node:crypto';
-import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
 import { ImageError } from '../errors.ts';
-import type { ImageLock } from '../fetchers/context.ts';
 import { parseConnectTo, parseRoutes } from '../http/connect.ts';
-import type { App, Mount, SharedByApps, Volume } from '../image/apps.ts';
 import { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from '../image/limits.ts';
 import { parsePlatformChoice } from '../image/platform.ts';
 import { show } from '../image/show.ts';
-import type { BatchCall, FetchCall, Insecure, PlanCall, ProxyOptions } from '../options.ts';
-import type { PushCall } from '../pusher.ts';
+import type { Insecure, ProxyOptions } from '../options.ts';
 import type { HostCertificates } from '../registry/certificates.ts';
 import type { Lookasides } from '../registry/lookaside.ts';
 import type { Mirror, MirrorRule } from '../registry/types.ts';
@@ -23,7 +19,6 @@ import {
   type Checks,
   duration,
   either,
-  instance,
   integer,
   listOf,
   mapOf,
@@ -34,21 +29,11 @@ import {
   positive,
   record,
   text,
+  type WithoutUndefined,
 } from './checks.ts';
-import type {
-  ActionOptions,
-  CollectOptions,
-  ExportOptions,
-  ExtractOptions,
-  KeystoreOptions,
-  PoolOptions,
-  PusherOptions,
-  StoreOptions,
-  TrustOptions,
-} from './types.ts';
+import type { ActionOptions, KeystoreOptions, PoolOptions, PusherOptions, StoreOptions } from './types.ts';
 
-const signal = instance(AbortSignal, 'an AbortSignal');
-const limits = members<Partial<Limits>>({ ...sameFor(defaultLimits, integer(1)), retryAfter: duration });
+export const limits = members<Partial<Limits>>({ ...sameFor(defaultLimits, integer(1)), retryAfter: duration });
 const timeouts = members<Partial<Timeouts>>(sameFor(defaultTimeouts, duration));
 /** Checked by whoever made it: it must be what one of our own functions returned. */
 const unchecked: Check = () => undefined;
@@ -110,6 +95,9 @@ const mirrorRule = members<MirrorRule>(
 /** A number of transfers. */
 const countOrAuto = either(oneOf('auto'), integer(1));
 
+export const keep = oneOf('aci', 'oci', 'both');
+export const platforms = listOf(parsed(parsePlatformChoice), 1);
+
 /** The checks of createFinder and createFetcher, one for each option. */
 const actionChecks: Checks<ActionOptions> = {
   store: unchecked,
@@ -125,8 +113,8 @@ const actionChecks: Checks<ActionOptions> = {
   withDeps: boolean,
   pullPolicy: oneOf('new', 'update', 'never'),
   resolveMaxAgeMs: integer(0),
-  keep: oneOf('aci', 'oci', 'both'),
-  platform: listOf(parsed(parsePlatformChoice), 1),
+  keep,
+  platform: platforms,
   referrers: boolean,
   mirrors: listOf(mirrorRule),
   registryCredentials: callback,
@@ -254,97 +242,7 @@ export function checkKeystoreOptions(options: KeystoreOptions): KeystoreOptions 
   return { ...checked, dirs: required(checked.dirs, 'dirs') };
 }
 
-function required<T>(value: T | undefined, option: string): T {
+export function required<T>(value: T | undefined, option: string): T {
   if (value !== undefined) return value;
   throw new ImageError('USAGE', `${option}: it is missing`, { option });
 }
-
-/** What the calls take. */
-type Calls = {
-  findImage: FetchCall;
-  findImages: BatchCall;
-  planImages: PlanCall;
-  pushImages: PushCall;
-  images: { readonly sort?: string | undefined; readonly order?: string | undefined };
-  verify: { readonly images?: readonly string[] | undefined; readonly signal?: AbortSignal | undefined };
-  export: ExportOptions;
-  extract: ExtractOptions;
-  collectGarbage: CollectOptions;
-  trust: TrustOptions;
-};
-
-const mounts = listOf(members<Mount>({ volume: text, path: text }, 'volume', 'path'));
-const volumes = listOf(
-  members<Volume>({ name: text, kind: oneOf('host', 'empty'), source: text, readOnly: boolean }, 'name', 'kind'),
-);
-const imageType = oneOf('guess', 'hash', 'url', 'path', 'name', 'docker');
-
-/** @throws USAGE for what is no string */
-export function checkImage(image: string): string {
-  text(image, 'image');
-  return image;
-}
-
-/** The requests of a batch: the same objects, since their `imageID` is set. @throws USAGE */
-export function checkApps(apps: Iterable<App | string>): readonly App[] {
-  const isIterable = typeof apps === 'object' && (apps as object | null) !== null && Symbol.iterator in apps;
-  if (!isIterable) throw new ImageError('USAGE', 'apps: want an array or another iterable object', { option: 'apps' });
-  return Array.from(apps, (given) => {
-    const app = typeof given === 'string' ? { image: given } : given;
-    record(() => undefined)(app, 'apps');
-    text(app.image, 'apps.image');
-    if (app.type !== undefined) imageType(app.type, 'apps.type');
-    if (app.signature !== undefined) text(app.signature, 'apps.signature');
-    if (app.directory !== undefined) text(app.directory, 'apps.directory');
-    if (app.mounts !== undefined) mounts(app.mounts, 'apps.mounts');
-    return app;
-  });
-}
-
-/** What all apps of a list share. */
-export function checkShared(shared: SharedByApps): WithoutUndefined<SharedByApps> {
-  return checkMembers<SharedByApps>(shared, { mounts, volumes }, 'createApps') as WithoutUndefined<SharedByApps>; // as checked
-}
-
-const milliseconds = integer(0);
-const target = { to: absolutePath, overwrite: boolean, signal };
-
-const callChecks: { readonly [N in keyof Calls]: Checks<Calls[N]> } = {
-  findImage: { signature: text, type: imageType, signal },
-  findImages: {
-    signal,
-    lock: members<ImageLock>(
-      { images: mapOf(text), frozen: boolean, onFound: callback },
-      'images',
-      'frozen',
-      'onFound',
-    ),
-    onOutcome: callback,
-  },
-  planImages: { signal, onOutcome: callback },
-  pushImages: {
-    ...{ to: text, all: boolean, scoped: boolean, noOverwrite: boolean, dryRun: boolean },
-    ...{ signal, onOutcome: callback },
-  },
-  images: { sort: oneOf('importtime', 'lastused', 'name', 'size'), order: oneOf('asc', 'desc') },
-  verify: { images: listOf(text), signal },
-  export: {
-    ...target,
-    to: either(instance(Writable, 'a stream'), absolutePath),
-    format: oneOf('aci', 'oci', 'docker'),
-    limits,
-  },
-  extract: { ...target, withDeps: boolean, rootfsOnly: boolean, limits },
-  collectGarbage: { unusedForMs: milliseconds, partialsOlderThanMs: milliseconds, dryRun: boolean },
-  trust: { prefix: text, root: boolean, dir: absolutePath },
-};
-
-/** Checks the options of one call. @throws USAGE with the name of the option */
-export function checkCall<N extends keyof Calls, T extends Calls[N]>(name: N, options: T): WithoutUndefined<T> {
-  const checked = checkMembers<Calls[N]>(options, callChecks[name], name) as WithoutUndefined<T>; // of the same members
-  if ('to' in callChecks[name] && !('to' in checked)) required(undefined, 'to');
-  return checked;
-}
-
-/** An object whose absent members are not there at all. */
-type WithoutUndefined<T> = { readonly [K in keyof T]: Exclude<T[K], undefined> };

@@ -169,3 +169,6 @@ export function either(first: Check, second: Check): Check {
 export function pick<T, K extends keyof T>(from: T, names: readonly K[]): Pick<T, K> {
   return Object.fromEntries(names.map((name) => [name, from[name]])) as Pick<T, K>; // its names
 }
+
+/** An object whose absent members are not there at all. */
+export type WithoutUndefined<T> = { readonly [K in keyof T]: Exclude<T[K], undefined> };

@@ -5,15 +5,8 @@ import { type AppInput, type Apps, createApps as createAppsList, type SharedByAp
 import type * as engine from '../options.ts';
 import type { Pool as EnginePool } from '../pool/pool.ts';
 import { createPusher as createEnginePusher, type PushInput } from '../pusher.ts';
-import {
-  checkActionOptions,
-  checkApps,
-  checkCall,
-  checkImage,
-  checkPoolOptions,
-  checkPusherOptions,
-  checkShared,
-} from './check-options.ts';
+import { checkApps, checkCall, checkImage, checkShared } from './check-calls.ts';
+import { checkActionOptions, checkPoolOptions, checkPusherOptions } from './check-options.ts';
 import { boolean } from './checks.ts';
 import { engineKeystoreOf } from './keystore.ts';
 import { engineOf } from './store.ts';
@@ -84,9 +77,9 @@ export function createPusher(options: PusherOptions): Pusher {
 /** @throws USAGE */
 function checkPushed(images: Iterable<string | PushInput>): readonly PushInput[] {
   return checkApps(images).map((given) => {
-    const { image, skipsArchives }: PushInput = given;
+    const { image, type, skipsArchives }: PushInput = given;
     if (skipsArchives !== undefined) boolean(skipsArchives, 'images.skipsArchives');
-    return { image, skipsArchives };
+    return { image, type, skipsArchives };
   });
 }
 

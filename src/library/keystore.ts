@@ -3,7 +3,8 @@ import { openPool } from '../pool/pool.ts';
 import type { Keystore as EngineKeystore } from '../verify/keystore.ts';
 import { listTrustedKeys } from '../verify/list-trusted-keys.ts';
 import { openKeystore as openEngineKeystore } from '../verify/open-keystore.ts';
-import { checkCall, checkKeystoreOptions } from './check-options.ts';
+import { checkCall } from './check-calls.ts';
+import { checkKeystoreOptions } from './check-options.ts';
 import type { Keystore, KeystoreOptions, TrustedKey, TrustOptions } from './types.ts';
 import { workerFileOf } from './worker-file.ts';
 

@@ -18,7 +18,8 @@ import { openPool as openEnginePool, type Pool as EnginePool } from '../pool/poo
 import { openStore as openEngineStore } from '../store/open-store.ts';
 import type { Store as EngineStore } from '../store/store.ts';
 import { errnoOf, whyFailed } from '../system/errno.ts';
-import { checkCall, checkImage, checkStoreOptions } from './check-options.ts';
+import { checkCall, checkImage } from './check-calls.ts';
+import { checkStoreOptions } from './check-options.ts';
 import type { ExportOptions, ExtractOptions, GarbageReport, Store, StoreOptions, VerifyReport } from './types.ts';
 import { workerFileOf } from './worker-file.ts';
 

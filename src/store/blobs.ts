@@ -5,7 +5,7 @@ import { imageBlobName } from '../image/digest.ts';
 import { namesIn } from '../system/files.ts';
 import type { Layout } from './index/protocol.ts';
 import type { Reader, Row } from './index/reader.ts';
-import { idDigits, optionalTextOf, textOf } from './index/rows.ts';
+import { idDigits, numberOf, optionalTextOf, textOf } from './index/rows.ts';
 import type { Store } from './store.ts';
 import { inStore } from './store-error.ts';
 
@@ -15,7 +15,7 @@ type Blobs = Pick<Store, 'blobPath' | 'blobState' | 'unreferenced'>;
 export function createBlobs(reader: Reader, { blobs }: Layout): Blobs {
   const stampOf = reader.prepare(`SELECT ${stampColumns} FROM images WHERE id = ?`);
   const listed = reader.prepare('SELECT 1 FROM images WHERE id = ?');
-  const blobPath = (imageId: string): string => `${blobs}/${idDigits(imageId)}`; // join looks at each of 128 digits
+  const blobPath = (imageId: string): string => blobPathIn(blobs, imageId);
 
   return {
     blobPath,
@@ -37,18 +37,22 @@ export function createBlobs(reader: Reader, { blobs }: Layout): Blobs {
   };
 }
 
-/**
- * Identifies the state of a file that was verified. The columns are text: nanoseconds since the epoch do not fit into a
- * number.
- */
-export const stampColumns =
-  'CAST(size AS TEXT) size, CAST(mtime_ns AS TEXT) mtime, CAST(ctime_ns AS TEXT) ctime, CAST(inode AS TEXT) inode';
+/** @param blobs - the directory. */
+export function blobPathIn(blobs: string, imageId: string): string {
+  return `${blobs}/${idDigits(imageId)}`; // join looks at each of 128 digits
+}
+
+/** Columns of a file, as text: nanoseconds since the epoch do not fit into a number. */
+export const fileColumns = 'CAST(mtime_ns AS TEXT) mtime, CAST(ctime_ns AS TEXT) ctime, CAST(inode AS TEXT) inode';
+
+/** Identifies the state of a file that was verified. */
+export const stampColumns = `size, ${fileColumns}`;
 
 /** Whether the file is unchanged since the index recorded it. @param row - with `stampColumns`. */
 export function hasStamp(stat: BigIntStats, row: Row): boolean {
   return (
     stat.isFile() &&
-    textOf(row, 'size') === String(stat.size) &&
+    BigInt(numberOf(row, 'size')) === stat.size &&
     textOf(row, 'mtime') === String(stat.mtimeNs) &&
     optionalTextOf(row, 'ctime') === String(stat.ctimeNs) &&
     textOf(row, 'inode') === String(stat.ino)

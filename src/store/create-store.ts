@@ -32,7 +32,7 @@ export type StoreParts = {
 /** Combines the parts of a store: the reader does lookups, the writer makes changes, downloads use files only. */
 export async function createStore({ layout, readOnly, reader, writer, patience }: StoreParts): Promise<Store> {
   const { request, owner } = writer;
-  const lookups = createLookups(reader, layout.index);
+  const lookups = createLookups(reader, layout);
   const lastUsed = createLastUsed((ids, atMs) => request('touch', { ids, atMs }));
   const registry = createRegistryStore(reader, layout, request);
   const closing = new AbortController();

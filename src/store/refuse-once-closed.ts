@@ -5,7 +5,12 @@ type Members = Omit<Store, 'close' | typeof Symbol.asyncDispose>;
 
 /** What they say of a path is true of a closed store too. All that is in none of these lists returns a promise. */
 const pure = ['blobPath', 'digestPath'] as const satisfies readonly (keyof Members)[];
-const immediate = ['temporaryPath', 'touch', 'touchRegistryImage'] as const satisfies readonly (keyof Members)[];
+const immediate = [
+  'temporaryPath',
+  'touch',
+  'touchRegistryImage',
+  'findIntactAtOnce',
+] as const satisfies readonly (keyof Members)[];
 const iterated = [
   'images',
   'unreferenced',

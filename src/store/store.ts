@@ -138,6 +138,8 @@ type ImageStore = AsyncDisposable & {
    * @see rkt v1.2.0 store/store.go, GetACI
    */
   findImage(name: string, labels: Labels, defaults?: Labels): Promise<StoredImage | undefined>;
+  /** What findImage and blobState would find, if that can be told without waiting, and the blob is intact. */
+  findIntactAtOnce(name: string, labels: Labels, defaults?: Labels): StoredImage | undefined;
   /** Every image of exactly that name. */
   imagesNamed(name: string): Promise<readonly StoredImage[]>;
   /**

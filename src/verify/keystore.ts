@@ -37,6 +37,8 @@ export type Keystore = AsyncDisposable & {
   hasPrefixKey(name: string): Promise<boolean>;
   /** Whether one of these keys is trusted for the name. Certificates are not parsed. */
   trusts(name: string, fingerprints: readonly string[]): Promise<boolean>;
+  /** As trusts, from what was read a moment ago; undefined if something has to be read, and once it is closed. */
+  trustsAtOnce(name: string, fingerprints: readonly string[]): boolean | undefined;
   list(): Promise<readonly KeyFile[]>;
   /** Warns once of a file that contains no key, or another key. */
   skip(path: string, why: string): void;

@@ -36,7 +36,7 @@ export function openKeystore({ dirs, onWarning = () => undefined }: KeystoreOpti
     warned.add(path);
   };
   const directories = createFreshCache(freshMs, (path) => readKeyDirectory(path, warn));
-  const keysFor = (name: string) => effectiveKeys(dirs, directories.get, parseAcIdentifier(name));
+  const keysFor = (name: string) => afterReading(directories, effectiveKeys(dirs, parseAcIdentifier(name)));
   let isClosed = false;
   const requireOpen = (): void => {
     if (isClosed) throw closedError('keystore');
@@ -66,7 +66,12 @@ export function openKeystore({ dirs, onWarning = () => undefined }: KeystoreOpti
     },
     async trusts(name, fingerprints) {
       requireOpen();
-      return hasEffectiveKey(dirs, directories.get, parseAcIdentifier(name), fingerprints);
+      return afterReading(directories, hasEffectiveKey(dirs, parseAcIdentifier(name), fingerprints));
+    },
+    trustsAtOnce(name, fingerprints) {
+      if (isClosed) return undefined;
+      const looked = hasEffectiveKey(dirs, parseAcIdentifier(name), fingerprints)(directories.peek);
+      return 'value' in looked ? looked.value : undefined;
     },
     skip(path, why) {
       requireOpen();
@@ -104,7 +109,7 @@ function layerOf(dirs: readonly string[], layer: number): string {
   return dir;
 }
 
-export type EffectiveKey = {
+type EffectiveKey = {
   readonly fingerprint: string;
   /** Undefined for root keys. */
   readonly prefix: string | undefined;
@@ -116,63 +121,81 @@ export function searchedPrefixes(name: string): readonly string[] {
   return withParents(name).toReversed().slice(0, maxParts);
 }
 
+/** What directories of keys say, or the path of the first one that has to be read for that. */
+type Looked<T> = { readonly value: T } | { readonly unread: string };
+type Look<T> = (read: (directory: string) => KeyDirectory | undefined) => Looked<T>;
+
+/** Reads directories until all that are needed are there. */
+async function afterReading<T>(directories: FreshCache<KeyDirectory>, look: Look<T>): Promise<T> {
+  const have = new Map<string, KeyDirectory>();
+  for (;;) {
+    const looked = look((directory) => have.get(directory) ?? directories.peek(directory));
+    if ('value' in looked) return looked.value;
+    have.set(looked.unread, await directories.get(looked.unread));
+  }
+}
+
 /**
  * The key files that are trusted for a name. They are collected layer by layer, in each the root keys first, then those of the
  * name's prefixes, the shortest first. A mask removes the keys with its fingerprint that were collected before it.
  *
  * @see docs/rules.md S2
  */
-export async function effectiveKeys(
-  dirs: readonly string[],
-  read: ReadDirectory,
-  name: string,
-): Promise<readonly EffectiveKey[]> {
-  const found = new Map<string, EffectiveKey[]>();
-  await visitDirectories(dirs, read, name, (prefix, keys) => {
-    for (const [fingerprint, content] of keys) {
-      if (content.kind === 'mask') found.delete(fingerprint);
-      else found.set(fingerprint, [...(found.get(fingerprint) ?? []), { fingerprint, prefix, content }]);
-    }
-  });
-  return Array.from(found.values()).flat();
+function effectiveKeys(dirs: readonly string[], name: string): Look<readonly EffectiveKey[]> {
+  return (read) => {
+    const found = new Map<string, EffectiveKey[]>();
+    const unread = visitDirectories(dirs, read, name, (prefix, keys) => {
+      for (const [fingerprint, content] of keys) {
+        if (content.kind === 'mask') found.delete(fingerprint);
+        else found.set(fingerprint, [...(found.get(fingerprint) ?? []), { fingerprint, prefix, content }]);
+      }
+    });
+    return unread === undefined ? { value: Array.from(found.values()).flat() } : { unread };
+  };
 }
 
 /** Whether one of the fingerprints is trusted for a name. */
-export async function hasEffectiveKey(
-  dirs: readonly string[],
-  read: ReadDirectory,
-  name: string,
-  fingerprints: readonly string[],
-): Promise<boolean> {
-  const found = new Set<string>();
-  await visitDirectories(dirs, read, name, (_, keys) => {
-    for (const fingerprint of fingerprints) {
-      const content = keys.get(fingerprint);
-      if (content?.kind === 'mask') found.delete(fingerprint);
-      else if (content) found.add(fingerprint);
-    }
-  });
-  return found.size > 0;
+function hasEffectiveKey(dirs: readonly string[], name: string, fingerprints: readonly string[]): Look<boolean> {
+  return (read) => {
+    const found = new Set<string>();
+    const unread = visitDirectories(dirs, read, name, (_, keys) => {
+      for (const fingerprint of fingerprints) {
+        const content = keys.get(fingerprint);
+        if (content?.kind === 'mask') found.delete(fingerprint);
+        else if (content) found.add(fingerprint);
+      }
+    });
+    return unread === undefined ? { value: found.size > 0 } : { unread };
+  };
 }
 
-type ReadDirectory = (directory: string) => Promise<KeyDirectory>;
-
-async function visitDirectories(
+/** @returns the path of the first directory that `read` does not have; undefined when all have been visited */
+function visitDirectories(
   dirs: readonly string[],
-  read: ReadDirectory,
+  read: (directory: string) => KeyDirectory | undefined,
   name: string,
   visit: (prefix: string | undefined, keys: KeyDirectory['keys']) => void,
-): Promise<void> {
+): string | undefined {
+  let unread: string | undefined;
+  const open = (path: string): KeyDirectory | undefined => {
+    const directory = read(path);
+    if (!directory) unread = path;
+    return directory;
+  };
   const prefixes = searchedPrefixes(name);
   for (const dir of dirs) {
-    visit(undefined, (await read(rootDirectory(dir))).keys);
-    let parent = await read(prefixDirectory(dir));
+    const root = open(rootDirectory(dir));
+    let parent = root && open(prefixDirectory(dir));
+    if (!root || !parent) return unread;
+    visit(undefined, root.keys);
     for (const prefix of prefixes) {
       if (!parent.children.has(prefix.slice(prefix.lastIndexOf('/') + 1))) break; // then no longer prefix can exist either
-      parent = await read(prefixDirectory(dir, prefix));
+      parent = open(prefixDirectory(dir, prefix));
+      if (!parent) return unread;
       visit(prefix, parent.keys);
     }
   }
+  return undefined;
 }
 
 const maxEntries = 4_096;
@@ -180,6 +203,8 @@ const maxEntries = 4_096;
 /** Caches values for a short time. Calls at the same time share one read. Failures are not cached. */
 export type FreshCache<T> = {
   readonly get: (key: string) => Promise<T>;
+  /** What `get` would give, if that is known already. */
+  readonly peek: (key: string) => T | undefined;
   readonly clear: () => void;
 };
 
@@ -188,20 +213,28 @@ export function createFreshCache<T>(
   read: (key: string) => Promise<T>,
   now: () => number = () => performance.now(),
 ): FreshCache<T> {
-  const entries = new Map<string, { readonly value: Promise<T>; readonly readAtMs: number }>();
+  type Entry = { readonly value: Promise<T>; readonly readAtMs: number; known: T | undefined };
+  const entries = new Map<string, Entry>();
+  const fresh = (key: string): Entry | undefined => {
+    const entry = entries.get(key);
+    return entry && now() - entry.readAtMs < freshMs ? entry : undefined;
+  };
   return {
     get(key) {
-      const nowMs = now();
-      const known = entries.get(key);
-      if (known && nowMs - known.readAtMs < freshMs) return known.value;
+      const known = fresh(key);
+      if (known) return known.value;
       if (entries.size >= maxEntries) entries.clear();
-      const entry = { value: read(key), readAtMs: nowMs };
+      const entry: Entry = { value: read(key), readAtMs: now(), known: undefined };
       entries.set(key, entry);
-      entry.value.catch(() => {
-        if (entries.get(key) === entry) entries.delete(key);
-      });
+      entry.value.then(
+        (value) => (entry.known = value),
+        () => {
+          if (entries.get(key) === entry) entries.delete(key);
+        },
+      );
       return entry.value;
     },
+    peek: (key) => fresh(key)?.known,
     clear: () => {
       entries.clear();
     },

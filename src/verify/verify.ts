@@ -46,6 +46,8 @@ export type Verifier = {
    * @see docs/rules.md S2
    */
   signerFault(provenance: Provenance, name: string): Promise<'unverified' | ImageError<'KEY_UNKNOWN'> | undefined>;
+  /** Whether signerFault would find nothing; undefined if that cannot be said at once. */
+  acceptsAtOnce(provenance: Provenance, name: string): boolean | undefined;
 };
 
 export type VerifierOptions = {
@@ -78,6 +80,10 @@ export function createVerifier({ keystore, pool, weakKeys, signatures, nowMs }: 
     async checkSigners({ name, signature, location }) {
       const { keys, searched } = await keystore.keyring(name);
       return pool.run('inspectSignature', { signature, location, signatures, trusted: { keys, searched, name } });
+    },
+    acceptsAtOnce({ verified, weak, source }, name) {
+      if (verified === false || (weak && !weakKeys)) return false;
+      return keystore.trustsAtOnce(trustName({ name, source }), verified);
     },
     async signerFault({ verified, weak, source }, name) {
       if (verified === false || (weak && !weakKeys)) return 'unverified';

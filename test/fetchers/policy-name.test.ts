@@ -1,8 +1,10 @@
 import test, { type ExecutionContext } from 'ava';
 
+import type { BatchEvent } from '../../src/internal.ts';
 import { buildAci } from '../helpers/archive.ts';
 import { codesOf, openFetching } from '../helpers/fetching.ts';
 import { startOrigin } from '../helpers/origin.ts';
+import { putImage } from '../helpers/stored.ts';
 
 const name = 'example.com/app';
 const reference = `${name}:1`;
@@ -22,6 +24,40 @@ test('new: a stored name needs no request, any other is discovered', async (t) =
   t.like(await fetch(reference), { status: 'present', imageID: imageId });
   t.like(await fetch(name), { status: 'present', imageID: imageId });
   t.is(origin.requests.length, before);
+});
+
+test('many names, of which most are there: each has its events and its outcome, those that are there in the order of the list', async (t) => {
+  const { store, finder } = await openFetching(t, { storeOnly: true });
+  const isThere = (index: number): boolean => index % 5 !== 3;
+  const images = Array.from({ length: 200 }, (_, index) => `example.com/${index}`);
+  await Promise.all(images.filter((_, index) => isThere(index)).map((name) => putImage(store, { name })));
+  images[7] = 'example.com/7,os=linux,arch=vax'; // there is no such platform
+  const events: BatchEvent[] = [];
+  const { outcomes, totals } = await finder({ onEvent: (event) => events.push(event) }).findImages(
+    images.map((image) => ({ image })),
+  );
+  const wanted = (index: number) => (index === 7 ? 'LABEL_INVALID' : isThere(index) ? 'present' : 'NOT_IN_STORE');
+  t.deepEqual(
+    outcomes.map(({ index, status, error }) => [index, error?.code ?? status]),
+    images.map((_, index) => [index, wanted(index)]),
+  );
+  t.like(totals, { images: 200, nodes: 200, present: 159, failed: 41 });
+  const byKey = Map.groupBy(events, (event) => ('key' in event ? event.key : ''));
+  byKey.delete('');
+  t.is(byKey.size, 200);
+  for (const [key, own] of byKey) {
+    t.deepEqual(
+      own.map(({ type }) => type),
+      ['node-added', 'node-started', 'node-finished'],
+      key,
+    );
+  }
+  const ended = events.filter((event) => event.type === 'node-finished').map(({ outcome }) => outcome);
+  const present = ended.flatMap(({ index, status }) => (status === 'present' ? [index] : []));
+  t.deepEqual(
+    present,
+    images.flatMap((_, index) => (wanted(index) === 'present' ? [index] : [])),
+  );
 });
 
 test('update: discovery each time, and the archive only if it has changed', async (t) => {

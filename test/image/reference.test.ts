@@ -275,17 +275,6 @@ test('any text parses or is refused as a reference', (t) => {
   t.pass();
 });
 
-test('references in the form of other programs are recognised, and the message gives the form to use', (t) => {
-  const context = { directory: '/work', isFile: () => false };
-  for (const text of ['127.0.0.1:5000/a/b:1', 'localhost:5000/a:1', `busybox@sha256:${'0'.repeat(64)}`]) {
-    t.throws(() => parseReference(text, context), { code: 'REFERENCE_INVALID', message: /docker:\/\/HOST/ }, text);
-  }
-  for (const text of ['oci:/images/a', 'docker-archive:./a.tar', 'dir:/images']) {
-    t.throws(() => parseReference(text, context), { code: 'REFERENCE_INVALID', message: /docker:\/\/HOST/ }, text);
-  }
-  t.like(parseReference('oci:1.0', context), { kind: 'name', name: 'oci' });
-});
-
 test('URLs that differ in a secret have different keys, which do not contain it', (t) => {
   const keys = ['http://h/a?sig=1', 'http://h/a?sig=2', 'http://h/a'].map((text) => referenceKey(parse(text)));
   t.is(new Set(keys).size, 3);

@@ -153,6 +153,25 @@ test('changes of other processes are seen after a second, own changes at once', 
   t.deepEqual(await trusted('example.com/app'), []);
 });
 
+test('trust is told at once from what was read a moment ago, and from nothing else', async (t) => {
+  const { system, local, keystore } = await open(t);
+  await putKey(system, `root.d/${a}`, 'root');
+  await putKey(local, `prefix.d/example.com/${b}`, 'below');
+  const atOnce = (name: string) => [a, b].map((fingerprint) => keystore.trustsAtOnce(name, [fingerprint]));
+  t.deepEqual(atOnce('example.com/app'), [undefined, undefined]);
+  t.false(await keystore.trusts('other.com', [b]));
+  t.deepEqual(atOnce('other.com'), [true, false]);
+  t.deepEqual(atOnce('example.com/app'), [undefined, undefined]); // the directory of its prefix was not read
+  t.true(await keystore.trusts('example.com/app', [b]));
+  t.deepEqual(atOnce('example.com/app'), [true, true]);
+  await keystore.remove({ fingerprint: a, layer: 2 });
+  t.deepEqual(atOnce('other.com'), [undefined, undefined]);
+  t.false(await keystore.trusts('other.com', [a]));
+  t.deepEqual(atOnce('other.com'), [false, false]);
+  await keystore.close();
+  t.deepEqual(atOnce('other.com'), [undefined, undefined]);
+});
+
 test('every file and mask is listed with its layer and place', async (t) => {
   const { system, local, keystore } = await open(t);
   const paths = [
@@ -194,6 +213,18 @@ test('a value that is no longer fresh, or was cleared, is read again', async (t)
   t.is(await cache.get('a'), 2);
   cache.clear();
   t.is(await cache.get('a'), 3);
+});
+
+test('only a fresh value that has been read is there at once', async (t) => {
+  const { clock, reads, cache } = counting();
+  t.is(cache.peek('a'), undefined);
+  const reading = cache.get('a');
+  t.is(cache.peek('a'), undefined);
+  await reading;
+  t.is(cache.peek('a'), 1);
+  clock.ms = 1_000;
+  t.is(cache.peek('a'), undefined);
+  t.deepEqual(reads, ['a']);
 });
 
 test('a failure is not cached', async (t) => {

@@ -8,6 +8,7 @@ import {
   commandNames,
   type OptionSpec,
   parseSwitch,
+  unknownWord,
   usageError,
   variableName,
 } from './option.ts';
@@ -108,7 +109,7 @@ function check({ text, option }: OptionValue, { name, kind, choices }: OptionSpe
   if (kind === 'flag') {
     parseSwitch(text, option);
   } else if (choices && !choices.includes(text)) {
-    throw usageError(`want ${choices.join(', ')}, got "${show(text)}"`, option);
+    throw unknownWord(text, choices, option);
   } else if (text === '' && name !== 'insecure-options') {
     throw usageError('needs a value', option);
   }

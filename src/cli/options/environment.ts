@@ -1,5 +1,6 @@
 import { show } from '../../internal.ts';
 import { type OptionSpec, variableName } from './option.ts';
+import { didYouMean } from './suggestion.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -17,7 +18,7 @@ export function environmentWarnings(table: readonly OptionSpec[], environment: E
   const known = new Set(table.filter((spec) => spec.environment !== false).map(variableName));
   const unknown = Object.keys(environment)
     .filter((name) => name.startsWith('LONGSHORE_') && !known.has(name))
-    .map((name) => `${show(name)} is in the environment, but there is no such option`);
+    .map((name) => `${show(name)} is in the environment, but there is no such option${didYouMean(name, known)}`);
   return environment['NODE_TLS_REJECT_UNAUTHORIZED'] === '0' ? [...unknown, tlsVariable] : unknown;
 }
 

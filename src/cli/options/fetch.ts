@@ -12,6 +12,13 @@ export const askingRows = [
     help: `Take what LIST names: a file, a directory, or - for standard input. TYPE, if the content does not tell it: ${listTypes.join(', ')}`,
   },
   {
+    name: 'names',
+    group: 'What to fetch',
+    kind: 'value',
+    choices: ['discovery', 'registry'],
+    help: 'What a name without a scheme is: one that discovery finds (the default), or an image of a registry, as docker reads it',
+  },
+  {
     name: 'signature',
     group: 'Trust',
     kind: 'values',

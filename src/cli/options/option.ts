@@ -1,4 +1,5 @@
 import { ImageError, show } from '../../internal.ts';
+import { didYouMean } from './suggestion.ts';
 
 /** The commands that options belong to; those of two words are subcommands of a group. */
 export const commandNames = [
@@ -76,6 +77,11 @@ export function parseSwitch(text: string, option: string): boolean {
   if (on.has(word)) return true;
   if (off.has(word)) return false;
   throw usageError(`want 1, true, yes, on or 0, false, no, off, got "${show(text)}"`, option);
+}
+
+/** The error for a value that is none of the words that there are. */
+export function unknownWord(text: string, words: readonly string[], option: string): ImageError<'USAGE'> {
+  return usageError(`want ${words.join(', ')}, got "${show(text)}"${didYouMean(text, words)}`, option);
 }
 
 /** @param option - as the user wrote it: `--jobs`, or `LONGSHORE_JOBS`. */

@@ -1,3 +1,4 @@
+import type { Names } from '../../internal.ts';
 import { type ConfigDirectories, configDirectories } from '../config/directories.ts';
 import type { CommandLine } from './command-line.ts';
 import type { Environment } from './environment.ts';
@@ -21,6 +22,11 @@ export function valueOf<T>(
 
 export function textOf(line: CommandLine, name: OptionName): string | undefined {
   return valueOf(line, name, (text) => text);
+}
+
+/** What names without a scheme are. */
+export function namesOf(line: CommandLine): Names {
+  return textOf(line, 'names') === 'registry' ? 'registry' : 'discovery';
 }
 
 /** Each value of an option, parsed separately. @throws USAGE */

@@ -12,6 +12,7 @@ import {
   type Timeouts,
 } from '../../internal.ts';
 import { usageError } from './option.ts';
+import { didYouMean } from './suggestion.ts';
 
 /** Splits `NAME=VALUE` at the first `=`. @throws USAGE */
 function splitNamedValue(text: string, option: string): { readonly name: string; readonly value: string } {
@@ -49,7 +50,8 @@ function parseNamed<K extends string>(
     const { name, value } = splitNamedValue(text, option);
     const key = names.get(name);
     if (key === undefined) {
-      throw usageError(`no such name "${show(name)}"; there are ${[...names.keys()].join(', ')}`, option);
+      const near = didYouMean(name, names.keys());
+      throw usageError(`no such name "${show(name)}"; there are ${[...names.keys()].join(', ')}${near}`, option);
     }
     values[key] = parserOf(key)(value, `${option} ${name}`);
   }
@@ -146,7 +148,11 @@ export function parseInsecureOptions(text: string, option: string): Insecure {
   const seen = new Set<string>();
   for (const word of asked) {
     if (!Object.hasOwn(words, word)) {
-      throw usageError(`unknown option "${show(word)}"; there are ${Object.keys(words).join(', ')}`, option);
+      const known = Object.keys(words);
+      throw usageError(
+        `unknown option "${show(word)}"; there are ${known.join(', ')}${didYouMean(word, known)}`,
+        option,
+      );
     }
     if (seen.has(word)) throw usageError(`duplicated option "${word}"`, option);
     seen.add(word);

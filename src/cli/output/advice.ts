@@ -1,4 +1,13 @@
-import { defaultLimits, type ErrorCode, type ErrorDetails, hasCode, type ImageError, show } from '../../internal.ts';
+import {
+  type AppInput,
+  defaultLimits,
+  type ErrorCode,
+  type ErrorDetails,
+  hasCode,
+  type ImageError,
+  isOfRegistry,
+  show,
+} from '../../internal.ts';
 import { describeErrno } from '../../system/errno.ts';
 import { kebab } from '../options/values.ts';
 
@@ -18,15 +27,15 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
   INTERNAL: 'This is a bug: run again with --debug and report what it prints',
   USAGE: ({ option }) =>
     option === 'overwrite' ? 'Choose another place, or replace what is there with --overwrite' : 'See --help',
-  REFERENCE_INVALID: 'Correct it and run again',
+  REFERENCE_INVALID: ({ didYouMean }) => suggest(didYouMean, 'Correct it and run again'),
   LIST_INVALID: 'Correct it and run again',
   CONFIG_INVALID: 'Correct the file or remove it',
   NOT_IN_STORE: adviceForMissing,
   ID_AMBIGUOUS: 'Give more digits, or the name of the image',
   ID_TOO_SHORT: 'Give two digits or more',
   FILE_NOT_FOUND: 'Check the path',
-  DISCOVERY_FAILED:
-    'Check the name, say where to ask with --discover PREFIX=ORIGIN, or write docker:// before an image of a registry',
+  DISCOVERY_FAILED: ({ didYouMean }) =>
+    suggest(didYouMean, 'Check the name, or say where to ask with --discover PREFIX=ORIGIN'),
   PLATFORM_MISSING: 'Ask for one of the platforms it has, with --platform',
   HTTP_STATUS: adviceForStatus,
   ARCHIVE_UNREADABLE: adviceForFormat,
@@ -98,8 +107,8 @@ const adviceForRefusedPush: { readonly [R in ErrorDetails['PUSH_REFUSED']['reaso
   quota: 'Free space in the registry, or ask its operator for more',
 };
 
-/** @param reference - the request, in the caller's words. */
-export function adviceFor(error: ImageError, reference = ''): string {
+/** @param request - in the caller's words; a text that is read as a digest or a scheme says is of a registry, too. */
+export function adviceFor(error: ImageError, request: Pick<AppInput, 'image' | 'type'> = { image: '' }): string {
   const { code, details } = error;
   if (code !== 'LIMIT_EXCEEDED' && 'keep' in details) return 'Fetch it with --keep=oci, or tell its publisher';
   if (code === 'AUTH_REQUIRED' && hasCode(error.cause, 'CONFIG_INVALID'))
@@ -107,8 +116,18 @@ export function adviceFor(error: ImageError, reference = ''): string {
   if ('proxy' in details) return adviceForProxy(error);
   const found = advice[code];
   if (typeof found === 'string') return found;
-  const asked = { isOfRegistry: /^docker:|^sha256:/i.test(reference) };
+  const asked = { isOfRegistry: isOfRegistry(request) || /^sha256:/i.test(request.image) };
   return (found as Advise<ErrorCode>)(details, asked); // the details belong to the code
+}
+
+/** For a name that may be meant as an image of a registry. */
+function suggest(reference: string | undefined, otherwise: string): string {
+  if (reference === undefined) return otherwise;
+  return `Did you mean ${show(reference, 1000)}, or --names=registry? Otherwise ${lowerFirst(otherwise)}`;
+}
+
+function lowerFirst(text: string): string {
+  return text.slice(0, 1).toLowerCase() + text.slice(1);
 }
 
 /** Advice for a failure of the proxy, which the message names. */

@@ -1,4 +1,4 @@
-import { ImageError, show, showReference, showUrlsIn } from '../../internal.ts';
+import { type AppInput, ImageError, show, showReference, showUrlsIn } from '../../internal.ts';
 import { systemFailure } from '../../system/errno.ts';
 import { adviceFor } from './advice.ts';
 
@@ -8,10 +8,12 @@ const maxMessage = 1000;
  * One line with the request, the code, the message and the advice.
  *
  * @param reference - absent when the error is not about one image.
+ * @param request - says how the reference is read, if that is known.
  */
-export function errorLine(error: ImageError, reference?: string): string {
+export function errorLine(error: ImageError, reference?: string, request?: AppInput): string {
   const asked = reference === undefined ? '' : `${showReference(reference).trim() || '""'}: `;
-  return `error: ${asked}${error.code}: ${show(error.message, maxMessage)}. ${adviceFor(error, reference)}.`;
+  const end = error.message.endsWith('?') ? '' : '.';
+  return `error: ${asked}${error.code}: ${show(error.message, maxMessage)}${end} ${adviceFor(error, request ?? { image: reference ?? '' })}.`;
 }
 
 /** One line for each of several failures. */

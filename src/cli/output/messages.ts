@@ -1,14 +1,17 @@
 import type { Writable } from 'node:stream';
 import { styleText } from 'node:util';
 
-import { type EventSink, type Outcome, type PushOutcome, show, type Totals } from '../../internal.ts';
+import { type AppInput, type EventSink, type Outcome, type PushOutcome, show, type Totals } from '../../internal.ts';
 import { errorLine } from './error-line.ts';
 
 /** Lines that are written in all modes of progress. */
 export type Messages = {
   readonly warn: (message: string) => void;
   /** Writes one line for a failed outcome; nothing for other outcomes, and nothing for the same failure again. */
-  readonly fail: (outcome: Pick<Outcome, 'reference' | 'error'> & { readonly status: string }) => void;
+  readonly fail: (
+    outcome: Pick<Outcome, 'reference' | 'error'> & { readonly status: string },
+    request?: AppInput,
+  ) => void;
 };
 
 /** The output about a run on the standard error, for people or programs: progress, warnings, errors, the summary. */
@@ -16,8 +19,8 @@ export type Progress = {
   /** Only for a live display: clears it while `write` writes to the terminal. */
   readonly above?: (write: () => void) => void;
   readonly onEvent: EventSink;
-  /** Called with every outcome; reports failures, each once. */
-  readonly onOutcome: (outcome: Outcome | PushOutcome) => void;
+  /** Called with every outcome, and the request that it is of; reports failures, each once. */
+  readonly onOutcome: (outcome: Outcome | PushOutcome, request?: AppInput) => void;
   /** Writes the summary, if there are totals, and restores the terminal. Must be the last call. */
   end(totals: Totals | undefined): void;
 };
@@ -36,8 +39,8 @@ export function createMessages(write: (line: string) => void, stream: Writable):
   };
   return {
     warn: (message) => once(`warning: ${show(message, 1000)}`, 'yellow'),
-    fail: ({ status, error, reference }) => {
-      if (status === 'failed' && error) once(errorLine(error, reference), 'red');
+    fail: ({ status, error, reference }, request) => {
+      if (status === 'failed' && error) once(errorLine(error, reference, request), 'red');
     },
   };
 }

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { discoverEndpoints, isAllowedFor, pageHost } from '../../discovery/discover.ts';
 import type { Endpoint } from '../../discovery/template.ts';
 import { hasCode, ImageError, isImageError } from '../../errors.ts';
-import { formatReference, type NameReference } from '../../image/reference.ts';
+import { asRegistryReference, formatReference, type NameReference } from '../../image/reference.ts';
 import { show, showUrl } from '../../image/show.ts';
 import type { StoredImage } from '../../store/store.ts';
 import { debugLog } from '../../system/debug.ts';
@@ -11,7 +11,7 @@ import { forget, type Inquiry, recall, remember, withAnswer } from '../answers.t
 import type { FetchContext, FetchRequest } from '../context.ts';
 import { type Found, present } from '../found.ts';
 import { type SignatureSource, signatureSource } from '../signature.ts';
-import { findStored, type WantedName, wantedName } from '../stored.ts';
+import { type AtOnce, findIntact, findStored, type WantedName, wantedName } from '../stored.ts';
 import { discoveryContext, fetchOfferedKeys } from './offered-keys.ts';
 import { fetchRemote } from './remote.ts';
 
@@ -30,15 +30,39 @@ export async function fetchByName(
   const latest = !reference.labels.has('version');
   return firstEndpoint(
     context,
-    { key, expected, signature, prepare: () => fetchOfferedKeys(context, key, expected.name, signal) },
+    {
+      key,
+      expected,
+      signature,
+      didYouMean: suggestionFor(request),
+      prepare: () => fetchOfferedKeys(context, key, expected.name, signal),
+    },
     (url, source) => fetchRemote(context, { key, url, signature: source, expected, latest }, signal),
     signal,
   );
 }
 
+/** What a request may have meant instead. What a dependency means is known. */
+export function suggestionFor({ reference, pin }: FetchRequest<NameReference>): string | undefined {
+  return pin === undefined ? asRegistryReference(reference.text) : undefined;
+}
+
+/** As fetchByName, for an image that the store has. If undefined, fetchByName has to be asked, which may answer the same. */
+export function findByName(context: FetchContext, { reference, pin }: FetchRequest<NameReference>): AtOnce<Found> {
+  if (context.policy === 'update' || pin) return undefined;
+  const image = findIntact(context, wantedName(context, reference));
+  const answer = (found: StoredImage | undefined): Found | undefined => {
+    if (found) debug(() => `${show(formatReference(reference))}: answered from the store`);
+    return found && present(found);
+  };
+  return image instanceof Promise ? image.then(answer) : answer(image);
+}
+
 type EndpointsRequest = {
   readonly key: string;
   readonly expected: WantedName;
+  /** What to suggest when the name is not found. */
+  readonly didYouMean: string | undefined;
   /** The path of a signature that is used instead of those of the endpoints. */
   readonly signature: string | undefined;
   /** Called when there are endpoints. */
@@ -86,13 +110,13 @@ const keepAfterMs = 500;
 
 function openDiscovery(
   context: FetchContext,
-  { key, expected: { name, labels, defaults } }: EndpointsRequest,
+  { key, expected: { name, labels, defaults }, didYouMean }: EndpointsRequest,
   mayRecall: boolean,
   signal: AbortSignal,
 ): Inquiry<Discovered> {
   const all = new Map([...labels, ...defaults]);
   const question = ['endpoints', name, JSON.stringify([...all].toSorted())];
-  const discovery = discoveryContext(context, key);
+  const discovery = { ...discoveryContext(context, key), didYouMean };
   const needed = Promise.withResolvers<boolean>();
   let keeping: Promise<unknown> | undefined;
   let isRecalled = false;

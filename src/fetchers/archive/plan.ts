@@ -16,7 +16,7 @@ import {
   type SignatureSource,
   signatureSource,
 } from '../signature.ts';
-import { firstEndpoint, resolveName } from './by-name.ts';
+import { firstEndpoint, resolveName, suggestionFor } from './by-name.ts';
 import { throwNotInStore } from './by-url.ts';
 import type { RemoteRequest } from './remote.ts';
 import { answerFromUrlCache, lookUpUrl, validators } from './url-cache.ts';
@@ -53,7 +53,7 @@ export async function planByName(
   const { wanted: expected } = resolved;
   return firstEndpoint(
     context,
-    { key, expected, signature },
+    { key, expected, signature, didYouMean: suggestionFor(request) },
     (url, source) => planRemote(context, { key, url, signature: source, expected }, signal),
     signal,
   );

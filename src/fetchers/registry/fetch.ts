@@ -23,7 +23,7 @@ export async function fetchByRegistry(
   request: FetchRequest<RegistryReference>,
   signal: AbortSignal,
 ): Promise<Found> {
-  const [first, ...others] = wantedImages(context.registries.platforms, request);
+  const [first, ...others] = wantedImages(context.registries, request);
   const fetch = (wanted: WantedImage): Promise<Found> => fetchLockedImage(context, wanted, signal);
   const found = await fetch(first);
   const images = [found.image];

@@ -56,13 +56,13 @@ export type WantedImage = Pick<FetchRequest<RegistryReference>, 'key' | 'referen
   readonly name: string;
   /** The ID in the lock. */
   readonly locked: ImageId | Digest | undefined;
-  /** It is stored under a name with its digest: it is not for the first platform, or an index with all platforms has the name. */
+  /** It is stored under a name with its digest: it is not for the first platform, or another request or an index with all platforms has the name. */
   readonly isFurther: boolean;
 };
 
 export function wantedImages(
-  [first, ...others]: Registries['platforms'],
-  { key, reference }: FetchRequest<RegistryReference>,
+  { platforms: [first, ...others] }: Pick<Registries, 'platforms'>,
+  { key, reference, choices }: FetchRequest<RegistryReference>,
 ): readonly [WantedImage, ...WantedImage[]] {
   const source = formatReference(reference);
   const about = { key, reference, source, name: source.slice('docker://'.length) };
@@ -70,7 +70,7 @@ export function wantedImages(
     const url = `${source}#${platform === 'all' ? platform : formatPlatform(platform)}`;
     return { ...about, platform, url, locked: undefined, isFurther };
   };
-  return [wanted(first, false), ...others.map((platform) => wanted(platform, true))];
+  return [wanted(first, choices?.isFurther ?? false), ...others.map((platform) => wanted(platform, true))];
 }
 
 export type Verification = VerifySimpleSignatureResponse;

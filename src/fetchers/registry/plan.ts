@@ -17,7 +17,7 @@ export async function planByRegistry(
   request: FetchRequest<RegistryReference>,
   signal: AbortSignal,
 ): Promise<Planned> {
-  const [first, ...others] = wantedImages(context.registries.platforms, request);
+  const [first, ...others] = wantedImages(context.registries, request);
   let planned = await planWanted(context, first, signal);
   const present = planned.status === 'present' ? [planned.image] : [];
   for (const wanted of others) {

@@ -1,9 +1,13 @@
+import { lstatSync } from 'node:fs';
+
 import { hasCode, ImageError } from '../../errors.ts';
 import { checkExpected, type Expected } from '../../image/expected.ts';
 import { parseImageIdPrefix, shortImageId } from '../../image/image-id.ts';
 import { type Labels, matchLabels } from '../../image/labels.ts';
+import { blobPathIn, fileColumns, hasStamp } from '../blobs.ts';
 import type { Store, StoredImage } from '../store.ts';
 import { damagedIndex } from '../store-error.ts';
+import type { Layout } from './protocol.ts';
 import type { Reader, Row } from './reader.ts';
 import {
   byImport,
@@ -23,6 +27,7 @@ type Lookups = Pick<
   | 'resolveId'
   | 'getImage'
   | 'findImage'
+  | 'findIntactAtOnce'
   | 'imagesNamed'
   | 'images'
   | 'manifest'
@@ -35,9 +40,8 @@ type Lookups = Pick<
 /** At most this many image IDs are listed for an ambiguous prefix. */
 const shownCandidates = 8;
 
-/** @param path - of the index, for errors. */
-export function createLookups(reader: Reader, path: string): Lookups {
-  const select = `SELECT seq, ${imageColumns} FROM images`;
+export function createLookups(reader: Reader, { index: path, blobs }: Layout): Lookups {
+  const select = `SELECT seq, ${imageColumns}, ${fileColumns} FROM images`;
   const byId = reader.prepare(`${select} WHERE id = ?`);
   const byPrefix = reader.prepare('SELECT id FROM images WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?');
   const byVersion = reader.prepare(`${select} WHERE name = ? AND version = ? ORDER BY imported_at DESC, seq`);
@@ -73,6 +77,13 @@ export function createLookups(reader: Reader, path: string): Lookups {
       const pick = (row: Row): StoredImage | undefined => matchRow(row, labels, defaults);
       return version === undefined ? byName.find(pick, name) : byVersion.find(pick, name, version);
     },
+    findIntactAtOnce(name, labels, defaults) {
+      const version = labels.get('version');
+      let found: Row | undefined;
+      const pick = (row: Row): StoredImage | undefined => matchRow((found = row), labels, defaults);
+      const image = version === undefined ? byName.findAtOnce(pick, name) : byVersion.findAtOnce(pick, name, version);
+      return image && found && isIntact(blobPathIn(blobs, image.imageId), found) ? image : undefined;
+    },
     async imagesNamed(name) {
       return (await byName.all(name)).map(toImage);
     },
@@ -100,6 +111,16 @@ export function createLookups(reader: Reader, path: string): Lookups {
     },
     salt: async () => String((await reader.prepare('SELECT lineage FROM generation').get())?.['lineage'] ?? ''),
   };
+}
+
+/** @param row - with `size` and `fileColumns`. */
+function isIntact(path: string, row: Row): boolean {
+  try {
+    const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    return stat !== undefined && hasStamp(stat, row);
+  } catch {
+    return false;
+  }
 }
 
 /**

@@ -20,6 +20,8 @@ export type Query = {
   all(...values: readonly SQLInputValue[]): Promise<readonly Row[]>;
   /** Calls `pick` with each row, in the order of the query, until it returns something. */
   find<T>(pick: (row: Row) => T | undefined, ...values: readonly SQLInputValue[]): Promise<T | undefined>;
+  /** As find, without waiting; undefined also if that fails, as while the index is busy: find would wait, and report it. */
+  findAtOnce<T>(pick: (row: Row) => T | undefined, ...values: readonly SQLInputValue[]): T | undefined;
 };
 
 /**
@@ -35,14 +37,14 @@ function createReader(db: DatabaseSync, path: string): Reader {
   /**
    * Locks are half the cost of a lookup, so all reads of one turn share a transaction. The next turn sees later writes.
    */
-  const read = <T>(work: () => T): Promise<T> =>
-    retryWhileBusy(path, () => {
-      if (!db.isTransaction) {
-        begin.run();
-        process.nextTick(end);
-      }
-      return work();
-    });
+  const readNow = <T>(work: () => T): T => {
+    if (!db.isTransaction) {
+      begin.run();
+      process.nextTick(end);
+    }
+    return work();
+  };
+  const read = <T>(work: () => T): Promise<T> => retryWhileBusy(path, () => readNow(work));
   return {
     prepare(sql) {
       const statement = db.prepare(sql);
@@ -50,6 +52,13 @@ function createReader(db: DatabaseSync, path: string): Reader {
         get: (...values) => read(() => statement.get(...values)),
         all: (...values) => read(() => statement.all(...values)),
         find: (pick, ...values) => read(() => pickFirst(statement, pick, values)),
+        findAtOnce(pick, ...values) {
+          try {
+            return readNow(() => pickFirst(statement, pick, values));
+          } catch {
+            return undefined;
+          }
+        },
       };
     },
     close: () => {
@@ -80,6 +89,7 @@ export const emptyReader: Reader = {
     get: () => Promise.resolve(undefined),
     all: () => Promise.resolve([]),
     find: () => Promise.resolve(undefined),
+    findAtOnce: () => undefined,
   }),
   close: () => Promise.resolve(),
 };

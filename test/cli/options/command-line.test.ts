@@ -135,7 +135,7 @@ test('an option with choices of its own for a command is read by those', (t) => 
 test('variables without an option are unknown, and --signature has no variable', (t) => {
   const environment = { LONGSHORE_JOB: '3', LONGSHORE_SIGNATURE: 's', LONGSHORE_JOBS: '1', OTHER: '' };
   t.deepEqual(environmentWarnings(optionTable, environment), [
-    'LONGSHORE_JOB is in the environment, but there is no such option',
+    'LONGSHORE_JOB is in the environment, but there is no such option; did you mean LONGSHORE_JOBS?',
     'LONGSHORE_SIGNATURE is in the environment, but there is no such option',
   ]);
 });

@@ -20,7 +20,7 @@ const slowerExitCode = 9;
 export const runBenchCommand: Run = async (io, line) => {
   const { stdout, stderr, environment, signal } = io;
   const old = await valueOf(line, 'compare', readResult);
-  const sources = { asked: line.operands, lists: benchLists(line), io };
+  const sources = { asked: line.operands, lists: benchLists(line), names: 'discovery' as const, io };
   const { apps, errors } = await readRequests(sources);
   if (errors.length > 0) {
     await write(stderr, errorLines(errors));

@@ -21,6 +21,7 @@ import { usageError } from '../../options/option.ts';
 import type { DiscoverRule } from '../../options/values.ts';
 import { registryCredentials, type RegistrySettings } from '../../registries/registry-settings.ts';
 import type { FetchOptions } from './options.ts';
+import type { Requests } from './requests.ts';
 
 /** The settings of a run, from options, configuration and environment. */
 export type Settings = {
@@ -39,7 +40,7 @@ export type Settings = {
 /** So many images are written to the index without a thread for it. */
 const few = 8;
 
-type FinderRequest = Settings & { readonly access: Access; readonly apps: readonly { readonly image: string }[] };
+type FinderRequest = Settings & { readonly access: Access; readonly apps: Requests['apps'] };
 
 /** Opens store, keystore and finder; `resources` closes them in reverse order. @throws ImageError */
 export async function openFinder(

@@ -1,9 +1,9 @@
-import type { Insecure } from '../../../internal.ts';
+import { type Insecure, isOfRegistry } from '../../../internal.ts';
 import type { Io } from '../../command.ts';
 import { type Config, readConfig } from '../../config/read-config.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { usageError } from '../../options/option.ts';
-import { directoriesOf, textOf, valueOf } from '../../options/read.ts';
+import { directoriesOf, namesOf, textOf, valueOf } from '../../options/read.ts';
 import { errorLines } from '../../output/error-line.ts';
 import { write } from '../../output/write.ts';
 import { registrySettings } from '../../registries/registry-settings.ts';
@@ -30,17 +30,26 @@ export async function prepare(io: Io, line: CommandLine): Promise<Prepared | und
   const ca = await valueOf(line, 'ca-file', readCaFile);
   const lists = line.values('from-file').map(({ text }) => text);
   if (line.operands.length + lists.length === 0) throw usageError('name at least one image, or a list with -f');
-  const { errors, lists: read, ...requests } = await readRequests({ asked: line.operands, lists, io });
+  const {
+    errors,
+    lists: read,
+    ...requests
+  } = await readRequests({
+    asked: line.operands,
+    lists,
+    names: namesOf(line),
+    io,
+  });
   if (errors.length > 0) {
     await write(stderr, errorLines(errors));
     return undefined;
   }
   const directories = directoriesOf(line, environment);
   const config = withCredentials(await readConfig(directories), listCredentials(read));
-  const isOfRegistry = requests.apps.some(({ image }) => /^docker:/i.test(image));
+  const areOfRegistry = requests.apps.some(isOfRegistry);
   const warnings = [...listWarnings(read, options.insecure)];
   if (requests.apps.length === 0) warnings.push('no list names an image: there is nothing to do');
-  const registries = isOfRegistry
+  const registries = areOfRegistry
     ? await registrySettings(options.mirrors, environment, (message) => warnings.push(message))
     : undefined;
   return { ...requests, options, config, directories, environment, dir: textOf(line, 'dir'), ca, registries, warnings };

@@ -5,6 +5,7 @@ import {
   asImageError,
   createFileChecks,
   type ImageError,
+  type Names,
   parseReference,
   referenceKey,
   showReference,
@@ -30,6 +31,7 @@ type RequestSources = {
   readonly asked: readonly { readonly text: string; readonly signature?: string }[];
   /** The values of -f. */
   readonly lists: readonly string[];
+  readonly names: Names;
   readonly io: Pick<Io, 'stdin' | 'signal' | 'environment'>;
 };
 
@@ -37,7 +39,7 @@ type RequestSources = {
  * All requests of a run, beginning with those of the command line. @throws ImageError for a list that cannot be read at
  * all
  */
-export async function readRequests({ asked, lists: paths, io }: RequestSources): Promise<Requests> {
+export async function readRequests({ asked, lists: paths, names, io }: RequestSources): Promise<Requests> {
   const directory = process.cwd();
   const lists = await readLists(paths, io);
   const apps: AppInput[] = [];
@@ -46,21 +48,24 @@ export async function readRequests({ asked, lists: paths, io }: RequestSources):
   const isFileIn = createFileChecks();
   const once = createOnce();
 
-  /** @returns the key of the reference; undefined if it cannot be parsed. */
-  const parse = (text: string, base: string, place: string): string | undefined => {
+  /** @returns the request and the key of its reference; undefined if it cannot be parsed. */
+  const parse = (app: AppInput, place: string): { readonly app: AppInput; readonly key: string } | undefined => {
+    const { image, directory: base = directory } = app;
     try {
-      const reference = parseReference(text, { directory: base, isFile: isFileIn(base) });
+      const reference = parseReference(image, { directory: base, isFile: isFileIn(base), names });
       hasFiles ||= reference.kind === 'file';
-      return referenceKey(reference);
+      const type = reference.kind === 'registry' && { type: 'docker' as const };
+      return { app: { ...app, ...type }, key: referenceKey(reference) };
     } catch (error) {
-      errors.push({ asked: `${place}${showReference(text)}`, error: asImageError(error) });
+      errors.push({ asked: `${place}${showReference(image)}`, error: asImageError(error) });
       return undefined;
     }
   };
 
   for (const { text, signature } of asked) {
-    if (parse(text, directory, '') === undefined) continue;
-    apps.push({ image: text, ...(signature !== undefined && { signature: resolve(directory, signature) }) });
+    const image = { image: text, ...(signature !== undefined && { signature: resolve(directory, signature) }) };
+    const parsed = parse(image, '');
+    if (parsed) apps.push(parsed.app);
   }
   for (const entry of lists.entries) {
     if (entry.kind === 'tags') {
@@ -68,19 +73,22 @@ export async function readRequests({ asked, lists: paths, io }: RequestSources):
       errors.push({ asked: undefined, error: listInvalid({ place: entry.place, problem }) });
       continue;
     }
-    const key = parse(entry.image, entry.directory, `${showPlace(entry.place)}: `);
-    if (key === undefined) continue;
-    const verdict = once(key, entry);
+    const parsed = parse(appOf(entry, directory), `${showPlace(entry.place)}: `);
+    if (!parsed) continue;
+    const verdict = once(parsed.key, entry);
     if (typeof verdict === 'string') {
       errors.push({ asked: undefined, error: listInvalid({ place: entry.place, problem: verdict }) });
-    } else if (verdict) apps.push(appOf(entry, directory));
+    } else if (verdict) apps.push(parsed.app);
   }
   return { apps, errors, hasFiles, lists };
 }
 
-function appOf({ image, directory, signature }: ImageEntry, workingDirectory: string): AppInput {
+function appOf(entry: ImageEntry, workingDirectory: string): AppInput {
+  const { image, directory, signature, platforms, keep } = entry;
   return {
     image,
+    ...(platforms && { platform: platforms }),
+    ...(keep && { keep }),
     ...(directory !== workingDirectory && { directory }),
     ...(signature !== undefined && { signature }),
   };

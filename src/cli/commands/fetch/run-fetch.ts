@@ -69,7 +69,7 @@ export async function runFetch(
         settle(outcome);
         exitCode.add(outcome);
         result.add(outcome);
-        progress.onOutcome(outcome);
+        progress.onOutcome(outcome, run.apps[outcome.index ?? -1]);
       },
     }));
     await result.end(totals);

@@ -1,5 +1,4 @@
-import { show } from '../../../internal.ts';
-import { type OptionSpec, usageError } from '../../options/option.ts';
+import { type OptionSpec, unknownWord } from '../../options/option.ts';
 
 /** The columns of `image list`. */
 export const imageFields = [
@@ -107,7 +106,7 @@ export const imageOptions = [
 export function oneOf<const T extends string>(words: readonly T[]): (text: string, option: string) => T {
   return (text, option) => {
     const found = words.find((word) => word === text);
-    if (found === undefined) throw usageError(`want ${words.join(', ')}, got "${show(text)}"`, option);
+    if (found === undefined) throw unknownWord(text, words, option);
     return found;
   };
 }

@@ -33,7 +33,7 @@ export const runPlanCommand: Run = async (io, line) => {
       settle(outcome);
       exitCode.add(outcome);
       result.add(outcome);
-      messages.fail(outcome);
+      messages.fail(outcome, apps[outcome.index ?? -1]);
     },
   });
   await result.end(totals);

@@ -19,7 +19,7 @@ import { readConfig } from '../../config/read-config.ts';
 import { openCliStore } from '../../open-store.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { usageError } from '../../options/option.ts';
-import { directoriesOf, isOn, textOf, valueOf } from '../../options/read.ts';
+import { directoriesOf, isOn, namesOf, textOf, valueOf } from '../../options/read.ts';
 import { errorLines } from '../../output/error-line.ts';
 import { createBatchExitCode, exitCodes } from '../../output/exit-code.ts';
 import { createJsonResult } from '../../output/json-result.ts';
@@ -111,7 +111,7 @@ export const runPushCommand: Run = async (io, line) => {
         waiting.delete(outcome.reference);
         exitCode.add(outcome);
         result.add(outcome);
-        progress.onOutcome(outcome);
+        progress.onOutcome(outcome, { image: outcome.reference, type: 'docker' });
         if (outcome.status === 'skipped')
           onWarning(`${showReference(outcome.reference)} is skipped: an archive (ACI), which a registry does not take`);
       },
@@ -149,10 +149,10 @@ async function readInputs(
 }> {
   const inputs: PushInput[] = [];
   const errors: Misunderstood[] = [];
+  const names = namesOf(line);
   const take = (image: string, place: string, skipsArchives: boolean): void => {
     try {
-      checkAsked(image);
-      inputs.push({ image, skipsArchives });
+      inputs.push({ image, type: checkAsked(image, names), skipsArchives });
     } catch (error) {
       errors.push({ asked: `${place}${showReference(image)}`, error: asImageError(error) });
     }

@@ -2,6 +2,7 @@ import { asImageError, show, trustKeys, type TrustOutcome } from '../../../inter
 import type { Io, Run } from '../../command.ts';
 import { usageError } from '../../options/option.ts';
 import { directoriesOf } from '../../options/read.ts';
+import { didYouMean } from '../../options/suggestion.ts';
 import { errorLine } from '../../output/error-line.ts';
 import { exitCodeOf, sharedExitCode } from '../../output/exit-code.ts';
 import { formatKeyPlace, type KeyPlace, keyPlace, openTrust, ownLayer, type TrustContext } from './context.ts';
@@ -15,7 +16,7 @@ import { askToTrust, keyLines } from './review-key.ts';
 export const runTrust: Run = async (io, line) => {
   const place = keyPlace(line);
   const named = line.operands.map(({ text }) => parseKeyLocation(text));
-  if (!place) throw usageError(placeless(named.length));
+  if (!place) throw usageError(placeless(line.operands.map(({ text }) => text)));
   await using resources = new AsyncDisposableStack();
   const source = await openKeySource(resources, io, line);
   const warn = (message: string): void => void io.stderr.write(`warning: ${message}\n`);
@@ -35,8 +36,10 @@ export const runTrust: Run = async (io, line) => {
   return sharedExitCode(codes);
 };
 
-function placeless(keys: number): string {
-  if (keys > 0) return '--root required for non-prefixed (root) keys, or --prefix PREFIX';
+function placeless(keys: readonly string[]): string {
+  const [first] = keys;
+  const near = first === undefined ? '' : didYouMean(first, ['list', 'remove'], 'trust ');
+  if (first !== undefined) return `--root required for non-prefixed (root) keys, or --prefix PREFIX${near}`;
   return 'want a key file or URL, or --prefix PREFIX to discover keys for it; `trust list` shows what is trusted';
 }
 

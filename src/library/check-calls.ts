@@ -1,0 +1,117 @@
+import { Writable } from 'node:stream';
+
+import { ImageError } from '../errors.ts';
+import type { ImageLock } from '../fetchers/context.ts';
+import type { App, Mount, SharedByApps, Volume } from '../image/apps.ts';
+import type { BatchCall, FetchCall, PlanCall } from '../options.ts';
+import type { PushCall } from '../pusher.ts';
+import { keep, limits, platforms, required } from './check-options.ts';
+import {
+  absolutePath,
+  boolean,
+  callback,
+  checkMembers,
+  type Checks,
+  either,
+  instance,
+  integer,
+  listOf,
+  mapOf,
+  members,
+  oneOf,
+  record,
+  text,
+  type WithoutUndefined,
+} from './checks.ts';
+import type { CollectOptions, ExportOptions, ExtractOptions, TrustOptions } from './types.ts';
+
+const signal = instance(AbortSignal, 'an AbortSignal');
+
+/** What the calls take. */
+type Calls = {
+  findImage: FetchCall;
+  findImages: BatchCall;
+  planImages: PlanCall;
+  pushImages: PushCall;
+  images: { readonly sort?: string | undefined; readonly order?: string | undefined };
+  verify: { readonly images?: readonly string[] | undefined; readonly signal?: AbortSignal | undefined };
+  export: ExportOptions;
+  extract: ExtractOptions;
+  collectGarbage: CollectOptions;
+  trust: TrustOptions;
+};
+
+const mounts = listOf(members<Mount>({ volume: text, path: text }, 'volume', 'path'));
+const volumes = listOf(
+  members<Volume>({ name: text, kind: oneOf('host', 'empty'), source: text, readOnly: boolean }, 'name', 'kind'),
+);
+const imageType = oneOf('guess', 'hash', 'url', 'path', 'name', 'docker');
+
+/** @throws USAGE for what is no string */
+export function checkImage(image: string): string {
+  text(image, 'image');
+  return image;
+}
+
+/** The requests of a batch: the same objects, since their `imageID` is set. @throws USAGE */
+export function checkApps(apps: Iterable<App | string>): readonly App[] {
+  const isIterable = typeof apps === 'object' && (apps as object | null) !== null && Symbol.iterator in apps;
+  if (!isIterable) throw new ImageError('USAGE', 'apps: want an array or another iterable object', { option: 'apps' });
+  return Array.from(apps, (given) => {
+    const app = typeof given === 'string' ? { image: given } : given;
+    record(() => undefined)(app, 'apps');
+    text(app.image, 'apps.image');
+    if (app.type !== undefined) imageType(app.type, 'apps.type');
+    if (app.signature !== undefined) text(app.signature, 'apps.signature');
+    if (app.directory !== undefined) text(app.directory, 'apps.directory');
+    if (app.platform !== undefined) platforms(app.platform, 'apps.platform');
+    if (app.keep !== undefined) keep(app.keep, 'apps.keep');
+    if (app.mounts !== undefined) mounts(app.mounts, 'apps.mounts');
+    return app;
+  });
+}
+
+/** What all apps of a list share. */
+export function checkShared(shared: SharedByApps): WithoutUndefined<SharedByApps> {
+  return checkMembers<SharedByApps>(shared, { mounts, volumes }, 'createApps') as WithoutUndefined<SharedByApps>; // as checked
+}
+
+const milliseconds = integer(0);
+const target = { to: absolutePath, overwrite: boolean, signal };
+
+const callChecks: { readonly [N in keyof Calls]: Checks<Calls[N]> } = {
+  findImage: { signature: text, type: imageType, signal },
+  findImages: {
+    signal,
+    lock: members<ImageLock>(
+      { images: mapOf(text), frozen: boolean, onFound: callback },
+      'images',
+      'frozen',
+      'onFound',
+    ),
+    onOutcome: callback,
+  },
+  planImages: { signal, onOutcome: callback },
+  pushImages: {
+    ...{ to: text, all: boolean, scoped: boolean, noOverwrite: boolean, dryRun: boolean },
+    ...{ signal, onOutcome: callback },
+  },
+  images: { sort: oneOf('importtime', 'lastused', 'name', 'size'), order: oneOf('asc', 'desc') },
+  verify: { images: listOf(text), signal },
+  export: {
+    ...target,
+    to: either(instance(Writable, 'a stream'), absolutePath),
+    format: oneOf('aci', 'oci', 'docker'),
+    limits,
+  },
+  extract: { ...target, withDeps: boolean, rootfsOnly: boolean, limits },
+  collectGarbage: { unusedForMs: milliseconds, partialsOlderThanMs: milliseconds, dryRun: boolean },
+  trust: { prefix: text, root: boolean, dir: absolutePath },
+};
+
+/** Checks the options of one call. @throws USAGE with the name of the option */
+export function checkCall<N extends keyof Calls, T extends Calls[N]>(name: N, options: T): WithoutUndefined<T> {
+  const checked = checkMembers<Calls[N]>(options, callChecks[name], name) as WithoutUndefined<T>; // of the same members
+  if ('to' in callChecks[name] && !('to' in checked)) required(undefined, 'to');
+  return checked;
+}
