@@ -19,8 +19,23 @@ export type PlannedDocument = StoredDescriptor & {
 /** A document with the tag that it gets; without one it is known by its digest. */
 export type PlannedRoot = { readonly document: PlannedDocument; readonly tag?: string };
 
-/** Roots in the order in which they are pushed: the image itself is the last. */
-export type PushPlan = { readonly roots: readonly PlannedRoot[]; readonly image: PlannedRoot };
+/** A list of what is attached to a manifest, which is found by a tag made of the digest of that. */
+export type PlannedList = {
+  readonly subject: Digest;
+  readonly tag: string;
+  readonly entries: readonly StoredDescriptor[];
+  /** As it came, from a registry that has such lists only. */
+  readonly document?: PlannedDocument | undefined;
+};
+
+/** What is attached to an image comes first, then the lists of that, then the image. */
+export type PushPlan = {
+  readonly attached: readonly PlannedRoot[];
+  readonly lists: readonly PlannedList[];
+  readonly image: PlannedRoot;
+  /** Bytes of all documents and blobs. */
+  readonly size: number;
+};
 
 type Context = Pick<PushContext, 'store'>;
 
@@ -32,22 +47,63 @@ type Context = Pick<PushContext, 'store'>;
 export async function planImage(context: Context, image: RegistryImage, tag: string | undefined): Promise<PushPlan> {
   const whole = image.index && (await readWhole(context, image.index));
   const document = whole ?? (await readTree(context, image.manifest));
-  const root = { document, ...(tag !== undefined && { tag }) };
-  return { roots: [...(await attachedTo(context, image)), root], image: root };
+  const attached = await attachedTo(context, image);
+  const all = [...attached.map((one) => one.document), document];
+  const size = sizeOf(all);
+  const isList = ({ subject, tag: own }: AttachedRoot): boolean => own === listTag(subject);
+  const roots = attached.filter((one) => !isList(one));
+  return {
+    attached: roots,
+    lists: listsOf(roots, attached.filter(isList)),
+    image: { document, ...(tag !== undefined && { tag }) },
+    size,
+  };
 }
 
+type AttachedRoot = PlannedRoot & { readonly subject: Digest; readonly artifactType: string };
+
 /** What is attached to an image, such as its signatures, as far as the store keeps it. Some of it is found by a tag. */
-function attachedTo(context: Context, { referrers = [] }: RegistryImage): Promise<readonly PlannedRoot[]> {
+function attachedTo(context: Context, { referrers = [] }: RegistryImage): Promise<readonly AttachedRoot[]> {
   return Promise.all(
-    referrers.map(async ({ mediaType, digest, size, tag }) => {
+    referrers.map(async ({ mediaType, digest, size, tag, subject, artifactType }) => {
       const document = await readTree(context, { mediaType, digest, size });
-      return { document, ...(tag !== undefined && { tag }) };
+      return { document, subject, artifactType, ...(tag !== undefined && { tag }) };
     }),
   );
 }
 
+function listTag(subject: Digest): string {
+  return subject.replace(':', '-');
+}
+
+/** One list for each manifest to which something is attached that has no tag of its own. */
+function listsOf(attached: readonly AttachedRoot[], kept: readonly AttachedRoot[]): readonly PlannedList[] {
+  const bySubject = Map.groupBy(
+    attached.filter(({ tag }) => tag === undefined),
+    ({ subject }) => subject,
+  );
+  return [...bySubject].map(([subject, roots]) => ({
+    subject,
+    tag: listTag(subject),
+    entries: roots.map(entryOf),
+    document: kept.find((one) => one.subject === subject)?.document,
+  }));
+}
+
+/** @see OCI distribution-spec, Listing Referrers: what a list says of each manifest */
+function entryOf({ document, artifactType }: AttachedRoot): StoredDescriptor {
+  const { mediaType, digest, size, bytes } = document;
+  const parsed = parseJsonStrict(bytes, { caseSensitive: true });
+  const { annotations } = membersOf(parsed.ok ? parsed.value : undefined);
+  return {
+    ...{ mediaType, digest, size },
+    ...(artifactType !== '' && { artifactType }),
+    ...(typeof annotations === 'object' && annotations !== null && { annotations }),
+  };
+}
+
 /** The bytes of documents and of all that is below them, each blob and each document once. */
-export function sizeOf(documents: readonly PlannedDocument[]): number {
+function sizeOf(documents: readonly PlannedDocument[]): number {
   const all = new Set(documents);
   for (const { children } of all) for (const child of children) all.add(child);
   const blobs = new Map<Digest, StoredBlob>();

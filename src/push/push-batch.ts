@@ -3,8 +3,9 @@ import type { PushFacts, PushOutcome, PushStatus, PushTotals } from '../events.t
 import type { RegistryImage } from '../store/registry-store.ts';
 import { createBlobs } from './blobs.ts';
 import type { PushContext } from './context.ts';
-import { planImage, sizeOf } from './plan.ts';
+import { planImage } from './plan.ts';
 import { type Pushed, pushImage } from './push-image.ts';
+import { createReferrersLists } from './referrers-lists.ts';
 import { type PushTarget, showTarget } from './targets.ts';
 
 /** An image that was selected: to be pushed, or not. */
@@ -74,7 +75,7 @@ export async function pushBatch(requests: readonly PushRequest[], options: PushB
     if (!known) onEvent({ type: 'node-added', key, reference });
   }
 
-  const blobs = createBlobs(context, sums);
+  const shared = { blobs: createBlobs(context, sums), lists: createReferrersLists(context) };
   const work = async (job: Job): Promise<void> => {
     const { key, image, target, askedBy } = job;
     const beganMs = nowMs();
@@ -91,7 +92,7 @@ export async function pushBatch(requests: readonly PushRequest[], options: PushB
     try {
       signal.throwIfAborted();
       if (dryRun) return report({ status: 'planned', ...facts(await planned(context, job)) });
-      const pushed = await pushImage(context, blobs, { ...job, noOverwrite: options.noOverwrite }, signal);
+      const pushed = await pushImage(context, shared, { ...job, noOverwrite: options.noOverwrite }, signal);
       if (!context.store.readOnly) context.store.touchRegistryImage(image.reference);
       report({ status: pushed.status, ...facts(pushed) });
     } catch (error) {
@@ -131,6 +132,6 @@ async function planned(
   context: PushContext,
   { image, target }: Job,
 ): Promise<Pick<PushFacts, 'size'> & Pick<Pushed, 'digest' | 'size'>> {
-  const { roots, image: root } = await planImage(context, image, target.tag);
-  return { digest: root.document.digest, size: sizeOf(roots.map(({ document }) => document)) };
+  const { image: root, size } = await planImage(context, image, target.tag);
+  return { digest: root.document.digest, size };
 }

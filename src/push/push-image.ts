@@ -4,7 +4,8 @@ import type { Digest } from '../image/digest.ts';
 import type { RegistryImage, StoredBlob } from '../store/registry-store.ts';
 import type { Blobs, Brought } from './blobs.ts';
 import { createObserver, type PushContext, type PushStep } from './context.ts';
-import { planImage, type PlannedDocument, type PlannedRoot, sizeOf } from './plan.ts';
+import { planImage, type PlannedDocument, type PlannedRoot } from './plan.ts';
+import type { ReferrersLists } from './referrers-lists.ts';
 import { findManifest, putManifest } from './target-registry.ts';
 import { type PushTarget, showTarget } from './targets.ts';
 
@@ -28,7 +29,7 @@ type Request = {
  */
 export async function pushImage(
   context: PushContext,
-  blobs: Blobs,
+  { blobs, lists }: { readonly blobs: Blobs; readonly lists: ReferrersLists },
   { key, image, target, noOverwrite }: Request,
   signal: AbortSignal,
 ): Promise<Pushed> {
@@ -103,11 +104,16 @@ export async function pushImage(
   };
 
   let wasThere = true;
-  for (const root of plan.roots) if (!(await bringRoot(root))) wasThere = false;
+  const note = async (work: Promise<boolean>): Promise<void> => {
+    if (!(await work)) wasThere = false;
+  };
+  await all(plan.attached.map((root) => note(bringRoot(root))));
+  await all(plan.lists.map((list) => note(lists.bring({ place, inSlot }, list, either))));
+  await note(bringRoot(plan.image));
   return {
     status: wasThere ? 'present' : 'pushed',
     digest: plan.image.document.digest,
-    size: sizeOf(plan.roots.map(({ document }) => document)),
+    size: plan.size,
     bytesUploaded: bytes.sent,
     blobs: count,
   };

@@ -1,9 +1,10 @@
 import { hasCode, ImageError } from '../errors.ts';
 import type { HttpDocument } from '../http/contract.ts';
-import { contentLength, headerOf } from '../http/headers.ts';
+import { contentLength, headerOf, strongValidator } from '../http/headers.ts';
 import { bodyOf } from '../http/request-body.ts';
 import { type Digest, isDigest } from '../image/digest.ts';
 import { defaultLimits } from '../image/limits.ts';
+import { indexTypes } from '../image/platform.ts';
 import { show, showUrl } from '../image/show.ts';
 import { parseExactUrl } from '../image/url.ts';
 import { digestOf, sizeMismatch } from '../registry/download-blob.ts';
@@ -51,6 +52,39 @@ export async function findManifest(
   return status === 200 ? digestOf(body) : undefined;
 }
 
+/** Statuses by which registries answer that do not list what is attached to manifests. */
+const withoutLists = [400, 404, 405, 406, 415, 501];
+
+/** Whether a registry lists by itself what is attached to manifests. */
+export async function listsReferrers(
+  { client }: Context,
+  { place, observer }: PushStep,
+  subject: Digest,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const [type = ''] = indexTypes;
+  const request = { limit: answerLimit, statuses: [200, ...withoutLists], headers: { accept: type }, observer };
+  const { status, headers } = await client.send({ ...place, path: `referrers/${subject}` }, request, signal);
+  return status === 200 && (headerOf(headers, 'content-type') ?? '').startsWith(type);
+}
+
+/** What is found by a tag: a list of what is attached to a manifest, or something else. */
+export type StoredList = { readonly bytes: Uint8Array; readonly etag: string | undefined };
+
+/** @returns undefined if there is nothing of that tag. */
+export async function getList(
+  { client }: Context,
+  { place, observer }: PushStep,
+  tag: string,
+  signal: AbortSignal,
+): Promise<StoredList | undefined> {
+  const request = { limit: answerLimit, statuses: [200, 404], headers: { accept: acceptedTypes }, observer };
+  const { status, headers, body } = await client.send({ ...place, path: `manifests/${tag}` }, request, signal);
+  if (status === 404) return undefined;
+  const validator = strongValidator(headers);
+  return { bytes: body, etag: validator?.kind === 'etag' ? validator.value : undefined };
+}
+
 /** An upload session, by the URL that the next request of it goes to. */
 export type UploadSession = { readonly url: string };
 
@@ -94,21 +128,24 @@ export async function mountBlob(
 /**
  * Puts a manifest or an index, and checks what the registry says that it has stored.
  *
- * @param name - a tag, or the digest of the document. @throws PUSH_REFUSED, DIGEST_MISMATCH
+ * @param name - a tag, or the digest of the document.
+ * @param condition - headers, by which a registry that knows them answers 412 if something else has come meanwhile.
+ * @throws PUSH_REFUSED, DIGEST_MISMATCH
  */
 export async function putManifest(
   context: Context,
   step: PushStep,
-  { digest, mediaType, bytes }: PlannedDocument,
+  { digest, mediaType, bytes }: Pick<PlannedDocument, 'digest' | 'mediaType' | 'bytes'>,
   name: string,
   signal: AbortSignal,
+  condition: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const { place, observer } = step;
   const request = {
     ...writeOptions,
     method: 'PUT',
     statuses: [200, 201, 202, ...explained],
-    headers: { 'content-type': mediaType },
+    headers: { 'content-type': mediaType, ...condition },
     body: bodyOf(bytes),
     observer,
   } as const;
