@@ -1,4 +1,4 @@
-import { enableCompileCache } from 'node:module';
+import { enableCompileCache, flushCompileCache } from 'node:module';
 import { parentPort, threadId, workerData } from 'node:worker_threads';
 
 import { shareMemory } from './memory.ts';
@@ -77,5 +77,6 @@ async function load(loads: Loads | undefined): Promise<typeof start> {
     loading.push(import('./openpgp/digests.ts'), verifySignatureModule(), import('./openpgp/verdict.ts'));
   }
   await Promise.allSettled(loading); // the task that needs what could not be loaded will report it
+  flushCompileCache(); // later it would be kept under the flags of longer runs (src/cli/main.ts), and be of no use to the next
   return start;
 }

@@ -32,8 +32,8 @@ export async function main(args: readonly string[]): Promise<void> {
   process.exitCode = interruption.exitCode() ?? exitCode;
 }
 
-/** A run that takes longer is no short one. */
-const shortMs = 1_000;
+/** By then a command has loaded what it needs, and a heap has hardly grown. */
+const shortMs = 500;
 
 /**
  * Keeps the young generation of each heap small, which otherwise grows to 48 MiB: file contents are outside the heap. And lets a heap
