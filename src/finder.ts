@@ -4,6 +4,7 @@ import type { PlanOutcome } from './coordinator/plan-batch.ts';
 import { ImageError } from './errors.ts';
 import type { Outcome, OutcomeStatus } from './events.ts';
 import type { FetchContext } from './fetchers/context.ts';
+import { lockedImages } from './fetchers/lock.ts';
 import type { App } from './image/apps.ts';
 import { type Digest, isDigest } from './image/digest.ts';
 import { type ImageId, parseImageId } from './image/image-id.ts';
@@ -96,7 +97,8 @@ async function findAll(
     });
   };
   const guardedLock = lock && {
-    ...lock,
+    frozen: lock.frozen,
+    images: lockedImages(lock.images),
     onFound: (...found: Parameters<typeof lock.onFound>) => call(() => lock.onFound(...found)),
   };
 
@@ -133,7 +135,7 @@ async function planApps(
   context: FetchContext,
   options: ActionOptions,
   apps: Iterable<App>,
-  { onOutcome }: Pick<PlanCall, 'onOutcome'>,
+  { onOutcome, lock }: Pick<PlanCall, 'onOutcome' | 'lock'>,
   { signal, call }: Batch,
 ): Promise<PlanResult> {
   const { withDeps = true } = options;
@@ -143,6 +145,8 @@ async function planApps(
     if (outcome.index !== undefined) outcomes[outcome.index] = outcome;
     call(() => onOutcome?.(outcome));
   };
-  const totals = await planBatch(parseApps([...apps], options), { context, withDeps, signal, onOutcome: settle });
+  const read = lock && { frozen: lock.frozen, images: lockedImages(lock.images), onFound: () => undefined };
+  const planned = { context: read ? { ...context, lock: read } : context, withDeps, signal, onOutcome: settle };
+  const totals = await planBatch(parseApps([...apps], options), planned);
   return { outcomes, totals };
 }

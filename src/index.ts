@@ -16,7 +16,7 @@ export type {
   StoredOutcome,
   Totals,
 } from './events.ts';
-export type { ImageLock, PullPolicy } from './fetchers/context.ts';
+export type { ImageLock, LockedImage, PullPolicy } from './fetchers/context.ts';
 export type {
   HeaderFields,
   RequestBody,

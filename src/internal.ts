@@ -2,7 +2,8 @@ export { isHttpsAuthentic, openFetchPool } from './compose.ts';
 export type { PlanOutcome, PlanStatus, PlanTotals } from './coordinator/plan-batch.ts';
 export { asImageError, type ErrorCode, type ErrorDetails, hasCode, ImageError, isImageError } from './errors.ts';
 export type { BatchEvent, EventSink, Outcome, OutcomeStatus, PushOutcome, PushTotals, Totals } from './events.ts';
-export type { ImageLock as Lock, PullPolicy } from './fetchers/context.ts';
+export type { ImageLock as Lock, LockedImage, PullPolicy } from './fetchers/context.ts';
+export { lockedImages } from './fetchers/lock.ts';
 export { createFetcher, createFinder } from './finder.ts';
 export { isAcIdentifier } from './image/ac-identifier.ts';
 export { type AppInput, isOfRegistry } from './image/apps.ts';
@@ -13,7 +14,7 @@ export { type ImageId, isImageId, shortId, shortImageId } from './image/image-id
 export { describeJsonPlace, parseJsonStrict } from './image/json.ts';
 export { defaultLabels } from './image/labels.ts';
 export { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './image/limits.ts';
-export { parsePlatformChoice, toGoPlatform } from './image/platform.ts';
+export { isPlatformName, parsePlatformChoice, toGoPlatform } from './image/platform.ts';
 export { type Names, parseReference, referenceKey, showReference } from './image/reference.ts';
 export { trustName } from './image/registry-reference.ts';
 export { checkShape, formatFieldFault } from './image/shape.ts';

@@ -206,7 +206,10 @@ export type Fetcher = AsyncDisposable & {
 export type BatchCall = {
   /** Stops the batch: what has not ended has the outcome `cancelled`, and the call resolves. Downloads are kept for a later call. */
   readonly signal?: AbortSignal | undefined;
-  /** The images that references must resolve to; otherwise they fail with LOCK_MISMATCH. */
+  /**
+   * The images that references must resolve to: they are fetched by digest or from the URL that it has, and fail with LOCK_MISMATCH if
+   * another image comes.
+   */
   readonly lock?: ImageLock | undefined;
   /**
    * Called with the outcome of each request and each dependency as soon as it is known, in any order. What it throws, or
@@ -227,6 +230,8 @@ export type PlanResult = {
 export type PlanCall = {
   /** Stops the plan: what is not known yet has the outcome `cancelled`, and the call resolves. */
   readonly signal?: AbortSignal | undefined;
+  /** As in BatchCall. */
+  readonly lock?: Pick<ImageLock, 'images' | 'frozen'> | undefined;
   /**
    * Called with the outcome of each request and each dependency, of a node after those of its dependencies. What it throws,
    * or rejects with, ends the plan with that error; a promise that it returns is awaited.

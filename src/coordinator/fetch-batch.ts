@@ -1,5 +1,5 @@
 import type { BatchEvent, EventSink, Outcome, Totals } from '../events.ts';
-import type { FetchContext, ImageLock, Slots } from '../fetchers/context.ts';
+import type { FetchContext, Lock, Slots } from '../fetchers/context.ts';
 import { fetchImage, findImage } from '../fetchers/fetch.ts';
 import type { Found } from '../fetchers/found.ts';
 import { withoutSecrets } from '../image/reference.ts';
@@ -12,7 +12,7 @@ export type BatchOptions = {
   readonly context: FetchContext;
   readonly withDeps: boolean;
   readonly failFast: boolean;
-  readonly lock: ImageLock | undefined;
+  readonly lock: Lock | undefined;
   readonly signal: AbortSignal;
   /** Called with the outcome of each request and each dependency as soon as it is known. */
   readonly onOutcome: (outcome: Outcome) => void;

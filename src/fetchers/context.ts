@@ -3,6 +3,7 @@ import type { EventSink } from '../events.ts';
 import type { Http, HttpObserver, Pacing } from '../http/contract.ts';
 import type { Keep } from '../image/apps.ts';
 import type { Digest } from '../image/digest.ts';
+import type { Expected } from '../image/expected.ts';
 import type { ImageId } from '../image/image-id.ts';
 import type { NodePlatform } from '../image/labels.ts';
 import type { Limits } from '../image/limits.ts';
@@ -55,20 +56,48 @@ export type FetchContext = {
   /** For one fetch: called with the dependencies of its image before that is complete and verified. */
   readonly onDependencies?: (dependencies: readonly Dependency[]) => void;
   /** The images that references must resolve to. */
-  readonly lock?: ImageLock;
+  readonly lock?: Lock;
   /** For a prefetch: resolves when a verified image asks for it. No key is discovered before. */
   readonly promoted?: Promise<void>;
 };
 
+/** What a lock has of one reference. An image is fetched by it, also if its tag or its name stands for another one now. */
+export type LockedImage = {
+  /** Of an archive. */
+  readonly imageID?: ImageId | Digest | undefined;
+  /** Of an archive: of the bytes as they were transferred. Of a registry image: of what its reference stood for, an index or a manifest. */
+  readonly digest?: Digest | undefined;
+  /** Where an archive came from that was asked for by its name; without a query. Absent: it is discovered again. */
+  readonly url?: string | undefined;
+  /** Where its signature came from, if that is not beside it. */
+  readonly signature?: string | undefined;
+  /** Of a registry image: the digest of the manifest for each platform, or of the index for `all`. */
+  readonly platforms?: Readonly<Record<string, Digest>> | undefined;
+  /** Fingerprints of keys, one of which must have signed it; absent if it was not verified. */
+  readonly signedBy?: readonly string[] | undefined;
+};
+
 /** The images that references resolved to before, and must resolve to again. */
 export type ImageLock = {
-  /** Keys are references as a lock file has them; values are image IDs, or manifest digests of registry images for one platform. */
-  readonly images: ReadonlyMap<string, ImageId | Digest>;
+  /**
+   * Keys are references as a lock file has them. A value may be an ID alone: an image ID; or the digest of the manifest of a registry
+   * image for one platform, whose key then ends with it: `docker://host/name:tag#linux/amd64`.
+   */
+  readonly images: ReadonlyMap<string, LockedImage | ImageId | Digest>;
   /** References without an entry are refused. */
   readonly frozen: boolean;
-  /** Called with the image of each reference, whether it has an entry or not. What it throws, or rejects with, ends the batch. */
-  readonly onFound: (reference: string, id: ImageId | Digest) => unknown;
+  /**
+   * Called with the image of each reference, whether it has an entry or not; several times if requests ask for different platforms of
+   * it. `id` is the `imageID` of it, else its `digest`. What it throws, or rejects with, ends the batch.
+   */
+  readonly onFound: (reference: string, id: ImageId | Digest, image: LockedImage) => unknown;
 };
+
+/** A lock whose entries are whole. */
+export type Lock = Pick<ImageLock, 'frozen' | 'onFound'> & { readonly images: ReadonlyMap<string, LockedImage> };
+
+/** What a lock says of a reference, which is its key there. */
+export type Held = LockedImage & { readonly reference: string };
 
 /** How what servers answered is used again, instead of asking them: the digest of a tag, the endpoints of a name. */
 export type Answers = {
@@ -153,7 +182,12 @@ export type Pin = {
   readonly imageId?: string;
   /** The size of the uncompressed image in bytes. */
   readonly size?: number;
+  /** What the lock says. */
+  readonly held?: Held;
 };
+
+/** What an archive must be. */
+export type Wanted = Expected & Pick<Pin, 'held'>;
 
 /** Counts requests and retries, reports retries as events, and passes the progress to the slot. */
 export function createObserver({ tally, onEvent, slot }: FetchContext, key: string): HttpObserver {

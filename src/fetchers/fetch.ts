@@ -1,16 +1,18 @@
 import { ImageError } from '../errors.ts';
+import { signatureUrl } from '../image/apps.ts';
 import { isDigest } from '../image/digest.ts';
 import { shortImageId } from '../image/image-id.ts';
 import { type IdReference, type ImageReference, withoutSecrets } from '../image/reference.ts';
 import type { RegistryReference } from '../image/registry-reference.ts';
-import { show } from '../image/show.ts';
+import { show, showUrl } from '../image/show.ts';
+import { isHttpUrl } from '../image/url.ts';
 import { debugLog } from '../system/debug.ts';
 import { fetchByFile } from './archive/by-file.ts';
 import { fetchByName, findByName } from './archive/by-name.ts';
 import { fetchByUrl } from './archive/by-url.ts';
-import { contextFor, type FetchContext, type FetchRequest } from './context.ts';
-import { type Found, type FoundImage, present } from './found.ts';
-import { fetchLocked, nameInLock } from './lock.ts';
+import { contextFor, type FetchContext, type FetchRequest, type Held, type LockedImage } from './context.ts';
+import { type Found, present } from './found.ts';
+import { fetchLocked, nameInLock, pinnedBy, signersOf } from './lock.ts';
 import { type AtOnce, isStored, signerRefusal } from './stored.ts';
 
 const debug = debugLog('fetchers');
@@ -31,11 +33,43 @@ export async function fetchImage(
     const { fetchByRegistry } = await import('./registry/fetch.ts'); // not loaded without registry images
     return fetchByRegistry(context, { ...request, reference }, signal);
   }
-  const fetch = (locked: string | undefined): Promise<Found> => {
-    const held = locked === undefined ? pin : { ...pin, imageId: locked };
-    return fetchArchive(context, { ...request, reference, pin: held }, signal);
-  };
-  return context.lock ? fetchLocked(context, nameInLock(reference, pin), fetch, imageIdOf) : fetch(undefined);
+  const { lock } = context;
+  if (!lock) return fetchArchive(context, { ...request, reference }, signal);
+  const fetch = (held: Held | undefined): Promise<Found> =>
+    fetchArchive(context, { ...request, reference, pin: held ? pinnedBy(held, pin) : pin }, signal);
+  const describe = (found: Found): Promise<LockedImage> => describeArchive(context, { ...request, reference }, found);
+  return fetchLocked({ ...context, lock }, nameInLock(reference, pin), fetch, describe);
+}
+
+/** What a lock is to have of an archive: only what another fetch of the same reference would find as well. */
+async function describeArchive(
+  { store, onEvent }: FetchContext,
+  { key, reference }: FetchRequest<ImageReference>,
+  { image, origin }: Found,
+): Promise<LockedImage> {
+  const { imageId: imageID, source } = image;
+  const about = { imageID, ...signersOf(image) };
+  const known = isDigest(image.digest) ? { ...about, digest: image.digest } : about;
+  switch (reference.kind) {
+    case 'file':
+      return known;
+    case 'url':
+      return source === showUrl(reference.url) ? known : about;
+    case 'name': {
+      if (!isHttpUrl(source)) return about; // what is discovered may be packed otherwise
+      const url = origin?.url ?? ((await store.getRemote(source))?.imageId === imageID ? source : undefined);
+      if (url === undefined || showUrl(url) !== url) {
+        const message =
+          'the URL that it came from has a query, which a lock does not hold: it has to be discovered again';
+        onEvent({ type: 'warning', key, message });
+        return known;
+      }
+      const signature = origin?.signature === signatureUrl(url) ? undefined : origin?.signature;
+      return { ...known, url, ...(signature !== undefined && { signature }) };
+    }
+    default:
+      return { imageID };
+  }
 }
 
 /**
@@ -49,10 +83,6 @@ export function findImage(context: FetchContext, request: FetchRequest<ImageRefe
 
 function shownOf({ text }: ImageReference): string {
   return show(withoutSecrets(text));
-}
-
-function imageIdOf({ image }: Found): FoundImage['imageId'] {
-  return image.imageId;
 }
 
 function fetchArchive(

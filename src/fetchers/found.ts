@@ -25,6 +25,10 @@ export type Found = {
   readonly bytesDownloaded: number;
   /** The bytes of the blobs that a fetched registry image needs in the store, by digest; other images may have the same ones. */
   readonly blobs?: ReadonlyMap<string, number>;
+  /** Of a registry image: the digest of what its reference stands for, of an index or of the manifest. */
+  readonly root?: Digest;
+  /** Of an archive that was discovered: its exact URL, and that of its signature. */
+  readonly origin?: { readonly url: string; readonly signature?: string };
   /** The URL that the manifest of a fetched registry image came from, of the registry or a mirror. */
   readonly endpoint?: string;
 };

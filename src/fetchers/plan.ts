@@ -3,6 +3,7 @@ import { planByFile, planByName, planByUrl } from './archive/plan.ts';
 import { contextFor, type FetchContext, type FetchRequest } from './context.ts';
 import { findById } from './fetch.ts';
 import type { Planned } from './found.ts';
+import { heldBy, nameInLock, pinnedBy } from './lock.ts';
 
 /**
  * Finds out what a fetch of one image would do. It reads the store and asks servers, but downloads no image and changes nothing.
@@ -16,21 +17,23 @@ export async function planImage(
   signal: AbortSignal,
 ): Promise<Planned> {
   const context = contextFor(shared, request);
-  const { reference } = request;
+  const { reference, pin } = request;
+  if (reference.kind === 'registry') {
+    const { planByRegistry } = await import('./registry/plan.ts'); // not loaded without registry images
+    return planByRegistry(context, { ...request, reference }, signal);
+  }
+  const held = heldBy(context.lock, nameInLock(reference, pin));
+  const asked = held ? { ...request, pin: pinnedBy(held, pin) } : request;
   switch (reference.kind) {
     case 'file':
-      return planByFile(context, { ...request, reference }, signal);
+      return planByFile(context, { ...asked, reference }, signal);
     case 'id': {
-      const { image } = await findById(context, { ...request, reference }, signal);
+      const { image } = await findById(context, { ...asked, reference }, signal);
       return { status: 'present', image };
     }
     case 'name':
-      return planByName(context, { ...request, reference }, signal);
+      return planByName(context, { ...asked, reference }, signal);
     case 'url':
-      return planByUrl(context, { ...request, reference }, signal);
-    case 'registry': {
-      const { planByRegistry } = await import('./registry/plan.ts'); // not loaded without registry images
-      return planByRegistry(context, { ...request, reference }, signal);
-    }
+      return planByUrl(context, { ...asked, reference }, signal);
   }
 }

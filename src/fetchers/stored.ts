@@ -82,7 +82,7 @@ export async function hasBlob(
 }
 
 /** A requested name with its labels; `defaults` has os and arch if the request has none. */
-export type WantedName = ByName & Required<Pick<ByName, 'defaults'>>;
+export type WantedName = ByName & Required<Pick<ByName, 'defaults'>> & Pick<Pin, 'held'>;
 
 export function wantedName({ platform }: FetchContext, { name, labels }: NameReference, pin: Pin = {}): WantedName {
   const all = defaultLabels(labels, platform);

@@ -85,6 +85,12 @@ export function formatPlatform({ os, architecture, variant }: GoPlatform): strin
 /** What is asked for of an image: one platform, or the whole index that it is in. */
 export type PlatformChoice = GoPlatform | 'all';
 
+/** Whether a text is what formatPlatform returns, or `all`. */
+export function isPlatformName(text: string): boolean {
+  if (text === 'all') return true;
+  return form.test(text) && formatPlatform(parsePlatform(text)) === text;
+}
+
 /** The platform of what is for no platform, or for several. */
 export const noPlatform: GoPlatform = Object.freeze({ os: '', architecture: '' });
 

@@ -1,8 +1,11 @@
 import { Writable } from 'node:stream';
 
 import { ImageError } from '../errors.ts';
-import type { ImageLock } from '../fetchers/context.ts';
+import type { ImageLock, LockedImage } from '../fetchers/context.ts';
 import type { App, Mount, SharedByApps, Volume } from '../image/apps.ts';
+import { parseDigest } from '../image/digest.ts';
+import { parsePlatformChoice } from '../image/platform.ts';
+import { parseHttpReference } from '../image/url.ts';
 import type { BatchCall, FetchCall, PlanCall } from '../options.ts';
 import type { PushCall } from '../pusher.ts';
 import { keep, limits, platforms, required } from './check-options.ts';
@@ -19,6 +22,7 @@ import {
   mapOf,
   members,
   oneOf,
+  parsed,
   record,
   text,
   type WithoutUndefined,
@@ -76,6 +80,16 @@ export function checkShared(shared: SharedByApps): WithoutUndefined<SharedByApps
   return checkMembers<SharedByApps>(shared, { mounts, volumes }, 'createApps') as WithoutUndefined<SharedByApps>; // as checked
 }
 
+const digest = parsed(parseDigest);
+const lockedImage = members<LockedImage>({
+  imageID: text,
+  digest,
+  url: parsed(parseHttpReference),
+  signature: parsed(parseHttpReference),
+  platforms: record(digest, parsed(parsePlatformChoice)),
+  signedBy: listOf(text),
+});
+const lock = { images: mapOf(either(text, lockedImage)), frozen: boolean };
 const milliseconds = integer(0);
 const target = { to: absolutePath, overwrite: boolean, signal };
 
@@ -83,15 +97,10 @@ const callChecks: { readonly [N in keyof Calls]: Checks<Calls[N]> } = {
   findImage: { signature: text, type: imageType, signal },
   findImages: {
     signal,
-    lock: members<ImageLock>(
-      { images: mapOf(text), frozen: boolean, onFound: callback },
-      'images',
-      'frozen',
-      'onFound',
-    ),
+    lock: members<ImageLock>({ ...lock, onFound: callback }, 'images', 'frozen', 'onFound'),
     onOutcome: callback,
   },
-  planImages: { signal, onOutcome: callback },
+  planImages: { signal, lock: members<typeof lock>(lock, 'images', 'frozen'), onOutcome: callback },
   pushImages: {
     ...{ to: text, all: boolean, scoped: boolean, noOverwrite: boolean, dryRun: boolean },
     ...{ signal, onOutcome: callback },

@@ -1,54 +1,20 @@
 import { lstat, readFile, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 
 import { openLockFile } from '../../src/cli/commands/fetch/lock-file.ts';
 import { parseImageId } from '../../src/image/image-id.ts';
 import { buildAci } from '../helpers/archive.ts';
-import { startOrigin } from '../helpers/origin.ts';
-import { startRegistry, types } from '../helpers/registry.ts';
-import { layerOf } from '../helpers/registry-fetching.ts';
+import { locking, lockingTag } from '../helpers/locking.ts';
+import type { Published } from '../helpers/origin.ts';
+import { digestOf } from '../helpers/registry-image.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
-type LockDocument = { readonly schema: string; readonly images: Record<string, { imageID?: string; digest?: string }> };
-
-/** `example.com/app`, which needs `example.com/base`, at an origin, and longshore with a lock file and stores. */
-async function locking(t: ExecutionContext) {
-  const directory = await temporaryDirectory(t);
-  const at = (path: string): string => join(directory, path);
-  const origin = await startOrigin(t);
-  const base = await origin.publish({ name: 'example.com/base', version: '1' });
-  const dependencies = [{ imageName: 'example.com/base', labels: [{ name: 'version', value: '1' }] }];
-  const app = await origin.publish({ name: 'example.com/app', version: '1', dependencies });
-  const environment = {
-    HOME: directory,
-    LONGSHORE_SYSTEM_CONFIG: at('system'),
-    LONGSHORE_LOCAL_CONFIG: at('local'),
-    LONGSHORE_INSECURE_OPTIONS: 'image,http',
-    LONGSHORE_DISCOVER: `example.com=${origin.url}`,
-    LONGSHORE_PROGRESS: 'none',
-    LONGSHORE_RETRIES: '0',
-    LONGSHORE_LOCK: at('lock.json'),
-  };
-  const fetch = (store: string, ...args: readonly string[]) =>
-    runHere(['fetch', '--full', '--dir', at(store), ...args], environment);
-  return {
-    ...{ at, origin, base, app, fetch },
-    list: async (store: string) => {
-      const { code, stdout } = await runHere(['image', 'list', '--full', '--dir', at(store)], environment);
-      t.is(code, 0);
-      return stdout;
-    },
-    lock: async () => JSON.parse(await readFile(at('lock.json'), 'utf8')) as LockDocument,
-    /** Another image of the same name in its place. */
-    replace: async (published: typeof app) => {
-      const { bytes, imageId } = await buildAci({ name: 'example.com/app', version: '1', size: 4321 });
-      origin.routes[new URL(published.url).pathname] = { body: bytes };
-      return imageId;
-    },
-  };
+/** The entry of an archive that was asked for by its name. */
+function entryOf({ imageId, bytes, url }: Published) {
+  return { imageID: imageId, digest: digestOf(bytes), url };
 }
 
 test('a lock file records the image of each reference and each dependency', async (t) => {
@@ -56,10 +22,10 @@ test('a lock file records the image of each reference and each dependency', asyn
   const { code, stderr } = await fetch('store', 'example.com/app:1');
   t.is(code, 0, stderr);
   t.deepEqual(await lock(), {
-    schema: 'longshore.lock/1',
+    schema: 'longshore.lock/2',
     images: {
-      'example.com/app,version=1': { imageID: app.imageId },
-      'example.com/base,version=1': { imageID: base.imageId },
+      'example.com/app,version=1': entryOf(app),
+      'example.com/base,version=1': entryOf(base),
     },
   });
 });
@@ -136,42 +102,25 @@ test('a URL is in the lock file without credentials and query', async (t) => {
   const { host, pathname } = new URL(app.url);
   const { code, stderr } = await fetch('store', `http://${host}${pathname}?token=secret`);
   t.is(code, 0, stderr);
-  t.deepEqual((await lock()).images[app.url], { imageID: app.imageId });
+  t.deepEqual((await lock()).images[app.url], { imageID: app.imageId, digest: digestOf(app.bytes) });
 });
 
-/** A registry with an image for two processors, for which longshore asks. */
-async function lockingTag(t: ExecutionContext) {
-  const locked = await locking(t);
-  const registry = await startRegistry(t);
-  const put = async (text: string, armText = text) => {
-    const images = Object.entries({ amd64: text, arm64: armText }).map(async ([architecture, content]) => {
-      const image = registry.putImage('team/app', undefined, { layers: [await layerOf({ content })], architecture });
-      return { ...image, platform: { os: 'linux', architecture } };
-    });
-    registry.putManifest('team/app', '1', { schemaVersion: 2, manifests: await Promise.all(images) }, types.index);
-  };
-  await put('one');
-  const reference = `docker://${registry.host}/team/app:1`;
-  return { ...locked, put, reference, options: ['--platform', 'linux/amd64', reference] };
-}
-
 for (const keep of ['aci', 'oci', 'both']) {
-  test(`a tag that moved is refused before its image is listed: --keep=${keep}`, async (t) => {
-    const { fetch, lock, list, put, reference, options } = await lockingTag(t);
-    const first = await fetch('store', `--keep=${keep}`, ...options);
-    t.is(first.code, 0, first.stderr);
-    const [name, entry] = Object.entries((await lock()).images)[0] ?? [];
-    t.is(name, `${reference}#linux/amd64`);
-    t.regex(entry?.digest ?? '', /^sha256:/);
-    t.is((await fetch('fresh', `--keep=${keep}`, '--frozen', ...options)).code, 0);
+  test(`of a tag that moved, the image of the lock file is fetched, and stored under the tag: --keep=${keep}`, async (t) => {
+    const { fetch, lock, at, put, first, reference, options } = await lockingTag(t);
+    const before = await fetch('store', `--keep=${keep}`, ...options);
+    t.is(before.code, 0, before.stderr);
+    t.deepEqual((await lock()).images, {
+      [reference]: { digest: first.index, platforms: { 'linux/amd64': first.amd64 } },
+    });
     await put('two');
-    for (const policy of ['new', 'update']) {
-      const { code, stderr } = await fetch('third', `--keep=${keep}`, '--pull-policy', policy, ...options);
-      t.is(code, 10);
-      t.regex(stderr, /LOCK_MISMATCH: the lock file says sha256:[0-9a-f]{64}, but it is sha256:/);
-      t.is(await list('third'), await list('nothing'));
+    for (const [store, ...args] of [['second'], ['third', '--no-store'], ['fourth', '--frozen']] as const) {
+      const { code, stdout, stderr } = await fetch(store, `--keep=${keep}`, ...args, ...options);
+      t.is(code, 0, stderr);
+      t.is(stdout, before.stdout);
+      const offline = await fetch(store, `--keep=${keep}`, '--store-only', '--lock', at('none.json'), ...options);
+      t.is(offline.stdout, before.stdout, 'the tag finds it');
     }
-    t.is((await fetch('store', `--keep=${keep}`, '--no-store', '--frozen', ...options)).code, 0, 'the store has it');
   });
 }
 
@@ -189,15 +138,26 @@ test('if the store has another image for a reference, the server is asked again,
 });
 
 test('each platform of an image is locked separately', async (t) => {
-  const { fetch, lock, put, reference } = await lockingTag(t);
+  const { fetch, lock, put, first, reference } = await lockingTag(t);
   const platforms = ['--platform', 'linux/amd64', '--platform', 'linux/arm64'];
   const { code, stderr } = await fetch('store', ...platforms, reference);
   t.is(code, 0, stderr);
-  t.deepEqual(Object.keys((await lock()).images), [`${reference}#linux/amd64`, `${reference}#linux/arm64`]);
+  const { index, ...manifests } = first;
+  t.deepEqual(await lock(), {
+    schema: 'longshore.lock/2',
+    images: {
+      [reference]: {
+        digest: index,
+        platforms: { 'linux/amd64': manifests.amd64, 'linux/arm64': manifests.arm64 },
+      },
+    },
+  });
   await put('one', 'two');
-  t.is((await fetch('fresh', '--frozen', '--platform', 'linux/amd64', reference)).code, 0);
-  t.is((await fetch('fresh', '--frozen', ...platforms, reference)).code, 10);
-  t.is((await fetch('fresh', '--frozen', '--platform', 'linux/s390x', reference)).code, 10);
+  t.is((await fetch('fresh', '--frozen', '--platform', 'linux/amd64', reference)).stdout, `${manifests.amd64}\n`);
+  t.is((await fetch('fresh', '--frozen', ...platforms, reference)).stdout, `${index}\n`);
+  const other = await fetch('fresh', '--frozen', '--platform', 'linux/s390x', reference);
+  t.is(other.code, 10);
+  t.regex(other.stderr, /has it for linux\/amd64, linux\/arm64 only, and not for linux\/s390x/);
 });
 
 test('dependencies pinned to different images of one name are locked separately', async (t) => {
@@ -252,7 +212,7 @@ test('an invalid lock file, and --frozen without one, are refused before anythin
     t.regex(stderr, pattern);
   };
   await bad('{', /CONFIG_INVALID: .*is not JSON/);
-  await bad('{"schema":"longshore.lock/9","images":{}}', /schema is not longshore\.lock\/1/);
+  await bad('{"schema":"longshore.lock/9","images":{}}', /schema is neither longshore\.lock\/2 nor longshore\.lock\/1/);
   await bad('{"schema":"longshore.lock/1","images":{"a":{"imageID":"sha512-1"}}}', /images\.a: neither an imageID/);
   for (const [args, pattern] of [
     [['--frozen', '--lock', at('missing.json')], /CONFIG_INVALID: .*missing\.json/],
@@ -281,7 +241,11 @@ test('two URLs that differ only in their queries cannot both be locked', async (
 
 test('a lock file that can no longer be written is OUTPUT_FAILED', async (t) => {
   const path = join(await temporaryDirectory(t), 'gone', 'lock.json');
-  const file = await openLockFile(path, false);
-  file.lock.onFound('example.com/app', parseImageId(`sha512-${'a'.repeat(128)}`));
-  await t.throwsAsync(file.end(), { code: 'OUTPUT_FAILED', message: /^the lock file .* \(ENOENT\)$/ });
+  const file = await openLockFile(path);
+  const imageID = parseImageId(`sha512-${'a'.repeat(128)}`);
+  file.lock.onFound('example.com/app', imageID, { imageID });
+  await t.throwsAsync(
+    file.end(true, () => undefined),
+    { code: 'OUTPUT_FAILED', message: /^the lock file .* \(ENOENT\)$/ },
+  );
 });

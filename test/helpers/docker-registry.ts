@@ -16,6 +16,8 @@ export type DockerRegistry = {
   readonly host: string;
   /** Copies an image from this layout by skopeo: `app:1`. */
   push(layout: string, name: string, ...options: readonly string[]): Promise<void>;
+  /** Removes a tag, and not what it stands for. */
+  removeTag(repository: string, tag: string): Promise<void>;
   /** Digests of the blobs that it has sent since it was last asked, each as often as it was. */
   takeSent(): readonly string[];
   /** The same of the blobs that it has received whole. */
@@ -84,6 +86,10 @@ export async function openDockerRegistry({ auth = false } = {}): Promise<DockerR
       const copy = ['copy', '--quiet', '--insecure-policy', '--dest-tls-verify=false', ...credentials, ...options];
       const env = { ...process.env, HOME: directory, XDG_RUNTIME_DIR: directory };
       await run('skopeo', [...copy, `oci:${layout}`, `docker://${host}/${name}`], { env });
+    },
+    async removeTag(repository, tag) {
+      const tags = join(directory, 'data/docker/registry/v2/repositories', repository, '_manifests/tags');
+      await rm(join(tags, tag), { recursive: true });
     },
     takeSent() {
       const taken = sent;

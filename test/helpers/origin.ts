@@ -17,7 +17,7 @@ export type Origin = TestServer & {
   served(this: void, path: string): number;
 };
 
-type Published = Aci & { readonly path: string; readonly url: string };
+export type Published = Aci & { readonly path: string; readonly url: string };
 
 export async function startOrigin(t: Teardown, { sign, ...options }: OriginOptions = {}): Promise<Origin> {
   const server = await startServer(t, {}, options);

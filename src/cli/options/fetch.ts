@@ -112,19 +112,6 @@ export const fetchRows = [
     help: 'Write a page that shows the run to FILE.html',
   },
   {
-    name: 'lock',
-    group: 'What to fetch',
-    kind: 'value',
-    placeholder: 'FILE',
-    help: 'Take the images that FILE names, and write into it which they were',
-  },
-  {
-    name: 'frozen',
-    group: 'What to fetch',
-    kind: 'flag',
-    help: 'Take only what the lock file names, and leave it as it is',
-  },
-  {
     name: 'limit-rate',
     group: 'Speed and limits',
     kind: 'named',
@@ -139,6 +126,39 @@ export const fetchRows = [
     help: 'A slower transfer counts as stalled, default off',
   },
 ] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
+
+/** Options for lock files. */
+export const lockRows = [
+  {
+    name: 'lock',
+    group: 'What to fetch',
+    kind: 'value',
+    placeholder: 'FILE',
+    help: 'Take the images that FILE has, also if their tags have moved, and write into it what is new',
+    commands: ['fetch', 'plan'],
+  },
+  {
+    name: 'frozen',
+    group: 'What to fetch',
+    kind: 'flag',
+    help: 'Take only what the lock file has, and leave it as it is',
+    commands: ['fetch', 'plan'],
+  },
+  {
+    name: 'relock',
+    group: 'What to fetch',
+    kind: 'flag',
+    help: 'Find out anew what tags and names stand for, say what has moved, and write that into the lock file',
+    commands: ['fetch'],
+  },
+  {
+    name: 'lock-partial',
+    group: 'What to fetch',
+    kind: 'flag',
+    help: 'Write into the lock file what was found, also when other images failed',
+    commands: ['fetch'],
+  },
+] as const satisfies readonly OptionSpec[];
 
 /** Options of the commands that use the network. */
 export const networkRows = [

@@ -1,6 +1,6 @@
 import { imageOptions } from '../commands/image/options.ts';
 import { benchOptions } from './bench.ts';
-import { askingRows, fetchRows, networkRows } from './fetch.ts';
+import { askingRows, fetchRows, lockRows, networkRows } from './fetch.ts';
 import type { OptionSpec } from './option.ts';
 import { pushRows, sharedWithPush } from './push.ts';
 
@@ -120,6 +120,7 @@ export type OptionName = (
   | typeof common
   | typeof askingRows
   | typeof fetchRows
+  | typeof lockRows
   | typeof pushRows
   | typeof networkRows
   | typeof trust
@@ -136,6 +137,7 @@ function withPush(name: string): readonly ['push'] | readonly [] {
 export const optionTable: readonly OptionSpec[] = [
   ...askingRows.map((spec) => ({ ...spec, commands: ['fetch', 'plan', ...withPush(spec.name)] as const })),
   ...fetchRows.map((spec) => ({ ...spec, commands: ['fetch', ...withPush(spec.name)] as const })),
+  ...lockRows,
   ...pushRows.map((spec) => ({ ...spec, commands: ['push'] as const })),
   ...networkRows.map((spec) => ({
     ...spec,

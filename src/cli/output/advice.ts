@@ -260,5 +260,5 @@ function adviceForRisk({ what }: ErrorDetails['INSECURE_REFUSED']): string {
 function adviceForLock({ why }: ErrorDetails['LOCK_MISMATCH']): string {
   if (why === 'missing') return 'Run once without --frozen: then the file has it';
   if (why === 'ambiguous') return 'Ask for one of them only';
-  return 'Check what changed; to take the other image, take its entry out of the lock file';
+  return 'Check what changed; to take what is there now, take its entry out of the lock file, or run once with --relock';
 }

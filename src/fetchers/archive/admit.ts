@@ -2,9 +2,10 @@ import { rm } from 'node:fs/promises';
 
 import type { IngestResponse } from '../../../workers/ingest/requests.ts';
 import type { VerifySignatureResponse } from '../../../workers/tasks.ts';
-import { checkExpected, type Expected } from '../../image/expected.ts';
+import { checkExpected } from '../../image/expected.ts';
 import type { Commit, Remote, StoredImage } from '../../store/store.ts';
-import type { FetchContext } from '../context.ts';
+import type { FetchContext, Wanted } from '../context.ts';
+import { checkSigners, checkTransferred } from '../lock.ts';
 
 type Admission = {
   readonly checked: Checked;
@@ -59,7 +60,7 @@ type CheckRequest = {
   readonly ingested: IngestResponse;
   /** The path of the uncompressed tar that the ingest wrote. */
   readonly image: string;
-  readonly expected: Expected;
+  readonly expected: Wanted;
   /** If undefined, the image is not verified. */
   readonly proof: Proof | undefined;
 };
@@ -77,10 +78,12 @@ export async function check(context: FetchContext, request: CheckRequest): Promi
   const { imageId, size, steps } = ingested;
   context.onEvent({ type: 'ingested', key, imageID: imageId, size, steps });
   checkExpected({ ...ingested, ...ingested.parsed }, expected);
+  checkTransferred(expected.held, ingested.digest);
   if (!proof || !context.verifier) return { ingested, image, verification: undefined };
 
   const verification = await context.verifier.verifyArchive({ name: ingested.parsed.name, ...proof });
   const { signedBy, identities } = verification;
+  checkSigners(expected.held, signedBy);
   context.onEvent({ type: 'verified', key, signedBy, identities });
   return { ingested, image, verification };
 }

@@ -3,8 +3,10 @@ import { isDeepStrictEqual } from 'node:util';
 import { discoverEndpoints, isAllowedFor, pageHost } from '../../discovery/discover.ts';
 import type { Endpoint } from '../../discovery/template.ts';
 import { hasCode, ImageError, isImageError } from '../../errors.ts';
+import { signatureUrl } from '../../image/apps.ts';
 import { asRegistryReference, formatReference, type NameReference } from '../../image/reference.ts';
 import { show, showUrl } from '../../image/show.ts';
+import { parseHttpReference } from '../../image/url.ts';
 import type { StoredImage } from '../../store/store.ts';
 import { debugLog } from '../../system/debug.ts';
 import { forget, type Inquiry, recall, remember, withAnswer } from '../answers.ts';
@@ -37,7 +39,10 @@ export async function fetchByName(
       didYouMean: suggestionFor(request),
       prepare: () => fetchOfferedKeys(context, key, expected.name, signal),
     },
-    (url, source) => fetchRemote(context, { key, url, signature: source, expected, latest }, signal),
+    async (url, source) => {
+      const found = await fetchRemote(context, { key, url, signature: source, expected, latest }, signal);
+      return found && { ...found, origin: { url, ...(source.kind === 'url' && { signature: source.url }) } };
+    },
     signal,
   );
 }
@@ -73,17 +78,22 @@ type Attempt<T> = (archiveUrl: string, signature: SignatureSource) => Promise<T 
 
 /**
  * Finds the endpoints of a name, and returns the result of the first available one. Endpoints that were found a short while ago are
- * used again; if they fail, they are looked for anew.
+ * used again; if they fail, they are looked for anew. If a lock has the URL, nobody is asked for endpoints.
  *
- * @throws as discoverEndpoints and tryEndpoints
+ * @throws as discoverEndpoints, tryEndpoints and lockedEndpoint
  * @see docs/rules.md D
  */
-export function firstEndpoint<T>(
+export async function firstEndpoint<T>(
   context: FetchContext,
   request: EndpointsRequest,
   attempt: Attempt<T>,
   signal: AbortSignal,
 ): Promise<T> {
+  const locked = lockedEndpoint(context, request.expected);
+  if (locked) {
+    await request.prepare?.();
+    return tryEndpoints(context, request, [locked], attempt, signal);
+  }
   return withAnswer(
     (mayRecall) => openDiscovery(context, request, mayRecall, signal),
     (one, other) => isDeepStrictEqual(one.endpoints, other.endpoints),
@@ -100,6 +110,22 @@ export function firstEndpoint<T>(
     },
     signal,
   );
+}
+
+/**
+ * The URL in the lock, which may be used as one that was discovered.
+ *
+ * @throws INSECURE_REFUSED, REFERENCE_INVALID
+ * @see docs/rules.md D4, H7
+ */
+function lockedEndpoint({ discovery }: FetchContext, { name, held }: WantedName): Endpoint | undefined {
+  if (held?.url === undefined) return undefined;
+  const { url: archiveUrl } = parseHttpReference(held.url);
+  const signature = parseHttpReference(held.signature ?? signatureUrl(archiveUrl));
+  const http = [archiveUrl, signature.url].find((url) => !isAllowedFor(discovery, name, url));
+  if (http === undefined) return { archiveUrl, signatureUrl: signature.url };
+  const message = `the lock file has an http URL, which is not allowed: ${showUrl(http)}`;
+  throw new ImageError('INSECURE_REFUSED', message, { what: 'http' });
 }
 
 /** @param end - to be called when the endpoints were used: says whether a later run may need them. */

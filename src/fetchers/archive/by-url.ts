@@ -3,7 +3,8 @@ import { signatureUrl } from '../../image/apps.ts';
 import { parseImageId } from '../../image/image-id.ts';
 import { showUrl } from '../../image/show.ts';
 import type { UrlReference } from '../../image/url.ts';
-import type { FetchContext, FetchRequest } from '../context.ts';
+import type { StoredImage } from '../../store/store.ts';
+import type { FetchContext, FetchRequest, Pin } from '../context.ts';
 import { type Found, present } from '../found.ts';
 import { signatureSource } from '../signature.ts';
 import { takeStored } from '../stored.ts';
@@ -16,13 +17,20 @@ export async function fetchByUrl(
   signal: AbortSignal,
 ): Promise<Found> {
   const source = signatureSource(signature, { kind: 'url', url: signatureUrl(url) });
-  if (pin.imageId !== undefined) {
-    const image = await context.store.getImage(parseImageId(pin.imageId)); // from any source
-    const stored = await takeStored(context, image, signal);
-    if (stored) return present(stored);
-  }
+  const stored = await findPinned(context, pin, signal);
+  if (stored) return present(stored);
   const remote = { key, url, signature: source, expected: pin, latest: false };
   return (await fetchRemote(context, remote, signal)) ?? throwNotInStore(url);
+}
+
+/** The stored image of a pin, whatever its source. */
+export async function findPinned(
+  context: FetchContext,
+  { imageId }: Pin,
+  signal: AbortSignal,
+): Promise<StoredImage | undefined> {
+  if (imageId === undefined) return undefined;
+  return takeStored(context, await context.store.getImage(parseImageId(imageId)), signal);
 }
 
 /** @throws NOT_IN_STORE for a URL under the policy `never` */

@@ -17,7 +17,7 @@ import {
   signatureSource,
 } from '../signature.ts';
 import { firstEndpoint, resolveName, suggestionFor } from './by-name.ts';
-import { throwNotInStore } from './by-url.ts';
+import { findPinned, throwNotInStore } from './by-url.ts';
 import type { RemoteRequest } from './remote.ts';
 import { answerFromUrlCache, lookUpUrl, validators } from './url-cache.ts';
 
@@ -61,9 +61,11 @@ export async function planByName(
 
 export async function planByUrl(
   context: FetchContext,
-  { key, reference: { url }, signature }: FetchRequest<UrlReference>,
+  { key, reference: { url }, signature, pin = {} }: FetchRequest<UrlReference>,
   signal: AbortSignal,
 ): Promise<Planned> {
+  const pinned = await findPinned(context, pin, signal);
+  if (pinned) return { status: 'present', image: pinned };
   const source = signatureSource(signature, { kind: 'url', url: signatureUrl(url) });
   return (await planRemote(context, { key, url, signature: source, expected: {} }, signal)) ?? throwNotInStore(url);
 }

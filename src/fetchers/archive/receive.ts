@@ -3,10 +3,9 @@ import { rm } from 'node:fs/promises';
 import type { IngestResponse } from '../../../workers/ingest/requests.ts';
 import { hasCode, type ImageError, isImageError } from '../../errors.ts';
 import type { Freshness } from '../../http/contract.ts';
-import type { Expected } from '../../image/expected.ts';
 import { showUrl } from '../../image/show.ts';
 import { ingestLimits } from '../../pool/pool.ts';
-import { createObserver, type FetchContext } from '../context.ts';
+import { createObserver, type FetchContext, type Wanted } from '../context.ts';
 import {
   getLateSignature,
   getSignature,
@@ -25,7 +24,7 @@ export type ReceiveRequest = {
   readonly signature: SignatureSource | undefined;
   /** The validators of the stored image, which make the request conditional. */
   readonly known: { readonly etag?: string; readonly lastModified?: string } | undefined;
-  readonly expected: Expected;
+  readonly expected: Wanted;
 };
 
 export type Received =
@@ -173,7 +172,7 @@ async function collectProof(
   };
 }
 
-const refusals = /^(ARCHIVE|MANIFEST|NAME|LABEL|IMAGE_ID|DIGEST|SIZE|SIGNATURE|KEY|LIMIT)_/;
+const refusals = /^(ARCHIVE|MANIFEST|NAME|LABEL|IMAGE_ID|DIGEST|SIZE|SIGNATURE|KEY|LIMIT|LOCK)_/;
 
 /** Whether the content was refused: then it is not kept, since it would be refused again. */
 function isRefusal(error: unknown): error is ImageError {

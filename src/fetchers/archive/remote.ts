@@ -1,7 +1,6 @@
-import type { Expected } from '../../image/expected.ts';
 import { showUrl } from '../../image/show.ts';
 import type { Claim } from '../../store/store.ts';
-import { type FetchContext, warnOfSilence } from '../context.ts';
+import { type FetchContext, type Wanted, warnOfSilence } from '../context.ts';
 import type { Found } from '../found.ts';
 import type { SignatureSource } from '../signature.ts';
 import { admit } from './admit.ts';
@@ -13,7 +12,7 @@ export type RemoteRequest = {
   /** The exact URL, which is also the key in the URL cache. */
   readonly url: string;
   readonly signature: SignatureSource;
-  readonly expected: Expected;
+  readonly expected: Wanted;
   /** Whether the image is stored as the latest of its name. */
   readonly latest: boolean;
 };

@@ -1,12 +1,12 @@
 import { ImageError } from '../../errors.ts';
-import { type Digest, parseDigest } from '../../image/digest.ts';
+import type { Digest } from '../../image/digest.ts';
 import type { RegistryReference } from '../../image/registry-reference.ts';
 import { show } from '../../image/show.ts';
 import { debugLog } from '../../system/debug.ts';
 import { type FetchContext, type FetchRequest, warnOfSilence } from '../context.ts';
 import type { Found, FoundImage } from '../found.ts';
-import { fetchLocked } from '../lock.ts';
 import { type WantedImage, wantedImages } from './image.ts';
+import { checkLocked, heldImage, lockedDigests, noteImages } from './locked.ts';
 import { archiveStored, pullImage } from './pull.ts';
 import { answerFromStore, lookUpKept, type MakeArchive } from './stored.ts';
 
@@ -23,23 +23,32 @@ export async function fetchByRegistry(
   request: FetchRequest<RegistryReference>,
   signal: AbortSignal,
 ): Promise<Found> {
+  const { reference } = request;
+  const held = heldImage(context, reference);
   const [first, ...others] = wantedImages(context.registries, request);
-  const fetch = (wanted: WantedImage): Promise<Found> => fetchLockedImage(context, wanted, signal);
-  const found = await fetch(first);
-  const images = [found.image];
+  const fetch = async (wanted: WantedImage, root: Digest | undefined): Promise<Found> => {
+    const locked = lockedDigests(context, held, wanted.platform, root);
+    const found = await fetchWanted(context, { ...wanted, locked }, signal);
+    checkLocked(context, locked, found);
+    return found;
+  };
+  const found = await fetch(first, undefined);
+  const images = [{ platform: first.platform, found }];
   let { status, bytesDownloaded } = found;
   const blobs = new Map(found.blobs);
   for (const wanted of others) {
-    const other = await fetch(wanted);
+    const other = await fetch(wanted, context.lock && found.root); // a lock has one digest for all
     if (other.status === 'fetched') {
       status = 'fetched';
       for (const [digest, bytes] of [...(other.blobs ?? []), [other.image.imageId, other.image.size] as const])
         blobs.set(digest, bytes);
     }
     bytesDownloaded += other.bytesDownloaded;
-    images.push(other.image);
+    images.push({ platform: wanted.platform, found: other });
   }
-  return { ...found, image: asOne(found.image, images), status, bytesDownloaded, blobs };
+  noteImages(context, reference, held, images);
+  const all = images.map((one) => one.found.image);
+  return { ...found, image: asOne(found.image, all), status, bytesDownloaded, blobs };
 }
 
 /** The images for several platforms as one, which their index identifies. */
@@ -48,15 +57,6 @@ export function asOne(first: FoundImage, images: readonly FoundImage[]): FoundIm
   if (images.length === 1 || index === undefined || images.some((image) => image.index !== index)) return first;
   const platforms = images.flatMap(({ platform }) => platform ?? []);
   return { ...first, imageId: index, digest: index, platforms };
-}
-
-function fetchLockedImage(context: FetchContext, wanted: WantedImage, signal: AbortSignal): Promise<Found> {
-  return fetchLocked(context, wanted.url, (locked) => fetchWanted(context, { ...wanted, locked }, signal), digestOf);
-}
-
-/** The digest of the manifest, also of a converted image. */
-function digestOf({ image }: Found): Digest {
-  return parseDigest(image.digest);
 }
 
 /** Fetches an image for one platform. Of several fetches of it at the same time, one pulls it; the others wait and use the result. */

@@ -1,6 +1,5 @@
 import type { VerifySimpleSignatureResponse } from '../../../workers/tasks.ts';
 import type { Digest } from '../../image/digest.ts';
-import type { ImageId } from '../../image/image-id.ts';
 import { formatPlatform, type PlatformChoice, registryLabels } from '../../image/platform.ts';
 import { formatReference } from '../../image/reference.ts';
 import { registryImageName, type RegistryReference } from '../../image/registry-reference.ts';
@@ -10,6 +9,7 @@ import type { RegistryDocument } from '../../registry/types.ts';
 import type { Referrer, RegistryImage } from '../../store/registry-store.ts';
 import type { FetchRequest, Registries } from '../context.ts';
 import type { FoundImage } from '../found.ts';
+import type { LockedDigests } from './locked.ts';
 
 /** The facts about a registry image that is stored without conversion, in the form that all images have. */
 export function describeRegistryImage(
@@ -54,8 +54,8 @@ export type WantedImage = Pick<FetchRequest<RegistryReference>, 'key' | 'referen
   readonly url: string;
   /** The name in the store and for other tools: `docker.io/library/busybox:1`. */
   readonly name: string;
-  /** The ID in the lock. */
-  readonly locked: ImageId | Digest | undefined;
+  /** What it must be. */
+  readonly locked: LockedDigests | undefined;
   /** It is stored under a name with its digest: it is not for the first platform, or another request or an index with all platforms has the name. */
   readonly isFurther: boolean;
 };

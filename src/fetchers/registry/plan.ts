@@ -7,6 +7,7 @@ import type { Planned } from '../found.ts';
 import { hasBlob } from '../stored.ts';
 import { asOne, throwNotInStore } from './fetch.ts';
 import { type WantedImage, wantedImages } from './image.ts';
+import { checkDigests, checkLocked, heldImage, isOtherThan, lockedDigests } from './locked.ts';
 import { withResolved } from './resolution.ts';
 import { openSignatureCheck } from './signatures.ts';
 import { hasTagMoved, imageOf, lookUpKept } from './stored.ts';
@@ -17,11 +18,14 @@ export async function planByRegistry(
   request: FetchRequest<RegistryReference>,
   signal: AbortSignal,
 ): Promise<Planned> {
+  const held = heldImage(context, request.reference);
   const [first, ...others] = wantedImages(context.registries, request);
-  let planned = await planWanted(context, first, signal);
+  const plan = (wanted: WantedImage): Promise<Present | Absent> =>
+    planWanted(context, { ...wanted, locked: lockedDigests(context, held, wanted.platform, undefined) }, signal);
+  let planned = await plan(first);
   const present = planned.status === 'present' ? [planned.image] : [];
   for (const wanted of others) {
-    const other = await planWanted(context, wanted, signal);
+    const other = await plan(wanted);
     if (other.status === 'present') {
       present.push(other.image);
       continue;
@@ -36,15 +40,21 @@ type Absent = Extract<Planned, { status: 'absent' }> & { readonly parts: Readonl
 
 async function planWanted(context: FetchContext, wanted: WantedImage, signal: AbortSignal): Promise<Present | Absent> {
   const { policy, registries } = context;
-  const { platform, reference, source, url } = wanted;
+  const { platform, reference, source, url, locked } = wanted;
   const known = await lookUpKept(context, wanted, context.nowMs(), signal);
-  if (known && (policy !== 'update' || !(await hasTagMoved(context, wanted, known, signal)))) {
-    return { status: 'present', image: imageOf(context, wanted, known) };
+  const image = known && imageOf(context, wanted, known);
+  const isOther = image && isOtherThan(locked, { root: known.digest, manifest: image.digest });
+  const mayHaveMoved = policy === 'update' && locked === undefined;
+  const isUsed = !isOther || policy === 'never';
+  if (image && isUsed && !(mayHaveMoved && (await hasTagMoved(context, wanted, known, signal)))) {
+    checkLocked(context, locked, { root: known.digest, image });
+    return { status: 'present', image };
   }
   if (policy === 'never') return throwNotInStore(wanted);
   const verify = await openSignatureCheck(context, wanted);
   const client = await registries.client();
   const planResolved = async (resolved: ResolvedImage | WholeIndex): Promise<Absent> => {
+    checkDigests(locked, { root: resolved.digest, manifest: resolved.manifest.digest });
     const verified = await verify(resolved, signal);
     return {
       status: 'absent',

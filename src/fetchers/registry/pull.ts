@@ -9,10 +9,11 @@ import type { RegistryImage } from '../../store/registry-store.ts';
 import type { StoredImage } from '../../store/store.ts';
 import type { FetchContext } from '../context.ts';
 import type { Found } from '../found.ts';
-import { lockMismatch } from '../lock.ts';
+import { checkSigners } from '../lock.ts';
 import { describeRegistryImage, isLatest, type Pull, type WantedImage } from './image.ts';
 import { keepImage } from './keep.ts';
 import { fetchParts, notConvertible, unpackStored } from './layers.ts';
+import { checkDigests } from './locked.ts';
 import { fetchReferrers } from './referrers.ts';
 import { withResolved } from './resolution.ts';
 import { openSignatureCheck, provenanceOf } from './signatures.ts';
@@ -31,10 +32,9 @@ export async function pullImage(context: FetchContext, wanted: WantedImage, sign
     resolved: ResolvedImage | WholeIndex,
     documentsKept: Promise<unknown>,
   ): Promise<Found> => {
-    const { digest } = resolved.manifest;
-    if (wanted.locked !== undefined && digest !== wanted.locked)
-      throw lockMismatch(wanted.url, wanted.locked, `it is ${digest}`);
+    checkDigests(wanted.locked, { root: resolved.digest, manifest: resolved.manifest.digest });
     const verified = await verify(resolved, signal);
+    if (verified) checkSigners(wanted.locked?.held, verified.signedBy);
     const named = await context.store.findRegistryImage(wanted.name);
     // the name stays with an index that is kept with everything in it
     const isFurther = wanted.isFurther || (named?.platforms !== undefined && named.manifest.digest === resolved.digest);
@@ -84,6 +84,7 @@ async function storeImage(
     image,
     bytesDownloaded: bytesDownloaded + (attached?.bytesDownloaded ?? 0),
     endpoint: resolved.endpoint,
+    root: digest,
     ...(kept && { blobs: kept.blobs }),
   };
 }

@@ -1,4 +1,4 @@
-import { isImageError } from '../../errors.ts';
+import { hasCode, isImageError } from '../../errors.ts';
 import { type Digest, isDigest } from '../../image/digest.ts';
 import type { RegistryReference } from '../../image/registry-reference.ts';
 import { show, showUrl } from '../../image/show.ts';
@@ -23,7 +23,7 @@ const debug = debugLog('fetchers');
 
 type ResolutionRequest = {
   readonly client: RegistryClient;
-  readonly wanted: Pick<WantedImage, 'key' | 'name' | 'platform' | 'reference'>;
+  readonly wanted: Pick<WantedImage, 'key' | 'name' | 'platform' | 'reference' | 'locked'>;
 };
 
 /** @param kept - resolves when the documents of the image are in the store, or cannot be put there. */
@@ -56,7 +56,8 @@ function openResolution(
   signal: AbortSignal,
 ): Inquiry<Resolution> {
   const { slots, answers, nowMs } = context;
-  const { key, platform, reference } = wanted;
+  const { key, platform, locked } = wanted;
+  const reference = locked?.root === undefined ? wanted.reference : { ...wanted.reference, digest: locked.root };
   const keeping: Promise<unknown>[] = [];
   const documents = new Set<Digest>();
   let isRecalled = false;
@@ -98,12 +99,28 @@ function openResolution(
     return document;
   };
 
+  const resolve = (asked: RegistryReference): Promise<ResolvedImage | WholeIndex> => {
+    url = undefined;
+    return platform === 'all'
+      ? resolveWhole(client, asked, { get }, signal)
+      : resolveImage(client, asked, { platform, get }, signal);
+  };
+
+  /** Where only the manifest is locked, the tag may still stand for the index that has it. */
+  const resolveLocked = async (manifest: Digest): Promise<ResolvedImage | WholeIndex> => {
+    const tagged = await resolve(reference).catch((error: unknown) => {
+      if (signal.aborted || !isGone(error)) throw error;
+      return undefined;
+    });
+    return tagged?.manifest.digest === manifest ? tagged : resolve({ ...reference, digest: manifest });
+  };
+
   return {
     async get() {
       try {
-        const resolved = await (platform === 'all'
-          ? resolveWhole(client, reference, { get }, signal)
-          : resolveImage(client, reference, { platform, get }, signal));
+        const isTag = reference.digest === undefined;
+        const manifest = isTag ? locked?.manifest : undefined;
+        const resolved = await (manifest === undefined ? resolve(reference) : resolveLocked(manifest));
         return { resolved, kept: Promise.all(keeping) };
       } finally {
         context.tidy(Promise.all(keeping));
@@ -117,6 +134,12 @@ function openResolution(
       await context.store.discardBlobs([...documents]);
     },
   };
+}
+
+/** Whether a tag is gone, or has no image for the platform any more. */
+function isGone(error: unknown): boolean {
+  if (hasCode(error, 'HTTP_STATUS')) return error.details.status === 404 || error.details.status === 410;
+  return hasCode(error, 'PLATFORM_MISSING');
 }
 
 /** The URL at which a reference with a digest would be asked for first. */

@@ -9,6 +9,7 @@ import { createObserver, type FetchContext } from '../context.ts';
 import { type Found, present } from '../found.ts';
 import { hasBlob, isStored, signerRefusal } from '../stored.ts';
 import { describeRegistryImage, type WantedImage } from './image.ts';
+import { isOtherThan } from './locked.ts';
 import { findPart, type KeptImage, listPart } from './whole.ts';
 
 /**
@@ -69,14 +70,15 @@ export async function answerFromStore(
   if (lacksArchive && !question.makeArchive) return undefined;
   if (!(await isCurrent(context, wanted, known, question, signal))) return undefined;
   const { digest } = imageOf(context, wanted, known);
-  if (wanted.locked !== undefined && digest !== wanted.locked && context.policy !== 'never') return undefined;
+  const isOther = isOtherThan(wanted.locked, { root: known.digest, manifest: digest });
+  if (isOther && context.policy !== 'never') return undefined;
   const made = lacksArchive ? await question.makeArchive?.({ ...known, oci }) : undefined;
   if (lacksArchive && !made) return undefined;
   const { store } = context;
   if (known.aci) store.touch(known.aci.imageId);
   if (oci) store.touchRegistryImage(oci.reference);
   if (oci?.part) await listPart(context, oci, oci.part);
-  return present(imageOf(context, wanted, made ? { ...known, aci: made } : known));
+  return { ...present(imageOf(context, wanted, made ? { ...known, aci: made } : known)), root: known.digest };
 }
 
 /** The stored forms of a reference, if these are all that must be stored, or an archive that is missing can be made of the others. */

@@ -54,7 +54,7 @@ export async function storeWhole(context: FetchContext, pull: Pull<WholeIndex>, 
   });
   const bytesDownloaded = bytesOf(documents) + progress.bytes + (attached?.bytesDownloaded ?? 0);
   const image = describeRegistryImage(wanted.reference, kept);
-  return { status: 'fetched', image, bytesDownloaded, endpoint, blobs: stored };
+  return { status: 'fetched', image, bytesDownloaded, endpoint, root: resolved.digest, blobs: stored };
 }
 
 function bytesOf(documents: DocumentTree['documents']): number {

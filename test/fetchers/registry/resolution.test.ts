@@ -192,7 +192,7 @@ test('a manifest that another image needs stays when an image is refused', async
     {},
     { lock: { images, frozen: true, onFound: () => undefined } },
   );
-  t.like(refused, { status: 'failed', error: { code: 'LOCK_MISMATCH' } });
+  t.like(refused, { status: 'failed', error: { code: 'HTTP_STATUS', details: { status: 404 } } });
   t.is(await finder({ pullPolicy: 'never' }).findImage(digest), digest as never);
 });
 

@@ -1,7 +1,5 @@
 import type { Run } from '../../command.ts';
-import type { CommandLine } from '../../options/command-line.ts';
 import { environmentWarnings } from '../../options/environment.ts';
-import { usageError } from '../../options/option.ts';
 import { isOn, textOf, valueOf } from '../../options/read.ts';
 import { optionTable } from '../../options/table.ts';
 import { exitCodes } from '../../output/exit-code.ts';
@@ -10,6 +8,7 @@ import { requireApart } from '../output-files.ts';
 import { eventDestination, eventPath } from './event-file.ts';
 import type { LockFile } from './lock-file.ts';
 import { openFinder, storeDirectory } from './network.ts';
+import { type FetchOptions, lockOptionsOf, type LockRequest } from './options.ts';
 import { insecureWarnings, prepare } from './prepare.ts';
 import { requireWritable } from './report.ts';
 import { runFetch } from './run-fetch.ts';
@@ -17,12 +16,14 @@ import { runFetch } from './run-fetch.ts';
 export const runFetchCommand: Run = async (io, line) => {
   const prepared = await prepare(io, line);
   if (!prepared) return exitCodes.usage;
-  const { apps, hasFiles, options, environment } = prepared;
+  const { apps, hasFiles, environment } = prepared;
+  const lockOptions = lockOptionsOf(line);
+  const options = lockOptions?.relock ? resolvedAnew(prepared.options) : prepared.options;
 
   const events = eventDestination(line);
   const outputs = (['events', 'report', 'lock'] as const).flatMap((name) => {
     const path = name === 'events' ? eventPath(events) : textOf(line, name);
-    return path === undefined || (name === 'lock' && isOn(line, 'frozen')) ? [] : [{ option: `--${name}`, path }];
+    return path === undefined || (name === 'lock' && lockOptions?.frozen) ? [] : [{ option: `--${name}`, path }];
   });
   const lists = line.values('from-file').map(({ text }) => text);
   await requireApart(outputs, { lists, apps, storeDir: storeDirectory(prepared) });
@@ -36,25 +37,23 @@ export const runFetchCommand: Run = async (io, line) => {
     progress: progressMode(textOf(line, 'progress'), io.stderr.isTTY, environment),
     events,
     report: await valueOf(line, 'report', requireWritable),
-    lockFile: await lockFileOf(line),
+    lockFile: lockOptions && (await openLock(lockOptions)),
     warnings: [
       ...environmentWarnings(optionTable, environment),
       ...insecureWarnings(options.insecure),
       ...prepared.warnings,
     ],
   };
-  return await runFetch(io, run, (onEvent) => openFinder(resources, { ...prepared, access }, onEvent));
+  return await runFetch(io, run, (onEvent) => openFinder(resources, { ...prepared, options, access }, onEvent));
 };
 
-/** @throws USAGE, CONFIG_INVALID */
-async function lockFileOf(line: CommandLine): Promise<LockFile | undefined> {
-  const path = textOf(line, 'lock');
-  const frozen = isOn(line, 'frozen');
-  if (path === undefined) {
-    if (frozen) throw usageError('it needs --lock FILE', '--frozen');
-    return undefined;
-  }
-  if (!frozen) await requireWritable(path, '--lock');
+/** The store is not asked for what names and tags stand for, unless nobody else may be. */
+function resolvedAnew(options: FetchOptions): FetchOptions {
+  return options.pullPolicy === 'new' ? { ...options, pullPolicy: 'update' } : options;
+}
+
+async function openLock({ path, ...options }: LockRequest): Promise<LockFile> {
+  if (!options.frozen) await requireWritable(path, '--lock');
   const { openLockFile } = await import('./lock-file.ts');
-  return openLockFile(path, frozen);
+  return openLockFile(path, options);
 }

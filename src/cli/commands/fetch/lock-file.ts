@@ -12,11 +12,17 @@ import {
   ImageError,
   type ImageId,
   isDigest,
+  isHttpUrl,
   isImageId,
+  isPlatformName,
   type Lock,
+  type LockedImage,
+  lockedImages,
   parseJsonStrict,
   readConfigFile,
+  shortId,
   show,
+  showUrl,
   writeFileTarget,
 } from '../../../internal.ts';
 import { errnoOf } from '../../../system/errno.ts';
@@ -25,33 +31,81 @@ import { outputFailed } from '../../output/error-line.ts';
 export type LockFile = {
   readonly lock: Lock;
   /**
-   * Called after a batch without failures: writes what it found to the file, unless nothing has changed.
+   * Called after a batch: writes what it found to the file, unless nothing has changed, or an image failed and the file is to be whole.
    *
-   * @throws LOCK_MISMATCH, OUTPUT_FAILED
+   * @param onWarning - is told of what has moved, if all is resolved anew. @throws LOCK_MISMATCH, OUTPUT_FAILED
    */
-  end(): Promise<void>;
+  end(isComplete: boolean, onWarning: (message: string) => void): Promise<void>;
 };
 
-type Images = Map<string, ImageId | Digest>;
+export type LockOptions = {
+  /** Only what the file has may be fetched, and the file stays as it is. */
+  readonly frozen?: boolean;
+  /** What the file has does not count: it is found out anew. */
+  readonly relock?: boolean;
+  /** What was found is written also when other images failed. */
+  readonly partial?: boolean;
+};
+
+type Images = ReadonlyMap<string, LockedImage>;
 
 /** The same limit as for lists. */
 const maxBytes = 64 * 1024 * 1024;
+const maxPlatforms = 64;
+const maxSigners = 64;
 
-const schema = 'longshore.lock/1';
+const schema = 'longshore.lock/2';
+const firstSchema = 'longshore.lock/1';
 
-const shape = z.object({
-  schema: z.literal(schema, `not a lock file: its schema is not ${schema}`),
-  images: z.record(
-    z.string(),
-    z.union(
-      [
-        z.object({ imageID: z.custom<ImageId>((value) => typeof value === 'string' && isImageId(value)) }),
-        z.object({ digest: z.custom<Digest>((value) => typeof value === 'string' && isDigest(value)) }),
-      ],
-      'neither an imageID of sha512 nor a digest of sha256',
-    ),
-  ),
-});
+const digest = textOf(isDigest, 'is no digest: sha256: and 64 lower-case hex digits');
+const imageId = textOf(isImageId, 'is no image ID: sha512- and 128 lower-case hex digits');
+const url = textOf(isPlainUrl, 'is no http or https URL without user, query and fragment');
+const fingerprint = textOf(isFingerprint, 'is no fingerprint: 40 or 64 lower-case hex digits');
+const platforms = z
+  .record(textOf(isPlatformName, 'is no platform'), digest)
+  .refine((all) => Object.keys(all).length <= maxPlatforms, `has more than ${maxPlatforms} platforms`);
+
+const entry = z
+  .strictObject({
+    imageID: z.union([imageId, digest], 'is no image ID: sha512- and 128 lower-case hex digits').optional(),
+    digest: digest.optional(),
+    url: url.optional(),
+    signature: url.optional(),
+    platforms: platforms.optional(),
+    signedBy: z.array(fingerprint).min(1).max(maxSigners).optional(),
+  })
+  .refine(
+    ({ imageID, platforms }) => (imageID === undefined) !== (platforms === undefined),
+    'must have either an imageID or platforms',
+  );
+
+const firstEntry = z.union(
+  [z.object({ imageID: imageId }), z.object({ digest })],
+  'neither an imageID of sha512 nor a digest of sha256',
+);
+
+const shape = z.discriminatedUnion(
+  'schema',
+  [
+    z.object({ schema: z.literal(schema), images: z.record(z.string(), entry) }),
+    z.object({ schema: z.literal(firstSchema), images: z.record(z.string(), firstEntry) }),
+  ],
+  `not a lock file: its schema is neither ${schema} nor ${firstSchema}`,
+);
+
+function textOf<T extends string>(is: (text: string) => text is T, problem: string): z.ZodType<T>;
+function textOf(is: (text: string) => boolean, problem: string): z.ZodType<string>;
+function textOf(is: (text: string) => boolean, problem: string): z.ZodType<string> {
+  return z.custom<string>((value) => typeof value === 'string' && is(value), problem);
+}
+
+function isPlainUrl(text: string): boolean {
+  return isHttpUrl(text) && URL.canParse(text) && !/\p{Cc}/u.test(text) && showUrl(text) === URL.parse(text)?.href;
+}
+
+function isFingerprint(text: string): boolean {
+  return /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(text);
+}
 
 /**
  * Opens a file that records the image of each reference.
@@ -59,25 +113,36 @@ const shape = z.object({
  * @param path - absolute, or relative to the working directory. A missing file counts as empty, unless frozen.
  * @throws CONFIG_INVALID
  */
-export async function openLockFile(path: string, frozen: boolean): Promise<LockFile> {
-  const before = await readImages(path, frozen);
-  const found: Images = new Map();
+export async function openLockFile(
+  path: string,
+  { frozen = false, relock = false, partial = false }: LockOptions = {},
+): Promise<LockFile> {
+  const before = await readLockFile(path, frozen);
+  const found = new Map<string, LockedImage>();
   let ambiguous: string | undefined;
-  const onFound = (reference: string, id: ImageId | Digest): void => {
-    if ((found.get(reference) ?? id) !== id) ambiguous = reference;
-    found.set(reference, id);
+  const onFound = (reference: string, _id: ImageId | Digest, image: LockedImage): void => {
+    const merged = merge(found.get(reference), image);
+    if (!merged) ambiguous = reference;
+    found.set(reference, merged ?? image);
   };
+  const target = await realpath(path).catch(() => resolve(path));
   return {
-    lock: { images: before ?? new Map(), frozen, onFound },
-    async end() {
-      if (frozen || found.size === 0 || (before && isSame(before, found))) return;
+    lock: { images: relock ? new Map() : (before?.images ?? new Map()), frozen, onFound },
+    async end(isComplete, onWarning) {
+      if (frozen || found.size === 0 || !(isComplete || partial)) return;
+      const next = isComplete ? found : new Map([...(before?.images ?? []), ...found]);
       if (ambiguous !== undefined) {
         const message = `${show(ambiguous, 2048)} stands for several images, so that none of them can be locked`;
         throw new ImageError('LOCK_MISMATCH', message, { reference: ambiguous, why: 'ambiguous' });
       }
-      const target = await realpath(path).catch(() => resolve(path));
+      if (relock) for (const message of moved(before?.images ?? new Map(), found)) onWarning(message);
+      const text = format(next);
+      if (text === before?.text) return;
       try {
-        await writeFileTarget({ target, overwrite: true }, (file) => writeFile(file, format(found), { flag: 'wx' }));
+        await writeFileTarget({ target, overwrite: true }, async (file) => {
+          await writeFile(file, text, { flag: 'wx' });
+          await refuseChanged(path, before?.text);
+        });
       } catch (error) {
         throw outputFailed(`the lock file ${show(path)}`, error);
       }
@@ -85,31 +150,95 @@ export async function openLockFile(path: string, frozen: boolean): Promise<LockF
   };
 }
 
-async function readImages(path: string, isRequired: boolean): Promise<Images | undefined> {
+/** What was found of one reference at two times, for different platforms perhaps. @returns undefined if these are different images */
+function merge(one: LockedImage | undefined, other: LockedImage): LockedImage | undefined {
+  if (!one) return other;
+  const all = { ...one, ...other, platforms: { ...one.platforms, ...other.platforms } };
+  const isSame =
+    one.imageID === other.imageID &&
+    one.digest === other.digest &&
+    Object.entries(one.platforms ?? {}).every(([platform, digest]) => all.platforms[platform] === digest);
+  if (!isSame) return undefined;
+  const signedBy = [...new Set([...(one.signedBy ?? []), ...(other.signedBy ?? [])])];
+  return one.platforms ? { ...all, ...(signedBy.length > 0 && { signedBy }) } : other;
+}
+
+/** Another process may have written the file since it was read. What that has found must not be lost. */
+async function refuseChanged(path: string, before: string | undefined): Promise<void> {
+  const now = await readText(path, false);
+  if (now === before) return;
+  throw new Error('another program has changed it meanwhile; run the same command again');
+}
+
+/** The images of a lock file; undefined if it does not exist and need not. @throws CONFIG_INVALID */
+export async function readLockFile(
+  path: string,
+  isRequired: boolean,
+): Promise<{ readonly images: Images; readonly text: string } | undefined> {
+  const text = await readText(path, isRequired);
+  if (text === undefined) return undefined;
+  const json = parseJsonStrict(Buffer.from(text), { caseSensitive: true });
+  if (!json.ok) throw configInvalid(path, describeJsonPlace(json.fault));
+  const result = checkShape(shape, json.value);
+  if (!result.ok) throw configInvalid(path, formatFieldFault(result.fault));
+  const { value } = result;
+  if (value.schema === schema) return { text, images: new Map(Object.entries(value.images)) };
+  const ids = Object.entries(value.images).map(
+    ([name, one]) => [name, 'digest' in one ? one.digest : one.imageID] as const,
+  );
+  return { text, images: lockedImages(new Map(ids)) };
+}
+
+async function readText(path: string, isRequired: boolean): Promise<string | undefined> {
   const bytes = await readConfigFile(path, { maxBytes }).catch((error: Error) => {
     if (!isRequired && errnoOf(error.cause) === 'ENOENT') return undefined;
     throw error;
   });
-  if (!bytes) return undefined;
-  const json = parseJsonStrict(bytes, { caseSensitive: true });
-  if (!json.ok) throw configInvalid(path, describeJsonPlace(json.fault));
-  const result = checkShape(shape, json.value);
-  if (result.ok) {
-    const entries = Object.entries(result.value.images);
-    return new Map(entries.map(([name, entry]) => [name, 'digest' in entry ? entry.digest : entry.imageID]));
-  }
-  throw configInvalid(path, formatFieldFault(result.fault));
+  return bytes?.toString();
 }
 
-function isSame(before: Images, found: Images): boolean {
-  return before.size === found.size && found.entries().every(([reference, id]) => before.get(reference) === id);
+/** Says of each reference that stood for another image before, what it was and what it is. */
+function moved(before: Images, found: Images): readonly string[] {
+  return [...found].toSorted(byName).flatMap(([name, image]) => {
+    const earlier = before.get(name);
+    const change = earlier && changeOf(earlier, image);
+    return change === undefined ? [] : [`${show(name, 2048)} has moved: ${change}`];
+  });
+}
+
+function changeOf(before: LockedImage, now: LockedImage): string | undefined {
+  if (before.imageID !== now.imageID) return arrow(before.imageID, now.imageID);
+  if (before.digest !== undefined && before.digest !== now.digest) return arrow(before.digest, now.digest);
+  for (const [platform, digest] of Object.entries(now.platforms ?? {})) {
+    const earlier = before.platforms?.[platform];
+    if (earlier !== undefined && earlier !== digest) return `${platform}: ${arrow(earlier, digest)}`;
+  }
+  if (before.url !== undefined && before.url !== now.url) return arrow(before.url, now.url);
+  const [signers, others] = [before, now].map(({ signedBy }) => signedBy?.toSorted().join(', '));
+  return signers === undefined || signers === others ? undefined : `signed by ${arrow(signers, others)}`;
+}
+
+function arrow(before = 'nothing', now = 'nothing'): string {
+  return `${show(shortId(before))} → ${show(shortId(now))}`;
 }
 
 /** Sorted, so that versions of the file can be compared line by line. */
 function format(found: Images): string {
-  const sorted = [...found].sort(([a], [b]) => (a < b ? -1 : 1));
-  const images = Object.fromEntries(
-    sorted.map(([name, id]) => [name, isDigest(id) ? { digest: id } : { imageID: id }]),
-  );
+  const images = Object.fromEntries([...found].toSorted(byName).map(([name, image]) => [name, formatEntry(image)]));
   return `${JSON.stringify({ schema, images }, undefined, 2)}\n`;
+}
+
+function formatEntry({ imageID, digest, url, signature, platforms, signedBy }: LockedImage): LockedImage {
+  return {
+    ...(imageID !== undefined && { imageID }),
+    ...(digest !== undefined && { digest }),
+    ...(url !== undefined && { url }),
+    ...(signature !== undefined && { signature }),
+    ...(platforms && { platforms: Object.fromEntries(Object.entries(platforms).toSorted(byName)) }),
+    ...(signedBy && { signedBy: signedBy.toSorted() }),
+  };
+}
+
+function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+  return a < b ? -1 : 1;
 }

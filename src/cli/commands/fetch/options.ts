@@ -74,6 +74,28 @@ function fromPolicy(line: CommandLine): readonly Ask[] {
   return value && policy ? [{ policy, option: value.option }] : [];
 }
 
+/** What `--lock` and the options beside it ask for. */
+export type LockRequest = {
+  readonly path: string;
+  readonly frozen: boolean;
+  readonly relock: boolean;
+  readonly partial: boolean;
+};
+
+/** @returns undefined without `--lock`. @throws USAGE */
+export function lockOptionsOf(line: CommandLine): LockRequest | undefined {
+  const path = textOf(line, 'lock');
+  const [frozen, relock, partial] = [isOn(line, 'frozen'), isOn(line, 'relock'), isOn(line, 'lock-partial')];
+  const given = [
+    ...(frozen ? ['--frozen'] : []),
+    ...(relock ? ['--relock'] : []),
+    ...(partial ? ['--lock-partial'] : []),
+  ];
+  if (path === undefined && given.length > 0) throw usageError('it needs --lock FILE', given[0]);
+  if (frozen && given.length > 1) throw usageError('--frozen leaves the lock file as it is', given[1]);
+  return path === undefined ? undefined : { path, frozen, relock, partial };
+}
+
 /** The options for registry images. They are kept as they came, unless archives are asked for. @throws USAGE */
 function registryOptions(line: CommandLine) {
   return {

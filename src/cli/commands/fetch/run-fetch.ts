@@ -1,6 +1,14 @@
 import type { Writable } from 'node:stream';
 
-import type { AppInput, EventSink, Finder, ImageError, Outcome, Totals } from '../../../internal.ts';
+import {
+  type AppInput,
+  type EventSink,
+  type Finder,
+  type ImageError,
+  isImageError,
+  type Outcome,
+  type Totals,
+} from '../../../internal.ts';
 import type { Io } from '../../command.ts';
 import { createBatchExitCode, exitCodes } from '../../output/exit-code.ts';
 import { createJsonResult } from '../../output/json-result.ts';
@@ -74,7 +82,7 @@ export async function runFetch(
     }));
     await result.end(totals);
     code = exitCode.result(run.apps.length);
-    if (code === exitCodes.success) await run.lockFile?.end();
+    await endLock(run.lockFile, code === exitCodes.success, { onEvent, onUnwritten });
   } finally {
     report?.end();
     await file?.end();
@@ -88,6 +96,22 @@ export async function runFetch(
 function createResult(stdout: Writable, { output, events, full }: FetchRun): ResultWriter {
   if (output === 'json') return createJsonResult<Outcome, Totals>(stdout, 'longshore.fetch/1');
   return events?.kind === 'stdout' ? noResult : createTextResult(stdout, { full });
+}
+
+type LockEnd = { readonly onEvent: EventSink; readonly onUnwritten: (error: ImageError) => void };
+
+/** @throws LOCK_MISMATCH, OUTPUT_FAILED; where an image failed, that failure counts, and this one is a warning */
+async function endLock(
+  file: LockFile | undefined,
+  isComplete: boolean,
+  { onEvent, onUnwritten }: LockEnd,
+): Promise<void> {
+  try {
+    await file?.end(isComplete, (message) => onEvent({ type: 'warning', message }));
+  } catch (error) {
+    if (isComplete || !isImageError(error)) throw error;
+    onUnwritten(error);
+  }
 }
 
 async function openReport(path: string, onFailure: (error: ImageError) => void): Promise<FetchReport> {

@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
 
-import type { PlanOutcome, PlanTotals } from '../../../internal.ts';
+import type { Lock, PlanOutcome, PlanTotals } from '../../../internal.ts';
 import type { Run } from '../../command.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { isOn, textOf } from '../../options/read.ts';
@@ -10,6 +10,7 @@ import { createMessages } from '../../output/messages.ts';
 import { createPlanDot, createPlanTree } from '../../output/plan-result.ts';
 import type { ResultWriter } from '../../output/text-result.ts';
 import { openFinder } from '../fetch/network.ts';
+import { lockOptionsOf } from '../fetch/options.ts';
 import { awaitOutcomes, insecureWarnings, prepare } from '../fetch/prepare.ts';
 
 /** `plan [IMAGE...]`: shows what `fetch` with the same arguments would do. */
@@ -20,6 +21,8 @@ export const runPlanCommand: Run = async (io, line) => {
   const messages = createMessages((text) => void io.stderr.write(`${text}\n`), io.stderr);
   [...insecureWarnings(options.insecure), ...prepared.warnings].forEach(messages.warn);
 
+  const lock = await lockOf(line);
+
   await using resources = new AsyncDisposableStack();
   const finder = await openFinder(resources, { ...prepared, access: 'read' }, (event) => {
     if (event.type === 'warning') messages.warn(event.message);
@@ -29,6 +32,7 @@ export const runPlanCommand: Run = async (io, line) => {
   const settle = awaitOutcomes(io, apps);
   const { totals } = await finder.planImages(apps, {
     signal: io.signal,
+    ...(lock && { lock }),
     onOutcome(outcome) {
       settle(outcome);
       exitCode.add(outcome);
@@ -39,6 +43,14 @@ export const runPlanCommand: Run = async (io, line) => {
   await result.end(totals);
   return exitCode.result(apps.length);
 };
+
+/** What a lock file holds. @throws USAGE, CONFIG_INVALID */
+async function lockOf(line: CommandLine): Promise<Lock | undefined> {
+  const options = lockOptionsOf(line);
+  if (!options) return undefined;
+  const { openLockFile } = await import('../fetch/lock-file.ts');
+  return (await openLockFile(options.path, options)).lock;
+}
 
 function planResult(line: CommandLine, stdout: Writable): ResultWriter<PlanOutcome, PlanTotals> {
   switch (textOf(line, 'output')) {

@@ -1,0 +1,100 @@
+import { type Digest, isDigest } from '../../image/digest.ts';
+import { formatPlatform, type PlatformChoice } from '../../image/platform.ts';
+import type { RegistryReference } from '../../image/registry-reference.ts';
+import type { FetchContext, Held, LockedImage } from '../context.ts';
+import type { Found } from '../found.ts';
+import { checkSigners, heldBy, lockMismatch, missingInLock, nameInLock, noteFound, signersOf } from '../lock.ts';
+
+/** The digests that an image for one platform must have. */
+export type LockedDigests = {
+  /** What the lock says; absent if only the index is known that its other platforms came from. */
+  readonly held?: Held | undefined;
+  /** Of what its reference stands for. It is asked for by this digest, whatever a tag stands for now. */
+  readonly root?: Digest | undefined;
+  readonly manifest?: Digest | undefined;
+};
+
+/** The name of a platform in a lock. */
+function platformName(platform: PlatformChoice): string {
+  return platform === 'all' ? platform : formatPlatform(platform);
+}
+
+/** What the lock says of a reference. @throws LOCK_MISMATCH if it is frozen and has no entry, or if that contradicts the reference */
+export function heldImage({ lock }: Pick<FetchContext, 'lock'>, reference: RegistryReference): Held | undefined {
+  const held = heldBy(lock, nameInLock(reference));
+  if (!held || reference.digest === undefined || (held.digest ?? reference.digest) === reference.digest) return held;
+  throw lockMismatch(held, `${reference.digest} is asked for`);
+}
+
+/**
+ * What an image for one platform must be.
+ *
+ * @param root - what the reference stands for, if an image for another platform has been fetched.
+ * @throws LOCK_MISMATCH if the lock is frozen and does not have the platform
+ */
+export function lockedDigests(
+  { lock }: Pick<FetchContext, 'lock'>,
+  held: Held | undefined,
+  platform: PlatformChoice,
+  root: Digest | undefined,
+): LockedDigests | undefined {
+  if (!held) return root === undefined ? undefined : { root };
+  const { platforms = {} } = held;
+  const name = platformName(platform);
+  const manifest = Object.hasOwn(platforms, name) ? platforms[name] : undefined;
+  if (manifest !== undefined || !lock?.frozen) return { held, root: held.digest, manifest };
+  const others = Object.keys(platforms).join(', ') || 'no platform';
+  throw missingInLock(held.reference, `the lock file has it for ${others} only, and not for ${name}`);
+}
+
+/** Whether an image is another than the locked one. @param root - what its reference stood for when it was fetched. */
+export function isOtherThan(
+  locked: LockedDigests | undefined,
+  { root, manifest }: { readonly root: Digest | undefined; readonly manifest: string },
+): boolean {
+  if (locked?.root !== undefined && locked.root !== root) return true;
+  return locked?.manifest !== undefined && locked.manifest !== manifest;
+}
+
+/** @throws LOCK_MISMATCH if it is another image. */
+export function checkDigests(
+  locked: LockedDigests | undefined,
+  found: { readonly root: Digest | undefined; readonly manifest: string },
+): void {
+  const { held, manifest } = locked ?? {};
+  if (!held || !isOtherThan(locked, found)) return;
+  throw lockMismatch({ ...held, digest: manifest ?? held.digest }, `it is ${found.manifest}`);
+}
+
+/** @throws LOCK_MISMATCH if it is another image, or one that other keys have signed */
+export function checkLocked(
+  { verifier }: Pick<FetchContext, 'verifier'>,
+  locked: LockedDigests | undefined,
+  { root, image: { digest, verified } }: Pick<Found, 'root' | 'image'>,
+): void {
+  checkDigests(locked, { root, manifest: digest });
+  if (verifier) checkSigners(locked?.held, verified || []);
+}
+
+/** Tells who writes a lock of an image. @param images - what was found for the platforms, in the same order. */
+export function noteImages(
+  context: FetchContext,
+  reference: RegistryReference,
+  held: Held | undefined,
+  images: readonly { readonly platform: PlatformChoice; readonly found: Found }[],
+): void {
+  if (!context.lock) return;
+  const roots = new Set(images.map(({ found }) => found.root));
+  const [root] = roots;
+  const digest = held?.digest ?? (roots.size === 1 ? root : undefined);
+  const found = images.flatMap(({ platform, found: { image } }) =>
+    isDigest(image.digest) ? [[platformName(platform), image.digest] as const] : [],
+  );
+  const signers = images.flatMap(({ found: { image } }) => signersOf(image).signedBy ?? []);
+  const image: LockedImage = {
+    ...(digest !== undefined && { digest }),
+    platforms: { ...held?.platforms, ...Object.fromEntries(found) },
+    ...(held?.digest === undefined ? signersOf({ verified: [...new Set(signers)] }) : { signedBy: held.signedBy }),
+  };
+  noteFound(context, nameInLock(reference), image);
+}
