@@ -21,8 +21,12 @@ export type Progress = {
   readonly onEvent: EventSink;
   /** Called with every outcome, and the request that it is of; reports failures, each once. */
   readonly onOutcome: (outcome: Outcome | PushOutcome, request?: AppInput) => void;
-  /** Writes the summary, if there are totals, and restores the terminal. Must be the last call. */
-  end(totals: Totals | undefined): void;
+  /**
+   * Writes the summary, if there are totals, and restores the terminal. Must be the last call.
+   *
+   * @param isInterrupted - the run was stopped by a signal: the summary says what is kept.
+   */
+  end(totals: Totals | undefined, isInterrupted?: boolean): void;
 };
 
 /**

@@ -3,7 +3,7 @@ import type { Writable } from 'node:stream';
 import type { BatchEvent, EventSink } from '../../internal.ts';
 import type { Environment } from '../options/environment.ts';
 import { createMessages, type Progress } from './messages.ts';
-import { stateLine, summaryLine } from './state-line.ts';
+import { keptLine, stateLine, summaryLine } from './state-line.ts';
 import { toSafeJson } from './table.ts';
 
 export type ProgressMode = 'tty' | 'plain' | 'json' | 'none';
@@ -24,11 +24,12 @@ export async function openProgress(
   switch (mode) {
     case 'tty': {
       const { createLiveProgress } = await import('./live-progress.ts');
-      return createLiveProgress(stderr, nowMs);
+      return tellingWhatIsKept(createLiveProgress(stderr, nowMs), stderr);
     }
     case 'plain':
+      return tellingWhatIsKept(createPlainProgress(stderr, { states: true }), stderr);
     case 'none':
-      return createPlainProgress(stderr, { states: mode === 'plain' });
+      return createPlainProgress(stderr, { states: false });
     case 'json':
       return createJsonProgress(stderr, nowMs);
   }
@@ -56,6 +57,35 @@ export function createPlainProgress(stderr: Writable, { states }: { readonly sta
     onOutcome: messages.fail,
     end(totals) {
       if (states && totals) write(summaryLine(totals));
+    },
+  };
+}
+
+/** Of a body up to this size nothing is kept: it is not written to a file before it is complete. */
+const keptFrom = 64 * 1024;
+
+/** After a run that was interrupted, tells how much of it the store keeps. */
+function tellingWhatIsKept(progress: Progress, stderr: Writable): Progress {
+  const underWay = new Map<string, number>();
+  const kept = { images: 0, bytes: 0 };
+  const take = (event: BatchEvent): void => {
+    if (event.type === 'download-progress') underWay.set(event.key, event.bytes);
+    if (event.type !== 'node-finished') return;
+    const bytes = underWay.get(event.key) ?? 0;
+    underWay.delete(event.key);
+    if (event.outcome.status !== 'cancelled' || bytes <= keptFrom) return;
+    kept.images += 1;
+    kept.bytes += bytes;
+  };
+  return {
+    ...progress,
+    onEvent(event) {
+      take(event);
+      progress.onEvent(event);
+    },
+    end(totals, isInterrupted = false) {
+      progress.end(totals, isInterrupted);
+      if (totals && isInterrupted) stderr.write(`${keptLine(totals, kept)}\n`);
     },
   };
 }

@@ -1,11 +1,11 @@
 import type { BatchEvent, PushTotals } from '../../internal.ts';
 import type { Progress } from './messages.ts';
 import { openProgress, type ProgressMode } from './progress.ts';
-import { pushSummaryLine, tellingBytes } from './state-line.ts';
+import { pushKeptLine, pushSummaryLine, tellingBytes } from './state-line.ts';
 
 export type PushProgress = Omit<Progress, 'end'> & {
   /** Writes the summary, if there are totals, and restores the terminal. Must be the last call. */
-  end(totals: PushTotals | undefined): void;
+  end(totals: PushTotals | undefined, isInterrupted: boolean): void;
 };
 
 /** As openProgress, for a push. */
@@ -25,9 +25,11 @@ export async function openPushProgress(
       }
       progress.onEvent(event);
     },
-    end(totals) {
-      progress.end(undefined);
-      if (totals && (mode === 'tty' || mode === 'plain')) stderr.write(`${pushSummaryLine(totals)}\n`);
+    end(totals, isInterrupted) {
+      progress.end(undefined, isInterrupted);
+      if (!totals || (mode !== 'tty' && mode !== 'plain')) return;
+      stderr.write(`${pushSummaryLine(totals)}\n`);
+      if (isInterrupted) stderr.write(`${pushKeptLine(totals)}\n`);
     },
   };
 }

@@ -84,6 +84,26 @@ export function summaryLine(totals: Totals): string {
   );
 }
 
+/**
+ * The line after the summary of a run that was interrupted.
+ *
+ * @param begun - the images whose downloads had begun, and the bytes of these.
+ */
+export function keptLine(
+  { fetched, present }: Totals,
+  begun: { readonly images: number; readonly bytes: number },
+): string {
+  const there = fetched + present;
+  const kept = [
+    ...(there > 0 ? [plural(there, 'image', 'images')] : []),
+    ...(begun.images > 0
+      ? [`${size(begun.bytes)} of ${plural(begun.images, 'image', 'images')} not yet complete`]
+      : []),
+  ];
+  if (kept.length === 0) return 'interrupted before anything had come: the same command begins again';
+  return `interrupted; the store keeps ${kept.join(' and ')}: the same command goes on from there`;
+}
+
 const pushStatuses = ['pushed', 'present', 'planned', 'skipped', 'failed', 'cancelled'] as const;
 
 /** The last line of a push. */
@@ -99,6 +119,14 @@ export function pushSummaryLine(totals: PushTotals): string {
     `${plural(images, 'image', 'images')}: ${counts.join(', ') || 'nothing to do'}; ` +
     `${blobs.join('')}in ${formatDuration(durationMs)}${rate}`
   );
+}
+
+/** The line after the summary of a push that was interrupted. */
+export function pushKeptLine({ pushed, present }: PushTotals): string {
+  const there = pushed + present;
+  const images =
+    there === 0 ? 'no image is at the target yet' : `${plural(there, 'image is', 'images are')} at the target`;
+  return `interrupted; ${images}, and the registry keeps the blobs that were sent: the same command goes on from there`;
 }
 
 function plural(count: number, one: string, many: string): string {

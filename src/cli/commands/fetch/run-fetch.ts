@@ -86,7 +86,7 @@ export async function runFetch(
   } finally {
     report?.end();
     await file?.end();
-    progress.end(totals);
+    progress.end(totals, io.signal.aborted);
   }
   const [failure] = unwritten;
   if (failure && code === exitCodes.success) throw failure;

@@ -119,7 +119,7 @@ export const runPushCommand: Run = async (io, line) => {
     await result.end(totals);
   } finally {
     await file?.end();
-    progress.end(totals);
+    progress.end(totals, io.signal.aborted);
   }
   const code = exitCode.result(totals.images);
   const [failure] = unwritten;
