@@ -102,6 +102,8 @@ export type BatchEvent = {
       readonly type: 'node-finished';
       readonly key: string;
       readonly outcome: Outcome;
+      /** The other requests for the same image, if there are any: their outcomes are the same but for these members. */
+      readonly also?: readonly { readonly reference: string; readonly index: number }[];
     }
   | {
       /** Something that the user should know, in one line: `message`. It is about a node if `key` is set. */

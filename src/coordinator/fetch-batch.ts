@@ -41,7 +41,8 @@ export async function runBatch(requests: readonly BatchRequest[], options: Batch
         totals.add(node);
         const [first, ...others] = outcomes(node);
         const reported = { ...first, reference: withoutSecrets(first.reference) };
-        onEvent({ type: 'node-finished', key: node.key, outcome: reported });
+        const also = others.map(({ reference, index = 0 }) => ({ reference: withoutSecrets(reference), index }));
+        onEvent({ type: 'node-finished', key: node.key, outcome: reported, ...(also.length > 0 && { also }) });
         for (const outcome of [first, ...others]) onOutcome(outcome);
       },
       onInvalid({ index, text, error }, key) {
