@@ -224,7 +224,38 @@ export type Sink = {
   append(chunks: readonly Uint8Array[]): Promise<void>;
 };
 
+/** A range of a body that comes by itself. */
+export type BodyRange = {
+  /** The positions of its first byte and of the first byte behind it. */
+  readonly from: number;
+  readonly to: number;
+  readonly body: RangedBody;
+};
+
+/** A version of a body: without a validator, its digest is known in advance. */
+export type RangedBody = { readonly total: number; readonly validator: Validator | undefined };
+
+/** Ranges of a body that come over further connections while its beginning is downloaded. */
+export type RangesAhead = {
+  /** Bytes of ranges that the download has not reached yet. */
+  readonly bytes: number;
+  /** Bytes that were received, used or not. */
+  readonly received: number;
+  /** Called when the body of an accepted answer begins at a position. Ranges of another version are given up; without `body`, all. */
+  begin(body: RangedBody | undefined, position: number): void;
+  /** Called when the download has reached a position. */
+  advance(position: number): void;
+  /** The first position, from this one on, where a range has bytes or is coming; Infinity if there is none. */
+  nextFrom(position: number): number;
+  /** The bytes of ranges from a position on, as they come; ends where the download has to go on by itself. */
+  read(position: number): AsyncIterable<Uint8Array>;
+};
+
 export type DownloadRequest = RequestOptions & {
+  /** Only this range is downloaded; the sink gets it. Any other answer than that ends the download with RESPONSE_INVALID. */
+  readonly range?: BodyRange;
+  /** Used where the size of the body is known, and it has a strong validator or is `immutable`. */
+  readonly ahead?: RangesAhead;
   /** The digest of the body is known in advance, so the download may be resumed without a validator. */
   readonly immutable?: boolean;
   /** The size of the whole body in bytes, if known in advance: any other size is SIZE_MISMATCH. */

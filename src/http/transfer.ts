@@ -1,6 +1,6 @@
 import { hasCode, ImageError } from '../errors.ts';
 import { showUrl } from '../image/show.ts';
-import type { Downloaded, DownloadRequest, HeaderFields, Sink, Validator } from './contract.ts';
+import type { Downloaded, DownloadRequest, Freshness, HeaderFields, RangesAhead, Sink, Validator } from './contract.ts';
 import type { HttpContext } from './exchange.ts';
 import {
   contentLength,
@@ -20,8 +20,14 @@ export type Transfer = {
   nextRequest(): RequestedPart;
   /** Makes the next request ask for the whole body. @returns false if that has been done before. */
   startOver(mayResumeLater: boolean): boolean;
-  /** Writes the body of an answer into the sink, which is emptied first if the body is the whole one. */
-  receive(answer: FinalResponse, verdict: Verdict & { kind: 'whole' | 'rest' }): Promise<Downloaded>;
+  /**
+   * Writes the body of an answer into the sink, which is emptied first if the body is the whole one.
+   *
+   * @returns 'ranges-follow' where the bytes of ranges go on, which `takeRanges` writes
+   */
+  receive(answer: FinalResponse, verdict: Verdict & { kind: 'whole' | 'rest' }): Promise<Downloaded | 'ranges-follow'>;
+  /** @returns undefined if not all of the body has come by ranges: the rest has to be asked for */
+  takeRanges(): Promise<Downloaded | undefined>;
   /** Completes a download whose sink already has all bytes. */
   completeAlready(answer: FinalResponse): Promise<Downloaded>;
   /** Called after a failed try; true if enough bytes have arrived for tries to be counted anew. */
@@ -30,7 +36,7 @@ export type Transfer = {
 
 export function createTransfer(
   { options, limiterOf }: HttpContext,
-  { url: asked, sink, known, immutable = false, size, onStart, onProgress }: DownloadRequest,
+  { url: asked, sink, known, immutable = false, size, ahead, onStart, onProgress }: DownloadRequest,
   signal: AbortSignal,
 ): Transfer {
   const isKnown = known?.etag !== undefined || known?.lastModified !== undefined;
@@ -42,6 +48,7 @@ export function createTransfer(
   const progress = createProgress(mostBytes);
   /** The total of the last body that was accepted. */
   let lastTotal = sink.total ?? size;
+  let freshness: Freshness = { maxAgeMs: 0 };
   let restarts = 0;
   let hasStartedOver = false;
   let isFromStart = false;
@@ -62,10 +69,25 @@ export function createTransfer(
     throw new ImageError('SIZE_MISMATCH', message, { asked: size, found });
   }
 
-  async function writeBody({ body, recycle, url }: FinalResponse, total: number | undefined): Promise<void> {
-    lastTotal = total;
+  function onAppend(): void {
+    mostBytes = Math.max(mostBytes, sink.bytes);
+    ahead?.advance(sink.bytes);
+    onProgress?.(sink.bytes + (ahead?.bytes ?? 0));
+  }
+
+  async function start(total: number | undefined): Promise<void> {
     await onStart?.({ ...(total !== undefined && { total }), resumedFrom: sink.bytes });
     responses += 1;
+  }
+
+  /** @returns false if ranges go on before the end */
+  async function writeBody({ body, recycle, url }: FinalResponse, total: number | undefined): Promise<boolean> {
+    lastTotal = total;
+    await start(total);
+    const { validator } = sink;
+    const ranged = total !== undefined && (validator || immutable) ? { total, validator } : undefined;
+    ahead?.begin(ranged, sink.bytes);
+    let doRangesFollow = false;
     let bytes = sink.bytes;
     const check = (more: number) => {
       bytes += more;
@@ -77,12 +99,12 @@ export function createTransfer(
       checkLimit(bytes);
       transferred += more;
     };
-    const onAppend = () => {
-      mostBytes = Math.max(mostBytes, sink.bytes);
-      onProgress?.(sink.bytes);
-    };
-    await pump(body, sink, { limiter: limiterOf([asked, url]), check, onAppend, recycle }, signal);
+    const onRange = () => void (doRangesFollow = true);
+    const beginning = ahead && ranged ? untilRange(body, bytes, ahead, onRange) : body;
+    await pump(beginning, sink, { limiter: limiterOf([asked, url]), check, onAppend, recycle }, signal);
+    if (doRangesFollow) return false;
     if (total !== undefined && sink.bytes < total) throw lengthMismatch(url, total, sink.bytes);
+    return true;
   }
 
   function checkLimit(bytes: number): void {
@@ -91,8 +113,9 @@ export function createTransfer(
     throw new ImageError('LIMIT_EXCEEDED', `more than ${maximum} bytes`, { limit: 'archive', maximum });
   }
 
-  function complete({ headers }: FinalResponse): Downloaded {
-    return { kind: 'complete', bytes: sink.bytes, transferred, responses, freshness: freshnessOf(headers) };
+  function complete(): Downloaded {
+    const received = transferred + (ahead?.received ?? 0);
+    return { kind: 'complete', bytes: sink.bytes, transferred: received, responses, freshness };
   }
 
   return {
@@ -112,21 +135,47 @@ export function createTransfer(
       checkLimit(total ?? 0);
       if (total !== undefined) checkSize(total);
       if (verdict.kind === 'whole') await restart({ ...verdict, total });
-      await writeBody(answer, total);
-      return complete(answer);
+      freshness = freshnessOf(answer.headers);
+      return (await writeBody(answer, total)) ? complete() : 'ranges-follow';
+    },
+    async takeRanges() {
+      if (!ahead) return undefined;
+      await start(lastTotal);
+      for await (const chunk of ahead.read(sink.bytes)) {
+        await sink.append([chunk]);
+        onAppend();
+      }
+      return sink.bytes === lastTotal ? complete() : undefined;
     },
     async completeAlready(answer) {
       checkSize(sink.bytes);
-      await onStart?.({ total: sink.bytes, resumedFrom: sink.bytes });
-      responses += 1;
-      return complete(answer);
+      await start(sink.bytes);
+      freshness = freshnessOf(answer.headers);
+      return complete();
     },
     hasProgressed: (error) =>
       progress.isEnough({ bytes: mostBytes, total: lastTotal, hasStalled: hasCode(error, 'STALLED') }),
   };
 }
 
-function lengthMismatch(url: string, expected: number, received: number): ImageError {
+/** Ends a body where the bytes of ranges go on, and then calls `onRange`. */
+async function* untilRange(
+  body: AsyncIterable<Uint8Array>,
+  position: number,
+  ranges: RangesAhead,
+  onRange: () => void,
+): AsyncGenerator<Uint8Array> {
+  let at = position;
+  for await (const chunk of body) {
+    const left = ranges.nextFrom(at) - at;
+    const part = chunk.byteLength > left ? chunk.subarray(0, left) : chunk;
+    at += part.byteLength;
+    if (part.byteLength > 0) yield part;
+    if (part.byteLength === left) return onRange();
+  }
+}
+
+export function lengthMismatch(url: string, expected: number, received: number): ImageError {
   const message = `${received} bytes came instead of ${expected}`;
   return new ImageError('LENGTH_MISMATCH', message, { url: showUrl(url), expected, received });
 }

@@ -107,6 +107,7 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
     target: RegistryTarget,
     work: (session: Session, there: Target, place: Place) => Promise<T>,
     signal: AbortSignal,
+    isOfOnePlace = false,
   ): Promise<T> {
     const { places, blocked } = placesOf(target, options);
     let failure: unknown;
@@ -132,7 +133,7 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
           const { code, message } = asImageError(error);
           return `${show(target.path)} of ${show(place.host)}: ${code}: ${message}`;
         });
-        if (!place.isMirror || !mayOtherPlaceSucceed(error)) break;
+        if (!place.isMirror || isOfOnePlace || !mayOtherPlaceSucceed(error)) break;
         if (isContentError(error))
           warn(`the mirror ${place.host} has other content for ${target.path}: ${error.message}`);
         asking?.noteFailure(error, place.host);
@@ -163,6 +164,7 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
           from: { host, isMirror },
         }),
         signal,
+        request.range !== undefined, // a mirror without ranges is no reason to ask the registry: the download goes on by itself
       ),
     async send(target, request, signal) {
       const session = sessionOf(pushPlaceOf(target, options));

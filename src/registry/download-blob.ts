@@ -6,7 +6,7 @@ import { type Digest, parseDigest } from '../image/digest.ts';
 import type { DownloadedFrom, RegistryClient } from './client.ts';
 import type { Descriptor, Repository } from './types.ts';
 
-type BlobDownload = Pick<DownloadRequest, 'sink' | 'onStart' | 'onProgress' | 'observer'> & {
+type BlobDownload = Pick<DownloadRequest, 'sink' | 'range' | 'ahead' | 'onStart' | 'onProgress' | 'observer'> & {
   readonly repository: Repository;
   readonly blob: Pick<Descriptor, 'digest' | 'size'>;
   /** Hosts of mirrors that are not asked, since their content did not match the digest. */

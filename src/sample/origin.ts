@@ -15,8 +15,8 @@ type SampleBody = {
   readonly length: number;
   /** Strong and quoted. */
   readonly etag: string;
-  /** Reads its bytes from a position on. */
-  readonly read: (from: number) => Readable;
+  /** Reads its bytes from one position to another. */
+  readonly read: (from: number, to: number) => Readable;
 };
 
 export type OriginOptions = {
@@ -77,22 +77,20 @@ async function respond(
     response.writeHead(404).end();
     return;
   }
-  const from = writeHead(request, response, body);
-  if (from === undefined) return;
+  const part = writeHead(request, response, body);
+  if (!part) return;
+  const { from, to } = part;
   response.flushHeaders(); // otherwise headers would wait for the first bytes of a slow body
-  const steps = [
-    ...(rate === undefined ? [] : [paced(rate)]),
-    ...(isLost() ? [breakAfter((body.length - from) >> 1)] : []),
-  ];
-  const source: AsyncIterable<Uint8Array> = body.read(from);
+  const steps = [...(rate === undefined ? [] : [paced(rate)]), ...(isLost() ? [breakAfter((to - from) >> 1)] : [])];
+  const source: AsyncIterable<Uint8Array> = body.read(from, to);
   await pipeline(
     steps.reduce((chunks, step) => step(chunks), source),
     response,
   );
 }
 
-/** @returns the position from which to send the body, or undefined when the answer is complete. */
-function writeHead({ headers }: IncomingMessage, response: ServerResponse, body: SampleBody): number | undefined {
+/** @returns what to send of the body, or undefined when the answer is complete. */
+function writeHead({ headers }: IncomingMessage, response: ServerResponse, body: SampleBody): Part | undefined {
   const { etag, length } = body;
   response.setHeader('etag', etag);
   if (headers['if-none-match'] === etag) {
@@ -100,20 +98,24 @@ function writeHead({ headers }: IncomingMessage, response: ServerResponse, body:
     return undefined;
   }
   const isSame = headers['if-range'] === undefined || headers['if-range'] === etag;
-  const from = isSame ? rangeStart(headers.range, length) : undefined;
-  if (from === undefined) {
+  const part = isSame ? rangeOf(headers.range, length) : undefined;
+  if (!part) {
     response.writeHead(200, { 'content-length': length });
-    return 0;
+    return { from: 0, to: length };
   }
-  const range = `bytes ${from}-${length - 1}/${length}`;
-  response.writeHead(206, { 'content-length': length - from, 'content-range': range });
-  return from;
+  const { from, to } = part;
+  response.writeHead(206, { 'content-length': to - from, 'content-range': `bytes ${from}-${to - 1}/${length}` });
+  return part;
 }
 
-/** The N of `bytes=N-`, the only form that a resumed download sends. */
-function rangeStart(range: string | undefined, length: number): number | undefined {
-  const start = Number(/^bytes=(\d+)-$/.exec(range ?? '')?.[1] ?? NaN);
-  return start < length ? start : undefined;
+/** The positions of the first byte and of the first byte behind the last. */
+type Part = { readonly from: number; readonly to: number };
+
+/** `bytes=N-` or `bytes=N-M`, the forms that longshore sends. */
+function rangeOf(range: string | undefined, length: number): Part | undefined {
+  const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(range ?? '') ?? [];
+  const [from, to] = [Number(first ?? NaN), last ? Math.min(length, Number(last) + 1) : length];
+  return from < to ? { from, to } : undefined;
 }
 
 const chunkLength = 256 * 1024;
@@ -127,7 +129,7 @@ export function inDirectory(directory: string): OriginOptions['find'] {
     return {
       length: found.size,
       etag: `"${found.size}-${found.mtimeMs}"`,
-      read: (start) => createReadStream(file, { start, highWaterMark: chunkLength }),
+      read: (start, to) => createReadStream(file, { start, end: to - 1, highWaterMark: chunkLength }),
     };
   };
 }
@@ -145,7 +147,7 @@ function bodyOf(bytes: Uint8Array): SampleBody {
   return {
     length: bytes.length,
     etag: `"${createHash('sha256').update(bytes).digest('hex')}"`,
-    read: (from) => Readable.from([bytes.subarray(from)]),
+    read: (from, to) => Readable.from([bytes.subarray(from, to)]),
   };
 }
 

@@ -40,16 +40,18 @@ export async function serveRoute(route: Route, request: IncomingMessage, respons
     response.writeHead(304, headers).end();
     return;
   }
-  const start = rangeStart(route, request);
+  const [start, last] = rangeOf(route, request) ?? [];
   if (start !== undefined && start >= whole.byteLength) {
     response.writeHead(416, { ...headers, 'content-range': `bytes */${whole.byteLength}` }).end();
     return;
   }
-  const body = whole.subarray(start ?? 0);
+  const body = whole.subarray(start ?? 0, last);
   response.writeHead(start === undefined ? (route.status ?? 200) : 206, {
     ...headers,
     ...(!route.chunked && { 'content-length': body.byteLength }),
-    ...(start !== undefined && { 'content-range': `bytes ${start}-${whole.byteLength - 1}/${whole.byteLength}` }),
+    ...(start !== undefined && {
+      'content-range': `bytes ${start}-${start + body.byteLength - 1}/${whole.byteLength}`,
+    }),
   });
   if (request.method === 'HEAD') response.end();
   else await send(route, response, body);
@@ -72,9 +74,14 @@ function isKnown({ etag, lastModified }: Route, { headers }: IncomingMessage): b
   return lastModified !== undefined && headers['if-modified-since'] === lastModified;
 }
 
-function rangeStart({ ranges = true, etag, lastModified }: Route, { headers }: IncomingMessage): number | undefined {
-  const start = /^bytes=(\d+)-$/.exec(headers.range ?? '')?.[1];
+/** The first position, and the first behind the last if the request names one. */
+function rangeOf(
+  { ranges = true, etag, lastModified }: Route,
+  { headers }: IncomingMessage,
+): [number, number | undefined] | undefined {
+  const [, start, last] = /^bytes=(\d+)-(\d*)$/.exec(headers.range ?? '') ?? [];
   if (!ranges || start === undefined) return undefined;
   const condition = headers['if-range'];
-  return condition === undefined || condition === etag || condition === lastModified ? Number(start) : undefined;
+  const isSame = condition === undefined || condition === etag || condition === lastModified;
+  return isSame ? [Number(start), last ? Number(last) + 1 : undefined] : undefined;
 }

@@ -6,6 +6,7 @@ import type { Freshness } from '../../http/contract.ts';
 import { showUrl } from '../../image/show.ts';
 import { ingestLimits } from '../../pool/pool.ts';
 import { createObserver, type FetchContext, type Wanted } from '../context.ts';
+import { createRanges } from '../ranges.ts';
 import {
   getLateSignature,
   getSignature,
@@ -64,6 +65,7 @@ async function attempt(
 ): Promise<Received> {
   const { store, pool, http, limits, onEvent } = context;
   const { key, url, known } = request;
+  const isAgain = mixed.value;
   const image = store.temporaryPath();
   // for a conditional request, the signature is requested only if the server sends a body
   let signature = known ? undefined : await requestSignature(context, request, signal);
@@ -82,6 +84,9 @@ async function attempt(
   const ingestFailure = new AbortController();
   sink.failed.catch((error: unknown) => ingestFailure.abort(error));
   let size: { readonly total?: number } = {};
+  const either = AbortSignal.any([signal, ingestFailure.signal]);
+  // once more from the start, it is to come in one response
+  const ranges = isAgain ? undefined : createRanges(rangesOf(context, key, url), either);
 
   try {
     const downloaded = await http.download(
@@ -89,6 +94,7 @@ async function attempt(
         url,
         sink,
         ...(known && { known }),
+        ...(ranges && { ahead: ranges }),
         observer: createObserver(context, key),
         onStart: async ({ total, resumedFrom }) => {
           mixed.value = resumedFrom > 0;
@@ -98,8 +104,9 @@ async function attempt(
         },
         onProgress: (bytes) => onEvent({ type: 'download-progress', key, bytes, ...size }),
       },
-      AbortSignal.any([signal, ingestFailure.signal]),
+      either,
     );
+    await ranges?.close('discard');
     if (downloaded.kind === 'not-modified') {
       await sink.close();
       return downloaded;
@@ -112,11 +119,21 @@ async function attempt(
     const { freshness, transferred } = downloaded;
     return { kind: 'received', checked, bytesDownloaded: transferred, freshness, download: sink };
   } catch (error) {
+    await ranges?.close(isRefusal(error) ? 'discard' : 'keep');
     const ending = isRefusal(error) ? sink.discard() : sink.close();
     await ending.catch(() => undefined); // the first error is reported
     await rm(image, { force: true });
     throw error;
   }
+}
+
+function rangesOf(context: FetchContext, key: string, url: string): Parameters<typeof createRanges>[0] {
+  const { store, slots, http } = context;
+  return {
+    ...{ store, slots, key: url, host: new URL(url).host },
+    download: (range, slot, signal) =>
+      http.download({ url, ...range, observer: createObserver({ ...context, slot }, key) }, signal),
+  };
 }
 
 /** Gets the signature before the image: the image is not downloaded if the signer is not trusted for the name. */

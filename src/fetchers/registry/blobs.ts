@@ -11,6 +11,7 @@ import { stampFile } from '../../system/files.ts';
 import { abortable, sideBySide } from '../../system/single-flight.ts';
 import { whenFilesAreFree } from '../../system/spare-files.ts';
 import { createObserver, type FetchContext, warnOfSilence } from '../context.ts';
+import { createRanges } from '../ranges.ts';
 import { hasBlob } from '../stored.ts';
 import type { Pull } from './image.ts';
 
@@ -87,7 +88,7 @@ async function receive(
   const { digest, size } = request.blob;
   const excludedMirrors = new Set<string>();
   for (let isSecond = false; ;) {
-    const { isMixed, from } = await download(context, request, partial, excludedMirrors, signal);
+    const { isMixed, from } = await download(context, request, { partial, excludedMirrors, isSecond }, signal);
     context.slot?.arrived();
     const { path } = partial;
     const before = stampFile(path); // if the file changes while it is hashed, the stamp no longer matches it
@@ -116,25 +117,44 @@ async function receive(
 
 type DownloadResult = { readonly isMixed: boolean; readonly from?: DownloadedFrom['from'] };
 
+type DownloadTry = {
+  readonly partial: PartialDownload;
+  readonly excludedMirrors: ReadonlySet<string>;
+  readonly isSecond: boolean;
+};
+
 /** @returns whether the bytes may be from more than one response, and the place of the last bytes */
 async function download(
   context: FetchContext,
   { pull: { client, wanted }, blob, progress }: BlobRequest,
-  partial: PartialDownload,
-  excludedMirrors: ReadonlySet<string>,
+  { partial, excludedMirrors, isSecond }: DownloadTry,
   signal: AbortSignal,
 ): Promise<DownloadResult> {
   if (partial.bytes > blob.size) await partial.discard();
   const onProgress = progress.start(blob.size, partial.bytes);
   if (blob.size > 0 && partial.bytes === blob.size) return { isMixed: true };
-  const about = { repository: wanted.reference, blob, sink: partial, excludedMirrors };
-  const downloaded = await downloadBlob(
-    client,
-    { ...about, observer: createObserver(context, wanted.key), onProgress },
+  const about = { repository: wanted.reference, blob, excludedMirrors };
+  const { store, slots } = context;
+  const ranges = createRanges(
+    {
+      ...{ store, slots, key: blob.digest, host: wanted.reference.host },
+      download: (range, slot, either) => {
+        const observer = createObserver({ ...context, slot }, wanted.key);
+        return downloadBlob(client, { ...about, ...range, observer }, either);
+      },
+    },
     signal,
   );
-  const { responses } = { responses: 0, ...downloaded };
-  return { isMixed: responses > 1, from: downloaded.from };
+  const observer = createObserver(context, wanted.key);
+  const once = { ...about, sink: partial, observer, onProgress };
+  try {
+    // once more from the start, it is to come in one response
+    const downloaded = await downloadBlob(client, isSecond ? once : { ...once, ahead: ranges }, signal);
+    const { responses } = { responses: 0, ...downloaded };
+    return { isMixed: responses > 1, from: downloaded.from };
+  } finally {
+    await ranges.close('keep');
+  }
 }
 
 /** Syncs a file to disk. @throws STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT */
