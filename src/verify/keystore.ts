@@ -12,7 +12,7 @@ export type KeyFile = {
 };
 
 /** The trusted keys for one image name. */
-type Keyring = {
+export type Keyring = {
   /**
    * In the order of the layers. Of several files for one fingerprint, the last valid one is used. `fingerprint` is the name of the
    * file; a user of the certificate must check that it is that of the certificate.
@@ -33,6 +33,8 @@ export type KeystoreOptions = {
 export type Keystore = AsyncDisposable & {
   readonly dirs: readonly string[];
   keyring(name: string): Promise<Keyring>;
+  /** The keyring that all names have; undefined if there are prefixes with keys of their own. */
+  commonKeyring(): Promise<Keyring | undefined>;
   /** Whether a key is trusted for the name by its prefix. Root keys and masked keys do not count. */
   hasPrefixKey(name: string): Promise<boolean>;
   /** Whether one of these keys is trusted for the name. Certificates are not parsed. */

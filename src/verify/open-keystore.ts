@@ -14,7 +14,7 @@ import {
   readKeyDirectory,
   rootDirectory,
 } from './key-directory.ts';
-import type { Keystore, KeystoreOptions } from './keystore.ts';
+import type { Keyring, Keystore, KeystoreOptions } from './keystore.ts';
 import { removeKey, writeKey } from './trust.ts';
 
 const debug = debugLog('verify');
@@ -41,6 +41,18 @@ export function openKeystore({ dirs, onWarning = () => undefined }: KeystoreOpti
   const requireOpen = (): void => {
     if (isClosed) throw closedError('keystore');
   };
+  const keyringFor = async (name: string): Promise<Keyring> => {
+    requireOpen();
+    const keys = (await keysFor(name)).map(({ fingerprint, content: { certificate, path } }) => ({
+      fingerprint,
+      certificate,
+      path,
+    }));
+    debug(
+      () => `${show(name)}: ${keys.length} trusted keys${keys.map(({ fingerprint }) => ` ${fingerprint}`).join(',')}`,
+    );
+    return { keys, searched: ['root', ...searchedPrefixes(name)] };
+  };
   const close = (): Promise<void> => {
     isClosed = true;
     return Promise.resolve();
@@ -48,17 +60,11 @@ export function openKeystore({ dirs, onWarning = () => undefined }: KeystoreOpti
 
   return Promise.resolve({
     dirs,
-    async keyring(name) {
+    keyring: keyringFor,
+    async commonKeyring() {
       requireOpen();
-      const keys = (await keysFor(name)).map(({ fingerprint, content: { certificate, path } }) => ({
-        fingerprint,
-        certificate,
-        path,
-      }));
-      debug(
-        () => `${show(name)}: ${keys.length} trusted keys${keys.map(({ fingerprint }) => ` ${fingerprint}`).join(',')}`,
-      );
-      return { keys, searched: ['root', ...searchedPrefixes(name)] };
+      for (const dir of dirs) if ((await directories.get(prefixDirectory(dir))).children.size > 0) return undefined;
+      return keyringFor(anyName);
     },
     async hasPrefixKey(name) {
       requireOpen();
@@ -98,6 +104,9 @@ export function openKeystore({ dirs, onWarning = () => undefined }: KeystoreOpti
     [Symbol.asyncDispose]: close,
   });
 }
+
+/** Where no prefix has keys of its own, all names have the same keys. */
+const anyName = 'name';
 
 function parsePlace(prefix: string | undefined): string | undefined {
   return prefix === undefined ? undefined : parseKeyPrefix(prefix);

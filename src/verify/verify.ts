@@ -1,3 +1,4 @@
+import type { IngestRequest } from '../../workers/ingest/requests.ts';
 import type {
   InspectSignatureResponse,
   VerifySignatureRequest,
@@ -22,6 +23,13 @@ type Provenance = { readonly verified: readonly string[] | false; readonly weak:
 /** Verifies images with the keys that are trusted for their names. @see docs/rules.md S */
 export type Verifier = {
   readonly keystore: Keystore;
+  /**
+   * What a thread needs to verify a small archive in the task that ingests it. Undefined if the keys depend on the name of the image,
+   * and that is not known.
+   */
+  trustBeforehand(name: string | undefined): Promise<Beforehand | undefined>;
+  /** Warns of the key files that a verification with these keys could not use. */
+  noteSkipped(verified: Pick<VerifySignatureResponse, 'skipped'>): void;
   /** Verifies an archive's signature. @throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED, FILE_UNREADABLE */
   verifyArchive(proof: ArchiveProof): Promise<VerifySignatureResponse>;
   /**
@@ -68,12 +76,21 @@ export function createVerifier({ keystore, pool, weakKeys, signatures, nowMs }: 
   ): Promise<R> {
     const { keys, searched } = await keystore.keyring(name);
     const verified = await check({ keys, searched, weakKeys, signatures, nowMs: nowMs() });
-    for (const { path, why } of verified.skipped) keystore.skip(path, why);
+    noteSkipped(verified);
     return verified;
+  }
+
+  function noteSkipped({ skipped }: Pick<VerifySignatureResponse, 'skipped'>): void {
+    for (const { path, why } of skipped) keystore.skip(path, why);
   }
 
   return {
     keystore,
+    noteSkipped,
+    async trustBeforehand(name) {
+      const keyring = await (name === undefined ? keystore.commonKeyring() : keystore.keyring(name));
+      return keyring && { ...keyring, weakKeys, signatures, nowMs: nowMs(), ...(name !== undefined && { name }) };
+    },
     verifyArchive: (proof) => withKeyring(proof.name, (trust) => pool.run('verifySignature', { ...proof, ...trust })),
     verifyRegistryImage: (proof) =>
       withKeyring(proof.name, (trust) => pool.run('verifySimpleSignature', { ...proof, ...trust })),
@@ -95,6 +112,8 @@ export function createVerifier({ keystore, pool, weakKeys, signatures, nowMs }: 
     },
   };
 }
+
+type Beforehand = NonNullable<IngestRequest['verify']>;
 
 /** The keys that are trusted for a name, and how strictly signatures are checked. */
 type Trust = Pick<VerifySignatureRequest, 'keys' | 'searched' | 'weakKeys' | 'signatures' | 'nowMs'>;

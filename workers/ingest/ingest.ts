@@ -32,8 +32,22 @@ type ParsedManifest = { readonly manifest: ImageManifest; readonly text: string 
  */
 export const ingest: Handler<'ingest'> = async (request, waitedMs = 0) => {
   const { response, filled } = await pass(request, waitedMs, (fill) => withOutput(request.image, fill));
-  return { ...response, stamp: filled.stamp };
+  const verification = await verifyAtOnce(request, response);
+  return { ...response, stamp: filled.stamp, ...(verification && { verification }) };
 };
+
+const verifySignatureModule = lazy(() => import('../openpgp/verify-signature.ts')); // loads openpgp
+
+/** @returns undefined also if the signature is refused: who asks will have it verified again, and report why */
+async function verifyAtOnce(
+  { signature, verify }: IngestRequest,
+  { parsed: { name }, signatureDigests: digests }: ReadImageResponse,
+): Promise<IngestResponse['verification']> {
+  if (!signature || !verify || (verify.name ?? name) !== name) return undefined;
+  const { verifySignature } = await verifySignatureModule();
+  const { bytes, location } = signature;
+  return verifySignature({ ...verify, signature: bytes, location, digests, name }).catch(() => undefined);
+}
 
 /** As ingest, but writes no file: for an image that is already in the store's directory. */
 export const readImage: Handler<'readImage'> = async (request, waitedMs = 0) => {

@@ -3,6 +3,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { ImageId } from '../../src/image/image-id.ts';
 import type { Dependency, ImageManifest } from '../../src/image/manifest.ts';
 import type { FileStamp } from '../../src/system/files.ts';
+import type { VerifySignatureRequest, VerifySignatureResponse } from '../tasks.ts';
 import type { IngestSteps } from './step-clock.ts';
 
 /** Messages of the main thread to a session that follows a growing file. At most one `grown` for each 256 KiB. */
@@ -51,6 +52,13 @@ export type IngestRequest = {
    * shown in errors.
    */
   readonly signature?: { readonly bytes: Uint8Array; readonly location: string };
+  /**
+   * The keys to verify the signature with at once, for an image of this name, or of any name. Only a good signature is reported: who
+   * asks looks closer at any other.
+   */
+  readonly verify?: Pick<VerifySignatureRequest, 'keys' | 'searched' | 'weakKeys' | 'nowMs' | 'signatures'> & {
+    readonly name?: string;
+  };
   readonly limits: IngestLimits;
 };
 
@@ -72,6 +80,8 @@ export type IngestResponse = {
   readonly steps: IngestSteps;
   /** Of the image file, from the descriptor that was written to. */
   readonly stamp: FileStamp;
+  /** If the request has `verify`, and the signature is good. */
+  readonly verification?: VerifySignatureResponse;
 };
 /** For an image that is already in its final place. */
-export type ReadImageResponse = Omit<IngestResponse, 'stamp'>;
+export type ReadImageResponse = Omit<IngestResponse, 'stamp' | 'verification'>;

@@ -81,7 +81,10 @@ export async function check(context: FetchContext, request: CheckRequest): Promi
   checkTransferred(expected.held, ingested.digest);
   if (!proof || !context.verifier) return { ingested, image, verification: undefined };
 
-  const verification = await context.verifier.verifyArchive({ name: ingested.parsed.name, ...proof });
+  const { verifier } = context;
+  const early = ingested.verification;
+  if (early) verifier.noteSkipped(early);
+  const verification = early ?? (await verifier.verifyArchive({ name: ingested.parsed.name, ...proof }));
   const { signedBy, identities } = verification;
   checkSigners(expected.held, signedBy);
   context.onEvent({ type: 'verified', key, signedBy, identities });

@@ -80,7 +80,11 @@ async function attempt(
   });
   const onDisk = known !== undefined || signature === 'later';
   const { onDependencies } = context;
-  const sink = await openArchiveSink({ store, pool, url, ingest, onDisk, onDependencies }, signal);
+  const verify = async () =>
+    request.signature && signature instanceof Uint8Array
+      ? context.verifier?.trustBeforehand(request.expected.name)
+      : undefined;
+  const sink = await openArchiveSink({ store, pool, url, ingest, verify, onDisk, onDependencies }, signal);
   const ingestFailure = new AbortController();
   sink.failed.catch((error: unknown) => ingestFailure.abort(error));
   let size: { readonly total?: number } = {};

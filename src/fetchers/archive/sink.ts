@@ -32,6 +32,8 @@ type ArchiveSinkOptions = {
   readonly url: string;
   /** Called when an ingest starts, since the signature may not be known earlier. */
   readonly ingest: () => Omit<IngestRequest, 'source'>;
+  /** For a small body: what its signature is verified with in the same task. */
+  readonly verify: () => Promise<IngestRequest['verify']>;
   /** The body must be in a file, also if it is small. */
   readonly onDisk: boolean;
   readonly onDependencies: SessionRequest['onDependencies'];
@@ -39,7 +41,7 @@ type ArchiveSinkOptions = {
 
 /** @param signal - ends a running ingest. */
 export async function openArchiveSink(
-  { store, pool, url, ingest, onDisk, onDependencies }: ArchiveSinkOptions,
+  { store, pool, url, ingest, verify, onDisk, onDependencies }: ArchiveSinkOptions,
   signal: AbortSignal,
 ): Promise<ArchiveSink> {
   const partial = await store.openPartial(url);
@@ -121,7 +123,8 @@ export async function openArchiveSink(
       if (small) {
         const body = small;
         const source = { kind: 'bytes', bytes: body.content() } as const;
-        return pool.run('ingest', { ...ingest(), source }).finally(() => body.free());
+        const trust = await verify();
+        return pool.run('ingest', { ...ingest(), source, ...(trust && { verify: trust }) }).finally(() => body.free());
       }
       await ending;
       const following = session ?? start();

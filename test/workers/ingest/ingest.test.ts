@@ -206,6 +206,28 @@ test('the digests for a signature are those of the archive as it was transferred
   t.deepEqual(verified.signedBy, [fingerprint]);
 });
 
+test('with keys, a good signature is verified at once; any other is left to who asks, as is an image of another name', async (t) => {
+  await using gpg = await openGpg();
+  const fingerprint = await gpg.createKey();
+  const keys = [{ fingerprint, certificate: await gpg.certificate(fingerprint), path: 'root.d/key' }];
+  const { bytes } = await buildAci({ name: 'example.com/app', size: 10_000, compress: 'gzip' });
+  const good = await gpg.sign(fingerprint, bytes);
+  const bad = await gpg.sign(fingerprint, Buffer.from('other bytes'));
+  const rules = { searched: ['root'], weakKeys: false, nowMs: Date.now(), signatures: 64 };
+  const signersOf = async (signature: Uint8Array, verify: { keys: typeof keys; name?: string }) => {
+    const file = { bytes: signature, location: 'app.aci.asc' };
+    const request = { ...(await requestFor(t, bytesOf(bytes))), signature: file, verify: { ...rules, ...verify } };
+    const { imageId, verification } = await ingest(request);
+    t.true(imageId.startsWith('sha512-'));
+    return verification?.signedBy;
+  };
+  t.deepEqual(await signersOf(good, { keys }), [fingerprint]);
+  t.deepEqual(await signersOf(good, { keys, name: 'example.com/app' }), [fingerprint]);
+  t.is(await signersOf(good, { keys, name: 'example.com/other' }), undefined);
+  t.is(await signersOf(good, { keys: [] }), undefined);
+  t.is(await signersOf(bad, { keys }), undefined);
+});
+
 test('an invalid signature file is refused before the archive is read', async (t) => {
   const request = await requestFor(t, bytesOf(Buffer.from('no archive either')));
   const signature = { bytes: Buffer.from('<html>'), location: 'https://example.com/app.aci.asc' };
