@@ -3,7 +3,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { ImageId } from '../../src/image/image-id.ts';
 import type { Dependency, ImageManifest } from '../../src/image/manifest.ts';
 import type { FileStamp } from '../../src/system/files.ts';
-import type { VerifySignatureRequest, VerifySignatureResponse } from '../tasks.ts';
+import type { VerifySignatureRequest, VerifySignatureResponse } from '../openpgp/requests.ts';
 import type { IngestSteps } from './step-clock.ts';
 
 /** Messages of the main thread to a session that follows a growing file. At most one `grown` for each 256 KiB. */
