@@ -24,8 +24,9 @@ type AttachedManifest = {
 /** What is attached to documents, with everything that it leads to. */
 export type Attached = DocumentTree & { readonly roots: readonly AttachedManifest[] };
 
-/** The most that may be attached to one image, and the most pages of a list. */
+/** The most that may be attached to one image, how deep in each other, and the most pages of a list. */
 const maxAttached = 256;
+const maxDepth = 3;
 const maxPages = 16;
 
 /** How cosign tags what it attaches, and how clients list it where the registry does not. */
@@ -42,7 +43,8 @@ type Context = {
 
 /**
  * Finds what is attached to documents: by the referrers API, or its tag where a registry does not have that, and by the tags of cosign.
- * What is attached to that in turn is not looked for.
+ * What is attached to that in turn, such as the signature of a list of parts, comes along as well; what a tag of cosign's signatures names
+ * is not signed itself, and not asked about.
  *
  * @throws ImageError LIMIT_EXCEEDED, MANIFEST_INVALID for a list that cannot be read, and as getManifest
  * @see OCI distribution-spec, Listing Referrers and Referrers Tag Schema; cosign, SPEC.md
@@ -52,12 +54,25 @@ export async function findAttached(
   subjects: readonly Digest[],
   signal: AbortSignal,
 ): Promise<Attached> {
-  const lists = await sideBySide(subjects, (subject, either) => attachedTo(context, subject, either), signal);
-  const roots = lists.flat();
-  if (roots.length > maxAttached) throw tooMany();
+  const roots: AttachedManifest[] = [];
+  const asked = new Set(subjects);
+  let next: readonly Digest[] = [...asked];
+  for (let depth = 1; next.length > 0 && depth <= maxDepth; depth += 1) {
+    const lists = await sideBySide(next, (subject, either) => attachedTo(context, subject, either), signal);
+    const found = lists.flat();
+    roots.push(...found);
+    if (roots.length > maxAttached) throw tooMany();
+    next = found.filter(mayHaveAttached).flatMap(({ document: { digest } }) => (asked.has(digest) ? [] : digest));
+    for (const digest of (next = [...new Set(next)])) asked.add(digest);
+  }
   const { client, where, get } = context;
   const tree = await resolveTree(client, where, { roots: roots.map(({ document }) => document), get }, signal);
   return { ...tree, roots };
+}
+
+/** Neither a list of what is attached, nor a signature. */
+function mayHaveAttached({ document, tag = '' }: AttachedManifest): boolean {
+  return document.content.kind !== 'index' && !tag.endsWith('.sig');
 }
 
 async function attachedTo(

@@ -6,7 +6,7 @@ import { deriveOciManifest } from '../../registry/media-types.ts';
 import { resolveImage } from '../../registry/resolve.ts';
 import { deriveOciIndex, type DocumentTree, resolveTree, type WholeIndex } from '../../registry/resolve-whole.ts';
 import type { RegistryDocument } from '../../registry/types.ts';
-import type { RegistryImage } from '../../store/registry-store.ts';
+import type { Referrer, RegistryImage } from '../../store/registry-store.ts';
 import type { FetchContext } from '../context.ts';
 import type { Found } from '../found.ts';
 import { fetchBlobs, transferProgress } from './blobs.ts';
@@ -103,7 +103,7 @@ export async function findPart(
   const { size, source, verified, weak, importedAtMs, lastUsedAtMs } = whole;
   const { manifest, indexes, config, layers } = found;
   const derived = deriveOciManifest(manifest, found);
-  const referrers = whole.referrers?.filter(({ subject }) => subject === digest || subject === manifest.digest);
+  const referrers = whole.referrers && attachedTo([digest, manifest.digest], whole.referrers);
   const roots = (referrers ?? []).map((one) => get({ digest: one.digest, size: one.size, kinds: 'any' }));
   const attached = await resolveTree(client, reference, { roots: await Promise.all(roots), get }, signal);
   return {
@@ -118,6 +118,16 @@ export async function findPart(
     latest: false,
     part: { of: whole.reference, derived },
   };
+}
+
+/** What is attached to some manifests, and to that in turn. */
+function attachedTo(subjects: readonly string[], all: readonly Referrer[]): readonly Referrer[] {
+  const reached = new Set(subjects);
+  for (let before = 0; before < reached.size;) {
+    before = reached.size;
+    for (const { subject, digest } of all) if (reached.has(subject)) reached.add(digest);
+  }
+  return all.filter(({ subject }) => reached.has(subject));
 }
 
 /** Lists a part of an index by itself, under its digest: it was asked for, so it is an image of its own. */

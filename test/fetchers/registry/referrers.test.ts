@@ -164,6 +164,30 @@ test('a push sends what is attached along with the image, under its tags', async
     t.true(target.manifests.has(name), name);
 });
 
+test('what is attached to something attached comes along, three deep, and a push sends it', async (t) => {
+  const { registry, fetch, reference, push, target, store } = await openPushing(t);
+  const chain = [registry.putImage('app', '1')];
+  for (const artifactType of ['of the image', 'of that', 'of that in turn', 'too deep']) {
+    const to = chain.at(-1);
+    if (!to) return;
+    const next = putAttached(registry, 'app', {
+      to,
+      artifactType: `application/vnd.example.${artifactType.replaceAll(' ', '-')}`,
+    });
+    serveReferrers(registry, 'app', { to, manifests: [next] });
+    chain.push(next as (typeof chain)[number]);
+  }
+  await fetch(reference('app:1'), attached);
+  const [image, ...others] = chain.map(({ digest }) => digest);
+  const found = await store.findRegistryImage(reference('app:1').slice('docker://'.length));
+  t.deepEqual(
+    found?.referrers?.map(({ digest, subject }) => [digest, subject] as string[]),
+    others.slice(0, 3).map((digest, at) => [digest, chain[at]?.digest ?? '']),
+  );
+  t.is((await push([reference('app:1')])).outcomes[0]?.status, 'pushed');
+  for (const digest of [image, ...others.slice(0, 3)]) t.true(target.manifests.has(`app@${digest}`), digest);
+});
+
 test('archives alone have nothing attached to them', async (t) => {
   const fetching = await openRegistryFetching(t);
   t.like(
