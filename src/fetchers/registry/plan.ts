@@ -2,12 +2,14 @@ import { noPlatform, registryLabels } from '../../image/platform.ts';
 import { registryImageName, type RegistryReference } from '../../image/registry-reference.ts';
 import type { ResolvedImage } from '../../registry/resolve.ts';
 import type { WholeIndex } from '../../registry/resolve-whole.ts';
+import type { Descriptor } from '../../registry/types.ts';
 import type { FetchContext, FetchRequest } from '../context.ts';
 import type { Planned } from '../found.ts';
 import { hasBlob } from '../stored.ts';
 import { asOne, throwNotInStore } from './fetch.ts';
 import { type WantedImage, wantedImages } from './image.ts';
 import { checkDigests, checkLocked, heldImage, isOtherThan, lockedDigests } from './locked.ts';
+import { findReferrers } from './referrers.ts';
 import { withResolved } from './resolution.ts';
 import { openSignatureCheck } from './signatures.ts';
 import { hasTagMoved, imageOf, lookUpKept } from './stored.ts';
@@ -56,12 +58,13 @@ async function planWanted(context: FetchContext, wanted: WantedImage, signal: Ab
   const planResolved = async (resolved: ResolvedImage | WholeIndex): Promise<Absent> => {
     checkDigests(locked, { root: resolved.digest, manifest: resolved.manifest.digest });
     const verified = await verify(resolved, signal);
+    const found = await findReferrers(context, { client, resolved, wanted }, signal);
     return {
       status: 'absent',
       url,
       source,
       digest: registries.keep === 'oci' && registries.platforms.length > 1 ? resolved.digest : resolved.manifest.digest,
-      ...bytesOf(await missingParts(context, resolved, signal)),
+      ...bytesOf(await missingParts(context, resolved, found?.attached.blobs ?? [], signal)),
       ...(verified && { signature: verified.location }),
       manifest: {
         name: registryImageName(reference),
@@ -77,11 +80,12 @@ async function planWanted(context: FetchContext, wanted: WantedImage, signal: Ab
 async function missingParts(
   context: FetchContext,
   resolved: ResolvedImage | WholeIndex,
+  attached: readonly Descriptor[],
   signal: AbortSignal,
 ): Promise<readonly (readonly [string, number])[]> {
   const missing: [string, number][] = [];
   const parts = 'documents' in resolved ? resolved.blobs : [resolved.config, ...resolved.layers];
-  for (const { digest, size } of parts) {
+  for (const { digest, size } of [...parts, ...attached]) {
     if (await hasBlob(context, { digest, size }, signal)) continue;
     const partial = await context.store.peekPartial(digest);
     missing.push([digest, Math.max(0, size - (partial?.bytes ?? 0))]);

@@ -2,6 +2,7 @@ import type { HttpObserver } from '../../http/contract.ts';
 import type { Digest } from '../../image/digest.ts';
 import { showUrl } from '../../image/show.ts';
 import { manifestTarget } from '../../registry/documents.ts';
+import type { Attached } from '../../registry/referrers.ts';
 import type { ResolvedImage } from '../../registry/resolve.ts';
 import type { WholeIndex } from '../../registry/resolve-whole.ts';
 import { createObserver, type FetchContext } from '../context.ts';
@@ -10,20 +11,17 @@ import type { FetchedReferrers, Pull } from './image.ts';
 import { describe } from './keep.ts';
 import { firstUrl, readKnown } from './resolution.ts';
 
-/**
- * Fetches what is attached to an image, if that is asked for: to what its reference stands for, and to each manifest that is kept.
- *
- * @throws as findAttached and fetchBlob
- */
-export async function fetchReferrers(
+type FoundReferrers = { readonly attached: Attached; readonly bytesDownloaded: number };
+
+/** Finds what is attached to an image, if that is asked for: to what its reference stands for, and to each manifest that is kept. */
+export async function findReferrers(
   context: FetchContext,
-  pull: Pull<ResolvedImage | WholeIndex>,
+  { client, resolved, wanted }: Pick<Pull<ResolvedImage | WholeIndex>, 'client' | 'resolved' | 'wanted'>,
   signal: AbortSignal,
-): Promise<FetchedReferrers | undefined> {
+): Promise<FoundReferrers | undefined> {
   const { slots, registries } = context;
   if (!registries.referrers) return undefined;
   const { findAttached } = await import('../../registry/referrers.ts');
-  const { client, resolved, wanted } = pull;
   const { key, reference: where } = wanted;
   const ask = <T>(work: (observer: HttpObserver) => Promise<T>): Promise<T> =>
     slots.run(where.host, signal, (slot) => work(createObserver({ ...context, slot }, key)));
@@ -45,6 +43,22 @@ export async function fetchReferrers(
     subjectsOf(resolved),
     signal,
   );
+  return { attached, bytesDownloaded };
+}
+
+/**
+ * Fetches what findReferrers finds.
+ *
+ * @throws as findAttached and fetchBlob
+ */
+export async function fetchReferrers(
+  context: FetchContext,
+  pull: Pull<ResolvedImage | WholeIndex>,
+  signal: AbortSignal,
+): Promise<FetchedReferrers | undefined> {
+  const found = await findReferrers(context, pull, signal);
+  if (!found) return undefined;
+  const { attached, bytesDownloaded } = found;
   const { blobs, documents, roots } = attached;
   const progress = transferProgress({ onEvent: () => undefined }, pull); // the download of the image was reported as a whole
   await fetchBlobs(context, { pull, blobs, progress }, signal);

@@ -1,6 +1,7 @@
 import test from 'ava';
 
 import { createApps } from '../../../src/index.ts';
+import { putAttached, serveReferrers } from '../../helpers/attached.ts';
 import { types } from '../../helpers/registry.ts';
 import { layerOf, openRegistryFetching } from '../../helpers/registry-fetching.ts';
 
@@ -57,4 +58,20 @@ test('a plan has digest and bytes from the manifest, without the bytes that the 
   const moved = registry.putImage('app', '1', { layers: [await layerOf({ c: '3' })] });
   t.like(await plan('app:1', 'update'), { status: 'absent', digest: moved.digest });
   t.like(await plan('app:2', 'never'), { status: 'failed', error: { code: 'NOT_IN_STORE' } });
+});
+
+test('a plan with referrers counts what is attached, as far as the store lacks it', async (t) => {
+  const { registry, reference, finder, fetch } = await openRegistryFetching(t, { keep: 'oci' });
+  const image = registry.putImage('app', '1', { layers: [await layerOf({ a: '1' })] });
+  const sbom = putAttached(registry, 'app', { to: image });
+  serveReferrers(registry, 'app', { to: image, manifests: [sbom] });
+  const bytes = async (referrers: boolean): Promise<number | undefined> => {
+    await using planner = finder({ keep: 'oci', referrers });
+    return (await planner.planImages(createApps([reference('app:1')]))).outcomes[0]?.bytesToFetch;
+  };
+  const own = (await bytes(false)) ?? 0;
+  const attached = JSON.stringify({ artifactType: 'application/vnd.example.sbom', to: image.digest });
+  t.is(await bytes(true), own + '{}'.length + attached.length);
+  await fetch(reference('app:1'));
+  t.is(await bytes(true), '{}'.length + attached.length);
 });
