@@ -105,4 +105,15 @@ export const commands: readonly Command[] = [
     examples: [['demo --keep ./store', 'and keep the store']],
     load: async () => (await import('./commands/bench/demo.ts')).runDemoCommand,
   },
+  {
+    name: 'completion',
+    operands: '<SHELL>',
+    summary: 'Print a script that completes commands, options and their values in bash, zsh or fish',
+    examples: [
+      ['completion bash >~/.local/share/bash-completion/completions/longshore', 'for bash'],
+      ['completion zsh >~/.zfunc/_longshore', 'for zsh, where fpath has ~/.zfunc'],
+      ['completion fish >~/.config/fish/completions/longshore.fish', 'for fish'],
+    ],
+    load: async () => (await import('./commands/completion/completion.ts')).completionOf(commands),
+  },
 ];

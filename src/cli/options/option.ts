@@ -21,6 +21,7 @@ export const commandNames = [
   'image verify',
   'bench',
   'demo',
+  'completion',
 ] as const;
 export type CommandName = (typeof commandNames)[number];
 
