@@ -124,8 +124,8 @@ export type Source = {
   readonly placeOf: (at: number) => Place;
   /** Takes a reference of a registry, or reports what is wrong with it. */
   readonly image: (at: number, text: string, wishes?: Wishes) => void;
-  /** Takes a reference that is read as on the command line. */
-  readonly asked: (at: number, text: string, wishes?: Wishes) => void;
+  /** Takes a reference that is read as on the command line, relative to `directory`, default that of the list. */
+  readonly asked: (at: number, text: string, wishes?: Wishes, directory?: string) => void;
   readonly tags: (at: number, repository: string, selection: Selection, wishes?: Wishes) => void;
   readonly problem: (at: number, problem: string) => void;
   readonly note: (at: number, text: string) => void;
@@ -168,10 +168,10 @@ export function createCollector(): Collector {
         if (!isReference(at, text)) return;
         take({ kind: 'image', text, image, type: 'docker', place: placeOf(at), directory, ...wishes });
       },
-      asked(at, text, wishes) {
+      asked(at, text, wishes, base = directory) {
         const open = openTemplate(text);
         if (open !== undefined) problem(at, open);
-        else take({ kind: 'image', text, image: text, type: 'guess', place: placeOf(at), directory, ...wishes });
+        else take({ kind: 'image', text, image: text, type: 'guess', place: placeOf(at), directory: base, ...wishes });
       },
       tags(at, repository, selection, wishes) {
         if (!isReference(at, repository)) return;

@@ -7,9 +7,13 @@ import { openRegularSync } from '../system/files.ts';
 import { typeOfDocument } from './detect.ts';
 import { type Files, readCompose } from './formats/compose.ts';
 import { readKubernetes } from './formats/kubernetes.ts';
+import { readHauler, readImgpkg, readOcMirror } from './formats/offline.ts';
+import { readLock, readOwnList, readResult } from './formats/own.ts';
+import { readRegsync } from './formats/regsync.ts';
 import { readSkopeo } from './formats/skopeo.ts';
 import { type Collector, createCollector, type ListType, type ParsedList, type Source } from './list.ts';
 import { type Node, readDocuments } from './located.ts';
+import { selectionFault } from './select-tags.ts';
 
 /** A YAML or JSON text to parse. Plain data. */
 export type StructuredText = {
@@ -34,6 +38,13 @@ const formats: Readonly<Partial<Record<ListType, Read>>> = {
   kubernetes: readKubernetes,
   compose: readCompose,
   skopeo: readSkopeo,
+  regsync: readRegsync,
+  hauler: readHauler,
+  imgpkg: readImgpkg,
+  'oc-mirror': readOcMirror,
+  list: readOwnList,
+  result: readResult,
+  lock: readLock,
 };
 
 /** Parses a list in YAML or JSON. @throws LIST_INVALID, LIMIT_EXCEEDED where that is too much */
@@ -48,7 +59,12 @@ export function parseStructured(structured: StructuredText): ParsedList {
     else if (skipsUnknown) source.note(root.at, 'this is no list of a type that is known, and is skipped');
     else source.problem(root.at, unknown);
   }
-  return collector.found;
+  const { entries, problems, notes, registries } = collector.found;
+  const unread = entries.flatMap((entry) => {
+    const problem = entry.kind === 'tags' ? selectionFault(entry.selection) : undefined;
+    return problem === undefined ? [] : [{ place: entry.place, problem }];
+  });
+  return { entries, problems: [...problems, ...unread], notes, registries };
 }
 
 const unknown =

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 
 import { refusal, startRegistry } from '../helpers/registry.ts';
+import { layerOf } from '../helpers/registry-fetching.ts';
 import { runHere } from '../helpers/run-here.ts';
+import { fits } from '../helpers/schemas.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
 /** A registry with two images, and longshore with a store of its own. */
@@ -27,6 +29,7 @@ async function open(t: ExecutionContext) {
     return join(directory, name);
   };
   return {
+    registry,
     host: registry.host,
     directory,
     write,
@@ -87,7 +90,7 @@ test('list prints what lists name, each once, with where, and asks nothing', asy
   t.is(stdout, `${lines.join('\n')}\n`);
 
   const json = await longshore('list', pods, text, '--output=json');
-  t.deepEqual(JSON.parse(json.stdout), {
+  t.deepEqual(fits(t, json.stdout), {
     schema: 'longshore.references/1',
     references: [
       {
@@ -107,6 +110,44 @@ test('list prints what lists name, each once, with where, and asks nothing', asy
     ],
     notes: [],
   });
+});
+
+test('what failed is fetched again with the result of the run, and what list printed is a list', async (t) => {
+  const { host, write, longshore } = await open(t);
+  const sync = await write('sync.yaml', `"${host}": {images: {team/a: ["1"], team/b: ["1"], team/none: ["1"]}}`);
+  const first = await longshore('fetch', '-f', sync, '--output=json');
+  const again = await longshore('fetch', '-f', await write('result.json', first.stdout), '--output=json');
+  const asked = (stdout: string) => (JSON.parse(stdout) as { images: { reference: string }[] }).images;
+  t.deepEqual(
+    asked(again.stdout).map(({ reference }) => reference),
+    [`docker://${host}/team/none:1`],
+  );
+  const printed = await longshore('list', sync, '--output=json');
+  const listed = await longshore('list', await write('printed.json', printed.stdout));
+  t.is(listed.stdout, ['a', 'b', 'none'].map((name) => `docker://${host}/team/${name}:1\n`).join(''));
+});
+
+test('platforms and the form of an entry of our own list count before the options', async (t) => {
+  const { registry, host, write, longshore } = await open(t);
+  registry.putImage('team/real', '1', { layers: [await layerOf({ 'etc/hostname': 'a' })] });
+  const list = await write(
+    'list.yaml',
+    `schema: longshore.list/1\nimages:\n  - {reference: "docker://${host}/team/real:1", keep: aci}\n  - {reference: "docker://${host}/team/b:1", platforms: linux/arm64}\n`,
+  );
+  const { stdout } = await longshore('fetch', '-f', list, '--output=json');
+  const { images } = JSON.parse(stdout) as { images: { imageID: string; status: string; error?: { code: string } }[] };
+  t.regex(images[0]?.imageID ?? '', /^sha512-/);
+  t.is(images[1]?.error?.code, 'PLATFORM_MISSING');
+});
+
+test('tags that have to be chosen are an error that says so', async (t) => {
+  const { host, write, longshore } = await open(t);
+  const sync = await write('sync.yaml', `"${host}": {images: {team/a: []}}`);
+  const { code, stderr } = await longshore('fetch', '-f', sync);
+  t.is(code, 2);
+  t.regex(stderr, /sync\.yaml, line 1, column \d+: the tags of \S+team\/a have to be named/);
+  const listed = await longshore('list', sync);
+  t.deepEqual([listed.code, listed.stdout], [0, `# docker://${host}/team/a: tags {}\n`]);
 });
 
 test('all errors of all lists come at once, with their places; nothing is printed or done then', async (t) => {

@@ -1,14 +1,13 @@
 import { dirname, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 
-import { isImageError } from '../../errors.ts';
-import { parsePlatform } from '../../image/platform.ts';
 import { show } from '../../image/show.ts';
 import { whyFailed } from '../../system/errno.ts';
 import type { Source, Wishes } from '../list.ts';
 import { entriesOf, itemsOf, member, type Node, textMember, type TextNode } from '../located.ts';
 import { interpolate, type Variables } from './interpolate.ts';
 import { notText } from './kubernetes.ts';
+import { platformsOf } from './wishes.ts';
 
 /** How the files beside a list are read. */
 export type Files = {
@@ -74,7 +73,7 @@ function readService(name: string, service: Node, part: Part): void {
   } else if (image) {
     const platform = first((node, its) => platformOf(textMember(node, 'platform'), its));
     if (image.node.kind !== 'text') image.part.source.problem(image.node.at, notText(image.node, image.part.source));
-    else takeImage(image.node, image.part, platform === undefined ? {} : { platforms: [platform] });
+    else takeImage(image.node, image.part, platform ?? {});
   } else if (builds || first((node) => member(node, 'provider')) !== undefined) {
     source.note(service.at, `${shown} is skipped: it ${builds ? 'only builds' : 'has a provider'}, and names no image`);
   } else if (all.length > 0) {
@@ -95,17 +94,10 @@ function readVolumes(service: Node, part: Part): void {
   }
 }
 
-function platformOf(node: TextNode | undefined, part: Part): string | undefined {
+/** The platform of a service, with its variables. */
+function platformOf(node: TextNode | undefined, part: Part): Wishes | undefined {
   const text = textOf(node, part);
-  if (text === undefined || node === undefined) return undefined;
-  try {
-    parsePlatform(text, 'platform');
-    return text;
-  } catch (error) {
-    if (!isImageError(error)) throw error;
-    part.source.problem(node.at, error.message);
-    return undefined;
-  }
+  return node && text !== undefined ? platformsOf({ ...node, text }, part.source) : undefined;
 }
 
 /** The value of a scalar with its variables; undefined, and reported, if that cannot be told. */

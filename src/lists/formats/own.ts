@@ -1,0 +1,129 @@
+import { resolve } from 'node:path';
+
+import { show } from '../../image/show.ts';
+import { isHttpUrl } from '../../image/url.ts';
+import type { Selection, Source, Wishes } from '../list.ts';
+import { entriesOf, itemsOf, type MapNode, member, type Node, textMember } from '../located.ts';
+import { platformsOf } from './wishes.ts';
+
+const listSchema = 'longshore.list/1';
+const keeps = ['aci', 'oci', 'both'] as const;
+
+/**
+ * Our own list: references and repositories, each with what is to be done with it.
+ *
+ * @see schemas/list-1.json
+ */
+export function readOwnList(root: Node, source: Source): void {
+  if (root.kind !== 'map') return source.problem(root.at, 'a list is a map with schema and images');
+  const schema = textMember(root, 'schema');
+  if (schema?.text !== listSchema) source.problem((schema ?? root).at, `the schema of a list is ${listSchema}`);
+  requireKnown(root, ['schema', '$schema', 'defaults', 'images'], source);
+  const defaults = member(root, 'defaults');
+  if (defaults) requireKnown(defaults, ['platforms', 'keep'], source);
+  const common = defaults ? wishesOf(defaults, source) : {};
+  const images = root.entries.get('images');
+  if (images?.kind !== 'list') return source.problem((images ?? root).at, 'images has to be a list');
+  for (const image of images.items) {
+    if (image.kind === 'text') source.asked(image.at, image.text, common);
+    else if (image.kind === 'map') readEntry(image, source, common);
+    else source.problem(image.at, 'an image is a reference, or a map with reference or repository');
+  }
+}
+
+function readEntry(entry: MapNode, source: Source, common: Wishes): void {
+  requireKnown(entry, ['reference', 'repository', 'tags', 'signature', 'platforms', 'keep'], source);
+  const [reference, repository] = [textMember(entry, 'reference'), textMember(entry, 'repository')];
+  const [signature, tags] = [textMember(entry, 'signature'), member(entry, 'tags')];
+  if (signature && isHttpUrl(signature.text)) source.problem(signature.at, 'a signature is a local file, not a URL');
+  const path = signature && { signature: resolve(source.directory, signature.text) };
+  const wishes = { ...common, ...wishesOf(entry, source), ...path };
+  if (!reference === !repository) source.problem(entry.at, 'an image has either a reference or a repository');
+  else if (reference) {
+    if (tags) source.problem(tags.at, 'tags are chosen of a repository, not of a reference');
+    source.asked(reference.at, reference.text, wishes);
+  } else if (repository) {
+    if (signature) source.problem(signature.at, 'a repository has no signature of its own');
+    source.tags(repository.at, repository.text, tags ? selectionOf(tags, source) : {}, wishes);
+  }
+}
+
+function wishesOf(node: Node, source: Source): Wishes {
+  const keep = textMember(node, 'keep');
+  const known = keeps.find((one) => one === keep?.text);
+  if (keep && !known) source.problem(keep.at, `keep is ${keeps.join(', ')}, not "${show(keep.text)}"`);
+  return { ...platformsOf(member(node, 'platforms'), source), ...(known && { keep: known }) };
+}
+
+function selectionOf(tags: Node, source: Source): Selection {
+  requireKnown(tags, ['include', 'exclude', 'semver', 'newest'], source);
+  const patterns = (key: string): readonly string[] => {
+    const node = member(tags, key);
+    const nodes = node?.kind === 'list' ? node.items : node ? [node] : [];
+    return nodes.flatMap((one) => {
+      if (one.kind !== 'text') source.problem(one.at, `${key} has patterns of tags`);
+      return one.kind === 'text' ? [one.text] : [];
+    });
+  };
+  const [include, exclude] = [patterns('include'), patterns('exclude')];
+  const [semver, newest] = [textMember(tags, 'semver'), textMember(tags, 'newest')];
+  const count = newest && /^[1-9]\d{0,8}$/.test(newest.text) ? Number(newest.text) : undefined;
+  if (newest && count === undefined) source.problem(newest.at, 'newest is a whole number from 1');
+  return {
+    ...((include.length > 0 || exclude.length > 0) && { match: 'whole' as const }),
+    ...(include.length > 0 && { include }),
+    ...(exclude.length > 0 && { exclude }),
+    ...(semver && { semver: semver.text }),
+    ...(count !== undefined && { newest: count }),
+  };
+}
+
+function requireKnown(node: Node, known: readonly string[], source: Source): void {
+  if (node.kind !== 'map') return source.problem(node.at, 'expected a map');
+  for (const [key, { at }] of node.entries) {
+    if (!known.includes(key)) source.problem(at, `"${show(key)}" is not known here; there are ${known.join(', ')}`);
+  }
+}
+
+/**
+ * The JSON of an earlier run: what failed or was cancelled, to be asked for again; and what `longshore list` printed. Relative paths are
+ * relative to the working directory, as they were then.
+ */
+export function readResult(root: Node, source: Source): void {
+  const directory = process.cwd();
+  for (const image of itemsOf(root, 'images')) {
+    const [reference, status] = [textMember(image, 'reference'), textMember(image, 'status')?.text ?? ''];
+    if (!reference) source.problem(image.at, 'an image of a result has to have its reference');
+    else if (status === 'failed' || status === 'cancelled') source.asked(reference.at, reference.text, {}, directory);
+  }
+  for (const named of itemsOf(root, 'references')) {
+    const [reference, repository] = [textMember(named, 'reference'), textMember(named, 'repository')];
+    const signature = textMember(named, 'signature');
+    const wishes = { ...wishesOf(named, source), ...(signature && { signature: resolve(directory, signature.text) }) };
+    if (reference) source.asked(reference.at, reference.text, wishes, directory);
+    else if (repository) source.tags(repository.at, repository.text, printedSelection(member(named, 'tags')), wishes);
+    else source.problem(named.at, 'a reference is missing');
+  }
+}
+
+/** A selection as `longshore list` prints it, which is checked like any other. */
+function printedSelection(tags: Node | undefined): Selection {
+  const patterns = (key: string): readonly string[] =>
+    itemsOf(tags, key).flatMap((node) => (node.kind === 'text' ? [node.text] : []));
+  const [semver, newest, match] = ['semver', 'newest', 'match'].map((key) => textMember(tags, key)?.text);
+  return {
+    ...(member(tags, 'include') && { include: patterns('include') }),
+    ...(member(tags, 'exclude') && { exclude: patterns('exclude') }),
+    ...((match === 'whole' || match === 'part') && { match }),
+    ...(semver !== undefined && { semver }),
+    ...(newest !== undefined && Number.isSafeInteger(Number(newest)) && { newest: Number(newest) }),
+  };
+}
+
+/** The references that a lock file has. Which images they are counts only with `--lock`. */
+export function readLock(root: Node, source: Source): void {
+  const images = entriesOf(root, 'images');
+  for (const [reference, { at }] of images) source.asked(at, reference, {}, process.cwd());
+  if (images.length > 0)
+    source.note(root.at, 'the references are taken, not what they are locked to: --lock does that');
+}

@@ -1,0 +1,103 @@
+import { show } from '../../image/show.ts';
+import type { Selection, Source } from '../list.ts';
+import { itemsOf, member, type Node, textMember, type TextNode } from '../located.ts';
+import { notText } from './kubernetes.ts';
+import { platformsOf } from './wishes.ts';
+
+/** What regsync has for its own work: where to, when, how fast. */
+const used = {
+  step: ['source', 'type', 'tags', 'platform', 'platforms'],
+  credentials: ['registry', 'user', 'pass', 'tls'],
+  root: ['version', 'sync', 'creds', 'defaults'],
+  tags: ['allow', 'deny', 'semverRange'],
+};
+
+/**
+ * The sources of a configuration of regsync; its targets are not used.
+ *
+ * @see https://regclient.org/cli/regsync/
+ */
+export function readRegsync(root: Node, source: Source): void {
+  const unused = new Map<string, number>();
+  const noteUnused = (node: Node, known: readonly string[], prefix = ''): void => {
+    if (node.kind !== 'map') return;
+    for (const [key, { at }] of node.entries) {
+      if (!known.includes(key) && !key.startsWith('x-') && !unused.has(prefix + key)) unused.set(prefix + key, at);
+    }
+  };
+  noteUnused(root, used.root);
+  for (const credentials of itemsOf(root, 'creds')) {
+    noteUnused(credentials, used.credentials, 'creds.');
+    readCredentials(credentials, source);
+  }
+  const defaults = member(root, 'defaults');
+  if (defaults) noteUnused(defaults, [], 'defaults.');
+  for (const step of itemsOf(root, 'sync')) {
+    noteUnused(step, used.step);
+    const tags = member(step, 'tags');
+    if (tags) noteUnused(tags, used.tags, 'tags.');
+    readStep(step, source);
+  }
+  const [first] = unused.values();
+  if (first !== undefined)
+    source.note(
+      first,
+      `what regsync alone needs is not used: ${[...unused.keys()].map((key) => show(key)).join(', ')}`,
+    );
+}
+
+function readStep(step: Node, source: Source): void {
+  const from = member(step, 'source');
+  if (from?.kind !== 'text') {
+    source.problem((from ?? step).at, from ? notText(from, source) : 'a step has to name its source');
+    return;
+  }
+  const wishes = platformsOf(member(step, 'platforms') ?? member(step, 'platform'), source);
+  const type = textMember(step, 'type')?.text ?? '';
+  switch (type) {
+    case 'image':
+      source.image(from.at, from.text, wishes);
+      break;
+    case 'repository':
+      source.tags(from.at, from.text, selectionOf(member(step, 'tags')), wishes);
+      break;
+    case 'registry':
+      source.problem(from.at, `${show(from.text)} is asked for none of its repositories: name those that are meant`);
+      break;
+    default:
+      source.problem(step.at, `the type of a step is image, repository or registry, not "${show(type)}"`);
+  }
+}
+
+function selectionOf(tags: Node | undefined): Selection {
+  const patterns = (key: string): readonly string[] =>
+    itemsOf(tags, key).flatMap((node) => (node.kind === 'text' ? [node.text] : []));
+  const [include, exclude] = [patterns('allow'), patterns('deny')];
+  const ranges = member(tags, 'semverRange');
+  const semver = ranges?.kind === 'text' ? ranges.text : patterns('semverRange').join(' || ');
+  return {
+    ...((include.length > 0 || exclude.length > 0) && { match: 'whole' as const }),
+    ...(include.length > 0 && { include }),
+    ...(exclude.length > 0 && { exclude }),
+    ...(semver !== '' && { semver }),
+  };
+}
+
+function readCredentials(credentials: Node, source: Source): void {
+  const registry = textMember(credentials, 'registry');
+  if (!registry) return source.problem(credentials.at, 'credentials have to name their registry');
+  const host = registry.text;
+  const [user, pass, tls] = ['user', 'pass', 'tls'].map((key) => textMember(credentials, key));
+  if (user && pass && !isTemplate(user) && !isTemplate(pass))
+    source.registry(user.at, { host, credentials: { user: user.text, password: pass.text } });
+  else if (user ?? pass) {
+    const why = user && pass ? 'they are templates, which are not filled in' : 'they are not whole';
+    source.note((user ?? pass ?? registry).at, `the credentials of ${show(host)} are not used: ${why}`);
+  }
+  if (tls?.text === 'insecure') source.registry(tls.at, { host, insecure: 'tls' });
+  if (tls?.text === 'disabled') source.registry(tls.at, { host, insecure: 'http' });
+}
+
+function isTemplate({ text }: TextNode): boolean {
+  return text.includes('{{');
+}
