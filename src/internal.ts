@@ -31,6 +31,7 @@ export {
 } from './images/export.ts';
 export { extractImage, type ExtractionReport, renderImage } from './images/extract.ts';
 export { type Entry, imageRow, listImages, type ListRequest } from './images/list.ts';
+export { prune, type PruneReport, type ToKeep } from './images/prune.ts';
 export { openRepaired, type Relisted, relistImages, type Repaired } from './images/relist.ts';
 export { removeImages } from './images/remove.ts';
 export {

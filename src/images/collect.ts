@@ -36,7 +36,7 @@ export async function collect(store: Store, request: CollectRequest): Promise<Co
   const unused = gracePeriodMs === undefined ? [] : await unusedSince(store, nowMs - gracePeriodMs);
   const removed = dryRun
     ? unused.map((entry) => ({ entry, bytes: entry.size }))
-    : await Array.fromAsync(removeEach(store, unused));
+    : await Array.fromAsync(removeUnused(store, unused));
   const garbage = await store.collect({ nowMs, partialsOlderThanMs, dryRun });
   debug(() => {
     const { blobs, partials, temporaries, bytes } = garbage;
@@ -54,7 +54,8 @@ async function unusedSince(store: Store, sinceMs: number): Promise<Entry[]> {
   return unused.sort((a, b) => a.lastUsedAtMs - b.lastUsedAtMs);
 }
 
-async function* removeEach(
+/** Removes images one by one, but those that were used or removed since they were listed. */
+export async function* removeUnused(
   store: Store,
   entries: readonly Entry[],
 ): AsyncGenerator<{ readonly entry: Entry; readonly bytes: number }> {

@@ -184,7 +184,7 @@ type Inherited = { readonly from: ImageId | undefined; readonly paths: readonly 
  * The image that a fetch would choose: one for this platform if possible, otherwise any, since absent labels match
  * every value.
  */
-async function findDependency(
+export async function findDependency(
   store: Store,
   dependency: Dependency,
   defaults: () => Labels,

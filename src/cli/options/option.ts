@@ -18,6 +18,7 @@ export const commandNames = [
   'image render',
   'image rm',
   'image gc',
+  'image prune',
   'image verify',
   'bench',
   'demo',

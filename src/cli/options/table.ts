@@ -81,7 +81,17 @@ const mixed = [
     kind: 'value',
     choices: ['text', 'json'],
     help: 'Form of the result, default text',
-    commands: ['fetch', 'push', 'list', 'trust list', 'image list', 'image show', 'image verify', 'bench'],
+    commands: [
+      'fetch',
+      'push',
+      'list',
+      'trust list',
+      'image list',
+      'image show',
+      'image verify',
+      'image prune',
+      'bench',
+    ],
   },
   {
     name: 'output',

@@ -75,6 +75,16 @@ export const imageCommands: readonly Command[] = [
     load: () => load(import('./gc.ts').then(({ gc }) => gc)),
   },
   {
+    name: 'image prune',
+    operands: '',
+    summary: 'Remove what no list or lock file names, and nothing that they name needs',
+    examples: [
+      ['image prune -f images.txt --dry-run', 'first see what would go'],
+      ['image prune --lock images.lock.json', 'keep the images of a lock file, and no others'],
+    ],
+    load: () => load(import('./prune.ts').then(({ prune }) => prune)),
+  },
+  {
     name: 'image verify',
     operands: '[IMAGE...]',
     summary: 'Read and hash images, all unless some are named, and say which are damaged',

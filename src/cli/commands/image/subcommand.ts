@@ -8,7 +8,7 @@ import { exitCodeOf, sharedExitCode } from '../../output/exit-code.ts';
 import { write } from '../../output/write.ts';
 
 /** A part of a command that failed; other parts may have succeeded. */
-export type Failure = { readonly asked: string; readonly error: ImageError };
+export type Failure = { readonly asked: string | undefined; readonly error: ImageError };
 
 /** A subcommand with valid arguments. */
 type Prepared = {

@@ -1,0 +1,89 @@
+import {
+  createFileChecks,
+  ImageError,
+  imageRow,
+  parsePlatformChoice,
+  parseReference,
+  prune as pruneStore,
+  type PruneReport,
+  show,
+  showReference,
+  type ToKeep,
+} from '../../../internal.ts';
+import type { Io } from '../../command.ts';
+import type { CommandLine } from '../../options/command-line.ts';
+import { usageError } from '../../options/option.ts';
+import { isOn, namesOf, textOf } from '../../options/read.ts';
+import { formatTable, toSafeJson } from '../../output/table.ts';
+import { write } from '../../output/write.ts';
+import { readRequests } from '../fetch/requests.ts';
+import { entryTitle, idText, sizeText } from './fields.ts';
+import type { Failure, Subcommand } from './subcommand.ts';
+
+/** Removes what no list and no lock file names or needs, without the network. */
+export const prune: Subcommand = (line, io) => {
+  const [dryRun, yes] = [isOn(line, 'dry-run'), isOn(line, 'yes')];
+  const lists = line.values('from-file').map(({ text }) => text);
+  const lock = textOf(line, 'lock');
+  if (lists.length === 0 && lock === undefined) throw usageError('say what stays: a list with -f, or --lock FILE');
+  return {
+    access: 'change',
+    async run(store) {
+      const { keep, failures } = await readToKeep(io, line, { lists, lock });
+      if (failures.length > 0) return failures;
+      if (keep.length === 0 && !yes && !dryRun) {
+        throw usageError('nothing is named there, so that nothing would stay; if that is meant: --yes');
+      }
+      const { platform, arch } = process;
+      const request = { keep, platform: { platform, arch }, nowMs: Date.now(), removesAll: yes || dryRun, dryRun };
+      const report = await pruneStore(store, request).catch((error: unknown) => {
+        throw error instanceof ImageError && error.code === 'USAGE'
+          ? usageError(`${error.message}; if that is meant: --yes`)
+          : error;
+      });
+      if ('unanswered' in report) return report.unanswered;
+      await write(io.stdout, textOf(line, 'output') === 'json' ? asJson(report, dryRun) : asText(report, dryRun));
+      return [];
+    },
+  };
+};
+
+type Sources = { readonly lists: readonly string[]; readonly lock: string | undefined };
+
+/** @throws USAGE, LIST_INVALID, CONFIG_INVALID */
+async function readToKeep(
+  io: Io,
+  line: CommandLine,
+  { lists, lock }: Sources,
+): Promise<{ readonly keep: readonly ToKeep[]; readonly failures: readonly Failure[] }> {
+  const names = namesOf(line);
+  const { apps, errors } = await readRequests({ asked: [], lists, names, io });
+  const workingDirectory = process.cwd();
+  const isFileIn = createFileChecks();
+  const keep: ToKeep[] = apps.map(({ image, type = 'guess', directory = workingDirectory, platform = [] }) => ({
+    asked: showReference(image),
+    reference: parseReference(image, { type, directory, names, isFile: isFileIn(directory) }),
+    platforms: platform.map((text) => parsePlatformChoice(text)),
+  }));
+  if (lock !== undefined) {
+    const { readLockFile } = await import('../fetch/lock-file.ts');
+    const file = await readLockFile(lock, true);
+    for (const [asked, locked] of file?.images ?? []) keep.push({ asked, locked });
+  }
+  return { keep, failures: errors };
+}
+
+function asText({ removed, imageBytes, garbage }: PruneReport, dryRun: boolean): string {
+  const rows = removed.map((entry) => [idText(entry), show(entryTitle(entry), 1000), sizeText(entry.size)]);
+  const bytes = imageBytes + garbage.bytes;
+  if (removed.length === 0 && bytes === 0) return '';
+  const count = `${removed.length} ${removed.length === 1 ? 'image' : 'images'}`;
+  return `${formatTable(rows)}${dryRun ? 'would remove' : 'removed'} ${count}: ${sizeText(bytes)}\n`;
+}
+
+function asJson({ removed, kept, imageBytes, garbage }: PruneReport, dryRun: boolean): string {
+  const rows = removed.map((entry) => imageRow(entry));
+  const { blobs, partials, temporaries, bytes } = garbage;
+  const report = { schema: 'longshore.prune/1', dryRun, removed: rows, kept, blobs, partials, temporaries };
+  return `${toSafeJson({ ...report, bytes: imageBytes + bytes })}\n`;
+}
