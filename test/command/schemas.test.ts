@@ -161,6 +161,18 @@ test('a lock file fits its schema', async (t) => {
   fits(t, await readFile(at('lock.json'), 'utf8'));
 });
 
+test('a prune fits its schema, what would go and what went', async (t) => {
+  const { at, longshore, of } = await openCommand(t);
+  const asked = ['example.com/app:1', of('tool:1'), at('file.aci'), '--platform=linux/amd64'];
+  t.is((await longshore('fetch', ...asked, '--progress=none')).code, 0);
+  await writeFile(at('keep.txt'), 'example.com/app:1\n');
+  for (const dry of [['--dry-run'], []]) {
+    const { stdout, stderr } = await longshore('image', 'prune', '-f', at('keep.txt'), '--output=json', ...dry);
+    const { removed } = fits(t, stdout) as { removed: readonly object[] };
+    t.is(removed.length, 2, stderr);
+  }
+});
+
 test('what lists name fits its schema: images, selections of tags, notes', async (t) => {
   const { at, longshore } = await openCommand(t);
   const compose = 'services:\n  a: {image: "nginx:1", platform: linux/arm64}\n  b: {build: .}\n';
