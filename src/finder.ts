@@ -9,6 +9,7 @@ import type { App } from './image/apps.ts';
 import { type Digest, isDigest } from './image/digest.ts';
 import { type ImageId, parseImageId } from './image/image-id.ts';
 import { parseReference } from './image/reference.ts';
+import { parseRegistryReference } from './image/registry-reference.ts';
 import type {
   ActionOptions,
   BatchCall,
@@ -57,6 +58,13 @@ function openFinder(options: ActionOptions, what: 'finder' | 'fetcher'): Finder 
       return context.withBatch(batch, (own) => planApps(own, options, apps, call, batch));
     });
 
+  /** Of no batch, since it comes before one. */
+  const listTagsOf = async (repository: string, signal = new AbortController().signal): Promise<readonly string[]> => {
+    const { listTags } = await import('./registry/list-tags.ts'); // few lists choose tags
+    const where = parseRegistryReference(repository);
+    return context.withBatch(batches, async ({ registries }) => listTags(await registries.client(), where, signal));
+  };
+
   let closing: Promise<void> | undefined;
   const shut = async (): Promise<void> => {
     await batches.close();
@@ -72,6 +80,7 @@ function openFinder(options: ActionOptions, what: 'finder' | 'fetcher'): Finder 
     },
     findImages: (apps, call = {}) => find(apps, call),
     planImages: (apps, call = {}) => plan(apps, call),
+    listTags: (repository, { signal } = {}) => listTagsOf(repository, signal),
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -1,6 +1,15 @@
 export { isHttpsAuthentic, openFetchPool } from './compose.ts';
 export type { PlanOutcome, PlanStatus, PlanTotals } from './coordinator/plan-batch.ts';
-export { asImageError, type ErrorCode, type ErrorDetails, hasCode, ImageError, isImageError } from './errors.ts';
+export {
+  asImageError,
+  type ErrorCode,
+  type ErrorDetails,
+  fromErrorData,
+  hasCode,
+  ImageError,
+  isImageError,
+  toErrorData,
+} from './errors.ts';
 export type { BatchEvent, EventSink, Outcome, OutcomeStatus, PushOutcome, PushTotals, Totals } from './events.ts';
 export type { ImageLock as Lock, LockedImage, PullPolicy } from './fetchers/context.ts';
 export { lockedImages } from './fetchers/lock.ts';

@@ -250,5 +250,7 @@ export type Finder = AsyncDisposable & {
   findImages(apps: Iterable<App>, call?: BatchCall): Promise<BatchResult>;
   /** Finds out what findImages would do. It reads the store and asks servers, but downloads and writes nothing. */
   planImages(apps: Iterable<App>, call?: PlanCall): Promise<PlanResult>;
+  /** The tags of a repository, `docker://HOST/NAME`, as its registry lists them. */
+  listTags(repository: string, call?: { readonly signal?: AbortSignal }): Promise<readonly string[]>;
   close(): Promise<void>;
 };

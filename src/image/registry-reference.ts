@@ -90,6 +90,11 @@ export function isRegistryHost(text: string): boolean {
   return address === undefined ? hostName.test(name) : isIPv6(address);
 }
 
+/** Whether a text can be a tag. */
+export function isTag(text: string): boolean {
+  return tagForm.test(text);
+}
+
 export function isRepository(text: string): boolean {
   return text.split('/').every((part) => component.test(part));
 }

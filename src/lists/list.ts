@@ -55,7 +55,7 @@ export type Selection = {
 };
 
 /** A repository of a registry, of which some tags are meant. */
-type TagsEntry = Wishes & {
+export type TagsEntry = Wishes & {
   readonly kind: 'tags';
   /** `docker://HOST/NAME`, without a tag. */
   readonly repository: string;

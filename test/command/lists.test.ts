@@ -140,14 +140,50 @@ test('platforms and the form of an entry of our own list count before the option
   t.is(images[1]?.error?.code, 'PLATFORM_MISSING');
 });
 
-test('tags that have to be chosen are an error that says so', async (t) => {
-  const { host, write, longshore } = await open(t);
-  const sync = await write('sync.yaml', `"${host}": {images: {team/a: []}}`);
-  const { code, stderr } = await longshore('fetch', '-f', sync);
-  t.is(code, 2);
-  t.regex(stderr, /sync\.yaml, line 1, column \d+: the tags of \S+team\/a have to be named/);
+test('tags are chosen of what a registry has, in the order of the list', async (t) => {
+  const { registry, host, write, longshore } = await open(t);
+  const tags = ['1.0', '1.1', '1.2-rc.1', '2.0', 'latest', 'old'];
+  for (const tag of tags) registry.putImage('team/many', tag, { layers: [tag] });
+  registry.routes['/v2/team/many/tags/list'] = { body: JSON.stringify({ name: 'team/many', tags }) };
+  const list = await write(
+    'list.yaml',
+    `schema: longshore.list/1
+images:
+  - docker://${host}/team/a:1
+  - repository: ${host}/team/many
+    tags: {semver: '1.x', newest: 1}
+    platforms: linux/amd64
+  - docker://${host}/team/b:1
+`,
+  );
+  const sync = await write('sync.yaml', `"${host}": {images-by-tag-regex: {team/many: "^[lo]"}}`);
+  const asked = ['team/a:1', 'team/many:1.1', 'team/b:1', 'team/many:latest', 'team/many:old'];
+  for (const command of ['plan', 'fetch']) {
+    const { code, stdout, stderr } = await longshore(command, '-f', list, '-f', sync, '--output=json');
+    t.is(code, 0, stderr);
+    t.deepEqual(
+      (JSON.parse(stdout) as { images: { reference: string }[] }).images.map(({ reference }) => reference),
+      asked.map((name) => `docker://${host}/${name}`),
+    );
+  }
   const listed = await longshore('list', sync);
-  t.deepEqual([listed.code, listed.stdout], [0, `# docker://${host}/team/a: tags {}\n`]);
+  t.deepEqual(
+    [listed.code, listed.stdout],
+    [0, `# docker://${host}/team/many: tags {"include":["^[lo]"],"match":"part"}\n`],
+  );
+});
+
+test('a selection that matches nothing, or that the registry cannot answer, ends the run with its place', async (t) => {
+  const { registry, host, write, longshore } = await open(t);
+  registry.routes['/v2/team/many/tags/list'] = { body: JSON.stringify({ tags: ['1'] }) };
+  const none = await write('none.yaml', `"${host}": {images: {team/a: ["1"]}, images-by-semver: {team/many: ">=2"}}`);
+  const first = await longshore('fetch', '-f', none);
+  t.deepEqual([first.code, first.stdout], [2, '']);
+  t.regex(first.stderr, /none\.yaml, line 1, column \d+: of 1 tags of \S+team\/many none is meant/);
+  const absent = await write('absent.yaml', `"${host}": {images: {team/absent: []}}`);
+  const second = await longshore('fetch', '-f', absent);
+  t.not(second.code, 0);
+  t.regex(second.stderr, /HTTP_STATUS: \S+absent\.yaml, line 1, column \d+: /);
 });
 
 test('all errors of all lists come at once, with their places; nothing is printed or done then', async (t) => {

@@ -21,11 +21,12 @@ export const runBenchCommand: Run = async (io, line) => {
   const { stdout, stderr, environment, signal } = io;
   const old = await valueOf(line, 'compare', readResult);
   const sources = { asked: line.operands, lists: benchLists(line), names: 'discovery' as const, io };
-  const { apps, errors } = await readRequests(sources);
+  const { apps, tags, errors } = await readRequests(sources);
   if (errors.length > 0) {
     await write(stderr, errorLines(errors));
     return exitCodes.usage;
   }
+  if (tags.length > 0) throw usageError('tags that are to be chosen cannot be measured: name the images');
   if (sources.lists.length > 0 && apps.length === 0)
     throw usageError('there is nothing to measure: no list names an image');
   const settings = benchSettings(line, environment, apps.length);

@@ -32,6 +32,7 @@ export const runFetchCommand: Run = async (io, line) => {
   const access = options.pullPolicy !== 'never' || hasFiles ? 'fill' : 'use';
   const run = {
     apps,
+    tags: prepared.tags,
     output: textOf(line, 'output') === 'json' ? ('json' as const) : ('text' as const),
     full: isOn(line, 'full'),
     progress: progressMode(textOf(line, 'progress'), io.stderr.isTTY, environment),

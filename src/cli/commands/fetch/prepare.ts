@@ -46,9 +46,10 @@ export async function prepare(io: Io, line: CommandLine): Promise<Prepared | und
   }
   const directories = directoriesOf(line, environment);
   const config = withCredentials(await readConfig(directories), listCredentials(read));
-  const areOfRegistry = requests.apps.some(isOfRegistry);
+  const areOfRegistry = requests.tags.length > 0 || requests.apps.some(isOfRegistry);
   const warnings = [...listWarnings(read, options.insecure)];
-  if (requests.apps.length === 0) warnings.push('no list names an image: there is nothing to do');
+  if (requests.apps.length + requests.tags.length === 0)
+    warnings.push('no list names an image: there is nothing to do');
   const registries = areOfRegistry
     ? await registrySettings(options.mirrors, environment, (message) => warnings.push(message))
     : undefined;

@@ -12,7 +12,7 @@ import {
 } from '../../../internal.ts';
 import { type ImageEntry, listInvalid, showPlace } from '../../../lists/list.ts';
 import type { Io } from '../../command.ts';
-import { type Lists, readLists } from '../lists.ts';
+import { type AskedTags, type Lists, readLists } from '../lists.ts';
 
 /** `asked` is absent when the error itself names the request. */
 type Misunderstood = { readonly asked: string | undefined; readonly error: ImageError };
@@ -20,6 +20,8 @@ type Misunderstood = { readonly asked: string | undefined; readonly error: Image
 /** The requests of a run, and the errors of those that could not be parsed. */
 export type Requests = {
   readonly apps: readonly AppInput[];
+  /** What is to be chosen of the tags of repositories, once they are known. */
+  readonly tags: readonly AskedTags[];
   readonly errors: readonly Misunderstood[];
   /** True when there is a local file: it is written to the store under every pull policy. */
   readonly hasFiles: boolean;
@@ -44,6 +46,7 @@ export async function readRequests({ asked, lists: paths, names, io }: RequestSo
   const lists = await readLists(paths, io);
   const apps: AppInput[] = [];
   const errors: Misunderstood[] = lists.errors.map((error) => ({ asked: undefined, error }));
+  const tags: AskedTags[] = [];
   let hasFiles = false;
   const isFileIn = createFileChecks();
   const once = createOnce();
@@ -69,8 +72,7 @@ export async function readRequests({ asked, lists: paths, names, io }: RequestSo
   }
   for (const entry of lists.entries) {
     if (entry.kind === 'tags') {
-      const problem = `the tags of ${showReference(entry.repository)} have to be named: a registry is not asked for them`;
-      errors.push({ asked: undefined, error: listInvalid({ place: entry.place, problem }) });
+      tags.push({ before: apps.length, entry });
       continue;
     }
     const parsed = parse(appOf(entry, directory), `${showPlace(entry.place)}: `);
@@ -80,7 +82,7 @@ export async function readRequests({ asked, lists: paths, names, io }: RequestSo
       errors.push({ asked: undefined, error: listInvalid({ place: entry.place, problem: verdict }) });
     } else if (verdict) apps.push(parsed.app);
   }
-  return { apps, errors, hasFiles, lists };
+  return { apps, tags, errors, hasFiles, lists };
 }
 
 function appOf(entry: ImageEntry, workingDirectory: string): AppInput {

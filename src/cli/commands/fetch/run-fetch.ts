@@ -14,6 +14,7 @@ import { createBatchExitCode, exitCodes } from '../../output/exit-code.ts';
 import { createJsonResult } from '../../output/json-result.ts';
 import { createEventStream, openProgress, type ProgressMode } from '../../output/progress.ts';
 import { createTextResult, noResult, resultStream, type ResultWriter } from '../../output/text-result.ts';
+import { type AskedTags, chooseTags } from '../lists.ts';
 import { type EventDestination, openEventFile } from './event-file.ts';
 import type { LockFile } from './lock-file.ts';
 import { awaitOutcomes } from './prepare.ts';
@@ -21,6 +22,7 @@ import type { FetchReport } from './report.ts';
 
 export type FetchRun = {
   readonly apps: readonly AppInput[];
+  readonly tags: readonly AskedTags[];
   readonly output: 'text' | 'json';
   /** Whether text output has complete image IDs. */
   readonly full: boolean;
@@ -43,7 +45,7 @@ export type FetchRun = {
 export async function runFetch(
   io: Io,
   run: FetchRun,
-  openFinder: (onEvent: EventSink) => Promise<Pick<Finder, 'findImages'>>,
+  openFinder: (onEvent: EventSink) => Promise<Pick<Finder, 'findImages' | 'listTags'>>,
 ): Promise<number> {
   const progress = await openProgress(run.progress, io.stderr, Date.now);
   const unwritten: ImageError[] = [];
@@ -66,22 +68,23 @@ export async function runFetch(
   try {
     for (const message of run.warnings) onEvent({ type: 'warning', message });
     const finder = await openFinder(onEvent);
+    const apps = await chooseTags(run, finder, io.signal);
     const result = createResult(stdout, run);
     const exitCode = createBatchExitCode();
-    const settle = awaitOutcomes(io, run.apps);
+    const settle = awaitOutcomes(io, apps);
 
-    ({ totals } = await finder.findImages(run.apps, {
+    ({ totals } = await finder.findImages(apps, {
       signal: io.signal,
       ...(run.lockFile && { lock: run.lockFile.lock }),
       onOutcome(outcome) {
         settle(outcome);
         exitCode.add(outcome);
         result.add(outcome);
-        progress.onOutcome(outcome, run.apps[outcome.index ?? -1]);
+        progress.onOutcome(outcome, apps[outcome.index ?? -1]);
       },
     }));
     await result.end(totals);
-    code = exitCode.result(run.apps.length);
+    code = exitCode.result(apps.length);
     await endLock(run.lockFile, code === exitCodes.success, { onEvent, onUnwritten });
   } finally {
     report?.end();

@@ -12,12 +12,13 @@ import type { ResultWriter } from '../../output/text-result.ts';
 import { openFinder } from '../fetch/network.ts';
 import { lockOptionsOf } from '../fetch/options.ts';
 import { awaitOutcomes, insecureWarnings, prepare } from '../fetch/prepare.ts';
+import { chooseTags } from '../lists.ts';
 
 /** `plan [IMAGE...]`: shows what `fetch` with the same arguments would do. */
 export const runPlanCommand: Run = async (io, line) => {
   const prepared = await prepare(io, line);
   if (!prepared) return exitCodes.usage;
-  const { apps, options } = prepared;
+  const { options } = prepared;
   const messages = createMessages((text) => void io.stderr.write(`${text}\n`), io.stderr);
   [...insecureWarnings(options.insecure), ...prepared.warnings].forEach(messages.warn);
 
@@ -27,6 +28,7 @@ export const runPlanCommand: Run = async (io, line) => {
   const finder = await openFinder(resources, { ...prepared, access: 'read' }, (event) => {
     if (event.type === 'warning') messages.warn(event.message);
   });
+  const apps = await chooseTags(prepared, finder, io.signal);
   const result = planResult(line, io.stdout);
   const exitCode = createBatchExitCode();
   const settle = awaitOutcomes(io, apps);
