@@ -186,6 +186,12 @@ test('a selection that matches nothing, or that the registry cannot answer, ends
   t.regex(second.stderr, /HTTP_STATUS: \S+absent\.yaml, line 1, column \d+: /);
 });
 
+test('a list that names nothing is said to do so', async (t) => {
+  const { write, longshore } = await open(t);
+  const { code, stdout, stderr } = await longshore('list', await write('a.yaml', '{apiVersion: v1, kind: ConfigMap}'));
+  t.deepEqual([code, stdout, stderr], [0, '', 'warning: no list names an image\n']);
+});
+
 test('all errors of all lists come at once, with their places; nothing is printed or done then', async (t) => {
   const { directory, write, longshore } = await open(t);
   await mkdir(join(directory, 'all'));

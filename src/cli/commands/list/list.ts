@@ -39,6 +39,7 @@ export const runListCommand: Run = async (io, line) => {
   else await printText(named, stdout);
   const messages = createMessages((text) => void stderr.write(`${text}\n`), stderr);
   listWarnings(lists, insecure).forEach(messages.warn);
+  if (named.length === 0) messages.warn('no list names an image');
   return exitCodes.success;
 };
 
