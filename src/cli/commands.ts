@@ -11,7 +11,8 @@ export const commands: readonly Command[] = [
       ['fetch example.com/app:1.0', 'an image by its name'],
       ['fetch https://example.com/app.aci --signature app.aci.asc', 'with a signature that is at hand'],
       ['fetch -f images.txt --output=json', 'all images of a list, the result as JSON'],
-      ['fetch -f images.txt --lock images.lock.json --frozen', 'only the images that it was the last time'],
+      ['fetch -f images.txt --lock images.lock.json --frozen', 'the images of the last time, also if tags have moved'],
+      ['fetch -f images.txt --lock images.lock.json --relock', 'what the tags stand for now, and say what has moved'],
       [
         'fetch -f compose.yaml',
         'the images of a Compose file; TYPE:LIST says what a list is, where its content does not',

@@ -8,7 +8,7 @@ import { parseRegistryReference, registryImageName, type RegistryReference } fro
 import { findExpected } from '../store/index/lookups.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
 import type { GarbageReport, Store, StoredImage } from '../store/store.ts';
-import { removeUnused } from './collect.ts';
+import { type CollectReport, removeUnused } from './collect.ts';
 import { findDependency } from './extract.ts';
 import { type Entry, listImages } from './list.ts';
 import { entryKey, resolveEntry } from './resolve-image.ts';
@@ -34,12 +34,9 @@ export type PruneRequest = {
   readonly dryRun?: boolean;
 };
 
-/** `imageBytes` and `garbage` as in CollectReport. */
-export type PruneReport = {
-  readonly removed: readonly Entry[];
+/** As of a collection, and how many images stay. */
+export type PruneReport = CollectReport & {
   readonly kept: number;
-  readonly imageBytes: number;
-  readonly garbage: GarbageReport;
 };
 
 /** A reference that the store cannot answer. */
@@ -85,7 +82,7 @@ export async function prune(
     : await Array.fromAsync(removeUnused(store, order));
   const garbage = store.readOnly ? noGarbage : await store.collect({ nowMs, partialsOlderThanMs: day, dryRun });
   return {
-    removed: removed.map(({ entry }) => entry),
+    images: removed.map(({ entry }) => entry),
     kept: entries.length - removed.length,
     imageBytes: removed.reduce((sum, { bytes }) => sum + bytes, 0),
     garbage,

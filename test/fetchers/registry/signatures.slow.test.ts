@@ -303,3 +303,26 @@ test('a plan checks signatures and has the place of the valid one', async (t) =>
   t.regex(planned?.signature ?? '', /signature-2$/);
   t.is(asked('GET /v2/team/app/blobs/'), 0);
 });
+
+test('an image that none of the locked keys has signed is refused before a layer is asked for; with one of them it is fetched by its digest', async (t) => {
+  const opened = await open(t);
+  const { put, message, image, reference, checked, registry, kept, asked } = opened;
+  await put(1, await message());
+  registry.putImage('team/app', '1', { layers: ['newer'] });
+  const fetchBy = async (signer: string) => {
+    const entry = {
+      digest: image.digest as never,
+      platforms: { 'linux/amd64': image.digest as never },
+      signedBy: [signer],
+    };
+    const lock = { images: new Map([[`docker://${reference}`, entry]]), frozen: true, onFound: () => undefined };
+    const { outcomes } = await checked.findImages(createApps([`docker://${reference}`]), { lock });
+    return outcomes[0];
+  };
+  const refused = await fetchBy(await bob);
+  t.like(refused, { status: 'failed', error: { code: 'LOCK_MISMATCH' } });
+  t.regex(refused?.error?.message ?? '', /it is signed by [0-9a-f]+, and not by [0-9a-f]+/);
+  t.deepEqual([asked('GET /v2/team/app/blobs/'), await kept()], [0, []]);
+  t.like(await fetchBy(await alice), { status: 'fetched', digest: image.digest, signedBy: [await alice] });
+  t.deepEqual(await kept(), [reference]);
+});

@@ -44,7 +44,8 @@ function parsePeriod(text: string, option: string): number {
   return parseTime(text, option, Number.MAX_SAFE_INTEGER);
 }
 
-function formatReport({ images, imageBytes, garbage }: CollectReport, dryRun: boolean): string {
+/** What was, or would be, removed; nothing if that is nothing. */
+export function formatReport({ images, imageBytes, garbage }: CollectReport, dryRun: boolean): string {
   const rows = images.map((entry) => [idText(entry), show(entryTitle(entry), 1000), sizeText(entry.size)]);
   const counts = [
     counted(images.length, 'image'),

@@ -6,7 +6,6 @@ import {
   parseReference,
   prune as pruneStore,
   type PruneReport,
-  show,
   showReference,
   type ToKeep,
 } from '../../../internal.ts';
@@ -14,10 +13,10 @@ import type { Io } from '../../command.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { usageError } from '../../options/option.ts';
 import { isOn, namesOf, textOf } from '../../options/read.ts';
-import { formatTable, toSafeJson } from '../../output/table.ts';
+import { toSafeJson } from '../../output/table.ts';
 import { write } from '../../output/write.ts';
 import { readRequests } from '../fetch/requests.ts';
-import { entryTitle, idText, sizeText } from './fields.ts';
+import { formatReport } from './gc.ts';
 import type { Failure, Subcommand } from './subcommand.ts';
 
 /** Removes what no list and no lock file names or needs, without the network. */
@@ -42,7 +41,7 @@ export const prune: Subcommand = (line, io) => {
           : error;
       });
       if ('unanswered' in report) return report.unanswered;
-      await write(io.stdout, textOf(line, 'output') === 'json' ? asJson(report, dryRun) : asText(report, dryRun));
+      await write(io.stdout, textOf(line, 'output') === 'json' ? asJson(report, dryRun) : formatReport(report, dryRun));
       return [];
     },
   };
@@ -73,17 +72,9 @@ async function readToKeep(
   return { keep, failures: errors };
 }
 
-function asText({ removed, imageBytes, garbage }: PruneReport, dryRun: boolean): string {
-  const rows = removed.map((entry) => [idText(entry), show(entryTitle(entry), 1000), sizeText(entry.size)]);
-  const bytes = imageBytes + garbage.bytes;
-  if (removed.length === 0 && bytes === 0) return '';
-  const count = `${removed.length} ${removed.length === 1 ? 'image' : 'images'}`;
-  return `${formatTable(rows)}${dryRun ? 'would remove' : 'removed'} ${count}: ${sizeText(bytes)}\n`;
-}
-
-function asJson({ removed, kept, imageBytes, garbage }: PruneReport, dryRun: boolean): string {
-  const rows = removed.map((entry) => imageRow(entry));
+function asJson({ images, kept, imageBytes, garbage }: PruneReport, dryRun: boolean): string {
+  const removed = images.map((entry) => imageRow(entry));
   const { blobs, partials, temporaries, bytes } = garbage;
-  const report = { schema: 'longshore.prune/1', dryRun, removed: rows, kept, blobs, partials, temporaries };
+  const report = { schema: 'longshore.prune/1', dryRun, removed, kept, blobs, partials, temporaries };
   return `${toSafeJson({ ...report, bytes: imageBytes + bytes })}\n`;
 }
