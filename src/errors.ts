@@ -38,7 +38,7 @@ export type ErrorDetails = {
   /**
    * The server at `url` answered with a `status` that is an error. `retryAfterMs` is what its Retry-After says; `redirectedFrom` is
    * the host that redirected to this one; `takesNoCredentials` is true if no credentials are ever sent to it; `proxy` is set if
-   * that was a proxy's answer.
+   * that was a proxy's answer; `didYouMean` is as in DISCOVERY_FAILED, where the pages of a name were refused.
    */
   HTTP_STATUS: {
     readonly url: string;
@@ -47,6 +47,7 @@ export type ErrorDetails = {
     readonly redirectedFrom?: string;
     readonly takesNoCredentials?: true;
     readonly proxy?: string;
+    readonly didYouMean?: string;
   };
 
   /** `path` is not a supported archive, or a damaged one. `looksLike` names the format that the bytes look like. For `keep` see Keepable. */

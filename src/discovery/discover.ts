@@ -88,13 +88,10 @@ async function searchPages<T>(
   }
   const what = `no page has a usable tag for ${show(name)}; asked ${attempts.join('; ')}`;
   // HTTP_STATUS, since the advice for it speaks of credentials
-  if (isDenied && hasCode(cause, 'HTTP_STATUS')) throw new ImageError('HTTP_STATUS', what, cause.details, { cause });
-  throw new ImageError(
-    'DISCOVERY_FAILED',
-    what,
-    { name, attempts, ...(didYouMean !== undefined && { didYouMean }) },
-    { cause },
-  );
+  const suggestion = didYouMean !== undefined && { didYouMean };
+  if (isDenied && hasCode(cause, 'HTTP_STATUS'))
+    throw new ImageError('HTTP_STATUS', what, { ...cause.details, ...suggestion }, { cause });
+  throw new ImageError('DISCOVERY_FAILED', what, { name, attempts, ...suggestion }, { cause });
 }
 
 /** Whether a URL that is found for a name may be used. @see docs/rules.md D4 */

@@ -6,6 +6,7 @@ import test, { type ExecutionContext } from 'ava';
 import { startPushTarget } from '../helpers/push-target.ts';
 import { startRegistry } from '../helpers/registry.ts';
 import { runHere } from '../helpers/run-here.ts';
+import { startServer } from '../helpers/server.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
 async function openCommand(t: ExecutionContext) {
@@ -80,6 +81,11 @@ test('a name that discovery cannot find, or that is none, and that reads as an i
 
   const labelled = await longshore('fetch', 'alpine,version=3.20', ...nowhere);
   t.notRegex(labelled.stderr, /Did you mean/);
+  const denying = await startServer(t, { '/alpine': { status: 403 } });
+  const denied = await longshore('fetch', 'alpine:3.20', '--discover', `alpine=${denying.url}`, '--progress=none');
+  t.is(denied.code, 6, denied.stderr);
+  t.regex(denied.stderr, /Did you mean docker:\/\/alpine:3\.20, or --names=registry\? Otherwise ask for it over https/);
+
   const noName = await longshore('fetch', 'localhost:5000/app:1');
   t.is(noName.code, 2);
   t.regex(noName.stderr, /Did you mean docker:\/\/localhost:5000\/app:1, or --names=registry\? Otherwise correct it/);

@@ -170,7 +170,7 @@ function adviceForStatus(details: ErrorDetails['HTTP_STATUS'], { isOfRegistry }:
   switch (status) {
     case 401:
     case 403:
-      return adviceForDenial(details);
+      return suggest(details.didYouMean, adviceForDenial(details));
     case 407:
       return 'Put user and password into the address of the proxy: http://USER:PASSWORD@HOST:PORT';
     case 408:
