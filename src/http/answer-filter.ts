@@ -12,7 +12,7 @@ const startBytes = 12;
  * - HTTP versions with another framing are refused, since undici's parser accepts them without reporting the version.
  * - All other bytes pass unchanged, without being copied.
  *
- * The first bytes that arrive after a write begin an answer: requests are not pipelined, and each is written as a whole.
+ * The first bytes that arrive after a write begin an answer, since requests are not pipelined; an answer may begin before the last write.
  *
  * @param interimBytes - the most bytes that the interim answers to one request may have together.
  * @see docs/rules.md H12
@@ -74,7 +74,7 @@ export function filterAnswers(socket: Socket, interimBytes: number): void {
     return push(null);
   };
   socket.write = ((...args: Parameters<Socket['write']>) => {
-    [expects, held, interim] = ['start', undefined, 0];
+    if (!held) [expects, interim] = ['start', 0]; // part of a body, after an answer has begun
     return write(...args);
   }) as Socket['write'];
 }

@@ -3,6 +3,7 @@ import type { SecureContext } from 'node:tls';
 
 import { buildConnector, errors } from 'undici';
 
+import { errnoOf } from '../system/errno.ts';
 import { filterAnswers } from './answer-filter.ts';
 import type { OpenSocket } from './connect.ts';
 
@@ -44,6 +45,7 @@ export function createConnector(origin: URL, open: OpenSocket, wiring: Wiring, v
       const raw = await open(signal);
       if (!via?.isEnd) failingProxy = undefined;
       const socket = origin.protocol === 'https:' ? await secure(raw, signal) : raw;
+      readBeforeFailing(socket);
       filterAnswers(socket, wiring.headerBytes);
       wiring.onSocket(socket);
       return socket;
@@ -74,6 +76,32 @@ export function createConnector(origin: URL, open: OpenSocket, wiring: Wiring, v
       (socket) => callback(null, socket),
       (error: Error) => callback(error, null),
     );
+  };
+}
+
+/**
+ * A server that refuses a request answers and closes while the body is still being sent. A write fails then before the answer was read,
+ * and would end the connection with it: such a failure waits until everything that has arrived was read.
+ */
+function readBeforeFailing(socket: Socket): void {
+  type Done = (error?: Error | null) => void;
+  let failed: (() => void) | undefined;
+  const push = socket.push.bind(socket);
+  const write = socket._write.bind(socket);
+  const writeMany = socket._writev?.bind(socket);
+  const holding = (done: Done): Done => {
+    return (error) => {
+      const isClosed = error && /^(ECONNRESET|EPIPE)$/.test(errnoOf(error) ?? '');
+      if (isClosed && !socket.readableEnded) failed ??= () => done(error);
+      else done(error);
+    };
+  };
+  socket._write = (chunk, encoding, done) => write(chunk, encoding, holding(done));
+  if (writeMany) socket._writev = (chunks, done) => writeMany(chunks, holding(done));
+  socket.push = (chunk: Buffer | null) => {
+    if (chunk || !failed) return push(chunk);
+    failed(); // in place of the end: it was a reset, which must not look like the end of a body without a length
+    return false;
   };
 }
 

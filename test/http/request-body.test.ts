@@ -1,9 +1,12 @@
+import { once } from 'node:events';
 import { buffer } from 'node:stream/consumers';
+import { Worker } from 'node:worker_threads';
 
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 
 import type { HttpOptions, Transport } from '../../src/http/contract.ts';
 import { bodyOf } from '../../src/http/request-body.ts';
+import { makeCertificate } from '../helpers/certificates.ts';
 import { hastyClock, openTestHttp } from '../helpers/http.ts';
 import { startServer } from '../helpers/server.ts';
 
@@ -124,4 +127,61 @@ test('a server that takes nothing more of a body is STALLED; the time of the bod
     },
   };
   t.is((await http.getDocument({ ...ask, url: `${url}/slow`, body: slow }, signal)).status, 200);
+});
+
+/** A server in a thread that, once the first part of a body was sent, answers and closes without having read it: a reset. */
+const closesEarly = `
+const { workerData: { state, answer, tls } } = require('node:worker_threads');
+const onConnection = (socket) => {
+  socket.once('data', () => {
+    socket.pause();
+    Atomics.wait(state, 0, 0);
+    socket.write(answer);
+    socket.on('close', () => {
+      Atomics.store(state, 1, 1);
+      Atomics.notify(state, 1);
+    });
+    socket.destroy();
+  });
+};
+const server = tls ? require('node:tls').createServer(tls, onConnection) : require('node:net').createServer(onConnection);
+server.listen(0, '127.0.0.1', () => require('node:worker_threads').parentPort.postMessage(server.address().port));
+`;
+
+/** Puts a body to such a server; what it answers has come before the last part is written. */
+async function putToClosing(t: ExecutionContext, answer: string, isTls: boolean) {
+  const state = new Int32Array(new SharedArrayBuffer(8));
+  const tls = isTls ? await makeCertificate(['127.0.0.1']) : undefined;
+  const worker = new Worker(closesEarly, { eval: true, workerData: { state, answer, tls } });
+  t.teardown(() => worker.terminate());
+  const [port] = (await once(worker, 'message')) as [number];
+  const body = {
+    bytes: 400_000,
+    async *open() {
+      yield await Promise.resolve(bytes.subarray(0, 300_000));
+      Atomics.store(state, 0, 1);
+      Atomics.notify(state, 0);
+      Atomics.wait(state, 1, 0, 60_000); // so that nothing is read before the next part is written
+      yield bytes.subarray(0, 100_000);
+    },
+  };
+  const http = openTestHttp(t, { retries: 0, ...(tls && { ca: [tls.ca] }) });
+  const url = `${isTls ? 'https' : 'http'}://127.0.0.1:${port}/`;
+  return http.getDocument({ url, method: 'PUT', body, limit, statuses: [401, 403, 413, 429, 507] }, signal);
+}
+
+for (const isTls of [false, true]) {
+  for (const status of [401, 403, 413, 429, 507]) {
+    test(`an answer of ${status} is heard from a server that closes${isTls ? ' TLS' : ''} while the body is sent`, async (t) => {
+      const head = `HTTP/1.1 ${status} No\r\ncontent-length: 4\r\nconnection: close\r\n\r\n`;
+      const answer = await putToClosing(t, `${head}full`, isTls);
+      t.is(answer.status, status);
+      t.is(Buffer.from(answer.body).toString(), 'full');
+    });
+  }
+}
+
+test('a server that resets without an answer, or in one whose end is not known, has cut the connection', async (t) => {
+  for (const answer of ['', 'HTTP/1.1 413 No\r\n', 'HTTP/1.1 413 No\r\nconnection: close\r\n\r\nfu'])
+    await t.throwsAsync(putToClosing(t, answer, false), { code: 'NETWORK', message: /was cut/ }, answer);
 });
