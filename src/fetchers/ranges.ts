@@ -221,7 +221,8 @@ export function createRanges(
       if (!isSame(body, next)) {
         for (const range of ranges) drop(range);
         window = noWindow;
-        mode = next && next.total >= policy.leastBytes ? 'measuring' : 'none';
+        // once is enough: servers behind one name may have different versions, and each new request could begin the body again
+        mode = !body && next && next.total >= policy.leastBytes ? 'measuring' : 'none';
       }
       body = next;
       if (!isClosed) startRanges();
@@ -231,6 +232,9 @@ export function createRanges(
       if (isClosed) return;
       if (mode === 'measuring') measure();
       else startRanges();
+    },
+    limited() {
+      if (mode === 'measuring') mode = 'none';
     },
     nextFrom(at) {
       for (const range of ranges.filter(({ state }) => state !== 'opening')) {

@@ -245,6 +245,8 @@ export type RangesAhead = {
   begin(body: RangedBody | undefined, position: number): void;
   /** Called when the download has reached a position. */
   advance(position: number): void;
+  /** Called when the download waits for a limit of the rate: further connections would share it. */
+  limited(): void;
   /** The first position, from this one on, where a range has bytes or is coming; Infinity if there is none. */
   nextFrom(position: number): number;
   /** The bytes of ranges from a position on, as they come; ends where the download has to go on by itself. */
@@ -263,8 +265,15 @@ export type DownloadRequest = RequestOptions & {
   readonly sink: Sink;
   /** The validators of an earlier download. They make the request conditional when the sink is empty. */
   readonly known?: { readonly etag?: string; readonly lastModified?: string };
-  /** Called after the headers of an accepted answer; `resumedFrom` is 0 if the download begins at the start. */
-  readonly onStart?: (start: { readonly total?: number; readonly resumedFrom: number }) => void | Promise<void>;
+  /**
+   * Called after the headers of an accepted answer; `resumedFrom` is 0 if the download begins at the start. `goesOn`: nothing has failed,
+   * the bytes come over another connection from here on.
+   */
+  readonly onStart?: (start: {
+    readonly total?: number;
+    readonly resumedFrom: number;
+    readonly goesOn?: boolean;
+  }) => void | Promise<void>;
   /** Called after every append with the number of bytes in the sink. */
   readonly onProgress?: (bytes: number) => void;
 };

@@ -124,7 +124,9 @@ function downloadRange(
     const sent = { ...request, method: 'GET' as const, headers: { ...headers, ...own } };
     return withResponse(context, sent, observer, (answer) => receive(answer, asked), signal);
   };
-  return withRetries(context, { url, retries, observer, hasProgressed }, attempt, signal);
+  // a host that takes no further connection is not dead
+  const health = { ...context.health, noteFailure: () => false };
+  return withRetries({ ...context, health }, { url, retries, observer, hasProgressed }, attempt, signal);
 }
 
 function notTheRange({ url, status }: FinalResponse): ImageError {

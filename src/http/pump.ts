@@ -113,7 +113,10 @@ export function createLimiters(
     );
     const limiters = [...(all ? [all] : []), ...own];
     if (limiters.length <= 1) return limiters[0];
-    return async (bytes, signal) => void (await Promise.all(limiters.map(async (limiter) => limiter(bytes, signal))));
+    return (bytes, signal) => {
+      const waits = limiters.map((limiter) => limiter(bytes, signal)).filter((wait) => wait !== undefined);
+      return waits.length > 0 ? Promise.all(waits).then(() => undefined) : undefined;
+    };
   };
 }
 

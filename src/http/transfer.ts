@@ -11,7 +11,7 @@ import {
   parseUnsatisfiedRange,
   strongValidator,
 } from './headers.ts';
-import { createProgress, pump } from './pump.ts';
+import { createProgress, pump, type RateLimiter } from './pump.ts';
 import type { FinalResponse } from './redirects.ts';
 
 /** The state of one download over all its tries. */
@@ -49,6 +49,8 @@ export function createTransfer(
   /** The total of the last body that was accepted. */
   let lastTotal = sink.total ?? size;
   let freshness: Freshness = { maxAgeMs: 0 };
+  /** The next bytes follow those of another connection, none of which has failed. */
+  let isAfterOther = false;
   let restarts = 0;
   let hasStartedOver = false;
   let isFromStart = false;
@@ -76,7 +78,9 @@ export function createTransfer(
   }
 
   async function start(total: number | undefined): Promise<void> {
-    await onStart?.({ ...(total !== undefined && { total }), resumedFrom: sink.bytes });
+    const about = { ...(total !== undefined && { total }), ...(isAfterOther && sink.bytes > 0 && { goesOn: true }) };
+    await onStart?.({ ...about, resumedFrom: sink.bytes });
+    isAfterOther = false;
     responses += 1;
   }
 
@@ -101,7 +105,8 @@ export function createTransfer(
     };
     const onRange = () => void (doRangesFollow = true);
     const beginning = ahead && ranged ? untilRange(body, bytes, ahead, onRange) : body;
-    await pump(beginning, sink, { limiter: limiterOf([asked, url]), check, onAppend, recycle }, signal);
+    const limiter = notingWaits(limiterOf([asked, url]), ahead);
+    await pump(beginning, sink, { limiter, check, onAppend, recycle }, signal);
     if (doRangesFollow) return false;
     if (total !== undefined && sink.bytes < total) throw lengthMismatch(url, total, sink.bytes);
     return true;
@@ -140,7 +145,9 @@ export function createTransfer(
     },
     async takeRanges() {
       if (!ahead) return undefined;
+      isAfterOther = true;
       await start(lastTotal);
+      isAfterOther = true;
       for await (const chunk of ahead.read(sink.bytes)) {
         await sink.append([chunk]);
         onAppend();
@@ -155,6 +162,15 @@ export function createTransfer(
     },
     hasProgressed: (error) =>
       progress.isEnough({ bytes: mostBytes, total: lastTotal, hasStalled: hasCode(error, 'STALLED') }),
+  };
+}
+
+function notingWaits(limiter: RateLimiter | undefined, ahead: RangesAhead | undefined): RateLimiter | undefined {
+  if (!limiter || !ahead) return limiter;
+  return (bytes, signal) => {
+    const wait = limiter(bytes, signal);
+    if (wait) ahead.limited();
+    return wait;
   };
 }
 

@@ -7,7 +7,8 @@ import test, { type ExecutionContext } from 'ava';
 
 import { createSlots } from '../../src/coordinator/slots.ts';
 import { createRanges, type RangesPolicy } from '../../src/fetchers/ranges.ts';
-import type { Downloaded } from '../../src/http/contract.ts';
+import type { Clock, Downloaded, DownloadRequest } from '../../src/http/contract.ts';
+import { systemClock } from '../../src/http/open-http.ts';
 import { openStore, type Store } from '../../src/internal.ts';
 import { openTestHttp } from '../helpers/http.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
@@ -59,41 +60,65 @@ async function startOrigin(
     }
     response.end(last ? part : part.subarray(100_000));
   };
-  const server = await startServer(t, { '/a': { handler } });
+  const server = await startServer(t, { '/a': { handler }, '/b': { body: '' } });
   return { ...server, ranged: ranged.promise, release: () => released.resolve() };
 }
 
 const rangesOf = ({ requests }: TestServer): readonly string[] =>
   requests.flatMap(({ headers: { range } }) => (range === undefined ? [] : [range]));
 
-type Run = { readonly downloaded: Downloaded; readonly content: Buffer };
+type Run = { readonly downloaded: Downloaded; readonly content: Buffer; readonly starts: readonly Start[] };
+type Start = Parameters<NonNullable<DownloadRequest['onStart']>>[0];
 type Running = {
   readonly store: Store;
   /** Downloads into the partial download of the URL, by ranges; keeps what has come if it fails. */
-  readonly run: (url: string, about?: Partial<Parameters<typeof createRanges>[0]>, stop?: AbortSignal) => Promise<Run>;
+  readonly run: (
+    url: string,
+    about?: Partial<Parameters<typeof createRanges>[0]>,
+    stop?: AbortSignal,
+    policy?: RangesPolicy,
+  ) => Promise<Run>;
+  /** Sends one more request. */
+  readonly ask: (url: string) => Promise<unknown>;
+  /** Resolves when three ranges have failed. */
+  readonly failed: Promise<void>;
 };
 
-async function openRunning(t: ExecutionContext, jobsPerHost = 16): Promise<Running> {
+async function openRunning(
+  t: ExecutionContext,
+  jobsPerHost = 16,
+  options: Parameters<typeof openTestHttp>[1] = {},
+  clock?: Clock,
+): Promise<Running> {
   const store = await openStore({ dir: await temporaryDirectory(t) });
   t.teardown(() => store.close());
-  const http = openTestHttp(t, { retries: 0 });
+  const http = openTestHttp(t, { retries: 0, ...options }, clock);
   const slots = createSlots({ jobs: 16, jobsPerHost });
+  const failed = Promise.withResolvers<void>();
+  let failures = 0;
   return {
-    store,
-    run: (url, about = {}, stop = signal) =>
+    ...{ store, failed: failed.promise },
+    ask: (url) => http.getDocument({ url, limit: { name: 'x', bytes: 9 }, statuses: [200] }, signal),
+    run: (url, about = {}, stop = signal, policy = atOnce) =>
       slots.run(new URL(url).host, stop, async (slot) => {
         await using _claim = await store.claim(url, stop);
         const sink = await store.openPartial(url);
         const download: Parameters<typeof createRanges>[0]['download'] = (range, own, either) =>
-          http.download({ url, ...range, observer: { pacing: own } }, either);
+          http.download({ url, ...range, observer: { pacing: own } }, either).catch((error: unknown) => {
+            if ((failures += 1) === 3) failed.resolve();
+            throw error;
+          });
         const options = { store, slots, key: url, host: new URL(url).host, download, ...about };
-        const ranges = createRanges(options, stop, atOnce);
+        const ranges = createRanges(options, stop, policy);
+        const starts: Start[] = [];
         try {
-          const downloaded = await http.download({ url, sink, ahead: ranges, observer: { pacing: slot } }, stop);
+          const onStart = (start: Start): void => void starts.push(start);
+          const request = { url, sink, ahead: ranges, observer: { pacing: slot }, onStart };
+          const downloaded = await http.download(request, stop);
           await ranges.close('discard');
           const content = await readFile(sink.path);
           await sink.discard();
-          return { downloaded, content };
+          return { downloaded, content, starts };
         } catch (error) {
           await ranges.close('keep');
           await sink.close();
@@ -111,7 +136,7 @@ test('a large body comes as four ranges, in order and whole', async (t) => {
   const running = run(`${origin.url}/a`);
   await origin.ranged;
   origin.release();
-  const { downloaded, content } = await running;
+  const { downloaded, content, starts } = await running;
   t.deepEqual(await readdir(join(store.dir, 'downloads')), []);
   t.true(content.equals(body));
   t.deepEqual(rangesOf(origin).toSorted(), last3);
@@ -123,6 +148,11 @@ test('a large body comes as four ranges, in order and whole', async (t) => {
     responses: 2,
     freshness: { etag },
   });
+  t.deepEqual(
+    starts.map(({ goesOn = false }) => goesOn),
+    [false, true],
+    'what comes over another connection is not told as resumed',
+  );
 });
 
 const answers: Readonly<Record<string, (asked: Asked, response: ServerResponse) => void>> = {
@@ -259,6 +289,54 @@ test('if the file changes on the server, what has come of the old version is not
   await t.throwsAsync(stopped);
   isChanged = true;
   t.true((await run(`${server.url}/a`)).content.equals(changed));
+});
+
+test('where each server behind a name has a version of its own, ranges are tried once', async (t) => {
+  let whole = 0;
+  let version = etag;
+  const server = await startServer(t, {
+    '/a': {
+      handler: (request, response): void => {
+        const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? [];
+        const part = body.subarray(Number(first ?? 0), Number(last || body.length - 1) + 1);
+        if (last && Number(last) < body.length - 1 && request.headers['if-range'] === version) {
+          response.writeHead(206, { etag: version, 'content-range': `bytes ${first}-${last}/${body.length}` });
+          response.end(part);
+          return;
+        }
+        if (last || (whole += 1) > 4) {
+          response.writeHead(404).end();
+          return;
+        }
+        version = `"${whole}"`;
+        response.writeHead(200, { etag: version, 'content-length': body.length });
+        response.write(body.subarray(0, 100_000));
+        const rest = setTimeout(() => response.end(body.subarray(100_000)), 500); // by then ranges would have come
+        response.on('close', () => clearTimeout(rest));
+      },
+    },
+  });
+  const { run } = await openRunning(t);
+  t.true((await run(`${server.url}/a`)).content.equals(body));
+  t.is(whole, 2);
+});
+
+test('no range is asked for while a limit of the rate is what limits', async (t) => {
+  const origin = await startOrigin(t);
+  origin.release();
+  const { run } = await openRunning(t, 16, { limitRate: 4_000_000 }, systemClock);
+  t.true((await run(`${origin.url}/a`, {}, signal, { ...atOnce, measuredMs: 50 })).content.equals(body));
+  t.deepEqual(rangesOf(origin), []);
+});
+
+test('a host that takes no further connection for ranges is not dead', async (t) => {
+  const origin = await startOrigin(t, (_, response) => response.destroy() !== undefined);
+  const { run, ask, failed } = await openRunning(t);
+  const running = run(`${origin.url}/a`);
+  await failed;
+  await t.notThrowsAsync(ask(`${origin.url}/b`));
+  origin.release();
+  t.true((await running).content.equals(body));
 });
 
 /** The sizes of all partial downloads of a store. */

@@ -100,11 +100,11 @@ async function attempt(
         ...(known && { known }),
         ...(ranges && { ahead: ranges }),
         observer: createObserver(context, key),
-        onStart: async ({ total, resumedFrom }) => {
+        onStart: async ({ total, resumedFrom, goesOn = false }) => {
           mixed.value = resumedFrom > 0;
           if (known) signature ??= await requestSignature(context, request, signal);
           size = total === undefined ? {} : { total };
-          onEvent({ type: 'download-started', key, url: showUrl(url), resumedFrom, ...size });
+          if (!goesOn) onEvent({ type: 'download-started', key, url: showUrl(url), resumedFrom, ...size });
         },
         onProgress: (bytes) => onEvent({ type: 'download-progress', key, bytes, ...size }),
       },

@@ -68,8 +68,7 @@ async function fetchClaimed(
   try {
     await receive(context, request, partial, signal);
   } catch (error) {
-    const isBad = hasCode(error, 'SIZE_MISMATCH') || hasCode(error, 'DIGEST_MISMATCH');
-    await (isBad ? partial.discard() : partial.close()).catch(() => undefined); // the first error is reported
+    await (isBad(error) ? partial.discard() : partial.close()).catch(() => undefined); // the first error is reported
     throw error;
   }
 }
@@ -150,11 +149,17 @@ async function download(
   try {
     // once more from the start, it is to come in one response
     const downloaded = await downloadBlob(client, isSecond ? once : { ...once, ahead: ranges }, signal);
+    await ranges.close('discard');
     const { responses } = { responses: 0, ...downloaded };
     return { isMixed: responses > 1, from: downloaded.from };
-  } finally {
-    await ranges.close('keep');
+  } catch (error) {
+    await ranges.close(isBad(error) ? 'discard' : 'keep');
+    throw error;
   }
+}
+
+function isBad(error: unknown): boolean {
+  return hasCode(error, 'SIZE_MISMATCH') || hasCode(error, 'DIGEST_MISMATCH');
 }
 
 /** Syncs a file to disk. @throws STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT */
