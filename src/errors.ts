@@ -150,8 +150,11 @@ export type ErrorDetails = {
   STORE_CORRUPT: { readonly path: string; readonly errno?: string };
   /** Another process has locked the store at `path` for too long. */
   STORE_BUSY: { readonly path: string };
-  /** The disk with `path` is full. */
-  STORE_FULL: { readonly path: string };
+  /**
+   * The disk with `path` is full. For downloads that were refused since they would not fit: `free` bytes were left, and those refused
+   * so far, with this one, need `needed` bytes.
+   */
+  STORE_FULL: { readonly path: string; readonly errno?: string; readonly free?: number; readonly needed?: number };
   /** `path` cannot be written: it is on a read-only disk, or was opened with `readOnly`. */
   STORE_READ_ONLY: { readonly path: string };
   /** The store at `path` has the format `found`, made by another version of this package, which knows `supported`. */

@@ -1,3 +1,4 @@
+import { hasCode, ImageError } from '../errors.ts';
 import type { BatchEvent, EventSink, Outcome, Totals } from '../events.ts';
 import type { FetchContext, Lock, Slots } from '../fetchers/context.ts';
 import { fetchImage, findImage } from '../fetchers/fetch.ts';
@@ -25,6 +26,8 @@ export async function runBatch(requests: readonly BatchRequest[], options: Batch
   const startedMs = nowMs();
   const totals = createTotals();
 
+  const disk = createDiskWatch();
+
   const shared = lock ? { ...context, lock } : context;
 
   onEvent({ type: 'batch-started', requests: requests.length, ...context.concurrency });
@@ -32,8 +35,11 @@ export async function runBatch(requests: readonly BatchRequest[], options: Batch
     requests,
     {
       ...{ limits, failFast, nowMs, onEvent },
-      visit: async (request, early, stop) =>
-        totals.take(await fetchImage(contextOf(shared, request.key, withDeps, early), request, stop)),
+      visit: async (request, early, stop) => {
+        const visited = contextOf(shared, request.key, withDeps, early);
+        const slots = refuseIfFull(visited.slots, disk);
+        return totals.take(await disk.watch(() => fetchImage({ ...visited, slots }, request, stop)));
+      },
       find: (request) => findImage(shared, request),
       imageIdOf: ({ image }) => image.imageId,
       dependenciesOf: ({ image }) => (withDeps ? image.dependencies : []),
@@ -102,6 +108,52 @@ function createEventBuffer(onEvent: EventSink, promoted: Promise<void>): EventSi
     const key = event.type === 'warning' ? event : event.type;
     held.delete(key);
     held.set(key, event);
+  };
+}
+
+/** Notes that the disk is full. */
+type DiskWatch = {
+  /** Why nothing new begins. */
+  readonly full: ImageError<'STORE_FULL'> | undefined;
+  watch<T>(work: () => Promise<T>): Promise<T>;
+};
+
+function createDiskWatch(): DiskWatch {
+  let full: ImageError<'STORE_FULL'> | undefined;
+  return {
+    get full() {
+      return full;
+    },
+    async watch(work) {
+      try {
+        return await work();
+      } catch (error) {
+        // a file that is too large for the file system, or for a limit of the process, leaves room for others
+        if (hasCode(error, 'STORE_FULL') && error.details.errno !== 'EFBIG') full ??= error;
+        throw error;
+      }
+    },
+  };
+}
+
+/** The slots of one node: it gets none once the disk is full, unless it had one before. */
+function refuseIfFull(slots: Slots, disk: DiskWatch): Slots {
+  let hasBegun = false;
+  const refusing =
+    (run: Slots['run']): Slots['run'] =>
+    (host, signal, work) =>
+      run(host, signal, (slot) => {
+        const full = hasBegun ? undefined : disk.full;
+        if (full)
+          throw new ImageError('STORE_FULL', 'not begun, since the disk is full', full.details, { cause: full });
+        hasBegun = true;
+        return disk.watch(() => work(slot)); // before the slot is given to another
+      });
+  return {
+    run: refusing((host, signal, work) => slots.run(host, signal, work)),
+    runFirst: refusing((host, signal, work) => slots.runFirst(host, signal, work)),
+    answered: (host) => slots.answered(host),
+    prefetch: (promoted) => refuseIfFull(slots.prefetch(promoted), disk),
   };
 }
 

@@ -1,9 +1,11 @@
-import { join } from 'node:path';
+import { statfs } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 
 import { closedError, ImageError } from '../errors.ts';
 import { isDigest } from '../image/digest.ts';
 import { type ImageId, shortImageId } from '../image/image-id.ts';
 import { show, showUrl } from '../image/show.ts';
+import { isNoEntry } from '../system/errno.ts';
 import { createBlobs } from './blobs.ts';
 import { createClaims } from './claims.ts';
 import { createOpenPartials } from './download-file.ts';
@@ -18,6 +20,7 @@ import { formatImageRow, formatRemoteRow, hashKey, idDigits } from './index/rows
 import type { IndexRequest, Writer } from './index-thread.ts';
 import { refuseOnceClosed } from './refuse-once-closed.ts';
 import type { RegistryStore } from './registry-store.ts';
+import { createSpace } from './space.ts';
 import type { PartialDownload, Patience, Store } from './store.ts';
 import { inStore } from './store-error.ts';
 
@@ -38,7 +41,18 @@ export async function createStore({ layout, readOnly, reader, writer, patience }
   const closing = new AbortController();
   const closed = closing.signal;
   const { isAlone, ...claims } = createClaims(request, closed, patience);
-  const partials = createOpenPartials(closed);
+  const peekPartial: Store['peekPartial'] = async (text) => {
+    const found = await partialFiles(layout, hashKey(text), temporaryPath).peek(bootId);
+    return found && { bytes: found.bytes, validator: found.state.validator, total: found.state.total };
+  };
+  const freeBytes = (): Promise<number> => inStore(layout.dir, () => freeBytesAt(layout.dir));
+  const space = createSpace({
+    path: layout.dir,
+    measure: () => freeBytes().catch(() => Infinity), // then the disk itself says when it is full
+    storedOf: async (key) => (await peekPartial(key).catch(() => undefined))?.bytes ?? 0,
+    nowMs: () => performance.now(),
+  });
+  const partials = createOpenPartials(closed, space);
   const bootId = await readBootId();
   let temporaries = 0;
   let shutting: Promise<void> | undefined;
@@ -101,17 +115,28 @@ export async function createStore({ layout, readOnly, reader, writer, patience }
       // The silent holder of the claim may go on at any time, in the shared directory.
       const place = isAlone(key) ? { ...layout, downloads: own } : layout;
       const files = partialFiles(place, key, temporaryPath);
-      return inStore(join(place.downloads, key), () => partials.open(files, fresh));
+      return inStore(join(place.downloads, key), () => partials.open(files, fresh, text));
     },
     hostLevels: () => readHostLevels(hostsPath, Date.now()),
     putHostLevels: (levels) =>
       inStore(hostsPath, () => writeHostLevels({ path: hostsPath, mode: layout.fileMode }, levels, Date.now())),
-    async peekPartial(url) {
-      const found = await partialFiles(layout, hashKey(url), temporaryPath).peek(bootId);
-      return found && { bytes: found.bytes, validator: found.state.validator, total: found.state.total };
-    },
+    peekPartial,
+    reserve: (parts) => space.reserve(parts),
+    freeBytes,
   });
   return { ...members, close, [Symbol.asyncDispose]: close };
+}
+
+/** The bytes that are free on the disk of a directory, or of the nearest one above it that exists. */
+async function freeBytesAt(dir: string): Promise<number> {
+  for (let path = resolve(dir); ; path = dirname(path)) {
+    try {
+      const { bavail, bsize } = await statfs(path);
+      return bavail * bsize;
+    } catch (error) {
+      if (!isNoEntry(error) || path === dirname(path)) throw error;
+    }
+  }
 }
 
 function notListed(imageId: ImageId): never {

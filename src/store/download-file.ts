@@ -4,6 +4,7 @@ import { closedError } from '../errors.ts';
 import { writeAll } from '../system/write-files.ts';
 import type { PartialFiles, PartialState } from './download-state.ts';
 import { orClosed } from './refuse-once-closed.ts';
+import type { Space } from './space.ts';
 import type { PartialDownload } from './store.ts';
 import { inStore } from './store-error.ts';
 
@@ -16,13 +17,14 @@ type OpenPartials = {
    * Opens a download, and resumes it if possible.
    *
    * @param fresh - the state of a download without bytes.
+   * @param key - of its reservation of space.
    */
-  open(files: PartialFiles, fresh: PartialState): Promise<PartialDownload>;
+  open(files: PartialFiles, fresh: PartialState, key: string): Promise<PartialDownload>;
   /** Resolves when nothing of them is under way. */
   settled(): Promise<void>;
 };
 
-export function createOpenPartials(closed: AbortSignal): OpenPartials {
+export function createOpenPartials(closed: AbortSignal, space: Space): OpenPartials {
   const running = new Set<Promise<unknown>>();
   const run = async <T>(work: () => Promise<T>): Promise<T> => {
     if (closed.aborted) throw closedError('store');
@@ -33,16 +35,49 @@ export function createOpenPartials(closed: AbortSignal): OpenPartials {
     });
   };
   return {
-    open: (files, fresh) => run(() => openPartial(files, fresh, { closed, run })),
+    open: (files, fresh, key) => run(() => openPartial(files, fresh, { closed, run, room: roomFor(space, key) })),
     async settled() {
       await Promise.allSettled(running);
     },
   };
 }
 
-type Guard = { readonly closed: AbortSignal; readonly run: <T>(work: () => Promise<T>) => Promise<T> };
+/** The space that one download has reserved. */
+type Room = {
+  /** @throws STORE_FULL */
+  reserve(bytes: number): Promise<void>;
+  remains(bytes: number): void;
+  release(): void;
+};
 
-async function openPartial(files: PartialFiles, fresh: PartialState, { closed, run }: Guard): Promise<PartialDownload> {
+function roomFor(space: Space, key: string): Room {
+  let held: Disposable | undefined;
+  const release = (): void => {
+    held?.[Symbol.dispose]();
+    held = undefined;
+  };
+  return {
+    async reserve(bytes) {
+      release();
+      held = await space.reserve(new Map([[key, bytes]]));
+      space.remains(key, bytes); // others may have reserved it before something was there
+    },
+    remains: (bytes) => space.remains(key, bytes),
+    release,
+  };
+}
+
+type Guard = {
+  readonly closed: AbortSignal;
+  readonly run: <T>(work: () => Promise<T>) => Promise<T>;
+  readonly room: Room;
+};
+
+async function openPartial(
+  files: PartialFiles,
+  fresh: PartialState,
+  { closed, run, room }: Guard,
+): Promise<PartialDownload> {
   /** Whether files may exist that have to be removed. A small body never creates any. */
   let isMade = files.exist();
   const found = isMade ? await files.find(fresh.bootId) : undefined;
@@ -52,6 +87,7 @@ async function openPartial(files: PartialFiles, fresh: PartialState, { closed, r
   let hasSidecar = found !== undefined;
   let file: FileHandle | undefined;
   let syncing: { readonly upTo: number; readonly done: Promise<void> } | undefined;
+  if (state.total !== undefined) await room.reserve(state.total - bytes);
 
   const synced = (): number => syncing?.upTo ?? state.synced;
 
@@ -105,6 +141,7 @@ async function openPartial(files: PartialFiles, fresh: PartialState, { closed, r
     await writeAll(file, chunks, bytes, (written) => {
       bytes += written;
     });
+    if (state.total !== undefined) room.remains(Math.max(0, state.total - bytes));
     if (bytes - synced() < syncEveryBytes) return;
     await settleSync(); // one sync at a time, so that no download is far ahead of the disk
     startSync(file);
@@ -136,12 +173,15 @@ async function openPartial(files: PartialFiles, fresh: PartialState, { closed, r
       guarded(async () => {
         await dropFile();
         state = { ...fresh, epoch: state.epoch + 1, ...about };
+        if (about.total === undefined) room.release();
+        else await room.reserve(about.total);
         isMade = true;
         file = await files.create(state.epoch);
       }),
     append: (chunks) => guarded(() => append(chunks)),
     sync: () => guarded(sync),
     async discard() {
+      room.release();
       if (closed.aborted) await closeUnchanged();
       await guarded(async () => {
         await dropFile();
@@ -151,6 +191,7 @@ async function openPartial(files: PartialFiles, fresh: PartialState, { closed, r
       });
     },
     async close() {
+      room.release();
       if (closed.aborted) return closeUnchanged();
       await guarded(async () => {
         const isEmpty = bytes === 0 && file !== undefined;

@@ -226,6 +226,14 @@ type ImageStore = AsyncDisposable & {
   openPartial(key: string): Promise<PartialDownload>;
   /** The state of the partial download of an exact URL, if it can be resumed. Changes nothing and needs no claim. */
   peekPartial(url: string): Promise<Pick<PartialDownload, 'bytes' | 'validator' | 'total'> | undefined>;
+  /**
+   * Reserves room for parts that are to be downloaded, all or none: by exact URL or digest, the bytes. A part that is reserved
+   * several times counts once; what has been written of it no longer counts. Opening a partial download, and beginning one of known
+   * size, reserves it as well. @throws STORE_FULL
+   */
+  reserve(parts: ReadonlyMap<string, number>): Promise<Disposable>;
+  /** The bytes that are free on the disk of the store. */
+  freeBytes(): Promise<number>;
 
   /** What fetches of the last hour found of hosts; nothing if that cannot be read. */
   hostLevels(): Promise<ReadonlyMap<string, HostLevel>>;

@@ -66,6 +66,8 @@ function everyCall(store: Store, imageId: Awaited<ReturnType<typeof putImage>>['
     tryClaim: () => store.tryClaim('a'),
     openPartial: () => store.openPartial('a'),
     peekPartial: () => store.peekPartial('a'),
+    reserve: () => store.reserve(new Map()),
+    freeBytes: () => store.freeBytes(),
     hasBlob: () => store.hasBlob(digest),
     commitBlob: () => store.commitBlob({ path: 'a', stamp, digest, size: 1 }),
     digestState: () => store.digestState(digest),

@@ -41,6 +41,7 @@ export function createLiveProgress(stderr: NodeJS.WriteStream, nowMs: () => numb
     onOutcome: messages.fail,
     end(totals) {
       clearInterval(timer);
+      messages.end();
       flush();
       draw.clear();
       draw.done();

@@ -1,17 +1,33 @@
 import type { Writable } from 'node:stream';
 import { styleText } from 'node:util';
 
-import { type AppInput, type EventSink, type Outcome, type PushOutcome, show, type Totals } from '../../internal.ts';
+import {
+  type AppInput,
+  type EventSink,
+  hasCode,
+  ImageError,
+  isImageError,
+  type Outcome,
+  type PushOutcome,
+  show,
+  type Totals,
+} from '../../internal.ts';
 import { errorLine } from './error-line.ts';
+import { size } from './state-line.ts';
 
 /** Lines that are written in all modes of progress. */
 export type Messages = {
   readonly warn: (message: string) => void;
-  /** Writes one line for a failed outcome; nothing for other outcomes, and nothing for the same failure again. */
+  /**
+   * Writes one line for a failed outcome; nothing for other outcomes, and nothing for the same failure again. That the disk is full
+   * is one failure, whichever images it is of: `end` writes its line.
+   */
   readonly fail: (
     outcome: Pick<Outcome, 'reference' | 'error'> & { readonly status: string },
     request?: AppInput,
   ) => void;
+  /** To be called when all outcomes are known. */
+  readonly end: () => void;
 };
 
 /** The output about a run on the standard error, for people or programs: progress, warnings, errors, the summary. */
@@ -35,6 +51,8 @@ export type Progress = {
  */
 export function createMessages(write: (line: string) => void, stream: Writable): Messages {
   const reported = new Set<string>();
+  const there = new Set<string>();
+  const missing = new Map<string, ImageError<'STORE_FULL'>>();
   const once = (line: string, color: 'red' | 'yellow'): void => {
     if (reported.has(line)) return;
     reported.add(line);
@@ -44,7 +62,39 @@ export function createMessages(write: (line: string) => void, stream: Writable):
   return {
     warn: (message) => once(`warning: ${show(message, 1000)}`, 'yellow'),
     fail: ({ status, error, reference }, request) => {
-      if (status === 'failed' && error) once(errorLine(error, reference, request), 'red');
+      if (status === 'fetched' || status === 'present') there.add(reference);
+      if (status !== 'failed' || !error) return;
+      const full = fullnessOf(error);
+      if (full) missing.set(reference, full);
+      else once(errorLine(error, reference, request), 'red');
+    },
+    end() {
+      const [[, first] = []] = missing;
+      if (first) once(errorLine(diskFull(first, there.size, [...missing.values()])), 'red');
+      missing.clear();
     },
   };
+}
+
+/** The error of an image for which the disk had no room; undefined for other errors, and for a file that no disk would take. */
+function fullnessOf(error: ImageError): ImageError<'STORE_FULL'> | undefined {
+  if (hasCode(error, 'DEPENDENCY_FAILED')) return isImageError(error.cause) ? fullnessOf(error.cause) : undefined;
+  return hasCode(error, 'STORE_FULL') && error.details.errno !== 'EFBIG' ? error : undefined;
+}
+
+function diskFull(
+  { details: { path } }: ImageError<'STORE_FULL'>,
+  there: number,
+  missing: readonly ImageError<'STORE_FULL'>[],
+): ImageError<'STORE_FULL'> {
+  const refused = missing
+    .map(({ details }) => details)
+    .reduce((most, details) => ((details.needed ?? 0) > (most.needed ?? 0) ? details : most));
+  const { free, needed } = refused;
+  const room =
+    free !== undefined && needed !== undefined
+      ? `at least ${size(needed)} are needed and ${size(free)} are free; "longshore plan" says how much all of them need`
+      : '"longshore plan" says how much they need';
+  const message = `the disk of ${show(path, 1024)} is full: ${there} images are there, ${missing.length} are missing; ${room}`;
+  return new ImageError('STORE_FULL', message, { path });
 }

@@ -56,6 +56,7 @@ export function createPlainProgress(stderr: Writable, { states }: { readonly sta
     },
     onOutcome: messages.fail,
     end(totals) {
+      messages.end();
       if (states && totals) write(summaryLine(totals));
     },
   };

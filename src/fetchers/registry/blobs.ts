@@ -21,12 +21,27 @@ type BlobRequest = {
   readonly progress: TransferProgress;
 };
 
-/** Fetches a blob, unless the store has it. Of several fetches of it at the same time, in any process, one downloads it. */
+/**
+ * Finds out which blobs the store does not have, and reserves room for all of them: without one of them the others are of no use.
+ *
+ * @throws STORE_FULL
+ */
+export async function reserveMissing<B extends Pick<Descriptor, 'digest' | 'size'>>(
+  context: FetchContext,
+  blobs: readonly B[],
+  signal: AbortSignal,
+): Promise<Disposable & { readonly missing: readonly B[] }> {
+  const areThere = await Promise.all(blobs.map((blob) => hasBlob(context, blob, signal)));
+  const missing = blobs.filter((_, at) => !areThere[at]);
+  const room = await context.store.reserve(new Map(missing.map(({ digest, size }) => [digest, size])));
+  return { missing, [Symbol.dispose]: () => room[Symbol.dispose]() };
+}
+
+/** Fetches a blob that the store did not have. Of several fetches of it at the same time, in any process, one downloads it. */
 export async function fetchBlob(context: FetchContext, request: BlobRequest, signal: AbortSignal): Promise<void> {
   const { store, slots } = context;
   const { digest } = request.blob;
   const { host } = request.pull.wanted.reference;
-  if (await hasBlob(context, request.blob, signal)) return;
   const isMine = await slots.run(host, signal, async (slot) => {
     const claim = await store.tryClaim(digest);
     if (claim) await fetchClaimed({ ...context, slot }, request, claim, signal);
@@ -51,7 +66,8 @@ export async function fetchBlobs(
   { pull, blobs, progress }: BlobsRequest,
   signal: AbortSignal,
 ): Promise<void> {
-  const largestFirst = blobs.toSorted((one, other) => other.size - one.size);
+  using reserved = await reserveMissing(context, blobs, signal);
+  const largestFirst = reserved.missing.toSorted((one, other) => other.size - one.size);
   await sideBySide(largestFirst, (blob, either) => fetchBlob(context, { pull, blob, progress }, either), signal);
 }
 
@@ -130,7 +146,7 @@ async function download(
   signal: AbortSignal,
 ): Promise<DownloadResult> {
   if (partial.bytes > blob.size) await partial.discard();
-  const onProgress = progress.start(blob.size, partial.bytes);
+  const onProgress = progress.start(blob, partial.bytes);
   if (blob.size > 0 && partial.bytes === blob.size) return { isMixed: true };
   const about = { repository: wanted.reference, blob, excludedMirrors };
   const { store, slots } = context;
@@ -174,8 +190,12 @@ function syncFile(path: string): Promise<void> {
 export type TransferProgress = {
   /** The number of bytes that were received from the network. */
   readonly bytes: number;
-  /** Called when the download of a blob starts. @returns a function to call with the number of its bytes as they arrive */
-  start(size: number, resumedFrom: number): (bytes: number) => void;
+  /**
+   * Called when the download of a blob starts, also when it starts again, which counts once.
+   *
+   * @returns a function to call with the number of its bytes as they arrive
+   */
+  start(blob: Pick<Descriptor, 'digest' | 'size'>, resumedFrom: number): (bytes: number) => void;
   end(): void;
 };
 
@@ -187,13 +207,15 @@ export function transferProgress(
   let present = 0;
   let bytes = 0;
   let isStarted = false;
+  const presentOf = new Map<string, number>();
   return {
     get bytes() {
       return bytes;
     },
-    start(size, resumedFrom) {
-      total += size;
-      present += resumedFrom;
+    start({ digest, size }, resumedFrom) {
+      if (!presentOf.has(digest)) total += size;
+      present += resumedFrom - (presentOf.get(digest) ?? 0);
+      presentOf.set(digest, resumedFrom);
       if (!isStarted) onEvent({ type: 'download-started', key, url, total, resumedFrom });
       isStarted = true;
       let last = resumedFrom;
@@ -201,6 +223,7 @@ export function transferProgress(
         present += now - last;
         bytes += Math.max(0, now - last); // fewer than before after a restart
         last = now;
+        presentOf.set(digest, now);
         onEvent({ type: 'download-progress', key, bytes: present, total });
       };
     },

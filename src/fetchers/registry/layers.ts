@@ -8,7 +8,7 @@ import { parseRegistryConfig, type RegistryConfig } from '../../registry/manifes
 import type { RegistryDocument } from '../../registry/types.ts';
 import type { RegistryImage } from '../../store/registry-store.ts';
 import { createObserver, type FetchContext } from '../context.ts';
-import { fetchBlob, type TransferProgress, transferProgress } from './blobs.ts';
+import { fetchBlob, reserveMissing, type TransferProgress, transferProgress } from './blobs.ts';
 import type { Pull } from './image.ts';
 import { readDocument } from './keep.ts';
 
@@ -33,13 +33,14 @@ export async function fetchParts(
   const either = AbortSignal.any([signal, stop.signal]);
   const layers = new Map(pull.resolved.layers.map((layer) => [layer.digest, layer]));
   const progress = transferProgress(context, pull);
+  using reserved = await reserveMissing(context, [...layers.values()], signal);
 
   const config = fetchConfig(context, pull, progress, either).then((document) => {
     const facts = parseRegistryConfig(document.bytes, pull.resolved.layers.length);
     return { config: document, platform: choosePlatformOf(context, pull, facts), diffIds: facts.diffIds };
   });
   const blobs = new Map(
-    [...layers.values()]
+    reserved.missing
       .toSorted((one, other) => other.size - one.size)
       .map((blob) => [blob.digest, fetchBlob(context, { pull, blob, progress }, either)]),
   );
@@ -115,7 +116,7 @@ async function fetchConfig(
     slots.run(reference.host, shared, async (slot) => {
       const observer = createObserver({ ...context, slot }, key);
       const document = await getConfig(client, reference, config, observer, shared);
-      progress.start(config.size, 0)(config.size);
+      progress.start(config, 0)(config.size);
       return document;
     });
   return { ...(await registries.configs.get(config, bring, signal)), mediaType };
