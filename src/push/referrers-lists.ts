@@ -77,7 +77,8 @@ const [listType = ''] = indexTypes;
 /** The entries of a list, as they are. @throws TAG_EXISTS if it is none */
 function entriesOf({ bytes }: StoredList, place: PushRepository, tag: string): readonly unknown[] {
   const { manifests, mediaType = listType } = membersOf(bytes);
-  if (Array.isArray(manifests) && mediaType === listType) return manifests as unknown[];
+  const entries = manifests === null ? [] : manifests; // as Go writes a list without entries
+  if (Array.isArray(entries) && mediaType === listType) return entries as unknown[];
   const target = showTarget({ ...place, tag });
   const found = digestOf(bytes);
   const message = `${target} is there with the digest ${found}, and is no list of what is attached to a manifest`;

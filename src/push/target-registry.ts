@@ -52,10 +52,10 @@ export async function findManifest(
   return status === 200 ? digestOf(body) : undefined;
 }
 
-/** Statuses by which registries answer that do not list what is attached to manifests. */
-const withoutLists = [400, 404, 405, 406, 415, 501];
-
-/** Whether a registry lists by itself what is attached to manifests. */
+/**
+ * Whether a registry lists by itself what is attached to manifests. Whatever it answers that is no list counts as no: some refuse what
+ * they do not know as if it were forbidden, or fail over it.
+ */
 export async function listsReferrers(
   { client }: Context,
   { place, observer }: PushStep,
@@ -63,9 +63,14 @@ export async function listsReferrers(
   signal: AbortSignal,
 ): Promise<boolean> {
   const [type = ''] = indexTypes;
-  const request = { limit: answerLimit, statuses: [200, ...withoutLists], headers: { accept: type }, observer };
-  const { status, headers } = await client.send({ ...place, path: `referrers/${subject}` }, request, signal);
-  return status === 200 && (headerOf(headers, 'content-type') ?? '').startsWith(type);
+  const request = { limit: answerLimit, statuses: [200], headers: { accept: type }, observer };
+  try {
+    const { headers } = await client.send({ ...place, path: `referrers/${subject}` }, request, signal);
+    return (headerOf(headers, 'content-type') ?? '').startsWith(type);
+  } catch (error) {
+    if (hasCode(error, 'HTTP_STATUS') || hasCode(error, 'AUTH_DENIED') || hasCode(error, 'AUTH_REQUIRED')) return false;
+    throw error;
+  }
 }
 
 /** What is found by a tag: a list of what is attached to a manifest, or something else. */

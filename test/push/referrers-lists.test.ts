@@ -74,6 +74,27 @@ test('a registry that lists what is attached itself gets no list', async (t) => 
   t.false(target.manifests.has(`app:${tag}`));
 });
 
+for (const status of [400, 401, 403, 404, 405, 500]) {
+  test(`a registry that answers ${status} when it is asked for what is attached gets a list`, async (t) => {
+    const { push, reference, target, tag, sbom } = await openAttached(t, {
+      intercept({ url, response }) {
+        if (!url.pathname.includes('/referrers/')) return false;
+        response.writeHead(status).end();
+        return true;
+      },
+    });
+    t.like((await push([reference('app:1')])).outcomes[0], { status: 'pushed' });
+    t.deepEqual(digestsAt(target, tag), [sbom.digest]);
+  });
+}
+
+test('a list without entries may say so by null', async (t) => {
+  const { push, reference, target, tag, sbom } = await openAttached(t);
+  putList(target, tag, { ...indexOf([]), manifests: null });
+  t.like((await push([reference('app:1')])).outcomes[0], { status: 'pushed' });
+  t.deepEqual(digestsAt(target, tag), [sbom.digest]);
+});
+
 test('what a list names already stays in it as it is', async (t) => {
   const { push, reference, target, tag, sbom } = await openAttached(t);
   target.manifests.set(`app@${other.digest}`, { bytes: Buffer.from('{}'), type: types.manifest });
