@@ -8,7 +8,7 @@ import type { ServerShape } from '../src/bench/start-server.ts';
 import { readVersion } from '../src/cli/version.ts';
 import { aciBatch } from './cases/aci-batch.ts';
 import { chain, manySmall, manyTrees, nothingToDo, tree } from './cases/batches.ts';
-import { oneLarge } from './cases/one-large.ts';
+import { oneLarge, oneLargeSlow } from './cases/one-large.ts';
 import { push } from './cases/push.ts';
 import { registry, registrySync, sharedLayers } from './cases/registry.ts';
 import { slowHosts } from './cases/slow-hosts.ts';
@@ -34,6 +34,7 @@ const cases: Readonly<Record<string, (options: CaseOptions) => Promise<readonly 
   'many-trees': manyTrees,
   'nothing-to-do': nothingToDo,
   'one-large': oneLarge,
+  'one-large-slow': oneLargeSlow,
   'start-up': startUp,
   registry,
   'shared-layers': sharedLayers,

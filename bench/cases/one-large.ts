@@ -18,15 +18,37 @@ import { floors } from '../run-floor.ts';
 import { type Row, takeTurns } from '../take-turns.ts';
 
 /** One image of 1 GB as tar, sent at 100 MB/s: the time from its last byte until it is in the store. */
-export async function oneLarge({ directory, turns, small }: CaseOptions): Promise<readonly Row[]> {
-  await makeLargeImage(directory, small ? 20e6 : 1e9);
-  await using served = await serve(directory, 1, { rate: 100_000_000 });
+export function oneLarge(options: CaseOptions): Promise<readonly Row[]> {
+  return alone(options, { tarBytes: options.small ? 20e6 : 1e9, rate: 100_000_000, delayMs: 0, connections: 1 });
+}
+
+/** One image of 200 MB over slow connections, of which several are needed. */
+export function oneLargeSlow(options: CaseOptions): Promise<readonly Row[]> {
+  return alone(options, { tarBytes: options.small ? 20e6 : 320e6, rate: 10_000_000, delayMs: 50, connections: 4 });
+}
+
+type Alone = {
+  readonly tarBytes: number;
+  /** Bytes a second of a connection, and the time before each answer. */
+  readonly rate: number;
+  readonly delayMs: number;
+  /** How many aria2c uses. */
+  readonly connections: number;
+};
+
+async function alone(
+  { directory, turns }: CaseOptions,
+  { tarBytes, rate, delayMs, connections }: Alone,
+): Promise<readonly Row[]> {
+  await makeLargeImage(directory, tarBytes);
+  await using served = await serve(directory, 1, { rate, delayMs });
   const { urls, files, longshores } = served;
 
   const aria2c = async (): Promise<Measured> => {
     const target = join(directory, 'downloaded');
     await rm(target, { recursive: true, force: true });
-    return measure(['aria2c', '--quiet', '--split=1', '--file-allocation=none', `--dir=${target}`, ...urls]);
+    const split = [`--split=${connections}`, `--max-connection-per-server=${connections}`, '--min-split-size=1M'];
+    return measure(['aria2c', '--quiet', ...split, '--file-allocation=none', `--dir=${target}`, ...urls]);
   };
   const fetchTold = async ({ fetch }: Longshore): Promise<Measured> => {
     const events = join(directory, 'events');
