@@ -102,7 +102,7 @@ export type BatchEvent = {
       readonly type: 'node-finished';
       readonly key: string;
       readonly outcome: Outcome;
-      /** The other requests for the same image, if there are any: their outcomes are the same but for these members. */
+      /** The other requests for the same image, if there are any: their outcomes are the same but for `reference` and `index`. */
       readonly also?: readonly { readonly reference: string; readonly index: number }[];
     }
   | {

@@ -49,7 +49,7 @@ type RangesOptions = {
   readonly download: (range: RangeDownload, slot: Slot, signal: AbortSignal) => Promise<unknown>;
 };
 
-export type RangeDownload = Required<Pick<DownloadRequest, 'range' | 'sink' | 'onProgress'>>;
+type RangeDownload = Required<Pick<DownloadRequest, 'range' | 'sink' | 'onProgress'>>;
 
 export type Ranges = RangesAhead & {
   /** Stops what is under way. @param how - whether what has come is kept for a later run */
