@@ -65,6 +65,16 @@ function openFinder(options: ActionOptions, what: 'finder' | 'fetcher'): Finder 
     return context.withBatch(batches, async ({ registries }) => listTags(await registries.client(), where, signal));
   };
 
+  /** Of no batch, since nothing is found or fetched. */
+  const resolveDigest = async (image: string, signal = new AbortController().signal): Promise<Digest> => {
+    const { currentDigest } = await import('./registry/documents.ts'); // a fetch loads it when it is needed
+    const { digest, tag = 'latest', ...where } = parseRegistryReference(image);
+    if (digest !== undefined && isDigest(digest)) return digest;
+    return context.withBatch(batches, async ({ registries }) =>
+      currentDigest(await registries.client(), where, tag, undefined, signal),
+    );
+  };
+
   let closing: Promise<void> | undefined;
   const shut = async (): Promise<void> => {
     await batches.close();
@@ -81,6 +91,7 @@ function openFinder(options: ActionOptions, what: 'finder' | 'fetcher'): Finder 
     findImages: (apps, call = {}) => find(apps, call),
     planImages: (apps, call = {}) => plan(apps, call),
     listTags: (repository, { signal } = {}) => listTagsOf(repository, signal),
+    resolve: (image, { signal } = {}) => resolveDigest(image, signal),
     close,
     [Symbol.asyncDispose]: close,
   };

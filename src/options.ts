@@ -252,5 +252,10 @@ export type Finder = AsyncDisposable & {
   planImages(apps: Iterable<App>, call?: PlanCall): Promise<PlanResult>;
   /** The tags of a repository, `docker://HOST/NAME`, as its registry lists them. */
   listTags(repository: string, call?: { readonly signal?: AbortSignal }): Promise<readonly string[]>;
+  /**
+   * The digest that a reference of a registry stands for now, of an index or a manifest. Nothing is stored. With a digest in the
+   * reference nobody is asked.
+   */
+  resolve(image: string, call?: { readonly signal?: AbortSignal }): Promise<Digest>;
   close(): Promise<void>;
 };

@@ -49,7 +49,7 @@ export const commands: readonly Command[] = [
   {
     name: 'list',
     operands: '<LIST...>',
-    summary: 'Show what lists name, each once, as fetch -f would take it; ask nothing of the network',
+    summary: 'Show what lists name, each once, as fetch -f would take it; the network is asked with --resolve only',
     examples: [
       ['list deployment.yaml', 'the images of objects of Kubernetes'],
       [
@@ -58,6 +58,10 @@ export const commands: readonly Command[] = [
       ],
       ['list compose.yaml', 'the images of the services, with the variables of the environment and of .env'],
       ['list -', 'a list from standard input, such as what helm template prints'],
+      [
+        'list --resolve sync.yaml',
+        'with the tags that are chosen, and REFERENCE@sha256:… of each: a list that brings the same images',
+      ],
     ],
     load: async () => (await import('./commands/list/list.ts')).runListCommand,
   },

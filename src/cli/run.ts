@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 
-import { asImageError, ImageError } from '../internal.ts';
+import { asImageError, ImageError, isImageError } from '../internal.ts';
 import { debugLog } from '../system/debug.ts';
 import { errnoOf } from '../system/errno.ts';
 import type { Io } from './command.ts';
@@ -10,7 +10,7 @@ import { environmentWarnings } from './options/environment.ts';
 import { isOn } from './options/read.ts';
 import { optionTable } from './options/table.ts';
 import { causeLines, errorLine, outputFailed } from './output/error-line.ts';
-import { exitCodeOf, exitCodes } from './output/exit-code.ts';
+import { exitCodeOf, exitCodes, sharedExitCode } from './output/exit-code.ts';
 import { write, written } from './output/write.ts';
 
 const debug = debugLog('cli');
@@ -28,7 +28,7 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
   await written(io.stdout);
   await setImmediate(); // a stream reports a failed write only after the call has returned
   if (!failure || errnoOf(failure) === 'EPIPE') return exitCode; // the reader has seen enough
-  return fail(outputFailed('the standard output', failure), io, args.includes('--debug'));
+  return fail([outputFailed('the standard output', failure)], io, args.includes('--debug'));
 }
 
 /** @param isCut - whether the standard output is closed: errors of a command are then a consequence of that. */
@@ -57,8 +57,15 @@ async function runCommand(args: readonly string[], io: Io, isCut: () => boolean)
     return exitCode;
   } catch (error) {
     if (io.signal.aborted || isCut()) return exitCodes.unforeseen; // the code that aborted knows exit code and reason
-    return fail(isDirectoryGone(error) ? directoryGone(error) : asImageError(error), io, showsCauses);
+    return fail(errorsOf(error), io, showsCauses);
   }
+}
+
+/** All that ended a command: several errors where they are told at once. */
+function errorsOf(error: unknown): readonly ImageError[] {
+  if (error instanceof AggregateError && error.errors.length > 0 && error.errors.every(isImageError))
+    return error.errors;
+  return [isDirectoryGone(error) ? directoryGone(error) : asImageError(error)];
 }
 
 /** Only the names: a value may be a secret. */
@@ -76,10 +83,10 @@ function directoryGone(cause: unknown): ImageError {
   return new ImageError('FILE_NOT_FOUND', message, { path: '.' }, { cause });
 }
 
-async function fail(error: ImageError, { stderr }: Io, showsCauses: boolean): Promise<number> {
-  const lines = [errorLine(error), ...(showsCauses ? causeLines(error) : [])];
+async function fail(errors: readonly ImageError[], { stderr }: Io, showsCauses: boolean): Promise<number> {
+  const lines = errors.flatMap((error) => [errorLine(error), ...(showsCauses ? causeLines(error) : [])]);
   await write(stderr, lines.map((text) => `${text}\n`).join(''));
-  return exitCodeOf(error);
+  return sharedExitCode(errors.map(exitCodeOf));
 }
 
 async function warn({ stderr, environment }: Io): Promise<void> {

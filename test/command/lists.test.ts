@@ -173,17 +173,98 @@ images:
   );
 });
 
-test('a selection that matches nothing, or that the registry cannot answer, ends the run with its place', async (t) => {
+test('selections that match nothing, and those that the registry cannot answer, end the run together, with their places', async (t) => {
   const { registry, host, write, longshore } = await open(t);
   registry.routes['/v2/team/many/tags/list'] = { body: JSON.stringify({ tags: ['1'] }) };
   const none = await write('none.yaml', `"${host}": {images: {team/a: ["1"]}, images-by-semver: {team/many: ">=2"}}`);
-  const first = await longshore('fetch', '-f', none);
-  t.deepEqual([first.code, first.stdout], [2, '']);
-  t.regex(first.stderr, /none\.yaml, line 1, column \d+: of 1 tags of \S+team\/many none is meant/);
   const absent = await write('absent.yaml', `"${host}": {images: {team/absent: []}}`);
-  const second = await longshore('fetch', '-f', absent);
-  t.not(second.code, 0);
-  t.regex(second.stderr, /HTTP_STATUS: \S+absent\.yaml, line 1, column \d+: /);
+  for (const command of ['fetch', 'plan']) {
+    const one = await longshore(command, '-f', none);
+    t.deepEqual([one.code, one.stdout], [2, '']);
+    t.regex(one.stderr, /none\.yaml, line 1, column \d+: of 1 tags of \S+team\/many none is meant/);
+    const all = await longshore(command, '-f', none, '-f', absent, '--output=json');
+    t.deepEqual([all.code, all.stdout], [3, '']);
+    const errors = all.stderr.split('\n').filter((line) => line.startsWith('error:'));
+    t.is(errors.length, 2, all.stderr);
+    t.regex(errors[0] ?? '', /^error: LIST_INVALID: \S+none\.yaml, line 1, column \d+: /);
+    t.regex(errors[1] ?? '', /^error: HTTP_STATUS: \S+absent\.yaml, line 1, column \d+: /);
+  }
+  t.is(registry.requests.filter(({ url }) => url.includes('/manifests/')).length, 0);
+});
+
+test('list --resolve adds digests and chooses tags; what it prints is a list that brings the same images', async (t) => {
+  const { registry, host, write, longshore } = await open(t);
+  const tags = ['1.0', '1.1', 'old'];
+  const digests = new Map(tags.map((tag) => [tag, registry.putImage('team/many', tag, { layers: [tag] }).digest]));
+  registry.routes['/v2/team/many/tags/list'] = { body: JSON.stringify({ tags }) };
+  const a = registry.putImage('team/a', '2', { layers: ['shared', 'a'] }).digest;
+  const sync = await write(
+    'sync.yaml',
+    `"${host}": {images: {team/a: ["2"]}, images-by-semver: {team/many: "1.x"}, images-by-tag-regex: {team/many: "^1.1$"}}`,
+  );
+  const names = await write('names.txt', 'example.com/app:1\n');
+  const { code, stdout, stderr } = await longshore('list', '--resolve', sync, names);
+  t.is(code, 0, stderr);
+  const lines = [
+    `docker://${host}/team/a:2@${a}`,
+    `docker://${host}/team/many:1.0@${digests.get('1.0')}`,
+    `docker://${host}/team/many:1.1@${digests.get('1.1')}`,
+  ];
+  t.deepEqual(stdout.trimEnd().split('\n').toSorted(), [...lines, 'example.com/app:1'].toSorted());
+  t.is(stderr, 'warning: one reference has no digest: it is not of a registry\n');
+  t.deepEqual(
+    [...new Set(registry.requests.filter(({ url }) => url.includes('/manifests/')).map(({ method }) => method))],
+    ['HEAD'],
+  );
+
+  const json = await longshore('list', '--resolve', sync, '--output=json');
+  const { references } = fits(t, json.stdout) as {
+    references: { reference: string; digest: string; places: object[] }[];
+  };
+  t.deepEqual(references.map(({ reference, digest }) => `${reference}@${digest}`).toSorted(), lines.toSorted());
+  t.deepEqual(references.map(({ places }) => places.length).toSorted(), [1, 1, 2]);
+
+  for (const tag of tags) registry.putImage('team/many', tag, { layers: ['moved'] });
+  const printed = [
+    await write('printed.json', json.stdout),
+    await write('printed.txt', stdout.replace(/^example.*\n/m, '')),
+  ];
+  for (const list of printed) {
+    const fetched = await longshore('fetch', '-f', list, '--output=json');
+    t.is(fetched.code, 0, fetched.stderr);
+    const { images } = JSON.parse(fetched.stdout) as { images: { imageID: string }[] };
+    t.deepEqual(
+      images.map(({ imageID }) => imageID).toSorted(),
+      [a, digests.get('1.0'), digests.get('1.1')].toSorted(),
+    );
+  }
+});
+
+test('list --resolve tells of each reference that has no answer, and prints the others', async (t) => {
+  const { host, write, longshore } = await open(t);
+  const sync = await write(
+    'sync.yaml',
+    `"${host}": {images: {team/none: ["1"], team/a: ["1"]}, images-by-semver: {team/gone: "1.x"}}`,
+  );
+  const text = await longshore('list', '--resolve', sync);
+  t.is(text.code, 4, text.stderr);
+  t.regex(text.stdout, /^docker:\/\/\S+\/team\/a:1@sha256:\S+\n$/);
+  t.regex(text.stderr, /^error: \S+sync\.yaml, line 1, column \d+: docker:\/\/\S+team\/none:1: HTTP_STATUS: /m);
+  t.regex(text.stderr, /^error: HTTP_STATUS: \S+sync\.yaml, line 1, column \d+: /m);
+  const json = await longshore('list', '--resolve', sync, '--output=json');
+  t.is(json.code, 4);
+  const { references } = fits(t, json.stdout) as { references: { digest?: string; error?: { code: string } }[] };
+  t.deepEqual(
+    references.map(({ digest, error }) => error?.code ?? typeof digest),
+    ['HTTP_STATUS', 'string', 'HTTP_STATUS'],
+  );
+});
+
+test('list reads names as docker does, if that is asked for', async (t) => {
+  const { host, write, longshore } = await open(t);
+  const list = await write('list.txt', `${host}/team/a:1\n`);
+  t.is((await longshore('list', list, '--names=registry')).stdout, `docker://${host}/team/a:1\n`);
+  t.regex((await longshore('list', list, '--names=registry', '--resolve')).stdout, /team\/a:1@sha256:/);
 });
 
 test('a list that names nothing is said to do so', async (t) => {

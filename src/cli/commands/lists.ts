@@ -5,6 +5,7 @@ import {
   fromErrorData,
   type ImageError,
   type Insecure,
+  isImageError,
   showReference,
   toErrorData,
 } from '../../internal.ts';
@@ -70,14 +71,58 @@ export type AskedTags = { readonly before: number; readonly entry: TagsEntry };
 
 type Chosen = { readonly apps: readonly AppInput[]; readonly tags: readonly AskedTags[] };
 
-/** So many registries are asked for their tags at a time. */
+/** So many questions are put to registries at a time. */
 const atOnce = 8;
+
+/** Asks for each of the items, several at a time. @returns the answers in the order of the items; the error where there is none */
+export async function askEach<T, A>(
+  items: readonly T[],
+  ask: (item: T) => Promise<A>,
+  signal: AbortSignal,
+): Promise<readonly (A | ImageError)[]> {
+  const { default: PQueue } = await import('p-queue'); // most lists ask nothing
+  const queue = new PQueue({ concurrency: atOnce });
+  const answer = async (item: T): Promise<A | ImageError> => {
+    signal.throwIfAborted();
+    return ask(item).catch((error: unknown) => {
+      signal.throwIfAborted();
+      return asImageError(error);
+    });
+  };
+  return queue.addAll(items.map((item) => () => answer(item)));
+}
+
+/**
+ * The references that each selection of tags stands for, or why that cannot be told, with the place: LIST_INVALID where it matches
+ * nothing, else what the finder throws.
+ */
+export async function answerSelections(
+  entries: readonly TagsEntry[],
+  finder: Pick<Finder, 'listTags'>,
+  signal: AbortSignal,
+): Promise<readonly (readonly string[] | ImageError)[]> {
+  if (entries.length === 0) return [];
+  const { selectTags } = await import('../../lists/select-tags.ts'); // few lists need it
+  const repositories = [...new Set(entries.map(({ repository }) => repository))];
+  const answers = await askEach(repositories, (repository) => finder.listTags(repository, { signal }), signal);
+  const known = new Map(repositories.map((repository, index) => [repository, answers[index] ?? []]));
+  return entries.map(({ repository, selection, place }) => {
+    const tags = known.get(repository) ?? [];
+    if (isImageError(tags)) {
+      const data = toErrorData(tags);
+      return fromErrorData({ ...data, message: `${showPlace(place)}: ${data.message}` });
+    }
+    const chosen = selectTags(tags, selection);
+    if (chosen.length > 0) return chosen.map((tag) => `${repository}:${tag}`);
+    return listInvalid({ place, problem: `of ${tags.length} tags of ${showReference(repository)} none is meant` });
+  });
+}
 
 /**
  * The requests of a run with those that selections of tags stand for, in the order of the lists. Nothing is fetched if one of them
  * cannot be told.
  *
- * @throws LIST_INVALID for a selection that matches nothing, and what the finder throws, with the place of the entry
+ * @throws AggregateError with all that answerSelections cannot tell
  */
 export async function chooseTags(
   { apps, tags }: Chosen,
@@ -85,28 +130,19 @@ export async function chooseTags(
   signal: AbortSignal,
 ): Promise<readonly AppInput[]> {
   if (tags.length === 0) return apps;
-  const { selectTags } = await import('../../lists/select-tags.ts'); // few lists need it
-  const choose = async ({ entry }: AskedTags): Promise<readonly AppInput[]> => {
-    const { repository, selection, place, platforms, keep } = entry;
-    const all = await finder.listTags(repository, { signal }).catch((error: unknown) => {
-      signal.throwIfAborted();
-      const data = toErrorData(asImageError(error));
-      throw fromErrorData({ ...data, message: `${showPlace(place)}: ${data.message}` });
-    });
-    const chosen = selectTags(all, selection);
-    if (chosen.length > 0) {
-      const wishes = { ...(platforms && { platform: platforms }), ...(keep && { keep }) };
-      return chosen.map((tag) => ({ image: `${repository}:${tag}`, type: 'docker', ...wishes }));
-    }
-    const problem = `of ${all.length} tags of ${showReference(repository)} none is meant`;
-    throw listInvalid({ place, problem });
-  };
-  const found: (readonly AppInput[])[] = [];
-  for (let at = 0; at < tags.length; at += atOnce)
-    found.push(...(await Promise.all(tags.slice(at, at + atOnce).map(choose))));
+  const entries = tags.map(({ entry }) => entry);
+  const answers = await answerSelections(entries, finder, signal);
+  const failures = answers.filter(isImageError);
+  if (failures.length > 0) throw new AggregateError(failures);
   let next = 0;
-  const parts = tags.map(({ before }, index) => {
-    const part = [...apps.slice(next, before), ...(found[index] ?? [])];
+  const parts = tags.map(({ before, entry: { platforms, keep } }, index) => {
+    const wishes = { ...(platforms && { platform: platforms }), ...(keep && { keep }) };
+    const answer = answers[index];
+    const images = isImageError(answer) ? [] : (answer ?? []);
+    const part = [
+      ...apps.slice(next, before),
+      ...images.map((image): AppInput => ({ image, type: 'docker', ...wishes })),
+    ];
     next = before;
     return part;
   });

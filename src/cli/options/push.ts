@@ -34,3 +34,18 @@ export const sharedWithPush: readonly string[] = [
   ...['names', 'jobs', 'jobs-per-host', 'progress', 'events', 'limit-rate', 'min-rate'],
   ...['retries', 'timeout', 'ca-file', 'connect-to', 'deny-net'],
 ];
+
+/** Options of list. */
+export const listRows = [
+  {
+    name: 'resolve',
+    group: 'Output',
+    kind: 'flag',
+    help: 'Ask registries which tags are chosen, and what digest each reference stands for now',
+  },
+] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
+
+/** Options of fetch that list has as well. */
+export const sharedWithList: readonly string[] = [
+  ...['names', 'mirror', 'retries', 'timeout', 'ca-file', 'connect-to', 'deny-net'],
+];

@@ -2,7 +2,7 @@ import { imageOptions } from '../commands/image/options.ts';
 import { benchOptions } from './bench.ts';
 import { askingRows, fetchRows, lockRows, networkRows } from './fetch.ts';
 import type { OptionSpec } from './option.ts';
-import { pushRows, sharedWithPush } from './push.ts';
+import { listRows, pushRows, sharedWithList, sharedWithPush } from './push.ts';
 
 const insecureWords = 'none, image, tls, http, pubkey, weak-keys, ondisk, all';
 
@@ -132,6 +132,7 @@ export type OptionName = (
   | typeof fetchRows
   | typeof lockRows
   | typeof pushRows
+  | typeof listRows
   | typeof networkRows
   | typeof trust
   | typeof mixed
@@ -139,19 +140,24 @@ export type OptionName = (
   | typeof benchOptions
 )[number]['name'];
 
-function withPush(name: string): readonly ['push'] | readonly [] {
-  return sharedWithPush.includes(name) ? ['push'] : [];
+/** The commands that have an option of fetch as well. */
+function others(name: string): readonly ('push' | 'list')[] {
+  return [
+    ...(sharedWithPush.includes(name) ? (['push'] as const) : []),
+    ...(sharedWithList.includes(name) ? (['list'] as const) : []),
+  ];
 }
 
 /** All options, in the order of help. */
 export const optionTable: readonly OptionSpec[] = [
-  ...askingRows.map((spec) => ({ ...spec, commands: ['fetch', 'plan', ...withPush(spec.name)] as const })),
-  ...fetchRows.map((spec) => ({ ...spec, commands: ['fetch', ...withPush(spec.name)] as const })),
+  ...askingRows.map((spec) => ({ ...spec, commands: ['fetch', 'plan', ...others(spec.name)] as const })),
+  ...fetchRows.map((spec) => ({ ...spec, commands: ['fetch', ...others(spec.name)] as const })),
   ...lockRows,
   ...pushRows.map((spec) => ({ ...spec, commands: ['push'] as const })),
+  ...listRows.map((spec) => ({ ...spec, commands: ['list'] as const })),
   ...networkRows.map((spec) => ({
     ...spec,
-    commands: ['fetch', 'plan', 'trust', 'bench', ...withPush(spec.name)] as const,
+    commands: ['fetch', 'plan', 'trust', 'bench', ...others(spec.name)] as const,
   })),
   ...trust.map((spec) => ({ ...spec, commands: ['trust', 'trust remove'] as const })),
   ...mixed,

@@ -100,7 +100,9 @@ export function readResult(root: Node, source: Source): void {
     const [reference, repository] = [textMember(named, 'reference'), textMember(named, 'repository')];
     const signature = textMember(named, 'signature');
     const wishes = { ...wishesOf(named, source), ...(signature && { signature: resolve(directory, signature.text) }) };
-    if (reference) source.asked(reference.at, reference.text, wishes, directory);
+    const digest = textMember(named, 'digest')?.text;
+    const pin = digest === undefined || reference?.text.includes('@') ? '' : `@${digest}`;
+    if (reference) source.asked(reference.at, reference.text + pin, wishes, directory);
     else if (repository) source.tags(repository.at, repository.text, printedSelection(member(named, 'tags')), wishes);
     else source.problem(named.at, 'a reference is missing');
   }

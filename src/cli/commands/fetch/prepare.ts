@@ -57,7 +57,7 @@ export async function prepare(io: Io, line: CommandLine): Promise<Prepared | und
 }
 
 /** The credentials of lists are used before those of the configuration. */
-function withCredentials(config: Config, given: Config['dockerCredentials']): Config {
+export function withCredentials(config: Config, given: Config['dockerCredentials']): Config {
   return { ...config, dockerCredentials: { ...config.dockerCredentials, ...given } };
 }
 

@@ -3,45 +3,76 @@ import type { Writable } from 'node:stream';
 import {
   asImageError,
   createFileChecks,
+  type Digest,
+  type Finder,
   type ImageError,
+  isImageError,
+  isOfRegistry,
+  type Names,
   parseReference,
   referenceKey,
   showReference,
 } from '../../../internal.ts';
-import { type Entry, type Note, type Place, type Selection, showPlace, type Wishes } from '../../../lists/list.ts';
-import type { Run } from '../../command.ts';
-import { textOf, valueOf } from '../../options/read.ts';
-import { parseInsecureOptions } from '../../options/values.ts';
+import {
+  type Entry,
+  type ImageEntry,
+  type Note,
+  type Place,
+  type Selection,
+  showPlace,
+  type TagsEntry,
+  type Wishes,
+  withScheme,
+} from '../../../lists/list.ts';
+import type { Io, Run } from '../../command.ts';
+import { readConfig } from '../../config/read-config.ts';
+import type { CommandLine } from '../../options/command-line.ts';
+import { directoriesOf, isOn, namesOf, textOf, valueOf } from '../../options/read.ts';
 import { errorLines } from '../../output/error-line.ts';
-import { exitCodes } from '../../output/exit-code.ts';
+import { exitCodeOf, exitCodes, sharedExitCode } from '../../output/exit-code.ts';
 import { createMessages } from '../../output/messages.ts';
 import { toSafeJson } from '../../output/table.ts';
 import { write } from '../../output/write.ts';
-import { listWarnings, readLists } from '../lists.ts';
+import { registrySettings } from '../../registries/registry-settings.ts';
+import { openFinder, readCaFile } from '../fetch/network.ts';
+import { type FetchOptions, fetchOptions } from '../fetch/options.ts';
+import { withCredentials } from '../fetch/prepare.ts';
+import { answerSelections, askEach, listCredentials, type Lists, listWarnings, readLists } from '../lists.ts';
 
 /** `list FILE...`: prints what lists name, each once, with where. */
 export const runListCommand: Run = async (io, line) => {
   const { stdout, stderr } = io;
-  const insecure = valueOf(line, 'insecure-options', parseInsecureOptions) ?? {};
+  const options = fetchOptions(line);
+  const ca = await valueOf(line, 'ca-file', readCaFile);
   const lists = await readLists(
     line.operands.map(({ text }) => text),
     io,
   );
-  const errors: { readonly asked: string | undefined; readonly error: ImageError }[] = [];
-  for (const error of lists.errors) errors.push({ asked: undefined, error });
-  const named = collect(lists.entries, (asked, error) => errors.push({ asked, error }));
+  const errors: Failure[] = lists.errors.map((error) => ({ asked: undefined, error }));
+  const onError = (asked: string, error: ImageError): void => void errors.push({ asked, error });
+  const found = collect(lists.entries, namesOf(line), onError);
   if (errors.length > 0) {
     await write(stderr, errorLines(errors));
     return exitCodes.usage;
   }
+  const messages = createMessages((text) => void stderr.write(`${text}\n`), stderr);
+  const isResolving = isOn(line, 'resolve');
+  const named = isResolving ? await resolveAll(io, line, { options, ca, lists, onWarning: messages.warn }) : found;
   const isJson = textOf(line, 'output') === 'json';
   if (isJson) await printJson(named, lists.notes, stdout);
   else await printText(named, stdout);
-  const messages = createMessages((text) => void stderr.write(`${text}\n`), stderr);
-  listWarnings(lists, insecure).forEach(messages.warn);
-  if (named.length === 0) messages.warn('no list names an image');
-  return exitCodes.success;
+  listWarnings(lists, options.insecure).forEach(messages.warn);
+  if (found.length === 0) messages.warn('no list names an image');
+  const failures = named.flatMap(({ error, reference, places: [place] }) => {
+    if (!error) return [];
+    // that of a selection of tags names its place itself
+    return [{ asked: reference && place && `${showPlace(place)}: ${showReference(reference)}`, error }];
+  });
+  await write(stderr, errorLines(failures));
+  return sharedExitCode(failures.map(({ error }) => exitCodeOf(error)));
 };
+
+type Failure = { readonly asked: string | undefined; readonly error: ImageError };
 
 /** What is asked for once, though it may stand in several places. */
 type Named = Wishes & {
@@ -49,21 +80,105 @@ type Named = Wishes & {
   readonly reference?: string;
   readonly repository?: string;
   readonly tags?: Selection;
+  /** What the reference stands for, once its registry was asked. */
+  readonly digest?: Digest;
+  /** Why that cannot be told. */
+  readonly error?: ImageError;
   readonly places: Place[];
 };
 
-function collect(entries: readonly Entry[], onError: (asked: string, error: ImageError) => void): readonly Named[] {
+type Resolving = {
+  readonly options: FetchOptions;
+  readonly ca: readonly string[] | undefined;
+  readonly lists: Lists;
+  readonly onWarning: (message: string) => void;
+};
+
+/** Asks the registries for tags and digests. What is of no registry has none. */
+async function resolveAll(
+  io: Io,
+  line: CommandLine,
+  { options, ca, lists, onWarning }: Resolving,
+): Promise<readonly Named[]> {
+  const { signal, environment } = io;
+  const directories = directoriesOf(line, environment);
+  const config = withCredentials(await readConfig(directories), listCredentials(lists));
+  const registries = await registrySettings(options.mirrors, environment, onWarning);
+  const dir = textOf(line, 'dir');
+  // nothing is verified here
+  const unchecked = { ...options, insecure: { ...options.insecure, image: true } };
+  const settings = { options: unchecked, config, directories, environment, dir, ca, registries };
+  await using resources = new AsyncDisposableStack();
+  const finder = await openFinder(resources, { ...settings, access: 'read', apps: [] }, (event) => {
+    if (event.type === 'warning') onWarning(event.message);
+  });
+  const named = await expandSelections(lists.entries, namesOf(line), finder, signal);
+  const ofRegistries = named.filter(({ reference }) => reference !== undefined && isOfRegistry({ image: reference }));
+  const answers = await askEach(ofRegistries, ({ reference = '' }) => finder.resolve(reference, { signal }), signal);
+  const known = new Map(ofRegistries.map((one, index) => [one, answers[index]]));
+  const others = named.filter(({ reference }) => reference !== undefined).length - ofRegistries.length;
+  if (others > 0)
+    onWarning(
+      others === 1
+        ? 'one reference has no digest: it is not of a registry'
+        : `${others} references have no digest: they are not of a registry`,
+    );
+  return named.map((one) => {
+    const answer = known.get(one);
+    if (answer === undefined) return one;
+    return { ...one, ...(isImageError(answer) ? { error: answer } : { digest: answer }) };
+  });
+}
+
+/** What is named, with the tags that are chosen in the place of each selection that can be answered. */
+async function expandSelections(
+  entries: readonly Entry[],
+  names: Names,
+  finder: Pick<Finder, 'listTags'>,
+  signal: AbortSignal,
+): Promise<readonly Named[]> {
+  const selections = entries.filter((entry) => entry.kind === 'tags');
+  const answers = await answerSelections(selections, finder, signal);
+  const known = new Map<Entry, readonly string[] | ImageError | undefined>(
+    selections.map((entry, index) => [entry, answers[index]]),
+  );
+  const failed = new Map<Entry, ImageError>();
+  const expanded = entries.flatMap((entry): readonly Entry[] => {
+    const answer = known.get(entry);
+    if (entry.kind === 'image' || answer === undefined) return [entry];
+    if (isImageError(answer)) {
+      failed.set(entry, answer);
+      return [entry];
+    }
+    const { place, platforms, keep } = entry;
+    const rest = { place, directory: process.cwd(), ...(platforms && { platforms }), ...(keep && { keep }) };
+    return answer.map((image) => ({ ...rest, kind: 'image', type: 'docker', text: image, image }));
+  });
+  const unexpected = (asked: string, error: ImageError): never => {
+    throw new Error(`a reference was read before: ${asked}`, { cause: error });
+  };
+  return collect(expanded, names, unexpected, failed);
+}
+
+/** @param failed - the selections of tags that cannot be answered. */
+function collect(
+  entries: readonly Entry[],
+  names: Names,
+  onError: (asked: string, error: ImageError) => void,
+  failed: ReadonlyMap<Entry, ImageError> = new Map(),
+): readonly Named[] {
   const isFileIn = createFileChecks();
   const named = new Map<string, Named>();
-  for (const { place, ...entry } of entries) {
-    const { signature, platforms, keep } = entry;
+  for (const entry of entries) {
+    const { place, signature, platforms, keep } = entry;
+    const error = failed.get(entry);
     const wishes = { ...(signature && { signature }), ...(platforms && { platforms }), ...(keep && { keep }) };
     try {
-      const what = entry.kind === 'tags' ? tagsOf(entry) : referenceOf(entry, isFileIn);
+      const what = entry.kind === 'tags' ? tagsOf(entry) : referenceOf(entry, names, isFileIn);
       const key = JSON.stringify([what.key, wishes]);
       const known = named.get(key);
       if (known) known.places.push(place);
-      else named.set(key, { ...what.shown, ...wishes, places: [place] });
+      else named.set(key, { ...what.shown, ...wishes, ...(error && { error }), places: [place] });
     } catch (error) {
       const text = entry.kind === 'tags' ? entry.repository : entry.text;
       onError(`${showPlace(place)}: ${showReference(text)}`, asImageError(error));
@@ -72,28 +187,28 @@ function collect(entries: readonly Entry[], onError: (asked: string, error: Imag
   return [...named.values()];
 }
 
-function tagsOf({ repository, selection }: Omit<Extract<Entry, { kind: 'tags' }>, 'place'>) {
+function tagsOf({ repository, selection }: TagsEntry) {
   return { key: JSON.stringify([repository, selection]), shown: { repository, tags: selection } };
 }
 
-/** A path that is relative to its list is made absolute. */
-function referenceOf(
-  { image, directory }: Omit<Extract<Entry, { kind: 'image' }>, 'place'>,
-  isFileIn: ReturnType<typeof createFileChecks>,
-) {
-  const reference = parseReference(image, { directory, isFile: isFileIn(directory) });
+/** A path that is relative to its list is made absolute, and what is a name of a registry by `--names` says so. */
+function referenceOf({ image, directory }: ImageEntry, names: Names, isFileIn: ReturnType<typeof createFileChecks>) {
+  const reference = parseReference(image, { directory, names, isFile: isFileIn(directory) });
   const isElsewhere = reference.kind === 'file' && directory !== process.cwd();
-  return { key: referenceKey(reference), shown: { reference: isElsewhere ? reference.path : image } };
+  const written = reference.kind === 'registry' ? withScheme(image) : image;
+  return { key: referenceKey(reference), shown: { reference: isElsewhere ? reference.path : written } };
 }
 
 const batch = 1000;
 
-/** Lines that are a list again. What cannot be one line is a comment. */
+/** Lines that are a list again. What cannot be one line is a comment, and what failed is left out. */
 async function printText(named: readonly Named[], stdout: Writable): Promise<void> {
   for (let at = 0; at < named.length; at += batch) {
-    const lines = named.slice(at, at + batch).map(({ reference, repository = '', signature, tags }) => {
+    const lines = named.slice(at, at + batch).map(({ reference, repository = '', signature, tags, digest, error }) => {
+      if (error) return '';
       if (reference === undefined) return `# ${showReference(repository)}: tags ${toSafeJson(tags)}\n`;
-      return `${showReference(reference)}${signature === undefined ? '' : ` signature=${signature}`}\n`;
+      const pin = digest === undefined || reference.includes('@') ? '' : `@${digest}`;
+      return `${showReference(reference)}${pin}${signature === undefined ? '' : ` signature=${signature}`}\n`;
     });
     await write(stdout, lines.join(''));
   }
