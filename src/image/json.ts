@@ -20,6 +20,15 @@ export type JsonResult =
 /** Called for every value, inner ones first; its result replaces the value. `source` is the text of a scalar. */
 type Revive = (key: string, value: unknown, context: { readonly source?: string }) => unknown;
 
+/** What to change in a text, and where: to revive costs several times what parsing does, and hardly any text needs it. */
+type Revival = {
+  /** Whether an object with such a key has to be changed. */
+  readonly hasKey: (key: string) => boolean;
+  /** Whether a number that is written like this has to be changed. */
+  readonly hasNumber: (source: string) => boolean;
+  readonly revive: Revive;
+};
+
 export type JsonOptions = {
   /** Default 64. */
   readonly maxDepth?: number;
@@ -27,7 +36,7 @@ export type JsonOptions = {
   readonly caseSensitive?: boolean;
   /** In the objects that are values of these keys, keys are data: those that differ only in case are different. */
   readonly dataOf?: readonly string[];
-  readonly revive?: Revive;
+  readonly revival?: Revival;
 };
 
 /**
@@ -41,20 +50,21 @@ export type JsonOptions = {
  */
 export function parseJsonStrict(
   source: Uint8Array | string,
-  { maxDepth = 64, caseSensitive = false, dataOf = [], revive }: JsonOptions = {},
+  { maxDepth = 64, caseSensitive = false, dataOf = [], revival }: JsonOptions = {},
 ): JsonResult {
   const text = typeof source === 'string' ? source : decode(source);
   if (text === undefined) return { ok: false, fault: { problem: 'not UTF-8' } };
   const hasData = new Set(dataOf.map(foldKey));
   const foldFor = (parentKey: string | undefined) =>
     caseSensitive || (parentKey !== undefined && hasData.has(foldKey(parentKey))) ? (key: string) => key : foldKey;
-  const found = findFault(text, maxDepth, foldFor);
-  if (found) {
-    const { offset, ...fault } = found;
+  const scanned = scan(text, { maxDepth, foldFor, revival });
+  if (scanned.fault) {
+    const { offset, ...fault } = scanned.fault;
     return { ok: false, fault: { ...fault, ...positionOf(text, offset) } };
   }
   // TypeScript does not know the third argument yet.
-  const value: unknown = JSON.parse(text, revive as (key: string, value: unknown) => unknown);
+  const revive = scanned.changes ? (revival?.revive as (key: string, value: unknown) => unknown) : undefined;
+  const value: unknown = JSON.parse(text, revive);
   return { ok: true, value, text };
 }
 
@@ -94,24 +104,32 @@ type FoundFault = Pick<JsonFault, 'problem' | 'rule'> & { readonly offset: numbe
 /** Returns how to compare the keys of an object, given the key whose value the object is. */
 type FoldFor = (parentKey: string | undefined) => (key: string) => string;
 
-function findFault(text: string, maxDepth: number, foldFor: FoldFor): FoundFault | undefined {
-  if (text.startsWith('\ufeff')) return { problem: 'a byte order mark', offset: 0 };
-  let found: FoundFault | undefined;
+type Rules = {
+  readonly maxDepth: number;
+  readonly foldFor: FoldFor;
+  readonly revival: Revival | undefined;
+};
+/** `changes`: whether there is anything to revive. */
+type Scanned = { changes: boolean; fault?: FoundFault };
+
+function scan(text: string, rules: Rules): Scanned {
+  if (text.startsWith('\ufeff')) return { changes: false, fault: { problem: 'a byte order mark', offset: 0 } };
+  const scanned: Scanned = { changes: false };
   const stop: Stop = (problem, offset, rule) => {
-    found = { problem, offset, ...(rule !== undefined && { rule }) };
+    scanned.fault = { problem, offset, ...(rule !== undefined && { rule }) };
     throw new Error(problem); // the visitor cannot be stopped otherwise
   };
   try {
-    visit(text, createVisitor(text, maxDepth, foldFor, stop), { disallowComments: true });
+    visit(text, createVisitor(text, rules, scanned, stop), { disallowComments: true });
   } catch (error) {
-    if (!found) throw error;
+    if (!scanned.fault) throw error;
   }
-  return found;
+  return scanned;
 }
 
 type Stop = (problem: string, offset: number, rule?: string) => never;
 
-function createVisitor(text: string, maxDepth: number, foldFor: FoldFor, stop: Stop): JSONVisitor {
+function createVisitor(text: string, { maxDepth, foldFor, revival }: Rules, scanned: Scanned, stop: Stop): JSONVisitor {
   /** One item for each open object, with its folded keys; undefined for an open array. */
   const open: (ObjectKeys | undefined)[] = [];
   /** The key of the next value. */
@@ -137,10 +155,13 @@ function createVisitor(text: string, maxDepth: number, foldFor: FoldFor, stop: S
       if (keys?.seen.has(folded)) stop(`the key "${show(key)}" is there twice`, offset, 'a key is there twice');
       keys?.seen.add(folded);
       parentKey = key;
+      if (revival?.hasKey(key)) scanned.changes = true;
     },
-    onLiteralValue: (value, offset) => {
+    onLiteralValue: (value, offset, length) => {
       parentKey = undefined;
       if (typeof value === 'string') checkString(value, offset);
+      else if (typeof value === 'number' && revival?.hasNumber(text.slice(offset, offset + length)))
+        scanned.changes = true;
     },
     onError: (code, offset, length) => {
       if (offset >= text.length) stop('the text ends too early', offset);

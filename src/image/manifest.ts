@@ -35,7 +35,7 @@ const maxFaultsShown = 5;
  * @see docs/rules.md A13
  */
 export function parseManifest(bytes: Uint8Array): { readonly manifest: ImageManifest; readonly text: string } {
-  const json = parseJsonStrict(bytes, { revive, dataOf: ['userLabels', 'userAnnotations'] });
+  const json = parseJsonStrict(bytes, { revival, dataOf: ['userLabels', 'userAnnotations'] });
   if (!json.ok) {
     const { line, column } = json.fault;
     const details = line === undefined || column === undefined ? {} : { line, column };
@@ -57,17 +57,25 @@ export function parseManifest(bytes: Uint8Array): { readonly manifest: ImageMani
 
 const canonicalKeys: ReadonlyMap<string, string> = new Map(manifestKeys.map((key) => [foldKey(key), key]));
 
+const isInteger = (source: string): boolean => /^-?\d+$/.test(source);
+
 /**
  * Changes known keys to the case of the specification, at any depth. Values are only checked, not kept, so changing a
  * key of a free-form object does no harm. A number that is not written as an integer becomes a string, which the schema
  * refuses.
  */
-function revive(_key: string, value: unknown, { source }: { readonly source?: string }): unknown {
-  if (typeof value === 'number') return source === undefined || /^-?\d+$/.test(source) ? value : source;
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([key, member]) => [canonicalKeys.get(foldKey(key)) ?? key, member]),
-  );
+const revival = {
+  hasKey: (key: string): boolean => canonicalKey(key) !== key,
+  hasNumber: (source: string): boolean => !isInteger(source),
+  revive: (_key: string, value: unknown, { source }: { readonly source?: string }): unknown => {
+    if (typeof value === 'number') return source === undefined || isInteger(source) ? value : source;
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+    return Object.fromEntries(Object.entries(value).map(([key, member]) => [canonicalKey(key), member]));
+  },
+};
+
+function canonicalKey(key: string): string {
+  return canonicalKeys.get(foldKey(key)) ?? key;
 }
 
 function toLabels(list: readonly { readonly name: string; readonly value: string }[]): Labels {

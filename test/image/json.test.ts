@@ -71,8 +71,22 @@ test('a member called __proto__ is an ordinary member', (t) => {
 
 test('numbers are passed on with their text', (t) => {
   const sources: unknown[] = [];
-  parseJsonStrict('[80.0, 8e1, "x"]', { revive: (_key, value, { source }) => (sources.push(source), value) });
+  const revive = (_key: string, value: unknown, { source }: { source?: string }) => (sources.push(source), value);
+  parseJsonStrict('[80.0, 8e1, "x"]', { revival: { hasKey: () => false, hasNumber: () => true, revive } });
   t.deepEqual(sources, ['80.0', '8e1', '"x"', undefined]);
+});
+
+test('a text is revived if one of its keys or numbers asks for it', (t) => {
+  const revival = {
+    hasKey: (key: string) => key === 'A',
+    hasNumber: (source: string) => source.includes('.'),
+    revive: (key: string, value: unknown) => (key === '' ? 'revived' : value),
+  };
+  const isRevived = (text: string) => t.like(parseJsonStrict(text, { revival }), { ok: true, value: 'revived' });
+  isRevived('{"b": [{"A": 1}]}');
+  isRevived('{"b": {"\\u0041": 1}}');
+  isRevived('[[1, -1.50 ]]');
+  t.like(parseJsonStrict('{"b": ["A", 1, "1.5"]}', { revival }), { ok: true, value: { b: ['A', 1, '1.5'] } });
 });
 
 test('exactly what JSON.parse accepts is accepted, except repeated keys', (t) => {

@@ -182,20 +182,17 @@ test('a number with a fraction or an exponent is no integer, whatever its value'
   );
 });
 
+const value = fc.oneof(fc.jsonValue({ maxDepth: 3 }), fc.constantFrom(1.5, -3, 80, 1e30, '/a', 'tcp', 'example.com/b'));
+const members = (() => {
+  const keys = fc.constantFrom('name', 'value', 'path', 'port', 'count', 'imageName', 'labels', 'size', 'protocol');
+  const list = fc.array(fc.dictionary(keys, value), { maxLength: 3 });
+  const appKeys = fc.constantFrom('user', 'group', 'exec', 'ports', 'environment', 'isolators', 'userLabels');
+  const app = fc.dictionary(appKeys, fc.oneof(value, list));
+  const memberKeys = fc.constantFrom('labels', 'annotations', 'dependencies', 'app', 'pathWhitelist', 'NAME');
+  return fc.dictionary(memberKeys, fc.oneof(value, list, app));
+})();
+
 test('a document with any members is accepted or refused as a manifest', (t) => {
-  const value = fc.jsonValue({ maxDepth: 3 });
-  const list = fc.array(
-    fc.dictionary(fc.constantFrom('name', 'value', 'path', 'port', 'count', 'imageName', 'labels'), value),
-    { maxLength: 3 },
-  );
-  const app = fc.dictionary(
-    fc.constantFrom('user', 'group', 'exec', 'ports', 'environment', 'isolators'),
-    fc.oneof(value, list),
-  );
-  const members = fc.dictionary(
-    fc.constantFrom('labels', 'annotations', 'dependencies', 'app', 'pathWhitelist', 'NAME'),
-    fc.oneof(value, list, app),
-  );
   fc.assert(
     fc.property(members, (members) => {
       try {
@@ -207,4 +204,22 @@ test('a document with any members is accepted or refused as a manifest', (t) => 
     { numRuns: 500 },
   );
   t.pass();
+});
+
+test('a document whose keys all have the case of the specification is judged like one that has another', (t) => {
+  const judged = (text: string): unknown => {
+    try {
+      return parse(text).manifest;
+    } catch (error) {
+      if (hasCode(error, 'MANIFEST_INVALID')) return [error.message, error.details];
+      throw error;
+    }
+  };
+  fc.assert(
+    fc.property(members, (members) => {
+      const text = JSON.stringify({ ...base, ...members });
+      t.deepEqual(judged(text), judged(text.replace('acKind', 'ACKIND')));
+    }),
+    { numRuns: 1_000 },
+  );
 });
