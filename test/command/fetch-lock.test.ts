@@ -249,3 +249,15 @@ test('a lock file that can no longer be written is OUTPUT_FAILED', async (t) => 
     { code: 'OUTPUT_FAILED', message: /^the lock file .* \(ENOENT\)$/ },
   );
 });
+
+test('a lock file is a list of what it locks: dependencies that are pinned are no requests', async (t) => {
+  const { fetch, list, origin, base, at } = await locking(t);
+  const labels = [{ name: 'version', value: '1' }];
+  const dependencies = [{ imageName: 'example.com/base', labels, imageID: base.imageId }];
+  await origin.publish({ name: 'example.com/pinning', version: '1', dependencies });
+  t.is((await fetch('store', 'example.com/pinning:1')).code, 0);
+  t.true((await readFile(at('lock.json'), 'utf8')).includes(`example.com/base,version=1@${base.imageId}`));
+  const { code, stderr } = await fetch('fresh', '-f', at('lock.json'), '--frozen');
+  t.is(code, 0, stderr);
+  t.true((await list('fresh')).includes(base.imageId));
+});

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 
+import { isPlatformName } from '../../image/platform.ts';
 import { show } from '../../image/show.ts';
 import { isHttpUrl } from '../../image/url.ts';
 import type { Selection, Source, Wishes } from '../list.ts';
@@ -122,10 +123,34 @@ function printedSelection(tags: Node | undefined): Selection {
   };
 }
 
-/** The references that a lock file has. Which images they are counts only with `--lock`. */
+/** A dependency that is pinned to an image. It comes with the image that needs it, and nobody can ask for it. */
+const pinned = /^(?!https?:).*@sha512-[0-9a-f]{2,128}$/i;
+
+/**
+ * The references that a lock file has, with their platforms: those of the entry, or in the first form of lock files that behind the
+ * reference (`docker://host/name:tag#linux/amd64`). Which images they are counts only with `--lock`.
+ */
 export function readLock(root: Node, source: Source): void {
   const images = entriesOf(root, 'images');
-  for (const [reference, { at }] of images) source.asked(at, reference, {}, process.cwd());
-  if (images.length > 0)
-    source.note(root.at, 'the references are taken, not what they are locked to: --lock does that');
+  const asked = new Map<string, { readonly at: number; readonly platforms: Set<string> }>();
+  for (const [key, node] of images) {
+    if (pinned.test(key)) continue;
+    const [, reference = key, platform] = /^(docker:.*)#([^#]*)$/i.exec(key) ?? [];
+    const known = asked.get(reference) ?? { at: node.at, platforms: new Set() };
+    asked.set(reference, known);
+    for (const one of [
+      ...(platform === undefined ? [] : [platform]),
+      ...entriesOf(node, 'platforms').map(([name]) => name),
+    ]) {
+      if (isPlatformName(one)) known.platforms.add(one);
+      else source.problem(node.at, `"${show(one)}" is no platform`);
+    }
+  }
+  for (const [reference, { at, platforms }] of asked) {
+    const isWhole = platforms.delete('all'); // which is asked for alone
+    const each = [...(isWhole ? [['all']] : []), ...(platforms.size > 0 ? [[...platforms]] : [])];
+    for (const one of each) source.asked(at, reference, { platforms: one }, process.cwd());
+    if (each.length === 0) source.asked(at, reference, {}, process.cwd());
+  }
+  if (asked.size > 0) source.note(root.at, 'the references are taken, not what they are locked to: --lock does that');
 }

@@ -139,3 +139,55 @@ test('the references of a lock file', async (t) => {
     t.is(notes.length, 1);
   }
 });
+
+test('a lock file names each reference with its platforms, and no pinned dependency', async (t) => {
+  const digest = `sha256:${'a'.repeat(64)}`;
+  const imageID = `sha512-${'b'.repeat(128)}`;
+  const locks = [
+    {
+      schema: 'longshore.lock/1',
+      images: {
+        'docker://a:1#linux/amd64': { digest },
+        'docker://a:1#linux/arm64': { digest },
+        'docker://b:1#all': { digest },
+        'example.com/c,version=1': { imageID },
+        [`example.com/d@${imageID}`]: { imageID },
+        'https://example.com/e.aci': { imageID },
+      },
+    },
+    {
+      schema: 'longshore.lock/2',
+      images: {
+        'docker://a:1': { digest, platforms: { 'linux/amd64': digest, 'linux/arm64': digest } },
+        'docker://b:1': { digest, platforms: { all: digest } },
+        'example.com/c,version=1': { imageID },
+        [`example.com/d@${imageID}`]: { imageID },
+        'https://example.com/e.aci': { imageID },
+      },
+    },
+  ];
+  for (const lock of locks) {
+    const { entries, errors } = await readText(JSON.stringify(lock));
+    t.deepEqual(errors, []);
+    t.deepEqual(
+      entries.map((entry) => [entry.kind === 'image' && entry.image, entry.platforms]),
+      [
+        ['docker://a:1', ['linux/amd64', 'linux/arm64']],
+        ['docker://b:1', ['all']],
+        ['example.com/c,version=1', undefined],
+        ['https://example.com/e.aci', undefined],
+      ],
+    );
+  }
+  const both = { 'docker://a:1': { platforms: { all: digest, 'linux/amd64': digest } } };
+  const { entries } = await readText(JSON.stringify({ schema: 'longshore.lock/2', images: both }));
+  t.deepEqual(
+    entries.map(({ platforms }) => platforms),
+    [['all'], ['linux/amd64']],
+  );
+  const bad = { 'docker://a:1': { platforms: { nonsense: digest } } };
+  t.regex(
+    (await readText(JSON.stringify({ schema: 'longshore.lock/2', images: bad }))).errors.join(),
+    /"nonsense" is no platform/,
+  );
+});
