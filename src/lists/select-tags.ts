@@ -60,11 +60,19 @@ function newestFirst(tags: readonly string[]): readonly string[] {
     .map(({ tag }) => tag);
 }
 
-/** The version that a tag is: `1`, `1.2`, `v1.2.3` and with more behind a dash. */
+/**
+ * The version that a tag is: `1`, `1.2`, `v1.2.3` and with more behind a dash; `24.04` is 24.4. This is what skopeo takes for one, but
+ * for dates: `2024-01-02` is none, since it would be the highest.
+ */
 function versionOf(tag: string): SemVer | undefined {
   const [, major, minor = '0', patch = '0', rest = ''] = /^v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(-[\w.-]+)?$/.exec(tag) ?? [];
-  return major === undefined ? undefined : (parse(`${major}.${minor}.${patch}${rest}`) ?? undefined);
+  if (major === undefined || /^v?\d+-\d/.test(tag)) return undefined;
+  const numbers = [major, minor, patch].map((number) => number.replace(/^0+(?=\d)/, ''));
+  return parse(`${numbers.join('.')}${rest}`) ?? undefined;
 }
+
+/** Numbers may begin with zeros: `>=22.04`. */
+const loose = { loose: true };
 
 /**
  * Reads a range of versions as npm writes it, or as Masterminds' library does, which skopeo and regsync use: commas mean "and", and
@@ -75,7 +83,7 @@ function readRange(text: string): ((version: SemVer) => boolean) | undefined {
     const parts = text.split('||').map((part) => {
       const refused: Range[] = [];
       const rest = part.replace(/!=\s*([^\s,]+)/g, (_, version: string) => {
-        refused.push(new Range(version));
+        refused.push(new Range(version, loose));
         return ' ';
       });
       const range = new Range(
@@ -83,6 +91,7 @@ function readRange(text: string): ((version: SemVer) => boolean) | undefined {
           .replace(/,/g, ' ')
           .replace(/=([<>])/g, '$1=')
           .trim() || '*',
+        loose,
       );
       return (version: SemVer) => range.test(version) && !refused.some((one) => one.test(version));
     });

@@ -30,7 +30,7 @@ const cases: readonly (readonly [Selection, readonly string[]])[] = [
   [{ semver: '>= 3.9, < 3.11, != 3.10.0' }, ['3.9', '3.10.1']],
   [{ semver: '~3.10 || >=4.0.0-0' }, ['3.10', '3.10.1', '4.0.0-rc.1', '4.0.0']],
   [{ semver: '=> 3.11' }, ['v3.11', '4.0.0']],
-  [{ newest: 3 }, ['4.0.0-rc.1', '4.0.0', '2024-01-02']],
+  [{ newest: 3 }, ['4.0.0-rc.1', '4.0.0', '3.12-alpine']],
   [{ newest: 2, semver: '3.x' }, ['3.10.1', 'v3.11']],
   [{ newest: 2, include: ['[a-z]+.*'], exclude: ['v.*'] }, ['latest', 'sha-1']],
   [{ include: ['nothing'] }, []],
@@ -42,6 +42,18 @@ for (const [selection, chosen] of cases) {
     t.deepEqual(selectTags(tags, selection), chosen);
   });
 }
+
+test('tags of dates: a date is no version, and the newest are the latest; numbers may begin with zeros', (t) => {
+  const dates = ['2023-12-31', '2024-01-02', '2024-01-10', 'latest'];
+  t.deepEqual(selectTags(dates, { include: ['\\d.*'], newest: 2 }), ['2024-01-02', '2024-01-10']);
+  t.deepEqual(selectTags(dates, { semver: '>=2000-0' }), []);
+  t.deepEqual(selectTags([...dates, '1.2'], { newest: 1 }), ['1.2']);
+  t.deepEqual(selectTags([...dates, '1.2'], { semver: '*' }), ['1.2']);
+  const releases = ['20.04', '22.04', '22.10', '24.04', '2024.01.02', 'noble', '24.04-rc1'];
+  t.deepEqual(selectTags(releases, { semver: '>=22.04, <2000' }), ['22.04', '22.10', '24.04']);
+  t.deepEqual(selectTags(releases, { semver: '!= 22.04, < 24.04' }), ['20.04', '22.10']);
+  t.deepEqual(selectTags(releases, { newest: 2 }), ['24.04', '2024.01.02']);
+});
 
 test('a pattern or a range that cannot be read is a fault', (t) => {
   t.regex(selectionFault({ include: ['('] }) ?? '', /"\(" is no pattern/);
