@@ -357,3 +357,36 @@ test('a list is not overwritten by what a run writes, whatever stands before its
   t.is(code, 2);
   t.regex(stderr, /is a list of this run/);
 });
+
+test('push and prune choose among the tags that the store has; credentials of a list are no use to a push', async (t) => {
+  const { registry, host, write, longshore } = await open(t);
+  for (const tag of ['1.0', '1.1', 'old']) registry.putImage('team/many', tag, { layers: [tag] });
+  const all = ['team/many:1.0', 'team/many:1.1', 'team/many:old', 'team/a:1'];
+  t.is((await longshore('fetch', ...all.map((name) => `docker://${host}/${name}`))).code, 0);
+  const sync = await write(
+    'sync.yaml',
+    `"${host}":\n  credentials: {username: john, password: open sesame}\n  images: {team/a: ["1"]}\n  images-by-semver: {team/many: "1.x"}\n`,
+  );
+  const asked = registry.requests.length;
+  const pushed = await longshore('push', '-f', sync, '--dry-run', '--to', `docker://${host}/mirror`);
+  t.is(pushed.code, 0, pushed.stderr);
+  t.deepEqual(pushed.stdout.match(/team\/\S+(?= ->)/g), ['team/a:1', 'team/many:1.0', 'team/many:1.1']);
+  t.is(pushed.stderr.match(/sync\.yaml, line 2, column \d+: a push does not use the credentials/g)?.length, 1);
+  t.notRegex(pushed.stdout + pushed.stderr, /sesame/);
+
+  const absent = await write('absent.yaml', `"${host}": {images: {team/absent: []}}`);
+  for (const args of [
+    ['push', '--dry-run', '--to', `docker://${host}`],
+    ['image', 'prune'],
+  ]) {
+    const { code, stdout, stderr } = await longshore(...args, '-f', absent, '-f', sync);
+    t.deepEqual([code, stdout], [4, '']);
+    t.regex(stderr, /NOT_IN_STORE: \S+absent\.yaml, line 1, column \d+: the store has no tag of \S+team\/absent/);
+  }
+
+  const pruned = await longshore('image', 'prune', '-f', sync, '--output=json');
+  t.is(pruned.code, 0, pruned.stderr);
+  const { removed, kept } = JSON.parse(pruned.stdout) as { removed: { name: string }[]; kept: number };
+  t.deepEqual([removed.length, kept], [1, 3]);
+  t.is(registry.requests.length, asked);
+});

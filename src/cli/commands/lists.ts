@@ -3,10 +3,11 @@ import {
   asImageError,
   type Finder,
   fromErrorData,
-  type ImageError,
+  ImageError,
   type Insecure,
   isImageError,
   showReference,
+  type Store,
   toErrorData,
 } from '../../internal.ts';
 import { type Entry, listInvalid, type RegistryWish, showPlace, type TagsEntry } from '../../lists/list.ts';
@@ -147,4 +148,30 @@ export async function chooseTags(
     return part;
   });
   return [...parts.flat(), ...apps.slice(next)];
+}
+
+/** Lists the tags of a repository that the store has. @returns what answers selections without the network */
+export function tagsInStore(store: Store): Pick<Finder, 'listTags'> {
+  let reading: Promise<ReadonlyMap<string, readonly string[]>> | undefined;
+  return {
+    async listTags(repository) {
+      const tags = (await (reading ??= readTags(store))).get(repository) ?? [];
+      if (tags.length > 0) return tags;
+      const message = `the store has no tag of ${showReference(repository)}`;
+      throw new ImageError('NOT_IN_STORE', message, { asked: repository });
+    },
+  };
+}
+
+async function readTags(store: Store): Promise<ReadonlyMap<string, readonly string[]>> {
+  const found = new Map<string, string[]>();
+  for await (const { reference } of store.registryImages()) {
+    const [, repository, tag] = /^([^@]+):([^:/@]+)$/.exec(reference) ?? [];
+    if (repository === undefined || tag === undefined) continue; // by its digest alone
+    const key = `docker://${repository}`;
+    const tags = found.get(key) ?? [];
+    found.set(key, tags);
+    tags.push(tag);
+  }
+  return found;
 }

@@ -7,6 +7,7 @@ import {
   prune as pruneStore,
   type PruneReport,
   showReference,
+  type Store,
   type ToKeep,
 } from '../../../internal.ts';
 import type { Io } from '../../command.ts';
@@ -16,6 +17,7 @@ import { isOn, namesOf, textOf } from '../../options/read.ts';
 import { toSafeJson } from '../../output/table.ts';
 import { write } from '../../output/write.ts';
 import { readRequests } from '../fetch/requests.ts';
+import { chooseTags, tagsInStore } from '../lists.ts';
 import { formatReport } from './gc.ts';
 import type { Failure, Subcommand } from './subcommand.ts';
 
@@ -28,7 +30,7 @@ export const prune: Subcommand = (line, io) => {
   return {
     access: 'change',
     async run(store) {
-      const { keep, failures } = await readToKeep(io, line, { lists, lock });
+      const { keep, failures } = await readToKeep(io, line, { lists, lock, store });
       if (failures.length > 0) return failures;
       if (keep.length === 0 && !yes && !dryRun) {
         throw usageError('nothing is named there, so that nothing would stay; if that is meant: --yes');
@@ -47,16 +49,18 @@ export const prune: Subcommand = (line, io) => {
   };
 };
 
-type Sources = { readonly lists: readonly string[]; readonly lock: string | undefined };
+type Sources = { readonly lists: readonly string[]; readonly lock: string | undefined; readonly store: Store };
 
-/** @throws USAGE, LIST_INVALID, CONFIG_INVALID */
+/** Selections of tags mean those that the store has. @throws USAGE, LIST_INVALID, CONFIG_INVALID, and as chooseTags */
 async function readToKeep(
   io: Io,
   line: CommandLine,
-  { lists, lock }: Sources,
+  { lists, lock, store }: Sources,
 ): Promise<{ readonly keep: readonly ToKeep[]; readonly failures: readonly Failure[] }> {
   const names = namesOf(line);
-  const { apps, errors } = await readRequests({ asked: [], lists, names, io });
+  const { errors, ...requests } = await readRequests({ asked: [], lists, names, io });
+  if (errors.length > 0) return { keep: [], failures: errors };
+  const apps = await chooseTags(requests, tagsInStore(store), io.signal);
   const workingDirectory = process.cwd();
   const isFileIn = createFileChecks();
   const keep: ToKeep[] = apps.map(({ image, type = 'guess', directory = workingDirectory, platform = [] }) => ({
@@ -69,7 +73,7 @@ async function readToKeep(
     const file = await readLockFile(lock, true);
     for (const [asked, locked] of file?.images ?? []) keep.push({ asked, locked });
   }
-  return { keep, failures: errors };
+  return { keep, failures: [] };
 }
 
 function asJson({ images, kept, imageBytes, garbage }: PruneReport, dryRun: boolean): string {

@@ -12,8 +12,9 @@ import {
   type PushTotals,
   show,
   showReference,
+  type Store,
 } from '../../../internal.ts';
-import { listInvalid, showPlace } from '../../../lists/list.ts';
+import { showPlace, type TagsEntry } from '../../../lists/list.ts';
 import type { Io, Run } from '../../command.ts';
 import { readConfig } from '../../config/read-config.ts';
 import { openCliStore } from '../../open-store.ts';
@@ -33,7 +34,7 @@ import { type EventDestination, eventDestination, eventPath, openEventFile } fro
 import { networkSettings, readCaFile, storeDirectory } from '../fetch/network.ts';
 import { fetchOptions } from '../fetch/options.ts';
 import { insecureWarnings } from '../fetch/prepare.ts';
-import { type Lists, listWarnings, readLists } from '../lists.ts';
+import { type AskedTags, chooseTags, type Lists, listWarnings, readLists, tagsInStore } from '../lists.ts';
 import { requireApart } from '../output-files.ts';
 
 /** `push [IMAGE...]`: brings images of the store into a registry. */
@@ -47,7 +48,7 @@ export const runPushCommand: Run = async (io, line) => {
     throw usageError('name at least one image, or a list with -f, or --all');
   const options = fetchOptions(line);
   const ca = await valueOf(line, 'ca-file', readCaFile);
-  const { inputs, errors, lists: read } = await readInputs(line, io);
+  const { named, errors, lists: read } = await readInputs(line, io);
   if (errors.length > 0) {
     await write(io.stderr, errorLines(errors));
     return exitCodes.usage;
@@ -84,9 +85,11 @@ export const runPushCommand: Run = async (io, line) => {
   let totals: PushTotals | undefined;
   const exitCode = createBatchExitCode();
   try {
-    [...insecureWarnings({ ...options.insecure, image: false }), ...listWarnings(read, options.insecure)].forEach(
-      onWarning,
-    );
+    [
+      ...insecureWarnings({ ...options.insecure, image: false }),
+      ...listWarnings(read, options.insecure),
+      ...credentialWarnings(read),
+    ].forEach(onWarning);
     const { mirrors, certificates } = await registrySettings([], environment, onWarning);
     await using store = await openCliStore(
       { dir: storeDirectory({ dir, config, environment }) },
@@ -101,6 +104,7 @@ export const runPushCommand: Run = async (io, line) => {
       dockerCredentials: config.dockerCredentials,
       registryCredentials: registryCredentials(environment, onWarning),
     });
+    const inputs = await chooseStored(named, store, io.signal);
     const result = createResult(stdout, line, events);
     const waiting = new Set(inputs.map(({ image }) => image));
     io.awaits(() => [...waiting]);
@@ -136,6 +140,27 @@ function createResult(
   return events?.kind === 'stdout' ? noResult : createLines(stdout, lineOf);
 }
 
+/** An image, or a selection of tags of a repository. */
+type Named = PushInput | TagsEntry;
+
+/** The images that are named, with the tags that the store has in the place of selections. @throws as chooseTags */
+async function chooseStored(named: readonly Named[], store: Store, signal: AbortSignal): Promise<readonly PushInput[]> {
+  const apps: PushInput[] = [];
+  const tags: AskedTags[] = [];
+  for (const one of named) {
+    if ('selection' in one) tags.push({ before: apps.length, entry: one });
+    else apps.push(one);
+  }
+  return chooseTags({ apps, tags }, tagsInStore(store), signal);
+}
+
+/** The credentials of a list are for where its images are from. A push asks only the registry that it goes to. */
+function credentialWarnings({ registries }: Lists): readonly string[] {
+  const place = registries.find(({ credentials }) => credentials)?.place;
+  if (!place) return [];
+  return [`${showPlace(place)}: a push does not use the credentials of a list; those of the configuration count`];
+}
+
 type Misunderstood = { readonly asked: string | undefined; readonly error: ImageError };
 
 /** The images that operands and lists name, and all that cannot be understood. @throws ImageError for a list that cannot be read */
@@ -143,16 +168,16 @@ async function readInputs(
   line: CommandLine,
   io: Io,
 ): Promise<{
-  readonly inputs: readonly PushInput[];
+  readonly named: readonly Named[];
   readonly errors: readonly Misunderstood[];
   readonly lists: Lists;
 }> {
-  const inputs: PushInput[] = [];
+  const named: Named[] = [];
   const errors: Misunderstood[] = [];
   const names = namesOf(line);
   const take = (image: string, place: string, skipsArchives: boolean): void => {
     try {
-      inputs.push({ image, type: checkAsked(image, names), skipsArchives });
+      named.push({ image, type: checkAsked(image, names), skipsArchives });
     } catch (error) {
       errors.push({ asked: `${place}${showReference(image)}`, error: asImageError(error) });
     }
@@ -165,12 +190,9 @@ async function readInputs(
   for (const error of lists.errors) errors.push({ asked: undefined, error });
   for (const entry of lists.entries) {
     if (entry.kind === 'image') take(entry.image, `${showPlace(entry.place)}: `, true);
-    else {
-      const problem = `name the tags of ${showReference(entry.repository)} that are to be pushed`;
-      errors.push({ asked: undefined, error: listInvalid({ place: entry.place, problem }) });
-    }
+    else named.push(entry);
   }
-  return { inputs, errors, lists };
+  return { named, errors, lists };
 }
 
 function lineOf({ reference, status, pushed, target, digest, size: bytes }: PushOutcome): string {
