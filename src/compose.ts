@@ -9,6 +9,7 @@ import { createAnswers } from './fetchers/answers.ts';
 import type { FetchContext, PullPolicy, Registries } from './fetchers/context.ts';
 import { parseConnectTo } from './http/connect.ts';
 import type { Http, TlsMaterial } from './http/contract.ts';
+import { createTraffic } from './http/exchange.ts';
 import { openHttp } from './http/open-http.ts';
 import { type AppInput, isOfRegistry } from './image/apps.ts';
 import { defaultLimits, defaultTimeouts, type Limits, withDefaults } from './image/limits.ts';
@@ -78,6 +79,7 @@ export function openContext(options: ActionOptions, onEvent: EventSink): OpenCon
         ...shared,
         onEvent: batch.onEvent,
         tally: { requests: 0, retries: 0 },
+        traffic: createTraffic(),
         tidy(work) {
           const over = work.catch(() => undefined).finally(() => tidying.delete(over));
           tidying.add(over);

@@ -1,4 +1,4 @@
-export type { PlanFacts, PlanOutcome, PlanStatus, PlanTotals } from './coordinator/plan-batch.ts';
+export type { PlanFacts, PlanOutcome, PlanQuota, PlanStatus, PlanTotals } from './coordinator/plan-batch.ts';
 export type { ErrorCode, ErrorData, ErrorDetails, ImageErrorWith, Keepable } from './errors.ts';
 export { hasCode, ImageError, isImageError } from './errors.ts';
 export type {

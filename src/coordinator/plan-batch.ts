@@ -22,10 +22,10 @@ export async function planBatch(
   requests: readonly BatchRequest[],
   { context, withDeps, signal, onOutcome }: PlanOptions,
 ): Promise<PlanTotals> {
-  const { nowMs, limits, tally } = context;
+  const { nowMs, limits, tally, traffic, store } = context;
   const startedMs = nowMs();
   const reading = asReadOnly(context);
-  const totals = createPlanTotals();
+  const totals = createPlanTotals(context.concurrency.jobs);
   const ids = new Map<ImageNode<Planned>, number>();
   let known = 0;
   const idOf = (node: ImageNode<Planned>): number => {
@@ -54,9 +54,12 @@ export async function planBatch(
     },
     signal,
   );
+  const diskFree = await store.freeBytes().catch(() => undefined);
   return totals.read({
     images: requests.length,
     ...tally,
+    ...(diskFree !== undefined && { diskFree }),
+    quotas: traffic.read().flatMap(quotaPlan),
     durationMs: nowMs() - startedMs,
   });
 }
@@ -126,7 +129,43 @@ export type PlanTotals = Pick<Totals, 'images' | 'nodes' | 'present' | 'failed' 
     readonly unknownSizes: number;
     /** The number of absent nodes whose dependencies are unknown. */
     readonly unknownDependencies: number;
+    /** The number of different URLs and blobs to download. */
+    readonly blobs: number;
+    /** Bytes that the absent images need, and that are in the store or counted for another of them. */
+    readonly bytesShared: number;
+    /** Bytes of the disk that a fetch needs at least, with the archives that it makes; those of unknown size are not in it. */
+    readonly diskNeeded: number;
+    /** The same for as many images at a time as there may be, where what is packed becomes three times as large, which is usual. */
+    readonly diskExpected: number;
+    /** Bytes that are free on the disk of the store, beyond 1 MiB for its index; absent if the system does not say. */
+    readonly diskFree?: number;
+    /** Bytes that are missing: the fetch does not fit. Absent if it may. */
+    readonly diskMissing?: number;
+    /** Requests that a fetch sends if none has to be repeated: those of the plan, and one for each blob. */
+    readonly requestsNeeded: number;
+    /** The registries that tell how many requests they allow. */
+    readonly quotas: readonly PlanQuota[];
   };
+
+/** What a registry allows, as it said itself, and how much of it a fetch uses. */
+export type PlanQuota = {
+  /** `host[:port]`. */
+  readonly host: string;
+  /** Requests in `windowSeconds`. */
+  readonly limit: number;
+  /** Requests that are left. */
+  readonly remaining?: number;
+  /** The time that the limit is for. */
+  readonly windowSeconds?: number;
+  /** Requests that a fetch sends and that count: as many as the plan has sent. */
+  readonly needed: number;
+};
+
+function quotaPlan({ host, quota, counted }: HostTraffic): readonly PlanQuota[] {
+  return quota ? [{ host, ...quota, needed: counted }] : [];
+}
+
+type HostTraffic = ReturnType<FetchContext['traffic']['read']>[number];
 
 type PlanView = {
   readonly idOf: (node: ImageNode<Planned>) => number;
@@ -181,10 +220,13 @@ function planStatus({ found, error, cancelled }: ImageNode<Planned>): PlanStatus
   return error || !found ? 'failed' : found.status;
 }
 
-type Rest = Pick<PlanTotals, 'images' | 'requests' | 'retries' | 'durationMs'>;
+type Rest = Pick<PlanTotals, 'images' | 'requests' | 'retries' | 'durationMs' | 'diskFree' | 'quotas'>;
 
-/** Counts settled nodes. */
-function createPlanTotals(): {
+/** How much larger what is packed usually becomes. */
+const usualRatio = 3;
+
+/** Counts settled nodes. @param jobs - the most transfers at a time */
+function createPlanTotals(jobs: number): {
   add(node: ImageNode<Planned>, isExplored: boolean): void;
   addInvalid(): void;
   read(rest: Rest): PlanTotals;
@@ -195,10 +237,19 @@ function createPlanTotals(): {
   let bytesToFetch = 0;
   let unknownSizes = 0;
   let unknownDependencies = 0;
+  let registryBlobs = 0;
+  let bytesShared = 0;
+  let partsKept = 0;
+  const temporaries: number[] = [];
+  let archivesLeast = 0;
+  let archivesExpected = 0;
 
   /** Counts an URL or a layer once: two names may have the same URL, and two images the same layer. */
   const addOnce = (what: string, bytes: number | undefined): void => {
-    if (counted.has(what)) return;
+    if (counted.has(what)) {
+      bytesShared += bytes ?? 0;
+      return;
+    }
     counted.add(what);
     if (bytes === undefined) unknownSizes += 1;
     else bytesToFetch += bytes;
@@ -210,17 +261,40 @@ function createPlanTotals(): {
       nodes += 1;
       count[planStatus(node)] += 1;
       if (found?.status !== 'absent') return;
-      if (found.parts) found.parts.forEach((bytes, digest) => addOnce(digest, bytes));
-      else if (found.url !== undefined) addOnce(found.url, found.bytesToFetch);
+      const isAnother = found.url !== undefined && !found.parts && counted.has(found.url);
+      if (found.archive && !isAnother) {
+        const { leastBytes, isKnown, temporaryBytes } = found.archive;
+        archivesLeast += leastBytes;
+        archivesExpected += isKnown ? leastBytes : leastBytes * usualRatio;
+        temporaries.push(temporaryBytes);
+      }
+      bytesShared += found.bytesInStore ?? 0;
+      const [blobsBefore, bytesBefore] = [counted.size, bytesToFetch];
+      if (found.parts) {
+        found.parts.forEach((bytes, digest) => addOnce(digest, bytes));
+        registryBlobs += counted.size - blobsBefore;
+        if (!found.archive?.isAlone) partsKept += bytesToFetch - bytesBefore;
+      } else if (found.url !== undefined) addOnce(found.url, found.bytesToFetch);
       if (!isExplored) unknownDependencies += 1;
     },
     addInvalid() {
       nodes += 1;
       count.failed += 1;
     },
-    read: ({ images, ...rest }) => ({
-      ...{ images, nodes, ...count },
-      ...{ bytesToFetch, unknownSizes, unknownDependencies, ...rest },
-    }),
+    read({ images, diskFree, quotas, ...rest }) {
+      const largestFirst = temporaries.toSorted((one, other) => other - one);
+      const diskNeeded = partsKept + archivesLeast + (largestFirst.at(-1) ?? 0); // those of the last image
+      const diskExpected =
+        partsKept + archivesExpected + largestFirst.slice(0, jobs).reduce((sum, bytes) => sum + bytes, 0);
+      const isTooMuch = diskFree !== undefined && diskNeeded > diskFree;
+      return {
+        ...{ images, nodes, ...count },
+        ...{ bytesToFetch, unknownSizes, unknownDependencies },
+        ...{ blobs: counted.size, bytesShared, diskNeeded, diskExpected },
+        ...(diskFree !== undefined && { diskFree }),
+        ...(isTooMuch && { diskMissing: diskNeeded - diskFree }),
+        ...{ requestsNeeded: rest.requests + registryBlobs, quotas, ...rest },
+      };
+    },
   };
 }

@@ -1,6 +1,6 @@
 import type { DiscoveryContext } from '../discovery/discover.ts';
 import type { EventSink } from '../events.ts';
-import type { Http, HttpObserver, Pacing } from '../http/contract.ts';
+import type { Http, HttpObserver, Pacing, Traffic } from '../http/contract.ts';
 import type { Keep } from '../image/apps.ts';
 import type { Digest } from '../image/digest.ts';
 import type { Expected } from '../image/expected.ts';
@@ -52,6 +52,8 @@ export type FetchContext = {
   readonly onEvent: EventSink;
   /** Counts of all requests and retries; the totals of a batch are differences of them. */
   readonly tally: { requests: number; retries: number };
+  /** What was exchanged with each host. */
+  readonly traffic: Traffic;
   readonly nowMs: () => number;
   /** For one fetch: called with the dependencies of its image before that is complete and verified. */
   readonly onDependencies?: (dependencies: readonly Dependency[]) => void;
@@ -190,14 +192,16 @@ export type Pin = {
 export type Wanted = Expected & Pick<Pin, 'held'>;
 
 /** Counts requests and retries, reports retries as events, and passes the progress to the slot. */
-export function createObserver({ tally, onEvent, slot }: FetchContext, key: string): HttpObserver {
+export function createObserver({ tally, traffic, onEvent, slot }: FetchContext, key: string): HttpObserver {
   return {
     ...(slot && { pacing: slot }),
+    traffic,
     onRequest: () => {
       tally.requests += 1;
     },
     onRetry: ({ url, ...retry }) => {
       tally.retries += 1;
+      traffic.retried(URL.parse(url)?.host ?? '');
       onEvent({ type: 'retry', key, url: showUrl(url), ...retry });
     },
   };

@@ -37,6 +37,17 @@ export function present(image: FoundImage): Found {
   return { status: 'present', image, bytesDownloaded: 0 };
 }
 
+/** The archive that is unpacked from a download, or made of layers. */
+export type PlannedArchive = {
+  /** Its size in the store, or at least so many bytes where that is not known: nothing is larger packed than unpacked. */
+  readonly leastBytes: number;
+  readonly isKnown: boolean;
+  /** What lies beside it until it is complete: what is downloaded for it, and unpacked layers. */
+  readonly temporaryBytes: number;
+  /** Whether the parts of the image are not kept beside it. */
+  readonly isAlone: boolean;
+};
+
 /** What a fetch would do for one image. */
 export type Planned =
   | { readonly status: 'present'; readonly image: FoundImage }
@@ -52,6 +63,10 @@ export type Planned =
       readonly bytesToFetch: number | undefined;
       /** The bytes to download of each part, by digest; other images may have the same parts. */
       readonly parts?: ReadonlyMap<string, number>;
+      /** The bytes of parts that the store has already. */
+      readonly bytesInStore?: number;
+      /** The archive that the store will have; absent if it keeps the image as it comes. */
+      readonly archive?: PlannedArchive;
       /** The URL or path of the signature; absent if nothing is verified. */
       readonly signature?: string;
       /** Absent if the manifest is only in the remote archive. */

@@ -1,7 +1,19 @@
 import { ImageError } from '../errors.ts';
 import { show, showUrl } from '../image/show.ts';
-import type { Clock, HttpOptions, Pacing, Transport, TransportRequest, TransportResponse } from './contract.ts';
-import { contentLength } from './headers.ts';
+import type {
+  Clock,
+  HeaderFields,
+  HostTraffic,
+  HttpObserver,
+  HttpOptions,
+  Pacing,
+  Quota,
+  Traffic,
+  Transport,
+  TransportRequest,
+  TransportResponse,
+} from './contract.ts';
+import { contentLength, headerOf } from './headers.ts';
 import type { HostHealth } from './host-health.ts';
 import type { RateLimiter } from './pump.ts';
 import { paceBody, type Slowness } from './request-body.ts';
@@ -38,7 +50,13 @@ export const connectionGivenUp = new Error('the connection was given up for othe
 export async function withExchange<T>(
   { transport, options, clock, limiterOf }: HttpContext,
   asked: TransportRequest,
-  { pacing, answerMs }: { readonly pacing: Pacing | undefined; readonly answerMs: number | undefined },
+  {
+    pacing,
+    traffic,
+    answerMs,
+  }: Pick<{ [K in keyof HttpObserver]: HttpObserver[K] | undefined }, 'pacing' | 'traffic'> & {
+    readonly answerMs: number | undefined;
+  },
   use: (response: TransportResponse) => Promise<T>,
   signal: AbortSignal,
 ): Promise<T> {
@@ -46,6 +64,9 @@ export async function withExchange<T>(
   const exchange = new AbortController();
   const stop = () => exchange.abort(signal.reason);
   signal.addEventListener('abort', stop, { once: true });
+  const received = { bytes: 0 };
+  let answer: TransportResponse | undefined;
+  const onEnd = traffic?.begin(new URL(asked.url).host);
   const onOver = pacing?.onConnection(() => exchange.abort(connectionGivenUp));
   const pace = { stallMs: options.timeouts.stallMs, minRate: options.minRate, windowMs };
   const onSlow = ({ bytes, what }: Slowness): void => {
@@ -61,9 +82,10 @@ export async function withExchange<T>(
     const timer =
       answerMs === undefined ? undefined : setTimeout(() => exchange.abort(unanswered(request, answerMs)), answerMs);
     const response = await transport(request, exchange.signal).finally(() => clearTimeout(timer));
+    answer = response;
     pacing?.onAnswer(response.status);
     pacing?.onWaiting(false);
-    const body = watchPace(response.body, pace, clock, onSlow, pacing);
+    const body = watchPace(response.body, pace, clock, onSlow, pacing, received);
     try {
       return await use({ ...response, body });
     } finally {
@@ -73,6 +95,7 @@ export async function withExchange<T>(
     signal.removeEventListener('abort', stop);
     pacing?.onWaiting(false);
     onOver?.();
+    onEnd?.(answer && { ...answer, method: asked.method }, received.bytes);
   }
 }
 
@@ -119,14 +142,15 @@ export async function* watchPace(
   clock: Clock,
   onSlow: (slowness: Slowness) => void,
   pacing?: Pacing,
+  received = { bytes: 0 },
 ): AsyncGenerator<Uint8Array, void> {
-  let bytes = 0;
   let isWaiting = true;
   const silence = setTimeout(() => {
-    const before = bytes;
+    const before = received.bytes;
     if (!isWaiting) return; // the time of the reader does not count, even if that ends before the check below
     setImmediate(() => {
-      if (isWaiting && bytes === before) onSlow({ bytes, what: `nothing came for ${stallMs / 1000} s` });
+      if (isWaiting && received.bytes === before)
+        onSlow({ bytes: before, what: `nothing came for ${stallMs / 1000} s` });
     });
   }, stallMs);
 
@@ -136,7 +160,8 @@ export async function* watchPace(
   const measure = () => {
     const spent = waitedMs + (isWaiting ? clock.monotonic() - since : 0);
     if (minRate === undefined || spent < windowMs) return;
-    if (windowBytes * 1000 < minRate * spent) onSlow({ bytes, what: `less than ${minRate} bytes a second` });
+    if (windowBytes * 1000 < minRate * spent)
+      onSlow({ bytes: received.bytes, what: `less than ${minRate} bytes a second` });
     [waitedMs, windowBytes, since] = [0, 0, clock.monotonic()];
   };
   const rate = minRate === undefined ? undefined : setInterval(() => setImmediate(measure), windowMs / 10);
@@ -145,7 +170,7 @@ export async function* watchPace(
   try {
     for await (const chunk of body) {
       isWaiting = false;
-      bytes += chunk.byteLength;
+      received.bytes += chunk.byteLength;
       pacing?.onWaiting(false);
       pacing?.onBytes(chunk.byteLength);
       if (rate) {
@@ -163,4 +188,65 @@ export async function* watchPace(
     clearInterval(rate);
     pacing?.onWaiting(false);
   }
+}
+
+const mostHosts = 100;
+
+type Counts = { -readonly [K in keyof HostTraffic]: HostTraffic[K] } & { open: number };
+
+export function createTraffic(): Traffic {
+  const hosts = new Map<string, Counts>();
+  const countsOf = (asked: string): Counts => {
+    const host = hosts.has(asked) || hosts.size < mostHosts ? asked : 'other';
+    const known = hosts.get(host);
+    if (known) return known;
+    const counts = { host, requests: 0, bytes: 0, retries: 0, refusals: 0, concurrency: 0, counted: 0, open: 0 };
+    hosts.set(host, counts);
+    return counts;
+  };
+  return {
+    begin(host) {
+      const counts = countsOf(host);
+      counts.requests += 1;
+      counts.open += 1;
+      counts.concurrency = Math.max(counts.concurrency, counts.open);
+      return (answer, bytes) => {
+        counts.open -= 1;
+        counts.bytes += bytes;
+        if (!answer) return;
+        if (answer.status === 429 || answer.status === 503) counts.refusals += 1;
+        const quota = quotaOf(answer.headers);
+        if (!quota) return;
+        counts.quota = quota;
+        if (answer.method === 'GET') counts.counted += 1;
+      };
+    },
+    retried: (host) => void (countsOf(host).retries += 1),
+    read: () => [...hosts.values()].map(({ open: _, ...counts }) => counts),
+  };
+}
+
+/** `100;w=21600`: so many requests in so many seconds. */
+const quotaValue = /^\s*(\d{1,12})\s*(?:;\s*w\s*=\s*(\d{1,9})\s*)?$/;
+
+/** What `ratelimit-limit` and `ratelimit-remaining` say. @see https://docs.docker.com/docker-hub/usage/pulls/ */
+function quotaOf(headers: HeaderFields): Quota | undefined {
+  const limit = valueOf(headers, 'ratelimit-limit');
+  if (!limit) return undefined;
+  const remaining = valueOf(headers, 'ratelimit-remaining');
+  return {
+    limit: limit.count,
+    ...(remaining && { remaining: remaining.count }),
+    ...(limit.seconds !== undefined && { windowSeconds: limit.seconds }),
+  };
+}
+
+function valueOf(
+  headers: HeaderFields,
+  name: string,
+): { readonly count: number; readonly seconds?: number } | undefined {
+  const text = headerOf(headers, name);
+  const [, count, seconds] = (text !== undefined && text.length <= 64 && quotaValue.exec(text)) || [];
+  if (count === undefined) return undefined;
+  return { count: Number(count), ...(seconds !== undefined && { seconds: Number(seconds) }) };
 }

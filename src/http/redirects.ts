@@ -52,7 +52,7 @@ export async function withResponse<T>(
     const hop = await withExchange<Hop<T>>(
       context,
       request,
-      { pacing: observer?.pacing, answerMs: ask.answerMs },
+      { pacing: observer?.pacing, traffic: observer?.traffic, answerMs: ask.answerMs },
       async (response) => {
         context.health.noteAnswer(from.url.origin);
         debug(() => {

@@ -191,8 +191,8 @@ function keyOf({ origins, query, host }: Place): string {
 }
 
 /** Requests that several images share have no slot: those of the image for which they begin count as its own all the same. */
-function ofSharedRequests({ onRequest, onRetry }: HttpObserver): HttpObserver {
-  return { ...(onRequest && { onRequest }), ...(onRetry && { onRetry }) };
+function ofSharedRequests({ onRequest, onRetry, traffic }: HttpObserver): HttpObserver {
+  return { ...(onRequest && { onRequest }), ...(onRetry && { onRetry }), ...(traffic && { traffic }) };
 }
 
 /** Whether the content was received, but is not the expected one. */

@@ -20,7 +20,7 @@ import { formatImageRow, formatRemoteRow, hashKey, idDigits } from './index/rows
 import type { IndexRequest, Writer } from './index-thread.ts';
 import { refuseOnceClosed } from './refuse-once-closed.ts';
 import type { RegistryStore } from './registry-store.ts';
-import { createSpace } from './space.ts';
+import { createSpace, indexBytes } from './space.ts';
 import type { PartialDownload, Patience, Store } from './store.ts';
 import { inStore } from './store-error.ts';
 
@@ -45,10 +45,11 @@ export async function createStore({ layout, readOnly, reader, writer, patience }
     const found = await partialFiles(layout, hashKey(text), temporaryPath).peek(bootId);
     return found && { bytes: found.bytes, validator: found.state.validator, total: found.state.total };
   };
-  const freeBytes = (): Promise<number> => inStore(layout.dir, () => freeBytesAt(layout.dir));
+  const freeBytes = (): Promise<number> =>
+    inStore(layout.dir, async () => Math.max(0, (await freeBytesAt(layout.dir)) - indexBytes));
   const space = createSpace({
     path: layout.dir,
-    measure: () => freeBytes().catch(() => Infinity), // then the disk itself says when it is full
+    measure: () => freeBytesAt(layout.dir).catch(() => Infinity), // then the disk itself says when it is full
     storedOf: async (key) => (await peekPartial(key).catch(() => undefined))?.bytes ?? 0,
     nowMs: () => performance.now(),
   });

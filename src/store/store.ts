@@ -232,7 +232,7 @@ type ImageStore = AsyncDisposable & {
    * size, reserves it as well. @throws STORE_FULL
    */
   reserve(parts: ReadonlyMap<string, number>): Promise<Disposable>;
-  /** The bytes that are free on the disk of the store. */
+  /** The bytes that are free for downloads on the disk of the store. */
   freeBytes(): Promise<number>;
 
   /** What fetches of the last hour found of hosts; nothing if that cannot be read. */

@@ -2,7 +2,16 @@ import type { Writable } from 'node:stream';
 
 import prettyBytes from 'pretty-bytes';
 
-import { type PlanOutcome, type PlanStatus, type PlanTotals, shortId, show, showReference } from '../../internal.ts';
+import {
+  ImageError,
+  type PlanOutcome,
+  type PlanStatus,
+  type PlanTotals,
+  shortId,
+  show,
+  showReference,
+} from '../../internal.ts';
+import { formatDuration } from './state-line.ts';
 import { inOrder, type ResultWriter } from './text-result.ts';
 import { written } from './write.ts';
 
@@ -54,7 +63,7 @@ export function createPlanTree(
       if (outcome.index !== undefined) print(outcome.index, outcome);
     },
     async end(totals) {
-      stdout.write(`\n${planSummary(totals)}\n`);
+      stdout.write(`\n${[planSummary(totals), ...diskLines(totals), ...quotaLines(totals)].join('\n')}\n`);
       await written(stdout);
     },
   };
@@ -133,4 +142,39 @@ function planSummary(totals: PlanTotals): string {
   const hidden = unknownDependencies > 0 ? `; the dependencies of ${unknownDependencies} are not known yet` : '';
   const bytes = prettyBytes(bytesToFetch, { binary: true });
   return `${nodes} ${nodes === 1 ? 'image' : 'images'}: ${counts.join(', ')}; ${bytes} to come${sizes}${hidden}`;
+}
+
+function diskLines({ absent, blobs, ...totals }: PlanTotals): readonly string[] {
+  if (absent === 0) return [];
+  const { bytesShared, diskNeeded, diskExpected, diskFree, requestsNeeded, unknownSizes } = totals;
+  const shared = bytesShared > 0 ? `, ${bytesText(bytesShared)} shared` : '';
+  const expected = diskExpected > diskNeeded ? `, probably ${bytesText(diskExpected)},` : '';
+  const free = diskFree === undefined ? '' : `, ${bytesText(diskFree)} free`;
+  const least = expected !== '' || unknownSizes > 0 ? 'at least ' : '';
+  return [
+    `downloads: ${blobs}${shared}; requests: about ${requestsNeeded}`,
+    `disk: ${least}${bytesText(diskNeeded)}${expected} needed${free}`,
+  ];
+}
+
+function quotaLines({ quotas }: PlanTotals): readonly string[] {
+  return quotas.map(({ host, limit, remaining, windowSeconds, needed }) => {
+    const left = remaining === undefined ? '' : `, ${remaining} left`;
+    const time = windowSeconds === undefined ? '' : ` in ${formatDuration(windowSeconds * 1000)}`;
+    return `quota of ${show(host)}: ${needed} needed${left}, of ${limit}${time}`;
+  });
+}
+
+function bytesText(bytes: number): string {
+  return prettyBytes(bytes, { binary: true });
+}
+
+/** The error of a plan that the disk cannot hold; undefined if it may. @param path - of the store */
+export function planDoesNotFit(
+  { diskNeeded, diskFree = 0, diskMissing }: PlanTotals,
+  path: string,
+): ImageError<'STORE_FULL'> | undefined {
+  if (diskMissing === undefined) return undefined;
+  const message = `the disk of ${show(path, 1024)} cannot hold it: ${bytesText(diskMissing)} are missing, ${bytesText(diskNeeded)} are needed and ${bytesText(diskFree)} are free`;
+  return new ImageError('STORE_FULL', message, { path, free: diskFree, needed: diskNeeded });
 }

@@ -1,3 +1,5 @@
+import { stat } from 'node:fs/promises';
+
 import { ImageError } from '../../errors.ts';
 import type { HttpDocument } from '../../http/contract.ts';
 import { contentLength, mayBeSame } from '../../http/headers.ts';
@@ -30,12 +32,14 @@ export async function planByFile(
   const { slots, pool, limits, verifier } = context;
   const request = { path, shown: show(path), limits: ingestLimits(limits) };
   const { name, labels, dependencies } = await slots.run(undefined, signal, () => pool.run('inspectArchive', request));
+  const leastBytes = (await stat(path).catch(() => undefined))?.size ?? 0;
   const signature = signatureSource(override, { kind: 'file', path: signaturePath(path) });
   if (verifier) await getSignature(context, key, signature, signal);
   return {
     status: 'absent',
     source: path,
     bytesToFetch: 0,
+    archive: { leastBytes, isKnown: false, temporaryBytes: 0, isAlone: true },
     ...(verifier && { signature: showSignature(signature) }),
     manifest: { name, labels, dependencies },
   };
@@ -100,7 +104,12 @@ async function planRemote(
     if (known && head.status === 304) return { status: 'present', image: known.image };
     const signature = await findSignature(inSlot, request, signal);
     const bytesToFetch = await missingBytes(inSlot, url, head);
-    return { status: 'absent', url, source: showUrl(url), bytesToFetch, ...(signature !== undefined && { signature }) };
+    const pinned = remote.expected.size;
+    const total = head.status === 200 ? contentLength(head.headers) : undefined;
+    const size = { leastBytes: pinned ?? total ?? 0, isKnown: pinned !== undefined };
+    const archive = { ...size, temporaryBytes: bytesToFetch ?? 0, isAlone: true };
+    const about = { url, source: showUrl(url), bytesToFetch, archive };
+    return { status: 'absent', ...about, ...(signature !== undefined && { signature }) };
   });
 }
 

@@ -32,7 +32,7 @@ export async function planByRegistry(
       present.push(other.image);
       continue;
     }
-    planned = planned.status === 'present' ? other : { ...planned, ...bytesOf([...planned.parts, ...other.parts]) };
+    planned = planned.status === 'present' ? other : { ...planned, ...together(planned, other) };
   }
   return planned.status === 'present' ? { ...planned, image: asOne(planned.image, present) } : planned;
 }
@@ -64,7 +64,7 @@ async function planWanted(context: FetchContext, wanted: WantedImage, signal: Ab
       url,
       source,
       digest: registries.keep === 'oci' && registries.platforms.length > 1 ? resolved.digest : resolved.manifest.digest,
-      ...bytesOf(await missingParts(context, resolved, found?.attached.blobs ?? [], signal)),
+      ...(await partsOf(context, resolved, found?.attached.blobs ?? [], signal)),
       ...(verified && { signature: verified.location }),
       manifest: {
         name: registryImageName(reference),
@@ -76,25 +76,53 @@ async function planWanted(context: FetchContext, wanted: WantedImage, signal: Ab
   return withResolved(context, { client, wanted }, planResolved, signal);
 }
 
-/** The blobs that the store does not have, with the bytes to download; those of partial downloads are subtracted. */
-async function missingParts(
+/** The blobs that the store does not have, with the bytes to download, those of partial downloads subtracted; and what is made of them. */
+async function partsOf(
   context: FetchContext,
   resolved: ResolvedImage | WholeIndex,
   attached: readonly Descriptor[],
   signal: AbortSignal,
-): Promise<readonly (readonly [string, number])[]> {
+): Promise<Pick<Absent, 'parts' | 'bytesToFetch' | 'bytesInStore' | 'archive'>> {
   const missing: [string, number][] = [];
-  const parts = 'documents' in resolved ? resolved.blobs : [resolved.config, ...resolved.layers];
-  for (const { digest, size } of [...parts, ...attached]) {
-    if (await hasBlob(context, { digest, size }, signal)) continue;
+  let bytesInStore = 0;
+  const blobs = 'documents' in resolved ? resolved.blobs : [resolved.config, ...resolved.layers];
+  for (const { digest, size } of new Map([...blobs, ...attached].map((blob) => [blob.digest, blob])).values()) {
+    if (await hasBlob(context, { digest, size }, signal)) {
+      bytesInStore += size;
+      continue;
+    }
     const partial = await context.store.peekPartial(digest);
     missing.push([digest, Math.max(0, size - (partial?.bytes ?? 0))]);
   }
-  return missing;
+  const { keep } = context.registries;
+  const parts = bytesOf(missing);
+  if (keep === 'oci' || 'documents' in resolved) return { ...parts, bytesInStore };
+  const leastBytes = resolved.layers.reduce((sum, { size }) => sum + size, 0);
+  const isAlone = keep === 'aci';
+  const temporaryBytes = leastBytes + (isAlone ? parts.bytesToFetch : 0); // unpacked layers, of which it is made
+  return { ...parts, bytesInStore, archive: { leastBytes, isKnown: false, temporaryBytes, isAlone } };
 }
 
 /** Counts each part once. */
-function bytesOf(all: readonly (readonly [string, number])[]): Pick<Absent, 'parts' | 'bytesToFetch'> {
+function bytesOf(
+  all: readonly (readonly [string, number])[],
+): Pick<Absent, 'parts'> & { readonly bytesToFetch: number } {
   const parts = new Map(all);
   return { parts, bytesToFetch: parts.values().reduce((sum, bytes) => sum + bytes, 0) };
+}
+
+function together(one: Absent, other: Absent): Pick<Absent, 'parts' | 'bytesToFetch' | 'bytesInStore' | 'archive'> {
+  const archives = [one.archive, other.archive].flatMap((archive) => archive ?? []);
+  const [first] = archives;
+  return {
+    ...bytesOf([...one.parts, ...other.parts]),
+    bytesInStore: (one.bytesInStore ?? 0) + (other.bytesInStore ?? 0),
+    ...(first && {
+      archive: {
+        ...first,
+        leastBytes: archives.reduce((sum, { leastBytes }) => sum + leastBytes, 0),
+        temporaryBytes: Math.max(...archives.map(({ temporaryBytes }) => temporaryBytes)), // one after the other
+      },
+    }),
+  };
 }

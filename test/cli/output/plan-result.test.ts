@@ -9,7 +9,9 @@ import type { PlanOutcome, PlanTotals } from '../../../src/internal.ts';
 
 const totals: PlanTotals = {
   ...{ images: 1, nodes: 1, present: 0, absent: 1, failed: 0, cancelled: 0, requests: 0, retries: 0, durationMs: 0 },
-  ...{ bytesToFetch: 1536, unknownSizes: 2, unknownDependencies: 0 },
+  ...{ bytesToFetch: 1536, unknownSizes: 2, unknownDependencies: 0, blobs: 1, bytesShared: 0, requestsNeeded: 2 },
+  ...{ diskNeeded: 2048, diskExpected: 2048, diskFree: 4096 },
+  quotas: [{ host: 'r.example', limit: 100, remaining: 76, windowSeconds: 21_600, needed: 2 }],
 };
 
 async function drawn(outcomes: readonly PlanOutcome[]): Promise<readonly string[]> {
@@ -34,7 +36,7 @@ test('a node on many paths is drawn once', async (t) => {
     return [node(left, needs), node(right, needs)];
   });
   const lines = await drawn([...nodes, node(40, [38, 39], 0)]);
-  t.is(lines.length, 1 + 2 + 4 * 19 + 2);
+  t.is(lines.length, 1 + 2 + 4 * 19 + 2 + 3);
   t.is(lines.filter((line) => line.endsWith('(its tree is above)')).length, 2 * 18);
 });
 
@@ -56,5 +58,10 @@ test('a cycle is drawn once, and control characters are escaped', async (t) => {
   });
   const lines = await drawn([failed(0, [1], 0), failed(1, [0], 1)]);
   t.true(lines.some((line) => line === 'a\\x1b[31m0: failed: DEPENDENCY_CYCLE'));
-  t.is(lines.at(-1), '1 image: 0 present, 1 to fetch; 1.5 KiB to come and 2 of unknown size');
+  t.is(lines.at(-4), '1 image: 0 present, 1 to fetch; 1.5 KiB to come and 2 of unknown size');
+  t.deepEqual(lines.slice(-3), [
+    'downloads: 1; requests: about 2',
+    'disk: at least 2 KiB needed, 4 KiB free',
+    'quota of r.example: 2 needed, 76 left, of 100 in 6 h 0 min',
+  ]);
 });

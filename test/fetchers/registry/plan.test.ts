@@ -75,3 +75,14 @@ test('a plan with referrers counts what is attached, as far as the store lacks i
   await fetch(reference('app:1'));
   t.is(await bytes(true), '{}'.length + attached.length);
 });
+
+test('a plan says what a registry allows, and that a fetch uses as many requests of it as the plan', async (t) => {
+  const { registry, reference, finder } = await openRegistryFetching(t);
+  registry.putImage('app', '1', { layers: [await layerOf({ a: '1' })] });
+  const quota = { 'ratelimit-limit': '100;w=21600', 'ratelimit-remaining': '76;w=21600' };
+  for (const [path, route] of Object.entries(registry.routes)) {
+    if (path.includes('/manifests/')) registry.routes[path] = { ...route, headers: { ...route.headers, ...quota } };
+  }
+  const { totals } = await finder().planImages(createApps([reference('app:1')]));
+  t.deepEqual(totals.quotas, [{ host: registry.host, limit: 100, remaining: 76, windowSeconds: 21_600, needed: 1 }]);
+});

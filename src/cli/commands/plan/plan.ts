@@ -4,12 +4,13 @@ import type { Lock, PlanOutcome, PlanTotals } from '../../../internal.ts';
 import type { Run } from '../../command.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { isOn, textOf } from '../../options/read.ts';
-import { createBatchExitCode, exitCodes } from '../../output/exit-code.ts';
+import { errorLine } from '../../output/error-line.ts';
+import { createBatchExitCode, exitCodes, sharedExitCode } from '../../output/exit-code.ts';
 import { createJsonResult } from '../../output/json-result.ts';
 import { createMessages } from '../../output/messages.ts';
-import { createPlanDot, createPlanTree } from '../../output/plan-result.ts';
+import { createPlanDot, createPlanTree, planDoesNotFit } from '../../output/plan-result.ts';
 import type { ResultWriter } from '../../output/text-result.ts';
-import { openFinder } from '../fetch/network.ts';
+import { openFinder, storeDirectory } from '../fetch/network.ts';
 import { lockOptionsOf } from '../fetch/options.ts';
 import { awaitOutcomes, insecureWarnings, prepare } from '../fetch/prepare.ts';
 import { chooseTags } from '../lists.ts';
@@ -43,7 +44,12 @@ export const runPlanCommand: Run = async (io, line) => {
     },
   });
   await result.end(totals);
-  return exitCode.result(apps.length);
+  messages.end();
+  const code = exitCode.result(apps.length);
+  const tooLarge = planDoesNotFit(totals, storeDirectory(prepared));
+  if (!tooLarge) return code;
+  io.stderr.write(`${errorLine(tooLarge)}\n`);
+  return sharedExitCode([...(code === exitCodes.success ? [] : [code]), exitCodes.store]);
 };
 
 /** What a lock file holds. @throws USAGE, CONFIG_INVALID */
