@@ -151,8 +151,8 @@ export type ErrorDetails = {
   /** Another process has locked the store at `path` for too long. */
   STORE_BUSY: { readonly path: string };
   /**
-   * The disk with `path` is full. For downloads that were refused since they would not fit: `free` bytes were left, and those refused
-   * so far, with this one, need `needed` bytes.
+   * The disk with `path` is full. `errno` is the system's error, if that was the cause. For downloads that were refused since they would
+   * not fit: `free` bytes were left, and those refused so far, with this one, need `needed` bytes.
    */
   STORE_FULL: { readonly path: string; readonly errno?: string; readonly free?: number; readonly needed?: number };
   /** `path` cannot be written: it is on a read-only disk, or was opened with `readOnly`. */

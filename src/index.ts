@@ -48,6 +48,8 @@ export type {
   KeystoreOptions,
   Pool,
   PoolOptions,
+  PruneOptions,
+  PruneReport,
   Pusher,
   PusherOptions,
   Store,

@@ -32,6 +32,8 @@ export type PruneRequest = {
   /** Whether everything may be removed. Default false. */
   readonly removesAll?: boolean;
   readonly dryRun?: boolean;
+  /** Stops it between two images. What has been removed by then stays removed. */
+  readonly signal?: AbortSignal;
 };
 
 /** As of a collection, and how many images stay. */
@@ -52,16 +54,17 @@ const noGarbage: GarbageReport = { blobs: 0, partials: 0, temporaries: 0, bytes:
  * come or are used meanwhile stay.
  *
  * @returns the references that the store cannot answer, if there are any: then nothing is removed.
- * @throws USAGE if everything would be removed, and may not be
+ * @throws USAGE if everything would be removed, and may not be; the reason of the signal
  */
 export async function prune(
   store: Store,
-  { keep, platform, nowMs, removesAll = false, dryRun = false }: PruneRequest,
+  { keep, platform, nowMs, removesAll = false, dryRun = false, signal }: PruneRequest,
 ): Promise<PruneReport | { readonly unanswered: readonly Unanswered[] }> {
   const entries = await Array.fromAsync(listImages(store)); // before anything is looked up: what comes later is not in it
   const kept = createKept(store, platform);
   const unanswered: Unanswered[] = [];
   for (const one of keep) {
+    signal?.throwIfAborted();
     try {
       const found = await ('locked' in one
         ? findLocked(store, one.asked, one.locked)
@@ -79,7 +82,11 @@ export async function prune(
   const order = await dependentsFirst(store, unneeded, platform);
   const removed = dryRun
     ? order.map((entry) => ({ entry, bytes: entry.size }))
-    : await Array.fromAsync(removeUnused(store, order));
+    : await Array.fromAsync(removeUnused(store, order), (one) => {
+        signal?.throwIfAborted();
+        return one;
+      });
+  signal?.throwIfAborted();
   const garbage = store.readOnly ? noGarbage : await store.collect({ nowMs, partialsOlderThanMs: day, dryRun });
   return {
     images: removed.map(({ entry }) => entry),

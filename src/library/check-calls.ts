@@ -27,7 +27,7 @@ import {
   text,
   type WithoutUndefined,
 } from './checks.ts';
-import type { CollectOptions, ExportOptions, ExtractOptions, TrustOptions } from './types.ts';
+import type { CollectOptions, ExportOptions, ExtractOptions, PruneOptions, TrustOptions } from './types.ts';
 
 const signal = instance(AbortSignal, 'an AbortSignal');
 
@@ -42,6 +42,7 @@ type Calls = {
   export: ExportOptions;
   extract: ExtractOptions;
   collectGarbage: CollectOptions;
+  prune: PruneOptions;
   trust: TrustOptions;
 };
 
@@ -115,12 +116,15 @@ const callChecks: { readonly [N in keyof Calls]: Checks<Calls[N]> } = {
   },
   extract: { ...target, withDeps: boolean, rootfsOnly: boolean, limits },
   collectGarbage: { unusedForMs: milliseconds, partialsOlderThanMs: milliseconds, dryRun: boolean },
+  prune: { keep: listOf(text), removesAll: boolean, dryRun: boolean, signal },
   trust: { prefix: text, root: boolean, dir: absolutePath },
 };
 
 /** Checks the options of one call. @throws USAGE with the name of the option */
 export function checkCall<N extends keyof Calls, T extends Calls[N]>(name: N, options: T): WithoutUndefined<T> {
   const checked = checkMembers<Calls[N]>(options, callChecks[name], name) as WithoutUndefined<T>; // of the same members
-  if ('to' in callChecks[name] && !('to' in checked)) required(undefined, 'to');
+  for (const needed of ['to', 'keep']) {
+    if (needed in callChecks[name] && !(needed in checked)) required(undefined, needed);
+  }
   return checked;
 }

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 
 import { ImageError, isImageError } from '../errors.ts';
 import { defaultLimits, withDefaults } from '../image/limits.ts';
+import { parseReference, showReference } from '../image/reference.ts';
 import { show } from '../image/show.ts';
 import type { CollectReport } from '../images/collect.ts';
 import type { ExtractionReport } from '../images/extract.ts';
@@ -14,13 +15,23 @@ import {
   resolveEntry,
   resolveImage,
 } from '../images/resolve-image.ts';
+import { createFileChecks } from '../parse-apps.ts';
 import { openPool as openEnginePool, type Pool as EnginePool } from '../pool/pool.ts';
 import { openStore as openEngineStore } from '../store/open-store.ts';
 import type { Store as EngineStore } from '../store/store.ts';
 import { errnoOf, whyFailed } from '../system/errno.ts';
 import { checkCall, checkImage } from './check-calls.ts';
 import { checkStoreOptions } from './check-options.ts';
-import type { ExportOptions, ExtractOptions, GarbageReport, Store, StoreOptions, VerifyReport } from './types.ts';
+import type {
+  ExportOptions,
+  ExtractOptions,
+  GarbageReport,
+  PruneOptions,
+  PruneReport,
+  Store,
+  StoreOptions,
+  VerifyReport,
+} from './types.ts';
 import { workerFileOf } from './worker-file.ts';
 
 /** What is behind a store, and the file that its threads run: undefined for our own. */
@@ -91,6 +102,7 @@ function publicStore(parts: Engine): Store {
       const grace = unusedForMs === undefined ? {} : { gracePeriodMs: unusedForMs };
       return garbageReport(await collect(engine, { nowMs: Date.now(), ...grace, ...request }));
     },
+    prune: async (options) => prune(engine, checkCall('prune', options)),
     close: () => engine.close(),
     [Symbol.asyncDispose]: () => engine.close(),
   };
@@ -202,6 +214,32 @@ async function extract(
   return withDeps
     ? renderImage(context, { ...request, platform: { platform, arch } }, signal)
     : extractImage(context, request, signal);
+}
+
+async function prune(
+  store: EngineStore,
+  { keep: asked, removesAll = false, dryRun = false, signal }: PruneOptions,
+): Promise<PruneReport> {
+  const directory = process.cwd();
+  const isFile = createFileChecks()(directory);
+  const keep = asked.map((image) => ({
+    asked: showReference(image),
+    reference: parseReference(image, { directory, isFile }),
+    platforms: [],
+  }));
+  const { prune: pruneStore } = await import('../images/prune.ts');
+  const { platform, arch } = process;
+  const request = { keep, removesAll, dryRun, platform: { platform, arch }, nowMs: Date.now() };
+  try {
+    const report = await pruneStore(store, { ...request, ...(signal && { signal }) });
+    if (!('unanswered' in report)) return { ...garbageReport(report), kept: report.kept };
+    const [first] = report.unanswered;
+    throw first?.error ?? new Error('one reference at least is unanswered');
+  } catch (error) {
+    if (!signal?.aborted || store.closed.aborted) throw error;
+    const { cancelledBy } = await import('../coordinator/outcome.ts');
+    throw cancelledBy(signal.reason);
+  }
 }
 
 function garbageReport({ images, imageBytes, garbage }: CollectReport): GarbageReport {

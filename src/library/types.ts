@@ -83,6 +83,14 @@ export type Store = AsyncDisposable & {
   remove(image: string): Promise<readonly ImageRow[]>;
   /** Removes unused images, if `unusedForMs` is given, and then everything that no image needs. @throws STORE_READ_ONLY */
   collectGarbage(options?: CollectOptions): Promise<GarbageReport>;
+  /**
+   * Removes all images that no reference of `keep` stands for or needs, and then everything that no image needs. The network is not
+   * asked. Images that come or are used meanwhile stay.
+   *
+   * @throws before anything is removed: USAGE if nothing would be left, unless `removesAll` is set, REFERENCE_INVALID, and NOT_IN_STORE
+   *   or ID_AMBIGUOUS for a reference that the store cannot answer; STORE_READ_ONLY
+   */
+  prune(options: PruneOptions): Promise<PruneReport>;
   /** Closes the store. Every later call, and every fetch that is under way, ends with CLOSED. */
   close(): Promise<void>;
 };
@@ -138,6 +146,22 @@ export type GarbageReport = {
   readonly temporaries: number;
   /** Bytes freed. */
   readonly bytes: number;
+};
+
+/** What `store.prune` is given. */
+export type PruneOptions = CallOptions & {
+  /** What stays: references as findImages takes them. Of an image of a registry all platforms stay that the store has. */
+  readonly keep: readonly string[];
+  /** Whether everything may be removed. Default false. */
+  readonly removesAll?: boolean | undefined;
+  /** Reports what would be removed. Default false. */
+  readonly dryRun?: boolean | undefined;
+};
+
+/** What `store.prune` has removed, or would remove with `dryRun`. */
+export type PruneReport = GarbageReport & {
+  /** How many images stay. */
+  readonly kept: number;
 };
 
 /** What `store.verify` has found. */

@@ -28,6 +28,7 @@ test('everything that is asked of a closed store, keystore, pool or finder is CL
     () => store.extract(id, { to }),
     () => store.remove(id),
     () => store.collectGarbage(),
+    () => store.prune({ keep: [] }),
     () => keystore.list(),
     () => keystore.distrust('0'.repeat(40), { root: true }),
     () => finder.findImage('example.com/app'),

@@ -146,6 +146,27 @@ test('images are removed, and garbage collected', async (t) => {
   t.deepEqual(await Array.fromAsync(store.images()), []);
 });
 
+test('a prune leaves what references stand for and need', async (t) => {
+  const { store, base, app, registry } = await openFilled(t);
+  const left = async () => (await Array.fromAsync(store.images())).map(({ imageID }) => imageID).sort();
+  const all = [base.imageId, app.imageId, registry.digest].sort();
+  t.true(hasCode(await t.throwsAsync(store.prune({ keep: [] })), 'USAGE'));
+  t.true(hasCode(await t.throwsAsync(store.prune({ keep: [app.imageId, 'example.com/none'] })), 'NOT_IN_STORE'));
+  t.true(hasCode(await t.throwsAsync(store.prune({ keep: ['ftp://x/y'] })), 'REFERENCE_INVALID'));
+  const stopped = store.prune({ keep: [app.imageId], signal: AbortSignal.abort() });
+  t.true(hasCode(await t.throwsAsync(stopped), 'CANCELLED'));
+  const planned = await store.prune({ keep: [app.imageId], dryRun: true });
+  t.like(planned, { images: [{ imageID: registry.digest }], kept: 2 });
+  t.deepEqual(await left(), all, 'nothing has been removed so far');
+
+  const report = await store.prune({ keep: [app.imageId] });
+  t.like(report, { images: [{ imageID: registry.digest }], kept: 2 });
+  t.true(report.bytes > 0);
+  t.deepEqual(await left(), [base.imageId, app.imageId].sort());
+  t.is((await store.prune({ keep: [], removesAll: true })).images.length, 2);
+  t.deepEqual(await left(), []);
+});
+
 test('what a store is given is checked', async (t) => {
   const { store, directory } = await openPublic(t);
   const any = (value: unknown) => value as never;
@@ -171,6 +192,8 @@ test('what a store is given is checked', async (t) => {
     ['unusedForMs', () => store.collectGarbage({ unusedForMs: -1 })],
     ['partialsOlderThanMs', () => store.collectGarbage({ partialsOlderThanMs: 0.5 })],
     ['dryrun', () => store.collectGarbage(any({ dryrun: true }))],
+    ['keep', () => store.prune(any({}))],
+    ['keep', () => store.prune({ keep: any('x') })],
   ];
   for (const [option, call] of calls) {
     const error = await t.throwsAsync(call, undefined, option);

@@ -152,5 +152,9 @@ export function readLock(root: Node, source: Source): void {
     for (const one of each) source.asked(at, reference, { platforms: one }, process.cwd());
     if (each.length === 0) source.asked(at, reference, {}, process.cwd());
   }
-  if (asked.size > 0) source.note(root.at, 'the references are taken, not what they are locked to: --lock does that');
+  if (asked.size > 0)
+    source.note(
+      root.at,
+      'the references are taken, not what they are locked to: a fetch with this file as its lock does that',
+    );
 }

@@ -57,10 +57,7 @@ function readSettings(host: string, registry: Node & { readonly kind: 'map' }, s
   const certificates = textMember(registry, 'cert-dir');
   if (certificates) {
     const where = `~/.config/containers/certs.d/${show(host)}`;
-    source.note(
-      certificates.at,
-      `cert-dir is not read: put the certificates into ${where}, or name them with --ca-file`,
-    );
+    source.note(certificates.at, `cert-dir is not read: put the certificates into ${where}`);
   }
   for (const [key, value] of registry.entries)
     if (!known.has(key)) source.note(value.at, `"${show(key)}" of ${show(host)} is not known, and not used`);
