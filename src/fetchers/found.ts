@@ -38,7 +38,7 @@ export function present(image: FoundImage): Found {
 }
 
 /** The archive that is unpacked from a download, or made of layers. */
-export type PlannedArchive = {
+type PlannedArchive = {
   /** Its size in the store, or at least so many bytes where that is not known: nothing is larger packed than unpacked. */
   readonly leastBytes: number;
   readonly isKnown: boolean;
