@@ -1,30 +1,31 @@
-import { constants } from 'node:fs';
-import { lstat, open } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 
 import { hasCode } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
-import { parseJsonStrict } from '../image/json.ts';
-import { defaultLimits } from '../image/limits.ts';
-import { type GoPlatform, noPlatform } from '../image/platform.ts';
+import { type GoPlatform, indexTypes, noPlatform } from '../image/platform.ts';
 import { formatReference } from '../image/reference.ts';
 import { parseRegistryReference, type RegistryReference } from '../image/registry-reference.ts';
-import type { StoredBlob, StoredDescriptor } from '../store/registry-store.ts';
+import type { Referrer, StoredBlob, StoredDescriptor } from '../store/registry-store.ts';
 import type { Store } from '../store/store.ts';
 import { stampFile } from '../system/files.ts';
 import { checkBlob, type ImagesContext } from './check-blob.ts';
-import { membersOf, parseDescriptor, partsOf, readDocument, readTree, type RegistryParts } from './registry-image.ts';
+import { readIndex, readTree } from './registry-image.ts';
+import {
+  attachedTo,
+  chainOf,
+  type Documents,
+  type Facts,
+  type Found,
+  type Index,
+  type Manifest,
+  pairDerived,
+  parseFacts,
+  readDocuments,
+  sourceOf,
+} from './unlisted-documents.ts';
 
-const ociType = 'application/vnd.oci.image.manifest.v1+json';
-const dockerType = 'application/vnd.docker.distribution.manifest.v2+json';
 /** The name of an image whose name is lost. No registry can have this host. @see RFC 6761 section 6.4 */
 const unnamed = 'unnamed.invalid/image';
-
-type Manifest = StoredDescriptor & { readonly parts: RegistryParts; readonly platform: GoPlatform | undefined };
-type Index = StoredDescriptor & { readonly members: readonly Digest[] };
-/** The documents among the blobs that no listed image needs. */
-type Documents = { readonly manifests: Map<Digest, Manifest>; readonly indexes: Map<Digest, Index> };
-/** `oci` was derived from the manifest. */
-type Found = { readonly manifest: Manifest; readonly oci?: Manifest };
 
 /**
  * Lists the complete registry images in the store again, with the names from index.json, or with a name that says that
@@ -43,25 +44,31 @@ export async function relistRegistryImages(
   const foreign = await foreignDigests(store, documents, names);
   const order = new Map([...names.keys()].map((digest, at) => [digest, at]));
   const rank = ({ manifest, oci }: Found): number => order.get((oci ?? manifest).digest) ?? order.size;
+  const pairs = pairDerived(documents);
   let count = 0;
-  const inWhole = new Set<Digest>();
+  const inOthers = new Set<Digest>();
+  const note = (digests: readonly Digest[]): void => {
+    if (digests.length > 0) count += 1;
+    for (const digest of digests) inOthers.add(digest);
+  };
   for (const index of documents.indexes.values()) {
-    for (const reference of names.get(index.digest) ?? []) {
+    for (const name of names.get(index.digest) ?? []) {
       signal.throwIfAborted();
-      const parts = await relistWhole(context, { index, reference, documents }, signal);
-      if (parts.length > 0) count += 1;
-      for (const digest of parts) inWhole.add(digest);
+      const source = sourceOf(documents, index, pairs);
+      note(
+        await relistWhole(context, documents, { index: source ?? index, ...(source && { oci: index }), name }, signal),
+      );
     }
   }
-  for (const found of pairDerived(documents).toSorted((a, b) => rank(a) - rank(b))) {
+  for (const found of pairs.toSorted((a, b) => rank(a) - rank(b))) {
     const { manifest, oci } = found;
+    const { digest } = manifest;
     const known = names.get((oci ?? manifest).digest) ?? [];
-    const isUnnamed = !manifest.platform || foreign.has(manifest.digest) || inWhole.has(manifest.digest);
-    if (known.length === 0 && isUnnamed) continue;
+    const isOther = inOthers.has(digest) || isAttached(documents, digest);
+    if (known.length === 0 && (!manifest.platform || foreign.has(digest) || isOther)) continue;
     signal.throwIfAborted();
-    const references = known.length > 0 ? known : [`${unnamed}@${manifest.digest}`];
-    for (const reference of references)
-      if (await relist(context, documents, { ...found, reference }, signal)) count += 1;
+    const references = known.length > 0 ? known : [{ ...withoutFacts, reference: `${unnamed}@${digest}` }];
+    for (const name of references) note(await relist(context, documents, { ...found, name }, signal));
   }
   const kept: string[] = [];
   for await (const { digest } of store.unlistedBlobs()) {
@@ -70,63 +77,24 @@ export async function relistRegistryImages(
   return { count, kept };
 }
 
-async function readDocuments(store: Store, signal: AbortSignal): Promise<Documents> {
-  const documents: Documents = { manifests: new Map(), indexes: new Map() };
-  for await (const { digest, size } of store.unlistedBlobs()) {
-    signal.throwIfAborted();
-    if (size > defaultLimits.registryManifest || !(await beginsAsJson(store.digestPath(digest)))) continue;
-    const members = await readJson(store, digest);
-    const { mediaType, manifests } = members;
-    const type = typeof mediaType === 'string' ? mediaType : ociType; // it is optional
-    const parts = partsOf(members);
-    if (Array.isArray(manifests)) {
-      const digests = manifests.flatMap((descriptor) => parseDescriptor(descriptor)?.digest ?? []);
-      documents.indexes.set(digest, { mediaType: type, digest, size, members: digests });
-    } else if (parts && [ociType, dockerType].includes(type)) {
-      const platform = parsePlatform(await readJson(store, parts.config.digest));
-      documents.manifests.set(digest, { mediaType: type, digest, size, parts, platform });
-    }
-  }
-  return documents;
-}
+/** What index.json says of an image. */
+type Name = Omit<Facts, 'reference'> & { readonly reference: string };
 
-/** Avoids reading whole layers. */
-async function beginsAsJson(path: string): Promise<boolean> {
-  try {
-    await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(1), 0, 1, 0);
-    return /^[\s{]$/.test(buffer.toString('latin1', 0, bytesRead));
-  } catch {
-    return false; // unreadable files are left alone
-  }
-}
-
-/** Empty when the blob is no JSON object or does not match its digest. */
-async function readJson(store: Store, digest: Digest): Promise<ReturnType<typeof membersOf>> {
-  try {
-    const parsed = parseJsonStrict(await readDocument(store, digest), { caseSensitive: true });
-    return membersOf(parsed.ok ? parsed.value : undefined);
-  } catch (error) {
-    if (hasCode(error, 'STORE_CORRUPT')) return {};
-    throw error;
-  }
-}
-
-/** Undefined when the document is no image config. */
-function parsePlatform({ os, architecture, variant, rootfs }: ReturnType<typeof membersOf>): GoPlatform | undefined {
-  const text = (member: unknown): string => (typeof member === 'string' ? member : '');
-  if (rootfs === undefined && text(os) === '') return undefined;
-  return { os: text(os), architecture: text(architecture), ...(text(variant) && { variant: text(variant) }) };
-}
+const withoutFacts = { index: undefined, referrers: undefined };
 
 /** The references of each digest. When a reference occurs twice, the first entry counts. */
-async function readNames(store: Store): Promise<ReadonlyMap<string, readonly string[]>> {
-  const names = new Map<string, string[]>();
+async function readNames(store: Store): Promise<ReadonlyMap<string, readonly Name[]>> {
+  const names = new Map<string, Name[]>();
   const seen = new Set<string>();
-  for (const { digest, name = '' } of await store.salvagedEntries()) {
+  for (const { digest, name = '', facts: text } of await store.salvagedEntries()) {
     if (seen.has(name) || !parseReference(name)) continue;
     seen.add(name);
-    names.set(digest, [...(names.get(digest) ?? []), name]);
+    const facts = parseFacts(text);
+    const { reference } = facts;
+    // index.json has the digest of the manifest where the reference has that of the index
+    const isShown = reference?.split('@')[0] === name.split('@')[0] && reference?.endsWith(`@${facts.index}`);
+    const known = reference !== undefined && isShown && parseReference(reference) ? reference : name;
+    names.set(digest, [...(names.get(digest) ?? []), { ...facts, reference: known }]);
   }
   return names;
 }
@@ -145,7 +113,7 @@ function parseReference(name: string): RegistryReference | undefined {
 async function foreignDigests(
   store: Store,
   { indexes, manifests }: Documents,
-  names: ReadonlyMap<string, readonly string[]>,
+  names: ReadonlyMap<string, unknown>,
 ): Promise<ReadonlySet<string>> {
   const entries = await store.ociIndex().catch((error: unknown) => {
     if (hasCode(error, 'STORE_CORRUPT')) return []; // a repair is about to set it aside
@@ -160,100 +128,131 @@ async function foreignDigests(
   return digests;
 }
 
-/** Combines a docker manifest with the OCI manifest of the same blobs: they are one image. */
-function pairDerived({ manifests }: Documents): readonly Found[] {
-  const keyOf = ({ parts: { config, layers } }: Manifest): string =>
-    [config, ...layers].map(({ digest }) => digest).join(' ');
-  const derived = new Map(
-    [...manifests.values()]
-      .filter(({ mediaType }) => mediaType === ociType)
-      .map((manifest) => [keyOf(manifest), manifest]),
-  );
-  const docker = [...manifests.values()].filter(({ mediaType }) => mediaType === dockerType);
-  const pairs = docker.map((manifest): Found => {
-    const oci = derived.get(keyOf(manifest));
-    return { manifest, ...(oci && { oci }) };
-  });
-  const paired = new Set(pairs.map(({ oci }) => oci?.digest));
-  const single = [...manifests.values()].filter(
-    ({ mediaType, digest }) => mediaType === ociType && !paired.has(digest),
-  );
-  return [...pairs, ...single.map((manifest) => ({ manifest }))];
-}
-
+/** @returns the digests of all of it; none if it is not complete, or its name is taken */
 async function relist(
   context: ImagesContext,
   documents: Documents,
-  { manifest, oci, reference: name }: Found & { readonly reference: string },
+  { manifest, oci, name }: Found & { readonly name: Name },
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<readonly Digest[]> {
   const { store } = context;
-  const reference = await freeReference(store, name, manifest);
-  if (reference === undefined) return false;
-  const indexes = chainOf(documents, manifest.digest, parseRegistryReference(reference));
+  const reference = await freeReference(store, name.reference, manifest);
+  if (reference === undefined) return [];
+  const asked = parseRegistryReference(reference);
+  const indexes = chainOf(documents, manifest.digest, { asked: asked.digest, outermost: name.index });
   const [index] = indexes;
   const { config, layers } = manifest.parts;
   const blobs = [manifest, config, ...layers, ...(oci ? [oci] : []), ...indexes];
-  if (!(await areThere(store, blobs))) return false;
-  for (const blob of blobs) {
-    if (!(await store.hasBlob(blob.digest, blob.size)) && !(await adopt(context, blob, signal))) return false;
-  }
+  if (!(await adoptAll(context, blobs, signal))) return [];
+  const subjects = [manifest, ...indexes].map(({ digest }) => digest);
+  const attached = await adoptAttached(context, name.referrers ?? attachedTo(documents, subjects), signal);
+  const isAsked = name.referrers !== undefined || attached.referrers.length > 0;
+  const digests = [...new Set([...blobs.map(({ digest }) => digest), ...attached.digests])];
   await store.commitRegistryImage({
-    reference,
+    ...relisted(reference),
     manifest: describe(manifest),
     ...(index && { index: describe(index) }),
     ...(oci && { oci: describe(oci) }),
+    ...(isAsked && { referrers: attached.referrers }),
     platform: manifest.platform ?? { os: '', architecture: '' },
-    blobs: blobs.map(({ digest }) => digest),
-    latest: parseRegistryReference(reference).tag === 'latest',
-    source: `docker://${reference}`,
-    verified: false,
-    weak: false,
+    blobs: digests,
   });
-  return true;
+  return digests;
 }
 
-type WholeRequest = { readonly index: Index; readonly reference: string; readonly documents: Documents };
+/** What is said of every image that is listed again. */
+function relisted(reference: string) {
+  const latest = parseRegistryReference(reference).tag === 'latest';
+  return { reference, latest, source: `docker://${reference}`, verified: false, weak: false } as const;
+}
+
+/** `oci` was derived from the index. */
+type WholeRequest = { readonly index: Index; readonly oci?: Index; readonly name: Name };
 
 /**
- * Lists an index with everything in it. Where a docker list was kept beside it, that is not known any more.
+ * Lists an index with everything in it.
  *
  * @returns the digests of all of it; none if it is not whole, or its name is taken
  */
 async function relistWhole(
   context: ImagesContext,
-  { index, reference, documents }: WholeRequest,
+  documents: Documents,
+  { index, oci, name }: WholeRequest,
   signal: AbortSignal,
 ): Promise<readonly Digest[]> {
   const { store } = context;
+  const { reference } = name;
   if (await store.findRegistryImage(reference)) return [];
-  const blobs = await readTree(store, index).catch((error: unknown) => {
-    if (hasCode(error, 'STORE_CORRUPT')) return [];
-    throw error;
-  });
-  if (blobs.length === 0 || !(await areThere(store, blobs))) return [];
-  for (const blob of blobs) {
-    if (!(await store.hasBlob(blob.digest, blob.size)) && !(await adopt(context, blob, signal))) return [];
-  }
-  const digests = blobs.map(({ digest }) => digest);
+  const tree = await readTreeIfThere(store, index);
+  const derived = oci ? await readTreeIfThere(store, oci) : [];
+  const blobs = [...tree, ...derived];
+  if (tree.length === 0 || !(await adoptAll(context, blobs, signal))) return [];
+  const subjects = tree.map(({ digest }) => digest);
+  const attached = await adoptAttached(context, name.referrers ?? attachedTo(documents, subjects), signal);
+  const isAsked = name.referrers !== undefined || attached.referrers.length > 0;
+  const digests = [...new Set([...blobs.map(({ digest }) => digest), ...attached.digests])];
   await store.commitRegistryImage({
-    reference,
+    ...relisted(reference),
     manifest: describe(index),
-    platforms: digests.flatMap((digest) => platformsOf(documents.manifests.get(digest))),
+    ...(oci && { oci: describe(oci) }),
+    ...(isAsked && { referrers: attached.referrers }),
+    platforms: await platformsOf(store, documents, tree),
     platform: noPlatform,
     blobs: digests,
-    latest: parseRegistryReference(reference).tag === 'latest',
-    source: `docker://${reference}`,
-    verified: false,
-    weak: false,
   });
   return digests;
 }
 
-/** None for an attestation. */
-function platformsOf(manifest: Manifest | undefined): readonly GoPlatform[] {
-  const platform = manifest?.platform;
-  return platform && platform.os !== '' && platform.os !== 'unknown' ? [platform] : [];
+/** A document and everything that it leads to; nothing if a document of it is missing or damaged. */
+async function readTreeIfThere(store: Store, root: StoredDescriptor): Promise<readonly StoredDescriptor[]> {
+  try {
+    return await readTree(store, root);
+  } catch (error) {
+    if (hasCode(error, 'STORE_CORRUPT')) return [];
+    throw error;
+  }
+}
+
+/** Those of what is attached to an image of which everything is there, and the digests of all that. */
+async function adoptAttached(
+  context: ImagesContext,
+  all: readonly Referrer[],
+  signal: AbortSignal,
+): Promise<{ readonly referrers: readonly Referrer[]; readonly digests: readonly Digest[] }> {
+  const referrers: Referrer[] = [];
+  const digests: Digest[] = [];
+  for (const one of all) {
+    const blobs = await readTreeIfThere(context.store, describe(one));
+    if (blobs.length === 0 || !(await adoptAll(context, blobs, signal))) continue;
+    referrers.push(one);
+    digests.push(...blobs.map(({ digest }) => digest));
+  }
+  return { referrers, digests };
+}
+
+/** Whether a document is attached to another one that is there: then it is no image of its own. */
+function isAttached({ attached, manifests, indexes }: Documents, digest: Digest): boolean {
+  const subject = attached.get(digest)?.subject;
+  return subject !== undefined && (manifests.has(subject) || indexes.has(subject));
+}
+
+/** The platforms that indexes name; where they name none, those of the configurations. */
+async function platformsOf(
+  store: Store,
+  { indexes, manifests }: Documents,
+  tree: readonly StoredDescriptor[],
+): Promise<readonly GoPlatform[]> {
+  const platforms: GoPlatform[] = [];
+  for (const { digest } of tree) {
+    const index = indexes.get(digest);
+    const entries = index ? ((await readIndex(store, index)) ?? []) : [];
+    for (const entry of entries) {
+      const platform = entry.platform ?? manifests.get(entry.digest)?.platform;
+      const isImage = platform && !['', 'unknown'].includes(platform.os) && !indexTypes.includes(entry.mediaType);
+      if (isImage) platforms.push(platform);
+    }
+  }
+  return platforms;
 }
 
 /** When an image with that name is listed already, the new one is listed by its digest only. */
@@ -262,20 +261,6 @@ async function freeReference(store: Store, name: string, { digest }: Manifest): 
   const parsed = parseReference(name);
   const byDigest = parsed ? `${parsed.host}/${parsed.repository}@${digest}` : name;
   return (await store.findRegistryImage(byDigest)) ? undefined : byDigest;
-}
-
-/** The indexes that lead to a manifest, the outermost first, as far as there is only one possibility. */
-function chainOf({ indexes }: Documents, digest: Digest, asked: RegistryReference): readonly Index[] {
-  const chain: Index[] = [];
-  for (let below = digest; chain.length < defaultLimits.indexDepth;) {
-    const parents = [...indexes.values()].filter(({ members }) => members.includes(below));
-    const [parent] = parents;
-    if (!parent || parents.length > 1 || chain.includes(parent)) break;
-    chain.unshift(parent);
-    below = parent.digest;
-  }
-  const at = asked.digest === undefined ? 0 : chain.findIndex((index) => index.digest === asked.digest);
-  return at === -1 ? [] : chain.slice(at);
 }
 
 async function areThere(store: Store, blobs: readonly StoredBlob[]): Promise<boolean> {
@@ -288,6 +273,15 @@ async function areThere(store: Store, blobs: readonly StoredBlob[]): Promise<boo
     ),
   );
   return blobs.every(({ size }, at) => sizes[at] === size);
+}
+
+/** Adds blobs to the index. @returns whether all are there, and match their digests */
+async function adoptAll(context: ImagesContext, blobs: readonly StoredBlob[], signal: AbortSignal): Promise<boolean> {
+  const { store } = context;
+  if (!(await areThere(store, blobs))) return false;
+  for (const blob of blobs)
+    if (!(await store.hasBlob(blob.digest, blob.size)) && !(await adopt(context, blob, signal))) return false;
+  return true;
 }
 
 /** Adds a blob to the index. @returns whether it matches its digest */

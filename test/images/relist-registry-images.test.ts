@@ -3,10 +3,11 @@ import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
+import type { Digest } from '../../src/image/digest.ts';
 import { noPlatform } from '../../src/image/platform.ts';
 import { relistImages } from '../../src/images/relist.ts';
 import { openStore } from '../../src/store/open-store.ts';
-import type { RegistryImage } from '../../src/store/registry-store.ts';
+import type { Referrer, RegistryCommit, RegistryImage } from '../../src/store/registry-store.ts';
 import type { Store } from '../../src/store/store.ts';
 import {
   asJson,
@@ -23,6 +24,7 @@ import { temporaryDirectory } from '../helpers/stored.ts';
 const never = new AbortController().signal;
 const ociManifest = 'application/vnd.oci.image.manifest.v1+json';
 const ociIndex = 'application/vnd.oci.image.index.v1+json';
+const dockerList = 'application/vnd.docker.distribution.manifest.list.v2+json';
 const dockerManifest = 'application/vnd.docker.distribution.manifest.v2+json';
 
 type Context = Awaited<ReturnType<typeof storeContext>>;
@@ -43,16 +45,25 @@ function facts({ reference, manifest, index, oci, platform, blobs }: RegistryIma
   return { reference, manifest, index, oci, platform, blobs: blobs.toSorted() };
 }
 
-/** One that came with a docker manifest, out of an index for several platforms. */
-async function putDockerImage(store: Store): Promise<RegistryImage> {
-  const commit = await prepareRegistryImage(store, { content: 'docker' });
+/** The same image with a docker manifest, of which that of the image is derived. */
+async function asDocker(store: Store, commit: RegistryCommit): Promise<RegistryCommit> {
   const bytes = await readFile(store.digestPath(commit.manifest.digest));
   const docker = asJson({ ...(JSON.parse(bytes.toString()) as object), mediaType: dockerManifest });
-  const manifest = describe(dockerManifest, docker);
-  const list = asJson({ schemaVersion: 2, mediaType: ociIndex, manifests: [manifest] });
-  for (const document of [docker, list]) await putBytes(store, document);
-  const index = describe(ociIndex, list);
-  return store.commitRegistryImage({ ...commit, manifest, index, oci: commit.manifest });
+  const digest = await putBytes(store, docker);
+  return {
+    ...commit,
+    manifest: describe(dockerManifest, docker),
+    oci: commit.manifest,
+    blobs: [...commit.blobs, digest],
+  };
+}
+
+/** One that came with a docker manifest, out of an index for several platforms. */
+async function putDockerImage(store: Store): Promise<RegistryImage> {
+  const commit = await asDocker(store, await prepareRegistryImage(store, { content: 'docker' }));
+  const list = asJson({ schemaVersion: 2, mediaType: ociIndex, manifests: [commit.manifest] });
+  await putBytes(store, list);
+  return store.commitRegistryImage({ ...commit, index: describe(ociIndex, list) });
 }
 
 test('a docker manifest, the OCI manifest derived from it and the index that led to it become one image again', async (t) => {
@@ -156,4 +167,115 @@ test('a layout made by another tool does not count as a store with a lost index'
     await using store = await openStore({ dir, readOnly });
     t.deepEqual(await Array.fromAsync(store.registryImages()), []);
   }
+});
+
+/** Commits an index with two images in it, as everything in it is kept. */
+async function putWhole(store: Store, type: string, images: readonly RegistryCommit[]) {
+  const manifests = images.map(({ manifest }, at) => ({ ...manifest, platform: platformAt(at) }));
+  const bytes = asJson({ schemaVersion: 2, mediaType: type, manifests });
+  return {
+    index: describe(type, bytes),
+    blobs: [await putBytes(store, bytes), ...images.flatMap(({ blobs }) => blobs)],
+  };
+}
+
+const platformAt = (at: number) => ({ os: 'linux', architecture: at === 0 ? 'arm64' : 'amd64' });
+
+test('a docker list is one again, by its own digest, and the index derived from it stays beside it', async (t) => {
+  const context = await storeContext(t);
+  const { store } = context;
+  const derived = await Promise.all(['one', 'two'].map((content) => prepareRegistryImage(store, { content })));
+  const images = await Promise.all(derived.map((image) => asDocker(store, image)));
+  const list = await putWhole(store, dockerList, images);
+  const oci = await putWhole(store, ociIndex, derived);
+  const blobs = [...new Set([...list.blobs, ...oci.blobs])];
+  const platforms = [platformAt(0), platformAt(1)];
+  const about = { manifest: list.index, oci: oci.index, platforms, platform: noPlatform, blobs };
+  const kept = await store.commitRegistryImage({ ...(images[0] as RegistryCommit), ...about });
+  await store.writeOciIndex();
+  const after = await afterLoss(t, context);
+  t.deepEqual(after.images.map(facts), [facts(kept)]);
+  t.deepEqual(after.images[0]?.platforms, platforms);
+  t.deepEqual([after.relisted.count, after.relisted.kept], [1, []]);
+});
+
+/** A manifest that is attached to another one, and all its blobs. */
+async function putReferrer(
+  store: Store,
+  { artifactType, of, tag }: { artifactType: string; of: Digest; tag?: string },
+): Promise<{ readonly referrer: Referrer; readonly blobs: readonly Digest[] }> {
+  const [config, layer] = [asJson({ artifactType }), Buffer.from(`${artifactType} of ${of}`)];
+  const manifest = asJson({
+    ...{ schemaVersion: 2, mediaType: ociManifest, artifactType, config: describe('application/json', config) },
+    layers: [describe(artifactType, layer)],
+    ...(tag === undefined && { subject: { mediaType: ociManifest, digest: of, size: 1 } }),
+  });
+  const blobs = await Promise.all([config, layer, manifest].map((bytes) => putBytes(store, bytes)));
+  const about = { artifactType, subject: of, ...(tag !== undefined && { tag }) };
+  return { referrer: { ...describe(ociManifest, manifest), ...about }, blobs };
+}
+
+/** An image with an SBOM, the signature of that, and a signature that is found by its tag. */
+async function putSigned(store: Store, about: Partial<RegistryCommit> = {}) {
+  const commit = { ...(await prepareRegistryImage(store, { content: 'signed' })), ...about };
+  const { digest } = commit.manifest;
+  const sbom = await putReferrer(store, { artifactType: 'application/vnd.example.sbom', of: digest });
+  const signature = await putReferrer(store, { artifactType: 'application/vnd.signature', of: sbom.referrer.digest });
+  const tag = `${digest.replace(':', '-')}.sig`;
+  const tagged = await putReferrer(store, { artifactType: 'application/vnd.cosign', of: digest, tag });
+  const attached = [sbom, signature, tagged];
+  const blobs = [...commit.blobs, ...attached.flatMap((one) => one.blobs)];
+  const referrers = attached.map(({ referrer }) => referrer);
+  return { image: await store.commitRegistryImage({ ...commit, referrers, blobs }), attached };
+}
+
+test('what is attached to an image is so again, also what is found by a tag', async (t) => {
+  const context = await storeContext(t);
+  const { image } = await putSigned(context.store);
+  await context.store.writeOciIndex();
+  const { images, relisted } = await afterLoss(t, context);
+  t.deepEqual(images.map(facts), [facts(image)]);
+  t.deepEqual(images[0]?.referrers, image.referrers);
+  t.deepEqual([relisted.count, relisted.kept], [1, []]);
+});
+
+test('without names, what says that it is attached to an image is so again', async (t) => {
+  const context = await storeContext(t);
+  const { image, attached } = await putSigned(context.store);
+  await context.store.writeOciIndex();
+  const { images, relisted, store } = await afterLoss(t, context, (dir) => rm(join(dir, 'index.json')));
+  t.deepEqual(images[0]?.referrers, image.referrers?.slice(0, 2));
+  t.is(images.length, 1);
+  t.deepEqual(
+    relisted.kept.toSorted(),
+    (attached[2]?.blobs ?? []).map((digest) => store.digestPath(digest)).toSorted(),
+  );
+});
+
+test('an image whose attached blobs are gone in part is listed with the rest of them', async (t) => {
+  const context = await storeContext(t);
+  const { image, attached } = await putSigned(context.store);
+  await context.store.writeOciIndex();
+  const [, layer = image.manifest.digest] = attached[2]?.blobs ?? [];
+  const gone = context.store.digestPath(layer);
+  const { images } = await afterLoss(t, context, () => rm(gone));
+  t.deepEqual(images[0]?.referrers, image.referrers?.slice(0, 2));
+});
+
+test('of an index for several platforms each image keeps it, and one asked for by the digest of the index is found by that', async (t) => {
+  const context = await storeContext(t);
+  const { store } = context;
+  const commits = await Promise.all(['one', 'two'].map((content) => prepareRegistryImage(store, { content })));
+  const { index } = await putWhole(store, ociIndex, commits);
+  const named = (at: number, name: string) => ({
+    ...(commits[at] as RegistryCommit),
+    reference: `docker.io/library/${name}`,
+  });
+  for (const commit of [named(0, `app@${index.digest}`), named(1, `app@${commits[1]?.manifest.digest}`)])
+    await store.commitRegistryImage({ ...commit, index, blobs: [...commit.blobs, index.digest] });
+  await store.commitRegistryImage(named(1, `other@${commits[1]?.manifest.digest}`)); // not by way of the index
+  const before = await Array.fromAsync(store.registryImages());
+  await store.writeOciIndex();
+  const { images } = await afterLoss(t, context);
+  t.deepEqual(images.map(facts), before.map(facts));
 });

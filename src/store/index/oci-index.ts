@@ -12,6 +12,8 @@ const ociIndexBytes = 256 * 1024 * 1024;
 
 export const refName = 'org.opencontainers.image.ref.name';
 export const containerdName = 'io.containerd.image.name';
+/** Facts of an image as JSON: `reference`, `index`, `referrers`. */
+export const factsAnnotation = 'longshore.facts';
 export const generationAnnotation = 'longshore.generation';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -25,8 +27,14 @@ export type OciIndex = {
   readonly generation: string | undefined;
 };
 
-/** An entry of `manifests`, and the two values that identify it. */
-export type OciDescriptor = { readonly entry: Json; readonly digest: string; readonly name: string | undefined };
+/** An entry of `manifests`, the two values that identify it, and what only our entries have. */
+export type OciDescriptor = {
+  readonly entry: Json;
+  readonly digest: string;
+  readonly name: string | undefined;
+  /** The text of `factsAnnotation`. */
+  readonly facts: string | undefined;
+};
 
 /** @throws Error for text that is no OCI index; `unreadable` adds the path of the file. */
 function parseOciIndex(text: string): OciIndex {
@@ -95,7 +103,7 @@ function parseDescriptor(value: unknown): OciDescriptor {
   const entry = requireObject(value);
   const { digest } = entry;
   if (typeof digest !== 'string') throw new Error('a descriptor has no digest');
-  return { entry, digest, name: annotationOf(entry, refName) };
+  return { entry, digest, name: annotationOf(entry, refName), facts: annotationOf(entry, factsAnnotation) };
 }
 
 function annotationOf({ annotations }: Json, key: string): string | undefined {

@@ -1,4 +1,4 @@
-import { containerdName, generationAnnotation, type OciDescriptor, refName } from '../oci-index.ts';
+import { containerdName, factsAnnotation, generationAnnotation, type OciDescriptor, refName } from '../oci-index.ts';
 
 const indexType = 'application/vnd.oci.image.index.v1+json';
 
@@ -22,7 +22,18 @@ export type OwnDescriptor = {
   readonly variant: string | null;
   /** The value of the generation counter when it was committed. */
   readonly generation: number;
+  /** What a repair could not know otherwise, as JSON. */
+  readonly facts: string | null;
 };
+
+/**
+ * The facts of a registry image for index.json, as SQL: what is attached to it, and where its name has a digest, the complete
+ * reference and the index that it was chosen from. A tag leads to the one index by itself.
+ */
+export const shownFacts = `iif(referrers IS NULL AND (list IS NULL OR reference NOT LIKE '%@%'), NULL, json_patch('{}', json_object(
+  'reference', iif(list IS NOT NULL AND instr(reference, list), reference, NULL),
+  'index', iif(reference LIKE '%@%' AND list IS NOT NULL, 'sha256:' || list, NULL),
+  'referrers', json(referrers))))`;
 
 type OciIndexParts = {
   /** The current file. Its other members are kept. */
@@ -57,12 +68,12 @@ export function formatOciIndex(parts: OciIndexParts): string {
   return `${JSON.stringify(index)}\n`;
 }
 
-function toEntry({ name, digest, mediaType, size, os, architecture, variant }: OwnDescriptor): object {
+function toEntry({ name, digest, mediaType, size, os, architecture, variant, facts }: OwnDescriptor): object {
   return {
     mediaType,
     digest: `sha256:${digest}`,
     size,
     ...(mediaType !== indexType && { platform: { architecture, os, ...(variant !== null && { variant }) } }),
-    annotations: { [refName]: name, [containerdName]: name },
+    annotations: { [refName]: name, [containerdName]: name, ...(facts !== null && { [factsAnnotation]: facts }) },
   };
 }

@@ -9,7 +9,7 @@ import { whenFilesAreFreeSync } from '../../../system/spare-files.ts';
 import { syncDirectorySync } from '../../../system/write-files.ts';
 import { generationAnnotation, type OciDescriptor, readOciIndexSync, stampAt } from '../oci-index.ts';
 import type { Layout } from '../protocol.ts';
-import { formatOciIndex, type OwnDescriptor, shownName } from './format-oci-index.ts';
+import { formatOciIndex, type OwnDescriptor, shownFacts, shownName } from './format-oci-index.ts';
 import { withTransaction } from './transaction.ts';
 
 /** Attempts, when another tool writes the file at the same time. */
@@ -46,7 +46,8 @@ export function createOciIndexFile(
   const known = db.prepare('SELECT 1 FROM descriptors WHERE digest = ? AND name = ?');
   const own = db.prepare(`
     SELECT ${shownName} name, coalesce(oci, manifest) digest, coalesce(oci_type, manifest_type) mediaType,
-      coalesce(oci_size, manifest_size) size, os, architecture, variant, generation
+      coalesce(oci_size, manifest_size) size, os, architecture, variant, generation,
+      ${shownFacts} facts
     FROM registry_images ORDER BY seq`);
   const forgetGone = db.prepare(`
     DELETE FROM descriptors WHERE NOT EXISTS
