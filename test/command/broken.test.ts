@@ -41,7 +41,7 @@ const lines: readonly (readonly [line: string, code: number, message: RegExp])[]
   ['bench -f /dev/null', 2, /USAGE: there is nothing to measure/],
   ['trust "" --root', 2, /USAGE: an empty name is no key file/],
   ['fetch ""', 2, /^error: "": REFERENCE_INVALID/m],
-  ['fetch -f dir', 8, /FILE_UNREADABLE: the list dir cannot be read: it is a directory/],
+  ['fetch -f dir', 4, /FILE_NOT_FOUND: the directory dir has no YAML or JSON file/],
   ['fetch -f file/list', 4, /FILE_NOT_FOUND: there is no list file\/list/],
   ['fetch -f https://example.com/list', 2, /USAGE: expected a local file/],
   ['fetch file:a.aci', 2, /^error: file:a\.aci: REFERENCE_INVALID: two slashes/m],

@@ -4,7 +4,7 @@ import * as tasks from '../../workers/index.ts';
 import { buildAci } from '../helpers/archive.ts';
 import { requestFor } from './ingest-request.ts';
 
-test('every task of the pool has its export', (t) => {
+test('every task of the pool has its export, beside what the pool waits for before the first', (t) => {
   t.deepEqual(Object.keys(tasks).sort(), [
     'convert',
     'extract',
@@ -15,6 +15,7 @@ test('every task of the pool has its export', (t) => {
     'inspectSignature',
     'reHash',
     'readImage',
+    'ready',
     'start',
     'unpackLayer',
     'verifySignature',

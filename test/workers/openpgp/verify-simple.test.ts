@@ -289,7 +289,7 @@ test('anything but one signed message is unreadable', async (t) => {
 test('no part of the signed data may change', async (t) => {
   const { sign } = await setting;
   const plain = await sign({}, { also: ['-z0'] });
-  const start = plain.indexOf('{');
+  const start = plain.indexOf('{"critical"'); // key IDs and dates before it may hold any byte
   const { length } = statementOf({ digest: manifest, reference: 'example.com/team/app:1' });
   for (let at = start; at < start + length; at += 7) {
     const mutant = Buffer.from(plain);
