@@ -80,7 +80,7 @@ const gates: readonly Gate[] = [
     of: wall('longshore --version', node),
     unit: '×',
     gate: 1.3,
-    isReached: false,
+    isReached: true,
   },
   {
     case: 'start-up',
@@ -143,7 +143,7 @@ const gates: readonly Gate[] = [
     unit: 'ms',
     gate: 600,
     then: 400,
-    isReached: false,
+    isReached: true,
   },
   {
     case: 'registry-sync',
