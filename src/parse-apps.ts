@@ -5,7 +5,7 @@ import type { BatchRequest } from './coordinator/walk.ts';
 import { asImageError, ImageError } from './errors.ts';
 import type { Choices, OwnChoices } from './fetchers/context.ts';
 import type { AppInput } from './image/apps.ts';
-import { formatPlatform, hostPlatform, parsePlatformChoice } from './image/platform.ts';
+import { formatPlatformChoice, hostPlatform, parsePlatformChoice } from './image/platform.ts';
 import { parseReference, referenceKey } from './image/reference.ts';
 import type { FetchSettings } from './options.ts';
 
@@ -43,7 +43,7 @@ export function parseApps(apps: readonly AppInput[], settings: ChoiceSettings = 
  */
 function withOneName(requests: readonly BatchRequest[], shared: Choices): readonly BatchRequest[] {
   const named = new Map<string, string>();
-  const platformOf = ({ platforms: [first] }: Choices): string => (first === 'all' ? first : formatPlatform(first));
+  const platformOf = ({ platforms: [first] }: Choices): string => formatPlatformChoice(first);
   for (const request of requests) {
     if ('error' in request) continue;
     const key = referenceKey(request.reference);

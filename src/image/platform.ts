@@ -85,7 +85,12 @@ export function formatPlatform({ os, architecture, variant }: GoPlatform): strin
 /** What is asked for of an image: one platform, or the whole index that it is in. */
 export type PlatformChoice = GoPlatform | 'all';
 
-/** Whether a text is what formatPlatform returns, or `all`. */
+/** As parsePlatformChoice reads it. */
+export function formatPlatformChoice(platform: PlatformChoice): string {
+  return platform === 'all' ? platform : formatPlatform(platform);
+}
+
+/** Whether a text is what formatPlatformChoice returns. */
 export function isPlatformName(text: string): boolean {
   if (text === 'all') return true;
   return form.test(text) && formatPlatform(parsePlatform(text)) === text;

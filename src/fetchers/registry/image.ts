@@ -1,6 +1,6 @@
 import type { VerifySimpleSignatureResponse } from '../../../workers/tasks.ts';
 import type { Digest } from '../../image/digest.ts';
-import { formatPlatform, type PlatformChoice, registryLabels } from '../../image/platform.ts';
+import { formatPlatformChoice, type PlatformChoice, registryLabels } from '../../image/platform.ts';
 import { formatReference } from '../../image/reference.ts';
 import { registryImageName, type RegistryReference } from '../../image/registry-reference.ts';
 import type { RegistryClient } from '../../registry/client.ts';
@@ -67,7 +67,7 @@ export function wantedImages(
   const source = formatReference(reference);
   const about = { key, reference, source, name: source.slice('docker://'.length) };
   const wanted = (platform: PlatformChoice, isFurther: boolean): WantedImage => {
-    const url = `${source}#${platform === 'all' ? platform : formatPlatform(platform)}`;
+    const url = `${source}#${formatPlatformChoice(platform)}`;
     return { ...about, platform, url, locked: undefined, isFurther };
   };
   return [wanted(first, choices?.isFurther ?? false), ...others.map((platform) => wanted(platform, true))];

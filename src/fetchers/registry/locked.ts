@@ -1,5 +1,5 @@
 import { type Digest, isDigest } from '../../image/digest.ts';
-import { formatPlatform, type PlatformChoice } from '../../image/platform.ts';
+import { formatPlatformChoice, type PlatformChoice } from '../../image/platform.ts';
 import type { RegistryReference } from '../../image/registry-reference.ts';
 import type { FetchContext, Held, LockedImage } from '../context.ts';
 import type { Found } from '../found.ts';
@@ -13,11 +13,6 @@ export type LockedDigests = {
   readonly root?: Digest | undefined;
   readonly manifest?: Digest | undefined;
 };
-
-/** The name of a platform in a lock. */
-function platformName(platform: PlatformChoice): string {
-  return platform === 'all' ? platform : formatPlatform(platform);
-}
 
 /** What the lock says of a reference. @throws LOCK_MISMATCH if it is frozen and has no entry, or if that contradicts the reference */
 export function heldImage({ lock }: Pick<FetchContext, 'lock'>, reference: RegistryReference): Held | undefined {
@@ -40,7 +35,7 @@ export function lockedDigests(
 ): LockedDigests | undefined {
   if (!held) return root === undefined ? undefined : { root };
   const { platforms = {} } = held;
-  const name = platformName(platform);
+  const name = formatPlatformChoice(platform);
   const manifest = Object.hasOwn(platforms, name) ? platforms[name] : undefined;
   if (manifest !== undefined || !lock?.frozen) return { held, root: held.digest, manifest };
   const others = Object.keys(platforms).join(', ') || 'no platform';
@@ -88,7 +83,7 @@ export function noteImages(
   const [root] = roots;
   const digest = held?.digest ?? (roots.size === 1 ? root : undefined);
   const found = images.flatMap(({ platform, found: { image } }) =>
-    isDigest(image.digest) ? [[platformName(platform), image.digest] as const] : [],
+    isDigest(image.digest) ? [[formatPlatformChoice(platform), image.digest] as const] : [],
   );
   const signers = images.flatMap(({ found: { image } }) => signersOf(image).signedBy ?? []);
   const image: LockedImage = {
