@@ -26,6 +26,11 @@ export type Wishes = {
   readonly keep?: 'aci' | 'oci' | 'both';
 };
 
+/** What an entry asks for, without the rest of it. */
+export function pickWishes({ signature, platforms, keep }: Wishes): Wishes {
+  return { ...(signature !== undefined && { signature }), ...(platforms && { platforms }), ...(keep && { keep }) };
+}
+
 /** An image. */
 export type ImageEntry = Wishes & {
   readonly kind: 'image';

@@ -10,7 +10,16 @@ import {
   type Store,
   toErrorData,
 } from '../../internal.ts';
-import { type Entry, listInvalid, type RegistryWish, showPlace, type TagsEntry } from '../../lists/list.ts';
+import {
+  type Entry,
+  type ImageEntry,
+  listInvalid,
+  type Note,
+  pickWishes,
+  type RegistryWish,
+  showPlace,
+  type TagsEntry,
+} from '../../lists/list.ts';
 import { readList } from '../../lists/read-list.ts';
 import type { Io } from '../command.ts';
 
@@ -23,7 +32,6 @@ export type Lists = {
   readonly notes: readonly Note[];
   readonly registries: readonly RegistryWish[];
 };
-type Note = Awaited<ReturnType<typeof readList>>['notes'][number];
 
 /**
  * Reads the lists of a run: the values of -f. Everything that is wrong in them is in the result.
@@ -94,29 +102,46 @@ export async function askEach<T, A>(
 }
 
 /**
- * The references that each selection of tags stands for, or why that cannot be told, with the place: LIST_INVALID where it matches
+ * The images that each selection of tags stands for, or why that cannot be told, with the place: LIST_INVALID where it matches
  * nothing, else what the finder throws.
  */
 export async function answerSelections(
   entries: readonly TagsEntry[],
   finder: Pick<Finder, 'listTags'>,
   signal: AbortSignal,
-): Promise<readonly (readonly string[] | ImageError)[]> {
+): Promise<readonly (readonly ImageEntry[] | ImageError)[]> {
   if (entries.length === 0) return [];
   const { selectTags } = await import('../../lists/select-tags.ts'); // few lists need it
   const repositories = [...new Set(entries.map(({ repository }) => repository))];
   const answers = await askEach(repositories, (repository) => finder.listTags(repository, { signal }), signal);
   const known = new Map(repositories.map((repository, index) => [repository, answers[index] ?? []]));
-  return entries.map(({ repository, selection, place }) => {
+  const directory = process.cwd();
+  return entries.map((entry) => {
+    const { repository, selection, place } = entry;
     const tags = known.get(repository) ?? [];
     if (isImageError(tags)) {
       const data = toErrorData(tags);
       return fromErrorData({ ...data, message: `${showPlace(place)}: ${data.message}` });
     }
     const chosen = selectTags(tags, selection);
-    if (chosen.length > 0) return chosen.map((tag) => `${repository}:${tag}`);
+    const asked = { ...pickWishes(entry), kind: 'image', type: 'docker', place, directory } as const;
+    if (chosen.length > 0)
+      return chosen.map((tag) => ({ ...asked, text: `${repository}:${tag}`, image: `${repository}:${tag}` }));
     return listInvalid({ place, problem: `of ${tags.length} tags of ${showReference(repository)} none is meant` });
   });
+}
+
+/** The request for an image. @param workingDirectory - what relative paths are resolved against if the request names no other. */
+export function appOf(entry: ImageEntry, workingDirectory: string): AppInput {
+  const { image, type, directory, signature, platforms, keep } = entry;
+  return {
+    image,
+    ...(type === 'docker' && { type }),
+    ...(platforms && { platform: platforms }),
+    ...(keep && { keep }),
+    ...(directory !== workingDirectory && { directory }),
+    ...(signature !== undefined && { signature }),
+  };
 }
 
 /**
@@ -135,15 +160,12 @@ export async function chooseTags(
   const answers = await answerSelections(entries, finder, signal);
   const failures = answers.filter(isImageError);
   if (failures.length > 0) throw new AggregateError(failures);
+  const directory = process.cwd();
   let next = 0;
-  const parts = tags.map(({ before, entry: { platforms, keep } }, index) => {
-    const wishes = { ...(platforms && { platform: platforms }), ...(keep && { keep }) };
+  const parts = tags.map(({ before }, index) => {
     const answer = answers[index];
     const images = isImageError(answer) ? [] : (answer ?? []);
-    const part = [
-      ...apps.slice(next, before),
-      ...images.map((image): AppInput => ({ image, type: 'docker', ...wishes })),
-    ];
+    const part = [...apps.slice(next, before), ...images.map((image) => appOf(image, directory))];
     next = before;
     return part;
   });

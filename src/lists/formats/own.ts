@@ -5,7 +5,7 @@ import { show } from '../../image/show.ts';
 import { isHttpUrl } from '../../image/url.ts';
 import type { Selection, Source, Wishes } from '../list.ts';
 import { entriesOf, itemsOf, type MapNode, member, type Node, textMember } from '../located.ts';
-import { platformsOf } from './wishes.ts';
+import { patternsOf, platformsOf } from './wishes.ts';
 
 const listSchema = 'longshore.list/1';
 const keeps = ['aci', 'oci', 'both'] as const;
@@ -45,7 +45,8 @@ function readEntry(entry: MapNode, source: Source, common: Wishes): void {
     source.asked(reference.at, reference.text, wishes);
   } else if (repository) {
     if (signature) source.problem(signature.at, 'a repository has no signature of its own');
-    source.tags(repository.at, repository.text, tags ? selectionOf(tags, source) : {}, wishes);
+    if (tags) requireKnown(tags, ['include', 'exclude', 'semver', 'newest'], source);
+    source.tags(repository.at, repository.text, selectionOf(tags, source), wishes);
   }
 }
 
@@ -56,24 +57,12 @@ function wishesOf(node: Node, source: Source): Wishes {
   return { ...platformsOf(member(node, 'platforms'), source), ...(known && { keep: known }) };
 }
 
-function selectionOf(tags: Node, source: Source): Selection {
-  requireKnown(tags, ['include', 'exclude', 'semver', 'newest'], source);
-  const patterns = (key: string): readonly string[] => {
-    const node = member(tags, key);
-    const nodes = node?.kind === 'list' ? node.items : node ? [node] : [];
-    return nodes.flatMap((one) => {
-      if (one.kind !== 'text') source.problem(one.at, `${key} has patterns of tags`);
-      return one.kind === 'text' ? [one.text] : [];
-    });
-  };
-  const [include, exclude] = [patterns('include'), patterns('exclude')];
+function selectionOf(tags: Node | undefined, source: Source): Selection {
   const [semver, newest] = [textMember(tags, 'semver'), textMember(tags, 'newest')];
   const count = newest && /^[1-9]\d{0,8}$/.test(newest.text) ? Number(newest.text) : undefined;
   if (newest && count === undefined) source.problem(newest.at, 'newest is a whole number from 1');
   return {
-    ...((include.length > 0 || exclude.length > 0) && { match: 'whole' as const }),
-    ...(include.length > 0 && { include }),
-    ...(exclude.length > 0 && { exclude }),
+    ...patternsOf(tags, { include: 'include', exclude: 'exclude' }, source),
     ...(semver && { semver: semver.text }),
     ...(count !== undefined && { newest: count }),
   };
@@ -104,23 +93,16 @@ export function readResult(root: Node, source: Source): void {
     const digest = textMember(named, 'digest')?.text;
     const pin = digest === undefined || reference?.text.includes('@') ? '' : `@${digest}`;
     if (reference) source.asked(reference.at, reference.text + pin, wishes, directory);
-    else if (repository) source.tags(repository.at, repository.text, printedSelection(member(named, 'tags')), wishes);
+    else if (repository)
+      source.tags(repository.at, repository.text, printedSelection(member(named, 'tags'), source), wishes);
     else source.problem(named.at, 'a reference is missing');
   }
 }
 
-/** A selection as `longshore list` prints it, which is checked like any other. */
-function printedSelection(tags: Node | undefined): Selection {
-  const patterns = (key: string): readonly string[] =>
-    itemsOf(tags, key).flatMap((node) => (node.kind === 'text' ? [node.text] : []));
-  const [semver, newest, match] = ['semver', 'newest', 'match'].map((key) => textMember(tags, key)?.text);
-  return {
-    ...(member(tags, 'include') && { include: patterns('include') }),
-    ...(member(tags, 'exclude') && { exclude: patterns('exclude') }),
-    ...((match === 'whole' || match === 'part') && { match }),
-    ...(semver !== undefined && { semver }),
-    ...(newest !== undefined && Number.isSafeInteger(Number(newest)) && { newest: Number(newest) }),
-  };
+/** A selection as `longshore list` prints it, which tells also how patterns are meant. */
+function printedSelection(tags: Node | undefined, source: Source): Selection {
+  const match = textMember(tags, 'match')?.text;
+  return { ...selectionOf(tags, source), ...((match === 'whole' || match === 'part') && { match }) };
 }
 
 /** A dependency that is pinned to an image. It comes with the image that needs it, and nobody can ask for it. */

@@ -2,7 +2,7 @@ import { show } from '../../image/show.ts';
 import type { Selection, Source } from '../list.ts';
 import { itemsOf, member, type Node, textMember, type TextNode } from '../located.ts';
 import { notText } from './kubernetes.ts';
-import { platformsOf } from './wishes.ts';
+import { patternsOf, platformsOf, textsOf } from './wishes.ts';
 
 /** What regsync has for its own work: where to, when, how fast. */
 const used = {
@@ -59,7 +59,7 @@ function readStep(step: Node, source: Source): void {
       source.image(from.at, from.text, wishes);
       break;
     case 'repository':
-      source.tags(from.at, from.text, selectionOf(member(step, 'tags')), wishes);
+      source.tags(from.at, from.text, selectionOf(member(step, 'tags'), source), wishes);
       break;
     case 'registry':
       source.problem(from.at, `${show(from.text)} is asked for none of its repositories: name those that are meant`);
@@ -69,16 +69,11 @@ function readStep(step: Node, source: Source): void {
   }
 }
 
-function selectionOf(tags: Node | undefined): Selection {
-  const patterns = (key: string): readonly string[] =>
-    itemsOf(tags, key).flatMap((node) => (node.kind === 'text' ? [node.text] : []));
-  const [include, exclude] = [patterns('allow'), patterns('deny')];
-  const ranges = member(tags, 'semverRange');
-  const semver = ranges?.kind === 'text' ? ranges.text : patterns('semverRange').join(' || ');
+function selectionOf(tags: Node | undefined, source: Source): Selection {
+  const ranges = textsOf(member(tags, 'semverRange'), 'semverRange has ranges of versions', source);
+  const semver = ranges.map(({ text }) => text).join(' || ');
   return {
-    ...((include.length > 0 || exclude.length > 0) && { match: 'whole' as const }),
-    ...(include.length > 0 && { include }),
-    ...(exclude.length > 0 && { exclude }),
+    ...patternsOf(tags, { include: 'allow', exclude: 'deny' }, source),
     ...(semver !== '' && { semver }),
   };
 }

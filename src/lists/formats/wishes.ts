@@ -1,15 +1,14 @@
 import { isImageError } from '../../errors.ts';
 import { parsePlatformChoice } from '../../image/platform.ts';
-import type { Source, Wishes } from '../list.ts';
-import type { Node } from '../located.ts';
+import type { Selection, Source, Wishes } from '../list.ts';
+import { member, type Node, type TextNode } from '../located.ts';
 
 /** The platforms that a text or a list of texts names; what is no platform is reported. */
 export function platformsOf(node: Node | undefined, source: Source): Wishes {
-  const nodes = node?.kind === 'list' ? node.items : node ? [node] : [];
-  const platforms = nodes.flatMap((one) => {
-    const fault = one.kind === 'text' ? platformFault(one.text) : 'expected a platform such as linux/arm64';
-    if (fault !== undefined) source.problem(one.at, fault);
-    return one.kind === 'text' && fault === undefined ? [one.text] : [];
+  const platforms = textsOf(node, 'expected a platform such as linux/arm64', source).flatMap(({ at, text }) => {
+    const fault = platformFault(text);
+    if (fault !== undefined) source.problem(at, fault);
+    return fault === undefined ? [text] : [];
   });
   return platforms.length > 0 ? { platforms } : {};
 }
@@ -23,4 +22,30 @@ function platformFault(text: string): string | undefined {
     if (!isImageError(error)) throw error;
     return error.message;
   }
+}
+
+/** The tags that the patterns in two members choose and leave out. Each is a pattern or a list of them, which have to match a whole tag. */
+export function patternsOf(
+  tags: Node | undefined,
+  keys: { readonly include: string; readonly exclude: string },
+  source: Source,
+): Selection {
+  const patterns = (key: string): readonly string[] =>
+    textsOf(member(tags, key), `${key} has patterns of tags`, source).map(({ text }) => text);
+  const [include, exclude] = [patterns(keys.include), patterns(keys.exclude)];
+  return {
+    ...((include.length > 0 || exclude.length > 0) && { match: 'whole' as const }),
+    ...(include.length > 0 && { include }),
+    ...(exclude.length > 0 && { exclude }),
+  };
+}
+
+/** The texts that a node is or lists. @param expected - what to say of anything else that stands there. */
+export function textsOf(node: Node | undefined, expected: string, source: Source): readonly TextNode[] {
+  const nodes = node?.kind === 'list' ? node.items : node ? [node] : [];
+  return nodes.flatMap((one) => {
+    if (one.kind === 'text') return [one];
+    source.problem(one.at, expected);
+    return [];
+  });
 }

@@ -82,3 +82,17 @@ sync:
   t.regex(lines[6]?.[1] ?? '', /"\(" is no pattern/);
   t.regex(lines[7]?.[1] ?? '', /"new" is no range of versions/);
 });
+
+test('a pattern or a range stands alone or in a list; what is neither is reported, not left out', async (t) => {
+  const { tags, errors } = await readText(`
+sync:
+  - {source: a, type: repository, tags: {allow: latest, deny: [old], semverRange: ">=1"}}
+  - {source: b, type: repository, tags: {allow: {latest: true}, semverRange: [[">=1"]]}}
+`);
+  t.deepEqual(tags[0], [
+    'docker://docker.io/library/a',
+    { match: 'whole', include: ['latest'], exclude: ['old'], semver: '>=1' },
+  ]);
+  t.is(errors.length, 2);
+  t.regex(errors.join(), /semverRange has ranges of versions.*allow has patterns of tags/s);
+});

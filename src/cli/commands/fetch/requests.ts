@@ -12,7 +12,7 @@ import {
 } from '../../../internal.ts';
 import { type ImageEntry, listInvalid, showPlace } from '../../../lists/list.ts';
 import type { Io } from '../../command.ts';
-import { type AskedTags, type Lists, readLists } from '../lists.ts';
+import { appOf, type AskedTags, type Lists, readLists } from '../lists.ts';
 
 /** `asked` is absent when the error itself names the request. */
 type Misunderstood = { readonly asked: string | undefined; readonly error: ImageError };
@@ -83,17 +83,6 @@ export async function readRequests({ asked, lists: paths, names, io }: RequestSo
     } else if (verdict) apps.push(parsed.app);
   }
   return { apps, tags, errors, hasFiles, lists };
-}
-
-function appOf(entry: ImageEntry, workingDirectory: string): AppInput {
-  const { image, directory, signature, platforms, keep } = entry;
-  return {
-    image,
-    ...(platforms && { platform: platforms }),
-    ...(keep && { keep }),
-    ...(directory !== workingDirectory && { directory }),
-    ...(signature !== undefined && { signature }),
-  };
 }
 
 /**

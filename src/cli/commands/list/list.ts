@@ -17,6 +17,7 @@ import {
   type Entry,
   type ImageEntry,
   type Note,
+  pickWishes,
   type Place,
   type Selection,
   showPlace,
@@ -139,20 +140,15 @@ async function expandSelections(
 ): Promise<readonly Named[]> {
   const selections = entries.filter((entry) => entry.kind === 'tags');
   const answers = await answerSelections(selections, finder, signal);
-  const known = new Map<Entry, readonly string[] | ImageError | undefined>(
+  const known = new Map<Entry, (typeof answers)[number] | undefined>(
     selections.map((entry, index) => [entry, answers[index]]),
   );
   const failed = new Map<Entry, ImageError>();
   const expanded = entries.flatMap((entry): readonly Entry[] => {
-    const answer = known.get(entry);
-    if (entry.kind === 'image' || answer === undefined) return [entry];
-    if (isImageError(answer)) {
-      failed.set(entry, answer);
-      return [entry];
-    }
-    const { place, platforms, keep } = entry;
-    const rest = { place, directory: process.cwd(), ...(platforms && { platforms }), ...(keep && { keep }) };
-    return answer.map((image) => ({ ...rest, kind: 'image', type: 'docker', text: image, image }));
+    const answer = known.get(entry) ?? [entry];
+    if (!isImageError(answer)) return answer;
+    failed.set(entry, answer);
+    return [entry];
   });
   const unexpected = (asked: string, error: ImageError): never => {
     throw new Error(`a reference was read before: ${asked}`, { cause: error });
@@ -170,9 +166,9 @@ function collect(
   const isFileIn = createFileChecks();
   const named = new Map<string, Named>();
   for (const entry of entries) {
-    const { place, signature, platforms, keep } = entry;
+    const { place } = entry;
     const error = failed.get(entry);
-    const wishes = { ...(signature && { signature }), ...(platforms && { platforms }), ...(keep && { keep }) };
+    const wishes = pickWishes(entry);
     try {
       const what = entry.kind === 'tags' ? tagsOf(entry) : referenceOf(entry, names, isFileIn);
       const key = JSON.stringify([what.key, wishes]);
