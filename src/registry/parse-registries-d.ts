@@ -1,4 +1,4 @@
-import { parse } from 'yaml';
+import { loadAll } from 'js-yaml';
 import * as z from 'zod';
 
 import { configInvalid } from '../image/config-file.ts';
@@ -46,12 +46,16 @@ export function parseRegistriesD(text: string, path: string): RegistriesD {
 }
 
 function parseYaml(text: string, path: string): unknown {
+  let documents;
   try {
-    return parse(text, { maxAliasCount: 0, logLevel: 'error' });
+    documents = loadAll(text, { maxAliases: 0 });
   } catch (error) {
     const what = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
     throw configInvalid(path, `is not YAML: ${show(what)}`, error);
   }
+  const [document = null, ...others] = documents;
+  if (others.length > 0) throw configInvalid(path, 'is more than one document of YAML');
+  return document;
 }
 
 /** The place to read signatures from. Undefined for a section that has only the place to write them to. */

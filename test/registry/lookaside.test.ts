@@ -79,6 +79,7 @@ test('all files of a directory are read, with both names of the key', async (t) 
     'b.yaml':
       'docker:\n  example.com/team:\n    lookaside: http://localhost:8080\n  b.io: {lookaside-staging: file:///b}\n',
     'empty.yaml': '# nothing\n',
+    'marker.yaml': '\ufeff---\n',
     'not-read.conf': '{',
   });
   t.deepEqual(others, { kind: 'file', path: '/var/a b' });
@@ -104,7 +105,10 @@ const bad: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'docker["example.com"].lookaside: must be a string': { 'a.yaml': 'docker: {example.com: {lookaside: 1}}' },
   'default-docker is configured twice': { 'a.yaml': 'default-docker: {}', 'b.yaml': 'default-docker: {}' },
   'example.com is configured twice': { 'a.yaml': 'docker: {example.com: }', 'b.yaml': 'docker: {example.com: {}}' },
-  'Map keys must be unique': { 'a.yaml': 'docker: {}\ndocker: {}' },
+  'is not YAML: duplicated mapping key (2:1)': { 'a.yaml': 'docker: {}\ndocker: {}' },
+  'is more than one document': { 'a.yaml': 'docker: {}\n---\ndefault-docker: {}' },
+  'is not YAML: tab characters': { 'a.yaml': 'docker:\n\texample.com: {}' },
+  'is not YAML: aliases': { 'a.yaml': 'docker: {a.io: &a {}, b.io: *a}' },
   'is not a local directory': { 'a.yaml': 'default-docker: {lookaside: "file://host/sigs"}' },
   'without user, password and query': { 'a.yaml': 'default-docker: {lookaside: "https://a:b@example.com/"}' },
   'signatures must be at': { 'a.yaml': 'default-docker: {lookaside: /var/sigs}' },
