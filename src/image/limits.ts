@@ -75,6 +75,9 @@ export const defaultLimits: Limits = Object.freeze({
   retryAfter: 5 * 60_000,
 });
 
+/** How deep in each other the manifests are that are attached to an image. A repair lists as many as a fetch brings. */
+export const maxReferrerDepth = 3;
+
 /** All in milliseconds. @see docs/rules.md H10 */
 export type Timeouts = {
   /** Until the connection stands. Default 30 000. */

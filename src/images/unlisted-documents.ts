@@ -4,7 +4,7 @@ import { open } from 'node:fs/promises';
 import { hasCode } from '../errors.ts';
 import { type Digest, isDigest } from '../image/digest.ts';
 import { parseJsonStrict } from '../image/json.ts';
-import { defaultLimits } from '../image/limits.ts';
+import { defaultLimits, maxReferrerDepth } from '../image/limits.ts';
 import type { GoPlatform } from '../image/platform.ts';
 import type { Referrer, StoredDescriptor } from '../store/registry-store.ts';
 import type { Store } from '../store/store.ts';
@@ -80,9 +80,9 @@ async function readJson(store: Store, digest: Digest): Promise<ReturnType<typeof
 
 /** Undefined when the document is no image config. */
 function parsePlatform({ os, architecture, variant, rootfs }: ReturnType<typeof membersOf>): GoPlatform | undefined {
-  const text = (member: unknown): string => (typeof member === 'string' ? member : '');
-  if (rootfs === undefined && text(os) === '') return undefined;
-  return { os: text(os), architecture: text(architecture), ...(text(variant) && { variant: text(variant) }) };
+  const [osName = '', processor = '', model = ''] = [os, architecture, variant].map(textOf);
+  if (rootfs === undefined && osName === '') return undefined;
+  return { os: osName, architecture: processor, ...(model && { variant: model }) };
 }
 
 /** Combines a docker manifest with the OCI manifest of the same blobs: they are one image. */
@@ -145,16 +145,13 @@ export function sourceOf({ indexes }: Documents, derived: Index, pairs: readonly
 /** What is attached to documents, and to that in turn, as far as it says so itself. */
 export function attachedTo({ attached }: Documents, subjects: readonly Digest[]): readonly Referrer[] {
   const found: Referrer[] = [];
-  for (let next = subjects, depth = 0; next.length > 0 && depth < maxDepth; depth += 1) {
+  for (let next = subjects, depth = 0; next.length > 0 && depth < maxReferrerDepth; depth += 1) {
     const level = [...attached.values()].filter((one) => next.includes(one.subject) && !found.includes(one));
     found.push(...level);
     next = level.map(({ digest }) => digest);
   }
   return found;
 }
-
-/** How deep what is attached to images is attached to each other. */
-const maxDepth = 3;
 
 /** What only our entries in index.json have. */
 export type Facts = {

@@ -2,6 +2,7 @@ import { hasCode, ImageError } from '../errors.ts';
 import type { HttpDocument, HttpObserver } from '../http/contract.ts';
 import { headerOf } from '../http/headers.ts';
 import type { Digest } from '../image/digest.ts';
+import { maxReferrerDepth } from '../image/limits.ts';
 import { indexTypes } from '../image/platform.ts';
 import type { RegistryReference } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
@@ -24,9 +25,8 @@ type AttachedManifest = {
 /** What is attached to documents, with everything that it leads to. */
 export type Attached = DocumentTree & { readonly roots: readonly AttachedManifest[] };
 
-/** The most that may be attached to one image, how deep in each other, and the most pages of a list. */
+/** The most that may be attached to one image, and the most pages of a list. */
 const maxAttached = 256;
-const maxDepth = 3;
 const maxPages = 16;
 
 /** How cosign tags what it attaches, and how clients list it where the registry does not. */
@@ -57,7 +57,7 @@ export async function findAttached(
   const roots: AttachedManifest[] = [];
   const asked = new Set(subjects);
   let next: readonly Digest[] = [...asked];
-  for (let depth = 1; next.length > 0 && depth <= maxDepth; depth += 1) {
+  for (let depth = 1; next.length > 0 && depth <= maxReferrerDepth; depth += 1) {
     const lists = await sideBySide(next, (subject, either) => attachedTo(context, subject, either), signal);
     const found = lists.flat();
     roots.push(...found);
