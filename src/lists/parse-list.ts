@@ -79,3 +79,31 @@ function parseLine(
     ...(signature !== undefined && { signature: resolve(directory, signature) }),
   };
 }
+
+/**
+ * Whether a text is YAML or JSON rather than a list with one reference a line. No line of a valid text list reads like the first line
+ * that decides here: it has a key and a value, or an item of a list, or it begins JSON. A line such as `name:` may be either.
+ */
+export function isStructured(text: string): boolean {
+  const indents = new Set<number>();
+  const lines = /^([ \t]*)([^\s#].*)$/gm;
+  lines.lastIndex = text.startsWith('\ufeff') ? 1 : 0;
+  for (let line = lines.exec(text); line; line = lines.exec(text)) {
+    const [, indent = '', rest = ''] = line;
+    const content = rest.replace(/(?:[ \t]#.*)?[ \t\r]*$/, '');
+    if (indent === '' && /^(?:---|\.\.\.)(?:[ \t]|$)|^%YAML[ \t]/.test(content)) return true;
+    if (indents.size === 0 && /^[[{][ \t]*(?:["'[{\]}]|$|[\w.-]+:[ \t])/.test(content)) return true;
+    if (/^-(?:[ \t]|$)/.test(content) || isPair(content)) return true;
+    if (!content.endsWith(':')) return false;
+    indents.add(indent.length);
+  }
+  return indents.size > 1;
+}
+
+/** `key: value`, unless it is a reference with its signature. */
+function isPair(content: string): boolean {
+  return (
+    /^(?:"[^"]*"|'[^']*'|[^ \t"'](?:[^:]|:(?![ \t]))*)[ \t]*:[ \t]/.test(content) &&
+    !/^[^ \t]+:[ \t]+signature=[^ \t]+$/.test(content)
+  );
+}

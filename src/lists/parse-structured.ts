@@ -4,7 +4,6 @@ import { dirname } from 'node:path';
 import { show } from '../image/show.ts';
 import { isNoEntry } from '../system/errno.ts';
 import { openRegularSync } from '../system/files.ts';
-import { typeOfDocument } from './detect.ts';
 import { type Files, readCompose } from './formats/compose.ts';
 import { readKubernetes } from './formats/kubernetes.ts';
 import { readHauler, readImgpkg, readOcMirror } from './formats/offline.ts';
@@ -12,7 +11,7 @@ import { readLock, readOwnList, readResult } from './formats/own.ts';
 import { readRegsync } from './formats/regsync.ts';
 import { readSkopeo } from './formats/skopeo.ts';
 import { type Collector, createCollector, type ListType, type ParsedList, type Source } from './list.ts';
-import { type Node, readDocuments } from './located.ts';
+import { type MapNode, member, type Node, readDocuments, textMember } from './located.ts';
 import { selectionFault } from './select-tags.ts';
 
 /** A YAML or JSON text to parse. Plain data. */
@@ -69,6 +68,35 @@ export function parseStructured(structured: StructuredText): ParsedList {
 
 const unknown =
   'no list of a type that is known. If it is one, say which: kubernetes:FILE, compose:FILE and so on; the types are in the help';
+
+/** The types that are told by a group of Kubernetes' API. */
+const groups: readonly (readonly [group: RegExp, type: ListType])[] = [
+  [/^content\.hauler\.cattle\.io\//, 'hauler'],
+  [/^imgpkg\.carvel\.dev\//, 'imgpkg'],
+  [/^mirror\.openshift\.io\//, 'oc-mirror'],
+];
+
+const skopeoKeys = ['images', 'images-by-tag-regex', 'images-by-semver'];
+
+/** The type of a document, told by what it has; undefined if it is of no type that is known. */
+export function typeOfDocument(root: Node): ListType | undefined {
+  if (root.kind !== 'map') return undefined;
+  const schema = textMember(root, 'schema')?.text ?? '';
+  if (/^longshore\.list\//.test(schema)) return 'list';
+  if (/^longshore\.(?:fetch|push|references)\//.test(schema)) return 'result';
+  if (/^longshore\.lock\//.test(schema)) return 'lock';
+  const api = textMember(root, 'apiVersion');
+  if (api && textMember(root, 'kind')) return groups.find(([group]) => group.test(api.text))?.[1] ?? 'kubernetes';
+  if (member(root, 'services')?.kind === 'map') return 'compose';
+  if (member(root, 'sync')?.kind === 'list') return 'regsync';
+  if (isSkopeo(root)) return 'skopeo';
+  return member(root, 'include')?.kind === 'list' ? 'compose' : undefined;
+}
+
+/** Whether every key is a registry with what to take from it. */
+function isSkopeo({ entries }: MapNode): boolean {
+  return entries.size > 0 && entries.values().every((value) => skopeoKeys.some((key) => member(value, key)));
+}
 
 /** The files that an included file may have: more would keep the thread busy. */
 const maxBytes = 4 * 1024 * 1024;

@@ -9,7 +9,6 @@ import { showReference } from '../image/reference.ts';
 import { isHttpUrl } from '../image/url.ts';
 import { isNoEntry, systemFailure } from '../system/errno.ts';
 import { openNamed } from '../system/files.ts';
-import { isStructured } from './detect.ts';
 import {
   type Entry,
   listInvalid,
@@ -19,7 +18,7 @@ import {
   type ParsedList,
   type RegistryWish,
 } from './list.ts';
-import { parseLines } from './parse-list.ts';
+import { isStructured, parseLines } from './parse-list.ts';
 import type { StructuredText } from './parse-structured.ts';
 
 export type ListSource = {

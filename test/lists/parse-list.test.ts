@@ -3,7 +3,7 @@ import fc from 'fast-check';
 
 import { hasCode } from '../../src/errors.ts';
 import { listInvalid } from '../../src/lists/list.ts';
-import { parseLines } from '../../src/lists/parse-list.ts';
+import { isStructured, parseLines } from '../../src/lists/parse-list.ts';
 
 const context = { directory: '/lists', shown: 'images.txt', areOfRegistries: false };
 
@@ -116,4 +116,61 @@ test('a list of plain references of registries is taken as such, whatever they l
     problems.map(({ place }) => place.line),
     [2, 3],
   );
+});
+
+const lists = [
+  'example.com/app\n',
+  'example.com/app:\n',
+  'app:\nexample.com/b:1,os=linux\n',
+  'app:\nother:\n',
+  '# key: value\n\napp: # in all versions\n  b\n',
+  './a.aci signature=sigs/a.asc\n',
+  '\ufeffdocker://alpine:3\r\n',
+  '{a}.aci\n',
+  '[1].aci\n',
+  '-\u00a0x\n',
+  'a:b: signature=c\n',
+  'a\n  b: c\n',
+  '',
+  '# nothing\n',
+];
+
+const structured = [
+  'apiVersion: v1\nkind: Pod\n',
+  '# Source: chart\n---\na\n',
+  '---\n',
+  '%YAML 1.2\n---\na: b',
+  'services:\n  web:\n    image: nginx\n',
+  'quay.io:\n  images:\n    app:\n',
+  'localhost:5000:\n  images:\n    app: []\n',
+  '"quay.io": {images: {}}\n',
+  '- a\n- b\n',
+  '{"schema":"longshore.lock/1"}',
+  '{\n',
+  '[{"a":1}]',
+  '{ apiVersion: v1 }',
+  '\ufeffapiVersion: v1\r\nkind: Pod\r\n',
+];
+
+test('a list with one reference a line stays one, also where a line reads like a key', (t) => {
+  for (const text of lists) t.false(isStructured(text), JSON.stringify(text));
+});
+
+test('YAML and JSON are told by what no line of such a list can be', (t) => {
+  for (const text of structured) t.true(isStructured(text), JSON.stringify(text));
+});
+
+test('no list of names, paths and URLs without a bad line is taken for YAML', (t) => {
+  const rest = fc.string({ unit: fc.constantFrom(...'ab:/.-{[,=', '://', '"') });
+  const word = fc.tuple(fc.constantFrom('a', '/', './', 'https://'), rest).map((parts) => parts.join(''));
+  const line = fc.tuple(fc.constantFrom('', ' ', '\t'), word, fc.constantFrom('', ' # a: b', ' signature=c'));
+  fc.assert(
+    fc.property(fc.array(line, { maxLength: 5 }), (lines) => {
+      const text = lines.map((parts) => parts.join('')).join('\n');
+      const { problems } = parseLines({ text, shown: 'list', directory: '/', areOfRegistries: false });
+      fc.pre(problems.length === 0 && lines.some(([, word, more]) => !word.endsWith(':') || more.includes('=')));
+      return !isStructured(text);
+    }),
+  );
+  t.pass();
 });
