@@ -1,5 +1,3 @@
-import { statfs } from 'node:fs/promises';
-
 import type { BodyRange, DownloadRequest, RangedBody, RangesAhead } from '../http/contract.ts';
 import { showUrl } from '../image/show.ts';
 import type { PartialDownload, Store } from '../store/store.ts';
@@ -40,7 +38,7 @@ const noWindow = { from: -1, position: 0, atMs: 0, usualRate: 0 };
 const readBytes = 1024 * 1024;
 
 type RangesOptions = {
-  readonly store: Pick<Store, 'dir' | 'tryClaim' | 'openPartial'>;
+  readonly store: Pick<Store, 'freeBytes' | 'tryClaim' | 'openPartial'>;
   readonly slots: Slots;
   /** The key of the download, which the caller has claimed: its exact URL or its digest. */
   readonly key: string;
@@ -199,10 +197,12 @@ export function createRanges(
     if (rate > policy.mostRate || rest * 1000 < rate * policy.leastRestMs) return;
     mode = 'checking';
     window = { ...noWindow, usualRate: rate };
-    void hasSpace(store.dir, rest + policy.count * policy.rangeBytes).then((has) => {
-      if (mode === 'checking') mode = has ? 'ranges' : 'none';
+    const needed = rest + policy.count * policy.rangeBytes;
+    const checked = (free: number): void => {
+      if (mode === 'checking') mode = free > needed ? 'ranges' : 'none';
       if (!isClosed) startRanges();
-    });
+    };
+    void store.freeBytes().then(checked, () => checked(0));
   };
 
   return {
@@ -305,9 +305,4 @@ async function unlessWaiting(work: Promise<void>, signal: AbortSignal, isWaiting
 function isSame(one: RangedBody | undefined, other: RangedBody | undefined): boolean {
   const [a, b] = [one?.validator, other?.validator];
   return one?.total === other?.total && a?.kind === b?.kind && a?.value === b?.value;
-}
-
-async function hasSpace(directory: string, bytes: number): Promise<boolean> {
-  const found = await statfs(directory).catch(() => undefined);
-  return found !== undefined && found.bavail * found.bsize > bytes;
 }

@@ -329,6 +329,24 @@ test('no range is asked for while a limit of the rate is what limits', async (t)
   t.deepEqual(rangesOf(origin), []);
 });
 
+test('no range is asked for where the disk has no room for what is there twice meanwhile', async (t) => {
+  for (const [free, count] of [[body.length, 0] as const, [10 * body.length, 3] as const]) {
+    const origin = await startOrigin(t);
+    const { run, store } = await openRunning(t);
+    const asked = Promise.withResolvers<void>();
+    const freeBytes = (): Promise<number> => {
+      setImmediate(() => asked.resolve());
+      return Promise.resolve(free);
+    };
+    const running = run(`${origin.url}/a`, { store: { ...store, freeBytes } });
+    await asked.promise;
+    if (count > 0) await origin.ranged;
+    origin.release();
+    t.true((await running).content.equals(body));
+    t.is(rangesOf(origin).length, count);
+  }
+});
+
 test('a host that takes no further connection for ranges is not dead', async (t) => {
   const origin = await startOrigin(t, (_, response) => response.destroy() !== undefined);
   const { run, ask, failed } = await openRunning(t);
