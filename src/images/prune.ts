@@ -7,8 +7,8 @@ import { formatReference, type ImageReference, type NameReference } from '../ima
 import { parseRegistryReference, registryImageName, type RegistryReference } from '../image/registry-reference.ts';
 import { findExpected } from '../store/index/lookups.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
-import type { GarbageReport, Store, StoredImage } from '../store/store.ts';
-import { type CollectReport, removeUnused } from './collect.ts';
+import type { Store, StoredImage } from '../store/store.ts';
+import { type CollectReport, noGarbage, removeUnused } from './collect.ts';
 import { findDependency } from './extract.ts';
 import { type Entry, listImages } from './list.ts';
 import { entryKey, resolveEntry } from './resolve-image.ts';
@@ -32,7 +32,7 @@ export type PruneRequest = {
   /** Whether everything may be removed. Default false. */
   readonly removesAll?: boolean;
   readonly dryRun?: boolean;
-  /** Stops it between two images. What has been removed by then stays removed. */
+  /** Stops it: before anything is removed, or between two images. */
   readonly signal?: AbortSignal;
 };
 
@@ -46,15 +46,12 @@ export type Unanswered = { readonly asked: string; readonly error: ImageError };
 
 const day = 24 * 60 * 60 * 1000;
 
-/** Of a store that does not exist. */
-const noGarbage: GarbageReport = { blobs: 0, partials: 0, temporaries: 0, bytes: 0, left: [] };
-
 /**
  * Removes all images that nothing of `keep` stands for or needs, and then what no image needs. The network is not asked. Images that
  * come or are used meanwhile stay.
  *
  * @returns the references that the store cannot answer, if there are any: then nothing is removed.
- * @throws USAGE if everything would be removed, and may not be; the reason of the signal
+ * @throws USAGE if everything would be removed, and may not be; the reason of the signal, if it stops it before anything is removed
  */
 export async function prune(
   store: Store,
@@ -80,19 +77,19 @@ export async function prune(
     throw new ImageError('USAGE', `all ${entries.length} images of the store would be removed`, {});
   }
   const order = await dependentsFirst(store, unneeded, platform);
+  signal?.throwIfAborted();
   const removed = dryRun
     ? order.map((entry) => ({ entry, bytes: entry.size }))
-    : await Array.fromAsync(removeUnused(store, order), (one) => {
-        signal?.throwIfAborted();
-        return one;
-      });
-  signal?.throwIfAborted();
-  const garbage = store.readOnly ? noGarbage : await store.collect({ nowMs, partialsOlderThanMs: day, dryRun });
+    : await Array.fromAsync(removeUnused(store, order, signal));
+  const isStopped = signal?.aborted ?? false;
+  const isLeft = store.readOnly || isStopped;
+  const garbage = isLeft ? noGarbage : await store.collect({ nowMs, partialsOlderThanMs: day, dryRun });
   return {
     images: removed.map(({ entry }) => entry),
     kept: entries.length - removed.length,
     imageBytes: removed.reduce((sum, { bytes }) => sum + bytes, 0),
     garbage,
+    isStopped,
   };
 }
 

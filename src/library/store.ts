@@ -232,9 +232,9 @@ async function prune(
   const request = { keep, removesAll, dryRun, platform: { platform, arch }, nowMs: Date.now() };
   try {
     const report = await pruneStore(store, { ...request, ...(signal && { signal }) });
-    if (!('unanswered' in report)) return { ...garbageReport(report), kept: report.kept };
-    const [first] = report.unanswered;
-    throw first?.error ?? new Error('one reference at least is unanswered');
+    if ('unanswered' in report) throw report.unanswered[0]?.error ?? new Error('one reference at least is unanswered');
+    if (report.isStopped) signal?.throwIfAborted();
+    return { ...garbageReport(report), kept: report.kept };
   } catch (error) {
     if (!signal?.aborted || store.closed.aborted) throw error;
     const { cancelledBy } = await import('../coordinator/outcome.ts');

@@ -13,11 +13,13 @@ const { run } = (await import(commandFile('run'))) as { run: typeof Run };
  * Runs longshore's command line in this process: as runCli, without the time that a process takes to start.
  *
  * @param output - takes the standard output instead; the result has none of it then.
+ * @param signal - is aborted where a process would be interrupted.
  */
 export async function runHere(
   args: readonly string[],
   environment: Io['environment'] = {},
   output?: Io['stdout'],
+  signal = new AbortController().signal,
 ): Promise<CliResult> {
   const [pipe, stderr] = [new PassThrough(), new PassThrough()];
   const stdout = output ?? pipe;
@@ -27,7 +29,7 @@ export async function runHere(
     stdout,
     stderr: stderr as unknown as Io['stderr'], // no command asks it for more than a pipe has
     environment,
-    signal: new AbortController().signal,
+    signal,
     awaits: () => undefined,
   });
   pipe.end();

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -168,6 +169,40 @@ test('images that come while it runs stay', async (t) => {
   t.deepEqual([fetched.code, pruned.code], [0, 0], fetched.stderr + pruned.stderr);
   t.is((await run('image', 'verify')).code, 0);
   t.true((await names()).includes('example.com/app:1'));
+});
+
+test('a prune or a collection that is interrupted says what it has removed, and leaves a sound store; the same command goes on', async (t) => {
+  const { at, run, environment, write, names } = await pruning(t);
+  const list = await write('list', 'example.com/base:1');
+  const blobs = (): number => readdirSync(at('store/blobs'), { recursive: true }).length;
+  const interrupt = async (...args: readonly string[]) => {
+    const controller = new AbortController();
+    const running = runHere(['image', ...args], environment, undefined, controller.signal);
+    let isOver = false;
+    void running.finally(() => (isOver = true));
+    for (const before = blobs(); blobs() === before && !isOver;) await new Promise(setImmediate);
+    controller.abort(new Error('interrupted'));
+    return running;
+  };
+
+  const before = (await names()).length;
+  const { stdout, stderr } = await interrupt('prune', '-f', list, '--output=json');
+  const { removed, kept } = JSON.parse(stdout) as Pruned;
+  t.true(removed.length > 0 && removed.length < 4, stdout);
+  t.is((await names()).length, before - removed.length);
+  t.is(kept, before - removed.length);
+  t.regex(stderr, /^interrupted before all of it was removed: the same command goes on/m);
+  t.is((await run('image', 'verify')).code, 0);
+  t.is((await run('image', 'prune', '-f', list)).code, 0);
+  t.deepEqual(await names(), ['example.com/base:1']);
+
+  await run('fetch', 'example.com/app:1', 'example.com/old:1');
+  const collected = await interrupt('gc', '--grace-period=1ms');
+  t.regex(collected.stdout, /^removed [12] image/m);
+  t.regex(collected.stderr, /^interrupted before all of it was removed/m);
+  t.is((await run('image', 'verify')).code, 0);
+  t.is((await run('image', 'gc', '--grace-period=1ms')).code, 0);
+  t.deepEqual(await names(), []);
 });
 
 test('a prune that is killed leaves a sound store, which the next one goes on with', async (t) => {

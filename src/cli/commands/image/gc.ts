@@ -7,7 +7,7 @@ import { entryTitle, idText, sizeText } from './fields.ts';
 import type { Failure, Subcommand } from './subcommand.ts';
 
 /** Frees space and lists what was, or would be, removed. Prints nothing when there was nothing to remove. */
-export const gc: Subcommand = (line, { stdout }) => {
+export const gc: Subcommand = (line, { stdout, stderr, signal }) => {
   const dryRun = isOn(line, 'dry-run');
   const gracePeriodMs = valueOf(line, 'grace-period', parsePeriod);
   const partialsOlderThanMs = valueOf(line, 'partials-older-than', parsePeriod);
@@ -18,14 +18,19 @@ export const gc: Subcommand = (line, { stdout }) => {
       const report = await collect(store, {
         nowMs: Date.now(),
         dryRun,
+        signal,
         ...(gracePeriodMs !== undefined && { gracePeriodMs }),
         ...(partialsOlderThanMs !== undefined && { partialsOlderThanMs }),
       });
       await write(stdout, formatReport(report, dryRun));
+      if (report.isStopped) await write(stderr, stoppedLine);
       return dryRun ? [] : unreadableOciIndex(store);
     },
   };
 };
+
+/** The interrupted command has already printed what it removed. */
+export const stoppedLine = 'interrupted before all of it was removed: the same command goes on from there\n';
 
 /**
  * Reports an unreadable index.json: all registry blobs are kept then, since another tool may have listed them there.

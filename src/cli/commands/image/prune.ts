@@ -18,7 +18,7 @@ import { toSafeJson } from '../../output/table.ts';
 import { write } from '../../output/write.ts';
 import { readRequests } from '../fetch/requests.ts';
 import { chooseTags, tagsInStore } from '../lists.ts';
-import { formatReport } from './gc.ts';
+import { formatReport, stoppedLine } from './gc.ts';
 import type { Failure, Subcommand } from './subcommand.ts';
 
 /** Removes what no list and no lock file names or needs, without the network. */
@@ -36,7 +36,8 @@ export const prune: Subcommand = (line, io) => {
         throw usageError('nothing is named there, so that nothing would stay; if that is meant: --yes');
       }
       const { platform, arch } = process;
-      const request = { keep, platform: { platform, arch }, nowMs: Date.now(), removesAll: yes || dryRun, dryRun };
+      const about = { platform: { platform, arch }, nowMs: Date.now(), signal: io.signal };
+      const request = { keep, removesAll: yes || dryRun, dryRun, ...about };
       const report = await pruneStore(store, request).catch((error: unknown) => {
         throw error instanceof ImageError && error.code === 'USAGE'
           ? usageError(`${error.message}; if that is meant: --yes`)
@@ -44,6 +45,7 @@ export const prune: Subcommand = (line, io) => {
       });
       if ('unanswered' in report) return report.unanswered;
       await write(io.stdout, textOf(line, 'output') === 'json' ? asJson(report, dryRun) : formatReport(report, dryRun));
+      if (report.isStopped) await write(io.stderr, stoppedLine);
       return [];
     },
   };

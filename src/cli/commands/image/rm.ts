@@ -4,7 +4,7 @@ import { sizeText } from './fields.ts';
 import type { Failure, Subcommand } from './subcommand.ts';
 
 /** Prints the ID of every removed image, and the space that was freed. */
-export const rm: Subcommand = (line, { stdout, stderr }) => {
+export const rm: Subcommand = (line, { stdout, stderr, signal }) => {
   const asked = line.operands.map(({ text }) => text);
   return {
     access: 'change',
@@ -20,6 +20,7 @@ export const rm: Subcommand = (line, { stdout, stderr }) => {
         count += 1;
         bytes += removal.bytes;
         await write(stdout, `${removal.entry.id}\n`);
+        if (signal.aborted) break;
       }
       if (count > 0) await write(stderr, `removed ${count} ${count === 1 ? 'image' : 'images'}: ${sizeText(bytes)}\n`);
       return failures;
