@@ -1,5 +1,5 @@
 import { lstatSync, mkdirSync, realpathSync } from 'node:fs';
-import { enableCompileCache, getCompileCacheDir } from 'node:module';
+import { enableCompileCache, flushCompileCache, getCompileCacheDir } from 'node:module';
 import { dirname, isAbsolute, join } from 'node:path';
 
 import { errnoOf } from '../system/errno.ts';
@@ -41,4 +41,20 @@ function isOnlyOurs(directory: string): boolean {
     if (isShared || (uid !== us && !(isParent && uid === 0))) return false;
     if (path === dirname(path)) return true;
   }
+}
+
+/**
+ * `grow` lets a heap of 40 MiB grow by less than 100 before a collection, `young` keeps the young generation of each heap small, which
+ * otherwise grows to 48 MiB: file contents are outside the heap. Together they save a third of the memory for ten thousand images.
+ */
+const heapFlags = { grow: '--heap-growing-percent=50', young: '--semi-space-growth-factor=1' };
+
+/**
+ * Bounds the heaps of this thread and of those to come. Not from the start of every run: V8 accepts compiled code, that of Node's own
+ * modules too, only with the flags that it was compiled with. `young` costs a tenth of the processor time if threads load with it.
+ */
+export function boundHeaps(by: readonly (keyof typeof heapFlags)[]): void {
+  flushCompileCache();
+  const { setFlagsFromString } = process.getBuiltinModule('node:v8'); // loaded by no other code of a short run
+  for (const name of by) setFlagsFromString(heapFlags[name]);
 }

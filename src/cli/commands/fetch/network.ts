@@ -12,6 +12,7 @@ import {
 } from '../../../internal.ts';
 import { whyFailed } from '../../../system/errno.ts';
 import { isThere, readNamed } from '../../../system/files.ts';
+import { boundHeaps } from '../../compile-cache.ts';
 import { defaultDataDirectory } from '../../config/data-directory.ts';
 import type { ConfigDirectories } from '../../config/directories.ts';
 import type { Config } from '../../config/read-config.ts';
@@ -39,6 +40,8 @@ export type Settings = {
 
 /** So many images are written to the index without a thread for it. */
 const few = 8;
+/** Of more images than these, threads have large heaps by the time that a short run would have ended. */
+const many = 64;
 
 type FinderRequest = Settings & { readonly access: Access; readonly apps: Requests['apps'] };
 
@@ -50,6 +53,7 @@ export async function openFinder(
 ): Promise<Finder> {
   const { options, config, directories, environment, access } = request;
   const place = { dir: storeDirectory(request) };
+  if (request.apps.length > many) boundHeaps(['grow']);
   const pool = resources.use(openFetchPool({ ...options, apps: request.apps }));
   // An empty store will need threads: they start while it is made.
   if (access === 'fill' && !(await isThere(join(place.dir, 'index.sqlite')))) pool.warmUp();
