@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
+import { environmentIn } from '../helpers/environment.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
@@ -25,12 +26,9 @@ async function serving(t: ExecutionContext, type?: Type) {
     },
   };
   const environment = {
-    HOME: directory,
-    LONGSHORE_SYSTEM_CONFIG: join(directory, 'system'),
-    LONGSHORE_LOCAL_CONFIG: join(directory, 'local'),
+    ...environmentIn(directory),
     LONGSHORE_PROGRESS: 'none',
     LONGSHORE_RETRIES: '0',
-    LONGSHORE_DIR: join(directory, 'store'),
   };
   const fetch = (insecure = 'image,tls') =>
     runHere(['fetch', '--full', '--no-store', `--insecure-options=${insecure}`, url], environment);

@@ -7,6 +7,7 @@ import test, { type ExecutionContext } from 'ava';
 
 import { buildAci } from '../helpers/archive.ts';
 import { startDockerRegistry, writeLayout } from '../helpers/docker-registry.ts';
+import { environmentIn } from '../helpers/environment.ts';
 import { openGpg } from '../helpers/keys.ts';
 import { locking, lockingTag } from '../helpers/locking.ts';
 import { startOrigin } from '../helpers/origin.ts';
@@ -37,9 +38,7 @@ async function registryWithTags(t: ExecutionContext) {
   await put('first');
   await writeFile(at('list'), ['1', 'gone'].map((tag) => `docker://${registry.host}/team/app:${tag}\n`).join(''));
   const environment = {
-    HOME: directory,
-    LONGSHORE_SYSTEM_CONFIG: at('system'),
-    LONGSHORE_LOCAL_CONFIG: at('local'),
+    ...environmentIn(directory),
     LONGSHORE_INSECURE_OPTIONS: 'image',
     LONGSHORE_PROGRESS: 'none',
   };

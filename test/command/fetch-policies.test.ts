@@ -1,8 +1,7 @@
-import { join } from 'node:path';
-
 import test, { type ExecutionContext } from 'ava';
 
 import { buildAci } from '../helpers/archive.ts';
+import { environmentIn } from '../helpers/environment.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { startRegistry } from '../helpers/registry.ts';
 import { layerOf } from '../helpers/registry-fetching.ts';
@@ -27,15 +26,12 @@ async function serving(t: ExecutionContext) {
   const repository = `docker://${registry.host}/team/app`;
   const references = ['example.com/app:1', located.url, repository, `${repository}:1`];
   const environment = {
-    HOME: directory,
-    LONGSHORE_SYSTEM_CONFIG: join(directory, 'system'),
-    LONGSHORE_LOCAL_CONFIG: join(directory, 'local'),
+    ...environmentIn(directory),
     LONGSHORE_INSECURE_OPTIONS: 'image,tls',
     LONGSHORE_DISCOVER: `example.com=${origin.url}`,
     LONGSHORE_PLATFORM: 'linux/amd64',
     LONGSHORE_PROGRESS: 'none',
     LONGSHORE_RETRIES: '0',
-    LONGSHORE_DIR: join(directory, 'store'),
   };
   const fetch = (...options: readonly string[]) => runHere(['fetch', ...options, ...references], environment);
   return {

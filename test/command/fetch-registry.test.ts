@@ -8,6 +8,7 @@ import { gzipSync } from 'node:zlib';
 import test, { type ExecutionContext } from 'ava';
 
 import { startDockerRegistry, writeLayout } from '../helpers/docker-registry.ts';
+import { environmentIn } from '../helpers/environment.ts';
 import { layerOf } from '../helpers/registry-fetching.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
@@ -31,9 +32,7 @@ async function pushed(t: ExecutionContext, ...options: readonly string[]) {
   await registry.push(layout, 'team/app:1', '--all', ...options);
   const store = join(directory, 'store');
   const environment = {
-    HOME: directory,
-    LONGSHORE_SYSTEM_CONFIG: join(directory, 'system'),
-    LONGSHORE_LOCAL_CONFIG: join(directory, 'local'),
+    ...environmentIn(directory),
     LONGSHORE_INSECURE_OPTIONS: 'image',
     LONGSHORE_PROGRESS: 'none',
     LONGSHORE_DIR: store,

@@ -6,6 +6,7 @@ import test, { type ExecutionContext } from 'ava';
 
 import { type ReportData, statuses } from '../../src/report/data.ts';
 import { buildAci } from '../helpers/archive.ts';
+import { environmentIn } from '../helpers/environment.ts';
 import { preload, withoutGrace } from '../helpers/preload.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { startServer } from '../helpers/server.ts';
@@ -19,8 +20,8 @@ async function longshore(t: ExecutionContext) {
   const { bytes } = await buildAci({ name: 'example.com/base', version: '1' });
   await writeFile(at('base.aci'), bytes);
   const environment = {
-    ...{ HOME: directory, LONGSHORE_SYSTEM_CONFIG: at('system'), LONGSHORE_LOCAL_CONFIG: at('local') },
-    ...{ LONGSHORE_INSECURE_OPTIONS: 'image', LONGSHORE_PROGRESS: 'none', LONGSHORE_DIR: at('store') },
+    ...environmentIn(directory),
+    ...{ LONGSHORE_INSECURE_OPTIONS: 'image', LONGSHORE_PROGRESS: 'none' },
   };
   const fetch = (args: readonly string[], more: Record<string, string> = {}) =>
     runHere(['fetch', ...args], { ...environment, ...more });

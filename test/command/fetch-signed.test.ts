@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 
 import { buildAci } from '../helpers/archive.ts';
+import { environmentIn } from '../helpers/environment.ts';
 import { openGpg } from '../helpers/keys.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { runHere } from '../helpers/run-here.ts';
@@ -21,11 +22,8 @@ async function longshore(t: ExecutionContext) {
   await writeFile(at('ann.asc'), await gpg.certificate(ann));
   await writeFile(at('bob.asc'), await gpg.certificate(bob));
   const environment = {
-    HOME: directory,
-    LONGSHORE_SYSTEM_CONFIG: at('system'),
-    LONGSHORE_LOCAL_CONFIG: at('local'),
+    ...environmentIn(directory),
     LONGSHORE_USER_CONFIG: at('user'),
-    LONGSHORE_DIR: at('store'),
   };
   const run = (...args: readonly string[]) => runHere(args, environment);
   return {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 
 import { buildAci } from '../helpers/archive.ts';
+import { environmentIn } from '../helpers/environment.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
@@ -14,12 +15,9 @@ async function longshore(t: ExecutionContext) {
   const { bytes, imageId } = await buildAci({ name: 'example.com/base', version: '1' });
   await writeFile(at('base.aci'), bytes);
   const environment = {
-    HOME: directory,
-    LONGSHORE_SYSTEM_CONFIG: at('system'),
-    LONGSHORE_LOCAL_CONFIG: at('local'),
+    ...environmentIn(directory),
     LONGSHORE_INSECURE_OPTIONS: 'image',
     LONGSHORE_PROGRESS: 'none',
-    LONGSHORE_DIR: at('store'),
   };
   const fetch = (args: readonly string[], more: Record<string, string> = {}) =>
     runHere(['fetch', ...args], { ...environment, ...more });

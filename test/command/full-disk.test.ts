@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
 
 import { buildAci } from '../helpers/archive.ts';
+import { environmentIn } from '../helpers/environment.ts';
 import { startRegistry } from '../helpers/registry.ts';
 import { layerOf } from '../helpers/registry-fetching.ts';
 import { bin } from '../helpers/run-cli.ts';
@@ -28,10 +29,8 @@ async function onSmallDisk(t: ExecutionContext, script: string) {
   ];
   const env = {
     PATH: process.env['PATH'],
-    HOME: directory,
+    ...environmentIn(directory),
     LONGSHORE_DIR: store,
-    LONGSHORE_SYSTEM_CONFIG: join(directory, 'system'),
-    LONGSHORE_LOCAL_CONFIG: join(directory, 'local'),
     LONGSHORE_INSECURE_OPTIONS: 'image,http',
     LONGSHORE_PROGRESS: 'none',
   };

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
+import { environmentIn } from '../helpers/environment.ts';
 import { refusal, startRegistry } from '../helpers/registry.ts';
 import { layerOf } from '../helpers/registry-fetching.ts';
 import { runHere } from '../helpers/run-here.ts';
@@ -15,13 +16,10 @@ async function open(t: ExecutionContext) {
   const registry = await startRegistry(t);
   for (const name of ['a', 'b']) registry.putImage(`team/${name}`, '1', { layers: ['shared', name] });
   const environment = {
-    HOME: directory,
-    LONGSHORE_SYSTEM_CONFIG: join(directory, 'system'),
-    LONGSHORE_LOCAL_CONFIG: join(directory, 'local'),
+    ...environmentIn(directory),
     LONGSHORE_INSECURE_OPTIONS: 'image',
     LONGSHORE_PROGRESS: 'none',
     LONGSHORE_PLATFORM: 'linux/amd64',
-    LONGSHORE_DIR: join(directory, 'store'),
     TAG: '1',
   };
   const write = async (name: string, text: string): Promise<string> => {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
+import { environmentIn } from '../helpers/environment.ts';
 import { startPushTarget } from '../helpers/push-target.ts';
 import { startRegistry } from '../helpers/registry.ts';
 import { runHere } from '../helpers/run-here.ts';
@@ -13,11 +14,8 @@ async function openCommand(t: ExecutionContext) {
   const directory = await temporaryDirectory(t);
   const registry = await startRegistry(t);
   const environment = {
-    HOME: directory,
-    LONGSHORE_SYSTEM_CONFIG: join(directory, 'system'),
-    LONGSHORE_LOCAL_CONFIG: join(directory, 'local'),
+    ...environmentIn(directory),
     LONGSHORE_INSECURE_OPTIONS: 'image',
-    LONGSHORE_DIR: join(directory, 'store'),
     LONGSHORE_PLATFORM: 'linux/amd64',
   };
   return { directory, registry, longshore: (...args: readonly string[]) => runHere(args, environment) };

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 
 import { buildAci } from '../helpers/archive.ts';
+import { environmentIn } from '../helpers/environment.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { openShell } from '../helpers/shell.ts';
@@ -23,10 +24,7 @@ async function planning(t: ExecutionContext) {
   const app = await buildAci({ name: 'example.com/app', dependencies: dependsOn('example.com/a', 'example.com/b') });
   await writeFile(at('app.aci'), app.bytes);
   const environment = {
-    HOME: directory,
-    LONGSHORE_SYSTEM_CONFIG: at('system'),
-    LONGSHORE_LOCAL_CONFIG: at('local'),
-    LONGSHORE_DIR: at('store'),
+    ...environmentIn(directory),
     LONGSHORE_INSECURE_OPTIONS: 'image',
     LONGSHORE_DISCOVER: `example.com=${origin.url}`,
     LONGSHORE_RETRIES: '0',

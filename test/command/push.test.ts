@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 
 import { buildAci } from '../helpers/archive.ts';
+import { environmentIn } from '../helpers/environment.ts';
 import { startPushTarget } from '../helpers/push-target.ts';
 import { startRegistry } from '../helpers/registry.ts';
 import { runHere } from '../helpers/run-here.ts';
@@ -14,11 +15,8 @@ async function openStoreToPush(t: ExecutionContext) {
   const directory = await temporaryDirectory(t);
   const [registry, target] = [await startRegistry(t), await startPushTarget(t)];
   const environment = {
-    HOME: directory,
-    LONGSHORE_SYSTEM_CONFIG: join(directory, 'system'),
-    LONGSHORE_LOCAL_CONFIG: join(directory, 'local'),
+    ...environmentIn(directory),
     LONGSHORE_INSECURE_OPTIONS: 'image',
-    LONGSHORE_DIR: join(directory, 'store'),
   };
   const longshore = (...args: readonly string[]) => runHere(args, environment);
   const digests = ['a', 'b'].map((name) => registry.putImage(`team/${name}`, '1', { layers: ['shared', name] }).digest);

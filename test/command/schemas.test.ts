@@ -6,6 +6,7 @@ import test, { type ExecutionContext } from 'ava';
 import { buildAci } from '../helpers/archive.ts';
 import { attachedTag, putAttached, putBuilt } from '../helpers/attached.ts';
 import { damageFile } from '../helpers/damage.ts';
+import { environmentIn } from '../helpers/environment.ts';
 import { openGpg } from '../helpers/keys.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { startPushTarget } from '../helpers/push-target.ts';
@@ -33,11 +34,8 @@ async function openCommand(t: ExecutionContext) {
   await writeFile(at('file.aci'), (await buildAci({ name: 'example.com/file' })).bytes);
   await writeFile(at('bad.aci'), 'no archive');
   const environment = {
-    HOME: directory,
-    LONGSHORE_SYSTEM_CONFIG: at('system'),
-    LONGSHORE_LOCAL_CONFIG: at('local'),
+    ...environmentIn(directory),
     LONGSHORE_USER_CONFIG: at('user'),
-    LONGSHORE_DIR: at('store'),
     LONGSHORE_INSECURE_OPTIONS: 'image,http',
     LONGSHORE_DISCOVER: `example.com=${origin.url}`,
     LONGSHORE_RETRIES: '1',

@@ -5,6 +5,7 @@ import test from 'ava';
 import fc from 'fast-check';
 
 import { buildAci } from '../helpers/archive.ts';
+import { environmentIn } from '../helpers/environment.ts';
 import { runCli } from '../helpers/run-cli.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { startServer } from '../helpers/server.ts';
@@ -67,8 +68,8 @@ async function longshore(
     return `${url}/${kind}.aci?sig=${secret}`;
   };
   const environment = {
-    ...{ HOME: directory, LONGSHORE_SYSTEM_CONFIG: at('system'), LONGSHORE_LOCAL_CONFIG: at('local') },
-    ...{ LONGSHORE_DIR: at('store'), LONGSHORE_INSECURE_OPTIONS: 'image,http', LONGSHORE_RETRIES: '0' },
+    ...environmentIn(directory),
+    ...{ LONGSHORE_INSECURE_OPTIONS: 'image,http', LONGSHORE_RETRIES: '0' },
     ...{ LONGSHORE_DISCOVER: `example.com=${url}`, LONGSHORE_DEBUG: '1' },
   };
   return {

@@ -5,6 +5,7 @@ import { Writable } from 'node:stream';
 import test, { type ExecutionContext } from 'ava';
 
 import { buildAci } from '../helpers/archive.ts';
+import { environmentIn } from '../helpers/environment.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { openShell } from '../helpers/shell.ts';
 import { storeContext } from '../helpers/store-context.ts';
@@ -26,7 +27,7 @@ async function longshore(t: ExecutionContext) {
   const file = join(directory, 'other.aci');
   await writeFile(file, (await buildAci({ name: 'example.com/other' })).bytes);
   const environment = {
-    ...{ HOME: directory, LONGSHORE_SYSTEM_CONFIG: directory, LONGSHORE_LOCAL_CONFIG: directory },
+    ...environmentIn(directory),
     ...{ LONGSHORE_DIR: store.dir, LONGSHORE_INSECURE_OPTIONS: 'image', LONGSHORE_PROGRESS: 'none' },
   };
   return { file, environment };

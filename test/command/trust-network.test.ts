@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
+import { environmentIn } from '../helpers/environment.ts';
 import { openGpg } from '../helpers/keys.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { runHere } from '../helpers/run-here.ts';
@@ -29,9 +30,7 @@ async function serving(t: ExecutionContext, options: ServerOptions = { https: tr
   server.routes[`/${prefix}`] = { body: offers.join('') };
   await writeFile(at('ca.pem'), server.ca);
   const environment = {
-    HOME: directory,
-    LONGSHORE_SYSTEM_CONFIG: at('system'),
-    LONGSHORE_LOCAL_CONFIG: at('local'),
+    ...environmentIn(directory),
     LONGSHORE_USER_CONFIG: at('user'),
     LONGSHORE_RETRIES: '0',
     LONGSHORE_DISCOVER: `example.com=${server.url}`,

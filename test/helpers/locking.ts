@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 
 import { buildAci } from './archive.ts';
+import { environmentIn } from './environment.ts';
 import { startOrigin } from './origin.ts';
 import { startRegistry, types } from './registry.ts';
 import { layerOf } from './registry-fetching.ts';
@@ -30,9 +31,7 @@ export async function locking(t: ExecutionContext) {
   const dependencies = [{ imageName: 'example.com/base', labels: [{ name: 'version', value: '1' }] }];
   const app = await origin.publish({ name: 'example.com/app', version: '1', dependencies });
   const environment = {
-    HOME: directory,
-    LONGSHORE_SYSTEM_CONFIG: at('system'),
-    LONGSHORE_LOCAL_CONFIG: at('local'),
+    ...environmentIn(directory),
     LONGSHORE_INSECURE_OPTIONS: 'image,http',
     LONGSHORE_DISCOVER: `example.com=${origin.url}`,
     LONGSHORE_PROGRESS: 'none',

@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers';
 import type { ExecutionContext } from 'ava';
 
 import { compileCache } from './built.ts';
+import { environmentIn } from './environment.ts';
 import { bin } from './run-cli.ts';
 import { temporaryDirectory } from './stored.ts';
 
@@ -35,11 +36,8 @@ export async function openShell(t: ExecutionContext, nodeOptions = ''): Promise<
   await chmod(join(directory, 'longshore'), 0o755);
   const base = {
     PATH: `${directory}:/usr/bin:/bin`,
-    HOME: directory,
+    ...environmentIn(directory),
     NODE_COMPILE_CACHE: compileCache,
-    LONGSHORE_DIR: join(directory, 'store'),
-    LONGSHORE_SYSTEM_CONFIG: join(directory, 'system'),
-    LONGSHORE_LOCAL_CONFIG: join(directory, 'local'),
   };
   const start: Shell['start'] = (line, environment = {}) => {
     const options = { cwd: directory, env: { ...base, ...environment }, detached: true };

@@ -10,6 +10,7 @@ import { isThere } from '../../../src/system/files.ts';
 import { buildAci } from '../../helpers/archive.ts';
 import { putAttached, putBuilt } from '../../helpers/attached.ts';
 import { commandFile } from '../../helpers/built.ts';
+import { environmentIn } from '../../helpers/environment.ts';
 import { startOrigin } from '../../helpers/origin.ts';
 import { startRegistry } from '../../helpers/registry.ts';
 import { runHere } from '../../helpers/run-here.ts';
@@ -38,14 +39,11 @@ async function pruning(t: ExecutionContext) {
   registry.putImage('other', '1', { layers: ['other'] });
   const docker = (name: string): string => `docker://${registry.host}/${name}`;
   const environment = {
-    HOME: directory,
-    LONGSHORE_SYSTEM_CONFIG: at('system'),
-    LONGSHORE_LOCAL_CONFIG: at('local'),
+    ...environmentIn(directory),
     LONGSHORE_INSECURE_OPTIONS: 'image,http',
     LONGSHORE_DISCOVER: `example.com=${origin.url}`,
     LONGSHORE_PROGRESS: 'none',
     LONGSHORE_PLATFORM: 'linux/amd64',
-    LONGSHORE_DIR: at('store'),
   };
   const run = (...args: readonly string[]) => runHere(args, environment);
   const fetched = await run(

@@ -1,9 +1,8 @@
-import { join } from 'node:path';
-
 import test, { type ExecutionContext } from 'ava';
 
 import { openStore } from '../../../src/store/open-store.ts';
 import { damageFile } from '../../helpers/damage.ts';
+import { environmentIn } from '../../helpers/environment.ts';
 import { startRegistry } from '../../helpers/registry.ts';
 import { layerOf } from '../../helpers/registry-fetching.ts';
 import { runHere } from '../../helpers/run-here.ts';
@@ -16,10 +15,7 @@ async function fetched(t: ExecutionContext, keep: string) {
   const registry = await startRegistry(t);
   const directory = await temporaryDirectory(t);
   const environment = {
-    HOME: directory,
-    LONGSHORE_DIR: join(directory, 'store'),
-    LONGSHORE_SYSTEM_CONFIG: join(directory, 'system'),
-    LONGSHORE_LOCAL_CONFIG: join(directory, 'local'),
+    ...environmentIn(directory),
     LONGSHORE_PROGRESS: 'none',
     LONGSHORE_INSECURE_OPTIONS: 'image,http',
   };

@@ -4,6 +4,7 @@ import { gzipSync } from 'node:zlib';
 
 import test, { type ExecutionContext } from 'ava';
 
+import { environmentIn } from '../../helpers/environment.ts';
 import { refusal, startRegistry, type TestRegistry, types } from '../../helpers/registry.ts';
 import { layerOf } from '../../helpers/registry-fetching.ts';
 import { namesInIndex } from '../../helpers/registry-image.ts';
@@ -125,13 +126,10 @@ async function setUp(t: ExecutionContext, { refuse, files = {}, spoil }: Case) {
   await spoil?.(registry, directory);
   const environment = {
     PATH: `${directory}:/usr/bin:/bin`,
-    HOME: directory,
+    ...environmentIn(directory),
     XDG_RUNTIME_DIR: directory,
-    LONGSHORE_SYSTEM_CONFIG: join(directory, 'system'),
-    LONGSHORE_LOCAL_CONFIG: join(directory, 'local'),
     LONGSHORE_PROGRESS: 'none',
     LONGSHORE_RETRIES: '0',
-    LONGSHORE_DIR: join(directory, 'store'),
   };
   const longshore = (...args: readonly string[]) => runHere(args, environment);
   return { registry, directory, longshore };

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
+import { environmentIn } from '../../helpers/environment.ts';
 import { refusal, startRegistry, type TestRegistry } from '../../helpers/registry.ts';
 import { layerOf } from '../../helpers/registry-fetching.ts';
 import { runHere } from '../../helpers/run-here.ts';
@@ -16,14 +17,11 @@ async function home(t: ExecutionContext, files: Readonly<Record<string, string>>
     await writeFile(join(directory, path), text);
   }
   const environment = {
-    HOME: directory,
+    ...environmentIn(directory),
     XDG_RUNTIME_DIR: directory,
-    LONGSHORE_SYSTEM_CONFIG: join(directory, 'system'),
-    LONGSHORE_LOCAL_CONFIG: join(directory, 'local'),
     LONGSHORE_INSECURE_OPTIONS: 'image',
     LONGSHORE_PROGRESS: 'none',
     LONGSHORE_RETRIES: '0',
-    LONGSHORE_DIR: join(directory, 'store'),
   };
   return (args: readonly string[], more: Readonly<Record<string, string>> = {}) =>
     runHere(['fetch', '--platform=linux/amd64', '--keep=oci', ...args], { ...environment, ...more });

@@ -8,6 +8,7 @@ import { gzipSync } from 'node:zlib';
 import test, { type ExecutionContext } from 'ava';
 
 import { startDockerRegistry, writeLayout } from '../../helpers/docker-registry.ts';
+import { environmentIn } from '../../helpers/environment.ts';
 import { openGpg } from '../../helpers/keys.ts';
 import { layerOf } from '../../helpers/registry-fetching.ts';
 import { runHere } from '../../helpers/run-here.ts';
@@ -53,12 +54,9 @@ async function signed(t: ExecutionContext, ...options: readonly string[]) {
 
   await put('key.asc', await gpg.certificate(signer));
   const environment = {
-    HOME: directory,
+    ...environmentIn(directory),
     XDG_CONFIG_HOME: join(directory, 'config'),
-    LONGSHORE_SYSTEM_CONFIG: join(directory, 'system'),
-    LONGSHORE_LOCAL_CONFIG: join(directory, 'local'),
     LONGSHORE_PROGRESS: 'none',
-    LONGSHORE_DIR: join(directory, 'store'),
   };
   const longshore = (...args: readonly string[]) => runHere(args, environment);
   const prefix = registry.host.replace(':', '_');
