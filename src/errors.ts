@@ -116,7 +116,10 @@ export type ErrorDetails = {
     readonly status: number;
     readonly reason: 'type' | 'tag' | 'size' | 'quota';
   };
-  /** `target` was not to be overwritten, and has the digest `found` instead of `asked`. */
+  /**
+   * `target` was not to be overwritten, and has the digest `found` instead of `asked`; or it is the tag of a list of what is attached to a
+   * manifest, and has no such list: then `asked` is the media type.
+   */
   TAG_EXISTS: { readonly target: string; readonly asked: string; readonly found: string };
   /** Images depend on each other in a circle; `path` are their references, the first one again at the end. */
   DEPENDENCY_CYCLE: { readonly path: readonly string[] };

@@ -157,9 +157,9 @@ async function pushAll(
 }
 
 async function pushContextOf(context: FetchContext): Promise<PushContext> {
-  const { store, pool, slots, concurrency, onEvent, tally, nowMs, registries } = context;
+  const { store, pool, slots, concurrency, limits, onEvent, tally, nowMs, registries } = context;
   return {
-    ...{ store, slots, concurrency, onEvent, tally, nowMs },
+    ...{ store, slots, concurrency, onEvent, tally, nowMs, retryAfterMs: limits.retryAfter },
     client: await registries.client(),
     hashFile: (path, size) => pool.run('reHash', { path, algorithm: 'sha256', size }),
   };

@@ -6,10 +6,10 @@ import type { DocumentRequest, HttpDocument, RequestOptions } from './contract.t
 import type { HttpContext } from './exchange.ts';
 import { contentLength, headerOf } from './headers.ts';
 import { type FinalResponse, withResponse } from './redirects.ts';
-import { parseRetryAfter, withRetries } from './retry.ts';
+import { parseRetryAfter, waitWhilePaused, withRetries } from './retry.ts';
 
 /** @throws ImageError HTTP_STATUS for a status that the request does not accept, LIMIT_EXCEEDED, and network errors. */
-export function getDocument(
+export async function getDocument(
   context: HttpContext,
   request: DocumentRequest,
   signal: AbortSignal,
@@ -33,7 +33,9 @@ export function getDocument(
       },
       signal,
     );
-  return request.isPart ? attempt() : withRetries(context, { url, retries, observer }, attempt, signal);
+  if (!request.isPart) return withRetries(context, { url, retries, observer }, attempt, signal);
+  await waitWhilePaused(context, { url, observer }, signal);
+  return attempt();
 }
 
 type Limit = DocumentRequest['limit'];

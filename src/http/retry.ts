@@ -107,6 +107,31 @@ export async function withRetries<T>(
   }
 }
 
+/**
+ * Waits until a host may be asked that has asked to be left alone, before a part of what is repeated.
+ *
+ * @throws RATE_LIMITED after too long a time
+ */
+export async function waitWhilePaused(
+  { options, clock, health }: HttpContext,
+  { url, observer }: Pick<Trying, 'url' | 'observer'>,
+  signal: AbortSignal,
+): Promise<void> {
+  const origin = URL.parse(url)?.origin ?? '';
+  let waitedMs = 0;
+  let waitedUntilMs = -Infinity;
+  for (;;) {
+    const paused = health.pauseOf(origin);
+    if (!paused || paused.untilMs <= waitedUntilMs) return;
+    waitedUntilMs = paused.untilMs;
+    const delayMs = paused.untilMs - clock.monotonic();
+    if (waitedMs + delayMs > refusedShare * options.limits.retryAfterMs) throw refusedTooLong(paused.error, waitedMs);
+    waitedMs += delayMs;
+    const wait = (): Promise<void> => clock.sleep(delayMs, signal);
+    await (observer?.pacing?.pause(wait) ?? wait());
+  }
+}
+
 /** What is reported of a failed try. The URL of the error is that of a proxy or of another host if a redirect led there. */
 function reportedFacts(error: unknown): { readonly code: string; readonly url?: string; readonly status?: number } {
   if (!isImageError(error)) return { code: 'INTERNAL' };

@@ -1,4 +1,4 @@
-import { ImageError } from '../errors.ts';
+import { hasCode, ImageError } from '../errors.ts';
 import type { EventSink } from '../events.ts';
 import type { HttpObserver, Pacing } from '../http/contract.ts';
 import { showUrl } from '../image/show.ts';
@@ -13,6 +13,8 @@ export type PushContext = {
   readonly slots: PushSlots;
   /** Hashes a file by sha256, in a thread. */
   readonly hashFile: (path: string, size: number) => Promise<{ readonly hex: string; readonly bytes: number }>;
+  /** The longest Retry-After that is waited for. */
+  readonly retryAfterMs: number;
   /** The most images and transfers at a time, and the most transfers to the target. */
   readonly concurrency: { readonly jobs: number; readonly jobsPerHost: number };
   readonly onEvent: EventSink;
@@ -28,6 +30,43 @@ type PushSlots = {
   /** As run, for the first request of an image: requests of images that have begun come before it. */
   readonly runFirst: Run;
 };
+
+/** After so many refusals in a row, a request that fails by them is the last one. */
+const refusalsInARow = 3;
+
+/**
+ * Slots of a push that ends when its registry asks to be left alone for longer than is waited for, or refuses everything for longer.
+ *
+ * @param longestMs - the longest Retry-After that is waited for.
+ * @param giveUp - called before anything else can be sent.
+ */
+export function slotsUntilRefused(
+  slots: PushSlots,
+  { longestMs, giveUp }: { readonly longestMs: number; readonly giveUp: (error: ImageError) => void },
+): PushSlots {
+  let refusals = 0;
+  const noting = (slot: Pacing): Pacing => ({
+    ...slot,
+    onAnswer(status) {
+      if (status !== undefined) refusals = status === 429 || status === 503 ? refusals + 1 : 0;
+      slot.onAnswer(status);
+    },
+  });
+  const watched =
+    (run: Run): Run =>
+    (host, signal, work) =>
+      run(host, signal, async (slot) => {
+        try {
+          return await work(noting(slot));
+        } catch (error) {
+          if (!hasCode(error, 'RATE_LIMITED')) throw error;
+          const isTooLong = (error.details.retryAfterMs ?? 0) > longestMs;
+          if (isTooLong || refusals >= refusalsInARow) giveUp(error);
+          throw error;
+        }
+      });
+  return { run: watched(slots.run), runFirst: watched(slots.runFirst) };
+}
 
 /** A repository that is pushed to. */
 export type PushRepository = { readonly host: string; readonly repository: string };

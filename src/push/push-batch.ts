@@ -2,7 +2,7 @@ import { asImageError, hasCode, ImageError } from '../errors.ts';
 import type { PushFacts, PushOutcome, PushStatus, PushTotals } from '../events.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
 import { createBlobs } from './blobs.ts';
-import type { PushContext } from './context.ts';
+import { type PushContext, slotsUntilRefused } from './context.ts';
 import { planImage } from './plan.ts';
 import { type Pushed, pushImage } from './push-image.ts';
 import { createReferrersLists } from './referrers-lists.ts';
@@ -37,11 +37,13 @@ export type PushBatchOptions = {
 
 /** Pushes images, several at a time. Does not reject if an image fails; a bug rejects. */
 export async function pushBatch(requests: readonly PushRequest[], options: PushBatchOptions): Promise<PushTotals> {
-  const { context, target, dryRun, failFast, onOutcome } = options;
-  const { onEvent, nowMs, concurrency, tally } = context;
+  const { target, dryRun, failFast, onOutcome } = options;
+  const { onEvent, nowMs, concurrency, tally, slots, retryAfterMs } = options.context;
   const startedMs = nowMs();
-  const stop = new AbortController();
-  const signal = AbortSignal.any([options.signal, stop.signal]);
+  const [stop, refused] = [new AbortController(), new AbortController()];
+  const signal = AbortSignal.any([options.signal, stop.signal, refused.signal]);
+  const giveUp = (error: ImageError): void => refused.abort(refusedAll(error));
+  const context = { ...options.context, slots: slotsUntilRefused(slots, { longestMs: retryAfterMs, giveUp }) };
   const count: Record<PushStatus, number> = { pushed: 0, present: 0, planned: 0, skipped: 0, failed: 0, cancelled: 0 };
   const sums = { bytesUploaded: 0, blobsUploaded: 0, blobsMounted: 0 };
 
@@ -97,7 +99,7 @@ export async function pushBatch(requests: readonly PushRequest[], options: PushB
       report({ status: pushed.status, ...facts(pushed) });
     } catch (error) {
       const failed = { target: showTarget(target), durationMs: nowMs() - beganMs };
-      if (signal.aborted && !hasCode(signal.reason, 'CLOSED'))
+      if (signal.aborted && signal.reason !== refused.signal.reason && !hasCode(signal.reason, 'CLOSED'))
         return report({ ...failed, status: 'cancelled', error: options.cancelledBy(signal.reason) });
       report({ ...failed, status: 'failed', error: asImageError(signal.aborted ? signal.reason : error) });
     }
@@ -112,6 +114,11 @@ export async function pushBatch(requests: readonly PushRequest[], options: PushB
   const totals = { images: requests.length, ...count, ...sums, ...tally, durationMs: nowMs() - startedMs };
   onEvent({ type: 'push-finished', totals });
   return totals;
+}
+
+function refusedAll(error: ImageError): ImageError {
+  const message = `${error.message}; nothing more is sent to this registry`;
+  return new ImageError(error.code, message, error.details, { cause: error });
 }
 
 /** Images wait for blobs that others send: more of them are under way than transfers. */

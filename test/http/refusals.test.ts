@@ -106,6 +106,18 @@ test('a Retry-After holds for every request to the host, and for no other host',
   t.deepEqual(slept, [30_000], 'the time is over');
 });
 
+test('a Retry-After holds for a part of what is repeated as well', async (t) => {
+  const server = await startServer(t, { '/a': busy('30'), '/b': { body: 'b' } });
+  const { clock, slept } = movedClock();
+  const http = openTestHttp(t, { retries: 0 }, clock);
+  const asked = async (): Promise<void> => {
+    await t.throwsAsync(http.getDocument(page(`${server.url}/a`), signal));
+    await http.getDocument({ ...page(`${server.url}/b`), isPart: true }, signal);
+  };
+  await http.repeat({ url: server.url }, asked, signal);
+  t.deepEqual(slept, [30_000]);
+});
+
 test('a Retry-After of the host that a redirect leads to holds for what leads there', async (t) => {
   const behind = await startServer(t, { '/a': busy('30'), '/b': { body: 'b' } });
   const headers = { location: `${behind.url}/a` };

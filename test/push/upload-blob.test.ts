@@ -41,6 +41,7 @@ async function openUpload(t: ExecutionContext, options: TargetOptions = {}, retr
     slots: { run: (_, __, work) => work(pacing), runFirst: (_, __, work) => work(pacing) },
     hashFile: (path) => sharedPool.run('reHash', { path, algorithm: 'sha256' }),
     concurrency: { jobs: 1, jobsPerHost: 1 },
+    retryAfterMs: 300_000,
     onEvent: () => undefined,
     tally: { requests: 0, retries: 0 },
     nowMs: Date.now,

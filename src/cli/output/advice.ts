@@ -72,7 +72,10 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
   REDIRECT_REFUSED: adviceForRedirect,
   INSECURE_REFUSED: adviceForRisk,
   PUSH_REFUSED: ({ reason }) => adviceForRefusedPush[reason],
-  TAG_EXISTS: 'Push it to another place, or leave --no-overwrite out',
+  TAG_EXISTS: ({ asked }) =>
+    asked.startsWith('sha256:')
+      ? 'Push it to another place, or leave --no-overwrite out'
+      : 'Push it to another place, or remove that tag there', // the tag of a list, which has something else
   DEPENDENCY_CYCLE: 'None of these images can be the first: tell the publisher, if that is not you',
   DEPENDENCY_FAILED: 'See the error of the dependency',
   AUTH_REQUIRED: `Log in with podman or docker, or put credentials for this host into ${authD}`,

@@ -110,6 +110,10 @@ test('advice on a limit names the one that can be raised, if it can', (t) => {
 test('where something exists already, the advice is how to replace it', (t) => {
   t.regex(advised('USAGE', { option: 'overwrite' }), /replace what is there with --overwrite\.$/);
   t.regex(advised('USAGE', { option: 'jobs' }), /See --help\.$/);
+  const digests = { asked: `sha256:${'1'.repeat(64)}`, found: `sha256:${'2'.repeat(64)}` };
+  t.regex(advised('TAG_EXISTS', { target: 'r.example/app:1', ...digests }), /leave --no-overwrite out\.$/);
+  const list = { target: `r.example/app:sha256-${'3'.repeat(64)}`, asked: 'application/vnd.oci.image.index.v1+json' };
+  t.regex(advised('TAG_EXISTS', { ...digests, ...list }), /place, or remove that tag there\.$/);
 });
 
 test('the advice for a recognised but unsupported format says how to convert it', (t) => {
