@@ -78,7 +78,7 @@ const architectures: Readonly<Record<string, readonly [architecture: string, var
 };
 
 /** As parsePlatform reads it. */
-export function formatPlatform({ os, architecture, variant }: GoPlatform): string {
+function formatPlatform({ os, architecture, variant }: GoPlatform): string {
   return [os, architecture, variant].filter(Boolean).join('/');
 }
 
