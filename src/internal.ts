@@ -20,13 +20,12 @@ export { configInvalid, isNoRegularFile, listConfigDirectory, readConfigFile } f
 export { type Digest, isDigest } from './image/digest.ts';
 export { makeScratch, readError, writeError } from './image/file-error.ts';
 export { type ImageId, isImageId, shortId, shortImageId } from './image/image-id.ts';
-export { describeJsonPlace, parseJsonStrict } from './image/json.ts';
 export { defaultLabels } from './image/labels.ts';
 export { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './image/limits.ts';
 export { isPlatformName, parsePlatformChoice, toGoPlatform } from './image/platform.ts';
 export { type Names, parseReference, referenceKey, showReference } from './image/reference.ts';
 export { trustName } from './image/registry-reference.ts';
-export { checkShape, formatFieldFault } from './image/shape.ts';
+export { checkConfig, checkShape, formatFieldFault, parseConfigJson } from './image/shape.ts';
 export { show, showUrl, showUrlsIn } from './image/show.ts';
 export { isHttpUrl } from './image/url.ts';
 export type { ImagesContext } from './images/check-blob.ts';

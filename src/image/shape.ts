@@ -1,5 +1,7 @@
 import type * as z from 'zod';
 
+import { configInvalid } from './config-file.ts';
+import { describeJsonPlace, type JsonOptions, parseJsonStrict } from './json.ts';
 import { show } from './show.ts';
 
 /**
@@ -31,6 +33,20 @@ export function formatFault({ field, problem }: Fault): string {
 /** Formats a fault as the field, a colon and the problem. */
 export function formatFieldFault({ field, problem }: Fault): string {
   return field === '' ? problem : `${field}: ${problem}`;
+}
+
+/** Parses a configuration file in JSON. @throws CONFIG_INVALID with the path and the place in the file */
+export function parseConfigJson(path: string, source: Uint8Array | string, options?: JsonOptions): unknown {
+  const json = parseJsonStrict(source, options);
+  if (json.ok) return json.value;
+  throw configInvalid(path, describeJsonPlace(json.fault));
+}
+
+/** As checkShape, for a configuration file. @throws CONFIG_INVALID with the path and the first fault */
+export function checkConfig<T>(path: string, shape: z.ZodType<T>, value: unknown): T {
+  const shaped = checkShape(shape, value);
+  if (shaped.ok) return shaped.value;
+  throw configInvalid(path, formatFieldFault(shaped.fault));
 }
 
 const unlike = 'is not what it should be';

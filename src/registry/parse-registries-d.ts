@@ -3,7 +3,7 @@ import * as z from 'zod';
 
 import { configInvalid } from '../image/config-file.ts';
 import { text as goText } from '../image/go-json.ts';
-import { checkShape, formatFieldFault } from '../image/shape.ts';
+import { checkConfig } from '../image/shape.ts';
 import { show } from '../image/show.ts';
 import { fileUrlPath } from '../image/url.ts';
 
@@ -34,9 +34,7 @@ const shape = z.object({ 'default-docker': section, docker: z.record(z.string(),
 
 /** @throws ImageError CONFIG_INVALID naming the file */
 export function parseRegistriesD(text: string, path: string): RegistriesD {
-  const shaped = checkShape(shape, parseYaml(text, path));
-  if (!shaped.ok) throw configInvalid(path, formatFieldFault(shaped.fault));
-  const data = shaped.value;
+  const data = checkConfig(path, shape, parseYaml(text, path));
   const others = data?.['default-docker'];
   const scopes = Object.entries(data?.docker ?? {});
   return {

@@ -1,13 +1,4 @@
-import type * as z from 'zod';
-
-import {
-  checkShape,
-  configInvalid,
-  describeJsonPlace,
-  formatFieldFault,
-  parseJsonStrict,
-  show,
-} from '../../internal.ts';
+import { checkConfig, configInvalid, parseConfigJson, show } from '../../internal.ts';
 import { type Auth, type Credentials, heading, kinds } from './kinds.ts';
 
 /** A configuration file. */
@@ -29,8 +20,8 @@ export type ConfigItem =
 
 /** @param directory - `auth.d` and so on: it decides which kinds are allowed. @throws CONFIG_INVALID */
 export function parseDocument({ path, bytes }: ConfigDocument, directory: string): ConfigItem {
-  const json = parseJson(path, bytes);
-  const { rktKind, rktVersion } = checked(path, heading, json);
+  const json = parseConfigJson(path, bytes);
+  const { rktKind, rktVersion } = checkConfig(path, heading, json);
   const allowed = Object.entries(kinds)
     .filter(([, kind]) => kind.directory === directory)
     .map(([name]) => name);
@@ -48,24 +39,12 @@ export function parseDocument({ path, bytes }: ConfigDocument, directory: string
   }
   switch (rktKind) {
     case 'auth':
-      return { kind: 'auth', path, value: checked(path, kinds.auth.shape, json) };
+      return { kind: 'auth', path, value: checkConfig(path, kinds.auth.shape, json) };
     case 'dockerAuth':
-      return { kind: 'dockerAuth', path, value: checked(path, kinds.dockerAuth.shape, json) };
+      return { kind: 'dockerAuth', path, value: checkConfig(path, kinds.dockerAuth.shape, json) };
     case 'paths':
-      return { kind: 'paths', path, value: checked(path, kinds.paths.shape, json) };
+      return { kind: 'paths', path, value: checkConfig(path, kinds.paths.shape, json) };
     default:
-      return { kind: 'discovery', path, value: checked(path, kinds.discovery.shape, json) };
+      return { kind: 'discovery', path, value: checkConfig(path, kinds.discovery.shape, json) };
   }
-}
-
-function parseJson(path: string, bytes: Uint8Array): unknown {
-  const result = parseJsonStrict(bytes);
-  if (!result.ok) throw configInvalid(path, describeJsonPlace(result.fault));
-  return result.value;
-}
-
-function checked<T>(path: string, shape: z.ZodType<T>, value: unknown): T {
-  const result = checkShape(shape, value);
-  if (result.ok) return result.value;
-  throw configInvalid(path, formatFieldFault(result.fault));
 }

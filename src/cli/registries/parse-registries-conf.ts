@@ -1,7 +1,7 @@
 import { parse } from 'smol-toml';
 import * as z from 'zod';
 
-import { checkShape, configInvalid, formatFieldFault, type MirrorRule, show } from '../../internal.ts';
+import { checkConfig, checkShape, configInvalid, formatFieldFault, type MirrorRule, show } from '../../internal.ts';
 
 /**
  * The rules of a registries.conf, in either version of the format. `warnings` are about entries that are not followed.
@@ -62,9 +62,7 @@ const shape = z
  * @see containers-registries.conf(5)
  */
 export function parseRegistriesConf(text: string, path: string): RegistriesConf {
-  const shaped = checkShape(shape, lowerKeys(parseToml(text, path)));
-  if (!shaped.ok) throw configInvalid(path, formatFieldFault(shaped.fault));
-  const { registry: entries, registries } = shaped.value;
+  const { registry: entries, registries } = checkConfig(path, shape, lowerKeys(parseToml(text, path)));
   const listed = [...new Set([...registries.block, ...registries.insecure])].map((location) => ({
     location,
     blocked: registries.block.includes(location),

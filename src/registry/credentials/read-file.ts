@@ -1,9 +1,8 @@
 import * as z from 'zod';
 
-import { configInvalid, readConfigFile } from '../../image/config-file.ts';
+import { readConfigFile } from '../../image/config-file.ts';
 import { mapOf, text, texts } from '../../image/go-json.ts';
-import { describeJsonPlace, parseJsonStrict } from '../../image/json.ts';
-import { checkShape, formatFieldFault } from '../../image/shape.ts';
+import { checkConfig, parseConfigJson } from '../../image/shape.ts';
 import { show } from '../../image/show.ts';
 import { isNoEntry } from '../../system/errno.ts';
 import type { RegistryCredential } from '../types.ts';
@@ -39,12 +38,8 @@ export async function readCredentials(
     throw error;
   });
   if (!bytes || isBlank(bytes)) return undefined;
-  const json = parseJsonStrict(bytes, { caseSensitive: true });
-  if (!json.ok) throw configInvalid(path, describeJsonPlace(json.fault));
   const shape: z.ZodType<z.output<typeof file>> = kind === 'dockercfg' ? dockercfg : file;
-  const shaped = checkShape(shape, json.value);
-  if (!shaped.ok) throw configInvalid(path, formatFieldFault(shaped.fault));
-  const data = shaped.value;
+  const data = checkConfig(path, shape, parseConfigJson(path, bytes, { caseSensitive: true }));
   const known: Record<string, RegistryCredential> = {};
   for (const [registry, value] of Object.entries(data.auths)) {
     const credential = credentialOf(value);

@@ -4,11 +4,8 @@ import { resolve } from 'node:path';
 import * as z from 'zod';
 
 import {
-  checkShape,
-  configInvalid,
-  describeJsonPlace,
+  checkConfig,
   type Digest,
-  formatFieldFault,
   ImageError,
   type ImageId,
   isDigest,
@@ -18,7 +15,7 @@ import {
   type Lock,
   type LockedImage,
   lockedImages,
-  parseJsonStrict,
+  parseConfigJson,
   readConfigFile,
   shortId,
   show,
@@ -177,11 +174,7 @@ export async function readLockFile(
 ): Promise<{ readonly images: Images; readonly text: string } | undefined> {
   const text = await readText(path, isRequired);
   if (text === undefined) return undefined;
-  const json = parseJsonStrict(Buffer.from(text), { caseSensitive: true });
-  if (!json.ok) throw configInvalid(path, describeJsonPlace(json.fault));
-  const result = checkShape(shape, json.value);
-  if (!result.ok) throw configInvalid(path, formatFieldFault(result.fault));
-  const { value } = result;
+  const value = checkConfig(path, shape, parseConfigJson(path, text, { caseSensitive: true }));
   if (value.schema === schema) return { text, images: new Map(Object.entries(value.images)) };
   const ids = Object.entries(value.images).map(
     ([name, one]) => [name, 'digest' in one ? one.digest : one.imageID] as const,
