@@ -1,4 +1,4 @@
-import { ImageError } from '../errors.ts';
+import { hasCode, ImageError } from '../errors.ts';
 import type { PushFacts } from '../events.ts';
 import type { Digest } from '../image/digest.ts';
 import type { RegistryImage, StoredBlob } from '../store/registry-store.ts';
@@ -45,8 +45,8 @@ export async function pushImage(
     run(place.host, either, (slot) => work({ place, observer: createObserver(context, key, slot) }));
   const find = (name: string, run = slots.run): Promise<Digest | undefined> =>
     inSlot((step) => findManifest(context, step, name, either), run);
-  const put = (document: PlannedDocument, name: string): Promise<void> =>
-    inSlot((step) => putManifest(context, step, document, name, either));
+  const put = (document: PlannedDocument, name: string, condition?: Readonly<Record<string, string>>): Promise<void> =>
+    inSlot((step) => putManifest(context, step, document, name, either, condition));
 
   const asker = {
     ...{ key, place, mountFrom: target.mountFrom },
@@ -98,8 +98,19 @@ export async function pushImage(
     };
     check(found);
     await bringContent(document);
-    if (noOverwrite && tag !== undefined) check(await find(tag)); // it may have come meanwhile
-    await put(document, name);
+    if (!noOverwrite || tag === undefined) {
+      await put(document, name);
+      return false;
+    }
+    check(await find(tag)); // it may have come meanwhile
+    try {
+      await put(document, name, { 'if-none-match': '*' });
+    } catch (error) {
+      if (!hasCode(error, 'HTTP_STATUS') || error.details.status !== 412) throw error;
+      const there = await find(tag);
+      check(there);
+      if (there !== digest) throw error; // else a try whose answer was lost has put it
+    }
     return false;
   };
 

@@ -20,6 +20,8 @@ export type TargetOptions = {
   readonly intercept?: (ask: Ask) => boolean | Promise<boolean>;
   /** Blobs of other repositories are not mounted: an upload is begun. */
   readonly mountsNothing?: boolean;
+  /** Manifests have an ETag, and a write is refused whose If-Match or If-None-Match does not hold. */
+  readonly knowsConditions?: boolean;
   /** Where an upload goes on: from its path. Default: that path. */
   readonly location?: (path: string) => string;
 };
@@ -70,6 +72,10 @@ export async function startPushTarget(t: Teardown, options: TargetOptions = {}):
         (one) => !blobs.has(`${repository}@${one}`) && !manifests.has(`${repository}@${one}`),
       );
       if (missing !== undefined) return refuse(response, 400, 'MANIFEST_BLOB_UNKNOWN');
+      const { 'if-match': wanted, 'if-none-match': unwanted } = request.headers;
+      const there = manifests.get(`${repository}:${name}`);
+      const isRefused = there ? unwanted === '*' || (wanted ?? etagOf(there.bytes)) !== etagOf(there.bytes) : wanted;
+      if (options.knowsConditions && isRefused) return refuse(response, 412, 'PRECONDITION_FAILED');
       const stored = { bytes, type: request.headers['content-type'] ?? '' };
       manifests.set(`${repository}@${digest}`, stored);
       if (!name.startsWith('sha256:')) manifests.set(`${repository}:${name}`, stored);
@@ -77,7 +83,10 @@ export async function startPushTarget(t: Teardown, options: TargetOptions = {}):
     }
     const found = manifests.get(`${repository}${name.startsWith('sha256:') ? '@' : ':'}${name}`);
     if (!found) return refuse(response, 404, 'MANIFEST_UNKNOWN');
-    const headers = { 'docker-content-digest': digestOf(found.bytes), 'content-type': found.type };
+    const headers = {
+      ...{ 'docker-content-digest': digestOf(found.bytes), 'content-type': found.type },
+      ...(options.knowsConditions && { etag: etagOf(found.bytes) }),
+    };
     return answer(response, 200, headers, found.bytes);
   };
 
@@ -147,6 +156,10 @@ export async function startPushTarget(t: Teardown, options: TargetOptions = {}):
 
 function digestOf(bytes: Uint8Array): string {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+}
+
+function etagOf(bytes: Uint8Array): string {
+  return `"${digestOf(bytes)}"`;
 }
 
 type Named = { readonly digest: string };

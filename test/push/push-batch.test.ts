@@ -269,6 +269,23 @@ test('an index of which all is in the store is pushed whole, its children before
   t.deepEqual(names.slice(2), [`all/team/app@${index.digest}`, 'all/team/app:1']);
 });
 
+test('no index is sent of which the store has a part only: the manifests go by themselves, as a registry takes them that wants whole indexes', async (t) => {
+  const { registry, reference, fetch, push, target } = await openPushing(t);
+  const children = ['amd64', 'arm64', 's390x'].map((architecture) => {
+    const { mediaType, digest, size } = registry.putImage('app', undefined, { layers: [architecture], architecture });
+    return { mediaType, digest, size, platform: { os: 'linux', architecture } };
+  });
+  const index = { schemaVersion: 2, mediaType: types.index, manifests: children };
+  registry.putManifest('app', '1', index, types.index);
+  await fetch(reference('app:1'), { platform: ['linux/amd64', 'linux/arm64'] });
+  const { outcomes } = await push([reference('app:1')]);
+  t.like(outcomes[0], { status: 'pushed', digest: children[0]?.digest });
+  await push([], { all: true });
+  const { manifests } = target;
+  t.deepEqual([...manifests.keys()], [`app@${children[0]?.digest}`, 'app:1', `app@${children[1]?.digest}`]);
+  t.false([...manifests.values()].some(({ type }) => type === types.index));
+});
+
 test('a push that is stopped reports what had not ended as cancelled, and the next one sends only the rest', async (t) => {
   const stop = new AbortController();
   const { registry, reference, fetch, push, target } = await openPushing(t, {

@@ -107,6 +107,31 @@ test('after a broken connection a chunked upload goes on where the registry is',
   t.true(upload.sent() <= size + chunkBytes, String(upload.sent()));
 });
 
+test('a token that expires during a chunked upload is replaced, and the upload goes on where it was', async (t) => {
+  const sent: (string | undefined)[] = [];
+  let valid = 1;
+  const upload = await openUpload(t, {
+    async intercept({ method, url, request, response }) {
+      const json = { 'content-type': 'application/json' };
+      if (url.pathname === '/token') return answered(response, 200, json, JSON.stringify({ token: `token-${valid}` }));
+      if (method === 'PATCH') sent.push(request.headers.authorization);
+      if (sent.length === 3 && method === 'PATCH') valid = 2;
+      if (request.headers.authorization === `Bearer token-${valid}`) return false;
+      await buffer(request);
+      const challenge = `Bearer realm="${upload.target.url}/token",service="registry",scope="repository:app:pull,push"`;
+      return answered(response, 401, { ...json, 'www-authenticate': challenge }, errors('UNAUTHORIZED'));
+    },
+  });
+  await upload.upload({ chunkBytes });
+  t.true(upload.stored());
+  t.deepEqual(
+    sent,
+    [1, 1, 1, 2, 2].map((token) => `Bearer token-${token}`),
+  );
+  t.is(upload.sent(), size + chunkBytes, 'only the chunk that was refused is sent again');
+  t.deepEqual([upload.target.asked('POST').length, upload.target.asked('GET', /uploads/).length], [1, 0]);
+});
+
 test('it begins again where the registry does not say how much it has', async (t) => {
   let patches = 0;
   const upload = await openUpload(t, {
