@@ -1,4 +1,5 @@
 import type { ImageError } from './errors.ts';
+import type { PushOutcome, PushTotals } from './events/push.ts';
 
 /**
  * The events of a batch, in the order in which they happen. `key` identifies a node during the batch. `reference` is as the caller
@@ -147,6 +148,11 @@ export type BatchEvent = {
       readonly outcome: PushOutcome;
     }
   | {
+      /** What was exchanged with each of the `hosts`. It comes once, before the last event of a batch or a push. */
+      readonly type: 'traffic';
+      readonly hosts: readonly HostTraffic[];
+    }
+  | {
       /** The last event of a push, with its `totals`. */
       readonly type: 'push-finished';
       readonly totals: PushTotals;
@@ -266,83 +272,34 @@ export type Totals = {
   readonly durationMs: number;
 };
 
-/**
- * How a push of an image ended: `pushed` now, `present` at the target before, `planned` by a dry run, `skipped` since it is nothing
- * for a registry, `failed`, or `cancelled` as a fetch.
- */
-export type PushStatus = PushOutcome['status'];
-
-/** The outcome of one image of a push. The field names are those of the JSON output. */
-export type PushOutcome = PushFacts &
-  (
-    | {
-        /** It is at the target, or nothing went wrong. */
-        readonly status: 'pushed' | 'present' | 'planned' | 'skipped';
-        /** Never set. */
-        readonly error?: undefined;
-      }
-    | {
-        /** It is not at the target, or not under its tag. */
-        readonly status: 'failed';
-        /** Why. */
-        readonly error: ImageError;
-      }
-    | {
-        /** It was stopped by the signal, by `failFast`, or by close. */
-        readonly status: 'cancelled';
-        /** The cause of the error is the reason of the aborted signal. */
-        readonly error: ImageError<'CANCELLED'>;
-      }
-  );
-
-/** The facts that any outcome of a push may have. */
-export type PushFacts = {
-  /** What was asked for; where all images were, the reference that the image has in the store. */
-  readonly reference: string;
-  /** The position among the images of the push, counted from 0. */
-  readonly index: number;
-  /** Where it goes: `HOST/REPOSITORY:TAG`, without the tag if it has none. */
-  readonly target?: string;
-  /** `HOST/REPOSITORY@sha256:…`: the image at the target, with the digest of its index or manifest. */
-  readonly pushed?: string;
-  /** The digest of its index or manifest. */
-  readonly digest?: string;
-  /** The bytes of its blobs and documents. */
-  readonly size?: number;
-  /** Bytes of blobs that were sent for it; 0 if it was present. */
-  readonly bytesUploaded?: number;
-  /** Blobs that were `uploaded` for it, `mounted` from another repository of the target, and `present` before. */
-  readonly blobs?: { readonly uploaded: number; readonly mounted: number; readonly present: number };
-  /** Milliseconds from its start to its end. */
-  readonly durationMs?: number;
-};
-
-/** The counts of a push. */
-export type PushTotals = {
-  /** All images that were selected; those of other members, each once for each time it was asked for. */
-  readonly images: number;
-  /** Images that are at the target now. */
-  readonly pushed: number;
-  /** Images that were there before. */
-  readonly present: number;
-  /** Images that a dry run would push. */
-  readonly planned: number;
-  /** Images that are nothing for a registry. */
-  readonly skipped: number;
-  /** Images that failed. */
-  readonly failed: number;
-  /** Images that had not ended when the push was stopped. */
-  readonly cancelled: number;
-  /** Bytes of blobs that were sent, those that were sent again included. */
-  readonly bytesUploaded: number;
-  /** Blobs that were sent. */
-  readonly blobsUploaded: number;
-  /** Blobs that the target took from another of its repositories. */
-  readonly blobsMounted: number;
-  /** HTTP requests. */
+/** What a batch exchanged with a host. */
+export type HostTraffic = {
+  /** `host[:port]`; `other` for all hosts beyond the first hundred. */
+  readonly host: string;
+  /** HTTP requests, answered or not; those for tokens and after redirects included. */
   readonly requests: number;
+  /** Bytes of the bodies of answers, on the wire. */
+  readonly bytesReceived: number;
+  /** Bytes of the bodies of requests, on the wire. */
+  readonly bytesSent: number;
   /** HTTP requests that were repeated. */
   readonly retries: number;
-  /** Milliseconds from the start of the push to its end. */
-  readonly durationMs: number;
+  /** Answers with the status 429 or 503. */
+  readonly refusals: number;
+  /** The most requests at a time. */
+  readonly concurrency: number;
+  /** What the host said last of how many requests it allows. */
+  readonly quota?: HostQuota;
+  /** Requests that counted for the quota: each GET whose answer told it. */
+  readonly counted: number;
+};
+
+/** How many requests a host allows within a time, as it says itself. */
+export type HostQuota = {
+  /** Requests in `windowSeconds`. */
+  readonly limit: number;
+  /** Requests that are left. */
+  readonly remaining?: number;
+  /** The time that the limit is for. */
+  readonly windowSeconds?: number;
 };

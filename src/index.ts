@@ -6,16 +6,15 @@ export type {
   CancelledOutcome,
   EventSink,
   FailedOutcome,
+  HostQuota,
+  HostTraffic,
   Outcome,
   OutcomeFacts,
   OutcomeStatus,
-  PushFacts,
-  PushOutcome,
-  PushStatus,
-  PushTotals,
   StoredOutcome,
   Totals,
 } from './events.ts';
+export type { PushFacts, PushOutcome, PushStatus, PushTotals } from './events/push.ts';
 export type { ImageLock, LockedImage, PullPolicy } from './fetchers/context.ts';
 export type {
   HeaderFields,

@@ -10,7 +10,8 @@ export {
   isImageError,
   toErrorData,
 } from './errors.ts';
-export type { BatchEvent, EventSink, Outcome, OutcomeStatus, PushOutcome, PushTotals, Totals } from './events.ts';
+export type { BatchEvent, EventSink, Outcome, OutcomeStatus, Totals } from './events.ts';
+export type { PushOutcome, PushTotals } from './events/push.ts';
 export type { ImageLock as Lock, LockedImage, PullPolicy } from './fetchers/context.ts';
 export { lockedImages } from './fetchers/lock.ts';
 export { createFetcher, createFinder } from './finder.ts';

@@ -4,7 +4,7 @@ import { type Batch, createBatches } from './batches.ts';
 import { concurrencyOf, type OpenContext, openContext } from './compose.ts';
 import { cancelledBy } from './coordinator/outcome.ts';
 import { asImageError, ImageError } from './errors.ts';
-import type { PushOutcome, PushTotals } from './events.ts';
+import type { PushOutcome, PushTotals } from './events/push.ts';
 import type { FetchContext } from './fetchers/context.ts';
 import type { ImageType } from './image/apps.ts';
 import { listImages } from './images/list.ts';
@@ -157,9 +157,9 @@ async function pushAll(
 }
 
 async function pushContextOf(context: FetchContext): Promise<PushContext> {
-  const { store, pool, slots, concurrency, limits, onEvent, tally, nowMs, registries } = context;
+  const { store, pool, slots, concurrency, limits, onEvent, tally, traffic, nowMs, registries } = context;
   return {
-    ...{ store, slots, concurrency, onEvent, tally, nowMs, retryAfterMs: limits.retryAfter },
+    ...{ store, slots, concurrency, onEvent, tally, traffic, nowMs, retryAfterMs: limits.retryAfter },
     client: await registries.client(),
     hashFile: (path, size) => pool.run('reHash', { path, algorithm: 'sha256', size }),
   };

@@ -22,7 +22,7 @@ export type BatchOptions = {
 /** Fetches a batch. Does not reject if an image fails; a bug rejects. */
 export async function runBatch(requests: readonly BatchRequest[], options: BatchOptions): Promise<Totals> {
   const { context, withDeps, failFast, lock, signal, onOutcome } = options;
-  const { onEvent, nowMs, limits, tally } = context;
+  const { onEvent, nowMs, limits, tally, traffic } = context;
   const startedMs = nowMs();
   const totals = createTotals();
 
@@ -66,6 +66,7 @@ export async function runBatch(requests: readonly BatchRequest[], options: Batch
     ...tally,
     durationMs: nowMs() - startedMs,
   });
+  onEvent({ type: 'traffic', hosts: traffic.read() });
   onEvent({ type: 'batch-finished', totals: read });
   return read;
 }

@@ -1,5 +1,5 @@
 import type { ImageError } from '../errors.ts';
-import type { Outcome, Totals } from '../events.ts';
+import type { HostTraffic, Outcome, Totals } from '../events.ts';
 import { asReadOnly, type FetchContext } from '../fetchers/context.ts';
 import type { FoundImage, Planned } from '../fetchers/found.ts';
 import { planImage } from '../fetchers/plan.ts';
@@ -164,8 +164,6 @@ export type PlanQuota = {
 function quotaPlan({ host, quota, counted }: HostTraffic): readonly PlanQuota[] {
   return quota ? [{ host, ...quota, needed: counted }] : [];
 }
-
-type HostTraffic = ReturnType<FetchContext['traffic']['read']>[number];
 
 type PlanView = {
   readonly idOf: (node: ImageNode<Planned>) => number;

@@ -1,3 +1,5 @@
+import type { HostTraffic } from '../events.ts';
+
 /** A strong validator of a body. @see docs/rules.md H4 */
 export type Validator = { readonly kind: 'etag' | 'last-modified'; readonly value: string };
 
@@ -146,28 +148,11 @@ export type Pacing = {
   pause(wait: () => Promise<void>): Promise<void>;
 };
 
-/** How many requests a host allows within a time, as it says itself. */
-export type Quota = { readonly limit: number; readonly remaining?: number; readonly windowSeconds?: number };
-
-/** What was exchanged with a host, with what was received in `bytes`, 429 and 503 in `refusals`, and its last `quota`; `host` is `host[:port]`, or `other` for all beyond the first hundred. */
-export type HostTraffic = {
-  readonly host: string;
-  readonly requests: number;
-  readonly bytes: number;
-  readonly retries: number;
-  readonly refusals: number;
-  /** The most requests at a time. */
-  readonly concurrency: number;
-  readonly quota?: Quota;
-  /** Requests that counted for the quota: each GET whose answer told it. */
-  readonly counted: number;
-};
-
 type Answered = { readonly method: string; readonly status: number; readonly headers: HeaderFields };
 
-/** Counts what is exchanged with each host, from `begin` until what that returns is called. */
+/** Counts what is exchanged with each host, from `begin` until what that returns is called, with the bytes of the two bodies. */
 export type Traffic = {
-  begin(host: string): (answer: Answered | undefined, bytes: number) => void;
+  begin(host: string): (answer: Answered | undefined, bytesReceived: number, bytesSent: number) => void;
   retried(host: string): void;
   read(): readonly HostTraffic[];
 };

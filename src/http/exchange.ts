@@ -1,13 +1,12 @@
 import { ImageError } from '../errors.ts';
+import type { HostQuota, HostTraffic } from '../events.ts';
 import { show, showUrl } from '../image/show.ts';
 import type {
   Clock,
   HeaderFields,
-  HostTraffic,
   HttpObserver,
   HttpOptions,
   Pacing,
-  Quota,
   Traffic,
   Transport,
   TransportRequest,
@@ -65,6 +64,7 @@ export async function withExchange<T>(
   const stop = () => exchange.abort(signal.reason);
   signal.addEventListener('abort', stop, { once: true });
   const received = { bytes: 0 };
+  const sent = { bytes: 0 };
   let answer: TransportResponse | undefined;
   const onEnd = traffic?.begin(new URL(asked.url).host);
   const onOver = pacing?.onConnection(() => exchange.abort(connectionGivenUp));
@@ -74,9 +74,9 @@ export async function withExchange<T>(
     const host = show(new URL(asked.url).host);
     exchange.abort(new ImageError('STALLED', `${what}, after ${bytes} bytes (${host})`, details));
   };
-  const sending = { ...pace, limiter: asked.body && limiterOf([asked.url]), pacing, clock, onSlow };
-  const sent = asked.body && paceBody(asked.body, sending, exchange.signal);
-  const request = sent ? { ...asked, body: sent } : asked;
+  const sending = { ...pace, limiter: asked.body && limiterOf([asked.url]), pacing, clock, onSlow, sent };
+  const paced = asked.body && paceBody(asked.body, sending, exchange.signal);
+  const request = paced ? { ...asked, body: paced } : asked;
   try {
     pacing?.onWaiting(true);
     const timer =
@@ -95,7 +95,8 @@ export async function withExchange<T>(
     signal.removeEventListener('abort', stop);
     pacing?.onWaiting(false);
     onOver?.();
-    onEnd?.(answer && { ...answer, method: asked.method }, received.bytes);
+    if (answer && asked.content !== undefined) sent.bytes += Buffer.byteLength(asked.content);
+    onEnd?.(answer && { ...answer, method: asked.method }, received.bytes, sent.bytes);
   }
 }
 
@@ -190,33 +191,40 @@ export async function* watchPace(
   }
 }
 
+/** Of so many hosts the traffic is counted, and together that of all others, whose names are outside data without end. */
 const mostHosts = 100;
+const longestHost = 300;
+const otherHosts = 'other';
 
 type Counts = { -readonly [K in keyof HostTraffic]: HostTraffic[K] } & { open: number };
+
+const nothing = { requests: 0, bytesReceived: 0, bytesSent: 0, retries: 0, refusals: 0, concurrency: 0, counted: 0 };
 
 export function createTraffic(): Traffic {
   const hosts = new Map<string, Counts>();
   const countsOf = (asked: string): Counts => {
-    const host = hosts.has(asked) || hosts.size < mostHosts ? asked : 'other';
+    const hasRoom = hosts.size < mostHosts && asked.length <= longestHost;
+    const host = hosts.has(asked) || hasRoom ? asked : otherHosts;
     const known = hosts.get(host);
     if (known) return known;
-    const counts = { host, requests: 0, bytes: 0, retries: 0, refusals: 0, concurrency: 0, counted: 0, open: 0 };
+    const counts = { host, ...nothing, open: 0 };
     hosts.set(host, counts);
     return counts;
   };
   return {
-    begin(host) {
-      const counts = countsOf(host);
+    begin(asked) {
+      const counts = countsOf(asked);
       counts.requests += 1;
       counts.open += 1;
       counts.concurrency = Math.max(counts.concurrency, counts.open);
-      return (answer, bytes) => {
+      return (answer, bytesReceived, bytesSent) => {
         counts.open -= 1;
-        counts.bytes += bytes;
+        counts.bytesReceived += bytesReceived;
+        counts.bytesSent += bytesSent;
         if (!answer) return;
         if (answer.status === 429 || answer.status === 503) counts.refusals += 1;
         const quota = quotaOf(answer.headers);
-        if (!quota) return;
+        if (!quota || counts.host === otherHosts) return; // each of them has its own
         counts.quota = quota;
         if (answer.method === 'GET') counts.counted += 1;
       };
@@ -230,7 +238,7 @@ export function createTraffic(): Traffic {
 const quotaValue = /^\s*(\d{1,12})\s*(?:;\s*w\s*=\s*(\d{1,9})\s*)?$/;
 
 /** What `ratelimit-limit` and `ratelimit-remaining` say. @see https://docs.docker.com/docker-hub/usage/pulls/ */
-function quotaOf(headers: HeaderFields): Quota | undefined {
+function quotaOf(headers: HeaderFields): HostQuota | undefined {
   const limit = valueOf(headers, 'ratelimit-limit');
   if (!limit) return undefined;
   const remaining = valueOf(headers, 'ratelimit-remaining');

@@ -33,6 +33,8 @@ type Sending = {
   readonly clock: Clock;
   /** Must end the exchange. */
   readonly onSlow: (slowness: Slowness) => void;
+  /** The bytes that the transport has taken. */
+  readonly sent: { bytes: number };
 };
 
 /**
@@ -40,13 +42,13 @@ type Sending = {
  * transport counts.
  */
 export function paceBody(body: RequestBody, sending: Sending, signal: AbortSignal): RequestBody {
-  const { limiter, pacing, stallMs, minRate, windowMs, clock, onSlow } = sending;
+  const { limiter, pacing, stallMs, minRate, windowMs, clock, onSlow, sent } = sending;
   return {
     bytes: body.bytes,
     async *open() {
-      let [bytes, takenMs, windowBytes] = [0, 0, 0];
+      let [takenMs, windowBytes] = [0, 0];
       let timer: NodeJS.Timeout | undefined;
-      const onSilence = () => onSlow({ bytes, what: `nothing was taken for ${stallMs / 1000} s` });
+      const onSilence = () => onSlow({ bytes: sent.bytes, what: `nothing was taken for ${stallMs / 1000} s` });
       pacing?.onWaiting(false);
       try {
         for await (const chunk of body.open()) {
@@ -60,12 +62,12 @@ export function paceBody(body: RequestBody, sending: Sending, signal: AbortSigna
           timer = undefined;
           pacing?.onWaiting(false);
           pacing?.onBytes(chunk.byteLength);
-          bytes += chunk.byteLength;
+          sent.bytes += chunk.byteLength;
           windowBytes += chunk.byteLength;
           takenMs += clock.monotonic() - beganMs;
           if (minRate === undefined || takenMs < windowMs) continue;
           if (windowBytes * 1000 < minRate * takenMs)
-            onSlow({ bytes, what: `less than ${minRate} bytes a second were taken` });
+            onSlow({ bytes: sent.bytes, what: `less than ${minRate} bytes a second were taken` });
           [takenMs, windowBytes] = [0, 0];
         }
         pacing?.onWaiting(true);

@@ -88,6 +88,7 @@ export function measureBatch<I extends MeasuredImage>(reader: Reader<I>): BatchM
           sums.totals = event.totals;
           return undefined;
         case 'warning':
+        case 'traffic':
         case 'push-started':
         case 'push-finished':
           return undefined;

@@ -1,4 +1,4 @@
-import type { PushTotals } from '../events.ts';
+import type { PushTotals } from '../events/push.ts';
 import type { Digest } from '../image/digest.ts';
 import type { StoredBlob } from '../store/registry-store.ts';
 import { abortable } from '../system/single-flight.ts';

@@ -1,6 +1,6 @@
 import { hasCode, ImageError } from '../errors.ts';
 import type { EventSink } from '../events.ts';
-import type { HttpObserver, Pacing } from '../http/contract.ts';
+import type { HttpObserver, Pacing, Traffic } from '../http/contract.ts';
 import { showUrl } from '../image/show.ts';
 import type { RegistryClient } from '../registry/client.ts';
 import type { Store } from '../store/store.ts';
@@ -20,6 +20,8 @@ export type PushContext = {
   readonly onEvent: EventSink;
   /** Counts of all requests and retries. */
   readonly tally: { requests: number; retries: number };
+  /** Counts by host. */
+  readonly traffic: Traffic;
   readonly nowMs: () => number;
 };
 
@@ -75,12 +77,14 @@ export type PushRepository = { readonly host: string; readonly repository: strin
 export type PushStep = { readonly place: PushRepository; readonly observer: HttpObserver };
 
 /** Counts requests and retries, reports retries as events, and passes the progress to the slot. @param key - that of the image. */
-export function createObserver({ tally, onEvent }: PushContext, key: string, pacing: Pacing): HttpObserver {
+export function createObserver({ tally, traffic, onEvent }: PushContext, key: string, pacing: Pacing): HttpObserver {
   return {
     pacing,
+    traffic,
     onRequest: () => void (tally.requests += 1),
     onRetry: ({ url, ...retry }) => {
       tally.retries += 1;
+      traffic.retried(URL.parse(url)?.host ?? '');
       onEvent({ type: 'retry', key, url: showUrl(url), ...retry });
     },
   };

@@ -1,5 +1,5 @@
 import { asImageError, hasCode, ImageError } from '../errors.ts';
-import type { PushFacts, PushOutcome, PushStatus, PushTotals } from '../events.ts';
+import type { PushFacts, PushOutcome, PushStatus, PushTotals } from '../events/push.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
 import { createBlobs } from './blobs.ts';
 import { type PushContext, slotsUntilRefused } from './context.ts';
@@ -38,7 +38,7 @@ export type PushBatchOptions = {
 /** Pushes images, several at a time. Does not reject if an image fails; a bug rejects. */
 export async function pushBatch(requests: readonly PushRequest[], options: PushBatchOptions): Promise<PushTotals> {
   const { target, dryRun, failFast, onOutcome } = options;
-  const { onEvent, nowMs, concurrency, tally, slots, retryAfterMs } = options.context;
+  const { onEvent, nowMs, concurrency, tally, traffic, slots, retryAfterMs } = options.context;
   const startedMs = nowMs();
   const [stop, refused] = [new AbortController(), new AbortController()];
   const signal = AbortSignal.any([options.signal, stop.signal, refused.signal]);
@@ -112,6 +112,7 @@ export async function pushBatch(requests: readonly PushRequest[], options: PushB
   await Promise.all(Array.from({ length: Math.min(jobs.size, imagesPerJob * concurrency.jobs) }, lane));
 
   const totals = { images: requests.length, ...count, ...sums, ...tally, durationMs: nowMs() - startedMs };
+  onEvent({ type: 'traffic', hosts: traffic.read() });
   onEvent({ type: 'push-finished', totals });
   return totals;
 }

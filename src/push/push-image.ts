@@ -1,5 +1,5 @@
 import { hasCode, ImageError } from '../errors.ts';
-import type { PushFacts } from '../events.ts';
+import type { PushFacts } from '../events/push.ts';
 import type { Digest } from '../image/digest.ts';
 import type { RegistryImage, StoredBlob } from '../store/registry-store.ts';
 import type { Blobs, Brought } from './blobs.ts';

@@ -28,6 +28,7 @@ const types = [
   'download-finished',
   'ingested',
   'node-finished',
+  'traffic',
   'batch-finished',
 ] as const satisfies readonly BatchEvent['type'][];
 

@@ -63,6 +63,25 @@ test('references that do not parse have events, and their place in order', async
   t.is(last?.type === 'batch-finished' ? last.totals : undefined, totals, 'the very totals');
 });
 
+test('the traffic with each host is told before the end, and adds up to the totals', async (t) => {
+  const { finder } = await openFetching(t);
+  const [one, other] = [await startOrigin(t), await startOrigin(t)];
+  const images = [await one.publish({ name }), await other.publish({ name: 'example.com/other' })].map(({ url }) => ({
+    image: url,
+  }));
+  const events: BatchEvent[] = [];
+  const opened = finder({ onEvent: (event) => events.push(event) });
+  const { totals } = await opened.findImages(images);
+  t.deepEqual(
+    events.slice(-2).map(({ type }) => type),
+    ['traffic', 'batch-finished'],
+  );
+  const [{ hosts } = { hosts: [] }] = events.filter((event) => event.type === 'traffic');
+  t.is(hosts.length, 2);
+  const sum = (of: 'requests' | 'retries') => hosts.reduce((all, counts) => all + counts[of], 0);
+  t.deepEqual([sum('requests'), sum('retries')], [totals.requests, totals.retries]);
+});
+
 test('with failFast a reference that does not parse stops the batch as any other failure', async (t) => {
   const { finder } = await openFetching(t, { failFast: true });
   const origin = await startOrigin(t);

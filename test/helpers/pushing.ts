@@ -1,6 +1,6 @@
 import type { ExecutionContext } from 'ava';
 
-import type { PushOutcome, PushTotals } from '../../src/events.ts';
+import type { PushOutcome, PushTotals } from '../../src/events/push.ts';
 import { createPusher, type PushCall, type PusherOptions, type PushInput } from '../../src/pusher.ts';
 import { type PushTarget, startPushTarget, type TargetOptions } from './push-target.ts';
 import { openRegistryFetching, type RegistryFetching } from './registry-fetching.ts';

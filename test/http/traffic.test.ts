@@ -5,11 +5,19 @@ import { createTraffic } from '../../src/http/exchange.ts';
 test('requests, bytes, refusals, retries and the most at a time are counted by host', (t) => {
   const traffic = createTraffic();
   const [first, second] = [traffic.begin('a:1'), traffic.begin('a:1')];
-  first({ method: 'GET', status: 200, headers: {} }, 10);
-  second({ method: 'GET', status: 429, headers: {} }, 5);
-  traffic.begin('a:1')(undefined, 0);
+  first({ method: 'GET', status: 200, headers: {} }, 10, 1);
+  second({ method: 'GET', status: 429, headers: {} }, 5, 2);
+  traffic.begin('a:1')(undefined, 0, 4);
   traffic.retried('a:1');
-  const expected = { requests: 3, bytes: 15, retries: 1, refusals: 1, concurrency: 2, counted: 0 };
+  const expected = {
+    requests: 3,
+    bytesReceived: 15,
+    bytesSent: 7,
+    retries: 1,
+    refusals: 1,
+    concurrency: 2,
+    counted: 0,
+  };
   t.deepEqual(traffic.read(), [{ host: 'a:1', ...expected }]);
 });
 
@@ -17,9 +25,9 @@ test('the quota of a host is what it said last, and only what can be read', (t) 
   const quotaOf = (limit: string, remaining?: string) => {
     const traffic = createTraffic();
     const headers = { 'ratelimit-limit': limit, ...(remaining !== undefined && { 'ratelimit-remaining': remaining }) };
-    traffic.begin('a')({ method: 'GET', status: 200, headers }, 0);
-    traffic.begin('a')({ method: 'HEAD', status: 200, headers }, 0);
-    traffic.begin('a')({ method: 'GET', status: 200, headers: {} }, 0);
+    traffic.begin('a')({ method: 'GET', status: 200, headers }, 0, 0);
+    traffic.begin('a')({ method: 'HEAD', status: 200, headers }, 0, 0);
+    traffic.begin('a')({ method: 'GET', status: 200, headers: {} }, 0, 0);
     const [{ quota, counted } = {}] = traffic.read();
     return [quota, counted];
   };
@@ -32,7 +40,23 @@ test('the quota of a host is what it said last, and only what can be read', (t) 
 
 test('hosts beyond the first hundred are counted together', (t) => {
   const traffic = createTraffic();
-  for (let at = 0; at < 150; at += 1) traffic.begin(`h${at}`)(undefined, 1);
+  for (let at = 0; at < 150; at += 1) traffic.begin(`h${at}`)(undefined, 1, 0);
   t.is(traffic.read().length, 101);
-  t.like(traffic.read().at(-1), { host: 'other', requests: 50, bytes: 50 });
+  t.like(traffic.read().at(-1), { host: 'other', requests: 50, bytesReceived: 50 });
+});
+
+test('so are those with a name that is longer than any, and a quota of one is not that of all', (t) => {
+  const traffic = createTraffic();
+  const headers = { 'ratelimit-limit': '100' };
+  for (const host of ['a'.repeat(300), 'b'.repeat(301), 'c'.repeat(10_000)]) {
+    traffic.begin(host)({ method: 'GET', status: 200, headers }, 0, 0);
+    traffic.retried(host);
+  }
+  t.deepEqual(
+    traffic.read().map(({ host, requests, retries, quota }) => [host.length, requests, retries, quota]),
+    [
+      [300, 1, 1, { limit: 100 }],
+      ['other'.length, 2, 2, undefined],
+    ],
+  );
 });

@@ -4,6 +4,7 @@ import { buffer } from 'node:stream/consumers';
 
 import test, { type ExecutionContext } from 'ava';
 
+import { createTraffic } from '../../src/http/exchange.ts';
 import type { Digest } from '../../src/image/digest.ts';
 import { createObserver, type PushContext } from '../../src/push/context.ts';
 import { uploadBlob } from '../../src/push/upload-blob.ts';
@@ -44,6 +45,7 @@ async function openUpload(t: ExecutionContext, options: TargetOptions = {}, retr
     retryAfterMs: 300_000,
     onEvent: () => undefined,
     tally: { requests: 0, retries: 0 },
+    traffic: createTraffic(),
     nowMs: Date.now,
   };
   const step = { place: { host: target.host, repository: 'app' }, observer: createObserver(context, '0', pacing) };
