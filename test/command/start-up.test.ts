@@ -1,15 +1,16 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 
 import { openShell } from '../helpers/shell.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
 /** Each has a hundred modules or is large: together they would double what a command takes to start. */
-const heavy = ['htmlparser2', 'openpgp', 'piscina', 'tar-stream', 'undici', 'js-yaml', 'yargs', 'zod'];
+const heavy = ['htmlparser2', 'openpgp', 'piscina', 'prom-client', 'tar-stream', 'undici', 'js-yaml', 'yargs', 'zod'];
 
-test('a command that only reads the store loads nothing large', async (t) => {
+/** Where which of the heavy packages were loaded is written to the standard error at the end. */
+async function shellThatNamesLoaded(t: ExecutionContext) {
   const hooks = join(await temporaryDirectory(t), 'hooks.mjs');
   await writeFile(
     hooks,
@@ -26,9 +27,20 @@ test('a command that only reads the store loads nothing large', async (t) => {
     });
     process.on('exit', () => console.error(${JSON.stringify(heavy)}.filter((name) => loaded.has(name)).join(' ')));`,
   );
-  const { run } = await openShell(t, `--import '${hooks}'`);
+  return openShell(t, `--import '${hooks}'`);
+}
+
+test('a command that only reads the store loads nothing large', async (t) => {
+  const { run } = await shellThatNamesLoaded(t);
   t.like(await run('longshore image list --help'), { code: 0, stderr: 'yargs\n' });
   t.like(await run('longshore image list --no-legend'), { code: 0, stdout: '', stderr: '\n' });
+});
+
+test('what writes metrics is loaded only where they are asked for', async (t) => {
+  const { run } = await shellThatNamesLoaded(t);
+  const fetch = 'longshore fetch --retries=0 --progress=none http://127.0.0.1:1/app.aci';
+  t.notRegex((await run(fetch)).stderr, /prom-client/);
+  t.regex((await run(`${fetch} --metrics run.prom`)).stderr, /prom-client/);
 });
 
 test('the version is printed before anything but a few small files is loaded', async (t) => {

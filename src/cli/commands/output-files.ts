@@ -1,9 +1,13 @@
-import { realpath, stat } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { closeSync, fchmodSync, openSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
+import { access, constants, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 
-import { type AppInput, show } from '../../internal.ts';
+import { type AppInput, type ImageError, isImageError, show } from '../../internal.ts';
 import { splitListType } from '../../lists/read-list.ts';
 import { usageError } from '../options/option.ts';
+import { outputFailed, reasonOf } from '../output/error-line.ts';
+import { writeWhole } from '../output/write.ts';
 
 /** A file to write, and the option that named it. */
 export type OutputFile = { readonly option: string; readonly path: string };
@@ -56,4 +60,73 @@ async function placeOf(path: string): Promise<string | undefined> {
   if (found) return found.isFile() ? realpath(path) : undefined;
   const directory = await realpath(dirname(resolve(path))).catch(() => dirname(resolve(path)));
   return join(directory, basename(path));
+}
+
+const { O_NONBLOCK, O_WRONLY } = constants;
+
+/** Checks whether a file can be written, before anything else is done. Creates nothing. @throws USAGE */
+export async function requireWritable(path: string, option: string): Promise<string> {
+  const found = await stat(path).catch(() => undefined);
+  try {
+    if (found?.isDirectory()) throw usageError(`"${show(path)}" is a directory`, option);
+    if (found) await access(path, constants.W_OK);
+    // it is written there first, under another name
+    if (!found || found.isFile()) await access(`${dirname(path)}/.`, constants.W_OK);
+  } catch (error) {
+    if (isImageError(error)) throw error;
+    throw usageError(`cannot write "${show(path)}": ${reasonOf(error)}`, option);
+  }
+  return path;
+}
+
+/** The path of `--metrics`. @throws USAGE */
+export function requireMetricsFile(path: string, option: string): Promise<string> {
+  if (path === '-') throw usageError('want a file: metrics are written as a whole at the end (./- is a file)', option);
+  return requireWritable(path, option);
+}
+
+/** A file to write at the end of a run: `what` names it in errors. */
+type WrittenFile = {
+  readonly path: string;
+  readonly what: string;
+  /** The permissions of the file; by default those that new files get. */
+  readonly mode?: number;
+};
+
+/**
+ * Writes a file piece by piece under another name, and renames it when it is complete. Synchronous, so that it also
+ * works while the process exits. A path that is no regular file, such as a pipe, is written directly; a pipe without a
+ * reader is not waited for.
+ *
+ * @returns OUTPUT_FAILED when it could not be written.
+ */
+export function writeOutput({ path, what, mode }: WrittenFile, pieces: Iterable<string>): ImageError | undefined {
+  let temporary: string | undefined;
+  try {
+    const target = statSync(path, { throwIfNoEntry: false }) ? realpathSync(path) : path;
+    const isPlain = statSync(target, { throwIfNoEntry: false })?.isFile() ?? true;
+    // A short name, so that it is possible for the longest name of a target, too.
+    if (isPlain) temporary = join(dirname(target), `.longshore-${randomBytes(8).toString('hex')}`);
+    const file = temporary === undefined ? openSync(target, O_WRONLY | O_NONBLOCK) : openSync(temporary, 'wx');
+    try {
+      if (temporary !== undefined && mode !== undefined) fchmodSync(file, mode);
+      for (const piece of pieces) writeWhole(file, Buffer.from(piece));
+    } finally {
+      closeSync(file);
+    }
+    if (temporary !== undefined) renameSync(temporary, target);
+    return undefined;
+  } catch (error) {
+    if (temporary !== undefined) removeIfThere(temporary);
+    return outputFailed(`${what} ${show(path)}`, error);
+  }
+}
+
+/** Ignores errors: without its directory the removal fails, too. */
+function removeIfThere(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // the error of the write is reported
+  }
 }

@@ -112,6 +112,13 @@ export const fetchRows = [
     help: 'Write a page that shows the run to FILE.html',
   },
   {
+    name: 'metrics',
+    group: 'Output',
+    kind: 'value',
+    placeholder: 'FILE.prom',
+    help: 'Write what the run has done to FILE.prom in the text format of Prometheus, for the textfile collector of node-exporter',
+  },
+  {
     name: 'limit-rate',
     group: 'Speed and limits',
     kind: 'named',

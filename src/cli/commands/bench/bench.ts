@@ -8,8 +8,8 @@ import { exitCodes } from '../../output/exit-code.ts';
 import { toSafeJson } from '../../output/table.ts';
 import { write } from '../../output/write.ts';
 import { readVersion } from '../../version.ts';
-import { requireWritable, writeReport } from '../fetch/report.ts';
 import { readRequests } from '../fetch/requests.ts';
+import { requireWritable, writeOutput } from '../output-files.ts';
 import { compareWith, readResult, requireComparable } from './compare.ts';
 import { benchLists, benchSettings } from './options.ts';
 import { benchTable } from './table.ts';
@@ -60,7 +60,7 @@ export const runBenchCommand: Run = async (io, line) => {
   await write(isJson ? stderr : stdout, lines.map((text) => `${text}\n`).join(''));
   if (report !== undefined && timeline) {
     const { benchPage } = await import('./report.ts');
-    const failure = writeReport(report, benchPage(result, timeline));
+    const failure = writeOutput({ path: report, what: 'the report' }, benchPage(result, timeline));
     if (failure) throw failure;
   }
   return isSlower ? slowerExitCode : exitCodes.success;

@@ -4,13 +4,12 @@ import { isOn, textOf, valueOf } from '../../options/read.ts';
 import { optionTable } from '../../options/table.ts';
 import { exitCodes } from '../../output/exit-code.ts';
 import { progressMode } from '../../output/progress.ts';
-import { requireApart } from '../output-files.ts';
+import { requireApart, requireMetricsFile, requireWritable } from '../output-files.ts';
 import { eventDestination, eventPath } from './event-file.ts';
 import type { LockFile } from './lock-file.ts';
 import { openFinder, storeDirectory } from './network.ts';
 import { type FetchOptions, lockOptionsOf, type LockRequest } from './options.ts';
 import { insecureWarnings, prepare } from './prepare.ts';
-import { requireWritable } from './report.ts';
 import { runFetch } from './run-fetch.ts';
 
 export const runFetchCommand: Run = async (io, line) => {
@@ -21,7 +20,7 @@ export const runFetchCommand: Run = async (io, line) => {
   const options = lockOptions?.relock ? resolvedAnew(prepared.options) : prepared.options;
 
   const events = eventDestination(line);
-  const outputs = (['events', 'report', 'lock'] as const).flatMap((name) => {
+  const outputs = (['events', 'report', 'metrics', 'lock'] as const).flatMap((name) => {
     const path = name === 'events' ? eventPath(events) : textOf(line, name);
     return path === undefined || (name === 'lock' && lockOptions?.frozen) ? [] : [{ option: `--${name}`, path }];
   });
@@ -38,6 +37,7 @@ export const runFetchCommand: Run = async (io, line) => {
     progress: progressMode(textOf(line, 'progress'), io.stderr.isTTY, environment),
     events,
     report: await valueOf(line, 'report', requireWritable),
+    metrics: await valueOf(line, 'metrics', requireMetricsFile),
     lockFile: lockOptions && (await openLock(lockOptions)),
     warnings: [
       ...environmentWarnings(optionTable, environment),

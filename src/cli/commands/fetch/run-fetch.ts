@@ -17,6 +17,7 @@ import { createTextResult, noResult, resultStream, type ResultWriter } from '../
 import { type AskedTags, chooseTags } from '../lists.ts';
 import { type EventDestination, openEventFile } from './event-file.ts';
 import type { LockFile } from './lock-file.ts';
+import type { RunMetrics } from './metrics.ts';
 import { awaitOutcomes } from './prepare.ts';
 import type { FetchReport } from './report.ts';
 
@@ -30,17 +31,19 @@ export type FetchRun = {
   readonly events: EventDestination | undefined;
   /** Path of the file for the report. It was checked to be writable. */
   readonly report: string | undefined;
+  /** Path of the file for the metrics. It was checked to be writable. */
+  readonly metrics: string | undefined;
   readonly lockFile: LockFile | undefined;
   /** Warnings to show before the work begins. */
   readonly warnings: readonly string[];
 };
 
 /**
- * Fetches a batch, and writes result, progress, events and report.
+ * Fetches a batch, and writes result, progress, events, report and metrics.
  *
  * @param openFinder - opens the finder; the caller closes it.
  * @returns the exit code, not counting signals. @throws what openFinder throws, before anything is written to the
- * standard output; OUTPUT_FAILED when all images are in the store, but events or the report could not be written
+ * standard output; OUTPUT_FAILED when all images are in the store, but events, report or metrics could not be written
  */
 export async function runFetch(
   io: Io,
@@ -57,10 +60,12 @@ export async function runFetch(
   const file = run.events && (await openEventFile(run.events, stdout, onUnwritten));
   const record = file && createEventStream(file.write, Date.now);
   const report = run.report === undefined ? undefined : await openReport(run.report, onUnwritten);
+  const metrics = await openMetrics(run.metrics, 'fetch', io.signal, onUnwritten);
   const onEvent: EventSink = (event) => {
     progress.onEvent(event);
     record?.(event);
     report?.onEvent(event);
+    metrics?.onEvent(event);
   };
 
   let totals;
@@ -88,6 +93,7 @@ export async function runFetch(
     await endLock(run.lockFile, code === exitCodes.success, { onEvent, onUnwritten });
   } finally {
     report?.end();
+    await metrics?.end();
     await file?.end();
     progress.end(totals, io.signal.aborted);
   }
@@ -120,4 +126,16 @@ async function endLock(
 async function openReport(path: string, onFailure: (error: ImageError) => void): Promise<FetchReport> {
   const { openFetchReport } = await import('./report.ts');
   return openFetchReport(path, onFailure);
+}
+
+/** @param path - where `--metrics` was given */
+export async function openMetrics(
+  path: string | undefined,
+  command: 'fetch' | 'push',
+  signal: AbortSignal,
+  onFailure: (error: ImageError) => void,
+): Promise<RunMetrics | undefined> {
+  if (path === undefined) return undefined;
+  const { createRunMetrics } = await import('./metrics.ts'); // few runs want it
+  return createRunMetrics({ path, command, signal }, onFailure);
 }

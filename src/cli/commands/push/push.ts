@@ -34,8 +34,9 @@ import { type EventDestination, eventDestination, eventPath, openEventFile } fro
 import { networkSettings, readCaFile, storeDirectory } from '../fetch/network.ts';
 import { fetchOptions } from '../fetch/options.ts';
 import { insecureWarnings } from '../fetch/prepare.ts';
+import { openMetrics } from '../fetch/run-fetch.ts';
 import { type AskedTags, chooseTags, type Lists, listWarnings, readLists, tagsInStore } from '../lists.ts';
-import { requireApart } from '../output-files.ts';
+import { requireApart, requireMetricsFile } from '../output-files.ts';
 
 /** `push [IMAGE...]`: brings images of the store into a registry. */
 export const runPushCommand: Run = async (io, line) => {
@@ -58,9 +59,12 @@ export const runPushCommand: Run = async (io, line) => {
   const config = await readConfig(directories);
   const dir = textOf(line, 'dir');
   const events = eventDestination(line);
-  const path = eventPath(events);
-  const outputs = path === undefined ? [] : [{ option: '--events', path }];
+  const outputs = [
+    { option: '--events', path: eventPath(events) },
+    { option: '--metrics', path: textOf(line, 'metrics') },
+  ].flatMap(({ option, path }) => (path === undefined ? [] : [{ option, path }]));
   await requireApart(outputs, { lists, apps: [], storeDir: storeDirectory({ dir, config, environment }) });
+  const metricsFile = await valueOf(line, 'metrics', requireMetricsFile);
 
   const progress = await openPushProgress(
     progressMode(textOf(line, 'progress'), io.stderr.isTTY, environment),
@@ -69,16 +73,17 @@ export const runPushCommand: Run = async (io, line) => {
   );
   const stdout = resultStream(io.stdout, { ...progress, end: () => undefined });
   const unwritten: ImageError[] = [];
-  const file =
-    events &&
-    (await openEventFile(events, stdout, (error) => {
-      unwritten.push(error);
-      progress.onEvent({ type: 'warning', message: error.message });
-    }));
+  const onUnwritten = (error: ImageError): void => {
+    unwritten.push(error);
+    progress.onEvent({ type: 'warning', message: error.message });
+  };
+  const file = events && (await openEventFile(events, stdout, onUnwritten));
   const record = file && createEventStream(file.write, Date.now);
+  const metrics = await openMetrics(metricsFile, 'push', io.signal, onUnwritten);
   const onEvent: EventSink = (event) => {
     progress.onEvent(event);
     record?.(event);
+    metrics?.onEvent(event);
   };
   const onWarning = (message: string): void => void onEvent({ type: 'warning', message });
 
@@ -122,6 +127,7 @@ export const runPushCommand: Run = async (io, line) => {
     }));
     await result.end(totals);
   } finally {
+    await metrics?.end();
     await file?.end();
     progress.end(totals, io.signal.aborted);
   }
