@@ -214,7 +214,7 @@ export function referenceFault(text: string): string | undefined {
 }
 
 /** Templates of Go, references of Kubernetes and OpenShift, variables of a shell. */
-const template = /\{\{.*?(?:\}\}|$)|\$\([^)]*\)|\$\{[^}]*\}|\$[A-Za-z_]\w*/;
+const template = /\{\{(?:[^]{0,200}?\}\})?|\$\([^)]{0,200}\)|\$\{[^}]{0,200}\}|\$[A-Za-z_]\w*/;
 
 /** What to say of a text in which something was to be put before it becomes a list. */
 function openTemplate(text: string): string | undefined {

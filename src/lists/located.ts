@@ -97,7 +97,7 @@ function createBuilder(
 
   const put = (parent: OpenMap, key: Node, value: Node): void => {
     if (key.kind !== 'text') return;
-    if (key.text === '<<') parent.merges.push(...(value.kind === 'list' ? value.items : [value]));
+    if (key.text === '<<') for (const one of value.kind === 'list' ? value.items : [value]) parent.merges.push(one);
     else if (parent.entries.has(key.text)) onFault(key.at, `the key "${show(key.text)}" is there twice`);
     else parent.entries.set(key.text, value);
   };

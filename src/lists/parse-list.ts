@@ -90,7 +90,10 @@ export function isStructured(text: string): boolean {
   lines.lastIndex = text.startsWith('\ufeff') ? 1 : 0;
   for (let line = lines.exec(text); line; line = lines.exec(text)) {
     const [, indent = '', rest = ''] = line;
-    const content = rest.replace(/(?:[ \t]#.*)?[ \t\r]*$/, '');
+    const content = rest
+      .split(/[ \t]#/, 1)
+      .join('')
+      .trimEnd();
     if (indent === '' && /^(?:---|\.\.\.)(?:[ \t]|$)|^%YAML[ \t]/.test(content)) return true;
     if (indents.size === 0 && /^[[{][ \t]*(?:["'[{\]}]|$|[\w.-]+:[ \t])/.test(content)) return true;
     if (/^-(?:[ \t]|$)/.test(content) || isPair(content)) return true;
@@ -102,8 +105,8 @@ export function isStructured(text: string): boolean {
 
 /** `key: value`, unless it is a reference with its signature. */
 function isPair(content: string): boolean {
-  return (
-    /^(?:"[^"]*"|'[^']*'|[^ \t"'](?:[^:]|:(?![ \t]))*)[ \t]*:[ \t]/.test(content) &&
-    !/^[^ \t]+:[ \t]+signature=[^ \t]+$/.test(content)
-  );
+  const isKeyed = /^["']/.test(content)
+    ? /^(?:"[^"]*"|'[^']*')[ \t]*:[ \t]/.test(content)
+    : /:[ \t]/.test(content.slice(1));
+  return isKeyed && !/^[^ \t]+:[ \t]+signature=[^ \t]+$/.test(content);
 }

@@ -1,6 +1,7 @@
 import { closeSync, constants, fstatSync, readFileSync, realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
 
+import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import { isNoEntry } from '../system/errno.ts';
 import { openRegularSync } from '../system/files.ts';
@@ -101,17 +102,38 @@ function isSkopeo({ entries }: MapNode): boolean {
 /** The files that an included file may have: more would keep the thread busy. */
 const maxBytes = 4 * 1024 * 1024;
 
-function openFiles({ path, environment }: StructuredText, collector: Collector): Files {
+/** Files that each include the next one twice would be read without end, though none of them leads back to itself. */
+const maxOpened = 100_000;
+
+function openFiles({ path, shown, environment }: StructuredText, collector: Collector): Files {
   const realPath = path === undefined ? undefined : realPathOf(path);
+  const texts = new Map<string, string | undefined>();
+  const opened = new Map<string, ReturnType<Files['open']>>();
+  let count = 0;
+  const read = (path: string): string | undefined => {
+    if (!texts.has(path)) texts.set(path, readSmall(path));
+    return texts.get(path);
+  };
+  const open = (path: string, directory: string): ReturnType<Files['open']> => {
+    const text = readSmall(path);
+    if (text === undefined) return undefined;
+    const source = collector.source({ text, shown: show(path, 1024), directory });
+    return { roots: [...readDocuments(text, source.problem)], source, path: realPathOf(path) };
+  };
   return {
     ...(realPath !== undefined && { path: realPath }),
     environment,
-    read: readSmall,
+    read,
     open(path, directory = dirname(path)) {
-      const text = readSmall(path);
-      if (text === undefined) return undefined;
-      const source = collector.source({ text, shown: show(path, 1024), directory });
-      return { roots: [...readDocuments(text, source.problem)], source, path: realPathOf(path) };
+      count += 1;
+      if (count > maxOpened) {
+        const message = `the files that ${shown} includes and extends are read more than ${maxOpened} times`;
+        throw new ImageError('LIMIT_EXCEEDED', message, { limit: 'files of a list', maximum: maxOpened });
+      }
+      const key = JSON.stringify([path, directory]);
+      const known = opened.get(key) ?? open(path, directory);
+      opened.set(key, known);
+      return known;
     },
   };
 }

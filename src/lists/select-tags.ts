@@ -71,27 +71,27 @@ function versionOf(tag: string): SemVer | undefined {
   return parse(`${numbers.join('.')}${rest}`) ?? undefined;
 }
 
-/** Numbers may begin with zeros: `>=22.04`. */
-const loose = { loose: true };
-
 /**
  * Reads a range of versions as npm writes it, or as Masterminds' library does, which skopeo and regsync use: commas mean "and", and
- * there is `!=`.
+ * there is `!=`, and a version of one or two numbers may have a dash behind it. Where a part between two `||` has such a dash, it means tags with a
+ * dash, too.
  */
 function readRange(text: string): ((version: SemVer) => boolean) | undefined {
   try {
     const parts = text.split('||').map((part) => {
+      // numbers may begin with zeros: >=22.04
+      const options = { loose: true, includePrerelease: part.search(dashed) >= 0 };
       const refused: Range[] = [];
       const rest = part.replace(/!=\s*([^\s,]+)/g, (_, version: string) => {
-        refused.push(new Range(version, loose));
+        refused.push(new Range(withoutShortDash(version), options));
         return ' ';
       });
       const range = new Range(
-        rest
+        withoutShortDash(rest)
           .replace(/,/g, ' ')
           .replace(/=([<>])/g, '$1=')
           .trim() || '*',
-        loose,
+        options,
       );
       return (version: SemVer) => range.test(version) && !refused.some((one) => one.test(version));
     });
@@ -99,4 +99,12 @@ function readRange(text: string): ((version: SemVer) => boolean) | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** A version with more behind a dash. */
+const dashed = /(?<![\w.-])(v?(?:\d+|[xX*])(?:\.(?:\d+|[xX*])){0,2})-[\w.-]+/g;
+
+/** npm takes a dash behind three numbers alone: `1.2-0` becomes `1.2`, which begins with 1.2.0-0 where tags with a dash count. */
+function withoutShortDash(range: string): string {
+  return range.replace(dashed, (whole, numbers: string) => (/^v?\d+\.\d+\.\d+$/.test(numbers) ? whole : numbers));
 }

@@ -174,3 +174,19 @@ test('no list of names, paths and URLs without a bad line is taken for YAML', (t
   );
   t.pass();
 });
+
+test('a line that would keep a pattern busy, or is very long, is told as fast as any other', (t) => {
+  const spaces = ' '.repeat(1_000_000);
+  for (const text of [
+    `a${spaces}b\n`,
+    `a${spaces}b:\n`,
+    `"${spaces}b:\n`,
+    'A'.repeat(20_000_000),
+    'a:'.repeat(1_000_000),
+  ]) {
+    const startMs = performance.now();
+    t.false(isStructured(text));
+    t.true(performance.now() - startMs < 5000, text.slice(0, 5));
+  }
+  t.true(isStructured(`a${spaces}b: c\n`));
+});

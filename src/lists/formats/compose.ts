@@ -1,13 +1,14 @@
 import { dirname, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 
+import { isImageError } from '../../errors.ts';
 import { show } from '../../image/show.ts';
 import { whyFailed } from '../../system/errno.ts';
 import type { Source, Wishes } from '../list.ts';
-import { entriesOf, itemsOf, member, type Node, textMember, type TextNode } from '../located.ts';
+import { itemsOf, member, type Node, textMember, type TextNode } from '../located.ts';
 import { interpolate, type Variables } from './interpolate.ts';
 import { notText } from './kubernetes.ts';
-import { platformsOf } from './wishes.ts';
+import { listIn, mapIn, platformsOf } from './wishes.ts';
 
 /** How the files beside a list are read. */
 export type Files = {
@@ -16,7 +17,7 @@ export type Files = {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** The text of a file, or undefined if it is not there. @throws for one that cannot be read */
   readonly read: (path: string) => string | undefined;
-  /** The documents of a file. @throws for one that cannot be read */
+  /** The documents of a file. @throws for one that cannot be read; LIMIT_EXCEEDED after too many */
   readonly open: (
     path: string,
     directory?: string,
@@ -42,18 +43,37 @@ export function readCompose(root: Node, source: Source, files: Files): void {
   const { environment, path } = files;
   const own = readVariables(resolve(source.directory, '.env'), files, source, root);
   const variables: Variables = (name) => environment[name] ?? own.get(name);
-  readPart({ root, source, variables, files, above: path === undefined ? [] : [path] });
+  readParts([{ root, source, variables, files, above: path === undefined ? [] : [path] }]);
 }
 
-function readPart(part: Part): void {
-  for (const item of itemsOf(part.root, 'include')) include(item, part);
-  for (const [name, service] of entriesOf(part.root, 'services')) readService(name, service, part);
+/** Files that are one: of what several say, the last one counts. */
+function readParts(parts: readonly Part[]): void {
+  const services = new Map<string, Definition[]>();
+  for (const part of parts) {
+    for (const item of listIn(part.root, 'include', part.source)) include(item, part);
+    for (const [name, node] of mapIn(part.root, 'services', part.source)) {
+      const known = services.get(name);
+      if (known) known.unshift({ node, part });
+      else services.set(name, [{ node, part }]);
+    }
+  }
+  for (const [name, definitions] of services) readService(name, definitions);
 }
 
-function readService(name: string, service: Node, part: Part): void {
-  const { source } = part;
+/** What a file says of a service. */
+type Definition = { readonly node: Node; readonly part: Part };
+
+function readService(name: string, definitions: readonly Definition[]): void {
+  const [last] = definitions;
+  if (!last) return;
+  const {
+    part: { source },
+    node: service,
+  } = last;
   const shown = `service ${show(name)}`;
-  const all = extended(service, part, 0);
+  const found = definitions.map(({ node, part }) => extended(node, part, 0));
+  if (found.some((one) => one.length === 0)) return; // which is reported
+  const all = found.flat();
   const first = <T>(find: (node: Node, part: Part) => T | undefined): T | undefined => {
     for (const one of all) {
       const found = find(one.node, one.part);
@@ -76,7 +96,7 @@ function readService(name: string, service: Node, part: Part): void {
     else takeImage(image.node, image.part, platform ?? {});
   } else if (builds || first((node) => member(node, 'provider')) !== undefined) {
     source.note(service.at, `${shown} is skipped: it ${builds ? 'only builds' : 'has a provider'}, and names no image`);
-  } else if (all.length > 0) {
+  } else {
     source.problem(service.at, `${shown} has neither an image nor a build`);
   }
 }
@@ -108,7 +128,7 @@ function textOf(node: TextNode | undefined, { source, variables }: Part): string
 const maxExtends = 32;
 
 /** A service and those that it extends, itself first. Empty if that cannot be told, which is reported then. */
-function extended(node: Node, part: Part, depth: number): readonly { readonly node: Node; readonly part: Part }[] {
+function extended(node: Node, part: Part, depth: number): readonly Definition[] {
   const own = { node, part };
   const from = member(node, 'extends');
   if (!from) return [own];
@@ -144,6 +164,8 @@ function include(item: Node, part: Part): void {
   const named = item.kind === 'map' ? item.entries.get('path') : item;
   const paths = named?.kind === 'list' ? named.items : named ? [named] : [];
   if (paths.length === 0) return source.problem(item.at, 'include has to name a file');
+  const included: Part[] = [];
+  let base: string | undefined;
   for (const node of paths) {
     const path = node.kind === 'text' ? textOf(node, part) : undefined;
     if (node.kind !== 'text') source.problem(node.at, 'include has to name a file');
@@ -154,15 +176,16 @@ function include(item: Node, part: Part): void {
     }
     const file = resolve(source.directory, path);
     const project = textOf(textMember(item, 'project_directory'), part);
-    const directory = project === undefined ? dirname(file) : resolve(source.directory, project);
+    const directory = (base ??= project === undefined ? dirname(file) : resolve(source.directory, project));
     const parts = openPart(file, node, part, files, directory);
     const variableFiles = pathsOf(member(item, 'env_file'), part).map((one) => resolve(source.directory, one));
     const variables = (variableFiles.length > 0 ? variableFiles : [resolve(directory, '.env')]).map((one) =>
       readVariables(one, files, source, node, variableFiles.length > 0),
     );
     const lookUp: Variables = (name) => part.variables(name) ?? variables.findLast((one) => one.has(name))?.get(name);
-    for (const one of parts ?? []) readPart({ ...one, variables: lookUp });
+    for (const one of parts ?? []) included.push({ ...one, variables: lookUp });
   }
+  readParts(included);
 }
 
 function pathsOf(node: Node | undefined, part: Part): readonly string[] {
@@ -191,6 +214,7 @@ function openPart(
     const shared = { source: opened.source, variables, files, above: [...above, opened.path] };
     return opened.roots.map((root) => ({ ...shared, root }));
   } catch (error) {
+    if (isImageError(error)) throw error;
     source.problem(at.at, `${show(path, 1024)} cannot be read: ${show(whyFailed(error))}`);
     return undefined;
   }

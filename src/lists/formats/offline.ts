@@ -1,8 +1,8 @@
 import { show } from '../../image/show.ts';
 import type { Source } from '../list.ts';
-import { entriesOf, itemsOf, member, type Node, textMember } from '../located.ts';
+import { entriesOf, member, type Node, textMember } from '../located.ts';
 import { notText } from './kubernetes.ts';
-import { platformsOf } from './wishes.ts';
+import { listIn, mapIn, platformsOf } from './wishes.ts';
 
 /**
  * The images of a manifest of hauler. Charts and files are named.
@@ -25,7 +25,7 @@ export function readHauler(root: Node, source: Source): void {
   const annotation = (name: string): Node | undefined => annotations.get(`hauler.dev/${name}`);
   const registry = annotation('registry');
   const unused = new Set([...annotations.keys()].filter((name) => /^hauler\.dev\/(?!platform$|registry$)/.test(name)));
-  for (const image of itemsOf(spec, 'images')) {
+  for (const image of listIn(spec, 'images', source)) {
     const name = member(image, 'name');
     if (name?.kind !== 'text') {
       source.problem((name ?? image).at, name ? notText(name, source) : 'an image has to have a name');
@@ -52,7 +52,7 @@ function hasHost(text: string): boolean {
  */
 export function readImgpkg(root: Node, source: Source): void {
   const kind = textMember(root, 'kind')?.text ?? '';
-  const images = kind === 'BundleLock' ? [member(root, 'bundle')] : itemsOf(root, 'images');
+  const images = kind === 'BundleLock' ? [member(root, 'bundle')] : listIn(root, 'images', source);
   if (kind !== 'BundleLock' && kind !== 'ImagesLock') return source.note(root.at, `${show(kind)} names no images`);
   for (const item of images) takeMember(item ?? root, 'image', source);
 }
@@ -63,8 +63,8 @@ export function readImgpkg(root: Node, source: Source): void {
  * @see https://docs.redhat.com/en/documentation/openshift_container_platform (image set configuration parameters)
  */
 export function readOcMirror(root: Node, source: Source): void {
-  for (const image of itemsOf(member(root, 'mirror'), 'additionalImages')) takeMember(image, 'name', source);
-  for (const [key, value] of entriesOf(root, 'mirror')) {
+  for (const image of listIn(member(root, 'mirror'), 'additionalImages', source)) takeMember(image, 'name', source);
+  for (const [key, value] of mapIn(root, 'mirror', source)) {
     if (key !== 'additionalImages')
       source.note(value.at, `mirror.${show(key)} is skipped: only additionalImages are taken`);
   }

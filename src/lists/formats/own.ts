@@ -4,8 +4,8 @@ import { isPlatformName } from '../../image/platform.ts';
 import { show } from '../../image/show.ts';
 import { isHttpUrl } from '../../image/url.ts';
 import type { Selection, Source, Wishes } from '../list.ts';
-import { entriesOf, itemsOf, type MapNode, member, type Node, textMember } from '../located.ts';
-import { patternsOf, platformsOf } from './wishes.ts';
+import { entriesOf, type MapNode, member, type Node, textMember } from '../located.ts';
+import { listIn, mapIn, patternsOf, platformsOf, textIn } from './wishes.ts';
 
 const listSchema = 'longshore.list/1';
 const keeps = ['aci', 'oci', 'both'] as const;
@@ -34,8 +34,8 @@ export function readOwnList(root: Node, source: Source): void {
 
 function readEntry(entry: MapNode, source: Source, common: Wishes): void {
   requireKnown(entry, ['reference', 'repository', 'tags', 'signature', 'platforms', 'keep'], source);
-  const [reference, repository] = [textMember(entry, 'reference'), textMember(entry, 'repository')];
-  const [signature, tags] = [textMember(entry, 'signature'), member(entry, 'tags')];
+  const [reference, repository] = ['reference', 'repository'].map((key) => textIn(entry, key, source));
+  const [signature, tags] = [textIn(entry, 'signature', source), member(entry, 'tags')];
   if (signature && isHttpUrl(signature.text)) source.problem(signature.at, 'a signature is a local file, not a URL');
   const path = signature && { signature: resolve(source.directory, signature.text) };
   const wishes = { ...common, ...wishesOf(entry, source), ...path };
@@ -51,14 +51,14 @@ function readEntry(entry: MapNode, source: Source, common: Wishes): void {
 }
 
 function wishesOf(node: Node, source: Source): Wishes {
-  const keep = textMember(node, 'keep');
+  const keep = textIn(node, 'keep', source);
   const known = keeps.find((one) => one === keep?.text);
   if (keep && !known) source.problem(keep.at, `keep is ${keeps.join(', ')}, not "${show(keep.text)}"`);
   return { ...platformsOf(member(node, 'platforms'), source), ...(known && { keep: known }) };
 }
 
 function selectionOf(tags: Node | undefined, source: Source): Selection {
-  const [semver, newest] = [textMember(tags, 'semver'), textMember(tags, 'newest')];
+  const [semver, newest] = [textIn(tags, 'semver', source), textIn(tags, 'newest', source)];
   const count = newest && /^[1-9]\d{0,8}$/.test(newest.text) ? Number(newest.text) : undefined;
   if (newest && count === undefined) source.problem(newest.at, 'newest is a whole number from 1');
   return {
@@ -70,8 +70,12 @@ function selectionOf(tags: Node | undefined, source: Source): Selection {
 
 function requireKnown(node: Node, known: readonly string[], source: Source): void {
   if (node.kind !== 'map') return source.problem(node.at, 'expected a map');
-  for (const [key, { at }] of node.entries) {
+  for (const [key, value] of node.entries) {
+    const { at } = value;
     if (!known.includes(key)) source.problem(at, `"${show(key)}" is not known here; there are ${known.join(', ')}`);
+    else if (value.kind === 'text' && value.isNull) source.problem(at, `${key} has no value`);
+    else if (value.kind === 'list' && value.items.length === 0 && key === 'include')
+      source.problem(at, 'include has no pattern, so that no tag would be meant');
   }
 }
 
@@ -81,12 +85,12 @@ function requireKnown(node: Node, known: readonly string[], source: Source): voi
  */
 export function readResult(root: Node, source: Source): void {
   const directory = process.cwd();
-  for (const image of itemsOf(root, 'images')) {
+  for (const image of listIn(root, 'images', source)) {
     const [reference, status] = [textMember(image, 'reference'), textMember(image, 'status')?.text ?? ''];
     if (!reference) source.problem(image.at, 'an image of a result has to have its reference');
     else if (status === 'failed' || status === 'cancelled') source.asked(reference.at, reference.text, {}, directory);
   }
-  for (const named of itemsOf(root, 'references')) {
+  for (const named of listIn(root, 'references', source)) {
     const [reference, repository] = [textMember(named, 'reference'), textMember(named, 'repository')];
     const signature = textMember(named, 'signature');
     const wishes = { ...wishesOf(named, source), ...(signature && { signature: resolve(directory, signature.text) }) };
@@ -113,7 +117,7 @@ const pinned = /^(?!https?:).*@sha512-[0-9a-f]{2,128}$/i;
  * reference (`docker://host/name:tag#linux/amd64`). Which images they are counts only with `--lock`.
  */
 export function readLock(root: Node, source: Source): void {
-  const images = entriesOf(root, 'images');
+  const images = mapIn(root, 'images', source);
   const asked = new Map<string, { readonly at: number; readonly platforms: Set<string> }>();
   for (const [key, node] of images) {
     if (pinned.test(key)) continue;

@@ -1,8 +1,8 @@
 import { show } from '../../image/show.ts';
 import type { Selection, Source } from '../list.ts';
-import { itemsOf, member, type Node, textMember, type TextNode } from '../located.ts';
+import { member, type Node, textMember, type TextNode } from '../located.ts';
 import { notText } from './kubernetes.ts';
-import { patternsOf, platformsOf, textsOf } from './wishes.ts';
+import { listIn, patternsOf, platformsOf, textsOf } from './wishes.ts';
 
 /** What regsync has for its own work: where to, when, how fast. */
 const used = {
@@ -26,16 +26,17 @@ export function readRegsync(root: Node, source: Source): void {
     }
   };
   noteUnused(root, used.root);
-  for (const credentials of itemsOf(root, 'creds')) {
+  for (const credentials of listIn(root, 'creds', source)) {
     noteUnused(credentials, used.credentials, 'creds.');
     readCredentials(credentials, source);
   }
   const defaults = member(root, 'defaults');
   if (defaults) noteUnused(defaults, [], 'defaults.');
-  for (const step of itemsOf(root, 'sync')) {
+  for (const step of listIn(root, 'sync', source)) {
     noteUnused(step, used.step);
     const tags = member(step, 'tags');
     if (tags) noteUnused(tags, used.tags, 'tags.');
+    if (tags && tags.kind !== 'map') source.problem(tags.at, 'tags has to be a map');
     readStep(step, source);
   }
   const [first] = unused.values();

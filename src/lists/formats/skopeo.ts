@@ -1,7 +1,8 @@
 import { show } from '../../image/show.ts';
 import type { Source } from '../list.ts';
-import { entriesOf, member, type Node, textMember } from '../located.ts';
+import { member, type Node, textMember } from '../located.ts';
 import { notText } from './kubernetes.ts';
+import { mapIn } from './wishes.ts';
 
 const known = new Set(['images', 'images-by-tag-regex', 'images-by-semver', 'credentials', 'tls-verify', 'cert-dir']);
 
@@ -18,11 +19,11 @@ export function readSkopeo(root: Node, source: Source): void {
       continue;
     }
     readImages(host, registry, source);
-    for (const [repository, pattern] of entriesOf(registry, 'images-by-tag-regex')) {
+    for (const [repository, pattern] of mapIn(registry, 'images-by-tag-regex', source)) {
       if (pattern.kind !== 'text') source.problem(pattern.at, 'expected a pattern of tags');
       else source.tags(pattern.at, `${host}/${repository}`, { include: [pattern.text], match: 'part' });
     }
-    for (const [repository, range] of entriesOf(registry, 'images-by-semver')) {
+    for (const [repository, range] of mapIn(registry, 'images-by-semver', source)) {
       if (range.kind !== 'text') source.problem(range.at, 'expected a range of versions');
       else source.tags(range.at, `${host}/${repository}`, { semver: range.text });
     }
@@ -31,7 +32,7 @@ export function readSkopeo(root: Node, source: Source): void {
 }
 
 function readImages(host: string, registry: Node, source: Source): void {
-  for (const [repository, tags] of entriesOf(registry, 'images')) {
+  for (const [repository, tags] of mapIn(registry, 'images', source)) {
     const name = `${host}/${repository}`;
     if (tags.kind === 'text' && tags.isNull) source.tags(tags.at, name, {});
     else if (tags.kind !== 'list') source.problem(tags.at, `expected the tags of ${show(name)}`);

@@ -1,7 +1,7 @@
 import { isImageError } from '../../errors.ts';
 import { parsePlatformChoice } from '../../image/platform.ts';
 import type { Selection, Source, Wishes } from '../list.ts';
-import { member, type Node, type TextNode } from '../located.ts';
+import { entriesOf, itemsOf, member, type Node, type TextNode } from '../located.ts';
 
 /** The platforms that a text or a list of texts names; what is no platform is reported. */
 export function platformsOf(node: Node | undefined, source: Source): Wishes {
@@ -48,4 +48,27 @@ export function textsOf(node: Node | undefined, expected: string, source: Source
     source.problem(one.at, expected);
     return [];
   });
+}
+
+/** The items of a list that is a member of a map. Anything else that stands there is reported, since it would count for nothing. */
+export function listIn(node: Node | undefined, key: string, source: Source): readonly Node[] {
+  requireKind(member(node, key), 'list', key, source);
+  return itemsOf(node, key);
+}
+
+/** The entries of a map that is a member of a map, as in listIn. */
+export function mapIn(node: Node | undefined, key: string, source: Source): readonly (readonly [string, Node])[] {
+  requireKind(member(node, key), 'map', key, source);
+  return entriesOf(node, key);
+}
+
+/** The scalar that is a member of a map, as in listIn. */
+export function textIn(node: Node | undefined, key: string, source: Source): TextNode | undefined {
+  const found = member(node, key);
+  requireKind(found, 'text', key, source);
+  return found?.kind === 'text' ? found : undefined;
+}
+
+function requireKind(node: Node | undefined, kind: Node['kind'], key: string, source: Source): void {
+  if (node && node.kind !== kind) source.problem(node.at, `${key} has to be a ${kind}`);
 }

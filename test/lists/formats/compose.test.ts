@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import test from 'ava';
 
+import { hasCode } from '../../../src/errors.ts';
 import { readAt, readFiles, readText } from '../../helpers/read-lists.ts';
 
 test('the images of services, with variables, platforms and merge keys; what only builds is named', async (t) => {
@@ -143,4 +144,40 @@ test('a variable without a value is an error that names it, unless nothing depen
       'line 12: "${:-x}" names no variable',
     ],
   );
+});
+
+test('files of one item of include are one: the last one counts, and an override needs no image', async (t) => {
+  const { images, entries, errors, directory } = await readFiles(t, {
+    'compose.yaml': 'include:\n  - path: [sub/a.yaml, over/b.yaml]\nservices: {top: {image: top}}\n',
+    'sub/a.yaml': 'services: {db: {image: "db:1"}, web: {image: "web:1", platform: linux/arm64}}',
+    'sub/.env': 'TAG=2',
+    'over/b.yaml':
+      'services: {db: {ports: ["1:1"]}, web: {image: "web:${TAG}"}, more: {extends: {file: c.yaml, service: c}}}',
+    'sub/c.yaml': 'services: {c: {image: c}}',
+  });
+  t.deepEqual(errors, []);
+  t.deepEqual(images, ['docker://db:1', 'docker://web:2', 'docker://c', 'docker://top']);
+  t.deepEqual(entries[1]?.platforms, ['linux/arm64']);
+  t.is(entries[1]?.place.list, join(directory, 'over/b.yaml'));
+});
+
+test('files that each include the next one twice come to an end', async (t) => {
+  const files = Array.from(
+    { length: 24 },
+    (_, n) => [`${n}.yaml`, `include: [${n + 1}.yaml, ./${n + 1}.yaml]\n`] as const,
+  );
+  const error = await t.throwsAsync(
+    readFiles(t, { ...Object.fromEntries<string>(files), '24.yaml': 'services: {}\n' }),
+  );
+  t.true(hasCode(error, 'LIMIT_EXCEEDED'), error?.message);
+});
+
+test('a file that a thousand services extend is read once', async (t) => {
+  const one = Array.from({ length: 20_000 }, (_, n) => `  x${n}: {image: x${n}}\n`).join('');
+  const services = Array.from({ length: 1000 }, (_, n) => `  s${n}: {extends: {file: b.yaml, service: x1}}\n`).join('');
+  const { images, errors } = await readFiles(t, {
+    'a.yaml': `services:\n${services}`,
+    'b.yaml': `services:\n${one}`,
+  });
+  t.deepEqual([errors, images.length], [[], 1000]);
 });

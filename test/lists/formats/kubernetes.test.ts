@@ -172,3 +172,14 @@ test('anchors that stand for the same containers again and again are looked at o
   const { images } = await readText(lines.join('\n'));
   t.deepEqual(images, ['docker://a']);
 });
+
+test('a text of nothing but templates that are left open is refused as fast as any other', async (t) => {
+  const startMs = performance.now();
+  for (const open of ['$(', '${', '{{ ']) {
+    const { errors } = await readText(
+      `apiVersion: v1\nkind: Pod\nspec: {containers: [{image: "${open.repeat(300_000)}\\n"}]}`,
+    );
+    t.is(errors.length, 1);
+  }
+  t.true(performance.now() - startMs < 20_000);
+});

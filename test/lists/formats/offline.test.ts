@@ -99,3 +99,24 @@ mirror:
     ['mirror.platform', 'mirror.operators', 'mirror.blockedImages'],
   );
 });
+
+test('what is no list of images is reported, since nothing of it would be taken', async (t) => {
+  const texts = [
+    'apiVersion: content.hauler.cattle.io/v1\nkind: Images\nspec: {images: {name: a}}',
+    'apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages: {image: a}',
+    'apiVersion: mirror.openshift.io/v2alpha1\nkind: ImageSetConfiguration\nmirror: {additionalImages: {name: a}}',
+    'version: 1\nsync: {source: a}',
+    'version: 1\nsync: [{source: a, type: repository, tags: latest}]',
+    'include: a.yaml\nservices: {}',
+    'services: [a]\ninclude: []',
+    '{"schema":"longshore.fetch/1","images":{"reference":"a"}}',
+    '{"schema":"longshore.references/1","references":{"reference":"a"}}',
+    '{"schema":"longshore.lock/2","images":[]}',
+  ];
+  for (const text of texts) {
+    const type = text.startsWith('version: 1\nsync: {') ? 'regsync' : '';
+    const { errors } = await readText(text, type);
+    t.is(errors.length, 1, `${text}: ${errors.join('; ')}`);
+    t.regex(errors[0] ?? '', /has to be a (?:list|map)$/, text);
+  }
+});

@@ -74,6 +74,13 @@ const bad: Readonly<Record<string, RegExp>> = {
   'schema: longshore.list/1\nimages: [{repository: a, tags: {semver: new}}]': /"new" is no range of versions/,
   'schema: longshore.list/1\nimages: [{repository: a, tags: {newest: 0}}]': /newest is a whole number from 1/,
   'schema: longshore.list/1\nimages: [{reference: a, platforms: [arm]}]': /platform/,
+  'schema: longshore.list/1\nimages: [{repository: a, tags: {semver: [">=1"]}}]': /semver has to be a text/,
+  'schema: longshore.list/1\nimages: [{repository: a, tags: {newest: [3]}}]': /newest has to be a text/,
+  'schema: longshore.list/1\nimages: [{repository: a, tags: {semver: }}]': /semver has no value/,
+  'schema: longshore.list/1\nimages: [{repository: a, tags: }]': /tags has no value/,
+  'schema: longshore.list/1\nimages: [{repository: a, tags: {include: []}}]': /include has no pattern/,
+  'schema: longshore.list/1\nimages: [{reference: a, signature: [b]}]': /signature has to be a text/,
+  'schema: longshore.list/1\ndefaults: {keep: [oci]}\nimages: []': /keep has to be a text/,
 };
 
 test('what is wrong in our own list is named', async (t) => {

@@ -65,6 +65,14 @@ quay.io:
   t.regex(notes[1] ?? '', /"colour" of registry\.example\.com is not known, and not used/);
 });
 
+test('what is no map of repositories is reported, since nothing of it would be taken', async (t) => {
+  const { errors } = await readText('quay.io:\n  images: [a]\n  images-by-tag-regex: b\n  images-by-semver: [c]\n');
+  t.deepEqual(
+    errors.map((message) => /line \d+, column \d+: (.*)/.exec(message)?.[1]),
+    ['images', 'images-by-tag-regex', 'images-by-semver'].map((key) => `${key} has to be a map`),
+  );
+});
+
 test('all that is wrong is named, without the password', async (t) => {
   const { errors } = await readText(
     `quay.io:
