@@ -1,5 +1,6 @@
 import type { ErrorData } from '../../errors.ts';
 import type { FileStamp } from '../../system/files.ts';
+import type { GarbageReport } from '../store.ts';
 
 /** How long a read or a write waits for the transaction of another process. */
 export const busyMs = 10_000;
@@ -87,14 +88,6 @@ export type RegistryRow = {
   readonly weak: number;
 };
 
-export type GarbageCounts = {
-  readonly blobs: number;
-  readonly partials: number;
-  readonly temporaries: number;
-  readonly bytes: number;
-  readonly left: readonly string[];
-};
-
 type CommitRequest = {
   /**
    * The verified, synced tar. It is moved or removed, whatever the outcome. `stamp` is that of the descriptor that was
@@ -180,7 +173,7 @@ export type WriterTasks = {
     readonly request: { readonly setAsideDamagedAtMs: number | undefined };
     readonly response: undefined;
   };
-  collect: { readonly request: CollectRequest; readonly response: GarbageCounts };
+  collect: { readonly request: CollectRequest; readonly response: GarbageReport };
   close: { readonly request: undefined; readonly response: undefined };
 };
 

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 
 import { imageBlobName, registryBlobName } from '../../../image/digest.ts';
-import type { CollectRequest, GarbageCounts, Layout } from '../protocol.ts';
+import type { GarbageReport } from '../../store.ts';
+import type { CollectRequest, Layout } from '../protocol.ts';
 import { clearDirectory, type Cleared, collectFiles } from './clear-directory.ts';
 import { createForeignBlobs, type ForeignBlobs } from './foreign-blobs.ts';
 import type { OciIndexFile } from './oci-index.ts';
@@ -25,7 +26,7 @@ type Collector = {
 };
 
 /** Removes everything that is unreferenced, or only counts it (`dryRun`). Other requests are answered in between. */
-export async function collect(collector: Collector, request: CollectRequest): Promise<GarbageCounts> {
+export async function collect(collector: Collector, request: CollectRequest): Promise<GarbageReport> {
   const { db, layout, owners, rows, indexFile } = collector;
   const temporaries = owners.sweep(request);
   const partials = await collectPartials(collector, request);
