@@ -154,7 +154,7 @@ async function relist(
     ...(index && { index: describe(index) }),
     ...(oci && { oci: describe(oci) }),
     ...(isAsked && { referrers: attached.referrers }),
-    platform: manifest.platform ?? { os: '', architecture: '' },
+    platform: manifest.platform ?? noPlatform,
     blobs: digests,
   });
   return digests;

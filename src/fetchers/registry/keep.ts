@@ -27,7 +27,7 @@ export type KeepRequest = {
 
 /** Stores an image without conversion: writes its documents and lists it. All its layers must be in the store. */
 export async function keepImage(
-  { store, onEvent }: FetchContext,
+  context: FetchContext,
   { wanted, resolved, verified }: Pull,
   { config, platform, archive, attached }: KeepRequest,
   signal: AbortSignal,
@@ -36,17 +36,10 @@ export async function keepImage(
   const [index] = indexes;
   const oci = deriveOciManifest(manifest, resolved);
   signal.throwIfAborted();
-  const documents = [manifest, config, ...indexes, ...(oci ? [oci] : []), ...(attached?.documents ?? [])];
-  await Promise.all(documents.map((document) => putDocument(store, document)));
-  const blobs = new Map([
-    ...documents.map(({ digest, bytes }) => [digest, bytes.byteLength] as const),
-    ...layers.map(({ digest, size }) => [digest, size] as const),
-    ...(attached?.blobs ?? []),
-  ]);
-  const size = blobs.values().reduce((sum, bytes) => sum + bytes, 0);
-  onEvent({ type: 'ingested', key: wanted.key, imageID: manifest.digest, size });
+  const documents = [manifest, config, ...indexes, ...(oci ? [oci] : [])];
+  const blobs = await putDocuments(context, wanted.key, { root: manifest.digest, documents, blobs: layers, attached });
   const { host, repository } = wanted.reference;
-  const image = await store.commitRegistryImage({
+  const image = await context.store.commitRegistryImage({
     reference: wanted.isFurther ? `${host}/${repository}@${manifest.digest}` : wanted.name,
     manifest: describe(manifest),
     ...(index && { index: describe(index) }),
@@ -60,6 +53,33 @@ export async function keepImage(
     ...provenanceOf(verified),
   });
   return { image, blobs };
+}
+
+type Parts = {
+  /** The digest that is the ID of the image. */
+  readonly root: Digest;
+  readonly documents: readonly RegistryDocument[];
+  /** What else it consists of, which is in the store. */
+  readonly blobs: readonly { readonly digest: Digest; readonly size: number }[];
+  readonly attached: FetchedReferrers | undefined;
+};
+
+/** Writes all documents of an image. @returns the bytes of everything that belongs to it, by digest */
+export async function putDocuments(
+  { store, onEvent }: Pick<FetchContext, 'store' | 'onEvent'>,
+  key: string,
+  { root, documents, blobs, attached }: Parts,
+): Promise<ReadonlyMap<Digest, number>> {
+  const all = [...documents, ...(attached?.documents ?? [])];
+  await Promise.all(all.map((document) => putDocument(store, document)));
+  const stored = new Map([
+    ...all.map(({ digest, bytes }) => [digest, bytes.byteLength] as const),
+    ...blobs.map(({ digest, size }) => [digest, size] as const),
+    ...(attached?.blobs ?? []),
+  ]);
+  const size = stored.values().reduce((sum, bytes) => sum + bytes, 0);
+  onEvent({ type: 'ingested', key, imageID: root, size });
+  return stored;
 }
 
 /** Writes a document that matches its digest. It is not listed by that. */

@@ -11,7 +11,7 @@ import type { FetchContext } from '../context.ts';
 import type { Found } from '../found.ts';
 import { fetchBlobs, transferProgress } from './blobs.ts';
 import { describeRegistryImage, isLatest, type Pull } from './image.ts';
-import { describe, putDocument, readDocument } from './keep.ts';
+import { describe, putDocument, putDocuments, readDocument } from './keep.ts';
 import { fetchReferrers } from './referrers.ts';
 import { provenanceOf } from './signatures.ts';
 
@@ -31,15 +31,8 @@ export async function storeWhole(context: FetchContext, pull: Pull<WholeIndex>, 
   const derived = deriveOciIndex(resolved);
   const [oci] = derived;
   signal.throwIfAborted();
-  const all = [...documents, ...derived, ...(attached?.documents ?? [])];
-  await Promise.all(all.map((document) => putDocument(store, document)));
-  const stored = new Map([
-    ...all.map(({ digest, bytes }) => [digest, bytes.byteLength] as const),
-    ...blobs.map(({ digest, size }) => [digest, size] as const),
-    ...(attached?.blobs ?? []),
-  ]);
-  const size = stored.values().reduce((sum, bytes) => sum + bytes, 0);
-  context.onEvent({ type: 'ingested', key: wanted.key, imageID: manifest.digest, size });
+  const parts = { root: manifest.digest, documents: [...documents, ...derived], blobs, attached };
+  const stored = await putDocuments(context, wanted.key, parts);
   const kept = await store.commitRegistryImage({
     reference: wanted.name,
     manifest: describe(manifest),
