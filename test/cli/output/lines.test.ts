@@ -58,6 +58,7 @@ test('advice for a failure of a proxy is about the proxy', (t) => {
 test('advice contains only what can help in the situation', (t) => {
   const signer = { signers: ['ab'], searched: ['root'], name: 'docker.io/library/a' };
   t.notRegex(advised('KEY_UNKNOWN', signer, 'docker://a'), /discovery/);
+  t.regex(advised('KEY_UNKNOWN', signer, 'docker://a'), /longshore trust --prefix docker\.io\/library\/a KEYFILE\.$/);
   t.regex(advised('KEY_UNKNOWN', { ...signer, name: 'example.com/a' }), /for the keys that discovery offers/);
   t.notRegex(advised('SIGNATURE_MISSING', { location: 'x' }, 'docker://a'), /--signature/);
   t.regex(advised('SIGNATURE_MISSING', { location: 'x' }), /name it with --signature/);
