@@ -169,7 +169,7 @@ test('images that come while it runs stay', async (t) => {
   t.true((await names()).includes('example.com/app:1'));
 });
 
-test('a prune or a collection that is interrupted says what it has removed, and leaves a sound store; the same command goes on', async (t) => {
+test('prune, gc and rm say what they have removed when they are interrupted, and leave a sound store; the same command goes on', async (t) => {
   const { at, run, environment, write, names } = await pruning(t);
   const list = await write('list', 'example.com/base:1');
   const blobs = (): number => readdirSync(at('store/blobs'), { recursive: true }).length;
@@ -201,6 +201,13 @@ test('a prune or a collection that is interrupted says what it has removed, and 
   t.is((await run('image', 'verify')).code, 0);
   t.is((await run('image', 'gc', '--grace-period=1ms')).code, 0);
   t.deepEqual(await names(), []);
+
+  await run('fetch', 'example.com/app:1', 'example.com/old:1');
+  const taken = await interrupt('rm', 'example.com/app', 'example.com/old', 'example.com/base');
+  const ids = taken.stdout.trim().split('\n');
+  t.true(ids.length < 3, taken.stdout);
+  t.regex(taken.stderr, new RegExp(`^removed ${ids.length} image`, 'm'));
+  t.is((await names()).length, 3 - ids.length);
 });
 
 test('a prune that is killed leaves a sound store, which the next one goes on with', async (t) => {
