@@ -20,7 +20,14 @@ import {
   requireSound,
 } from './check-blob.ts';
 import { type Archive, makeArchiveOf, withArchiveOf } from './registry-image.ts';
-import { type LayoutFile, type RegistryFormat, registryLayout, type TarFile, writeTar } from './registry-layout.ts';
+import {
+  type LayoutFile,
+  layoutWithAttached,
+  type RegistryFormat,
+  registryLayout,
+  type TarFile,
+  writeTar,
+} from './registry-layout.ts';
 import { isRegistryImage } from './resolve-image.ts';
 import { type FileTarget, settleFile, writeFileTarget } from './write-file.ts';
 import { type TreeTarget, writeTree } from './write-tree.ts';
@@ -118,7 +125,7 @@ export async function exportRegistryImageToStream(
   await writeTar(context.store, { files, output, end: false }, signal);
 }
 
-/** Writes a registry image as an OCI image layout that contains only this image. @throws STORE_CORRUPT; as writeTree */
+/** Writes a registry image as an OCI image layout that contains only this image and what is attached to it. @throws STORE_CORRUPT; as writeTree */
 export async function exportRegistryImageToDirectory(
   context: ImagesContext,
   { image, ...target }: Pick<RegistryExport, 'image'> & TreeTarget,
@@ -132,7 +139,7 @@ export async function exportRegistryImageToDirectory(
       else await copyBlob(context, { ...content, to }, signal);
       await settleFile(to);
     };
-    await inParallel(await registryLayout(context.store, image, 'oci'), width, writeLayoutFile, signal);
+    await inParallel(await layoutWithAttached(context.store, image), width, writeLayoutFile, signal);
     await chmod(directory, 0o755);
   });
   context.store.touchRegistryImage(image.reference);

@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import type { Pack } from 'tar-stream';
 
 import { parseRegistryReference } from '../image/registry-reference.ts';
-import type { RegistryImage } from '../store/registry-store.ts';
+import type { Referrer, RegistryImage } from '../store/registry-store.ts';
 import type { Store } from '../store/store.ts';
 import { type ListedBlob, openSound, type SoundBlob } from './check-blob.ts';
 import { forThisMachine, readParts, readTree } from './registry-image.ts';
@@ -27,11 +27,28 @@ export async function registryLayout(
   image: RegistryImage,
   format: RegistryFormat,
 ): Promise<readonly LayoutFile[]> {
-  const files = await (format === 'oci' ? ociLayout(store, image) : dockerLayout(store, image));
+  return eachOnce(await (format === 'oci' ? ociLayout(store, image) : dockerLayout(store, image)));
+}
+
+/**
+ * The same in the format of OCI, with what is attached to the image, such as signatures. Programs find that by its `subject` if
+ * index.json lists it, and the image by its name: an archive has the image alone, since those that load one take no name.
+ *
+ * @throws as registryLayout
+ */
+export async function layoutWithAttached(store: Store, image: RegistryImage): Promise<readonly LayoutFile[]> {
+  return eachOnce(await ociLayout(store, image, image.referrers));
+}
+
+function eachOnce(files: readonly LayoutFile[]): readonly LayoutFile[] {
   return [...new Map(files.map((file) => [file.name, file])).values()];
 }
 
-async function ociLayout(store: Store, image: RegistryImage): Promise<readonly LayoutFile[]> {
+async function ociLayout(
+  store: Store,
+  image: RegistryImage,
+  attached: readonly Referrer[] = [],
+): Promise<readonly LayoutFile[]> {
   const manifest = image.oci ?? image.manifest;
   const { platform } = image;
   const name = nameOf(image);
@@ -39,15 +56,30 @@ async function ociLayout(store: Store, image: RegistryImage): Promise<readonly L
   const index = {
     schemaVersion: 2,
     mediaType: 'application/vnd.oci.image.index.v1+json',
-    manifests: [{ ...manifest, ...(platform.os !== '' && { platform }), annotations }],
+    manifests: [
+      { ...manifest, ...(platform.os !== '' && { platform }), annotations },
+      ...attached.map((one) => attachedEntry(image, one)),
+    ],
   };
+  const trees = await Promise.all([manifest, ...attached].map((root) => readTree(store, root)));
   return [
     { name: 'oci-layout', content: asJson({ imageLayoutVersion: '1.0.0' }) },
     { name: 'index.json', content: asJson(index) },
-    ...(await readTree(store, manifest)).map(({ digest, size }) => {
+    ...trees.flat().map(({ digest, size }) => {
       return { name: `blobs/sha256/${hex(digest)}`, content: { id: digest, size } };
     }),
   ];
+}
+
+/** What index.json says of a manifest that is attached: it has a name only where it was found by its tag. */
+function attachedEntry({ reference }: RegistryImage, { mediaType, digest, size, artifactType, tag }: Referrer): object {
+  const { host, repository } = parseRegistryReference(reference);
+  const annotations = { 'org.opencontainers.image.ref.name': `${host}/${repository}:${tag}` };
+  return {
+    ...{ mediaType, digest, size },
+    ...(artifactType !== '' && { artifactType }),
+    ...(tag !== undefined && { annotations }),
+  };
 }
 
 /** The layers are as they were transferred: programs that load them recognise the compression by its magic bytes. */

@@ -1,5 +1,6 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
@@ -9,7 +10,11 @@ import test, { type ExecutionContext } from 'ava';
 import { exportRegistryImage, exportRegistryImageToDirectory } from '../../src/images/export.ts';
 import type { RegistryFormat } from '../../src/images/registry-layout.ts';
 import { buildTar } from '../helpers/archive.ts';
+import { attachedTag, putAttached, serveReferrers } from '../helpers/attached.ts';
+import type { TestDescriptor } from '../helpers/registry.ts';
+import { openRegistryFetching } from '../helpers/registry-fetching.ts';
 import { asJson, describe, digestOf, putBytes, putRegistryImage } from '../helpers/registry-image.ts';
+import { sharedPool } from '../helpers/shared-pool.ts';
 import { storeContext } from '../helpers/store-context.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
@@ -97,3 +102,51 @@ testWith(['skopeo', 'umoci'], 'what skopeo copies out of each of them umoci unpa
     for (const name of ['one', 'two']) t.true(existsSync(join(`${copy}-bundle`, 'rootfs', name)), source);
   }
 });
+
+testWith(
+  ['skopeo'],
+  'a layout has what is attached to the image, and skopeo still finds both by their names',
+  async (t) => {
+    const { registry, reference: at, fetch, store, directory } = await openRegistryFetching(t);
+    const app = registry.putImage('app', '1');
+    const sbom = putAttached(registry, 'app', { to: app });
+    const signature = putAttached(registry, 'app', { tag: attachedTag(app, '.sig') });
+    serveReferrers(registry, 'app', { to: app, manifests: [sbom] });
+    await fetch(at('app:1'), { referrers: true, keep: 'oci' });
+    const listed = await store.findRegistryImage(`${registry.host}/app:1`);
+    if (!listed) return t.fail();
+
+    const layout = join(directory, 'layout');
+    const request = { image: listed, overwrite: false };
+    await exportRegistryImageToDirectory({ store, pool: sharedPool }, { ...request, target: layout }, never);
+    const named = async (name: string): Promise<unknown> =>
+      JSON.parse(await run('skopeo', 'inspect', '--raw', `oci:${layout}:${registry.host}/${name}`));
+    t.deepEqual(await named('app:1'), app.manifest);
+    t.is(
+      digestOf(
+        Buffer.from(
+          await run('skopeo', 'inspect', '--raw', `oci:${layout}:${registry.host}/app:${attachedTag(app, '.sig')}`),
+        ),
+      ),
+      signature.digest as never,
+    );
+    await run(
+      'skopeo',
+      'copy',
+      '--insecure-policy',
+      `oci:${layout}:${registry.host}/app:1`,
+      `dir:${join(directory, 'copy')}`,
+    );
+    const { manifests } = JSON.parse(await readFile(join(layout, 'index.json'), 'utf8')) as {
+      readonly manifests: readonly TestDescriptor[];
+    };
+    t.like(manifests[1], { digest: sbom.digest, size: sbom.size, artifactType: 'application/vnd.example.sbom' });
+    t.is(manifests.length, 3);
+    for (const { digest, size } of manifests)
+      t.is((await readFile(join(layout, 'blobs/sha256', digest.slice(7)))).length, size);
+
+    const archive = join(directory, 'app.tar');
+    await exportRegistryImage({ store, pool: sharedPool }, { ...request, format: 'oci', target: archive }, never);
+    t.deepEqual(JSON.parse(await run('skopeo', 'inspect', '--raw', `oci-archive:${archive}`)), app.manifest);
+  },
+);

@@ -37,7 +37,10 @@ export const imageCommands: readonly Command[] = [
     summary: 'Write an image to a file, uncompressed, or one of a registry as a tar; - is the standard output',
     examples: [
       ['image export example.com/app:1.0 app.aci', 'its sha512 is the image ID'],
-      ['image export docker://busybox:1 busybox.tar', 'an OCI archive; with a slash at the end, a directory'],
+      [
+        'image export docker://busybox:1 busybox.tar',
+        'an OCI archive; with a slash at the end, a directory, with what is attached',
+      ],
       ['image export --format=aci docker://busybox:1 busybox.aci', 'the archive that --keep=both would have kept'],
       ['image export --format=docker docker://busybox:1 - | docker load', 'for docker'],
     ],
