@@ -5,15 +5,15 @@ import test, { type ExecutionContext } from 'ava';
 
 import { buildAci } from '../helpers/archive.ts';
 import { environmentIn } from '../helpers/environment.ts';
-import { startPushTarget } from '../helpers/push-target.ts';
+import { startPushTarget, type TargetOptions } from '../helpers/push-target.ts';
 import { startRegistry } from '../helpers/registry.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
 /** A store with two images of a registry and an archive, and a registry to push to. */
-async function openStoreToPush(t: ExecutionContext) {
+async function openStoreToPush(t: ExecutionContext, options: TargetOptions = {}) {
   const directory = await temporaryDirectory(t);
-  const [registry, target] = [await startRegistry(t), await startPushTarget(t)];
+  const [registry, target] = [await startRegistry(t), await startPushTarget(t, options)];
   const environment = {
     ...environmentIn(directory),
     LONGSHORE_INSECURE_OPTIONS: 'image',
@@ -67,6 +67,18 @@ test('all images of the store are pushed, as JSON with events beside it', async 
   t.is(types.at(-1), 'push-finished');
   for (const type of ['node-added', 'upload-started', 'upload-progress', 'upload-finished', 'image-pushed', 'warning'])
     t.true(types.includes(type), type);
+});
+
+test('a registry that is read-only is named as what it may be, and a store without images is told of', async (t) => {
+  const { directory, longshore, references, to } = await openStoreToPush(t, {
+    intercept: ({ method, response }) => method === 'POST' && Boolean(response.writeHead(405).end()),
+  });
+  const refused = await longshore('push', ...references, '--to', to);
+  t.is(refused.code, 7);
+  t.regex(refused.stderr, /HTTP_STATUS: .*405\. Check the registry: it may be read-only\.$/m);
+  const empty = await longshore('push', '--dir', join(directory, 'elsewhere'), '--all', '--to', to);
+  t.is(empty.code, 0);
+  t.regex(empty.stderr, /^warning: \S*elsewhere has no images to push$/m);
 });
 
 test('a dry run shows what would go where, and sends nothing', async (t) => {

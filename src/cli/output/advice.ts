@@ -11,7 +11,7 @@ import {
 import { describeErrno } from '../../system/errno.ts';
 import { kebab } from '../options/values.ts';
 
-const later = 'Run again later: what was downloaded is kept';
+const later = 'Run again later: what was transferred is kept';
 const checkAddress = 'Check the address';
 const tellServer = 'Tell the operator of the server';
 const authD = 'auth.d of the configuration';
@@ -174,6 +174,8 @@ function adviceForStatus(details: ErrorDetails['HTTP_STATUS'], { isOfRegistry }:
     case 401:
     case 403:
       return suggest(details.didYouMean, adviceForDenial(details));
+    case 405:
+      return isOfRegistry ? 'Check the registry: it may be read-only' : checkAddress;
     case 407:
       return 'Put user and password into the address of the proxy: http://USER:PASSWORD@HOST:PORT';
     case 408:

@@ -125,6 +125,7 @@ export const runPushCommand: Run = async (io, line) => {
           onWarning(`${showReference(outcome.reference)} is skipped: an archive (ACI), which a registry does not take`);
       },
     }));
+    if (totals.images === 0) onWarning(`${show(store.dir)} has no images to push`);
     await result.end(totals);
   } finally {
     await metrics?.end();
