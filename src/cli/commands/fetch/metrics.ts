@@ -73,7 +73,7 @@ function createMeasures(registry: Registry) {
   const hostGauge = (name: string, help: string) => new Gauge(byHost(name, help));
   const hostCounter = (name: string, help: string) => new Counter(byHost(name, help));
 
-  const info = new Gauge({ ...named('info', 'Always 1.'), labelNames: ['version'] as const });
+  const info = new Gauge({ ...named('info', 'The version of longshore; always 1.'), labelNames: ['version'] as const });
   info.set({ version: readVersion() }, 1);
   const complete = gauge('run_complete', '1 if every image has been tried, 0 if the run ended before that.');
   gauge('run_start_timestamp_seconds', 'When the run began.').setToCurrentTime();
