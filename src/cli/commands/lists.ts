@@ -3,6 +3,7 @@ import {
   asImageError,
   type Finder,
   fromErrorData,
+  hasCode,
   ImageError,
   type Insecure,
   isImageError,
@@ -14,6 +15,7 @@ import {
   type Entry,
   type ImageEntry,
   listInvalid,
+  listTypes,
   type Note,
   pickWishes,
   type RegistryWish,
@@ -22,6 +24,7 @@ import {
 } from '../../lists/list.ts';
 import { readList } from '../../lists/read-list.ts';
 import type { Io } from '../command.ts';
+import { didYouMean } from '../options/suggestion.ts';
 
 /** The lists of a run, in their order. */
 export type Lists = {
@@ -44,7 +47,12 @@ export async function readLists(
 ): Promise<Lists> {
   const lists = [];
   for (const path of paths) {
-    lists.push(await readList({ path, directory: process.cwd(), input: stdin, environment }, signal));
+    const source = { path, directory: process.cwd(), input: stdin, environment };
+    lists.push(
+      await readList(source, signal).catch((error: unknown) => {
+        throw hasCode(error, 'FILE_NOT_FOUND') ? withSuggestion(path, error) : error;
+      }),
+    );
   }
   return {
     entries: lists.flatMap(({ entries }) => entries),
@@ -52,6 +60,14 @@ export async function readLists(
     notes: lists.flatMap(({ notes }) => notes),
     registries: lists.flatMap(({ registries }) => registries),
   };
+}
+
+/** Asks for the type that may be meant, where the path begins with a word that is nearly one. */
+function withSuggestion(path: string, error: ImageError<'FILE_NOT_FOUND'>): ImageError {
+  const at = path.indexOf(':');
+  const question = at > 0 ? didYouMean(path.slice(0, at), listTypes) : '';
+  const data = toErrorData(error);
+  return question === '' ? error : fromErrorData({ ...data, message: data.message + question.replace(/\?$/, ':?') });
 }
 
 /** What has to be said about lists before the work begins: each once. */
@@ -121,7 +137,10 @@ export async function answerSelections(
     const tags = known.get(repository) ?? [];
     if (isImageError(tags)) {
       const data = toErrorData(tags);
-      return fromErrorData({ ...data, message: `${showPlace(place)}: ${data.message}` });
+      const what = data.message.includes(repository.slice('docker://'.length))
+        ? ''
+        : `the tags of ${showReference(repository)}: `;
+      return fromErrorData({ ...data, message: `${showPlace(place)}: ${what}${data.message}` });
     }
     const chosen = selectTags(tags, selection);
     const asked = { ...pickWishes(entry), kind: 'image', type: 'docker', place, directory } as const;
@@ -195,5 +214,6 @@ async function readTags(store: Store): Promise<ReadonlyMap<string, readonly stri
     found.set(key, tags);
     tags.push(tag);
   }
+  for (const tags of found.values()) tags.sort(); // not in the order in which they happened to come
   return found;
 }

@@ -141,6 +141,6 @@ export function readLock(root: Node, source: Source): void {
   if (asked.size > 0)
     source.note(
       root.at,
-      'the references are taken, not what they are locked to: a fetch with this file as its lock does that',
+      'the references are taken; what they are locked to counts where this file is the lock of the run, too',
     );
 }

@@ -91,7 +91,7 @@ export async function readRequests({ asked, lists: paths, names, io }: RequestSo
  *
  * @returns a function that returns what is wrong with an entry, where the same image has another signature
  */
-function createOnce(): (key: string, entry: ImageEntry) => boolean | string {
+export function createOnce(): (key: string, entry: ImageEntry) => boolean | string {
   const signatures = new Map<string, ImageEntry>();
   const taken = new Set<string>();
   return (key, entry) => {

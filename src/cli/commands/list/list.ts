@@ -6,16 +6,19 @@ import {
   type Digest,
   type Finder,
   type ImageError,
+  isHttpUrl,
   isImageError,
   isOfRegistry,
   type Names,
   parseReference,
   referenceKey,
+  show,
   showReference,
 } from '../../../internal.ts';
 import {
   type Entry,
   type ImageEntry,
+  listInvalid,
   type Note,
   pickWishes,
   type Place,
@@ -38,6 +41,7 @@ import { registrySettings } from '../../registries/registry-settings.ts';
 import { openFinder, readCaFile } from '../fetch/network.ts';
 import { type FetchOptions, fetchOptions } from '../fetch/options.ts';
 import { withCredentials } from '../fetch/prepare.ts';
+import { createOnce } from '../fetch/requests.ts';
 import { answerSelections, askEach, listCredentials, type Lists, listWarnings, readLists } from '../lists.ts';
 
 /** `list FILE...`: prints what lists name, each once, with where. */
@@ -50,7 +54,7 @@ export const runListCommand: Run = async (io, line) => {
     io,
   );
   const errors: Failure[] = lists.errors.map((error) => ({ asked: undefined, error }));
-  const onError = (asked: string, error: ImageError): void => void errors.push({ asked, error });
+  const onError = (asked: string | undefined, error: ImageError): void => void errors.push({ asked, error });
   const found = collect(lists.entries, namesOf(line), onError);
   if (errors.length > 0) {
     await write(stderr, errorLines(errors));
@@ -150,8 +154,8 @@ async function expandSelections(
     failed.set(entry, answer);
     return [entry];
   });
-  const unexpected = (asked: string, error: ImageError): never => {
-    throw new Error(`a reference was read before: ${asked}`, { cause: error });
+  const unexpected = (_: string | undefined, error: ImageError): never => {
+    throw new Error('a reference was read before', { cause: error });
   };
   return collect(expanded, names, unexpected, failed);
 }
@@ -160,10 +164,11 @@ async function expandSelections(
 function collect(
   entries: readonly Entry[],
   names: Names,
-  onError: (asked: string, error: ImageError) => void,
+  onError: (asked: string | undefined, error: ImageError) => void,
   failed: ReadonlyMap<Entry, ImageError> = new Map(),
 ): readonly Named[] {
   const isFileIn = createFileChecks();
+  const once = createOnce();
   const named = new Map<string, Named>();
   for (const entry of entries) {
     const { place } = entry;
@@ -171,6 +176,11 @@ function collect(
     const wishes = pickWishes(entry);
     try {
       const what = entry.kind === 'tags' ? tagsOf(entry) : referenceOf(entry, names, isFileIn);
+      const verdict = entry.kind === 'image' && once(what.key, entry);
+      if (typeof verdict === 'string') {
+        onError(undefined, listInvalid({ place, problem: verdict }));
+        continue;
+      }
       const key = JSON.stringify([what.key, wishes]);
       const known = named.get(key);
       if (known) known.places.push(place);
@@ -197,17 +207,28 @@ function referenceOf({ image, directory }: ImageEntry, names: Names, isFileIn: R
 
 const batch = 1000;
 
-/** Lines that are a list again. What cannot be one line is a comment, and what failed is left out. */
+/** Lines that are a list again, with what only JSON can have as comments. What cannot be one line is a comment, and what failed is left out. */
 async function printText(named: readonly Named[], stdout: Writable): Promise<void> {
   for (let at = 0; at < named.length; at += batch) {
-    const lines = named.slice(at, at + batch).map(({ reference, repository = '', signature, tags, digest, error }) => {
-      if (error) return '';
-      if (reference === undefined) return `# ${showReference(repository)}: tags ${toSafeJson(tags)}\n`;
-      const pin = digest === undefined || reference.includes('@') ? '' : `@${digest}`;
-      return `${showReference(reference)}${pin}${signature === undefined ? '' : ` signature=${signature}`}\n`;
-    });
+    const lines = named.slice(at, at + batch).map((one) => (one.error ? '' : `${formatLine(one)}\n`));
     await write(stdout, lines.join(''));
   }
+}
+
+function formatLine({ reference, repository = '', signature, tags, digest, platforms, keep }: Named): string {
+  const wishes = [...(platforms ? [`platforms ${platforms.join(',')}`] : []), ...(keep ? [`keep ${keep}`] : [])];
+  const comment = wishes.length === 0 ? '' : ` # ${wishes.join(', ')}`;
+  if (reference === undefined) return `# ${showReference(repository)}: tags ${toSafeJson(tags)}${comment}`;
+  const shown = showReference(reference);
+  const pin = digest === undefined || reference.includes('@') ? '' : `@${digest}`;
+  const line = `${shown}${pin}${signature === undefined ? '' : ` signature=${signature}`}`;
+  const isWhole = isHttpUrl(reference) ? !/[?#]/.test(reference) : shown === reference;
+  const isLine = isWhole && isOneWord(reference) && (signature === undefined || isOneWord(signature));
+  return isLine ? `${line}${comment}` : `# ${show(line, 4096)}: only --output=json can have it`;
+}
+
+function isOneWord(text: string): boolean {
+  return /^(?!#|signature=)[^\s\p{Cc}]+$/u.test(text);
 }
 
 async function printJson(named: readonly Named[], notes: readonly Note[], stdout: Writable): Promise<void> {
