@@ -1,5 +1,5 @@
-import { asImageError, ImageError } from '../errors.ts';
-import { type Digest, isDigest } from '../image/digest.ts';
+import { asImageError, hasCode, ImageError } from '../errors.ts';
+import { type Digest, isDigest, parseDigest } from '../image/digest.ts';
 import { isImageId } from '../image/image-id.ts';
 import { defaultLabels, type NodePlatform } from '../image/labels.ts';
 import { type PlatformChoice, runsOn } from '../image/platform.ts';
@@ -10,7 +10,7 @@ import type { RegistryImage } from '../store/registry-store.ts';
 import type { Store, StoredImage } from '../store/store.ts';
 import { type CollectReport, noGarbage, removeUnused } from './collect.ts';
 import { findDependency } from './extract.ts';
-import { type Entry, listImages } from './list.ts';
+import { type Entry, listImages, registryEntry } from './list.ts';
 import { entryKey, resolveEntry } from './resolve-image.ts';
 
 /** What has to stay: what a reference stands for in the store, or the images that a lock has. `asked` is for messages. */
@@ -199,7 +199,10 @@ async function findRegistryImages(
   platforms: readonly PlatformChoice[],
 ): Promise<readonly (StoredImage | RegistryImage)[]> {
   const asked = formatReference(reference);
-  const entry = await resolveEntry(store, asked);
+  const entry = await resolveEntry(store, asked).catch((error: unknown) => {
+    if (hasCode(error, 'NOT_IN_STORE')) return findOfDigest(store, reference, error);
+    throw error;
+  });
   if (entry.kind === 'image') return findArchives(store, reference, entry.image);
   const named = entry.image;
   const index = named.platforms ? named.manifest : named.index;
@@ -211,6 +214,15 @@ async function findRegistryImages(
     (one) => platforms.length === 0 || platforms.some((platform) => answers(one, platform)),
   );
   return [named, ...fitting]; // the name leads to the others
+}
+
+/** An image that a tag brought, where it is asked for by its digest. @throws notFound */
+async function findOfDigest(store: Store, reference: RegistryReference, notFound: ImageError): Promise<Entry> {
+  const { digest } = reference;
+  const images = digest === undefined ? [] : await store.registryImagesOf(parseDigest(digest));
+  const image = images.find((one) => isOf(reference, one));
+  if (!image) throw notFound;
+  return registryEntry(image);
 }
 
 function isOf({ host, repository }: RegistryReference, { reference }: RegistryImage): boolean {

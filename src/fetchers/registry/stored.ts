@@ -206,8 +206,9 @@ async function findWhole(
 ): Promise<KeptImage | undefined> {
   const { store, registries, verifier } = context;
   const { name, platform, reference } = about;
-  const named = (await store.findRegistryImage(name)) ?? (await findPinned(context, reference));
-  if (!named) return undefined;
+  const listed = (await store.findRegistryImage(name)) ?? (await findPinned(context, reference));
+  if (!listed) return undefined;
+  const named = reference.digest === listed.manifest.digest ? withoutIndex(listed) : listed;
   const isWhole = named.platforms !== undefined;
   if (platform === 'all' && !isWhole && named.index) return undefined;
   const isOnly = isWhole
@@ -224,6 +225,11 @@ async function findWhole(
     (await findTrusted(context, fitting)) ?? (isWhole ? await findTrustedPart(context, named, about) : undefined);
   if (!image) return undefined;
   for (const digest of image.blobs) if (!(await hasBlob(context, { digest }, signal))) return undefined;
+  return image;
+}
+
+/** What the digest of one manifest stands for: that alone, though it may have come with the index that has others, too. */
+function withoutIndex({ index: _, ...image }: RegistryImage): RegistryImage {
   return image;
 }
 

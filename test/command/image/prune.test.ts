@@ -236,3 +236,13 @@ test('a prune that is killed leaves a sound store, which the next one goes on wi
   t.is((await run('image', 'prune', '-f', list)).code, 0);
   t.deepEqual(await names(), ['example.com/app:1', 'example.com/base:1']);
 });
+
+test('an image that a tag brought stays for a list that has it by its digest', async (t) => {
+  const { docker, index, write, prune, names } = await pruning(t);
+  const list = await write('digest.txt', docker(`app@${index.digest}`));
+  const { code, stderr, kept } = await prune('-f', list);
+  t.deepEqual([code, kept], [0, 1], stderr);
+  t.deepEqual(await names(), [docker('app:1').slice('docker://'.length)]);
+  const other = await write('other.txt', docker(`other@${index.digest}`));
+  t.is((await prune('-f', other)).code, 4);
+});

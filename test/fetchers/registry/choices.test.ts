@@ -92,3 +92,27 @@ test('choices that contradict each other are a usage error, before anything is a
   t.is(outcomes[0]?.status, 'fetched', 'and with nothing said of what is kept, a whole index is kept as it came');
   t.true(asked('GET /v2/app/') > 0);
 });
+
+test('the digest of one manifest of an index stands for that alone, whatever else the store has of the index', async (t) => {
+  const { find, digestFor, reference, at } = await choosing(t);
+  await find([{ image: reference, platform: ['linux/amd64', 'linux/arm64'] }]);
+  const arm64 = digestFor('arm64');
+  const image = `docker://${at(arm64)}`;
+  const { outcomes } = await find(
+    [['linux/arm64'], ['all'], ['linux/amd64'], ['linux/amd64', 'linux/arm64']].map((platform) => ({
+      image,
+      platform,
+    })),
+    { pullPolicy: 'never' },
+  );
+  t.deepEqual(
+    outcomes.map(({ status, imageID }) => [status, imageID]),
+    [
+      ['present', arm64],
+      ['present', arm64],
+      ['failed', undefined],
+      ['failed', undefined],
+    ],
+  );
+  t.is(outcomes[0]?.digest, arm64);
+});
