@@ -4,9 +4,9 @@ import { resolve, sep } from 'node:path';
 import type { BatchRequest } from './coordinator/walk.ts';
 import { asImageError, ImageError } from './errors.ts';
 import type { Choices, OwnChoices } from './fetchers/context.ts';
-import type { AppInput } from './image/apps.ts';
+import type { AppInput, ImageType } from './image/apps.ts';
 import { formatPlatformChoice, hostPlatform, parsePlatformChoice } from './image/platform.ts';
-import { parseReference, referenceKey } from './image/reference.ts';
+import { type ImageReference, parseReference, referenceKey } from './image/reference.ts';
 import type { FetchSettings } from './options.ts';
 
 /**
@@ -16,15 +16,15 @@ import type { FetchSettings } from './options.ts';
  */
 export function parseApps(apps: readonly AppInput[], settings: ChoiceSettings = {}): readonly BatchRequest[] {
   const workingDirectory = process.cwd();
-  const checkIn = createFileChecks();
+  const parse = createParser();
   const choose = createChooser(settings);
   const requests = apps.map((app, index): BatchRequest => {
     const { image: text, type = 'guess', signature: path, directory = workingDirectory } = app;
     const own = choose(app);
     try {
-      const reference = parseReference(text, { type, directory, isFile: checkIn(directory) });
+      const { reference, key: named } = parse(text, type, directory);
       const signature = path === undefined ? undefined : resolve(directory, path);
-      const key = referenceKey(reference) + (signature === undefined ? '' : ` ${signature}`);
+      const key = signature === undefined ? named : `${named} ${signature}`;
       const parsed = { index, text, signature, reference };
       const isOfRegistry = reference.kind === 'registry' || reference.kind === 'id';
       return own && isOfRegistry ? { ...parsed, key: `${key} ${own.key}`, choices: own.choices } : { ...parsed, key };
@@ -34,6 +34,25 @@ export function parseApps(apps: readonly AppInput[], settings: ChoiceSettings = 
   });
   const isPlain = requests.every((request) => 'error' in request || !request.choices);
   return isPlain ? requests : withOneName(requests, choicesOf(settings));
+}
+
+type Parsed = { readonly reference: ImageReference; readonly key: string };
+
+/** Returns a function that parses references, each that is asked for several times only once. */
+function createParser(): (text: string, type: ImageType, directory: string) => Parsed {
+  const checkIn = createFileChecks();
+  const places = new Map<string, Map<string, Parsed>>();
+  return (text, type, directory) => {
+    const place = `${type} ${directory}`;
+    const parsed = places.get(place) ?? new Map<string, Parsed>();
+    places.set(place, parsed);
+    const known = parsed.get(text);
+    if (known) return known;
+    const reference = parseReference(text, { type, directory, isFile: checkIn(directory) });
+    const now = { reference, key: referenceKey(reference) };
+    parsed.set(text, now);
+    return now;
+  };
 }
 
 /**
