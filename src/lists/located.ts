@@ -95,6 +95,12 @@ function createBuilder(
     }
   };
 
+  /** Where a value is missing, its key or the map or list around it is named. */
+  const placeOfNothing = (): number => {
+    const parent = open.at(-1);
+    return (parent?.kind === 'map' ? parent.key?.at : undefined) ?? parent?.at ?? 0;
+  };
+
   const put = (parent: OpenMap, key: Node, value: Node): void => {
     if (key.kind !== 'text') return;
     if (key.text === '<<') for (const one of value.kind === 'list' ? value.items : [value]) parent.merges.push(one);
@@ -132,7 +138,10 @@ function createBuilder(
       case EVENT_ID.SCALAR: {
         const value = getScalarValue(text, event);
         const isNull = event.style === SCALAR_STYLE.PLAIN && /^(?:|~|null|Null|NULL)$/.test(value);
-        add({ kind: 'text', at: Math.max(0, event.valueStart), text: value, isNull }, anchorOf(event));
+        add(
+          { kind: 'text', at: event.valueStart < 0 ? placeOfNothing() : event.valueStart, text: value, isNull },
+          anchorOf(event),
+        );
         return undefined;
       }
       case EVENT_ID.ALIAS: {

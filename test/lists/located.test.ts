@@ -111,3 +111,14 @@ test('what another program wrote is read as it was meant', (t) => {
   );
   t.pass();
 });
+
+test('what is missing stands where its key does, or the list around it', (t) => {
+  const [root] = [
+    ...readDocuments('a: 1\nbb:\nc:\n  dd:\n  e:\n    -\n    - 1\n', (at, problem) => t.fail(`${at}: ${problem}`)),
+  ];
+  const at = (node: Node | undefined, key: string) => (node?.kind === 'map' ? node.entries.get(key) : undefined);
+  t.is(at(root, 'bb')?.at, 5);
+  t.is(at(at(root, 'c'), 'dd')?.at, 14);
+  const list = at(at(root, 'c'), 'e');
+  t.deepEqual(list?.kind === 'list' && list.items.map(({ at }) => at), [27, 35]);
+});

@@ -3,8 +3,15 @@ import { parsePlatformChoice } from '../../image/platform.ts';
 import type { Selection, Source, Wishes } from '../list.ts';
 import { entriesOf, itemsOf, member, type Node, type TextNode } from '../located.ts';
 
+/** As in a lock file. With aliases, a short text could stand for very many. */
+const maxPlatforms = 64;
+
 /** The platforms that a text or a list of texts names; what is no platform is reported. */
 export function platformsOf(node: Node | undefined, source: Source): Wishes {
+  if (node?.kind === 'list' && node.items.length > maxPlatforms) {
+    source.problem(node.at, `more than ${maxPlatforms} platforms`);
+    return {};
+  }
   const platforms = textsOf(node, 'expected a platform such as linux/arm64', source).flatMap(({ at, text }) => {
     const fault = platformFault(text);
     if (fault !== undefined) source.problem(at, fault);

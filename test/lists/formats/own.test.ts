@@ -80,6 +80,8 @@ const bad: Readonly<Record<string, RegExp>> = {
   'schema: longshore.list/1\nimages: [{repository: a, tags: }]': /tags has no value/,
   'schema: longshore.list/1\nimages: [{repository: a, tags: {include: []}}]': /include has no pattern/,
   'schema: longshore.list/1\nimages: [{reference: a, signature: [b]}]': /signature has to be a text/,
+  [`schema: longshore.list/1\nimages: [{reference: a, platforms: [${'linux/arm64, '.repeat(64)} linux/amd64]}]`]:
+    /more than 64 platforms/,
   'schema: longshore.list/1\ndefaults: {keep: [oci]}\nimages: []': /keep has to be a text/,
 };
 
