@@ -83,8 +83,8 @@ export async function* readChunks(
   file: OpenedFile,
   shown: string,
   available?: (known: number) => Promise<number>,
+  buffer = Buffer.allocUnsafeSlow(readBytes),
 ): AsyncGenerator<Uint8Array> {
-  const buffer = Buffer.allocUnsafeSlow(readBytes);
   for (let at = 0; ;) {
     const end = available ? await available(at) : Infinity;
     if (end <= at) return;
@@ -104,14 +104,22 @@ export function fileUnreadable(path: string, what: string, cause?: unknown): Ima
   return new ImageError('FILE_UNREADABLE', what, { path }, { cause });
 }
 
+/** Memory of files that have been hashed, for the next ones: it would be collected late, since little else is made here. */
+const spareBuffers: Buffer<ArrayBuffer>[] = [];
+
 /** Hashes a whole file. @throws FILE_NOT_FOUND, FILE_UNREADABLE */
 export const reHash: Handler<'reHash'> = async ({ path, algorithm }) => {
   await using file = await openFile(path, path);
   const hash = createHash(algorithm);
   let bytes = 0;
-  for await (const chunk of readChunks(file, path)) {
-    hash.update(chunk);
-    bytes += chunk.length;
+  const buffer = spareBuffers.pop() ?? Buffer.allocUnsafeSlow(readBytes);
+  try {
+    for await (const chunk of readChunks(file, path, undefined, buffer)) {
+      hash.update(chunk);
+      bytes += chunk.length;
+    }
+  } finally {
+    spareBuffers.push(buffer);
   }
   return { hex: hash.digest('hex'), bytes };
 };
