@@ -105,7 +105,7 @@ test('a fetch that does not fit begins only what fits, says so in one line, and 
   t.regex(
     lines.at(-1) ?? '',
     new RegExp(
-      `^error: STORE_FULL: the disk of .*store is full: ${fetched} images are there, ${8 - fetched} are missing; at least .* needed and .* free`,
+      `^error: STORE_FULL: the disk of .*store is full: ${fetched} images? (?:is|are) there, ${8 - fetched} (?:is|are) missing; at least .* needed and .* free`,
     ),
   );
   t.like(second.totals, { present: fetched, fetched: 8 - fetched, failed: 0 });

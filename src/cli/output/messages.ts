@@ -13,7 +13,7 @@ import {
   type Totals,
 } from '../../internal.ts';
 import { errorLine } from './error-line.ts';
-import { size } from './state-line.ts';
+import { plural, size } from './state-line.ts';
 
 /** Lines that are written in all modes of progress. */
 export type Messages = {
@@ -95,6 +95,6 @@ function diskFull(
     free !== undefined && needed !== undefined
       ? `at least ${size(needed)} are needed and ${size(free)} are free; "longshore plan" says how much all of them need`
       : '"longshore plan" says how much they need';
-  const message = `the disk of ${show(path, 1024)} is full: ${there} images are there, ${missing.length} are missing; ${room}`;
+  const message = `the disk of ${show(path, 1024)} is full: ${plural(there, 'image is', 'images are')} there, ${plural(missing.length, 'is', 'are')} missing; ${room}`;
   return new ImageError('STORE_FULL', message, { path });
 }

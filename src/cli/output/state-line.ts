@@ -129,7 +129,7 @@ export function pushKeptLine({ pushed, present }: PushTotals): string {
   return `interrupted; ${images}, and the registry keeps the blobs that were sent: the same command goes on from there`;
 }
 
-function plural(count: number, one: string, many: string): string {
+export function plural(count: number, one: string, many: string): string {
   return `${count} ${count === 1 ? one : many}`;
 }
 

@@ -97,7 +97,8 @@ function readService(name: string, definitions: readonly Definition[]): void {
   } else if (builds || first((node) => member(node, 'provider')) !== undefined) {
     source.note(service.at, `${shown} is skipped: it ${builds ? 'only builds' : 'has a provider'}, and names no image`);
   } else {
-    source.problem(service.at, `${shown} has neither an image nor a build`);
+    const advice = 'of files that complete each other, "docker compose config" makes one';
+    source.problem(service.at, `${shown} has neither an image nor a build; ${advice}`);
   }
 }
 

@@ -140,7 +140,7 @@ test('a variable without a value is an error that names it, unless nothing depen
       'line 7: "$x" is left open: a list has to have what it stands for',
       'line 8: "${UNSET/a/b}" cannot be read',
       'line 9: a } is missing',
-      'line 11: service j has neither an image nor a build',
+      'line 11: service j has neither an image nor a build; of files that complete each other, "docker compose config" makes one',
       'line 12: "${:-x}" names no variable',
     ],
   );
