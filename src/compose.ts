@@ -196,6 +196,7 @@ function openRegistries(options: ActionOptions, context: Context): Registries {
     lookasides: options.lookasides ?? { scopes: new Map(), others: undefined, fallback: undefined },
     configs: createRecentDocuments(recentBytes),
     referrers: options.referrers ?? false,
+    cosignPlaces: new Map(),
     ...choicesOf(options),
   };
 }

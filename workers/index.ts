@@ -47,10 +47,8 @@ export const verifySignature = replying('verifySignature', async (request) =>
   (await verifySignatureModule()).verifySignature(request),
 );
 
-const verifySimpleModule = lazy(() => import('./openpgp/verify-simple.ts'));
-export const verifySimpleSignature = replying('verifySimpleSignature', async (request) =>
-  (await verifySimpleModule()).verifySimpleSignature(request),
-);
+const verifyImageModule = lazy(() => import('./proofs/verify-image.ts'));
+export const verifyImage = replying('verifyImage', async (request) => (await verifyImageModule()).verifyImage(request));
 
 const inspectSignatureModule = lazy(() => import('./openpgp/signers.ts'));
 export const inspectSignature = replying('inspectSignature', async (request) =>

@@ -3,6 +3,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { type ErrorData, isImageError, toErrorData } from '../src/errors.ts';
 import type { ImageId } from '../src/image/image-id.ts';
 import type { ImageManifest } from '../src/image/manifest.ts';
+import type { Evidence } from '../src/image/proof.ts';
 import type { RegistryReference } from '../src/image/registry-reference.ts';
 import { debugLog } from '../src/system/debug.ts';
 import type { ConvertRequest, ConvertResponse, UnpackLayerRequest, UnpackLayerResponse } from './convert/requests.ts';
@@ -16,13 +17,13 @@ const debug = debugLog('workers');
 /** The first message of a thread, once its code is loaded. */
 export type ReadyMessage = { readonly kind: 'ready'; readonly threadId: number };
 
-/** Verifies the signatures of a registry image. */
-export type VerifySimpleSignatureRequest = Pick<
+/** Verifies what was found that may prove who signed an image of a registry. */
+export type VerifyImageRequest = Pick<
   VerifySignatureRequest,
   'keys' | 'name' | 'searched' | 'weakKeys' | 'nowMs' | 'signatures'
 > & {
-  /** Signed messages with their locations, for errors. `signatures` limits the total number in all of them. */
-  readonly messages: readonly { readonly bytes: Uint8Array; readonly location: string }[];
+  /** All of one kind, or of those that public keys sign. `signatures` limits how many OpenPGP signatures are in all of them. */
+  readonly evidence: readonly Evidence[];
   /** The most bytes of a decompressed message. */
   readonly messageBytes: number;
   /** The requested reference. */
@@ -31,8 +32,14 @@ export type VerifySimpleSignatureRequest = Pick<
   readonly digests: readonly string[];
 };
 
-/** `location` is that of the first good signature. */
-export type VerifySimpleSignatureResponse = VerifySignatureResponse & { readonly location: string };
+/** What is good of the evidence, at least one: its index, the digest that it is about, and who has signed it. */
+export type VerifyImageResponse = VerifySignatureResponse & {
+  readonly good: readonly {
+    readonly index: number;
+    readonly covers: string;
+    readonly signedBy: readonly string[];
+  }[];
+};
 
 export type InspectKeyRequest = {
   readonly certificate: Uint8Array;
@@ -40,12 +47,19 @@ export type InspectKeyRequest = {
   readonly location: string;
 };
 
+/** A certificate of OpenPGP, or a public key in PEM. */
+export type KeyKind = 'openpgp' | 'public-key';
+
 /** Describes a certificate file. Used when keys are added and listed. */
 export type InspectKeyResponse = {
+  readonly kind: KeyKind;
   readonly fingerprint: string;
   readonly subkeys: readonly string[];
   readonly identities: readonly string[];
-  readonly createdAtMs: number;
+  /** Of OpenPGP only. */
+  readonly createdAtMs?: number;
+  /** Of a public key, for people: `ECDSA P-256`. */
+  readonly algorithm?: string;
   readonly expiresAtMs?: number;
   readonly revoked: boolean;
   /** Why it cannot verify anything now. `weak` applies only while weak keys are not accepted. */
@@ -129,10 +143,7 @@ export type Tasks = {
   start: { readonly request: Readonly<Record<string, never>>; readonly response: undefined };
   ingest: { readonly request: IngestRequest; readonly response: IngestResponse };
   verifySignature: { readonly request: VerifySignatureRequest; readonly response: VerifySignatureResponse };
-  verifySimpleSignature: {
-    readonly request: VerifySimpleSignatureRequest;
-    readonly response: VerifySimpleSignatureResponse;
-  };
+  verifyImage: { readonly request: VerifyImageRequest; readonly response: VerifyImageResponse };
   inspectSignature: {
     readonly request: InspectSignatureRequest;
     readonly response: InspectSignatureResponse;

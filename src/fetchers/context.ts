@@ -12,6 +12,7 @@ import type { PlatformChoice } from '../image/platform.ts';
 import { showUrl } from '../image/show.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { RegistryClient } from '../registry/client.ts';
+import type { CosignPlace } from '../registry/cosign.ts';
 import type { Lookasides } from '../registry/lookaside.ts';
 import type { RecentDocuments } from '../registry/recent-documents.ts';
 import type { OnSilence, Store } from '../store/store.ts';
@@ -135,6 +136,8 @@ export type Registries = Choices & {
   client(): Promise<RegistryClient>;
   /** The places with signatures of images. */
   readonly lookasides: Lookasides;
+  /** Where the signatures of cosign were found last, by host: that place is asked first. */
+  readonly cosignPlaces: Map<string, CosignPlace>;
   /** A cache of image configurations. */
   readonly configs: RecentDocuments;
   /** Whether what is attached to images is kept with them. */

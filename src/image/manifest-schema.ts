@@ -1,10 +1,9 @@
 import * as z from 'zod';
 
 import { acIdentifierProblem, acNameProblem } from './ac-identifier.ts';
-import { listOf, text } from './go-json.ts';
 import { labelFaults } from './labels.ts';
 import { isHttpUrl, isolatorValues, isRfc3339, semVerProblem } from './manifest-values.ts';
-import { describeIssue } from './shape.ts';
+import { describeIssue, listOf, text } from './shape.ts';
 
 const flag = z.boolean().nullish();
 const count = z.int().min(0, 'must not be negative').nullish();

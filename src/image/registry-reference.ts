@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net';
 
 import { ImageError } from '../errors.ts';
-import { sanitizeAcIdentifier } from './ac-identifier.ts';
+import { isAcIdentifier, sanitizeAcIdentifier } from './ac-identifier.ts';
 import { isDigest } from './digest.ts';
 import { show } from './show.ts';
 
@@ -138,10 +138,13 @@ export function trustName({ name, source }: { readonly name: string; readonly so
   }
 }
 
-/**
- * The name of a directory with keys cannot contain a port, so the colon becomes an underscore, as in names of converted
- * images: `localhost_5000/app`.
- */
+/** The name for which keys are trusted for a repository, as in references: `localhost:5000/app`. */
 export function registryTrustName({ host, repository }: Pick<RegistryReference, 'host' | 'repository'>): string {
-  return sanitizeAcIdentifier(`${host}/${repository}`);
+  return `${host}/${repository}`;
+}
+
+/** Whether keys can be trusted for a name: of images, or of a registry or its repositories as in references. */
+export function isTrustName(text: string): boolean {
+  const [host, repository] = splitAt(text, '/');
+  return isAcIdentifier(text) || (isRegistryHost(host) && (repository === undefined || isRepository(repository)));
 }

@@ -139,7 +139,7 @@ export function workerFailed(error: unknown, shown: string | undefined): never {
 
 const shortTasks: ReadonlySet<TaskName> = new Set([
   'verifySignature',
-  'verifySimpleSignature',
+  'verifyImage',
   'inspectSignature',
   'inspectKey',
   'inspectKeys',

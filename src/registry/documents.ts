@@ -142,14 +142,26 @@ export function getConfig(
   observer: HttpObserver | undefined,
   signal: AbortSignal,
 ): Promise<RegistryDocument> {
-  const { digest, mediaType, size } = config;
+  const limit = { name: 'registryConfig', bytes: client.options.limits.registryConfig };
+  return getSmallBlob(client, where, { blob: config, limit }, observer, signal);
+}
+
+/** Gets a blob into memory and checks its digest and size. @throws ImageError as getManifest */
+export function getSmallBlob(
+  client: RegistryClient,
+  where: Repository,
+  { blob, limit: most }: { readonly blob: Descriptor; readonly limit: DocumentRequest['limit'] },
+  observer: HttpObserver | undefined,
+  signal: AbortSignal,
+): Promise<RegistryDocument> {
+  const { digest, mediaType, size } = blob;
   const target = targetOf(where, { path: `blobs/${digest}`, namedBy: 'digest' });
-  return withinLimit('registryConfig', client.options.limits.registryConfig, size, (limit) =>
+  return withinLimit(most.name, most.bytes, size, (limit) =>
     client.getDocument(
       target,
       { limit, statuses: [200], ...(observer && { observer }) },
       ({ body }) => {
-        checkDigest(body, config);
+        checkDigest(body, blob);
         return { bytes: body, digest, mediaType };
       },
       signal,

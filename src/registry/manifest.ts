@@ -3,10 +3,9 @@ import * as z from 'zod';
 
 import { ImageError } from '../errors.ts';
 import { type Digest, isDigest } from '../image/digest.ts';
-import { listOf, text, texts } from '../image/go-json.ts';
 import { describeJsonFault, foldKey, parseJsonStrict } from '../image/json.ts';
 import { type GoPlatform, indexTypes, manifestTypes } from '../image/platform.ts';
-import { checkShape, formatFault } from '../image/shape.ts';
+import { checkShape, formatFault, listOf, text, texts } from '../image/shape.ts';
 import { show } from '../image/show.ts';
 import {
   anyManifestTypes,
@@ -45,7 +44,7 @@ const subjectShape = z.object({ digest }).optional().catch(undefined);
 
 const indexShape = z.object({
   schemaVersion,
-  manifests: listOf(descriptor.extend({ platform })),
+  manifests: listOf(descriptor.extend({ platform, artifactType: text })),
   subject: subjectShape,
   annotations: texts,
 });
@@ -173,7 +172,11 @@ function toIndex(value: object, mediaType: string): ImageIndex {
     mediaType,
     subject: subject?.digest,
     annotations,
-    entries: manifests.map(({ platform, ...entry }) => ({ ...descriptorOf(entry), platform })),
+    entries: manifests.map(({ platform, artifactType, ...entry }) => ({
+      ...descriptorOf(entry),
+      platform,
+      ...(artifactType && { artifactType }),
+    })),
   };
 }
 

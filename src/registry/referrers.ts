@@ -12,6 +12,7 @@ import { type DigestPointer, type DocumentPointer, getManifest, type ParsedDocum
 import { parseAnyManifest } from './manifest.ts';
 import type { GetDocument } from './resolve.ts';
 import { type DocumentTree, resolveTree } from './resolve-whole.ts';
+import type { IndexEntry } from './types.ts';
 
 /** A manifest that is attached to another one. */
 type AttachedManifest = {
@@ -32,7 +33,7 @@ const maxPages = 16;
 /** How cosign tags what it attaches, and how clients list it where the registry does not. */
 const suffixes = ['.sig', '.att', '.sbom'];
 
-type Context = {
+export type ReferrersContext = {
   readonly client: RegistryClient;
   readonly where: RegistryReference;
   /** Called for each document; default: asks the registry. */
@@ -50,7 +51,7 @@ type Context = {
  * @see OCI distribution-spec, Listing Referrers and Referrers Tag Schema; cosign, SPEC.md
  */
 export async function findAttached(
-  context: Context,
+  context: ReferrersContext,
   subjects: readonly Digest[],
   signal: AbortSignal,
 ): Promise<Attached> {
@@ -76,7 +77,7 @@ function mayHaveAttached({ document, tag = '' }: AttachedManifest): boolean {
 }
 
 async function attachedTo(
-  context: Context,
+  context: ReferrersContext,
   subject: Digest,
   signal: AbortSignal,
 ): Promise<readonly AttachedManifest[]> {
@@ -93,7 +94,7 @@ async function attachedTo(
 
 /** What a registry lists; if it has no lists, what the index under the tag names, and that index itself. */
 async function listedFor(
-  context: Context,
+  context: ReferrersContext,
   { subject, tag }: { readonly subject: Digest; readonly tag: string },
   signal: AbortSignal,
 ): Promise<readonly AttachedManifest[]> {
@@ -107,7 +108,7 @@ async function listedFor(
 
 /** @returns what is there and is attached indeed; `isWhole`: that is all. */
 async function getListed(
-  context: Context,
+  context: ReferrersContext,
   subject: Digest,
   entries: readonly DigestPointer[],
   signal: AbortSignal,
@@ -131,8 +132,8 @@ function isAttachedTo({ content }: ParsedDocument, subject: Digest): boolean {
 }
 
 /** A document; undefined if the registry does not have it. */
-async function getIfThere(
-  { client, where, get }: Context,
+export async function getIfThere(
+  { client, where, get }: Pick<ReferrersContext, 'client' | 'where' | 'get'>,
   pointer: DocumentPointer,
   signal: AbortSignal,
 ): Promise<ParsedDocument | undefined> {
@@ -149,13 +150,31 @@ const absent = [400, 404, 405, 406, 415, 501];
 
 /** All pages of the list of the registry; undefined if it has no such lists. */
 async function listFromApi(
-  { client, where, ask }: Context,
+  context: ReferrersContext,
   subject: Digest,
   signal: AbortSignal,
 ): Promise<readonly DigestPointer[] | undefined> {
+  const found: DigestPointer[] = [];
+  for await (const entries of referrerPages(context, subject, signal)) {
+    if (!entries) return undefined;
+    found.push(...entries.map(({ digest, size, mediaType }) => ({ digest, size, mediaType })));
+    if (found.length > maxAttached) throw tooMany();
+  }
+  return found;
+}
+
+/**
+ * The list of a registry, page by page. The first one is undefined if it has no such lists.
+ *
+ * @throws ImageError LIMIT_EXCEEDED for too many pages, MANIFEST_INVALID
+ */
+export async function* referrerPages(
+  { client, where, ask }: ReferrersContext,
+  subject: Digest,
+  signal: AbortSignal,
+): AsyncGenerator<readonly IndexEntry[] | undefined> {
   const { limits } = client.options;
   const { host, repository, digest } = where;
-  const entries: DigestPointer[] = [];
   let query = '';
   for (let page = 1; ; page += 1) {
     const path = `referrers/${subject}${query}`;
@@ -169,15 +188,14 @@ async function listFromApi(
     const read = (observer: HttpObserver) =>
       client.getDocument(target, { ...request, observer }, (answer) => readPage(answer, limits.layers, path), signal);
     const list = await ask(read);
-    if (!list) return undefined;
-    entries.push(...list.entries);
-    if (entries.length > maxAttached || page > maxPages) throw tooMany();
-    if (list.next === undefined) return entries;
+    yield list?.entries;
+    if (list?.next === undefined) return;
+    if (page >= maxPages) throw tooMany();
     query = list.next;
   }
 }
 
-type Page = { readonly entries: readonly DigestPointer[]; readonly next: string | undefined };
+type Page = { readonly entries: readonly IndexEntry[]; readonly next: string | undefined };
 
 /** @returns undefined if the answer is no list. */
 function readPage({ status, headers, body, url }: HttpDocument, maxLayers: number, path: string): Page | undefined {
@@ -185,8 +203,7 @@ function readPage({ status, headers, body, url }: HttpDocument, maxLayers: numbe
   if (status !== 200 || !indexTypes.some((known) => type.startsWith(known))) return undefined;
   const content = parseAnyManifest(body, type, maxLayers);
   if (content.kind !== 'index') return undefined;
-  const entries = content.entries.map(({ digest, size, mediaType }) => ({ digest, size, mediaType }));
-  return { entries, next: nextPage(headerOf(headers, 'link'), url, path) };
+  return { entries: content.entries, next: nextPage(headerOf(headers, 'link'), url, path) };
 }
 
 /** The query of the next page, which must be one of the same list. @see RFC 8288 */

@@ -87,7 +87,11 @@ export type Descriptor = {
   readonly annotations: Readonly<Record<string, string>>;
 };
 
-export type IndexEntry = Descriptor & { readonly platform: GoPlatform | undefined };
+export type IndexEntry = Descriptor & {
+  readonly platform: GoPlatform | undefined;
+  /** Of what is no image; a list of what is attached may leave it out. */
+  readonly artifactType?: string;
+};
 
 export type ImageIndex = {
   readonly kind: 'index';

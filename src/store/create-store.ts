@@ -16,7 +16,7 @@ import type { Layout } from './index/protocol.ts';
 import type { Reader } from './index/reader.ts';
 import { createRegistryLookups } from './index/registry-lookups.ts';
 import { digestDigits, formatRegistryRow, neededBlobs } from './index/registry-rows.ts';
-import { formatImageRow, formatRemoteRow, hashKey, idDigits } from './index/rows.ts';
+import { formatImageRow, formatProofRow, formatRemoteRow, hashKey, idDigits } from './index/rows.ts';
 import type { IndexRequest, Writer } from './index-thread.ts';
 import { refuseOnceClosed } from './refuse-once-closed.ts';
 import type { RegistryStore } from './registry-store.ts';
@@ -90,12 +90,13 @@ export async function createStore({ layout, readOnly, reader, writer, patience }
     touch: (imageId) => lastUsed.touch(idDigits(imageId)),
 
     temporaryPath,
-    async commit({ path, stamp, image, manifest, remote }) {
+    async commit({ path, stamp, image, manifest, remote, proofs = [] }) {
       await request('commit', {
         path,
         stamp,
         image: formatImageRow(image),
         manifest,
+        proofs: proofs.map(formatProofRow),
         ...(remote && { remote: formatRemoteRow(remote.url, remote.record) }),
       });
       return (await lookups.getImage(image.imageId)) ?? notListed(image.imageId);
@@ -161,7 +162,8 @@ function createRegistryStore(
     dropBlob: (digest, { keepsFile = false } = {}) => request('dropBlob', { digest: digestDigits(digest), keepsFile }),
     discardBlobs: (digests) => request('discardBlobs', { digests: digests.map(digestDigits) }),
     async commitRegistryImage(commit) {
-      await request('commitRegistryImage', { row: formatRegistryRow(commit), blobs: neededBlobs(commit) });
+      const proofs = (commit.proofs ?? []).map(formatProofRow);
+      await request('commitRegistryImage', { row: formatRegistryRow(commit), blobs: neededBlobs(commit), proofs });
       return (await lookups.findRegistryImage(commit.reference)) ?? registryImageNotListed(commit.reference);
     },
     touchRegistryImage: (reference) => lastUsed.touch(reference),

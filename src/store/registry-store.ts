@@ -1,6 +1,7 @@
 import type { Digest } from '../image/digest.ts';
 import type { ImageId } from '../image/image-id.ts';
 import type { GoPlatform } from '../image/platform.ts';
+import type { Proof } from '../image/proof.ts';
 import type { FileStamp } from '../system/files.ts';
 import type { OciDescriptor } from './index/oci-index.ts';
 
@@ -60,7 +61,10 @@ export type RegistryImage = {
 };
 
 /** `blobs` may omit the manifest, the index and the derived manifest: they are added in any case. */
-export type RegistryCommit = Omit<RegistryImage, 'size' | 'importedAtMs' | 'lastUsedAtMs'>;
+export type RegistryCommit = Omit<RegistryImage, 'size' | 'importedAtMs' | 'lastUsedAtMs'> & {
+  /** What made the image trusted. */
+  readonly proofs?: readonly Proof[];
+};
 
 /** Registry images and their blobs. Other tools may read, add and remove blobs. */
 export type RegistryStore = {

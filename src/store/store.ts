@@ -1,6 +1,7 @@
 import type { ImageId } from '../image/image-id.ts';
 import type { Labels } from '../image/labels.ts';
 import type { Dependency } from '../image/manifest.ts';
+import type { Proof } from '../image/proof.ts';
 import type { FileStamp } from '../system/files.ts';
 import type { HostLevel } from './host-levels.ts';
 import type { BlobState, RegistryStore } from './registry-store.ts';
@@ -50,6 +51,8 @@ export type Commit = {
   readonly manifest: string;
   /** Written in the same transaction. `url` is exact; only its hash is stored. */
   readonly remote?: { readonly url: string; readonly record: Remote };
+  /** What made the image trusted. */
+  readonly proofs?: readonly Proof[];
 };
 
 /** The strong validator of a partial download. @see rules.md H4 */
@@ -132,6 +135,12 @@ type ImageStore = AsyncDisposable & {
   /** @param prefix - `sha512-` and 2 to 128 hex digits. @throws NOT_IN_STORE, ID_AMBIGUOUS, ID_TOO_SHORT */
   resolveId(prefix: string): Promise<ImageId>;
   getImage(imageId: ImageId): Promise<StoredImage | undefined>;
+  /**
+   * What made an image trusted; empty if it was not verified, or by a version that kept no proofs.
+   *
+   * @param image - an image ID, or the reference of a registry image.
+   */
+  proofsOf(image: string): Promise<readonly Proof[]>;
   /**
    * The best image of that name that has all of `labels`, and none of `defaults` with another value.
    *

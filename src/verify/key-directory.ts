@@ -1,17 +1,20 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import type { KeyKind } from '../../workers/tasks.ts';
 import { ImageError } from '../errors.ts';
-import { isAcIdentifier, parseAcIdentifier } from '../image/ac-identifier.ts';
+import { isAcIdentifier, sanitizeAcIdentifier } from '../image/ac-identifier.ts';
 import { defaultLimits } from '../image/limits.ts';
+import { isPublicKeyFile } from '../image/proof.ts';
+import { isTrustName } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
 import { errnoOf, isNoEntry, whyFailed } from '../system/errno.ts';
 import { readFound } from '../system/files.ts';
 import type { KeyFile } from './keystore.ts';
 
-/** The content of a file named by a fingerprint: a certificate, or nothing, which masks the key with that fingerprint. */
+/** The content of a file named by a fingerprint: a key, or nothing, which masks the key with that fingerprint. */
 export type KeyContent =
-  | { readonly kind: 'certificate'; readonly path: string; readonly certificate: Uint8Array }
+  | { readonly kind: KeyKind; readonly path: string; readonly certificate: Uint8Array }
   | { readonly kind: 'mask'; readonly path: string };
 
 /** One directory of trusted keys. */
@@ -63,7 +66,8 @@ export async function readKeyDirectory(
 async function readContent(path: string): Promise<KeyContent | string> {
   const certificate = await readFound(path, defaultLimits.key);
   if (certificate.length > defaultLimits.key) return `it has more than ${defaultLimits.key} bytes`;
-  return certificate.length > 0 ? { kind: 'certificate', path, certificate } : { kind: 'mask', path };
+  if (certificate.length === 0) return { kind: 'mask', path };
+  return { kind: isPublicKeyFile(certificate) ? 'public-key' : 'openpgp', path, certificate };
 }
 
 function reason(error: unknown): string {
@@ -86,7 +90,7 @@ export async function listKeyFiles(
     if (parent.split('/').length >= maxParts) return;
     for (const child of Array.from(children).toSorted()) {
       const prefix = parent === '' ? child : `${parent}/${child}`;
-      if (!isAcIdentifier(prefix)) continue;
+      if (!isTrustName(prefix)) continue;
       const directory = await read(prefixDirectory(dir, prefix));
       collect(layer, prefix, directory);
       await walk(layer, dir, prefix, directory);
@@ -118,14 +122,29 @@ export function keyPath(dir: string, prefix: string | undefined, fingerprint: st
   return join(prefix === undefined ? rootDirectory(dir) : prefixDirectory(dir, prefix), fingerprint);
 }
 
-/** Parses a prefix for keys. It must be an AC Identifier, so it cannot contain `..`. @throws NAME_INVALID */
+/** Parses a name that keys may be trusted for. It contains no `..`. @throws NAME_INVALID */
+export function parseTrustName(text: string): string {
+  if (isTrustName(text)) return text;
+  const why = 'is neither a name of images, nor that of a registry or of its repositories';
+  throw new ImageError('NAME_INVALID', `the name "${show(text)}" ${why}`, { name: show(text) });
+}
+
+/** Parses a prefix for keys: any name that they may be trusted for, but no longer than the names of directories. @throws NAME_INVALID */
 export function parseKeyPrefix(text: string): string {
-  const parts = parseAcIdentifier(text).split('/');
+  const parts = parseTrustName(text).split('/');
   if (parts.length <= maxParts && parts.every((part) => part.length <= partBytes)) return text;
   throw new ImageError('NAME_INVALID', `the prefix "${show(text)}" is too long`, { name: show(text) });
 }
 
-/** Whether a text is a fingerprint of a version 4 or 6 key in lower-case hex. */
+/**
+ * The names under which the keys of a name are stored: itself, and before it the form that earlier versions gave to what is no AC
+ * Identifier, with an underscore for the colon of a port.
+ */
+export function storedForms(name: string): readonly string[] {
+  return isAcIdentifier(name) ? [name] : [sanitizeAcIdentifier(name), name];
+}
+
+/** Whether a text is a fingerprint of a version 4 or 6 key, or of a public key, in lower-case hex. */
 function isFingerprint(text: string): boolean {
   return /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(text);
 }

@@ -1,8 +1,10 @@
-/** A certificate file of the keystore. */
+import type { KeyKind, TrustedKey } from '../../workers/tasks.ts';
+
+/** A key file of the keystore. */
 export type KeyFile = {
-  /** The fingerprint of the primary key in lower-case hex; the name of the file. */
+  /** The fingerprint of the primary key, or of a public key, in lower-case hex; the name of the file. */
   readonly fingerprint: string;
-  /** The prefix of image names that the key is trusted for; absent for root keys, which are trusted for every name. */
+  /** The prefix of image names, or of repositories, that the key is trusted for; absent for root keys, which are trusted for every name. */
   readonly prefix?: string;
   /** The index into the keystore's directories: 0 is the system's. */
   readonly layer: number;
@@ -17,7 +19,7 @@ export type Keyring = {
    * In the order of the layers. Of several files for one fingerprint, the last valid one is used. `fingerprint` is the name of the
    * file; a user of the certificate must check that it is that of the certificate.
    */
-  readonly keys: readonly { readonly fingerprint: string; readonly certificate: Uint8Array; readonly path: string }[];
+  readonly keys: readonly (TrustedKey & { readonly kind: KeyKind })[];
   /** The prefixes that were searched, for messages; `root` means the root keys. */
   readonly searched: readonly string[];
 };

@@ -1,4 +1,4 @@
-import type { InspectKeyResponse } from '../../workers/tasks.ts';
+import type { InspectKeyResponse, KeyKind } from '../../workers/tasks.ts';
 import { ImageError, isImageError } from '../errors.ts';
 import { isWithinPrefix } from '../image/ac-identifier.ts';
 import { defaultLimits } from '../image/limits.ts';
@@ -10,6 +10,8 @@ import type { TrustContext } from './trust.ts';
 
 /** A key that is trusted for a prefix of names, or for every name. Absent members are left out. */
 export type TrustedKeyRow = {
+  /** A certificate of OpenPGP, or a public key in PEM, as cosign uses it. */
+  readonly kind: KeyKind;
   /** Lower-case hexadecimal digits. */
   readonly fingerprint: string;
   /** The names that it is trusted for: this one, and those that begin with it and a slash. */
@@ -20,6 +22,8 @@ export type TrustedKeyRow = {
   readonly layer: number;
   /** The user IDs of the key: text from outside, not escaped. */
   readonly identities: readonly string[];
+  /** Of a public key: `ECDSA P-256`. */
+  readonly algorithm?: string;
   /** ISO 8601 in UTC; absent for a key that does not expire. */
   readonly expiresAt?: string;
   /** Its owner has revoked it. */
@@ -51,10 +55,12 @@ export async function listTrustedKeys(
     if (!key) continue;
     const { fingerprint, prefix, layer } = file;
     rows.push({
+      kind: key.kind,
       fingerprint,
       ...(prefix === undefined ? { root: true } : { prefix }),
       layer,
       identities: key.identities,
+      ...(key.algorithm !== undefined && { algorithm: key.algorithm }),
       ...(key.expiresAtMs !== undefined && { expiresAt: new Date(key.expiresAtMs).toISOString() }),
       ...(key.revoked && { revoked: true as const }),
       ...(key.fault && { fault: key.fault.why }),

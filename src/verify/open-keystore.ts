@@ -1,5 +1,5 @@
 import { closedError } from '../errors.ts';
-import { parseAcIdentifier, withParents } from '../image/ac-identifier.ts';
+import { withParents } from '../image/ac-identifier.ts';
 import { show } from '../image/show.ts';
 import { debugLog } from '../system/debug.ts';
 import {
@@ -10,9 +10,11 @@ import {
   maxParts,
   parseFingerprint,
   parseKeyPrefix,
+  parseTrustName,
   prefixDirectory,
   readKeyDirectory,
   rootDirectory,
+  storedForms,
 } from './key-directory.ts';
 import type { Keyring, Keystore, KeystoreOptions } from './keystore.ts';
 import { removeKey, writeKey } from './trust.ts';
@@ -36,14 +38,15 @@ export function openKeystore({ dirs, onWarning = () => undefined }: KeystoreOpti
     warned.add(path);
   };
   const directories = createFreshCache(freshMs, (path) => readKeyDirectory(path, warn));
-  const keysFor = (name: string) => afterReading(directories, effectiveKeys(dirs, parseAcIdentifier(name)));
+  const keysFor = (name: string) => afterReading(directories, effectiveKeys(dirs, parseTrustName(name)));
   let isClosed = false;
   const requireOpen = (): void => {
     if (isClosed) throw closedError('keystore');
   };
   const keyringFor = async (name: string): Promise<Keyring> => {
     requireOpen();
-    const keys = (await keysFor(name)).map(({ fingerprint, content: { certificate, path } }) => ({
+    const keys = (await keysFor(name)).map(({ fingerprint, content: { kind, certificate, path } }) => ({
+      kind,
       fingerprint,
       certificate,
       path,
@@ -72,11 +75,11 @@ export function openKeystore({ dirs, onWarning = () => undefined }: KeystoreOpti
     },
     async trusts(name, fingerprints) {
       requireOpen();
-      return afterReading(directories, hasEffectiveKey(dirs, parseAcIdentifier(name), fingerprints));
+      return afterReading(directories, hasEffectiveKey(dirs, parseTrustName(name), fingerprints));
     },
     trustsAtOnce(name, fingerprints) {
       if (isClosed) return undefined;
-      const looked = hasEffectiveKey(dirs, parseAcIdentifier(name), fingerprints)(directories.peek);
+      const looked = hasEffectiveKey(dirs, parseTrustName(name), fingerprints)(directories.peek);
       return 'value' in looked ? looked.value : undefined;
     },
     skip(path, why) {
@@ -97,8 +100,18 @@ export function openKeystore({ dirs, onWarning = () => undefined }: KeystoreOpti
     async remove({ fingerprint, prefix, layer }) {
       requireOpen();
       layerOf(dirs, layer);
-      const place = { fingerprint: parseFingerprint(fingerprint), prefix: parsePlace(prefix), layer };
-      return removeKey(dirs, place).finally(directories.clear);
+      const place = parsePlace(prefix);
+      const prefixes = place === undefined ? [undefined] : storedForms(place);
+      let removed = false;
+      try {
+        for (const one of prefixes) {
+          const key = { fingerprint: parseFingerprint(fingerprint), prefix: one, layer };
+          if (await removeKey(dirs, key)) removed = true;
+        }
+        return removed;
+      } finally {
+        directories.clear();
+      }
     },
     close,
     [Symbol.asyncDispose]: close,
@@ -122,7 +135,7 @@ type EffectiveKey = {
   readonly fingerprint: string;
   /** Undefined for root keys. */
   readonly prefix: string | undefined;
-  readonly content: Extract<KeyContent, { kind: 'certificate' }>;
+  readonly content: Exclude<KeyContent, { kind: 'mask' }>;
 };
 
 /** The prefixes of a name that keys may be stored under, the shortest first. */
@@ -191,17 +204,20 @@ function visitDirectories(
     if (!directory) unread = path;
     return directory;
   };
-  const prefixes = searchedPrefixes(name);
+  const chains = storedForms(name).map(searchedPrefixes);
   for (const dir of dirs) {
     const root = open(rootDirectory(dir));
-    let parent = root && open(prefixDirectory(dir));
-    if (!root || !parent) return unread;
+    const top = root && open(prefixDirectory(dir));
+    if (!root || !top) return unread;
     visit(undefined, root.keys);
-    for (const prefix of prefixes) {
-      if (!parent.children.has(prefix.slice(prefix.lastIndexOf('/') + 1))) break; // then no longer prefix can exist either
-      parent = open(prefixDirectory(dir, prefix));
-      if (!parent) return unread;
-      visit(prefix, parent.keys);
+    for (const prefixes of chains) {
+      let parent: KeyDirectory | undefined = top;
+      for (const prefix of prefixes) {
+        if (!parent.children.has(prefix.slice(prefix.lastIndexOf('/') + 1))) break; // then no longer prefix can exist either
+        parent = open(prefixDirectory(dir, prefix));
+        if (!parent) return unread;
+        visit(prefix, parent.keys);
+      }
     }
   }
   return undefined;

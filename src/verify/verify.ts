@@ -2,20 +2,28 @@ import type { IngestRequest } from '../../workers/ingest/requests.ts';
 import type {
   InspectSignatureResponse,
   VerifySignatureRequest,
+  KeyKind,
+  VerifyImageRequest,
   VerifySignatureResponse,
-  VerifySimpleSignatureRequest,
-  VerifySimpleSignatureResponse,
 } from '../../workers/tasks.ts';
 import { ImageError } from '../errors.ts';
+import type { Proof } from '../image/proof.ts';
 import { trustName } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
 import type { Pool } from '../pool/pool.ts';
-import type { Keystore } from './keystore.ts';
+import type { Keyring, Keystore } from './keystore.ts';
 
 /** `name` is the one in the image's manifest. Either `digests` are those of the ingest, or the `archive` is read again. */
 type ArchiveProof = Pick<VerifySignatureRequest, 'name' | 'signature' | 'location' | 'digests' | 'archive'>;
 
-type RegistryProof = Pick<VerifySimpleSignatureRequest, 'name' | 'messages' | 'messageBytes' | 'reference' | 'digests'>;
+type RegistryEvidence = Pick<VerifyImageRequest, 'name' | 'evidence' | 'messageBytes' | 'reference' | 'digests'>;
+
+/** Who has signed an image of a registry, with what proves it. */
+export type RegistryVerification = VerifySignatureResponse & {
+  readonly proofs: readonly Proof[];
+  /** Of the first good signature. */
+  readonly location: string;
+};
 
 /** How a stored image was verified: with the keys of these fingerprints, or not at all; `weak` if it passed only with `weak-keys`. */
 type Provenance = { readonly verified: readonly string[] | false; readonly weak: boolean; readonly source: string };
@@ -33,12 +41,14 @@ export type Verifier = {
   /** Verifies an archive's signature. @throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED, FILE_UNREADABLE */
   verifyArchive(proof: ArchiveProof): Promise<VerifySignatureResponse>;
   /**
-   * Verifies the signed statements about a registry image.
+   * Verifies what was found that may prove who signed a registry image. One trusted signer is enough.
    *
    * @throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED
    * @see docs/rules.md R6
    */
-  verifyRegistryImage(proof: RegistryProof): Promise<VerifySimpleSignatureResponse>;
+  verifyRegistryImage(found: RegistryEvidence): Promise<RegistryVerification>;
+  /** The kinds of keys that are trusted for a name. */
+  kindsFor(name: string): Promise<ReadonlySet<KeyKind>>;
   /**
    * Checks, before the image is downloaded, that a signature names a signer that is trusted for the name. The signature itself can
    * be verified only afterwards.
@@ -72,9 +82,10 @@ export function createVerifier({ keystore, pool, weakKeys, signatures, nowMs }: 
   /** Checks signatures with the keys that are trusted for a name; warns of key files without a usable key. */
   async function withKeyring<R extends Pick<VerifySignatureResponse, 'skipped'>>(
     name: string,
+    kind: KeyKind,
     check: (trust: Trust) => Promise<R>,
   ): Promise<R> {
-    const { keys, searched } = await keystore.keyring(name);
+    const { keys, searched } = ofKind(kind, await keystore.keyring(name));
     const verified = await check({ keys, searched, weakKeys, signatures, nowMs: nowMs() });
     noteSkipped(verified);
     return verified;
@@ -89,13 +100,36 @@ export function createVerifier({ keystore, pool, weakKeys, signatures, nowMs }: 
     noteSkipped,
     async trustBeforehand(name) {
       const keyring = await (name === undefined ? keystore.commonKeyring() : keystore.keyring(name));
-      return keyring && { ...keyring, weakKeys, signatures, nowMs: nowMs(), ...(name !== undefined && { name }) };
+      return (
+        keyring && {
+          ...ofKind('openpgp', keyring),
+          weakKeys,
+          signatures,
+          nowMs: nowMs(),
+          ...(name !== undefined && { name }),
+        }
+      );
     },
-    verifyArchive: (proof) => withKeyring(proof.name, (trust) => pool.run('verifySignature', { ...proof, ...trust })),
-    verifyRegistryImage: (proof) =>
-      withKeyring(proof.name, (trust) => pool.run('verifySimpleSignature', { ...proof, ...trust })),
+    verifyArchive: (proof) =>
+      withKeyring(proof.name, 'openpgp', (trust) => pool.run('verifySignature', { ...proof, ...trust })),
+    async verifyRegistryImage(found) {
+      const { name, evidence } = found;
+      const kind = evidence.every((one) => one.kind === 'simple-signing') ? 'openpgp' : 'public-key';
+      const { good, ...verified } = await withKeyring(name, kind, (trust) =>
+        pool.run('verifyImage', { ...found, ...trust }),
+      );
+      const proofs = good.flatMap(({ index, covers, signedBy }): Proof[] => {
+        const { location: _, ...proof } = evidence[index] ?? noEvidence();
+        return [{ ...proof, covers, signedBy }];
+      });
+      const [first = noEvidence()] = good;
+      return { ...verified, proofs, location: (evidence[first.index] ?? noEvidence()).location };
+    },
+    async kindsFor(name) {
+      return new Set((await keystore.keyring(name)).keys.map(({ kind }) => kind));
+    },
     async checkSigners({ name, signature, location }) {
-      const { keys, searched } = await keystore.keyring(name);
+      const { keys, searched } = ofKind('openpgp', await keystore.keyring(name));
       return pool.run('inspectSignature', { signature, location, signatures, trusted: { keys, searched, name } });
     },
     acceptsAtOnce({ verified, weak, source }, name) {
@@ -111,6 +145,15 @@ export function createVerifier({ keystore, pool, weakKeys, signatures, nowMs }: 
       return new ImageError('KEY_UNKNOWN', message, { signers: verified, searched, name: trusted });
     },
   };
+}
+
+/** The keys that can verify one kind of signatures: no other is parsed. */
+function ofKind(wanted: KeyKind, { keys, searched }: Keyring): Keyring {
+  return { keys: keys.filter(({ kind }) => kind === wanted), searched };
+}
+
+function noEvidence(): never {
+  throw new Error('a proof that was not asked about');
 }
 
 type Beforehand = NonNullable<IngestRequest['verify']>;

@@ -39,6 +39,7 @@ function everyCall(store: Store, imageId: Awaited<ReturnType<typeof putImage>>['
   > = {
     resolveId: () => store.resolveId(imageId),
     getImage: () => store.getImage(imageId),
+    proofsOf: () => store.proofsOf(imageId),
     findImage: () => store.findImage('a', new Map()),
     findIntactAtOnce: () => store.findIntactAtOnce('a', new Map()),
     imagesNamed: () => store.imagesNamed('a'),

@@ -207,9 +207,25 @@ test('the list of keys has their identities, prefixes and masks', async (t) => {
   t.deepEqual(
     rows.map(({ expiresAt, ...row }) => ({ ...row, year: expiresAt?.slice(0, 4) })),
     [
-      { fingerprint, root: true, layer: 0, identities: ['Alice'], masked: false, year: undefined },
-      { fingerprint: other, prefix: 'example.com/team', layer: 0, identities: ['Bob'], masked: true, year: undefined },
-      { fingerprint: expiring, prefix: 'example.com', layer: 2, identities: ['Carol'], masked: false, year: '2099' },
+      { kind: 'openpgp', fingerprint, root: true, layer: 0, identities: ['Alice'], masked: false, year: undefined },
+      {
+        kind: 'openpgp',
+        fingerprint: other,
+        prefix: 'example.com/team',
+        layer: 0,
+        identities: ['Bob'],
+        masked: true,
+        year: undefined,
+      },
+      {
+        kind: 'openpgp',
+        fingerprint: expiring,
+        prefix: 'example.com',
+        layer: 2,
+        identities: ['Carol'],
+        masked: false,
+        year: '2099',
+      },
     ],
   );
   t.is(warnings.length, 1);

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 
 import { ImageError, isImageError } from '../../src/errors.ts';
+import { inspectPublicKey, isPem, splitPem } from '../proofs/public-key.ts';
 import {
   type InspectedKey,
   type InspectKeyRequest,
@@ -78,6 +79,7 @@ async function readCached(bytes: Uint8Array): Promise<Key> {
  * Describes the first certificate of a file. @throws KEY_INVALID for a secret key and for a file that cannot be parsed.
  */
 export async function inspectKey({ certificate, location }: InspectKeyRequest): Promise<InspectKeyResponse> {
+  if (isPem(certificate)) return inspectPublicKey({ certificate, location });
   return describe(await readPublicCertificate(certificate, location));
 }
 
@@ -87,12 +89,19 @@ export async function inspectKey({ certificate, location }: InspectKeyRequest): 
  * @throws KEY_INVALID when none is usable, LIMIT_EXCEEDED
  */
 export async function inspectKeys({ certificate, location }: InspectKeyRequest): Promise<InspectKeysResponse> {
-  const found = splitCertificates(certificate) ?? [certificate];
+  const isOfPem = isPem(certificate);
+  const parts = isOfPem ? splitPem(certificate) : (splitCertificates(certificate) ?? []);
+  requireFew(parts.length);
+  const found = parts.length > 0 ? parts : [certificate];
   const keys: InspectedKey[] = [];
   const refused: RefusedCertificate[] = [];
   let first: ImageError | undefined;
   for (const [index, bytes] of found.entries()) {
     try {
+      if (isOfPem) {
+        keys.push({ ...inspectPublicKey({ certificate: bytes, location }), certificate: bytes });
+        continue;
+      }
       const key = await readPublicCertificate(bytes, location);
       const described = await describe(key);
       if (described.fault?.kind === 'unsupported') throw unusable(described, described.fault.why, location);
@@ -122,6 +131,7 @@ async function describe(key: Key): Promise<InspectKeyResponse> {
   const revoked = await isRevoked(key, now);
   const fault = await faultOf(key, { now, expiry, revoked });
   return {
+    kind: 'openpgp',
     fingerprint: key.getFingerprint(),
     subkeys: key.getSubkeys().map((subkey) => subkey.getFingerprint()),
     identities: key.getUserIDs(),
@@ -167,6 +177,12 @@ async function faultOf(certificate: Key, { now, expiry, revoked }: Facts): Promi
 /** The most certificates in one file. */
 const certificatesMaximum = 256;
 
+function requireFew(count: number): void {
+  if (count <= certificatesMaximum) return;
+  const message = `a file of ${count} certificates, more than ${certificatesMaximum}`;
+  throw new ImageError('LIMIT_EXCEEDED', message, { limit: 'certificates', maximum: certificatesMaximum });
+}
+
 const [secretKeyTag, publicKeyTag] = [5, 6];
 
 /**
@@ -189,9 +205,6 @@ export function splitCertificates(file: Uint8Array): readonly Uint8Array[] | und
     if (starts.length === 0) return undefined;
     at = span.end;
   }
-  if (starts.length > certificatesMaximum) {
-    const message = `a file of ${starts.length} certificates, more than ${certificatesMaximum}`;
-    throw new ImageError('LIMIT_EXCEEDED', message, { limit: 'certificates', maximum: certificatesMaximum });
-  }
+  requireFew(starts.length);
   return starts.map((start, index) => bytes.subarray(start, starts[index + 1] ?? bytes.length));
 }

@@ -32,6 +32,8 @@ export type VerifySignatureResponse = {
   readonly identities: readonly string[];
   /** True when it was accepted only because of `weak-keys`. */
   readonly weak: boolean;
+  /** Of the signatures in the file, if the archive had to be read for them. */
+  readonly digests?: readonly Uint8Array[];
   /** Key files without a key, or with a key of another fingerprint than their name. */
   readonly skipped: readonly { readonly path: string; readonly why: string }[];
 };

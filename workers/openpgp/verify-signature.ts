@@ -27,7 +27,7 @@ export async function verifySignature(request: VerifySignatureRequest): Promise<
   const digests = request.digests ?? (await digestsOf(request.archive, signatures));
   const { good, refusal } = await judgeSignatures({ signatures, digests, trusted }, request);
   if (good.length === 0) throw refusal ?? keyUnknown(signatures, request, trusted);
-  return provenBy(good, trusted);
+  return { ...provenBy(good, trusted), ...(!request.digests && { digests }) };
 }
 
 async function digestsOf(

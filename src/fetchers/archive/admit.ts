@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import type { IngestResponse } from '../../../workers/ingest/requests.ts';
 import type { VerifySignatureResponse } from '../../../workers/tasks.ts';
 import { checkExpected } from '../../image/expected.ts';
+import type { Proof } from '../../image/proof.ts';
 import type { Commit, Remote, StoredImage } from '../../store/store.ts';
 import type { FetchContext, Wanted } from '../context.ts';
 import { checkSigners, checkTransferred } from '../lock.ts';
@@ -21,7 +22,7 @@ export async function admit(
   { store }: FetchContext,
   { checked, source, latest, remote }: Admission,
 ): Promise<StoredImage> {
-  const { ingested, image, verification } = checked;
+  const { ingested, image, verification, proofs } = checked;
   const { imageId, parsed, size, digest, manifest, stamp } = ingested;
   const commit: Commit = {
     path: image,
@@ -39,6 +40,7 @@ export async function admit(
       weak: verification?.weak ?? false,
     },
     manifest,
+    proofs,
     ...(remote && { remote: { url: remote.url, record: { imageId, ...remote.record } } }),
   };
   return store.commit(commit).catch(async (error: unknown) => {
@@ -48,7 +50,7 @@ export async function admit(
 }
 
 /** A detached signature, and the digests that were computed while the archive was read, or the path of the archive. */
-export type Proof = {
+export type SignatureToCheck = {
   readonly signature: Uint8Array;
   readonly location: string;
   readonly digests?: readonly Uint8Array[];
@@ -62,7 +64,7 @@ type CheckRequest = {
   readonly image: string;
   readonly expected: Wanted;
   /** If undefined, the image is not verified. */
-  readonly proof: Proof | undefined;
+  readonly proof: SignatureToCheck | undefined;
 };
 
 /** An image that has passed all checks and may be committed. */
@@ -70,6 +72,8 @@ export type Checked = {
   readonly ingested: IngestResponse;
   readonly image: string;
   readonly verification: VerifySignatureResponse | undefined;
+  /** What is kept of the verification. */
+  readonly proofs: readonly Proof[];
 };
 
 /** Checks an image against the request, then its signature with the keys that are trusted for the image's own name. */
@@ -79,7 +83,7 @@ export async function check(context: FetchContext, request: CheckRequest): Promi
   context.onEvent({ type: 'ingested', key, imageID: imageId, size, steps });
   checkExpected({ ...ingested, ...ingested.parsed }, expected);
   checkTransferred(expected.held, ingested.digest);
-  if (!proof || !context.verifier) return { ingested, image, verification: undefined };
+  if (!proof || !context.verifier) return { ingested, image, verification: undefined, proofs: [] };
 
   const { verifier } = context;
   const early = ingested.verification;
@@ -88,5 +92,7 @@ export async function check(context: FetchContext, request: CheckRequest): Promi
   const { signedBy, identities } = verification;
   checkSigners(expected.held, signedBy);
   context.onEvent({ type: 'verified', key, signedBy, identities });
-  return { ingested, image, verification };
+  const digests = verification.digests ?? proof.digests ?? [];
+  const kept = { kind: 'openpgp', bytes: proof.signature, digests, covers: ingested.digest, signedBy } as const;
+  return { ingested, image, verification, proofs: [kept] };
 }

@@ -15,7 +15,7 @@ import {
   type SignatureAnswer,
   type SignatureSource,
 } from '../signature.ts';
-import { check, type Checked, type Proof } from './admit.ts';
+import { check, type Checked, type SignatureToCheck } from './admit.ts';
 import { type ArchiveSink, openArchiveSink } from './sink.ts';
 
 export type ReceiveRequest = {
@@ -182,7 +182,7 @@ async function collectProof(
   { signatureDigests }: IngestResponse,
   archive: string | undefined,
   signal: AbortSignal,
-): Promise<Proof | undefined> {
+): Promise<SignatureToCheck | undefined> {
   if (!source || !signature) return undefined;
   const location = showSignature(source);
   if (signature !== 'later') return { signature, location, digests: signatureDigests };

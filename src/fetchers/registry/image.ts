@@ -1,4 +1,3 @@
-import type { VerifySimpleSignatureResponse } from '../../../workers/tasks.ts';
 import type { Digest } from '../../image/digest.ts';
 import { formatPlatformChoice, type PlatformChoice, registryLabels } from '../../image/platform.ts';
 import { formatReference } from '../../image/reference.ts';
@@ -7,6 +6,7 @@ import type { RegistryClient } from '../../registry/client.ts';
 import type { ResolvedImage } from '../../registry/resolve.ts';
 import type { RegistryDocument } from '../../registry/types.ts';
 import type { Referrer, RegistryImage } from '../../store/registry-store.ts';
+import type { RegistryVerification } from '../../verify/verify.ts';
 import type { FetchRequest, Registries } from '../context.ts';
 import type { FoundImage } from '../found.ts';
 import type { LockedDigests } from './locked.ts';
@@ -73,8 +73,6 @@ export function wantedImages(
   return [wanted(first, choices?.isFurther ?? false), ...others.map((platform) => wanted(platform, true))];
 }
 
-export type Verification = VerifySimpleSignatureResponse;
-
 /** An image that is being pulled. */
 export type Pull<R = ResolvedImage> = {
   readonly wanted: WantedImage;
@@ -83,7 +81,7 @@ export type Pull<R = ResolvedImage> = {
   /** Resolves when the manifest and the indexes are in the store, or cannot be put there early. */
   readonly documentsKept: Promise<unknown>;
   /** Undefined if nothing is verified. */
-  readonly verified: Verification | undefined;
+  readonly verified: RegistryVerification | undefined;
 };
 
 /** What is attached to an image, and everything that it leads to; the blobs are in the store. */

@@ -18,7 +18,7 @@ import { fetchReferrers } from './referrers.ts';
 import { withResolved } from './resolution.ts';
 import { openSignatureCheck, provenanceOf } from './signatures.ts';
 import { lookUpRegistryImage, recordOf, type StoredForms } from './stored.ts';
-import { storeWhole } from './whole.ts';
+import { proofsOf, storeWhole } from './whole.ts';
 
 /**
  * Downloads the missing parts of an image and commits it; the caller holds the claim of its reference. The signatures are checked
@@ -89,7 +89,7 @@ async function storeImage(
   };
 }
 
-type ArchiveRequest = Pick<StoredImage, 'verified' | 'weak'> & {
+type ArchiveRequest = ReturnType<typeof provenanceOf> & {
   readonly image: Omit<UnpackedImage, 'reference'>;
   /** What the reference stands for. */
   readonly digest: Digest;
@@ -101,7 +101,7 @@ type ArchiveRequest = Pick<StoredImage, 'verified' | 'weak'> & {
 async function storeArchive(
   { store, pool, limits, onEvent, nowMs }: FetchContext,
   { key, source, url, reference }: WantedImage,
-  { image, digest, checkedAtMs, ...provenance }: ArchiveRequest,
+  { image, digest, checkedAtMs, proofs, ...provenance }: ArchiveRequest,
   signal: AbortSignal,
 ): Promise<StoredImage> {
   const path = store.temporaryPath();
@@ -119,6 +119,7 @@ async function storeArchive(
     image: { imageId, name, labels, dependencies, size, ...about },
     manifest,
     remote: { url, record: recordOf(imageId, digest, checkedAtMs ?? nowMs()) },
+    proofs,
   };
   return store.commit(commit).catch(async (error: unknown) => {
     await rm(path, { force: true });
@@ -140,12 +141,13 @@ export async function archiveStored(
 ): Promise<StoredImage | undefined> {
   const { verified, weak, index } = oci;
   try {
+    const proofs = await proofsOf(context, oci);
     await using unpacker = openUnpacker(context);
     const unpacked = await unpackStored(context, oci, unpacker, signal);
     if (!unpacked) return undefined;
     const image = { ...unpacked, manifest: oci.manifest.digest, index: index?.digest, tars: unpacker.tars };
-    const archive = await storeArchive(context, wanted, { image, digest, checkedAtMs, verified, weak }, signal);
-    await context.store.commitRegistryImage({ ...oci, source: wanted.source, imageId: archive.imageId });
+    const archive = await storeArchive(context, wanted, { image, digest, checkedAtMs, verified, weak, proofs }, signal);
+    await context.store.commitRegistryImage({ ...oci, source: wanted.source, imageId: archive.imageId, proofs });
     return archive;
   } catch (error) {
     if (signal.aborted || !isBlobGone(error)) throw error;

@@ -1,57 +1,177 @@
 import { stat } from 'node:fs/promises';
 
-import type { VerifySimpleSignatureRequest } from '../../../workers/tasks.ts';
-import { hasCode, ImageError } from '../../errors.ts';
-import type { Digest } from '../../image/digest.ts';
+import type { KeyKind } from '../../../workers/tasks.ts';
+import { hasCode, ImageError, isImageError } from '../../errors.ts';
+import type { HttpObserver } from '../../http/contract.ts';
+import { type Digest, parseDigest } from '../../image/digest.ts';
+import type { Evidence, Proof } from '../../image/proof.ts';
 import { type RegistryReference, registryTrustName } from '../../image/registry-reference.ts';
 import { showUrl } from '../../image/show.ts';
 import { lookasideFor, signatureAt } from '../../registry/lookaside.ts';
 import type { SignaturePlace } from '../../registry/parse-registries-d.ts';
 import { isLoopback } from '../../registry/place.ts';
+import type { ReferrersContext } from '../../registry/referrers.ts';
 import type { ResolvedImage } from '../../registry/resolve.ts';
 import type { StoredImage } from '../../store/store.ts';
-import type { FetchContext } from '../context.ts';
+import type { RegistryVerification } from '../../verify/verify.ts';
+import { createObserver, type FetchContext } from '../context.ts';
 import { getSignature, showSignature, signatureMissing } from '../signature.ts';
-import type { Verification, WantedImage } from './image.ts';
+import type { WantedImage } from './image.ts';
 
 /** Checks the signatures of a resolved image; returns undefined without a verifier. */
 type SignatureCheck = (
   resolved: Pick<ResolvedImage, 'digest' | 'manifest'>,
   signal: AbortSignal,
-) => Promise<Verification | undefined>;
+) => Promise<RegistryVerification | undefined>;
+
+/** One place with signatures of an image, or several: they come a few at a time, and no more is asked for once one of them is good. */
+type EvidenceSource = (digests: readonly Digest[], signal: AbortSignal) => AsyncIterable<readonly Evidence[]>;
 
 /**
- * Prepares the verification of an image, before any request for it.
+ * Prepares the verification of an image, before any request for it. Where signatures are looked for depends on the keys that are trusted
+ * for its repository: those of cosign in the registry only for public keys.
  *
  * @returns a function that throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED, and network errors.
  * @throws INSECURE_REFUSED if the image cannot be verified.
  * @see docs/rules.md R6
  */
-export async function openSignatureCheck(
-  context: FetchContext,
-  { key, reference }: WantedImage,
-): Promise<SignatureCheck> {
-  const { verifier, limits } = context;
+export async function openSignatureCheck(context: FetchContext, wanted: WantedImage): Promise<SignatureCheck> {
+  const { verifier, limits, onEvent } = context;
   if (!verifier) return () => Promise.resolve(undefined);
-  const place = await signaturePlace(context, reference);
-  const { repository } = reference;
+  const { key, reference } = wanted;
+  const name = registryTrustName(reference);
+  const sources = await sourcesFor(context, wanted, await verifier.kindsFor(name));
   return async (resolved, signal) => {
     const digests = [...new Set([resolved.digest, resolved.manifest.digest])];
-    const messages = await context.slots.run(hostOf(place), signal, (slot) =>
+    const verify = (evidence: readonly Evidence[]): Promise<RegistryVerification> =>
+      verifier.verifyRegistryImage({ name, evidence, messageBytes: limits.signature, reference, digests });
+    let refusal: ImageError | undefined;
+    for (const source of sources) {
+      const judged = await firstGood(source(digests, signal), verify);
+      if ('verified' in judged) {
+        const { signedBy, identities } = judged.verified;
+        onEvent({ type: 'verified', key, signedBy, identities });
+        return judged.verified;
+      }
+      refusal = weightier(refusal, judged.refusal);
+    }
+    throw refusal ?? new Error('no place with signatures was asked');
+  };
+}
+
+/** @throws INSECURE_REFUSED if there is no place that might have a signature by one of the keys */
+async function sourcesFor(
+  context: FetchContext,
+  wanted: WantedImage,
+  kinds: ReadonlySet<KeyKind>,
+): Promise<readonly EvidenceSource[]> {
+  if (!kinds.has('public-key'))
+    return [lookasideSource(context, wanted, await signaturePlace(context, wanted.reference))];
+  const attached = cosignSource(context, wanted);
+  if (!kinds.has('openpgp')) return [attached];
+  const place = await signaturePlace(context, wanted.reference).catch((error: unknown) => {
+    if (!hasCode(error, 'INSECURE_REFUSED')) throw error;
+    return undefined; // signatures by public keys are looked for all the same
+  });
+  return place ? [attached, lookasideSource(context, wanted, place)] : [attached];
+}
+
+/** The first signatures that are good, or why none is. @throws network errors, and faults of this machine */
+async function firstGood(
+  groups: AsyncIterable<readonly Evidence[]>,
+  verify: (evidence: readonly Evidence[]) => Promise<RegistryVerification>,
+): Promise<{ readonly verified: RegistryVerification } | { readonly refusal: ImageError }> {
+  let refusal: ImageError | undefined;
+  try {
+    for await (const evidence of groups) {
+      if (evidence.length === 0) continue;
+      try {
+        return { verified: await verify(evidence) };
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        refusal = weightier(refusal, error);
+      }
+    }
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    refusal = weightier(refusal, error);
+  }
+  if (!refusal) throw new Error('neither signatures nor a reason for that');
+  return { refusal };
+}
+
+/** What is said if several places have no good signature: that a good one may be behind the limit, then the first that was found. */
+function weightier(one: ImageError | undefined, other: ImageError): ImageError {
+  const weight = (error: ImageError): number =>
+    hasCode(error, 'LIMIT_EXCEEDED') ? 2 : hasCode(error, 'SIGNATURE_MISSING') ? 0 : 1;
+  return one && weight(one) >= weight(other) ? one : other;
+}
+
+function isRefusal(error: unknown): error is ImageError {
+  return isImageError(error) && /^(?:SIGNATURE|KEY|LIMIT|MANIFEST|DIGEST|SIZE)_/.test(error.code);
+}
+
+/** Signatures of cosign, in the repository itself. What the reference stands for is asked for first, where the host had them last. */
+function cosignSource(context: FetchContext, { key, reference }: WantedImage): EvidenceSource {
+  const { slots, limits, registries } = context;
+  const { host, repository } = reference;
+  const { cosignPlaces } = registries;
+  return async function* (digests, signal) {
+    const { findCosignSignatures, signatureTag } = await import('../../registry/cosign.ts');
+    const ask = <T>(work: (observer: HttpObserver) => Promise<T>): Promise<T> =>
+      slots.run(host, signal, (slot) => work(createObserver({ ...context, slot }, key)));
+    const where = {
+      client: await registries.client(),
+      where: reference,
+      ask,
+      get: (_, request) => ask(request),
+    } satisfies ReferrersContext;
+    const first = cosignPlaces.get(host) ?? 'tag';
+    let isMissing = true;
+    let fault: ImageError | undefined;
+    for (const subject of digests) {
+      for (const place of [first, first === 'tag' ? 'referrers' : 'tag'] as const) {
+        const search = { subject, place, maximum: limits.signatures, bundleBytes: limits.signature };
+        try {
+          for await (const evidence of findCosignSignatures(where, search, signal)) {
+            if (evidence.length > 0) isMissing = false;
+            if (evidence.length > 0) cosignPlaces.set(host, place);
+            yield evidence;
+          }
+        } catch (error) {
+          if (!isRefusal(error)) throw error;
+          fault = weightier(fault, error);
+        }
+      }
+    }
+    if (fault) throw fault;
+    if (!isMissing) return;
+    const [subject = ''] = digests;
+    const location = `docker://${host}/${repository}:${signatureTag(parseDigest(subject))}`;
+    const message = `there is no signature of the image, neither attached to it nor at ${location}`;
+    throw new ImageError('SIGNATURE_MISSING', message, { location });
+  };
+}
+
+/** Signatures of OpenPGP, outside the registry. */
+function lookasideSource(
+  context: FetchContext,
+  { key, reference: { repository } }: WantedImage,
+  place: SignaturePlace,
+): EvidenceSource {
+  return async function* (digests, signal) {
+    yield await context.slots.run(hostOf(place), signal, (slot) =>
       getSignatures({ ...context, slot }, place, { key, repository, digests }, signal),
     );
-    const name = registryTrustName(reference);
-    const proof = { name, messages, messageBytes: limits.signature, reference, digests };
-    const verified = await verifier.verifyRegistryImage(proof);
-    const { signedBy, identities } = verified;
-    context.onEvent({ type: 'verified', key, signedBy, identities });
-    return verified;
   };
 }
 
 /** How an image was verified, as the store records it. */
-export function provenanceOf(verified: Verification | undefined): Pick<StoredImage, 'verified' | 'weak'> {
-  return { verified: verified?.signedBy ?? false, weak: verified?.weak ?? false };
+export function provenanceOf(
+  verified: RegistryVerification | undefined,
+): Pick<StoredImage, 'verified' | 'weak'> & { readonly proofs: readonly Proof[] } {
+  const { signedBy, weak = false, proofs = [] } = verified ?? {};
+  return { verified: signedBy ?? false, weak, proofs };
 }
 
 function hostOf(place: SignaturePlace): string | undefined {
@@ -109,9 +229,9 @@ async function getSignatures(
   place: SignaturePlace,
   { key, repository, digests }: SignaturesRequest,
   signal: AbortSignal,
-): Promise<VerifySimpleSignatureRequest['messages']> {
+): Promise<readonly Evidence[]> {
   const maximum = context.limits.signatures;
-  const found: { readonly bytes: Uint8Array; readonly location: string }[] = [];
+  const found: Evidence[] = [];
   let missing: { readonly source: SignaturePlace; readonly cause: unknown } | undefined;
   for (const digest of digests) {
     for (let number = 1; ; number++) {
@@ -124,7 +244,7 @@ async function getSignatures(
       if (!answer) break;
       if (answer === 'later') throw signatureMissing(source, undefined, 'the server does not send the signature yet');
       if (found.length === maximum) throw tooMany(maximum);
-      found.push({ bytes: answer, location: showSignature(source) });
+      found.push({ kind: 'simple-signing', bytes: answer, location: showSignature(source) });
     }
   }
   if (found.length > 0) return found;

@@ -1,5 +1,6 @@
 import { hasCode, ImageError } from '../../errors.ts';
 import { type GoPlatform, noPlatform } from '../../image/platform.ts';
+import type { Proof } from '../../image/proof.ts';
 import type { RegistryReference } from '../../image/registry-reference.ts';
 import { type DocumentPointer, type ParsedDocument, parseDocument } from '../../registry/documents.ts';
 import { deriveOciManifest } from '../../registry/media-types.ts';
@@ -125,12 +126,18 @@ function attachedTo(subjects: readonly string[], all: readonly Referrer[]): read
 
 /** Lists a part of an index by itself, under its digest: it was asked for, so it is an image of its own. */
 export async function listPart(
-  { store }: FetchContext,
+  context: FetchContext,
   { part: _, ...image }: KeptImage,
   { of, derived }: Part,
 ): Promise<void> {
+  const { store } = context;
   store.touchRegistryImage(of);
   if (store.readOnly) return;
   if (derived) await putDocument(store, derived);
-  await store.commitRegistryImage(image);
+  await store.commitRegistryImage({ ...image, proofs: await store.proofsOf(of) });
+}
+
+/** What made an image trusted; of a part of an index, what made the index trusted. */
+export function proofsOf({ store }: FetchContext, { reference, part }: KeptImage): Promise<readonly Proof[]> {
+  return store.proofsOf(part?.of ?? reference);
 }

@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import * as z from 'zod';
 
 import { configInvalid } from '../../image/config-file.ts';
-import { text } from '../../image/go-json.ts';
+import { text } from '../../image/shape.ts';
 import { parseJsonStrict } from '../../image/json.ts';
 import { show } from '../../image/show.ts';
 import type { RegistryCredential } from '../types.ts';

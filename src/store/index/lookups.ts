@@ -2,7 +2,7 @@ import { lstatSync } from 'node:fs';
 
 import { hasCode, ImageError } from '../../errors.ts';
 import { checkExpected, type Expected } from '../../image/expected.ts';
-import { parseImageIdPrefix, shortImageId } from '../../image/image-id.ts';
+import { isImageId, parseImageIdPrefix, shortImageId } from '../../image/image-id.ts';
 import { type Labels, matchLabels } from '../../image/labels.ts';
 import { blobPathIn, fileColumns, hasStamp } from '../blobs.ts';
 import type { Store, StoredImage } from '../store.ts';
@@ -17,6 +17,7 @@ import {
   imageIdOf,
   importPage,
   parseImageRow,
+  parseProofRow,
   parseRemoteRow,
   parsingRows,
   textOf,
@@ -26,6 +27,7 @@ type Lookups = Pick<
   Store,
   | 'resolveId'
   | 'getImage'
+  | 'proofsOf'
   | 'findImage'
   | 'findIntactAtOnce'
   | 'imagesNamed'
@@ -51,6 +53,7 @@ export function createLookups(reader: Reader, { index: path, blobs }: Layout): L
   const pageOfAlone = reader.prepare(`${select} ${importPage(isAlone)}`);
   const manifestOf = reader.prepare('SELECT manifest FROM images WHERE id = ?');
   const remoteOf = reader.prepare('SELECT * FROM remotes WHERE key = ?');
+  const proofsOf = reader.prepare('SELECT * FROM proofs WHERE image = ? ORDER BY kind, signers');
   const answerOf = reader.prepare('SELECT value, answered_at FROM answers WHERE key = ?');
 
   const toImage = parsingRows(path, parseImageRow);
@@ -71,6 +74,10 @@ export function createLookups(reader: Reader, { index: path, blobs }: Layout): L
     async getImage(imageId) {
       const row = await byId.get(idDigits(imageId));
       return row && toImage(row);
+    },
+    async proofsOf(image) {
+      const rows = await proofsOf.all(isImageId(image) ? idDigits(image) : image);
+      return rows.map(parsingRows(path, parseProofRow)).filter((proof) => proof !== undefined);
     },
     findImage(name, labels, defaults) {
       const version = labels.get('version');

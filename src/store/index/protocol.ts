@@ -6,7 +6,7 @@ import type { GarbageReport } from '../store.ts';
 export const busyMs = 10_000;
 
 /** Version of the index, `PRAGMA user_version`: the number of steps that lead to it in `writer/open-index.ts`. */
-export const indexVersion = 5;
+export const indexVersion = 6;
 
 /** The paths of a store, and the modes of its files and directories. Plain data, since it is sent to the thread. */
 export type Layout = {
@@ -88,6 +88,16 @@ export type RegistryRow = {
   readonly weak: number;
 };
 
+/** A proof as the index stores it. Lists and further facts are JSON text. */
+export type ProofRow = {
+  readonly kind: string;
+  /** A list of fingerprints. */
+  readonly signers: string;
+  readonly covers: string;
+  readonly facts: string;
+  readonly bytes: Uint8Array;
+};
+
 type CommitRequest = {
   /**
    * The verified, synced tar. It is moved or removed, whatever the outcome. `stamp` is that of the descriptor that was
@@ -98,6 +108,7 @@ type CommitRequest = {
   readonly image: ImageRow;
   readonly manifest: string;
   readonly remote?: RemoteRow;
+  readonly proofs: readonly ProofRow[];
 };
 
 type BlobCommitRequest = {
@@ -117,6 +128,7 @@ type RegistryCommitRequest = {
   readonly row: RegistryRow;
   /** All blobs of the image, including those that the row names. */
   readonly blobs: readonly string[];
+  readonly proofs: readonly ProofRow[];
 };
 
 /** A `digest` selects every image whose manifest, list or derived manifest has it. */

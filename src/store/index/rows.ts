@@ -3,9 +3,10 @@ import { hash } from 'node:crypto';
 import { type ImageId, isImageId } from '../../image/image-id.ts';
 import type { Labels } from '../../image/labels.ts';
 import type { Dependency } from '../../image/manifest.ts';
+import type { Proof } from '../../image/proof.ts';
 import type { Commit, Remote, StoredImage } from '../store.ts';
 import { damagedIndex } from '../store-error.ts';
-import type { ImageRow, RemoteRow } from './protocol.ts';
+import type { ImageRow, ProofRow, RemoteRow } from './protocol.ts';
 import type { Query, Row } from './reader.ts';
 
 const idPrefix = 'sha512-';
@@ -105,6 +106,46 @@ export function parseRemoteRow(row: Row): Remote {
     ...(lastModified !== undefined && { lastModified }),
     ...(signatureUrl !== undefined && { signatureUrl }),
   };
+}
+
+export function formatProofRow(proof: Proof): ProofRow {
+  const { kind, bytes, covers, signedBy } = proof;
+  const facts = formatFacts(proof);
+  return { kind, signers: JSON.stringify(signedBy), covers, facts: JSON.stringify(facts), bytes };
+}
+
+/** What a kind of proof has besides its bytes. */
+function formatFacts(proof: Proof): Readonly<Record<string, unknown>> {
+  switch (proof.kind) {
+    case 'openpgp':
+      return { digests: proof.digests.map((digest) => Buffer.from(digest).toString('hex')) };
+    case 'cosign-key':
+      return { signature: proof.signature };
+    case 'simple-signing':
+    case 'sigstore-bundle':
+      return {};
+  }
+}
+
+/** @returns undefined for a kind that is not known. */
+export function parseProofRow(row: Row): Proof | undefined {
+  const bytes = row['bytes'];
+  if (!(bytes instanceof Uint8Array)) throw new Error('the column bytes is damaged');
+  const common = { bytes, covers: textOf(row, 'covers'), signedBy: listOf(row, 'signers').map(String) };
+  const kind = textOf(row, 'kind') as Proof['kind'];
+  // as formatFacts has written it
+  const facts = JSON.parse(textOf(row, 'facts')) as { readonly digests: readonly string[]; readonly signature: string };
+  switch (kind) {
+    case 'openpgp':
+      return { ...common, kind, digests: facts.digests.map((digest) => Buffer.from(digest, 'hex')) };
+    case 'cosign-key':
+      return { ...common, kind, signature: facts.signature };
+    case 'simple-signing':
+    case 'sigstore-bundle':
+      return { ...common, kind };
+    default:
+      return undefined;
+  }
 }
 
 /**

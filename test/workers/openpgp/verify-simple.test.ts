@@ -3,8 +3,8 @@ import test from 'ava';
 import { type ErrorCode, isImageError } from '../../../src/errors.ts';
 import { parseRegistryReference } from '../../../src/image/registry-reference.ts';
 import { readCertificate } from '../../../workers/openpgp/openpgp.ts';
-import { verifySimpleSignature } from '../../../workers/openpgp/verify-simple.ts';
-import type { VerifySimpleSignatureRequest } from '../../../workers/tasks.ts';
+import { verifyImage } from '../../../workers/proofs/verify-image.ts';
+import type { VerifyImageRequest } from '../../../workers/tasks.ts';
 import { forgeSignature, openForger, packet } from '../../helpers/forge-signature.ts';
 import { openGpg, type SignOptions } from '../../helpers/keys.ts';
 import { signMessage, type Statement, statementOf } from '../../helpers/simple-signing.ts';
@@ -25,7 +25,7 @@ const setting = opening.then(async (gpg) => {
   return { gpg, signer, certificate, stranger, sign };
 });
 
-type Asked = Partial<Omit<VerifySimpleSignatureRequest, 'messages' | 'reference'>> & {
+type Asked = Partial<Omit<VerifyImageRequest, 'evidence' | 'reference'>> & {
   readonly reference?: string;
   readonly trusted?: readonly Uint8Array[];
 };
@@ -39,8 +39,13 @@ async function verify(
     const fingerprint = (await readCertificate(certificate)).getFingerprint();
     return { fingerprint, certificate, path: `/keys/${fingerprint}` };
   });
-  return verifySimpleSignature({
-    messages: messages.map((bytes, at) => ({ bytes, location: `signature-${at + 1}` })),
+  const evidence = messages.map((bytes, at) => ({
+    kind: 'simple-signing' as const,
+    bytes,
+    location: `signature-${at + 1}`,
+  }));
+  const { good, ...verified } = await verifyImage({
+    evidence,
     messageBytes: 1 << 20,
     reference: parseRegistryReference(reference),
     digests: [manifest, index],
@@ -52,6 +57,8 @@ async function verify(
     signatures: 64,
     ...asked,
   });
+  const [first] = good;
+  return { ...verified, location: evidence[first?.index ?? -1]?.location };
 }
 
 /** What comes of it: the code and the message of a refusal, or nothing. */

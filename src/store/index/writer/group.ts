@@ -118,8 +118,9 @@ function writeMessage(context: GroupContext, message: GroupMessage, stamp: FileS
   const { layout, rows, registry, owner } = context;
   switch (message.task) {
     case 'commit': {
-      const { image, manifest, remote } = message.request;
+      const { image, manifest, remote, proofs } = message.request;
       if (stamp) rows.putImage(image, manifest, stamp, Date.now());
+      if (stamp) rows.putProofs(image.id, proofs);
       if (remote) rows.putRemote(remote);
       return;
     }
@@ -131,9 +132,10 @@ function writeMessage(context: GroupContext, message: GroupMessage, stamp: FileS
     case 'relist':
       return relist(context, message.request);
     case 'commitRegistryImage': {
-      const { row, blobs } = message.request;
+      const { row, blobs, proofs } = message.request;
       for (const digest of blobs) requireIntact(join(layout.registryBlobs, digest), registry.blob(digest));
-      return registry.putImage(row, blobs, Date.now());
+      registry.putImage(row, blobs, Date.now());
+      return rows.putProofs(row.reference, proofs);
     }
     case 'putRemote':
       return rows.putRemote(message.request);

@@ -130,6 +130,9 @@ function readVersion(db: DatabaseSync, path: string, supported: number): number 
  *
  * Version 5 keeps images with all their `platforms`, a JSON list, and what is attached to images, `referrers`, another one. An image
  * that was asked for by the digest of an index is named in index.json by the digest of its own manifest.
+ *
+ * Version 6 keeps `proofs`: what made images trusted. `image` is the ID of an image or the reference of a registry image. A later proof by
+ * the same signers takes the place of an earlier one.
  */
 export const schemaSteps = [
   `
@@ -253,5 +256,16 @@ export const schemaSteps = [
     WHERE list IS NOT NULL AND instr(reference, list) > 0
     ON CONFLICT DO NOTHING;
   UPDATE generation SET number = number + 1 WHERE number > 0;
+  `,
+  `
+  CREATE TABLE proofs (
+    image TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    signers TEXT NOT NULL,
+    covers TEXT NOT NULL,
+    facts TEXT NOT NULL,
+    bytes BLOB NOT NULL,
+    PRIMARY KEY (image, kind, signers)
+  ) STRICT, WITHOUT ROWID;
   `,
 ] as const satisfies readonly string[] & { readonly length: typeof indexVersion };

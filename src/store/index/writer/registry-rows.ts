@@ -72,11 +72,16 @@ export function createRegistryRows(db: DatabaseSync): RegistryRows {
   const byDigest = db.prepare('SELECT seq FROM registry_images WHERE manifest = ?1 OR list = ?1 OR oci = ?1');
   const needs = db.prepare('SELECT digest FROM registry_blobs WHERE image = ?');
   const deleteImage = db.prepare('DELETE FROM registry_images WHERE seq = ?');
+  const deleteProofs = db.prepare(
+    'DELETE FROM proofs WHERE image IN (SELECT reference FROM registry_images WHERE seq = ?)',
+  );
+  const deleteProofsOf = db.prepare('DELETE FROM proofs WHERE image = ?');
 
-  /** Adds what the index knows of the image, if the reference still stands for the same manifest. */
+  /** Adds what the index knows of the image, if the reference still stands for the same manifest; else forgets its proofs. */
   const merge = (row: RegistryRow): RegistryRow => {
     // The statement names exactly these columns of a STRICT table.
     const old = kept.get(row.reference) as KeptRegistryFacts | undefined;
+    if (old && old.manifest !== row.manifest) deleteProofsOf.run(row.reference); // they are about another image
     if (old?.manifest !== row.manifest) return row;
     return { ...mergeRow(old, row), image: row.image ?? old.image, referrers: row.referrers ?? old.referrers };
   };
@@ -115,6 +120,7 @@ export function createRegistryRows(db: DatabaseSync): RegistryRows {
       for (const seq of found.map((row) => Number(row['seq']))) {
         for (const { digest } of needs.all(seq)) blobs.add(String(digest));
         clearNeeds.run(seq);
+        deleteProofs.run(seq);
         deleteImage.run(seq);
       }
       return [...blobs];

@@ -1,13 +1,15 @@
 import type { DatabaseSync } from 'node:sqlite';
 
 import type { FileStamp } from '../../../system/files.ts';
-import type { AnswerRow, ImageRow, RemoteRow } from '../protocol.ts';
+import type { AnswerRow, ImageRow, ProofRow, RemoteRow } from '../protocol.ts';
 
 type KeptImageFacts = KeptFacts & Pick<ImageRow, 'digest'>;
 
 /** Reads and writes single rows; to write, the caller holds a transaction. */
 export type Rows = {
   putImage(image: ImageRow, manifest: string, stamp: FileStamp, nowMs: number): void;
+  /** @param image - the ID of an image, or the reference of a registry image. */
+  putProofs(image: string, proofs: readonly ProofRow[]): void;
   putRemote(remote: RemoteRow): void;
   /** Now and then also deletes answers that are too old to be used, and the oldest if there are too many. */
   putAnswer(answer: AnswerRow): void;
@@ -33,6 +35,10 @@ export function createRows(db: DatabaseSync): Rows {
   const putRemote = db.prepare(`
     INSERT OR REPLACE INTO remotes (key, image, etag, last_modified, max_age, checked_at, signature_url)
     VALUES (:key, :image, :etag, :lastModified, :maxAgeMs, :checkedAtMs, :signatureUrl)`);
+  const putProof = db.prepare(`
+    INSERT OR REPLACE INTO proofs (image, kind, signers, covers, facts, bytes)
+    VALUES (:image, :kind, :signers, :covers, :facts, :bytes)`);
+  const deleteProofs = db.prepare('DELETE FROM proofs WHERE image = ?');
   const putAnswer = db.prepare(
     'INSERT OR REPLACE INTO answers (key, value, answered_at) VALUES (:key, :value, :answeredAtMs)',
   );
@@ -58,6 +64,9 @@ export function createRows(db: DatabaseSync): Rows {
       const old = kept.get(image.id) as KeptImageFacts | undefined;
       putImage.run({ ...(old ? mergeRow(old, image) : image), ...stamp, manifest, nowMs });
     },
+    putProofs: (image, proofs) => {
+      for (const proof of proofs) putProof.run({ image, ...proof });
+    },
     putRemote: (remote) => void putRemote.run(remote),
     putAnswer({ key, value, answeredAtMs }) {
       if (value === null) return void deleteAnswer.run(key);
@@ -77,6 +86,7 @@ export function createRows(db: DatabaseSync): Rows {
       deleteImage.run(id);
       deleteRemotes.run(id);
       forgetConversion.run(id);
+      deleteProofs.run(id);
     },
     deleteDanglingRemotes: () => void deleteDangling.run(),
   };

@@ -72,7 +72,7 @@ test('a group that another process keeps from beginning waits for its lock once,
       size: 1,
     };
     const about = { latest: 0, source: 'a', digest: 'a', verified: null, weak: 0 };
-    return { id, task: 'commit', request: { path, stamp, image: { ...image, ...about }, manifest: '{}' } };
+    return { id, task: 'commit', request: { path, stamp, image: { ...image, ...about }, manifest: '{}', proofs: [] } };
   });
   using other = new DatabaseSync(layout.index);
   other.exec('BEGIN IMMEDIATE');

@@ -1,0 +1,46 @@
+/** What may prove who signed an image of a registry, as it was found. Several signatures may be in one. */
+type Attached = {
+  readonly bytes: Uint8Array;
+} & (
+  | {
+      /** A signed OpenPGP message. @see containers-signature(5) */
+      readonly kind: 'simple-signing';
+    }
+  | {
+      /** `bytes` are the payload. @see cosign, SIGNATURE_SPEC.md */
+      readonly kind: 'cosign-key';
+      /** As in the annotation: base64. */
+      readonly signature: string;
+    }
+  | {
+      /** `bytes` are the bundle, a JSON document. @see cosign, BUNDLE_SPEC.md */
+      readonly kind: 'sigstore-bundle';
+    }
+);
+
+/** Shown in errors: `location`. */
+export type Evidence = Attached & { readonly location: string };
+
+/** The detached signature of an archive, with all that is needed to verify it without the archive. */
+type ArchiveSignature = {
+  readonly kind: 'openpgp';
+  /** The signature file. */
+  readonly bytes: Uint8Array;
+  /** One for each signature in the file: the digest over the archive and the signed part of the signature. */
+  readonly digests: readonly Uint8Array[];
+};
+
+/** What made an image trusted. */
+export type Proof = (Attached | ArchiveSignature) & {
+  /** `sha256:` and hex: of the archive as transferred, or of the manifest or index that the statement is about. */
+  readonly covers: string;
+  /** Fingerprints of the keys that signed, at least one. */
+  readonly signedBy: readonly string[];
+};
+
+export type ProofKind = Proof['kind'];
+
+/** Whether a file holds a public key in PEM, as cosign writes it. What it holds exactly only a thread finds out. */
+export function isPublicKeyFile(bytes: Uint8Array): boolean {
+  return /^\s*-----BEGIN (?:RSA )?PUBLIC KEY-----/.test(Buffer.from(bytes.subarray(0, 256)).toString('latin1'));
+}
