@@ -71,6 +71,7 @@ export const commands: readonly Command[] = [
     summary: 'Trust signing keys, for names below a prefix or for all; without KEY those that discovery offers',
     examples: [
       ['trust --prefix example.com/team team.asc', 'for example.com/team and the names below it'],
+      ['trust --prefix registry.example.com:5000/team cosign.pub', 'a public key of cosign, for repositories'],
       ['trust --prefix example.com/team', 'the keys that discovery offers for it, after a look at each'],
       ['trust --root https://example.com/vendor.asc', 'for every name'],
     ],

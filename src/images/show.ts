@@ -1,5 +1,6 @@
 import { isImageError } from '../errors.ts';
 import type { Dependency } from '../image/manifest.ts';
+import type { Proof } from '../image/proof.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
 import type { Store, StoredImage } from '../store/store.ts';
 import type { Entry } from './list.ts';
@@ -14,6 +15,8 @@ export type ImageDescription = {
   readonly dependencies: readonly StoredDependency[];
   /** The registry images that it was made of, as far as they are kept too. */
   readonly madeOf: readonly RegistryImage[];
+  /** What made it trusted. */
+  readonly proofs: readonly Proof[];
   /** The JSON text as in the archive. */
   readonly manifest: string;
 };
@@ -24,7 +27,8 @@ export async function describeImage(store: Store, image: StoredImage): Promise<I
   const dependencies = await Promise.all(
     image.dependencies.map(async (dependency) => ({ dependency, image: await findDependency(store, dependency) })),
   );
-  return { image, dependencies, madeOf: await store.registryImagesOf(image.imageId), manifest };
+  const madeOf = await store.registryImagesOf(image.imageId);
+  return { image, dependencies, madeOf, proofs: await store.proofsOf(image.imageId), manifest };
 }
 
 async function findDependency(
@@ -46,6 +50,8 @@ export type RegistryDescription = Partial<RegistryParts> & {
   readonly manifests?: readonly IndexedManifest[];
   /** All references of this manifest, including that of the image. */
   readonly references: readonly string[];
+  /** What made it trusted. */
+  readonly proofs: readonly Proof[];
   /** The JSON text as the registry served it. */
   readonly manifest: string;
 };
@@ -53,14 +59,16 @@ export type RegistryDescription = Partial<RegistryParts> & {
 /** Everything the store knows of a registry image. @throws STORE_CORRUPT when its manifest is damaged */
 export async function describeRegistryImage(store: Store, image: RegistryImage): Promise<RegistryDescription> {
   const { digest } = image.manifest;
-  const [parts, manifest, named] = await Promise.all([
+  const [parts, manifest, named, proofs] = await Promise.all([
     image.platforms
       ? readIndex(store, image.manifest).then((manifests = []) => ({ manifests }))
       : readParts(store, image.manifest),
     readDocument(store, digest),
     store.registryImagesOf(digest),
+    store.proofsOf(image.reference),
   ]);
-  return { ...parts, image, references: named.map(({ reference }) => reference), manifest: manifest.toString() };
+  const references = named.map(({ reference }) => reference);
+  return { ...parts, image, references, proofs, manifest: manifest.toString() };
 }
 
 /** `asked` may be the digest of an index or derived manifest of a registry image. `pretty` indents with tabs. */

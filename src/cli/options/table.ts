@@ -109,6 +109,15 @@ const mixed = [
     commands: ['trust'],
   },
   {
+    name: 'fingerprint',
+    group: 'What to trust',
+    kind: 'values',
+    placeholder: 'HEX',
+    help: 'Trust the key with this fingerprint without asking, and no other',
+    environment: false, // it belongs to the keys that are named
+    commands: ['trust'],
+  },
+  {
     name: 'insecure-allow-http',
     group: 'Trust',
     kind: 'flag',

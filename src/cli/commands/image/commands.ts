@@ -91,7 +91,10 @@ export const imageCommands: readonly Command[] = [
     name: 'image verify',
     operands: '[IMAGE...]',
     summary: 'Read and hash images, all unless some are named, and say which are damaged',
-    examples: [['image verify --repair', 'and take the damaged ones off the list']],
+    examples: [
+      ['image verify --repair', 'and take the damaged ones off the list'],
+      ['image verify --signatures', 'what the keys that are trusted now would refuse, without a network'],
+    ],
     load: () => load(import('./verify.ts').then(({ verify }) => verify)),
   },
 ];

@@ -1,6 +1,6 @@
 import prettyBytes from 'pretty-bytes';
 
-import { asImageError, type Entry, isAcIdentifier, openKeystore, show, trustName } from '../../../internal.ts';
+import { asImageError, type Entry, isTrustName, openKeystore, show, trustName } from '../../../internal.ts';
 import type { Io } from '../../command.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { directoriesOf } from '../../options/read.ts';
@@ -111,7 +111,7 @@ export async function openTrustedNow(line: CommandLine, { environment, stderr }:
     if (verified === false || !isReadable) return true;
     const name = trustName({ name: entry.name, source });
     try {
-      return isAcIdentifier(name) && (await keystore.trusts(name, verified));
+      return isTrustName(name) && (await keystore.trusts(name, verified));
     } catch (error) {
       isReadable = false;
       stderr.write(`warning: ${show(asImageError(error).message, 4096)}\n`);

@@ -133,6 +133,13 @@ export const imageOptions = [
     help: 'Take damaged images off the list and sweep what nothing needs',
     commands: ['image verify'],
   },
+  {
+    name: 'signatures',
+    group: 'Trust',
+    kind: 'flag',
+    help: 'Judge what proved who signed the images again, by the keys trusted now, and say what would be refused; no blob is read',
+    commands: ['image verify'],
+  },
 ] as const satisfies readonly OptionSpec[];
 
 /** A parser that accepts one of the given words. @throws USAGE */

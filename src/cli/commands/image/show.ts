@@ -86,24 +86,47 @@ function formatEntryText(entry: Entry, isTrusted: boolean, before: readonly Line
 function formatImageJson(
   entry: Entry,
   isTrusted: boolean,
-  { dependencies, madeOf, manifest }: ImageDescription,
+  { dependencies, madeOf, proofs, manifest }: ImageDescription,
 ): string {
   const missing = dependencies.filter((dependency) => !dependency.image).map(dependencyTitle);
   const more = {
     dependencies: dependencies.flatMap((dependency) => dependency.image?.imageId ?? []),
     ...(missing.length > 0 && { missing }),
     ...(madeOf.length > 0 && { madeOf: madeOf.map(({ reference }) => reference) }),
+    ...proofFacts(proofs),
   };
   return formatEntryJson(entry, isTrusted, more, manifest);
 }
 
-function formatImageText(entry: Entry, isTrusted: boolean, { image, dependencies, madeOf }: ImageDescription): string {
+/** What made the image trusted, without the bytes. */
+function proofFacts(proofs: ImageDescription['proofs']): object {
+  if (proofs.length === 0) return {};
+  return { proofs: proofs.map(({ kind, covers, signedBy }) => ({ kind, covers, signedBy })) };
+}
+
+function proofLines(proofs: ImageDescription['proofs']): readonly Line[] {
+  return proofs.map(({ kind, covers, signedBy }): Line => [
+    'Proof',
+    `${kind} by ${signedBy.map((one) => show(one)).join(', ')}, over ${show(covers)}`,
+  ]);
+}
+
+function formatImageText(
+  entry: Entry,
+  isTrusted: boolean,
+  { image, dependencies, madeOf, proofs }: ImageDescription,
+): string {
   const from = madeOf.map(({ reference }): Line => ['Made of', show(reference, 1000)]);
   const needs = dependencies.map((dependency): Line => {
     const found = dependency.image ? `→ ${dependency.image.imageId.slice(0, 39)}` : '(not in the store)';
     return ['Needs', `${show(dependencyTitle(dependency), 1000)} ${found}`];
   });
-  return formatEntryText(entry, isTrusted, [], [['Digest', show(image.digest)], ...from, ...needs]);
+  return formatEntryText(
+    entry,
+    isTrusted,
+    [],
+    [...proofLines(proofs), ['Digest', show(image.digest)], ...from, ...needs],
+  );
 }
 
 function dependencyTitle({ dependency: { imageName, labels, imageId } }: StoredDependency): string {
@@ -113,12 +136,13 @@ function dependencyTitle({ dependency: { imageName, labels, imageId } }: StoredD
 }
 
 function formatRegistryJson(entry: Entry, isTrusted: boolean, description: RegistryDescription): string {
-  const { image, references, config, layers, manifests, manifest } = description;
+  const { image, references, config, layers, manifests, proofs, manifest } = description;
   const { mediaType } = image.manifest;
   const more = {
     references,
     mediaType,
     ...(image.referrers && { referrers: image.referrers }),
+    ...proofFacts(proofs),
     ...(image.index && { index: image.index.digest }),
     ...(manifests ? { manifests } : { config: config?.digest, layers }),
   };
@@ -128,7 +152,7 @@ function formatRegistryJson(entry: Entry, isTrusted: boolean, description: Regis
 function formatRegistryText(
   entry: Entry,
   isTrusted: boolean,
-  { image, references, config, layers = [], manifests = [] }: RegistryDescription,
+  { image, references, config, layers = [], manifests = [], proofs }: RegistryDescription,
 ): string {
   const { manifest, index, platform, platforms = [platform], referrers = [], imageId } = image;
   const before: readonly Line[] = [
@@ -136,6 +160,7 @@ function formatRegistryText(
     ...platforms.map((one): Line => ['Platform', platformText(one)]),
   ];
   const after: readonly Line[] = [
+    ...proofLines(proofs),
     ...(imageId === undefined ? [] : [['Converted to', imageId] as const]),
     ...(index ? [['Index', index.digest] as const] : []),
     [image.platforms ? 'Index' : 'Manifest', `${manifest.digest} (${show(manifest.mediaType)})`],

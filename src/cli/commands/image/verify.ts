@@ -14,6 +14,7 @@ import {
   verifyImages,
   type VerifyRequest,
 } from '../../../internal.ts';
+import { usageError } from '../../options/option.ts';
 import { isOn, valueOf } from '../../options/read.ts';
 import { parseCount } from '../../options/values.ts';
 import { write } from '../../output/write.ts';
@@ -21,12 +22,18 @@ import { oneOf } from './options.ts';
 import { openRefetch } from './refetch.ts';
 import type { Failure, Subcommand } from './subcommand.ts';
 import { failureOf, formatLost, formatVerified, ociIndexText, relistedText } from './verify-report.ts';
+import { verifySignatures } from './verify-signatures.ts';
 
 /** Writes the report. Unrepaired damage is a failure, and so is a request that matches no image. */
-export const verify: Subcommand = (line, { stdout, stderr, signal, environment }) => {
+export const verify: Subcommand = (line, io) => {
+  const { stdout, stderr, signal, environment } = io;
   const asked = line.operands.map(({ text }) => text);
   const repairs = isOn(line, 'repair');
   const output = valueOf(line, 'output', oneOf(['text', 'json']));
+  if (isOn(line, 'signatures')) {
+    if (repairs) throw usageError('--signatures and --repair usage mutually exclusive');
+    return { access: 'read', run: (store) => verifySignatures(store, line, io) };
+  }
   const workers = valueOf(line, 'workers', parseCount) ?? availableParallelism();
   return {
     /** Without an index it is unknown which images there were: each blob is named. */

@@ -1,4 +1,4 @@
-import { isAcIdentifier, type Keystore, openKeystore, openPool, type Pool, show } from '../../../internal.ts';
+import { isTrustName, type Keystore, openKeystore, openPool, type Pool, show } from '../../../internal.ts';
 import type { ConfigDirectories } from '../../config/directories.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { usageError } from '../../options/option.ts';
@@ -36,10 +36,20 @@ export function keyPlace(line: CommandLine): KeyPlace | undefined {
   if (isRoot) throw usageError('--root and --prefix usage mutually exclusive');
   const [scheme] = /^[a-z][a-z0-9+.-]*:\/\//i.exec(prefix) ?? [];
   if (scheme) throw usageError(`must not contain a URL scheme, omit ${scheme}`, '--prefix');
-  if (!isAcIdentifier(prefix)) throw usageError(`"${show(prefix)}" is not a prefix of image names`, '--prefix');
+  if (!isTrustName(prefix)) {
+    const what = 'is neither a prefix of image names nor that of a registry or of its repositories';
+    throw usageError(`"${show(prefix)}" ${what}`, '--prefix');
+  }
   return { kind: 'prefix', prefix };
 }
 
 export function formatKeyPlace(place: KeyPlace): string {
   return place.kind === 'root' ? 'every name (root)' : `the prefix "${place.prefix}"`;
+}
+
+/** Reads a fingerprint as programs print it, with spaces or not. @throws USAGE */
+export function readFingerprint(text: string, option?: string): string {
+  const fingerprint = text.replaceAll(' ', '').toLowerCase();
+  if (/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(fingerprint)) return fingerprint;
+  throw usageError(`"${show(text)}" is not a fingerprint: want 40 or 64 hex digits`, option);
 }

@@ -25,13 +25,14 @@ function named({ layer, ...row }: TrustedKeyRow) {
 }
 
 function table(rows: readonly TrustedKeyRow[]): string {
-  const title = ['FINGERPRINT', 'TRUSTED FOR', 'LAYER', 'EXPIRES', 'IDENTITY'];
-  const lines = rows.map(({ fingerprint, prefix, layer, expiresAt, revoked, identities, masked }) => [
+  const title = ['FINGERPRINT', 'TRUSTED FOR', 'LAYER', 'EXPIRES', 'KIND', 'IDENTITY'];
+  const lines = rows.map(({ fingerprint, kind, prefix, layer, expiresAt, revoked, identities, algorithm, masked }) => [
     fingerprint,
     show(prefix ?? '(every name)'),
     `${layerNames[layer]}${masked ? ' (masked)' : ''}`,
     revoked ? 'revoked' : (expiresAt?.slice(0, 10) ?? 'never'),
-    identities.map((identity) => show(identity)).join(', '),
+    kind === 'openpgp' ? 'OpenPGP' : 'public key',
+    algorithm ?? identities.map((identity) => show(identity)).join(', '),
   ]);
   return formatTable([title, ...lines]);
 }

@@ -1,15 +1,14 @@
-import { asImageError, ImageError, type Keystore, show } from '../../../internal.ts';
+import { asImageError, ImageError, type Keystore } from '../../../internal.ts';
 import type { Run } from '../../command.ts';
-import { usageError } from '../../options/option.ts';
 import { directoriesOf } from '../../options/read.ts';
 import { errorLine } from '../../output/error-line.ts';
 import { exitCodeOf, sharedExitCode } from '../../output/exit-code.ts';
-import { formatKeyPlace, type KeyPlace, keyPlace, openTrust, ownLayer } from './context.ts';
+import { formatKeyPlace, type KeyPlace, keyPlace, openTrust, ownLayer, readFingerprint } from './context.ts';
 
 /** `trust remove FINGERPRINT...`: removes keys from the named place, or from all. */
 export const runTrustRemove: Run = async (io, line) => {
   const place = keyPlace(line);
-  const fingerprints = line.operands.map(({ text }) => parseFingerprint(text));
+  const fingerprints = line.operands.map(({ text }) => readFingerprint(text));
   await using resources = new AsyncDisposableStack();
   const warn = (message: string): void => void io.stderr.write(`warning: ${message}\n`);
   const { keystore } = await openTrust(resources, directoriesOf(line, io.environment), warn);
@@ -44,10 +43,4 @@ async function placesOf(keystore: Keystore, fingerprint: string): Promise<readon
   const files = (await keystore.list()).filter((file) => file.fingerprint === fingerprint && !file.masked);
   const prefixes = new Set(files.map(({ prefix }) => prefix));
   return [...prefixes].map((prefix) => (prefix === undefined ? { kind: 'root' } : { kind: 'prefix', prefix }));
-}
-
-function parseFingerprint(text: string): string {
-  const fingerprint = text.replaceAll(' ', '').toLowerCase();
-  if (/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(fingerprint)) return fingerprint;
-  throw usageError(`"${show(text)}" is not a fingerprint: want 40 hex digits`);
 }

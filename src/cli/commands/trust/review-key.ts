@@ -5,9 +5,12 @@ import type { Io } from '../../command.ts';
 import { usageError } from '../../options/option.ts';
 
 export type ReviewedKey = {
+  readonly kind: 'openpgp' | 'public-key';
   readonly fingerprint: string;
   readonly subkeys: readonly string[];
   readonly identities: readonly string[];
+  /** Of a public key. */
+  readonly algorithm?: string;
   /** Why it cannot verify anything now. */
   readonly fault?: { readonly kind: string; readonly why: string };
 };
@@ -16,9 +19,10 @@ export type ReviewedKey = {
 export function keyLines(key: ReviewedKey, location: string, place: string): readonly string[] {
   return [
     `key "${show(location, 1000)}" for ${place}`,
-    `  fingerprint: ${grouped(key.fingerprint)}`,
+    `  fingerprint: ${key.kind === 'openpgp' ? grouped(key.fingerprint) : key.fingerprint}`,
     ...key.subkeys.map((fingerprint) => `  subkey fingerprint: ${grouped(fingerprint)}`),
     ...key.identities.map((identity) => `  ${show(identity)}`),
+    ...(key.algorithm === undefined ? [] : [`  public key: ${key.algorithm}`]),
     ...(key.fault ? [`  warning: it verifies nothing: ${faultText(key.fault)}`] : []),
   ];
 }
@@ -34,7 +38,9 @@ function faultText({ kind, why }: NonNullable<ReviewedKey['fault']>): string {
  */
 export async function askToTrust({ stdin, stderr, signal }: Io): Promise<boolean> {
   if (!stdin.isTTY || !stderr.isTTY) {
-    throw usageError('no terminal to review the fingerprint on: compare it and pass --skip-fingerprint-review');
+    throw usageError(
+      'no terminal to review the fingerprint on: compare it and pass --fingerprint HEX, or --skip-fingerprint-review',
+    );
   }
   if (stdin.readableEnded) throw unanswered();
   const terminal = createInterface({ input: stdin, output: stderr, terminal: false }); // Ctrl-C remains a signal

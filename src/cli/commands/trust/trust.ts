@@ -1,11 +1,19 @@
-import { asImageError, show, trustKeys, type TrustOutcome } from '../../../internal.ts';
+import { asImageError, ImageError, show, trustKeys, type TrustOutcome } from '../../../internal.ts';
 import type { Io, Run } from '../../command.ts';
 import { usageError } from '../../options/option.ts';
-import { directoriesOf } from '../../options/read.ts';
+import { directoriesOf, isOn, valuesOf } from '../../options/read.ts';
 import { didYouMean } from '../../options/suggestion.ts';
 import { errorLine } from '../../output/error-line.ts';
 import { exitCodeOf, sharedExitCode } from '../../output/exit-code.ts';
-import { formatKeyPlace, type KeyPlace, keyPlace, openTrust, ownLayer, type TrustContext } from './context.ts';
+import {
+  formatKeyPlace,
+  type KeyPlace,
+  keyPlace,
+  openTrust,
+  ownLayer,
+  readFingerprint,
+  type TrustContext,
+} from './context.ts';
 import { type KeyLocation, type KeySource, openKeySource, parseKeyLocation } from './key-source.ts';
 import { askToTrust, keyLines } from './review-key.ts';
 
@@ -22,10 +30,14 @@ export const runTrust: Run = async (io, line) => {
   const warn = (message: string): void => void io.stderr.write(`warning: ${message}\n`);
   const context = await openTrust(resources, directoriesOf(line, io.environment), warn);
   const locations = named.length > 0 ? named : await findKeys(source, place);
+  const fingerprints = new Set(valuesOf(line, 'fingerprint', readFingerprint));
+  if (fingerprints.size > 0 && isOn(line, 'skip-fingerprint-review'))
+    throw usageError('--fingerprint and --skip-fingerprint-review usage mutually exclusive');
+  if (isBareHost(place)) warn(bareHost(place));
   const codes: number[] = [];
   for (const location of locations) {
     try {
-      await addKey(io, context, source, { location, place });
+      await addKey(io, context, source, { location, place, fingerprints });
     } catch (error) {
       io.signal.throwIfAborted();
       const failure = asImageError(error);
@@ -48,14 +60,20 @@ async function findKeys(source: KeySource, place: KeyPlace): Promise<readonly Ke
   return source.find(place.prefix);
 }
 
-type KeyRequest = { readonly location: KeyLocation; readonly place: KeyPlace };
+type KeyRequest = {
+  readonly location: KeyLocation;
+  readonly place: KeyPlace;
+  /** If there are any, only keys with one of them are trusted, and they need no review. */
+  readonly fingerprints: ReadonlySet<string>;
+};
 
 async function addKey(
   io: Io,
   context: TrustContext,
   source: KeySource,
-  { location, place }: KeyRequest,
+  { location, place, fingerprints }: KeyRequest,
 ): Promise<void> {
+  const found: string[] = [];
   const outcomes = trustKeys(context, {
     certificate: await source.read(location),
     location: location.shown,
@@ -63,10 +81,24 @@ async function addKey(
     ...(place.kind === 'prefix' && { prefix: place.prefix }),
     async accept(key) {
       io.stderr.write(`${keyLines(key, location.shown, formatKeyPlace(place)).join('\n')}\n`);
+      found.push(key.fingerprint);
+      if (fingerprints.size > 0) return fingerprints.has(key.fingerprint);
       return !source.needsReview(location) || (await askToTrust(io));
     },
   });
   for await (const outcome of outcomes) tell(io, outcome, location.shown, place);
+  if (fingerprints.size === 0 || found.some((fingerprint) => fingerprints.has(fingerprint))) return;
+  const message = `its fingerprint is ${found.join(', ')}, and not ${[...fingerprints].join(' or ')}`;
+  throw new ImageError('KEY_INVALID', message, { path: location.shown });
+}
+
+/** Whether a prefix trusts a key for more than it may seem to: for all repositories of a registry, whoever owns them. */
+function isBareHost(place: KeyPlace): place is Extract<KeyPlace, { readonly kind: 'prefix' }> {
+  return place.kind === 'prefix' && !place.prefix.includes('/');
+}
+
+function bareHost({ prefix }: Extract<KeyPlace, { readonly kind: 'prefix' }>): string {
+  return `the prefix "${prefix}" is a whole host: its keys are trusted for every image and every repository there, whoever owns it`;
 }
 
 function tell({ stdout, stderr }: Io, outcome: TrustOutcome, shown: string, place: KeyPlace): void {
