@@ -1,13 +1,13 @@
 import type { IngestRequest } from '../../workers/ingest/requests.ts';
 import type {
   InspectSignatureResponse,
-  VerifySignatureRequest,
   KeyKind,
   VerifyImageRequest,
+  VerifySignatureRequest,
   VerifySignatureResponse,
 } from '../../workers/tasks.ts';
 import { ImageError } from '../errors.ts';
-import type { Proof } from '../image/proof.ts';
+import type { Evidence, Proof } from '../image/proof.ts';
 import { trustName } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
 import type { Pool } from '../pool/pool.ts';
@@ -118,10 +118,7 @@ export function createVerifier({ keystore, pool, weakKeys, signatures, nowMs }: 
       const { good, ...verified } = await withKeyring(name, kind, (trust) =>
         pool.run('verifyImage', { ...found, ...trust }),
       );
-      const proofs = good.flatMap(({ index, covers, signedBy }): Proof[] => {
-        const { location: _, ...proof } = evidence[index] ?? noEvidence();
-        return [{ ...proof, covers, signedBy }];
-      });
+      const proofs = good.map(({ index, ...facts }) => proofOf(evidence[index] ?? noEvidence(), facts));
       const [first = noEvidence()] = good;
       return { ...verified, proofs, location: (evidence[first.index] ?? noEvidence()).location };
     },
@@ -150,6 +147,10 @@ export function createVerifier({ keystore, pool, weakKeys, signatures, nowMs }: 
 /** The keys that can verify one kind of signatures: no other is parsed. */
 function ofKind(wanted: KeyKind, { keys, searched }: Keyring): Keyring {
   return { keys: keys.filter(({ kind }) => kind === wanted), searched };
+}
+
+function proofOf({ location: _, ...attached }: Evidence, facts: Pick<Proof, 'covers' | 'signedBy'>): Proof {
+  return { ...attached, ...facts };
 }
 
 function noEvidence(): never {

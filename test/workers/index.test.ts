@@ -18,8 +18,8 @@ test('every task of the pool has its export, beside what the pool waits for befo
     'ready',
     'start',
     'unpackLayer',
+    'verifyImage',
     'verifySignature',
-    'verifySimpleSignature',
   ]);
 });
 

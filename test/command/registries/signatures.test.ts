@@ -59,9 +59,8 @@ async function signed(t: ExecutionContext, ...options: readonly string[]) {
     LONGSHORE_PROGRESS: 'none',
   };
   const longshore = (...args: readonly string[]) => runHere(args, environment);
-  const prefix = registry.host.replace(':', '_');
   const trust = () =>
-    longshore('trust', `--prefix=${prefix}/team`, '--skip-fingerprint-review', join(directory, 'key.asc'));
+    longshore('trust', `--prefix=${registry.host}/team`, '--skip-fingerprint-review', join(directory, 'key.asc'));
   const registriesD = (text: string) => put('config/containers/registries.d/a.yaml', text);
   return { name, signer, staging, longshore, trust, registriesD, host: registry.host };
 }

@@ -15,6 +15,7 @@ test('a key is described, armored or binary', async (t) => {
     fingerprint,
     subkeys: [subkey],
     identities: ['Alice <a@example.com>'],
+    kind: 'openpgp' as const,
     createdAtMs: Date.UTC(2020, 0),
     revoked: false,
   };
