@@ -23,11 +23,9 @@ export function verifyCosign(request: VerifyImageRequest, evidence: readonly Cos
   const { keys, skipped } = readTrustedPublicKeys(request.keys);
   const good: { readonly index: number; readonly covers: string; readonly signedBy: readonly string[] }[] = [];
   let refusal: ImageError | undefined;
-  let isReadable = false;
   for (const [index, one] of evidence.entries()) {
     try {
       const { signed, signature, hint, check } = readEvidence(one);
-      isReadable = true;
       const signer = keys.find((key) => hasSigned(key, signed, signature));
       const named = keys.find(({ fingerprint }) => fingerprint === hint);
       if (named && named !== signer) throw badSignature(named, one.location);
@@ -41,12 +39,9 @@ export function verifyCosign(request: VerifyImageRequest, evidence: readonly Cos
     }
   }
   const [first] = good;
-  if (!first) throw isReadable && !refusal ? keyUnknown(request) : (refusal ?? keyUnknown(request));
+  if (!first) throw refusal ?? keyUnknown(request);
   const signedBy = [...new Set(good.flatMap((one) => one.signedBy))];
-  const algorithms = signedBy.map(
-    (fingerprint) => keys.find((key) => key.fingerprint === fingerprint)?.algorithm ?? '',
-  );
-  return { signedBy, identities: algorithms, weak: false, skipped, good };
+  return { signedBy, identities: [], weak: false, skipped, good };
 }
 
 function badSignature({ fingerprint }: PublicKey, location: string): ImageError {

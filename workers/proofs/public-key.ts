@@ -49,7 +49,7 @@ export function readPublicKey(bytes: Uint8Array, location: string): PublicKey {
       const algorithm = `RSA of ${modulusLength} bits`;
       if (modulusLength < leastRsaBits) {
         const message = `the key ${fingerprint} is too weak to prove anything: ${algorithm}`;
-        throw new ImageError('KEY_WEAK', message, { fingerprint, algorithm });
+        throw new ImageError('KEY_WEAK', message, { fingerprint, algorithm: `a public key, ${algorithm}` });
       }
       if (modulusLength > mostRsaBits) throw invalid(location, `${algorithm} is not supported`, fingerprint);
       return { fingerprint, key, algorithm, hashes: ['sha256'] };

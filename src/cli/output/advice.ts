@@ -51,7 +51,7 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
   SIZE_MISMATCH: 'Check the size that was asked for, or tell the operator of the server',
   SIGNATURE_MISSING: (_, { isOfRegistry }) =>
     isOfRegistry
-      ? 'Publish one there, as skopeo copy --sign-by makes it, or lift the check with --insecure-options=image'
+      ? 'Publish one, as cosign sign or skopeo copy --sign-by makes it, or lift the check with --insecure-options=image'
       : 'Publish it there, name it with --signature, or lift the check with --insecure-options=image',
   SIGNATURE_UNREADABLE: 'Check that this is the signature: OpenPGP, detached, or for a registry a signed statement',
   SIGNATURE_INVALID:
@@ -65,7 +65,7 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
   KEY_EXPIRED: 'Get the renewed key from its publisher and trust that',
   KEY_REVOKED: 'Get the new key from its publisher and trust that',
   KEY_WEAK: ({ algorithm }) =>
-    /md5|ripemd|elgamal/i.test(algorithm)
+    /md5|ripemd|elgamal|public key/i.test(algorithm)
       ? 'Ask the publisher for a stronger signature'
       : 'Ask the publisher for a stronger signature, or accept it with --insecure-options=weak-keys',
   LIMIT_EXCEEDED: adviceForLimit,
