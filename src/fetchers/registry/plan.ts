@@ -53,11 +53,11 @@ async function planWanted(context: FetchContext, wanted: WantedImage, signal: Ab
     return { status: 'present', image };
   }
   if (policy === 'never') return throwNotInStore(wanted);
-  const verify = await openSignatureCheck(context, wanted);
+  const check = await openSignatureCheck(context, wanted);
   const client = await registries.client();
   const planResolved = async (resolved: ResolvedImage | WholeIndex): Promise<Absent> => {
     checkDigests(locked, { root: resolved.digest, manifest: resolved.manifest.digest });
-    const verified = await verify(resolved, signal);
+    const verified = await check.verify(resolved, signal);
     const found = await findReferrers(context, { client, resolved, wanted }, signal);
     return {
       status: 'absent',

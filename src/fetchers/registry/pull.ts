@@ -26,14 +26,14 @@ import { proofsOf, storeWhole } from './whole.ts';
  * converted.
  */
 export async function pullImage(context: FetchContext, wanted: WantedImage, signal: AbortSignal): Promise<Found> {
-  const verify = await openSignatureCheck(context, wanted);
+  const check = await openSignatureCheck(context, wanted);
   const client = await context.registries.client();
   const pullResolved = async (
     resolved: ResolvedImage | WholeIndex,
     documentsKept: Promise<unknown>,
   ): Promise<Found> => {
     checkDigests(wanted.locked, { root: resolved.digest, manifest: resolved.manifest.digest });
-    const verified = await verify(resolved, signal);
+    const verified = await check.verify(resolved, signal);
     if (verified) checkSigners(wanted.locked?.held, verified.signedBy);
     const named = await context.store.findRegistryImage(wanted.name);
     // the name stays with an index that is kept with everything in it
@@ -52,7 +52,8 @@ export async function pullImage(context: FetchContext, wanted: WantedImage, sign
       return store(); // another tool, or the garbage collection, has removed a blob meanwhile
     }
   };
-  return withResolved(context, { client, wanted }, pullResolved, signal);
+  const onRoot = (root: Digest): void => check.begin(root, signal);
+  return withResolved(context, { client, wanted, onRoot }, pullResolved, signal);
 }
 
 /** @param known - the forms in which the store has the same image. */

@@ -24,6 +24,8 @@ const debug = debugLog('fetchers');
 type ResolutionRequest = {
   readonly client: RegistryClient;
   readonly wanted: Pick<WantedImage, 'key' | 'name' | 'platform' | 'reference' | 'locked'>;
+  /** Called with the digest of what the reference stands for as soon as it is known. */
+  readonly onRoot?: (root: Digest) => void;
 };
 
 /** @param kept - resolves when the documents of the image are in the store, or cannot be put there. */
@@ -51,7 +53,7 @@ type Resolution = { readonly resolved: ResolvedImage | WholeIndex; readonly kept
 
 function openResolution(
   context: FetchContext,
-  { client, wanted }: ResolutionRequest,
+  { client, wanted, onRoot = () => undefined }: ResolutionRequest,
   mayRecall: boolean,
   signal: AbortSignal,
 ): Inquiry<Resolution> {
@@ -93,8 +95,11 @@ function openResolution(
   };
 
   const get: GetDocument = async (pointer, ask) => {
+    const isRoot = url === undefined;
+    if (isRoot && 'digest' in pointer) onRoot(pointer.digest);
     const document = (await find(pointer)) ?? (await bring(pointer, ask));
     ({ url } = document);
+    if (isRoot && !('digest' in pointer)) onRoot(document.digest);
     documents.add(document.digest);
     return document;
   };

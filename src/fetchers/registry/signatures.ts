@@ -7,6 +7,7 @@ import { type Digest, parseDigest } from '../../image/digest.ts';
 import type { Evidence, Proof } from '../../image/proof.ts';
 import { type RegistryReference, registryTrustName } from '../../image/registry-reference.ts';
 import { showUrl } from '../../image/show.ts';
+import type { CosignPlace } from '../../registry/cosign.ts';
 import { lookasideFor, signatureAt } from '../../registry/lookaside.ts';
 import type { SignaturePlace } from '../../registry/parse-registries-d.ts';
 import { isLoopback } from '../../registry/place.ts';
@@ -18,36 +19,44 @@ import { createObserver, type FetchContext } from '../context.ts';
 import { getSignature, showSignature, signatureMissing } from '../signature.ts';
 import type { WantedImage } from './image.ts';
 
-/** Checks the signatures of a resolved image; returns undefined without a verifier. */
-type SignatureCheck = (
-  resolved: Pick<ResolvedImage, 'digest' | 'manifest'>,
-  signal: AbortSignal,
-) => Promise<RegistryVerification | undefined>;
+type SignatureCheck = {
+  /** Asks for signatures of what the reference stands for, while its manifest is asked for. */
+  begin(this: void, root: Digest, signal: AbortSignal): void;
+  /** Checks the signatures of a resolved image; returns undefined without a verifier. */
+  verify(
+    this: void,
+    resolved: Pick<ResolvedImage, 'digest' | 'manifest'>,
+    signal: AbortSignal,
+  ): Promise<RegistryVerification | undefined>;
+};
 
 /** One place with signatures of an image, or several: they come a few at a time, and no more is asked for once one of them is good. */
-type EvidenceSource = (digests: readonly Digest[], signal: AbortSignal) => AsyncIterable<readonly Evidence[]>;
+type EvidenceSource = {
+  readonly begin?: SignatureCheck['begin'];
+  find(this: void, digests: readonly Digest[], signal: AbortSignal): AsyncIterable<readonly Evidence[]>;
+};
 
 /**
  * Prepares the verification of an image, before any request for it. Where signatures are looked for depends on the keys that are trusted
  * for its repository: those of cosign in the registry only for public keys.
  *
- * @returns a function that throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED, and network errors.
+ * @returns a check that throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED, and network errors.
  * @throws INSECURE_REFUSED if the image cannot be verified.
  * @see docs/rules.md R6
  */
 export async function openSignatureCheck(context: FetchContext, wanted: WantedImage): Promise<SignatureCheck> {
   const { verifier, limits, onEvent } = context;
-  if (!verifier) return () => Promise.resolve(undefined);
+  if (!verifier) return { begin: () => undefined, verify: () => Promise.resolve(undefined) };
   const { key, reference } = wanted;
   const name = registryTrustName(reference);
   const sources = await sourcesFor(context, wanted, await verifier.kindsFor(name));
-  return async (resolved, signal) => {
+  const verify: SignatureCheck['verify'] = async (resolved, signal) => {
     const digests = [...new Set([resolved.digest, resolved.manifest.digest])];
-    const verify = (evidence: readonly Evidence[]): Promise<RegistryVerification> =>
+    const judge = (evidence: readonly Evidence[]): Promise<RegistryVerification> =>
       verifier.verifyRegistryImage({ name, evidence, messageBytes: limits.signature, reference, digests });
     let refusal: ImageError | undefined;
     for (const source of sources) {
-      const judged = await firstGood(source(digests, signal), verify);
+      const judged = await firstGood(source.find(digests, signal), judge);
       if ('verified' in judged) {
         const { signedBy, identities } = judged.verified;
         onEvent({ type: 'verified', key, signedBy, identities });
@@ -57,6 +66,7 @@ export async function openSignatureCheck(context: FetchContext, wanted: WantedIm
     }
     throw refusal ?? new Error('no place with signatures was asked');
   };
+  return { verify, begin: (root, signal) => void sources.forEach(({ begin }) => begin?.(root, signal)) };
 }
 
 /** @throws INSECURE_REFUSED if there is no place that might have a signature by one of the keys */
@@ -116,41 +126,68 @@ function cosignSource(context: FetchContext, { key, reference }: WantedImage): E
   const { slots, limits, registries } = context;
   const { host, repository } = reference;
   const { cosignPlaces } = registries;
-  return async function* (digests, signal) {
-    const { findCosignSignatures, signatureTag } = await import('../../registry/cosign.ts');
+  const begun = new Map<Digest, { readonly place: CosignPlace; readonly groups: AsyncIterable<readonly Evidence[]> }>();
+
+  async function* search(
+    subject: Digest,
+    place: CosignPlace,
+    signal: AbortSignal,
+  ): AsyncGenerator<readonly Evidence[]> {
+    const { findCosignSignatures } = await import('../../registry/cosign.ts');
     const ask = <T>(work: (observer: HttpObserver) => Promise<T>): Promise<T> =>
       slots.run(host, signal, (slot) => work(createObserver({ ...context, slot }, key)));
-    const where = {
-      client: await registries.client(),
-      where: reference,
-      ask,
-      get: (_, request) => ask(request),
-    } satisfies ReferrersContext;
-    const first = cosignPlaces.get(host) ?? 'tag';
-    let isMissing = true;
-    let fault: ImageError | undefined;
-    for (const subject of digests) {
-      for (const place of [first, first === 'tag' ? 'referrers' : 'tag'] as const) {
-        const search = { subject, place, maximum: limits.signatures, bundleBytes: limits.signature };
-        try {
-          for await (const evidence of findCosignSignatures(where, search, signal)) {
-            if (evidence.length > 0) isMissing = false;
-            if (evidence.length > 0) cosignPlaces.set(host, place);
-            yield evidence;
+    const get: ReferrersContext['get'] = (_, request) => ask(request);
+    const where = { client: await registries.client(), where: reference, ask, get };
+    const about = { subject, place, maximum: limits.signatures, bundleBytes: limits.signature };
+    yield* findCosignSignatures(where, about, signal);
+  }
+
+  return {
+    begin(root, signal) {
+      const place = cosignPlaces.get(host) ?? 'tag';
+      begun.set(root, { place, groups: withFirstAsked(search(root, place, signal)) });
+    },
+    async *find(digests, signal) {
+      let isMissing = true;
+      let fault: ImageError | undefined;
+      for (const subject of digests) {
+        const early = begun.get(subject);
+        begun.delete(subject);
+        const first = early?.place ?? cosignPlaces.get(host) ?? 'tag';
+        for (const place of [first, first === 'tag' ? 'referrers' : 'tag'] as const) {
+          try {
+            for await (const evidence of place === early?.place ? early.groups : search(subject, place, signal)) {
+              if (evidence.length > 0) isMissing = false;
+              if (evidence.length > 0) cosignPlaces.set(host, place);
+              yield evidence;
+            }
+          } catch (error) {
+            if (!isRefusal(error)) throw error;
+            fault = weightier(fault, error);
           }
-        } catch (error) {
-          if (!isRefusal(error)) throw error;
-          fault = weightier(fault, error);
         }
       }
-    }
-    if (fault) throw fault;
-    if (!isMissing) return;
-    const [subject = ''] = digests;
-    const location = `docker://${host}/${repository}:${signatureTag(parseDigest(subject))}`;
-    const message = `there is no signature of the image, neither attached to it nor at ${location}`;
-    throw new ImageError('SIGNATURE_MISSING', message, { location });
+      if (fault) throw fault;
+      if (!isMissing) return;
+      const { signatureTag } = await import('../../registry/cosign.ts');
+      const [subject = ''] = digests;
+      const location = `docker://${host}/${repository}:${signatureTag(parseDigest(subject))}`;
+      const message = `there is no signature of the image, neither attached to it nor at ${location}`;
+      throw new ImageError('SIGNATURE_MISSING', message, { location });
+    },
   };
+}
+
+/** The same items, of which the first is asked for at once. What fails then is thrown when it is its turn. */
+function withFirstAsked<T>(items: AsyncGenerator<T>): AsyncIterable<T> {
+  const first = items.next();
+  first.catch(() => undefined);
+  return (async function* () {
+    const result = await first;
+    if (result.done === true) return;
+    yield result.value;
+    yield* items;
+  })();
 }
 
 /** Signatures of OpenPGP, outside the registry. */
@@ -159,10 +196,12 @@ function lookasideSource(
   { key, reference: { repository } }: WantedImage,
   place: SignaturePlace,
 ): EvidenceSource {
-  return async function* (digests, signal) {
-    yield await context.slots.run(hostOf(place), signal, (slot) =>
-      getSignatures({ ...context, slot }, place, { key, repository, digests }, signal),
-    );
+  return {
+    async *find(digests, signal) {
+      yield await context.slots.run(hostOf(place), signal, (slot) =>
+        getSignatures({ ...context, slot }, place, { key, repository, digests }, signal),
+      );
+    },
   };
 }
 

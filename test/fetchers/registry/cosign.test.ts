@@ -271,3 +271,29 @@ test('a statement of another kind, an unknown version and a bad signature in a b
     await t.notThrowsAsync(refused(t, opened, code, pattern), what);
   }
 });
+
+for (const what of ['digest', 'index'] as const) {
+  test(`signatures of an image that is known by its ${what} are asked for while its manifest is on its way`, async (t) => {
+    const { fetch, image, reference, registry, signed } = await open(t);
+    const { routes } = registry;
+    const manifests = [{ ...image, manifest: undefined, platform: { os: 'linux', architecture: 'amd64' } }];
+    const list = { schemaVersion: 2, mediaType: types.index, manifests };
+    const of = what === 'digest' ? image : registry.putManifest('team/app', '2', list, types.index);
+    putSignatures(registry, 'team/app', of, [signed({ digest: of.digest })]);
+    const [manifestPath, signaturePath] = [image.digest, tagOf(of)].map((name) => `/v2/team/app/manifests/${name}`);
+    const [manifest, signature] = [routes[manifestPath ?? ''], routes[signaturePath ?? '']];
+    const asked = Promise.withResolvers<undefined>();
+    routes[manifestPath ?? ''] = {
+      handler: (_, response) =>
+        void asked.promise.then(() => response.writeHead(200, manifest?.headers).end(manifest?.body)),
+    };
+    routes[signaturePath ?? ''] = {
+      handler(_, response) {
+        asked.resolve(undefined);
+        response.writeHead(200, signature?.headers).end(signature?.body);
+      },
+    };
+    const outcome = await fetch(what === 'digest' ? `${reference}@${image.digest}` : `${reference}:2`);
+    t.like(outcome, { status: 'fetched', signedBy: [alice.fingerprint] }, outcome?.error?.message);
+  });
+}

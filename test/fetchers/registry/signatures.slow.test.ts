@@ -5,6 +5,7 @@ import test, { type ExecutionContext } from 'ava';
 
 import { createApps, type Lookasides, type SignaturePlace } from '../../../src/index.ts';
 import { type ActionOptions, type Outcome } from '../../../src/internal.ts';
+import { createCosignKey, payloadOf, putSignatures, trustCosignKey } from '../../helpers/cosign.ts';
 import { codesOf } from '../../helpers/fetching.ts';
 import { openGpg, type SignOptions } from '../../helpers/keys.ts';
 import { types } from '../../helpers/registry.ts';
@@ -98,6 +99,23 @@ test('an image verified by a key that is not trusted now is verified again, or K
   await checked.findImage(`docker://${reference}`);
   t.deepEqual((await store.findRegistryImage(reference))?.verified, [await alice, await bob]);
   await never.findImage(`docker://${reference}`);
+});
+
+test('where a public key is trusted as well, a signature by either key is enough, and a refusal says what was found', async (t) => {
+  const key = createCosignKey();
+  for (const by of ['openpgp', 'public key', 'nobody'] as const) {
+    const opened = await open(t);
+    const { put, message, fetch, image, reference, registry, keystore, prefix } = opened;
+    await trustCosignKey(keystore, key, `${prefix}/team`);
+    if (by === 'openpgp') await put(1, await message());
+    if (by === 'nobody') await put(1, await message({}, { by: await bob }));
+    const payload = payloadOf({ digest: image.digest, reference: reference.replace(/:1$/, '') });
+    if (by === 'public key') putSignatures(registry, 'team/app', image, [{ payload, signature: key.sign(payload) }]);
+    const signers = { openpgp: await alice, 'public key': key.fingerprint, nobody: undefined };
+    const outcome = await fetch();
+    t.deepEqual(outcome?.signedBy?.[0], signers[by], outcome?.error?.message);
+    if (by === 'nobody') t.like(outcome?.error, { code: 'KEY_UNKNOWN' });
+  }
 });
 
 test('signatures may be on a server, and over http on this machine', async (t) => {

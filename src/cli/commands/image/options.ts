@@ -138,6 +138,7 @@ export const imageOptions = [
     group: 'Trust',
     kind: 'flag',
     help: 'Judge what proved who signed the images again, by the keys trusted now, and say what would be refused; no blob is read',
+    environment: false, // the command would do something else
     commands: ['image verify'],
   },
 ] as const satisfies readonly OptionSpec[];
