@@ -38,8 +38,6 @@ export type Proof = (Attached | ArchiveSignature) & {
   readonly signedBy: readonly string[];
 };
 
-export type ProofKind = Proof['kind'];
-
 /** Whether a file holds a public key in PEM, as cosign writes it. What it holds exactly only a thread finds out. */
 export function isPublicKeyFile(bytes: Uint8Array): boolean {
   return /^\s*-----BEGIN (?:RSA )?PUBLIC KEY-----/.test(Buffer.from(bytes.subarray(0, 256)).toString('latin1'));

@@ -16,7 +16,7 @@ type About = Pick<VerifyImageRequest, 'reference' | 'digests'>;
 export type CheckedStatement = { readonly covers: string } | { readonly problem: string };
 
 /** The most bytes of a statement; usual ones have a few hundred. */
-export const statementBytes = 64 * 1024;
+const statementBytes = 64 * 1024;
 
 const critical = <T extends string>(type: T) =>
   z.strictObject({
