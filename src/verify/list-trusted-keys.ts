@@ -1,4 +1,4 @@
-import type { InspectKeyResponse, KeyKind } from '../../workers/tasks.ts';
+import type { InspectKeyResponse } from '../../workers/tasks.ts';
 import { ImageError, isImageError } from '../errors.ts';
 import { isWithinPrefix } from '../image/ac-identifier.ts';
 import { defaultLimits } from '../image/limits.ts';
@@ -11,7 +11,7 @@ import type { TrustContext } from './trust.ts';
 /** A key that is trusted for a prefix of names, or for every name. Absent members are left out. */
 export type TrustedKeyRow = {
   /** A certificate of OpenPGP, or a public key in PEM, as cosign uses it. */
-  readonly kind: KeyKind;
+  readonly kind: 'openpgp' | 'public-key';
   /** Lower-case hexadecimal digits. */
   readonly fingerprint: string;
   /** The names that it is trusted for: this one, and those that begin with it and a slash. */
