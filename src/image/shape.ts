@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import type * as z from 'zod';
 
 import { configInvalid } from './config-file.ts';
 import { describeJsonPlace, type JsonOptions, parseJsonStrict } from './json.ts';
@@ -99,24 +99,3 @@ function formatKey(key: PropertyKey): string {
   const text = String(key);
   return /^[\w-]+$/.test(text) ? `.${text}` : `[${JSON.stringify(text)}]`;
 }
-
-/** JSON as Go programs read and write it: a string, list or map that is null or absent counts as empty. */
-export const text = z
-  .string()
-  .nullish()
-  .transform((value) => value ?? '');
-
-export const listOf = <T extends z.ZodType>(item: T) =>
-  z
-    .array(item)
-    .nullish()
-    .transform((list) => list ?? []);
-
-export const mapOf = <T extends z.ZodType>(value: T) =>
-  z
-    .record(z.string(), value)
-    .nullish()
-    .transform((record) => record ?? {});
-
-/** Labels and annotations. */
-export const texts = mapOf(text);

@@ -3,9 +3,10 @@ import * as z from 'zod';
 
 import { ImageError } from '../errors.ts';
 import { type Digest, isDigest } from '../image/digest.ts';
+import { listOf, text, texts } from '../image/go-json.ts';
 import { describeJsonFault, foldKey, parseJsonStrict } from '../image/json.ts';
 import { type GoPlatform, indexTypes, manifestTypes } from '../image/platform.ts';
-import { checkShape, formatFault, listOf, text, texts } from '../image/shape.ts';
+import { checkShape, formatFault } from '../image/shape.ts';
 import { show } from '../image/show.ts';
 import {
   anyManifestTypes,

@@ -2,7 +2,8 @@ import { loadAll } from 'js-yaml';
 import * as z from 'zod';
 
 import { configInvalid } from '../image/config-file.ts';
-import { checkConfig, text as goText } from '../image/shape.ts';
+import { text as goText } from '../image/go-json.ts';
+import { checkConfig } from '../image/shape.ts';
 import { show } from '../image/show.ts';
 import { fileUrlPath } from '../image/url.ts';
 

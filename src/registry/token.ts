@@ -3,8 +3,9 @@ import * as z from 'zod';
 import { ImageError } from '../errors.ts';
 import type { HttpDocument, HttpObserver, Refusal } from '../http/contract.ts';
 import { headerOf } from '../http/headers.ts';
+import { text } from '../image/go-json.ts';
 import { describeJsonPlace, parseJsonStrict } from '../image/json.ts';
-import { checkShape, formatFault, text } from '../image/shape.ts';
+import { checkShape, formatFault } from '../image/shape.ts';
 import { show, showUrl, showUrlsIn } from '../image/show.ts';
 import type { RegistryCredential, RegistryOptions } from './types.ts';
 

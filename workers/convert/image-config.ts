@@ -1,8 +1,9 @@
 import * as z from 'zod';
 
 import { ImageError } from '../../src/errors.ts';
+import { listOf, mapOf, text, texts } from '../../src/image/go-json.ts';
 import { describeJsonFault, parseJsonStrict } from '../../src/image/json.ts';
-import { checkShape, formatFault, listOf, mapOf, text, texts } from '../../src/image/shape.ts';
+import { checkShape, formatFault } from '../../src/image/shape.ts';
 
 const set = mapOf(z.unknown()).transform((value) => Object.keys(value));
 

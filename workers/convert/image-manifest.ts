@@ -2,7 +2,7 @@ import { posix } from 'node:path';
 
 import { sanitizeAcName } from '../../src/image/ac-identifier.ts';
 import { sortLabels } from '../../src/image/labels.ts';
-import { isHttpUrl, isRfc3339 } from '../../src/image/manifest-values.ts';
+import { isHttpUrl, isRfc3339 } from '../../src/image/manifest-schema.ts';
 import { type AppcPlatform, toAppcPlatform } from '../../src/image/platform.ts';
 import { registryImageName, registryIndexName } from '../../src/image/registry-reference.ts';
 import { show } from '../../src/image/show.ts';

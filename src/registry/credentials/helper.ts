@@ -4,8 +4,8 @@ import { promisify } from 'node:util';
 import * as z from 'zod';
 
 import { configInvalid } from '../../image/config-file.ts';
+import { text } from '../../image/go-json.ts';
 import { parseJsonStrict } from '../../image/json.ts';
-import { text } from '../../image/shape.ts';
 import { show } from '../../image/show.ts';
 import type { RegistryCredential } from '../types.ts';
 import type { Environment } from './files.ts';

@@ -1,7 +1,8 @@
 import * as z from 'zod';
 
 import { readConfigFile } from '../../image/config-file.ts';
-import { checkConfig, mapOf, parseConfigJson, text, texts } from '../../image/shape.ts';
+import { mapOf, text, texts } from '../../image/go-json.ts';
+import { checkConfig, parseConfigJson } from '../../image/shape.ts';
 import { show } from '../../image/show.ts';
 import { isNoEntry } from '../../system/errno.ts';
 import type { RegistryCredential } from '../types.ts';
