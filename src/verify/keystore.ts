@@ -37,7 +37,7 @@ export type Keystore = AsyncDisposable & {
   keyring(name: string): Promise<Keyring>;
   /** The keyring that all names have; undefined if there are prefixes with keys of their own. */
   commonKeyring(): Promise<Keyring | undefined>;
-  /** Whether a key is trusted for the name by its prefix. Root keys and masked keys do not count. */
+  /** Whether a key of OpenPGP is trusted for the name by its prefix. Root keys and masked keys do not count. */
   hasPrefixKey(name: string): Promise<boolean>;
   /** Whether one of these keys is trusted for the name. Certificates are not parsed. */
   trusts(name: string, fingerprints: readonly string[]): Promise<boolean>;

@@ -71,7 +71,7 @@ export function openKeystore({ dirs, onWarning = () => undefined }: KeystoreOpti
     },
     async hasPrefixKey(name) {
       requireOpen();
-      return (await keysFor(name)).some(({ prefix }) => prefix !== undefined);
+      return (await keysFor(name)).some(({ prefix, content }) => prefix !== undefined && content.kind === 'openpgp');
     },
     async trusts(name, fingerprints) {
       requireOpen();

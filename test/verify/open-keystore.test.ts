@@ -242,3 +242,47 @@ test('the size of the cache is bounded', async (t) => {
   await cache.get('0');
   t.is(reads.length, 5_001);
 });
+
+test('prefixes with a port are as references have them, and what earlier versions wrote for them stands before that', async (t) => {
+  const { system, local, keystore, trusted } = await open(t);
+  await putKey(system, `prefix.d/127.0.0.1_5501/team/${a}`, 'old');
+  await putKey(system, `prefix.d/127.0.0.1:5501/${b}`, 'new');
+  await putKey(system, `prefix.d/[::1]:5501/${b}`, 'v6');
+  t.deepEqual(await trusted('127.0.0.1:5501/team/app'), ['a:old', 'b:new']);
+  t.deepEqual(await trusted('127.0.0.1:5501/tea'), ['b:new']);
+  t.deepEqual(await trusted('127.0.0.1:5502/team/app'), []);
+  t.deepEqual(await trusted('[::1]:5501/app'), ['b:v6']);
+  t.deepEqual(
+    (await keystore.list()).map(({ prefix }) => prefix),
+    ['127.0.0.1:5501', '127.0.0.1_5501/team', '[::1]:5501'],
+  );
+  await putKey(local, `prefix.d/127.0.0.1:5501/${a}`, '');
+  t.true(await keystore.trusts('127.0.0.1:5501/team/app', [b]));
+  t.false(await (await openKeystore({ dirs: [system, local] })).trusts('127.0.0.1:5501/team/app', [a]), 'masked');
+});
+
+test('names of registries that could not be in a reference are refused', async (t) => {
+  const { keystore } = await open(t);
+  for (const name of [
+    '127.0.0.1:0/app',
+    'a:5000/../b',
+    'a:5000/App',
+    'a:5000/',
+    ':5000/app',
+    'a:5000/app:1',
+    'a@b:1/c',
+  ])
+    t.true(hasCode(await t.throwsAsync(keystore.keyring(name)), 'NAME_INVALID'), name);
+});
+
+test('a public key is told by its content, and is no key that discovery would look for', async (t) => {
+  const { local, keystore } = await open(t);
+  await putKey(local, `prefix.d/example.com/${b}`, '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n');
+  t.deepEqual(
+    (await keystore.keyring('example.com/app')).keys.map(({ kind }) => kind),
+    ['public-key'],
+  );
+  t.false(await keystore.hasPrefixKey('example.com/app'));
+  await putKey(local, `prefix.d/example.com/app/${a}`, 'a certificate');
+  t.true(await (await openKeystore({ dirs: [local] })).hasPrefixKey('example.com/app'));
+});

@@ -7,6 +7,7 @@ import { openKeystore } from '../../src/verify/open-keystore.ts';
 import { trustKeys } from '../../src/verify/trust.ts';
 import { createVerifier } from '../../src/verify/verify.ts';
 import { createSignatureDigests } from '../../workers/openpgp/digests.ts';
+import { createCosignKey } from '../helpers/cosign.ts';
 import { openGpg } from '../helpers/keys.ts';
 import { keystoreDirs, putKey } from '../helpers/keystore-dirs.ts';
 
@@ -183,6 +184,21 @@ test('of several certificates the unusable ones are reported, and a revoked one 
   t.is((await keystore.list()).length, 3);
   const only = await gpg.certificate(brainpool);
   await t.throwsAsync(trustAll(context, { certificate: only, location: 'key', layer: 1 }), { code: 'KEY_INVALID' });
+});
+
+test('public keys for the same names are not looked at for archives, and nobody is warned of them', async (t) => {
+  const { fingerprint, certificate } = await setting;
+  const { keystore, context, verify, verifier, warnings } = await open(t);
+  const key = createCosignKey();
+  const prefix = 'example.com/app';
+  await trustAll(context, { certificate: key.pem, location: 'cosign.pub', prefix, layer: 1 });
+  const error = await t.throwsAsync(verify(prefix));
+  t.true(hasCode(error, 'KEY_UNKNOWN'));
+  await trustAll(context, { certificate, location: 'key', prefix, layer: 1 });
+  t.deepEqual((await verify(prefix)).signedBy, [fingerprint]);
+  t.deepEqual([...(await verifier.kindsFor(prefix))].toSorted(), ['openpgp', 'public-key']);
+  t.true(await keystore.trusts(prefix, [key.fingerprint]));
+  t.deepEqual(warnings, []);
 });
 
 test('a file with too many certificates is refused', async (t) => {

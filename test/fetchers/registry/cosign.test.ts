@@ -297,3 +297,19 @@ for (const what of ['digest', 'index'] as const) {
     t.like(outcome, { status: 'fetched', signedBy: [alice.fingerprint] }, outcome?.error?.message);
   });
 }
+
+test('a platform that is taken out of a whole index, and an archive that is made later, have the proof of what was signed', async (t) => {
+  const { image, reference, registry, signed, finder, keystore, store } = await open(t);
+  const manifests = [{ ...image, manifest: undefined, platform: { os: 'linux', architecture: 'amd64' } }];
+  const list = { schemaVersion: 2, mediaType: types.index, manifests };
+  const index = registry.putManifest('team/app', '1', list, types.index);
+  putSignatures(registry, 'team/app', index, [signed({ digest: index.digest })]);
+  const name = `docker://${reference}:1`;
+  await finder({ keystore, platform: ['all'] }).findImage(name);
+  const { length } = registry.requests;
+  await finder({ keystore }).findImage(name);
+  const archive = await finder({ keystore, keep: 'both' }).findImage(name);
+  t.is(registry.requests.length, length);
+  for (const stored of [`${reference}:1`, `${reference}@${image.digest}`, String(archive)])
+    t.like((await store.proofsOf(stored))[0], { kind: 'cosign-key', covers: index.digest }, stored);
+});
