@@ -155,6 +155,14 @@ const gates: readonly Gate[] = [
     isReached: false,
   },
   {
+    case: 'signed-registry',
+    what: '200 images that a public key has signed, to the same unchecked',
+    of: wall('longshore, signatures checked', 'longshore, unchecked'),
+    unit: '×',
+    gate: 1.15,
+    isReached: false,
+  },
+  {
     case: 'push',
     what: '50 images that share layers, to skopeo copy one by one',
     of: wall('longshore push', 'skopeo copy, one by one'),
