@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
 import { ImageError } from '../errors.ts';
 import { showUrl } from './show.ts';
@@ -89,4 +89,12 @@ function exactPath(written: string, parsed: string): string {
 
 function encode(query: string): string {
   return query.toWellFormed().replace(/[^\x21-\x7e]+/g, encodeURIComponent);
+}
+
+/** Where an image came from as a URI (RFC 3986). A path becomes a file URL, a name one of the scheme `longshore`. */
+export function toUri(source: string): string {
+  const url = source.startsWith('/') ? pathToFileURL(source) : URL.parse(source);
+  if (!url) return `longshore:image/${encodeURIComponent(source.toWellFormed())}`;
+  const [, place = '', rest = ''] = /^([^:]+:\/\/[^/]*)?(.*)$/s.exec(url.href) ?? [];
+  return place + rest.replace(/%(?![0-9A-F]{2})|[^\w:/?#@!$&'()*+,;=%.~-]/gi, encodeURIComponent);
 }

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -41,6 +42,32 @@ test('what writes metrics is loaded only where they are asked for', async (t) =>
   const fetch = 'longshore fetch --retries=0 --progress=none http://127.0.0.1:1/app.aci';
   t.notRegex((await run(fetch)).stderr, /prom-client/);
   t.regex((await run(`${fetch} --metrics run.prom`)).stderr, /prom-client/);
+});
+
+test('what writes a bill of materials and statements is loaded only where they are asked for', async (t) => {
+  const hooks = join(await temporaryDirectory(t), 'hooks.mjs');
+  await writeFile(
+    hooks,
+    `import { registerHooks } from 'node:module';
+    const words = ['bomFormat', 'in-toto.io/Statement', 'BEGIN (?:[A-Z]+ )?PRIVATE'];
+    const loaded = new Set();
+    registerHooks({
+      load(url, context, next) {
+        const found = next(url, context);
+        for (const word of words) if (String(found.source).includes(word)) loaded.add(word);
+        return found;
+      },
+    });
+    process.on('exit', () => console.error('loaded: ' + [...loaded].sort().join(' ')));`,
+  );
+  const { run, directory } = await openShell(t, `--import '${hooks}'`);
+  const key = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' });
+  await writeFile(join(directory, 'key.pem'), key, { mode: 0o600 });
+  const fetch = 'longshore fetch --retries=0 --progress=none http://127.0.0.1:1/app.aci';
+  t.regex((await run(fetch)).stderr, /^loaded: $/m);
+  t.regex((await run(`${fetch} --bom bom.json`)).stderr, /^loaded: bomFormat$/m);
+  const { stderr } = await run(`${fetch} --attest out.jsonl --attest-key key.pem`);
+  t.regex(stderr, /^loaded: BEGIN .* in-toto\.io\/Statement$/m);
 });
 
 test('the version is printed before anything but a few small files is loaded', async (t) => {

@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 
-import { parseExactUrl } from '../../src/image/url.ts';
+import { parseExactUrl, toUri } from '../../src/image/url.ts';
 
 const cases: readonly (readonly [text: string, base: string | undefined, href: string])[] = [
   [`https://a.example/x?sig=a'b`, undefined, `https://a.example/x?sig=a'b`],
@@ -44,4 +44,29 @@ test('the exact form means the same as what the URL parser reads, and is valid i
     }),
     { numRuns: 2000 },
   );
+});
+
+for (const [source, uri] of [
+  ['https://a.example/x?a=b', 'https://a.example/x?a=b'],
+  ['http://[::1]:80/{x}|^"%zz[1]', 'http://[::1]/%7Bx%7D%7C%5E%22%25zz%5B1%5D'],
+  ['docker://127.0.0.1:5000/team/app:1@sha256:00', 'docker://127.0.0.1:5000/team/app:1@sha256:00'],
+  ['/a b/ä?#%.aci', 'file:///a%20b/%C3%A4%3F%23%25.aci'],
+  ['example.com/app,os=linux', 'longshore:image/example.com%2Fapp%2Cos%3Dlinux'],
+] as const) {
+  test(`${source} as a URI`, (t) => t.is(toUri(source), uri));
+}
+
+test('every source is a URI of the characters that a URI may have', (t) => {
+  const source = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.webUrl({ withQueryParameters: true }),
+    fc.string().map((path) => `/${path}`),
+    fc.string().map((path) => `https://a.example/${path}`),
+  );
+  fc.assert(
+    fc.property(source, (text) => {
+      t.regex(toUri(text), /^[a-z][a-z0-9+.-]*:(?:[\w:/?#[\]@!$&'()*+,;=.~-]|%[0-9A-Fa-f]{2})*$/);
+    }),
+  );
+  t.pass();
 });

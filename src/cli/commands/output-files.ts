@@ -18,6 +18,8 @@ export type RunInputs = {
   readonly lists: readonly string[];
   readonly apps: readonly AppInput[];
   readonly storeDir: string;
+  /** The value of `--attest-key`. */
+  readonly key?: string | undefined;
 };
 
 /**
@@ -28,7 +30,7 @@ export type RunInputs = {
  */
 export async function requireApart(
   outputs: readonly OutputFile[],
-  { lists, apps, storeDir }: RunInputs,
+  { lists, apps, storeDir, key }: RunInputs,
 ): Promise<void> {
   if (outputs.length === 0) return;
   const taken = new Map<string, string>();
@@ -36,6 +38,7 @@ export async function requireApart(
     const { path } = splitListType(list);
     if (path !== '-') taken.set((await placeOf(path)) ?? path, 'a list of this run');
   }
+  if (key !== undefined) taken.set((await placeOf(key)) ?? key, 'the key of this run');
   const images = new Set(apps.flatMap(pathsOf));
   const store = await realpath(storeDir).catch(() => resolve(storeDir));
   for (const { option, path } of outputs) {
@@ -81,7 +84,16 @@ export async function requireWritable(path: string, option: string): Promise<str
 
 /** The path of `--metrics`. @throws USAGE */
 export function requireMetricsFile(path: string, option: string): Promise<string> {
-  if (path === '-') throw usageError('want a file: metrics are written as a whole at the end (./- is a file)', option);
+  return requireWhole(path, option, 'metrics are');
+}
+
+/** The path of `--bom` or `--attest`. @throws USAGE */
+export function requireEvidenceFile(path: string, option: string): Promise<string> {
+  return requireWhole(path, option, 'it is');
+}
+
+function requireWhole(path: string, option: string, what: string): Promise<string> {
+  if (path === '-') throw usageError(`want a file: ${what} written as a whole at the end (./- is a file)`, option);
   return requireWritable(path, option);
 }
 
@@ -100,7 +112,10 @@ type WrittenFile = {
  *
  * @returns OUTPUT_FAILED when it could not be written.
  */
-export function writeOutput({ path, what, mode }: WrittenFile, pieces: Iterable<string>): ImageError | undefined {
+export function writeOutput(
+  { path, what, mode }: WrittenFile,
+  pieces: Iterable<string | Uint8Array>,
+): ImageError | undefined {
   let temporary: string | undefined;
   try {
     const target = statSync(path, { throwIfNoEntry: false }) ? realpathSync(path) : path;
@@ -110,7 +125,7 @@ export function writeOutput({ path, what, mode }: WrittenFile, pieces: Iterable<
     const file = temporary === undefined ? openSync(target, O_WRONLY | O_NONBLOCK) : openSync(temporary, 'wx');
     try {
       if (temporary !== undefined && mode !== undefined) fchmodSync(file, mode);
-      for (const piece of pieces) writeWhole(file, Buffer.from(piece));
+      for (const piece of pieces) writeWhole(file, typeof piece === 'string' ? Buffer.from(piece) : piece);
     } finally {
       closeSync(file);
     }
@@ -118,8 +133,23 @@ export function writeOutput({ path, what, mode }: WrittenFile, pieces: Iterable<
     return undefined;
   } catch (error) {
     if (temporary !== undefined) removeIfThere(temporary);
-    return outputFailed(`${what} ${show(path)}`, error);
+    return isImageError(error) ? error : outputFailed(`${what} ${show(path)}`, error);
   }
+}
+
+/**
+ * Has a file written once, at the end of a run, however the run ends: a process that exits early writes what there is.
+ *
+ * @returns a function to call at the end. @param onFailure - called when the file could not be written
+ */
+export function writeAtEnd(write: () => ImageError | undefined, onFailure: (error: ImageError) => void): () => void {
+  const end = (): void => {
+    process.off('exit', end);
+    const failure = write();
+    if (failure) onFailure(failure);
+  };
+  process.once('exit', end);
+  return end;
 }
 
 /** Ignores errors: without its directory the removal fails, too. */

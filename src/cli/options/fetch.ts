@@ -134,6 +134,31 @@ export const fetchRows = [
   },
 ] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
 
+/** Options for files that say what a fetch has brought. */
+export const evidenceRows = [
+  {
+    name: 'bom',
+    group: 'Output',
+    kind: 'value',
+    placeholder: 'FILE.json',
+    help: 'Write what was brought, what it needs and where it came from to FILE.json, as CycloneDX 1.6',
+  },
+  {
+    name: 'attest',
+    group: 'Output',
+    kind: 'value',
+    placeholder: 'FILE.jsonl',
+    help: 'Write for each image whether it was verified, and by which key, to FILE.jsonl: one in-toto statement a line',
+  },
+  {
+    name: 'attest-key',
+    group: 'Output',
+    kind: 'value',
+    placeholder: 'KEY.pem',
+    help: 'Sign each of these statements with this private key, as DSSE: ECDSA, ed25519 or RSA, without a passphrase',
+  },
+] as const satisfies readonly Omit<OptionSpec, 'commands'>[];
+
 /** Options for lock files. */
 export const lockRows = [
   {

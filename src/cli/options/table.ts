@@ -1,6 +1,6 @@
 import { imageOptions } from '../commands/image/options.ts';
 import { benchOptions } from './bench.ts';
-import { askingRows, fetchRows, lockRows, networkRows } from './fetch.ts';
+import { askingRows, evidenceRows, fetchRows, lockRows, networkRows } from './fetch.ts';
 import type { OptionSpec } from './option.ts';
 import { listRows, pushRows, sharedWithList, sharedWithPush } from './push.ts';
 
@@ -139,6 +139,7 @@ export type OptionName = (
   | typeof common
   | typeof askingRows
   | typeof fetchRows
+  | typeof evidenceRows
   | typeof lockRows
   | typeof pushRows
   | typeof listRows
@@ -161,6 +162,7 @@ function others(name: string): readonly ('push' | 'list')[] {
 export const optionTable: readonly OptionSpec[] = [
   ...askingRows.map((spec) => ({ ...spec, commands: ['fetch', 'plan', ...others(spec.name)] as const })),
   ...fetchRows.map((spec) => ({ ...spec, commands: ['fetch', ...others(spec.name)] as const })),
+  ...evidenceRows.map((spec) => ({ ...spec, commands: ['fetch'] as const })),
   ...lockRows,
   ...pushRows.map((spec) => ({ ...spec, commands: ['push'] as const })),
   ...listRows.map((spec) => ({ ...spec, commands: ['list'] as const })),

@@ -9,6 +9,7 @@ import {
   openFetchPool,
   openKeystore,
   show,
+  type Store,
 } from '../../../internal.ts';
 import { whyFailed } from '../../../system/errno.ts';
 import { isThere, readNamed } from '../../../system/files.ts';
@@ -45,12 +46,14 @@ const many = 64;
 
 type FinderRequest = Settings & { readonly access: Access; readonly apps: Requests['apps'] };
 
+export type Opened = { readonly finder: Finder; readonly store: Store };
+
 /** Opens store, keystore and finder; `resources` closes them in reverse order. @throws ImageError */
 export async function openFinder(
   resources: AsyncDisposableStack,
   request: FinderRequest,
   onEvent: EventSink,
-): Promise<Finder> {
+): Promise<Opened> {
   const { options, config, directories, environment, access } = request;
   const place = { dir: storeDirectory(request) };
   if (request.apps.length > many) boundHeaps(['grow']);
@@ -64,7 +67,7 @@ export async function openFinder(
   const keystore = options.insecure.image
     ? undefined
     : resources.use(await openKeystore({ dirs: [system, local, user], onWarning }));
-  return resources.use(
+  const finder = resources.use(
     createFinder({
       ...options,
       pool,
@@ -77,6 +80,7 @@ export async function openFinder(
       onEvent,
     }),
   );
+  return { finder, store };
 }
 
 /** @returns an absolute path. */

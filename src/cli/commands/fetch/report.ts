@@ -4,7 +4,7 @@ import type { EventSink, ImageError } from '../../../internal.ts';
 import { reportPage } from '../../../report/page.ts';
 import { createTimeline } from '../../../report/timeline.ts';
 import { readVersion } from '../../version.ts';
-import { writeOutput } from '../output-files.ts';
+import { writeAtEnd, writeOutput } from '../output-files.ts';
 
 export type FetchReport = {
   readonly onEvent: EventSink;
@@ -20,14 +20,11 @@ export type FetchReport = {
  */
 export function openFetchReport(path: string, onFailure: (error: ImageError) => void): FetchReport {
   const timeline = createTimeline(Date.now());
-  const write = (): void => {
-    process.off('exit', write);
+  const write = (): ImageError | undefined => {
     const about = { title: 'longshore fetch', facts: machineFacts(describeMachine(readVersion())), sections: [] };
-    const failure = writeOutput({ path, what: 'the report' }, reportPage(timeline.read(Date.now()), about));
-    if (failure) onFailure(failure);
+    return writeOutput({ path, what: 'the report' }, reportPage(timeline.read(Date.now()), about));
   };
-  process.once('exit', write);
-  return { onEvent: (event) => timeline.add(event, Date.now()), end: write };
+  return { onEvent: (event) => timeline.add(event, Date.now()), end: writeAtEnd(write, onFailure) };
 }
 
 /** Program and machine, for the head of a report. */

@@ -7,6 +7,7 @@ import {
   type ImageError,
   isImageError,
   type Outcome,
+  type Store,
   type Totals,
 } from '../../../internal.ts';
 import type { Io } from '../../command.ts';
@@ -15,6 +16,8 @@ import { createJsonResult } from '../../output/json-result.ts';
 import { createEventStream, openProgress, type ProgressMode } from '../../output/progress.ts';
 import { createTextResult, noResult, resultStream, type ResultWriter } from '../../output/text-result.ts';
 import { type AskedTags, chooseTags } from '../lists.ts';
+import type { Attestations, AttestRequest } from './attest.ts';
+import type { BillOfMaterials, BomRequest } from './bom.ts';
 import { type EventDestination, openEventFile } from './event-file.ts';
 import type { LockFile } from './lock-file.ts';
 import type { RunMetrics } from './metrics.ts';
@@ -33,22 +36,29 @@ export type FetchRun = {
   readonly report: string | undefined;
   /** Path of the file for the metrics. It was checked to be writable. */
   readonly metrics: string | undefined;
+  readonly bom: BomRequest | undefined;
+  readonly attest: AttestRequest | undefined;
   readonly lockFile: LockFile | undefined;
   /** Warnings to show before the work begins. */
   readonly warnings: readonly string[];
 };
 
+type OpenedFinder = {
+  readonly finder: Pick<Finder, 'findImages' | 'listTags'>;
+  readonly store: Pick<Store, 'proofsOf'>;
+};
+
 /**
- * Fetches a batch, and writes result, progress, events, report and metrics.
+ * Fetches a batch, and writes result, progress, events and the files that were asked for.
  *
  * @param openFinder - opens the finder; the caller closes it.
  * @returns the exit code, not counting signals. @throws what openFinder throws, before anything is written to the
- * standard output; OUTPUT_FAILED when all images are in the store, but events, report or metrics could not be written
+ * standard output; OUTPUT_FAILED when all images are in the store, but one of these could not be written
  */
 export async function runFetch(
   io: Io,
   run: FetchRun,
-  openFinder: (onEvent: EventSink) => Promise<Pick<Finder, 'findImages' | 'listTags'>>,
+  openFinder: (onEvent: EventSink) => Promise<OpenedFinder>,
 ): Promise<number> {
   const progress = await openProgress(run.progress, io.stderr, Date.now);
   const unwritten: ImageError[] = [];
@@ -61,18 +71,23 @@ export async function runFetch(
   const record = file && createEventStream(file.write, Date.now);
   const report = run.report === undefined ? undefined : await openReport(run.report, onUnwritten);
   const metrics = await openMetrics(run.metrics, 'fetch', io.signal, onUnwritten);
+  const bom = await openBom(run.bom, onUnwritten);
+  const attestations = await openAttestations(run.attest, onUnwritten);
   const onEvent: EventSink = (event) => {
     progress.onEvent(event);
     record?.(event);
     report?.onEvent(event);
     metrics?.onEvent(event);
+    bom?.onEvent(event);
+    attestations?.onEvent(event);
   };
 
   let totals;
   let code: number;
   try {
     for (const message of run.warnings) onEvent({ type: 'warning', message });
-    const finder = await openFinder(onEvent);
+    const { finder, store } = await openFinder(onEvent);
+    attestations?.setStore(store);
     const apps = await chooseTags(run, finder, io.signal);
     const result = createResult(stdout, run);
     const exitCode = createBatchExitCode();
@@ -94,6 +109,8 @@ export async function runFetch(
   } finally {
     report?.end();
     await metrics?.end();
+    bom?.end();
+    await attestations?.end();
     await file?.end();
     progress.end(totals, io.signal.aborted);
   }
@@ -126,6 +143,24 @@ async function endLock(
 async function openReport(path: string, onFailure: (error: ImageError) => void): Promise<FetchReport> {
   const { openFetchReport } = await import('./report.ts');
   return openFetchReport(path, onFailure);
+}
+
+async function openBom(
+  request: BomRequest | undefined,
+  onFailure: (error: ImageError) => void,
+): Promise<BillOfMaterials | undefined> {
+  if (!request) return undefined;
+  const { createBom } = await import('./bom.ts');
+  return createBom(request, onFailure);
+}
+
+async function openAttestations(
+  request: AttestRequest | undefined,
+  onFailure: (error: ImageError) => void,
+): Promise<Attestations | undefined> {
+  if (!request) return undefined;
+  const { createAttestations } = await import('./attest.ts');
+  return createAttestations(request, onFailure);
 }
 
 /** @param path - where `--metrics` was given */

@@ -114,7 +114,7 @@ async function resolveAll(
   const unchecked = { ...options, insecure: { ...options.insecure, image: true } };
   const settings = { options: unchecked, config, directories, environment, dir, ca, registries };
   await using resources = new AsyncDisposableStack();
-  const finder = await openFinder(resources, { ...settings, access: 'read', apps: [] }, (event) => {
+  const { finder } = await openFinder(resources, { ...settings, access: 'read', apps: [] }, (event) => {
     if (event.type === 'warning') onWarning(event.message);
   });
   const named = await expandSelections(lists.entries, namesOf(line), finder, signal);

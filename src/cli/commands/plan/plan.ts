@@ -26,7 +26,7 @@ export const runPlanCommand: Run = async (io, line) => {
   const lock = await lockOf(line);
 
   await using resources = new AsyncDisposableStack();
-  const finder = await openFinder(resources, { ...prepared, access: 'read' }, (event) => {
+  const { finder } = await openFinder(resources, { ...prepared, access: 'read' }, (event) => {
     if (event.type === 'warning') messages.warn(event.message);
   });
   const apps = await chooseTags(prepared, finder, io.signal);
