@@ -108,14 +108,14 @@ export async function listKeyFiles(
 export const maxParts = 64;
 const partBytes = 255;
 
-/** The directory of keys that are trusted for every name. */
+/** The directory of keys that are trusted for every name. Put together as text, since it is asked for with every name. */
 export function rootDirectory(dir: string): string {
-  return join(dir, 'trustedkeys', 'root.d');
+  return `${dir}/trustedkeys/root.d`;
 }
 
 /** The directory of keys for one prefix and the names below it; without a prefix, the parent of these directories. */
 export function prefixDirectory(dir: string, prefix = ''): string {
-  return join(dir, 'trustedkeys', 'prefix.d', ...prefix.split('/'));
+  return prefix === '' ? `${dir}/trustedkeys/prefix.d` : `${dir}/trustedkeys/prefix.d/${prefix}`;
 }
 
 export function keyPath(dir: string, prefix: string | undefined, fingerprint: string): string {
