@@ -3,6 +3,7 @@ import type { Digest } from '../image/digest.ts';
 import type { Evidence } from '../image/proof.ts';
 import { sideBySide } from '../system/single-flight.ts';
 import { getSmallBlob } from './documents.ts';
+import { digestOf } from './download-blob.ts';
 import { getIfThere, referrerPages, type ReferrersContext } from './referrers.ts';
 import type { Descriptor, IndexEntry } from './types.ts';
 
@@ -109,7 +110,7 @@ async function* taggedSignatures(
   const payloads = new Map<Digest, Promise<Uint8Array>>(); // several keys may have signed the same
   const payload = (blob: Descriptor, either: AbortSignal): Promise<Uint8Array> => {
     const limit = { name: 'signature', bytes: payloadBytes };
-    const known = payloads.get(blob.digest);
+    const known = payloads.get(blob.digest) ?? usualPayload(where, subject, blob);
     const got =
       known ??
       ask((observer) => getSmallBlob(client, where, { blob, limit }, observer, either)).then(({ bytes }) => bytes);
@@ -121,6 +122,22 @@ async function* taggedSignatures(
     if (layer.mediaType !== payloadType || signature === undefined) continue;
     yield async (either) => [{ kind: 'cosign-key', bytes: await payload(layer, either), signature, location }];
   }
+}
+
+/** The payload that cosign makes if nothing is added to it: its digest tells whether it is that, and it need not be asked for. */
+function usualPayload(
+  { host, repository }: ReferrersContext['where'],
+  subject: Digest,
+  { digest, size }: Descriptor,
+): Promise<Uint8Array> | undefined {
+  const registry = host === 'docker.io' ? 'index.docker.io' : host; // as cosign calls it
+  const critical = {
+    identity: { 'docker-reference': `${registry}/${repository}` },
+    image: { 'docker-manifest-digest': subject },
+    type: 'cosign container image signature',
+  };
+  const bytes = Buffer.from(JSON.stringify({ critical, optional: null }));
+  return bytes.length === size && digestOf(bytes) === digest ? Promise.resolve(bytes) : undefined;
 }
 
 async function* bundles(

@@ -57,14 +57,14 @@ async function refused(t: ExecutionContext, opened: Opened, code: string, patter
   t.deepEqual([await opened.kept(), await opened.listed(), await opened.blobs()], [[], [], []]);
 }
 
-test('an image that is signed under the tag of cosign costs two more requests, and its signer and proof are kept', async (t) => {
+test('an image that is signed under the tag of cosign costs one more request, and its signer and proof are kept', async (t) => {
   const { putTag, fetch, image, reference, store, registry } = await open(t);
   putTag();
   const outcome = await fetch();
   t.like(outcome, { status: 'fetched', digest: image.digest, signedBy: [alice.fingerprint] }, outcome?.error?.message);
   const about = registry.requests.filter(({ url }) => !url.includes(image.digest) || url.endsWith('.sig'));
   t.is(about.filter(({ url }) => url.endsWith('.sig')).length, 1);
-  t.is(registry.requests.length, 6); // /v2/, the manifest, its signatures, the payload, the configuration, a layer
+  t.is(registry.requests.length, 5); // /v2/, the manifest, its signatures, the configuration, a layer
   const [proof] = await store.proofsOf(`${reference}:1`);
   t.like(proof, { kind: 'cosign-key', covers: image.digest, signedBy: [alice.fingerprint] });
 
@@ -86,6 +86,13 @@ test('an image is fetched with a bundle that is attached to it, and that place i
   serveReferrers(registry, 'team/other', { to: other, manifests: [bundle] });
   t.like(await fetch(`${registry.host}/team/other:1`), { status: 'fetched' });
   t.is(asked(`GET /v2/team/other/manifests/${tagOf(other)}`), 0);
+});
+
+test('a payload that is not what cosign makes of itself is asked for', async (t) => {
+  const { putTag, fetch, reference, signed, asked } = await open(t);
+  const layers = putTag([signed({ reference: `${reference}:1` })]);
+  t.like(await fetch(), { status: 'fetched' }, layers.digest);
+  t.is(asked('GET /v2/team/app/blobs/'), 3); // the payload, the configuration, a layer
 });
 
 test('where a registry has no lists of what is attached, the list under the tag of the digest counts', async (t) => {
