@@ -86,9 +86,14 @@ export type ErrorDetails = {
   SIGNATURE_EXPIRED: { readonly fingerprint: string; readonly expiredAt: string };
   /**
    * No key that is trusted for `name` has signed the image. `signers` are the fingerprints or key IDs in the signature, `searched`
-   * the prefixes whose keys were tried.
+   * the prefixes whose keys were tried. `missing` is set if a certificate has signed it, and there is no trusted root to judge that by.
    */
-  KEY_UNKNOWN: { readonly signers: readonly string[]; readonly searched: readonly string[]; readonly name: string };
+  KEY_UNKNOWN: {
+    readonly signers: readonly string[];
+    readonly searched: readonly string[];
+    readonly name: string;
+    readonly missing?: 'trusted-root';
+  };
   /** A key cannot be used: that with `fingerprint`, or what is at `path`. */
   KEY_INVALID: { readonly fingerprint?: string; readonly path?: string };
   /** The key `fingerprint` expired at `expiredAt`, ISO 8601. */

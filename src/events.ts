@@ -92,7 +92,7 @@ export type BatchEvent = {
       readonly steps?: Readonly<Record<string, number>>;
     }
   | {
-      /** The signatures are good: `signedBy` are the fingerprints of the keys, `identities` their user IDs. */
+      /** The signatures are good: `signedBy` are the fingerprints of the keys, with `identities` as their user IDs, or identities of certificates: `SUBJECT via ISSUER`. */
       readonly type: 'verified';
       readonly key: string;
       readonly signedBy: readonly string[];
@@ -236,7 +236,7 @@ export type OutcomeFacts = {
   readonly bytesDownloaded?: number;
   /** Milliseconds from its start to its end. */
   readonly durationMs?: number;
-  /** The fingerprints of the keys that signed, in lower-case hex; empty if the image was not verified. */
+  /** The fingerprints of the keys that signed, in lower-case hex, or identities of certificates; empty if the image was not verified. */
   readonly signedBy?: readonly string[];
   /** Whether it was asked for without a version. */
   readonly latest?: boolean;

@@ -3,7 +3,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { type ErrorData, isImageError, toErrorData } from '../src/errors.ts';
 import type { ImageId } from '../src/image/image-id.ts';
 import type { ImageManifest } from '../src/image/manifest.ts';
-import type { Evidence } from '../src/image/proof.ts';
+import type { Evidence, Proof } from '../src/image/proof.ts';
 import type { RegistryReference } from '../src/image/registry-reference.ts';
 import { debugLog } from '../src/system/debug.ts';
 import type { ConvertRequest, ConvertResponse, UnpackLayerRequest, UnpackLayerResponse } from './convert/requests.ts';
@@ -22,7 +22,7 @@ export type VerifyImageRequest = Pick<
   VerifySignatureRequest,
   'keys' | 'name' | 'searched' | 'weakKeys' | 'nowMs' | 'signatures'
 > & {
-  /** All of one kind, or of those that public keys sign. `signatures` limits how many OpenPGP signatures are in all of them. */
+  /** Those of OpenPGP alone, or others alone. `signatures` limits how many OpenPGP signatures are in all of them. */
   readonly evidence: readonly Evidence[];
   /** The most bytes of a decompressed message. */
   readonly messageBytes: number;
@@ -30,15 +30,15 @@ export type VerifyImageRequest = Pick<
   readonly reference: Pick<RegistryReference, 'host' | 'repository' | 'tag' | 'digest'>;
   /** Digests of the image's manifest, and of the index that led to it: a statement is about one of them. */
   readonly digests: readonly string[];
+  /** The authorities that certificates, log entries and time stamps are judged by, as TrustedRoot of sigstore in JSON. */
+  readonly trustedRoot?: TrustedRootFile;
 };
+
+export type TrustedRootFile = { readonly path: string; readonly bytes: Uint8Array };
 
 /** What is good of the evidence, at least one: its index, the digest that it is about, and who has signed it. */
 export type VerifyImageResponse = VerifySignatureResponse & {
-  readonly good: readonly {
-    readonly index: number;
-    readonly covers: string;
-    readonly signedBy: readonly string[];
-  }[];
+  readonly good: readonly ({ readonly index: number } & Pick<Proof, 'covers' | 'signedBy' | 'log'>)[];
 };
 
 export type InspectKeyRequest = {
@@ -47,8 +47,8 @@ export type InspectKeyRequest = {
   readonly location: string;
 };
 
-/** A certificate of OpenPGP, or a public key in PEM. */
-export type KeyKind = 'openpgp' | 'public-key';
+/** A certificate of OpenPGP, a public key in PEM, or a rule of the identities that a certificate of sigstore may have. */
+export type KeyKind = 'openpgp' | 'public-key' | 'identity';
 
 /** Describes a certificate file. Used when keys are added and listed. */
 export type InspectKeyResponse = {

@@ -11,6 +11,19 @@ type Attached = {
       readonly kind: 'cosign-key';
       /** As in the annotation: base64. */
       readonly signature: string;
+      /** As in the annotation, JSON: what a transparency log has promised. */
+      readonly logEntry?: string;
+      /** As in the annotation, JSON: what an authority for time stamps has signed. */
+      readonly timestamp?: string;
+    }
+  | {
+      /** As `cosign-key`, with a certificate that says whose key it is. */
+      readonly kind: 'cosign-certificate';
+      readonly signature: string;
+      /** PEM. */
+      readonly certificate: string;
+      readonly logEntry?: string;
+      readonly timestamp?: string;
     }
   | {
       /** `bytes` are the bundle, a JSON document. @see cosign, BUNDLE_SPEC.md */
@@ -34,8 +47,13 @@ type ArchiveSignature = {
 export type Proof = (Attached | ArchiveSignature) & {
   /** `sha256:` and hex: of the archive as transferred, or of the manifest or index that the statement is about. */
   readonly covers: string;
-  /** Fingerprints of the keys that signed, at least one. */
+  /** Fingerprints of the keys that signed, or identities (sigstore/identity.ts), at least one. */
   readonly signedBy: readonly string[];
+  /**
+   * Whether the entries of transparency logs and the time stamps that are in it were verified; absent if there are none. `unchecked`:
+   * there was no trusted root. Then they prove nothing.
+   */
+  readonly log?: 'verified' | 'unchecked';
 };
 
 /** Whether a file holds a public key in PEM, as cosign writes it. What it holds exactly only a thread finds out. */

@@ -27,6 +27,9 @@ const groupSize = 8;
 
 const payloadType = 'application/vnd.dev.cosign.simplesigning.v1+json';
 const signatureKey = 'dev.cosignproject.cosign/signature';
+const certificateKey = 'dev.sigstore.cosign/certificate';
+const logKey = 'dev.sigstore.cosign/bundle';
+const timestampKey = 'dev.sigstore.cosign/rfc3161timestamp';
 const bundleType = 'application/vnd.dev.sigstore.bundle.v0.3+json';
 /** What a list says of a manifest whose type it does not tell. */
 const untold = ['', 'application/vnd.oci.empty.v1+json'];
@@ -120,7 +123,12 @@ async function* taggedSignatures(
   for (const layer of document.content.layers) {
     const signature = layer.annotations[signatureKey];
     if (layer.mediaType !== payloadType || signature === undefined) continue;
-    yield async (either) => [{ kind: 'cosign-key', bytes: await payload(layer, either), signature, location }];
+    const { [certificateKey]: certificate, [logKey]: logEntry, [timestampKey]: timestamp } = layer.annotations;
+    const attached = { signature, location, ...(logEntry && { logEntry }), ...(timestamp && { timestamp }) };
+    yield async (either) => {
+      const signed = { ...attached, bytes: await payload(layer, either) };
+      return [certificate ? { ...signed, kind: 'cosign-certificate', certificate } : { ...signed, kind: 'cosign-key' }];
+    };
   }
 }
 

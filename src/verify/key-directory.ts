@@ -1,20 +1,29 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import type { KeyKind } from '../../workers/tasks.ts';
-import { ImageError } from '../errors.ts';
+import type { KeyKind, TrustedRootFile } from '../../workers/tasks.ts';
+import { ImageError, isImageError } from '../errors.ts';
 import { isAcIdentifier, sanitizeAcIdentifier } from '../image/ac-identifier.ts';
+import { configInvalid } from '../image/config-file.ts';
+import { readError } from '../image/file-error.ts';
 import { defaultLimits } from '../image/limits.ts';
 import { isPublicKeyFile } from '../image/proof.ts';
 import { isTrustName } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
+import { compileRule, type Identity, isRuleFile, parseRule, ruleFingerprint } from '../image/sigstore/identity.ts';
 import { errnoOf, isNoEntry, whyFailed } from '../system/errno.ts';
 import { readFound } from '../system/files.ts';
 import type { KeyFile } from './keystore.ts';
 
 /** The content of a file named by a fingerprint: a key, or nothing, which masks the key with that fingerprint. */
 export type KeyContent =
-  | { readonly kind: KeyKind; readonly path: string; readonly certificate: Uint8Array }
+  | { readonly kind: Exclude<KeyKind, 'identity'>; readonly path: string; readonly certificate: Uint8Array }
+  | {
+      readonly kind: 'identity';
+      readonly path: string;
+      readonly certificate: Uint8Array;
+      readonly allows: (identity: Identity) => boolean;
+    }
   | { readonly kind: 'mask'; readonly path: string };
 
 /** One directory of trusted keys. */
@@ -50,7 +59,7 @@ export async function readKeyDirectory(
   for (const entry of entries) {
     const path = join(directory, entry.name);
     if (isFingerprint(entry.name)) {
-      const content = await readContent(path).catch((error: unknown) => reason(error));
+      const content = await readContent(path, entry.name).catch((error: unknown) => reason(error));
       if (typeof content !== 'string') keys.set(entry.name, content);
       else onSkip(path, content);
     } else if (entry.isDirectory() || entry.isSymbolicLink()) {
@@ -62,17 +71,48 @@ export async function readKeyDirectory(
   return { children, keys };
 }
 
-/** @returns the reason to skip the file, if it is too large to be a key. */
-async function readContent(path: string): Promise<KeyContent | string> {
+/** @returns the reason to skip the file, if it is too large to be a key, or a rule of another name. */
+async function readContent(path: string, fingerprint: string): Promise<KeyContent | string> {
   const certificate = await readFound(path, defaultLimits.key);
   if (certificate.length > defaultLimits.key) return `it has more than ${defaultLimits.key} bytes`;
   if (certificate.length === 0) return { kind: 'mask', path };
+  if (isRuleFile(certificate)) {
+    const found = ruleFingerprint(certificate);
+    if (found !== fingerprint) return `it holds the identity ${found}`;
+    const allows = await compileRule(parseRule(certificate, 'it'), 'it');
+    return { kind: 'identity', path, certificate, allows };
+  }
   return { kind: isPublicKeyFile(certificate) ? 'public-key' : 'openpgp', path, certificate };
 }
 
 function reason(error: unknown): string {
+  if (isImageError(error)) return error.message;
   if (['EFTYPE', 'EISDIR'].includes(errnoOf(error) ?? '')) return 'it is not a file';
   return whyFailed(error);
+}
+
+/** The most bytes of a trusted root; that of the public instance has about 8,000. */
+const rootBytes = 1024 * 1024;
+
+/**
+ * Reads the trusted root: the named file, or that of the last directory that has one. An empty file stands for none. What it says only a
+ * thread finds out.
+ *
+ * @throws FILE_UNREADABLE, CONFIG_INVALID if it is too large; FILE_NOT_FOUND if the named file is not there
+ * @see docs/rules.md R6
+ */
+export async function readTrustedRoot(dirs: readonly string[], named?: string): Promise<TrustedRootFile | undefined> {
+  const paths = named === undefined ? dirs.map((dir) => join(dir, 'trustedkeys', 'trusted_root.json')) : [named];
+  for (const path of paths.toReversed()) {
+    const bytes = await readFound(path, rootBytes).catch((error: unknown) => {
+      if (named === undefined && isNoEntry(error)) return undefined;
+      throw readError(error, path);
+    });
+    if (bytes === undefined) continue;
+    if (bytes.length > rootBytes) throw configInvalid(path, `it has more than ${rootBytes} bytes`);
+    return bytes.length === 0 ? undefined : { path, bytes };
+  }
+  return undefined;
 }
 
 /** Lists every key file and mask of every layer: in each layer root keys first, then by prefix. */

@@ -1,8 +1,8 @@
-import type { KeyKind, TrustedKey } from '../../workers/tasks.ts';
+import type { KeyKind, TrustedKey, TrustedRootFile } from '../../workers/tasks.ts';
 
 /** A key file of the keystore. */
 export type KeyFile = {
-  /** The fingerprint of the primary key, or of a public key, in lower-case hex; the name of the file. */
+  /** The fingerprint of the primary key, of a public key, or of a rule of identities, in lower-case hex; the name of the file. */
   readonly fingerprint: string;
   /** The prefix of image names, or of repositories, that the key is trusted for; absent for root keys, which are trusted for every name. */
   readonly prefix?: string;
@@ -27,6 +27,8 @@ export type Keyring = {
 export type KeystoreOptions = {
   /** The layers: absolute paths, each with `trustedkeys/{root.d,prefix.d}`. Later layers add keys to earlier ones and mask them. */
   readonly dirs: readonly string[];
+  /** The file of the trusted root of sigstore, instead of `trustedkeys/trusted_root.json` of the layers. */
+  readonly trustedRoot?: string | undefined;
   /** Called once for every skipped file. */
   readonly onWarning?: (message: string) => void;
 };
@@ -39,10 +41,12 @@ export type Keystore = AsyncDisposable & {
   commonKeyring(): Promise<Keyring | undefined>;
   /** Whether a key of OpenPGP is trusted for the name by its prefix. Root keys and masked keys do not count. */
   hasPrefixKey(name: string): Promise<boolean>;
-  /** Whether one of these keys is trusted for the name. Certificates are not parsed. */
-  trusts(name: string, fingerprints: readonly string[]): Promise<boolean>;
+  /** What certificates, log entries and time stamps of sigstore are judged by; that of the last layer that has one. */
+  trustedRoot(): Promise<TrustedRootFile | undefined>;
+  /** Whether one of these signers is trusted for the name: fingerprints of keys, or identities. Certificates are not parsed. */
+  trusts(name: string, signers: readonly string[]): Promise<boolean>;
   /** As trusts, from what was read a moment ago; undefined if something has to be read, and once it is closed. */
-  trustsAtOnce(name: string, fingerprints: readonly string[]): boolean | undefined;
+  trustsAtOnce(name: string, signers: readonly string[]): boolean | undefined;
   list(): Promise<readonly KeyFile[]>;
   /** Warns once of a file that contains no key, or another key. */
   skip(path: string, why: string): void;

@@ -10,8 +10,8 @@ import type { TrustContext } from './trust.ts';
 
 /** A key that is trusted for a prefix of names, or for every name. Absent members are left out. */
 export type TrustedKeyRow = {
-  /** A certificate of OpenPGP, or a public key in PEM, as cosign uses it. */
-  readonly kind: 'openpgp' | 'public-key';
+  /** A certificate of OpenPGP, a public key in PEM, as cosign uses it, or who may sign with a certificate of sigstore. */
+  readonly kind: 'openpgp' | 'public-key' | 'identity';
   /** Lower-case hexadecimal digits. */
   readonly fingerprint: string;
   /** The names that it is trusted for: this one, and those that begin with it and a slash. */
@@ -20,7 +20,7 @@ export type TrustedKeyRow = {
   readonly root?: true;
   /** Index into the keystore's directories. */
   readonly layer: number;
-  /** The user IDs of the key: text from outside, not escaped. */
+  /** The user IDs of the key: text from outside, not escaped. Of an identity, what is said of it and of its issuer. */
   readonly identities: readonly string[];
   /** Of a public key: `ECDSA P-256`. */
   readonly algorithm?: string;

@@ -1,6 +1,7 @@
 import { closedError } from '../errors.ts';
 import { withParents } from '../image/ac-identifier.ts';
 import { show } from '../image/show.ts';
+import { parseIdentity } from '../image/sigstore/identity.ts';
 import { debugLog } from '../system/debug.ts';
 import {
   type KeyContent,
@@ -13,6 +14,7 @@ import {
   parseTrustName,
   prefixDirectory,
   readKeyDirectory,
+  readTrustedRoot,
   rootDirectory,
   storedForms,
 } from './key-directory.ts';
@@ -30,7 +32,7 @@ const freshMs = 1_000;
  *
  * @see docs/rules.md S2
  */
-export function openKeystore({ dirs, onWarning = () => undefined }: KeystoreOptions): Promise<Keystore> {
+export function openKeystore({ dirs, trustedRoot, onWarning = () => undefined }: KeystoreOptions): Promise<Keystore> {
   const warned = new Set<string>();
   const warn = (path: string, why: string): void => {
     debug(() => `skipped ${show(path, 4096)}: ${show(why, 4096)}`);
@@ -38,6 +40,7 @@ export function openKeystore({ dirs, onWarning = () => undefined }: KeystoreOpti
     warned.add(path);
   };
   const directories = createFreshCache(freshMs, (path) => readKeyDirectory(path, warn));
+  const roots = createFreshCache(freshMs, () => readTrustedRoot(dirs, trustedRoot));
   const keysFor = (name: string) => afterReading(directories, effectiveKeys(dirs, parseTrustName(name)));
   let isClosed = false;
   const requireOpen = (): void => {
@@ -73,13 +76,17 @@ export function openKeystore({ dirs, onWarning = () => undefined }: KeystoreOpti
       requireOpen();
       return (await keysFor(name)).some(({ prefix, content }) => prefix !== undefined && content.kind === 'openpgp');
     },
-    async trusts(name, fingerprints) {
+    async trustedRoot() {
       requireOpen();
-      return afterReading(directories, hasEffectiveKey(dirs, parseTrustName(name), fingerprints));
+      return roots.get('');
     },
-    trustsAtOnce(name, fingerprints) {
+    async trusts(name, signers) {
+      requireOpen();
+      return afterReading(directories, hasEffectiveKey(dirs, parseTrustName(name), signers));
+    },
+    trustsAtOnce(name, signers) {
       if (isClosed) return undefined;
-      const looked = hasEffectiveKey(dirs, parseTrustName(name), fingerprints)(directories.peek);
+      const looked = hasEffectiveKey(dirs, parseTrustName(name), signers)(directories.peek);
       return 'value' in looked ? looked.value : undefined;
     },
     skip(path, why) {
@@ -176,19 +183,25 @@ function effectiveKeys(dirs: readonly string[], name: string): Look<readonly Eff
   };
 }
 
-/** Whether one of the fingerprints is trusted for a name. */
-function hasEffectiveKey(dirs: readonly string[], name: string, fingerprints: readonly string[]): Look<boolean> {
+/** Whether one of the signers is trusted for a name: by its key, or by a rule that allows the identity. */
+function hasEffectiveKey(dirs: readonly string[], name: string, signers: readonly string[]): Look<boolean> {
+  const identities = signers.flatMap((signer) => parseIdentity(signer) ?? []);
   return (read) => {
     const found = new Set<string>();
     const unread = visitDirectories(dirs, read, name, (_, keys) => {
-      for (const fingerprint of fingerprints) {
+      for (const fingerprint of identities.length > 0 ? keys.keys() : signers) {
         const content = keys.get(fingerprint);
         if (content?.kind === 'mask') found.delete(fingerprint);
-        else if (content) found.add(fingerprint);
+        else if (content && isBy(content, fingerprint)) found.add(fingerprint);
       }
     });
     return unread === undefined ? { value: found.size > 0 } : { unread };
   };
+
+  function isBy(content: Exclude<KeyContent, { kind: 'mask' }>, fingerprint: string): boolean {
+    if (content.kind !== 'identity') return signers.includes(fingerprint);
+    return identities.some((identity) => content.allows(identity));
+  }
 }
 
 /** @returns the path of the first directory that `read` does not have; undefined when all have been visited */

@@ -82,10 +82,10 @@ export function createVerifier({ keystore, pool, weakKeys, signatures, nowMs }: 
   /** Checks signatures with the keys that are trusted for a name; warns of key files without a usable key. */
   async function withKeyring<R extends Pick<VerifySignatureResponse, 'skipped'>>(
     name: string,
-    kind: KeyKind,
+    kinds: readonly KeyKind[],
     check: (trust: Trust) => Promise<R>,
   ): Promise<R> {
-    const { keys, searched } = ofKind(kind, await keystore.keyring(name));
+    const { keys, searched } = ofKinds(kinds, await keystore.keyring(name));
     const verified = await check({ keys, searched, weakKeys, signatures, nowMs: nowMs() });
     noteSkipped(verified);
     return verified;
@@ -102,7 +102,7 @@ export function createVerifier({ keystore, pool, weakKeys, signatures, nowMs }: 
       const keyring = await (name === undefined ? keystore.commonKeyring() : keystore.keyring(name));
       return (
         keyring && {
-          ...ofKind('openpgp', keyring),
+          ...ofKinds(['openpgp'], keyring),
           weakKeys,
           signatures,
           nowMs: nowMs(),
@@ -111,12 +111,14 @@ export function createVerifier({ keystore, pool, weakKeys, signatures, nowMs }: 
       );
     },
     verifyArchive: (proof) =>
-      withKeyring(proof.name, 'openpgp', (trust) => pool.run('verifySignature', { ...proof, ...trust })),
+      withKeyring(proof.name, ['openpgp'], (trust) => pool.run('verifySignature', { ...proof, ...trust })),
     async verifyRegistryImage(found) {
       const { name, evidence } = found;
-      const kind = evidence.every((one) => one.kind === 'simple-signing') ? 'openpgp' : 'public-key';
-      const { good, ...verified } = await withKeyring(name, kind, (trust) =>
-        pool.run('verifyImage', { ...found, ...trust }),
+      const isOpenPgp = evidence.every((one) => one.kind === 'simple-signing');
+      const trustedRoot = isOpenPgp ? undefined : await keystore.trustedRoot();
+      const kinds = isOpenPgp ? (['openpgp'] as const) : (['public-key', 'identity'] as const);
+      const { good, ...verified } = await withKeyring(name, kinds, (trust) =>
+        pool.run('verifyImage', { ...found, ...trust, ...(trustedRoot && { trustedRoot }) }),
       );
       const proofs = good.map(({ index, ...facts }) => proofOf(evidence[index] ?? noEvidence(), facts));
       const [first = noEvidence()] = good;
@@ -126,7 +128,7 @@ export function createVerifier({ keystore, pool, weakKeys, signatures, nowMs }: 
       return new Set((await keystore.keyring(name)).keys.map(({ kind }) => kind));
     },
     async checkSigners({ name, signature, location }) {
-      const { keys, searched } = ofKind('openpgp', await keystore.keyring(name));
+      const { keys, searched } = ofKinds(['openpgp'], await keystore.keyring(name));
       return pool.run('inspectSignature', { signature, location, signatures, trusted: { keys, searched, name } });
     },
     acceptsAtOnce({ verified, weak, source }, name) {
@@ -144,12 +146,12 @@ export function createVerifier({ keystore, pool, weakKeys, signatures, nowMs }: 
   };
 }
 
-/** The keys that can verify one kind of signatures: no other is parsed. */
-function ofKind(wanted: KeyKind, { keys, searched }: Keyring): Keyring {
-  return { keys: keys.filter(({ kind }) => kind === wanted), searched };
+/** The keys that can verify some kinds of signatures: no other is parsed. */
+function ofKinds(wanted: readonly KeyKind[], { keys, searched }: Keyring): Keyring {
+  return { keys: keys.filter(({ kind }) => wanted.includes(kind)), searched };
 }
 
-function proofOf({ location: _, ...attached }: Evidence, facts: Pick<Proof, 'covers' | 'signedBy'>): Proof {
+function proofOf({ location: _, ...attached }: Evidence, facts: Pick<Proof, 'covers' | 'signedBy' | 'log'>): Proof {
   return { ...attached, ...facts };
 }
 

@@ -122,8 +122,8 @@ export function bundleOf(
   return Buffer.from(JSON.stringify(bundle));
 }
 
-const bundleType = 'application/vnd.dev.sigstore.bundle.v0.3+json';
-const signedPredicate = 'https://sigstore.dev/cosign/sign/v1';
+export const bundleType = 'application/vnd.dev.sigstore.bundle.v0.3+json';
+export const signedPredicate = 'https://sigstore.dev/cosign/sign/v1';
 
 /** Attaches a bundle to an image; the caller serves the list of what is attached. */
 export function putBundle(

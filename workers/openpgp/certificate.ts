@@ -1,6 +1,14 @@
 import { createHash } from 'node:crypto';
 
 import { ImageError, isImageError } from '../../src/errors.ts';
+import {
+  compileRule,
+  describeRule,
+  formatRule,
+  isRuleFile,
+  parseRule,
+  ruleFingerprint,
+} from '../../src/image/sigstore/identity.ts';
 import { inspectPublicKey, isPem, splitPem } from '../proofs/public-key.ts';
 import {
   type InspectedKey,
@@ -79,6 +87,7 @@ async function readCached(bytes: Uint8Array): Promise<Key> {
  * Describes the first certificate of a file. @throws KEY_INVALID for a secret key and for a file that cannot be parsed.
  */
 export async function inspectKey({ certificate, location }: InspectKeyRequest): Promise<InspectKeyResponse> {
+  if (isRuleFile(certificate)) return inspectRule({ certificate, location });
   if (isPem(certificate)) return inspectPublicKey({ certificate, location });
   return describe(await readPublicCertificate(certificate, location));
 }
@@ -89,6 +98,7 @@ export async function inspectKey({ certificate, location }: InspectKeyRequest): 
  * @throws KEY_INVALID when none is usable, LIMIT_EXCEEDED
  */
 export async function inspectKeys({ certificate, location }: InspectKeyRequest): Promise<InspectKeysResponse> {
+  if (isRuleFile(certificate)) return { keys: [await inspectRule({ certificate, location })], refused: [] };
   const isOfPem = isPem(certificate);
   const parts = isOfPem ? splitPem(certificate) : (splitCertificates(certificate) ?? []);
   requireFew(parts.length);
@@ -115,6 +125,15 @@ export async function inspectKeys({ certificate, location }: InspectKeyRequest):
   }
   if (keys.length === 0 && first) throw first;
   return { keys, refused };
+}
+
+/** The identities that may sign, in a file as `trust` writes it. */
+async function inspectRule({ certificate, location }: InspectKeyRequest): Promise<InspectedKey> {
+  const rule = parseRule(certificate, location);
+  await compileRule(rule, location);
+  const own = formatRule(rule);
+  const facts = { subkeys: [], identities: describeRule(rule), revoked: false };
+  return { kind: 'identity', fingerprint: ruleFingerprint(own), ...facts, certificate: own };
 }
 
 function unusable({ fingerprint }: InspectKeyResponse, why: string, location: string): ImageError<'KEY_INVALID'> {

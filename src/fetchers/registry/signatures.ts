@@ -38,7 +38,7 @@ type EvidenceSource = {
 
 /**
  * Prepares the verification of an image, before any request for it. Where signatures are looked for depends on the keys that are trusted
- * for its repository: those of cosign in the registry only for public keys.
+ * for its repository: those of cosign in the registry only for public keys and identities.
  *
  * @returns a check that throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED, and network errors.
  * @throws INSECURE_REFUSED if the image cannot be verified.
@@ -75,13 +75,13 @@ async function sourcesFor(
   wanted: WantedImage,
   kinds: ReadonlySet<KeyKind>,
 ): Promise<readonly EvidenceSource[]> {
-  if (!kinds.has('public-key'))
+  if (!kinds.has('public-key') && !kinds.has('identity'))
     return [lookasideSource(context, wanted, await signaturePlace(context, wanted.reference))];
   const attached = cosignSource(context, wanted);
   if (!kinds.has('openpgp')) return [attached];
   const place = await signaturePlace(context, wanted.reference).catch((error: unknown) => {
     if (!hasCode(error, 'INSECURE_REFUSED')) throw error;
-    return undefined; // signatures by public keys are looked for all the same
+    return undefined; // those of cosign are looked for all the same
   });
   return place ? [attached, lookasideSource(context, wanted, place)] : [attached];
 }

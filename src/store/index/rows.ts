@@ -114,18 +114,31 @@ export function formatProofRow(proof: Proof): ProofRow {
   return { kind, signers: JSON.stringify(signedBy), covers, facts: JSON.stringify(facts), bytes };
 }
 
-/** What a kind of proof has besides its bytes. */
+/** What a proof has besides its bytes, as JSON has it. */
 function formatFacts(proof: Proof): Readonly<Record<string, unknown>> {
+  const log = proof.log && { log: proof.log };
   switch (proof.kind) {
     case 'openpgp':
       return { digests: proof.digests.map((digest) => Buffer.from(digest).toString('hex')) };
     case 'cosign-key':
-      return { signature: proof.signature };
+    case 'cosign-certificate': {
+      const { signature, logEntry, timestamp } = proof;
+      const certificate = proof.kind === 'cosign-certificate' ? proof.certificate : undefined;
+      return { signature, certificate, logEntry, timestamp, ...log };
+    }
     case 'simple-signing':
     case 'sigstore-bundle':
-      return {};
+      return { ...log };
   }
 }
+
+type Facts = Pick<Proof, 'log'> &
+  Omit<
+    Extract<Proof, { readonly kind: 'cosign-certificate' }>,
+    keyof Extract<Proof, { readonly kind: 'sigstore-bundle' }>
+  > & {
+    readonly digests: readonly string[];
+  };
 
 /** @returns undefined for a kind that is not known. */
 export function parseProofRow(row: Row): Proof | undefined {
@@ -133,16 +146,15 @@ export function parseProofRow(row: Row): Proof | undefined {
   if (!(bytes instanceof Uint8Array)) throw new Error('the column bytes is damaged');
   const common = { bytes, covers: textOf(row, 'covers'), signedBy: listOf(row, 'signers').map(String) };
   const kind = textOf(row, 'kind') as Proof['kind'];
-  // as formatFacts has written it
-  const facts = JSON.parse(textOf(row, 'facts')) as { readonly digests: readonly string[]; readonly signature: string };
+  const { digests, ...facts } = JSON.parse(textOf(row, 'facts')) as Facts; // as formatFacts has written it
   switch (kind) {
     case 'openpgp':
-      return { ...common, kind, digests: facts.digests.map((digest) => Buffer.from(digest, 'hex')) };
+      return { ...common, kind, digests: digests.map((digest) => Buffer.from(digest, 'hex')) };
     case 'cosign-key':
-      return { ...common, kind, signature: facts.signature };
+    case 'cosign-certificate':
     case 'simple-signing':
     case 'sigstore-bundle':
-      return { ...common, kind };
+      return { ...facts, ...common, kind };
     default:
       return undefined;
   }

@@ -267,7 +267,7 @@ test('a statement of another kind, an unknown version and a bad signature in a b
     ],
     'a certificate': [
       (digest) => bundleOf(alice, { digest }, { verificationMaterial: { certificate: { rawBytes: 'AAAA' } } }),
-      'SIGNATURE_UNREADABLE',
+      'KEY_UNKNOWN',
       /signed with a certificate/,
     ],
     'no JSON': [() => Buffer.from('{"mediaType":1,"mediaType":2}'), 'SIGNATURE_UNREADABLE', /twice/],
