@@ -72,6 +72,10 @@ export const commands: readonly Command[] = [
     examples: [
       ['trust --prefix example.com/team team.asc', 'for example.com/team and the names below it'],
       ['trust --prefix registry.example.com:5000/team cosign.pub', 'a public key of cosign, for repositories'],
+      [
+        'trust --prefix ghcr.io/acme --identity-regexp "https://github.com/acme/.*" --issuer https://token.actions.githubusercontent.com',
+        'who signs with a certificate of sigstore',
+      ],
       ['trust --prefix example.com/team', 'the keys that discovery offers for it, after a look at each'],
       ['trust --root https://example.com/vendor.asc', 'for every name'],
     ],

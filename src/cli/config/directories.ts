@@ -4,12 +4,19 @@ import { join, resolve } from 'node:path';
 import type { Environment } from '../options/environment.ts';
 
 /** Absolute paths. Each directory may be missing. */
-export type ConfigDirectories = { readonly system: string; readonly local: string; readonly user: string };
+export type ConfigDirectories = {
+  readonly system: string;
+  readonly local: string;
+  readonly user: string;
+  /** The file with the trusted root of sigstore, if it is not to be the one in these directories. */
+  readonly trustedRoot?: string;
+};
 
 export type ConfigDirectoryOptions = {
   readonly systemConfig?: string | undefined;
   readonly localConfig?: string | undefined;
   readonly userConfig?: string | undefined;
+  readonly trustedRoot?: string | undefined;
 };
 
 /** The directories of configuration and trusted keys, in ascending order of precedence. */
@@ -18,6 +25,7 @@ export function configDirectories(options: ConfigDirectoryOptions, environment: 
     system: resolve(options.systemConfig ?? '/usr/lib/longshore'),
     local: resolve(options.localConfig ?? '/etc/longshore'),
     user: resolve(options.userConfig ?? join(baseDirectory('XDG_CONFIG_HOME', '.config', environment), 'longshore')),
+    ...(options.trustedRoot !== undefined && { trustedRoot: resolve(options.trustedRoot) }),
   };
 }
 

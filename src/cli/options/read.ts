@@ -57,6 +57,7 @@ export function directoriesOf(line: CommandLine, environment: Environment): Conf
       systemConfig: textOf(line, 'system-config'),
       localConfig: textOf(line, 'local-config'),
       userConfig: textOf(line, 'user-config'),
+      trustedRoot: textOf(line, 'trusted-root'),
     },
     environment,
   );

@@ -6,6 +6,7 @@ import {
   hasCode,
   type ImageError,
   isOfRegistry,
+  parseIdentity,
   show,
 } from '../../internal.ts';
 import { describeErrno } from '../../system/errno.ts';
@@ -236,8 +237,14 @@ function adviceForLimit({ limit, keep }: ErrorDetails['LIMIT_EXCEEDED']): string
 }
 
 /** The command that adds a signer's key. The message has named the signers and where keys were searched. */
-function adviceForSigner({ name }: ErrorDetails['KEY_UNKNOWN'], { isOfRegistry }: Asked): string {
+function adviceForSigner({ name, signers, missing }: ErrorDetails['KEY_UNKNOWN'], { isOfRegistry }: Asked): string {
   const trust = `longshore trust --prefix ${show(name)}`;
+  if (missing) return 'Name the trusted_root.json of that instance of sigstore: --trusted-root FILE';
+  const identity = parseIdentity(signers[0] ?? '');
+  if (identity) {
+    const { subject, issuer } = identity;
+    return `If the signer deserves it: ${trust} --identity ${show(subject, 2048)} --issuer ${show(issuer, 2048)}`;
+  }
   const discovered = isOfRegistry ? '' : `, or ${trust} for the keys that discovery offers`;
   return `If the signer deserves it, and the fingerprint is its own: ${trust} KEYFILE${discovered}`;
 }

@@ -16,6 +16,7 @@ import {
   type LockedImage,
   lockedImages,
   parseConfigJson,
+  parseIdentity,
   readConfigFile,
   shortId,
   show,
@@ -57,7 +58,7 @@ const firstSchema = 'longshore.lock/1';
 const digest = textOf(isDigest, 'is no digest: sha256: and 64 lower-case hex digits');
 const imageId = textOf(isImageId, 'is no image ID: sha512- and 128 lower-case hex digits');
 const url = textOf(isPlainUrl, 'is no http or https URL without user, query and fragment');
-const fingerprint = textOf(isFingerprint, 'is no fingerprint: 40 or 64 lower-case hex digits');
+const signer = textOf(isSigner, 'is neither a fingerprint, 40 or 64 lower-case hex digits, nor an identity');
 const platforms = z
   .record(textOf(isPlatformName, 'is no platform'), digest)
   .refine((all) => Object.keys(all).length <= maxPlatforms, `has more than ${maxPlatforms} platforms`);
@@ -69,7 +70,7 @@ const entry = z
     url: url.optional(),
     signature: url.optional(),
     platforms: platforms.optional(),
-    signedBy: z.array(fingerprint).min(1).max(maxSigners).optional(),
+    signedBy: z.array(signer).min(1).max(maxSigners).optional(),
   })
   .refine(
     ({ imageID, platforms }) => (imageID === undefined) !== (platforms === undefined),
@@ -100,8 +101,8 @@ function isPlainUrl(text: string): boolean {
   return isHttpUrl(text) && URL.canParse(text) && !/\p{Cc}/u.test(text) && showUrl(text) === URL.parse(text)?.href;
 }
 
-function isFingerprint(text: string): boolean {
-  return /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(text);
+function isSigner(text: string): boolean {
+  return /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(text) || parseIdentity(text) !== undefined;
 }
 
 /**

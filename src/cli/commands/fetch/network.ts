@@ -62,11 +62,11 @@ export async function openFinder(
   if (access === 'fill' && !(await isThere(join(place.dir, 'index.sqlite')))) pool.warmUp();
   const store = resources.use(await openCliStore(place, environment, access, request.apps.length <= few));
   resources.defer(() => pool.close()); // before the store, so that no thread writes to it any more
-  const { system, local, user } = directories;
+  const { system, local, user, trustedRoot } = directories;
   const onWarning = (message: string): void => void onEvent({ type: 'warning', message });
   const keystore = options.insecure.image
     ? undefined
-    : resources.use(await openKeystore({ dirs: [system, local, user], onWarning }));
+    : resources.use(await openKeystore({ dirs: [system, local, user], trustedRoot, onWarning }));
   const finder = resources.use(
     createFinder({
       ...options,

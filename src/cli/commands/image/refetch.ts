@@ -33,8 +33,9 @@ export function openRefetch(
   const open = async ({ isVerified, registry, pullPolicy = 'update' }: RefetchOptions): Promise<Fetcher> => {
     const directories = directoriesOf(line, environment);
     const { headers, dockerCredentials, discover } = await readConfig(directories);
-    const { system, local, user } = directories;
-    const keystore = isVerified ? resources.use(await openKeystore({ dirs: [system, local, user] })) : undefined;
+    const { system, local, user, trustedRoot } = directories;
+    const dirs = [system, local, user];
+    const keystore = isVerified ? resources.use(await openKeystore({ dirs, trustedRoot })) : undefined;
     const settings = registry && {
       ...registry,
       ...(await registrySettings([], environment, onWarning)),

@@ -101,13 +101,13 @@ function formatImageJson(
 /** What made the image trusted, without the bytes. */
 function proofFacts(proofs: ImageDescription['proofs']): object {
   if (proofs.length === 0) return {};
-  return { proofs: proofs.map(({ kind, covers, signedBy }) => ({ kind, covers, signedBy })) };
+  return { proofs: proofs.map(({ kind, covers, signedBy, log }) => ({ kind, covers, signedBy, ...(log && { log }) })) };
 }
 
 function proofLines(proofs: ImageDescription['proofs']): readonly Line[] {
-  return proofs.map(({ kind, covers, signedBy }): Line => [
+  return proofs.map(({ kind, covers, signedBy, log }): Line => [
     'Proof',
-    `${kind} by ${signedBy.map((one) => show(one)).join(', ')}, over ${show(covers)}`,
+    `${kind} by ${signedBy.map((one) => show(one, 4096)).join(', ')}, over ${show(covers)}${log ? `, log ${log}` : ''}`,
   ]);
 }
 

@@ -35,8 +35,8 @@ export async function verifySignatures(
 ): Promise<readonly Failure[]> {
   const output = valueOf(line, 'output', oneOf(['text', 'json'])) ?? 'text';
   const warn = (message: string): void => void stderr.write(`warning: ${show(message, 4096)}\n`);
-  const { system, local, user } = directoriesOf(line, environment);
-  await using keystore = await openKeystore({ dirs: [system, local, user], onWarning: warn });
+  const { system, local, user, trustedRoot } = directoriesOf(line, environment);
+  await using keystore = await openKeystore({ dirs: [system, local, user], trustedRoot, onWarning: warn });
   await using pool = openPool({ workers: 1, sessionsPerWorker: 1 });
   const { weakKeys = false } = valueOf(line, 'insecure-options', parseInsecureOptions) ?? {};
   const verifier = createVerifier({ keystore, pool, weakKeys, signatures: defaultLimits.signatures, nowMs: Date.now });

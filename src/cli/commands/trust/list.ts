@@ -24,6 +24,8 @@ function named({ layer, ...row }: TrustedKeyRow) {
   return { ...row, layer: layerNames[layer] };
 }
 
+const kindTexts = { openpgp: 'OpenPGP', 'public-key': 'public key', identity: 'identity' } as const;
+
 function table(rows: readonly TrustedKeyRow[]): string {
   const title = ['FINGERPRINT', 'TRUSTED FOR', 'LAYER', 'EXPIRES', 'KIND', 'IDENTITY'];
   const lines = rows.map(({ fingerprint, kind, prefix, layer, expiresAt, revoked, identities, algorithm, masked }) => [
@@ -31,8 +33,8 @@ function table(rows: readonly TrustedKeyRow[]): string {
     show(prefix ?? '(every name)'),
     `${layerNames[layer]}${masked ? ' (masked)' : ''}`,
     revoked ? 'revoked' : (expiresAt?.slice(0, 10) ?? 'never'),
-    kind === 'openpgp' ? 'OpenPGP' : 'public key',
-    algorithm ?? identities.map((identity) => show(identity)).join(', '),
+    kindTexts[kind],
+    algorithm ?? identities.map((identity) => show(identity, 4096)).join(', '),
   ]);
   return formatTable([title, ...lines]);
 }

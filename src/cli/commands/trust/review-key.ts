@@ -5,7 +5,7 @@ import type { Io } from '../../command.ts';
 import { usageError } from '../../options/option.ts';
 
 export type ReviewedKey = {
-  readonly kind: 'openpgp' | 'public-key';
+  readonly kind: 'openpgp' | 'public-key' | 'identity';
   readonly fingerprint: string;
   readonly subkeys: readonly string[];
   readonly identities: readonly string[];
@@ -18,10 +18,10 @@ export type ReviewedKey = {
 /** Lines for the terminal that a person compares with information from the owner of the key. */
 export function keyLines(key: ReviewedKey, location: string, place: string): readonly string[] {
   return [
-    `key "${show(location, 1000)}" for ${place}`,
+    key.kind === 'identity' ? `identity for ${place}` : `key "${show(location, 1000)}" for ${place}`,
     `  fingerprint: ${key.kind === 'openpgp' ? grouped(key.fingerprint) : key.fingerprint}`,
     ...key.subkeys.map((fingerprint) => `  subkey fingerprint: ${grouped(fingerprint)}`),
-    ...key.identities.map((identity) => `  ${show(identity)}`),
+    ...key.identities.map((identity) => `  ${show(identity, 4096)}`),
     ...(key.algorithm === undefined ? [] : [`  public key: ${key.algorithm}`]),
     ...(key.fault ? [`  warning: it verifies nothing: ${faultText(key.fault)}`] : []),
   ];

@@ -14,6 +14,7 @@ import {
   readFingerprint,
   type TrustContext,
 } from './context.ts';
+import { readIdentityRule } from './identity-rule.ts';
 import { type KeyLocation, type KeySource, openKeySource, parseKeyLocation } from './key-source.ts';
 import { askToTrust, keyLines } from './review-key.ts';
 
@@ -25,26 +26,32 @@ export const runTrust: Run = async (io, line) => {
   const place = keyPlace(line);
   const named = line.operands.map(({ text }) => parseKeyLocation(text));
   if (!place) throw usageError(placeless(line.operands.map(({ text }) => text)));
+  const rule = await readIdentityRule(line);
+  if (rule && named.length > 0) throw usageError('trust either an identity or keys');
   await using resources = new AsyncDisposableStack();
   const source = await openKeySource(resources, io, line);
   const warn = (message: string): void => void io.stderr.write(`warning: ${message}\n`);
   const context = await openTrust(resources, directoriesOf(line, io.environment), warn);
-  const locations = named.length > 0 ? named : await findKeys(source, place);
+  const locations = named.length > 0 || rule ? named : await findKeys(source, place);
   const fingerprints = new Set(valuesOf(line, 'fingerprint', readFingerprint));
   if (fingerprints.size > 0 && isOn(line, 'skip-fingerprint-review'))
     throw usageError('--fingerprint and --skip-fingerprint-review usage mutually exclusive');
   if (isBareHost(place)) warn(bareHost(place));
   const codes: number[] = [];
-  for (const location of locations) {
+  const add = async (shown: string, needsReview: boolean, read: () => Promise<Uint8Array>): Promise<void> => {
     try {
-      await addKey(io, context, source, { location, place, fingerprints });
+      await addKey(io, context, { certificate: await read(), shown, needsReview, place, fingerprints });
     } catch (error) {
       io.signal.throwIfAborted();
       const failure = asImageError(error);
-      io.stderr.write(`${errorLine(failure, location.shown)}\n`);
+      io.stderr.write(`${errorLine(failure, shown)}\n`);
       codes.push(exitCodeOf(failure));
     }
-  }
+  };
+  // who has written the identity has reviewed it
+  if (rule) await add('the command line', false, () => Promise.resolve(rule));
+  for (const location of locations)
+    await add(location.shown, source.needsReview(location), () => source.read(location));
   return sharedExitCode(codes);
 };
 
@@ -61,7 +68,9 @@ async function findKeys(source: KeySource, place: KeyPlace): Promise<readonly Ke
 }
 
 type KeyRequest = {
-  readonly location: KeyLocation;
+  readonly certificate: Uint8Array;
+  readonly shown: string;
+  readonly needsReview: boolean;
   readonly place: KeyPlace;
   /** If there are any, only keys with one of them are trusted, and they need no review. */
   readonly fingerprints: ReadonlySet<string>;
@@ -70,26 +79,25 @@ type KeyRequest = {
 async function addKey(
   io: Io,
   context: TrustContext,
-  source: KeySource,
-  { location, place, fingerprints }: KeyRequest,
+  { certificate, shown, needsReview, place, fingerprints }: KeyRequest,
 ): Promise<void> {
   const found: string[] = [];
   const outcomes = trustKeys(context, {
-    certificate: await source.read(location),
-    location: location.shown,
+    certificate,
+    location: shown,
     layer: ownLayer(),
     ...(place.kind === 'prefix' && { prefix: place.prefix }),
     async accept(key) {
-      io.stderr.write(`${keyLines(key, location.shown, formatKeyPlace(place)).join('\n')}\n`);
+      io.stderr.write(`${keyLines(key, shown, formatKeyPlace(place)).join('\n')}\n`);
       found.push(key.fingerprint);
       if (fingerprints.size > 0) return fingerprints.has(key.fingerprint);
-      return !source.needsReview(location) || (await askToTrust(io));
+      return !needsReview || (await askToTrust(io));
     },
   });
-  for await (const outcome of outcomes) tell(io, outcome, location.shown, place);
+  for await (const outcome of outcomes) tell(io, outcome, shown, place);
   if (fingerprints.size === 0 || found.some((fingerprint) => fingerprints.has(fingerprint))) return;
   const message = `its fingerprint is ${found.join(', ')}, and not ${[...fingerprints].join(' or ')}`;
-  throw new ImageError('KEY_INVALID', message, { path: location.shown });
+  throw new ImageError('KEY_INVALID', message, { path: shown });
 }
 
 /** Whether a prefix trusts a key for more than it may seem to: for all repositories of a registry, whoever owns them. */
@@ -104,7 +112,8 @@ function bareHost({ prefix }: Extract<KeyPlace, { readonly kind: 'prefix' }>): s
 function tell({ stdout, stderr }: Io, outcome: TrustOutcome, shown: string, place: KeyPlace): void {
   switch (outcome.kind) {
     case 'trusted': {
-      const what = place.kind === 'root' ? 'root key' : `key for prefix "${place.prefix}"`;
+      const kind = outcome.key.kind === 'identity' ? 'identity' : 'key';
+      const what = place.kind === 'root' ? `root ${kind}` : `${kind} for prefix "${place.prefix}"`;
       stdout.write(`Added ${what} at "${show(outcome.path, 4096)}"\n`);
       return;
     }
