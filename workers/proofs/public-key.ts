@@ -97,13 +97,25 @@ export function inspectPublicKey({ certificate, location }: InspectKeyRequest): 
 
 export type TrustedPublicKeys = Pick<VerifySignatureResponse, 'skipped'> & { readonly keys: readonly PublicKey[] };
 
+/** Keys by their text: usually one key has signed most images of a batch. */
+const parsed = new Map<string, PublicKey>();
+const parsedMaximum = 256;
+
+function readCached(bytes: Uint8Array): PublicKey {
+  const text = Buffer.from(bytes).toString('latin1');
+  const key = parsed.get(text) ?? readPublicKey(bytes, 'it');
+  if (parsed.size >= parsedMaximum) parsed.clear();
+  parsed.set(text, key);
+  return key;
+}
+
 /** Reads the trusted keys of an image. */
 export function readTrustedPublicKeys(trusted: readonly TrustedKey[]): TrustedPublicKeys {
   const keys = new Map<string, PublicKey>();
   const skipped: { readonly path: string; readonly why: string }[] = [];
   for (const { fingerprint, certificate, path } of trusted) {
     try {
-      const key = readPublicKey(certificate, 'it');
+      const key = readCached(certificate);
       if (key.fingerprint === fingerprint) keys.set(fingerprint, key);
       else skipped.push({ path, why: `it holds the key ${key.fingerprint}` });
     } catch (error) {

@@ -1,4 +1,7 @@
-import type { VerifyImageRequest, VerifyImageResponse } from '../tasks.ts';
+import { lazy, type VerifyImageRequest, type VerifyImageResponse } from '../tasks.ts';
+
+const simpleModule = lazy(() => import('../openpgp/verify-simple.ts'));
+const cosignModule = lazy(() => import('./cosign.ts'));
 
 /**
  * Checks whether someone who is trusted has signed a statement about an image of a registry. Each kind of evidence has a judge of its
@@ -11,8 +14,8 @@ export async function verifyImage(request: VerifyImageRequest): Promise<VerifyIm
   const { evidence } = request;
   const messages = evidence.filter((one) => one.kind === 'simple-signing');
   const others = evidence.filter((one) => one.kind !== 'simple-signing');
-  if (others.length === 0) return (await import('../openpgp/verify-simple.ts')).verifySimple(request, messages);
+  if (others.length === 0) return (await simpleModule()).verifySimple(request, messages);
   if (messages.length > 0)
     throw new Error('what OpenPGP keys and what public keys sign is verified one after the other');
-  return (await import('./cosign.ts')).verifyCosign(request, others);
+  return (await cosignModule()).verifyCosign(request, others);
 }
