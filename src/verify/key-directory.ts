@@ -10,7 +10,7 @@ import { defaultLimits } from '../image/limits.ts';
 import { isPublicKeyFile } from '../image/proof.ts';
 import { isTrustName } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
-import { compileRule, type Identity, isRuleFile, parseRule, ruleFingerprint } from '../image/sigstore/identity.ts';
+import { compileRule, type Identity, isRuleFile, ruleFingerprint } from '../image/sigstore/identity.ts';
 import { errnoOf, isNoEntry, whyFailed } from '../system/errno.ts';
 import { readFound } from '../system/files.ts';
 import type { KeyFile } from './keystore.ts';
@@ -79,6 +79,7 @@ async function readContent(path: string, fingerprint: string): Promise<KeyConten
   if (isRuleFile(certificate)) {
     const found = ruleFingerprint(certificate);
     if (found !== fingerprint) return `it holds the identity ${found}`;
+    const { parseRule } = await import('../image/sigstore/parse-rule.ts'); // most keystores have no rules
     const allows = await compileRule(parseRule(certificate, 'it'), 'it');
     return { kind: 'identity', path, certificate, allows };
   }
@@ -122,8 +123,10 @@ export async function listKeyFiles(
 ): Promise<readonly KeyFile[]> {
   const files: KeyFile[] = [];
   const collect = (layer: number, prefix: string | undefined, { keys }: KeyDirectory): void => {
-    for (const [fingerprint, { kind, path }] of keys) {
-      files.push({ fingerprint, ...(prefix !== undefined && { prefix }), layer, path, masked: kind === 'mask' });
+    for (const [fingerprint, content] of keys) {
+      const { kind, path } = content;
+      const file = { fingerprint, ...(prefix !== undefined && { prefix }), layer, path, masked: kind === 'mask' };
+      files.push(kind === 'identity' ? { ...file, allows: content.allows } : file);
     }
   };
   const walk = async (layer: number, dir: string, parent: string, { children }: KeyDirectory): Promise<void> => {

@@ -1,4 +1,5 @@
 import type { KeyKind, TrustedKey, TrustedRootFile } from '../../workers/tasks.ts';
+import type { Identity } from '../image/sigstore/identity.ts';
 
 /** A key file of the keystore. */
 export type KeyFile = {
@@ -11,6 +12,8 @@ export type KeyFile = {
   readonly path: string;
   /** True for an empty file, which masks the key with this fingerprint in earlier layers. */
   readonly masked: boolean;
+  /** Of a rule: whether it allows an identity. */
+  readonly allows?: (identity: Identity) => boolean;
 };
 
 /** The trusted keys for one image name. */

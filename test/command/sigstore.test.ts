@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
@@ -84,7 +84,7 @@ for (const [what, options, pattern] of wrong) {
 }
 
 test('an image is fetched by an identity and a trusted root, shown with its signer, locked to it, and judged again', async (t) => {
-  const { at, longshore, trust, name } = await open(t);
+  const { at, longshore, trust, name, prefix } = await open(t);
   await trust(...exact);
   const rootless = await longshore('fetch', name);
   t.is(rootless.code, 5, rootless.stderr);
@@ -102,8 +102,20 @@ test('an image is fetched by an identity and a trusted root, shown with its sign
     new RegExp(`Proof: +sigstore-bundle by ${signer}, over sha256:[0-9a-f]+, log verified`),
   );
 
-  const frozen = await longshore('fetch', name, ...root, '--lock', at('lock.json'), '--frozen');
+  const frozen = await longshore(
+    'fetch',
+    name,
+    ...root,
+    '--lock',
+    at('lock.json'),
+    '--frozen',
+    '--attest',
+    at('a.jsonl'),
+  );
   t.is(frozen.code, 0, frozen.stderr);
+  const { predicate } = JSON.parse(await readFile(at('a.jsonl'), 'utf8')) as { readonly predicate: object };
+  const signedBy = [{ identity: signer, trustedFor: [prefix] }];
+  t.like(predicate, { verificationResult: 'PASSED', 'longshore:signedBy': signedBy });
   t.is((await longshore('image', 'verify', '--signatures')).code, 5);
   t.is((await longshore('image', 'verify', '--signatures', ...root)).code, 0);
   await mkdir(at('user/trustedkeys'), { recursive: true });

@@ -6,9 +6,9 @@ import {
   describeRule,
   formatRule,
   isRuleFile,
-  parseRule,
   ruleFingerprint,
 } from '../../src/image/sigstore/identity.ts';
+import { parseRule } from '../../src/image/sigstore/parse-rule.ts';
 import { inspectPublicKey, isPem, splitPem } from '../proofs/public-key.ts';
 import {
   type InspectedKey,

@@ -1,6 +1,7 @@
 import { ImageError, isImageError } from '../../src/errors.ts';
 import { show } from '../../src/image/show.ts';
-import { compileRule, formatIdentity, isRuleFile, parseRule } from '../../src/image/sigstore/identity.ts';
+import { compileRule, formatIdentity, isRuleFile } from '../../src/image/sigstore/identity.ts';
+import { parseRule } from '../../src/image/sigstore/parse-rule.ts';
 import { lazy, type TrustedKey, type VerifyImageRequest, type VerifyImageResponse } from '../tasks.ts';
 import { hasSigned, type PublicKey, readTrustedPublicKeys } from './public-key.ts';
 import { type CosignEvidence, readEvidence, type ReadSignature } from './read-evidence.ts';

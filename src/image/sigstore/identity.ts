@@ -1,10 +1,6 @@
 import { createHash } from 'node:crypto';
 
-import * as z from 'zod';
-
 import { ImageError } from '../../errors.ts';
-import { describeJsonFault, parseJsonStrict } from '../json.ts';
-import { checkShape, formatFault } from '../shape.ts';
 import { show } from '../show.ts';
 
 /** Who a certificate of an authority names: a person's address or the URL of a workflow, and who vouches for that. */
@@ -20,7 +16,7 @@ export type IdentityRule = {
   readonly subject: IdentityPart;
   readonly issuer: IdentityPart;
 };
-type IdentityPart = { readonly text: string } | { readonly pattern: string };
+export type IdentityPart = { readonly text: string } | { readonly pattern: string };
 
 /** The form in which signers are kept, locked and told. Neither part has a space. */
 export function formatIdentity({ subject, issuer }: Identity): string {
@@ -61,38 +57,9 @@ export function ruleFingerprint(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-const ruleSchema = 'longshore.identity/1';
-const part = z.string().refine(isPlain, 'is empty or too long, or has a space or something else than ASCII');
-const ruleShape = z
-  .strictObject({
-    schema: z.literal(ruleSchema),
-    identity: part.optional(),
-    identityRegexp: part.optional(),
-    issuer: part.optional(),
-    issuerRegexp: part.optional(),
-  })
-  .refine(
-    ({ identity, identityRegexp, issuer, issuerRegexp }) =>
-      (identity === undefined) !== (identityRegexp === undefined) &&
-      (issuer === undefined) !== (issuerRegexp === undefined),
-    'must have an identity and an issuer, each as a text or as a pattern',
-  );
+export const ruleSchema = 'longshore.identity/1';
 
-/** @throws KEY_INVALID for what is no rule of who may sign */
-export function parseRule(bytes: Uint8Array, location: string): IdentityRule {
-  const json = parseJsonStrict(bytes, { caseSensitive: true });
-  if (!json.ok) throw invalid(location, `it ${describeJsonFault(json.fault)}`);
-  const shaped = checkShape(ruleShape, json.value);
-  if (!shaped.ok) throw invalid(location, formatFault(shaped.fault));
-  const { identity, identityRegexp, issuer, issuerRegexp } = shaped.value;
-  return { subject: partOf(identity, identityRegexp), issuer: partOf(issuer, issuerRegexp) };
-}
-
-function partOf(text: string | undefined, pattern = ''): IdentityPart {
-  return text === undefined ? { pattern } : { text };
-}
-
-function invalid(path: string, why: string): ImageError<'KEY_INVALID'> {
+export function invalidRule(path: string, why: string): ImageError<'KEY_INVALID'> {
   return new ImageError('KEY_INVALID', `${path} can't be used as an identity: ${why}`, { path });
 }
 
@@ -113,7 +80,7 @@ async function compilePart(part: IdentityPart, location: string): Promise<(text:
     const compiled = RE2JS.compile(part.pattern);
     return (text) => compiled.matches(text);
   } catch {
-    throw invalid(location, `"${show(part.pattern)}" is no pattern as RE2 has them`);
+    throw invalidRule(location, `"${show(part.pattern)}" is no pattern as RE2 has them`);
   }
 }
 

@@ -12,6 +12,7 @@ import {
   type Keystore,
   openKeystore,
   type Outcome,
+  parseIdentity,
   show,
   type Store,
   storedForms,
@@ -159,7 +160,8 @@ function inputsOf(proofs: Awaited<ReturnType<Proofs['proofsOf']>> = []) {
   return { inputAttestations };
 }
 
-type Signer = { readonly fingerprint: string; readonly trustedFor: readonly string[] };
+/** `fingerprint` of a key, or `identity` of a certificate, with its issuer. */
+type Signer = { readonly fingerprint?: string; readonly identity?: string; readonly trustedFor: readonly string[] };
 
 /** @param signers - undefined if signatures were not checked */
 function verdictOf({ error }: Outcome, signers: readonly Signer[] | undefined) {
@@ -180,7 +182,13 @@ function verdictOf({ error }: Outcome, signers: readonly Signer[] | undefined) {
   };
 }
 
-type Key = { readonly fingerprint: string; readonly prefix: string };
+type Key = Pick<KeyFile, 'fingerprint' | 'allows'> & { readonly prefix: string };
+
+/** Whether a signer of an image is this key, or is allowed by this rule of identities. */
+function isBy({ fingerprint, allows }: Key, signer: string): boolean {
+  const identity = allows && parseIdentity(signer);
+  return identity ? allows(identity) : fingerprint === signer;
+}
 
 /** Which keys are trusted for which names. */
 function createTrust(dirs: readonly string[]) {
@@ -188,9 +196,9 @@ function createTrust(dirs: readonly string[]) {
   const read = async (name: string): Promise<readonly Key[]> => {
     const keystore = await (opened ??= openKeystore({ dirs }));
     let keys: Key[] = [];
-    for (const { fingerprint, prefix, masked } of inOrder(name, await keystore.list())) {
-      if (masked) keys = keys.filter((key) => key.fingerprint !== fingerprint);
-      else keys.push({ fingerprint, prefix: prefix ?? 'root' });
+    for (const { prefix, masked, ...file } of inOrder(name, await keystore.list())) {
+      if (masked) keys = keys.filter(({ fingerprint }) => fingerprint !== file.fingerprint);
+      else keys.push({ ...file, prefix: prefix ?? 'root' });
     }
     return keys;
   };
@@ -198,7 +206,7 @@ function createTrust(dirs: readonly string[]) {
     /** The keys that are trusted for a name, by each prefix. A mask takes away those before it, as in the list of the keystore. */
     async keysFor(name: string, signers: readonly string[]): Promise<readonly Key[]> {
       const keys = await read(name);
-      if (signers.length === 0 || keys.some(({ fingerprint }) => signers.includes(fingerprint))) return keys;
+      if (signers.length === 0 || signers.some((signer) => keys.some((key) => isBy(key, signer)))) return keys;
       opened = undefined; // what was read a moment ago lacks a key that this run has trusted since
       return read(name);
     },
@@ -232,9 +240,9 @@ function policyOf(name: string, keys: readonly Key[]) {
   return { uri: `longshore:trusted-keys/${name.split('/').map(encodeURIComponent).join('/')}`, digest: { sha256 } };
 }
 
-function signersOf(fingerprints: readonly string[], keys: readonly Key[]): readonly Signer[] {
-  return fingerprints.map((fingerprint) => {
-    const prefixes = keys.filter((key) => key.fingerprint === fingerprint).map(({ prefix }) => prefix);
-    return { fingerprint, trustedFor: [...new Set(prefixes)] };
+function signersOf(signedBy: readonly string[], keys: readonly Key[]): readonly Signer[] {
+  return signedBy.map((signer) => {
+    const prefixes = keys.filter((key) => isBy(key, signer)).map(({ prefix }) => prefix);
+    return { [parseIdentity(signer) ? 'identity' : 'fingerprint']: signer, trustedFor: [...new Set(prefixes)] };
   });
 }
