@@ -166,7 +166,7 @@ function adviceForMissing({ asked, of }: ErrorDetails['NOT_IN_STORE']): string {
   if (of === 'keystore') return 'See what is trusted with: longshore trust list';
   if (/^sha\d+[-:]/.test(asked))
     return 'See what is there with longshore image list; other images have to be fetched by name or address';
-  return 'Fetch it, without --store-only, or see what is there with: longshore image list';
+  return 'Fetch it first (without --store-only), or see what is there with: longshore image list';
 }
 
 function adviceForStatus(details: ErrorDetails['HTTP_STATUS'], { isOfRegistry }: Asked): string {
@@ -260,7 +260,7 @@ function adviceForRisk({ what }: ErrorDetails['INSECURE_REFUSED']): string {
     case 'denyNet':
       return 'Remove the address from --deny-net, if connections to it are allowed';
     case 'an image of a registry, unverified':
-      return 'If you accept the risk: --insecure-options=image';
+      return 'If it is signed: longshore trust --prefix HOST/REPOSITORY with the key of its signer. If you accept the risk: --insecure-options=image';
     case 'signatures over http':
     case 'a key over http':
       return 'If you accept the risk: --insecure-options=http';
