@@ -9,6 +9,7 @@ export const {
   ImageError,
   isImageError,
   openKeystore,
+  openPolicy,
   openPool,
   openStore,
 } = library;

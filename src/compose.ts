@@ -132,12 +132,12 @@ async function keepLevels(store: FetchContext['store'], levels: ReadonlyMap<stri
 
 /** Undefined without a keystore, and if the checks of images are switched off: then nothing is verified. */
 function openVerifier(
-  { keystore, insecure = {} }: ActionOptions,
+  { keystore, policy, insecure = {} }: ActionOptions,
   { pool, limits }: Pick<FetchContext, 'pool' | 'limits'>,
 ): Verifier | undefined {
   if (!keystore || insecure.image) return undefined;
   const { weakKeys = false } = insecure;
-  return createVerifier({ keystore, pool, weakKeys, signatures: limits.signatures, nowMs: Date.now });
+  return createVerifier({ keystore, policy, pool, weakKeys, signatures: limits.signatures, nowMs: Date.now });
 }
 
 function fewFiles(jobs: number): string {

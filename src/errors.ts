@@ -112,6 +112,11 @@ export type ErrorDetails = {
   /** `what` is only done if `insecure` allows it; `denyNet` stands for a connection that this option forbids. */
   INSECURE_REFUSED: { readonly what: string };
   /**
+   * The policy at the path `policy` does not accept an image of a registry: it does not meet `requirement`, a type of
+   * containers-policy.json(5), in `scope`. The cause says which signature was refused, if there was one.
+   */
+  POLICY_REFUSED: { readonly policy: string; readonly scope: string; readonly requirement: string };
+  /**
    * The registry `host` does not take what is pushed to `repository`: `status` is its answer. `reason`: it takes no documents of this
    * `type`, the `tag` must not be moved, the `size` is too much for it, or a `quota` is used up.
    */

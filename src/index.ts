@@ -32,7 +32,7 @@ export type { GoPlatform } from './image/platform.ts';
 export type { ExtractionReport } from './images/extract.ts';
 export type { ImageRow, SortField } from './images/list.ts';
 export { createApps, createFetcher, createFinder, createPusher, openPool } from './library/finder.ts';
-export { openKeystore } from './library/keystore.ts';
+export { openKeystore, openPolicy } from './library/keystore.ts';
 export { openStore } from './library/store.ts';
 export type {
   ActionOptions,
@@ -45,6 +45,8 @@ export type {
   GarbageReport,
   Keystore,
   KeystoreOptions,
+  Policy,
+  PolicyOptions,
   Pool,
   PoolOptions,
   PruneOptions,

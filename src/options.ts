@@ -12,6 +12,7 @@ import type { Lookasides } from './registry/lookaside.ts';
 import type { CredentialLookup, MirrorRule } from './registry/types.ts';
 import type { Store } from './store/store.ts';
 import type { Keystore } from './verify/keystore.ts';
+import type { OpenPolicy } from './verify/policy/policy.ts';
 
 /**
  * Checks that are lifted. Each makes something possible that somebody in the
@@ -131,6 +132,7 @@ export type FetchSettings = {
 export type ActionOptions = FetchSettings & {
   readonly store: Store;
   readonly keystore?: Keystore | undefined;
+  readonly policy?: OpenPolicy | undefined;
   readonly pool?: Pool | undefined;
   /** What the threads run, as a URL, where no pool is given; default our own. */
   readonly workerFile?: string | undefined;

@@ -9,7 +9,9 @@ import { debugLog } from '../src/system/debug.ts';
 import type { ConvertRequest, ConvertResponse, UnpackLayerRequest, UnpackLayerResponse } from './convert/requests.ts';
 import type { IngestLimits, IngestRequest, IngestResponse, ReadImageResponse } from './ingest/requests.ts';
 import type { TrustedKey, VerifySignatureRequest, VerifySignatureResponse } from './openpgp/requests.ts';
+import type { SignedIdentity } from './proofs/identity.ts';
 
+export type { SignedIdentity };
 export type { TrustedKey, VerifySignatureRequest, VerifySignatureResponse };
 
 const debug = debugLog('workers');
@@ -32,13 +34,21 @@ export type VerifyImageRequest = Pick<
   readonly digests: readonly string[];
   /** The authorities that certificates, log entries and time stamps are judged by, as TrustedRoot of sigstore in JSON. */
   readonly trustedRoot?: TrustedRootFile;
+  /** What a policy wants a signature to claim; default our own rule. */
+  readonly identity?: SignedIdentity | undefined;
 };
 
 export type TrustedRootFile = { readonly path: string; readonly bytes: Uint8Array };
 
-/** What is good of the evidence, at least one: its index, the digest that it is about, and who has signed it. */
+/**
+ * What is good of the evidence, at least one: its index, the digest that it is about, and who has signed it; `isByPolicy` if our own rule
+ * would not take it for a statement about the image.
+ */
 export type VerifyImageResponse = VerifySignatureResponse & {
-  readonly good: readonly ({ readonly index: number } & Pick<Proof, 'covers' | 'signedBy' | 'log'>)[];
+  readonly good: readonly ({ readonly index: number; readonly isByPolicy: boolean } & Pick<
+    Proof,
+    'covers' | 'signedBy' | 'log'
+  >)[];
 };
 
 export type InspectKeyRequest = {

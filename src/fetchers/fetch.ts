@@ -13,7 +13,7 @@ import { fetchByUrl } from './archive/by-url.ts';
 import { contextFor, type FetchContext, type FetchRequest, type Held, type LockedImage } from './context.ts';
 import { type Found, present } from './found.ts';
 import { fetchLocked, nameInLock, pinnedBy, signersOf } from './lock.ts';
-import { type AtOnce, isStored, signerRefusal } from './stored.ts';
+import { type AtOnce, isStored, kept, signerRefusal } from './stored.ts';
 
 const debug = debugLog('fetchers');
 
@@ -116,7 +116,7 @@ export async function findById(
   const imageId = await context.store.resolveId(reference.prefix);
   const image = await context.store.getImage(imageId);
   if (!image) throw new ImageError('NOT_IN_STORE', 'the store has no image of this ID', { asked: reference.text });
-  const fault = await context.verifier?.signerFault(image, image.name);
+  const fault = await context.verifier?.signerFault(image, image.name, kept(context, imageId));
   if (fault !== undefined) throw signerRefusal(fault, shortImageId(imageId), image);
   if (!(await isStored(context, image, signal))) {
     const path = context.store.blobPath(imageId);

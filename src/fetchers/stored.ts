@@ -3,27 +3,38 @@ import type { Digest } from '../image/digest.ts';
 import { type ImageId, shortImageId } from '../image/image-id.ts';
 import { defaultLabels } from '../image/labels.ts';
 import type { NameReference } from '../image/reference.ts';
+import type { RegistryReference } from '../image/registry-reference.ts';
 import { type ByName, findExpected } from '../store/index/lookups.ts';
 import type { StoredImage } from '../store/store.ts';
 import { stampFile } from '../system/files.ts';
 import { abortable } from '../system/single-flight.ts';
-import type { Verifier } from '../verify/verify.ts';
+import type { Kept, Verifier } from '../verify/verify.ts';
 import type { FetchContext, Pin } from './context.ts';
 
 /**
- * Whether a stored image may be used: its signers must be trusted now, and its blob must be unchanged. A blob whose size, time or
+ * Whether a stored image may be used: its signers must be trusted now, or it must meet the policy for what is `asked`, and its blob must be unchanged. A blob whose size, time or
  * inode has changed is hashed. Under the policy `never` a damaged blob is an error; otherwise it counts as absent and is fetched
  * again.
  *
- * @throws KEY_UNKNOWN, STORE_CORRUPT under the policy `never`.
+ * @throws KEY_UNKNOWN, POLICY_REFUSED, STORE_CORRUPT under the pull policy `never`.
  */
-export async function isStored(context: FetchContext, image: StoredImage, signal: AbortSignal): Promise<boolean> {
-  const fault = await context.verifier?.signerFault(image, image.name);
+export async function isStored(
+  context: FetchContext,
+  image: StoredImage,
+  signal: AbortSignal,
+  asked?: RegistryReference,
+): Promise<boolean> {
+  const fault = await context.verifier?.signerFault(image, image.name, kept(context, image.imageId, asked));
   if (fault instanceof ImageError && context.policy === 'never') throw fault;
   return fault === undefined && (await isIntact(context, image.imageId, signal));
 }
 
 type Fault = NonNullable<Awaited<ReturnType<Verifier['signerFault']>>>;
+
+/** What the store has of the proofs of an image. @param image - its ID, or the reference of a registry image */
+export function kept({ store }: Pick<FetchContext, 'store'>, image: string, asked?: RegistryReference): Kept {
+  return { proofs: () => store.proofsOf(image), ...(asked && { asked }) };
+}
 
 /** The error for a stored image whose signers do not count now. @param what - the name of the image in the message. */
 export function signerRefusal(fault: Fault, what: string, { source }: { readonly source: string }): ImageError {
@@ -105,7 +116,9 @@ export function findIntact(context: FetchContext, wanted: WantedName): AtOnce<St
   };
   const isAccepted = verifier ? verifier.acceptsAtOnce(image, image.name) : true;
   if (isAccepted !== undefined) return take(isAccepted);
-  return verifier?.signerFault(image, image.name).then((fault) => take(fault === undefined));
+  return verifier
+    ?.signerFault(image, image.name, kept(context, image.imageId))
+    .then((fault) => take(fault === undefined));
 }
 
 /** A promise only where something has to be waited for: thousands of promises take longer than what they stand for. */

@@ -43,11 +43,18 @@ type ArchiveSignature = {
   readonly digests: readonly Uint8Array[];
 };
 
-/** What made an image trusted. */
-export type Proof = (Attached | ArchiveSignature) & {
+/** A policy accepted an image of a registry that nobody has to sign. It says nothing of who made it. */
+type Acceptance = {
+  readonly kind: 'policy';
+  /** The path of the policy and the scope in it, as JSON. */
+  readonly bytes: Uint8Array;
+};
+
+/** What made an image trusted, or acceptable. */
+export type Proof = (Attached | ArchiveSignature | Acceptance) & {
   /** `sha256:` and hex: of the archive as transferred, or of the manifest or index that the statement is about. */
   readonly covers: string;
-  /** Fingerprints of the keys that signed, or identities (sigstore/identity.ts), at least one. */
+  /** Fingerprints of the keys that signed, or identities (sigstore/identity.ts); empty if a policy accepted it unsigned. */
   readonly signedBy: readonly string[];
   /**
    * Whether the entries of transparency logs and the time stamps that are in it were verified; absent if there are none. `unchecked`:
@@ -55,6 +62,11 @@ export type Proof = (Attached | ArchiveSignature) & {
    */
   readonly log?: 'verified' | 'unchecked';
 };
+
+/** Whether a proof is what was found of an image of a registry, so that it can be judged again. */
+export function isAttached(proof: Proof): proof is Extract<Proof, Attached> {
+  return proof.kind !== 'openpgp' && proof.kind !== 'policy';
+}
 
 /** Whether a file holds a public key in PEM, as cosign writes it. What it holds exactly only a thread finds out. */
 export function isPublicKeyFile(bytes: Uint8Array): boolean {

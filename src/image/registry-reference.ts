@@ -1,6 +1,6 @@
 import { isIPv6 } from 'node:net';
 
-import { ImageError } from '../errors.ts';
+import { ImageError, isImageError } from '../errors.ts';
 import { isAcIdentifier, sanitizeAcIdentifier } from './ac-identifier.ts';
 import { isDigest } from './digest.ts';
 import { show } from './show.ts';
@@ -71,6 +71,27 @@ export function parseRegistryReference(text: string): RegistryReference {
     ...(tag !== undefined && { tag }),
     ...(digest !== undefined && { digest }),
   };
+}
+
+/** A reference as statements and policies have it: no tag is added. */
+export type NamedReference = Omit<RegistryReference, 'kind' | 'text'>;
+
+/** Parses `[HOST[:PORT]/]NAME[:TAG][@DIGEST]`; undefined for anything else. */
+export function parseNamedReference(text: string): NamedReference | undefined {
+  if (/^docker:/i.test(text)) return undefined;
+  try {
+    const { host, repository, tag, digest } = parseRegistryReference(text);
+    const isDefault = digest === undefined && !text.endsWith(`:${tag}`);
+    return {
+      host,
+      repository,
+      ...(tag !== undefined && !isDefault && { tag }),
+      ...(digest !== undefined && { digest }),
+    };
+  } catch (error) {
+    if (isImageError(error)) return undefined;
+    throw error;
+  }
 }
 
 /** The first part is a host if it contains a dot or a colon, or is localhost. */

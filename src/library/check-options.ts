@@ -31,7 +31,14 @@ import {
   text,
   type WithoutUndefined,
 } from './checks.ts';
-import type { ActionOptions, KeystoreOptions, PoolOptions, PusherOptions, StoreOptions } from './types.ts';
+import type {
+  ActionOptions,
+  KeystoreOptions,
+  PolicyOptions,
+  PoolOptions,
+  PusherOptions,
+  StoreOptions,
+} from './types.ts';
 
 export const limits = members<Partial<Limits>>({ ...sameFor(defaultLimits, integer(1)), retryAfter: duration });
 const timeouts = members<Partial<Timeouts>>(sameFor(defaultTimeouts, duration));
@@ -102,6 +109,7 @@ export const platforms = listOf(parsed(parsePlatformChoice), 1);
 const actionChecks: Checks<ActionOptions> = {
   store: unchecked,
   keystore: unchecked,
+  policy: unchecked,
   pool: unchecked,
   headers: record(headerFields, parsed(parseHost)),
   dockerCredentials: record(members({ user: text, password: text }, 'user', 'password')),
@@ -184,6 +192,10 @@ export function checkActionOptions(options: ActionOptions, what: string): Action
     const message = 'keystore: it is missing; to verify nothing, say insecure: { image: true }';
     throw new ImageError('USAGE', message, { option: 'keystore' });
   }
+  if (checked.policy !== undefined && checked.insecure?.image === true) {
+    const message = 'policy: it says which images are accepted, and insecure.image that all are';
+    throw new ImageError('USAGE', message, { option: 'policy' });
+  }
   requireNoneBeside(checked);
   return checked;
 }
@@ -240,6 +252,11 @@ export function checkKeystoreOptions(options: KeystoreOptions): KeystoreOptions 
     'openKeystore',
   );
   return { ...checked, dirs: required(checked.dirs, 'dirs') };
+}
+
+export function checkPolicyOptions(options: PolicyOptions): PolicyOptions {
+  const { file } = checkMembers<PolicyOptions>(options, { file: absolutePath }, 'openPolicy');
+  return { file: required(file, 'file') };
 }
 
 export function required<T>(value: T | undefined, option: string): T {

@@ -8,7 +8,7 @@ import { createPusher as createEnginePusher, type PushInput } from '../pusher.ts
 import { checkApps, checkCall, checkImage, checkShared } from './check-calls.ts';
 import { checkActionOptions, checkPoolOptions, checkPusherOptions } from './check-options.ts';
 import { boolean } from './checks.ts';
-import { engineKeystoreOf } from './keystore.ts';
+import { engineKeystoreOf, enginePolicyOf } from './keystore.ts';
 import { engineOf } from './store.ts';
 import type { ActionOptions, Fetcher, Finder, Pool, PoolOptions, Pusher, PusherOptions } from './types.ts';
 import { workerFileOf } from './worker-file.ts';
@@ -84,11 +84,12 @@ function checkPushed(images: Iterable<string | PushInput>): readonly PushInput[]
 }
 
 function engineOptions(options: ActionOptions, what: string): engine.ActionOptions {
-  const { store, keystore, pool, ...rest } = checkActionOptions(options, what);
+  const { store, keystore, policy, pool, ...rest } = checkActionOptions(options, what);
   return {
     ...rest,
     ...engineOf(store),
     ...(keystore !== undefined && { keystore: engineKeystoreOf(keystore) }),
+    ...(policy !== undefined && { policy: enginePolicyOf(policy) }),
     ...(pool !== undefined && { pool: enginePoolOf(pool) }),
   };
 }

@@ -3,9 +3,11 @@ import { openPool } from '../pool/pool.ts';
 import type { Keystore as EngineKeystore } from '../verify/keystore.ts';
 import { listTrustedKeys } from '../verify/list-trusted-keys.ts';
 import { openKeystore as openEngineKeystore } from '../verify/open-keystore.ts';
+import { openPolicy as openEnginePolicy } from '../verify/policy/open-policy.ts';
+import type { OpenPolicy } from '../verify/policy/policy.ts';
 import { checkCall } from './check-calls.ts';
-import { checkKeystoreOptions } from './check-options.ts';
-import type { Keystore, KeystoreOptions, TrustedKey, TrustOptions } from './types.ts';
+import { checkKeystoreOptions, checkPolicyOptions } from './check-options.ts';
+import type { Keystore, KeystoreOptions, Policy, PolicyOptions, TrustedKey, TrustOptions } from './types.ts';
 import { workerFileOf } from './worker-file.ts';
 
 const engines = new WeakMap<Keystore, EngineKeystore>();
@@ -57,6 +59,28 @@ export async function openKeystore(options: KeystoreOptions): Promise<Keystore> 
   };
   engines.set(keystore, engine);
   return keystore;
+}
+
+const policies = new WeakMap<Policy, OpenPolicy>();
+
+/** @throws USAGE for an object that `openPolicy` has not returned. */
+export function enginePolicyOf(policy: Policy): OpenPolicy {
+  const engine = policies.get(policy);
+  if (engine) return engine;
+  throw new ImageError('USAGE', 'policy: want what openPolicy returns', { option: 'policy' });
+}
+
+/**
+ * Reads a policy for images of registries, with the key files that it names.
+ *
+ * @throws CONFIG_INVALID for one that cannot be read, or has something in it that is not known; USAGE
+ * @see containers-policy.json(5)
+ */
+export async function openPolicy(options: PolicyOptions): Promise<Policy> {
+  const { file } = checkPolicyOptions(options);
+  const policy: Policy = Object.freeze({ file });
+  policies.set(policy, await openEnginePolicy(file));
+  return policy;
 }
 
 function placeOf(

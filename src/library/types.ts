@@ -239,12 +239,26 @@ export type Keystore = AsyncDisposable & {
   close(): Promise<void>;
 };
 
+/** What openPolicy is given. */
+export type PolicyOptions = {
+  /** The absolute path of a `policy.json`, as podman and skopeo read it. */
+  readonly file: string;
+};
+
+/** What images of registries must meet to be accepted, as it was read. Later changes of the files do not count. */
+export type Policy = {
+  /** The path of the policy. */
+  readonly file: string;
+};
+
 /** What a fetcher or a finder works with, and how. A member that is undefined counts as absent. */
 export type ActionOptions = FetchSettings & {
   /** Where images are put. It must stay open as long as the finder. */
   readonly store: Store;
   /** The keys that images must be signed with. Without it, `insecure.image` must be true. */
   readonly keystore?: Keystore | undefined;
+  /** What images of registries need, in the place of signatures by the keys of the keystore. Not together with `insecure.image`. */
+  readonly policy?: Policy | undefined;
   /** Threads to share with other finders, in place of `workers`; the finder does not close them. Default: threads of its own. */
   readonly pool?: Pool | undefined;
 };

@@ -1,7 +1,7 @@
 import { ImageError, isImageError } from '../errors.ts';
 import { defaultLimits } from '../image/limits.ts';
-import type { Proof } from '../image/proof.ts';
-import { parseRegistryReference, trustName } from '../image/registry-reference.ts';
+import { isAttached, type Proof } from '../image/proof.ts';
+import { parseRegistryReference } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
 import type { Verifier } from './verify.ts';
 
@@ -34,6 +34,7 @@ export async function judgeStored(
   image: JudgedImage,
   proofs: readonly Proof[],
 ): Promise<Judgement> {
+  if (verifier.hasPolicy && image.source.startsWith('docker://')) return judgeByPolicy(verifier, image, proofs);
   if (image.verified === false) return refused(missing(image));
   if (proofs.length === 0) return judgeSigners(verifier, image);
   let first: ImageError | undefined;
@@ -53,13 +54,21 @@ function refused(error: ImageError): Judgement {
   return { kind: 'refused', error };
 }
 
-function missing({ source }: JudgedImage): ImageError {
+function missing({ source }: Pick<JudgedImage, 'source'>): ImageError {
   const message = `it was stored without verification, from ${show(source, 4096)}`;
   return new ImageError('SIGNATURE_MISSING', message, { location: source });
 }
 
+/** Proofs that are about another image do not count. */
+async function judgeByPolicy(verifier: Verifier, image: JudgedImage, all: readonly Proof[]): Promise<Judgement> {
+  const proofs = all.filter(({ covers }) => image.digests?.includes(covers) ?? true);
+  const fault = await verifier.signerFault(image, image.name, { proofs: () => Promise.resolve(proofs) });
+  if (fault === undefined) return { kind: 'good', signedBy: proofs.flatMap(({ signedBy }) => signedBy) };
+  return refused(fault === 'unverified' ? missing(image) : fault);
+}
+
 async function judgeSigners(verifier: Verifier, image: JudgedImage): Promise<Judgement> {
-  const fault = await verifier.signerFault(image, image.name);
+  const fault = await verifier.signerFault(image, image.name, { proofs: () => Promise.resolve([]) });
   if (fault === undefined) return { kind: 'unproven' };
   if (fault instanceof ImageError) return refused(fault);
   const message = 'it was verified with weak keys only';
@@ -67,7 +76,7 @@ async function judgeSigners(verifier: Verifier, image: JudgedImage): Promise<Jud
 }
 
 /** @throws SIGNATURE_ and KEY_ codes */
-function verify(
+async function verify(
   verifier: Verifier,
   { name, source, digests }: JudgedImage,
   proof: Proof,
@@ -80,11 +89,11 @@ function verify(
     const message = `its proof is about ${show(covers)}, and not about it`;
     throw new ImageError('SIGNATURE_INVALID', message, {});
   }
-  return verifier.verifyRegistryImage({
-    name: trustName({ name, source }),
-    evidence: [{ ...proof, location }],
-    messageBytes: defaultLimits.signature,
-    reference: parseRegistryReference(source),
-    digests: [covers],
-  });
+  if (!isAttached(proof)) throw missing({ source });
+  const reference = parseRegistryReference(source);
+  const needs = await verifier.needsOf(reference);
+  const [demand] = 'demands' in needs ? needs.demands : [];
+  if (!demand) throw missing({ source });
+  const evidence = [{ ...proof, location }];
+  return demand.verify({ evidence, messageBytes: defaultLimits.signature, reference, digests: [covers] });
 }

@@ -8,22 +8,49 @@ import type {
 } from '../../workers/tasks.ts';
 import { ImageError } from '../errors.ts';
 import type { Evidence, Proof } from '../image/proof.ts';
-import { trustName } from '../image/registry-reference.ts';
+import {
+  parseRegistryReference,
+  type RegistryReference,
+  registryTrustName,
+  trustName,
+} from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { Keyring, Keystore } from './keystore.ts';
+import { createPolicyJudge, type PolicyJudgeOptions } from './policy/judge.ts';
+import type { OpenPolicy } from './policy/policy.ts';
 
 /** `name` is the one in the image's manifest. Either `digests` are those of the ingest, or the `archive` is read again. */
 type ArchiveProof = Pick<VerifySignatureRequest, 'name' | 'signature' | 'location' | 'digests' | 'archive'>;
 
-type RegistryEvidence = Pick<VerifyImageRequest, 'name' | 'evidence' | 'messageBytes' | 'reference' | 'digests'>;
+/** What was found of an image of a registry that may prove who signed it. */
+export type RegistryEvidence = Pick<VerifyImageRequest, 'evidence' | 'messageBytes' | 'reference' | 'digests'>;
 
 /** Who has signed an image of a registry, with what proves it. */
 export type RegistryVerification = VerifySignatureResponse & {
+  /** Those of `signedBy` whose signatures count without a policy too, if their keys are trusted. */
+  readonly verifiedBy: readonly string[];
   readonly proofs: readonly Proof[];
-  /** Of the first good signature. */
-  readonly location: string;
+  /** Of the first good signature; undefined if a policy accepts the image unsigned. */
+  readonly location: string | undefined;
 };
+
+/** A signature that an image of a registry needs. */
+export type Demand = {
+  /** The kinds of keys, one of which must have made it. */
+  readonly kinds: ReadonlySet<KeyKind>;
+  /** One good signature is enough. @throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED */
+  verify(found: RegistryEvidence): Promise<RegistryVerification>;
+  /** The error for an image that does not meet it. */
+  refuse(why: ImageError): ImageError;
+};
+
+/** What an image of a registry needs: signatures, all of them; or nothing, since a policy accepts it as it is. */
+export type Needs =
+  { readonly demands: readonly Demand[] } | { readonly accepts: (covers: string) => RegistryVerification };
+
+/** What is kept of a stored image. `asked`: what is asked for now, if that is known to be an image of a registry. */
+export type Kept = { readonly proofs: () => Promise<readonly Proof[]>; readonly asked?: RegistryReference };
 
 /** How a stored image was verified: with the keys of these fingerprints, or not at all; `weak` if it passed only with `weak-keys`. */
 type Provenance = { readonly verified: readonly string[] | false; readonly weak: boolean; readonly source: string };
@@ -41,14 +68,14 @@ export type Verifier = {
   /** Verifies an archive's signature. @throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED, FILE_UNREADABLE */
   verifyArchive(proof: ArchiveProof): Promise<VerifySignatureResponse>;
   /**
-   * Verifies what was found that may prove who signed a registry image. One trusted signer is enough.
+   * What an image of a registry needs now: what the policy says alone, if there is one; else a signature by a trusted key.
    *
-   * @throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED
+   * @throws POLICY_REFUSED if no signature would do
    * @see docs/rules.md R6
    */
-  verifyRegistryImage(found: RegistryEvidence): Promise<RegistryVerification>;
-  /** The kinds of keys that are trusted for a name. */
-  kindsFor(name: string): Promise<ReadonlySet<KeyKind>>;
+  needsOf(reference: RegistryReference): Promise<Needs>;
+  /** Whether a policy decides about images of registries. */
+  readonly hasPolicy: boolean;
   /**
    * Checks, before the image is downloaded, that a signature names a signer that is trusted for the name. The signature itself can
    * be verified only afterwards.
@@ -58,18 +85,21 @@ export type Verifier = {
   checkSigners(proof: Pick<ArchiveProof, 'name' | 'signature' | 'location'>): Promise<InspectSignatureResponse>;
   /**
    * Why a stored image cannot be used for a request that requires verification; undefined if it can. `unverified` if it was stored
-   * without verification, or is weak and weak keys are not allowed; KEY_UNKNOWN if its signers are not trusted now for its name.
+   * without verification, or is weak and weak keys are not allowed; KEY_UNKNOWN if its signers are not trusted now for its name. An
+   * image of a registry is judged by the policy of today, if there is one: POLICY_REFUSED if its proofs do not meet that.
    *
    * @param name - the image's own name.
    * @see docs/rules.md S2
    */
-  signerFault(provenance: Provenance, name: string): Promise<'unverified' | ImageError<'KEY_UNKNOWN'> | undefined>;
+  signerFault(provenance: Provenance, name: string, kept: Kept): Promise<'unverified' | ImageError | undefined>;
   /** Whether signerFault would find nothing; undefined if that cannot be said at once. */
   acceptsAtOnce(provenance: Provenance, name: string): boolean | undefined;
 };
 
 export type VerifierOptions = {
   readonly keystore: Keystore;
+  /** What images of registries need, in the place of signatures by trusted keys. */
+  readonly policy?: OpenPolicy | undefined;
   readonly pool: Pick<Pool, 'run'>;
   /** Whether SHA-1, short RSA and DSA are accepted. @see docs/rules.md S9 */
   readonly weakKeys: boolean;
@@ -78,7 +108,7 @@ export type VerifierOptions = {
   readonly nowMs: () => number;
 };
 
-export function createVerifier({ keystore, pool, weakKeys, signatures, nowMs }: VerifierOptions): Verifier {
+export function createVerifier({ keystore, policy, pool, weakKeys, signatures, nowMs }: VerifierOptions): Verifier {
   /** Checks signatures with the keys that are trusted for a name; warns of key files without a usable key. */
   async function withKeyring<R extends Pick<VerifySignatureResponse, 'skipped'>>(
     name: string,
@@ -95,8 +125,30 @@ export function createVerifier({ keystore, pool, weakKeys, signatures, nowMs }: 
     for (const { path, why } of skipped) keystore.skip(path, why);
   }
 
+  const judgeEvidence: PolicyJudgeOptions['verify'] = async (name, found, trust) => {
+    const trustedRoot = isOpenPgp(found) ? undefined : await keystore.trustedRoot();
+    const about = { ...found, ...trust, name, ...(trustedRoot && { trustedRoot }) };
+    const request = { ...about, weakKeys, signatures, nowMs: nowMs() };
+    const { good, ...verified } = await pool.run('verifyImage', request);
+    noteSkipped(verified);
+    const proofs = good.map(({ index, isByPolicy: _, ...facts }) =>
+      proofOf(found.evidence[index] ?? noEvidence(), facts),
+    );
+    const [first = noEvidence()] = good;
+    const byRules = good.filter(({ isByPolicy }) => !isByPolicy).flatMap(({ signedBy }) => signedBy);
+    const { location } = found.evidence[first.index] ?? noEvidence();
+    return { ...verified, verifiedBy: [...new Set(byRules)], proofs, location };
+  };
+
+  const byPolicy = policy && createPolicyJudge({ policy, pool, verify: judgeEvidence });
+
+  /** The reference that the policy judges a stored image by; undefined if it is none of a registry. */
+  const judgedBy = ({ source }: Provenance, asked: RegistryReference | undefined): RegistryReference | undefined =>
+    source.startsWith('docker://') ? (asked ?? parseRegistryReference(source)) : undefined;
+
   return {
     keystore,
+    hasPolicy: policy !== undefined,
     noteSkipped,
     async trustBeforehand(name) {
       const keyring = await (name === undefined ? keystore.commonKeyring() : keystore.keyring(name));
@@ -112,30 +164,33 @@ export function createVerifier({ keystore, pool, weakKeys, signatures, nowMs }: 
     },
     verifyArchive: (proof) =>
       withKeyring(proof.name, ['openpgp'], (trust) => pool.run('verifySignature', { ...proof, ...trust })),
-    async verifyRegistryImage(found) {
-      const { name, evidence } = found;
-      const isOpenPgp = evidence.every((one) => one.kind === 'simple-signing');
-      const trustedRoot = isOpenPgp ? undefined : await keystore.trustedRoot();
-      const kinds = isOpenPgp ? (['openpgp'] as const) : (['public-key', 'identity'] as const);
-      const { good, ...verified } = await withKeyring(name, kinds, (trust) =>
-        pool.run('verifyImage', { ...found, ...trust, ...(trustedRoot && { trustedRoot }) }),
-      );
-      const proofs = good.map(({ index, ...facts }) => proofOf(evidence[index] ?? noEvidence(), facts));
-      const [first = noEvidence()] = good;
-      return { ...verified, proofs, location: (evidence[first.index] ?? noEvidence()).location };
-    },
-    async kindsFor(name) {
-      return new Set((await keystore.keyring(name)).keys.map(({ kind }) => kind));
+    async needsOf(reference) {
+      if (byPolicy) return byPolicy.needsOf(reference);
+      const name = registryTrustName(reference);
+      const keyring = await keystore.keyring(name);
+      const demand: Demand = {
+        kinds: new Set(keyring.keys.map(({ kind }) => kind)),
+        verify: (found) => {
+          const kinds = isOpenPgp(found) ? (['openpgp'] as const) : (['public-key', 'identity'] as const);
+          return judgeEvidence(name, found, ofKinds(kinds, keyring));
+        },
+        refuse: (why) => why,
+      };
+      return { demands: [demand] };
     },
     async checkSigners({ name, signature, location }) {
       const { keys, searched } = ofKinds(['openpgp'], await keystore.keyring(name));
       return pool.run('inspectSignature', { signature, location, signatures, trusted: { keys, searched, name } });
     },
     acceptsAtOnce({ verified, weak, source }, name) {
+      if (byPolicy && source.startsWith('docker://')) return undefined;
       if (verified === false || (weak && !weakKeys)) return false;
       return keystore.trustsAtOnce(trustName({ name, source }), verified);
     },
-    async signerFault({ verified, weak, source }, name) {
+    async signerFault(provenance, name, { proofs, asked }) {
+      const { verified, weak, source } = provenance;
+      const judged = byPolicy && judgedBy(provenance, asked);
+      if (judged) return byPolicy.storedFault(judged, await proofs());
       if (verified === false || (weak && !weakKeys)) return 'unverified';
       const trusted = trustName({ name, source });
       if (await keystore.trusts(trusted, verified)) return undefined;
@@ -153,6 +208,10 @@ function ofKinds(wanted: readonly KeyKind[], { keys, searched }: Keyring): Keyri
 
 function proofOf({ location: _, ...attached }: Evidence, facts: Pick<Proof, 'covers' | 'signedBy' | 'log'>): Proof {
   return { ...attached, ...facts };
+}
+
+function isOpenPgp({ evidence }: RegistryEvidence): boolean {
+  return evidence.every((one) => one.kind === 'simple-signing');
 }
 
 function noEvidence(): never {

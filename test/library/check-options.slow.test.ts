@@ -16,6 +16,7 @@ function namesOf(type: string): readonly string[] {
 const wrong: { readonly [K in keyof ActionOptions]-?: readonly (readonly [value: unknown, option?: string])[] } = {
   store: [[{}], ['/store'], [null], [openPool()]],
   keystore: [[{}], [null], [false]],
+  policy: [[{}], [null], ['/etc/containers/policy.json']],
   pool: [[{}], [null], [0]],
   headers: [
     [5],

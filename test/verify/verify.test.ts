@@ -1,6 +1,7 @@
 import test, { type ExecutionContext } from 'ava';
 
 import { hasCode } from '../../src/errors.ts';
+import { parseRegistryReference } from '../../src/image/registry-reference.ts';
 import { openPool } from '../../src/pool/pool.ts';
 import { listTrustedKeys } from '../../src/verify/list-trusted-keys.ts';
 import { openKeystore } from '../../src/verify/open-keystore.ts';
@@ -196,7 +197,9 @@ test('public keys for the same names are not looked at for archives, and nobody 
   t.true(hasCode(error, 'KEY_UNKNOWN'));
   await trustAll(context, { certificate, location: 'key', prefix, layer: 1 });
   t.deepEqual((await verify(prefix)).signedBy, [fingerprint]);
-  t.deepEqual([...(await verifier.kindsFor(prefix))].toSorted(), ['openpgp', 'public-key']);
+  const needs = await verifier.needsOf(parseRegistryReference(prefix));
+  const kinds = 'demands' in needs ? needs.demands.flatMap((demand) => [...demand.kinds]) : [];
+  t.deepEqual(kinds.toSorted(), ['openpgp', 'public-key']);
   t.true(await keystore.trusts(prefix, [key.fingerprint]));
   t.deepEqual(warnings, []);
 });

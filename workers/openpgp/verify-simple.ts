@@ -1,6 +1,6 @@
 import { hasCode, ImageError, isImageError } from '../../src/errors.ts';
 import type { Evidence } from '../../src/image/proof.ts';
-import { checkStatement } from '../proofs/statement.ts';
+import { type CheckedStatement, checkStatement } from '../proofs/statement.ts';
 import type { VerifyImageRequest, VerifyImageResponse } from '../tasks.ts';
 import { readTrusted, type Trusted } from './certificate.ts';
 import { signatureDigests } from './digests.ts';
@@ -23,13 +23,13 @@ export async function verifySimple(
   const trusted = await readTrusted(request.keys);
   const { messages, refusal: unreadable } = await readMessages(request, evidence);
   const signers: Good[] = [];
-  const good: { readonly index: number; readonly covers: string; readonly signedBy: readonly string[] }[] = [];
+  const good: VerifyImageResponse['good'][number][] = [];
   let refusal: ImageError | undefined;
   for (const message of messages) {
     const judged = await judgeMessage(message, trusted, request);
-    if (judged.covers !== undefined) {
+    if (judged.about) {
       const { signedBy } = provenBy(judged.good, trusted);
-      good.push({ index: evidence.indexOf(message.from), covers: judged.covers, signedBy });
+      good.push({ ...judged.about, index: evidence.indexOf(message.from), signedBy });
       signers.push(...judged.good);
     }
     refusal ??= judged.refusal;
@@ -78,8 +78,8 @@ function tooMany(maximum: number): ImageError {
 
 type JudgedMessage = {
   readonly good: readonly Good[];
-  /** The digest that the statement is for; undefined unless a trusted key has signed it, and it is about the image. */
-  readonly covers: string | undefined;
+  /** What the statement is for; undefined unless a trusted key has signed it, and it is about the image. */
+  readonly about: Extract<CheckedStatement, { covers: string }> | undefined;
   readonly refusal: ImageError | undefined;
 };
 
@@ -92,10 +92,10 @@ async function judgeMessage(
   over.update(data);
   const judged = await judgeSignatures({ signatures, digests: over.digests(), trusted }, { ...request, location });
   const [first] = judged.good;
-  if (!first) return { ...judged, covers: undefined };
+  if (!first) return { ...judged, about: undefined };
   const checked = checkStatement(data, 'simple', request);
-  if ('covers' in checked) return { ...judged, covers: checked.covers };
+  if ('covers' in checked) return { ...judged, about: checked };
   const fingerprint = first.certificate.getFingerprint();
   const message = `the signature by ${fingerprint} ${checked.problem} (${location})`;
-  return { good: [], covers: undefined, refusal: new ImageError('SIGNATURE_INVALID', message, { fingerprint }) };
+  return { good: [], about: undefined, refusal: new ImageError('SIGNATURE_INVALID', message, { fingerprint }) };
 }

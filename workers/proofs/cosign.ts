@@ -90,7 +90,7 @@ async function judgeKeyed(
 ): Promise<Omit<Good, 'index'>> {
   const checked = read.check(request);
   if ('problem' in checked) throw otherStatement(fingerprint, checked.problem, read.location);
-  const found = { covers: checked.covers, signedBy: [fingerprint] };
+  const found = { ...checked, signedBy: [fingerprint] };
   if (!read.isLogged) return found;
   if (!request.trustedRoot) return { ...found, log: 'unchecked' };
   (await sigstoreModule()).verifyLogged(read.material(), request.trustedRoot, key);
@@ -112,7 +112,7 @@ async function judgeCertified(read: ReadSignature, { rules, request }: Trust): P
   }
   const checked = read.check(request);
   if ('problem' in checked) throw otherStatement(signer, checked.problem, location);
-  return { covers: checked.covers, signedBy: [signer], log: 'verified' };
+  return { ...checked, signedBy: [signer], log: 'verified' };
 }
 
 function badSignature({ fingerprint }: PublicKey, location: string): ImageError {

@@ -1,19 +1,22 @@
 import * as z from 'zod';
 
-import { isImageError } from '../../src/errors.ts';
 import { isDigest } from '../../src/image/digest.ts';
 import { describeJsonFault, parseJsonStrict } from '../../src/image/json.ts';
 import { formatReference } from '../../src/image/reference.ts';
-import { parseRegistryReference, type RegistryReference } from '../../src/image/registry-reference.ts';
+import { parseNamedReference } from '../../src/image/registry-reference.ts';
 import { checkShape, formatFault } from '../../src/image/shape.ts';
 import { show } from '../../src/image/show.ts';
 import type { VerifyImageRequest } from '../tasks.ts';
+import { isOfRepository, matchesIdentity } from './identity.ts';
 
 /** What a signed statement must be about. */
-type About = Pick<VerifyImageRequest, 'reference' | 'digests'>;
+type About = Pick<VerifyImageRequest, 'reference' | 'digests' | 'identity'>;
 
-/** The digest that a statement is for, or why it is not about the image: the end of a sentence that begins with the signature. */
-export type CheckedStatement = { readonly covers: string } | { readonly problem: string };
+/**
+ * The digest that a statement is for, or why it is not about the image: the end of a sentence that begins with the signature.
+ * `isByPolicy` if it names the image only in the way that a policy allows.
+ */
+export type CheckedStatement = { readonly covers: string; readonly isByPolicy: boolean } | { readonly problem: string };
 
 /** The most bytes of a statement; usual ones have a few hundred. */
 const statementBytes = 64 * 1024;
@@ -49,8 +52,8 @@ export function checkStatement(statement: Uint8Array, form: 'simple' | 'cosign',
   const digest = image['docker-manifest-digest'];
   if (!isDigest(digest) || !about.digests.includes(digest)) return otherDigest([digest], about);
   const claimed = identity['docker-reference'];
-  const isSame = form === 'simple' ? isSameImage(claimed, about.reference) : isNoOtherImage(claimed, about);
-  return isSame ? { covers: digest } : otherImage(claimed, about);
+  const isSame = form === 'simple' ? isSameImage(claimed, about) : isNoOtherImage(claimed, about);
+  return checkClaim(claimed, digest, isSame, about);
 }
 
 const inTotoShape = z.looseObject({
@@ -77,8 +80,23 @@ export function checkInToto(statement: Uint8Array, about: About): CheckedStateme
   const digests = subject.map(({ digest }) => `sha256:${digest['sha256'] ?? ''}`);
   const found = subject.find((_, index) => about.digests.includes(digests[index] ?? ''));
   if (!found) return otherDigest(digests, about);
-  if (found.name && !isNoOtherImage(found.name, about)) return otherImage(found.name, about);
-  return { covers: `sha256:${found.digest['sha256'] ?? ''}` };
+  const covers = `sha256:${found.digest['sha256'] ?? ''}`;
+  if (found.name) return checkClaim(found.name, covers, isNoOtherImage(found.name, about), about);
+  return about.identity
+    ? { problem: 'names no repository, and the policy asks for one' }
+    : { covers, isByPolicy: false };
+}
+
+/** @param isSame - what our own rule says of the claim; a policy may have one of its own. */
+function checkClaim(claimed: string, covers: string, isSame: boolean, about: About): CheckedStatement {
+  const { identity, reference } = about;
+  if (!(identity ? matchesIdentity(identity, claimed, reference) : isSame)) return otherImage(claimed, about);
+  return { covers, isByPolicy: !isSame };
+}
+
+/** An image that was requested only by digest may be signed under any tag, since the digest is compared in any case. */
+function isSameImage(claimed: string, { reference }: About): boolean {
+  return matchesIdentity({ type: 'matchRepoDigestOrExact' }, claimed, reference);
 }
 
 function parseSigned<T>(
@@ -100,22 +118,10 @@ function otherDigest(claimed: readonly string[], { digests }: About): CheckedSta
   return { problem: `is for ${show(first)}${others}, and not for ${digests.join(' or ')}` };
 }
 
-function otherImage(claimed: string, { reference }: About): CheckedStatement {
+function otherImage(claimed: string, { reference, identity }: About): CheckedStatement {
+  if (identity) return { problem: `is for ${show(claimed)}, which ${identity.type} does not allow here` };
   const requested = formatReference({ kind: 'registry', text: '', ...reference }).slice('docker://'.length);
   return { problem: `is for ${show(claimed)}, and not for ${requested}` };
-}
-
-/**
- * Whether the signed image is the requested one: it has the same repository, and for a tag the same tag. An image that
- * was requested only by digest may be signed under any tag, since the digest is compared in any case.
- *
- * @see containers-policy.json(5), matchRepoDigestOrExact
- */
-function isSameImage(claimed: string, requested: About['reference']): boolean {
-  const signed = parseClaim(claimed);
-  if (!signed || isBare(claimed, signed) || !isOfRepository(signed, requested)) return false;
-  if (requested.tag === undefined) return true;
-  return signed.tag === requested.tag && (signed.digest === undefined || signed.digest === requested.digest);
 }
 
 /**
@@ -123,28 +129,8 @@ function isSameImage(claimed: string, requested: About['reference']): boolean {
  * repository alone, since it signs digests.
  */
 function isNoOtherImage(claimed: string, { reference, digests }: About): boolean {
-  const signed = parseClaim(claimed);
+  const signed = parseNamedReference(claimed);
   if (!signed || !isOfRepository(signed, reference)) return false;
   if (signed.digest !== undefined && !digests.includes(signed.digest)) return false;
-  const tag = isBare(claimed, signed) ? undefined : signed.tag;
-  return tag === undefined || reference.tag === undefined || tag === reference.tag;
-}
-
-function isOfRepository(signed: RegistryReference, { host, repository }: About['reference']): boolean {
-  return signed.host === host && signed.repository === repository;
-}
-
-/** Whether a claim names neither a tag nor a digest. */
-function isBare(text: string, { tag = '', digest }: RegistryReference): boolean {
-  return digest === undefined && !text.endsWith(`:${tag}`);
-}
-
-function parseClaim(text: string): RegistryReference | undefined {
-  if (/^docker:/i.test(text)) return undefined;
-  try {
-    return parseRegistryReference(text);
-  } catch (error) {
-    if (isImageError(error)) return undefined;
-    throw error;
-  }
+  return signed.tag === undefined || reference.tag === undefined || signed.tag === reference.tag;
 }

@@ -27,6 +27,7 @@ const auth = z.discriminatedUnion('type', [basic, oauth], {
 });
 const dockerAuth = z.object({ registries: hosts('no registries specified'), credentials });
 const paths = z.object({ data: path('data directory'), 'stage1-images': path('stage1 images directory') });
+const policy = z.object({ file: text('no file specified').refine(isAbsolute, 'file must be an absolute path') });
 const discovery = z.object({ prefix: text('no prefix specified'), origin: text('no origin specified') });
 
 /** The members that every file has. */
@@ -38,6 +39,7 @@ export const kinds = {
   dockerAuth: { directory: 'auth.d', shape: dockerAuth },
   paths: { directory: 'paths.d', shape: paths },
   discovery: { directory: 'discovery.d', shape: discovery },
+  policy: { directory: 'policy.d', shape: policy },
 } as const;
 
 export type Auth = z.infer<typeof auth>;

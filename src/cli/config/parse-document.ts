@@ -11,6 +11,7 @@ export type ConfigItem =
       readonly path: string;
       readonly value: { readonly registries: readonly string[]; readonly credentials: Credentials };
     }
+  | { readonly kind: 'policy'; readonly path: string; readonly value: { readonly file: string } }
   | { readonly kind: 'paths'; readonly path: string; readonly value: { readonly data?: string | undefined } }
   | {
       readonly kind: 'discovery';
@@ -42,6 +43,8 @@ export function parseDocument({ path, bytes }: ConfigDocument, directory: string
       return { kind: 'auth', path, value: checkConfig(path, kinds.auth.shape, json) };
     case 'dockerAuth':
       return { kind: 'dockerAuth', path, value: checkConfig(path, kinds.dockerAuth.shape, json) };
+    case 'policy':
+      return { kind: 'policy', path, value: checkConfig(path, kinds.policy.shape, json) };
     case 'paths':
       return { kind: 'paths', path, value: checkConfig(path, kinds.paths.shape, json) };
     default:

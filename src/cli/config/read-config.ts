@@ -17,7 +17,11 @@ export type Config = {
   /** An absolute path. */
   readonly dataDirectory: string | undefined;
   readonly discover: readonly DiscoverRule[];
+  /** The absolute path of the policy for images of registries, and that of the file which says so. */
+  readonly policy: ConfiguredPolicy | undefined;
 };
+
+type ConfiguredPolicy = { readonly file: string; readonly by: string };
 
 /** The items of one layer: a later layer replaces single items, not files. */
 type Layer = {
@@ -25,9 +29,10 @@ type Layer = {
   readonly dockerCredentials: Map<string, { readonly user: string; readonly password: string }>;
   readonly paths: Map<'data', string>;
   readonly discover: Map<string, DiscoverRule>;
+  readonly policy: Map<'file', ConfiguredPolicy>;
 };
 
-const folders = ['auth.d', 'paths.d', 'discovery.d'];
+const folders = ['auth.d', 'paths.d', 'discovery.d', 'policy.d'];
 
 /**
  * Reads the configuration of all layers. One bad file makes all of it fail.
@@ -42,11 +47,18 @@ export async function readConfig({ system, local, user }: ConfigDirectories): Pr
     dockerCredentials: Object.fromEntries(merged((layer) => layer.dockerCredentials)),
     dataDirectory: merged((layer) => layer.paths).get('data'),
     discover: [...merged((layer) => layer.discover).values()],
+    policy: merged((layer) => layer.policy).get('file'),
   };
 }
 
 async function readLayer(directory: string): Promise<Layer> {
-  const layer: Layer = { headers: new Map(), dockerCredentials: new Map(), paths: new Map(), discover: new Map() };
+  const layer: Layer = {
+    headers: new Map(),
+    dockerCredentials: new Map(),
+    paths: new Map(),
+    discover: new Map(),
+    policy: new Map(),
+  };
   for (const folder of folders) {
     const documents = await readDocuments(join(directory, folder));
     if (documents.length === 0) continue;
@@ -105,6 +117,9 @@ function add(layer: Layer, { kind, path, value }: ConfigItem): void {
       return;
     case 'paths':
       if (value.data !== undefined) put(layer.paths, 'data', value.data, path, 'data directory is');
+      return;
+    case 'policy':
+      put(layer.policy, 'file', { file: value.file, by: path }, path, 'policy is');
       return;
     case 'discovery': {
       const rule = discoverRule(value.prefix, value.origin, (problem) => configInvalid(path, problem));

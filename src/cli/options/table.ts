@@ -59,6 +59,14 @@ const trust = [
 
 const mixed = [
   {
+    name: 'policy',
+    group: 'Trust',
+    kind: 'value',
+    placeholder: 'FILE',
+    help: 'Accept images of registries as FILE says, a policy.json of containers-policy.json(5), and not by trusted keys',
+    commands: ['fetch', 'plan', 'image verify'],
+  },
+  {
     name: 'limit',
     group: 'Speed and limits',
     kind: 'named',

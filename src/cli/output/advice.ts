@@ -72,6 +72,7 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
   LIMIT_EXCEEDED: adviceForLimit,
   REDIRECT_REFUSED: adviceForRedirect,
   INSECURE_REFUSED: adviceForRisk,
+  POLICY_REFUSED: 'Have it signed as the policy requires, or ask who keeps the policy to change it',
   PUSH_REFUSED: ({ reason }) => adviceForRefusedPush[reason],
   TAG_EXISTS: ({ asked }) =>
     asked.startsWith('sha256:')
@@ -117,6 +118,8 @@ export function adviceFor(error: ImageError, request: Pick<AppInput, 'image' | '
   if (code !== 'LIMIT_EXCEEDED' && 'keep' in details) return 'Fetch it with --keep=oci, or tell its publisher';
   if (code === 'AUTH_REQUIRED' && hasCode(error.cause, 'CONFIG_INVALID'))
     return 'Correct the file with the credentials, or remove it';
+  if (code === 'POLICY_REFUSED' && error.cause === undefined)
+    return 'No signature would do: ask for an image that the policy accepts, or ask who keeps the policy to change it';
   if ('proxy' in details) return adviceForProxy(error);
   const found = advice[code];
   if (typeof found === 'string') return found;

@@ -9,11 +9,12 @@ const maxMessage = 1000;
  *
  * @param reference - absent when the error is not about one image.
  * @param request - says how the reference is read, if that is known.
+ * @param hint - goes on with the advice.
  */
-export function errorLine(error: ImageError, reference?: string, request?: AppInput): string {
+export function errorLine(error: ImageError, reference?: string, request?: AppInput, hint = ''): string {
   const asked = reference === undefined ? '' : `${showReference(reference).trim() || '""'}: `;
   const end = error.message.endsWith('?') ? '' : '.';
-  return `error: ${asked}${error.code}: ${show(error.message, maxMessage)}${end} ${adviceFor(error, request ?? { image: reference ?? '' })}.`;
+  return `error: ${asked}${error.code}: ${show(error.message, maxMessage)}${end} ${adviceFor(error, request ?? { image: reference ?? '' })}${hint}.`;
 }
 
 /** One line for each of several failures. */

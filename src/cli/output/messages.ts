@@ -25,6 +25,7 @@ export type Messages = {
   readonly fail: (
     outcome: Pick<Outcome, 'reference' | 'error'> & { readonly status: string },
     request?: AppInput,
+    hint?: string,
   ) => void;
   /** To be called when all outcomes are known. */
   readonly end: () => void;
@@ -35,8 +36,8 @@ export type Progress = {
   /** Only for a live display: clears it while `write` writes to the terminal. */
   readonly above?: (write: () => void) => void;
   readonly onEvent: EventSink;
-  /** Called with every outcome, and the request that it is of; reports failures, each once. */
-  readonly onOutcome: (outcome: Outcome | PushOutcome, request?: AppInput) => void;
+  /** Called with every outcome, and the request that it is of; reports failures, each once. `hint` goes on with the advice. */
+  readonly onOutcome: (outcome: Outcome | PushOutcome, request?: AppInput, hint?: string) => void;
   /**
    * Writes the summary, if there are totals, and restores the terminal. Must be the last call.
    *
@@ -61,12 +62,12 @@ export function createMessages(write: (line: string) => void, stream: Writable):
   };
   return {
     warn: (message) => once(`warning: ${show(message, 1000)}`, 'yellow'),
-    fail: ({ status, error, reference }, request) => {
+    fail: ({ status, error, reference }, request, hint) => {
       if (status === 'fetched' || status === 'present') there.add(reference);
       if (status !== 'failed' || !error) return;
       const full = fullnessOf(error);
       if (full) missing.set(reference, full);
-      else once(errorLine(error, reference, request), 'red');
+      else once(errorLine(error, reference, request, hint), 'red');
     },
     end() {
       const [[, first] = []] = missing;

@@ -65,7 +65,7 @@ async function planWanted(context: FetchContext, wanted: WantedImage, signal: Ab
       source,
       digest: registries.keep === 'oci' && registries.platforms.length > 1 ? resolved.digest : resolved.manifest.digest,
       ...(await partsOf(context, resolved, found?.attached.blobs ?? [], signal)),
-      ...(verified && { signature: verified.location }),
+      ...(verified?.location !== undefined && { signature: verified.location }),
       manifest: {
         name: registryImageName(reference),
         labels: registryLabels(reference, platform === 'all' ? noPlatform : platform),

@@ -5,7 +5,7 @@ import { hasCode, ImageError, isImageError } from '../../errors.ts';
 import type { HttpObserver } from '../../http/contract.ts';
 import { type Digest, parseDigest } from '../../image/digest.ts';
 import type { Evidence, Proof } from '../../image/proof.ts';
-import { type RegistryReference, registryTrustName } from '../../image/registry-reference.ts';
+import type { RegistryReference } from '../../image/registry-reference.ts';
 import { showUrl } from '../../image/show.ts';
 import type { CosignPlace } from '../../registry/cosign.ts';
 import { lookasideFor, signatureAt } from '../../registry/lookaside.ts';
@@ -14,7 +14,7 @@ import { isLoopback } from '../../registry/place.ts';
 import type { ReferrersContext } from '../../registry/referrers.ts';
 import type { ResolvedImage } from '../../registry/resolve.ts';
 import type { StoredImage } from '../../store/store.ts';
-import type { RegistryVerification } from '../../verify/verify.ts';
+import type { Demand, RegistryVerification } from '../../verify/verify.ts';
 import { createObserver, type FetchContext } from '../context.ts';
 import { getSignature, showSignature, signatureMissing } from '../signature.ts';
 import type { WantedImage } from './image.ts';
@@ -37,36 +37,75 @@ type EvidenceSource = {
 };
 
 /**
- * Prepares the verification of an image, before any request for it. Where signatures are looked for depends on the keys that are trusted
- * for its repository: those of cosign in the registry only for public keys and identities.
+ * Prepares the verification of an image, before any request for it. Where signatures are looked for depends on the keys that may have
+ * signed it: those of cosign in the registry only for public keys and identities.
  *
- * @returns a check that throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED, and network errors.
- * @throws INSECURE_REFUSED if the image cannot be verified.
+ * @returns a check that throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED, POLICY_REFUSED, and network errors.
+ * @throws INSECURE_REFUSED if the image cannot be verified, POLICY_REFUSED if no signature would do
  * @see docs/rules.md R6
  */
 export async function openSignatureCheck(context: FetchContext, wanted: WantedImage): Promise<SignatureCheck> {
   const { verifier, limits, onEvent } = context;
   if (!verifier) return { begin: () => undefined, verify: () => Promise.resolve(undefined) };
   const { key, reference } = wanted;
-  const name = registryTrustName(reference);
-  const sources = await sourcesFor(context, wanted, await verifier.kindsFor(name));
+  const needs = await verifier.needsOf(reference);
+  if ('accepts' in needs)
+    return { begin: () => undefined, verify: ({ digest }) => Promise.resolve(needs.accepts(digest)) };
+  const asked: (readonly [Demand, readonly EvidenceSource[]])[] = [];
+  for (const demand of needs.demands) {
+    const sources = sourcesFor(context, wanted, demand.kinds).catch((error: unknown) => {
+      throw hasCode(error, 'INSECURE_REFUSED') ? demand.refuse(error) : error;
+    });
+    asked.push([demand, await sources]);
+  }
   const verify: SignatureCheck['verify'] = async (resolved, signal) => {
     const digests = [...new Set([resolved.digest, resolved.manifest.digest])];
-    const judge = (evidence: readonly Evidence[]): Promise<RegistryVerification> =>
-      verifier.verifyRegistryImage({ name, evidence, messageBytes: limits.signature, reference, digests });
-    let refusal: ImageError | undefined;
-    for (const source of sources) {
-      const judged = await firstGood(source.find(digests, signal), judge);
-      if ('verified' in judged) {
-        const { signedBy, identities } = judged.verified;
-        onEvent({ type: 'verified', key, signedBy, identities });
-        return judged.verified;
-      }
-      refusal = weightier(refusal, judged.refusal);
+    const all: RegistryVerification[] = [];
+    for (const [demand, sources] of asked) {
+      const judge = (evidence: readonly Evidence[]): Promise<RegistryVerification> =>
+        demand.verify({ evidence, messageBytes: limits.signature, reference, digests });
+      const groups = sources.map((source) => source.find(digests, signal));
+      const met = firstOf(groups, judge).catch((error: unknown) => {
+        throw isRefusal(error) ? demand.refuse(error) : error;
+      });
+      all.push(await met);
     }
-    throw refusal ?? new Error('no place with signatures was asked');
+    const verified = together(all);
+    const { signedBy, identities } = verified;
+    onEvent({ type: 'verified', key, signedBy, identities });
+    return verified;
   };
-  return { verify, begin: (root, signal) => void sources.forEach(({ begin }) => begin?.(root, signal)) };
+  const all = asked.flatMap(([, sources]) => sources);
+  return { verify, begin: (root, signal) => void all.forEach(({ begin }) => begin?.(root, signal)) };
+}
+
+/** What several demands have been met with. */
+function together(all: readonly RegistryVerification[]): RegistryVerification {
+  const [first] = all;
+  if (!first) throw new Error('nothing was asked of an image');
+  const unique = (members: (one: RegistryVerification) => readonly string[]) => [...new Set(all.flatMap(members))];
+  return {
+    ...first,
+    signedBy: unique(({ signedBy }) => signedBy),
+    verifiedBy: unique(({ verifiedBy }) => verifiedBy),
+    identities: unique(({ identities }) => identities),
+    weak: all.some(({ weak }) => weak),
+    proofs: all.flatMap(({ proofs }) => proofs),
+  };
+}
+
+/** Looks in one place after the other. @throws why none has a good signature, and network errors */
+async function firstOf(
+  places: readonly AsyncIterable<readonly Evidence[]>[],
+  verify: (evidence: readonly Evidence[]) => Promise<RegistryVerification>,
+): Promise<RegistryVerification> {
+  let refusal: ImageError | undefined;
+  for (const groups of places) {
+    const judged = await firstGood(groups, verify);
+    if ('verified' in judged) return judged.verified;
+    refusal = weightier(refusal, judged.refusal);
+  }
+  throw refusal ?? new Error('no place with signatures was asked');
 }
 
 /** @throws INSECURE_REFUSED if there is no place that might have a signature by one of the keys */
@@ -209,8 +248,8 @@ function lookasideSource(
 export function provenanceOf(
   verified: RegistryVerification | undefined,
 ): Pick<StoredImage, 'verified' | 'weak'> & { readonly proofs: readonly Proof[] } {
-  const { signedBy, weak = false, proofs = [] } = verified ?? {};
-  return { verified: signedBy ?? false, weak, proofs };
+  const { verifiedBy = [], weak = false, proofs = [] } = verified ?? {};
+  return { verified: verifiedBy.length > 0 && verifiedBy, weak, proofs };
 }
 
 function hostOf(place: SignaturePlace): string | undefined {

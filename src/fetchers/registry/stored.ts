@@ -7,7 +7,7 @@ import type { RegistryImage } from '../../store/registry-store.ts';
 import type { StoredImage } from '../../store/store.ts';
 import { createObserver, type FetchContext } from '../context.ts';
 import { type Found, present } from '../found.ts';
-import { hasBlob, isStored, signerRefusal } from '../stored.ts';
+import { hasBlob, isStored, kept, signerRefusal } from '../stored.ts';
 import { describeRegistryImage, type WantedImage } from './image.ts';
 import { isOtherThan } from './locked.ts';
 import { findPart, type KeptImage, listPart } from './whole.ts';
@@ -20,7 +20,9 @@ export async function findByDigest(context: FetchContext, digest: Digest, signal
   const { store, registries } = context;
   const [platform] = registries.platforms;
   const all = await store.registryImagesOf(digest);
-  const faults = await Promise.all(all.map(async (one) => context.verifier?.signerFault(one, one.reference)));
+  const faults = await Promise.all(
+    all.map(async (one) => context.verifier?.signerFault(one, one.reference, kept(context, one.reference))),
+  );
   const good = all.filter((_, index) => faults[index] === undefined);
   const image = good.find((one) => isFor(one, platform)) ?? good[0];
   if (!image) {
@@ -185,11 +187,11 @@ export function recordOf(imageId: StoredImage['imageId'], digest: Digest, checke
   return { imageId, etag: digest, maxAgeMs: 0, checkedAtMs };
 }
 
-async function findArchive(context: FetchContext, { url }: WantedImage, signal: AbortSignal) {
+async function findArchive(context: FetchContext, { url, reference }: WantedImage, signal: AbortSignal) {
   const record = await context.store.getRemote(url);
   const aci = record && (await context.store.getImage(record.imageId));
   const { etag = '', checkedAtMs = 0 } = record ?? {};
-  if (!aci || !isDigest(etag) || !(await isStored(context, aci, signal))) return undefined;
+  if (!aci || !isDigest(etag) || !(await isStored(context, aci, signal, reference))) return undefined;
   return { aci, digest: etag, checkedAtMs };
 }
 
@@ -222,7 +224,8 @@ async function findWhole(
     (other.startsWith(ofRepository) && (reference.tag === undefined || manifest.digest === archive?.digest));
   const fitting = [named, ...siblings.filter(isUsable)].filter((one) => isOnly || isFor(one, platform));
   const image =
-    (await findTrusted(context, fitting)) ?? (isWhole ? await findTrustedPart(context, named, about) : undefined);
+    (await findTrusted(context, fitting, reference)) ??
+    (isWhole ? await findTrustedPart(context, named, about) : undefined);
   if (!image) return undefined;
   for (const digest of image.blobs) if (!(await hasBlob(context, { digest }, signal))) return undefined;
   return image;
@@ -238,7 +241,7 @@ async function findTrustedPart(
   whole: RegistryImage,
   { platform, reference }: WantedImage,
 ): Promise<KeptImage | undefined> {
-  if (platform === 'all' || !(await findTrusted(context, [whole]))) return undefined;
+  if (platform === 'all' || !(await findTrusted(context, [whole], reference))) return undefined;
   return findPart(context, whole, { platform, reference });
 }
 
@@ -252,14 +255,15 @@ async function findPinned(
   return all.find((one) => one.reference.startsWith(`${host}/${repository}@`));
 }
 
-/** @throws KEY_UNKNOWN under the policy `never`, if an image fails only because its signers are not trusted now */
+/** @throws KEY_UNKNOWN and POLICY_REFUSED under the pull policy `never`, if an image fails only because of who is trusted now */
 async function findTrusted(
   context: FetchContext,
   images: readonly RegistryImage[],
+  asked: RegistryReference,
 ): Promise<RegistryImage | undefined> {
   let refused: ImageError | undefined;
   for (const image of images) {
-    const fault = await context.verifier?.signerFault(image, image.reference);
+    const fault = await context.verifier?.signerFault(image, image.reference, kept(context, image.reference, asked));
     if (fault === undefined) return image;
     if (fault instanceof ImageError) refused ??= fault;
   }

@@ -128,6 +128,7 @@ function formatFacts(proof: Proof): Readonly<Record<string, unknown>> {
     }
     case 'simple-signing':
     case 'sigstore-bundle':
+    case 'policy':
       return { ...log };
   }
 }
@@ -154,6 +155,7 @@ export function parseProofRow(row: Row): Proof | undefined {
     case 'cosign-certificate':
     case 'simple-signing':
     case 'sigstore-bundle':
+    case 'policy':
       return { ...facts, ...common, kind };
     default:
       return undefined;

@@ -53,7 +53,7 @@ for (const [kind, hash, algorithm] of kinds) {
     ] as const) {
       const verified = await verify([evidence], [other, key]);
       t.deepEqual(verified.signedBy, [key.fingerprint]);
-      t.deepEqual(verified.good, [{ index: 0, covers: digest, signedBy: [key.fingerprint] }]);
+      t.deepEqual(verified.good, [{ index: 0, covers: digest, signedBy: [key.fingerprint], isByPolicy: false }]);
       await t.throwsAsync(verify([evidence], [other]), { code: 'KEY_UNKNOWN' });
     }
     const { keys } = await inspectKeys({ certificate: key.pem, location: 'cosign.pub' });

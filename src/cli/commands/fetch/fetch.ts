@@ -55,6 +55,7 @@ export const runFetchCommand: Run = async (io, line) => {
       ...prepared.warnings,
       ...(attest?.key?.warnings ?? []),
     ],
+    hint: prepared.hint,
   };
   return await runFetch(io, run, (onEvent) => openFinder(resources, { ...prepared, options, access }, onEvent));
 };

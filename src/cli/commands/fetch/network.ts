@@ -8,6 +8,7 @@ import {
   type Finder,
   openFetchPool,
   openKeystore,
+  type Policy,
   show,
   type Store,
 } from '../../../internal.ts';
@@ -28,6 +29,8 @@ import type { Requests } from './requests.ts';
 /** The settings of a run, from options, configuration and environment. */
 export type Settings = {
   readonly options: FetchOptions;
+  /** Absent in commands that verify nothing. */
+  readonly policy?: Policy | undefined;
   readonly config: Config;
   readonly directories: ConfigDirectories;
   readonly environment: Environment;
@@ -54,7 +57,7 @@ export async function openFinder(
   request: FinderRequest,
   onEvent: EventSink,
 ): Promise<Opened> {
-  const { options, config, directories, environment, access } = request;
+  const { options, policy, config, directories, environment, access } = request;
   const place = { dir: storeDirectory(request) };
   if (request.apps.length > many) boundHeaps(['grow']);
   const pool = resources.use(openFetchPool({ ...options, apps: request.apps }));
@@ -74,6 +77,7 @@ export async function openFinder(
       ...networkSettings(request),
       store,
       ...(keystore && { keystore }),
+      ...(policy && { policy }),
       dockerCredentials: config.dockerCredentials,
       ...request.registries,
       registryCredentials: registryCredentials(environment, onWarning),

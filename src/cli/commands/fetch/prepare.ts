@@ -3,6 +3,7 @@ import type { Io } from '../../command.ts';
 import { type Config, readConfig } from '../../config/read-config.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { usageError } from '../../options/option.ts';
+import { checksOf, type PolicyHint, policyHint } from '../../options/policy.ts';
 import { directoriesOf, namesOf, textOf, valueOf } from '../../options/read.ts';
 import { errorLines } from '../../output/error-line.ts';
 import { write } from '../../output/write.ts';
@@ -17,6 +18,8 @@ export type Prepared = Omit<Requests, 'errors' | 'lists'> &
   Settings & {
     /** Warnings about the input. */
     readonly warnings: readonly string[];
+    /** What the policy of this machine, which is not used, would do with a refused image. */
+    readonly hint: PolicyHint;
   };
 
 /**
@@ -26,7 +29,7 @@ export type Prepared = Omit<Requests, 'errors' | 'lists'> &
  */
 export async function prepare(io: Io, line: CommandLine): Promise<Prepared | undefined> {
   const { stderr, environment } = io;
-  const options = fetchOptions(line);
+  const asked = fetchOptions(line);
   const ca = await valueOf(line, 'ca-file', readCaFile);
   const lists = line.values('from-file').map(({ text }) => text);
   if (line.operands.length + lists.length === 0) throw usageError('name at least one image, or a list with -f');
@@ -46,14 +49,18 @@ export async function prepare(io: Io, line: CommandLine): Promise<Prepared | und
   }
   const directories = directoriesOf(line, environment);
   const config = withCredentials(await readConfig(directories), listCredentials(read));
+  const { policy, insecure, warnings: lifted } = await checksOf(line, config);
+  const options = { ...asked, insecure };
   const areOfRegistry = requests.tags.length > 0 || requests.apps.some(isOfRegistry);
-  const warnings = [...listWarnings(read, options.insecure)];
+  const warnings = [...lifted, ...listWarnings(read, insecure)];
   if (requests.apps.length + requests.tags.length === 0)
     warnings.push('no list names an image: there is nothing to do');
   const registries = areOfRegistry
     ? await registrySettings(options.mirrors, environment, (message) => warnings.push(message))
     : undefined;
-  return { ...requests, options, config, directories, environment, dir: textOf(line, 'dir'), ca, registries, warnings };
+  const dir = textOf(line, 'dir');
+  const hint = areOfRegistry && !policy && !insecure.image ? await policyHint(environment) : () => undefined;
+  return { ...requests, hint, options, policy, config, directories, environment, dir, ca, registries, warnings };
 }
 
 /** The credentials of lists are used before those of the configuration. */

@@ -11,6 +11,7 @@ import {
   type Totals,
 } from '../../../internal.ts';
 import type { Io } from '../../command.ts';
+import type { PolicyHint } from '../../options/policy.ts';
 import { createBatchExitCode, exitCodes } from '../../output/exit-code.ts';
 import { createJsonResult } from '../../output/json-result.ts';
 import { createEventStream, openProgress, type ProgressMode } from '../../output/progress.ts';
@@ -41,6 +42,7 @@ export type FetchRun = {
   readonly lockFile: LockFile | undefined;
   /** Warnings to show before the work begins. */
   readonly warnings: readonly string[];
+  readonly hint: PolicyHint;
 };
 
 type OpenedFinder = {
@@ -100,7 +102,8 @@ export async function runFetch(
         settle(outcome);
         exitCode.add(outcome);
         result.add(outcome);
-        progress.onOutcome(outcome, apps[outcome.index ?? -1]);
+        const request = apps[outcome.index ?? -1];
+        progress.onOutcome(outcome, request, run.hint(outcome, request));
       },
     }));
     await result.end(totals);

@@ -5,17 +5,25 @@ import {
   type Fetcher,
   isImageError,
   openKeystore,
+  type Policy,
   type PullPolicy,
   type Store,
   toGoPlatform,
 } from '../../../internal.ts';
-import { readConfig } from '../../config/read-config.ts';
+import type { Config } from '../../config/read-config.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import type { Environment } from '../../options/environment.ts';
 import { directoriesOf, valueOf } from '../../options/read.ts';
 import { parseInsecureOptions } from '../../options/values.ts';
 import { registryCredentials, registrySettings } from '../../registries/registry-settings.ts';
 import { proxyOf } from '../fetch/network.ts';
+
+type RefetchSettings = {
+  readonly config: Config;
+  /** What images of registries must meet now, also those that it accepted before. */
+  readonly policy: Policy | undefined;
+  readonly onWarning: (message: string) => void;
+};
 
 type Refetch = AsyncDisposable & ((entry: Entry) => Promise<boolean>);
 
@@ -24,7 +32,7 @@ export function openRefetch(
   store: Store,
   line: CommandLine,
   environment: Environment,
-  onWarning: (message: string) => void,
+  { config, policy, onWarning }: RefetchSettings,
 ): Refetch {
   const resources = new AsyncDisposableStack();
   const fetchers = new Map<string, Promise<Fetcher>>();
@@ -32,7 +40,7 @@ export function openRefetch(
 
   const open = async ({ isVerified, registry, pullPolicy = 'update' }: RefetchOptions): Promise<Fetcher> => {
     const directories = directoriesOf(line, environment);
-    const { headers, dockerCredentials, discover } = await readConfig(directories);
+    const { headers, dockerCredentials, discover } = config;
     const { system, local, user, trustedRoot } = directories;
     const dirs = [system, local, user];
     const keystore = isVerified ? resources.use(await openKeystore({ dirs, trustedRoot })) : undefined;
@@ -52,6 +60,7 @@ export function openRefetch(
       withDeps: false,
       retries: 1,
       ...(keystore && { keystore }),
+      ...(keystore && policy && { policy }),
       ...settings,
     });
     return resources.use(fetcher);
@@ -59,7 +68,7 @@ export function openRefetch(
 
   const refetch = async (entry: Entry): Promise<boolean> => {
     try {
-      const options = await refetchOptions(store, entry);
+      const options = await refetchOptions(store, entry, policy !== undefined);
       const key = JSON.stringify(options);
       const opening = fetchers.get(key) ?? open(options);
       fetchers.set(key, opening);
@@ -75,7 +84,7 @@ export function openRefetch(
 
 /** Options with which the same image is fetched again. */
 type RefetchOptions = {
-  /** Whether to verify it: only if it was verified before. */
+  /** Whether to verify it: only if it was verified before, or met a policy. */
   readonly isVerified: boolean;
   /** Default update: what the store has is not the image that was asked for. */
   readonly pullPolicy?: PullPolicy;
@@ -86,8 +95,9 @@ type RefetchOptions = {
 const scheme = 'docker://';
 
 /** @throws PLATFORM_MISSING for an image whose platform has no name in registries */
-async function refetchOptions(store: Store, entry: Entry): Promise<RefetchOptions> {
-  const isVerified = entry.verified !== false;
+async function refetchOptions(store: Store, entry: Entry, hasPolicy: boolean): Promise<RefetchOptions> {
+  const wasAccepted = hasPolicy && (await store.proofsOf(keyOf(entry))).length > 0;
+  const isVerified = entry.verified !== false || wasAccepted;
   if (entry.kind === 'registry') {
     const { imageId, platform, platforms } = entry.image;
     if (platforms) return { isVerified, registry: { keep: 'oci', platform: ['all'] } };
@@ -99,6 +109,11 @@ async function refetchOptions(store: Store, entry: Entry): Promise<RefetchOption
   const platform = os === undefined || arch === undefined ? [] : asked(toGoPlatform({ os, arch }));
   if (!kept) return { isVerified, registry: { keep: 'aci', platform } };
   return { isVerified, registry: { keep: 'both', platform }, pullPolicy: 'new' }; // it is made again of what is stored
+}
+
+/** What its proofs are kept under. */
+function keyOf(entry: Entry): string {
+  return entry.kind === 'image' ? entry.id : entry.image.reference;
 }
 
 /** The request that fetches an image again. */

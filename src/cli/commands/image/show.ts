@@ -105,10 +105,11 @@ function proofFacts(proofs: ImageDescription['proofs']): object {
 }
 
 function proofLines(proofs: ImageDescription['proofs']): readonly Line[] {
-  return proofs.map(({ kind, covers, signedBy, log }): Line => [
-    'Proof',
-    `${kind} by ${signedBy.map((one) => show(one, 4096)).join(', ')}, over ${show(covers)}${log ? `, log ${log}` : ''}`,
-  ]);
+  return proofs.map(({ kind, covers, signedBy, log }): Line => {
+    const by = signedBy.map((one) => show(one, 4096)).join(', ');
+    const what = signedBy.length === 0 ? 'accepted unsigned' : `by ${by}`;
+    return ['Proof', `${kind} ${what}, over ${show(covers)}${log ? `, log ${log}` : ''}`];
+  });
 }
 
 function formatImageText(

@@ -13,9 +13,10 @@ import {
   type Store,
 } from '../../../internal.ts';
 import type { Io } from '../../command.ts';
+import { readConfig } from '../../config/read-config.ts';
 import type { CommandLine } from '../../options/command-line.ts';
+import { checksOf } from '../../options/policy.ts';
 import { directoriesOf, valueOf } from '../../options/read.ts';
-import { parseInsecureOptions } from '../../options/values.ts';
 import { formatTable, toSafeJson } from '../../output/table.ts';
 import { write } from '../../output/write.ts';
 import { entryTitle, idText } from './fields.ts';
@@ -38,8 +39,17 @@ export async function verifySignatures(
   const { system, local, user, trustedRoot } = directoriesOf(line, environment);
   await using keystore = await openKeystore({ dirs: [system, local, user], trustedRoot, onWarning: warn });
   await using pool = openPool({ workers: 1, sessionsPerWorker: 1 });
-  const { weakKeys = false } = valueOf(line, 'insecure-options', parseInsecureOptions) ?? {};
-  const verifier = createVerifier({ keystore, pool, weakKeys, signatures: defaultLimits.signatures, nowMs: Date.now });
+  const { policy, insecure, warnings } = await checksOf(line, await readConfig({ system, local, user }));
+  warnings.forEach(warn);
+  const { weakKeys = false } = insecure;
+  const verifier = createVerifier({
+    keystore,
+    policy,
+    pool,
+    weakKeys,
+    signatures: defaultLimits.signatures,
+    nowMs: Date.now,
+  });
 
   const failures: Failure[] = [];
   const listed: Judged[] = [];

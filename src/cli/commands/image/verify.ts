@@ -14,8 +14,10 @@ import {
   verifyImages,
   type VerifyRequest,
 } from '../../../internal.ts';
+import { readConfig } from '../../config/read-config.ts';
 import { usageError } from '../../options/option.ts';
-import { isOn, valueOf } from '../../options/read.ts';
+import { checksOf } from '../../options/policy.ts';
+import { directoriesOf, isOn, valueOf } from '../../options/read.ts';
 import { parseCount } from '../../options/values.ts';
 import { write } from '../../output/write.ts';
 import { oneOf } from './options.ts';
@@ -48,7 +50,10 @@ export const verify: Subcommand = (line, io) => {
     async run(store, setAside) {
       await using pool = openPool({ workers, sessionsPerWorker: 2 });
       const warn = (message: string): void => void stderr.write(`warning: ${show(message, 1000)}\n`);
-      await using refetch = openRefetch(store, line, environment, warn);
+      const config = await readConfig(directoriesOf(line, environment));
+      const checks = repairs ? await checksOf(line, config) : undefined;
+      checks?.warnings.forEach(warn);
+      await using refetch = openRefetch(store, line, environment, { config, policy: checks?.policy, onWarning: warn });
       const changes = repairs && !store.readOnly;
       const relisted = changes ? await relistImages({ store, pool }, workers, signal) : undefined;
       if (relisted) await write(stderr, relistedText(relisted, setAside));

@@ -40,7 +40,8 @@ export const runPlanCommand: Run = async (io, line) => {
       settle(outcome);
       exitCode.add(outcome);
       result.add(outcome);
-      messages.fail(outcome, apps[outcome.index ?? -1]);
+      const request = apps[outcome.index ?? -1];
+      messages.fail(outcome, request, prepared.hint(outcome, request));
     },
   });
   await result.end(totals);

@@ -1,0 +1,138 @@
+import type { KeyKind, SignedIdentity, TrustedKey } from '../../../workers/tasks.ts';
+import { ImageError, isImageError } from '../../errors.ts';
+import { defaultLimits } from '../../image/limits.ts';
+import { type Evidence, isAttached, type Proof } from '../../image/proof.ts';
+import { type RegistryReference, registryTrustName } from '../../image/registry-reference.ts';
+import { show } from '../../image/show.ts';
+import type { Pool } from '../../pool/pool.ts';
+import type { Demand, Needs, RegistryEvidence, RegistryVerification } from '../verify.ts';
+import { type OpenPolicy, type PolicyKey, type Requirement, requirementsOf } from './policy.ts';
+
+/** Keys that may have signed, and what their signatures must claim. */
+type PolicyTrust = {
+  readonly keys: readonly TrustedKey[];
+  readonly searched: readonly string[];
+  /** Default our own rule. */
+  readonly identity?: SignedIdentity;
+};
+
+export type PolicyJudgeOptions = {
+  readonly policy: OpenPolicy;
+  readonly pool: Pick<Pool, 'run'>;
+  readonly verify: (name: string, found: RegistryEvidence, trust: PolicyTrust) => Promise<RegistryVerification>;
+};
+
+type PolicyJudge = {
+  /** @throws POLICY_REFUSED if no signature would do */
+  needsOf(reference: RegistryReference): Needs;
+  /** Why a stored image does not meet the policy, POLICY_REFUSED; `unverified` if the proofs for that are not there. */
+  storedFault(reference: RegistryReference, proofs: readonly Proof[]): Promise<'unverified' | ImageError | undefined>;
+};
+
+/** Judges images of registries by what a policy requires of them. @see containers-policy.json(5) */
+export function createPolicyJudge({ policy, pool, verify }: PolicyJudgeOptions): PolicyJudge {
+  const read = new Map<Requirement<PolicyKey>, Promise<PolicyTrust>>();
+  const trustOf = (requirement: Signed): Promise<PolicyTrust> => {
+    const reading = read.get(requirement) ?? readTrust(pool, requirement);
+    read.set(requirement, reading);
+    return reading;
+  };
+
+  const needsOf = (reference: RegistryReference): Needs => {
+    const { scope, requirements } = requirementsOf(policy, reference);
+    const refused = (requirement: string, message: string, cause?: ImageError): ImageError<'POLICY_REFUSED'> => {
+      const details = { policy: policy.path, scope, requirement };
+      return new ImageError('POLICY_REFUSED', message, details, { cause });
+    };
+    const where = `the policy ${show(policy.path, 1000)}`;
+    const demands = requirements.flatMap((one): Demand | readonly [] => {
+      const { type } = one;
+      if (!('keys' in one)) {
+        if (one.type === 'reject') throw refused(one.type, `${where} rejects it, for ${scope}`);
+        return [];
+      }
+      if (one.unjudged !== undefined) {
+        const message = `${where} requires ${type} with ${one.unjudged} for ${scope}, which cannot be judged here`;
+        throw refused(type, message);
+      }
+      return {
+        kinds: new Set([kindOf(one)]),
+        verify: async (found) => verify(registryTrustName(reference), found, await trustOf(one)),
+        refuse: (why) => refused(type, `${where} requires ${type} for ${scope}, and ${why.message}`, why),
+      };
+    });
+    return demands.length > 0 ? { demands } : { accepts: (covers) => acceptance(policy, scope, covers) };
+  };
+
+  return {
+    needsOf,
+    async storedFault(reference, proofs) {
+      let needs: Needs;
+      try {
+        needs = needsOf(reference);
+      } catch (error) {
+        if (isImageError(error) && error.code === 'POLICY_REFUSED') return error;
+        throw error;
+      }
+      if ('accepts' in needs) return undefined;
+      for (const demand of needs.demands) {
+        const fault = await faultOf(demand, reference, proofs);
+        if (fault) return fault;
+      }
+      return undefined;
+    },
+  };
+}
+
+type Signed = Extract<Requirement<PolicyKey>, { readonly keys: readonly PolicyKey[] }>;
+
+function kindOf({ type }: Signed): KeyKind {
+  return type === 'signedBy' ? 'openpgp' : 'public-key';
+}
+
+/** @throws KEY_INVALID for a file without a key that can be used */
+async function readTrust(pool: Pick<Pool, 'run'>, requirement: Signed): Promise<PolicyTrust> {
+  const kind = kindOf(requirement);
+  const keys: TrustedKey[] = [];
+  for (const { bytes, location } of requirement.keys) {
+    const inspected = await pool.run('inspectKeys', { certificate: bytes, location });
+    const fitting = inspected.keys.filter((key) => key.kind === kind);
+    if (fitting.length === 0) {
+      const message = `${show(location, 1000)} holds no key for ${requirement.type}`;
+      throw new ImageError('KEY_INVALID', message, { path: location });
+    }
+    const counting = kind === 'openpgp' ? fitting : fitting.slice(0, 1); // others take the first public key of a file alone
+    keys.push(...counting.map(({ fingerprint, certificate }) => ({ fingerprint, certificate, path: location })));
+  }
+  const searched = requirement.keys.map(({ location }) => location);
+  return { keys, searched, identity: requirement.identity };
+}
+
+/** What is kept of an image that nobody has to sign. */
+function acceptance({ path }: OpenPolicy, scope: string, covers: string): RegistryVerification {
+  const bytes = Buffer.from(JSON.stringify({ policy: path, scope }));
+  const proofs: readonly Proof[] = [{ kind: 'policy', bytes, covers, signedBy: [] }];
+  return { signedBy: [], verifiedBy: [], identities: [], weak: false, skipped: [], proofs, location: undefined };
+}
+
+/** One proof that meets the demand is enough. */
+async function faultOf(
+  demand: Demand,
+  reference: RegistryReference,
+  proofs: readonly Proof[],
+): Promise<'unverified' | ImageError | undefined> {
+  let refusal: ImageError | undefined;
+  for (const proof of proofs) {
+    if (!isAttached(proof) || !demand.kinds.has(proof.kind === 'simple-signing' ? 'openpgp' : 'public-key')) continue;
+    const evidence: readonly Evidence[] = [{ ...proof, location: 'the proof in the store' }];
+    const about = { evidence, messageBytes: defaultLimits.signature, reference, digests: [proof.covers] };
+    try {
+      await demand.verify(about);
+      return undefined;
+    } catch (error) {
+      if (!isImageError(error)) throw error;
+      refusal ??= error;
+    }
+  }
+  return refusal ? demand.refuse(refusal) : 'unverified';
+}

@@ -1,0 +1,65 @@
+import { configInvalid, readConfigFile } from '../../image/config-file.ts';
+import { defaultLimits } from '../../image/limits.ts';
+import { show } from '../../image/show.ts';
+import { debugLog } from '../../system/debug.ts';
+import { describeErrno, errnoOf } from '../../system/errno.ts';
+import { readFound } from '../../system/files.ts';
+import type { KeySource, OpenPolicy, PolicyKey, PolicyRules, Requirement } from './policy.ts';
+
+const debug = debugLog('verify');
+
+/**
+ * Reads a policy and all key files that it names, so that nothing is tried with a policy that cannot be followed.
+ *
+ * @throws CONFIG_INVALID with the path and the place in it
+ */
+export async function openPolicy(path: string): Promise<OpenPolicy> {
+  const { default: others, docker } = await readPolicy(path, true);
+  const read = new Map<string, Promise<Uint8Array>>();
+  const open = (all: readonly Requirement[]) => Promise.all(all.map((one) => openRequirement(path, one, read)));
+  const scopes: [string, readonly Requirement<PolicyKey>[]][] = [];
+  for (const [scope, all] of docker) scopes.push([scope, await open(all)]);
+  debug(() => `policy ${show(path, 4096)}: ${docker.size} scopes of docker, ${read.size} key files`);
+  return { path, default: await open(others), docker: new Map(scopes) };
+}
+
+/** Reads what a policy says, without its key files. @param isNamed - by the user. @throws CONFIG_INVALID */
+export async function readPolicy(path: string, isNamed = false): Promise<PolicyRules> {
+  const bytes = await readConfigFile(path, { isNamed });
+  const { parsePolicy } = await import('./parse-policy.ts'); // loads zod, which is slow
+  return parsePolicy(path, bytes);
+}
+
+async function openRequirement(
+  policy: string,
+  requirement: Requirement,
+  read: Map<string, Promise<Uint8Array>>,
+): Promise<Requirement<PolicyKey>> {
+  if (!('keys' in requirement)) return requirement;
+  const keys: PolicyKey[] = [];
+  for (const source of requirement.keys) {
+    if ('data' in source) {
+      keys.push({ bytes: source.data, location: `${source.place} of ${policy}` });
+      continue;
+    }
+    const reading = read.get(source.path) ?? readKey(policy, source);
+    read.set(source.path, reading);
+    keys.push({ bytes: await reading, location: source.path });
+  }
+  return { ...requirement, keys };
+}
+
+async function readKey(
+  policy: string,
+  { path, place }: Extract<KeySource, { readonly path: string }>,
+): Promise<Uint8Array> {
+  const name = show(path, 1000);
+  const bytes = await readFound(path, defaultLimits.key).catch((error: unknown) => {
+    const errno = errnoOf(error);
+    if (errno === undefined) throw error;
+    throw configInvalid(policy, `${place}: the key file "${name}" cannot be read: ${describeErrno(errno).what}`, error);
+  });
+  if (bytes.length === 0) throw configInvalid(policy, `${place}: the key file "${name}" is empty`);
+  if (bytes.length <= defaultLimits.key) return bytes;
+  throw configInvalid(policy, `${place}: the key file "${name}" is larger than ${defaultLimits.key} bytes`);
+}
