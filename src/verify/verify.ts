@@ -2,7 +2,6 @@ import type { IngestRequest } from '../../workers/ingest/requests.ts';
 import type {
   InspectSignatureResponse,
   KeyKind,
-  VerifyImageRequest,
   VerifySignatureRequest,
   VerifySignatureResponse,
 } from '../../workers/tasks.ts';
@@ -17,37 +16,12 @@ import {
 import { show } from '../image/show.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { Keyring, Keystore } from './keystore.ts';
+import type { Demand, Needs, RegistryEvidence } from './needs.ts';
 import { createPolicyJudge, type PolicyJudgeOptions } from './policy/judge.ts';
 import type { OpenPolicy } from './policy/policy.ts';
 
 /** `name` is the one in the image's manifest. Either `digests` are those of the ingest, or the `archive` is read again. */
 type ArchiveProof = Pick<VerifySignatureRequest, 'name' | 'signature' | 'location' | 'digests' | 'archive'>;
-
-/** What was found of an image of a registry that may prove who signed it. */
-export type RegistryEvidence = Pick<VerifyImageRequest, 'evidence' | 'messageBytes' | 'reference' | 'digests'>;
-
-/** Who has signed an image of a registry, with what proves it. */
-export type RegistryVerification = VerifySignatureResponse & {
-  /** Those of `signedBy` whose signatures count without a policy too, if their keys are trusted. */
-  readonly verifiedBy: readonly string[];
-  readonly proofs: readonly Proof[];
-  /** Of the first good signature; undefined if a policy accepts the image unsigned. */
-  readonly location: string | undefined;
-};
-
-/** A signature that an image of a registry needs. */
-export type Demand = {
-  /** The kinds of keys, one of which must have made it. */
-  readonly kinds: ReadonlySet<KeyKind>;
-  /** One good signature is enough. @throws SIGNATURE_ and KEY_ codes, LIMIT_EXCEEDED */
-  verify(found: RegistryEvidence): Promise<RegistryVerification>;
-  /** The error for an image that does not meet it. */
-  refuse(why: ImageError): ImageError;
-};
-
-/** What an image of a registry needs: signatures, all of them; or nothing, since a policy accepts it as it is. */
-export type Needs =
-  { readonly demands: readonly Demand[] } | { readonly accepts: (covers: string) => RegistryVerification };
 
 /** What is kept of a stored image. `asked`: what is asked for now, if that is known to be an image of a registry. */
 export type Kept = { readonly proofs: () => Promise<readonly Proof[]>; readonly asked?: RegistryReference };

@@ -6,7 +6,7 @@ import type { RegistryClient } from '../../registry/client.ts';
 import type { ResolvedImage } from '../../registry/resolve.ts';
 import type { RegistryDocument } from '../../registry/types.ts';
 import type { Referrer, RegistryImage } from '../../store/registry-store.ts';
-import type { RegistryVerification } from '../../verify/verify.ts';
+import type { RegistryVerification } from '../../verify/needs.ts';
 import type { FetchRequest, Registries } from '../context.ts';
 import type { FoundImage } from '../found.ts';
 import type { LockedDigests } from './locked.ts';

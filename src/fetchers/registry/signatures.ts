@@ -14,7 +14,7 @@ import { isLoopback } from '../../registry/place.ts';
 import type { ReferrersContext } from '../../registry/referrers.ts';
 import type { ResolvedImage } from '../../registry/resolve.ts';
 import type { StoredImage } from '../../store/store.ts';
-import type { Demand, RegistryVerification } from '../../verify/verify.ts';
+import type { Demand, RegistryVerification } from '../../verify/needs.ts';
 import { createObserver, type FetchContext } from '../context.ts';
 import { getSignature, showSignature, signatureMissing } from '../signature.ts';
 import type { WantedImage } from './image.ts';

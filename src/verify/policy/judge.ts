@@ -5,7 +5,7 @@ import { type Evidence, isAttached, type Proof } from '../../image/proof.ts';
 import { type RegistryReference, registryTrustName } from '../../image/registry-reference.ts';
 import { show } from '../../image/show.ts';
 import type { Pool } from '../../pool/pool.ts';
-import type { Demand, Needs, RegistryEvidence, RegistryVerification } from '../verify.ts';
+import type { Demand, Needs, RegistryEvidence, RegistryVerification } from '../needs.ts';
 import { type OpenPolicy, type PolicyKey, type Requirement, requirementsOf } from './policy.ts';
 
 /** Keys that may have signed, and what their signatures must claim. */

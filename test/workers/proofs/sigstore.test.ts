@@ -73,7 +73,7 @@ for (const proof of ['log', 'both'] as const) {
   test(`who has signed with a certificate is known by a bundle with the proof of time: ${proof}`, async (t) => {
     const bundle = await authorities.bundle({ digest, proof });
     t.deepEqual((await verify(found(bundle))).good, [
-      { index: 0, covers: digest, signedBy: [signer], log: 'verified' },
+      { index: 0, covers: digest, signedBy: [signer], log: 'verified', isByPolicy: false },
     ]);
     t.is(verdict(bundle), signer);
   });
@@ -251,8 +251,8 @@ async function logged(by = authorities) {
 test('what a log and an authority for time say of a signature by a key is verified with a trusted root, and else is unchecked', async (t) => {
   const bundle = await logged();
   const byKey = { keys: [key], rules: [] };
-  const proven = { index: 0, covers: digest, signedBy: [key.fingerprint] };
-  t.deepEqual((await verify(bundle(), byKey)).good, [{ ...proven, log: 'verified' }]);
+  const proven = { index: 0, covers: digest, signedBy: [key.fingerprint], isByPolicy: false };
+  t.deepEqual((await verify(bundle(), byKey)).good, [{ ...proven, log: 'verified', isByPolicy: false }]);
   t.deepEqual((await verify(bundle(), { ...byKey, root: 'none' })).good, [{ ...proven, log: 'unchecked' }]);
   t.deepEqual((await verify(bundle({ tlogEntries: [], ...noTimes }), byKey)).good, [proven]);
   const unknown = await logged(strangers);
@@ -277,7 +277,9 @@ test('what lies under the tag of cosign is judged alike: certificate, log entry 
     };
   };
   const evidence = await tagged();
-  t.deepEqual((await verify(evidence)).good, [{ index: 0, covers: digest, signedBy: [signer], log: 'verified' }]);
+  t.deepEqual((await verify(evidence)).good, [
+    { index: 0, covers: digest, signedBy: [signer], log: 'verified', isByPolicy: false },
+  ]);
   const { kind, bytes, signature, certificate, location } = evidence;
   await refused(
     t,
