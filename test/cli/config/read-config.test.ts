@@ -28,7 +28,13 @@ async function read(t: ExecutionContext, files: Record<string, unknown>) {
 }
 
 test('without any directory the configuration is empty', async (t) => {
-  t.deepEqual(await read(t, {}), { headers: {}, dockerCredentials: {}, dataDirectory: undefined, discover: [] });
+  t.deepEqual(await read(t, {}), {
+    headers: {},
+    dockerCredentials: {},
+    policy: undefined,
+    dataDirectory: undefined,
+    discover: [],
+  });
 });
 
 test('credentials become an Authorization header', async (t) => {
