@@ -16,6 +16,7 @@ test('the package exports these values, and no others', (t) => {
       'hasCode',
       'isImageError',
       'openKeystore',
+      'openPolicy',
       'openPool',
       'openStore',
     ],
