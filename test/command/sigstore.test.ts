@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { glob, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
@@ -41,9 +41,15 @@ async function open(t: ExecutionContext) {
 }
 
 test('an identity is trusted, listed and removed like a key', async (t) => {
-  const { longshore, trust, prefix } = await open(t);
+  const { at, longshore, trust, prefix } = await open(t);
   const added = await trust(...exact);
   t.is(added.code, 0, added.stderr);
+  const [path = ''] = await Array.fromAsync(glob(at(`*/trustedkeys/prefix.d/${prefix}/*`)));
+  t.deepEqual(fits(t, await readFile(path, 'utf8')), {
+    schema: 'longshore.identity/1',
+    identity: workflow,
+    issuer: provider,
+  });
   const [, fingerprint = ''] = /^Added identity for prefix ".*" at ".*\/([0-9a-f]{64})"\n$/.exec(added.stdout) ?? [];
   t.regex(added.stderr, /^identity for the prefix/);
   t.true(added.stderr.includes(`  identity: ${workflow}\n  issuer: ${provider}\n`), added.stderr);
