@@ -92,7 +92,7 @@ export type ErrorDetails = {
     readonly signers: readonly string[];
     readonly searched: readonly string[];
     readonly name: string;
-    readonly missing?: 'trusted-root';
+    readonly missing?: 'trustedRoot';
   };
   /** A key cannot be used: that with `fingerprint`, or what is at `path`. */
   KEY_INVALID: { readonly fingerprint?: string; readonly path?: string };

@@ -102,7 +102,7 @@ async function judgeCertified(read: ReadSignature, { rules, request }: Trust): P
   const { location } = read;
   if (!trustedRoot) {
     const message = `signed with a certificate, and there is no trusted root to verify that with: trusted_root.json (${location})`;
-    throw new ImageError('KEY_UNKNOWN', message, { signers: [], searched, name, missing: 'trusted-root' });
+    throw new ImageError('KEY_UNKNOWN', message, { signers: [], searched, name, missing: 'trustedRoot' });
   }
   const identity = (await sigstoreModule()).verifyCertified(read.material(), trustedRoot);
   const signer = formatIdentity(identity);
