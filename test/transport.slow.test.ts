@@ -75,7 +75,7 @@ test('a transport that takes bodies which nobody reads is found out', async (t) 
     response.on('error', (error) => body.destroy(error));
     return { status: response.statusCode ?? 0, headers: response.headers as TransportResponse['headers'], body };
   };
-  const faults = await checkTransport(greedy, { timeoutMs: 4000 });
+  const faults = await checkTransport(greedy, { timeoutMs: 20_000 });
   t.is(
     faults.find(({ rule }) => rule.includes('nobody reads'))?.problem,
     '67108864 bytes were taken while nobody read',

@@ -100,11 +100,14 @@ const sigstoreSigned = z
   .check(
     exactlyOne('keyPath', 'keyPaths', 'keyData', 'keyDatas', 'fulcio', 'pki'),
     atMostOne(...rekorKeys),
-    ({ value, issues }) => {
-      const hasRekorKey = count(value, rekorKeys) > 0;
-      if (value.fulcio && !hasRekorKey) issues.push(issue(value, `needs one of ${rekorKeys.join(', ')} with fulcio`));
-      if (value.pki && hasRekorKey) issues.push(issue(value, 'has a rekor key, which does not go with pki'));
-    },
+    z.refine<Members>(
+      (value) => !value['fulcio'] || count(value, rekorKeys) > 0,
+      `needs one of ${rekorKeys.join(', ')} with fulcio`,
+    ),
+    z.refine<Members>(
+      (value) => !value['pki'] || count(value, rekorKeys) === 0,
+      'has a rekor key, which does not go with pki',
+    ),
   );
 
 const requirement = z.discriminatedUnion(
@@ -173,34 +176,25 @@ function sources(place: string, all: readonly (string | Uint8Array | undefined)[
 }
 
 type Members = Readonly<Record<string, unknown>>;
-type CheckMembers = z.core.CheckFn<Members>;
+type CheckMembers = z.core.$ZodCheck<Members>;
 
 function exactlyOne(...names: readonly string[]): CheckMembers {
-  return ({ value, issues }) => {
-    const found = count(value, names);
-    const got = found === 0 ? 'none' : 'several';
-    if (found !== 1) issues.push(issue(value, `must have exactly one of ${names.join(', ')}, and has ${got}`));
-  };
+  return z.refine<Members>((value) => count(value, names) === 1, {
+    error: ({ input }) =>
+      `must have exactly one of ${names.join(', ')}, and has ${count(input as Members, names) === 0 ? 'none' : 'several'}`,
+  });
 }
 
 function atMostOne(...names: readonly string[]): CheckMembers {
-  return ({ value, issues }) => {
-    if (count(value, names) > 1) issues.push(issue(value, `has more than one of ${names.join(', ')}`));
-  };
+  return z.refine<Members>((value) => count(value, names) <= 1, `has more than one of ${names.join(', ')}`);
 }
 
 function oneOrMore(...names: readonly string[]): CheckMembers {
-  return ({ value, issues }) => {
-    if (count(value, names) === 0) issues.push(issue(value, `needs ${names.join(' or ')}`));
-  };
+  return z.refine<Members>((value) => count(value, names) > 0, `needs ${names.join(' or ')}`);
 }
 
 function count(value: Members, names: readonly string[]): number {
   return names.filter((name) => value[name] !== undefined).length;
-}
-
-function issue(input: unknown, message: string): z.core.$ZodRawIssue {
-  return { code: 'custom', input, message };
 }
 
 /** What is said of a `type` that is not known. */
