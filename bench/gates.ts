@@ -143,7 +143,7 @@ const gates: readonly Gate[] = [
     unit: 'ms',
     gate: 600,
     then: 400,
-    isReached: true,
+    isReached: false,
   },
   {
     case: 'registry-sync',
