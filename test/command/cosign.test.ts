@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 
 import { createCosignKey, payloadOf, putSignatures } from '../helpers/cosign.ts';
+import { environmentIn } from '../helpers/environment.ts';
 import { startRegistry } from '../helpers/registry.ts';
 import { layerOf } from '../helpers/registry-fetching.ts';
 import { runHere } from '../helpers/run-here.ts';
@@ -31,11 +32,7 @@ async function open(t: ExecutionContext) {
   await writeFile(at('cosign.pub'), alice.pem);
   await writeFile(at('bob.pub'), bob.pem);
   const environment = {
-    HOME: directory,
-    LONGSHORE_SYSTEM_CONFIG: at('system'),
-    LONGSHORE_LOCAL_CONFIG: at('local'),
-    LONGSHORE_USER_CONFIG: at('user'),
-    LONGSHORE_DIR: at('store'),
+    ...environmentIn(directory),
     LONGSHORE_PROGRESS: 'none',
     LONGSHORE_PLATFORM: 'linux/amd64',
   };

@@ -5,6 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import test, { type ExecutionContext } from 'ava';
 
 import { buildAci } from '../helpers/archive.ts';
+import { environmentIn } from '../helpers/environment.ts';
 import { openGpg } from '../helpers/keys.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { fits } from '../helpers/schemas.ts';
@@ -20,11 +21,7 @@ async function open(t: ExecutionContext) {
   const at = (path: string): string => join(directory, path);
   const signer = await gpg.createKey({ userId: 'Ann <ann@example.com>' });
   const environment = {
-    HOME: directory,
-    LONGSHORE_SYSTEM_CONFIG: at('system'),
-    LONGSHORE_LOCAL_CONFIG: at('local'),
-    LONGSHORE_USER_CONFIG: at('user'),
-    LONGSHORE_DIR: at('store'),
+    ...environmentIn(directory),
     LONGSHORE_PROGRESS: 'none',
     LONGSHORE_INSECURE_OPTIONS: 'http',
   };

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 
 import { createCosignKey, payloadOf, putSignatures } from '../helpers/cosign.ts';
+import { environmentIn } from '../helpers/environment.ts';
 import { startRegistry } from '../helpers/registry.ts';
 import { layerOf } from '../helpers/registry-fetching.ts';
 import { runHere } from '../helpers/run-here.ts';
@@ -35,11 +36,8 @@ async function open(t: ExecutionContext, more: Readonly<Record<string, string>> 
   const keyPath = await put('alice.pub', alice.pem);
   await put('bob.pub', bob.pem);
   const environment = {
-    HOME: directory,
-    LONGSHORE_SYSTEM_CONFIG: at('system'),
-    LONGSHORE_LOCAL_CONFIG: at('local'),
+    ...environmentIn(directory),
     LONGSHORE_USER_CONFIG: at('user'),
-    LONGSHORE_DIR: at('store'),
     LONGSHORE_PROGRESS: 'none',
     LONGSHORE_PLATFORM: 'linux/amd64',
     ...more,

@@ -5,6 +5,7 @@ import test, { type ExecutionContext } from 'ava';
 
 import { serveReferrers } from '../helpers/attached.ts';
 import { putBundle } from '../helpers/cosign.ts';
+import { environmentIn } from '../helpers/environment.ts';
 import { startRegistry } from '../helpers/registry.ts';
 import { layerOf } from '../helpers/registry-fetching.ts';
 import { runHere } from '../helpers/run-here.ts';
@@ -26,11 +27,8 @@ async function open(t: ExecutionContext) {
   serveReferrers(registry, 'team/app', { to: image, manifests });
   await writeFile(at('root.json'), authorities.rootFile);
   const environment = {
-    HOME: directory,
-    LONGSHORE_SYSTEM_CONFIG: at('system'),
-    LONGSHORE_LOCAL_CONFIG: at('local'),
+    ...environmentIn(directory),
     LONGSHORE_USER_CONFIG: at('user'),
-    LONGSHORE_DIR: at('store'),
     LONGSHORE_PROGRESS: 'none',
     LONGSHORE_PLATFORM: 'linux/amd64',
   };
