@@ -1,3 +1,5 @@
+import { ImageError } from '../errors.ts';
+
 /** What may prove who signed an image of a registry, as it was found. Several signatures may be in one. */
 type Attached = {
   readonly bytes: Uint8Array;
@@ -71,4 +73,9 @@ export function isAttached(proof: Proof): proof is Extract<Proof, Attached> {
 /** Whether a file holds a public key in PEM, as cosign writes it. What it holds exactly only a thread finds out. */
 export function isPublicKeyFile(bytes: Uint8Array): boolean {
   return /^\s*-----BEGIN (?:RSA )?PUBLIC KEY-----/.test(Buffer.from(bytes.subarray(0, 256)).toString('latin1'));
+}
+
+export function tooManySignatures(maximum: number): ImageError {
+  const details = { limit: 'signatures', maximum };
+  return new ImageError('LIMIT_EXCEEDED', `more than ${maximum} signatures of one image`, details);
 }

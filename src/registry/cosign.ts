@@ -1,6 +1,6 @@
 import { ImageError, isImageError } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
-import type { Evidence } from '../image/proof.ts';
+import { type Evidence, tooManySignatures } from '../image/proof.ts';
 import { sideBySide } from '../system/single-flight.ts';
 import { getSmallBlob } from './documents.ts';
 import { digestOf } from './download-blob.ts';
@@ -69,10 +69,7 @@ export async function* findCosignSignatures(
     if (group.length === groupSize) yield await read();
   }
   if (group.length > 0) yield await read();
-  if (count > maximum) {
-    const details = { limit: 'signatures', maximum };
-    throw new ImageError('LIMIT_EXCEEDED', `more than ${maximum} signatures of one image`, details);
-  }
+  if (count > maximum) throw tooManySignatures(maximum);
   if (fault) throw fault;
 }
 

@@ -1,5 +1,5 @@
 import { hasCode, ImageError, isImageError } from '../../src/errors.ts';
-import type { Evidence } from '../../src/image/proof.ts';
+import { type Evidence, tooManySignatures } from '../../src/image/proof.ts';
 import { type CheckedStatement, checkStatement } from '../proofs/statement.ts';
 import type { VerifyImageRequest, VerifyImageResponse } from '../tasks.ts';
 import { readTrusted, type Trusted } from './certificate.ts';
@@ -61,7 +61,7 @@ async function readMessages(
       const message = readSignedMessage(bytes, { location, maximumBytes: messageBytes });
       const found = await readSignatureFile(message.signatures, { location, maximum: signatures });
       count += found.length;
-      if (count > signatures) throw tooMany(signatures);
+      if (count > signatures) throw tooManySignatures(signatures);
       read.push({ from, signatures: found, data: message.data });
     } catch (error) {
       if (!isImageError(error) || hasCode(error, 'LIMIT_EXCEEDED')) throw error;
@@ -69,11 +69,6 @@ async function readMessages(
     }
   }
   return { messages: read, refusal };
-}
-
-function tooMany(maximum: number): ImageError {
-  const details = { limit: 'signatures', maximum };
-  return new ImageError('LIMIT_EXCEEDED', `more than ${maximum} signatures of one image`, details);
 }
 
 type JudgedMessage = {
