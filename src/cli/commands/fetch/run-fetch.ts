@@ -45,6 +45,9 @@ export type FetchRun = {
   readonly hint: PolicyHint;
 };
 
+/** A file that is written at the end of a run, from its events. */
+type RunOutput = { readonly onEvent: EventSink; end(): void | Promise<void> };
+
 type OpenedFinder = {
   readonly finder: Pick<Finder, 'findImages' | 'listTags'>;
   readonly store: Pick<Store, 'proofsOf'>;
@@ -71,17 +74,18 @@ export async function runFetch(
   const stdout = resultStream(io.stdout, progress);
   const file = run.events && (await openEventFile(run.events, stdout, onUnwritten));
   const record = file && createEventStream(file.write, Date.now);
-  const report = run.report === undefined ? undefined : await openReport(run.report, onUnwritten);
-  const metrics = await openMetrics(run.metrics, 'fetch', io.signal, onUnwritten);
-  const bom = await openBom(run.bom, onUnwritten);
   const attestations = await openAttestations(run.attest, onUnwritten);
+  const all: readonly (RunOutput | undefined)[] = [
+    await openReport(run.report, onUnwritten),
+    await openMetrics(run.metrics, 'fetch', io.signal, onUnwritten),
+    await openBom(run.bom, onUnwritten),
+    attestations,
+  ];
+  const outputs = all.filter((output) => output !== undefined);
   const onEvent: EventSink = (event) => {
     progress.onEvent(event);
     record?.(event);
-    report?.onEvent(event);
-    metrics?.onEvent(event);
-    bom?.onEvent(event);
-    attestations?.onEvent(event);
+    for (const output of outputs) output.onEvent(event);
   };
 
   let totals;
@@ -110,10 +114,7 @@ export async function runFetch(
     code = exitCode.result(apps.length);
     await endLock(run.lockFile, code === exitCodes.success, { onEvent, onUnwritten });
   } finally {
-    report?.end();
-    await metrics?.end();
-    bom?.end();
-    await attestations?.end();
+    for (const output of outputs) await output.end();
     await file?.end();
     progress.end(totals, io.signal.aborted);
   }
@@ -143,7 +144,11 @@ async function endLock(
   }
 }
 
-async function openReport(path: string, onFailure: (error: ImageError) => void): Promise<FetchReport> {
+async function openReport(
+  path: string | undefined,
+  onFailure: (error: ImageError) => void,
+): Promise<FetchReport | undefined> {
+  if (path === undefined) return undefined;
   const { openFetchReport } = await import('./report.ts');
   return openFetchReport(path, onFailure);
 }
