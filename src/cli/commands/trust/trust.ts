@@ -14,8 +14,7 @@ import {
   readFingerprint,
   type TrustContext,
 } from './context.ts';
-import { readIdentityRule } from './identity-rule.ts';
-import { type KeyLocation, type KeySource, openKeySource, parseKeyLocation } from './key-source.ts';
+import { type KeyLocation, type KeySource, openKeySource, parseKeyLocation, readIdentityRule } from './key-source.ts';
 import { askToTrust, keyLines } from './review-key.ts';
 
 /**
