@@ -1,3 +1,6 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+
 import { turns } from '../src/bench/sweep.ts';
 import type { Measured } from './measure.ts';
 
@@ -17,6 +20,9 @@ export type Contender = {
   /** Leaves everything as before, so that all rounds are equal. */
   readonly run: () => Promise<Measured>;
 };
+
+/** Writes to disk what earlier runs left: the next run would do it in their place. */
+const settle = (): Promise<unknown> => promisify(execFile)('sync');
 
 export type Rounds = {
   readonly rounds: number;
@@ -50,9 +56,13 @@ export async function takeTurns(
   }));
   for (const { round, whose } of turns(rows, rounds)) {
     if (round === 0 && !warmUp) continue;
+    await settle();
     const runs = [await whose.run()];
     if (round === 0) continue;
-    while (runs.length < tries && runs.every(isDisturbed)) runs.push(await whose.run());
+    while (runs.length < tries && runs.every(isDisturbed)) {
+      await settle();
+      runs.push(await whose.run());
+    }
     whose.rounds.push(runs.reduce((best, other) => (other.others.share < best.others.share ? other : best)));
     whose.discarded += runs.length - 1;
   }
