@@ -37,7 +37,7 @@ type Attached = {
 export type Evidence = Attached & { readonly location: string };
 
 /** The detached signature of an archive, with all that is needed to verify it without the archive. */
-type ArchiveSignature = {
+type Detached = {
   readonly kind: 'openpgp';
   /** The signature file. */
   readonly bytes: Uint8Array;
@@ -53,7 +53,7 @@ type Acceptance = {
 };
 
 /** What made an image trusted, or acceptable. */
-export type Proof = (Attached | ArchiveSignature | Acceptance) & {
+export type Proof = (Attached | Detached | Acceptance) & {
   /** `sha256:` and hex: of the archive as transferred, or of the manifest or index that the statement is about. */
   readonly covers: string;
   /** Fingerprints of the keys that signed, or identities (sigstore/identity.ts); empty if a policy accepted it unsigned. */
@@ -64,6 +64,9 @@ export type Proof = (Attached | ArchiveSignature | Acceptance) & {
    */
   readonly log?: 'verified' | 'unchecked';
 };
+
+/** A good signature of an archive. */
+export type ArchiveSignature = Extract<Proof, { readonly kind: 'openpgp' }>;
 
 /** Whether a proof is what was found of an image of a registry, so that it can be judged again. */
 export function isAttached(proof: Proof): proof is Extract<Proof, Attached> {

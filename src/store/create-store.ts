@@ -15,8 +15,8 @@ import { createLookups } from './index/lookups.ts';
 import type { Layout } from './index/protocol.ts';
 import type { Reader } from './index/reader.ts';
 import { createRegistryLookups } from './index/registry-lookups.ts';
-import { digestDigits, formatRegistryRow, neededBlobs } from './index/registry-rows.ts';
-import { formatImageRow, formatProofRow, formatRemoteRow, hashKey, idDigits } from './index/rows.ts';
+import { formatRegistryRow, neededBlobs } from './index/registry-rows.ts';
+import { digestDigits, formatImageRow, formatProofRow, formatRemoteRow, hashKey, idDigits } from './index/rows.ts';
 import type { IndexRequest, Writer } from './index-thread.ts';
 import { refuseOnceClosed } from './refuse-once-closed.ts';
 import type { RegistryStore } from './registry-store.ts';
@@ -90,15 +90,21 @@ export async function createStore({ layout, readOnly, reader, writer, patience }
     touch: (imageId) => lastUsed.touch(idDigits(imageId)),
 
     temporaryPath,
-    async commit({ path, stamp, image, manifest, remote, proofs = [] }) {
-      await request('commit', {
+    async commit({ path, stamp, image, manifest, remote, proofs = [], archive }) {
+      const placed = archive && registry.store.commitBlob(archive); // in the same transaction, unless many write
+      const listed = request('commit', {
         path,
         stamp,
-        image: formatImageRow(image),
+        image: formatImageRow(image, archive),
         manifest,
         proofs: proofs.map(formatProofRow),
         ...(remote && { remote: formatRemoteRow(remote.url, remote.record) }),
       });
+      const [first, second] = await Promise.allSettled([placed, listed]);
+      if (second.status === 'rejected') {
+        if (archive) await registry.store.discardBlobs([archive.digest]).catch(() => undefined); // gc removes it then
+        throw first.status === 'rejected' ? first.reason : second.reason;
+      }
       return (await lookups.getImage(image.imageId)) ?? notListed(image.imageId);
     },
     relist: ({ image, manifest, stamp }) =>

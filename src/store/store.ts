@@ -1,10 +1,10 @@
 import type { ImageId } from '../image/image-id.ts';
 import type { Labels } from '../image/labels.ts';
 import type { Dependency } from '../image/manifest.ts';
-import type { Proof } from '../image/proof.ts';
+import type { ArchiveSignature, Proof } from '../image/proof.ts';
 import type { FileStamp } from '../system/files.ts';
 import type { HostLevel } from './host-levels.ts';
-import type { BlobState, RegistryStore } from './registry-store.ts';
+import type { BlobState, RegistryStore, StoredBlob } from './registry-store.ts';
 
 /** One image in the store. Times are milliseconds since the epoch. */
 export type StoredImage = {
@@ -26,6 +26,24 @@ export type StoredImage = {
   readonly weak: boolean;
   /** As in the manifest. They are part of the row so that walking a stored tree reads no manifests. */
   readonly dependencies: readonly Dependency[];
+  /** Its archive as it was transferred, if that is kept too. */
+  readonly archive?: KeptArchive;
+};
+
+/** An archive as it was transferred: a file of `blobs/sha256`. */
+export type KeptArchive = StoredBlob & {
+  /** `none`, or the name of the program that decompresses it. */
+  readonly compression: string;
+};
+
+/** A kept archive, with all that is needed to offer it to others as it was offered to this store. */
+export type SignedArchive = KeptArchive & {
+  /** Of its file, which may be damaged or gone, as any blob: `digestState` tells. */
+  readonly path: string;
+  /** Where it was fetched from: a URL without credentials and query, or a path. */
+  readonly source: string;
+  /** The signature files that are about exactly these bytes, and were good when they came; none if it was not verified. */
+  readonly signatures: readonly ArchiveSignature[];
 };
 
 /** The cached state of one exact URL. */
@@ -46,13 +64,18 @@ export type Commit = {
   readonly path: string;
   /** Of the descriptor that was hashed: another file at that path is refused. */
   readonly stamp: FileStamp;
-  readonly image: Omit<StoredImage, 'importedAtMs' | 'lastUsedAtMs'>;
+  readonly image: Omit<StoredImage, 'importedAtMs' | 'lastUsedAtMs' | 'archive'>;
   /** The JSON document as in the archive. */
   readonly manifest: string;
   /** Written in the same transaction. `url` is exact; only its hash is stored. */
   readonly remote?: { readonly url: string; readonly record: Remote };
   /** What made the image trusted. */
   readonly proofs?: readonly Proof[];
+  /**
+   * The archive as it was transferred, if it is to be kept: a verified, synced file of the same filesystem. Afterwards it is gone from
+   * `path`, whatever the outcome. An archive with a signature does not give way to one without.
+   */
+  readonly archive?: KeptArchive & { readonly path: string; readonly stamp: FileStamp };
 };
 
 /** The strong validator of a partial download. @see rules.md H4 */
@@ -141,6 +164,8 @@ type ImageStore = AsyncDisposable & {
    * @param image - an image ID, or the reference of a registry image.
    */
   proofsOf(image: string): Promise<readonly Proof[]>;
+  /** The archive of an image as it was transferred; undefined if it is not kept. */
+  archiveOf(imageId: ImageId): Promise<SignedArchive | undefined>;
   /**
    * The best image of that name that has all of `labels`, and none of `defaults` with another value.
    *
@@ -200,9 +225,9 @@ type ImageStore = AsyncDisposable & {
   /** Ends a repair: all blobs that can be listed are listed again, and the store can be opened normally. */
   endRelisting(): Promise<void>;
   /**
-   * Unlists an image, and removes its blob and its remotes.
+   * Unlists an image, and removes its blob, its archive and its remotes.
    *
-   * @param options.keepsFile - the blob stays, since a file that could not be read may be good.
+   * @param options.keepsFile - the blob and the archive stay, since a file that could not be read may be good.
    * @returns bytes freed. @throws NOT_IN_STORE
    */
   remove(imageId: ImageId, options?: { readonly keepsFile?: boolean }): Promise<number>;

@@ -10,7 +10,7 @@ import { openStore } from '../../src/store/open-store.ts';
 import type { Commit, Store, StoredImage } from '../../src/store/store.ts';
 import { stampFile } from '../../src/system/files.ts';
 
-export type BlobOptions = Partial<Omit<StoredImage, 'labels'>> & {
+export type BlobOptions = Partial<Omit<StoredImage, 'labels' | 'archive'>> & {
   readonly content?: Uint8Array;
   readonly labels?: Readonly<Record<string, string>>;
 };

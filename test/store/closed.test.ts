@@ -40,6 +40,7 @@ function everyCall(store: Store, imageId: Awaited<ReturnType<typeof putImage>>['
     resolveId: () => store.resolveId(imageId),
     getImage: () => store.getImage(imageId),
     proofsOf: () => store.proofsOf(imageId),
+    archiveOf: () => store.archiveOf(imageId),
     findImage: () => store.findImage('a', new Map()),
     findIntactAtOnce: () => store.findIntactAtOnce('a', new Map()),
     imagesNamed: () => store.imagesNamed('a'),

@@ -1,9 +1,11 @@
 import { lstatSync } from 'node:fs';
+import { join } from 'node:path';
 
 import { hasCode, ImageError } from '../../errors.ts';
 import { checkExpected, type Expected } from '../../image/expected.ts';
 import { isImageId, parseImageIdPrefix, shortImageId } from '../../image/image-id.ts';
 import { type Labels, matchLabels } from '../../image/labels.ts';
+import type { Proof } from '../../image/proof.ts';
 import { blobPathIn, fileColumns, hasStamp } from '../blobs.ts';
 import type { Store, StoredImage } from '../store.ts';
 import { damagedIndex } from '../store-error.ts';
@@ -11,6 +13,7 @@ import type { Layout } from './protocol.ts';
 import type { Reader, Row } from './reader.ts';
 import {
   byImport,
+  digestDigits,
   hashKey,
   idDigits,
   imageColumns,
@@ -28,6 +31,7 @@ type Lookups = Pick<
   | 'resolveId'
   | 'getImage'
   | 'proofsOf'
+  | 'archiveOf'
   | 'findImage'
   | 'findIntactAtOnce'
   | 'imagesNamed'
@@ -42,7 +46,7 @@ type Lookups = Pick<
 /** At most this many image IDs are listed for an ambiguous prefix. */
 const shownCandidates = 8;
 
-export function createLookups(reader: Reader, { index: path, blobs }: Layout): Lookups {
+export function createLookups(reader: Reader, { index: path, blobs, registryBlobs }: Layout): Lookups {
   const select = `SELECT seq, ${imageColumns}, ${fileColumns} FROM images`;
   const byId = reader.prepare(`${select} WHERE id = ?`);
   const byPrefix = reader.prepare('SELECT id FROM images WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?');
@@ -53,10 +57,12 @@ export function createLookups(reader: Reader, { index: path, blobs }: Layout): L
   const pageOfAlone = reader.prepare(`${select} ${importPage(isAlone)}`);
   const manifestOf = reader.prepare('SELECT manifest FROM images WHERE id = ?');
   const remoteOf = reader.prepare('SELECT * FROM remotes WHERE key = ?');
-  const proofsOf = reader.prepare('SELECT * FROM proofs WHERE image = ? ORDER BY kind, signers');
+  const proofsOf = reader.prepare('SELECT * FROM proofs WHERE image = ? ORDER BY kind, signers, covers');
   const answerOf = reader.prepare('SELECT value, answered_at FROM answers WHERE key = ?');
 
   const toImage = parsingRows(path, parseImageRow);
+  const findProofs = async (key: string): Promise<readonly Proof[]> =>
+    (await proofsOf.all(key)).map(parsingRows(path, parseProofRow)).filter((proof) => proof !== undefined);
 
   return {
     async resolveId(text) {
@@ -75,9 +81,15 @@ export function createLookups(reader: Reader, { index: path, blobs }: Layout): L
       const row = await byId.get(idDigits(imageId));
       return row && toImage(row);
     },
-    async proofsOf(image) {
-      const rows = await proofsOf.all(isImageId(image) ? idDigits(image) : image);
-      return rows.map(parsingRows(path, parseProofRow)).filter((proof) => proof !== undefined);
+    proofsOf: (image) => findProofs(isImageId(image) ? idDigits(image) : image),
+    async archiveOf(imageId) {
+      const row = await byId.get(idDigits(imageId));
+      const { archive, source } = row ? toImage(row) : {};
+      if (!archive || source === undefined) return undefined;
+      const { digest } = archive;
+      const proofs = await findProofs(idDigits(imageId));
+      const signatures = proofs.filter((proof) => proof.kind === 'openpgp').filter(({ covers }) => covers === digest);
+      return { ...archive, path: join(registryBlobs, digestDigits(digest)), source, signatures };
     },
     findImage(name, labels, defaults) {
       const version = labels.get('version');

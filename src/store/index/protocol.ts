@@ -6,7 +6,7 @@ import type { GarbageReport } from '../store.ts';
 export const busyMs = 10_000;
 
 /** Version of the index, `PRAGMA user_version`: the number of steps that lead to it in `writer/open-index.ts`. */
-export const indexVersion = 6;
+export const indexVersion = 7;
 
 /** The paths of a store, and the modes of its files and directories. Plain data, since it is sent to the thread. */
 export type Layout = {
@@ -40,6 +40,10 @@ export type ImageRow = {
   /** A list of fingerprints; null when it was imported without verification. */
   readonly verified: string | null;
   readonly weak: number;
+  /** The archive as it was transferred, if it is kept: the hex digits of its digest, its bytes, and how it is compressed. */
+  readonly archive: string | null;
+  readonly archiveSize: number | null;
+  readonly compression: string | null;
 };
 
 export type RemoteRow = {

@@ -11,8 +11,18 @@ import { inStore } from '../store-error.ts';
 import { readOciIndex, salvageEntries } from './oci-index.ts';
 import type { Layout } from './protocol.ts';
 import type { Reader } from './reader.ts';
-import { digestDigits, parseDigestPrefix, parseRegistryRow, registryColumns, toDigest } from './registry-rows.ts';
-import { byImport, flagOf, idDigits, importPage, numberOf, parsingRows, textOf } from './rows.ts';
+import { parseDigestPrefix, parseRegistryRow, registryColumns } from './registry-rows.ts';
+import {
+  byImport,
+  digestDigits,
+  flagOf,
+  idDigits,
+  importPage,
+  numberOf,
+  parsingRows,
+  textOf,
+  toDigest,
+} from './rows.ts';
 
 type RegistryLookups = Pick<
   RegistryStore,
@@ -50,10 +60,10 @@ export function createRegistryLookups(
     ORDER BY digest LIMIT ?3`);
   const stampOf = reader.prepare(`SELECT ${stampColumns} FROM blobs WHERE digest = ?`);
   const blobPage = reader.prepare(`
-    SELECT digest, size, EXISTS (SELECT 1 FROM registry_blobs WHERE registry_blobs.digest = blobs.digest) needed
+    SELECT digest, size, EXISTS (SELECT 1 FROM needed_blobs WHERE needed_blobs.digest = blobs.digest) needed
     FROM blobs WHERE digest > ? ORDER BY digest LIMIT ${pageRows}`);
   const recordedBlob = reader.prepare(`
-    SELECT 1 FROM registry_blobs WHERE digest = ?1
+    SELECT 1 FROM needed_blobs WHERE digest = ?1
     UNION ALL SELECT 1 FROM blobs WHERE digest = ?1 AND owner IS NULL`);
   const ownerOf = reader.prepare('SELECT owner FROM blobs WHERE digest = ?');
   /** A living process has its directory in `tmp`; opening the store for writing removes those of dead ones. */

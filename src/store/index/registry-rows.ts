@@ -1,23 +1,20 @@
-import { type Digest, isDigest } from '../../image/digest.ts';
 import { parseHashPrefix } from '../../image/image-id.ts';
 import type { GoPlatform } from '../../image/platform.ts';
 import type { Referrer, RegistryCommit, RegistryImage, StoredDescriptor } from '../registry-store.ts';
 import type { RegistryRow } from './protocol.ts';
 import type { Row } from './reader.ts';
-import { flagOf, idDigits, imageIdOf, listOf, numberOf, optionalNumberOf, optionalTextOf, textOf } from './rows.ts';
-
-const digestPrefix = 'sha256:';
-
-/** The hex digits of a digest, or of a prefix of one. They are its key in the index and the name of its file. */
-export function digestDigits(digest: string): string {
-  return digest.slice(digestPrefix.length);
-}
-
-export function toDigest(digits: string): Digest {
-  const digest = digestPrefix + digits;
-  if (!isDigest(digest)) throw new Error('a digest is damaged');
-  return digest;
-}
+import {
+  digestDigits,
+  flagOf,
+  idDigits,
+  imageIdOf,
+  listOf,
+  numberOf,
+  optionalNumberOf,
+  optionalTextOf,
+  textOf,
+  toDigest,
+} from './rows.ts';
 
 export function formatRegistryRow(commit: RegistryCommit): RegistryRow {
   const { manifest, index, oci, platform, platforms, referrers, imageId } = commit;

@@ -1,10 +1,11 @@
 import { hash } from 'node:crypto';
 
+import { type Digest, isDigest } from '../../image/digest.ts';
 import { type ImageId, isImageId } from '../../image/image-id.ts';
 import type { Labels } from '../../image/labels.ts';
 import type { Dependency } from '../../image/manifest.ts';
 import type { Proof } from '../../image/proof.ts';
-import type { Commit, Remote, StoredImage } from '../store.ts';
+import type { Commit, KeptArchive, Remote, StoredImage } from '../store.ts';
 import { damagedIndex } from '../store-error.ts';
 import type { ImageRow, ProofRow, RemoteRow } from './protocol.ts';
 import type { Query, Row } from './reader.ts';
@@ -16,13 +17,26 @@ export function idDigits(imageId: string): string {
   return imageId.slice(idPrefix.length);
 }
 
+const digestPrefix = 'sha256:';
+
+/** The hex digits of a digest, or of a prefix of one. They are its key in the index and the name of its file. */
+export function digestDigits(digest: string): string {
+  return digest.slice(digestPrefix.length);
+}
+
+export function toDigest(digits: string): Digest {
+  const digest = digestPrefix + digits;
+  if (!isDigest(digest)) throw new Error('a digest is damaged');
+  return digest;
+}
+
 export function imageIdOf(row: Row, column: string): ImageId {
   const imageId = idPrefix + textOf(row, column);
   if (!isImageId(imageId)) throw new Error(`the column ${column} holds no image ID`);
   return imageId;
 }
 
-export function formatImageRow(image: Commit['image']): ImageRow {
+export function formatImageRow(image: Commit['image'], archive?: KeptArchive): ImageRow {
   return {
     id: idDigits(image.imageId),
     name: image.name,
@@ -37,15 +51,19 @@ export function formatImageRow(image: Commit['image']): ImageRow {
     digest: image.digest,
     verified: image.verified === false ? null : JSON.stringify(image.verified),
     weak: Number(image.weak),
+    archive: archive ? digestDigits(archive.digest) : null,
+    archiveSize: archive?.size ?? null,
+    compression: archive?.compression ?? null,
   };
 }
 
 /** The columns that `parseImageRow` reads. */
 export const imageColumns =
-  'id, name, labels, dependencies, size, imported_at, last_used_at, latest, source, digest, verified, weak';
+  'id, name, labels, dependencies, size, imported_at, last_used_at, latest, source, digest, verified, weak, archive, archive_size, compression';
 
 export function parseImageRow(row: Row): StoredImage {
   const isVerified = optionalTextOf(row, 'verified') !== undefined;
+  const archive = optionalTextOf(row, 'archive');
   return {
     imageId: imageIdOf(row, 'id'),
     name: textOf(row, 'name'),
@@ -59,6 +77,13 @@ export function parseImageRow(row: Row): StoredImage {
     verified: isVerified && listOf(row, 'verified').map(String),
     weak: flagOf(row, 'weak'),
     dependencies: listOf(row, 'dependencies').map(parseDependency),
+    ...(archive !== undefined && {
+      archive: {
+        digest: toDigest(archive),
+        size: numberOf(row, 'archive_size'),
+        compression: textOf(row, 'compression'),
+      },
+    }),
   };
 }
 

@@ -119,7 +119,10 @@ function writeMessage(context: GroupContext, message: GroupMessage, stamp: FileS
   switch (message.task) {
     case 'commit': {
       const { image, manifest, remote, proofs } = message.request;
-      if (stamp) rows.putImage(image, manifest, stamp, Date.now());
+      const { archive } = image;
+      if (archive !== null) requireIntact(join(layout.registryBlobs, archive), registry.blob(archive));
+      const isProven = proofs.some(({ covers }) => covers === `sha256:${archive}`);
+      if (stamp) rows.putImage(image, manifest, stamp, Date.now(), isProven);
       if (stamp) rows.putProofs(image.id, proofs);
       if (remote) rows.putRemote(remote);
       return;

@@ -133,6 +133,9 @@ function readVersion(db: DatabaseSync, path: string, supported: number): number 
  *
  * Version 6 keeps `proofs`: what made images trusted. `image` is the ID of an image or the reference of a registry image. A later proof by
  * the same signers takes the place of an earlier one.
+ *
+ * Version 7 keeps the archives of images as they were transferred: `archive` is the digest of a blob. `needed_blobs` are those that
+ * images need. A proof about an archive that is kept stays, also if the same signers have signed another archive of that image.
  */
 export const schemaSteps = [
   `
@@ -267,5 +270,27 @@ export const schemaSteps = [
     bytes BLOB NOT NULL,
     PRIMARY KEY (image, kind, signers)
   ) STRICT, WITHOUT ROWID;
+  `,
+  `
+  ALTER TABLE images ADD COLUMN archive TEXT;
+  ALTER TABLE images ADD COLUMN archive_size INTEGER;
+  ALTER TABLE images ADD COLUMN compression TEXT;
+  CREATE INDEX images_by_archive ON images (archive) WHERE archive IS NOT NULL;
+  CREATE VIEW needed_blobs AS
+    SELECT digest FROM registry_blobs
+    UNION ALL SELECT archive FROM images WHERE archive IS NOT NULL;
+
+  ALTER TABLE proofs RENAME TO proofs_by_signers;
+  CREATE TABLE proofs (
+    image TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    signers TEXT NOT NULL,
+    covers TEXT NOT NULL,
+    facts TEXT NOT NULL,
+    bytes BLOB NOT NULL,
+    PRIMARY KEY (image, kind, signers, covers)
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO proofs SELECT image, kind, signers, covers, facts, bytes FROM proofs_by_signers;
+  DROP TABLE proofs_by_signers;
   `,
 ] as const satisfies readonly string[] & { readonly length: typeof indexVersion };

@@ -50,7 +50,7 @@ export function openWriter(
   if (indexFile.isStale()) indexWriter.mark(); // a process was killed, or another tool wrote the file
 
   const context = { db, layout, rows, registry, owner: owner.name };
-  const removing = { db, layout, registry, foreign: createForeignBlobs(indexFile, layout), indexWriter };
+  const removing = { db, layout, rows, registry, foreign: createForeignBlobs(indexFile, layout), indexWriter };
   const group = createGroup<GroupMessage>((messages) => {
     const beganMs = performance.now();
     const failures = writeGroup(context, messages);
@@ -103,7 +103,7 @@ export function openWriter(
             break;
           case 'remove':
             group.flush(); // earlier requests take effect first
-            answers.push(answer(message, () => removeImage(db, rows, layout.blobs, message.request)));
+            answers.push(answer(message, () => removeImage(removing, message.request)));
             break;
           case 'removeRegistryImage':
             group.flush();

@@ -40,15 +40,15 @@ export function createRegistryRows(db: DatabaseSync): RegistryRows {
     VALUES (:digest, :size, :mtimeNs, :ctimeNs, :inode, :owner)
     ON CONFLICT DO UPDATE SET
       size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns, inode = excluded.inode,
-      owner = CASE WHEN EXISTS (SELECT 1 FROM registry_blobs WHERE digest = :digest) THEN NULL ELSE excluded.owner END`);
+      owner = CASE WHEN EXISTS (SELECT 1 FROM needed_blobs WHERE digest = :digest) THEN NULL ELSE excluded.owner END`);
   const setStamp = db.prepare(
     'UPDATE blobs SET mtime_ns = :mtimeNs, ctime_ns = :ctimeNs, inode = :inode WHERE digest = :digest',
   );
   const blob = db.prepare('SELECT size, mtime_ns mtimeNs, ctime_ns ctimeNs, inode, owner FROM blobs WHERE digest = ?');
   blob.setReadBigInts(true); // nanoseconds since the epoch do not fit into a number
   const deleteBlob = db.prepare('DELETE FROM blobs WHERE digest = ?');
-  const needed = db.prepare('SELECT 1 FROM registry_blobs WHERE digest = ?');
-  const unneeded = db.prepare('SELECT digest FROM blobs WHERE digest NOT IN (SELECT digest FROM registry_blobs)');
+  const needed = db.prepare('SELECT 1 FROM needed_blobs WHERE digest = ?');
+  const unneeded = db.prepare('SELECT digest FROM blobs WHERE digest NOT IN (SELECT digest FROM needed_blobs)');
   const owners = db.prepare('SELECT DISTINCT owner FROM blobs WHERE owner IS NOT NULL');
   const disown = db.prepare('UPDATE blobs SET owner = NULL WHERE digest = ?');
 

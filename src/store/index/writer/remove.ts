@@ -10,23 +10,26 @@ import type { Rows } from './rows.ts';
 import { withTransaction, withWriteLock } from './transaction.ts';
 
 /**
- * Unlists an image, and only then removes its blob, so that every listed image has its blob.
+ * Unlists an image, and only then removes its blob and its archive, so that every listed image has its blobs.
  *
- * @returns bytes freed, 0 when the blob was gone already; undefined when no such image is listed.
+ * @returns bytes freed, 0 when they were gone already; undefined when no such image is listed.
  */
 export function removeImage(
-  db: DatabaseSync,
-  rows: Rows,
-  blobs: string,
+  { db, layout, rows, registry, foreign }: Removing,
   { id, keepsFile }: MessageOf<'remove'>['request'],
 ): number | undefined {
-  const listed = withTransaction(db, 'FULL', () => {
-    if (rows.sizeOf(id) === undefined) return false;
-    rows.deleteImage(id);
-    return true;
-  });
+  const listed = withTransaction(db, 'FULL', () =>
+    rows.sizeOf(id) === undefined ? undefined : { archive: rows.deleteImage(id) },
+  );
   if (!listed) return undefined;
-  return keepsFile ? 0 : discardBlob(db, rows, blobs, id);
+  if (keepsFile) return 0;
+  const bytes = discardBlob(db, rows, layout.blobs, id);
+  const { archive } = listed;
+  if (archive === undefined) return bytes;
+  const discarding = { db, registry, foreign, registryBlobs: layout.registryBlobs, owner: null };
+  const { removed, bytes: ofArchive } = discardRegistryBlobs(discarding, [archive]);
+  deleteGoneRows(db, registry, layout.registryBlobs, () => removed);
+  return bytes + ofArchive;
 }
 
 /**
@@ -46,9 +49,10 @@ export function discardBlob(db: DatabaseSync, rows: Rows, blobs: string, id: str
   });
 }
 
-type RegistryRemoving = {
+type Removing = {
   readonly db: DatabaseSync;
   readonly layout: Layout;
+  readonly rows: Rows;
   readonly registry: RegistryRows;
   /** What index.json lists for other tools. */
   readonly foreign: ForeignBlobs;
@@ -61,7 +65,7 @@ type RegistryRemoving = {
  * @returns bytes freed; undefined when no such image is listed.
  */
 export function removeRegistryImage(
-  { db, layout, registry, foreign, indexWriter }: RegistryRemoving,
+  { db, layout, registry, foreign, indexWriter }: Removing,
   asked: RegistryAsked,
 ): number | undefined {
   const blobs = withTransaction(db, 'FULL', () => {
@@ -79,7 +83,7 @@ export function removeRegistryImage(
 
 /** Removes blobs that this process has imported, unless something needs them. */
 export function discardImported(
-  { db, layout, registry, foreign }: RegistryRemoving,
+  { db, layout, registry, foreign }: Removing,
   owner: string,
   digests: readonly string[],
 ): void {
@@ -90,17 +94,18 @@ export function discardImported(
 
 /**
  * Removes a damaged blob and unlists the images that need it. Their other blobs stay until gc, so that the images can
- * be fetched again without them.
+ * be fetched again without them. An image whose archive it is stays listed, without its archive.
  *
  * @returns the references of the images.
  */
 export function dropBlob(
-  { db, layout, registry, indexWriter }: RegistryRemoving,
+  { db, layout, rows, registry, indexWriter }: Removing,
   { digest, keepsFile }: MessageOf<'dropBlob'>['request'],
 ): readonly string[] {
   const references = withTransaction(db, 'FULL', () => {
     const users = registry.referencesTo(digest);
     for (const reference of users) registry.deleteImages({ reference });
+    rows.deleteArchive(digest);
     registry.deleteBlob(digest);
     return users;
   });

@@ -3,11 +3,13 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { FileStamp } from '../../../system/files.ts';
 import type { AnswerRow, ImageRow, ProofRow, RemoteRow } from '../protocol.ts';
 
+type Archive = Pick<ImageRow, 'archive' | 'archiveSize' | 'compression'>;
 type KeptImageFacts = KeptFacts & Pick<ImageRow, 'digest'>;
 
 /** Reads and writes single rows; to write, the caller holds a transaction. */
 export type Rows = {
-  putImage(image: ImageRow, manifest: string, stamp: FileStamp, nowMs: number): void;
+  /** @param isProven - whether its archive is signed. One that is not does not replace one that is. */
+  putImage(image: ImageRow, manifest: string, stamp: FileStamp, nowMs: number, isProven?: boolean): void;
   /** @param image - the ID of an image, or the reference of a registry image. */
   putProofs(image: string, proofs: readonly ProofRow[]): void;
   putRemote(remote: RemoteRow): void;
@@ -17,7 +19,10 @@ export type Rows = {
   setUsed(id: string, atMs: number): void;
   /** Undefined when the image is not listed. */
   sizeOf(id: string): number | undefined;
-  deleteImage(id: string): void;
+  /** @returns the digest of the image's archive, which nothing may need any more. */
+  deleteImage(id: string): string | undefined;
+  /** Forgets an archive, but not the images. */
+  deleteArchive(digest: string): void;
   /** Deletes remotes of images that are not listed. */
   deleteDanglingRemotes(): void;
 };
@@ -31,6 +36,12 @@ const putsBetween = 1024;
 
 export function createRows(db: DatabaseSync): Rows {
   const kept = db.prepare('SELECT latest, source, digest, verified, weak FROM images WHERE id = ?');
+  const archiveOf = db.prepare('SELECT archive, archive_size archiveSize, compression FROM images WHERE id = ?');
+  const isSigned = db.prepare("SELECT 1 FROM proofs WHERE image = :id AND covers = 'sha256:' || :archive");
+  const disown = db.prepare('UPDATE blobs SET owner = NULL WHERE digest = ?');
+  const deleteArchive = db.prepare(
+    'UPDATE images SET archive = NULL, archive_size = NULL, compression = NULL WHERE archive = ?',
+  );
   const putImage = db.prepare(upsert('images', 'id', imageValues));
   const putRemote = db.prepare(`
     INSERT OR REPLACE INTO remotes (key, image, etag, last_modified, max_age, checked_at, signature_url)
@@ -38,6 +49,9 @@ export function createRows(db: DatabaseSync): Rows {
   const putProof = db.prepare(`
     INSERT OR REPLACE INTO proofs (image, kind, signers, covers, facts, bytes)
     VALUES (:image, :kind, :signers, :covers, :facts, :bytes)`);
+  const replaceProofs = db.prepare(`
+    DELETE FROM proofs WHERE image = :image AND kind = :kind AND signers = :signers
+      AND covers <> coalesce((SELECT 'sha256:' || archive FROM images WHERE id = :image), '')`);
   const deleteProofs = db.prepare('DELETE FROM proofs WHERE image = ?');
   const putAnswer = db.prepare(
     'INSERT OR REPLACE INTO answers (key, value, answered_at) VALUES (:key, :value, :answeredAtMs)',
@@ -58,14 +72,27 @@ export function createRows(db: DatabaseSync): Rows {
   const forgetConversion = db.prepare('UPDATE registry_images SET image = NULL WHERE image = ?');
   const deleteDangling = db.prepare('DELETE FROM remotes WHERE image NOT IN (SELECT id FROM images)');
 
+  /** The archive that an image has from now on. */
+  const chooseArchive = ({ id, archive, archiveSize, compression }: ImageRow, isProven: boolean): Archive => {
+    const old = archiveOf.get(id) as Archive | undefined;
+    const isKept = old?.archive && (archive === null || (!isProven && isSigned.get({ id, archive: old.archive })));
+    return isKept ? old : { archive, archiveSize, compression };
+  };
+
   return {
-    putImage(image, manifest, stamp, nowMs) {
+    putImage(image, manifest, stamp, nowMs, isProven = false) {
       // The statement names exactly these columns of a STRICT table.
       const old = kept.get(image.id) as KeptImageFacts | undefined;
-      putImage.run({ ...(old ? mergeRow(old, image) : image), ...stamp, manifest, nowMs });
+      const archive = chooseArchive(image, isProven);
+      putImage.run({ ...(old ? mergeRow(old, image) : image), ...archive, ...stamp, manifest, nowMs });
+      if (image.archive !== null) disown.run(image.archive); // also if it is not chosen: gc removes it then
     },
     putProofs: (image, proofs) => {
-      for (const proof of proofs) putProof.run({ image, ...proof });
+      for (const proof of proofs) {
+        const { kind, signers } = proof;
+        replaceProofs.run({ image, kind, signers });
+        putProof.run({ image, ...proof });
+      }
     },
     putRemote: (remote) => void putRemote.run(remote),
     putAnswer({ key, value, answeredAtMs }) {
@@ -83,11 +110,14 @@ export function createRows(db: DatabaseSync): Rows {
       return typeof found === 'number' ? found : undefined;
     },
     deleteImage: (id) => {
+      const { archive = null } = (archiveOf.get(id) as Archive | undefined) ?? {};
       deleteImage.run(id);
       deleteRemotes.run(id);
       forgetConversion.run(id);
       deleteProofs.run(id);
+      return archive ?? undefined;
     },
+    deleteArchive: (digest) => void deleteArchive.run(digest),
     deleteDanglingRemotes: () => void deleteDangling.run(),
   };
 }
@@ -107,6 +137,9 @@ const imageValues = {
   digest: ':digest',
   verified: ':verified',
   weak: ':weak',
+  archive: ':archive',
+  archive_size: ':archiveSize',
+  compression: ':compression',
   mtime_ns: ':mtimeNs',
   ctime_ns: ':ctimeNs',
   inode: ':inode',

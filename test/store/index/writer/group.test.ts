@@ -71,7 +71,8 @@ test('a group that another process keeps from beginning waits for its lock once,
       dependencies: '[]',
       size: 1,
     };
-    const about = { latest: 0, source: 'a', digest: 'a', verified: null, weak: 0 };
+    const archive = { archive: null, archiveSize: null, compression: null };
+    const about = { latest: 0, source: 'a', digest: 'a', verified: null, weak: 0, ...archive };
     return { id, task: 'commit', request: { path, stamp, image: { ...image, ...about }, manifest: '{}', proofs: [] } };
   });
   using other = new DatabaseSync(layout.index);

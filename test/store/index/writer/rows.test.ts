@@ -20,6 +20,9 @@ const imports: fc.Arbitrary<ImageRow> = fc.record({
   digest: fc.constantFrom('sha256:a', 'sha256:b'),
   verified: fc.option(signers.map((list) => JSON.stringify(list))),
   weak: fc.constantFrom(0, 1),
+  archive: fc.constant(null),
+  archiveSize: fc.constant(null),
+  compression: fc.constant(null),
 });
 
 function signersOf({ verified }: ImageRow): readonly unknown[] {
