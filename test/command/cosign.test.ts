@@ -115,6 +115,7 @@ test('what proved who signed an image is shown, and judged again without a netwo
   const refused = await judge(name);
   t.is(refused.code, 5);
   t.regex(refused.stdout, /KEY_UNKNOWN\njudged 1 image: 1 would be refused\n$/);
+  t.regex(refused.stderr, /--prefix .* KEYFILE\.\n$/); // keys of registries are not discovered
   t.is(registry.requests.length, length);
   t.is((await judge('--repair')).code, 2);
 });

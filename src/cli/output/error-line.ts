@@ -19,9 +19,9 @@ export function errorLine(error: ImageError, reference?: string, request?: AppIn
 
 /** One line for each of several failures. */
 export function errorLines(
-  failures: readonly { readonly asked: string | undefined; readonly error: ImageError }[],
+  failures: readonly { readonly asked: string | undefined; readonly request?: AppInput; readonly error: ImageError }[],
 ): string {
-  return failures.map(({ asked, error }) => `${errorLine(error, asked)}\n`).join('');
+  return failures.map(({ asked, request, error }) => `${errorLine(error, asked, request)}\n`).join('');
 }
 
 /** The causes of an error, the outermost first, one line each: for `--debug`. */

@@ -1,4 +1,4 @@
-import { type ImageError, type Repaired, type Store } from '../../../internal.ts';
+import { type AppInput, type ImageError, type Repaired, type Store } from '../../../internal.ts';
 import type { Io, Run } from '../../command.ts';
 import { type Access, openCliStore, openForRepair } from '../../open-store.ts';
 import type { CommandLine } from '../../options/command-line.ts';
@@ -7,8 +7,12 @@ import { errorLines } from '../../output/error-line.ts';
 import { exitCodeOf, sharedExitCode } from '../../output/exit-code.ts';
 import { write } from '../../output/write.ts';
 
-/** A part of a command that failed; other parts may have succeeded. */
-export type Failure = { readonly asked: string | undefined; readonly error: ImageError };
+/** A part of a command that failed; other parts may have succeeded. `request`: how it would be asked for, where `asked` does not tell. */
+export type Failure = {
+  readonly asked: string | undefined;
+  readonly request?: AppInput;
+  readonly error: ImageError;
+};
 
 /** A subcommand with valid arguments. */
 type Prepared = {
