@@ -248,7 +248,7 @@ export function checkStoreOptions(options: StoreOptions): StoreOptions & { reado
 export function checkKeystoreOptions(options: KeystoreOptions): KeystoreOptions {
   const checked = checkMembers<KeystoreOptions>(
     options,
-    { dirs: listOf(absolutePath, 1), onWarning: callback, workerUrl },
+    { dirs: listOf(absolutePath, 1), trustedRoot: absolutePath, onWarning: callback, workerUrl },
     'openKeystore',
   );
   return { ...checked, dirs: required(checked.dirs, 'dirs') };

@@ -21,9 +21,9 @@ export function engineKeystoreOf(keystore: Keystore): EngineKeystore {
 
 /** Opens the trusted keys of some directories. Nothing is read before it is needed. @throws USAGE */
 export async function openKeystore(options: KeystoreOptions): Promise<Keystore> {
-  const { dirs, onWarning, workerUrl } = checkKeystoreOptions(options);
+  const { dirs, trustedRoot, onWarning, workerUrl } = checkKeystoreOptions(options);
   const threads = { workers: 1, sessionsPerWorker: 1, filename: workerFileOf(workerUrl) };
-  const engine = await openEngineKeystore({ dirs, ...(onWarning && { onWarning }) });
+  const engine = await openEngineKeystore({ dirs, trustedRoot, ...(onWarning && { onWarning }) });
   const keystore: Keystore = {
     dirs,
     async trust(key, options) {

@@ -188,6 +188,11 @@ export type KeystoreOptions = {
    * directory adds keys, and can mask those of earlier ones. They need not exist.
    */
   readonly dirs: readonly string[];
+  /**
+   * The absolute path of a trusted_root.json of sigstore, which certificates, log entries and time stamps are judged by, in place of
+   * `trustedkeys/trusted_root.json` of the last directory that has one.
+   */
+  readonly trustedRoot?: string | undefined;
   /** Receives one message for each key file that is skipped. */
   readonly onWarning?: ((message: string) => void) | undefined;
   /** As in StoreOptions. */

@@ -1,10 +1,17 @@
-import { access } from 'node:fs/promises';
+import { access, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import test from 'ava';
 
-import { hasCode, openKeystore, type TrustOptions } from '../../src/index.ts';
+import { formatRule } from '../../src/image/sigstore/identity.ts';
+import { createFetcher, hasCode, openKeystore, type TrustOptions } from '../../src/index.ts';
+import { serveReferrers } from '../helpers/attached.ts';
+import { putBundle } from '../helpers/cosign.ts';
 import { openGpg } from '../helpers/keys.ts';
+import { openPublic } from '../helpers/public-store.ts';
+import { startRegistry } from '../helpers/registry.ts';
+import { layerOf } from '../helpers/registry-fetching.ts';
+import { createAuthorities, provider, workflow } from '../helpers/sigstore.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
 const gpg = await openGpg();
@@ -88,4 +95,27 @@ test('what a keystore is given is checked', async (t) => {
     const error = await t.throwsAsync(call, undefined, option);
     t.true(hasCode(error, 'USAGE') && error.details.option === option, `${option}: ${String(error)}`);
   }
+});
+
+test('certificates are judged by the trusted root that is named, or that of the directories', async (t) => {
+  const authorities = await createAuthorities();
+  const registry = await startRegistry(t);
+  const image = registry.putImage('team/app', '1', { layers: [await layerOf({ a: 'a' })] });
+  const bundle = Buffer.from(JSON.stringify(await authorities.bundle({ digest: image.digest })));
+  serveReferrers(registry, 'team/app', { to: image, manifests: [putBundle(registry, 'team/app', image, bundle)] });
+  const dir = await temporaryDirectory(t);
+  const trustedRoot = join(dir, 'named.json');
+  await writeFile(trustedRoot, authorities.rootFile);
+  const { store } = await openPublic(t);
+  const rule = formatRule({ subject: { text: workflow }, issuer: { text: provider } });
+  const fetch = async (root: string | undefined): Promise<string> => {
+    await using keystore = await openKeystore({ dirs: [dir], trustedRoot: root });
+    await keystore.trust(rule, { prefix: `${registry.host}/team` });
+    await using fetcher = createFetcher({ store, keystore, workers: 1 });
+    return await fetcher.fetchImage(`docker://${registry.host}/team/app:1`);
+  };
+  await t.throwsAsync(fetch(undefined), { code: 'KEY_UNKNOWN' } as object);
+  await t.throwsAsync(fetch(join(dir, 'missing.json')), { code: 'FILE_NOT_FOUND' } as object);
+  t.regex(await fetch(trustedRoot), /^sha512-/);
+  await t.throwsAsync(openKeystore({ dirs: [dir], trustedRoot: 'relative.json' }), { code: 'USAGE' } as object);
 });
