@@ -68,6 +68,30 @@ test('an identity is trusted, listed and removed like a key', async (t) => {
   });
 });
 
+test('a pattern that fits anybody is warned of, and one that fits the repositories of somebody is not', async (t) => {
+  const { trust } = await open(t);
+  const anybody: readonly (readonly [pattern: string, who: RegExp])[] = [
+    ['.*', /^warning: the pattern of the identity fits any URL and any address: /m],
+    ['https://.+', /fits any URL: /],
+    ['.*@.*', /fits .*any address: /],
+    ['https://github.com/.*', /fits anybody at github\.com: /],
+    ['https://(github|gitlab)[.]com/.*', /fits anybody at github\.com and anybody at gitlab\.com: /],
+  ];
+  for (const [pattern, who] of anybody) {
+    const { code, stderr } = await trust('--identity-regexp', pattern, '--issuer', provider);
+    t.is(code, 0);
+    t.regex(stderr, who, pattern);
+    t.notRegex(stderr, /pattern of the issuer/);
+  }
+  const issuer = await trust('--identity', workflow, '--issuer-regexp', 'https://.*');
+  t.regex(issuer.stderr, /^warning: the pattern of the issuer fits any provider/m);
+  for (const rule of [
+    exact,
+    ['--identity-regexp', 'https://github.com/acme/.*', '--issuer-regexp', 'https://token[.].*[.]example[.]com'],
+  ])
+    t.notRegex((await trust(...rule)).stderr, /warning: the pattern/);
+});
+
 const wrong: readonly (readonly [string, readonly string[], RegExp])[] = [
   ['without an issuer', ['--identity', workflow], /add --issuer or --issuer-regexp/],
   ['without an identity', ['--issuer', provider], /add --identity or --identity-regexp/],

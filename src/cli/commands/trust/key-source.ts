@@ -106,21 +106,57 @@ async function readKeyFile(path: string, maximum: number): Promise<Uint8Array> {
   }
 }
 
+/** Who may sign with a certificate of sigstore. */
+export type ReadRule = {
+  /** For the keystore. */
+  readonly file: Uint8Array;
+  /** How it trusts more than it may seem to. */
+  readonly warnings: readonly string[];
+};
+
 /**
  * Reads who may sign with a certificate of sigstore, from `--identity` or `--identity-regexp` and `--issuer` or `--issuer-regexp`.
  *
- * @returns the file for the keystore; undefined if none of the options is given. @throws USAGE
+ * @returns undefined if none of the options is given. @throws USAGE
  */
-export async function readIdentityRule(line: CommandLine): Promise<Uint8Array | undefined> {
+export async function readIdentityRule(line: CommandLine): Promise<ReadRule | undefined> {
   const [subject, issuer] = [readPart(line, 'identity'), readPart(line, 'issuer')];
   if (!subject && !issuer) return undefined;
   if (!subject) throw usageError('--issuer names who vouches for an identity: add --identity or --identity-regexp');
   if (!issuer) throw usageError('an identity is only as good as who vouches for it: add --issuer or --issuer-regexp');
   const rule = { subject, issuer };
-  await compileRule(rule, 'it').catch((error: unknown) => {
+  const warnings = await looseness(rule).catch((error: unknown) => {
     throw isImageError(error) ? usageError(error.message) : error;
   });
-  return formatRule(rule);
+  return { file: formatRule(rule), warnings };
+}
+
+/** What nobody is called. */
+const nobody = 'zq7vx3k9w';
+/** Subjects that only a pattern for everybody of a kind fits. */
+const anybody: readonly (readonly [subject: string, who: string])[] = [
+  [`https://${nobody}.invalid/${nobody}`, 'any URL'],
+  [`${nobody}@${nobody}.invalid`, 'any address'],
+  [
+    `https://github.com/${nobody}/${nobody}/.github/workflows/${nobody}.yml@refs/heads/${nobody}`,
+    'anybody at github.com',
+  ],
+  [`https://gitlab.com/${nobody}/${nobody}//.gitlab-ci.yml@refs/heads/${nobody}`, 'anybody at gitlab.com'],
+  [`${nobody}@gmail.com`, 'anybody at gmail.com'],
+];
+
+/** Warnings of patterns that fit whom nobody would name. @throws KEY_INVALID for a pattern that cannot be read */
+async function looseness({ subject, issuer }: IdentityRule): Promise<readonly string[]> {
+  const bySubject = await compileRule({ subject, issuer: { text: nobody } }, 'it');
+  const byIssuer = await compileRule({ subject: { text: nobody }, issuer }, 'it');
+  const found = anybody.filter(([probe]) => bySubject({ subject: probe, issuer: nobody })).map(([, who]) => who);
+  const general = found.filter((who) => who.startsWith('any '));
+  const who = (general.length > 0 ? general : found).join(' and ');
+  const fitsIssuer = byIssuer({ subject: nobody, issuer: `https://${nobody}.invalid` });
+  return [
+    ...(who === '' ? [] : [`the pattern of the identity fits ${who}: whoever gets such a certificate may sign`]),
+    ...(fitsIssuer ? ['the pattern of the issuer fits any provider, also one that vouches for everything'] : []),
+  ];
 }
 
 function readPart(line: CommandLine, name: 'identity' | 'issuer'): IdentityRule['subject'] | undefined {
