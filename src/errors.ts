@@ -112,6 +112,11 @@ export type ErrorDetails = {
   /** `what` is only done if `insecure` allows it; `denyNet` stands for a connection that this option forbids. */
   INSECURE_REFUSED: { readonly what: string };
   /**
+   * What the repository at `url` says of the trusted root of sigstore is not accepted by the rules of TUF: it is signed by others, expired,
+   * older than what was seen before, or not what was signed.
+   */
+  TRUSTED_ROOT_REFUSED: { readonly url: string };
+  /**
    * The policy at the path `policy` does not accept an image of a registry: it does not meet `requirement`, a type of
    * containers-policy.json(5), in `scope`. The cause says which signature was refused, if there was one.
    */

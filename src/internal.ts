@@ -1,3 +1,4 @@
+export type { TrustedAuthority } from '../workers/tasks.ts';
 export { isHttpsAuthentic, openFetchPool } from './compose.ts';
 export type { PlanOutcome, PlanStatus, PlanTotals } from './coordinator/plan-batch.ts';
 export {
@@ -74,6 +75,7 @@ export { openCredentialChain } from './registry/credentials/chain.ts';
 export { credentialFiles } from './registry/credentials/files.ts';
 export { readLookasides } from './registry/lookaside.ts';
 export type { MirrorRule } from './registry/types.ts';
+export { getTrustedRoot } from './root-updater.ts';
 export { type LostBlob, lostBlobs, openStore } from './store/open-store.ts';
 export type { Store } from './store/store.ts';
 export { type Judgement, judgeStored } from './verify/judge-stored.ts';
@@ -83,5 +85,5 @@ export { listTrustedKeys, type TrustedKeyRow } from './verify/list-trusted-keys.
 export { openKeystore } from './verify/open-keystore.ts';
 export { openPolicy, readPolicy } from './verify/policy/open-policy.ts';
 export { type OpenPolicy as Policy, requirementsOf } from './verify/policy/policy.ts';
-export { trustKeys, type TrustOutcome } from './verify/trust.ts';
+export { trustKeys, type TrustOutcome, writeKey } from './verify/trust.ts';
 export { createVerifier } from './verify/verify.ts';

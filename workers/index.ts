@@ -50,6 +50,11 @@ export const verifySignature = replying('verifySignature', async (request) =>
 const verifyImageModule = lazy(() => import('./proofs/verify-image.ts'));
 export const verifyImage = replying('verifyImage', async (request) => (await verifyImageModule()).verifyImage(request));
 
+const trustedRootModule = lazy(() => import('./proofs/trusted-root.ts'));
+export const listAuthorities = replying('listAuthorities', async (request) =>
+  (await trustedRootModule()).listAuthorities(request),
+);
+
 const inspectSignatureModule = lazy(() => import('./openpgp/signers.ts'));
 export const inspectSignature = replying('inspectSignature', async (request) =>
   (await inspectSignatureModule()).inspectSignature(request),

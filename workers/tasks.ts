@@ -40,6 +40,18 @@ export type VerifyImageRequest = Pick<
 
 export type TrustedRootFile = { readonly path: string; readonly bytes: Uint8Array };
 
+/** Who is trusted by a trusted root, and for what. */
+export type TrustedAuthority = {
+  readonly kind: 'certificates' | 'log of certificates' | 'log of signatures' | 'time stamps';
+  /** Its URL, or its name. */
+  readonly name: string;
+  /** SHA-256 of its key or of the last certificate of its chain, hex. */
+  readonly fingerprint: string;
+  /** ISO 8601. */
+  readonly from?: string;
+  readonly until?: string;
+};
+
 /**
  * What is good of the evidence, at least one: its index, the digest that it is about, and who has signed it; `isByPolicy` if our own rule
  * would not take it for a statement about the image.
@@ -163,6 +175,7 @@ export type Tasks = {
     readonly request: InspectKeyRequest;
     readonly response: InspectKeyResponse;
   };
+  listAuthorities: { readonly request: TrustedRootFile; readonly response: readonly TrustedAuthority[] };
   readImage: { readonly request: Omit<IngestRequest, 'image' | 'signature'>; readonly response: ReadImageResponse };
   inspectArchive: { readonly request: InspectArchiveRequest; readonly response: ImageManifest };
   extract: { readonly request: ExtractRequest; readonly response: ExtractResponse };

@@ -95,6 +95,17 @@ export const commands: readonly Command[] = [
     examples: [['trust remove --prefix example.com/team 8b86de38…', 'only for that prefix']],
     load: async () => (await import('./commands/trust/remove.ts')).runTrustRemove,
   },
+  {
+    name: 'trust update-root',
+    operands: '',
+    summary:
+      'Get the authorities of sigstore, trusted_root.json, as its owners have signed them last, and show what changes',
+    examples: [
+      ['trust update-root', 'of the sigstore project'],
+      ['trust update-root --mirror https://tuf.example.com --root root.json', 'of an instance of your own'],
+    ],
+    load: async () => (await import('./commands/trust/update-root.ts')).runUpdateRoot,
+  },
   ...imageCommands,
   {
     name: 'bench',

@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 
 import { TrustedRoot } from '@sigstore/protobuf-specs';
 import { toTrustMaterial } from '@sigstore/verify';
@@ -7,7 +7,7 @@ import * as z from 'zod';
 import { configInvalid } from '../../src/image/config-file.ts';
 import { checkConfig, parseConfigJson } from '../../src/image/shape.ts';
 import { show } from '../../src/image/show.ts';
-import type { TrustedRootFile } from '../tasks.ts';
+import type { TrustedAuthority, TrustedRootFile } from '../tasks.ts';
 
 /** Certificates and keys of authorities, as `@sigstore/verify` takes them. */
 export type Authorities = ReturnType<typeof toTrustMaterial>;
@@ -78,4 +78,38 @@ function convert(path: string, value: unknown): Authorities {
     const why = error instanceof Error ? error.message : String(error);
     throw configInvalid(path, `an authority in it can't be used: ${show(why)}`, error);
   }
+}
+
+/** Whom a trusted root trusts, for people. @throws CONFIG_INVALID as readAuthorities */
+export function listAuthorities(file: TrustedRootFile): readonly TrustedAuthority[] {
+  readAuthorities(file);
+  const root = TrustedRoot.fromJSON(JSON.parse(Buffer.from(file.bytes).toString()));
+  const logsOf = (kind: TrustedAuthority['kind'], logs: typeof root.tlogs) =>
+    logs.map(({ baseUrl, publicKey }) => describeAuthority(kind, baseUrl, publicKey?.rawBytes, publicKey?.validFor));
+  const issuersOf = (kind: TrustedAuthority['kind'], authorities: typeof root.certificateAuthorities) =>
+    authorities.map(({ uri, subject, certChain, validFor }) =>
+      describeAuthority(kind, uri || (subject?.commonName ?? ''), certChain?.certificates.at(-1)?.rawBytes, validFor),
+    );
+  return [
+    ...issuersOf('certificates', root.certificateAuthorities),
+    ...logsOf('log of certificates', root.ctlogs),
+    ...logsOf('log of signatures', root.tlogs),
+    ...issuersOf('time stamps', root.timestampAuthorities),
+  ];
+}
+
+function describeAuthority(
+  kind: TrustedAuthority['kind'],
+  name: string,
+  key: Uint8Array = new Uint8Array(),
+  validFor?: { readonly start?: Date | undefined; readonly end?: Date | undefined },
+): TrustedAuthority {
+  const { start, end } = validFor ?? {};
+  return {
+    kind,
+    name,
+    fingerprint: createHash('sha256').update(key).digest('hex'),
+    ...(start && { from: start.toISOString() }),
+    ...(end && { until: end.toISOString() }),
+  };
 }

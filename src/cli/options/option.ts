@@ -10,6 +10,7 @@ export const commandNames = [
   'trust',
   'trust list',
   'trust remove',
+  'trust update-root',
   'image list',
   'image show',
   'image cat-manifest',

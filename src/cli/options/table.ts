@@ -170,6 +170,31 @@ const mixed = [
     commands: ['fetch', 'plan', 'image verify'],
   },
   {
+    name: 'mirror',
+    group: 'Network',
+    kind: 'value',
+    placeholder: 'URL',
+    help: 'Where the repository of TUF is, or a mirror of it; default that of the sigstore project',
+    environment: false, // another option has the variable of this name
+    commands: ['trust update-root'],
+  },
+  {
+    name: 'root',
+    group: 'What to trust',
+    kind: 'value',
+    placeholder: 'FILE',
+    help: 'The root.json whose keys are trusted first; default that of the sigstore project',
+    environment: false,
+    commands: ['trust update-root'],
+  },
+  {
+    name: 'dry-run',
+    group: 'Output',
+    kind: 'flag',
+    help: 'Say what would change, and write nothing',
+    commands: ['trust update-root'],
+  },
+  {
     name: 'insecure-allow-http',
     group: 'Trust',
     kind: 'flag',
@@ -202,9 +227,12 @@ export type OptionName = (
   | typeof benchOptions
 )[number]['name'];
 
+const sharedWithUpdate: readonly string[] = ['retries', 'timeout', 'ca-file', 'connect-to', 'deny-net'];
+
 /** The commands that have an option of fetch as well. */
-function others(name: string): readonly ('push' | 'list')[] {
+function others(name: string): readonly ('push' | 'list' | 'trust update-root')[] {
   return [
+    ...(sharedWithUpdate.includes(name) ? (['trust update-root'] as const) : []),
     ...(sharedWithPush.includes(name) ? (['push'] as const) : []),
     ...(sharedWithList.includes(name) ? (['list'] as const) : []),
   ];

@@ -72,6 +72,8 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
   LIMIT_EXCEEDED: adviceForLimit,
   REDIRECT_REFUSED: adviceForRedirect,
   INSECURE_REFUSED: adviceForRisk,
+  TRUSTED_ROOT_REFUSED:
+    'Nothing was changed: ask another --mirror, or name the root.json of this repository with --root; if that does not help, tell who runs it',
   POLICY_REFUSED: 'Have it signed as the policy requires, or ask who keeps the policy to change it',
   PUSH_REFUSED: ({ reason }) => adviceForRefusedPush[reason],
   TAG_EXISTS: ({ asked }) =>
@@ -242,7 +244,8 @@ function adviceForLimit({ limit, keep }: ErrorDetails['LIMIT_EXCEEDED']): string
 /** The command that adds a signer's key. The message has named the signers and where keys were searched. */
 function adviceForSigner({ name, signers, missing }: ErrorDetails['KEY_UNKNOWN'], { isOfRegistry }: Asked): string {
   const trust = `longshore trust --prefix ${show(name)}`;
-  if (missing) return 'Name the trusted_root.json of that instance of sigstore: --trusted-root FILE';
+  if (missing)
+    return 'Get that of the sigstore project with longshore trust update-root, or name that of another instance: --trusted-root FILE';
   const identity = parseIdentity(signers[0] ?? '');
   if (identity) {
     const { subject, issuer } = identity;
@@ -266,6 +269,7 @@ function adviceForRisk({ what }: ErrorDetails['INSECURE_REFUSED']): string {
       return 'If it is signed: longshore trust --prefix HOST/REPOSITORY with the key of its signer. If you accept the risk: --insecure-options=image';
     case 'signatures over http':
     case 'a key over http':
+    case 'a trusted root over http':
       return 'If you accept the risk: --insecure-options=http';
     default:
       return 'The configuration of registries forbids it: see blocked in registries.conf';

@@ -57,6 +57,7 @@ const kinds: Readonly<Record<Exclude<ErrorCode, 'HTTP_STATUS' | 'DEPENDENCY_FAIL
   LIMIT_EXCEEDED: 'refused',
   REDIRECT_REFUSED: 'refused',
   INSECURE_REFUSED: 'refused',
+  TRUSTED_ROOT_REFUSED: 'refused',
   POLICY_REFUSED: 'refused',
   PUSH_REFUSED: 'refused',
   TAG_EXISTS: 'refused',

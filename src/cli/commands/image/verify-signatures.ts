@@ -76,7 +76,9 @@ export async function verifySignatures(
 
   await write(stdout, output === 'json' ? formatJson(checked, listed) : formatText(checked, listed));
   const refused = listed.flatMap(({ entry, judgement }) =>
-    judgement.kind === 'refused' ? [{ asked: entryTitle(entry), request: { image: entry.source }, error: judgement.error }] : [],
+    judgement.kind === 'refused'
+      ? [{ asked: entryTitle(entry), request: { image: entry.source }, error: judgement.error }]
+      : [],
   );
   return [...failures, ...refused];
 }

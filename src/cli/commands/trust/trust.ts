@@ -36,6 +36,7 @@ export const runTrust: Run = async (io, line) => {
   if (fingerprints.size > 0 && isOn(line, 'skip-fingerprint-review'))
     throw usageError('--fingerprint and --skip-fingerprint-review usage mutually exclusive');
   if (isBareHost(place)) warn(bareHost(place));
+  rule?.warnings.forEach(warn);
   const codes: number[] = [];
   const add = async (shown: string, needsReview: boolean, read: () => Promise<Uint8Array>): Promise<void> => {
     try {
@@ -48,7 +49,7 @@ export const runTrust: Run = async (io, line) => {
     }
   };
   // who has written the identity has reviewed it
-  if (rule) await add('the command line', false, () => Promise.resolve(rule));
+  if (rule) await add('the command line', false, () => Promise.resolve(rule.file));
   for (const location of locations)
     await add(location.shown, source.needsReview(location), () => source.read(location));
   return sharedExitCode(codes);
@@ -56,7 +57,7 @@ export const runTrust: Run = async (io, line) => {
 
 function placeless(keys: readonly string[]): string {
   const [first] = keys;
-  const near = first === undefined ? '' : didYouMean(first, ['list', 'remove'], 'trust ');
+  const near = first === undefined ? '' : didYouMean(first, ['list', 'remove', 'update-root'], 'trust ');
   if (first !== undefined) return `--root required for non-prefixed (root) keys, or --prefix PREFIX${near}`;
   return 'want a key file or URL, or --prefix PREFIX to discover keys for it; `trust list` shows what is trusted';
 }

@@ -1,0 +1,101 @@
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import test, { type ExecutionContext } from 'ava';
+
+import { environmentIn } from '../helpers/environment.ts';
+import { runHere } from '../helpers/run-here.ts';
+import { startServer } from '../helpers/server.ts';
+import { createAuthorities } from '../helpers/sigstore.ts';
+import { temporaryDirectory } from '../helpers/stored.ts';
+import { createOwners, releaseOf, rootOf } from '../helpers/tuf.ts';
+
+const authorities = await createAuthorities();
+const owners = createOwners();
+
+/** The command with configuration of its own, and a repository on loopback with `root.json`. */
+async function open(t: ExecutionContext) {
+  const directory = await temporaryDirectory(t);
+  const at = (path: string): string => join(directory, path);
+  const server = await startServer(t, {});
+  await writeFile(at('root.json'), rootOf(owners));
+  let version = 0;
+  const publish = (root: unknown): void => {
+    version += 1;
+    const files = releaseOf(owners, { version, content: Buffer.from(JSON.stringify(root)) });
+    for (const [path, body] of Object.entries(files)) server.routes[path] = { body };
+  };
+  const layer = process.getuid?.() === 0 ? 'local' : 'user';
+  const environment = { ...environmentIn(directory), LONGSHORE_USER_CONFIG: at('user') };
+  const update = (...args: readonly string[]) =>
+    runHere(['trust', 'update-root', '--mirror', server.url, '--retries=0', ...args], environment);
+  const named = (...args: readonly string[]) => update('--root', at('root.json'), ...args);
+  return { at, server, publish, update, named, file: at(`${layer}/trustedkeys/trusted_root.json`) };
+}
+
+test('the trusted root is written where keys of this user are, and each authority that is new, gone or changed is told', async (t) => {
+  const { publish, named, file, at } = await open(t);
+  const { root } = authorities;
+  publish(root);
+  const dry = await named('--dry-run');
+  t.is(dry.code, 0, dry.stderr);
+  t.regex(dry.stdout, /\nWould write ".*trusted_root\.json"\n$/);
+  await t.throwsAsync(readdir(join(file, '..')), { code: 'ENOENT' });
+
+  const first = await named();
+  t.is(first.code, 0, first.stderr);
+  t.regex(
+    first.stdout,
+    /^new: authority for certificates https:\/\/fulcio\.example\.com \([0-9a-f]{16}\), from 2020-01-01\nnew: log of certificates https:\/\/ct\.example\.com .*\nnew: log of signatures .*\nnew: authority for time stamps .*\nWrote ".*"\n$/,
+  );
+  t.is(dry.stdout.replace('Would write', 'Wrote'), first.stdout);
+  t.deepEqual(JSON.parse(await readFile(file, 'utf8')), root);
+  const again = await named();
+  t.like(again, { code: 0, stdout: `"${file}" is up to date\n`, stderr: '' });
+
+  const [authority] = root.certificateAuthorities;
+  const ended = { ...authority, validFor: { start: '2020-01-01T00:00:00Z', end: '2030-01-01T00:00:00Z' } };
+  publish({ ...root, certificateAuthorities: [ended], tlogs: [] });
+  await mkdir(at('user/trustedkeys'), { recursive: true });
+  if (!file.startsWith(at('user'))) await writeFile(at('user/trustedkeys/trusted_root.json'), '');
+  const changed = await named();
+  t.regex(
+    changed.stdout,
+    /^changed: authority for certificates .*, from 2020-01-01 until 2030-01-01 \(was: from 2020-01-01\)\ngone: log of signatures https:\/\/rekor\.example\.com .*\nWrote /,
+  );
+  if (!file.startsWith(at('user'))) t.regex(changed.stderr, /^warning: ".*user\/.*" is there, and is used instead\n$/);
+});
+
+test('a root that this version cannot use, or that others have signed, changes nothing', async (t) => {
+  const { publish, named, update, file, at, server } = await open(t);
+  publish(authorities.root);
+  t.is((await named()).code, 0);
+  const before = await readFile(file);
+  for (const bad of [{ ...authorities.root, mediaType: 'of/tomorrow' }, { ...authorities.root, more: [] }, 'text']) {
+    publish(bad);
+    const { code, stdout, stderr } = await named();
+    t.deepEqual([code, stdout], [5, '']);
+    t.regex(stderr, /^error: TRUSTED_ROOT_REFUSED: the trusted root of http:.* cannot be used by this version: .*\n$/);
+  }
+  const unsigned = await update(); // by the root of the sigstore project
+  t.is(unsigned.code, 5);
+  t.regex(unsigned.stderr, /^error: TRUSTED_ROOT_REFUSED: .* signed by 0\/\d keys\. .*--root/);
+  t.deepEqual(await readFile(file), before);
+
+  await writeFile(file, 'damaged');
+  publish(authorities.root);
+  t.regex((await named()).stdout, /^new: [^]*Wrote/);
+
+  for (const [args, code] of [
+    [['--mirror', 'ftp://example.com'], 2],
+    [['--mirror', `${server.url}/?a`], 2],
+    [['--root', at('missing.json')], 4],
+    [['--root', at('.')], 8],
+    [['operand'], 2],
+  ] as const) {
+    const { code: got, stderr } = await named(...args);
+    t.is(got, code, `${args.join(' ')}: ${stderr}`);
+    t.regex(stderr, /^error: .*\n$/);
+  }
+  t.is((await named('--deny-net', '127.0.0.0/8')).code, 5);
+});
