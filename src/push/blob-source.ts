@@ -109,15 +109,22 @@ function readSmall(path: string, bytes: number): Uint8Array {
   }
 }
 
-/** Chunks of a file, each with the position of its end. */
+/** Memory of chunks that were sent, for the next blobs: new memory for each chunk is what collections of garbage came from. */
+const spareBuffers: Buffer[] = [];
+
+/**
+ * Chunks of a file, each with the position of its end. A chunk is valid until the next one is asked for: the transport asks once the
+ * kernel has taken all of it. Memory of a body that did not come to its end is left to the connection that may still have it.
+ */
 async function* readRange(file: FileHandle, from: number, to: number): AsyncGenerator<readonly [Uint8Array, number]> {
+  const buffer = spareBuffers.pop() ?? Buffer.allocUnsafeSlow(chunkBytes);
   for (let at = from; at < to;) {
-    const wanted = Math.min(chunkBytes, to - at);
-    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafeSlow(wanted), 0, wanted, at);
+    const { bytesRead } = await file.read(buffer, 0, Math.min(chunkBytes, to - at), at);
     if (bytesRead === 0) throw Object.assign(new Error('the file has become shorter'), { code: 'EIO' });
     at += bytesRead;
     yield [buffer.subarray(0, bytesRead), at];
   }
+  spareBuffers.push(buffer);
 }
 
 async function* orReadDamaged<T>(

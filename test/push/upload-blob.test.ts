@@ -1,6 +1,8 @@
+import { randomBytes } from 'node:crypto';
 import { chmod, writeFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import { buffer } from 'node:stream/consumers';
+import { setTimeout } from 'node:timers/promises';
 
 import test, { type ExecutionContext } from 'ava';
 
@@ -28,10 +30,10 @@ const pacing = {
   pause: (wait: () => Promise<void>) => wait(),
 };
 
-/** A store with a blob of a million bytes, and what uploads it to a registry. */
-async function openUpload(t: ExecutionContext, options: TargetOptions = {}, retries = 4) {
+/** A store with a blob, of a million bytes by default, and what uploads it to a registry. */
+async function openUpload(t: ExecutionContext, options: TargetOptions = {}, retries = 4, bytes = content) {
   const { registry, reference, fetch, store } = await openRegistryFetching(t, { keep: 'oci' });
-  const [blob] = registry.putImage('app', '1', { layers: [content] }).manifest.layers;
+  const [blob] = registry.putImage('app', '1', { layers: [bytes] }).manifest.layers;
   await fetch(reference('app:1'));
   const digest = blob?.digest as Digest;
   const target = await startPushTarget(t, options);
@@ -53,12 +55,12 @@ async function openUpload(t: ExecutionContext, options: TargetOptions = {}, retr
   return {
     ...{ target, store, digest, context },
     sent: () => sent,
-    stored: () => target.blobs.get(`app@${digest}`)?.equals(content) ?? false,
+    stored: () => target.blobs.get(`app@${digest}`)?.equals(bytes) ?? false,
     upload: (asked: { readonly chunkBytes?: number } = {}) =>
       uploadBlob(
         context,
         step,
-        { blob: { digest, size }, session: undefined, onBytes: (bytes) => (sent += bytes), ...asked },
+        { blob: { digest, size: bytes.length }, session: undefined, onBytes: (bytes) => (sent += bytes), ...asked },
         signal,
       ),
   };
@@ -69,7 +71,29 @@ const answered = (response: ServerResponse, status: number, headers: Record<stri
   return true;
 };
 
+/** Begins to read a body only once no more of it arrives. */
+const takeSlowly = async ({ request }: Ask): Promise<false> => {
+  for (let [before, now] = [-1, request.socket.bytesRead]; now > before;) {
+    await setTimeout(20);
+    [before, now] = [now, request.socket.bytesRead];
+  }
+  return false;
+};
+
 const errors = (code: string, message = ''): string => JSON.stringify({ errors: [{ code, message }] });
+
+test('bytes that a slow registry has not taken yet are not written over by later ones', async (t) => {
+  const bytes = randomBytes(12_000_000);
+  for (const https of [false, true]) {
+    const { target, upload, stored } = await openUpload(t, { https, intercept: takeSlowly }, 0, bytes);
+    await upload();
+    t.true(stored());
+    // memory of the first upload is used by the second one
+    target.blobs.clear();
+    await upload({ chunkBytes: 5_000_000 });
+    t.true(stored());
+  }
+});
 
 test('a blob is sent in one piece, and a large one in chunks', async (t) => {
   const whole = await openUpload(t);
