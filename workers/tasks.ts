@@ -32,11 +32,15 @@ export type VerifyImageRequest = Pick<
   readonly reference: Pick<RegistryReference, 'host' | 'repository' | 'tag' | 'digest'>;
   /** Digests of the image's manifest, and of the index that led to it: a statement is about one of them. */
   readonly digests: readonly string[];
-  /** The authorities that certificates, log entries and time stamps are judged by, as TrustedRoot of sigstore in JSON. */
-  readonly trustedRoot?: TrustedRootFile;
+  /** What certificates, log entries and time stamps are judged by. Without it certificates prove nothing, and the others are not looked at. */
+  readonly authorities?: Authorities | undefined;
   /** What a policy wants a signature to claim; default our own rule. */
   readonly identity?: SignedIdentity | undefined;
 };
+
+/** TrustedRoot of sigstore in JSON, or what a policy names in its place. */
+export type Authorities =
+  { readonly kind: 'trusted-root'; readonly file: TrustedRootFile } | ({ readonly kind: 'policy' } & PolicyAuthorities);
 
 export type TrustedRootFile = { readonly path: string; readonly bytes: Uint8Array };
 
@@ -51,6 +55,34 @@ export type TrustedAuthority = {
   readonly from?: string;
   readonly until?: string;
 };
+
+/** @see containers-policy.json(5), sigstoreSigned */
+export type PolicyAuthorities = {
+  /** Public keys of transparency logs: one of these has to know of the signature. None: no log is asked for. */
+  readonly logKeys: readonly PemFile[];
+  /** Who may sign with a certificate; absent if only keys may. */
+  readonly certified?: CertifiedBy<PemFile>;
+};
+
+/** `location` is where it comes from, for errors. */
+export type PemFile = { readonly bytes: Uint8Array; readonly location: string };
+
+/** Certificates that may sign: who has issued them, perhaps by others in `between`, and whom they name. */
+export type CertifiedBy<K> = {
+  readonly roots: readonly K[];
+  readonly between: readonly K[];
+  readonly signer: CertifiedSigner;
+};
+
+/** What a certificate has to say: all that is here, exactly. One of Fulcio is short-lived, and a log says when it has signed. */
+export type CertifiedSigner =
+  | {
+      readonly kind: 'fulcio';
+      readonly issuer: string;
+      readonly email?: string | undefined;
+      readonly buildSigner?: string | undefined;
+    }
+  | { readonly kind: 'pki'; readonly email?: string | undefined; readonly hostname?: string | undefined };
 
 /**
  * What is good of the evidence, at least one: its index, the digest that it is about, and who has signed it; `isByPolicy` if our own rule

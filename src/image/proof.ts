@@ -24,6 +24,8 @@ type Attached = {
       readonly signature: string;
       /** PEM. */
       readonly certificate: string;
+      /** PEM of the certificates of who issued it, if it came with them. */
+      readonly chain?: string;
       readonly logEntry?: string;
       readonly timestamp?: string;
     }

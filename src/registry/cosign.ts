@@ -28,6 +28,7 @@ const groupSize = 8;
 const payloadType = 'application/vnd.dev.cosign.simplesigning.v1+json';
 const signatureKey = 'dev.cosignproject.cosign/signature';
 const certificateKey = 'dev.sigstore.cosign/certificate';
+const chainKey = 'dev.sigstore.cosign/chain';
 const logKey = 'dev.sigstore.cosign/bundle';
 const timestampKey = 'dev.sigstore.cosign/rfc3161timestamp';
 const bundleType = 'application/vnd.dev.sigstore.bundle.v0.3+json';
@@ -120,11 +121,13 @@ async function* taggedSignatures(
   for (const layer of document.content.layers) {
     const signature = layer.annotations[signatureKey];
     if (layer.mediaType !== payloadType || signature === undefined) continue;
-    const { [certificateKey]: certificate, [logKey]: logEntry, [timestampKey]: timestamp } = layer.annotations;
+    const { [certificateKey]: certificate, [chainKey]: chain } = layer.annotations;
+    const { [logKey]: logEntry, [timestampKey]: timestamp } = layer.annotations;
     const attached = { signature, location, ...(logEntry && { logEntry }), ...(timestamp && { timestamp }) };
     yield async (either) => {
       const signed = { ...attached, bytes: await payload(layer, either) };
-      return [certificate ? { ...signed, kind: 'cosign-certificate', certificate } : { ...signed, kind: 'cosign-key' }];
+      if (!certificate) return [{ ...signed, kind: 'cosign-key' }];
+      return [{ ...signed, kind: 'cosign-certificate', certificate, ...(chain && { chain }) }];
     };
   }
 }

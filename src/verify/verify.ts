@@ -100,9 +100,9 @@ export function createVerifier({ keystore, policy, pool, weakKeys, signatures, n
   }
 
   const judgeEvidence: PolicyJudgeOptions['verify'] = async (name, found, trust) => {
-    const trustedRoot = isOpenPgp(found) ? undefined : await keystore.trustedRoot();
-    const about = { ...found, ...trust, name, ...(trustedRoot && { trustedRoot }) };
-    const request = { ...about, weakKeys, signatures, nowMs: nowMs() };
+    const file = isOpenPgp(found) || trust.authorities ? undefined : await keystore.trustedRoot();
+    const authorities = file && { kind: 'trusted-root' as const, file };
+    const request = { authorities, ...found, ...trust, name, weakKeys, signatures, nowMs: nowMs() };
     const { good, ...verified } = await pool.run('verifyImage', request);
     noteSkipped(verified);
     const proofs = good.map(({ index, isByPolicy: _, ...facts }) =>

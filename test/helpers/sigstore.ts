@@ -18,10 +18,16 @@ export type Authorities = {
   bundle(about: Signing): Promise<Bundle>;
   /** What `cosign sign` up to version 2 puts under the tag of the digest: annotations beside a payload. */
   annotations(payload: Uint8Array, about?: Omit<Signing, 'digest'>): Promise<Readonly<Record<string, string>>>;
-  /** The entry of the log for what a key has signed, and a time stamp. */
+  /** PEM of the authority's own certificate, and of the key of its log, as a policy.json names them. */
+  readonly authority: string;
+  readonly logKey: string;
+  /** What the log has promised of a payload that a key, `by`, has signed: an annotation. */
+  promised(payload: Uint8Array, signature: Uint8Array, by: Uint8Array): Promise<string>;
+  /** The entry of the log for what a key, `by`, has signed, and a time stamp. */
   logged(
     statement: Uint8Array,
     signature: Uint8Array,
+    by: Uint8Array,
   ): Promise<{ readonly tlogEntries: readonly unknown[]; readonly timestampVerificationData: unknown }>;
 };
 
@@ -47,6 +53,8 @@ type Signing = {
   readonly issuer?: string;
   /** The field of the certificate that names the signer. Default `url`, as for workflows. */
   readonly field?: 'url' | 'email' | 'dns';
+  /** The workflow that has signed, as another extension tells it. */
+  readonly buildSigner?: string;
   /** What proves the time. Default: a log. */
   readonly proof?: 'log' | 'timestamp' | 'both' | 'none';
   /** Whether the certificate comes with the promise of the log of certificates. Default true. */
@@ -55,6 +63,7 @@ type Signing = {
   readonly loggedAt?: Date;
 };
 
+const buildSignerOid = '1.3.6.1.4.1.57264.1.9';
 const issuerOid = '1.3.6.1.4.1.57264.1.8';
 const statementType = 'application/vnd.in-toto+json';
 
@@ -76,11 +85,12 @@ export async function createAuthorities(): Promise<Authorities> {
 
   const issue = async (
     publicKey: KeyObject,
-    { subject = workflow, issuer = provider, field = 'url', sct = true }: Omit<Signing, 'digest'>,
+    { subject = workflow, issuer = provider, field = 'url', sct = true, buildSigner }: Omit<Signing, 'digest'>,
   ) => {
     const spki = publicKey.export({ type: 'spki', format: 'der' });
     if (field === 'url') {
-      const extensions = [{ oid: issuerOid, value: issuer }];
+      const build = buildSigner === undefined ? [] : [{ oid: buildSignerOid, value: buildSigner }];
+      const extensions = [{ oid: issuerOid, value: issuer }, ...build];
       return bufferOf(
         await (sct ? ca : caWithoutLog).issueCertificate({ publicKey: spki, subjectAltName: subject, extensions }),
       );
@@ -88,13 +98,23 @@ export async function createAuthorities(): Promise<Authorities> {
     return issueOther({ caKeys, spki, subject, field, issuer, log: (bytes, id) => ctLog.log(bytes, id) });
   };
 
-  const logEntry = async (kind: 'dsse' | 'hashedrekord', signed: Uint8Array, signature: Uint8Array, at?: Date) => {
+  /** @param by - the key or the certificate that has signed, in PEM. */
+  const logEntry = async (
+    kind: 'dsse' | 'hashedrekord',
+    signed: Uint8Array,
+    { signature, by }: { readonly signature: Uint8Array; readonly by: string },
+    at?: Date,
+  ) => {
+    const [content, pemOfSigner] = [base64(signature), base64(Buffer.from(by))];
     const writer = at ? await initializeTLog('https://rekor.example.com', logKeys, at) : log;
     const value = createHash('sha256').update(signed).digest('hex');
     const spec =
       kind === 'dsse'
-        ? { payloadHash: { algorithm: 'sha256', value }, signatures: [{ signature: base64(signature) }] }
-        : { data: { hash: { algorithm: 'sha256', value } }, signature: { content: base64(signature) } };
+        ? { payloadHash: { algorithm: 'sha256', value }, signatures: [{ signature: content, verifier: pemOfSigner }] }
+        : {
+            data: { hash: { algorithm: 'sha256', value } },
+            signature: { content, publicKey: { content: pemOfSigner } },
+          };
     const answer: unknown = await writer.log({ apiVersion: '0.0.1', kind, spec });
     const [entry] = Object.values(answer as Readonly<Record<string, LogEntry>>);
     if (!entry) throw new Error('no entry');
@@ -113,17 +133,21 @@ export async function createAuthorities(): Promise<Authorities> {
   return {
     root,
     rootFile: Buffer.from(JSON.stringify(root)),
+    authority: pem(bufferOf(ca.rootCertificate)),
+    logKey: logKeys.publicKey.export({ type: 'spki', format: 'pem' }).toString(),
     async bundle(about) {
       const { publicKey, privateKey } = keys();
       const payload = statementOf(about);
       const signature = sign('sha256', encoded(payload), privateKey);
       const { proof = 'log', loggedAt } = about;
       const hasLog = proof === 'log' || proof === 'both';
+      const certificate = await issue(publicKey, about);
+      const signed = { signature, by: pem(certificate) };
       return {
         mediaType: bundleType,
         verificationMaterial: {
-          certificate: { rawBytes: base64(await issue(publicKey, about)) },
-          tlogEntries: hasLog ? [entryOf(await logEntry('dsse', payload, signature, loggedAt))] : [],
+          certificate: { rawBytes: base64(certificate) },
+          tlogEntries: hasLog ? [entryOf(await logEntry('dsse', payload, signed, loggedAt))] : [],
           timestampVerificationData: stamps(proof === 'timestamp' || proof === 'both' ? [await stamp(signature)] : []),
         },
         dsseEnvelope: {
@@ -136,26 +160,20 @@ export async function createAuthorities(): Promise<Authorities> {
     async annotations(payload, about = {}) {
       const { publicKey, privateKey } = keys();
       const signature = sign('sha256', payload, privateKey);
-      const { body, integratedTime, logIndex, logID, verification } = await logEntry(
-        'hashedrekord',
-        payload,
-        signature,
-        about.loggedAt,
-      );
-      const promise = {
-        SignedEntryTimestamp: verification.signedEntryTimestamp,
-        Payload: { body, integratedTime, logIndex, logID },
-      };
       const certificate = await issue(publicKey, about);
+      const entry = await logEntry('hashedrekord', payload, { signature, by: pem(certificate) }, about.loggedAt);
       return {
         'dev.cosignproject.cosign/signature': base64(signature),
         'dev.sigstore.cosign/certificate': pem(certificate),
         'dev.sigstore.cosign/chain': pem(bufferOf(ca.rootCertificate)),
-        'dev.sigstore.cosign/bundle': JSON.stringify(promise),
+        'dev.sigstore.cosign/bundle': promiseOf(entry),
       };
     },
-    async logged(statement, signature) {
-      const entry = entryOf(await logEntry('dsse', statement, signature));
+    async promised(payload, signature, by) {
+      return promiseOf(await logEntry('hashedrekord', payload, { signature, by: by.toString() }));
+    },
+    async logged(statement, signature, by) {
+      const entry = entryOf(await logEntry('dsse', statement, { signature, by: by.toString() }));
       return { tlogEntries: [entry], timestampVerificationData: stamps([await stamp(signature)]) };
     },
   };
@@ -202,6 +220,14 @@ type LogEntry = {
     };
   };
 };
+
+/** As cosign puts it beside a payload. */
+function promiseOf({ body, integratedTime, logIndex, logID, verification }: LogEntry): string {
+  return JSON.stringify({
+    SignedEntryTimestamp: verification.signedEntryTimestamp,
+    Payload: { body, integratedTime, logIndex, logID },
+  });
+}
 
 function entryOf({ body, integratedTime, logIndex, logID, verification }: LogEntry) {
   const { signedEntryTimestamp, inclusionProof } = verification;

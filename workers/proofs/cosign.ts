@@ -5,6 +5,7 @@ import { parseRule } from '../../src/image/sigstore/parse-rule.ts';
 import { lazy, type TrustedKey, type VerifyImageRequest, type VerifyImageResponse } from '../tasks.ts';
 import { hasSigned, type PublicKey, readTrustedPublicKeys } from './public-key.ts';
 import { type CosignEvidence, readEvidence, type ReadSignature } from './read-evidence.ts';
+import type { OpenAuthorities } from './sigstore.ts';
 
 type Good = VerifyImageResponse['good'][number];
 
@@ -23,7 +24,10 @@ export async function verifyCosign(
 ): Promise<VerifyImageResponse> {
   const { rules, others } = await readRules(request.keys);
   const { keys, skipped } = readTrustedPublicKeys(others);
-  const trust: Trust = { keys, rules, request };
+  const { authorities } = request;
+  const open = authorities && lazy(async () => (await sigstoreModule()).openAuthorities(authorities));
+  if (authorities?.kind === 'policy') await open?.(); // what it names is at fault, and not a signature
+  const trust: Trust = { keys, rules, request, ...(open && { authorities: open }) };
   const good: Good[] = [];
   let refusal: ImageError | undefined;
   for (const [index, one] of evidence.entries()) {
@@ -50,6 +54,8 @@ type Trust = {
   readonly keys: readonly PublicKey[];
   readonly rules: readonly Rule[];
   readonly request: VerifyImageRequest;
+  /** Read when they are needed. */
+  readonly authorities?: () => Promise<OpenAuthorities>;
 };
 type Rule = Awaited<ReturnType<typeof compileRule>>;
 
@@ -75,44 +81,65 @@ async function judge(
   const { signed, signature, location } = read;
   const keys = read.isKeyed ? trust.keys : [];
   const signer = named ?? keys.find((key) => hasSigned(key, signed, signature));
-  if (signer) return judgeKeyed(read, signer, trust.request);
+  if (signer) return judgeKeyed(read, signer, trust);
   if (!read.isCertified) return undefined;
-  if (trust.rules.length > 0) return judgeCertified(read, trust);
+  const authorities = await trust.authorities?.();
+  if (authorities?.kind === 'policy') return judgeIssued(read, authorities, trust);
   const { name, searched } = trust.request;
-  const message = `signed with a certificate, and not with a key, and no identity is trusted for ${show(name)} (${location})`;
-  throw new ImageError('KEY_UNKNOWN', message, { signers: [], searched, name });
+  if (trust.rules.length > 0 && authorities) return judgeCertified(read, authorities.root, trust);
+  const refused = (why: string, missing?: 'trustedRoot'): ImageError =>
+    new ImageError('KEY_UNKNOWN', `signed with a certificate, ${why} (${location})`, {
+      ...{ signers: [], searched, name },
+      ...(missing && { missing }),
+    });
+  if (trust.rules.length > 0)
+    throw refused('and there is no trusted root to verify that with: trusted_root.json', 'trustedRoot');
+  throw refused(`and not with a key, and no identity is trusted for ${show(name)}`);
 }
 
 async function judgeKeyed(
   read: ReadSignature,
   { fingerprint, key }: PublicKey,
-  request: VerifyImageRequest,
+  { request, authorities: open }: Trust,
 ): Promise<Omit<Good, 'index'>> {
   const checked = read.check(request);
   if ('problem' in checked) throw otherStatement(fingerprint, checked.problem, read.location);
   const found = { ...checked, signedBy: [fingerprint] };
-  if (!read.isLogged) return found;
-  if (!request.trustedRoot) return { ...found, log: 'unchecked' };
-  (await sigstoreModule()).verifyLogged(read.material(), request.trustedRoot, key);
+  const isDemanded = request.authorities?.kind === 'policy';
+  if (!read.isLogged && !isDemanded) return found;
+  if (!open) return { ...found, log: 'unchecked' };
+  (await sigstoreModule()).verifyLogged(read.material(), await open(), key);
   return { ...found, log: 'verified' };
 }
 
-async function judgeCertified(read: ReadSignature, { rules, request }: Trust): Promise<Omit<Good, 'index'>> {
-  const { trustedRoot, name, searched } = request;
-  const { location } = read;
-  if (!trustedRoot) {
-    const message = `signed with a certificate, and there is no trusted root to verify that with: trusted_root.json (${location})`;
-    throw new ImageError('KEY_UNKNOWN', message, { signers: [], searched, name, missing: 'trustedRoot' });
-  }
-  const identity = (await sigstoreModule()).verifyCertified(read.material(), trustedRoot);
+async function judgeCertified(
+  read: ReadSignature,
+  root: Extract<OpenAuthorities, { readonly kind: 'trusted-root' }>['root'],
+  { rules, request }: Trust,
+): Promise<Omit<Good, 'index'>> {
+  const identity = (await sigstoreModule()).verifyCertified(read.material(), root);
   const signer = formatIdentity(identity);
-  if (!rules.some((allows) => allows(identity))) {
-    const message = `signed by ${show(signer, 4096)}, who is not trusted for ${show(name)} (looked at the keys of ${searched.map((one) => show(one)).join(', ')})`;
-    throw new ImageError('KEY_UNKNOWN', message, { signers: [signer], searched, name });
-  }
+  if (!rules.some((allows) => allows(identity))) throw otherSigner(signer, 'trusted', request);
   const checked = read.check(request);
-  if ('problem' in checked) throw otherStatement(signer, checked.problem, location);
+  if ('problem' in checked) throw otherStatement(signer, checked.problem, read.location);
   return { ...checked, signedBy: [signer], log: 'verified' };
+}
+
+/** Judges a signature by a certificate that a policy asks for. Without that policy its authorities count for nothing. */
+async function judgeIssued(
+  read: ReadSignature,
+  { certified, logs }: Extract<OpenAuthorities, { readonly kind: 'policy' }>,
+  { request }: Trust,
+): Promise<Omit<Good, 'index'> | undefined> {
+  if (!certified) return undefined;
+  const { verifyIssued } = await sigstoreModule();
+  const { signer, isMeant } = verifyIssued(read.material(), { certified, logs }, request.nowMs);
+  if (!isMeant) throw otherSigner(signer, 'the one that the policy asks for', request);
+  const checked = read.check(request);
+  if ('problem' in checked) throw otherStatement(signer, checked.problem, read.location);
+  const isLogged = certified.signer.kind === 'fulcio';
+  const log = isLogged ? 'verified' : read.isLogged ? 'unchecked' : undefined;
+  return { ...checked, signedBy: [signer], isByPolicy: true, ...(log && { log }) };
 }
 
 function badSignature({ fingerprint }: PublicKey, location: string): ImageError {
@@ -124,6 +151,12 @@ function badSignature({ fingerprint }: PublicKey, location: string): ImageError 
 function otherStatement(signer: string, problem: string, location: string): ImageError {
   const message = `the signature by ${show(signer, 4096)} ${problem} (${location})`;
   return new ImageError('SIGNATURE_INVALID', message, { fingerprint: signer });
+}
+
+function otherSigner(signer: string, what: string, { name, searched }: VerifyImageRequest): ImageError {
+  const places = searched.map((one) => show(one)).join(', ');
+  const message = `signed by ${show(signer, 4096)}, who is not ${what} for ${show(name)} (looked at the keys of ${places})`;
+  return new ImageError('KEY_UNKNOWN', message, { signers: [signer], searched, name });
 }
 
 function keyUnknown({ name, searched }: VerifyImageRequest): ImageError {

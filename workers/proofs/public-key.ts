@@ -30,7 +30,7 @@ const curves: Readonly<Record<string, { readonly algorithm: string; readonly has
  *
  * @throws KEY_INVALID for anything else and for an algorithm that is not supported, KEY_WEAK for a short RSA key
  */
-function readPublicKey(bytes: Uint8Array, location: string): PublicKey {
+export function readPublicKey(bytes: Uint8Array, location: string): PublicKey {
   if (!isPublicKeyFile(bytes)) throw invalid(location, `it is ${describePem(bytes)}`);
   const key = parseKey(bytes, location);
   const fingerprint = createHash('sha256')

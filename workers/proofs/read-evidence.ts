@@ -8,6 +8,7 @@ import { checkShape, formatFault } from '../../src/image/shape.ts';
 import { show } from '../../src/image/show.ts';
 import { unreadable } from '../openpgp/packets.ts';
 import type { VerifyImageRequest } from '../tasks.ts';
+import { splitPem } from './public-key.ts';
 import type { Material } from './sigstore.ts';
 import { type CheckedStatement, checkInToto, checkStatement } from './statement.ts';
 
@@ -137,7 +138,7 @@ function bundleOf(evidence: TaggedEvidence): unknown {
     mediaType: 'application/vnd.dev.sigstore.bundle+json;version=0.1',
     verificationMaterial: {
       ...(evidence.kind === 'cosign-certificate'
-        ? { x509CertificateChain: { certificates: [{ rawBytes: fromPem(evidence.certificate, location) }] } }
+        ? { x509CertificateChain: { certificates: certificatesOf(evidence, location) } }
         : { publicKey: { hint: '' } }),
       tlogEntries: logEntry === undefined ? [] : [entryOf(logEntry, location)],
       timestampVerificationData: { rfc3161Timestamps: signedTimestamp === undefined ? [] : [{ signedTimestamp }] },
@@ -160,10 +161,20 @@ function entryOf(logEntry: string, location: string): unknown {
   };
 }
 
-/** @throws SIGNATURE_UNREADABLE */
-function fromPem(certificate: string, location: string): string {
+/** The most certificates of those who have issued one. */
+const mostIssuers = 16;
+
+/** A certificate, and those of who issued it. @throws SIGNATURE_UNREADABLE */
+function certificatesOf(
+  { certificate, chain = '' }: Extract<TaggedEvidence, { readonly kind: 'cosign-certificate' }>,
+  location: string,
+): readonly { readonly rawBytes: string }[] {
+  const issuers = splitPem(Buffer.from(chain));
+  if (issuers.length > mostIssuers)
+    throw unreadable(location, `it has more than ${mostIssuers} certificates of issuers`);
+  const raw = (pem: string | Uint8Array) => ({ rawBytes: new X509Certificate(pem).raw.toString('base64') });
   try {
-    return new X509Certificate(certificate).raw.toString('base64');
+    return [raw(certificate), ...issuers.map(raw)];
   } catch {
     throw unreadable(location, 'its certificate is none');
   }

@@ -1,13 +1,19 @@
-import { type KeyObject, X509Certificate } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 
 import { type Bundle, bundleFromJSON } from '@sigstore/bundle';
-import { type Signer, toSignedEntity, Verifier } from '@sigstore/verify';
+import { type SignedEntity, toSignedEntity, type TrustMaterial, Verifier } from '@sigstore/verify';
+import * as z from 'zod';
 
 import { ImageError } from '../../src/errors.ts';
+import { parseJsonStrict } from '../../src/image/json.ts';
+import { checkShape } from '../../src/image/shape.ts';
 import { show } from '../../src/image/show.ts';
-import { type Identity, isPlain } from '../../src/image/sigstore/identity.ts';
-import type { TrustedRootFile } from '../tasks.ts';
-import { type Authorities, readAuthorities } from './trusted-root.ts';
+import type { Identity } from '../../src/image/sigstore/identity.ts';
+import type { Authorities } from '../tasks.ts';
+import { findPath, readCertificate } from './certificate-path.ts';
+import { readIdentity, readSigner, type Signer } from './certified-signer.ts';
+import { type OpenPolicyAuthorities, readPolicyAuthorities } from './policy-authorities.ts';
+import { readAuthorities } from './trusted-root.ts';
 
 /** A signature with what it comes with. */
 export type Material = {
@@ -18,41 +24,144 @@ export type Material = {
   readonly location: string;
 };
 
+/** What certificates, log entries and time stamps are judged by, once it has been read. */
+export type OpenAuthorities =
+  | { readonly kind: 'trusted-root'; readonly root: TrustMaterial }
+  | ({ readonly kind: 'policy' } & OpenPolicyAuthorities);
+
+/** @throws CONFIG_INVALID for the trusted root, KEY_INVALID and KEY_WEAK for what a policy names */
+export function openAuthorities(authorities: Authorities): OpenAuthorities {
+  return authorities.kind === 'trusted-root'
+    ? { kind: 'trusted-root', root: readAuthorities(authorities.file) }
+    : { kind: 'policy', ...readPolicyAuthorities(authorities) };
+}
+
 /**
  * Verifies a signature by a certificate: that an authority of the trusted root has issued it and a log knows of that, that a log knows of
  * the signature, and that this was while the certificate was valid.
  *
  * @returns whom the certificate names; whether that one is trusted is not asked here.
- * @throws SIGNATURE_INVALID, CONFIG_INVALID for the trusted root
+ * @throws SIGNATURE_INVALID
  * @see sigstore, client specification §4
  */
-export function verifyCertified(material: Material, root: TrustedRootFile): Identity {
-  const authorities = readAuthorities(root);
+export function verifyCertified(material: Material, root: TrustMaterial): Identity {
   return judging(material, (bundle, payload) => {
-    const signer = new Verifier(authorities).verify(toSignedEntity(bundle, payload));
-    return readIdentity(bundle, signer);
+    new Verifier(root).verify(toSignedEntity(bundle, payload));
+    return readIdentity(readCertificate(certificatesOf(bundle)[0] ?? Buffer.alloc(0)));
   });
 }
 
 /**
- * Verifies the entries of logs and the time stamps of a signature that a trusted key was already found to have made.
+ * Verifies a signature by a certificate that a policy asks for: that one of its authorities has issued it, and the certificate was valid
+ * when the signature was entered in a log that the policy names, or, where it names none, is valid now. Logs of certificates and time
+ * stamps are not asked about.
  *
- * @throws SIGNATURE_INVALID if one of them is wrong, CONFIG_INVALID for the trusted root
+ * @returns who has signed, and whether the policy means that one
+ * @throws SIGNATURE_INVALID
  */
-export function verifyLogged(material: Material, root: TrustedRootFile, key: KeyObject): void {
-  const authorities: Authorities = {
-    ...readAuthorities(root),
-    publicKey: () => ({ publicKey: key, validFor: () => true }),
-  };
+export function verifyIssued(
+  material: Material,
+  { logs, certified: { issuers, signer } }: Required<OpenPolicyAuthorities>,
+  nowMs: number,
+): Signer {
+  return judging(material, (bundle, payload) => {
+    const [leaf, ...chain] = certificatesOf(bundle).map(readCertificate);
+    if (!leaf) throw new Error('there is no certificate with it');
+    const path = (atMs: number) => findPath(leaf, { ...issuers, between: [...issuers.between, ...chain] }, atMs);
+    const entity = toSignedEntity(bundle, payload);
+    const publicKey = leaf.x509.publicKey;
+    if (signer.kind === 'pki') {
+      const root = path(nowMs);
+      if (!entity.signature.verifySignature(publicKey)) throw new Error('signature verification failed');
+      return readSigner(leaf, root, signer);
+    }
+    const logged = inLogs(entity, logs, leaf.x509.raw);
+    let root = leaf;
+    const validFor = (at: Date): boolean => {
+      root = path(at.getTime());
+      return true;
+    };
+    verifyEntries(logged.entity, { ...logged.known, publicKey: () => ({ publicKey, validFor }) }, 1);
+    return readSigner(leaf, root, signer);
+  });
+}
+
+/**
+ * Verifies the entries of logs and the time stamps of a signature that a trusted key was already found to have made; those of a log that
+ * a policy names must be there, and nothing else counts then.
+ *
+ * @throws SIGNATURE_INVALID if one of them is wrong
+ */
+export function verifyLogged(material: Material, authorities: OpenAuthorities, key: KeyObject): void {
   judging(material, (bundle, payload) => {
     const entity = toSignedEntity(bundle, payload);
     // the library knows one hash for each key only, and not the hint that other programs give
     const signature = Object.create(entity.signature, {
       verifySignature: { value: () => true },
     }) as typeof entity.signature;
-    const none = { ctlogThreshold: 0, tlogThreshold: 0, timestampThreshold: 0 };
-    new Verifier(authorities, none).verify({ ...entity, signature, key: { $case: 'public-key', hint: '' } });
+    const signed = { ...entity, signature };
+    const publicKey = () => ({ publicKey: key, validFor: () => true });
+    if (authorities.kind === 'trusted-root') return verifyEntries(signed, { ...authorities.root, publicKey }, 0);
+    const logged = inLogs(signed, authorities.logs, key.export({ type: 'spki', format: 'der' }));
+    verifyEntries(logged.entity, { ...logged.known, publicKey }, 0);
   });
+}
+
+/** Verifies a signature by a key with all that is with it. @param timestamps - so many have to be there. */
+function verifyEntries(entity: SignedEntity, known: TrustMaterial, timestamps: number): void {
+  const thresholds = { ctlogThreshold: 0, tlogThreshold: 0, timestampThreshold: timestamps };
+  new Verifier(known, thresholds).verify({ ...entity, key: { $case: 'public-key', hint: '' } });
+}
+
+/**
+ * A signature with its entries in these logs alone, one at least. Each has to tell the key or the certificate that has signed.
+ *
+ * @param by - DER.
+ */
+function inLogs(
+  entity: SignedEntity,
+  logs: OpenPolicyAuthorities['logs'],
+  by: Buffer,
+): { readonly entity: SignedEntity; readonly known: Omit<TrustMaterial, 'publicKey'> } {
+  const tlogEntries = entity.tlogEntries.filter(({ logId }) => logs.some(({ logID }) => logID.equals(logId.keyId)));
+  if (entity.tlogEntries.length === 0) throw new Error('there is no entry of a transparency log with it');
+  if (tlogEntries.length === 0) throw new Error('its entry is of a transparency log that the policy does not name');
+  if (!tlogEntries.every(({ canonicalizedBody }) => enteredBy(canonicalizedBody)?.equals(by)))
+    throw new Error('the entry of the transparency log is of another key or certificate');
+  const timestamps = entity.timestamps.filter(
+    (one) => one.$case === 'transparency-log' && tlogEntries.includes(one.tlogEntry),
+  );
+  // a policy names logs by their keys alone: each name that a log gives itself is right
+  const baseURL = tlogEntries.map(({ inclusionProof }) => inclusionProof?.checkpoint?.envelope ?? '').join('\n');
+  const tlogs = logs.map((log) => ({ ...log, baseURL }));
+  return {
+    entity: { ...entity, tlogEntries, timestamps },
+    known: { tlogs, ctlogs: [], certificateAuthorities: [], timestampAuthorities: [] },
+  };
+}
+
+/** PEM in base64. */
+const pem = z.base64();
+/** Entries of the kinds hashedrekord and dsse, each of which has one of these. */
+const entryShape = z.looseObject({
+  spec: z.looseObject({
+    signature: z.looseObject({ publicKey: z.looseObject({ content: pem }) }).optional(),
+    signatures: z
+      .array(z.looseObject({ verifier: pem }))
+      .length(1)
+      .optional(),
+  }),
+});
+
+/** The key or the certificate that an entry is of, in DER. */
+function enteredBy(body: Uint8Array): Buffer | undefined {
+  const json = parseJsonStrict(body, { caseSensitive: true });
+  const shaped = json.ok ? checkShape(entryShape, json.value) : undefined;
+  if (!shaped?.ok) return undefined;
+  const { signature, signatures } = shaped.value.spec;
+  const text = signature?.publicKey.content ?? signatures?.[0]?.verifier ?? '';
+  const lines = Buffer.from(text, 'base64').toString('latin1');
+  return Buffer.from(lines.replaceAll(/-----[^-]*-----|\s/g, ''), 'base64');
 }
 
 /** What the libraries throw is the fault of the bundle: they parse what a stranger has written. */
@@ -77,38 +186,13 @@ function causeOf({ cause }: Error): readonly string[] {
   return cause instanceof Error ? [cause.message] : [];
 }
 
-const codeSigning = '1.3.6.1.5.5.7.3.3';
-
-/**
- * Reads whom the certificate of a verified bundle names. It must name one only, as an address or a URL, and be made for signing. The
- * libraries read each of these texts by seven bits for a character, so what they found must be the very bytes.
- */
-function readIdentity(bundle: Bundle, { identity }: Signer): Identity {
-  const { extensions: { issuer = '' } = {}, subjectAlternativeName: subject = '', oids = [] } = identity ?? {};
-  const { subjectAltName, keyUsage } = new X509Certificate(certificateOf(bundle));
-  if (!(keyUsage as readonly string[] | undefined)?.includes(codeSigning))
-    throw new Error('the certificate is not made for signing code');
-  const field = /^[^:/@]+:/.test(subject) ? 'URI' : 'email';
-  if (!isPlain(subject) || subjectAltName !== `${field}:${subject}`)
-    throw new Error(`the certificate names nobody by one address or URL, but ${subjectAltName ?? 'nothing'}`);
-  const extension = (id: string) => oids.find(({ oid }) => oid?.id.join('.') === id)?.value;
-  const named = extension(issuerExtension) ?? extension(earlierIssuerExtension);
-  if (!isPlain(issuer) || !named?.subarray(-issuer.length).equals(Buffer.from(issuer)))
-    throw new Error(`the certificate of ${subject} does not say who vouches for that`);
-  return { subject, issuer };
-}
-
-/** Of Fulcio. @see fulcio, oid-info.md */
-const issuerExtension = '1.3.6.1.4.1.57264.1.8';
-const earlierIssuerExtension = '1.3.6.1.4.1.57264.1.1';
-
-function certificateOf({ verificationMaterial: { content } }: Bundle): Buffer {
+function certificatesOf({ verificationMaterial: { content } }: Bundle): readonly Buffer[] {
   switch (content.$case) {
     case 'certificate':
-      return content.certificate.rawBytes;
+      return [content.certificate.rawBytes];
     case 'x509CertificateChain':
-      return content.x509CertificateChain.certificates[0]?.rawBytes ?? Buffer.alloc(0);
+      return content.x509CertificateChain.certificates.map(({ rawBytes }) => rawBytes);
     case 'publicKey':
-      return Buffer.alloc(0);
+      return [];
   }
 }

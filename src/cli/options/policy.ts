@@ -76,8 +76,7 @@ export async function policyHint(environment: Environment): Promise<PolicyHint> 
     const named = parseNamedReference(reference.replace(/^docker:\/\//, ''));
     if (!named) return undefined;
     const { requirements } = requirementsOf(policy, { ...named, ...(!named.digest && { tag: named.tag ?? 'latest' }) });
-    if (requirements.some((one) => one.type === 'reject' || ('unjudged' in one && one.unjudged !== undefined)))
-      return undefined;
+    if (requirements.some(({ type }) => type === 'reject')) return undefined;
     if (requirements.some(({ type }) => type !== 'insecureAcceptAnything'))
       return `, or let ${show(file, 1000)} say who has to have signed it, with --policy`;
     return `; ${show(file, 1000)} accepts it unsigned: to use that with --policy is the same as --insecure-options=image`;

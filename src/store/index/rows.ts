@@ -148,8 +148,8 @@ function formatFacts(proof: Proof): Readonly<Record<string, unknown>> {
     case 'cosign-key':
     case 'cosign-certificate': {
       const { signature, logEntry, timestamp } = proof;
-      const certificate = proof.kind === 'cosign-certificate' ? proof.certificate : undefined;
-      return { signature, certificate, logEntry, timestamp, ...log };
+      const { certificate, chain } = proof.kind === 'cosign-certificate' ? proof : {};
+      return { signature, certificate, chain, logEntry, timestamp, ...log };
     }
     case 'simple-signing':
     case 'sigstore-bundle':

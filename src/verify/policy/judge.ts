@@ -1,4 +1,4 @@
-import type { KeyKind, SignedIdentity, TrustedKey } from '../../../workers/tasks.ts';
+import type { Authorities, KeyKind, SignedIdentity, TrustedKey } from '../../../workers/tasks.ts';
 import { ImageError, isImageError } from '../../errors.ts';
 import { defaultLimits } from '../../image/limits.ts';
 import { type Evidence, isAttached, type Proof } from '../../image/proof.ts';
@@ -8,10 +8,12 @@ import type { Pool } from '../../pool/pool.ts';
 import type { Demand, Needs, RegistryEvidence, RegistryVerification } from '../needs.ts';
 import { type OpenPolicy, type PolicyKey, type Requirement, requirementsOf } from './policy.ts';
 
-/** Keys that may have signed, and what their signatures must claim. */
+/** Who may have signed, and what the signature must claim. */
 type PolicyTrust = {
   readonly keys: readonly TrustedKey[];
   readonly searched: readonly string[];
+  /** Default the trusted root. */
+  readonly authorities?: Authorities;
   /** Default our own rule. */
   readonly identity?: SignedIdentity;
 };
@@ -51,12 +53,8 @@ export function createPolicyJudge({ policy, pool, verify }: PolicyJudgeOptions):
         if (one.type === 'reject') throw refused(one.type, `${where} rejects it, for ${scope}`);
         return [];
       }
-      if (one.unjudged !== undefined) {
-        const message = `${where} requires ${type} with ${one.unjudged} for ${scope}, which cannot be judged here`;
-        throw refused(type, message);
-      }
       return {
-        kinds: new Set([kindOf(one)]),
+        kinds: new Set([one.certified ? 'identity' : kindOf(one)]),
         verify: async (found) => verify(registryTrustName(reference), found, await trustOf(one)),
         refuse: (why) => refused(type, `${where} requires ${type} for ${scope}, and ${why.message}`, why),
       };
@@ -104,8 +102,15 @@ async function readTrust(pool: Pick<Pool, 'run'>, requirement: Signed): Promise<
     const counting = kind === 'openpgp' ? fitting : fitting.slice(0, 1); // others take the first public key of a file alone
     keys.push(...counting.map(({ fingerprint, certificate }) => ({ fingerprint, certificate, path: location })));
   }
-  const searched = requirement.keys.map(({ location }) => location);
-  return { keys, searched, identity: requirement.identity };
+  const { logKeys, certified, identity } = requirement;
+  const isOwn = certified !== undefined || logKeys.length > 0;
+  const searched = [...requirement.keys, ...(certified?.roots ?? [])].map(({ location }) => location);
+  return {
+    keys,
+    searched,
+    identity,
+    ...(isOwn && { authorities: { kind: 'policy', logKeys, ...(certified && { certified }) } }),
+  };
 }
 
 /** What is kept of an image that nobody has to sign. */
@@ -123,7 +128,7 @@ async function faultOf(
 ): Promise<'unverified' | ImageError | undefined> {
   let refusal: ImageError | undefined;
   for (const proof of proofs) {
-    if (!isAttached(proof) || !demand.kinds.has(proof.kind === 'simple-signing' ? 'openpgp' : 'public-key')) continue;
+    if (!isAttached(proof) || (proof.kind === 'simple-signing') !== demand.kinds.has('openpgp')) continue;
     const evidence: readonly Evidence[] = [{ ...proof, location: 'the proof in the store' }];
     const about = { evidence, messageBytes: defaultLimits.signature, reference, digests: [proof.covers] };
     try {

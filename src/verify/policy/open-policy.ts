@@ -36,17 +36,23 @@ async function openRequirement(
   read: Map<string, Promise<Uint8Array>>,
 ): Promise<Requirement<PolicyKey>> {
   if (!('keys' in requirement)) return requirement;
-  const keys: PolicyKey[] = [];
-  for (const source of requirement.keys) {
-    if ('data' in source) {
-      keys.push({ bytes: source.data, location: `${source.place} of ${policy}` });
-      continue;
-    }
-    const reading = read.get(source.path) ?? readKey(policy, source);
-    read.set(source.path, reading);
-    keys.push({ bytes: await reading, location: source.path });
-  }
-  return { ...requirement, keys };
+  const { certified, ...signed } = requirement;
+  const open = (sources: readonly KeySource[]) => Promise.all(sources.map((one) => openKey(policy, one, read)));
+  return {
+    ...signed,
+    keys: await open(signed.keys),
+    logKeys: await open(signed.logKeys),
+    ...(certified && {
+      certified: { ...certified, roots: await open(certified.roots), between: await open(certified.between) },
+    }),
+  };
+}
+
+async function openKey(policy: string, source: KeySource, read: Map<string, Promise<Uint8Array>>): Promise<PolicyKey> {
+  if ('data' in source) return { bytes: source.data, location: `${source.place} of ${policy}` };
+  const reading = read.get(source.path) ?? readKey(policy, source);
+  read.set(source.path, reading);
+  return { bytes: await reading, location: source.path };
 }
 
 async function readKey(

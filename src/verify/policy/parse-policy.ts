@@ -2,7 +2,7 @@ import { isAbsolute } from 'node:path';
 
 import * as z from 'zod';
 
-import type { SignedIdentity } from '../../../workers/tasks.ts';
+import type { CertifiedBy, SignedIdentity } from '../../../workers/tasks.ts';
 import { isRegistryHost, isRepository, parseNamedReference } from '../../image/registry-reference.ts';
 import { checkConfig, parseConfigJson } from '../../image/shape.ts';
 import { show } from '../../image/show.ts';
@@ -149,21 +149,48 @@ function requirementFrom(one: z.infer<typeof requirement>, place: string): Requi
       return one;
     case 'signedBy': {
       const { type, signedIdentity, keyPath, keyPaths = [], keyData } = one;
-      return { type, keys: sources(place, [keyPath, ...keyPaths, keyData]), identity: signedIdentity ?? usualIdentity };
+      const keys = sources(place, [keyPath, ...keyPaths, keyData]);
+      return { type, keys, logKeys: [], identity: signedIdentity ?? usualIdentity };
     }
     case 'sigstoreSigned': {
-      const { type, signedIdentity, fulcio, pki, keyPath, keyPaths = [], keyData, keyDatas = [], ...log } = one;
-      const own = [keyPath, ...keyPaths, keyData, ...keyDatas];
+      const { type, signedIdentity, keyPath, keyPaths = [], keyData, keyDatas = [], ...log } = one;
       const { rekorPublicKeyPath, rekorPublicKeyPaths = [], rekorPublicKeyData, rekorPublicKeyDatas = [] } = log;
-      const ofLog = [rekorPublicKeyPath, ...rekorPublicKeyPaths, rekorPublicKeyData, ...rekorPublicKeyDatas];
-      const ofAuthority = [fulcio?.caPath, fulcio?.caData, pki?.caRootsPath, pki?.caRootsData];
-      const between = [pki?.caIntermediatesPath, pki?.caIntermediatesData];
-      const hasLog = ofLog.some((source) => source !== undefined);
-      const unjudged = fulcio ? 'fulcio' : pki ? 'pki' : hasLog ? 'a key of a transparency log' : undefined;
-      const keys = sources(place, [...own, ...ofLog, ...ofAuthority, ...between]);
-      return { type, keys, identity: signedIdentity ?? usualIdentity, ...(unjudged !== undefined && { unjudged }) };
+      const certified = certifiedBy(one, place);
+      return {
+        type,
+        keys: sources(place, [keyPath, ...keyPaths, keyData, ...keyDatas]),
+        logKeys: sources(place, [
+          rekorPublicKeyPath,
+          ...rekorPublicKeyPaths,
+          rekorPublicKeyData,
+          ...rekorPublicKeyDatas,
+        ]),
+        identity: signedIdentity ?? usualIdentity,
+        ...(certified && { certified }),
+      };
     }
   }
+}
+
+function certifiedBy(
+  { fulcio, pki }: z.infer<typeof sigstoreSigned>,
+  place: string,
+): CertifiedBy<KeySource> | undefined {
+  if (fulcio) {
+    const { caPath, caData, oidcIssuer: issuer, subjectEmail: email, buildSignerURI: buildSigner } = fulcio;
+    return {
+      roots: sources(place, [caPath, caData]),
+      between: [],
+      signer: { kind: 'fulcio', issuer, email, buildSigner },
+    };
+  }
+  if (!pki) return undefined;
+  const { caRootsPath, caRootsData, caIntermediatesPath, caIntermediatesData } = pki;
+  return {
+    roots: sources(place, [caRootsPath, caRootsData]),
+    between: sources(place, [caIntermediatesPath, caIntermediatesData]),
+    signer: { kind: 'pki', email: pki.subjectEmail, hostname: pki.subjectHostname },
+  };
 }
 
 const usualIdentity: SignedIdentity = { type: 'matchRepoDigestOrExact' };

@@ -1,4 +1,4 @@
-import type { SignedIdentity } from '../../../workers/tasks.ts';
+import type { CertifiedBy, PemFile, SignedIdentity } from '../../../workers/tasks.ts';
 import type { RegistryReference } from '../../image/registry-reference.ts';
 import { show } from '../../image/show.ts';
 
@@ -6,19 +6,19 @@ import { show } from '../../image/show.ts';
 export type KeySource =
   { readonly path: string; readonly place: string } | { readonly data: Uint8Array; readonly place: string };
 
-/** Keys of OpenPGP, or public keys in PEM as cosign writes them. */
+/** What has to have signed: one of the keys, of OpenPGP or public ones in PEM as cosign writes them, or a certificate. */
 type Signed<K> = {
   readonly type: 'signedBy' | 'sigstoreSigned';
+  /** None if a certificate has to have signed. */
   readonly keys: readonly K[];
+  readonly certified?: CertifiedBy<K>;
+  /** Of transparency logs, one of which has to know of the signature; none if that is not asked for. */
+  readonly logKeys: readonly K[];
   readonly identity: SignedIdentity;
 };
 
-/**
- * One requirement of a policy. `unjudged`: it wants what cannot be judged here, such as `fulcio`, so that no image meets it; `keys` are
- * the files that it names all the same.
- */
-export type Requirement<K = KeySource> =
-  { readonly type: 'insecureAcceptAnything' | 'reject' } | (Signed<K> & { readonly unjudged?: string });
+/** One requirement of a policy. */
+export type Requirement<K = KeySource> = { readonly type: 'insecureAcceptAnything' | 'reject' } | Signed<K>;
 
 /** What a policy says. @see containers-policy.json(5) */
 export type PolicyRules<K = KeySource> = {
@@ -27,8 +27,8 @@ export type PolicyRules<K = KeySource> = {
   readonly docker: ReadonlyMap<string, readonly Requirement<K>[]>;
 };
 
-/** The bytes of a key, and where they come from. */
-export type PolicyKey = { readonly bytes: Uint8Array; readonly location: string };
+/** The bytes of a key or of certificates, and where they come from. */
+export type PolicyKey = PemFile;
 
 /** A policy whose files have been read. */
 export type OpenPolicy = PolicyRules<PolicyKey> & { readonly path: string };

@@ -37,6 +37,7 @@ test('all forms of requirements are read', (t) => {
         { path: '/a', place: `${place}[0]` },
         { path: '/b', place: `${place}[0]` },
       ],
+      logKeys: [],
       identity: { type: 'matchRepository' },
     },
     {
@@ -45,20 +46,33 @@ test('all forms of requirements are read', (t) => {
         { data: Buffer.from('a key'), place: `${place}[1]` },
         { data: Buffer.from('a key'), place: `${place}[1]` },
       ],
+      logKeys: [],
       identity: { type: 'matchRepoDigestOrExact' },
     },
   ]);
 });
 
-test('what cannot be judged here is known as that', (t) => {
-  const fulcio = { caData: key, oidcIssuer: 'https://issuer', subjectEmail: 'a@example.com' };
+test('certificates and keys of logs are read with who issues them and what they must say', (t) => {
+  const fulcio = { caData: key, oidcIssuer: 'https://issuer', subjectEmail: 'a@example.com', buildSignerURI: 'b' };
   const pki = { caRootsPath: '/roots', caIntermediatesPath: '/between', subjectHostname: 'example.com' };
-  const unjudged = (requirement: object) => parse(withRequirement(requirement)).default[0];
-  const type = 'sigstoreSigned';
-  t.like(unjudged({ type, fulcio, rekorPublicKeyData: key }), { unjudged: 'fulcio' });
-  t.like(unjudged({ type, pki }), { unjudged: 'pki', keys: [{ path: '/roots' }, { path: '/between' }] });
-  t.like(unjudged({ ...sigstore, rekorPublicKeyPaths: ['/log'] }), { unjudged: 'a key of a transparency log' });
-  t.false('unjudged' in (unjudged(sigstore) ?? {}));
+  const read = (requirement: object) => parse(withRequirement({ type: 'sigstoreSigned', ...requirement })).default[0];
+  const [place, data] = ['default[0]', Buffer.from('a key')];
+  t.like(read({ fulcio, rekorPublicKeyDatas: [key, key] }), {
+    ...{ keys: [], logKeys: [{ data }, { data, place }] },
+    certified: {
+      ...{ roots: [{ data, place }], between: [] },
+      signer: { kind: 'fulcio', issuer: 'https://issuer', email: 'a@example.com', buildSigner: 'b' },
+    },
+  });
+  t.like(read({ pki }), {
+    ...{ keys: [], logKeys: [] },
+    certified: {
+      ...{ roots: [{ path: '/roots', place }], between: [{ path: '/between', place }] },
+      signer: { kind: 'pki', email: undefined, hostname: 'example.com' },
+    },
+  });
+  t.like(read({ keyData: key, rekorPublicKeyPaths: ['/log'] }), { keys: [{ data }], logKeys: [{ path: '/log' }] });
+  t.false('certified' in (read({ keyData: key }) ?? {}));
 });
 
 const bad: Readonly<Record<string, readonly [unknown, RegExp]>> = {

@@ -44,7 +44,9 @@ function verify(evidence: Evidence, { rules = [exact], keys = [], root = authori
     weakKeys: false,
     nowMs: Date.now(),
     signatures: 64,
-    ...(root !== 'none' && { trustedRoot: { path: '/trusted_root.json', bytes: root } }),
+    ...(root !== 'none' && {
+      authorities: { kind: 'trusted-root', file: { path: '/trusted_root.json', bytes: root } },
+    }),
   });
 }
 
@@ -244,7 +246,8 @@ const key = createCosignKey('P-384');
 async function logged(by = authorities) {
   const { dsseEnvelope, verificationMaterial } = JSON.parse(bundleOf(key, { digest }).toString()) as Bundle;
   const [signature = { sig: '' }] = dsseEnvelope.signatures;
-  const entries = await by.logged(Buffer.from(dsseEnvelope.payload, 'base64'), Buffer.from(signature.sig, 'base64'));
+  const [statement, signed] = [dsseEnvelope.payload, signature.sig].map((text) => Buffer.from(text, 'base64'));
+  const entries = await by.logged(statement ?? key.pem, signed ?? key.pem, key.pem);
   return (change: object = {}) =>
     found({ ...good, dsseEnvelope, verificationMaterial: { ...verificationMaterial, ...entries, ...change } });
 }
