@@ -34,6 +34,8 @@ export type VerifyImageRequest = Pick<
   readonly digests: readonly string[];
   /** What certificates, log entries and time stamps are judged by. Without it certificates prove nothing, and the others are not looked at. */
   readonly authorities?: Authorities | undefined;
+  /** The manifest and the index themselves, where a bundle may have signed one of them, in any order. */
+  readonly documents?: readonly Uint8Array[];
   /** What a policy wants a signature to claim; default our own rule. */
   readonly identity?: SignedIdentity | undefined;
 };
@@ -86,10 +88,10 @@ export type CertifiedSigner =
 
 /**
  * What is good of the evidence, at least one: its index, the digest that it is about, and who has signed it; `isByPolicy` if our own rule
- * would not take it for a statement about the image.
+ * would not take it for a statement about the image; `document`: which of the documents it signs itself.
  */
 export type VerifyImageResponse = VerifySignatureResponse & {
-  readonly good: readonly ({ readonly index: number; readonly isByPolicy: boolean } & Pick<
+  readonly good: readonly ({ readonly index: number; readonly isByPolicy: boolean; readonly document?: number } & Pick<
     Proof,
     'covers' | 'signedBy' | 'log'
   >)[];

@@ -32,6 +32,8 @@ type Attached = {
   | {
       /** `bytes` are the bundle, a JSON document. @see cosign, BUNDLE_SPEC.md */
       readonly kind: 'sigstore-bundle';
+      /** Of a proof: the manifest or index, where that is signed itself and the bundle holds its digest only. */
+      readonly document?: Uint8Array;
     }
 );
 
@@ -73,6 +75,11 @@ export type ArchiveSignature = Extract<Proof, { readonly kind: 'openpgp' }>;
 /** Whether a proof is what was found of an image of a registry, so that it can be judged again. */
 export function isAttached(proof: Proof): proof is Extract<Proof, Attached> {
   return proof.kind !== 'openpgp' && proof.kind !== 'policy';
+}
+
+/** What a proof signs itself, which has to be at hand to judge it. */
+export function documentsOf(proof: Proof): readonly Uint8Array[] {
+  return proof.kind === 'sigstore-bundle' && proof.document ? [proof.document] : [];
 }
 
 /** Whether a file holds a public key in PEM, as cosign writes it. What it holds exactly only a thread finds out. */

@@ -35,6 +35,7 @@ const bundleType = 'application/vnd.dev.sigstore.bundle.v0.3+json';
 /** What a list says of a manifest whose type it does not tell. */
 const untold = ['', 'application/vnd.oci.empty.v1+json'];
 const contentKey = 'dev.sigstore.bundle.content';
+const contents: readonly string[] = ['dsse-envelope', 'message-signature'];
 const predicateKey = 'dev.sigstore.bundle.predicateType';
 const signedPredicate = 'https://sigstore.dev/cosign/sign/v1';
 
@@ -181,8 +182,11 @@ async function* listed(
 
 function mayBeSignature({ artifactType = '', annotations }: IndexEntry): boolean {
   if (artifactType !== bundleType && !untold.includes(artifactType)) return false;
-  const isEnvelope = (annotations[contentKey] ?? 'dsse-envelope') === 'dsse-envelope';
-  return isEnvelope && (annotations[predicateKey] ?? signedPredicate) === signedPredicate;
+  const { [contentKey]: content } = annotations;
+  return (
+    (content === undefined || contents.includes(content)) &&
+    (annotations[predicateKey] ?? signedPredicate) === signedPredicate
+  );
 }
 
 async function getBundle(

@@ -1,6 +1,6 @@
 import { ImageError, isImageError } from '../errors.ts';
 import { defaultLimits } from '../image/limits.ts';
-import { isAttached, type Proof } from '../image/proof.ts';
+import { documentsOf, isAttached, type Proof } from '../image/proof.ts';
 import { parseRegistryReference } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
 import type { Verifier } from './verify.ts';
@@ -95,5 +95,6 @@ async function verify(
   const [demand] = 'demands' in needs ? needs.demands : [];
   if (!demand) throw missing({ source });
   const evidence = [{ ...proof, location }];
-  return demand.verify({ evidence, messageBytes: defaultLimits.signature, reference, digests: [covers] });
+  const documents = documentsOf(proof);
+  return demand.verify({ evidence, messageBytes: defaultLimits.signature, reference, digests: [covers], documents });
 }

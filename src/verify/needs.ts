@@ -3,7 +3,10 @@ import type { ImageError } from '../errors.ts';
 import type { Proof } from '../image/proof.ts';
 
 /** What was found of an image of a registry that may prove who signed it. */
-export type RegistryEvidence = Pick<VerifyImageRequest, 'evidence' | 'messageBytes' | 'reference' | 'digests'>;
+export type RegistryEvidence = Pick<
+  VerifyImageRequest,
+  'evidence' | 'messageBytes' | 'reference' | 'digests' | 'documents'
+>;
 
 /** Who has signed an image of a registry, with what proves it. */
 export type RegistryVerification = VerifySignatureResponse & {

@@ -105,8 +105,8 @@ export function createVerifier({ keystore, policy, pool, weakKeys, signatures, n
     const request = { authorities, ...found, ...trust, name, weakKeys, signatures, nowMs: nowMs() };
     const { good, ...verified } = await pool.run('verifyImage', request);
     noteSkipped(verified);
-    const proofs = good.map(({ index, isByPolicy: _, ...facts }) =>
-      proofOf(found.evidence[index] ?? noEvidence(), facts),
+    const proofs = good.map(({ index, isByPolicy: _, document, ...facts }) =>
+      proofOf(found.evidence[index] ?? noEvidence(), facts, found.documents?.[document ?? -1]),
     );
     const [first = noEvidence()] = good;
     const byRules = good.filter(({ isByPolicy }) => !isByPolicy).flatMap(({ signedBy }) => signedBy);
@@ -180,8 +180,15 @@ function ofKinds(wanted: readonly KeyKind[], { keys, searched }: Keyring): Keyri
   return { keys: keys.filter(({ kind }) => wanted.includes(kind)), searched };
 }
 
-function proofOf({ location: _, ...attached }: Evidence, facts: Pick<Proof, 'covers' | 'signedBy' | 'log'>): Proof {
-  return { ...attached, ...facts };
+/** @param document - what is signed, where the evidence holds its digest only. */
+function proofOf(
+  { location: _, ...attached }: Evidence,
+  facts: Pick<Proof, 'covers' | 'signedBy' | 'log'>,
+  document: Uint8Array | undefined,
+): Proof {
+  return attached.kind === 'sigstore-bundle' && document
+    ? { ...attached, ...facts, document }
+    : { ...attached, ...facts };
 }
 
 function isOpenPgp({ evidence }: RegistryEvidence): boolean {

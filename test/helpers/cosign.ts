@@ -122,6 +122,21 @@ export function bundleOf(
   return Buffer.from(JSON.stringify(bundle));
 }
 
+/** A bundle that signs a document itself, as `cosign sign-blob` makes it. */
+export function messageBundleOf(
+  key: CosignKey,
+  document: Uint8Array,
+  changes: Readonly<Record<string, unknown>> = {},
+): Buffer {
+  const { mediaType, verificationMaterial } = JSON.parse(bundleOf(key, { digest: '' }).toString()) as Readonly<
+    Record<string, unknown>
+  >;
+  const digest = createHash('sha256').update(document).digest('base64');
+  const signature = key.sign(document).toString('base64');
+  const messageSignature = { messageDigest: { algorithm: 'SHA2_256', digest }, signature };
+  return Buffer.from(JSON.stringify({ mediaType, verificationMaterial, messageSignature, ...changes }));
+}
+
 export const bundleType = 'application/vnd.dev.sigstore.bundle.v0.3+json';
 export const signedPredicate = 'https://sigstore.dev/cosign/sign/v1';
 
@@ -131,6 +146,10 @@ export function putBundle(
   repository: string,
   to: TestDescriptor,
   bundle: Uint8Array,
+  annotations: Readonly<Record<string, string>> = {
+    'dev.sigstore.bundle.content': 'dsse-envelope',
+    'dev.sigstore.bundle.predicateType': signedPredicate,
+  },
 ): TestDescriptor & { readonly artifactType: string } {
   const subject = { mediaType: to.mediaType, digest: to.digest, size: to.size };
   const manifest = registry.putManifest(repository, undefined, {
@@ -139,10 +158,7 @@ export function putBundle(
     artifactType: bundleType,
     config: registry.putBlob(repository, '{}', 'application/vnd.oci.empty.v1+json'),
     layers: [registry.putBlob(repository, bundle, bundleType)],
-    annotations: {
-      'dev.sigstore.bundle.content': 'dsse-envelope',
-      'dev.sigstore.bundle.predicateType': signedPredicate,
-    },
+    annotations,
     subject,
   });
   return { ...manifest, artifactType: bundleType };

@@ -16,6 +16,8 @@ export type Authorities = {
   readonly rootFile: Buffer;
   /** A bundle as `cosign sign` makes it since version 3, without a key of one's own. */
   bundle(about: Signing): Promise<Bundle>;
+  /** A bundle that signs a document itself, with an entry of the log. */
+  messageBundle(document: Uint8Array): Promise<object>;
   /** What `cosign sign` up to version 2 puts under the tag of the digest: annotations beside a payload. */
   annotations(payload: Uint8Array, about?: Omit<Signing, 'digest'>): Promise<Readonly<Record<string, string>>>;
   /** PEM of the authority's own certificate, and of the key of its log, as a policy.json names them. */
@@ -157,16 +159,36 @@ export async function createAuthorities(): Promise<Authorities> {
         },
       };
     },
+    async messageBundle(document) {
+      const { publicKey, privateKey } = keys();
+      const signature = sign('sha256', document, privateKey);
+      const digest = createHash('sha256').update(document).digest('base64');
+      const certificate = await issue(publicKey, {});
+      return {
+        mediaType: bundleType,
+        verificationMaterial: {
+          certificate: { rawBytes: base64(certificate) },
+          tlogEntries: [entryOf(await logEntry('hashedrekord', document, { signature, by: pem(certificate) }))],
+          timestampVerificationData: stamps([]),
+        },
+        messageSignature: { messageDigest: { algorithm: 'SHA2_256', digest }, signature: base64(signature) },
+      };
+    },
     async annotations(payload, about = {}) {
       const { publicKey, privateKey } = keys();
       const signature = sign('sha256', payload, privateKey);
+      const { proof = 'log' } = about;
+      const hasStamp = proof === 'timestamp' || proof === 'both';
       const certificate = await issue(publicKey, about);
       const entry = await logEntry('hashedrekord', payload, { signature, by: pem(certificate) }, about.loggedAt);
       return {
         'dev.cosignproject.cosign/signature': base64(signature),
         'dev.sigstore.cosign/certificate': pem(certificate),
         'dev.sigstore.cosign/chain': pem(bufferOf(ca.rootCertificate)),
-        'dev.sigstore.cosign/bundle': promiseOf(entry),
+        ...(proof !== 'timestamp' && { 'dev.sigstore.cosign/bundle': promiseOf(entry) }),
+        ...(hasStamp && {
+          'dev.sigstore.cosign/rfc3161timestamp': JSON.stringify({ SignedRFC3161Timestamp: await stamp(signature) }),
+        }),
       };
     },
     async promised(payload, signature, by) {

@@ -33,11 +33,12 @@ export async function verifyCosign(
   for (const [index, one] of evidence.entries()) {
     let forged: ImageError | undefined;
     try {
-      const read = readEvidence(one);
+      const read = readEvidence(one, request.documents ?? []);
       const named = keys.find(({ fingerprint }) => fingerprint === read.hint);
       if (named && !hasSigned(named, read.signed, read.signature)) forged = badSignature(named, one.location);
       const found = forged ? undefined : await judge(read, named, trust);
-      if (found) good.push({ index, ...found });
+      const { document } = read;
+      if (found) good.push({ index, ...found, ...(document !== undefined && { document }) });
     } catch (error) {
       if (!isImageError(error) || error.code === 'CONFIG_INVALID') throw error;
       refusal ??= error;

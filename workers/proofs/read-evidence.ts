@@ -2,6 +2,7 @@ import { createHash, X509Certificate } from 'node:crypto';
 
 import * as z from 'zod';
 
+import { ImageError } from '../../src/errors.ts';
 import { describeJsonFault, parseJsonStrict } from '../../src/image/json.ts';
 import type { Evidence } from '../../src/image/proof.ts';
 import { checkShape, formatFault } from '../../src/image/shape.ts';
@@ -10,7 +11,7 @@ import { unreadable } from '../openpgp/packets.ts';
 import type { VerifyImageRequest } from '../tasks.ts';
 import { splitPem } from './public-key.ts';
 import type { Material } from './sigstore.ts';
-import { type CheckedStatement, checkInToto, checkStatement } from './statement.ts';
+import { checkDocument, type CheckedStatement, checkInToto, checkStatement } from './statement.ts';
 
 export type CosignEvidence = Exclude<Evidence, { readonly kind: 'simple-signing' }>;
 
@@ -29,12 +30,14 @@ export type ReadSignature = {
   /** For who looks at certificates and logs. @throws SIGNATURE_UNREADABLE */
   readonly material: () => Material;
   readonly check: (about: VerifyImageRequest) => CheckedStatement;
+  /** Which of the documents is signed itself. */
+  readonly document?: number;
   readonly location: string;
 };
 
-/** @throws SIGNATURE_UNREADABLE */
-export function readEvidence(evidence: CosignEvidence): ReadSignature {
-  return evidence.kind === 'sigstore-bundle' ? readBundle(evidence) : readTagged(evidence);
+/** @throws SIGNATURE_UNREADABLE, SIGNATURE_INVALID for a signature over another document than these */
+export function readEvidence(evidence: CosignEvidence, documents: readonly Uint8Array[]): ReadSignature {
+  return evidence.kind === 'sigstore-bundle' ? readBundle(evidence, documents) : readTagged(evidence);
 }
 
 /** Version 0.3, in both forms of its name that the specification has. */
@@ -63,36 +66,70 @@ const bundleShape = z.looseObject({
       signatures: z.array(z.looseObject({ sig: z.string() })).length(1),
     })
     .optional(),
+  messageSignature: z
+    .strictObject({
+      messageDigest: z.strictObject({ algorithm: z.literal('SHA2_256'), digest: z.string() }),
+      signature: z.string(),
+    })
+    .optional(),
 });
 
 /**
- * Reads a bundle with an in-toto statement that is signed with a key or a certificate.
+ * Reads a bundle that is signed with a key or a certificate: over an in-toto statement, or over the manifest itself.
  *
  * @see sigstore protobuf-specs, sigstore_bundle.proto
  */
-function readBundle({ bytes, location }: CosignEvidence): ReadSignature {
+function readBundle({ bytes, location }: CosignEvidence, documents: readonly Uint8Array[]): ReadSignature {
   const { json, value } = parse(bytes, bundleShape, 'bundle', location);
-  const { mediaType, verificationMaterial, dsseEnvelope } = value;
+  const { mediaType, verificationMaterial, dsseEnvelope, messageSignature } = value;
   if (!bundleTypes.includes(mediaType))
     throw unreadable(location, `a bundle of an unknown version, ${show(mediaType)}`);
   const { publicKey, certificate, tlogEntries, timestampVerificationData } = verificationMaterial;
   if (!publicKey === !certificate) throw unreadable(location, 'it is signed with neither a key nor one certificate');
-  if (!dsseEnvelope) throw unreadable(location, 'it signs no statement');
-  const { payloadType, payload, signatures } = dsseEnvelope;
-  if (payloadType !== statementType) throw unreadable(location, `it signs something else, ${show(payloadType)}`);
-  const statement = fromBase64(payload, location);
   const hint = publicKey?.hint ? Buffer.from(publicKey.hint, 'base64').toString('hex') : undefined;
-  return {
-    signed: preAuthenticationEncoding(payloadType, statement),
-    signature: fromBase64(signatures[0]?.sig ?? '', location),
+  const facts = {
     ...(hint !== undefined && { hint }),
     isKeyed: publicKey !== undefined,
     isCertified: certificate !== undefined,
     isLogged: [...(tlogEntries ?? []), ...(timestampVerificationData?.rfc3161Timestamps ?? [])].length > 0,
-    material: () => ({ bundle: json, location }),
-    check: (about) => checkInToto(statement, about),
     location,
   };
+  if (messageSignature && !dsseEnvelope) {
+    const {
+      document,
+      bytes: signed,
+      digest,
+    } = findDocument(messageSignature.messageDigest.digest, documents, location);
+    return {
+      ...facts,
+      signed,
+      signature: fromBase64(messageSignature.signature, location),
+      material: () => ({ bundle: json, payload: signed, location }),
+      check: (about) => checkDocument(digest, about),
+      document,
+    };
+  }
+  if (!dsseEnvelope || messageSignature) throw unreadable(location, 'it signs no statement');
+  const { payloadType, payload, signatures } = dsseEnvelope;
+  if (payloadType !== statementType) throw unreadable(location, `it signs something else, ${show(payloadType)}`);
+  const statement = fromBase64(payload, location);
+  return {
+    ...facts,
+    signed: preAuthenticationEncoding(payloadType, statement),
+    signature: fromBase64(signatures[0]?.sig ?? '', location),
+    material: () => ({ bundle: json, location }),
+    check: (about) => checkInToto(statement, about),
+  };
+}
+
+/** The document with a digest in base64. @throws SIGNATURE_INVALID if it is none of these */
+function findDocument(wanted: string, documents: readonly Uint8Array[], location: string) {
+  const digests = documents.map((bytes) => createHash('sha256').update(bytes).digest());
+  const document = digests.findIndex((digest) => digest.toString('base64') === wanted);
+  const [bytes, digest] = [documents[document], digests[document]];
+  if (bytes && digest) return { document, bytes, digest: `sha256:${digest.toString('hex')}` };
+  const message = `the signature is over something else than the manifest of the image (${location})`;
+  throw new ImageError('SIGNATURE_INVALID', message, {});
 }
 
 /** What is signed in an envelope. @see DSSE, protocol.md */

@@ -82,9 +82,16 @@ export function checkInToto(statement: Uint8Array, about: About): CheckedStateme
   if (!found) return otherDigest(digests, about);
   const covers = `sha256:${found.digest['sha256'] ?? ''}`;
   if (found.name) return checkClaim(found.name, covers, isNoOtherImage(found.name, about), about);
-  return about.identity
-    ? { problem: 'names no repository, and the policy asks for one' }
-    : { covers, isByPolicy: false };
+  return checkNameless(covers, about);
+}
+
+/** Checks the digest of a manifest or an index that is signed itself. */
+export function checkDocument(digest: string, about: About): CheckedStatement {
+  return about.digests.includes(digest) ? checkNameless(digest, about) : otherDigest([digest], about);
+}
+
+function checkNameless(covers: string, { identity }: About): CheckedStatement {
+  return identity ? { problem: 'names no repository, and the policy asks for one' } : { covers, isByPolicy: false };
 }
 
 /** @param isSame - what our own rule says of the claim; a policy may have one of its own. */

@@ -8,15 +8,13 @@ import type { FetchContext } from '../context.ts';
 import { type EvidenceSource, isRefusal, sourcesFor, weightier } from './evidence-sources.ts';
 import type { WantedImage } from './image.ts';
 
+type Resolved = Pick<ResolvedImage, 'digest' | 'manifest'> & Partial<Pick<ResolvedImage, 'indexes'>>;
+
 type SignatureCheck = {
   /** Asks for signatures of what the reference stands for, while its manifest is asked for. */
   begin(this: void, root: Digest, signal: AbortSignal): void;
   /** Checks the signatures of a resolved image; returns undefined without a verifier. */
-  verify(
-    this: void,
-    resolved: Pick<ResolvedImage, 'digest' | 'manifest'>,
-    signal: AbortSignal,
-  ): Promise<RegistryVerification | undefined>;
+  verify(this: void, resolved: Resolved, signal: AbortSignal): Promise<RegistryVerification | undefined>;
 };
 
 /**
@@ -45,8 +43,10 @@ export async function openSignatureCheck(context: FetchContext, wanted: WantedIm
     const digests = [...new Set([resolved.digest, resolved.manifest.digest])];
     const all: RegistryVerification[] = [];
     for (const [demand, sources] of asked) {
-      const judge = (evidence: readonly Evidence[]): Promise<RegistryVerification> =>
-        demand.verify({ evidence, messageBytes: limits.signature, reference, digests });
+      const judge = (evidence: readonly Evidence[]): Promise<RegistryVerification> => {
+        const documents = evidence.some(({ kind }) => kind === 'sigstore-bundle') ? documentsIn(resolved, digests) : [];
+        return demand.verify({ evidence, messageBytes: limits.signature, reference, digests, documents });
+      };
       const groups = sources.map((source) => source.find(digests, signal));
       const met = firstOf(groups, judge).catch((error: unknown) => {
         throw isRefusal(error) ? demand.refuse(error) : error;
@@ -60,6 +60,11 @@ export async function openSignatureCheck(context: FetchContext, wanted: WantedIm
   };
   const all = asked.flatMap(([, sources]) => sources);
   return { verify, begin: (root, signal) => void all.forEach(({ begin }) => begin?.(root, signal)) };
+}
+
+/** The documents with these digests, which a bundle may sign itself. */
+function documentsIn({ indexes = [], manifest }: Resolved, digests: readonly Digest[]): readonly Uint8Array[] {
+  return [...indexes, manifest].filter(({ digest }) => digests.includes(digest)).map(({ bytes }) => bytes);
 }
 
 /** What several demands have been met with. */

@@ -151,8 +151,9 @@ function formatFacts(proof: Proof): Readonly<Record<string, unknown>> {
       const { certificate, chain } = proof.kind === 'cosign-certificate' ? proof : {};
       return { signature, certificate, chain, logEntry, timestamp, ...log };
     }
-    case 'simple-signing':
     case 'sigstore-bundle':
+      return { ...(proof.document && { document: Buffer.from(proof.document).toString('base64') }), ...log };
+    case 'simple-signing':
     case 'policy':
       return { ...log };
   }
@@ -164,6 +165,7 @@ type Facts = Pick<Proof, 'log'> &
     keyof Extract<Proof, { readonly kind: 'sigstore-bundle' }>
   > & {
     readonly digests: readonly string[];
+    readonly document?: string;
   };
 
 /** @returns undefined for a kind that is not known. */
@@ -172,14 +174,20 @@ export function parseProofRow(row: Row): Proof | undefined {
   if (!(bytes instanceof Uint8Array)) throw new Error('the column bytes is damaged');
   const common = { bytes, covers: textOf(row, 'covers'), signedBy: listOf(row, 'signers').map(String) };
   const kind = textOf(row, 'kind') as Proof['kind'];
-  const { digests, ...facts } = JSON.parse(textOf(row, 'facts')) as Facts; // as formatFacts has written it
+  const { digests, document, ...facts } = JSON.parse(textOf(row, 'facts')) as Facts; // as formatFacts has written it
   switch (kind) {
     case 'openpgp':
       return { ...common, kind, digests: digests.map((digest) => Buffer.from(digest, 'hex')) };
+    case 'sigstore-bundle':
+      return {
+        ...facts,
+        ...common,
+        kind,
+        ...(document !== undefined && { document: Buffer.from(document, 'base64') }),
+      };
     case 'cosign-key':
     case 'cosign-certificate':
     case 'simple-signing':
-    case 'sigstore-bundle':
     case 'policy':
       return { ...facts, ...common, kind };
     default:

@@ -1,7 +1,7 @@
 import type { Authorities, KeyKind, SignedIdentity, TrustedKey } from '../../../workers/tasks.ts';
 import { ImageError, isImageError } from '../../errors.ts';
 import { defaultLimits } from '../../image/limits.ts';
-import { type Evidence, isAttached, type Proof } from '../../image/proof.ts';
+import { documentsOf, type Evidence, isAttached, type Proof } from '../../image/proof.ts';
 import { type RegistryReference, registryTrustName } from '../../image/registry-reference.ts';
 import { show } from '../../image/show.ts';
 import type { Pool } from '../../pool/pool.ts';
@@ -130,7 +130,8 @@ async function faultOf(
   for (const proof of proofs) {
     if (!isAttached(proof) || (proof.kind === 'simple-signing') !== demand.kinds.has('openpgp')) continue;
     const evidence: readonly Evidence[] = [{ ...proof, location: 'the proof in the store' }];
-    const about = { evidence, messageBytes: defaultLimits.signature, reference, digests: [proof.covers] };
+    const documents = documentsOf(proof);
+    const about = { evidence, messageBytes: defaultLimits.signature, reference, digests: [proof.covers], documents };
     try {
       await demand.verify(about);
       return undefined;

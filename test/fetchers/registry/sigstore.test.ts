@@ -88,6 +88,21 @@ test('an identity that is trusted no longer does not count for what is stored, a
   t.false(await keystore.trusts(`${prefix}/app`, [`${workflow} via https://elsewhere.example.com`]));
 });
 
+test('an identity that is trusted for another prefix does not count', async (t) => {
+  const opened = await open(t);
+  const { putBundles, image, keystore, fingerprint, registry } = opened;
+  putBundles([await authorities.bundle({ digest: image.digest })]);
+  await keystore.remove({ fingerprint, prefix: `${registry.host}/team`, layer: 0 });
+  for (const prefix of [`${registry.host}/tea`, `${registry.host}/team/app/more`, 'example.com/team'])
+    await trustIdentity(keystore, prefix);
+  await refused(t, opened, 'INSECURE_REFUSED', /registries\.d has no place/);
+  await trustIdentity(keystore, `${registry.host}/team`, {
+    subject: { text: `${workflow}2` },
+    issuer: { text: provider },
+  });
+  await refused(t, opened, 'KEY_UNKNOWN', /who is not trusted for/);
+});
+
 test('what cosign has put under the tag of the digest is found and judged too', async (t) => {
   const { fetch, image, reference, registry, store } = await open(t);
   const payload = payloadOf({ digest: image.digest, reference });

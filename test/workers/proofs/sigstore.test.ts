@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+
 import { bundleFromJSON } from '@sigstore/bundle';
 import { TrustedRoot } from '@sigstore/protobuf-specs';
 import { toSignedEntity, toTrustMaterial, Verifier } from '@sigstore/verify';
@@ -9,6 +11,7 @@ import type { Evidence } from '../../../src/image/proof.ts';
 import { parseRegistryReference } from '../../../src/image/registry-reference.ts';
 import { formatRule, type IdentityRule, ruleFingerprint } from '../../../src/image/sigstore/identity.ts';
 import { verifyImage } from '../../../workers/proofs/verify-image.ts';
+import type { VerifyImageRequest } from '../../../workers/tasks.ts';
 import { bundleOf, createCosignKey, payloadOf } from '../../helpers/cosign.ts';
 import { type Bundle, createAuthorities, provider, signer, workflow } from '../../helpers/sigstore.ts';
 
@@ -28,7 +31,11 @@ type Trusted = {
 };
 const exact = { subject: { text: workflow }, issuer: { text: provider } };
 
-function verify(evidence: Evidence, { rules = [exact], keys = [], root = authorities.rootFile }: Trusted = {}) {
+function verify(
+  evidence: Evidence,
+  { rules = [exact], keys = [], root = authorities.rootFile }: Trusted = {},
+  about: Partial<Pick<VerifyImageRequest, 'digests' | 'documents'>> = {},
+) {
   const files = rules
     .map(formatRule)
     .map((certificate) => ({ certificate, fingerprint: ruleFingerprint(certificate) }));
@@ -44,6 +51,7 @@ function verify(evidence: Evidence, { rules = [exact], keys = [], root = authori
     weakKeys: false,
     nowMs: Date.now(),
     signatures: 64,
+    ...about,
     ...(root !== 'none' && {
       authorities: { kind: 'trusted-root', file: { path: '/trusted_root.json', bytes: root } },
     }),
@@ -220,7 +228,8 @@ test('a good signature by a certificate counts only for the digest and the name 
     /via https:.* is for sha256:b+, and not for/,
   );
   await refused(t, await about({ name: 'example.com/else' }), {}, 'SIGNATURE_INVALID', /is for example.com\/else, and/);
-  t.like(await verify(await about({ name: reference })), { signedBy: [signer] });
+  await refused(t, await about({ name: `${reference}:2` }), {}, 'SIGNATURE_INVALID', /is for .*:2, and not for .*:1 /);
+  for (const name of [reference, `${reference}:1`]) t.like(await verify(await about({ name })), { signedBy: [signer] });
 });
 
 test('without a trusted root no certificate is judged, and a broken one is a fault of the configuration', async (t) => {
@@ -276,7 +285,8 @@ test('what lies under the tag of cosign is judged alike: certificate, log entry 
       bytes: payload,
       signature: all['dev.cosignproject.cosign/signature'] ?? '',
       certificate: all['dev.sigstore.cosign/certificate'] ?? '',
-      logEntry: all['dev.sigstore.cosign/bundle'] ?? '',
+      ...(all['dev.sigstore.cosign/bundle'] && { logEntry: all['dev.sigstore.cosign/bundle'] }),
+      ...(all['dev.sigstore.cosign/rfc3161timestamp'] && { timestamp: all['dev.sigstore.cosign/rfc3161timestamp'] }),
       location: 'the tag',
     };
   };
@@ -284,6 +294,15 @@ test('what lies under the tag of cosign is judged alike: certificate, log entry 
   t.deepEqual((await verify(evidence)).good, [
     { index: 0, covers: digest, signedBy: [signer], log: 'verified', isByPolicy: false },
   ]);
+  const both = await tagged({ proof: 'both', loggedAt: late });
+  await refused(t, both, {}, 'SIGNATURE_INVALID', /not valid or expired/); // each time has to be within the certificate's
+  const stamped = await tagged({ proof: 'both' });
+  t.like(await verify(stamped), { signedBy: [signer], good: [{ log: 'verified' }] });
+  const { timestamp = '' } = await tagged({ proof: 'both' });
+  await refused(t, { ...stamped, timestamp }, {}, 'SIGNATURE_INVALID', /proves nothing/);
+  await refused(t, { ...stamped, timestamp: '{}' }, {}, 'SIGNATURE_UNREADABLE', /it is no time stamp/);
+  const unlogged = await tagged({ proof: 'timestamp' });
+  await refused(t, unlogged, {}, 'SIGNATURE_INVALID', /expected 1 tlog entries, got 0/);
   const { kind, bytes, signature, certificate, location } = evidence;
   await refused(
     t,
@@ -308,6 +327,26 @@ test('what lies under the tag of cosign is judged alike: certificate, log entry 
     'SIGNATURE_INVALID',
     /is for sha256:b/,
   );
+});
+
+test('a bundle may sign the manifest itself, and is judged with its bytes', async (t) => {
+  const document = Buffer.from('{"schemaVersion":2}');
+  const digests = [`sha256:${createHash('sha256').update(document).digest('hex')}`];
+  const bundle = await authorities.messageBundle(document);
+  const ask = (documents: readonly Uint8Array[], about = digests) =>
+    verify(found(bundle), {}, { documents, digests: about });
+  t.deepEqual((await ask([Buffer.from('{}'), document])).good, [
+    { index: 0, covers: digests[0], signedBy: [signer], log: 'verified', isByPolicy: false, document: 1 },
+  ]);
+  for (const documents of [[], [Buffer.from('{"schemaVersion":3}')]])
+    await t.throwsAsync(ask(documents), {
+      code: 'SIGNATURE_INVALID',
+      message: /something else than the manifest/,
+    } as object);
+  await t.throwsAsync(ask([document], [digest]), { code: 'SIGNATURE_INVALID', message: /is for sha256:/ } as object);
+  await t.throwsAsync(verify(found(await strangers.messageBundle(document)), {}, { documents: [document], digests }), {
+    code: 'SIGNATURE_INVALID',
+  } as object);
 });
 
 test('property: a bundle that was changed anywhere is good only if the library that sigstore gives finds it good', async (t) => {
