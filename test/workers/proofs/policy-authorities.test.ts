@@ -161,7 +161,7 @@ test('with a key of a log, what a key has signed must be in that log', async (t)
   await bad(await authorities.promised(payload, signature, createCosignKey().pem), /of another key/);
   await bad(await authorities.promised(Buffer.from('else'), signature, key.pem), /digest mismatch/);
   await bad(await authorities.promised(payload, key.sign(payload), key.pem), /signature mismatch/);
-  await bad(logEntry.replace(/"logIndex":\d/, '"logIndex":9'), /promise could not be verified/);
+  await bad(logEntry.replace('"logIndex":', '"logIndex":1'), /promise could not be verified/);
   await refused(t, verify({ ...base, logEntry }, { ...byKey, logKeys: ['x'] }), 'KEY_INVALID', /can't be used/);
 });
 
