@@ -55,6 +55,7 @@ export function openContext(options: ActionOptions, onEvent: EventSink): OpenCon
     verifier: openVerifier(options, { pool, limits }),
     policy,
     noCache: options.noCache ?? false,
+    keepArchives: options.keepArchives ?? false,
     registries: openRegistries(options, { http, limits, platform, onEvent, nowMs: Date.now }),
     answers: createAnswers({
       maxAgeMs: options.resolveMaxAgeMs ?? defaultResolveMaxAgeMs,

@@ -48,6 +48,11 @@ export type FetchSettings = {
   readonly noStore?: boolean | undefined;
   /** Ignores what the store remembers of URLs: each is asked again, unconditionally. Default false. */
   readonly noCache?: boolean | undefined;
+  /**
+   * Whether the archive of an image is kept as it was transferred too, beside its signature, so that others can be given it with
+   * that. An image that the store has without it is fetched again. Default false.
+   */
+  readonly keepArchives?: boolean | undefined;
   /** Whether dependencies are fetched too. Default true. */
   readonly withDeps?: boolean | undefined;
   /**

@@ -154,7 +154,9 @@ export type InspectSignatureResponse = { readonly signers: readonly string[] };
 type ReHashResponse = { readonly hex: string; readonly bytes: number };
 
 /** Reads only the manifest of an archive on disk. */
-type InspectArchiveRequest = Omit<IngestRequest, 'source' | 'image' | 'signature'> & { readonly path: string };
+type InspectArchiveRequest = Omit<IngestRequest, 'source' | 'image' | 'archive' | 'signature'> & {
+  readonly path: string;
+};
 
 /** An image whose files are extracted to a tree. */
 export type ExtractLayer = {
@@ -210,7 +212,10 @@ export type Tasks = {
     readonly response: InspectKeyResponse;
   };
   listAuthorities: { readonly request: TrustedRootFile; readonly response: readonly TrustedAuthority[] };
-  readImage: { readonly request: Omit<IngestRequest, 'image' | 'signature'>; readonly response: ReadImageResponse };
+  readImage: {
+    readonly request: Omit<IngestRequest, 'image' | 'archive' | 'signature'>;
+    readonly response: ReadImageResponse;
+  };
   inspectArchive: { readonly request: InspectArchiveRequest; readonly response: ImageManifest };
   extract: { readonly request: ExtractRequest; readonly response: ExtractResponse };
   unpackLayer: { readonly request: UnpackLayerRequest; readonly response: UnpackLayerResponse };

@@ -265,6 +265,7 @@ function createPlanTotals(jobs: number): {
         archivesLeast += leastBytes;
         archivesExpected += isKnown ? leastBytes : leastBytes * usualRatio;
         temporaries.push(temporaryBytes);
+        partsKept += found.archive.keptBytes ?? 0;
       }
       bytesShared += found.bytesInStore ?? 0;
       const [blobsBefore, bytesBefore] = [counted.size, bytesToFetch];

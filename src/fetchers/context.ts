@@ -34,6 +34,8 @@ export type FetchContext = {
   readonly policy: PullPolicy;
   /** The URL cache is ignored. */
   readonly noCache: boolean;
+  /** Archives are kept as they were transferred, too. */
+  readonly keepArchives: boolean;
   readonly registries: Registries;
   readonly answers: Answers;
   readonly discovery: Pick<DiscoveryContext, 'allowHttp' | 'origins'>;

@@ -23,7 +23,7 @@ export type Found = {
   readonly status: 'fetched' | 'present';
   readonly image: FoundImage;
   readonly bytesDownloaded: number;
-  /** The bytes of the blobs that a fetched registry image needs in the store, by digest; other images may have the same ones. */
+  /** The bytes of the blobs that a fetched image needs in the store, by digest; other images may have the same ones. */
   readonly blobs?: ReadonlyMap<string, number>;
   /** Of a registry image: the digest of what its reference stands for, of an index or of the manifest. */
   readonly root?: Digest;
@@ -32,6 +32,17 @@ export type Found = {
   /** The URL that the manifest of a fetched registry image came from, of the registry or a mirror. */
   readonly endpoint?: string;
 };
+
+/** An archive that has come. */
+export function fetched(image: StoredImage, bytesDownloaded: number): Found {
+  const { archive } = image;
+  return {
+    status: 'fetched',
+    image,
+    bytesDownloaded,
+    ...(archive && { blobs: new Map([[archive.digest, archive.size]]) }),
+  };
+}
 
 export function present(image: FoundImage): Found {
   return { status: 'present', image, bytesDownloaded: 0 };
@@ -46,6 +57,8 @@ type PlannedArchive = {
   readonly temporaryBytes: number;
   /** Whether the parts of the image are not kept beside it. */
   readonly isAlone: boolean;
+  /** The bytes that come to the store with it, since it is kept as it was transferred, too. */
+  readonly keptBytes?: number;
 };
 
 /** What a fetch would do for one image. */

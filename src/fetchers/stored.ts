@@ -43,15 +43,31 @@ export function signerRefusal(fault: Fault, what: string, { source }: { readonly
   return new ImageError('SIGNATURE_MISSING', message, { location: source });
 }
 
-/** Returns the image if it may be used, and records its use. @throws as isStored */
+/** Returns the image if it may be used and nothing of it is missing, and records its use. @throws as isStored */
 export async function takeStored(
   context: FetchContext,
   image: StoredImage | undefined,
   signal: AbortSignal,
 ): Promise<StoredImage | undefined> {
-  if (!image || !(await isStored(context, image, signal))) return undefined;
+  if (!image || !(await isStored(context, image, signal)) || (await lacksArchive(context, image, signal)))
+    return undefined;
   context.store.touch(image.imageId);
   return image;
+}
+
+/**
+ * Whether an image has to be fetched for its archive, since that is to be kept: with a signature that is about it, unless nothing is
+ * verified. What was made of an image of a registry never had one.
+ */
+export async function lacksArchive(
+  context: FetchContext,
+  { imageId, source }: StoredImage,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (!context.keepArchives || context.policy === 'never' || source.startsWith('docker://')) return false;
+  const archive = await context.store.archiveOf(imageId);
+  if (!archive || (context.verifier && archive.signatures.length === 0)) return true;
+  return !(await hasBlob(context, archive, signal));
 }
 
 async function isIntact(
@@ -108,6 +124,7 @@ export function wantedName({ platform }: FetchContext, { name, labels }: NameRef
 export function findIntact(context: FetchContext, wanted: WantedName): AtOnce<StoredImage> {
   const { store, verifier } = context;
   if (wanted.imageId !== undefined || wanted.size !== undefined || store.closed.aborted) return undefined;
+  if (context.keepArchives) return undefined;
   const image = store.findIntactAtOnce(wanted.name, wanted.labels, wanted.defaults);
   if (!image) return undefined;
   const take = (isAccepted: boolean): StoredImage | undefined => {

@@ -118,6 +118,7 @@ const actionChecks: Checks<ActionOptions> = {
   storeOnly: boolean,
   noStore: boolean,
   noCache: boolean,
+  keepArchives: boolean,
   withDeps: boolean,
   pullPolicy: oneOf('new', 'update', 'never'),
   resolveMaxAgeMs: integer(0),

@@ -95,7 +95,7 @@ export function openPool(options: ThreadOptions): Pool {
         const isStartFailure = hasCode(error, 'INTERNAL') && isOutOfFiles(error);
         if ((isImageError(error) && !isStartFailure) || transfer.length > 0) throw error;
         debug(() => `${name}: its thread failed${aboutOf(request)}: ${show(String(error))}`);
-        if ('image' in request) await rm(request.image, { force: true }); // the unfinished output of the dead thread
+        await removeOutput(request as Output); // these names mean files in all requests
         // a thread that did not start, or load its modules, for lack of file descriptors did not die of its task
         const repeat = () => attempt(name, request, transfer);
         return whenFilesAreFree(repeat).catch((again: unknown) => workerFailed(again, shownOf(request)));
@@ -112,6 +112,14 @@ export function openPool(options: ThreadOptions): Pool {
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** The files that a task makes, if it makes any. */
+type Output = { readonly image?: string; readonly archive?: string | undefined };
+
+/** Removes the unfinished files of a task. */
+export async function removeOutput({ image, archive }: Output): Promise<void> {
+  for (const path of [image, archive]) if (path !== undefined) await rm(path, { force: true });
 }
 
 /**

@@ -1,10 +1,9 @@
-import { rm } from 'node:fs/promises';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 
 import type { FromIngest, IngestRequest, IngestResponse, ToIngest } from '../../workers/ingest/requests.ts';
 import { ImageError, isImageError } from '../errors.ts';
 import type { Dependency } from '../image/manifest.ts';
-import { type Pool, workerFailed } from './pool.ts';
+import { type Pool, removeOutput, workerFailed } from './pool.ts';
 
 /** The longest time for a session to end after `stop`; then its thread is recycled. */
 const stopMs = 5_000;
@@ -49,7 +48,7 @@ export function startSession(
 
   const restart = async (error: unknown): Promise<IngestResponse> => {
     if (isImageError(error)) throw error;
-    await rm(request.image, { force: true }); // the unfinished output of the dead thread
+    await removeOutput(request);
     if (isStopped) throw stoppedError(error);
     current = follow(pool, request, lastMessage.bytes);
     send(lastMessage);

@@ -38,6 +38,12 @@ export function writeAllSync(file: number, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
 }
 
+/** Makes the content of a file survive a power cut. */
+export async function syncFile(path: string): Promise<void> {
+  await using file = await whenFilesAreFree(() => open(path, 'r+'));
+  await file.datasync();
+}
+
 /** Makes the names in a directory survive a power cut. */
 export async function syncDirectory(path: string): Promise<void> {
   await using directory = await whenFilesAreFree(() => open(path));

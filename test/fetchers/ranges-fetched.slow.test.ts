@@ -8,6 +8,7 @@ import { buildAci } from '../helpers/archive.ts';
 import { openFetching } from '../helpers/fetching.ts';
 import { startOrigin } from '../helpers/origin.ts';
 import { layerOf, openRegistryFetching } from '../helpers/registry-fetching.ts';
+import { digestOf } from '../helpers/registry-image.ts';
 import { startProcess } from '../helpers/store-process.ts';
 import { until } from '../helpers/until.ts';
 
@@ -38,7 +39,8 @@ test.serial('a large archive comes by ranges, and each is resumed after a kill',
   await child.kill();
   const before = origin.requests.length;
 
-  t.like(await fetch(url), { status: 'fetched', imageID: aci.imageId });
+  t.like(await fetch(url, { keepArchives: true }), { status: 'fetched', imageID: aci.imageId });
+  t.like(await store.archiveOf(aci.imageId), { digest: digestOf(packed), size: packed.length });
   const resumed = rangesOf(origin.requests.slice(before));
   t.true(resumed.length >= 1);
   const begun = new Set(rangesOf(origin.requests.slice(0, before)));

@@ -38,6 +38,7 @@ const wrong: { readonly [K in keyof ActionOptions]-?: readonly (readonly [value:
   storeOnly: [['yes']],
   noStore: [[1]],
   noCache: [[0]],
+  keepArchives: [['yes']],
   withDeps: [['false']],
   pullPolicy: [['nevr'], [null], [true]],
   keep: [['docker'], [['aci']]],

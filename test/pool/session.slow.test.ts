@@ -1,4 +1,4 @@
-import { appendFile, readFile, stat, writeFile } from 'node:fs/promises';
+import { appendFile, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
@@ -23,12 +23,12 @@ async function half(t: ExecutionContext, pool: Pool, signal = never, seed = 1) {
   const directory = await temporaryDirectory(t);
   const { bytes, imageId } = await buildAci({ name: 'example.com/app', size: 3_000_000, seed, compress: 'gzip' });
   const path = join(directory, 'part');
-  const image = join(directory, 'image');
+  const [image, archive] = [join(directory, 'image'), join(directory, 'archive')];
   const middle = bytes.length >> 1;
   await writeFile(path, bytes.subarray(0, middle));
   const session = startSession(
     pool,
-    { path, shown: 'app', image, limits: ingestLimits(defaultLimits) },
+    { path, shown: 'app', image, archive, limits: ingestLimits(defaultLimits) },
     middle,
     signal,
   );
@@ -37,19 +37,16 @@ async function half(t: ExecutionContext, pool: Pool, signal = never, seed = 1) {
     session.grown(bytes.length);
     session.complete(bytes.length);
   };
-  const isOutputThere = () =>
-    stat(image).then(
-      () => true,
-      () => false,
-    );
-  return { session, rest, image, imageId, bytes, path, isOutputThere };
+  const isOutputThere = async () => (await readdir(directory)).some((name) => name !== 'part');
+  return { session, rest, image, archive, imageId, bytes, path, isOutputThere };
 }
 
 test('a session reads a growing file to its end', async (t) => {
-  const { session, rest, image, imageId, bytes } = await half(t, openTestPool(t, 1, 1));
+  const { session, rest, image, archive, imageId, bytes } = await half(t, openTestPool(t, 1, 1));
   await rest();
   t.like(await session.result, { imageId, archiveBytes: bytes.length });
   t.is(imageIdOf(await readFile(image)), imageId);
+  t.deepEqual(await readFile(archive), bytes);
 });
 
 test('when a thread dies, its sessions start again from their files, complete or not', async (t) => {
@@ -63,6 +60,7 @@ test('when a thread dies, its sessions start again from their files, complete or
   t.like(await early.session.result, { imageId: early.imageId });
   t.like(await late.session.result, { imageId: late.imageId });
   t.is(imageIdOf(await readFile(late.image)), late.imageId);
+  t.deepEqual(await readFile(early.archive), early.bytes);
 });
 
 test('a session that makes two threads die is INTERNAL', async (t) => {

@@ -1,4 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { setImmediate as turn } from 'node:timers/promises';
 import { threadId } from 'node:worker_threads';
 
@@ -10,31 +11,46 @@ import type { SignatureDigests } from '../openpgp/digests.ts';
 import { overLimit } from '../tar/refuse.ts';
 import { createArchiveChecker } from '../tar/tar-checker.ts';
 import { type Handler, lazy } from '../tasks.ts';
-import { withOutput, type Write } from './output.ts';
+import { type Filled, withOutput, type Write } from './output.ts';
 import type { FromIngest, IngestRequest, IngestResponse, ReadImageResponse } from './requests.ts';
 import { openSource, type Source } from './source.ts';
 import { createStepClock, type StepClock } from './step-clock.ts';
 
 const signatureDigestsModule = lazy(() => import('../openpgp/digests.ts')); // loads openpgp
 
-type PassRequest = Omit<IngestRequest, 'image'>;
+type PassRequest = Omit<IngestRequest, 'image' | 'archive'>;
 type Unpacked = Pick<IngestResponse, 'imageId' | 'size' | 'manifest' | 'parsed'>;
 type Fill = (write: Write) => Promise<Unpacked>;
 type ParsedManifest = { readonly manifest: ImageManifest; readonly text: string };
 
 /**
  * Reads an archive once, and writes its image to a file: hashes the transferred bytes, decompresses them, computes the
- * image ID, checks the archive rules and the manifest, and writes and syncs the tar. The memory needed does not depend
- * on the size of the archive.
+ * image ID, checks the archive rules and the manifest, and writes and syncs the tar, and a copy of the transferred bytes if
+ * one is wanted. The memory needed does not depend on the size of the archive.
  *
  * @throws ARCHIVE_UNREADABLE, ARCHIVE_INVALID, MANIFEST_INVALID, LIMIT_EXCEEDED, SIGNATURE_UNREADABLE, FILE_NOT_FOUND,
- * FILE_UNREADABLE, STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT, CANCELLED; then the image file has been removed
+ * FILE_UNREADABLE, STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT, CANCELLED; then the files have been removed
  */
 export const ingest: Handler<'ingest'> = async (request, waitedMs = 0) => {
-  const { response, filled } = await pass(request, waitedMs, (fill) => withOutput(request.image, fill));
+  const { image, archive } = request;
+  const run = (copy?: Write) => pass({ ...request, copy }, waitedMs, (fill) => withOutput(image, fill));
+  if (archive === undefined) return answer(request, await run());
+  try {
+    const { result, stamp: archiveStamp } = await withOutput(archive, run);
+    return { ...(await answer(request, result)), archiveStamp };
+  } catch (error) {
+    await rm(image, { force: true }); // it may be complete, if only the copy has failed
+    throw error;
+  }
+};
+
+async function answer(
+  request: IngestRequest,
+  { response, filled }: { readonly response: ReadImageResponse; readonly filled: Filled<unknown> },
+): Promise<IngestResponse> {
   const verification = await verifyAtOnce(request, response);
   return { ...response, stamp: filled.stamp, ...(verification && { verification }) };
-};
+}
 
 const verifySignatureModule = lazy(() => import('../openpgp/verify-signature.ts')); // loads openpgp
 
@@ -58,17 +74,17 @@ export const readImage: Handler<'readImage'> = async (request, waitedMs = 0) => 
 
 /** @param into - calls `fill` with a function that writes the tar. */
 async function pass<F extends { readonly result: Unpacked }>(
-  request: PassRequest,
+  request: PassRequest & { readonly copy?: Write | undefined },
   waitedMs: number,
   into: (fill: Fill) => Promise<F>,
 ): Promise<{ readonly response: ReadImageResponse; readonly filled: F }> {
-  const { limits, shown } = request;
+  const { limits, shown, copy } = request;
   report(request, { kind: 'started', threadId });
   await using source = await openSource(request.source, shown);
   const sha256 = createHash('sha256');
   const signature = await openSignature(request, sha256);
   const clock = createStepClock(waitedMs);
-  const transfer = createTransfer(source, { maximum: limits.archiveBytes, sha256, signature, clock });
+  const transfer = createTransfer(source, { maximum: limits.archiveBytes, sha256, signature, copy, clock });
   const { compression, tar } = await openArchive(transfer.chunks(), shown, threadMemory(source.arrival));
   let synced = (): void => undefined;
   const filled = await into(async (write) => {
@@ -96,11 +112,12 @@ type Transfer = {
   readonly maximum: number;
   readonly sha256: Hash;
   readonly signature: SignatureDigests | undefined;
+  readonly copy: Write | undefined;
   readonly clock: StepClock;
 };
 
-/** Counts and hashes the transferred bytes as they pass. */
-function createTransfer(source: Source, { maximum, sha256, signature, clock }: Transfer) {
+/** Counts, hashes and copies the transferred bytes as they pass. */
+function createTransfer(source: Source, { maximum, sha256, signature, copy, clock }: Transfer) {
   let archiveBytes = 0;
   return {
     async *chunks(): AsyncGenerator<Uint8Array> {
@@ -111,6 +128,9 @@ function createTransfer(source: Source, { maximum, sha256, signature, clock }: T
         sha256.update(chunk);
         signature?.update(chunk);
         hashed();
+        const written = clock.start('write');
+        copy?.(chunk);
+        written();
         yield chunk;
       }
     },

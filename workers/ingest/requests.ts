@@ -47,6 +47,8 @@ export type IngestRequest = {
    * failure.
    */
   readonly image: string;
+  /** Path of a copy of the archive as it comes, if one is wanted. It is made as the image is. */
+  readonly archive?: string;
   /**
    * The detached signature file, if one is to be verified: its digests are computed in the same pass. `location` is
    * shown in errors.
@@ -80,8 +82,10 @@ export type IngestResponse = {
   readonly steps: IngestSteps;
   /** Of the image file, from the descriptor that was written to. */
   readonly stamp: FileStamp;
+  /** Of the copy of the archive, if one was wanted. */
+  readonly archiveStamp?: FileStamp;
   /** If the request has `verify`, and the signature is good. */
   readonly verification?: VerifySignatureResponse;
 };
 /** For an image that is already in its final place. */
-export type ReadImageResponse = Omit<IngestResponse, 'stamp' | 'verification'>;
+export type ReadImageResponse = Omit<IngestResponse, 'stamp' | 'archiveStamp' | 'verification'>;

@@ -82,6 +82,13 @@ const mixed = [
     help: 'Threads that unpack and verify, default one a processor',
     commands: ['fetch', 'plan', 'push', 'image verify'],
   },
+  {
+    name: 'keep-archives',
+    group: 'Store',
+    kind: 'flag',
+    help: 'Keep archives also as they were transferred, beside their signatures; what the store has without is fetched again',
+    commands: ['fetch', 'plan'],
+  },
   { name: 'full', group: 'Output', kind: 'flag', help: 'Print IDs whole', commands: ['fetch', 'plan', 'image list'] },
   {
     name: 'output',

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 
 import type { IngestResponse } from '../../../workers/ingest/requests.ts';
 import type { VerifySignatureResponse } from '../../../workers/tasks.ts';
+import { parseDigest } from '../../image/digest.ts';
 import { checkExpected } from '../../image/expected.ts';
 import type { Proof } from '../../image/proof.ts';
 import type { Commit, Remote, StoredImage } from '../../store/store.ts';
@@ -23,7 +24,7 @@ export async function admit(
   { checked, source, latest, remote }: Admission,
 ): Promise<StoredImage> {
   const { ingested, image, verification, proofs } = checked;
-  const { imageId, parsed, size, digest, manifest, stamp } = ingested;
+  const { imageId, parsed, size, digest, manifest, stamp, archive, archiveBytes, compression } = ingested;
   const commit: Commit = {
     path: image,
     stamp,
@@ -41,6 +42,7 @@ export async function admit(
     },
     manifest,
     proofs,
+    ...(archive && { archive: { ...archive, digest: parseDigest(digest), size: archiveBytes, compression } }),
     ...(remote && { remote: { url: remote.url, record: { imageId, ...remote.record } } }),
   };
   return store.commit(commit).catch(async (error: unknown) => {
@@ -57,9 +59,18 @@ export type SignatureToCheck = {
   readonly archive?: string;
 };
 
+/** What an ingest found, and the file with the archive as it was transferred, if the store is to take that. */
+export type Ingested = IngestResponse & { readonly archive?: Pick<NonNullable<Commit['archive']>, 'path' | 'stamp'> };
+
+/** @param path - of the copy of the archive that was asked for, if one was. */
+export function withCopy(ingested: IngestResponse, path: string | undefined): Ingested {
+  const { archiveStamp: stamp } = ingested;
+  return path === undefined || !stamp ? ingested : { ...ingested, archive: { path, stamp } };
+}
+
 type CheckRequest = {
   readonly key: string;
-  readonly ingested: IngestResponse;
+  readonly ingested: Ingested;
   /** The path of the uncompressed tar that the ingest wrote. */
   readonly image: string;
   readonly expected: Wanted;
@@ -69,7 +80,7 @@ type CheckRequest = {
 
 /** An image that has passed all checks and may be committed. */
 export type Checked = {
-  readonly ingested: IngestResponse;
+  readonly ingested: Ingested;
   readonly image: string;
   readonly verification: VerifySignatureResponse | undefined;
   /** What is kept of the verification. */

@@ -1,16 +1,16 @@
-import { rm, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 
 import { ImageError } from '../../errors.ts';
 import { signaturePath } from '../../image/apps.ts';
 import type { FileReference } from '../../image/reference.ts';
 import { show } from '../../image/show.ts';
-import { ingestLimits } from '../../pool/pool.ts';
+import { ingestLimits, removeOutput } from '../../pool/pool.ts';
 import { startSession } from '../../pool/session.ts';
 import { isNoEntry, whyFailed } from '../../system/errno.ts';
 import type { FetchContext, FetchRequest } from '../context.ts';
-import type { Found } from '../found.ts';
+import { fetched, type Found } from '../found.ts';
 import { getSignature, showSignature, signatureSource } from '../signature.ts';
-import { admit, check, type Checked } from './admit.ts';
+import { admit, check, type Checked, withCopy } from './admit.ts';
 
 /** Reads an archive from a file, even if the store has the image. */
 export async function fetchByFile(
@@ -22,7 +22,7 @@ export async function fetchByFile(
   const bytes = await sizeOfFile(path);
   const checked = await context.slots.run(undefined, signal, () => readArchive(context, request, bytes, signal));
   const image = await admit(context, { checked, source: path, latest: false });
-  return { status: 'fetched', image, bytesDownloaded: 0 };
+  return fetched(image, 0);
 }
 
 async function readArchive(
@@ -35,16 +35,18 @@ async function readArchive(
   const signature = context.verifier && (await getSignature(context, key, source, signal));
   const proven = signature instanceof Uint8Array ? { bytes: signature, location: showSignature(source) } : undefined; // the answer for a file is never 'later'
   const image = context.store.temporaryPath();
+  const copy = context.keepArchives ? context.store.temporaryPath() : undefined;
   const ingest = { path, shown: show(path), image, limits: ingestLimits(context.limits) };
-  const session = startSession(context.pool, { ...ingest, ...(proven && { signature: proven }) }, bytes, signal);
+  const wanted = { ...(copy !== undefined && { archive: copy }), ...(proven && { signature: proven }) };
+  const session = startSession(context.pool, { ...ingest, ...wanted }, bytes, signal);
   session.complete(bytes);
-  const ingested = await session.result;
+  const ingested = withCopy(await session.result, copy);
   try {
     const { signatureDigests: digests } = ingested;
     const proof = proven && { signature: proven.bytes, location: proven.location, digests };
     return await check(context, { key, ingested, image, expected: pin, proof });
   } catch (error) {
-    await rm(image, { force: true });
+    await removeOutput({ image, archive: copy });
     throw error;
   }
 }

@@ -39,7 +39,13 @@ export async function planByFile(
     status: 'absent',
     source: path,
     bytesToFetch: 0,
-    archive: { leastBytes, isKnown: false, temporaryBytes: 0, isAlone: true },
+    archive: {
+      leastBytes,
+      isKnown: false,
+      temporaryBytes: 0,
+      isAlone: true,
+      ...(context.keepArchives && { keptBytes: leastBytes }),
+    },
     ...(verifier && { signature: showSignature(signature) }),
     manifest: { name, labels, dependencies },
   };
@@ -107,7 +113,9 @@ async function planRemote(
     const pinned = remote.expected.size;
     const total = head.status === 200 ? contentLength(head.headers) : undefined;
     const size = { leastBytes: pinned ?? total ?? 0, isKnown: pinned !== undefined };
-    const archive = { ...size, temporaryBytes: bytesToFetch ?? 0, isAlone: true };
+    const packed = bytesToFetch ?? 0;
+    const place = context.keepArchives ? { temporaryBytes: 0, keptBytes: packed } : { temporaryBytes: packed };
+    const archive = { ...size, ...place, isAlone: true };
     const about = { url, source: showUrl(url), bytesToFetch, archive };
     return { status: 'absent', ...about, ...(signature !== undefined && { signature }) };
   });

@@ -1,10 +1,8 @@
-import { rm } from 'node:fs/promises';
-
 import type { IngestResponse } from '../../../workers/ingest/requests.ts';
 import { hasCode, type ImageError, isImageError } from '../../errors.ts';
 import type { Freshness } from '../../http/contract.ts';
 import { showUrl } from '../../image/show.ts';
-import { ingestLimits } from '../../pool/pool.ts';
+import { ingestLimits, removeOutput } from '../../pool/pool.ts';
 import { createObserver, type FetchContext, type Wanted } from '../context.ts';
 import { createRanges } from '../ranges.ts';
 import {
@@ -67,6 +65,7 @@ async function attempt(
   const { key, url, known } = request;
   const isAgain = mixed.value;
   const image = store.temporaryPath();
+  const archive = context.keepArchives ? store.temporaryPath() : undefined;
   // for a conditional request, the signature is requested only if the server sends a body
   let signature = known ? undefined : await requestSignature(context, request, signal);
   const ingest = () => ({
@@ -84,7 +83,7 @@ async function attempt(
     request.signature && signature instanceof Uint8Array
       ? context.verifier?.trustBeforehand(request.expected.name)
       : undefined;
-  const sink = await openArchiveSink({ store, pool, url, ingest, verify, onDisk, onDependencies }, signal);
+  const sink = await openArchiveSink({ store, pool, url, ingest, verify, onDisk, archive, onDependencies }, signal);
   const ingestFailure = new AbortController();
   sink.failed.catch((error: unknown) => ingestFailure.abort(error));
   let size: { readonly total?: number } = {};
@@ -126,7 +125,7 @@ async function attempt(
     await ranges?.close(isRefusal(error) ? 'discard' : 'keep');
     const ending = isRefusal(error) ? sink.discard() : sink.close();
     await ending.catch(() => undefined); // the first error is reported
-    await rm(image, { force: true });
+    await removeOutput({ image, archive });
     throw error;
   }
 }

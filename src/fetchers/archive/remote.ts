@@ -1,7 +1,7 @@
 import { showUrl } from '../../image/show.ts';
 import type { Claim } from '../../store/store.ts';
 import { type FetchContext, type Wanted, warnOfSilence } from '../context.ts';
-import type { Found } from '../found.ts';
+import { fetched, type Found } from '../found.ts';
 import type { SignatureSource } from '../signature.ts';
 import { admit } from './admit.ts';
 import { receive, type Received } from './receive.ts';
@@ -111,5 +111,5 @@ async function settle(
   });
   held.defer(() => download.discard());
   context.tidy(held.move().disposeAsync()); // removing a large file takes a while
-  return { status: 'fetched', image, bytesDownloaded };
+  return fetched(image, bytesDownloaded);
 }

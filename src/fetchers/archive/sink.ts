@@ -1,8 +1,12 @@
-import type { IngestRequest, IngestResponse } from '../../../workers/ingest/requests.ts';
+import type { IngestRequest } from '../../../workers/ingest/requests.ts';
 import type { Sink } from '../../http/contract.ts';
 import type { Pool } from '../../pool/pool.ts';
 import { type Session, type SessionRequest, startSession } from '../../pool/session.ts';
 import type { Store } from '../../store/store.ts';
+import { inStore } from '../../store/store-error.ts';
+import { stampFile } from '../../system/files.ts';
+import { syncFile } from '../../system/write-files.ts';
+import { type Ingested, withCopy } from './admit.ts';
 
 /** A body up to this size stays in memory: downloading it again costs no more than a partial file. */
 const smallBytes = 64 * 1024;
@@ -18,8 +22,8 @@ export type ArchiveSink = Sink & {
   readonly path: string | undefined;
   /** Rejects when a running ingest fails: the rest of the download is then useless. Never resolves. */
   readonly failed: Promise<never>;
-  /** Called when the whole body has arrived. @returns the result of the ingest */
-  finish(): Promise<IngestResponse>;
+  /** Called when the whole body has arrived. */
+  finish(): Promise<Ingested>;
   /** Ends a running ingest and removes the downloaded bytes. */
   discard(): Promise<void>;
   /** Ends a running ingest and keeps the downloaded bytes for a later run, if they can be resumed. */
@@ -36,12 +40,14 @@ type ArchiveSinkOptions = {
   readonly verify: () => Promise<IngestRequest['verify']>;
   /** The body must be in a file, also if it is small. */
   readonly onDisk: boolean;
+  /** A name for the file of a small body, if the store is to keep the archive: that of a large one is there already. */
+  readonly archive: string | undefined;
   readonly onDependencies: SessionRequest['onDependencies'];
 };
 
 /** @param signal - ends a running ingest. */
 export async function openArchiveSink(
-  { store, pool, url, ingest, verify, onDisk, onDependencies }: ArchiveSinkOptions,
+  { store, pool, url, ingest, verify, onDisk, archive, onDependencies }: ArchiveSinkOptions,
   signal: AbortSignal,
 ): Promise<ArchiveSink> {
   const partial = await store.openPartial(url);
@@ -124,13 +130,19 @@ export async function openArchiveSink(
         const body = small;
         const source = { kind: 'bytes', bytes: body.content() } as const;
         const trust = await verify();
-        return pool.run('ingest', { ...ingest(), source, ...(trust && { verify: trust }) }).finally(() => body.free());
+        const wanted = { ...(trust && { verify: trust }), ...(archive !== undefined && { archive }) };
+        const ingested = await pool.run('ingest', { ...ingest(), ...wanted, source }).finally(() => body.free());
+        return withCopy(ingested, archive);
       }
       await ending;
       const following = session ?? start();
       stopWatching();
+      const { path } = partial;
+      const before = archive === undefined ? undefined : stampFile(path); // if the file changes from now on, it does not match
       following.complete(partial.bytes);
-      return following.result;
+      if (!before) return following.result;
+      const [ingested] = await Promise.all([following.result, inStore(path, () => syncFile(path))]);
+      return { ...ingested, archive: { path, stamp: before.stamp } };
     },
     async discard() {
       await endSession();

@@ -6,7 +6,7 @@ import type { Remote, StoredImage } from '../../store/store.ts';
 import { debugLog } from '../../system/debug.ts';
 import type { FetchContext } from '../context.ts';
 import { type Found, present } from '../found.ts';
-import { isStored } from '../stored.ts';
+import { isStored, lacksArchive } from '../stored.ts';
 
 const debug = debugLog('fetchers');
 
@@ -31,7 +31,8 @@ export async function lookUpUrl(
     return undefined;
   }
   const image = await context.store.getImage(record.imageId);
-  const isUsable = image !== undefined && (await isStored(context, image, signal));
+  const isUsable =
+    image !== undefined && (await isStored(context, image, signal)) && !(await lacksArchive(context, image, signal));
   debug(
     () =>
       `${showUrl(url)}: last gave ${shortImageId(record.imageId)}, which ${isUsable ? 'the store has' : 'cannot be used from the store'}`,

@@ -1,5 +1,3 @@
-import { open } from 'node:fs/promises';
-
 import { hasCode, ImageError } from '../../errors.ts';
 import type { DownloadedFrom } from '../../registry/client.ts';
 import { downloadBlob } from '../../registry/download-blob.ts';
@@ -9,7 +7,7 @@ import type { Claim, PartialDownload } from '../../store/store.ts';
 import { inStore } from '../../store/store-error.ts';
 import { stampFile } from '../../system/files.ts';
 import { abortable, sideBySide } from '../../system/single-flight.ts';
-import { whenFilesAreFree } from '../../system/spare-files.ts';
+import { syncFile } from '../../system/write-files.ts';
 import { createObserver, type FetchContext, warnOfSilence } from '../context.ts';
 import { createRanges } from '../ranges.ts';
 import { hasBlob } from '../stored.ts';
@@ -109,7 +107,7 @@ async function receive(
     const before = stampFile(path); // if the file changes while it is hashed, the stamp no longer matches it
     const [{ hex }] = await Promise.all([
       abortable(pool.run('reHash', { path, algorithm: 'sha256', size }), signal),
-      syncFile(path),
+      inStore(path, () => syncFile(path)),
     ]);
     const found = `sha256:${hex}`;
     if (found === digest && before) {
@@ -176,14 +174,6 @@ async function download(
 
 function isBad(error: unknown): boolean {
   return hasCode(error, 'SIZE_MISMATCH') || hasCode(error, 'DIGEST_MISMATCH');
-}
-
-/** Syncs a file to disk. @throws STORE_FULL, STORE_READ_ONLY, STORE_CORRUPT */
-function syncFile(path: string): Promise<void> {
-  return inStore(path, async () => {
-    await using file = await whenFilesAreFree(() => open(path, 'r+'));
-    await file.datasync();
-  });
 }
 
 /** Reports the downloads of all blobs of one image as one download. */

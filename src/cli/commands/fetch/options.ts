@@ -35,6 +35,7 @@ export function fetchOptions(line: CommandLine) {
     ...registryOptions(line),
     trustKeysFromHTTPS: isOn(line, 'trust-keys-from-https'),
     withDeps: !isOn(line, 'no-deps'),
+    keepArchives: isOn(line, 'keep-archives'),
     failFast: isOn(line, 'fail-fast'),
     pullPolicy: pullPolicy(line),
   } satisfies Partial<ActionOptions>;
