@@ -198,6 +198,7 @@ function openRegistries(options: ActionOptions, context: Context): Registries {
     configs: createRecentDocuments(recentBytes),
     referrers: options.referrers ?? false,
     cosignPlaces: new Map(),
+    listless: new Set(),
     ...choicesOf(options),
   };
 }

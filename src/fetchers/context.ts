@@ -140,6 +140,8 @@ export type Registries = Choices & {
   readonly lookasides: Lookasides;
   /** Where the signatures of cosign were found last, by host: that place is asked first. */
   readonly cosignPlaces: Map<string, CosignPlace>;
+  /** Hosts that had no lists of what is attached to an image. */
+  readonly listless: Set<string>;
   /** A cache of image configurations. */
   readonly configs: RecentDocuments;
   /** Whether what is attached to images is kept with them. */

@@ -14,6 +14,8 @@ export type CosignSearch = {
   /** The manifest or index that is signed. */
   readonly subject: Digest;
   readonly place: CosignPlace;
+  /** Hosts that had no lists of what is attached: there the index under the tag of the digest is asked for first. */
+  readonly listless: Set<string>;
   /** The most signatures that are read. */
   readonly maximum: number;
   /** The most bytes of a bundle. */
@@ -65,6 +67,10 @@ export async function* findCosignSignatures(
     return results.flatMap(({ evidence }) => evidence);
   };
   for await (const signature of signatures) {
+    if (signature === 'judge') {
+      if (group.length > 0) yield await read();
+      continue;
+    }
     count += 1;
     if (count > maximum) break;
     group.push(signature);
@@ -149,34 +155,47 @@ function usualPayload(
   return bytes.length === size && digestOf(bytes) === digest ? Promise.resolve(bytes) : undefined;
 }
 
+/** The bundles of one page of a list after the other; `judge` stands between them. */
 async function* bundles(
   context: ReferrersContext,
-  { subject, bundleBytes }: CosignSearch,
+  { subject, listless, bundleBytes }: CosignSearch,
   signal: AbortSignal,
-): AsyncGenerator<Signature> {
+): AsyncGenerator<Signature | 'judge'> {
   const seen = new Set<Digest>();
-  for await (const entries of listed(context, subject, signal)) {
+  for await (const entries of listed(context, { subject, listless }, signal)) {
     for (const entry of entries.filter(mayBeSignature)) {
       if (seen.has(entry.digest)) continue;
       seen.add(entry.digest);
       yield (either) => getBundle(context, { subject, entry, bundleBytes }, either);
     }
+    yield 'judge'; // before more is asked for
   }
 }
 
-/** What the registry lists as attached, or the index under the tag of the digest does, where it has no lists. */
+/**
+ * What the registry lists as attached, or the index under the tag of the digest does, where it has no lists. A host may have lists for
+ * some of its repositories only, so it is asked for them if that index has brought nothing.
+ */
 async function* listed(
   context: ReferrersContext,
-  subject: Digest,
+  { subject, listless }: Pick<CosignSearch, 'subject' | 'listless'>,
   signal: AbortSignal,
 ): AsyncGenerator<readonly IndexEntry[]> {
+  const { host } = context.where;
+  const byTag = async (): Promise<readonly IndexEntry[]> => {
+    const list = await getIfThere(context, { tag: subject.replace(':', '-'), kinds: 'any' }, signal);
+    return list?.content.kind === 'index' ? list.content.entries : [];
+  };
+  const isTagFirst = listless.has(host);
+  if (isTagFirst) yield await byTag();
   for await (const page of referrerPages(context, subject, signal)) {
     if (page) {
+      listless.delete(host);
       yield page;
-      continue;
+    } else if (!isTagFirst) {
+      listless.add(host);
+      yield await byTag();
     }
-    const list = await getIfThere(context, { tag: subject.replace(':', '-'), kinds: 'any' }, signal);
-    if (list?.content.kind === 'index') yield list.content.entries;
   }
 }
 

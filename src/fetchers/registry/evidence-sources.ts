@@ -44,7 +44,7 @@ export async function sourcesFor(
 function cosignSource(context: FetchContext, { key, reference }: WantedImage): EvidenceSource {
   const { slots, limits, registries } = context;
   const { host, repository } = reference;
-  const { cosignPlaces } = registries;
+  const { cosignPlaces, listless } = registries;
   const begun = new Map<Digest, { readonly place: CosignPlace; readonly groups: AsyncIterable<readonly Evidence[]> }>();
 
   async function* search(
@@ -57,7 +57,7 @@ function cosignSource(context: FetchContext, { key, reference }: WantedImage): E
       slots.run(host, signal, (slot) => work(createObserver({ ...context, slot }, key)));
     const get: ReferrersContext['get'] = (_, request) => ask(request);
     const where = { client: await registries.client(), where: reference, ask, get };
-    const about = { subject, place, maximum: limits.signatures, bundleBytes: limits.signature };
+    const about = { subject, place, listless, maximum: limits.signatures, bundleBytes: limits.signature };
     yield* findCosignSignatures(where, about, signal);
   }
 

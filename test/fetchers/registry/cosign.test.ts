@@ -1,21 +1,11 @@
-import { createHash } from 'node:crypto';
-
 import test, { type ExecutionContext } from 'ava';
 
 import { createApps } from '../../../src/index.ts';
-import {
-  type ActionOptions,
-  createVerifier,
-  judgeStored,
-  openKeystore,
-  openPool,
-  type Outcome,
-} from '../../../src/internal.ts';
+import { type ActionOptions, openKeystore, type Outcome } from '../../../src/internal.ts';
 import { serveReferrers } from '../../helpers/attached.ts';
 import {
   bundleOf,
   createCosignKey,
-  messageBundleOf,
   type Payload,
   payloadOf,
   putBundle,
@@ -98,72 +88,6 @@ test('an image is fetched with a bundle that is attached to it, and that place i
   t.is(asked(`GET /v2/team/other/manifests/${tagOf(other)}`), 0);
 });
 
-test('a bundle that signs the manifest or the index itself counts like a statement, and is judged again with what it signs', async (t) => {
-  for (const which of ['manifest', 'index'] as const) {
-    const { fetch, image, reference, registry, store, keystore } = await open(t);
-    const index = {
-      schemaVersion: 2,
-      mediaType: types.index,
-      manifests: [{ ...image, manifest: undefined, platform: { os: 'linux', architecture: 'amd64' } }],
-    };
-    const to = which === 'index' ? registry.putManifest('team/app', '1', index, types.index) : image;
-    const document = Buffer.from(JSON.stringify(which === 'index' ? index : image.manifest));
-    const annotations = { 'dev.sigstore.bundle.content': 'message-signature' };
-    const bundle = putBundle(registry, 'team/app', to, messageBundleOf(alice, document), annotations);
-    serveReferrers(registry, 'team/app', { to, manifests: [bundle] });
-    t.like(await fetch(), { status: 'fetched', signedBy: [alice.fingerprint] });
-    const proofs = await store.proofsOf(`${reference}:1`);
-    t.like(proofs[0], { kind: 'sigstore-bundle', covers: to.digest, document });
-
-    const source = `docker://${reference}:1`;
-    const stored = { name: reference, source, verified: [alice.fingerprint], weak: false, digests: [to.digest] };
-    await using pool = openPool({ workers: 1, sessionsPerWorker: 1 });
-    const verifier = createVerifier({ keystore, pool, weakKeys: false, signatures: 64, nowMs: Date.now });
-    t.like(await judgeStored(verifier, stored, proofs), { kind: 'good' });
-    const changed = proofs.map((proof) => ({ ...proof, document: Buffer.from('{}') }) as typeof proof);
-    t.like(await judgeStored(verifier, stored, changed), { kind: 'refused', error: { code: 'SIGNATURE_INVALID' } });
-  }
-});
-
-const messages: readonly (readonly [string, (manifest: Buffer) => Uint8Array, string, RegExp])[] = [
-  ['over something else', () => messageBundleOf(alice, Buffer.from('{}')), 'SIGNATURE_INVALID', /than the manifest/],
-  ['by another key', (manifest) => messageBundleOf(bob, manifest), 'KEY_UNKNOWN', /not by a public key/],
-  [
-    'that says it is over the manifest',
-    (manifest) => {
-      const other = JSON.parse(messageBundleOf(alice, Buffer.from('{}')).toString()) as { messageSignature: object };
-      const digest = createHash('sha256').update(manifest).digest('base64');
-      const messageSignature = { ...other.messageSignature, messageDigest: { algorithm: 'SHA2_256', digest } };
-      return messageBundleOf(alice, manifest, { messageSignature });
-    },
-    'SIGNATURE_INVALID',
-    /bad signature by/,
-  ],
-  [
-    'of another hash',
-    (manifest) =>
-      messageBundleOf(alice, manifest, {
-        messageSignature: { messageDigest: { algorithm: 'SHA2_512', digest: '' }, signature: '' },
-      }),
-    'SIGNATURE_UNREADABLE',
-    /algorithm/,
-  ],
-  [
-    'and a statement',
-    (manifest) =>
-      messageBundleOf(alice, manifest, { dsseEnvelope: { payload: '', payloadType: '', signatures: [{ sig: '' }] } }),
-    'SIGNATURE_UNREADABLE',
-    /signs no statement/,
-  ],
-];
-for (const [what, make, code, pattern] of messages) {
-  test(`a signature of the manifest itself ${what} is refused`, async (t) => {
-    const opened = await open(t);
-    opened.putBundles([make(Buffer.from(JSON.stringify(opened.image.manifest)))]);
-    await refused(t, opened, code, pattern);
-  });
-}
-
 test('a payload that is not what cosign makes of itself is asked for', async (t) => {
   const { putTag, fetch, reference, signed, asked } = await open(t);
   const layers = putTag([signed({ reference: `${reference}:1` })]);
@@ -172,12 +96,24 @@ test('a payload that is not what cosign makes of itself is asked for', async (t)
 });
 
 test('where a registry has no lists of what is attached, the list under the tag of the digest counts', async (t) => {
-  const { fetch, image, registry } = await open(t);
+  const { fetch, image, registry, asked } = await open(t);
   const bundle = putBundle(registry, 'team/app', image, bundleOf(alice, { digest: image.digest }));
   const list = { schemaVersion: 2, mediaType: types.index, manifests: [bundle] };
   registry.putManifest('team/app', image.digest.replace(':', '-'), list, types.index);
   const outcome = await fetch();
   t.like(outcome, { status: 'fetched', signedBy: [alice.fingerprint] }, outcome?.error?.message);
+
+  const other = registry.putImage('team/other', '1', { layers: [await layerOf({ b: '1' })] });
+  const mine = putBundle(registry, 'team/other', other, bundleOf(alice, { digest: other.digest }));
+  const tag = other.digest.replace(':', '-');
+  registry.putManifest('team/other', tag, { ...list, manifests: [mine] }, types.index);
+  t.like(await fetch(`${registry.host}/team/other:1`), { status: 'fetched' });
+  t.is(asked(`GET /v2/team/other/referrers/`), 0); // that tag is asked for first from now on
+
+  const third = registry.putImage('team/third', '1', { layers: [await layerOf({ c: '1' })] });
+  const listed = putBundle(registry, 'team/third', third, bundleOf(alice, { digest: third.digest }));
+  serveReferrers(registry, 'team/third', { to: third, manifests: [listed] });
+  t.like(await fetch(`${registry.host}/team/third:1`), { status: 'fetched' }, 'a host may have lists for some');
 });
 
 test('the index of an image may be signed, or its manifest', async (t) => {
