@@ -42,6 +42,11 @@ export const convert = replying('convert', async (request) => (await convertModu
 const reHashModule = lazy(() => import('./ingest/read-file.ts'));
 export const reHash = replying('reHash', async (request) => (await reHashModule()).reHash(request));
 
+const bcryptModule = lazy(() => import('bcryptjs'));
+export const comparePassword = replying('comparePassword', async ({ password, hash }) => ({
+  matches: (await bcryptModule()).compareSync(password, hash),
+}));
+
 const verifySignatureModule = lazy(() => import('./openpgp/verify-signature.ts'));
 export const verifySignature = replying('verifySignature', async (request) =>
   (await verifySignatureModule()).verifySignature(request),

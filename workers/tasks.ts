@@ -225,6 +225,11 @@ export type Tasks = {
     readonly request: { readonly path: string; readonly algorithm: 'sha512' | 'sha256'; readonly size?: number };
     readonly response: ReHashResponse;
   };
+  /** Compares a password with a hash by bcrypt, which takes long on purpose. */
+  comparePassword: {
+    readonly request: { readonly password: string; readonly hash: string };
+    readonly response: { readonly matches: boolean };
+  };
 };
 
 export type TaskName = keyof Tasks;

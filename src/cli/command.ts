@@ -35,6 +35,8 @@ export type Io = {
   readonly signal: AbortSignal;
   /** Sets the function that names requests without an outcome, for the message when the process runs out of work. */
   readonly awaits: (pending: () => readonly string[]) => void;
+  /** Says that a signal is how the command ends, with its own exit code, and how long that may take. */
+  readonly endsBySignal: (endMs: number) => void;
 };
 
 /** The path of the program, in the sources or in the bundle. */

@@ -47,6 +47,20 @@ export const commands: readonly Command[] = [
     load: async () => (await import('./commands/push/push.ts')).runPushCommand,
   },
   {
+    name: 'serve',
+    operands: '',
+    summary: 'Serve the store as a registry that only reads, such as a mirror for nodes',
+    examples: [
+      ['serve --auth users', 'for this machine, at http://127.0.0.1:5000; htpasswd -cB users NAME makes the file'],
+      [
+        'serve --listen 0.0.0.0:5000 --cert cert.pem --key key.pem --auth users --host mirror.example.com',
+        'for other machines, over TLS and with passwords',
+      ],
+      ['serve --listen 10.0.0.5:5000 --public', 'for everybody who reaches that address'],
+    ],
+    load: async () => (await import('./commands/serve/serve.ts')).runServeCommand,
+  },
+  {
     name: 'list',
     operands: '<LIST...>',
     summary: 'Show what lists name, each once, as fetch -f would take it; the network is asked with --resolve only',

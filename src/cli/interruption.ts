@@ -12,14 +12,22 @@ export type Interruption = {
   readonly signal: AbortSignal;
   /** Ends the work as a signal does, but does not set the exit code. */
   readonly stop: () => void;
-  /** 128 plus the number of the first signal. */
+  /** 128 plus the number of the first signal; undefined if a signal is how the command ends. */
   readonly exitCode: () => number | undefined;
+  /**
+   * Says that a signal is how the command ends: then its own exit code counts.
+   *
+   * @param endMs - how long it may take to end after the first signal.
+   */
+  readonly endsBySignal: (endMs: number) => void;
 };
 
 /** The first signal aborts the work; a second one, or a timeout, ends the process. */
 export function listenForSignals(environment: Environment): Interruption {
   const controller = new AbortController();
   let exitCode: number | undefined;
+  let endMs = graceMs;
+  let isExpected = false;
   const ignoresHangup = isHangupIgnored(environment);
   for (const name of signals) {
     if (name === 'SIGHUP' && ignoresHangup) {
@@ -30,14 +38,18 @@ export function listenForSignals(environment: Environment): Interruption {
       if (exitCode !== undefined) process.exit(exitCode);
       exitCode = 128 + constants.signals[name];
       process.exitCode = exitCode;
-      setTimeout(() => process.exit(), graceMs).unref();
+      setTimeout(() => process.exit(), endMs).unref();
       controller.abort(new Error(`interrupted by ${name}`));
     });
   }
   return {
     signal: controller.signal,
     stop: () => controller.abort(new Error('nobody reads the standard output')),
-    exitCode: () => exitCode,
+    exitCode: () => (isExpected ? undefined : exitCode),
+    endsBySignal(ms) {
+      endMs = ms;
+      isExpected = true;
+    },
   };
 }
 

@@ -25,6 +25,7 @@ export async function main(args: readonly string[]): Promise<void> {
     environment: process.env,
     signal: interruption.signal,
     awaits: (next) => (pending = next),
+    endsBySignal: interruption.endsBySignal,
   });
   process.removeAllListeners('beforeExit');
   process.exitCode = interruption.exitCode() ?? exitCode;

@@ -16,6 +16,7 @@ import type { Layout } from './index/protocol.ts';
 import type { Reader } from './index/reader.ts';
 import { createRegistryLookups } from './index/registry-lookups.ts';
 import { formatRegistryRow, neededBlobs } from './index/registry-rows.ts';
+import { createRepositoryLookups } from './index/repository-lookups.ts';
 import { digestDigits, formatImageRow, formatProofRow, formatRemoteRow, hashKey, idDigits } from './index/rows.ts';
 import type { IndexRequest, Writer } from './index-thread.ts';
 import { refuseOnceClosed } from './refuse-once-closed.ts';
@@ -160,6 +161,7 @@ function createRegistryStore(
   const lastUsed = createLastUsed((ids, atMs) => request('touchRegistryImages', { ids, atMs }));
   const store: RegistryStore = {
     ...lookups,
+    ...createRepositoryLookups(reader, layout),
     commitBlob: ({ path, stamp, digest, size }) =>
       request('commitBlob', { path, stamp, digest: digestDigits(digest), size }),
     relistBlob: ({ digest, size, stamp }) =>

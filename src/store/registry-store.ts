@@ -116,6 +116,21 @@ export type RegistryStore = {
   resolveDigest(prefix: string): Promise<Digest>;
   /** The images with this manifest, index or derived manifest, or that were converted to this image, by import time. */
   registryImagesOf(id: Digest | ImageId): Promise<readonly RegistryImage[]>;
+  /**
+   * The tags of a repository by which its images were asked for, without a digest, in the order of their bytes.
+   *
+   * @param repository - `host/name`.
+   * @param page - the first `limit` tags behind the tag `after`.
+   */
+  tagsOf(repository: string, page: { readonly after?: string; readonly limit: number }): Promise<readonly string[]>;
+  /** The repositories of listed images, `host/name`, each once, in an order that stays. @param page - as in tagsOf. */
+  repositories(page: { readonly after?: string; readonly limit: number }): Promise<readonly string[]>;
+  /** The hosts that the store has a repository with this path of. */
+  hostsOf(path: string): Promise<readonly string[]>;
+  /** Images of a repository, `host/name`, that need a blob: at most 64, in the order of their references. */
+  imagesNeeding(digest: Digest, repository: string): Promise<readonly RegistryImage[]>;
+  /** The size of a blob that an image of a repository, `host/name`, needs. */
+  sizeIn(digest: Digest, repository: string): Promise<number | undefined>;
   /** As touch. */
   touchRegistryImage(reference: string): void;
   /**

@@ -12,6 +12,7 @@ type DebugRoom =
   | 'pool'
   | 'push'
   | 'registry'
+  | 'serve'
   | 'store'
   | 'verify'
   | 'workers';

@@ -31,6 +31,7 @@ export async function runHere(
     environment,
     signal,
     awaits: () => undefined,
+    endsBySignal: () => undefined,
   });
   pipe.end();
   stderr.end();

@@ -6,6 +6,7 @@ export const commandNames = [
   'fetch',
   'plan',
   'push',
+  'serve',
   'list',
   'trust',
   'trust list',
@@ -31,6 +32,7 @@ export type CommandName = (typeof commandNames)[number];
 export const optionGroups = [
   'What to fetch',
   'What to push',
+  'What to serve',
   'What to trust',
   'What to measure',
   'Network',

@@ -49,3 +49,48 @@ export const listRows = [
 export const sharedWithList: readonly string[] = [
   ...['names', 'mirror', 'retries', 'timeout', 'ca-file', 'connect-to', 'deny-net'],
 ];
+
+/** Options of serve: at which address, and for whom. */
+export const serveRows = [
+  {
+    name: 'listen',
+    group: 'What to serve',
+    kind: 'value',
+    placeholder: 'HOST:PORT',
+    help: 'The address, default 127.0.0.1:5000; port 0 for any free one',
+  },
+  {
+    name: 'host',
+    group: 'What to serve',
+    kind: 'values',
+    placeholder: 'NAME',
+    help: 'A name that clients ask for this server by, besides its addresses',
+  },
+  {
+    name: 'catalog',
+    group: 'What to serve',
+    kind: 'flag',
+    help: 'Answer which repositories there are (/v2/_catalog)',
+  },
+  {
+    name: 'cert',
+    group: 'Trust',
+    kind: 'value',
+    placeholder: 'FILE',
+    help: 'Serve over TLS with this certificate, PEM, with those between it and its authority behind it',
+  },
+  { name: 'key', group: 'Trust', kind: 'value', placeholder: 'FILE', help: 'The private key of --cert, PEM' },
+  {
+    name: 'auth',
+    group: 'Trust',
+    kind: 'value',
+    placeholder: 'FILE',
+    help: 'Ask for a user and a password of FILE, as htpasswd -B writes it',
+  },
+  {
+    name: 'public',
+    group: 'Trust',
+    kind: 'flag',
+    help: 'Serve to everybody who reaches the address, also without TLS and passwords',
+  },
+] as const satisfies readonly Omit<OptionSpec, 'commands'>[];

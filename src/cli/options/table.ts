@@ -2,7 +2,7 @@ import { imageOptions } from '../commands/image/options.ts';
 import { benchOptions } from './bench.ts';
 import { askingRows, evidenceRows, fetchRows, lockRows, networkRows } from './fetch.ts';
 import type { OptionSpec } from './option.ts';
-import { listRows, pushRows, sharedWithList, sharedWithPush } from './push.ts';
+import { listRows, pushRows, serveRows, sharedWithList, sharedWithPush } from './push.ts';
 
 const insecureWords = 'none, image, tls, http, pubkey, weak-keys, ondisk, all';
 
@@ -99,6 +99,7 @@ const mixed = [
     commands: [
       'fetch',
       'push',
+      'serve',
       'list',
       'trust list',
       'image list',
@@ -226,6 +227,7 @@ export type OptionName = (
   | typeof evidenceRows
   | typeof lockRows
   | typeof pushRows
+  | typeof serveRows
   | typeof listRows
   | typeof networkRows
   | typeof trust
@@ -252,6 +254,7 @@ export const optionTable: readonly OptionSpec[] = [
   ...evidenceRows.map((spec) => ({ ...spec, commands: ['fetch'] as const })),
   ...lockRows,
   ...pushRows.map((spec) => ({ ...spec, commands: ['push'] as const })),
+  ...serveRows.map((spec) => ({ ...spec, commands: ['serve'] as const })),
   ...listRows.map((spec) => ({ ...spec, commands: ['list'] as const })),
   ...networkRows.map((spec) => ({
     ...spec,

@@ -1,0 +1,127 @@
+import { type BigIntStats, fstatSync, lstatSync } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+
+import { isImageError } from '../errors.ts';
+import type { Digest } from '../image/digest.ts';
+import type { Store } from '../store/store.ts';
+import { debugLog } from '../system/debug.ts';
+import { errnoOf } from '../system/errno.ts';
+import { openOwnFile, stampText } from '../system/files.ts';
+import { singleFlight } from '../system/single-flight.ts';
+import { type Answer, type Asked, refusal, select } from './answer.ts';
+
+const debug = debugLog('serve');
+
+export type Blobs = {
+  /** Answers with a blob that an image of the repository, `host/name`, needs, or with a part of it. */
+  answer(store: Store, wanted: { readonly repository: string; readonly digest: Digest }, asked: Asked): Promise<Answer>;
+};
+
+/** Hashes a file by sha256, in a thread. */
+export type HashFile = (path: string) => Promise<{ readonly hex: string; readonly bytes: number }>;
+
+/** The files of so many blobs are remembered as hashed. */
+const rememberedFiles = 10_000;
+
+/**
+ * The blobs of a store. One that is not as it was when the store took it, such as in a copy of a store, is hashed before its first
+ * byte is sent, once as long as it does not change.
+ */
+export function createBlobs(hashFile: HashFile): Blobs {
+  /** The state of files that were hashed and found good. */
+  const sound = new Map<Digest, string>();
+  const hashing = new Map<Digest, (signal: AbortSignal) => Promise<boolean>>();
+
+  const remember = (digest: Digest, stamp: string): void => {
+    sound.delete(digest);
+    sound.set(digest, stamp);
+    const [oldest] = sound.keys();
+    if (sound.size > rememberedFiles && oldest !== undefined) sound.delete(oldest);
+  };
+
+  const hash = async (path: string, digest: Digest): Promise<boolean> => {
+    const before = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    if (!before) return false;
+    debug(() => `${digest}: is not as the index knows it, and hashed`);
+    try {
+      const { hex } = await hashFile(path);
+      const isGood = `sha256:${hex}` === digest;
+      if (isGood) remember(digest, stampText(before));
+      return isGood;
+    } catch (error) {
+      if (isImageError(error)) return false; // it is gone, or cannot be read
+      throw error;
+    }
+  };
+
+  const hashOnce = async (path: string, digest: Digest, signal: AbortSignal): Promise<boolean> => {
+    let flight = hashing.get(digest);
+    if (!flight)
+      hashing.set(digest, (flight = singleFlight(() => hash(path, digest).finally(() => hashing.delete(digest)))));
+    return flight(signal);
+  };
+
+  /** The open file, if it is what the index knows, or was hashed. */
+  const openSound = async (
+    store: Store,
+    digest: Digest,
+    size: number,
+    signal: AbortSignal,
+  ): Promise<FileHandle | undefined> => {
+    const path = store.digestPath(digest);
+    const isIntact = (await store.digestState(digest, size)) === 'intact';
+    if (!isIntact && !isSound(digest, lstatSync(path, { bigint: true, throwIfNoEntry: false }))) {
+      if (!(await hashOnce(path, digest, signal))) return undefined;
+    }
+    const known = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    if (!isIntact && !isSound(digest, known)) return undefined;
+    const file = await openIfThere(path);
+    if (!file) return undefined;
+    const opened = fstatSync(file.fd, { bigint: true });
+    // what is sent is the file that was looked at; from here on it may be removed
+    if (known && stampText(opened) === stampText(known) && opened.size === BigInt(size)) return file;
+    await file.close();
+    return undefined;
+  };
+
+  const isSound = (digest: Digest, stat: BigIntStats | undefined): boolean =>
+    stat !== undefined && sound.get(digest) === stampText(stat);
+
+  return {
+    async answer(store, { repository, digest }, { headers, signal }) {
+      const size = await store.sizeIn(digest, repository);
+      if (size === undefined)
+        return refusal(404, 'BLOB_UNKNOWN', `the store has no image of ${repository} with ${digest}`);
+      const etag = `"${digest}"`;
+      const about = { etag, 'docker-content-digest': digest, 'accept-ranges': 'bytes' };
+      const selection = select(headers, etag, size);
+      if (selection.status === 304) return { kind: 'blob', status: 304, headers: about };
+      const file = await openSound(store, digest, size, signal);
+      if (!file) return refusal(404, 'BLOB_UNKNOWN', `the file of ${digest} is missing or damaged in the store`);
+      if (selection.status === 416) {
+        await file.close();
+        return {
+          ...refusal(416, 'UNSUPPORTED', `it has ${size} bytes`),
+          headers: { 'content-range': `bytes */${size}` },
+        };
+      }
+      const { status, from, to } = selection;
+      const range = status === 206 && { 'content-range': `bytes ${from}-${to - 1}/${size}` };
+      return {
+        kind: 'blob',
+        status,
+        headers: { ...about, 'content-type': 'application/octet-stream', 'content-length': to - from, ...range },
+        body: { file, from, to },
+      };
+    },
+  };
+}
+
+async function openIfThere(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await openOwnFile(path);
+  } catch (error) {
+    if (errnoOf(error) !== undefined) return undefined;
+    throw error;
+  }
+}

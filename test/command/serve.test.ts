@@ -1,0 +1,129 @@
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+
+import test, { type ExecutionContext } from 'ava';
+
+import { makeCertificate } from '../helpers/certificates.ts';
+import { environmentIn } from '../helpers/environment.ts';
+import { startRegistry } from '../helpers/registry.ts';
+import { runHere } from '../helpers/run-here.ts';
+import { fits } from '../helpers/schemas.ts';
+import { ask, usersOf } from '../helpers/serving.ts';
+import { temporaryDirectory } from '../helpers/stored.ts';
+
+/** A store with one image, below a directory that only its owner may enter. */
+async function openStoreToServe(t: ExecutionContext) {
+  const directory = await temporaryDirectory(t);
+  const registry = await startRegistry(t);
+  const { digest } = registry.putImage('team/app', '1');
+  const environment = { ...environmentIn(directory), LONGSHORE_INSECURE_OPTIONS: 'image' };
+  const fetched = await runHere(
+    ['fetch', '--keep=oci', '--platform=linux/amd64', '--progress=none', `docker://${registry.host}/team/app:1`],
+    environment,
+  );
+  t.is(fetched.code, 0, fetched.stderr);
+  return { directory, environment, digest, path: `/v2/${registry.host}/team/app/manifests/1` };
+}
+
+type Environment = Readonly<Record<string, string>>;
+
+/** Runs `serve` until it is interrupted. @returns the line that it prints when it is ready. */
+async function start(environment: Environment, ...args: readonly string[]) {
+  const [controller, output] = [new AbortController(), new PassThrough()];
+  const ended = runHere(['serve', '--listen=127.0.0.1:0', ...args], environment, output, controller.signal);
+  const first = await Promise.race([
+    new Promise<string>((resolve) => output.once('data', (bytes: Buffer) => resolve(bytes.toString()))),
+    ended.then(({ code, stderr }) => Promise.reject(new Error(`${code}: ${stderr}`))),
+  ]);
+  const stop = async () => {
+    controller.abort();
+    return ended;
+  };
+  return { line: first.trimEnd(), stop };
+}
+
+test('a store is served until a signal comes, and says where', async (t) => {
+  const { environment, digest, path, directory } = await openStoreToServe(t);
+  const { line, stop } = await start(environment, '--public');
+  t.regex(line, /^http:\/\/127\.0\.0\.1:\d+$/);
+  t.is((await ask(line, path)).headers['docker-content-digest'], digest);
+  const { code, stderr } = await stop();
+  t.is(code, 0);
+  t.is(stderr, `warning: --public: every user of this machine can read all images of ${join(directory, 'store')}\n`);
+
+  const json = await start(environment, '--public', '--output=json');
+  const ready = fits(t, json.line) as { readonly schema: string; readonly url: string };
+  t.is(ready.schema, 'longshore.serve/1');
+  t.is((await ask(ready.url, '/v2/_catalog')).status, 404);
+  t.is((await json.stop()).code, 0);
+});
+
+test('what others may not read is not served to them without a password', async (t) => {
+  const { directory, environment, path } = await openStoreToServe(t);
+  const refused = await runHere(['serve', '--listen=127.0.0.1:0'], environment);
+  t.is(refused.code, 2);
+  t.regex(refused.stderr, /USAGE: --listen: other users may not read .*give --auth, or --public/);
+  const users = join(directory, 'users');
+  await writeFile(users, [...usersOf({ node: 'secret' })].map(([user, hash]) => `${user}:${hash}\n`).join(''));
+  const { line, stop } = await start(environment, '--auth', users);
+  t.is((await ask(line, path)).status, 401);
+  const authorization = `Basic ${Buffer.from('node:secret').toString('base64')}`;
+  t.is((await ask(line, path, { headers: { authorization } })).status, 200);
+  t.is((await stop()).stderr, '');
+});
+
+test('a store that others may read is served on loopback as it is', async (t) => {
+  const { directory, environment, path } = await openStoreToServe(t);
+  await chmod(directory, 0o755);
+  const { line, stop } = await start(environment);
+  t.is((await ask(line, path)).status, 200);
+  t.like(await stop(), { code: 0, stderr: '' });
+  await chmod(join(directory, 'store'), 0o750);
+  t.is((await runHere(['serve', '--listen=127.0.0.1:0'], environment)).code, 2);
+});
+
+test('to other machines it is served over TLS and with passwords, or to everybody who asks', async (t) => {
+  const { directory, environment } = await openStoreToServe(t);
+  const at = (name: string) => join(directory, name);
+  const { cert, key } = await makeCertificate(['127.0.0.1']);
+  await writeFile(at('cert.pem'), cert);
+  await writeFile(at('key.pem'), key);
+  await writeFile(at('users'), `node:${usersOf({ node: 'a' }).get('node')}\n`);
+  const serve = (...args: readonly string[]) => runHere(['serve', '--listen=0.0.0.0:0', ...args], environment);
+  const refused = await serve();
+  t.is(refused.code, 2);
+  t.regex(refused.stderr, /other machines reach 0\.0\.0\.0.*give --cert, --key, --auth too, or --public/);
+  t.regex((await serve('--auth', at('users'))).stderr, /give --cert, --key too/);
+  t.regex((await serve('--cert', at('cert.pem'), '--key', at('key.pem'))).stderr, /give --auth too/);
+  t.regex((await serve('--cert', at('cert.pem'))).stderr, /--key: a certificate and its key go together/);
+  t.regex((await serve('--auth', at('none'))).stderr, /CONFIG_INVALID/);
+
+  const secured = ['--cert', at('cert.pem'), '--key', at('key.pem'), '--auth', at('users'), '--listen=0.0.0.0:0'];
+  const { line, stop } = await start(environment, ...secured);
+  t.regex(line, /^https:\/\/0\.0\.0\.0:\d+$/);
+  const url = line.replace('0.0.0.0', '127.0.0.1');
+  t.is((await ask(url, '/v2/')).status, 401);
+  t.is((await ask(url, '/healthz', { headers: { host: 'mirror.example.com' } })).status, 421);
+  t.is((await stop()).stderr, '');
+
+  const open = await start(environment, '--public', '--listen=0.0.0.0:0', '--host=mirror.example.com', '--catalog');
+  const openUrl = open.line.replace('0.0.0.0', '127.0.0.1');
+  t.is((await ask(openUrl, '/v2/_catalog', { headers: { host: 'mirror.example.com' } })).status, 200);
+  t.regex((await open.stop()).stderr, /everybody who reaches 0\.0\.0\.0 can read all images of/);
+});
+
+test('options that cannot be meant, and a store that is not there, are said to be', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const environment = environmentIn(directory);
+  const serve = (...args: readonly string[]) => runHere(['serve', ...args], environment);
+  for (const listen of ['5000', '127.0.0.1', '127.0.0.1:70000', ':5000', 'a b:1', '::1:5000'])
+    t.regex((await serve(`--listen=${listen}`)).stderr, /USAGE: --listen: want HOST:PORT/, listen);
+  t.regex((await serve('--host=http://a')).stderr, /USAGE: --host: want the name of a host/);
+  const missing = await serve('--listen=127.0.0.1:0', '--public');
+  t.deepEqual([missing.code, /FILE_NOT_FOUND: there is no store at/.test(missing.stderr)], [4, true]);
+  await mkdir(environment.LONGSHORE_DIR);
+  const { line, stop } = await start(environment, '--public');
+  t.is((await ask(line, '/v2/app/tags/list')).status, 404);
+  t.is((await stop()).code, 0);
+});
