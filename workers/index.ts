@@ -39,6 +39,11 @@ export const unpackLayer = replying('unpackLayer', async (request) => (await unp
 const convertModule = lazy(() => import('./convert/convert.ts'));
 export const convert = replying('convert', async (request) => (await convertModule()).convert(request));
 
+const importModule = lazy(() => import('./import/import-archive.ts'));
+export const importArchive = replying('importArchive', async (request) =>
+  (await importModule()).importArchive(request),
+);
+
 const reHashModule = lazy(() => import('./ingest/read-file.ts'));
 export const reHash = replying('reHash', async (request) => (await reHashModule()).reHash(request));
 

@@ -7,6 +7,7 @@ import type { Evidence, Proof } from '../src/image/proof.ts';
 import type { RegistryReference } from '../src/image/registry-reference.ts';
 import { debugLog } from '../src/system/debug.ts';
 import type { ConvertRequest, ConvertResponse, UnpackLayerRequest, UnpackLayerResponse } from './convert/requests.ts';
+import type { Carried, ImportRequest } from './import/requests.ts';
 import type { IngestLimits, IngestRequest, IngestResponse, ReadImageResponse } from './ingest/requests.ts';
 import type { TrustedKey, VerifySignatureRequest, VerifySignatureResponse } from './openpgp/requests.ts';
 import type { SignedIdentity } from './proofs/identity.ts';
@@ -220,6 +221,7 @@ export type Tasks = {
   extract: { readonly request: ExtractRequest; readonly response: ExtractResponse };
   unpackLayer: { readonly request: UnpackLayerRequest; readonly response: UnpackLayerResponse };
   convert: { readonly request: ConvertRequest; readonly response: ConvertResponse };
+  importArchive: { readonly request: ImportRequest; readonly response: Carried };
   reHash: {
     /** `size`: where it is known, for the choice of a thread. */
     readonly request: { readonly path: string; readonly algorithm: 'sha512' | 'sha256'; readonly size?: number };

@@ -9,6 +9,7 @@ import type { NodePlatform } from '../image/labels.ts';
 import type { Limits } from '../image/limits.ts';
 import type { Dependency } from '../image/manifest.ts';
 import type { PlatformChoice } from '../image/platform.ts';
+import type { Evidence } from '../image/proof.ts';
 import { showUrl } from '../image/show.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { RegistryClient } from '../registry/client.ts';
@@ -144,6 +145,11 @@ export type Registries = Choices & {
   readonly listless: Set<string>;
   /** A cache of image configurations. */
   readonly configs: RecentDocuments;
+  /**
+   * Signatures that came with images of an archive, by the manifest or index that they are about. They, and what is attached to the images
+   * there, are all that is looked at.
+   */
+  readonly carried?: { readonly from: string; find(this: void, digest: Digest): Promise<readonly Evidence[]> };
   /** Whether what is attached to images is kept with them. */
   readonly referrers: boolean;
 };

@@ -66,7 +66,8 @@ const gunzipModule = lazy(() => import('./gunzip.ts'));
 const bunzipModule = lazy(() => import('./bunzip.ts'));
 const unxzModule = lazy(() => import('./unxz.ts'));
 
-async function decompress(
+/** The decompressed bytes. @throws as openArchive, from the chunks */
+export async function decompress(
   chunks: AsyncIterable<Uint8Array>,
   compression: Compression,
   path: string,

@@ -16,6 +16,7 @@ export const commandNames = [
   'image show',
   'image cat-manifest',
   'image export',
+  'image import',
   'image extract',
   'image render',
   'image rm',

@@ -35,6 +35,9 @@ export const sharedWithPush: readonly string[] = [
   ...['retries', 'timeout', 'ca-file', 'connect-to', 'deny-net'],
 ];
 
+/** Options of fetch that the import of archives has as well. */
+export const sharedWithImport: readonly string[] = ['keep', 'platform', 'fail-fast', 'progress', 'events'];
+
 /** Options of list. */
 export const listRows = [
   {

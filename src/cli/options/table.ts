@@ -2,7 +2,7 @@ import { imageOptions } from '../commands/image/options.ts';
 import { benchOptions } from './bench.ts';
 import { askingRows, evidenceRows, fetchRows, lockRows, networkRows } from './fetch.ts';
 import type { OptionSpec } from './option.ts';
-import { listRows, pushRows, serveRows, sharedWithList, sharedWithPush } from './push.ts';
+import { listRows, pushRows, serveRows, sharedWithImport, sharedWithList, sharedWithPush } from './push.ts';
 
 const insecureWords = 'none, image, tls, http, pubkey, weak-keys, ondisk, all';
 
@@ -64,7 +64,7 @@ const mixed = [
     kind: 'value',
     placeholder: 'FILE',
     help: 'Accept images of registries as FILE says, a policy.json of containers-policy.json(5), and not by trusted keys',
-    commands: ['fetch', 'plan', 'image verify'],
+    commands: ['fetch', 'plan', 'image import', 'image verify'],
   },
   {
     name: 'limit',
@@ -72,7 +72,17 @@ const mixed = [
     kind: 'named',
     placeholder: 'NAME=VALUE',
     help: 'Set a limit, such as archive=2G',
-    commands: ['fetch', 'plan', 'push', 'trust', 'image export', 'image extract', 'image render', 'bench'],
+    commands: [
+      'fetch',
+      'plan',
+      'push',
+      'trust',
+      'image export',
+      'image import',
+      'image extract',
+      'image render',
+      'bench',
+    ],
   },
   {
     name: 'workers',
@@ -80,16 +90,22 @@ const mixed = [
     kind: 'value',
     placeholder: 'N',
     help: 'Threads that unpack and verify, default one a processor',
-    commands: ['fetch', 'plan', 'push', 'image verify'],
+    commands: ['fetch', 'plan', 'push', 'image import', 'image verify'],
+  },
+  {
+    name: 'full',
+    group: 'Output',
+    kind: 'flag',
+    help: 'Print IDs whole',
+    commands: ['fetch', 'plan', 'image list', 'image import'],
   },
   {
     name: 'keep-archives',
     group: 'Store',
     kind: 'flag',
     help: 'Keep archives also as they were transferred, beside their signatures; what the store has without is fetched again',
-    commands: ['fetch', 'plan'],
+    commands: ['fetch', 'plan', 'image import'],
   },
-  { name: 'full', group: 'Output', kind: 'flag', help: 'Print IDs whole', commands: ['fetch', 'plan', 'image list'] },
   {
     name: 'output',
     group: 'Output',
@@ -103,6 +119,7 @@ const mixed = [
       'list',
       'trust list',
       'image list',
+      'image import',
       'image show',
       'image verify',
       'image prune',
@@ -175,7 +192,7 @@ const mixed = [
     kind: 'value',
     placeholder: 'FILE',
     help: 'Authorities of sigstore, instead of trustedkeys/trusted_root.json of the configuration',
-    commands: ['fetch', 'plan', 'image verify'],
+    commands: ['fetch', 'plan', 'image import', 'image verify'],
   },
   {
     name: 'mirror',
@@ -239,11 +256,12 @@ export type OptionName = (
 const sharedWithUpdate: readonly string[] = ['retries', 'timeout', 'ca-file', 'connect-to', 'deny-net'];
 
 /** The commands that have an option of fetch as well. */
-function others(name: string): readonly ('push' | 'list' | 'trust update-root')[] {
+function others(name: string): readonly ('push' | 'list' | 'image import' | 'trust update-root')[] {
   return [
     ...(sharedWithUpdate.includes(name) ? (['trust update-root'] as const) : []),
     ...(sharedWithPush.includes(name) ? (['push'] as const) : []),
     ...(sharedWithList.includes(name) ? (['list'] as const) : []),
+    ...(sharedWithImport.includes(name) ? (['image import'] as const) : []),
   ];
 }
 

@@ -6,12 +6,12 @@ import { inOrder, type ResultWriter } from './text-result.ts';
 import { write, written } from './write.ts';
 
 /**
- * Writes one JSON document as outcomes become known: requests in their order, then dependencies, then totals. A push has
- * no dependencies.
+ * Writes one JSON document as outcomes become known: requests in their order, then dependencies, then totals. A push and an
+ * import have no dependencies.
  */
 export function createJsonResult<O extends { readonly index?: number }, T>(
   stdout: Writable,
-  schema: 'longshore.fetch/1' | 'longshore.plan/1' | 'longshore.push/1',
+  schema: 'longshore.fetch/1' | 'longshore.plan/1' | 'longshore.push/1' | 'longshore.import/1',
 ): ResultWriter<O, T> {
   const nodes = createSpool('the result');
   let images = 0;
@@ -32,7 +32,7 @@ export function createJsonResult<O extends { readonly index?: number }, T>(
       }
     },
     async end(totals) {
-      if (schema !== 'longshore.push/1') {
+      if (schema === 'longshore.fetch/1' || schema === 'longshore.plan/1') {
         stdout.write('\n],"nodes":[');
         for (const piece of nodes.pieces()) await write(stdout, piece);
         nodes.close();

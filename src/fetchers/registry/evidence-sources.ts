@@ -29,6 +29,8 @@ export async function sourcesFor(
   wanted: WantedImage,
   kinds: ReadonlySet<KeyKind>,
 ): Promise<readonly EvidenceSource[]> {
+  const { carried } = context.registries;
+  if (carried) return [carriedSource(carried), cosignSource(context, wanted)];
   if (!kinds.has('public-key') && !kinds.has('identity'))
     return [lookasideSource(context, wanted, await signaturePlace(context, wanted.reference))];
   const attached = cosignSource(context, wanted);
@@ -38,6 +40,23 @@ export async function sourcesFor(
     return undefined; // those of cosign are looked for all the same
   });
   return place ? [attached, lookasideSource(context, wanted, place)] : [attached];
+}
+
+/** Signatures that are in the archive that the image is read from. Those of OpenPGP are judged apart from others. */
+function carriedSource({ from, find }: NonNullable<FetchContext['registries']['carried']>): EvidenceSource {
+  return {
+    async *find(digests) {
+      const all = (await Promise.all(digests.map(find))).flat();
+      const { openpgp = [], others = [] } = Object.groupBy(all, ({ kind }) =>
+        kind === 'simple-signing' ? 'openpgp' : 'others',
+      );
+      yield others;
+      yield openpgp;
+      if (all.length > 0) return;
+      const message = `there is no signature of the image in ${from}`;
+      throw new ImageError('SIGNATURE_MISSING', message, { location: from });
+    },
+  };
 }
 
 /** Signatures of cosign, in the repository itself. What the reference stands for is asked for first, where the host had them last. */

@@ -69,7 +69,7 @@ function openResolution(
   const find = async (pointer: DocumentPointer): Promise<ParsedDocument | undefined> => {
     const places = client.placesOf(manifestTarget(reference, pointer));
     if ('digest' in pointer) {
-      const near = url ?? firstUrl(places);
+      const near = url || firstUrl(places); // of an archive there is none
       return near === undefined ? undefined : readKnown(context, pointer, new URL(`./${pointer.digest}`, near).href);
     }
     const answer = mayRecall ? await recallTag(context, { client, reference, places }, signal) : undefined;

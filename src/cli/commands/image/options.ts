@@ -63,6 +63,15 @@ export const imageOptions = [
     commands: ['image export'],
   },
   {
+    name: 'as',
+    group: 'Store',
+    kind: 'value',
+    placeholder: 'NAME',
+    help: 'Name of images for which the archive has only a tag, or nothing, such as example.com/app',
+    environment: false, // it belongs to the archive
+    commands: ['image import'],
+  },
+  {
     name: 'overwrite',
     group: 'Output',
     kind: 'flag',

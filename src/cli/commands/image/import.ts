@@ -1,0 +1,138 @@
+import { stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+
+import {
+  type AppInput,
+  createImporter,
+  type EventSink,
+  type ImageError,
+  type ImportSource,
+  openFetchPool,
+  openKeystore,
+  type Outcome,
+  parseRegistryReference,
+  readError,
+  type Totals,
+} from '../../../internal.ts';
+import { isThere, openNamed } from '../../../system/files.ts';
+import type { Io, Run } from '../../command.ts';
+import { readConfig } from '../../config/read-config.ts';
+import { openCliStore } from '../../open-store.ts';
+import type { CommandLine } from '../../options/command-line.ts';
+import { usageError } from '../../options/option.ts';
+import { checksOf } from '../../options/policy.ts';
+import { directoriesOf, isOn, textOf, valueOf } from '../../options/read.ts';
+import { createBatchExitCode, exitCodes } from '../../output/exit-code.ts';
+import { createJsonResult } from '../../output/json-result.ts';
+import { createEventStream, openProgress, progressMode } from '../../output/progress.ts';
+import { createTextResult, noResult, resultStream } from '../../output/text-result.ts';
+import { eventDestination, eventPath, openEventFile } from '../fetch/event-file.ts';
+import { storeDirectory } from '../fetch/network.ts';
+import { fetchOptions } from '../fetch/options.ts';
+import { insecureWarnings } from '../fetch/prepare.ts';
+import { requireApart } from '../output-files.ts';
+
+/** `image import FILE [IMAGE...]`: brings images of an archive or a layout into the store. */
+export const runImport: Run = async (io, line) => {
+  const { environment } = io;
+  const [from = '', ...images] = line.operands.map(({ text }) => text);
+  const asked = fetchOptions(line);
+  const as = valueOf(line, 'as', parseName);
+  for (const image of images) if (!image.startsWith('sha256:')) parseRegistryReference(image);
+  const directories = directoriesOf(line, environment);
+  const config = await readConfig(directories);
+  const { policy, insecure, warnings } = await checksOf(line, config);
+  const dir = textOf(line, 'dir');
+  const place = { dir: storeDirectory({ dir, config, environment }) };
+  const events = eventDestination(line);
+  const path = eventPath(events);
+  await requireApart(path === undefined ? [] : [{ option: '--events', path }], {
+    ...{ lists: [], apps: [], storeDir: place.dir },
+  });
+  const source = await openSource(from, io);
+
+  const progress = await openProgress(
+    progressMode(textOf(line, 'progress'), io.stderr.isTTY, environment),
+    io.stderr,
+    Date.now,
+  );
+  const unwritten: ImageError[] = [];
+  const onUnwritten = (error: ImageError): void => {
+    unwritten.push(error);
+    progress.onEvent({ type: 'warning', message: error.message });
+  };
+  const stdout = resultStream(io.stdout, progress);
+  const file = events && (await openEventFile(events, stdout, onUnwritten));
+  const record = file && createEventStream(file.write, Date.now);
+  const onEvent: EventSink = (event) => {
+    progress.onEvent(event);
+    record?.(event);
+  };
+  const onWarning = (message: string): void => void onEvent({ type: 'warning', message });
+
+  let totals: Totals | undefined;
+  const exitCode = createBatchExitCode();
+  try {
+    [...warnings, ...insecureWarnings({ ...insecure, tls: false })].forEach(onWarning);
+    await using pool = openFetchPool({ ...asked, apps: [] });
+    if (!(await isThere(join(place.dir, 'index.sqlite')))) pool.warmUp();
+    await using store = await openCliStore(place, environment, 'fill');
+    const { system, local, user, trustedRoot } = directories;
+    const dirs = [system, local, user];
+    await using keystore = insecure.image ? undefined : await openKeystore({ dirs, trustedRoot, onWarning });
+    await using importer = createImporter({
+      ...asked,
+      ...{ insecure, store, pool, onEvent },
+      ...(keystore && { keystore }),
+      ...(policy && { policy }),
+    });
+    const result = createResult(stdout, line, events?.kind === 'stdout');
+    io.awaits(() => [from]);
+    ({ totals } = await importer.importImages(source, {
+      ...{ images, as, signal: io.signal },
+      onOutcome(outcome) {
+        exitCode.add(outcome);
+        result.add(outcome);
+        progress.onOutcome(outcome, requestOf(outcome));
+      },
+    }));
+    await result.end(totals);
+  } finally {
+    await file?.end();
+    progress.end(totals, io.signal.aborted);
+  }
+  const code = exitCode.result(totals.images);
+  const [failure] = unwritten;
+  if (failure && code === exitCodes.success) throw failure;
+  return code;
+};
+
+/** A file is read by the thread that needs it; what is no file, such as a pipe, by this one. @throws FILE_NOT_FOUND, FILE_UNREADABLE */
+async function openSource(from: string, { stdin }: Pick<Io, 'stdin'>): Promise<ImportSource> {
+  if (from === '-') return { kind: 'pipe', bytes: stdin, name: 'standard input' };
+  if (from === '') throw usageError('the name of the file is empty'); // it would mean the working directory
+  const path = resolve(from);
+  try {
+    const found = await stat(path);
+    if (found.isDirectory()) return { kind: 'directory', path };
+    return found.isFile() ? { kind: 'file', path } : { kind: 'pipe', bytes: await openNamed(path), name: path };
+  } catch (error) {
+    throw readError(error, path);
+  }
+}
+
+function parseName(text: string, option: string): string {
+  const { tag, digest } = parseRegistryReference(text);
+  if (digest === undefined && (tag === 'latest' || tag === undefined) && !text.endsWith(':latest')) return text;
+  throw usageError('wants a name without a tag and without a digest', option);
+}
+
+/** What advice about an outcome needs to know of its request. */
+function requestOf({ reference }: Outcome): AppInput {
+  return { image: reference, type: reference.startsWith('docker://') ? 'docker' : 'path' };
+}
+
+function createResult(stdout: Parameters<typeof createTextResult>[0], line: CommandLine, isTaken: boolean) {
+  if (textOf(line, 'output') === 'json') return createJsonResult<Outcome, Totals>(stdout, 'longshore.import/1');
+  return isTaken ? noResult : createTextResult(stdout, { full: isOn(line, 'full') });
+}

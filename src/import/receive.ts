@@ -1,0 +1,116 @@
+import { rm } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+
+import type { Carried, FromImport, ToImport } from '../../workers/import/requests.ts';
+import type { Digest } from '../image/digest.ts';
+import type { Limits } from '../image/limits.ts';
+import { type Pool, workerFailed } from '../pool/pool.ts';
+import type { Store } from '../store/store.ts';
+
+/** Where images come from. What is in a file is told by its content. The bytes of a pipe are read to their end. */
+export type ImportSource =
+  | { readonly kind: 'file' | 'directory'; readonly path: string }
+  | { readonly kind: 'pipe'; readonly bytes: Readable; readonly name: string };
+
+export type ReceiveContext = {
+  readonly store: Store;
+  readonly pool: Pick<Pool, 'run'>;
+  readonly limits: Limits;
+};
+
+/** What an archive says of its images, and the blobs of it that were not in the store before. */
+export type Received = { readonly carried: Carried; readonly added: readonly Digest[] };
+
+/**
+ * Has a thread read an archive of images, and puts its files into the store: as blobs that no image needs yet. They stay there also if
+ * this fails later, as long as this process lives: another import goes on with them.
+ *
+ * @param shown - shown in errors.
+ * @throws as the task `importArchive`; what the pipe throws
+ */
+export async function receiveArchive(
+  { store, pool, limits }: ReceiveContext,
+  { source, shown }: { readonly source: ImportSource; readonly shown: string },
+  signal: AbortSignal,
+): Promise<Received> {
+  const { port1: port, port2 } = new MessageChannel();
+  const added: Digest[] = [];
+  const failed = Promise.withResolvers<never>();
+  failed.promise.catch(() => undefined); // thrown once the thread has ended
+  let isFailed = false;
+  const send = (message: ToImport): void => port.postMessage(message);
+  const fail = (error: unknown): void => {
+    isFailed = true;
+    failed.reject(error);
+    send({ kind: 'stop' });
+  };
+  const pipe = source.kind === 'pipe' ? openPipe(source.bytes, port) : undefined;
+
+  const answer = async (message: FromImport): Promise<void> => {
+    switch (message.kind) {
+      case 'more':
+        return pipe?.send();
+      case 'file': {
+        const { id, digest, size } = message;
+        const isThere = digest !== undefined && (await store.hasBlob(digest, size));
+        return send({ kind: 'place', id, ...(!isThere && { path: store.temporaryPath() }) });
+      }
+      case 'written': {
+        const { id, path, digest, size, stamp } = message;
+        if (await store.hasBlob(digest, size)) await rm(path, { force: true });
+        else {
+          await store.commitBlob({ path, stamp, digest, size });
+          added.push(digest);
+        }
+        return send({ kind: 'kept', id });
+      }
+    }
+  };
+  port.on('message', (message: FromImport) => void answer(message).catch(fail));
+  const abort = (): void => fail(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
+  const request = {
+    source: source.kind === 'pipe' ? ({ kind: 'pipe' } as const) : source,
+    shown,
+    limits: {
+      archiveBytes: limits.archive,
+      headerBytes: limits.header,
+      pathBytes: limits.path,
+      entries: limits.entries,
+    },
+    port: port2,
+  };
+  try {
+    if (signal.aborted) abort();
+    const carried = await pool.run('importArchive', request, [port2]);
+    return { carried, added };
+  } catch (error) {
+    return await (isFailed ? failed.promise : workerFailed(error, shown));
+  } finally {
+    signal.removeEventListener('abort', abort);
+    port.close();
+    pipe?.close();
+  }
+}
+
+/** Sends the bytes of a pipe, a piece for each time that `send` is called. */
+function openPipe(bytes: Readable, port: MessagePort) {
+  const iterator = (bytes as AsyncIterable<Uint8Array>)[Symbol.asyncIterator](); // without an encoding, chunks are buffers
+  let sending = Promise.resolve();
+  let isClosed = false;
+  const sendNext = async (): Promise<void> => {
+    if (isClosed) return;
+    const next = await iterator.next();
+    if (next.done === true) return port.postMessage({ kind: 'end' } satisfies ToImport);
+    port.postMessage({ kind: 'bytes', bytes: next.value } satisfies ToImport);
+  };
+  return {
+    send: (): Promise<void> => (sending = sending.then(sendNext)),
+    /** What the writer of the pipe still sends is not read. */
+    close(): void {
+      isClosed = true;
+      bytes.destroy();
+    },
+  };
+}

@@ -1,0 +1,137 @@
+import { type Batch, createBatches } from './batches.ts';
+import { type OpenContext, openContext } from './compose.ts';
+import type { BatchRequest } from './coordinator/walk.ts';
+import { ImageError } from './errors.ts';
+import type { Outcome, Totals } from './events.ts';
+import type { FetchContext, Slots } from './fetchers/context.ts';
+import { referenceKey } from './image/reference.ts';
+import { show } from './image/show.ts';
+import type { ImportSource } from './import/receive.ts';
+import type { ActionOptions, BatchResult } from './options.ts';
+import { choicesOf, parseApps } from './parse-apps.ts';
+
+/** What importImages may be given. */
+export type ImportCall = {
+  /** References or digests of the images that are wanted; default all. */
+  readonly images?: readonly string[] | undefined;
+  /** The name of images for which the archive has only a tag, or nothing: `example.com/app`. */
+  readonly as?: string | undefined;
+  /** Stops the import: what has not ended has the outcome `cancelled`. What has been read is used by the next one. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called with the outcome of each image as soon as it is known, in any order. */
+  readonly onOutcome?: ((outcome: Outcome) => unknown) | undefined;
+};
+
+/** Brings images of archives and layouts into the store. */
+export type Importer = AsyncDisposable & {
+  /**
+   * Reads an archive, and keeps its images as those of a registry are kept: checked in the same way, by signatures that are in the archive.
+   * Does not reject if an image fails.
+   *
+   * @throws ARCHIVE_UNREADABLE, ARCHIVE_INVALID, MANIFEST_INVALID, LIMIT_EXCEEDED, FILE_ and STORE_ codes, if the archive cannot be read to
+   * its end: then no image of it is kept
+   */
+  importImages(source: ImportSource, call?: ImportCall): Promise<BatchResult>;
+  close(): Promise<void>;
+};
+
+export function createImporter(options: ActionOptions): Importer {
+  const batches = createBatches('importer', options.onEvent);
+  const context = openContext(options, batches.onEvent);
+  batches.throwIfFailed();
+  const closed = [context.store.closed, context.pool.closed];
+  let closing: Promise<void> | undefined;
+  const shut = async (): Promise<void> => {
+    await batches.close();
+    await context.close();
+  };
+  const close = (): Promise<void> => (closing ??= shut());
+  return {
+    importImages: (source, call = {}) =>
+      batches.run({ signal: call.signal, closed }, (batch) => importAll(context, options, { source, call }, batch)),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+type ImportRequest = { readonly source: ImportSource; readonly call: ImportCall };
+
+async function importAll(
+  context: OpenContext,
+  options: ActionOptions,
+  { source, call }: ImportRequest,
+  { signal, onEvent, call: guard }: Batch,
+): Promise<BatchResult> {
+  const { failFast = false } = options;
+  const { runBatch } = await import('./coordinator/fetch-batch.ts');
+  const outcomes: Outcome[] = [];
+  const run = (requests: readonly BatchRequest[], own: FetchContext): Promise<Totals> =>
+    runBatch(requests, {
+      ...{ context: own, withDeps: false, failFast, lock: undefined, signal },
+      onOutcome(outcome) {
+        if (outcome.index !== undefined) outcomes[outcome.index] = outcome;
+        guard(() => call.onOutcome?.(outcome));
+      },
+    });
+  const totals = await context.withBatch({ onEvent }, (own) => importInto(own, { source, call }, options, run, signal));
+  return { outcomes, totals };
+}
+
+type Run = (requests: readonly BatchRequest[], context: FetchContext) => Promise<Totals>;
+
+async function importInto(
+  context: FetchContext,
+  { source, call: { images: wanted = [], as } }: ImportRequest,
+  options: ActionOptions,
+  run: Run,
+  signal: AbortSignal,
+): Promise<Totals> {
+  const { receiveArchive } = await import('./import/receive.ts');
+  const { findImages } = await import('./import/find-images.ts');
+  const { createArchiveClient } = await import('./import/archive-registry.ts');
+  const { store, onEvent } = context;
+  const shown = show(source.kind === 'pipe' ? source.name : source.path, 1000);
+  const { carried, added } = await receiveArchive(context, { source, shown }, signal);
+  if (carried.kind === 'aci') return run(parseApps([{ image: pathOf(source), type: 'path' }]), context);
+  const onWarning = (message: string): void => void onEvent({ type: 'warning', message });
+  const selection = { wanted, as, choices: choicesOf(options) };
+  const { images, tags, attached } = await findImages({ ...context, onWarning }, carried, selection, signal);
+  const { options: clientOptions } = await context.registries.client();
+  const client = createArchiveClient(store, { tags, attached, altered: carried.altered, shown }, clientOptions);
+  const requests = images.map((image, index): BatchRequest => {
+    if ('error' in image) return { index, ...image };
+    return { index, key: referenceKey(image.reference), signature: undefined, ...image };
+  });
+  const totals = await run(requests, {
+    ...context,
+    policy: 'update', // the archive says what a tag stands for
+    answers: { ...context.answers, areKept: false, maxAgeMs: 0 },
+    registries: {
+      ...context.registries,
+      client: () => Promise.resolve(client),
+      referrers: attached.size > 0,
+      cosignPlaces: new Map(),
+      carried: { from: shown, find: () => Promise.resolve([]) },
+    },
+    slots: localSlots(context.slots),
+  });
+  if (!signal.aborted) await store.discardBlobs(added); // what no image needs
+  return totals;
+}
+
+/** @throws ARCHIVE_UNREADABLE for an image archive that is not in a file, which may have to be read twice */
+function pathOf(source: ImportSource): string {
+  if (source.kind !== 'pipe') return source.path;
+  const message = 'an image archive (ACI) is imported from a file: it may have to be read twice';
+  throw new ImageError('ARCHIVE_UNREADABLE', message, { path: source.name });
+}
+
+/** Slots for what is read from this machine, whatever host it is from. */
+function localSlots(slots: Slots): Slots {
+  return {
+    run: (_host, signal, work) => slots.run(undefined, signal, work),
+    runFirst: (_host, signal, work) => slots.run(undefined, signal, work),
+    prefetch: (promoted) => localSlots(slots.prefetch(promoted)),
+    answered: () => undefined,
+  };
+}

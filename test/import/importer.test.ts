@@ -1,0 +1,262 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
+
+import test, { type ExecutionContext } from 'ava';
+import fc from 'fast-check';
+
+import type { ImportCall } from '../../src/importer.ts';
+import { type ActionOptions, createImporter, type ImportSource, openStore, type Outcome } from '../../src/internal.ts';
+import { buildTar, compress } from '../helpers/archive.ts';
+import {
+  blobsOf,
+  type Files,
+  hexOf,
+  itemsOf,
+  layoutOf,
+  layoutOfImages,
+  makeImage,
+  named,
+  tarOf,
+} from '../helpers/carried.ts';
+import { asJson, describe } from '../helpers/registry-image.ts';
+import { sharedPool } from '../helpers/shared-pool.ts';
+import { temporaryDirectory } from '../helpers/stored.ts';
+
+type Importing = {
+  /** Imports a tar through a pipe, or a layout from a directory. */
+  take(this: void, from: Uint8Array | string, call?: ImportCall & Partial<ActionOptions>): Promise<readonly Outcome[]>;
+  /** Names and digests of the images that are listed. */
+  listed(this: void): Promise<Readonly<Record<string, string>>>;
+  /** Digests of blobs, listed or not. */
+  blobs(this: void): Promise<readonly string[]>;
+  readonly directory: string;
+  readonly warnings: string[];
+};
+
+async function openImporting(t: ExecutionContext): Promise<Importing> {
+  const directory = await temporaryDirectory(t);
+  const store = await openStore({ dir: join(directory, 'store') });
+  t.teardown(() => store.close());
+  const warnings: string[] = [];
+  return {
+    directory,
+    warnings,
+    async take(from, { images, as, signal, onOutcome, ...options } = {}) {
+      const source: ImportSource =
+        typeof from === 'string'
+          ? { kind: 'directory', path: from }
+          : { kind: 'pipe', bytes: Readable.from(piecesOf(from)), name: 'standard input' };
+      await using importer = createImporter({
+        ...{ store, pool: sharedPool, insecure: { image: true }, keep: 'oci', ...options },
+        onEvent: (event) => void (event.type === 'warning' && warnings.push(event.message)),
+      });
+      return (await importer.importImages(source, { images, as, signal, onOutcome })).outcomes;
+    },
+    async listed() {
+      const all = await Array.fromAsync(store.registryImages());
+      return Object.fromEntries(all.map(({ reference, manifest }) => [reference, manifest.digest]));
+    },
+    blobs: async () => (await Array.fromAsync(store.blobRows())).map(({ digest }) => digest).sort(),
+  };
+}
+
+function* piecesOf(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += 700) yield bytes.subarray(at, at + 700);
+}
+
+async function writeLayout(directory: string, files: Files): Promise<string> {
+  const layout = join(directory, 'layout');
+  for (const [name, content] of Object.entries(files)) {
+    await mkdir(dirname(join(layout, name)), { recursive: true });
+    await writeFile(join(layout, name), content);
+  }
+  return layout;
+}
+
+function statusOf(outcomes: readonly Outcome[]): readonly string[] {
+  return outcomes.map(({ reference, status, error }) => `${reference} ${error?.code ?? status}`);
+}
+
+const one = await makeImage('one');
+const two = await makeImage('two');
+const both = layoutOfImages({ 'example.com/one:1': one, 'busybox:2': two });
+const listedBoth = { 'example.com/one:1': one.manifest.digest, 'docker.io/library/busybox:2': two.manifest.digest };
+
+test('images of an archive of OCI are kept under their names, however it is packed; again they are present', async (t) => {
+  const tar = await tarOf(both);
+  for (const bytes of [tar, gzipSync(tar), zstdCompressSync(tar), compress(tar, 'xz'), compress(tar, 'bzip2')]) {
+    const { take, listed, blobs } = await openImporting(t);
+    const fetched = ['docker://example.com/one:1 fetched', 'docker://docker.io/library/busybox:2 fetched'];
+    t.deepEqual(statusOf(await take(bytes)), fetched);
+    t.deepEqual(await listed(), listedBoth);
+    const there = Object.keys({ ...one.blobs, ...two.blobs }).map((path) => path.replace('blobs/sha256/', 'sha256:'));
+    t.deepEqual(await blobs(), there.sort());
+    t.deepEqual(
+      statusOf(await take(bytes)),
+      fetched.map((line) => line.replace('fetched', 'present')),
+    );
+  }
+});
+
+test('a layout in a directory is read as an archive is', async (t) => {
+  const { take, listed, directory } = await openImporting(t);
+  await take(await writeLayout(directory, both));
+  t.deepEqual(await listed(), listedBoth);
+});
+
+test('the order of the files in an archive does not matter', async (t) => {
+  await fc.assert(
+    fc.asyncProperty(fc.shuffledSubarray([...itemsOf(both)], { minLength: itemsOf(both).length }), async (items) => {
+      const { take, listed } = await openImporting(t);
+      await take(await buildTar(items));
+      t.deepEqual(await listed(), listedBoth);
+    }),
+    { numRuns: 8 },
+  );
+});
+
+test('nothing is listed of an archive that is cut, wherever that is; the whole one is imported afterwards', async (t) => {
+  const { take, listed } = await openImporting(t);
+  const tar = await tarOf(both);
+  await fc.assert(
+    fc.asyncProperty(fc.integer({ min: 1, max: tar.length - 1024 - 1 }), fc.boolean(), async (length, isPacked) => {
+      const packed = gzipSync(tar);
+      const cut = isPacked
+        ? packed.subarray(0, Math.ceil((length * packed.length) / tar.length) - 1)
+        : tar.subarray(0, length);
+      const error = await t.throwsAsync(take(cut));
+      t.regex(String(error && 'code' in error && error.code), /^ARCHIVE_/);
+      t.deepEqual(await listed(), {});
+    }),
+    { numRuns: 25 },
+  );
+  await take(tar);
+  t.deepEqual(await listed(), listedBoth);
+});
+
+test('an altered blob fails the images that need it, by name, and no others', async (t) => {
+  const { take, listed } = await openImporting(t);
+  const path = `blobs/sha256/${hexOf(two.packed)}`;
+  const altered = Buffer.from(two.packed);
+  altered[20] = (altered[20] ?? 0) ^ 1;
+  const outcomes = await take(await tarOf({ ...both, [path]: altered }));
+  t.deepEqual(statusOf(outcomes), [
+    'docker://example.com/one:1 fetched',
+    'docker://docker.io/library/busybox:2 DIGEST_MISMATCH',
+  ]);
+  t.deepEqual(await listed(), { 'example.com/one:1': one.manifest.digest });
+});
+
+test('an image that lacks a blob fails, unless the store has it', async (t) => {
+  const { take } = await openImporting(t);
+  const missing = `blobs/sha256/${hexOf(two.packed)}`;
+  const partial = await buildTar(itemsOf(both).filter(({ name }) => name !== missing));
+  t.deepEqual(statusOf(await take(partial)).at(-1), 'docker://docker.io/library/busybox:2 ARCHIVE_UNREADABLE');
+  await take(await tarOf(layoutOfImages({ 'other:1': two })));
+  t.deepEqual(statusOf(await take(partial)).at(-1), 'docker://docker.io/library/busybox:2 fetched');
+});
+
+test('two images of one name fail, and no others', async (t) => {
+  const { take, listed } = await openImporting(t);
+  const entries = [
+    named('a:1', one.manifest),
+    named('docker.io/library/a:1', two.manifest),
+    named('b:1', two.manifest),
+  ];
+  const outcomes = await take(await tarOf(layoutOf(entries, one.blobs, two.blobs)));
+  t.deepEqual(statusOf(outcomes), [
+    'docker://docker.io/library/a:1 MANIFEST_INVALID',
+    'docker://docker.io/library/b:1 fetched',
+  ]);
+  t.true(outcomes[0]?.error?.message.includes(two.manifest.digest));
+  t.deepEqual(Object.keys(await listed()), ['docker.io/library/b:1']);
+});
+
+test('an archive that leads out of itself, or is ambiguous, is refused', async (t) => {
+  const { take, listed, blobs } = await openImporting(t);
+  const tar = await tarOf(both);
+  const bad = {
+    'a path with ..': await tarOf({ ...both, 'blobs/../../x': Buffer.from('x') }),
+    'an absolute path': await tarOf({ ...both, '/etc/x': Buffer.from('x') }),
+    'a symlink': await tarOf(both, [{ name: 'blobs/x', type: 'symlink', linkname: '/etc/passwd' }]),
+    'a hard link': await tarOf(both, [{ name: 'blobs/x', type: 'link', linkname: 'index.json' }]),
+    'a file twice': await tarOf(both, [{ name: 'index.json', content: asJson({ schemaVersion: 2, manifests: [] }) }]),
+    'bytes behind the end': Buffer.concat([tar, Buffer.alloc(512, 1)]),
+  };
+  for (const [what, bytes] of Object.entries(bad)) {
+    await t.throwsAsync(take(bytes), { code: 'ARCHIVE_INVALID' } as object, what);
+    t.deepEqual(await listed(), {}, what);
+  }
+  const before = await blobs();
+  await take(
+    await tarOf(both, [
+      { name: 'README', content: 'x' },
+      { name: 'x.tar', content: 'x' },
+      { name: 'index.json', content: both['index.json'] ?? '' },
+    ]),
+  );
+  t.deepEqual(await blobs(), before);
+  t.deepEqual(await listed(), listedBoth);
+});
+
+test('what is no archive of images is named', async (t) => {
+  const { take } = await openImporting(t);
+  await t.throwsAsync(take(await tarOf({ README: Buffer.from('x') })), {
+    message: /neither index.json \(OCI\) nor manifest.json/,
+  });
+  await t.throwsAsync(take(Buffer.from('<html></html>')), { message: /no archive of images but HTML/ });
+  await t.throwsAsync(take(Buffer.from('')), { message: /no archive of images but empty/ });
+});
+
+test('one image of many is chosen by its name or its digest; what is not there fails', async (t) => {
+  const { take, listed } = await openImporting(t);
+  const tar = await tarOf(both);
+  const images = ['busybox:2', 'docker://quay.io/none'];
+  t.deepEqual(statusOf(await take(tar, { images })), [
+    'docker://docker.io/library/busybox:2 fetched',
+    'docker://quay.io/none NOT_IN_STORE',
+  ]);
+  t.deepEqual(Object.keys(await listed()), ['docker.io/library/busybox:2']);
+  t.deepEqual(statusOf(await take(tar, { images: [one.manifest.digest.slice(0, 20)] })), [
+    'docker://example.com/one:1 fetched',
+  ]);
+});
+
+test('an image with only a tag, or without a name, is kept by its digest, or under the name that is given', async (t) => {
+  const { take, listed, warnings } = await openImporting(t);
+  const tar = await tarOf(layoutOf([named('v1', one.manifest), named(undefined, two.manifest)], one.blobs, two.blobs));
+  await take(tar);
+  t.deepEqual(await listed(), {
+    [`unnamed.invalid/image@${one.manifest.digest}`]: one.manifest.digest,
+    [`unnamed.invalid/image@${two.manifest.digest}`]: two.manifest.digest,
+  });
+  t.is(warnings.filter((line) => line.includes('--as NAME')).length, 2);
+  await take(tar, { as: 'example.com/app' });
+  t.like(await listed(), { 'example.com/app:v1': one.manifest.digest, 'example.com/app:latest': two.manifest.digest });
+});
+
+test('an index is kept with all its platforms; one that lacks manifests, for those that are there', async (t) => {
+  const arm = await makeImage('arm', { architecture: 'arm64' });
+  const document = asJson({
+    schemaVersion: 2,
+    mediaType: 'application/vnd.oci.image.index.v1+json',
+    manifests: [
+      { ...one.manifest, platform: { os: 'linux', architecture: 'amd64' } },
+      { ...arm.manifest, platform: { os: 'linux', architecture: 'arm64' } },
+    ],
+  });
+  const index = describe('application/vnd.oci.image.index.v1+json', document);
+  const entries = [named('example.com/multi:1', index)];
+  const whole = await openImporting(t);
+  await whole.take(await tarOf(layoutOf(entries, one.blobs, arm.blobs, blobsOf([document]))));
+  t.deepEqual(await whole.listed(), { 'example.com/multi:1': index.digest });
+  const partial = await openImporting(t);
+  await partial.take(await tarOf(layoutOf(entries, arm.blobs, blobsOf([document]))));
+  t.deepEqual(await partial.listed(), { 'example.com/multi:1': arm.manifest.digest });
+  const asked = await openImporting(t);
+  const tar = await tarOf(layoutOf(entries, one.blobs, arm.blobs, blobsOf([document])));
+  await asked.take(tar, { platform: ['linux/amd64'] });
+  t.deepEqual(await asked.listed(), { 'example.com/multi:1': one.manifest.digest });
+});

@@ -1,0 +1,257 @@
+import { createHash } from 'node:crypto';
+import { fstatSync } from 'node:fs';
+import { opendir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { type ImageError, isImageError } from '../../src/errors.ts';
+import { type Digest, isDigest, parseDigest } from '../../src/image/digest.ts';
+import { readError } from '../../src/image/file-error.ts';
+import { withOutput, type Write } from '../ingest/output.ts';
+import { openFile, openNamedFile, readChunks } from '../ingest/read-file.ts';
+import { invalid, overLimit } from '../tar/refuse.ts';
+import type { Handler } from '../tasks.ts';
+import { type CarriedFiles, isMetadata, maxMetadataBytes, readCarried } from './carried.ts';
+import { type MainThread, openMainThread } from './main-thread.ts';
+import type { ImportLimits, ImportRequest } from './requests.ts';
+import { type FileSink, openCarriedTar, readTarFiles } from './tar-files.ts';
+
+/**
+ * Reads an archive of images, or a layout, once. Each file that images may need is hashed while it is written, and given to the store by
+ * its digest. What the archive says of images is read when all of it is there, since the order of its files is free.
+ *
+ * @throws ARCHIVE_UNREADABLE, ARCHIVE_INVALID, MANIFEST_INVALID, LIMIT_EXCEEDED, FILE_NOT_FOUND, FILE_UNREADABLE, STORE_FULL,
+ * STORE_READ_ONLY, STORE_CORRUPT, CANCELLED
+ * @see docs/rules.md I
+ */
+export const importArchive: Handler<'importArchive'> = async ({ source, shown, limits, port }) => {
+  using main = openMainThread(port);
+  await using files = createFiles(main, limits);
+  try {
+    if (source.kind === 'directory') await readLayout(source.path, shown, files, main);
+    else await readTar({ source, shown, limits, port }, files, main);
+  } catch (error) {
+    if (error === isAci) return { kind: 'aci' };
+    throw error;
+  }
+  await files.settled();
+  return readCarried(files, shown);
+};
+
+/** Thrown when an entry shows that the archive is an image of appc. */
+const isAci = new Error('an image archive (ACI)');
+
+async function readTar({ source, shown, limits }: ImportRequest, files: Files, main: MainThread): Promise<void> {
+  await using file = source.kind === 'file' ? await openNamedFile(source.path, shown) : undefined;
+  const chunks = file ? readChunks(file, shown) : main.bytes();
+  const tar = await openCarriedTar(chunks, shown);
+  const { headerBytes } = limits;
+  let entries = 0;
+  await readTarFiles(tar, {
+    headerBytes,
+    async onEntry(entry) {
+      main.check();
+      entries += 1;
+      if (entries > limits.entries) throw overLimit('entries', limits.entries, 'the archive has too many entries');
+      const path = checkedPath(entry.path, entry, limits);
+      if (path === 'manifest' || path === 'rootfs' || path.startsWith('rootfs/')) throw isAci;
+      switch (entry.kind) {
+        case 'file':
+          return files.take(path, entry.size);
+        case 'hard-link':
+        case 'symlink':
+          files.links.set(path, { kind: entry.kind, target: entry.linkPath });
+          return undefined;
+        case 'directory':
+        case 'character-device':
+        case 'block-device':
+        case 'fifo':
+          return undefined; // nothing that an image needs
+      }
+    },
+  });
+}
+
+/** A path without a leading `./` and a trailing `/`. @throws ARCHIVE_INVALID for one that leads elsewhere */
+function checkedPath(
+  path: string,
+  suspect: { readonly path: string; readonly offset?: number },
+  limits: ImportLimits,
+): string {
+  if (path.length > limits.pathBytes)
+    throw overLimit('path', limits.pathBytes, `a path of ${path.length} bytes in the archive`);
+  if (path === '.' || path === './') return '';
+  const trimmed = path.replace(/^\.\//, '').replace(/\/$/, '');
+  if (trimmed.startsWith('/')) throw invalid('I2', 'an absolute path', suspect);
+  if (/(?:^|\/)\.{0,2}(?:\/|$)/.test(trimmed)) throw invalid('I2', 'a path with an empty, . or .. part', suspect);
+  return trimmed;
+}
+
+/** Only what a layout consists of is looked at. Links in it are refused, as they are in an archive. */
+async function readLayout(directory: string, shown: string, files: Files, main: MainThread): Promise<void> {
+  const read = async (path: string): Promise<void> => {
+    main.check();
+    await using file = await openFile(join(directory, path), join(shown, path));
+    const sink = await files.take(path, fstatSync(file.fd).size);
+    if (!sink) return;
+    for await (const chunk of readChunks(file, join(shown, path))) sink.write(chunk);
+    await sink.end();
+  };
+  for (const path of ['oci-layout', 'index.json']) await read(path);
+  for await (const name of namesOf(join(directory, 'blobs/sha256'), shown))
+    if (isDigest(`sha256:${name}`)) await read(`blobs/sha256/${name}`);
+}
+
+async function* namesOf(path: string, shown: string): AsyncGenerator<string> {
+  try {
+    for await (const { name } of await opendir(path)) yield name;
+  } catch (error) {
+    throw isImageError(error) ? error : readError(error, shown);
+  }
+}
+
+type Files = AsyncDisposable &
+  CarriedFiles & {
+    /** Decides what becomes of a file; undefined if nobody needs it. */
+    take(path: string, size: number): Promise<FileSink | undefined>;
+    /** Resolves when all files are in the store. */
+    settled(): Promise<void>;
+  };
+
+/** With this error the file that is being written is removed. */
+const notKept = new Error('the file is not kept');
+
+/** So many files are synced and given to the store at a time. */
+const maxUnsettled = 16;
+
+function createFiles(main: MainThread, limits: ImportLimits): Files {
+  const metadata = new Map<string, Buffer>();
+  const stored = new Map<string, { readonly digest: Digest; readonly size: number }>();
+  const altered = new Map<Digest, Digest>();
+  const unsettled = new Set<Promise<void>>();
+  let failure: Promise<never> | undefined;
+  let open: { readonly giveUp: () => void; readonly filled: Promise<unknown> } | undefined;
+
+  const settle = async (work: Promise<void>): Promise<void> => {
+    const settling = work
+      .catch((error: unknown) => {
+        failure ??= rejected(error);
+      })
+      .finally(() => unsettled.delete(settling));
+    unsettled.add(settling);
+    if (unsettled.size >= maxUnsettled) await Promise.race(unsettled);
+    await failure;
+  };
+  const settled = async (): Promise<void> => {
+    await Promise.all(unsettled);
+    await failure;
+  };
+
+  const takeMetadata = (path: string): FileSink => {
+    const pieces: Buffer[] = [];
+    let bytes = 0;
+    return {
+      write(piece) {
+        bytes += piece.length;
+        if (bytes > maxMetadataBytes) throw overLimit('metadata', maxMetadataBytes, `${path} is too large`);
+        pieces.push(Buffer.from(piece));
+      },
+      end() {
+        const content = Buffer.concat(pieces);
+        if (metadata.get(path)?.equals(content) === false) throw twice(path);
+        metadata.set(path, content);
+        return Promise.resolve();
+      },
+    };
+  };
+
+  /** @param named - the digest that the path names. @param onDigest - called with the digest of what is there. */
+  const takeFile = async (
+    size: number,
+    named: Digest | undefined,
+    onDigest: (digest: Digest) => boolean,
+  ): Promise<FileSink | undefined> => {
+    if (size > limits.archiveBytes)
+      throw overLimit('archive', limits.archiveBytes, 'a file of the archive is too large');
+    const path = await main.placeOf({ size, ...(named !== undefined && { digest: named }) });
+    if (path === undefined) return undefined;
+    const hash = createHash('sha256');
+    const opened = Promise.withResolvers<Write>();
+    const ended = Promise.withResolvers<void>();
+    const filled = withOutput(path, (write) => {
+      opened.resolve(write);
+      return ended.promise;
+    });
+    filled.catch(opened.reject);
+    const write = await opened.promise;
+    open = { filled, giveUp: () => ended.reject(notKept) };
+    const keep = async (digest: Digest): Promise<void> => {
+      const { stamp } = await filled;
+      await main.keep({ path, stamp, digest, size });
+    };
+    return {
+      write(piece) {
+        hash.update(piece);
+        write(piece);
+      },
+      async end() {
+        open = undefined;
+        const digest = parseDigest(`sha256:${hash.digest('hex')}`);
+        if (onDigest(digest)) {
+          ended.resolve();
+          return settle(keep(digest));
+        }
+        ended.reject(notKept);
+        await filled.catch((error: unknown) => {
+          if (error !== notKept) throw error;
+        });
+      },
+    };
+  };
+
+  return {
+    metadata,
+    stored,
+    altered,
+    links: new Map(),
+    settled,
+    take(path, size) {
+      if (isMetadata(path)) return Promise.resolve(takeMetadata(path));
+      const [, hex] = /^blobs\/sha256\/([0-9a-f]{64})$/.exec(path) ?? [];
+      if (hex !== undefined) {
+        const named = parseDigest(`sha256:${hex}`);
+        stored.set(path, { digest: named, size });
+        return takeFile(size, named, (digest) => {
+          if (digest !== named) altered.set(named, digest);
+          return digest === named;
+        });
+      }
+      if (!maybePart.test(path)) return Promise.resolve(undefined);
+      return takeFile(size, undefined, (digest) => {
+        const other = stored.get(path)?.digest ?? digest;
+        if (other !== digest) throw twice(path);
+        stored.set(path, { digest, size });
+        return true;
+      });
+    },
+    async [Symbol.asyncDispose]() {
+      open?.giveUp();
+      await Promise.allSettled([...unsettled, open?.filled]);
+    },
+  };
+}
+
+/** Rejects where it is awaited. */
+function rejected(error: unknown): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  reject(error);
+  promise.catch(() => undefined);
+  return promise;
+}
+
+/** What images saved by docker and others consist of: `<id>/layer.tar`, `<hex>.tar`, `<hex>.tar.gz`, `<hex>.json`, `sha256:<hex>`. */
+const maybePart =
+  /(?:^|\/)(?:[^/]+\.tar(?:\.\w+)?|[^/]+\.tgz|[0-9a-f]{64}(?:\.json)?|sha256:[0-9a-f]{64}|config\.json)$/;
+
+function twice(path: string): ImageError {
+  return invalid('I3', 'a file twice, with different contents', { path });
+}
