@@ -29,7 +29,15 @@ export { type Names, parseReference, referenceKey, showReference } from './image
 export { isTrustName, parseNamedReference, parseRegistryReference, trustName } from './image/registry-reference.ts';
 export { checkConfig, checkShape, formatFieldFault, parseConfigJson } from './image/shape.ts';
 export { show, showUrl, showUrlsIn } from './image/show.ts';
-export { compileRule, formatRule, type IdentityRule, isPlain, parseIdentity } from './image/sigstore/identity.ts';
+export {
+  compileRule,
+  formatRule,
+  type IdentityRule,
+  isPlain,
+  isRuleFile,
+  parseIdentity,
+} from './image/sigstore/identity.ts';
+export { parseRule } from './image/sigstore/parse-rule.ts';
 export { isHttpUrl, toUri } from './image/url.ts';
 export type { ImagesContext } from './images/check-blob.ts';
 export { collect, type CollectReport } from './images/collect.ts';

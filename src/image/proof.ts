@@ -84,7 +84,13 @@ export function documentsOf(proof: Proof): readonly Uint8Array[] {
 
 /** Whether a file holds a public key in PEM, as cosign writes it. What it holds exactly only a thread finds out. */
 export function isPublicKeyFile(bytes: Uint8Array): boolean {
-  return /^\s*-----BEGIN (?:RSA )?PUBLIC KEY-----/.test(Buffer.from(bytes.subarray(0, 256)).toString('latin1'));
+  return /^(?:RSA )?PUBLIC KEY$/.test(pemLabel(bytes) ?? '');
+}
+
+/** What the first part of a file in PEM is, which may have some text before it; undefined for any other file. */
+export function pemLabel(bytes: Uint8Array): string | undefined {
+  const start = Buffer.from(bytes.subarray(0, 4096)).toString('latin1');
+  return /(?:^|\n)[ \t]*-----BEGIN ([^-\n]+)-----/.exec(start)?.[1];
 }
 
 export function tooManySignatures(maximum: number): ImageError {

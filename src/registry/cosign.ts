@@ -1,8 +1,8 @@
-import { ImageError, isImageError } from '../errors.ts';
+import { fromErrorData, ImageError, isImageError, toErrorData } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
 import { type Evidence, tooManySignatures } from '../image/proof.ts';
 import { sideBySide } from '../system/single-flight.ts';
-import { getSmallBlob } from './documents.ts';
+import { type DocumentPointer, getSmallBlob, type ParsedDocument } from './documents.ts';
 import { digestOf } from './download-blob.ts';
 import { getIfThere, referrerPages, type ReferrersContext } from './referrers.ts';
 import type { Descriptor, IndexEntry } from './types.ts';
@@ -91,10 +91,27 @@ async function readOne(signature: Signature, signal: AbortSignal): Promise<ReadS
   try {
     return { evidence: await signature(signal) };
   } catch (error) {
-    if (isImageError(error) && /^(?:LIMIT|MANIFEST|DIGEST|SIZE)_/.test(error.code))
-      return { evidence: [], fault: error };
+    if (isUnfit(error)) return { evidence: [], fault: error };
     throw error;
   }
+}
+
+/** Whether it is the fault of what was brought. */
+function isUnfit(error: unknown): error is ImageError {
+  return isImageError(error) && /^(?:LIMIT|MANIFEST|DIGEST|SIZE)_/.test(error.code);
+}
+
+/** A document, if it is there. What is wrong with it names its place: else it would seem to be about the image itself. */
+async function getPlaced(
+  context: ReferrersContext,
+  pointer: DocumentPointer,
+  location: string,
+  signal: AbortSignal,
+): Promise<ParsedDocument | undefined> {
+  return getIfThere(context, pointer, signal).catch((error: unknown) => {
+    if (!isUnfit(error)) throw error;
+    throw fromErrorData({ ...toErrorData(error), message: `${error.message} (${location})` });
+  });
 }
 
 export function signatureTag(subject: Digest): string {
@@ -108,13 +125,13 @@ async function* taggedSignatures(
 ): AsyncGenerator<Signature> {
   const { client, where, ask } = context;
   const tag = signatureTag(subject);
-  const document = await getIfThere(context, { tag, kinds: 'any' }, signal);
+  const location = `docker://${where.host}/${where.repository}:${tag}`;
+  const document = await getPlaced(context, { tag, kinds: 'any' }, location, signal);
   if (!document) return;
   if (document.content.kind === 'index') {
     const message = `the tag ${tag} stands for an index, and not for a manifest with signatures`;
     throw new ImageError('MANIFEST_INVALID', message, { field: 'mediaType' });
   }
-  const location = `docker://${where.host}/${where.repository}:${tag}`;
   const payloads = new Map<Digest, Promise<Uint8Array>>(); // several keys may have signed the same
   const payload = (blob: Descriptor, either: AbortSignal): Promise<Uint8Array> => {
     const limit = { name: 'signature', bytes: payloadBytes };
@@ -181,9 +198,10 @@ async function* listed(
   { subject, listless }: Pick<CosignSearch, 'subject' | 'listless'>,
   signal: AbortSignal,
 ): AsyncGenerator<readonly IndexEntry[]> {
-  const { host } = context.where;
+  const { host, repository } = context.where;
   const byTag = async (): Promise<readonly IndexEntry[]> => {
-    const list = await getIfThere(context, { tag: subject.replace(':', '-'), kinds: 'any' }, signal);
+    const tag = subject.replace(':', '-');
+    const list = await getPlaced(context, { tag, kinds: 'any' }, `docker://${host}/${repository}:${tag}`, signal);
     return list?.content.kind === 'index' ? list.content.entries : [];
   };
   const isTagFirst = listless.has(host);
@@ -215,7 +233,8 @@ async function getBundle(
 ): Promise<readonly Evidence[]> {
   const { client, where, ask } = context;
   const { digest, size, mediaType } = entry;
-  const document = await getIfThere(context, { digest, size, mediaType, kinds: 'any' }, signal);
+  const location = `docker://${where.host}/${where.repository}@${digest}`;
+  const document = await getPlaced(context, { digest, size, mediaType, kinds: 'any' }, location, signal);
   if (document?.content.kind !== 'any') return [];
   const { content } = document;
   if (content.subject !== subject) {
@@ -226,5 +245,5 @@ async function getBundle(
   if (content.artifactType !== bundleType || !blob) return [];
   const limit = { name: 'signature', bytes: bundleBytes };
   const { bytes } = await ask((observer) => getSmallBlob(client, where, { blob, limit }, observer, signal));
-  return [{ kind: 'sigstore-bundle', bytes, location: `docker://${where.host}/${where.repository}@${digest}` }];
+  return [{ kind: 'sigstore-bundle', bytes, location }];
 }

@@ -69,7 +69,7 @@ test('an identity is trusted, listed and removed like a key', async (t) => {
 });
 
 test('a pattern that fits anybody is warned of, and one that fits the repositories of somebody is not', async (t) => {
-  const { trust } = await open(t);
+  const { at, trust } = await open(t);
   const anybody: readonly (readonly [pattern: string, who: RegExp])[] = [
     ['.*', /^warning: the pattern of the identity fits any URL and any address: /m],
     ['https://.+', /fits any URL: /],
@@ -85,6 +85,12 @@ test('a pattern that fits anybody is warned of, and one that fits the repositori
   }
   const issuer = await trust('--identity', workflow, '--issuer-regexp', 'https://.*');
   t.regex(issuer.stderr, /^warning: the pattern of the issuer fits any provider/m);
+  await writeFile(
+    at('rule.json'),
+    JSON.stringify({ schema: 'longshore.identity/1', identityRegexp: '.*', issuer: provider }),
+  );
+  const file = await trust(at('rule.json'), '--skip-fingerprint-review');
+  t.regex(file.stderr, /^warning: the pattern of the identity fits any URL and any address/m);
   for (const rule of [
     exact,
     ['--identity-regexp', 'https://github.com/acme/.*', '--issuer-regexp', 'https://token[.].*[.]example[.]com'],
@@ -118,6 +124,8 @@ test('an image is fetched by an identity and a trusted root, shown with its sign
   t.is(rootless.code, 5, rootless.stderr);
   t.regex(rootless.stderr, /KEY_UNKNOWN.*there is no trusted root.*--trusted-root FILE/);
 
+  const missing = await longshore('fetch', name, '--trusted-root', at('missing.json'));
+  t.regex(missing.stderr, /FILE_NOT_FOUND: the trusted root .*missing\.json: no such file\./);
   const root = ['--trusted-root', at('root.json')];
   const fetched = await longshore('fetch', name, ...root, '--lock', at('lock.json'), '--output=json');
   t.is(fetched.code, 0, fetched.stderr);

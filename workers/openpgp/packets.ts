@@ -212,6 +212,9 @@ export function describeFile(file: Uint8Array): string {
 
 /** Describes a file that should contain a certificate, but could not be read as one. */
 export function describeKeyFile(file: Uint8Array): string {
+  const start = Buffer.from(file.subarray(0, 3)).toString('latin1');
+  if (/^(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)/.test(start))
+    return 'it begins with a byte order mark, and key files are plain ASCII';
   if (((file[0] ?? 0) & 0x80) !== 0) return 'it is damaged, or of a kind that is not supported';
   const what = describeFile(file);
   if (what.startsWith('its armor')) return 'it is a signature';

@@ -1,7 +1,8 @@
 import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto';
 
 import { ImageError, isImageError } from '../../src/errors.ts';
-import { isPublicKeyFile } from '../../src/image/proof.ts';
+import { isPublicKeyFile, pemLabel } from '../../src/image/proof.ts';
+import { show } from '../../src/image/show.ts';
 import type { InspectKeyRequest, InspectKeyResponse, TrustedKey, VerifySignatureResponse } from '../tasks.ts';
 
 /** A public key that cosign signs with. */
@@ -73,14 +74,14 @@ function invalid(path: string, why: string, fingerprint?: string, cause?: unknow
 }
 
 function describePem(bytes: Uint8Array): string {
-  const [, what = 'something else'] = /-----BEGIN ([A-Z0-9 ]+)-----/.exec(Buffer.from(bytes).toString('latin1')) ?? [];
+  const what = pemLabel(bytes) ?? 'something else';
   if (what.endsWith('PRIVATE KEY')) return 'a secret key: only its public part belongs here';
-  return what === 'CERTIFICATE' ? 'a certificate, and not a public key' : what.toLowerCase();
+  return what === 'CERTIFICATE' ? 'a certificate, and not a public key' : `of another kind, ${show(what)}`;
 }
 
 /** Whether a file is in PEM, but not one of OpenPGP. */
 export function isPem(bytes: Uint8Array): boolean {
-  return /^\s*-----BEGIN (?!PGP )/.test(Buffer.from(bytes.subarray(0, 256)).toString('latin1'));
+  return !(pemLabel(bytes) ?? 'PGP ').startsWith('PGP ');
 }
 
 /** The parts of a file in PEM. */

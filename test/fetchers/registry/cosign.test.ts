@@ -192,6 +192,15 @@ test('a signature for another tag is refused, and one for the same tag or for th
   }
 });
 
+test('a manifest of signatures with an annotation twice is refused, and the place is named', async (t) => {
+  const opened = await open(t);
+  const { digest } = opened.putTag();
+  const { body } = opened.registry.routes[`/v2/team/app/manifests/${digest}`] as { readonly body: string };
+  const twice = body.replace('"annotations":{', '"annotations":{"dev.cosignproject.cosign/signature":"AAAA",');
+  opened.registry.putManifest('team/app', tagOf(opened.image), twice);
+  await refused(t, opened, 'MANIFEST_INVALID', /is there twice \(docker:\/\/127.*:sha256-[0-9a-f]{64}\.sig\)$/);
+});
+
 test('a payload with a key twice is refused', async (t) => {
   const opened = await open(t);
   const text = opened.signed().payload.toString();

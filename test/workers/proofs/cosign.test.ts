@@ -90,6 +90,26 @@ test('short RSA keys, other curves, secret keys and certificates are not taken, 
   }
 });
 
+test('a key may have text before it, as other programs read it; a byte order mark and other kinds of files are named', async (t) => {
+  const key = createCosignKey();
+  const text = key.pem.toString();
+  for (const file of [`# of Alice\n\n${text}`, text.replaceAll('\n', '\r\n'), `\n\n${text}`, `Alice\r\n${text}`]) {
+    const { keys } = await inspectKeys({ certificate: Buffer.from(file), location: 'key' });
+    t.like(keys, [{ kind: 'public-key', fingerprint: key.fingerprint }]);
+    t.deepEqual((await verify([signed(key)], [{ ...key, pem: Buffer.from(file) }])).signedBy, [key.fingerprint]);
+  }
+  const utf16 = Buffer.from(`\ufeff${text}`, 'utf16le');
+  for (const file of [Buffer.from(`\ufeff${text}`), utf16, Buffer.from(utf16).swap16()])
+    await t.throwsAsync(inspectKeys({ certificate: file, location: 'key' }), {
+      code: 'KEY_INVALID',
+      message: /a byte order mark/,
+    });
+  const other = Buffer.from(text.replaceAll('PUBLIC KEY', 'DH PARAMETERS'));
+  await t.throwsAsync(inspectKeys({ certificate: other, location: 'key' }), {
+    message: /of another kind, DH PARAMETERS/,
+  });
+});
+
 test('a key file that holds another key than its name says verifies nothing', async (t) => {
   const [key, other] = [createCosignKey(), createCosignKey()];
   const mixed = { ...key, fingerprint: other.fingerprint };

@@ -11,6 +11,7 @@ import {
   isHttpsAuthentic,
   isImageError,
   isPlain,
+  parseRule,
   readError,
   show,
   showReference,
@@ -106,29 +107,21 @@ async function readKeyFile(path: string, maximum: number): Promise<Uint8Array> {
   }
 }
 
-/** Who may sign with a certificate of sigstore. */
-export type ReadRule = {
-  /** For the keystore. */
-  readonly file: Uint8Array;
-  /** How it trusts more than it may seem to. */
-  readonly warnings: readonly string[];
-};
-
 /**
  * Reads who may sign with a certificate of sigstore, from `--identity` or `--identity-regexp` and `--issuer` or `--issuer-regexp`.
  *
- * @returns undefined if none of the options is given. @throws USAGE
+ * @returns the file for the keystore; undefined if none of the options is given. @throws USAGE
  */
-export async function readIdentityRule(line: CommandLine): Promise<ReadRule | undefined> {
+export async function readIdentityRule(line: CommandLine): Promise<Uint8Array | undefined> {
   const [subject, issuer] = [readPart(line, 'identity'), readPart(line, 'issuer')];
   if (!subject && !issuer) return undefined;
   if (!subject) throw usageError('--issuer names who vouches for an identity: add --identity or --identity-regexp');
   if (!issuer) throw usageError('an identity is only as good as who vouches for it: add --issuer or --issuer-regexp');
   const rule = { subject, issuer };
-  const warnings = await looseness(rule).catch((error: unknown) => {
+  await compileRule(rule, 'it').catch((error: unknown) => {
     throw isImageError(error) ? usageError(error.message) : error;
   });
-  return { file: formatRule(rule), warnings };
+  return formatRule(rule);
 }
 
 /** What nobody is called. */
@@ -145,8 +138,9 @@ const anybody: readonly (readonly [subject: string, who: string])[] = [
   [`${nobody}@gmail.com`, 'anybody at gmail.com'],
 ];
 
-/** Warnings of patterns that fit whom nobody would name. @throws KEY_INVALID for a pattern that cannot be read */
-async function looseness({ subject, issuer }: IdentityRule): Promise<readonly string[]> {
+/** Warnings of a rule with patterns that fit whom nobody would name. @throws KEY_INVALID for what is no rule */
+export async function loosenessOf(file: Uint8Array, location: string): Promise<readonly string[]> {
+  const { subject, issuer } = parseRule(file, location);
   const bySubject = await compileRule({ subject, issuer: { text: nobody } }, 'it');
   const byIssuer = await compileRule({ subject: { text: nobody }, issuer }, 'it');
   const found = anybody.filter(([probe]) => bySubject({ subject: probe, issuer: nobody })).map(([, who]) => who);

@@ -1,4 +1,4 @@
-import { asImageError, ImageError, show, trustKeys, type TrustOutcome } from '../../../internal.ts';
+import { asImageError, ImageError, isRuleFile, show, trustKeys, type TrustOutcome } from '../../../internal.ts';
 import type { Io, Run } from '../../command.ts';
 import { usageError } from '../../options/option.ts';
 import { directoriesOf, isOn, valuesOf } from '../../options/read.ts';
@@ -14,7 +14,14 @@ import {
   readFingerprint,
   type TrustContext,
 } from './context.ts';
-import { type KeyLocation, type KeySource, openKeySource, parseKeyLocation, readIdentityRule } from './key-source.ts';
+import {
+  type KeyLocation,
+  type KeySource,
+  loosenessOf,
+  openKeySource,
+  parseKeyLocation,
+  readIdentityRule,
+} from './key-source.ts';
 import { askToTrust, keyLines } from './review-key.ts';
 
 /**
@@ -36,11 +43,12 @@ export const runTrust: Run = async (io, line) => {
   if (fingerprints.size > 0 && isOn(line, 'skip-fingerprint-review'))
     throw usageError('--fingerprint and --skip-fingerprint-review usage mutually exclusive');
   if (isBareHost(place)) warn(bareHost(place));
-  rule?.warnings.forEach(warn);
   const codes: number[] = [];
   const add = async (shown: string, needsReview: boolean, read: () => Promise<Uint8Array>): Promise<void> => {
     try {
-      await addKey(io, context, { certificate: await read(), shown, needsReview, place, fingerprints });
+      const certificate = await read();
+      if (isRuleFile(certificate)) (await loosenessOf(certificate, shown)).forEach(warn);
+      await addKey(io, context, { certificate, shown, needsReview, place, fingerprints });
     } catch (error) {
       io.signal.throwIfAborted();
       const failure = asImageError(error);
@@ -49,7 +57,7 @@ export const runTrust: Run = async (io, line) => {
     }
   };
   // who has written the identity has reviewed it
-  if (rule) await add('the command line', false, () => Promise.resolve(rule.file));
+  if (rule) await add('the command line', false, () => Promise.resolve(rule));
   for (const location of locations)
     await add(location.shown, source.needsReview(location), () => source.read(location));
   return sharedExitCode(codes);
