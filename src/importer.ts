@@ -89,13 +89,14 @@ async function importInto(
   const { receiveArchive } = await import('./import/receive.ts');
   const { findImages } = await import('./import/find-images.ts');
   const { createArchiveClient } = await import('./import/archive-registry.ts');
+  const { bundledEvidence } = await import('./import/bundled.ts');
   const { store, onEvent } = context;
   const shown = show(source.kind === 'pipe' ? source.name : source.path, 1000);
   const { carried, added } = await receiveArchive(context, { source, shown }, signal);
   if (carried.kind === 'aci') return run(parseApps([{ image: pathOf(source), type: 'path' }]), context);
   const onWarning = (message: string): void => void onEvent({ type: 'warning', message });
   const selection = { wanted, as, choices: choicesOf(options) };
-  const { images, tags, attached } = await findImages({ ...context, onWarning }, carried, selection, signal);
+  const { images, tags, attached } = await findImages({ ...context, shown, onWarning }, carried, selection, signal);
   const { options: clientOptions } = await context.registries.client();
   const client = createArchiveClient(store, { tags, attached, altered: carried.altered, shown }, clientOptions);
   const requests = images.map((image, index): BatchRequest => {
@@ -111,7 +112,7 @@ async function importInto(
       client: () => Promise.resolve(client),
       referrers: attached.size > 0,
       cosignPlaces: new Map(),
-      carried: { from: shown, find: () => Promise.resolve([]) },
+      carried: { from: shown, find: bundledEvidence({ ...context, shown }, carried) },
     },
     slots: localSlots(context.slots),
   });

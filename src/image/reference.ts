@@ -14,7 +14,13 @@ import { fileUrlPath, parseHttpReference, type UrlReference } from './url.ts';
 /** `prefix` is `sha512-` and 2 to 128 lower-case hex digits, or the complete digest of a registry image's manifest. */
 export type IdReference = { readonly kind: 'id'; readonly text: string; readonly prefix: string };
 /** `path` is absolute. It was relative to `directory`, or is the path of a file:// URL. */
-export type FileReference = { readonly kind: 'file'; readonly text: string; readonly path: string };
+export type FileReference = {
+  readonly kind: 'file';
+  readonly text: string;
+  readonly path: string;
+  /** Of a file that came in a bundle: which image it is said to be. */
+  readonly carried?: { readonly imageId: string; readonly source: string; readonly latest: boolean };
+};
 /** Without default labels, which are added when the reference is looked up. An empty version counts as absent. */
 export type NameReference = {
   readonly kind: 'name';

@@ -33,15 +33,7 @@ export function createArchiveClient(
   { tags, attached, altered, shown }: ArchiveRegistry,
   options: RegistryClient['options'],
 ): RegistryClient {
-  const lacks = (digest: Digest): ImageError => {
-    const found = altered.get(digest);
-    if (found !== undefined) {
-      const message = `${shown} has other content for the blob ${digest}, with the digest ${found}`;
-      return new ImageError('DIGEST_MISMATCH', message, { asked: digest, found });
-    }
-    const message = `neither ${shown} nor the store has the blob ${digest}`;
-    return new ImageError('ARCHIVE_UNREADABLE', message, { path: shown });
-  };
+  const lacks = (digest: Digest): ImageError => missingBlob({ altered, shown }, digest);
 
   const read = async (descriptor: Pick<StoredDescriptor, 'digest'> & Partial<StoredDescriptor>, maxBytes: number) => {
     const bytes = await readDocument(store, descriptor, maxBytes);
@@ -85,4 +77,18 @@ export function createArchiveClient(
     send: unused,
     repeat: unused,
   };
+}
+
+/** The error for a blob that neither the archive nor the store has. */
+export function missingBlob(
+  { altered, shown }: Pick<ArchiveRegistry, 'altered' | 'shown'>,
+  digest: Digest,
+): ImageError {
+  const found = altered.get(digest);
+  if (found !== undefined) {
+    const message = `${shown} has other content for the blob ${digest}, with the digest ${found}`;
+    return new ImageError('DIGEST_MISMATCH', message, { asked: digest, found });
+  }
+  const message = `neither ${shown} nor the store has the blob ${digest}`;
+  return new ImageError('ARCHIVE_UNREADABLE', message, { path: shown });
 }

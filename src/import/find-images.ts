@@ -3,7 +3,7 @@ import { asImageError, fromErrorData, ImageError, isImageError } from '../errors
 import type { Choices, OwnChoices } from '../fetchers/context.ts';
 import { readDocument } from '../fetchers/registry/keep.ts';
 import type { Digest } from '../image/digest.ts';
-import type { Limits } from '../image/limits.ts';
+import { type ImageReference } from '../image/reference.ts';
 import { parseRegistryReference, type RegistryReference } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
 import type { Pool } from '../pool/pool.ts';
@@ -11,13 +11,19 @@ import { parseAnyManifest } from '../registry/manifest.ts';
 import { configTypes } from '../registry/media-types.ts';
 import type { AnyManifest, ImageIndex } from '../registry/types.ts';
 import type { StoredDescriptor } from '../store/registry-store.ts';
-import type { Store } from '../store/store.ts';
 import type { ArchiveRegistry, AttachedEntry } from './archive-registry.ts';
+import { type BundleContext, bundledChoice, findArchive, nameOfArchive } from './bundled.ts';
 import { keepSavedManifest } from './saved-image.ts';
 
 /** An image of an archive that is to be kept, or why it cannot be. `text` is its reference. */
 export type ImageToKeep =
-  | { readonly text: string; readonly reference: RegistryReference; readonly choices: OwnChoices }
+  | {
+      readonly text: string;
+      readonly reference: ImageReference;
+      readonly choices?: OwnChoices;
+      /** The path of the detached signature of an archive (ACI). */
+      readonly signature?: string;
+    }
   | { readonly text: string; readonly error: ImageError };
 
 export type Selection = {
@@ -29,11 +35,16 @@ export type Selection = {
   readonly choices: Choices;
 };
 
-type FindContext = {
-  readonly store: Store;
+type FindContext = BundleContext & {
   readonly pool: Pool;
-  readonly limits: Limits;
   readonly onWarning: (message: string) => void;
+};
+
+/** What has one name; one image, as it should be. `choices`: those of a bundle. */
+type Named = {
+  readonly reference: RegistryReference;
+  readonly all: Map<Digest, StoredDescriptor>;
+  readonly choices?: OwnChoices;
 };
 
 /** An image of the archive, or what is attached to one. */
@@ -50,7 +61,6 @@ export type FoundImages = {
  * Finds out which images an archive has and what they are called. All its files are in the store. What is wrong with one image does not
  * concern the others.
  *
- * @throws REFERENCE_INVALID for a selection that is none
  * @see docs/rules.md I5, I6
  */
 export async function findImages(
@@ -63,10 +73,16 @@ export async function findImages(
   const tags = new Map<string, StoredDescriptor>();
   const attached = new Map<Digest, AttachedEntry[]>();
   const failed: ImageToKeep[] = [];
-  const named = new Map<
-    string,
-    { readonly reference: RegistryReference; readonly all: Map<Digest, StoredDescriptor> }
-  >();
+  const named = new Map<string, Named>();
+  for (const image of carried.bundle?.images ?? []) {
+    const { reference, choices } = bundledChoice(image, { ...selection.choices, isFurther: false });
+    const descriptor = image.index ?? image.manifest;
+    named.set(image.reference, {
+      reference: withText(reference),
+      all: new Map([[descriptor.digest, descriptor]]),
+      choices,
+    });
+  }
 
   const take = async ({ descriptor, name }: Root): Promise<void> => {
     const kind = name === undefined ? await kindOf(context, descriptor) : 'image';
@@ -81,6 +97,7 @@ export async function findImages(
       const reference = referenceOf(context, { descriptor, name }, selection.as);
       const key = nameOf(reference);
       const one = named.get(key) ?? { reference, all: new Map<Digest, StoredDescriptor>() };
+      if (one.choices) return; // the bundle says more of it
       named.set(key, one);
       one.all.set(descriptor.digest, descriptor);
     }
@@ -103,21 +120,31 @@ export async function findImages(
       if (descriptor) await take({ descriptor, name }).catch((error: unknown) => fail(name, error));
   }
 
-  const images: ImageToKeep[] = failed.filter(({ text }) => select.matches(text));
-  for (const { reference, all } of named.values()) {
+  const images: ImageToKeep[] = failed.filter(({ text }) => select.matches([text]));
+  for (const archive of carried.bundle?.archives ?? []) {
+    const text = nameOfArchive(archive);
+    const version = archive.labels.get('version');
+    const names = [text, archive.name, ...(version === undefined ? [] : [`${archive.name}:${version}`])];
+    if (!select.matches(names, [archive.imageId])) continue;
+    try {
+      images.push({ text, ...(await findArchive(context, carried, archive)) });
+    } catch (error) {
+      images.push({ text, error: asImageError(error) });
+    }
+  }
+  for (const { reference, all, choices } of named.values()) {
     const [descriptor] = all.values();
     if (!descriptor) continue;
     const { host, repository, tag = '' } = reference;
     if (reference.digest === undefined) tags.set(`${host}/${repository}:${tag}`, descriptor);
-    if (attachedTag.test(tag) || !select.matches(nameOf(reference), [...all.keys()])) continue;
+    if (attachedTag.test(tag) || !select.matches([nameOf(reference)], [...all.keys()])) continue;
     const text = reference.text;
     if (all.size > 1) {
       const message = `the archive has several images of this name: ${[...all.keys()].join(', ')}`;
       images.push({ text, error: new ImageError('MANIFEST_INVALID', message, {}) });
       continue;
     }
-    const choices = await choicesFor(context, descriptor, selection.choices);
-    images.push({ text, reference, choices });
+    images.push({ text, reference, choices: choices ?? (await choicesFor(context, descriptor, selection.choices)) });
   }
   for (const text of select.unmatched()) {
     const error = new ImageError('NOT_IN_STORE', 'the archive has no such image', { asked: text });
@@ -208,22 +235,34 @@ async function choicesFor(context: FindContext, descriptor: StoredDescriptor, ch
   }
 }
 
-/** Which images are wanted. @throws REFERENCE_INVALID */
+/** Which images are wanted: by a name, or by the beginning of an ID. */
 function createSelector(wanted: readonly string[]) {
-  const texts = new Map(
-    wanted.map((text) => [text, text.startsWith('sha256:') ? text : nameOf(parseRegistryReference(text))]),
-  );
+  const asked = wanted.map((text) => ({ text, name: normalised(text) }));
   const matched = new Set<string>();
   return {
-    matches(name: string, digests: readonly string[] = []): boolean {
+    matches(names: readonly string[], ids: readonly string[] = []): boolean {
       if (wanted.length === 0) return true;
-      const fitting = [...texts].filter(
-        ([, asked]) =>
-          asked === name || digests.some((digest) => asked.startsWith('sha256:') && digest.startsWith(asked)),
+      const fitting = asked.filter(
+        ({ text, name }) =>
+          names.includes(text) || (name !== undefined && names.includes(name)) || ids.some((id) => isIdOf(text, id)),
       );
-      for (const [text] of fitting) matched.add(text);
+      for (const { text } of fitting) matched.add(text);
       return fitting.length > 0;
     },
     unmatched: () => wanted.filter((text) => !matched.has(text)),
   };
+}
+
+function isIdOf(text: string, id: string): boolean {
+  return /^sha(?:256:|512-)[0-9a-f]{2}/.test(text) && id.startsWith(text);
+}
+
+/** The name in the store of an image of a registry; undefined for what is none. */
+function normalised(text: string): string | undefined {
+  try {
+    return nameOf(parseRegistryReference(text));
+  } catch (error) {
+    if (isImageError(error)) return undefined;
+    throw error;
+  }
 }

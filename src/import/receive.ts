@@ -52,8 +52,10 @@ export async function receiveArchive(
       case 'more':
         return pipe?.send();
       case 'file': {
-        const { id, digest, size } = message;
-        const isThere = digest !== undefined && (await store.hasBlob(digest, size));
+        const { id, digest, imageId, size } = message;
+        const isThere = digest
+          ? await store.hasBlob(digest, size)
+          : imageId && (await store.blobState(imageId)) === 'intact';
         return send({ kind: 'place', id, ...(!isThere && { path: store.temporaryPath() }) });
       }
       case 'written': {

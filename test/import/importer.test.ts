@@ -1,83 +1,12 @@
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { Readable } from 'node:stream';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import fc from 'fast-check';
 
-import type { ImportCall } from '../../src/importer.ts';
-import { type ActionOptions, createImporter, type ImportSource, openStore, type Outcome } from '../../src/internal.ts';
 import { buildTar, compress } from '../helpers/archive.ts';
-import {
-  blobsOf,
-  type Files,
-  hexOf,
-  itemsOf,
-  layoutOf,
-  layoutOfImages,
-  makeImage,
-  named,
-  tarOf,
-} from '../helpers/carried.ts';
+import { blobsOf, hexOf, itemsOf, layoutOf, layoutOfImages, makeImage, named, tarOf } from '../helpers/carried.ts';
+import { openImporting, statusOf, writeLayout } from '../helpers/importing.ts';
 import { asJson, describe } from '../helpers/registry-image.ts';
-import { sharedPool } from '../helpers/shared-pool.ts';
-import { temporaryDirectory } from '../helpers/stored.ts';
-
-type Importing = {
-  /** Imports a tar through a pipe, or a layout from a directory. */
-  take(this: void, from: Uint8Array | string, call?: ImportCall & Partial<ActionOptions>): Promise<readonly Outcome[]>;
-  /** Names and digests of the images that are listed. */
-  listed(this: void): Promise<Readonly<Record<string, string>>>;
-  /** Digests of blobs, listed or not. */
-  blobs(this: void): Promise<readonly string[]>;
-  readonly directory: string;
-  readonly warnings: string[];
-};
-
-async function openImporting(t: ExecutionContext): Promise<Importing> {
-  const directory = await temporaryDirectory(t);
-  const store = await openStore({ dir: join(directory, 'store') });
-  t.teardown(() => store.close());
-  const warnings: string[] = [];
-  return {
-    directory,
-    warnings,
-    async take(from, { images, as, signal, onOutcome, ...options } = {}) {
-      const source: ImportSource =
-        typeof from === 'string'
-          ? { kind: 'directory', path: from }
-          : { kind: 'pipe', bytes: Readable.from(piecesOf(from)), name: 'standard input' };
-      await using importer = createImporter({
-        ...{ store, pool: sharedPool, insecure: { image: true }, keep: 'oci', ...options },
-        onEvent: (event) => void (event.type === 'warning' && warnings.push(event.message)),
-      });
-      return (await importer.importImages(source, { images, as, signal, onOutcome })).outcomes;
-    },
-    async listed() {
-      const all = await Array.fromAsync(store.registryImages());
-      return Object.fromEntries(all.map(({ reference, manifest }) => [reference, manifest.digest]));
-    },
-    blobs: async () => (await Array.fromAsync(store.blobRows())).map(({ digest }) => digest).sort(),
-  };
-}
-
-function* piecesOf(bytes: Uint8Array): Generator<Uint8Array> {
-  for (let at = 0; at < bytes.length; at += 700) yield bytes.subarray(at, at + 700);
-}
-
-async function writeLayout(directory: string, files: Files): Promise<string> {
-  const layout = join(directory, 'layout');
-  for (const [name, content] of Object.entries(files)) {
-    await mkdir(dirname(join(layout, name)), { recursive: true });
-    await writeFile(join(layout, name), content);
-  }
-  return layout;
-}
-
-function statusOf(outcomes: readonly Outcome[]): readonly string[] {
-  return outcomes.map(({ reference, status, error }) => `${reference} ${error?.code ?? status}`);
-}
 
 const one = await makeImage('one');
 const two = await makeImage('two');

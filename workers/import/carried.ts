@@ -1,8 +1,11 @@
 import * as z from 'zod';
 
+import { type Bundle, bundleDocument } from '../../src/bundle/bundle.ts';
+import { parseBundle } from '../../src/bundle/parse-bundle.ts';
 import { ImageError, isImageError, toErrorData } from '../../src/errors.ts';
 import { type Digest, isDigest } from '../../src/image/digest.ts';
 import { listOf, text, texts } from '../../src/image/go-json.ts';
+import { type ImageId, parseImageId } from '../../src/image/image-id.ts';
 import { describeJsonFault, parseJsonStrict } from '../../src/image/json.ts';
 import { checkShape, formatFault } from '../../src/image/shape.ts';
 import { show } from '../../src/image/show.ts';
@@ -26,7 +29,7 @@ type Link = { readonly kind: 'hard-link' | 'symlink'; readonly target: string };
 const [layoutFile, indexFile, savedFile] = ['oci-layout', 'index.json', 'manifest.json'] as const;
 
 export function isMetadata(path: string): boolean {
-  return path === layoutFile || path === indexFile || path === savedFile;
+  return [layoutFile, indexFile, savedFile, bundleDocument].includes(path);
 }
 
 /** Enough for 100 000 images. */
@@ -58,7 +61,7 @@ const savedShape = z.array(z.object({ Config: z.string(), RepoTags: listOf(z.str
  */
 export function readCarried(files: CarriedFiles, shown: string): Carried {
   const { metadata, altered } = files;
-  const images = { kind: 'images', altered } as const;
+  const images = { kind: 'images', altered, bundle: readBundle(metadata), tars: tarsOf(files) } as const;
   if (metadata.has(indexFile)) {
     if (metadata.has(layoutFile)) parse(layoutFile, layoutShape, metadata);
     if (!metadata.has(savedFile)) refuseLinks(files);
@@ -71,6 +74,27 @@ export function readCarried(files: CarriedFiles, shown: string): Carried {
   }
   const message = `no archive of images: it has neither ${indexFile} (OCI) nor ${savedFile} (docker save)`;
   throw new ImageError('ARCHIVE_UNREADABLE', message, { path: shown });
+}
+
+/** @throws MANIFEST_INVALID */
+function readBundle(metadata: CarriedFiles['metadata']): Bundle | undefined {
+  const bytes = metadata.get(bundleDocument);
+  if (!bytes) return undefined;
+  const parsed = parseBundle(bytes);
+  if (parsed.ok) return parsed.bundle;
+  throw new ImageError('MANIFEST_INVALID', `bad ${bundleDocument}: ${parsed.problem}`, {});
+}
+
+/** The path of the tar of an archive in a bundle. */
+export const tarPath = /^longshore\/blobs\/sha512\/([0-9a-f]{128})$/;
+
+function tarsOf({ stored }: CarriedFiles): ReadonlyMap<ImageId, CarriedFile> {
+  const tars = new Map<ImageId, CarriedFile>();
+  for (const [path, file] of stored) {
+    const [, hex] = tarPath.exec(path) ?? [];
+    if (hex !== undefined) tars.set(parseImageId(`sha512-${hex}`), file);
+  }
+  return tars;
 }
 
 function parse<T>(name: string, shape: z.ZodType<T>, metadata: CarriedFiles['metadata']): T {

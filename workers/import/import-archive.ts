@@ -1,16 +1,17 @@
 import { createHash } from 'node:crypto';
 import { fstatSync } from 'node:fs';
-import { opendir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { type ImageError, isImageError } from '../../src/errors.ts';
-import { type Digest, isDigest, parseDigest } from '../../src/image/digest.ts';
-import { readError } from '../../src/image/file-error.ts';
+import { bundleDocument } from '../../src/bundle/bundle.ts';
+import type { ImageError } from '../../src/errors.ts';
+import { type Digest, parseDigest } from '../../src/image/digest.ts';
+import { type ImageId, parseImageId } from '../../src/image/image-id.ts';
+import { isThere, namesIn } from '../../src/system/files.ts';
 import { withOutput, type Write } from '../ingest/output.ts';
 import { openFile, openNamedFile, readChunks } from '../ingest/read-file.ts';
 import { invalid, overLimit } from '../tar/refuse.ts';
 import type { Handler } from '../tasks.ts';
-import { type CarriedFiles, isMetadata, maxMetadataBytes, readCarried } from './carried.ts';
+import { type CarriedFiles, isMetadata, maxMetadataBytes, readCarried, tarPath } from './carried.ts';
 import { type MainThread, openMainThread } from './main-thread.ts';
 import type { ImportLimits, ImportRequest } from './requests.ts';
 import { type FileSink, openCarriedTar, readTarFiles } from './tar-files.ts';
@@ -97,16 +98,9 @@ async function readLayout(directory: string, shown: string, files: Files, main: 
     await sink.end();
   };
   for (const path of ['oci-layout', 'index.json']) await read(path);
-  for await (const name of namesOf(join(directory, 'blobs/sha256'), shown))
-    if (isDigest(`sha256:${name}`)) await read(`blobs/sha256/${name}`);
-}
-
-async function* namesOf(path: string, shown: string): AsyncGenerator<string> {
-  try {
-    for await (const { name } of await opendir(path)) yield name;
-  } catch (error) {
-    throw isImageError(error) ? error : readError(error, shown);
-  }
+  if (await isThere(join(directory, bundleDocument))) await read(bundleDocument);
+  for (const part of ['blobs/sha256', 'longshore/proofs/sha256', 'longshore/blobs/sha512'])
+    for await (const name of namesIn(join(directory, part))) await read(`${part}/${name}`);
 }
 
 type Files = AsyncDisposable &
@@ -169,10 +163,15 @@ function createFiles(main: MainThread, limits: ImportLimits): Files {
     size: number,
     named: Digest | undefined,
     onDigest: (digest: Digest) => boolean,
+    imageId?: ImageId,
   ): Promise<FileSink | undefined> => {
     if (size > limits.archiveBytes)
       throw overLimit('archive', limits.archiveBytes, 'a file of the archive is too large');
-    const path = await main.placeOf({ size, ...(named !== undefined && { digest: named }) });
+    const path = await main.placeOf({
+      size,
+      ...(named !== undefined && { digest: named }),
+      ...(imageId && { imageId }),
+    });
     if (path === undefined) return undefined;
     const hash = createHash('sha256');
     const opened = Promise.withResolvers<Write>();
@@ -216,7 +215,7 @@ function createFiles(main: MainThread, limits: ImportLimits): Files {
     settled,
     take(path, size) {
       if (isMetadata(path)) return Promise.resolve(takeMetadata(path));
-      const [, hex] = /^blobs\/sha256\/([0-9a-f]{64})$/.exec(path) ?? [];
+      const [, hex] = /^(?:blobs|longshore\/proofs)\/sha256\/([0-9a-f]{64})$/.exec(path) ?? [];
       if (hex !== undefined) {
         const named = parseDigest(`sha256:${hex}`);
         stored.set(path, { digest: named, size });
@@ -225,13 +224,16 @@ function createFiles(main: MainThread, limits: ImportLimits): Files {
           return digest === named;
         });
       }
-      if (!maybePart.test(path)) return Promise.resolve(undefined);
-      return takeFile(size, undefined, (digest) => {
+      const [, tar] = tarPath.exec(path) ?? [];
+      if (tar === undefined && !maybePart.test(path)) return Promise.resolve(undefined);
+      const imageId = tar === undefined ? undefined : parseImageId(`sha512-${tar}`);
+      const onDigest = (digest: Digest): boolean => {
         const other = stored.get(path)?.digest ?? digest;
         if (other !== digest) throw twice(path);
         stored.set(path, { digest, size });
         return true;
-      });
+      };
+      return takeFile(size, undefined, onDigest, imageId);
     },
     async [Symbol.asyncDispose]() {
       open?.giveUp();

@@ -1,7 +1,9 @@
 import type { MessagePort } from 'node:worker_threads';
 
+import type { Bundle } from '../../src/bundle/bundle.ts';
 import type { ErrorData } from '../../src/errors.ts';
 import type { Digest } from '../../src/image/digest.ts';
+import type { ImageId } from '../../src/image/image-id.ts';
 import type { FileStamp } from '../../src/system/files.ts';
 
 /**
@@ -25,7 +27,14 @@ export type ToImport =
 /** Messages to the main thread: it may send more bytes; a file begins; a file was written and synced. */
 export type FromImport =
   | { readonly kind: 'more' }
-  | { readonly kind: 'file'; readonly id: number; readonly digest?: Digest; readonly size: number }
+  /** `imageId`: it is the tar of this archive. */
+  | {
+      readonly kind: 'file';
+      readonly id: number;
+      readonly digest?: Digest;
+      readonly imageId?: ImageId;
+      readonly size: number;
+    }
   | ({ readonly kind: 'written'; readonly id: number; readonly path: string; readonly stamp: FileStamp } & CarriedFile);
 
 export type ImportLimits = {
@@ -76,6 +85,10 @@ export type Carried =
       readonly kind: 'images';
       readonly entries: readonly CarriedEntry[];
       readonly saved: readonly SavedImage[];
+      /** What a bundle says of its images. */
+      readonly bundle: Bundle | undefined;
+      /** Tars of archives (ACIs) in a bundle. */
+      readonly tars: ReadonlyMap<ImageId, CarriedFile>;
       /** Blobs that are not what they are named by: the digest of what is there. */
       readonly altered: ReadonlyMap<Digest, Digest>;
     };

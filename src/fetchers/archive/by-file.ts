@@ -18,16 +18,16 @@ export async function fetchByFile(
   request: FetchRequest<FileReference>,
   signal: AbortSignal,
 ): Promise<Found> {
-  const { path } = request.reference;
+  const { path, carried } = request.reference;
   const bytes = await sizeOfFile(path);
   const checked = await context.slots.run(undefined, signal, () => readArchive(context, request, bytes, signal));
-  const image = await admit(context, { checked, source: path, latest: false });
+  const image = await admit(context, { checked, source: carried?.source ?? path, latest: carried?.latest ?? false });
   return fetched(image, 0);
 }
 
 async function readArchive(
   context: FetchContext,
-  { key, reference: { path }, signature: override, pin = {} }: FetchRequest<FileReference>,
+  { key, reference: { path, carried }, signature: override, pin }: FetchRequest<FileReference>,
   bytes: number,
   signal: AbortSignal,
 ): Promise<Checked> {
@@ -44,7 +44,13 @@ async function readArchive(
   try {
     const { signatureDigests: digests } = ingested;
     const proof = proven && { signature: proven.bytes, location: proven.location, digests };
-    return await check(context, { key, ingested, image, expected: pin, proof });
+    return await check(context, {
+      key,
+      ingested,
+      image,
+      expected: { ...pin, ...(carried && { imageId: carried.imageId }) },
+      proof,
+    });
   } catch (error) {
     await removeOutput({ image, archive: copy });
     throw error;

@@ -45,15 +45,21 @@ export async function pullImage(context: FetchContext, wanted: WantedImage, sign
       'documents' in resolved
         ? storeWhole(context, { ...pull, resolved }, signal)
         : storeImage(context, { ...pull, resolved }, same, signal);
+    const found = (): Promise<Found> => (context.registries.carried ? store().then(notDownloaded) : store());
     try {
-      return await store();
+      return await found();
     } catch (error) {
       if (signal.aborted || !isBlobGone(error)) throw error;
-      return store(); // another tool, or the garbage collection, has removed a blob meanwhile
+      return found(); // another tool, or the garbage collection, has removed a blob meanwhile
     }
   };
   const onRoot = (root: Digest): void => check.begin(root, signal);
   return withResolved(context, { client, wanted, onRoot }, pullResolved, signal);
+}
+
+/** What comes from an archive of images comes from no server. */
+function notDownloaded(found: Found): Found {
+  return { ...found, bytesDownloaded: 0 };
 }
 
 /** @param known - the forms in which the store has the same image. */

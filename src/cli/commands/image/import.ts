@@ -38,7 +38,6 @@ export const runImport: Run = async (io, line) => {
   const [from = '', ...images] = line.operands.map(({ text }) => text);
   const asked = fetchOptions(line);
   const as = valueOf(line, 'as', parseName);
-  for (const image of images) if (!image.startsWith('sha256:')) parseRegistryReference(image);
   const directories = directoriesOf(line, environment);
   const config = await readConfig(directories);
   const { policy, insecure, warnings } = await checksOf(line, config);
@@ -86,17 +85,18 @@ export const runImport: Run = async (io, line) => {
       ...(keystore && { keystore }),
       ...(policy && { policy }),
     });
-    const result = createResult(stdout, line, events?.kind === 'stdout');
+    let result: ReturnType<typeof createResult> | undefined; // nothing is written if the archive cannot be read
+    const written = () => (result ??= createResult(stdout, line, events?.kind === 'stdout'));
     io.awaits(() => [from]);
     ({ totals } = await importer.importImages(source, {
       ...{ images, as, signal: io.signal },
       onOutcome(outcome) {
         exitCode.add(outcome);
-        result.add(outcome);
+        written().add(outcome);
         progress.onOutcome(outcome, requestOf(outcome));
       },
     }));
-    await result.end(totals);
+    await written().end(totals);
   } finally {
     await file?.end();
     progress.end(totals, io.signal.aborted);
