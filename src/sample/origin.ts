@@ -66,7 +66,7 @@ async function respond(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  if (delayMs > 0) await sleep(delayMs);
+  if (delayMs > 0) await sleep(delayMs, undefined, { ref: false }); // no reason to stay alive
   const { pathname, searchParams } = new URL(request.url ?? '/', url);
   if (searchParams.has('ac-discovery')) {
     response.end(discoveryPage(url));

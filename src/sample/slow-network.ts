@@ -33,7 +33,7 @@ export function paced(bytesPerSecond: number) {
     for await (const chunk of chunks) {
       sent += chunk.byteLength;
       const waitMs = startMs + (sent / bytesPerSecond) * 1000 - performance.now();
-      if (waitMs > 0) await sleep(waitMs);
+      if (waitMs > 0) await sleep(waitMs, undefined, { ref: false }); // no reason to stay alive
       yield chunk;
     }
   };
