@@ -8,6 +8,7 @@ import test, { type ExecutionContext } from 'ava';
 import { type BenchResult, benchResult as benchForm } from '../../src/bench/result.ts';
 import { buildAci } from '../helpers/archive.ts';
 import { benchResult } from '../helpers/bench-result.ts';
+import { compileCache } from '../helpers/built.ts';
 import { preloadUrl, withoutGrace } from '../helpers/preload.ts';
 import { bin, runCli } from '../helpers/run-cli.ts';
 import { runHere } from '../helpers/run-here.ts';
@@ -19,7 +20,7 @@ const small = ['--images=3', '--size=50K', '--rounds=1', '--jobs=2', '--workers=
 
 async function surroundings(t: ExecutionContext) {
   const dir = await temporaryDirectory(t);
-  return { dir, env: { PATH: process.env['PATH'] ?? '', HOME: dir, TMPDIR: dir, NODE_DISABLE_COMPILE_CACHE: '1' } };
+  return { dir, env: { PATH: process.env['PATH'] ?? '', HOME: dir, TMPDIR: dir, NODE_COMPILE_CACHE: compileCache } };
 }
 
 /** Processes that have the text on their command line. */

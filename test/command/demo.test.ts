@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import test from 'ava';
 
+import { compileCache } from '../helpers/built.ts';
 import { preloadUrl, withoutGrace } from '../helpers/preload.ts';
 import { bin, runCli } from '../helpers/run-cli.ts';
 import { runHere } from '../helpers/run-here.ts';
@@ -13,10 +14,7 @@ import { temporaryDirectory } from '../helpers/stored.ts';
 test('the demonstration fetches a signed tree, refuses a stranger, and leaves the store alone', async (t) => {
   const dir = await temporaryDirectory(t);
   const keep = join(await temporaryDirectory(t), 'kept');
-  const { code, stdout, stderr } = await runCli(['demo', '--keep', keep], {
-    TMPDIR: dir,
-    NODE_DISABLE_COMPILE_CACHE: '1',
-  });
+  const { code, stdout, stderr } = await runCli(['demo', '--keep', keep], { TMPDIR: dir });
   t.is(stderr, '');
   t.is(code, 0);
   t.regex(stdout, /^fetched +30 images/m);
@@ -29,7 +27,7 @@ test('the demonstration fetches a signed tree, refuses a stranger, and leaves th
 
 test('an interrupted demonstration ends, and leaves nothing', async (t) => {
   const dir = await temporaryDirectory(t);
-  const env = { PATH: process.env['PATH'], HOME: dir, TMPDIR: dir, NODE_DISABLE_COMPILE_CACHE: '1' };
+  const env = { PATH: process.env['PATH'], HOME: dir, TMPDIR: dir, NODE_COMPILE_CACHE: compileCache };
   const demo = spawn(process.execPath, ['--import', preloadUrl(withoutGrace), bin, 'demo'], {
     env,
     stdio: ['ignore', 'pipe', 'inherit'],
