@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes, randomInt } from 'node:crypto';
-import { rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -10,9 +10,9 @@ import test, { type ExecutionContext } from 'ava';
 
 import type { Http } from '../../src/http/contract.ts';
 import { buildTar } from '../helpers/archive.ts';
-import { type DockerRegistry, type Layer, startDockerRegistry, writeImageLayout } from '../helpers/docker-registry.ts';
+import { type DockerRegistry, type Layer, startDockerRegistry } from '../helpers/docker-registry.ts';
 import { openTestHttp } from '../helpers/http.ts';
-import { type TestDescriptor, types } from '../helpers/registry.ts';
+import { describe, type TestDescriptor, types } from '../helpers/registry.ts';
 import { openShell } from '../helpers/shell.ts';
 
 const signal = AbortSignal.timeout(3_600_000);
@@ -37,19 +37,59 @@ async function fill(
 ): Promise<ReadonlyMap<string, string>> {
   const digests = new Map<string, string>();
   for (let index = 0; index < count; index += 1) {
-    const layout = join(directory, `layout-${index}`);
-    const { digest } = await writeImageLayout(layout, ['amd64'], [...shared, await layer(5000), await layer(60_000)]);
-    await registry.push(layout, `team/app-${index}:1`);
-    await rm(layout, { recursive: true });
-    digests.set(`team/app-${index}:1`, digest);
+    const layers = [...shared, await layer(5000), await layer(60_000)];
+    digests.set(`team/app-${index}:1`, await writeImage(join(directory, 'images', `app-${index}:1`), layers));
   }
+  // one process for all: to start it takes longer than its copy of an image does
+  const sync = ['sync', '--src', 'dir', '--dest', 'docker', '--dest-tls-verify=false'];
+  await skopeo(directory, [...sync, join(directory, 'images'), `${registry.host}/team`]);
+  await rm(join(directory, 'images'), { recursive: true });
   return digests;
 }
 
-async function digestBySkopeo(host: string, name: string): Promise<string> {
-  const inspect = ['inspect', '--tls-verify=false', '--format', '{{.Digest}}', '--no-tags'];
-  const { stdout } = await run('skopeo', [...inspect, `docker://${host}/${name}`]);
-  return stdout.trim();
+/** One image as skopeo's transport `dir` wants it. @returns the digest of its manifest */
+async function writeImage(directory: string, layers: readonly Layer[]): Promise<string> {
+  await mkdir(directory, { recursive: true });
+  const put = async (bytes: Uint8Array, mediaType: string): Promise<TestDescriptor> => {
+    const descriptor = describe(bytes, mediaType);
+    await writeFile(join(directory, descriptor.digest.slice('sha256:'.length)), bytes);
+    return descriptor;
+  };
+  const rootfs = { type: 'layers', diff_ids: layers.map(({ diffId }) => diffId) };
+  const config = Buffer.from(JSON.stringify({ os: 'linux', architecture: 'amd64', rootfs }));
+  const manifest = {
+    ...{ schemaVersion: 2, mediaType: types.manifest, config: await put(config, types.config) },
+    layers: await Promise.all(layers.map(({ bytes }) => put(bytes, types.layer))),
+  };
+  const bytes = Buffer.from(JSON.stringify(manifest));
+  await writeFile(join(directory, 'manifest.json'), bytes);
+  await writeFile(join(directory, 'version'), 'Directory Transport Version: 1.1\n');
+  return describe(bytes, types.manifest).digest;
+}
+
+/** What skopeo reads of all images below `path`. @returns the digests of their manifests by name, which has no `path` */
+async function digestsBySkopeo(
+  host: string,
+  path: string,
+  names: readonly string[],
+  directory: string,
+): Promise<ReadonlyMap<string, string>> {
+  const wanted = names.map((name) => name.split(':'));
+  const images = Object.fromEntries(wanted.map(([repository, tag]) => [`${path}/${repository}`, [tag]]));
+  await writeFile(join(directory, 'sync.yaml'), JSON.stringify({ [host]: { 'tls-verify': false, images } }));
+  const to = join(directory, 'synced');
+  await mkdir(to);
+  await skopeo(directory, ['sync', '--src', 'yaml', '--dest', 'dir', '--scoped', join(directory, 'sync.yaml'), to]);
+  const digest = async (name: string): Promise<[string, string]> => {
+    const manifest = await readFile(join(to, host, path, name, 'manifest.json'));
+    return [name, describe(manifest, types.manifest).digest];
+  };
+  return new Map(await Promise.all(names.map(digest)));
+}
+
+async function skopeo(home: string, args: readonly string[]): Promise<void> {
+  const env = { ...process.env, HOME: home, XDG_RUNTIME_DIR: home };
+  await run('skopeo', ['--insecure-policy', ...args], { env });
 }
 
 /** A store with all images, and a registry that has none of them. */
@@ -69,10 +109,10 @@ async function prepare(t: ExecutionContext, shared: readonly Layer[], count: num
 
 test('200 images that share layers: from a registry to the store to another, each digest the same, each blob once over each wire', async (t) => {
   t.timeout(900_000);
-  const shared = await Promise.all(Array.from({ length: 8 }, () => layer(20_000)));
+  const shared = await Promise.all(Array.from({ length: 3 }, () => layer(20_000)));
   const prepared = await prepare(t, shared, 200);
   if (!prepared) return;
-  const { from, to, digests, run: shell } = prepared;
+  const { from, to, digests, directory, run: shell } = prepared;
   const sent = from.takeSent();
   t.is(sent.length, new Set(sent).size);
 
@@ -84,8 +124,8 @@ test('200 images that share layers: from a registry to the store to another, eac
   );
   const received = to.takeReceived();
   t.is(received.length, new Set(received).size);
-  t.is(received.length, 8 + 3 * digests.size);
-  for (const [name, digest] of digests) t.is(await digestBySkopeo(to.host, `mirror/${name}`), digest);
+  t.is(received.length, 3 + 3 * digests.size);
+  t.deepEqual(await digestsBySkopeo(to.host, 'mirror', [...digests.keys()], directory), digests);
 
   const again = await shell(`longshore push --output=json --progress=none --all --to docker://${to.host}/mirror`);
   t.is(again.code, 0, again.stderr);
@@ -102,8 +142,8 @@ test('killed at any instant, a push leaves no tag that points to something incom
   const http = openTestHttp(t);
   for (let kill = 0; kill < kills; kill += 1) {
     // a prefix of its own, so that each push has everything to do
-    const push = `longshore push --progress=none --limit-rate=60M -f list.txt --to docker://${to.host}/run-${kill}`;
-    const { child, result } = start(`exec ${push}`);
+    const push = `longshore push --progress=none -f list.txt --to docker://${to.host}/run-${kill}`;
+    const { child, result } = start(`exec ${push} --limit-rate=60M`);
     await sleep(randomInt(300, 3500));
     child.kill('SIGKILL');
     await result;
@@ -123,13 +163,11 @@ async function checkTags(
   const limit = { name: 'registryManifest', bytes: 1024 * 1024 };
   const ask = (url: string, method: 'GET' | 'HEAD') =>
     http.getDocument({ url, method, limit, statuses: [200, 404], headers: { accept: types.manifest } }, signal);
-  let count = 0;
-  for (const [name, digest] of digests) {
+  const check = async ([name, digest]: readonly [string, string]): Promise<boolean> => {
     const [repository = '', tag = ''] = name.split(':');
     const url = `http://${at}/${repository}`;
     const { status, body } = await ask(`${url}/manifests/${tag}`, 'GET');
-    if (status === 404) continue;
-    count += 1;
+    if (status === 404) return false;
     const found = `sha256:${createHash('sha256').update(body).digest('hex')}`;
     if (found !== digest) throw new Error(`${name}: ${found}`);
     const manifest = JSON.parse(Buffer.from(body).toString()) as Manifest;
@@ -138,8 +176,9 @@ async function checkTags(
       if (answer.status !== 200 || Number(answer.headers['content-length']) !== blob.size)
         throw new Error(`${name}: ${blob.digest}: ${answer.status}`);
     }
-  }
-  return count;
+    return true;
+  };
+  return (await Promise.all(Array.from(digests, check))).filter(Boolean).length;
 }
 
 type Manifest = { readonly config: TestDescriptor; readonly layers: readonly TestDescriptor[] };
