@@ -5,10 +5,14 @@ import test, { type ExecutionContext } from 'ava';
 
 import { createCosignKey, payloadOf, putSignatures } from '../helpers/cosign.ts';
 import { environmentIn } from '../helpers/environment.ts';
+import { openGpg } from '../helpers/keys.ts';
 import { startRegistry } from '../helpers/registry.ts';
 import { layerOf } from '../helpers/registry-fetching.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { fits } from '../helpers/schemas.ts';
+import type { Route } from '../helpers/serve-route.ts';
+import { startServer } from '../helpers/server.ts';
+import { signMessage, statementOf } from '../helpers/simple-signing.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
 const [alice, bob] = [createCosignKey(), createCosignKey('ed25519')];
@@ -19,7 +23,7 @@ const reject = [{ type: 'reject' }];
 async function open(t: ExecutionContext, more: Readonly<Record<string, string>> = {}) {
   const directory = await temporaryDirectory(t);
   const at = (path: string): string => join(directory, path);
-  const put = async (path: string, content: string | object): Promise<string> => {
+  const put = async (path: string, content: string | Uint8Array | object): Promise<string> => {
     await mkdir(dirname(at(path)), { recursive: true });
     await writeFile(
       at(path),
@@ -240,6 +244,36 @@ test('a policy that cannot be followed ends the run before any work', async (t) 
   t.is(missing.code, 2);
   t.regex(missing.stderr, /CONFIG_INVALID: "\S+nowhere\.json": cannot be read/);
   t.is(registry.requests.length, 0);
+});
+
+test('several requirements of one scope are judged by signatures that are asked for once', async (t) => {
+  const { put, at, host, fetch, registry, image, signed } = await open(t);
+  const both = [signed, { ...signed, keyPath: at('bob.pub') }];
+  const payload = payloadOf({ digest: image.digest, reference: `${host}/signed/app` });
+  const signatures = [alice, bob].map((key) => ({ payload, signature: key.sign(payload) }));
+  putSignatures(registry, 'signed/app', image, signatures);
+  const taken = await fetch('signed/app:1', '--policy', await put('both.json', { default: both }));
+  t.is(taken.code, 0, taken.stderr);
+  const ofSignatures = registry.requests.filter(({ url }) => url.endsWith('.sig'));
+  t.is(ofSignatures.length, 1);
+
+  const gpg = await openGpg();
+  t.teardown(() => gpg.close());
+  const signers = [await gpg.createKey(), await gpg.createKey()];
+  const message = statementOf({ digest: image.digest, reference: `${host}/signed/app:1` });
+  const routes: Record<string, Route> = {};
+  for (const [index, signer] of signers.entries()) {
+    const path = `/signed/app@${image.digest.replace(':', '=')}/signature-${index + 1}`;
+    routes[path] = { body: await signMessage(gpg, signer, message) };
+  }
+  const lookaside = await startServer(t, routes);
+  await put('.config/containers/registries.d/a.yaml', `default-docker: { lookaside: "${lookaside.url}" }\n`);
+  const paths = signers.map(async (signer) => put(`${signer}.gpg`, await gpg.certificate(signer)));
+  const each = (await Promise.all(paths)).map((path) => ({ type: 'signedBy', keyType: 'GPGKeys', keyPath: path }));
+  const file = await put('each.json', { default: each });
+  const again = await fetch('signed/app:1', '--policy', file, '--output=json', '--dir', at('new'));
+  t.is(again.code, 0, again.stderr);
+  t.is(lookaside.requests.length, 3); // of the third signature as well, which is not there
 });
 
 test('a key file without a key that the requirement can use refuses', async (t) => {

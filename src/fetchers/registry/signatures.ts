@@ -33,22 +33,31 @@ export async function openSignatureCheck(context: FetchContext, wanted: WantedIm
   if ('accepts' in needs)
     return { begin: () => undefined, verify: ({ digest }) => Promise.resolve(needs.accepts(digest)) };
   const asked: (readonly [Demand, readonly EvidenceSource[]])[] = [];
+  const opened = new Map<string, readonly EvidenceSource[]>(); // demands for keys of the same kinds share what is found
   for (const demand of needs.demands) {
-    const sources = sourcesFor(context, wanted, demand.kinds).catch((error: unknown) => {
+    const kinds = Array.from(demand.kinds, (kind) => kind.replace('identity', 'public-key')).join(' '); // both are looked for in the same places
+    const opening = opened.get(kinds) ?? sourcesFor(context, wanted, demand.kinds);
+    const sources = await Promise.resolve(opening).catch((error: unknown) => {
       throw hasCode(error, 'INSECURE_REFUSED') ? demand.refuse(error) : error;
     });
-    asked.push([demand, await sources]);
+    opened.set(kinds, sources);
+    asked.push([demand, sources]);
   }
   const verify: SignatureCheck['verify'] = async (resolved, signal) => {
     const digests = [...new Set([resolved.digest, resolved.manifest.digest])];
     const all: RegistryVerification[] = [];
+    const found = new Map<EvidenceSource, AsyncIterable<readonly Evidence[]>>();
+    const findOnce = (source: EvidenceSource): AsyncIterable<readonly Evidence[]> => {
+      const groups = found.get(source) ?? repeatable(source.find(digests, signal));
+      found.set(source, groups);
+      return groups;
+    };
     for (const [demand, sources] of asked) {
       const judge = (evidence: readonly Evidence[]): Promise<RegistryVerification> => {
         const documents = evidence.some(({ kind }) => kind === 'sigstore-bundle') ? documentsIn(resolved, digests) : [];
         return demand.verify({ evidence, messageBytes: limits.signature, reference, digests, documents });
       };
-      const groups = sources.map((source) => source.find(digests, signal));
-      const met = firstOf(groups, judge).catch((error: unknown) => {
+      const met = firstOf(sources.map(findOnce), judge).catch((error: unknown) => {
         throw isRefusal(error) ? demand.refuse(error) : error;
       });
       all.push(await met);
@@ -58,13 +67,28 @@ export async function openSignatureCheck(context: FetchContext, wanted: WantedIm
     onEvent({ type: 'verified', key, signedBy, identities });
     return verified;
   };
-  const all = asked.flatMap(([, sources]) => sources);
+  const all = new Set(asked.flatMap(([, sources]) => sources));
   return { verify, begin: (root, signal) => void all.forEach(({ begin }) => begin?.(root, signal)) };
 }
 
 /** The documents with these digests, which a bundle may sign itself. */
 function documentsIn({ indexes = [], manifest }: Resolved, digests: readonly Digest[]): readonly Uint8Array[] {
   return [...indexes, manifest].filter(({ digest }) => digests.includes(digest)).map(({ bytes }) => bytes);
+}
+
+/** The same items for each who asks for them: they are got once, when they are needed first. */
+function repeatable<T>(items: AsyncIterable<T>): AsyncIterable<T> {
+  const iterator = items[Symbol.asyncIterator]();
+  const results: Promise<IteratorResult<T>>[] = [];
+  return {
+    async *[Symbol.asyncIterator]() {
+      for (let index = 0; ; index += 1) {
+        const result = await (results[index] ??= iterator.next());
+        if (result.done === true) return;
+        yield result.value;
+      }
+    },
+  };
 }
 
 /** What several demands have been met with. */
