@@ -236,7 +236,7 @@ export type OutcomeFacts = {
   readonly bytesDownloaded?: number;
   /** Milliseconds from its start to its end. */
   readonly durationMs?: number;
-  /** The fingerprints of the keys that signed, in lower-case hex, or identities of certificates; empty if the image was not verified. */
+  /** The fingerprints of the keys that signed, in lower-case hex, or identities of certificates; with a policy, those that it is met by. Empty if the image was not verified. */
   readonly signedBy?: readonly string[];
   /** Whether it was asked for without a version. */
   readonly latest?: boolean;

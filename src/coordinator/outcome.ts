@@ -1,6 +1,6 @@
 import { hasCode, ImageError } from '../errors.ts';
 import type { Outcome, OutcomeFacts, OutcomeStatus, Totals } from '../events.ts';
-import type { Found } from '../fetchers/found.ts';
+import { type Found, signersOf } from '../fetchers/found.ts';
 import { formatReference } from '../image/reference.ts';
 import { show } from '../image/show.ts';
 import type { ImageNode } from './node.ts';
@@ -35,7 +35,7 @@ function factsOf({ found, durationMs, children }: ImageNode): Omit<OutcomeFacts,
       source: found.image.source,
       ...(found.endpoint && { endpoint: found.endpoint }),
       bytesDownloaded: found.bytesDownloaded,
-      signedBy: found.image.verified || [],
+      signedBy: signersOf(found),
       latest: found.image.latest,
     }),
     ...(durationMs !== undefined && { durationMs }),

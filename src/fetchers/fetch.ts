@@ -11,9 +11,9 @@ import { fetchByFile } from './archive/by-file.ts';
 import { fetchByName, findByName } from './archive/by-name.ts';
 import { fetchByUrl } from './archive/by-url.ts';
 import { contextFor, type FetchContext, type FetchRequest, type Held, type LockedImage } from './context.ts';
-import { type Found, present } from './found.ts';
-import { fetchLocked, nameInLock, pinnedBy, signersOf } from './lock.ts';
-import { type AtOnce, isStored, kept, signerRefusal } from './stored.ts';
+import { type Found, present, signersOf } from './found.ts';
+import { fetchLocked, lockedSigners, nameInLock, pinnedBy } from './lock.ts';
+import { type AtOnce, isStored, kept, signerRefusal, withSigners } from './stored.ts';
 
 const debug = debugLog('fetchers');
 
@@ -45,10 +45,11 @@ export async function fetchImage(
 async function describeArchive(
   { store, onEvent }: FetchContext,
   { key, reference }: FetchRequest<ImageReference>,
-  { image, origin }: Found,
+  found: Found,
 ): Promise<LockedImage> {
+  const { image, origin } = found;
   const { imageId: imageID, source } = image;
-  const about = { imageID, ...signersOf(image) };
+  const about = { imageID, ...lockedSigners(signersOf(found)) };
   const known = isDigest(image.digest) ? { ...about, digest: image.digest } : about;
   switch (reference.kind) {
     case 'file':
@@ -123,5 +124,5 @@ export async function findById(
     throw new ImageError('STORE_CORRUPT', `the blob of ${shortImageId(imageId)} is damaged or missing`, { path });
   }
   context.store.touch(imageId);
-  return present(image);
+  return withSigners(context, present(image), kept(context, imageId));
 }

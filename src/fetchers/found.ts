@@ -23,6 +23,8 @@ export type Found = {
   readonly status: 'fetched' | 'present';
   readonly image: FoundImage;
   readonly bytesDownloaded: number;
+  /** By whose signatures it meets the policy; absent if none decides about it: then `verified` of the image says who has signed. */
+  readonly signedBy?: readonly string[];
   /** The bytes of the blobs that a fetched image needs in the store, by digest; other images may have the same ones. */
   readonly blobs?: ReadonlyMap<string, number>;
   /** Of a registry image: the digest of what its reference stands for, of an index or of the manifest. */
@@ -42,6 +44,11 @@ export function fetched(image: StoredImage, bytesDownloaded: number): Found {
     bytesDownloaded,
     ...(archive && { blobs: new Map([[archive.digest, archive.size]]) }),
   };
+}
+
+/** Who has signed an image, as it counts now. */
+export function signersOf({ signedBy, image: { verified } }: Pick<Found, 'signedBy' | 'image'>): readonly string[] {
+  return signedBy ?? (verified || []);
 }
 
 export function present(image: FoundImage): Found {

@@ -6,7 +6,7 @@ import { shortId } from '../image/image-id.ts';
 import { formatReference, type ImageReference } from '../image/reference.ts';
 import { showUrl } from '../image/show.ts';
 import type { FetchContext, Held, ImageLock, Lock, LockedImage, Pin } from './context.ts';
-import type { Found } from './found.ts';
+import { type Found, signersOf } from './found.ts';
 
 /** The key of a reference in a lock. It contains no secrets: URLs have no credentials and no query. */
 export function nameInLock(reference: ImageReference, pin: Pin = {}): string {
@@ -81,9 +81,9 @@ export async function fetchLocked(
   const found = await fetch(held).catch((error: unknown) => {
     throw held && isOther(error) ? lockMismatch(held, differenceOf(error), error) : error;
   });
-  const { imageId, verified } = found.image;
+  const { imageId } = found.image;
   if (held && imageId !== held.imageID) throw lockMismatch(held, `it is ${shortId(imageId)}`);
-  if (held && verifier) checkSigners(held, verified || []);
+  if (held && verifier) checkSigners(held, signersOf(found));
   const image = held?.digest === undefined ? await describe(found) : held;
   noteFound(context, name, image);
   return found;
@@ -136,6 +136,6 @@ function isOther(error: unknown): error is ImageError {
 }
 
 /** Sorted, so that a lock file does not depend on the order in which keys were tried. */
-export function signersOf({ verified }: Pick<Found['image'], 'verified'>): Pick<LockedImage, 'signedBy'> {
-  return verified && verified.length > 0 ? { signedBy: verified.toSorted() } : {};
+export function lockedSigners(signedBy: readonly string[]): Pick<LockedImage, 'signedBy'> {
+  return signedBy.length > 0 ? { signedBy: signedBy.toSorted() } : {};
 }

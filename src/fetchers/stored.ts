@@ -10,6 +10,7 @@ import { stampFile } from '../system/files.ts';
 import { abortable } from '../system/single-flight.ts';
 import type { Kept, Verifier } from '../verify/verify.ts';
 import type { FetchContext, Pin } from './context.ts';
+import type { Found } from './found.ts';
 
 /**
  * Whether a stored image may be used: its signers must be trusted now, or it must meet the policy for what is `asked`, and its blob must be unchanged. A blob whose size, time or
@@ -34,6 +35,12 @@ type Fault = NonNullable<Awaited<ReturnType<Verifier['signerFault']>>>;
 /** What the store has of the proofs of an image. @param image - its ID, or the reference of a registry image */
 export function kept({ store }: Pick<FetchContext, 'store'>, image: string, asked?: RegistryReference): Kept {
   return { proofs: () => store.proofsOf(image), ...(asked && { asked }) };
+}
+
+/** Says who has signed a stored image by what the policy of today finds, if one decides about it. */
+export async function withSigners({ verifier }: FetchContext, found: Found, proofs: Kept): Promise<Found> {
+  const signedBy = verifier?.hasPolicy ? await verifier.policySigners(found.image, proofs) : undefined;
+  return signedBy ? { ...found, signedBy } : found;
 }
 
 /** The error for a stored image whose signers do not count now. @param what - the name of the image in the message. */

@@ -62,9 +62,11 @@ function missing({ source }: Pick<JudgedImage, 'source'>): ImageError {
 /** Proofs that are about another image do not count. */
 async function judgeByPolicy(verifier: Verifier, image: JudgedImage, all: readonly Proof[]): Promise<Judgement> {
   const proofs = all.filter(({ covers }) => image.digests?.includes(covers) ?? true);
-  const fault = await verifier.signerFault(image, image.name, { proofs: () => Promise.resolve(proofs) });
-  if (fault === undefined) return { kind: 'good', signedBy: proofs.flatMap(({ signedBy }) => signedBy) };
-  return refused(fault === 'unverified' ? missing(image) : fault);
+  const kept = { proofs: () => Promise.resolve(proofs) };
+  const signedBy = await verifier.policySigners(image, kept);
+  if (signedBy) return { kind: 'good', signedBy };
+  const fault = await verifier.signerFault(image, image.name, kept);
+  return refused(fault instanceof ImageError ? fault : missing(image));
 }
 
 async function judgeSigners(verifier: Verifier, image: JudgedImage): Promise<Judgement> {

@@ -66,6 +66,8 @@ export type Verifier = {
    * @see docs/rules.md S2
    */
   signerFault(provenance: Provenance, name: string, kept: Kept): Promise<'unverified' | ImageError | undefined>;
+  /** By whose signatures a stored image meets the policy; undefined if it does not, or if no policy decides about it. */
+  policySigners(provenance: Pick<Provenance, 'source'>, kept: Kept): Promise<readonly string[] | undefined>;
   /** Whether signerFault would find nothing; undefined if that cannot be said at once. */
   acceptsAtOnce(provenance: Provenance, name: string): boolean | undefined;
 };
@@ -117,7 +119,10 @@ export function createVerifier({ keystore, policy, pool, weakKeys, signatures, n
   const byPolicy = policy && createPolicyJudge({ policy, pool, verify: judgeEvidence });
 
   /** The reference that the policy judges a stored image by; undefined if it is none of a registry. */
-  const judgedBy = ({ source }: Provenance, asked: RegistryReference | undefined): RegistryReference | undefined =>
+  const judgedBy = (
+    { source }: Pick<Provenance, 'source'>,
+    asked: RegistryReference | undefined,
+  ): RegistryReference | undefined =>
     source.startsWith('docker://') ? (asked ?? parseRegistryReference(source)) : undefined;
 
   return {
@@ -161,10 +166,18 @@ export function createVerifier({ keystore, policy, pool, weakKeys, signatures, n
       if (verified === false || (weak && !weakKeys)) return false;
       return keystore.trustsAtOnce(trustName({ name, source }), verified);
     },
+    async policySigners(provenance, { proofs, asked }) {
+      const judged = byPolicy && judgedBy(provenance, asked);
+      const verdict = judged && (await byPolicy.judgeStored(judged, await proofs()));
+      return verdict && 'signedBy' in verdict ? verdict.signedBy : undefined;
+    },
     async signerFault(provenance, name, { proofs, asked }) {
       const { verified, weak, source } = provenance;
       const judged = byPolicy && judgedBy(provenance, asked);
-      if (judged) return byPolicy.storedFault(judged, await proofs());
+      if (judged) {
+        const verdict = await byPolicy.judgeStored(judged, await proofs());
+        return 'fault' in verdict ? verdict.fault : undefined;
+      }
       if (verified === false || (weak && !weakKeys)) return 'unverified';
       const trusted = trustName({ name, source });
       if (await keystore.trusts(trusted, verified)) return undefined;

@@ -2,8 +2,8 @@ import { type Digest, isDigest } from '../../image/digest.ts';
 import { formatPlatformChoice, type PlatformChoice } from '../../image/platform.ts';
 import type { RegistryReference } from '../../image/registry-reference.ts';
 import type { FetchContext, Held, LockedImage } from '../context.ts';
-import type { Found } from '../found.ts';
-import { checkSigners, heldBy, lockMismatch, missingInLock, nameInLock, noteFound, signersOf } from '../lock.ts';
+import { type Found, signersOf } from '../found.ts';
+import { checkSigners, heldBy, lockedSigners, lockMismatch, missingInLock, nameInLock, noteFound } from '../lock.ts';
 
 /** The digests that an image for one platform must have. */
 export type LockedDigests = {
@@ -65,10 +65,10 @@ export function checkDigests(
 export function checkLocked(
   { verifier }: Pick<FetchContext, 'verifier'>,
   locked: LockedDigests | undefined,
-  { root, image: { digest, verified } }: Pick<Found, 'root' | 'image'>,
+  found: Pick<Found, 'root' | 'image' | 'signedBy'>,
 ): void {
-  checkDigests(locked, { root, manifest: digest });
-  if (verifier) checkSigners(locked?.held, verified || []);
+  checkDigests(locked, { root: found.root, manifest: found.image.digest });
+  if (verifier) checkSigners(locked?.held, signersOf(found));
 }
 
 /** Tells who writes a lock of an image. @param images - what was found for the platforms, in the same order. */
@@ -85,11 +85,11 @@ export function noteImages(
   const found = images.flatMap(({ platform, found: { image } }) =>
     isDigest(image.digest) ? [[formatPlatformChoice(platform), image.digest] as const] : [],
   );
-  const signers = images.flatMap(({ found: { image } }) => signersOf(image).signedBy ?? []);
+  const signers = new Set(images.flatMap((one) => signersOf(one.found)));
   const image: LockedImage = {
     ...(digest !== undefined && { digest }),
     platforms: { ...held?.platforms, ...Object.fromEntries(found) },
-    ...(held?.digest === undefined ? signersOf({ verified: [...new Set(signers)] }) : { signedBy: held.signedBy }),
+    ...(held?.digest === undefined ? lockedSigners([...signers]) : { signedBy: held.signedBy }),
   };
   noteFound(context, nameInLock(reference), image);
 }

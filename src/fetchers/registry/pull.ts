@@ -45,13 +45,12 @@ export async function pullImage(context: FetchContext, wanted: WantedImage, sign
       'documents' in resolved
         ? storeWhole(context, { ...pull, resolved }, signal)
         : storeImage(context, { ...pull, resolved }, same, signal);
-    const found = (): Promise<Found> => (context.registries.carried ? store().then(notDownloaded) : store());
-    try {
-      return await found();
-    } catch (error) {
+    const found = await store().catch((error: unknown) => {
       if (signal.aborted || !isBlobGone(error)) throw error;
-      return found(); // another tool, or the garbage collection, has removed a blob meanwhile
-    }
+      return store(); // another tool, or the garbage collection, has removed a blob meanwhile
+    });
+    const signed = { ...found, ...(verified && { signedBy: verified.signedBy }) };
+    return context.registries.carried ? notDownloaded(signed) : signed;
   };
   const onRoot = (root: Digest): void => check.begin(root, signal);
   return withResolved(context, { client, wanted, onRoot }, pullResolved, signal);

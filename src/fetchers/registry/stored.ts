@@ -7,7 +7,7 @@ import type { RegistryImage } from '../../store/registry-store.ts';
 import type { StoredImage } from '../../store/store.ts';
 import { createObserver, type FetchContext } from '../context.ts';
 import { type Found, present } from '../found.ts';
-import { hasBlob, isStored, kept, signerRefusal } from '../stored.ts';
+import { hasBlob, isStored, kept, signerRefusal, withSigners } from '../stored.ts';
 import { describeRegistryImage, type WantedImage } from './image.ts';
 import { isOtherThan } from './locked.ts';
 import { findPart, type KeptImage, listPart } from './whole.ts';
@@ -36,7 +36,8 @@ export async function findByDigest(context: FetchContext, digest: Digest, signal
     throw new ImageError('STORE_CORRUPT', `the blob ${blob} of it is damaged or missing`, { path });
   }
   store.touchRegistryImage(image.reference);
-  return present(describeRegistryImage(parseRegistryReference(image.reference), image));
+  const found = present(describeRegistryImage(parseRegistryReference(image.reference), image));
+  return withSigners(context, found, kept(context, image.reference));
 }
 
 /** Whether an image is what is asked for. */
@@ -80,7 +81,10 @@ export async function answerFromStore(
   if (known.aci) store.touch(known.aci.imageId);
   if (oci) store.touchRegistryImage(oci.reference);
   if (oci?.part) await listPart(context, oci, oci.part);
-  return { ...present(imageOf(context, wanted, made ? { ...known, aci: made } : known)), root: known.digest };
+  const forms = made ? { ...known, aci: made } : known;
+  const found = { ...present(imageOf(context, wanted, forms)), root: known.digest };
+  const name = oci?.reference ?? forms.aci?.imageId ?? '';
+  return withSigners(context, found, kept(context, name, wanted.reference));
 }
 
 /** The stored forms of a reference, if these are all that must be stored, or an archive that is missing can be made of the others. */

@@ -1,5 +1,5 @@
 import type { Authorities, KeyKind, SignedIdentity, TrustedKey } from '../../../workers/tasks.ts';
-import { ImageError, isImageError } from '../../errors.ts';
+import { hasCode, ImageError, isImageError } from '../../errors.ts';
 import { defaultLimits } from '../../image/limits.ts';
 import { documentsOf, type Evidence, isAttached, type Proof } from '../../image/proof.ts';
 import { type RegistryReference, registryTrustName } from '../../image/registry-reference.ts';
@@ -27,9 +27,12 @@ export type PolicyJudgeOptions = {
 type PolicyJudge = {
   /** @throws POLICY_REFUSED if no signature would do */
   needsOf(reference: RegistryReference): Needs;
-  /** Why a stored image does not meet the policy, POLICY_REFUSED; `unverified` if the proofs for that are not there. */
-  storedFault(reference: RegistryReference, proofs: readonly Proof[]): Promise<'unverified' | ImageError | undefined>;
+  /** By whose signatures a stored image meets the policy. */
+  judgeStored(reference: RegistryReference, proofs: readonly Proof[]): Promise<StoredVerdict>;
 };
+
+/** `fault`: why an image does not meet the policy, POLICY_REFUSED; `unverified` if the proofs for that are not there. */
+export type StoredVerdict = { readonly signedBy: readonly string[] } | { readonly fault: 'unverified' | ImageError };
 
 /** Judges images of registries by what a policy requires of them. @see containers-policy.json(5) */
 export function createPolicyJudge({ policy, pool, verify }: PolicyJudgeOptions): PolicyJudge {
@@ -64,20 +67,21 @@ export function createPolicyJudge({ policy, pool, verify }: PolicyJudgeOptions):
 
   return {
     needsOf,
-    async storedFault(reference, proofs) {
+    async judgeStored(reference, proofs) {
       let needs: Needs;
       try {
         needs = needsOf(reference);
       } catch (error) {
-        if (isImageError(error) && error.code === 'POLICY_REFUSED') return error;
+        if (hasCode(error, 'POLICY_REFUSED')) return { fault: error };
         throw error;
       }
-      if ('accepts' in needs) return undefined;
-      for (const demand of needs.demands) {
-        const fault = await faultOf(demand, reference, proofs);
-        if (fault) return fault;
+      const signedBy = new Set<string>();
+      for (const demand of 'accepts' in needs ? [] : needs.demands) {
+        const verdict = await meets(demand, reference, proofs);
+        if ('fault' in verdict) return verdict;
+        verdict.signedBy.forEach((signer) => signedBy.add(signer));
       }
-      return undefined;
+      return { signedBy: [...signedBy] };
     },
   };
 }
@@ -121,11 +125,7 @@ function acceptance({ path }: OpenPolicy, scope: string, covers: string): Regist
 }
 
 /** One proof that meets the demand is enough. */
-async function faultOf(
-  demand: Demand,
-  reference: RegistryReference,
-  proofs: readonly Proof[],
-): Promise<'unverified' | ImageError | undefined> {
+async function meets(demand: Demand, reference: RegistryReference, proofs: readonly Proof[]): Promise<StoredVerdict> {
   let refusal: ImageError | undefined;
   for (const proof of proofs) {
     if (!isAttached(proof) || (proof.kind === 'simple-signing') !== demand.kinds.has('openpgp')) continue;
@@ -133,12 +133,11 @@ async function faultOf(
     const documents = documentsOf(proof);
     const about = { evidence, messageBytes: defaultLimits.signature, reference, digests: [proof.covers], documents };
     try {
-      await demand.verify(about);
-      return undefined;
+      return await demand.verify(about);
     } catch (error) {
       if (!isImageError(error)) throw error;
       refusal ??= error;
     }
   }
-  return refusal ? demand.refuse(refusal) : 'unverified';
+  return { fault: refusal ? demand.refuse(refusal) : 'unverified' };
 }

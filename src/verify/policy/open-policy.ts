@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+
 import { configInvalid, readConfigFile } from '../../image/config-file.ts';
 import { defaultLimits } from '../../image/limits.ts';
 import { show } from '../../image/show.ts';
@@ -14,18 +16,23 @@ const debug = debugLog('verify');
  * @throws CONFIG_INVALID with the path and the place in it
  */
 export async function openPolicy(path: string): Promise<OpenPolicy> {
-  const { default: others, docker } = await readPolicy(path, true);
+  const bytes = await readConfigFile(path, { isNamed: true });
+  const { default: others, docker } = await parse(path, bytes);
   const read = new Map<string, Promise<Uint8Array>>();
   const open = (all: readonly Requirement[]) => Promise.all(all.map((one) => openRequirement(path, one, read)));
   const scopes: [string, readonly Requirement<PolicyKey>[]][] = [];
   for (const [scope, all] of docker) scopes.push([scope, await open(all)]);
   debug(() => `policy ${show(path, 4096)}: ${docker.size} scopes of docker, ${read.size} key files`);
-  return { path, default: await open(others), docker: new Map(scopes) };
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  return { path, sha256, default: await open(others), docker: new Map(scopes) };
 }
 
-/** Reads what a policy says, without its key files. @param isNamed - by the user. @throws CONFIG_INVALID */
-export async function readPolicy(path: string, isNamed = false): Promise<PolicyRules> {
-  const bytes = await readConfigFile(path, { isNamed });
+/** Reads what a policy says, without its key files. @throws CONFIG_INVALID */
+export async function readPolicy(path: string): Promise<PolicyRules> {
+  return parse(path, await readConfigFile(path));
+}
+
+async function parse(path: string, bytes: Uint8Array): Promise<PolicyRules> {
   const { parsePolicy } = await import('./parse-policy.ts'); // loads zod, which is slow
   return parsePolicy(path, bytes);
 }

@@ -30,8 +30,8 @@ export type PolicyRules<K = KeySource> = {
 /** The bytes of a key or of certificates, and where they come from. */
 export type PolicyKey = PemFile;
 
-/** A policy whose files have been read. */
-export type OpenPolicy = PolicyRules<PolicyKey> & { readonly path: string };
+/** A policy whose files have been read. `sha256` is that of its own file, hex. */
+export type OpenPolicy = PolicyRules<PolicyKey> & { readonly path: string; readonly sha256: string };
 
 /** All requirements of one scope; an image has to meet all of them. */
 export type ScopedRequirements<K> = {

@@ -13,6 +13,9 @@ import {
   openKeystore,
   type Outcome,
   parseIdentity,
+  parseRegistryReference,
+  type Policy,
+  requirementsOf,
   show,
   type Store,
   storedForms,
@@ -43,6 +46,8 @@ export type AttestRequest = {
   readonly key: SigningKey | undefined;
   /** The directories of trusted keys. */
   readonly dirs: readonly string[];
+  /** It decides about images of registries, in the place of trusted keys. */
+  readonly policy: Policy | undefined;
   /** Whether this run checks signatures. */
   readonly isChecked: boolean;
 };
@@ -58,6 +63,7 @@ const refusals: ReadonlySet<string> = new Set([
   'KEY_EXPIRED',
   'KEY_REVOKED',
   'KEY_WEAK',
+  'POLICY_REFUSED',
 ]);
 
 /**
@@ -67,7 +73,7 @@ const refusals: ReadonlySet<string> = new Set([
  * @param onFailure - called when the file could not be written. @see docs/evidence.md
  */
 export function createAttestations(
-  { path, key, dirs, isChecked }: AttestRequest,
+  { path, key, dirs, policy, isChecked }: AttestRequest,
   onFailure: (error: ImageError) => void,
 ): Attestations {
   const spool = createSpool('the statements');
@@ -78,8 +84,9 @@ export function createAttestations(
     if (subject.length === 0) return;
     const name = trustName({ name: outcome.name ?? outcome.reference, source: outcome.source ?? outcome.reference });
     const signedBy = isChecked ? (outcome.signedBy ?? []) : undefined;
-    const keys = await trust.keysFor(name, signedBy ?? []);
-    const signers = signedBy && signersOf(signedBy, keys);
+    const by = policy && ruleOf(policy, outcome);
+    const keys = by ? [] : await trust.keysFor(name, signedBy ?? []);
+    const signers = signedBy?.map((signer) => signerOf(signer, by ? [by.scope] : prefixesOf(signer, keys)));
     const statement = toSafeJson({
       _type: 'https://in-toto.io/Statement/v1',
       subject,
@@ -88,9 +95,9 @@ export function createAttestations(
         verifier: { id: 'pkg:npm/longshore', version: { longshore: readVersion() } },
         timeVerified,
         resourceUri: toUri(outcome.source ?? outcome.reference),
-        policy: policyOf(name, keys),
+        policy: by?.policy ?? keysAsPolicy(name, keys),
         ...inputsOf(signers && (await store?.proofsOf(storedAs(outcome)))),
-        ...verdictOf(outcome, signers),
+        ...verdictOf(outcome, signers, by?.scope),
       },
     });
     spool.append(`${key ? await envelopeOf(statement, key) : statement}\n`);
@@ -163,8 +170,8 @@ function inputsOf(proofs: Awaited<ReturnType<Proofs['proofsOf']>> = []) {
 /** `fingerprint` of a key, or `identity` of a certificate, with its issuer. */
 type Signer = { readonly fingerprint?: string; readonly identity?: string; readonly trustedFor: readonly string[] };
 
-/** @param signers - undefined if signatures were not checked */
-function verdictOf({ error }: Outcome, signers: readonly Signer[] | undefined) {
+/** @param signers - undefined if signatures were not checked @param scope - of the policy that has decided */
+function verdictOf({ error }: Outcome, signers: readonly Signer[] | undefined, scope: string | undefined) {
   const failed = (reason: string) => ({
     verificationResult: 'FAILED',
     verifiedLevels: ['FAILED'],
@@ -173,6 +180,8 @@ function verdictOf({ error }: Outcome, signers: readonly Signer[] | undefined) {
   if (error) return failed(`${error.code}: ${show(error.message, 1000)}`);
   if (!signers) return failed('not verified: the checks of signatures were lifted by --insecure-options=image');
   const good = signers.filter(({ trustedFor }) => trustedFor.length > 0);
+  if (good.length === 0 && scope !== undefined)
+    return failed(`not verified: the policy accepts it unsigned (${scope})`);
   if (good.length === 0) return failed('not verified: none of its signers is trusted for its name');
   return {
     verificationResult: 'PASSED',
@@ -232,7 +241,7 @@ function inOrder(name: string, files: readonly KeyFile[]): readonly KeyFile[] {
 }
 
 /** That an image has to be signed by one of these keys. The digest is that of their lines, which docs/evidence.md describes. */
-function policyOf(name: string, keys: readonly Key[]) {
+function keysAsPolicy(name: string, keys: readonly Key[]) {
   const lines = new Set(keys.map(({ prefix, fingerprint }) => `${prefix} ${fingerprint}\n`));
   const sha256 = createHash('sha256')
     .update([...lines].toSorted().join(''))
@@ -240,9 +249,18 @@ function policyOf(name: string, keys: readonly Key[]) {
   return { uri: `longshore:trusted-keys/${name.split('/').map(encodeURIComponent).join('/')}`, digest: { sha256 } };
 }
 
-function signersOf(signedBy: readonly string[], keys: readonly Key[]): readonly Signer[] {
-  return signedBy.map((signer) => {
-    const prefixes = keys.filter((key) => isBy(key, signer)).map(({ prefix }) => prefix);
-    return { [parseIdentity(signer) ? 'identity' : 'fingerprint']: signer, trustedFor: [...new Set(prefixes)] };
-  });
+/** What a policy decides about an image of a registry by; undefined for other images. */
+function ruleOf(policy: Policy, { reference, source = reference }: Outcome) {
+  if (!source.startsWith('docker://')) return undefined;
+  const asked = reference.startsWith('docker://') ? reference : source;
+  const scope = requirementsOf(policy, parseRegistryReference(asked)).scope.replaceAll('"', '');
+  return { scope, policy: { uri: toUri(policy.path), digest: { sha256: policy.sha256 }, annotations: { scope } } };
+}
+
+function prefixesOf(signer: string, keys: readonly Key[]): readonly string[] {
+  return [...new Set(keys.filter((key) => isBy(key, signer)).map(({ prefix }) => prefix))];
+}
+
+function signerOf(signer: string, trustedFor: readonly string[]): Signer {
+  return { [parseIdentity(signer) ? 'identity' : 'fingerprint']: signer, trustedFor };
 }

@@ -86,14 +86,14 @@ function sourceDateEpoch({ SOURCE_DATE_EPOCH: text }: Prepared['environment']): 
 /** What `--attest` and `--attest-key` ask for. @throws USAGE */
 async function attestRequest(
   line: CommandLine,
-  { options, directories: { system, local, user } }: Prepared,
+  { options, policy, directories: { system, local, user } }: Prepared,
 ): Promise<AttestRequest | undefined> {
   const path = await valueOf(line, 'attest', requireEvidenceFile);
   const keyFile = line.values('attest-key').at(-1);
   if (path === undefined && keyFile) throw usageError('it needs --attest FILE', keyFile.option);
   if (path === undefined) return undefined;
   const dirs = [system, local, user];
-  return { path, key: keyFile && (await readKey(keyFile)), dirs, isChecked: !options.insecure.image };
+  return { path, key: keyFile && (await readKey(keyFile)), dirs, policy, isChecked: !options.insecure.image };
 }
 
 async function readKey({ text, option }: { readonly text: string; readonly option: string }): Promise<SigningKey> {
