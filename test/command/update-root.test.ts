@@ -29,7 +29,7 @@ async function open(t: ExecutionContext) {
   const environment = { ...environmentIn(directory), LONGSHORE_USER_CONFIG: at('user') };
   const update = (...args: readonly string[]) =>
     runHere(['trust', 'update-root', '--mirror', server.url, '--retries=0', ...args], environment);
-  const named = (...args: readonly string[]) => update('--root', at('root.json'), ...args);
+  const named = (...args: readonly string[]) => update('--initial-root', at('root.json'), ...args);
   return { at, server, publish, update, named, file: at(`${layer}/trustedkeys/trusted_root.json`) };
 }
 
@@ -79,7 +79,7 @@ test('a root that this version cannot use, or that others have signed, changes n
   }
   const unsigned = await update(); // by the root of the sigstore project
   t.is(unsigned.code, 5);
-  t.regex(unsigned.stderr, /^error: TRUSTED_ROOT_REFUSED: .* signed by 0\/\d keys\. .*--root/);
+  t.regex(unsigned.stderr, /^error: TRUSTED_ROOT_REFUSED: .* signed by 0\/\d keys\. .*--initial-root/);
   t.deepEqual(await readFile(file), before);
 
   await writeFile(file, 'damaged');
@@ -89,8 +89,8 @@ test('a root that this version cannot use, or that others have signed, changes n
   for (const [args, code] of [
     [['--mirror', 'ftp://example.com'], 2],
     [['--mirror', `${server.url}/?a`], 2],
-    [['--root', at('missing.json')], 4],
-    [['--root', at('.')], 8],
+    [['--initial-root', at('missing.json')], 4],
+    [['--initial-root', at('.')], 8],
     [['operand'], 2],
   ] as const) {
     const { code: got, stderr } = await named(...args);

@@ -204,7 +204,7 @@ const mixed = [
     commands: ['trust update-root'],
   },
   {
-    name: 'root',
+    name: 'initial-root',
     group: 'What to trust',
     kind: 'value',
     placeholder: 'FILE',

@@ -23,6 +23,12 @@ test('a command is found after options, and its options before it count', (t) =>
   t.deepEqual(line.argv, ['a', '--store-only=true', '--dir=/d']);
 });
 
+test('an option takes a value in every command that has it or in none: it is read before the command is known', (t) => {
+  const kinds = Map.groupBy(optionTable, ({ name }) => name);
+  for (const [name, rows] of kinds) t.is(new Set(rows.map(({ kind }) => kind === 'flag')).size, 1, name);
+  t.deepEqual(operands('trust --root key.asc'), ['key.asc']);
+});
+
 test('a command of two words is found with options between them', (t) => {
   const line = parse('image --full list --sort size');
   t.is(line.command, 'image list');

@@ -33,7 +33,7 @@ const rootBytes = 1024 * 1024;
 export const runUpdateRoot: Run = async (io, line) => {
   const { stdout, stderr, environment, signal } = io;
   const mirror = valueOf(line, 'mirror', parseMirror) ?? mirrorOfSigstore;
-  const root = await valueOf(line, 'root', readRoot);
+  const root = await valueOf(line, 'initial-root', readRoot);
   const dryRun = isOn(line, 'dry-run');
   const directories = directoriesOf(line, environment);
   const layers = layerNames.map((name) => join(directories[name], 'trustedkeys'));
