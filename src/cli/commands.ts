@@ -49,7 +49,7 @@ export const commands: readonly Command[] = [
   {
     name: 'serve',
     operands: '',
-    summary: 'Serve the store as a registry that only reads, such as a mirror for nodes',
+    summary: 'Serve the store as a registry that only reads, and as an origin of ACIs: a mirror for nodes',
     examples: [
       ['serve --auth users', 'for this machine, at http://127.0.0.1:5000; htpasswd -cB users NAME makes the file'],
       [

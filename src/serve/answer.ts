@@ -8,6 +8,8 @@ export type Asked = {
   readonly path: string;
   readonly query: URLSearchParams;
   readonly headers: IncomingHttpHeaders;
+  /** Of this server, as the client names it: `http://127.0.0.1:5000`. */
+  readonly origin: string;
   /** Aborted when the client has gone. */
   readonly signal: AbortSignal;
 };

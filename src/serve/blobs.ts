@@ -3,18 +3,28 @@ import type { FileHandle } from 'node:fs/promises';
 
 import { isImageError } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
+import type { StoredBlob } from '../store/registry-store.ts';
 import type { Store } from '../store/store.ts';
 import { debugLog } from '../system/debug.ts';
 import { errnoOf } from '../system/errno.ts';
 import { openOwnFile, stampText } from '../system/files.ts';
 import { singleFlight } from '../system/single-flight.ts';
-import { type Answer, type Asked, refusal, select } from './answer.ts';
+import { type Answer, type AnswerKind, type Asked, refusal, select } from './answer.ts';
 
 const debug = debugLog('serve');
 
 export type Blobs = {
-  /** Answers with a blob that an image of the repository, `host/name`, needs, or with a part of it. */
-  answer(store: Store, wanted: { readonly repository: string; readonly digest: Digest }, asked: Asked): Promise<Answer>;
+  /**
+   * Answers with a file of `blobs/sha256`, or with a part of it; undefined if it is missing or damaged.
+   *
+   * @param headers - of the answer, besides those of every file.
+   */
+  readonly answer: (
+    store: Pick<Store, 'digestPath' | 'digestState'>,
+    blob: StoredBlob,
+    asked: Pick<Asked, 'headers' | 'signal'>,
+    about: { readonly kind: AnswerKind; readonly headers: Readonly<Record<string, string>> },
+  ) => Promise<Answer | undefined>;
 };
 
 /** Hashes a file by sha256, in a thread. */
@@ -63,7 +73,7 @@ export function createBlobs(hashFile: HashFile): Blobs {
 
   /** The open file, if it is what the index knows, or was hashed. */
   const openSound = async (
-    store: Store,
+    store: Pick<Store, 'digestPath' | 'digestState'>,
     digest: Digest,
     size: number,
     signal: AbortSignal,
@@ -88,30 +98,23 @@ export function createBlobs(hashFile: HashFile): Blobs {
     stat !== undefined && sound.get(digest) === stampText(stat);
 
   return {
-    async answer(store, { repository, digest }, { headers, signal }) {
-      const size = await store.sizeIn(digest, repository);
-      if (size === undefined)
-        return refusal(404, 'BLOB_UNKNOWN', `the store has no image of ${repository} with ${digest}`);
+    async answer(store, { digest, size }, { headers, signal }, about) {
+      const { kind } = about;
       const etag = `"${digest}"`;
-      const about = { etag, 'docker-content-digest': digest, 'accept-ranges': 'bytes' };
+      const shared = { ...about.headers, etag, 'accept-ranges': 'bytes' };
       const selection = select(headers, etag, size);
-      if (selection.status === 304) return { kind: 'blob', status: 304, headers: about };
+      if (selection.status === 304) return { kind, status: 304, headers: shared };
       const file = await openSound(store, digest, size, signal);
-      if (!file) return refusal(404, 'BLOB_UNKNOWN', `the file of ${digest} is missing or damaged in the store`);
+      if (!file) return undefined;
       if (selection.status === 416) {
         await file.close();
-        return {
-          ...refusal(416, 'UNSUPPORTED', `it has ${size} bytes`),
-          headers: { 'content-range': `bytes */${size}` },
-        };
+        return refusal(416, 'UNSUPPORTED', `it has ${size} bytes`, { 'content-range': `bytes */${size}` });
       }
       const { status, from, to } = selection;
       const range = status === 206 && { 'content-range': `bytes ${from}-${to - 1}/${size}` };
       return {
-        kind: 'blob',
-        status,
-        headers: { ...about, 'content-type': 'application/octet-stream', 'content-length': to - from, ...range },
-        body: { file, from, to },
+        ...{ kind, status, body: { file, from, to } },
+        headers: { 'content-type': 'application/octet-stream', ...shared, ...range },
       };
     },
   };

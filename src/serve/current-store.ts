@@ -1,6 +1,9 @@
 import { lstatSync } from 'node:fs';
 
-import type { Store } from '../store/store.ts';
+import type { Proof } from '../image/proof.ts';
+import { parseNamedReference, registryImageName } from '../image/registry-reference.ts';
+import type { RegistryImage } from '../store/registry-store.ts';
+import type { Store, StoredImage } from '../store/store.ts';
 import { debugLog } from '../system/debug.ts';
 
 const debug = debugLog('serve');
@@ -82,4 +85,106 @@ export async function followStore(index: string, open: () => Promise<Store>): Pr
 function inodeOf(path: string): string {
   const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
   return stat ? `${stat.dev} ${stat.ino}` : '';
+}
+
+/** A stored image, as it is judged: by its own name, or that of its repository. */
+export type Candidate = Pick<StoredImage, 'name' | 'source' | 'verified' | 'weak'> & {
+  /** Of the manifest and the index of an image of a registry. */
+  readonly digests?: readonly string[];
+};
+
+/** Whether an image may be served. */
+export type Accept = (image: Candidate, proofs: readonly Proof[]) => Promise<boolean>;
+
+/** How long an answer counts: keys that are no longer trusted are noticed by then. */
+const acceptedMs = 10_000;
+const maxAnswers = 10_000;
+/** Images that are judged side by side. */
+const width = 64;
+
+/** The same store, as if it had those images only that are accepted. It is asked for images by name, and never for all of them. */
+export function acceptedOnly(store: Store, accept: Accept, nowMs: () => number): Store {
+  const answers = new Map<string, { readonly isAccepted: Promise<boolean>; readonly untilMs: number }>();
+
+  const judge = async (id: string, candidate: Candidate): Promise<boolean> =>
+    accept(candidate, await store.proofsOf(id));
+  const isAccepted = (id: string, candidate: Candidate, importedAtMs: number): Promise<boolean> => {
+    const key = `${id} ${candidate.digests?.join(' ') ?? ''} ${importedAtMs}`;
+    let answer = answers.get(key);
+    if (!answer || answer.untilMs <= nowMs()) {
+      answer = { isAccepted: judge(id, candidate), untilMs: nowMs() + acceptedMs };
+      answer.isAccepted.catch(() => answers.delete(key));
+      answers.delete(key);
+      answers.set(key, answer);
+      const [oldest] = answers.keys();
+      if (answers.size > maxAnswers && oldest !== undefined) answers.delete(oldest);
+    }
+    return answer.isAccepted;
+  };
+  const ofRegistry = (image: RegistryImage): Promise<boolean> => {
+    const digests = [image.manifest, image.index].flatMap((one) => (one ? [one.digest] : []));
+    return isAccepted(image.reference, { ...image, name: nameOf(image.reference), digests }, image.importedAtMs);
+  };
+  const ofArchive = (image: StoredImage): Promise<boolean> => isAccepted(image.imageId, image, image.importedAtMs);
+
+  const findRegistryImage: Store['findRegistryImage'] = async (reference) => {
+    const image = await store.findRegistryImage(reference);
+    return image && (await ofRegistry(image)) ? image : undefined;
+  };
+  const imagesNeeding: Store['imagesNeeding'] = async (digest, repository, after) => {
+    let last = after;
+    for (;;) {
+      const images = await store.imagesNeeding(digest, repository, last);
+      const accepted = await chosen(images, ofRegistry);
+      last = images.at(-1)?.reference;
+      if (accepted.length > 0 || last === undefined) return accepted;
+    }
+  };
+  const tagsOf: Store['tagsOf'] = async (repository, { after, limit }) => {
+    const found: string[] = [];
+    for (let last = after; found.length < limit;) {
+      const tags = await store.tagsOf(repository, { limit, ...(last !== undefined && { after: last }) });
+      found.push(
+        ...(await chosen(tags, async (tag) => (await findRegistryImage(`${repository}:${tag}`)) !== undefined)),
+      );
+      last = tags.at(-1);
+      if (last === undefined || tags.length < limit) break;
+    }
+    return found.slice(0, limit);
+  };
+  return {
+    ...store,
+    findRegistryImage,
+    imagesNeeding,
+    tagsOf,
+    sizeIn: async (digest, repository) =>
+      (await imagesNeeding(digest, repository)).length > 0 ? store.sizeIn(digest, repository) : undefined,
+    async repositories({ after, limit }) {
+      const found: string[] = [];
+      for (let last = after; found.length < limit;) {
+        const all = await store.repositories({ limit, ...(last !== undefined && { after: last }) });
+        found.push(...(await chosen(all, async (one) => (await tagsOf(one, { limit: 1 })).length > 0)));
+        last = all.at(-1);
+        if (last === undefined || all.length < limit) break;
+      }
+      return found.slice(0, limit);
+    },
+    imagesNamed: async (name) => chosen(await store.imagesNamed(name), ofArchive),
+  };
+}
+
+async function chosen<T>(items: readonly T[], isChosen: (item: T) => Promise<boolean>): Promise<readonly T[]> {
+  const found: T[] = [];
+  for (let from = 0; from < items.length; from += width) {
+    const group = items.slice(from, from + width);
+    const answers = await Promise.all(group.map(isChosen));
+    found.push(...group.filter((_, index) => answers[index]));
+  }
+  return found;
+}
+
+/** An entry of another version may have a name that is no reference. */
+function nameOf(reference: string): string {
+  const parsed = parseNamedReference(reference);
+  return parsed ? registryImageName(parsed) : reference;
 }

@@ -43,7 +43,7 @@ export async function answerRegistry(context: RegistryContext, store: Store, ask
   if (kind === 'tags') return answerTags(store, repository, name, asked);
   if (kind === 'manifests') return answerManifest(context, store, { repository, of }, asked);
   if (!isDigest(of)) return refusal(404, 'BLOB_UNKNOWN', `no digest is "${show(of)}": sha256: and 64 hex digits`);
-  if (kind === 'blobs') return context.blobs.answer(store, { repository, digest: of }, asked);
+  if (kind === 'blobs') return answerBlob(context, store, { repository, digest: of }, asked);
   return answerReferrers(context, store, { repository, digest: of }, asked);
 }
 
@@ -148,6 +148,19 @@ function answerDocument({ digest, bytes, parsed }: Document, headers: Asked['hea
   const { status } = select({ 'if-none-match': headers['if-none-match'] }, etag, bytes.byteLength);
   if (status === 304) return { kind: 'manifest', status, headers: about };
   return { kind: 'manifest', status: 200, headers: { ...about, 'content-type': parsed.mediaType }, body: bytes };
+}
+
+async function answerBlob(
+  { blobs }: RegistryContext,
+  store: Store,
+  { repository, digest }: WantedDigest,
+  asked: Asked,
+): Promise<Answer> {
+  const size = await store.sizeIn(digest, repository);
+  if (size === undefined) return refusal(404, 'BLOB_UNKNOWN', `the store has no image of ${repository} with ${digest}`);
+  const about = { kind: 'blob', headers: { ...apiVersion, 'docker-content-digest': digest } } as const;
+  const answer = await blobs.answer(store, { digest, size }, asked, about);
+  return answer ?? refusal(404, 'BLOB_UNKNOWN', `the file of ${digest} is missing or damaged in the store`);
 }
 
 async function answerTags(store: Store, repository: string, name: string, asked: Asked): Promise<Answer> {

@@ -17,6 +17,7 @@ import { createBlobs, type HashFile } from './blobs.ts';
 import type { CurrentStore } from './current-store.ts';
 import { createDocuments } from './documents.ts';
 import { createServeMetrics, type ServeMetrics } from './metrics.ts';
+import { answerArchive, answerDiscovery } from './origin.ts';
 import { answerBase, answerCatalog, answerRegistry, type RegistryContext } from './registry.ts';
 import { createBuffers, send } from './send.ts';
 
@@ -70,7 +71,7 @@ const ownFiles = 200;
 type Handler = (asked: Asked) => Promise<Answer>;
 
 /**
- * Serves a store over HTTP, as a registry that only reads.
+ * Serves a store over HTTP, as a registry that only reads, and as an origin of the archives that it has kept.
  *
  * @throws USAGE when the address cannot be listened at; CONFIG_INVALID for a certificate or key that is none
  */
@@ -86,7 +87,9 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   const metrics = createServeMetrics(server, options.version);
   const names = new Set([listen.host.toLowerCase(), ...hosts.flatMap((name) => hostOf(name) ?? [])]);
   const authenticate = users && createAuthenticate(users, options.comparePassword, Date.now);
-  const respond = createResponder({ ...options, names, authenticate, route: createRoutes(options, metrics) });
+  const scheme = tls ? 'https' : 'http';
+  const route = createRoutes(options, metrics);
+  const respond = createResponder({ ...options, scheme, names, authenticate, route });
 
   const buffers = createBuffers();
   /** Requests without an answer, by connection. */
@@ -144,7 +147,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   const { port } = server.address() as AddressInfo; // of a TCP server
   const shownHost = listen.host.includes(':') ? `[${listen.host}]` : listen.host;
   return {
-    url: `${tls ? 'https' : 'http'}://${shownHost}:${port}`,
+    url: `${scheme}://${shownHost}:${port}`,
     async close(graceMs) {
       isEnding = true;
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
@@ -210,6 +213,7 @@ const problems: ReadonlyMap<string, string> = new Map([
 ]);
 
 type Responder = {
+  readonly scheme: 'http' | 'https';
   readonly names: ReadonlySet<string>;
   readonly authenticate: ReturnType<typeof createAuthenticate> | undefined;
   readonly route: (
@@ -219,7 +223,7 @@ type Responder = {
 };
 
 /** Decides what a request is answered with. */
-function createResponder({ names, authenticate, route, onWarning }: Responder) {
+function createResponder({ scheme, names, authenticate, route, onWarning }: Responder) {
   return async (request: IncomingMessage, signal: AbortSignal): Promise<Answer> => {
     const { method, url = '', headers, socket } = request;
     const foreign = refuseForeignHost(headers.host, socket, names);
@@ -230,6 +234,7 @@ function createResponder({ names, authenticate, route, onWarning }: Responder) {
       return refusal(414, 'UNSUPPORTED', `a path of at most ${urlLength} characters is taken`);
     const target = URL.parse(`http://localhost${url.startsWith('/') ? url : '/'}`);
     const [path = ''] = url.split('?');
+    const origin = `${scheme}://${headers.host ?? ''}`; // a name of ours, by now
     const found = url.startsWith('/') ? route(path) : undefined;
     if (!found?.isOpen) {
       const denied = await authenticate?.(headers.authorization, socket.remoteAddress ?? '');
@@ -237,7 +242,7 @@ function createResponder({ names, authenticate, route, onWarning }: Responder) {
     }
     if (!found || !target) return refusal(404, 'UNSUPPORTED', 'there is nothing at this path');
     try {
-      return await found.handler({ path: found.rest, query: target.searchParams, headers, signal });
+      return await found.handler({ path: found.rest, query: target.searchParams, headers, origin, signal });
     } catch (error) {
       if (signal.aborted) throw error;
       const failure = asImageError(error);
@@ -265,6 +270,8 @@ function createRoutes({ store, catalog, hashFile }: ServeOptions, metrics: Serve
   on('/v2/', () => Promise.resolve(answerBase()));
   on('/v2/_catalog', using(answerCatalog));
   on('/v2/*', using(answerRegistry));
+  on('/aci/*', (asked) => store.use((current) => answerArchive(context.blobs, current, asked)));
+  on('/*', (asked) => store.use((current) => answerDiscovery(current, asked)));
   on('/healthz', () => Promise.resolve({ kind: 'health', status: 200, headers: plain, body: 'ok\n' }), true);
   on('/metrics', () => metrics.answer());
   return (path) => {

@@ -127,8 +127,8 @@ export type RegistryStore = {
   repositories(page: { readonly after?: string; readonly limit: number }): Promise<readonly string[]>;
   /** The hosts that the store has a repository with this path of. */
   hostsOf(path: string): Promise<readonly string[]>;
-  /** Images of a repository, `host/name`, that need a blob: at most 64, in the order of their references. */
-  imagesNeeding(digest: Digest, repository: string): Promise<readonly RegistryImage[]>;
+  /** Images of a repository, `host/name`, that need a blob: the first 64 behind a reference, in the order of these. */
+  imagesNeeding(digest: Digest, repository: string, after?: string): Promise<readonly RegistryImage[]>;
   /** The size of a blob that an image of a repository, `host/name`, needs. */
   sizeIn(digest: Digest, repository: string): Promise<number | undefined>;
   /** As touch. */

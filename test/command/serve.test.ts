@@ -1,29 +1,37 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 
 import test, { type ExecutionContext } from 'ava';
 
+import { compileCache } from '../helpers/built.ts';
 import { makeCertificate } from '../helpers/certificates.ts';
 import { environmentIn } from '../helpers/environment.ts';
 import { startRegistry } from '../helpers/registry.ts';
+import { bin } from '../helpers/run-cli.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { fits } from '../helpers/schemas.ts';
 import { ask, usersOf } from '../helpers/serving.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
+import { until } from '../helpers/until.ts';
 
 /** A store with one image, below a directory that only its owner may enter. */
 async function openStoreToServe(t: ExecutionContext) {
   const directory = await temporaryDirectory(t);
   const registry = await startRegistry(t);
-  const { digest } = registry.putImage('team/app', '1');
+  const content = Buffer.alloc(24 * 2 ** 20); // more than a connection holds that nobody reads
+  const { digest, manifest } = registry.putImage('team/app', '1', { layers: [content] });
   const environment = { ...environmentIn(directory), LONGSHORE_INSECURE_OPTIONS: 'image' };
   const fetched = await runHere(
     ['fetch', '--keep=oci', '--platform=linux/amd64', '--progress=none', `docker://${registry.host}/team/app:1`],
     environment,
   );
   t.is(fetched.code, 0, fetched.stderr);
-  return { directory, environment, digest, path: `/v2/${registry.host}/team/app/manifests/1` };
+  const [layer] = manifest.layers.map((one) => one.digest);
+  return { directory, environment, digest, layer, path: `/v2/${registry.host}/team/app/manifests/1` };
 }
 
 type Environment = Readonly<Record<string, string>>;
@@ -112,6 +120,56 @@ test('to other machines it is served over TLS and with passwords, or to everybod
   t.is((await ask(openUrl, '/v2/_catalog', { headers: { host: 'mirror.example.com' } })).status, 200);
   t.regex((await open.stop()).stderr, /everybody who reaches 0\.0\.0\.0 can read all images of/);
 });
+
+test('only what was verified is served, if that is asked for', async (t) => {
+  const { environment, path } = await openStoreToServe(t);
+  const lifted = await runHere(['serve', '--listen=127.0.0.1:0', '--public', '--verified-only'], environment);
+  t.deepEqual([lifted.code, /--verified-only: --insecure-options=image accepts/.test(lifted.stderr)], [2, true]);
+  const { line, stop } = await start(
+    { ...environment, LONGSHORE_INSECURE_OPTIONS: 'none' },
+    '--public',
+    '--verified-only',
+  );
+  t.is((await ask(line, path)).status, 404);
+  await stop();
+  const alone = await runHere(['serve', '--policy=policy.json'], environment);
+  t.regex(alone.stderr, /USAGE: --policy: it says what --verified-only serves/);
+});
+
+test('a process ends with 0 after a signal, and at once after a second one', async (t) => {
+  const { environment, path, layer } = await openStoreToServe(t);
+  const begin = async () => {
+    const child = spawn(process.execPath, [bin, 'serve', '--listen=127.0.0.1:0', '--public'], {
+      env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: compileCache, ...environment },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    t.teardown(() => void child.kill('SIGKILL'));
+    const [line] = (await once(child.stdout, 'data')) as [Buffer];
+    return { child, ended: once(child, 'exit'), url: new URL(line.toString().trim()) };
+  };
+  const first = await begin();
+  t.is((await ask(first.url.origin, path)).status, 200);
+  first.child.kill('SIGTERM');
+  t.deepEqual(await first.ended, [0, null]);
+
+  const second = await begin();
+  const socket = connect(Number(second.url.port), '127.0.0.1').on('error', () => undefined);
+  socket.write(`GET ${path.replace(/manifests.*/, `blobs/${layer}`)} HTTP/1.1\r\nhost: localhost\r\n\r\n`);
+  await once(socket, 'readable'); // and nothing is read
+  second.child.kill('SIGTERM');
+  await until(() => isRefused(second.url));
+  t.is(second.child.exitCode, null);
+  second.child.kill('SIGTERM');
+  t.deepEqual(await second.ended, [143, null]);
+});
+
+/** Whether nobody listens any more. */
+function isRefused({ origin }: URL): Promise<boolean> {
+  return ask(origin, '/healthz').then(
+    () => false,
+    () => true,
+  );
+}
 
 test('options that cannot be meant, and a store that is not there, are said to be', async (t) => {
   const directory = await temporaryDirectory(t);

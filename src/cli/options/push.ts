@@ -96,4 +96,10 @@ export const serveRows = [
     kind: 'flag',
     help: 'Serve to everybody who reaches the address, also without TLS and passwords',
   },
+  {
+    name: 'verified-only',
+    group: 'Trust',
+    kind: 'flag',
+    help: 'Serve only what the trusted keys, or the policy, of today accept',
+  },
 ] as const satisfies readonly Omit<OptionSpec, 'commands'>[];

@@ -64,7 +64,7 @@ const mixed = [
     kind: 'value',
     placeholder: 'FILE',
     help: 'Accept images of registries as FILE says, a policy.json of containers-policy.json(5), and not by trusted keys',
-    commands: ['fetch', 'plan', 'image import', 'image verify'],
+    commands: ['fetch', 'plan', 'serve', 'image import', 'image verify'],
   },
   {
     name: 'limit',
@@ -192,7 +192,7 @@ const mixed = [
     kind: 'value',
     placeholder: 'FILE',
     help: 'Authorities of sigstore, instead of trustedkeys/trusted_root.json of the configuration',
-    commands: ['fetch', 'plan', 'image import', 'image verify'],
+    commands: ['fetch', 'plan', 'serve', 'image import', 'image verify'],
   },
   {
     name: 'mirror',

@@ -8,7 +8,7 @@ type RepositoryLookups = Pick<RegistryStore, 'tagsOf' | 'repositories' | 'hostsO
 
 /** More hosts than that are not looked at. */
 const maxHosts = 1_000;
-/** More images of one repository that share a blob are not looked at. */
+/** Images of one repository that share a blob, at a time. */
 const maxSharing = 64;
 
 /**
@@ -64,8 +64,8 @@ export function createRepositoryLookups(reader: Reader, { index }: Pick<Layout, 
       }
       return found;
     },
-    async imagesNeeding(digest, repository) {
-      const rows = await needing.all(`${repository}:`, lastOf(repository), digestDigits(digest));
+    async imagesNeeding(digest, repository, after = `${repository}:`) {
+      const rows = await needing.all(after, lastOf(repository), digestDigits(digest));
       return rows.map(toImage);
     },
     async sizeIn(digest, repository) {

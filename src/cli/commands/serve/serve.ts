@@ -1,20 +1,34 @@
 import { stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
-import { ImageError, openPool, openStore, readConfigFile, show } from '../../../internal.ts';
+import {
+  createVerifier,
+  defaultLimits,
+  ImageError,
+  judgeStored,
+  type Keystore,
+  openKeystore,
+  openPool,
+  openStore,
+  type Pool,
+  readConfigFile,
+  show,
+} from '../../../internal.ts';
 import { hostOf, isLoopback, parseUsers } from '../../../serve/access.ts';
-import { followStore } from '../../../serve/current-store.ts';
+import { type Accept, acceptedOnly, followStore } from '../../../serve/current-store.ts';
 import { type ListenAddress, startServer } from '../../../serve/serve.ts';
 import { errnoOf } from '../../../system/errno.ts';
 import type { Run } from '../../command.ts';
-import { dataDirectory } from '../../config/data-directory.ts';
+import { type Config, readConfig } from '../../config/read-config.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { usageError } from '../../options/option.ts';
-import { isOn, textOf, valueOf, valuesOf } from '../../options/read.ts';
+import { checksOf } from '../../options/policy.ts';
+import { directoriesOf, isOn, textOf, valueOf, valuesOf } from '../../options/read.ts';
 import { exitCodes } from '../../output/exit-code.ts';
 import { toSafeJson } from '../../output/table.ts';
 import { write } from '../../output/write.ts';
 import { readVersion } from '../../version.ts';
+import { storeDirectory } from '../fetch/network.ts';
 
 /** What is under way at the first signal has this long to end. */
 const graceMs = 30_000;
@@ -32,7 +46,12 @@ export const runServeCommand: Run = async (io, line) => {
   const isLocal = isLoopback(listen.host);
   if (!isLocal && !isPublic && !(tls && users)) throw unprotected(listen, line);
 
-  const dir = await dataDirectory({ dir: textOf(line, 'dir'), ...configuration(line) }, io.environment);
+  if (!isOn(line, 'verified-only') && line.values('policy').at(-1)?.option === '--policy')
+    throw usageError('it says what --verified-only serves: give that too', '--policy');
+
+  const { system, local, user, trustedRoot } = directoriesOf(line, io.environment);
+  const config = await readConfig({ system, local, user });
+  const dir = storeDirectory({ dir: textOf(line, 'dir'), config, environment: io.environment });
   const warned = new Set<string>();
   const onWarning = (message: string): void => {
     if (warned.has(message) || warned.size > maxWarnings) return;
@@ -49,13 +68,18 @@ export const runServeCommand: Run = async (io, line) => {
   }))
     onWarning(message);
 
-  await using store = await followStore(join(dir, 'index.sqlite'), async () => {
-    await requireReadable(dir, isPublic || users !== undefined);
-    return openStore({ dir, readOnly: true });
-  });
   // passwords wait for nothing else
   await using passwords = openPool({ workers: 1, sessionsPerWorker: 1 });
   await using hashes = openPool({ workers: 2, sessionsPerWorker: 1 });
+  await using keystore = isOn(line, 'verified-only')
+    ? await openKeystore({ dirs: [system, local, user], trustedRoot, onWarning })
+    : undefined;
+  const accept = keystore && (await openAccept(line, config, { keystore, pool: hashes, onWarning }));
+  await using store = await followStore(join(dir, 'index.sqlite'), async () => {
+    await requireReadable(dir, isPublic || users !== undefined);
+    const opened = await openStore({ dir, readOnly: true });
+    return accept ? acceptedOnly(opened, accept, Date.now) : opened;
+  });
   const server = await startServer({
     ...{ store, listen, tls, users, hosts, onWarning },
     catalog: isOn(line, 'catalog'),
@@ -96,12 +120,21 @@ function parseHost(text: string, option: string): string {
   return host;
 }
 
-function configuration(line: CommandLine) {
-  return {
-    'system-config': textOf(line, 'system-config'),
-    'local-config': textOf(line, 'local-config'),
-    'user-config': textOf(line, 'user-config'),
-  };
+type Judging = {
+  readonly keystore: Keystore;
+  readonly pool: Pool;
+  readonly onWarning: (message: string) => void;
+};
+
+/** What `--verified-only` accepts: what a fetch would that finds the image in the store. */
+async function openAccept(line: CommandLine, config: Config, { keystore, pool, onWarning }: Judging): Promise<Accept> {
+  const { policy, insecure, warnings } = await checksOf(line, config);
+  if (insecure.image) throw usageError('--insecure-options=image accepts what was not verified', '--verified-only');
+  warnings.forEach(onWarning);
+  const { weakKeys = false } = insecure;
+  const { signatures } = defaultLimits;
+  const verifier = createVerifier({ keystore, policy, pool, weakKeys, signatures, nowMs: Date.now });
+  return async (image, proofs) => (await judgeStored(verifier, image, proofs)).kind !== 'refused';
 }
 
 async function readTls(line: CommandLine): Promise<{ readonly cert: string; readonly key: string } | undefined> {
