@@ -4,7 +4,6 @@ import type { Store, StoredImage } from '../store/store.ts';
 import { stampFile } from '../system/files.ts';
 import { type BlobProblem, checkBlob, type ImagesContext, inParallel } from './check-blob.ts';
 import { imageEntry } from './list.ts';
-import { remakeImage } from './relist.ts';
 import { type BlobDamage, type BlobsRequest, type Repair, verifyBlobs } from './verify-blobs.ts';
 
 type ImageDamage = {
@@ -17,7 +16,7 @@ export type Damage = ImageDamage | BlobDamage;
 
 export type VerifyRequest = {
   readonly images: AsyncIterable<StoredImage> | Iterable<StoredImage>;
-  /** Blobs of registry images, and archives. */
+  /** Registry blobs. */
   readonly blobs: BlobsRequest['blobs'];
   /** Blobs hashed in parallel. */
   readonly width: number;
@@ -28,11 +27,9 @@ export type VerifyRequest = {
 };
 
 export type VerifyReport = {
-  /** Images and other blobs. */
+  /** Images and registry blobs. */
   readonly checked: number;
   readonly checkedBlobs: number;
-  /** Those of the blobs that are archives of images, as they were transferred. */
-  readonly checkedArchives: number;
   readonly bytes: number;
   /** Images in their order, then registry blobs. */
   readonly damaged: readonly Damage[];
@@ -76,7 +73,6 @@ export async function verifyImages(
   return {
     checked: checked + blobs.checked,
     checkedBlobs: blobs.checked,
-    checkedArchives: blobs.archives,
     bytes: bytes + blobs.bytes,
     damaged: [...damaged, ...blobs.damaged],
     unreferenced: unlisted + blobs.unreferenced,
@@ -100,8 +96,6 @@ async function examineImage(
   }
   if (!(await store.getImage(imageId))) return undefined; // removed while it was read
   if (!repair) return { kind: 'image', image, problem, repaired: false };
-  if (await remakeImage(context, image, signal))
-    return { kind: 'image', image, problem, repaired: await isSound(context, imageId, signal) };
   // first, since a fetch may use a listed blob without hashing it
   await store.remove(imageId, { keepsFile: problem === 'unreadable' });
   const repaired = (await repair.refetch?.(imageEntry(image))) === true && (await isSound(context, imageId, signal));

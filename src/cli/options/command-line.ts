@@ -41,11 +41,11 @@ export function parseCommandLine(
   table: readonly OptionSpec[],
   environment: Environment,
 ): CommandLine {
-  const read = tokens(args, table);
-  const positionals = read.flatMap((token) => (token.kind === 'positional' ? [token.value] : []));
-  const command = commandOf(positionals);
+  const command = commandOf(positionalsOf(tokens(args, specsFor(table, undefined))));
   const words = command === undefined ? 0 : command.split(' ').length;
   const specs = specsFor(table, command);
+  const read = tokens(args, specs); // an option of the same name may take a value in one command and none in another
+  const positionals = positionalsOf(read);
   const values = new Map(specs.map((spec) => [spec.name, valuesOf(spec, read, command, environment)]));
   return {
     command,
@@ -53,6 +53,10 @@ export function parseCommandLine(
     values: (name) => values.get(name) ?? [],
     argv: [...canonical(positionals.slice(words), read, specs, values)],
   };
+}
+
+function positionalsOf(read: readonly Token[]): readonly string[] {
+  return read.flatMap((token) => (token.kind === 'positional' ? [token.value] : []));
 }
 
 function tokens(args: readonly string[], table: readonly OptionSpec[]) {

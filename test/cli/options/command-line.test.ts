@@ -40,6 +40,11 @@ test('trust alone and its subcommands are distinguished', (t) => {
   t.is(parse('trust ./list').command, 'trust');
 });
 
+test('an option has the form that its command gives it: --root is a switch of trust, and a file for trust update-root', (t) => {
+  t.deepEqual(parse('trust --root key.asc').argv, ['key.asc', '--root=true']);
+  t.deepEqual(parse('trust update-root --root root.json').argv, ['--root=root.json']);
+});
+
 test('an option that may be repeated takes one value each time', (t) => {
   t.deepEqual(operands('fetch -f one a --from-file two b --from-file=three c -ffour'), ['a', 'b', 'c']);
   t.deepEqual(texts('fetch -f one a --from-file two b --from-file=three c -ffour', 'from-file'), [
