@@ -20,8 +20,8 @@ export type ErrorDetails = {
   /** The configuration file at `path` cannot be used. */
   CONFIG_INVALID: { readonly path: string };
 
-  /** The store does not have `asked`, and the network was not to be used. `of` is set if a key is missing in the keystore. */
-  NOT_IN_STORE: { readonly asked: string; readonly of?: 'keystore' };
+  /** The store does not have `asked`, and the network was not to be used. `of` is set if a key is missing in the keystore, or an image in an archive. */
+  NOT_IN_STORE: { readonly asked: string; readonly of?: 'keystore' | 'archive' };
   /** Several images fit `asked`; `candidates` are some of their IDs. */
   ID_AMBIGUOUS: { readonly asked: string; readonly candidates: readonly string[] };
   /** `asked` has too few digits for the start of an image ID or a digest. */

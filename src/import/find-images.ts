@@ -147,7 +147,7 @@ export async function findImages(
     images.push({ text, reference, choices: choices ?? (await choicesFor(context, descriptor, selection.choices)) });
   }
   for (const text of select.unmatched()) {
-    const error = new ImageError('NOT_IN_STORE', 'the archive has no such image', { asked: text });
+    const error = new ImageError('NOT_IN_STORE', 'the archive has no such image', { asked: text, of: 'archive' });
     images.push({ text, error });
   }
   return { images, tags, attached };

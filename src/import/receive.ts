@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 
 import type { Carried, FromImport, ToImport } from '../../workers/import/requests.ts';
+import { hasCode, ImageError, isImageError } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
 import type { Limits } from '../image/limits.ts';
 import { type Pool, workerFailed } from '../pool/pool.ts';
@@ -24,7 +25,7 @@ export type Received = { readonly carried: Carried; readonly added: readonly Dig
 
 /**
  * Has a thread read an archive of images, and puts its files into the store: as blobs that no image needs yet. They stay there also if
- * this fails later, as long as this process lives: another import goes on with them.
+ * this fails, unless the disk is full: until the garbage collection another import goes on with them.
  *
  * @param shown - shown in errors.
  * @throws as the task `importArchive`; what the pipe throws
@@ -38,10 +39,11 @@ export async function receiveArchive(
   const added: Digest[] = [];
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => undefined); // thrown once the thread has ended
-  let isFailed = false;
+  let [isFailed, isFull] = [false, false];
   const send = (message: ToImport): void => port.postMessage(message);
   const fail = (error: unknown): void => {
     isFailed = true;
+    isFull ||= hasCode(error, 'STORE_FULL');
     failed.reject(error);
     send({ kind: 'stop' });
   };
@@ -56,7 +58,10 @@ export async function receiveArchive(
         const isThere = digest
           ? await store.hasBlob(digest, size)
           : imageId && (await store.blobState(imageId)) === 'intact';
-        return send({ kind: 'place', id, ...(!isThere && { path: store.temporaryPath() }) });
+        if (isThere) return send({ kind: 'place', id });
+        const path = store.temporaryPath();
+        using _room = await store.reserve(new Map([[path, size]])); // or else it is refused: what is written next is this
+        return send({ kind: 'place', id, path });
       }
       case 'written': {
         const { id, path, digest, size, stamp } = message;
@@ -88,12 +93,20 @@ export async function receiveArchive(
     const carried = await pool.run('importArchive', request, [port2]);
     return { carried, added };
   } catch (error) {
-    return await (isFailed ? failed.promise : workerFailed(error, shown));
+    if (isFull || hasCode(error, 'STORE_FULL')) await store.discardBlobs(added); // another try needs the room
+    if (isFailed) return await failed.promise;
+    throw isImageError(error) ? withName(error, shown) : workerFailed(error, shown);
   } finally {
     signal.removeEventListener('abort', abort);
     port.close();
     pipe?.close();
   }
+}
+
+/** Says which archive is not as it should be. */
+function withName(error: ImageError, shown: string): ImageError {
+  if (!/^(?:ARCHIVE_INVALID|MANIFEST_|LIMIT_)/.test(error.code)) return error; // the others name a file
+  return new ImageError(error.code, `${shown}: ${error.message}`, error.details, { cause: error.cause });
 }
 
 /** Sends the bytes of a pipe, a piece for each time that `send` is called. */

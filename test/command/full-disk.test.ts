@@ -129,3 +129,22 @@ test('a disk that fills up although the server gave no size is told of in one li
   t.is(result.stdout, 'fetch 8\nverify 0\nother 0\n');
   t.is((await result.read('first.err')).match(/^error: STORE_FULL: .*"longshore plan"/gm)?.length, 1);
 });
+
+test('an import that does not fit lists nothing and gives back its space; with room it is done', async (t) => {
+  const result = await onSmallDisk(
+    t,
+    `mkdir -p layout/blobs/sha256; printf '{"imageLayoutVersion":"1.0.0"}' >layout/oci-layout
+    for i in 1 2 3 4 5 6 7 8 9; do
+      head -c 2000000 /dev/urandom >blob; mv blob layout/blobs/sha256/$(sha256sum blob | cut -d' ' -f1)
+    done
+    printf '{"schemaVersion":2,"manifests":[]}' >layout/index.json
+    tar -cf images.tar -C layout oci-layout blobs index.json
+    longshore image import images.tar 2>first.err; echo "import $?"
+    longshore image list --no-legend; ls store/blobs/sha256 | wc -l; ls store/tmp | wc -l
+    mount -o remount,size=64m tmpfs store
+    longshore image import images.tar 2>second.err; echo "import $?"`,
+  );
+  if (!result) return;
+  t.deepEqual(result.stdout.trim().split(/\s*\n/), ['import 8', '0', '0', 'import 0']);
+  t.regex(await result.read('first.err'), /^error: STORE_FULL: /m);
+});

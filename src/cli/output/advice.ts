@@ -168,6 +168,7 @@ function adviceForErrno(errno: string | undefined, otherwise: string): string {
 }
 
 function adviceForMissing({ asked, of }: ErrorDetails['NOT_IN_STORE']): string {
+  if (of === 'archive') return 'Without names, image import brings all that it has';
   if (of === 'keystore') return 'See what is trusted with: longshore trust list';
   if (/^sha\d+[-:]/.test(asked))
     return 'See what is there with longshore image list; other images have to be fetched by name or address';
@@ -214,10 +215,7 @@ function adviceForDenial({ url, redirectedFrom, takesNoCredentials }: ErrorDetai
 const repacking: readonly (readonly [looksLike: RegExp, advice: string])[] = [
   [/^an old tar/, 'Make it again, for example with tar --format=ustar'],
   [/volume label/, 'Make it again without --label'],
-  [
-    /^an archive of (?:docker|an OCI)/,
-    'Copy it to a registry, for example with skopeo, and fetch that: docker://HOST/NAME:TAG',
-  ],
+  [/^an archive of (?:docker|an OCI)/, 'Bring its images into the store with: longshore image import FILE'],
   [/^xz with a (?:sha256 )?check/, 'Make it again with xz --check=crc64'],
   [/^xz with the .* filter/, 'Make it again with xz and no filter but --lzma2'],
   [/^xz with a dictionary/, 'Make it again with xz -9 or less'],

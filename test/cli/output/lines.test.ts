@@ -125,7 +125,7 @@ test('the advice for a recognised but unsupported format says how to convert it'
   t.regex(line('xz with a sha256 check'), /xz --check=crc64\.$/);
   t.regex(line('xz with the x86 filter'), /no filter but --lzma2\.$/);
   t.regex(line('lzma'), /gzip, bzip2 or xz\.$/);
-  t.regex(line('an archive of docker save'), /docker:\/\/HOST\/NAME:TAG\.$/);
+  t.regex(line('an archive of docker save'), /longshore image import FILE\.$/);
   t.regex(line('HTML'), /leads to an image\.$/);
 });
 
