@@ -13,6 +13,9 @@ export {
 } from './errors.ts';
 export type { BatchEvent, EventSink, Outcome, OutcomeStatus, Totals } from './events.ts';
 export type { PushOutcome, PushTotals } from './events/push.ts';
+export type { OtherSide } from './export/bundle-contents.ts';
+export { exportImages, type ManyExport } from './export/export-images.ts';
+export { select, type Wanted } from './export/select.ts';
 export type { ImageLock as Lock, LockedImage, PullPolicy } from './fetchers/context.ts';
 export { lockedImages } from './fetchers/lock.ts';
 export { createFetcher, createFinder } from './finder.ts';
@@ -41,13 +44,7 @@ export { parseRule } from './image/sigstore/parse-rule.ts';
 export { isHttpUrl, toUri } from './image/url.ts';
 export type { ImagesContext } from './images/check-blob.ts';
 export { collect, type CollectReport } from './images/collect.ts';
-export {
-  exportImage,
-  exportRegistryImage,
-  exportRegistryImageToDirectory,
-  exportRegistryImageToStream,
-  exportToStream,
-} from './images/export.ts';
+export { exportImage, exportRegistryImage, exportRegistryImageToStream, exportToStream } from './images/export.ts';
 export { extractImage, type ExtractionReport, renderImage } from './images/extract.ts';
 export { type Entry, imageRow, listImages, type ListRequest } from './images/list.ts';
 export { prune, type PruneReport, type ToKeep } from './images/prune.ts';

@@ -19,6 +19,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   coordinator: ['fetchers', 'image', 'errors', 'events'],
   images: ['store', 'pool', 'image', 'errors'],
   bundle: ['image'],
+  export: ['images', 'bundle', 'store', 'image', 'errors'],
   fetchers: ['discovery', 'registry', 'verify', 'store', 'http', 'pool', 'image', 'errors', 'events', 'types:workers'],
   import: ['fetchers', 'registry', 'bundle', 'store', 'pool', 'image', 'errors', 'types:workers'],
   push: ['registry', 'store', 'http', 'image', 'errors', 'events'],
@@ -185,9 +186,9 @@ test('what runs the command as it is built is tested in test/command, or takes l
   );
 });
 
-test('a newcomer can find the way: 300 to 475 source files, 20 in a folder at most, of 70 to 120 lines in the median', async (t) => {
+test('a newcomer can find the way: 300 to 485 source files, 20 in a folder at most, of 70 to 120 lines in the median', async (t) => {
   const files = await Array.fromAsync(glob('{src,workers}/**/*.ts', { cwd: root }));
-  t.true(files.length >= 300 && files.length <= 475, String(files.length));
+  t.true(files.length >= 300 && files.length <= 485, String(files.length));
   const folders = Map.groupBy(files, (path) => dirname(path));
   t.deepEqual(
     [...folders].filter(([, inside]) => inside.length > 20).map(([folder]) => folder),

@@ -1,11 +1,15 @@
 import type { Digest } from '../image/digest.ts';
 import type { ImageId } from '../image/image-id.ts';
 import { type Labels, sortLabels } from '../image/labels.ts';
+import { defaultLimits } from '../image/limits.ts';
 import type { GoPlatform } from '../image/platform.ts';
 import type { Proof } from '../image/proof.ts';
 
 /** The value of the member `schema` of the document. @see docs/bundle.md */
 export const bundleSchema = 'longshore.bundle/1';
+
+/** The most images of registries, and the most archives, that a bundle has. */
+export const maxImages = defaultLimits.nodes;
 
 /** Where the document about a bundle is in it. */
 export const bundleDocument = 'longshore/bundle.json';

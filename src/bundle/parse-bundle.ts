@@ -7,12 +7,11 @@ import { describeJsonFault, parseJsonStrict } from '../image/json.ts';
 import { defaultLimits } from '../image/limits.ts';
 import { parseNamedReference } from '../image/registry-reference.ts';
 import { checkShape, formatFault } from '../image/shape.ts';
-import { type Bundle, bundleSchema } from './bundle.ts';
+import { type Bundle, bundleSchema, maxImages } from './bundle.ts';
 
 /** The most bytes that the document of a bundle has. */
 export const maxBundleBytes = 64 * 1024 * 1024;
 
-const maxImages = defaultLimits.nodes;
 const maxLeftOut = 1_000_000;
 const maxReferrers = 4096;
 const maxPlatforms = 1024;
@@ -92,21 +91,23 @@ const image = z
   .refine(({ platform, platforms }) => !platform !== !platforms, 'must have either a platform or platforms')
   .transform((found) => ({ ...found, platform: found.platform ?? { os: '', architecture: '' } }));
 
-const shape = z.object({
-  schema: z.literal(bundleSchema, `must be ${bundleSchema}`),
-  archives: z
-    .array(archive)
-    .max(maxImages)
-    .superRefine(eachOnce('imageID', ({ imageId }) => imageId)),
-  images: z
-    .array(image)
-    .max(maxImages)
-    .superRefine(eachOnce('reference', ({ reference }) => reference)),
-  leftOut: z
-    .array(z.union([digest, imageId]))
-    .max(maxLeftOut)
-    .default([]),
-});
+const shape = z
+  .object({
+    schema: z.literal(bundleSchema, `must be ${bundleSchema}`),
+    archives: z
+      .array(archive)
+      .max(maxImages)
+      .superRefine(eachOnce('imageID', ({ imageId }) => imageId)),
+    images: z
+      .array(image)
+      .max(maxImages)
+      .superRefine(eachOnce('reference', ({ reference }) => reference)),
+    leftOut: z
+      .array(z.union([digest, imageId]))
+      .max(maxLeftOut)
+      .default([]),
+  })
+  .transform(({ archives, images, leftOut }): Bundle => ({ archives, images, leftOut }));
 
 function eachOnce<T>(member: string, key: (one: T) => string): (all: readonly T[], context: z.RefinementCtx) => void {
   return (all, context) => {

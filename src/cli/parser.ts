@@ -21,7 +21,7 @@ const maxColumns = 100;
 export async function checkArguments(command: Command, argv: readonly string[]): Promise<string | undefined> {
   let isComplete = false;
   const parser = bare(argv, `longshore ${command.name}`, optionsOf(command)).command(
-    `$0 ${command.operands}`.trim(), // yargs takes a single space for an operand
+    `$0 ${isHelp(argv) ? command.operands : variadicLast(command.operands)}`.trim(), // yargs takes a single space for an operand
     command.summary,
     (options) => describe(options, command),
     () => {
@@ -34,6 +34,19 @@ export async function checkArguments(command: Command, argv: readonly string[]):
     Promise.resolve(parser.parse([...argv], {}, end)).catch(reject);
   });
   return isComplete ? undefined : printed;
+}
+
+function isHelp(argv: readonly string[]): boolean {
+  return argv.some((text) => text === '--help' || text === '-h');
+}
+
+/** As yargs counts operands: one that may be there several times has to be the last. */
+function variadicLast(operands: string): string {
+  const isVariadic = (operand: string): number => Number(operand.includes('...'));
+  return operands
+    .split(' ')
+    .toSorted((a, b) => isVariadic(a) - isVariadic(b))
+    .join(' ');
 }
 
 /** Help for several commands: all of them, or those of a group. */

@@ -1,6 +1,5 @@
 import { constants, createWriteStream } from 'node:fs';
-import { chmod, copyFile as cloneFile, type FileHandle, mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { copyFile as cloneFile, type FileHandle } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
@@ -9,6 +8,7 @@ import type { RegistryImage } from '../store/registry-store.ts';
 import type { StoredImage } from '../store/store.ts';
 import { errnoOf } from '../system/errno.ts';
 import { openOwnFile } from '../system/files.ts';
+import { type TarContent, type TarFile, writeTar } from '../system/write-tar.ts';
 import {
   blobPathOf,
   corrupt,
@@ -18,19 +18,12 @@ import {
   type ListedBlob,
   openSound,
   requireSound,
+  type SoundBlob,
 } from './check-blob.ts';
 import { type Archive, makeArchiveOf, withArchiveOf } from './registry-image.ts';
-import {
-  type LayoutFile,
-  layoutWithAttached,
-  type RegistryFormat,
-  registryLayout,
-  type TarFile,
-  writeTar,
-} from './registry-layout.ts';
+import { type LayoutFile, type RegistryFormat, registryLayout } from './registry-layout.ts';
 import { isRegistryImage } from './resolve-image.ts';
-import { type FileTarget, settleFile, writeFileTarget } from './write-file.ts';
-import { type TreeTarget, writeTree } from './write-tree.ts';
+import { type FileTarget, writeFileTarget } from './write-file.ts';
 
 /** `limits` are those for the archive of a registry image; default `defaultLimits`. */
 export type ArchiveExport = { readonly image: StoredImage | RegistryImage; readonly limits?: Limits };
@@ -109,7 +102,7 @@ export async function exportRegistryImage(
   await writeFileTarget({ ...target, outside: context.store.dir }, async (temporary) => {
     const files = await soundFiles(context, { image, format }, signal);
     const output = createWriteStream(temporary, { flags: 'wx', highWaterMark: 1024 * 1024 });
-    await writeTar(context.store, { files, output, end: true }, signal);
+    await writeTar({ files, output, end: true }, signal);
   });
   context.store.touchRegistryImage(image.reference);
 }
@@ -122,27 +115,7 @@ export async function exportRegistryImageToStream(
 ): Promise<void> {
   const files = await soundFiles(context, request, signal);
   context.store.touchRegistryImage(request.image.reference);
-  await writeTar(context.store, { files, output, end: false }, signal);
-}
-
-/** Writes a registry image as an OCI image layout that contains only this image and what is attached to it. @throws STORE_CORRUPT; as writeTree */
-export async function exportRegistryImageToDirectory(
-  context: ImagesContext,
-  { image, ...target }: Pick<RegistryExport, 'image'> & TreeTarget,
-  signal: AbortSignal,
-): Promise<void> {
-  await writeTree(context.store.dir, target, async (directory) => {
-    const writeLayoutFile = async ({ name, content }: LayoutFile): Promise<void> => {
-      const to = join(directory, name);
-      await mkdir(dirname(to), { recursive: true, mode: 0o755 });
-      if (content instanceof Uint8Array) await writeFile(to, content, { flag: 'wx' });
-      else await copyBlob(context, { ...content, to }, signal);
-      await settleFile(to);
-    };
-    await inParallel(await layoutWithAttached(context.store, image), width, writeLayoutFile, signal);
-    await chmod(directory, 0o755);
-  });
-  context.store.touchRegistryImage(image.reference);
+  await writeTar({ files, output, end: false }, signal);
 }
 
 /** Hashes the blobs of the layout. @returns its files in order. */
@@ -153,17 +126,29 @@ async function soundFiles(
 ): Promise<readonly TarFile[]> {
   const files: TarFile[] = [];
   const check = async ({ name, content }: LayoutFile, position: number): Promise<void> => {
+    const isMade = content instanceof Uint8Array;
     files[position] = {
       name,
-      content: content instanceof Uint8Array ? content : await hashBlob(context, content, signal),
+      content: isMade ? content : soundContent(context, await hashBlob(context, content, signal)),
     };
   };
   await inParallel(await registryLayout(context.store, image, format), width, check, signal);
   return files;
 }
 
+/** The bytes of exactly the file that was hashed. */
+function soundContent({ store }: ImagesContext, blob: SoundBlob): TarContent {
+  return {
+    size: blob.size,
+    async *read() {
+      await using file = await openSound(store, blob);
+      yield* file.createReadStream({ highWaterMark, autoClose: false }) as AsyncIterable<Buffer>;
+    },
+  };
+}
+
 /** Copies a blob to a file that must not exist, and hashes the copy. @throws STORE_CORRUPT; system errors of `to` */
-async function copyBlob(
+export async function copyBlob(
   context: ImagesContext,
   { id, size, to }: ListedBlob & { readonly to: string },
   signal: AbortSignal,

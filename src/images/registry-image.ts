@@ -206,16 +206,20 @@ export async function readIndex(
   return (await readNamed(store, index)).manifests;
 }
 
+/** A part of an image: a manifest or an index, or a blob that is none. */
+export type TreePart = StoredDescriptor & { readonly isDocument: boolean };
+
 /** A document and everything that it leads to, each once. @throws STORE_CORRUPT */
-export async function readTree(store: Store, root: StoredDescriptor): Promise<readonly StoredDescriptor[]> {
-  const found = new Map([[root.digest, root]]);
+export async function readTree(store: Store, root: StoredDescriptor): Promise<readonly TreePart[]> {
+  const found = new Map<Digest, TreePart>([[root.digest, { ...root, isDocument: true }]]);
   const visit = async (document: StoredDescriptor, depth: number): Promise<void> => {
     if (depth > defaultLimits.indexDepth) throw corrupt(store, { id: document.digest }, 'wrong hash');
     const { blobs, manifests = [] } = await readNamed(store, document);
-    for (const blob of blobs) found.set(blob.digest, blob);
+    for (const blob of blobs)
+      if (!found.get(blob.digest)?.isDocument) found.set(blob.digest, { ...blob, isDocument: false });
     for (const { digest, mediaType, size } of manifests) {
-      if (found.has(digest)) continue;
-      const child = { digest, mediaType, size };
+      if (found.get(digest)?.isDocument) continue;
+      const child = { digest, mediaType, size, isDocument: true };
       found.set(digest, child);
       await visit(child, depth + 1);
     }

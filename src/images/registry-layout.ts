@@ -1,12 +1,7 @@
-import { Readable, type Writable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-
-import type { Pack } from 'tar-stream';
-
 import { parseRegistryReference } from '../image/registry-reference.ts';
-import type { Referrer, RegistryImage } from '../store/registry-store.ts';
+import type { Referrer, RegistryImage, StoredDescriptor } from '../store/registry-store.ts';
 import type { Store } from '../store/store.ts';
-import { type ListedBlob, openSound, type SoundBlob } from './check-blob.ts';
+import type { ListedBlob } from './check-blob.ts';
 import { forThisMachine, readParts, readTree } from './registry-image.ts';
 
 /** Formats in which other tools read an image. @see OCI image-spec, image-layout.md; docker save */
@@ -16,7 +11,8 @@ export type RegistryFormat = 'oci' | 'docker';
 export type LayoutFile = { readonly name: string; readonly content: Uint8Array | ListedBlob };
 
 /**
- * The files of a layout with this one image, without duplicates. It has the OCI manifest, but not the index that it was
+ * The files of an archive with this one image, without duplicates, and without what is attached to it: programs that load an archive
+ * take no name, and refuse one of several images. It has the OCI manifest, but not the index that it was
  * chosen from, since the other manifests of that are missing. An index that is kept with everything in it is there with all
  * of that; the format of docker has the image for this machine only.
  *
@@ -30,66 +26,85 @@ export async function registryLayout(
   return eachOnce(await (format === 'oci' ? ociLayout(store, image) : dockerLayout(store, image)));
 }
 
-/**
- * The same in the format of OCI, with what is attached to the image, such as signatures. Programs find that by its `subject` if
- * index.json lists it, and the image by its name: an archive has the image alone, since those that load one take no name.
- *
- * @throws as registryLayout
- */
-export async function layoutWithAttached(store: Store, image: RegistryImage): Promise<readonly LayoutFile[]> {
-  return eachOnce(await ociLayout(store, image, image.referrers));
-}
-
 function eachOnce(files: readonly LayoutFile[]): readonly LayoutFile[] {
   return [...new Map(files.map((file) => [file.name, file])).values()];
 }
 
-async function ociLayout(
-  store: Store,
-  image: RegistryImage,
-  attached: readonly Referrer[] = [],
-): Promise<readonly LayoutFile[]> {
-  const manifest = image.oci ?? image.manifest;
-  const { platform } = image;
-  const name = nameOf(image);
-  const annotations = { 'org.opencontainers.image.ref.name': name, 'io.containerd.image.name': name };
-  const index = {
-    schemaVersion: 2,
-    mediaType: 'application/vnd.oci.image.index.v1+json',
-    manifests: [
-      { ...manifest, ...(platform.os !== '' && { platform }), annotations },
-      ...attached.map((one) => attachedEntry(image, one)),
-    ],
-  };
-  const trees = await Promise.all([manifest, ...attached].map((root) => readTree(store, root)));
+async function ociLayout(store: Store, image: RegistryImage): Promise<readonly LayoutFile[]> {
+  const tree = await readTree(store, image.oci ?? image.manifest);
   return [
-    { name: 'oci-layout', content: asJson({ imageLayoutVersion: '1.0.0' }) },
-    { name: 'index.json', content: asJson(index) },
-    ...trees.flat().map(({ digest, size }) => {
-      return { name: `blobs/sha256/${hex(digest)}`, content: { id: digest, size } };
-    }),
+    ...layoutHead(indexEntries(image, [])),
+    ...tree.map(({ digest, size }) => ({ name: `blobs/sha256/${hex(digest)}`, content: { id: digest, size } })),
   ];
 }
 
-/** What index.json says of a manifest that is attached: it has a name only where it was found by its tag. */
-function attachedEntry({ reference }: RegistryImage, { mediaType, digest, size, artifactType, tag }: Referrer): object {
+/** An entry of `manifests` in index.json. */
+export type IndexEntry = StoredDescriptor & { readonly annotations?: Readonly<Record<string, string>> };
+
+/** What index.json says of an image, and of what is attached to it. */
+export function indexEntries(image: RegistryImage, attached: readonly Referrer[]): readonly IndexEntry[] {
+  const { platform } = image;
+  const name = nameOf(image);
+  const annotations = { [refName]: name, [containerdName]: name };
+  const { mediaType, digest, size } = image.oci ?? image.manifest;
+  const entry = { mediaType, digest, size, ...(platform.os !== '' && { platform }), annotations };
+  return [entry, ...attached.map((one) => attachedEntry(image, one))];
+}
+
+/** The annotation by which a layout names an image. @see OCI image-spec, annotations.md */
+export const refName = 'org.opencontainers.image.ref.name';
+
+/** The same for containerd. */
+export const containerdName = 'io.containerd.image.name';
+
+/** The files that make a layout of blobs. */
+export function layoutHead(entries: readonly object[]): readonly LayoutFile[] {
+  const index = { schemaVersion: 2, mediaType: 'application/vnd.oci.image.index.v1+json', manifests: entries };
+  return [
+    { name: 'oci-layout', content: asJson({ imageLayoutVersion: '1.0.0' }) },
+    { name: 'index.json', content: asJson(index) },
+  ];
+}
+
+/** It has a name only where it was found by its tag. */
+function attachedEntry(
+  { reference }: RegistryImage,
+  { mediaType, digest, size, artifactType, tag }: Referrer,
+): IndexEntry {
   const { host, repository } = parseRegistryReference(reference);
-  const annotations = { 'org.opencontainers.image.ref.name': `${host}/${repository}:${tag}` };
   return {
     ...{ mediaType, digest, size },
     ...(artifactType !== '' && { artifactType }),
-    ...(tag !== undefined && { annotations }),
+    ...(tag !== undefined && { annotations: { [refName]: `${host}/${repository}:${tag}` } }),
   };
 }
 
-/** The layers are as they were transferred: programs that load them recognise the compression by its magic bytes. */
-async function dockerLayout(store: Store, listed: RegistryImage): Promise<readonly LayoutFile[]> {
+async function dockerLayout(store: Store, image: RegistryImage): Promise<readonly LayoutFile[]> {
+  const parts = await dockerParts(store, image);
+  return [{ name: 'manifest.json', content: asJson([parts.entry]) }, ...parts.files];
+}
+
+/** An image as `manifest.json` of docker save has it. */
+export type DockerEntry = {
+  readonly Config: string;
+  readonly RepoTags: readonly string[];
+  readonly Layers: readonly string[];
+};
+
+/**
+ * The entry of an image for this machine, and the files that it names. The layers are as they were transferred: programs that load them
+ * recognise the compression by its magic bytes.
+ */
+export async function dockerParts(
+  store: Store,
+  listed: RegistryImage,
+): Promise<{ readonly entry: DockerEntry; readonly files: readonly LayoutFile[] }> {
   const image = await forThisMachine(store, listed);
   const { config, layers } = await readParts(store, image.manifest);
   const configFile = { name: `${hex(config.digest)}.json`, content: { id: config.digest, size: config.size } };
   const layerFiles = layers.map(({ digest, size }) => ({ name: `${hex(digest)}.tar`, content: { id: digest, size } }));
   const entry = { Config: configFile.name, RepoTags: tagsOf(image), Layers: layerFiles.map(({ name }) => name) };
-  return [{ name: 'manifest.json', content: asJson([entry]) }, configFile, ...layerFiles];
+  return { entry, files: [configFile, ...layerFiles] };
 }
 
 /** The reference; one with the digest of an index gets that of the manifest, since the rest of the index is missing. */
@@ -107,56 +122,6 @@ function hex(digest: string): string {
   return digest.slice('sha256:'.length);
 }
 
-function asJson(value: unknown): Uint8Array {
+export function asJson(value: unknown): Uint8Array {
   return Buffer.from(JSON.stringify(value));
-}
-
-/** A regular file in a tar: bytes, or a blob that was hashed. */
-export type TarFile = { readonly name: string; readonly content: Uint8Array | SoundBlob };
-
-type TarRequest = {
-  readonly files: readonly TarFile[];
-  readonly output: Writable;
-  /** Whether to end the output after the archive. */
-  readonly end: boolean;
-};
-
-/** Constant, so that the same files make the same archive. */
-const attributes = { mode: 0o644, mtime: new Date(0) };
-
-/** Writes files as a tar, one after another, with back-pressure. @throws STORE_CORRUPT */
-export async function writeTar(store: Store, { files, output, end }: TarRequest, signal: AbortSignal): Promise<void> {
-  const { pack } = await import('tar-stream'); // only exports need it
-  const archive = pack();
-  archive.on('error', () => undefined); // thrown where it is written or read, if that has begun
-  const written = pipeline(Readable.from(chunksOf(archive), { objectMode: false }), output, { end, signal });
-  // The archive must not wait for an output that has failed. The failure is thrown where `written` is awaited.
-  written.catch((error: unknown) => archive.destroy(error instanceof Error ? error : undefined));
-  try {
-    for (const file of files) await writeEntry(store, archive, file);
-    archive.finalize();
-  } catch (error) {
-    archive.destroy(error instanceof Error ? error : undefined);
-    await written; // throws the first failure: that of the file, or of the output
-    throw error;
-  }
-  await written;
-}
-
-/**
- * Reads the archive by a generator in a Readable. The archive's own `pipe` would always end the output. And with a
- * plain generator the pipeline waits for a blocked output even after an abort, if it is not to end that output.
- */
-async function* chunksOf(archive: Pack): AsyncGenerator<Uint8Array> {
-  for await (const chunk of archive as AsyncIterable<Uint8Array>) yield chunk;
-}
-
-async function writeEntry(store: Store, archive: Pack, { name, content }: TarFile): Promise<void> {
-  if (content instanceof Uint8Array) {
-    await pipeline(Readable.from([content]), archive.entry({ ...attributes, name, size: content.byteLength }));
-    return;
-  }
-  await using file = await openSound(store, content);
-  const source = file.createReadStream({ highWaterMark: 1024 * 1024, autoClose: false });
-  await pipeline(source, archive.entry({ ...attributes, name, size: content.size }));
 }

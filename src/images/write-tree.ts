@@ -55,7 +55,7 @@ export async function writeTree<T>(
 }
 
 /** @param place - the path of the target with symlinks above it resolved. */
-async function checkPlace(storeDir: string, target: string, place: string): Promise<void> {
+export async function checkPlace(storeDir: string, target: string, place: string): Promise<void> {
   if (resolve(target) === dirname(resolve(target))) throw refused(target, 'is the root of the filesystem');
   const store = await realpath(storeDir);
   if (isWithin(place, store)) throw refused(target, 'is in the store');

@@ -118,7 +118,7 @@ test('zsh accepts its script, which completes the command', async (t) => {
   const [name, first = '', second = '', third = ''] = stdout.split(/^== .*$/m);
   t.is(name, '_longshore\n');
   t.regex(first, /^fetch:Bring images/m);
-  t.regex(second, /^export:Write an image/m);
+  t.regex(second, /^export:Write images/m);
   t.notRegex(second, /^fetch:/m);
   t.regex(third, /^--keep=\[.*\]:value:\(aci oci both\)$/m);
   t.regex(third, /^\*: :_files$/m);

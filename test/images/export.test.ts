@@ -1,17 +1,14 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { PassThrough, Readable, Writable } from 'node:stream';
+import { PassThrough, Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import { pipeline } from 'node:stream/promises';
 
 import test, { type ExecutionContext } from 'ava';
-import { extract } from 'tar-stream';
 
 import {
   exportImage,
   exportRegistryImage,
-  exportRegistryImageToDirectory,
   exportRegistryImageToStream,
   exportToStream,
 } from '../../src/images/export.ts';
@@ -21,6 +18,7 @@ import { damageFile } from '../helpers/damage.ts';
 import { asJson, describe, digestOf, putBytes, putRegistryImage } from '../helpers/registry-image.ts';
 import { storeContext } from '../helpers/store-context.ts';
 import { putImage, temporaryDirectory } from '../helpers/stored.ts';
+import { untar } from '../helpers/untar.ts';
 
 const never = new AbortController().signal;
 
@@ -151,16 +149,6 @@ test('no file of the store is replaced, and none is written into it', async (t) 
   t.deepEqual(await readdir(dir), before);
 });
 
-/** The files of a tar by their names. */
-async function untar(bytes: Uint8Array): Promise<Map<string, Buffer>> {
-  const files = new Map<string, Buffer>();
-  const entries = extract();
-  const reading = pipeline(Readable.from([bytes]), entries);
-  for await (const entry of entries) files.set(entry.header.name, await buffer(entry));
-  await reading;
-  return files;
-}
-
 async function context(t: ExecutionContext) {
   const stored = await storeContext(t);
   const dir = await temporaryDirectory(t);
@@ -265,30 +253,6 @@ test('the same image makes the same archive, to a file and to a stream, which st
   }
 });
 
-test('a directory becomes an OCI layout of readable files; an existing one is kept unless it may be replaced', async (t) => {
-  const { store, pool, dir } = await context(t);
-  const image = await putRegistryImage(store);
-  const target = join(dir, 'layout');
-  const write = (overwrite: boolean) =>
-    exportRegistryImageToDirectory({ store, pool }, { image, target, overwrite }, never);
-  await write(false);
-  t.deepEqual((await readdir(target)).sort(), ['blobs', 'index.json', 'oci-layout']);
-  t.deepEqual(
-    (await readdir(join(target, 'blobs/sha256'))).sort(),
-    image.blobs.map((digest) => digest.slice(7)).sort(),
-  );
-  t.deepEqual(
-    await Promise.all([target, join(target, 'index.json')].map(async (path) => (await stat(path)).mode & 0o777)),
-    [0o755, 0o644],
-  );
-  await t.throwsAsync(write(false), { code: 'USAGE' });
-  await writeFile(join(target, 'old'), '');
-  await write(true);
-  t.false((await readdir(target)).includes('old'));
-  const inside = { image, target: join(store.dir, 'layout'), overwrite: false };
-  await t.throwsAsync(exportRegistryImageToDirectory({ store, pool }, inside, never), { code: 'USAGE' });
-});
-
 for (const kind of ['flip', 'cut', 'unlink'] as const) {
   test(`after ${kind} of any blob nothing is exported, and nothing is left`, async (t) => {
     const { store, pool, dir, write } = await context(t);
@@ -304,8 +268,6 @@ for (const kind of ['flip', 'cut', 'unlink'] as const) {
         await t.throwsAsync(exportRegistryImageToStream({ store, pool }, request, never), { code: 'STORE_CORRUPT' });
         t.is(output.readableLength, 0);
       }
-      const target = { image, target: join(dir, 'layout'), overwrite: false };
-      await t.throwsAsync(exportRegistryImageToDirectory({ store, pool }, target, never), { code: 'STORE_CORRUPT' });
       await writeFile(path, good);
     }
     t.deepEqual(await readdir(dir), []);

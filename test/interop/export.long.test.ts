@@ -7,8 +7,10 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { exportRegistryImage, exportRegistryImageToDirectory } from '../../src/images/export.ts';
+import { exportImages, type ManyExport } from '../../src/export/export-images.ts';
+import { exportRegistryImage } from '../../src/images/export.ts';
 import type { RegistryFormat } from '../../src/images/registry-layout.ts';
+import type { RegistryImage } from '../../src/store/registry-store.ts';
 import { buildTar } from '../helpers/archive.ts';
 import { attachedTag, putAttached, serveReferrers } from '../helpers/attached.ts';
 import type { TestDescriptor } from '../helpers/registry.ts';
@@ -35,6 +37,10 @@ function testWith(programs: readonly string[], title: string, body: (t: Executio
   const missing = lacks(...programs);
   if (missing.length === 0) test(title, body);
   else test.skip(`${title} (not installed: ${missing.join(', ')})`, body);
+}
+
+function toDirectory(image: RegistryImage, target: string): ManyExport {
+  return { selection: { images: [image], archives: [] }, target: { kind: 'directory', target, overwrite: false } };
 }
 
 /** An image of two layers, each with a file, and the ways to write it. The upper one is gzipped, or zstd. */
@@ -69,7 +75,7 @@ async function exporter(t: ExecutionContext, upper: 'gzip' | 'zstd') {
     },
     directory: async (): Promise<string> => {
       const target = join(dir, 'layout');
-      await exportRegistryImageToDirectory(context, { image, target, overwrite: false }, never);
+      await exportImages(context, toDirectory(image, target), never);
       return target;
     },
   };
@@ -118,7 +124,7 @@ testWith(
 
     const layout = join(directory, 'layout');
     const request = { image: listed, overwrite: false };
-    await exportRegistryImageToDirectory({ store, pool: sharedPool }, { ...request, target: layout }, never);
+    await exportImages({ store, pool: sharedPool }, toDirectory(listed, layout), never);
     const named = async (name: string): Promise<unknown> =>
       JSON.parse(await run('skopeo', 'inspect', '--raw', `oci:${layout}:${registry.host}/${name}`));
     t.deepEqual(await named('app:1'), app.manifest);

@@ -33,18 +33,22 @@ export const imageCommands: readonly Command[] = [
   },
   {
     name: 'image export',
-    operands: '<IMAGE> <FILE>',
-    summary: 'Write an image to a file, uncompressed, or one of a registry as a tar; - is the standard output',
+    operands: '[IMAGE...] <FILE>',
+    summary: 'Write images to a file, to a directory as an OCI layout, or to standard output, which is -',
     examples: [
-      ['image export example.com/app:1.0 app.aci', 'its sha512 is the image ID'],
-      [
-        'image export docker://busybox:1 busybox.tar',
-        'an OCI archive; with a slash at the end, a directory, with what is attached',
-      ],
+      ['image export example.com/app:1.0 app.aci', 'the uncompressed archive: its sha512 is the image ID'],
+      ['image export docker://busybox:1 busybox.tar', 'an image of a registry as an OCI archive'],
       ['image export --format=aci docker://busybox:1 busybox.aci', 'the archive that --keep=both would have kept'],
-      ['image export --format=docker docker://busybox:1 - | docker load', 'for docker'],
+      ['image export -f images.txt --compress=zstd images.tar.zst', 'what a list names; a bundle if ACIs are among it'],
+      [
+        'image export --all --without there.json update.tar',
+        'what the other side lacks, by its image list --output=json',
+      ],
+      ['image export --all layout/', 'a directory, which is added to if it is an OCI layout'],
+      ['image export --all --format=oci-archive - | ctr -n k8s.io images import -', 'into containerd'],
+      ['image export --all --format=docker-archive - | podman load', 'into podman or docker'],
     ],
-    load: () => load(import('./export.ts').then(({ exportOne }) => exportOne)),
+    load: () => load(import('./export.ts').then(({ exportCommand }) => exportCommand)),
   },
   {
     name: 'image import',

@@ -53,29 +53,46 @@ export const prune: Subcommand = (line, io) => {
 
 type Sources = { readonly lists: readonly string[]; readonly lock: string | undefined; readonly store: Store };
 
-/** Selections of tags mean those that the store has. @throws USAGE, LIST_INVALID, CONFIG_INVALID, and as chooseTags */
+/** @throws USAGE, LIST_INVALID, CONFIG_INVALID, and as chooseTags */
 async function readToKeep(
   io: Io,
   line: CommandLine,
   { lists, lock, store }: Sources,
 ): Promise<{ readonly keep: readonly ToKeep[]; readonly failures: readonly Failure[] }> {
-  const names = namesOf(line);
-  const { errors, ...requests } = await readRequests({ asked: [], lists, names, io });
-  if (errors.length > 0) return { keep: [], failures: errors };
-  const apps = await chooseTags(requests, tagsInStore(store), io.signal);
-  const workingDirectory = process.cwd();
-  const isFileIn = createFileChecks();
-  const keep: ToKeep[] = apps.map(({ image, type = 'guess', directory = workingDirectory, platform = [] }) => ({
-    asked: showReference(image),
-    reference: parseReference(image, { type, directory, names, isFile: isFileIn(directory) }),
-    platforms: platform.map((text) => parsePlatformChoice(text)),
-  }));
-  if (lock !== undefined) {
+  const { listed, failures } = await readListed(io, line, { lists, store });
+  const keep: ToKeep[] = [...listed];
+  if (lock !== undefined && failures.length === 0) {
     const { readLockFile } = await import('../fetch/lock-file.ts');
     const file = await readLockFile(lock, true);
     for (const [asked, locked] of file?.images ?? []) keep.push({ asked, locked });
   }
-  return { keep, failures: [] };
+  return { keep, failures };
+}
+
+type Listed = Extract<ToKeep, { readonly reference: unknown }>;
+
+/**
+ * What lists name, to be found in the store. Selections of tags mean those that the store has.
+ *
+ * @returns failures instead for what cannot be understood. @throws USAGE, LIST_INVALID, and as chooseTags
+ */
+export async function readListed(
+  io: Io,
+  line: CommandLine,
+  { lists, store }: Pick<Sources, 'lists' | 'store'>,
+): Promise<{ readonly listed: readonly Listed[]; readonly failures: readonly Failure[] }> {
+  const names = namesOf(line);
+  const { errors, ...requests } = await readRequests({ asked: [], lists, names, io });
+  if (errors.length > 0) return { listed: [], failures: errors };
+  const apps = await chooseTags(requests, tagsInStore(store), io.signal);
+  const workingDirectory = process.cwd();
+  const isFileIn = createFileChecks();
+  const listed = apps.map(({ image, type = 'guess', directory = workingDirectory, platform = [] }) => ({
+    asked: showReference(image),
+    reference: parseReference(image, { type, directory, names, isFile: isFileIn(directory) }),
+    platforms: platform.map((text) => parsePlatformChoice(text)),
+  }));
+  return { listed, failures: [] };
 }
 
 function asJson({ images, kept, imageBytes, garbage }: PruneReport, dryRun: boolean): string {
