@@ -40,9 +40,16 @@ test('trust alone and its subcommands are distinguished', (t) => {
   t.is(parse('trust ./list').command, 'trust');
 });
 
-test('an option has the form that its command gives it: --root is a switch of trust, and a file for trust update-root', (t) => {
-  t.deepEqual(parse('trust --root key.asc').argv, ['key.asc', '--root=true']);
-  t.deepEqual(parse('trust update-root --root root.json').argv, ['--root=root.json']);
+test('an option has the form that its command gives it, whatever another command has by that name', (t) => {
+  const other = { name: 'root', group: 'Other', kind: 'value', help: '', commands: ['fetch'] } as const;
+  for (const table of [
+    [...optionTable, other],
+    [other, ...optionTable],
+  ]) {
+    const argv = (line: string) => parseCommandLine(line.split(' '), table, {}).argv;
+    t.deepEqual(argv('trust --root key.asc'), ['key.asc', '--root=true']);
+    t.deepEqual(argv('fetch --root one two'), ['two', '--root=one']);
+  }
 });
 
 test('an option that may be repeated takes one value each time', (t) => {
