@@ -133,7 +133,8 @@ for (const path of paths) {
     for (const [command, args] of Object.entries(commands)) {
       if (/^(downloads|tmp)/.test(path) && readingOnly.includes(command)) continue;
       say({ path, kind, command });
-      const { code, stderr } = await runHere([...args, '--dir', store]);
+      // one thread, which is started for each command anew
+      const { code, stderr } = await runHere([...args, '--dir', store], { LONGSHORE_WORKERS: '1' });
       say({ path, kind, command, code, stderr, untouched: await isUntouched() } satisfies Ran);
     }
   }

@@ -34,16 +34,8 @@ const sources = [join(root, 'src'), join(root, 'workers')];
 
 /** Reads the entry with the compiler. @param entry - relative to the package, such as `src/index.ts`. */
 export function readSurface(entry: string): readonly Exported[] {
-  const config = ts.getParsedCommandLineOfConfigFile(
-    join(root, 'tsconfig.build.json'),
-    {},
-    {
-      ...ts.sys,
-      onUnRecoverableConfigFileDiagnostic: () => undefined,
-    },
-  );
+  program ??= openProgram();
   const path = join(root, entry);
-  const program = ts.createProgram([path], config?.options ?? {});
   const checker = program.getTypeChecker();
   const file = program.getSourceFile(path);
   const module = file && checker.getSymbolAtLocation(file);
@@ -53,6 +45,16 @@ export function readSurface(entry: string): readonly Exported[] {
   return exported
     .map(({ symbol, target }) => describe(checker, symbol.name, target, names))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** Of both entries and all that they import, read once: that takes seconds. */
+let program: ts.Program | undefined;
+
+function openProgram(): ts.Program {
+  const host = { ...ts.sys, onUnRecoverableConfigFileDiagnostic: () => undefined };
+  const config = ts.getParsedCommandLineOfConfigFile(join(root, 'tsconfig.build.json'), {}, host);
+  if (!config) throw new Error('tsconfig.build.json cannot be read');
+  return ts.createProgram(config.fileNames, config.options);
 }
 
 function targetOf(checker: ts.TypeChecker, symbol: ts.Symbol): ts.Symbol {
