@@ -96,8 +96,9 @@ async function importInto(
   if (carried.kind === 'aci') return run(parseApps([{ image: pathOf(source), type: 'path' }]), context);
   const onWarning = (message: string): void => void onEvent({ type: 'warning', message });
   const selection = { wanted, as, choices: choicesOf(options) };
-  const { images, tags, attached } = await findImages({ ...context, shown, onWarning }, carried, selection, signal);
+  const found = await findImages({ ...context, shown, onWarning }, carried, selection, signal);
   const { options: clientOptions } = await context.registries.client();
+  const { images, tags, attached, attachedTo } = found;
   const client = createArchiveClient(store, { tags, attached, altered: carried.altered, shown }, clientOptions);
   const requests = images.map((image, index): BatchRequest => {
     if ('error' in image) return { index, ...image };
@@ -110,9 +111,9 @@ async function importInto(
     registries: {
       ...context.registries,
       client: () => Promise.resolve(client),
-      referrers: attached.size > 0,
+      referrers: found.hasAttached,
       cosignPlaces: new Map(),
-      carried: { from: shown, find: bundledEvidence({ ...context, shown }, carried) },
+      carried: { from: shown, find: bundledEvidence({ ...context, shown }, carried), attachedTo },
     },
     slots: localSlots(context.slots),
   });

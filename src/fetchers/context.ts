@@ -149,7 +149,13 @@ export type Registries = Choices & {
    * Signatures that came with images of an archive, by the manifest or index that they are about. They, and what is attached to the images
    * there, are all that is looked at.
    */
-  readonly carried?: { readonly from: string; find(this: void, digest: Digest): Promise<readonly Evidence[]> };
+  readonly carried?: {
+    /** What the archive is called in errors. */
+    readonly from: string;
+    find(this: void, digest: Digest): Promise<readonly Evidence[]>;
+    /** What the archive has attached to a manifest or an index. */
+    attachedTo(this: void, digest: Digest): readonly Digest[];
+  };
   /** Whether what is attached to images is kept with them. */
   readonly referrers: boolean;
 };

@@ -43,7 +43,8 @@ export function createArchiveClient(
   };
 
   const list = (digest: string) => {
-    const manifests = isDigest(digest) ? (attached.get(digest) ?? []) : [];
+    const manifests = isDigest(digest) ? attached.get(digest) : undefined;
+    if (!manifests) return { status: 404, headers: {}, body: Buffer.alloc(0) }; // then the tag of the digest is asked for
     const [mediaType = ''] = indexTypes;
     const body = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, manifests }));
     return { status: 200, headers: { 'content-type': mediaType }, body };

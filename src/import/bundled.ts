@@ -21,7 +21,8 @@ export function bundledChoice(
   choices: OwnChoices,
 ): { readonly reference: RegistryReference; readonly choices: OwnChoices } {
   const reference = parseRegistryReference(text);
-  const own = choices.isPlatformAsked ? choices : { ...choices, platforms: ['all'] as const };
+  const isOfOne = choices.isPlatformAsked || (platforms && choices.keep !== 'oci'); // an archive is made for one platform
+  const own = isOfOne ? choices : { ...choices, platforms: ['all'] as const };
   if (platforms ?? !index) return { reference, choices: own };
   const one = choices.isPlatformAsked ? choices : { ...choices, platforms: [platform] as const, isPlatformAsked: true };
   if (reference.digest !== manifest.digest) return { reference, choices: one };

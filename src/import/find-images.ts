@@ -55,6 +55,9 @@ export type FoundImages = {
   readonly images: readonly ImageToKeep[];
   readonly tags: ArchiveRegistry['tags'];
   readonly attached: ArchiveRegistry['attached'];
+  /** Digests of what is attached to a manifest or an index, also by a tag. */
+  readonly attachedTo: (digest: Digest) => readonly Digest[];
+  readonly hasAttached: boolean;
 };
 
 /**
@@ -72,6 +75,7 @@ export async function findImages(
   const select = createSelector(selection.wanted);
   const tags = new Map<string, StoredDescriptor>();
   const attached = new Map<Digest, AttachedEntry[]>();
+  const byTag = new Map<string, readonly Digest[]>();
   const failed: ImageToKeep[] = [];
   const named = new Map<string, Named>();
   for (const image of carried.bundle?.images ?? []) {
@@ -137,7 +141,10 @@ export async function findImages(
     if (!descriptor) continue;
     const { host, repository, tag = '' } = reference;
     if (reference.digest === undefined) tags.set(`${host}/${repository}:${tag}`, descriptor);
-    if (attachedTag.test(tag) || !select.matches([nameOf(reference)], [...all.keys()])) continue;
+    const [, subject] = attachedTag.exec(tag) ?? [];
+    if (subject !== undefined)
+      byTag.set(`sha256:${subject}`, [...(byTag.get(`sha256:${subject}`) ?? []), descriptor.digest]);
+    if (subject !== undefined || !select.matches([nameOf(reference)], [...all.keys()])) continue;
     const text = reference.text;
     if (all.size > 1) {
       const message = `the archive has several images of this name: ${[...all.keys()].join(', ')}`;
@@ -150,11 +157,14 @@ export async function findImages(
     const error = new ImageError('NOT_IN_STORE', 'the archive has no such image', { asked: text, of: 'archive' });
     images.push({ text, error });
   }
-  return { images, tags, attached };
+  return {
+    ...{ images, tags, attached, hasAttached: attached.size + byTag.size > 0 },
+    attachedTo: (digest) => [...(attached.get(digest) ?? []).map((one) => one.digest), ...(byTag.get(digest) ?? [])],
+  };
 }
 
 /** How cosign tags what it attaches to an image, and how clients list it. */
-const attachedTag = /^sha256-[0-9a-f]{64}(?:\.\w+)?$/;
+const attachedTag = /^sha256-([0-9a-f]{64})(?:\.\w+)?$/;
 
 function manifestOf(context: FindContext, saved: SavedImage, signal: AbortSignal): Promise<StoredDescriptor> {
   if (saved.fault) return Promise.reject(fromErrorData(saved.fault));
@@ -223,6 +233,7 @@ async function choicesFor(context: FindContext, descriptor: StoredDescriptor, ch
   try {
     const content = await read(context, descriptor);
     if (content?.kind !== 'index') return whole;
+    if (choices.keep !== 'oci') return own; // an archive is made for one platform
     const areThere = await Promise.all(content.entries.map(({ digest, size }) => context.store.hasBlob(digest, size)));
     if (areThere.every(Boolean)) return whole;
     const [first, ...others] = content.entries.flatMap(({ platform }, at) =>

@@ -174,9 +174,12 @@ test('signatures of cosign are found under their tags, and as what is attached',
     named(tag, describe('application/vnd.oci.image.manifest.v1+json', signature)),
   ];
   const { take, store, listed } = await openVerifying(t, keystore);
-  const outcomes = await take(await tarOf(layoutOf(entries, one.blobs, blobsOf([signature, payload, empty]))));
-  t.deepEqual(statusOf(outcomes), [`docker://${reference} fetched`]);
-  t.like(await store.findRegistryImage(reference), { verified: [cosign.fingerprint] });
+  const tar = await tarOf(layoutOf(entries, one.blobs, blobsOf([signature, payload, empty])));
+  t.deepEqual(statusOf(await take(tar)), [`docker://${reference} fetched`]);
+  t.deepEqual(statusOf(await take(tar)), [`docker://${reference} present`]);
+  const kept = await store.findRegistryImage(reference);
+  t.like(kept, { verified: [cosign.fingerprint] });
+  t.like(kept?.referrers?.[0], { digest: digestOf(signature), subject: digest, tag: tag.split(':')[1] });
   t.deepEqual(Object.keys(await listed()), [reference]);
 });
 
@@ -195,7 +198,10 @@ test('what is attached to an image of a layout comes along', async (t) => {
     named(undefined, describe('application/vnd.oci.image.manifest.v1+json', attached)),
   ];
   const { take, store } = await openImporting(t);
-  await take(await tarOf(layoutOf(entries, one.blobs, blobsOf([attached, sbom, asJson({})]))));
+  await take(await tarOf(layoutOfImages({ [reference]: one })));
+  const tar = await tarOf(layoutOf(entries, one.blobs, blobsOf([attached, sbom, asJson({})])));
+  t.deepEqual(statusOf(await take(tar)), [`docker://${reference} fetched`]);
+  t.deepEqual(statusOf(await take(tar)), [`docker://${reference} present`]);
   const [referrer] = (await store.findRegistryImage(reference))?.referrers ?? [];
   t.like(referrer, { digest: digestOf(attached), subject: one.manifest.digest, artifactType: 'application/spdx+json' });
 });

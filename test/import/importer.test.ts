@@ -188,4 +188,10 @@ test('an index is kept with all its platforms; one that lacks manifests, for tho
   const tar = await tarOf(layoutOf(entries, one.blobs, arm.blobs, blobsOf([document])));
   await asked.take(tar, { platform: ['linux/amd64'] });
   t.deepEqual(await asked.listed(), { 'example.com/multi:1': one.manifest.digest });
+  for (const bytes of [tar, await tarOf(layoutOfImages({ 'example.com/multi:1': one }))]) {
+    const archives = await openImporting(t, { keep: 'both' });
+    const [outcome] = await archives.take(bytes, { platform: bytes === tar ? ['linux/amd64'] : [] });
+    t.regex(String(outcome?.imageID), /^sha512-/);
+    t.deepEqual(await archives.listed(), { 'example.com/multi:1': one.manifest.digest });
+  }
 });

@@ -160,7 +160,16 @@ function lacksReferrers(
   sinceMs: number,
 ): boolean {
   if (!registries.referrers || policy === 'never' || !oci) return false;
+  const { carried } = registries;
+  if (carried)
+    return [oci.manifest, ...(oci.index ? [oci.index] : [])].some(({ digest }) =>
+      isNew(oci, carried.attachedTo(digest)),
+    );
   return oci.referrers === undefined || (policy === 'update' && checkedAtMs < sinceMs);
+}
+
+function isNew({ referrers = [] }: RegistryImage, attached: readonly Digest[]): boolean {
+  return attached.some((digest) => referrers.every((known) => known.digest !== digest));
 }
 
 /** The stored forms of a reference. */
