@@ -1,10 +1,10 @@
-import { fromErrorData, ImageError, isImageError, toErrorData } from '../errors.ts';
+import { ImageError } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
 import { type Evidence, tooManySignatures } from '../image/proof.ts';
 import { sideBySide } from '../system/single-flight.ts';
 import { type DocumentPointer, getSmallBlob, type ParsedDocument } from './documents.ts';
 import { digestOf } from './download-blob.ts';
-import { getIfThere, referrerPages, type ReferrersContext } from './referrers.ts';
+import { getIfThere, isUnfit, referrerPages, type ReferrersContext, withPlace } from './referrers.ts';
 import type { Descriptor, IndexEntry } from './types.ts';
 
 /** Where cosign puts signatures: under the tag `sha256-….sig`, or into bundles that are attached to the image. */
@@ -96,12 +96,7 @@ async function readOne(signature: Signature, signal: AbortSignal): Promise<ReadS
   }
 }
 
-/** Whether it is the fault of what was brought. */
-function isUnfit(error: unknown): error is ImageError {
-  return isImageError(error) && /^(?:LIMIT|MANIFEST|DIGEST|SIZE)_/.test(error.code);
-}
-
-/** A document, if it is there. What is wrong with it names its place: else it would seem to be about the image itself. */
+/** A document, if it is there. What is wrong with it names its place. */
 async function getPlaced(
   context: ReferrersContext,
   pointer: DocumentPointer,
@@ -109,8 +104,7 @@ async function getPlaced(
   signal: AbortSignal,
 ): Promise<ParsedDocument | undefined> {
   return getIfThere(context, pointer, signal).catch((error: unknown) => {
-    if (!isUnfit(error)) throw error;
-    throw fromErrorData({ ...toErrorData(error), message: `${error.message} (${location})` });
+    throw withPlace(error, location);
   });
 }
 

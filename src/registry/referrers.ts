@@ -1,11 +1,11 @@
-import { hasCode, ImageError } from '../errors.ts';
+import { fromErrorData, hasCode, ImageError, isImageError, toErrorData } from '../errors.ts';
 import type { HttpDocument, HttpObserver } from '../http/contract.ts';
 import { headerOf } from '../http/headers.ts';
 import type { Digest } from '../image/digest.ts';
 import { maxReferrerDepth } from '../image/limits.ts';
 import { indexTypes } from '../image/platform.ts';
 import type { RegistryReference } from '../image/registry-reference.ts';
-import { show } from '../image/show.ts';
+import { show, showUrl } from '../image/show.ts';
 import { sideBySide } from '../system/single-flight.ts';
 import type { RegistryClient } from './client.ts';
 import { type DigestPointer, type DocumentPointer, getManifest, type ParsedDocument } from './documents.ts';
@@ -201,9 +201,32 @@ type Page = { readonly entries: readonly IndexEntry[]; readonly next: string | u
 function readPage({ status, headers, body, url }: HttpDocument, maxLayers: number, path: string): Page | undefined {
   const type = headerOf(headers, 'content-type') ?? '';
   if (status !== 200 || !indexTypes.some((known) => type.startsWith(known))) return undefined;
-  const content = parseAnyManifest(body, type, maxLayers);
+  const content = parseListed(body, type, maxLayers, url);
   if (content.kind !== 'index') return undefined;
   return { entries: content.entries, next: nextPage(headerOf(headers, 'link'), url, path) };
+}
+
+function parseListed(
+  body: Uint8Array,
+  type: string,
+  maxLayers: number,
+  url: string,
+): ReturnType<typeof parseAnyManifest> {
+  try {
+    return parseAnyManifest(body, type, maxLayers);
+  } catch (error) {
+    throw withPlace(error, `the list ${showUrl(url)}`);
+  }
+}
+
+/** What is wrong with what is attached names its place: else it would seem to be about the image itself. Other errors are as they were. */
+export function withPlace(error: unknown, place: string): unknown {
+  return isUnfit(error) ? fromErrorData({ ...toErrorData(error), message: `${error.message} (${place})` }) : error;
+}
+
+/** Whether it is the fault of what was brought. */
+export function isUnfit(error: unknown): error is ImageError {
+  return isImageError(error) && /^(?:LIMIT|MANIFEST|DIGEST|SIZE)_/.test(error.code);
 }
 
 /** The query of the next page, which must be one of the same list. @see RFC 8288 */

@@ -73,7 +73,7 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
   REDIRECT_REFUSED: adviceForRedirect,
   INSECURE_REFUSED: adviceForRisk,
   TRUSTED_ROOT_REFUSED:
-    'Nothing was changed: ask another --mirror, or name the root.json of this repository with --initial-root; if that does not help, tell who runs it',
+    "Nothing was changed: check this machine's clock, ask another --mirror, or name the root.json of this repository with --initial-root; if that does not help, tell who runs it",
   POLICY_REFUSED: 'Have it signed as the policy requires, or ask who keeps the policy to change it',
   PUSH_REFUSED: ({ reason }) => adviceForRefusedPush[reason],
   TAG_EXISTS: ({ asked }) =>

@@ -192,13 +192,17 @@ test('a signature for another tag is refused, and one for the same tag or for th
   }
 });
 
-test('a manifest of signatures with an annotation twice is refused, and the place is named', async (t) => {
+test('a manifest or a list of signatures that cannot be used is refused, and the place is named', async (t) => {
   const opened = await open(t);
   const { digest } = opened.putTag();
   const { body } = opened.registry.routes[`/v2/team/app/manifests/${digest}`] as { readonly body: string };
   const twice = body.replace('"annotations":{', '"annotations":{"dev.cosignproject.cosign/signature":"AAAA",');
   opened.registry.putManifest('team/app', tagOf(opened.image), twice);
   await refused(t, opened, 'MANIFEST_INVALID', /is there twice \(docker:\/\/127.*:sha256-[0-9a-f]{64}\.sig\)$/);
+  const listed = await open(t);
+  const path = `/v2/team/app/referrers/${listed.image.digest}`;
+  listed.registry.routes[path] = { body: '{"schemaVersion":2', headers: { 'content-type': types.index } };
+  await refused(t, listed, 'MANIFEST_INVALID', /is not JSON: .* \(the list http:\/\/127.*\/referrers\/sha256:/);
 });
 
 test('a payload with a key twice is refused', async (t) => {
