@@ -116,7 +116,7 @@ export const commands: readonly Command[] = [
       'Get the authorities of sigstore, trusted_root.json, as its owners have signed them last, and show what changes',
     examples: [
       ['trust update-root', 'of the sigstore project'],
-      ['trust update-root --mirror https://tuf.example.com --root root.json', 'of an instance of your own'],
+      ['trust update-root --mirror https://tuf.example.com --initial-root root.json', 'of an instance of your own'],
     ],
     load: async () => (await import('./commands/trust/update-root.ts')).runUpdateRoot,
   },
