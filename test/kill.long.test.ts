@@ -27,17 +27,19 @@ test('two processes, killed at any instant: only whole, verified images are ever
   const images = await Promise.all(Array.from({ length: count }, (_, index) => image(index)));
   const { url } = await serve(t, images, key);
   await writeFile(join(directory, 'list.txt'), images.map((_, index) => `${url}/${index}.aci`).join('\n'));
-  const expected = new Set(images.map(({ imageId }) => imageId as string));
 
   for (let kill = 0; kill < kills; kill += 1) {
-    const fetches = [0, 1].map(() => start('exec longshore fetch --progress=none -f list.txt'));
+    // one of them keeps the archives too: both fetch the same images, and what one brings without, the other fetches again
+    const fetches = ['', '--keep-archives'].map((how) =>
+      start(`exec longshore fetch ${how} --progress=none -f list.txt`),
+    );
     await sleep(randomInt(300, 2_500));
     for (const { child } of fetches) child.kill('SIGKILL');
     await Promise.all(fetches.map(({ result }) => result));
-    await checkListed(run, directory, expected).catch((error: unknown) => t.fail(`kill ${kill}: ${String(error)}`));
+    await checkListed(run, directory, images).catch((error: unknown) => t.fail(`kill ${kill}: ${String(error)}`));
   }
 
-  const last = await run('longshore fetch --progress=none --full -f list.txt');
+  const last = await run('longshore fetch --keep-archives --progress=none --full -f list.txt');
   t.is(last.code, 0, last.stderr);
   t.deepEqual(
     last.stdout.trim().split('\n'),
@@ -45,7 +47,9 @@ test('two processes, killed at any instant: only whole, verified images are ever
   );
   const verified = await run('longshore image verify --output=json');
   t.is(verified.code, 0, verified.stderr);
-  t.like(JSON.parse(verified.stdout), { checked: count, damaged: [] });
+  t.like(JSON.parse(verified.stdout), { checked: 2 * count, damaged: [] });
+  const { archives } = await checkListed(run, directory, images);
+  t.is(archives, count);
 });
 
 function image(index: number): Promise<Aci> {
@@ -63,15 +67,27 @@ async function serve(t: Parameters<typeof startServer>[0], images: readonly Aci[
   return startServer(t, routes);
 }
 
-async function checkListed(run: Shell['run'], directory: string, expected: ReadonlySet<string>): Promise<void> {
+/** @returns how many of the listed images have their archives */
+async function checkListed(
+  run: Shell['run'],
+  directory: string,
+  published: readonly Aci[],
+): Promise<{ readonly archives: number }> {
+  const expected = new Map(published.map(({ imageId, bytes }) => [imageId as string, bytes]));
   const { code, stdout, stderr } = await run('longshore image list --output=json');
   if (code !== 0) throw new Error(`list ended with ${code}: ${stderr}`);
-  const { images } = JSON.parse(stdout) as { images: { imageID: string; verified: unknown }[] };
-  for (const { imageID, verified } of images) {
+  const { images } = JSON.parse(stdout) as {
+    images: { imageID: string; verified: unknown; archive?: { digest: string } }[];
+  };
+  for (const { imageID, verified, archive } of images) {
     const blob = await readFile(join(directory, 'store/blobs/sha512', imageID.slice(7)));
     if (`sha512-${createHash('sha512').update(blob).digest('hex')}` !== imageID)
       throw new Error(`${imageID} is damaged`);
     if (!expected.has(imageID)) throw new Error(`${imageID} is none of the images`);
     if (!Array.isArray(verified) || verified.length === 0) throw new Error(`${imageID} is listed, but not verified`);
+    if (!archive) continue;
+    const kept = await readFile(join(directory, 'store/blobs/sha256', archive.digest.slice(7)));
+    if (!expected.get(imageID)?.equals(kept)) throw new Error(`the archive of ${imageID} is another one`);
   }
+  return { archives: images.filter(({ archive }) => archive).length };
 }

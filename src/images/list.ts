@@ -74,7 +74,8 @@ export type Entry = Facts &
   );
 
 export function imageEntry(image: StoredImage): Entry {
-  return { ...image, kind: 'image', id: image.imageId, image };
+  const { imageId, size, archive } = image;
+  return { ...image, size: size + (archive?.size ?? 0), kind: 'image', id: imageId, image };
 }
 
 /** Name and labels are those of the image that it would be converted to. */
@@ -106,7 +107,10 @@ export type ImageRow = {
   readonly name: string;
   /** The labels by name: `version`, `os`, `arch`, … */
   readonly labels: Readonly<Record<string, string>>;
-  /** Bytes of the uncompressed image; for a registry image, of all its blobs and of the image that it was converted to. */
+  /**
+   * Bytes of the uncompressed image, and of its archive if that is kept too; for a registry image, of all its blobs and of the image
+   * that it was converted to.
+   */
   readonly size: number;
   /** When it came into the store. */
   readonly importedAt: string;
@@ -120,6 +124,13 @@ export type ImageRow = {
   readonly verified: readonly string[] | false;
   /** `sha256:` and hex of the bytes as transferred; for a registry image, the digest of its manifest. */
   readonly digest: string;
+  /** Only for an image whose archive is kept as it was transferred, too: that. */
+  readonly archive?: {
+    /** `sha256:` and hex. */
+    readonly digest: string;
+    /** In bytes. */
+    readonly size: number;
+  };
   /** Only for a registry image: its reference. */
   readonly reference?: string;
   /** Only for a registry image for one platform: that. */
@@ -142,8 +153,12 @@ export function imageRow(entry: Entry): ImageRow {
     latest,
     source,
     verified,
-    ...(entry.kind === 'image' ? { digest: entry.image.digest } : registryFacts(entry)),
+    ...(entry.kind === 'image' ? archiveFacts(entry.image) : registryFacts(entry)),
   };
+}
+
+function archiveFacts({ digest, archive }: StoredImage) {
+  return { digest, ...(archive && { archive: { digest: archive.digest, size: archive.size } }) };
 }
 
 function registryFacts({ id, image }: Extract<Entry, { kind: 'registry' }>) {

@@ -1,13 +1,15 @@
+import { rm } from 'node:fs/promises';
 import { basename } from 'node:path';
 
 import { hasCode, isImageError } from '../errors.ts';
+import { isDigest } from '../image/digest.ts';
 import type { ImageId } from '../image/image-id.ts';
 import { defaultLimits } from '../image/limits.ts';
 import { ingestLimits } from '../pool/pool.ts';
 import { storeLayout } from '../store/layout.ts';
 import { setAsideMisplaced } from '../store/misplaced.ts';
 import { openStore, setAsideIndex } from '../store/open-store.ts';
-import type { Store } from '../store/store.ts';
+import type { Store, StoredImage } from '../store/store.ts';
 import { stampFile } from '../system/files.ts';
 import { abortable } from '../system/single-flight.ts';
 import { type ImagesContext, inParallel } from './check-blob.ts';
@@ -31,9 +33,14 @@ export type Relisted = {
 export async function relistImages(context: ImagesContext, width: number, signal: AbortSignal): Promise<Relisted> {
   const images = await relistBlobs(context, width, signal);
   const others = await relistRegistryImages(context, signal);
+  const kept: string[] = [];
+  const visit = async (path: string): Promise<void> => {
+    if (!(await relistArchive(context, path, signal))) kept.push(path);
+  };
+  await inParallel(others.kept, width, visit, signal);
   const unlisted = await Array.fromAsync(context.store.unreferenced());
   await context.store.endRelisting();
-  return { count: images.size + others.count, images, kept: [...unlisted, ...others.kept] };
+  return { count: images.size + others.count, images, kept: [...unlisted, ...kept.toSorted()] };
 }
 
 /** An image that was imported before is accepted again, whatever its size. */
@@ -56,6 +63,58 @@ async function relistBlobs(context: ImagesContext, width: number, signal: AbortS
   return listed;
 }
 
+/** Finds out whether a file is the archive of a listed image, which then has it again. Its signature is lost with the index. */
+async function relistArchive({ store, pool }: ImagesContext, path: string, signal: AbortSignal): Promise<boolean> {
+  const found = stampFile(path);
+  if (!found) return false;
+  try {
+    const request = { source: { kind: 'file', path }, shown: path, limits: ingestLimits(limits) } as const;
+    const { imageId, digest, compression } = await abortable(pool.run('readImage', request), signal);
+    if (!isDigest(digest) || store.digestPath(digest) !== path || !(await store.getImage(imageId))) return false;
+    await store.relistArchive(imageId, { digest, size: found.size, compression, stamp: found.stamp });
+    return true;
+  } catch (error) {
+    if (isNoImage(error, path)) return false;
+    throw error;
+  }
+}
+
+/** Makes the file of a damaged image again of its archive, if that is kept. @returns whether it was made */
+export async function remakeImage(
+  { store, pool }: ImagesContext,
+  image: StoredImage,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const archive = await store.archiveOf(image.imageId);
+  if (!archive) return false;
+  const { path: from, digest } = archive;
+  const path = store.temporaryPath();
+  const request = {
+    source: { kind: 'file', path: from },
+    shown: from,
+    image: path,
+    limits: ingestLimits(limits),
+  } as const;
+  try {
+    const made = await abortable(pool.run('ingest', request), signal);
+    if (made.imageId === image.imageId && made.digest === digest) {
+      await store.commit({ path, stamp: made.stamp, image, manifest: made.manifest });
+      return true;
+    }
+    await rm(path, { force: true });
+    return false;
+  } catch (error) {
+    if (isNoImage(error, from)) return false;
+    throw error;
+  }
+}
+
+/** Whether the file at a path is no image, or was replaced while it was read. */
+function isNoImage(error: unknown, path: string): boolean {
+  if (isImageError(error) && /^(?:ARCHIVE|MANIFEST|NAME|LABEL|LIMIT|FILE)_/.test(error.code)) return true;
+  return hasCode(error, 'STORE_CORRUPT') && error.details.path === path;
+}
+
 async function relist({ store, pool }: ImagesContext, path: string, signal: AbortSignal): Promise<ImageId | undefined> {
   const found = stampFile(path);
   if (!found) return undefined;
@@ -69,8 +128,7 @@ async function relist({ store, pool }: ImagesContext, path: string, signal: Abor
     await store.relist({ image, manifest, stamp: found.stamp });
     return imageId;
   } catch (error) {
-    if (isImageError(error) && /^(?:ARCHIVE|MANIFEST|NAME|LABEL|LIMIT|FILE)_/.test(error.code)) return undefined;
-    if (hasCode(error, 'STORE_CORRUPT') && error.details.path === path) return undefined; // replaced in the meantime
+    if (isNoImage(error, path)) return undefined;
     throw error;
   }
 }

@@ -68,7 +68,7 @@ export async function requireRegistryImage(store: Store, entry: Entry): Promise<
   throw new ImageError('NOT_IN_STORE', message, { asked: entry.id });
 }
 
-/** The blobs of entries: archives, also those that registry images were converted to, and the digests of registry blobs. */
+/** The blobs of entries: images, also those that registry images were converted to, and the digests of other blobs. */
 export async function blobsOf(
   store: Store,
   entries: Iterable<Entry>,
@@ -79,6 +79,7 @@ export async function blobsOf(
     const { imageId } = entry.image;
     const image = entry.kind === 'image' ? entry.image : imageId && (await store.getImage(imageId));
     if (image) images.set(image.imageId, image);
+    if (image?.archive) digests.add(image.archive.digest);
     if (entry.kind === 'registry') for (const digest of entry.image.blobs) digests.add(digest);
   }
   return { images: [...images.values()], digests };

@@ -4,6 +4,7 @@ import type { Store, StoredImage } from '../store/store.ts';
 import { stampFile } from '../system/files.ts';
 import { type BlobProblem, checkBlob, type ImagesContext, inParallel } from './check-blob.ts';
 import { imageEntry } from './list.ts';
+import { remakeImage } from './relist.ts';
 import { type BlobDamage, type BlobsRequest, type Repair, verifyBlobs } from './verify-blobs.ts';
 
 type ImageDamage = {
@@ -16,7 +17,7 @@ export type Damage = ImageDamage | BlobDamage;
 
 export type VerifyRequest = {
   readonly images: AsyncIterable<StoredImage> | Iterable<StoredImage>;
-  /** Registry blobs. */
+  /** Blobs of registry images, and archives. */
   readonly blobs: BlobsRequest['blobs'];
   /** Blobs hashed in parallel. */
   readonly width: number;
@@ -27,9 +28,11 @@ export type VerifyRequest = {
 };
 
 export type VerifyReport = {
-  /** Images and registry blobs. */
+  /** Images and other blobs. */
   readonly checked: number;
   readonly checkedBlobs: number;
+  /** Those of the blobs that are archives of images, as they were transferred. */
+  readonly checkedArchives: number;
   readonly bytes: number;
   /** Images in their order, then registry blobs. */
   readonly damaged: readonly Damage[];
@@ -73,6 +76,7 @@ export async function verifyImages(
   return {
     checked: checked + blobs.checked,
     checkedBlobs: blobs.checked,
+    checkedArchives: blobs.archives,
     bytes: bytes + blobs.bytes,
     damaged: [...damaged, ...blobs.damaged],
     unreferenced: unlisted + blobs.unreferenced,
@@ -96,6 +100,8 @@ async function examineImage(
   }
   if (!(await store.getImage(imageId))) return undefined; // removed while it was read
   if (!repair) return { kind: 'image', image, problem, repaired: false };
+  if (await remakeImage(context, image, signal))
+    return { kind: 'image', image, problem, repaired: await isSound(context, imageId, signal) };
   // first, since a fetch may use a listed blob without hashing it
   await store.remove(imageId, { keepsFile: problem === 'unreadable' });
   const repaired = (await repair.refetch?.(imageEntry(image))) === true && (await isSound(context, imageId, signal));

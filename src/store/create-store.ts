@@ -166,6 +166,15 @@ function createRegistryStore(
       request('commitBlob', { path, stamp, digest: digestDigits(digest), size }),
     relistBlob: ({ digest, size, stamp }) =>
       request('relist', { kind: 'blob', digest: digestDigits(digest), size, stamp }),
+    relistArchive: (imageId, { digest, size, compression, stamp }) =>
+      request('relist', {
+        kind: 'archive',
+        id: idDigits(imageId),
+        archive: digestDigits(digest),
+        archiveSize: size,
+        compression,
+        stamp,
+      }),
     confirmDigest: (digest, stamp) => request('confirmDigest', { digest: digestDigits(digest), stamp }),
     dropBlob: (digest, { keepsFile = false } = {}) => request('dropBlob', { digest: digestDigits(digest), keepsFile }),
     discardBlobs: (digests) => request('discardBlobs', { digests: digests.map(digestDigits) }),

@@ -23,6 +23,15 @@ export type Referrer = StoredDescriptor & {
 /** A file of `blobs/sha256`. `size` is in bytes, as transferred. */
 export type StoredBlob = { readonly digest: Digest; readonly size: number };
 
+/** `needed`: by a listed image. `isArchive`: only since it is the archive of one, as it was transferred. */
+export type BlobRow = StoredBlob & { readonly needed: boolean; readonly isArchive: boolean };
+
+/** An archive as it was transferred: a file of `blobs/sha256`. */
+export type KeptArchive = StoredBlob & {
+  /** `none`, or the name of the program that decompresses it. */
+  readonly compression: string;
+};
+
 /** A registry image, stored as the registry served it. Times are milliseconds since the epoch. */
 export type RegistryImage = {
   /**
@@ -44,7 +53,7 @@ export type RegistryImage = {
   readonly referrers?: readonly Referrer[];
   /** All its blobs: manifests, indexes, configs and layers, also of what is attached to it. */
   readonly blobs: readonly Digest[];
-  /** Bytes of all its blobs, including those that it shares with other images, and of the image that it was converted to. */
+  /** Bytes of all its blobs, including those that it shares with other images, and of what the store has of the image that it was converted to. */
   readonly size: number;
   /** The image that it was converted to, as long as that is listed. */
   readonly imageId?: ImageId;
@@ -66,7 +75,7 @@ export type RegistryCommit = Omit<RegistryImage, 'size' | 'importedAtMs' | 'last
   readonly proofs?: readonly Proof[];
 };
 
-/** Registry images and their blobs. Other tools may read, add and remove blobs. */
+/** Registry images, their blobs and archives as they were transferred. Other tools may read, add and remove blobs. */
 export type RegistryStore = {
   digestPath(digest: Digest): string;
   /**
@@ -86,7 +95,8 @@ export type RegistryStore = {
   /** As confirmBlob. */
   confirmDigest(digest: Digest, stamp: FileStamp): Promise<void>;
   /**
-   * Removes a damaged blob and unlists the images that need it. Their other blobs stay until `collect`.
+   * Removes a damaged blob and unlists the images that need it. Their other blobs stay until `collect`. An image whose archive it is
+   * stays listed, without it.
    *
    * @param options.keepsFile - as for remove.
    * @returns the references of the images.
@@ -94,8 +104,8 @@ export type RegistryStore = {
   dropBlob(digest: Digest, options?: { readonly keepsFile?: boolean }): Promise<readonly string[]>;
   /** Removes blobs that this process has imported, unless an image or another tool needs them. */
   discardBlobs(digests: readonly Digest[]): Promise<void>;
-  /** All blobs in the order of their digests, one page at a time; `needed`: by a listed image. */
-  blobRows(): AsyncIterable<StoredBlob & { readonly needed: boolean }>;
+  /** All blobs in the order of their digests, one page at a time. */
+  blobRows(): AsyncIterable<BlobRow>;
 
   /**
    * Lists an image in place of the one that had the same reference, in one durable transaction. index.json follows
@@ -157,6 +167,8 @@ export type RegistryStore = {
    * another file
    */
   relistBlob(blob: StoredBlob & { readonly stamp: FileStamp }): Promise<void>;
+  /** As relistBlob, for the archive of a listed image, unless that has one. */
+  relistArchive(imageId: ImageId, archive: KeptArchive & { readonly stamp: FileStamp }): Promise<void>;
   /**
    * Writes index.json now, for callers that need to know whether that works.
    *

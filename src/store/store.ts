@@ -4,7 +4,7 @@ import type { Dependency } from '../image/manifest.ts';
 import type { ArchiveSignature, Proof } from '../image/proof.ts';
 import type { FileStamp } from '../system/files.ts';
 import type { HostLevel } from './host-levels.ts';
-import type { BlobState, RegistryStore, StoredBlob } from './registry-store.ts';
+import type { BlobState, KeptArchive, RegistryStore } from './registry-store.ts';
 
 /** One image in the store. Times are milliseconds since the epoch. */
 export type StoredImage = {
@@ -28,12 +28,6 @@ export type StoredImage = {
   readonly dependencies: readonly Dependency[];
   /** Its archive as it was transferred, if that is kept too. */
   readonly archive?: KeptArchive;
-};
-
-/** An archive as it was transferred: a file of `blobs/sha256`. */
-export type KeptArchive = StoredBlob & {
-  /** `none`, or the name of the program that decompresses it. */
-  readonly compression: string;
 };
 
 /** A kept archive, with all that is needed to offer it to others as it was offered to this store. */

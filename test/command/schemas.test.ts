@@ -113,7 +113,14 @@ test('a plan fits its schema, before the fetch and after it', async (t) => {
 test('what is told of the store fits its schemas: lists, single images, damage, a lost index', async (t) => {
   const { at, longshore, of, registry, index } = await openCommand(t);
   putAttached(registry, 'team/app', { tag: attachedTag(index, '.sig') });
-  const both = ['example.com/app:1', at('file.aci'), of('tool:1'), '--keep=both', '--platform=linux/amd64'];
+  const both = [
+    'example.com/app:1',
+    at('file.aci'),
+    of('tool:1'),
+    '--keep=both',
+    '--keep-archives',
+    '--platform=linux/amd64',
+  ];
   for (const asked of [both, [of('app:1'), '--platform=all', '--referrers']]) {
     const { code, stderr } = await longshore('fetch', ...asked, '--progress=none');
     t.is(code, 0, stderr);

@@ -25,6 +25,7 @@ test('a sound store has nothing to report', async (t) => {
   t.deepEqual(await verify(context), {
     checked: 5,
     checkedBlobs: 0,
+    checkedArchives: 0,
     bytes: images.reduce((sum, { size }) => sum + size, 0),
     damaged: [],
     unreferenced: 0,

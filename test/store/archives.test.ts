@@ -58,7 +58,9 @@ test('an archive is kept as it was transferred, and given with the signatures th
   t.like(found, { ...archive, path: store.digestPath(archive.digest), source: image.source });
   t.is(Buffer.from(found?.signatures[0]?.bytes ?? []).toString(), 'aa signs');
   t.is(await store.digestState(archive.digest, archive.size), 'intact');
-  t.deepEqual(await Array.fromAsync(store.blobRows()), [{ digest: archive.digest, size: 6, needed: true }]);
+  t.deepEqual(await Array.fromAsync(store.blobRows()), [
+    { digest: archive.digest, size: 6, needed: true, isArchive: true },
+  ]);
   t.deepEqual(await Array.fromAsync(store.unlistedBlobs()), []);
 });
 

@@ -41,6 +41,7 @@ function everyCall(store: Store, imageId: Awaited<ReturnType<typeof putImage>>['
     getImage: () => store.getImage(imageId),
     proofsOf: () => store.proofsOf(imageId),
     archiveOf: () => store.archiveOf(imageId),
+    relistArchive: () => store.relistArchive(imageId, { ...descriptor, compression: 'none', stamp }),
     findImage: () => store.findImage('a', new Map()),
     findIntactAtOnce: () => store.findIntactAtOnce('a', new Map()),
     imagesNamed: () => store.imagesNamed('a'),

@@ -40,10 +40,13 @@ export type ImageRow = {
   /** A list of fingerprints; null when it was imported without verification. */
   readonly verified: string | null;
   readonly weak: number;
-  /** The archive as it was transferred, if it is kept: the hex digits of its digest, its bytes, and how it is compressed. */
-  readonly archive: string | null;
-  readonly archiveSize: number | null;
-  readonly compression: string | null;
+} & { readonly [C in keyof ArchiveColumns]: ArchiveColumns[C] | null };
+
+/** The archive of an image as it was transferred: the hex digits of its digest, its bytes, and how it is compressed. */
+export type ArchiveColumns = {
+  readonly archive: string;
+  readonly archiveSize: number;
+  readonly compression: string;
 };
 
 export type RemoteRow = {
@@ -126,7 +129,8 @@ type BlobCommitRequest = {
 /** A blob that is in its final place and was verified. `stamp` is that of the file that was hashed. */
 export type RelistRequest =
   | { readonly kind: 'image'; readonly image: ImageRow; readonly manifest: string; readonly stamp: FileStamp }
-  | { readonly kind: 'blob'; readonly digest: string; readonly size: number; readonly stamp: FileStamp };
+  | { readonly kind: 'blob'; readonly digest: string; readonly size: number; readonly stamp: FileStamp }
+  | ({ readonly kind: 'archive'; readonly id: string; readonly stamp: FileStamp } & ArchiveColumns);
 
 type RegistryCommitRequest = {
   readonly row: RegistryRow;

@@ -60,7 +60,8 @@ export function createRegistryLookups(
     ORDER BY digest LIMIT ?3`);
   const stampOf = reader.prepare(`SELECT ${stampColumns} FROM blobs WHERE digest = ?`);
   const blobPage = reader.prepare(`
-    SELECT digest, size, EXISTS (SELECT 1 FROM needed_blobs WHERE needed_blobs.digest = blobs.digest) needed
+    SELECT digest, size, EXISTS (SELECT 1 FROM registry_blobs WHERE registry_blobs.digest = blobs.digest) needed,
+      EXISTS (SELECT 1 FROM images WHERE archive = blobs.digest) archived
     FROM blobs WHERE digest > ? ORDER BY digest LIMIT ${pageRows}`);
   const recordedBlob = reader.prepare(`
     SELECT 1 FROM needed_blobs WHERE digest = ?1
@@ -88,7 +89,8 @@ export function createRegistryLookups(
       const parse = parsingRows(index, (row) => ({
         digest: toDigest(textOf(row, 'digest')),
         size: numberOf(row, 'size'),
-        needed: flagOf(row, 'needed'),
+        needed: flagOf(row, 'needed') || flagOf(row, 'archived'),
+        isArchive: flagOf(row, 'archived') && !flagOf(row, 'needed'),
       }));
       let last: string | undefined = '';
       while (last !== undefined) {

@@ -56,7 +56,8 @@ export const registryColumns = `reference, manifest, manifest_type, manifest_siz
   (SELECT json_group_array(digest) FROM registry_blobs WHERE registry_blobs.image = registry_images.seq) blobs,
   (SELECT coalesce(sum(size), 0) FROM blobs JOIN registry_blobs USING (digest)
     WHERE registry_blobs.image = registry_images.seq)
-    + coalesce((SELECT images.size FROM images WHERE images.id = registry_images.image), 0) size`;
+    + coalesce((SELECT images.size + coalesce(images.archive_size, 0) FROM images
+      WHERE images.id = registry_images.image), 0) size`;
 
 export function parseRegistryRow(row: Row): RegistryImage {
   const index = parseDescriptor(row, 'list');

@@ -38,7 +38,12 @@ export function openRefetch(
   const fetchers = new Map<string, Promise<Fetcher>>();
   const insecure = valueOf(line, 'insecure-options', parseInsecureOptions);
 
-  const open = async ({ isVerified, registry, pullPolicy = 'update' }: RefetchOptions): Promise<Fetcher> => {
+  const open = async ({
+    isVerified,
+    keepArchives,
+    registry,
+    pullPolicy = 'update',
+  }: RefetchOptions): Promise<Fetcher> => {
     const directories = directoriesOf(line, environment);
     const { headers, dockerCredentials, discover } = config;
     const { system, local, user, trustedRoot } = directories;
@@ -59,6 +64,7 @@ export function openRefetch(
       pullPolicy,
       withDeps: false,
       retries: 1,
+      keepArchives,
       ...(keystore && { keystore }),
       ...(keystore && policy && { policy }),
       ...settings,
@@ -86,6 +92,8 @@ export function openRefetch(
 type RefetchOptions = {
   /** Whether to verify it: only if it was verified before, or met a policy. */
   readonly isVerified: boolean;
+  /** Whether its archive was kept too. */
+  readonly keepArchives?: boolean;
   /** Default update: what the store has is not the image that was asked for. */
   readonly pullPolicy?: PullPolicy;
   /** For a registry image. */
@@ -103,7 +111,7 @@ async function refetchOptions(store: Store, entry: Entry, hasPolicy: boolean): P
     if (platforms) return { isVerified, registry: { keep: 'oci', platform: ['all'] } };
     return { isVerified, registry: { keep: imageId === undefined ? 'oci' : 'both', platform: asked(platform) } };
   }
-  if (!entry.source.startsWith(scheme)) return { isVerified };
+  if (!entry.source.startsWith(scheme)) return { isVerified, keepArchives: entry.image.archive !== undefined };
   const kept = await store.findRegistryImage(entry.source.slice(scheme.length));
   const [os, arch] = [entry.labels.get('os'), entry.labels.get('arch')];
   const platform = os === undefined || arch === undefined ? [] : asked(toGoPlatform({ os, arch }));

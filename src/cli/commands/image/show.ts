@@ -126,8 +126,14 @@ function formatImageText(
     entry,
     isTrusted,
     [],
-    [...proofLines(proofs), ['Digest', show(image.digest)], ...from, ...needs],
+    [...proofLines(proofs), ['Digest', show(image.digest)], ...archiveLines(image), ...from, ...needs],
   );
+}
+
+function archiveLines({ archive }: ImageDescription['image']): readonly Line[] {
+  if (!archive) return [];
+  const { digest, size, compression } = archive;
+  return [['Archive', `${digest} ${sizeText(size)}, ${compression === 'none' ? 'not compressed' : show(compression)}`]];
 }
 
 function dependencyTitle({ dependency: { imageName, labels, imageId } }: StoredDependency): string {

@@ -29,7 +29,8 @@ function formatVerifyJson({ checked, damaged, unreferenced }: VerifyReport, reli
   return `${toSafeJson({ schema: 'longshore.verify/1', checked, damaged: rows, unreferenced, ...(relisted > 0 && { relisted }) })}\n`;
 }
 
-function formatVerifyText({ checked, checkedBlobs, bytes, damaged, unreferenced }: VerifyReport): string {
+function formatVerifyText(report: VerifyReport): string {
+  const { checked, checkedBlobs, checkedArchives, bytes, damaged, unreferenced } = report;
   const rows = damaged.map((damage) => [
     damagedId(damage),
     show(damagedTitle(damage), 1000),
@@ -39,12 +40,14 @@ function formatVerifyText({ checked, checkedBlobs, bytes, damaged, unreferenced 
   const loose = unreferenced === 0 ? '' : `; unreferenced files: ${unreferenced}`;
   if (checked === 0) return `no images to check${loose}\n`;
   const images = checked - checkedBlobs;
+  const ofRegistry = checkedBlobs - checkedArchives;
   const counts = [
     ...(images > 0 || checkedBlobs === 0 ? [`${images} ${images === 1 ? 'image' : 'images'}`] : []),
-    ...(checkedBlobs > 0 ? [`${checkedBlobs} ${checkedBlobs === 1 ? 'blob' : 'blobs'} of registry images`] : []),
+    ...(checkedArchives > 0 ? [`${checkedArchives} ${checkedArchives === 1 ? 'archive' : 'archives'}`] : []),
+    ...(ofRegistry > 0 ? [`${ofRegistry} ${ofRegistry === 1 ? 'blob' : 'blobs'} of registry images`] : []),
   ];
   const bad = damaged.length === 0 ? 'all sound' : `${damaged.length} damaged`;
-  return `${formatTable(rows)}checked ${counts.join(' and ')} (${sizeText(bytes)}): ${bad}${loose}\n`;
+  return `${formatTable(rows)}checked ${new Intl.ListFormat('en').format(counts)} (${sizeText(bytes)}): ${bad}${loose}\n`;
 }
 
 /**
@@ -93,8 +96,11 @@ export const ociIndexText =
 
 /** @param unlisted - the repair has taken the image off the list. */
 export function failureOf(damage: Damage, store: Store, unlisted: boolean): Failure {
-  const blob = damage.kind === 'image' ? 'its blob' : `a blob of ${show(damagedTitle(damage), 1000)}`;
-  const what = `${blob} is damaged: ${damage.problem}${unlisted ? '; taken off the list' : ''}`;
+  const isArchive = damage.kind === 'blob' && damage.images.length === 0 && damage.archiveOf.length > 0;
+  const title = show(damagedTitle(damage), 1000);
+  const blob = damage.kind === 'image' ? 'its blob' : `${isArchive ? 'the archive' : 'a blob'} of ${title}`;
+  const outcome = isArchive ? '; no longer kept' : '; taken off the list';
+  const what = `${blob} is damaged: ${damage.problem}${unlisted ? outcome : ''}`;
   const error = new ImageError('STORE_CORRUPT', what, { path: damagedPath(store, damage) });
   return { asked: damagedId(damage), error };
 }
@@ -113,8 +119,9 @@ function damagedPath(store: Store, damage: Damage): string {
 /** The image of a damage, or the images that need the blob. */
 function damagedTitle(damage: Damage): string {
   if (damage.kind === 'image') return imageTitle(damage.image);
-  if (damage.images.length === 0) return 'no image';
-  const references = damage.images.slice(0, shownImages).map(({ reference }) => reference);
-  const more = damage.images.length - references.length;
+  const titles = [...damage.images.map(({ reference }) => reference), ...damage.archiveOf.map(imageTitle)];
+  if (titles.length === 0) return 'no image';
+  const references = titles.slice(0, shownImages);
+  const more = titles.length - references.length;
   return [...references, ...(more > 0 ? [`and ${more} more`] : [])].join(', ');
 }

@@ -174,11 +174,13 @@ function relist({ layout, rows, registry, owner }: GroupContext, request: Relist
     if (rows.sizeOf(id) !== undefined) return;
     requireIntact(join(layout.blobs, id), { ...stamp, size });
     rows.putImage(request.image, request.manifest, stamp, Date.now());
-  } else {
-    const { digest, size } = request;
-    requireIntact(join(layout.registryBlobs, digest), { ...stamp, size });
-    registry.putBlob(digest, size, stamp, owner);
+    return;
   }
+  const [digest, size] =
+    request.kind === 'archive' ? [request.archive, request.archiveSize] : [request.digest, request.size];
+  requireIntact(join(layout.registryBlobs, digest), { ...stamp, size });
+  registry.putBlob(digest, size, stamp, owner);
+  if (request.kind === 'archive') rows.putArchive(request.id, request);
 }
 
 function requireIntact(path: string, recorded: KnownBlob | undefined): void {

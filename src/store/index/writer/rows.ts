@@ -1,9 +1,9 @@
 import type { DatabaseSync } from 'node:sqlite';
 
 import type { FileStamp } from '../../../system/files.ts';
-import type { AnswerRow, ImageRow, ProofRow, RemoteRow } from '../protocol.ts';
+import type { AnswerRow, ArchiveColumns, ImageRow, ProofRow, RemoteRow } from '../protocol.ts';
 
-type Archive = Pick<ImageRow, 'archive' | 'archiveSize' | 'compression'>;
+type Archive = Pick<ImageRow, keyof ArchiveColumns>;
 type KeptImageFacts = KeptFacts & Pick<ImageRow, 'digest'>;
 
 /** Reads and writes single rows; to write, the caller holds a transaction. */
@@ -21,6 +21,8 @@ export type Rows = {
   sizeOf(id: string): number | undefined;
   /** @returns the digest of the image's archive, which nothing may need any more. */
   deleteImage(id: string): string | undefined;
+  /** Gives a listed image an archive, unless it has one. */
+  putArchive(id: string, archive: ArchiveColumns): void;
   /** Forgets an archive, but not the images. */
   deleteArchive(digest: string): void;
   /** Deletes remotes of images that are not listed. */
@@ -39,6 +41,9 @@ export function createRows(db: DatabaseSync): Rows {
   const archiveOf = db.prepare('SELECT archive, archive_size archiveSize, compression FROM images WHERE id = ?');
   const isSigned = db.prepare("SELECT 1 FROM proofs WHERE image = :id AND covers = 'sha256:' || :archive");
   const disown = db.prepare('UPDATE blobs SET owner = NULL WHERE digest = ?');
+  const putArchive = db.prepare(`
+    UPDATE images SET archive = :archive, archive_size = :archiveSize, compression = :compression
+    WHERE id = :id AND archive IS NULL`);
   const deleteArchive = db.prepare(
     'UPDATE images SET archive = NULL, archive_size = NULL, compression = NULL WHERE archive = ?',
   );
@@ -116,6 +121,10 @@ export function createRows(db: DatabaseSync): Rows {
       forgetConversion.run(id);
       deleteProofs.run(id);
       return archive ?? undefined;
+    },
+    putArchive: (id, { archive, archiveSize, compression }) => {
+      putArchive.run({ id, archive, archiveSize, compression });
+      disown.run(archive);
     },
     deleteArchive: (digest) => void deleteArchive.run(digest),
     deleteDanglingRemotes: () => void deleteDangling.run(),
