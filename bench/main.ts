@@ -11,6 +11,7 @@ import { chain, manySmall, manyTrees, nothingToDo, tree } from './cases/batches.
 import { oneLarge, oneLargeSlow } from './cases/one-large.ts';
 import { push } from './cases/push.ts';
 import { registry, registrySync, sharedLayers } from './cases/registry.ts';
+import { serve } from './cases/serve.ts';
 import { signedRegistry } from './cases/signed.ts';
 import { slowHosts } from './cases/slow-hosts.ts';
 import { startUp } from './cases/start-up.ts';
@@ -42,6 +43,7 @@ const cases: Readonly<Record<string, (options: CaseOptions) => Promise<readonly 
   'registry-sync': registrySync,
   'signed-registry': signedRegistry,
   push,
+  serve,
   'slow-hosts': slowHosts,
 };
 

@@ -88,7 +88,7 @@ function inodeOf(path: string): string {
 }
 
 /** A stored image, as it is judged: by its own name, or that of its repository. */
-export type Candidate = Pick<StoredImage, 'name' | 'source' | 'verified' | 'weak'> & {
+type Candidate = Pick<StoredImage, 'name' | 'source' | 'verified' | 'weak'> & {
   /** Of the manifest and the index of an image of a registry. */
   readonly digests?: readonly string[];
 };

@@ -7,11 +7,11 @@ const smallBytes = 64 * 1024;
 /** What a client is sent that takes it quickly: fewer calls for the same bytes. */
 const largeBytes = 512 * 1024;
 /** The most large buffers at a time. Who gets none is sent small ones. */
-const largeBuffers = 96;
+const largeBuffers = 48;
 /** A client that takes longer than this for a buffer is slow. */
 const slowMs = 50;
-/** Until so many bytes have been sent, a client may only seem quick: its system takes as much. */
-const provingBytes = 4 * 2 ** 20;
+/** Until so many bytes have been sent, a client may only seem quick: both systems take as much for a connection. */
+const provingBytes = 16 * 2 ** 20;
 
 /** Buffers that are used again: memory would be returned late, and each new buffer has to be cleared by the system. */
 export type Buffers = {
