@@ -43,7 +43,7 @@ export type VerifyImageRequest = Pick<
 
 /** TrustedRoot of sigstore in JSON, or what a policy names in its place. */
 export type Authorities =
-  { readonly kind: 'trusted-root'; readonly file: TrustedRootFile } | ({ readonly kind: 'policy' } & PolicyAuthorities);
+  { readonly kind: 'trustedRoot'; readonly file: TrustedRootFile } | ({ readonly kind: 'policy' } & PolicyAuthorities);
 
 export type TrustedRootFile = { readonly path: string; readonly bytes: Uint8Array };
 

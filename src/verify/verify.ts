@@ -103,7 +103,7 @@ export function createVerifier({ keystore, policy, pool, weakKeys, signatures, n
 
   const judgeEvidence: PolicyJudgeOptions['verify'] = async (name, found, trust) => {
     const file = isOpenPgp(found) || trust.authorities ? undefined : await keystore.trustedRoot();
-    const authorities = file && { kind: 'trusted-root' as const, file };
+    const authorities = file && { kind: 'trustedRoot' as const, file };
     const request = { authorities, ...found, ...trust, name, weakKeys, signatures, nowMs: nowMs() };
     const { good, ...verified } = await pool.run('verifyImage', request);
     noteSkipped(verified);

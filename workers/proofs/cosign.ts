@@ -115,7 +115,7 @@ async function judgeKeyed(
 
 async function judgeCertified(
   read: ReadSignature,
-  root: Extract<OpenAuthorities, { readonly kind: 'trusted-root' }>['root'],
+  root: Extract<OpenAuthorities, { readonly kind: 'trustedRoot' }>['root'],
   { rules, request }: Trust,
 ): Promise<Omit<Good, 'index'>> {
   const identity = (await sigstoreModule()).verifyCertified(read.material(), root);

@@ -26,13 +26,13 @@ export type Material = {
 
 /** What certificates, log entries and time stamps are judged by, once it has been read. */
 export type OpenAuthorities =
-  | { readonly kind: 'trusted-root'; readonly root: TrustMaterial }
+  | { readonly kind: 'trustedRoot'; readonly root: TrustMaterial }
   | ({ readonly kind: 'policy' } & OpenPolicyAuthorities);
 
 /** @throws CONFIG_INVALID for the trusted root, KEY_INVALID and KEY_WEAK for what a policy names */
 export function openAuthorities(authorities: Authorities): OpenAuthorities {
-  return authorities.kind === 'trusted-root'
-    ? { kind: 'trusted-root', root: readAuthorities(authorities.file) }
+  return authorities.kind === 'trustedRoot'
+    ? { kind: 'trustedRoot', root: readAuthorities(authorities.file) }
     : { kind: 'policy', ...readPolicyAuthorities(authorities) };
 }
 
@@ -101,7 +101,7 @@ export function verifyLogged(material: Material, authorities: OpenAuthorities, k
     }) as typeof entity.signature;
     const signed = { ...entity, signature };
     const publicKey = () => ({ publicKey: key, validFor: () => true });
-    if (authorities.kind === 'trusted-root') return verifyEntries(signed, { ...authorities.root, publicKey }, 0);
+    if (authorities.kind === 'trustedRoot') return verifyEntries(signed, { ...authorities.root, publicKey }, 0);
     const logged = inLogs(signed, authorities.logs, key.export({ type: 'spki', format: 'der' }));
     verifyEntries(logged.entity, { ...logged.known, publicKey }, 0);
   });

@@ -53,7 +53,7 @@ function verify(
     signatures: 64,
     ...about,
     ...(root !== 'none' && {
-      authorities: { kind: 'trusted-root', file: { path: '/trusted_root.json', bytes: root } },
+      authorities: { kind: 'trustedRoot', file: { path: '/trusted_root.json', bytes: root } },
     }),
   });
 }
