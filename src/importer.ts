@@ -87,15 +87,22 @@ async function importInto(
   signal: AbortSignal,
 ): Promise<Totals> {
   const { receiveArchive } = await import('./import/receive.ts');
-  const { findImages } = await import('./import/find-images.ts');
+  const { findImages, wantedRoots } = await import('./import/find-images.ts');
   const { createArchiveClient } = await import('./import/archive-registry.ts');
   const { bundledEvidence } = await import('./import/bundled.ts');
   const { store, onEvent } = context;
   const shown = show(source.kind === 'pipe' ? source.name : source.path, 1000);
-  const { carried, added } = await receiveArchive(context, { source, shown }, signal);
+  const selection = { wanted, as, choices: choicesOf(options) };
+  /** Of a layout only what is wanted is read: it may be that of a whole store. */
+  const chosen = async (): Promise<ImportSource> => {
+    if (source.kind !== 'directory' || wanted.length === 0) return source;
+    const { carried } = await receiveArchive(context, { source: { ...source, roots: [] }, shown }, signal);
+    if (carried.kind !== 'images' || carried.bundle) return source;
+    return { ...source, roots: wantedRoots(carried, selection) };
+  };
+  const { carried, added } = await receiveArchive(context, { source: await chosen(), shown }, signal);
   if (carried.kind === 'aci') return run(parseApps([{ image: pathOf(source), type: 'path' }]), context);
   const onWarning = (message: string): void => void onEvent({ type: 'warning', message });
-  const selection = { wanted, as, choices: choicesOf(options) };
   const found = await findImages({ ...context, shown, onWarning }, carried, selection, signal);
   const { options: clientOptions } = await context.registries.client();
   const { images, tags, attached, attachedTo } = found;

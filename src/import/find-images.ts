@@ -1,4 +1,4 @@
-import type { Carried, SavedImage } from '../../workers/import/requests.ts';
+import type { Carried, CarriedEntry, SavedImage } from '../../workers/import/requests.ts';
 import { asImageError, fromErrorData, ImageError, isImageError } from '../errors.ts';
 import type { Choices, OwnChoices } from '../fetchers/context.ts';
 import { readDocument } from '../fetchers/registry/keep.ts';
@@ -163,6 +163,25 @@ export async function findImages(
   };
 }
 
+/** The roots in a layout of the images that are wanted, and all that may be attached to them. */
+export function wantedRoots(
+  { entries }: Extract<Carried, { kind: 'images' }>,
+  { wanted, as }: Selection,
+): readonly Digest[] {
+  const select = createSelector(wanted);
+  const isWanted = ({ name, digest }: CarriedEntry): boolean => {
+    if (name === undefined) return true;
+    try {
+      const reference = parseRegistryReference(fullName(name, as) ?? name);
+      return attachedTag.test(reference.tag ?? '') || select.matches([nameOf(reference)], [digest]);
+    } catch (error) {
+      if (isImageError(error)) return true; // it is reported where the images are found
+      throw error;
+    }
+  };
+  return entries.filter(isWanted).map(({ digest }) => digest);
+}
+
 /** How cosign tags what it attaches to an image, and how clients list it. */
 const attachedTag = /^sha256-([0-9a-f]{64})(?:\.\w+)?$/;
 
@@ -178,19 +197,24 @@ function referenceOf(
   as: string | undefined,
 ): RegistryReference {
   const { digest } = descriptor;
-  const isWhole = name !== undefined && /[/:@]/.test(name);
-  if (!isWhole && as === undefined) {
+  const text = fullName(name, as);
+  if (text === undefined) {
     const what = name === undefined ? 'no name' : `only the tag ${show(name)}`;
     onWarning(`the archive has ${what} for ${digest}: it is kept by its digest; --as NAME gives it a name`);
     return withText(parseRegistryReference(`unnamed.invalid/image@${digest}`));
   }
-  const text = isWhole ? name : name === undefined ? (as ?? '') : `${as}:${name}`;
   const reference = parseRegistryReference(text);
   if (reference.digest !== undefined && reference.digest !== digest) {
     const message = `the archive has ${digest} under the name ${show(text, 1000)}`;
     throw new ImageError('DIGEST_MISMATCH', message, { asked: reference.digest, found: digest });
   }
   return withText(reference);
+}
+
+/** @returns undefined if neither the archive nor the user has a name for it */
+function fullName(name: string | undefined, as: string | undefined): string | undefined {
+  if (name !== undefined && /[/:@]/.test(name)) return name;
+  return as !== undefined && name !== undefined ? `${as}:${name}` : as;
 }
 
 function withText(reference: RegistryReference): RegistryReference {

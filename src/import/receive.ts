@@ -11,7 +11,8 @@ import type { Store } from '../store/store.ts';
 
 /** Where images come from. What is in a file is told by its content. The bytes of a pipe are read to their end. */
 export type ImportSource =
-  | { readonly kind: 'file' | 'directory'; readonly path: string }
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'directory'; readonly path: string; readonly roots?: readonly Digest[] }
   | { readonly kind: 'pipe'; readonly bytes: Readable; readonly name: string };
 
 export type ReceiveContext = {

@@ -1,3 +1,5 @@
+import { rm, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 
 import test from 'ava';
@@ -33,6 +35,22 @@ test('a layout in a directory is read as an archive is', async (t) => {
   const { take, listed, directory } = await openImporting(t);
   await take(await writeLayout(directory, both));
   t.deepEqual(await listed(), listedBoth);
+});
+
+test('of a layout only what its images consist of is read, and of one image of many only what that needs', async (t) => {
+  const { take, listed, directory } = await openImporting(t);
+  const layout = await writeLayout(directory, both);
+  await symlink('/dev/zero', join(layout, 'blobs/sha256', 'f'.repeat(64)));
+  await take(layout);
+  t.deepEqual(await listed(), listedBoth);
+  const other = await openImporting(t);
+  const layer = join(layout, 'blobs/sha256', hexOf(two.packed));
+  await rm(layer);
+  await symlink('/dev/zero', layer);
+  t.deepEqual(statusOf(await other.take(layout, { images: ['example.com/one:1'] })), [
+    'docker://example.com/one:1 fetched',
+  ]);
+  await t.throwsAsync(other.take(layout), { code: 'FILE_UNREADABLE' } as object);
 });
 
 test('the order of the files in an archive does not matter', async (t) => {

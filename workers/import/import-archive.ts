@@ -13,7 +13,7 @@ import { invalid, overLimit } from '../tar/refuse.ts';
 import type { Handler } from '../tasks.ts';
 import { type CarriedFiles, isMetadata, maxMetadataBytes, readCarried, tarPath } from './carried.ts';
 import { type MainThread, openMainThread } from './main-thread.ts';
-import type { ImportLimits, ImportRequest } from './requests.ts';
+import type { CarriedSource, ImportLimits, ImportRequest } from './requests.ts';
 import { type FileSink, openCarriedTar, readTarFiles } from './tar-files.ts';
 
 /**
@@ -28,7 +28,7 @@ export const importArchive: Handler<'importArchive'> = async ({ source, shown, l
   using main = openMainThread(port);
   await using files = createFiles(main, limits);
   try {
-    if (source.kind === 'directory') await readLayout(source.path, shown, files, main);
+    if (source.kind === 'directory') await readLayout(source, { shown, limits }, files, main);
     else await readTar({ source, shown, limits, port }, files, main);
   } catch (error) {
     if (error === isAci) return { kind: 'aci' };
@@ -87,20 +87,54 @@ function checkedPath(
   return trimmed;
 }
 
-/** Only what a layout consists of is looked at. Links in it are refused, as they are in an archive. */
-async function readLayout(directory: string, shown: string, files: Files, main: MainThread): Promise<void> {
-  const read = async (path: string): Promise<void> => {
+/**
+ * Only what its images consist of is read, or, if `roots` are given, what these lead to: a layout may be large. Of a bundle everything
+ * is. Links in it are refused, as they are in an archive.
+ */
+async function readLayout(
+  { path: directory, roots }: Extract<CarriedSource, { kind: 'directory' }>,
+  { shown, limits }: Pick<ImportRequest, 'shown' | 'limits'>,
+  files: Files,
+  main: MainThread,
+): Promise<void> {
+  /** @returns the beginning of the file, if it may be a document */
+  const read = async (path: string): Promise<Buffer> => {
     main.check();
     await using file = await openFile(join(directory, path), join(shown, path));
-    const sink = await files.take(path, fstatSync(file.fd).size);
-    if (!sink) return;
-    for await (const chunk of readChunks(file, join(shown, path))) sink.write(chunk);
-    await sink.end();
+    const { size } = fstatSync(file.fd);
+    const sink = await files.take(path, size);
+    const pieces: Buffer[] = [];
+    if (!sink && size > maxDocumentBytes) return Buffer.alloc(0);
+    for await (const chunk of readChunks(file, join(shown, path))) {
+      sink?.write(chunk);
+      if (size <= maxDocumentBytes) pieces.push(Buffer.from(chunk));
+    }
+    await sink?.end();
+    return Buffer.concat(pieces);
   };
   for (const path of ['oci-layout', 'index.json']) await read(path);
-  if (await isThere(join(directory, bundleDocument))) await read(bundleDocument);
-  for (const part of ['blobs/sha256', 'longshore/proofs/sha256', 'longshore/blobs/sha512'])
-    for await (const name of namesIn(join(directory, part))) await read(`${part}/${name}`);
+  if (await isThere(join(directory, bundleDocument))) {
+    await read(bundleDocument);
+    for (const part of ['blobs/sha256', 'longshore/proofs/sha256', 'longshore/blobs/sha512'])
+      for await (const name of namesIn(join(directory, part))) await read(`${part}/${name}`);
+    return;
+  }
+  const reached = new Set<string>(roots ?? digestsIn(files.metadata.get('index.json')));
+  for (const digest of reached) {
+    const path = `blobs/${digest.replace(':', '/')}`;
+    if (!(await isThere(join(directory, path)))) continue; // the images that need it will say so
+    for (const other of digestsIn(await read(path))) reached.add(other);
+    if (reached.size > limits.entries) throw overLimit('entries', limits.entries, 'the layout has too many blobs');
+  }
+}
+
+/** The most bytes of a manifest, as a registry may send it by default. */
+const maxDocumentBytes = 4 * 1024 * 1024;
+
+/** The digests that a document names; none for what is no document. */
+function digestsIn(bytes: Buffer = Buffer.alloc(0)): readonly string[] {
+  if (!/^\s*\{/.test(bytes.toString('latin1', 0, 64))) return [];
+  return Array.from(bytes.toString('latin1').matchAll(/"(sha256:[0-9a-f]{64})"/g), ([, digest = '']) => digest);
 }
 
 type Files = AsyncDisposable &

@@ -12,7 +12,8 @@ import type { FileStamp } from '../../src/system/files.ts';
  */
 export type CarriedSource =
   | { readonly kind: 'file'; readonly path: string }
-  | { readonly kind: 'directory'; readonly path: string }
+  /** `roots`: the manifests and indexes that are wanted; absent: all that index.json names. */
+  | { readonly kind: 'directory'; readonly path: string; readonly roots?: readonly Digest[] }
   | { readonly kind: 'pipe' };
 
 /** Messages of the main thread. `place` and `kept` answer `file` and `written` with the same id. */
