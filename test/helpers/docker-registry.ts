@@ -67,6 +67,7 @@ export async function openDockerRegistry({ auth = false } = {}): Promise<DockerR
   await writeFile(join(directory, 'htpasswd'), password);
   const child = spawn('docker-registry', ['serve', join(directory, 'config.yml')], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, GOGC: '400' }, // it lives briefly, and would spend a fifth of its time on garbage
   });
   let sent: string[] = [];
   let received: string[] = [];
