@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -109,11 +110,17 @@ test('images that were signed in four ways are judged again on the far side of a
       (JSON.parse(await done(dir, 'image', 'show', '--output=json', name)) as { proofs: unknown }).proofs;
     t.deepEqual(await proofs('there'), await proofs('here'), name);
   }
-  await done('there', 'image', 'verify');
-  const archive = await readFile(at(`there/blobs/sha256/${digestOf(aci.bytes).slice(7)}`));
-  t.true(archive.equals(aci.bytes), 'the archive as it was transferred, which can be carried on');
+  t.regex(await done('there', 'image', 'verify'), /^checked 1 image, 1 archive, and \d+ blobs of registry images/);
+  const archive = at(`there/blobs/sha256/${digestOf(aci.bytes).slice(7)}`);
+  t.true((await readFile(archive)).equals(aci.bytes), 'the archive as it was transferred, which can be carried on');
+  t.regex(
+    await done('there', 'image', 'show', aciName),
+    new RegExp(`^Archive: +${digestOf(aci.bytes)} .*, gzip$`, 'm'),
+  );
   await done('there', 'image', 'export', '--all', '--format=bundle', at('again.tar'));
   t.true((await readFile(at('again.tar'))).equals(await readFile(at('bundle.tar'))), 'and so is the same bundle');
+  await done('there', 'image', 'rm', aciName);
+  t.false(existsSync(archive));
 
   const { code, stderr } = await longshore(
     'nobody',
