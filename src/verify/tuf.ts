@@ -3,9 +3,9 @@ import { join } from 'node:path';
 
 import { Updater } from 'tuf-js';
 
-import { hasCode, ImageError, isImageError } from '../errors.ts';
+import { hasCode, ImageError } from '../errors.ts';
 import { configInvalid } from '../image/config-file.ts';
-import { makeScratch, readError } from '../image/file-error.ts';
+import { makeScratch, readError, writeError } from '../image/file-error.ts';
 import { show, showUrl } from '../image/show.ts';
 import { isNoEntry } from '../system/errno.ts';
 import { readFound } from '../system/files.ts';
@@ -46,7 +46,7 @@ const bounds = {
  * @see TUF specification, §5
  */
 export async function getByTuf(repository: TufRepository, save: boolean): Promise<Uint8Array> {
-  const { mirror, initial, kept } = repository;
+  const { initial, kept } = repository;
   const scratch = await makeScratch('longshore-tuf-');
   try {
     const before = new Map<string, Buffer>();
@@ -54,16 +54,14 @@ export async function getByTuf(repository: TufRepository, save: boolean): Promis
       const bytes = await readKept(join(kept, name));
       if (bytes) before.set(name, bytes);
     }
-    for (const [name, bytes] of before) await writeFile(join(scratch, name), bytes);
-    if (!before.has('root.json')) await writeFile(join(scratch, 'root.json'), initial.bytes);
+    const given = before.has('root.json') ? before : new Map([...before, ['root.json', initial.bytes] as const]);
+    for (const [name, bytes] of given) await writeScratch(join(scratch, name), bytes);
     const root = before.has('root.json') ? join(kept, 'root.json') : initial.path;
     try {
       return await update(repository, { directory: scratch, root });
     } finally {
       if (save) await keep(scratch, kept, before);
     }
-  } catch (error) {
-    throw isImageError(error) ? error : refused(mirror, error);
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
@@ -80,21 +78,21 @@ type Place = {
 async function update({ mirror, get }: TufRepository, { directory, root }: Place): Promise<Uint8Array> {
   const base = mirror.replace(/\/+$/, '');
   let hasLastRoot = false;
-  let fault: ImageError | undefined;
+  let fault: { readonly error: unknown } | undefined;
   const take = async (url: string, maximum: number): Promise<Buffer> => {
     try {
       return Buffer.from(await get(url, Math.min(maximum, mebibyte)));
     } catch (error) {
       if (isMissing(error) && /\/\d+\.root\.json$/.test(url)) hasLastRoot = true;
-      else if (isImageError(error)) fault = error;
-      throw error;
+      else fault = { error };
+      throw error; // the library makes a text of it
     }
   };
   const file = join(directory, 'download');
   const fetcher = {
     downloadBytes: take,
     async downloadFile<T>(url: string, maximum: number, use: (path: string) => Promise<T>): Promise<T> {
-      await writeFile(file, await take(url, maximum));
+      await writeScratch(file, await take(url, maximum));
       return use(file);
     },
   };
@@ -114,7 +112,7 @@ async function update({ mirror, get }: TufRepository, { directory, root }: Place
     if (!found) throw new Error(`it has no ${target}`);
     return await readFile(await updater.downloadTarget(found, join(directory, 'target')));
   } catch (error) {
-    throw fault ?? error;
+    throw fault ? fault.error : refused(mirror, error);
   }
 }
 
@@ -130,6 +128,12 @@ function openWith(root: string, open: () => Updater): Updater {
 
 function isMissing(error: unknown): boolean {
   return hasCode(error, 'HTTP_STATUS') && [403, 404].includes(error.details.status);
+}
+
+async function writeScratch(path: string, bytes: Uint8Array): Promise<void> {
+  await writeFile(path, bytes).catch((error: unknown) => {
+    throw writeError(error, path);
+  });
 }
 
 async function readKept(path: string): Promise<Buffer | undefined> {

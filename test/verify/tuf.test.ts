@@ -158,6 +158,22 @@ test('a file that is too large is given up, however large it is said to be', asy
   t.is(server.requests.length - before, 64 + 1);
 });
 
+test('who stops it is told why, and not that the repository is refused', async (t) => {
+  for (const name of ['timestamp', '1.snapshot', '1.targets']) {
+    const { routes, publish, server, metadata } = await open(t);
+    publish();
+    const asked = Promise.withResolvers<void>();
+    routes[`/${name}.json`] = { handler: () => asked.resolve() };
+    const stopping = new AbortController();
+    const root = { path: '/root.json', bytes: first };
+    const getting = getTrustedRoot({}, { mirror: server.url, root, metadata, save: true }, stopping.signal);
+    await asked.promise;
+    stopping.abort(new Error('stopped'));
+    await t.throwsAsync(getting, { message: 'stopped' }, name);
+    server.cut();
+  }
+});
+
 test('faults of the network and of files are told as such', async (t) => {
   const { server, routes, publish, ask, refuses, kept, metadata } = await open(t);
   await refuses('HTTP_STATUS', /404/);
