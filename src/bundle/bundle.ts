@@ -108,6 +108,7 @@ export type BundledProof = {
       /** As in the annotations of cosign. */
       readonly signature: string;
       readonly certificate?: string;
+      readonly chain?: string;
       readonly logEntry?: string;
       readonly timestamp?: string;
     }
@@ -127,6 +128,7 @@ export function toBundledProof(proof: Proof, digest: Digest): BundledProof | und
       return {
         ...{ kind, ...about, signature },
         ...(proof.kind === 'cosign-certificate' && { certificate: proof.certificate }),
+        ...(proof.kind === 'cosign-certificate' && proof.chain !== undefined && { chain: proof.chain }),
         ...(logEntry !== undefined && { logEntry }),
         ...(timestamp !== undefined && { timestamp }),
       };
@@ -193,8 +195,8 @@ function formatProof(proof: BundledProof): object {
   const { kind, digest, size, covers, signedBy } = proof;
   const about = { kind, digest, size, covers, signedBy };
   if (!('signature' in proof)) return about;
-  const { signature, certificate, logEntry, timestamp } = proof;
-  return { ...about, signature, certificate, logEntry, timestamp }; // JSON has no undefined members
+  const { signature, certificate, chain, logEntry, timestamp } = proof;
+  return { ...about, signature, certificate, chain, logEntry, timestamp }; // JSON has no undefined members
 }
 
 /** Compares texts by their UTF-16 units, which does not depend on the locale. */

@@ -55,7 +55,12 @@ const proof = z.discriminatedUnion(
   [
     z.object({ kind: z.enum(['openpgp', 'simple-signing', 'sigstore-bundle']), ...signed }),
     z.object({ kind: z.literal('cosign-key'), ...ofCosign }),
-    z.object({ kind: z.literal('cosign-certificate'), ...ofCosign, certificate: material }),
+    z.object({
+      kind: z.literal('cosign-certificate'),
+      ...ofCosign,
+      certificate: material,
+      chain: material.exactOptional(),
+    }),
   ],
   'is of a kind of signatures that is not known',
 );

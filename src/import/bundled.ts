@@ -54,7 +54,7 @@ export function bundledEvidence(
         return [{ kind, bytes, location: shown }];
       case 'cosign-key':
       case 'cosign-certificate': {
-        const { signature, certificate, logEntry, timestamp } = proof;
+        const { signature, certificate, chain, logEntry, timestamp } = proof;
         const attached = {
           bytes,
           location: shown,
@@ -63,7 +63,9 @@ export function bundledEvidence(
           ...(timestamp && { timestamp }),
         };
         return [
-          certificate ? { kind: 'cosign-certificate', ...attached, certificate } : { kind: 'cosign-key', ...attached },
+          certificate
+            ? { kind: 'cosign-certificate', ...attached, certificate, ...(chain && { chain }) }
+            : { kind: 'cosign-key', ...attached },
         ];
       }
     }

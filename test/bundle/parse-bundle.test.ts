@@ -39,7 +39,13 @@ const proofs: fc.Arbitrary<BundledProof> = fc
         { requiredKeys: ['kind', 'signature'] },
       ),
       fc.record(
-        { kind: fc.constant('cosign-certificate'), signature: texts, certificate: texts, logEntry: texts },
+        {
+          kind: fc.constant('cosign-certificate'),
+          signature: texts,
+          certificate: texts,
+          chain: texts,
+          logEntry: texts,
+        },
         { requiredKeys: ['kind', 'signature', 'certificate'] },
       ),
     ),
@@ -199,6 +205,7 @@ test('a proof of the store becomes one of a bundle, but for the word of a policy
     kind: 'cosign-certificate',
     signature: 's',
     certificate: 'c',
+    chain: 'h',
     logEntry: 'l',
     log: 'verified',
   } as const;
@@ -207,6 +214,7 @@ test('a proof of the store becomes one of a bundle, but for the word of a policy
     ...about,
     signature: 's',
     certificate: 'c',
+    chain: 'h',
     logEntry: 'l',
   });
 });
