@@ -1,10 +1,12 @@
-import { lstatSync } from 'node:fs';
+import { accessSync, constants, lstatSync } from 'node:fs';
+import { dirname } from 'node:path';
 
 import type { Proof } from '../image/proof.ts';
 import { parseNamedReference, registryImageName } from '../image/registry-reference.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
 import type { Store, StoredImage } from '../store/store.ts';
 import { debugLog } from '../system/debug.ts';
+import { stampText } from '../system/files.ts';
 
 const debug = debugLog('serve');
 
@@ -16,21 +18,21 @@ export type CurrentStore = AsyncDisposable & {
   use<T>(work: (store: Store) => Promise<T>): Promise<T>;
 };
 
-type Opened = { readonly store: Store; readonly inode: string; users: number; isLeft: boolean };
+type Opened = { readonly store: Store; readonly state: string; users: number; isLeft: boolean };
 
 /**
  * A store that is read for a long time. When a repair or a copy puts another index in the place of the one that was opened, the store is
- * opened again.
+ * opened again. Who cannot write to its directory reads the index as it was when it was opened: then it is opened again with each change.
  *
  * @param index - the path of the index.
  * @param open - opens the store for reading. It may refuse, then so does `use`.
  */
 export async function followStore(index: string, open: () => Promise<Store>): Promise<CurrentStore> {
   const openNow = async (): Promise<Opened> => {
-    const inode = inodeOf(index);
+    const state = stateOf(index);
     const store = await open();
     const isMade = (await store.salt()) !== ''; // an index that is still being made has no tables yet
-    return { store, inode: isMade ? inode : '', users: 0, isLeft: false };
+    return { store, state: isMade ? state : '', users: 0, isLeft: false };
   };
   const leave = async (opened: Opened): Promise<void> => {
     opened.isLeft = true;
@@ -60,8 +62,8 @@ export async function followStore(index: string, open: () => Promise<Store>): Pr
     async use(work) {
       if (!opening && performance.now() - lookedMs > lookMs) {
         lookedMs = performance.now();
-        const inode = inodeOf(index);
-        if (inode !== '' && inode !== current.inode) opening = openAgain();
+        const state = stateOf(index);
+        if (state !== '' && state !== current.state) opening = openAgain();
       }
       await opening;
       if (failure) throw failure.error;
@@ -81,10 +83,21 @@ export async function followStore(index: string, open: () => Promise<Store>): Pr
   };
 }
 
-/** Empty when there is none. */
-function inodeOf(path: string): string {
-  const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-  return stat ? `${stat.dev} ${stat.ino}` : '';
+/** What identifies the index that would be opened; empty when there is none. */
+function stateOf(index: string): string {
+  const [stat, log] = [index, `${index}-wal`].map((path) => lstatSync(path, { bigint: true, throwIfNoEntry: false }));
+  if (!stat) return '';
+  const inode = `${stat.dev} ${stat.ino}`;
+  return isWritable(dirname(index)) ? inode : `${inode} ${stampText(stat)} ${log ? stampText(log) : ''}`;
+}
+
+function isWritable(directory: string): boolean {
+  try {
+    accessSync(directory, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** A stored image, as it is judged: by its own name, or that of its repository. */

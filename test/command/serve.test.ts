@@ -163,6 +163,32 @@ test('a process ends with 0 after a signal, and at once after a second one', asy
   t.deepEqual(await second.ended, [143, null]);
 });
 
+const asRoot = process.getuid?.() === 0 ? test : test.skip;
+
+asRoot('a user who may only read the store sees what others bring into it', async (t) => {
+  const { directory, environment, path } = await openStoreToServe(t);
+  const [registry, other] = [await startRegistry(t), 'team/other'];
+  registry.putImage(other, '1');
+  await chmod(directory, 0o755);
+  const child = spawn(process.execPath, [bin, 'serve', '--listen=127.0.0.1:0'], {
+    ...{ uid: 65_534, gid: 65_534, cwd: '/' },
+    env: { ...environment, HOME: '/nonexistent' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  t.teardown(() => void child.kill('SIGKILL'));
+  const [line] = (await Promise.race([once(child.stdout, 'data'), once(child.stderr, 'data')])) as [Buffer];
+  const url = line.toString().trim();
+  t.is((await ask(url, path)).status, 200, url);
+  const later = `docker://${registry.host}/${other}:1`;
+  const fetched = await runHere(
+    ['fetch', '--keep=oci', '--platform=linux/amd64', '--progress=none', later],
+    environment,
+  );
+  t.is(fetched.code, 0, fetched.stderr);
+  await until(async () => (await ask(url, `/v2/${registry.host}/${other}/manifests/1`)).status === 200);
+  t.is((await ask(url, path)).status, 200);
+});
+
 /** Whether nobody listens any more. */
 function isRefused({ origin }: URL): Promise<boolean> {
   return ask(origin, '/healthz').then(
