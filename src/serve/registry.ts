@@ -134,11 +134,11 @@ function isAccepted({ parsed: { kind, mediaType } }: Document, accept: string | 
     .toLowerCase()
     .split(',')
     .map((one) => one.replace(/;.*$/s, '').trim());
-  return types.some((type) => type === '*/*' || type === 'application/*' || type === mediaType) || areDocker(types);
+  return types.some((type) => type === '*/*' || type === 'application/*' || type === mediaType) || saysNothing(types);
 }
 
 /** What curl and the like send says nothing about manifests. */
-function areDocker(types: readonly string[]): boolean {
+function saysNothing(types: readonly string[]): boolean {
   return !types.some((type) => indexTypes.includes(type) || type.includes('manifest'));
 }
 

@@ -118,10 +118,8 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
       const sent = await send(response, answer, { isHead, buffers });
       const { kind, status } = answer;
       metrics.count({ kind, status, ...sent, durationMs: performance.now() - beganMs });
-      debug(
-        () =>
-          `${request.method} ${show(request.url ?? '')}: ${status}, ${sent.bytes} bytes${sent.isWhole ? '' : ', cut'}`,
-      );
+      const cut = sent.isWhole ? '' : ', cut';
+      debug(() => `${request.method} ${showPath(request)}: ${status}, ${sent.bytes} bytes${cut}`);
     } catch (error) {
       if (!controller.signal.aborted) options.onWarning(asImageError(error).message);
       response.destroy();
@@ -174,6 +172,11 @@ const safeHeaders = Object.entries({
   'cross-origin-resource-policy': 'same-origin',
   'content-security-policy': "default-src 'none'; sandbox",
 });
+
+/** Without the query, which may hold anything. */
+function showPath({ url = '' }: IncomingMessage): string {
+  return show(url.replace(/\?.*$/s, ''), 300);
+}
 
 function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
@@ -246,7 +249,7 @@ function createResponder({ scheme, names, authenticate, route, onWarning }: Resp
     } catch (error) {
       if (signal.aborted) throw error;
       const failure = asImageError(error);
-      onWarning(`${show(url, 200)}: ${failure.code}: ${failure.message}`);
+      onWarning(`${showPath(request)}: ${failure.code}: ${failure.message}`);
       return isImageError(error) && !hasCode(error, 'INTERNAL')
         ? refusal(503, 'UNAVAILABLE', 'the store cannot be read now', { 'retry-after': '5' })
         : refusal(500, 'UNAVAILABLE', 'the server has failed');

@@ -19,11 +19,10 @@ import { temporaryDirectory } from '../helpers/stored.ts';
 import { until } from '../helpers/until.ts';
 
 /** A store with one image, below a directory that only its owner may enter. */
-async function openStoreToServe(t: ExecutionContext) {
+async function openStoreToServe(t: ExecutionContext, layerBytes = 10) {
   const directory = await temporaryDirectory(t);
   const registry = await startRegistry(t);
-  const content = Buffer.alloc(24 * 2 ** 20); // more than a connection holds that nobody reads
-  const { digest, manifest } = registry.putImage('team/app', '1', { layers: [content] });
+  const { digest, manifest } = registry.putImage('team/app', '1', { layers: [Buffer.alloc(layerBytes)] });
   const environment = { ...environmentIn(directory), LONGSHORE_INSECURE_OPTIONS: 'image' };
   const fetched = await runHere(
     ['fetch', '--keep=oci', '--platform=linux/amd64', '--progress=none', `docker://${registry.host}/team/app:1`],
@@ -137,7 +136,7 @@ test('only what was verified is served, if that is asked for', async (t) => {
 });
 
 test('a process ends with 0 after a signal, and at once after a second one', async (t) => {
-  const { environment, path, layer } = await openStoreToServe(t);
+  const { environment, path, layer } = await openStoreToServe(t, 24 * 2 ** 20); // more than a connection holds
   const begin = async () => {
     const child = spawn(process.execPath, [bin, 'serve', '--listen=127.0.0.1:0', '--public'], {
       env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: compileCache, ...environment },

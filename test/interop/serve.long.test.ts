@@ -13,7 +13,7 @@ import { environmentIn } from '../helpers/environment.ts';
 import { describe, startRegistry } from '../helpers/registry.ts';
 import { layerOf } from '../helpers/registry-fetching.ts';
 import { runHere } from '../helpers/run-here.ts';
-import { serve } from '../helpers/serving.ts';
+import { serve, usersOf } from '../helpers/serving.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 import { until } from '../helpers/until.ts';
 
@@ -53,7 +53,7 @@ async function writeRegistriesConf(directory: string, host: string): Promise<str
 const withSkopeo = withProgram('skopeo');
 
 withSkopeo('skopeo reads images, indexes and tags, also where the server is a mirror', async (t) => {
-  const { directory, host, app, index } = await openSeeded(t);
+  const { directory, environment, host, app, index } = await openSeeded(t);
   const skopeo = async (...args: readonly string[]) =>
     execute('skopeo', ['--registries-conf', await writeRegistriesConf(directory, host), ...args], { encoding: 'utf8' });
   const digestIn = async (name: string) =>
@@ -68,6 +68,12 @@ withSkopeo('skopeo reads images, indexes and tags, also where the server is a mi
   t.is(await digestIn('mirrored'), app.digest);
   await skopeo('copy', `docker://registry.test/team/app@${app.digest}`, `dir:${join(directory, 'by-digest')}`);
   t.is(await digestIn('by-digest'), app.digest);
+  const { url } = await serve(t, environment.LONGSHORE_DIR, { users: usersOf({ node: 'secret' }) });
+  const closed = `docker://${new URL(url).host}/registry.test/team/app:1`;
+  await skopeo('copy', insecure, '--src-creds=node:secret', closed, `dir:${join(directory, 'with-password')}`);
+  t.is(await digestIn('with-password'), app.digest);
+  const denied = await t.throwsAsync(skopeo('inspect', '--tls-verify=false', '--creds=node:wrong', closed));
+  t.regex(denied.message, /unauthorized|authentication required/i);
   const tags = await skopeo('list-tags', '--tls-verify=false', `docker://${host}/team/app`);
   t.deepEqual((JSON.parse(tags.stdout) as { Tags: string[] }).Tags, ['1']);
   const missing = await t.throwsAsync(skopeo('inspect', '--tls-verify=false', `docker://${host}/team/app:2`));
