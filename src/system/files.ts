@@ -10,7 +10,7 @@ import {
   openSync,
 } from 'node:fs';
 import { type FileHandle, mkdir, open, opendir, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, isAbsolute } from 'node:path';
 import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { isMainThread } from 'node:worker_threads';
@@ -46,6 +46,11 @@ export function openRegularSync(path: string, flags: number): number {
 /** Opens a file that was found in a directory. It may be a symlink, as in configuration. @throws EISDIR, EFTYPE */
 async function openFoundFile(path: string): Promise<FileHandle> {
   return requireRegular(await whenFilesAreFree(() => open(path, O_RDONLY | O_NONBLOCK)), path);
+}
+
+/** Whether a text is an absolute path that a file can have: none has a NUL. */
+export function isAbsolutePath(text: string): boolean {
+  return isAbsolute(text) && !text.includes('\0');
 }
 
 /**

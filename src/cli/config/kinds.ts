@@ -1,11 +1,11 @@
-import { isAbsolute } from 'node:path';
-
 import * as z from 'zod';
+
+import { isAbsolutePath } from '../../system/files.ts';
 
 const text = (missing: string) => z.string(missing).min(1, missing);
 const hosts = (missing: string) =>
   z.array(text(missing), { error: (issue) => (issue.input === undefined ? missing : undefined) }).min(1, missing);
-const path = (what: string) => z.string().refine(isAbsolute, `${what} must be an absolute path`).optional();
+const path = (what: string) => z.string().refine(isAbsolutePath, `${what} must be an absolute path`).optional();
 
 /** A token is copied into a header unchanged. */
 const token = text('no oauth bearer token specified').regex(/^[\x21-\x7e]+$/, 'an oauth bearer token is visible ASCII');
@@ -27,7 +27,7 @@ const auth = z.discriminatedUnion('type', [basic, oauth], {
 });
 const dockerAuth = z.object({ registries: hosts('no registries specified'), credentials });
 const paths = z.object({ data: path('data directory'), 'stage1-images': path('stage1 images directory') });
-const policy = z.object({ file: text('no file specified').refine(isAbsolute, 'file must be an absolute path') });
+const policy = z.object({ file: text('no file specified').refine(isAbsolutePath, 'file must be an absolute path') });
 const discovery = z.object({ prefix: text('no prefix specified'), origin: text('no origin specified') });
 
 /** The members that every file has. */

@@ -1,14 +1,13 @@
-import { isAbsolute } from 'node:path';
-
 import * as z from 'zod';
 
 import type { CertifiedBy, SignedIdentity } from '../../../workers/tasks.ts';
 import { isRegistryHost, isRepository, parseNamedReference } from '../../image/registry-reference.ts';
 import { checkConfig, parseConfigJson } from '../../image/shape.ts';
 import { show } from '../../image/show.ts';
+import { isAbsolutePath } from '../../system/files.ts';
 import type { KeySource, PolicyRules, Requirement } from './policy.ts';
 
-const path = z.string().refine(isAbsolute, 'must be an absolute path');
+const path = z.string().refine(isAbsolutePath, 'must be an absolute path');
 const paths = z.array(path).min(1, 'names no file');
 
 /** Base64, perhaps in lines. */

@@ -153,6 +153,8 @@ const refused: readonly (readonly [folder: string, content: unknown, message: Re
   ['paths.d', { rktKind: 'foo', rktVersion: 'v1' }, /kind "foo".* paths\.d /],
   ['paths.d', { rktKind: 'paths', rktVersion: 'foo' }, /no parser available .* kind "paths" and version "foo"/],
   ['paths.d', v1('paths', { data: 'relative' }), /data directory must be an absolute path/],
+  ['paths.d', v1('paths', { data: '/a\0b' }), /data directory must be an absolute path/],
+  ['policy.d', v1('policy', { file: '/a\0b' }), /file must be an absolute path/],
   ['paths.d', v1('paths', { 'stage1-images': 'x' }), /stage1 images directory must be an absolute path/],
   ['discovery.d', v1('discovery', { prefix: 'Example.com', origin: 'https://m' }), /not a prefix/],
   ['discovery.d', v1('discovery', { prefix: 'example.com', origin: 'https://m/path' }), /want an origin/],

@@ -105,6 +105,10 @@ const bad: Readonly<Record<string, readonly [unknown, RegExp]>> = {
     withRequirement({ ...signedBy, keyData: undefined, keyPath: 'key.gpg' }),
     /keyPath: must be an absolute/,
   ],
+  'a path with a NUL': [
+    withRequirement({ ...sigstore, rekorPublicKeyPath: '/a\0b' }),
+    /rekorPublicKeyPath: must be an absolute path/,
+  ],
   'no paths': [withRequirement({ ...signedBy, keyData: undefined, keyPaths: [] }), /keyPaths: names no file/],
   'no base64': [withRequirement({ ...signedBy, keyData: 'äöü' }), /keyData: must be base64/],
   'key and fulcio': [
