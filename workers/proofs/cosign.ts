@@ -160,7 +160,9 @@ function otherSigner(signer: string, what: string, { name, searched }: VerifyIma
   return new ImageError('KEY_UNKNOWN', message, { signers: [signer], searched, name });
 }
 
-function keyUnknown({ name, searched }: VerifyImageRequest): ImageError {
-  const message = `signed, but not by a public key that is trusted for ${show(name)} (looked at the keys of ${searched.map((one) => show(one)).join(', ')})`;
+function keyUnknown({ name, searched, authorities }: VerifyImageRequest): ImageError {
+  const isCertified = authorities?.kind === 'policy' && authorities.certified !== undefined;
+  const by = isCertified ? 'with a certificate, as the policy wants it' : 'by a public key that is trusted';
+  const message = `signed, but not ${by} for ${show(name)} (looked at the keys of ${searched.map((one) => show(one)).join(', ')})`;
   return new ImageError('KEY_UNKNOWN', message, { signers: [], searched, name });
 }

@@ -130,7 +130,7 @@ test('of fulcio all counts that the policy says: authority, subject, issuer, the
   await bad(await tagged({}, strangers), /does not name/);
   await bad({ ...evidence, bytes: payloadOf({ digest, reference: 'example.com/b' }) }, /digest mismatch/);
   const key = { kind: 'cosign-key' as const, bytes: payload, signature: evidence.signature, location: 'the tag' };
-  await refused(t, verify(key), 'KEY_UNKNOWN', /signed, but not by/);
+  await refused(t, verify(key), 'KEY_UNKNOWN', /signed, but not with a certificate, as the policy wants it for/);
 });
 
 test('a build signer is the one that the certificate tells in its extension', async (t) => {
