@@ -119,13 +119,10 @@ const width = 64;
 export function acceptedOnly(store: Store, accept: Accept, nowMs: () => number): Store {
   const answers = new Map<string, { readonly isAccepted: Promise<boolean>; readonly untilMs: number }>();
 
-  const judge = async (id: string, candidate: Candidate): Promise<boolean> =>
-    accept(candidate, await store.proofsOf(id));
-  const isAccepted = (id: string, candidate: Candidate, importedAtMs: number): Promise<boolean> => {
-    const key = `${id} ${candidate.digests?.join(' ') ?? ''} ${importedAtMs}`;
+  const remember = (key: string, judge: () => Promise<boolean>): Promise<boolean> => {
     let answer = answers.get(key);
     if (!answer || answer.untilMs <= nowMs()) {
-      answer = { isAccepted: judge(id, candidate), untilMs: nowMs() + acceptedMs };
+      answer = { isAccepted: judge(), untilMs: nowMs() + acceptedMs };
       answer.isAccepted.catch(() => answers.delete(key));
       answers.delete(key);
       answers.set(key, answer);
@@ -136,9 +133,17 @@ export function acceptedOnly(store: Store, accept: Accept, nowMs: () => number):
   };
   const ofRegistry = (image: RegistryImage): Promise<boolean> => {
     const digests = [image.manifest, image.index].flatMap((one) => (one ? [one.digest] : []));
-    return isAccepted(image.reference, { ...image, name: nameOf(image.reference), digests }, image.importedAtMs);
+    const { reference, importedAtMs } = image;
+    return remember(`${reference} ${digests.join(' ')} ${importedAtMs}`, async () =>
+      accept({ ...image, name: nameOf(reference), digests }, await store.proofsOf(reference)),
+    );
   };
-  const ofArchive = (image: StoredImage): Promise<boolean> => isAccepted(image.imageId, image, image.importedAtMs);
+  /** What is served of it is its archive, with a signature about that: one about other bytes proves nothing to a client. */
+  const ofArchive = (image: StoredImage): Promise<boolean> =>
+    remember(`${image.imageId} ${image.archive?.digest} ${image.importedAtMs}`, async () => {
+      const { signatures = [] } = (await store.archiveOf(image.imageId)) ?? {};
+      return signatures.length > 0 && accept(image, signatures);
+    });
 
   const findRegistryImage: Store['findRegistryImage'] = async (reference) => {
     const image = await store.findRegistryImage(reference);

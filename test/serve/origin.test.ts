@@ -1,5 +1,6 @@
-import { rm } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 
 import test, { type ExecutionContext } from 'ava';
 
@@ -38,7 +39,7 @@ async function openKept(t: ExecutionContext) {
     t.is(status, 'fetched', error?.message);
   }
   const second = (url: string) => openFetching(t, { keystore, discover: [{ prefix: 'example.com', origin: url }] });
-  return { ...{ app, base, plain, keystore, origin, second }, store: first.store };
+  return { ...{ app, base, plain, keystore, origin, first, second }, store: first.store };
 }
 
 test('archives that were kept are found by discovery and fetched with their signatures, while their origin is off', async (t) => {
@@ -88,7 +89,10 @@ test('a page names the archives of one name, and the signature is that of the ar
 });
 
 test('with a rule, only what it accepts is served, as if there were nothing else', async (t) => {
-  const { store, keystore } = await openKept(t);
+  const { store, keystore, plain, first } = await openKept(t);
+  const packed = join(first.directory, 'plain.aci');
+  await writeFile(packed, gzipSync(plain.tar)); // its signers have signed other bytes
+  t.is((await first.fetch(packed, { keepArchives: true, insecure: { image: true } })).status, 'fetched');
   const put = (reference: string, verified: readonly string[] | false) =>
     putRegistryImage(store, { reference, content: reference, verified, source: `docker://${reference}` });
   const [signed, unsigned] = [await put('example.com/signed:1', [ann]), await put('example.com/signed:2', false)];
@@ -116,6 +120,7 @@ test('with a rule, only what it accepts is served, as if there were nothing else
   t.like(JSON.parse((await ask(url, '/v2/example.com/signed/tags/list')).text), { tags: ['1'] });
   t.deepEqual(JSON.parse((await ask(url, '/v2/_catalog')).text), { repositories: ['example.com/signed'] });
   t.is(await statusOf('/example.com/app?ac-discovery=1'), 200);
+  t.is(await statusOf('/example.com/plain?ac-discovery=1'), 404);
 
   await keystore.remove({ fingerprint: ann, prefix: 'example.com', layer: 0 });
   nowMs += 60_000; // answers are remembered for a while
