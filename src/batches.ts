@@ -32,10 +32,7 @@ export type Batches = {
   close(): Promise<void>;
 };
 
-export function createBatches(
-  what: 'finder' | 'fetcher' | 'pusher' | 'importer',
-  sink: EventSink | undefined,
-): Batches {
+export function createBatches(what: 'finder' | 'fetcher' | 'pusher', sink: EventSink | undefined): Batches {
   const running = new Set<RunningBatch>();
   /** What the sink returned or threw while no batch ran. */
   let unowned: Result[] = [];

@@ -190,7 +190,7 @@ export type ErrorDetails = {
   /** It was stopped before its end. `reason` says by what: `aborted` by the signal, `closed` or `failFast`; the `cause` of the error is the reason of the signal. */
   CANCELLED: { readonly reason: string };
   /** Something was used after it was closed; `what` it was. */
-  CLOSED: { readonly what: 'store' | 'keystore' | 'pool' | 'fetcher' | 'finder' | 'pusher' | 'importer' };
+  CLOSED: { readonly what: 'store' | 'keystore' | 'pool' | 'fetcher' | 'finder' | 'pusher' };
 };
 
 /** The code of an ImageError. */

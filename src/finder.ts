@@ -90,6 +90,11 @@ function openFinder(options: ActionOptions, what: 'finder' | 'fetcher'): Finder 
     },
     findImages: (apps, call = {}) => find(apps, call),
     planImages: (apps, call = {}) => plan(apps, call),
+    importImages: (source, call = {}) =>
+      batches.run({ signal: call.signal, closed }, async (batch) => {
+        const { importAll } = await import('./importer.ts'); // a fetch does not need it
+        return importAll(context, options, source, call, batch);
+      }),
     listTags: (repository, { signal } = {}) => listTagsOf(repository, signal),
     resolve: (image, { signal } = {}) => resolveDigest(image, signal),
     close,

@@ -1,5 +1,5 @@
-import { type Batch, createBatches } from './batches.ts';
-import { type OpenContext, openContext } from './compose.ts';
+import type { Batch } from './batches.ts';
+import type { OpenContext } from './compose.ts';
 import type { BatchRequest } from './coordinator/walk.ts';
 import { ImageError } from './errors.ts';
 import type { Outcome, Totals } from './events.ts';
@@ -7,59 +7,20 @@ import type { FetchContext, Slots } from './fetchers/context.ts';
 import { referenceKey } from './image/reference.ts';
 import { show } from './image/show.ts';
 import type { ImportSource } from './import/receive.ts';
-import type { ActionOptions, BatchResult } from './options.ts';
+import type { ActionOptions, BatchResult, ImportCall } from './options.ts';
 import { choicesOf, parseApps } from './parse-apps.ts';
 
-/** What importImages may be given. */
-export type ImportCall = {
-  /** References or digests of the images that are wanted; default all. */
-  readonly images?: readonly string[] | undefined;
-  /** The name of images for which the archive has only a tag, or nothing: `example.com/app`. */
-  readonly as?: string | undefined;
-  /** Stops the import: what has not ended has the outcome `cancelled`. What has been read is used by the next one. */
-  readonly signal?: AbortSignal | undefined;
-  /** Called with the outcome of each image as soon as it is known, in any order. */
-  readonly onOutcome?: ((outcome: Outcome) => unknown) | undefined;
-};
-
-/** Brings images of archives and layouts into the store. */
-export type Importer = AsyncDisposable & {
-  /**
-   * Reads an archive, and keeps its images as those of a registry are kept: checked in the same way, by signatures that are in the archive.
-   * Does not reject if an image fails.
-   *
-   * @throws ARCHIVE_UNREADABLE, ARCHIVE_INVALID, MANIFEST_INVALID, LIMIT_EXCEEDED, FILE_ and STORE_ codes, if the archive cannot be read to
-   * its end: then no image of it is kept
-   */
-  importImages(source: ImportSource, call?: ImportCall): Promise<BatchResult>;
-  close(): Promise<void>;
-};
-
-export function createImporter(options: ActionOptions): Importer {
-  const batches = createBatches('importer', options.onEvent);
-  const context = openContext(options, batches.onEvent);
-  batches.throwIfFailed();
-  const closed = [context.store.closed, context.pool.closed];
-  let closing: Promise<void> | undefined;
-  const shut = async (): Promise<void> => {
-    await batches.close();
-    await context.close();
-  };
-  const close = (): Promise<void> => (closing ??= shut());
-  return {
-    importImages: (source, call = {}) =>
-      batches.run({ signal: call.signal, closed }, (batch) => importAll(context, options, { source, call }, batch)),
-    close,
-    [Symbol.asyncDispose]: close,
-  };
-}
-
-type ImportRequest = { readonly source: ImportSource; readonly call: ImportCall };
-
-async function importAll(
+/**
+ * Reads an archive, and keeps its images as those of a registry are kept: checked in the same way, by the signatures that are in the archive.
+ *
+ * @throws ARCHIVE_UNREADABLE, ARCHIVE_INVALID, MANIFEST_INVALID, LIMIT_EXCEEDED, FILE_ and STORE_ codes, if the archive cannot be read to its
+ * end: then no image of it is kept
+ */
+export async function importAll(
   context: OpenContext,
   options: ActionOptions,
-  { source, call }: ImportRequest,
+  source: ImportSource,
+  call: ImportCall,
   { signal, onEvent, call: guard }: Batch,
 ): Promise<BatchResult> {
   const { failFast = false } = options;
@@ -81,7 +42,7 @@ type Run = (requests: readonly BatchRequest[], context: FetchContext) => Promise
 
 async function importInto(
   context: FetchContext,
-  { source, call: { images: wanted = [], as } }: ImportRequest,
+  { source, call: { images: wanted = [], as } }: { readonly source: ImportSource; readonly call: ImportCall },
   options: ActionOptions,
   run: Run,
   signal: AbortSignal,

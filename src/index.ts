@@ -64,6 +64,7 @@ export type {
   BatchResult,
   FetchCall,
   FetchSettings,
+  ImportCall,
   Insecure,
   PlanCall,
   PlanResult,

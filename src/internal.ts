@@ -69,8 +69,7 @@ export {
 } from './images/show.ts';
 export { type Damage, verifyImages, type VerifyReport, type VerifyRequest } from './images/verify.ts';
 export { writeFileTarget } from './images/write-file.ts';
-export type { ImportSource } from './import/receive.ts';
-export { createImporter } from './importer.ts';
+export { fileSource, type ImportSource } from './import/receive.ts';
 export { createKeyFinder } from './key-finder.ts';
 export type { ActionOptions, BatchResult, Fetcher, Finder, Insecure } from './options.ts';
 export { createFileChecks } from './parse-apps.ts';

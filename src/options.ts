@@ -6,6 +6,7 @@ import type { App, ImageType, Keep } from './image/apps.ts';
 import type { Digest } from './image/digest.ts';
 import type { ImageId } from './image/image-id.ts';
 import type { Limits, Timeouts } from './image/limits.ts';
+import type { ImportSource } from './import/receive.ts';
 import type { Pool } from './pool/pool.ts';
 import type { HostCertificates } from './registry/certificates.ts';
 import type { Lookasides } from './registry/lookaside.ts';
@@ -225,6 +226,21 @@ export type BatchCall = {
   readonly onOutcome?: ((outcome: Outcome) => unknown) | undefined;
 };
 
+/** What importImages may be given. */
+export type ImportCall = {
+  /** References, names or IDs of the images that are wanted. Default: all. */
+  readonly images?: readonly string[] | undefined;
+  /** The name of images for which the archive has only a tag, or nothing: `example.com/app`. */
+  readonly as?: string | undefined;
+  /** Stops the import: what has not ended has the outcome `cancelled`, or the call rejects with CANCELLED while the archive is read. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Called with the outcome of each image as soon as it is known, in any order. What it throws, or rejects with, ends the batch with
+   * that error; a promise that it returns is awaited.
+   */
+  readonly onOutcome?: ((outcome: Outcome) => unknown) | undefined;
+};
+
 /** What planImages returns. */
 export type PlanResult = {
   /** One for each request, in the order of the requests. Those of dependencies are passed to `onOutcome` only. */
@@ -257,6 +273,8 @@ export type Finder = AsyncDisposable & {
   findImages(apps: Iterable<App>, call?: BatchCall): Promise<BatchResult>;
   /** Finds out what findImages would do. It reads the store and asks servers, but downloads and writes nothing. */
   planImages(apps: Iterable<App>, call?: PlanCall): Promise<PlanResult>;
+  /** Brings the images of an archive or a layout into the store. @throws as importAll */
+  importImages(source: ImportSource, call?: ImportCall): Promise<BatchResult>;
   /** The tags of a repository, `docker://HOST/NAME`, as its registry lists them. */
   listTags(repository: string, call?: { readonly signal?: AbortSignal }): Promise<readonly string[]>;
   /**

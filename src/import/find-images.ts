@@ -16,7 +16,7 @@ import { type BundleContext, bundledChoice, findArchive, nameOfArchive } from '.
 import { keepSavedManifest } from './saved-image.ts';
 
 /** An image of an archive that is to be kept, or why it cannot be. `text` is its reference. */
-export type ImageToKeep =
+type ImageToKeep =
   | {
       readonly text: string;
       readonly reference: ImageReference;
@@ -200,7 +200,7 @@ function referenceOf(
   const text = fullName(name, as);
   if (text === undefined) {
     const what = name === undefined ? 'no name' : `only the tag ${show(name)}`;
-    onWarning(`the archive has ${what} for ${digest}: it is kept by its digest; --as NAME gives it a name`);
+    onWarning(`the archive has ${what} for ${digest}: it is kept by its digest, as no name was given for it`);
     return withText(parseRegistryReference(`unnamed.invalid/image@${digest}`));
   }
   const reference = parseRegistryReference(text);

@@ -1,19 +1,32 @@
-import { rm } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 
 import type { Carried, FromImport, ToImport } from '../../workers/import/requests.ts';
 import { hasCode, ImageError, isImageError } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
+import { readError } from '../image/file-error.ts';
 import type { Limits } from '../image/limits.ts';
 import { type Pool, workerFailed } from '../pool/pool.ts';
 import type { Store } from '../store/store.ts';
+import { openNamed } from '../system/files.ts';
 
 /** Where images come from. What is in a file is told by its content. The bytes of a pipe are read to their end. */
 export type ImportSource =
   | { readonly kind: 'file'; readonly path: string }
   | { readonly kind: 'directory'; readonly path: string; readonly roots?: readonly Digest[] }
   | { readonly kind: 'pipe'; readonly bytes: Readable; readonly name: string };
+
+/** A file is read by the thread that needs it; what is no file, such as a pipe, by the main thread. @throws FILE_NOT_FOUND, FILE_UNREADABLE */
+export async function fileSource(path: string): Promise<ImportSource> {
+  try {
+    const found = await stat(path);
+    if (found.isDirectory()) return { kind: 'directory', path };
+    return found.isFile() ? { kind: 'file', path } : { kind: 'pipe', bytes: await openNamed(path), name: path };
+  } catch (error) {
+    throw readError(error, path);
+  }
+}
 
 export type ReceiveContext = {
   readonly store: Store;
@@ -112,7 +125,7 @@ function withName(error: ImageError, shown: string): ImageError {
 
 /** Sends the bytes of a pipe, a piece for each time that `send` is called. */
 function openPipe(bytes: Readable, port: MessagePort) {
-  const iterator = (bytes as AsyncIterable<Uint8Array>)[Symbol.asyncIterator](); // without an encoding, chunks are buffers
+  const iterator = (bytes as AsyncIterable<Uint8Array>)[Symbol.asyncIterator](); // it has no encoding
   let sending = Promise.resolve();
   let isClosed = false;
   const sendNext = async (): Promise<void> => {

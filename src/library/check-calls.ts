@@ -5,8 +5,9 @@ import type { ImageLock, LockedImage } from '../fetchers/context.ts';
 import type { App, Mount, SharedByApps, Volume } from '../image/apps.ts';
 import { parseDigest } from '../image/digest.ts';
 import { parsePlatformChoice } from '../image/platform.ts';
+import { parseRegistryReference } from '../image/registry-reference.ts';
 import { parseHttpReference } from '../image/url.ts';
-import type { BatchCall, FetchCall, PlanCall } from '../options.ts';
+import type { BatchCall, FetchCall, ImportCall, PlanCall } from '../options.ts';
 import type { PushCall } from '../pusher.ts';
 import { keep, limits, platforms, required } from './check-options.ts';
 import {
@@ -36,6 +37,7 @@ type Calls = {
   findImage: FetchCall;
   findImages: BatchCall;
   planImages: PlanCall;
+  importImages: ImportCall;
   pushImages: PushCall;
   images: { readonly sort?: string | undefined; readonly order?: string | undefined };
   verify: { readonly images?: readonly string[] | undefined; readonly signal?: AbortSignal | undefined };
@@ -102,6 +104,7 @@ const callChecks: { readonly [N in keyof Calls]: Checks<Calls[N]> } = {
     onOutcome: callback,
   },
   planImages: { signal, lock: members<typeof lock>(lock, 'images', 'frozen'), onOutcome: callback },
+  importImages: { images: listOf(text), as: parsed(parseRegistryReference), signal, onOutcome: callback },
   pushImages: {
     ...{ to: text, all: boolean, scoped: boolean, noOverwrite: boolean, dryRun: boolean },
     ...{ signal, onOutcome: callback },

@@ -1,13 +1,16 @@
+import { Readable } from 'node:stream';
+
 import { openFetchPool } from '../compose.ts';
 import { ImageError } from '../errors.ts';
 import { createFetcher as createEngineFetcher, createFinder as createEngineFinder } from '../finder.ts';
 import { type AppInput, type Apps, createApps as createAppsList, type SharedByApps } from '../image/apps.ts';
+import { fileSource, type ImportSource } from '../import/receive.ts';
 import type * as engine from '../options.ts';
 import type { Pool as EnginePool } from '../pool/pool.ts';
 import { createPusher as createEnginePusher, type PushInput } from '../pusher.ts';
 import { checkApps, checkCall, checkImage, checkShared } from './check-calls.ts';
 import { checkActionOptions, checkPoolOptions, checkPusherOptions } from './check-options.ts';
-import { boolean } from './checks.ts';
+import { absolutePath, boolean, either, instance } from './checks.ts';
 import { engineKeystoreOf, enginePolicyOf } from './keystore.ts';
 import { engineOf } from './store.ts';
 import type { ActionOptions, Fetcher, Finder, Pool, PoolOptions, Pusher, PusherOptions } from './types.ts';
@@ -47,9 +50,21 @@ export function createFinder(options: ActionOptions): Finder {
     findImage: async (image, call = {}) => finder.findImage(checkImage(image), checkCall('findImage', call)),
     findImages: async (apps, call = {}) => finder.findImages(checkApps(apps), checkCall('findImages', call)),
     planImages: async (apps, call = {}) => finder.planImages(checkApps(apps), checkCall('planImages', call)),
+    importImages: async (from, call = {}) => {
+      const checked = checkCall('importImages', call);
+      return finder.importImages(await openSource(from), checked);
+    },
     close: () => finder.close(),
     [Symbol.asyncDispose]: () => finder.close(),
   };
+}
+
+/** @throws USAGE, FILE_NOT_FOUND, FILE_UNREADABLE */
+async function openSource(from: string | Readable): Promise<ImportSource> {
+  either(instance(Readable, 'a stream'), absolutePath)(from, 'from');
+  if (typeof from === 'string') return fileSource(from);
+  if (from.readableEncoding === null) return { kind: 'pipe', bytes: from, name: 'the stream' };
+  throw new ImageError('USAGE', 'from: want a stream of bytes, without an encoding', { option: 'from' });
 }
 
 /** Creates a fetcher: a finder for single images that are not image IDs. @throws USAGE */

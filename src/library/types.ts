@@ -1,10 +1,10 @@
-import type { Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 
 import type { App } from '../image/apps.ts';
 import type { Limits } from '../image/limits.ts';
 import type { ExtractionReport } from '../images/extract.ts';
 import type { ImageRow, SortField } from '../images/list.ts';
-import type { BatchCall, BatchResult, FetchCall, FetchSettings, PlanCall, PlanResult } from '../options.ts';
+import type { BatchCall, BatchResult, FetchCall, FetchSettings, ImportCall, PlanCall, PlanResult } from '../options.ts';
 import type { PushCall, PushInput, PushResult, PushSettings } from '../pusher.ts';
 import type { TrustedKeyRow } from '../verify/list-trusted-keys.ts';
 
@@ -303,6 +303,12 @@ export type Finder = AsyncDisposable & {
   findImages(apps: Iterable<App | string>, call?: BatchCall): Promise<BatchResult>;
   /** Says what findImages would do. It asks the store and the network, and changes nothing. */
   planImages(apps: Iterable<App | string>, call?: PlanCall): Promise<PlanResult>;
+  /**
+   * Brings the images of an archive or a layout of OCI, of docker or of a bundle into the store, checked as those of registries.
+   *
+   * @param from - the absolute path of a file or directory, or a stream. @throws if it cannot be read to its end
+   */
+  importImages(from: string | Readable, call?: ImportCall): Promise<BatchResult>;
   /** Cancels what is under way, and resolves when it has ended. Later calls end with CLOSED. */
   close(): Promise<void>;
 };

@@ -4,15 +4,15 @@ import { Readable } from 'node:stream';
 
 import type { ExecutionContext } from 'ava';
 
-import type { ImportCall } from '../../src/importer.ts';
 import {
   type ActionOptions,
-  createImporter,
+  createFinder,
   type ImportSource,
   openStore,
   type Outcome,
   type Store,
 } from '../../src/internal.ts';
+import type { ImportCall } from '../../src/options.ts';
 import type { Files } from './carried.ts';
 import { sharedPool } from './shared-pool.ts';
 import { temporaryDirectory } from './stored.ts';
@@ -38,11 +38,11 @@ export async function openImporting(t: ExecutionContext, base: Partial<ActionOpt
   return {
     ...{ store, directory, warnings },
     async take(from, { images, as, signal, onOutcome, ...options } = {}) {
-      await using importer = createImporter({
+      await using finder = createFinder({
         ...{ store, pool: sharedPool, insecure: { image: true }, keep: 'oci', ...base, ...options },
         onEvent: (event) => void (event.type === 'warning' && warnings.push(event.message)),
       });
-      return (await importer.importImages(sourceOf(from), { images, as, signal, onOutcome })).outcomes;
+      return (await finder.importImages(sourceOf(from), { images, as, signal, onOutcome })).outcomes;
     },
     async listed() {
       const all = await Array.fromAsync(store.registryImages());

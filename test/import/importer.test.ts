@@ -179,7 +179,7 @@ test('an image with only a tag, or without a name, is kept by its digest, or und
     [`unnamed.invalid/image@${one.manifest.digest}`]: one.manifest.digest,
     [`unnamed.invalid/image@${two.manifest.digest}`]: two.manifest.digest,
   });
-  t.is(warnings.filter((line) => line.includes('--as NAME')).length, 2);
+  t.is(warnings.filter((line) => line.includes('kept by its digest')).length, 2);
   await take(tar, { as: 'example.com/app' });
   t.like(await listed(), { 'example.com/app:v1': one.manifest.digest, 'example.com/app:latest': two.manifest.digest });
 });

@@ -1,20 +1,19 @@
-import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 
 import {
   type AppInput,
-  createImporter,
+  createFinder,
   type EventSink,
+  fileSource,
   type ImageError,
   type ImportSource,
   openFetchPool,
   openKeystore,
   type Outcome,
   parseRegistryReference,
-  readError,
   type Totals,
 } from '../../../internal.ts';
-import { isThere, openNamed } from '../../../system/files.ts';
+import { isThere } from '../../../system/files.ts';
 import type { Io, Run } from '../../command.ts';
 import { readConfig } from '../../config/read-config.ts';
 import { openCliStore } from '../../open-store.ts';
@@ -79,7 +78,7 @@ export const runImport: Run = async (io, line) => {
     const { system, local, user, trustedRoot } = directories;
     const dirs = [system, local, user];
     await using keystore = insecure.image ? undefined : await openKeystore({ dirs, trustedRoot, onWarning });
-    await using importer = createImporter({
+    await using finder = createFinder({
       ...asked,
       ...{ insecure, store, pool, onEvent },
       ...(keystore && { keystore }),
@@ -88,7 +87,7 @@ export const runImport: Run = async (io, line) => {
     let result: ReturnType<typeof createResult> | undefined; // nothing is written if the archive cannot be read
     const written = () => (result ??= createResult(stdout, line, events?.kind === 'stdout'));
     io.awaits(() => [from]);
-    ({ totals } = await importer.importImages(source, {
+    ({ totals } = await finder.importImages(source, {
       ...{ images, as, signal: io.signal },
       onOutcome(outcome) {
         exitCode.add(outcome);
@@ -107,18 +106,11 @@ export const runImport: Run = async (io, line) => {
   return code;
 };
 
-/** A file is read by the thread that needs it; what is no file, such as a pipe, by this one. @throws FILE_NOT_FOUND, FILE_UNREADABLE */
+/** @throws FILE_NOT_FOUND, FILE_UNREADABLE */
 async function openSource(from: string, { stdin }: Pick<Io, 'stdin'>): Promise<ImportSource> {
   if (from === '-') return { kind: 'pipe', bytes: stdin, name: 'standard input' };
   if (from === '') throw usageError('the name of the file is empty'); // it would mean the working directory
-  const path = resolve(from);
-  try {
-    const found = await stat(path);
-    if (found.isDirectory()) return { kind: 'directory', path };
-    return found.isFile() ? { kind: 'file', path } : { kind: 'pipe', bytes: await openNamed(path), name: path };
-  } catch (error) {
-    throw readError(error, path);
-  }
+  return fileSource(resolve(from));
 }
 
 function parseName(text: string, option: string): string {
