@@ -96,10 +96,10 @@ function reason(error: unknown): string {
 const rootBytes = 1024 * 1024;
 
 /**
- * Reads the trusted root: the named file, or that of the last directory that has one. An empty file stands for none. What it says only a
- * thread finds out.
+ * Reads the trusted root: the named file, or that of the last directory that has one. An empty file in a directory stands for none. What
+ * it says only a thread finds out.
  *
- * @throws FILE_UNREADABLE, CONFIG_INVALID if it is too large; FILE_NOT_FOUND if the named file is not there
+ * @throws FILE_UNREADABLE, CONFIG_INVALID if it is too large; FILE_NOT_FOUND and CONFIG_INVALID if the named file is not there or empty
  * @see docs/rules.md R6
  */
 export async function readTrustedRoot(dirs: readonly string[], named?: string): Promise<TrustedRootFile | undefined> {
@@ -111,7 +111,9 @@ export async function readTrustedRoot(dirs: readonly string[], named?: string): 
     });
     if (bytes === undefined) continue;
     if (bytes.length > rootBytes) throw configInvalid(path, `it has more than ${rootBytes} bytes`);
-    return bytes.length === 0 ? undefined : { path, bytes };
+    if (bytes.length > 0) return { path, bytes };
+    if (named !== undefined) throw configInvalid(path, 'it is empty, and no trusted root');
+    return undefined;
   }
   return undefined;
 }

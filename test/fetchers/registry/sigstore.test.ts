@@ -157,6 +157,8 @@ test('the trusted root of the last directory that has one counts, and an empty f
   t.is(await read(), '');
   t.is(await read(join(dirs[0] ?? '', 'trustedkeys', 'trusted_root.json')), 'system');
   await t.throwsAsync(read(join(dirs[0] ?? '', 'missing.json')), { code: 'FILE_NOT_FOUND' });
+  const empty = join(dirs[2] ?? '', 'trustedkeys', 'trusted_root.json');
+  await t.throwsAsync(read(empty), { code: 'CONFIG_INVALID', message: /it is empty/ });
   await put(2, ' '.repeat(1024 * 1024 + 1));
   await t.throwsAsync(read(), { code: 'CONFIG_INVALID' });
 });
