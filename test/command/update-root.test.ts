@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 
 import { environmentIn } from '../helpers/environment.ts';
+import { startProxy } from '../helpers/proxy.ts';
 import { runHere } from '../helpers/run-here.ts';
 import { startServer } from '../helpers/server.ts';
 import { createAuthorities } from '../helpers/sigstore.ts';
@@ -14,10 +15,10 @@ const authorities = await createAuthorities();
 const owners = createOwners();
 
 /** The command with configuration of its own, and a repository on loopback with `root.json`. */
-async function open(t: ExecutionContext) {
+async function open(t: ExecutionContext, { https = false } = {}) {
   const directory = await temporaryDirectory(t);
   const at = (path: string): string => join(directory, path);
-  const server = await startServer(t, {});
+  const server = await startServer(t, {}, { https });
   await writeFile(at('root.json'), rootOf(owners));
   let version = 0;
   const publish = (root: unknown): void => {
@@ -26,11 +27,11 @@ async function open(t: ExecutionContext) {
     for (const [path, body] of Object.entries(files)) server.routes[path] = { body };
   };
   const layer = process.getuid?.() === 0 ? 'local' : 'user';
-  const environment = { ...environmentIn(directory), LONGSHORE_USER_CONFIG: at('user') };
+  const environment: Record<string, string> = { ...environmentIn(directory), LONGSHORE_USER_CONFIG: at('user') };
   const update = (...args: readonly string[]) =>
     runHere(['trust', 'update-root', '--mirror', server.url, '--retries=0', ...args], environment);
   const named = (...args: readonly string[]) => update('--initial-root', at('root.json'), ...args);
-  return { at, server, publish, update, named, file: at(`${layer}/trustedkeys/trusted_root.json`) };
+  return { at, server, environment, publish, update, named, file: at(`${layer}/trustedkeys/trusted_root.json`) };
 }
 
 test('the trusted root is written where keys of this user are, and each authority that is new, gone or changed is told', async (t) => {
@@ -98,4 +99,19 @@ test('a root that this version cannot use, or that others have signed, changes n
     t.regex(stderr, /^error: .*\n$/);
   }
   t.is((await named('--deny-net', '127.0.0.0/8')).code, 5);
+});
+
+test('it is asked for over https by the certificates and the proxy that fetch would use', async (t) => {
+  const { publish, named, at, server, environment } = await open(t, { https: true });
+  publish(authorities.root);
+  const unknown = await named();
+  t.is(unknown.code, 7, unknown.stderr);
+  t.regex(unknown.stderr, /^error: TLS: /);
+  await writeFile(at('ca.pem'), server.ca);
+  const proxy = await startProxy(t);
+  environment['https_proxy'] = proxy.url;
+  const { code, stderr } = await named('--ca-file', at('ca.pem'));
+  t.is(code, 0, stderr);
+  t.deepEqual(new Set(proxy.requests.map(({ line }) => line)), new Set([`CONNECT 127.0.0.1:${server.port}`]));
+  t.regex(server.requests[0]?.headers['user-agent'] ?? '', /^longshore/);
 });
