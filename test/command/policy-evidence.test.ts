@@ -1,27 +1,18 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 
 import test, { type ExecutionContext } from 'ava';
 
+import { openCommand } from '../helpers/command.ts';
 import { createCosignKey, payloadOf, putSignatures } from '../helpers/cosign.ts';
-import { environmentIn } from '../helpers/environment.ts';
 import { startRegistry } from '../helpers/registry.ts';
 import { layerOf } from '../helpers/registry-fetching.ts';
-import { runHere } from '../helpers/run-here.ts';
-import { temporaryDirectory } from '../helpers/stored.ts';
 
 const [alice, bob] = [createCosignKey(), createCosignKey()];
 
 /** The command, and a registry with `team/app:1`, which claims to be another image. */
 async function open(t: ExecutionContext) {
-  const directory = await temporaryDirectory(t);
-  const at = (path: string): string => join(directory, path);
-  const put = async (path: string, text: string | Uint8Array): Promise<string> => {
-    await mkdir(dirname(at(path)), { recursive: true });
-    await writeFile(at(path), text);
-    return at(path);
-  };
+  const { at, put, longshore: run } = await openCommand(t);
   const registry = await startRegistry(t);
   const { host } = registry;
   const image = registry.putImage('team/app', '1', { layers: [await layerOf({ a: 'a' })] });
@@ -31,13 +22,12 @@ async function open(t: ExecutionContext) {
     putSignatures(registry, 'team/app', image, signatures);
   };
   sign(alice);
-  const environment = { ...environmentIn(directory), LONGSHORE_PROGRESS: 'none', LONGSHORE_PLATFORM: 'linux/amd64' };
-  const longshore = (...args: readonly string[]) => runHere([...args], environment);
+  const longshore = (...args: readonly string[]) => run(args);
   const signedIdentity = { type: 'exactRepository', dockerRepository: 'example.com/origin/app' };
   const by = (...keys: readonly (typeof alice)[]) =>
     keys.map(({ pem }) => ({ type: 'sigstoreSigned', keyData: pem.toString('base64'), signedIdentity }));
   const policy = (name: string, requirements: readonly object[]) =>
-    put(name, JSON.stringify({ default: [{ type: 'reject' }], transports: { docker: { [host]: requirements } } }));
+    put(name, { default: [{ type: 'reject' }], transports: { docker: { [host]: requirements } } });
   return { at, host, image, sign, longshore, by, policy };
 }
 

@@ -1,16 +1,11 @@
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-
 import test, { type ExecutionContext } from 'ava';
 
+import { openCommand } from '../helpers/command.ts';
 import { createCosignKey, payloadOf, tagOf } from '../helpers/cosign.ts';
-import { environmentIn } from '../helpers/environment.ts';
 import { createRoot } from '../helpers/pki.ts';
 import { startRegistry, types } from '../helpers/registry.ts';
 import { layerOf } from '../helpers/registry-fetching.ts';
-import { runHere } from '../helpers/run-here.ts';
 import { createAuthorities, provider } from '../helpers/sigstore.ts';
-import { temporaryDirectory } from '../helpers/stored.ts';
 
 const authorities = await createAuthorities();
 const strangers = await createAuthorities();
@@ -39,13 +34,7 @@ const unlogged: Sign = (payload) => Promise.resolve(signatureOf(key.sign(payload
 
 /** The command, and a registry with an image that is signed like this. */
 async function open(t: ExecutionContext, sign: Sign) {
-  const directory = await temporaryDirectory(t);
-  const at = (path: string): string => join(directory, path);
-  const put = async (path: string, text: string | Uint8Array): Promise<string> => {
-    await mkdir(dirname(at(path)), { recursive: true });
-    await writeFile(at(path), text);
-    return at(path);
-  };
+  const { at, put, longshore: run } = await openCommand(t);
   const registry = await startRegistry(t);
   const image = registry.putImage('team/app', '1', { layers: [await layerOf({ a: 'a' })] });
   const payload = payloadOf({ digest: image.digest, reference: `${registry.host}/team/app` });
@@ -53,8 +42,7 @@ async function open(t: ExecutionContext, sign: Sign) {
   const layers = [{ ...blob, annotations: await sign(payload) }];
   const config = registry.putBlob('team/app', '{}', types.config);
   registry.putManifest('team/app', tagOf(image), { schemaVersion: 2, mediaType: types.manifest, config, layers });
-  const environment = { ...environmentIn(directory), LONGSHORE_PROGRESS: 'none', LONGSHORE_PLATFORM: 'linux/amd64' };
-  const longshore = (...args: readonly string[]) => runHere([...args], environment);
+  const longshore = (...args: readonly string[]) => run(args);
   const requiring = (requirement: object) => {
     const signedIdentity = { type: 'matchRepository' };
     return put(

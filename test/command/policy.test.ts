@@ -1,19 +1,17 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
+import { openCommand } from '../helpers/command.ts';
 import { createCosignKey, payloadOf, putSignatures } from '../helpers/cosign.ts';
-import { environmentIn } from '../helpers/environment.ts';
 import { openGpg } from '../helpers/keys.ts';
 import { startRegistry } from '../helpers/registry.ts';
 import { layerOf } from '../helpers/registry-fetching.ts';
-import { runHere } from '../helpers/run-here.ts';
 import { fits } from '../helpers/schemas.ts';
 import type { Route } from '../helpers/serve-route.ts';
 import { startServer } from '../helpers/server.ts';
 import { signMessage, statementOf } from '../helpers/simple-signing.ts';
-import { temporaryDirectory } from '../helpers/stored.ts';
 
 const [alice, bob] = [createCosignKey(), createCosignKey('ed25519')];
 const anything = [{ type: 'insecureAcceptAnything' }];
@@ -21,16 +19,7 @@ const reject = [{ type: 'reject' }];
 
 /** The command, and a registry with `signed/app:1`, by Alice as cosign signs, and `unsigned/app:1`. */
 async function open(t: ExecutionContext, more: Readonly<Record<string, string>> = {}) {
-  const directory = await temporaryDirectory(t);
-  const at = (path: string): string => join(directory, path);
-  const put = async (path: string, content: string | Uint8Array | object): Promise<string> => {
-    await mkdir(dirname(at(path)), { recursive: true });
-    await writeFile(
-      at(path),
-      typeof content === 'string' || content instanceof Uint8Array ? content : JSON.stringify(content),
-    );
-    return at(path);
-  };
+  const { at, put, longshore } = await openCommand(t, more);
   const registry = await startRegistry(t);
   const { host } = registry;
   const image = registry.putImage('signed/app', '1', { layers: [await layerOf({ a: 'a' })] });
@@ -39,15 +28,6 @@ async function open(t: ExecutionContext, more: Readonly<Record<string, string>> 
   registry.putImage('unsigned/app', '1', { layers: [await layerOf({ b: 'b' })] });
   const keyPath = await put('alice.pub', alice.pem);
   await put('bob.pub', bob.pem);
-  const environment = {
-    ...environmentIn(directory),
-    LONGSHORE_USER_CONFIG: at('user'),
-    LONGSHORE_PROGRESS: 'none',
-    LONGSHORE_PLATFORM: 'linux/amd64',
-    ...more,
-  };
-  const longshore = (args: readonly string[], also: Readonly<Record<string, string>> = {}) =>
-    runHere([...args], { ...environment, ...also });
   const fetch = (name: string, ...args: readonly string[]) => longshore(['fetch', `docker://${host}/${name}`, ...args]);
   const signed = { type: 'sigstoreSigned', keyPath, signedIdentity: { type: 'matchRepository' } };
   return { at, put, host, registry, image, longshore, fetch, signed };
