@@ -8,6 +8,7 @@ import type { ServerShape } from '../src/bench/start-server.ts';
 import { readVersion } from '../src/cli/version.ts';
 import { aciBatch } from './cases/aci-batch.ts';
 import { chain, manySmall, manyTrees, nothingToDo, tree } from './cases/batches.ts';
+import { carry } from './cases/carry.ts';
 import { oneLarge, oneLargeSlow } from './cases/one-large.ts';
 import { push } from './cases/push.ts';
 import { registry, registrySync, sharedLayers } from './cases/registry.ts';
@@ -43,6 +44,7 @@ const cases: Readonly<Record<string, (options: CaseOptions) => Promise<readonly 
   'registry-sync': registrySync,
   'signed-registry': signedRegistry,
   push,
+  carry,
   serve,
   'slow-hosts': slowHosts,
 };
