@@ -1,15 +1,15 @@
 import { hash } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
+import { open } from 'node:fs/promises';
 import type { Transform, Writable } from 'node:stream';
 import { createGzip, createZstdCompress } from 'node:zlib';
 
 import { ImageError } from '../errors.ts';
-import { shortId } from '../image/image-id.ts';
+import { isImageId, shortId } from '../image/image-id.ts';
 import { blobPathOf, corrupt, type ImagesContext, type ListedBlob } from '../images/check-blob.ts';
 import { type FileTarget, writeFileTarget } from '../images/write-file.ts';
 import { type CheckedBlob, openChecked } from '../store/checked-blob.ts';
 import type { Store } from '../store/store.ts';
-import { type TarFile, writeTar } from '../system/write-tar.ts';
+import { type TarFile, writeTar, writeTarFile } from '../system/write-tar.ts';
 import type { ExportFile, ProofContent } from './contents.ts';
 
 export type Compression = 'gzip' | 'zstd';
@@ -17,7 +17,8 @@ export type Compression = 'gzip' | 'zstd';
 type ArchiveRequest = { readonly files: readonly ExportFile[]; readonly compress?: Compression | undefined };
 
 /**
- * Writes files as a tar. Every blob is hashed while it is copied, so the target is either complete and intact or unchanged.
+ * Writes files as a tar. A blob that may have changed since it was verified is hashed while it is copied, so the target is either complete
+ * and intact or unchanged.
  *
  * @throws STORE_CORRUPT when a blob is damaged; as writeFileTarget
  */
@@ -27,11 +28,8 @@ export async function writeArchiveFile(
   signal: AbortSignal,
 ): Promise<void> {
   await writeFileTarget({ ...target, outside: context.store.dir }, async (temporary) => {
-    const output = createWriteStream(temporary, { flags: 'wx', highWaterMark });
-    await writeTar(
-      { files: opened(context, files, signal), output, end: true, compressor: compressorOf(compress) },
-      signal,
-    );
+    await using file = await open(temporary, 'wx');
+    await writeTarFile(file, { files: opened(context, files, signal), compressor: compressorOf(compress) }, signal);
   });
 }
 
@@ -44,13 +42,8 @@ export async function writeArchiveStream(
   { files, compress, output }: ArchiveRequest & { readonly output: Writable },
   signal: AbortSignal,
 ): Promise<void> {
-  await writeTar(
-    { files: opened(context, files, signal), output, end: false, compressor: compressorOf(compress) },
-    signal,
-  );
+  await writeTar({ files: opened(context, files, signal), output, compressor: compressorOf(compress) }, signal);
 }
-
-const highWaterMark = 1024 * 1024;
 
 /** The streams of node:zlib work in threads. */
 function compressorOf(compress: Compression | undefined): Transform | undefined {
@@ -102,7 +95,7 @@ async function openFile(context: ImagesContext, { name, content }: ExportFile, s
   if ('ofImage' in content) return inMemory(name, await readProof(context.store, content));
   const blob = await openBlob(context, content, signal);
   const { size } = content;
-  const file = { name, content: blob.bytes ?? { size, read: () => blob.read(0, size) } };
+  const file = { name, content: blob.bytes ?? { size, read: (reuses: boolean) => blob.read(0, size, reuses) } };
   return { file, [Symbol.asyncDispose]: () => blob[Symbol.asyncDispose]() };
 }
 
@@ -117,6 +110,7 @@ function openBlob({ store, pool }: ImagesContext, { id, size }: ListedBlob, sign
     {
       hashFile: (path, algorithm, bytes) => pool.run('reHash', { path, algorithm, size: bytes }),
       damaged: (problem) => corrupt(store, { id }, problem),
+      isIntact: async () => (await (isImageId(id) ? store.blobState(id) : store.digestState(id, size))) === 'intact',
     },
     signal,
   );

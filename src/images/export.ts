@@ -1,5 +1,5 @@
 import { constants, createWriteStream } from 'node:fs';
-import { copyFile as cloneFile, type FileHandle } from 'node:fs/promises';
+import { copyFile as cloneFile, type FileHandle, open } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
@@ -8,7 +8,7 @@ import type { RegistryImage } from '../store/registry-store.ts';
 import type { StoredImage } from '../store/store.ts';
 import { errnoOf } from '../system/errno.ts';
 import { openOwnFile } from '../system/files.ts';
-import { type TarContent, type TarFile, writeTar } from '../system/write-tar.ts';
+import { type TarContent, type TarFile, writeTar, writeTarFile } from '../system/write-tar.ts';
 import {
   blobPathOf,
   corrupt,
@@ -101,8 +101,8 @@ export async function exportRegistryImage(
 ): Promise<void> {
   await writeFileTarget({ ...target, outside: context.store.dir }, async (temporary) => {
     const files = await soundFiles(context, { image, format }, signal);
-    const output = createWriteStream(temporary, { flags: 'wx', highWaterMark: 1024 * 1024 });
-    await writeTar({ files, output, end: true }, signal);
+    await using file = await open(temporary, 'wx');
+    await writeTarFile(file, { files }, signal);
   });
   context.store.touchRegistryImage(image.reference);
 }
@@ -115,7 +115,7 @@ export async function exportRegistryImageToStream(
 ): Promise<void> {
   const files = await soundFiles(context, request, signal);
   context.store.touchRegistryImage(request.image.reference);
-  await writeTar({ files, output, end: false }, signal);
+  await writeTar({ files, output }, signal);
 }
 
 /** Hashes the blobs of the layout. @returns its files in order. */

@@ -32,7 +32,6 @@ export async function openBlob(
     {
       hashFile: (path, _algorithm, bytes) => context.hashFile(path, bytes),
       damaged: (problem) => damagedBlob(context, digest, problem),
-      reusesMemory: true, // the transport asks for the next chunk once the kernel has taken all of this one
     },
     signal,
   );
@@ -43,7 +42,8 @@ export async function openBlob(
       return {
         bytes: to - from,
         async *open() {
-          for await (const chunk of blob.read(from, to)) {
+          // the transport asks for the next chunk once the kernel has taken all of this one
+          for await (const chunk of blob.read(from, to, true)) {
             onBytes(chunk.byteLength);
             yield chunk;
           }

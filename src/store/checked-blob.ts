@@ -15,15 +15,18 @@ export type BlobDamage = 'missing' | 'unreadable' | 'wrong size' | 'wrong hash';
 /** A blob, or an archive, whose name says the hash that it must have. */
 export type NamedBlob = { readonly id: Digest | ImageId; readonly size: number; readonly path: string };
 
-/** A blob that is read and hashed at the same time. */
+/** A blob that is checked while it is read. */
 export type CheckedBlob = AsyncDisposable & {
   /** All of it, if it is small: then it has been checked. */
   readonly bytes: Uint8Array | undefined;
   /**
    * The bytes from one position to another. Those with the last byte of the blob come only once the whole blob has been found to match
-   * its name. @throws the error for a damaged blob
+   * its name.
+   *
+   * @param reusesMemory - whether a chunk need be valid only until the next one is asked for. Default false.
+   * @throws the error for a damaged blob
    */
-  read(from: number, to: number): AsyncGenerator<Uint8Array>;
+  read(from: number, to: number, reusesMemory?: boolean): AsyncGenerator<Uint8Array>;
   /** Resolves when the blob has been found to match its name. @throws the error for a damaged blob */
   sound(): Promise<void>;
 };
@@ -36,8 +39,8 @@ type Checking = {
     size: number,
   ) => Promise<{ readonly hex: string; readonly bytes: number }>;
   readonly damaged: (problem: BlobDamage) => ImageError;
-  /** Whether a chunk is valid only until the next one is asked for. Default false. */
-  readonly reusesMemory?: boolean;
+  /** Whether the file has not changed since it was hashed: then it is not hashed again. Default: that is not known. @see docs/rules.md ST1 */
+  readonly isIntact?: () => Promise<boolean>;
 };
 
 /** A smaller blob is read into memory. */
@@ -46,13 +49,14 @@ const smallBytes = 64 * 1024;
 const chunkBytes = 1024 * 1024;
 
 /**
- * Opens a blob whose bytes go to where they cannot be taken back. While they are read, a thread hashes the file.
+ * Opens a blob whose bytes go to where they cannot be taken back. While they are read, a thread hashes the file, unless it is known to be
+ * intact.
  *
  * @throws the error for a damaged blob
  */
 export async function openChecked(
   { id, size, path }: NamedBlob,
-  { hashFile, damaged, reusesMemory = false }: Checking,
+  { hashFile, damaged, isIntact }: Checking,
   signal: AbortSignal,
 ): Promise<CheckedBlob> {
   const algorithm = isImageId(id) ? 'sha512' : 'sha256';
@@ -85,12 +89,17 @@ export async function openChecked(
   const stat = fstatSync(file.fd, { bigint: true });
   if (stat.size !== BigInt(size)) throw damaged('wrong size');
 
-  const check = async (): Promise<void> => {
-    const { hex } = await orDamaged(abortable(hashFile(path, algorithm, size), signal));
-    if (hex !== wanted) throw damaged('wrong hash');
-    // what was hashed is what is being read
+  /** What was checked is what is being read. */
+  const requireSame = async (): Promise<void> => {
     const now = await orDamaged(Promise.try(() => lstatSync(path, { bigint: true })));
     if (stampText(now) !== stampText(stat)) throw damaged('wrong hash');
+  };
+  const check = async (): Promise<void> => {
+    if (!(await isIntact?.())) {
+      const { hex } = await orDamaged(abortable(hashFile(path, algorithm, size), signal));
+      if (hex !== wanted) throw damaged('wrong hash');
+    }
+    await requireSame();
   };
   let fault: { readonly error: unknown } | undefined;
   const sound = check();
@@ -99,10 +108,13 @@ export async function openChecked(
   const owned = resources.move();
   return {
     bytes: undefined,
-    async *read(from, to) {
+    async *read(from, to, reusesMemory = false) {
       for await (const [chunk, end] of orReadDamaged(readRange(file, { from, to, reusesMemory }), orDamaged)) {
         if (fault) throw fault.error;
-        if (end === size) await sound;
+        if (end === size) {
+          await sound;
+          if (isIntact) await requireSame(); // it was not hashed to its end
+        }
         yield chunk;
       }
     },

@@ -1,61 +1,134 @@
+import type { FileHandle } from 'node:fs/promises';
 import { Readable, type Transform, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
-import type { Pack } from 'tar-stream';
+import { writeAll } from './write-files.ts';
 
 /** A regular file in a tar. */
 export type TarFile = { readonly name: string; readonly content: Uint8Array | TarContent };
 
 /** Bytes that are read when their turn has come. */
-export type TarContent = { readonly size: number; read(): AsyncIterable<Uint8Array> };
+export type TarContent = {
+  readonly size: number;
+  /** @param reusesMemory - whether a chunk need be valid only until the next one is asked for. */
+  read(reusesMemory: boolean): AsyncIterable<Uint8Array>;
+};
+
+type Files = Iterable<TarFile> | AsyncIterable<TarFile>;
 
 type TarRequest = {
-  readonly files: Iterable<TarFile> | AsyncIterable<TarFile>;
+  readonly files: Files;
   readonly output: Writable;
-  /** Whether to end the output after the archive. */
-  readonly end: boolean;
   /** Through which all bytes of the archive go. */
   readonly compressor?: Transform | undefined;
 };
 
-/** Constant, so that the same files make the same archive. */
-const attributes = { mode: 0o644, mtime: new Date(0) };
-
-/** Writes files as a tar, one after another, with back-pressure. @throws what `files` and `read` throw */
-export async function writeTar({ files, output, end, compressor }: TarRequest, signal: AbortSignal): Promise<void> {
-  const { pack } = await import('tar-stream'); // only exports need it
-  const archive = pack();
-  archive.on('error', () => undefined); // thrown where it is written or read, if that has begun
-  const chunks = Readable.from(chunksOf(archive), { objectMode: false });
-  const written = compressor
-    ? pipeline(chunks, compressor, output, { end, signal })
-    : pipeline(chunks, output, { end, signal });
-  // The archive must not wait for an output that has failed. The failure is thrown where `written` is awaited.
-  written.catch((error: unknown) => archive.destroy(error instanceof Error ? error : undefined));
-  try {
-    for await (const file of files) await writeEntry(archive, file);
-    archive.finalize();
-  } catch (error) {
-    archive.destroy(error instanceof Error ? error : undefined);
-    await written; // throws the first failure: that of the file, or of the output
-    throw error;
-  }
-  await written;
+/** Writes files as a tar to a stream, which stays open, with back-pressure. @throws what `files` and `read` throw */
+export async function writeTar({ files, output, compressor }: TarRequest, signal: AbortSignal): Promise<void> {
+  // With a plain generator the pipeline waits for a blocked output even after an abort, if it is not to end that output.
+  const chunks = Readable.from(tarOf(files, false), { objectMode: false });
+  await (compressor
+    ? pipeline(chunks, compressor, output, { end: false, signal })
+    : pipeline(chunks, output, { end: false, signal }));
 }
+
+/** Writes files as a tar to a file, from its beginning. @throws as writeTar; system errors */
+export async function writeTarFile(
+  file: FileHandle,
+  { files, compressor }: Omit<TarRequest, 'output'>,
+  signal: AbortSignal,
+): Promise<void> {
+  let position = 0;
+  const write = async (chunks: AsyncIterable<Uint8Array>): Promise<void> => {
+    for await (const chunk of chunks) {
+      signal.throwIfAborted();
+      await writeAll(file, [chunk], position, (bytes) => (position += bytes));
+    }
+  };
+  if (!compressor) return write(tarOf(files, true));
+  await pipeline(Readable.from(tarOf(files, false), { objectMode: false }), compressor, write, { signal });
+}
+
+const blockBytes = 512;
+
+/** The bytes of a tar. What is in memory comes in one piece with its header. */
+async function* tarOf(files: Files, reusesMemory: boolean): AsyncGenerator<Uint8Array> {
+  for await (const { name, content } of files) {
+    if (content instanceof Uint8Array) {
+      yield Buffer.concat([headerOf(name, content.byteLength), content, paddingOf(content.byteLength)]);
+      continue;
+    }
+    const { size } = content;
+    yield headerOf(name, size);
+    let bytes = 0;
+    for await (const chunk of content.read(reusesMemory)) {
+      bytes += chunk.byteLength;
+      yield chunk;
+    }
+    if (bytes !== size) throw new Error(`${name} has ${bytes} bytes in place of ${size}`);
+    if (size % blockBytes > 0) yield paddingOf(size);
+  }
+  yield Buffer.alloc(2 * blockBytes);
+}
+
+function paddingOf(size: number): Buffer {
+  return Buffer.alloc((blockBytes - (size % blockBytes)) % blockBytes);
+}
+
+const nameBytes = 100;
+/** What eleven octal digits hold. */
+const octalMaximum = 8 ** 11 - 1;
 
 /**
- * Reads the archive by a generator in a Readable. The archive's own `pipe` would always end the output. And with a
- * plain generator the pipeline waits for a blocked output even after an abort, if it is not to end that output.
+ * The header of a regular file with constant attributes, so that the same files make the same archive. What it cannot hold is in a pax
+ * header before it.
+ *
+ * @see POSIX.1-2017 pax, Extended Header and ustar Interchange Format
  */
-async function* chunksOf(archive: Pack): AsyncGenerator<Uint8Array> {
-  for await (const chunk of archive as AsyncIterable<Uint8Array>) yield chunk;
+function headerOf(name: string, size: number): Buffer {
+  const records = [
+    ...(Buffer.byteLength(name) > nameBytes ? [paxRecord('path', name)] : []),
+    ...(size > octalMaximum ? [paxRecord('size', String(size))] : []),
+  ].join('');
+  const shortName = Buffer.from(name).subarray(0, nameBytes);
+  const header = block({ name: shortName, size: Math.min(size, octalMaximum), type: '0' });
+  if (records === '') return header;
+  const pax = Buffer.from(records);
+  const before = block({ name: Buffer.from('PaxHeader'), size: pax.byteLength, type: 'x' });
+  return Buffer.concat([before, pax, paddingOf(pax.byteLength), header]);
 }
 
-async function writeEntry(archive: Pack, { name, content }: TarFile): Promise<void> {
-  if (content instanceof Uint8Array) {
-    await pipeline(Readable.from([content]), archive.entry({ ...attributes, name, size: content.byteLength }));
-    return;
-  }
-  const { size } = content;
-  await pipeline(Readable.from(content.read(), { objectMode: false }), archive.entry({ ...attributes, name, size }));
+/** The length at the beginning of a record counts itself. */
+function paxRecord(key: string, value: string): string {
+  const rest = ` ${key}=${value}\n`;
+  const bytes = Buffer.byteLength(rest);
+  const digits = String(bytes + String(bytes).length).length;
+  return `${bytes + digits}${rest}`;
+}
+
+type Block = { readonly name: Uint8Array; readonly size: number; readonly type: '0' | 'x' };
+
+function block({ name, size, type }: Block): Buffer {
+  const header = Buffer.alloc(blockBytes);
+  const octal = (value: number, at: number, digits: number): void => {
+    header.write(value.toString(8).padStart(digits, '0'), at, 'latin1');
+  };
+  header.set(name, 0);
+  octal(0o644, 100, 7);
+  octal(0, 108, 7); // owner
+  octal(0, 116, 7); // group
+  octal(size, 124, 11);
+  octal(0, 136, 11); // time
+  header.write('        ', 148, 'latin1'); // counts as spaces in the sum
+  header.write(`${type}`, 156, 'latin1');
+  header.write('ustar\0' + '00', 257, 'latin1');
+  octal(0, 329, 7); // device
+  octal(0, 337, 7);
+  octal(
+    header.reduce((sum, byte) => sum + byte, 0),
+    148,
+    6,
+  );
+  header.write('\0 ', 154, 'latin1');
+  return header;
 }
