@@ -1,10 +1,11 @@
 import { rm, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 
 import type { Carried, FromImport, ToImport } from '../../workers/import/requests.ts';
 import { hasCode, ImageError, isImageError } from '../errors.ts';
-import type { Digest } from '../image/digest.ts';
+import { type Digest, parseDigest } from '../image/digest.ts';
 import { readError } from '../image/file-error.ts';
 import type { Limits } from '../image/limits.ts';
 import { type Pool, workerFailed } from '../pool/pool.ts';
@@ -100,6 +101,8 @@ export async function receiveArchive(
       pathBytes: limits.path,
       entries: limits.entries,
     },
+    blobs: dirname(store.digestPath(parseDigest(`sha256:${'0'.repeat(64)}`))),
+    temporary: store.temporaryPath(),
     port: port2,
   };
   try {

@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
-import { fstatSync } from 'node:fs';
+import { fstatSync, lstatSync, readSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 
 import { bundleDocument } from '../../src/bundle/bundle.ts';
 import type { ImageError } from '../../src/errors.ts';
 import { type Digest, parseDigest } from '../../src/image/digest.ts';
+import { readError } from '../../src/image/file-error.ts';
 import { type ImageId, parseImageId } from '../../src/image/image-id.ts';
 import { isThere, namesIn } from '../../src/system/files.ts';
 import { withOutput, type Write } from '../ingest/output.ts';
@@ -24,12 +26,13 @@ import { type FileSink, openCarriedTar, readTarFiles } from './tar-files.ts';
  * STORE_READ_ONLY, STORE_CORRUPT, CANCELLED
  * @see docs/rules.md I
  */
-export const importArchive: Handler<'importArchive'> = async ({ source, shown, limits, port }) => {
+export const importArchive: Handler<'importArchive'> = async (request) => {
+  const { source, shown, port } = request;
   using main = openMainThread(port);
-  await using files = createFiles(main, limits);
+  await using files = createFiles(main, request);
   try {
-    if (source.kind === 'directory') await readLayout(source, { shown, limits }, files, main);
-    else await readTar({ source, shown, limits, port }, files, main);
+    if (source.kind === 'directory') await readLayout(source, request, files, main);
+    else await readTar(request, files, main);
   } catch (error) {
     if (error === isAci) return { kind: 'aci' };
     throw error;
@@ -43,7 +46,7 @@ const isAci = new Error('an image archive (ACI)');
 
 async function readTar({ source, shown, limits }: ImportRequest, files: Files, main: MainThread): Promise<void> {
   await using file = source.kind === 'file' ? await openNamedFile(source.path, shown) : undefined;
-  const chunks = file ? readChunks(file, shown) : main.bytes();
+  const chunks = file ? readHere(file.fd, shown) : main.bytes();
   const tar = await openCarriedTar(chunks, shown);
   const { headerBytes } = limits;
   let entries = 0;
@@ -70,6 +73,22 @@ async function readTar({ source, shown, limits }: ImportRequest, files: Files, m
       }
     },
   });
+}
+
+/** Reads without the threads of libuv, which sync files meanwhile. Each chunk is valid until the next is requested. */
+async function* readHere(file: number, shown: string): AsyncGenerator<Uint8Array> {
+  const buffer = Buffer.allocUnsafeSlow(1024 * 1024);
+  const read = (): number => {
+    try {
+      return readSync(file, buffer, 0, buffer.length, null);
+    } catch (error) {
+      throw readError(error, shown);
+    }
+  };
+  for (let bytes = read(); bytes > 0; bytes = read()) {
+    yield buffer.subarray(0, bytes);
+    await turn(); // messages of the main thread are seen
+  }
 }
 
 /** A path without a leading `./` and a trailing `/`. @throws ARCHIVE_INVALID for one that leads elsewhere */
@@ -148,10 +167,13 @@ type Files = AsyncDisposable &
 /** With this error the file that is being written is removed. */
 const notKept = new Error('the file is not kept');
 
+/** Room for files from this size on is asked for before they are written. */
+const largeBytes = 8 * 1024 * 1024;
+
 /** So many files are synced and given to the store at a time. */
 const maxUnsettled = 16;
 
-function createFiles(main: MainThread, limits: ImportLimits): Files {
+function createFiles(main: MainThread, { limits, blobs, temporary }: ImportRequest): Files {
   const metadata = new Map<string, Buffer>();
   const stored = new Map<string, { readonly digest: Digest; readonly size: number }>();
   const altered = new Map<Digest, Digest>();
@@ -192,6 +214,18 @@ function createFiles(main: MainThread, limits: ImportLimits): Files {
     };
   };
 
+  let written = 0;
+
+  /** The main thread is asked only about what the store may have, and where the room for it may not be enough. */
+  const placeOf = async (file: Parameters<MainThread['placeOf']>[0]): Promise<string | undefined> => {
+    const { digest, imageId, size } = file;
+    const blob = digest && join(blobs, digest.slice('sha256:'.length));
+    const mayBeThere = imageId !== undefined || (blob !== undefined && lstatSync(blob, { throwIfNoEntry: false }));
+    if (mayBeThere || size >= largeBytes) return main.placeOf(file);
+    written += 1;
+    return `${temporary}.${written}`;
+  };
+
   /** @param named - the digest that the path names. @param onDigest - called with the digest of what is there. */
   const takeFile = async (
     size: number,
@@ -201,7 +235,7 @@ function createFiles(main: MainThread, limits: ImportLimits): Files {
   ): Promise<FileSink | undefined> => {
     if (size > limits.archiveBytes)
       throw overLimit('archive', limits.archiveBytes, 'a file of the archive is too large');
-    const path = await main.placeOf({
+    const path = await placeOf({
       size,
       ...(named !== undefined && { digest: named }),
       ...(imageId && { imageId }),

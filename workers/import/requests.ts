@@ -51,6 +51,9 @@ export type ImportRequest = {
   /** Shown in errors. */
   readonly shown: string;
   readonly limits: ImportLimits;
+  /** The directory with the blobs of the store, and the beginning of paths for new files, which nobody else uses. */
+  readonly blobs: string;
+  readonly temporary: string;
   /** The work stops soon after the other end is closed. */
   readonly port: MessagePort;
 };
