@@ -9,6 +9,7 @@ import test, { type ExecutionContext } from 'ava';
 
 import { compileCache } from '../helpers/built.ts';
 import { makeCertificate } from '../helpers/certificates.ts';
+import { createCosignKey, payloadOf, putSignatures } from '../helpers/cosign.ts';
 import { environmentIn } from '../helpers/environment.ts';
 import { startRegistry } from '../helpers/registry.ts';
 import { bin } from '../helpers/run-cli.ts';
@@ -36,7 +37,7 @@ async function openStoreToServe(t: ExecutionContext, layerBytes = 10) {
 type Environment = Readonly<Record<string, string>>;
 
 /** Runs `serve` until it is interrupted. @returns the line that it prints when it is ready. */
-async function start(environment: Environment, ...args: readonly string[]) {
+async function start(t: ExecutionContext, environment: Environment, ...args: readonly string[]) {
   const [controller, output] = [new AbortController(), new PassThrough()];
   const ended = runHere(['serve', '--listen=127.0.0.1:0', ...args], environment, output, controller.signal);
   const first = await Promise.race([
@@ -47,19 +48,20 @@ async function start(environment: Environment, ...args: readonly string[]) {
     controller.abort();
     return ended;
   };
+  t.teardown(async () => void (await stop()));
   return { line: first.trimEnd(), stop };
 }
 
 test('a store is served until a signal comes, and says where', async (t) => {
   const { environment, digest, path, directory } = await openStoreToServe(t);
-  const { line, stop } = await start(environment, '--public');
+  const { line, stop } = await start(t, environment, '--public');
   t.regex(line, /^http:\/\/127\.0\.0\.1:\d+$/);
   t.is((await ask(line, path)).headers['docker-content-digest'], digest);
   const { code, stderr } = await stop();
   t.is(code, 0);
   t.is(stderr, `warning: --public: every user of this machine can read all images of ${join(directory, 'store')}\n`);
 
-  const json = await start(environment, '--public', '--output=json');
+  const json = await start(t, environment, '--public', '--output=json');
   const ready = fits(t, json.line) as { readonly schema: string; readonly url: string };
   t.is(ready.schema, 'longshore.serve/1');
   t.is((await ask(ready.url, '/v2/_catalog')).status, 404);
@@ -73,7 +75,7 @@ test('what others may not read is not served to them without a password', async 
   t.regex(refused.stderr, /USAGE: --listen: other users may not read .*give --auth, or --public/);
   const users = join(directory, 'users');
   await writeFile(users, [...usersOf({ node: 'secret' })].map(([user, hash]) => `${user}:${hash}\n`).join(''));
-  const { line, stop } = await start(environment, '--auth', users);
+  const { line, stop } = await start(t, environment, '--auth', users);
   t.is((await ask(line, path)).status, 401);
   const authorization = `Basic ${Buffer.from('node:secret').toString('base64')}`;
   t.is((await ask(line, path, { headers: { authorization } })).status, 200);
@@ -83,7 +85,7 @@ test('what others may not read is not served to them without a password', async 
 test('a store that others may read is served on loopback as it is', async (t) => {
   const { directory, environment, path } = await openStoreToServe(t);
   await chmod(directory, 0o755);
-  const { line, stop } = await start(environment);
+  const { line, stop } = await start(t, environment);
   t.is((await ask(line, path)).status, 200);
   t.like(await stop(), { code: 0, stderr: '' });
   await chmod(join(directory, 'store'), 0o750);
@@ -107,14 +109,14 @@ test('to other machines it is served over TLS and with passwords, or to everybod
   t.regex((await serve('--auth', at('none'))).stderr, /CONFIG_INVALID/);
 
   const secured = ['--cert', at('cert.pem'), '--key', at('key.pem'), '--auth', at('users'), '--listen=0.0.0.0:0'];
-  const { line, stop } = await start(environment, ...secured);
+  const { line, stop } = await start(t, environment, ...secured);
   t.regex(line, /^https:\/\/0\.0\.0\.0:\d+$/);
   const url = line.replace('0.0.0.0', '127.0.0.1');
   t.is((await ask(url, '/v2/')).status, 401);
   t.is((await ask(url, '/healthz', { headers: { host: 'mirror.example.com' } })).status, 421);
   t.is((await stop()).stderr, '');
 
-  const open = await start(environment, '--public', '--listen=0.0.0.0:0', '--host=mirror.example.com', '--catalog');
+  const open = await start(t, environment, '--public', '--listen=0.0.0.0:0', '--host=mirror.example.com', '--catalog');
   const openUrl = open.line.replace('0.0.0.0', '127.0.0.1');
   t.is((await ask(openUrl, '/v2/_catalog', { headers: { host: 'mirror.example.com' } })).status, 200);
   t.regex((await open.stop()).stderr, /everybody who reaches 0\.0\.0\.0 can read all images of/);
@@ -125,6 +127,7 @@ test('only what was verified is served, if that is asked for', async (t) => {
   const lifted = await runHere(['serve', '--listen=127.0.0.1:0', '--public', '--verified-only'], environment);
   t.deepEqual([lifted.code, /--verified-only: --insecure-options=image accepts/.test(lifted.stderr)], [2, true]);
   const { line, stop } = await start(
+    t,
     { ...environment, LONGSHORE_INSECURE_OPTIONS: 'none' },
     '--public',
     '--verified-only',
@@ -160,6 +163,33 @@ test('a process ends with 0 after a signal, and at once after a second one', asy
   t.is(second.child.exitCode, null);
   second.child.kill('SIGTERM');
   t.deepEqual(await second.ended, [143, null]);
+});
+
+test('a node checks the signatures that the server has of an image, while the registry is off', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const [registry, alice] = [await startRegistry(t), createCosignKey()];
+  const image = registry.putImage('team/app', '1');
+  const payload = payloadOf({ digest: image.digest, reference: `${registry.host}/team/app` });
+  putSignatures(registry, 'team/app', image, [{ payload, signature: alice.sign(payload) }]);
+  const environment = { ...environmentIn(directory), LONGSHORE_PLATFORM: 'linux/amd64', LONGSHORE_PROGRESS: 'none' };
+  const name = `docker://${registry.host}/team/app:1`;
+  await writeFile(join(directory, 'alice.pub'), alice.pem);
+  const trust = ['trust', '--prefix', `${registry.host}/team`, '--fingerprint', alice.fingerprint];
+  const trusted = await runHere([...trust, join(directory, 'alice.pub')], environment);
+  t.is(trusted.code, 0, trusted.stderr);
+  const seeded = await runHere(['fetch', '--keep=oci', '--referrers', name], environment);
+  t.is(seeded.code, 0, seeded.stderr);
+  for (const path of Object.keys(registry.routes)) registry.routes[path] = { status: 503 };
+
+  const { line, stop } = await start(t, environment, '--public', '--verified-only');
+  const fetched = await runHere(['fetch', '--keep=oci', '--output=json', name], {
+    ...environment,
+    ...{ LONGSHORE_RETRIES: '0', LONGSHORE_DIR: join(directory, 'node') },
+    LONGSHORE_MIRROR: `${registry.host}=${line}`,
+  });
+  t.is(fetched.code, 0, fetched.stderr);
+  t.like(JSON.parse(fetched.stdout), { images: [{ status: 'fetched', digest: image.digest }] });
+  t.is((await stop()).code, 0);
 });
 
 const asRoot = process.getuid?.() === 0 ? test : test.skip;
@@ -206,7 +236,7 @@ test('options that cannot be meant, and a store that is not there, are said to b
   const missing = await serve('--listen=127.0.0.1:0', '--public');
   t.deepEqual([missing.code, /FILE_NOT_FOUND: there is no store at/.test(missing.stderr)], [4, true]);
   await mkdir(environment.LONGSHORE_DIR);
-  const { line, stop } = await start(environment, '--public');
+  const { line, stop } = await start(t, environment, '--public');
   t.is((await ask(line, '/v2/app/tags/list')).status, 404);
   t.is((await stop()).code, 0);
 });
