@@ -26,8 +26,8 @@ export type Documents = {
   readonly isWhole: (store: Store, document: Document) => Promise<boolean>;
 };
 
-/** The most bytes of documents that are kept in memory. */
-const keptBytes = 32 * 2 ** 20;
+/** The most bytes of documents that are kept; parsed, they take several times as much memory. */
+const keptBytes = 8 * 2 ** 20;
 
 /** Documents are read, checked and parsed once, and the last ones kept. */
 export function createDocuments(maxBytes = keptBytes): Documents {

@@ -66,6 +66,7 @@ const urlLength = 4_096;
 const maxPending = 16;
 /** The most connections. Each may need two files, and some are left for the store. */
 const maxConnections = 10_000;
+const fewConnections = 300;
 const ownFiles = 200;
 
 type Handler = (asked: Asked) => Promise<Answer>;
@@ -84,6 +85,8 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   const server = tls ? createSecure(tls, settings) : createServer(settings);
   server.timeout = stalledMs;
   server.maxConnections = Math.max(16, Math.min(maxConnections, Math.floor((spareFiles() - ownFiles) / 2)));
+  if (server.maxConnections < fewConnections)
+    options.onWarning(`at most ${server.maxConnections} connections are taken: each may need two files, see ulimit -n`);
   const metrics = createServeMetrics(server, options.version);
   const names = new Set([listen.host.toLowerCase(), ...hosts.flatMap((name) => hostOf(name) ?? [])]);
   const authenticate = users && createAuthenticate(users, options.comparePassword, Date.now);

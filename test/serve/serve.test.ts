@@ -5,6 +5,7 @@ import { connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 
 import test from 'ava';
+import fc from 'fast-check';
 
 import { parseUsers } from '../../src/serve/access.ts';
 import { openTestStore } from '../helpers/blob.ts';
@@ -79,6 +80,50 @@ test('what is not read, or is nowhere, is refused', async (t) => {
   t.is((await ask('/healthz', { headers: { more: 'a'.repeat(20_000) } })).status, 431);
   const many = `bytes=${Array.from({ length: 1_000 }, (_, index) => `${index}-${index}`).join(',')}`;
   t.is((await ask(`${base}/blobs/sha256:${'a'.repeat(64)}`, { headers: { range: many } })).status, 404);
+});
+
+test('whatever is asked for, the server does not fail', async (t) => {
+  const store = await openTestStore(t);
+  const { manifest } = await putRegistryImage(store);
+  const server = await serve(t, store.dir, { catalog: true });
+  const words = [
+    'v2',
+    'library',
+    'app',
+    'manifests',
+    'blobs',
+    'tags',
+    'list',
+    'referrers',
+    'latest',
+    '_catalog',
+    'aci',
+  ];
+  const odd = ['..', '.', '', '%2e%2e', '%2F', '%00', '%', '%ff', '%u', '@', ':', '~', ';', '*', 'a'.repeat(300), 'é'];
+  const queries = [
+    '',
+    '?',
+    '?n=1',
+    '?ns=a',
+    '?ns=docker.io',
+    '?ns=%00',
+    '?last=%F0',
+    '?ac-discovery=1',
+    '?n=1&n=x',
+    '?[]',
+  ];
+  const path = fc
+    .array(fc.constantFrom(...words, ...odd, manifest.digest), { maxLength: 7 })
+    .map((parts) => encodeURI(`/${parts.join('/')}`).replaceAll('%25', '%'));
+  const known = new Set([200, 400, 404, 414, 416]);
+  await fc.assert(
+    fc.asyncProperty(path, fc.constantFrom(...queries), fc.constantFrom('GET', 'HEAD'), async (one, query, method) => {
+      const { status } = await server.ask(one + query, { method, headers: { range: 'bytes=0-' } });
+      return known.has(status) || status === 206;
+    }),
+    { numRuns: 300 },
+  );
+  t.deepEqual(server.warnings, []);
 });
 
 test('a name and a password are asked for, and wrong ones do not hold up the right ones', async (t) => {
