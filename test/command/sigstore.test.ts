@@ -75,6 +75,8 @@ test('a pattern that fits anybody is warned of, and one that fits the repositori
     ['https://.+', /fits any URL: /],
     ['.*@.*', /fits .*any address: /],
     ['https://github.com/.*', /fits anybody at github\.com: /],
+    ['https://github[.]com/.*/release[.]yml@refs/tags/v.*', /fits anybody at github\.com: /],
+    ['https://gitlab.com/.*@refs/heads/main', /fits anybody at gitlab\.com: /],
     ['https://(github|gitlab)[.]com/.*', /fits anybody at github\.com and anybody at gitlab\.com: /],
   ];
   for (const [pattern, who] of anybody) {

@@ -126,16 +126,20 @@ export async function readIdentityRule(line: CommandLine): Promise<Uint8Array | 
 
 /** What nobody is called. */
 const nobody = 'zq7vx3k9w';
-/** Subjects that only a pattern for everybody of a kind fits. */
-const anybody: readonly (readonly [subject: string, who: string])[] = [
-  [`https://${nobody}.invalid/${nobody}`, 'any URL'],
-  [`${nobody}@${nobody}.invalid`, 'any address'],
+const workflows = [nobody, 'release', 'build', 'ci', 'main', 'publish', 'docker', 'sign', 'cd', 'push'];
+const refs = [`heads/${nobody}`, 'heads/main', 'heads/master', 'tags/v1.0.0', 'tags/1.0.0'];
+/** Subjects that only a pattern for everybody of a kind fits: workflows with usual names are in repositories of nobody. */
+const anybody: readonly (readonly [subjects: readonly string[], who: string])[] = [
+  [[`https://${nobody}.invalid/${nobody}`], 'any URL'],
+  [[`${nobody}@${nobody}.invalid`], 'any address'],
   [
-    `https://github.com/${nobody}/${nobody}/.github/workflows/${nobody}.yml@refs/heads/${nobody}`,
+    refs.flatMap((ref) =>
+      workflows.map((name) => `https://github.com/${nobody}/${nobody}/.github/workflows/${name}.yml@refs/${ref}`),
+    ),
     'anybody at github.com',
   ],
-  [`https://gitlab.com/${nobody}/${nobody}//.gitlab-ci.yml@refs/heads/${nobody}`, 'anybody at gitlab.com'],
-  [`${nobody}@gmail.com`, 'anybody at gmail.com'],
+  [refs.map((ref) => `https://gitlab.com/${nobody}/${nobody}//.gitlab-ci.yml@refs/${ref}`), 'anybody at gitlab.com'],
+  [[`${nobody}@gmail.com`], 'anybody at gmail.com'],
 ];
 
 /** Warnings of a rule with patterns that fit whom nobody would name. @throws KEY_INVALID for what is no rule */
@@ -143,7 +147,8 @@ export async function loosenessOf(file: Uint8Array, location: string): Promise<r
   const { subject, issuer } = parseRule(file, location);
   const bySubject = await compileRule({ subject, issuer: { text: nobody } }, 'it');
   const byIssuer = await compileRule({ subject: { text: nobody }, issuer }, 'it');
-  const found = anybody.filter(([probe]) => bySubject({ subject: probe, issuer: nobody })).map(([, who]) => who);
+  const fits = (subject: string): boolean => bySubject({ subject, issuer: nobody });
+  const found = anybody.filter(([subjects]) => subjects.some(fits)).map(([, who]) => who);
   const general = found.filter((who) => who.startsWith('any '));
   const who = (general.length > 0 ? general : found).join(' and ');
   const fitsIssuer = byIssuer({ subject: nobody, issuer: `https://${nobody}.invalid` });
