@@ -49,19 +49,17 @@ export async function getByTuf(repository: TufRepository, save: boolean): Promis
   const { initial, kept } = repository;
   const scratch = await makeScratch('longshore-tuf-');
   try {
-    const before = new Map<string, Buffer>();
-    for (const name of keptNames) {
-      const bytes = await readKept(join(kept, name));
-      if (bytes) before.set(name, bytes);
-    }
+    const before = await readMetadata(kept);
     const given = before.has('root.json') ? before : new Map([...before, ['root.json', initial.bytes] as const]);
     for (const [name, bytes] of given) await writeScratch(join(scratch, name), bytes);
     const root = before.has('root.json') ? join(kept, 'root.json') : initial.path;
-    try {
-      return await update(repository, { directory: scratch, root });
-    } finally {
-      if (save) await keep(scratch, kept, before);
-    }
+    const updating = update(repository, { directory: scratch, root });
+    await updating.catch(() => undefined); // what was verified before that counts
+    if (!save) return await updating;
+    // another process may have seen more meanwhile
+    if (isOther(before, await readMetadata(kept))) return await getByTuf(repository, save);
+    await keep(scratch, kept, before);
+    return await updating;
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
@@ -136,6 +134,20 @@ async function writeScratch(path: string, bytes: Uint8Array): Promise<void> {
   });
 }
 
+async function readMetadata(directory: string): Promise<ReadonlyMap<string, Buffer>> {
+  const found = new Map<string, Buffer>();
+  for (const name of keptNames) {
+    const bytes = await readKept(join(directory, name));
+    if (bytes) found.set(name, bytes);
+  }
+  return found;
+}
+
+function isOther(one: ReadonlyMap<string, Buffer>, other: ReadonlyMap<string, Buffer>): boolean {
+  const none = Buffer.alloc(0);
+  return keptNames.some((name) => !(one.get(name) ?? none).equals(other.get(name) ?? none));
+}
+
 async function readKept(path: string): Promise<Buffer | undefined> {
   try {
     return await readFound(path, mebibyte);
@@ -147,10 +159,8 @@ async function readKept(path: string): Promise<Buffer | undefined> {
 
 /** Each file by itself was verified, and a later update goes on from any of them. */
 async function keep(scratch: string, kept: string, before: ReadonlyMap<string, Buffer>): Promise<void> {
-  for (const name of keptNames) {
-    const bytes = await readKept(join(scratch, name));
-    if (bytes && before.get(name)?.equals(bytes) !== true) await writeKey(join(kept, name), bytes);
-  }
+  for (const [name, bytes] of await readMetadata(scratch))
+    if (before.get(name)?.equals(bytes) !== true) await writeKey(join(kept, name), bytes);
 }
 
 /** @param error - of the library, which has an own class for each reason and exports none. */

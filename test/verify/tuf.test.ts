@@ -89,6 +89,22 @@ test('what is older than what was seen is refused, and what was seen is kept', a
   await refuses('TRUSTED_ROOT_REFUSED', /snapshot/);
 });
 
+test('what another process has seen meanwhile is not taken back', async (t) => {
+  const { routes, publish, ask, kept } = await open(t);
+  publish();
+  const { body } = routes['/1.targets.json'] as { readonly body: Buffer };
+  const newer = Buffer.from('{"mediaType":"of two"}');
+  routes['/1.targets.json'] = {
+    async handler(_, response) {
+      publish({ content: newer });
+      t.is(await ask(), newer.toString());
+      response.end(body);
+    },
+  };
+  t.is(await ask(), newer.toString());
+  t.regex(await readFile(await kept('timestamp.json'), 'utf8'), /"version":2/);
+});
+
 test('what is expired, signed by others, or another than was signed is refused', async (t) => {
   const { routes, publish, ask, refuses } = await open(t);
   const day = inDays(-1);
