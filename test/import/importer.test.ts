@@ -148,6 +148,19 @@ test('an archive that leads out of itself, or is ambiguous, is refused', async (
   t.deepEqual(await listed(), listedBoth);
 });
 
+test('an archive with more entries, longer paths or larger files than are allowed is refused', async (t) => {
+  const { take, listed } = await openImporting(t);
+  const junk = Array.from({ length: 100 }, (_, index) => ({ name: `junk/${index}`, content: 'x' }));
+  const tar = await tarOf(both, junk);
+  for (const limits of [{ entries: 100 }, { path: 60 }, { archive: 50 }, { header: 1 }]) {
+    const bytes = 'header' in limits ? await tarOf(both, [{ name: `long/${'x'.repeat(300)}`, content: '' }]) : tar;
+    await t.throwsAsync(take(bytes, { limits }), { code: 'LIMIT_EXCEEDED' } as object, JSON.stringify(limits));
+    t.deepEqual(await listed(), {});
+  }
+  await take(tar);
+  t.deepEqual(await listed(), listedBoth);
+});
+
 test('what is no archive of images is named', async (t) => {
   const { take } = await openImporting(t);
   await t.throwsAsync(take(await tarOf({ README: Buffer.from('x') })), {
