@@ -11,6 +11,9 @@ export const bundleSchema = 'longshore.bundle/1';
 /** The most images of registries, and the most archives, that a bundle has. */
 export const maxImages = defaultLimits.nodes;
 
+/** The most bytes that the document of a bundle has. */
+export const maxBundleBytes = 64 * 1024 * 1024;
+
 /** Where the document about a bundle is in it. */
 export const bundleDocument = 'longshore/bundle.json';
 
@@ -67,10 +70,10 @@ export type BundledArchive = Provenance & {
 };
 
 /** A manifest or an index. */
-export type BundledDescriptor = { readonly mediaType: string; readonly digest: Digest; readonly size: number };
+type BundledDescriptor = { readonly mediaType: string; readonly digest: Digest; readonly size: number };
 
 /** A manifest that is attached to an image, such as a signature. */
-export type BundledReferrer = BundledDescriptor & {
+type BundledReferrer = BundledDescriptor & {
   readonly artifactType: string;
   readonly subject: Digest;
   /** Where a tag of the repository is how it is found. */

@@ -9,15 +9,14 @@ import { parseNamedReference } from '../image/registry-reference.ts';
 import { checkShape, formatFault } from '../image/shape.ts';
 import { type Bundle, bundleSchema, maxImages } from './bundle.ts';
 
-/** The most bytes that the document of a bundle has. */
-export const maxBundleBytes = 64 * 1024 * 1024;
-
 const maxLeftOut = 1_000_000;
 const maxReferrers = 4096;
 const maxPlatforms = 1024;
-const maxLabels = 1024;
+/** A manifest of 1 MiB has fewer. */
+const maxLabels = 100_000;
 
-const text = z.string().max(4096);
+/** Of a manifest, an index or an archive, none of which is larger. */
+const text = z.string().max(defaultLimits.registryManifest);
 /** What proves a signature: base64, PEM or JSON. */
 const material = z.string().max(defaultLimits.signature);
 const size = z.int().min(0);

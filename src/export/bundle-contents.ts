@@ -7,6 +7,7 @@ import {
   bundleDocument,
   type BundledProof,
   formatBundle,
+  maxBundleBytes,
   maxImages,
   proofFile,
   tarFile,
@@ -51,10 +52,7 @@ export async function bundleContents(
   );
   const wanted = selection.archives.filter(({ imageId, verified }) => !hasImage(other, imageId, verified));
   const archives = await mapInParallel(wanted, (image) => bytesOf(store, image), signal);
-  if (Math.max(images.length, archives.length) > maxImages) {
-    const details = { limit: 'images', maximum: maxImages };
-    throw new ImageError('LIMIT_EXCEEDED', `a bundle has at most ${maxImages} images`, details);
-  }
+  if (Math.max(images.length, archives.length) > maxImages) throw tooMany('images', maxImages);
   // signatures may be about the document that a derived one stands for
   const { entries, documents, blobs } = await partsOf(context, images, ({ manifest }) => [manifest], signal);
   const indexes = new Map(images.flatMap(({ index }) => (index ? [[index.digest, index.size] as const] : [])));
@@ -73,19 +71,28 @@ export async function bundleContents(
     ),
     leftOut,
   };
+  const document = Buffer.from(formatBundle(bundle));
+  if (document.byteLength > maxBundleBytes) throw tooMany('bytes of its document', maxBundleBytes);
   const kept = archives.flatMap(({ archive }) => (archive ? [[archive.digest, archive.size] as const] : []));
   const tars = archives.flatMap(({ archive, imageId, size }) =>
     archive ? [] : [[tarFile(imageId), { id: imageId, size }] as const],
   );
   const files = [
     ...layoutHead(entries),
-    { name: bundleDocument, content: Buffer.from(formatBundle(bundle)) },
+    { name: bundleDocument, content: document },
     ...[...proofs].toSorted(byKey).map(([, file]) => file),
     ...blobFiles(new Map([...documents, ...indexes])),
     ...blobFiles(new Map([...sent, ...kept])),
     ...tars.toSorted(byKey).map(([name, content]) => ({ name, content })),
   ];
   return { files, warnings: [] };
+}
+
+function tooMany(limit: string, maximum: number): ImageError {
+  return new ImageError('LIMIT_EXCEEDED', `a bundle has at most ${maximum} ${limit}: export in parts`, {
+    limit,
+    maximum,
+  });
 }
 
 /** An image that is not verified there is sent once more if it is verified here: so its proofs come. */

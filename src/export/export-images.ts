@@ -13,7 +13,7 @@ import { writeLayout } from './write-layout.ts';
 export type ManyFormat = 'oci-archive' | 'docker-archive' | 'bundle';
 
 /** Where an export goes: a directory becomes an OCI image layout, with what a bundle has besides, if it is one. */
-export type ExportTarget =
+type ExportTarget =
   | ({ readonly kind: 'file'; readonly compress?: Compression | undefined } & FileTarget)
   | { readonly kind: 'stream'; readonly compress?: Compression | undefined; readonly output: Writable }
   | ({ readonly kind: 'directory' } & TreeTarget);

@@ -1,8 +1,8 @@
 import { chmod, lstat, readdir, realpath, rename, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
-import { type Bundle, bundleDocument, formatBundle } from '../bundle/bundle.ts';
-import { maxBundleBytes, parseBundle } from '../bundle/parse-bundle.ts';
+import { type Bundle, bundleDocument, formatBundle, maxBundleBytes } from '../bundle/bundle.ts';
+import { parseBundle } from '../bundle/parse-bundle.ts';
 import { ImageError } from '../errors.ts';
 import { writeError } from '../image/file-error.ts';
 import { parseJsonStrict } from '../image/json.ts';

@@ -10,7 +10,7 @@ import { openOwnFile, openOwnFileSync, stampText } from '../system/files.ts';
 import { abortable } from '../system/single-flight.ts';
 
 /** What is wrong with a blob that is not what its name says. */
-export type BlobDamage = 'missing' | 'unreadable' | 'wrong size' | 'wrong hash';
+type BlobDamage = 'missing' | 'unreadable' | 'wrong size' | 'wrong hash';
 
 /** A blob, or an archive, whose name says the hash that it must have. */
 export type NamedBlob = { readonly id: Digest | ImageId; readonly size: number; readonly path: string };

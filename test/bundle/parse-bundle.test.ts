@@ -186,6 +186,18 @@ test('whatever else is there in its place is refused, with the member named', (t
     t.false(parseBundle(Buffer.from(text)).ok, text);
 });
 
+test('an archive may have labels that are as long as its manifest allows', (t) => {
+  const labels = new Map([
+    ['note', 'x'.repeat(500_000)],
+    ...Array.from({ length: 5000 }, (_, at) => [`l${at}`, ''] as const),
+  ]);
+  const { imageID: imageId, ...rest } = archive;
+  const bundle = { archives: [{ ...rest, imageId, labels, latest: false, proofs: [] }], images: [], leftOut: [] };
+  const parsed = parseBundle(Buffer.from(formatBundle(bundle)));
+  if (!parsed.ok) return t.fail(parsed.problem);
+  t.deepEqual(Object.fromEntries(parsed.bundle.archives[0]?.labels ?? []), Object.fromEntries(labels));
+});
+
 test('files are found by digests and image IDs, so no path of a sender is ever used', (t) => {
   t.is(blobFile(digest), `blobs/sha256/${'b'.repeat(64)}`);
   t.is(proofFile(digest), `longshore/proofs/sha256/${'b'.repeat(64)}`);
