@@ -51,6 +51,7 @@ export async function send(
   { isHead, buffers }: { readonly isHead: boolean; readonly buffers: Buffers },
 ): Promise<{ readonly bytes: number; readonly isWhole: boolean }> {
   await using file = isFile(body) ? body.file : undefined;
+  if (response.destroyed) return { bytes: 0, isWhole: false };
   const length = status === 304 ? {} : { 'content-length': lengthOf(body) };
   response.writeHead(status, { ...length, ...headers });
   if (isHead || status === 304) {

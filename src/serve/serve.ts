@@ -74,7 +74,7 @@ type Handler = (asked: Asked) => Promise<Answer>;
 /**
  * Serves a store over HTTP, as a registry that only reads, and as an origin of the archives that it has kept.
  *
- * @throws USAGE when the address cannot be listened at; CONFIG_INVALID for a certificate or key that is none
+ * @throws USAGE when the address cannot be listened at, or the certificate and the key are none
  */
 export async function startServer(options: ServeOptions): Promise<RunningServer> {
   const { listen, tls, users, hosts } = options;
@@ -111,6 +111,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
     active += 1;
     const controller = new AbortController();
     response.once('close', () => controller.abort(new Error('the client has gone')));
+    response.on('error', () => undefined); // the client has gone: it is closed, too
     try {
       if (!response.socket) await once(response, 'socket', { signal: controller.signal }); // the one before it comes first
       const answer = await respond(request, controller.signal);

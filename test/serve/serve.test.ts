@@ -246,6 +246,26 @@ test('a blob that is removed while it is read is read to its end, and its file i
   t.deepEqual(server.warnings, []);
 });
 
+test('clients that go while they are answered are no failure', async (t) => {
+  const store = await openTestStore(t);
+  const layer = Buffer.alloc(2 ** 20);
+  const { manifest } = await putRegistryImage(store, { layer });
+  const server = await serve(t, store.dir);
+  const paths = [`blobs/${digestOf(layer)}`, `manifests/${manifest.digest}`, 'manifests/latest', 'tags/list', 'none'];
+  for (let round = 0; round < 40; round += 1) {
+    const sockets = await Promise.all(paths.map(() => connectTo(t, server)));
+    for (const [index, socket] of sockets.entries()) {
+      socket.write(`GET ${base}/${paths[index]} HTTP/1.1\r\nhost: localhost\r\n\r\n`);
+      if (round % 3 === 0) socket.destroy();
+      else if (round % 3 === 1) setImmediate(() => socket.destroy());
+      else socket.once('readable', () => socket.resetAndDestroy());
+    }
+    for (const socket of sockets) if (!socket.closed) await once(socket, 'close');
+  }
+  t.is((await server.ask('/healthz')).status, 200);
+  t.deepEqual(server.warnings, []);
+});
+
 test('requests that come before the answers to earlier ones wait, and too many end the connection', async (t) => {
   const store = await openTestStore(t);
   const layer = Buffer.alloc(16 * 2 ** 20);
@@ -258,7 +278,12 @@ test('requests that come before the answers to earlier ones wait, and too many e
   const many = await connectTo(t, server);
   many.write(one.replace('manifests/latest', `blobs/${digestOf(layer)}`) + one.repeat(100));
   await once(many.resume(), 'close');
+  const gone = await connectTo(t, server);
+  gone.write(one.replace('manifests/latest', `blobs/${digestOf(layer)}`) + one.repeat(5));
+  await once(gone, 'readable');
+  gone.destroy();
   t.is((await server.ask('/healthz')).status, 200);
+  t.true(await server.close(5_000)); // nothing waits any more
 });
 
 test('it ends once what is under way has ended, and cuts what takes too long', async (t) => {
