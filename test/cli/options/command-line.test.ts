@@ -181,6 +181,7 @@ for (const line of [
   'image show a',
   'image rm a b c',
   'image export a -',
+  'image export -f list a',
 ]) {
   test(`plain: ${line}`, (t) => t.true(isPlainLine(line)));
 }
@@ -197,7 +198,7 @@ for (const line of [
   'image show',
   'image show a b',
   'image rm',
-  'image export a',
+  'image export',
 ]) {
   test(`for yargs: ${line}`, (t) => t.false(isPlainLine(line)));
 }
