@@ -21,7 +21,7 @@ export type ErrorDetails = {
   CONFIG_INVALID: { readonly path: string };
 
   /** The store does not have `asked`, and the network was not to be used. `of` is set if a key is missing in the keystore, or an image in an archive. */
-  NOT_IN_STORE: { readonly asked: string; readonly of?: 'keystore' | 'archive' };
+  NOT_IN_STORE: { readonly asked: string; readonly of?: 'keystore' | 'archive' | 'other-store' };
   /** Several images fit `asked`; `candidates` are some of their IDs. */
   ID_AMBIGUOUS: { readonly asked: string; readonly candidates: readonly string[] };
   /** `asked` has too few digits for the start of an image ID or a digest. */

@@ -67,13 +67,16 @@ async function importInto(
   const found = await findImages({ ...context, shown, onWarning }, carried, selection, signal);
   const { options: clientOptions } = await context.registries.client();
   const { images, tags, attached, attachedTo } = found;
-  const client = createArchiveClient(store, { tags, attached, altered: carried.altered, shown }, clientOptions);
+  const { altered, bundle } = carried;
+  const leftOut = new Set<string>(bundle?.leftOut);
+  const client = createArchiveClient(store, { tags, attached, altered, leftOut, shown }, clientOptions);
   const requests = images.map((image, index): BatchRequest => {
     if ('error' in image) return { index, ...image };
     return { index, key: referenceKey(image.reference), signature: undefined, ...image };
   });
   const totals = await run(requests, {
     ...context,
+    onEvent: (event) => (event.type.startsWith('download-') ? undefined : onEvent(event)), // nothing is downloaded
     policy: 'update', // the archive says what a tag stands for
     answers: { ...context.answers, areKept: false, maxAgeMs: 0 },
     registries: {

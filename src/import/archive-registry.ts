@@ -18,6 +18,8 @@ export type ArchiveRegistry = {
   readonly attached: ReadonlyMap<Digest, readonly AttachedEntry[]>;
   /** Blobs that are not what they are named by: the digest of what is there. */
   readonly altered: ReadonlyMap<Digest, Digest>;
+  /** What the store has that the archive was made for, so that it is not in the archive. */
+  readonly leftOut: ReadonlySet<string>;
   /** Of the archive, for errors. */
   readonly shown: string;
 };
@@ -30,10 +32,10 @@ export type ArchiveRegistry = {
  */
 export function createArchiveClient(
   store: Store,
-  { tags, attached, altered, shown }: ArchiveRegistry,
+  { tags, attached, altered, leftOut, shown }: ArchiveRegistry,
   options: RegistryClient['options'],
 ): RegistryClient {
-  const lacks = (digest: Digest): ImageError => missingBlob({ altered, shown }, digest);
+  const lacks = (digest: Digest): ImageError => missingBlob({ altered, leftOut, shown }, digest);
 
   const read = async (descriptor: Pick<StoredDescriptor, 'digest'> & Partial<StoredDescriptor>, maxBytes: number) => {
     const bytes = await readDocument(store, descriptor, maxBytes);
@@ -82,13 +84,17 @@ export function createArchiveClient(
 
 /** The error for a blob that neither the archive nor the store has. */
 export function missingBlob(
-  { altered, shown }: Pick<ArchiveRegistry, 'altered' | 'shown'>,
+  { altered, leftOut, shown }: Pick<ArchiveRegistry, 'altered' | 'shown'> & Partial<Pick<ArchiveRegistry, 'leftOut'>>,
   digest: Digest,
 ): ImageError {
   const found = altered.get(digest);
   if (found !== undefined) {
     const message = `${shown} has other content for the blob ${digest}, with the digest ${found}`;
     return new ImageError('DIGEST_MISMATCH', message, { asked: digest, found });
+  }
+  if (leftOut?.has(digest)) {
+    const message = `the store does not have the blob ${digest}, which ${shown} leaves out: it was made for another store`;
+    return new ImageError('NOT_IN_STORE', message, { asked: digest, of: 'other-store' });
   }
   const message = `neither ${shown} nor the store has the blob ${digest}`;
   return new ImageError('ARCHIVE_UNREADABLE', message, { path: shown });

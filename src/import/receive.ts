@@ -8,6 +8,7 @@ import { hasCode, ImageError, isImageError } from '../errors.ts';
 import { type Digest, parseDigest } from '../image/digest.ts';
 import { readError } from '../image/file-error.ts';
 import type { Limits } from '../image/limits.ts';
+import { show } from '../image/show.ts';
 import { type Pool, workerFailed } from '../pool/pool.ts';
 import type { Store } from '../store/store.ts';
 import { openNamed } from '../system/files.ts';
@@ -25,7 +26,8 @@ export async function fileSource(path: string): Promise<ImportSource> {
     if (found.isDirectory()) return { kind: 'directory', path };
     return found.isFile() ? { kind: 'file', path } : { kind: 'pipe', bytes: await openNamed(path), name: path };
   } catch (error) {
-    throw readError(error, path);
+    const failure = readError(error, path);
+    throw isImageError(failure) ? withName(failure, path) : failure;
   }
 }
 
@@ -120,10 +122,11 @@ export async function receiveArchive(
   }
 }
 
-/** Says which archive is not as it should be. */
+/** Says which archive, or which file of a layout, is not as it should be. */
 function withName(error: ImageError, shown: string): ImageError {
-  if (!/^(?:ARCHIVE_INVALID|MANIFEST_|LIMIT_)/.test(error.code)) return error; // the others name a file
-  return new ImageError(error.code, `${shown}: ${error.message}`, error.details, { cause: error.cause });
+  if (!/^(?:ARCHIVE_|MANIFEST_|LIMIT_|FILE_)/.test(error.code)) return error; // the others are about the store
+  const name = hasCode(error, 'FILE_NOT_FOUND') || hasCode(error, 'FILE_UNREADABLE') ? error.details.path : shown;
+  return new ImageError(error.code, `${show(name, 1000)}: ${error.message}`, error.details, { cause: error.cause });
 }
 
 /** Sends the bytes of a pipe, a piece for each time that `send` is called. */

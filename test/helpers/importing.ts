@@ -39,8 +39,10 @@ export async function openImporting(t: ExecutionContext, base: Partial<ActionOpt
     ...{ store, directory, warnings },
     async take(from, { images, as, signal, onOutcome, ...options } = {}) {
       await using finder = createFinder({
-        ...{ store, pool: sharedPool, insecure: { image: true }, keep: 'oci', ...base, ...options },
+        ...{ store, pool: sharedPool, insecure: { image: true }, keep: 'oci' },
         onEvent: (event) => void (event.type === 'warning' && warnings.push(event.message)),
+        ...base,
+        ...options,
       });
       return (await finder.importImages(sourceOf(from), { images, as, signal, onOutcome })).outcomes;
     },

@@ -258,6 +258,25 @@ test('a bundle that is unpacked into a directory is read from there', async (t) 
   t.truthy(await store.getImage(aci.imageId));
 });
 
+test('a blob that a bundle leaves out is no damage: it is for the store that has it, and nothing is downloaded', async (t) => {
+  const importing = await openImporting(t);
+  const { packed } = one;
+  const image = { reference, manifest: one.manifest, platform, referrers: [], source, latest: false, proofs: [] };
+  const leftOut = [digestOf(packed)];
+  const whole = withBundle(layoutOfImages({ [reference]: one }), { images: [image], leftOut });
+  const update = Object.fromEntries(Object.entries(whole).filter(([name]) => name !== blobFile(digestOf(packed))));
+  const events: string[] = [];
+  const [outcome] = await importing.take(await tarOf(update), { onEvent: ({ type }) => void events.push(type) });
+  t.deepEqual(
+    events.filter((type) => type.startsWith('download-')),
+    [],
+  );
+  t.like(outcome?.error, { code: 'NOT_IN_STORE' });
+  t.regex(outcome?.error?.message ?? '', /leaves out: it was made for another store$/);
+  await importing.take(await tarOf(layoutOfImages({ 'other.example/app:1': one })));
+  t.deepEqual(statusOf(await importing.take(await tarOf(update))), [`docker://${reference} fetched`]);
+});
+
 test('a bundle whose document is damaged is refused', async (t) => {
   const { take } = await openImporting(t);
   const files = { ...(await signedImage()), [bundleDocument]: Buffer.from('{"schema":"longshore.bundle/1"}') };

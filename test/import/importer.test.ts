@@ -164,10 +164,10 @@ test('an archive with more entries, longer paths or larger files than are allowe
 test('what is no archive of images is named', async (t) => {
   const { take } = await openImporting(t);
   await t.throwsAsync(take(await tarOf({ README: Buffer.from('x') })), {
-    message: /neither index.json \(OCI\) nor manifest.json/,
+    message: /: no archive of images: it has neither index.json \(OCI\) nor manifest.json/,
   });
-  await t.throwsAsync(take(Buffer.from('<html></html>')), { message: /no archive of images but HTML/ });
-  await t.throwsAsync(take(Buffer.from('')), { message: /no archive of images but empty/ });
+  await t.throwsAsync(take(Buffer.from('<html></html>')), { message: /: not an archive of images but HTML/ });
+  await t.throwsAsync(take(Buffer.from('')), { message: /: not an archive of images but empty/ });
 });
 
 test('one image of many is chosen by its name or its digest; what is not there fails', async (t) => {

@@ -80,9 +80,13 @@ export async function openCarriedTar(
       return decompress(input.rest(), sniffed.compression, shown, threadMemory());
     case 'other':
       if (sniffed.name === 'zstd') return boundSilence(input.rest(), (rest) => unzstd(rest, shown, threadMemory()));
-      throw new ImageError('ARCHIVE_UNREADABLE', `no archive of images but ${sniffed.name}`, {
-        path: shown,
-        looksLike: sniffed.name,
-      });
+      throw new ImageError(
+        'ARCHIVE_UNREADABLE',
+        `not an archive of images but ${sniffed.name}; such an archive is a tar, plain or as gzip, bzip2, xz or zstd`,
+        {
+          path: shown,
+          looksLike: sniffed.name,
+        },
+      );
   }
 }

@@ -169,6 +169,8 @@ function adviceForErrno(errno: string | undefined, otherwise: string): string {
 
 function adviceForMissing({ asked, of }: ErrorDetails['NOT_IN_STORE']): string {
   if (of === 'archive') return 'Without names, image import brings all that it has';
+  if (of === 'other-store')
+    return 'Import it there, or have it made again, without --without or by what this store has';
   if (of === 'keystore') return 'See what is trusted with: longshore trust list';
   if (/^sha\d+[-:]/.test(asked))
     return 'See what is there with longshore image list; other images have to be fetched by name or address';

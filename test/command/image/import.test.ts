@@ -61,8 +61,14 @@ test('of an archive that cannot be read nothing is written, and it is named', as
       5,
       'cut.tar: not a valid image archive: the archive ends',
     ],
-    ['longshore image import --output=json absent.tar', 4, 'FILE_NOT_FOUND'],
-    ['longshore image import --output=json /bin/sh', 5, 'ARCHIVE_UNREADABLE: no archive of images but an ELF program'],
+    ['longshore image import --output=json absent.tar', 4, 'absent.tar: no such file'],
+    ['mkdir empty; longshore image import --output=json empty', 4, 'empty/oci-layout: no such file'],
+    [
+      'gzip <images.tar | head -c 99 >cut.tgz; longshore image import --output=json cut.tgz',
+      5,
+      'cut.tgz: cannot read the archive: its gzip stream is cut short',
+    ],
+    ['longshore image import --output=json /bin/sh', 5, '/bin/sh: not an archive of images but an ELF program'],
     ['longshore image import --as a:b images.tar', 2, 'USAGE: --as'],
     ['longshore image import ""', 2, 'USAGE: the name of the file is empty'],
   ] as const) {
