@@ -1,4 +1,5 @@
 import test, { type ExecutionContext } from 'ava';
+import fc from 'fast-check';
 
 import { isImageError } from '../../../src/errors.ts';
 import type { Evidence } from '../../../src/image/proof.ts';
@@ -306,4 +307,28 @@ test('a file of authorities that has nothing of use refuses', async (t) => {
     [root.pem.repeat(513), /more than 512 certificates/],
   ] as const)
     await refused(t, verify(evidence, pki({ email }, { roots: [roots] })), 'KEY_INVALID', pattern);
+});
+
+test('property: a signature that was changed anywhere is by the same signer, or refused', async (t) => {
+  const good = { fulcio: await tagged(), pki: signed(leaf, between.pem + root.pem) };
+  const parts = ['signature', 'certificate', 'chain', 'logEntry'] as const;
+  const character = fc.constantFrom('A', '0', '"', '=', '-', '\n', '{', '\u00e9');
+  await fc.assert(
+    fc.asyncProperty(
+      ...[fc.constantFrom('fulcio', 'pki'), fc.constantFrom(...parts), fc.nat(), character],
+      async (kind, part, where, other) => {
+        const evidence = good[kind];
+        const policy = kind === 'pki' ? pki({ email }, { between: [] }) : {};
+        const text = evidence[part] ?? '';
+        const at = where % (text.length + 1);
+        const changed = { ...evidence, [part]: text.slice(0, at) + other + text.slice(at + 1) };
+        const judged = await verify(changed, policy).catch((error: unknown) => {
+          if (!isImageError(error)) throw error;
+          return undefined;
+        });
+        if (judged) t.deepEqual(judged.signedBy, (await verify(evidence, policy)).signedBy);
+      },
+    ),
+    { numRuns: 150 },
+  );
 });
