@@ -33,8 +33,8 @@ test('the images of an archive are brought from a file, from standard input and 
     t.is(code, 0, stderr);
     t.is(stdout, lines, line);
     t.regex(stderr, /^2 images: 2 fetched; /m);
-    const listed = await run(`longshore image list --dir=${dir} --fields=name --no-legend`);
-    t.is(listed.stdout, 'example.com/one:1\ndocker.io/library/busybox:2\n');
+    const listed = await run(`longshore image list --dir=${dir} --fields=name --no-legend --sort=name`);
+    t.is(listed.stdout, 'docker.io/library/busybox:2\nexample.com/one:1\n');
   }
 });
 

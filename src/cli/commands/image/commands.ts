@@ -56,10 +56,7 @@ export const imageCommands: readonly Command[] = [
     summary: 'Bring the images of an archive or a layout into the store, of OCI or docker; - is the standard input',
     examples: [
       ['image import images.tar', 'all images of it, as fetch would bring them, by the signatures in it'],
-      [
-        'docker save app:1 db:2 | longshore image import --insecure-options=image -',
-        'from docker, which signs nothing',
-      ],
+      ['image import --insecure-options=image saved.tar', 'what docker save or podman save wrote, which is not signed'],
       ['image import layout/ docker://quay.io/team/app:1.0', 'one image of a layout'],
       ['image import --as example.com/app layout/', 'where the layout has only tags'],
     ],

@@ -90,6 +90,14 @@ export const imageOptions = [
     commands: ['image export'],
   },
   {
+    name: 'platform',
+    group: 'What to fetch',
+    kind: 'values',
+    placeholder: 'OS/ARCH[/VARIANT]|all',
+    help: 'Bring images for these platforms (also a,b); default all that are there',
+    commands: ['image import'],
+  },
+  {
     name: 'as',
     group: 'Store',
     kind: 'value',
