@@ -46,10 +46,12 @@ export async function followStore(index: string, open: () => Promise<Store>): Pr
   const openAgain = async (): Promise<void> => {
     const before = current;
     try {
+      // a copy of the index must not be made while SQLite has it open (docs/rules.md ST5)
+      if (!isWritable(dirname(index))) await leave(before);
       current = await openNow();
       failure = undefined;
       debug(() => `${index}: another index is there, which is opened`);
-      await leave(before);
+      if (!before.isLeft) await leave(before);
     } catch (error) {
       failure = { error }; // what was open is no longer what is there
     } finally {
@@ -57,13 +59,17 @@ export async function followStore(index: string, open: () => Promise<Store>): Pr
       lookedMs = performance.now();
     }
   };
+  const mustOpen = (): boolean => {
+    const state = stateOf(index);
+    if (!failure && (state === '' || state === current.state)) return false;
+    return current.users === 0 || isWritable(dirname(index));
+  };
 
   return {
     async use(work) {
       if (!opening && performance.now() - lookedMs > lookMs) {
         lookedMs = performance.now();
-        const state = stateOf(index);
-        if (state !== '' && state !== current.state) opening = openAgain();
+        if (mustOpen()) opening = openAgain();
       }
       await opening;
       if (failure) throw failure.error;
