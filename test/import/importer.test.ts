@@ -1,14 +1,15 @@
-import { rm, symlink } from 'node:fs/promises';
+import { readFile, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 
 import test from 'ava';
 import fc from 'fast-check';
 
+import { isImageError } from '../../src/internal.ts';
 import { buildTar, compress } from '../helpers/archive.ts';
 import { blobsOf, hexOf, itemsOf, layoutOf, layoutOfImages, makeImage, named, tarOf } from '../helpers/carried.ts';
 import { openImporting, statusOf, writeLayout } from '../helpers/importing.ts';
-import { asJson, describe } from '../helpers/registry-image.ts';
+import { asJson, describe, digestOf } from '../helpers/registry-image.ts';
 
 const one = await makeImage('one');
 const two = await makeImage('two');
@@ -94,6 +95,23 @@ test('an altered blob fails the images that need it, by name, and no others', as
     'docker://docker.io/library/busybox:2 DIGEST_MISMATCH',
   ]);
   t.deepEqual(await listed(), { 'example.com/one:1': one.manifest.digest });
+});
+
+test('of an archive in which any byte was altered only images are listed that are as they were', async (t) => {
+  const tar = await tarOf(both);
+  const digests: readonly string[] = Object.values(listedBoth);
+  await fc.assert(
+    fc.asyncProperty(fc.nat(tar.length - 1), fc.integer({ min: 1, max: 255 }), async (at, change) => {
+      const { take, listed, store } = await openImporting(t);
+      const altered = Buffer.from(tar);
+      altered[at] = (altered[at] ?? 0) ^ change;
+      await take(altered).catch((error: unknown) => t.true(isImageError(error), String(error)));
+      for (const digest of Object.values(await listed())) t.true(digests.includes(digest));
+      for await (const { digest } of store.blobRows()) t.is(digestOf(await readFile(store.digestPath(digest))), digest);
+      await store.close();
+    }),
+    { numRuns: 20 },
+  );
 });
 
 test('an image that lacks a blob fails, unless the store has it', async (t) => {

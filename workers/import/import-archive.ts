@@ -318,9 +318,8 @@ function rejected(error: unknown): Promise<never> {
   return promise;
 }
 
-/** What images saved by docker and others consist of: `<id>/layer.tar`, `<hex>.tar`, `<hex>.tar.gz`, `<hex>.json`, `sha256:<hex>`. */
-const maybePart =
-  /(?:^|\/)(?:[^/]+\.tar(?:\.\w+)?|[^/]+\.tgz|[0-9a-f]{64}(?:\.json)?|sha256:[0-9a-f]{64}|config\.json)$/;
+/** What images that docker and others save consist of: `<id>/layer.tar`, `<hex>.tar.gz`, `<hex>.json`, `config.json`, `sha256:<hex>`. */
+const maybePart = /(?:^|\/)(?:[^/]+\.(?:json|tgz|tar(?:\.\w+)?)|(?:sha256:)?[0-9a-f]{64})$/;
 
 function twice(path: string): ImageError {
   return invalid('I3', 'a file twice, with different contents', { path });
