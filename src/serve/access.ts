@@ -22,13 +22,15 @@ export function isLoopback(host: string): boolean {
  * Refuses a request under a name that is not ours. A page in a browser may have its own name resolve to this machine, and then read
  * what is served here (DNS rebinding); what it asks for has its own name as Host.
  *
+ * @param hosts - the Host headers: of several, a proxy before this server may have looked at another one than we.
  * @param names - that are ours, besides loopback and the address that the connection came to.
  */
 export function refuseForeignHost(
-  header: string | undefined,
+  [header, ...others]: readonly string[],
   socket: Socket,
   names: ReadonlySet<string>,
 ): Answer | undefined {
+  if (others.length > 0) return refusal(400, 'DENIED', 'a request has one Host header');
   const host = hostOf(header);
   const local = socket.localAddress?.replace(/^::ffff:(?=\d)/, '');
   if (host !== undefined && (isLoopback(host) || host === local || names.has(host))) return undefined;

@@ -166,16 +166,18 @@ export function acceptedOnly(store: Store, accept: Accept, nowMs: () => number):
   };
   const tagsOf: Store['tagsOf'] = async (repository, { after, limit }) => {
     const found: string[] = [];
+    const page = Math.max(limit, width);
     for (let last = after; found.length < limit;) {
-      const tags = await store.tagsOf(repository, { limit, ...(last !== undefined && { after: last }) });
+      const tags = await store.tagsOf(repository, { limit: page, ...(last !== undefined && { after: last }) });
       found.push(
         ...(await chosen(tags, async (tag) => (await findRegistryImage(`${repository}:${tag}`)) !== undefined)),
       );
       last = tags.at(-1);
-      if (last === undefined || tags.length < limit) break;
+      if (last === undefined || tags.length < page) break;
     }
     return found.slice(0, limit);
   };
+  const hasTags = async (repository: string): Promise<boolean> => (await tagsOf(repository, { limit: 1 })).length > 0;
   return {
     ...store,
     findRegistryImage,
@@ -187,12 +189,13 @@ export function acceptedOnly(store: Store, accept: Accept, nowMs: () => number):
       const found: string[] = [];
       for (let last = after; found.length < limit;) {
         const all = await store.repositories({ limit, ...(last !== undefined && { after: last }) });
-        found.push(...(await chosen(all, async (one) => (await tagsOf(one, { limit: 1 })).length > 0)));
+        found.push(...(await chosen(all, hasTags)));
         last = all.at(-1);
         if (last === undefined || all.length < limit) break;
       }
       return found.slice(0, limit);
     },
+    hostsOf: async (path) => chosen(await store.hostsOf(path), (host) => hasTags(`${host}/${path}`)),
     imagesNamed: async (name) => chosen(await store.imagesNamed(name), ofArchive),
   };
 }

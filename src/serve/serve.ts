@@ -233,7 +233,8 @@ type Responder = {
 function createResponder({ scheme, names, authenticate, route, onWarning }: Responder) {
   return async (request: IncomingMessage, signal: AbortSignal): Promise<Answer> => {
     const { method, url = '', headers, socket } = request;
-    const foreign = refuseForeignHost(headers.host, socket, names);
+    const { host: hosts = [] } = request.headersDistinct;
+    const foreign = refuseForeignHost(hosts, socket, names);
     if (foreign) return foreign;
     if (method !== 'GET' && method !== 'HEAD')
       return refusal(405, 'UNSUPPORTED', 'this store is served for reading only', { allow: 'GET, HEAD' });

@@ -97,6 +97,7 @@ test('with a rule, only what it accepts is served, as if there were nothing else
     putRegistryImage(store, { reference, content: reference, verified, source: `docker://${reference}` });
   const [signed, unsigned] = [await put('example.com/signed:1', [ann]), await put('example.com/signed:2', false)];
   await put('example.com/other:1', false);
+  await put('other.example/signed:1', false);
   const verifier = createVerifier({ keystore, pool: sharedPool, weakKeys: false, signatures: 64, nowMs: Date.now });
   const open = async () =>
     acceptedOnly(
@@ -119,6 +120,8 @@ test('with a rule, only what it accepts is served, as if there were nothing else
   t.is(await statusOf(`/v2/example.com/signed/blobs/${own}`), 404);
   t.like(JSON.parse((await ask(url, '/v2/example.com/signed/tags/list')).text), { tags: ['1'] });
   t.deepEqual(JSON.parse((await ask(url, '/v2/_catalog')).text), { repositories: ['example.com/signed'] });
+  t.is(await statusOf('/v2/example.com/other/tags/list'), 404);
+  t.is(await statusOf('/v2/signed/manifests/1'), 200); // not one of two registries
   t.is(await statusOf('/example.com/app?ac-discovery=1'), 200);
   t.is(await statusOf('/example.com/plain?ac-discovery=1'), 404);
 

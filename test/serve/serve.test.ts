@@ -39,6 +39,9 @@ test('only names that are ours are answered', async (t) => {
     t.is(await statusFor(host), 200, host);
   for (const host of ['evil.example', 'example.com', '10.1.2.3', '127.0.0.1.evil.example', 'a b', '[::1', '0x7f000001'])
     t.is(await statusFor(host), 421, host);
+  const socket = await connectTo(t, server);
+  socket.write('GET /v2/ HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n');
+  t.regex(await text(socket), /^HTTP\/1\.1 400 /);
   const refused = await server.ask('/v2/', { headers: { host: 'evil.example:5000' } });
   t.regex(refused.text, /start it with --host evil\.example if that is its name/);
   t.is(refused.headers['access-control-allow-origin'], undefined);

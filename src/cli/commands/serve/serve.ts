@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
 import {
@@ -17,7 +17,7 @@ import {
 import { hostOf, isLoopback, parseUsers } from '../../../serve/access.ts';
 import { type Accept, acceptedOnly, followStore } from '../../../serve/current-store.ts';
 import { type ListenAddress, startServer } from '../../../serve/serve.ts';
-import { errnoOf } from '../../../system/errno.ts';
+import { errnoOf, isNoEntry } from '../../../system/errno.ts';
 import type { Run } from '../../command.ts';
 import { type Config, readConfig } from '../../config/read-config.ts';
 import type { CommandLine } from '../../options/command-line.ts';
@@ -183,14 +183,29 @@ const [othersRead, othersEnter] = [0o004, 0o001];
 
 /** On loopback every user of the machine may ask, so files that they may not read are not served to them. */
 async function requireReadable(dir: string, isLifted: boolean): Promise<void> {
-  const mode = await modeOf(dir);
-  if (isLifted) return;
-  const isClosed =
-    (await closedAbove(dirname(dir))) || (mode & (othersRead | othersEnter)) !== (othersRead | othersEnter);
-  if (!isClosed) return;
+  await modeOf(dir);
+  if (isLifted || (await isOpen(await realpath(dir)))) return;
   const message = `other users may not read ${show(dir, 1024)}, but may ask at a local address: give --auth, or --public to serve all of them`;
   throw usageError(message, '--listen');
 }
+
+/** Whether others may read all of a store, and get there. @param dir - no part of it is a symlink. */
+async function isOpen(dir: string): Promise<boolean> {
+  if (await closedAbove(dirname(dir))) return false;
+  for (const [name, bits] of partsOfStore) {
+    try {
+      if (((await stat(join(dir, name))).mode & bits) !== bits) return false;
+    } catch (error) {
+      if (!isNoEntry(error)) throw error; // a store that nothing was fetched into has no such part
+    }
+  }
+  return true;
+}
+
+const partsOfStore: readonly (readonly [string, number])[] = [
+  ...['', 'blobs', 'blobs/sha256'].map((name) => [name, othersRead | othersEnter] as const),
+  ['index.sqlite', othersRead],
+];
 
 /** Whether others cannot get below a directory. */
 async function closedAbove(dir: string): Promise<boolean> {
