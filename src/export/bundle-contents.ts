@@ -85,7 +85,9 @@ export async function bundleContents(
     ...blobFiles(new Map([...sent, ...kept])),
     ...tars.toSorted(byKey).map(([name, content]) => ({ name, content })),
   ];
-  return { files, warnings: [] };
+  const isEmpty = images.length + archives.length === 0;
+  const had = selection.images.length + selection.archives.length;
+  return { files, warnings: isEmpty && had > 0 ? ['the other side has all of the images: the bundle is empty'] : [] };
 }
 
 function tooMany(limit: string, maximum: number): ImageError {

@@ -86,7 +86,12 @@ export async function select(
   const left =
     skipped === 0 ? [] : [`${skipped} archives (ACIs) are left out: the format takes images of registries only`];
   const selection = { images: [...images.values()], archives: [...archives.values()] };
-  return { selection, failures, warnings: [...left, ...missing] };
+  const isEmpty = images.size + archives.size === 0 && failures.length === 0;
+  return {
+    selection,
+    failures,
+    warnings: [...(isEmpty ? ['there are no images to export'] : []), ...left, ...missing],
+  };
 }
 
 function archiveError(asked: string): ImageError {
