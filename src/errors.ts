@@ -73,7 +73,7 @@ export type ErrorDetails = {
   /** A manifest or a request pins the image ID `asked`, and the image has `found`. */
   IMAGE_ID_MISMATCH: { readonly asked: string; readonly found: string };
   /** The digest `asked` was requested, and the bytes that came have `found`. For `keep` see Keepable. */
-  DIGEST_MISMATCH: Keepable & { readonly asked: string; readonly found: string };
+  DIGEST_MISMATCH: Keepable & { readonly asked: string; readonly found: string; readonly of?: 'archive' };
   /** The size `asked` was stated, in bytes, and what came has `found`. */
   SIZE_MISMATCH: { readonly asked: number; readonly found: number };
   /** There is no signature at `location`, a URL or a path. */

@@ -90,7 +90,7 @@ export function missingBlob(
   const found = altered.get(digest);
   if (found !== undefined) {
     const message = `${shown} has other content for the blob ${digest}, with the digest ${found}`;
-    return new ImageError('DIGEST_MISMATCH', message, { asked: digest, found });
+    return new ImageError('DIGEST_MISMATCH', message, { asked: digest, found, of: 'archive' });
   }
   if (leftOut?.has(digest)) {
     const message = `the store does not have the blob ${digest}, which ${shown} leaves out: it was made for another store`;

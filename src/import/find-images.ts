@@ -206,7 +206,7 @@ function referenceOf(
   const reference = parseRegistryReference(text);
   if (reference.digest !== undefined && reference.digest !== digest) {
     const message = `the archive has ${digest} under the name ${show(text, 1000)}`;
-    throw new ImageError('DIGEST_MISMATCH', message, { asked: reference.digest, found: digest });
+    throw new ImageError('DIGEST_MISMATCH', message, { asked: reference.digest, found: digest, of: 'archive' });
   }
   return withText(reference);
 }

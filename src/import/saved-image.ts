@@ -40,7 +40,7 @@ export async function keepSavedManifest(
   const { named, ...file } = config;
   if (named !== undefined && named !== file.digest) {
     const message = `the configuration of the image has the digest ${file.digest}, not ${named}, by which it is named`;
-    throw new ImageError('DIGEST_MISMATCH', message, { asked: named, found: file.digest });
+    throw new ImageError('DIGEST_MISMATCH', message, { asked: named, found: file.digest, of: 'archive' });
   }
   if (layers.length > limits.layers) {
     const message = `${layers.length} layers, more than ${limits.layers}`;

@@ -48,7 +48,10 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
   LABEL_INVALID: 'Check the labels',
   LABEL_MISMATCH: 'Ask for labels that it has',
   IMAGE_ID_MISMATCH: 'Check the image ID that was asked for, by you or by the image that needs it',
-  DIGEST_MISMATCH: 'Check the digest that was asked for, or tell the operator of the server',
+  DIGEST_MISMATCH: ({ of }) =>
+    of === 'archive'
+      ? 'It was altered or damaged on its way: bring it again, or tell who made it'
+      : 'Check the digest that was asked for, or tell the operator of the server',
   SIZE_MISMATCH: 'Check the size that was asked for, or tell the operator of the server',
   SIGNATURE_MISSING: (_, { isOfRegistry }) =>
     isOfRegistry

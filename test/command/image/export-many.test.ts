@@ -22,7 +22,7 @@ async function shell(t: ExecutionContext) {
   await store.close();
   const directory = await temporaryDirectory(t);
   const at = (name: string): string => join(directory, name);
-  const longshore = (...args: string[]) => runHere([...args, '--dir', store.dir]);
+  const longshore = (...args: string[]) => runHere(args.includes('--dir') ? args : [...args, '--dir', store.dir]);
   /** Names of registry images and of archives in what was written. */
   const exported = async (...args: string[]): Promise<readonly string[]> => {
     const { code, bytes, stderr } = await longshore('image', 'export', ...args);
@@ -90,6 +90,22 @@ test('a list is read as a fetch would read it; what it or an operand names and t
   await writeFile(at('list.txt'), `docker://UPPER\n`);
   t.is((await longshore('image', 'export', '-f', at('list.txt'), at('b.tar'))).code, 2);
   t.false((await readdir(directory)).includes('b.tar'));
+});
+
+test('where no image is selected nothing is written, and the store is named', async (t) => {
+  const { directory, at, longshore } = await shell(t);
+  await writeFile(at('list.txt'), '');
+  for (const args of [
+    ['--all', '--dir', at('absent'), at('a.tar')],
+    ['--all', '--dir', at('absent'), '-'],
+    ['-f', at('list.txt'), at('a.tar')],
+  ]) {
+    const { code, bytes, stderr } = await longshore('image', 'export', ...args);
+    t.is(code, 4);
+    t.is(bytes.length, 0);
+    t.regex(stderr, /NOT_IN_STORE: the store in \/.* has no image.*: nothing is written/);
+  }
+  t.deepEqual(await readdir(directory), ['list.txt']);
 });
 
 test('formats that take no archives leave them out with a warning, and refuse one that is named', async (t) => {

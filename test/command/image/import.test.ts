@@ -3,9 +3,11 @@ import { join } from 'node:path';
 
 import test, { type ExecutionContext } from 'ava';
 
+import { blobFile } from '../../../src/bundle/bundle.ts';
 import { buildAci } from '../../helpers/archive.ts';
 import { layoutOfImages, makeImage, tarOf } from '../../helpers/carried.ts';
 import { openGpg } from '../../helpers/keys.ts';
+import { digestOf } from '../../helpers/registry-image.ts';
 import { fits } from '../../helpers/schemas.ts';
 import { openShell } from '../../helpers/shell.ts';
 
@@ -51,6 +53,17 @@ test('the result and the events fit their schemas; an image that is refused is n
   const again = await run('longshore image import --output=json --insecure-options=image images.tar');
   t.is(again.code, 0, again.stderr);
   t.like(fits(t, again.stdout), { totals: { fetched: 2 } });
+});
+
+test('an archive that was altered is to be brought again', async (t) => {
+  const { run, at } = await openCommand(t);
+  const altered = Buffer.from(one.packed);
+  altered[20] = (altered[20] ?? 0) ^ 1;
+  const files = layoutOfImages({ 'example.com/one:1': one });
+  await writeFile(at('altered.tar'), await tarOf({ ...files, [blobFile(digestOf(one.packed))]: altered }));
+  const { code, stderr } = await run('longshore image import --insecure-options=image altered.tar');
+  t.is(code, 5);
+  t.regex(stderr, /one:1: DIGEST_MISMATCH: .* has other content .*\. It was altered or damaged on its way/);
 });
 
 test('of an archive that cannot be read nothing is written, and it is named', async (t) => {

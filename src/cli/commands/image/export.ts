@@ -9,6 +9,7 @@ import {
   exportRegistryImage,
   exportRegistryImageToStream,
   exportToStream,
+  ImageError,
   type ImagesContext,
   type Limits,
   type ManyExport,
@@ -137,6 +138,12 @@ async function exportMany(
   const asked = { wanted, all, takesArchives, platform: { platform, arch } };
   const { selection, failures, warnings } = await select(store, asked, io.signal);
   if (failures.length > 0) return failures;
+  if (selection.images.length + selection.archives.length === 0) {
+    await warn(io, warnings);
+    const what = all ? 'image' : 'image that was asked for';
+    const message = `the store in ${show(store.dir, 1000)} has no ${what}: nothing is written`;
+    throw new ImageError('NOT_IN_STORE', message, { asked: file });
+  }
   const place = { target: resolve(file), overwrite };
   const target: ManyExport['target'] = isDirectory
     ? { kind: 'directory', ...place }
