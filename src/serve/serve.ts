@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
@@ -82,7 +83,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
     ...{ maxHeaderSize: headBytes, headersTimeout: requestMs, requestTimeout: requestMs },
     ...{ keepAliveTimeout: idleMs, connectionsCheckingInterval: requestMs / 3 },
   };
-  const server = tls ? createSecure(tls, settings) : createServer(settings);
+  const server = tls ? createSecure(tls, settings, options.onWarning) : createServer(settings);
   server.timeout = stalledMs;
   server.maxConnections = Math.max(16, Math.min(maxConnections, Math.floor((spareFiles() - ownFiles) / 2)));
   if (server.maxConnections < fewConnections)
@@ -186,9 +187,17 @@ function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
 }
 
-function createSecure(tls: { readonly cert: string; readonly key: string }, settings: object): Server {
+function createSecure(
+  tls: NonNullable<ServeOptions['tls']>,
+  settings: object,
+  onWarning: ServeOptions['onWarning'],
+): Server {
   try {
-    return createSecureServer({ ...settings, ...tls, minVersion: 'TLSv1.2', handshakeTimeout: requestMs });
+    const server = createSecureServer({ ...settings, ...tls, minVersion: 'TLSv1.2', handshakeTimeout: requestMs });
+    const { validToDate: end } = new X509Certificate(tls.cert);
+    if (end.getTime() < Date.now())
+      onWarning(`the certificate has expired, on ${end.toISOString().slice(0, 10)}: clients refuse it`);
+    return server;
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new ImageError(

@@ -114,7 +114,7 @@ test('to other machines it is served over TLS and with passwords, or to everybod
   const at = (name: string) => join(directory, name);
   const { cert, key } = await makeCertificate(['127.0.0.1']);
   await writeFile(at('cert.pem'), cert);
-  await writeFile(at('key.pem'), key);
+  await writeFile(at('key.pem'), key, { mode: 0o600 });
   await writeFile(at('users'), `node:${usersOf({ node: 'a' }).get('node')}\n`);
   const serve = (...args: readonly string[]) => runHere(['serve', '--listen=0.0.0.0:0', ...args], environment);
   const refused = await serve();
@@ -132,6 +132,9 @@ test('to other machines it is served over TLS and with passwords, or to everybod
   t.is((await ask(url, '/v2/')).status, 401);
   t.is((await ask(url, '/healthz', { headers: { host: 'mirror.example.com' } })).status, 421);
   t.is((await stop()).stderr, '');
+  await chmod(at('key.pem'), 0o604);
+  const readable = await start(t, environment, ...secured);
+  t.regex((await readable.stop()).stderr, /^warning: .*key\.pem can be read by others/);
 
   const open = await start(t, environment, '--public', '--listen=0.0.0.0:0', '--host=mirror.example.com', '--catalog');
   const openUrl = open.line.replace('0.0.0.0', '127.0.0.1');

@@ -199,8 +199,11 @@ test('over TLS it is the same', async (t) => {
   const store = await openTestStore(t);
   await putRegistryImage(store);
   const tls = await makeCertificate(['127.0.0.1']);
-  const { ask, url } = await serve(t, store.dir, { tls });
+  const { ask, url, warnings } = await serve(t, store.dir, { tls });
   t.regex(url, /^https:/);
+  t.deepEqual(warnings, []);
+  const expired = await serve(t, store.dir, { tls: await makeCertificate(['127.0.0.1'], true) });
+  t.regex(expired.warnings.join(), /^the certificate has expired, on 2020-02-01: clients refuse it$/);
   t.is((await ask(`${base}/manifests/latest`)).status, 200);
   await t.throwsAsync(serve(t, store.dir, { tls: { ...tls, key: 'none' } }), { code: 'USAGE', message: /serve TLS/ });
 });

@@ -58,6 +58,7 @@ export const runServeCommand: Run = async (io, line) => {
     warned.add(message);
     void write(io.stderr, `warning: ${show(message, 1000)}\n`);
   };
+  for (const message of await keyWarnings(textOf(line, 'key'))) onWarning(message);
   for (const message of warningsFor({
     listen,
     dir,
@@ -144,6 +145,11 @@ async function readTls(line: CommandLine): Promise<{ readonly cert: string; read
     throw usageError('a certificate and its key go together', cert === undefined ? '--cert' : '--key');
   const [certText, keyText] = [await readText(cert), await readText(key)];
   return { cert: certText, key: keyText };
+}
+
+async function keyWarnings(path: string | undefined): Promise<readonly string[]> {
+  if (path === undefined || ((await stat(path)).mode & othersRead) === 0) return [];
+  return [`${show(path, 4096)} can be read by others: chmod o-r keeps the key from them`];
 }
 
 async function readUsers(line: CommandLine): Promise<ReturnType<typeof parseUsers> | undefined> {
