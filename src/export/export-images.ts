@@ -7,7 +7,6 @@ import { bundleContents, type OtherSide } from './bundle-contents.ts';
 import { type Contents, dockerContents, ociContents } from './contents.ts';
 import type { Selection } from './select.ts';
 import { type Compression, writeArchiveFile, writeArchiveStream } from './write-archive.ts';
-import { writeLayout } from './write-layout.ts';
 
 /** Formats of several images. @see OCI image-spec, image-layout.md; docker save; docs/bundle.md */
 export type ManyFormat = 'oci-archive' | 'docker-archive' | 'bundle';
@@ -49,7 +48,7 @@ export async function exportImages(
       await writeArchiveStream(context, { ...target, files }, signal);
       break;
     case 'directory':
-      await writeLayout(context, { ...target, files }, signal);
+      await (await import('./write-layout.ts')).writeLayout(context, { ...target, files }, signal); // it loads zod
       break;
   }
   return warnings;
