@@ -14,8 +14,8 @@ export {
 export type { BatchEvent, EventSink, Outcome, OutcomeStatus, Totals } from './events.ts';
 export type { PushOutcome, PushTotals } from './events/push.ts';
 export type { OtherSide } from './export/bundle-contents.ts';
-export { exportImages, type ManyExport } from './export/export-images.ts';
-export { select, type Wanted } from './export/select.ts';
+export type { ManyExport } from './export/export-images.ts';
+export type { Wanted } from './export/select.ts';
 export type { ImageLock as Lock, LockedImage, PullPolicy } from './fetchers/context.ts';
 export { lockedImages } from './fetchers/lock.ts';
 export { createFetcher, createFinder } from './finder.ts';
@@ -40,7 +40,6 @@ export {
   isRuleFile,
   parseIdentity,
 } from './image/sigstore/identity.ts';
-export { parseRule } from './image/sigstore/parse-rule.ts';
 export { isHttpUrl, toUri } from './image/url.ts';
 export type { ImagesContext } from './images/check-blob.ts';
 export { collect, type CollectReport } from './images/collect.ts';
@@ -93,3 +92,15 @@ export { openPolicy, readPolicy } from './verify/policy/open-policy.ts';
 export { type OpenPolicy as Policy, requirementsOf } from './verify/policy/policy.ts';
 export { trustKeys, type TrustOutcome, writeKey } from './verify/trust.ts';
 export { createVerifier } from './verify/verify.ts';
+
+/** What writes many images: loaded by itself, since no other command needs it. */
+export const loadExport = async () => {
+  const [{ exportImages }, { select }] = await Promise.all([
+    import('./export/export-images.ts'),
+    import('./export/select.ts'),
+  ]);
+  return { exportImages, select };
+};
+
+/** What reads rules of identities from files: loaded by itself, since it loads zod. */
+export const loadRules = () => import('./image/sigstore/parse-rule.ts');

@@ -5,19 +5,18 @@ import { resolve } from 'node:path';
 import {
   defaultLimits,
   exportImage,
-  exportImages,
   exportRegistryImage,
   exportRegistryImageToStream,
   exportToStream,
   ImageError,
   type ImagesContext,
   type Limits,
+  loadExport,
   type ManyExport,
   openPool,
   preferArchive,
   requireRegistryImage,
   resolveEntry,
-  select,
   show,
   type Wanted,
 } from '../../../internal.ts';
@@ -136,6 +135,7 @@ async function exportMany(
   const { platform, arch } = process;
   const takesArchives = format === undefined || format === 'bundle';
   const asked = { wanted, all, takesArchives, platform: { platform, arch } };
+  const { exportImages, select } = await loadExport();
   const { selection, failures, warnings } = await select(store, asked, io.signal);
   if (failures.length > 0) return failures;
   if (selection.images.length + selection.archives.length === 0) {

@@ -11,7 +11,7 @@ import {
   isHttpsAuthentic,
   isImageError,
   isPlain,
-  parseRule,
+  loadRules,
   readError,
   show,
   showReference,
@@ -144,6 +144,7 @@ const anybody: readonly (readonly [subjects: readonly string[], who: string])[] 
 
 /** Warnings of a rule with patterns that fit whom nobody would name. @throws KEY_INVALID for what is no rule */
 export async function loosenessOf(file: Uint8Array, location: string): Promise<readonly string[]> {
+  const { parseRule } = await loadRules();
   const { subject, issuer } = parseRule(file, location);
   const bySubject = await compileRule({ subject, issuer: { text: nobody } }, 'it');
   const byIssuer = await compileRule({ subject: { text: nobody }, issuer }, 'it');
