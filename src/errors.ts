@@ -76,8 +76,8 @@ export type ErrorDetails = {
   DIGEST_MISMATCH: Keepable & { readonly asked: string; readonly found: string; readonly of?: 'archive' };
   /** The size `asked` was stated, in bytes, and what came has `found`. */
   SIZE_MISMATCH: { readonly asked: number; readonly found: number };
-  /** There is no signature at `location`, a URL or a path. */
-  SIGNATURE_MISSING: { readonly location: string };
+  /** There is no signature at `location`, a URL or a path, or in a bundle there. */
+  SIGNATURE_MISSING: { readonly location: string; readonly of?: 'bundle' };
   /** What is at `location` is no signature. */
   SIGNATURE_UNREADABLE: { readonly location: string };
   /** The signature does not fit the image, or is about another one. `fingerprint` is that of the key that made it. */

@@ -96,7 +96,7 @@ async function importInto(
 function pathOf(source: ImportSource): string {
   if (source.kind !== 'pipe') return source.path;
   const message = 'an image archive (ACI) is imported from a file: it may have to be read twice';
-  throw new ImageError('ARCHIVE_UNREADABLE', message, { path: source.name });
+  throw new ImageError('ARCHIVE_UNREADABLE', message, { path: source.name, looksLike: 'an image archive in a pipe' });
 }
 
 /** Slots for what is read from this machine, whatever host it is from. */

@@ -114,7 +114,7 @@ export async function findArchive(
   }
   if (verifier) {
     const message = `${shown} has it without the archive as it was transferred, which is what was signed: it was exported from a store that does not keep archives`;
-    throw new ImageError('SIGNATURE_MISSING', message, { location: shown });
+    throw new ImageError('SIGNATURE_MISSING', message, { location: shown, of: 'bundle' });
   }
   return { reference: { kind: 'file', text, path: store.digestPath(tar.digest), carried } };
 }
@@ -134,7 +134,9 @@ async function signatureOf(
 ): Promise<string> {
   const [first, ...others] = proofs.filter(({ kind, covers }) => kind === 'openpgp' && covers === digest);
   if (!first)
-    throw new ImageError('SIGNATURE_MISSING', `there is no signature of the image in ${shown}`, { location: shown });
+    throw new ImageError('SIGNATURE_MISSING', `there is no signature of the image in ${shown}`, {
+      ...{ location: shown, of: 'bundle' },
+    });
   for (const proof of others.length > 0 ? [first, ...others] : []) {
     const signature = await readDocument(store, proof, limits.signature);
     if (!signature) continue;

@@ -11,6 +11,8 @@ import {
   tarFile,
   toBundledProof,
 } from '../../src/bundle/bundle.ts';
+import { adviceFor } from '../../src/cli/output/advice.ts';
+import { hasCode } from '../../src/errors.ts';
 import type { Digest } from '../../src/image/digest.ts';
 import type { Keystore } from '../../src/internal.ts';
 import { buildAci } from '../helpers/archive.ts';
@@ -235,7 +237,11 @@ test('an archive whose signature cannot be judged is refused, unless images are 
     [altered, 'DIGEST_MISMATCH'],
   ];
   for (const [files, code] of cases) {
-    t.deepEqual(statusOf(await take(await tarOf(files))), [`${aciName} ${code}`]);
+    const outcomes = await take(await tarOf(files));
+    t.deepEqual(statusOf(outcomes), [`${aciName} ${code}`]);
+    const [error] = outcomes.flatMap((outcome) => outcome.error ?? []);
+    if (error && hasCode(error, 'SIGNATURE_MISSING'))
+      t.regex(adviceFor(error), /--keep-archives where the bundle was made/);
     t.is(await store.getImage(aci.imageId), undefined);
   }
   t.deepEqual(statusOf(await take(await tarOf(bare), { insecure: { image: true } })), [`${aciName} fetched`]);

@@ -73,7 +73,7 @@ export function readCarried(files: CarriedFiles, shown: string): Carried {
     return { ...images, entries: [], saved: saved.map((one) => savedImage(files, one, shown)) };
   }
   const message = `no archive of images: it has neither ${indexFile} (OCI) nor ${savedFile} (docker save)`;
-  throw new ImageError('ARCHIVE_UNREADABLE', message, { path: shown });
+  throw new ImageError('ARCHIVE_UNREADABLE', message, { path: shown, looksLike: 'another tar' });
 }
 
 /** @throws MANIFEST_INVALID */

@@ -53,10 +53,12 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
       ? 'It was altered or damaged on its way: bring it again, or tell who made it'
       : 'Check the digest that was asked for, or tell the operator of the server',
   SIZE_MISMATCH: 'Check the size that was asked for, or tell the operator of the server',
-  SIGNATURE_MISSING: (_, { isOfRegistry }) =>
-    isOfRegistry
-      ? 'Publish one, as cosign sign or skopeo copy --sign-by makes it, or lift the check with --insecure-options=image'
-      : 'Publish it there, name it with --signature, or lift the check with --insecure-options=image',
+  SIGNATURE_MISSING: ({ of }, { isOfRegistry }) =>
+    of === 'bundle'
+      ? 'Fetch it with its signature and --keep-archives where the bundle was made, and export it again, or lift the check with --insecure-options=image'
+      : isOfRegistry
+        ? 'Publish one, as cosign sign or skopeo copy --sign-by makes it, or lift the check with --insecure-options=image'
+        : 'Publish it there, name it with --signature, or lift the check with --insecure-options=image',
   SIGNATURE_UNREADABLE: 'Check that this is the signature: OpenPGP, detached, or for a registry a signed statement',
   SIGNATURE_INVALID:
     'Check that the signature is that of this image; if it is, do not use the image and tell its publisher',
@@ -220,6 +222,7 @@ function adviceForDenial({ url, redirectedFrom, takesNoCredentials }: ErrorDetai
 const repacking: readonly (readonly [looksLike: RegExp, advice: string])[] = [
   [/^an old tar/, 'Make it again, for example with tar --format=ustar'],
   [/volume label/, 'Make it again without --label'],
+  [/^an image archive in a pipe/, 'Write it to a file, and import that'],
   [/^an archive of (?:docker|an OCI)/, 'Bring its images into the store with: longshore image import FILE'],
   [/^xz with a (?:sha256 )?check/, 'Make it again with xz --check=crc64'],
   [/^xz with the .* filter/, 'Make it again with xz and no filter but --lzma2'],

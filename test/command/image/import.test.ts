@@ -101,6 +101,9 @@ test('a file with an ACI is read as fetch reads it, with the signature beside it
   await writeFile(at('key.asc'), await gpg.certificate(key));
   const unsigned = await run('longshore image import app.aci');
   t.is(unsigned.code, 5, unsigned.stderr);
+  const piped = await run('longshore image import --insecure-options=image - <app.aci');
+  t.is(piped.code, 5);
+  t.regex(piped.stderr, /ARCHIVE_UNREADABLE: .* imported from a file: .*\. Write it to a file, and import that\./);
   await writeFile(at('app.aci.asc'), await gpg.sign(key, bytes));
   await run(`longshore trust --prefix=example.com --skip-fingerprint-review key.asc`);
   const { code, stdout, stderr } = await run('longshore image import --full app.aci');
