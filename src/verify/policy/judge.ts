@@ -32,7 +32,7 @@ type PolicyJudge = {
 };
 
 /** `fault`: why an image does not meet the policy, POLICY_REFUSED; `unverified` if the proofs for that are not there. */
-export type StoredVerdict = { readonly signedBy: readonly string[] } | { readonly fault: 'unverified' | ImageError };
+type StoredVerdict = { readonly signedBy: readonly string[] } | { readonly fault: 'unverified' | ImageError };
 
 /** Judges images of registries by what a policy requires of them. @see containers-policy.json(5) */
 export function createPolicyJudge({ policy, pool, verify }: PolicyJudgeOptions): PolicyJudge {
