@@ -86,12 +86,7 @@ export async function select(
   const left =
     skipped === 0 ? [] : [`${skipped} archives (ACIs) are left out: the format takes images of registries only`];
   const selection = { images: [...images.values()], archives: [...archives.values()] };
-  const isEmpty = images.size + archives.size === 0 && failures.length === 0;
-  return {
-    selection,
-    failures,
-    warnings: [...(isEmpty ? ['there are no images to export'] : []), ...left, ...missing],
-  };
+  return { selection, failures, warnings: [...left, ...missing] };
 }
 
 function archiveError(asked: string): ImageError {

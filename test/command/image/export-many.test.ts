@@ -103,6 +103,7 @@ test('where no image is selected nothing is written, and the store is named', as
     const { code, bytes, stderr } = await longshore('image', 'export', ...args);
     t.is(code, 4);
     t.is(bytes.length, 0);
+    t.notRegex(stderr, /warning/);
     t.regex(stderr, /NOT_IN_STORE: the store in \/.* has no image.*: nothing is written/);
   }
   t.deepEqual(await readdir(directory), ['list.txt']);
