@@ -20,7 +20,10 @@ export type ErrorDetails = {
   /** The configuration file at `path` cannot be used. */
   CONFIG_INVALID: { readonly path: string };
 
-  /** The store does not have `asked`, and the network was not to be used. `of` is set if a key is missing in the keystore, or an image in an archive. */
+  /**
+   * The store does not have `asked`, and the network was not to be used. `of` is set if a key is missing in the keystore, an image in an
+   * archive, or what a bundle left out because another store has it.
+   */
   NOT_IN_STORE: { readonly asked: string; readonly of?: 'keystore' | 'archive' | 'other-store' };
   /** Several images fit `asked`; `candidates` are some of their IDs. */
   ID_AMBIGUOUS: { readonly asked: string; readonly candidates: readonly string[] };
@@ -72,11 +75,14 @@ export type ErrorDetails = {
   LABEL_MISMATCH: { readonly label: string; readonly asked: string; readonly found?: string };
   /** A manifest or a request pins the image ID `asked`, and the image has `found`. */
   IMAGE_ID_MISMATCH: { readonly asked: string; readonly found: string };
-  /** The digest `asked` was requested, and the bytes that came have `found`. For `keep` see Keepable. */
+  /**
+   * The digest `asked` was requested, and the bytes that came have `found`. `of` is set if they are from an archive of
+   * images. For `keep` see Keepable.
+   */
   DIGEST_MISMATCH: Keepable & { readonly asked: string; readonly found: string; readonly of?: 'archive' };
   /** The size `asked` was stated, in bytes, and what came has `found`. */
   SIZE_MISMATCH: { readonly asked: number; readonly found: number };
-  /** There is no signature at `location`, a URL or a path, or in a bundle there. */
+  /** There is no signature at `location`, a URL or a path, or in what lies there: then `of` is `bundle`. */
   SIGNATURE_MISSING: { readonly location: string; readonly of?: 'bundle' };
   /** What is at `location` is no signature. */
   SIGNATURE_UNREADABLE: { readonly location: string };
