@@ -41,14 +41,14 @@ async function pushRefused(
 test('a Retry-After is obeyed by everything that goes to the registry, and uses up no tries', async (t) => {
   let refused = 0;
   const { outcomes, first, later } = await pushRefused(t, {
-    retryAfter: '1',
+    retryAfter: '2',
     isRefused: ({ method }, at) => at > 20 && method === 'PUT' && (refused += 1) === 1,
   });
   t.true(outcomes.every(({ status }) => status === 'pushed'));
   const refusedMs = first?.atMs ?? 0;
   // what was under way already may come a little later
   t.deepEqual(
-    later.filter(({ atMs }) => atMs > refusedMs + 500 && atMs < refusedMs + 990),
+    later.filter(({ atMs }) => atMs > refusedMs + 1000 && atMs < refusedMs + 1990),
     [],
   );
 });

@@ -125,7 +125,9 @@ test('200 images that share layers: from a registry to the store to another, eac
   const received = to.takeReceived();
   t.is(received.length, new Set(received).size);
   t.is(received.length, 3 + 3 * digests.size);
-  t.deepEqual(await digestsBySkopeo(to.host, 'mirror', [...digests.keys()], directory), digests);
+  t.is(await checkTags(openTestHttp(t), `${to.host}/v2/mirror`, digests), digests.size);
+  const some = new Map([...digests].filter((_, at) => at % 10 === 0));
+  t.deepEqual(await digestsBySkopeo(to.host, 'mirror', [...some.keys()], directory), some);
 
   const again = await shell(`longshore push --output=json --progress=none --all --to docker://${to.host}/mirror`);
   t.is(again.code, 0, again.stderr);
@@ -135,7 +137,7 @@ test('200 images that share layers: from a registry to the store to another, eac
 
 test('killed at any instant, a push leaves no tag that points to something incomplete, and the next run completes it', async (t) => {
   t.timeout(120_000 + kills * 60_000);
-  const shared = [...(await Promise.all(Array.from({ length: 4 }, () => layer(20_000)))), await layer(70_000_000)];
+  const shared = [...(await Promise.all(Array.from({ length: 4 }, () => layer(20_000)))), await layer(40_000_000)];
   const prepared = await prepare(t, shared, 30);
   if (!prepared) return;
   const { to, digests, run: shell, start } = prepared;
@@ -143,7 +145,7 @@ test('killed at any instant, a push leaves no tag that points to something incom
   for (let kill = 0; kill < kills; kill += 1) {
     // a prefix of its own, so that each push has everything to do
     const push = `longshore push --progress=none -f list.txt --to docker://${to.host}/run-${kill}`;
-    const { child, result } = start(`exec ${push} --limit-rate=60M`);
+    const { child, result } = start(`exec ${push} --limit-rate=35M`);
     await sleep(randomInt(300, 3500));
     child.kill('SIGKILL');
     await result;

@@ -166,7 +166,7 @@ test('a prefix of a digest resolves to it, unless several digests have it', asyn
   t.true(rows.every(({ needed }) => needed));
   const loose = await putBytes(store, Buffer.from('loose'));
   const unneeded = (await Array.fromAsync(store.blobRows())).filter(({ needed }) => !needed);
-  t.deepEqual(unneeded, [{ digest: loose, size: 5, needed: false }]);
+  t.deepEqual(unneeded, [{ digest: loose, size: 5, isArchive: false, needed: false }]);
 });
 
 test('the last use is recorded by close at the latest', async (t) => {

@@ -6,13 +6,16 @@ import { requestFor } from './ingest-request.ts';
 
 test('every task of the pool has its export, beside what the pool waits for before the first', (t) => {
   t.deepEqual(Object.keys(tasks).sort(), [
+    'comparePassword',
     'convert',
     'extract',
+    'importArchive',
     'ingest',
     'inspectArchive',
     'inspectKey',
     'inspectKeys',
     'inspectSignature',
+    'listAuthorities',
     'reHash',
     'readImage',
     'ready',
