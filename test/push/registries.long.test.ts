@@ -18,7 +18,7 @@ import { openShell } from '../helpers/shell.ts';
 const signal = AbortSignal.timeout(3_600_000);
 const run = promisify(execFile);
 
-/** `LONGSHORE_KILLS=30` for a long run. */
+/** `LONGSHORE_KILLS=30` for a long run, in which skopeo reads all images and not each tenth. */
 const kills = Number(process.env['LONGSHORE_KILLS'] ?? 5);
 
 const fetched = 'longshore fetch --progress=none --keep=oci --platform=linux/amd64 --insecure-options=image';
@@ -126,7 +126,7 @@ test('200 images that share layers: from a registry to the store to another, eac
   t.is(received.length, new Set(received).size);
   t.is(received.length, 3 + 3 * digests.size);
   t.is(await checkTags(openTestHttp(t), `${to.host}/v2/mirror`, digests), digests.size);
-  const some = new Map([...digests].filter((_, at) => at % 10 === 0));
+  const some = new Map([...digests].filter((_, at) => kills >= 30 || at % 10 === 0));
   t.deepEqual(await digestsBySkopeo(to.host, 'mirror', [...some.keys()], directory), some);
 
   const again = await shell(`longshore push --output=json --progress=none --all --to docker://${to.host}/mirror`);
