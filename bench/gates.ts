@@ -192,7 +192,7 @@ const gates: readonly Gate[] = [
     of: (row) => Math.max(row('longshore image export').peakMiB, row('longshore image import').peakMiB),
     unit: 'MiB',
     gate: 250,
-    isReached: false,
+    isReached: true,
   },
   {
     case: 'serve',
@@ -201,7 +201,7 @@ const gates: readonly Gate[] = [
     unit: '×',
     gate: 1 / 0.4,
     then: 1 / 0.5,
-    isReached: false,
+    isReached: true,
   },
   {
     case: 'serve',
@@ -209,7 +209,7 @@ const gates: readonly Gate[] = [
     of: wall('fifty clients, beside others', 'fifty clients, alone'),
     unit: '×',
     gate: 1 / 0.9,
-    isReached: false,
+    isReached: true,
   },
   {
     case: 'serve',
@@ -217,7 +217,7 @@ const gates: readonly Gate[] = [
     of: fact('fifty clients, beside others', 'server, peak MiB'),
     unit: 'MiB',
     gate: 250,
-    isReached: false,
+    isReached: true,
   },
   {
     case: 'one-large',
