@@ -3,6 +3,7 @@ import { isIPv4, isIPv6, type Socket } from 'node:net';
 
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
+import { setNewest } from '../system/bounded-map.ts';
 import { type Answer, refusal } from './answer.ts';
 
 /** The name or address in a Host header, without its port; undefined if there is none. */
@@ -124,10 +125,7 @@ export function createAuthenticate(users: Users, compare: ComparePassword, nowMs
       answer = { isRight, untilMs: now + rememberedMs };
       isRight.catch(() => known.delete(id));
     }
-    known.delete(id); // those that are used last stay
-    known.set(id, answer);
-    const [oldest] = known.keys();
-    if (known.size > maxRemembered && oldest !== undefined) known.delete(oldest);
+    setNewest(known, id, answer, maxRemembered);
     return (await answer.isRight) ? undefined : denied;
   };
 }

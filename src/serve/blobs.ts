@@ -5,6 +5,7 @@ import { isImageError } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
 import type { StoredBlob } from '../store/registry-store.ts';
 import type { Store } from '../store/store.ts';
+import { setNewest } from '../system/bounded-map.ts';
 import { debugLog } from '../system/debug.ts';
 import { errnoOf } from '../system/errno.ts';
 import { openOwnFile, stampText } from '../system/files.ts';
@@ -42,13 +43,6 @@ export function createBlobs(hashFile: HashFile): Blobs {
   const sound = new Map<Digest, string>();
   const hashing = new Map<Digest, (signal: AbortSignal) => Promise<boolean>>();
 
-  const remember = (digest: Digest, stamp: string): void => {
-    sound.delete(digest);
-    sound.set(digest, stamp);
-    const [oldest] = sound.keys();
-    if (sound.size > rememberedFiles && oldest !== undefined) sound.delete(oldest);
-  };
-
   const hash = async (path: string, digest: Digest): Promise<boolean> => {
     const before = lstatSync(path, { bigint: true, throwIfNoEntry: false });
     if (!before) return false;
@@ -56,7 +50,7 @@ export function createBlobs(hashFile: HashFile): Blobs {
     try {
       const { hex } = await hashFile(path);
       const isGood = `sha256:${hex}` === digest;
-      if (isGood) remember(digest, stampText(before));
+      if (isGood) setNewest(sound, digest, stampText(before), rememberedFiles);
       return isGood;
     } catch (error) {
       if (isImageError(error)) return false; // it is gone, or cannot be read

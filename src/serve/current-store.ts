@@ -5,6 +5,7 @@ import type { Proof } from '../image/proof.ts';
 import { parseNamedReference, registryImageName } from '../image/registry-reference.ts';
 import type { RegistryImage } from '../store/registry-store.ts';
 import type { Store, StoredImage } from '../store/store.ts';
+import { setNewest } from '../system/bounded-map.ts';
 import { debugLog } from '../system/debug.ts';
 import { stampText } from '../system/files.ts';
 
@@ -130,10 +131,7 @@ export function acceptedOnly(store: Store, accept: Accept, nowMs: () => number):
     if (!answer || answer.untilMs <= nowMs()) {
       answer = { isAccepted: judge(), untilMs: nowMs() + acceptedMs };
       answer.isAccepted.catch(() => answers.delete(key));
-      answers.delete(key);
-      answers.set(key, answer);
-      const [oldest] = answers.keys();
-      if (answers.size > maxAnswers && oldest !== undefined) answers.delete(oldest);
+      setNewest(answers, key, answer, maxAnswers);
     }
     return answer.isAccepted;
   };

@@ -9,6 +9,7 @@ import {
   ruleFingerprint,
 } from '../../src/image/sigstore/identity.ts';
 import { parseRule } from '../../src/image/sigstore/parse-rule.ts';
+import { setNewest } from '../../src/system/bounded-map.ts';
 import { inspectPublicKey, isPem, splitPem } from '../proofs/public-key.ts';
 import {
   type InspectedKey,
@@ -76,10 +77,7 @@ const parsedMaximum = 256;
 async function readCached(bytes: Uint8Array): Promise<Key> {
   const hash = createHash('sha256').update(bytes).digest('base64');
   const key = parsed.get(hash) ?? (await readPublicCertificate(bytes, 'it'));
-  parsed.delete(hash); // moves it to the end, so that the least recently used key is removed first
-  parsed.set(hash, key);
-  const [oldest] = parsed.keys();
-  if (parsed.size > parsedMaximum && oldest !== undefined) parsed.delete(oldest);
+  setNewest(parsed, hash, key, parsedMaximum);
   return key;
 }
 

@@ -4,6 +4,7 @@ import type { TrustMaterial } from '@sigstore/verify';
 
 import { ImageError } from '../../src/errors.ts';
 import { show } from '../../src/image/show.ts';
+import { setNewest } from '../../src/system/bounded-map.ts';
 import type { CertifiedSigner, PemFile, PolicyAuthorities } from '../tasks.ts';
 import { type Certificate, type Issuers, readCertificate } from './certificate-path.ts';
 import { readPublicKey, splitPem } from './public-key.ts';
@@ -48,8 +49,7 @@ function readLog({ bytes, location }: PemFile): OpenPolicyAuthorities['logs'][nu
 function readCertificates({ bytes, location }: PemFile): readonly Certificate[] {
   const digest = createHash('sha256').update(bytes).digest('hex');
   const certificates = read.get(digest) ?? parseCertificates(bytes, location);
-  if (read.size >= mostRead) read.clear();
-  read.set(digest, certificates);
+  setNewest(read, digest, certificates, mostRead);
   return certificates;
 }
 

@@ -3,6 +3,7 @@ import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto
 import { ImageError, isImageError } from '../../src/errors.ts';
 import { isPublicKeyFile, pemLabel } from '../../src/image/proof.ts';
 import { show } from '../../src/image/show.ts';
+import { setNewest } from '../../src/system/bounded-map.ts';
 import type { InspectKeyRequest, InspectKeyResponse, TrustedKey, VerifySignatureResponse } from '../tasks.ts';
 
 /** A public key that cosign signs with. */
@@ -105,8 +106,7 @@ const parsedMaximum = 256;
 function readCached(bytes: Uint8Array): PublicKey {
   const text = Buffer.from(bytes).toString('latin1');
   const key = parsed.get(text) ?? readPublicKey(bytes, 'it');
-  if (parsed.size >= parsedMaximum) parsed.clear();
-  parsed.set(text, key);
+  setNewest(parsed, text, key, parsedMaximum);
   return key;
 }
 
