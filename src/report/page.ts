@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { stripTypeScriptTypes } from 'node:module';
+import { extname } from 'node:path';
 
 import { show } from '../image/show.ts';
 import { columns, type ReportData, type Row, statuses, statusMarks, timesOf } from './data.ts';
 import { formatBytes, formatNumber, formatTime } from './format.ts';
 import { embedJson, escapeHtml } from './html.ts';
-import { pageScript } from './script.ts';
 import { seriesCharts } from './series-chart.ts';
 import { style } from './style.ts';
 import { phaseLegend, summary, warningList } from './summary.ts';
@@ -106,4 +108,27 @@ function tableRow(row: Row, signers: readonly string[]): string {
     `<td>${escapeHtml(error)}</td>`,
   ];
   return `<tr>${cells.join('')}</tr>`;
+}
+
+/**
+ * The page's script as one text: `browser/main`, preceded by all modules that it imports. The modules are simply
+ * joined, so no two of them may declare the same name.
+ */
+function pageScript(): string {
+  const main = new URL(`../report/browser/main${extname(import.meta.url)}`, import.meta.url);
+  const texts: string[] = [];
+  collect(main, new Set(), texts);
+  return `"use strict";\n{\n${texts.join('\n')}}\n`;
+}
+
+function collect(url: URL, seen: Set<string>, texts: string[]): void {
+  if (seen.has(url.href)) return;
+  seen.add(url.href);
+  const source = readFileSync(url, 'utf8');
+  const text = url.href.endsWith('.ts') ? stripTypeScriptTypes(source) : source;
+  const own = text.replaceAll(/^import\s[^;]*?from ['"](\.[^'"]+)['"];$/gm, (_, path: string) => {
+    collect(new URL(path, url), seen, texts);
+    return '';
+  });
+  texts.push(own.replaceAll(/^export (?=const|function)/gm, '').replaceAll(/\n\s*\n+/g, '\n'));
 }

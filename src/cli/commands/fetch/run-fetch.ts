@@ -12,14 +12,15 @@ import {
 } from '../../../internal.ts';
 import type { Io } from '../../command.ts';
 import type { PolicyHint } from '../../options/policy.ts';
+import { type EventDestination } from '../../output/event-file.ts';
 import { createBatchExitCode, exitCodes } from '../../output/exit-code.ts';
 import { createJsonResult } from '../../output/json-result.ts';
-import { createEventStream, openProgress, type ProgressMode } from '../../output/progress.ts';
+import { openProgress, type ProgressMode } from '../../output/progress.ts';
+import { openRunOutput, type RunOutput } from '../../output/run-output.ts';
 import { createTextResult, noResult, resultStream, type ResultWriter } from '../../output/text-result.ts';
 import { type AskedTags, chooseTags } from '../lists.ts';
 import type { Attestations, AttestRequest } from './attest.ts';
 import type { BillOfMaterials, BomRequest } from './bom.ts';
-import { type EventDestination, openEventFile } from './event-file.ts';
 import type { LockFile } from './lock-file.ts';
 import type { RunMetrics } from './metrics.ts';
 import { awaitOutcomes } from './prepare.ts';
@@ -45,9 +46,6 @@ export type FetchRun = {
   readonly hint: PolicyHint;
 };
 
-/** A file that is written at the end of a run, from its events. */
-type RunOutput = { readonly onEvent: EventSink; end(): void | Promise<void> };
-
 type OpenedFinder = {
   readonly finder: Pick<Finder, 'findImages' | 'listTags'>;
   readonly store: Pick<Store, 'proofsOf'>;
@@ -66,32 +64,19 @@ export async function runFetch(
   openFinder: (onEvent: EventSink) => Promise<OpenedFinder>,
 ): Promise<number> {
   const progress = await openProgress(run.progress, io.stderr, Date.now);
-  const unwritten: ImageError[] = [];
-  const onUnwritten = (error: ImageError): void => {
-    unwritten.push(error);
-    progress.onEvent({ type: 'warning', message: error.message });
-  };
   const stdout = resultStream(io.stdout, progress);
-  const file = run.events && (await openEventFile(run.events, stdout, onUnwritten));
-  const record = file && createEventStream(file.write, Date.now);
+  const output = await openRunOutput(progress, run.events, stdout);
+  const { onEvent, onWarning, onUnwritten } = output;
   const attestations = await openAttestations(run.attest, onUnwritten);
-  const all: readonly (RunOutput | undefined)[] = [
-    await openReport(run.report, onUnwritten),
-    await openMetrics(run.metrics, 'fetch', io.signal, onUnwritten),
-    await openBom(run.bom, onUnwritten),
-    attestations,
-  ];
-  const outputs = all.filter((output) => output !== undefined);
-  const onEvent: EventSink = (event) => {
-    progress.onEvent(event);
-    record?.(event);
-    for (const output of outputs) output.onEvent(event);
-  };
+  output.add(await openReport(run.report, onUnwritten));
+  output.add(await openMetrics(run.metrics, 'fetch', io.signal, onUnwritten));
+  output.add(await openBom(run.bom, onUnwritten));
+  output.add(attestations);
 
   let totals;
   let code: number;
   try {
-    for (const message of run.warnings) onEvent({ type: 'warning', message });
+    run.warnings.forEach(onWarning);
     const { finder, store } = await openFinder(onEvent);
     attestations?.setStore(store);
     const apps = await chooseTags(run, finder, io.signal);
@@ -112,15 +97,12 @@ export async function runFetch(
     }));
     await result.end(totals);
     code = exitCode.result(apps.length);
-    await endLock(run.lockFile, code === exitCodes.success, { onEvent, onUnwritten });
+    await endLock(run.lockFile, code === exitCodes.success, output);
   } finally {
-    for (const output of outputs) await output.end();
-    await file?.end();
+    await output.end();
     progress.end(totals, io.signal.aborted);
   }
-  const [failure] = unwritten;
-  if (failure && code === exitCodes.success) throw failure;
-  return code;
+  return output.checkedCode(code);
 }
 
 function createResult(stdout: Writable, { output, events, full }: FetchRun): ResultWriter {
@@ -128,16 +110,14 @@ function createResult(stdout: Writable, { output, events, full }: FetchRun): Res
   return events?.kind === 'stdout' ? noResult : createTextResult(stdout, { full });
 }
 
-type LockEnd = { readonly onEvent: EventSink; readonly onUnwritten: (error: ImageError) => void };
-
 /** @throws LOCK_MISMATCH, OUTPUT_FAILED; where an image failed, that failure counts, and this one is a warning */
 async function endLock(
   file: LockFile | undefined,
   isComplete: boolean,
-  { onEvent, onUnwritten }: LockEnd,
+  { onWarning, onUnwritten }: RunOutput,
 ): Promise<void> {
   try {
-    await file?.end(isComplete, (message) => onEvent({ type: 'warning', message }));
+    await file?.end(isComplete, onWarning);
   } catch (error) {
     if (isComplete || !isImageError(error)) throw error;
     onUnwritten(error);

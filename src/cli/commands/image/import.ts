@@ -3,9 +3,7 @@ import { join, resolve } from 'node:path';
 import {
   type AppInput,
   createFinder,
-  type EventSink,
   fileSource,
-  type ImageError,
   type ImportSource,
   openFetchPool,
   openKeystore,
@@ -21,11 +19,12 @@ import type { CommandLine } from '../../options/command-line.ts';
 import { usageError } from '../../options/option.ts';
 import { checksOf } from '../../options/policy.ts';
 import { directoriesOf, isOn, textOf, valueOf } from '../../options/read.ts';
-import { createBatchExitCode, exitCodes } from '../../output/exit-code.ts';
+import { eventDestination, eventPath } from '../../output/event-file.ts';
+import { createBatchExitCode } from '../../output/exit-code.ts';
 import { createJsonResult } from '../../output/json-result.ts';
-import { createEventStream, openProgress, progressMode } from '../../output/progress.ts';
+import { openProgress, progressMode } from '../../output/progress.ts';
+import { openRunOutput } from '../../output/run-output.ts';
 import { createTextResult, noResult, resultStream } from '../../output/text-result.ts';
-import { eventDestination, eventPath, openEventFile } from '../fetch/event-file.ts';
 import { storeDirectory } from '../fetch/network.ts';
 import { fetchOptions } from '../fetch/options.ts';
 import { insecureWarnings } from '../fetch/prepare.ts';
@@ -54,19 +53,9 @@ export const runImport: Run = async (io, line) => {
     io.stderr,
     Date.now,
   );
-  const unwritten: ImageError[] = [];
-  const onUnwritten = (error: ImageError): void => {
-    unwritten.push(error);
-    progress.onEvent({ type: 'warning', message: error.message });
-  };
   const stdout = resultStream(io.stdout, progress);
-  const file = events && (await openEventFile(events, stdout, onUnwritten));
-  const record = file && createEventStream(file.write, Date.now);
-  const onEvent: EventSink = (event) => {
-    progress.onEvent(event);
-    record?.(event);
-  };
-  const onWarning = (message: string): void => void onEvent({ type: 'warning', message });
+  const output = await openRunOutput(progress, events, stdout);
+  const { onEvent, onWarning } = output;
 
   let totals: Totals | undefined;
   const exitCode = createBatchExitCode();
@@ -97,13 +86,10 @@ export const runImport: Run = async (io, line) => {
     }));
     await written().end(totals);
   } finally {
-    await file?.end();
+    await output.end();
     progress.end(totals, io.signal.aborted);
   }
-  const code = exitCode.result(totals.images);
-  const [failure] = unwritten;
-  if (failure && code === exitCodes.success) throw failure;
-  return code;
+  return output.checkedCode(exitCode.result(totals.images));
 };
 
 /** @throws FILE_NOT_FOUND, FILE_UNREADABLE */

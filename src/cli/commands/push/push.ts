@@ -4,7 +4,6 @@ import {
   asImageError,
   checkAsked,
   createPusher,
-  type EventSink,
   type ImageError,
   parseDestination,
   type PushInput,
@@ -22,15 +21,16 @@ import type { CommandLine } from '../../options/command-line.ts';
 import { usageError } from '../../options/option.ts';
 import { directoriesOf, isOn, namesOf, textOf, valueOf } from '../../options/read.ts';
 import { errorLines } from '../../output/error-line.ts';
+import { type EventDestination, eventDestination, eventPath } from '../../output/event-file.ts';
 import { createBatchExitCode, exitCodes } from '../../output/exit-code.ts';
 import { createJsonResult } from '../../output/json-result.ts';
-import { createEventStream, progressMode } from '../../output/progress.ts';
+import { progressMode } from '../../output/progress.ts';
 import { openPushProgress } from '../../output/push-progress.ts';
+import { openRunOutput } from '../../output/run-output.ts';
 import { size } from '../../output/state-line.ts';
 import { createLines, noResult, resultStream, type ResultWriter } from '../../output/text-result.ts';
 import { write } from '../../output/write.ts';
 import { registryCredentials, registrySettings } from '../../registries/registry-settings.ts';
-import { type EventDestination, eventDestination, eventPath, openEventFile } from '../fetch/event-file.ts';
 import { networkSettings, readCaFile, storeDirectory } from '../fetch/network.ts';
 import { fetchOptions } from '../fetch/options.ts';
 import { insecureWarnings } from '../fetch/prepare.ts';
@@ -72,20 +72,9 @@ export const runPushCommand: Run = async (io, line) => {
     Date.now,
   );
   const stdout = resultStream(io.stdout, { ...progress, end: () => undefined });
-  const unwritten: ImageError[] = [];
-  const onUnwritten = (error: ImageError): void => {
-    unwritten.push(error);
-    progress.onEvent({ type: 'warning', message: error.message });
-  };
-  const file = events && (await openEventFile(events, stdout, onUnwritten));
-  const record = file && createEventStream(file.write, Date.now);
-  const metrics = await openMetrics(metricsFile, 'push', io.signal, onUnwritten);
-  const onEvent: EventSink = (event) => {
-    progress.onEvent(event);
-    record?.(event);
-    metrics?.onEvent(event);
-  };
-  const onWarning = (message: string): void => void onEvent({ type: 'warning', message });
+  const output = await openRunOutput(progress, events, stdout);
+  const { onEvent, onWarning } = output;
+  output.add(await openMetrics(metricsFile, 'push', io.signal, output.onUnwritten));
 
   let totals: PushTotals | undefined;
   const exitCode = createBatchExitCode();
@@ -128,14 +117,10 @@ export const runPushCommand: Run = async (io, line) => {
     if (totals.images === 0) onWarning(`${show(store.dir)} has no images to push`);
     await result.end(totals);
   } finally {
-    await metrics?.end();
-    await file?.end();
+    await output.end();
     progress.end(totals, io.signal.aborted);
   }
-  const code = exitCode.result(totals.images);
-  const [failure] = unwritten;
-  if (failure && code === exitCodes.success) throw failure;
-  return code;
+  return output.checkedCode(exitCode.result(totals.images));
 };
 
 function createResult(

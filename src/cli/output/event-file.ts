@@ -4,14 +4,14 @@ import { stat } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { type ImageError, show } from '../../../internal.ts';
-import { errnoOf } from '../../../system/errno.ts';
-import type { Io } from '../../command.ts';
-import type { CommandLine } from '../../options/command-line.ts';
-import { usageError } from '../../options/option.ts';
-import { textOf, valueOf } from '../../options/read.ts';
-import { outputFailed, reasonOf } from '../../output/error-line.ts';
-import { written } from '../../output/write.ts';
+import { type ImageError, show } from '../../internal.ts';
+import { errnoOf } from '../../system/errno.ts';
+import type { Io } from '../command.ts';
+import type { CommandLine } from '../options/command-line.ts';
+import { usageError } from '../options/option.ts';
+import { textOf, valueOf } from '../options/read.ts';
+import { outputFailed, reasonOf } from './error-line.ts';
+import { written } from './write.ts';
 
 /** Where events go. */
 export type EventDestination =
