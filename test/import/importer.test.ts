@@ -148,6 +148,10 @@ test('an archive that leads out of itself, or is ambiguous, is refused', async (
     'a symlink': await tarOf(both, [{ name: 'blobs/x', type: 'symlink', linkname: '/etc/passwd' }]),
     'a hard link': await tarOf(both, [{ name: 'blobs/x', type: 'link', linkname: 'index.json' }]),
     'a file twice': await tarOf(both, [{ name: 'index.json', content: asJson({ schemaVersion: 2, manifests: [] }) }]),
+    'a layer of docker twice': await tarOf(both, [
+      { name: 'layer.tar', content: 'x' },
+      { name: './layer.tar', content: 'y' },
+    ]),
     'bytes behind the end': Buffer.concat([tar, Buffer.alloc(512, 1)]),
   };
   for (const [what, bytes] of Object.entries(bad)) {
