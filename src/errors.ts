@@ -193,6 +193,27 @@ export type ErrorDetails = {
    * another than the locked one.
    */
   LOCK_MISMATCH: { readonly reference: string; readonly why?: 'missing' | 'ambiguous' };
+  /**
+   * The Redis at `queue`, a URL without user and password, cannot be used. `reason`: it cannot be reached, does not take the `password`, TLS
+   * with it failed, or it is `notRedis`.
+   */
+  QUEUE_UNAVAILABLE: { readonly queue: string; readonly reason: 'unreachable' | 'password' | 'tls' | 'notRedis' };
+  /** A batch with the name `batch` is in the queue, and it is another one. */
+  BATCH_EXISTS: { readonly batch: string };
+  /** No batch with the name `batch` is in the queue. */
+  BATCH_NOT_FOUND: { readonly batch: string };
+  /**
+   * A document of a fleet is refused: a batch, what cancels one, a result, or the address of a worker. `why`: nobody whose key is accepted has
+   * signed it (`signature`), it is not as documents are (`content`), or for another `version` of this program; it is `expired`, from the
+   * `future`, or was `used` before. `batch` is the name, if it is known.
+   */
+  BATCH_INVALID: {
+    readonly why: 'signature' | 'content' | 'version' | 'expired' | 'future' | 'used';
+    readonly batch?: string;
+  };
+  /** The batch `batch` wants its images pushed to `target`, and no worker here may push there. */
+  TARGET_REFUSED: { readonly target: string; readonly batch: string };
+
   /** It was stopped before its end. `reason` says by what: `aborted` by the signal, `closed` or `failFast`; the `cause` of the error is the reason of the signal. */
   CANCELLED: { readonly reason: string };
   /** Something was used after it was closed; `what` it was. */

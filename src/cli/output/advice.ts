@@ -19,6 +19,21 @@ const authD = 'auth.d of the configuration';
 /** The limits that a user can change. */
 const limits: readonly string[] = Object.keys(defaultLimits);
 
+const adviceForBatch: Readonly<Record<ErrorDetails['BATCH_INVALID']['why'], string>> = {
+  signature: 'If you know who signed it, name the public key with --accept (for workers with --accept-worker)',
+  content: 'Correct it and submit it anew',
+  version: 'Use the same version of longshore on all machines',
+  expired: "Submit it anew; if it is not that old, check this machine's clock",
+  future: 'Check the clocks of this machine and of the one that submitted it',
+  used: 'Submit it anew, which gives it an id of its own',
+};
+const adviceForQueue: Readonly<Record<ErrorDetails['QUEUE_UNAVAILABLE']['reason'], string>> = {
+  unreachable: 'Check the address of --queue, and that Redis runs there',
+  password: 'Check the user and password, in LONGSHORE_QUEUE_AUTH or the file of --queue-auth',
+  tls: 'Use rediss:// if Redis wants TLS, and name the certificate that it is signed by with --ca-file',
+  notRedis: 'Check the address of --queue: something else answers there',
+};
+
 /** The request, as far as advice depends on it. */
 type Asked = { readonly isOfRegistry: boolean };
 type Advise<C extends ErrorCode> = (details: ErrorDetails[C], asked: Asked) => string;
@@ -85,6 +100,11 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
     asked.startsWith('sha256:')
       ? 'Push it to another place, or leave --no-overwrite out'
       : 'Push it to another place, or remove that tag there', // the tag of a list, which has something else
+  BATCH_EXISTS: 'Give it another name with --batch, or wait until that one has ended',
+  BATCH_NOT_FOUND: 'See longshore fleet status: results are kept for as long as the batch asked for',
+  BATCH_INVALID: ({ why }) => adviceForBatch[why],
+  TARGET_REFUSED: 'Start workers that may push there, with --allow-to',
+  QUEUE_UNAVAILABLE: ({ reason }) => adviceForQueue[reason],
   DEPENDENCY_CYCLE: 'None of these images can be the first: tell the publisher, if that is not you',
   DEPENDENCY_FAILED: 'See the error of the dependency',
   AUTH_REQUIRED: `Log in with podman or docker, or put credentials for this host into ${authD}`,

@@ -23,11 +23,12 @@ export const exitCodes = Object.freeze({
 
 type Kind = Exclude<keyof typeof exitCodes, 'success' | 'mixed'>;
 
-const kinds: Readonly<Record<Exclude<ErrorCode, 'HTTP_STATUS' | 'DEPENDENCY_FAILED'>, Kind>> = {
+const kinds: Readonly<Record<Exclude<ErrorCode, 'HTTP_STATUS' | 'DEPENDENCY_FAILED' | 'QUEUE_UNAVAILABLE'>, Kind>> = {
   INTERNAL: 'unforeseen',
   USAGE: 'usage',
   REFERENCE_INVALID: 'usage',
   LIST_INVALID: 'usage',
+  BATCH_EXISTS: 'usage',
   CONFIG_INVALID: 'usage',
   NOT_IN_STORE: 'notFound',
   ID_AMBIGUOUS: 'notFound',
@@ -35,6 +36,7 @@ const kinds: Readonly<Record<Exclude<ErrorCode, 'HTTP_STATUS' | 'DEPENDENCY_FAIL
   FILE_NOT_FOUND: 'notFound',
   DISCOVERY_FAILED: 'notFound',
   PLATFORM_MISSING: 'notFound',
+  BATCH_NOT_FOUND: 'notFound',
   ARCHIVE_UNREADABLE: 'refused',
   ARCHIVE_INVALID: 'refused',
   MANIFEST_INVALID: 'refused',
@@ -61,6 +63,8 @@ const kinds: Readonly<Record<Exclude<ErrorCode, 'HTTP_STATUS' | 'DEPENDENCY_FAIL
   POLICY_REFUSED: 'refused',
   PUSH_REFUSED: 'refused',
   TAG_EXISTS: 'refused',
+  BATCH_INVALID: 'refused',
+  TARGET_REFUSED: 'refused',
   DEPENDENCY_CYCLE: 'refused',
   AUTH_REQUIRED: 'authentication',
   AUTH_DENIED: 'authentication',
@@ -95,6 +99,8 @@ export function exitCodeOf(error: ImageError): number {
   const { code, details, cause } = error;
   if (code === 'DEPENDENCY_FAILED') return isImageError(cause) ? exitCodeOf(cause) : exitCodes.unforeseen;
   if (code === 'HTTP_STATUS') return exitCodes[kindOfStatus('status' in details ? details.status : 0)];
+  if (code === 'QUEUE_UNAVAILABLE')
+    return exitCodes['reason' in details && details.reason === 'password' ? 'authentication' : 'network'];
   return exitCodes[kinds[code]];
 }
 

@@ -9,20 +9,17 @@ import {
   ImageError,
   type ImageId,
   isDigest,
-  isHttpUrl,
   isImageId,
-  isPlatformName,
   type Lock,
   type LockedImage,
   lockedImages,
   parseConfigJson,
-  parseIdentity,
   readConfigFile,
   shortId,
   show,
-  showUrl,
   writeFileTarget,
 } from '../../../internal.ts';
+import { byName, lockedImageShape, plainLockedImage, textOf } from '../../../locked-image.ts';
 import { errnoOf } from '../../../system/errno.ts';
 import { outputFailed } from '../../output/error-line.ts';
 
@@ -49,33 +46,12 @@ type Images = ReadonlyMap<string, LockedImage>;
 
 /** The same limit as for lists. */
 const maxBytes = 64 * 1024 * 1024;
-const maxPlatforms = 64;
-const maxSigners = 64;
 
 const schema = 'longshore.lock/2';
 const firstSchema = 'longshore.lock/1';
 
 const digest = textOf(isDigest, 'is no digest: sha256: and 64 lower-case hex digits');
 const imageId = textOf(isImageId, 'is no image ID: sha512- and 128 lower-case hex digits');
-const url = textOf(isPlainUrl, 'is no http or https URL without user, query and fragment');
-const signer = textOf(isSigner, 'is neither a fingerprint, 40 or 64 lower-case hex digits, nor an identity');
-const platforms = z
-  .record(textOf(isPlatformName, 'is no platform'), digest)
-  .refine((all) => Object.keys(all).length <= maxPlatforms, `has more than ${maxPlatforms} platforms`);
-
-const entry = z
-  .strictObject({
-    imageID: z.union([imageId, digest], 'is no image ID: sha512- and 128 lower-case hex digits').optional(),
-    digest: digest.optional(),
-    url: url.optional(),
-    signature: url.optional(),
-    platforms: platforms.optional(),
-    signedBy: z.array(signer).min(1).max(maxSigners).optional(),
-  })
-  .refine(
-    ({ imageID, platforms }) => (imageID === undefined) !== (platforms === undefined),
-    'must have either an imageID or platforms',
-  );
 
 const firstEntry = z.union(
   [z.object({ imageID: imageId }), z.object({ digest })],
@@ -85,25 +61,11 @@ const firstEntry = z.union(
 const shape = z.discriminatedUnion(
   'schema',
   [
-    z.object({ schema: z.literal(schema), images: z.record(z.string(), entry) }),
+    z.object({ schema: z.literal(schema), images: z.record(z.string(), lockedImageShape) }),
     z.object({ schema: z.literal(firstSchema), images: z.record(z.string(), firstEntry) }),
   ],
   `not a lock file: its schema is neither ${schema} nor ${firstSchema}`,
 );
-
-function textOf<T extends string>(is: (text: string) => text is T, problem: string): z.ZodType<T>;
-function textOf(is: (text: string) => boolean, problem: string): z.ZodType<string>;
-function textOf(is: (text: string) => boolean, problem: string): z.ZodType<string> {
-  return z.custom<string>((value) => typeof value === 'string' && is(value), problem);
-}
-
-function isPlainUrl(text: string): boolean {
-  return isHttpUrl(text) && URL.canParse(text) && !/\p{Cc}/u.test(text) && showUrl(text) === URL.parse(text)?.href;
-}
-
-function isSigner(text: string): boolean {
-  return /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(text) || parseIdentity(text) !== undefined;
-}
 
 /**
  * Opens a file that records the image of each reference.
@@ -218,21 +180,8 @@ function arrow(before = 'nothing', now = 'nothing'): string {
 
 /** Sorted, so that versions of the file can be compared line by line. */
 function format(found: Images): string {
-  const images = Object.fromEntries([...found].toSorted(byName).map(([name, image]) => [name, formatEntry(image)]));
+  const images = Object.fromEntries(
+    [...found].toSorted(byName).map(([name, image]) => [name, plainLockedImage(image)]),
+  );
   return `${JSON.stringify({ schema, images }, undefined, 2)}\n`;
-}
-
-function formatEntry({ imageID, digest, url, signature, platforms, signedBy }: LockedImage): LockedImage {
-  return {
-    ...(imageID !== undefined && { imageID }),
-    ...(digest !== undefined && { digest }),
-    ...(url !== undefined && { url }),
-    ...(signature !== undefined && { signature }),
-    ...(platforms && { platforms: Object.fromEntries(Object.entries(platforms).toSorted(byName)) }),
-    ...(signedBy && { signedBy: signedBy.toSorted() }),
-  };
-}
-
-function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
-  return a < b ? -1 : 1;
 }
