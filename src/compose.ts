@@ -204,7 +204,7 @@ function openRegistries(options: ActionOptions, context: Context): Registries {
 }
 
 async function openRegistryClient(
-  { dockerCredentials = {}, registryCredentials, insecure = {}, mirrors = [], certificates }: ActionOptions,
+  { dockerCredentials = {}, registryCredentials, insecure = {}, mirrors = [], peers, certificates }: ActionOptions,
   { http, limits, onEvent, nowMs }: Context,
 ): Promise<RegistryClient> {
   const { createRegistryClient } = await import('./registry/client.ts');
@@ -215,6 +215,7 @@ async function openRegistryClient(
     http,
     credentials: async (...asked) => (await configured(...asked)) ?? registryCredentials?.(...asked),
     mirrors,
+    ...(peers && { peers }),
     ...(certificates && { certificates }),
     allowHttp: insecure.http ?? false,
     limits,

@@ -12,13 +12,13 @@ import { parseReference } from './image/reference.ts';
 import { parseRegistryReference } from './image/registry-reference.ts';
 import type {
   ActionOptions,
-  BatchCall,
   BatchResult,
   FetchCall,
   Fetcher,
   Finder,
   PlanCall,
   PlanResult,
+  SharedBatchCall,
 } from './options.ts';
 import { parseApps } from './parse-apps.ts';
 
@@ -50,7 +50,7 @@ function openFinder(options: ActionOptions, what: 'finder' | 'fetcher'): Finder 
   batches.throwIfFailed();
   const closed = [context.store.closed, context.pool.closed];
 
-  const find = (apps: Iterable<App>, call: BatchCall): Promise<BatchResult> =>
+  const find = (apps: Iterable<App>, call: SharedBatchCall): Promise<BatchResult> =>
     batches.run({ signal: call.signal, closed }, (batch) => findAll(context, options, apps, call, batch));
 
   const plan = (apps: Iterable<App>, call: PlanCall): Promise<PlanResult> =>
@@ -106,7 +106,7 @@ async function findAll(
   context: OpenContext,
   options: ActionOptions,
   apps: Iterable<App>,
-  { lock, onOutcome }: BatchCall,
+  { lock, sharing, onOutcome }: SharedBatchCall,
   { signal, onEvent, call }: Batch,
 ): Promise<BatchResult> {
   const { withDeps = true, failFast = false } = options;
@@ -130,7 +130,7 @@ async function findAll(
   const { runBatch } = await import('./coordinator/fetch-batch.ts'); // loads the fetchers, which most commands do not need
   const totals = await context.withBatch({ onEvent }, (own) =>
     runBatch(parseApps(all, options), {
-      context: own,
+      context: sharing ? { ...own, sharing } : own,
       withDeps,
       failFast,
       lock: guardedLock,

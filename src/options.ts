@@ -1,6 +1,6 @@
 import type { PlanOutcome, PlanTotals } from './coordinator/plan-batch.ts';
 import type { EventSink, Outcome, Totals } from './events.ts';
-import type { ImageLock, PullPolicy } from './fetchers/context.ts';
+import type { ImageLock, PullPolicy, Sharing } from './fetchers/context.ts';
 import type { Transport } from './http/contract.ts';
 import type { App, ImageType, Keep } from './image/apps.ts';
 import type { Digest } from './image/digest.ts';
@@ -10,7 +10,7 @@ import type { ImportSource } from './import/receive.ts';
 import type { Pool } from './pool/pool.ts';
 import type { HostCertificates } from './registry/certificates.ts';
 import type { Lookasides } from './registry/lookaside.ts';
-import type { CredentialLookup, MirrorRule } from './registry/types.ts';
+import type { CredentialLookup, MirrorRule, PeerLookup } from './registry/types.ts';
 import type { Store } from './store/store.ts';
 import type { Keystore } from './verify/keystore.ts';
 import type { OpenPolicy } from './verify/policy/policy.ts';
@@ -140,6 +140,7 @@ export type ActionOptions = FetchSettings & {
   readonly keystore?: Keystore | undefined;
   readonly policy?: OpenPolicy | undefined;
   readonly pool?: Pool | undefined;
+  readonly peers?: PeerLookup | undefined;
   /** What the threads run, as a URL, where no pool is given; default our own. */
   readonly workerFile?: string | undefined;
 };
@@ -226,6 +227,9 @@ export type BatchCall = {
   readonly onOutcome?: ((outcome: Outcome) => unknown) | undefined;
 };
 
+/** What a batch may be given that shares its work with other processes. */
+export type SharedBatchCall = BatchCall & { readonly sharing?: Sharing | undefined };
+
 /** What importImages may be given. */
 export type ImportCall = {
   /** References, names or IDs of the images that are wanted. Default: all. */
@@ -270,7 +274,7 @@ export type Finder = AsyncDisposable & {
    */
   findImage(image: string, call?: FetchCall): Promise<ImageId | Digest>;
   /** Does not reject if an image fails. Sets `app.imageID` of the apps that succeed. Outcomes are in the order of the apps. */
-  findImages(apps: Iterable<App>, call?: BatchCall): Promise<BatchResult>;
+  findImages(apps: Iterable<App>, call?: SharedBatchCall): Promise<BatchResult>;
   /** Finds out what findImages would do. It reads the store and asks servers, but downloads and writes nothing. */
   planImages(apps: Iterable<App>, call?: PlanCall): Promise<PlanResult>;
   /** Brings the images of an archive or a layout into the store. @throws as importAll */

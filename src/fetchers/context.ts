@@ -10,6 +10,7 @@ import type { Limits } from '../image/limits.ts';
 import type { Dependency } from '../image/manifest.ts';
 import type { PlatformChoice } from '../image/platform.ts';
 import type { Evidence } from '../image/proof.ts';
+import type { RegistryReference } from '../image/registry-reference.ts';
 import { showUrl } from '../image/show.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { RegistryClient } from '../registry/client.ts';
@@ -65,6 +66,26 @@ export type FetchContext = {
   readonly lock?: Lock;
   /** For a prefetch: resolves when a verified image asks for it. No key is discovered before. */
   readonly promoted?: Promise<void>;
+  /** Absent: nobody else brings the same images. */
+  readonly sharing?: Sharing;
+};
+
+/** How processes with stores of their own share the work of bringing the blobs of registry images. */
+export type Sharing = {
+  /**
+   * Called when it is known which blobs of an image are needed. For one image it may be called again: for what is attached to it, for
+   * another platform, or once more for the same blobs.
+   */
+  begin(
+    image: { readonly key: string; readonly reference: Pick<RegistryReference, 'host' | 'repository'> },
+    blobs: readonly { readonly digest: Digest; readonly size: number }[],
+    signal: AbortSignal,
+  ): Promise<SharedBlobs>;
+};
+
+export type SharedBlobs = {
+  /** Resolves when this process may ask for the blob: no other one brings it, or one has brought it. Meanwhile the blob has no slot. */
+  mayAsk(digest: Digest, signal: AbortSignal): Promise<void>;
 };
 
 /** What a lock has of one reference. An image is fetched by it, also if its tag or its name stands for another one now. */

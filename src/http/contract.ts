@@ -199,6 +199,8 @@ export type RequestOptions = {
   readonly isPart?: boolean;
   /** The longest time until the headers of the answer, where that is less than the timeouts of the options. */
   readonly answerMs?: number;
+  /** What the body of the answer must keep to, where the options ask for less: the longest silence, and bytes a second. */
+  readonly pace?: { readonly stallMs: number; readonly minRate: number };
   /** Called with an answer that becomes HTTP_STATUS. The line that it returns must be safe to show; it is added to the message. */
   readonly onRefusal?: (refusal: Refusal) => string | undefined;
   readonly observer?: HttpObserver;

@@ -7,6 +7,7 @@ import type {
   HttpObserver,
   HttpOptions,
   Pacing,
+  RequestOptions,
   Traffic,
   Transport,
   TransportRequest,
@@ -53,8 +54,10 @@ export async function withExchange<T>(
     pacing,
     traffic,
     answerMs,
+    pace: own,
   }: Pick<{ [K in keyof HttpObserver]: HttpObserver[K] | undefined }, 'pacing' | 'traffic'> & {
     readonly answerMs: number | undefined;
+    readonly pace: RequestOptions['pace'] | undefined;
   },
   use: (response: TransportResponse) => Promise<T>,
   signal: AbortSignal,
@@ -68,7 +71,11 @@ export async function withExchange<T>(
   let answer: TransportResponse | undefined;
   const onEnd = traffic?.begin(new URL(asked.url).host);
   const onOver = pacing?.onConnection(() => exchange.abort(connectionGivenUp));
-  const pace = { stallMs: options.timeouts.stallMs, minRate: options.minRate, windowMs };
+  const pace = {
+    stallMs: Math.min(options.timeouts.stallMs, own?.stallMs ?? Infinity),
+    minRate: own ? Math.max(options.minRate ?? 0, own.minRate) : options.minRate,
+    windowMs,
+  };
   const onSlow = ({ bytes, what }: Slowness): void => {
     const details = { url: showUrl(asked.url), bytes };
     const host = show(new URL(asked.url).host);

@@ -9,7 +9,8 @@ import { headerOf } from './headers.ts';
 const debug = debugLog('http');
 
 /** A request that may be redirected. Header names are in lower case. */
-export type RedirectedRequest = TransportRequest & Pick<RequestOptions, 'ownCredentials' | 'redirects' | 'answerMs'>;
+export type RedirectedRequest = TransportRequest &
+  Pick<RequestOptions, 'ownCredentials' | 'redirects' | 'answerMs' | 'pace'>;
 
 /** `url` is that of the last redirect. */
 export type FinalResponse = TransportResponse & { readonly url: string };
@@ -52,7 +53,7 @@ export async function withResponse<T>(
     const hop = await withExchange<Hop<T>>(
       context,
       request,
-      { pacing: observer?.pacing, traffic: observer?.traffic, answerMs: ask.answerMs },
+      { pacing: observer?.pacing, traffic: observer?.traffic, answerMs: ask.answerMs, pace: ask.pace },
       async (response) => {
         context.health.noteAnswer(from.url.origin);
         debug(() => {

@@ -16,7 +16,7 @@ import { singleFlight } from '../system/single-flight.ts';
 import { type Access, createAuthorizer, parseChallenges, pullAccess, pushAccess } from './authorizer.ts';
 import { connect } from './connect.ts';
 import { createMirrorHealth, withShortTimeouts } from './mirror-health.ts';
-import { type ContentRequest, type Place, placesOf, pushPlaceOf } from './place.ts';
+import { type ContentRequest, peerPlace, type Place, placesOf, pushPlaceOf } from './place.ts';
 import { explainRefusal, warningsOf } from './token.ts';
 import type { RegistryOptions } from './types.ts';
 
@@ -27,6 +27,8 @@ export type RegistryTarget = ContentRequest & {
   readonly path: string;
   /** Hosts of mirrors that are not asked, since their content was bad. */
   readonly excludedMirrors?: ReadonlySet<string>;
+  /** No peer is asked: what came in part from one was bad. */
+  readonly excludesPeers?: boolean;
 };
 
 /** The place that answered, and whether the request had credentials or a token. */
@@ -47,13 +49,13 @@ type PushTarget = { readonly host: string; readonly repository: string } & (
 
 type SessionFields = 'url' | 'ownCredentials' | 'onRefusal';
 
-/** `from` is the registry or mirror that the last bytes came from. */
-export type DownloadedFrom = Downloaded & { readonly from: Pick<Place, 'host' | 'isMirror'> };
+/** `from` is the place that the last bytes came from. */
+export type DownloadedFrom = Downloaded & { readonly from: Pick<Place, 'host' | 'kind'> };
 
 /** Sends requests to registries and their mirrors. It remembers their connections, tokens and failures. */
 export type RegistryClient = {
   readonly options: RegistryOptions;
-  /** The places that are asked, in this order. @throws ImageError CONFIG_INVALID, as placesOf */
+  /** The places that are asked, in this order, after peers. @throws ImageError CONFIG_INVALID, as placesOf */
   placesOf(target: Omit<RegistryTarget, 'path'>): readonly PlaceName[];
   /** @param accept - checks and converts the answer; if it throws, the next place is asked. */
   getDocument<T>(
@@ -82,7 +84,11 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
   const sessions = new Map<string, Session>();
   const warned = new Set<string>();
   const mirrors = createMirrorHealth(options);
-  const mirrorOptions = { ...options, http: withShortTimeouts(options.http) };
+  const optionsFor = {
+    registry: options,
+    mirror: { ...options, http: withShortTimeouts(options.http, 'mirror') },
+    peer: { ...options, http: withShortTimeouts(options.http, 'peer') },
+  };
 
   function sessionOf(place: Place): Session {
     const key = keyOf(place);
@@ -91,8 +97,7 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
     const { fault, warnings = [] } = options.certificates?.get(place.host) ?? {};
     warnings.forEach(warn);
     if (fault) throw fault;
-    const context = place.isMirror ? mirrorOptions : options;
-    const session = createSession(context, place, (text) => warn(`${place.host} says: ${text}`));
+    const session = createSession(optionsFor[place.kind], place, (text) => warn(`${place.host} says: ${text}`));
     sessions.set(key, session);
     return session;
   }
@@ -103,6 +108,11 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
     options.onWarning(message);
   }
 
+  function peersOf({ namedBy, excludesPeers, host, repository, path }: RegistryTarget): readonly Place[] {
+    if (!options.peers || excludesPeers || namedBy !== 'digest') return [];
+    return options.peers({ host, repository, path }).map((peer) => peerPlace(peer, options.allowHttp));
+  }
+
   async function ask<T>(
     target: RegistryTarget,
     work: (session: Session, there: Target, place: Place) => Promise<T>,
@@ -110,18 +120,17 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
     isOfOnePlace = false,
   ): Promise<T> {
     const { places, blocked } = placesOf(target, options);
+    const peers = blocked ? [] : peersOf(target);
     let failure: unknown;
-    for (const place of places) {
-      const isWanted = place.isMirror && !target.excludedMirrors?.has(place.host);
+    for (const place of [...peers, ...places]) {
+      const isRegistry = place.kind === 'registry';
+      const isWanted = !isRegistry && !target.excludedMirrors?.has(place.host);
       const asking = isWanted ? mirrors.ask(keyOf(place)) : undefined;
-      if (place.isMirror && !asking) {
-        debug(() => `${show(target.path)}: the mirror ${show(place.host)} is not asked`);
+      if (!isRegistry && !asking) {
+        debug(() => `${show(target.path)}: ${showPlace(place)} is not asked`);
         continue;
       }
-      debug(() => {
-        const what = place.isMirror ? 'the mirror' : 'the registry';
-        return `${show(target.path)} of ${show(place.repository)}: asks ${what} ${show(place.host)}`;
-      });
+      debug(() => `${show(target.path)} of ${show(place.repository)}: asks ${showPlace(place)}`);
       try {
         const answer = await work(sessionOf(place), { repository: place.repository, path: target.path }, place);
         asking?.noteAnswer();
@@ -133,10 +142,9 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
           const { code, message } = asImageError(error);
           return `${show(target.path)} of ${show(place.host)}: ${code}: ${message}`;
         });
-        if (!place.isMirror || isOfOnePlace || !mayOtherPlaceSucceed(error)) break;
-        if (isContentError(error))
-          warn(`the mirror ${place.host} has other content for ${target.path}: ${error.message}`);
-        asking?.noteFailure(error, place.host);
+        if (isRegistry || isOfOnePlace || !mayOtherPlaceSucceed(error)) break;
+        if (isContentError(error)) warn(`${showPlace(place)} has other content for ${target.path}: ${error.message}`);
+        asking?.noteFailure(error, showPlace(place));
       }
     }
     if (blocked && mayOtherPlaceSucceed(failure ?? blocked))
@@ -159,9 +167,9 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
     download: (target, request, signal) =>
       ask(
         target,
-        async (session, there, { host, isMirror }) => ({
+        async (session, there, { host, kind }) => ({
           ...(await session.download(there, request, signal)),
-          from: { host, isMirror },
+          from: { host, kind },
         }),
         signal,
         request.range !== undefined, // a mirror without ranges is no reason to ask the registry: the download goes on by itself
@@ -186,8 +194,13 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
 
 const maxWarnings = 100;
 
-function keyOf({ origins, query, host }: Place): string {
-  return [...origins, query, host].join(' ');
+function keyOf({ origins, query, host, kind }: Place): string {
+  return [...origins, query, host, ...(kind === 'peer' ? [kind] : [])].join(' ');
+}
+
+/** How a place is called in messages. */
+export function showPlace({ kind, host }: Pick<Place, 'kind' | 'host'>): string {
+  return `the ${kind} ${show(host)}`;
 }
 
 /** Requests that several images share have no slot: those of the image for which they begin count as its own all the same. */

@@ -11,6 +11,8 @@ type BlobDownload = Pick<DownloadRequest, 'sink' | 'range' | 'ahead' | 'onStart'
   readonly blob: Pick<Descriptor, 'digest' | 'size'>;
   /** Hosts of mirrors that are not asked, since their content did not match the digest. */
   readonly excludedMirrors?: ReadonlySet<string>;
+  /** No peer is asked. */
+  readonly excludesPeers?: boolean;
 };
 
 /**
@@ -22,7 +24,7 @@ type BlobDownload = Pick<DownloadRequest, 'sink' | 'range' | 'ahead' | 'onStart'
  */
 export function downloadBlob(
   client: RegistryClient,
-  { repository: where, blob, excludedMirrors, ...request }: BlobDownload,
+  { repository: where, blob, excludedMirrors, excludesPeers, ...request }: BlobDownload,
   signal: AbortSignal,
 ): Promise<DownloadedFrom> {
   const { host, repository, digest } = where;
@@ -32,6 +34,7 @@ export function downloadBlob(
     path: `blobs/${blob.digest}`,
     namedBy: 'digest',
     ...(excludedMirrors && { excludedMirrors }),
+    ...(excludesPeers !== undefined && { excludesPeers }),
   } as const;
   return client.download(target, { ...request, size: blob.size, immutable: true }, signal);
 }

@@ -1,15 +1,17 @@
 import { hasCode, type ImageError, isImageError } from '../errors.ts';
 import type { RegistryOptions } from './types.ts';
 
-/** A mirror must connect and answer within this time, in one try: then the next place is asked. */
+/** A mirror or a peer must connect and answer within this time, in one try: then the next place is asked. */
 const answerMs = 5_000;
+/** A peer that is slower than this is given up, and the next place is asked for the rest. */
+const paceOfPeers = { stallMs: 5_000, minRate: 32 * 1024 };
 /** After this many failures in a row a mirror is not asked for `restMs`. */
 const maxFailures = 3;
 const pauseMs = 60_000;
 
-/** A client for mirrors: with a shorter timeout and without retries. */
-export function withShortTimeouts(http: RegistryOptions['http']): RegistryOptions['http'] {
-  const patience = { answerMs, retries: 0 };
+/** A client for mirrors or peers: with a shorter timeout and without retries. */
+export function withShortTimeouts(http: RegistryOptions['http'], kind: 'mirror' | 'peer'): RegistryOptions['http'] {
+  const patience = { answerMs, retries: 0, ...(kind === 'peer' && { pace: paceOfPeers }) };
   return {
     getDocument: (request, signal) => http.getDocument({ ...request, ...patience }, signal),
     download: (request, signal) => http.download({ ...request, ...patience }, signal),
@@ -17,7 +19,7 @@ export function withShortTimeouts(http: RegistryOptions['http']): RegistryOption
   };
 }
 
-/** Knows which mirrors fail, so that they are not asked for a while. */
+/** Knows which mirrors and peers fail, so that they are not asked for a while. */
 export type MirrorHealth = {
   /** Called before a mirror is asked. @returns undefined if it must not be asked now */
   ask(mirror: string): MirrorAttempt | undefined;
@@ -25,8 +27,8 @@ export type MirrorHealth = {
 
 type MirrorAttempt = {
   readonly noteAnswer: () => void;
-  /** @param host - the mirror's name in the warning that it is no longer asked. Each mirror gets one warning. */
-  noteFailure(error: unknown, host: string): void;
+  /** @param what - how it is called in the warning that it is no longer asked. Each gets one warning. */
+  noteFailure(error: unknown, what: string): void;
 };
 
 type MirrorRecord = { failures: number; lastMs: number; askAgainMs: number; isReported: boolean };
@@ -51,7 +53,7 @@ export function createMirrorHealth({ nowMs, onWarning }: Pick<RegistryOptions, '
       };
       return {
         noteAnswer: answered,
-        noteFailure(error, host) {
+        noteFailure(error, what) {
           if (!isMirrorFailure(error)) return answered();
           if (askedMs < record.lastMs) return; // of requests that fail at the same time, one counts
           record.failures += 1;
@@ -61,7 +63,7 @@ export function createMirrorHealth({ nowMs, onWarning }: Pick<RegistryOptions, '
           if (record.isReported) return;
           record.isReported = true;
           const why = `it failed ${maxFailures} times in a row: ${error.code}: ${error.message}`;
-          onWarning(`the mirror ${host} is not asked for a while, since ${why}`);
+          onWarning(`${what} is not asked for a while, since ${why}`);
         },
       };
     },

@@ -3,11 +3,11 @@ import { isIPv4 } from 'node:net';
 import { ImageError } from '../errors.ts';
 import { isRegistryHost, isRepository } from '../image/registry-reference.ts';
 import { show } from '../image/show.ts';
-import type { Mirror, MirrorRule, RegistryOptions } from './types.ts';
+import type { Mirror, MirrorRule, Peer, RegistryOptions } from './types.ts';
 
-/** A registry or mirror that may have the content of a repository. */
+/** A registry, a mirror or a peer that may have the content of a repository. */
 export type Place = {
-  /** The host whose credentials are used: the registry as references name it, or the mirror. */
+  /** The host whose credentials are used: the registry as references name it, the mirror or the peer. */
   readonly host: string;
   /** The name of the repository at this place. */
   readonly repository: string;
@@ -15,7 +15,7 @@ export type Place = {
   readonly origins: readonly string[];
   /** Appended to every URL: a query, or empty. */
   readonly query: string;
-  readonly isMirror: boolean;
+  readonly kind: 'registry' | 'mirror' | 'peer';
 };
 
 export type ContentRequest = {
@@ -106,13 +106,18 @@ function mirrorPlace({ origin, insecure = false }: Mirror, there: RepositoryName
   const isHttp = origin.startsWith('http:');
   const server = serverOf(there.host);
   const origins = isHttp ? [`http://${server}`] : [`https://${server}`, ...(insecure ? [`http://${server}`] : [])];
-  return { ...there, origins, query: `?ns=${encodeURIComponent(asked)}`, isMirror: true };
+  return { ...there, origins, query: `?ns=${encodeURIComponent(asked)}`, kind: 'mirror' };
+}
+
+export function peerPlace({ host, repository, origin }: Peer, allowHttp: boolean): Place {
+  const place = originalPlace({ host, repository }, allowHttp);
+  return { ...place, ...(origin !== undefined && { origins: [origin] }), kind: 'peer' };
 }
 
 function originalPlace(there: RepositoryName, allowHttp: boolean): Place {
   const server = serverOf(there.host);
   const origins = [`https://${server}`, ...(allowHttp || isLoopback(server) ? [`http://${server}`] : [])];
-  return { ...there, origins, query: '', isMirror: false };
+  return { ...there, origins, query: '', kind: 'registry' };
 }
 
 function serverOf(host: string): string {

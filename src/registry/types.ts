@@ -64,12 +64,32 @@ export type MirrorRule = {
   readonly fault?: string;
 };
 
+/** Another program that may have content of a repository because it has fetched it, or has been given it, before. */
+export type Peer = {
+  /** `host[:port]`, whose credentials are used. */
+  readonly host: string;
+  /** The name of the repository there. */
+  readonly repository: string;
+  /** `http(s)://host[:port]`. Default: it is asked as the registry of that name is. */
+  readonly origin?: string;
+};
+
+/** Finds the peers that are asked for content, in this order. It is asked often, and only for what is named by its digest. */
+export type PeerLookup = (content: {
+  readonly host: string;
+  readonly repository: string;
+  /** `blobs/sha256:…`, `manifests/sha256:…` */
+  readonly path: string;
+}) => readonly Peer[];
+
 export type RegistryOptions = {
   readonly http: Pick<Http, 'getDocument' | 'download' | 'repeat'>;
   readonly credentials: CredentialLookup;
   /** `--insecure-options=http`: http is used if https fails. For registries on this machine that is always so. */
   readonly allowHttp: boolean;
   readonly mirrors?: readonly MirrorRule[];
+  /** Asked before mirrors. What they do not have, or falsify, is asked of the others. */
+  readonly peers?: PeerLookup;
   /** Keys are `host[:port]`. */
   readonly certificates?: ReadonlyMap<string, Pick<HostCertificates, 'warnings' | 'fault'>>;
   readonly limits: Pick<Limits, 'registryManifest' | 'registryConfig' | 'token' | 'layers' | 'indexDepth'>;

@@ -163,6 +163,14 @@ test('an option that is undefined counts as absent, and one with an unknown name
   await openPool({ workers: undefined, jobs: undefined }).close();
   refused(t, () => createFinder({ ...options, pullpolicy: 'new' } as ActionOptions), 'pullpolicy');
   refused(t, () => createFinder({ ...options, constructor: 1 } as unknown as ActionOptions), 'constructor');
+  const others = { peers: () => [] };
+  refused(t, () => createFinder({ ...options, ...others }), 'peers');
+  await using finder = createFinder(options);
+  const shared = { sharing: { begin: () => undefined } };
+  t.like(await t.throwsAsync(finder.findImages([], shared as object)), {
+    code: 'USAGE',
+    details: { option: 'sharing' },
+  });
   for (const value of [undefined, null, 5, [], 'x']) {
     t.true(
       hasCode(

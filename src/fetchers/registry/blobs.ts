@@ -1,5 +1,5 @@
 import { hasCode, ImageError } from '../../errors.ts';
-import type { DownloadedFrom } from '../../registry/client.ts';
+import { type DownloadedFrom, showPlace } from '../../registry/client.ts';
 import { downloadBlob } from '../../registry/download-blob.ts';
 import type { ResolvedImage } from '../../registry/resolve.ts';
 import type { Descriptor } from '../../registry/types.ts';
@@ -8,7 +8,7 @@ import { inStore } from '../../store/store-error.ts';
 import { stampFile } from '../../system/files.ts';
 import { abortable, sideBySide } from '../../system/single-flight.ts';
 import { syncFile } from '../../system/write-files.ts';
-import { createObserver, type FetchContext, warnOfSilence } from '../context.ts';
+import { createObserver, type FetchContext, type SharedBlobs, warnOfSilence } from '../context.ts';
 import { createRanges } from '../ranges.ts';
 import { hasBlob } from '../stored.ts';
 import type { Pull } from './image.ts';
@@ -17,6 +17,21 @@ type BlobRequest = {
   readonly pull: Pick<Pull, 'client' | 'wanted'>;
   readonly blob: Pick<Descriptor, 'digest' | 'size'>;
   readonly progress: TransferProgress;
+  readonly shared: SharedBlobs | undefined;
+};
+
+/** The blobs of an image that the store does not have, the largest first, with room for all of them. */
+type MissingBlobs = Disposable & {
+  readonly missing: readonly Pick<Descriptor, 'digest' | 'size'>[];
+  /** Absent if nobody else brings them. */
+  readonly shared: SharedBlobs | undefined;
+};
+
+type NeededBlobs = {
+  readonly pull: Pick<Pull, 'wanted'>;
+  readonly blobs: readonly Descriptor[];
+  /** What else is needed, if that is not in the store: no room is reserved for it. */
+  readonly config?: Descriptor;
 };
 
 /**
@@ -24,15 +39,20 @@ type BlobRequest = {
  *
  * @throws STORE_FULL
  */
-export async function reserveMissing<B extends Pick<Descriptor, 'digest' | 'size'>>(
+export async function reserveMissing(
   context: FetchContext,
-  blobs: readonly B[],
+  { pull: { wanted }, blobs, config }: NeededBlobs,
   signal: AbortSignal,
-): Promise<Disposable & { readonly missing: readonly B[] }> {
+): Promise<MissingBlobs> {
+  const { store, sharing } = context;
   const areThere = await Promise.all(blobs.map((blob) => hasBlob(context, blob, signal)));
-  const missing = blobs.filter((_, at) => !areThere[at]);
-  const room = await context.store.reserve(new Map(missing.map(({ digest, size }) => [digest, size])));
-  return { missing, [Symbol.dispose]: () => room[Symbol.dispose]() };
+  const missing = blobs.filter((_, at) => !areThere[at]).toSorted((one, other) => other.size - one.size);
+  using opened = new DisposableStack();
+  opened.use(await store.reserve(new Map(missing.map(({ digest, size }) => [digest, size]))));
+  const needed = config && sharing && !(await hasBlob(context, config, signal)) ? [...missing, config] : missing;
+  const shared = needed.length > 0 ? await sharing?.begin(wanted, needed, signal) : undefined;
+  const room = opened.move();
+  return { missing, shared, [Symbol.dispose]: () => room.dispose() };
 }
 
 /** Fetches a blob that the store did not have. Of several fetches of it at the same time, in any process, one downloads it. */
@@ -40,6 +60,7 @@ export async function fetchBlob(context: FetchContext, request: BlobRequest, sig
   const { store, slots } = context;
   const { digest } = request.blob;
   const { host } = request.pull.wanted.reference;
+  if (request.shared) await request.shared.mayAsk(digest, signal);
   const isMine = await slots.run(host, signal, async (slot) => {
     const claim = await store.tryClaim(digest);
     if (claim) await fetchClaimed({ ...context, slot }, request, claim, signal);
@@ -64,9 +85,9 @@ export async function fetchBlobs(
   { pull, blobs, progress }: BlobsRequest,
   signal: AbortSignal,
 ): Promise<void> {
-  using reserved = await reserveMissing(context, blobs, signal);
-  const largestFirst = reserved.missing.toSorted((one, other) => other.size - one.size);
-  await sideBySide(largestFirst, (blob, either) => fetchBlob(context, { pull, blob, progress }, either), signal);
+  using reserved = await reserveMissing(context, { pull, blobs }, signal);
+  const { missing, shared } = reserved;
+  await sideBySide(missing, (blob, either) => fetchBlob(context, { pull, blob, progress, shared }, either), signal);
 }
 
 async function fetchClaimed(
@@ -89,7 +110,7 @@ async function fetchClaimed(
 
 /**
  * Downloads and checks a blob. If the digest is wrong and the bytes are from more than one response, it is downloaded again from the
- * start, once. A mirror with other content is warned about and not asked for this blob again.
+ * start, once. A mirror with other content is warned about and not asked for this blob again, and no peer is then.
  */
 async function receive(
   context: FetchContext,
@@ -116,14 +137,14 @@ async function receive(
     }
     await partial.discard();
     const mayBeElse = isMixed && !isSecond;
-    if (!mayBeElse && !from?.isMirror) {
+    if (!mayBeElse && (!from || from.kind === 'registry')) {
       const message = `the blob has the digest ${found}, not ${digest}`;
       throw new ImageError('DIGEST_MISMATCH', message, { asked: digest, found });
     }
     isSecond = true;
     if (mayBeElse || !from) continue;
     excludedMirrors.add(from.host);
-    const message = `the mirror ${from.host} has other content for the blob ${digest}, with the digest ${found}`;
+    const message = `${showPlace(from)} has other content for the blob ${digest}, with the digest ${found}`;
     context.onEvent({ type: 'warning', key: request.pull.wanted.key, message });
   }
 }
@@ -146,7 +167,7 @@ async function download(
   if (partial.bytes > blob.size) await partial.discard();
   const onProgress = progress.start(blob, partial.bytes);
   if (blob.size > 0 && partial.bytes === blob.size) return { isMixed: true };
-  const about = { repository: wanted.reference, blob, excludedMirrors };
+  const about = { repository: wanted.reference, blob, excludedMirrors, excludesPeers: isSecond };
   const { store, slots } = context;
   const ranges = createRanges(
     {

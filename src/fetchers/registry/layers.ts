@@ -7,7 +7,7 @@ import { getConfig, parseDocument } from '../../registry/documents.ts';
 import { parseRegistryConfig, type RegistryConfig } from '../../registry/manifest.ts';
 import type { RegistryDocument } from '../../registry/types.ts';
 import type { RegistryImage } from '../../store/registry-store.ts';
-import { createObserver, type FetchContext } from '../context.ts';
+import { createObserver, type FetchContext, type SharedBlobs } from '../context.ts';
 import { fetchBlob, reserveMissing, type TransferProgress, transferProgress } from './blobs.ts';
 import type { Pull } from './image.ts';
 import { readDocument } from './keep.ts';
@@ -33,16 +33,16 @@ export async function fetchParts(
   const either = AbortSignal.any([signal, stop.signal]);
   const layers = new Map(pull.resolved.layers.map((layer) => [layer.digest, layer]));
   const progress = transferProgress(context, pull);
-  using reserved = await reserveMissing(context, [...layers.values()], signal);
+  const needed = { pull, blobs: [...layers.values()], config: pull.resolved.config };
+  using reserved = await reserveMissing(context, needed, signal);
+  const { missing, shared } = reserved;
 
-  const config = fetchConfig(context, pull, progress, either).then((document) => {
+  const config = fetchConfig(context, { ...pull, progress, shared }, either).then((document) => {
     const facts = parseRegistryConfig(document.bytes, pull.resolved.layers.length);
     return { config: document, platform: choosePlatformOf(context, pull, facts), diffIds: facts.diffIds };
   });
   const blobs = new Map(
-    reserved.missing
-      .toSorted((one, other) => other.size - one.size)
-      .map((blob) => [blob.digest, fetchBlob(context, { pull, blob, progress }, either)]),
+    missing.map((blob) => [blob.digest, fetchBlob(context, { pull, blob, progress, shared }, either)]),
   );
   const unpack = async (digest: Digest, position: number): Promise<void> => {
     await blobs.get(digest);
@@ -103,8 +103,13 @@ function checkConvertible(platform: GoPlatform): void {
 /** Gets the configuration of an image from the store or the registry; images that share it request it once. */
 async function fetchConfig(
   context: FetchContext,
-  { client, resolved, wanted: { key, reference } }: Pull,
-  progress: TransferProgress,
+  {
+    client,
+    resolved,
+    wanted: { key, reference },
+    progress,
+    shared,
+  }: Pull & { readonly progress: TransferProgress; readonly shared: SharedBlobs | undefined },
   signal: AbortSignal,
 ): Promise<RegistryDocument> {
   const { config } = resolved;
@@ -112,10 +117,11 @@ async function fetchConfig(
   const { digest, mediaType } = config;
   const stored = await readDocument(context.store, config, context.limits.registryConfig);
   if (stored) return { bytes: stored, digest, mediaType };
-  const bring = (shared: AbortSignal) =>
-    slots.run(reference.host, shared, async (slot) => {
+  if (shared) await shared.mayAsk(digest, signal);
+  const bring = (ofAll: AbortSignal) =>
+    slots.run(reference.host, ofAll, async (slot) => {
       const observer = createObserver({ ...context, slot }, key);
-      const document = await getConfig(client, reference, config, observer, shared);
+      const document = await getConfig(client, reference, config, observer, ofAll);
       progress.start(config, 0)(config.size);
       return document;
     });
