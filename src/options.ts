@@ -38,7 +38,8 @@ export type FetchSettings = {
   readonly headers?: Readonly<Record<string, Readonly<Record<string, string>>>> | undefined;
   /** User and password by registry, as references name it: `docker.io`, `host[:port]`. */
   readonly dockerCredentials?:
-    Readonly<Record<string, { readonly user: string; readonly password: string }>> | undefined;
+    | Readonly<Record<string, { readonly user: string; readonly password: string }>>
+    | undefined;
   /** Checks that are lifted. Default: none. */
   readonly insecure?: Insecure | undefined;
   /** Trusts a key that discovery offers over https for a name that has no key yet. Default false. */

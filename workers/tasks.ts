@@ -43,7 +43,8 @@ export type VerifyImageRequest = Pick<
 
 /** TrustedRoot of sigstore in JSON, or what a policy names in its place. */
 export type Authorities =
-  { readonly kind: 'trustedRoot'; readonly file: TrustedRootFile } | ({ readonly kind: 'policy' } & PolicyAuthorities);
+  | { readonly kind: 'trustedRoot'; readonly file: TrustedRootFile }
+  | ({ readonly kind: 'policy' } & PolicyAuthorities);
 
 export type TrustedRootFile = { readonly path: string; readonly bytes: Uint8Array };
 
@@ -245,7 +246,8 @@ export type Handler<N extends TaskName> = (
 
 /** A thrown error loses its class and code between threads, so a known failure is sent as data. */
 export type Reply<N extends TaskName> =
-  { readonly ok: true; readonly value: Tasks[N]['response'] } | { readonly ok: false; readonly error: ErrorData };
+  | { readonly ok: true; readonly value: Tasks[N]['response'] }
+  | { readonly ok: false; readonly error: ErrorData };
 
 /** The message to a thread. `askedMs` is when the task was requested, in milliseconds since the epoch. */
 export type Task<N extends TaskName> = { readonly request: Tasks[N]['request']; readonly askedMs: number };

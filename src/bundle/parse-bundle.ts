@@ -124,7 +124,8 @@ function eachOnce<T>(member: string, key: (one: T) => string): (all: readonly T[
 }
 
 export type ParsedBundle =
-  { readonly ok: true; readonly bundle: Bundle } | { readonly ok: false; readonly problem: string };
+  | { readonly ok: true; readonly bundle: Bundle }
+  | { readonly ok: false; readonly problem: string };
 
 /**
  * Parses `longshore/bundle.json`. What it says of an image has to be compared with the image itself: anybody may have written it.

@@ -13,7 +13,8 @@ export type Target = { readonly host: string; readonly port: number };
 
 /** A proxy; `shown` is its URL without user and password, for messages. */
 export type ProxyAddress = { readonly shown: string; readonly user: ProxyUser | undefined } & (
-  { readonly kind: 'http'; readonly origin: URL } | { readonly kind: 'socks5'; readonly target: Target }
+  | { readonly kind: 'http'; readonly origin: URL }
+  | { readonly kind: 'socks5'; readonly target: Target }
 );
 
 /**

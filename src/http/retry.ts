@@ -153,7 +153,8 @@ type RetryPolicy = {
 };
 
 type RetryDecision =
-  { readonly kind: 'wait'; readonly delayMs: number } | { readonly kind: 'give-up'; readonly error: unknown };
+  | { readonly kind: 'wait'; readonly delayMs: number }
+  | { readonly kind: 'give-up'; readonly error: unknown };
 
 /**
  * Decides what follows a failed try: a pause before the next one, or the end with an error.

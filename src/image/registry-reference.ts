@@ -46,7 +46,7 @@ export function parseRegistryReference(text: string): RegistryReference {
 
   if (rest === '') throw refuse('an empty reference');
   if (rest.includes('?')) throw refuse('a reference of a registry has no query');
-  const [named = '', digest] = splitAt(rest, '@');
+  const [named, digest] = splitAt(rest, '@');
   if (digest !== undefined && !isDigest(digest)) {
     throw refuse(
       'only a digest, sha256: and 64 lower-case hex digits, may follow @; user names and passwords are refused',
@@ -96,7 +96,7 @@ export function parseNamedReference(text: string): NamedReference | undefined {
 
 /** The first part is a host if it contains a dot or a colon, or is localhost. */
 function splitName(name: string): { readonly host: string; readonly repository: string } {
-  const [first = '', rest] = splitAt(name, '/');
+  const [first, rest] = splitAt(name, '/');
   const named = rest !== undefined && (/[.:]/.test(first) || first === 'localhost');
   const host = named ? first.toLowerCase() : hub;
   const path = named ? rest : name;

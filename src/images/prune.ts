@@ -15,7 +15,8 @@ import { entryKey } from './resolve-image.ts';
 
 /** What has to stay: what a reference stands for in the store, or the images that a lock has. `asked` is for messages. */
 export type ToKeep = { readonly asked: string } & (
-  { readonly reference: ImageReference; readonly platforms: readonly PlatformChoice[] } | { readonly locked: LockedIds }
+  | { readonly reference: ImageReference; readonly platforms: readonly PlatformChoice[] }
+  | { readonly locked: LockedIds }
 );
 
 /** The IDs in an entry of a lock; its key is the reference. */

@@ -7,7 +7,8 @@ import type { StructuredText } from './parse-structured.ts';
 
 /** What the thread sends. A known failure crosses as data. */
 export type ParsedInThread =
-  { readonly ok: true; readonly parsed: ParsedList } | { readonly ok: false; readonly error: ErrorData };
+  | { readonly ok: true; readonly parsed: ParsedList }
+  | { readonly ok: false; readonly error: ErrorData };
 
 /** `tsc` rewrites imports but not URLs. */
 const threadFile = new URL(`../../workers/list-reader${extname(import.meta.url)}`, import.meta.url);

@@ -29,4 +29,5 @@ export type Demand = {
 
 /** What an image of a registry needs: signatures, all of them; or nothing, since a policy accepts it as it is. */
 export type Needs =
-  { readonly demands: readonly Demand[] } | { readonly accepts: (covers: string) => RegistryVerification };
+  | { readonly demands: readonly Demand[] }
+  | { readonly accepts: (covers: string) => RegistryVerification };

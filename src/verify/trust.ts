@@ -102,10 +102,7 @@ type KeyRemoval = {
  * @returns false if there was no such key.
  * @throws STORE_READ_ONLY and others of writeError if the key would still be trusted.
  */
-export async function removeKey(
-  dirs: readonly string[],
-  { fingerprint, prefix, layer: layer }: KeyRemoval,
-): Promise<boolean> {
+export async function removeKey(dirs: readonly string[], { fingerprint, prefix, layer }: KeyRemoval): Promise<boolean> {
   const paths = dirs.map((dir) => keyPath(dir, prefix, fingerprint));
   let removed = false;
   let isTrusted = false;

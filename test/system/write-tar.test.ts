@@ -89,7 +89,7 @@ test('a size that a header cannot hold stands before it, as pax has it', async (
   t.regex(listed, new RegExp(` ${size} .* large`));
 });
 
-// eslint-disable-next-line require-yield
+// oxlint-disable-next-line require-yield
 async function* chunks(error: Error): AsyncGenerator<Uint8Array> {
   await Promise.resolve();
   throw error;

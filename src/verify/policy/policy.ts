@@ -4,7 +4,8 @@ import { show } from '../../image/show.ts';
 
 /** A file that a policy names, or data in the policy itself; `place` is where that stands, for messages. */
 export type KeySource =
-  { readonly path: string; readonly place: string } | { readonly data: Uint8Array; readonly place: string };
+  | { readonly path: string; readonly place: string }
+  | { readonly data: Uint8Array; readonly place: string };
 
 /** What has to have signed: one of the keys, of OpenPGP or public ones in PEM as cosign writes them, or a certificate. */
 type Signed<K> = {
