@@ -32,6 +32,7 @@ export { type Names, parseReference, referenceKey, showReference } from './image
 export { isTrustName, parseNamedReference, parseRegistryReference, trustName } from './image/registry-reference.ts';
 export { checkConfig, checkShape, formatFieldFault, parseConfigJson } from './image/shape.ts';
 export { show, showUrl, showUrlsIn } from './image/show.ts';
+export type { AcceptedKeys, SigningKey } from './image/sigstore/dsse.ts';
 export {
   compileRule,
   formatRule,
@@ -104,3 +105,6 @@ export const loadExport = async () => {
 
 /** What reads rules of identities from files: loaded by itself, since it loads zod. */
 export const loadRules = () => import('./image/sigstore/parse-rule.ts');
+
+/** What signs documents, and verifies them: loaded by itself, since few runs want it. */
+export const loadSigning = () => import('./image/sigstore/dsse.ts');

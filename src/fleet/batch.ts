@@ -8,7 +8,15 @@ import { isPlatformName } from '../image/platform.ts';
 import { formatReference, type ImageReference, parseReference, showReference } from '../image/reference.ts';
 import { type LockedImage, parseDestination } from '../internal.ts';
 import { byName, isPlainUrl, lockedImageShape, plainLockedImage, textOf } from '../locked-image.ts';
-import { batchIdShape, type DocumentKind, formatDocument, parseDocument, timeShape } from './document.ts';
+import {
+  batchIdShape,
+  type DocumentKind,
+  formatDocument,
+  isFleetName,
+  nameShape,
+  parseDocument,
+  timeShape,
+} from './document.ts';
 
 /**
  * What many machines are to do: one document, which its submitter signs. It has nothing that each worker has for itself, such as
@@ -75,19 +83,13 @@ const maxImageLength = 2048;
 const maxPlatforms = 64;
 
 /** Whether a text can be the name of a batch. */
-export function isBatchName(text: string): boolean {
-  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/.test(text);
-}
+export const isBatchName: (text: string) => boolean = isFleetName;
 
 /** An id that no other batch has. */
 export function newBatchId(): string {
   return randomBytes(16).toString('hex');
 }
 
-const name = textOf(
-  isBatchName,
-  'must be 1 to 100 letters, digits, ".", "_" or "-", and begin with a letter or a digit',
-);
 const keep = z.enum(['aci', 'oci', 'both']);
 const platforms = z.array(textOf(isPlatformName, 'must be a platform such as linux/arm64')).max(maxPlatforms);
 
@@ -112,14 +114,14 @@ function sortByName<T>(record: Readonly<Record<string, T>>): Readonly<Record<str
   return Object.fromEntries(Object.entries(record).toSorted(byName));
 }
 
-const batchKind: DocumentKind<Batch> = {
+export const batchKind: DocumentKind<Batch> = {
   what: 'batch',
   payloadType: 'application/vnd.longshore.fleet-batch+json',
   maxBytes: batchLimits.bytes,
   shape: z
     .strictObject({
       id: batchIdShape,
-      name,
+      name: nameShape,
       createdAtMs: timeShape,
       expiresAtMs: timeShape,
       use: z.enum(['shard', 'everywhere']),

@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { type ErrorDetails, ImageError } from '../errors.ts';
 import { checkShape, formatFieldFault } from '../image/shape.ts';
 import { show } from '../image/show.ts';
+import { type AcceptedKeys, type EnvelopeKey, envelopeOf, openEnvelope } from '../image/sigstore/dsse.ts';
 import { textOf } from '../locked-image.ts';
 
 /** The version of the protocol between those who submit batches and workers. */
@@ -18,6 +19,37 @@ export type DocumentKind<T> = {
   /** Of the document without its member `v`. Members are written in this order. */
   readonly shape: z.ZodType<T>;
 };
+
+/** A document, and who has signed it. */
+export type Signed<T> = { readonly value: T; readonly keyId: string };
+
+/** Signs a document. @throws BATCH_INVALID if the other side would refuse it */
+export async function signDocument<T>(kind: DocumentKind<T>, value: T, key: EnvelopeKey): Promise<string> {
+  return await envelopeOf(formatDocument(kind, value), kind.payloadType, key);
+}
+
+/**
+ * Opens what signDocument has made with one of the accepted keys. What it says is not looked at before.
+ *
+ * @param keys - `anybody`: its signature does not count, for those who only want to see what is there. @throws BATCH_INVALID
+ */
+export async function openDocument<T>(
+  kind: DocumentKind<T>,
+  envelope: string,
+  keys: AcceptedKeys | 'anybody',
+): Promise<Signed<T>> {
+  const opened = await openEnvelope(envelope, { ...kind, keys });
+  if ('problem' in opened) throw invalid(`the ${kind.what} ${opened.problem}`, 'signature');
+  return { value: parseDocument(kind, opened.payload), keyId: opened.keyId };
+}
+
+/** The most characters of an envelope. */
+export function envelopeLimit({ maxBytes }: Pick<DocumentKind<unknown>, 'maxBytes'>): number {
+  return Math.ceil(maxBytes / 3) * 4 + maxSignatureBytes;
+}
+
+/** Signatures and the IDs of keys take less, with the words around them. */
+const maxSignatureBytes = 64 * 1024;
 
 /**
  * The bytes that stand for a document: JSON, its members in one order.
@@ -81,6 +113,15 @@ function invalid(message: string, why: ErrorDetails['BATCH_INVALID']['why']): Im
   return new ImageError('BATCH_INVALID', show(message, 1000), { why });
 }
 
+/** Whether a text can be the name of a batch or of a worker. */
+export function isFleetName(text: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/.test(text);
+}
+
 /** Members that several documents have. */
+export const nameShape = textOf(
+  isFleetName,
+  'must be 1 to 100 letters, digits, ".", "_" or "-", and begin with a letter or a digit',
+);
 export const batchIdShape = textOf((text) => /^[0-9a-f]{32}$/.test(text), 'must be 32 lower-case hex digits');
 export const timeShape = z.int().min(0).max(8_640_000_000_000_000);

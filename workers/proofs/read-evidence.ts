@@ -7,6 +7,7 @@ import { describeJsonFault, parseJsonStrict } from '../../src/image/json.ts';
 import type { Evidence } from '../../src/image/proof.ts';
 import { checkShape, formatFault } from '../../src/image/shape.ts';
 import { show } from '../../src/image/show.ts';
+import { preAuthentication, statementType } from '../../src/image/sigstore/dsse.ts';
 import { unreadable } from '../openpgp/packets.ts';
 import type { VerifyImageRequest } from '../tasks.ts';
 import { splitPem } from './public-key.ts';
@@ -45,7 +46,6 @@ const bundleTypes = [
   'application/vnd.dev.sigstore.bundle.v0.3+json',
   'application/vnd.dev.sigstore.bundle+json;version=0.3',
 ];
-const statementType = 'application/vnd.in-toto+json';
 /** The most entries of logs, and time stamps, of one signature. */
 const mostEntries = 16;
 
@@ -115,7 +115,7 @@ function readBundle({ bytes, location }: CosignEvidence, documents: readonly Uin
   const statement = fromBase64(payload, location);
   return {
     ...facts,
-    signed: preAuthenticationEncoding(payloadType, statement),
+    signed: preAuthentication(payloadType, statement),
     signature: fromBase64(signatures[0]?.sig ?? '', location),
     material: () => ({ bundle: json, location }),
     check: (about) => checkInToto(statement, about),
@@ -130,11 +130,6 @@ function findDocument(wanted: string, documents: readonly Uint8Array[], location
   if (bytes && digest) return { document, bytes, digest: `sha256:${digest.toString('hex')}` };
   const message = `the signature is over something else than the manifest of the image (${location})`;
   throw new ImageError('SIGNATURE_INVALID', message, {});
-}
-
-/** What is signed in an envelope. @see DSSE, protocol.md */
-function preAuthenticationEncoding(type: string, body: Uint8Array): Uint8Array {
-  return Buffer.concat([Buffer.from(`DSSEv1 ${Buffer.byteLength(type)} ${type} ${body.length} `), body]);
 }
 
 type TaggedEvidence = Exclude<CosignEvidence, { readonly kind: 'sigstore-bundle' }>;

@@ -148,10 +148,15 @@ export function adviceFor(error: ImageError, request: Pick<AppInput, 'image' | '
   if (code === 'POLICY_REFUSED' && error.cause === undefined)
     return 'No signature would do: ask for an image that the policy accepts, or ask who keeps the policy to change it';
   if ('proxy' in details) return adviceForProxy(error);
-  const found = advice[code];
+  const found = Object.hasOwn(advice, code) ? advice[code] : advice.INTERNAL;
   if (typeof found === 'string') return found;
   const asked = { isOfRegistry: isOfRegistry(request) || /^sha256:/i.test(request.image) };
-  return (found as Advise<ErrorCode>)(details, asked); // the details belong to the code
+  try {
+    return (found as Advise<ErrorCode>)(details, asked); // the details belong to the code
+  } catch (error) {
+    if (error instanceof TypeError) return 'See where it happened'; // another version of this program, on another machine, has other details
+    throw error;
+  }
 }
 
 /** For a name that may be meant as an image of a registry. */

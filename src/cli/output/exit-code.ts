@@ -101,7 +101,7 @@ export function exitCodeOf(error: ImageError): number {
   if (code === 'HTTP_STATUS') return exitCodes[kindOfStatus('status' in details ? details.status : 0)];
   if (code === 'QUEUE_UNAVAILABLE')
     return exitCodes['reason' in details && details.reason === 'password' ? 'authentication' : 'network'];
-  return exitCodes[kinds[code]];
+  return exitCodes[Object.hasOwn(kinds, code) ? kinds[code] : 'unforeseen']; // a worker of another version may have others
 }
 
 function kindOfStatus(status: number): Kind {

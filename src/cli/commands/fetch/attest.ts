@@ -10,6 +10,7 @@ import {
   isWithinPrefix,
   type KeyFile,
   type Keystore,
+  loadSigning,
   openKeystore,
   type Outcome,
   parseIdentity,
@@ -17,6 +18,7 @@ import {
   type Policy,
   requirementsOf,
   show,
+  type SigningKey,
   type Store,
   storedForms,
   toUri,
@@ -27,7 +29,6 @@ import { createSpool } from '../../output/spool.ts';
 import { toSafeJson } from '../../output/table.ts';
 import { readVersion } from '../../version.ts';
 import { writeAtEnd, writeOutput } from '../output-files.ts';
-import { envelopeOf, type SigningKey } from './dsse.ts';
 
 export type Attestations = {
   readonly onEvent: EventSink;
@@ -66,6 +67,11 @@ const refusals: ReadonlySet<string> = new Set([
   'POLICY_REFUSED',
 ]);
 
+async function signed(statement: string, key: SigningKey): Promise<string> {
+  const { envelopeOf, statementType } = await loadSigning();
+  return await envelopeOf(statement, statementType, key);
+}
+
 /**
  * Says of each image whether it was verified: SLSA verification summaries as in-toto statements, one a line. They are written at the
  * end, however the run ends.
@@ -100,7 +106,7 @@ export function createAttestations(
         ...verdictOf(outcome, signers, by?.scope),
       },
     });
-    spool.append(`${key ? await envelopeOf(statement, key) : statement}\n`);
+    spool.append(`${key ? await signed(statement, key) : statement}\n`);
   };
 
   let failure: ImageError | undefined;

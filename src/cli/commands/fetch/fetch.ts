@@ -1,4 +1,4 @@
-import { show } from '../../../internal.ts';
+import { loadSigning, show, type SigningKey } from '../../../internal.ts';
 import type { Run } from '../../command.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { environmentWarnings } from '../../options/environment.ts';
@@ -11,7 +11,6 @@ import { progressMode } from '../../output/progress.ts';
 import { requireApart, requireEvidenceFile, requireMetricsFile, requireWritable } from '../output-files.ts';
 import type { AttestRequest } from './attest.ts';
 import type { BomRequest } from './bom.ts';
-import type { SigningKey } from './dsse.ts';
 import type { LockFile } from './lock-file.ts';
 import { openFinder, storeDirectory } from './network.ts';
 import { type FetchOptions, lockOptionsOf, type LockRequest } from './options.ts';
@@ -97,7 +96,7 @@ async function attestRequest(
 }
 
 async function readKey({ text, option }: { readonly text: string; readonly option: string }): Promise<SigningKey> {
-  const { readSigningKey } = await import('./dsse.ts'); // few runs want it
+  const { readSigningKey } = await loadSigning(); // few runs want it
   return readSigningKey(text, option);
 }
 

@@ -1,0 +1,225 @@
+import * as z from 'zod';
+
+import { type ErrorData, fromErrorData, hasCode, ImageError } from '../errors.ts';
+import type { Outcome } from '../events.ts';
+import { isDigest } from '../image/digest.ts';
+import { isImageId } from '../image/image-id.ts';
+import { show } from '../image/show.ts';
+import type { AcceptedKeys, EnvelopeKey } from '../image/sigstore/dsse.ts';
+import { isHttpUrl } from '../image/url.ts';
+import type { LockedImage } from '../internal.ts';
+import { byName, lockedImageShape, plainLockedImage, textOf } from '../locked-image.ts';
+import { batchLimits } from './batch.ts';
+import {
+  batchIdShape,
+  type DocumentKind,
+  envelopeLimit,
+  nameShape,
+  openDocument,
+  signDocument,
+  type Signed,
+  timeShape,
+} from './document.ts';
+
+/** What a worker says of an image of a batch that is done. */
+export type Result = {
+  /** The id of the batch. */
+  readonly id: string;
+  /** The place of the image in the batch. */
+  readonly index: number;
+  /** The name of the worker. */
+  readonly worker: string;
+  /** Of the image, as in a fetch of the whole batch. */
+  readonly outcome: Outcome;
+  /** Of what it depends on. */
+  readonly nodes: readonly Outcome[];
+  /** `HOST/REPOSITORY@sha256:…`: where it was pushed. */
+  readonly pushed?: string | undefined;
+  /** What was brought, by reference as a lock file has it. */
+  readonly locked: readonly (readonly [reference: string, image: LockedImage])[];
+  /** How often workers began with it. */
+  readonly tries: number;
+  readonly startedAtMs: number;
+  readonly endedAtMs: number;
+};
+
+const text = z.string().max(8192);
+const texts = z.array(text).max(1024);
+const count = z.int().min(0);
+const digest = textOf(isDigest, 'must be a digest');
+const imageId = textOf((id) => isImageId(id) || isDigest(id), 'must be an image ID or a digest');
+const platform = z.strictObject({ os: text, architecture: text, variant: text.optional() });
+
+const detail = z.union([z.string().max(8192), z.number(), z.boolean(), texts]);
+type PlainError = {
+  code: string;
+  message: string;
+  details: Record<string, z.infer<typeof detail>>;
+  cause?: PlainError | undefined;
+};
+const error: z.ZodType<PlainError> = z.strictObject({
+  code: z.string().regex(/^[A-Z_]{1,40}$/),
+  message: text,
+  details: z.record(z.string().max(40), detail),
+  get cause() {
+    return error.optional();
+  },
+});
+
+/** As an outcome is written in JSON. */
+const outcome = z.strictObject({
+  reference: text,
+  index: count.optional(),
+  status: z.enum(['fetched', 'present', 'failed', 'cancelled']),
+  imageID: imageId.optional(),
+  name: text.optional(),
+  labels: z.record(text, text).optional(),
+  digest: digest.optional(),
+  platforms: z.array(platform).max(1024).optional(),
+  source: text.optional(),
+  endpoint: text.optional(),
+  bytesDownloaded: count.optional(),
+  durationMs: z.number().min(0).optional(),
+  signedBy: texts.optional(),
+  latest: z.boolean().optional(),
+  dependencies: z.array(imageId).max(65_536).optional(),
+  error: error.optional(),
+});
+
+const locked = z
+  .record(z.string().max(8192), lockedImageShape.transform(plainLockedImage))
+  .transform((images) => Object.fromEntries(Object.entries(images).toSorted(byName)));
+
+const resultShape = z.strictObject({
+  id: batchIdShape,
+  index: count.max(batchLimits.images - 1),
+  worker: nameShape,
+  outcome,
+  nodes: z.array(outcome).max(65_536),
+  pushed: text.optional(),
+  locked,
+  tries: count,
+  startedAtMs: timeShape,
+  endedAtMs: timeShape,
+});
+
+const resultKind: DocumentKind<z.infer<typeof resultShape>> = {
+  what: 'result',
+  payloadType: 'application/vnd.longshore.fleet-result+json',
+  maxBytes: 4 * 1024 * 1024,
+  shape: resultShape,
+};
+
+/** The most characters that the envelope of a result has. */
+export const resultLimit = envelopeLimit(resultKind);
+
+/**
+ * Signs a result. One that is too large, since so much depends on the image, is signed without what it depends on: that an image is done
+ * must be known.
+ */
+export async function signResult(result: Result, key: EnvelopeKey): Promise<string> {
+  const { outcome, nodes, locked, ...rest } = result;
+  const plain = (one: Outcome): unknown => JSON.parse(JSON.stringify(one));
+  const whole = { ...rest, outcome: plain(outcome), nodes: nodes.map(plain), locked: Object.fromEntries(locked) };
+  try {
+    return await signDocument(resultKind, whole as z.infer<typeof resultShape>, key);
+  } catch (error) {
+    if (!hasCode(error, 'BATCH_INVALID')) throw error;
+    const small = { ...whole, outcome: smallOutcome(outcome), nodes: [], locked: {} };
+    return await signDocument(resultKind, small as z.infer<typeof resultShape>, key);
+  }
+}
+
+function smallOutcome({ reference, index, status, imageID, digest, error }: Outcome): unknown {
+  const facts = { ...(index !== undefined && { index }), status, ...(imageID !== undefined && { imageID }) };
+  return {
+    reference: show(reference, 4096),
+    ...facts,
+    ...(digest !== undefined && { digest }),
+    ...(error && { error: { code: error.code, message: show(error.message, 4096), details: {} } }),
+  };
+}
+
+/** Where a result is kept: of all results of a batch, there is one for each image, and one for each copy of it in the store of a worker. */
+export function resultField({ index, worker }: Pick<Result, 'index' | 'worker'>, isCopy: boolean): string {
+  return isCopy ? `${index}/${worker}` : String(index);
+}
+
+/**
+ * Opens a result of a batch.
+ *
+ * @param place - the id of the batch, and the field where the result is: it counts for these only. @throws BATCH_INVALID
+ */
+export async function openResult(
+  envelope: string,
+  keys: AcceptedKeys | 'anybody',
+  { id, field }: { readonly id: string; readonly field: string },
+): Promise<Signed<Result>> {
+  const { value, keyId } = await openDocument(resultKind, envelope, keys);
+  const fields = [resultField(value, false), resultField(value, true)];
+  if (value.id !== id || !fields.includes(field))
+    throw new ImageError('BATCH_INVALID', 'the result is in the place of another one', { why: 'content' });
+  return {
+    keyId,
+    value: {
+      ...value,
+      outcome: toOutcome(value.outcome),
+      nodes: value.nodes.map(toOutcome),
+      locked: Object.entries(value.locked),
+    },
+  };
+}
+
+/** Codes and details may be those of another version of this program. */
+function toOutcome({ error, ...facts }: z.infer<typeof outcome>): Outcome {
+  return { ...facts, ...(error && { error: fromErrorData(error as ErrorData) }) } as Outcome;
+}
+
+/** That a worker is there, and where others may take from it what it has. */
+export type Presence = {
+  /** The name of the worker. */
+  readonly worker: string;
+  readonly atMs: number;
+  /** `https://HOST:PORT`, or http on loopback: where it serves its store to other workers. */
+  readonly origin?: string | undefined;
+  /** The only batch that it works on. */
+  readonly batch?: string | undefined;
+};
+
+const presenceKind: DocumentKind<Presence> = {
+  what: 'presence of a worker',
+  payloadType: 'application/vnd.longshore.fleet-presence+json',
+  maxBytes: 4096,
+  shape: z.strictObject({
+    worker: nameShape,
+    atMs: timeShape,
+    origin: textOf(isOrigin, 'must be https://HOST:PORT').optional(),
+    batch: nameShape.optional(),
+  }),
+};
+
+function isOrigin(text: string): boolean {
+  return text.length <= 300 && isHttpUrl(text) && URL.parse(text)?.origin === text;
+}
+
+export const presenceLimit = envelopeLimit(presenceKind);
+
+/** Clocks of two machines may differ by this much. */
+const skewMs = 5 * 60_000;
+
+export async function signPresence(presence: Presence, key: EnvelopeKey): Promise<string> {
+  return await signDocument(presenceKind, presence, key);
+}
+
+/** @throws BATCH_INVALID, also for one that is old */
+export async function openPresence(
+  envelope: string,
+  keys: AcceptedKeys | 'anybody',
+  nowMs: number,
+): Promise<Signed<Presence>> {
+  const signed = await openDocument(presenceKind, envelope, keys);
+  const isFuture = signed.value.atMs > nowMs + skewMs;
+  if (!isFuture && signed.value.atMs >= nowMs - skewMs) return signed;
+  const message = `the presence of ${signed.value.worker} is not of now`;
+  throw new ImageError('BATCH_INVALID', message, { why: isFuture ? 'future' : 'expired' });
+}
