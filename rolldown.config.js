@@ -40,7 +40,10 @@ function programs(paths, groups) {
     ...common,
     input: Object.fromEntries(paths.map((path) => [path, path === poolThread ? path : `${path}.ts`])),
     plugins: [licenses(`licenses/${basename(paths[0])}.txt`), ...changes, openpgpAsOneFile],
-    external: ['@napi-rs/nice'], // piscina asks for it only where threads shall be nice: ours are not
+    external: [
+      '@napi-rs/nice', // piscina asks for it only where threads shall be nice: ours are not
+      ...['bullmq', 'ioredis'], // few commands need them, and what they load may be put in place of another
+    ],
     output: {
       dir: 'dist',
       // as deep as the programs' own files, so that their relative URLs lead to the same places

@@ -213,6 +213,8 @@ export type ErrorDetails = {
   };
   /** The batch `batch` wants its images pushed to `target`, and no worker here may push there. */
   TARGET_REFUSED: { readonly target: string; readonly batch: string };
+  /** So many workers of a fleet ended while they brought the image, one after the other: `tries`. */
+  WORKERS_LOST: { readonly tries: number };
 
   /** It was stopped before its end. `reason` says by what: `aborted` by the signal, `closed` or `failFast`; the `cause` of the error is the reason of the signal. */
   CANCELLED: { readonly reason: string };

@@ -7,6 +7,7 @@ type DebugRoom =
   | 'coordinator'
   | 'discovery'
   | 'fetchers'
+  | 'fleet'
   | 'http'
   | 'images'
   | 'pool'

@@ -103,6 +103,8 @@ const advice: { readonly [C in ErrorCode]: string | Advise<C> } = {
   BATCH_EXISTS: 'Give it another name with --batch, or wait until that one has ended',
   BATCH_NOT_FOUND: 'See longshore fleet status: results are kept for as long as the batch asked for',
   BATCH_INVALID: ({ why }) => adviceForBatch[why],
+  WORKERS_LOST:
+    'Fetch it alone on one machine, and see whether that runs out of memory; the logs of the workers say how they ended',
   TARGET_REFUSED: 'Start workers that may push there, with --allow-to',
   QUEUE_UNAVAILABLE: ({ reason }) => adviceForQueue[reason],
   DEPENDENCY_CYCLE: 'None of these images can be the first: tell the publisher, if that is not you',

@@ -65,6 +65,7 @@ const kinds: Readonly<Record<Exclude<ErrorCode, 'HTTP_STATUS' | 'DEPENDENCY_FAIL
   TAG_EXISTS: 'refused',
   BATCH_INVALID: 'refused',
   TARGET_REFUSED: 'refused',
+  WORKERS_LOST: 'unforeseen',
   DEPENDENCY_CYCLE: 'refused',
   AUTH_REQUIRED: 'authentication',
   AUTH_DENIED: 'authentication',

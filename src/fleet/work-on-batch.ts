@@ -1,0 +1,198 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { Redis } from 'ioredis';
+
+import type { EventSink } from '../events.ts';
+import type { Batch } from './batch.ts';
+import {
+  batchLocks,
+  type BringContext,
+  bringImage,
+  findOne,
+  type ImageReport,
+  type ImageSharing,
+  type ImageTools,
+} from './bring.ts';
+import { hostOfServer, type ImageQueues, openImageQueues, type QueueSettings } from './image-queues.ts';
+import { keyPrefix } from './ledger.ts';
+import type { Workload } from './workload.ts';
+
+/** What is known of batches and their results, as a worker needs it. */
+export type WorkLedger = {
+  /** The names of all batches that are there. */
+  names(): Promise<readonly string[]>;
+  /** The batch with a name, if it is there. @throws BATCH_INVALID if this worker must not work on it */
+  batch(name: string): Promise<Batch | undefined>;
+  isCancelled(batch: Batch): Promise<boolean>;
+  /** Whether some worker has reported an image. */
+  isReported(batch: Batch, index: number): Promise<boolean>;
+  /** The images that were reported. */
+  reported(batch: Batch): Promise<ReadonlySet<number>>;
+  countReported(batch: Batch): Promise<number>;
+  /** Signs a report and adds it, unless some worker has reported the image. */
+  report(batch: Batch, report: ImageReport): Promise<void>;
+  /** Called when all images of a batch were reported: its results are kept for a while. */
+  complete(batch: Batch): Promise<void>;
+  /** Resolves when something may have changed, at the latest after a few seconds. */
+  news(signal: AbortSignal): Promise<void>;
+};
+
+/** What a worker works with. */
+export type WorkContext = {
+  readonly redis: Redis;
+  readonly ledger: WorkLedger;
+  /** Opens what brings the images of a batch. */
+  openTools(batch: Batch, onEvent: EventSink): Promise<ImageTools>;
+  /** How the blobs of an image are shared with other workers. Default: not. */
+  readonly openSharing?: ((batch: Batch) => Promise<(index: number) => ImageSharing>) | undefined;
+  /** Where images may be pushed: `docker://HOST[/PREFIX]`. */
+  readonly allowedTargets: readonly string[];
+  /** Works on the batch of this name only, and ends with it. */
+  readonly only?: string | undefined;
+  readonly onWarning: (message: string) => void;
+  readonly nowMs: () => number;
+  /** How long this worker takes nothing when it cannot work, since its disk is full. Default half a minute. */
+  readonly restMs?: number | undefined;
+  /** How often images are looked for that are neither done nor in a queue. Default half a minute. */
+  readonly reconcileMs?: number | undefined;
+} & Pick<QueueSettings, 'workerRun' | 'concurrency' | 'timing'>;
+
+/** How the work on a batch ended: `absent` if there is none, `stopped` with the worker. */
+export type BatchEnd = 'complete' | 'cancelled' | 'expired' | 'absent' | 'stopped';
+
+export type BatchContext = WorkContext & { readonly workload: Workload };
+
+const defaultReconcileMs = 30_000;
+/** Who fills the queues is taken for lost after this time without a sign of life. */
+const fillMs = 15_000;
+/** The state of a batch is not asked for more often. */
+const lookMs = 500;
+/** How many images are asked for in the store, or added to the queues, at a time. */
+const chunk = 500;
+const dayMs = 24 * 60 * 60_000;
+
+/** Works on a batch until it has ended. */
+export async function workOnBatch(context: BatchContext, batch: Batch, signal: AbortSignal): Promise<BatchEnd> {
+  const { ledger, workload, nowMs, reconcileMs = defaultReconcileMs } = context;
+  const before = await endOf(context, batch);
+  if (before !== undefined) return before;
+  await using resources = new AsyncDisposableStack();
+  const tools = resources.use(await context.openTools(batch, pausing(workload)));
+  const queues = resources.use(await openImageQueues({ ...context, batch }));
+  resources.use(workload.follow(queues));
+  const bringing: BringContext = {
+    ...{ batch, tools, nowMs, locks: batchLocks(batch), suspects: workload.suspects },
+    share: (await context.openSharing?.(batch)) ?? (() => ({ end: () => Promise.resolve() })),
+    isDone: (index) => ledger.isReported(batch, index),
+    report: (report) => ledger.report(batch, report),
+    onOwnFailure: (error) => workload.rest(error),
+    onSuccess: () => workload.succeeded(),
+  };
+  if (batch.use === 'shard' && batch.to === undefined) await reportStored(context, bringing, signal);
+  queues.take((taken) => bringImage(bringing, taken));
+  await fill(context, batch, queues, signal);
+
+  let nextMs = nowMs() + reconcileMs;
+  for (;;) {
+    if (signal.aborted) return 'stopped';
+    const end = await endOf(context, batch);
+    if (end !== undefined) {
+      await queues.stop(`the batch is ${end}`);
+      if (end !== 'expired') await queues.remove(); // that is so by this clock, which may be wrong
+      return end;
+    }
+    if (nowMs() >= nextMs || (await queues.count()) === 0) {
+      await reconcile(context, batch, queues, signal);
+      nextMs = nowMs() + reconcileMs;
+    }
+    await Promise.all([ledger.news(signal), sleep(lookMs, undefined, { signal })]).catch(() => undefined); // aborted
+  }
+}
+
+async function endOf({ ledger, nowMs }: BatchContext, batch: Batch): Promise<BatchEnd | undefined> {
+  if (await ledger.isCancelled(batch)) return 'cancelled';
+  if ((await ledger.countReported(batch)) >= batch.images.length) {
+    await ledger.complete(batch);
+    return 'complete';
+  }
+  return nowMs() > batch.expiresAtMs ? 'expired' : undefined;
+}
+
+/** Has a host left alone by all workers for as long as it asks one of them to wait. */
+function pausing(workload: Workload): EventSink {
+  return (event) => {
+    if (event.type !== 'retry' || (event.status !== 429 && event.status !== 503)) return;
+    const host = URL.parse(event.url)?.host;
+    if (host !== undefined) workload.pauseHost(hostOfServer(host), event.delayMs);
+  };
+}
+
+/** Reports what the store has, so that nobody brings it. */
+async function reportStored(
+  { ledger, nowMs }: BatchContext,
+  { batch, tools, locks, report }: BringContext,
+  signal: AbortSignal,
+): Promise<void> {
+  const findStored = tools.findStored;
+  if (!findStored) return;
+  const missing = await missingOf(ledger, batch);
+  for (let from = 0; from < missing.length && !signal.aborted; from += chunk) {
+    const some = missing.slice(from, from + chunk);
+    const { outcomes } = await findStored(
+      some.flatMap((index) => batch.images[index] ?? []).map((image) => ({ ...image })),
+      { signal },
+    );
+    for (const [at, index] of some.entries()) {
+      if (outcomes[at]?.status !== 'present') continue;
+      const startedAtMs = nowMs();
+      const found = await findOne(findStored, batch, { index, lock: locks(index), signal });
+      if (found.outcome.status !== 'present') continue; // the lock wants another one
+      await report({ index, ...found, tries: 1, startedAtMs, endedAtMs: nowMs() });
+    }
+  }
+}
+
+/** Puts all images into the queues, once: by one worker, or if that is lost by another one. */
+async function fill(
+  { redis, ledger, workerRun, nowMs }: BatchContext,
+  batch: Batch,
+  queues: ImageQueues,
+  signal: AbortSignal,
+): Promise<void> {
+  const mark = `${keyPrefix}:filled:${batch.id}`;
+  const lock = `${keyPrefix}:filling:${batch.id}`;
+  while (!signal.aborted && (await redis.exists(mark)) === 0) {
+    if ((await redis.set(lock, workerRun, 'PX', fillMs, 'NX')) === null) {
+      await sleep(lookMs, undefined, { signal }).catch(() => undefined);
+      continue;
+    }
+    const missing = await missingOf(ledger, batch);
+    for (let from = 0; from < missing.length && !signal.aborted; from += chunk) {
+      await queues.add(missing.slice(from, from + chunk));
+      await redis.pexpire(lock, fillMs);
+    }
+    if (signal.aborted) return;
+    await redis.set(mark, workerRun, 'PX', Math.max(0, batch.expiresAtMs - nowMs()) + dayMs);
+    await redis.del(lock);
+  }
+}
+
+/** Adds images again that are neither reported nor in a queue. Of all workers one does it at a time. */
+async function reconcile(
+  { redis, ledger, workerRun }: BatchContext,
+  batch: Batch,
+  queues: ImageQueues,
+  signal: AbortSignal,
+): Promise<void> {
+  const lock = `${keyPrefix}:reconciling:${batch.id}`;
+  if ((await redis.set(lock, workerRun, 'PX', 4 * lookMs, 'NX')) === null) return;
+  const missing = await missingOf(ledger, batch);
+  if (missing.length <= (await queues.count())) return;
+  const absent = await queues.absent(missing);
+  if (!signal.aborted && absent.length > 0) await queues.add(absent);
+}
+
+async function missingOf(ledger: BatchContext['ledger'], batch: Batch): Promise<readonly number[]> {
+  const reported = await ledger.reported(batch);
+  return Array.from(batch.images.keys()).filter((index) => !reported.has(index));
+}
