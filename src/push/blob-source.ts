@@ -1,22 +1,21 @@
 import type { RequestBody } from '../http/contract.ts';
 import { bodyOf, tellSending } from '../http/request-body.ts';
-import { openChecked } from '../store/checked-blob.ts';
+import { type CheckedBlob, openChecked } from '../store/checked-blob.ts';
 import type { StoredBlob } from '../store/registry-store.ts';
 import { damagedBlob, type PushContext } from './context.ts';
 
 /** A blob of the store that is being sent. */
-export type BlobSource = AsyncDisposable & {
-  /**
-   * The bytes from one position to another. Those with the last byte of the blob end only once the whole blob has been found to match
-   * its digest; otherwise they fail with STORE_CORRUPT, so that no upload of a damaged blob is complete.
-   */
-  body(from: number, to: number): RequestBody;
-  /** Resolves when the blob has been found to match its digest. @throws STORE_CORRUPT */
-  sound(): Promise<void>;
-};
+export type BlobSource = Pick<CheckedBlob, 'sound' | 'rehash'> &
+  AsyncDisposable & {
+    /**
+     * The bytes from one position to another. Those with the last byte of the blob end only once the whole blob has been found to
+     * match its digest, or to be unchanged; otherwise they fail with STORE_CORRUPT, so that no upload of a damaged blob is complete.
+     */
+    body(from: number, to: number): RequestBody;
+  };
 
 /**
- * Opens a blob. While its bytes are sent, a thread hashes the file.
+ * Opens a blob. While its bytes are sent, a thread hashes the file, unless it is as the store took it.
  *
  * @param onBytes - called with the size of each chunk that is sent.
  * @throws STORE_CORRUPT
@@ -32,6 +31,7 @@ export async function openBlob(
     {
       hashFile: (path, _algorithm, bytes) => context.hashFile(path, bytes),
       damaged: (problem) => damagedBlob(context, digest, problem),
+      isIntact: async () => (await context.store.digestState(digest, size)) === 'intact',
     },
     signal,
   );
@@ -51,6 +51,7 @@ export async function openBlob(
       };
     },
     sound: () => blob.sound(),
+    rehash: () => blob.rehash(),
     [Symbol.asyncDispose]: () => blob[Symbol.asyncDispose](),
   };
 }

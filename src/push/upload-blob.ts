@@ -1,4 +1,4 @@
-import { ImageError } from '../errors.ts';
+import { hasCode, ImageError } from '../errors.ts';
 import type { HttpDocument } from '../http/contract.ts';
 import { headerOf, wholeNumber } from '../http/headers.ts';
 import { showUrl } from '../image/show.ts';
@@ -84,7 +84,7 @@ type Sending = {
 
 /** One try, which begins the upload again where its session is dead. */
 async function tryUpload(sending: Sending, signal: AbortSignal): Promise<void> {
-  const { context, step, blob, state } = sending;
+  const { context, step, blob, source, state } = sending;
   for (;;) {
     if (state.isUnsure) await resume(sending, signal);
     state.session ??= await beginUpload(context, step, signal);
@@ -92,9 +92,14 @@ async function tryUpload(sending: Sending, signal: AbortSignal): Promise<void> {
     const refused = state.isChunked ? await sendChunks(sending, signal) : undefined;
     const answer = refused ?? (await complete(sending, signal));
     if (isAccepted(answer)) {
-      await checkStored(context, step, { answer, blob }, signal);
-      return;
+      try {
+        return await checkStored(context, step, { answer, blob }, signal);
+      } catch (error) {
+        if (hasCode(error, 'DIGEST_MISMATCH')) await source.rehash();
+        throw error;
+      }
     }
+    if (!refused && answer.status === 400) await source.rehash(); // the bytes may have changed on the disk
     const error = refusedError(answer, step.place, 'the upload of a blob');
     debug(() => `${blob.digest}: ${error.message}`);
     if (refused && state.offset === 0 && [400, 404, 405, 411, 415, 416, 501].includes(answer.status)) {

@@ -27,8 +27,10 @@ export type CheckedBlob = AsyncDisposable & {
    * @throws the error for a damaged blob
    */
   read(from: number, to: number, reusesMemory?: boolean): AsyncGenerator<Uint8Array>;
-  /** Resolves when the blob has been found to match its name. @throws the error for a damaged blob */
+  /** Resolves when the blob has been found to match its name, or to be unchanged. @throws the error for a damaged blob */
   sound(): Promise<void>;
+  /** Hashes the blob, also an unchanged one, since its reader has found other bytes in it. @throws the error for a damaged blob */
+  rehash(): Promise<void>;
 };
 
 type Checking = {
@@ -81,6 +83,7 @@ export async function openChecked(
         yield await Promise.resolve(bytes.subarray(from, to));
       },
       sound: () => Promise.resolve(),
+      rehash: () => Promise.resolve(),
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
   }
@@ -94,11 +97,14 @@ export async function openChecked(
     const now = await orDamaged(Promise.try(() => lstatSync(path, { bigint: true })));
     if (stampText(now) !== stampText(stat)) throw damaged('wrong hash');
   };
+  const hash = async (): Promise<void> => {
+    const { hex } = await orDamaged(abortable(hashFile(path, algorithm, size), signal));
+    if (hex !== wanted) throw damaged('wrong hash');
+  };
+  let hashing: Promise<void> | undefined;
+  const rehash = (): Promise<void> => (hashing ??= hash());
   const check = async (): Promise<void> => {
-    if (!(await isIntact?.())) {
-      const { hex } = await orDamaged(abortable(hashFile(path, algorithm, size), signal));
-      if (hex !== wanted) throw damaged('wrong hash');
-    }
+    if (!(await isIntact?.())) await rehash();
     await requireSame();
   };
   let fault: { readonly error: unknown } | undefined;
@@ -119,6 +125,7 @@ export async function openChecked(
       }
     },
     sound: () => sound,
+    rehash,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

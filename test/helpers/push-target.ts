@@ -106,15 +106,16 @@ export async function startPushTarget(t: Teardown, options: TargetOptions = {}):
     const before = uploads.get(url.pathname);
     if (!before) return refuse(response, 404, 'BLOB_UPLOAD_UNKNOWN');
     if (method === 'GET') return answer(response, 204, { location: location(url.pathname), ...range(before) });
-    let bytes = before;
-    const keep = (): void => void uploads.set(url.pathname, bytes);
     const start = /^(\d+)-/.exec(request.headers['content-range'] ?? '')?.[1];
     if (start !== undefined && Number(start) !== before.length) return refuse(response, 416, 'BLOB_UPLOAD_INVALID');
     const chunks: AsyncIterable<Buffer> = request; // without an encoding
+    const received = [before];
+    let bytes: Buffer;
     try {
-      for await (const chunk of chunks) bytes = Buffer.concat([bytes, chunk]);
+      for await (const chunk of chunks) received.push(chunk);
     } finally {
-      keep(); // what came before a broken connection is there
+      bytes = Buffer.concat(received);
+      uploads.set(url.pathname, bytes); // what came before a broken connection is there
     }
     if (method === 'PATCH') return answer(response, 202, { location: location(url.pathname), ...range(bytes) });
     const digest = url.searchParams.get('digest') ?? '';
