@@ -80,7 +80,9 @@ export function openAgents(options: HttpOptions, routes: Routes): Agents {
       const { origin, host } = parsed;
       const proxy = routes.forwarderOf(parsed);
       if (!proxy) {
-        origins.dispatch({ origin, method, path: requestTarget(url), headers, body }, handler);
+        // by default undici ends the connection of a HEAD, for servers that send a body all the same
+        const keeps = method === 'HEAD' && { reset: false };
+        origins.dispatch({ origin, method, path: requestTarget(url), headers, body, ...keeps }, handler);
         return;
       }
       routes.check(parsed);

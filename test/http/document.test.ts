@@ -89,6 +89,23 @@ test('connections are used again, also after answers that were not read', async 
   t.true(ports.size <= 2); // a connection takes a turn of the event loop to become free
 });
 
+test('a connection is used again after a HEAD; a server that sends a body all the same does no harm', async (t) => {
+  const ports = new Set<number | undefined>();
+  const server = await startRawServer(t, (socket, head) => {
+    ports.add(socket.remotePort);
+    const body = head.startsWith('HEAD /with-body ') ? 'HTTP/1.1 418 I am\r\n' : '';
+    socket.write(`HTTP/1.1 200 OK\r\ncontent-length: 19\r\n\r\n${body}`);
+  });
+  const http = openTestHttp(t);
+  const head = async (path: string): Promise<void> => {
+    const asked = { method: 'HEAD', url: `${server.url}${path}`, limit, statuses: [200], retries: 0 } as const;
+    t.is((await http.getDocument(asked, signal)).status, 200);
+  };
+  for (let n = 0; n < 5; n += 1) await head('/a');
+  t.true(ports.size <= 2);
+  for (let n = 0; n < 5; n += 1) await head('/with-body');
+});
+
 test('an unread answer that does not end is aborted', async (t) => {
   let closed: Promise<unknown> | undefined;
   const server = await startRawServer(t, (socket) => {
