@@ -1,82 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { lstatSync } from 'node:fs';
-import { chmod, stat, utimes, writeFile } from 'node:fs/promises';
-import type { ServerResponse } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout } from 'node:timers/promises';
 
 import test, { type ExecutionContext } from 'ava';
 
-import { createTraffic } from '../../src/http/exchange.ts';
-import type { Digest } from '../../src/image/digest.ts';
-import { createObserver, type PushContext } from '../../src/push/context.ts';
 import { uploadBlob } from '../../src/push/upload-blob.ts';
-import { stampOf } from '../../src/system/files.ts';
-import { type Ask, type PushTarget, startPushTarget, type TargetOptions } from '../helpers/push-target.ts';
+import { type Ask, type PushTarget, startPushTarget } from '../helpers/push-target.ts';
 import { openTestClient } from '../helpers/registry-client.ts';
-import { openRegistryFetching } from '../helpers/registry-fetching.ts';
-import { sharedPool } from '../helpers/shared-pool.ts';
-
-const signal = AbortSignal.timeout(600_000);
-const size = 1_000_000;
-const content = Buffer.from(Array.from({ length: size }, (_, at) => (at * 7919) % 251));
-const chunkBytes = 256 * 1024;
-
-const pacing = {
-  onConnection: () => () => undefined,
-  onWaiting: () => undefined,
-  onAnswer: () => undefined,
-  onRefused: () => false,
-  onCut: () => undefined,
-  onBytes: () => undefined,
-  pause: (wait: () => Promise<void>) => wait(),
-};
-
-/** A store with a blob, of a million bytes by default, and what uploads it to a registry. */
-async function openUpload(t: ExecutionContext, options: TargetOptions = {}, retries = 4, bytes = content) {
-  const { registry, reference, fetch, store } = await openRegistryFetching(t, { keep: 'oci' });
-  const [blob] = registry.putImage('app', '1', { layers: [bytes] }).manifest.layers;
-  await fetch(reference('app:1'));
-  const digest = blob?.digest as Digest;
-  const target = await startPushTarget(t, options);
-  let hashed = 0;
-  const http = { retries, ...(target.ca !== '' && { ca: [target.ca] }) };
-  const context: PushContext = {
-    store,
-    client: openTestClient(t, { http }),
-    slots: { run: (_, __, work) => work(pacing), runFirst: (_, __, work) => work(pacing) },
-    hashFile(path) {
-      hashed += 1;
-      return sharedPool.run('reHash', { path, algorithm: 'sha256' });
-    },
-    concurrency: { jobs: 1, jobsPerHost: 1 },
-    retryAfterMs: 300_000,
-    onEvent: () => undefined,
-    tally: { requests: 0, retries: 0 },
-    traffic: createTraffic(),
-    nowMs: Date.now,
-  };
-  const step = { place: { host: target.host, repository: 'app' }, observer: createObserver(context, '0', pacing) };
-  let sent = 0;
-  return {
-    ...{ target, store, digest, context },
-    sent: () => sent,
-    hashed: () => hashed,
-    stored: () => target.blobs.get(`app@${digest}`)?.equals(bytes) ?? false,
-    upload: (asked: { readonly chunkBytes?: number } = {}) =>
-      uploadBlob(
-        context,
-        step,
-        { blob: { digest, size: bytes.length }, session: undefined, onBytes: (bytes) => (sent += bytes), ...asked },
-        signal,
-      ),
-  };
-}
-
-const answered = (response: ServerResponse, status: number, headers: Record<string, string> = {}, body = ''): true => {
-  response.writeHead(status, headers).end(body);
-  return true;
-};
+import { answered, chunkBytes, openUpload, signal, size } from '../helpers/upload.ts';
 
 /** Begins to read a body only once no more of it arrives. */
 const takeSlowly = async ({ request }: Ask): Promise<false> => {
@@ -351,29 +282,6 @@ test('a busy registry is asked again, after the time that it wants', async (t) =
   t.true(upload.stored());
 });
 
-/** Changes one byte of a blob, and the time of its file back to what it was. @returns the path */
-async function damage({ store, digest }: Awaited<ReturnType<typeof openUpload>>): Promise<string> {
-  const path = store.digestPath(digest);
-  const { atime, mtime } = await stat(path);
-  await chmod(path, 0o600);
-  const bad = Buffer.from(content);
-  bad[10] = (bad[10] ?? 0) ^ 1;
-  await writeFile(path, bad);
-  await utimes(path, atime, mtime);
-  return path;
-}
-
-test('an upload of a damaged blob is not completed, in chunks or in one piece', async (t) => {
-  for (const asked of [{}, { chunkBytes }]) {
-    const upload = await openUpload(t);
-    const path = await damage(upload);
-    t.like(await t.throwsAsync(upload.upload(asked)), { code: 'STORE_CORRUPT', details: { path } });
-    t.is(upload.target.blobs.size, 0);
-    const received = [...upload.target.uploads.values()].map(({ length }) => length);
-    t.true(received.every((bytes) => bytes < size));
-  }
-});
-
 test('a registry that has more of an upload than was sent, or goes back, is not believed', async (t) => {
   for (const range of ['0-999999999', '0-0']) {
     const upload = await openUpload(
@@ -385,27 +293,5 @@ test('a registry that has more of an upload than was sent, or goes back, is not 
       0,
     );
     t.like(await t.throwsAsync(upload.upload({ chunkBytes })), { code: 'RESPONSE_INVALID' });
-  }
-});
-
-test('a blob that is as the store took it is hashed only once the registry has found something else in it', async (t) => {
-  const other = `sha256:${'0'.repeat(64)}`;
-  const namesOther: TargetOptions = {
-    intercept: async ({ method, request, response }) =>
-      method === 'PUT' && (await buffer(request), answered(response, 201, { 'docker-content-digest': other })),
-  };
-  const good = await openUpload(t);
-  await good.upload();
-  t.deepEqual([good.stored(), good.hashed()], [true, 0]);
-  for (const [options, asked] of [
-    [{}, {}],
-    [{}, { chunkBytes }],
-    [namesOther, {}],
-  ] as const) {
-    const upload = await openUpload(t, options);
-    const path = await damage(upload);
-    await upload.store.confirmDigest(upload.digest, stampOf(lstatSync(path, { bigint: true }))); // as bytes that decay on a disk
-    t.like(await t.throwsAsync(upload.upload(asked)), { code: 'STORE_CORRUPT', details: { path } });
-    t.deepEqual([upload.target.blobs.size, upload.hashed()], [0, 1]);
   }
 });
