@@ -16,6 +16,12 @@ export type DockerRegistry = {
   readonly host: string;
   /** Copies an image from this layout by skopeo: `app:1`. */
   push(layout: string, name: string, ...options: readonly string[]): Promise<void>;
+  /**
+   * Puts an image where the registry keeps its own: for many images this takes a tenth of the time of an upload.
+   *
+   * @returns the digest of the manifest
+   */
+  put(repository: string, tag: string, manifest: Uint8Array, blobs: readonly Uint8Array[]): Promise<string>;
   /** Removes a tag, and not what it stands for. */
   removeTag(repository: string, tag: string): Promise<void>;
   /** Digests of the blobs that it has sent since it was last asked, each as often as it was. */
@@ -80,6 +86,18 @@ export async function openDockerRegistry({ auth = false } = {}): Promise<DockerR
   const ended = new Promise((resolve) => child.once('exit', resolve));
   const host = await listening(createInterface(child.stderr));
   child.stderr.resume(); // nobody reads on, and a full pipe would stop it
+  const data = join(directory, 'data/docker/registry/v2');
+  const kept = new Set<string>();
+  const keep = async (bytes: Uint8Array): Promise<string> => {
+    const { digest } = describe(bytes, '');
+    if (kept.has(digest)) return digest;
+    kept.add(digest);
+    const hex = digest.slice('sha256:'.length);
+    const path = join(data, 'blobs/sha256', hex.slice(0, 2), hex);
+    await mkdir(path, { recursive: true });
+    await writeFile(join(path, 'data'), bytes);
+    return digest;
+  };
   const credentials = auth ? ['--dest-creds', 'user:secret'] : [];
   return {
     host,
@@ -88,9 +106,23 @@ export async function openDockerRegistry({ auth = false } = {}): Promise<DockerR
       const env = { ...process.env, HOME: directory, XDG_RUNTIME_DIR: directory };
       await run('skopeo', [...copy, `oci:${layout}`, `docker://${host}/${name}`], { env });
     },
+    async put(repository, tag, manifest, blobs) {
+      const own = join(data, 'repositories', repository);
+      const link = async (digest: string, ...path: readonly string[]): Promise<void> => {
+        await mkdir(join(own, ...path), { recursive: true });
+        await writeFile(join(own, ...path, 'link'), digest);
+      };
+      for (const bytes of blobs) {
+        const digest = await keep(bytes);
+        await link(digest, '_layers', digest.replace(':', '/'));
+      }
+      const digest = await keep(manifest);
+      await link(digest, '_manifests/revisions', digest.replace(':', '/'));
+      await link(digest, '_manifests/tags', tag, 'current');
+      return digest;
+    },
     async removeTag(repository, tag) {
-      const tags = join(directory, 'data/docker/registry/v2/repositories', repository, '_manifests/tags');
-      await rm(join(tags, tag), { recursive: true });
+      await rm(join(data, 'repositories', repository, '_manifests/tags', tag), { recursive: true });
     },
     takeSent() {
       const taken = sent;
