@@ -1,4 +1,5 @@
 import type { Command } from './command.ts';
+import { fleetCommands } from './commands/fleet/commands.ts';
 import { imageCommands } from './commands/image/commands.ts';
 
 /** All commands, in the order of help. */
@@ -121,6 +122,7 @@ export const commands: readonly Command[] = [
     load: async () => (await import('./commands/trust/update-root.ts')).runUpdateRoot,
   },
   ...imageCommands,
+  ...fleetCommands,
   {
     name: 'bench',
     operands: '[IMAGE...]',

@@ -236,7 +236,13 @@ export async function openImageQueues(settings: QueueSettings): Promise<ImageQue
       await Promise.all(Array.from(workers.values(), (worker) => worker.close()));
     },
     async remove() {
-      for (const name of new Set(names.values())) await queueOf(name).obliterate({ force: true });
+      for (const name of new Set(names.values())) {
+        try {
+          await queueOf(name).obliterate({ force: true });
+        } catch (error) {
+          reportError(error as Error); // another worker removes it at this moment: BullMQ finds it half gone
+        }
+      }
       await redis.del(runs, lost);
     },
     [Symbol.asyncDispose]: close,

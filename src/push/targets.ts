@@ -79,3 +79,9 @@ export function requireDistinct(images: Iterable<{ readonly reference: string; r
   const message = `several images would get the same name at the target: ${shown.join('; ')}${more}`;
   throw new ImageError('USAGE', message, { option: 'to' });
 }
+
+/** The same for references of images that are not at hand yet. @throws USAGE */
+export function requireDistinctTargets(references: readonly string[], to: string, scoped: boolean): void {
+  const destination = parseDestination(to, 'to');
+  requireDistinct(references.map((reference) => ({ reference, target: targetOf(reference, destination, scoped) })));
+}

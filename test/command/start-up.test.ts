@@ -8,7 +8,21 @@ import { openShell } from '../helpers/shell.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
 
 /** Each has a hundred modules or is large: together they would double what a command takes to start. */
-const heavy = ['htmlparser2', 'openpgp', 'piscina', 'prom-client', 'tar-stream', 'undici', 'js-yaml', 'yargs', 'zod'];
+const heavy = [
+  ...[
+    'bullmq',
+    'htmlparser2',
+    'ioredis',
+    'openpgp',
+    'piscina',
+    'prom-client',
+    'tar-stream',
+    'undici',
+    'js-yaml',
+    'yargs',
+    'zod',
+  ],
+];
 
 /** Where which of the heavy packages were loaded is written to the standard error at the end. */
 async function shellThatNamesLoaded(t: ExecutionContext) {

@@ -17,7 +17,8 @@ export type RunInputs = {
   /** The values of -f. */
   readonly lists: readonly string[];
   readonly apps: readonly AppInput[];
-  readonly storeDir: string;
+  /** Absent for commands that use none. */
+  readonly storeDir?: string;
   /** The value of `--attest-key`. */
   readonly key?: string | undefined;
 };
@@ -40,14 +41,15 @@ export async function requireApart(
   }
   if (key !== undefined) taken.set((await placeOf(key)) ?? key, 'the key of this run');
   const images = new Set(apps.flatMap(pathsOf));
-  const store = await realpath(storeDir).catch(() => resolve(storeDir));
+  const store = storeDir && (await realpath(storeDir).catch(() => resolve(storeDir)));
   for (const { option, path } of outputs) {
     const place = await placeOf(path);
     if (place === undefined) continue;
     const isRead = images.has(place) || images.has(resolve(path));
     const what = taken.get(place) ?? (isRead ? 'an image or a signature of this run' : undefined);
     if (what !== undefined) throw usageError(`"${show(path)}" is ${what}`, option);
-    if (`${place}${sep}`.startsWith(`${store}${sep}`)) throw usageError(`"${show(path)}" is in the store`, option);
+    if (store && `${place}${sep}`.startsWith(`${store}${sep}`))
+      throw usageError(`"${show(path)}" is in the store`, option);
     taken.set(place, `the file of ${option} too`);
   }
 }

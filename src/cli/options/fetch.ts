@@ -174,7 +174,7 @@ export const lockRows = [
     group: 'What to fetch',
     kind: 'flag',
     help: 'Take only what the lock file has, and leave it as it is',
-    commands: ['fetch', 'plan'],
+    commands: ['fetch', 'plan', 'fleet submit'],
   },
   {
     name: 'relock',

@@ -1,7 +1,8 @@
+import { fleetCommandsWith, fleetOptions } from '../commands/fleet/options.ts';
 import { imageOptions } from '../commands/image/options.ts';
 import { benchOptions } from './bench.ts';
 import { askingRows, evidenceRows, fetchRows, lockRows, networkRows } from './fetch.ts';
-import type { OptionSpec } from './option.ts';
+import type { CommandName, OptionSpec } from './option.ts';
 import { listRows, pushRows, serveRows, sharedWithImport, sharedWithList, sharedWithPush } from './push.ts';
 
 const insecureWords = 'none, image, tls, http, pubkey, weak-keys, ondisk, all';
@@ -64,7 +65,7 @@ const mixed = [
     kind: 'value',
     placeholder: 'FILE',
     help: 'Accept images of registries as FILE says, a policy.json of containers-policy.json(5), and not by trusted keys',
-    commands: ['fetch', 'plan', 'serve', 'image import', 'image verify'],
+    commands: ['fetch', 'plan', 'serve', 'image import', 'image verify', 'fleet work'],
   },
   {
     name: 'limit',
@@ -81,6 +82,7 @@ const mixed = [
       'image import',
       'image extract',
       'image render',
+      'fleet work',
       'bench',
     ],
   },
@@ -90,21 +92,21 @@ const mixed = [
     kind: 'value',
     placeholder: 'N',
     help: 'Threads that unpack and verify, default one a processor',
-    commands: ['fetch', 'plan', 'push', 'image import', 'image verify'],
+    commands: ['fetch', 'plan', 'push', 'image import', 'image verify', 'fleet work'],
   },
   {
     name: 'full',
     group: 'Output',
     kind: 'flag',
     help: 'Print IDs whole',
-    commands: ['fetch', 'plan', 'image list', 'image import'],
+    commands: ['fetch', 'plan', 'image list', 'image import', 'fleet result'],
   },
   {
     name: 'keep-archives',
     group: 'Store',
     kind: 'flag',
     help: 'Keep archives also as they were transferred, beside their signatures; what the store has without is fetched again',
-    commands: ['fetch', 'plan', 'image import'],
+    commands: ['fetch', 'plan', 'image import', 'fleet work'],
   },
   {
     name: 'output',
@@ -123,6 +125,10 @@ const mixed = [
       'image show',
       'image verify',
       'image prune',
+      'fleet submit',
+      'fleet work',
+      'fleet status',
+      'fleet result',
       'bench',
     ],
   },
@@ -192,7 +198,7 @@ const mixed = [
     kind: 'value',
     placeholder: 'FILE',
     help: 'Authorities of sigstore, instead of trustedkeys/trusted_root.json of the configuration',
-    commands: ['fetch', 'plan', 'serve', 'image import', 'image verify'],
+    commands: ['fetch', 'plan', 'serve', 'image import', 'image verify', 'fleet work'],
   },
   {
     name: 'mirror',
@@ -250,18 +256,20 @@ export type OptionName = (
   | typeof trust
   | typeof mixed
   | typeof imageOptions
+  | typeof fleetOptions
   | typeof benchOptions
 )[number]['name'];
 
 const sharedWithUpdate: readonly string[] = ['retries', 'timeout', 'ca-file', 'connect-to', 'deny-net'];
 
 /** The commands that have an option of fetch as well. */
-function others(name: string): readonly ('push' | 'list' | 'image import' | 'trust update-root')[] {
+function others(name: string): readonly CommandName[] {
   return [
     ...(sharedWithUpdate.includes(name) ? (['trust update-root'] as const) : []),
     ...(sharedWithPush.includes(name) ? (['push'] as const) : []),
     ...(sharedWithList.includes(name) ? (['list'] as const) : []),
     ...(sharedWithImport.includes(name) ? (['image import'] as const) : []),
+    ...fleetCommandsWith('fetch', name),
   ];
 }
 
@@ -271,8 +279,8 @@ export const optionTable: readonly OptionSpec[] = [
   ...fetchRows.map((spec) => ({ ...spec, commands: ['fetch', ...others(spec.name)] as const })),
   ...evidenceRows.map((spec) => ({ ...spec, commands: ['fetch'] as const })),
   ...lockRows,
-  ...pushRows.map((spec) => ({ ...spec, commands: ['push'] as const })),
-  ...serveRows.map((spec) => ({ ...spec, commands: ['serve'] as const })),
+  ...pushRows.map((spec) => ({ ...spec, commands: ['push' as const, ...fleetCommandsWith('push', spec.name)] })),
+  ...serveRows.map((spec) => ({ ...spec, commands: ['serve' as const, ...fleetCommandsWith('serve', spec.name)] })),
   ...listRows.map((spec) => ({ ...spec, commands: ['list'] as const })),
   ...networkRows.map((spec) => ({
     ...spec,
@@ -281,6 +289,7 @@ export const optionTable: readonly OptionSpec[] = [
   ...trust.map((spec) => ({ ...spec, commands: ['trust', 'trust remove'] as const })),
   ...mixed,
   ...imageOptions,
+  ...fleetOptions,
   ...benchOptions.map((spec) => ({ ...spec, commands: ['bench'] as const })),
   ...common.map((spec) => ({ ...spec, commands: 'all' as const })),
 ];

@@ -29,8 +29,8 @@ const adviceForBatch: Readonly<Record<ErrorDetails['BATCH_INVALID']['why'], stri
 };
 const adviceForQueue: Readonly<Record<ErrorDetails['QUEUE_UNAVAILABLE']['reason'], string>> = {
   unreachable: 'Check the address of --queue, and that Redis runs there',
-  password: 'Check the user and password, in LONGSHORE_QUEUE_AUTH or the file of --queue-auth',
-  tls: 'Use rediss:// if Redis wants TLS, and name the certificate that it is signed by with --ca-file',
+  password: 'Check the user and password, in the file of --queue-auth or the URL of LONGSHORE_QUEUE',
+  tls: 'Use rediss:// if Redis wants TLS, and name the authority of its certificate with --queue-ca',
   notRedis: 'Check the address of --queue: something else answers there',
 };
 

@@ -1,11 +1,11 @@
 import { chart } from '../../../bench/compare.ts';
 import { eventsIn } from '../../../bench/read-events.ts';
 import type { BenchResult } from '../../../bench/result.ts';
-import { escapeHtml } from '../../../report/html.ts';
+import { escapeHtml, htmlTable } from '../../../report/html.ts';
 import { reportPage } from '../../../report/page.ts';
 import { createTimeline, type Timeline, type TimelineRecorder } from '../../../report/timeline.ts';
 import { machineFacts } from '../fetch/report.ts';
-import { type BenchTable, benchText } from './table.ts';
+import { benchText } from './table.ts';
 
 /** A page without external parts: the sweep, and the last run of its fastest setting. */
 export function benchPage(result: BenchResult, timeline: Timeline): Iterable<string> {
@@ -25,13 +25,6 @@ ${htmlTable(table)}`;
       { title: `The last run with --jobs ${best.jobs} --workers ${best.workers}, the fastest`, html: '' },
     ],
   });
-}
-
-function htmlTable({ head, rows }: BenchTable): string {
-  const titles = head.map((title) => `<th scope="col">${escapeHtml(title.toLowerCase())}</th>`).join('');
-  const cell = (text: string): string => `<td class="number">${escapeHtml(text)}</td>`;
-  const body = rows.map((row) => `<tr>${row.map(cell).join('')}</tr>`).join('');
-  return `<div class="scroll"><table><thead><tr>${titles}</tr></thead><tbody>${body}</tbody></table></div>`;
 }
 
 /** Reads the events of a run from the file that it wrote. */

@@ -17,7 +17,7 @@ const bounds: Readonly<Record<Bound, string>> = {
 };
 
 /** A table with its head; all columns but the first of `details` are numbers. */
-export type BenchTable = { readonly head: readonly string[]; readonly rows: readonly (readonly string[])[] };
+type BenchTable = { readonly head: readonly string[]; readonly rows: readonly (readonly string[])[] };
 
 /** What a result says, for the terminal and for the page. Outside text is passed through `show`. */
 export type BenchText = {

@@ -9,6 +9,7 @@ import {
   openFetchPool,
   openKeystore,
   type Policy,
+  type Pool,
   show,
   type Store,
 } from '../../../internal.ts';
@@ -57,34 +58,56 @@ export async function openFinder(
   request: FinderRequest,
   onEvent: EventSink,
 ): Promise<Opened> {
-  const { options, policy, config, directories, environment, access } = request;
+  const { apps } = request;
+  if (apps.length > many) boundHeaps(['grow']);
+  const { store, ...finders } = await openFinders(resources, { ...request, writesLittle: apps.length <= few }, onEvent);
+  return { finder: resources.use(finders.create({})), store };
+}
+
+type FindersRequest = Omit<FinderRequest, 'apps'> & {
+  /** If they are known. */
+  readonly apps?: Requests['apps'];
+  readonly writesLittle: boolean;
+};
+
+type Finders = {
+  readonly store: Store;
+  readonly pool: Pool;
+  /** @param choices - in the place of those of the request. The caller closes it. */
+  create(choices: Partial<ActionOptions>): Finder;
+};
+
+/** Opens what finders of one process share; `resources` closes it. @throws ImageError */
+export async function openFinders(
+  resources: AsyncDisposableStack,
+  request: FindersRequest,
+  onEvent: EventSink,
+): Promise<Finders> {
+  const { options, policy, config, directories, environment, access, apps = [], writesLittle } = request;
   const place = { dir: storeDirectory(request) };
-  if (request.apps.length > many) boundHeaps(['grow']);
-  const pool = resources.use(openFetchPool({ ...options, apps: request.apps }));
+  const pool = resources.use(openFetchPool({ ...options, apps }));
   // An empty store will need threads: they start while it is made.
   if (access === 'fill' && !(await isThere(join(place.dir, 'index.sqlite')))) pool.warmUp();
-  const store = resources.use(await openCliStore(place, environment, access, request.apps.length <= few));
+  const store = resources.use(await openCliStore(place, environment, access, writesLittle));
   resources.defer(() => pool.close()); // before the store, so that no thread writes to it any more
   const { system, local, user, trustedRoot } = directories;
   const onWarning = (message: string): void => void onEvent({ type: 'warning', message });
   const keystore = options.insecure.image
     ? undefined
     : resources.use(await openKeystore({ dirs: [system, local, user], trustedRoot, onWarning }));
-  const finder = resources.use(
-    createFinder({
-      ...options,
-      pool,
-      ...networkSettings(request),
-      store,
-      ...(keystore && { keystore }),
-      ...(policy && { policy }),
-      dockerCredentials: config.dockerCredentials,
-      ...request.registries,
-      registryCredentials: registryCredentials(environment, onWarning),
-      onEvent,
-    }),
-  );
-  return { finder, store };
+  const settings: ActionOptions = {
+    ...options,
+    pool,
+    ...networkSettings(request),
+    store,
+    ...(keystore && { keystore }),
+    ...(policy && { policy }),
+    dockerCredentials: config.dockerCredentials,
+    ...request.registries,
+    registryCredentials: registryCredentials(environment, onWarning),
+    onEvent,
+  };
+  return { store, pool, create: (choices) => createFinder({ ...settings, ...choices }) };
 }
 
 /** @returns an absolute path. */

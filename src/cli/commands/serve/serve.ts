@@ -107,7 +107,7 @@ function aborted(signal: AbortSignal): Promise<void> {
 }
 
 /** `HOST:PORT`, with an IPv6 address in brackets. @throws USAGE */
-function parseListen(text: string, option: string): ListenAddress {
+export function parseListen(text: string, option: string): ListenAddress {
   const [, named = '', digits = ''] = /^(.+):(\d{1,5})$/.exec(text) ?? [];
   const [host, port] = [hostOf(named), Number(digits)];
   if (host === undefined || port > 65_535)
@@ -138,7 +138,7 @@ async function openAccept(line: CommandLine, config: Config, { keystore, pool, o
   return async (image, proofs) => (await judgeStored(verifier, image, proofs)).kind !== 'refused';
 }
 
-async function readTls(line: CommandLine): Promise<{ readonly cert: string; readonly key: string } | undefined> {
+export async function readTls(line: CommandLine): Promise<{ readonly cert: string; readonly key: string } | undefined> {
   const [cert, key] = [textOf(line, 'cert'), textOf(line, 'key')];
   if (cert === undefined && key === undefined) return undefined;
   if (cert === undefined || key === undefined)
@@ -147,7 +147,7 @@ async function readTls(line: CommandLine): Promise<{ readonly cert: string; read
   return { cert: certText, key: keyText };
 }
 
-async function keyWarnings(path: string | undefined): Promise<readonly string[]> {
+export async function keyWarnings(path: string | undefined): Promise<readonly string[]> {
   if (path === undefined || ((await stat(path)).mode & othersRead) === 0) return [];
   return [`${show(path, 4096)} can be read by others: chmod o-r keeps the key from them`];
 }

@@ -1,0 +1,175 @@
+import { cancellationKind } from '../../../fleet/accept.ts';
+import { type Batch, batchKind } from '../../../fleet/batch.ts';
+import { openDocument } from '../../../fleet/document.ts';
+import type { Kept, Ledger } from '../../../fleet/ledger.ts';
+import { openPresence, openResult, type Presence, type Result, resultField } from '../../../fleet/result.ts';
+import { type AcceptedKeys, ImageError, isImageError } from '../../../internal.ts';
+import type { Io } from '../../command.ts';
+import type { CommandLine } from '../../options/command-line.ts';
+import type { BatchState } from './outcomes.ts';
+import { openQueue, readAccepted } from './queue.ts';
+import { parseBatchName } from './submit.ts';
+
+/** Whose word is taken for batches and for results. */
+type Believed = { readonly batches: AcceptedKeys | 'anybody'; readonly workers: AcceptedKeys | 'anybody' };
+
+type ReaderRequest = {
+  readonly io: Io;
+  readonly line: CommandLine;
+  readonly onWarning: (message: string) => void;
+};
+
+export type FleetReader = {
+  /** The names of all batches that are in the queue. */
+  names(): Promise<readonly string[]>;
+  /** @throws BATCH_NOT_FOUND, BATCH_INVALID */
+  open(name: string): Promise<Watched>;
+  /** The workers that are there. */
+  workers(): Promise<readonly Presence[]>;
+};
+
+/** A batch, seen by who does not work on it. */
+export type Watched = {
+  readonly batch: Batch;
+  /** As of the results that `fresh` has returned. */
+  state(): Promise<BatchState>;
+  /** Results that were not returned before: of each image the first one, and of each copy of it in another store. */
+  fresh(): Promise<readonly WatchedResult[]>;
+  /** Resolves when something may have changed, at the latest after a few seconds. */
+  news(signal: AbortSignal): Promise<void>;
+};
+
+/** `isCopy`: it is about what one more worker has got, of an image that was brought before. */
+type WatchedResult = Result & { readonly isCopy: boolean };
+
+/** Opens the queue for a command that only looks; `resources` closes it. @throws USAGE, QUEUE_UNAVAILABLE */
+export async function openReader(
+  resources: AsyncDisposableStack,
+  { io, line, onWarning }: ReaderRequest,
+): Promise<FleetReader> {
+  const [batches, workers] = [await readAccepted(line, 'accept'), await readAccepted(line, 'accept-worker')];
+  const { ledger } = await openQueue(resources, { io, line, isPatient: true, onWarning });
+  const missing = [...(batches ? [] : ['--accept']), ...(workers ? [] : ['--accept-worker'])];
+  if (missing.length > 0)
+    onWarning(
+      `without ${missing.join(' and ')} the word of everybody who can write to the queue is taken for what follows`,
+    );
+  const believed = { batches: batches ?? 'anybody', workers: workers ?? 'anybody' } as const;
+  const context = { ledger, believed, onWarning };
+  return {
+    names: () => ledger.names(),
+    async open(text) {
+      const name = parseBatchName(text, 'NAME');
+      const envelope = await ledger.envelope(name);
+      if (envelope !== undefined) return watch(context, name, envelope);
+      throw new ImageError('BATCH_NOT_FOUND', `the queue has no batch ${name}`, { batch: name });
+    },
+    workers: () => readWorkers(context),
+  };
+}
+
+type ReaderContext = {
+  readonly ledger: Ledger;
+  readonly believed: Believed;
+  readonly onWarning: (message: string) => void;
+};
+
+/** @returns undefined if a document is refused @param onRefused - is told why */
+async function believe<T>(open: () => Promise<T>, onRefused: (why: string) => void): Promise<T | undefined> {
+  try {
+    return await open();
+  } catch (error) {
+    if (!isImageError(error)) throw error;
+    onRefused(error.message);
+    return undefined;
+  }
+}
+
+async function readWorkers({ ledger, believed, onWarning }: ReaderContext): Promise<readonly Presence[]> {
+  const found: Presence[] = [];
+  for (const envelope of await ledger.workers()) {
+    const opened = await believe(
+      () => openPresence(envelope, believed.workers, Date.now()),
+      (why) => onWarning(`a worker is not believed: ${why}`),
+    );
+    if (opened) found.push(opened.value);
+  }
+  return found;
+}
+
+/** So many results that were not believed are looked at again at a time: a worker may have put its own in their place. */
+const lookedAtAgain = 200;
+
+async function watch(context: ReaderContext, name: string, envelope: string): Promise<Watched> {
+  const { ledger, believed, onWarning } = context;
+  const { value: batch, keyId } = await openDocument(batchKind, envelope, believed.batches);
+  const refuse = (message: string) => new ImageError('BATCH_INVALID', message, { why: 'content', batch: name });
+  if (batch.name !== name) throw refuse(`the batch ${batch.name} is in the queue under another name, ${name}`);
+  const { id } = batch;
+  /** The fields of results that count, and of those that do not. */
+  const [known, doubted] = [new Set<string>(), new Set<string>()];
+  /** The workers that brought images, and the images that failed, which nobody copies. */
+  const [broughtBy, failed] = [new Map<number, string>(), new Set<number>()];
+  let next = 0;
+
+  const take = async ({ field, envelope }: Kept): Promise<readonly WatchedResult[]> => {
+    if (known.has(field)) return [];
+    const opened = await believe(
+      () => openResult(envelope, believed.workers, { id, field }),
+      (why) => onWarning(`the result ${field} of the batch ${name} is not believed: ${why}`),
+    );
+    if (!opened || opened.value.index >= batch.images.length) {
+      doubted.add(field);
+      return [];
+    }
+    const { value } = opened;
+    known.add(field);
+    doubted.delete(field);
+    const isCopy = field !== resultField(value, false);
+    if (!isCopy && value.outcome.error) failed.add(value.index);
+    else if (!isCopy) broughtBy.set(value.index, value.worker);
+    return [{ ...value, isCopy }];
+  };
+
+  const isEverywhere = async (): Promise<boolean> => {
+    if (batch.use !== 'everywhere') return true;
+    const workers = (await readWorkers(context)).filter((one) => one.batch === undefined || one.batch === name);
+    return workers.every(({ worker }) =>
+      [...broughtBy].every(([index, by]) => by === worker || known.has(resultField({ index, worker }, true))),
+    );
+  };
+
+  const isCancelled = async (): Promise<boolean> => {
+    const cancellation = await ledger.cancellation(id);
+    if (cancellation === undefined) return false;
+    const opened = await believe(
+      () => openDocument(cancellationKind, cancellation, believed.batches),
+      (why) => onWarning(`a cancellation of the batch ${name} is not believed: ${why}`),
+    );
+    return opened?.keyId === keyId && opened.value.id === id && opened.value.name === name;
+  };
+
+  return {
+    batch,
+    async state() {
+      if (broughtBy.size + failed.size >= batch.images.length && (await isEverywhere())) return 'complete';
+      if (await isCancelled()) return 'cancelled';
+      return batch.expiresAtMs <= Date.now() ? 'expired' : 'running';
+    },
+    async fresh() {
+      const found: WatchedResult[] = [];
+      for (const field of [...doubted].slice(0, lookedAtAgain)) {
+        const envelope = await ledger.result(id, field);
+        if (envelope !== undefined) found.push(...(await take({ field, envelope })));
+      }
+      for (let isMore = true; isMore;) {
+        const page = await ledger.results(id, next);
+        for (const one of page.kept) found.push(...(await take(one)));
+        isMore = page.next > next;
+        next = page.next;
+      }
+      return found;
+    },
+    news: (signal) => ledger.news(signal).catch(() => undefined), // the caller looks at its signal
+  };
+}

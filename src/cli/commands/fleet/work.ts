@@ -1,0 +1,140 @@
+import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { Batch } from '../../../fleet/batch.ts';
+import type { ImageReport } from '../../../fleet/bring.ts';
+import { isFleetName } from '../../../fleet/document.ts';
+import type { Ledger } from '../../../fleet/ledger.ts';
+import { type Presence, signPresence } from '../../../fleet/result.ts';
+import { openUsedBatches } from '../../../fleet/used-batches.ts';
+import { work } from '../../../fleet/work.ts';
+import { createWorkLedger } from '../../../fleet/work-ledger.ts';
+import { type EventSink, isImageError, parseDestination, show, type SigningKey } from '../../../internal.ts';
+import type { Io, Run } from '../../command.ts';
+import type { CommandLine } from '../../options/command-line.ts';
+import { usageError } from '../../options/option.ts';
+import { textOf, valueOf, valuesOf } from '../../options/read.ts';
+import { exitCodes } from '../../output/exit-code.ts';
+import { createPlainProgress } from '../../output/progress.ts';
+import { toSafeJson } from '../../output/table.ts';
+import { outcomesOf } from './outcomes.ts';
+import { openQueue, readAccepted, readKey } from './queue.ts';
+import { parseBatchName } from './submit.ts';
+import { openWorkplace } from './workplace.ts';
+
+/** What runs is stopped, and goes back to the queue, within this time after a signal. */
+const endMs = 15_000;
+/** A queue that is not there yet is waited for: the machines of a fleet start in any order. */
+const waitMs = 60_000;
+/** `fleet work`: brings images of batches until a signal, or until the batch of `--batch` is complete. */
+export const runFleetWork: Run = async (io, line) => {
+  io.endsBySignal(endMs);
+  const { stdout, stderr, signal } = io;
+  const batches = await readAccepted(line, 'accept');
+  if (!batches) throw usageError('say whose batches are worked on: the public key of a submitter', '--accept');
+  const workers = await readAccepted(line, 'accept-worker');
+  const only = valueOf(line, 'batch', parseBatchName);
+  const worker = valueOf(line, 'name', parseWorkerName) ?? ownName();
+  const allowedTargets = valuesOf(line, 'allow-to', parseAllowed);
+  const progress = createPlainProgress(stderr, { states: true });
+  const onEvent: EventSink = (event) => progress.onEvent(event);
+  const onWarning = (message: string): void => void onEvent({ type: 'warning', message });
+  const key = (await readKey(line, 'worker-key')) ?? createKey();
+  key.warnings.forEach(onWarning);
+
+  await using resources = new AsyncDisposableStack();
+  const { connection, ledger } = await openQueue(resources, { io, line, isPatient: true, waitMs, onWarning });
+  const place = await openWorkplace(resources, io, line, onEvent, {});
+  const used = await openUsedBatches(join(place.dir, 'fleet'), Date.now());
+  const print = lineWriter(stdout, line);
+  const onReport = (batch: Batch, report: ImageReport): void => {
+    for (const outcome of outcomesOf(batch, { ...report, worker })) {
+      progress.onOutcome(outcome, batch.images[report.index]);
+      print({ type: 'result', batch: batch.name, outcome });
+    }
+  };
+  const run = randomBytes(8).toString('hex');
+  const presence = { worker, ...(only !== undefined && { batch: only }) };
+  resources.use(await beThere(ledger, presence, key));
+  stderr.write(
+    `${worker} works on ${only === undefined ? 'batches' : `the batch ${only}`} of ${connection.address.shown}\n`,
+  );
+  print({ type: 'ready', worker, keyId: key.keyId, store: place.dir });
+  const workLedger = createWorkLedger({
+    ...{ ledger, worker, key, batches, used, onWarning, onReport, nowMs: Date.now },
+    workers: workers ?? 'anybody',
+  });
+  await work(
+    {
+      ...{ ledger: workLedger, redis: connection.redis, workerRun: run, only, allowedTargets, onWarning },
+      concurrency: place.concurrency,
+      nowMs: Date.now,
+      openTools: (batch, onEvent) =>
+        Promise.resolve(
+          place.openTools(batch, (event) => {
+            onEvent(event);
+            progress.onEvent(event);
+          }),
+        ),
+    },
+    signal,
+  );
+  return exitCodes.success;
+};
+
+/** The name of a worker. @throws USAGE */
+function parseWorkerName(text: string, option: string): string {
+  if (isFleetName(text)) return text;
+  throw usageError(
+    `want 1 to 100 letters, digits, ".", "_" or "-" that begin with a letter or a digit, got "${show(text)}"`,
+    option,
+  );
+}
+
+/** Several workers of one machine have different names. */
+function ownName(): string {
+  const machine = hostname().replaceAll(/[^A-Za-z0-9._-]/g, '-');
+  return `${/^[A-Za-z0-9]/.test(machine) ? '' : 'worker'}${machine.slice(0, 80)}-${process.pid}`;
+}
+
+/** @returns the text, which is `docker://HOST[/PREFIX]` @throws USAGE */
+function parseAllowed(text: string, option: string): string {
+  parseDestination(text, option);
+  return text;
+}
+
+/** A key of this run, which nobody can name beforehand. */
+function createKey(): SigningKey {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const spki = publicKey.export({ type: 'spki', format: 'der' });
+  return { keyId: createHash('sha256').update(spki).digest('hex'), key: privateKey, hash: null, warnings: [] };
+}
+
+/** Writes lines for programs, where they are asked for. */
+function lineWriter(stdout: Io['stdout'], line: CommandLine): (value: object) => void {
+  if (textOf(line, 'output') !== 'json') return () => undefined;
+  return (value) => void stdout.write(`${toSafeJson({ schema: 'longshore.fleet-work/1', ...value })}\n`);
+}
+
+const announceMs = 5_000;
+/** A queue that is away is not told that this worker ends. */
+const leaveMs = 1_000;
+
+/** Says that this worker is there until it is closed. While the queue is away, nobody is told. */
+async function beThere(ledger: Ledger, presence: Omit<Presence, 'atMs'>, key: SigningKey): Promise<AsyncDisposable> {
+  const announce = async (): Promise<void> =>
+    ledger.announce(presence.worker, await signPresence({ ...presence, atMs: Date.now() }, key));
+  const ignore = (error: unknown): void => {
+    if (!isImageError(error)) throw error; // the queue says itself that it is away
+  };
+  await announce();
+  const timer = setInterval(() => void announce().catch(ignore), announceMs);
+  return {
+    async [Symbol.asyncDispose]() {
+      clearInterval(timer);
+      await Promise.race([ledger.leave(presence.worker).catch(ignore), sleep(leaveMs, undefined, { ref: false })]);
+    },
+  };
+}

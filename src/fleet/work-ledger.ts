@@ -1,0 +1,137 @@
+import { createHash } from 'node:crypto';
+
+import { isImageError } from '../errors.ts';
+import { show } from '../image/show.ts';
+import type { AcceptedKeys, SigningKey } from '../internal.ts';
+import { acceptBatch, type AcceptedBatch, isCancellationOf } from './accept.ts';
+import type { Batch } from './batch.ts';
+import type { ImageReport } from './bring.ts';
+import type { Kept, Ledger } from './ledger.ts';
+import { openResult, resultField, signResult } from './result.ts';
+import type { UsedBatches } from './used-batches.ts';
+import type { WorkLedger } from './work-on-batch.ts';
+
+export type WorkLedgerOptions = {
+  readonly ledger: Ledger;
+  /** The name of this worker. */
+  readonly worker: string;
+  /** It signs what this worker reports. */
+  readonly key: SigningKey;
+  /** Whose batches are worked on. */
+  readonly batches: AcceptedKeys;
+  /** Whose reports count beside those of this worker. `anybody`: who can write to the queue can have images left out in any case. */
+  readonly workers: AcceptedKeys | 'anybody';
+  /** Which batches have ended here. */
+  readonly used: UsedBatches;
+  readonly nowMs: () => number;
+  readonly onWarning: (message: string) => void;
+  /** Called with what this worker has reported, once it counts. */
+  readonly onReport: (batch: Batch, report: ImageReport) => void;
+};
+
+/** What counts of a batch, as far as it was read. */
+type Seen = {
+  /** The images that were reported. */
+  readonly reported: Set<number>;
+  /** The SHA-256 of what was found in the place of results and does not count, by field. */
+  readonly doubted: Map<string, string>;
+  next: number;
+};
+
+/** So many results that do not count are looked at again at a time: another worker may have put its own there. */
+const lookedAtAgain = 100;
+/** Whoever writes to the queue does not decide how much memory that takes. */
+const mostDoubted = 100_000;
+
+/** The ledger of a queue as one worker believes it: it takes the word of named keys, and signs what it says. */
+export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
+  const { ledger, worker, key, batches, used, nowMs, onWarning } = options;
+  const workers =
+    options.workers === 'anybody' ? options.workers : new Map([...options.workers, [key.keyId, key] as const]);
+  const accepted = new Map<string, AcceptedBatch>();
+  const seen = new Map<string, Seen>();
+
+  const seenOf = ({ id }: Batch): Seen => {
+    const known = seen.get(id) ?? { reported: new Set(), doubted: new Map(), next: 0 };
+    seen.set(id, known);
+    return known;
+  };
+
+  const take = async (batch: Batch, { field, envelope }: Kept): Promise<void> => {
+    const { reported, doubted } = seenOf(batch);
+    const hash = createHash('sha256').update(envelope).digest('base64');
+    if (doubted.get(field) === hash) return;
+    try {
+      const { value } = await openResult(envelope, workers, { id: batch.id, field });
+      doubted.delete(field);
+      if (field === resultField(value, false)) reported.add(value.index);
+    } catch (error) {
+      if (!isImageError(error)) throw error;
+      onWarning(`the result ${show(field, 128)} of the batch ${batch.name} does not count: ${error.message}`);
+      if (doubted.size < mostDoubted) doubted.set(field, hash);
+    }
+  };
+
+  const lookAgain = async (batch: Batch, field: string): Promise<void> => {
+    const envelope = await ledger.result(batch.id, field);
+    if (envelope !== undefined) await take(batch, { field, envelope });
+  };
+
+  const sync = async (batch: Batch): Promise<Seen> => {
+    const own = seenOf(batch);
+    for (let isMore = true; isMore;) {
+      const page = await ledger.results(batch.id, own.next);
+      for (const one of page.kept) await take(batch, one);
+      isMore = page.next > own.next;
+      own.next = Math.max(own.next, page.next);
+    }
+    for (const field of [...own.doubted.keys()].slice(0, lookedAtAgain)) await lookAgain(batch, field);
+    return own;
+  };
+
+  const end = async (batch: Batch, isCancelled: boolean): Promise<void> => {
+    await used.note(batch, { endedAtMs: nowMs(), isCancelled });
+    seen.delete(batch.id);
+  };
+
+  return {
+    names: () => ledger.names(),
+    async batch(name) {
+      const envelope = await ledger.envelope(name);
+      if (envelope === undefined) return undefined;
+      const one = await acceptBatch(envelope, { keys: batches, nowMs: nowMs(), name, used });
+      accepted.set(one.batch.id, one);
+      return one.batch;
+    },
+    async isCancelled(batch) {
+      const envelope = await ledger.cancellation(batch.id);
+      const one = accepted.get(batch.id);
+      if (envelope === undefined || !one || !(await isCancellationOf(one, envelope, batches))) return false;
+      await end(batch, true);
+      return true;
+    },
+    async isReported(batch, index) {
+      if (seenOf(batch).reported.has(index)) return true;
+      await lookAgain(batch, String(index));
+      return seenOf(batch).reported.has(index);
+    },
+    reported: async (batch) => (await sync(batch)).reported,
+    countReported: async (batch) => (await sync(batch)).reported.size,
+    async report(batch, report) {
+      const result = { id: batch.id, worker, ...report };
+      const kept = { field: resultField(result, false), envelope: await signResult(result, key) };
+      const { doubted, reported } = seenOf(batch);
+      const instead = doubted.has(kept.field) ? await ledger.result(batch.id, kept.field) : undefined;
+      const isAdded = await ledger.addResult(batch, kept, instead);
+      if (!isAdded) return lookAgain(batch, kept.field);
+      doubted.delete(kept.field);
+      reported.add(report.index);
+      options.onReport(batch, report);
+    },
+    async complete(batch) {
+      await ledger.expire(batch);
+      await end(batch, false);
+    },
+    news: (signal) => ledger.news(signal),
+  };
+}
