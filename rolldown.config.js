@@ -167,8 +167,8 @@ export default defineConfig([
     [
       // what comes before the rest may load compiled code, as in the command
       { name: 'tasks', test: /\/workers\/(tasks|memory)\.ts$/, priority: 2 },
-      // a push and a check of the store need no more than this
-      { name: 'read-file', test: /\/workers\/ingest\/read-file\.ts$/, priority: 2 },
+      // a push, a check of the store and images of registries that public keys have signed need no more than this
+      { name: 'read-file', test: /\/workers\/(ingest\/read-file|proofs\/(verify-image|public-key))\.ts$/, priority: 2 },
       { name: 'ingest', test: /\/workers\/(ingest\/ingest|decompress\/gunzip|openpgp\/digests)\.ts$/, priority: 1 },
       { name: 'verify', test: /\/workers\/openpgp\/verify-signature\.ts$/ },
     ],

@@ -93,6 +93,20 @@ export function pemLabel(bytes: Uint8Array): string | undefined {
   return /(?:^|\n)[ \t]*-----BEGIN ([^-\n]+)-----/.exec(start)?.[1];
 }
 
+/** What cosign signs if nothing is added to it. */
+export function usualPayload(
+  { host, repository }: { readonly host: string; readonly repository: string },
+  digest: string,
+): Buffer {
+  const registry = host === 'docker.io' ? 'index.docker.io' : host; // as cosign calls it
+  const critical = {
+    identity: { 'docker-reference': `${registry}/${repository}` },
+    image: { 'docker-manifest-digest': digest },
+    type: 'cosign container image signature',
+  };
+  return Buffer.from(JSON.stringify({ critical, optional: null }));
+}
+
 export function tooManySignatures(maximum: number): ImageError {
   const details = { limit: 'signatures', maximum };
   return new ImageError('LIMIT_EXCEEDED', `more than ${maximum} signatures of one image`, details);

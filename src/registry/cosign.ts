@@ -1,6 +1,6 @@
 import { ImageError } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
-import { type Evidence, tooManySignatures } from '../image/proof.ts';
+import { type Evidence, tooManySignatures, usualPayload } from '../image/proof.ts';
 import { sideBySide } from '../system/single-flight.ts';
 import { type DocumentPointer, getSmallBlob, type ParsedDocument } from './documents.ts';
 import { digestOf } from './download-blob.ts';
@@ -129,7 +129,7 @@ async function* taggedSignatures(
   const payloads = new Map<Digest, Promise<Uint8Array>>(); // several keys may have signed the same
   const payload = (blob: Descriptor, either: AbortSignal): Promise<Uint8Array> => {
     const limit = { name: 'signature', bytes: payloadBytes };
-    const known = payloads.get(blob.digest) ?? usualPayload(where, subject, blob);
+    const known = payloads.get(blob.digest) ?? knownPayload(where, subject, blob);
     const got =
       known ??
       ask((observer) => getSmallBlob(client, where, { blob, limit }, observer, either)).then(({ bytes }) => bytes);
@@ -150,19 +150,13 @@ async function* taggedSignatures(
   }
 }
 
-/** The payload that cosign makes if nothing is added to it: its digest tells whether it is that, and it need not be asked for. */
-function usualPayload(
-  { host, repository }: ReferrersContext['where'],
+/** The payload, if it is the usual one: its digest tells, and it need not be asked for. */
+function knownPayload(
+  where: ReferrersContext['where'],
   subject: Digest,
   { digest, size }: Descriptor,
 ): Promise<Uint8Array> | undefined {
-  const registry = host === 'docker.io' ? 'index.docker.io' : host; // as cosign calls it
-  const critical = {
-    identity: { 'docker-reference': `${registry}/${repository}` },
-    image: { 'docker-manifest-digest': subject },
-    type: 'cosign container image signature',
-  };
-  const bytes = Buffer.from(JSON.stringify({ critical, optional: null }));
+  const bytes = usualPayload(where, subject);
   return bytes.length === size && digestOf(bytes) === digest ? Promise.resolve(bytes) : undefined;
 }
 

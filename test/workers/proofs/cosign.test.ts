@@ -7,14 +7,15 @@ import { isImageError } from '../../../src/errors.ts';
 import type { Evidence } from '../../../src/image/proof.ts';
 import { parseRegistryReference } from '../../../src/image/registry-reference.ts';
 import { inspectKeys } from '../../../workers/openpgp/certificate.ts';
+import { verifyCosign } from '../../../workers/proofs/cosign.ts';
 import { verifyImage } from '../../../workers/proofs/verify-image.ts';
 import { bundleOf, type CosignKey, createCosignKey, payloadOf } from '../../helpers/cosign.ts';
 
 const digest = `sha256:${'a'.repeat(64)}`;
 const reference = 'example.com:5000/team/app';
 
-function verify(evidence: readonly Evidence[], keys: readonly CosignKey[], asked = `${reference}:1`) {
-  return verifyImage({
+function requestFor(evidence: readonly Evidence[], keys: readonly CosignKey[], asked = `${reference}:1`) {
+  return {
     evidence,
     messageBytes: 1 << 20,
     reference: parseRegistryReference(asked),
@@ -25,7 +26,11 @@ function verify(evidence: readonly Evidence[], keys: readonly CosignKey[], asked
     weakKeys: false,
     nowMs: Date.now(),
     signatures: 64,
-  });
+  };
+}
+
+function verify(...about: Parameters<typeof requestFor>) {
+  return verifyImage(requestFor(...about));
 }
 
 function signed(key: CosignKey, hash?: string): Evidence {
@@ -122,6 +127,53 @@ test('a bad signature that names a trusted key fails the image, whatever else is
   const forged = bundleOf({ ...key, sign: () => randomBytes(70) }, { digest });
   const evidence = [signed(key), { kind: 'sigstore-bundle', bytes: forged, location: 'it' }] as const;
   await t.throwsAsync(verify(evidence, [key]), { code: 'SIGNATURE_INVALID', message: /^bad signature by/ });
+});
+
+test('what cosign writes by itself is judged like all other forms, for every mix of them', async (t) => {
+  const [ours, another, stranger] = [createCosignKey(), createCosignKey('ed25519'), createCosignKey()];
+  const usual = (key: CosignKey, asked = reference) => {
+    const bytes = payloadOf({ digest, reference: asked });
+    return { kind: 'cosign-key' as const, bytes, signature: key.sign(bytes).toString('base64'), location: 'the tag' };
+  };
+  const good = usual(ours);
+  const annotated = Buffer.from(good.bytes.toString().replace('null', '{"a":"b"}'));
+  const evidence = fc.constantFrom<Evidence>(
+    ...[
+      good,
+      usual(another),
+      usual(stranger),
+      usual(ours, 'example.com/other'),
+      usual(ours, 'index.docker.io/library/app'),
+    ],
+    { ...good, signature: usual(stranger).signature },
+    { ...good, signature: '' },
+    { ...good, signature: `${good.signature}\n` },
+    { ...good, logEntry: '{}' },
+    { ...good, bytes: annotated, signature: ours.sign(annotated).toString('base64') },
+    { kind: 'sigstore-bundle', bytes: bundleOf(another, { digest }), location: 'a bundle' },
+  );
+  const broken: CosignKey = {
+    ...stranger,
+    pem: Buffer.from('-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n'),
+  };
+  const outcomeOf = (judging: Promise<unknown>) =>
+    judging.catch((error: unknown) => {
+      if (!isImageError(error)) throw error;
+      return [error.code, error.message];
+    });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(evidence, { minLength: 1, maxLength: 3 }),
+      fc.subarray([ours, another, broken]),
+      fc.constantFrom(`${reference}:1`, 'docker.io/library/app'),
+      async (all, keys, asked) => {
+        const request = requestFor(all, keys, asked);
+        const others = all.filter((one) => one.kind !== 'simple-signing');
+        t.deepEqual(await outcomeOf(verifyImage(request)), await outcomeOf(verifyCosign(request, others)));
+      },
+    ),
+    { numRuns: 200 },
+  );
 });
 
 test('whatever stands in the place of a signature, a payload or a bundle, it is refused with a code', async (t) => {
