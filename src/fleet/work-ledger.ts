@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 
-import { isImageError } from '../errors.ts';
+import { ImageError, isImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import type { AcceptedKeys, SigningKey } from '../internal.ts';
 import { acceptBatch, type AcceptedBatch, isCancellationOf } from './accept.ts';
 import type { Batch } from './batch.ts';
-import type { ImageReport } from './bring.ts';
+import { batchLocks, type ImageReport } from './bring.ts';
 import type { Kept, Ledger } from './ledger.ts';
-import { openResult, resultField, signResult } from './result.ts';
+import { openPresence, openResult, type Result, resultField, signResult } from './result.ts';
 import type { UsedBatches } from './used-batches.ts';
 import type { WorkLedger } from './work-on-batch.ts';
 
@@ -25,7 +25,7 @@ export type WorkLedgerOptions = {
   readonly used: UsedBatches;
   readonly nowMs: () => number;
   readonly onWarning: (message: string) => void;
-  /** Called with what this worker has reported, once it counts. */
+  /** Called with what this worker has reported, copies included, once it counts. */
   readonly onReport: (batch: Batch, report: ImageReport) => void;
 };
 
@@ -35,6 +35,10 @@ type Seen = {
   readonly reported: Set<number>;
   /** The SHA-256 of what was found in the place of results and does not count, by field. */
   readonly doubted: Map<string, string>;
+  /** Of a batch for everywhere: what was brought, and by whom. */
+  readonly brought: Map<number, { readonly worker: string; readonly locked: Result['locked'] }>;
+  /** The fields of copies, those that failed included. */
+  readonly copies: Set<string>;
   next: number;
 };
 
@@ -43,8 +47,18 @@ const lookedAtAgain = 100;
 /** Whoever writes to the queue does not decide how much memory that takes. */
 const mostDoubted = 100_000;
 
+/** What a worker knows of copies, where the store of each worker gets the images of a batch. */
+type CopyLedger = {
+  /** The images that other workers have brought and this one has not copied, and what they are. */
+  uncopied(batch: Batch): Promise<readonly { readonly index: number; readonly locked: Result['locked'] }[]>;
+  /** Signs a report of a copy in the store of this worker, and adds it. */
+  reportCopy(batch: Batch, report: ImageReport): Promise<void>;
+  /** Whether each worker that is there has a copy of each image that was brought, or has said why not. */
+  isEverywhere(batch: Batch): Promise<boolean>;
+};
+
 /** The ledger of a queue as one worker believes it: it takes the word of named keys, and signs what it says. */
-export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
+export function createWorkLedger(options: WorkLedgerOptions): WorkLedger & CopyLedger {
   const { ledger, worker, key, batches, used, nowMs, onWarning } = options;
   const workers =
     options.workers === 'anybody' ? options.workers : new Map([...options.workers, [key.keyId, key] as const]);
@@ -52,19 +66,35 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
   const seen = new Map<string, Seen>();
 
   const seenOf = ({ id }: Batch): Seen => {
-    const known = seen.get(id) ?? { reported: new Set(), doubted: new Map(), next: 0 };
+    const known = seen.get(id) ?? {
+      reported: new Set(),
+      doubted: new Map(),
+      brought: new Map(),
+      copies: new Set(),
+      next: 0,
+    };
     seen.set(id, known);
     return known;
   };
 
+  const note = (batch: Batch, field: string, { index, worker: by, outcome, locked }: Result): void => {
+    const { reported, brought, copies } = seenOf(batch);
+    const isCopy = field !== String(index);
+    if (!isCopy) reported.add(index);
+    if (batch.use !== 'everywhere') return;
+    if (isCopy) copies.add(field);
+    else if (!outcome.error) brought.set(index, { worker: by, locked });
+  };
+
   const take = async (batch: Batch, { field, envelope }: Kept): Promise<void> => {
-    const { reported, doubted } = seenOf(batch);
+    const { doubted } = seenOf(batch);
     const hash = createHash('sha256').update(envelope).digest('base64');
     if (doubted.get(field) === hash) return;
     try {
       const { value } = await openResult(envelope, workers, { id: batch.id, field });
+      if (value.index >= batch.images.length) throw noSuchImage(value.index, batch);
       doubted.delete(field);
-      if (field === resultField(value, false)) reported.add(value.index);
+      note(batch, field, value);
     } catch (error) {
       if (!isImageError(error)) throw error;
       onWarning(`the result ${show(field, 128)} of the batch ${batch.name} does not count: ${error.message}`);
@@ -87,6 +117,28 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
     }
     for (const field of [...own.doubted.keys()].slice(0, lookedAtAgain)) await lookAgain(batch, field);
     return own;
+  };
+
+  /** Signs a report and adds it, unless one is there that counts: nothing is reported twice. */
+  const add = async (batch: Batch, report: ImageReport, isCopy: boolean): Promise<void> => {
+    const result = { id: batch.id, worker, ...report };
+    const field = resultField(result, isCopy);
+    const { doubted } = seenOf(batch);
+    const instead = doubted.has(field) ? await ledger.result(batch.id, field) : undefined;
+    const isAdded = await ledger.addResult(batch, { field, envelope: await signResult(result, key) }, instead);
+    if (!isAdded) return lookAgain(batch, field);
+    doubted.delete(field);
+    note(batch, field, result);
+    options.onReport(batch, report);
+  };
+
+  /** The names of the workers that are there and work on a batch. */
+  const workersOn = async ({ name }: Batch): Promise<readonly string[]> => {
+    const envelopes = await ledger.workers();
+    const found = await Promise.all(
+      envelopes.map((envelope) => openPresence(envelope, workers, nowMs()).catch(ignoreRefused)),
+    );
+    return found.flatMap((one) => (one && (one.value.batch ?? name) === name ? [one.value.worker] : []));
   };
 
   const end = async (batch: Batch, isCancelled: boolean): Promise<void> => {
@@ -117,16 +169,23 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
     },
     reported: async (batch) => (await sync(batch)).reported,
     countReported: async (batch) => (await sync(batch)).reported.size,
-    async report(batch, report) {
-      const result = { id: batch.id, worker, ...report };
-      const kept = { field: resultField(result, false), envelope: await signResult(result, key) };
-      const { doubted, reported } = seenOf(batch);
-      const instead = doubted.has(kept.field) ? await ledger.result(batch.id, kept.field) : undefined;
-      const isAdded = await ledger.addResult(batch, kept, instead);
-      if (!isAdded) return lookAgain(batch, kept.field);
-      doubted.delete(kept.field);
-      reported.add(report.index);
-      options.onReport(batch, report);
+    report: (batch, report) => add(batch, report, false),
+    async uncopied(batch) {
+      const { brought, copies } = await sync(batch);
+      const own = batchLocks(batch);
+      return [...brought].flatMap(([index, { worker: by, locked }]) => {
+        if (by === worker || copies.has(resultField({ index, worker }, true))) return [];
+        // who may be anybody does not choose what is copied
+        return [{ index, locked: workers === 'anybody' ? [...own(index).images] : locked }];
+      });
+    },
+    reportCopy: (batch, report) => add(batch, report, true),
+    async isEverywhere(batch) {
+      const { brought, copies } = await sync(batch);
+      const there = await workersOn(batch);
+      return [...brought].every(([index, { worker: by }]) =>
+        there.every((one) => one === by || copies.has(resultField({ index, worker: one }, true))),
+      );
     },
     async complete(batch) {
       await ledger.expire(batch);
@@ -134,4 +193,13 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
     },
     news: (signal) => ledger.news(signal),
   };
+}
+
+/** What is not believed is as if it were not there. */
+function ignoreRefused(error: unknown): undefined {
+  if (!isImageError(error)) throw error;
+}
+
+function noSuchImage(index: number, { name }: Batch): ImageError<'BATCH_INVALID'> {
+  return new ImageError('BATCH_INVALID', `there is no image ${index}`, { why: 'content', batch: name });
 }

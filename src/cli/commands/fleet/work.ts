@@ -20,6 +20,7 @@ import { exitCodes } from '../../output/exit-code.ts';
 import { createPlainProgress } from '../../output/progress.ts';
 import { toSafeJson } from '../../output/table.ts';
 import { outcomesOf } from './outcomes.ts';
+import { followPeers, readPeerOptions } from './peers.ts';
 import { openQueue, readAccepted, readKey } from './queue.ts';
 import { parseBatchName } from './submit.ts';
 import { openWorkplace } from './workplace.ts';
@@ -41,12 +42,25 @@ export const runFleetWork: Run = async (io, line) => {
   const progress = createPlainProgress(stderr, { states: true });
   const onEvent: EventSink = (event) => progress.onEvent(event);
   const onWarning = (message: string): void => void onEvent({ type: 'warning', message });
+  const sharing = await readPeerOptions(line, workers !== undefined);
   const key = (await readKey(line, 'worker-key')) ?? createKey();
   key.warnings.forEach(onWarning);
 
   await using resources = new AsyncDisposableStack();
   const { connection, ledger } = await openQueue(resources, { io, line, isPatient: true, waitMs, onWarning });
-  const place = await openWorkplace(resources, io, line, onEvent, {});
+  const { password } = sharing;
+  const peers =
+    workers && password !== undefined
+      ? resources.use(await followPeers(ledger, { worker, password, keys: workers, onWarning }))
+      : undefined;
+  const place = await openWorkplace(
+    resources,
+    io,
+    line,
+    onEvent,
+    peers && { peers: peers.lookup, registryCredentials: peers.credentials },
+  );
+  const origin = await sharing.serve(resources, place.dir, onWarning);
   const used = await openUsedBatches(join(place.dir, 'fleet'), Date.now());
   const print = lineWriter(stdout, line);
   const onReport = (batch: Batch, report: ImageReport): void => {
@@ -56,12 +70,12 @@ export const runFleetWork: Run = async (io, line) => {
     }
   };
   const run = randomBytes(8).toString('hex');
-  const presence = { worker, ...(only !== undefined && { batch: only }) };
+  const presence = { worker, ...(only !== undefined && { batch: only }), ...(origin !== undefined && { origin }) };
   resources.use(await beThere(ledger, presence, key));
   stderr.write(
     `${worker} works on ${only === undefined ? 'batches' : `the batch ${only}`} of ${connection.address.shown}\n`,
   );
-  print({ type: 'ready', worker, keyId: key.keyId, store: place.dir });
+  print({ type: 'ready', worker, keyId: key.keyId, store: place.dir, ...(origin !== undefined && { url: origin }) });
   const workLedger = createWorkLedger({
     ...{ ledger, worker, key, batches, used, onWarning, onReport, nowMs: Date.now },
     workers: workers ?? 'anybody',

@@ -22,13 +22,16 @@ export type Workplace = {
   openTools(batch: Batch, onEvent: EventSink): ImageTools;
 };
 
-/** @param shared - where blobs are asked for first @throws USAGE, CONFIG_INVALID, and as opening a store does */
+/** What a worker asks other workers by. */
+export type AskingPeers = Pick<ActionOptions, 'peers' | 'registryCredentials'>;
+
+/** @param asking - absent: other workers are not asked @throws USAGE, CONFIG_INVALID, and as opening a store does */
 export async function openWorkplace(
   resources: AsyncDisposableStack,
   { environment }: Pick<Io, 'environment'>,
   line: CommandLine,
   onEvent: EventSink,
-  shared: Pick<ActionOptions, 'peers'>,
+  asking: AskingPeers | undefined,
 ): Promise<Workplace> {
   const onWarning = (message: string): void => void onEvent({ type: 'warning', message });
   const asked = fetchOptions(line);
@@ -56,7 +59,19 @@ export async function openWorkplace(
     concurrency: { images: mostOf(options.jobs, 64) + 4, perHost: mostOf(options.jobsPerHost, 16) + 2 },
     openTools(batch, onEvent) {
       const { keep, platform, referrers, withDeps, to, scoped, noOverwrite } = batch;
-      const choices = { ...shared, ...(keep && { keep }), platform, referrers, withDeps, onEvent };
+      const credentials = registryCredentials(environment, onWarning);
+      const choices = {
+        ...(asking && {
+          peers: asking.peers,
+          registryCredentials: async (...of: Parameters<typeof credentials>) =>
+            (await asking.registryCredentials?.(...of)) ?? credentials(...of),
+        }),
+        ...(keep && { keep }),
+        platform,
+        referrers,
+        withDeps,
+        onEvent,
+      };
       const finder = opened.create({ ...choices, pullPolicy: 'new' });
       const stored = opened.create({ ...choices, pullPolicy: 'never' });
       const pusher = to === undefined ? undefined : openPusher(onEvent);

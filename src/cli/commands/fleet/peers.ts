@@ -1,0 +1,145 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { join } from 'node:path';
+
+import type { Ledger } from '../../../fleet/ledger.ts';
+import { openPresence } from '../../../fleet/result.ts';
+import { type AcceptedKeys, type ActionOptions, isImageError, openPool, openStore, show } from '../../../internal.ts';
+import { isLoopback } from '../../../serve/access.ts';
+import { followStore } from '../../../serve/current-store.ts';
+import { startServer } from '../../../serve/serve.ts';
+import { readNamed } from '../../../system/files.ts';
+import type { CommandLine } from '../../options/command-line.ts';
+import { usageError } from '../../options/option.ts';
+import { textOf, valueOf } from '../../options/read.ts';
+import { readVersion } from '../../version.ts';
+import { keyWarnings, parseListen, readTls } from '../serve/serve.ts';
+
+/** How this worker gives to the others what it has, and how it logs in to them. */
+export type PeerOptions = {
+  /** The password of the user `fleet`; undefined if this worker neither serves nor asks. */
+  readonly password: string | undefined;
+  readonly serve: (
+    resources: AsyncDisposableStack,
+    dir: string,
+    onWarning: (message: string) => void,
+  ) => Promise<string | undefined>;
+};
+
+const user = 'fleet';
+const leastSecret = 32;
+const mostSecret = 64 * 1024;
+/** What is asked for when this worker ends has so long. */
+const graceMs = 5_000;
+
+/** What `--listen`, `--advertise` and `--peer-secret` ask for. @throws USAGE before anything is opened */
+export async function readPeerOptions(line: CommandLine, hasWorkers: boolean): Promise<PeerOptions> {
+  const listen = valueOf(line, 'listen', parseListen);
+  const advertised = valueOf(line, 'advertise', parseListen);
+  const secret = await valueOf(line, 'peer-secret', readSecret);
+  const tls = await readTls(line);
+  if (listen && !secret) throw usageError('it needs --peer-secret FILE, which all workers have', '--listen');
+  if (listen && !tls && !isLoopback(listen.host))
+    throw usageError('other machines reach it: give --cert and --key too', '--listen');
+  if (!listen && advertised) throw usageError('it needs --listen', '--advertise');
+  if (!listen && tls) throw usageError('it needs --listen', '--cert');
+  if (secret && !hasWorkers)
+    throw usageError('say whose addresses are believed, or who would take it: --accept-worker KEY', '--peer-secret');
+  const password =
+    secret && createHmac('sha256', secret).update('longshore fleet: peers, version 1').digest('base64url');
+  return {
+    password,
+    async serve(resources, dir, onWarning) {
+      if (!listen || password === undefined) return undefined;
+      for (const message of await keyWarnings(textOf(line, 'key'))) onWarning(message);
+      const hashes = resources.use(openPool({ workers: 1, sessionsPerWorker: 1 }));
+      const store = resources.use(
+        await followStore(join(dir, 'index.sqlite'), () => openStore({ dir, readOnly: true })),
+      );
+      const hash = digestOf(password);
+      const server = await startServer({
+        ...{ store, listen, tls, onWarning, catalog: false, version: readVersion() },
+        hosts: advertised ? [advertised.host] : [],
+        users: new Map([[user, hash.toString('hex')]]),
+        comparePassword: (given) => Promise.resolve(timingSafeEqual(digestOf(given), hash)),
+        hashFile: (path) => hashes.run('reHash', { path, algorithm: 'sha256' }),
+      });
+      resources.defer(async () => void (await server.close(graceMs)));
+      if (!advertised) return new URL(server.url).origin;
+      const host = advertised.host.includes(':') ? `[${advertised.host}]` : advertised.host;
+      return new URL(`${tls ? 'https' : 'http'}://${host}:${advertised.port}`).origin;
+    },
+  };
+}
+
+function digestOf(text: string): Buffer {
+  return createHmac('sha256', 'longshore').update(text).digest();
+}
+
+/** @throws USAGE */
+async function readSecret(path: string, option: string): Promise<Buffer> {
+  const secret = await readNamed(path, mostSecret).catch(() => undefined);
+  if (!secret) throw usageError(`cannot read "${show(path)}"`, option);
+  if (secret.length < leastSecret) throw usageError(`"${show(path)}" has fewer than ${leastSecret} bytes`, option);
+  return secret;
+}
+
+export type Peers = AsyncDisposable & {
+  readonly lookup: NonNullable<ActionOptions['peers']>;
+  /** The password of a host, if it is a peer's. */
+  readonly credentials: NonNullable<ActionOptions['registryCredentials']>;
+};
+
+const refreshMs = 5_000;
+/** So many peers are asked for content before the registry is. */
+const most = 2;
+
+/** Follows which named workers are there, and where they give what they have. */
+export async function followPeers(
+  ledger: Ledger,
+  {
+    worker,
+    password,
+    keys,
+    onWarning,
+  }: {
+    readonly worker: string;
+    readonly password: string;
+    readonly keys: AcceptedKeys;
+    readonly onWarning: (message: string) => void;
+  },
+): Promise<Peers> {
+  let origins: readonly string[] = [];
+  const refresh = async (): Promise<void> => {
+    const found: string[] = [];
+    for (const envelope of await ledger.workers()) {
+      try {
+        const { value } = await openPresence(envelope, keys, Date.now());
+        if (value.worker !== worker && value.origin !== undefined) found.push(value.origin);
+      } catch (error) {
+        if (!isImageError(error)) throw error;
+        onWarning(`a worker is not believed: ${error.message}`);
+      }
+    }
+    origins = found;
+  };
+  const ignore = (error: unknown): void => {
+    if (!isImageError(error)) throw error; // the queue says itself that it is away
+  };
+  await refresh();
+  const timer = setInterval(() => void refresh().catch(ignore), refreshMs);
+  return {
+    lookup({ host, repository }) {
+      const start = Math.floor(Math.random() * Math.max(1, origins.length));
+      const chosen = [...origins.slice(start), ...origins.slice(0, start)].slice(0, most);
+      return chosen.map((origin) => ({ host: new URL(origin).host, repository: `${host}/${repository}`, origin }));
+    },
+    credentials: (host) =>
+      Promise.resolve(
+        origins.some((origin) => new URL(origin).host === host) ? { kind: 'basic', user, password } : undefined,
+      ),
+    [Symbol.asyncDispose]() {
+      clearInterval(timer);
+      return Promise.resolve();
+    },
+  };
+}

@@ -1,0 +1,67 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import test from 'ava';
+
+import { openCommandFleet } from '../../helpers/fleet-command.ts';
+import { runHere } from '../../helpers/run-here.ts';
+import { until } from '../../helpers/until.ts';
+
+const platform = '--platform=linux/amd64';
+
+test('a worker takes blobs from another one by the secret that both have, and without it from the registry', async (t) => {
+  const fleet = await openCommandFleet(t);
+  if (!fleet) return;
+  const { directory, images, longshore, work, registry } = fleet;
+  const at = (name: string): string => join(directory, name);
+  await writeFile(at('secret'), 'a'.repeat(32));
+  await writeFile(at('other'), 'b'.repeat(32));
+  const fetched = await runHere(
+    ['fetch', '--dir', at('store-one'), '--insecure-options=image', platform, '--progress=none', ...images],
+    { HOME: directory, LONGSHORE_SYSTEM_CONFIG: at('system'), LONGSHORE_LOCAL_CONFIG: at('local') },
+  );
+  t.is(fetched.code, 0, fetched.stderr);
+  const sharing = (secret: string) => [`--peer-secret=${at(secret)}`, '--listen=127.0.0.1:0'];
+  const one = work('one', '--batch=none', ...sharing('secret'));
+  const isThere = async () => (await longshore('fleet', 'status')).stdout.includes('http://127.0.0.1:');
+  await until(isThere);
+
+  const blobsAsked = () => registry.requests.filter(({ url }) => url.includes('/blobs/')).length;
+  const before = blobsAsked();
+  t.is((await longshore('fleet', 'submit', ...images, '--batch=first', platform)).code, 0);
+  const two = await work('two', '--batch=first', ...sharing('secret')).ended;
+  t.is(two.code, 0, two.stderr);
+  t.is(two.stderr.match(/^fetched /gm)?.length, 3, two.stderr);
+  t.is(blobsAsked(), before);
+
+  t.is((await longshore('fleet', 'submit', ...images, '--batch=second', platform)).code, 0);
+  const three = await work('three', '--batch=second', ...sharing('other')).ended;
+  t.is(three.code, 0, three.stderr);
+  t.is(three.stderr.match(/^fetched /gm)?.length, 3, three.stderr);
+  t.true(blobsAsked() > before);
+  t.notRegex(three.stderr + two.stderr, /aaaa|bbbb/);
+  one.stop();
+  t.is((await one.ended).code, 0);
+});
+
+test('a store is given to other machines over TLS only, by a long secret, and to workers that are named', async (t) => {
+  const fleet = await openCommandFleet(t);
+  if (!fleet) return;
+  const { directory, work } = fleet;
+  const [short, long] = [join(directory, 'short'), join(directory, 'long')];
+  await writeFile(short, 'too short');
+  await writeFile(long, 'l'.repeat(40));
+  const cases: readonly (readonly [RegExp, ...string[]])[] = [
+    [/^error: USAGE: --listen: it needs --peer-secret FILE/m, '--listen=127.0.0.1:0'],
+    [/^error: USAGE: --peer-secret: ".*short" has fewer than 32 bytes/m, `--peer-secret=${short}`],
+    [/^error: USAGE: --listen: other machines reach it: give --cert/m, '--listen=0.0.0.0:0', `--peer-secret=${long}`],
+    [/^error: USAGE: --advertise: it needs --listen/m, '--advertise=a:1', `--peer-secret=${long}`],
+    [/^error: USAGE: --name: want 1 to 100 letters/m, '--name=a/b'],
+    [/^error: USAGE: --allow-to: .*docker:\/\/HOST/m, '--allow-to=/etc'],
+  ];
+  for (const [expected, ...args] of cases) {
+    const { code, stderr } = await work('one', ...args).ended;
+    t.regex(stderr, expected, args.join(' '));
+    t.is(code, 2, args.join(' '));
+  }
+});
