@@ -12,6 +12,7 @@ import { write } from './output/write.ts';
 import { readVersion } from './version.ts';
 
 const maxColumns = 100;
+const columns = (): number => Math.min(maxColumns, process.stdout.columns || maxColumns);
 
 /**
  * Checks the arguments of a command for unknown options and the number of operands.
@@ -33,7 +34,8 @@ export async function checkArguments(command: Command, argv: readonly string[]):
       error ? reject(error) : resolve(output);
     Promise.resolve(parser.parse([...argv], {}, end)).catch(reject);
   });
-  return isComplete ? undefined : printed;
+  if (isComplete) return undefined;
+  return isHelp(argv) ? `${printed}\n\n${formatExamples(command)}\n\n${atEnd}` : printed;
 }
 
 function isHelp(argv: readonly string[]): boolean {
@@ -73,7 +75,7 @@ function bare(argv: readonly string[], scriptName: string, own: readonly OptionS
       'parse-positional-numbers': false,
     })
     .locale('en')
-    .wrap(Math.min(maxColumns, process.stdout.columns || maxColumns))
+    .wrap(columns())
     .exitProcess(false)
     .help()
     .alias('help', 'h')
@@ -94,16 +96,35 @@ function nearOptions(message: string, own: readonly OptionSpec[]): string {
 }
 
 function describe(parser: Argv, command: Command): Argv {
-  const { examples } = command;
   const own = optionsOf(command);
   for (const spec of own) parser.option(spec.name, toYargs(spec));
   for (const group of optionGroups) {
     const names = own.filter((spec) => spec.group === group).map((spec) => spec.name);
     parser.group([...names, ...(group === 'Other' ? ['help', 'version'] : [])], `${group}:`);
   }
-  parser.epilogue('Every option but --signature is also LONGSHORE_<NAME> in the environment.');
-  for (const [line, what] of examples) parser.example(`longshore ${line}`, what);
   return parser;
+}
+
+const atEnd = 'Every option but --signature is also LONGSHORE_<NAME> in the environment.';
+
+/** The examples of a command, as a shell takes them: a line is broken only before an option. yargs would break it anywhere. */
+function formatExamples({ examples }: Command): string {
+  const shown = examples.flatMap(([line, what]) => [
+    `  ${fold(`longshore ${line}`.split(/ (?=--?[a-z])/), columns() - 4).join(' \\\n    ')}`,
+    `      ${fold(what.split(' '), columns() - 6).join('\n      ')}`,
+  ]);
+  return ['Examples:', ...shown].join('\n');
+}
+
+/** Joins parts to lines of at most so many characters, where that is possible. */
+function fold(parts: readonly string[], most: number): readonly string[] {
+  const lines: string[] = [];
+  for (const part of parts) {
+    const longer = `${lines.at(-1) ?? ''} ${part}`;
+    if (lines.length > 0 && longer.length <= most) lines[lines.length - 1] = longer;
+    else lines.push(part);
+  }
+  return lines;
 }
 
 function toYargs({ short, kind, choices, help, placeholder }: OptionSpec) {

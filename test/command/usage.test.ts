@@ -108,6 +108,16 @@ test.serial('help is written to stdout, with examples, and is a success', async 
     t.regex(fetch.stdout, part);
 });
 
+test('an example in the help is a command that a shell takes, broken before options only', async (t) => {
+  for (const { name, examples } of commands) {
+    const { stdout } = await runHere([...name.split(' '), '--help']);
+    const shown = stdout.slice(stdout.indexOf('Examples:'));
+    t.true(shown.split('\n').every((line) => line.length <= 100));
+    const lines = shown.replaceAll(/ \\\n {4}(?=--?[a-z])/g, ' ').split('\n');
+    for (const [line] of examples) t.true(lines.includes(`  longshore ${line}`), line);
+  }
+});
+
 test('help lists every option of a command once, in groups, beginning with the purpose of the command', async (t) => {
   t.deepEqual(commands.map(({ name }) => name).toSorted(), commandNames.toSorted());
   for (const { name } of commands) {
