@@ -6,6 +6,7 @@ import test, { type ExecutionContext } from 'ava';
 import { environmentIn } from '../helpers/environment.ts';
 import { startProxy } from '../helpers/proxy.ts';
 import { runHere } from '../helpers/run-here.ts';
+import { fits } from '../helpers/schemas.ts';
 import { startServer } from '../helpers/server.ts';
 import { createAuthorities } from '../helpers/sigstore.ts';
 import { temporaryDirectory } from '../helpers/stored.ts';
@@ -50,6 +51,8 @@ test('the trusted root is written where keys of this user are, and each authorit
     /^new: authority for certificates https:\/\/fulcio\.example\.com \([0-9a-f]{16}\), from 2020-01-01\nnew: log of certificates https:\/\/ct\.example\.com .*\nnew: log of signatures .*\nnew: authority for time stamps .*\nWrote ".*"\n$/,
   );
   t.is(dry.stdout.replace('Would write', 'Wrote'), first.stdout);
+  const current = fits(t, (await named('--output=json')).stdout);
+  t.like(current, { dryRun: false, path: file, isCurrent: true, new: [], changed: [], gone: [] });
   t.deepEqual(JSON.parse(await readFile(file, 'utf8')), root);
   const again = await named();
   t.like(again, { code: 0, stdout: `"${file}" is up to date\n`, stderr: '' });
@@ -59,6 +62,11 @@ test('the trusted root is written where keys of this user are, and each authorit
   publish({ ...root, certificateAuthorities: [ended], tlogs: [] });
   await mkdir(at('user/trustedkeys'), { recursive: true });
   if (!file.startsWith(at('user'))) await writeFile(at('user/trustedkeys/trusted_root.json'), '');
+  const planned = fits(t, (await named('--output=json', '--dry-run')).stdout);
+  const [from, until] = ['2020-01-01T00:00:00.000Z', '2030-01-01T00:00:00.000Z'];
+  t.like(planned, { dryRun: true, isCurrent: false, new: [], gone: [{ kind: 'log of signatures' }] });
+  t.like(planned['changed'], [{ before: { kind: 'certificates', from }, after: { from, until } }]);
+  t.is('usedInstead' in planned, !file.startsWith(at('user')));
   const changed = await named();
   t.regex(
     changed.stdout,

@@ -120,6 +120,7 @@ const mixed = [
       'serve',
       'list',
       'trust list',
+      'trust update-root',
       'image list',
       'image import',
       'image show',

@@ -18,8 +18,9 @@ import { readFound, readNamed } from '../../../system/files.ts';
 import type { Run } from '../../command.ts';
 import { readConfig } from '../../config/read-config.ts';
 import { usageError } from '../../options/option.ts';
-import { directoriesOf, isOn, valueOf } from '../../options/read.ts';
+import { directoriesOf, isOn, textOf, valueOf } from '../../options/read.ts';
 import { exitCodes } from '../../output/exit-code.ts';
+import { toSafeJson } from '../../output/table.ts';
 import { write } from '../../output/write.ts';
 import { networkSettings, readCaFile } from '../fetch/network.ts';
 import { networkOptions } from '../fetch/options.ts';
@@ -29,7 +30,10 @@ const mirrorOfSigstore = 'https://tuf-repo-cdn.sigstore.dev';
 const rootName = 'trusted_root.json';
 const rootBytes = 1024 * 1024;
 
-/** `trust update-root`: gets the trusted root of sigstore by TUF, and says what it changes. Nothing else asks for it. */
+/**
+ * `trust update-root`: gets the trusted root of sigstore by TUF, and says what it changes, in lines or as `longshore.root/1`. Nothing else
+ * asks for it.
+ */
 export const runUpdateRoot: Run = async (io, line) => {
   const { stdout, stderr, environment, signal } = io;
   const mirror = valueOf(line, 'mirror', parseMirror) ?? mirrorOfSigstore;
@@ -48,21 +52,17 @@ export const runUpdateRoot: Run = async (io, line) => {
   await using pool = openPool({ workers: 1, sessionsPerWorker: 1 });
   const after = await authoritiesOf(pool, mirror, found);
   const present = await readPresent(path);
-  if (present?.equals(found) === true) {
-    await write(stdout, `"${show(path, 4096)}" is up to date\n`);
-  } else {
-    const before = present && present.length > 0 ? await authoritiesBefore(pool, path, present) : [];
-    if (!dryRun) await writeKey(path, found);
-    const done = dryRun ? 'Would write' : 'Wrote';
-    await write(
-      stdout,
-      [...changes(before, after), `${done} "${show(path, 4096)}"`].map((text) => `${text}\n`).join(''),
-    );
-  }
+  const isCurrent = present?.equals(found) === true;
+  const before = isCurrent ? after : await authoritiesBefore(pool, path, present);
+  if (!isCurrent && !dryRun) await writeKey(path, found);
+  const usedInstead: string[] = [];
   for (const later of layers.slice(ownLayer() + 1)) {
     const above = join(later, rootName);
-    if (await readPresent(above)) stderr.write(`warning: "${show(above, 4096)}" is there, and is used instead\n`);
+    if (await readPresent(above)) usedInstead.push(above);
   }
+  const outcome = { dryRun, path, isCurrent, changes: changesOf(before, after) };
+  await write(stdout, textOf(line, 'output') === 'json' ? json(outcome, usedInstead.at(-1)) : text(outcome));
+  for (const above of usedInstead) stderr.write(`warning: "${show(above, 4096)}" is there, and is used instead\n`);
   return exitCodes.success;
 };
 
@@ -105,25 +105,66 @@ async function authoritiesOf(pool: Pool, mirror: string, bytes: Uint8Array): Pro
   }
 }
 
-/** None, of a file that cannot be used: it is replaced. */
-async function authoritiesBefore(pool: Pool, path: string, bytes: Uint8Array): Promise<Authorities> {
+/** None, of a file that is not there or cannot be used: it is replaced. */
+async function authoritiesBefore(pool: Pool, path: string, bytes: Uint8Array | undefined): Promise<Authorities> {
+  if (!bytes || bytes.length === 0) return [];
   return pool.run('listAuthorities', { path, bytes }).catch((error: unknown) => {
     if (isImageError(error)) return [];
     throw error;
   });
 }
 
-/** One line for each authority that is new, gone, or trusted for another time. */
-function changes(before: Authorities, after: Authorities): readonly string[] {
-  const keyOf = ({ kind, name, fingerprint }: TrustedAuthority): string => JSON.stringify([kind, name, fingerprint]);
-  const [old, current] = [before, after].map((all) => new Map(all.map((one) => [keyOf(one), one])));
-  if (!old || !current) return [];
-  const lines = [...current].flatMap(([key, one]) => {
-    const known = old.get(key);
-    if (!known) return `new: ${describe(one)}`;
-    return timeOf(known) === timeOf(one) ? [] : `changed: ${describe(one)} (was: ${timeOf(known)})`;
-  });
-  return [...lines, ...[...old].flatMap(([key, one]) => (current.has(key) ? [] : `gone: ${describe(one)}`))];
+type Changes = {
+  readonly new: Authorities;
+  /** Those that are trusted for another time. */
+  readonly changed: readonly { readonly before: TrustedAuthority; readonly after: TrustedAuthority }[];
+  readonly gone: Authorities;
+};
+
+function changesOf(before: Authorities, after: Authorities): Changes {
+  const [old, current] = [byKey(before), byKey(after)];
+  return {
+    new: after.filter((one) => !old.has(keyOf(one))),
+    changed: [...current].flatMap(([key, one]) => {
+      const known = old.get(key);
+      const isSame = known === undefined || (known.from === one.from && known.until === one.until);
+      return isSame ? [] : [{ before: known, after: one }];
+    }),
+    gone: before.filter((one) => !current.has(keyOf(one))),
+  };
+}
+
+function keyOf({ kind, name, fingerprint }: TrustedAuthority): string {
+  return JSON.stringify([kind, name, fingerprint]);
+}
+
+function byKey(all: Authorities): ReadonlyMap<string, TrustedAuthority> {
+  return new Map(all.map((one) => [keyOf(one), one]));
+}
+
+type Outcome = {
+  readonly dryRun: boolean;
+  readonly path: string;
+  readonly isCurrent: boolean;
+  readonly changes: Changes;
+};
+
+function json({ changes, ...outcome }: Outcome, usedInstead: string | undefined): string {
+  const last = usedInstead === undefined ? {} : { usedInstead };
+  return `${toSafeJson({ schema: 'longshore.root/1', ...outcome, ...last, ...changes })}\n`;
+}
+
+/** One line for each authority that is new, gone, or trusted from or until another day. */
+function text({ dryRun, path, isCurrent, changes }: Outcome): string {
+  if (isCurrent) return `"${show(path, 4096)}" is up to date\n`;
+  const changed = changes.changed.filter(({ before, after }) => timeOf(before) !== timeOf(after));
+  const lines = [
+    ...changes.new.map((one) => `new: ${describe(one)}`),
+    ...changed.map(({ before, after }) => `changed: ${describe(after)} (was: ${timeOf(before)})`),
+    ...changes.gone.map((one) => `gone: ${describe(one)}`),
+    `${dryRun ? 'Would write' : 'Wrote'} "${show(path, 4096)}"`,
+  ];
+  return lines.map((one) => `${one}\n`).join('');
 }
 
 const kinds: { readonly [K in TrustedAuthority['kind']]: string } = {
