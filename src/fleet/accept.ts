@@ -3,7 +3,6 @@ import * as z from 'zod';
 import { type ErrorDetails, ImageError, isImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import type { AcceptedKeys, EnvelopeKey } from '../image/sigstore/dsse.ts';
-import { parseDestination } from '../internal.ts';
 import { type Batch, batchKind } from './batch.ts';
 import { batchIdShape, type DocumentKind, nameShape, openDocument, signDocument, timeShape } from './document.ts';
 import type { UsedBatches } from './used-batches.ts';
@@ -23,8 +22,6 @@ export type AcceptBatch = {
   readonly name: string;
   /** Of a worker: which batches have ended here. */
   readonly used?: Pick<UsedBatches, 'find'>;
-  /** Of a worker: where it may push, as `docker://HOST[/PREFIX]`. */
-  readonly allowTo?: readonly string[];
 };
 
 /** Clocks of two machines may differ by this much. */
@@ -36,12 +33,12 @@ const againMs = 5 * 60_000;
  * Opens the envelope of a batch. Who can write to the queue can choose what is there, but not what an accepted key has signed, nor when
  * or how often that counts.
  *
- * @throws BATCH_INVALID, TARGET_REFUSED: it is left to other workers
+ * @throws BATCH_INVALID
  */
 export async function acceptBatch(envelope: string, accept: AcceptBatch): Promise<AcceptedBatch> {
-  const { keys, nowMs, used, allowTo } = accept;
+  const { keys, nowMs, used } = accept;
   const { value: batch, keyId } = await openDocument(batchKind, envelope, keys);
-  const { name, createdAtMs, expiresAtMs, to } = batch;
+  const { name, createdAtMs, expiresAtMs } = batch;
   const refuse = (why: ErrorDetails['BATCH_INVALID']['why'], message: string) =>
     new ImageError('BATCH_INVALID', `the batch ${message}`, { why, batch: name });
   if (name !== accept.name) throw refuse('content', `${name} is in the queue under another name, ${show(accept.name)}`);
@@ -52,19 +49,11 @@ export async function acceptBatch(envelope: string, accept: AcceptBatch): Promis
   if (before?.isCancelled) throw refuse('used', 'was cancelled');
   if (before && before.endedAtMs + againMs < nowMs)
     throw refuse('used', `has ended here at ${isoTime(before.endedAtMs)}`);
-  if (allowTo && to !== undefined && !allowTo.some((allowed) => isWithin(to, allowed)))
-    throw new ImageError('TARGET_REFUSED', `this worker may not push to ${to}`, { target: to, batch: name });
   return { batch, keyId };
 }
 
 function isoTime(ms: number): string {
   return new Date(ms).toISOString();
-}
-
-function isWithin(target: string, allowed: string): boolean {
-  const [asked, permitted] = [parseDestination(target, 'to'), parseDestination(allowed, 'allow-to')];
-  if (asked.host !== permitted.host) return false;
-  return permitted.prefix === '' || `${asked.prefix}/`.startsWith(`${permitted.prefix}/`);
 }
 
 /** What ends a batch before it is complete. */

@@ -86,6 +86,8 @@ export type QueueOptions = {
   readonly waitMs?: number;
   /** Once it was there, it is waited for however long it is away; without this, an operation fails after a few seconds. */
   readonly isPatient: boolean;
+  /** How long it may take to answer. Default 10 s. */
+  readonly answerMs?: number;
   readonly onWarning: (message: string) => void;
   readonly signal?: AbortSignal;
 };
@@ -95,7 +97,7 @@ export type QueueConnection = AsyncDisposable & {
   readonly address: QueueAddress;
 };
 
-const answerMs = 10_000;
+const defaultAnswerMs = 10_000;
 const retryMs = 1000;
 
 /** Connects to a queue, and warns if it may lose what it has. @throws QUEUE_UNAVAILABLE */
@@ -118,7 +120,8 @@ export async function connectQueue(address: QueueAddress, options: QueueOptions)
   }
 }
 
-async function openOnce(address: QueueAddress, { ca, isPatient, onWarning }: QueueOptions): Promise<Redis> {
+async function openOnce(address: QueueAddress, options: QueueOptions): Promise<Redis> {
+  const { ca, isPatient, onWarning, answerMs = defaultAnswerMs } = options;
   const { Redis } = await import('ioredis'); // few commands need it
   const { rootCertificates } = ca === undefined ? { rootCertificates: [] } : await import('node:tls');
   const { host, port, db, isTls, login } = address;
@@ -185,20 +188,21 @@ async function warnOfEviction(
  * Why a queue cannot be used. The words of the other side are not repeated, and its error is no cause of ours: they may hold the
  * password.
  */
-export function queueError(error: unknown, { shown }: QueueAddress): ImageError<'QUEUE_UNAVAILABLE'> {
-  const { reason, why } = reasonOf(error);
+export function queueError(error: unknown, { shown, isTls }: QueueAddress): ImageError<'QUEUE_UNAVAILABLE'> {
+  const { reason, why } = reasonOf(error, isTls);
   return new ImageError('QUEUE_UNAVAILABLE', `${shown} ${why}`, { queue: shown, reason });
 }
 
 type Reason = { readonly reason: ErrorDetails['QUEUE_UNAVAILABLE']['reason']; readonly why: string };
 
-function reasonOf(error: unknown): Reason {
+function reasonOf(error: unknown, isTls: boolean): Reason {
   const { message, code } = error as { readonly message?: string; readonly code?: unknown };
   const errno = errnoOf(error) ?? errnoOf((error as { readonly errors?: readonly unknown[] }).errors?.[0]);
   const word = /^[A-Z]{2,20}(?= |$)/.exec(message ?? '')?.[0] ?? '';
   if (typeof code === 'string' && /^(?:ERR_SSL_|ERR_TLS_|EPROTO$|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_)/.test(code))
     return { reason: 'tls', why: `cannot be reached by TLS: ${code}` };
-  if (errno !== undefined) return { reason: 'unreachable', why: `cannot be reached: ${describeErrno(errno).what}` };
+  if (errno !== undefined && !(isTls && errno === 'ECONNRESET'))
+    return { reason: 'unreachable', why: `cannot be reached: ${describeErrno(errno).what}` };
   if (word === 'NOAUTH') return { reason: 'password', why: 'wants a password' };
   if (word === 'WRONGPASS') return { reason: 'password', why: 'does not accept the user or the password' };
   if (word === 'NOPERM') return { reason: 'password', why: 'does not let this user do what a fleet needs' };
@@ -207,6 +211,7 @@ function reasonOf(error: unknown): Reason {
   if (/^Unknown RESP type/.test(message ?? ''))
     return { reason: 'notRedis', why: 'is no Redis: it speaks another protocol' };
   if (word === 'ERR') return { reason: 'notRedis', why: 'does not know the commands that a fleet needs' };
-  const closed = message === 'no answer' ? 'does not answer' : 'ends the connection';
-  return { reason: 'unreachable', why: closed };
+  const what = message === 'no answer' ? 'does not answer' : 'ends the connection';
+  if (isTls) return { reason: 'tls', why: `${what}: is its port one for TLS?` };
+  return { reason: 'unreachable', why: `${what}; if it wants TLS, its address begins with rediss://` };
 }

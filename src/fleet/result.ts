@@ -119,13 +119,19 @@ export const resultLimit = envelopeLimit(resultKind);
  */
 export async function signResult(result: Result, key: EnvelopeKey): Promise<string> {
   const { outcome, nodes, locked, ...rest } = result;
-  const plain = (one: Outcome): unknown => JSON.parse(JSON.stringify(one));
-  const whole = { ...rest, outcome: plain(outcome), nodes: nodes.map(plain), locked: Object.fromEntries(locked) };
+  const plain = (one: object): unknown => JSON.parse(JSON.stringify(one));
+  const { index } = rest;
+  const whole = {
+    ...rest,
+    outcome: plain({ ...outcome, index }),
+    nodes: nodes.map((node) => plain({ ...node, index: undefined })),
+    locked: Object.fromEntries(locked),
+  };
   try {
     return await signDocument(resultKind, whole as z.infer<typeof resultShape>, key);
   } catch (error) {
     if (!hasCode(error, 'BATCH_INVALID')) throw error;
-    const small = { ...whole, outcome: smallOutcome(outcome), nodes: [], locked: {} };
+    const small = { ...whole, outcome: smallOutcome({ ...outcome, index }), nodes: [], locked: {} };
     return await signDocument(resultKind, small as z.infer<typeof resultShape>, key);
   }
 }
@@ -157,7 +163,8 @@ export async function openResult(
 ): Promise<Signed<Result>> {
   const { value, keyId } = await openDocument(resultKind, envelope, keys);
   const fields = [resultField(value, false), resultField(value, true)];
-  if (value.id !== id || !fields.includes(field))
+  const isIts = value.outcome.index === value.index && value.nodes.every((node) => node.index === undefined);
+  if (value.id !== id || !fields.includes(field) || !isIts)
     throw new ImageError('BATCH_INVALID', 'the result is in the place of another one', { why: 'content' });
   return {
     keyId,
