@@ -6,6 +6,7 @@ import { ImageError, isImageError } from '../errors.ts';
 import type { Keep } from '../image/apps.ts';
 import { isPlatformName } from '../image/platform.ts';
 import { formatReference, type ImageReference, parseReference, showReference } from '../image/reference.ts';
+import { isTrustName } from '../image/registry-reference.ts';
 import { type LockedImage, parseDestination } from '../internal.ts';
 import { byName, isPlainUrl, lockedImageShape, plainLockedImage, textOf } from '../locked-image.ts';
 import {
@@ -47,6 +48,8 @@ export type Batch = {
   readonly keepResultsMs: number;
   readonly images: readonly BatchImage[];
   readonly lock?: BatchLock | undefined;
+  /** Public keys that count beside those of a worker, where it accepts that; by prefix of the names of images, never for all. */
+  readonly trust?: BatchTrust | undefined;
 };
 
 /**
@@ -60,6 +63,9 @@ export type BatchImage = {
   readonly platform?: readonly string[] | undefined;
   readonly keep?: Keep | undefined;
 };
+
+/** `key` is armored, or in PEM. */
+export type BatchTrust = { readonly keys: readonly { readonly prefix: string; readonly key: string }[] };
 
 /** What images must be, as a lock file says it. */
 export type BatchLock = { readonly frozen: boolean; readonly images: Readonly<Record<string, LockedImage>> };
@@ -81,6 +87,8 @@ export const batchDefaults = Object.freeze({ lifeMs: 7 * dayMs, keepResultsMs: d
 
 const maxImageLength = 2048;
 const maxPlatforms = 64;
+const maxKeys = 256;
+const maxKeyLength = 256 * 1024;
 
 /** Whether a text can be the name of a batch. */
 export const isBatchName: (text: string) => boolean = isFleetName;
@@ -114,6 +122,24 @@ function sortByName<T>(record: Readonly<Record<string, T>>): Readonly<Record<str
   return Object.fromEntries(Object.entries(record).toSorted(byName));
 }
 
+const trustShape: z.ZodType<BatchTrust> = z.strictObject({
+  keys: z
+    .array(
+      z.strictObject({
+        prefix: textOf(isTrustName, 'must be the prefix of names of images'),
+        key: textOf(isKeyText, 'must be a public key, armored or in PEM'),
+      }),
+    )
+    .min(1)
+    .max(maxKeys),
+});
+
+/** Whether a text can be a public key in a batch; what is in it is for those who verify with it. */
+export function isKeyText(text: string): boolean {
+  const [, label = ''] = /^-----BEGIN (PGP PUBLIC KEY BLOCK|PUBLIC KEY)-----\r?\n/.exec(text) ?? [];
+  return label !== '' && text.length <= maxKeyLength && /^[\t\r\n\x20-\x7e]*$/.test(text);
+}
+
 export const batchKind: DocumentKind<Batch> = {
   what: 'batch',
   payloadType: 'application/vnd.longshore.fleet-batch+json',
@@ -136,6 +162,7 @@ export const batchKind: DocumentKind<Batch> = {
       keepResultsMs: z.int().min(minuteMs).max(batchLimits.keepResultsMs),
       images: z.array(imageShape).min(1).max(batchLimits.images),
       lock: lockShape.optional(),
+      trust: trustShape.optional(),
     })
     .superRefine(({ createdAtMs, expiresAtMs, use, to }, context) => {
       const refuse = (field: string, message: string) => context.addIssue({ code: 'custom', path: [field], message });

@@ -24,6 +24,8 @@ const plain: Batch = {
   images: [{ image: 'docker://registry.test/app:1', type: 'docker' }],
 };
 
+const publicKey = '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n';
+
 const parse = (text: string) => parseBatch(Buffer.from(text));
 const refused = { name: 'ImageError', code: 'BATCH_INVALID' };
 
@@ -83,6 +85,8 @@ test('what is written of a batch is read as the same batch', (t) => {
 test('a batch has one form: other bytes are refused even if they mean the same', (t) => {
   const text = formatBatch(plain);
   t.deepEqual(parse(text), plain);
+  const trusting: Batch = { ...plain, trust: { keys: [{ prefix: 'host.test', key: publicKey }] } };
+  t.deepEqual(parse(formatBatch(trusting)), trusting);
   const others = [
     ` ${text}`,
     `${text}\n`,
@@ -174,6 +178,17 @@ test('what a batch says outside its bounds is refused', (t) => {
     { platform: Array.from({ length: 65 }, () => 'linux/amd64') },
     { images: [] },
     { images: Array.from({ length: 200_001 }, () => plain.images[0]) },
+    ...[
+      '',
+      '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n',
+      '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n',
+      `${publicKey}\x1b`,
+      `${publicKey}${'A'.repeat(300_000)}`,
+    ].map((key) => ({ trust: { keys: [{ prefix: 'host.test', key }] } })),
+    ...['', '../x', '/etc', 'A b'].map((prefix) => ({ trust: { keys: [{ prefix, key: publicKey }] } })),
+    { trust: { keys: [] } },
+    { trust: { keys: Array.from({ length: 257 }, () => ({ prefix: 'host.test', key: publicKey })) } },
+    { trust: { keys: [{ key: publicKey }] } },
     { lock: { frozen: true } },
     { lock: { frozen: true, images: { a: { imageID: 'x' } } } },
     { lock: { frozen: true, images: { a: { imageID: digest, url: 'https://user@host.test/' } } } },

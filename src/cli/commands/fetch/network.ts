@@ -6,6 +6,7 @@ import {
   createFinder,
   type EventSink,
   type Finder,
+  type Keystore,
   openFetchPool,
   openKeystore,
   type Policy,
@@ -73,6 +74,8 @@ type FindersRequest = Omit<FinderRequest, 'apps'> & {
 type Finders = {
   readonly store: Store;
   readonly pool: Pool;
+  /** Absent where no signature is verified. */
+  readonly keystore: Keystore | undefined;
   /** @param choices - in the place of those of the request. The caller closes it. */
   create(choices: Partial<ActionOptions>): Finder;
 };
@@ -107,7 +110,7 @@ export async function openFinders(
     registryCredentials: registryCredentials(environment, onWarning),
     onEvent,
   };
-  return { store, pool, create: (choices) => createFinder({ ...settings, ...choices }) };
+  return { store, pool, keystore, create: (choices) => createFinder({ ...settings, ...choices }) };
 }
 
 /** @returns an absolute path. */

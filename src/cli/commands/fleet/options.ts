@@ -82,6 +82,15 @@ export const fleetOptions = [
     commands: ['fleet submit', 'fleet cancel'],
   },
   {
+    name: 'trust',
+    group: 'Trust',
+    kind: 'values',
+    placeholder: 'PREFIX=KEY',
+    help: 'Let this public key, armored or in PEM, count for names with PREFIX, at workers that --accept-trust',
+    environment: false,
+    commands: ['fleet submit'],
+  },
+  {
     name: 'expires',
     group: 'Fleet',
     kind: 'value',
@@ -120,6 +129,13 @@ export const fleetOptions = [
     placeholder: 'KEY.pem',
     help: 'Believe results and addresses that are signed by the --worker-key of this public key',
     commands: ['fleet work', ...readers],
+  },
+  {
+    name: 'accept-trust',
+    group: 'Trust',
+    kind: 'flag',
+    help: 'Let the keys that a batch has count beside those of this machine, for that batch alone',
+    commands: ['fleet work'],
   },
   {
     name: 'worker-key',

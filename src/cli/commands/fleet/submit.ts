@@ -3,10 +3,12 @@ import {
   batchDefaults,
   type BatchImage,
   batchLimits,
+  type BatchTrust,
   isBatchName,
+  isKeyText,
   newBatchId,
 } from '../../../fleet/batch.ts';
-import { parseDestination, requireDistinctTargets, show } from '../../../internal.ts';
+import { isTrustName, parseDestination, readConfigFile, requireDistinctTargets, show } from '../../../internal.ts';
 import type { Run } from '../../command.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { usageError } from '../../options/option.ts';
@@ -30,6 +32,7 @@ export const runFleetSubmit: Run = async (io, line) => {
   const options = fetchOptions(line);
   const choices = choicesOf(line, options, Date.now());
   const lock = await readBatchLock(line);
+  const trust = await readTrust(line);
   const asked = await readAsked(io, line, options);
   if ('errors' in asked) {
     await write(stderr, errorLines(asked.errors));
@@ -45,7 +48,7 @@ export const runFleetSubmit: Run = async (io, line) => {
   requirePushable(images, choices);
   await using resources = new AsyncDisposableStack();
   const { ledger } = await openQueue(resources, { io, line, isPatient: false, onWarning: messages.warn });
-  const batch: Batch = { ...choices, images, ...(lock && { lock }) };
+  const batch: Batch = { ...choices, images, ...(lock && { lock }), ...(trust && { trust }) };
   await ledger.submit(batch, key);
   const shown = textOf(line, 'output') === 'json' ? toSafeJson(submitted(batch)) : batch.name;
   await write(stdout, `${shown}\n`);
@@ -60,8 +63,23 @@ function refuseOwn(line: CommandLine): void {
   }
 }
 
+/** The keys of `--trust`. @throws USAGE */
+async function readTrust(line: CommandLine): Promise<BatchTrust | undefined> {
+  const keys = await Promise.all(
+    line.values('trust').map(async ({ text, option }) => {
+      const [, prefix = '', path = ''] = /^([^=]*)=(.*)$/s.exec(text) ?? [];
+      if (!isTrustName(prefix) || path === '')
+        throw usageError(`want PREFIX=FILE, with the beginning of names of images, got "${show(text)}"`, option);
+      const key = (await readConfigFile(path, { isNamed: true })).toString('latin1');
+      if (!isKeyText(key)) throw usageError(`${show(path)} is no public key, armored or in PEM`, option);
+      return { prefix, key };
+    }),
+  );
+  return keys.length === 0 ? undefined : { keys };
+}
+
 /** All that a batch says beside its images. @throws USAGE */
-function choicesOf(line: CommandLine, options: FetchOptions, nowMs: number): Omit<Batch, 'images' | 'lock'> {
+function choicesOf(line: CommandLine, options: FetchOptions, nowMs: number): Omit<Batch, 'images' | 'lock' | 'trust'> {
   const to = valueOf(line, 'to', parseTarget);
   const everywhere = isOn(line, 'everywhere');
   if (to !== undefined && everywhere)
@@ -120,7 +138,10 @@ function nameOfTime(nowMs: number): string {
  *
  * @throws USAGE if two images would get one name at the target, or one is nothing for a registry
  */
-function requirePushable(images: readonly BatchImage[], { to, scoped, keep }: Omit<Batch, 'images' | 'lock'>): void {
+function requirePushable(
+  images: readonly BatchImage[],
+  { to, scoped, keep }: Omit<Batch, 'images' | 'lock' | 'trust'>,
+): void {
   if (to === undefined) return;
   const archive = images.find(({ type, keep: own = keep }) => type !== 'docker' || own === 'aci');
   if (archive)

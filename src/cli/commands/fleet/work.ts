@@ -86,12 +86,10 @@ export const runFleetWork: Run = async (io, line) => {
       concurrency: place.concurrency,
       nowMs: Date.now,
       openTools: (batch, onEvent) =>
-        Promise.resolve(
-          place.openTools(batch, (event) => {
-            onEvent(event);
-            progress.onEvent(event);
-          }),
-        ),
+        place.openTools(batch, (event) => {
+          onEvent(event);
+          progress.onEvent(event);
+        }),
     },
     signal,
   );

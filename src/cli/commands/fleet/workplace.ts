@@ -1,11 +1,24 @@
-import type { Batch } from '../../../fleet/batch.ts';
+import { rm } from 'node:fs/promises';
+
+import type { Batch, BatchTrust } from '../../../fleet/batch.ts';
 import type { ImageTools } from '../../../fleet/bring.ts';
-import { type ActionOptions, createPusher, type EventSink, type Pusher, type Store } from '../../../internal.ts';
+import {
+  type ActionOptions,
+  createPusher,
+  type EventSink,
+  type Keystore,
+  makeScratch,
+  openKeystore,
+  type Pool,
+  type Pusher,
+  type Store,
+  trustKeys,
+} from '../../../internal.ts';
 import type { Io } from '../../command.ts';
 import { readConfig } from '../../config/read-config.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { checksOf } from '../../options/policy.ts';
-import { directoriesOf, textOf, valueOf } from '../../options/read.ts';
+import { directoriesOf, isOn, textOf, valueOf } from '../../options/read.ts';
 import { registryCredentials, registrySettings } from '../../registries/registry-settings.ts';
 import { networkSettings, openFinders, readCaFile, storeDirectory } from '../fetch/network.ts';
 import { fetchOptions } from '../fetch/options.ts';
@@ -19,7 +32,7 @@ export type Workplace = {
   /** Images at once, in all and of one host: a few more than transfers, since an image is also checked and pushed. */
   readonly concurrency: { readonly images: number; readonly perHost: number };
   /** Opens what brings and pushes the images of a batch. What a batch says never changes the settings of this machine. */
-  openTools(batch: Batch, onEvent: EventSink): ImageTools;
+  openTools(batch: Batch, onEvent: EventSink): Promise<ImageTools>;
 };
 
 /** What a worker asks other workers by. */
@@ -44,7 +57,8 @@ export async function openWorkplace(
   const registries = await registrySettings(options.mirrors, environment, onWarning);
   const settings = { options, policy, config, directories, environment, dir: textOf(line, 'dir'), ca, registries };
   const opened = await openFinders(resources, { ...settings, access: 'fill', writesLittle: false }, onEvent);
-  const { store, pool } = opened;
+  const { store, pool, keystore } = opened;
+  const isTrustAccepted = isOn(line, 'accept-trust');
   const openPusher = (onEvent: EventSink): Pusher =>
     createPusher({
       ...options,
@@ -57,10 +71,19 @@ export async function openWorkplace(
     store,
     dir: storeDirectory(settings),
     concurrency: { images: mostOf(options.jobs, 64) + 4, perHost: mostOf(options.jobsPerHost, 16) + 2 },
-    openTools(batch, onEvent) {
+    async openTools(batch, onEvent) {
       const { keep, platform, referrers, withDeps, to, scoped, noOverwrite } = batch;
       const credentials = registryCredentials(environment, onWarning);
+      await using opening = new AsyncDisposableStack();
+      const { trustedRoot } = directories;
+      const trusted =
+        batch.trust && isTrustAccepted && keystore
+          ? opening.use(await openBatchKeys({ keystore, pool, trustedRoot, onWarning }, batch, batch.trust))
+          : undefined;
+      if (batch.trust && !isTrustAccepted)
+        onWarning(`the keys that the batch ${batch.name} has do not count here, without --accept-trust`);
       const choices = {
+        ...(trusted && { keystore: trusted }),
         ...(asking && {
           peers: asking.peers,
           registryCredentials: async (...of: Parameters<typeof credentials>) =>
@@ -75,6 +98,7 @@ export async function openWorkplace(
       const finder = opened.create({ ...choices, pullPolicy: 'new' });
       const stored = opened.create({ ...choices, pullPolicy: 'never' });
       const pusher = to === undefined ? undefined : openPusher(onEvent);
+      const resources = opening.move();
       return {
         findImages: (apps, call) => finder.findImages(apps, call),
         findStored: (apps, call) => stored.findImages(apps, call),
@@ -88,6 +112,7 @@ export async function openWorkplace(
         async [Symbol.asyncDispose]() {
           await pusher?.close();
           await Promise.all([finder.close(), stored.close()]);
+          await resources.disposeAsync();
         },
       };
     },
@@ -96,4 +121,33 @@ export async function openWorkplace(
 
 function mostOf(asked: number | 'auto' | undefined, most: number): number {
   return typeof asked === 'number' ? asked : most;
+}
+
+type OwnKeys = {
+  readonly keystore: Keystore;
+  readonly pool: Pool;
+  readonly trustedRoot: string | undefined;
+  readonly onWarning: (message: string) => void;
+};
+
+/**
+ * The keys of this machine, and below them those of a batch, in a directory that goes with it: what this machine says of a key counts, also
+ * that it is not trusted.
+ */
+async function openBatchKeys(
+  { keystore, pool, trustedRoot, onWarning }: OwnKeys,
+  { name }: Batch,
+  { keys }: BatchTrust,
+): Promise<Keystore> {
+  await using resources = new AsyncDisposableStack();
+  const directory = await makeScratch('longshore-fleet-');
+  resources.defer(() => rm(directory, { recursive: true, force: true }));
+  const both = resources.use(await openKeystore({ dirs: [directory, ...keystore.dirs], trustedRoot, onWarning }));
+  for (const [index, { prefix, key }] of keys.entries()) {
+    const location = `key ${index + 1} of the batch ${name}`;
+    const added = trustKeys({ keystore: both, pool }, { certificate: Buffer.from(key), location, prefix, layer: 0 });
+    for await (const one of added) if (one.kind === 'refused') onWarning(`${location} does not count: ${one.why}`);
+  }
+  const opened = resources.move();
+  return { ...both, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
