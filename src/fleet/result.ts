@@ -206,7 +206,9 @@ const presenceKind: DocumentKind<Presence> = {
 };
 
 function isOrigin(text: string): boolean {
-  return text.length <= 300 && isHttpUrl(text) && URL.parse(text)?.origin === text;
+  const url = text.length <= 300 && isHttpUrl(text) ? URL.parse(text) : null;
+  if (url?.origin !== text) return false;
+  return url.protocol === 'https:' || /^(?:127\.[\d.]+|\[::1\]|localhost)$/.test(url.hostname); // a password goes there
 }
 
 export const presenceLimit = envelopeLimit(presenceKind);

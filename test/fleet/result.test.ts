@@ -118,7 +118,15 @@ test('a worker is there for as long as what it has signed is new, at an address 
   for (const at of [nowMs - 6 * 60_000, nowMs + 6 * 60_000])
     await t.throwsAsync(openPresence(envelope, keys, at), refused);
   await t.throwsAsync(openPresence(envelope, acceptedKey(newSigningKey()), nowMs), refused);
-  for (const origin of ['file:///etc', 'https://user@node-1.test', 'https://node-1.test/path', 'node-1.test:80', ''])
+  t.truthy(await signPresence({ ...presence, origin: 'http://127.0.0.1:8080' }, key));
+  for (const origin of [
+    'file:///etc',
+    'https://user@node-1.test',
+    'https://node-1.test/path',
+    'http://node-1.test:80',
+    'node-1.test:80',
+    '',
+  ])
     await t.throwsAsync(signPresence({ ...presence, origin }, key), refused, origin);
   await t.throwsAsync(signPresence({ ...presence, worker: '../x' }, key), refused);
 });
