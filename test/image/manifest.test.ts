@@ -192,27 +192,16 @@ const members = (() => {
   return fc.dictionary(memberKeys, fc.oneof(value, list, app));
 })();
 
-test('a document with any members is accepted or refused as a manifest', (t) => {
-  fc.assert(
-    fc.property(members, (members) => {
-      try {
-        return parse(JSON.stringify({ ...base, ...members })).manifest.name === base.name;
-      } catch (error) {
-        return hasCode(error, 'MANIFEST_INVALID') && !/\p{Cc}/u.test(error.message);
-      }
-    }),
-    { numRuns: 500 },
-  );
-  t.pass();
-});
-
-test('a document whose keys all have the case of the specification is judged like one that has another', (t) => {
+test('a document with any members is accepted or refused as a manifest, and alike if a key has another case', (t) => {
   const judged = (text: string): unknown => {
     try {
-      return parse(text).manifest;
+      const { manifest } = parse(text);
+      t.is(manifest.name, base.name);
+      return manifest;
     } catch (error) {
-      if (hasCode(error, 'MANIFEST_INVALID')) return [error.message, error.details];
-      throw error;
+      if (!hasCode(error, 'MANIFEST_INVALID')) throw error;
+      t.notRegex(error.message, /\p{Cc}/u);
+      return [error.message, error.details];
     }
   };
   fc.assert(
