@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -5,16 +6,21 @@ import { type Longshore, openLongshores } from '../longshore.ts';
 import type { CaseOptions } from '../main.ts';
 import { measure, type Measured } from '../measure.ts';
 import { type Row, takeTurns } from '../take-turns.ts';
-import { fillStores } from './push.ts';
+import { fillStores } from './serve.ts';
 
 /**
- * Fifty images of ten layers, eight of which are shared, out of a store into one file, and from that file into an empty store; beside
- * that, tar over the same bytes, out of the layout that the store is and into a directory. All of it is synced to the disk.
+ * Fifty images of ten layers, eight of which are shared, 1 GB in all, out of a store into one file, and from that file into an empty store;
+ * beside that, tar over the same bytes, out of the layout that the store is and into a directory. All of it is synced to the disk.
  */
 export async function carry({ directory, turns, small }: CaseOptions): Promise<readonly Row[]> {
-  const [count, layerBytes] = small ? [4, 50_000] : [50, 2_000_000];
+  const [count, layerBytes] = small ? [4, 50_000] : [50, 10_000_000];
   const longshores = await openLongshores(join(directory, 'from'));
-  await fillStores(longshores, directory, { count, layerBytes });
+  const newLayer = (): Buffer => randomBytes(layerBytes);
+  const shared = Array.from({ length: 8 }, newLayer);
+  await fillStores(
+    longshores,
+    Array.from({ length: count }, () => [...shared, newLayer(), newLayer()]),
+  );
   const receivers = await openLongshores(join(directory, 'to'));
   const file = join(directory, 'bundle.tar');
   await longshores[0]?.run(['image', 'export', '--all', '--format=bundle', '--overwrite', file]);

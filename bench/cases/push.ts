@@ -43,7 +43,7 @@ export async function push({ directory, turns, small }: CaseOptions): Promise<re
 }
 
 /** Fills the store of each command with the same images. @returns their references in it */
-export async function fillStores(
+async function fillStores(
   longshores: readonly Longshore[],
   directory: string,
   corpus: Parameters<typeof pushImages>[2],

@@ -23,11 +23,15 @@ type Blob = { readonly path: string; readonly digest: string };
 export async function serve({ directory, turns, small }: CaseOptions): Promise<readonly Row[]> {
   const [largeBytes, smallBytes] = small ? [2_000_000, 100_000] : [200_000_000, 8_000_000];
   const longshores = await openLongshores(directory);
-  const stores = await fillStores(longshores, [...Array<number>(4).fill(largeBytes), smallBytes]);
-  const [first] = stores;
+  const sizes = [...Array<number>(4).fill(largeBytes), smallBytes];
+  const blobs = await fillStores(
+    longshores,
+    sizes.map((bytes) => [randomBytes(bytes)]),
+  );
+  const [first] = longshores;
   const load = small ? { idle: 20, slow: 10 } : { idle: 1_000, slow: 500 };
-  const large = first?.blobs.slice(0, 4) ?? [];
-  const fifty = Array<Blob>(50).fill(first?.blobs.at(-1) ?? large[0] ?? { path: '', digest: '' });
+  const large = blobs.slice(0, 4);
+  const fifty = Array<Blob>(50).fill(blobs.at(-1) ?? large[0] ?? { path: '', digest: '' });
 
   const from = async (open: Promise<Server>, blobs: readonly Blob[], loaded = false): Promise<Measured> => {
     await using server = await open;
@@ -42,10 +46,8 @@ export async function serve({ directory, turns, small }: CaseOptions): Promise<r
   const withNginx = first && !spawnSync('nginx', ['-v']).error;
   return await takeTurns(
     [
-      ...(withNginx
-        ? [{ who: 'nginx, four clients', run: () => from(startNginx(first.longshore, directory), large) }]
-        : []),
-      ...stores.flatMap(({ longshore }) => [
+      ...(withNginx ? [{ who: 'nginx, four clients', run: () => from(startNginx(first, directory), large) }] : []),
+      ...longshores.flatMap((longshore) => [
         {
           who: `longshore serve, four clients${longshore.label}`,
           run: () => from(startServe(longshore), large),
@@ -68,20 +70,22 @@ function targets({ urlOf }: Server, blobs: readonly Blob[]): readonly string[] {
   return ['--parallel-max', String(blobs.length), ...blobs.flatMap((blob) => ['-o', '/dev/null', urlOf(blob)])];
 }
 
-/** Fills the store of each command with images of one layer. */
-async function fillStores(longshores: readonly Longshore[], sizes: readonly number[]) {
+/** Fills the store of each command with images of such layers. @returns the first layer of each image */
+export async function fillStores(
+  longshores: readonly Longshore[],
+  images: readonly (readonly Buffer[])[],
+): Promise<readonly Blob[]> {
   const closing: (() => void | Promise<void>)[] = [];
   const registry = await startRegistry({ teardown: (done) => void closing.push(done) });
-  const images = sizes.map((bytes, at) => registry.putImage(`app-${at}`, '1', { layers: [randomBytes(bytes)] }));
-  const references = images.map((_, at) => `docker://${registry.host}/app-${at}:1`);
+  const put = images.map((layers, at) => registry.putImage(`app-${at}`, '1', { layers }));
+  const references = put.map((_, at) => `docker://${registry.host}/app-${at}:1`);
   for (const { fetch } of longshores)
     await fetch(references, ['--insecure-options=image', '--platform=linux/amd64', '--keep=oci']);
   for (const close of closing) await close();
-  const blobs = images.map(({ manifest }, at) => ({
+  return put.map(({ manifest }, at) => ({
     path: `${registry.host}/app-${at}`,
     digest: manifest.layers[0]?.digest ?? '',
   }));
-  return longshores.map((longshore) => ({ longshore, blobs }));
 }
 
 async function startServe({ bin, config, store }: Longshore): Promise<Server> {

@@ -8,6 +8,7 @@ import type { RegistryImage } from '../store/registry-store.ts';
 import type { StoredImage } from '../store/store.ts';
 import { errnoOf } from '../system/errno.ts';
 import { openOwnFile } from '../system/files.ts';
+import { maxWriteBytes } from '../system/write-files.ts';
 import { type TarContent, type TarFile, writeTar, writeTarFile } from '../system/write-tar.ts';
 import {
   blobPathOf,
@@ -164,7 +165,7 @@ export async function copyBlob(
 }
 
 const clone = constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE;
-const highWaterMark = 1024 * 1024;
+const highWaterMark = maxWriteBytes;
 
 /**
  * Copies to a file that must not exist. Clones the file where the filesystem can share blocks; otherwise copies the

@@ -148,21 +148,49 @@ const spareBuffers: Buffer[] = [];
 
 type Range = { readonly from: number; readonly to: number; readonly reusesMemory: boolean };
 
-/** Chunks of a file, each with the position of its end. Memory of a range that did not come to its end is left to who may still have it. */
-async function* readRange(
-  file: FileHandle,
-  { from, to, reusesMemory }: Range,
-): AsyncGenerator<readonly [Uint8Array, number]> {
-  const reused = reusesMemory ? (spareBuffers.pop() ?? Buffer.allocUnsafeSlow(chunkBytes)) : undefined;
+/** Chunks of a file, each with the position of its end. */
+function readRange(file: FileHandle, { from, to, reusesMemory }: Range): AsyncGenerator<readonly [Uint8Array, number]> {
+  return reusesMemory ? readAhead(file, from, to) : readEach(file, from, to);
+}
+
+async function* readEach(file: FileHandle, from: number, to: number): AsyncGenerator<readonly [Uint8Array, number]> {
   for (let at = from; at < to;) {
-    const wanted = Math.min(chunkBytes, to - at);
-    const buffer = reused ?? Buffer.allocUnsafeSlow(wanted);
-    const { bytesRead } = await file.read(buffer, 0, wanted, at);
-    if (bytesRead === 0) throw Object.assign(new Error('the file has become shorter'), { code: 'EIO' });
-    at += bytesRead;
-    yield [buffer.subarray(0, bytesRead), at];
+    const chunk = await readChunk(file, Buffer.allocUnsafeSlow(Math.min(chunkBytes, to - at)), at);
+    at += chunk.byteLength;
+    yield [chunk, at];
   }
-  if (reused) spareBuffers.push(reused);
+}
+
+/** The next chunk is read while one is used. Memory of a range that did not come to its end is left to who may still have it. */
+async function* readAhead(file: FileHandle, from: number, to: number): AsyncGenerator<readonly [Uint8Array, number]> {
+  const takeBuffer = (): Buffer => spareBuffers.pop() ?? Buffer.allocUnsafeSlow(chunkBytes);
+  let [used, spare] = [takeBuffer(), takeBuffer()];
+  const readFrom = (at: number): Promise<Uint8Array> | undefined => {
+    if (at >= to) return undefined;
+    const reading = readChunk(file, spare.subarray(0, Math.min(chunkBytes, to - at)), at);
+    reading.catch(() => undefined); // thrown when its turn has come
+    return reading;
+  };
+  let at = from;
+  let next = readFrom(at);
+  try {
+    while (next) {
+      const chunk = await next;
+      at += chunk.byteLength;
+      [used, spare] = [spare, used];
+      next = readFrom(at);
+      yield [chunk, at];
+    }
+  } finally {
+    await next?.catch(() => undefined); // the file is closed next
+  }
+  spareBuffers.push(used, spare);
+}
+
+async function readChunk(file: FileHandle, buffer: Buffer, at: number): Promise<Uint8Array> {
+  const { bytesRead } = await file.read(buffer, 0, buffer.byteLength, at);
+  if (bytesRead === 0) throw Object.assign(new Error('the file has become shorter'), { code: 'EIO' });
+  return buffer.subarray(0, bytesRead);
 }
 
 async function* orReadDamaged<T>(

@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { Readable, type Transform, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
-import { writeAll } from './write-files.ts';
+import { maxWriteBytes, syncWhileWritten, writeAll } from './write-files.ts';
 
 /** A regular file in a tar. */
 export type TarFile = { readonly name: string; readonly content: Uint8Array | TarContent };
@@ -26,27 +26,41 @@ type TarRequest = {
 /** Writes files as a tar to a stream, which stays open, with back-pressure. @throws what `files` and `read` throw */
 export async function writeTar({ files, output, compressor }: TarRequest, signal: AbortSignal): Promise<void> {
   // With a plain generator the pipeline waits for a blocked output even after an abort, if it is not to end that output.
-  const chunks = Readable.from(tarOf(files, false), { objectMode: false });
+  const chunks = Readable.from(inPieces(tarOf(files, false)), { objectMode: false });
   await (compressor
     ? pipeline(chunks, compressor, output, { end: false, signal })
     : pipeline(chunks, output, { end: false, signal }));
 }
 
-/** Writes files as a tar to a file, from its beginning. @throws as writeTar; system errors */
+/** The output may be a file too. */
+async function* inPieces(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks)
+    for (let at = 0; at < chunk.byteLength; at += maxWriteBytes) yield chunk.subarray(at, at + maxWriteBytes);
+}
+
+/** Writes files as a tar to a file, from its beginning, and syncs it meanwhile. @throws as writeTar; system errors */
 export async function writeTarFile(
   file: FileHandle,
   { files, compressor }: Omit<TarRequest, 'output'>,
   signal: AbortSignal,
 ): Promise<void> {
+  const disk = syncWhileWritten(() => file.datasync());
   let position = 0;
   const write = async (chunks: AsyncIterable<Uint8Array>): Promise<void> => {
     for await (const chunk of chunks) {
       signal.throwIfAborted();
       await writeAll(file, [chunk], position, (bytes) => (position += bytes));
+      disk.wrote(chunk.byteLength);
     }
   };
-  if (!compressor) return write(tarOf(files, true));
-  await pipeline(Readable.from(tarOf(files, false), { objectMode: false }), compressor, write, { signal });
+  try {
+    await (compressor
+      ? pipeline(Readable.from(tarOf(files, false), { objectMode: false }), compressor, write, { signal })
+      : write(tarOf(files, true)));
+    await disk.end();
+  } finally {
+    await disk.settled();
+  }
 }
 
 const blockBytes = 512;

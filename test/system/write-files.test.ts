@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 
-import { writeAll } from '../../src/system/write-files.ts';
+import { maxWriteBytes, writeAll } from '../../src/system/write-files.ts';
 
 test('chunks are written in order, however little one call writes', async (t) => {
   const chunks = fc.array(fc.uint8Array({ maxLength: 20 }), { maxLength: 6 });
@@ -46,4 +46,21 @@ test('the bytes written before a failing call are reported', async (t) => {
     { message: 'full' },
   );
   t.is(told, 3);
+});
+
+test('no call writes more than is cheap, wherever chunks begin and end', async (t) => {
+  const sizes = [maxWriteBytes + 10, 10, maxWriteBytes - 20, 5, 3 * maxWriteBytes];
+  const chunks = sizes.map((size, at) => Buffer.alloc(size, at + 1));
+  const written: Buffer[] = [];
+  const file = {
+    writev: (buffers: readonly Uint8Array[]) => {
+      const all = Buffer.concat(buffers);
+      written.push(all);
+      return Promise.resolve({ bytesWritten: all.length, buffers: [] });
+    },
+  };
+  await writeAll(file as never, chunks, 0, () => undefined);
+  t.true(written.every(({ length }) => length <= maxWriteBytes));
+  t.is(written.length, Math.ceil(sizes.reduce((sum, size) => sum + size) / maxWriteBytes));
+  t.true(Buffer.concat(written).equals(Buffer.concat(chunks)));
 });

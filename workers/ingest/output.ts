@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { storeFileError } from '../../src/image/file-error.ts';
 import { type FileStamp, stampOf } from '../../src/system/files.ts';
 import { whenFilesAreFree } from '../../src/system/spare-files.ts';
-import { writeAllSync } from '../../src/system/write-files.ts';
+import { syncWhileWritten, writeAllSync } from '../../src/system/write-files.ts';
 
 const datasync = promisify(fdatasync);
 
@@ -47,7 +47,7 @@ async function fillFile<T>(
   fill: (write: Write) => Promise<T>,
   sync: boolean,
 ): Promise<Filled<T>> {
-  const disk = sync ? syncing(file) : undefined;
+  const disk = sync ? syncWhileWritten(() => datasync(file)) : undefined;
   try {
     const result = await fill((chunk) => {
       inStore(path, () => writeAllSync(file, chunk));
@@ -65,31 +65,6 @@ async function fillFile<T>(
     await disk?.settled();
     inStore(path, () => closeSync(file));
   }
-}
-
-/** After so many bytes a sync begins in the background. */
-const syncBytes = 32 * 1024 * 1024;
-
-/** Syncs a growing file from time to time, so that little remains at the end. At most one sync is under way. */
-function syncing(file: number) {
-  let unsynced = 0;
-  let isSyncing = false;
-  let synced = Promise.resolve();
-  /** No sync follows one that has failed, since the system reports a failure only once. */
-  const sync = (): Promise<void> => (synced = synced.then(() => datasync(file)));
-  const settled = (): Promise<void> => synced.catch(() => undefined);
-  return {
-    settled,
-    wrote(bytes: number): void {
-      unsynced += bytes;
-      if (unsynced < syncBytes || isSyncing) return;
-      unsynced = 0;
-      isSyncing = true;
-      void sync();
-      void settled().then(() => (isSyncing = false));
-    },
-    end: sync,
-  };
 }
 
 function inStore<T>(path: string, work: () => T): T {
