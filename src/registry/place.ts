@@ -127,7 +127,12 @@ function serverOf(host: string): string {
 /** @param host - `host[:port]` */
 export function isLoopback(host: string): boolean {
   const { hostname } = new URL(`http://${host}`);
-  return hostname === 'localhost' || hostname === '[::1]' || (isIPv4(hostname) && hostname.startsWith('127.'));
+  return isLoopbackName(hostname.replace(/^\[(.*)\]$/, '$1'));
+}
+
+/** @param name - of a host, or its address without brackets. What a name below `localhost` stands for, a resolver decides. */
+export function isLoopbackName(name: string): boolean {
+  return name === 'localhost' || name === '::1' || (isIPv4(name) && name.startsWith('127.'));
 }
 
 /** A matching rule, and the rest of the name after its prefix: empty, `/app`, or `:5000/app` for a prefix without the port. */

@@ -1,8 +1,9 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { isIPv4, isIPv6, type Socket } from 'node:net';
+import { isIPv6, type Socket } from 'node:net';
 
 import { ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
+import { isLoopbackName } from '../registry/place.ts';
 import { setNewest } from '../system/bounded-map.ts';
 import { type Answer, refusal } from './answer.ts';
 
@@ -11,12 +12,6 @@ export function hostOf(header: string | undefined): string | undefined {
   const [, address, name] = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{1,5})?$/i.exec(header ?? '') ?? [];
   if (address !== undefined) return isIPv6(address) ? address.toLowerCase() : undefined;
   return name?.toLowerCase().replace(/\.$/, '');
-}
-
-export function isLoopback(host: string): boolean {
-  return (
-    host === 'localhost' || host.endsWith('.localhost') || host === '::1' || (isIPv4(host) && host.startsWith('127.'))
-  );
 }
 
 /**
@@ -34,7 +29,7 @@ export function refuseForeignHost(
   if (others.length > 0) return refusal(400, 'DENIED', 'a request has one Host header');
   const host = hostOf(header);
   const local = socket.localAddress?.replace(/^::ffff:(?=\d)/, '');
-  if (host !== undefined && (isLoopback(host) || host === local || names.has(host))) return undefined;
+  if (host !== undefined && (isLoopbackName(host) || host === local || names.has(host))) return undefined;
   const message = `this server does not answer as "${show(header ?? '')}": start it with --host ${show(host ?? 'NAME')} if that is its name`;
   return refusal(421, 'DENIED', message);
 }

@@ -37,6 +37,8 @@ export type ServeOptions = {
   readonly hosts: readonly string[];
   readonly catalog: boolean;
   readonly version: string;
+  /** A client that takes nothing for so long is cut. Default two minutes. */
+  readonly stalledMs?: number;
   readonly hashFile: HashFile;
   readonly comparePassword: ComparePassword;
   /** Called for failures that are not the client's, each message once. */
@@ -58,8 +60,7 @@ export type RunningServer = {
 /** The time that a client has for its request, and between two of them. */
 const requestMs = 15_000;
 const idleMs = 75_000;
-/** A client that takes nothing for so long is given up. */
-const stalledMs = 120_000;
+const stalledAfterMs = 120_000;
 /** The most bytes of the head of a request, and of the path in it. */
 const headBytes = 16 * 1024;
 const urlLength = 4_096;
@@ -78,7 +79,7 @@ type Handler = (asked: Asked) => Promise<Answer>;
  * @throws USAGE when the address cannot be listened at, or the certificate and the key are none
  */
 export async function startServer(options: ServeOptions): Promise<RunningServer> {
-  const { listen, tls, users, hosts } = options;
+  const { listen, tls, users, hosts, stalledMs = stalledAfterMs } = options;
   const settings = {
     ...{ maxHeaderSize: headBytes, headersTimeout: requestMs, requestTimeout: requestMs },
     ...{ keepAliveTimeout: idleMs, connectionsCheckingInterval: requestMs / 3 },

@@ -154,8 +154,11 @@ test('only what was verified is served, if that is asked for', async (t) => {
   );
   t.is((await ask(line, path)).status, 404);
   await stop();
-  const alone = await runHere(['serve', '--policy=policy.json'], environment);
-  t.regex(alone.stderr, /USAGE: --policy: it says what --verified-only serves/);
+  for (const option of ['--policy', '--trusted-root']) {
+    const { code, stderr } = await runHere(['serve', `${option}=some.json`], environment);
+    t.is(code, 2);
+    t.regex(stderr, new RegExp(`USAGE: ${option}: it says what --verified-only serves`));
+  }
 });
 
 test('a process ends with 0 after a signal, and at once after a second one', async (t) => {

@@ -317,6 +317,21 @@ test('it ends once what is under way has ended, and cuts what takes too long', a
   await once(stalled.resume(), 'close');
 });
 
+test('a client that takes nothing for a time is cut, and its file is closed', async (t) => {
+  const store = await openTestStore(t);
+  const layer = Buffer.alloc(24 * 2 ** 20, 'abc');
+  await putRegistryImage(store, { layer });
+  const server = await serve(t, store.dir, { stalledMs: 300 });
+  const stalled = await connectTo(t, server);
+  stalled.write(`GET ${base}/blobs/${digestOf(layer)} HTTP/1.1\r\nhost: localhost\r\n\r\n`);
+  await once(stalled, 'readable');
+  await until(async () => /^longshore_serve_cut_answers_total 1$/m.test((await server.ask('/metrics')).text));
+  let received = 0;
+  for await (const chunk of stalled) received += (chunk as Buffer).length;
+  t.true(received < layer.length);
+  t.deepEqual(server.warnings, []);
+});
+
 test('metrics count what was answered', async (t) => {
   const store = await openTestStore(t);
   const { manifest } = await putRegistryImage(store);

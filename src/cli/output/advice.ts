@@ -261,9 +261,14 @@ const repacking: readonly (readonly [looksLike: RegExp, advice: string])[] = [
   [/^OpenPGP encrypted/, 'Decrypt it first'],
 ];
 
-function adviceForFormat({ looksLike }: ErrorDetails['ARCHIVE_UNREADABLE']): string {
-  if (looksLike === undefined) return 'It is damaged: fetch it again, or tell its publisher';
-  return repacking.find(([pattern]) => pattern.test(looksLike))?.[1] ?? 'Check that the address leads to an image';
+function adviceForFormat({ path, looksLike }: ErrorDetails['ARCHIVE_UNREADABLE']): string {
+  const isRemote = /^[a-z][a-z0-9+.-]*:/i.test(path); // a URL, or a digest
+  if (looksLike === undefined)
+    return isRemote
+      ? 'It is damaged: fetch it again, or tell its publisher'
+      : 'It is damaged: bring it again, or tell who made it';
+  const known = repacking.find(([pattern]) => pattern.test(looksLike))?.[1];
+  return known ?? (isRemote ? 'Check that the address leads to an image' : 'Check that this is the file of an image');
 }
 
 function adviceForLimit({ limit, keep }: ErrorDetails['LIMIT_EXCEEDED']): string {

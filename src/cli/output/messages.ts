@@ -54,6 +54,7 @@ export function createMessages(write: (line: string) => void, stream: Writable):
   const reported = new Set<string>();
   const there = new Set<string>();
   const missing = new Map<string, ImageError<'STORE_FULL'>>();
+  let hintWhenFull: string | undefined;
   const once = (line: string, color: 'red' | 'yellow'): void => {
     if (reported.has(line)) return;
     reported.add(line);
@@ -66,19 +67,24 @@ export function createMessages(write: (line: string) => void, stream: Writable):
       if (status === 'fetched' || status === 'present') there.add(reference);
       if (status !== 'failed' || !error) return;
       const full = fullnessOf(error);
-      if (full) missing.set(reference, full);
-      else once(errorLine(error, reference, request, hint), 'red');
+      if (full) {
+        missing.set(reference, full);
+        hintWhenFull ??= hint;
+      } else once(errorLine(error, reference, request, hint), 'red');
     },
     end() {
       const [[, first] = []] = missing;
-      if (first) once(errorLine(diskFull(first, there.size, [...missing.values()])), 'red');
+      if (first) {
+        const error = diskFull(first, there.size, [...missing.values()]);
+        once(errorLine(error, undefined, undefined, hintWhenFull), 'red');
+      }
       missing.clear();
     },
   };
 }
 
 /** The error of an image for which the disk had no room; undefined for other errors, and for a file that no disk would take. */
-function fullnessOf(error: ImageError): ImageError<'STORE_FULL'> | undefined {
+export function fullnessOf(error: ImageError): ImageError<'STORE_FULL'> | undefined {
   if (hasCode(error, 'DEPENDENCY_FAILED')) return isImageError(error.cause) ? fullnessOf(error.cause) : undefined;
   return hasCode(error, 'STORE_FULL') && error.details.errno !== 'EFBIG' ? error : undefined;
 }
@@ -94,8 +100,8 @@ function diskFull(
   const { free, needed } = refused;
   const room =
     free !== undefined && needed !== undefined
-      ? `at least ${size(needed)} are needed and ${size(free)} are free; "longshore plan" says how much all of them need`
-      : '"longshore plan" says how much they need';
-  const message = `the disk of ${show(path, 1024)} is full: ${plural(there, 'image is', 'images are')} there, ${plural(missing.length, 'is', 'are')} missing; ${room}`;
+      ? `; at least ${size(needed)} are needed and ${size(free)} are free`
+      : '';
+  const message = `the disk of ${show(path, 1024)} is full: ${plural(there, 'image is', 'images are')} there, ${plural(missing.length, 'is', 'are')} missing${room}`;
   return new ImageError('STORE_FULL', message, { path });
 }

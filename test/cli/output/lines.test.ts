@@ -118,15 +118,18 @@ test('where something exists already, the advice is how to replace it', (t) => {
 });
 
 test('the advice for a recognised but unsupported format says how to convert it', (t) => {
-  const line = (looksLike: string) =>
-    errorLine(new ImageError('ARCHIVE_UNREADABLE', 'not read', { path: 'x', looksLike }));
+  const line = (looksLike: string, path = 'https://b/x.aci') =>
+    errorLine(new ImageError('ARCHIVE_UNREADABLE', 'not read', { path, looksLike }));
   t.regex(line('an old tar (v7)'), /tar --format=ustar\.$/);
   t.regex(line('a tar with a volume label'), /without --label\.$/);
   t.regex(line('xz with a sha256 check'), /xz --check=crc64\.$/);
   t.regex(line('xz with the x86 filter'), /no filter but --lzma2\.$/);
   t.regex(line('lzma'), /gzip, bzip2 or xz\.$/);
   t.regex(line('an archive of docker save'), /longshore image import FILE\.$/);
-  t.regex(line('HTML'), /leads to an image\.$/);
+  t.regex(line('HTML'), /address leads to an image\.$/);
+  t.regex(line('HTML', '/srv/x.aci'), /this is the file of an image\.$/);
+  t.regex(advised('ARCHIVE_UNREADABLE', { path: 'https://b/x.aci' }), /fetch it again, or tell its publisher\.$/);
+  t.regex(advised('ARCHIVE_UNREADABLE', { path: '/srv/x.tar' }), /bring it again, or tell who made it\.$/);
 });
 
 test('the causes of an error are listed one a line, as far as there are any', (t) => {
@@ -195,6 +198,23 @@ test('plain progress has one line for each change of state', (t) => {
       '2 images and 1 dependency: 1 fetched, 1 present, 1 failed; 2 MiB in 2.0 s, 1 MiB/s',
     ],
   );
+});
+
+test('that the disk is full is one line, with the advice of what was run', (t) => {
+  const full = (needed: number, free: number) =>
+    new ImageError('STORE_FULL', 'no room', { path: '/store', needed, free });
+  const fail = ({ onOutcome }: ReturnType<typeof createPlainProgress>, hint?: string): void => {
+    for (const [reference, error] of Object.entries({ a: full(2048, 1024), b: full(4096, 1024) }))
+      onOutcome({ reference, status: 'failed', error, bytesDownloaded: 0, durationMs: 1 }, undefined, hint);
+  };
+  const [line, ...others] = plain(false, (progress) => fail(progress));
+  t.deepEqual(others, []);
+  t.regex(
+    line ?? '',
+    /^error: STORE_FULL: the disk of \/store is full: 0 images are there, 2 are missing; at least 4 KiB/,
+  );
+  t.regex(line ?? '', /longshore image gc, and run again\.$/);
+  t.regex(plain(false, (progress) => fail(progress, '; or so'))[0] ?? '', /and run again; or so\.$/);
 });
 
 test('plain progress shortens image IDs, and no digest', (t) => {

@@ -15,6 +15,7 @@ import type { PolicyHint } from '../../options/policy.ts';
 import { type EventDestination } from '../../output/event-file.ts';
 import { createBatchExitCode, exitCodes } from '../../output/exit-code.ts';
 import { createJsonResult } from '../../output/json-result.ts';
+import { fullnessOf } from '../../output/messages.ts';
 import { openProgress, type ProgressMode } from '../../output/progress.ts';
 import { openRunOutput, type RunOutput } from '../../output/run-output.ts';
 import { createTextResult, noResult, resultStream, type ResultWriter } from '../../output/text-result.ts';
@@ -92,7 +93,7 @@ export async function runFetch(
         exitCode.add(outcome);
         result.add(outcome);
         const request = apps[outcome.index ?? -1];
-        progress.onOutcome(outcome, request, run.hint(outcome, request));
+        progress.onOutcome(outcome, request, planHint(outcome) ?? run.hint(outcome, request));
       },
     }));
     await result.end(totals);
@@ -103,6 +104,11 @@ export async function runFetch(
     progress.end(totals, io.signal.aborted);
   }
   return output.checkedCode(code);
+}
+
+/** Where the disk is full. */
+function planHint({ error }: Outcome): string | undefined {
+  return error && fullnessOf(error) ? '; "longshore plan" says how much all of them need' : undefined;
 }
 
 function createResult(stdout: Writable, { output, events, full }: FetchRun): ResultWriter {

@@ -14,7 +14,8 @@ import {
   readConfigFile,
   show,
 } from '../../../internal.ts';
-import { hostOf, isLoopback, parseUsers } from '../../../serve/access.ts';
+import { isLoopbackName } from '../../../registry/place.ts';
+import { hostOf, parseUsers } from '../../../serve/access.ts';
 import { type Accept, acceptedOnly, followStore } from '../../../serve/current-store.ts';
 import { type ListenAddress, startServer } from '../../../serve/serve.ts';
 import { errnoOf, isNoEntry } from '../../../system/errno.ts';
@@ -43,11 +44,12 @@ export const runServeCommand: Run = async (io, line) => {
   const isPublic = isOn(line, 'public');
   const tls = await readTls(line);
   const users = await readUsers(line);
-  const isLocal = isLoopback(listen.host);
+  const isLocal = isLoopbackName(listen.host);
   if (!isLocal && !isPublic && !(tls && users)) throw unprotected(listen, line);
 
-  if (!isOn(line, 'verified-only') && line.values('policy').at(-1)?.option === '--policy')
-    throw usageError('it says what --verified-only serves: give that too', '--policy');
+  for (const name of isOn(line, 'verified-only') ? [] : (['policy', 'trusted-root'] as const))
+    if (line.values(name).at(-1)?.option === `--${name}`)
+      throw usageError('it says what --verified-only serves: give that too', `--${name}`);
 
   const { system, local, user, trustedRoot } = directoriesOf(line, io.environment);
   const config = await readConfig({ system, local, user });
