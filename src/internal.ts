@@ -80,6 +80,7 @@ export { readCertificates } from './registry/certificates.ts';
 export { openCredentialChain } from './registry/credentials/chain.ts';
 export { credentialFiles } from './registry/credentials/files.ts';
 export { readLookasides } from './registry/lookaside.ts';
+export { isLoopbackName } from './registry/place.ts';
 export type { MirrorRule } from './registry/types.ts';
 export { getTrustedRoot } from './root-updater.ts';
 export { type LostBlob, lostBlobs, openStore } from './store/open-store.ts';

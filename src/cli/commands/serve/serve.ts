@@ -5,6 +5,7 @@ import {
   createVerifier,
   defaultLimits,
   ImageError,
+  isLoopbackName,
   judgeStored,
   type Keystore,
   openKeystore,
@@ -14,7 +15,6 @@ import {
   readConfigFile,
   show,
 } from '../../../internal.ts';
-import { isLoopbackName } from '../../../registry/place.ts';
 import { hostOf, parseUsers } from '../../../serve/access.ts';
 import { type Accept, acceptedOnly, followStore } from '../../../serve/current-store.ts';
 import { type ListenAddress, startServer } from '../../../serve/serve.ts';
