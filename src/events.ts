@@ -67,6 +67,13 @@ export type BatchEvent = {
       readonly bytes: number;
     }
   | {
+      /** An import has read `bytes` of the archive `path`; `total` is absent if its size is not known. Small archives have no such event. */
+      readonly type: 'archive-read';
+      readonly path: string;
+      readonly bytes: number;
+      readonly total?: number;
+    }
+  | {
       /**
        * A request for `url` failed with the error `code` and is repeated in `delayMs`. `attempt` counts the retries from 1. `status` is
        * the status of the answer, if the code is HTTP_STATUS.

@@ -5,6 +5,7 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 
 import type { Carried, FromImport, ToImport } from '../../workers/import/requests.ts';
 import { hasCode, ImageError, isImageError } from '../errors.ts';
+import type { FetchContext } from '../fetchers/context.ts';
 import { type Digest, parseDigest } from '../image/digest.ts';
 import { readError } from '../image/file-error.ts';
 import type { Limits } from '../image/limits.ts';
@@ -35,6 +36,7 @@ export type ReceiveContext = {
   readonly store: Store;
   readonly pool: Pick<Pool, 'run'>;
   readonly limits: Limits;
+  readonly onEvent: FetchContext['onEvent'];
 };
 
 /** What an archive says of its images, and the blobs of it that were not in the store before. */
@@ -48,7 +50,7 @@ export type Received = { readonly carried: Carried; readonly added: readonly Dig
  * @throws as the task `importArchive`; what the pipe throws
  */
 export async function receiveArchive(
-  { store, pool, limits }: ReceiveContext,
+  { store, pool, limits, onEvent }: ReceiveContext,
   { source, shown }: { readonly source: ImportSource; readonly shown: string },
   signal: AbortSignal,
 ): Promise<Received> {
@@ -70,6 +72,11 @@ export async function receiveArchive(
     switch (message.kind) {
       case 'more':
         return pipe?.send();
+      case 'read': {
+        const { bytes, total } = message;
+        onEvent({ type: 'archive-read', path: shown, bytes, ...(total !== undefined && { total }) });
+        return;
+      }
       case 'file': {
         const { id, digest, imageId, size } = message;
         const isThere = digest

@@ -89,6 +89,7 @@ export function measureBatch<I extends MeasuredImage>(reader: Reader<I>): BatchM
           return undefined;
         case 'warning':
         case 'traffic':
+        case 'archive-read':
         case 'push-started':
         case 'push-finished':
           return undefined;

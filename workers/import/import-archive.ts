@@ -46,7 +46,8 @@ const isAci = new Error('an image archive (ACI)');
 
 async function readTar({ source, shown, limits }: ImportRequest, files: Files, main: MainThread): Promise<void> {
   await using file = source.kind === 'file' ? await openNamedFile(source.path, shown) : undefined;
-  const chunks = file ? readHere(file.fd, shown) : main.bytes();
+  const total = file && fstatSync(file.fd).size;
+  const chunks = telling(file ? readHere(file.fd, shown) : main.bytes(), (bytes) => main.tell(bytes, total));
   const tar = await openCarriedTar(chunks, shown);
   const { headerBytes } = limits;
   let entries = 0;
@@ -73,6 +74,24 @@ async function readTar({ source, shown, limits }: ImportRequest, files: Files, m
       }
     },
   });
+}
+
+/** How much is read is told each time that it is so much more. */
+const toldBytes = 32 * 1024 * 1024;
+
+async function* telling(
+  chunks: AsyncIterable<Uint8Array>,
+  onRead: (bytes: number) => void,
+): AsyncGenerator<Uint8Array> {
+  let [bytes, told] = [0, 0];
+  for await (const chunk of chunks) {
+    bytes += chunk.byteLength;
+    if (bytes - told >= toldBytes) {
+      told = bytes;
+      onRead(bytes);
+    }
+    yield chunk;
+  }
 }
 
 /** Reads without the threads of libuv, which sync files meanwhile. Each chunk is valid until the next is requested. */

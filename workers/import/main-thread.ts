@@ -13,6 +13,8 @@ export type MainThread = Disposable & {
   placeOf(this: void, file: Omit<Extract<FromImport, { kind: 'file' }>, 'kind' | 'id'>): Promise<string | undefined>;
   /** Resolves when a file that was written is in the store. */
   keep(this: void, file: Written): Promise<void>;
+  /** Tells that so many bytes of the archive have been read. */
+  tell(this: void, bytes: number, total: number | undefined): void;
   check(this: void): void;
 };
 
@@ -73,6 +75,8 @@ export function openMainThread(port: MessagePort): MainThread {
     check,
     placeOf: (file) => ask((id) => ({ kind: 'file', id, ...file })),
     keep: async (file) => void (await ask((id) => ({ kind: 'written', id, ...file }))),
+    tell: (bytes, total) =>
+      port.postMessage({ kind: 'read', bytes, ...(total !== undefined && { total }) } satisfies FromImport),
     async *bytes() {
       const more = (): void => port.postMessage({ kind: 'more' } satisfies FromImport);
       for (let count = 0; count < piecesAhead; count += 1) more();

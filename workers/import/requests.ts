@@ -25,9 +25,10 @@ export type ToImport =
   | { readonly kind: 'kept'; readonly id: number }
   | { readonly kind: 'stop' };
 
-/** Messages to the main thread: it may send more bytes; a file begins; a file was written and synced. */
+/** Messages to the main thread: it may send more bytes; so much has been read; a file begins; a file was written and synced. */
 export type FromImport =
   | { readonly kind: 'more' }
+  | { readonly kind: 'read'; readonly bytes: number; readonly total?: number }
   /** `imageId`: it is the tar of this archive. */
   | {
       readonly kind: 'file';

@@ -36,7 +36,7 @@ export const sharedWithPush: readonly string[] = [
 ];
 
 /** Options of fetch that the import of archives has as well. */
-export const sharedWithImport: readonly string[] = ['keep', 'fail-fast', 'progress', 'events'];
+export const sharedWithImport: readonly string[] = ['keep', 'fail-fast', 'jobs', 'progress', 'events', 'metrics'];
 
 /** Options of list. */
 export const listRows = [

@@ -68,6 +68,8 @@ type BatchState = {
   readonly transfers: readonly Transfer[];
 };
 
+type Reading = Extract<BatchEvent, { readonly type: 'archive-read' }>;
+
 type BatchTracker = { take(event: BatchEvent): void; state(): BatchState };
 
 const windowMs = 3000;
@@ -81,11 +83,14 @@ export function trackBatch(nowMs: () => number): BatchTracker {
   const batch = measureBatch(
     keepUnderWay<Image>(({ reference }, atMs) => ({ ...newImage(atMs), reference, total: undefined })),
   );
+  /** The archive that is read, before its images are known. */
+  let reading: Reading | undefined;
   const startedAtMs = nowMs();
   const samples = [{ atMs: startedAtMs, bytes: 0 }];
 
   return {
     take(event) {
+      reading = event.type === 'archive-read' ? event : undefined;
       const image = batch.take(event, nowMs());
       if (!image) return;
       if (event.type === 'download-started' || event.type === 'download-progress')
@@ -104,9 +109,21 @@ export function trackBatch(nowMs: () => number): BatchTracker {
       const spanMs = oldest ? now - oldest.atMs : 0;
       const rate = oldest && spanMs > 0 ? ((bytes - oldest.bytes) / spanMs) * 1000 : 0;
       const elapsedMs = now - startedAtMs;
-      return { elapsedMs, nodes, counts, bytes, rate, landed: landed.size, transfers: [...transfers] };
+      return {
+        elapsedMs,
+        nodes,
+        counts,
+        bytes,
+        rate,
+        landed: landed.size,
+        transfers: reading ? [transferOf(reading)] : [...transfers],
+      };
     },
   };
+}
+
+function transferOf({ path, bytes, total }: Reading): Transfer {
+  return { reference: path, bytes, total };
 }
 
 export type FrameSize = { readonly columns: number; readonly rows: number; readonly done?: string };

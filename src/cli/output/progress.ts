@@ -3,7 +3,7 @@ import type { Writable } from 'node:stream';
 import type { BatchEvent, EventSink } from '../../internal.ts';
 import type { Environment } from '../options/environment.ts';
 import { createMessages, type Progress } from './messages.ts';
-import { keptLine, stateLine, summaryLine } from './state-line.ts';
+import { keptLine, readingLine, stateLine, summaryLine } from './state-line.ts';
 import { toSafeJson } from './table.ts';
 
 export type ProgressMode = 'tty' | 'plain' | 'json' | 'none';
@@ -40,9 +40,15 @@ export function createPlainProgress(stderr: Writable, { states }: { readonly sta
   const references = new Map<string, string>();
   const write = (line: string): void => void stderr.write(`${line}\n`);
   const messages = createMessages(write, stderr);
+  let isReading = false;
 
   const follow = (event: BatchEvent): void => {
     if (event.type === 'node-started') references.set(event.key, event.reference);
+    if (event.type === 'archive-read') {
+      if (!isReading) write(readingLine(event));
+      isReading = true;
+      return;
+    }
     const key = 'key' in event ? (event.key ?? '') : '';
     const line = stateLine(event, references.get(key) ?? key);
     if (line !== undefined) write(line);

@@ -41,6 +41,11 @@ export function stateLine(event: BatchEvent, reference: string): string | undefi
   }
 }
 
+/** That an archive is read which takes some time. */
+export function readingLine({ path, total }: Extract<BatchEvent, { readonly type: 'archive-read' }>): string {
+  return `reading ${show(path, 1000)}${total === undefined ? '' : `: ${size(total)}`}`;
+}
+
 function finished({ reference, status, imageID, bytesDownloaded, durationMs }: Outcome): string {
   const facts = [
     imageID === undefined ? '' : show(shortId(imageID)),

@@ -292,6 +292,15 @@ test('a complete archive counts as done until its outcome, and as a part if it i
   t.is(left(), '1/2 images · 1 fetched · 3.0 s left');
 });
 
+test('an archive that is read has a row until its images are known', (t) => {
+  const batch = trackBatch(() => 0);
+  const frame = () => drawFrame(batch.state(), { columns: 80, rows: 24 });
+  batch.take({ type: 'archive-read', path: '/srv/images.tar', bytes: 512, total: 2048 });
+  t.regex(frame(), /\/srv\/images\.tar .* 25 ?%/);
+  batch.take({ type: 'batch-started', requests: 1, jobs: 4, jobsPerHost: 4 });
+  t.notRegex(frame(), /images\.tar/);
+});
+
 test('more transfers than rows are counted', (t) => {
   const batch = trackBatch(() => 1);
   for (let number = 0; number < 20; number += 1) {

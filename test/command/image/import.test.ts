@@ -55,6 +55,25 @@ test('the result and the events fit their schemas; an image that is refused is n
   t.like(fits(t, again.stdout), { totals: { fetched: 2 } });
 });
 
+test('a large archive is told of while it is read, and the metrics say what became of its images', async (t) => {
+  const { run, at } = await openCommand(t);
+  const large = { ...layoutOfImages({ 'example.com/one:1': one }), rest: Buffer.alloc(34 * 2 ** 20) };
+  await writeFile(at('large.tar'), await tarOf(large));
+  const line = 'longshore image import --insecure-options=image --jobs=1 --events events --metrics run.prom';
+  const { code, stderr } = await run(`${line} large.tar`);
+  t.is(code, 0, stderr);
+  t.regex(stderr, /^reading .*large\.tar: 34 MiB$/m);
+  const events = (await readFile(at('events'), 'utf8')).trimEnd().split('\n');
+  const read = events.map((event) => fits(t, event)).filter(({ type }) => type === 'archive-read');
+  t.is(read.length, 1);
+  t.true(Number(read[0]?.['bytes']) >= 32 * 2 ** 20 && Number(read[0]?.['bytes']) < Number(read[0]?.['total']));
+  const metrics = await readFile(at('run.prom'), 'utf8');
+  t.true(metrics.includes('longshore_images_total{status="fetched",command="import",run="run"} 1\n'), metrics);
+  const over = await run(`${line.replace('run.prom', 'large.tar')} large.tar`);
+  t.is(over.code, 2);
+  t.regex(over.stderr, /--metrics: "large\.tar" is an image or a signature of this run/);
+});
+
 test('an archive that was altered is to be brought again', async (t) => {
   const { run, at } = await openCommand(t);
   const altered = Buffer.from(one.packed);

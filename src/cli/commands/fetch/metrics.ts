@@ -16,7 +16,7 @@ export type RunMetrics = {
 
 type MetricsFile = {
   readonly path: string;
-  readonly command: 'fetch' | 'push';
+  readonly command: keyof typeof statuses;
   /** Once it is aborted, the file is written at once, and again at the end. */
   readonly signal: AbortSignal;
 };
@@ -24,6 +24,7 @@ type MetricsFile = {
 /** The statuses of each command: those that no image has are in the file, too. */
 const statuses = {
   fetch: ['fetched', 'present', 'failed', 'cancelled'],
+  import: ['fetched', 'present', 'failed', 'cancelled'],
   push: ['pushed', 'present', 'planned', 'skipped', 'failed', 'cancelled'],
 } as const;
 

@@ -160,7 +160,7 @@ async function openAttestations(
 /** @param path - where `--metrics` was given */
 export async function openMetrics(
   path: string | undefined,
-  command: 'fetch' | 'push',
+  command: 'fetch' | 'push' | 'import',
   signal: AbortSignal,
   onFailure: (error: ImageError) => void,
 ): Promise<RunMetrics | undefined> {

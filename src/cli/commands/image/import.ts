@@ -28,7 +28,8 @@ import { createTextResult, noResult, resultStream } from '../../output/text-resu
 import { storeDirectory } from '../fetch/network.ts';
 import { fetchOptions } from '../fetch/options.ts';
 import { insecureWarnings } from '../fetch/prepare.ts';
-import { requireApart } from '../output-files.ts';
+import { openMetrics } from '../fetch/run-fetch.ts';
+import { requireApart, requireMetricsFile } from '../output-files.ts';
 
 /** `image import FILE [IMAGE...]`: brings images of an archive or a layout into the store. */
 export const runImport: Run = async (io, line) => {
@@ -42,10 +43,12 @@ export const runImport: Run = async (io, line) => {
   const dir = textOf(line, 'dir');
   const place = { dir: storeDirectory({ dir, config, environment }) };
   const events = eventDestination(line);
-  const path = eventPath(events);
-  await requireApart(path === undefined ? [] : [{ option: '--events', path }], {
-    ...{ lists: [], apps: [], storeDir: place.dir },
-  });
+  const outputs = [
+    { option: '--events', path: eventPath(events) },
+    { option: '--metrics', path: textOf(line, 'metrics') },
+  ].flatMap(({ option, path }) => (path === undefined ? [] : [{ option, path }]));
+  await requireApart(outputs, { lists: [], apps: [{ image: from }], storeDir: place.dir });
+  const metricsFile = await valueOf(line, 'metrics', requireMetricsFile);
   const source = await openSource(from, io);
 
   const progress = await openProgress(
@@ -56,6 +59,7 @@ export const runImport: Run = async (io, line) => {
   const stdout = resultStream(io.stdout, progress);
   const output = await openRunOutput(progress, events, stdout);
   const { onEvent, onWarning } = output;
+  output.add(await openMetrics(metricsFile, 'import', io.signal, output.onUnwritten));
 
   let totals: Totals | undefined;
   const exitCode = createBatchExitCode();
