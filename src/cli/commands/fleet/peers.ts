@@ -3,8 +3,15 @@ import { join } from 'node:path';
 
 import type { Ledger } from '../../../fleet/ledger.ts';
 import { openPresence } from '../../../fleet/result.ts';
-import { type AcceptedKeys, type ActionOptions, isImageError, openPool, openStore, show } from '../../../internal.ts';
-import { isLoopback } from '../../../serve/access.ts';
+import {
+  type AcceptedKeys,
+  type ActionOptions,
+  isImageError,
+  isLoopbackName,
+  openPool,
+  openStore,
+  show,
+} from '../../../internal.ts';
 import { followStore } from '../../../serve/current-store.ts';
 import { startServer } from '../../../serve/serve.ts';
 import { readNamed } from '../../../system/files.ts';
@@ -38,7 +45,7 @@ export async function readPeerOptions(line: CommandLine, hasWorkers: boolean): P
   const secret = await valueOf(line, 'peer-secret', readSecret);
   const tls = await readTls(line);
   if (listen && !secret) throw usageError('it needs --peer-secret FILE, which all workers have', '--listen');
-  if (listen && !tls && !isLoopback(listen.host))
+  if (listen && !tls && !isLoopbackName(listen.host))
     throw usageError('other machines reach it: give --cert and --key too', '--listen');
   if (!listen && advertised) throw usageError('it needs --listen', '--advertise');
   if (!listen && tls) throw usageError('it needs --listen', '--cert');
