@@ -161,7 +161,7 @@ export type Traffic = {
 export type HttpObserver = {
   readonly pacing?: Pacing;
   readonly traffic?: Pick<Traffic, 'begin'>;
-  readonly onRequest?: (url: string) => void;
+  readonly onRequest?: () => void;
   /** Called with the `host[:port]` that has answered. */
   readonly onAnswer?: (host: string) => void;
   readonly onRetry?: (retry: {

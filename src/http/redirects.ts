@@ -41,7 +41,7 @@ export async function withResponse<T>(
       throw redirectRefused(current, `more than ${context.options.limits.redirects} redirects`);
     }
     const from = current;
-    observer?.onRequest?.(showUrl(from.href));
+    observer?.onRequest?.();
     const request = {
       method: ask.method,
       url: from.href,

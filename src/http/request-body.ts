@@ -1,11 +1,14 @@
-import { Readable } from 'node:stream';
-
 import type { Clock, Pacing, RequestBody } from './contract.ts';
 import type { RateLimiter } from './pump.ts';
 
 /** A body of bytes that are in memory. */
 export function bodyOf(bytes: Uint8Array): RequestBody {
-  return { bytes: bytes.byteLength, open: () => Readable.from([bytes]) };
+  return {
+    bytes: bytes.byteLength,
+    async *open() {
+      yield await Promise.resolve(bytes); // Readable.from takes 50 µs
+    },
+  };
 }
 
 /** A body that says when it begins and ends to be sent: between the two, no answer is waited for. */

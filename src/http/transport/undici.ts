@@ -76,11 +76,11 @@ export function undiciTransport(agents: Agents, timeouts: HttpTimeouts): Transpo
         else waitForHeaders();
       },
       onResponseStart(started, status, headers) {
-        const forwarder = agents.forwarderOf(request.url);
+        const forwarder = status === 407 ? agents.forwarderOf(request.url) : undefined;
         const coding = headerList(headers as HeaderFields, 'transfer-encoding').trim();
         if (!/^(chunked|identity)?$/i.test(coding))
           started.abort(malformedError(`the transfer coding "${show(coding)}" is not chunked`));
-        else if (status === 407 && forwarder) started.abort(proxyRefusal(forwarder, status));
+        else if (forwarder) started.abort(proxyRefusal(forwarder, status));
         else start(status, headers as HeaderFields); // undici's type includes undefined, but its parser never gives it
       },
       onResponseData(_, chunk) {
