@@ -27,7 +27,7 @@ export { makeScratch, readError, writeError } from './image/file-error.ts';
 export { type ImageId, isImageId, shortId, shortImageId } from './image/image-id.ts';
 export { defaultLabels } from './image/labels.ts';
 export { defaultLimits, defaultTimeouts, type Limits, type Timeouts } from './image/limits.ts';
-export { isPlatformName, parsePlatformChoice, toGoPlatform } from './image/platform.ts';
+export { parsePlatformChoice, toGoPlatform } from './image/platform.ts';
 export { type Names, parseReference, referenceKey, showReference } from './image/reference.ts';
 export { isTrustName, parseNamedReference, parseRegistryReference, trustName } from './image/registry-reference.ts';
 export { checkConfig, checkShape, formatFieldFault, parseConfigJson } from './image/shape.ts';

@@ -9,15 +9,7 @@ import { formatReference, type ImageReference, parseReference, showReference } f
 import { isTrustName } from '../image/registry-reference.ts';
 import { type LockedImage, parseDestination } from '../internal.ts';
 import { byName, isPlainUrl, lockedImageShape, plainLockedImage, textOf } from '../locked-image.ts';
-import {
-  batchIdShape,
-  type DocumentKind,
-  formatDocument,
-  isFleetName,
-  nameShape,
-  parseDocument,
-  timeShape,
-} from './document.ts';
+import { batchIdShape, type DocumentKind, isFleetName, nameShape, timeShape } from './document.ts';
 
 /**
  * What many machines are to do: one document, which its submitter signs. It has nothing that each worker has for itself, such as
@@ -172,16 +164,6 @@ export const batchKind: DocumentKind<Batch> = {
       if (to !== undefined && use !== 'shard') refuse('to', 'must not be there where each worker gets the images');
     }),
 };
-
-/** What is signed of a batch. @throws BATCH_INVALID if a worker would refuse it */
-export function formatBatch(batch: Batch): string {
-  return formatDocument(batchKind, batch);
-}
-
-/** Parses the payload of an envelope whose signature was verified. @throws BATCH_INVALID */
-export function parseBatch(payload: Uint8Array): Batch {
-  return parseDocument(batchKind, payload);
-}
 
 const types = { registry: 'docker', url: 'url', name: 'name' } as const;
 

@@ -11,7 +11,7 @@ import type { Batch } from './batch.ts';
 import { batchIdShape, nameShape, timeShape } from './document.ts';
 
 /** A batch that is not to be worked on again. */
-export type UsedBatch = {
+type UsedBatch = {
   readonly id: string;
   readonly name: string;
   readonly expiresAtMs: number;

@@ -1,7 +1,8 @@
 import test from 'ava';
 import fc from 'fast-check';
 
-import { type Batch, type BatchImage, batchImageOf, formatBatch, parseBatch } from '../../src/fleet/batch.ts';
+import { type Batch, type BatchImage, batchImageOf, batchKind } from '../../src/fleet/batch.ts';
+import { formatDocument, parseDocument } from '../../src/fleet/document.ts';
 import { parseReference } from '../../src/image/reference.ts';
 
 const day = 24 * 60 * 60 * 1000;
@@ -26,7 +27,9 @@ const plain: Batch = {
 
 const publicKey = '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n';
 
-const parse = (text: string) => parseBatch(Buffer.from(text));
+const formatBatch = (batch: Batch): string => formatDocument(batchKind, batch);
+const parseBytes = (bytes: Uint8Array): Batch => parseDocument(batchKind, bytes);
+const parse = (text: string): Batch => parseBytes(Buffer.from(text));
 const refused = { name: 'ImageError', code: 'BATCH_INVALID' };
 
 const images = fc.oneof(
@@ -104,7 +107,7 @@ test('a batch has one form: other bytes are refused even if they mean the same',
     '{'.repeat(10_000),
   ];
   for (const other of others) t.throws(() => parse(other), refused, other.slice(0, 80));
-  t.throws(() => parseBatch(Buffer.from(text, 'utf16le')), refused);
+  t.throws(() => parseBytes(Buffer.from(text, 'utf16le')), refused);
 });
 
 test('a batch of another version is refused by a message that names both', (t) => {
