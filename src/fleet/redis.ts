@@ -107,10 +107,11 @@ export async function connectQueue(address: QueueAddress, options: QueueOptions)
   let isWarned = false;
   for (;;) {
     try {
-      const redis = await abortable(openOnce(address, options), signal);
+      const redis = await openOnce(address, options, signal);
       await warnOfEviction(redis, address, onWarning);
       return { redis, address, [Symbol.asyncDispose]: () => Promise.resolve(redis.disconnect()) };
     } catch (error) {
+      signal.throwIfAborted();
       const failure = queueError(error, address);
       if (failure.details.reason !== 'unreachable' || performance.now() >= untilMs) throw failure;
       if (!isWarned) onWarning(`${failure.message}: it is waited for`);
@@ -120,7 +121,7 @@ export async function connectQueue(address: QueueAddress, options: QueueOptions)
   }
 }
 
-async function openOnce(address: QueueAddress, options: QueueOptions): Promise<Redis> {
+async function openOnce(address: QueueAddress, options: QueueOptions, signal: AbortSignal): Promise<Redis> {
   const { ca, isPatient, onWarning, answerMs = defaultAnswerMs } = options;
   const { Redis } = await import('ioredis'); // few commands need it
   const { rootCertificates } = ca === undefined ? { rootCertificates: [] } : await import('node:tls');
@@ -141,7 +142,7 @@ async function openOnce(address: QueueAddress, options: QueueOptions): Promise<R
   redis.once('end', () => opened.reject(asError(last)));
   redis.connect().catch((error: unknown) => opened.reject(asError(last ?? error)));
   try {
-    await opened.promise;
+    await abortable(opened.promise, signal);
   } catch (error) {
     redis.disconnect();
     throw error;

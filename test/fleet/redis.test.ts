@@ -127,6 +127,22 @@ test('what is no Redis, or not there, is said to be that', async (t) => {
   t.is(await whyNot(t, `redis://:${secret}@${nobody}`), 'unreachable');
 });
 
+test('who is stopped while a queue does not answer leaves no connection', async (t) => {
+  const come = Promise.withResolvers<void>();
+  const closed = Promise.withResolvers<void>();
+  const silent = createServer((socket) => {
+    socket.on('error', () => undefined).on('close', () => closed.resolve());
+    socket.resume();
+    come.resolve();
+  });
+  const stop = new AbortController();
+  const connecting = connect(t, `redis://${await listen(t, silent)}`, { signal: stop.signal, waitMs: 60_000 });
+  await come.promise;
+  stop.abort(new Error('stopped'));
+  await t.throwsAsync(connecting, { message: 'stopped' });
+  await closed.promise;
+});
+
 test('a queue that comes later is waited for, and one that is away is said to be away once, and to be back', async (t) => {
   const redis = await redisOf(t);
   if (!redis) return;
