@@ -1,7 +1,7 @@
 import type { ImageError } from '../errors.ts';
 import type { HostTraffic, Outcome, Totals } from '../events.ts';
 import { asReadOnly, type FetchContext } from '../fetchers/context.ts';
-import type { FoundImage, Planned } from '../fetchers/found.ts';
+import { type Planned, signersOf } from '../fetchers/found.ts';
 import { planImage } from '../fetchers/plan.ts';
 import type { Dependency } from '../image/manifest.ts';
 import { formatReference } from '../image/reference.ts';
@@ -190,7 +190,7 @@ function factsOf(node: ImageNode<Planned>, { idOf, isExplored }: PlanView): Omit
   const { found, children } = node;
   return {
     id: idOf(node),
-    ...(found && (found.status === 'present' ? imageFacts(found.image) : remoteFacts(found))),
+    ...(found && (found.status === 'present' ? imageFacts(found) : remoteFacts(found))),
     ...(isExplored(node) && {
       dependencies: children.flatMap(({ imageId }) => imageId ?? []),
       needs: children.map(idOf),
@@ -198,9 +198,10 @@ function factsOf(node: ImageNode<Planned>, { idOf, isExplored }: PlanView): Omit
   };
 }
 
-function imageFacts({ imageId, name, labels, digest, source, verified, latest }: FoundImage) {
+function imageFacts(found: Planned & { readonly status: 'present' }) {
+  const { imageId, name, labels, digest, source, latest } = found.image;
   const facts = { imageID: imageId, name, labels: Object.fromEntries(labels), digest, source, latest };
-  return { ...facts, signedBy: verified || [], bytesToFetch: 0 };
+  return { ...facts, signedBy: signersOf(found), bytesToFetch: 0 };
 }
 
 function remoteFacts({ manifest, digest, source, signature, bytesToFetch }: Planned & { readonly status: 'absent' }) {

@@ -70,7 +70,7 @@ type PlannedArchive = {
 
 /** What a fetch would do for one image. */
 export type Planned =
-  | { readonly status: 'present'; readonly image: FoundImage }
+  | ({ readonly status: 'present'; readonly image: FoundImage } & Pick<Found, 'signedBy'>)
   | {
       readonly status: 'absent';
       /** The exact URL; absent for a file. */

@@ -28,8 +28,8 @@ export async function planImage(
     case 'file':
       return planByFile(context, { ...asked, reference }, signal);
     case 'id': {
-      const { image } = await findById(context, { ...asked, reference }, signal);
-      return { status: 'present', image };
+      const { image, signedBy } = await findById(context, { ...asked, reference }, signal);
+      return { status: 'present', image, ...(signedBy && { signedBy }) };
     }
     case 'name':
       return planByName(context, { ...asked, reference }, signal);

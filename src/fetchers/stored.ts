@@ -38,7 +38,11 @@ export function kept({ store }: Pick<FetchContext, 'store'>, image: string, aske
 }
 
 /** Says who has signed a stored image by what the policy of today finds, if one decides about it. */
-export async function withSigners({ verifier }: FetchContext, found: Found, proofs: Kept): Promise<Found> {
+export async function withSigners<T extends Pick<Found, 'image'>>(
+  { verifier }: FetchContext,
+  found: T,
+  proofs: Kept,
+): Promise<T & Pick<Found, 'signedBy'>> {
   const signedBy = verifier?.hasPolicy ? await verifier.policySigners(found.image, proofs) : undefined;
   return signedBy ? { ...found, signedBy } : found;
 }

@@ -81,13 +81,18 @@ test('a statement names the policy that has decided, its scope, and who has sign
   t.deepEqual(again.predicate?.['longshore:signedBy'], signers);
 });
 
-test('a lock holds who has signed by the policy, and a frozen one refuses another signer', async (t) => {
-  const { at, host, longshore, by, policy, sign } = await open(t);
+test('a lock holds who has signed by the policy, and a frozen one refuses another signer; a plan says who it is', async (t) => {
+  const { at, host, image, longshore, by, policy, sign } = await open(t);
   const reference = `docker://${host}/team/app:1`;
   const fetch = async (requirements: readonly object[], ...more: readonly string[]) =>
     longshore('fetch', reference, '--policy', await policy('policy.json', requirements), '--lock', at('lock'), ...more);
   const locked = await fetch(by(alice), '--output=json');
   t.is(locked.code, 0, locked.stderr);
+  const file = await policy('policy.json', by(alice));
+  for (const asked of [[reference, '--lock', at('lock'), '--frozen'], [image.digest]]) {
+    const { stdout, stderr } = await longshore('plan', ...asked, '--policy', file, '--output=json');
+    t.like(JSON.parse(stdout), { images: [{ status: 'present', signedBy: [alice.fingerprint] }] }, stderr);
+  }
   t.like(JSON.parse(locked.stdout), { images: [{ signedBy: [alice.fingerprint] }] });
   t.true((await readFile(at('lock'), 'utf8')).includes(alice.fingerprint));
   for (const more of [[], ['--store-only'], ['--dir', at('new')]]) {

@@ -5,14 +5,14 @@ import type { WholeIndex } from '../../registry/resolve-whole.ts';
 import type { Descriptor } from '../../registry/types.ts';
 import type { FetchContext, FetchRequest } from '../context.ts';
 import type { Planned } from '../found.ts';
-import { hasBlob } from '../stored.ts';
+import { hasBlob, withSigners } from '../stored.ts';
 import { asOne, throwNotInStore } from './fetch.ts';
 import { type WantedImage, wantedImages } from './image.ts';
 import { checkDigests, checkLocked, heldImage, isOtherThan, lockedDigests } from './locked.ts';
 import { findReferrers } from './referrers.ts';
 import { withResolved } from './resolution.ts';
 import { openSignatureCheck } from './signatures.ts';
-import { hasTagMoved, imageOf, lookUpKept } from './stored.ts';
+import { hasTagMoved, imageOf, keptOf, lookUpKept } from './stored.ts';
 
 /** Plans the fetch of a registry image by its index and manifest. @returns the plan for the first platform; ID and digest are as in fetchByRegistry */
 export async function planByRegistry(
@@ -49,8 +49,9 @@ async function planWanted(context: FetchContext, wanted: WantedImage, signal: Ab
   const mayHaveMoved = policy === 'update' && locked === undefined;
   const isUsed = !isOther || policy === 'never';
   if (image && isUsed && !(mayHaveMoved && (await hasTagMoved(context, wanted, known, signal)))) {
-    checkLocked(context, locked, { root: known.digest, image });
-    return { status: 'present', image };
+    const present = await withSigners(context, { status: 'present' as const, image }, keptOf(context, wanted, known));
+    checkLocked(context, locked, { ...present, root: known.digest });
+    return present;
   }
   if (policy === 'never') return throwNotInStore(wanted);
   const check = await openSignatureCheck(context, wanted);

@@ -83,8 +83,16 @@ export async function answerFromStore(
   if (oci?.part) await listPart(context, oci, oci.part);
   const forms = made ? { ...known, aci: made } : known;
   const found = { ...present(imageOf(context, wanted, forms)), root: known.digest };
-  const name = oci?.reference ?? forms.aci?.imageId ?? '';
-  return withSigners(context, found, kept(context, name, wanted.reference));
+  return withSigners(context, found, keptOf(context, wanted, forms));
+}
+
+/** What the store has of the proofs of an image that is asked for. */
+export function keptOf(
+  context: FetchContext,
+  { reference }: WantedImage,
+  { oci, aci }: StoredForms,
+): ReturnType<typeof kept> {
+  return kept(context, oci?.reference ?? aci?.imageId ?? '', reference);
 }
 
 /** The stored forms of a reference, if these are all that must be stored, or an archive that is missing can be made of the others. */
