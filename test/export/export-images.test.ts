@@ -258,14 +258,14 @@ test('the same images make the same bytes, whatever their order, also if they ar
     await putKept(store, 'example.com/b'),
   ];
   const { bytes } = await write(images);
-  t.deepEqual((await write(images.toReversed())).bytes, bytes);
+  t.true((await write(images.toReversed())).bytes.equals(bytes));
   for (const [compress, decompress] of [
     ['gzip', gunzipSync],
     ['zstd', zstdDecompressSync],
   ] as const) {
     const packed = (await write(images, { compress })).bytes;
-    t.deepEqual(decompress(packed), bytes);
-    t.deepEqual((await write(images.toReversed(), { compress })).bytes, packed);
+    t.true(decompress(packed).equals(bytes));
+    t.true((await write(images.toReversed(), { compress })).bytes.equals(packed));
   }
 });
 

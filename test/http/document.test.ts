@@ -136,8 +136,8 @@ test('a document coded with gzip is decoded on request, within the limit', async
   const http = openTestHttp(t);
   const get = (path: string) =>
     http.getDocument({ url: server.url + path, limit, statuses: [200], decodes: true }, signal);
-  for (const path of ['/gzip', '/old-name', '/identity']) t.deepEqual(Buffer.from((await get(path)).body), body);
-  t.deepEqual(Buffer.from((await get('/larger-coded')).body), noise);
+  for (const path of ['/gzip', '/old-name', '/identity']) t.true(Buffer.from((await get(path)).body).equals(body));
+  t.true(Buffer.from((await get('/larger-coded')).body).equals(noise));
   for (const path of ['/large', '/endless']) {
     t.like(await t.throwsAsync(get(path)), { code: 'LIMIT_EXCEEDED', details: { limit: 'signature', maximum: 1000 } });
   }

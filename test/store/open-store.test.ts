@@ -80,7 +80,7 @@ test('a store of a newer version is refused and left unchanged', async (t) => {
     const error = await t.throwsAsync(openStore({ dir, readOnly }));
     t.true(hasCode(error, 'STORE_VERSION') && error.details.found === 99);
   }
-  t.deepEqual(await readFile(index), before);
+  t.true((await readFile(index)).equals(before));
 });
 
 test('a damaged index is STORE_CORRUPT, and the message says what to do', async (t) => {

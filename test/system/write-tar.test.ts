@@ -75,8 +75,8 @@ test('a stream gets the same bytes, and stays open; compressed ones are the same
   await writeTar({ files, output }, never);
   t.false(output.writableEnded);
   output.end();
-  t.deepEqual(await received, bytes);
-  t.deepEqual(gunzipSync(await readFile(await toFile(t, files, 'gzip'))), bytes);
+  t.true((await received).equals(bytes));
+  t.true(gunzipSync(await readFile(await toFile(t, files, 'gzip'))).equals(bytes));
 });
 
 test('a size that a header cannot hold stands before it, as pax has it', async (t) => {

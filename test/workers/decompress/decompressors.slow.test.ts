@@ -117,7 +117,7 @@ for (const [name, pack, unpack] of formats) {
     });
     const property = fc.asyncProperty(repetitive, async (runs) => {
       const bytes = Buffer.concat(runs.map(([byte, length]) => Buffer.alloc(length, byte)));
-      t.deepEqual(await unpackAll(unpack, pack(bytes)), bytes);
+      t.true((await unpackAll(unpack, pack(bytes))).equals(bytes));
     });
     await fc.assert(property, { numRuns: 20 });
   });
