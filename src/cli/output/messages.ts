@@ -12,6 +12,7 @@ import {
   show,
   type Totals,
 } from '../../internal.ts';
+import { setNewest } from '../../system/bounded-map.ts';
 import { errorLine } from './error-line.ts';
 import { plural, size } from './state-line.ts';
 
@@ -46,18 +47,21 @@ export type Progress = {
   end(totals: Totals | undefined, isInterrupted?: boolean): void;
 };
 
+/** A line is not repeated while it is among the last ones: a worker may run for months. */
+const mostReported = 10_000;
+
 /**
  * @param write - takes complete lines without the line feed.
  * @param stream - decides about colours, together with NO_COLOR and FORCE_COLOR.
  */
 export function createMessages(write: (line: string) => void, stream: Writable): Messages {
-  const reported = new Set<string>();
+  const reported = new Map<string, true>();
   const there = new Set<string>();
   const missing = new Map<string, ImageError<'STORE_FULL'>>();
   let hintWhenFull: string | undefined;
   const once = (line: string, color: 'red' | 'yellow'): void => {
     if (reported.has(line)) return;
-    reported.add(line);
+    setNewest(reported, line, true, mostReported);
     const end = line.indexOf(':') + 1;
     write(styleText(color, line.slice(0, end), { stream }) + line.slice(end));
   };

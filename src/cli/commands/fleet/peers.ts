@@ -96,7 +96,7 @@ export type Peers = AsyncDisposable & {
   readonly credentials: NonNullable<ActionOptions['registryCredentials']>;
 };
 
-const refreshMs = 5_000;
+const refreshMs = 2_000;
 /** So many peers are asked for content before the registry is. */
 const most = 2;
 

@@ -70,7 +70,9 @@ export const runFleetResult: Run = async (io, line) => {
   }
   for (const { worker, outcome, endedAtMs } of copies) {
     totals.endAt(endedAtMs);
-    if (outcome.error) messages.warn(`${worker} has no copy of ${outcome.reference}: ${outcome.error.message}`);
+    if (!outcome.error) continue;
+    messages.warn(`${worker} has no copy of ${outcome.reference}: ${outcome.error.message}`);
+    exitCode.add(outcome);
   }
   messages.end();
   const all = totals.read();

@@ -28,7 +28,10 @@ export const runFleetWait: Run = async (io, line) => {
     for (const report of await watched.fresh()) {
       const { index, outcome, isCopy, worker, endedAtMs } = report;
       totals.endAt(endedAtMs);
-      if (isCopy && outcome.error) onWarning(`${worker} has no copy of ${outcome.reference}: ${outcome.error.message}`);
+      if (isCopy && outcome.error) {
+        onWarning(`${worker} has no copy of ${outcome.reference}: ${outcome.error.message}`);
+        exitCode.add(outcome);
+      }
       if (isCopy || !waiting.delete(index)) continue;
       for (const { event } of eventsOf(report)) if (event.type !== 'download-started') progress.onEvent(event); // it was earlier
       progress.onOutcome(outcome, batch.images[index]);

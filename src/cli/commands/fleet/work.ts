@@ -65,7 +65,7 @@ export const runFleetWork: Run = async (io, line) => {
   const print = lineWriter(stdout, line);
   const onReport = (batch: Batch, report: ImageReport): void => {
     for (const outcome of outcomesOf(batch, { ...report, worker })) {
-      progress.onOutcome(outcome, batch.images[report.index]);
+      if (outcome.error) progress.onOutcome(outcome, batch.images[report.index]); // the names of all others would be kept
       print({ type: 'result', batch: batch.name, outcome });
     }
   };
