@@ -62,7 +62,7 @@ export type BringContext = {
 };
 
 /** Failures that another try may mend, by this worker or another one. */
-const mayMend: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+const passing: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   ...(['NETWORK', 'TIMEOUT', 'STALLED', 'LENGTH_MISMATCH', 'RESPONSE_INVALID', 'RATE_LIMITED'] as const),
   ...(['STORE_BUSY', 'STORE_FULL', 'STORE_READ_ONLY', 'STORE_CORRUPT', 'STORE_VERSION', 'CLOSED'] as const),
 ]);
@@ -109,7 +109,7 @@ async function bring(context: BringContext, taken: Taken): Promise<Ending> {
     if (error) {
       const isOwn = isOfThisWorker(error);
       if (isOwn) context.onOwnFailure(error);
-      if (failures + 1 < maxTries && mendable(error)) return 'failed';
+      if (failures + 1 < maxTries && mayMend(error)) return 'failed';
       if (!(await taken.isOurs())) return 'done'; // whoever has it now may succeed
     }
     const tries = failures + losses + 1;
@@ -191,10 +191,11 @@ function rootOf(error: ImageError): ImageError {
   return error.code === 'DEPENDENCY_FAILED' && isImageError(error.cause) ? rootOf(error.cause) : error;
 }
 
-function mendable(error: ImageError): boolean {
+/** Whether another try may mend a failure. */
+export function mayMend(error: ImageError): boolean {
   const root = rootOf(error);
   if (root.code === 'HTTP_STATUS') return 'status' in root.details && isPassing(root.details.status);
-  return mayMend.has(root.code);
+  return passing.has(root.code);
 }
 
 /** Statuses of servers that are overloaded or restarted. */

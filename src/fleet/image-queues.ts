@@ -95,6 +95,7 @@ export async function openImageQueues(settings: QueueSettings): Promise<ImageQue
   const stopping = new AbortController();
   const runs = `${keyPrefix}:runs:${batch.id}`;
   const lost = `${keyPrefix}:lost:${batch.id}`;
+  const survived = `${keyPrefix}:survived:${batch.id}`;
   let most: 'none' | 'one' | 'all' = 'all';
 
   const queueOf = (name: string): Queue => {
@@ -113,6 +114,14 @@ export async function openImageQueues(settings: QueueSettings): Promise<ImageQue
     return queue;
   };
 
+  /** How often workers were lost with an image: one that goes on after it was taken for lost says so. */
+  const lossesOf = async (index: number, stalled: number): Promise<number> => {
+    const previous = await redis.hget(runs, String(index));
+    const said = Number((await redis.hget(survived, String(index))) ?? 0);
+    if (previous !== null) await redis.sadd(lost, previous);
+    return Math.max(0, stalled - said);
+  };
+
   const process = async (
     work: (image: Taken) => Promise<Ending>,
     name: string,
@@ -123,15 +132,15 @@ export async function openImageQueues(settings: QueueSettings): Promise<ImageQue
       debug(() => `a job in ${name} is none of the batch`);
       return;
     }
-    const previous = await redis.hget(runs, String(index));
-    if (job.stalledCounter > 0 && previous !== null) await redis.sadd(lost, previous);
+    const losses = job.stalledCounter === 0 ? 0 : await lossesOf(index, job.stalledCounter);
     await redis.hset(runs, String(index), workerRun);
     const ending = await work({
-      ...{ index, failures: job.attemptsMade, losses: job.stalledCounter },
+      ...{ index, failures: job.attemptsMade, losses },
       signal: AbortSignal.any([lock, stopping.signal]),
       lostWorkers: () => redis.scard(lost),
       isOurs: async () => (await job.extendLock(token, timing.lockMs).catch(() => 0)) === 1,
     });
+    if (lock.aborted) await redis.hincrby(survived, String(index), 1);
     lock.throwIfAborted();
     await redis.hdel(runs, String(index));
     switch (ending) {
@@ -158,7 +167,9 @@ export async function openImageQueues(settings: QueueSettings): Promise<ImageQue
   const openWorker = (name: string, work: (image: Taken) => Promise<Ending>): Worker => {
     const worker: Worker = new Worker(
       name,
-      (job: Job, token = '', lock = stopping.signal) => process(work, name, { job, token, lock }),
+      // BullMQ gives a signal to functions with three parameters only: one with a default does not count
+      (job: Job, token: string | undefined, lock: AbortSignal | undefined) =>
+        process(work, name, { job, token: token ?? '', lock: lock ?? stopping.signal }),
       {
         ...{ connection: redis, prefix: keyPrefix, autorun: false },
         ...{ lockDuration: timing.lockMs, stalledInterval: timing.checkMs, runRetryDelay: 1000 },
@@ -243,7 +254,7 @@ export async function openImageQueues(settings: QueueSettings): Promise<ImageQue
           reportError(error as Error); // another worker removes it at this moment: BullMQ finds it half gone
         }
       }
-      await redis.del(runs, lost);
+      await redis.del(runs, lost, survived);
     },
     [Symbol.asyncDispose]: close,
   };

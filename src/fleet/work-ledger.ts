@@ -47,18 +47,8 @@ const lookedAtAgain = 100;
 /** Whoever writes to the queue does not decide how much memory that takes. */
 const mostDoubted = 100_000;
 
-/** What a worker knows of copies, where the store of each worker gets the images of a batch. */
-type CopyLedger = {
-  /** The images that other workers have brought and this one has not copied, and what they are. */
-  uncopied(batch: Batch): Promise<readonly { readonly index: number; readonly locked: Result['locked'] }[]>;
-  /** Signs a report of a copy in the store of this worker, and adds it. */
-  reportCopy(batch: Batch, report: ImageReport): Promise<void>;
-  /** Whether each worker that is there has a copy of each image that was brought, or has said why not. */
-  isEverywhere(batch: Batch): Promise<boolean>;
-};
-
 /** The ledger of a queue as one worker believes it: it takes the word of named keys, and signs what it says. */
-export function createWorkLedger(options: WorkLedgerOptions): WorkLedger & CopyLedger {
+export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
   const { ledger, worker, key, batches, used, nowMs, onWarning } = options;
   const workers =
     options.workers === 'anybody' ? options.workers : new Map([...options.workers, [key.keyId, key] as const]);
@@ -108,6 +98,9 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger & CopyL
   };
 
   const sync = async (batch: Batch): Promise<Seen> => {
+    // a Redis that was killed may have lost its last second: what was read of that does not count
+    const { reported, copies } = seenOf(batch);
+    if ((await ledger.countResults(batch.id)) < reported.size + copies.size) seen.delete(batch.id);
     const own = seenOf(batch);
     for (let isMore = true; isMore;) {
       const page = await ledger.results(batch.id, own.next);

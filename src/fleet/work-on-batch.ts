@@ -13,8 +13,9 @@ import {
   type ImageSharing,
   type ImageTools,
 } from './bring.ts';
-import { hostOfServer, type ImageQueues, openImageQueues, type QueueSettings } from './image-queues.ts';
+import { defaultTiming, hostOfServer, type ImageQueues, openImageQueues, type QueueSettings } from './image-queues.ts';
 import { keyPrefix } from './ledger.ts';
+import { type Brought, replicate, type ReplicateContext } from './replicate.ts';
 import type { Workload } from './workload.ts';
 
 /** What is known of batches and their results, as a worker needs it. */
@@ -31,7 +32,13 @@ export type WorkLedger = {
   countReported(batch: Batch): Promise<number>;
   /** Signs a report and adds it, unless some worker has reported the image. */
   report(batch: Batch, report: ImageReport): Promise<void>;
-  /** Called when all images of a batch were reported: its results are kept for a while. */
+  /** Of a batch for everywhere: the images that other workers have brought and this one has not copied. */
+  uncopied(batch: Batch): Promise<readonly Brought[]>;
+  /** Signs a report of a copy in the store of this worker, and adds it. */
+  reportCopy(batch: Batch, report: ImageReport): Promise<void>;
+  /** Of a batch for everywhere: whether each worker that is there has a copy of each image that was brought. */
+  isEverywhere(batch: Batch): Promise<boolean>;
+  /** Called when nothing is left to do for a batch: its results are kept for a while. */
   complete(batch: Batch): Promise<void>;
   /** Resolves when something may have changed, at the latest after a few seconds. */
   news(signal: AbortSignal): Promise<void>;
@@ -90,6 +97,16 @@ export async function workOnBatch(context: BatchContext, batch: Batch, signal: A
   };
   if (batch.use === 'shard' && batch.to === undefined) await reportStored(context, bringing, signal);
   queues.take((taken) => bringImage(bringing, taken));
+  const copying = new AbortController();
+  const copies =
+    batch.use === 'everywhere'
+      ? replicate(copyContext(context, bringing), AbortSignal.any([signal, copying.signal]))
+      : undefined;
+  copies?.catch(() => undefined); // looked at below
+  resources.defer(async () => {
+    copying.abort();
+    await copies?.catch(() => undefined);
+  });
   await fill(context, batch, queues, signal);
 
   let nextMs = nowMs() + reconcileMs;
@@ -105,13 +122,27 @@ export async function workOnBatch(context: BatchContext, batch: Batch, signal: A
       await reconcile(context, batch, queues, signal);
       nextMs = nowMs() + reconcileMs;
     }
-    await Promise.all([ledger.news(signal), sleep(lookMs, undefined, { signal })]).catch(() => undefined); // aborted
+    const wait = Promise.all([ledger.news(signal), sleep(lookMs, undefined, { signal })]);
+    await Promise.race([wait.catch(() => undefined), ...(copies ? [copies] : [])]); // aborted, or what it throws
   }
+}
+
+function copyContext(
+  { ledger, nowMs, concurrency, timing = defaultTiming }: BatchContext,
+  { batch, tools }: BringContext,
+): ReplicateContext {
+  return {
+    ...{ batch, tools, nowMs, most: concurrency.images, retryMs: timing.retryMs },
+    missing: () => ledger.uncopied(batch),
+    report: (report) => ledger.reportCopy(batch, report),
+    news: (signal) => ledger.news(signal),
+  };
 }
 
 async function endOf({ ledger, nowMs }: BatchContext, batch: Batch): Promise<BatchEnd | undefined> {
   if (await ledger.isCancelled(batch)) return 'cancelled';
-  if ((await ledger.countReported(batch)) >= batch.images.length) {
+  const isReported = (await ledger.countReported(batch)) >= batch.images.length;
+  if (isReported && (batch.use === 'shard' || (await ledger.isEverywhere(batch)))) {
     await ledger.complete(batch);
     return 'complete';
   }

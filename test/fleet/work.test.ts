@@ -1,40 +1,43 @@
-import { join } from 'node:path';
-
 import test from 'ava';
 
-import { openFleet } from '../helpers/fleet.ts';
-import { startRedis } from '../helpers/redis.ts';
-import { startRegistry } from '../helpers/registry.ts';
-import { temporaryDirectory } from '../helpers/stored.ts';
+import { openFleetPlace } from '../helpers/fleet.ts';
 
-test('two workers share a batch: each image is brought once, by one of them', async (t) => {
-  const redis = await startRedis(t);
-  if (!redis) return;
-  const registry = await startRegistry(t);
-  const directory = await temporaryDirectory(t);
-  const images = Array.from({ length: 40 }, (_, index) => {
-    registry.putImage(`app/${index}`, '1', { layers: [Buffer.alloc(20_000, index)] });
-    return `docker://${registry.host}/app/${index}:1`;
-  });
-  const fleet = openFleet(t, redis);
+test('two workers share a batch, which they end with: each image is brought once, and Redis keeps nothing of the queues', async (t) => {
+  const at = await openFleetPlace(t, 40);
+  if (!at) return;
+  const { fleet, registry, images } = at;
   const batch = await fleet.submit(images);
-  const workers = ['a', 'b'].map((name) => fleet.start({ name, dir: join(directory, name), only: 'batch' }));
+  const workers = ['a', 'b'].map((name) => fleet.start({ name, dir: at.dir(name), only: 'batch' }));
 
   const results = await fleet.completed(batch);
 
   t.deepEqual(
-    results.map(({ index }) => index),
-    [...images.keys()],
+    results.map(({ index, outcome, tries }) => [index, outcome.status, tries]),
+    images.map((_, index) => [index, 'fetched', 1]),
   );
-  t.deepEqual([...new Set(results.map(({ outcome }) => outcome.status))], ['fetched']);
-  t.log(
-    Object.fromEntries(
-      Map.groupBy(results, ({ worker }) => worker)
-        .entries()
-        .map(([w, r]) => [w, r.length]),
-    ),
-  );
+  t.is(registry.requests.filter(({ method, url }) => method === 'GET' && url.includes('/blobs/')).length, 80);
   t.deepEqual(await Promise.all(workers.map(({ ended }) => ended)), [0, 0]);
-  t.log(workers.map(({ lines }) => lines.filter(({ type }) => type !== 'begin')));
-  t.log(await fleet.redis.keys('*'));
+  const left = await fleet.redis.keys('{longshore}:*');
+  t.deepEqual(left, [`{longshore}:filled:${batch.id}`]);
+});
+
+test('a batch that is cancelled ends: what runs is stopped, and nothing more is asked for', async (t) => {
+  const at = await openFleetPlace(t, 30);
+  if (!at) return;
+  const { fleet, registry, images } = at;
+  for (const path of Object.keys(registry.routes)) {
+    if (path.includes('/manifests/1')) registry.routes[path] = { handler: () => undefined };
+  }
+  const batch = await fleet.submit(images);
+  const worker = fleet.start({ name: 'a', dir: at.dir('a'), only: 'batch' });
+  await worker.until('begin');
+  await fleet.cancel(batch);
+
+  t.is(await worker.ended, 0);
+  t.deepEqual(await fleet.results(batch), []);
+  const left = await fleet.redis.keys(`{longshore}:${batch.id}*`);
+  t.deepEqual(
+    left.filter((key) => !key.endsWith(':limiter')),
+    [],
+  ); // that one is gone within a second
 });

@@ -45,6 +45,7 @@ const settings = {
   platform: ['linux/amd64'],
   insecure: { image: true, http: true },
 } as const;
+await redis.hset('workers', name, '1');
 say({ type: 'ready' });
 await work(
   {

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -12,8 +13,13 @@ import type { Batch } from '../../src/fleet/batch.ts';
 import type { ImageReport } from '../../src/fleet/bring.ts';
 import type { WorkLedger } from '../../src/fleet/work-on-batch.ts';
 import type { FleetChildOptions, FleetLine } from './fleet-child.ts';
-import type { TestRedis } from './redis.ts';
+import { startRedis, type TestRedis } from './redis.ts';
+import { startRegistry, type TestRegistry } from './registry.ts';
+import { temporaryDirectory } from './stored.ts';
 import { until } from './until.ts';
+
+/** Not of a copy. */
+const isOwn = (field: string): boolean => !field.includes('/');
 
 /** Batches and results that nobody has signed. */
 export function plainLedger(redis: Redis, worker: string): WorkLedger {
@@ -26,11 +32,27 @@ export function plainLedger(redis: Redis, worker: string): WorkLedger {
     },
     isCancelled: async ({ id }) => (await redis.exists(`cancelled:${id}`)) === 1,
     isReported: async (batch, index) => (await redis.hexists(results(batch), String(index))) === 1,
-    reported: async (batch) => new Set((await redis.hkeys(results(batch))).map(Number)),
-    countReported: (batch) => redis.hlen(results(batch)),
+    reported: async (batch) => new Set((await redis.hkeys(results(batch))).filter(isOwn).map(Number)),
+    countReported: async (batch) => (await redis.hkeys(results(batch))).filter(isOwn).length,
     async report(batch, report) {
       await redis.rpush(`reports:${batch.id}`, `${report.index} ${worker}`);
       await redis.hsetnx(results(batch), String(report.index), JSON.stringify({ ...report, worker }));
+    },
+    async uncopied(batch) {
+      const all = await redis.hgetall(results(batch));
+      return Object.entries(all).flatMap(([field, text]) => {
+        const { index, worker: by, outcome, locked } = JSON.parse(text) as TestResult;
+        const isMissing = field === String(index) && by !== worker && !outcome.error && !(`${index}/${worker}` in all);
+        return isMissing ? [{ index, locked }] : [];
+      });
+    },
+    async reportCopy(batch, report) {
+      await redis.hsetnx(results(batch), `${report.index}/${worker}`, JSON.stringify({ ...report, worker }));
+    },
+    async isEverywhere(batch) {
+      const all = Object.keys(await redis.hgetall(results(batch)));
+      const names = Object.keys(await redis.hgetall('workers'));
+      return all.length >= names.length * batch.images.length;
     },
     complete: () => Promise.resolve(),
     news: async (signal) => void (await sleep(300, undefined, { signal }).catch(() => undefined)),
@@ -87,7 +109,7 @@ export function openFleet(t: ExecutionContext, { url }: Pick<TestRedis, 'url'>):
     cancel: async ({ id }) => void (await redis.set(`cancelled:${id}`, '1')),
     results,
     async completed(batch) {
-      await until(async () => (await redis.hlen(`results:${batch.id}`)) >= batch.images.length);
+      await until(async () => (await redis.hkeys(`results:${batch.id}`)).filter(isOwn).length >= batch.images.length);
       return results(batch);
     },
     start: (options) => startWorker(t, { ...options, queue: url }),
@@ -134,4 +156,27 @@ function startWorker(t: ExecutionContext, options: FleetChildOptions): TestWorke
       await Promise.race([promise, ended.then((code) => Promise.reject(new Error(`the worker ended with ${code}`)))]);
     },
   };
+}
+
+/** A fleet, and a registry with images for it. */
+export type FleetPlace = {
+  readonly redis: TestRedis;
+  readonly fleet: TestFleet;
+  readonly registry: TestRegistry;
+  readonly images: readonly string[];
+  /** The data directory of a worker. */
+  dir(name: string): string;
+};
+
+/** @returns undefined where there is no Redis */
+export async function openFleetPlace(t: ExecutionContext, count: number): Promise<FleetPlace | undefined> {
+  const redis = await startRedis(t);
+  if (!redis) return undefined;
+  const registry = await startRegistry(t);
+  const directory = await temporaryDirectory(t);
+  const images = Array.from({ length: count }, (_, index) => {
+    registry.putImage(`app/${index}`, '1', { layers: [Buffer.alloc(2000, index)] });
+    return `docker://${registry.host}/app/${index}:1`;
+  });
+  return { redis, registry, images, fleet: openFleet(t, redis), dir: (name) => join(directory, name) };
 }

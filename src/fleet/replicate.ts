@@ -1,0 +1,80 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { LockedImage } from '../internal.ts';
+import type { Batch } from './batch.ts';
+import { findOne, type ImageReport, type ImageTools, mayMend } from './bring.ts';
+import { maxTries } from './image-queues.ts';
+
+/** An image that another worker has brought. */
+export type Brought = { readonly index: number; readonly locked: ImageReport['locked'] };
+
+export type ReplicateContext = {
+  readonly batch: Batch;
+  readonly tools: Pick<ImageTools, 'findImages'>;
+  /** Images that other workers have brought, and of which this one has neither a copy nor a reason why not. */
+  missing(): Promise<readonly Brought[]>;
+  /** Says that this worker has a copy, or why it has none. */
+  report(this: void, report: ImageReport): Promise<void>;
+  /** Resolves when something may have changed, at the latest after a few seconds. */
+  news(signal: AbortSignal): Promise<void>;
+  /** How many images are copied at once. */
+  readonly most: number;
+  /** Before a copy that failed is tried again; doubled each time. */
+  readonly retryMs: number;
+  readonly nowMs: () => number;
+};
+
+/**
+ * Copies into the store of this worker what other workers bring: exactly these images, from whoever has their blobs. It goes on until the
+ * signal, since more may come.
+ */
+export async function replicate(context: ReplicateContext, signal: AbortSignal): Promise<void> {
+  const { nowMs, most } = context;
+  const running = new Map<number, Promise<void>>();
+  const failed = new Map<number, { readonly tries: number; readonly notBeforeMs: number }>();
+
+  const copy = async (brought: Brought): Promise<void> => {
+    const { index } = brought;
+    const tries = (failed.get(index)?.tries ?? 0) + 1;
+    const isDone = await copyOne(context, brought, tries, signal);
+    if (isDone) failed.delete(index);
+    else failed.set(index, { tries, notBeforeMs: nowMs() + context.retryMs * 2 ** (tries - 1) });
+  };
+  try {
+    while (!signal.aborted) {
+      const due = (await context.missing()).filter(
+        ({ index }) => !running.has(index) && (failed.get(index)?.notBeforeMs ?? 0) <= nowMs(),
+      );
+      for (const brought of due.slice(0, Math.max(0, most - running.size))) {
+        const { index } = brought;
+        running.set(
+          index,
+          copy(brought).finally(() => running.delete(index)),
+        );
+      }
+      const isFull = running.size >= most;
+      await Promise.race([...running.values(), isFull ? sleep(1000, undefined, { signal }) : context.news(signal)]);
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    await Promise.allSettled(running.values());
+  }
+}
+
+/** @returns whether it need not be tried again */
+async function copyOne(
+  { batch, tools, report, nowMs }: ReplicateContext,
+  { index, locked }: Brought,
+  tries: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const startedAtMs = nowMs();
+  const images: ReadonlyMap<string, LockedImage> = new Map(locked);
+  const found = await findOne(tools.findImages, batch, { index, lock: { frozen: false, images }, signal });
+  const { status, error } = found.outcome;
+  if (status === 'cancelled' || signal.aborted) return true;
+  if (error && tries < maxTries && mayMend(error)) return false;
+  await report({ index, ...found, tries, startedAtMs, endedAtMs: nowMs() });
+  return true;
+}
