@@ -1,13 +1,12 @@
 import type { Redis } from 'ioredis';
 
 import { show } from '../image/show.ts';
-import { parseRegistryReference, type Sharing } from '../internal.ts';
+import type { Sharing } from '../internal.ts';
 import { setNewest } from '../system/bounded-map.ts';
 import { debugLog } from '../system/debug.ts';
 import { abortable } from '../system/single-flight.ts';
-import { isFleetName } from './document.ts';
+import { type BlobPlace, formatPlace, parsePlace, withScripts } from './claim-scripts.ts';
 import { keyPrefix } from './ledger.ts';
-import { claimScript, endScript } from './claim-scripts.ts';
 
 const debug = debugLog('fleet');
 
@@ -39,17 +38,6 @@ export type ImageClaims = {
   readonly sharing: Sharing;
   /** Called when the image is delivered or given up. It has to be called, and never fails. */
   end(this: void, isDelivered: boolean): Promise<void>;
-};
-
-/** Where a blob is: who writes to Redis may have written it. */
-export type BlobPlace = {
-  /** The name of the worker. */
-  readonly worker: string;
-  /** The repository of the image that was brought. */
-  readonly host: string;
-  readonly repository: string;
-  /** It was pushed to the target of the batch. */
-  readonly isPushed: boolean;
 };
 
 export type ClaimsOptions = {
@@ -96,11 +84,6 @@ const spareMs = 3_600_000;
 const maxPlaces = 20_000;
 /** Blobs of an image that are claimed by one call. */
 const chunk = 2_000;
-
-type ScriptedRedis = Redis & {
-  longshoreClaim(claims: string, ...values: (string | number)[]): Promise<readonly string[]>;
-  longshoreEnd(claims: string, ...values: (string | number)[]): Promise<unknown>;
-};
 
 /** A blob that is waited for. */
 type Wait = { readonly over: PromiseWithResolvers<void> };
@@ -353,28 +336,6 @@ export function openClaims({
   };
 }
 
-function withScripts(redis: Redis): ScriptedRedis {
-  redis.defineCommand('longshoreClaim', { numberOfKeys: 1, lua: claimScript });
-  redis.defineCommand('longshoreEnd', { numberOfKeys: 1, lua: endScript });
-  return redis as ScriptedRedis; // with what was just defined
-}
-
 function hexOf(digest: string): string {
   return digest.replace(/^sha256:/, '');
-}
-
-function formatPlace(reach: 'served' | 'pushed', run: string, worker: string, name: string): string {
-  return `${reach === 'pushed' ? 'p' : 's'}/${run}/${worker}/${name}`;
-}
-
-/** @returns undefined for what is no place: anybody may have written it */
-function parsePlace(text: string): BlobPlace | undefined {
-  const [, reach, worker = '', name = ''] = /^([ps])\/[^/]+\/([^/]+)\/(.+)$/.exec(text) ?? [];
-  if (!isFleetName(worker)) return undefined;
-  try {
-    const { host, repository } = parseRegistryReference(`${name}:a`);
-    return `${host}/${repository}` === name ? { worker, host, repository, isPushed: reach === 'p' } : undefined;
-  } catch {
-    return undefined;
-  }
 }

@@ -1,3 +1,8 @@
+import type { Redis } from 'ioredis';
+
+import { parseRegistryReference } from '../internal.ts';
+import { isFleetName } from './document.ts';
+
 /**
  * What Redis has of the blobs of a batch, under the key of its claims:
  *
@@ -55,7 +60,7 @@ end
 `;
 
 /** Claims blobs. @returns for each of them `go`, `wait`, or the place where it is */
-export const claimScript = `${shared}
+const claimScript = `${shared}
 local order = redis.call('hget', jobs, token)
 local isNew = not order
 if isNew then
@@ -105,7 +110,7 @@ tell()
 return answers`;
 
 /** Gives claims back. A place says where the blobs are now; without one they are free. With \`1\` behind it, the try goes on. */
-export const endScript = `${shared}
+const endScript = `${shared}
 local place, goesOn = ARGV[9], ARGV[10] == '1'
 local order = redis.call('hget', jobs, token)
 if not order then return 0 end
@@ -127,3 +132,41 @@ end
 if not goesOn then redis.call('hdel', jobs, token) end
 tell()
 return 1`;
+
+type ScriptedRedis = Redis & {
+  longshoreClaim(claims: string, ...values: (string | number)[]): Promise<readonly string[]>;
+  longshoreEnd(claims: string, ...values: (string | number)[]): Promise<unknown>;
+};
+
+export function withScripts(redis: Redis): ScriptedRedis {
+  redis.defineCommand('longshoreClaim', { numberOfKeys: 1, lua: claimScript });
+  redis.defineCommand('longshoreEnd', { numberOfKeys: 1, lua: endScript });
+  return redis as ScriptedRedis; // with what was just defined
+}
+
+/** Where a blob is: who writes to Redis may have written it. */
+export type BlobPlace = {
+  /** The name of the worker. */
+  readonly worker: string;
+  /** The repository of the image that was brought. */
+  readonly host: string;
+  readonly repository: string;
+  /** It was pushed to the target of the batch. */
+  readonly isPushed: boolean;
+};
+
+export function formatPlace(reach: 'served' | 'pushed', run: string, worker: string, name: string): string {
+  return `${reach === 'pushed' ? 'p' : 's'}/${run}/${worker}/${name}`;
+}
+
+/** @returns undefined for what is no place: anybody may have written it */
+export function parsePlace(text: string): BlobPlace | undefined {
+  const [, reach, worker = '', name = ''] = /^([ps])\/[^/]+\/([^/]+)\/(.+)$/.exec(text) ?? [];
+  if (!isFleetName(worker)) return undefined;
+  try {
+    const { host, repository } = parseRegistryReference(`${name}:a`);
+    return `${host}/${repository}` === name ? { worker, host, repository, isPushed: reach === 'p' } : undefined;
+  } catch {
+    return undefined;
+  }
+}
