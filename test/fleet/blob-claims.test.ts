@@ -79,8 +79,7 @@ function openWorkers<const N extends readonly string[]>(t: ExecutionContext, nam
   return { batch, workers: workers as unknown as { readonly [K in keyof N]: TestWorker } };
 }
 
-/** Long enough that everybody has looked again. */
-const aWhile = () => sleep(150);
+const aWhile = () => sleep(150); // everybody has looked again
 
 own(
   'an image waits for the blobs of one before it until that is delivered, and knows where they are then',
@@ -151,7 +150,6 @@ own('an image that needs more later does not wait for one that came after it', a
   t.deepEqual([...second.may], ['y']);
 });
 
-/** Asks for blobs of one image one after the other. */
 function openClaimsOf(worker: TestWorker) {
   const image = worker.image();
   return async (names: readonly string[]) => {
@@ -273,10 +271,7 @@ own('what others have written to Redis stops nobody', async (t) => {
   await a.redis.hset(`${key}:places`, { 8: 'p/x/worker/registry.example/../etc', 9: 'p/x/worker/not a name' });
   const image = await a.begin(lies.map((_, at) => `${at}`));
   await image.all;
-  t.deepEqual(
-    lies.flatMap((_, at) => a.placeOf(blob(`${at}`).digest) ?? []),
-    [],
-  );
+  t.false(lies.some((_, at) => a.placeOf(blob(`${at}`).digest)));
   await image.end(true);
   const {
     workers: [b],
@@ -397,7 +392,7 @@ own(
           t.is(missing, 0);
         },
       ),
-      { numRuns: 25, ...(process.env['FC_SEED'] !== undefined && { seed: Number(process.env['FC_SEED']) }) },
+      { numRuns: 25 },
     );
   },
 );

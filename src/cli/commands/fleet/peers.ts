@@ -1,6 +1,8 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { join } from 'node:path';
 
+import type { Batch } from '../../../fleet/batch.ts';
+import type { BatchClaims } from '../../../fleet/blob-claims.ts';
 import type { Ledger } from '../../../fleet/ledger.ts';
 import { openPresence } from '../../../fleet/result.ts';
 import {
@@ -10,7 +12,10 @@ import {
   isLoopbackName,
   openPool,
   openStore,
+  parseDestination,
+  type PeerLookup,
   show,
+  targetOf,
 } from '../../../internal.ts';
 import { followStore } from '../../../serve/current-store.ts';
 import { startServer } from '../../../serve/serve.ts';
@@ -92,6 +97,8 @@ async function readSecret(path: string, option: string): Promise<Buffer> {
 
 export type Peers = AsyncDisposable & {
   readonly lookup: NonNullable<ActionOptions['peers']>;
+  /** Where a worker gives what it has. */
+  originOf(worker: string): string | undefined;
   /** The password of a host, if it is a peer's. */
   readonly credentials: NonNullable<ActionOptions['registryCredentials']>;
 };
@@ -115,19 +122,21 @@ export async function followPeers(
     readonly onWarning: (message: string) => void;
   },
 ): Promise<Peers> {
+  let byWorker: ReadonlyMap<string, string> = new Map();
   let origins: readonly string[] = [];
   const refresh = async (): Promise<void> => {
-    const found: string[] = [];
+    const found = new Map<string, string>();
     for (const envelope of await ledger.workers()) {
       try {
         const { value } = await openPresence(envelope, keys, Date.now());
-        if (value.worker !== worker && value.origin !== undefined) found.push(value.origin);
+        if (value.worker !== worker && value.origin !== undefined) found.set(value.worker, value.origin);
       } catch (error) {
         if (!isImageError(error)) throw error;
         onWarning(`a worker is not believed: ${error.message}`);
       }
     }
-    origins = found;
+    byWorker = found;
+    origins = [...found.values()];
   };
   const ignore = (error: unknown): void => {
     if (!isImageError(error)) throw error; // the queue says itself that it is away
@@ -140,6 +149,7 @@ export async function followPeers(
       const chosen = [...origins.slice(start), ...origins.slice(0, start)].slice(0, most);
       return chosen.map((origin) => ({ host: new URL(origin).host, repository: `${host}/${repository}`, origin }));
     },
+    originOf: (name) => byWorker.get(name),
     credentials: (host) =>
       Promise.resolve(
         origins.some((origin) => new URL(origin).host === host) ? { kind: 'basic', user, password } : undefined,
@@ -148,5 +158,26 @@ export async function followPeers(
       clearInterval(timer);
       return Promise.resolve();
     },
+  };
+}
+
+/** Asks where a blob was delivered, if that is known, and else whoever may have it. */
+export function lookupBy(batch: Batch, claims: BatchClaims | undefined, peers: Peers | undefined): PeerLookup {
+  const { to, scoped } = batch;
+  const target = to === undefined ? undefined : parseDestination(to, 'to');
+  return (content) => {
+    const [, digest = ''] = /^blobs\/(sha256:[0-9a-f]{64})$/.exec(content.path) ?? [];
+    const place = claims?.placeOf(digest);
+    const others = peers?.lookup(content) ?? [];
+    if (!place) return others;
+    const name = `${place.host}/${place.repository}`;
+    if (place.isPushed && target) {
+      const { host, repository } = targetOf(name, target, scoped);
+      return [{ host, repository }, ...others];
+    }
+    const origin = peers?.originOf(place.worker);
+    if (origin === undefined) return others;
+    const { host } = new URL(origin);
+    return [{ host, repository: name, origin }, ...others.filter((one) => one.origin !== origin)];
   };
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Batch } from '../../../fleet/batch.ts';
+import { type BatchClaims, openClaims } from '../../../fleet/blob-claims.ts';
 import type { ImageReport } from '../../../fleet/bring.ts';
 import { isFleetName } from '../../../fleet/document.ts';
 import type { Ledger } from '../../../fleet/ledger.ts';
@@ -20,7 +21,7 @@ import { exitCodes } from '../../output/exit-code.ts';
 import { createPlainProgress } from '../../output/progress.ts';
 import { toSafeJson } from '../../output/table.ts';
 import { outcomesOf } from './outcomes.ts';
-import { followPeers, readPeerOptions } from './peers.ts';
+import { followPeers, lookupBy, readPeerOptions } from './peers.ts';
 import { openQueue, readAccepted, readKey } from './queue.ts';
 import { parseBatchName } from './submit.ts';
 import { openWorkplace } from './workplace.ts';
@@ -53,13 +54,7 @@ export const runFleetWork: Run = async (io, line) => {
     workers && password !== undefined
       ? resources.use(await followPeers(ledger, { worker, password, keys: workers, onWarning }))
       : undefined;
-  const place = await openWorkplace(
-    resources,
-    io,
-    line,
-    onEvent,
-    peers && { peers: peers.lookup, registryCredentials: peers.credentials },
-  );
+  const place = await openWorkplace(resources, io, line, onEvent, peers && { registryCredentials: peers.credentials });
   const origin = await sharing.serve(resources, place.dir, onWarning);
   const used = await openUsedBatches(join(place.dir, 'fleet'), Date.now());
   const print = lineWriter(stdout, line);
@@ -80,16 +75,41 @@ export const runFleetWork: Run = async (io, line) => {
     ...{ ledger, worker, key, batches, used, onWarning, onReport, nowMs: Date.now },
     workers: workers ?? 'anybody',
   });
+  const { redis } = connection;
+  let movedMs = Date.now();
+  const claims = resources.use(openClaims({ redis, worker, run, movedAtMs: () => movedMs, nowMs: Date.now }));
+  /** Blobs are claimed where others can get them then, or this worker can get them from others. */
+  const claimsOf = (batch: Batch): BatchClaims | undefined => {
+    const served = origin === undefined ? undefined : 'served';
+    const reach = batch.to === undefined ? served : 'pushed';
+    return reach === undefined && !peers ? undefined : claims.of(batch, reach);
+  };
   await work(
     {
-      ...{ ledger: workLedger, redis: connection.redis, workerRun: run, only, allowedTargets, onWarning },
+      ledger: {
+        ...workLedger,
+        async complete(batch) {
+          await workLedger.complete(batch);
+          await claimsOf(batch)?.remove();
+        },
+      },
+      ...{ redis, workerRun: run, only, allowedTargets, onWarning },
       concurrency: place.concurrency,
       nowMs: Date.now,
       openTools: (batch, onEvent) =>
-        place.openTools(batch, (event) => {
-          onEvent(event);
-          progress.onEvent(event);
-        }),
+        place.openTools(
+          batch,
+          (event) => {
+            movedMs = Date.now();
+            onEvent(event);
+            progress.onEvent(event);
+          },
+          lookupBy(batch, claimsOf(batch), peers),
+        ),
+      openSharing: (batch) => {
+        const ofBatch = claimsOf(batch);
+        return Promise.resolve(() => ofBatch?.image() ?? { end: () => Promise.resolve() });
+      },
     },
     signal,
   );

@@ -32,11 +32,11 @@ export type Workplace = {
   /** Images at once, in all and of one host: a few more than transfers, since an image is also checked and pushed. */
   readonly concurrency: { readonly images: number; readonly perHost: number };
   /** Opens what brings and pushes the images of a batch. What a batch says never changes the settings of this machine. */
-  openTools(batch: Batch, onEvent: EventSink): Promise<ImageTools>;
+  openTools(batch: Batch, onEvent: EventSink, peers: ActionOptions['peers']): Promise<ImageTools>;
 };
 
 /** What a worker asks other workers by. */
-export type AskingPeers = Pick<ActionOptions, 'peers' | 'registryCredentials'>;
+export type AskingPeers = Pick<ActionOptions, 'registryCredentials'>;
 
 /** @param asking - absent: other workers are not asked @throws USAGE, CONFIG_INVALID, and as opening a store does */
 export async function openWorkplace(
@@ -71,7 +71,7 @@ export async function openWorkplace(
     store,
     dir: storeDirectory(settings),
     concurrency: { images: mostOf(options.jobs, 64) + 4, perHost: mostOf(options.jobsPerHost, 16) + 2 },
-    async openTools(batch, onEvent) {
+    async openTools(batch, onEvent, peers) {
       const { keep, platform, referrers, withDeps, to, scoped, noOverwrite } = batch;
       const credentials = registryCredentials(environment, onWarning);
       await using opening = new AsyncDisposableStack();
@@ -85,10 +85,10 @@ export async function openWorkplace(
       const choices = {
         ...(trusted && { keystore: trusted }),
         ...(asking && {
-          peers: asking.peers,
           registryCredentials: async (...of: Parameters<typeof credentials>) =>
             (await asking.registryCredentials?.(...of)) ?? credentials(...of),
         }),
+        ...(peers && { peers }),
         ...(keep && { keep }),
         platform,
         referrers,
