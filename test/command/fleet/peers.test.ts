@@ -5,6 +5,7 @@ import test from 'ava';
 
 import { openCommandFleet } from '../../helpers/fleet-command.ts';
 import { runHere } from '../../helpers/run-here.ts';
+import { fits } from '../../helpers/schemas.ts';
 import { until } from '../../helpers/until.ts';
 
 const platform = '--platform=linux/amd64';
@@ -42,6 +43,38 @@ test('a worker takes blobs from another one by the secret that both have, and wi
   t.notRegex(three.stderr + two.stderr, /aaaa|bbbb/);
   one.stop();
   t.is((await one.ended).code, 0);
+});
+
+test('a batch for everywhere comes into the store of each worker, and is complete then', async (t) => {
+  const fleet = await openCommandFleet(t);
+  if (!fleet) return;
+  const { directory, images, longshore, work } = fleet;
+  await writeFile(join(directory, 'secret'), 'a'.repeat(32));
+  const names = ['one', 'two', 'three'];
+  const sharing = [`--peer-secret=${join(directory, 'secret')}`, '--listen=127.0.0.1:0'];
+  const workers = names.map((name) => work(name, '--batch=all', ...sharing));
+  await until(async () => (await longshore('fleet', 'status')).stdout.match(/http:/g)?.length === names.length);
+  t.is((await longshore('fleet', 'submit', ...images, '--batch=all', '--everywhere', platform)).code, 0);
+  const waited = await longshore('fleet', 'wait', 'all');
+  t.is(waited.code, 0, waited.stderr);
+  for (const { ended } of workers) {
+    const { code, stderr } = await ended;
+    t.is(code, 0, stderr);
+  }
+  for (const name of names) {
+    const { code, stdout } = await longshore(
+      'image',
+      'list',
+      '--output=json',
+      '--dir',
+      join(directory, `store-${name}`),
+    );
+    t.is(code, 0);
+    t.is((JSON.parse(stdout) as { images: unknown[] }).images.length, images.length, name);
+  }
+  const { code, stdout } = await longshore('fleet', 'status', 'all', '--output=json');
+  t.is(code, 0);
+  t.like(fits(t, stdout), { batches: [{ state: 'complete', done: images.length, failed: 0 }] });
 });
 
 test('a store is given to other machines over TLS only, by a long secret, and to workers that are named', async (t) => {
