@@ -45,10 +45,10 @@ test('a worker takes blobs from another one by the secret that both have, and wi
   t.is((await one.ended).code, 0);
 });
 
-test('a batch for everywhere comes into the store of each worker, and is complete then', async (t) => {
+test('a batch for everywhere comes into the store of each worker, and the registry is asked for each blob once', async (t) => {
   const fleet = await openCommandFleet(t);
   if (!fleet) return;
-  const { directory, images, longshore, work } = fleet;
+  const { directory, images, longshore, work, registry } = fleet;
   await writeFile(join(directory, 'secret'), 'a'.repeat(32));
   const names = ['one', 'two', 'three'];
   const sharing = [`--peer-secret=${join(directory, 'secret')}`, '--listen=127.0.0.1:0'];
@@ -72,6 +72,8 @@ test('a batch for everywhere comes into the store of each worker, and is complet
     t.is(code, 0);
     t.is((JSON.parse(stdout) as { images: unknown[] }).images.length, images.length, name);
   }
+  const blobs = registry.requests.flatMap(({ url }) => /blobs\/(.*)$/.exec(url)?.[1] ?? []);
+  t.is(blobs.length, new Set(blobs).size, 'each of them once');
   const { code, stdout } = await longshore('fleet', 'status', 'all', '--output=json');
   t.is(code, 0);
   t.like(fits(t, stdout), { batches: [{ state: 'complete', done: images.length, failed: 0 }] });

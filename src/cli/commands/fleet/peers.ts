@@ -97,6 +97,8 @@ async function readSecret(path: string, option: string): Promise<Buffer> {
 
 export type Peers = AsyncDisposable & {
   readonly lookup: NonNullable<ActionOptions['peers']>;
+  /** Looks who is there now. */
+  refresh(): Promise<void>;
   /** Where a worker gives what it has. */
   originOf(worker: string): string | undefined;
   /** The password of a host, if it is a peer's. */
@@ -149,6 +151,7 @@ export async function followPeers(
       const chosen = [...origins.slice(start), ...origins.slice(0, start)].slice(0, most);
       return chosen.map((origin) => ({ host: new URL(origin).host, repository: `${host}/${repository}`, origin }));
     },
+    refresh: () => refresh().catch(ignore),
     originOf: (name) => byWorker.get(name),
     credentials: (host) =>
       Promise.resolve(

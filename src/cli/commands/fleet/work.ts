@@ -96,16 +96,15 @@ export const runFleetWork: Run = async (io, line) => {
       ...{ redis, workerRun: run, only, allowedTargets, onWarning },
       concurrency: place.concurrency,
       nowMs: Date.now,
-      openTools: (batch, onEvent) =>
-        place.openTools(
-          batch,
-          (event) => {
-            movedMs = Date.now();
-            onEvent(event);
-            progress.onEvent(event);
-          },
-          lookupBy(batch, claimsOf(batch), peers),
-        ),
+      async openTools(batch, onEvent) {
+        await peers?.refresh(); // who began with the batch at the same time is there, too
+        const take: EventSink = (event) => {
+          movedMs = Date.now();
+          onEvent(event);
+          progress.onEvent(event);
+        };
+        return place.openTools(batch, take, lookupBy(batch, claimsOf(batch), peers));
+      },
       openSharing: (batch) => {
         const ofBatch = claimsOf(batch);
         return Promise.resolve(() => ofBatch?.image() ?? { end: () => Promise.resolve() });
