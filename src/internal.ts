@@ -81,7 +81,7 @@ export { openCredentialChain } from './registry/credentials/chain.ts';
 export { credentialFiles } from './registry/credentials/files.ts';
 export { readLookasides } from './registry/lookaside.ts';
 export { isLoopbackName } from './registry/place.ts';
-export type { CredentialLookup, MirrorRule, PeerLookup } from './registry/types.ts';
+export type { MirrorRule, PeerLookup } from './registry/types.ts';
 export { getTrustedRoot } from './root-updater.ts';
 export { type LostBlob, lostBlobs, openStore } from './store/open-store.ts';
 export type { Store } from './store/store.ts';

@@ -34,7 +34,7 @@ export type BatchClaims = {
   remove(this: void): Promise<void>;
 };
 
-export type ImageClaims = {
+type ImageClaims = {
   readonly sharing: Sharing;
   /** Called when the image is delivered or given up. It has to be called, and never fails. */
   end(this: void, isDelivered: boolean): Promise<void>;

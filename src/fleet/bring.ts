@@ -6,7 +6,7 @@ import type { Batch } from './batch.ts';
 import { type Ending, maxTries, type Taken } from './image-queues.ts';
 
 /** What findImages may be given. */
-export type FindCall = NonNullable<Parameters<Finder['findImages']>[1]>;
+type FindCall = NonNullable<Parameters<Finder['findImages']>[1]>;
 
 /** What a worker says of an image that is done. */
 export type ImageReport = {
@@ -145,7 +145,7 @@ type One = {
 };
 
 /** What an image, and what it depends on, must be. */
-export type ImageLocks = { readonly frozen: boolean; readonly images: ReadonlyMap<string, LockedImage> };
+type ImageLocks = { readonly frozen: boolean; readonly images: ReadonlyMap<string, LockedImage> };
 export type BatchLocks = (index: number) => ImageLocks;
 
 /** What the lock of a batch says of each image: of one of a registry its own entry, since a batch may have many. */

@@ -265,7 +265,7 @@ function reportError(error: Error): void {
 }
 
 /** The host that an image is asked for at first; an image name begins with its own. */
-export function hostOf(image: Pick<BatchImage, 'image' | 'type'> | undefined): string | undefined {
+function hostOf(image: Pick<BatchImage, 'image' | 'type'> | undefined): string | undefined {
   if (!image) return undefined;
   const reference = parseReference(image.image, { type: image.type, directory: '/', isFile: () => false });
   switch (reference.kind) {

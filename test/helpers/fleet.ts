@@ -59,12 +59,12 @@ export function plainLedger(redis: Redis, worker: string): WorkLedger {
   };
 }
 
-export type TestResult = Omit<ImageReport, 'outcome'> & {
+type TestResult = Omit<ImageReport, 'outcome'> & {
   readonly worker: string;
   readonly outcome: { readonly status: string; readonly error?: { readonly code: string; readonly message: string } };
 };
 
-export type TestFleet = {
+type TestFleet = {
   readonly redis: Redis;
   submit(images: readonly string[], batch?: Partial<Batch>): Promise<Batch>;
   cancel(batch: Batch): Promise<void>;
@@ -74,7 +74,7 @@ export type TestFleet = {
   start(options: Omit<FleetChildOptions, 'queue'>): TestWorker;
 };
 
-export type TestWorker = {
+type TestWorker = {
   readonly child: ChildProcess;
   readonly lines: readonly FleetLine[];
   /** Called with each line that it prints. */
@@ -91,7 +91,7 @@ export type TestWorker = {
 const script = fileURLToPath(new URL('fleet-child.ts', import.meta.url));
 
 /** A fleet that meets at a Redis: it submits batches, and starts workers that end with the test. */
-export function openFleet(t: ExecutionContext, { url }: Pick<TestRedis, 'url'>): TestFleet {
+function openFleet(t: ExecutionContext, { url }: Pick<TestRedis, 'url'>): TestFleet {
   const redis = new Redis(url, { maxRetriesPerRequest: null, retryStrategy: () => 100 });
   redis.on('error', () => undefined);
   t.teardown(() => redis.disconnect());
