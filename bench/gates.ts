@@ -35,6 +35,7 @@ const fact =
 const floor = 'floor, tars written';
 const node = 'node -e 0';
 const oneName = 'longshore, one name that is there';
+const sentByOrigin = 'of the batch, sent by the origin';
 const shared = '200 small images that share layers';
 
 /** Ratios are between contenders of the same run. */
@@ -218,6 +219,46 @@ const gates: readonly Gate[] = [
     unit: 'MiB',
     gate: 250,
     isReached: true,
+  },
+  {
+    case: 'fleet',
+    what: '200 images by two workers, to one',
+    of: wall('2 workers', '1 worker'),
+    unit: '×',
+    gate: 1 / 1.8,
+    isReached: false,
+  },
+  {
+    case: 'fleet',
+    what: '200 images by four workers, to one',
+    of: wall('4 workers', '1 worker'),
+    unit: '×',
+    gate: 1 / 3.3,
+    isReached: false,
+  },
+  {
+    case: 'fleet',
+    what: 'sent by the origin for four workers, of the batch',
+    of: fact('4 workers', sentByOrigin),
+    unit: '×',
+    gate: 1.02,
+    isReached: false,
+  },
+  {
+    case: 'fleet',
+    what: 'sent by the origin for the stores of eight workers, of the batch',
+    of: fact('eight workers, everywhere', sentByOrigin),
+    unit: '×',
+    gate: 1.02,
+    isReached: false,
+  },
+  {
+    case: 'fleet',
+    what: 'processor of a worker for each image, beyond that of a fetch',
+    of: (row) => (row('1 worker').cpuMs - row('longshore fetch').cpuMs) / (row('1 worker').facts['images'] ?? NaN),
+    unit: 'ms',
+    gate: 5,
+    isReached: false,
   },
   {
     case: 'one-large',

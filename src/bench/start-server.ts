@@ -18,7 +18,7 @@ export type ServerShape = {
   readonly loss: number;
 };
 
-export type Server = AsyncDisposable & { readonly url: string };
+export type Server = AsyncDisposable & { readonly url: string; readonly pid: number };
 
 /** Serves a directory from another process, so that its processor time is not counted for longshore. */
 export async function startServer(
@@ -39,7 +39,7 @@ export async function startServer(
     failed.catch(() => undefined);
     // as serve.ts sends it
     const [url] = (await Promise.race([once(child, 'message', { signal }), failed])) as [string];
-    return { url, [Symbol.asyncDispose]: end };
+    return { url, pid: child.pid ?? 0, [Symbol.asyncDispose]: end };
   } catch (error) {
     await end();
     throw error;

@@ -1,6 +1,7 @@
 import { asImageError, type ErrorCode, ImageError, isImageError } from '../errors.ts';
 import type { FailedOutcome, Outcome } from '../events.ts';
 import type { App } from '../image/apps.ts';
+import type { Digest } from '../image/digest.ts';
 import type { BatchResult, Finder, LockedImage, PushOutcome } from '../internal.ts';
 import type { Batch } from './batch.ts';
 import { type Ending, maxTries, type Taken } from './image-queues.ts';
@@ -34,6 +35,8 @@ export type ImageTools = AsyncDisposable & {
   readonly findStored?: ((apps: Iterable<App>, call: FindCall) => Promise<BatchResult>) | undefined;
   /** Pushes an image of the store to where the batch wants it. */
   pushImage(image: string, signal: AbortSignal): Promise<PushOutcome>;
+  /** Has what belongs to an image asked of workers that have it, until that is ended. Absent where workers do not reach each other. */
+  readonly copyFrom?: ((workers: readonly string[], documents: readonly Digest[]) => Promise<ImageSharing>) | undefined;
 };
 
 /** How workers share the blobs of an image. */

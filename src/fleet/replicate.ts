@@ -1,16 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import type { Digest } from '../image/digest.ts';
 import type { LockedImage } from '../internal.ts';
 import type { Batch } from './batch.ts';
 import { findOne, type ImageReport, type ImageTools, mayMend } from './bring.ts';
 import { maxTries } from './image-queues.ts';
 
-/** An image that another worker has brought. */
-export type Brought = { readonly index: number; readonly locked: ImageReport['locked'] };
+/** An image that another worker has brought, and the names of the workers that have it. */
+export type Brought = {
+  readonly index: number;
+  readonly locked: ImageReport['locked'];
+  readonly workers: readonly string[];
+};
 
 export type ReplicateContext = {
   readonly batch: Batch;
-  readonly tools: Pick<ImageTools, 'findImages'>;
+  readonly tools: Pick<ImageTools, 'findImages' | 'copyFrom'>;
   /** Images that other workers have brought, and of which this one has neither a copy nor a reason why not. */
   missing(): Promise<readonly Brought[]>;
   /** Says that this worker has a copy, or why it has none. */
@@ -65,16 +70,26 @@ export async function replicate(context: ReplicateContext, signal: AbortSignal):
 /** @returns whether it need not be tried again */
 async function copyOne(
   { batch, tools, report, nowMs }: ReplicateContext,
-  { index, locked }: Brought,
+  { index, locked, workers }: Brought,
   tries: number,
   signal: AbortSignal,
 ): Promise<boolean> {
   const startedAtMs = nowMs();
   const images: ReadonlyMap<string, LockedImage> = new Map(locked);
-  const found = await findOne(tools.findImages, batch, { index, lock: { frozen: false, images }, signal });
+  const shared = await tools.copyFrom?.(
+    workers,
+    locked.flatMap(([, image]) => digestsOf(image)),
+  );
+  const one = { index, sharing: shared?.sharing, lock: { frozen: false, images }, signal };
+  const found = await findOne(tools.findImages, batch, one).finally(() => shared?.end(true));
   const { status, error } = found.outcome;
   if (status === 'cancelled' || signal.aborted) return true;
   if (error && tries < maxTries && mayMend(error)) return false;
   await report({ index, ...found, tries, startedAtMs, endedAtMs: nowMs() });
   return true;
+}
+
+/** The documents by which an image of a registry is found. */
+function digestsOf({ digest, platforms = {} }: LockedImage): readonly Digest[] {
+  return [...(digest === undefined ? [] : [digest]), ...Object.values(platforms)];
 }

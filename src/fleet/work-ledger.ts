@@ -39,6 +39,8 @@ type Seen = {
   readonly brought: Map<number, { readonly worker: string; readonly locked: Result['locked'] }>;
   /** The fields of copies, those that failed included. */
   readonly copies: Set<string>;
+  /** Who has copies of an image. */
+  readonly copiers: Map<number, string[]>;
   next: number;
 };
 
@@ -61,6 +63,7 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
       doubted: new Map(),
       brought: new Map(),
       copies: new Set(),
+      copiers: new Map(),
       next: 0,
     };
     seen.set(id, known);
@@ -68,12 +71,14 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
   };
 
   const note = (batch: Batch, field: string, { index, worker: by, outcome, locked }: Result): void => {
-    const { reported, brought, copies } = seenOf(batch);
+    const { reported, brought, copies, copiers } = seenOf(batch);
     const isCopy = field !== String(index);
     if (!isCopy) reported.add(index);
     if (batch.use !== 'everywhere') return;
     if (isCopy) copies.add(field);
-    else if (!outcome.error) brought.set(index, { worker: by, locked });
+    if (outcome.error) return;
+    if (isCopy) copiers.set(index, [...(copiers.get(index) ?? []), by]);
+    else brought.set(index, { worker: by, locked });
   };
 
   const take = async (batch: Batch, { field, envelope }: Kept): Promise<void> => {
@@ -164,12 +169,13 @@ export function createWorkLedger(options: WorkLedgerOptions): WorkLedger {
     countReported: async (batch) => (await sync(batch)).reported.size,
     report: (batch, report) => add(batch, report, false),
     async uncopied(batch) {
-      const { brought, copies } = await sync(batch);
+      const { brought, copies, copiers } = await sync(batch);
       const own = batchLocks(batch);
       return [...brought].flatMap(([index, { worker: by, locked }]) => {
         if (by === worker || copies.has(resultField({ index, worker }, true))) return [];
         // who may be anybody does not choose what is copied
-        return [{ index, locked: workers === 'anybody' ? [...own(index).images] : locked }];
+        const what = workers === 'anybody' ? [...own(index).images] : locked;
+        return [{ index, locked: what, workers: [by, ...(copiers.get(index) ?? [])] }];
       });
     },
     reportCopy: (batch, report) => add(batch, report, true),

@@ -43,7 +43,7 @@ export function plainLedger(redis: Redis, worker: string): WorkLedger {
       return Object.entries(all).flatMap(([field, text]) => {
         const { index, worker: by, outcome, locked } = JSON.parse(text) as TestResult;
         const isMissing = field === String(index) && by !== worker && !outcome.error && !(`${index}/${worker}` in all);
-        return isMissing ? [{ index, locked }] : [];
+        return isMissing ? [{ index, locked, workers: [by] }] : [];
       });
     },
     async reportCopy(batch, report) {

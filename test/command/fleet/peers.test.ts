@@ -50,7 +50,7 @@ test('a batch for everywhere comes into the store of each worker, and the regist
   if (!fleet) return;
   const { directory, images, longshore, work, registry } = fleet;
   await writeFile(join(directory, 'secret'), 'a'.repeat(32));
-  const names = ['one', 'two', 'three'];
+  const names = ['one', 'two', 'three', 'four', 'five'];
   const sharing = [`--peer-secret=${join(directory, 'secret')}`, '--listen=127.0.0.1:0'];
   const workers = names.map((name) => work(name, '--batch=all', ...sharing));
   await until(async () => (await longshore('fleet', 'status')).stdout.match(/http:/g)?.length === names.length);

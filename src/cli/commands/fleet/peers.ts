@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import type { Batch } from '../../../fleet/batch.ts';
 import type { BatchClaims } from '../../../fleet/blob-claims.ts';
+import type { ImageTools } from '../../../fleet/bring.ts';
 import type { Ledger } from '../../../fleet/ledger.ts';
 import { openPresence } from '../../../fleet/result.ts';
 import {
@@ -99,11 +100,15 @@ export type Peers = AsyncDisposable & {
   readonly lookup: NonNullable<ActionOptions['peers']>;
   /** Looks who is there now. */
   refresh(): Promise<void>;
+  readonly copyFrom: NonNullable<ImageTools['copyFrom']>;
   /** Where a worker gives what it has. */
   originOf(worker: string): string | undefined;
   /** The password of a host, if it is a peer's. */
   readonly credentials: NonNullable<ActionOptions['registryCredentials']>;
 };
+
+/** What belongs to an image, in a registry. */
+const named = /^(?:blobs|manifests)\/(sha256:[0-9a-f]{64})$/;
 
 const refreshMs = 2_000;
 /** So many peers are asked for content before the registry is. */
@@ -126,6 +131,8 @@ export async function followPeers(
 ): Promise<Peers> {
   let byWorker: ReadonlyMap<string, string> = new Map();
   let origins: readonly string[] = [];
+  /** By digest: of each image that is being copied and consists of that, which workers have it. */
+  const holders = new Map<string, (readonly string[])[]>();
   const refresh = async (): Promise<void> => {
     const found = new Map<string, string>();
     for (const envelope of await ledger.workers()) {
@@ -146,10 +153,42 @@ export async function followPeers(
   await refresh();
   const timer = setInterval(() => void refresh().catch(ignore), refreshMs);
   return {
-    lookup({ host, repository }) {
-      const start = Math.floor(Math.random() * Math.max(1, origins.length));
-      const chosen = [...origins.slice(start), ...origins.slice(0, start)].slice(0, most);
-      return chosen.map((origin) => ({ host: new URL(origin).host, repository: `${host}/${repository}`, origin }));
+    lookup({ host, repository, path }) {
+      const known = holders.get(named.exec(path)?.[1] ?? '')?.flat();
+      const some = known?.flatMap((name) => byWorker.get(name) ?? []) ?? origins;
+      const start = Math.floor(Math.random() * Math.max(1, some.length));
+      const chosen = new Set([...some.slice(start), ...some.slice(0, start)].slice(0, most));
+      return Array.from(chosen, (origin) => ({
+        host: new URL(origin).host,
+        repository: `${host}/${repository}`,
+        origin,
+      }));
+    },
+    async copyFrom(workers, documents) {
+      if (!workers.some((name) => byWorker.has(name))) await refresh().catch(ignore); // they have just begun
+      const taken = new Set<string>();
+      const take = (digest: string): void => {
+        if (taken.has(digest)) return;
+        taken.add(digest);
+        holders.set(digest, [...(holders.get(digest) ?? []), workers]);
+      };
+      documents.forEach(take);
+      return {
+        sharing: {
+          begin(_image, blobs) {
+            for (const { digest } of blobs) take(digest);
+            return Promise.resolve({ mayAsk: () => Promise.resolve() });
+          },
+        },
+        end() {
+          for (const digest of taken) {
+            const others = holders.get(digest)?.filter((one) => one !== workers) ?? [];
+            if (others.length > 0) holders.set(digest, others);
+            else holders.delete(digest);
+          }
+          return Promise.resolve();
+        },
+      };
     },
     refresh: () => refresh().catch(ignore),
     originOf: (name) => byWorker.get(name),
@@ -169,8 +208,7 @@ export function lookupBy(batch: Batch, claims: BatchClaims | undefined, peers: P
   const { to, scoped } = batch;
   const target = to === undefined ? undefined : parseDestination(to, 'to');
   return (content) => {
-    const [, digest = ''] = /^blobs\/(sha256:[0-9a-f]{64})$/.exec(content.path) ?? [];
-    const place = claims?.placeOf(digest);
+    const place = content.path.startsWith('blobs/') ? claims?.placeOf(named.exec(content.path)?.[1] ?? '') : undefined;
     const others = peers?.lookup(content) ?? [];
     if (!place) return others;
     const name = `${place.host}/${place.repository}`;

@@ -103,7 +103,8 @@ export const runFleetWork: Run = async (io, line) => {
           onEvent(event);
           progress.onEvent(event);
         };
-        return place.openTools(batch, take, lookupBy(batch, claimsOf(batch), peers));
+        const lookup = lookupBy(batch, claimsOf(batch), peers);
+        return place.openTools(batch, take, { lookup, copyFrom: peers?.copyFrom });
       },
       openSharing: (batch) => {
         const ofBatch = claimsOf(batch);

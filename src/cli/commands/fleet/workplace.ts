@@ -32,7 +32,11 @@ export type Workplace = {
   /** Images at once, in all and of one host: a few more than transfers, since an image is also checked and pushed. */
   readonly concurrency: { readonly images: number; readonly perHost: number };
   /** Opens what brings and pushes the images of a batch. What a batch says never changes the settings of this machine. */
-  openTools(batch: Batch, onEvent: EventSink, peers: ActionOptions['peers']): Promise<ImageTools>;
+  openTools(
+    batch: Batch,
+    onEvent: EventSink,
+    from: { readonly lookup: ActionOptions['peers']; readonly copyFrom: ImageTools['copyFrom'] },
+  ): Promise<ImageTools>;
 };
 
 /** What a worker asks other workers by. */
@@ -71,7 +75,7 @@ export async function openWorkplace(
     store,
     dir: storeDirectory(settings),
     concurrency: { images: mostOf(options.jobs, 64) + 4, perHost: mostOf(options.jobsPerHost, 16) + 2 },
-    async openTools(batch, onEvent, peers) {
+    async openTools(batch, onEvent, { lookup: peers, copyFrom }) {
       const { keep, platform, referrers, withDeps, to, scoped, noOverwrite } = batch;
       const credentials = registryCredentials(environment, onWarning);
       await using opening = new AsyncDisposableStack();
@@ -100,6 +104,7 @@ export async function openWorkplace(
       const pusher = to === undefined ? undefined : openPusher(onEvent);
       const resources = opening.move();
       return {
+        copyFrom,
         findImages: (apps, call) => finder.findImages(apps, call),
         findStored: (apps, call) => stored.findImages(apps, call),
         async pushImage(image, signal) {
