@@ -287,7 +287,7 @@ own('all that a batch has in Redis expires, and goes at once when it has ended',
   const {
     workers: [a, b],
     batch,
-  } = openWorkers(t, ['a', 'b']);
+  } = openWorkers(t, ['a', 'b'], { timing: { ...timing, pollMs: 600_000 } }); // who looks again claims again
   await (await a.begin(['base', 'other'])).end(true);
   await a.begin(['more']);
   await b.begin(['more']);
