@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import * as z from 'zod';
 
 import { checkShape } from '../image/shape.ts';
-import { errnoOf } from '../system/errno.ts';
+import { setNewest } from '../system/bounded-map.ts';
+import { errnoOf, systemFailure } from '../system/errno.ts';
 import { readFound } from '../system/files.ts';
 import { syncDirectory } from '../system/write-files.ts';
 import type { Batch } from './batch.ts';
@@ -46,18 +47,34 @@ const most = 10_000;
 /** The clock of this machine may have been wrong when a batch seemed to be expired. */
 const spareMs = 24 * 60 * 60_000;
 
-/** Opens the memory of a worker: a directory in its store, with a small file for each batch. */
-export async function openUsedBatches(directory: string, nowMs: number): Promise<UsedBatches> {
+/**
+ * Opens the memory of a worker: a directory in its store, with a small file for each batch. A disk that is full stops no worker: what
+ * cannot be written counts for this process.
+ */
+export async function openUsedBatches(
+  directory: string,
+  nowMs: number,
+  onWarning: (message: string) => void,
+): Promise<UsedBatches> {
   await mkdir(directory, { recursive: true, mode: 0o755 });
   await forgetExpired(directory, nowMs);
-  const pathOf = (id: string): string => join(directory, `${id}.json`);
-  const find = (id: string): Promise<UsedBatch | undefined> => readUsed(pathOf(id));
+  const unwritten = new Map<string, UsedBatch>();
+  const find = async (id: string): Promise<UsedBatch | undefined> =>
+    unwritten.get(id) ?? readUsed(join(directory, `${id}.json`));
   return {
     find,
     async note({ id, name, expiresAtMs }, { endedAtMs, isCancelled }) {
       const before = await find(id);
       if (before && (before.isCancelled || !isCancelled)) return;
-      await write(directory, { id, name, expiresAtMs, endedAtMs: before?.endedAtMs ?? endedAtMs, isCancelled });
+      const used = { id, name, expiresAtMs, endedAtMs: before?.endedAtMs ?? endedAtMs, isCancelled };
+      try {
+        await write(directory, used);
+      } catch (error) {
+        const failure = systemFailure(error);
+        if (!failure) throw error;
+        setNewest(unwritten, id, used, most);
+        onWarning(`that the batch ${name} has ended is known until this worker ends, and not kept: ${failure.what}`);
+      }
     },
   };
 }

@@ -26,10 +26,15 @@ async function why(t: ExecutionContext, accepted: Promise<unknown>): Promise<unk
   return (error as { readonly details?: { readonly why?: unknown } } | undefined)?.details?.why;
 }
 
+const unwarned =
+  (t: ExecutionContext) =>
+  (message: string): void =>
+    t.fail(message);
+
 async function memory(t: ExecutionContext, at = nowMs) {
   const directory = await mkdtemp(join(tmpdir(), 'used-'));
   t.teardown(() => rm(directory, { recursive: true }));
-  return { directory, used: await openUsedBatches(directory, at) };
+  return { directory, used: await openUsedBatches(directory, at, unwarned(t)) };
 }
 
 test('a batch that an accepted key has signed is accepted, with the key that may cancel it', async (t) => {
@@ -70,7 +75,7 @@ test('a batch that has ended on a machine is refused there, whoever puts it into
   t.truthy(await acceptBatch(envelope, { ...accept, used }));
   await used.note(batch, { endedAtMs: nowMs, isCancelled: false });
   await used.note(batch, { endedAtMs: nowMs + 9 * minute, isCancelled: false }); // it has ended once
-  const again = await openUsedBatches(directory, nowMs); // another process
+  const again = await openUsedBatches(directory, nowMs, unwarned(t)); // another process
   const soon = { ...accept, used: again, nowMs: nowMs + 4 * minute };
   t.truthy(await acceptBatch(envelope, soon), 'a queue may have lost its last seconds');
   t.is(await why(t, acceptBatch(envelope, { ...soon, nowMs: nowMs + 6 * minute })), 'used');
@@ -85,10 +90,21 @@ test('what has ended is forgotten a day after it expired, and files of others do
   const { used, directory } = await memory(t);
   await used.note(batch, { endedAtMs: nowMs, isCancelled: true });
   await writeFile(join(directory, 'other.json'), '{"id":');
-  const soon = await openUsedBatches(directory, batch.expiresAtMs + minute);
+  const soon = await openUsedBatches(directory, batch.expiresAtMs + minute, unwarned(t));
   t.truthy(await soon.find(batch.id));
-  await openUsedBatches(directory, batch.expiresAtMs + 25 * 60 * minute);
+  await openUsedBatches(directory, batch.expiresAtMs + 25 * 60 * minute, unwarned(t));
   t.deepEqual(await readdir(directory), []);
+});
+
+test('that a batch has ended counts while the worker runs, even if it cannot be written', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'used-'));
+  const warnings: string[] = [];
+  const used = await openUsedBatches(directory, nowMs, (message) => warnings.push(message));
+  await rm(directory, { recursive: true });
+  await used.note(batch, { endedAtMs: nowMs, isCancelled: true });
+  t.is(await why(t, acceptBatch(await sign(), { ...accept, used })), 'used');
+  t.is(warnings.length, 1);
+  t.regex(warnings[0] ?? '', /has ended is known until this worker ends, and not kept: .*\(ENOENT\)$/);
 });
 
 test('a batch is cancelled by the key that has signed it, and by no other', async (t) => {

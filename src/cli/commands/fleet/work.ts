@@ -56,7 +56,7 @@ export const runFleetWork: Run = async (io, line) => {
       : undefined;
   const place = await openWorkplace(resources, io, line, onEvent, peers && { registryCredentials: peers.credentials });
   const origin = await sharing.serve(resources, place.dir, onWarning);
-  const used = await openUsedBatches(join(place.dir, 'fleet'), Date.now());
+  const used = await openUsedBatches(join(place.dir, 'fleet'), Date.now(), onWarning);
   const print = lineWriter(stdout, line);
   const onReport = (batch: Batch, report: ImageReport): void => {
     for (const outcome of outcomesOf(batch, { ...report, worker })) {
