@@ -75,13 +75,16 @@ async function copyOne(
   signal: AbortSignal,
 ): Promise<boolean> {
   const startedAtMs = nowMs();
-  const images: ReadonlyMap<string, LockedImage> = new Map(locked);
-  const shared = await tools.copyFrom?.(
-    workers,
-    locked.flatMap(([, image]) => digestsOf(image)),
-  );
-  const one = { index, sharing: shared?.sharing, lock: { frozen: false, images }, signal };
-  const found = await findOne(tools.findImages, batch, one).finally(() => shared?.end(true));
+  const images = new Map(locked);
+  const documents = locked.flatMap(([, image]) => digestsOf(image));
+  const shared = await tools.copyFrom?.(workers, documents);
+  let found;
+  try {
+    const one = { index, sharing: shared?.sharing, lock: { frozen: false, images }, signal };
+    found = await findOne(tools.findImages, batch, one);
+  } finally {
+    await shared?.end(true);
+  }
   const { status, error } = found.outcome;
   if (status === 'cancelled' || signal.aborted) return true;
   if (error && tries < maxTries && mayMend(error)) return false;
