@@ -205,10 +205,10 @@ export type ErrorDetails = {
   /**
    * A document of a fleet is refused: a batch, what cancels one, a result, or the address of a worker. `why`: nobody whose key is accepted has
    * signed it (`signature`), it is not as documents are (`content`), or for another `version` of this program; it is `expired`, from the
-   * `future`, or was `used` before. `batch` is the name, if it is known.
+   * `future`, was `cancelled`, has `ended` on this machine before, or its id was `used` by another one. `batch` is the name, if it is known.
    */
   BATCH_INVALID: {
-    readonly why: 'signature' | 'content' | 'version' | 'expired' | 'future' | 'used';
+    readonly why: 'signature' | 'content' | 'version' | 'expired' | 'future' | 'used' | 'ended' | 'cancelled';
     readonly batch?: string;
   };
   /** The batch `batch` wants its images pushed to `target`, and no worker here may push there. */

@@ -46,9 +46,9 @@ export async function acceptBatch(envelope: string, accept: AcceptBatch): Promis
   if (expiresAtMs <= nowMs) throw refuse('expired', `expired at ${isoTime(expiresAtMs)}`);
   const before = await used?.find(batch.id);
   if (before && before.name !== name) throw refuse('used', `has the id of another one, ${before.name}`);
-  if (before?.isCancelled) throw refuse('used', 'was cancelled');
+  if (before?.isCancelled) throw refuse('cancelled', 'was cancelled');
   if (before && before.endedAtMs + againMs < nowMs)
-    throw refuse('used', `has ended here at ${isoTime(before.endedAtMs)}`);
+    throw refuse('ended', `has ended here at ${isoTime(before.endedAtMs)}`);
   return { batch, keyId };
 }
 

@@ -95,6 +95,8 @@ export type QueueOptions = {
 export type QueueConnection = AsyncDisposable & {
   readonly redis: Redis;
   readonly address: QueueAddress;
+  /** It is waited for no longer: what is asked of it fails, at once or when it cannot be connected to again. */
+  abandon(this: void): void;
 };
 
 const defaultAnswerMs = 10_000;
@@ -107,9 +109,9 @@ export async function connectQueue(address: QueueAddress, options: QueueOptions)
   let isWarned = false;
   for (;;) {
     try {
-      const redis = await openOnce(address, options, signal);
+      const { redis, abandon } = await openOnce(address, options, signal);
       await warnOfEviction(redis, address, onWarning);
-      return { redis, address, [Symbol.asyncDispose]: () => Promise.resolve(redis.disconnect()) };
+      return { redis, address, abandon, [Symbol.asyncDispose]: () => Promise.resolve(redis.disconnect()) };
     } catch (error) {
       signal.throwIfAborted();
       const failure = queueError(error, address);
@@ -121,18 +123,22 @@ export async function connectQueue(address: QueueAddress, options: QueueOptions)
   }
 }
 
-async function openOnce(address: QueueAddress, options: QueueOptions, signal: AbortSignal): Promise<Redis> {
+async function openOnce(
+  address: QueueAddress,
+  options: QueueOptions,
+  signal: AbortSignal,
+): Promise<Pick<QueueConnection, 'redis' | 'abandon'>> {
   const { ca, isPatient, onWarning, answerMs = defaultAnswerMs } = options;
   const { Redis } = await import('ioredis'); // few commands need it
   const { rootCertificates } = ca === undefined ? { rootCertificates: [] } : await import('node:tls');
   const { host, port, db, isTls, login } = address;
-  let isOpen = false;
+  let isWaitedFor = false;
   const redis = new Redis({
     ...{ host, port, db, lazyConnect: true, connectTimeout: answerMs },
     ...login,
     ...(isTls && { tls: ca === undefined ? {} : { ca: [...rootCertificates, ca] } }),
     maxRetriesPerRequest: isPatient ? null : 5,
-    retryStrategy: (times) => (isOpen ? Math.min(times * 100, retryMs) : null),
+    retryStrategy: (times) => (isWaitedFor ? Math.min(times * 100, retryMs) : null),
   });
   let last: unknown;
   const opened = Promise.withResolvers<void>();
@@ -149,9 +155,13 @@ async function openOnce(address: QueueAddress, options: QueueOptions, signal: Ab
   } finally {
     clearTimeout(timer);
   }
-  isOpen = true;
+  isWaitedFor = true;
   warnWhileAway(redis, address, onWarning);
-  return redis;
+  const abandon = (): void => {
+    isWaitedFor = false;
+    if (redis.status !== 'reconnecting') redis.disconnect(); // then ioredis would leave what was asked without an answer
+  };
+  return { redis, abandon };
 }
 
 function asError(error: unknown): Error {

@@ -1,4 +1,4 @@
-import { ImageError, isImageError } from '../errors.ts';
+import { hasCode, ImageError, isImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
 import { parseDestination } from '../internal.ts';
 import { abortable } from '../system/single-flight.ts';
@@ -13,9 +13,9 @@ const refusedMs = 60_000;
  * Works on batches as they come, until the signal, or until the one that is asked for has ended. What runs when it is stopped goes back
  * to the queues.
  *
- * @throws BATCH_INVALID, TARGET_REFUSED for the one that is asked for
+ * @returns how the batch that is asked for ended @throws BATCH_INVALID, TARGET_REFUSED for the one that is asked for
  */
-export async function work(context: WorkContext, signal: AbortSignal): Promise<void> {
+export async function work(context: WorkContext, signal: AbortSignal): Promise<BatchEnd> {
   const { ledger, only, nowMs } = context;
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
@@ -24,6 +24,7 @@ export async function work(context: WorkContext, signal: AbortSignal): Promise<v
   const refused = createRefused(context);
   const ended = new Set<string>();
   const failed = Promise.withResolvers<never>();
+  let asked: BatchEnd = 'stopped';
   failed.promise.catch(() => undefined); // also when nobody waits for it any more
 
   const begin = async (name: string): Promise<void> => {
@@ -33,7 +34,9 @@ export async function work(context: WorkContext, signal: AbortSignal): Promise<v
       const end = await started;
       if (end === 'absent') return;
       ended.add(name);
-      if (only !== undefined) stop.abort();
+      if (only === undefined) return;
+      asked = end;
+      stop.abort();
     } catch (error) {
       if (only !== undefined || !isImageError(error)) return failed.reject(error);
       refused.note(name, error);
@@ -57,6 +60,7 @@ export async function work(context: WorkContext, signal: AbortSignal): Promise<v
     stop.abort();
     await Promise.allSettled(running.values());
   }
+  return asked;
 }
 
 async function startBatch(
@@ -65,10 +69,18 @@ async function startBatch(
   name: string,
   signal: AbortSignal,
 ): Promise<BatchEnd> {
-  const batch = await context.ledger.batch(name);
-  if (!batch) return 'absent';
+  const batch = await context.ledger.batch(name).catch((error: unknown) => {
+    if (context.only !== undefined && hasEnded(error)) return 'complete' as const; // what asked for it was started again
+    throw error;
+  });
+  if (batch === undefined) return 'absent';
+  if (batch === 'complete') return batch;
   requireAllowed(batch, context.allowedTargets);
   return workOnBatch({ ...context, workload }, batch, signal);
+}
+
+function hasEnded(error: unknown): boolean {
+  return hasCode(error, 'BATCH_INVALID') && error.details.why === 'ended';
 }
 
 /** Batches that this worker leaves to others. Why is said once. */

@@ -78,11 +78,11 @@ test('a batch that has ended on a machine is refused there, whoever puts it into
   const again = await openUsedBatches(directory, nowMs, unwarned(t)); // another process
   const soon = { ...accept, used: again, nowMs: nowMs + 4 * minute };
   t.truthy(await acceptBatch(envelope, soon), 'a queue may have lost its last seconds');
-  t.is(await why(t, acceptBatch(envelope, { ...soon, nowMs: nowMs + 6 * minute })), 'used');
+  t.is(await why(t, acceptBatch(envelope, { ...soon, nowMs: nowMs + 6 * minute })), 'ended');
   const renamed = await sign({ ...batch, name: 'other' });
   t.is(await why(t, acceptBatch(renamed, { ...soon, name: 'other' })), 'used', 'its id under another name');
   await again.note(batch, { endedAtMs: nowMs, isCancelled: true });
-  t.is(await why(t, acceptBatch(envelope, soon)), 'used');
+  t.is(await why(t, acceptBatch(envelope, soon)), 'cancelled');
   t.truthy(await acceptBatch(await sign({ ...batch, id: 'f'.repeat(32) }), soon));
 });
 

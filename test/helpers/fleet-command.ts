@@ -20,6 +20,8 @@ export type CommandFleet = {
   readonly images: readonly string[];
   /** The command, as the submitter and as who waits. */
   longshore(this: void, ...args: readonly string[]): Promise<CliResult>;
+  /** What a worker of a name finds in its environment: its store and keys are of its own. */
+  environmentOf(this: void, name: string): Readonly<Record<string, string>>;
   /** A worker with a store and a name of its own, in this process. */
   work(this: void, name: string, ...args: readonly string[]): { stop(): void; readonly ended: Promise<CliResult> };
 };
@@ -56,20 +58,20 @@ export async function openCommandFleet(t: ExecutionContext): Promise<CommandFlee
     stop.abort();
     await Promise.allSettled(stopped);
   });
+  const environmentOf = (name: string): Readonly<Record<string, string>> => ({
+    ...common,
+    LONGSHORE_DIR: at(`store-${name}`),
+    LONGSHORE_WORKER_KEY: at('worker.pem'),
+    LONGSHORE_INSECURE_OPTIONS: 'image',
+    LONGSHORE_PLATFORM: 'linux/amd64',
+  });
   return {
-    ...{ directory, redis, registry, images },
+    ...{ directory, redis, registry, images, environmentOf },
     longshore: (...args) => runHere(args, { ...common, LONGSHORE_SUBMIT_KEY: at('submit.pem') }),
     work(name, ...args) {
       const own = new AbortController();
-      const environment = {
-        ...common,
-        LONGSHORE_DIR: at(`store-${name}`),
-        LONGSHORE_WORKER_KEY: at('worker.pem'),
-        LONGSHORE_INSECURE_OPTIONS: 'image',
-        LONGSHORE_PLATFORM: 'linux/amd64',
-      };
       const signal = AbortSignal.any([own.signal, stop.signal]);
-      const ended = runHere(['fleet', 'work', '--name', name, ...args], environment, undefined, signal);
+      const ended = runHere(['fleet', 'work', '--name', name, ...args], environmentOf(name), undefined, signal);
       stopped.push(ended);
       return { stop: () => own.abort(), ended };
     },

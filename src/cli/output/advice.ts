@@ -19,13 +19,16 @@ const authD = 'auth.d of the configuration';
 /** The limits that a user can change. */
 const limits: readonly string[] = Object.keys(defaultLimits);
 
+const anew = 'Submit it anew, which gives it an id of its own';
 const adviceForBatch: Readonly<Record<ErrorDetails['BATCH_INVALID']['why'], string>> = {
   signature: 'If you know who signed it, name the public key with --accept (for workers with --accept-worker)',
   content: 'Correct it and submit it anew',
   version: 'Use the same version of longshore on all machines',
   expired: "Submit it anew; if it is not that old, check this machine's clock",
   future: 'Check the clocks of this machine and of the one that submitted it',
-  used: 'Submit it anew, which gives it an id of its own',
+  used: anew,
+  ended: anew,
+  cancelled: anew,
 };
 const adviceForQueue: Readonly<Record<ErrorDetails['QUEUE_UNAVAILABLE']['reason'], string>> = {
   unreachable: 'Check the address of --queue, and that Redis runs there',

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import test from 'ava';
@@ -75,4 +75,31 @@ test('images are pushed where the batch wants them, if the worker may; the lock 
     t.regex(pushed, /^127\.0\.0\.1:\d+\/mirror\/team\/app\d@sha256:/);
   const locked = fits(t, await readFile(lock, 'utf8'))['images'] as object;
   t.deepEqual(Object.keys(locked), images.toSorted());
+});
+
+test('a worker that is started again for a batch that has ended says that it is complete; one for a batch that never will be fails', async (t) => {
+  const fleet = await openCommandFleet(t);
+  if (!fleet) return;
+  const { directory, images, longshore, work } = fleet;
+  const begin = async (name: string) =>
+    (await work('one', `--batch=${name}`).ended) as { code: number; stderr: string };
+  t.is((await longshore('fleet', 'submit', ...images, '--batch=monday', '--platform=linux/amd64')).code, 0);
+  const first = await begin('monday');
+  t.deepEqual([first.code, first.stderr.split('\n').at(-2)], [0, 'the batch monday is complete'], first.stderr);
+
+  const memory = join(directory, 'store-one', 'fleet');
+  const [file = ''] = await readdir(memory);
+  const used = JSON.parse(await readFile(join(memory, file), 'utf8')) as { readonly endedAtMs: number };
+  await writeFile(join(memory, file), JSON.stringify({ ...used, endedAtMs: used.endedAtMs - 3_600_000 }));
+  const again = await begin('monday');
+  t.deepEqual([again.code, again.stderr.split('\n').at(-2)], [0, 'the batch monday is complete'], again.stderr);
+  t.notRegex(again.stderr, /downloading|fetched/);
+
+  t.is((await longshore('fleet', 'submit', ...images, '--batch=tuesday')).code, 0);
+  t.is((await longshore('fleet', 'cancel', 'tuesday')).code, 0);
+  for (const end of ['was cancelled before it was complete', 'was cancelled']) {
+    const { code, stderr } = await begin('tuesday');
+    t.is(code, 5, stderr);
+    t.regex(stderr, new RegExp(`^error: BATCH_INVALID: the batch (?:tuesday )?${end}\\.`, 'm'));
+  }
 });

@@ -1,4 +1,4 @@
-import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,10 +9,20 @@ import type { ImageReport } from '../../../fleet/bring.ts';
 import { isFleetName } from '../../../fleet/document.ts';
 import type { Ledger } from '../../../fleet/ledger.ts';
 import { type Presence, signPresence } from '../../../fleet/result.ts';
+import type { QueueConnection } from '../../../fleet/redis.ts';
 import { openUsedBatches } from '../../../fleet/used-batches.ts';
 import { work } from '../../../fleet/work.ts';
+import type { BatchEnd } from '../../../fleet/work-on-batch.ts';
 import { createWorkLedger } from '../../../fleet/work-ledger.ts';
-import { type EventSink, isImageError, parseDestination, show, type SigningKey } from '../../../internal.ts';
+import {
+  type EventSink,
+  ImageError,
+  isImageError,
+  loadSigning,
+  parseDestination,
+  show,
+  type SigningKey,
+} from '../../../internal.ts';
 import type { Io, Run } from '../../command.ts';
 import type { CommandLine } from '../../options/command-line.ts';
 import { usageError } from '../../options/option.ts';
@@ -44,7 +54,7 @@ export const runFleetWork: Run = async (io, line) => {
   const onEvent: EventSink = (event) => progress.onEvent(event);
   const onWarning = (message: string): void => void onEvent({ type: 'warning', message });
   const sharing = await readPeerOptions(line, workers !== undefined);
-  const key = (await readKey(line, 'worker-key')) ?? createKey();
+  const key = (await readKey(line, 'worker-key')) ?? (await loadSigning()).newSigningKey();
   key.warnings.forEach(onWarning);
 
   await using resources = new AsyncDisposableStack();
@@ -76,6 +86,7 @@ export const runFleetWork: Run = async (io, line) => {
     workers: workers ?? 'anybody',
   });
   const { redis } = connection;
+  resources.use(leaveSilent(connection, signal, onWarning));
   let movedMs = Date.now();
   const claims = resources.use(openClaims({ redis, worker, run, movedAtMs: () => movedMs, nowMs: Date.now }));
   /** Blobs are claimed where others can get them then, or this worker can get them from others. */
@@ -84,7 +95,7 @@ export const runFleetWork: Run = async (io, line) => {
     const reach = batch.to === undefined ? served : 'pushed';
     return reach === undefined && !peers ? undefined : claims.of(batch, reach);
   };
-  await work(
+  const end = await work(
     {
       ledger: {
         ...workLedger,
@@ -113,8 +124,17 @@ export const runFleetWork: Run = async (io, line) => {
     },
     signal,
   );
+  if (only !== undefined) requireComplete(end, only);
+  if (end === 'complete') stderr.write(`the batch ${only} is complete\n`);
   return exitCodes.success;
 };
+
+/** @throws BATCH_INVALID for a batch that will never be complete */
+function requireComplete(end: BatchEnd, batch: string): void {
+  if (end !== 'cancelled' && end !== 'expired') return;
+  const message = `the batch ${batch} ${end === 'cancelled' ? 'was cancelled' : 'expired'} before it was complete`;
+  throw new ImageError('BATCH_INVALID', message, { why: end, batch });
+}
 
 /** The name of a worker. @throws USAGE */
 function parseWorkerName(text: string, option: string): string {
@@ -137,17 +157,43 @@ function parseAllowed(text: string, option: string): string {
   return text;
 }
 
-/** A key of this run, which nobody can name beforehand. */
-function createKey(): SigningKey {
-  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
-  const spki = publicKey.export({ type: 'spki', format: 'der' });
-  return { keyId: createHash('sha256').update(spki).digest('hex'), key: privateKey, hash: null, warnings: [] };
-}
-
 /** Writes lines for programs, where they are asked for. */
 function lineWriter(stdout: Io['stdout'], line: CommandLine): (value: object) => void {
   if (textOf(line, 'output') !== 'json') return () => undefined;
   return (value) => void stdout.write(`${toSafeJson({ schema: 'longshore.fleet-work/1', ...value })}\n`);
+}
+
+/** After a signal, a queue that does not answer is waited for no longer. */
+const silentMs = 2_000;
+const lookMs = 500;
+
+/** Has this worker end after a signal though the queue does not answer: what waits for it fails then. */
+function leaveSilent(
+  { redis, address, abandon }: QueueConnection,
+  signal: AbortSignal,
+  onWarning: (message: string) => void,
+): Disposable {
+  let timer: NodeJS.Timeout | undefined;
+  let isClosed = false;
+  const leave = (): void => {
+    onWarning(`${address.shown} does not answer: what this worker has taken goes to others once they miss it`);
+    abandon();
+  };
+  const watch = async (): Promise<void> => {
+    while (!isClosed) {
+      timer = setTimeout(leave, silentMs);
+      await redis.ping();
+      clearTimeout(timer);
+      await sleep(lookMs, undefined, { ref: false });
+    }
+  };
+  signal.addEventListener('abort', () => void watch().catch(() => undefined), { once: true }); // closed, here or by `leave`
+  return {
+    [Symbol.dispose]() {
+      isClosed = true;
+      clearTimeout(timer);
+    },
+  };
 }
 
 const announceMs = 5_000;
