@@ -9,7 +9,7 @@ import { readVersion } from '../src/cli/version.ts';
 import { aciBatch } from './cases/aci-batch.ts';
 import { chain, manySmall, manyTrees, nothingToDo, tree } from './cases/batches.ts';
 import { carry } from './cases/carry.ts';
-import { fleet } from './cases/fleet.ts';
+import { fleet, fleetMany } from './cases/fleet.ts';
 import { oneLarge, oneLargeSlow } from './cases/one-large.ts';
 import { push } from './cases/push.ts';
 import { registry, registrySync, sharedLayers } from './cases/registry.ts';
@@ -48,6 +48,7 @@ const cases: Readonly<Record<string, (options: CaseOptions) => Promise<readonly 
   carry,
   serve,
   fleet,
+  'fleet-many': fleetMany,
   'slow-hosts': slowHosts,
 };
 

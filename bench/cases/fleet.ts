@@ -55,6 +55,37 @@ export async function fleet({ directory, turns, small }: CaseOptions): Promise<r
   );
 }
 
+/** Ten thousand small images in one batch, by a fetch and by two workers. */
+export async function fleetMany({ directory, turns, small }: CaseOptions): Promise<readonly Row[]> {
+  const files = join(directory, 'files');
+  await mkdir(files);
+  const corpus = await makeRegistryCorpus(
+    { images: small ? 50 : 10_000, size: 4_000, compressibility: 0 },
+    files,
+    never,
+  );
+  await using origin = await startServer({ directory: files, prefix: 'bench', delayMs: 0, rate: 0, loss: 0 }, never);
+  const references = corpus.requests(origin.url);
+  const setting = {
+    directory,
+    references,
+    originPid: origin.pid,
+    packedBytes: corpus.packedBytes,
+    workers: 2,
+    everywhere: false,
+  };
+  return await takeTurns(
+    (await openLongshores(directory)).flatMap((longshore) => [
+      {
+        who: `longshore fetch${longshore.label}`,
+        run: () => longshore.fetch(references, ['--insecure-options=image']),
+      },
+      { who: `2 workers${longshore.label}`, run: () => runFleet(longshore, setting) },
+    ]),
+    turns,
+  );
+}
+
 function fetchAlone({ fetch }: Longshore, references: readonly string[]): Promise<Measured> {
   return fetch(references, ['--insecure-options=image', `--jobs-per-host=${connections}`]);
 }
@@ -98,7 +129,12 @@ async function runFleet(
       await once(createInterface({ input: child.stdout }), 'line'); // it is ready
     }
     const pids = children.map(({ pid = 0 }) => pid);
-    const before = { sent: await writtenBy(originPid), cpu: await cpuOf(pids), busy: await busyTicks() };
+    const before = {
+      sent: await writtenBy(originPid),
+      cpu: await cpuOf(pids),
+      busy: await busyTicks(),
+      redis: await redisSeconds(redis),
+    };
     const others = await watchOthers();
     const beganMs = performance.now();
     const run = promisify(execFile);
@@ -114,6 +150,8 @@ async function runFleet(
     const facts = {
       'of the batch, sent by the origin': ((await writtenBy(originPid)) - before.sent) / packedBytes,
       'processors busy, %': ((await busyTicks()) - before.busy) / seconds / availableParallelism(),
+      'Redis, peak MiB': (await factOf(redis, 'used_memory_peak')) / 2 ** 20,
+      'Redis, ms an image': (((await redisSeconds(redis)) - before.redis) / references.length) * 1000,
       images: references.length,
     };
     const peakBytes = Math.max(...(await Promise.all(pids.map(peakOf))));
@@ -124,6 +162,17 @@ async function runFleet(
       if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
     }
   }
+}
+
+type Asked = { ask(...command: readonly string[]): Promise<string> };
+
+async function factOf(redis: Asked, name: string): Promise<number> {
+  return Number(new RegExp(`^${name}:([0-9.]+)`, 'm').exec(await redis.ask('INFO'))?.[1]);
+}
+
+/** The processor time of Redis. */
+async function redisSeconds(redis: Asked): Promise<number> {
+  return (await factOf(redis, 'used_cpu_sys')) + (await factOf(redis, 'used_cpu_user'));
 }
 
 /** The bytes that a process has written, to sockets too. */
