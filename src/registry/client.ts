@@ -15,7 +15,7 @@ import { debugLog } from '../system/debug.ts';
 import { singleFlight } from '../system/single-flight.ts';
 import { type Access, createAuthorizer, parseChallenges, pullAccess, pushAccess } from './authorizer.ts';
 import { connect } from './connect.ts';
-import { createMirrorHealth, withShortTimeouts } from './mirror-health.ts';
+import { createMirrorHealth, withoutRedirects, withShortTimeouts } from './mirror-health.ts';
 import { type ContentRequest, peerPlace, type Place, placesOf, pushPlaceOf } from './place.ts';
 import { explainRefusal, warningsOf } from './token.ts';
 import type { RegistryOptions } from './types.ts';
@@ -84,10 +84,10 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
   const sessions = new Map<string, Session>();
   const warned = new Set<string>();
   const mirrors = createMirrorHealth(options);
-  const optionsFor = {
-    registry: options,
-    mirror: { ...options, http: withShortTimeouts(options.http, 'mirror') },
-    peer: { ...options, http: withShortTimeouts(options.http, 'peer') },
+  const httpOf = {
+    registry: options.http,
+    mirror: withShortTimeouts(options.http, 'mirror'),
+    peer: withShortTimeouts(options.http, 'peer'),
   };
 
   function sessionOf(place: Place): Session {
@@ -97,7 +97,9 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
     const { fault, warnings = [] } = options.certificates?.get(place.host) ?? {};
     warnings.forEach(warn);
     if (fault) throw fault;
-    const session = createSession(optionsFor[place.kind], place, (text) => warn(`${place.host} says: ${text}`));
+    const http = httpOf[place.kind];
+    const own = { ...options, http: place.refusesRedirects ? withoutRedirects(http) : http };
+    const session = createSession(own, place, (text) => warn(`${place.host} says: ${text}`));
     sessions.set(key, session);
     return session;
   }
@@ -194,8 +196,8 @@ export function createRegistryClient(options: RegistryOptions): RegistryClient {
 
 const maxWarnings = 100;
 
-function keyOf({ origins, query, host, kind }: Place): string {
-  return [...origins, query, host, ...(kind === 'peer' ? [kind] : [])].join(' ');
+function keyOf({ origins, query, host, kind, refusesRedirects }: Place): string {
+  return [...origins, query, host, ...(kind === 'peer' ? [kind, refusesRedirects] : [])].join(' ');
 }
 
 /** How a place is called in messages. */

@@ -19,6 +19,15 @@ export function withShortTimeouts(http: RegistryOptions['http'], kind: 'mirror' 
   };
 }
 
+/** The same client, which follows no redirects. */
+export function withoutRedirects(http: RegistryOptions['http']): RegistryOptions['http'] {
+  return {
+    getDocument: (request, signal) => http.getDocument({ ...request, redirects: 'none' }, signal),
+    download: (request, signal) => http.download({ ...request, redirects: 'none' }, signal),
+    repeat: (repeated, attempt, signal) => http.repeat(repeated, attempt, signal),
+  };
+}
+
 /** Knows which mirrors and peers fail, so that they are not asked for a while. */
 export type MirrorHealth = {
   /** Called before a mirror is asked. @returns undefined if it must not be asked now */

@@ -16,6 +16,8 @@ export type Place = {
   /** Appended to every URL: a query, or empty. */
   readonly query: string;
   readonly kind: 'registry' | 'mirror' | 'peer';
+  /** A redirect of it is not followed: it does not choose what else this machine asks. */
+  readonly refusesRedirects?: boolean;
 };
 
 export type ContentRequest = {
@@ -111,7 +113,7 @@ function mirrorPlace({ origin, insecure = false }: Mirror, there: RepositoryName
 
 export function peerPlace({ host, repository, origin }: Peer, allowHttp: boolean): Place {
   const place = originalPlace({ host, repository }, allowHttp);
-  return { ...place, ...(origin !== undefined && { origins: [origin] }), kind: 'peer' };
+  return { ...place, ...(origin !== undefined && { origins: [origin], refusesRedirects: true }), kind: 'peer' };
 }
 
 function originalPlace(there: RepositoryName, allowHttp: boolean): Place {

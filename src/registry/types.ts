@@ -70,7 +70,7 @@ export type Peer = {
   readonly host: string;
   /** The name of the repository there. */
   readonly repository: string;
-  /** `http(s)://host[:port]`. Default: it is asked as the registry of that name is. */
+  /** `http(s)://host[:port]`: it answers itself, and redirects are refused. Default: it is asked as the registry of that name is. */
   readonly origin?: string;
 };
 

@@ -99,6 +99,34 @@ test('what a peer lacks, refuses, cuts or leaves unanswered comes from the regis
   t.is(paths(peer).filter((path) => path === route).length, lies.length);
 });
 
+test('a peer that is asked at its own address leads nowhere else, not even for its first answer or at itself; a registry that is a peer may', async (t) => {
+  const { registry, peer, layer, bytes, route, peers } = await openBoth(t);
+  const other = await startRegistry(t);
+  other.routes['/elsewhere'] = { body: bytes };
+  peer.routes['/here'] = { body: bytes };
+  const answers = {
+    [route]: [`${other.url}/elsewhere`, '/here'],
+    '/v2/': [`${other.url}/v2/`],
+  };
+  for (const [path, locations] of Object.entries(answers)) {
+    const before = peer.routes[path];
+    for (const location of locations) {
+      peer.routes[path] = { status: 307, headers: { location } };
+      const client = openTestClient(t, { peers });
+      const { from, isRight } = await download(client, registry.host, layer);
+      t.deepEqual([from.kind, isRight], ['registry', true], `${path} ${location}`);
+    }
+    if (before) peer.routes[path] = before;
+    else delete peer.routes[path];
+  }
+  t.deepEqual([paths(other), paths(peer).includes('/here')], [[], false]);
+
+  peer.routes[route] = { status: 307, headers: { location: `${other.url}/elsewhere` } };
+  const client = openTestClient(t, { peers: () => [{ host: peer.host, repository: 'copy/app' }] });
+  const { from, isRight } = await download(client, registry.host, layer);
+  t.deepEqual([from.kind, isRight, paths(other)], ['peer', true, ['/elsewhere']]);
+});
+
 test('a peer that hangs is asked for no more than what it sends, and the registry for the rest', async (t) => {
   const { registry, peer, layer, bytes, route, peers } = await openBoth(t);
   peer.routes[route] = held(bytes, 150_000);
