@@ -5,8 +5,11 @@ import type { Redis } from 'ioredis';
 
 import { type ErrorDetails, ImageError } from '../errors.ts';
 import { show } from '../image/show.ts';
+import { debugLog } from '../system/debug.ts';
 import { describeErrno, errnoOf } from '../system/errno.ts';
 import { abortable } from '../system/single-flight.ts';
+
+const debug = debugLog('fleet');
 
 /** The Redis that the machines of a fleet meet at. */
 export type QueueAddress = {
@@ -130,6 +133,7 @@ async function openOnce(
 ): Promise<Pick<QueueConnection, 'redis' | 'abandon'>> {
   const { ca, isPatient, onWarning, answerMs = defaultAnswerMs } = options;
   const { Redis } = await import('ioredis'); // few commands need it
+  keepConsoleQuiet();
   const { rootCertificates } = ca === undefined ? { rootCertificates: [] } : await import('node:tls');
   const { host, port, db, isTls, login } = address;
   let isWaitedFor = false;
@@ -162,6 +166,11 @@ async function openOnce(
     if (redis.status !== 'reconnecting') redis.disconnect(); // then ioredis would leave what was asked without an answer
   };
   return { redis, abandon };
+}
+
+/** ioredis and BullMQ print what they think of a Redis, in words of theirs and once for each connection. What matters of it is a warning of ours. */
+function keepConsoleQuiet(): void {
+  console.warn = (...text: readonly unknown[]) => debug(() => show(text.map(String).join(' '), 500));
 }
 
 function asError(error: unknown): Error {

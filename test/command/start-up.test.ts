@@ -11,6 +11,7 @@ import { temporaryDirectory } from '../helpers/stored.ts';
 const heavy = [
   ...[
     'bullmq',
+    'fleet',
     'htmlparser2',
     'ioredis',
     'openpgp',
@@ -37,6 +38,7 @@ async function shellThatNamesLoaded(t: ExecutionContext) {
         loaded.add(/.*\\/node_modules\\/([^/]+)/.exec(url)?.[1]);
         // what a file was put together from is named in it
         for (const [, name] of String(found.source).matchAll(/^\\/\\/ node_modules\\/([^/]+)/gm)) loaded.add(name);
+        for (const [, name] of (url + '\\n' + found.source).matchAll(/^(?:file:.*\\/|\\/\\/ )src\\/(fleet)\\//gm)) loaded.add(name);
         return found;
       },
     });
@@ -49,6 +51,21 @@ test('a command that only reads the store loads nothing large', async (t) => {
   const { run } = await shellThatNamesLoaded(t);
   t.like(await run('longshore image list --help'), { code: 0, stderr: 'yargs\n' });
   t.like(await run('longshore image list --no-legend'), { code: 0, stdout: '', stderr: '\n' });
+});
+
+test('what a fleet needs is loaded by its own commands only', async (t) => {
+  const { run } = await shellThatNamesLoaded(t);
+  const address = 'docker://127.0.0.1:1/app:1';
+  const others = [
+    `longshore fetch --retries=0 --progress=none ${address}`,
+    `longshore push --retries=0 --progress=none app --to docker://127.0.0.1:1`,
+    'longshore image verify',
+    'longshore --help',
+    'longshore fleet work --help',
+  ];
+  for (const command of others) t.notRegex((await run(command)).stderr, /bullmq|fleet\b|ioredis/, command);
+  const { stderr } = await run('longshore fleet status --queue=redis://127.0.0.1:1');
+  t.regex(stderr, /^(?!.*bullmq).*\bfleet .*ioredis/m);
 });
 
 test('what writes metrics is loaded only where they are asked for', async (t) => {

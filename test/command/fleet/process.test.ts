@@ -21,3 +21,21 @@ test('a worker that gets SIGTERM while Redis does not answer ends all the same, 
   t.deepEqual([code, signal], [0, null], stderr);
   t.regex(stderr, /^warning: redis:\S+ does not answer: what this worker has taken goes to others once they miss it$/m);
 });
+
+test('what the packages of the queue print themselves does not stand beside the messages of a worker', async (t) => {
+  const fleet = await openCommandFleet(t);
+  if (!fleet) return;
+  const { redis, images, longshore, environmentOf } = fleet;
+  await redis.ask('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru');
+  t.is((await longshore('fleet', 'submit', ...images, '--batch=monday')).code, 0);
+  const { run } = await openShell(t);
+  const environment = { ...environmentOf('one'), LONGSHORE_QUEUE: `redis://:needless@127.0.0.1:${redis.port}` };
+  const { code, stderr } = await run('longshore fleet work --name=one --batch=monday', environment);
+  t.is(code, 0, stderr);
+  t.regex(stderr, /^warning: redis:\S+ has the maxmemory-policy allkeys-lru: /m);
+  const ours = /^(?:warning: |one works on |downloading |fetched |the batch |$)/;
+  t.deepEqual(
+    stderr.split('\n').filter((line) => !ours.test(line)),
+    [],
+  );
+});
