@@ -8,12 +8,12 @@ import { type BatchClaims, openClaims } from '../../../fleet/blob-claims.ts';
 import type { ImageReport } from '../../../fleet/bring.ts';
 import { isFleetName } from '../../../fleet/document.ts';
 import type { Ledger } from '../../../fleet/ledger.ts';
-import { type Presence, signPresence } from '../../../fleet/result.ts';
 import type { QueueConnection } from '../../../fleet/redis.ts';
+import { type Presence, signPresence } from '../../../fleet/result.ts';
 import { openUsedBatches } from '../../../fleet/used-batches.ts';
 import { work } from '../../../fleet/work.ts';
-import type { BatchEnd } from '../../../fleet/work-on-batch.ts';
 import { createWorkLedger } from '../../../fleet/work-ledger.ts';
+import type { BatchEnd } from '../../../fleet/work-on-batch.ts';
 import {
   type EventSink,
   ImageError,
