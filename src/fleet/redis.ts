@@ -170,6 +170,7 @@ async function openOnce(
 
 /** ioredis and BullMQ print what they think of a Redis, in words of theirs and once for each connection. What matters of it is a warning of ours. */
 function keepConsoleQuiet(): void {
+  // oxlint-disable-next-line no-console -- not to print, but to keep others from it
   console.warn = (...text: readonly unknown[]) => debug(() => show(text.map(String).join(' '), 500));
 }
 
