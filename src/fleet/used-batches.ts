@@ -56,8 +56,17 @@ export async function openUsedBatches(
   nowMs: number,
   onWarning: (message: string) => void,
 ): Promise<UsedBatches> {
-  await mkdir(directory, { recursive: true, mode: 0o755 });
-  await forgetExpired(directory, nowMs);
+  const warn = (what: string, error: unknown): void => {
+    const failure = systemFailure(error);
+    if (!failure) throw error;
+    onWarning(`${what}: ${failure.what}`);
+  };
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o755 });
+    await forgetExpired(directory, nowMs);
+  } catch (error) {
+    warn('which batches end here cannot be kept', error);
+  }
   const unwritten = new Map<string, UsedBatch>();
   const find = async (id: string): Promise<UsedBatch | undefined> =>
     unwritten.get(id) ?? readUsed(join(directory, `${id}.json`));
@@ -70,10 +79,8 @@ export async function openUsedBatches(
       try {
         await write(directory, used);
       } catch (error) {
-        const failure = systemFailure(error);
-        if (!failure) throw error;
+        warn(`that the batch ${name} has ended is known until this worker ends, and not kept`, error);
         setNewest(unwritten, id, used, most);
-        onWarning(`that the batch ${name} has ended is known until this worker ends, and not kept: ${failure.what}`);
       }
     },
   };
