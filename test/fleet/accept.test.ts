@@ -98,15 +98,13 @@ test('what has ended is forgotten a day after it expired, and files of others do
 
 test('that a batch has ended counts while the worker runs, even if it cannot be written', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'used-'));
-  for (const path of [directory, '/proc/none']) {
-    const warnings: string[] = [];
-    const used = await openUsedBatches(path, nowMs, (message) => warnings.push(message));
-    await rm(path, { recursive: true, force: true });
-    await used.note(batch, { endedAtMs: nowMs, isCancelled: true });
-    t.is(await why(t, acceptBatch(await sign(), { ...accept, used })), 'cancelled');
-    t.regex(warnings.pop() ?? '', /has ended is known until this worker ends, and not kept: .*\(ENOENT\)$/);
-    t.is(warnings.length, path === directory ? 0 : 1, 'that it cannot keep anything is said at once');
-  }
+  const warnings: string[] = [];
+  const used = await openUsedBatches(directory, nowMs, (message) => warnings.push(message));
+  await rm(directory, { recursive: true });
+  await used.note(batch, { endedAtMs: nowMs, isCancelled: true });
+  t.is(await why(t, acceptBatch(await sign(), { ...accept, used })), 'cancelled');
+  t.is(warnings.length, 1);
+  t.regex(warnings[0] ?? '', /has ended is known until this worker ends, and not kept: .*\(ENOENT\)$/);
 });
 
 test('a batch is cancelled by the key that has signed it, and by no other', async (t) => {
