@@ -4,7 +4,7 @@ import { formatTable } from './report.ts';
 
 /**
  * Predicts how long a fleet takes, from costs that `npm run bench -- fleet` measures: `node bench/fleet-model.ts [--images N] [--mb N]
- * [--origin MB/s] [--uplink MB/s] [--connection MB/s] [--connections N] [--redis-ms N] [--image-ms N]`
+ * [--origin MB/s] [--uplink MB/s] [--connection MB/s] [--connections N] [--redis-ms N] [--copy-ms N] [--image-ms N]`
  *
  * @see docs/scale.md
  */
@@ -18,17 +18,22 @@ const { values } = parseArgs({
     uplink: of('125'),
     connection: of('50'),
     connections: of('16'),
-    /** Of Redis, which has one thread, for each image and each copy of one. */
-    'redis-ms': of('1.2'),
+    /** Of Redis, which has one thread, for each image, and for each copy of one. */
+    'redis-ms': of('0.7'),
+    'copy-ms': of('1.9'),
     /** Of a worker's processors for each image beside its bytes. */
-    'image-ms': of('12'),
+    'image-ms': of('18'),
   },
 });
 const [images, mb, origin, uplink, connection, connections] = [
   ...[values.images, values.mb, values.origin],
   ...[values.uplink, values.connection, values.connections],
 ].map(Number) as [number, number, number, number, number, number]; // as many as above
-const [redisMs, imageMs] = [Number(values['redis-ms']), Number(values['image-ms'])];
+const [redisMs, copyMs, imageMs] = [values['redis-ms'], values['copy-ms'], values['image-ms']].map(Number) as [
+  number,
+  number,
+  number,
+]; // as many as above
 
 type Part = { readonly what: string; readonly seconds: number };
 
@@ -41,7 +46,7 @@ function partsOf(nodes: number, everywhere: boolean): readonly Part[] {
     { what: 'origin', seconds: all / origin },
     { what: 'downlinks', seconds: everywhere ? all / uplink : all / (nodes * ofNode) },
     { what: 'uplinks', seconds: everywhere ? ((nodes - 1) * all) / (nodes * uplink) : 0 },
-    { what: 'Redis', seconds: (copies * redisMs) / 1000 },
+    { what: 'Redis', seconds: (copies * (everywhere ? copyMs : redisMs)) / 1000 },
     { what: 'processors', seconds: (copies / nodes) * (imageMs / 1000) },
   ];
 }

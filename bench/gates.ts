@@ -177,7 +177,7 @@ const gates: readonly Gate[] = [
     of: wall('longshore image export', 'tar -c, synced'),
     unit: '×',
     gate: 1.5,
-    isReached: false,
+    isReached: true,
   },
   {
     case: 'carry',
@@ -185,7 +185,7 @@ const gates: readonly Gate[] = [
     of: wall('longshore image import', 'tar -x, synced'),
     unit: '×',
     gate: 1.5,
-    isReached: false,
+    isReached: true,
   },
   {
     case: 'carry',
@@ -226,7 +226,7 @@ const gates: readonly Gate[] = [
     of: wall('2 workers', '1 worker'),
     unit: '×',
     gate: 1 / 1.8,
-    isReached: false,
+    isReached: true,
   },
   {
     case: 'fleet',
@@ -234,7 +234,7 @@ const gates: readonly Gate[] = [
     of: wall('4 workers', '1 worker'),
     unit: '×',
     gate: 1 / 3.3,
-    isReached: false,
+    isReached: true,
   },
   {
     case: 'fleet',
@@ -242,7 +242,7 @@ const gates: readonly Gate[] = [
     of: fact('4 workers', sentByOrigin),
     unit: '×',
     gate: 1.02,
-    isReached: false,
+    isReached: true,
   },
   {
     case: 'fleet',
@@ -250,7 +250,7 @@ const gates: readonly Gate[] = [
     of: fact('eight workers, everywhere', sentByOrigin),
     unit: '×',
     gate: 1.02,
-    isReached: false,
+    isReached: true,
   },
   {
     case: 'fleet',
