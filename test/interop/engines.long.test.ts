@@ -100,7 +100,6 @@ async function makeStore(dir: string, count: number) {
 
 const parent = await mkdtemp(join(tmpdir(), 'longshore-test-'));
 const many = makeStore(join(parent, 'many'), 200);
-const few = makeStore(join(parent, 'few'), 40);
 test.after.always(() => rm(parent, { recursive: true, force: true }));
 
 /** Skipped, and the name says why, where a program is not installed or the user may not do it. */
@@ -169,7 +168,7 @@ testWith(
 );
 
 testWith('containerd', 'containerd unpacks what it has imported, also from a bundle', async (t) => {
-  const { dir, images } = await few;
+  const { dir, images } = await many;
   const ctr = await startContainerd(t);
   for (const [format, namespace] of [
     ['oci-archive', 'one'],
@@ -190,9 +189,9 @@ testWith('containerd', 'containerd unpacks what it has imported, also from a bun
 
 testWith(
   'podman',
-  'podman loads many images at once from an archive of docker, with their names and IDs',
+  'podman loads 200 images at once from an archive of docker, with their names and IDs',
   async (t) => {
-    const { dir, images } = await few;
+    const { dir, images } = await many;
     const directory = await temporaryDirectory(t);
     const own = ['--root', join(directory, 'root'), '--runroot', join(directory, 'run'), '--storage-driver', 'vfs'];
     const podman = (...args: readonly string[]) => ['podman', ...own, '--events-backend', 'none', ...args];
