@@ -187,27 +187,23 @@ testWith('containerd', 'containerd unpacks what it has imported, also from a bun
   }
 });
 
-testWith(
-  'podman',
-  'podman loads 200 images at once from an archive of docker, with their names and IDs',
-  async (t) => {
-    const { dir, images } = await many;
-    const directory = await temporaryDirectory(t);
-    const own = ['--root', join(directory, 'root'), '--runroot', join(directory, 'run'), '--storage-driver', 'vfs'];
-    const podman = (...args: readonly string[]) => ['podman', ...own, '--events-backend', 'none', ...args];
-    await pipeInto(t, podman('load', '--quiet'), ['--all', '--format=docker-archive', '--dir', dir]);
-    type Row = { readonly Id: string; readonly Names: readonly string[] | null };
-    const rows = JSON.parse(output(podman('images', '--all', '--format', 'json'))) as readonly Row[];
-    const found = rows.map(({ Id, Names }) => `${Names?.[0] ?? 'unnamed'} sha256:${Id}`);
-    const nameOf = (reference: string): string => (reference.includes('@') ? 'unnamed' : reference);
-    t.deepEqual(found.sort(), images.map(({ reference, config }) => `${nameOf(reference)} ${config}`).sort());
+testWith('podman', 'podman loads 200 images at once from an archive of docker, with their names and IDs', async (t) => {
+  const { dir, images } = await many;
+  const directory = await temporaryDirectory(t);
+  const own = ['--root', join(directory, 'root'), '--runroot', join(directory, 'run'), '--storage-driver', 'vfs'];
+  const podman = (...args: readonly string[]) => ['podman', ...own, '--events-backend', 'none', ...args];
+  await pipeInto(t, podman('load', '--quiet'), ['--all', '--format=docker-archive', '--dir', dir]);
+  type Row = { readonly Id: string; readonly Names: readonly string[] | null };
+  const rows = JSON.parse(output(podman('images', '--all', '--format', 'json'))) as readonly Row[];
+  const found = rows.map(({ Id, Names }) => `${Names?.[0] ?? 'unnamed'} sha256:${Id}`);
+  const nameOf = (reference: string): string => (reference.includes('@') ? 'unnamed' : reference);
+  t.deepEqual(found.sort(), images.map(({ reference, config }) => `${nameOf(reference)} ${config}`).sort());
 
-    const { reference = '', config = '' } = images[1] ?? {};
-    const loaded = await pipeInto(t, podman('load', '--quiet'), [reference, '--dir', dir]);
-    t.is(loaded.trim(), `Loaded image: ${reference}`, 'one image as an OCI archive');
-    t.is(output(podman('image', 'inspect', '--format', '{{.Id}}', reference)).trim(), config.slice('sha256:'.length));
-  },
-);
+  const { reference = '', config = '' } = images[1] ?? {};
+  const loaded = await pipeInto(t, podman('load', '--quiet'), [reference, '--dir', dir]);
+  t.is(loaded.trim(), `Loaded image: ${reference}`, 'one image as an OCI archive');
+  t.is(output(podman('image', 'inspect', '--format', '{{.Id}}', reference)).trim(), config.slice('sha256:'.length));
+});
 
 test.serial(
   '200 images go through a bundle into a second store with the same digests, and out of it as the same bytes',
